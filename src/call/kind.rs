@@ -1,0 +1,48 @@
+//! The six kinds of call, and the two shapes of a request.
+
+/// The kind of a call, which the tracking API names `type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CallKind {
+    /// What a user did.
+    Track,
+    /// Who a user is.
+    Identify,
+    /// A page seen.
+    Page,
+    /// A screen seen.
+    Screen,
+    /// What a user belongs to.
+    Group,
+    /// Two ids, one user.
+    Alias,
+}
+
+impl CallKind {
+    /// The name in the `type` field.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Track => "track",
+            Self::Identify => "identify",
+            Self::Page => "page",
+            Self::Screen => "screen",
+            Self::Group => "group",
+            Self::Alias => "alias",
+        }
+    }
+
+    /// The kind with this name, compared case-sensitively.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Track, Self::Identify, Self::Page, Self::Screen, Self::Group, Self::Alias]
+            .into_iter()
+            .find(|kind| kind.name() == name)
+    }
+}
+
+/// What a route expects in the body. Each also takes the other (an envelope is told by its `batch` array).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// `{"batch":[…]}`: each item says its own `type`.
+    Envelope,
+    /// One call; the route decides its `type`.
+    Single(CallKind),
+}

@@ -1,0 +1,15 @@
+//! What a request says, as pure functions: bytes and a clock reading in, lines out.
+//!
+//! Nothing here knows a socket, a file, a runtime or the spool. The rules are those of the tracking API.
+
+pub mod fingerprint;
+pub mod kind;
+pub mod limits;
+pub mod request;
+pub mod sink;
+
+pub use fingerprint::Fingerprinter;
+pub use kind::{CallKind, Shape};
+pub use limits::{Limits, Validation};
+pub use request::{BodyError, Request, Stamp, Tally};
+pub use sink::{LineSink, RejectReason};

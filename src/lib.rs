@@ -1,0 +1,15 @@
+//! Forebay takes tracking-API calls from unmodified SDKs and writes each call it has acknowledged, exactly once, to S3
+//! as gzipped newline-delimited JSON under `segment-logs/<source-id>/<received-day>/`.
+//!
+//! An answer of 200 means: every call of the request is on stable storage. Everything after that is a function of what is
+//! stored, so a crash at any instant loses nothing and doubles nothing.
+
+pub mod call;
+pub mod metrics;
+pub mod object;
+pub mod random;
+pub mod retry;
+pub mod sources;
+pub mod spool;
+pub mod store;
+pub mod time;

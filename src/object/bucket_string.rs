@@ -1,0 +1,127 @@
+//! `bucket/path/prefix`: a bucket and what its object keys begin with.
+
+use std::fmt;
+
+/// A bucket and an optional key prefix, configured as one text: `mytestbucket/path/prefix`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct BucketString {
+    bucket: String,
+    prefix: String,
+}
+
+impl BucketString {
+    /// Reads a bucket string. Leading, doubled and trailing slashes are dropped: none reaches a key.
+    ///
+    /// # Errors
+    /// [`BucketStringError`] with what is wrong.
+    pub fn parse(text: &str) -> Result<Self, BucketStringError> {
+        let wrong = |what| BucketStringError { text: text.chars().take(120).collect(), what };
+        if text.starts_with("s3://") || text.starts_with("arn:") {
+            return Err(wrong("write the bucket's name alone, without s3:// or arn:"));
+        }
+        if text.chars().any(char::is_control) {
+            return Err(wrong("control characters cannot stand in a bucket string"));
+        }
+        let mut parts = text.split('/').filter(|part| !part.is_empty());
+        let bucket = parts.next().ok_or_else(|| wrong("a bucket name is needed"))?;
+        let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.';
+        let edge = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        let bytes = bucket.as_bytes();
+        if !(3..=63).contains(&bytes.len())
+            || !bytes.iter().all(|b| legal(*b))
+            || !edge(bytes.first())
+            || !edge(bytes.last())
+        {
+            return Err(wrong(
+                "a bucket name is 3 to 63 of a-z 0-9 - . and begins and ends with a letter or digit",
+            ));
+        }
+        let prefix: Vec<&str> = parts.collect();
+        if prefix.iter().any(|part| *part == "." || *part == "..") {
+            return Err(wrong("a prefix cannot have . or .. as a part: clients would normalise it away"));
+        }
+        let prefix = prefix.join("/");
+        if prefix.len() > 512 {
+            return Err(wrong("the prefix is longer than 512 bytes"));
+        }
+        Ok(Self { bucket: bucket.to_owned(), prefix })
+    }
+
+    /// The bucket's name.
+    pub fn bucket(&self) -> &str {
+        &self.bucket
+    }
+
+    /// The prefix, without slashes at its ends; empty if there is none.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+}
+
+impl fmt::Display for BucketString {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.bucket)?;
+        if !self.prefix.is_empty() {
+            write!(f, "/{}", self.prefix)?;
+        }
+        Ok(())
+    }
+}
+
+impl TryFrom<String> for BucketString {
+    type Error = BucketStringError;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text)
+    }
+}
+
+impl From<BucketString> for String {
+    fn from(bucket: BucketString) -> Self {
+        bucket.to_string()
+    }
+}
+
+/// A text that is no bucket string.
+#[derive(Debug, thiserror::Error)]
+#[error("bucket {text:?}: {what}")]
+pub struct BucketStringError {
+    text: String,
+    what: &'static str,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slashes_do_not_reach_a_key() {
+        let check = |text: &str, bucket: &str, prefix: &str| {
+            let parsed = BucketString::parse(text).unwrap();
+            assert_eq!((parsed.bucket(), parsed.prefix()), (bucket, prefix), "{text}");
+        };
+        check("mytestbucket", "mytestbucket", "");
+        check("mytestbucket/path/prefix", "mytestbucket", "path/prefix");
+        check("/mytestbucket//path///prefix//", "mytestbucket", "path/prefix");
+        check("my.bucket/ü +%", "my.bucket", "ü +%");
+    }
+
+    #[test]
+    fn what_is_no_bucket_is_refused() {
+        for text in [
+            "",
+            "/",
+            "ab",
+            "Bucket",
+            "-ab",
+            "ab-",
+            "s3://bucket",
+            "arn:aws:s3:::bucket",
+            "bucket/../x",
+            "buc ket",
+            "bucket/\n",
+        ] {
+            assert!(BucketString::parse(text).is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! How long to wait before the next try: capped exponential backoff with full jitter.
+
+use std::time::Duration;
+
+use crate::random::Random;
+
+/// The shape of a backoff. It has no give-up count: what Forebay has acknowledged it delivers, however long it takes.
+#[derive(Clone, Copy, Debug)]
+pub struct Backoff {
+    /// Upper bound of the first wait.
+    pub first: Duration,
+    /// Upper bound of every wait.
+    pub cap: Duration,
+}
+
+impl Backoff {
+    /// Deliveries to a store: 200 ms, doubling, at most 60 s.
+    pub const DELIVERY: Self = Self { first: Duration::from_millis(200), cap: Duration::from_secs(60) };
+
+    /// The wait before try number `tries + 1`, where `tries` have failed: uniform in (0, min(cap, first × 2^(tries-1))].
+    pub fn wait(&self, tries: u32, random: &dyn Random) -> Duration {
+        let doublings = tries.saturating_sub(1).min(31);
+        let bound = self.first.saturating_mul(1 << doublings).min(self.cap);
+        let micros = u64::try_from(bound.as_micros()).unwrap_or(u64::MAX).max(1);
+        Duration::from_micros(random.next_u64() % micros + 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    struct Fixed(u64);
+    impl Random for Fixed {
+        fn next_u64(&self) -> u64 {
+            self.0
+        }
+    }
+
+    #[test]
+    fn waits_double_up_to_the_cap_and_are_never_zero() {
+        let longest = |tries: u32| {
+            // `bound - 1` is the largest remainder, so it draws the bound itself.
+            let bound =
+                Backoff::DELIVERY.first.saturating_mul(1 << (tries - 1).min(20)).min(Backoff::DELIVERY.cap);
+            Backoff::DELIVERY.wait(tries, &Fixed(u64::try_from(bound.as_micros()).unwrap() - 1))
+        };
+        assert_eq!(longest(1), Duration::from_millis(200));
+        assert_eq!(longest(2), Duration::from_millis(400));
+        assert_eq!(longest(9), Duration::from_millis(51_200));
+        assert_eq!(longest(10), Duration::from_secs(60));
+        assert_eq!(longest(1_000), Duration::from_secs(60));
+        assert!(Backoff::DELIVERY.wait(1, &Fixed(0)) > Duration::ZERO);
+    }
+}

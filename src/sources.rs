@@ -1,0 +1,151 @@
+//! Sources: where calls come from. Finds the source that a write key belongs to.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+/// The id of a source: `[A-Za-z0-9-][A-Za-z0-9_-]{0,63}`.
+///
+/// It is a part of every object key. The names that are not sources there (`_rejected`, `_check`, …) begin with an
+/// underscore, which a source id cannot.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct SourceId(Arc<str>);
+
+/// The longest source id, in bytes.
+pub const SOURCE_ID_MAX: usize = 64;
+
+impl SourceId {
+    /// Checks `text` and takes it as a source id.
+    ///
+    /// # Errors
+    /// [`SourceIdError`] with the text and the form expected.
+    pub fn new(text: &str) -> Result<Self, SourceIdError> {
+        let legal = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        if text.is_empty() || text.len() > SOURCE_ID_MAX || text.starts_with('_') || !text.bytes().all(legal)
+        {
+            return Err(SourceIdError(text.chars().take(80).collect()));
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for SourceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for SourceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SourceId({})", self.0)
+    }
+}
+
+impl TryFrom<String> for SourceId {
+    type Error = SourceIdError;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::new(&text)
+    }
+}
+
+impl From<SourceId> for String {
+    fn from(id: SourceId) -> Self {
+        id.as_str().to_owned()
+    }
+}
+
+/// A text that is no source id.
+#[derive(Debug, thiserror::Error)]
+#[error("source id {0:?} is not 1 to 64 of A-Z a-z 0-9 - _, beginning with a letter, digit or -")]
+pub struct SourceIdError(String);
+
+/// The longest write key, in bytes.
+pub const WRITE_KEY_MAX: usize = 1_024;
+
+/// The SHA-256 of a write key. The key itself is never kept, logged or shown.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct WriteKeyHash([u8; 32]);
+
+impl WriteKeyHash {
+    /// Hashes a write key. `None` where it cannot be one: empty, over [`WRITE_KEY_MAX`] bytes, or with control characters.
+    pub fn of(write_key: &str) -> Option<Self> {
+        let legal = !write_key.is_empty()
+            && write_key.len() <= WRITE_KEY_MAX
+            && !write_key.chars().any(char::is_control);
+        legal.then(|| Self(Sha256::digest(write_key.as_bytes()).into()))
+    }
+
+    /// The first 16 hexadecimal digits, which name a source in dev mode.
+    pub fn hex16(&self) -> String {
+        self.0.iter().take(8).map(|b| format!("{b:02x}")).collect()
+    }
+}
+
+/// The first 8 hexadecimal digits: all that a log shows of a write key.
+impl fmt::Display for WriteKeyHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().take(4).try_for_each(|b| write!(f, "{b:02x}"))
+    }
+}
+
+impl fmt::Debug for WriteKeyHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "WriteKeyHash({self})")
+    }
+}
+
+/// What the collector answers for a write key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// The key belongs to this source.
+    Source(SourceId),
+    /// No source has this key, or it cannot be a key: 401 `invalid_write_key`.
+    Unknown,
+    /// Dev mode has given out all its sources: 401 `too_many_sources`.
+    TooManySources,
+    /// No source has this key and the configuration says to answer 200 and store nothing (`unknown_key = "accept"`).
+    Discard,
+}
+
+/// Finds the source of a write key. Cheap to call: once or twice a request.
+pub trait SourceLookup: Send + Sync + fmt::Debug {
+    /// The source that `write_key` belongs to. Implementations look it up by hash and compare in constant time.
+    fn find(&self, write_key: &str) -> Found;
+}
+
+/// The configured sources of `serve`.
+#[derive(Clone, Debug, Default)]
+pub struct ConfiguredSources {
+    by_hash: HashMap<WriteKeyHash, SourceId>,
+    accept_unknown: bool,
+}
+
+impl ConfiguredSources {
+    /// A table of write keys. A later source with the same key replaces the earlier; `config` refuses such a file.
+    pub fn new(keys: impl IntoIterator<Item = (WriteKeyHash, SourceId)>, accept_unknown: bool) -> Self {
+        Self { by_hash: keys.into_iter().collect(), accept_unknown }
+    }
+}
+
+impl SourceLookup for ConfiguredSources {
+    fn find(&self, write_key: &str) -> Found {
+        let found = WriteKeyHash::of(write_key).and_then(|hash| {
+            let (stored, id) = self.by_hash.get_key_value(&hash)?;
+            bool::from(stored.0.ct_eq(&hash.0)).then(|| id.clone())
+        });
+        match found {
+            Some(id) => Found::Source(id),
+            None if self.accept_unknown => Found::Discard,
+            None => Found::Unknown,
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! One frame: a line with its length, checksum, position and what it takes to know where it belongs.
+//!
+//! ```text
+//! frame := len u32 | crc u32 | position u64 | kind u8 | source_len u8 | flags u8 | 0 u8 | received_at i64
+//!        | fingerprint u128 | source bytes | [ file u64 | first_row u64 | last_row u64 ] | payload
+//! ```
+//!
+//! `len` counts the whole frame, itself included. `crc` is CRC-32C over `len` and everything after `crc`, begun with the
+//! segment's salt ([`Salt`]), so that stale bytes of another segment's life never look valid. Integers are little-endian.
+
+use crate::sources::{SOURCE_ID_MAX, SourceId};
+use crate::time::UnixMillis;
+
+/// Bytes before the source id.
+pub const FRAME_HEADER: usize = 44;
+/// Bytes of an origin.
+pub const ORIGIN_LEN: usize = 24;
+/// The longest frame. It holds the largest rejected item that `max_body` (at most 2 MiB) lets in, with its wrapping.
+pub const FRAME_MAX: usize = 2 * 1_024 * 1_024 + 64 * 1_024;
+/// Flag: an origin stands between source and payload.
+const FLAG_ORIGIN: u8 = 1;
+
+/// What a frame holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameKind {
+    /// A call's line.
+    Call = 1,
+    /// A line of the rejected stream.
+    Rejected = 2,
+    /// How far an import has come; it stands in the block of the calls it covers.
+    ImportProgress = 3,
+    /// The last frame of an orderly shutdown: damage behind it cannot be a torn tail.
+    CleanClose = 4,
+}
+
+impl FrameKind {
+    fn from_byte(byte: u8) -> Option<Self> {
+        [Self::Call, Self::Rejected, Self::ImportProgress, Self::CleanClose]
+            .into_iter()
+            .find(|kind| *kind as u8 == byte)
+    }
+}
+
+/// Where an imported call came from: a file and the rows it covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The file's number in the import journal.
+    pub file: u64,
+    /// First row covered.
+    pub first_row: u64,
+    /// Last row covered.
+    pub last_row: u64,
+}
+
+/// What every checksum of a segment begins with: made of the spool id and the segment's number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Salt(u32);
+
+impl Salt {
+    /// The salt of one segment of one spool.
+    pub fn new(spool_id: &[u8; 16], segment: u64) -> Self {
+        Self(crc32c::crc32c_append(crc32c::crc32c(spool_id), &segment.to_le_bytes()))
+    }
+
+    /// A salted CRC-32C over two pieces.
+    pub fn checksum(self, first: &[u8], second: &[u8]) -> u32 {
+        crc32c::crc32c_append(crc32c::crc32c_append(self.0, first), second)
+    }
+}
+
+/// A frame as read back, borrowed from the bytes it stands in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame<'a> {
+    /// Its place in the spool.
+    pub position: u64,
+    /// What it holds.
+    pub kind: FrameKind,
+    /// The source's id; empty only in a clean-close frame.
+    pub source: &'a str,
+    /// When its request was received.
+    pub received_at: UnixMillis,
+    /// Its dedupe fingerprint; 0 where it has none.
+    pub fingerprint: u128,
+    /// Where an imported call came from.
+    pub origin: Option<Origin>,
+    /// The line, without its `\n`.
+    pub payload: &'a [u8],
+}
+
+/// Why bytes are no frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FrameError {
+    /// The length is impossible or runs past the bytes given.
+    #[error("impossible frame length")]
+    Length,
+    /// The checksum differs.
+    #[error("frame checksum differs")]
+    Checksum,
+    /// The checksum is right but a field is not: written by something else than this program.
+    #[error("frame holds an impossible field")]
+    Field,
+}
+
+/// Appends a frame without position and checksum, which [`stamp`] fills in; `payload` is appended by the caller and the
+/// frame closed with [`finish`]. Returns where the frame begins.
+pub fn begin(
+    out: &mut Vec<u8>,
+    kind: FrameKind,
+    source: Option<&SourceId>,
+    received_at: UnixMillis,
+    origin: Option<Origin>,
+) -> usize {
+    let start = out.len();
+    let source = source.map_or("", SourceId::as_str);
+    let mut header = [0_u8; FRAME_HEADER];
+    header[16] = kind as u8;
+    // A source id has at most 64 bytes.
+    header[17] = u8::try_from(source.len().min(SOURCE_ID_MAX)).unwrap_or(0);
+    header[18] = if origin.is_some() { FLAG_ORIGIN } else { 0 };
+    header[20..28].copy_from_slice(&received_at.0.to_le_bytes());
+    out.extend_from_slice(&header);
+    out.extend_from_slice(source.as_bytes());
+    if let Some(origin) = origin {
+        for number in [origin.file, origin.first_row, origin.last_row] {
+            out.extend_from_slice(&number.to_le_bytes());
+        }
+    }
+    start
+}
+
+/// Sets the kind of the frame that begins at `start`: whether a line is a call is known only when it is written.
+pub fn set_kind(out: &mut [u8], start: usize, kind: FrameKind) {
+    out[start + 16] = kind as u8;
+}
+
+/// Closes the frame that begins at `start` and ends at the end of `out`.
+pub fn finish(out: &mut [u8], start: usize, fingerprint: u128) {
+    let len = u32::try_from(out.len() - start).unwrap_or(u32::MAX);
+    out[start..start + 4].copy_from_slice(&len.to_le_bytes());
+    out[start + 28..start + 44].copy_from_slice(&fingerprint.to_le_bytes());
+}
+
+/// Writes position and checksum into a finished frame.
+pub fn stamp(frame: &mut [u8], position: u64, salt: Salt) {
+    frame[8..16].copy_from_slice(&position.to_le_bytes());
+    let crc = salt.checksum(&frame[..4], &frame[8..]);
+    frame[4..8].copy_from_slice(&crc.to_le_bytes());
+}
+
+/// The length of the frame that `bytes` begin with, as its header says. `None` where it is impossible.
+pub fn length(bytes: &[u8]) -> Option<usize> {
+    let len = usize::try_from(u32_at(bytes, 0)?).ok()?;
+    (FRAME_HEADER..=FRAME_MAX).contains(&len).then_some(len)
+}
+
+/// The fingerprint of an unstamped or stamped frame.
+pub fn fingerprint(frame: &[u8]) -> u128 {
+    frame.get(28..44).and_then(|b| b.try_into().ok()).map_or(0, u128::from_le_bytes)
+}
+
+/// Reads the frame that `bytes` begin with and checks it. Returns it and its length.
+///
+/// # Errors
+/// [`FrameError`] where the bytes are no frame of this segment.
+pub fn read(bytes: &[u8], salt: Salt) -> Result<(Frame<'_>, usize), FrameError> {
+    let len = length(bytes).ok_or(FrameError::Length)?;
+    let frame = bytes.get(..len).ok_or(FrameError::Length)?;
+    let crc = u32_at(frame, 4).ok_or(FrameError::Length)?;
+    if salt.checksum(&frame[..4], &frame[8..]) != crc {
+        return Err(FrameError::Checksum);
+    }
+    fields(frame).map(|fields| (fields, len)).ok_or(FrameError::Field)
+}
+
+/// Reads a frame's fields without checking its checksum: for frames that this process holds in memory.
+pub fn fields(frame: &[u8]) -> Option<Frame<'_>> {
+    let u64_at = |at: usize| frame.get(at..at + 8).and_then(|b| b.try_into().ok()).map(u64::from_le_bytes);
+    let source_end = FRAME_HEADER + usize::from(*frame.get(17)?);
+    let has_origin = frame.get(18)? & FLAG_ORIGIN != 0;
+    let payload = if has_origin { source_end + ORIGIN_LEN } else { source_end };
+    Some(Frame {
+        position: u64_at(8)?,
+        kind: FrameKind::from_byte(*frame.get(16)?)?,
+        source: std::str::from_utf8(frame.get(FRAME_HEADER..source_end)?).ok()?,
+        received_at: UnixMillis(u64_at(20)?.cast_signed()),
+        fingerprint: fingerprint(frame),
+        origin: if has_origin {
+            Some(Origin {
+                file: u64_at(source_end)?,
+                first_row: u64_at(source_end + 8)?,
+                last_row: u64_at(source_end + 16)?,
+            })
+        } else {
+            None
+        },
+        payload: frame.get(payload..)?,
+    })
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map(u32::from_le_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(origin: Option<Origin>) -> Vec<u8> {
+        let mut out = b"before".to_vec();
+        let source = SourceId::new("web").unwrap();
+        let start = begin(&mut out, FrameKind::Call, Some(&source), UnixMillis(1_700_000_000_123), origin);
+        out.extend_from_slice(b"{\"a\":1}");
+        finish(&mut out, start, 77);
+        out.split_off(start)
+    }
+
+    #[test]
+    fn a_frame_reads_back_as_written() {
+        let salt = Salt::new(&[1; 16], 3);
+        for origin in [None, Some(Origin { file: 1, first_row: 2, last_row: 3 })] {
+            let mut bytes = sample(origin);
+            stamp(&mut bytes, 9, salt);
+            let (frame, len) = read(&bytes, salt).unwrap();
+            assert_eq!(len, bytes.len());
+            assert_eq!(
+                frame,
+                Frame {
+                    position: 9,
+                    kind: FrameKind::Call,
+                    source: "web",
+                    received_at: UnixMillis(1_700_000_000_123),
+                    fingerprint: 77,
+                    origin,
+                    payload: b"{\"a\":1}",
+                }
+            );
+        }
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_other_segment_is_noticed() {
+        let salt = Salt::new(&[1; 16], 3);
+        let mut bytes = sample(None);
+        stamp(&mut bytes, 9, salt);
+        assert_eq!(read(&bytes, Salt::new(&[1; 16], 4)), Err(FrameError::Checksum));
+        assert_eq!(read(&bytes, Salt::new(&[2; 16], 3)), Err(FrameError::Checksum));
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(read(&flipped, salt).is_err(), "bit {bit}");
+        }
+        for cut in 0..bytes.len() {
+            assert_eq!(read(&bytes[..cut], salt), Err(FrameError::Length), "cut {cut}");
+        }
+    }
+}

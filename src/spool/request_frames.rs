@@ -1,0 +1,99 @@
+//! The frames of one request, built in place by whoever writes its lines.
+
+use crate::call::{LineSink, RejectReason};
+use crate::sources::SourceId;
+use crate::time::UnixMillis;
+
+use super::frame::{self, FrameKind, Origin};
+
+/// The frames of one request: one source, one `receivedAt`. All of them go into one block of the spool.
+///
+/// Lines are written straight into the buffer that the spool hands to the disk.
+#[derive(Debug)]
+pub struct RequestFrames {
+    source: SourceId,
+    received_at: UnixMillis,
+    origin: Option<Origin>,
+    bytes: Vec<u8>,
+    open: usize,
+    calls: u32,
+    rejected: [u32; RejectReason::ALL.len()],
+}
+
+impl RequestFrames {
+    /// No frames yet. `capacity` is how many bytes the lines will probably take.
+    pub fn new(source: SourceId, received_at: UnixMillis, capacity: usize) -> Self {
+        Self {
+            source,
+            received_at,
+            origin: None,
+            bytes: Vec::with_capacity(capacity),
+            open: 0,
+            calls: 0,
+            rejected: [0; RejectReason::ALL.len()],
+        }
+    }
+
+    /// Says where the lines that follow were imported from.
+    pub fn set_origin(&mut self, origin: Option<Origin>) {
+        self.origin = origin;
+    }
+
+    /// The source of all lines.
+    pub fn source(&self) -> &SourceId {
+        &self.source
+    }
+
+    /// The bytes of all frames.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
+    /// Whether there is nothing to store.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Lines closed as calls.
+    pub fn calls(&self) -> u32 {
+        self.calls
+    }
+
+    /// Lines closed as rejected, by reason.
+    pub fn rejected(&self) -> impl Iterator<Item = (RejectReason, u32)> + '_ {
+        RejectReason::ALL.into_iter().zip(self.rejected).filter(|(_, count)| *count > 0)
+    }
+}
+
+impl LineSink for RequestFrames {
+    fn line(&mut self) -> &mut Vec<u8> {
+        self.open =
+            frame::begin(&mut self.bytes, FrameKind::Call, Some(&self.source), self.received_at, self.origin);
+        &mut self.bytes
+    }
+
+    fn call(&mut self, fingerprint: u128) {
+        frame::finish(&mut self.bytes, self.open, fingerprint);
+        self.calls += 1;
+    }
+
+    fn rejected(&mut self, reason: RejectReason) {
+        frame::set_kind(&mut self.bytes, self.open, FrameKind::Rejected);
+        frame::finish(&mut self.bytes, self.open, 0);
+        if let Some(count) = RejectReason::ALL
+            .iter()
+            .position(|known| *known == reason)
+            .and_then(|index| self.rejected.get_mut(index))
+        {
+            *count += 1;
+        }
+    }
+
+    fn discard(&mut self) {
+        self.bytes.truncate(self.open);
+    }
+}
