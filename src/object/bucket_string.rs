@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// A bucket and an optional key prefix, configured as one text: `mytestbucket/path/prefix`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct BucketString {
     bucket: String,

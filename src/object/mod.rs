@@ -2,6 +2,8 @@
 
 pub mod bucket_string;
 pub mod destination;
+pub mod gzip;
+pub mod metadata;
 pub mod object_key;
 
 pub use bucket_string::BucketString;

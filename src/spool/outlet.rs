@@ -290,6 +290,20 @@ impl Outlet {
         self.shared.note(vec![Note::Conflict { number: seal.number }])
     }
 
+    /// Notes positions that can no longer be read, unless they are noted already.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub fn note_lost(&self, lost: &[super::scan::Range]) -> Result<(), Stopped> {
+        let known = lock(&self.shared.manifest).state().lost.clone();
+        let new: Vec<Note> =
+            lost.iter().filter(|range| !known.contains(range)).map(|range| Note::Lost(*range)).collect();
+        for note in &new {
+            tracing::error!(?note, "the spool is damaged: these positions can no longer be read");
+        }
+        if new.is_empty() { Ok(()) } else { self.shared.note(new) }
+    }
+
     /// Notes what is left of a sealed range of which frames were lost.
     ///
     /// # Errors

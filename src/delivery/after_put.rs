@@ -1,0 +1,77 @@
+//! What to do after a try to put: a function from the store's answer. Pure.
+
+use crate::store::{Fault, PutMode};
+
+/// What comes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// The object is in the store.
+    Commit,
+    /// An object with this key is there: ask whose it is.
+    AskWhose,
+    /// Try again after a backoff, in this mode.
+    Retry(PutMode),
+    /// Try again at the longest wait: somebody has to change something first.
+    RetryAtCap,
+    /// The store received other bytes: make the object again from the spool, then retry.
+    Rebuild,
+    /// Another object has the key: stop, and wait for a person.
+    Conflict,
+}
+
+/// After a put that failed with `fault`.
+pub fn after_put(fault: Fault, mode: PutMode) -> Next {
+    match fault {
+        Fault::Exists if mode == PutMode::CreateOnly => Next::AskWhose,
+        // A plain put that finds something in its way cannot be: treat it as an answer that is not understood.
+        Fault::Exists | Fault::NotFound => Next::Retry(mode),
+        Fault::Busy | Fault::Transient | Fault::Region => Next::Retry(mode),
+        Fault::Refused => Next::RetryAtCap,
+        Fault::Digest => Next::Rebuild,
+    }
+}
+
+/// After the HEAD that follows a 412: `found` is the content hash in the object's metadata, `ours` those that the seal
+/// may have left there.
+pub fn after_head(found: Result<Option<&str>, Fault>, ours: &[&str]) -> Next {
+    match found {
+        Ok(Some(hash)) if ours.contains(&hash) => Next::Commit,
+        Ok(_) => Next::Conflict,
+        // It was there a moment ago: a delete marker, or another's transaction. The conditional put settles it.
+        Err(Fault::NotFound) => Next::Retry(PutMode::CreateOnly),
+        // The plain bucket policy grants no right to read. Same name, same content: a plain put is as good.
+        Err(Fault::Refused) => Next::Retry(PutMode::Overwrite),
+        Err(_) => Next::Retry(PutMode::CreateOnly),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fault_has_its_answer() {
+        use PutMode::{CreateOnly, Overwrite};
+        let check = |fault, mode, next| assert_eq!(after_put(fault, mode), next, "{fault:?} {mode:?}");
+        check(Fault::Exists, CreateOnly, Next::AskWhose);
+        check(Fault::Exists, Overwrite, Next::Retry(Overwrite));
+        check(Fault::Busy, CreateOnly, Next::Retry(CreateOnly));
+        check(Fault::Transient, Overwrite, Next::Retry(Overwrite));
+        check(Fault::Region, CreateOnly, Next::Retry(CreateOnly));
+        check(Fault::Refused, CreateOnly, Next::RetryAtCap);
+        check(Fault::Digest, CreateOnly, Next::Rebuild);
+        check(Fault::NotFound, CreateOnly, Next::Retry(CreateOnly));
+    }
+
+    #[test]
+    fn an_object_in_the_way_is_ours_or_a_conflict() {
+        let check = |found, next| assert_eq!(after_head(found, &["aa", "bb"]), next, "{found:?}");
+        check(Ok(Some("aa")), Next::Commit);
+        check(Ok(Some("bb")), Next::Commit);
+        check(Ok(Some("cc")), Next::Conflict);
+        check(Ok(None), Next::Conflict);
+        check(Err(Fault::NotFound), Next::Retry(PutMode::CreateOnly));
+        check(Err(Fault::Refused), Next::Retry(PutMode::Overwrite));
+        check(Err(Fault::Transient), Next::Retry(PutMode::CreateOnly));
+    }
+}

@@ -1,0 +1,130 @@
+//! A range of the spool becomes a staged object.
+
+use std::io;
+
+use sha2::{Digest, Sha256};
+
+use super::staging::{Staged, Staging, StagingWriter};
+use crate::batch::BatchKey;
+use crate::object::gzip::{Fit, GzipLines};
+use crate::spool::note::Seal;
+use crate::spool::reader::{Go, Read};
+use crate::spool::scan::Range;
+use crate::spool::{Encoded, Outlet};
+use crate::time::UnixMillis;
+
+/// Compression where there is time: objects that age or a person made due.
+pub const LEVEL_AT_LEISURE: u32 = 6;
+/// Compression under load: objects that size or pressure made due.
+pub const LEVEL_UNDER_LOAD: u32 = 3;
+
+/// What is to be encoded.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// The batch.
+    pub key: BatchKey,
+    /// The last position that is already sealed.
+    pub after: u64,
+    /// The last position that may be in the object.
+    pub through: u64,
+    /// Bytes of the object at most.
+    pub max_bytes: u64,
+    /// Compression level.
+    pub level: u32,
+}
+
+/// An encoded range.
+#[derive(Debug)]
+pub struct Object {
+    /// What a seal says of it.
+    pub encoded: Encoded,
+    /// Its bytes.
+    pub staged: Staged,
+    /// Positions that could not be read.
+    pub lost: Vec<Range>,
+}
+
+#[derive(Default)]
+struct Progress {
+    first: u64,
+    last: u64,
+    named_at: UnixMillis,
+    earliest: Option<UnixMillis>,
+    latest: UnixMillis,
+    next: Option<UnixMillis>,
+    lost: Vec<Range>,
+}
+
+/// Encodes the frames of a batch until the object is full or the batch is at its end. `None` where there are none.
+///
+/// # Errors
+/// What the disk says; then nothing is changed.
+pub fn encode(outlet: &Outlet, staging: &Staging, job: &Job) -> io::Result<Option<Object>> {
+    let mut gzip: GzipLines<StagingWriter> = GzipLines::new(staging.begin(), job.level, job.max_bytes);
+    let mut progress = Progress::default();
+    outlet.read(&job.key, job.after, job.through, &mut |read| {
+        let frame = match read {
+            Read::Frame(frame) => frame,
+            Read::Lost(range) => {
+                progress.lost.push(range);
+                return Ok(Go::On);
+            }
+        };
+        if gzip.push(frame.payload)? == Fit::Full {
+            progress.next = Some(frame.received_at);
+            return Ok(Go::Stop);
+        }
+        if progress.first == 0 {
+            progress.first = frame.position;
+            progress.named_at = frame.received_at;
+        }
+        progress.last = frame.position;
+        progress.earliest =
+            Some(progress.earliest.map_or(frame.received_at, |earliest| earliest.min(frame.received_at)));
+        progress.latest = progress.latest.max(frame.received_at);
+        Ok(Go::On)
+    })?;
+    if progress.first == 0 {
+        return Ok(None);
+    }
+    let done = gzip.finish()?;
+    let encoded = Encoded {
+        first: progress.first,
+        last: progress.last,
+        frames: done.lines,
+        bytes: done.bytes,
+        sha256: done.sha256,
+        named_at: progress.named_at,
+        first_received_at: progress.earliest.unwrap_or_default(),
+        last_received_at: progress.latest,
+        encoder: format!("zlib-rs/{}", job.level),
+        next_received_at: progress.next,
+    };
+    let lost = progress.lost.into_iter().filter(|range| range.first < encoded.last).collect();
+    Ok(Some(Object { encoded, staged: done.out.finish(), lost }))
+}
+
+/// Encodes exactly what a seal holds, again.
+///
+/// # Errors
+/// What the disk says.
+pub fn encode_again(outlet: &Outlet, staging: &Staging, seal: &Seal) -> io::Result<Option<Object>> {
+    let job = Job {
+        key: seal.batch.clone(),
+        after: seal.first.saturating_sub(1),
+        through: seal.last,
+        max_bytes: u64::MAX,
+        level: seal
+            .encoder
+            .rsplit('/')
+            .next()
+            .and_then(|level| level.parse().ok())
+            .unwrap_or(LEVEL_AT_LEISURE),
+    };
+    encode(outlet, staging, &job)
+}
+
+/// The SHA-256 of no lines, in hexadecimal: what is left when all of a sealed range was lost.
+pub fn sha256_of_nothing() -> String {
+    Sha256::digest([]).iter().map(|byte| format!("{byte:02x}")).collect()
+}

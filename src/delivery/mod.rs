@@ -1,0 +1,202 @@
+//! From the spool to the store: a due batch is encoded, sealed, put and committed, in that order.
+//!
+//! Everything here is a function of the spool. A crash at any instant loses nothing and doubles nothing: before the seal
+//! the work is thrown away, after it the same object is made again and put under the same key.
+//!
+//! One task looks at the batches and starts one task for each that is due; a batch has one at a time. A put holds one of
+//! its destination's slots and gives it back while it waits to try again, so a failing bucket delays no other.
+
+pub mod after_put;
+pub mod encode;
+mod flush;
+pub mod progress;
+mod scheduler;
+pub mod settings;
+pub mod staging;
+mod upload;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, Semaphore};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use flush::Flushed;
+pub use settings::DeliverySettings;
+
+use crate::alarms::Alarms;
+use crate::batch::BatchKey;
+use crate::metrics::Metrics;
+use crate::object::{BucketString, Destination};
+use crate::random::Random;
+use crate::sources::SourceId;
+use crate::spool::Outlet;
+use crate::store::ObjectStore;
+use crate::time::Clock;
+use progress::Progress;
+use staging::Staging;
+
+/// What delivery needs from outside.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// The way out of the spool.
+    pub outlet: Outlet,
+    /// Where objects go.
+    pub store: Arc<dyn ObjectStore>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Chance, for jitter.
+    pub random: Arc<dyn Random>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Alarms.
+    pub alarms: Arc<Alarms>,
+}
+
+/// A destination's share of the work.
+#[derive(Debug)]
+struct Slots {
+    /// Puts under way.
+    puts: Semaphore,
+    /// Sealed objects that are neither stored nor parked.
+    sealed: Arc<Semaphore>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    parts: Parts,
+    settings: DeliverySettings,
+    staging: Staging,
+    progress: Progress,
+    encoders: Semaphore,
+    slots: Mutex<BTreeMap<BucketString, Arc<Slots>>>,
+    /// Batches that a task is working on.
+    busy: Mutex<BTreeSet<BatchKey>>,
+    /// Up to where batches were asked for.
+    asked: Mutex<BTreeMap<BatchKey, u64>>,
+    /// Line bytes per object byte, learnt from each source's objects.
+    ratios: Mutex<BTreeMap<SourceId, f64>>,
+    /// Sources that are no longer configured: due at once.
+    removed: Mutex<BTreeSet<SourceId>>,
+    /// Sources with an upload conflict: nothing is put for them.
+    conflicts: Mutex<BTreeSet<SourceId>>,
+    /// Refusals in a row, by bucket.
+    refusals: Mutex<BTreeMap<BucketString, u32>>,
+    shutting_down: AtomicBool,
+    kick: Notify,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Running delivery. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    inner: Arc<Inner>,
+}
+
+/// What is left when delivery ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drained {
+    /// Batches that are not delivered: they are in the spool, and go out after the next start.
+    pub left: usize,
+}
+
+impl Delivery {
+    /// Starts delivering: first what was sealed before, then what becomes due.
+    pub fn start(parts: Parts, settings: DeliverySettings) -> (Self, JoinHandle<()>) {
+        let staging = Staging::new(Arc::clone(parts.outlet.disk()));
+        let inner = Arc::new(Inner {
+            staging,
+            settings,
+            progress: Progress::default(),
+            encoders: Semaphore::new(settings::ENCODERS),
+            slots: Mutex::default(),
+            busy: Mutex::default(),
+            asked: Mutex::default(),
+            ratios: Mutex::default(),
+            removed: Mutex::default(),
+            conflicts: Mutex::default(),
+            refusals: Mutex::default(),
+            shutting_down: AtomicBool::new(false),
+            kick: Notify::new(),
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            parts,
+        });
+        upload::resume(&inner);
+        let scheduler = tokio::spawn(scheduler::run(Arc::clone(&inner)));
+        (Self { inner }, scheduler)
+    }
+
+    /// How sources are doing.
+    pub fn progress(&self) -> &Progress {
+        &self.inner.progress
+    }
+
+    /// Says which sources are no longer configured: what they have left is due at once.
+    pub fn set_removed(&self, removed: BTreeSet<SourceId>) {
+        *lock(&self.inner.removed) = removed;
+        self.inner.kick.notify_one();
+    }
+
+    /// Makes all of `source` (or of every source) due, and waits up to `wait` until what was there when it was called is
+    /// in the store.
+    pub async fn flush(&self, source: Option<&SourceId>, wait: Duration) -> Flushed {
+        flush::flush(&self.inner, source, wait).await
+    }
+
+    /// Makes everything due, waits up to `grace` for it to be delivered, and ends all tasks. What is not delivered by then
+    /// is still in the spool.
+    pub async fn shutdown(self, deliver: bool, grace: Duration) -> Drained {
+        self.inner.shutting_down.store(deliver, Ordering::Release);
+        if deliver {
+            flush::flush(&self.inner, None, grace).await;
+        }
+        self.inner.stop.cancel();
+        self.inner.kick.notify_one();
+        self.inner.tasks.close();
+        // A task gives way at its next wait; one that is writing to the disk ends that first.
+        self.inner.tasks.wait().await;
+        let pending = self.inner.parts.outlet.pending_seals().len();
+        Drained { left: self.inner.parts.outlet.open_batches().len() + pending }
+    }
+
+    /// Brings the gauges up to date.
+    pub fn refresh_gauges(&self) {
+        self.inner.refresh_gauges();
+    }
+}
+
+impl Inner {
+    fn slots(&self, destination: &Destination) -> Arc<Slots> {
+        let mut slots = lock(&self.slots);
+        let new = || {
+            Arc::new(Slots {
+                puts: Semaphore::new(settings::PUTS_PER_DESTINATION),
+                sealed: Arc::new(Semaphore::new(settings::SEALED_PER_DESTINATION)),
+            })
+        };
+        Arc::clone(slots.entry(destination.bucket.clone()).or_insert_with(new))
+    }
+
+    fn refresh_gauges(&self) {
+        let (outlet, metrics) = (&self.parts.outlet, &self.parts.metrics);
+        let usage = outlet.usage();
+        let gauge = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+        metrics.spool_bytes.set(gauge(usage.used));
+        metrics.spool_max_bytes.set(gauge(usage.max));
+        metrics.parked_bytes.set(gauge(usage.parked));
+        metrics.open_batches.set(i64::try_from(outlet.batches_in_use()).unwrap_or(i64::MAX));
+        let now = self.parts.clock.wall();
+        let oldest = outlet.oldest_undelivered().map_or(Duration::ZERO, |at| now.since(at));
+        metrics.oldest_undelivered_seconds.set(oldest.as_secs_f64());
+    }
+}

@@ -1,0 +1,268 @@
+//! Objects in the making: in memory while they are small and the budget lasts, else in a file.
+//!
+//! A staged object is thrown away by a crash, and made again from the spool.
+
+use std::io::{self, IoSlice, Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use bytes::Bytes;
+
+use crate::spool::{Disk, DiskFile};
+use crate::store::Body;
+
+/// An object longer than this goes to a file.
+const OBJECT_IN_MEMORY_MAX: usize = 1_024 * 1_024;
+/// Bytes of all objects staged in memory.
+const MEMORY_MAX: usize = 16 * 1_024 * 1_024;
+
+/// Where objects are staged.
+#[derive(Debug)]
+pub struct Staging {
+    disk: Arc<dyn Disk>,
+    in_memory: Arc<AtomicUsize>,
+    next: AtomicU64,
+}
+
+/// An object being written.
+#[derive(Debug)]
+pub struct StagingWriter {
+    disk: Arc<dyn Disk>,
+    name: String,
+    memory: Vec<u8>,
+    reserved: Reserved,
+    file: Option<Arc<dyn DiskFile>>,
+    len: u64,
+    crc32: crc32fast::Hasher,
+}
+
+/// A finished object.
+#[derive(Debug)]
+pub struct Staged {
+    place: Place,
+    /// Its length in bytes.
+    pub len: u64,
+    /// Its CRC-32.
+    pub crc32: u32,
+}
+
+#[derive(Debug)]
+enum Place {
+    Memory { bytes: Bytes, _reserved: Reserved },
+    File(StagedFile),
+}
+
+/// A staged file, removed when nobody needs it any more.
+#[derive(Debug)]
+struct StagedFile {
+    disk: Arc<dyn Disk>,
+    name: String,
+    file: Arc<dyn DiskFile>,
+}
+
+impl Drop for StagedFile {
+    fn drop(&mut self) {
+        if let Err(error) = self.disk.remove(&self.name) {
+            tracing::warn!(%error, file = self.name, "a staged object was not removed; the next start removes it");
+        }
+    }
+}
+
+/// A share of the memory budget.
+#[derive(Debug)]
+struct Reserved {
+    budget: Arc<AtomicUsize>,
+    bytes: usize,
+}
+
+impl Reserved {
+    /// Takes `more` bytes of the budget, if they are there.
+    fn grow(&mut self, more: usize) -> bool {
+        let fits = self.budget.fetch_add(more, Ordering::AcqRel) + more <= MEMORY_MAX;
+        if fits {
+            self.bytes += more;
+        } else {
+            self.budget.fetch_sub(more, Ordering::AcqRel);
+        }
+        fits
+    }
+
+    fn give_back(&mut self) {
+        self.budget.fetch_sub(std::mem::take(&mut self.bytes), Ordering::AcqRel);
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        self.give_back();
+    }
+}
+
+impl Staging {
+    /// Stages on `disk`, in its `staging` directory.
+    pub fn new(disk: Arc<dyn Disk>) -> Self {
+        Self { disk, in_memory: Arc::default(), next: AtomicU64::new(1) }
+    }
+
+    /// Begins an object.
+    pub fn begin(&self) -> StagingWriter {
+        StagingWriter {
+            disk: Arc::clone(&self.disk),
+            name: format!("staging/{}.gz", self.next.fetch_add(1, Ordering::Relaxed)),
+            memory: Vec::new(),
+            reserved: Reserved { budget: Arc::clone(&self.in_memory), bytes: 0 },
+            file: None,
+            len: 0,
+            crc32: crc32fast::Hasher::new(),
+        }
+    }
+}
+
+impl StagingWriter {
+    fn spill(&mut self) -> io::Result<Arc<dyn DiskFile>> {
+        let file = self.disk.create(&self.name)?;
+        file.write_at(&[IoSlice::new(&self.memory)], 0)?;
+        self.memory = Vec::new();
+        self.reserved.give_back();
+        self.file = Some(Arc::clone(&file));
+        Ok(file)
+    }
+
+    /// Ends the object.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn finish(mut self) -> Staged {
+        let crc32 = std::mem::take(&mut self.crc32).finalize();
+        let place = match self.file.take() {
+            Some(file) => {
+                Place::File(StagedFile { disk: Arc::clone(&self.disk), name: self.name.clone(), file })
+            }
+            None => {
+                let reserved = Reserved {
+                    budget: Arc::clone(&self.reserved.budget),
+                    bytes: std::mem::take(&mut self.reserved.bytes),
+                };
+                Place::Memory { bytes: std::mem::take(&mut self.memory).into(), _reserved: reserved }
+            }
+        };
+        Staged { place, len: self.len, crc32 }
+    }
+}
+
+impl Write for StagingWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let file = match &self.file {
+            Some(file) => Some(Arc::clone(file)),
+            None if self.memory.len() + bytes.len() > OBJECT_IN_MEMORY_MAX
+                || !self.reserved.grow(bytes.len()) =>
+            {
+                Some(self.spill()?)
+            }
+            None => None,
+        };
+        match file {
+            Some(file) => file.write_at(&[IoSlice::new(bytes)], self.len)?,
+            None => self.memory.extend_from_slice(bytes),
+        }
+        self.crc32.update(bytes);
+        self.len += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for StagingWriter {
+    fn drop(&mut self) {
+        if self.file.take().is_some()
+            && let Err(error) = self.disk.remove(&self.name)
+        {
+            tracing::warn!(%error, file = self.name, "an object that was not finished was not removed; the next start removes it");
+        }
+    }
+}
+
+impl Staged {
+    /// The object as the body of a put.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn body(&self) -> io::Result<Body> {
+        match &self.place {
+            Place::Memory { bytes, .. } => Ok(Body::Bytes(bytes.clone())),
+            Place::File(staged) => file_body(&*staged.disk, &staged.name, &*staged.file, self.len),
+        }
+    }
+
+    /// The object's bytes, from the beginning.
+    pub fn reader(&self) -> Box<dyn Read + Send + '_> {
+        match &self.place {
+            Place::Memory { bytes, .. } => Box::new(bytes.as_ref()),
+            Place::File(staged) => Box::new(FileReader { file: &*staged.file, at: 0 }),
+        }
+    }
+}
+
+/// A file as the body of a put: by its path, or, on a disk whose files have none, by its bytes.
+///
+/// # Errors
+/// What the disk says.
+pub fn file_body(disk: &dyn Disk, name: &str, file: &dyn DiskFile, len: u64) -> io::Result<Body> {
+    match disk.path(name) {
+        Some(path) => Ok(Body::File { path, len }),
+        None => Ok(Body::Bytes(crate::spool::disk::read_all(file)?.into())),
+    }
+}
+
+struct FileReader<'a> {
+    file: &'a dyn DiskFile,
+    at: u64,
+}
+
+impl Read for FileReader<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read_at(buf, self.at)?;
+        self.at += read as u64;
+        Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spool::RealDisk;
+
+    #[test]
+    fn small_objects_stay_in_memory_large_ones_and_those_over_budget_go_to_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk::open(dir.path()).unwrap());
+        let staging = Staging::new(Arc::clone(&disk));
+        let make = |len: usize| {
+            let mut writer = staging.begin();
+            let bytes: Vec<u8> = (0..len).map(|i| u8::try_from(i % 251).unwrap()).collect();
+            bytes.chunks(70_000).for_each(|chunk| writer.write_all(chunk).unwrap());
+            let staged = writer.finish();
+            let mut read = Vec::new();
+            staged.reader().read_to_end(&mut read).unwrap();
+            assert_eq!(read, bytes);
+            assert_eq!((staged.len, staged.crc32), (len as u64, crc32fast::hash(&bytes)));
+            staged
+        };
+        let in_memory = |staged: &Staged| matches!(staged.body().unwrap(), Body::Bytes(_));
+        let small: Vec<Staged> = (0..16).map(|_| make(1_024 * 1_024)).collect();
+        assert!(small.iter().all(in_memory));
+        let over = make(1_000);
+        assert!(!in_memory(&over), "the budget is used up");
+        drop(small);
+        assert!(in_memory(&make(1_000)));
+        let large = make(3_000_000);
+        assert!(!in_memory(&large));
+        assert_eq!(disk.list("staging").unwrap().len(), 2);
+        drop((over, large));
+        drop(staging.begin());
+        assert_eq!(disk.list("staging").unwrap(), []);
+    }
+}
