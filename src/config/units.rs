@@ -211,7 +211,7 @@ mod tests {
     fn durations_are_read_with_their_unit() {
         let check = |text: &str, expected: Result<u64, UnitError>| {
             assert_eq!(
-                text.parse::<Period>().map(|period| period.get().as_millis().into()),
+                text.parse::<Period>().map(|period| period.get().as_millis()),
                 expected.map(u128::from),
                 "{text:?}"
             );
