@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::checked::{self, Config};
+use super::checked::Config;
 use super::problem::ConfigError;
 use super::raw::{Raw, VARIABLE_PREFIX};
+use super::sections;
 use super::sources::Outside;
 
 /// The longest configuration file, in bytes: ten thousand sources fit several times.
@@ -116,7 +117,7 @@ fn check(
     let ours = environment.variables.range(VARIABLE_PREFIX.to_owned()..);
     raw.override_by(ours.map(|(name, value)| (name.as_str(), value.as_str())));
     let warnings = std::mem::take(&mut raw.warnings);
-    checked::check(raw, outside).map(|config| (config, warnings))
+    sections::check(raw, outside).map(|config| (config, warnings))
 }
 
 /// What write keys refer to, remembered in a digest, so that a changed key file is a changed configuration.

@@ -10,6 +10,7 @@ pub mod problem;
 pub mod raw;
 mod reader;
 pub mod reload;
+mod sections;
 mod sources;
 pub mod units;
 pub mod values;

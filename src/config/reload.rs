@@ -1,12 +1,16 @@
 //! What a new configuration changes in a running process, as a pure comparison.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use crate::object::Destination;
 use crate::sources::SourceId;
 
 use super::checked::{Config, S3};
 use super::sources::Source;
+
+/// Source ids that one log line shows.
+const NAMES_SHOWN_MAX: usize = 20;
 
 /// A source whose objects go elsewhere from now on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +44,41 @@ impl Changes {
     /// Whether nothing is different.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+}
+
+/// What changed, in one line for the log.
+impl fmt::Display for Changes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let source_ids = |sources: &[Source]| names(sources.iter().map(|source| source.id.as_str()));
+        let parts = [
+            ("added", source_ids(&self.added)),
+            ("removed", source_ids(&self.removed)),
+            ("sent elsewhere", names(self.retargeted.iter().map(|source| source.id.as_str()))),
+            ("given other write keys", names(self.rekeyed.iter().map(SourceId::as_str))),
+        ];
+        let mut said: Vec<String> = parts
+            .into_iter()
+            .filter(|(_, names)| !names.is_empty())
+            .map(|(what, names)| format!("sources {what}: {names}"))
+            .collect();
+        if self.unknown_key {
+            said.push("collector.unknown_key changed".to_owned());
+        }
+        if !self.needs_restart.is_empty() {
+            said.push(format!("taking effect at the next start: {}", self.needs_restart.join(", ")));
+        }
+        f.write_str(if said.is_empty() { "nothing changed" } else { "" })?;
+        f.write_str(&said.join("; "))
+    }
+}
+
+/// The first names, and how many more there are: a log line has an end.
+fn names<'n>(mut all: impl Iterator<Item = &'n str>) -> String {
+    let shown = all.by_ref().take(NAMES_SHOWN_MAX).collect::<Vec<_>>().join(", ");
+    match all.count() {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
     }
 }
 

@@ -87,4 +87,17 @@ mod tests {
         shutdown.advance();
         assert_eq!(stages(&shutdown), (true, true));
     }
+
+    #[tokio::test]
+    async fn each_hangup_is_seen_by_everyone_who_waits() {
+        let (mut first, _listening) = hangups().unwrap();
+        let mut second = first.clone();
+        for _ in 0..2 {
+            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::HUP).unwrap();
+            for receiver in [&mut first, &mut second] {
+                let changed = tokio::time::timeout(std::time::Duration::from_secs(20), receiver.changed());
+                changed.await.unwrap().unwrap();
+            }
+        }
+    }
 }

@@ -44,16 +44,16 @@ fn what_the_example_comments_out_is_right_too() {
 #[test]
 fn the_example_mentions_every_key() {
     let text = all_switched_on();
+    let after = |header: String| {
+        text.split_once(&format!("\n{header}\n")).unwrap_or_else(|| panic!("{header} is not mentioned")).1
+    };
     for (section, keys) in SECTIONS {
-        let from =
-            text.find(&format!("\n[{section}]\n")).unwrap_or_else(|| panic!("[{section}] is not mentioned"));
-        let rest = &text[from + 2..];
-        let body = &rest[..rest.find("\n[").unwrap_or(rest.len())];
+        let body = after(format!("[{section}]")).split("\n[").next().unwrap();
         for key in keys {
-            assert!(body.contains(&format!("\n{key} = ")), "{section}.{key} is not mentioned");
+            assert!(format!("\n{body}").contains(&format!("\n{key} = ")), "{section}.{key} is not mentioned");
         }
     }
-    let sources = &text[text.find("\n[[source]]\n").unwrap()..];
+    let sources = after("[[source]]".to_owned());
     for key in SOURCE_KEYS {
         assert!(sources.contains(key), "source.{key} is not mentioned");
     }

@@ -40,6 +40,11 @@ fn sources_come_go_and_move() {
     assert_eq!(moved.id.as_str(), "moves");
     assert_eq!((moved.from.bucket.to_string(), moved.to.bucket.to_string()), ("b-1".into(), "b-2/p".into()));
     assert_eq!(changes.needs_restart, Vec::<&str>::new());
+    assert_eq!(
+        changes.to_string(),
+        "sources added: comes; sources removed: goes; sources sent elsewhere: moves; \
+         sources given other write keys: rotates"
+    );
     assert!(diff(&in_force(&old, &new), &new).is_empty());
 }
 
@@ -54,7 +59,26 @@ fn another_bucket_for_all_moves_every_source() {
 
 #[test]
 fn nothing_changed_is_no_change() {
-    assert_eq!(diff(&config(SMALLEST), &config(SMALLEST)), Changes::default());
+    let changes = diff(&config(SMALLEST), &config(SMALLEST));
+    assert_eq!(changes, Changes::default());
+    assert_eq!(changes.to_string(), "nothing changed");
+}
+
+#[test]
+fn what_needs_a_restart_is_said_and_stays_as_it_was() {
+    let old = config(SMALLEST);
+    let new = config(&format!("[spool]\ndir = \"/x\"\n[flush]\nmax_age = \"2 h\"\n{SMALLEST}"));
+    let said = diff(&old, &new).to_string();
+    assert_eq!(said, "taking effect at the next start: spool.dir, flush.max_age");
+    assert_eq!(in_force(&old, &new), old);
+}
+
+#[test]
+fn a_long_list_of_sources_is_cut() {
+    let many: Vec<String> =
+        (0..25).map(|n| format!("[[source]]\nid = \"s{n:02}\"\nwrite_keys = [\"k{n}\"]\n")).collect();
+    let said = diff(&config(SMALLEST), &config(&format!("{}{}", SMALLEST, many.concat()))).to_string();
+    assert!(said.starts_with("sources added: s00, s01, ") && said.ends_with(", s19 and 5 more"), "{said}");
 }
 
 /// A value of every key that is not its default, and what a reload says of it.
