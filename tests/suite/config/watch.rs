@@ -57,6 +57,8 @@ async fn a_hangup_is_answered_at_once_and_also_without_a_change() {
     let (mut watcher, hangup) = watcher(&path, Duration::from_secs(3_600));
     hangup.send_modify(|count| *count += 1);
     assert!(timeout(DEADLINE, watcher.next()).await.unwrap().is_ok());
+    // One signal, one answer.
+    assert!(timeout(Duration::from_millis(50), watcher.next()).await.is_err());
     std::fs::remove_file(&path).unwrap();
     hangup.send_modify(|count| *count += 1);
     let error = timeout(DEADLINE, watcher.next()).await.unwrap().unwrap_err();
