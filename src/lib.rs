@@ -4,14 +4,18 @@
 //! An answer of 200 means: every call of the request is on stable storage. Everything after that is a function of what is
 //! stored, so a crash at any instant loses nothing and doubles nothing.
 
+pub mod admin;
 pub mod alarms;
 pub mod batch;
 pub mod call;
+pub mod cli;
+pub mod config;
 pub mod delivery;
 pub mod metrics;
 pub mod object;
 pub mod random;
 pub mod retry;
+pub mod runtime;
 pub mod sources;
 pub mod spool;
 pub mod store;

@@ -90,6 +90,13 @@ pub struct BucketStringError {
     what: &'static str,
 }
 
+impl BucketStringError {
+    /// What is wrong, without the text itself.
+    pub fn what(&self) -> &'static str {
+        self.what
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,0 +1,98 @@
+//! What is answered: one place where every refusal gets its status.
+
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use http::{Response, StatusCode};
+use http_body_util::Full;
+use serde::Serialize;
+
+use super::host::Intruder;
+use super::route::NoRoute;
+use super::view::FlushError;
+
+pub(super) type Answer = Response<Full<Bytes>>;
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+const OPENMETRICS: HeaderValue =
+    HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+
+#[derive(Serialize)]
+struct Refused<'a> {
+    success: bool,
+    code: &'static str,
+    message: &'a str,
+}
+
+pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Answer {
+    match serde_json::to_vec(value) {
+        Ok(body) => answer(status, JSON, body),
+        Err(error) => refused(StatusCode::INTERNAL_SERVER_ERROR, "internal", &error.to_string()),
+    }
+}
+
+pub(super) fn text(body: &'static str) -> Answer {
+    answer(StatusCode::OK, TEXT, body)
+}
+
+pub(super) fn metrics(rendered: Result<String, std::fmt::Error>) -> Answer {
+    match rendered {
+        Ok(text) => answer(StatusCode::OK, OPENMETRICS, text),
+        Err(error) => refused(StatusCode::INTERNAL_SERVER_ERROR, "internal", &error.to_string()),
+    }
+}
+
+pub(super) fn intruder(why: Intruder) -> Answer {
+    match why {
+        Intruder::BadHost => refused(StatusCode::BAD_REQUEST, "bad_host", "a single Host header is needed"),
+        Intruder::UnknownHost => refused(
+            StatusCode::MISDIRECTED_REQUEST,
+            "unknown_host",
+            "this name is not known here: call localhost, or add the name to admin.allowed_hosts",
+        ),
+        Intruder::CrossSite => {
+            refused(StatusCode::FORBIDDEN, "cross_site", "pages of other sites cannot change anything here")
+        }
+    }
+}
+
+pub(super) fn no_route(why: &NoRoute) -> Answer {
+    match why {
+        NoRoute::Path => refused(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            "there are /metrics, /health, /ready, /api/status and /api/flush",
+        ),
+        NoRoute::Method { allow } => {
+            let message = format!("the methods here are {allow}");
+            let mut answer = refused(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", &message);
+            answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+            answer
+        }
+        NoRoute::Query(what) => refused(StatusCode::BAD_REQUEST, "bad_query", what),
+    }
+}
+
+pub(super) fn not_flushed(why: &FlushError) -> Answer {
+    let (status, code) = match why {
+        FlushError::UnknownSource(_) => (StatusCode::NOT_FOUND, "unknown_source"),
+        FlushError::Stopped => (StatusCode::SERVICE_UNAVAILABLE, "stopped"),
+    };
+    refused(status, code, &why.to_string())
+}
+
+fn refused(status: StatusCode, code: &'static str, message: &str) -> Answer {
+    let body = serde_json::to_vec(&Refused { success: false, code, message }).unwrap_or_default();
+    answer(status, JSON, body)
+}
+
+/// No answer has a CORS header: pages of other sites can read nothing here.
+fn answer(status: StatusCode, content_type: HeaderValue, body: impl Into<Bytes>) -> Answer {
+    let mut answer = Response::new(Full::new(body.into()));
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, content_type);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    answer
+}

@@ -1,0 +1,169 @@
+//! By which names the admin side may be called, and from which pages it may be posted to. Pure.
+//!
+//! A browser lets a page of `evil.example` talk to any address that `evil.example` resolves to, this one included. It
+//! still says `Host: evil.example`, so that a list of names stops it. Numeric addresses cannot be rebound, but only those
+//! that are this machine's own are let through.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use http::HeaderMap;
+use http::header::{HOST, ORIGIN};
+use http::uri::Authority;
+
+/// The names by which the admin side may be called.
+#[derive(Clone, Debug)]
+pub struct AllowedHosts {
+    addresses: Vec<IpAddr>,
+    names: Vec<String>,
+}
+
+/// Why a request is refused before it is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Intruder {
+    /// No `Host`, two, or one that cannot be read.
+    BadHost,
+    /// A `Host` that is not this one's.
+    UnknownHost,
+    /// A post that a page of another site made a browser send.
+    CrossSite,
+}
+
+impl AllowedHosts {
+    /// Loopback, the address listened on (unless that is "all"), and `more`.
+    pub fn new(listen: SocketAddr, more: &[String]) -> Self {
+        let mut addresses = vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+        if !listen.ip().is_unspecified() {
+            addresses.push(listen.ip().to_canonical());
+        }
+        let names = more.iter().map(|name| name.to_ascii_lowercase()).chain(["localhost".to_owned()]);
+        Self { addresses, names: names.collect() }
+    }
+
+    /// Checks `Host` of any request. `local` is this end of its connection: listening on all addresses, it is the one
+    /// that the client used.
+    ///
+    /// # Errors
+    /// [`Intruder`]: answer 400, 421 or 403 and do nothing.
+    pub fn check(&self, headers: &HeaderMap, local: IpAddr) -> Result<(), Intruder> {
+        let host = host_header(headers)?;
+        let bare = host.host().trim_start_matches('[').trim_end_matches(']');
+        let known = match bare.parse::<IpAddr>() {
+            Ok(ip) => {
+                let ip = ip.to_canonical();
+                self.addresses.contains(&ip) || local.to_canonical() == ip || self.names_have(host.host())
+            }
+            Err(_) => self.names_have(bare.strip_suffix('.').unwrap_or(bare)),
+        };
+        if known { Ok(()) } else { Err(Intruder::UnknownHost) }
+    }
+
+    fn names_have(&self, host: &str) -> bool {
+        self.names.iter().any(|name| name.eq_ignore_ascii_case(host))
+    }
+}
+
+/// Checks that a request which changes something comes from no page, or from one of this very host.
+///
+/// # Errors
+/// [`Intruder::CrossSite`], or [`Intruder::BadHost`] where there is nothing to compare with.
+pub fn check_origin(headers: &HeaderMap) -> Result<(), Intruder> {
+    let host = host_header(headers)?;
+    let own = |origin: &str| {
+        origin
+            .strip_prefix("http://")
+            .or_else(|| origin.strip_prefix("https://"))
+            .is_some_and(|authority| authority.eq_ignore_ascii_case(host.as_str()))
+    };
+    let mut origins = headers.get_all(ORIGIN).iter();
+    let from_own_page = origins.all(|origin| origin.to_str().is_ok_and(own));
+    let site = headers.get("sec-fetch-site").map(|site| site.as_bytes());
+    let same_site = matches!(site, None | Some(b"same-origin" | b"none"));
+    if from_own_page && same_site { Ok(()) } else { Err(Intruder::CrossSite) }
+}
+
+fn host_header(headers: &HeaderMap) -> Result<Authority, Intruder> {
+    let mut hosts = headers.get_all(HOST).iter();
+    let (Some(host), None) = (hosts.next(), hosts.next()) else { return Err(Intruder::BadHost) };
+    let authority = Authority::try_from(host.as_bytes()).map_err(|_| Intruder::BadHost)?;
+    if authority.as_str().contains('@') || authority.host().is_empty() {
+        return Err(Intruder::BadHost);
+    }
+    Ok(authority)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in pairs {
+            map.append(*name, value.parse().unwrap());
+        }
+        map
+    }
+
+    #[test]
+    fn only_own_names_are_answered() {
+        let more = ["Forebay.internal".to_owned(), "192.0.2.9".to_owned()];
+        let allowed = AllowedHosts::new("10.1.2.3:9180".parse().unwrap(), &more);
+        let check = |host: &str, expected| {
+            let got = allowed.check(&headers(&[("host", host)]), "10.1.2.4".parse().unwrap());
+            assert_eq!(got, expected, "{host}");
+        };
+        for own in [
+            "localhost",
+            "LOCALHOST:9180",
+            "localhost.",
+            "127.0.0.1:9180",
+            "[::1]:9180",
+            "[::ffff:127.0.0.1]",
+            "10.1.2.3",
+            "10.1.2.4:1",
+            "forebay.internal:9180",
+            "192.0.2.9",
+        ] {
+            check(own, Ok(()));
+        }
+        for other in
+            ["evil.example", "localhost.evil.example", "evil-localhost", "10.1.2.5", "127.0.0.2", "0.0.0.0"]
+        {
+            check(other, Err(Intruder::UnknownHost));
+        }
+        for bad in ["", "a b", "me@localhost", "localhost/x", "[::1"] {
+            check(bad, Err(Intruder::BadHost));
+        }
+        let local = "127.0.0.1".parse().unwrap();
+        assert_eq!(allowed.check(&HeaderMap::new(), local), Err(Intruder::BadHost));
+        let two = headers(&[("host", "localhost"), ("host", "evil.example")]);
+        assert_eq!(allowed.check(&two, local), Err(Intruder::BadHost));
+        // Listening on all addresses is no address to be called by.
+        let all = AllowedHosts::new("0.0.0.0:9180".parse().unwrap(), &[]);
+        assert_eq!(all.check(&headers(&[("host", "0.0.0.0:9180")]), local), Err(Intruder::UnknownHost));
+    }
+
+    #[test]
+    fn other_sites_cannot_make_a_browser_post() {
+        let check = |more: &[(&'static str, &str)], expected| {
+            let pairs = [&[("host", "localhost:9180")], more].concat();
+            assert_eq!(check_origin(&headers(&pairs)), expected, "{more:?}");
+        };
+        check(&[], Ok(()));
+        check(&[("origin", "http://localhost:9180")], Ok(()));
+        check(&[("origin", "https://LOCALHOST:9180")], Ok(()));
+        check(&[("origin", "http://localhost:9180"), ("sec-fetch-site", "same-origin")], Ok(()));
+        check(&[("sec-fetch-site", "none")], Ok(()));
+        for origin in
+            ["http://evil.example", "http://localhost:3000", "http://localhost", "null", "", "localhost:9180"]
+        {
+            check(&[("origin", origin)], Err(Intruder::CrossSite));
+        }
+        check(
+            &[("origin", "http://localhost:9180"), ("origin", "http://evil.example")],
+            Err(Intruder::CrossSite),
+        );
+        check(&[("sec-fetch-site", "cross-site")], Err(Intruder::CrossSite));
+        check(&[("sec-fetch-site", "same-site")], Err(Intruder::CrossSite));
+        assert_eq!(check_origin(&HeaderMap::new()), Err(Intruder::BadHost));
+    }
+}

@@ -1,0 +1,17 @@
+//! The operator's side, on a listener of its own: metrics, readiness, status and flush. None of it is on the public port.
+//!
+//! It asks for no password, so it listens on loopback unless told otherwise, checks by which name it was called (a web
+//! page that rebinds its own name to this address is refused) and lets no other site make a browser post to it. It knows
+//! no other room: what it shows and does comes in as an [`AdminView`].
+
+mod answer;
+pub mod host;
+mod route;
+pub mod server;
+pub mod status;
+pub mod view;
+
+pub use host::AllowedHosts;
+pub use server::AdminServer;
+pub use status::{Alarm, LastObject, SourceStatus, SpoolStatus, Status, Totals};
+pub use view::{AdminView, BoxFuture, FlushError, FlushOutcome};

@@ -1,0 +1,101 @@
+//! Which thing a request asks for. Pure.
+
+use http::Method;
+
+use crate::sources::SourceId;
+
+/// What is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Route {
+    /// `GET /`
+    Root,
+    /// `GET /metrics`
+    Metrics,
+    /// `GET /health`
+    Health,
+    /// `GET /ready`
+    Ready,
+    /// `GET /api/status`
+    Status,
+    /// `POST /api/flush`
+    Flush(Option<SourceId>),
+}
+
+/// Why it is not answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum NoRoute {
+    /// No such path.
+    Path,
+    /// Another method is needed.
+    Method { allow: &'static str },
+    /// A query that is not understood.
+    Query(String),
+}
+
+pub(super) fn route(method: &Method, path: &str, query: Option<&str>) -> Result<Route, NoRoute> {
+    let read = [Method::GET, Method::HEAD].contains(method);
+    let reading = |route| if read { Ok(route) } else { Err(NoRoute::Method { allow: "GET, HEAD" }) };
+    match path {
+        "/" => reading(Route::Root),
+        "/metrics" => reading(Route::Metrics),
+        "/health" => reading(Route::Health),
+        "/ready" => reading(Route::Ready),
+        "/api/status" => reading(Route::Status),
+        "/api/flush" if method == Method::POST => flush(query.unwrap_or_default()),
+        "/api/flush" => Err(NoRoute::Method { allow: "POST" }),
+        _ => Err(NoRoute::Path),
+    }
+}
+
+/// A parameter that is not understood is refused: `?sorce=web` must not flush everything.
+fn flush(query: &str) -> Result<Route, NoRoute> {
+    let mut source = None;
+    for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
+        match parameter.split_once('=') {
+            Some(("source", id)) if source.is_none() => {
+                source = Some(SourceId::new(id).map_err(|error| NoRoute::Query(error.to_string()))?);
+            }
+            Some(("source", _)) => return Err(NoRoute::Query("source is given twice".to_owned())),
+            _ => return Err(NoRoute::Query("the only parameter is source".to_owned())),
+        }
+    }
+    Ok(Route::Flush(source))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_path_has_its_method() {
+        let check = |method: &str, target: &str, expected: Result<Route, NoRoute>| {
+            let (path, query) =
+                target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+            assert_eq!(route(&method.parse().unwrap(), path, query), expected, "{method} {target}");
+        };
+        let web = || Some(SourceId::new("web").unwrap());
+        check("GET", "/", Ok(Route::Root));
+        check("GET", "/metrics?x=1", Ok(Route::Metrics));
+        check("HEAD", "/health", Ok(Route::Health));
+        check("GET", "/ready", Ok(Route::Ready));
+        check("GET", "/api/status", Ok(Route::Status));
+        check("POST", "/api/flush", Ok(Route::Flush(None)));
+        check("POST", "/api/flush?", Ok(Route::Flush(None)));
+        check("POST", "/api/flush?source=web", Ok(Route::Flush(web())));
+        check(
+            "POST",
+            "/api/flush?source=web&source=ios",
+            Err(NoRoute::Query("source is given twice".into())),
+        );
+        check("POST", "/api/flush?sorce=web", Err(NoRoute::Query("the only parameter is source".into())));
+        check("POST", "/api/flush?source", Err(NoRoute::Query("the only parameter is source".into())));
+        let wrong = SourceId::new("../x").unwrap_err().to_string();
+        check("POST", "/api/flush?source=../x", Err(NoRoute::Query(wrong)));
+        check("GET", "/api/flush", Err(NoRoute::Method { allow: "POST" }));
+        check("OPTIONS", "/api/flush", Err(NoRoute::Method { allow: "POST" }));
+        check("POST", "/metrics", Err(NoRoute::Method { allow: "GET, HEAD" }));
+        check("DELETE", "/", Err(NoRoute::Method { allow: "GET, HEAD" }));
+        check("GET", "/metrics/", Err(NoRoute::Path));
+        check("POST", "/v1/batch", Err(NoRoute::Path));
+    }
+}

@@ -1,0 +1,120 @@
+//! The state of a running process, as `GET /api/status` answers it and `forebay status` reads it.
+//!
+//! Instants are Unix milliseconds (`…_ms`), lengths of time whole seconds (`…_seconds`), sizes bytes (`…_bytes`). Fields
+//! that a newer or older process does not send read as their default.
+
+use serde::{Deserialize, Serialize};
+
+/// Everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Status {
+    /// The program's version.
+    pub version: String,
+    /// The process's wall clock.
+    pub now_ms: i64,
+    /// How long it has been running.
+    pub uptime_seconds: u64,
+    /// This node's name in object keys.
+    pub node: String,
+    /// The spool's id, 32 hexadecimal digits.
+    pub spool_id: String,
+    /// Whether it can take calls.
+    pub ready: bool,
+    /// Why it cannot.
+    pub not_ready: Vec<String>,
+    /// What is wrong although it takes calls: a hole in the spool, a clock far off.
+    pub degraded: Vec<String>,
+    /// What waits for somebody.
+    pub alarms: Vec<Alarm>,
+    /// The spool.
+    pub spool: SpoolStatus,
+    /// Batches with undelivered calls.
+    pub open_batches: u64,
+    /// The age of the oldest undelivered call; `None` where everything is delivered.
+    pub oldest_undelivered_seconds: Option<u64>,
+    /// Calls since the process started, over all sources.
+    pub totals: Totals,
+    /// Every source that is configured or has something in the spool.
+    pub sources: Vec<SourceStatus>,
+}
+
+/// Something that does not mend itself, or has not for long.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Alarm {
+    /// Which kind, from a closed list.
+    pub kind: String,
+    /// What happened, to what, and what to do.
+    pub what: String,
+    /// Since when.
+    pub since_ms: i64,
+}
+
+/// The spool's size.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SpoolStatus {
+    /// In use, parked objects included.
+    pub used_bytes: u64,
+    /// The most it may take.
+    pub max_bytes: u64,
+    /// Files that hold calls.
+    pub segments: u64,
+    /// Parked objects.
+    pub parked_bytes: u64,
+    /// How long it lasts at the rate of the last minute if nothing is delivered; `None` where nothing comes in.
+    pub seconds_left: Option<u64>,
+}
+
+/// Calls since the process started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Totals {
+    /// In requests that were answered 200.
+    pub received: u64,
+    /// Stored in the spool.
+    pub stored: u64,
+    /// Repeats of stored ones.
+    pub repeated: u64,
+    /// Sent to the rejected stream.
+    pub rejected: u64,
+    /// In objects that the store has confirmed.
+    pub delivered: u64,
+}
+
+/// One source.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SourceStatus {
+    /// Its id.
+    pub id: String,
+    /// Where its objects go, as a bucket string.
+    pub bucket: String,
+    /// Calls since the process started.
+    pub totals: Totals,
+    /// Calls in the spool that are not delivered.
+    pub pending_calls: u64,
+    /// The age of the oldest of them.
+    pub oldest_undelivered_seconds: Option<u64>,
+    /// The object delivered last, since the process started.
+    pub last_object: Option<LastObject>,
+    /// What it waits for, where that is more than being due: a retry, an upload slot, a person.
+    pub waiting: Option<String>,
+    /// The last failed try, until one succeeds.
+    pub last_error: Option<String>,
+}
+
+/// A delivered object.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LastObject {
+    /// Its key.
+    pub key: String,
+    /// When the store confirmed it.
+    pub delivered_at_ms: i64,
+    /// Bytes as stored.
+    pub bytes: u64,
+    /// Calls in it.
+    pub calls: u64,
+}

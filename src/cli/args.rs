@@ -1,0 +1,298 @@
+//! The command line: what can be asked for, and the help for it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::{ByteSize, Period};
+use crate::runtime::telemetry::LogLevel;
+use crate::sources::SourceId;
+
+use super::admin_client::AdminUrl;
+
+/// Takes tracking-API calls from unmodified SDKs and writes each, exactly once, to S3 as gzipped newline-delimited JSON.
+#[derive(Clone, Debug, Parser)]
+#[command(
+    name = "forebay",
+    version,
+    propagate_version = true,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+#[command(after_help = "\
+Start with `forebay dev`: it needs nothing else, and prints what to do next.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.")]
+pub struct Cli {
+    /// How much is logged, to standard error
+    #[arg(long, global = true, value_enum, value_name = "LEVEL", env = "FOREBAY_LOG", default_value_t)]
+    pub log: LogLevel,
+
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Try it on this machine: collector, console and an S3 server in one process, nothing to set up
+    Dev(DevArgs),
+    /// Run it: take calls and deliver them to the bucket that forebay.toml names
+    Serve(ServeArgs),
+    /// Show what a running collector holds, what it delivered last and what waits
+    Status(StatusArgs),
+    /// Seal and deliver now what a running collector has buffered; waits up to 30 s
+    Flush(FlushArgs),
+    /// Look into a spool directory while no process uses it
+    #[command(subcommand)]
+    Spool(SpoolCommand),
+}
+
+/// `forebay dev`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Any write key is accepted and is its own source. The S3 server's bucket is `forebay`, its region us-east-1, its access key
+`forebay` and its secret key `forebay-secret`. A port of 0 takes any free one; the addresses in use are printed.")]
+pub struct DevArgs {
+    /// Where calls are taken
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+
+    /// Where the console, metrics and the admin API are
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9180")]
+    pub admin_listen: SocketAddr,
+
+    /// Where the S3 server is
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9000")]
+    pub s3_listen: SocketAddr,
+
+    /// Where the spool and the objects are kept; they are still there after a restart
+    #[arg(long, value_name = "DIR", default_value = "./forebay-data")]
+    pub data_dir: PathBuf,
+
+    /// Deliver a batch when its first call is this old ("10 s", "1 h")
+    #[arg(long, value_name = "DURATION", default_value = "10 s")]
+    pub flush_age: Period,
+
+    /// Deliver a batch when its object reaches this size ("100 MB", "64 KiB")
+    #[arg(long, value_name = "SIZE", default_value = "100 MB")]
+    pub flush_bytes: ByteSize,
+
+    /// Delete what is in the data directory and begin anew
+    #[arg(long)]
+    pub reset: bool,
+
+    /// Send a believable stream of calls from several sources, so that there is something to look at
+    #[arg(long)]
+    pub demo: bool,
+}
+
+/// `forebay serve`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Every setting can be overridden by an environment variable: flush.max_bytes by FOREBAY_FLUSH_MAX_BYTES. Credentials come
+from the AWS default chain. Sources may be changed while it runs: save the file, or send SIGHUP.")]
+pub struct ServeArgs {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", default_value = "forebay.toml", env = "FOREBAY_CONFIG")]
+    pub config: PathBuf,
+}
+
+/// Where the running collector is asked.
+#[derive(Clone, Debug, Args)]
+pub struct AdminArgs {
+    /// The admin listener of the running collector
+    #[arg(
+        long = "admin",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:9180",
+        env = "FOREBAY_ADMIN_URL"
+    )]
+    pub url: AdminUrl,
+}
+
+/// `forebay status`
+#[derive(Clone, Debug, Args)]
+pub struct StatusArgs {
+    /// Whom to ask.
+    #[command(flatten)]
+    pub admin: AdminArgs,
+
+    /// Print the answer as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `forebay flush`
+#[derive(Clone, Debug, Args)]
+pub struct FlushArgs {
+    /// Whom to ask.
+    #[command(flatten)]
+    pub admin: AdminArgs,
+
+    /// Only this source
+    #[arg(long, value_name = "ID", value_parser = SourceId::new)]
+    pub source: Option<SourceId>,
+
+    /// Print the answer as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `forebay spool …`
+#[derive(Clone, Debug, Subcommand)]
+pub enum SpoolCommand {
+    /// Say what a spool holds: segments, batches, what is sealed, parked or waits for a person
+    Inspect(SpoolReadArgs),
+    /// Check every byte of a spool, and name what is damaged
+    Verify(SpoolReadArgs),
+    /// Write the calls of a spool as lines of JSON
+    Export(SpoolExportArgs),
+    /// Deliver what a spool holds, so that it can be removed
+    Drain(SpoolDrainArgs),
+    /// Decide what becomes of a sealed object whose key is taken by another one
+    Resolve(SpoolResolveArgs),
+}
+
+/// `forebay spool inspect` and `forebay spool verify`
+#[derive(Clone, Debug, Args)]
+pub struct SpoolReadArgs {
+    /// The spool's directory
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+
+    /// Print the answer as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `forebay spool export`
+#[derive(Clone, Debug, Args)]
+pub struct SpoolExportArgs {
+    /// The spool's directory
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+
+    /// Only this source
+    #[arg(long, value_name = "ID", value_parser = SourceId::new)]
+    pub source: Option<SourceId>,
+
+    /// Write to this file rather than to standard output
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+
+    /// Print a summary as JSON, to standard error
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `forebay spool drain`
+#[derive(Clone, Debug, Args)]
+#[group(skip)]
+pub struct SpoolDrainArgs {
+    /// The spool's directory
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+
+    /// Write the objects into this directory
+    #[arg(long, value_name = "DIR", conflicts_with = "config", required_unless_present = "config")]
+    pub to: Option<PathBuf>,
+
+    /// Deliver to the buckets that the spool names, by the endpoint and credentials of this configuration
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// `forebay spool resolve`
+#[derive(Clone, Debug, Args)]
+pub struct SpoolResolveArgs {
+    /// The spool's directory
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+
+    /// The number of the seal, as `forebay spool inspect` shows it
+    #[arg(long, value_name = "N")]
+    pub seal: u64,
+
+    /// What to do
+    #[arg(long, value_enum, value_name = "ACTION")]
+    pub action: ResolveAction,
+}
+
+/// What becomes of a sealed object whose key is taken by another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ResolveAction {
+    /// Put ours in place of what is there
+    Overwrite,
+    /// Leave what is there and count ours as delivered
+    KeepTheirs,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(std::iter::once("forebay").chain(line.split_whitespace()))
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn dev_has_the_documented_defaults() {
+        let Command::Dev(dev) = parse("dev").unwrap().command else { panic!("not dev") };
+        assert_eq!(dev.listen, "127.0.0.1:8080".parse().unwrap());
+        assert_eq!(dev.admin_listen, "127.0.0.1:9180".parse().unwrap());
+        assert_eq!(dev.s3_listen, "127.0.0.1:9000".parse().unwrap());
+        assert_eq!(dev.data_dir, PathBuf::from("./forebay-data"));
+        assert_eq!(dev.flush_age, Period::from_secs(10));
+        assert_eq!(dev.flush_bytes, ByteSize(100_000_000));
+        assert!(!dev.reset && !dev.demo);
+    }
+
+    #[test]
+    fn every_command_is_read() {
+        for line in [
+            "dev --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --s3-listen [::1]:0 --data-dir /x --flush-age 2s \
+             --flush-bytes 64KiB --reset --demo",
+            "serve",
+            "serve --config /etc/forebay.toml --log debug",
+            "--log warn serve",
+            "status --admin http://localhost:1 --json",
+            "flush --source web",
+            "spool inspect /x --json",
+            "spool verify /x",
+            "spool export /x --source web --out f",
+            "spool drain /x --to /y",
+            "spool drain /x --config forebay.toml",
+            "spool resolve /x --seal 3 --action keep-theirs",
+        ] {
+            assert!(parse(line).is_ok(), "{line}: {:?}", parse(line).err());
+        }
+    }
+
+    #[test]
+    fn wrong_usage_is_exit_code_2_and_says_the_form() {
+        let check = |line: &str, said: &str| {
+            let error = parse(line).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{line}");
+            assert!(error.to_string().contains(said), "{line}: {error}");
+        };
+        check("dev --flush-age 10", "a duration with its unit, such as");
+        check("dev --flush-bytes 10", "a size with its unit, such as");
+        check("dev --listen 8080", "invalid socket address");
+        check("flush --source ../x", "is not 1 to 64 of");
+        check("status --admin https://localhost", "speaks plain HTTP");
+        check("spool drain /x", "required");
+        check("spool drain /x --to /y --config z", "cannot be used with");
+        check("spool resolve /x --seal 3 --action maybe", "possible values");
+        check("serv", "unrecognized subcommand");
+        check("", "Usage");
+    }
+}

@@ -1,0 +1,279 @@
+//! `forebay status`: what a running collector holds, what it delivered last and what waits.
+
+use std::io::Write;
+use std::time::Duration;
+
+use http::Method;
+
+use crate::admin::{SourceStatus, Status};
+use crate::config::units::{about_bytes, about_seconds};
+use crate::runtime::telemetry::outside_text;
+
+use super::admin_client::{AskError, ask};
+use super::args::StatusArgs;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Asks for the status and prints it.
+///
+/// # Errors
+/// [`AskError`].
+pub async fn run(args: &StatusArgs, out: &mut dyn Write) -> Result<(), AskError> {
+    let url = &args.admin.url;
+    let printed = if args.json {
+        // As it came, so that fields this version does not know are there too.
+        let value: serde_json::Value = ask(url, Method::GET, "/api/status", PATIENCE).await?;
+        serde_json::to_writer_pretty(&mut *out, &value)
+            .map_err(std::io::Error::from)
+            .and_then(|()| writeln!(out))
+    } else {
+        let status: Status = ask(url, Method::GET, "/api/status", PATIENCE).await?;
+        out.write_all(render(&status).as_bytes())
+    };
+    printed.map_err(AskError::Print)
+}
+
+/// The status as a person reads it: what is wrong first, then the whole, then a line for each source.
+pub fn render(status: &Status) -> String {
+    let mut lines = vec![format!(
+        "forebay {}, node {}, spool {}, up {}",
+        outside_text(&status.version),
+        outside_text(&status.node),
+        outside_text(&status.spool_id),
+        about_seconds(status.uptime_seconds),
+    )];
+    lines.extend(troubles(status));
+    lines.extend(whole(status));
+    if !status.sources.is_empty() {
+        lines.push(String::new());
+        lines.extend(table(status));
+    }
+    lines.iter().map(|line| format!("{}\n", line.trim_end())).collect()
+}
+
+fn troubles(status: &Status) -> Vec<String> {
+    let mut lines = vec![if status.ready { "ready".to_owned() } else { "NOT READY".to_owned() }];
+    lines.extend(status.not_ready.iter().map(|why| format!("  {}", outside_text(why))));
+    lines.extend(status.degraded.iter().map(|why| format!("degraded: {}", outside_text(why))));
+    lines.extend(status.alarms.iter().map(|alarm| {
+        let age = about_seconds(seconds_since(status.now_ms, alarm.since_ms));
+        format!("ALARM {} for {age}: {}", outside_text(&alarm.kind), outside_text(&alarm.what))
+    }));
+    lines
+}
+
+fn whole(status: &Status) -> Vec<String> {
+    let (spool, totals) = (&status.spool, &status.totals);
+    let percent = u128::from(spool.used_bytes) * 100 / u128::from(spool.max_bytes.max(1));
+    let parked = match spool.parked_bytes {
+        0 => String::new(),
+        bytes => format!(", {} parked", about_bytes(bytes)),
+    };
+    let left = match spool.seconds_left {
+        Some(seconds) => format!(", would last {} without deliveries", about_seconds(seconds)),
+        None => String::new(),
+    };
+    let waiting = match status.oldest_undelivered_seconds {
+        Some(seconds) => {
+            let pending = status.sources.iter().fold(0_u64, |sum, s| sum.saturating_add(s.pending_calls));
+            format!(
+                "waiting  {} calls in {} batches, the oldest for {}",
+                grouped(pending),
+                grouped(status.open_batches),
+                about_seconds(seconds)
+            )
+        }
+        None => "waiting  nothing: everything is delivered".to_owned(),
+    };
+    vec![
+        format!(
+            "calls    {} received: {} stored, {} repeats, {} rejected; {} delivered",
+            grouped(totals.received),
+            grouped(totals.stored),
+            grouped(totals.repeated),
+            grouped(totals.rejected),
+            grouped(totals.delivered)
+        ),
+        waiting,
+        format!(
+            "spool    {} of {} ({percent} %), {} segments{parked}{left}",
+            about_bytes(spool.used_bytes),
+            about_bytes(spool.max_bytes),
+            spool.segments
+        ),
+    ]
+}
+
+const COLUMNS: [&str; 6] = ["source", "received", "delivered", "waiting", "oldest", "last object"];
+
+fn table(status: &Status) -> Vec<String> {
+    let rows: Vec<[String; 6]> = std::iter::once(COLUMNS.map(str::to_owned))
+        .chain(status.sources.iter().map(|source| row(source, status.now_ms)))
+        .collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: [usize; 6] = std::array::from_fn(width);
+    let mut lines = Vec::new();
+    for (index, row) in rows.iter().enumerate() {
+        let [id, received, delivered, waiting, oldest, last] = row;
+        let [w0, w1, w2, w3, w4, _] = widths;
+        lines.push(format!(
+            "{id:<w0$}  {received:>w1$}  {delivered:>w2$}  {waiting:>w3$}  {oldest:>w4$}  {last}"
+        ));
+        let Some(source) = index.checked_sub(1).and_then(|at| status.sources.get(at)) else { continue };
+        let trouble = [("waits for", &source.waiting), ("last error", &source.last_error)];
+        for (what, text) in trouble {
+            lines.extend(text.iter().map(|text| format!("  {what}: {}", outside_text(text))));
+        }
+    }
+    lines
+}
+
+fn row(source: &SourceStatus, now_ms: i64) -> [String; 6] {
+    let last = source.last_object.as_ref().map_or_else(
+        || "none yet".to_owned(),
+        |object| {
+            format!(
+                "{} ago, {} calls, {}, {}",
+                about_seconds(seconds_since(now_ms, object.delivered_at_ms)),
+                grouped(object.calls),
+                about_bytes(object.bytes),
+                // A key is longer than what is cut off other outside text.
+                object.key.escape_debug()
+            )
+        },
+    );
+    [
+        outside_text(&source.id).to_string(),
+        grouped(source.totals.received),
+        grouped(source.totals.delivered),
+        grouped(source.pending_calls),
+        source.oldest_undelivered_seconds.map_or_else(|| "-".to_owned(), about_seconds),
+        last,
+    ]
+}
+
+fn seconds_since(now_ms: i64, then_ms: i64) -> u64 {
+    u64::try_from(now_ms.saturating_sub(then_ms) / 1_000).unwrap_or(0)
+}
+
+/// `1,234,567`
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::with_capacity(digits.len() * 4 / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::{Alarm, LastObject, SpoolStatus, Totals};
+
+    #[test]
+    fn numbers_are_grouped() {
+        let check = |number, shown| assert_eq!(grouped(number), shown);
+        check(0, "0");
+        check(999, "999");
+        check(1_000, "1,000");
+        check(1_234_567, "1,234,567");
+    }
+
+    #[test]
+    fn a_quiet_collector_fits_five_lines() {
+        let status = Status {
+            version: "0.1.0".into(),
+            node: "n1".into(),
+            spool_id: "00ff".into(),
+            uptime_seconds: 61,
+            ready: true,
+            spool: SpoolStatus { max_bytes: 20_000_000_000, ..SpoolStatus::default() },
+            ..Status::default()
+        };
+        assert_eq!(
+            render(&status),
+            "forebay 0.1.0, node n1, spool 00ff, up 1 min 1 s
+ready
+calls    0 received: 0 stored, 0 repeats, 0 rejected; 0 delivered
+waiting  nothing: everything is delivered
+spool    0 B of 20.0 GB (0 %), 0 segments
+"
+        );
+    }
+
+    #[test]
+    fn trouble_stands_first_and_every_source_has_its_line() {
+        let now_ms = 1_700_000_000_000;
+        let status = Status {
+            version: "0.1.0".into(),
+            now_ms,
+            node: "n1".into(),
+            spool_id: "00ff".into(),
+            uptime_seconds: 7_505,
+            ready: false,
+            not_ready: vec!["the spool is full".into()],
+            degraded: vec!["positions 3 to 9 are lost\u{1b}[31m".into()],
+            alarms: vec![Alarm {
+                kind: "refused".into(),
+                what: "put refused".into(),
+                since_ms: now_ms - 65_000,
+            }],
+            spool: SpoolStatus {
+                used_bytes: 19_000_000_000,
+                max_bytes: 20_000_000_000,
+                segments: 280,
+                parked_bytes: 1_000_000,
+                seconds_left: Some(600),
+            },
+            open_batches: 2,
+            oldest_undelivered_seconds: Some(3_700),
+            totals: Totals {
+                received: 12_345,
+                stored: 12_000,
+                repeated: 300,
+                rejected: 45,
+                delivered: 10_000,
+            },
+            sources: vec![
+                SourceStatus {
+                    id: "checkout-web".into(),
+                    totals: Totals { received: 12_345, delivered: 10_000, ..Totals::default() },
+                    pending_calls: 2_000,
+                    oldest_undelivered_seconds: Some(3_700),
+                    last_object: Some(LastObject {
+                        key: "segment-logs/checkout-web/1/x.gz".into(),
+                        delivered_at_ms: now_ms - 5_000,
+                        bytes: 99_000_000,
+                        calls: 1_000,
+                    }),
+                    waiting: Some("the next try in 60 s".into()),
+                    last_error: Some("403 AccessDenied".into()),
+                    ..SourceStatus::default()
+                },
+                SourceStatus { id: "ios".into(), ..SourceStatus::default() },
+            ],
+        };
+        assert_eq!(
+            render(&status),
+            "forebay 0.1.0, node n1, spool 00ff, up 2 h 5 min
+NOT READY
+  the spool is full
+degraded: positions 3 to 9 are lost\\u{1b}[31m
+ALARM refused for 1 min 5 s: put refused
+calls    12,345 received: 12,000 stored, 300 repeats, 45 rejected; 10,000 delivered
+waiting  2,000 calls in 2 batches, the oldest for 1 h 1 min
+spool    19.0 GB of 20.0 GB (95 %), 280 segments, 1.0 MB parked, would last 10 min without deliveries
+
+source        received  delivered  waiting     oldest  last object
+checkout-web    12,345     10,000    2,000  1 h 1 min  5 s ago, 1,000 calls, 99.0 MB, segment-logs/checkout-web/1/x.gz
+  waits for: the next try in 60 s
+  last error: 403 AccessDenied
+ios                  0          0        0          -  none yet
+"
+        );
+    }
+}

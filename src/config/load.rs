@@ -1,0 +1,153 @@
+//! Reads the file, the environment and what write keys refer to.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::checked::Config;
+use super::problem::ConfigError;
+use super::raw::{Raw, VARIABLE_PREFIX};
+use super::sections;
+use super::sources::Outside;
+
+/// The longest configuration file, in bytes: ten thousand sources fit several times.
+pub const CONFIG_FILE_MAX: u64 = 16 << 20;
+/// The longest file that holds a write key, in bytes.
+pub const WRITE_KEY_FILE_MAX: u64 = 4 << 10;
+
+/// The environment variables of the process, as they were when it started. They hold secrets, so it shows none.
+#[derive(Clone, Default)]
+pub struct Environment {
+    variables: BTreeMap<String, String>,
+}
+
+impl Environment {
+    /// Those of this process. One that is not UTF-8 can be no setting and is left out.
+    pub fn of_process() -> Self {
+        Self::of(
+            std::env::vars_os()
+                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
+        )
+    }
+
+    /// These variables.
+    pub fn of<N: Into<String>, V: Into<String>>(variables: impl IntoIterator<Item = (N, V)>) -> Self {
+        Self { variables: variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect() }
+    }
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Environment({} variables)", self.variables.len())
+    }
+}
+
+/// A configuration that was read and is right.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// It.
+    pub config: Config,
+    /// What does not hinder but should be said: variables that look like settings and are none.
+    pub warnings: Vec<String>,
+    pub(super) digest: ContentDigest,
+}
+
+/// The SHA-256 of all that was read: the file and the files it refers to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ContentDigest([u8; 32]);
+
+/// Loads a configuration, as often as asked.
+#[derive(Clone, Debug)]
+pub struct Loader {
+    path: PathBuf,
+    environment: Environment,
+}
+
+impl Loader {
+    /// Of the file at `path`, overridden by `environment`.
+    pub fn new(path: impl Into<PathBuf>, environment: Environment) -> Self {
+        Self { path: path.into(), environment }
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads and checks everything. It blocks on the file system.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with every problem there is.
+    pub fn load(&self) -> Result<Loaded, ConfigError> {
+        self.look().1
+    }
+
+    /// As [`Loader::load`], with the digest of what was read also where it is wrong.
+    pub(super) fn look(&self) -> (ContentDigest, Result<Loaded, ConfigError>) {
+        let file = self.path.display().to_string();
+        let text = match read_text(&self.path, CONFIG_FILE_MAX) {
+            Ok(text) => text,
+            Err(what) => {
+                let digest = ContentDigest(Sha256::digest(format!("unreadable: {what}")).into());
+                return (digest, Err(ConfigError::of_file(file, format!("cannot be read: {what}"))));
+            }
+        };
+        let outside =
+            Seen { environment: &self.environment, digest: RefCell::new(Sha256::new_with_prefix(&text)) };
+        let checked = check(&text, &self.environment, &outside);
+        let digest = ContentDigest(outside.digest.into_inner().finalize().into());
+        let loaded = checked
+            .map(|(config, warnings)| Loaded { config, warnings, digest })
+            .map_err(|problems| ConfigError { file, problems });
+        (digest, loaded)
+    }
+}
+
+fn check(
+    text: &str,
+    environment: &Environment,
+    outside: &dyn Outside,
+) -> Result<(Config, Vec<String>), Vec<super::Problem>> {
+    let mut raw = Raw::parse(text)?;
+    let ours = environment.variables.range(VARIABLE_PREFIX.to_owned()..);
+    raw.override_by(ours.map(|(name, value)| (name.as_str(), value.as_str())));
+    let warnings = std::mem::take(&mut raw.warnings);
+    sections::check(raw, outside).map(|config| (config, warnings))
+}
+
+/// What write keys refer to, remembered in a digest, so that a changed key file is a changed configuration.
+struct Seen<'a> {
+    environment: &'a Environment,
+    digest: RefCell<Sha256>,
+}
+
+impl Outside for Seen<'_> {
+    fn variable(&self, name: &str) -> Option<String> {
+        self.environment.variables.get(name).cloned()
+    }
+
+    fn file(&self, path: &Path) -> Result<String, String> {
+        let text = read_text(path, WRITE_KEY_FILE_MAX);
+        let mut digest = self.digest.borrow_mut();
+        digest.update([0]);
+        digest.update(text.as_ref().unwrap_or_else(|what| what));
+        text
+    }
+}
+
+fn read_text(path: &Path, len_max: u64) -> Result<String, String> {
+    let mut bytes = Vec::new();
+    let read =
+        |bytes: &mut Vec<u8>| -> io::Result<usize> { File::open(path)?.take(len_max + 1).read_to_end(bytes) };
+    read(&mut bytes).map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > len_max {
+        return Err(format!("it is longer than {len_max} bytes"));
+    }
+    String::from_utf8(bytes)
+        .map_err(|error| format!("it is not UTF-8 at byte {}", error.utf8_error().valid_up_to()))
+}

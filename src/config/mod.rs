@@ -1,0 +1,28 @@
+//! The configuration: read from `forebay.toml` and the environment, checked once, and from then on valid by construction.
+//!
+//! It is parsed twice. [`raw`] is the file as typed: sections, keys and values with the place each stands in. [`checked`]
+//! is what is meant: [`Config`], whose every value has been found right. All problems of a file are reported together.
+//! Only `cli` reads a [`Config`]; each room has small settings of its own.
+
+pub mod checked;
+pub mod load;
+pub mod problem;
+pub mod raw;
+mod reader;
+pub mod reload;
+mod sections;
+mod sources;
+pub mod units;
+pub mod values;
+pub mod watch;
+
+pub use checked::{Admin, Collector, Config, Flush, S3, Spool};
+pub use load::{Environment, Loaded, Loader};
+pub use problem::{ConfigError, Problem};
+pub use reload::{Changes, Retargeted, diff};
+pub use sources::Source;
+pub use units::{ByteSize, Period};
+pub use values::{
+    AllowedOrigins, Checksums, ContentEncoding, Endpoint, MinuteOfHour, NodeId, OnCorruption, Tls, UnknownKey,
+};
+pub use watch::Watcher;

@@ -1,0 +1,357 @@
+//! The configuration as typed: sections, keys and values, each with the place it stands in, and nothing understood yet
+//! but which names exist.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::problem::{Place, Problem};
+
+/// Every section and its keys. The reader asks for no other, and the example file mentions each.
+pub const SECTIONS: [(&str, &[&str]); 5] = [
+    (
+        "collector",
+        &[
+            "listen",
+            "tls_listen",
+            "tls_cert",
+            "tls_key",
+            "max_body",
+            "max_event",
+            "max_connections",
+            "drain_delay",
+            "validation",
+            "unknown_key",
+            "accept_bearer",
+            "trusted_proxies",
+            "allowed_origins",
+            "private_network",
+            "public_host",
+            "path_prefix",
+        ],
+    ),
+    ("admin", &["listen", "allowed_hosts"]),
+    (
+        "spool",
+        &["dir", "max_bytes", "segment_bytes", "node", "unsafe_filesystem", "on_corruption", "dedupe_window"],
+    ),
+    (
+        "s3",
+        &[
+            "bucket",
+            "region",
+            "endpoint_url",
+            "path_style",
+            "encryption",
+            "content_encoding",
+            "checksums",
+            "put",
+        ],
+    ),
+    ("flush", &["max_bytes", "max_age", "align", "on_shutdown", "shutdown_grace"]),
+];
+
+/// The keys of a `[[source]]`.
+pub const SOURCE_KEYS: &[&str] =
+    &["id", "write_keys", "bucket", "region", "encryption", "role_arn", "external_id"];
+
+/// What every environment variable of Forebay begins with.
+pub const VARIABLE_PREFIX: &str = "FOREBAY_";
+/// Variables that the command line reads.
+pub const COMMAND_LINE_VARIABLES: [&str; 3] = ["FOREBAY_CONFIG", "FOREBAY_LOG", "FOREBAY_ADMIN_URL"];
+
+/// A value as typed.
+pub(super) enum Typed {
+    Text(String),
+    Integer(String),
+    Bool(bool),
+    List(Vec<Entry>),
+    Table(Vec<String>),
+    Other(&'static str, String),
+    /// From the environment, where everything is text: read as whatever the key expects.
+    Variable(String),
+}
+
+/// A value and where it stands.
+pub(super) struct Entry {
+    pub(super) value: Typed,
+    pub(super) place: Place,
+}
+
+/// The keys of one section or source, all of them known ones.
+pub(super) struct Table {
+    /// What comes before a key in its dotted name.
+    pub(super) name: String,
+    pub(super) place: Place,
+    pub(super) entries: BTreeMap<&'static str, Entry>,
+}
+
+/// The whole configuration as typed.
+pub(super) struct Raw {
+    sections: BTreeMap<&'static str, Table>,
+    pub(super) sources: Vec<Table>,
+    /// What is wrong already: names that do not exist, tables that are none.
+    pub(super) problems: Vec<Problem>,
+    /// Variables that look like ours and are not.
+    pub(super) warnings: Vec<String>,
+}
+
+impl Typed {
+    /// It as it would be typed, without the password of a URL. Write keys never come here.
+    pub(super) fn show(&self) -> String {
+        match self {
+            Self::Text(text) | Self::Variable(text) => format!("{:?}", without_password(text)),
+            Self::Integer(text) | Self::Other(_, text) => text.clone(),
+            Self::Bool(yes) => yes.to_string(),
+            Self::List(items) => {
+                let items: Vec<String> = items.iter().map(|item| item.value.show()).collect();
+                format!("[{}]", items.join(", "))
+            }
+            Self::Table(keys) => format!("{{ {} = … }}", keys.join(" = …, ")),
+        }
+    }
+}
+
+impl Raw {
+    /// Reads a file's text. Every name that does not exist becomes a problem; where it is no TOML, those are all that is said.
+    pub(super) fn parse(text: &str) -> Result<Self, Vec<Problem>> {
+        let lines = Lines::of(text);
+        let (root, errors) = DeTable::parse_recoverable(text);
+        if !errors.is_empty() {
+            return Err(errors.iter().map(|error| not_toml(error, &lines)).collect());
+        }
+        let mut raw = Self {
+            sections: SECTIONS
+                .iter()
+                .map(|(name, _)| {
+                    let table =
+                        Table { name: (*name).to_owned(), place: Place::Nowhere, entries: BTreeMap::new() };
+                    (*name, table)
+                })
+                .collect(),
+            sources: Vec::new(),
+            problems: Vec::new(),
+            warnings: Vec::new(),
+        };
+        for (key, value) in root.get_ref() {
+            raw.section(key, value, &lines);
+        }
+        Ok(raw)
+    }
+
+    /// Lets environment variables override what the file says. One that is set but empty counts as not set.
+    pub(super) fn override_by<'v>(&mut self, variables: impl Iterator<Item = (&'v str, &'v str)>) {
+        for (variable, value) in variables {
+            if !variable.starts_with(VARIABLE_PREFIX) || COMMAND_LINE_VARIABLES.contains(&variable) {
+                continue;
+            }
+            let found = SECTIONS.iter().find_map(|(section, keys)| {
+                Some((section, *keys.iter().find(|key| variable_of(section, key) == variable)?))
+            });
+            let Some((section, key)) = found else {
+                self.warnings.push(unknown_variable(variable));
+                continue;
+            };
+            if let (false, Some(section)) = (value.is_empty(), self.sections.get_mut(section)) {
+                let place = Place::Variable(variable.to_owned());
+                section.entries.insert(key, Entry { value: Typed::Variable(value.to_owned()), place });
+            }
+        }
+    }
+
+    /// The section of that name; empty where the file has none.
+    pub(super) fn take_section(&mut self, name: &'static str) -> Table {
+        self.sections.remove(name).unwrap_or_else(|| Table {
+            name: name.to_owned(),
+            place: Place::Nowhere,
+            entries: BTreeMap::new(),
+        })
+    }
+
+    fn section(
+        &mut self,
+        key: &Spanned<toml::de::DeString<'_>>,
+        value: &Spanned<DeValue<'_>>,
+        lines: &Lines,
+    ) {
+        let name = key.get_ref().as_ref();
+        let place = lines.place(key.span().start);
+        if name == "source" {
+            return self.source_list(value, place, lines);
+        }
+        let Some((known, keys)) = SECTIONS.iter().find(|(known, _)| *known == name) else {
+            self.problems.push(unknown_section(name, place));
+            return;
+        };
+        let DeValue::Table(table) = value.get_ref() else {
+            self.problems.push(Problem {
+                place,
+                name: name.to_owned(),
+                value: None,
+                what: format!("is a section: write [{name}] and its keys below it"),
+            });
+            return;
+        };
+        let entries = entries(known, table, keys, lines, &mut self.problems);
+        self.sections.insert(known, Table { name: name.to_owned(), place, entries });
+    }
+
+    fn source_list(&mut self, value: &Spanned<DeValue<'_>>, place: Place, lines: &Lines) {
+        let tables: Option<Vec<_>> = match value.get_ref() {
+            DeValue::Array(items) => items
+                .iter()
+                .map(|item| match item.get_ref() {
+                    DeValue::Table(table) => Some((table, lines.place(item.span().start))),
+                    _ => None,
+                })
+                .collect(),
+            _ => None,
+        };
+        let Some(tables) = tables else {
+            self.problems.push(Problem {
+                place,
+                name: "source".to_owned(),
+                value: None,
+                what: "is a list: write [[source]], with two brackets, before each source".to_owned(),
+            });
+            return;
+        };
+        for (index, (table, place)) in tables.into_iter().enumerate() {
+            // Named by its id where it has one, since nobody counts sources.
+            let id = table.get("id").and_then(|id| id.get_ref().as_str()).filter(|id| plain(id));
+            let name = id.map_or_else(|| format!("source[{}]", index + 1), |id| format!("source.{id}"));
+            let entries = entries(&name, table, SOURCE_KEYS, lines, &mut self.problems);
+            self.sources.push(Table { name, place, entries });
+        }
+    }
+}
+
+/// The environment variable that overrides a key.
+pub fn variable_of(section: &str, key: &str) -> String {
+    format!("{VARIABLE_PREFIX}{section}_{key}").to_ascii_uppercase()
+}
+
+fn without_password(text: &str) -> Cow<'_, str> {
+    let masked = || {
+        let (scheme, rest) = text.split_once("://")?;
+        let (_, rest) = rest.rsplit_once('@')?;
+        Some(format!("{scheme}://…@{rest}"))
+    };
+    masked().map_or(Cow::Borrowed(text), Cow::Owned)
+}
+
+fn plain(id: &str) -> bool {
+    !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+}
+
+fn entries(
+    name: &str,
+    table: &DeTable<'_>,
+    known: &[&'static str],
+    lines: &Lines,
+    problems: &mut Vec<Problem>,
+) -> BTreeMap<&'static str, Entry> {
+    let mut entries = BTreeMap::new();
+    for (key, value) in table {
+        let place = lines.place(key.span().start);
+        match known.iter().find(|known| **known == key.get_ref().as_ref()) {
+            Some(known) => {
+                entries.insert(*known, Entry { value: typed(value.get_ref(), lines), place });
+            }
+            None => problems.push(unknown_key(name, key.get_ref(), known, place)),
+        }
+    }
+    entries
+}
+
+fn typed(value: &DeValue<'_>, lines: &Lines) -> Typed {
+    match value {
+        DeValue::String(text) => Typed::Text(text.clone().into_owned()),
+        DeValue::Integer(number) => Typed::Integer(number.to_string()),
+        DeValue::Float(number) => Typed::Other("a number with a fraction", number.to_string()),
+        DeValue::Boolean(yes) => Typed::Bool(*yes),
+        DeValue::Datetime(when) => Typed::Other("a date", when.to_string()),
+        DeValue::Array(items) => Typed::List(
+            items
+                .iter()
+                .map(|item| Entry {
+                    value: typed(item.get_ref(), lines),
+                    place: lines.place(item.span().start),
+                })
+                .collect(),
+        ),
+        DeValue::Table(table) => Typed::Table(table.keys().map(|key| key.get_ref().to_string()).collect()),
+    }
+}
+
+/// The parser's message alone: the line itself may hold a write key.
+fn not_toml(error: &toml::de::Error, lines: &Lines) -> Problem {
+    let place = error.span().map_or(Place::Nowhere, |span| lines.place(span.start));
+    let what = error.message().lines().collect::<Vec<_>>().join(", ");
+    Problem { place, name: String::new(), value: None, what: format!("not TOML: {what}") }
+}
+
+fn unknown_section(name: &str, place: Place) -> Problem {
+    let sections = || SECTIONS.iter().map(|(section, _)| *section).chain(["source"]);
+    let holder = SECTIONS.iter().find(|(_, keys)| keys.contains(&name));
+    let what = match (nearest(name, sections()), holder) {
+        (Some("source"), _) => "is unknown: did you mean [[source]]?".to_owned(),
+        (Some(section), _) => format!("is unknown: did you mean [{section}]?"),
+        (None, Some((section, _))) => format!("is unknown: did you mean {section}.{name}?"),
+        (None, None) => {
+            format!("is unknown: the sections are {}", sections().collect::<Vec<_>>().join(", "))
+        }
+    };
+    Problem { place, name: name.to_owned(), value: None, what }
+}
+
+fn unknown_key(section: &str, key: &str, known: &[&'static str], place: Place) -> Problem {
+    let elsewhere = SECTIONS.iter().find(|(_, keys)| keys.contains(&key));
+    let what = match (nearest(key, known.iter().copied()), elsewhere) {
+        (_, Some((other, _))) => format!("is unknown: did you mean {other}.{key}?"),
+        (Some(near), None) => format!("is unknown: did you mean {section}.{near}?"),
+        (None, None) => format!("is unknown: the keys here are {}", known.join(", ")),
+    };
+    Problem { place, name: format!("{section}.{key}"), value: None, what }
+}
+
+fn unknown_variable(variable: &str) -> String {
+    let known: Vec<String> = SECTIONS
+        .iter()
+        .flat_map(|(section, keys)| keys.iter().map(|key| variable_of(section, key)))
+        .chain(COMMAND_LINE_VARIABLES.map(str::to_owned))
+        .collect();
+    match nearest(variable, known.iter().map(String::as_str)) {
+        Some(near) => {
+            format!(
+                "the environment variable {variable} is unknown and changes nothing: did you mean {near}?"
+            )
+        }
+        None => format!("the environment variable {variable} is unknown and changes nothing"),
+    }
+}
+
+/// The known name with the fewest slips from what was typed, if that few that it was probably meant.
+fn nearest<'k>(typed: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+    let slips_max = (typed.chars().count() / 3).max(2);
+    known
+        .map(|name| (strsim::damerau_levenshtein(typed, name), name))
+        .filter(|(slips, _)| *slips <= slips_max)
+        .min_by_key(|(slips, _)| *slips)
+        .map(|(_, name)| name)
+}
+
+/// Where each line of a text begins.
+struct Lines(Vec<usize>);
+
+impl Lines {
+    fn of(text: &str) -> Self {
+        Self(std::iter::once(0).chain(memchr::memchr_iter(b'\n', text.as_bytes()).map(|at| at + 1)).collect())
+    }
+
+    fn place(&self, at: usize) -> Place {
+        Place::Line(self.0.partition_point(|start| *start <= at))
+    }
+}

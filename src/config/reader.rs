@@ -1,0 +1,181 @@
+//! Reads the values of one section, collecting what is wrong and going on.
+
+use std::str::FromStr;
+
+use super::problem::Problem;
+use super::raw::{Entry, Table, Typed};
+use super::units::{ByteSize, Period};
+
+/// One section being read. Where a value is wrong, its default stands in, so that the next problem is found too.
+pub(super) struct Reader<'a> {
+    table: &'a Table,
+    problems: &'a mut Vec<Problem>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(table: &'a Table, problems: &'a mut Vec<Problem>) -> Self {
+        Self { table, problems }
+    }
+
+    /// The key's value as `read` understands it, or `default` where it is not set (or wrong: then a problem is noted).
+    pub(super) fn get<T>(
+        &mut self,
+        key: &'static str,
+        default: T,
+        read: impl FnOnce(&Typed) -> Result<T, String>,
+    ) -> T {
+        self.optional(key, read).unwrap_or(default)
+    }
+
+    /// The key's value, or `None` where it is not set or wrong.
+    pub(super) fn optional<T>(
+        &mut self,
+        key: &'static str,
+        read: impl FnOnce(&Typed) -> Result<T, String>,
+    ) -> Option<T> {
+        let entry = self.table.entries.get(key)?;
+        match read(&entry.value) {
+            Ok(value) => Some(value),
+            Err(what) => {
+                self.wrong(key, entry, what);
+                None
+            }
+        }
+    }
+
+    /// Whether the key is set, rightly or wrongly.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.entries.contains_key(key)
+    }
+
+    /// Notes that a value does not go with another one.
+    pub(super) fn refuse(&mut self, key: &str, what: String) {
+        match self.table.entries.get(key) {
+            Some(entry) => self.wrong(key, entry, what),
+            None => self.problems.push(Problem {
+                place: self.table.place.clone(),
+                name: format!("{}.{key}", self.table.name),
+                value: None,
+                what,
+            }),
+        }
+    }
+
+    fn wrong(&mut self, key: &str, entry: &Entry, what: String) {
+        self.problems.push(Problem {
+            place: entry.place.clone(),
+            name: format!("{}.{key}", self.table.name),
+            value: Some(entry.value.show()),
+            what,
+        });
+    }
+}
+
+/// A text.
+pub(super) fn text(value: &Typed) -> Result<&str, String> {
+    match value {
+        Typed::Text(text) | Typed::Variable(text) => Ok(text),
+        other => Err(format!("expected text in quotes, found {}", kind(other))),
+    }
+}
+
+/// A text that `T` reads, with the form that is expected of it.
+pub(super) fn parsed<T: FromStr>(form: &'static str) -> impl Fn(&Typed) -> Result<T, String> {
+    move |value| {
+        let expected = || format!("expected {form}");
+        text(value).map_err(|_| expected())?.trim().parse().map_err(|_| expected())
+    }
+}
+
+/// `true` or `false`.
+pub(super) fn boolean(value: &Typed) -> Result<bool, String> {
+    match value {
+        Typed::Bool(yes) => Ok(*yes),
+        Typed::Variable(text) if text == "true" => Ok(true),
+        Typed::Variable(text) if text == "false" => Ok(false),
+        _ => Err("expected true or false".to_owned()),
+    }
+}
+
+/// A whole number within bounds.
+pub(super) fn count(least: usize, most: usize) -> impl Fn(&Typed) -> Result<usize, String> {
+    move |value| {
+        let digits = match value {
+            Typed::Integer(digits) | Typed::Variable(digits) => digits.as_str(),
+            _ => "",
+        };
+        digits
+            .parse()
+            .ok()
+            .filter(|count| (least..=most).contains(count))
+            .ok_or_else(|| format!("expected a whole number from {least} to {most}"))
+    }
+}
+
+/// A size within bounds.
+pub(super) fn size(least: ByteSize, most: ByteSize) -> impl Fn(&Typed) -> Result<u64, String> {
+    move |value| {
+        let size: ByteSize = with_unit(value)?;
+        if !(least..=most).contains(&size) {
+            return Err(format!("expected a size from {least} to {most}"));
+        }
+        Ok(size.0)
+    }
+}
+
+/// A duration within bounds.
+pub(super) fn period(least: Period, most: Period) -> impl Fn(&Typed) -> Result<std::time::Duration, String> {
+    move |value| {
+        let period: Period = with_unit(value)?;
+        if !(least..=most).contains(&period) {
+            return Err(format!("expected a duration from {least} to {most}"));
+        }
+        Ok(period.get())
+    }
+}
+
+/// One of a few words.
+pub(super) fn one_of<T: Copy>(words: &'static [(&'static str, T)]) -> impl Fn(&Typed) -> Result<T, String> {
+    move |value| {
+        let typed = text(value).unwrap_or_default();
+        words.iter().find(|(word, _)| *word == typed).map(|(_, meaning)| *meaning).ok_or_else(|| {
+            let words: Vec<String> = words.iter().map(|(word, _)| format!("{word:?}")).collect();
+            format!("expected {}", words.join(" or "))
+        })
+    }
+}
+
+/// A list of texts, each read by `item`. In the environment: separated by commas.
+pub(super) fn list<T>(
+    form: &'static str,
+    item: impl Fn(&str) -> Result<T, String>,
+) -> impl Fn(&Typed) -> Result<Vec<T>, String> {
+    move |value| match value {
+        Typed::List(items) => items.iter().map(|entry| item(text(&entry.value)?)).collect(),
+        Typed::Variable(text) => {
+            text.split(',').map(str::trim).filter(|text| !text.is_empty()).map(&item).collect()
+        }
+        _ => Err(format!("expected {form}")),
+    }
+}
+
+fn with_unit<T: FromStr<Err = super::units::UnitError>>(value: &Typed) -> Result<T, String> {
+    // A bare number is the likeliest slip: show the form with its unit rather than speak of quotes.
+    let shown = match value {
+        Typed::Text(text) | Typed::Variable(text) => text.clone(),
+        other => other.show(),
+    };
+    let parsed = shown.parse::<T>().map_err(|error| error.to_string())?;
+    text(value).map(|_| parsed)
+}
+
+fn kind(value: &Typed) -> &'static str {
+    match value {
+        Typed::Text(_) | Typed::Variable(_) => "text",
+        Typed::Integer(_) => "a number",
+        Typed::Bool(_) => "true or false",
+        Typed::List(_) => "a list",
+        Typed::Table(_) => "a table",
+        Typed::Other(kind, _) => kind,
+    }
+}

@@ -1,0 +1,173 @@
+//! What a new configuration changes in a running process, as a pure comparison.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::object::Destination;
+use crate::sources::SourceId;
+
+use super::checked::{Config, S3};
+use super::sources::Source;
+
+/// Source ids that one log line shows.
+const NAMES_SHOWN_MAX: usize = 20;
+
+/// A source whose objects go elsewhere from now on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retargeted {
+    /// Which.
+    pub id: SourceId,
+    /// Where what is buffered already still goes.
+    pub from: Destination,
+    /// Where what comes from now on goes.
+    pub to: Destination,
+}
+
+/// What is different. Sources, with all that belongs to them, change while running; the rest needs a restart.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// New sources.
+    pub added: Vec<Source>,
+    /// Sources that are gone. What they have buffered still goes where it would have gone.
+    pub removed: Vec<Source>,
+    /// Sources with another bucket, prefix, region or encryption.
+    pub retargeted: Vec<Retargeted>,
+    /// Sources with other write keys.
+    pub rekeyed: Vec<SourceId>,
+    /// Whether unknown write keys are answered otherwise.
+    pub unknown_key: bool,
+    /// Dotted names of settings that changed and take effect at the next start.
+    pub needs_restart: Vec<&'static str>,
+}
+
+impl Changes {
+    /// Whether nothing is different.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What changed, in one line for the log.
+impl fmt::Display for Changes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let source_ids = |sources: &[Source]| names(sources.iter().map(|source| source.id.as_str()));
+        let parts = [
+            ("added", source_ids(&self.added)),
+            ("removed", source_ids(&self.removed)),
+            ("sent elsewhere", names(self.retargeted.iter().map(|source| source.id.as_str()))),
+            ("given other write keys", names(self.rekeyed.iter().map(SourceId::as_str))),
+        ];
+        let mut said: Vec<String> = parts
+            .into_iter()
+            .filter(|(_, names)| !names.is_empty())
+            .map(|(what, names)| format!("sources {what}: {names}"))
+            .collect();
+        if self.unknown_key {
+            said.push("collector.unknown_key changed".to_owned());
+        }
+        if !self.needs_restart.is_empty() {
+            said.push(format!("taking effect at the next start: {}", self.needs_restart.join(", ")));
+        }
+        f.write_str(if said.is_empty() { "nothing changed" } else { "" })?;
+        f.write_str(&said.join("; "))
+    }
+}
+
+/// The first names, and how many more there are: a log line has an end.
+fn names<'n>(mut all: impl Iterator<Item = &'n str>) -> String {
+    let shown = all.by_ref().take(NAMES_SHOWN_MAX).collect::<Vec<_>>().join(", ");
+    match all.count() {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+/// Compares the configuration in force with a new one.
+pub fn diff(old: &Config, new: &Config) -> Changes {
+    let by_id = |config: &Config| {
+        config.sources.iter().map(|s| (s.id.clone(), s.clone())).collect::<BTreeMap<_, _>>()
+    };
+    let (before, after) = (by_id(old), by_id(new));
+    let mut changes = Changes {
+        added: after.values().filter(|s| !before.contains_key(&s.id)).cloned().collect(),
+        removed: before.values().filter(|s| !after.contains_key(&s.id)).cloned().collect(),
+        unknown_key: old.collector.unknown_key != new.collector.unknown_key,
+        needs_restart: needs_restart(old, new),
+        ..Changes::default()
+    };
+    for (id, to) in &after {
+        let Some(from) = before.get(id) else { continue };
+        if from.destination != to.destination {
+            changes.retargeted.push(Retargeted {
+                id: id.clone(),
+                from: from.destination.clone(),
+                to: to.destination.clone(),
+            });
+        }
+        // The order of keys means nothing.
+        let same_keys = from.write_keys.len() == to.write_keys.len()
+            && from.write_keys.iter().all(|key| to.write_keys.contains(key));
+        if !same_keys {
+            changes.rekeyed.push(id.clone());
+        }
+    }
+    changes
+}
+
+/// The configuration in force after `new` was taken over: its sources and what they are made of, the rest as it was.
+pub fn in_force(old: &Config, new: &Config) -> Config {
+    let mut config = old.clone();
+    config.sources.clone_from(&new.sources);
+    config.collector.unknown_key = new.collector.unknown_key;
+    config.s3 = S3 {
+        bucket: new.s3.bucket.clone(),
+        region: new.s3.region.clone(),
+        encryption: new.s3.encryption.clone(),
+        ..config.s3
+    };
+    config
+}
+
+fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
+    let mut names = Vec::new();
+    macro_rules! compare {
+        ($($name:literal: $($field:ident).+;)+) => {
+            $(if old.$($field).+ != new.$($field).+ { names.push($name); })+
+        };
+    }
+    compare! {
+        "collector.listen": collector.listen;
+        "collector.tls_listen, tls_cert or tls_key": collector.tls;
+        "collector.max_body": collector.max_body;
+        "collector.max_event": collector.max_event;
+        "collector.max_connections": collector.max_connections;
+        "collector.drain_delay": collector.drain_delay;
+        "collector.validation": collector.validation;
+        "collector.accept_bearer": collector.accept_bearer;
+        "collector.trusted_proxies": collector.trusted_proxies;
+        "collector.allowed_origins": collector.allowed_origins;
+        "collector.private_network": collector.private_network;
+        "collector.public_host": collector.public_host;
+        "collector.path_prefix": collector.path_prefix;
+        "admin.listen": admin.listen;
+        "admin.allowed_hosts": admin.allowed_hosts;
+        "spool.dir": spool.dir;
+        "spool.max_bytes": spool.max_bytes;
+        "spool.segment_bytes": spool.segment_bytes;
+        "spool.node": spool.node;
+        "spool.unsafe_filesystem": spool.unsafe_filesystem;
+        "spool.on_corruption": spool.on_corruption;
+        "spool.dedupe_window": spool.dedupe_window;
+        "s3.endpoint_url": s3.endpoint;
+        "s3.path_style": s3.path_style;
+        "s3.content_encoding": s3.content_encoding;
+        "s3.checksums": s3.checksums;
+        "s3.put": s3.put;
+        "flush.max_bytes": flush.max_bytes;
+        "flush.max_age": flush.max_age;
+        "flush.align": flush.align;
+        "flush.on_shutdown": flush.on_shutdown;
+        "flush.shutdown_grace": flush.shutdown_grace;
+    }
+    names
+}

@@ -1,0 +1,243 @@
+//! Reads each section into what is meant, and compares what must fit together.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::call::Validation;
+use crate::store::PutMode;
+
+use super::checked::{Admin, Collector, Config, FLUSH_BYTES_MAX, Flush, MAX_BODY_MAX, S3, Spool};
+use super::problem::Problem;
+use super::raw::{Raw, Table, Typed};
+use super::reader::{self, Reader};
+use super::sources::{self, Outside};
+use super::units::{ByteSize, Period};
+use super::values::{
+    self, AllowedOrigins, Checksums, ContentEncoding, Endpoint, MinuteOfHour, NodeId, OnCorruption, Tls,
+    UnknownKey,
+};
+
+/// Segments that a spool needs to turn over: one being filled, one prepared, one in delivery, one in reserve.
+const SEGMENTS_MIN: u64 = 4;
+
+const ADDRESS_FORM: &str = "an address and a port, such as \"127.0.0.1:8080\" or \"[::]:8080\"";
+
+/// Understands what was typed. Everything that is wrong is reported at once, in the order it stands in.
+pub(super) fn check(mut raw: Raw, outside: &dyn Outside) -> Result<Config, Vec<Problem>> {
+    let mut problems = std::mem::take(&mut raw.problems);
+    let tables = ["collector", "admin", "spool", "s3", "flush"].map(|name| raw.take_section(name));
+    let [collector_table, admin_table, spool_table, s3_table, flush_table] = &tables;
+
+    let collector = collector(collector_table, &mut problems);
+    let admin = admin(admin_table, &collector, &mut problems);
+    let spool = spool(spool_table, &mut problems);
+    let s3 = s3(s3_table, &mut problems);
+    let flush = flush(flush_table, &collector, &mut problems);
+    let bucket_wrong = s3_table.entries.contains_key("bucket") && s3.bucket.is_none();
+    let sources = sources::check(&raw.sources, &s3, bucket_wrong, outside, &mut problems);
+    if problems.is_empty() {
+        return Ok(Config { collector, admin, spool, s3, flush, sources });
+    }
+    problems.sort_by(|a, b| a.place.cmp(&b.place));
+    Err(problems)
+}
+
+fn collector(table: &Table, problems: &mut Vec<Problem>) -> Collector {
+    let default = Collector::default();
+    let mut reader = Reader::new(table, problems);
+    let to_usize = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
+    let collector = Collector {
+        listen: reader.get("listen", default.listen, reader::parsed(ADDRESS_FORM)),
+        tls: tls(&mut reader),
+        max_body: reader.get("max_body", default.max_body, |value| {
+            reader::size(ByteSize(1 << 10), MAX_BODY_MAX)(value).map(to_usize)
+        }),
+        max_event: reader.get("max_event", default.max_event, |value| {
+            reader::size(ByteSize(1 << 10), MAX_BODY_MAX)(value).map(to_usize)
+        }),
+        max_connections: reader.get("max_connections", default.max_connections, reader::count(1, 1_000_000)),
+        drain_delay: reader.get(
+            "drain_delay",
+            default.drain_delay,
+            reader::period(Period::from_secs(0), Period::from_secs(600)),
+        ),
+        validation: reader.get(
+            "validation",
+            default.validation,
+            reader::one_of(&[("permissive", Validation::Permissive), ("strict", Validation::Strict)]),
+        ),
+        unknown_key: reader.get(
+            "unknown_key",
+            default.unknown_key,
+            reader::one_of(&[("reject", UnknownKey::Reject), ("accept", UnknownKey::Accept)]),
+        ),
+        accept_bearer: reader.get("accept_bearer", default.accept_bearer, reader::boolean),
+        trusted_proxies: reader.get(
+            "trusted_proxies",
+            default.trusted_proxies,
+            reader::list("a list of address ranges, such as [\"10.0.0.0/8\"]", values::address_range),
+        ),
+        allowed_origins: reader.get("allowed_origins", default.allowed_origins, allowed_origins),
+        private_network: reader.get("private_network", default.private_network, reader::boolean),
+        public_host: reader
+            .optional("public_host", |value| reader::text(value).and_then(|text| values::host(text, true))),
+        path_prefix: reader
+            .optional("path_prefix", |value| reader::text(value).and_then(values::path_prefix)),
+    };
+    if collector.max_event > collector.max_body {
+        let key = if reader.has("max_event") { "max_event" } else { "max_body" };
+        reader.refuse(key, "max_event cannot be more than max_body".to_owned());
+    }
+    if collector.tls.as_ref().is_some_and(|tls| same_address(tls.listen, collector.listen)) {
+        reader.refuse("tls_listen", "is the address of collector.listen: give each its own port".to_owned());
+    }
+    collector
+}
+
+fn tls(reader: &mut Reader<'_>) -> Option<Tls> {
+    const KEYS: [&str; 3] = ["tls_listen", "tls_cert", "tls_key"];
+    let listen = reader.optional("tls_listen", reader::parsed(ADDRESS_FORM));
+    let [cert, key] = ["tls_cert", "tls_key"].map(|key| reader.optional(key, path));
+    if KEYS.iter().any(|key| reader.has(key)) {
+        for missing in KEYS.iter().filter(|key| !reader.has(key)).collect::<Vec<_>>() {
+            reader.refuse(missing, "is not set: TLS needs tls_listen, tls_cert and tls_key".to_owned());
+        }
+    }
+    Some(Tls { listen: listen?, cert: cert?, key: key? })
+}
+
+fn admin(table: &Table, collector: &Collector, problems: &mut Vec<Problem>) -> Admin {
+    let default = Admin::default();
+    let mut reader = Reader::new(table, problems);
+    let admin = Admin {
+        listen: reader.get("listen", default.listen, reader::parsed(ADDRESS_FORM)),
+        allowed_hosts: reader.get(
+            "allowed_hosts",
+            default.allowed_hosts,
+            reader::list("a list of host names, such as [\"forebay.internal\"]", |text| {
+                values::host(text, false)
+            }),
+        ),
+    };
+    let public = [Some(collector.listen), collector.tls.as_ref().map(|tls| tls.listen)];
+    if public.into_iter().flatten().any(|listen| same_address(listen, admin.listen)) {
+        reader.refuse(
+            "listen",
+            "is an address of the collector: the admin side is never on a public port".to_owned(),
+        );
+    }
+    admin
+}
+
+fn spool(table: &Table, problems: &mut Vec<Problem>) -> Spool {
+    let default = Spool::default();
+    let mut reader = Reader::new(table, problems);
+    let spool = Spool {
+        dir: reader.get("dir", default.dir, path),
+        max_bytes: reader.get(
+            "max_bytes",
+            default.max_bytes,
+            reader::size(ByteSize(32 << 20), ByteSize(100_000_000_000_000)),
+        ),
+        segment_bytes: reader.get(
+            "segment_bytes",
+            default.segment_bytes,
+            reader::size(ByteSize(8 << 20), ByteSize(1 << 30)),
+        ),
+        node: reader.optional("node", reader::parsed(NodeId::FORM)),
+        unsafe_filesystem: reader.get("unsafe_filesystem", default.unsafe_filesystem, reader::boolean),
+        on_corruption: reader.get(
+            "on_corruption",
+            default.on_corruption,
+            reader::one_of(&[("continue", OnCorruption::Continue), ("stop", OnCorruption::Stop)]),
+        ),
+        dedupe_window: reader.get(
+            "dedupe_window",
+            default.dedupe_window,
+            reader::period(Period::from_secs(0), Period::from_secs(7 * 86_400)),
+        ),
+    };
+    if spool.max_bytes / SEGMENTS_MIN < spool.segment_bytes {
+        let key = if reader.has("max_bytes") { "max_bytes" } else { "segment_bytes" };
+        reader.refuse(key, format!("max_bytes must hold at least {SEGMENTS_MIN} times segment_bytes"));
+    }
+    spool
+}
+
+fn s3(table: &Table, problems: &mut Vec<Problem>) -> S3 {
+    let default = S3::default();
+    let mut reader = Reader::new(table, problems);
+    let endpoint = reader.optional("endpoint_url", |value| reader::text(value).and_then(Endpoint::parse));
+    S3 {
+        bucket: reader.optional("bucket", sources::bucket),
+        region: reader.optional("region", |value| reader::text(value).and_then(values::region)),
+        // Few stores behind an endpoint of their own have a host name for each bucket.
+        path_style: reader.get("path_style", endpoint.is_some(), reader::boolean),
+        endpoint,
+        encryption: reader.get("encryption", default.encryption, sources::encryption),
+        content_encoding: reader.get(
+            "content_encoding",
+            default.content_encoding,
+            reader::one_of(&[("gzip", ContentEncoding::Gzip), ("none", ContentEncoding::None)]),
+        ),
+        checksums: reader.get(
+            "checksums",
+            default.checksums,
+            reader::one_of(&[("auto", Checksums::Auto), ("when-required", Checksums::WhenRequired)]),
+        ),
+        put: reader.get(
+            "put",
+            default.put,
+            reader::one_of(&[("create-only", PutMode::CreateOnly), ("overwrite", PutMode::Overwrite)]),
+        ),
+    }
+}
+
+fn flush(table: &Table, collector: &Collector, problems: &mut Vec<Problem>) -> Flush {
+    let default = Flush::default();
+    let mut reader = Reader::new(table, problems);
+    let flush = Flush {
+        max_bytes: reader.get("max_bytes", default.max_bytes, reader::size(ByteSize(1_000), FLUSH_BYTES_MAX)),
+        max_age: reader.get(
+            "max_age",
+            default.max_age,
+            reader::period(Period::from_secs(1), Period::from_secs(24 * 3_600)),
+        ),
+        align: reader.optional("align", reader::parsed(MinuteOfHour::FORM)),
+        on_shutdown: reader.get("on_shutdown", default.on_shutdown, reader::boolean),
+        shutdown_grace: reader.get(
+            "shutdown_grace",
+            default.shutdown_grace,
+            reader::period(Period::from_secs(1), Period::from_secs(3_600)),
+        ),
+    };
+    if flush.shutdown_grace <= collector.drain_delay {
+        reader.refuse(
+            "shutdown_grace",
+            "must be longer than collector.drain_delay: both count from the signal to stop".to_owned(),
+        );
+    }
+    flush
+}
+
+fn allowed_origins(value: &Typed) -> Result<AllowedOrigins, String> {
+    let item = |text: &str| if text.trim() == "*" { Ok(None) } else { values::origin(text).map(Some) };
+    let origins = reader::list("a list of origins, such as [\"https://www.example.com\"]", item)(value)?;
+    Ok(match origins.into_iter().collect::<Option<Vec<_>>>() {
+        Some(origins) => AllowedOrigins::Only(origins),
+        None => AllowedOrigins::Any,
+    })
+}
+
+fn path(value: &Typed) -> Result<PathBuf, String> {
+    match reader::text(value)? {
+        "" => Err("expected a path".to_owned()),
+        path if path.contains('\0') => Err("expected a path without NUL".to_owned()),
+        path => Ok(path.into()),
+    }
+}
+
+/// Port 0 is another port each time.
+fn same_address(a: SocketAddr, b: SocketAddr) -> bool {
+    a == b && a.port() != 0
+}

@@ -1,0 +1,225 @@
+//! `[[source]]`: its id, its write keys (of which only hashes are kept) and where its objects go.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use crate::object::{BucketString, Destination, Encryption};
+use crate::sources::{SourceId, WriteKeyHash};
+
+use super::checked::S3;
+use super::problem::{Place, Problem};
+use super::raw::{Entry, Table, Typed};
+use super::reader::{self, Reader};
+use super::values;
+
+/// Sources of one configuration: each has metric series and a place in the status.
+const SOURCES_MAX: usize = 10_000;
+/// Write keys of one source: two are enough to rotate.
+const WRITE_KEYS_MAX: usize = 100;
+/// The region that stores behind an endpoint of their own take, unless told otherwise.
+const ENDPOINT_REGION: &str = "us-east-1";
+
+/// A source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// Its id.
+    pub id: SourceId,
+    /// The hashes of its write keys; at least one, none of which another source has.
+    pub write_keys: Vec<WriteKeyHash>,
+    /// Where its objects go.
+    pub destination: Destination,
+}
+
+/// What write keys may refer to.
+pub(super) trait Outside {
+    /// An environment variable.
+    fn variable(&self, name: &str) -> Option<String>;
+    /// A small file's text, or what went wrong.
+    fn file(&self, path: &Path) -> Result<String, String>;
+}
+
+/// Reads every source. `bucket_wrong`: `s3.bucket` is set but unusable, which has been said once already.
+pub(super) fn check(
+    tables: &[Table],
+    s3: &S3,
+    bucket_wrong: bool,
+    outside: &dyn Outside,
+    problems: &mut Vec<Problem>,
+) -> Vec<Source> {
+    let nowhere = |name: &str, what: String| Problem {
+        place: Place::Nowhere,
+        name: name.to_owned(),
+        value: None,
+        what,
+    };
+    if tables.is_empty() {
+        problems.push(nowhere(
+            "source",
+            "is missing: add at least one [[source]] with an id and write_keys".to_owned(),
+        ));
+    }
+    if tables.len() > SOURCES_MAX {
+        problems.push(nowhere("source", format!("is given {} times, at most {SOURCES_MAX}", tables.len())));
+        return Vec::new();
+    }
+    let every_source_has_one =
+        !tables.is_empty() && tables.iter().all(|table| table.entries.contains_key("bucket"));
+    if s3.bucket.is_none() && !bucket_wrong && !every_source_has_one {
+        problems.push(nowhere(
+            "s3.bucket",
+            "is not set: expected a bucket such as \"my-bucket\" or \"my-bucket/path/prefix\"".to_owned(),
+        ));
+    }
+    let mut taken = Taken::default();
+    tables.iter().filter_map(|table| source(table, s3, outside, &mut taken, problems)).collect()
+}
+
+/// Ids and write keys of the sources read so far.
+#[derive(Default)]
+struct Taken {
+    ids: HashMap<SourceId, ()>,
+    keys: HashMap<WriteKeyHash, SourceId>,
+}
+
+fn source(
+    table: &Table,
+    s3: &S3,
+    outside: &dyn Outside,
+    taken: &mut Taken,
+    problems: &mut Vec<Problem>,
+) -> Option<Source> {
+    let mut reader = Reader::new(table, problems);
+    let id = reader.optional("id", |value| {
+        SourceId::new(reader::text(value)?).map_err(|_| {
+            "expected 1 to 64 of A-Z a-z 0-9 - _, beginning with a letter, digit or -".to_owned()
+        })
+    });
+    if !reader.has("id") {
+        reader.refuse("id", "is not set: each source needs an id, such as \"checkout-web\"".to_owned());
+    }
+    if let Some(id) = &id
+        && taken.ids.insert(id.clone(), ()).is_some()
+    {
+        reader.refuse("id", "another source has this id".to_owned());
+    }
+    for key in ["role_arn", "external_id"] {
+        if reader.has(key) {
+            reader.refuse(
+                key,
+                "roles are not available yet: give the process credentials that may write to this bucket"
+                    .to_owned(),
+            );
+        }
+    }
+    let bucket = reader.optional("bucket", bucket);
+    let region = reader.optional("region", |value| reader::text(value).and_then(values::region));
+    let encryption = reader.get("encryption", s3.encryption.clone(), encryption);
+    let write_keys = write_keys(table, id.as_ref(), outside, taken, problems);
+    let bucket = bucket.or_else(|| s3.bucket.clone())?;
+    let destination = Destination { region: region_of(&bucket, region, s3), bucket, encryption };
+    Some(Source { id: id?, write_keys, destination })
+}
+
+/// A region belongs to its bucket, so another bucket does not inherit it; a store behind an endpoint has one for all.
+fn region_of(bucket: &BucketString, own: Option<String>, s3: &S3) -> Option<String> {
+    let inherited = || match (&s3.endpoint, &s3.bucket) {
+        (Some(_), _) => Some(s3.region.clone().unwrap_or_else(|| ENDPOINT_REGION.to_owned())),
+        (None, Some(shared)) if shared.bucket() == bucket.bucket() => s3.region.clone(),
+        (None, _) => None,
+    };
+    own.or_else(inherited)
+}
+
+/// Problems here never show a value: it may be a key.
+fn write_keys(
+    table: &Table,
+    id: Option<&SourceId>,
+    outside: &dyn Outside,
+    taken: &mut Taken,
+    problems: &mut Vec<Problem>,
+) -> Vec<WriteKeyHash> {
+    let mut refuse = |place: &Place, what: String| {
+        let name = format!("{}.write_keys", table.name);
+        problems.push(Problem { place: place.clone(), name, value: None, what });
+    };
+    let form = "expected a list such as [\"env:CHECKOUT_WRITE_KEY\"]";
+    let entry = table.entries.get("write_keys");
+    let items: &[Entry] = match entry.map(|entry| &entry.value) {
+        Some(Typed::List(items)) => items,
+        _ => &[],
+    };
+    let place = entry.map_or(&table.place, |entry| &entry.place);
+    match (entry.is_some(), items.len()) {
+        (false, _) => refuse(place, format!("is not set: {form}")),
+        (true, 0) => refuse(place, format!("is not a list with at least one write key: {form}")),
+        (true, count) if count > WRITE_KEYS_MAX => {
+            refuse(place, format!("has {count} write keys, at most {WRITE_KEYS_MAX}"));
+            return Vec::new();
+        }
+        (true, _) => {}
+    }
+    let mut hashes = Vec::with_capacity(items.len());
+    for (index, item) in items.iter().enumerate() {
+        let number = index + 1;
+        let hash = match write_key(&item.value, outside) {
+            Ok(hash) => hash,
+            Err(what) => {
+                refuse(&item.place, format!("number {number} {what}"));
+                continue;
+            }
+        };
+        match (taken.keys.get(&hash), id) {
+            (Some(other), Some(id)) if other != id => refuse(
+                &item.place,
+                format!("number {number} is also a write key of source.{other}: a key belongs to one source"),
+            ),
+            _ => {
+                if let Some(id) = id {
+                    taken.keys.insert(hash, id.clone());
+                }
+                if !hashes.contains(&hash) {
+                    hashes.push(hash);
+                }
+            }
+        }
+    }
+    hashes
+}
+
+fn write_key(value: &Typed, outside: &dyn Outside) -> Result<WriteKeyHash, String> {
+    let form = "is not 1 to 1,024 bytes of text without control characters";
+    let typed = reader::text(value).map_err(|_| form.to_owned())?;
+    let (key, from) = if let Some(name) = typed.strip_prefix("env:") {
+        let key =
+            outside.variable(name).ok_or_else(|| format!("is {typed:?}, and that variable is not set"))?;
+        (key, format!("(from {typed:?}) "))
+    } else if let Some(path) = typed.strip_prefix("file:") {
+        let key = outside.file(Path::new(path)).map_err(|what| format!("is {typed:?}: {what}"))?;
+        (key, format!("(from {typed:?}) "))
+    } else {
+        (typed.to_owned(), String::new())
+    };
+    // Trimmed as the collector trims what clients send; files end in a line break.
+    WriteKeyHash::of(key.trim()).ok_or_else(|| format!("{from}{form}"))
+}
+
+pub(super) fn bucket(value: &Typed) -> Result<BucketString, String> {
+    BucketString::parse(reader::text(value)?).map_err(|error| error.what().to_owned())
+}
+
+pub(super) fn encryption(value: &Typed) -> Result<Encryption, String> {
+    let kms = || {
+        "KMS keys are not available yet: use \"none\" and make the KMS key the bucket's default encryption"
+            .to_owned()
+    };
+    match value {
+        Typed::Text(text) | Typed::Variable(text) => match text.as_str() {
+            "sse-s3" => Ok(Encryption::SseS3),
+            "none" => Ok(Encryption::None),
+            "sse-kms" | "kms" => Err(kms()),
+            _ => Err("expected \"sse-s3\" or \"none\"".to_owned()),
+        },
+        Typed::Table(keys) if keys.iter().any(|key| key == "kms") => Err(kms()),
+        _ => Err("expected \"sse-s3\" or \"none\"".to_owned()),
+    }
+}

@@ -1,0 +1,314 @@
+//! The values that only a configuration has, each checked when it is read.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use ipnet::IpNet;
+
+/// TLS on a listener of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// PEM file with the certificate and its chain.
+    pub cert: PathBuf,
+    /// PEM file with the private key.
+    pub key: PathBuf,
+}
+
+/// What a request with a key of no source gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnknownKey {
+    /// 401 `invalid_write_key`.
+    Reject,
+    /// 200, and nothing is stored.
+    Accept,
+}
+
+/// Which web pages may call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AllowedOrigins {
+    /// Every page.
+    Any,
+    /// Only pages of these origins (`https://shop.example.com`).
+    Only(Vec<String>),
+}
+
+/// What the spool does when it meets damage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnCorruption {
+    /// Name the hole, say degraded, go on.
+    Continue,
+    /// Stop the process.
+    Stop,
+}
+
+/// Whether objects say `Content-Encoding: gzip`. They are gzip either way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ContentEncoding {
+    /// The header is sent.
+    Gzip,
+    /// It is left out, for tools that would unpack the download.
+    None,
+}
+
+impl ContentEncoding {
+    /// The header's value, if it is sent.
+    pub fn header(self) -> Option<&'static str> {
+        match self {
+            Self::Gzip => Some("gzip"),
+            Self::None => None,
+        }
+    }
+}
+
+/// When puts carry a checksum of the object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checksums {
+    /// Always: the store compares it with what it received.
+    Auto,
+    /// Only where the store demands one, for stores that do not know the header.
+    WhenRequired,
+}
+
+/// The name of this node in object keys: `[a-z0-9-]{1,32}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeId(String);
+
+impl NodeId {
+    /// The form expected, for messages.
+    pub const FORM: &str = "1 to 32 of a-z 0-9 -";
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for NodeId {
+    type Err = ();
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        let fits = (1..=32).contains(&text.len()) && text.bytes().all(legal);
+        fits.then(|| Self(text.to_owned())).ok_or(())
+    }
+}
+
+/// A minute of every hour, typed as `:40`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MinuteOfHour(u8);
+
+impl MinuteOfHour {
+    /// The form expected, for messages.
+    pub const FORM: &str = "a minute of the hour, from \":00\" to \":59\"";
+
+    /// 0 to 59.
+    pub fn get(self) -> u8 {
+        self.0
+    }
+}
+
+impl FromStr for MinuteOfHour {
+    type Err = ();
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let digits = text.strip_prefix(':').filter(|digits| digits.len() == 2).ok_or(())?;
+        if !digits.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(());
+        }
+        digits.parse().ok().filter(|minute| *minute < 60).map(Self).ok_or(())
+    }
+}
+
+/// The URL of a store that is not AWS's own: `http` or `https`, never a link-local address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint(String);
+
+impl Endpoint {
+    /// Reads a URL.
+    ///
+    /// # Errors
+    /// What is wrong, in words. The URL is not repeated.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let form =
+            || "expected a URL such as \"https://s3.example.com\" or \"http://127.0.0.1:9000\"".to_owned();
+        let text = text.trim().trim_end_matches('/');
+        let uri: http::Uri = text.parse().map_err(|_| form())?;
+        if !matches!(uri.scheme_str(), Some("http" | "https")) {
+            return Err("expected a URL that begins with http:// or https://".to_owned());
+        }
+        let authority = uri.authority().ok_or_else(form)?;
+        if authority.as_str().contains('@') {
+            return Err(
+                "expected a URL without user and password: credentials come from the AWS credential chain"
+                    .to_owned(),
+            );
+        }
+        if uri.query().is_some() || text.contains('#') || authority.host().is_empty() {
+            return Err(form());
+        }
+        refuse_link_local(authority.host())?;
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The URL, without a slash at its end.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Link-local addresses are where clouds keep instance credentials: no store is there, and nobody shall make us ask.
+fn refuse_link_local(host: &str) -> Result<(), String> {
+    // The instance metadata service has this unique-local address besides its link-local one.
+    const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let last_label = bare.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
+    match bare.parse::<IpAddr>().map(|ip| ip.to_canonical()) {
+        Ok(IpAddr::V4(ip)) if ip.is_link_local() => {}
+        Ok(IpAddr::V6(ip)) if ip.is_unicast_link_local() || ip == METADATA_V6 => {}
+        Ok(_) => return Ok(()),
+        // Resolvers take `2852039166` and `0xa9fe.1` for addresses; no host name ends in a number.
+        Err(_) if last_label.starts_with("0x") || last_label.bytes().all(|b| b.is_ascii_digit()) => {
+            return Err("expected a host name or an address in its usual form".to_owned());
+        }
+        Err(_) => return Ok(()),
+    }
+    Err("link-local addresses are refused as endpoints".to_owned())
+}
+
+/// An address range, or one address, whose forwarding headers are believed.
+pub(super) fn address_range(text: &str) -> Result<IpNet, String> {
+    let text = text.trim();
+    text.parse::<IpNet>()
+        .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
+        .map_err(|_| format!("{text:?}: expected an address or a range such as \"10.0.0.0/8\""))
+}
+
+/// `scheme://host` or `scheme://host:port`, in lower case as browsers send it.
+pub(super) fn origin(text: &str) -> Result<String, String> {
+    let text = text.trim().to_ascii_lowercase();
+    let fits = text.parse::<http::Uri>().is_ok_and(|uri| {
+        let path = uri.path_and_query().map_or("", |path| path.as_str());
+        uri.scheme().is_some() && uri.authority().is_some() && path == "/" && !text.ends_with('/')
+    });
+    if fits {
+        Ok(text)
+    } else {
+        Err(format!("{text:?}: expected an origin such as \"https://www.example.com\""))
+    }
+}
+
+/// A host name or address, with a port where `port` allows one.
+pub(super) fn host(text: &str, port: bool) -> Result<String, String> {
+    let text = text.trim().to_ascii_lowercase();
+    let fits = text.parse::<http::uri::Authority>().is_ok_and(|authority| {
+        !authority.host().is_empty()
+            && !text.contains('@')
+            && (port || authority.as_str() == authority.host())
+            && (authority.as_str() == authority.host() || authority.port_u16().is_some())
+    });
+    let form = if port { "a host such as \"collect.example.com\"" } else { "a host name without a port" };
+    if fits {
+        Ok(text)
+    } else {
+        Err(format!("{text:?}: expected {form}, without http:// and without a path"))
+    }
+}
+
+/// `/proxy`: what comes before every route. No slash at its end.
+pub(super) fn path_prefix(text: &str) -> Result<String, String> {
+    let path = text.trim_end_matches('/');
+    let legal = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
+    let fits = path.len() <= 256
+        && path.strip_prefix('/').is_some_and(|rest| {
+            rest.split('/')
+                .all(|part| !part.is_empty() && part != "." && part != ".." && part.bytes().all(legal))
+        });
+    if fits { Ok(path.to_owned()) } else { Err("expected a path such as \"/proxy\"".to_owned()) }
+}
+
+/// A region as AWS and other stores name theirs.
+pub(super) fn region(text: &str) -> Result<String, String> {
+    let legal = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    let fits = (1..=64).contains(&text.len()) && text.bytes().all(legal);
+    if fits { Ok(text.to_owned()) } else { Err("expected a region such as \"eu-central-1\"".to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_are_http_and_never_link_local() {
+        let check = |text: &str, expected: Result<&str, &str>| {
+            let got = Endpoint::parse(text).map(|endpoint| endpoint.to_string());
+            match (got, expected) {
+                (Ok(got), Ok(expected)) => assert_eq!(got, expected),
+                (Err(got), Err(expected)) => assert!(got.contains(expected), "{text}: {got}"),
+                (got, _) => panic!("{text}: {got:?}"),
+            }
+        };
+        check("http://127.0.0.1:9000", Ok("http://127.0.0.1:9000"));
+        check("https://s3.example.com/", Ok("https://s3.example.com"));
+        check("http://[::1]:9000", Ok("http://[::1]:9000"));
+        check("https://gateway.example.com/s3", Ok("https://gateway.example.com/s3"));
+        check("http://169.254.169.254", Err("link-local"));
+        check("http://169.254.170.2:80/x", Err("link-local"));
+        check("http://[fe80::1]", Err("link-local"));
+        check("http://[::ffff:169.254.169.254]", Err("link-local"));
+        check("http://[fd00:ec2::254]", Err("link-local"));
+        check("http://2852039166", Err("usual form"));
+        check("http://0xa9fea9fe", Err("usual form"));
+        check("http://169.254.43518", Err("usual form"));
+        check("ftp://s3.example.com", Err("http:// or https://"));
+        check("file:///etc/passwd", Err("such as"));
+        check("s3.example.com", Err("http:// or https://"));
+        check("https://me:secret@s3.example.com", Err("without user and password"));
+        check("https://s3.example.com?x=1", Err("such as"));
+        check("", Err("such as"));
+        assert!(!Endpoint::parse("https://me:secret@s3.example.com").unwrap_err().contains("secret"));
+    }
+
+    #[test]
+    fn small_forms() {
+        let minute = |text: &str| text.parse::<MinuteOfHour>().ok().map(MinuteOfHour::get);
+        assert_eq!(minute(":40"), Some(40));
+        assert_eq!(minute(":00"), Some(0));
+        for text in ["40", ":60", ":4", ":", ":+4", ":040", ""] {
+            assert_eq!(minute(text), None, "{text:?}");
+        }
+        assert!("node-1".parse::<NodeId>().is_ok());
+        for text in ["", "Node", "a.b", "a_b", &"a".repeat(33)] {
+            assert!(text.parse::<NodeId>().is_err(), "{text:?}");
+        }
+        assert_eq!(address_range("10.0.0.0/8").unwrap().to_string(), "10.0.0.0/8");
+        assert_eq!(address_range("::1").unwrap().to_string(), "::1/128");
+        assert!(address_range("10.0.0.0/40").is_err());
+        assert_eq!(origin("https://Shop.example.com:8443").unwrap(), "https://shop.example.com:8443");
+        for text in
+            ["shop.example.com", "https://shop.example.com/", "https://shop.example.com/x", "null", ""]
+        {
+            assert!(origin(text).is_err(), "{text:?}");
+        }
+        assert_eq!(host("Collect.example.com:8443", true).unwrap(), "collect.example.com:8443");
+        assert!(host("collect.example.com:8443", false).is_err());
+        for text in ["https://x.example.com", "x/y", "", "a@b", "x:", "x:99999"] {
+            assert!(host(text, true).is_err(), "{text:?}");
+        }
+        assert_eq!(path_prefix("/proxy/a/").unwrap(), "/proxy/a");
+        for text in ["proxy", "/", "", "/a//b", "/a/../b", "/a b", "/a%20"] {
+            assert!(path_prefix(text).is_err(), "{text:?}");
+        }
+        assert!(region("eu-central-1").is_ok());
+        for text in ["", "eu central", "a.b"] {
+            assert!(region(text).is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! The outside world of a running process: its clock, its random numbers, its signals and its log.
+
+pub mod clock;
+pub mod random;
+pub mod shutdown;
+pub mod telemetry;
+
+pub use clock::SystemClock;
+pub use random::SystemRandom;
+pub use shutdown::Shutdown;

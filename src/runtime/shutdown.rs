@@ -1,0 +1,103 @@
+//! Signals: the first SIGTERM or SIGINT asks for an orderly stop, the second for an immediate one, SIGHUP for a reload.
+
+use std::io;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+/// The two stages of stopping. Every task holds a clone of the first token; whoever drains also watches the second.
+#[derive(Clone, Debug, Default)]
+pub struct Shutdown {
+    /// Stop taking work, finish what is under way, deliver, exit 0.
+    pub orderly: CancellationToken,
+    /// Stop at once. What is acknowledged is in the spool. Implies `orderly`.
+    pub immediate: CancellationToken,
+}
+
+impl Shutdown {
+    /// Neither stage asked for yet, and no signal listened to: for tests and for what stops itself.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Goes on to the next stage.
+    pub fn advance(&self) {
+        if self.orderly.is_cancelled() {
+            self.immediate.cancel();
+        }
+        self.orderly.cancel();
+    }
+
+    /// Listens to SIGTERM and SIGINT until both stages are reached. Drop the handle to listen no longer.
+    ///
+    /// # Errors
+    /// Where the operating system refuses the signal handlers.
+    pub fn listen(&self) -> io::Result<AbortOnDropHandle<()>> {
+        let (mut terminate, mut interrupt) =
+            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let shutdown = self.clone();
+        Ok(AbortOnDropHandle::new(tokio::spawn(async move {
+            while !shutdown.immediate.is_cancelled() {
+                let name = tokio::select! {
+                    _ = terminate.recv() => "SIGTERM",
+                    _ = interrupt.recv() => "SIGINT",
+                };
+                shutdown.advance();
+                if shutdown.immediate.is_cancelled() {
+                    tracing::warn!(
+                        "{name} again: stopping at once; what is not delivered stays in the spool"
+                    );
+                } else {
+                    tracing::info!("{name}: finishing what is under way and delivering what is buffered");
+                }
+            }
+        })))
+    }
+}
+
+/// The number of SIGHUPs so far, as a channel that any number of tasks can wait on. Drop the handle to listen no longer.
+///
+/// # Errors
+/// Where the operating system refuses the signal handler.
+pub fn hangups() -> io::Result<(watch::Receiver<u64>, AbortOnDropHandle<()>)> {
+    let hangup = signal(SignalKind::hangup())?;
+    let (count, receiver) = watch::channel(0);
+    Ok((receiver, AbortOnDropHandle::new(tokio::spawn(count_signals(hangup, count)))))
+}
+
+async fn count_signals(mut signal: Signal, count: watch::Sender<u64>) {
+    while signal.recv().await.is_some() {
+        count.send_modify(|count| *count += 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_signal_is_orderly_and_the_second_immediate() {
+        let shutdown = Shutdown::new();
+        let stages = |s: &Shutdown| (s.orderly.is_cancelled(), s.immediate.is_cancelled());
+        assert_eq!(stages(&shutdown), (false, false));
+        shutdown.clone().advance();
+        assert_eq!(stages(&shutdown), (true, false));
+        shutdown.advance();
+        assert_eq!(stages(&shutdown), (true, true));
+    }
+
+    #[tokio::test]
+    async fn each_hangup_is_seen_by_everyone_who_waits() {
+        let (mut first, _listening) = hangups().unwrap();
+        let mut second = first.clone();
+        for _ in 0..2 {
+            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::HUP).unwrap();
+            for receiver in [&mut first, &mut second] {
+                let changed = tokio::time::timeout(std::time::Duration::from_secs(20), receiver.changed());
+                changed.await.unwrap().unwrap();
+            }
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! `forebay status` and `forebay flush` against the real listener.
+
+use std::sync::atomic::Ordering;
+
+use clap::Parser;
+use forebay::admin::FlushOutcome;
+use forebay::cli::admin_client::AskError;
+use forebay::cli::args::{Cli, Command};
+use forebay::cli::{flush, status};
+use tokio::net::TcpListener;
+
+use super::start;
+
+async fn run(line: &str) -> (Result<Option<FlushOutcome>, AskError>, String) {
+    let mut out = Vec::new();
+    let words = std::iter::once("forebay").chain(line.split_whitespace());
+    let result = match Cli::try_parse_from(words).unwrap().command {
+        Command::Status(args) => status::run(&args, &mut out).await.map(|()| None),
+        Command::Flush(args) => flush::run(&args, &mut out).await.map(Some),
+        other => panic!("{other:?}"),
+    };
+    (result, String::from_utf8(out).unwrap())
+}
+
+#[tokio::test]
+async fn status_prints_a_table_or_json() {
+    let running = start(&[]).await;
+    let (result, out) = run(&format!("status --admin http://{}", running.address)).await;
+    assert!(result.is_ok());
+    assert!(out.starts_with("forebay 0.1.0"), "{out}");
+    assert!(out.contains("\nweb "), "{out}");
+    let (result, out) = run(&format!("status --json --admin http://{}", running.address)).await;
+    assert!(result.is_ok());
+    let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(json["sources"][0]["pending_calls"], 7);
+}
+
+#[tokio::test]
+async fn flush_prints_what_became_of_it() {
+    let running = start(&[]).await;
+    let check = async |rest: &str, said: &str| {
+        let (result, out) = run(&format!("flush --admin http://{} {rest}", running.address)).await;
+        assert_eq!(out, said, "{rest}");
+        result.unwrap().unwrap()
+    };
+    assert_eq!(check("", "sealed 3, delivered 3\n").await.pending, 0);
+    check("--source web --json", "{\"sealed\":3,\"delivered\":3,\"pending\":0}\n").await;
+    running.process.pending.store(2, Ordering::SeqCst);
+    let outcome =
+        check("", "sealed 3, delivered 3, 2 still on the way: `forebay status` says what they wait for\n");
+    assert_eq!(outcome.await.pending, 2);
+    let sources: Vec<_> = running.process.flushes.lock().unwrap().iter().map(|(id, _)| id.clone()).collect();
+    assert_eq!(sources, [None, Some("web".to_owned()), None]);
+}
+
+#[tokio::test]
+async fn what_fails_says_what_to_look_at() {
+    let running = start(&[]).await;
+    let (result, out) = run(&format!("flush --source ios --admin http://{}", running.address)).await;
+    let said = result.unwrap_err().to_string();
+    assert!(said.ends_with("refused: there is no source ios"), "{said}");
+    assert_eq!(out, "");
+
+    // A port that was free a moment ago and that nobody listens on.
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let (result, _) = run(&format!("status --admin http://{nobody}")).await;
+    let error = result.unwrap_err();
+    assert!(matches!(error, AskError::Unreachable { .. }), "{error:?}");
+    assert!(error.to_string().starts_with(&format!("no collector answers at http://{nobody}")), "{error}");
+}

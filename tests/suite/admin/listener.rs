@@ -1,0 +1,201 @@
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use forebay::admin::server::{CONNECTIONS_MAX, FLUSH_WAIT, HEAD_MAX};
+use forebay::metrics::SourceLabel;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::{Running, start, until};
+
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Answer {
+    fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap()
+    }
+}
+
+/// Sends a request as it is typed and reads until the server closes.
+async fn exchange(running: &Running, request: &str) -> Answer {
+    let mut socket = TcpStream::connect(running.address).await.unwrap();
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut bytes = Vec::new();
+    let read = socket.read_to_end(&mut bytes);
+    tokio::time::timeout(Duration::from_secs(20), read).await.unwrap().unwrap();
+    let text = String::from_utf8(bytes).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    Answer { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
+}
+
+async fn send(running: &Running, method: &str, target: &str, headers: &str) -> Answer {
+    exchange(running, &format!("{method} {target} HTTP/1.1\r\nConnection: close\r\n{headers}\r\n")).await
+}
+
+async fn get(running: &Running, target: &str) -> Answer {
+    send(running, "GET", target, "Host: localhost\r\n").await
+}
+
+#[tokio::test]
+async fn readiness_says_why_not() {
+    let running = start(&[]).await;
+    let answer = get(&running, "/ready").await;
+    assert_eq!((answer.status, answer.body.as_str()), (200, r#"{"ready":true,"reasons":[]}"#));
+    *running.process.not_ready.lock().unwrap() = vec!["the spool has stopped".into(), "stopping".into()];
+    let answer = get(&running, "/ready").await;
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.body, r#"{"ready":false,"reasons":["the spool has stopped","stopping"]}"#);
+    // The process lives although it is not ready.
+    let answer = get(&running, "/health").await;
+    assert_eq!((answer.status, answer.body.as_str()), (200, r#"{"status":"ok"}"#));
+}
+
+#[tokio::test]
+async fn metrics_are_brought_up_to_date_and_rendered() {
+    let running = start(&[]).await;
+    running.metrics.received.get_or_create(&SourceLabel { source: "web".into() }).inc_by(3);
+    let answer = get(&running, "/metrics").await;
+    assert_eq!(answer.status, 200);
+    let content_type = "content-type: application/openmetrics-text; version=1.0.0; charset=utf-8";
+    assert!(answer.head.contains(content_type), "{}", answer.head);
+    assert!(answer.body.contains("forebay_calls_received_total{source=\"web\"} 3\n"), "{}", answer.body);
+    assert!(answer.body.ends_with("# EOF\n"));
+    assert_eq!(running.process.refreshed.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn status_is_json_and_the_root_says_where_things_are() {
+    let running = start(&[]).await;
+    let answer = get(&running, "/api/status").await;
+    let status = answer.json();
+    assert_eq!(answer.status, 200);
+    assert_eq!(status["version"], "0.1.0");
+    assert_eq!(status["sources"][0]["id"], "web");
+    assert_eq!(status["sources"][0]["pending_calls"], 7);
+    let root = get(&running, "/").await;
+    assert_eq!((root.status, root.body.lines().count()), (200, 1));
+    let head = send(&running, "HEAD", "/api/status", "Host: localhost\r\n").await;
+    assert_eq!((head.status, head.body.as_str()), (200, ""));
+}
+
+#[tokio::test]
+async fn flush_waits_and_says_what_became_of_it() {
+    let running = start(&[]).await;
+    let host = "Host: localhost\r\n";
+    running.process.held.store(true, Ordering::SeqCst);
+    let waiting = send(&running, "POST", "/api/flush?source=web", host);
+    let releasing = async {
+        until("the flush has begun", || !running.process.flushes.lock().unwrap().is_empty()).await;
+        running.process.release.notify_one();
+    };
+    let (answer, ()) = tokio::join!(waiting, releasing);
+    assert_eq!((answer.status, answer.body.as_str()), (200, r#"{"sealed":3,"delivered":3,"pending":0}"#));
+    running.process.held.store(false, Ordering::SeqCst);
+
+    assert_eq!(send(&running, "POST", "/api/flush", host).await.status, 200);
+    // A body is no reason to refuse, and is not read.
+    let with_body = "Host: localhost\r\nContent-Length: 2\r\n\r\n{}";
+    assert_eq!(send(&running, "POST", "/api/flush", with_body).await.status, 200);
+    let flushes = running.process.flushes.lock().unwrap().clone();
+    assert_eq!(flushes, [(Some("web".to_owned()), FLUSH_WAIT), (None, FLUSH_WAIT), (None, FLUSH_WAIT)]);
+
+    let unknown = send(&running, "POST", "/api/flush?source=ios", host).await;
+    assert_eq!((unknown.status, unknown.json()["code"].as_str()), (404, Some("unknown_source")));
+    running.process.stopped.store(true, Ordering::SeqCst);
+    let stopped = send(&running, "POST", "/api/flush", host).await;
+    assert_eq!((stopped.status, stopped.json()["code"].as_str()), (503, Some("stopped")));
+}
+
+#[tokio::test]
+async fn what_is_refused_changes_nothing() {
+    let running = start(&["forebay.internal"]).await;
+    let own = format!("Host: {}\r\n", running.address);
+    let check = async |method: &str, target: &str, headers: &str, status: u16, code: &str| {
+        let answer = send(&running, method, target, headers).await;
+        assert_eq!(answer.status, status, "{method} {target} {headers}");
+        assert_eq!(answer.json()["code"], code, "{method} {target} {headers}");
+        assert!(answer.head.contains("content-type: application/json"), "{}", answer.head);
+        assert!(!answer.head.contains("access-control"), "{}", answer.head);
+    };
+    for target in ["/", "/metrics", "/health", "/ready", "/api/status", "/nothing"] {
+        check("GET", target, "Host: evil.example\r\n", 421, "unknown_host").await;
+    }
+    check("POST", "/api/flush", "Host: evil.example\r\n", 421, "unknown_host").await;
+    check("POST", "/api/flush", "Host: evil.example\r\nOrigin: http://evil.example\r\n", 421, "unknown_host")
+        .await;
+    check("GET", "/health", "Host: localhost\r\nHost: evil.example\r\n", 400, "bad_host").await;
+    check("GET", "/health", "", 400, "bad_host").await;
+    check("POST", "/api/flush", &format!("{own}Origin: http://evil.example\r\n"), 403, "cross_site").await;
+    check("POST", "/api/flush", &format!("{own}Origin: http://127.0.0.1:1\r\n"), 403, "cross_site").await;
+    check("POST", "/api/flush", &format!("{own}Origin: null\r\n"), 403, "cross_site").await;
+    check("POST", "/api/flush", &format!("{own}Sec-Fetch-Site: cross-site\r\n"), 403, "cross_site").await;
+    check("GET", "/api/flush", &own, 405, "method_not_allowed").await;
+    check("OPTIONS", "/api/flush", &own, 405, "method_not_allowed").await;
+    check("POST", "/api/flush?sorce=web", &own, 400, "bad_query").await;
+    check("POST", "/v1/batch", &own, 404, "not_found").await;
+    assert!(running.process.flushes.lock().unwrap().is_empty());
+
+    // Its own page may.
+    let own_page = format!("{own}Origin: http://{}\r\n", running.address);
+    assert_eq!(send(&running, "POST", "/api/flush", &own_page).await.status, 200);
+    for host in ["localhost", "127.0.0.1:9180", "[::1]", "forebay.internal:80"] {
+        assert_eq!(
+            send(&running, "GET", "/health", &format!("Host: {host}\r\n")).await.status,
+            200,
+            "{host}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_long_is_refused() {
+    let running = start(&[]).await;
+    let long = format!("Host: localhost\r\nX-Long: {}\r\n", "x".repeat(HEAD_MAX));
+    let mut socket = TcpStream::connect(running.address).await.unwrap();
+    let request = format!("GET /health HTTP/1.1\r\n{long}\r\n");
+    // The server may close before all of it is sent.
+    let sent = socket.write_all(request.as_bytes()).await;
+    let mut answer = [0; 12];
+    socket.read_exact(&mut answer).await.unwrap_or_else(|error| panic!("{error} after sending: {sent:?}"));
+    assert_eq!(&answer, b"HTTP/1.1 431");
+}
+
+#[tokio::test]
+async fn beyond_the_connections_it_keeps_one_waits_and_is_served() {
+    let running = start(&[]).await;
+    let mut idle = Vec::new();
+    for _ in 0..CONNECTIONS_MAX {
+        let mut socket = TcpStream::connect(running.address).await.unwrap();
+        socket.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+        // An answer proves that it holds a slot.
+        socket.read_exact(&mut [0; 15]).await.unwrap();
+        idle.push(socket);
+    }
+    let one_more = get(&running, "/health");
+    let leaving = async {
+        idle.pop();
+    };
+    let (answer, ()) = tokio::join!(one_more, leaving);
+    assert_eq!(answer.status, 200);
+}
+
+#[tokio::test]
+async fn stopping_finishes_what_is_under_way() {
+    let running = start(&[]).await;
+    running.process.held.store(true, Ordering::SeqCst);
+    let waiting = send(&running, "POST", "/api/flush", "Host: localhost\r\n");
+    let stopping = async {
+        until("the flush has begun", || !running.process.flushes.lock().unwrap().is_empty()).await;
+        running.stop.cancel();
+        running.process.release.notify_one();
+    };
+    let (answer, ()) = tokio::join!(waiting, stopping);
+    assert_eq!(answer.status, 200);
+    tokio::time::timeout(Duration::from_secs(20), running.task).await.unwrap().unwrap();
+    assert!(TcpStream::connect(running.address).await.is_err());
+}

@@ -1,0 +1,101 @@
+//! The admin listener on a real socket, with a process behind it that is made up.
+
+mod commands;
+mod listener;
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use forebay::admin::{
+    AdminServer, AdminView, AllowedHosts, BoxFuture, FlushError, FlushOutcome, SourceStatus, Status,
+};
+use forebay::metrics::Metrics;
+use forebay::sources::SourceId;
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// A process with one source, `web`, that flushes three objects, or as long as it is held.
+#[derive(Default)]
+pub(crate) struct FakeProcess {
+    pub(crate) not_ready: Mutex<Vec<String>>,
+    pub(crate) refreshed: AtomicU64,
+    pub(crate) flushes: Mutex<Vec<(Option<String>, Duration)>>,
+    pub(crate) pending: AtomicU64,
+    pub(crate) stopped: AtomicBool,
+    pub(crate) held: AtomicBool,
+    pub(crate) release: Notify,
+}
+
+impl AdminView for FakeProcess {
+    fn ready(&self) -> Result<(), Vec<String>> {
+        let reasons = self.not_ready.lock().unwrap().clone();
+        if reasons.is_empty() { Ok(()) } else { Err(reasons) }
+    }
+
+    fn status(&self) -> Status {
+        Status {
+            version: "0.1.0".into(),
+            ready: self.ready().is_ok(),
+            sources: vec![SourceStatus { id: "web".into(), pending_calls: 7, ..SourceStatus::default() }],
+            ..Status::default()
+        }
+    }
+
+    fn flush(
+        &self,
+        source: Option<SourceId>,
+        wait: Duration,
+    ) -> BoxFuture<'_, Result<FlushOutcome, FlushError>> {
+        Box::pin(async move {
+            self.flushes.lock().unwrap().push((source.as_ref().map(ToString::to_string), wait));
+            if let Some(other) = source.filter(|source| source.as_str() != "web") {
+                return Err(FlushError::UnknownSource(other));
+            }
+            if self.stopped.load(Ordering::SeqCst) {
+                return Err(FlushError::Stopped);
+            }
+            if self.held.load(Ordering::SeqCst) {
+                self.release.notified().await;
+            }
+            Ok(FlushOutcome { sealed: 3, delivered: 3, pending: self.pending.load(Ordering::SeqCst) })
+        })
+    }
+
+    fn refresh_metrics(&self) {
+        self.refreshed.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
+    pub(crate) process: Arc<FakeProcess>,
+    pub(crate) metrics: Metrics,
+    pub(crate) stop: CancellationToken,
+    pub(crate) task: JoinHandle<()>,
+}
+
+pub(crate) async fn start(allowed_hosts: &[&str]) -> Running {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let allowed: Vec<String> = allowed_hosts.iter().map(|host| (*host).to_owned()).collect();
+    let (process, metrics, stop) =
+        (Arc::new(FakeProcess::default()), Metrics::new(), CancellationToken::new());
+    let view: Arc<dyn AdminView> = Arc::<FakeProcess>::clone(&process);
+    let server = AdminServer::new(view, metrics.clone(), AllowedHosts::new(address, &allowed));
+    let task = tokio::spawn(server.serve(listener, stop.clone()));
+    Running { address, process, metrics, stop, task }
+}
+
+/// Waits until `condition` holds; a failing test waits 20 s.
+pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
+    let held = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), held).await.unwrap_or_else(|_| panic!("never: {what}"));
+}

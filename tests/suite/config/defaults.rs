@@ -1,0 +1,139 @@
+use std::time::Duration;
+
+use forebay::call::Validation;
+use forebay::config::{
+    Admin, AllowedOrigins, Checksums, Collector, ContentEncoding, Flush, OnCorruption, S3, Spool, UnknownKey,
+};
+use forebay::object::{BucketString, Encryption};
+use forebay::sources::{Found, SourceId, SourceLookup};
+use forebay::store::PutMode;
+
+use super::{SMALLEST, config};
+
+#[test]
+fn every_default_is_the_documented_one() {
+    let config = config(SMALLEST);
+    assert_eq!(
+        config.collector,
+        Collector {
+            listen: "0.0.0.0:8080".parse().unwrap(),
+            tls: None,
+            max_body: 1_048_576,
+            max_event: 32_768,
+            max_connections: 20_000,
+            drain_delay: Duration::from_secs(5),
+            validation: Validation::Permissive,
+            unknown_key: UnknownKey::Reject,
+            accept_bearer: false,
+            trusted_proxies: vec![],
+            allowed_origins: AllowedOrigins::Any,
+            private_network: false,
+            public_host: None,
+            path_prefix: None,
+        }
+    );
+    assert_eq!(config.admin, Admin { listen: "127.0.0.1:9180".parse().unwrap(), allowed_hosts: vec![] });
+    assert_eq!(
+        config.spool,
+        Spool {
+            dir: "/var/lib/forebay".into(),
+            max_bytes: 20_000_000_000,
+            segment_bytes: 67_108_864,
+            node: None,
+            unsafe_filesystem: false,
+            on_corruption: OnCorruption::Continue,
+            dedupe_window: Duration::from_secs(86_400),
+        }
+    );
+    assert_eq!(
+        config.s3,
+        S3 {
+            bucket: Some(BucketString::parse("b-1").unwrap()),
+            region: None,
+            endpoint: None,
+            path_style: false,
+            encryption: Encryption::SseS3,
+            content_encoding: ContentEncoding::Gzip,
+            checksums: Checksums::Auto,
+            put: PutMode::CreateOnly,
+        }
+    );
+    assert_eq!(
+        config.flush,
+        Flush {
+            max_bytes: 100_000_000,
+            max_age: Duration::from_secs(3_600),
+            align: None,
+            on_shutdown: true,
+            shutdown_grace: Duration::from_secs(25),
+        }
+    );
+}
+
+#[test]
+fn sources_inherit_what_is_set_for_all() {
+    let check = |s3: &str, source: &str, bucket: &str, region: Option<&str>, encryption| {
+        let text = format!("[s3]\n{s3}\n[[source]]\nid = \"a\"\nwrite_keys = [\"k\"]\n{source}\n");
+        let config = config(&text);
+        let to = &config.sources[0].destination;
+        assert_eq!((to.bucket.to_string().as_str(), to.region.as_deref()), (bucket, region), "{text}");
+        assert_eq!(to.encryption, encryption, "{text}");
+    };
+    check("bucket = \"b-1/p\"", "", "b-1/p", None, Encryption::SseS3);
+    check("bucket = \"b-1\"\nencryption = \"none\"", "", "b-1", None, Encryption::None);
+    check("bucket = \"b-1\"", "encryption = \"none\"", "b-1", None, Encryption::None);
+    check("bucket = \"b-1\"\nregion = \"eu-x-1\"", "", "b-1", Some("eu-x-1"), Encryption::SseS3);
+    // Another prefix of the same bucket is in the same region; another bucket need not be.
+    let region = "bucket = \"b-1\"\nregion = \"eu-x-1\"";
+    check(region, "bucket = \"b-1/q\"", "b-1/q", Some("eu-x-1"), Encryption::SseS3);
+    check(region, "bucket = \"b-2\"", "b-2", None, Encryption::SseS3);
+    check(region, "bucket = \"b-2\"\nregion = \"us-x-1\"", "b-2", Some("us-x-1"), Encryption::SseS3);
+    check("", "bucket = \"b-2\"", "b-2", None, Encryption::SseS3);
+    // A store behind an endpoint has one region for all its buckets.
+    let endpoint = "bucket = \"b-1\"\nendpoint_url = \"http://127.0.0.1:9000\"";
+    check(endpoint, "bucket = \"b-2\"", "b-2", Some("us-east-1"), Encryption::SseS3);
+    check(
+        &format!("{endpoint}\nregion = \"garage\""),
+        "bucket = \"b-2\"",
+        "b-2",
+        Some("garage"),
+        Encryption::SseS3,
+    );
+}
+
+#[test]
+fn an_endpoint_takes_the_bucket_in_the_path_unless_told_otherwise() {
+    let path_style = |s3: &str| config(&SMALLEST.replacen("[s3]\n", &format!("[s3]\n{s3}"), 1)).s3.path_style;
+    assert!(!path_style(""));
+    assert!(path_style("path_style = true\n"));
+    assert!(path_style("endpoint_url = \"https://s3.example.com\"\n"));
+    assert!(!path_style("endpoint_url = \"https://s3.example.com\"\npath_style = false\n"));
+}
+
+#[test]
+fn write_keys_find_their_source() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("key");
+    std::fs::write(&file, "from-file\n").unwrap();
+    let text = format!(
+        "[s3]\nbucket = \"b-1\"\n\
+         [[source]]\nid = \"web\"\nwrite_keys = [\"typed\", \"env:WEB_KEY\"]\n\
+         [[source]]\nid = \"ios\"\nwrite_keys = [\"file:{}\"]\n",
+        file.display()
+    );
+    let loaded = super::load(&text, &[("WEB_KEY", "from-env")]).unwrap();
+    let sources = loaded.config.configured_sources();
+    let source = |id: &str| Found::Source(SourceId::new(id).unwrap());
+    assert_eq!(sources.find("typed"), source("web"));
+    assert_eq!(sources.find("from-env"), source("web"));
+    assert_eq!(sources.find("from-file"), source("ios"));
+    assert_eq!(sources.find("env:WEB_KEY"), Found::Unknown);
+
+    let accept = super::config(&format!("[collector]\nunknown_key = \"accept\"\n{SMALLEST}"));
+    assert_eq!(accept.configured_sources().find("other"), Found::Discard);
+    // Keys are nowhere in what could be shown.
+    let shown = format!("{loaded:?}");
+    for key in ["typed", "from-env", "from-file"] {
+        assert!(!shown.contains(key), "{shown}");
+    }
+}

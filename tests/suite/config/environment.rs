@@ -1,0 +1,73 @@
+use forebay::config::{AllowedOrigins, Environment};
+
+use super::{SMALLEST, load, problems};
+
+#[test]
+fn a_variable_overrides_the_file_or_stands_alone() {
+    let text = format!("[flush]\nmax_bytes = \"1 MB\"\n{SMALLEST}");
+    let loaded = load(
+        &text,
+        &[
+            ("FOREBAY_FLUSH_MAX_BYTES", "2 MB"),
+            ("FOREBAY_FLUSH_ON_SHUTDOWN", "false"),
+            ("FOREBAY_S3_BUCKET", "other/prefix"),
+            ("FOREBAY_COLLECTOR_LISTEN", "127.0.0.1:0"),
+            ("FOREBAY_COLLECTOR_MAX_CONNECTIONS", "17"),
+            ("FOREBAY_COLLECTOR_TRUSTED_PROXIES", "10.0.0.0/8, 192.0.2.1"),
+            ("FOREBAY_COLLECTOR_ALLOWED_ORIGINS", "https://a.example.com"),
+            ("FOREBAY_SPOOL_NODE", ""),
+            ("FOREBAY_LOG", "debug"),
+            ("PATH", "/bin"),
+        ],
+    )
+    .unwrap();
+    let config = &loaded.config;
+    assert_eq!(config.flush.max_bytes, 2_000_000);
+    assert!(!config.flush.on_shutdown);
+    assert_eq!(config.sources[0].destination.bucket.to_string(), "other/prefix");
+    assert_eq!(config.collector.listen, "127.0.0.1:0".parse().unwrap());
+    assert_eq!(config.collector.max_connections, 17);
+    assert_eq!(config.collector.trusted_proxies.len(), 2);
+    assert_eq!(config.collector.allowed_origins, AllowedOrigins::Only(vec!["https://a.example.com".into()]));
+    assert_eq!(config.spool.node, None);
+    assert_eq!(loaded.warnings, Vec::<String>::new());
+}
+
+#[test]
+fn a_wrong_variable_is_named_as_where_the_value_came_from() {
+    let text = format!("[flush]\nmax_bytes = 3\n{SMALLEST}");
+    assert_eq!(
+        problems(&text, &[("FOREBAY_FLUSH_MAX_BYTES", "2"), ("FOREBAY_FLUSH_ON_SHUTDOWN", "maybe")]),
+        [
+            "FOREBAY_FLUSH_MAX_BYTES: flush.max_bytes = \"2\": expected a size with its unit, such as \"100 MB\" or \"64 KiB\"",
+            "FOREBAY_FLUSH_ON_SHUTDOWN: flush.on_shutdown = \"maybe\": expected true or false",
+        ]
+    );
+}
+
+#[test]
+fn an_unknown_variable_is_a_warning() {
+    let warnings = load(
+        SMALLEST,
+        &[
+            ("FOREBAY_FLUSH_MAX_BYTE", "1 MB"),
+            ("FOREBAY_SERVICE_HOST_OF_CLUSTER", "10.0.0.1"),
+            ("FOREBAYS", "x"),
+        ],
+    )
+    .unwrap()
+    .warnings;
+    assert_eq!(
+        warnings,
+        [
+            "the environment variable FOREBAY_FLUSH_MAX_BYTE is unknown and changes nothing: did you mean FOREBAY_FLUSH_MAX_BYTES?",
+            "the environment variable FOREBAY_SERVICE_HOST_OF_CLUSTER is unknown and changes nothing",
+        ]
+    );
+}
+
+#[test]
+fn the_environment_shows_no_value() {
+    let environment = Environment::of([("CHECKOUT_WRITE_KEY", "hidden")]);
+    assert_eq!(format!("{environment:?}"), "Environment(1 variables)");
+}

@@ -1,0 +1,251 @@
+use super::{SMALLEST, problems};
+
+/// Lines of a file that go before a right rest, and the only problem they make.
+fn check(lines: &str, expected: &str) {
+    let text = format!("{lines}\n{SMALLEST}");
+    assert_eq!(problems(&text, &[]), [expected], "{lines}");
+}
+
+/// Lines of the only source beside a right rest, and the only problem they make.
+fn check_source(lines: &str, expected: &str) {
+    let text = format!("[s3]\nbucket = \"b-1\"\n[[source]]\n{lines}\n");
+    assert_eq!(problems(&text, &[]), [expected], "{lines}");
+}
+
+#[test]
+fn a_wrong_value_is_named_with_its_value_and_the_form_expected() {
+    check(
+        "[flush]\nmax_bytes = 100",
+        "line 2: flush.max_bytes = 100: expected a size with its unit, such as \"100 MB\" or \"64 KiB\"",
+    );
+    check(
+        "[flush]\nmax_bytes = \"100\"",
+        "line 2: flush.max_bytes = \"100\": expected a size with its unit, such as \"100 MB\" or \"64 KiB\"",
+    );
+    check(
+        "[flush]\nmax_bytes = \"5 GB\"",
+        "line 2: flush.max_bytes = \"5 GB\": expected a size from 1 KB to 4 GB",
+    );
+    check(
+        "[flush]\nmax_bytes = \"10 B\"",
+        "line 2: flush.max_bytes = \"10 B\": expected a size from 1 KB to 4 GB",
+    );
+    check(
+        "[flush]\nmax_age = 60",
+        "line 2: flush.max_age = 60: expected a duration with its unit, such as \"500 ms\", \"2 s\", \"10 min\", \
+         \"1 h\" or \"1 d\"",
+    );
+    check(
+        "[flush]\nmax_age = \"2 d\"",
+        "line 2: flush.max_age = \"2 d\": expected a duration from 1 s to 1 d",
+    );
+    check(
+        "[flush]\nalign = \":61\"",
+        "line 2: flush.align = \":61\": expected a minute of the hour, from \":00\" to \":59\"",
+    );
+    check("[flush]\non_shutdown = \"yes\"", "line 2: flush.on_shutdown = \"yes\": expected true or false");
+    check(
+        "[flush]\nshutdown_grace = \"5 s\"",
+        "line 2: flush.shutdown_grace = \"5 s\": must be longer than collector.drain_delay: both count from the signal to stop",
+    );
+    check(
+        "[collector]\nlisten = \"8080\"",
+        "line 2: collector.listen = \"8080\": expected an address and a port, such as \"127.0.0.1:8080\" or \"[::]:8080\"",
+    );
+    check(
+        "[collector]\nlisten = 8080",
+        "line 2: collector.listen = 8080: expected an address and a port, such as \"127.0.0.1:8080\" or \"[::]:8080\"",
+    );
+    check(
+        "[collector]\nmax_body = \"3 MiB\"",
+        "line 2: collector.max_body = \"3 MiB\": expected a size from 1 KiB to 2 MiB",
+    );
+    check(
+        "[collector]\nmax_event = \"1100 KiB\"",
+        "line 2: collector.max_event = \"1100 KiB\": max_event cannot be more than max_body",
+    );
+    check(
+        "[collector]\nmax_body = \"2 KB\"",
+        "line 2: collector.max_body = \"2 KB\": max_event cannot be more than max_body",
+    );
+    check(
+        "[collector]\nmax_connections = 0",
+        "line 2: collector.max_connections = 0: expected a whole number from 1 to 1000000",
+    );
+    check(
+        "[collector]\nvalidation = \"lax\"",
+        "line 2: collector.validation = \"lax\": expected \"permissive\" or \"strict\"",
+    );
+    check(
+        "[collector]\ntrusted_proxies = [\"10.0.0.0/8\", \"10.x\"]",
+        "line 2: collector.trusted_proxies = [\"10.0.0.0/8\", \"10.x\"]: \"10.x\": expected an address or a range such as \"10.0.0.0/8\"",
+    );
+    check(
+        "[collector]\nallowed_origins = \"*\"",
+        "line 2: collector.allowed_origins = \"*\": expected a list of origins, such as [\"https://www.example.com\"]",
+    );
+    check(
+        "[collector]\npath_prefix = \"x\"",
+        "line 2: collector.path_prefix = \"x\": expected a path such as \"/proxy\"",
+    );
+    check(
+        "[collector]\ntls_cert = \"c\"\ntls_key = \"k\"",
+        "line 1: collector.tls_listen is not set: TLS needs tls_listen, tls_cert and tls_key",
+    );
+    check(
+        "[admin]\nlisten = \"0.0.0.0:8080\"",
+        "line 2: admin.listen = \"0.0.0.0:8080\": is an address of the collector: the admin side is never on a public port",
+    );
+    check(
+        "[spool]\nmax_bytes = \"100 MB\"",
+        "line 2: spool.max_bytes = \"100 MB\": max_bytes must hold at least 4 times segment_bytes",
+    );
+    check("[spool]\nnode = \"Node\"", "line 2: spool.node = \"Node\": expected 1 to 32 of a-z 0-9 -");
+    check("[spool]\ndir = 1", "line 2: spool.dir = 1: expected text in quotes, found a number");
+    check(
+        "[spool]\ndir = 2026-01-01",
+        "line 2: spool.dir = 2026-01-01: expected text in quotes, found a date",
+    );
+}
+
+#[test]
+fn the_store_is_checked_as_far_as_a_file_tells() {
+    let s3 = |line: &str, expected: &str| {
+        let text = SMALLEST.replacen("[s3]\n", &format!("[s3]\n{line}\n"), 1);
+        assert_eq!(problems(&text, &[]), [expected], "{line}");
+    };
+    s3(
+        "endpoint_url = \"http://169.254.169.254\"",
+        "line 2: s3.endpoint_url = \"http://169.254.169.254\": link-local addresses are refused as endpoints",
+    );
+    s3(
+        "endpoint_url = \"https://me:secret@s3.example.com\"",
+        "line 2: s3.endpoint_url = \"https://…@s3.example.com\": expected a URL without user and password: \
+         credentials come from the AWS credential chain",
+    );
+    s3(
+        "encryption = { kms = \"alias/events\" }",
+        "line 2: s3.encryption = { kms = … }: KMS keys are not available yet: use \"none\" and make the KMS key the \
+         bucket's default encryption",
+    );
+    s3("encryption = \"aes\"", "line 2: s3.encryption = \"aes\": expected \"sse-s3\" or \"none\"");
+    s3(
+        "region = \"eu central\"",
+        "line 2: s3.region = \"eu central\": expected a region such as \"eu-central-1\"",
+    );
+    s3("put = \"append\"", "line 2: s3.put = \"append\": expected \"create-only\" or \"overwrite\"");
+    assert_eq!(
+        problems(&SMALLEST.replace("b-1", "s3://b-1"), &[]),
+        ["line 2: s3.bucket = \"s3://b-1\": write the bucket's name alone, without s3:// or arn:"]
+    );
+}
+
+#[test]
+fn an_unknown_name_is_met_with_the_nearest_known_one() {
+    check("[flush]\nmax_byte = \"1 MB\"", "line 2: flush.max_byte is unknown: did you mean flush.max_bytes?");
+    check("[flsh]\nmax_age = \"1 h\"", "line 1: flsh is unknown: did you mean [flush]?");
+    check("[flush]\ndir = \"/x\"", "line 2: flush.dir is unknown: did you mean spool.dir?");
+    check(
+        "[flush]\nzzzzzz = 1",
+        "line 2: flush.zzzzzz is unknown: the keys here are max_bytes, max_age, align, on_shutdown, shutdown_grace",
+    );
+    check("max_age = \"1 h\"", "line 1: max_age is unknown: did you mean flush.max_age?");
+    check("[kafka]", "line 1: kafka is unknown: the sections are collector, admin, spool, s3, flush, source");
+    check("[[sources]]", "line 1: sources is unknown: did you mean [[source]]?");
+    check("flush = 3", "line 1: flush is a section: write [flush] and its keys below it");
+    check_source(
+        "id = \"web\"\nwrite_keys = [\"k\"]\nwrite_key = \"hidden\"",
+        "line 6: source.web.write_key is unknown: did you mean source.web.write_keys?",
+    );
+}
+
+#[test]
+fn sources_are_checked_each_and_together() {
+    check_source(
+        "id = \"../x\"\nwrite_keys = [\"k\"]",
+        "line 4: source[1].id = \"../x\": expected 1 to 64 of A-Z a-z 0-9 - _, beginning with a letter, digit or -",
+    );
+    check_source(
+        "write_keys = [\"k\"]",
+        "line 3: source[1].id is not set: each source needs an id, such as \"checkout-web\"",
+    );
+    check_source(
+        "id = \"web\"",
+        "line 3: source.web.write_keys is not set: expected a list such as [\"env:CHECKOUT_WRITE_KEY\"]",
+    );
+    check_source(
+        "id = \"web\"\nwrite_keys = \"hidden\"",
+        "line 5: source.web.write_keys is not a list with at least one write key: expected a list such as [\"env:CHECKOUT_WRITE_KEY\"]",
+    );
+    check_source(
+        "id = \"web\"\nwrite_keys = [\"good\", \"hid\\u0000den\"]",
+        "line 5: source.web.write_keys number 2 is not 1 to 1,024 bytes of text without control characters",
+    );
+    check_source(
+        "id = \"web\"\nwrite_keys = [\"env:NO_SUCH_KEY\"]",
+        "line 5: source.web.write_keys number 1 is \"env:NO_SUCH_KEY\", and that variable is not set",
+    );
+    check_source(
+        "id = \"web\"\nwrite_keys = [\"file:/no/such/file\"]",
+        "line 5: source.web.write_keys number 1 is \"file:/no/such/file\": No such file or directory (os error 2)",
+    );
+    check_source(
+        "id = \"web\"\nwrite_keys = [\"k\"]\nrole_arn = \"arn:aws:iam::111122223333:role/x\"",
+        "line 6: source.web.role_arn = \"arn:aws:iam::111122223333:role/x\": roles are not available yet: give the \
+         process credentials that may write to this bucket",
+    );
+    check_source(
+        "id = \"web\"\nwrite_keys = [\"k\"]\n[[source]]\nid = \"ios\"\nwrite_keys = [\"other\",\n \"k\"]",
+        "line 9: source.ios.write_keys number 2 is also a write key of source.web: a key belongs to one source",
+    );
+    check_source(
+        "id = \"web\"\nwrite_keys = [\"k\"]\n[[source]]\nid = \"web\"\nwrite_keys = [\"k2\"]",
+        "line 7: source.web.id = \"web\": another source has this id",
+    );
+    assert_eq!(
+        problems("source = 1\n[s3]\nbucket = \"b-1\"", &[])[0],
+        "line 1: source is a list: write [[source]], with two brackets, before each source"
+    );
+}
+
+#[test]
+fn all_problems_are_in_one_report_in_the_order_they_stand_in() {
+    let text = "[flush]\nmax_age = \"1 parsec\"\n[collector]\nlisten = \"x\"\nmax_boddy = \"1 MB\"\n";
+    let report = super::load(text, &[]).unwrap_err();
+    let shown = report.to_string();
+    let (first, rest) = shown.split_once('\n').unwrap();
+    assert!(first.ends_with("forebay.toml has 5 problems:"), "{first}");
+    assert_eq!(
+        rest,
+        "  line 2: flush.max_age = \"1 parsec\": expected a duration with its unit, such as \"500 ms\", \"2 s\", \"10 min\", \"1 h\" or \"1 d\"
+  line 4: collector.listen = \"x\": expected an address and a port, such as \"127.0.0.1:8080\" or \"[::]:8080\"
+  line 5: collector.max_boddy is unknown: did you mean collector.max_body?
+  source is missing: add at least one [[source]] with an id and write_keys
+  s3.bucket is not set: expected a bucket such as \"my-bucket\" or \"my-bucket/path/prefix\""
+    );
+}
+
+#[test]
+fn what_is_no_toml_is_named_by_its_line_and_never_quoted() {
+    let texts = problems("[s3]\nbucket = \"b-1\"\n[[source]]\nwrite_keys = [\"hidden]\nid = web\n", &[]);
+    assert!(texts.iter().all(|text| text.contains(": not TOML: ")), "{texts:?}");
+    assert!(texts.iter().any(|text| text.starts_with("line 4: ")), "{texts:?}");
+    assert!(texts.iter().all(|text| !text.contains("hidden")), "{texts:?}");
+    let twice = problems("[s3]\nbucket = \"b-1\"\nbucket = \"b-2\"\n", &[]);
+    assert_eq!(twice, ["line 3: not TOML: duplicate key"]);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_one_problem() {
+    use forebay::config::{Environment, Loader};
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("none.toml");
+    let shown = Loader::new(&path, Environment::default()).load().unwrap_err().to_string();
+    assert!(
+        shown.ends_with("has 1 problem:\n  cannot be read: No such file or directory (os error 2)"),
+        "{shown}"
+    );
+    std::fs::write(&path, [b'#', 0xff]).unwrap();
+    let shown = Loader::new(&path, Environment::default()).load().unwrap_err().to_string();
+    assert!(shown.ends_with("cannot be read: it is not UTF-8 at byte 1"), "{shown}");
+}

@@ -1,0 +1,144 @@
+use forebay::config::raw::{SECTIONS, variable_of};
+use forebay::config::reload::in_force;
+use forebay::config::{Changes, diff};
+
+use super::{SMALLEST, config, load};
+
+fn with_sources(sources: &[(&str, &str)]) -> String {
+    let mut text = "[s3]\nbucket = \"b-1\"\n".to_owned();
+    for (id, rest) in sources {
+        text += &format!("[[source]]\nid = \"{id}\"\n{rest}\n");
+    }
+    text
+}
+
+fn ids<'a>(sources: impl IntoIterator<Item = &'a forebay::config::Source>) -> Vec<String> {
+    sources.into_iter().map(|source| source.id.to_string()).collect()
+}
+
+#[test]
+fn sources_come_go_and_move() {
+    let old = config(&with_sources(&[
+        ("stays", "write_keys = [\"s1\", \"s2\"]"),
+        ("goes", "write_keys = [\"g\"]"),
+        ("moves", "write_keys = [\"m\"]"),
+        ("rotates", "write_keys = [\"r1\"]"),
+    ]));
+    let new = config(&with_sources(&[
+        ("comes", "write_keys = [\"c\"]"),
+        ("rotates", "write_keys = [\"r1\", \"r2\"]"),
+        ("moves", "write_keys = [\"m\"]\nbucket = \"b-2/p\"\nencryption = \"none\""),
+        ("stays", "write_keys = [\"s2\", \"s1\"]"),
+    ]));
+    let changes = diff(&old, &new);
+    assert_eq!(ids(&changes.added), ["comes"]);
+    assert_eq!(ids(&changes.removed), ["goes"]);
+    let rotated: Vec<_> = changes.rekeyed.iter().map(ToString::to_string).collect();
+    assert_eq!(rotated, ["rotates"]);
+    assert_eq!(changes.retargeted.len(), 1);
+    let moved = &changes.retargeted[0];
+    assert_eq!(moved.id.as_str(), "moves");
+    assert_eq!((moved.from.bucket.to_string(), moved.to.bucket.to_string()), ("b-1".into(), "b-2/p".into()));
+    assert_eq!(changes.needs_restart, Vec::<&str>::new());
+    assert_eq!(
+        changes.to_string(),
+        "sources added: comes; sources removed: goes; sources sent elsewhere: moves; \
+         sources given other write keys: rotates"
+    );
+    assert!(diff(&in_force(&old, &new), &new).is_empty());
+}
+
+#[test]
+fn another_bucket_for_all_moves_every_source() {
+    let text =
+        with_sources(&[("a", "write_keys = [\"a\"]"), ("b", "write_keys = [\"b\"]\nbucket = \"own\"")]);
+    let changes = diff(&config(&text), &config(&text.replace("b-1", "b-2")));
+    assert_eq!(changes.retargeted.iter().map(|r| r.id.as_str()).collect::<Vec<_>>(), ["a"]);
+    assert_eq!(changes.needs_restart, Vec::<&str>::new());
+}
+
+#[test]
+fn nothing_changed_is_no_change() {
+    let changes = diff(&config(SMALLEST), &config(SMALLEST));
+    assert_eq!(changes, Changes::default());
+    assert_eq!(changes.to_string(), "nothing changed");
+}
+
+#[test]
+fn what_needs_a_restart_is_said_and_stays_as_it_was() {
+    let old = config(SMALLEST);
+    let new = config(&format!("[spool]\ndir = \"/x\"\n[flush]\nmax_age = \"2 h\"\n{SMALLEST}"));
+    let said = diff(&old, &new).to_string();
+    assert_eq!(said, "taking effect at the next start: spool.dir, flush.max_age");
+    assert_eq!(in_force(&old, &new), old);
+}
+
+#[test]
+fn a_long_list_of_sources_is_cut() {
+    let many: Vec<String> =
+        (0..25).map(|n| format!("[[source]]\nid = \"s{n:02}\"\nwrite_keys = [\"k{n}\"]\n")).collect();
+    let said = diff(&config(SMALLEST), &config(&format!("{}{}", SMALLEST, many.concat()))).to_string();
+    assert!(said.starts_with("sources added: s00, s01, ") && said.ends_with(", s19 and 5 more"), "{said}");
+}
+
+/// A value of every key that is not its default, and what a reload says of it.
+#[test]
+fn every_setting_either_changes_while_running_or_is_named_as_needing_a_restart() {
+    let live = ["s3.bucket", "s3.region", "s3.encryption", "collector.unknown_key"];
+    let other = |section: &str, key: &str| match (section, key) {
+        ("collector", "max_body") => "2 MiB",
+        ("collector", "max_event") => "8 KiB",
+        ("collector", "drain_delay") => "1 s",
+        ("collector", "validation") => "strict",
+        ("collector", "unknown_key") => "accept",
+        ("collector", "trusted_proxies") => "10.0.0.0/8",
+        ("collector", "allowed_origins") => "https://a.example.com",
+        ("collector", "public_host") => "c.example.com",
+        ("collector", "path_prefix") => "/x",
+        ("collector", "accept_bearer" | "private_network") | ("s3", "path_style") => "true",
+        ("collector", "max_connections") => "7",
+        ("admin", "allowed_hosts") => "a.example.com",
+        (_, "listen" | "tls_listen") => "127.0.0.1:7777",
+        ("collector", "tls_cert" | "tls_key") | ("spool", "dir") => "/x",
+        ("spool", "max_bytes") => "1 GB",
+        ("spool", "segment_bytes") => "16 MiB",
+        ("spool", "node") => "n1",
+        ("spool", "unsafe_filesystem") => "true",
+        ("spool", "on_corruption") => "stop",
+        ("spool", "dedupe_window") => "0 s",
+        ("s3", "bucket") => "b-2",
+        ("s3", "region") => "eu-x-1",
+        ("s3", "endpoint_url") => "http://127.0.0.1:9000",
+        ("s3", "encryption" | "content_encoding") => "none",
+        ("s3", "checksums") => "when-required",
+        ("s3", "put") => "overwrite",
+        ("flush", "max_bytes") => "1 MB",
+        ("flush", "max_age") => "1 s",
+        ("flush", "align") => ":40",
+        ("flush", "on_shutdown") => "false",
+        ("flush", "shutdown_grace") => "9 s",
+        other => panic!("give {other:?} another value here"),
+    };
+    let tls = ["tls_listen", "tls_cert", "tls_key"];
+    for (section, keys) in SECTIONS {
+        for key in keys {
+            // TLS is set by three keys together.
+            let set: Vec<&str> = if tls.contains(key) { tls.to_vec() } else { vec![key] };
+            let variables: Vec<_> =
+                set.iter().map(|key| (variable_of(section, key), other(section, key))).collect();
+            let variables: Vec<_> = variables.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+            let changed = load(SMALLEST, &variables).unwrap().config;
+            let changes = diff(&config(SMALLEST), &changed);
+            let name = format!("{section}.{key}");
+            if live.contains(&name.as_str()) {
+                assert_eq!(changes.needs_restart, Vec::<&str>::new(), "{name}");
+                assert!(!changes.is_empty(), "{name}");
+            } else {
+                assert!(
+                    changes.needs_restart.iter().any(|said| said.starts_with(section) && said.contains(key)),
+                    "{name}"
+                );
+            }
+        }
+    }
+}
