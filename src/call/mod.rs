@@ -7,6 +7,7 @@ pub mod kind;
 pub mod limits;
 pub mod request;
 pub mod sink;
+pub mod timestamp;
 
 pub use fingerprint::Fingerprinter;
 pub use kind::{CallKind, Shape};
