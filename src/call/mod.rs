@@ -2,11 +2,19 @@
 //!
 //! Nothing here knows a socket, a file, a runtime or the spool. The rules are those of the tracking API.
 
+mod body;
+mod check;
+mod context;
+mod envelope;
 pub mod fingerprint;
 pub mod kind;
 pub mod limits;
+mod line;
+mod name;
+mod rejected;
 pub mod request;
 pub mod sink;
+mod times;
 pub mod timestamp;
 
 pub use fingerprint::Fingerprinter;

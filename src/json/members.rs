@@ -5,28 +5,32 @@ use std::borrow::Cow;
 use super::scan::{Cursor, ScanError, Span, Text, Value};
 use super::text::unescape;
 
-/// A name and its value.
+/// A name and its value, with whatever `L` the reader knows the name as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Member {
+pub struct Member<L = ()> {
     /// The name.
     pub name: Text,
     /// The value.
     pub value: Value,
     /// Whether a later member has the same name, so that this one does not count.
     pub shadowed: bool,
+    /// What the reader knows the name as.
+    pub label: L,
 }
 
-impl Member {
+impl<L> Member<L> {
     /// A member that no other shadows.
-    pub fn new(name: Text, value: Value) -> Self {
-        Self { name, value, shadowed: false }
+    pub fn new(name: Text, value: Value, label: L) -> Self {
+        Self { name, value, shadowed: false, label }
     }
 
     /// The whole member, from the quote before its name to the end of its value.
     pub fn span(&self) -> Span {
         Span::new(self.name.span.start().saturating_sub(1), self.value.span.end())
     }
+}
 
+impl Member {
     /// The members of the object that `text` is.
     ///
     /// # Errors
@@ -36,7 +40,7 @@ impl Member {
         let mut cursor = Cursor::new(text, depth_max);
         cursor.enter()?;
         while let Some(name) = cursor.next_name()? {
-            members.push(Self::new(name, cursor.value()?));
+            members.push(Self::new(name, cursor.value()?, ()));
         }
         mark_shadowed(&mut members, text);
         Ok(members)
@@ -48,7 +52,7 @@ impl Member {
 const PAIRWISE_MAX: usize = 64;
 
 /// Marks each member that has the name of a later one.
-pub fn mark_shadowed(members: &mut [Member], text: &[u8]) {
+pub fn mark_shadowed<L>(members: &mut [Member<L>], text: &[u8]) {
     if members.len() > PAIRWISE_MAX || members.iter().any(|member| member.name.escaped) {
         mark_shadowed_sorted(members, text);
     } else {
@@ -56,7 +60,7 @@ pub fn mark_shadowed(members: &mut [Member], text: &[u8]) {
     }
 }
 
-fn mark_shadowed_pairwise(members: &mut [Member], text: &[u8]) {
+fn mark_shadowed_pairwise<L>(members: &mut [Member<L>], text: &[u8]) {
     let mut seen = [0_u64; 4];
     for index in 0..members.len() {
         let (earlier, rest) = members.split_at_mut(index);
@@ -81,7 +85,7 @@ fn mark(name: &[u8]) -> usize {
     mixed % 256
 }
 
-fn mark_shadowed_sorted(members: &mut [Member], text: &[u8]) {
+fn mark_shadowed_sorted<L>(members: &mut [Member<L>], text: &[u8]) {
     let mut names: Vec<(Cow<'_, [u8]>, usize)> =
         members.iter().enumerate().map(|(index, member)| (unescape(member.name, text), index)).collect();
     names.sort_unstable();

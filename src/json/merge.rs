@@ -64,7 +64,8 @@ impl<'t> Merger<'t> {
                 None => out.extend_from_slice(member.span().of(over)),
             }
         }
-        for (member, _) in self.members.iter().zip(taken).filter(|(member, taken)| !member.shadowed && !taken) {
+        for (member, _) in self.members.iter().zip(taken).filter(|(member, taken)| !member.shadowed && !taken)
+        {
             separate(out, start);
             out.extend_from_slice(member.span().of(self.base));
         }

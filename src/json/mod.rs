@@ -11,5 +11,5 @@ mod text;
 pub use members::{Member, mark_shadowed};
 pub use merge::Merger;
 pub use scan::{Cursor, Kind, ScanError, Span, Text, Value};
-pub use splice::Splice;
-pub use text::{same_name, tidy_into, unescape, write_text};
+pub use splice::{ObjectSplice, Splice};
+pub use text::{tidy_into, unescape, write_text};

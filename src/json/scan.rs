@@ -12,6 +12,9 @@ pub struct Span {
 }
 
 impl Span {
+    /// The whole of the text `{}`.
+    pub const EMPTY_OBJECT: Self = Self { start: 0, end: 2 };
+
     /// The piece from `start` up to `end`.
     pub fn new(start: usize, end: usize) -> Self {
         Self { start: offset(start), end: offset(end) }

@@ -45,11 +45,6 @@ fn unescape_one(raw: &[u8], at: usize, said: &mut Vec<u8>) -> usize {
     2
 }
 
-/// Whether a name says `name`: names compare unescaped.
-pub fn same_name(name: Text, of: &[u8], other: &[u8]) -> bool {
-    if name.escaped { *unescape(name, of) == *other } else { name.span.of(of) == other }
-}
-
 /// Appends `raw`, a piece of scanned text that begins and ends outside of strings, without the white space between its
 /// tokens and with `\ufffd` in place of lone surrogates. Answers how many of these there were.
 pub fn tidy_into(out: &mut Vec<u8>, raw: &[u8]) -> u32 {
