@@ -11,6 +11,7 @@ pub mod call;
 pub mod cli;
 pub mod config;
 pub mod delivery;
+pub mod json;
 pub mod metrics;
 pub mod object;
 pub mod random;

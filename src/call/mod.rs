@@ -2,14 +2,25 @@
 //!
 //! Nothing here knows a socket, a file, a runtime or the spool. The rules are those of the tracking API.
 
+mod body;
+mod check;
+mod context;
+mod envelope;
 pub mod fingerprint;
 pub mod kind;
 pub mod limits;
+mod line;
+mod name;
+pub mod pixel;
+mod rejected;
 pub mod request;
 pub mod sink;
+mod times;
+pub mod timestamp;
 
 pub use fingerprint::Fingerprinter;
 pub use kind::{CallKind, Shape};
 pub use limits::{Limits, Validation};
+pub use pixel::{PixelCall, PixelError, call_of_query, write_rejected_pixel};
 pub use request::{BodyError, Request, Stamp, Tally};
 pub use sink::{LineSink, RejectReason};

@@ -3,7 +3,13 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use super::{Fingerprinter, Limits, LineSink, Shape};
+use super::body::Body;
+use super::check::kind_of;
+use super::envelope::Envelope;
+use super::line::LineWriter;
+use super::name::{Name, find};
+use super::{CallKind, Fingerprinter, Limits, LineSink, RejectReason, Shape};
+use crate::json::{Value, unescape};
 use crate::random::Random;
 use crate::sources::SourceId;
 use crate::time::UnixMillis;
@@ -72,10 +78,13 @@ pub struct Tally {
     pub surrogates_replaced: u32,
 }
 
-/// A body that was read: spans of its calls. Nothing is rebuilt.
+/// A body that was read: where its calls stand. Nothing is rebuilt.
 #[derive(Debug)]
 pub struct Request<'b> {
-    body: &'b [u8],
+    body: Body<'b>,
+    limits: Limits,
+    /// The kind that the route gives to a single call.
+    route_kind: Option<CallKind>,
 }
 
 impl<'b> Request<'b> {
@@ -84,18 +93,75 @@ impl<'b> Request<'b> {
     /// # Errors
     /// [`BodyError`]: the whole request is answered 400.
     pub fn parse(body: &'b [u8], shape: Shape, limits: &Limits) -> Result<Self, BodyError> {
-        let _ = (shape, limits);
-        Ok(Self { body })
+        let body = Body::read(body, limits.max_calls, limits.max_depth)?;
+        let route_kind = match shape {
+            Shape::Single(kind) => Some(kind),
+            Shape::Envelope => None,
+        };
+        if body.batch.is_none() {
+            if route_kind.is_none() && kind_of(body.top_members(), body.text).is_err() {
+                return Err(BodyError::NoBatch);
+            }
+            let len = body.top.value.span.len();
+            if len > limits.max_event {
+                return Err(BodyError::EventTooLarge { len, limit: limits.max_event });
+            }
+        }
+        Ok(Self { body, limits: *limits, route_kind })
     }
 
     /// The write key in the body: `writeKey` of the envelope or call, else that of the first item. Trimmed; never empty.
     pub fn write_key(&self) -> Option<Cow<'b, str>> {
-        None
+        let batch = self.body.batch.as_ref();
+        let first = || {
+            let batch = batch?;
+            find(batch.members_of(batch.items.first()?), Name::WriteKey)
+        };
+        let key = |value: Value| trimmed(unescape(value.text()?, self.body.text));
+        self.body.top_value(Name::WriteKey).and_then(key).or_else(|| first().and_then(key))
+    }
+
+    /// How many lines will be written: calls and what is no call.
+    pub fn lines(&self) -> usize {
+        self.body.batch.as_ref().map_or(1, |batch| batch.items.len() + batch.beyond.len())
+    }
+
+    /// About how many bytes the lines will have, mostly somewhat more: to reserve room, and to refuse a request whose
+    /// envelope would multiply beyond what can be stored. Takes no time.
+    pub fn lines_len(&self) -> usize {
+        let shared = Envelope::shared_len_of(&self.body);
+        self.body.text.len() + self.lines() * (STAMP_LEN + shared)
     }
 
     /// Writes one line for each call into `sink`, in order, and what is no call as a line of the rejected stream.
     pub fn write_lines(&self, stamp: &Stamp<'_>, random: &dyn Random, sink: &mut impl LineSink) -> Tally {
-        let _ = (stamp, random, sink, self.body);
-        Tally::default()
+        let mut writer = LineWriter::new(&self.body, &self.limits, stamp, random);
+        match &self.body.batch {
+            None => writer.write(&self.body.top, self.body.top_members(), self.route_kind, sink),
+            Some(batch) => {
+                for item in &batch.items {
+                    writer.write(item, batch.members_of(item), None, sink);
+                }
+                for item in &batch.beyond {
+                    writer.reject(*item, RejectReason::TooManyCalls, sink);
+                }
+            }
+        }
+        writer.tally()
     }
 }
+
+/// What the collector adds to most lines, in bytes: five names with their times, ids and constants.
+const STAMP_LEN: usize = 320;
+
+/// A write key without white space around it, where something is left.
+fn trimmed(said: Cow<'_, [u8]>) -> Option<Cow<'_, str>> {
+    let key = match said {
+        Cow::Borrowed(said) => Cow::Borrowed(std::str::from_utf8(said).ok()?.trim()),
+        Cow::Owned(said) => Cow::Owned(String::from_utf8(said).ok()?.trim().to_owned()),
+    };
+    Some(key).filter(|key| !key.is_empty())
+}
+
+#[cfg(test)]
+mod tests;

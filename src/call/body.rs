@@ -1,0 +1,216 @@
+//! The one pass over a body: checks that it is JSON, and notes where its calls and their members stand.
+
+use std::ops::Range;
+
+use super::BodyError;
+use super::name::{Field, Name, find};
+use crate::json::{Cursor, Kind, ScanError, Span, Text, Value, mark_shadowed, unescape};
+
+/// Where the calls of a body stand.
+#[derive(Debug)]
+pub(super) struct Body<'b> {
+    /// The body without its byte order mark: what all spans point into.
+    pub text: &'b [u8],
+    /// The object at the top: an envelope, or a single call.
+    pub top: Item,
+    /// The members of the object at the top.
+    top_members: Vec<Field>,
+    /// The `batch` array, where there is one.
+    pub batch: Option<Batch>,
+}
+
+/// The items of a `batch` array.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    /// The first items, as many as are taken from one request.
+    pub items: Vec<Item>,
+    /// The members of all of them.
+    members: Vec<Field>,
+    /// The items beyond.
+    pub beyond: Vec<Value>,
+}
+
+/// One item of a `batch` array, or the object at the top.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Item {
+    /// Where it stands and what it is.
+    pub value: Value,
+    members: Range<usize>,
+    /// What its `context` says that matters.
+    pub context: ContextSpots,
+    /// Whether something in it must not reach a line as it is: a line break or tab between tokens, a lone surrogate.
+    pub untidy: bool,
+}
+
+/// What of a `context` object the collector looks at.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct ContextSpots {
+    /// `ip`
+    pub ip: Option<Value>,
+    /// `userAgent`
+    pub user_agent: Option<Value>,
+    /// Whether `direct` is `true`.
+    pub direct: bool,
+    /// `library.name`, where it is a string.
+    pub library_name: Option<Text>,
+    /// Whether it has any members.
+    pub any: bool,
+}
+
+impl<'b> Body<'b> {
+    /// Reads a body whose top is an object. At most `calls_max` items are looked into.
+    pub(super) fn read(body: &'b [u8], calls_max: usize, depth_max: usize) -> Result<Self, BodyError> {
+        let text = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
+        let removed = body.len() - text.len();
+        let text = match std::str::from_utf8(text) {
+            Ok(text) => text.as_bytes(),
+            Err(cause) => return Err(BodyError::InvalidUtf8 { at: removed + cause.valid_up_to() }),
+        };
+        let mut cursor = Cursor::new(text, depth_max);
+        read_top(&mut cursor, calls_max).map_err(|error| match error {
+            ScanError::Syntax { what, at } => BodyError::InvalidJson { what, at: removed + at },
+            ScanError::TooDeep { at } => BodyError::TooDeep { limit: depth_max, at: removed + at },
+        })
+    }
+
+    /// The members of the object at the top.
+    pub(super) fn top_members(&self) -> &[Field] {
+        &self.top_members
+    }
+
+    /// The value of the top object's member `name` that counts.
+    pub(super) fn top_value(&self, name: Name) -> Option<Value> {
+        find(&self.top_members, name)
+    }
+}
+
+impl Batch {
+    /// The members of one of the items.
+    pub(super) fn members_of(&self, item: &Item) -> &[Field] {
+        self.members.get(item.members.clone()).unwrap_or_default()
+    }
+}
+
+impl ContextSpots {
+    /// Looks through the object at which the cursor stands.
+    pub(super) fn read(cursor: &mut Cursor<'_>) -> Result<Self, ScanError> {
+        let mut spots = Self::default();
+        cursor.enter()?;
+        while let Some(name) = cursor.next_name()? {
+            spots.any = true;
+            match &*unescape(name, cursor.text()) {
+                b"ip" => spots.ip = Some(cursor.value()?),
+                b"userAgent" => spots.user_agent = Some(cursor.value()?),
+                b"direct" => spots.direct = cursor.value()?.kind == Kind::True,
+                b"library" => spots.library_name = read_library_name(cursor)?,
+                _ => {
+                    cursor.value()?;
+                }
+            }
+        }
+        Ok(spots)
+    }
+}
+
+fn read_top<'b>(cursor: &mut Cursor<'b>, calls_max: usize) -> Result<Body<'b>, ScanError> {
+    match cursor.peek() {
+        Some(b'{') => {}
+        Some(_) => return Err(ScanError::Syntax { what: "the body is no JSON object", at: cursor.at() }),
+        None => return Err(ScanError::Syntax { what: "the body is empty", at: cursor.at() }),
+    }
+    if cursor.text().len() > Cursor::TEXT_MAX {
+        return Err(ScanError::Syntax { what: "the body is too long", at: Cursor::TEXT_MAX });
+    }
+    let start = cursor.at();
+    let mut context = ContextSpots::default();
+    let mut members = Vec::with_capacity(16);
+    let mut batch = None;
+    cursor.enter()?;
+    while let Some(name) = cursor.next_name()? {
+        let label = Name::of(name, cursor.text());
+        let value = if label == Name::Batch {
+            let (value, items) = read_batch(cursor, calls_max)?;
+            batch = items;
+            value
+        } else {
+            read_value(cursor, label, &mut context)?
+        };
+        members.push(Field::new(name, value, label));
+    }
+    let value = Value { span: Span::new(start, cursor.at()), kind: Kind::Object };
+    cursor.finish()?;
+    mark_shadowed(&mut members, cursor.text());
+    let top = Item { value, members: 0..members.len(), context, untidy: cursor.untidy() > 0 };
+    Ok(Body { text: cursor.text(), top, top_members: members, batch })
+}
+
+/// Reads the value of a `batch` member, whose items are looked into where it is an array.
+fn read_batch(cursor: &mut Cursor<'_>, calls_max: usize) -> Result<(Value, Option<Batch>), ScanError> {
+    if cursor.peek() != Some(b'[') {
+        return Ok((cursor.value()?, None));
+    }
+    let start = cursor.at();
+    let mut batch = Batch::default();
+    cursor.enter()?;
+    while cursor.next_element()? {
+        if batch.items.len() < calls_max {
+            let item = read_item(cursor, &mut batch.members)?;
+            batch.items.push(item);
+        } else {
+            batch.beyond.push(cursor.value()?);
+        }
+    }
+    let value = Value { span: Span::new(start, cursor.at()), kind: Kind::Array };
+    Ok((value, Some(batch)))
+}
+
+fn read_item(cursor: &mut Cursor<'_>, members: &mut Vec<Field>) -> Result<Item, ScanError> {
+    let is_object = cursor.peek() == Some(b'{');
+    let (untidy, start, first) = (cursor.untidy(), cursor.at(), members.len());
+    let mut context = ContextSpots::default();
+    let value = if is_object {
+        cursor.enter()?;
+        while let Some(name) = cursor.next_name()? {
+            let label = Name::of(name, cursor.text());
+            let value = read_value(cursor, label, &mut context)?;
+            members.push(Field::new(name, value, label));
+        }
+        Value { span: Span::new(start, cursor.at()), kind: Kind::Object }
+    } else {
+        cursor.value()?
+    };
+    mark_shadowed(members.get_mut(first..).unwrap_or_default(), cursor.text());
+    Ok(Item { value, members: first..members.len(), context, untidy: cursor.untidy() != untidy })
+}
+
+/// Reads the value of a call's member. A `context` is looked through on the way, so that no text is read twice.
+fn read_value(cursor: &mut Cursor<'_>, name: Name, context: &mut ContextSpots) -> Result<Value, ScanError> {
+    if name != Name::Context {
+        return cursor.value();
+    }
+    *context = ContextSpots::default();
+    if cursor.peek() != Some(b'{') {
+        return cursor.value();
+    }
+    let start = cursor.at();
+    *context = ContextSpots::read(cursor)?;
+    Ok(Value { span: Span::new(start, cursor.at()), kind: Kind::Object })
+}
+
+/// The `name` in the value of a `library`.
+fn read_library_name(cursor: &mut Cursor<'_>) -> Result<Option<Text>, ScanError> {
+    let mut found = None;
+    if cursor.peek() != Some(b'{') {
+        cursor.value()?;
+        return Ok(None);
+    }
+    cursor.enter()?;
+    while let Some(name) = cursor.next_name()? {
+        let is_name = *unescape(name, cursor.text()) == *b"name";
+        let value = cursor.value()?;
+        if is_name {
+            found = value.text();
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,90 @@
+//! The `context` of a line: the call's, laid over the envelope's, with what the collector fills in.
+
+use super::Stamp;
+use super::body::ContextSpots;
+use crate::json::{Kind, Span, Splice, Value, unescape, write_text};
+
+/// Names of libraries that run in a browser or an app, by their beginning. Their peer is the user's own device.
+const CLIENT_LIBRARIES: [&[u8]; 8] = [
+    b"analytics-ios",
+    b"analytics-android",
+    b"analytics-kotlin",
+    b"analytics-swift",
+    b"analytics-react-native",
+    b"@segment/analytics-react-native",
+    b"Analytics-CSharp",
+    b"analytics_flutter",
+];
+
+/// A `context` that is an object, wherever its text stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ContextObject<'t> {
+    /// The text that the spans point into.
+    pub text: &'t [u8],
+    /// Where the object stands in it.
+    pub span: Span,
+    /// What it says that matters.
+    pub spots: ContextSpots,
+    /// Whether it is the call's own, where the call has it.
+    pub in_place: bool,
+}
+
+impl ContextObject<'_> {
+    /// The context of a call that sent none.
+    pub(super) const EMPTY: ContextObject<'static> = ContextObject {
+        text: b"{}",
+        span: Span::EMPTY_OBJECT,
+        spots: ContextSpots { ip: None, user_agent: None, direct: false, library_name: None, any: false },
+        in_place: false,
+    };
+
+    /// Whether the library named in it is one that runs at the user's.
+    pub(super) fn names_client_library(&self) -> bool {
+        self.spots.library_name.is_some_and(|name| {
+            let name = unescape(name, self.text);
+            *name == *b"analytics.js" || CLIENT_LIBRARIES.iter().any(|known| name.starts_with(known))
+        })
+    }
+
+    /// Copies the object in `splice`, which is at or before it, with what the collector fills in.
+    pub(super) fn fill(&self, splice: &mut Splice<'_>, fills: &Fills<'_>) {
+        let mut missing =
+            [(fills.ip, "ip", self.spots.ip), (fills.user_agent, "userAgent", self.spots.user_agent)];
+        missing.sort_by_key(|(_, _, present)| present.map_or(usize::MAX, |value| value.span.start()));
+        let mut any = self.spots.any;
+        for (text, name, present) in missing {
+            match (text, present) {
+                (Some(text), Some(Value { span, kind: Kind::Null })) => {
+                    write_text(splice.replace(span), text)
+                }
+                (Some(text), None) => {
+                    splice.copy_to(self.span.end().saturating_sub(1));
+                    let out = splice.out();
+                    out.extend_from_slice(if any { b",\"" } else { b"\"" });
+                    out.extend_from_slice(name.as_bytes());
+                    out.extend_from_slice(b"\":");
+                    write_text(out, text);
+                    any = true;
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// What is written where a `context` has none of its own.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Fills<'s> {
+    /// `ip`
+    pub ip: Option<&'s str>,
+    /// `userAgent`
+    pub user_agent: Option<&'s str>,
+}
+
+impl<'s> Fills<'s> {
+    /// What is filled into a call's context. `ip` is the text of [`Stamp::ip`].
+    pub(super) fn of(stamp: &Stamp<'s>, ip: Option<&'s str>, client: bool, direct: bool) -> Self {
+        // A server library's peer is the customer's server, whose address says nothing of the user.
+        Self { ip: ip.filter(|_| client || direct), user_agent: stamp.user_agent }
+    }
+}

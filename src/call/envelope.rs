@@ -1,0 +1,57 @@
+//! What an envelope says for all of its calls.
+
+use super::body::Body;
+use super::name::Name;
+use crate::json::{Kind, Merger, Value};
+
+/// The members of an envelope that belong to its calls. All others are ignored.
+#[derive(Debug, Default)]
+pub(super) struct Envelope<'r> {
+    /// `sentAt`, where it is not null.
+    pub sent_at: Option<Value>,
+    /// `context`, where it is an object: each call's own is laid over it.
+    pub context: Option<Merger<'r>>,
+    /// `integrations`, where it is an object: each call's own is laid over it, one level deep.
+    pub integrations: Option<Merger<'r>>,
+    /// Whether something in it must not reach a line as it is.
+    pub untidy: bool,
+    shared_len: usize,
+}
+
+impl<'r> Envelope<'r> {
+    /// What the envelope of a body says; nothing, where the body is a single call.
+    pub(super) fn of(body: &'r Body<'_>) -> Self {
+        if body.batch.is_none() {
+            return Self::default();
+        }
+        let object = |name| object_of(body, name);
+        Self {
+            sent_at: body.top_value(Name::SentAt).filter(|value| value.kind != Kind::Null),
+            context: object(Name::Context).and_then(|text| Merger::new(text, Merger::LEVELS_MAX)),
+            integrations: object(Name::Integrations).and_then(|text| Merger::new(text, 1)),
+            untidy: body.top.untidy,
+            shared_len: Self::shared_len_of(body),
+        }
+    }
+
+    /// The length of what each call's line takes from it, in bytes.
+    pub(super) fn shared_len(&self) -> usize {
+        self.shared_len
+    }
+
+    /// The length of what each call's line takes from a body's envelope, in bytes.
+    pub(super) fn shared_len_of(body: &Body<'_>) -> usize {
+        if body.batch.is_none() {
+            return 0;
+        }
+        [Name::Context, Name::Integrations]
+            .into_iter()
+            .filter_map(|name| object_of(body, name))
+            .map(<[u8]>::len)
+            .sum()
+    }
+}
+
+fn object_of<'r>(body: &'r Body<'_>, name: Name) -> Option<&'r [u8]> {
+    body.top_value(name).filter(|value| value.kind == Kind::Object).map(|value| value.span.of(body.text))
+}

@@ -1,0 +1,319 @@
+//! A call as its line: the client's members as they came, and the collector's own.
+
+use std::borrow::Cow;
+
+use super::body::{Body, ContextSpots, Item};
+use super::check::{Checked, check, is_blank};
+use super::context::{ContextObject, Fills};
+use super::envelope::Envelope;
+use super::name::{Field, Name, find};
+use super::rejected::write_rejected;
+use super::times::{Times, not_null};
+use super::timestamp::{RFC3339_LEN, rfc3339};
+use super::{CallKind, Limits, LineSink, RejectReason, Stamp, Tally};
+use crate::json::{Cursor, Kind, ObjectSplice, Span, Splice, Value, unescape};
+use crate::random::Random;
+
+/// Writes the lines of one request.
+#[derive(Debug)]
+pub(super) struct LineWriter<'r> {
+    text: &'r [u8],
+    limits: &'r Limits,
+    stamp: &'r Stamp<'r>,
+    random: &'r dyn Random,
+    envelope: Envelope<'r>,
+    received: [u8; RFC3339_LEN],
+    ip: Option<String>,
+    /// The text of a context or of integrations made of the call's and the envelope's. Kept for its capacity.
+    merged: Vec<u8>,
+    tally: Tally,
+}
+
+impl<'r> LineWriter<'r> {
+    pub(super) fn new(
+        body: &'r Body<'_>,
+        limits: &'r Limits,
+        stamp: &'r Stamp<'r>,
+        random: &'r dyn Random,
+    ) -> Self {
+        Self {
+            text: body.text,
+            limits,
+            stamp,
+            random,
+            envelope: Envelope::of(body),
+            received: rfc3339(stamp.received_at),
+            ip: stamp.ip.map(|ip| ip.to_string()),
+            merged: Vec::new(),
+            tally: Tally::default(),
+        }
+    }
+
+    /// What was noticed.
+    pub(super) fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    /// Writes the line of one item.
+    pub(super) fn write(
+        &mut self,
+        item: &Item,
+        members: &[Field],
+        route_kind: Option<CallKind>,
+        sink: &mut impl LineSink,
+    ) {
+        let checked = match check(item.value, members, self.text, route_kind, self.limits) {
+            Ok(checked) => checked,
+            Err(reason) => return self.reject(item.value, reason, sink),
+        };
+        let line_max = self.limits.max_event.saturating_add(Limits::LINE_ALLOWANCE);
+        // An envelope's context that cannot fit is not merged for each call: that would cost its length every time.
+        if self.envelope.shared_len() > line_max {
+            return self.reject(item.value, RejectReason::LineTooLarge, sink);
+        }
+        let out = sink.line();
+        let start = out.len();
+        let call = Call { item, members, checked, replaces_type: route_kind.is_some() };
+        let (fingerprint, replaced) = self.write_call(out, &call);
+        if out.len() - start > line_max {
+            out.truncate(start);
+            self.write_rejected_into(out, item.value, RejectReason::LineTooLarge);
+            return sink.rejected(RejectReason::LineTooLarge);
+        }
+        sink.call(fingerprint);
+        self.tally.surrogates_replaced += replaced;
+        self.tally.incomplete += u32::from(checked.incomplete);
+    }
+
+    /// Writes an item that is no call as a line of the rejected stream.
+    pub(super) fn reject(&mut self, item: Value, reason: RejectReason, sink: &mut impl LineSink) {
+        self.write_rejected_into(sink.line(), item, reason);
+        sink.rejected(reason);
+    }
+
+    fn write_rejected_into(&mut self, out: &mut Vec<u8>, item: Value, reason: RejectReason) {
+        let value = item.span.of(self.text);
+        self.tally.surrogates_replaced += write_rejected(out, self.stamp, reason, value);
+    }
+
+    /// Answers the call's fingerprint, and how many lone surrogates were replaced.
+    fn write_call(&mut self, out: &mut Vec<u8>, call: &Call<'_>) -> (u128, u32) {
+        let Call { item, members, checked, .. } = *call;
+        let mut merged = std::mem::take(&mut self.merged);
+        let context = self.context_of(item, members, &mut merged);
+        let client = self.stamp.client_route || context.is_some_and(|context| context.names_client_library());
+        let direct = context.is_some_and(|context| context.spots.direct);
+        let id = message_id(members, self.text);
+        let stamped = Stamped {
+            times: Times::of(members, self.text, self.envelope.sent_at, self.stamp.received_at),
+            client,
+            new_id: id.is_none(),
+            fills: Fills::of(self.stamp, self.ip.as_deref(), client, direct),
+            context,
+        };
+        let replaced = self.write_members(out, call, &stamped);
+        // A new id has never been seen before, so such a call can be no repeat.
+        let fingerprint = id.map_or(0, |id| {
+            let time = stamped.times.said.map_or(&[][..], |value| value.span.of(self.text));
+            self.stamp.fingerprinter.of(self.stamp.source, &id, checked.kind.name(), time)
+        });
+        self.merged = merged;
+        (fingerprint, replaced)
+    }
+
+    fn write_members(&self, out: &mut Vec<u8>, call: &Call<'_>, stamped: &Stamped<'_>) -> u32 {
+        let mut line = ObjectSplice::new(out, self.text, call.item.value.span, call.item.untidy);
+        let mut sent = 0_u32;
+        for member in call.members {
+            if member.shadowed || member.label == Name::WriteKey {
+                line.leave_out(member.span());
+                continue;
+            }
+            line.keep(member.span());
+            sent |= member.label.bit();
+            if member.label == Name::Context && stamped.context.is_some_and(|context| context.in_place) {
+                stamped.fill_context(&mut line.splice);
+            } else if !self.keeps(call, stamped, member) {
+                line.splice.replace(member.value.span);
+                self.write_value(&mut line.splice, call, stamped, member.label, Some(member.value));
+            }
+        }
+        for (name, text) in OWNED {
+            if sent & name.bit() == 0 {
+                self.write_value(line.add(text), call, stamped, name, None);
+            }
+        }
+        line.finish()
+    }
+
+    /// Whether a member's value stays as the client sent it.
+    fn keeps(&self, call: &Call<'_>, stamped: &Stamped<'_>, member: &Field) -> bool {
+        let kind = member.value.kind;
+        match member.label {
+            Name::ReceivedAt | Name::ProjectId | Name::OriginalTimestamp | Name::Timestamp => false,
+            Name::Type => !call.replaces_type,
+            Name::MessageId => !stamped.new_id,
+            Name::SentAt => kind != Kind::Null,
+            Name::Context => stamped.context.is_none(),
+            Name::Integrations => {
+                self.envelope.integrations.is_none() || !matches!(kind, Kind::Object | Kind::Null)
+            }
+            _ => true,
+        }
+    }
+
+    /// Writes what the collector says of `name`. `sent` is the client's value, which was passed over.
+    fn write_value(
+        &self,
+        line: &mut Splice<'_>,
+        call: &Call<'_>,
+        stamped: &Stamped<'_>,
+        name: Name,
+        sent: Option<Value>,
+    ) {
+        let tidy = call.item.untidy || self.envelope.untidy;
+        match name {
+            Name::Type => quote(line, call.checked.kind.name().as_bytes()),
+            Name::MessageId => quote(line, &self.new_id()),
+            Name::ReceivedAt => quote(line, &self.received),
+            Name::ProjectId => quote(line, self.stamp.source.as_str().as_bytes()),
+            Name::OriginalTimestamp => self.copy_time(line, stamped.times.original, tidy),
+            Name::SentAt => self.copy_time(line, stamped.times.sent, tidy),
+            Name::Timestamp => quote(line, &rfc3339(stamped.times.corrected)),
+            Name::Channel => quote(line, if stamped.client { b"client" } else { b"server" }),
+            Name::Version => line.insert(b"2", false),
+            Name::Integrations => self.write_integrations(line, sent, tidy),
+            Name::Context => stamped.write_context(line, tidy),
+            _ => {}
+        }
+    }
+
+    fn copy_time(&self, line: &mut Splice<'_>, time: Option<Value>, tidy: bool) {
+        match time {
+            Some(value) => line.insert(value.span.of(self.text), tidy),
+            None => quote(line, &self.received),
+        }
+    }
+
+    fn write_integrations(&self, line: &mut Splice<'_>, sent: Option<Value>, tidy: bool) {
+        let over = sent.filter(|value| value.kind == Kind::Object);
+        let over = over.map_or(&b"{}"[..], |value| value.span.of(self.text));
+        match &self.envelope.integrations {
+            Some(merger) => {
+                let mut merged = Vec::new();
+                merger.write(&mut merged, over);
+                line.insert(&merged, tidy);
+            }
+            None => line.insert(over, tidy),
+        }
+    }
+
+    /// The context that the line will have; `None` where the client sent something that is no object, which then stays.
+    fn context_of<'c>(
+        &self,
+        item: &Item,
+        members: &[Field],
+        merged: &'c mut Vec<u8>,
+    ) -> Option<ContextObject<'c>>
+    where
+        'r: 'c,
+    {
+        let sent = not_null(members, Name::Context);
+        let over: &[u8] = match (sent, &self.envelope.context) {
+            (Some(value), _) if value.kind != Kind::Object => return None,
+            (Some(value), None) => {
+                return Some(ContextObject {
+                    text: self.text,
+                    span: value.span,
+                    spots: item.context,
+                    in_place: true,
+                });
+            }
+            (None, None) => return Some(ContextObject::EMPTY),
+            (Some(value), Some(_)) => value.span.of(self.text),
+            (None, Some(_)) => b"{}",
+        };
+        merged.clear();
+        if let Some(merger) = &self.envelope.context {
+            merger.write(merged, over);
+        }
+        let spots = ContextSpots::read(&mut Cursor::new(merged, usize::MAX)).unwrap_or_default();
+        let span = Span::new(0, merged.len());
+        Some(ContextObject { text: merged, span, spots, in_place: false })
+    }
+
+    fn new_id(&self) -> [u8; uuid::fmt::Hyphenated::LENGTH] {
+        let mut random = [0; 10];
+        for (byte, drawn) in random.iter_mut().zip(self.random.next_u128().to_le_bytes()) {
+            *byte = drawn;
+        }
+        let ms = u64::try_from(self.stamp.received_at.0).unwrap_or(0);
+        let id = uuid::Builder::from_unix_timestamp_millis(ms, &random).into_uuid();
+        let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
+        id.hyphenated().encode_lower(&mut text);
+        text
+    }
+}
+
+/// A call about to be written.
+#[derive(Clone, Copy)]
+struct Call<'c> {
+    item: &'c Item,
+    members: &'c [Field],
+    checked: Checked,
+    replaces_type: bool,
+}
+
+/// What the collector says of a call.
+struct Stamped<'c> {
+    times: Times,
+    client: bool,
+    new_id: bool,
+    fills: Fills<'c>,
+    context: Option<ContextObject<'c>>,
+}
+
+impl Stamped<'_> {
+    /// Copies the client's context where it stands, with what the collector fills in.
+    fn fill_context(&self, line: &mut Splice<'_>) {
+        if let Some(context) = self.context {
+            context.fill(line, &self.fills);
+        }
+    }
+
+    /// Writes a context whose text stands elsewhere.
+    fn write_context(&self, line: &mut Splice<'_>, tidy: bool) {
+        if let Some(context) = self.context {
+            line.insert_edited(context.text, context.span, tidy, |copy| context.fill(copy, &self.fills));
+        }
+    }
+}
+
+/// The members that every line has, in the order in which those that a client did not send are added.
+const OWNED: [(Name, &str); 11] = [
+    (Name::Type, "type"),
+    (Name::MessageId, "messageId"),
+    (Name::OriginalTimestamp, "originalTimestamp"),
+    (Name::SentAt, "sentAt"),
+    (Name::ReceivedAt, "receivedAt"),
+    (Name::Timestamp, "timestamp"),
+    (Name::Context, "context"),
+    (Name::Integrations, "integrations"),
+    (Name::Channel, "channel"),
+    (Name::ProjectId, "projectId"),
+    (Name::Version, "version"),
+];
+
+/// The call's `messageId`, where it is a string that is not blank.
+fn message_id<'t>(members: &[Field], text: &'t [u8]) -> Option<Cow<'t, [u8]>> {
+    let id = find(members, Name::MessageId).and_then(Value::text)?;
+    Some(unescape(id, text)).filter(|id| !is_blank(id))
+}
+
+/// Writes text that needs no escapes.
+fn quote(line: &mut Splice<'_>, text: &[u8]) {
+    let out = line.out();
+    out.push(b'"');
+    out.extend_from_slice(text);
+    out.push(b'"');
+}

@@ -1,0 +1,68 @@
+//! The names that the collector knows at the top of a call or envelope.
+
+use crate::json::{Member, Text, Value, unescape};
+
+/// A member of a call or envelope.
+pub(super) type Field = Member<Name>;
+
+/// A name at the top of a call or envelope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Name {
+    AnonymousId,
+    Batch,
+    Channel,
+    Context,
+    Event,
+    GroupId,
+    Integrations,
+    MessageId,
+    OriginalTimestamp,
+    PreviousId,
+    ProjectId,
+    ReceivedAt,
+    SentAt,
+    Timestamp,
+    Type,
+    UserId,
+    Version,
+    WriteKey,
+    /// Any other: copied as it is.
+    Other,
+}
+
+impl Name {
+    /// One bit for each name, to note which were seen.
+    pub(super) fn bit(self) -> u32 {
+        1 << (self as u32)
+    }
+
+    /// The name that `name` says.
+    pub(super) fn of(name: Text, text: &[u8]) -> Self {
+        match &*unescape(name, text) {
+            b"anonymousId" => Self::AnonymousId,
+            b"batch" => Self::Batch,
+            b"channel" => Self::Channel,
+            b"context" => Self::Context,
+            b"event" => Self::Event,
+            b"groupId" => Self::GroupId,
+            b"integrations" => Self::Integrations,
+            b"messageId" => Self::MessageId,
+            b"originalTimestamp" => Self::OriginalTimestamp,
+            b"previousId" => Self::PreviousId,
+            b"projectId" => Self::ProjectId,
+            b"receivedAt" => Self::ReceivedAt,
+            b"sentAt" => Self::SentAt,
+            b"timestamp" => Self::Timestamp,
+            b"type" => Self::Type,
+            b"userId" => Self::UserId,
+            b"version" => Self::Version,
+            b"writeKey" => Self::WriteKey,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// The value of the member `name` that counts.
+pub(super) fn find(members: &[Field], name: Name) -> Option<Value> {
+    members.iter().find(|member| member.label == name && !member.shadowed).map(|member| member.value)
+}

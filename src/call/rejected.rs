@@ -1,0 +1,44 @@
+//! The lines of the rejected stream.
+
+use super::timestamp::rfc3339;
+use super::{RejectReason, Stamp};
+use crate::json::{Member, ObjectSplice, Span, Splice, unescape};
+
+/// Writes `value`, the scanned text of what is no call, with the reason. It stays as it was sent, but that it is one line,
+/// has no lone surrogates and, where it is an object, no `writeKey`: a write key never reaches a line.
+///
+/// Answers how many lone surrogates were replaced.
+pub(super) fn write_rejected(
+    out: &mut Vec<u8>,
+    stamp: &Stamp<'_>,
+    reason: RejectReason,
+    value: &[u8],
+) -> u32 {
+    out.extend_from_slice(b"{\"receivedAt\":\"");
+    out.extend_from_slice(&rfc3339(stamp.received_at));
+    out.extend_from_slice(b"\",\"projectId\":\"");
+    out.extend_from_slice(stamp.source.as_str().as_bytes());
+    out.extend_from_slice(b"\",\"reason\":\"");
+    out.extend_from_slice(reason.slug().as_bytes());
+    out.extend_from_slice(b"\",\"value\":");
+    let replaced = write_without_write_key(out, value);
+    out.push(b'}');
+    replaced
+}
+
+fn write_without_write_key(out: &mut Vec<u8>, value: &[u8]) -> u32 {
+    let Ok(members) = Member::all_of(value, usize::MAX) else {
+        let mut copy = Splice::new(out, value, 0, true);
+        copy.copy_to(value.len());
+        return copy.replaced();
+    };
+    let mut copy = ObjectSplice::new(out, value, Span::new(0, value.len()), true);
+    for member in members {
+        if *unescape(member.name, value) == *b"writeKey" {
+            copy.leave_out(member.span());
+        } else {
+            copy.keep(member.span());
+        }
+    }
+    copy.finish()
+}

@@ -1,0 +1,184 @@
+//! Bodies that are wrong, or look it.
+
+use super::*;
+
+#[test]
+fn what_is_no_json_object_is_refused() {
+    let check = |body: &str| {
+        for given in [&TRACK, &BATCH] {
+            let error = given.error(body.as_bytes());
+            assert!(matches!(error, BodyError::InvalidJson { .. }), "{body:?}: {error:?}");
+        }
+    };
+    ["", " \n", "null", "[]", "1", "\"x\"", "true", "\u{feff}", "nul"].into_iter().for_each(check);
+    ["{", r#"{"a"#, r#"{"a":1"#, r#"{"batch":[{"type":"page"}"#, r#"{"batch":[{"type":"page"},]}"#]
+        .into_iter()
+        .for_each(check);
+    ["{} x", "{}{}", "{},", r#"{"a":1}]"#].into_iter().for_each(check);
+    [
+        r#"{"a":NaN}"#,
+        r#"{"a":Infinity}"#,
+        r#"{"a":-Infinity}"#,
+        r#"{"a":1/**/}"#,
+        "{}//",
+        r#"{'a':1}"#,
+        "{a:1}",
+    ]
+    .into_iter()
+    .for_each(check);
+    [r#"{"a":01}"#, r#"{"a":1.}"#, r#"{"a":"\x"}"#, "{\"a\":\"\n\"}", r#"{"a":"\u12"}"#]
+        .into_iter()
+        .for_each(check);
+    ["context", "batch", "integrations", "x"].into_iter().for_each(|name| {
+        check(&format!(r#"{{"{name}":{{"library":{{"name":}}}}}}"#));
+        check(&format!(r#"{{"{name}":[1,2}}"#));
+        check(&format!(r#"{{"{name}":{{"ip" "x"}}}}"#));
+    });
+}
+
+#[test]
+fn an_error_says_what_and_where() {
+    let check = |body: &[u8], expected: &str| assert_eq!(TRACK.error(body).to_string(), expected);
+    check(b"", "the body is empty at byte 0");
+    check(b" [1]", "the body is no JSON object at byte 1");
+    check(br#"{"a":1,}"#, "expected a name in double quotes at byte 7");
+    check(b"\xEF\xBB\xBF{\"a\":}", "expected a value at byte 8");
+    check(b"{\"a\":\"\xff\"}", "the body is not UTF-8 at byte 6");
+    check(b"\xEF\xBB\xBF{\"a\":\"\xc3\"}", "the body is not UTF-8 at byte 9");
+    check(br#"{"a":[[[[[[[[1]]]]]]]]}"#, "arrays and objects are nested deeper than 8 at byte 12");
+    check(
+        format!(r#"{{"x":"{}"}}"#, "x".repeat(1_000)).as_bytes(),
+        "the call has 1008 bytes, more than the 1000 that one call may have",
+    );
+    assert_eq!(BATCH.error(b"{}").to_string(), "`batch` is missing or is not an array");
+}
+
+#[test]
+fn text_that_is_not_utf8_is_refused_wherever_it_stands() {
+    for bad in [&b"\xff"[..], b"\x80", b"\xc0\x80", b"\xed\xa0\x80", b"\xf5\x80\x80\x80", b"\xe2\x82"] {
+        for (before, after) in [("{\"a\":\"", "\"}"), ("{\"", "\":1}"), ("", "{}"), ("{}", "")] {
+            let body = [before.as_bytes(), bad, after.as_bytes()].concat();
+            assert_eq!(TRACK.error(&body), BodyError::InvalidUtf8 { at: before.len() }, "{body:?}");
+        }
+    }
+}
+
+#[test]
+fn depth_is_bounded_everywhere() {
+    let limits = Limits { max_event: 1_000_000, ..Limits::default() };
+    let given = Given { limits, ..TRACK };
+    let nested = |count: usize| format!("{}{}", "[".repeat(count), "]".repeat(count));
+    assert_eq!(given.lines(&format!(r#"{{"a":{}}}"#, nested(100))).0.calls.len(), 1);
+    assert!(Request::parse(format!(r#"{{"a":{}}}"#, nested(127)).as_bytes(), given.shape, &limits).is_ok());
+    let objects = format!("{}1{}", r#"{"a":"#.repeat(300), "}".repeat(300));
+    for deep in [nested(128), "[".repeat(100_000), objects] {
+        for before in [
+            r#"{"a":"#,
+            r#"{"context":"#,
+            r#"{"context":{"library":"#,
+            r#"{"batch":"#,
+            r#"{"batch":["#,
+            r#"{"batch":[{"context":"#,
+        ] {
+            let error = given.error(format!("{before}{deep}").as_bytes());
+            assert!(matches!(error, BodyError::TooDeep { limit: 128, .. }), "{before}: {error:?}");
+        }
+    }
+    assert_eq!(
+        given.error("[".repeat(100_000).as_bytes()).to_string(),
+        "the body is no JSON object at byte 0"
+    );
+}
+
+#[test]
+fn a_single_call_has_a_length_limit_and_the_limit_itself_is_allowed() {
+    // White space around the call is not the call's.
+    let body = |len: usize| format!(" {{\"type\":\"page\",\"x\":\"{}\"}}\n", "x".repeat(len - 22));
+    for given in [&TRACK, &BATCH] {
+        assert_eq!(given.lines(&body(1_000)).0.calls.len(), 1);
+        let error = given.error(body(1_001).as_bytes());
+        assert_eq!(error, BodyError::EventTooLarge { len: 1_001, limit: 1_000 });
+    }
+}
+
+#[test]
+fn a_batch_route_wants_a_batch_or_a_call_of_a_known_type() {
+    for body in
+        ["{}", r#"{"batch":{}}"#, r#"{"batch":null}"#, r#"{"type":"merge"}"#, r#"{"type":1,"batch":"x"}"#]
+    {
+        assert_eq!(BATCH.error(body.as_bytes()), BodyError::NoBatch, "{body}");
+    }
+}
+
+#[test]
+fn a_byte_order_mark_is_removed() {
+    let line = TRACK.text("\u{feff}{\"a\":1}");
+    assert!(line.starts_with(r#"{"a":1,"#), "{line}");
+    // Only one, and only at the beginning.
+    assert!(Request::parse("\u{feff}\u{feff}{}".as_bytes(), TRACK.shape, &TRACK.limits).is_err());
+}
+
+#[test]
+fn one_call_is_one_line_whatever_white_space_came() {
+    let body = "\r\n{\n\t\"messageId\": \"m\",\r\n  \"context\" : {\n \"a b\" : [ 1,\n2 ]\n},\n\"timestamp\":\n{\n},\"x\":\"\\n\"\n}\n";
+    let given = Given { client_route: true, ip: Some("1.2.3.4"), ..TRACK };
+    let line = given.text(body);
+    let expected = concat!(
+        r#"{"messageId":"m","context":{"a b":[1,2],"ip":"1.2.3.4"},"#,
+        r#""timestamp":"2019-06-21T16:33:26.158Z","x":"\n","#,
+    );
+    assert!(line.starts_with(expected), "{line}");
+    let envelope = "{\n\"context\":{\n\"a\":1\n},\"sentAt\":[\n1],\"integrations\":{\n},\"batch\":[\n{\"type\":\"page\"}]}";
+    let line = BATCH.line(envelope);
+    assert_eq!((&line["context"], &line["sentAt"]), (&json!({"a": 1}), &json!([1])));
+}
+
+#[test]
+fn blanks_between_tokens_stay_where_they_break_no_line() {
+    let line = TRACK.text(r#"{"messageId": "m", "a": [1, 2]}"#);
+    assert!(line.starts_with(r#"{"messageId": "m", "a": [1, 2],"#), "{line}");
+}
+
+#[test]
+fn lone_surrogates_are_replaced_and_counted() {
+    let check = |body: &str, expected: &str, count: u32| {
+        let (lines, tally) = TRACK.lines(body);
+        let line = &lines.calls[0].1;
+        assert!(line.starts_with(expected), "{body} became {line}");
+        assert_eq!(tally.surrogates_replaced, count, "{body}");
+    };
+    check(r#"{"a":"\ud800"}"#, r#"{"a":"\ufffd","#, 1);
+    check(r#"{"\uDC00":{"\ud8FF":["x\ud801y"]}}"#, r#"{"\ufffd":{"\ufffd":["x\ufffdy"]},"#, 3);
+    check(r#"{"a":"\ud83d\ude00"}"#, r#"{"a":"\ud83d\ude00","#, 0);
+    check(r#"{"a":"\ud83d\ud83d\ude00"}"#, r#"{"a":"\ufffd\ud83d\ude00","#, 1);
+    check(r#"{"messageId":"\ud800"}"#, r#"{"messageId":"\ufffd","#, 1);
+    let (lines, tally) =
+        BATCH.lines(r#"{"context":{"c":"\ud800"},"batch":[{"type":"page"},{"type":"page"},"\udfff"]}"#);
+    assert_eq!((lines.calls.len(), tally.surrogates_replaced), (2, 3));
+}
+
+#[test]
+fn texts_that_only_look_wrong_are_kept() {
+    let check = |value: &str| {
+        let line = TRACK.text(&format!(r#"{{"v":{value}}}"#));
+        assert!(line.starts_with(&format!(r#"{{"v":{value},"#)), "{line}");
+    };
+    check("1234567890123456789012345678901234567890");
+    check("0.123456789012345678901234567890");
+    check("-0.0");
+    check("1.0e2");
+    check(r#""\u0000""#);
+    check(r#"{"\u0000":1}"#);
+    check("\"\u{2028}\u{2029}\u{7f}\"");
+    check(r#""\\ud800 \\n""#);
+}
+
+#[test]
+fn a_number_beyond_every_range_keeps_its_text() {
+    // serde_json, with which the sink reads each line, refuses the number: the line is looked at as text.
+    let body = format!(r#"{{"v":1e999,"n":"{}"}}"#, "x".repeat(10));
+    let request = Request::parse(body.as_bytes(), TRACK.shape, &TRACK.limits).unwrap();
+    let mut sink = Lines { checks_json: false, ..Lines::default() };
+    TRACK.write(&request, &mut sink);
+    assert!(sink.calls[0].1.starts_with(r#"{"v":1e999,"n":"#));
+}

@@ -1,0 +1,466 @@
+//! A strict, single-pass scanner of JSON text (RFC 8259).
+//!
+//! It checks the whole grammar and answers with spans. It neither recurses nor allocates per value: what is open is a
+//! stack of one flag per level, bounded by the depth limit. The text must be UTF-8 already; bytes of 0x80 and above are
+//! taken as they are inside strings and are errors everywhere else.
+
+/// A piece of the scanned text, in bytes from its beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Span {
+    start: u32,
+    end: u32,
+}
+
+impl Span {
+    /// The whole of the text `{}`.
+    pub const EMPTY_OBJECT: Self = Self { start: 0, end: 2 };
+
+    /// The piece from `start` up to `end`.
+    pub fn new(start: usize, end: usize) -> Self {
+        Self { start: offset(start), end: offset(end) }
+    }
+
+    /// Where the piece begins.
+    pub fn start(self) -> usize {
+        self.start as usize
+    }
+
+    /// Where the piece ends: the first byte after it.
+    pub fn end(self) -> usize {
+        self.end as usize
+    }
+
+    /// Its length.
+    pub fn len(self) -> usize {
+        self.end().saturating_sub(self.start())
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(self) -> bool {
+        self.start >= self.end
+    }
+
+    /// The piece's bytes. Empty where `text` is not the text that was scanned.
+    pub fn of(self, text: &[u8]) -> &[u8] {
+        text.get(self.start()..self.end()).unwrap_or_default()
+    }
+}
+
+/// Half the memory of `usize` for each span; [`Cursor::TEXT_MAX`] keeps it exact.
+fn offset(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
+}
+
+/// A string without its quotes, as it stands in the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Text {
+    /// What is between the quotes.
+    pub span: Span,
+    /// Whether there is an escape in it.
+    pub escaped: bool,
+}
+
+/// What a value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Kind {
+    /// `{…}`
+    Object,
+    /// `[…]`
+    Array,
+    /// A string without escapes.
+    Plain,
+    /// A string with escapes.
+    Escaped,
+    /// A number.
+    Number,
+    /// `true`
+    True,
+    /// `false`
+    False,
+    /// `null`
+    #[default]
+    Null,
+}
+
+/// A value's place and kind. The span of a string includes its quotes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Value {
+    /// Where it stands.
+    pub span: Span,
+    /// What it is.
+    pub kind: Kind,
+}
+
+impl Value {
+    /// The value as a string.
+    pub fn text(self) -> Option<Text> {
+        let inner = Span { start: self.span.start + 1, end: self.span.end.saturating_sub(1) };
+        match self.kind {
+            Kind::Plain => Some(Text { span: inner, escaped: false }),
+            Kind::Escaped => Some(Text { span: inner, escaped: true }),
+            _ => None,
+        }
+    }
+}
+
+/// What was wrong with a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ScanError {
+    /// Not JSON.
+    #[error("{what} at byte {at}")]
+    Syntax {
+        /// What was wrong.
+        what: &'static str,
+        /// Where.
+        at: usize,
+    },
+    /// Too many arrays and objects in one another.
+    #[error("nested too deeply at byte {at}")]
+    TooDeep {
+        /// Where the first bracket too many stands.
+        at: usize,
+    },
+}
+
+/// Goes through a text once, from value to value.
+#[derive(Debug)]
+pub struct Cursor<'t> {
+    text: &'t [u8],
+    at: usize,
+    depth_max: usize,
+    /// One flag for each open bracket: whether it is an object's.
+    open: Vec<bool>,
+    /// Whether the last thing read was an opening bracket: the only place where a closing one needs no value before it.
+    fresh: bool,
+    untidy: u32,
+}
+
+impl<'t> Cursor<'t> {
+    /// The longest text that spans can point into.
+    pub const TEXT_MAX: usize = u32::MAX as usize - 1;
+
+    /// Stands before the first byte of `text`; allows `depth_max` brackets to be open at once.
+    pub fn new(text: &'t [u8], depth_max: usize) -> Self {
+        Self { text, at: 0, depth_max, open: Vec::new(), fresh: false, untidy: 0 }
+    }
+
+    /// The text under the cursor.
+    pub fn text(&self) -> &'t [u8] {
+        self.text
+    }
+
+    /// How much was seen so far that must not reach a line: line breaks and tabs between tokens, and lone surrogate
+    /// escapes. A piece of text in which this did not change can be copied as it is.
+    pub fn untidy(&self) -> u32 {
+        self.untidy
+    }
+
+    /// The byte at which the next value begins; white space before it is passed over. `None` at the end of the text.
+    pub fn peek(&mut self) -> Option<u8> {
+        self.whitespace();
+        self.byte()
+    }
+
+    /// Where the cursor stands.
+    pub fn at(&self) -> usize {
+        self.at
+    }
+
+    /// Reads a whole value, with all that is in it.
+    ///
+    /// # Errors
+    /// [`ScanError`] where the text is no JSON or nests too deeply.
+    pub fn value(&mut self) -> Result<Value, ScanError> {
+        self.whitespace();
+        let start = self.at;
+        let kind = match self.byte() {
+            Some(b'{') => {
+                self.container()?;
+                Kind::Object
+            }
+            Some(b'[') => {
+                self.container()?;
+                Kind::Array
+            }
+            other => self.scalar(other)?,
+        };
+        Ok(Value { span: Span::new(start, self.at), kind })
+    }
+
+    /// Enters the array or object at whose bracket the cursor stands.
+    ///
+    /// # Errors
+    /// [`ScanError`] where there is no bracket, or one too many.
+    pub fn enter(&mut self) -> Result<(), ScanError> {
+        let object = match self.peek() {
+            Some(b'{') => true,
+            Some(b'[') => false,
+            _ => return Err(self.syntax("expected an object or array")),
+        };
+        if self.open.len() >= self.depth_max {
+            return Err(ScanError::TooDeep { at: self.at });
+        }
+        self.open.push(object);
+        self.at += 1;
+        self.fresh = true;
+        Ok(())
+    }
+
+    /// The next name in the object that was entered last, with the cursor left before its value; `None` where the object
+    /// ends.
+    ///
+    /// # Errors
+    /// [`ScanError`] where the text is no JSON.
+    pub fn next_name(&mut self) -> Result<Option<Text>, ScanError> {
+        if self.ends(b'}')? {
+            return Ok(None);
+        }
+        self.name().map(Some)
+    }
+
+    /// Whether the array that was entered last has another element; the cursor is left before it.
+    ///
+    /// # Errors
+    /// [`ScanError`] where the text is no JSON.
+    pub fn next_element(&mut self) -> Result<bool, ScanError> {
+        Ok(!self.ends(b']')?)
+    }
+
+    /// Makes sure that nothing but white space follows.
+    ///
+    /// # Errors
+    /// [`ScanError`] where something does.
+    pub fn finish(&mut self) -> Result<(), ScanError> {
+        match self.peek() {
+            None => Ok(()),
+            Some(_) => Err(self.syntax("text after the end of the value")),
+        }
+    }
+
+    fn byte(&self) -> Option<u8> {
+        self.text.get(self.at).copied()
+    }
+
+    fn syntax(&self, what: &'static str) -> ScanError {
+        ScanError::Syntax { what, at: self.at }
+    }
+
+    #[inline]
+    fn whitespace(&mut self) {
+        while let Some(byte @ (b' ' | b'\n' | b'\r' | b'\t')) = self.byte() {
+            if byte != b' ' {
+                self.untidy = self.untidy.saturating_add(1);
+            }
+            self.at += 1;
+        }
+    }
+
+    /// Passes over the comma before another entry, or the bracket after the last one.
+    #[inline]
+    fn ends(&mut self, closing: u8) -> Result<bool, ScanError> {
+        self.whitespace();
+        let fresh = std::mem::take(&mut self.fresh);
+        match self.byte() {
+            Some(byte) if byte == closing => {
+                self.at += 1;
+                self.open.pop();
+                Ok(true)
+            }
+            _ if fresh => Ok(false),
+            Some(b',') => {
+                self.at += 1;
+                Ok(false)
+            }
+            None => Err(self.syntax("the text ends inside an array or object")),
+            Some(_) => Err(self.syntax("expected a comma or a closing bracket")),
+        }
+    }
+
+    #[inline]
+    fn name(&mut self) -> Result<Text, ScanError> {
+        self.whitespace();
+        if self.byte() != Some(b'"') {
+            return Err(self.syntax("expected a name in double quotes"));
+        }
+        let start = self.at + 1;
+        let escaped = self.string()?;
+        let span = Span::new(start, self.at - 1);
+        self.whitespace();
+        if self.byte() != Some(b':') {
+            return Err(self.syntax("expected a colon"));
+        }
+        self.at += 1;
+        Ok(Text { span, escaped })
+    }
+
+    /// Reads the array or object at whose bracket the cursor stands, to its end. A loop, not a recursion: hostile nesting
+    /// meets the limit, never the end of the stack.
+    fn container(&mut self) -> Result<(), ScanError> {
+        let floor = self.open.len();
+        self.enter()?;
+        while self.open.len() > floor {
+            let object = self.open.last().copied().unwrap_or(false);
+            if self.ends(if object { b'}' } else { b']' })? {
+                continue;
+            }
+            if object {
+                self.name()?;
+            }
+            self.whitespace();
+            match self.byte() {
+                Some(b'{' | b'[') => self.enter()?,
+                other => {
+                    self.scalar(other)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn scalar(&mut self, first: Option<u8>) -> Result<Kind, ScanError> {
+        match first {
+            Some(b'"') => Ok(if self.string()? { Kind::Escaped } else { Kind::Plain }),
+            Some(b'-' | b'0'..=b'9') => self.number(),
+            Some(b't') => self.literal(b"true", Kind::True),
+            Some(b'f') => self.literal(b"false", Kind::False),
+            Some(b'n') => self.literal(b"null", Kind::Null),
+            Some(_) => Err(self.syntax("expected a value")),
+            None => Err(self.syntax("the text ends where a value is expected")),
+        }
+    }
+
+    fn literal(&mut self, word: &'static [u8], kind: Kind) -> Result<Kind, ScanError> {
+        if !self.text.get(self.at..).is_some_and(|rest| rest.starts_with(word)) {
+            return Err(self.syntax("expected true, false or null"));
+        }
+        self.at += word.len();
+        Ok(kind)
+    }
+
+    fn number(&mut self) -> Result<Kind, ScanError> {
+        if self.byte() == Some(b'-') {
+            self.at += 1;
+        }
+        if self.byte() == Some(b'0') {
+            self.at += 1;
+            if matches!(self.byte(), Some(b'0'..=b'9')) {
+                return Err(self.syntax("a number begins with a needless 0"));
+            }
+        } else {
+            self.digits()?;
+        }
+        if self.byte() == Some(b'.') {
+            self.at += 1;
+            self.digits()?;
+        }
+        if let Some(b'e' | b'E') = self.byte() {
+            self.at += 1;
+            if let Some(b'+' | b'-') = self.byte() {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        Ok(Kind::Number)
+    }
+
+    fn digits(&mut self) -> Result<(), ScanError> {
+        let start = self.at;
+        while let Some(b'0'..=b'9') = self.byte() {
+            self.at += 1;
+        }
+        if self.at == start { Err(self.syntax("expected a digit")) } else { Ok(()) }
+    }
+
+    /// Reads the string at whose opening quote the cursor stands; answers whether there is an escape in it.
+    #[inline]
+    fn string(&mut self) -> Result<bool, ScanError> {
+        self.at += 1;
+        let mut escaped = false;
+        loop {
+            self.at = end_of_plain_text(self.text, self.at);
+            match self.byte() {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(escaped);
+                }
+                Some(b'\\') => {
+                    escaped = true;
+                    self.escape()?;
+                }
+                Some(_) => return Err(self.syntax("a control character in a string")),
+                None => return Err(self.syntax("the text ends inside a string")),
+            }
+        }
+    }
+
+    fn escape(&mut self) -> Result<(), ScanError> {
+        match self.text.get(self.at + 1) {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
+                self.at += 2;
+                Ok(())
+            }
+            Some(b'u') => {
+                let (len, lone) = unicode_escape(self.text, self.at)
+                    .ok_or_else(|| self.syntax("expected four hexadecimal digits after \\u"))?;
+                self.at += len;
+                self.untidy = self.untidy.saturating_add(u32::from(lone));
+                Ok(())
+            }
+            _ => Err(self.syntax("an unknown escape in a string")),
+        }
+    }
+}
+
+/// Reads the `\uXXXX` at `at`, with the second half of its pair where there is one: its length, and whether it is a lone
+/// surrogate. `None` where four hexadecimal digits do not follow.
+pub(super) fn unicode_escape(text: &[u8], at: usize) -> Option<(usize, bool)> {
+    match code_unit(text, at)? {
+        0xD800..=0xDBFF => match code_unit(text, at + 6) {
+            Some(0xDC00..=0xDFFF) => Some((12, false)),
+            _ => Some((6, true)),
+        },
+        0xDC00..=0xDFFF => Some((6, true)),
+        _ => Some((6, false)),
+    }
+}
+
+/// The UTF-16 code unit that the `\uXXXX` at `at` stands for.
+pub(super) fn code_unit(text: &[u8], at: usize) -> Option<u16> {
+    let digits = text.get(at..)?.strip_prefix(b"\\u")?.first_chunk::<4>()?;
+    digits.iter().try_fold(0_u16, |unit, digit| {
+        let value = u16::try_from(char::from(*digit).to_digit(16)?).ok()?;
+        Some((unit << 4) | value)
+    })
+}
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGHS: u64 = 0x8080_8080_8080_8080;
+
+/// Where the next quote, backslash or control character stands, from `at` on; the end of the text where there is none.
+///
+/// Eight bytes a step. Strings here are mostly 5 to 40 bytes long, too short for what a call of memchr costs to pay off.
+#[inline]
+pub(super) fn end_of_plain_text(text: &[u8], mut at: usize) -> usize {
+    while let Some(chunk) = text.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+        let word = u64::from_le_bytes(*chunk);
+        let quote = word ^ (ONES * b'"' as u64);
+        let slash = word ^ (ONES * b'\\' as u64);
+        // A borrow can only spoil bytes above the first true hit, and only the first is used.
+        let hits = (quote.wrapping_sub(ONES) & !quote)
+            | (slash.wrapping_sub(ONES) & !slash)
+            | (word.wrapping_sub(ONES * 0x20) & !word);
+        let hits = hits & HIGHS;
+        if hits != 0 {
+            return at + (hits.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    while text.get(at).is_some_and(|byte| !matches!(byte, b'"' | b'\\' | 0..=0x1F)) {
+        at += 1;
+    }
+    at
+}
+
+#[cfg(test)]
+mod tests;

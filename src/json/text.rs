@@ -1,0 +1,167 @@
+//! Strings and raw text: unescaped for comparing, tidied for a line, written anew.
+
+use std::borrow::Cow;
+
+use super::scan::{Text, code_unit, end_of_plain_text, unicode_escape};
+
+/// What a string says. Borrowed where it has no escapes; a lone surrogate reads as U+FFFD.
+pub fn unescape(text: Text, of: &[u8]) -> Cow<'_, [u8]> {
+    let raw = text.span.of(of);
+    if !text.escaped {
+        return Cow::Borrowed(raw);
+    }
+    let mut said = Vec::with_capacity(raw.len());
+    let mut at = 0;
+    while at < raw.len() {
+        let plain = end_of_plain_text(raw, at);
+        said.extend_from_slice(raw.get(at..plain).unwrap_or_default());
+        at = plain + unescape_one(raw, plain, &mut said);
+    }
+    Cow::Owned(said)
+}
+
+/// Appends what the escape at `at` says to `said`; answers the escape's length.
+fn unescape_one(raw: &[u8], at: usize, said: &mut Vec<u8>) -> usize {
+    let simple = match raw.get(at + 1) {
+        Some(b'u') => {
+            let Some((len, _)) = unicode_escape(raw, at) else { return 2 };
+            let units = [code_unit(raw, at), if len == 12 { code_unit(raw, at + 6) } else { None }];
+            for decoded in char::decode_utf16(units.into_iter().flatten()) {
+                let mut utf8 = [0; 4];
+                let character = decoded.unwrap_or(char::REPLACEMENT_CHARACTER);
+                said.extend_from_slice(character.encode_utf8(&mut utf8).as_bytes());
+            }
+            return len;
+        }
+        Some(b'b') => 0x08,
+        Some(b'f') => 0x0C,
+        Some(b'n') => b'\n',
+        Some(b'r') => b'\r',
+        Some(b't') => b'\t',
+        Some(same) => *same,
+        None => return 1,
+    };
+    said.push(simple);
+    2
+}
+
+/// Appends `raw`, a piece of scanned text that begins and ends outside of strings, without the white space between its
+/// tokens and with `\ufffd` in place of lone surrogates. Answers how many of these there were.
+pub fn tidy_into(out: &mut Vec<u8>, raw: &[u8]) -> u32 {
+    let mut replaced = 0;
+    let mut at = 0;
+    while let Some(byte) = raw.get(at) {
+        match byte {
+            b' ' | b'\n' | b'\r' | b'\t' => at += 1,
+            b'"' => at = tidy_string_into(out, raw, at, &mut replaced),
+            other => {
+                out.push(*other);
+                at += 1;
+            }
+        }
+    }
+    replaced
+}
+
+/// Appends the string whose opening quote is at `start`; answers where it ends.
+fn tidy_string_into(out: &mut Vec<u8>, raw: &[u8], start: usize, replaced: &mut u32) -> usize {
+    let (mut copied, mut at) = (start, start + 1);
+    loop {
+        at = end_of_plain_text(raw, at);
+        match raw.get(at..at + 2) {
+            Some(b"\\u") => {
+                let (len, lone) = unicode_escape(raw, at).unwrap_or((2, false));
+                if lone {
+                    out.extend_from_slice(raw.get(copied..at).unwrap_or_default());
+                    out.extend_from_slice(b"\\ufffd");
+                    copied = at + len;
+                    *replaced += 1;
+                }
+                at += len;
+            }
+            Some([b'\\', _]) => at += 2,
+            _ => break,
+        }
+    }
+    let end = raw.len().min(at + 1);
+    out.extend_from_slice(raw.get(copied..end).unwrap_or_default());
+    end
+}
+
+/// Appends `text` as a JSON string, quotes included.
+pub fn write_text(out: &mut Vec<u8>, text: &str) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    out.push(b'"');
+    for byte in text.bytes() {
+        match byte {
+            b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
+            0..=0x1F => {
+                let digit = |nibble: u8| HEX.get(usize::from(nibble)).copied().unwrap_or(b'0');
+                out.extend_from_slice(b"\\u00");
+                out.extend_from_slice(&[digit(byte >> 4), digit(byte & 0x0F)]);
+            }
+            other => out.push(other),
+        }
+    }
+    out.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Cursor, Kind};
+    use super::*;
+
+    #[test]
+    fn a_string_says_what_serde_json_reads() {
+        let check = |raw: &str| {
+            let value = Cursor::new(raw.as_bytes(), 1).value().unwrap();
+            let said = unescape(value.text().unwrap(), raw.as_bytes());
+            let expected: String = serde_json::from_str(raw).unwrap();
+            assert_eq!(said, expected.as_bytes(), "{raw}");
+        };
+        check(r#""""#);
+        check(r#""plain, é and ☃""#);
+        check(r#""\"\\\/\b\f\n\r\t""#);
+        check(r#""\u0041\u00e9\u2603\ud83d\ude00\u0000 end""#);
+    }
+
+    #[test]
+    fn lone_surrogates_read_as_the_replacement_character() {
+        let check = |raw: &str, expected: &str| {
+            let value = Cursor::new(raw.as_bytes(), 1).value().unwrap();
+            assert_eq!(value.kind, Kind::Escaped);
+            assert_eq!(unescape(value.text().unwrap(), raw.as_bytes()), expected.as_bytes(), "{raw}");
+        };
+        check(r#""a\ud800""#, "a\u{fffd}");
+        check(r#""\udc00b""#, "\u{fffd}b");
+        check(r#""\ud800\ud800\udc00""#, "\u{fffd}\u{10000}");
+        check(r#""\ud800\u0041""#, "\u{fffd}A");
+    }
+
+    #[test]
+    fn tidying_drops_white_space_and_lone_surrogates_and_nothing_else() {
+        let check = |raw: &str, expected: &str, replaced: u32| {
+            let mut out = b"kept,".to_vec();
+            assert_eq!(tidy_into(&mut out, raw.as_bytes()), replaced, "{raw}");
+            assert_eq!(String::from_utf8(out).unwrap(), format!("kept,{expected}"), "{raw}");
+        };
+        check("{\n\t\"a b\" :\r\n [ 1 , -2.50e1 ]\n}", r#"{"a b":[1,-2.50e1]}"#, 0);
+        check(r#""quote \" and \\""#, r#""quote \" and \\""#, 0);
+        check(r#"{"\ud800":"x\uDFFFy\ud800\udc00"}"#, r#"{"\ufffd":"x\ufffdy\ud800\udc00"}"#, 2);
+        check(r#""\\ud800""#, r#""\\ud800""#, 0);
+        check(r#""\ud800\ud801""#, r#""\ufffd\ufffd""#, 2);
+        check(r#", "a" : 1"#, r#","a":1"#, 0);
+    }
+
+    #[test]
+    fn written_text_is_read_back_the_same() {
+        let check = |text: &str| {
+            let mut out = Vec::new();
+            write_text(&mut out, text);
+            assert!(!out.contains(&b'\n'), "{text:?}");
+            assert_eq!(serde_json::from_slice::<String>(&out).unwrap(), text);
+        };
+        check("");
+        check("a\"b\\c\n\r\t\u{0}\u{1f}\u{7f}é☃😀\u{2028}");
+    }
+}
