@@ -4,6 +4,7 @@
 //! An answer of 200 means: every call of the request is on stable storage. Everything after that is a function of what is
 //! stored, so a crash at any instant loses nothing and doubles nothing.
 
+pub mod batch;
 pub mod call;
 pub mod json;
 pub mod metrics;

@@ -1,11 +1,29 @@
 //! The way into the spool: hands a request's frames to the commit loop and waits until they are on disk.
 
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
 use super::RequestFrames;
+use super::segment::BLOCK_BODY_MAX;
+use super::shared::{Shared, lock};
+use super::writer::{CommitError, Incoming, Outcome, Writer};
+use crate::sources::SourceId;
+
+/// Bytes of frames that may wait for the disk. At the limit an append waits [`QUEUE_WAIT`], then is refused as busy.
+pub const QUEUE_BYTES_MAX: usize = 64 * 1_024 * 1_024;
+/// How long an append waits for room in the queue.
+pub const QUEUE_WAIT: Duration = Duration::from_secs(1);
+/// The queue counts in pieces of this many bytes, so at most 65,536 requests wait.
+const QUEUE_UNIT: usize = 1_024;
 
 /// What became of a request's frames, all of which are now on stable storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Appended {
-    /// Calls stored.
+    /// Frames stored, of calls and of what was rejected.
     pub stored: u32,
     /// Calls that were repeats of calls already on stable storage.
     pub repeats: u32,
@@ -31,18 +49,191 @@ pub enum AppendError {
     Stopped,
 }
 
+#[derive(Debug)]
+struct Waiting {
+    incoming: Incoming,
+    done: oneshot::Sender<Result<Outcome, AppendError>>,
+    _room: OwnedSemaphorePermit,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: VecDeque<Waiting>,
+    closed: bool,
+}
+
+#[derive(Debug)]
+struct Line {
+    shared: Arc<Shared>,
+    queue: Mutex<Queue>,
+    arrived: Condvar,
+    room: Arc<Semaphore>,
+}
+
 /// Appends requests. Cheap to clone; every clone feeds the same commit loop.
 #[derive(Clone, Debug)]
-pub struct Appender {}
+pub struct Appender {
+    line: Arc<Line>,
+}
 
 impl Appender {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        let line = Line {
+            shared,
+            queue: Mutex::new(Queue::default()),
+            arrived: Condvar::new(),
+            room: Arc::new(Semaphore::new(QUEUE_BYTES_MAX / QUEUE_UNIT)),
+        };
+        Self { line: Arc::new(line) }
+    }
+
     /// Stores the frames and waits for the sync that covers them.
     ///
-    /// `Ok` means every frame is on stable storage. Cancelling the future does not withdraw the frames.
+    /// `Ok` means every frame is on stable storage. Cancelling the future does not withdraw frames that already wait.
     ///
     /// # Errors
     /// [`AppendError`]; then no frame of the request has been, or will be, answered as stored.
     pub async fn append(&self, frames: RequestFrames) -> Result<Appended, AppendError> {
-        std::future::ready(Ok(Appended { stored: frames.calls(), repeats: 0 })).await
+        let line = &self.line;
+        if frames.bytes().len() > BLOCK_BODY_MAX {
+            return Err(AppendError::TooLarge);
+        }
+        if line.shared.is_poisoned() {
+            return Err(AppendError::Stopped);
+        }
+        if line.shared.full.load(Ordering::Acquire) {
+            return Err(AppendError::Full);
+        }
+        if line.shared.any_full_source.load(Ordering::Acquire)
+            && lock(&line.shared.full_sources).contains(frames.source())
+        {
+            return Err(AppendError::SourceFull);
+        }
+        if frames.is_empty() {
+            return Ok(Appended { stored: 0, repeats: 0 });
+        }
+        let units = u32::try_from(frames.bytes().len().div_ceil(QUEUE_UNIT)).unwrap_or(u32::MAX);
+        let room = tokio::time::timeout(QUEUE_WAIT, Arc::clone(&line.room).acquire_many_owned(units))
+            .await
+            .map_err(|_| AppendError::Busy)?
+            .map_err(|_| AppendError::Stopped)?;
+        let (done, answer) = oneshot::channel();
+        let (source, received_at) = (frames.source().clone(), frames.received_at());
+        self.push(Some(source), received_at, frames.into_bytes(), done, room)?;
+        let outcome = answer.await.map_err(|_| AppendError::Stopped)??;
+        Ok(Appended { stored: outcome.stored, repeats: outcome.repeats })
+    }
+
+    fn push(
+        &self,
+        source: Option<SourceId>,
+        received_at: crate::time::UnixMillis,
+        bytes: Vec<u8>,
+        done: oneshot::Sender<Result<Outcome, AppendError>>,
+        room: OwnedSemaphorePermit,
+    ) -> Result<(), AppendError> {
+        let mut queue = lock(&self.line.queue);
+        if queue.closed {
+            return Err(AppendError::Stopped);
+        }
+        queue.waiting.push_back(Waiting {
+            incoming: Incoming { source, received_at, bytes },
+            done,
+            _room: room,
+        });
+        drop(queue);
+        self.line.arrived.notify_one();
+        Ok(())
+    }
+
+    /// Takes no more appends; those that wait are still stored.
+    pub(super) fn close(&self) {
+        lock(&self.line.queue).closed = true;
+        self.line.room.close();
+        self.line.arrived.notify_all();
+    }
+
+    /// The commit loop: takes all that waits, up to one block, stores and syncs it, answers, and begins again. The running
+    /// sync is the window in which the next group gathers. Returns when the appender is closed and drained, or the spool
+    /// has stopped.
+    pub(super) fn run(&self, mut writer: Writer) {
+        let guard = PanicGuard(Arc::clone(&self.line.shared));
+        while let Some(group) = self.next_group() {
+            if !self.commit(&mut writer, group) {
+                break;
+            }
+        }
+        if self.line.shared.is_poisoned() {
+            self.close();
+            // Whoever still waits learns that the answer is no: dropping a sender answers "stopped".
+            lock(&self.line.queue).waiting.clear();
+        } else if let Err(error) = writer.close() {
+            tracing::warn!(
+                ?error,
+                "the spool was not closed in order; nothing is lost, the next start takes longer"
+            );
+        }
+        drop(guard);
+    }
+
+    fn next_group(&self) -> Option<Vec<Waiting>> {
+        let idle = |queue: &mut Queue| queue.waiting.is_empty() && !queue.closed;
+        let mut queue = self
+            .line
+            .arrived
+            .wait_while(lock(&self.line.queue), idle)
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut group = Vec::new();
+        let mut bytes = 0;
+        while let Some(next) = queue.waiting.front() {
+            bytes += next.incoming.bytes.len();
+            if bytes > BLOCK_BODY_MAX && !group.is_empty() {
+                break;
+            }
+            group.extend(queue.waiting.pop_front());
+        }
+        (!group.is_empty()).then_some(group)
+    }
+
+    /// Commits one group and answers it. Returns whether the spool still stands.
+    fn commit(&self, writer: &mut Writer, group: Vec<Waiting>) -> bool {
+        let (mut incoming, answers): (Vec<_>, Vec<_>) =
+            group.into_iter().map(|waiting| (waiting.incoming, (waiting.done, waiting._room))).unzip();
+        let mut result = writer.commit(&mut incoming);
+        // The next segment may only not be ready yet. A group that found no space has changed nothing.
+        while result == Err(CommitError::NoSpace) && self.line.shared.wait_for_next() {
+            result = writer.commit(&mut incoming);
+        }
+        let refusal = match result {
+            Ok(outcomes) => {
+                for ((done, _room), outcome) in answers.into_iter().zip(outcomes) {
+                    answer(done, Ok(outcome));
+                }
+                return true;
+            }
+            Err(CommitError::NoSpace) => AppendError::Full,
+            Err(CommitError::Stopped) => AppendError::Stopped,
+        };
+        for (done, _room) in answers {
+            answer(done, Err(refusal));
+        }
+        refusal != AppendError::Stopped
+    }
+}
+
+fn answer(done: oneshot::Sender<Result<Outcome, AppendError>>, result: Result<Outcome, AppendError>) {
+    if done.send(result).is_err() {
+        tracing::trace!("a client hung up; its calls are stored all the same");
+    }
+}
+
+/// Stops the spool if the commit loop panics: nobody may be answered 200 by a loop that is gone.
+struct PanicGuard(Arc<Shared>);
+
+impl Drop for PanicGuard {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.poison("the commit loop panicked", &"this is a bug in Forebay");
+        }
     }
 }

@@ -87,6 +87,19 @@ pub struct Frame<'a> {
     pub payload: &'a [u8],
 }
 
+impl Frame<'_> {
+    /// Bytes of the whole frame.
+    pub fn len(&self) -> usize {
+        let origin = if self.origin.is_some() { ORIGIN_LEN } else { 0 };
+        FRAME_HEADER + self.source.len() + origin + self.payload.len()
+    }
+
+    /// Never: a frame has a header.
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+}
+
 /// Why bytes are no frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {

@@ -44,6 +44,11 @@ impl RequestFrames {
         &self.source
     }
 
+    /// When the request was received.
+    pub fn received_at(&self) -> UnixMillis {
+        self.received_at
+    }
+
     /// The bytes of all frames.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
@@ -64,7 +69,7 @@ impl RequestFrames {
     }
 
     /// Lines closed as rejected, by reason.
-    pub fn rejected(&self) -> impl Iterator<Item = (RejectReason, u32)> + '_ {
+    pub fn rejected_by_reason(&self) -> impl Iterator<Item = (RejectReason, u32)> + '_ {
         RejectReason::ALL.into_iter().zip(self.rejected).filter(|(_, count)| *count > 0)
     }
 }

@@ -1,0 +1,7 @@
+//! Which batch a line belongs to, and when a batch is to be delivered. Pure.
+
+pub mod due;
+pub mod key;
+
+pub use due::{DueRule, Reason};
+pub use key::BatchKey;

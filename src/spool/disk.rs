@@ -1,0 +1,116 @@
+//! The file system as the spool sees it: a trait, so that a simulation can lose, tear and refuse what a real one would.
+//!
+//! Names are relative to the spool's directory; `/` separates its few subdirectories.
+
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// A directory tree that holds one spool.
+pub trait Disk: Send + Sync + fmt::Debug {
+    /// Opens an existing file for reading and writing.
+    ///
+    /// # Errors
+    /// What the file system says; `NotFound` where there is no such file.
+    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>>;
+
+    /// Creates a file, empty, in place of any of that name.
+    ///
+    /// # Errors
+    /// What the file system says.
+    fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>>;
+
+    /// Renames a file, replacing any of the new name. It is durable only after [`Disk::sync_dir`].
+    ///
+    /// # Errors
+    /// What the file system says.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+
+    /// Removes a file. One that is not there is no error: removals are done again after a crash.
+    ///
+    /// # Errors
+    /// What the file system says.
+    fn remove(&self, name: &str) -> io::Result<()>;
+
+    /// Makes the names in a directory durable. `""` is the spool's own.
+    ///
+    /// # Errors
+    /// What the file system says.
+    fn sync_dir(&self, dir: &str) -> io::Result<()>;
+
+    /// The files in a directory (not its subdirectories), with their lengths, sorted by name.
+    ///
+    /// # Errors
+    /// What the file system says.
+    fn list(&self, dir: &str) -> io::Result<Vec<(String, u64)>>;
+
+    /// Where a file lies, for those that hand it to somebody else (an upload's body). `None` where files have no path.
+    fn path(&self, name: &str) -> Option<PathBuf>;
+}
+
+/// An open file. Positioned reads and writes, so that many may use it at once.
+pub trait DiskFile: Send + Sync + fmt::Debug {
+    /// Reads up to `buf.len()` bytes at `at`; fewer only at the file's end.
+    ///
+    /// # Errors
+    /// What the file system says. `EINTR` is continued.
+    fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<usize>;
+
+    /// Writes all of `parts`, one after the other, at `at`. Short writes and `EINTR` are continued.
+    ///
+    /// # Errors
+    /// What the file system says; then an unknown part of the bytes is written.
+    fn write_at(&self, parts: &[IoSlice<'_>], at: u64) -> io::Result<()>;
+
+    /// Makes the file's bytes and length durable (`fdatasync`).
+    ///
+    /// # Errors
+    /// What the file system says. It must never be called again on this file then: the kernel may have dropped the
+    /// pages, and the second call may lie.
+    fn sync(&self) -> io::Result<()>;
+
+    /// The file's length in bytes.
+    ///
+    /// # Errors
+    /// What the file system says.
+    fn len(&self) -> io::Result<u64>;
+
+    /// Whether the file holds nothing.
+    ///
+    /// # Errors
+    /// What the file system says.
+    fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.len()? == 0)
+    }
+}
+
+/// Reads a whole file.
+///
+/// # Errors
+/// What the file system says.
+pub fn read_all(file: &dyn DiskFile) -> io::Result<Vec<u8>> {
+    let len = usize::try_from(file.len()?).map_err(io::Error::other)?;
+    let mut bytes = vec![0; len];
+    let read = file.read_at(&mut bytes, 0)?;
+    bytes.truncate(read);
+    Ok(bytes)
+}
+
+/// Writes a new file durably: temporary name, sync, rename, directory sync (order O4).
+///
+/// # Errors
+/// What the file system says; the final name is then either absent or as it was.
+pub fn write_durably(disk: &dyn Disk, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let temporary = format!("{name}.tmp");
+    let file = disk.create(&temporary)?;
+    file.write_at(&[IoSlice::new(bytes)], 0)?;
+    file.sync()?;
+    disk.rename(&temporary, name)?;
+    disk.sync_dir(name.rsplit_once('/').map_or("", |(dir, _)| dir))
+}
+
+/// Whether an error means that there is no space: `ENOSPC` or `EDQUOT`.
+pub fn is_no_space(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}

@@ -1,0 +1,394 @@
+//! What the spool needs besides appends: the next segment made before it is needed, closed ones indexed, released ones
+//! used again, the manifest kept short. One thread runs [`Housekeeper::pass`] whenever it is woken; a simulation calls it.
+
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::disk::{self, DiskFile};
+use super::frame;
+use super::index::{Part, Run, Runs};
+use super::note::Note;
+use super::scan::Range;
+use super::seen;
+use super::segment::{encode_header, index_name, number_in, seen_name, segment_name, spare_name};
+use super::segment_index;
+use super::shared::{FULL_PERCENT, Prepared, Shared, Stopped, lock};
+use crate::batch::BatchKey;
+use crate::time::UnixMillis;
+
+/// Released segments kept to be used again; more are removed.
+const SPARES_MAX: usize = 4;
+/// Zeroes are written in pieces of this size.
+const ZERO_CHUNK: usize = 1_024 * 1_024;
+/// How long the housekeeper sleeps when nobody wakes it; also how soon space that came back is noticed.
+pub(super) const PASS_EVERY: Duration = Duration::from_millis(500);
+/// Cursors of days that ended longer ago than this are forgotten once their segments are gone.
+const KEEP_CURSORS: Duration = Duration::from_secs(2 * 86_400);
+
+/// Keeps a spool in order.
+#[derive(Debug)]
+pub(super) struct Housekeeper {
+    shared: Arc<Shared>,
+    /// Released segments that can be used again: number and length.
+    spares: Vec<(u64, u64)>,
+    /// Files of fingerprints: number, newest second, fingerprints.
+    seen_files: Vec<(u64, u32, u64)>,
+    disk_full: bool,
+}
+
+impl Housekeeper {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        spares: Vec<(u64, u64)>,
+        seen_files: Vec<(u64, u32, u64)>,
+    ) -> Self {
+        Self { shared, spares, seen_files, disk_full: false }
+    }
+
+    /// Does what is to be done now.
+    ///
+    /// # Errors
+    /// [`Stopped`]: the spool has stopped.
+    pub(super) fn pass(&mut self) -> Result<(), Stopped> {
+        if self.shared.is_poisoned() {
+            return Err(Stopped);
+        }
+        self.close_segments()?;
+        self.release_segments()?;
+        self.prepare()?;
+        self.expire_seen()?;
+        self.keep_manifest()?;
+        self.judge_space();
+        Ok(())
+    }
+
+    /// Runs until the spool stops or `stop` says so.
+    pub(super) fn run(mut self, stop: &std::sync::atomic::AtomicBool) {
+        while !stop.load(Ordering::Acquire) && self.pass().is_ok() {
+            self.shared.wait_for_wake(PASS_EVERY);
+        }
+    }
+
+    /// Makes the next segment where there is none. "Disk full" is met here, where nothing is at stake.
+    fn prepare(&mut self) -> Result<(), Stopped> {
+        if lock(&self.shared.next_segment).prepared.is_some() {
+            return Ok(());
+        }
+        if self.shared.usage().reaches(FULL_PERCENT) {
+            self.shared.set_next(|next| next.no_space = true);
+            return Ok(());
+        }
+        let number = lock(&self.shared.manifest).state().next_segment;
+        match self.make_segment(number) {
+            Ok((file, len)) => {
+                self.shared.note(vec![Note::Segment { number }])?;
+                self.shared.set_next(|next| {
+                    next.prepared = Some(Prepared { number, file, len });
+                    next.no_space = false;
+                });
+                if std::mem::take(&mut self.disk_full) {
+                    tracing::info!("there is space for a spool segment again");
+                }
+                Ok(())
+            }
+            Err(error) if disk::is_no_space(&error) => {
+                if !std::mem::replace(&mut self.disk_full, true) {
+                    tracing::warn!(
+                        "no space for the next spool segment: calls are taken until the current one is full"
+                    );
+                }
+                self.shared.set_next(|next| next.no_space = true);
+                let temporary = format!("{}.tmp", segment_name(number));
+                self.shared
+                    .disk
+                    .remove(&temporary)
+                    .map_err(|error| self.shared.stop("remove a spool segment", &error))
+            }
+            Err(error) => Err(self.shared.stop("make a spool segment", &error)),
+        }
+    }
+
+    /// A segment file with header and zeroes, synced under its final name. A released one is used again: its old bytes
+    /// carry another salt, so they never look valid.
+    fn make_segment(&mut self, number: u64) -> io::Result<(Arc<dyn DiskFile>, u64)> {
+        let (disk, id) = (&*self.shared.disk, &self.shared.ident.spool_id);
+        let name = segment_name(number);
+        let wanted = self.shared.options.segment_bytes;
+        let spare =
+            self.spares.iter().position(|(_, len)| *len == wanted).map(|at| self.spares.swap_remove(at));
+        let (from, file) = match spare {
+            Some((old, _)) => {
+                let from = spare_name(old);
+                let file = disk.open(&from)?;
+                (from, file)
+            }
+            None => {
+                let from = format!("{name}.tmp");
+                let file = disk.create(&from)?;
+                write_zeros(&*file, 0, wanted)?;
+                (from, file)
+            }
+        };
+        file.write_at(&[IoSlice::new(&encode_header(id, number))], 0)?;
+        file.sync()?;
+        disk.rename(&from, &name)?;
+        disk.sync_dir("")?;
+        Ok((file, wanted))
+    }
+
+    /// Writes index and fingerprints of segments that are full.
+    fn close_segments(&mut self) -> Result<(), Stopped> {
+        let closed: Vec<u64> = lock(&self.shared.index)
+            .segments
+            .iter()
+            .filter(|(_, state)| state.closed && !state.seen_kept)
+            .map(|(number, _)| *number)
+            .collect();
+        for number in closed {
+            write_index(&self.shared, number);
+            let newest = write_seen(&self.shared, number)
+                .map_err(|error| self.shared.stop("keep a segment's fingerprints", &error))?;
+            if let Some((newest, count)) = newest {
+                self.seen_files.push((number, newest, count));
+            }
+            if let Some(state) = lock(&self.shared.index).segments.get_mut(&number) {
+                state.seen_kept = true;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets go of segments that nothing pins: the manifest first, the file after.
+    fn release_segments(&mut self) -> Result<(), Stopped> {
+        let index = lock(&self.shared.index);
+        let released: Vec<_> = index
+            .releasable()
+            .into_iter()
+            .filter_map(|number| index.segments.get(&number).map(|state| (number, state.clone())))
+            .collect();
+        drop(index);
+        if released.is_empty() {
+            return Ok(());
+        }
+        let note = |number: u64, first: u64, last: u64| Note::Released {
+            number,
+            positions: (first > 0).then_some(Range { first, last }),
+        };
+        self.shared
+            .note(released.iter().map(|(number, state)| note(*number, state.first, state.last)).collect())?;
+        for (number, state) in released {
+            let gone = self.let_go(number, state.len, state.damaged);
+            gone.map_err(|error| self.shared.stop("let go of a spool segment", &error))?;
+            lock(&self.shared.index).segments.remove(&number);
+        }
+        self.shared.disk.sync_dir("").map_err(|error| self.shared.stop("sync the spool directory", &error))
+    }
+
+    fn let_go(&mut self, number: u64, len: u64, damaged: bool) -> io::Result<()> {
+        let disk = &*self.shared.disk;
+        disk.remove(&index_name(number))?;
+        let name = segment_name(number);
+        if damaged {
+            return disk.rename(&name, &format!("quarantine/{name}"));
+        }
+        if self.spares.len() < SPARES_MAX && len == self.shared.options.segment_bytes {
+            disk.rename(&name, &spare_name(number))?;
+            self.spares.push((number, len));
+            return Ok(());
+        }
+        disk.remove(&name)
+    }
+
+    /// Removes fingerprints that the window no longer covers.
+    fn expire_seen(&mut self) -> Result<(), Stopped> {
+        let now = u64::from(seen::seconds(self.shared.clock.wall()));
+        let window = self.shared.options.dedupe_window.as_secs();
+        let mut newer: u64 = self.seen_files.iter().map(|(_, _, count)| count).sum();
+        while let Some((number, newest, count)) = self.seen_files.first().copied() {
+            newer -= count;
+            let expired = u64::from(newest) + window < now || newer >= self.shared.options.dedupe_max as u64;
+            let live = lock(&self.shared.index).segments.contains_key(&number);
+            if !expired || live {
+                break;
+            }
+            self.shared
+                .disk
+                .remove(&seen_name(number))
+                .map_err(|error| self.shared.stop("remove old fingerprints", &error))?;
+            self.seen_files.remove(0);
+        }
+        Ok(())
+    }
+
+    fn keep_manifest(&self) -> Result<(), Stopped> {
+        let mut manifest = lock(&self.shared.manifest);
+        if !self.disk_full {
+            manifest.set_aside();
+        }
+        if !manifest.is_long() {
+            return Ok(());
+        }
+        let oldest = oldest_position(&self.shared);
+        manifest.prune(keep_cursors_from(self.shared.clock.wall()), oldest);
+        let compacted = manifest.compact();
+        drop(manifest);
+        compacted.map_err(|error| self.shared.stop("begin a new manifest", &error))
+    }
+
+    /// Says whether there is room for more calls, for all and for each source.
+    fn judge_space(&self) {
+        let usage = self.shared.usage();
+        let was_full = self.shared.full.load(Ordering::Acquire);
+        let next = lock(&self.shared.next_segment);
+        let full = usage.reaches(FULL_PERCENT) || (next.no_space && next.wanted);
+        drop(next);
+        self.shared.full.store(full, Ordering::Release);
+        if full != was_full {
+            let (used, max) = (usage.used, usage.max);
+            if full {
+                tracing::error!(
+                    used,
+                    max,
+                    "the spool is full: calls are answered 503 until deliveries make room"
+                );
+            } else {
+                tracing::info!(used, max, "the spool has room again");
+            }
+        }
+        let index = lock(&self.shared.index);
+        let quarter = self.shared.options.max_bytes / 4;
+        let full_sources =
+            index.parked.iter().filter(|(_, bytes)| **bytes > quarter).map(|(id, _)| id.clone()).collect();
+        drop(index);
+        let mut known = lock(&self.shared.full_sources);
+        if *known != full_sources {
+            tracing::warn!(sources = ?full_sources, "sources with more than a quarter of the spool parked are answered 429");
+            *known = full_sources;
+        }
+        self.shared.any_full_source.store(!known.is_empty(), Ordering::Release);
+    }
+}
+
+/// The first position that some live segment still holds; everything before it is released.
+pub(super) fn oldest_position(shared: &Shared) -> u64 {
+    let index = lock(&shared.index);
+    index
+        .segments
+        .values()
+        .filter(|state| state.first > 0)
+        .map(|state| state.first)
+        .min()
+        .unwrap_or_else(|| shared.next_position())
+}
+
+/// The earliest day end whose cursors are kept for the chain of objects.
+pub(super) fn keep_cursors_from(now: UnixMillis) -> UnixMillis {
+    UnixMillis(now.0.saturating_sub(i64::try_from(KEEP_CURSORS.as_millis()).unwrap_or(i64::MAX)))
+}
+
+/// Writes `len` zeroes at `at`: written ones, since an allocation alone leaves the journal work to every later sync.
+pub(super) fn write_zeros(file: &dyn DiskFile, at: u64, len: u64) -> io::Result<()> {
+    let zeros = vec![0; ZERO_CHUNK];
+    let (mut at, end) = (at, at + len);
+    while at < end {
+        let piece = usize::try_from(end - at).unwrap_or(ZERO_CHUNK).min(ZERO_CHUNK);
+        file.write_at(&[IoSlice::new(zeros.get(..piece).unwrap_or(&zeros))], at)?;
+        at += piece as u64;
+    }
+    Ok(())
+}
+
+/// Moves the runs of a closed segment from memory to its index file. Where that fails they stay in memory: the file is a
+/// cache.
+pub(super) fn write_index(shared: &Shared, number: u64) {
+    let index = lock(&shared.index);
+    let (first, last) = index.segments.get(&number).map_or((0, 0), |state| (state.first, state.last));
+    let mut parts: Vec<(BatchKey, Part, Vec<Run>)> = Vec::new();
+    for (key, batch) in &index.batches {
+        for part in batch.parts.iter().filter(|part| part.segment == number) {
+            match &part.runs {
+                Runs::Open(runs) => {
+                    parts.push((
+                        key.clone(),
+                        Part { runs: Runs::Open(Vec::new()), ..part.clone() },
+                        runs.clone(),
+                    ));
+                }
+                // Its index was written by an earlier process.
+                Runs::File { .. } => return,
+            }
+        }
+    }
+    drop(index);
+    let (bytes, places) = segment_index::encode(shared.salt(number), first, last, &parts);
+    let written =
+        shared.disk.create(&index_name(number)).and_then(|file| file.write_at(&[IoSlice::new(&bytes)], 0));
+    if let Err(error) = written {
+        tracing::warn!(%error, segment = number, "a segment's index could not be written; it stays in memory");
+        return;
+    }
+    let mut index = lock(&shared.index);
+    for ((key, ..), place) in parts.into_iter().zip(places) {
+        let part = index
+            .batches
+            .get_mut(&key)
+            .and_then(|batch| batch.parts.iter_mut().find(|part| part.segment == number));
+        if let Some(part) = part {
+            part.runs = place;
+        }
+    }
+}
+
+/// Keeps the fingerprints of a closed segment in a file of their own, so that the segment can go before they do. Returns
+/// the newest second and how many there are.
+pub(super) fn write_seen(shared: &Shared, number: u64) -> io::Result<Option<(u32, u64)>> {
+    if shared.options.dedupe_max == 0 {
+        return Ok(None);
+    }
+    let file = shared.disk.open(&segment_name(number))?;
+    let mut body = Vec::new();
+    let (mut newest, mut count) = (0, 0_u64);
+    super::scan::scan(&*file, shared.salt(number), &mut |_, frame| {
+        if frame.fingerprint != 0 {
+            let second = seen::seconds(frame.received_at);
+            newest = newest.max(second);
+            count += 1;
+            body.extend_from_slice(&frame.fingerprint.to_le_bytes());
+            body.extend_from_slice(&second.to_le_bytes());
+        }
+    })?;
+    if count == 0 {
+        return Ok(None);
+    }
+    let crc = shared.salt(number).checksum(b"seen", &body);
+    body.extend_from_slice(&crc.to_le_bytes());
+    disk::write_durably(&*shared.disk, &seen_name(number), &body)?;
+    Ok(Some((newest, count)))
+}
+
+/// Reads the fingerprints of a segment, in order, with their seconds. `None` where the file is damaged: then repeats of
+/// those calls may get through, and no first copy is ever dropped.
+pub(super) fn read_seen(
+    shared_disk: &dyn disk::Disk,
+    salt: frame::Salt,
+    number: u64,
+) -> io::Result<Option<Vec<(u128, u32)>>> {
+    let file = shared_disk.open(&seen_name(number))?;
+    let bytes = disk::read_all(&*file)?;
+    let Some((body, crc)) = bytes.split_last_chunk::<4>() else { return Ok(None) };
+    if salt.checksum(b"seen", body) != u32::from_le_bytes(*crc) || body.len() % 20 != 0 {
+        return Ok(None);
+    }
+    let entry = |entry: &[u8]| {
+        let (fingerprint, second) = entry.split_at_checked(16)?;
+        Some((u128::from_le_bytes(fingerprint.try_into().ok()?), u32::from_le_bytes(second.try_into().ok()?)))
+    };
+    Ok(body.chunks_exact(20).map(entry).collect())
+}
+
+/// The number in the name of a file of fingerprints.
+pub(super) fn seen_number(name: &str) -> Option<u64> {
+    number_in(name, "seen-", "")
+}

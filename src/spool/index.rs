@@ -1,0 +1,344 @@
+//! What is in the spool and not yet delivered, by batch. No payload is kept: only counters, and where the frames stand.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use crate::batch::BatchKey;
+use crate::sources::SourceId;
+use crate::time::UnixMillis;
+
+/// Frames of one batch that stand one behind the other in a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// Where the first frame begins, from the segment's beginning.
+    pub offset: u32,
+    /// Bytes of all frames.
+    pub len: u32,
+    /// Position of the first; the others follow without a gap.
+    pub first: u64,
+    /// How many.
+    pub frames: u32,
+}
+
+impl Run {
+    /// The last position.
+    pub fn last(&self) -> u64 {
+        self.first + u64::from(self.frames) - 1
+    }
+}
+
+/// What one batch has in one segment.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// The segment.
+    pub segment: u64,
+    /// First and last position.
+    pub first: u64,
+    /// Last position.
+    pub last: u64,
+    /// Frames.
+    pub frames: u64,
+    /// Bytes of lines, with their `\n`.
+    pub bytes: u64,
+    /// When the first was received.
+    pub first_received_at: UnixMillis,
+    /// Where the runs are.
+    pub runs: Runs,
+}
+
+/// Where a part's runs are to be found.
+#[derive(Clone, Debug)]
+pub enum Runs {
+    /// In memory: the segment is still written to.
+    Open(Vec<Run>),
+    /// In the segment's index file.
+    File {
+        /// Where they begin in it.
+        offset: u64,
+        /// How many.
+        count: u32,
+    },
+}
+
+/// A batch that is not wholly delivered.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// Its frames by segment, oldest first, down to the first that is not released.
+    pub parts: VecDeque<Part>,
+    /// Everything up to here is sealed.
+    pub sealed_through: u64,
+    /// Frames behind `sealed_through`.
+    pub open_frames: u64,
+    /// Their bytes as lines.
+    pub open_bytes: u64,
+    /// When the first of them was received.
+    pub first_received_at: UnixMillis,
+    /// Counts up whenever `first_received_at` changes, so that deadlines can be kept outside.
+    pub generation: u64,
+}
+
+impl Batch {
+    /// The last position of the batch.
+    pub fn last(&self) -> u64 {
+        self.parts.back().map_or(0, |part| part.last)
+    }
+}
+
+/// A segment with frames that are not released.
+#[derive(Clone, Debug, Default)]
+pub struct SegmentState {
+    /// Its length in bytes.
+    pub len: u64,
+    /// No more frames will come.
+    pub closed: bool,
+    /// Its fingerprints are on disk (or need not be).
+    pub seen_kept: bool,
+    /// Damage was found in it: its bytes are kept when it is released.
+    pub damaged: bool,
+    /// Batches with unreleased frames in it.
+    pub pending: usize,
+    /// First position; 0 while it is empty.
+    pub first: u64,
+    /// Last position; 0 while it is empty.
+    pub last: u64,
+}
+
+/// A run of new, durable frames of one batch.
+#[derive(Clone, Copy, Debug)]
+pub struct Added {
+    /// The run.
+    pub run: Run,
+    /// Bytes as lines, with their `\n`.
+    pub bytes: u64,
+    /// When they were received.
+    pub received_at: UnixMillis,
+}
+
+/// All undelivered batches and all segments.
+#[derive(Debug, Default)]
+pub struct Index {
+    /// Batches with unreleased frames.
+    pub batches: BTreeMap<BatchKey, Batch>,
+    /// Segments with frames, or open.
+    pub segments: BTreeMap<u64, SegmentState>,
+    /// Bytes of parked objects by source.
+    pub parked: BTreeMap<SourceId, u64>,
+    /// Damage: positions that can no longer be read.
+    pub lost: Vec<super::scan::Range>,
+    generations: u64,
+}
+
+impl Index {
+    /// Takes in frames that are now durable.
+    pub fn add(&mut self, segment: u64, key: &BatchKey, added: Added) {
+        let Added { run, bytes, received_at } = added;
+        let state = self.segments.entry(segment).or_default();
+        if state.first == 0 {
+            state.first = run.first;
+        }
+        state.last = state.last.max(run.last());
+        let Some(batch) = self.batches.get_mut(key) else {
+            self.insert_first(segment, key, added);
+            return;
+        };
+        if batch.open_frames == 0 {
+            batch.first_received_at = received_at;
+            self.generations += 1;
+            batch.generation = self.generations;
+        }
+        batch.open_frames += u64::from(run.frames);
+        batch.open_bytes += bytes;
+        match batch.parts.back_mut().filter(|part| part.segment == segment) {
+            Some(part) => {
+                part.last = run.last();
+                part.frames += u64::from(run.frames);
+                part.bytes += bytes;
+                if let Runs::Open(runs) = &mut part.runs {
+                    join(runs, run);
+                }
+            }
+            None => {
+                batch.parts.push_back(part(segment, added));
+                if let Some(state) = self.segments.get_mut(&segment) {
+                    state.pending += 1;
+                }
+            }
+        }
+    }
+
+    fn insert_first(&mut self, segment: u64, key: &BatchKey, added: Added) {
+        self.generations += 1;
+        let batch = Batch {
+            parts: VecDeque::from([part(segment, added)]),
+            sealed_through: 0,
+            open_frames: u64::from(added.run.frames),
+            open_bytes: added.bytes,
+            first_received_at: added.received_at,
+            generation: self.generations,
+        };
+        self.batches.insert(key.clone(), batch);
+        if let Some(state) = self.segments.get_mut(&segment) {
+            state.pending += 1;
+        }
+    }
+
+    /// Takes in a part of a closed segment, as its index file tells, in order of segments. Frames up to `released` and
+    /// up to `sealed` are known to be so.
+    pub fn restore(&mut self, key: &BatchKey, part: Part, sealed: u64) {
+        let batch = self.batches.entry(key.clone()).or_insert_with(|| Batch {
+            parts: VecDeque::new(),
+            sealed_through: sealed,
+            open_frames: 0,
+            open_bytes: 0,
+            first_received_at: part.first_received_at,
+            generation: 0,
+        });
+        if let Some(state) = self.segments.get_mut(&part.segment) {
+            state.pending += 1;
+        }
+        batch.parts.push_back(part);
+    }
+
+    /// Notes that frames of a batch are sealed through `last`; `left` is what is behind it, and when the first of that
+    /// was received.
+    pub fn seal(
+        &mut self,
+        key: &BatchKey,
+        last: u64,
+        frames: u64,
+        bytes: u64,
+        next_received_at: Option<UnixMillis>,
+    ) {
+        let Some(batch) = self.batches.get_mut(key) else { return };
+        batch.sealed_through = last;
+        batch.open_frames = batch.open_frames.saturating_sub(frames);
+        batch.open_bytes = batch.open_bytes.saturating_sub(bytes);
+        if let Some(at) = next_received_at {
+            batch.first_received_at = at;
+        }
+        self.generations += 1;
+        batch.generation = self.generations;
+    }
+
+    /// Notes that the frames of a batch up to `through` need no longer be kept.
+    pub fn release(&mut self, key: &BatchKey, through: u64) {
+        let Some(batch) = self.batches.get_mut(key) else { return };
+        while batch.parts.front().is_some_and(|part| part.last <= through) {
+            if let Some(part) = batch.parts.pop_front()
+                && let Some(state) = self.segments.get_mut(&part.segment)
+            {
+                state.pending = state.pending.saturating_sub(1);
+            }
+        }
+        if batch.parts.is_empty() {
+            self.batches.remove(key);
+        }
+    }
+
+    /// Closed segments that nothing pins.
+    pub fn releasable(&self) -> Vec<u64> {
+        self.segments
+            .iter()
+            .filter(|(_, state)| state.closed && state.pending == 0 && state.seen_kept)
+            .map(|(number, _)| *number)
+            .collect()
+    }
+
+    /// The batches that pin the oldest segment.
+    pub fn pinning_oldest(&self) -> Vec<BatchKey> {
+        let Some((oldest, _)) = self.segments.iter().find(|(_, state)| state.pending > 0) else {
+            return Vec::new();
+        };
+        let pins = |batch: &Batch| batch.parts.front().is_some_and(|part| part.segment == *oldest);
+        self.batches.iter().filter(|(_, batch)| pins(batch)).map(|(key, _)| key.clone()).collect()
+    }
+
+    /// When the oldest undelivered frame was received.
+    pub fn oldest_received_at(&self) -> Option<UnixMillis> {
+        self.batches.values().filter_map(|batch| batch.parts.front()).map(|part| part.first_received_at).min()
+    }
+
+    /// Bytes of segments in use.
+    pub fn segment_bytes(&self) -> u64 {
+        self.segments.values().map(|state| state.len).sum()
+    }
+
+    /// Every source with an undelivered batch.
+    pub fn sources(&self) -> BTreeSet<SourceId> {
+        self.batches.keys().map(|key| key.source.clone()).collect()
+    }
+}
+
+fn part(segment: u64, added: Added) -> Part {
+    Part {
+        segment,
+        first: added.run.first,
+        last: added.run.last(),
+        frames: u64::from(added.run.frames),
+        bytes: added.bytes,
+        first_received_at: added.received_at,
+        runs: Runs::Open(vec![added.run]),
+    }
+}
+
+/// Appends a run, joining it with the last where it continues it.
+fn join(runs: &mut Vec<Run>, run: Run) {
+    match runs.last_mut() {
+        Some(last) if last.offset + last.len == run.offset && last.last() + 1 == run.first => {
+            last.len += run.len;
+            last.frames += run.frames;
+        }
+        _ => runs.push(run),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::object::Stream;
+
+    fn key(source: &str) -> BatchKey {
+        BatchKey { source: SourceId::new(source).unwrap(), day: UnixMillis(0).day(), stream: Stream::Calls }
+    }
+
+    fn added(offset: u32, first: u64, frames: u32) -> Added {
+        let run = Run { offset, len: frames * 10, first, frames };
+        Added { run, bytes: u64::from(frames) * 8, received_at: UnixMillis(i64::try_from(first).unwrap()) }
+    }
+
+    #[test]
+    fn a_segment_is_pinned_until_each_of_its_batches_is_released() {
+        let mut index = Index::default();
+        index.add(1, &key("a"), added(0, 1, 2));
+        index.add(1, &key("a"), added(20, 3, 1));
+        index.add(1, &key("b"), added(30, 4, 1));
+        index.add(2, &key("a"), added(0, 5, 1));
+        for number in [1, 2] {
+            let state = index.segments.get_mut(&number).unwrap();
+            (state.closed, state.seen_kept) = (true, true);
+        }
+        let Runs::Open(runs) = &index.batches[&key("a")].parts[0].runs else { panic!("open") };
+        assert_eq!(runs.len(), 1, "neighbouring runs are joined");
+        assert_eq!(index.pinning_oldest(), [key("a"), key("b")]);
+        index.release(&key("a"), 2);
+        assert_eq!(index.releasable(), [0_u64; 0], "half of a part is not the part");
+        index.release(&key("a"), 4);
+        index.release(&key("b"), 4);
+        assert_eq!(index.releasable(), [1]);
+        assert_eq!(index.oldest_received_at(), Some(UnixMillis(5)));
+        index.release(&key("a"), 5);
+        assert_eq!(index.releasable(), [1, 2]);
+        assert!(index.batches.is_empty());
+    }
+
+    #[test]
+    fn sealing_leaves_what_is_behind_it() {
+        let mut index = Index::default();
+        index.add(1, &key("a"), added(0, 1, 5));
+        let before = index.batches[&key("a")].generation;
+        index.seal(&key("a"), 3, 3, 24, Some(UnixMillis(4)));
+        let batch = &index.batches[&key("a")];
+        assert_eq!((batch.open_frames, batch.open_bytes, batch.sealed_through), (2, 16, 3));
+        assert_eq!(batch.first_received_at, UnixMillis(4));
+        assert!(batch.generation > before);
+    }
+}

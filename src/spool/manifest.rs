@@ -1,0 +1,247 @@
+//! The manifest: an append-only file of notes, each synced before it counts.
+//!
+//! ```text
+//! manifest := note*
+//! note     := len u32 | crc u32 | JSON
+//! ```
+//!
+//! `crc` is CRC-32C over `len` and the JSON, salted with the spool id and the manifest's number. The first note holds the
+//! whole state, so a manifest stands alone: a new one is written, synced and renamed before the old one is removed.
+
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+
+use super::disk::{self, Disk, DiskFile, read_all};
+use super::frame::Salt;
+use super::note::{Note, State};
+
+/// A manifest longer than this is written anew when it is also four times as long as its first note.
+const COMPACT_BYTES: u64 = 1_024 * 1_024;
+/// Bytes set aside so that the manifest can still be written when the disk is full.
+const RESERVE_BYTES: usize = 4 * 1_024 * 1_024;
+/// The file that sets them aside.
+const RESERVE: &str = "reserve";
+/// Salts of manifests must differ from those of segments with the same number.
+const SALT_SPACE: u64 = 1 << 63;
+
+/// Why a manifest cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// The disk says no.
+    #[error("read the manifest {name}")]
+    Disk {
+        /// The file.
+        name: String,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
+    /// Its first note cannot be read.
+    #[error("the manifest {name} is damaged at its beginning; `forebay spool verify` tells more")]
+    Damaged {
+        /// The file.
+        name: String,
+    },
+    /// A note in the middle cannot be read, though others follow.
+    #[error(
+        "the manifest {name} is damaged at byte {at}, with notes after it; `forebay spool verify` tells more"
+    )]
+    DamagedWithin {
+        /// The file.
+        name: String,
+        /// Where.
+        at: usize,
+    },
+}
+
+/// The open manifest.
+#[derive(Debug)]
+pub struct Manifest {
+    disk: Arc<dyn Disk>,
+    spool_id: [u8; 16],
+    number: u64,
+    file: Arc<dyn DiskFile>,
+    end: u64,
+    first_note: u64,
+    reserve: bool,
+    state: State,
+}
+
+/// The file name of a manifest.
+pub fn manifest_name(number: u64) -> String {
+    format!("MANIFEST-{number:020}")
+}
+
+fn salt(spool_id: &[u8; 16], number: u64) -> Salt {
+    Salt::new(spool_id, SALT_SPACE | number)
+}
+
+fn encode(note: &Note, salt: Salt) -> io::Result<Vec<u8>> {
+    let json = serde_json::to_vec(note).map_err(io::Error::other)?;
+    let len = u32::try_from(json.len()).map_err(io::Error::other)?.to_le_bytes();
+    let mut bytes = Vec::with_capacity(8 + json.len());
+    bytes.extend_from_slice(&len);
+    bytes.extend_from_slice(&salt.checksum(&len, &json).to_le_bytes());
+    bytes.extend_from_slice(&json);
+    Ok(bytes)
+}
+
+/// The note that `bytes` begin with, and its length.
+fn decode(bytes: &[u8], salt: Salt) -> Option<(Note, usize)> {
+    let len_bytes = bytes.get(..4)?;
+    let len = u32::from_le_bytes(len_bytes.try_into().ok()?) as usize;
+    let crc = u32::from_le_bytes(bytes.get(4..8)?.try_into().ok()?);
+    let json = bytes.get(8..8 + len)?;
+    if len == 0 || salt.checksum(len_bytes, json) != crc {
+        return None;
+    }
+    Some((serde_json::from_slice(json).ok()?, 8 + len))
+}
+
+/// Reads the notes of a manifest's bytes into the state they make, and counts them.
+///
+/// # Errors
+/// [`ManifestError`] where a note is damaged that is not the torn last one.
+pub fn replay(
+    name: &str,
+    bytes: &[u8],
+    spool_id: &[u8; 16],
+    number: u64,
+) -> Result<(State, usize), ManifestError> {
+    let salt = salt(spool_id, number);
+    let mut state = State::default();
+    let (mut at, mut notes) = (0, 0);
+    while let Some((note, len)) = decode(bytes.get(at..).unwrap_or(&[]), salt) {
+        state.apply(note);
+        at += len;
+        notes += 1;
+    }
+    if notes == 0 {
+        return Err(ManifestError::Damaged { name: name.to_owned() });
+    }
+    // A torn last note was never acted upon. A sound one behind a bad one means that the bad one was synced once.
+    let rest = bytes.get(at..).unwrap_or(&[]);
+    if (1..rest.len()).any(|from| decode(rest.get(from..).unwrap_or(&[]), salt).is_some()) {
+        return Err(ManifestError::DamagedWithin { name: name.to_owned(), at });
+    }
+    Ok((state, notes))
+}
+
+/// Reads the newest manifest of a spool, if there is one, changing nothing. Returns its number and state.
+///
+/// # Errors
+/// [`ManifestError`].
+pub fn read_newest(disk: &dyn Disk, spool_id: &[u8; 16]) -> Result<Option<(u64, State)>, ManifestError> {
+    let failed = |name: &str, cause| ManifestError::Disk { name: name.to_owned(), cause };
+    let newest = disk
+        .list("")
+        .map_err(|cause| failed("directory", cause))?
+        .iter()
+        .filter_map(|(name, _)| super::segment::number_in(name, "MANIFEST-", ""))
+        .max();
+    let Some(number) = newest else { return Ok(None) };
+    let name = manifest_name(number);
+    let bytes = disk.open(&name).and_then(|file| read_all(&*file)).map_err(|cause| failed(&name, cause))?;
+    replay(&name, &bytes, spool_id, number).map(|(state, _)| Some((number, state)))
+}
+
+impl Manifest {
+    /// Begins a new manifest that holds `state`, and removes older ones.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn begin(disk: Arc<dyn Disk>, spool_id: [u8; 16], number: u64, state: State) -> io::Result<Self> {
+        let note = encode(&Note::State(Box::new(state.clone())), salt(&spool_id, number))?;
+        let name = manifest_name(number);
+        disk::write_durably(&*disk, &name, &note)?;
+        let file = disk.open(&name)?;
+        for (name, _) in disk.list("")? {
+            if super::segment::number_in(&name, "MANIFEST-", "").is_some_and(|old| old < number) {
+                disk.remove(&name)?;
+            }
+        }
+        let end = note.len() as u64;
+        let mut manifest = Self { disk, spool_id, number, file, end, first_note: end, reserve: false, state };
+        manifest.set_aside();
+        Ok(manifest)
+    }
+
+    /// What all notes say.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Appends notes, syncs them, and only then takes them into the state.
+    ///
+    /// # Errors
+    /// What the disk says. The spool must stop then: whether the notes are on disk is not known.
+    pub fn append(&mut self, notes: Vec<Note>) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        for note in &notes {
+            bytes.extend_from_slice(&encode(note, salt(&self.spool_id, self.number))?);
+        }
+        self.write(&bytes)?;
+        self.file.sync()?;
+        self.end += bytes.len() as u64;
+        for note in notes {
+            self.state.apply(note);
+        }
+        Ok(())
+    }
+
+    /// Nothing is synced yet, so a write that found the disk full may be done again once the reserve is given up.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self.file.write_at(&[IoSlice::new(bytes)], self.end) {
+            Err(error) if disk::is_no_space(&error) && self.reserve => {
+                tracing::warn!("the disk is full: the manifest takes the space that was set aside for it");
+                self.reserve = false;
+                self.disk.remove(RESERVE)?;
+                self.file.write_at(&[IoSlice::new(bytes)], self.end)
+            }
+            written => written,
+        }
+    }
+
+    /// Whether the manifest has grown so long that a new one should be begun.
+    pub fn is_long(&self) -> bool {
+        self.end > COMPACT_BYTES && self.end > 4 * self.first_note
+    }
+
+    /// Begins a new manifest in place of this one.
+    ///
+    /// # Errors
+    /// What the disk says. Where there is no space the old one stays in use.
+    pub fn compact(&mut self) -> io::Result<()> {
+        match Self::begin(Arc::clone(&self.disk), self.spool_id, self.number + 1, self.state.clone()) {
+            Ok(new) => {
+                *self = new;
+                Ok(())
+            }
+            Err(error) if disk::is_no_space(&error) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Changes the state before it is written anew: see [`State::prune`].
+    pub fn prune(&mut self, keep_from: crate::time::UnixMillis, oldest_position: u64) {
+        self.state.prune(keep_from, oldest_position);
+    }
+
+    /// Sets the reserve aside, where there is space for it.
+    pub fn set_aside(&mut self) {
+        if self.reserve {
+            return;
+        }
+        let zeros = vec![0; RESERVE_BYTES];
+        let made = self.disk.create(RESERVE).and_then(|file| {
+            file.write_at(&[IoSlice::new(&zeros)], 0)?;
+            file.sync()
+        });
+        self.reserve = made.is_ok();
+        if let Err(error) = made
+            && let Err(error) = self.disk.remove(RESERVE).map_err(|_| error)
+        {
+            tracing::warn!(%error, "no space can be set aside for the manifest");
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! What the manifest says: each note, and the state that all notes together make.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::scan::Range;
+use crate::batch::BatchKey;
+use crate::object::{BucketString, Destination, ObjectKey};
+use crate::sources::SourceId;
+use crate::time::UnixMillis;
+
+/// What one object holds and where it goes. Once synced it never changes.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Seal {
+    /// Its number; seals of one spool count up.
+    pub number: u64,
+    /// Source, day and stream.
+    pub batch: BatchKey,
+    /// First position.
+    pub first: u64,
+    /// Last position.
+    pub last: u64,
+    /// Lines.
+    pub frames: u64,
+    /// Bytes of lines, with their `\n`.
+    pub bytes: u64,
+    /// SHA-256 of the lines, in hexadecimal.
+    pub sha256: String,
+    /// The earliest `receivedAt`.
+    pub first_received_at: UnixMillis,
+    /// The latest `receivedAt`.
+    pub last_received_at: UnixMillis,
+    /// Which encoder made the staged object, and at which level. Another may make it again: equality is judged by `sha256`.
+    pub encoder: String,
+    /// Bucket, region and encryption.
+    pub destination: Destination,
+    /// The object's key.
+    pub object_key: ObjectKey,
+    /// The last position of the object before it of the same batch and bucket string; `None` in the first.
+    pub previous_last: Option<u64>,
+}
+
+/// A seal whose object is not yet known to be in the store.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct PendingSeal {
+    /// The seal.
+    pub seal: Seal,
+    /// The parked object's length and CRC-32, where it is parked.
+    pub parked: Option<Parked>,
+    /// Another object with this key and other content is in the store: waits for a person.
+    pub conflict: bool,
+    /// Set where frames were lost after the seal: what the object holds instead.
+    pub amended: Option<Amend>,
+}
+
+/// A parked object: the staged gzip, synced, in a file of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Parked {
+    /// Its bytes.
+    pub len: u64,
+    /// Its CRC-32.
+    pub crc32: u32,
+}
+
+/// What is left of a sealed range of which frames were lost.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Amend {
+    /// Lines left.
+    pub frames: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Their SHA-256.
+    pub sha256: String,
+    /// The positions lost.
+    pub lost: Vec<Range>,
+}
+
+/// How far a batch has come.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Cursor {
+    /// Everything up to here is sealed.
+    pub sealed: u64,
+    /// Everything up to here is in the store or parked.
+    pub released: u64,
+    /// Where the last sealed object went: the chain continues only in the same bucket string.
+    pub bucket: Option<BucketString>,
+}
+
+/// One note of the manifest.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Note {
+    /// Everything so far, in one: the first note of each manifest file.
+    State(Box<State>),
+    /// From `from` on, frames of `source` go to `destination`.
+    Destination {
+        /// The source.
+        source: SourceId,
+        /// The first position.
+        from: u64,
+        /// Where.
+        destination: Destination,
+    },
+    /// A segment has been made.
+    Segment {
+        /// Its number.
+        number: u64,
+    },
+    /// A batch is sealed.
+    Sealed(Seal),
+    /// The object is in the store.
+    Committed {
+        /// Its seal.
+        number: u64,
+    },
+    /// The object is parked.
+    Parked {
+        /// Its seal.
+        number: u64,
+        /// The file.
+        parked: Parked,
+    },
+    /// Another object has the key.
+    Conflict {
+        /// The seal.
+        number: u64,
+    },
+    /// A person has decided: the seal is tried again.
+    Retry {
+        /// The seal.
+        number: u64,
+    },
+    /// Frames of a sealed range were lost before the object was stored.
+    Amended {
+        /// The seal.
+        number: u64,
+        /// What is left.
+        amend: Amend,
+    },
+    /// Positions that can no longer be read.
+    Lost(Range),
+    /// A segment is no longer needed.
+    Released {
+        /// Its number.
+        number: u64,
+        /// Its positions, where it had any.
+        positions: Option<Range>,
+    },
+    /// A segment's frames now stand in another, and only there.
+    Replaced {
+        /// The old one.
+        old: u64,
+        /// The new one.
+        new: u64,
+    },
+    /// The wall clock stepped back by more than it may unnoticed.
+    Clock {
+        /// Where it stood.
+        from: UnixMillis,
+        /// Where it stands.
+        to: UnixMillis,
+    },
+}
+
+/// What all notes of a spool say together.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct State {
+    /// The number of the next seal.
+    pub next_seal: u64,
+    /// The number of the next segment.
+    pub next_segment: u64,
+    /// No position below this one is ever given again.
+    #[serde(default)]
+    pub next_position: u64,
+    /// Where each source's frames go, by first position, in order.
+    pub destinations: BTreeMap<SourceId, Vec<(u64, Destination)>>,
+    /// Sealed, not committed, by number.
+    pub seals: BTreeMap<u64, PendingSeal>,
+    /// How far each batch has come.
+    #[serde(with = "pairs")]
+    pub cursors: BTreeMap<BatchKey, Cursor>,
+    /// Segments that must be there.
+    pub segments: BTreeSet<u64>,
+    /// Positions of released segments that lie between segments that must be there.
+    pub released: Vec<Range>,
+    /// Positions that can no longer be read.
+    pub lost: Vec<Range>,
+}
+
+impl State {
+    /// Takes in one note.
+    pub fn apply(&mut self, note: Note) {
+        match note {
+            Note::State(state) => *self = *state,
+            Note::Destination { source, from, destination } => {
+                let known = self.destinations.entry(source).or_default();
+                known.retain(|(at, _)| *at < from);
+                known.push((from, destination));
+            }
+            Note::Segment { number } => {
+                self.next_segment = self.next_segment.max(number + 1);
+                self.segments.insert(number);
+            }
+            Note::Sealed(seal) => self.sealed(seal),
+            Note::Committed { number } => {
+                if let Some(pending) = self.seals.remove(&number) {
+                    self.release(&pending.seal);
+                }
+            }
+            Note::Parked { number, parked } => {
+                if let Some(pending) = self.seals.get_mut(&number) {
+                    pending.parked = Some(parked);
+                    let seal = pending.seal.clone();
+                    self.release(&seal);
+                }
+            }
+            Note::Conflict { number } => self.pending(number, |pending| pending.conflict = true),
+            Note::Retry { number } => self.pending(number, |pending| pending.conflict = false),
+            Note::Amended { number, amend } => self.pending(number, |pending| pending.amended = Some(amend)),
+            Note::Lost(range) => {
+                self.next_position = self.next_position.max(range.last + 1);
+                self.lost.push(range);
+            }
+            Note::Released { number, positions } => {
+                self.segments.remove(&number);
+                self.next_segment = self.next_segment.max(number + 1);
+                self.next_position = self.next_position.max(positions.map_or(0, |range| range.last + 1));
+                self.released.extend(positions);
+            }
+            Note::Replaced { old, new } => {
+                self.segments.remove(&old);
+                self.segments.insert(new);
+                self.next_segment = self.next_segment.max(new + 1);
+            }
+            Note::Clock { .. } => {}
+        }
+    }
+
+    fn sealed(&mut self, seal: Seal) {
+        self.next_seal = self.next_seal.max(seal.number + 1);
+        self.next_position = self.next_position.max(seal.last + 1);
+        let cursor = self.cursors.entry(seal.batch.clone()).or_default();
+        cursor.sealed = cursor.sealed.max(seal.last);
+        cursor.bucket = Some(seal.destination.bucket.clone());
+        let pending = PendingSeal { seal, parked: None, conflict: false, amended: None };
+        self.seals.insert(pending.seal.number, pending);
+    }
+
+    fn release(&mut self, seal: &Seal) {
+        let cursor = self.cursors.entry(seal.batch.clone()).or_default();
+        cursor.released = cursor.released.max(seal.last);
+    }
+
+    fn pending(&mut self, number: u64, change: impl FnOnce(&mut PendingSeal)) {
+        if let Some(pending) = self.seals.get_mut(&number) {
+            change(pending);
+        }
+    }
+
+    /// Where frames of `source` at `position` go, and the first position that goes elsewhere.
+    pub fn destination(&self, source: &SourceId, position: u64) -> Option<(&Destination, Option<u64>)> {
+        let known = self.destinations.get(source)?;
+        let at = known.iter().rposition(|(from, _)| *from <= position)?;
+        let (_, destination) = known.get(at)?;
+        Some((destination, known.get(at + 1).map(|(from, _)| *from)))
+    }
+
+    /// The last position of the object before one of `batch` that goes to `bucket`.
+    pub fn previous_last(&self, batch: &BatchKey, bucket: &BucketString) -> Option<u64> {
+        let cursor = self.cursors.get(batch)?;
+        (cursor.bucket.as_ref() == Some(bucket)).then_some(cursor.sealed)
+    }
+
+    /// Forgets what nothing can ask for any more: cursors of days before `keep_from` with nothing pending, destinations
+    /// that no undelivered frame uses, positions before the oldest frame.
+    pub fn prune(&mut self, keep_from: UnixMillis, oldest_position: u64) {
+        let pending: BTreeSet<&BatchKey> = self.seals.values().map(|pending| &pending.seal.batch).collect();
+        self.cursors.retain(|batch, cursor| {
+            batch.day.end() > keep_from || cursor.released >= oldest_position || pending.contains(batch)
+        });
+        for known in self.destinations.values_mut() {
+            let used = known.iter().rposition(|(from, _)| *from <= oldest_position).unwrap_or(0);
+            known.drain(..used);
+        }
+        self.released.retain(|range| range.last >= oldest_position);
+        self.lost.retain(|range| range.last >= oldest_position);
+    }
+}
+
+/// A map with keys that JSON cannot have as names, as a list of pairs.
+mod pairs {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<K, V, S>(map: &BTreeMap<K, V>, serializer: S) -> Result<S::Ok, S::Error>
+    where
+        K: serde::Serialize,
+        V: serde::Serialize,
+        S: Serializer,
+    {
+        serializer.collect_seq(map)
+    }
+
+    pub(super) fn deserialize<'de, K, V, D>(deserializer: D) -> Result<BTreeMap<K, V>, D::Error>
+    where
+        K: Deserialize<'de> + Ord,
+        V: Deserialize<'de>,
+        D: Deserializer<'de>,
+    {
+        Ok(Vec::<(K, V)>::deserialize(deserializer)?.into_iter().collect())
+    }
+}

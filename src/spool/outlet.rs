@@ -1,0 +1,395 @@
+//! The way out of the spool: what is to be delivered, and the notes that say how far that has come.
+//!
+//! Order O2: a seal is synced before the first byte of its object is uploaded. Order O3: the store's success is verified
+//! before the commit is synced, and only then may a segment go.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::disk::{Disk, is_no_space};
+use super::index::Batch;
+use super::note::{Amend, Note, Parked, PendingSeal, Seal};
+use super::reader::{self, Go, Read};
+use super::shared::{PRESSURE_PERCENT, Shared, Stopped, Usage, lock};
+use crate::batch::BatchKey;
+use crate::object::{Destination, ObjectKey};
+use crate::sources::SourceId;
+use crate::time::UnixMillis;
+
+/// Open batches at most; above, those that were added to least recently become due.
+pub const OPEN_BATCHES_MAX: usize = 20_000;
+
+/// A batch with frames that are not sealed, as delivery sees it.
+#[derive(Clone, Debug)]
+pub struct OpenBatch {
+    /// Source, day and stream.
+    pub key: BatchKey,
+    /// Frames not sealed.
+    pub frames: u64,
+    /// Their bytes as lines.
+    pub bytes: u64,
+    /// When the first of them was received.
+    pub first_received_at: UnixMillis,
+    /// Everything up to here is sealed.
+    pub sealed_through: u64,
+    /// The last position.
+    pub last: u64,
+    /// Changes when `first_received_at` does: what was computed from it is then stale.
+    pub generation: u64,
+}
+
+impl OpenBatch {
+    fn of(key: &BatchKey, batch: &Batch) -> Self {
+        Self {
+            key: key.clone(),
+            frames: batch.open_frames,
+            bytes: batch.open_bytes,
+            first_received_at: batch.first_received_at,
+            sealed_through: batch.sealed_through,
+            last: batch.last(),
+            generation: batch.generation,
+        }
+    }
+}
+
+/// What is known of a range once it has been encoded: all that a seal needs but its number and its place in the chain.
+#[derive(Clone, Debug)]
+pub struct Encoded {
+    /// First position.
+    pub first: u64,
+    /// Last position.
+    pub last: u64,
+    /// Lines.
+    pub frames: u64,
+    /// Bytes of lines.
+    pub bytes: u64,
+    /// SHA-256 of the lines, in hexadecimal.
+    pub sha256: String,
+    /// `receivedAt` of the first line, which names the object.
+    pub named_at: UnixMillis,
+    /// The earliest `receivedAt`.
+    pub first_received_at: UnixMillis,
+    /// The latest `receivedAt`.
+    pub last_received_at: UnixMillis,
+    /// Encoder and level.
+    pub encoder: String,
+    /// `receivedAt` of the first line that did not fit any more, where there is one.
+    pub next_received_at: Option<UnixMillis>,
+}
+
+/// The way out of an open spool. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Outlet {
+    pub(super) shared: Arc<Shared>,
+}
+
+impl Outlet {
+    /// Every batch with frames that are not sealed.
+    pub fn open_batches(&self) -> Vec<OpenBatch> {
+        let index = lock(&self.shared.index);
+        let open = index.batches.iter().filter(|(_, batch)| batch.open_frames > 0);
+        open.map(|(key, batch)| OpenBatch::of(key, batch)).collect()
+    }
+
+    /// One batch, if it has frames that are not sealed.
+    pub fn open_batch(&self, key: &BatchKey) -> Option<OpenBatch> {
+        let index = lock(&self.shared.index);
+        index.batches.get(key).filter(|batch| batch.open_frames > 0).map(|batch| OpenBatch::of(key, batch))
+    }
+
+    /// The batches that keep the oldest segment from being released, where the spool is so full that this matters.
+    pub fn under_pressure(&self) -> Vec<BatchKey> {
+        if !self.shared.usage().reaches(PRESSURE_PERCENT) {
+            return Vec::new();
+        }
+        lock(&self.shared.index).pinning_oldest()
+    }
+
+    /// Whether the spool is so full that sealed objects should be parked.
+    pub fn is_under_pressure(&self) -> bool {
+        self.shared.usage().reaches(PRESSURE_PERCENT)
+    }
+
+    /// When the oldest frame was received that is in no object yet; parked objects count too.
+    pub fn oldest_undelivered(&self) -> Option<UnixMillis> {
+        let manifest = lock(&self.shared.manifest);
+        let parked = manifest.state().seals.values().map(|pending| pending.seal.first_received_at).min();
+        drop(manifest);
+        let open = lock(&self.shared.index).oldest_received_at();
+        open.into_iter().chain(parked).min()
+    }
+
+    /// Where frames of `source` at `position` go, and the first position that goes elsewhere.
+    pub fn destination(&self, source: &SourceId, position: u64) -> Option<(Destination, Option<u64>)> {
+        let manifest = lock(&self.shared.manifest);
+        manifest
+            .state()
+            .destination(source, position)
+            .map(|(destination, until)| (destination.clone(), until))
+    }
+
+    /// Where new frames of `source` go.
+    pub fn current_destination(&self, source: &SourceId) -> Option<Destination> {
+        self.destination(source, u64::MAX).map(|(destination, _)| destination)
+    }
+
+    /// Notes where the frames of these sources go from now on. It must be called before the first frame of a source, and
+    /// before the first that is to go elsewhere than those before it. Returns the sources for which that is a change.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub fn set_destinations(
+        &self,
+        wanted: impl IntoIterator<Item = (SourceId, Destination)>,
+    ) -> Result<Vec<SourceId>, Stopped> {
+        let mut manifest = lock(&self.shared.manifest);
+        let from = self.shared.next_position();
+        let (mut notes, mut changed) = (Vec::new(), Vec::new());
+        for (source, destination) in wanted {
+            let known = manifest.state().destination(&source, u64::MAX).map(|(known, _)| known);
+            if known == Some(&destination) {
+                continue;
+            }
+            if known.is_some() {
+                changed.push(source.clone());
+            }
+            notes.push(Note::Destination { source, from, destination });
+        }
+        if notes.is_empty() {
+            return Ok(changed);
+        }
+        if self.shared.is_poisoned() {
+            return Err(Stopped);
+        }
+        manifest.append(notes).map_err(|error| self.shared.stop("write the manifest", &error))?;
+        Ok(changed)
+    }
+
+    /// Hands the durable frames of `key` with `after < position <= through`, in order, to `visit`.
+    ///
+    /// # Errors
+    /// What the disk says, or what `visit` says.
+    pub fn read(
+        &self,
+        key: &BatchKey,
+        after: u64,
+        through: u64,
+        visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>,
+    ) -> io::Result<()> {
+        reader::read(&self.shared, key, after, through, visit)
+    }
+
+    /// Fixes what one object holds and where it goes, durably.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub fn seal(
+        &self,
+        batch: &BatchKey,
+        encoded: &Encoded,
+        destination: Destination,
+        object_key: ObjectKey,
+    ) -> Result<Seal, Stopped> {
+        if self.shared.is_poisoned() {
+            return Err(Stopped);
+        }
+        let mut manifest = lock(&self.shared.manifest);
+        let seal = Seal {
+            number: manifest.state().next_seal.max(1),
+            batch: batch.clone(),
+            first: encoded.first,
+            last: encoded.last,
+            frames: encoded.frames,
+            bytes: encoded.bytes,
+            sha256: encoded.sha256.clone(),
+            first_received_at: encoded.first_received_at,
+            last_received_at: encoded.last_received_at,
+            encoder: encoded.encoder.clone(),
+            previous_last: manifest.state().previous_last(batch, &destination.bucket),
+            destination,
+            object_key,
+        };
+        let noted = manifest.append(vec![Note::Sealed(seal.clone())]);
+        drop(manifest);
+        noted.map_err(|error| self.shared.stop("write the manifest", &error))?;
+        lock(&self.shared.index).seal(batch, seal.last, seal.frames, seal.bytes, encoded.next_received_at);
+        self.shared.changed();
+        Ok(seal)
+    }
+
+    /// Seals whose objects are not known to be in the store, oldest first.
+    pub fn pending_seals(&self) -> Vec<PendingSeal> {
+        lock(&self.shared.manifest).state().seals.values().cloned().collect()
+    }
+
+    /// One pending seal.
+    pub fn pending_seal(&self, number: u64) -> Option<PendingSeal> {
+        lock(&self.shared.manifest).state().seals.get(&number).cloned()
+    }
+
+    /// Notes that the object is in the store, durably, and lets go of its frames.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub fn commit(&self, seal: &Seal) -> Result<(), Stopped> {
+        let parked = self.pending_seal(seal.number).and_then(|pending| pending.parked);
+        self.shared.note(vec![Note::Committed { number: seal.number }])?;
+        self.release(seal);
+        if let Some(parked) = parked {
+            let mut index = lock(&self.shared.index);
+            if let Some(bytes) = index.parked.get_mut(&seal.batch.source) {
+                *bytes = bytes.saturating_sub(parked.len);
+            }
+            index.parked.retain(|_, bytes| *bytes > 0);
+            drop(index);
+            let name = parked_name(seal.number);
+            self.shared
+                .disk
+                .remove(&name)
+                .map_err(|error| self.shared.stop("remove a parked object", &error))?;
+        }
+        Ok(())
+    }
+
+    fn release(&self, seal: &Seal) {
+        lock(&self.shared.index).release(&seal.batch, seal.last);
+        self.shared.changed();
+        self.shared.wake_housekeeper();
+    }
+
+    /// Keeps a sealed object in a file of its own, durably, so that its frames can go. Returns whether there was space.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub fn park(&self, seal: &Seal, object: &mut dyn io::Read, parked: Parked) -> Result<bool, Stopped> {
+        let name = parked_name(seal.number);
+        let written = write_parked(&*self.shared.disk, &name, object);
+        match written {
+            Ok(()) => {}
+            Err(error) if is_no_space(&error) => {
+                let removed = self.shared.disk.remove(&name);
+                removed.map_err(|error| self.shared.stop("remove a parked object", &error))?;
+                return Ok(false);
+            }
+            Err(error) => return Err(self.shared.stop("park an object", &error)),
+        }
+        self.shared.note(vec![Note::Parked { number: seal.number, parked }])?;
+        *lock(&self.shared.index).parked.entry(seal.batch.source.clone()).or_default() += parked.len;
+        self.release(seal);
+        Ok(true)
+    }
+
+    /// Notes that another object has the seal's key: it waits for a person.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub fn conflict(&self, seal: &Seal) -> Result<(), Stopped> {
+        self.shared.note(vec![Note::Conflict { number: seal.number }])
+    }
+
+    /// Notes what is left of a sealed range of which frames were lost.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub fn amend(&self, seal: &Seal, amend: Amend) -> Result<(), Stopped> {
+        let mut notes: Vec<Note> = amend.lost.iter().map(|range| Note::Lost(*range)).collect();
+        notes.push(Note::Amended { number: seal.number, amend });
+        self.shared.note(notes)
+    }
+
+    /// The disk, for staged and parked files.
+    pub fn disk(&self) -> &Arc<dyn Disk> {
+        &self.shared.disk
+    }
+
+    /// How much space the spool uses.
+    pub fn usage(&self) -> Usage {
+        self.shared.usage()
+    }
+
+    /// Batches with undelivered frames.
+    pub fn batches_in_use(&self) -> usize {
+        lock(&self.shared.index).batches.len()
+    }
+
+    /// Undelivered frames of a source that are not sealed, and when the first was received.
+    pub fn open_of(&self, source: &SourceId) -> (u64, Option<UnixMillis>) {
+        let index = lock(&self.shared.index);
+        let mine =
+            || index.batches.iter().filter(|(key, batch)| key.source == *source && batch.open_frames > 0);
+        let frames = mine().map(|(_, batch)| batch.open_frames).sum();
+        (frames, mine().map(|(_, batch)| batch.first_received_at).min())
+    }
+
+    /// Sources with undelivered frames.
+    pub fn sources(&self) -> Vec<SourceId> {
+        lock(&self.shared.index).sources().into_iter().collect()
+    }
+
+    /// The node id, as it stands in object names.
+    pub fn node(&self) -> String {
+        let default = || self.shared.ident.spool_id_hex().chars().take(8).collect();
+        self.shared.options.node.clone().unwrap_or_else(default)
+    }
+
+    /// The spool id, as it stands in object names.
+    pub fn spool_id(&self) -> String {
+        self.shared.ident.spool_id_hex()
+    }
+
+    /// Changes whenever frames were added, sealed or released.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.shared.changes.subscribe()
+    }
+
+    /// Holds the reason once the spool has stopped.
+    pub fn stopped(&self) -> watch::Receiver<Option<Arc<str>>> {
+        self.shared.poisoned()
+    }
+
+    /// Notes a step of the wall clock.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub fn note_clock(&self, from: UnixMillis, to: UnixMillis) -> Result<(), Stopped> {
+        self.shared.note(vec![Note::Clock { from, to }])
+    }
+
+    /// Whether calls are refused for want of space.
+    pub fn is_full(&self) -> bool {
+        self.shared.full.load(std::sync::atomic::Ordering::Acquire)
+    }
+
+    /// How long the spool lasts at `bytes_per_second` of lines without deliveries; `None` at no rate.
+    pub fn time_left(&self, bytes_per_second: f64) -> Option<Duration> {
+        let usage = self.usage();
+        let left = usage.max.saturating_sub(usage.used);
+        #[expect(clippy::cast_precision_loss, reason = "an estimate for people")]
+        (bytes_per_second > 0.0)
+            .then(|| Duration::try_from_secs_f64(left as f64 / bytes_per_second).unwrap_or(Duration::MAX))
+    }
+}
+
+/// The file of a parked object: the only place that builds its name.
+pub fn parked_name(seal: u64) -> String {
+    format!("parked/{seal:020}.gz")
+}
+
+fn write_parked(disk: &dyn Disk, name: &str, object: &mut dyn io::Read) -> io::Result<()> {
+    let file = disk.create(name)?;
+    let mut piece = vec![0; 256 * 1_024];
+    let mut at = 0;
+    loop {
+        let read = object.read(&mut piece)?;
+        if read == 0 {
+            break;
+        }
+        file.write_at(&[io::IoSlice::new(piece.get(..read).unwrap_or(&[]))], at)?;
+        at += read as u64;
+    }
+    file.sync()?;
+    disk.sync_dir("parked")
+}

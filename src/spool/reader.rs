@@ -1,0 +1,203 @@
+//! Reading a batch's frames back, in order, without holding more than one piece of a segment.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use super::disk::DiskFile;
+use super::frame::Frame;
+use super::index::{Part, Run, Runs};
+use super::scan::{Frames, Item, Range};
+use super::segment::{index_name, segment_name};
+use super::segment_index;
+use super::shared::{Shared, lock};
+use crate::batch::BatchKey;
+
+/// Bytes read from a segment at a time; a run longer than that is read in pieces.
+const READ_BYTES: usize = 512 * 1_024;
+
+/// What reading hands on.
+#[derive(Debug)]
+pub enum Read<'a> {
+    /// A frame, checked.
+    Frame(Frame<'a>),
+    /// Positions whose frames are damaged.
+    Lost(Range),
+}
+
+/// Whether to read on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Go {
+    /// The next one.
+    On,
+    /// No more.
+    Stop,
+}
+
+/// Hands the durable frames of `key` with `after < position <= through`, in order, to `visit`.
+///
+/// # Errors
+/// What the disk says; or what `visit` says.
+pub(super) fn read(
+    shared: &Shared,
+    key: &BatchKey,
+    after: u64,
+    through: u64,
+    visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>,
+) -> io::Result<()> {
+    let parts: Vec<Part> = {
+        let index = lock(&shared.index);
+        let Some(batch) = index.batches.get(key) else { return Ok(()) };
+        batch.parts.iter().filter(|part| part.last > after && part.first <= through).cloned().collect()
+    };
+    for part in parts {
+        let runs = runs_of(shared, key, &part)?;
+        let file = shared.disk.open(&segment_name(part.segment))?;
+        for run in runs.into_iter().filter(|run| run.last() > after && run.first <= through) {
+            if read_run(shared, &*file, &part, run, after, through, visit)? == Go::Stop {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Where a part's frames stand.
+pub(super) fn runs_of(shared: &Shared, key: &BatchKey, part: &Part) -> io::Result<Vec<Run>> {
+    let (offset, count) = match &part.runs {
+        Runs::Open(runs) => return Ok(runs.clone()),
+        Runs::File { offset, count } => (*offset, *count),
+    };
+    let read = shared
+        .disk
+        .open(&index_name(part.segment))
+        .and_then(|file| segment_index::read_runs(&*file, offset, count, part));
+    match read {
+        Ok(Some(runs)) => Ok(runs),
+        Ok(None) => rebuild_runs(shared, key, part),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => rebuild_runs(shared, key, part),
+        Err(error) => Err(error),
+    }
+}
+
+/// The index file is a cache: where it fails, a scan of the segment tells the same.
+fn rebuild_runs(shared: &Shared, key: &BatchKey, part: &Part) -> io::Result<Vec<Run>> {
+    tracing::warn!(segment = part.segment, batch = %key, "a segment's index is damaged; its frames are scanned instead");
+    let file = shared.disk.open(&segment_name(part.segment))?;
+    let mut scanned = ScannedRuns::default();
+    super::scan::scan(&*file, shared.salt(part.segment), &mut |offset, frame| scanned.take(offset, frame))?;
+    Ok(scanned.runs.remove(key).map(|(_, runs)| runs).unwrap_or_default())
+}
+
+/// Collects runs by batch while a segment is scanned.
+#[derive(Debug, Default)]
+pub(super) struct ScannedRuns {
+    /// By batch: bytes as lines and `receivedAt` of the first frame go into the part; then the runs.
+    pub(super) runs: BTreeMap<BatchKey, (Part, Vec<Run>)>,
+}
+
+impl ScannedRuns {
+    pub(super) fn take(&mut self, offset: u64, frame: &Frame<'_>) {
+        let stream = match frame.kind {
+            super::frame::FrameKind::Call => crate::object::Stream::Calls,
+            super::frame::FrameKind::Rejected => crate::object::Stream::Rejected,
+            _ => return,
+        };
+        let (Ok(source), Ok(offset)) = (crate::sources::SourceId::new(frame.source), u32::try_from(offset))
+        else {
+            return;
+        };
+        let key = BatchKey { source, day: frame.received_at.day(), stream };
+        let (part, runs) = self.runs.entry(key).or_insert_with(|| {
+            let part = Part {
+                segment: 0,
+                first: frame.position,
+                last: frame.position,
+                frames: 0,
+                bytes: 0,
+                first_received_at: frame.received_at,
+                runs: Runs::Open(Vec::new()),
+            };
+            (part, Vec::new())
+        });
+        let len = u32::try_from(frame.len()).unwrap_or(u32::MAX);
+        part.last = frame.position;
+        part.frames += 1;
+        part.bytes += frame.payload.len() as u64 + 1;
+        match runs.last_mut() {
+            Some(run) if run.last() + 1 == frame.position && run.offset + run.len == offset => {
+                run.len += len;
+                run.frames += 1;
+            }
+            _ => runs.push(Run { offset, len, first: frame.position, frames: 1 }),
+        }
+    }
+}
+
+fn read_run(
+    shared: &Shared,
+    file: &dyn DiskFile,
+    part: &Part,
+    run: Run,
+    after: u64,
+    through: u64,
+    visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>,
+) -> io::Result<Go> {
+    let salt = shared.salt(part.segment);
+    let (mut offset, mut next) = (u64::from(run.offset), run.first);
+    let end = offset + u64::from(run.len);
+    let mut size = READ_BYTES;
+    let mut buffer = Vec::new();
+    while offset < end && next <= run.last() {
+        let want = usize::try_from(end - offset).unwrap_or(size).min(size);
+        buffer.resize(want, 0);
+        let read = file.read_at(&mut buffer, offset)?;
+        let bytes = buffer.get(..read).unwrap_or(&[]);
+        let whole = offset + want as u64 == end;
+        let (mut used, mut lost) = (0, None);
+        for item in Frames::of_run(bytes, next, run.last() + 1 - next, salt) {
+            match item {
+                Item::Frame { offset, frame } => {
+                    used = offset + frame.len();
+                    next = frame.position + 1;
+                    if frame.position <= after {
+                        continue;
+                    }
+                    if frame.position > through || visit(Read::Frame(frame))? == Go::Stop {
+                        return Ok(Go::Stop);
+                    }
+                }
+                Item::Lost(range) if range.last < run.last() || whole => lost = Some(range),
+                // Only cut off at the end of what was read.
+                Item::Lost(_) => break,
+            }
+            if let Some(range) = lost.take() {
+                damaged(shared, part.segment);
+                next = range.last + 1;
+                if range.last > after && visit(Read::Lost(range))? == Go::Stop {
+                    return Ok(Go::Stop);
+                }
+                if range.last >= run.last() {
+                    return Ok(Go::On);
+                }
+            }
+        }
+        if used == 0 {
+            if whole {
+                return Ok(Go::On);
+            }
+            // A frame longer than the piece (or damaged): the rest of the run at once.
+            size = usize::try_from(end - offset).unwrap_or(usize::MAX);
+            continue;
+        }
+        offset += used as u64;
+        size = READ_BYTES;
+    }
+    Ok(Go::On)
+}
+
+/// Keeps a damaged segment's bytes: when it is released it goes to quarantine.
+fn damaged(shared: &Shared, segment: u64) {
+    if let Some(state) = lock(&shared.index).segments.get_mut(&segment) {
+        state.damaged = true;
+    }
+}

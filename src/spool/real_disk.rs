@@ -1,0 +1,223 @@
+//! The real file system.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, IoSlice};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::FlockOperation;
+
+use super::disk::{Disk, DiskFile};
+
+/// Subdirectories of a spool.
+pub const SUBDIRECTORIES: [&str; 3] = ["staging", "parked", "quarantine"];
+
+/// `IOV_MAX` of Linux: how many parts one `pwritev` takes.
+const WRITE_PARTS_MAX: usize = 1_024;
+
+/// Why a spool directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DirectoryError {
+    /// It cannot be made or opened.
+    #[error("cannot use the spool directory {path}")]
+    Unusable {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
+    /// Another process holds it.
+    #[error(
+        "the spool {path} is in use by another process; stop that one first, or give this one a directory of its own"
+    )]
+    Locked {
+        /// Where.
+        path: PathBuf,
+    },
+}
+
+/// A spool directory, locked for as long as this value lives.
+#[derive(Debug)]
+pub struct RealDisk {
+    root: PathBuf,
+    _lock: File,
+}
+
+impl RealDisk {
+    /// Opens a spool directory, making it (0700) where it is missing, and locks it.
+    ///
+    /// # Errors
+    /// [`DirectoryError`].
+    pub fn open(root: &Path) -> Result<Self, DirectoryError> {
+        let unusable = |cause| DirectoryError::Unusable { path: root.to_owned(), cause };
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true).mode(0o700);
+        builder.create(root).map_err(unusable)?;
+        for dir in SUBDIRECTORIES {
+            builder.create(root.join(dir)).map_err(unusable)?;
+        }
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(root.join("LOCK"))
+            .map_err(unusable)?;
+        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                return Err(DirectoryError::Locked { path: root.to_owned() });
+            }
+            Err(errno) => return Err(unusable(errno.into())),
+        }
+        let disk = Self { root: root.to_owned(), _lock: lock };
+        disk.sync_dir("").map_err(unusable)?;
+        // The directory's own name must survive a power cut too.
+        if let Some(parent) = root.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            File::open(parent).and_then(|dir| dir.sync_all()).map_err(unusable)?;
+        }
+        Ok(disk)
+    }
+
+    /// Where the spool lies.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+}
+
+impl Disk for RealDisk {
+    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        let file = OpenOptions::new().read(true).write(true).open(self.root.join(name))?;
+        Ok(Arc::new(RealFile(file)))
+    }
+
+    fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(self.root.join(name))?;
+        Ok(Arc::new(RealFile(file)))
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the durable rename's first half; callers sync the directory"
+    )]
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.root.join(from), self.root.join(to))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        match fs::remove_file(self.root.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn sync_dir(&self, dir: &str) -> io::Result<()> {
+        File::open(self.root.join(dir))?.sync_all()
+    }
+
+    fn list(&self, dir: &str) -> io::Result<Vec<(String, u64)>> {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(self.root.join(dir))? {
+            let entry = entry?;
+            let about = entry.metadata()?;
+            // Every name of ours is ASCII; a foreign one is left alone.
+            if let (true, Ok(name)) = (about.is_file(), entry.file_name().into_string()) {
+                files.push((name, about.len()));
+            }
+        }
+        files.sort();
+        Ok(files)
+    }
+
+    fn path(&self, name: &str) -> Option<PathBuf> {
+        Some(self.root.join(name))
+    }
+}
+
+#[derive(Debug)]
+struct RealFile(File);
+
+impl DiskFile for RealFile {
+    fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<usize> {
+        let mut done = 0;
+        while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            match self.0.read_at(rest, at + done as u64) {
+                Ok(0) => break,
+                Ok(read) => done += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(done)
+    }
+
+    fn write_at(&self, parts: &[IoSlice<'_>], at: u64) -> io::Result<()> {
+        let mut at = at;
+        for parts in parts.chunks(WRITE_PARTS_MAX) {
+            at = write_parts(&self.0, parts, at)?;
+        }
+        Ok(())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+}
+
+/// Writes `parts` (at most [`WRITE_PARTS_MAX`]) and returns the offset behind them.
+fn write_parts(file: &File, parts: &[IoSlice<'_>], at: u64) -> io::Result<u64> {
+    let total: usize = parts.iter().map(|part| part.len()).sum();
+    let mut written = loop {
+        match rustix::io::pwritev(file, parts, at) {
+            Ok(written) => break written,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    };
+    // A short write is rare (a full disk, a signal): what is left goes part by part.
+    let mut skip = written;
+    for part in parts {
+        let rest = part.get(skip..).unwrap_or(&[]);
+        skip = skip.saturating_sub(part.len());
+        if !rest.is_empty() && written < total {
+            file.write_all_at(rest, at + written as u64)?;
+            written += rest.len();
+        }
+    }
+    Ok(at + total as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_locked_and_many_parts_are_written_in_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = RealDisk::open(&dir.path().join("spool")).unwrap();
+        assert!(matches!(RealDisk::open(disk.root()), Err(DirectoryError::Locked { .. })));
+        let file = disk.create("x").unwrap();
+        let parts: Vec<Vec<u8>> = (0..3_000_u32).map(|i| i.to_le_bytes().to_vec()).collect();
+        let slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
+        file.write_at(&slices, 5).unwrap();
+        file.sync().unwrap();
+        let mut read = vec![0; 20_000];
+        assert_eq!(file.read_at(&mut read, 5).unwrap(), 12_000);
+        assert_eq!(read[..12_000], parts.concat());
+        assert_eq!(disk.list("").unwrap(), [("LOCK".to_owned(), 0), ("x".to_owned(), 12_005)]);
+        drop(disk);
+        RealDisk::open(&dir.path().join("spool")).unwrap();
+    }
+}

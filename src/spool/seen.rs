@@ -1,0 +1,190 @@
+//! The dedupe window: which fingerprints were stored lately.
+//!
+//! A fixed ring in the order stored, and an open-addressing table that points into it. Its memory is bounded by its
+//! capacity and is taken as it fills; nothing is allocated per call.
+
+use std::time::Duration;
+
+use crate::time::UnixMillis;
+
+/// Fingerprints kept at most: with the table, 64 MiB.
+pub const SEEN_MAX: usize = 2 * 1_024 * 1_024;
+
+/// The window of stored fingerprints, of all sources together (a fingerprint includes its source).
+#[derive(Debug)]
+pub struct Seen {
+    window: Duration,
+    low: Vec<u64>,
+    high: Vec<u64>,
+    seconds: Vec<u32>,
+    slots: Vec<u32>,
+    oldest: usize,
+    len: usize,
+}
+
+impl Seen {
+    /// An empty window of at most `capacity` fingerprints, each kept for `window`. Capacity 0 switches it off.
+    pub fn new(capacity: usize, window: Duration) -> Self {
+        let capacity = capacity.min(1 << 30);
+        Self {
+            window,
+            low: vec![0; capacity],
+            high: vec![0; capacity],
+            seconds: vec![0; capacity],
+            slots: vec![0; if capacity == 0 { 0 } else { (capacity * 2).next_power_of_two() }],
+            oldest: 0,
+            len: 0,
+        }
+    }
+
+    /// Fingerprints kept.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether none is kept.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Notes a fingerprint stored at `now`. Returns whether it is new; `false` means a repeat within the window.
+    /// 0 is always new.
+    pub fn insert(&mut self, fingerprint: u128, now: UnixMillis) -> bool {
+        if fingerprint == 0 || self.low.is_empty() {
+            return true;
+        }
+        let (low, high) = halves(fingerprint);
+        self.expire(now);
+        if self.find(low, high).is_some() {
+            return false;
+        }
+        if self.len == self.low.len() {
+            self.evict();
+        }
+        let at = (self.oldest + self.len) % self.low.len();
+        self.low[at] = low;
+        self.high[at] = high;
+        self.seconds[at] = seconds(now);
+        self.len += 1;
+        let mut slot = self.home(low);
+        while self.slots[slot] != 0 {
+            slot = self.after(slot);
+        }
+        self.slots[slot] = u32::try_from(at + 1).unwrap_or(0);
+        true
+    }
+
+    /// Forgets the fingerprint noted last, because its call was not stored after all.
+    pub fn forget_last(&mut self, fingerprint: u128) {
+        if self.len == 0 {
+            return;
+        }
+        let last = (self.oldest + self.len - 1) % self.low.len();
+        if (self.low[last], self.high[last]) == halves(fingerprint) {
+            self.unlink(last);
+            self.len -= 1;
+        }
+    }
+
+    fn expire(&mut self, now: UnixMillis) {
+        let horizon = u64::from(seconds(now)).saturating_sub(self.window.as_secs());
+        while self.len > 0 && u64::from(self.seconds[self.oldest]) < horizon {
+            self.evict();
+        }
+    }
+
+    fn evict(&mut self) {
+        self.unlink(self.oldest);
+        self.oldest = (self.oldest + 1) % self.low.len();
+        self.len -= 1;
+    }
+
+    fn find(&self, low: u64, high: u64) -> Option<usize> {
+        let mut slot = self.home(low);
+        loop {
+            let at = (self.slots[slot] as usize).checked_sub(1)?;
+            if self.low[at] == low && self.high[at] == high {
+                return Some(slot);
+            }
+            slot = self.after(slot);
+        }
+    }
+
+    /// Takes a ring entry out of the table, closing the gap so that no probe ends early.
+    fn unlink(&mut self, at: usize) {
+        let Some(mut gap) = self.find(self.low[at], self.high[at]) else { return };
+        let mut slot = self.after(gap);
+        while let Some(entry) = (self.slots[slot] as usize).checked_sub(1) {
+            let mask = self.slots.len() - 1;
+            let home = self.home(self.low[entry]);
+            if (slot.wrapping_sub(home) & mask) >= (slot.wrapping_sub(gap) & mask) {
+                self.slots[gap] = self.slots[slot];
+                gap = slot;
+            }
+            slot = self.after(slot);
+        }
+        self.slots[gap] = 0;
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "the hash is masked to the table's size")]
+    fn home(&self, low: u64) -> usize {
+        low as usize & (self.slots.len() - 1)
+    }
+
+    fn after(&self, slot: usize) -> usize {
+        (slot + 1) & (self.slots.len() - 1)
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the two halves are wanted")]
+fn halves(fingerprint: u128) -> (u64, u64) {
+    (fingerprint as u64, (fingerprint >> 64) as u64)
+}
+
+/// Whole seconds since 1970, up to the year 2106.
+pub fn seconds(at: UnixMillis) -> u32 {
+    u32::try_from(at.0.div_euclid(1_000).max(0)).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn it_answers_as_a_plain_queue_would(calls in prop::collection::vec((1_u128..40, 0_i64..4), 0..400)) {
+            let window = Duration::from_secs(20);
+            let mut seen = Seen::new(8, window);
+            let mut model: VecDeque<(u128, i64)> = VecDeque::new();
+            let mut now = 1_000_000;
+            for (key, step) in calls {
+                // Few homes, so that probes run into each other.
+                let fingerprint = (key << 64) | (key % 3);
+                now += step;
+                model.retain(|(_, at)| now - at <= 20);
+                let new = !model.iter().any(|(known, _)| *known == fingerprint);
+                if new {
+                    if model.len() == 8 { model.pop_front(); }
+                    model.push_back((fingerprint, now));
+                }
+                prop_assert_eq!(seen.insert(fingerprint, UnixMillis(now * 1_000)), new);
+                prop_assert_eq!(seen.len(), model.len());
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_not_stored_is_forgotten_and_zero_is_always_new() {
+        let mut seen = Seen::new(4, Duration::from_secs(60));
+        assert!(seen.insert(5, UnixMillis(0)));
+        assert!(!seen.insert(5, UnixMillis(0)));
+        seen.forget_last(5);
+        assert!(seen.insert(5, UnixMillis(0)));
+        assert!(seen.insert(0, UnixMillis(0)) && seen.insert(0, UnixMillis(0)));
+        assert!(Seen::new(0, Duration::ZERO).insert(5, UnixMillis(0)));
+    }
+}

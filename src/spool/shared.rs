@@ -1,0 +1,246 @@
+//! What the rooms of an open spool share: the disk, the index, the manifest, and whether all is well.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::disk::{Disk, DiskFile};
+use super::frame::Salt;
+use super::ident::Ident;
+use super::index::Index;
+use super::manifest::Manifest;
+use super::note::Note;
+use crate::metrics::Metrics;
+use crate::sources::SourceId;
+use crate::time::Clock;
+
+/// How a spool is run.
+#[derive(Clone, Debug)]
+pub struct SpoolOptions {
+    /// Its cap: segments in use and parked objects.
+    pub max_bytes: u64,
+    /// Length of a segment.
+    pub segment_bytes: u64,
+    /// How long a fingerprint is remembered.
+    pub dedupe_window: Duration,
+    /// Fingerprints remembered at most.
+    pub dedupe_max: usize,
+    /// The node id, where one is set; else the first 8 digits of the spool id.
+    pub node: Option<String>,
+    /// Refuse to start where damage is found, instead of going on with a named hole.
+    pub stop_on_corruption: bool,
+}
+
+impl Default for SpoolOptions {
+    fn default() -> Self {
+        Self {
+            max_bytes: 20_000_000_000,
+            segment_bytes: 64 * 1_024 * 1_024,
+            dedupe_window: Duration::from_secs(86_400),
+            dedupe_max: super::seen::SEEN_MAX,
+            node: None,
+            stop_on_corruption: false,
+        }
+    }
+}
+
+/// Per cent of the cap at which the batches that pin the oldest segment become due.
+pub const PRESSURE_PERCENT: u64 = 70;
+/// Per cent of the cap at which every append is refused.
+pub const FULL_PERCENT: u64 = 95;
+
+/// The next segment, made and synced before it is needed.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) number: u64,
+    pub(super) file: Arc<dyn DiskFile>,
+    pub(super) len: u64,
+}
+
+/// Whether the commit loop can go on to a next segment.
+#[derive(Debug, Default)]
+pub(super) struct NextSegment {
+    /// The segment, once it is made.
+    pub(super) prepared: Option<Prepared>,
+    /// None can be made: the cap is reached or the disk is full.
+    pub(super) no_space: bool,
+    /// The open segment is full.
+    pub(super) wanted: bool,
+}
+
+/// How much space a spool uses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Bytes of segments in use and of parked objects.
+    pub used: u64,
+    /// The cap.
+    pub max: u64,
+    /// Of `used`: parked objects.
+    pub parked: u64,
+    /// Segments in use.
+    pub segments: usize,
+}
+
+impl Usage {
+    /// Whether `used` has reached `percent` of the cap.
+    pub fn reaches(&self, percent: u64) -> bool {
+        self.used.saturating_mul(100) >= self.max.saturating_mul(percent)
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) ident: Ident,
+    pub(super) options: SpoolOptions,
+    pub(super) index: Mutex<Index>,
+    pub(super) manifest: Mutex<Manifest>,
+    pub(super) next_segment: Mutex<NextSegment>,
+    next_changed: Condvar,
+    /// The position that the next frame will get.
+    pub(super) next_position: AtomicU64,
+    /// The cap is reached, or the disk is full and the open segment too.
+    pub(super) full: AtomicBool,
+    /// Sources with too much parked.
+    pub(super) full_sources: Mutex<BTreeSet<SourceId>>,
+    pub(super) any_full_source: AtomicBool,
+    /// Counts up when frames were added, sealed or released.
+    pub(super) changes: watch::Sender<u64>,
+    poison: watch::Sender<Option<Arc<str>>>,
+    wake: Mutex<bool>,
+    woken: Condvar,
+}
+
+/// Locks a mutex. A thread that panicked inside poisons the spool on its own way out, so the mutex's mark adds nothing.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    pub(super) fn new(
+        disk: Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+        ident: Ident,
+        options: SpoolOptions,
+        manifest: Manifest,
+    ) -> Self {
+        Self {
+            disk,
+            clock,
+            metrics,
+            ident,
+            options,
+            index: Mutex::new(Index::default()),
+            manifest: Mutex::new(manifest),
+            next_segment: Mutex::new(NextSegment::default()),
+            next_changed: Condvar::new(),
+            next_position: AtomicU64::new(1),
+            full: AtomicBool::new(false),
+            full_sources: Mutex::new(BTreeSet::new()),
+            any_full_source: AtomicBool::new(false),
+            changes: watch::Sender::new(0),
+            poison: watch::Sender::new(None),
+            wake: Mutex::new(false),
+            woken: Condvar::new(),
+        }
+    }
+
+    pub(super) fn salt(&self, segment: u64) -> Salt {
+        Salt::new(&self.ident.spool_id, segment)
+    }
+
+    /// Stops the spool for good: what is on disk is no longer known, and only a recovery can find out.
+    pub(super) fn poison(&self, what: &str, error: &dyn std::fmt::Display) {
+        let first = self.poison.send_if_modified(|poison| {
+            let first = poison.is_none();
+            poison.get_or_insert_with(|| format!("{what}: {error}").into());
+            first
+        });
+        if first {
+            tracing::error!(%error, "the spool has stopped: {what}; restart to recover what is on disk");
+        }
+        self.wake_housekeeper();
+        self.set_next(|_| ());
+    }
+
+    pub(super) fn is_poisoned(&self) -> bool {
+        self.poison.borrow().is_some()
+    }
+
+    pub(super) fn poisoned(&self) -> watch::Receiver<Option<Arc<str>>> {
+        self.poison.subscribe()
+    }
+
+    /// Appends notes to the manifest, durably.
+    pub(super) fn note(&self, notes: Vec<Note>) -> Result<(), Stopped> {
+        if self.is_poisoned() {
+            return Err(Stopped);
+        }
+        lock(&self.manifest).append(notes).map_err(|error| self.stop("write the manifest", &error))
+    }
+
+    pub(super) fn stop(&self, what: &str, error: &io::Error) -> Stopped {
+        self.poison(what, error);
+        Stopped
+    }
+
+    pub(super) fn usage(&self) -> Usage {
+        let index = lock(&self.index);
+        let parked = index.parked.values().sum();
+        Usage {
+            used: index.segment_bytes() + parked,
+            max: self.options.max_bytes,
+            parked,
+            segments: index.segments.len(),
+        }
+    }
+
+    pub(super) fn changed(&self) {
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    pub(super) fn wake_housekeeper(&self) {
+        *lock(&self.wake) = true;
+        self.woken.notify_one();
+    }
+
+    /// Waits until somebody wakes the housekeeper, at most `at_most`.
+    pub(super) fn wait_for_wake(&self, at_most: Duration) {
+        let (mut woken, _) = self
+            .woken
+            .wait_timeout_while(lock(&self.wake), at_most, |woken| !*woken)
+            .unwrap_or_else(PoisonError::into_inner);
+        *woken = false;
+    }
+
+    /// Changes what is known of the next segment and tells the commit loop.
+    pub(super) fn set_next(&self, change: impl FnOnce(&mut NextSegment)) {
+        change(&mut lock(&self.next_segment));
+        self.next_changed.notify_all();
+    }
+
+    /// Waits until there is a next segment. `false` where there will be none for now.
+    pub(super) fn wait_for_next(&self) -> bool {
+        self.wake_housekeeper();
+        let unknown =
+            |next: &mut NextSegment| next.prepared.is_none() && !next.no_space && !self.is_poisoned();
+        let next = self.next_changed.wait_while(lock(&self.next_segment), unknown);
+        next.unwrap_or_else(PoisonError::into_inner).prepared.is_some()
+    }
+
+    pub(super) fn next_position(&self) -> u64 {
+        self.next_position.load(Ordering::Acquire)
+    }
+}
+
+/// The spool has stopped: a write or sync failed. Only a restart helps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the spool has stopped; restart to recover what is on disk")]
+pub struct Stopped;

@@ -1,0 +1,327 @@
+//! The spool as a whole, on a real directory.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::reader::{Go, Read};
+use super::*;
+use crate::batch::BatchKey;
+use crate::call::{LineSink, RejectReason};
+use crate::object::{BucketString, Destination, Encryption, ObjectKey, Stream};
+use crate::sources::SourceId;
+use crate::time::{DAY_MS, UnixMillis};
+
+#[derive(Debug, Default)]
+struct TestClock(AtomicI64);
+impl Clock for TestClock {
+    fn wall(&self) -> UnixMillis {
+        UnixMillis(self.0.load(Ordering::Relaxed))
+    }
+    fn monotonic(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+#[derive(Debug, Default)]
+struct Counting(AtomicU64);
+impl Random for Counting {
+    fn next_u64(&self) -> u64 {
+        self.0.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed)
+    }
+}
+
+const SEGMENT: u64 = 256 * 1_024;
+const NOON: i64 = 1_700_000_000_000;
+
+fn options() -> SpoolOptions {
+    SpoolOptions {
+        segment_bytes: SEGMENT,
+        max_bytes: 200 * SEGMENT,
+        dedupe_max: 10_000,
+        ..SpoolOptions::default()
+    }
+}
+
+fn open(dir: &Path) -> (Spool, Recovered) {
+    let disk = Arc::new(RealDisk::open(dir).unwrap());
+    let clock = Arc::new(TestClock(AtomicI64::new(NOON)));
+    Spool::open(disk, options(), clock, &Counting::default(), Arc::new(Metrics::new())).unwrap()
+}
+
+fn source(name: &str) -> SourceId {
+    SourceId::new(name).unwrap()
+}
+
+fn key(name: &str) -> BatchKey {
+    BatchKey { source: source(name), day: UnixMillis(NOON).day(), stream: Stream::Calls }
+}
+
+/// A request of `lines`; each line's fingerprint is its hash, so equal lines are repeats.
+fn request(name: &str, lines: &[String]) -> RequestFrames {
+    let mut frames = RequestFrames::new(source(name), UnixMillis(NOON), 0);
+    for line in lines {
+        frames.line().extend_from_slice(line.as_bytes());
+        frames.call(
+            u128::from(crc32c::crc32c(line.as_bytes())) << 32 | u128::from(crc32c::crc32c(name.as_bytes())),
+        );
+    }
+    frames
+}
+
+fn append(spool: &Spool, frames: RequestFrames) -> Result<Appended, AppendError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(spool.appender().append(frames))
+}
+
+fn lines(spool: &Spool, key: &BatchKey, after: u64, through: u64) -> Vec<String> {
+    let mut lines = Vec::new();
+    let read = spool.outlet().read(key, after, through, &mut |read| {
+        match read {
+            Read::Frame(frame) => lines.push(String::from_utf8(frame.payload.to_vec()).unwrap()),
+            Read::Lost(range) => lines.push(format!("lost {}-{}", range.first, range.last)),
+        }
+        Ok(Go::On)
+    });
+    read.unwrap();
+    lines
+}
+
+fn numbered(from: u32, count: u32, len: usize) -> Vec<String> {
+    (from..from + count).map(|n| format!("{{\"n\":{n},\"pad\":\"{}\"}}", "x".repeat(len))).collect()
+}
+
+/// Takes the directory as it is now, as a kill would leave it.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+fn destination() -> Destination {
+    Destination { bucket: BucketString::parse("bucket").unwrap(), region: None, encryption: Encryption::None }
+}
+
+fn seal_through(spool: &Spool, key: &BatchKey, last: u64) -> note::Seal {
+    let outlet = spool.outlet();
+    let first = outlet.open_batch(key).unwrap().sealed_through + 1;
+    let text = lines(spool, key, first - 1, last);
+    let next = outlet.open_batch(key).unwrap().last > last;
+    let encoded = Encoded {
+        first,
+        last,
+        frames: text.len() as u64,
+        bytes: text.iter().map(|line| line.len() as u64 + 1).sum(),
+        sha256: String::new(),
+        named_at: UnixMillis(NOON),
+        first_received_at: UnixMillis(NOON),
+        last_received_at: UnixMillis(NOON),
+        encoder: "test".into(),
+        next_received_at: next.then_some(UnixMillis(NOON)),
+    };
+    let name = crate::object::ObjectName {
+        first_received_at: UnixMillis(NOON),
+        node: "n",
+        spool_id: &outlet.spool_id(),
+        first_position: first,
+    };
+    let object_key = ObjectKey::of_batch(&destination().bucket, key.stream, &key.source, key.day, name);
+    outlet.seal(key, &encoded, destination(), object_key).unwrap()
+}
+
+#[test]
+fn what_was_answered_is_there_after_a_kill_and_after_an_orderly_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let all = numbered(0, 500, 1_000);
+    let (spool, recovered) = open(&dir.path().join("a"));
+    assert_eq!(recovered.frames, 0);
+    for piece in all.chunks(7) {
+        let appended = append(&spool, request("web", piece)).unwrap();
+        assert_eq!((appended.stored as usize, appended.repeats), (piece.len(), 0));
+    }
+    assert_eq!(lines(&spool, &key("web"), 0, u64::MAX), all);
+    assert_eq!(lines(&spool, &key("web"), 250, 252), all[250..252]);
+    copy(&dir.path().join("a"), &dir.path().join("b"));
+    let (killed, recovered) = open(&dir.path().join("b"));
+    assert_eq!((recovered.frames, recovered.lost.len()), (500, 0));
+    assert_eq!(lines(&killed, &key("web"), 0, u64::MAX), all);
+    spool.close();
+    let (again, recovered) = open(&dir.path().join("a"));
+    assert_eq!((recovered.frames, recovered.lost.len(), recovered.torn_bytes), (500, 0, 0));
+    let more = numbered(500, 3, 10);
+    append(&again, request("web", &more)).unwrap();
+    assert_eq!(
+        lines(&again, &key("web"), 500, u64::MAX),
+        more[..],
+        "positions go on: the clean close took one"
+    );
+}
+
+#[test]
+fn repeats_are_answered_and_not_stored_again_also_across_restarts_and_released_segments() {
+    let dir = tempfile::tempdir().unwrap();
+    let (spool, _) = open(dir.path());
+    let all = numbered(0, 600, 1_000);
+    append(&spool, request("web", &[all[0].clone(), all[0].clone(), all[1].clone()])).unwrap();
+    for piece in all.chunks(50) {
+        append(&spool, request("web", piece)).unwrap();
+    }
+    let again = append(&spool, request("web", &all[..10])).unwrap();
+    assert_eq!((again.stored, again.repeats), (0, 10));
+    assert_eq!(lines(&spool, &key("web"), 0, u64::MAX), all);
+    let last = spool.outlet().open_batch(&key("web")).unwrap().last;
+    let seal = seal_through(&spool, &key("web"), last);
+    spool.outlet().commit(&seal).unwrap();
+    spool.close();
+    let (spool, recovered) = open(dir.path());
+    assert_eq!(recovered.frames, 0);
+    assert!(spool.outlet().usage().segments <= 2, "{:?}", spool.outlet().usage());
+    let again = append(&spool, request("web", &all)).unwrap();
+    assert_eq!((again.stored, again.repeats), (0, 600));
+    let other = append(&spool, request("ios", &numbered(0, 1, 9))).unwrap();
+    assert_eq!(other.stored, 1);
+}
+
+#[test]
+fn a_seal_stands_whatever_happens_and_what_is_behind_it_waits_for_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let (spool, _) = open(&dir.path().join("a"));
+    let all = numbered(0, 300, 1_000);
+    append(&spool, request("web", &all[..150])).unwrap();
+    append(&spool, request("ios", &all[..5])).unwrap();
+    append(&spool, request("web", &all[150..])).unwrap();
+    let seal = seal_through(&spool, &key("web"), 100);
+    assert_eq!((seal.number, seal.first, seal.last, seal.previous_last), (1, 1, 100, None));
+    copy(&dir.path().join("a"), &dir.path().join("b"));
+    drop(spool);
+    let (spool, recovered) = open(&dir.path().join("b"));
+    let outlet = spool.outlet();
+    assert_eq!((recovered.frames, recovered.seals), (205, 1));
+    let pending = outlet.pending_seals();
+    assert_eq!(pending[0].seal, seal);
+    assert_eq!(lines(&spool, &key("web"), seal.first - 1, seal.last), all[..100]);
+    let open_batch = outlet.open_batch(&key("web")).unwrap();
+    assert_eq!((open_batch.sealed_through, open_batch.frames), (100, 200));
+    outlet.commit(&seal).unwrap();
+    let next = seal_through(&spool, &key("web"), 305);
+    assert_eq!((next.number, next.first, next.previous_last, next.frames), (2, 101, Some(100), 200));
+    outlet.commit(&next).unwrap();
+    assert!(outlet.open_batch(&key("web")).is_none());
+    assert_eq!(outlet.open_of(&source("ios")).0, 5);
+}
+
+#[test]
+fn a_torn_tail_is_cut_off_and_damage_before_it_is_named_exactly() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a");
+    let (spool, _) = open(&path);
+    let all = numbered(0, 30, 100);
+    for piece in all.chunks(10) {
+        append(&spool, request("web", piece)).unwrap();
+    }
+    copy(&path, &dir.path().join("torn"));
+    copy(&path, &dir.path().join("holed"));
+    drop(spool);
+    let damage = |name: &str, needle: &str| {
+        let dir = dir.path().join(name);
+        let segment = fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path());
+        let damaged = segment.filter(|path| path.extension().is_some_and(|ext| ext == "seg")).any(|path| {
+            let mut bytes = fs::read(&path).unwrap();
+            let Some(at) = memchr::memmem::find(&bytes, needle.as_bytes()) else { return false };
+            bytes[at + 3] ^= 0x40;
+            fs::write(&path, bytes).unwrap();
+            true
+        });
+        assert!(damaged, "{needle} stands in no segment");
+        open(&dir)
+    };
+    let (spool, recovered) = damage("torn", "{\"n\":25,");
+    assert!(recovered.torn_bytes > 0 && recovered.lost.is_empty());
+    assert_eq!(lines(&spool, &key("web"), 0, u64::MAX), all[..20], "a group is whole or not there");
+    let (spool, recovered) = damage("holed", "{\"n\":12,");
+    assert_eq!(recovered.lost, [scan::Range { first: 13, last: 13 }]);
+    let left: Vec<String> = all.iter().filter(|line| !line.starts_with("{\"n\":12,")).cloned().collect();
+    assert_eq!(lines(&spool, &key("web"), 0, u64::MAX), left);
+    drop(spool);
+    let (_, recovered) = open(&dir.path().join("holed"));
+    assert_eq!(recovered.lost, [], "a hole is reported once");
+}
+
+#[test]
+fn rejected_lines_and_other_days_are_batches_of_their_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let (spool, _) = open(dir.path());
+    let mut frames = RequestFrames::new(source("web"), UnixMillis(NOON), 0);
+    frames.line().extend_from_slice(b"{\"good\":1}");
+    frames.call(0);
+    frames.line().extend_from_slice(b"{\"bad\":1}");
+    frames.rejected(RejectReason::UnknownType);
+    frames.line().extend_from_slice(b"taken back");
+    frames.discard();
+    frames.line().extend_from_slice(b"{\"good\":2}");
+    frames.call(0);
+    assert_eq!(frames.rejected_by_reason().collect::<Vec<_>>(), [(RejectReason::UnknownType, 1)]);
+    assert_eq!(append(&spool, frames).unwrap(), Appended { stored: 3, repeats: 0 });
+    let mut tomorrow = RequestFrames::new(source("web"), UnixMillis(NOON + DAY_MS), 0);
+    tomorrow.line().extend_from_slice(b"{\"good\":3}");
+    tomorrow.call(0);
+    append(&spool, tomorrow).unwrap();
+    let rejected = BatchKey { stream: Stream::Rejected, ..key("web") };
+    let next_day = BatchKey { day: UnixMillis(NOON + DAY_MS).day(), ..key("web") };
+    assert_eq!(lines(&spool, &key("web"), 0, u64::MAX), ["{\"good\":1}", "{\"good\":2}"]);
+    assert_eq!(lines(&spool, &rejected, 0, u64::MAX), ["{\"bad\":1}"]);
+    assert_eq!(lines(&spool, &next_day, 0, u64::MAX), ["{\"good\":3}"]);
+}
+
+#[test]
+fn a_source_that_moves_keeps_its_destination_for_what_came_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let (spool, _) = open(dir.path());
+    let outlet = spool.outlet();
+    let to = |bucket: &str| Destination { bucket: BucketString::parse(bucket).unwrap(), ..destination() };
+    assert_eq!(outlet.set_destinations([(source("web"), to("one"))]).unwrap(), []);
+    append(&spool, request("web", &numbered(0, 3, 1))).unwrap();
+    assert_eq!(outlet.set_destinations([(source("web"), to("one"))]).unwrap(), []);
+    assert_eq!(outlet.set_destinations([(source("web"), to("two"))]).unwrap(), [source("web")]);
+    append(&spool, request("web", &numbered(3, 3, 1))).unwrap();
+    drop(outlet);
+    spool.close();
+    let (spool, _) = open(dir.path());
+    let outlet = spool.outlet();
+    assert_eq!(outlet.destination(&source("web"), 1), Some((to("one"), Some(4))));
+    assert_eq!(outlet.destination(&source("web"), 4), Some((to("two"), None)));
+}
+
+#[test]
+fn a_full_spool_refuses_and_takes_calls_again_once_there_is_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = Arc::new(RealDisk::open(dir.path()).unwrap());
+    let clock = Arc::new(TestClock(AtomicI64::new(NOON)));
+    let small = SpoolOptions { max_bytes: 5 * SEGMENT, ..options() };
+    let (spool, _) = Spool::open(disk, small, clock, &Counting::default(), Arc::new(Metrics::new())).unwrap();
+    let mut next = 0;
+    let refused = (0..2_000).any(|_| {
+        next += 10;
+        append(&spool, request("web", &numbered(next, 10, 1_000))) == Err(AppendError::Full)
+    });
+    assert!(refused, "five segments cannot hold 20 MB");
+    let last = spool.outlet().open_batch(&key("web")).unwrap().last;
+    let seal = seal_through(&spool, &key("web"), last);
+    spool.outlet().commit(&seal).unwrap();
+    let deadline = std::time::Duration::from_secs(5);
+    #[expect(clippy::disallowed_methods, reason = "the deadline of a test")]
+    let start = std::time::Instant::now();
+    while append(&spool, request("web", &numbered(next, 1, 10))).is_err() {
+        assert!(start.elapsed() < deadline, "the spool stays full");
+        std::thread::yield_now();
+    }
+}

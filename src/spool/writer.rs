@@ -1,0 +1,245 @@
+//! Group commit: many requests, one write, one sync.
+//!
+//! Order O1: the block is synced, then its requests are answered. A repeat is found here, before the write: whatever it
+//! repeats is either in an earlier block, which is synced, or in this one, which will be before anybody is answered.
+
+use std::io::IoSlice;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::disk::DiskFile;
+use super::frame::{self, FrameKind, Salt};
+use super::index::{Added, Run};
+use super::seen::Seen;
+use super::segment::{BLOCK_HEADER, Block, SEGMENT_HEADER};
+use super::shared::{Shared, lock};
+use crate::batch::BatchKey;
+use crate::object::Stream;
+use crate::sources::SourceId;
+use crate::time::UnixMillis;
+
+/// One request's frames, as the commit loop takes them.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    pub(super) source: Option<SourceId>,
+    pub(super) received_at: UnixMillis,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// What became of one request: frames stored, and repeats that were not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Outcome {
+    pub(super) stored: u32,
+    pub(super) repeats: u32,
+}
+
+/// Why a group was not stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CommitError {
+    /// The open segment is full and there is no next one. Nothing is lost or changed; try again later.
+    NoSpace,
+    /// A write or sync failed. The spool has stopped.
+    Stopped,
+}
+
+/// The segment that is written to.
+#[derive(Debug)]
+pub(super) struct OpenSegment {
+    pub(super) number: u64,
+    pub(super) file: Arc<dyn DiskFile>,
+    pub(super) len: u64,
+    pub(super) end: u64,
+}
+
+/// Owns the open segment. There is one, on one thread.
+#[derive(Debug)]
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    open: OpenSegment,
+    seen: Seen,
+    next_position: u64,
+}
+
+/// What a group becomes: which bytes of which request are written, and what the index is told.
+#[derive(Default)]
+struct Plan {
+    body_at: u64,
+    pieces: Vec<(usize, std::ops::Range<usize>)>,
+    adds: Vec<(BatchKey, Added)>,
+    outcomes: Vec<Outcome>,
+    frames: u32,
+    body_len: usize,
+}
+
+/// Frames of one request and one stream that are written one behind the other.
+struct Piece {
+    stream: Option<Stream>,
+    bytes: std::ops::Range<usize>,
+    first: u64,
+    frames: u32,
+    lines: u64,
+}
+
+impl Writer {
+    pub(super) fn new(shared: Arc<Shared>, open: OpenSegment, seen: Seen, next_position: u64) -> Self {
+        shared.next_position.store(next_position, Ordering::Release);
+        Self { shared, open, seen, next_position }
+    }
+
+    /// Stores a group of requests, whose frames together are no longer than a block, and syncs them.
+    ///
+    /// `Ok` means that every frame counted as stored, and every frame that one counted as repeat repeats, is on stable
+    /// storage.
+    pub(super) fn commit(&mut self, group: &mut [Incoming]) -> Result<Vec<Outcome>, CommitError> {
+        if self.shared.is_poisoned() {
+            return Err(CommitError::Stopped);
+        }
+        let most: usize = group.iter().map(|request| request.bytes.len()).sum();
+        if self.open.end + (BLOCK_HEADER + most) as u64 > self.open.len {
+            self.rotate()?;
+        }
+        let salt = self.shared.salt(self.open.number);
+        let plan = self.plan(group, salt);
+        if plan.frames == 0 {
+            return Ok(plan.outcomes);
+        }
+        let header = Block {
+            body_len: u32::try_from(plan.body_len).unwrap_or(u32::MAX),
+            frames: plan.frames,
+            first_position: self.next_position - u64::from(plan.frames),
+            durable_position: self.next_position - u64::from(plan.frames) - 1,
+        }
+        .encode(salt);
+        let mut parts = Vec::with_capacity(plan.pieces.len() + 1);
+        parts.push(IoSlice::new(&header));
+        for (request, range) in &plan.pieces {
+            let bytes = group.get(*request).and_then(|request| request.bytes.get(range.clone()));
+            parts.push(IoSlice::new(bytes.unwrap_or(&[])));
+        }
+        self.write_and_sync(&parts)?;
+        let written = (BLOCK_HEADER + plan.body_len) as u64;
+        self.open.end += written;
+        self.shared.metrics.spool_written_bytes.inc_by(written);
+        let mut index = lock(&self.shared.index);
+        for (key, added) in &plan.adds {
+            index.add(self.open.number, key, *added);
+        }
+        drop(index);
+        self.shared.changed();
+        Ok(plan.outcomes)
+    }
+
+    fn write_and_sync(&self, parts: &[IoSlice<'_>]) -> Result<(), CommitError> {
+        let stop = |what: &str, error: &std::io::Error| {
+            self.shared.poison(what, error);
+            CommitError::Stopped
+        };
+        self.open
+            .file
+            .write_at(parts, self.open.end)
+            .map_err(|error| stop("write a spool segment", &error))?;
+        let before = self.shared.clock.monotonic();
+        self.open.file.sync().map_err(|error| stop("sync a spool segment", &error))?;
+        let took = self.shared.clock.monotonic().saturating_sub(before);
+        self.shared.metrics.sync_seconds.observe(took.as_secs_f64());
+        Ok(())
+    }
+
+    /// Gives positions to the frames that are stored and finds the repeats that are not.
+    fn plan(&mut self, group: &mut [Incoming], salt: Salt) -> Plan {
+        let body_at = self.open.end + BLOCK_HEADER as u64;
+        let mut plan = Plan { body_at, ..Plan::default() };
+        for (index, request) in group.iter_mut().enumerate() {
+            let mut outcome = Outcome::default();
+            let mut piece: Option<Piece> = None;
+            let mut at = 0;
+            while let Some(len) = request.bytes.get(at..).and_then(frame::length) {
+                let Some(bytes) = request.bytes.get_mut(at..at + len) else { break };
+                let Some(about) = frame::fields(bytes) else { break };
+                let (stream, line) = (stream_of(about.kind), about.payload.len() as u64 + 1);
+                if self.seen.insert(about.fingerprint, request.received_at) {
+                    frame::stamp(bytes, self.next_position, salt);
+                    if piece.as_ref().is_some_and(|piece| piece.stream != stream) {
+                        plan.close(index, request, piece.take());
+                    }
+                    let first = self.next_position;
+                    piece
+                        .get_or_insert(Piece { stream, bytes: at..at, first, frames: 0, lines: 0 })
+                        .add(len, line);
+                    self.next_position += 1;
+                    outcome.stored += 1;
+                } else {
+                    outcome.repeats += 1;
+                    plan.close(index, request, piece.take());
+                }
+                at += len;
+            }
+            plan.close(index, request, piece.take());
+            plan.frames += outcome.stored;
+            plan.outcomes.push(outcome);
+        }
+        self.shared.next_position.store(self.next_position, Ordering::Release);
+        plan
+    }
+
+    /// Goes on to the next segment, which the housekeeper has made.
+    fn rotate(&mut self) -> Result<(), CommitError> {
+        let mut next_segment = lock(&self.shared.next_segment);
+        next_segment.wanted = next_segment.prepared.is_none();
+        let Some(next) = next_segment.prepared.take() else { return Err(CommitError::NoSpace) };
+        drop(next_segment);
+        let mut index = lock(&self.shared.index);
+        let old = index.segments.entry(self.open.number).or_default();
+        old.closed = true;
+        index.segments.entry(next.number).or_default().len = next.len;
+        drop(index);
+        self.open = OpenSegment { number: next.number, file: next.file, len: next.len, end: SEGMENT_HEADER };
+        self.shared.wake_housekeeper();
+        Ok(())
+    }
+
+    /// Notes that the process ends in order: damage behind this frame cannot be a torn tail.
+    pub(super) fn close(mut self) -> Result<(), CommitError> {
+        let mut bytes = Vec::new();
+        let now = self.shared.clock.wall();
+        let start = frame::begin(&mut bytes, FrameKind::CleanClose, None, now, None);
+        frame::finish(&mut bytes, start, 0);
+        self.commit(&mut [Incoming { source: None, received_at: now, bytes }]).map(drop)
+    }
+}
+
+/// The stream that frames of this kind are delivered in.
+fn stream_of(kind: FrameKind) -> Option<Stream> {
+    match kind {
+        FrameKind::Call => Some(Stream::Calls),
+        FrameKind::Rejected => Some(Stream::Rejected),
+        FrameKind::ImportProgress | FrameKind::CleanClose => None,
+    }
+}
+
+impl Piece {
+    fn add(&mut self, len: usize, line: u64) {
+        self.bytes.end += len;
+        self.frames += 1;
+        self.lines += line;
+    }
+}
+
+impl Plan {
+    fn close(&mut self, index: usize, request: &Incoming, piece: Option<Piece>) {
+        let Some(piece) = piece else { return };
+        let offset = self.body_at + self.body_len as u64;
+        self.body_len += piece.bytes.len();
+        if let (Some(source), Some(stream)) = (&request.source, piece.stream) {
+            let run = Run {
+                offset: u32::try_from(offset).unwrap_or(u32::MAX),
+                len: u32::try_from(piece.bytes.len()).unwrap_or(u32::MAX),
+                first: piece.first,
+                frames: piece.frames,
+            };
+            let key = BatchKey { source: source.clone(), day: request.received_at.day(), stream };
+            self.adds.push((key, Added { run, bytes: piece.lines, received_at: request.received_at }));
+        }
+        self.pieces.push((index, piece.bytes));
+    }
+}
