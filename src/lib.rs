@@ -6,6 +6,7 @@
 
 pub mod batch;
 pub mod call;
+pub mod collector;
 pub mod json;
 pub mod metrics;
 pub mod object;
