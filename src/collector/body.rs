@@ -39,7 +39,8 @@ pub(super) async fn read(
         DecodeError::TooLarge => too_large(),
         DecodeError::BadGzip | DecodeError::TruncatedGzip | DecodeError::DoubleGzip => Refusal::Decode(error),
     };
-    let mut decoder = Decoder::new(coding, bounds.max);
+    let expected = body.size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(0);
+    let mut decoder = Decoder::new(coding, bounds.max, expected);
     loop {
         let frame = match timeout_at(bounds.until, body.frame()).await {
             Err(_) => return Err(Refusal::BodyTimeout),

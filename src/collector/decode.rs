@@ -71,6 +71,7 @@ impl AsRef<[u8]> for Decoded {
 #[derive(Debug)]
 pub(super) struct Decoder {
     max: usize,
+    expected: usize,
     wire_bytes: usize,
     coding: Coding,
     state: State,
@@ -85,22 +86,23 @@ enum State {
 }
 
 impl Decoder {
-    /// A decoder for a body of at most `max` bytes, before and after inflating.
-    pub(super) fn new(coding: Coding, max: usize) -> Self {
+    /// A decoder for a body of at most `max` bytes, before and after inflating. `expected` is how many will probably come;
+    /// room for them is made at once, so that nothing is copied twice.
+    pub(super) fn new(coding: Coding, max: usize, expected: usize) -> Self {
         let state = match coding {
             Coding::Unsaid => State::Empty,
             Coding::Gzip => State::Gzip(Box::new(Inflater::new(max))),
         };
-        Self { max, wire_bytes: 0, coding, state }
+        Self { max, expected: expected.min(max), wire_bytes: 0, coding, state }
     }
 
-    /// Bytes held for the body.
+    /// Bytes of the body so far. What is set aside beyond them is not in memory until it is written to.
     pub(super) fn held(&self) -> usize {
         match &self.state {
             State::Empty => 0,
             State::Whole(bytes) => bytes.len(),
-            State::Built(bytes) => bytes.capacity(),
-            State::Gzip(inflater) => inflater.out.capacity(),
+            State::Built(bytes) => bytes.len(),
+            State::Gzip(inflater) => inflater.out.len(),
         }
     }
 
@@ -119,7 +121,7 @@ impl Decoder {
         match std::mem::replace(&mut self.state, State::Empty) {
             State::Empty => self.state = State::Whole(piece),
             State::Whole(first) => {
-                let mut built = Vec::with_capacity(first.len() + piece.len());
+                let mut built = Vec::with_capacity(self.expected.max(first.len() + piece.len()));
                 built.extend_from_slice(&first);
                 built.extend_from_slice(&piece);
                 self.state = State::Built(built);
@@ -242,7 +244,7 @@ mod tests {
     }
 
     fn decode(coding: Coding, max: usize, wire: &[u8], piece: usize) -> Result<Vec<u8>, DecodeError> {
-        let mut decoder = Decoder::new(coding, max);
+        let mut decoder = Decoder::new(coding, max, 0);
         for piece in wire.chunks(piece) {
             decoder.push(Bytes::copy_from_slice(piece))?;
         }
@@ -295,14 +297,14 @@ mod tests {
     #[test]
     fn a_bomb_is_given_up_after_a_limit_of_output() {
         let bomb = gzip(&vec![0_u8; 64 << 20]);
-        let mut decoder = Decoder::new(Coding::Gzip, 1 << 20);
+        let mut decoder = Decoder::new(Coding::Gzip, 1 << 20, 0);
         assert_eq!(decoder.push(Bytes::from(bomb)), Err(DecodeError::TooLarge));
     }
 
     #[test]
     fn one_piece_is_not_copied() {
         let piece = Bytes::from_static(b"{\"a\":1}");
-        let mut decoder = Decoder::new(Coding::Unsaid, 100);
+        let mut decoder = Decoder::new(Coding::Unsaid, 100, 7);
         decoder.push(piece.clone()).unwrap();
         assert_eq!(decoder.held(), 7);
         assert_eq!(decoder.finish().unwrap().as_ref().as_ptr(), piece.as_ptr());

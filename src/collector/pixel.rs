@@ -58,12 +58,15 @@ impl Shared {
             Found::Unknown => return Err(Refusal::UnknownWriteKey),
             Found::TooManySources => return Err(Refusal::TooManySources),
         };
-        let body = call.map(|call| call.body).unwrap_or_default();
-        let request = match Request::parse(&body, Shape::Single(pixel.kind), &self.settings.limits) {
+        let rejected = || Ok(Some((rejected_query(&source, pixel), Tally::default())));
+        let Ok(call) = call else {
+            return rejected();
+        };
+        let request = match Request::parse(&call.body, Shape::Single(pixel.kind), &self.settings.limits) {
             Ok(request) => request,
-            // Where the write key is inside what cannot be read, it cannot be taken out, and a line never holds one.
-            Err(error) if beside.is_none() => return Err(Refusal::Body(error)),
-            Err(_) => return Ok(Some((rejected_query(&source, pixel), Tally::default()))),
+            Err(_) if beside.is_some() => return rejected(),
+            // The write key is inside what cannot be read, cannot be taken out of it, and must not be in a line.
+            Err(error) => return Err(Refusal::Body(error)),
         };
         let stamp = Stamp {
             received_at: pixel.received_at,
@@ -73,7 +76,7 @@ impl Shared {
             user_agent: pixel.headers.get(USER_AGENT).and_then(|value| value.to_str().ok()),
             fingerprinter: &self.deps.fingerprinter,
         };
-        let mut frames = self.frames(source.clone(), pixel.received_at, body.len());
+        let mut frames = self.frames(source.clone(), pixel.received_at, call.body.len());
         let tally = request.write_lines(&stamp, &*self.deps.random, &mut frames);
         Ok(Some((frames, tally)))
     }

@@ -1,0 +1,12 @@
+//! The collector's public side, on real sockets.
+
+mod auth;
+mod bodies;
+mod bounds;
+mod cors;
+mod http2;
+mod routes;
+mod shutdown;
+mod support;
+mod tls;
+mod wire;
