@@ -35,7 +35,7 @@ impl RequestCount {
         Self {
             source: frames.source().clone(),
             calls: frames.calls(),
-            rejected: frames.rejected().map(|(reason, count)| (reason.slug(), count)).collect(),
+            rejected: frames.rejected_by_reason().map(|(reason, count)| (reason.slug(), count)).collect(),
             tally,
         }
     }
@@ -64,7 +64,7 @@ impl Counters {
         let source = self.of_source(&request.source);
         let rejected: u32 = request.rejected.iter().map(|(_, count)| *count).sum();
         source.received.inc_by(u64::from(request.calls) + u64::from(rejected));
-        source.stored.inc_by(u64::from(appended.stored));
+        source.stored.inc_by(u64::from(request.calls.saturating_sub(appended.repeats)));
         if appended.repeats > 0 {
             source.repeated.inc_by(u64::from(appended.repeats));
         }

@@ -13,7 +13,7 @@ use super::handle::Shared;
 use super::reply::Refusal;
 use super::settings::Policy;
 use crate::call::pixel::call_of_query;
-use crate::call::{CallKind, LineSink, RejectReason, Request, Shape, Stamp, Tally};
+use crate::call::{CallKind, LineSink as _, RejectReason, Request, Shape, Stamp, Tally};
 use crate::sources::{Found, SourceId};
 use crate::spool::RequestFrames;
 use crate::time::UnixMillis;
@@ -95,9 +95,9 @@ fn rejected_query(source: &SourceId, pixel: PixelRequest<'_>) -> RequestFrames {
     };
     let mut frames = RequestFrames::new(source.clone(), pixel.received_at, pixel.query.len() * 2 + 512);
     match serde_json::to_writer(frames.line(), &line) {
-        Ok(()) => LineSink::rejected(&mut frames, reason),
+        Ok(()) => frames.rejected(reason),
         // A line of strings can always be written.
-        Err(_) => LineSink::discard(&mut frames),
+        Err(_) => frames.discard(),
     }
     frames
 }

@@ -1,5 +1,7 @@
 //! Everything that is tested from outside the rooms, in one binary: linking the AWS client again for each would cost
 //! minutes.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops where it is")]
+
 mod api;
 mod call;

@@ -9,7 +9,10 @@ const KEYED: &str = r#"{"batch":[{"type":"track","userId":"u"}],"writeKey":"web-
 const KEYED_UNKNOWN: &str = r#"{"batch":[{"type":"track","userId":"u"}],"writeKey":"nobody"}"#;
 const BROKEN: &str = r#"{"batch":["#;
 
-async fn table(change: impl FnOnce(&mut Policy), rows: &[(&str, &[(&str, &str)], &str, u16)]) {
+/// A path, headers, a body, and the status they are answered.
+type Row<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str, u16);
+
+async fn table(change: impl FnOnce(&mut Policy), rows: &[Row<'_>]) {
     let rig = start_with(|_, policy| change(policy)).await;
     let mut wire = Wire::connect(rig.address).await;
     for (path, headers, body, status) in rows {
@@ -104,5 +107,5 @@ async fn too_many_sources_and_keys_to_discard_have_their_answers() {
     assert_eq!((answer.status, answer.code().as_str()), (401, "too_many_sources"));
     let answer = once(rig.address, post("/v1/batch", &[("x-write-key", "discard")], BATCH)).await;
     assert_eq!(answer.status, 200);
-    assert!(!rig.metrics.render().unwrap().contains("forebay_calls_stored_total{"));
+    assert!(rig.is_empty());
 }

@@ -7,6 +7,7 @@ mod cors;
 mod http2;
 mod routes;
 mod shutdown;
+mod stored;
 mod support;
 mod tls;
 mod wire;

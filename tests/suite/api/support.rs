@@ -5,12 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use forebay::call::Fingerprinter;
+use forebay::batch::BatchKey;
 use forebay::collector::{Collector, CollectorDeps, CollectorSettings, Listeners, Policy, Running};
 use forebay::metrics::Metrics;
+use forebay::object::Stream;
 use forebay::random::Random;
 use forebay::sources::{Found, SourceId, SourceLookup, WriteKeyHash};
+use forebay::spool::reader::{Go, Read};
+use forebay::spool::{RealDisk, Spool, SpoolOptions};
 use forebay::time::{Clock, UnixMillis};
+use tempfile::TempDir;
 use tokio::net::TcpListener;
 
 /// The write key of the source `web`.
@@ -73,13 +77,48 @@ impl Random for Counting {
     }
 }
 
-/// A collector that runs.
+/// Bytes of the segments: small, since every test makes some.
+const SEGMENT_BYTES: u64 = 8 * 1_024 * 1_024;
+
+/// A collector that runs, before a real spool.
 #[derive(Debug)]
 pub(crate) struct Rig {
     pub(crate) running: Running,
+    pub(crate) spool: Spool,
+    _dir: TempDir,
     pub(crate) address: SocketAddr,
     pub(crate) tls: Option<SocketAddr>,
     pub(crate) metrics: Metrics,
+}
+
+impl Rig {
+    /// The lines stored for a source, in order.
+    pub(crate) fn lines(&self, source: &str, stream: Stream) -> Vec<String> {
+        let outlet = self.spool.outlet();
+        let is_wanted = |key: &BatchKey| key.source.as_str() == source && key.stream == stream;
+        let mut lines = Vec::new();
+        for batch in outlet.open_batches().into_iter().filter(|batch| is_wanted(&batch.key)) {
+            let mut visit = |read: Read<'_>| {
+                let Read::Frame(frame) = read else { panic!("a frame is damaged") };
+                lines.push(String::from_utf8(frame.payload.to_vec()).unwrap());
+                Ok(Go::On)
+            };
+            outlet.read(&batch.key, 0, u64::MAX, &mut visit).unwrap();
+        }
+        lines
+    }
+
+    /// Whether nothing at all is stored.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.spool.outlet().open_batches().is_empty()
+    }
+
+    /// The value of a counter or gauge, as `/metrics` shows it; `None` where there is no such series.
+    pub(crate) fn metric(&self, series: &str) -> Option<u64> {
+        let text = self.metrics.render().unwrap();
+        let line = text.lines().find(|line| line.rsplit_once(' ').is_some_and(|(name, _)| name == series))?;
+        line.rsplit_once(' ').unwrap().1.parse().ok()
+    }
 }
 
 /// A policy with the test's sources.
@@ -97,12 +136,23 @@ pub(crate) async fn start_with(change: impl FnOnce(&mut CollectorSettings, &mut 
     let (mut settings, mut policy) = (CollectorSettings::default(), policy());
     change(&mut settings, &mut policy);
     let metrics = Metrics::new();
+    let clock: Arc<dyn Clock> = Arc::new(RealClock::new());
+    let random = Arc::new(Counting::default());
+    let dir = tempfile::tempdir().unwrap();
+    let (spool, _) = Spool::open(
+        Arc::new(RealDisk::open(dir.path()).unwrap()),
+        SpoolOptions { segment_bytes: SEGMENT_BYTES, ..SpoolOptions::default() },
+        Arc::clone(&clock),
+        &*random,
+        Arc::new(metrics.clone()),
+    )
+    .unwrap();
     let deps = CollectorDeps {
-        clock: Arc::new(RealClock::new()),
-        random: Arc::new(Counting::default()),
+        clock,
+        random,
         metrics: metrics.clone(),
-        appender: forebay::spool::Appender {},
-        fingerprinter: Fingerprinter::new([1; 16]),
+        appender: spool.appender(),
+        fingerprinter: spool.fingerprinter(),
     };
     let plain = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = plain.local_addr().unwrap();
@@ -114,7 +164,7 @@ pub(crate) async fn start_with(change: impl FnOnce(&mut CollectorSettings, &mut 
         listeners.tls.push(listener);
     }
     let running = Collector::start(deps, settings, policy, listeners).unwrap();
-    Rig { running, address, tls, metrics }
+    Rig { running, spool, _dir: dir, address, tls, metrics }
 }
 
 /// Waits until `condition` holds.
