@@ -30,9 +30,14 @@ use super::settings::{CollectorDeps, CollectorSettings, Policy};
 use super::settings_document;
 use crate::call::{Request, Shape, Stamp, Tally};
 use crate::metrics::StatusLabel;
-use crate::sources::{Found, SourceId};
-use crate::spool::RequestFrames;
+use crate::sources::{Found, SOURCE_ID_MAX, SourceId};
+use crate::spool::frame::FRAME_HEADER;
+use crate::spool::segment::BLOCK_BODY_MAX;
+use crate::spool::{AppendError, RequestFrames};
 use crate::time::UnixMillis;
+
+/// Bytes that a request's lines may probably have. It is an estimate from above, so it is more than the spool takes.
+const LINES_LEN_MAX: usize = 2 * BLOCK_BODY_MAX;
 
 /// What all connections share.
 #[derive(Debug)]
@@ -225,15 +230,24 @@ impl Shared {
             user_agent: None,
             fingerprinter: &self.deps.fingerprinter,
         };
-        let mut frames = self.frames(source.clone(), received_at, body.len());
-        let tally = request.write_lines(&stamp, &*self.deps.random, &mut frames);
-        Ok(Some((frames, tally)))
+        self.frames(&request, &stamp).map(Some)
     }
 
-    /// Frames with room for the lines of a body: what the collector adds is in proportion to it, or small.
-    #[expect(clippy::unused_self, reason = "one way to make frames, for calls and pixels")]
-    pub(super) fn frames(&self, source: SourceId, received_at: UnixMillis, body_len: usize) -> RequestFrames {
-        RequestFrames::new(source, received_at, body_len + body_len / 2 + 512)
+    /// The frames of a request's lines.
+    pub(super) fn frames(
+        &self,
+        request: &Request<'_>,
+        stamp: &Stamp<'_>,
+    ) -> Result<(RequestFrames, Tally), Refusal> {
+        let len = request.lines_len();
+        // Each call of an envelope takes the envelope's context; a small body could become gigabytes of lines.
+        if len > LINES_LEN_MAX {
+            return Err(Refusal::Append(AppendError::TooLarge));
+        }
+        let headers = request.lines() * (FRAME_HEADER + SOURCE_ID_MAX);
+        let mut frames = RequestFrames::new(stamp.source.clone(), stamp.received_at, len + headers);
+        let tally = request.write_lines(stamp, &*self.deps.random, &mut frames);
+        Ok((frames, tally))
     }
 
     /// Stores frames, and counts them once they are on stable storage, also when the client has hung up by then.
@@ -273,12 +287,12 @@ impl Shared {
 }
 
 /// What becomes of calls with a write key that is good.
-enum Destiny {
+pub(super) enum Destiny {
     Store(SourceId),
     Discard,
 }
 
-fn found(policy: &Policy, write_key: &str) -> Result<Destiny, Refusal> {
+pub(super) fn found(policy: &Policy, write_key: &str) -> Result<Destiny, Refusal> {
     match policy.sources.find(write_key) {
         Found::Source(source) => Ok(Destiny::Store(source)),
         Found::Discard => Ok(Destiny::Discard),
