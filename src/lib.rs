@@ -9,6 +9,7 @@ pub mod alarms;
 pub mod batch;
 pub mod call;
 pub mod cli;
+pub mod collector;
 pub mod config;
 pub mod delivery;
 pub mod json;

@@ -68,6 +68,8 @@ pub struct Metrics {
     pub incomplete: Counter,
     /// Lone surrogate escapes replaced by `\ufffd`.
     pub surrogates_replaced: Counter,
+    /// Pixels whose call could not be stored; they are answered with the image all the same.
+    pub pixels_not_stored: Counter,
     /// Steps of the wall clock back by more than 60 s.
     pub clock_steps: Counter,
     /// Open connections of the public listeners.
@@ -156,6 +158,11 @@ impl Metrics {
             surrogates_replaced: register!(
                 "surrogates_replaced",
                 "Lone surrogate escapes replaced",
+                Counter::default()
+            ),
+            pixels_not_stored: register!(
+                "pixels_not_stored",
+                "Pixels whose call could not be stored",
                 Counter::default()
             ),
             clock_steps: register!(

@@ -1,0 +1,167 @@
+//! Which write key a request carries, outside its body.
+
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+
+/// Standard alphabet, padded or not, forgiving of trailing bits: SDKs send all of these.
+const FORGIVING: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
+
+/// An `Authorization` header that is refused with 401, whatever the body holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AuthError {
+    /// Basic, but not base64 of UTF-8 text.
+    Malformed,
+    /// A scheme other than Basic and Bearer.
+    Scheme,
+    /// Bearer, which is not configured to be let pass.
+    Bearer,
+}
+
+/// The write key of an `Authorization` header. `None` where the header is absent, holds an empty key, or is an accepted Bearer.
+///
+/// # Errors
+/// [`AuthError`].
+pub(super) fn basic_key(header: Option<&[u8]>, accept_bearer: bool) -> Result<Option<String>, AuthError> {
+    let value = header.unwrap_or_default().trim_ascii();
+    if value.is_empty() {
+        return Ok(None);
+    }
+    let end = value.iter().position(|b| *b == b' ' || *b == b'\t').unwrap_or(value.len());
+    let (scheme, credentials) = value.split_at(end);
+    if scheme.eq_ignore_ascii_case(b"bearer") {
+        return if accept_bearer { Ok(None) } else { Err(AuthError::Bearer) };
+    }
+    if !scheme.eq_ignore_ascii_case(b"basic") {
+        return Err(AuthError::Scheme);
+    }
+    let standard: Vec<u8> = credentials
+        .trim_ascii()
+        .iter()
+        .map(|b| match b {
+            b'-' => b'+',
+            b'_' => b'/',
+            other => *other,
+        })
+        .collect();
+    let decoded = FORGIVING.decode(standard).map_err(|_| AuthError::Malformed)?;
+    let text = String::from_utf8(decoded).map_err(|_| AuthError::Malformed)?;
+    Ok(trimmed(text.split(':').next().unwrap_or_default()))
+}
+
+/// The write key of an `X-Write-Key` header.
+pub(super) fn plain_key(header: Option<&[u8]>) -> Option<String> {
+    header.and_then(|value| std::str::from_utf8(value).ok()).and_then(trimmed)
+}
+
+/// The write key in a query.
+pub(super) fn query_key(query: Option<&str>) -> Option<String> {
+    query
+        .unwrap_or_default()
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .filter(|(name, _)| percent_decoded(name, true).as_deref() == Some("writeKey"))
+        .find_map(|(_, value)| trimmed(&percent_decoded(value, true)?))
+}
+
+/// Undoes percent-encoding. `None` where it is not UTF-8; a `%` that begins no escape stays.
+pub(super) fn percent_decoded(text: &str, plus_is_space: bool) -> Option<Cow<'_, str>> {
+    if !text.bytes().any(|b| b == b'%' || (plus_is_space && b == b'+')) {
+        return Some(Cow::Borrowed(text));
+    }
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, tail)) = rest.split_first() {
+        rest = tail;
+        let escaped = match (first, tail) {
+            (b'%', [high, low, ..]) => hex(*high).zip(hex(*low)),
+            _ => None,
+        };
+        match (first, escaped) {
+            (_, Some((high, low))) => {
+                out.push(high << 4 | low);
+                rest = tail.get(2..).unwrap_or_default();
+            }
+            (b'+', None) if plus_is_space => out.push(b' '),
+            (byte, None) => out.push(*byte),
+        }
+    }
+    String::from_utf8(out).ok().map(Cow::Owned)
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+}
+
+// Only spaces and tabs: a key with a line break in it is no key, rather than a shorter one.
+fn trimmed(key: &str) -> Option<String> {
+    let key = key.trim_matches([' ', '\t']);
+    (!key.is_empty()).then(|| key.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn authorization_names_a_key_or_is_refused() {
+        let check = |header: &str, expected: Result<Option<&str>, AuthError>| {
+            let found = basic_key(Some(header.as_bytes()), false);
+            assert_eq!(found, expected.map(|key| key.map(str::to_owned)), "{header:?}");
+        };
+        check("", Ok(None));
+        check("  ", Ok(None));
+        check("Basic a2V5Og==", Ok(Some("key")));
+        check("bAsIc   a2V5Og==  ", Ok(Some("key")));
+        check("Basic\ta2V5Og==", Ok(Some("key")));
+        check("Basic a2V5Og", Ok(Some("key")));
+        check("Basic a2V5", Ok(Some("key")));
+        check("Basic a2V5OnBhc3M6d29yZA==", Ok(Some("key")));
+        check("Basic IGtleSA6", Ok(Some("key")));
+        check("Basic Og==", Ok(None));
+        check("Basic", Ok(None));
+        check("Basic fn5-fj8_Pzo=", Ok(Some("~~~~???")));
+        check("Basic a2V5DQo6", Ok(Some("key\r\n")));
+        check("Basic %%%", Err(AuthError::Malformed));
+        check("Basic a2V5 Og==", Err(AuthError::Malformed));
+        check("Basic //79", Err(AuthError::Malformed));
+        check("Digest a2V5Og==", Err(AuthError::Scheme));
+        check("a2V5Og==", Err(AuthError::Scheme));
+        check("Bearer abc", Err(AuthError::Bearer));
+        assert_eq!(basic_key(None, false), Ok(None));
+        assert_eq!(basic_key(Some(b"bearer abc"), true), Ok(None));
+        assert_eq!(basic_key(Some(b"\xff"), true), Err(AuthError::Scheme));
+    }
+
+    #[test]
+    fn other_places_name_a_key() {
+        let check = |query: &str, expected: Option<&str>| {
+            assert_eq!(query_key(Some(query)).as_deref(), expected, "{query:?}");
+        };
+        check("", None);
+        check("writeKey=abc", Some("abc"));
+        check("a=b&writeKey=a%2Bb+c%20&x", Some("a+b c"));
+        check("writeKey=&writeKey=second", Some("second"));
+        check("writekey=abc", None);
+        check("write%4Bey=abc", Some("abc"));
+        check("writeKey=%ff", None);
+        check("writeKey=100%", Some("100%"));
+        check("writeKey=%zz1", Some("%zz1"));
+        assert_eq!(plain_key(Some(b" k\t")).as_deref(), Some("k"));
+        assert_eq!(plain_key(Some(b" ")), None);
+        assert_eq!(plain_key(Some(b"\xff")), None);
+        assert_eq!(plain_key(None), None);
+    }
+
+    #[test]
+    fn a_plus_in_a_path_stays() {
+        assert_eq!(percent_decoded("a+b%20c", false).as_deref(), Some("a+b c"));
+    }
+}

@@ -1,0 +1,329 @@
+//! The whole way of one request: from its head to its answer.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use http::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, EXPECT, HeaderValue, TRANSFER_ENCODING,
+};
+use http::request::Parts;
+use http::{Method, Request as HttpRequest, Version};
+use hyper::body::{Body as _, Incoming};
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::auth;
+use super::body::{self, BodyBounds};
+use super::budget::ByteBudget;
+use super::client_address::client_address;
+use super::connection::{OpenRequest, Peer};
+use super::cors::CorsRules;
+use super::counters::{Counters, RequestCount};
+use super::decode::Coding;
+use super::finish_anyway::FinishAnyway;
+use super::pixel::PixelRequest;
+use super::received_clock::ReceivedClock;
+use super::reply::{self, Refusal, Reply};
+use super::route::{self, NoRoute, Route};
+use super::settings::{CollectorDeps, CollectorSettings, Policy};
+use super::settings_document;
+use crate::call::{Request, Shape, Stamp, Tally};
+use crate::metrics::StatusLabel;
+use crate::sources::{Found, SOURCE_ID_MAX, SourceId};
+use crate::spool::frame::FRAME_HEADER;
+use crate::spool::segment::BLOCK_BODY_MAX;
+use crate::spool::{AppendError, RequestFrames};
+use crate::time::UnixMillis;
+
+/// Bytes that a request's lines may probably have. It is an estimate from above, so it is more than the spool takes.
+const LINES_LEN_MAX: usize = 2 * BLOCK_BODY_MAX;
+
+/// What all connections share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) deps: CollectorDeps,
+    pub(super) settings: CollectorSettings,
+    pub(super) policy: ArcSwap<Policy>,
+    pub(super) counters: Arc<Counters>,
+    /// Requests that are open, and appends that outlive their clients.
+    pub(super) requests: TaskTracker,
+    pub(super) draining: CancellationToken,
+    received: ReceivedClock,
+    budget: Arc<ByteBudget>,
+}
+
+/// One request, on its way.
+struct Exchange<'r> {
+    head: &'r Parts,
+    body: &'r mut Incoming,
+    /// Whether the body was read to its end.
+    body_read: bool,
+    peer: &'r Peer,
+    policy: &'r Policy,
+    until: Instant,
+}
+
+impl Shared {
+    pub(super) fn new(deps: CollectorDeps, settings: CollectorSettings, policy: Policy) -> Self {
+        Self {
+            counters: Arc::new(Counters::new(deps.metrics.clone())),
+            budget: ByteBudget::new(settings.bounds.bodies_bytes),
+            deps,
+            settings,
+            policy: ArcSwap::from_pointee(policy),
+            requests: TaskTracker::new(),
+            draining: CancellationToken::new(),
+            received: ReceivedClock::default(),
+        }
+    }
+
+    /// Answers one request. May be dropped half-way, when the client hangs up: what was handed to the spool is finished.
+    pub(super) async fn answer(
+        &self,
+        request: HttpRequest<Incoming>,
+        peer: &Peer,
+        open: OpenRequest,
+    ) -> Reply {
+        let (head, mut body) = request.into_parts();
+        let policy = self.policy.load_full();
+        let until = Instant::now() + self.settings.bounds.request;
+        let mut exchange =
+            Exchange { head: &head, body: &mut body, body_read: false, peer, policy: &policy, until };
+        let outcome = self.outcome(&mut exchange).await;
+        let close_asked = outcome.as_ref().is_err_and(|refusal| refusal.looks().close);
+        let read = exchange.body_read;
+        let unread = !self.finish_body(&head, &mut body, read, close_asked).await;
+        if unread {
+            peer.left_unread();
+        }
+        let mut reply = outcome.unwrap_or_else(|refusal| refusal.reply(&*self.deps.random));
+        let rules = CorsRules {
+            allowed_origins: policy.allowed_origins.as_deref(),
+            private_network: policy.private_network,
+        };
+        if head.method == Method::OPTIONS && reply.status().is_success() {
+            rules.preflight(&head.headers, reply.headers_mut());
+        } else {
+            rules.answer(&head.headers, reply.headers_mut());
+        }
+        let doubtful = open.doubtful_length && head.headers.contains_key(TRANSFER_ENCODING);
+        if head.version == Version::HTTP_2 {
+            // HTTP/2 has no such header: what is unread is reset with the stream.
+            reply.headers_mut().remove(CONNECTION);
+        } else if unread || doubtful || self.draining.is_cancelled() {
+            reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        let status = StatusLabel { status: reply.status().as_u16() };
+        self.counters.metrics().answers.get_or_create(&status).inc();
+        reply
+    }
+
+    /// Reads what is left of a body that did not matter, so that the connection can go on. Returns whether it can.
+    async fn finish_body(&self, head: &Parts, body: &mut Incoming, read: bool, close: bool) -> bool {
+        if read || body.is_end_stream() {
+            return true;
+        }
+        // A client that waits for 100 Continue gets its answer instead, and sends no body.
+        if close || head.headers.contains_key(EXPECT) {
+            return false;
+        }
+        body::discard(body, self.settings.max_body, self.settings.bounds.linger).await
+    }
+
+    async fn outcome(&self, exchange: &mut Exchange<'_>) -> Result<Reply, Refusal> {
+        let (head, policy) = (exchange.head, exchange.policy);
+        let bounds = &self.settings.bounds;
+        if self.draining.is_cancelled() {
+            return Err(Refusal::Draining);
+        }
+        if target_len(head) > bounds.uri_bytes {
+            return Err(Refusal::UriTooLong { limit: bounds.uri_bytes });
+        }
+        if headers_len(head) > bounds.head_bytes {
+            return Err(Refusal::HeadTooLarge { limit: bounds.head_bytes });
+        }
+        let route = route::find(&head.method, head.uri.path(), policy.route_prefix.as_deref());
+        match route.map_err(refused_route)? {
+            Route::Preflight => Ok(reply::no_content()),
+            Route::Health => Ok(reply::healthy()),
+            // Counters of the SDKs themselves: taken, so that they do not try again, and thrown away.
+            Route::Counters => Ok(reply::success()),
+            Route::Settings(encoded) => settings_reply(policy, encoded),
+            Route::Pixel(kind) => {
+                if head.method != Method::HEAD {
+                    let pixel = PixelRequest {
+                        kind,
+                        query: head.uri.query().unwrap_or_default(),
+                        headers: &head.headers,
+                        ip: client_address(exchange.peer.address, &head.headers, &policy.trusted_proxies),
+                        received_at: self.received_now(),
+                    };
+                    self.store_pixel(policy, pixel, exchange.until).await;
+                }
+                Ok(reply::image())
+            }
+            Route::Calls { shape, client } => self.calls(exchange, shape, client).await,
+        }
+    }
+
+    async fn calls(&self, exchange: &mut Exchange<'_>, shape: Shape, client: bool) -> Result<Reply, Refusal> {
+        let (head, policy) = (exchange.head, exchange.policy);
+        let authorization = head.headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
+        let in_header = match auth::basic_key(authorization, policy.accept_bearer) {
+            Ok(key) => key.map(|key| found(policy, &key)).transpose()?,
+            Err(error) => return Err(Refusal::Authorization(error)),
+        };
+        let codings = head.headers.get_all(CONTENT_ENCODING).iter().map(HeaderValue::as_bytes);
+        let coding = Coding::of(codings).ok_or(Refusal::UnknownCoding)?;
+
+        let mut reservation = self.budget.reserve_nothing();
+        let bounds = BodyBounds {
+            max: self.settings.max_body,
+            until: exchange.until.min(Instant::now() + self.settings.bounds.body),
+        };
+        let metrics = self.counters.metrics();
+        let body = body::read(exchange.body, coding, bounds, &mut reservation, &metrics.body_bytes).await?;
+        exchange.body_read = true;
+        let lines = self.lines(exchange, body.as_ref(), in_header, shape, client)?;
+        // What waits for the disk are the frames, which the spool's queue counts.
+        drop(body);
+        drop(reservation);
+        if let Some((frames, tally)) = lines {
+            self.append(frames, tally, exchange.until).await?;
+        }
+        Ok(reply::success())
+    }
+
+    /// From a whole body to the frames to store; `None` where there is nothing to store.
+    fn lines(
+        &self,
+        exchange: &Exchange<'_>,
+        body: &[u8],
+        in_header: Option<Destiny>,
+        shape: Shape,
+        client_route: bool,
+    ) -> Result<Option<(RequestFrames, Tally)>, Refusal> {
+        let (head, policy) = (exchange.head, exchange.policy);
+        let received_at = self.received_now();
+        let request = Request::parse(body, shape, &self.settings.limits).map_err(Refusal::Body)?;
+        let destiny = match in_header {
+            Some(destiny) => destiny,
+            None => {
+                let key = request
+                    .write_key()
+                    .map(std::borrow::Cow::into_owned)
+                    .or_else(|| auth::query_key(head.uri.query()))
+                    .or_else(|| auth::plain_key(head.headers.get("x-write-key").map(HeaderValue::as_bytes)))
+                    .ok_or(Refusal::NoWriteKey)?;
+                found(policy, &key)?
+            }
+        };
+        let Destiny::Store(source) = destiny else {
+            return Ok(None);
+        };
+        let stamp = Stamp {
+            received_at,
+            source: &source,
+            ip: client_address(exchange.peer.address, &head.headers, &policy.trusted_proxies),
+            client_route,
+            user_agent: None,
+            fingerprinter: &self.deps.fingerprinter,
+        };
+        self.frames(&request, &stamp).map(Some)
+    }
+
+    /// The frames of a request's lines.
+    pub(super) fn frames(
+        &self,
+        request: &Request<'_>,
+        stamp: &Stamp<'_>,
+    ) -> Result<(RequestFrames, Tally), Refusal> {
+        let len = request.lines_len();
+        // Each call of an envelope takes the envelope's context; a small body could become gigabytes of lines.
+        if len > LINES_LEN_MAX {
+            return Err(Refusal::Append(AppendError::TooLarge));
+        }
+        let headers = request.lines() * (FRAME_HEADER + SOURCE_ID_MAX);
+        let mut frames = RequestFrames::new(stamp.source.clone(), stamp.received_at, len + headers);
+        let tally = request.write_lines(stamp, &*self.deps.random, &mut frames);
+        Ok((frames, tally))
+    }
+
+    /// Stores frames, and counts them once they are on stable storage, also when the client has hung up by then.
+    pub(super) async fn append(
+        &self,
+        frames: RequestFrames,
+        tally: Tally,
+        until: Instant,
+    ) -> Result<(), Refusal> {
+        if frames.is_empty() {
+            return Ok(());
+        }
+        let (appender, counters) = (self.deps.appender.clone(), Arc::clone(&self.counters));
+        let append = FinishAnyway::new(&self.requests, async move {
+            let count = RequestCount::of(&frames, tally);
+            let appended = appender.append(frames).await?;
+            counters.stored(&count, appended);
+            Ok(())
+        });
+        match timeout_at(until, append).await {
+            Ok(outcome) => outcome.map_err(Refusal::Append),
+            Err(_) => Err(Refusal::TooSlow),
+        }
+    }
+
+    fn received_now(&self) -> UnixMillis {
+        let reading = self.received.read(self.deps.clock.wall());
+        if let Some(back) = reading.stepped_back {
+            self.counters.metrics().clock_steps.inc();
+            tracing::warn!(
+                seconds = back.as_secs(),
+                "the wall clock stepped back; receivedAt follows it, so check this machine's time service"
+            );
+        }
+        reading.received_at
+    }
+}
+
+/// What becomes of calls with a write key that is good.
+pub(super) enum Destiny {
+    Store(SourceId),
+    Discard,
+}
+
+pub(super) fn found(policy: &Policy, write_key: &str) -> Result<Destiny, Refusal> {
+    match policy.sources.find(write_key) {
+        Found::Source(source) => Ok(Destiny::Store(source)),
+        Found::Discard => Ok(Destiny::Discard),
+        Found::Unknown => Err(Refusal::UnknownWriteKey),
+        Found::TooManySources => Err(Refusal::TooManySources),
+    }
+}
+
+fn settings_reply(policy: &Policy, encoded: &str) -> Result<Reply, Refusal> {
+    let key = auth::percent_decoded(encoded, false).ok_or(Refusal::UnknownSettingsKey)?;
+    found(policy, &key).map_err(|_| Refusal::UnknownSettingsKey)?;
+    let document = settings_document::document(&key, policy.public_host.as_deref());
+    let mut reply = reply::fixed("application/json", document);
+    reply.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static(settings_document::CACHE_CONTROL));
+    Ok(reply)
+}
+
+fn refused_route(none: NoRoute) -> Refusal {
+    match none {
+        NoRoute::Path => Refusal::NotFound,
+        NoRoute::Method { allow } => Refusal::Method { allow },
+    }
+}
+
+fn target_len(head: &Parts) -> usize {
+    head.uri.path_and_query().map_or(0, |target| target.as_str().len())
+}
+
+/// The length of the headers as HTTP/1 writes them.
+fn headers_len(head: &Parts) -> usize {
+    let line =
+        |(name, value): (&http::HeaderName, &HeaderValue)| name.as_str().len() + value.len() + ": \r\n".len();
+    head.headers.iter().map(line).sum()
+}

@@ -1,0 +1,273 @@
+//! The listeners: accepts connections, and ends them in order.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::connection::{self, Signals};
+use super::handle::Shared;
+use super::settings::{CollectorDeps, CollectorSettings, MAX_BODY_LIMIT, Policy};
+use super::tls::{TlsError, TlsFront};
+
+/// How long accepting rests when the process has no file handles left, so that it does not spin.
+const ACCEPT_REST: Duration = Duration::from_millis(100);
+
+/// Sockets that already listen, so that whoever bound them can say where.
+#[derive(Debug, Default)]
+pub struct Listeners {
+    /// For HTTP.
+    pub plain: Vec<TcpListener>,
+    /// For HTTP over TLS; needs [`CollectorSettings::tls`].
+    pub tls: Vec<TcpListener>,
+}
+
+/// Why the collector cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A TLS listener without a certificate and key.
+    #[error("a TLS listener needs a certificate and a key: set tls_cert and tls_key")]
+    NoTlsFiles,
+    /// The certificate or key cannot be used.
+    #[error("read the TLS certificate and key")]
+    Tls(#[source] TlsError),
+    /// `max_body` is larger than what a frame of the spool holds.
+    #[error("max_body is {given} bytes; it may be {MAX_BODY_LIMIT} at most")]
+    MaxBody {
+        /// What was set.
+        given: usize,
+    },
+}
+
+/// The collector before it runs.
+#[derive(Debug)]
+pub struct Collector;
+
+impl Collector {
+    /// Begins to take calls on `listeners`. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// [`StartError`]; then nothing was started.
+    pub fn start(
+        deps: CollectorDeps,
+        settings: CollectorSettings,
+        policy: Policy,
+        listeners: Listeners,
+    ) -> Result<Running, StartError> {
+        if settings.max_body > MAX_BODY_LIMIT {
+            return Err(StartError::MaxBody { given: settings.max_body });
+        }
+        let tls = match (&settings.tls, listeners.tls.is_empty()) {
+            (Some(files), false) => Some(Arc::new(TlsFront::load(files.clone()).map_err(StartError::Tls)?)),
+            (None, false) => return Err(StartError::NoTlsFiles),
+            (_, true) => None,
+        };
+        let shared = Arc::new(Shared::new(deps, settings, policy));
+        let front = Front {
+            signals: Signals { draining: shared.draining.clone(), closing: CancellationToken::new() },
+            stopping: CancellationToken::new(),
+            connections: TaskTracker::new(),
+            open: Arc::default(),
+            shared,
+        };
+        let acceptors = TaskTracker::new();
+        for listener in listeners.plain {
+            acceptors.spawn(front.clone().accept(listener, None));
+        }
+        if let Some(tls) = &tls {
+            for listener in listeners.tls {
+                acceptors.spawn(front.clone().accept(listener, Some(Arc::clone(tls))));
+            }
+            acceptors.spawn(watch_files(Arc::clone(tls), front.clone()));
+        }
+        Ok(Running { front, acceptors, tls })
+    }
+}
+
+/// A collector that takes calls. To end it in order: [`Running::stop_accepting`], [`Running::drain`], [`Running::close`].
+/// Dropped, it stops as it is, without waiting.
+#[derive(Debug)]
+pub struct Running {
+    front: Front,
+    acceptors: TaskTracker,
+    tls: Option<Arc<TlsFront>>,
+}
+
+/// How a drain went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drained {
+    /// Every request was answered.
+    AllAnswered,
+    /// The deadline came first.
+    Unanswered {
+        /// Requests still open.
+        requests: usize,
+    },
+}
+
+impl Running {
+    /// Puts a new policy in force for all requests that begin from now on.
+    pub fn reload(&self, policy: Policy) {
+        self.front.shared.policy.store(Arc::new(policy));
+    }
+
+    /// Reads the TLS certificate and key again; without TLS it does nothing. They are also looked at every 2 s.
+    ///
+    /// # Errors
+    /// [`TlsError`]; then what was in force stays in force.
+    pub fn reload_tls(&self) -> Result<(), TlsError> {
+        self.tls.as_ref().map_or(Ok(()), |tls| tls.reload())
+    }
+
+    /// Closes the listeners. Open connections go on.
+    pub async fn stop_accepting(&self) {
+        self.front.stopping.cancel();
+        self.acceptors.close();
+        self.acceptors.wait().await;
+    }
+
+    /// Answers what is in flight, for `deadline` at most. From here on later requests on open connections get 503 and
+    /// `Connection: close`, or a GOAWAY; that stays so until [`Running::close`].
+    pub async fn drain(&self, deadline: Duration) -> Drained {
+        let requests = &self.front.shared.requests;
+        self.front.shared.draining.cancel();
+        requests.close();
+        match timeout(deadline, requests.wait()).await {
+            Ok(()) => Drained::AllAnswered,
+            Err(_) => Drained::Unanswered { requests: requests.len() },
+        }
+    }
+
+    /// Ends all connections, once what is being written to them is written (2 s at most), and waits for every task.
+    pub async fn close(self) {
+        self.stop_accepting().await;
+        self.front.shared.draining.cancel();
+        self.front.signals.closing.cancel();
+        self.front.connections.close();
+        self.front.connections.wait().await;
+        self.front.shared.requests.close();
+        self.front.shared.requests.wait().await;
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.front.stopping.cancel();
+        self.front.signals.closing.cancel();
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Front {
+    shared: Arc<Shared>,
+    signals: Signals,
+    stopping: CancellationToken,
+    connections: TaskTracker,
+    open: Arc<AtomicUsize>,
+}
+
+impl Front {
+    async fn accept(self, listener: TcpListener, tls: Option<Arc<TlsFront>>) {
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = self.stopping.cancelled() => return,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, peer)) => self.begin(stream, peer, tls.clone()),
+                // That client has gone; the next may be there.
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept connections; trying again");
+                    tokio::select! {
+                        () = self.stopping.cancelled() => return,
+                        () = sleep(ACCEPT_REST) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    fn begin(&self, stream: TcpStream, peer: SocketAddr, tls: Option<Arc<TlsFront>>) {
+        let Some(slot) = self.slot() else {
+            tracing::debug!(%peer, "too many connections; closed at once");
+            return;
+        };
+        let front = self.clone();
+        self.connections.spawn(async move {
+            let _slot = slot;
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%peer, %error, "cannot switch off Nagle's algorithm");
+            }
+            let (shared, signals) = (front.shared, front.signals);
+            let Some(tls) = tls else {
+                return connection::serve(stream, peer.ip(), shared, signals, front.connections).await;
+            };
+            let handshake = timeout(shared.settings.bounds.handshake, tls.acceptor().accept(stream));
+            let accepted = tokio::select! {
+                () = signals.closing.cancelled() => return,
+                accepted = handshake => accepted,
+            };
+            match accepted {
+                Ok(Ok(stream)) => {
+                    connection::serve(stream, peer.ip(), shared, signals, front.connections).await;
+                }
+                Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
+                Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
+            }
+        });
+    }
+
+    fn slot(&self) -> Option<Slot> {
+        let max = self.shared.settings.bounds.connections;
+        let taken = self
+            .open
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |open| (open < max).then_some(open + 1));
+        taken.ok()?;
+        self.shared.counters.metrics().connections.inc();
+        Some(Slot { front: self.clone() })
+    }
+}
+
+/// One of the connections that may be open; given back when dropped.
+struct Slot {
+    front: Front,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.front.open.fetch_sub(1, Ordering::AcqRel);
+        self.front.shared.counters.metrics().connections.dec();
+    }
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+async fn watch_files(tls: Arc<TlsFront>, front: Front) {
+    loop {
+        tokio::select! {
+            () = front.stopping.cancelled() => return,
+            () = sleep(front.shared.settings.bounds.tls_poll) => {}
+        }
+        let looked = Arc::clone(&tls);
+        match tokio::task::spawn_blocking(move || looked.reload_if_changed()).await {
+            Ok(None) => {}
+            Ok(Some(Ok(()))) => tracing::info!("the TLS certificate changed and is in use"),
+            Ok(Some(Err(error))) => {
+                let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+                tracing::error!(%error, cause, "the changed TLS files cannot be used; the earlier stay in use");
+            }
+            Err(error) => tracing::error!(%error, "cannot look at the TLS files"),
+        }
+    }
+}

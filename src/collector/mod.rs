@@ -1,0 +1,29 @@
+//! The collector: the public HTTP side. Takes calls and answers 200 once they are on stable storage.
+//!
+//! What can be decided without a socket is a pure function here (`route`, `auth`, `decode`, `cors`, `client_address`,
+//! `received_clock`, `times`, `reply`); `handle` leads one request through them, `connection` and `listen` own the
+//! sockets. The collector never waits for the object store: it knows the spool and nothing behind it.
+
+mod auth;
+mod body;
+mod budget;
+mod client_address;
+mod connection;
+mod cors;
+mod counters;
+mod decode;
+mod finish_anyway;
+mod handle;
+mod listen;
+mod pixel;
+mod received_clock;
+mod reply;
+mod route;
+pub mod settings;
+mod settings_document;
+mod times;
+mod tls;
+
+pub use listen::{Collector, Drained, Listeners, Running, StartError};
+pub use settings::{Bounds, CollectorDeps, CollectorSettings, Policy, TlsFiles};
+pub use tls::TlsError;

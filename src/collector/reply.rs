@@ -1,0 +1,319 @@
+//! Answers: every refusal to its status, code and words, in one match.
+
+use std::ops::RangeInclusive;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::{Response, StatusCode};
+use http_body_util::Full;
+use serde::Serialize;
+
+use super::auth::AuthError;
+use super::decode::DecodeError;
+use crate::call::BodyError;
+use crate::random::Random;
+use crate::spool::AppendError;
+
+/// An answer. All bodies are small and in one piece.
+pub(super) type Reply = Response<Full<Bytes>>;
+
+/// When a client should come back, in seconds; one is drawn, so that they do not all come back at once.
+const SOON: RangeInclusive<u64> = 1..=5;
+/// For what takes longer to mend.
+const LATER: RangeInclusive<u64> = 10..=60;
+
+/// Why a request is not answered 200.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    NotFound,
+    Method { allow: &'static str },
+    UriTooLong { limit: usize },
+    HeadTooLarge { limit: usize },
+    UnknownCoding,
+    BodyTooLarge { limit: usize },
+    Decode(DecodeError),
+    BodyTimeout,
+    BodyBroken,
+    Body(BodyError),
+    Authorization(AuthError),
+    NoWriteKey,
+    UnknownWriteKey,
+    TooManySources,
+    UnknownSettingsKey,
+    TooManyBytes,
+    Append(AppendError),
+    TooSlow,
+    Draining,
+}
+
+/// What a refusal looks like from outside.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Looks {
+    pub(super) status: StatusCode,
+    pub(super) code: &'static str,
+    pub(super) message: String,
+    pub(super) retry_after: Option<RangeInclusive<u64>>,
+    /// Whether the rest of the request is not read, so that the connection cannot go on.
+    pub(super) close: bool,
+}
+
+impl Refusal {
+    /// The status, code and message of each refusal. No wildcard arm: a new refusal must choose.
+    pub(super) fn looks(&self) -> Looks {
+        use StatusCode as S;
+        let looks = |status, code, message: &str| Looks {
+            status,
+            code,
+            message: message.to_owned(),
+            retry_after: None,
+            close: false,
+        };
+        let retry =
+            |looks: Looks, after: &RangeInclusive<u64>| Looks { retry_after: Some(after.clone()), ..looks };
+        let close = |looks: Looks| Looks { close: true, ..looks };
+        match self {
+            Self::NotFound => looks(S::NOT_FOUND, "not_found", "there is no such route here"),
+            Self::Method { allow } => {
+                looks(S::METHOD_NOT_ALLOWED, "method_not_allowed", &format!("this route takes {allow}"))
+            }
+            Self::UriTooLong { limit } => close(looks(
+                S::URI_TOO_LONG,
+                "uri_too_long",
+                &format!("the path and query are longer than {limit} bytes"),
+            )),
+            Self::HeadTooLarge { limit } => close(looks(
+                S::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "headers_too_large",
+                &format!("the headers are longer than {limit} bytes"),
+            )),
+            Self::UnknownCoding => looks(
+                S::BAD_REQUEST,
+                "unsupported_encoding",
+                "content-encoding is neither gzip, once, nor identity",
+            ),
+            Self::BodyTooLarge { limit } => close(looks(
+                S::BAD_REQUEST,
+                "payload_too_large",
+                &format!("the body is longer than {limit} bytes"),
+            )),
+            Self::Decode(error) => decode_looks(*error),
+            Self::BodyTimeout => {
+                close(looks(S::REQUEST_TIMEOUT, "body_timeout", "the body did not arrive in time"))
+            }
+            Self::BodyBroken => {
+                close(looks(S::BAD_REQUEST, "incomplete_body", "the body ended before it was complete"))
+            }
+            Self::Body(error) => looks(S::BAD_REQUEST, body_code(error), &error.to_string()),
+            Self::Authorization(AuthError::Malformed) => looks(
+                S::UNAUTHORIZED,
+                "invalid_write_key",
+                "the authorization header is not Basic with base64 of the write key and a colon",
+            ),
+            Self::Authorization(AuthError::Scheme) => {
+                looks(S::UNAUTHORIZED, "invalid_write_key", "the authorization scheme is not Basic")
+            }
+            Self::Authorization(AuthError::Bearer) => looks(
+                S::UNAUTHORIZED,
+                "invalid_write_key",
+                "bearer tokens are not taken here: send a write key",
+            ),
+            Self::NoWriteKey => looks(S::UNAUTHORIZED, "invalid_write_key", "the request has no write key"),
+            Self::UnknownWriteKey => {
+                looks(S::UNAUTHORIZED, "invalid_write_key", "the write key belongs to no source")
+            }
+            Self::TooManySources => looks(
+                S::UNAUTHORIZED,
+                "too_many_sources",
+                "every write key is a source here, and there are too many of them",
+            ),
+            Self::UnknownSettingsKey => {
+                looks(S::NOT_FOUND, "invalid_write_key", "the write key belongs to no source")
+            }
+            Self::TooManyBytes => close(retry(
+                looks(S::SERVICE_UNAVAILABLE, "overloaded", "too many requests are being read"),
+                &SOON,
+            )),
+            Self::Append(error) => append_looks(*error),
+            Self::TooSlow => {
+                retry(looks(S::SERVICE_UNAVAILABLE, "too_slow", "the calls were not stored in time"), &SOON)
+            }
+            Self::Draining => close(retry(
+                looks(S::SERVICE_UNAVAILABLE, "draining", "the collector is shutting down"),
+                &SOON,
+            )),
+        }
+    }
+
+    /// The answer.
+    pub(super) fn reply(&self, random: &dyn Random) -> Reply {
+        let looks = self.looks();
+        let body =
+            ErrorBody { success: false, code: looks.code, message: &looks.message, error: &looks.message };
+        let mut reply = json(looks.status, &body);
+        let headers = reply.headers_mut();
+        if let Some(range) = looks.retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(drawn(&range, random)));
+        }
+        if let Self::Method { allow } = self {
+            headers.insert(ALLOW, HeaderValue::from_static(allow));
+        }
+        if looks.close {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        reply
+    }
+}
+
+fn decode_looks(error: DecodeError) -> Looks {
+    let (code, message, close) = match error {
+        // The limit is said where it is known; here it is only told apart.
+        DecodeError::TooLarge => ("payload_too_large", "the body is too long", true),
+        DecodeError::BadGzip => ("invalid_gzip", "the body is not gzip, or is damaged", true),
+        DecodeError::TruncatedGzip => ("invalid_gzip", "the gzip data ends too early", false),
+        DecodeError::DoubleGzip => ("invalid_gzip", "the body is gzip inside gzip; one layer is read", false),
+    };
+    Looks { status: StatusCode::BAD_REQUEST, code, message: message.to_owned(), retry_after: None, close }
+}
+
+fn body_code(error: &BodyError) -> &'static str {
+    match error {
+        BodyError::InvalidJson { .. } | BodyError::InvalidUtf8 { .. } | BodyError::TooDeep { .. } => {
+            "invalid_json"
+        }
+        BodyError::NoBatch => "invalid_batch",
+        BodyError::EventTooLarge { .. } => "payload_too_large",
+    }
+}
+
+fn append_looks(error: AppendError) -> Looks {
+    let (status, code, retry_after) = match error {
+        AppendError::TooLarge => (StatusCode::BAD_REQUEST, "payload_too_large", None),
+        AppendError::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy", Some(SOON)),
+        AppendError::Full => (StatusCode::SERVICE_UNAVAILABLE, "spool_full", Some(LATER)),
+        AppendError::SourceFull => (StatusCode::TOO_MANY_REQUESTS, "source_full", Some(LATER)),
+        AppendError::Stopped => (StatusCode::SERVICE_UNAVAILABLE, "spool_stopped", Some(LATER)),
+    };
+    Looks { status, code, message: error.to_string(), retry_after, close: false }
+}
+
+fn drawn(range: &RangeInclusive<u64>, random: &dyn Random) -> u64 {
+    range.start() + random.next_u64() % (range.end() - range.start() + 1)
+}
+
+#[derive(Serialize)]
+struct ErrorBody<'a> {
+    success: bool,
+    code: &'static str,
+    message: &'a str,
+    error: &'a str,
+}
+
+/// The one answer that means: stored.
+pub(super) fn success() -> Reply {
+    fixed("application/json", Bytes::from_static(b"{\"success\":true}"))
+}
+
+/// The answer to `/health`.
+pub(super) fn healthy() -> Reply {
+    let mut reply = fixed("application/json", Bytes::from_static(b"{\"status\":\"ok\"}"));
+    reply.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    reply
+}
+
+/// The 42 bytes of a transparent GIF of one pixel, which every pixel request is answered.
+pub(super) fn image() -> Reply {
+    let mut reply = fixed("image/gif", Bytes::from_static(GIF));
+    reply.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    reply
+}
+
+/// 204 without a body, for preflights.
+pub(super) fn no_content() -> Reply {
+    let mut reply = Response::new(Full::default());
+    *reply.status_mut() = StatusCode::NO_CONTENT;
+    reply
+}
+
+/// 200 with a body of the given type.
+pub(super) fn fixed(content_type: &'static str, body: Bytes) -> Reply {
+    let mut reply = Response::new(Full::new(body));
+    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    reply
+}
+
+fn json(status: StatusCode, body: &ErrorBody<'_>) -> Reply {
+    // Serialising strings and a bool cannot fail; were it to, the status still says it.
+    let text = serde_json::to_vec(body).unwrap_or_default();
+    let mut reply = fixed("application/json", Bytes::from(text));
+    *reply.status_mut() = status;
+    reply
+}
+
+const GIF: &[u8] =
+    b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\x00\x00\x00,\
+\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x01D\x00;";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+
+    #[derive(Debug)]
+    struct Always(u64);
+    impl Random for Always {
+        fn next_u64(&self) -> u64 {
+            self.0
+        }
+    }
+
+    #[test]
+    fn every_refusal_has_the_status_that_sdks_need() {
+        let check = |refusal: Refusal, status: u16, code: &str| {
+            let looks = refusal.looks();
+            assert_eq!((looks.status.as_u16(), looks.code), (status, code), "{refusal:?}");
+            // Without it SDKs come back at once, or never.
+            assert_eq!(looks.retry_after.is_some(), matches!(status, 429 | 503), "{refusal:?}");
+            for seed in [0, 1, 59, u64::MAX] {
+                let reply = refusal.reply(&Always(seed));
+                let after =
+                    reply.headers().get(RETRY_AFTER).map(|v| v.to_str().unwrap().parse::<u64>().unwrap());
+                assert!(after.is_none_or(|after| (1..=60).contains(&after)), "{after:?}");
+            }
+        };
+        check(Refusal::NotFound, 404, "not_found");
+        check(Refusal::Method { allow: "POST" }, 405, "method_not_allowed");
+        check(Refusal::UriTooLong { limit: 1 }, 414, "uri_too_long");
+        check(Refusal::HeadTooLarge { limit: 1 }, 431, "headers_too_large");
+        check(Refusal::UnknownCoding, 400, "unsupported_encoding");
+        check(Refusal::BodyTooLarge { limit: 1 }, 400, "payload_too_large");
+        check(Refusal::Decode(DecodeError::BadGzip), 400, "invalid_gzip");
+        check(Refusal::Decode(DecodeError::TruncatedGzip), 400, "invalid_gzip");
+        check(Refusal::Decode(DecodeError::DoubleGzip), 400, "invalid_gzip");
+        check(Refusal::BodyTimeout, 408, "body_timeout");
+        check(Refusal::BodyBroken, 400, "incomplete_body");
+        check(Refusal::Body(BodyError::InvalidJson { what: "x", at: 1 }), 400, "invalid_json");
+        check(Refusal::Body(BodyError::EventTooLarge { len: 2, limit: 1 }), 400, "payload_too_large");
+        check(Refusal::Body(BodyError::NoBatch), 400, "invalid_batch");
+        check(Refusal::Authorization(AuthError::Malformed), 401, "invalid_write_key");
+        check(Refusal::Authorization(AuthError::Scheme), 401, "invalid_write_key");
+        check(Refusal::Authorization(AuthError::Bearer), 401, "invalid_write_key");
+        check(Refusal::NoWriteKey, 401, "invalid_write_key");
+        check(Refusal::UnknownWriteKey, 401, "invalid_write_key");
+        check(Refusal::TooManySources, 401, "too_many_sources");
+        check(Refusal::UnknownSettingsKey, 404, "invalid_write_key");
+        check(Refusal::TooManyBytes, 503, "overloaded");
+        check(Refusal::Append(AppendError::TooLarge), 400, "payload_too_large");
+        check(Refusal::Append(AppendError::Busy), 503, "busy");
+        check(Refusal::Append(AppendError::Full), 503, "spool_full");
+        check(Refusal::Append(AppendError::SourceFull), 429, "source_full");
+        check(Refusal::Append(AppendError::Stopped), 503, "spool_stopped");
+        check(Refusal::TooSlow, 503, "too_slow");
+        check(Refusal::Draining, 503, "draining");
+    }
+
+    #[test]
+    fn the_image_is_the_documented_one() {
+        assert_eq!(STANDARD.encode(GIF), "R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7");
+    }
+}

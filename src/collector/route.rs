@@ -1,0 +1,179 @@
+//! Which route a method and a path are.
+
+use http::Method;
+
+use crate::call::{CallKind, Shape};
+
+/// A route of the public listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Route<'p> {
+    /// Calls in a body.
+    Calls {
+        /// What the body holds.
+        shape: Shape,
+        /// Whether only client-side libraries use this route.
+        client: bool,
+    },
+    /// SDKs' own counters: answered, never stored.
+    Counters,
+    /// The settings document of a write key, which is still percent-encoded.
+    Settings(&'p str),
+    /// A call in a query, answered with an image.
+    Pixel(CallKind),
+    /// Whether the process answers.
+    Health,
+    /// A CORS preflight of any route.
+    Preflight,
+}
+
+/// Why a method and a path are no route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NoRoute {
+    /// No such path: 404.
+    Path,
+    /// Another method is needed: 405, and the value of `Allow`.
+    Method {
+        /// The methods of the path.
+        allow: &'static str,
+    },
+}
+
+/// Finds the route. The path is compared case-sensitively, with and without one trailing slash, with and without `prefix`.
+pub(super) fn find<'p>(method: &Method, path: &'p str, prefix: Option<&str>) -> Result<Route<'p>, NoRoute> {
+    let bare = prefix
+        .map(|prefix| prefix.trim_end_matches('/'))
+        .and_then(|prefix| path.strip_prefix(prefix))
+        .filter(|rest| rest.starts_with('/'))
+        .unwrap_or(path);
+    let route = by_path(bare.strip_suffix('/').unwrap_or(bare)).ok_or(NoRoute::Path)?;
+    let posted = matches!(route, Route::Calls { .. } | Route::Counters);
+    match *method {
+        Method::OPTIONS => Ok(Route::Preflight),
+        Method::POST if posted => Ok(route),
+        Method::GET | Method::HEAD if !posted => Ok(route),
+        _ if posted => Err(NoRoute::Method { allow: "POST, OPTIONS" }),
+        _ => Err(NoRoute::Method { allow: "GET, HEAD, OPTIONS" }),
+    }
+}
+
+fn by_path(path: &str) -> Option<Route<'_>> {
+    if path == "/health" {
+        return Some(Route::Health);
+    }
+    let name = path.strip_prefix("/v1/")?;
+    if let Some(kind) = name.strip_prefix("pixel/") {
+        return letter(kind).or_else(|| CallKind::from_name(kind)).map(Route::Pixel);
+    }
+    if let Some(rest) = name.strip_prefix("projects/") {
+        let key = rest.strip_suffix("/settings")?;
+        return (!key.is_empty() && !key.contains('/')).then_some(Route::Settings(key));
+    }
+    match name {
+        "batch" | "import" => Some(Route::Calls { shape: Shape::Envelope, client: false }),
+        "b" => Some(Route::Calls { shape: Shape::Envelope, client: true }),
+        "m" => Some(Route::Counters),
+        _ => match letter(name) {
+            Some(kind) => Some(Route::Calls { shape: Shape::Single(kind), client: true }),
+            None => CallKind::from_name(name)
+                .map(|kind| Route::Calls { shape: Shape::Single(kind), client: false }),
+        },
+    }
+}
+
+fn letter(name: &str) -> Option<CallKind> {
+    match name {
+        "t" => Some(CallKind::Track),
+        "i" => Some(CallKind::Identify),
+        "p" => Some(CallKind::Page),
+        "s" => Some(CallKind::Screen),
+        "g" => Some(CallKind::Group),
+        "a" => Some(CallKind::Alias),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use CallKind::{Alias, Group, Identify, Page, Screen, Track};
+
+    const ENVELOPE: Route<'_> = Route::Calls { shape: Shape::Envelope, client: false };
+
+    fn single(kind: CallKind, client: bool) -> Route<'static> {
+        Route::Calls { shape: Shape::Single(kind), client }
+    }
+
+    #[test]
+    fn every_route_is_found_with_and_without_one_trailing_slash_and_the_prefix() {
+        let check = |method: Method, path: &str, route: Route<'_>| {
+            for prefix in ["", "/proxy"] {
+                for slash in ["", "/"] {
+                    let path = format!("{prefix}{path}{slash}");
+                    assert_eq!(find(&method, &path, Some("/proxy/")), Ok(route.clone()), "{path}");
+                    assert_eq!(find(&Method::OPTIONS, &path, Some("/proxy")), Ok(Route::Preflight), "{path}");
+                }
+            }
+        };
+        check(Method::POST, "/v1/batch", ENVELOPE);
+        check(Method::POST, "/v1/import", ENVELOPE);
+        check(Method::POST, "/v1/b", Route::Calls { shape: Shape::Envelope, client: true });
+        check(Method::POST, "/v1/m", Route::Counters);
+        for (letter, word, kind) in [
+            ("t", "track", Track),
+            ("i", "identify", Identify),
+            ("p", "page", Page),
+            ("s", "screen", Screen),
+            ("g", "group", Group),
+            ("a", "alias", Alias),
+        ] {
+            check(Method::POST, &format!("/v1/{letter}"), single(kind, true));
+            check(Method::POST, &format!("/v1/{word}"), single(kind, false));
+            check(Method::GET, &format!("/v1/pixel/{letter}"), Route::Pixel(kind));
+            check(Method::GET, &format!("/v1/pixel/{word}"), Route::Pixel(kind));
+            check(Method::HEAD, &format!("/v1/pixel/{word}"), Route::Pixel(kind));
+        }
+        check(Method::GET, "/v1/projects/a%20b/settings", Route::Settings("a%20b"));
+        check(Method::GET, "/health", Route::Health);
+    }
+
+    #[test]
+    fn what_is_no_route_says_why() {
+        let check = |method: Method, path: &str, expected: NoRoute| {
+            assert_eq!(find(&method, path, None), Err(expected), "{method} {path}");
+        };
+        for path in [
+            "",
+            "/",
+            "/v1",
+            "/v1/",
+            "/v1/batch//",
+            "/V1/batch",
+            "/v1/Batch",
+            "/v1/x",
+            "/v1/merge",
+            "/ready",
+            "/metrics",
+            "/v1/projects//settings",
+            "/v1/projects/a/b/settings",
+            "/v1/projects/settings",
+            "/v1/pixel",
+            "/v1/pixel/x",
+            "/proxy/v1/batch",
+            "/proxyv1/batch",
+            "//v1/batch",
+        ] {
+            check(Method::POST, path, NoRoute::Path);
+            check(Method::OPTIONS, path, NoRoute::Path);
+        }
+        let posts = NoRoute::Method { allow: "POST, OPTIONS" };
+        for method in [Method::GET, Method::HEAD, Method::PUT, Method::DELETE, Method::CONNECT] {
+            check(method.clone(), "/v1/batch", posts);
+            check(method.clone(), "/v1/t/", posts);
+            check(method, "/v1/m", posts);
+        }
+        let gets = NoRoute::Method { allow: "GET, HEAD, OPTIONS" };
+        for path in ["/health", "/v1/pixel/t", "/v1/projects/k/settings"] {
+            check(Method::POST, path, gets);
+        }
+    }
+}

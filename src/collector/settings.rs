@@ -1,0 +1,217 @@
+//! What the collector is given: its neighbours, its bounds, and the policy that can change while it runs.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::call::{Fingerprinter, Limits};
+use crate::metrics::Metrics;
+use crate::random::Random;
+use crate::sources::SourceLookup;
+use crate::spool::Appender;
+use crate::time::Clock;
+
+/// Connections open at once on all public listeners together. Over it, a new one is closed at once.
+pub const CONNECTIONS_MAX: usize = 20_000;
+/// How long a TLS handshake may take.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// From the first byte of a request to the end of its head.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a connection may be idle, before its first byte and between requests. SDKs keep theirs for up to 75 s.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(76);
+/// How long a body may take to arrive; then 408.
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a whole request may take; then 503.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// Streams open at once on one HTTP/2 connection.
+pub const HTTP2_STREAMS_MAX: u32 = 128;
+/// Bytes of a request's head; over it 431.
+pub const HEAD_BYTES_MAX: usize = 48 * 1_024;
+/// Bytes of a request's target; over it 414.
+pub const URI_BYTES_MAX: usize = 32 * 1_024;
+/// Bytes of a body, after inflating, unless configured.
+pub const MAX_BODY_DEFAULT: usize = 1_024 * 1_024;
+/// The largest `max_body` that can be configured: what one frame of the spool can hold as a rejected item.
+pub const MAX_BODY_LIMIT: usize = 2 * 1_024 * 1_024;
+/// Bytes read and thrown away after an answer that came before the whole request, so that the client gets the answer.
+pub const LINGER_BYTES_MAX: usize = 8 * 1_024 * 1_024;
+/// How long that may take.
+pub const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
+/// Bytes of bodies held by the whole process; over it 503.
+pub const BODIES_BYTES_MAX: usize = 64 * 1_024 * 1_024;
+/// How often the TLS files are looked at.
+pub const TLS_POLL: Duration = Duration::from_secs(2);
+
+/// The rooms and outside things that the collector works with.
+#[derive(Clone, Debug)]
+pub struct CollectorDeps {
+    /// Wall and monotonic time.
+    pub clock: Arc<dyn Clock>,
+    /// Makes message ids and the jitter of `Retry-After`.
+    pub random: Arc<dyn Random>,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// The way into the spool.
+    pub appender: Appender,
+    /// Makes dedupe fingerprints, with the spool's key.
+    pub fingerprinter: Fingerprinter,
+}
+
+/// Bounds and files that stay as they are while the collector runs.
+#[derive(Clone, Debug)]
+pub struct CollectorSettings {
+    /// Bounds on what a request may hold.
+    pub limits: Limits,
+    /// Bytes of a body after inflating, at most 2 MiB. Over it 400.
+    pub max_body: usize,
+    /// Times, counts and sizes that protect the process.
+    pub bounds: Bounds,
+    /// The certificate and key of the TLS listener.
+    pub tls: Option<TlsFiles>,
+}
+
+impl Default for CollectorSettings {
+    fn default() -> Self {
+        Self { limits: Limits::default(), max_body: MAX_BODY_DEFAULT, bounds: Bounds::default(), tls: None }
+    }
+}
+
+/// A PEM certificate chain and its private key. Both are read again when they change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate chain, leaf first.
+    pub cert: PathBuf,
+    /// The private key: PKCS#8, SEC1 or PKCS#1.
+    pub key: PathBuf,
+}
+
+/// The bounds that are not configured, as fields, so that tests can shorten them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// [`CONNECTIONS_MAX`].
+    pub connections: usize,
+    /// [`HANDSHAKE_TIMEOUT`].
+    pub handshake: Duration,
+    /// [`HEAD_TIMEOUT`].
+    pub head: Duration,
+    /// [`IDLE_TIMEOUT`].
+    pub idle: Duration,
+    /// [`BODY_TIMEOUT`].
+    pub body: Duration,
+    /// [`REQUEST_TIMEOUT`].
+    pub request: Duration,
+    /// [`HTTP2_STREAMS_MAX`].
+    pub http2_streams: u32,
+    /// [`HEAD_BYTES_MAX`].
+    pub head_bytes: usize,
+    /// [`URI_BYTES_MAX`].
+    pub uri_bytes: usize,
+    /// [`LINGER_BYTES_MAX`].
+    pub linger_bytes: usize,
+    /// [`LINGER_TIMEOUT`].
+    pub linger: Duration,
+    /// [`BODIES_BYTES_MAX`].
+    pub bodies_bytes: usize,
+    /// [`TLS_POLL`].
+    pub tls_poll: Duration,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            connections: CONNECTIONS_MAX,
+            handshake: HANDSHAKE_TIMEOUT,
+            head: HEAD_TIMEOUT,
+            idle: IDLE_TIMEOUT,
+            body: BODY_TIMEOUT,
+            request: REQUEST_TIMEOUT,
+            http2_streams: HTTP2_STREAMS_MAX,
+            head_bytes: HEAD_BYTES_MAX,
+            uri_bytes: URI_BYTES_MAX,
+            linger_bytes: LINGER_BYTES_MAX,
+            linger: LINGER_TIMEOUT,
+            bodies_bytes: BODIES_BYTES_MAX,
+            tls_poll: TLS_POLL,
+        }
+    }
+}
+
+/// What can be changed while the collector runs: [`super::Running::reload`] swaps it whole.
+#[derive(Clone)]
+pub struct Policy {
+    /// Finds the source of a write key.
+    pub sources: Arc<dyn SourceLookup>,
+    /// Proxies whose word on the client's address is taken.
+    pub trusted_proxies: Vec<IpNet>,
+    /// The origins that browsers may call from. `None`: all.
+    pub allowed_origins: Option<Vec<String>>,
+    /// The host (and port) that SDKs are told to send to, with or without `http://` or `https://` before it.
+    pub public_host: Option<String>,
+    /// A prefix such as `/proxy` under which all routes are served too.
+    pub route_prefix: Option<String>,
+    /// Whether `Authorization: Bearer` is let pass, unverified; the body's `writeKey` then names the source.
+    pub accept_bearer: bool,
+    /// Whether preflights that ask for private-network access are allowed it.
+    pub private_network: bool,
+}
+
+impl Policy {
+    /// All at their defaults but the sources.
+    pub fn new(sources: Arc<dyn SourceLookup>) -> Self {
+        Self {
+            sources,
+            trusted_proxies: Vec::new(),
+            allowed_origins: None,
+            public_host: None,
+            route_prefix: None,
+            accept_bearer: false,
+            private_network: false,
+        }
+    }
+}
+
+impl fmt::Debug for Policy {
+    // Lookups may hold what must not be logged; the rest is what an operator asks for.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Policy")
+            .field("trusted_proxies", &self.trusted_proxies)
+            .field("allowed_origins", &self.allowed_origins)
+            .field("public_host", &self.public_host)
+            .field("route_prefix", &self.route_prefix)
+            .field("accept_bearer", &self.accept_bearer)
+            .field("private_network", &self.private_network)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_the_documented_ones() {
+        let seconds = Duration::from_secs;
+        assert_eq!(
+            Bounds::default(),
+            Bounds {
+                connections: 20_000,
+                handshake: seconds(5),
+                head: seconds(5),
+                idle: seconds(76),
+                body: seconds(15),
+                request: seconds(30),
+                http2_streams: 128,
+                head_bytes: 49_152,
+                uri_bytes: 32_768,
+                linger_bytes: 8_388_608,
+                linger: seconds(2),
+                bodies_bytes: 67_108_864,
+                tls_poll: seconds(2),
+            }
+        );
+        assert_eq!(CollectorSettings::default().max_body, 1_048_576);
+    }
+}

@@ -1,0 +1,268 @@
+//! How long a connection may take, as a state machine over what happened and when.
+//!
+//! Two times are kept: from the first byte of a request's head to its end, and idle between requests. Neither the HTTP/1
+//! parser's own timer (it also runs while a kept-alive connection idles) nor that of HTTP/2 (there is none) can keep both,
+//! and none runs while the protocol is being told apart. So the bytes are looked at as they come: of HTTP/1 only whether
+//! there are any while no request is open, of HTTP/2 the frame headers, since settings, pings and window updates come at
+//! any time and are no request.
+
+use std::time::Duration;
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Why a connection is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Expired {
+    /// A head was not complete in time.
+    Head,
+    /// Nothing was asked for too long.
+    Idle,
+}
+
+/// Whether a connection may go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It may, and is looked at again at this time at the latest.
+    Fine {
+        /// Monotonic time.
+        again_at: Duration,
+    },
+    /// It may not.
+    Close(Expired),
+}
+
+/// The times of one connection. All instants are readings of the monotonic clock.
+#[derive(Debug)]
+pub(super) struct ConnectionTimes {
+    head_timeout: Duration,
+    idle_timeout: Duration,
+    wire: Wire,
+    open_requests: u32,
+    idle_since: Duration,
+    head_since: Option<Duration>,
+    unread: bool,
+}
+
+#[derive(Debug)]
+enum Wire {
+    /// So many bytes of the HTTP/2 preface have come, and nothing else.
+    Unknown(usize),
+    Http1(LengthSpotter),
+    Http2(FrameTracker),
+}
+
+impl ConnectionTimes {
+    /// A connection accepted at `now`.
+    pub(super) fn new(head_timeout: Duration, idle_timeout: Duration, now: Duration) -> Self {
+        Self {
+            head_timeout,
+            idle_timeout,
+            wire: Wire::Unknown(0),
+            open_requests: 0,
+            idle_since: now,
+            head_since: None,
+            unread: false,
+        }
+    }
+
+    /// Bytes came from the client.
+    pub(super) fn bytes_read(&mut self, mut bytes: &[u8], now: Duration) {
+        if let Wire::Unknown(matched) = &mut self.wire {
+            while let (Some(wanted), Some((first, rest))) = (PREFACE.get(*matched), bytes.split_first()) {
+                if wanted != first {
+                    self.wire = Wire::Http1(LengthSpotter::default());
+                    break;
+                }
+                *matched += 1;
+                bytes = rest;
+                self.head_since.get_or_insert(now);
+            }
+        }
+        match &mut self.wire {
+            Wire::Unknown(matched) => {
+                if *matched == PREFACE.len() {
+                    self.head_since = None;
+                    let mut frames = FrameTracker::default();
+                    frames.bytes_read(bytes, now, &mut self.head_since);
+                    self.wire = Wire::Http2(frames);
+                }
+            }
+            Wire::Http1(_) if self.open_requests > 0 => {}
+            Wire::Http1(spotter) => {
+                if self.head_since.is_none() {
+                    // Old clients end a body with a line break that belongs to nothing.
+                    let start = bytes.iter().position(|b| !matches!(b, b'\r' | b'\n')).unwrap_or(bytes.len());
+                    bytes = bytes.get(start..).unwrap_or_default();
+                }
+                if !bytes.is_empty() {
+                    self.head_since.get_or_insert(now);
+                    spotter.scan(bytes);
+                }
+            }
+            Wire::Http2(frames) => frames.bytes_read(bytes, now, &mut self.head_since),
+        }
+    }
+
+    /// A request's head is complete. Returns whether it may say its length twice: `Content-Length` and
+    /// `Transfer-Encoding`, of which the parser shows only one. A head that came while another request was open was not
+    /// seen, so it may.
+    pub(super) fn request_began(&mut self) -> bool {
+        self.open_requests += 1;
+        match &mut self.wire {
+            Wire::Unknown(_) | Wire::Http2(_) => false,
+            Wire::Http1(spotter) => {
+                let unseen = self.head_since.take().is_none();
+                let both = spotter.both();
+                *spotter = LengthSpotter::default();
+                unseen || both
+            }
+        }
+    }
+
+    /// A request was answered, or given up by its client.
+    pub(super) fn request_ended(&mut self, now: Duration) {
+        self.open_requests = self.open_requests.saturating_sub(1);
+        if self.open_requests == 0 {
+            self.idle_since = now;
+        }
+    }
+
+    /// An answer was given before the whole request was read.
+    pub(super) fn left_unread(&mut self) {
+        self.unread = true;
+    }
+
+    /// Whether the client may still be sending when the connection is shut down.
+    pub(super) fn may_still_send(&self) -> bool {
+        self.unread || self.head_since.is_some()
+    }
+
+    /// Whether it is known to be HTTP/2.
+    pub(super) fn is_http2(&self) -> bool {
+        matches!(self.wire, Wire::Http2(_))
+    }
+
+    /// Whether the connection may go on.
+    pub(super) fn verdict(&self, now: Duration) -> Verdict {
+        let head_until = self.head_since.map(|since| since + self.head_timeout);
+        // While requests are open they keep their own times; it is enough to look again one idle time later.
+        let idle_until = if self.open_requests == 0 { self.idle_since } else { now } + self.idle_timeout;
+        match head_until {
+            Some(until) if now >= until => Verdict::Close(Expired::Head),
+            // A head that began in time may end. Not so in HTTP/2, where any frame could put the end off for ever.
+            Some(until) if !self.is_http2() => Verdict::Fine { again_at: until },
+            _ if now >= idle_until => Verdict::Close(Expired::Idle),
+            Some(until) => Verdict::Fine { again_at: until.min(idle_until) },
+            None => Verdict::Fine { again_at: idle_until },
+        }
+    }
+}
+
+const FRAME_HEADER_LEN: usize = 9;
+const HEADERS: u8 = 1;
+const CONTINUATION: u8 = 9;
+const END_HEADERS: u8 = 4;
+
+/// Tells, from the frames of an HTTP/2 connection, while a request's head is coming in.
+#[derive(Debug, Default)]
+struct FrameTracker {
+    header: [u8; FRAME_HEADER_LEN],
+    header_len: usize,
+    payload_left: usize,
+    block_open: bool,
+}
+
+impl FrameTracker {
+    fn bytes_read(&mut self, mut bytes: &[u8], now: Duration, head_since: &mut Option<Duration>) {
+        loop {
+            let skipped = self.payload_left.min(bytes.len());
+            self.payload_left -= skipped;
+            bytes = bytes.get(skipped..).unwrap_or_default();
+            if self.payload_left > 0 {
+                return;
+            }
+            if self.header_len == FRAME_HEADER_LEN {
+                self.header_len = 0;
+                if !self.block_open {
+                    *head_since = None;
+                }
+            }
+            let Some((first, rest)) = bytes.split_first() else {
+                return;
+            };
+            head_since.get_or_insert(now);
+            if let Some(slot) = self.header.get_mut(self.header_len) {
+                *slot = *first;
+            }
+            self.header_len += 1;
+            bytes = rest;
+            if self.header_len == FRAME_HEADER_LEN {
+                self.frame_begins(head_since);
+            }
+        }
+    }
+
+    fn frame_begins(&mut self, head_since: &mut Option<Duration>) {
+        let [high, middle, low, kind, flags, ..] = self.header;
+        self.payload_left = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
+        if kind == HEADERS || kind == CONTINUATION {
+            self.block_open = flags & END_HEADERS == 0;
+        } else if !self.block_open {
+            *head_since = None;
+        }
+    }
+}
+
+/// Looks for `Content-Length` and `Transfer-Encoding` among the lines of one head.
+#[derive(Debug, Default)]
+struct LengthSpotter {
+    name: Vec<u8>,
+    in_value: bool,
+    content_length: bool,
+    transfer_encoding: bool,
+    over: bool,
+}
+
+impl LengthSpotter {
+    const NAME_MAX: usize = "transfer-encoding".len();
+
+    fn scan(&mut self, mut bytes: &[u8]) {
+        while !self.over && !bytes.is_empty() {
+            if self.in_value {
+                let Some(end) = memchr::memchr(b'\n', bytes) else {
+                    return;
+                };
+                bytes = bytes.get(end + 1..).unwrap_or_default();
+                self.in_value = false;
+                self.name.clear();
+            } else if let Some((first, rest)) = bytes.split_first() {
+                self.name_byte(*first);
+                bytes = rest;
+            }
+        }
+    }
+
+    fn name_byte(&mut self, byte: u8) {
+        match byte {
+            b'\n' => {
+                self.over = self.name.is_empty();
+                self.name.clear();
+            }
+            b'\r' => {}
+            b':' => {
+                self.content_length |= self.name.eq_ignore_ascii_case(b"content-length");
+                self.transfer_encoding |= self.name.eq_ignore_ascii_case(b"transfer-encoding");
+                self.in_value = true;
+            }
+            _ if self.name.len() == Self::NAME_MAX => self.in_value = true,
+            _ => self.name.push(byte),
+        }
+    }
+
+    fn both(&self) -> bool {
+        self.content_length && self.transfer_encoding
+    }
+}
+
+#[cfg(test)]
+mod tests;

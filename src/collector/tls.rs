@@ -1,0 +1,138 @@
+//! TLS: the certificate and key, read again when their files change.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use arc_swap::ArcSwap;
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
+use rustls::version::{TLS12, TLS13};
+use rustls_pki_types::pem::{self, PemObject as _};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::TlsAcceptor;
+
+use super::settings::TlsFiles;
+
+/// Why a certificate and key cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file cannot be read.
+    #[error("read {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
+    /// A file is not PEM of the kind expected.
+    #[error("{path} holds no {expected} in PEM form")]
+    Pem {
+        /// The file.
+        path: PathBuf,
+        /// What it should hold.
+        expected: &'static str,
+        /// Why.
+        #[source]
+        cause: pem::Error,
+    },
+    /// The certificate and key are not a pair, or of no kind that is known.
+    #[error("use {cert} with {key}: check that the key belongs to the first certificate of the chain")]
+    Pair {
+        /// The certificate file.
+        cert: PathBuf,
+        /// The key file.
+        key: PathBuf,
+        /// Why.
+        #[source]
+        cause: rustls::Error,
+    },
+}
+
+/// When and how long both files were when they were read.
+type Marks = [Option<(SystemTime, u64)>; 2];
+
+/// The TLS settings in force, and the files they came from.
+pub(super) struct TlsFront {
+    files: TlsFiles,
+    config: ArcSwap<ServerConfig>,
+    marks: Mutex<Marks>,
+}
+
+impl TlsFront {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// [`TlsError`].
+    pub(super) fn load(files: TlsFiles) -> Result<Self, TlsError> {
+        let marks = marks_of(&files);
+        let config = read_config(&files)?;
+        Ok(Self { files, config: ArcSwap::from_pointee(config), marks: Mutex::new(marks) })
+    }
+
+    /// What makes TLS of an accepted connection, with the settings now in force.
+    pub(super) fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(self.config.load_full())
+    }
+
+    /// Reads the files again. On an error what was in force stays in force.
+    ///
+    /// # Errors
+    /// [`TlsError`].
+    pub(super) fn reload(&self) -> Result<(), TlsError> {
+        // The marks are taken first: a change while the files are read is seen at the next look.
+        *self.marks.lock().unwrap_or_else(PoisonError::into_inner) = marks_of(&self.files);
+        self.config.store(Arc::new(read_config(&self.files)?));
+        Ok(())
+    }
+
+    /// Reads the files again if they changed since they were last read. `None` where they did not.
+    pub(super) fn reload_if_changed(&self) -> Option<Result<(), TlsError>> {
+        let changed = *self.marks.lock().unwrap_or_else(PoisonError::into_inner) != marks_of(&self.files);
+        changed.then(|| self.reload())
+    }
+}
+
+impl fmt::Debug for TlsFront {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsFront").field("files", &self.files).finish_non_exhaustive()
+    }
+}
+
+fn marks_of(files: &TlsFiles) -> Marks {
+    let mark = |path: &Path| {
+        let metadata = fs::metadata(path).ok()?;
+        Some((metadata.modified().ok()?, metadata.len()))
+    };
+    [mark(&files.cert), mark(&files.key)]
+}
+
+fn read_config(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
+    let TlsFiles { cert, key } = files;
+    let pem = |path: &Path, expected, cause| TlsError::Pem { path: path.to_owned(), expected, cause };
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&read(cert)?)
+        .collect::<Result<_, _>>()
+        .map_err(|cause| pem(cert, "certificate", cause))?;
+    if chain.is_empty() {
+        return Err(pem(cert, "certificate", pem::Error::NoItemsFound));
+    }
+    let secret =
+        PrivateKeyDer::from_pem_slice(&read(key)?).map_err(|cause| pem(key, "private key", cause))?;
+    let pair = |cause| TlsError::Pair { cert: cert.clone(), key: key.clone(), cause };
+    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(&[&TLS13, &TLS12])
+        .map_err(pair)?
+        .with_no_client_auth()
+        .with_single_cert(chain, secret)
+        .map_err(pair)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
+    fs::read(path).map_err(|cause| TlsError::Read { path: path.to_owned(), cause })
+}

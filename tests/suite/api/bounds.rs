@@ -1,0 +1,174 @@
+//! Every bound in time, size and number, on real sockets. Long times are shortened; that the defaults are in force is a
+//! test of its own.
+
+use std::time::Duration;
+
+use forebay::collector::settings::HEAD_TIMEOUT;
+use tokio::time::Instant;
+
+use super::support::{BASIC, BATCH, eventually, start, start_with};
+use super::wire::{Answer, Wire, bare, once, post};
+
+const SHORT: Duration = Duration::from_millis(300);
+
+/// Sends a byte now and then until the other side closes; answers how long that took.
+async fn trickle(wire: &mut Wire, bytes: &[u8], pause: Duration) -> Duration {
+    let began = Instant::now();
+    for byte in bytes.chunks(1).cycle() {
+        if !wire.try_send(byte).await {
+            break;
+        }
+        tokio::time::sleep(pause).await;
+    }
+    began.elapsed()
+}
+
+#[tokio::test]
+async fn a_head_that_comes_byte_by_byte_is_closed_in_its_time() {
+    let rig = start_with(|settings, _| settings.bounds.head = SHORT).await;
+    for first in ["", "POST /v1/batch HTTP/1.1\r\nx: ", "PRI * HTTP/2.0\r\n"] {
+        let mut wire = Wire::connect(rig.address).await;
+        wire.send(first).await;
+        let took = trickle(&mut wire, b"a", Duration::from_millis(20)).await;
+        assert!(took >= SHORT && took < SHORT * 10, "{first:?} {took:?}");
+    }
+    // The same after a request that was answered.
+    let mut wire = Wire::connect(rig.address).await;
+    wire.send(post("/v1/batch", &[BASIC], BATCH)).await;
+    assert_eq!(wire.answer().await.status, 200);
+    let took = trickle(&mut wire, b"P", Duration::from_millis(20)).await;
+    assert!(took >= SHORT && took < SHORT * 10, "{took:?}");
+}
+
+#[tokio::test]
+async fn the_default_time_for_a_head_is_in_force() {
+    let rig = start().await;
+    let mut wire = Wire::connect(rig.address).await;
+    let took = trickle(&mut wire, b"a", Duration::from_millis(100)).await;
+    assert!(took >= HEAD_TIMEOUT && took < HEAD_TIMEOUT + Duration::from_secs(5), "{took:?}");
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_in_its_time_and_not_by_the_time_for_heads() {
+    let rig = start_with(|settings, _| {
+        settings.bounds.head = SHORT;
+        settings.bounds.idle = SHORT * 4;
+    })
+    .await;
+    let began = Instant::now();
+    let mut silent = Wire::connect(rig.address).await;
+    let mut answered = Wire::connect(rig.address).await;
+    answered.send(post("/v1/batch", &[BASIC], BATCH)).await;
+    assert_eq!(answered.answer().await.status, 200);
+    tokio::join!(silent.closed(), answered.closed());
+    let took = began.elapsed();
+    assert!(took >= SHORT * 4 && took < SHORT * 30, "{took:?}");
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_408_and_nothing_is_stored() {
+    let rig = start_with(|settings, _| settings.bounds.body = SHORT).await;
+    let request = post("/v1/batch", &[BASIC], BATCH);
+    let mut wire = Wire::connect(rig.address).await;
+    let began = Instant::now();
+    wire.send(&request[..request.len() - 1]).await;
+    let answer = wire.answer().await;
+    assert!(began.elapsed() >= SHORT);
+    assert_eq!((answer.status, answer.code().as_str()), (408, "body_timeout"));
+    assert_eq!(answer.header("connection"), Some("close"));
+    wire.closed().await;
+    assert!(rig.is_empty());
+}
+
+#[tokio::test]
+async fn a_whole_request_has_its_time_too() {
+    let rig = start_with(|settings, _| settings.bounds.request = SHORT).await;
+    let request = post("/v1/batch", &[BASIC], BATCH);
+    let mut wire = Wire::connect(rig.address).await;
+    wire.send(&request[..request.len() - 1]).await;
+    assert_eq!(wire.answer().await.status, 408);
+}
+
+#[tokio::test]
+async fn long_heads_are_431_and_long_targets_414() {
+    let rig = start().await;
+    let header = |len: usize| "h".repeat(len);
+    let path = |len: usize| format!("/v1/batch?{}", "q".repeat(len));
+    let check = async |name: &str, path: &str, header: &str, expected: u16| -> Answer {
+        let mut wire = Wire::connect(rig.address).await;
+        wire.send(bare("GET", path, &[("x", header)])).await;
+        let answer = wire.answer().await;
+        assert_eq!(answer.status, expected, "{name}");
+        if expected != 405 {
+            assert_eq!(answer.header("connection"), Some("close"), "{name}");
+            wire.closed().await;
+        }
+        answer
+    };
+    check("a head that fits", "/v1/batch", &header(47 * 1_024), 405).await;
+    let answer = check("a head that does not", "/v1/batch", &header(64 * 1_024), 431).await;
+    assert_eq!(answer.code(), "headers_too_large");
+    check("a head beyond the parser's buffer", "/v1/batch", &header(600 * 1_024), 431).await;
+    check("a target that fits", &path(32_000), "", 405).await;
+    let answer = check("a target that does not", &path(33_000), "", 414).await;
+    assert_eq!(answer.code(), "uri_too_long");
+    check("a target beyond the parser's", &path(65_536), "", 414).await;
+}
+
+#[tokio::test]
+async fn connections_over_the_limit_are_closed_at_once() {
+    let rig = start_with(|settings, _| settings.bounds.connections = 2).await;
+    let mut first = Wire::connect(rig.address).await;
+    let mut second = Wire::connect(rig.address).await;
+    for wire in [&mut first, &mut second] {
+        wire.send(bare("GET", "/health", &[])).await;
+        assert_eq!(wire.answer().await.status, 200);
+    }
+    assert_eq!(rig.metrics.connections.get(), 2);
+    let mut third = Wire::connect(rig.address).await;
+    assert!(third.closed().await.is_empty());
+    drop(first);
+    eventually("a place to come free", async || {
+        let mut wire = Wire::connect(rig.address).await;
+        wire.try_send(bare("GET", "/health", &[])).await && !wire.closed_or_answered().await.is_empty()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn bodies_over_the_memory_of_the_process_are_503_until_others_are_answered() {
+    let rig = start_with(|settings, _| settings.bounds.bodies_bytes = 40_000).await;
+    let large = post("/v1/batch", &[BASIC], super::bodies::batch_of(30_000));
+    let mut holder = Wire::connect(rig.address).await;
+    holder.send(&large[..large.len() - 1]).await;
+    let mut refused = None;
+    eventually("the budget to be held", async || {
+        let answer = once(rig.address, &large).await;
+        refused = (answer.status == 503).then_some(answer);
+        refused.is_some()
+    })
+    .await;
+    let refused = refused.unwrap();
+    assert_eq!(refused.code(), "overloaded");
+    let after: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=60).contains(&after));
+    holder.send(&large[large.len() - 1..]).await;
+    assert_eq!(holder.answer().await.status, 200);
+    assert_eq!(once(rig.address, &large).await.status, 200);
+}
+
+#[tokio::test]
+async fn slow_clients_do_not_keep_others_waiting() {
+    let rig = start().await;
+    let mut slow = Vec::new();
+    for _ in 0..500 {
+        let mut wire = Wire::connect(rig.address).await;
+        wire.send("POST /v1/batch HTTP/1.1\r\ncontent-length: 10\r\n").await;
+        slow.push(wire);
+    }
+    let began = Instant::now();
+    for _ in 0..20 {
+        assert_eq!(once(rig.address, post("/v1/batch", &[BASIC], BATCH)).await.status, 200);
+    }
+    assert!(began.elapsed() < HEAD_TIMEOUT, "{:?}", began.elapsed());
+}

@@ -1,0 +1,180 @@
+//! A collector on a loopback port.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use forebay::batch::BatchKey;
+use forebay::collector::{Collector, CollectorDeps, CollectorSettings, Listeners, Policy, Running};
+use forebay::metrics::Metrics;
+use forebay::object::Stream;
+use forebay::random::Random;
+use forebay::sources::{Found, SourceId, SourceLookup, WriteKeyHash};
+use forebay::spool::reader::{Go, Read};
+use forebay::spool::{RealDisk, Spool, SpoolOptions};
+use forebay::time::{Clock, UnixMillis};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+
+/// The write key of the source `web`.
+pub(crate) const KEY: &str = "web-key";
+/// `Basic` of that key.
+pub(crate) const BASIC: (&str, &str) = ("authorization", "Basic d2ViLWtleTo=");
+/// A body with one call, for batch routes.
+pub(crate) const BATCH: &str = r#"{"batch":[{"type":"track","event":"e","userId":"u","messageId":"m"}]}"#;
+/// A body that is one call.
+pub(crate) const CALL: &str = r#"{"event":"e","userId":"u","groupId":"g","previousId":"p"}"#;
+
+/// Knows one key of each outcome.
+#[derive(Debug)]
+pub(crate) struct TestSources;
+
+impl SourceLookup for TestSources {
+    fn find(&self, write_key: &str) -> Found {
+        match write_key {
+            KEY => Found::Source(SourceId::new("web").unwrap()),
+            "other-key" => Found::Source(SourceId::new("other").unwrap()),
+            "one-too-many" => Found::TooManySources,
+            "discard" => Found::Discard,
+            _ => {
+                assert!(write_key.len() < 100_000, "a key of any length is only hashed");
+                assert_ne!(WriteKeyHash::of(write_key), WriteKeyHash::of(KEY));
+                Found::Unknown
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct RealClock(Instant);
+
+impl RealClock {
+    #[expect(clippy::disallowed_methods, reason = "the tests run on real sockets, in real time")]
+    fn new() -> Self {
+        Self(Instant::now())
+    }
+}
+
+impl Clock for RealClock {
+    #[expect(clippy::disallowed_methods, reason = "the tests run on real sockets, in real time")]
+    fn wall(&self) -> UnixMillis {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        UnixMillis(i64::try_from(since.as_millis()).unwrap())
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+#[derive(Debug, Default)]
+struct Counting(AtomicU64);
+
+impl Random for Counting {
+    fn next_u64(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+/// Bytes of the segments: small, since every test makes some.
+const SEGMENT_BYTES: u64 = 8 * 1_024 * 1_024;
+
+/// A collector that runs, before a real spool.
+#[derive(Debug)]
+pub(crate) struct Rig {
+    pub(crate) running: Running,
+    pub(crate) spool: Spool,
+    _dir: TempDir,
+    pub(crate) address: SocketAddr,
+    pub(crate) tls: Option<SocketAddr>,
+    pub(crate) metrics: Metrics,
+}
+
+impl Rig {
+    /// The lines stored for a source, in order.
+    pub(crate) fn lines(&self, source: &str, stream: Stream) -> Vec<String> {
+        let outlet = self.spool.outlet();
+        let is_wanted = |key: &BatchKey| key.source.as_str() == source && key.stream == stream;
+        let mut lines = Vec::new();
+        for batch in outlet.open_batches().into_iter().filter(|batch| is_wanted(&batch.key)) {
+            let mut visit = |read: Read<'_>| {
+                let Read::Frame(frame) = read else { panic!("a frame is damaged") };
+                lines.push(String::from_utf8(frame.payload.to_vec()).unwrap());
+                Ok(Go::On)
+            };
+            outlet.read(&batch.key, 0, u64::MAX, &mut visit).unwrap();
+        }
+        lines
+    }
+
+    /// Whether nothing at all is stored.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.spool.outlet().open_batches().is_empty()
+    }
+
+    /// The value of a counter or gauge, as `/metrics` shows it; `None` where there is no such series.
+    pub(crate) fn metric(&self, series: &str) -> Option<u64> {
+        let text = self.metrics.render().unwrap();
+        let line = text.lines().find(|line| line.rsplit_once(' ').is_some_and(|(name, _)| name == series))?;
+        line.rsplit_once(' ').unwrap().1.parse().ok()
+    }
+}
+
+/// A policy with the test's sources.
+pub(crate) fn policy() -> Policy {
+    Policy::new(Arc::new(TestSources))
+}
+
+/// Starts a collector with everything at its default.
+pub(crate) async fn start() -> Rig {
+    start_with(|_, _| {}).await
+}
+
+/// Starts a collector whose settings and policy a test has changed.
+pub(crate) async fn start_with(change: impl FnOnce(&mut CollectorSettings, &mut Policy)) -> Rig {
+    let (mut settings, mut policy) = (CollectorSettings::default(), policy());
+    change(&mut settings, &mut policy);
+    let metrics = Metrics::new();
+    let clock: Arc<dyn Clock> = Arc::new(RealClock::new());
+    let random = Arc::new(Counting::default());
+    let dir = tempfile::tempdir().unwrap();
+    let (spool, _) = Spool::open(
+        Arc::new(RealDisk::open(dir.path()).unwrap()),
+        SpoolOptions { segment_bytes: SEGMENT_BYTES, ..SpoolOptions::default() },
+        Arc::clone(&clock),
+        &*random,
+        Arc::new(metrics.clone()),
+    )
+    .unwrap();
+    let deps = CollectorDeps {
+        clock,
+        random,
+        metrics: metrics.clone(),
+        appender: spool.appender(),
+        fingerprinter: spool.fingerprinter(),
+    };
+    let plain = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = plain.local_addr().unwrap();
+    let mut listeners = Listeners { plain: vec![plain], tls: Vec::new() };
+    let mut tls = None;
+    if settings.tls.is_some() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        tls = Some(listener.local_addr().unwrap());
+        listeners.tls.push(listener);
+    }
+    let running = Collector::start(deps, settings, policy, listeners).unwrap();
+    Rig { running, spool, _dir: dir, address, tls, metrics }
+}
+
+/// Waits until `condition` holds.
+pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let waited = async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(super::wire::PATIENCE, waited)
+        .await
+        .unwrap_or_else(|_| panic!("not in time: {what}"));
+}
