@@ -5,7 +5,7 @@
 //! stored, so a crash at any instant loses nothing and doubles nothing.
 
 pub mod call;
-//pub mod dev_s3;
+pub mod dev_s3;
 pub mod metrics;
 pub mod object;
 pub mod random;

@@ -23,7 +23,7 @@ fn a_put(text: &str) -> Put {
 }
 
 /// One poll, which needs no runtime.
-fn poll<F: Future>(future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
+fn poll<F: Future + ?Sized>(future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
 }
 
