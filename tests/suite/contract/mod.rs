@@ -6,7 +6,9 @@
     reason = "helpers of tests fail as tests do: by a panic that names the line"
 )]
 
+mod clients;
 mod dev_s3;
+mod ministack;
 mod wire;
 
 use std::task::Poll;

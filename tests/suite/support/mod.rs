@@ -7,3 +7,4 @@
 )]
 
 pub(crate) mod scripted_http;
+pub(crate) mod tools;

@@ -161,10 +161,10 @@ async fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Re
     }
     let end = if headers.get("transfer-encoding").is_some_and(|value| value.contains("chunked")) {
         loop {
-            if let Some(at) = find(&buffer[head_len..], b"0\r\n") {
-                if let Some(last) = find(&buffer[head_len + at..], b"\r\n\r\n") {
-                    break head_len + at + last + 4;
-                }
+            if let Some(at) = find(&buffer[head_len..], b"0\r\n")
+                && let Some(last) = find(&buffer[head_len + at..], b"\r\n\r\n")
+            {
+                break head_len + at + last + 4;
             }
             read_more(stream, buffer).await?;
         }
