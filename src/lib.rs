@@ -12,6 +12,7 @@ pub mod cli;
 pub mod collector;
 pub mod config;
 pub mod delivery;
+pub mod dev_s3;
 pub mod json;
 pub mod metrics;
 pub mod object;

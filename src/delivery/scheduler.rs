@@ -45,7 +45,8 @@ pub(super) async fn run(inner: Arc<Inner>) {
 fn look(inner: &Arc<Inner>, deadlines: &mut Deadlines) {
     let open = inner.parts.outlet.open_batches();
     let pressed = pressed(inner, &open);
-    let find = |key: &BatchKey| open.binary_search_by(|batch| batch.key.cmp(key)).ok().and_then(|at| open.get(at));
+    let find =
+        |key: &BatchKey| open.binary_search_by(|batch| batch.key.cmp(key)).ok().and_then(|at| open.get(at));
     deadlines.retain(|key, _| find(key).is_some());
     lock(&inner.asked).retain(|key, through| find(key).is_some_and(|batch| batch.sealed_through < *through));
     for batch in open {

@@ -2,6 +2,11 @@
 //!
 //! A store tries once. Whether and when to try again is decided by `delivery`, which knows what was sealed.
 
+pub mod fake;
+pub mod fault;
+pub mod region;
+pub mod s3;
+
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;

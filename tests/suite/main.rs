@@ -7,3 +7,5 @@ mod admin;
 mod api;
 mod call;
 mod config;
+mod contract;
+mod support;

@@ -1,0 +1,201 @@
+//! The files of the server, and the order in which they are synced.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
+
+use super::DevS3Error;
+use super::meta::{BucketMeta, ObjectMeta, UploadMeta};
+use super::sums::hex;
+
+const BUCKETS: &str = "buckets";
+const OBJECTS: &str = "objects";
+const UPLOADS: &str = "uploads";
+const BODIES: &str = "bodies";
+const TMP: &str = "tmp";
+
+/// The directory, held by a lock for as long as this lives.
+#[derive(Debug)]
+pub(super) struct Disk {
+    root: PathBuf,
+    _lock: File,
+}
+
+/// All that is on disk.
+#[derive(Debug, Default)]
+pub(super) struct Loaded {
+    pub(super) buckets: Vec<BucketMeta>,
+    pub(super) objects: Vec<ObjectMeta>,
+    pub(super) uploads: Vec<UploadMeta>,
+}
+
+type Result<T> = std::result::Result<T, DevS3Error>;
+
+fn failed(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> DevS3Error {
+    let path = path.to_owned();
+    move |cause| DevS3Error::Disk { what, path, cause }
+}
+
+impl Disk {
+    /// Takes the directory, and makes what is missing of it.
+    pub(super) fn open(root: &Path) -> Result<Self> {
+        for name in ["", BUCKETS, OBJECTS, UPLOADS, BODIES, TMP] {
+            let dir = root.join(name);
+            fs::create_dir_all(&dir).map_err(failed("make the directory", &dir))?;
+        }
+        sync_dir(root)?;
+        let path = root.join("lock");
+        let lock = File::create(&path).map_err(failed("make the file", &path))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { root: root.to_owned(), _lock: lock }),
+            Err(fs::TryLockError::WouldBlock) => Err(DevS3Error::InUse(root.to_owned())),
+            Err(fs::TryLockError::Error(cause)) => Err(failed("lock the file", &path)(cause)),
+        }
+    }
+
+    /// Reads everything, and removes the bodies that nothing names: what a crash left behind.
+    pub(super) fn load(&self) -> Result<Loaded> {
+        let loaded = Loaded {
+            buckets: self.read_all(BUCKETS)?,
+            objects: self.read_all(OBJECTS)?,
+            uploads: self.read_all(UPLOADS)?,
+        };
+        let of_objects = loaded.objects.iter().map(|object| object.body.as_str());
+        let of_parts =
+            loaded.uploads.iter().flat_map(|upload| upload.parts.values()).map(|part| part.body.as_str());
+        let named: BTreeSet<&str> = of_objects.chain(of_parts).collect();
+        for path in self.files(BODIES)? {
+            let is_named =
+                path.file_name().and_then(|name| name.to_str()).is_some_and(|name| named.contains(name));
+            if !is_named {
+                fs::remove_file(&path).map_err(failed("remove the file", &path))?;
+            }
+        }
+        for path in self.files(TMP)? {
+            fs::remove_file(&path).map_err(failed("remove the file", &path))?;
+        }
+        Ok(loaded)
+    }
+
+    /// Where bytes are received.
+    pub(super) fn tmp(&self, id: &str) -> PathBuf {
+        self.root.join(TMP).join(id)
+    }
+
+    /// Where the bytes of an object or a part are.
+    pub(super) fn body(&self, id: &str) -> PathBuf {
+        self.root.join(BODIES).join(id)
+    }
+
+    /// Moves bytes that were received and synced to their place.
+    pub(super) fn keep_body(&self, id: &str) -> Result<()> {
+        rename_durably(&self.tmp(id), &self.body(id), &self.root.join(BODIES))
+    }
+
+    /// Removes a body. It is no failure if it stays: the next start removes it.
+    pub(super) fn drop_body(&self, id: &str) {
+        if let Err(err) = fs::remove_file(self.body(id)) {
+            tracing::warn!(%err, body = id, "a body of the S3 server stays until the next start");
+        }
+    }
+
+    pub(super) fn write_bucket(&self, bucket: &BucketMeta) -> Result<()> {
+        self.write(BUCKETS, &bucket.name, bucket)
+    }
+
+    pub(super) fn remove_bucket(&self, name: &str) -> Result<()> {
+        self.remove(BUCKETS, name)
+    }
+
+    pub(super) fn write_object(&self, object: &ObjectMeta) -> Result<()> {
+        self.write(OBJECTS, &digest(&object.bucket, &object.key), object)
+    }
+
+    pub(super) fn remove_object(&self, bucket: &str, key: &str) -> Result<()> {
+        self.remove(OBJECTS, &digest(bucket, key))
+    }
+
+    pub(super) fn write_upload(&self, upload: &UploadMeta) -> Result<()> {
+        self.write(UPLOADS, &upload.id, upload)
+    }
+
+    pub(super) fn remove_upload(&self, id: &str) -> Result<()> {
+        self.remove(UPLOADS, id)
+    }
+
+    /// Removes everything.
+    pub(super) fn clear(&self) -> Result<()> {
+        // Objects first: a crash half-way leaves bodies that nothing names, never an object without its body.
+        for name in [OBJECTS, UPLOADS, BUCKETS, BODIES] {
+            for path in self.files(name)? {
+                fs::remove_file(&path).map_err(failed("remove the file", &path))?;
+            }
+            sync_dir(&self.root.join(name))?;
+        }
+        Ok(())
+    }
+
+    fn write(&self, dir: &str, name: &str, value: &impl Serialize) -> Result<()> {
+        let dir = self.root.join(dir);
+        let path = dir.join(format!("{name}.json"));
+        let tmp = self.tmp(&format!("{name}.json"));
+        let bytes = serde_json::to_vec(value)
+            .map_err(|cause| failed("write the file", &path)(std::io::Error::other(cause)))?;
+        let written = File::create(&tmp).and_then(|mut file| {
+            file.write_all(&bytes)?;
+            file.sync_all()
+        });
+        written.map_err(failed("write the file", &tmp))?;
+        rename_durably(&tmp, &path, &dir)
+    }
+
+    fn remove(&self, dir: &str, name: &str) -> Result<()> {
+        let dir = self.root.join(dir);
+        let path = dir.join(format!("{name}.json"));
+        fs::remove_file(&path).map_err(failed("remove the file", &path))?;
+        sync_dir(&dir)
+    }
+
+    fn read_all<T: DeserializeOwned>(&self, dir: &str) -> Result<Vec<T>> {
+        self.files(dir)?
+            .into_iter()
+            .map(|path| {
+                let bytes = fs::read(&path).map_err(failed("read the file", &path))?;
+                serde_json::from_slice(&bytes).map_err(|cause| DevS3Error::Damaged { path, cause })
+            })
+            .collect()
+    }
+
+    fn files(&self, dir: &str) -> Result<Vec<PathBuf>> {
+        let dir = self.root.join(dir);
+        let entries = fs::read_dir(&dir).map_err(failed("read the directory", &dir))?;
+        entries
+            .map(|entry| entry.map(|entry| entry.path()).map_err(failed("read the directory", &dir)))
+            .collect()
+    }
+}
+
+/// The name of an object's file. No bucket has a zero byte in its name, so no two objects share one.
+fn digest(bucket: &str, key: &str) -> String {
+    let mut hasher = Sha256::new();
+    hasher.update(bucket);
+    hasher.update([0]);
+    hasher.update(key);
+    hex(&hasher.finalize())
+}
+
+#[expect(clippy::disallowed_methods, reason = "the directory is synced in the next line")]
+fn rename_durably(from: &Path, to: &Path, dir: &Path) -> Result<()> {
+    fs::rename(from, to).map_err(failed("rename to", to))?;
+    sync_dir(dir)
+}
+
+/// Without it a new name can vanish at a power loss while the bytes survive.
+fn sync_dir(dir: &Path) -> Result<()> {
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed("sync the directory", dir))
+}

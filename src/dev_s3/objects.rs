@@ -1,0 +1,246 @@
+//! What requests say of an object, and what is answered of it.
+
+use std::time::{Duration, SystemTime};
+
+use s3s::dto::{
+    CopyObjectInput, CreateMultipartUploadInput, ETag, ETagCondition, GetObjectOutput, HeadObjectOutput,
+    Metadata, PutObjectInput, ServerSideEncryption, Timestamp,
+};
+use s3s::{S3Result, s3_error};
+
+use super::meta::{Described, ObjectMeta};
+use super::sums::set_sums;
+
+/// What a client gets where it named no content type.
+const DEFAULT_CONTENT_TYPE: &str = "binary/octet-stream";
+
+/// User metadata at most, in bytes of names and values, as in S3.
+const METADATA_BYTES_MAX: usize = 2 * 1024;
+
+/// The headers of an object in an input of `s3s`: three inputs have the same fields and no type in common.
+macro_rules! described {
+    ($input:expr) => {
+        $crate::dev_s3::objects::checked($crate::dev_s3::meta::Described {
+            content_type: $input.content_type.clone(),
+            content_encoding: $input
+                .content_encoding
+                .as_deref()
+                .and_then($crate::dev_s3::objects::stored_encoding),
+            cache_control: $input.cache_control.clone(),
+            content_disposition: $input.content_disposition.clone(),
+            content_language: $input.content_language.clone(),
+            metadata: $input.metadata.clone().into_iter().flatten().collect(),
+            encryption: $input.server_side_encryption.as_ref().map(|sse| sse.as_str().to_owned()),
+            kms_key_id: $input.ssekms_key_id.clone(),
+            bucket_key_enabled: $input.bucket_key_enabled,
+        })
+    };
+}
+
+pub(super) fn described_by_put(input: &PutObjectInput) -> S3Result<Described> {
+    described!(input)
+}
+
+pub(super) fn described_by_upload(input: &CreateMultipartUploadInput) -> S3Result<Described> {
+    described!(input)
+}
+
+/// A copy keeps the headers of its source unless it is told to replace them; its encryption is its own.
+pub(super) fn described_by_copy(input: &CopyObjectInput, source: &Described) -> S3Result<Described> {
+    let named = described!(input)?;
+    if input.metadata_directive.as_ref().is_some_and(|directive| directive.as_str() == "REPLACE") {
+        return Ok(named);
+    }
+    Ok(Described {
+        encryption: named.encryption,
+        kms_key_id: named.kms_key_id,
+        bucket_key_enabled: named.bucket_key_enabled,
+        ..source.clone()
+    })
+}
+
+/// `aws-chunked` says how the request was sent, not what the object is.
+fn stored_encoding(header: &str) -> Option<String> {
+    let codings: Vec<&str> = header
+        .split(',')
+        .map(str::trim)
+        .filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case("aws-chunked"))
+        .collect();
+    (!codings.is_empty()).then(|| codings.join(","))
+}
+
+fn checked(described: Described) -> S3Result<Described> {
+    let bytes: usize = described.metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
+    if bytes > METADATA_BYTES_MAX {
+        return Err(s3_error!(MetadataTooLarge));
+    }
+    match (described.encryption.as_deref(), &described.kms_key_id) {
+        (Some("aws:kms"), _) | (Some("AES256") | None, None) => Ok(described),
+        (Some("AES256") | None, Some(_)) => {
+            Err(s3_error!(InvalidArgument, "a KMS key id needs the server-side encryption aws:kms"))
+        }
+        (Some(other), _) => Err(s3_error!(
+            InvalidEncryptionAlgorithmError,
+            "the encryption {other:?} is not supported: AES256 or aws:kms"
+        )),
+    }
+}
+
+pub(super) fn encryption(described: &Described) -> Option<ServerSideEncryption> {
+    described.encryption.clone().map(ServerSideEncryption::from)
+}
+
+pub(super) fn etag(etag: &str) -> Option<ETag> {
+    Some(ETag::Strong(etag.to_owned()))
+}
+
+pub(super) fn timestamp(ms: i64) -> Timestamp {
+    let since = Duration::from_millis(u64::try_from(ms).unwrap_or(0));
+    Timestamp::from(SystemTime::UNIX_EPOCH + since)
+}
+
+/// The conditional headers of a read.
+#[derive(Debug, Default)]
+pub(super) struct ReadConditions {
+    pub(super) if_match: Option<ETagCondition>,
+    pub(super) if_none_match: Option<ETagCondition>,
+    pub(super) if_modified_since: Option<Timestamp>,
+    pub(super) if_unmodified_since: Option<Timestamp>,
+}
+
+impl ReadConditions {
+    /// In the order of RFC 9110: an entity tag stands above a date. Dates in headers are whole seconds.
+    pub(super) fn check(&self, object: &ObjectMeta) -> S3Result<()> {
+        let is = |condition: &ETagCondition| match condition {
+            ETagCondition::Any => true,
+            ETagCondition::ETag(etag) => etag.value() == object.etag,
+        };
+        let modified = timestamp(object.modified_ms.div_euclid(1_000) * 1_000);
+        let met = match (&self.if_match, &self.if_unmodified_since) {
+            (Some(condition), _) => is(condition),
+            (None, Some(since)) => modified <= *since,
+            (None, None) => true,
+        };
+        if !met {
+            return Err(s3_error!(PreconditionFailed));
+        }
+        let changed = match (&self.if_none_match, &self.if_modified_since) {
+            (Some(condition), _) => !is(condition),
+            (None, Some(since)) => modified > *since,
+            (None, None) => true,
+        };
+        if changed { Ok(()) } else { Err(s3_error!(NotModified)) }
+    }
+}
+
+/// The answer to HEAD; that to GET has the same headers.
+pub(super) fn head_output(object: &ObjectMeta, with_sums: bool) -> HeadObjectOutput {
+    let described = &object.described;
+    let metadata: Metadata = described.metadata.clone().into_iter().collect();
+    let mut output = HeadObjectOutput {
+        accept_ranges: Some("bytes".to_owned()),
+        content_length: i64::try_from(object.len).ok(),
+        content_type: Some(described.content_type.clone().unwrap_or_else(|| DEFAULT_CONTENT_TYPE.to_owned())),
+        content_encoding: described.content_encoding.clone(),
+        cache_control: described.cache_control.clone(),
+        content_disposition: described.content_disposition.clone(),
+        content_language: described.content_language.clone(),
+        e_tag: etag(&object.etag),
+        last_modified: Some(timestamp(object.modified_ms)),
+        metadata: Some(metadata),
+        server_side_encryption: encryption(described),
+        ssekms_key_id: described.kms_key_id.clone(),
+        bucket_key_enabled: described.bucket_key_enabled,
+        ..HeadObjectOutput::default()
+    };
+    if with_sums {
+        set_sums!(output, &object.sums);
+        output.checksum_type = sums_type(object);
+    }
+    output
+}
+
+pub(super) fn get_output(object: &ObjectMeta, with_sums: bool) -> GetObjectOutput {
+    let head = head_output(object, with_sums);
+    GetObjectOutput {
+        accept_ranges: head.accept_ranges,
+        content_length: head.content_length,
+        content_type: head.content_type,
+        content_encoding: head.content_encoding,
+        cache_control: head.cache_control,
+        content_disposition: head.content_disposition,
+        content_language: head.content_language,
+        e_tag: head.e_tag,
+        last_modified: head.last_modified,
+        metadata: head.metadata,
+        server_side_encryption: head.server_side_encryption,
+        ssekms_key_id: head.ssekms_key_id,
+        bucket_key_enabled: head.bucket_key_enabled,
+        checksum_crc32: head.checksum_crc32,
+        checksum_crc32c: head.checksum_crc32c,
+        checksum_crc64nvme: head.checksum_crc64nvme,
+        checksum_sha1: head.checksum_sha1,
+        checksum_sha256: head.checksum_sha256,
+        checksum_type: head.checksum_type,
+        ..GetObjectOutput::default()
+    }
+}
+
+/// How the checksums of an object were made, where it has any.
+pub(super) fn sums_type(object: &ObjectMeta) -> Option<s3s::dto::ChecksumType> {
+    use s3s::dto::ChecksumType;
+    (!object.sums.is_empty()).then(|| {
+        ChecksumType::from_static(if object.sums_are_composite {
+            ChecksumType::COMPOSITE
+        } else {
+            ChecksumType::FULL_OBJECT
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn aws_chunked_is_no_encoding_of_the_object() {
+        let check = |header, stored: Option<&str>| assert_eq!(stored_encoding(header).as_deref(), stored);
+        check("gzip", Some("gzip"));
+        check("aws-chunked", None);
+        check("gzip,aws-chunked", Some("gzip"));
+        check("aws-chunked, gzip", Some("gzip"));
+        check("", None);
+    }
+
+    #[test]
+    fn conditions_of_a_read() {
+        let object = ObjectMeta {
+            bucket: "b".into(),
+            key: "k".into(),
+            body: "x".into(),
+            len: 1,
+            etag: "e".into(),
+            modified_ms: 10_500,
+            described: Described::default(),
+            sums: super::super::sums::Sums::new(),
+            sums_are_composite: false,
+        };
+        let tag = |tag: &str| Some(ETagCondition::ETag(ETag::Strong(tag.into())));
+        let check = |conditions: ReadConditions, code: Option<&str>| {
+            let answer = conditions.check(&object).err();
+            assert_eq!(answer.as_ref().map(|err| err.code().as_str()), code, "{conditions:?}");
+        };
+        let none = ReadConditions::default;
+        check(none(), None);
+        check(ReadConditions { if_match: tag("e"), ..none() }, None);
+        check(ReadConditions { if_match: tag("f"), ..none() }, Some("PreconditionFailed"));
+        check(ReadConditions { if_none_match: tag("e"), ..none() }, Some("NotModified"));
+        check(ReadConditions { if_none_match: tag("f"), ..none() }, None);
+        check(ReadConditions { if_modified_since: Some(timestamp(10_000)), ..none() }, Some("NotModified"));
+        check(ReadConditions { if_modified_since: Some(timestamp(9_000)), ..none() }, None);
+        check(ReadConditions { if_unmodified_since: Some(timestamp(10_000)), ..none() }, None);
+        let before = Some(timestamp(9_000));
+        check(ReadConditions { if_unmodified_since: before.clone(), ..none() }, Some("PreconditionFailed"));
+        check(ReadConditions { if_match: tag("e"), if_unmodified_since: before, ..none() }, None);
+    }
+}

@@ -1,0 +1,595 @@
+//! Each operation of the S3 protocol: from its input to the state and back. What is not here answers 501.
+
+use std::collections::BTreeSet;
+use std::io::SeekFrom;
+use std::sync::Arc;
+
+use s3s::dto::*;
+use s3s::{S3, S3Error, S3Request, S3Response, S3Result, s3_error};
+use tokio::fs::File;
+use tokio::io::{AsyncReadExt, AsyncSeekExt};
+use tokio_util::io::ReaderStream;
+
+use super::REGION;
+use super::listing::{PAGE_ENTRIES_MAX, Page, Query, page, url_encoded};
+use super::meta::{ObjectMeta, UploadMeta};
+use super::multipart::{self, blocking, check_part_number, from_page_token, page_token, part_of};
+use super::objects::{
+    ReadConditions, described_by_copy, described_by_put, described_by_upload, encryption, etag, get_output,
+    head_output, sums_type, timestamp,
+};
+use super::receive::{Claimed, Received, copy, receive};
+use super::sums::{Algorithm, hex, set_sums, sums_of};
+use super::vault::{Conditions, Vault};
+
+/// How much of a body is read at a time for an answer, in bytes.
+const READ_CHUNK_BYTES: usize = 64 * 1024;
+
+/// How often a body is looked for again that was replaced between the look in the index and its opening.
+const OPEN_TRIES: usize = 8;
+
+type Answer<T> = S3Result<S3Response<T>>;
+
+/// The operations.
+#[derive(Debug)]
+pub(super) struct Service {
+    vault: Arc<Vault>,
+}
+
+impl Service {
+    pub(super) fn new(vault: Arc<Vault>) -> Self {
+        Self { vault }
+    }
+
+    fn found(&self, bucket: &str, key: &str) -> S3Result<Arc<ObjectMeta>> {
+        self.vault.read().object(bucket, key)
+    }
+
+    /// An object and its opened body, which belong together even if the object is replaced meanwhile.
+    async fn opened(&self, bucket: &str, key: &str) -> S3Result<(Arc<ObjectMeta>, File)> {
+        for _ in 0..OPEN_TRIES {
+            let object = self.found(bucket, key)?;
+            match File::open(self.vault.disk.body(&object.body)).await {
+                Ok(file) => return Ok((object, file)),
+                Err(err) if err.kind() == std::io::ErrorKind::NotFound => {}
+                Err(err) => return Err(S3Error::internal_error(err)),
+            }
+        }
+        Err(s3_error!(InternalError, "the body of this object is not on disk"))
+    }
+
+    async fn kept(
+        &self,
+        object: ObjectMeta,
+        received: Received,
+        conditions: Conditions,
+    ) -> S3Result<Arc<ObjectMeta>> {
+        let vault = Arc::clone(&self.vault);
+        blocking(move || {
+            let object = vault.put_object(object, &conditions, None);
+            drop(received);
+            object
+        })
+        .await
+    }
+
+    async fn kept_part(&self, upload: String, number: i32, received: Received) -> S3Result<()> {
+        let vault = Arc::clone(&self.vault);
+        blocking(move || {
+            let part = part_of(&received, vault.now_ms());
+            vault.put_part(&upload, number, part)
+        })
+        .await
+    }
+
+    /// The bucket, key and body of a copy's source.
+    fn source(&self, source: &CopySource) -> S3Result<Arc<ObjectMeta>> {
+        match source {
+            CopySource::Bucket { bucket, key, .. } => self.found(bucket, key),
+            _ => Err(s3_error!(NotImplemented, "a copy can only be made from a bucket")),
+        }
+    }
+}
+
+fn algorithm_of(name: Option<&str>, trailer: Option<&http::HeaderValue>) -> Option<Algorithm> {
+    let in_trailer = trailer.and_then(|value| value.to_str().ok()?.trim().strip_prefix("x-amz-checksum-"));
+    in_trailer.or(name).and_then(Algorithm::named)
+}
+
+fn entries_asked_for(max: Option<i32>) -> S3Result<usize> {
+    let max = max.map_or(Ok(PAGE_ENTRIES_MAX), usize::try_from);
+    max.map(|max| max.min(PAGE_ENTRIES_MAX)).map_err(|_| s3_error!(InvalidArgument, "max-keys is negative"))
+}
+
+fn as_i32(count: usize) -> Option<i32> {
+    i32::try_from(count).ok()
+}
+
+/// Writes keys as the client asked for them.
+#[derive(Clone, Copy)]
+struct Shown {
+    encoded: bool,
+}
+
+impl Shown {
+    fn of(encoding: Option<&EncodingType>) -> S3Result<Self> {
+        match encoding.map(EncodingType::as_str) {
+            None => Ok(Self { encoded: false }),
+            Some("url") => Ok(Self { encoded: true }),
+            Some(_) => Err(s3_error!(InvalidArgument, "the encoding type can only be url")),
+        }
+    }
+
+    fn text(self, text: &str) -> String {
+        if self.encoded { url_encoded(text) } else { text.to_owned() }
+    }
+
+    fn some(self, text: Option<&str>) -> Option<String> {
+        text.map(|text| self.text(text))
+    }
+
+    fn objects(self, page: &Page<'_, Arc<ObjectMeta>>) -> Vec<Object> {
+        let object = |(key, object): &(&str, &Arc<ObjectMeta>)| Object {
+            key: Some(self.text(key)),
+            e_tag: etag(&object.etag),
+            last_modified: Some(timestamp(object.modified_ms)),
+            size: i64::try_from(object.len).ok(),
+            storage_class: Some(ObjectStorageClass::from_static(ObjectStorageClass::STANDARD)),
+            ..Object::default()
+        };
+        page.objects.iter().map(object).collect()
+    }
+
+    fn common_prefixes(self, page: &Page<'_, Arc<ObjectMeta>>) -> Vec<CommonPrefix> {
+        page.common_prefixes.iter().map(|prefix| CommonPrefix { prefix: Some(self.text(prefix)) }).collect()
+    }
+}
+
+#[async_trait::async_trait]
+impl S3 for Service {
+    async fn create_bucket(&self, req: S3Request<CreateBucketInput>) -> Answer<CreateBucketOutput> {
+        let constraint = req.input.create_bucket_configuration.and_then(|config| config.location_constraint);
+        if constraint.is_some_and(|region| !["", REGION].contains(&region.as_str())) {
+            return Err(s3_error!(InvalidLocationConstraint, "every bucket is in {REGION}"));
+        }
+        let (vault, bucket) = (Arc::clone(&self.vault), req.input.bucket);
+        let location = Some(format!("/{bucket}"));
+        blocking(move || vault.create_bucket(&bucket)).await?;
+        Ok(S3Response::new(CreateBucketOutput { location }))
+    }
+
+    async fn delete_bucket(&self, req: S3Request<DeleteBucketInput>) -> Answer<DeleteBucketOutput> {
+        let vault = Arc::clone(&self.vault);
+        blocking(move || vault.delete_bucket(&req.input.bucket)).await?;
+        Ok(S3Response::with_status(DeleteBucketOutput::default(), http::StatusCode::NO_CONTENT))
+    }
+
+    async fn head_bucket(&self, req: S3Request<HeadBucketInput>) -> Answer<HeadBucketOutput> {
+        self.vault.read().bucket(&req.input.bucket)?;
+        let bucket_region = Some(REGION.to_owned());
+        Ok(S3Response::new(HeadBucketOutput { bucket_region, ..HeadBucketOutput::default() }))
+    }
+
+    async fn list_buckets(&self, _req: S3Request<ListBucketsInput>) -> Answer<ListBucketsOutput> {
+        let index = self.vault.read();
+        let bucket = |bucket: &super::vault::Bucket| Bucket {
+            name: Some(bucket.meta.name.clone()),
+            creation_date: Some(timestamp(bucket.meta.created_ms)),
+            bucket_region: Some(REGION.to_owned()),
+        };
+        let buckets = Some(index.buckets.values().map(bucket).collect());
+        Ok(S3Response::new(ListBucketsOutput { buckets, ..ListBucketsOutput::default() }))
+    }
+
+    /// us-east-1 is the region without a name.
+    async fn get_bucket_location(
+        &self,
+        req: S3Request<GetBucketLocationInput>,
+    ) -> Answer<GetBucketLocationOutput> {
+        self.vault.read().bucket(&req.input.bucket)?;
+        Ok(S3Response::new(GetBucketLocationOutput::default()))
+    }
+
+    async fn put_object(&self, req: S3Request<PutObjectInput>) -> Answer<PutObjectOutput> {
+        let trailer = req.headers.get("x-amz-trailer");
+        let input = req.input;
+        self.vault.read().bucket(&input.bucket)?;
+        let described = described_by_put(&input)?;
+        let claimed = Claimed {
+            len: input.content_length,
+            md5: input.content_md5.clone(),
+            sums: sums_of!(input),
+            algorithm: algorithm_of(
+                input.checksum_algorithm.as_ref().map(ChecksumAlgorithm::as_str),
+                trailer,
+            ),
+            trailers: req.trailing_headers,
+        };
+        let received = receive(&self.vault, input.body, claimed).await?;
+        let object = ObjectMeta {
+            bucket: input.bucket,
+            key: input.key,
+            body: received.id.clone(),
+            len: received.len,
+            etag: hex(&received.md5),
+            modified_ms: self.vault.now_ms(),
+            described,
+            sums: received.sums.clone(),
+            sums_are_composite: false,
+        };
+        let conditions = Conditions { if_none_match: input.if_none_match, if_match: input.if_match };
+        let object = self.kept(object, received, conditions).await?;
+        let mut output = PutObjectOutput {
+            e_tag: etag(&object.etag),
+            server_side_encryption: encryption(&object.described),
+            ssekms_key_id: object.described.kms_key_id.clone(),
+            bucket_key_enabled: object.described.bucket_key_enabled,
+            checksum_type: sums_type(&object),
+            ..PutObjectOutput::default()
+        };
+        set_sums!(output, &object.sums);
+        Ok(S3Response::new(output))
+    }
+
+    async fn get_object(&self, req: S3Request<GetObjectInput>) -> Answer<GetObjectOutput> {
+        let input = req.input;
+        let (object, mut file) = self.opened(&input.bucket, &input.key).await?;
+        let conditions = ReadConditions {
+            if_match: input.if_match,
+            if_none_match: input.if_none_match,
+            if_modified_since: input.if_modified_since,
+            if_unmodified_since: input.if_unmodified_since,
+        };
+        conditions.check(&object)?;
+        let range = input.range.map(|range| range.check(object.len)).transpose()?;
+        // The checksums are those of the whole object, so they do not go with a part of it.
+        let mut output = get_output(&object, input.checksum_mode.is_some() && range.is_none());
+        let mut len = object.len;
+        if let Some(range) = range {
+            len = range.end - range.start;
+            file.seek(SeekFrom::Start(range.start)).await.map_err(S3Error::internal_error)?;
+            output.content_length = i64::try_from(len).ok();
+            output.content_range =
+                Some(format!("bytes {}-{}/{}", range.start, range.end.saturating_sub(1), object.len));
+        }
+        let stream = ReaderStream::with_capacity(file.take(len), READ_CHUNK_BYTES);
+        output.body = Some(StreamingBlob::wrap(stream));
+        Ok(S3Response::new(output))
+    }
+
+    async fn head_object(&self, req: S3Request<HeadObjectInput>) -> Answer<HeadObjectOutput> {
+        let input = req.input;
+        let object = self.found(&input.bucket, &input.key)?;
+        let conditions = ReadConditions {
+            if_match: input.if_match,
+            if_none_match: input.if_none_match,
+            if_modified_since: input.if_modified_since,
+            if_unmodified_since: input.if_unmodified_since,
+        };
+        conditions.check(&object)?;
+        Ok(S3Response::new(head_output(&object, input.checksum_mode.is_some())))
+    }
+
+    async fn list_objects_v2(&self, req: S3Request<ListObjectsV2Input>) -> Answer<ListObjectsV2Output> {
+        let input = req.input;
+        let shown = Shown::of(input.encoding_type.as_ref())?;
+        let after = match &input.continuation_token {
+            Some(token) => from_page_token(token)?,
+            None => input.start_after.clone().unwrap_or_default(),
+        };
+        let query = Query {
+            prefix: input.prefix.clone().unwrap_or_default(),
+            delimiter: input.delimiter.clone().unwrap_or_default(),
+            after,
+            max: entries_asked_for(input.max_keys)?,
+        };
+        let index = self.vault.read();
+        let page = page(&index.bucket(&input.bucket)?.objects, &query);
+        Ok(S3Response::new(ListObjectsV2Output {
+            key_count: as_i32(page.objects.len() + page.common_prefixes.len()),
+            contents: Some(shown.objects(&page)),
+            common_prefixes: Some(shown.common_prefixes(&page)),
+            is_truncated: Some(page.next_after.is_some()),
+            next_continuation_token: page.next_after.map(page_token),
+            name: Some(input.bucket),
+            max_keys: as_i32(query.max),
+            prefix: Some(shown.text(&query.prefix)),
+            delimiter: shown.some(input.delimiter.as_deref()),
+            start_after: shown.some(input.start_after.as_deref()),
+            continuation_token: input.continuation_token,
+            encoding_type: input.encoding_type,
+            ..ListObjectsV2Output::default()
+        }))
+    }
+
+    async fn list_objects(&self, req: S3Request<ListObjectsInput>) -> Answer<ListObjectsOutput> {
+        let input = req.input;
+        let shown = Shown::of(input.encoding_type.as_ref())?;
+        let query = Query {
+            prefix: input.prefix.clone().unwrap_or_default(),
+            delimiter: input.delimiter.clone().unwrap_or_default(),
+            after: input.marker.clone().unwrap_or_default(),
+            max: entries_asked_for(input.max_keys)?,
+        };
+        let index = self.vault.read();
+        let page = page(&index.bucket(&input.bucket)?.objects, &query);
+        Ok(S3Response::new(ListObjectsOutput {
+            contents: Some(shown.objects(&page)),
+            common_prefixes: Some(shown.common_prefixes(&page)),
+            is_truncated: Some(page.next_after.is_some()),
+            next_marker: shown.some(page.next_after),
+            name: Some(input.bucket),
+            max_keys: as_i32(query.max),
+            prefix: Some(shown.text(&query.prefix)),
+            delimiter: shown.some(input.delimiter.as_deref()),
+            marker: Some(shown.text(&query.after)),
+            encoding_type: input.encoding_type,
+            ..ListObjectsOutput::default()
+        }))
+    }
+
+    async fn delete_object(&self, req: S3Request<DeleteObjectInput>) -> Answer<DeleteObjectOutput> {
+        let vault = Arc::clone(&self.vault);
+        blocking(move || vault.delete_object(&req.input.bucket, &req.input.key)).await?;
+        Ok(S3Response::with_status(DeleteObjectOutput::default(), http::StatusCode::NO_CONTENT))
+    }
+
+    async fn delete_objects(&self, req: S3Request<DeleteObjectsInput>) -> Answer<DeleteObjectsOutput> {
+        let input = req.input;
+        self.vault.read().bucket(&input.bucket)?;
+        if input.delete.objects.len() > PAGE_ENTRIES_MAX {
+            return Err(s3_error!(MalformedXML, "at most {PAGE_ENTRIES_MAX} objects can be deleted at once"));
+        }
+        let vault = Arc::clone(&self.vault);
+        let quiet = input.delete.quiet.unwrap_or(false);
+        let output = blocking(move || {
+            let (mut deleted, mut errors) = (Vec::new(), Vec::new());
+            for object in input.delete.objects {
+                match vault.delete_object(&input.bucket, &object.key) {
+                    Ok(()) => {
+                        deleted.push(DeletedObject { key: Some(object.key), ..DeletedObject::default() })
+                    }
+                    Err(err) => errors.push(Error {
+                        key: Some(object.key),
+                        code: Some(err.code().as_str().to_owned()),
+                        message: err.message().map(str::to_owned),
+                        version_id: None,
+                    }),
+                }
+            }
+            let deleted = (!quiet).then_some(deleted);
+            Ok(DeleteObjectsOutput { deleted, errors: Some(errors), ..DeleteObjectsOutput::default() })
+        });
+        Ok(S3Response::new(output.await?))
+    }
+
+    async fn copy_object(&self, req: S3Request<CopyObjectInput>) -> Answer<CopyObjectOutput> {
+        let input = req.input;
+        self.vault.read().bucket(&input.bucket)?;
+        let source = self.source(&input.copy_source)?;
+        let conditions = ReadConditions {
+            if_match: input.copy_source_if_match.clone(),
+            if_none_match: input.copy_source_if_none_match.clone(),
+            if_modified_since: input.copy_source_if_modified_since.clone(),
+            if_unmodified_since: input.copy_source_if_unmodified_since.clone(),
+        };
+        // Of a copy, an unchanged source is a failed precondition too.
+        conditions.check(&source).map_err(|_| s3_error!(PreconditionFailed))?;
+        let described = described_by_copy(&input, &source.described)?;
+        if (&source.bucket, &source.key) == (&input.bucket, &input.key) && described == source.described {
+            return Err(s3_error!(InvalidRequest, "a copy of an object onto itself must change something"));
+        }
+        let bodies = [(source.body.clone(), 0..source.len)];
+        let kept = source.sums.keys().copied().filter(|_| !source.sums_are_composite);
+        let named = algorithm_of(input.checksum_algorithm.as_ref().map(ChecksumAlgorithm::as_str), None);
+        let received = copy(&self.vault, &bodies, kept.chain(named).collect::<BTreeSet<_>>()).await?;
+        let object = ObjectMeta {
+            bucket: input.bucket,
+            key: input.key,
+            body: received.id.clone(),
+            len: received.len,
+            etag: hex(&received.md5),
+            modified_ms: self.vault.now_ms(),
+            described,
+            sums: received.sums.clone(),
+            sums_are_composite: false,
+        };
+        let object = self.kept(object, received, Conditions::default()).await?;
+        let mut result = CopyObjectResult {
+            e_tag: etag(&object.etag),
+            last_modified: Some(timestamp(object.modified_ms)),
+            checksum_type: sums_type(&object),
+            ..CopyObjectResult::default()
+        };
+        set_sums!(result, &object.sums);
+        Ok(S3Response::new(CopyObjectOutput {
+            copy_object_result: Some(result),
+            server_side_encryption: encryption(&object.described),
+            ssekms_key_id: object.described.kms_key_id.clone(),
+            ..CopyObjectOutput::default()
+        }))
+    }
+
+    async fn create_multipart_upload(
+        &self,
+        req: S3Request<CreateMultipartUploadInput>,
+    ) -> Answer<CreateMultipartUploadOutput> {
+        let input = req.input;
+        let algorithm = algorithm_of(input.checksum_algorithm.as_ref().map(ChecksumAlgorithm::as_str), None);
+        let full = input.checksum_type.as_ref().map(|kind| kind.as_str() == ChecksumType::FULL_OBJECT);
+        let upload = UploadMeta {
+            id: self.vault.new_id(),
+            bucket: input.bucket.clone(),
+            key: input.key.clone(),
+            started_ms: self.vault.now_ms(),
+            described: described_by_upload(&input)?,
+            algorithm,
+            full_object_sums: full.unwrap_or(algorithm == Some(Algorithm::Crc64Nvme)),
+            parts: std::collections::BTreeMap::new(),
+        };
+        let output = CreateMultipartUploadOutput {
+            bucket: Some(input.bucket),
+            key: Some(input.key),
+            upload_id: Some(upload.id.clone()),
+            checksum_algorithm: input.checksum_algorithm,
+            checksum_type: input.checksum_type,
+            server_side_encryption: encryption(&upload.described),
+            ssekms_key_id: upload.described.kms_key_id.clone(),
+            ..CreateMultipartUploadOutput::default()
+        };
+        let vault = Arc::clone(&self.vault);
+        blocking(move || vault.start_upload(upload)).await?;
+        Ok(S3Response::new(output))
+    }
+
+    async fn upload_part(&self, req: S3Request<UploadPartInput>) -> Answer<UploadPartOutput> {
+        let trailer = req.headers.get("x-amz-trailer");
+        let input = req.input;
+        check_part_number(input.part_number)?;
+        let upload = multipart::find(&self.vault, &input.upload_id, &input.bucket, &input.key)?;
+        let named = algorithm_of(input.checksum_algorithm.as_ref().map(ChecksumAlgorithm::as_str), trailer);
+        let claimed = Claimed {
+            len: input.content_length,
+            md5: input.content_md5.clone(),
+            sums: sums_of!(input),
+            algorithm: named.or(upload.algorithm),
+            trailers: req.trailing_headers,
+        };
+        let received = receive(&self.vault, input.body, claimed).await?;
+        let mut output = UploadPartOutput {
+            e_tag: etag(&hex(&received.md5)),
+            server_side_encryption: encryption(&upload.described),
+            ssekms_key_id: upload.described.kms_key_id.clone(),
+            ..UploadPartOutput::default()
+        };
+        set_sums!(output, &received.sums);
+        self.kept_part(input.upload_id, input.part_number, received).await?;
+        Ok(S3Response::new(output))
+    }
+
+    async fn upload_part_copy(&self, req: S3Request<UploadPartCopyInput>) -> Answer<UploadPartCopyOutput> {
+        let input = req.input;
+        check_part_number(input.part_number)?;
+        let upload = multipart::find(&self.vault, &input.upload_id, &input.bucket, &input.key)?;
+        let source = self.source(&input.copy_source)?;
+        let range = match &input.copy_source_range {
+            Some(range) => Range::parse(range)
+                .map_err(|_| s3_error!(InvalidArgument, "the range of the copy cannot be read"))?
+                .check(source.len)?,
+            None => 0..source.len,
+        };
+        let received = copy(&self.vault, &[(source.body.clone(), range)], upload.algorithm).await?;
+        let mut result = CopyPartResult {
+            e_tag: etag(&hex(&received.md5)),
+            last_modified: Some(timestamp(self.vault.now_ms())),
+            ..CopyPartResult::default()
+        };
+        set_sums!(result, &received.sums);
+        self.kept_part(input.upload_id, input.part_number, received).await?;
+        let copy_part_result = Some(result);
+        Ok(S3Response::new(UploadPartCopyOutput { copy_part_result, ..UploadPartCopyOutput::default() }))
+    }
+
+    async fn complete_multipart_upload(
+        &self,
+        req: S3Request<CompleteMultipartUploadInput>,
+    ) -> Answer<CompleteMultipartUploadOutput> {
+        let object = multipart::complete(&self.vault, req.input).await?;
+        let mut output = CompleteMultipartUploadOutput {
+            bucket: Some(object.bucket.clone()),
+            key: Some(object.key.clone()),
+            location: Some(format!("/{}/{}", object.bucket, url_encoded(&object.key))),
+            e_tag: etag(&object.etag),
+            server_side_encryption: encryption(&object.described),
+            ssekms_key_id: object.described.kms_key_id.clone(),
+            checksum_type: sums_type(&object),
+            ..CompleteMultipartUploadOutput::default()
+        };
+        set_sums!(output, &object.sums);
+        Ok(S3Response::new(output))
+    }
+
+    async fn abort_multipart_upload(
+        &self,
+        req: S3Request<AbortMultipartUploadInput>,
+    ) -> Answer<AbortMultipartUploadOutput> {
+        let input = req.input;
+        multipart::find(&self.vault, &input.upload_id, &input.bucket, &input.key)?;
+        let vault = Arc::clone(&self.vault);
+        blocking(move || vault.abort_upload(&input.upload_id)).await?;
+        Ok(S3Response::with_status(AbortMultipartUploadOutput::default(), http::StatusCode::NO_CONTENT))
+    }
+
+    async fn list_parts(&self, req: S3Request<ListPartsInput>) -> Answer<ListPartsOutput> {
+        let input = req.input;
+        let upload = multipart::find(&self.vault, &input.upload_id, &input.bucket, &input.key)?;
+        let (after, max) = (input.part_number_marker.unwrap_or(0), entries_asked_for(input.max_parts)?);
+        let mut later = upload.parts.range(after.saturating_add(1)..).peekable();
+        let mut parts = Vec::new();
+        for (number, part) in later.by_ref().take(max) {
+            let mut shown = Part {
+                part_number: Some(*number),
+                size: i64::try_from(part.len).ok(),
+                e_tag: etag(&part.etag),
+                last_modified: Some(timestamp(part.modified_ms)),
+                ..Part::default()
+            };
+            set_sums!(shown, &part.sums);
+            parts.push(shown);
+        }
+        Ok(S3Response::new(ListPartsOutput {
+            is_truncated: Some(later.peek().is_some()),
+            next_part_number_marker: parts.last().and_then(|part| part.part_number),
+            part_number_marker: Some(after),
+            max_parts: as_i32(max),
+            parts: Some(parts),
+            bucket: Some(input.bucket),
+            key: Some(input.key),
+            upload_id: Some(input.upload_id),
+            ..ListPartsOutput::default()
+        }))
+    }
+
+    async fn list_multipart_uploads(
+        &self,
+        req: S3Request<ListMultipartUploadsInput>,
+    ) -> Answer<ListMultipartUploadsOutput> {
+        let input = req.input;
+        let shown = Shown::of(input.encoding_type.as_ref())?;
+        let prefix = input.prefix.clone().unwrap_or_default();
+        let after = (input.key_marker.clone().unwrap_or_default(), input.upload_id_marker.clone());
+        let max = entries_asked_for(input.max_uploads)?;
+        let index = self.vault.read();
+        index.bucket(&input.bucket)?;
+        let mut uploads: Vec<&UploadMeta> = index
+            .uploads
+            .values()
+            .filter(|upload| upload.bucket == input.bucket && upload.key.starts_with(&prefix))
+            .filter(|upload| match &after.1 {
+                Some(id) => (&upload.key, &upload.id) > (&after.0, id),
+                None => after.0.is_empty() || upload.key > after.0,
+            })
+            .collect();
+        uploads.sort_by(|a, b| (&a.key, &a.id).cmp(&(&b.key, &b.id)));
+        let is_truncated = uploads.len() > max;
+        uploads.truncate(max);
+        let last = uploads.last().filter(|_| is_truncated);
+        let listed = |upload: &&UploadMeta| MultipartUpload {
+            key: Some(shown.text(&upload.key)),
+            upload_id: Some(upload.id.clone()),
+            initiated: Some(timestamp(upload.started_ms)),
+            ..MultipartUpload::default()
+        };
+        Ok(S3Response::new(ListMultipartUploadsOutput {
+            uploads: Some(uploads.iter().map(listed).collect()),
+            is_truncated: Some(is_truncated),
+            next_key_marker: last.map(|upload| shown.text(&upload.key)),
+            next_upload_id_marker: last.map(|upload| upload.id.clone()),
+            bucket: Some(input.bucket),
+            prefix: shown.some(input.prefix.as_deref()),
+            max_uploads: as_i32(max),
+            encoding_type: input.encoding_type,
+            ..ListMultipartUploadsOutput::default()
+        }))
+    }
+}

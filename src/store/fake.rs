@@ -1,0 +1,357 @@
+//! [`FakeStore`]: a store in memory that obeys the same contract, for tests and simulations.
+//!
+//! It has no threads, no clock and no chance in it: what goes wrong is scripted, and a future that waits, waits for a
+//! [`Gate`] that the test opens. So a simulation that polls it by hand is replayed by its seed alone.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+
+use bytes::Bytes;
+
+use super::{Body, BoxFuture, Fault, Head, ObjectStore, Put, PutMode, StoreError, Stored, encryption_header};
+use crate::object::{Destination, Encryption, ObjectKey};
+
+/// Something that futures wait at until it is opened. Clones are the same gate.
+#[derive(Clone, Debug, Default)]
+pub struct Gate {
+    state: Arc<Mutex<GateState>>,
+}
+
+#[derive(Debug, Default)]
+struct GateState {
+    open: bool,
+    waiting: Vec<Waker>,
+}
+
+impl Gate {
+    /// A closed gate.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Lets everything through, now and from now on.
+    pub fn open(&self) {
+        let waiting = {
+            let mut state = lock(&self.state);
+            state.open = true;
+            std::mem::take(&mut state.waiting)
+        };
+        waiting.into_iter().for_each(Waker::wake);
+    }
+
+    /// Whether somebody waits at it.
+    pub fn is_awaited(&self) -> bool {
+        !lock(&self.state).waiting.is_empty()
+    }
+
+    /// Ready once the gate is open. Cancel-safe.
+    pub async fn passed(&self) {
+        poll_fn(|context| {
+            let mut state = lock(&self.state);
+            if state.open {
+                return Poll::Ready(());
+            }
+            if !state.waiting.iter().any(|waker| waker.will_wake(context.waker())) {
+                state.waiting.push(context.waker().clone());
+            }
+            Poll::Pending
+        })
+        .await;
+    }
+}
+
+/// What happens to one put.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// What the contract says.
+    Proper,
+    /// It is not applied, and this is answered.
+    Answer {
+        /// What kind of failure.
+        fault: Fault,
+        /// HTTP status, where there is an answer.
+        status: Option<u16>,
+        /// The error code.
+        code: Option<&'static str>,
+    },
+    /// It is applied as the contract says, and the answer is lost: [`Fault::Transient`].
+    LoseAnswer,
+    /// The answer is lost at once, and it is applied when [`FakeStore::apply_late`] is called, if the store still allows
+    /// it then: a request that was slow on its way.
+    ApplyLate,
+    /// The request arrives when the gate opens.
+    HoldRequest(Gate),
+    /// It is applied; the answer comes when the gate opens.
+    HoldAnswer(Gate),
+}
+
+impl Step {
+    /// 503 before anything was applied.
+    pub const SLOW_DOWN: Self =
+        Self::Answer { fault: Fault::Transient, status: Some(503), code: Some("SlowDown") };
+    /// 409: another conditional put is under way.
+    pub const BUSY: Self =
+        Self::Answer { fault: Fault::Busy, status: Some(409), code: Some("ConditionalRequestConflict") };
+    /// 412, whether the object is there or not.
+    pub const EXISTS: Self =
+        Self::Answer { fault: Fault::Exists, status: Some(412), code: Some("PreconditionFailed") };
+    /// 403.
+    pub const REFUSED: Self =
+        Self::Answer { fault: Fault::Refused, status: Some(403), code: Some("AccessDenied") };
+    /// 400: the store received other bytes.
+    pub const DIGEST: Self =
+        Self::Answer { fault: Fault::Digest, status: Some(400), code: Some("BadDigest") };
+}
+
+/// An object as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FakeObject {
+    /// Its bytes.
+    pub bytes: Bytes,
+    /// Its user metadata.
+    pub metadata: BTreeMap<String, String>,
+    /// Its `Content-Encoding`.
+    pub content_encoding: Option<&'static str>,
+    /// What encryption was asked for.
+    pub encryption: Encryption,
+    /// How often it was written: 1, unless it was overwritten.
+    pub writes: u32,
+}
+
+/// A store in memory. Clones are the same store.
+#[derive(Clone, Debug, Default)]
+pub struct FakeStore {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    objects: BTreeMap<(String, String), FakeObject>,
+    steps: VecDeque<Step>,
+    late: Vec<Put>,
+    heads_refused: bool,
+    conditions_ignored: bool,
+    refused_buckets: BTreeSet<String>,
+    missing_buckets: BTreeSet<String>,
+    gates: BTreeMap<String, Gate>,
+    puts: u64,
+    heads: u64,
+}
+
+impl FakeStore {
+    /// An empty store in which every bucket exists and nothing goes wrong.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What happens to the next puts, in order, after those already scripted. Then everything is proper again.
+    pub fn script(&self, steps: impl IntoIterator<Item = Step>) {
+        lock(&self.state).steps.extend(steps);
+    }
+
+    /// Steps that are scripted and have not come up.
+    pub fn steps_left(&self) -> usize {
+        lock(&self.state).steps.len()
+    }
+
+    /// Answers every HEAD with 403, as a policy that grants only PutObject does; or stops doing so.
+    pub fn refuse_heads(&self, refuse: bool) {
+        lock(&self.state).heads_refused = refuse;
+    }
+
+    /// Takes `If-None-Match` without heeding it, as stores without conditional writes do.
+    pub fn ignore_conditions(&self, ignore: bool) {
+        lock(&self.state).conditions_ignored = ignore;
+    }
+
+    /// Answers everything about a bucket with 403, or stops doing so.
+    pub fn refuse_bucket(&self, bucket: &str, refuse: bool) {
+        let refused = &mut lock(&self.state).refused_buckets;
+        if refuse {
+            refused.insert(bucket.to_owned());
+        } else {
+            refused.remove(bucket);
+        }
+    }
+
+    /// Lets a bucket be missing, or be there again.
+    pub fn miss_bucket(&self, bucket: &str, missing: bool) {
+        let buckets = &mut lock(&self.state).missing_buckets;
+        if missing {
+            buckets.insert(bucket.to_owned());
+        } else {
+            buckets.remove(bucket);
+        }
+    }
+
+    /// Everything about a bucket waits until the gate is opened.
+    pub fn hold_bucket(&self, bucket: &str) -> Gate {
+        let gate = Gate::new();
+        lock(&self.state).gates.insert(bucket.to_owned(), gate.clone());
+        gate
+    }
+
+    /// The requests that were slow on their way arrive now, in order.
+    pub fn apply_late(&self) {
+        let mut state = lock(&self.state);
+        for put in std::mem::take(&mut state.late) {
+            // Nobody waits for the answer.
+            drop(state.apply(&put));
+        }
+    }
+
+    /// An object.
+    pub fn object(&self, bucket: &str, key: &str) -> Option<FakeObject> {
+        lock(&self.state).objects.get(&(bucket.to_owned(), key.to_owned())).cloned()
+    }
+
+    /// Every bucket and object key, in order.
+    pub fn keys(&self) -> Vec<(String, String)> {
+        lock(&self.state).objects.keys().cloned().collect()
+    }
+
+    /// Removes an object.
+    pub fn delete(&self, bucket: &str, key: &str) {
+        lock(&self.state).objects.remove(&(bucket.to_owned(), key.to_owned()));
+    }
+
+    /// Puts that were tried.
+    pub fn puts(&self) -> u64 {
+        lock(&self.state).puts
+    }
+
+    /// HEADs that were tried.
+    pub fn heads(&self) -> u64 {
+        lock(&self.state).heads
+    }
+
+    fn gate(&self, bucket: &str) -> Option<Gate> {
+        lock(&self.state).gates.get(bucket).cloned()
+    }
+
+    async fn put_once(&self, put: &Put) -> Result<Stored, StoreError> {
+        let step = {
+            let mut state = lock(&self.state);
+            state.puts += 1;
+            state.steps.pop_front().unwrap_or(Step::Proper)
+        };
+        if let Some(gate) = self.gate(put.destination.bucket.bucket()) {
+            gate.passed().await;
+        }
+        match step {
+            Step::Proper => lock(&self.state).apply(put),
+            Step::Answer { fault, status, code } => Err(answer(fault, status, code)),
+            Step::LoseAnswer => {
+                drop(lock(&self.state).apply(put));
+                Err(answer(Fault::Transient, None, None))
+            }
+            Step::ApplyLate => {
+                let kept = Put { body: Body::Bytes(bytes_of(&put.body)?), ..put.clone() };
+                lock(&self.state).late.push(kept);
+                Err(answer(Fault::Transient, None, None))
+            }
+            Step::HoldRequest(gate) => {
+                gate.passed().await;
+                lock(&self.state).apply(put)
+            }
+            Step::HoldAnswer(gate) => {
+                let answer = lock(&self.state).apply(put);
+                gate.passed().await;
+                answer
+            }
+        }
+    }
+
+    async fn head_once(&self, destination: &Destination, key: &ObjectKey) -> Result<Head, StoreError> {
+        let bucket = destination.bucket.bucket();
+        lock(&self.state).heads += 1;
+        if let Some(gate) = self.gate(bucket) {
+            gate.passed().await;
+        }
+        let state = lock(&self.state);
+        if state.heads_refused || state.refused_buckets.contains(bucket) {
+            return Err(answer(Fault::Refused, Some(403), None));
+        }
+        let object = state
+            .objects
+            .get(&(bucket.to_owned(), key.as_str().to_owned()))
+            .filter(|_| !state.missing_buckets.contains(bucket))
+            .ok_or_else(|| answer(Fault::NotFound, Some(404), Some("NotFound")))?;
+        Ok(Head {
+            len: object.bytes.len() as u64,
+            metadata: object.metadata.clone(),
+            encryption_applied: encryption_header(&object.encryption).map(str::to_owned),
+        })
+    }
+}
+
+impl State {
+    fn apply(&mut self, put: &Put) -> Result<Stored, StoreError> {
+        let bucket = put.destination.bucket.bucket();
+        if self.refused_buckets.contains(bucket) {
+            return Err(answer(Fault::Refused, Some(403), Some("AccessDenied")));
+        }
+        if self.missing_buckets.contains(bucket) {
+            return Err(answer(Fault::Refused, Some(404), Some("NoSuchBucket")));
+        }
+        let bytes = bytes_of(&put.body)?;
+        if crc32fast::hash(&bytes) != put.crc32 {
+            return Err(answer(Fault::Digest, Some(400), Some("BadDigest")));
+        }
+        let place = (bucket.to_owned(), put.key.as_str().to_owned());
+        let writes = self.objects.get(&place).map_or(0, |object| object.writes);
+        if writes > 0 && put.mode == PutMode::CreateOnly && !self.conditions_ignored {
+            return Err(answer(Fault::Exists, Some(412), Some("PreconditionFailed")));
+        }
+        let object = FakeObject {
+            bytes,
+            metadata: put.metadata.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
+            content_encoding: put.content_encoding,
+            encryption: put.destination.encryption.clone(),
+            writes: writes + 1,
+        };
+        self.objects.insert(place, object);
+        Ok(Stored {
+            etag: Some(format!("\"{:08x}\"", put.crc32)),
+            encryption_applied: encryption_header(&put.destination.encryption).map(str::to_owned),
+            version: None,
+        })
+    }
+}
+
+impl ObjectStore for FakeStore {
+    fn put<'a>(&'a self, put: &'a Put) -> BoxFuture<'a, Result<Stored, StoreError>> {
+        Box::pin(self.put_once(put))
+    }
+
+    fn head<'a>(
+        &'a self,
+        destination: &'a Destination,
+        key: &'a ObjectKey,
+    ) -> BoxFuture<'a, Result<Head, StoreError>> {
+        Box::pin(self.head_once(destination, key))
+    }
+}
+
+fn bytes_of(body: &Body) -> Result<Bytes, StoreError> {
+    match body {
+        Body::Bytes(bytes) => Ok(bytes.clone()),
+        Body::File { path, len } => match std::fs::read(path) {
+            Ok(bytes) if bytes.len() as u64 == *len => Ok(Bytes::from(bytes)),
+            _ => Err(answer(Fault::Digest, None, None)),
+        },
+    }
+}
+
+fn answer(fault: Fault, status: Option<u16>, code: Option<&str>) -> StoreError {
+    StoreError { fault, status, code: code.map(str::to_owned), message: "scripted".to_owned() }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,151 @@
+//! What an [`ObjectStore`] promises, written once and run on every store there is; and what only one of them does.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail as tests do: by a panic that names the line"
+)]
+
+mod clients;
+mod dev_s3;
+mod ministack;
+mod wire;
+
+use std::task::Poll;
+
+use bytes::Bytes;
+use forebay::object::{BucketString, Destination, Encryption, ObjectKey};
+use forebay::store::fake::FakeStore;
+use forebay::store::{Body, Fault, ObjectStore, Put, PutMode};
+
+/// A destination in a bucket.
+fn destination(bucket: &str, encryption: Encryption) -> Destination {
+    Destination { bucket: BucketString::parse(bucket).unwrap(), region: None, encryption }
+}
+
+/// An object key, whatever it looks like.
+fn object_key(text: &str) -> ObjectKey {
+    serde_json::from_value(text.into()).unwrap()
+}
+
+/// A create-only put of `bytes` with SSE-S3, gzip and some metadata.
+fn a_put(bucket: &str, key: &str, bytes: impl Into<Bytes>) -> Put {
+    let bytes = bytes.into();
+    Put {
+        destination: destination(bucket, Encryption::SseS3),
+        key: object_key(key),
+        crc32: crc32fast::hash(&bytes),
+        body: Body::Bytes(bytes),
+        content_encoding: Some("gzip"),
+        metadata: vec![("forebay-calls", "3".to_owned()), ("forebay-sha256", "ab".repeat(32))],
+        mode: PutMode::CreateOnly,
+    }
+}
+
+async fn put_fault(store: &dyn ObjectStore, put: &Put) -> Option<Fault> {
+    store.put(put).await.err().map(|err| err.fault)
+}
+
+/// The whole contract. `bucket` exists and is empty under `segment-logs/contract/`; `no_bucket` does not exist.
+async fn object_store(store: &dyn ObjectStore, bucket: &str, no_bucket: &str) {
+    a_put_is_there_with_its_metadata(store, bucket).await;
+    create_only_never_replaces(store, bucket).await;
+    a_file_is_put_whole(store, bucket).await;
+    wrong_bytes_are_a_digest_fault(store, bucket).await;
+    many_at_once(store, bucket).await;
+    let missing = a_put(no_bucket, "segment-logs/contract/x.gz", "x");
+    assert_eq!(put_fault(store, &missing).await, Some(Fault::Refused), "no such bucket");
+    let missing =
+        store.head(&destination(bucket, Encryption::None), &object_key("segment-logs/contract/no")).await;
+    assert_eq!(missing.unwrap_err().fault, Fault::NotFound);
+}
+
+async fn a_put_is_there_with_its_metadata(store: &dyn ObjectStore, bucket: &str) {
+    for (encryption, applied) in [(Encryption::SseS3, Some("AES256")), (Encryption::None, None)] {
+        let mut put = a_put(bucket, &format!("segment-logs/contract/a+b%ü/{applied:?}.gz"), "three calls");
+        put.destination.encryption = encryption;
+        let stored = store.put(&put).await.unwrap();
+        assert!(stored.etag.is_some());
+        let head = store.head(&put.destination, &put.key).await.unwrap();
+        assert_eq!(head.len, 11);
+        for (name, value) in &put.metadata {
+            assert_eq!(head.metadata.get(*name), Some(value), "{name}");
+        }
+        // A store may encrypt without being asked to, as AWS does; it may not leave out what was asked for.
+        if applied.is_some() {
+            assert_eq!(stored.encryption_applied.as_deref(), applied);
+            assert_eq!(head.encryption_applied.as_deref(), applied);
+        }
+    }
+}
+
+async fn create_only_never_replaces(store: &dyn ObjectStore, bucket: &str) {
+    let first = a_put(bucket, "segment-logs/contract/once.gz", "first");
+    let mut second = a_put(bucket, "segment-logs/contract/once.gz", "second, longer");
+    store.put(&first).await.unwrap();
+    assert_eq!(put_fault(store, &second).await, Some(Fault::Exists));
+    assert_eq!(store.head(&first.destination, &first.key).await.unwrap().len, 5);
+    second.mode = PutMode::Overwrite;
+    store.put(&second).await.unwrap();
+    assert_eq!(store.head(&first.destination, &first.key).await.unwrap().len, 14);
+}
+
+async fn a_file_is_put_whole(store: &dyn ObjectStore, bucket: &str) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("staged");
+    let bytes: Vec<u8> = (0..1_000_000_u32).flat_map(u32::to_le_bytes).collect();
+    std::fs::write(&path, &bytes).unwrap();
+    let mut put = a_put(bucket, "segment-logs/contract/file.gz", "");
+    put.crc32 = crc32fast::hash(&bytes);
+    put.body = Body::File { path: path.clone(), len: bytes.len() as u64 };
+    store.put(&put).await.unwrap();
+    assert_eq!(store.head(&put.destination, &put.key).await.unwrap().len, bytes.len() as u64);
+
+    // Staging that is gone or cut is built again, as after a wrong digest.
+    put.key = object_key("segment-logs/contract/file-2.gz");
+    std::fs::write(&path, &bytes[..10]).unwrap();
+    assert_eq!(put_fault(store, &put).await, Some(Fault::Digest), "a cut file");
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(put_fault(store, &put).await, Some(Fault::Digest), "no file");
+}
+
+async fn wrong_bytes_are_a_digest_fault(store: &dyn ObjectStore, bucket: &str) {
+    let mut put = a_put(bucket, "segment-logs/contract/wrong.gz", "bytes");
+    put.crc32 ^= 1;
+    assert_eq!(put_fault(store, &put).await, Some(Fault::Digest));
+    let head = store.head(&put.destination, &put.key).await;
+    assert_eq!(head.unwrap_err().fault, Fault::NotFound, "nothing was stored");
+}
+
+async fn many_at_once(store: &dyn ObjectStore, bucket: &str) {
+    let puts: Vec<Put> = (0..16)
+        .map(|n| a_put(bucket, &format!("segment-logs/contract/many/{}.gz", n / 2), format!("body {n}")))
+        .collect();
+    let mut pending: Vec<_> = puts.iter().map(|put| Some(store.put(put))).collect();
+    let mut faults: Vec<Option<Fault>> = vec![None; puts.len()];
+    // All are polled from one task, so all are under way before the first is answered.
+    std::future::poll_fn(|context| {
+        for (slot, fault) in pending.iter_mut().zip(&mut faults) {
+            if let Some(Poll::Ready(answer)) = slot.as_mut().map(|put| put.as_mut().poll(context)) {
+                *fault = answer.err().map(|err| err.fault);
+                *slot = None;
+            }
+        }
+        if pending.iter().all(Option::is_none) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    for pair in faults.chunks(2) {
+        assert_eq!(
+            pair.iter().filter(|fault| fault.is_none()).count(),
+            1,
+            "one of each pair is first: {pair:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_fake_store_keeps_the_contract() {
+    let store = FakeStore::new();
+    store.miss_bucket("no-such-bucket", true);
+    object_store(&store, "forebay", "no-such-bucket").await;
+}

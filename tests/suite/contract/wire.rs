@@ -1,0 +1,252 @@
+//! What [`S3Store`] puts on the wire, and how it takes answers that no emulator gives.
+
+use std::time::Duration;
+
+use forebay::object::Encryption;
+use forebay::store::region::RegionRule;
+use forebay::store::s3::{Checksums, CredentialsFrom, S3Settings, S3Store, Timeouts};
+use forebay::store::{Body, Fault, ObjectStore, PutMode, StoreError};
+
+use super::{a_put, destination, object_key};
+use crate::support::scripted_http::{Reply, Request, ScriptedHttp};
+
+fn settings(server: &ScriptedHttp) -> S3Settings {
+    S3Settings {
+        endpoint_url: Some(server.url()),
+        path_style: true,
+        credentials: CredentialsFrom::Static {
+            access_key_id: "forebay".into(),
+            secret_access_key: "forebay-secret".into(),
+        },
+        ..S3Settings::default()
+    }
+}
+
+/// A store that asks buckets for their region, as it does with AWS.
+async fn finding_store(server: &ScriptedHttp) -> S3Store {
+    S3Store::with_region_rule(settings(server), RegionRule::Find).await
+}
+
+/// The region that a request is signed for.
+fn signed_for(request: &Request) -> String {
+    let credential = request.header("authorization").unwrap().split("Credential=").nth(1).unwrap().to_owned();
+    credential.split('/').nth(2).unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_body_goes_out_plain_with_its_checksum_as_a_value() {
+    let server = ScriptedHttp::start(|_| Reply::status(200).with("etag", "\"1\"")).await;
+    let store = S3Store::new(settings(&server)).await;
+    let text = "gzip bytes ".repeat(30_000);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("staged");
+    std::fs::write(&path, &text).unwrap();
+    let mut put = a_put("bucket/pre fix", "pre fix/segment-logs/s/0/1+ü.gz", text.clone());
+    store.put(&put).await.unwrap();
+    put.body = Body::File { path, len: text.len() as u64 };
+    store.put(&put).await.unwrap();
+
+    let requests = server.requests();
+    assert_eq!(requests.len(), 2);
+    for request in &requests {
+        let checksum = "x-amz-checksum-crc32";
+        let expected = base64_of(crc32fast::hash(text.as_bytes()));
+        assert_eq!(request.method, "PUT");
+        assert_eq!(
+            request.target.split('?').next(),
+            Some("/bucket/pre%20fix/segment-logs/s/0/1%2B%C3%BC.gz")
+        );
+        assert_eq!(request.header("content-length"), Some(text.len().to_string().as_str()));
+        assert_eq!(request.header("content-encoding"), Some("gzip"), "and no aws-chunked");
+        assert_eq!(request.header("content-type"), Some("text/plain"));
+        assert_eq!(request.header("transfer-encoding"), None);
+        assert_eq!(request.header("x-amz-trailer"), None);
+        assert_eq!(request.header("x-amz-decoded-content-length"), None);
+        assert_eq!(request.header(checksum), Some(expected.as_str()));
+        assert_eq!(request.header("if-none-match"), Some("*"));
+        assert_eq!(request.header("x-amz-server-side-encryption"), Some("AES256"));
+        assert_eq!(request.header("x-amz-meta-forebay-calls"), Some("3"));
+        assert_eq!(request.body, text.as_bytes());
+        assert_eq!(signed_for(request), "us-east-1");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_asked_for_is_not_sent() {
+    let server = ScriptedHttp::start(|_| Reply::status(200)).await;
+    let settings = S3Settings { checksums: Checksums::WhenRequired, ..settings(&server) };
+    let store = S3Store::new(settings).await;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("staged");
+    std::fs::write(&path, "body").unwrap();
+    let mut put = a_put("bucket", "k", "body");
+    put.destination.encryption = Encryption::None;
+    put.content_encoding = None;
+    put.mode = PutMode::Overwrite;
+    store.put(&put).await.unwrap();
+    put.body = Body::File { path, len: 4 };
+    store.put(&put).await.unwrap();
+    store.head(&put.destination, &put.key).await.unwrap();
+    for request in server.requests() {
+        let unwanted = |name: &&String| {
+            name.contains("checksum")
+                || name.contains("trailer")
+                || name.contains("encryption")
+                || [
+                    "content-md5",
+                    "content-encoding",
+                    "if-none-match",
+                    "transfer-encoding",
+                    "x-amz-sdk-checksum-algorithm",
+                ]
+                .contains(&name.as_str())
+        };
+        assert_eq!(request.headers.keys().find(unwanted), None, "{request:?}");
+    }
+}
+
+fn base64_of(crc32: u32) -> String {
+    use base64::Engine;
+    base64::engine::general_purpose::STANDARD.encode(crc32.to_be_bytes())
+}
+
+async fn put_answered(reply: Reply) -> (Result<(), StoreError>, usize) {
+    let server = ScriptedHttp::start(move |_| reply.clone()).await;
+    let timeouts = Timeouts { attempt: Duration::from_millis(400), ..Timeouts::default() };
+    let store = S3Store::new(S3Settings { timeouts, ..settings(&server) }).await;
+    let answer = store.put(&a_put("bucket", "k", "body")).await.map(|_| ());
+    (answer, server.requests().len())
+}
+
+#[tokio::test]
+async fn every_answer_is_understood_and_none_is_retried() {
+    let check = async |reply: Reply, fault: Fault, status: Option<u16>, code: Option<&str>| {
+        let (answer, requests) = put_answered(reply.clone()).await;
+        let err = answer.unwrap_err();
+        assert_eq!((err.fault, err.status, err.code.as_deref()), (fault, status, code), "{reply:?}: {err}");
+        assert!(!err.message.is_empty() && !err.message.contains('\n'), "{reply:?}: {err}");
+        assert_eq!(requests, 1, "{reply:?}: one try is one request");
+    };
+    let error = Reply::s3_error;
+    check(error(412, "PreconditionFailed"), Fault::Exists, Some(412), Some("PreconditionFailed")).await;
+    let busy = "ConditionalRequestConflict";
+    check(error(409, busy), Fault::Busy, Some(409), Some(busy)).await;
+    check(error(403, "AccessDenied"), Fault::Refused, Some(403), Some("AccessDenied")).await;
+    check(error(404, "NoSuchBucket"), Fault::Refused, Some(404), Some("NoSuchBucket")).await;
+    check(error(400, "ExpiredToken"), Fault::Refused, Some(400), Some("ExpiredToken")).await;
+    check(error(400, "KMS.DisabledException"), Fault::Refused, Some(400), Some("KMS.DisabledException"))
+        .await;
+    check(error(400, "BadDigest"), Fault::Digest, Some(400), Some("BadDigest")).await;
+    check(error(400, "RequestTimeout"), Fault::Transient, Some(400), Some("RequestTimeout")).await;
+    check(error(503, "SlowDown"), Fault::Transient, Some(503), Some("SlowDown")).await;
+    check(error(500, "InternalError"), Fault::Transient, Some(500), Some("InternalError")).await;
+    check(Reply::status(502), Fault::Transient, Some(502), None).await;
+    check(Reply::Close, Fault::Transient, None, None).await;
+    check(Reply::Half, Fault::Transient, None, None).await;
+    check(Reply::Hang, Fault::Transient, None, None).await;
+}
+
+#[tokio::test]
+async fn another_checksum_in_the_answer_is_a_digest_fault() {
+    let answer = |checksum| Reply::status(200).with("x-amz-checksum-crc32", checksum);
+    let (stored, _) = put_answered(answer("AAAAAA==")).await;
+    assert_eq!(stored.unwrap_err().fault, Fault::Digest);
+    let (stored, _) = put_answered(answer(&base64_of(crc32fast::hash(b"body")))).await;
+    stored.unwrap();
+}
+
+#[tokio::test]
+async fn a_refused_head_is_refused_and_a_refused_connection_is_transient() {
+    let server = ScriptedHttp::start(|_| Reply::status(403)).await;
+    let store = S3Store::new(settings(&server)).await;
+    let head = store.head(&destination("bucket", Encryption::None), &object_key("k")).await;
+    assert_eq!(head.unwrap_err().fault, Fault::Refused);
+
+    let gone = S3Settings { endpoint_url: Some("http://127.0.0.1:1".into()), ..settings(&server) };
+    let err = S3Store::new(gone).await.put(&a_put("bucket", "k", "x")).await.unwrap_err();
+    assert_eq!((err.fault, err.status), (Fault::Transient, None), "{err}");
+}
+
+/// A world in which the bucket is in eu-west-3, and which answers as AWS does.
+fn in_eu_west_3(head_bucket: Reply, misdirected: Reply) -> impl FnMut(&Request) -> Reply {
+    move |request| match (request.method.as_str(), signed_for(request).as_str()) {
+        ("HEAD", _) if request.target.matches('/').count() < 2 || request.target.ends_with("bucket/") => {
+            head_bucket.clone()
+        }
+        (_, "eu-west-3") => Reply::status(200).with("etag", "\"1\""),
+        _ => misdirected.clone(),
+    }
+}
+
+#[tokio::test]
+async fn a_region_is_found_from_every_answer_that_names_it_and_asked_for_once() {
+    for status in [200, 301, 403, 400] {
+        let named = Reply::status(status).with("x-amz-bucket-region", "eu-west-3");
+        let server =
+            ScriptedHttp::start(in_eu_west_3(named, Reply::s3_error(301, "PermanentRedirect"))).await;
+        let store = finding_store(&server).await;
+        store.put(&a_put("bucket", "k", "x")).await.unwrap();
+        store.put(&a_put("bucket", "k2", "x")).await.unwrap();
+        let methods: Vec<String> = server.requests().iter().map(|r| r.method.clone()).collect();
+        assert_eq!(methods, ["HEAD", "PUT", "PUT"], "{status}");
+        assert_eq!(store.region_of(&a_put("bucket", "k", "x").destination).await.unwrap(), "eu-west-3");
+    }
+}
+
+#[tokio::test]
+async fn a_region_that_cannot_be_found_says_so() {
+    let check = async |reply: Reply, fault: Fault| {
+        let server = ScriptedHttp::start(move |_| reply.clone()).await;
+        let err = finding_store(&server).await.put(&a_put("bucket", "k", "x")).await.unwrap_err();
+        assert_eq!(err.fault, fault, "{err}");
+        assert!(err.message.contains("region of bucket bucket"), "{err}");
+    };
+    check(Reply::status(404), Fault::Refused).await;
+    check(Reply::status(403), Fault::Refused).await;
+    check(Reply::status(200), Fault::Refused).await;
+    check(Reply::status(200).with("x-amz-bucket-region", "evil.example/"), Fault::Refused).await;
+    check(Reply::status(503), Fault::Transient).await;
+    check(Reply::Close, Fault::Transient).await;
+}
+
+#[tokio::test]
+async fn a_wrong_region_is_corrected_by_the_answer_that_refuses_it() {
+    let malformed = "<Error><Code>AuthorizationHeaderMalformed</Code><Message>m</Message><Region>eu-west-3</Region></Error>";
+    let malformed = Reply::Answer { status: 400, headers: Vec::new(), body: malformed.into() };
+    let located = |reply: Reply| reply.with("x-amz-bucket-region", "eu-west-3");
+    // What misdirected requests are answered, and whether HeadBucket has to be asked afterwards.
+    for (misdirected, asked) in [
+        (located(Reply::s3_error(301, "PermanentRedirect")), false),
+        (malformed, false),
+        (located(Reply::status(400)), false),
+        (Reply::s3_error(400, "IllegalLocationConstraintException"), true),
+    ] {
+        let server =
+            ScriptedHttp::start(in_eu_west_3(located(Reply::status(200)), misdirected.clone())).await;
+        let store = finding_store(&server).await;
+        let mut put = a_put("bucket", "k", "x");
+        put.destination.region = Some("us-west-2".into());
+        let err = store.put(&put).await.unwrap_err();
+        assert_eq!(err.fault, Fault::Region, "{misdirected:?}: {err}");
+        store.put(&put).await.unwrap();
+        let heads = server.requests().iter().filter(|request| request.method == "HEAD").count();
+        assert_eq!(heads, usize::from(asked), "{misdirected:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_head_without_a_body_still_tells_the_region() {
+    let redirect = Reply::status(301).with("x-amz-bucket-region", "eu-west-3");
+    let server = ScriptedHttp::start(move |request| match signed_for(request).as_str() {
+        "eu-west-3" => Reply::status(200).with("x-amz-meta-forebay-sha256", "ab"),
+        _ => redirect.clone(),
+    })
+    .await;
+    let store = S3Store::new(settings(&server)).await;
+    let (to, key) = (destination("bucket", Encryption::None), object_key("k"));
+    assert_eq!(store.head(&to, &key).await.unwrap_err().fault, Fault::Region);
+    assert_eq!(
+        store.head(&to, &key).await.unwrap().metadata.get("forebay-sha256").map(String::as_str),
+        Some("ab")
+    );
+}
