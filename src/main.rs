@@ -1,3 +1,13 @@
 //! The `forebay` program.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Lines and bodies are made and dropped by the hundred thousand a second, on several threads.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    forebay::cli::main(forebay::cli::args::Cli::parse())
+}

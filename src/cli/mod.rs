@@ -2,5 +2,73 @@
 
 pub mod admin_client;
 pub mod args;
+pub mod demo;
+pub mod dev;
+pub mod dev_sources;
+pub mod failure;
 pub mod flush;
+pub mod node;
+pub mod serve;
 pub mod status;
+pub mod view;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use args::{Cli, Command};
+use failure::Failure;
+
+use crate::runtime::{filesystem, telemetry};
+
+/// Runs one command. Results go to standard output, logs and what went wrong to standard error.
+pub fn main(cli: Cli) -> ExitCode {
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            tracing::debug!(code = failure.code(), "failed");
+            report(&failure);
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<(), Failure> {
+    telemetry::start(cli.log).map_err(|error| Failure::failed(error.to_string()))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let done = runtime.block_on(async {
+        match cli.command {
+            Command::Dev(args) => {
+                filesystem::raise_open_files();
+                dev::run(&args).await
+            }
+            Command::Serve(args) => {
+                filesystem::raise_open_files();
+                serve::run(&args).await
+            }
+            Command::Status(args) => Ok(status::run(&args, &mut std::io::stdout()).await?),
+            Command::Flush(args) => match flush::run(&args, &mut std::io::stdout()).await?.pending {
+                0 => Ok(()),
+                pending => Err(Failure::failed(format!("{pending} batches are not delivered yet"))),
+            },
+            Command::Spool(_) => Err(Failure::failed("the spool tools are not there yet")),
+        }
+    });
+    // What is still running on a blocking thread holds nothing that a restart does not recover.
+    runtime.shutdown_background();
+    done
+}
+
+/// Prints a result at once: whoever reads the addresses waits for them.
+fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    if let Err(error) = writeln!(out, "{text}").and_then(|()| out.flush()) {
+        tracing::debug!(%error, "nobody reads standard output");
+    }
+}
+
+fn report(failure: &Failure) {
+    let mut err = std::io::stderr().lock();
+    if let Err(error) = writeln!(err, "forebay: {failure}") {
+        tracing::debug!(%error, "nobody reads standard error");
+    }
+}

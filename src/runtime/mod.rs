@@ -1,6 +1,7 @@
 //! The outside world of a running process: its clock, its random numbers, its signals and its log.
 
 pub mod clock;
+pub mod filesystem;
 pub mod random;
 pub mod shutdown;
 pub mod telemetry;

@@ -329,13 +329,20 @@ impl Outlet {
         lock(&self.shared.index).batches.len()
     }
 
-    /// Undelivered frames of a source that are not sealed, and when the first was received.
-    pub fn open_of(&self, source: &SourceId) -> (u64, Option<UnixMillis>) {
+    /// Frames of a source that are in no object in the store yet, and when the first was received.
+    pub fn undelivered_of(&self, source: &SourceId) -> (u64, Option<UnixMillis>) {
+        let manifest = lock(&self.shared.manifest);
+        let seals = || manifest.state().seals.values().map(|pending| &pending.seal);
+        let sealed: Vec<_> = seals()
+            .filter(|seal| seal.batch.source == *source)
+            .map(|seal| (seal.frames, seal.first_received_at))
+            .collect();
+        drop(manifest);
         let index = lock(&self.shared.index);
-        let mine =
-            || index.batches.iter().filter(|(key, batch)| key.source == *source && batch.open_frames > 0);
-        let frames = mine().map(|(_, batch)| batch.open_frames).sum();
-        (frames, mine().map(|(_, batch)| batch.first_received_at).min())
+        let open = index.batches.iter().filter(|(key, batch)| key.source == *source && batch.open_frames > 0);
+        let all: Vec<_> =
+            open.map(|(_, batch)| (batch.open_frames, batch.first_received_at)).chain(sealed).collect();
+        (all.iter().map(|(frames, _)| frames).sum(), all.iter().map(|(_, at)| *at).min())
     }
 
     /// Sources with undelivered frames.

@@ -1,0 +1,134 @@
+//! `forebay dev`: everything on one machine with nothing to set up.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::args::DevArgs;
+use super::dev_sources::DevSources;
+use super::failure::Failure;
+use super::node::{Addresses, Ending, Engine, Node, Outside, open_disk};
+use super::{demo, say};
+use crate::batch::DueRule;
+use crate::collector::{CollectorSettings, Policy};
+use crate::delivery::DeliverySettings;
+use crate::dev_s3::{self, DevS3, DevS3Running, DevS3Settings};
+use crate::object::{BucketString, Destination, Encryption};
+use crate::runtime::Shutdown;
+use crate::spool::SpoolOptions;
+use crate::store::s3::{CredentialsFrom, S3Settings, S3Store};
+
+/// How dev mode ends: nothing to drain, everything delivered.
+const ENDING: Ending = Ending { deliver: true, drain_delay: Duration::ZERO, grace: Duration::from_secs(25) };
+
+/// Runs until a signal ends it.
+///
+/// # Errors
+/// [`Failure`].
+pub async fn run(args: &DevArgs) -> Result<(), Failure> {
+    let shutdown = Shutdown::new();
+    let _signals = shutdown.listen()?;
+    if args.reset {
+        reset(&args.data_dir)?;
+    }
+    let outside = Outside::system();
+    let listener = std::net::TcpListener::bind(args.s3_listen).map_err(|error| {
+        let addr = args.s3_listen;
+        Failure::failed(format!(
+            "cannot listen on {addr} for S3: {error}; is another process using the port?"
+        ))
+    })?;
+    let settings = DevS3Settings {
+        data_dir: args.data_dir.join("s3"),
+        clock: Arc::clone(&outside.clock),
+        random: Arc::clone(&outside.random),
+    };
+    let s3 = DevS3::start(listener, settings).await?;
+    let node = start(args, &outside, &s3).await?;
+    say(&format!("collector http://{}\nconsole http://{}\ns3 {}", node.public, node.admin_addr, s3.url()));
+    say(&welcome(args, &node, &s3));
+    let demo = args.demo.then(|| demo::start(node.public, shutdown.orderly.clone()));
+    tokio::select! {
+        () = shutdown.orderly.cancelled() => {}
+        reason = node.spool_stopped() => {
+            tracing::error!(reason, "the spool has stopped; ending, so that a restart can recover");
+            shutdown.orderly.cancel();
+        }
+    }
+    if let Some(demo) = demo {
+        demo.await?;
+    }
+    let ended = node.end(ENDING, &shutdown).await;
+    s3.stop().await?;
+    ended
+}
+
+async fn start(args: &DevArgs, outside: &Outside, s3: &DevS3Running) -> Result<Node, Failure> {
+    let disk = open_disk(&args.data_dir.join("spool"), false)?;
+    let store = S3Store::new(S3Settings {
+        region: Some(dev_s3::REGION.to_owned()),
+        endpoint_url: Some(s3.url()),
+        path_style: true,
+        credentials: CredentialsFrom::Static {
+            access_key_id: dev_s3::ACCESS_KEY_ID.to_owned(),
+            secret_access_key: dev_s3::SECRET_ACCESS_KEY.to_owned(),
+        },
+        ..S3Settings::default()
+    })
+    .await;
+    let rule = DueRule { max_bytes: args.flush_bytes.0, max_age: args.flush_age.get(), align_minute: None };
+    let settings = DeliverySettings::new(rule);
+    let engine =
+        Engine::start(outside.clone(), disk, SpoolOptions::default(), Arc::new(store), settings).await?;
+    let destination = Destination {
+        bucket: BucketString::parse(dev_s3::BUCKET)?,
+        region: Some(dev_s3::REGION.to_owned()),
+        encryption: Encryption::SseS3,
+    };
+    let sources = DevSources::new(engine.outlet(), destination);
+    let addresses =
+        Addresses { public: args.listen, tls: None, admin: args.admin_listen, admin_hosts: Vec::new() };
+    engine.listen(CollectorSettings::default(), Policy::new(Arc::new(sources)), &addresses)
+}
+
+/// Removes what an earlier run left: only the two folders that dev mode makes.
+fn reset(data_dir: &Path) -> Result<(), Failure> {
+    for name in ["spool", "s3"] {
+        let dir = data_dir.join(name);
+        // Taking the lock first: another process may be using it.
+        if name == "spool" && dir.exists() {
+            drop(open_disk(&dir, false)?);
+        }
+        match std::fs::remove_dir_all(&dir) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Failure::failed(format!("cannot remove {}: {error}", dir.display())));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// What to do next, ready to paste.
+fn welcome(args: &DevArgs, node: &Node, s3: &DevS3Running) -> String {
+    let (collector, console, s3) = (node.public, node.admin_addr, s3.url());
+    let (id, secret, bucket) = (dev_s3::ACCESS_KEY_ID, dev_s3::SECRET_ACCESS_KEY, dev_s3::BUCKET);
+    let age = &args.flush_age;
+    format!(
+        "
+Send a first call:
+  curl -u my-app: http://{collector}/v1/track -d '{{\"userId\":\"u1\",\"event\":\"Hello\",\"properties\":{{\"n\":1}}}}'
+
+Point an SDK here (any write key is its own source):
+  new Analytics({{ writeKey: 'my-app', host: 'http://{collector}' }})
+
+After {age} (or now, with: forebay flush --admin http://{console}) the calls are objects. Download them:
+  AWS_ACCESS_KEY_ID={id} AWS_SECRET_ACCESS_KEY={secret} AWS_DEFAULT_REGION={region} \\
+    aws s3 sync s3://{bucket}/segment-logs ./segment-logs --endpoint-url {s3}
+  find segment-logs -name '*.gz' | xargs zcat
+
+Stop with Ctrl-C; the data stays in {data_dir}, and --reset begins anew.",
+        region = dev_s3::REGION,
+        data_dir = args.data_dir.display(),
+    )
+}

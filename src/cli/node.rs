@@ -1,0 +1,337 @@
+//! One running node: spool, delivery, collector and admin listener, wired together, and ended in order.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::failure::Failure;
+use super::view::NodeView;
+use crate::admin::{AdminServer, AllowedHosts};
+use crate::alarms::{AlarmKind, Alarms};
+use crate::collector::{Collector, CollectorDeps, CollectorSettings, Listeners, Policy, Running};
+use crate::delivery::{Delivery, DeliverySettings, Parts};
+use crate::metrics::Metrics;
+use crate::random::Random;
+use crate::runtime::filesystem::{self, Trust};
+use crate::runtime::{Shutdown, SystemClock, SystemRandom};
+use crate::sources::SourceId;
+use crate::spool::{Outlet, RealDisk, Recovered, Spool, SpoolOptions};
+use crate::store::ObjectStore;
+use crate::time::Clock;
+
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 4_096;
+/// Time kept back from the shutdown grace for the steps after delivery.
+const CLOSING: Duration = Duration::from_secs(1);
+/// How long requests in flight may take to be answered at shutdown.
+const ANSWERING: Duration = Duration::from_secs(10);
+
+/// Clock, chance and counters that a node's rooms share.
+#[derive(Clone, Debug)]
+pub struct Outside {
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Chance.
+    pub random: Arc<dyn Random>,
+    /// Counters.
+    pub metrics: Metrics,
+}
+
+impl Outside {
+    /// The real ones.
+    pub fn system() -> Self {
+        Self { clock: Arc::new(SystemClock::new()), random: Arc::new(SystemRandom), metrics: Metrics::new() }
+    }
+}
+
+/// How a node is ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Ending {
+    /// Whether everything buffered is delivered first.
+    pub deliver: bool,
+    /// How long the collector goes on accepting after the signal, while `/ready` says no.
+    pub drain_delay: Duration,
+    /// When deliveries end, counted from the signal.
+    pub grace: Duration,
+}
+
+/// An open spool with delivery running: what has to be there before the first call.
+#[derive(Debug)]
+pub struct Engine {
+    outside: Outside,
+    spool: Spool,
+    delivery: Delivery,
+    scheduler: JoinHandle<()>,
+    view: Arc<NodeView>,
+}
+
+/// Addresses to listen on.
+#[derive(Clone, Debug)]
+pub struct Addresses {
+    /// For calls.
+    pub public: SocketAddr,
+    /// For calls over TLS.
+    pub tls: Option<SocketAddr>,
+    /// For operators.
+    pub admin: SocketAddr,
+    /// Names by which the admin listener may be called.
+    pub admin_hosts: Vec<String>,
+}
+
+/// A node that takes calls.
+#[derive(Debug)]
+pub struct Node {
+    engine: Engine,
+    collector: Running,
+    admin: JoinHandle<()>,
+    admin_stop: CancellationToken,
+    /// Where calls are taken.
+    pub public: SocketAddr,
+    /// Where calls are taken over TLS.
+    pub tls: Option<SocketAddr>,
+    /// Where operators look.
+    pub admin_addr: SocketAddr,
+}
+
+/// Opens a spool directory; refuses or warns where its file system cannot be trusted.
+///
+/// # Errors
+/// [`Failure`] with what to do.
+pub fn open_disk(dir: &Path, refuse_unsafe: bool) -> Result<RealDisk, Failure> {
+    let disk = RealDisk::open(dir)?;
+    match filesystem::of(dir) {
+        Ok((name, Trust::Unsafe)) if refuse_unsafe => Err(Failure::usage(format!(
+            "the spool directory {} lies on {name}, where a sync promises little; use a directory on ext4 or xfs, or set \
+             spool.unsafe_filesystem = true and accept that a power cut may lose acknowledged calls",
+            dir.display()
+        ))),
+        Ok((name, Trust::Unsafe | Trust::Unknown)) => {
+            tracing::warn!(dir = %dir.display(), filesystem = name, "the spool lies on a file system that Forebay is not tested on");
+            Ok(disk)
+        }
+        Ok((_, Trust::Tested)) => Ok(disk),
+        Err(error) => {
+            tracing::warn!(%error, dir = %dir.display(), "the spool's file system could not be looked at");
+            Ok(disk)
+        }
+    }
+}
+
+impl Engine {
+    /// Recovers the spool and begins to deliver.
+    ///
+    /// # Errors
+    /// [`Failure`] where the spool cannot be opened.
+    pub async fn start(
+        outside: Outside,
+        disk: RealDisk,
+        options: SpoolOptions,
+        store: Arc<dyn ObjectStore>,
+        settings: DeliverySettings,
+    ) -> Result<Self, Failure> {
+        let (spool, recovered) = {
+            let outside = outside.clone();
+            let metrics = Arc::new(outside.metrics.clone());
+            tokio::task::spawn_blocking(move || {
+                Spool::open(Arc::new(disk), options, outside.clock, &*outside.random, metrics)
+            })
+            .await??
+        };
+        let alarms = Arc::new(Alarms::new(Arc::clone(&outside.clock), Arc::new(outside.metrics.clone())));
+        report(&recovered, &alarms);
+        let parts = Parts {
+            outlet: spool.outlet(),
+            store,
+            clock: Arc::clone(&outside.clock),
+            random: Arc::clone(&outside.random),
+            metrics: Arc::new(outside.metrics.clone()),
+            alarms: Arc::clone(&alarms),
+        };
+        let (delivery, scheduler) = Delivery::start(parts, settings);
+        let view = Arc::new(NodeView {
+            outlet: spool.outlet(),
+            delivery: delivery.clone(),
+            metrics: outside.metrics.clone(),
+            alarms,
+            started: outside.clock.monotonic(),
+            clock: Arc::clone(&outside.clock),
+            draining: AtomicBool::new(false),
+            configured: Mutex::default(),
+            rate: Mutex::default(),
+        });
+        Ok(Self { outside, spool, delivery, scheduler, view })
+    }
+
+    /// The way out of the spool.
+    pub fn outlet(&self) -> Outlet {
+        self.spool.outlet()
+    }
+
+    /// Opens the listeners.
+    ///
+    /// # Errors
+    /// [`Failure`] where an address cannot be used.
+    pub fn listen(
+        self,
+        settings: CollectorSettings,
+        policy: Policy,
+        addresses: &Addresses,
+    ) -> Result<Node, Failure> {
+        let public = bind(addresses.public, "take calls")?;
+        let tls = addresses.tls.map(|addr| bind(addr, "take calls over TLS")).transpose()?;
+        let admin = bind(addresses.admin, "show the console")?;
+        let (public_addr, admin_addr) = (public.local_addr()?, admin.local_addr()?);
+        let tls_addr = tls.as_ref().map(TcpListener::local_addr).transpose()?;
+        let deps = CollectorDeps {
+            clock: Arc::clone(&self.outside.clock),
+            random: Arc::clone(&self.outside.random),
+            metrics: self.outside.metrics.clone(),
+            appender: self.spool.appender(),
+            fingerprinter: self.spool.fingerprinter(),
+        };
+        let listeners = Listeners { plain: vec![public], tls: tls.into_iter().collect() };
+        let collector = Collector::start(deps, settings, policy, listeners)?;
+        let admin_stop = CancellationToken::new();
+        let hosts = AllowedHosts::new(admin_addr, &addresses.admin_hosts);
+        let server = AdminServer::new(Arc::clone(&self.view) as _, self.outside.metrics.clone(), hosts);
+        let admin = tokio::spawn(server.serve(admin, admin_stop.clone()));
+        Ok(Node {
+            engine: self,
+            collector,
+            admin,
+            admin_stop,
+            public: public_addr,
+            tls: tls_addr,
+            admin_addr,
+        })
+    }
+}
+
+fn report(recovered: &Recovered, alarms: &Alarms) {
+    if recovered.frames > 0 || recovered.seals > 0 {
+        tracing::info!(
+            calls = recovered.frames,
+            sealed_objects = recovered.seals,
+            segments = recovered.segments,
+            "the spool holds what was not delivered before; it goes out now"
+        );
+    }
+    if recovered.torn_bytes > 0 {
+        tracing::info!(bytes = recovered.torn_bytes, "a last write that was never answered was cut off");
+    }
+    for range in &recovered.lost {
+        let what = format!(
+            "positions {} to {} of the spool can no longer be read; their bytes are kept in quarantine, `forebay spool verify` \
+             tells more",
+            range.first, range.last
+        );
+        alarms.raise(AlarmKind::Damage, &format!("{}-{}", range.first, range.last), what);
+    }
+    if recovered.clock_behind {
+        let what =
+            "the wall clock is more than a day behind the newest call in the spool; set it right".to_owned();
+        alarms.raise(AlarmKind::Clock, "wall clock", what);
+    }
+}
+
+fn bind(addr: SocketAddr, what: &str) -> Result<TcpListener, Failure> {
+    let bound = || -> io::Result<TcpListener> {
+        let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.set_reuseaddr(true)?;
+        socket.bind(addr)?;
+        socket.listen(BACKLOG)
+    };
+    bound().map_err(|error| {
+        Failure::failed(format!(
+            "cannot listen on {addr} to {what}: {error}; is another process using the port?"
+        ))
+    })
+}
+
+impl Node {
+    /// Says which sources are configured.
+    pub fn set_configured(&self, sources: BTreeSet<SourceId>) {
+        let known: BTreeSet<SourceId> = self.engine.outlet().sources().into_iter().collect();
+        self.engine.delivery.set_removed(known.difference(&sources).cloned().collect());
+        *self.engine.view.configured.lock().unwrap_or_else(PoisonError::into_inner) = sources;
+    }
+
+    /// The collector.
+    pub fn collector(&self) -> &Running {
+        &self.collector
+    }
+
+    /// The way out of the spool.
+    pub fn outlet(&self) -> Outlet {
+        self.engine.outlet()
+    }
+
+    /// Resolves once the spool has stopped, with the reason.
+    pub async fn spool_stopped(&self) -> String {
+        let mut stopped = self.engine.outlet().stopped();
+        let reason = stopped.wait_for(Option::is_some).await;
+        reason.ok().and_then(|reason| reason.as_deref().map(str::to_owned)).unwrap_or_default()
+    }
+
+    /// Ends the node: not ready, no more connections, what is in flight answered, what is buffered delivered, the spool
+    /// closed. At the second signal it stops where it is; what is acknowledged is in the spool.
+    ///
+    /// # Errors
+    /// [`Failure`] where the spool had stopped.
+    pub async fn end(self, ending: Ending, shutdown: &Shutdown) -> Result<(), Failure> {
+        let now = || self.engine.outside.clock.monotonic();
+        let deadline = now().saturating_add(ending.grace).saturating_sub(CLOSING);
+        self.engine.view.draining.store(true, Ordering::Release);
+        let stopped = self.engine.outlet().stopped().borrow().clone();
+        let in_order = async {
+            if stopped.is_none() {
+                tokio::time::sleep(ending.drain_delay).await;
+            }
+            self.collector.stop_accepting().await;
+            self.collector.drain(ANSWERING.min(deadline.saturating_sub(now()))).await;
+        };
+        tokio::select! {
+            () = in_order => {}
+            () = shutdown.immediate.cancelled() => {}
+        }
+        let left = deadline.saturating_sub(now());
+        let deliver = ending.deliver && stopped.is_none() && !shutdown.immediate.is_cancelled();
+        let delivery = self.engine.delivery.clone();
+        let drained = tokio::select! {
+            drained = delivery.shutdown(deliver, left) => Some(drained),
+            () = shutdown.immediate.cancelled() => None,
+        };
+        match drained {
+            Some(drained) if drained.left > 0 => {
+                tracing::warn!(
+                    batches = drained.left,
+                    "not everything was delivered; it is in the spool and goes out after the next start"
+                );
+            }
+            Some(_) => tracing::info!("everything is delivered"),
+            None => tracing::warn!(
+                "stopped before everything was delivered; it is in the spool and goes out after the next start"
+            ),
+        }
+        if !shutdown.immediate.is_cancelled() {
+            self.engine.scheduler.await?;
+        }
+        self.collector.close().await;
+        let spool = self.engine.spool;
+        tokio::task::spawn_blocking(move || spool.close()).await?;
+        self.admin_stop.cancel();
+        self.admin.await?;
+        match stopped {
+            Some(reason) => Err(Failure::failed(format!("the spool stopped ({reason}); restart to recover"))),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! `forebay serve`: the real thing, from forebay.toml.
+
+use std::sync::Arc;
+
+use super::args::ServeArgs;
+use super::failure::Failure;
+use super::node::{Addresses, Ending, Engine, Node, Outside, open_disk};
+use super::say;
+use crate::batch::DueRule;
+use crate::call::Limits;
+use crate::collector::{Bounds, CollectorSettings, Policy, TlsFiles};
+use crate::config::{
+    AllowedOrigins, Checksums, Config, ConfigError, Environment, Loaded, Loader, OnCorruption, Watcher,
+    reload,
+};
+use crate::delivery::DeliverySettings;
+use crate::runtime::{Shutdown, shutdown};
+use crate::spool::SpoolOptions;
+use crate::spool::seen::SEEN_MAX;
+use crate::store::s3::{self, S3Settings, S3Store};
+
+/// Runs until a signal ends it.
+///
+/// # Errors
+/// [`Failure`].
+pub async fn run(args: &ServeArgs) -> Result<(), Failure> {
+    let loader = Loader::new(&args.config, Environment::of_process());
+    let loaded = loader.load().map_err(|error| Failure::usage(error.to_string()))?;
+    loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    let shutdown = Shutdown::new();
+    let _signals = shutdown.listen()?;
+    let (hangups, _hangup_listener) = shutdown::hangups()?;
+    let config = loaded.config.clone();
+    let node = start(&config).await?;
+    say(&format!("collector http://{}\nconsole http://{}", node.public, node.admin_addr));
+    if let Some(tls) = node.tls {
+        tracing::info!(addr = %tls, "taking calls over TLS");
+    }
+    let mut watcher = Watcher::new(loader, &loaded, hangups.clone());
+    let mut tls_hangups = hangups;
+    let mut current = config;
+    loop {
+        tokio::select! {
+            () = shutdown.orderly.cancelled() => break,
+            reason = node.spool_stopped() => {
+                tracing::error!(reason, "the spool has stopped; ending, so that a restart can recover");
+                break;
+            }
+            new = watcher.next() => current = take_over(&node, current, new),
+            hung_up = tls_hangups.changed() => {
+                if hung_up.is_ok() && let Err(error) = node.collector().reload_tls() {
+                    tracing::error!(%error, "the TLS files stay as they were");
+                }
+            }
+        }
+    }
+    let ending = Ending {
+        deliver: current.flush.on_shutdown,
+        drain_delay: current.collector.drain_delay,
+        grace: current.flush.shutdown_grace,
+    };
+    node.end(ending, &shutdown).await
+}
+
+async fn start(config: &Config) -> Result<Node, Failure> {
+    let outside = Outside::system();
+    let disk = open_disk(&config.spool.dir, !config.spool.unsafe_filesystem)?;
+    let store = Arc::new(S3Store::new(store_settings(config)).await);
+    let engine =
+        Engine::start(outside, disk, spool_options(config), store, delivery_settings(config)).await?;
+    note_destinations(&engine.outlet(), config)?;
+    let addresses = Addresses {
+        public: config.collector.listen,
+        tls: config.collector.tls.as_ref().map(|tls| tls.listen),
+        admin: config.admin.listen,
+        admin_hosts: config.admin.allowed_hosts.clone(),
+    };
+    let node = engine.listen(collector_settings(config), policy(config), &addresses)?;
+    node.set_configured(config.sources.iter().map(|source| source.id.clone()).collect());
+    Ok(node)
+}
+
+/// How the store is reached.
+pub(super) fn store_settings(config: &Config) -> S3Settings {
+    S3Settings {
+        region: config.s3.region.clone(),
+        endpoint_url: config.s3.endpoint.as_ref().map(|endpoint| endpoint.as_str().to_owned()),
+        path_style: config.s3.path_style,
+        checksums: match config.s3.checksums {
+            Checksums::Auto => s3::Checksums::Auto,
+            Checksums::WhenRequired => s3::Checksums::WhenRequired,
+        },
+        ..S3Settings::default()
+    }
+}
+
+/// How the spool is run.
+pub(super) fn spool_options(config: &Config) -> SpoolOptions {
+    SpoolOptions {
+        max_bytes: config.spool.max_bytes,
+        segment_bytes: config.spool.segment_bytes,
+        dedupe_window: config.spool.dedupe_window,
+        dedupe_max: if config.spool.dedupe_window.is_zero() { 0 } else { SEEN_MAX },
+        node: config.spool.node.as_ref().map(|node| node.as_str().to_owned()),
+        stop_on_corruption: config.spool.on_corruption == OnCorruption::Stop,
+    }
+}
+
+/// How batches are delivered.
+pub(super) fn delivery_settings(config: &Config) -> DeliverySettings {
+    let rule = DueRule {
+        max_bytes: config.flush.max_bytes,
+        max_age: config.flush.max_age,
+        align_minute: config.flush.align.map(|minute| minute.get()),
+    };
+    DeliverySettings {
+        put_mode: config.s3.put,
+        content_encoding: config.s3.content_encoding.header().is_some(),
+        ..DeliverySettings::new(rule)
+    }
+}
+
+fn collector_settings(config: &Config) -> CollectorSettings {
+    let collector = &config.collector;
+    CollectorSettings {
+        limits: Limits {
+            max_event: collector.max_event,
+            validation: collector.validation,
+            ..Limits::default()
+        },
+        max_body: collector.max_body,
+        bounds: Bounds { connections: collector.max_connections, ..Bounds::default() },
+        tls: collector.tls.as_ref().map(|tls| TlsFiles { cert: tls.cert.clone(), key: tls.key.clone() }),
+    }
+}
+
+fn policy(config: &Config) -> Policy {
+    let collector = &config.collector;
+    Policy {
+        sources: Arc::new(config.configured_sources()),
+        trusted_proxies: collector.trusted_proxies.clone(),
+        allowed_origins: match &collector.allowed_origins {
+            AllowedOrigins::Any => None,
+            AllowedOrigins::Only(origins) => Some(origins.clone()),
+        },
+        public_host: collector.public_host.clone(),
+        route_prefix: collector.path_prefix.clone(),
+        accept_bearer: collector.accept_bearer,
+        private_network: collector.private_network,
+    }
+}
+
+fn note_destinations(outlet: &crate::spool::Outlet, config: &Config) -> Result<(), Failure> {
+    let wanted = config.sources.iter().map(|source| (source.id.clone(), source.destination.clone()));
+    for source in outlet.set_destinations(wanted)? {
+        tracing::info!(%source, "goes to another destination from now on; what came before goes to the old one at once");
+    }
+    Ok(())
+}
+
+/// Puts a new configuration in force, as far as that can be done while running. Returns what is in force then.
+fn take_over(node: &Node, current: Config, new: Result<Loaded, ConfigError>) -> Config {
+    let loaded = match new {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            tracing::error!(
+                "the changed configuration cannot be used, the running one stays in force: {error}"
+            );
+            return current;
+        }
+    };
+    let changes = reload::diff(&current, &loaded.config);
+    if changes.is_empty() {
+        return current;
+    }
+    let next = reload::in_force(&current, &loaded.config);
+    // Where frames go is noted before the first of them can come.
+    if let Err(failure) = note_destinations(&node.outlet(), &next) {
+        tracing::error!("the changed configuration is not taken over: {failure}");
+        return current;
+    }
+    node.collector().reload(policy(&next));
+    node.set_configured(next.sources.iter().map(|source| source.id.clone()).collect());
+    tracing::info!("configuration reloaded: {changes}");
+    next
+}

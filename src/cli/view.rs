@@ -1,0 +1,189 @@
+//! What a running node shows of itself on its admin listener.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::admin::{
+    self, AdminView, BoxFuture, FlushError, FlushOutcome, SourceStatus, SpoolStatus, Status, Totals,
+};
+use crate::alarms::Alarms;
+use crate::call::RejectReason;
+use crate::delivery::Delivery;
+use crate::metrics::{Metrics, RejectedLabel, SourceLabel};
+use crate::sources::SourceId;
+use crate::spool::Outlet;
+use crate::time::{Clock, UnixMillis};
+
+/// How many lines' bytes came in lately, for the time that the spool lasts.
+const RATE_WINDOW: Duration = Duration::from_secs(60);
+/// How often the rate is sampled.
+const RATE_EVERY: Duration = Duration::from_secs(2);
+
+/// A node, as its operator sees it.
+#[derive(Debug)]
+pub struct NodeView {
+    pub(super) outlet: Outlet,
+    pub(super) delivery: Delivery,
+    pub(super) metrics: Metrics,
+    pub(super) alarms: Arc<Alarms>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) started: Duration,
+    pub(super) draining: AtomicBool,
+    pub(super) configured: Mutex<BTreeSet<SourceId>>,
+    pub(super) rate: Mutex<Vec<(Duration, u64)>>,
+}
+
+impl NodeView {
+    /// Lines' bytes a second over the last minute.
+    #[expect(clippy::cast_precision_loss, reason = "an estimate for people")]
+    fn rate(&self) -> f64 {
+        let now = (self.clock.monotonic(), self.metrics.spool_written_bytes.get());
+        let mut samples = self.rate.lock().unwrap_or_else(PoisonError::into_inner);
+        if samples.last().is_none_or(|last| now.0.saturating_sub(last.0) >= RATE_EVERY) {
+            samples.push(now);
+        }
+        samples.retain(|sample| now.0.saturating_sub(sample.0) <= RATE_WINDOW);
+        let Some(first) = samples.first() else { return 0.0 };
+        let seconds = now.0.saturating_sub(first.0).as_secs_f64();
+        if seconds > 0.0 { now.1.saturating_sub(first.1) as f64 / seconds } else { 0.0 }
+    }
+
+    fn totals(&self, source: &SourceId) -> Totals {
+        let label = SourceLabel { source: source.to_string() };
+        let count = |family: &prometheus_client::metrics::family::Family<SourceLabel, _>| {
+            family
+                .get(&label)
+                .map_or(0, |counter: _| prometheus_client::metrics::counter::Counter::get(&counter))
+        };
+        let rejected = |reason: RejectReason| {
+            let label = RejectedLabel { source: source.to_string(), reason: reason.slug() };
+            self.metrics.rejected.get(&label).map_or(0, |counter| counter.get())
+        };
+        Totals {
+            received: count(&self.metrics.received),
+            stored: count(&self.metrics.stored),
+            repeated: count(&self.metrics.repeated),
+            rejected: RejectReason::ALL.into_iter().map(rejected).sum(),
+            delivered: count(&self.metrics.delivered),
+        }
+    }
+
+    fn source(&self, id: &SourceId, now: UnixMillis) -> SourceStatus {
+        let progress = self.delivery.progress().of(id);
+        let (pending, oldest) = self.outlet.undelivered_of(id);
+        SourceStatus {
+            id: id.to_string(),
+            bucket: self.outlet.current_destination(id).map_or_else(String::new, |to| to.bucket.to_string()),
+            totals: self.totals(id),
+            pending_calls: pending,
+            oldest_undelivered_seconds: oldest.map(|at| now.since(at).as_secs()),
+            last_object: progress.last_object.map(|object| admin::LastObject {
+                key: object.key.to_string(),
+                delivered_at_ms: object.at.0,
+                bytes: object.bytes,
+                calls: object.calls,
+            }),
+            waiting: progress.waiting.as_ref().map(|_| "to try again".to_owned()),
+            last_error: progress.waiting,
+        }
+    }
+
+    /// Every source that is configured or has something in the spool.
+    fn sources(&self) -> BTreeSet<SourceId> {
+        let mut sources = self.configured.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        sources.extend(self.outlet.sources());
+        sources.extend(self.delivery.progress().sources());
+        sources
+    }
+}
+
+impl AdminView for NodeView {
+    fn ready(&self) -> Result<(), Vec<String>> {
+        let mut reasons = Vec::new();
+        if let Some(reason) = self.outlet.stopped().borrow().as_ref() {
+            reasons.push(format!("the spool has stopped ({reason}); restart to recover"));
+        }
+        if self.outlet.is_full() {
+            reasons.push(
+                "the spool is full: deliveries make room, or more space in spool.max_bytes or on the disk"
+                    .to_owned(),
+            );
+        }
+        if self.draining.load(Ordering::Acquire) {
+            reasons.push("shutting down".to_owned());
+        }
+        if reasons.is_empty() { Ok(()) } else { Err(reasons) }
+    }
+
+    fn status(&self) -> Status {
+        let now = self.clock.wall();
+        let usage = self.outlet.usage();
+        let sources: Vec<SourceStatus> = self.sources().iter().map(|id| self.source(id, now)).collect();
+        let sum = |of: fn(&Totals) -> u64| sources.iter().map(|source| of(&source.totals)).sum();
+        let alarms = self.alarms.standing();
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            now_ms: now.0,
+            uptime_seconds: self.clock.monotonic().saturating_sub(self.started).as_secs(),
+            node: self.outlet.node(),
+            spool_id: self.outlet.spool_id(),
+            ready: self.ready().is_ok(),
+            not_ready: self.ready().err().unwrap_or_default(),
+            degraded: alarms.iter().map(|alarm| alarm.what.clone()).collect(),
+            alarms: alarms
+                .into_iter()
+                .map(|alarm| admin::Alarm {
+                    kind: alarm.kind.slug().to_owned(),
+                    what: format!("{}: {}", alarm.subject, alarm.what),
+                    since_ms: alarm.since.0,
+                })
+                .collect(),
+            spool: SpoolStatus {
+                used_bytes: usage.used,
+                max_bytes: usage.max,
+                segments: usage.segments as u64,
+                parked_bytes: usage.parked,
+                seconds_left: self.outlet.time_left(self.rate()).map(|left| left.as_secs()),
+            },
+            open_batches: self.outlet.batches_in_use() as u64,
+            oldest_undelivered_seconds: self.outlet.oldest_undelivered().map(|at| now.since(at).as_secs()),
+            totals: Totals {
+                received: sum(|totals| totals.received),
+                stored: sum(|totals| totals.stored),
+                repeated: sum(|totals| totals.repeated),
+                rejected: sum(|totals| totals.rejected),
+                delivered: sum(|totals| totals.delivered),
+            },
+            sources,
+        }
+    }
+
+    fn flush(
+        &self,
+        source: Option<SourceId>,
+        wait: Duration,
+    ) -> BoxFuture<'_, Result<FlushOutcome, FlushError>> {
+        Box::pin(async move {
+            if let Some(id) = source.as_ref().filter(|id| !self.sources().contains(id)) {
+                return Err(FlushError::UnknownSource(id.clone()));
+            }
+            if self.outlet.stopped().borrow().is_some() {
+                return Err(FlushError::Stopped);
+            }
+            let flushed = self.delivery.flush(source.as_ref(), wait).await;
+            Ok(FlushOutcome {
+                sealed: flushed.sealed,
+                delivered: flushed.delivered,
+                pending: flushed.pending,
+            })
+        })
+    }
+
+    fn refresh_metrics(&self) {
+        self.delivery.refresh_gauges();
+        let left = self.outlet.time_left(self.rate()).map_or(f64::INFINITY, |left| left.as_secs_f64());
+        self.metrics.spool_seconds_left.set(left);
+    }
+}
