@@ -156,7 +156,8 @@ enum Ended {
 
 fn server(bounds: &Bounds, tasks: TaskTracker) -> Builder<OwnedTasks> {
     let mut server = Builder::new(OwnedTasks(tasks));
-    server.http1().header_read_timeout(None).max_buf_size(READ_BUFFER_MAX);
+    // A client may close its side once it has sent everything, and still waits for the answer.
+    server.http1().header_read_timeout(None).max_buf_size(READ_BUFFER_MAX).half_close(true);
     server
         .http2()
         .max_concurrent_streams(bounds.http2_streams)

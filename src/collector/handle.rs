@@ -30,7 +30,7 @@ use super::settings::{CollectorDeps, CollectorSettings, Policy};
 use super::settings_document;
 use crate::call::{Request, Shape, Stamp, Tally};
 use crate::metrics::StatusLabel;
-use crate::sources::{Found, SOURCE_ID_MAX, SourceId};
+use crate::sources::{Found, SOURCE_ID_MAX, SourceId, WriteKeyHash};
 use crate::spool::frame::FRAME_HEADER;
 use crate::spool::segment::BLOCK_BODY_MAX;
 use crate::spool::{AppendError, RequestFrames};
@@ -296,7 +296,10 @@ pub(super) fn found(policy: &Policy, write_key: &str) -> Result<Destiny, Refusal
     match policy.sources.find(write_key) {
         Found::Source(source) => Ok(Destiny::Store(source)),
         Found::Discard => Ok(Destiny::Discard),
-        Found::Unknown => Err(Refusal::UnknownWriteKey),
+        Found::Unknown => {
+            tracing::debug!(hash = ?WriteKeyHash::of(write_key), "a write key belongs to no source");
+            Err(Refusal::UnknownWriteKey)
+        }
         Found::TooManySources => Err(Refusal::TooManySources),
     }
 }

@@ -112,9 +112,7 @@ impl ConnectionTimes {
             Wire::Unknown(_) | Wire::Http2(_) => false,
             Wire::Http1(spotter) => {
                 let unseen = self.head_since.take().is_none();
-                let both = spotter.both();
-                *spotter = LengthSpotter::default();
-                unseen || both
+                unseen | spotter.both_in_ended_head()
             }
         }
     }
@@ -259,8 +257,13 @@ impl LengthSpotter {
         }
     }
 
-    fn both(&self) -> bool {
-        self.content_length && self.transfer_encoding
+    /// Whether the head had both; what comes next is another head.
+    fn both_in_ended_head(&mut self) -> bool {
+        let both = self.content_length && self.transfer_encoding;
+        self.name.clear();
+        (self.in_value, self.content_length, self.transfer_encoding, self.over) =
+            (false, false, false, false);
+        both
     }
 }
 
