@@ -66,15 +66,13 @@ impl Peer {
 #[derive(Debug)]
 pub(super) struct OpenRequest {
     peer: Peer,
-    /// Whether the head may say its length twice.
-    pub(super) doubtful_length: bool,
     _counted: TaskTrackerToken,
 }
 
 impl OpenRequest {
     fn begin(peer: &Peer, requests: &TaskTracker) -> Self {
-        let doubtful_length = peer.times().request_began();
-        Self { peer: peer.clone(), doubtful_length, _counted: requests.token() }
+        peer.times().request_began();
+        Self { peer: peer.clone(), _counted: requests.token() }
     }
 }
 
@@ -105,7 +103,10 @@ pub(super) async fn serve<S>(
     let service = service_fn(|request: Request<Incoming>| {
         let open = OpenRequest::begin(&peer, &shared.requests);
         let (shared, peer) = (Arc::clone(&shared), peer.clone());
-        async move { Ok::<_, std::convert::Infallible>(shared.answer(request, &peer, open).await) }
+        async move {
+            let _open = open;
+            Ok::<_, std::convert::Infallible>(shared.answer(request, &peer).await)
+        }
     });
     let server = server(&bounds, tasks);
     let mut connection = pin!(server.serve_connection(TokioIo::new(watched), service));
@@ -156,7 +157,8 @@ enum Ended {
 
 fn server(bounds: &Bounds, tasks: TaskTracker) -> Builder<OwnedTasks> {
     let mut server = Builder::new(OwnedTasks(tasks));
-    server.http1().header_read_timeout(None).max_buf_size(READ_BUFFER_MAX);
+    // A client may close its side once it has sent everything, and still waits for the answer.
+    server.http1().header_read_timeout(None).max_buf_size(READ_BUFFER_MAX).half_close(true);
     server
         .http2()
         .max_concurrent_streams(bounds.http2_streams)

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, EXPECT, HeaderValue, TRANSFER_ENCODING,
-};
+use http::header::{AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, EXPECT, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request as HttpRequest, Version};
 use hyper::body::{Body as _, Incoming};
@@ -17,7 +15,7 @@ use super::auth;
 use super::body::{self, BodyBounds};
 use super::budget::ByteBudget;
 use super::client_address::client_address;
-use super::connection::{OpenRequest, Peer};
+use super::connection::Peer;
 use super::cors::CorsRules;
 use super::counters::{Counters, RequestCount};
 use super::decode::Coding;
@@ -30,7 +28,7 @@ use super::settings::{CollectorDeps, CollectorSettings, Policy};
 use super::settings_document;
 use crate::call::{Request, Shape, Stamp, Tally};
 use crate::metrics::StatusLabel;
-use crate::sources::{Found, SOURCE_ID_MAX, SourceId};
+use crate::sources::{Found, SOURCE_ID_MAX, SourceId, WriteKeyHash};
 use crate::spool::frame::FRAME_HEADER;
 use crate::spool::segment::BLOCK_BODY_MAX;
 use crate::spool::{AppendError, RequestFrames};
@@ -79,12 +77,7 @@ impl Shared {
     }
 
     /// Answers one request. May be dropped half-way, when the client hangs up: what was handed to the spool is finished.
-    pub(super) async fn answer(
-        &self,
-        request: HttpRequest<Incoming>,
-        peer: &Peer,
-        open: OpenRequest,
-    ) -> Reply {
+    pub(super) async fn answer(&self, request: HttpRequest<Incoming>, peer: &Peer) -> Reply {
         let (head, mut body) = request.into_parts();
         let policy = self.policy.load_full();
         let until = Instant::now() + self.settings.bounds.request;
@@ -107,11 +100,10 @@ impl Shared {
         } else {
             rules.answer(&head.headers, reply.headers_mut());
         }
-        let doubtful = open.doubtful_length && head.headers.contains_key(TRANSFER_ENCODING);
         if head.version == Version::HTTP_2 {
             // HTTP/2 has no such header: what is unread is reset with the stream.
             reply.headers_mut().remove(CONNECTION);
-        } else if unread || doubtful || self.draining.is_cancelled() {
+        } else if unread || self.draining.is_cancelled() {
             reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         let status = StatusLabel { status: reply.status().as_u16() };
@@ -296,7 +288,10 @@ pub(super) fn found(policy: &Policy, write_key: &str) -> Result<Destiny, Refusal
     match policy.sources.find(write_key) {
         Found::Source(source) => Ok(Destiny::Store(source)),
         Found::Discard => Ok(Destiny::Discard),
-        Found::Unknown => Err(Refusal::UnknownWriteKey),
+        Found::Unknown => {
+            tracing::debug!(hash = ?WriteKeyHash::of(write_key), "a write key belongs to no source");
+            Err(Refusal::UnknownWriteKey)
+        }
         Found::TooManySources => Err(Refusal::TooManySources),
     }
 }

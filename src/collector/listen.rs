@@ -144,7 +144,8 @@ impl Running {
         }
     }
 
-    /// Ends all connections, once what is being written to them is written (2 s at most), and waits for every task.
+    /// Ends all connections, once what is being written to them is written (2 s at most), and waits for every task. The
+    /// spool must be open until then: appends whose clients hung up are still finished.
     pub async fn close(self) {
         self.stop_accepting().await;
         self.front.shared.draining.cancel();

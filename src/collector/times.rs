@@ -47,7 +47,7 @@ pub(super) struct ConnectionTimes {
 enum Wire {
     /// So many bytes of the HTTP/2 preface have come, and nothing else.
     Unknown(usize),
-    Http1(LengthSpotter),
+    Http1,
     Http2(FrameTracker),
 }
 
@@ -70,7 +70,7 @@ impl ConnectionTimes {
         if let Wire::Unknown(matched) = &mut self.wire {
             while let (Some(wanted), Some((first, rest))) = (PREFACE.get(*matched), bytes.split_first()) {
                 if wanted != first {
-                    self.wire = Wire::Http1(LengthSpotter::default());
+                    self.wire = Wire::Http1;
                     break;
                 }
                 *matched += 1;
@@ -87,35 +87,23 @@ impl ConnectionTimes {
                     self.wire = Wire::Http2(frames);
                 }
             }
-            Wire::Http1(_) if self.open_requests > 0 => {}
-            Wire::Http1(spotter) => {
-                if self.head_since.is_none() {
-                    // Old clients end a body with a line break that belongs to nothing.
-                    let start = bytes.iter().position(|b| !matches!(b, b'\r' | b'\n')).unwrap_or(bytes.len());
-                    bytes = bytes.get(start..).unwrap_or_default();
-                }
-                if !bytes.is_empty() {
+            Wire::Http1 if self.open_requests > 0 => {}
+            Wire::Http1 => {
+                // Old clients end a body with a line break that belongs to nothing.
+                let is_of_a_head = |byte: &u8| self.head_since.is_some() || !matches!(byte, b'\r' | b'\n');
+                if bytes.iter().any(is_of_a_head) {
                     self.head_since.get_or_insert(now);
-                    spotter.scan(bytes);
                 }
             }
             Wire::Http2(frames) => frames.bytes_read(bytes, now, &mut self.head_since),
         }
     }
 
-    /// A request's head is complete. Returns whether it may say its length twice: `Content-Length` and
-    /// `Transfer-Encoding`, of which the parser shows only one. A head that came while another request was open was not
-    /// seen, so it may.
-    pub(super) fn request_began(&mut self) -> bool {
+    /// A request's head is complete.
+    pub(super) fn request_began(&mut self) {
         self.open_requests += 1;
-        match &mut self.wire {
-            Wire::Unknown(_) | Wire::Http2(_) => false,
-            Wire::Http1(spotter) => {
-                let unseen = self.head_since.take().is_none();
-                let both = spotter.both();
-                *spotter = LengthSpotter::default();
-                unseen || both
-            }
+        if !self.is_http2() {
+            self.head_since = None;
         }
     }
 
@@ -210,57 +198,6 @@ impl FrameTracker {
         } else if !self.block_open {
             *head_since = None;
         }
-    }
-}
-
-/// Looks for `Content-Length` and `Transfer-Encoding` among the lines of one head.
-#[derive(Debug, Default)]
-struct LengthSpotter {
-    name: Vec<u8>,
-    in_value: bool,
-    content_length: bool,
-    transfer_encoding: bool,
-    over: bool,
-}
-
-impl LengthSpotter {
-    const NAME_MAX: usize = "transfer-encoding".len();
-
-    fn scan(&mut self, mut bytes: &[u8]) {
-        while !self.over && !bytes.is_empty() {
-            if self.in_value {
-                let Some(end) = memchr::memchr(b'\n', bytes) else {
-                    return;
-                };
-                bytes = bytes.get(end + 1..).unwrap_or_default();
-                self.in_value = false;
-                self.name.clear();
-            } else if let Some((first, rest)) = bytes.split_first() {
-                self.name_byte(*first);
-                bytes = rest;
-            }
-        }
-    }
-
-    fn name_byte(&mut self, byte: u8) {
-        match byte {
-            b'\n' => {
-                self.over = self.name.is_empty();
-                self.name.clear();
-            }
-            b'\r' => {}
-            b':' => {
-                self.content_length |= self.name.eq_ignore_ascii_case(b"content-length");
-                self.transfer_encoding |= self.name.eq_ignore_ascii_case(b"transfer-encoding");
-                self.in_value = true;
-            }
-            _ if self.name.len() == Self::NAME_MAX => self.in_value = true,
-            _ => self.name.push(byte),
-        }
-    }
-
-    fn both(&self) -> bool {
-        self.content_length && self.transfer_encoding
     }
 }
 

@@ -249,3 +249,39 @@ async fn a_client_that_leaves_in_the_middle_stores_nothing() {
     super::support::eventually("both connections to end", async || rig.metrics.connections.get() <= 1).await;
     assert!(rig.is_empty());
 }
+
+#[tokio::test]
+async fn a_client_that_has_closed_its_side_still_gets_its_answer() {
+    let rig = start().await;
+    let mut wire = Wire::connect(rig.address).await;
+    wire.send(post("/v1/batch", &[BASIC], BATCH)).await;
+    wire.finish().await;
+    assert_eq!(wire.answer().await.status, 200);
+    assert!(wire.closed().await.is_empty());
+    assert_eq!(rig.metric(r#"forebay_calls_stored_total{source="web"}"#), Some(1));
+}
+
+#[tokio::test]
+async fn http_1_0_is_spoken() {
+    let rig = start().await;
+    let mut wire = Wire::connect(rig.address).await;
+    let length = BATCH.len();
+    wire.send(format!(
+        "POST /v1/batch HTTP/1.0\r\n{}: {}\r\ncontent-length: {length}\r\n\r\n{BATCH}",
+        BASIC.0, BASIC.1
+    ))
+    .await;
+    assert_eq!(wire.answer().await.status, 200);
+    assert!(wire.closed().await.is_empty());
+}
+
+#[tokio::test]
+async fn an_envelope_that_would_multiply_is_refused() {
+    let rig = start().await;
+    // 2,500 calls that would each take 200 KB of context: half a gigabyte of lines.
+    let calls = vec![r#"{"type":"page"}"#; 2_500].join(",");
+    let body = format!(r#"{{"batch":[{calls}],"context":{{"x":"{}"}}}}"#, "y".repeat(200_000));
+    let answer = once(rig.address, post("/v1/batch", &[BASIC], body)).await;
+    assert_eq!((answer.status, answer.code().as_str()), (400, "payload_too_large"));
+    assert!(rig.is_empty());
+}

@@ -66,6 +66,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         timeout(PATIENCE, self.stream.write_all(bytes.as_ref())).await.unwrap().is_ok()
     }
 
+    /// Says that nothing more will be sent.
+    pub(crate) async fn finish(&mut self) {
+        self.stream.shutdown().await.unwrap();
+    }
+
     pub(crate) async fn answer(&mut self) -> Answer {
         self.answer_to("POST").await
     }
