@@ -18,7 +18,7 @@ pub(super) fn line(
     if let Some(kind) = kind {
         line.insert("type".into(), kind.into());
     }
-    if !call.get("messageId").and_then(Value::as_str).is_some_and(|id| !id.trim().is_empty()) {
+    if call.get("messageId").and_then(Value::as_str).is_none_or(|id| id.trim().is_empty()) {
         line.insert("messageId".into(), made_id.clone());
     }
     set_times(&mut line, call, envelope);

@@ -1,0 +1,139 @@
+//! Believable calls from a seed: the same bytes on every run and machine.
+//!
+//! Lengths follow what SDKs put on the wire: a call of an analytics library in a browser or on a server, 600 to 900
+//! bytes, six of ten a track call, some text that is not ASCII, some numbers.
+
+use std::fmt::Write as _;
+
+/// A small generator of random numbers (splitmix64), so that a corpus hangs on nothing but its seed.
+#[derive(Debug)]
+pub(crate) struct Seeded(pub(crate) u64);
+
+impl Seeded {
+    /// The next 64 random bits.
+    pub(crate) fn draw(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// One of `choices`.
+    fn pick<'c>(&mut self, choices: &[&'c str]) -> &'c str {
+        let index = self.below(choices.len() as u64);
+        usize::try_from(index).ok().and_then(|index| choices.get(index)).copied().unwrap_or_default()
+    }
+
+    fn below(&mut self, end: u64) -> u64 {
+        self.draw() % end
+    }
+}
+
+const EVENTS: [&str; 8] = [
+    "Order Completed",
+    "Product Viewed",
+    "Product Added",
+    "Checkout Started",
+    "Signed Up",
+    "Artikel hinzugefügt",
+    "Search Performed",
+    "Video Playback Paused",
+];
+const PLACES: [&str; 5] = ["/", "/cart", "/products/blue-shoes", "/checkout/payment", "/account/settings"];
+const WORDS: [&str; 6] =
+    ["Blue shoes", "Größe 42", "a \\\"quoted\\\" name", "naïve café", "line\\nbreak", "plain"];
+
+/// One call, as JSON.
+pub(crate) fn call(random: &mut Seeded) -> String {
+    let mut call = String::with_capacity(1_024);
+    let kind = random
+        .pick(&["track", "track", "track", "track", "track", "track", "page", "page", "identify", "screen"]);
+    let (second, ms) = (random.below(60), random.below(1_000));
+    write!(call, r#"{{"timestamp":"2026-11-20T06:23:{second:02}.{ms:03}Z","type":"{kind}","#)
+        .expect("a String takes all");
+    write!(call, r#""userId":"user-{:06}","anonymousId":"{}","#, random.below(1_000_000), id(random))
+        .expect("a String takes all");
+    let members = match kind {
+        "track" => track(random),
+        "identify" => traits(random),
+        _ => page(random),
+    };
+    call.push_str(&members);
+    call.push_str(&context(random));
+    write!(call, r#","messageId":"node-next-17951558{:05}-{}","#, random.below(100_000), id(random))
+        .expect("a String takes all");
+    call.push_str(r#""integrations":{},"_metadata":{"nodeVersion":"v20.20.2","jsRuntime":"node"}}"#);
+    call
+}
+
+/// An envelope with `calls` calls.
+pub(crate) fn envelope(random: &mut Seeded, calls: usize) -> String {
+    let calls: Vec<String> = (0..calls).map(|_| call(random)).collect();
+    let calls = calls.join(",");
+    format!(r#"{{"batch":[{calls}],"writeKey":"WRITEKEY","sentAt":"2026-11-20T06:24:01.018Z"}}"#)
+}
+
+fn id(random: &mut Seeded) -> String {
+    let (high, low) = (random.draw(), random.draw());
+    format!(
+        "{:08x}-{:04x}-4{:03x}-9{:03x}-{:012x}",
+        high >> 32,
+        high & 0xFFFF,
+        low >> 52,
+        low & 0xFFF,
+        low >> 16
+    )
+}
+
+fn track(random: &mut Seeded) -> String {
+    format!(
+        concat!(
+            r#""event":"{}","properties":{{"order_id":"{}","total":{}.{:02},"currency":"EUR","coupon":null,"#,
+            r#""repeat":{},"products":[{{"product_id":"{}","name":"{}","price":{}.5,"quantity":{}}}]}},"#,
+        ),
+        random.pick(&EVENTS),
+        random.below(1_000_000_000),
+        random.below(500),
+        random.below(100),
+        random.pick(&["true", "false"]),
+        random.below(100_000),
+        random.pick(&WORDS),
+        random.below(100),
+        random.below(5),
+    )
+}
+
+fn traits(random: &mut Seeded) -> String {
+    format!(
+        r#""traits":{{"email":"user{}@example.com","name":"{}","plan":"{}","logins":{},"created_at":"2024-02-0{}"}},"#,
+        random.below(100_000),
+        random.pick(&WORDS),
+        random.pick(&["free", "pro", "enterprise"]),
+        random.below(5_000),
+        random.below(9) + 1,
+    )
+}
+
+fn page(random: &mut Seeded) -> String {
+    let place = random.pick(&PLACES);
+    format!(
+        r#""name":"Shop","properties":{{"path":"{place}","referrer":"https://www.example.org/","title":"{}","url":"https://shop.example.com{place}"}},"#,
+        random.pick(&WORDS),
+    )
+}
+
+fn context(random: &mut Seeded) -> String {
+    let place = random.pick(&PLACES);
+    format!(
+        concat!(
+            r#""context":{{"library":{{"name":"@segment/analytics-node","version":"3.1.0"}},"locale":"{}","#,
+            r#""page":{{"path":"{}","url":"https://shop.example.com{}"}},"timezone":"Europe/Berlin","#,
+            r#""userAgent":"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{}.0.0.0"}}"#,
+        ),
+        random.pick(&["en-US", "de-DE", "fr-FR"]),
+        place,
+        place,
+        110 + random.below(20),
+    )
+}
