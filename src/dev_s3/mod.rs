@@ -37,8 +37,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::CONTENT_ENCODING;
-use hyper::body::Incoming;
+use http::header::{CONNECTION, CONTENT_ENCODING, EXPECT};
+use hyper::body::{Body as _, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
@@ -235,8 +235,19 @@ async fn serve(stream: tokio::net::TcpStream, service: S3Service, stop: Cancella
     let builder = auto::Builder::new(TokioExecutor::new());
     let service = service_fn(move |mut request: http::Request<Incoming>| {
         join_content_encodings(&mut request);
+        let expects = request.headers().get(EXPECT).is_some_and(|expect| expect == "100-continue");
+        let is_empty = request.body().is_end_stream();
         // Not the method of the same name, whose future would borrow the service.
-        hyper::service::Service::call(&service, request)
+        let answer = hyper::service::Service::call(&service, request);
+        async move {
+            let mut answer = answer.await?;
+            // Boto takes a final answer that comes in place of "100 Continue" for the answer to the next request on the
+            // connection, too, and then waits in vain for the rest of that one.
+            if expects && (is_empty || !answer.status().is_success()) {
+                answer.headers_mut().insert(CONNECTION, http::HeaderValue::from_static("close"));
+            }
+            Ok::<_, s3s::HttpError>(answer)
+        }
     });
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let ended = tokio::select! {

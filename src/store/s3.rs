@@ -40,7 +40,7 @@ const FILE_CHUNK_BYTES: usize = 64 * 1024;
 /// Clients kept, one for each region. At the limit all are dropped and made again when needed.
 const CLIENTS_MAX: usize = 64;
 
-/// How long a body may make no progress before the try is given up, in seconds. Uplinks that stall for a while are
+/// How long a body may make no progress before the try is given up. Uplinks that stall for a while are
 /// common; the attempt timeout stands behind it.
 const STALL_GRACE: Duration = Duration::from_secs(20);
 
@@ -70,6 +70,8 @@ pub enum CredentialsFrom {
         /// Secret access key.
         secret_access_key: String,
     },
+    /// A provider: an assumed role, which renews itself.
+    Provider(SharedCredentialsProvider),
 }
 
 impl fmt::Debug for CredentialsFrom {
@@ -77,6 +79,7 @@ impl fmt::Debug for CredentialsFrom {
         f.write_str(match self {
             Self::DefaultChain => "DefaultChain",
             Self::Static { .. } => "Static",
+            Self::Provider(_) => "Provider",
         })
     }
 }
@@ -163,9 +166,13 @@ impl S3Store {
             // The region of the surroundings is where token services are asked, and whose partition buckets are in.
             (None, None) => {}
         }
-        if let CredentialsFrom::Static { access_key_id, secret_access_key } = &settings.credentials {
-            let pair = Credentials::new(access_key_id, secret_access_key, None, None, "configured");
-            loader = loader.credentials_provider(SharedCredentialsProvider::new(pair));
+        match &settings.credentials {
+            CredentialsFrom::DefaultChain => {}
+            CredentialsFrom::Static { access_key_id, secret_access_key } => {
+                let pair = Credentials::new(access_key_id, secret_access_key, None, None, "configured");
+                loader = loader.credentials_provider(SharedCredentialsProvider::new(pair));
+            }
+            CredentialsFrom::Provider(provider) => loader = loader.credentials_provider(provider.clone()),
         }
         let sdk = loader.load().await;
         Self { settings, sdk, regions: Regions::new(rule), clients: Mutex::new(BTreeMap::new()) }

@@ -20,6 +20,8 @@ use forebay::random::Random;
 use forebay::store::s3::{CredentialsFrom, S3Settings, S3Store};
 use forebay::time::{Clock, UnixMillis};
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
 use super::object_store;
 
 /// Each reading is a second after the one before.
@@ -511,4 +513,58 @@ async fn a_replaced_object_is_read_whole_whichever_it_is() {
     }
     writer.await.unwrap();
     assert_eq!(std::fs::read_dir(dir.path().join("bodies")).unwrap().count(), 1);
+}
+
+/// A client that waits for "100 Continue" and is refused must not go on using the connection: see `serve`.
+#[tokio::test]
+async fn an_answer_in_place_of_100_continue_closes_the_connection() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(dir.path()).await;
+    let mut stream = tokio::net::TcpStream::connect(server.addr()).await.unwrap();
+    let request =
+        "PUT /forebay/k HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\ncontent-length: 5\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+    assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+}
+
+/// A body that breaks off leaves nothing behind and what was there stays.
+#[tokio::test]
+async fn a_put_that_breaks_off_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(dir.path()).await;
+    let client = client(&server).await;
+    put(&client, "k", "before").await;
+    // A signed request, sent without the end of its body.
+    let presigned = client
+        .put_object()
+        .bucket(BUCKET)
+        .key("k")
+        .presigned(aws_sdk_s3::presigning::PresigningConfig::expires_in(Duration::from_secs(60)).unwrap())
+        .await
+        .unwrap();
+    let target = presigned.uri().strip_prefix(&server.url()).unwrap();
+    let mut stream = tokio::net::TcpStream::connect(server.addr()).await.unwrap();
+    let head = format!("PUT {target} HTTP/1.1\r\nhost: {}\r\ncontent-length: 100000\r\n\r\n", server.addr());
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(&[b'x'; 50_000]).await.unwrap();
+    let tmp = dir.path().join("tmp");
+    let files = || std::fs::read_dir(&tmp).unwrap().count();
+    wait_until("the body is being received", || files() == 1).await;
+    drop(stream);
+    wait_until("what was received is removed", || files() == 0).await;
+    assert_eq!(get(&client, "k").await, b"before");
+}
+
+async fn wait_until(what: &str, condition: impl Fn() -> bool) {
+    let waiting = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), waiting)
+        .await
+        .unwrap_or_else(|_| panic!("in vain: {what}"));
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
 use forebay::object::Encryption;
 use forebay::store::region::RegionRule;
 use forebay::store::s3::{Checksums, CredentialsFrom, S3Settings, S3Store, Timeouts};
@@ -165,6 +167,42 @@ async fn a_refused_head_is_refused_and_a_refused_connection_is_transient() {
     let gone = S3Settings { endpoint_url: Some("http://127.0.0.1:1".into()), ..settings(&server) };
     let err = S3Store::new(gone).await.put(&a_put("bucket", "k", "x")).await.unwrap_err();
     assert_eq!((err.fault, err.status), (Fault::Transient, None), "{err}");
+}
+
+/// A provider that has no credentials, as on a machine without any.
+#[derive(Debug)]
+struct NoCredentials;
+
+impl ProvideCredentials for NoCredentials {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::ready(Err(CredentialsError::not_loaded("there are none on this machine")))
+    }
+}
+
+#[tokio::test]
+async fn missing_credentials_are_refused_before_anything_is_sent() {
+    let server = ScriptedHttp::start(|_| Reply::status(200)).await;
+    let credentials = CredentialsFrom::Provider(SharedCredentialsProvider::new(NoCredentials));
+    let store = S3Store::new(S3Settings { credentials, ..settings(&server) }).await;
+    let err = store.put(&a_put("bucket", "k", "x")).await.unwrap_err();
+    assert_eq!((err.fault, err.status), (Fault::Refused, None), "{err}");
+    assert!(err.message.contains("there are none on this machine"), "{err}");
+    assert_eq!(server.requests().len(), 0);
+}
+
+#[tokio::test]
+async fn what_the_store_says_comes_through_in_one_bounded_line() {
+    let long = "line one\nline two \u{1b}[31m ".repeat(100);
+    let body =
+        format!("<Error><Code>AccessDenied</Code><Message>{}</Message></Error>", long.replace('\u{1b}', ""));
+    let reply = Reply::Answer { status: 403, headers: Vec::new(), body };
+    let (answer, _) = put_answered(reply).await;
+    let err = answer.unwrap_err();
+    assert!(err.message.starts_with(r"line one\nline two"), "{err}");
+    assert!(err.message.len() <= 256, "{} bytes", err.message.len());
 }
 
 /// A world in which the bucket is in eu-west-3, and which answers as AWS does.
