@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -10,6 +11,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::support::http::Http;
+use crate::support::wait;
 
 /// The write keys in use: in dev mode, also the sources.
 pub(crate) const SOURCES: [&str; 3] = ["alpha", "beta", "gamma"];
@@ -20,6 +22,9 @@ const CLIENTS: usize = 6;
 const CALLS_MAX: usize = 12;
 /// Random letters in a call, at most: with the objects' size in mind.
 const PADDING_MAX: usize = 1_500;
+
+/// Time for the clients to have a few hundred calls acknowledged.
+const LOAD_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// One call, and what its client knows of it.
 #[derive(Clone, Debug)]
@@ -77,12 +82,13 @@ impl Journal {
 pub(crate) struct Load {
     clients: JoinSet<Vec<Call>>,
     stop: Arc<AtomicBool>,
+    acknowledged: Arc<AtomicUsize>,
 }
 
 impl Load {
     /// Starts the clients. What is taken for a retry leaves the journal, and comes back by [`Load::stop`].
     pub(crate) fn start(collector: &str, journal: &mut Journal, random: &mut StdRng) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
+        let (stop, acknowledged) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let mut retries = journal.take_retries(random);
         let share = retries.len().div_ceil(CLIENTS);
         let mut clients = JoinSet::new();
@@ -92,11 +98,19 @@ impl Load {
                 collector: collector.to_owned(),
                 random: StdRng::seed_from_u64(random.random()),
                 stop: Arc::clone(&stop),
+                acknowledged: Arc::clone(&acknowledged),
             };
             let mine = retries.split_off(retries.len() - share.min(retries.len()));
             clients.spawn(client.run(mine));
         }
-        Self { clients, stop }
+        Self { clients, stop, acknowledged }
+    }
+
+    /// Waits until the clients have had so many calls acknowledged.
+    pub(crate) async fn until_acknowledged(&self, calls: usize) {
+        let what = format!("{calls} acknowledged calls");
+        let enough = async || (self.acknowledged.load(Ordering::Relaxed) >= calls).then_some(());
+        wait::until(&what, LOAD_TIMEOUT, enough).await;
     }
 
     /// Ends the clients and writes down what they know.
@@ -114,6 +128,7 @@ struct Client {
     collector: String,
     random: StdRng,
     stop: Arc<AtomicBool>,
+    acknowledged: Arc<AtomicUsize>,
 }
 
 impl Client {
@@ -159,6 +174,9 @@ impl Client {
         let batch: Vec<Value> = calls.iter().map(body).collect();
         let accepted = self.http.track(&self.collector, source, &json!({ "batch": batch })).await;
         let now = unix_ms();
+        if accepted {
+            self.acknowledged.fetch_add(calls.len(), Ordering::Relaxed);
+        }
         for call in &mut calls {
             call.acknowledged = accepted;
             call.last_settled_ms = now;

@@ -56,20 +56,11 @@ fn write_config(folder: &Path, endpoint: &str) -> std::path::PathBuf {
 
 /// Calls until enough of them are acknowledged.
 async fn call(forebay: &Forebay, journal: &mut Journal, random: &mut StdRng) {
-    let enough = journal.acknowledged() + CALLS_PER_PHASE;
-    while journal.acknowledged() < enough {
-        let before = journal.0.len();
-        let load = Load::start(&forebay.collector, journal, random);
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        load.stop(journal).await;
-        let refused = journal.0[before..].iter().filter(|call| !call.acknowledged).count();
-        assert_eq!(
-            refused,
-            0,
-            "each call is answered 200, whatever becomes of the store:\n{}",
-            forebay.log()
-        );
-    }
+    let load = Load::start(&forebay.collector, journal, random);
+    load.until_acknowledged(CALLS_PER_PHASE).await;
+    load.stop(journal).await;
+    let refused = journal.0.len() - journal.acknowledged();
+    assert_eq!(refused, 0, "each call is answered 200, whatever becomes of the store:\n{}", forebay.log());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
