@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// How often a condition is looked at. Short beside what is waited for, long beside one look.
-const POLL_INTERVAL: Duration = Duration::from_millis(25);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Looks at `condition` until it gives a value.
 ///
