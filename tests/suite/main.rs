@@ -8,4 +8,7 @@ mod api;
 mod call;
 mod config;
 mod contract;
+mod durability;
+mod readers;
+mod sdks;
 mod support;

@@ -1,4 +1,5 @@
-//! What the tests of several rooms share.
+//! What the tests of several rooms share: outside tools, servers that misbehave by a script, and the real program as a
+//! process, with what it takes to speak to it and to read what it delivered.
 
 #![expect(
     clippy::unwrap_used,
@@ -6,5 +7,13 @@
     reason = "helpers of tests fail as tests do: by a panic that names the line"
 )]
 
+pub(crate) mod bucket;
+pub(crate) mod fault_proxy;
+pub(crate) mod forebay;
+pub(crate) mod http;
+pub(crate) mod json;
+pub(crate) mod ministack;
 pub(crate) mod scripted_http;
+pub(crate) mod tcp_proxy;
 pub(crate) mod tools;
+pub(crate) mod wait;

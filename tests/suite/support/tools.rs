@@ -1,99 +1,82 @@
-//! Outside programs that some tests need. Where one is missing the test says so and passes; with `CI` set it fails.
+//! Outside programs that some tests need: those that `tests/run` sets up, and those of the system. Where one is missing
+//! the test ends early, having said so; in CI it fails.
 
-#![expect(
-    clippy::disallowed_methods,
-    reason = "tests are told by the environment where tools are and whether this is CI"
-)]
-
-use std::net::TcpListener;
+use std::env;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
-/// How long a server may take to answer after its start.
-const START_TIMEOUT: Duration = Duration::from_secs(60);
+use tokio::time::timeout;
 
-/// A tool, or none with the reason printed.
-fn required(what: &str, found: Option<PathBuf>) -> Option<PathBuf> {
-    if found.is_none() {
-        assert!(std::env::var_os("CI").is_none(), "{what} is needed in CI");
-        eprintln!("SKIPPED, nothing was tested: {what} is needed");
-    }
-    found
+pub(crate) use super::ministack::Ministack;
+
+/// Time for a program that does one short thing. Generous: the machine may be busy with all the other tests.
+const PROGRAM_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Something in the folder that `tests/run` sets up, named from that folder: `$FOREBAY_TEST_TOOLS`, else `.tools`.
+///
+/// # Panics
+///
+/// When it is missing and `CI` is set.
+pub(crate) fn require(relative: &str) -> Option<PathBuf> {
+    let folder = env::var_os("FOREBAY_TEST_TOOLS")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools"), PathBuf::from);
+    let tool = folder.join(relative);
+    found(tool.exists().then_some(tool), relative, "`tests/run` sets it up")
 }
 
-/// A program of the Python environment in `$FOREBAY_TEST_TOOLS/venv` (made by `pip install ministack==1.5.33 boto3`).
+/// A program of the Python environment among those tools.
+///
+/// # Panics
+///
+/// As [`require`].
 pub(crate) fn in_venv(program: &str) -> Option<PathBuf> {
-    let found = std::env::var_os("FOREBAY_TEST_TOOLS")
-        .map(|dir| Path::new(&dir).join("venv/bin").join(program))
-        .filter(|path| path.exists());
-    required(&format!("$FOREBAY_TEST_TOOLS/venv/bin/{program}"), found)
+    require(&format!("venv/bin/{program}"))
 }
 
-/// A program on the path.
+/// A program of the system.
+///
+/// # Panics
+///
+/// As [`require`].
 pub(crate) fn on_path(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).map(|dir| dir.join(program)).find(|path| path.is_file());
-    required(&format!("{program} on the path"), found)
+    let path = env::var_os("PATH").unwrap_or_default();
+    let file = env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file());
+    found(file, program, "install it with the system's packages")
+}
+
+fn found(tool: Option<PathBuf>, name: &str, remedy: &str) -> Option<PathBuf> {
+    if tool.is_none() {
+        assert!(env::var_os("CI").is_none(), "{name} is missing, and in CI that is a failure: {remedy}");
+        eprintln!("\n*** SKIPPED, NOT PASSED: {name} is missing ({remedy}) ***\n");
+    }
+    tool
 }
 
 /// Runs a command to its end, off the runtime's threads: servers of the test go on meanwhile.
-pub(crate) async fn run(mut command: Command) -> Output {
-    tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+///
+/// # Panics
+///
+/// When it cannot be started, or is not done in time.
+pub(crate) async fn run(command: Command) -> Output {
+    let mut command = tokio::process::Command::from(command);
+    command.stdin(Stdio::null()).kill_on_drop(true);
+    timeout(PROGRAM_TIMEOUT, command.output())
+        .await
+        .unwrap_or_else(|_| panic!("{command:?} was not done after {PROGRAM_TIMEOUT:?}"))
+        .unwrap_or_else(|error| panic!("{command:?} could not be started: {error}"))
 }
 
 /// Standard output of a command that must succeed.
+///
+/// # Panics
+///
+/// As [`run`], and when it fails, or writes what is not UTF-8.
 pub(crate) async fn stdout_of(command: Command) -> String {
+    let shown = format!("{command:?}");
     let output = run(command).await;
     let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{}\n{stderr}", String::from_utf8_lossy(&output.stdout));
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// A running ministack, with signatures and policies enforced; it ends when it is dropped.
-pub(crate) struct Ministack {
-    child: Child,
-    port: u16,
-    _dir: tempfile::TempDir,
-}
-
-impl Ministack {
-    /// The user that policies do not bind.
-    pub(crate) const ROOT: &str = "test";
-
-    pub(crate) async fn start() -> Option<Self> {
-        let program = in_venv("ministack")?;
-        let dir = tempfile::tempdir().unwrap();
-        // The port is free now; should another take it meanwhile, the start below fails by its deadline.
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let child = Command::new(program)
-            .current_dir(dir.path())
-            .env("BIND_HOST", "127.0.0.1")
-            .env("AUTH", "true")
-            .env("GATEWAY_PORT", port.to_string())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut running = Self { child, port, _dir: dir };
-        let deadline = Instant::now() + START_TIMEOUT;
-        while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
-            assert!(Instant::now() < deadline, "ministack did not start in time");
-            assert_eq!(running.child.try_wait().unwrap(), None, "ministack ended");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        Some(running)
-    }
-
-    pub(crate) fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
-    }
-}
-
-impl Drop for Ministack {
-    fn drop(&mut self) {
-        // It may have ended by itself; there is nobody to tell.
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
+    let stdout = String::from_utf8(output.stdout).unwrap_or_else(|error| panic!("{shown}: {error}"));
+    assert!(output.status.success(), "{shown}: {}\n{stdout}{stderr}", output.status);
+    stdout
 }

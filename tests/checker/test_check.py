@@ -1,0 +1,198 @@
+"""Plants each kind of violation, one at a time, and expects the checker to name it: python3 -m unittest test_check"""
+
+import gzip
+import hashlib
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+CHECKER = pathlib.Path(__file__).with_name("check.py")
+DAY = 1_432_684_800_000
+RECEIVED = DAY + 1_000
+SPOOL = "0123456789abcdef0123456789abcdef"
+
+
+class World:
+    """Three calls of one source in two objects: all as it should be, until a test changes it."""
+
+    def __init__(self):
+        self.journal = [
+            {
+                "messageId": f"m{nth}",
+                "source": "alpha",
+                "padding": "x" * nth,
+                "firstSentMs": RECEIVED - 5,
+                "lastSettledMs": RECEIVED + 5,
+                "acknowledged": True,
+            }
+            for nth in range(3)
+        ]
+        self.day = DAY
+        self.name = "{day}/" + f"{RECEIVED}-n1-{SPOOL}-" + "{position:020}.gz"
+        self.objects = [{"first": 0, "lines": [line(0), line(1)]}, {"first": 2, "lines": [line(2)], "previous": 1}]
+        self.metadata = {}
+        self.cut = 0
+
+    def check(self):
+        """What the checker prints, and whether it is content."""
+        with tempfile.TemporaryDirectory() as folder:
+            folder = pathlib.Path(folder)
+            metadata = {}
+            for item in self.objects:
+                name = "alpha/" + self.name.format(day=self.day, position=item["first"])
+                plain = b"".join(json.dumps(call).encode() + b"\n" for call in item["lines"])
+                file = folder / "bucket" / name
+                file.parent.mkdir(parents=True, exist_ok=True)
+                packed = gzip.compress(plain)
+                file.write_bytes(packed[: len(packed) - self.cut])
+                metadata[name] = {
+                    "forebay-calls": str(len(item["lines"])),
+                    "forebay-bytes": str(len(plain)),
+                    "forebay-sha256": hashlib.sha256(plain).hexdigest(),
+                    "forebay-node": "n1",
+                    "forebay-first-received-at": str(RECEIVED),
+                    "forebay-last-received-at": str(RECEIVED),
+                    "forebay-first-position": str(item["first"]),
+                    "forebay-last-position": str(item["first"] + len(item["lines"]) - 1),
+                    **({"forebay-previous-last-position": str(item["previous"])} if "previous" in item else {}),
+                    **self.metadata,
+                }
+            journal = "".join(json.dumps(call) + "\n" for call in self.journal)
+            (folder / "journal.jsonl").write_text(journal, encoding="utf-8")
+            (folder / "metadata.json").write_text(json.dumps(metadata), encoding="utf-8")
+            command = [sys.executable, CHECKER, "journal.jsonl", "bucket", "metadata.json"]
+            run = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+            return run.stdout + run.stderr, run.returncode == 0
+
+
+def line(nth):
+    """The line of a call."""
+    return {
+        "messageId": f"m{nth}",
+        "projectId": "alpha",
+        "receivedAt": "2015-05-27T00:00:01.000Z",
+        "properties": {"padding": "x" * nth, "source": "alpha"},
+    }
+
+
+def lose(world):
+    """An acknowledged call is in no object."""
+    del world.objects[1]
+
+
+def double(world):
+    """A call is in two objects."""
+    world.objects[1]["lines"].append(line(0))
+
+
+def double_unacknowledged(world):
+    """A call that was never acknowledged is in two objects."""
+    world.journal[0]["acknowledged"] = False
+    double(world)
+
+
+def invent(world):
+    """A line stands for no call."""
+    world.objects[0]["lines"][0]["messageId"] = "m9"
+
+
+def misplace(world):
+    """A call is in the folder of another source."""
+    world.journal[0]["source"] = "beta"
+
+
+def project(world):
+    """A line names another source than its folder."""
+    world.objects[0]["lines"][0]["projectId"] = "beta"
+
+
+def wrong_day(world):
+    """The calls are in the folder of another day."""
+    world.day += 86_400_000
+
+
+def change(world):
+    """A call's content is not what was sent."""
+    world.objects[0]["lines"][0]["properties"]["padding"] = "y"
+
+
+def too_late(world):
+    """A call was stamped when it was no longer under way."""
+    world.journal[0]["lastSettledMs"] = RECEIVED - 2
+
+
+def misname(world):
+    """An object's name is not of the form."""
+    world.name = "{day}/{position}.gz"
+
+
+def tear(world):
+    """An object is cut short."""
+    world.cut = 9
+
+
+def miscount(world):
+    """An object's metadata does not fit what is in it."""
+    world.metadata = {"forebay-calls": "7"}
+
+
+def digest(world):
+    """An object's digest is not that of its lines."""
+    world.metadata = {"forebay-sha256": "0" * 64}
+
+
+def unchain(world):
+    """An object does not follow the one before it."""
+    world.objects[1]["previous"] = 0
+
+
+PLANTED = [
+    (lose, "m2 of alpha was acknowledged, and is lost"),
+    (double, "m0 stands 2 times"),
+    (double_unacknowledged, "m0 stands 2 times"),
+    (invent, "m9 was never sent"),
+    (misplace, "m0 was sent to beta"),
+    (project, "of source beta"),
+    (wrong_day, "another day"),
+    (change, "m0 has not the properties it was sent with"),
+    (too_late, "but under way from"),
+    (misname, "not the name of an object"),
+    (tear, "end-of-stream marker"),
+    (miscount, "forebay-calls is 7, not 2"),
+    (digest, "forebay-sha256 is 000"),
+    (unchain, "follows position 0, but the object before it ends at 1"),
+]
+
+
+class Checking(unittest.TestCase):
+    """What the checker lets pass, and what it does not."""
+
+    def test_nothing_wrong(self):
+        """All as it should be."""
+        report, content = World().check()
+        self.assertTrue(content, report)
+
+    def test_an_unacknowledged_call_may_be_missing(self):
+        """The client was told nothing, so nothing is owed."""
+        world = World()
+        world.journal[2]["acknowledged"] = False
+        lose(world)
+        report, content = world.check()
+        self.assertTrue(content, report)
+
+    def test_planted_violations(self):
+        """Each is named, and none passes."""
+        for plant, named in PLANTED:
+            with self.subTest(plant.__doc__):
+                world = World()
+                plant(world)
+                report, content = world.check()
+                self.assertFalse(content, report)
+                self.assertIn(named, report)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,50 @@
+//! Calls the independent checker, `tests/checker/check.py`, on a journal and a bucket.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use super::load::Journal;
+use crate::support::bucket::Bucket;
+use crate::support::tools::{on_path, stdout_of};
+
+/// Brings the bucket down as files and lets the checker compare it with the journal; what it counted.
+///
+/// `None` where there is no Python to run it.
+///
+/// # Panics
+///
+/// When the checker finds a violation: the text names each.
+pub(crate) async fn check(journal: &Journal, bucket: &Bucket, prefix: &str) -> Option<String> {
+    let python = on_path("python3")?;
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut metadata = BTreeMap::new();
+    for object in bucket.objects(prefix).await {
+        let below = object.key.strip_prefix(prefix).expect("a key under the prefix");
+        let file = folder.path().join("bucket").join(below);
+        fs::create_dir_all(file.parent().expect("a parent")).expect("a folder");
+        fs::write(&file, &object.body).expect("a file");
+        metadata.insert(below.to_owned(), object.metadata);
+    }
+    write(folder.path(), "journal.jsonl", &journal.to_ndjson());
+    write(folder.path(), "metadata.json", &serde_json::to_string(&metadata).expect("JSON"));
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/checker/check.py");
+    let mut command = Command::new(python);
+    command.arg(script).current_dir(folder.path()).args(["journal.jsonl", "bucket", "metadata.json"]);
+    Some(stdout_of(command).await.trim().to_owned())
+}
+
+fn write(folder: &Path, name: &str, text: &str) {
+    fs::write(folder.join(name), text).unwrap_or_else(|error| panic!("{name}: {error}"));
+}
+
+#[tokio::test]
+async fn the_checker_sees_planted_violations() {
+    let Some(python) = on_path("python3") else { return };
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/checker");
+    let mut command = Command::new(python);
+    // No folder of compiled files beside the sources.
+    command.arg("-B").arg(folder.join("test_check.py")).current_dir(folder);
+    stdout_of(command).await;
+}

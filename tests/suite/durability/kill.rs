@@ -1,0 +1,64 @@
+//! `kill -9` under load, again and again, on the same data.
+
+use std::env;
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use super::checker;
+use super::load::{Journal, Load};
+use crate::support::forebay::{Flush, Forebay, Starting};
+
+/// Kills, unless `FOREBAY_KILL_CYCLES` says otherwise.
+const CYCLES: u64 = 50;
+/// Calls of the last life, at least, that are acknowledged.
+const LAST_CALLS: usize = 200;
+/// So small that seals, uploads and commits are under way at any moment.
+const FLUSH: Flush = Flush { age: "1s", bytes: "200KB" };
+
+/// A number from the environment.
+fn setting(name: &str) -> Option<u64> {
+    let value = env::var_os(name)?.into_string().ok()?;
+    Some(value.parse().unwrap_or_else(|error| panic!("{name}={value}: {error}")))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_at_random_moments_under_load() {
+    let seed = setting("FOREBAY_KILL_SEED").unwrap_or_else(rand::random);
+    let cycles = setting("FOREBAY_KILL_CYCLES").unwrap_or(CYCLES);
+    eprintln!("{cycles} kills with FOREBAY_KILL_SEED={seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut journal = Journal::default();
+
+    for _ in 0..cycles {
+        let starting = Starting::dev(folder.path(), FLUSH);
+        // One in eight is killed while it recovers.
+        if random.random_ratio(1, 8) {
+            moment(&mut random, 0..150).await;
+            starting.kill().await;
+            continue;
+        }
+        let forebay = starting.dev_ready().await;
+        let load = Load::start(&forebay.collector, &mut journal, &mut random);
+        moment(&mut random, 50..1_200).await;
+        forebay.kill().await;
+        load.stop(&mut journal).await;
+    }
+
+    // A last life, in which what was left without an answer is sent again, and all of it is delivered.
+    let forebay = Forebay::dev(folder.path(), FLUSH).await;
+    let load = Load::start(&forebay.collector, &mut journal, &mut random);
+    load.until_acknowledged(LAST_CALLS).await;
+    load.stop(&mut journal).await;
+    forebay.flush().await;
+    let report = checker::check(&journal, &forebay.bucket(), "segment-logs/").await;
+    eprintln!("{}", report.unwrap_or_default());
+    assert!(forebay.terminate().await.success(), "SIGTERM ends it in order");
+}
+
+/// Lets a random time pass: the moment of the kill is what is being varied.
+async fn moment(random: &mut StdRng, milliseconds: std::ops::Range<u64>) {
+    tokio::time::sleep(Duration::from_millis(random.random_range(milliseconds))).await;
+}

@@ -1,0 +1,8 @@
+//! Unmodified SDKs against the real program: what they send arrives, once and unharmed; what they are told, they obey.
+
+mod browser;
+mod captures;
+mod conformance;
+mod node;
+mod python;
+mod rust_crate;

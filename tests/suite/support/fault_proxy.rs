@@ -1,0 +1,161 @@
+//! An HTTP proxy in front of the collector that answers the first tracking requests itself, by a script.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use http::header::{
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, CONNECTION, CONTENT_TYPE, ORIGIN,
+};
+use http::header::{RETRY_AFTER, TRANSFER_ENCODING};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+use super::http::Http;
+
+/// What a tracking request meets instead of the collector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// This status.
+    Status(StatusCode),
+    /// 429 with `Retry-After: 1`.
+    TooManyRequests,
+    /// The connection ends without an answer.
+    HangUp,
+}
+
+/// A request that came, and what it met: `None` where it was passed on.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) fault: Option<Fault>,
+}
+
+/// The proxy. Dropped, it stops accepting.
+#[derive(Debug)]
+pub(crate) struct FaultProxy {
+    /// Its base URL.
+    pub(crate) url: String,
+    state: Arc<State>,
+    accepting: JoinHandle<()>,
+}
+
+#[derive(Debug)]
+struct State {
+    upstream: String,
+    http: Http,
+    script: Mutex<VecDeque<Fault>>,
+    seen: Mutex<Vec<Seen>>,
+}
+
+impl FaultProxy {
+    /// Starts one in front of `upstream`, a base URL.
+    pub(crate) async fn start(upstream: &str, script: impl IntoIterator<Item = Fault>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("its address"));
+        let state = Arc::new(State {
+            upstream: upstream.to_owned(),
+            http: Http::new(),
+            script: Mutex::new(script.into_iter().collect()),
+            seen: Mutex::default(),
+        });
+        let accepting = tokio::spawn(accept(listener, Arc::clone(&state)));
+        Self { url, state, accepting }
+    }
+
+    /// The requests that came, in order.
+    pub(crate) fn seen(&self) -> Vec<Seen> {
+        self.state.seen.lock().expect("the list's lock").clone()
+    }
+
+    /// The tracking requests that came, in order.
+    pub(crate) fn tracking(&self) -> Vec<Seen> {
+        self.seen().into_iter().filter(|seen| is_tracking(&seen.method, &seen.path)).collect()
+    }
+}
+
+impl Drop for FaultProxy {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+/// The SDKs' own counters (`/v1/m`) are no calls.
+fn is_tracking(method: &Method, path: &str) -> bool {
+    *method == Method::POST && path.starts_with("/v1/") && path != "/v1/m"
+}
+
+async fn accept(listener: TcpListener, state: Arc<State>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        tokio::spawn(serve(stream, Arc::clone(&state)));
+    }
+}
+
+async fn serve(stream: TcpStream, state: Arc<State>) {
+    let service = service_fn(|request| state.answer(request));
+    // An error is how a hang-up, the script's or the SDK's, ends.
+    drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service).await);
+}
+
+impl State {
+    async fn answer(&self, request: Request<Incoming>) -> io::Result<Response<Full<Bytes>>> {
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let scripted = is_tracking(&method, &path);
+        let fault = if scripted { self.script.lock().expect("the script's lock").pop_front() } else { None };
+        self.seen.lock().expect("the list's lock").push(Seen { method, path, fault });
+        let (head, body) = request.into_parts();
+        // Read whole even where it is not passed on, as a server would that answers after it has read.
+        let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+        match fault {
+            Some(Fault::HangUp) => Err(io::Error::other("hung up by the script")),
+            Some(Fault::Status(status)) => Ok(scripted_answer(status, &head.headers)),
+            Some(Fault::TooManyRequests) => {
+                let mut answer = scripted_answer(StatusCode::TOO_MANY_REQUESTS, &head.headers);
+                answer.headers_mut().insert(RETRY_AFTER, http::HeaderValue::from_static("1"));
+                Ok(answer)
+            }
+            None => {
+                let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
+                let mut onward =
+                    Request::builder().method(head.method).uri(format!("{}{path}", self.upstream));
+                onward.headers_mut().expect("a URI that parses").extend(end_to_end(head.headers));
+                let onward = onward.body(Full::new(body)).map_err(io::Error::other)?;
+                let answer = self.http.send(onward).await.map_err(io::Error::other)?;
+                let mut passed_on = Response::new(Full::new(answer.body));
+                *passed_on.status_mut() = answer.status;
+                passed_on.headers_mut().extend(end_to_end(answer.headers));
+                Ok(passed_on)
+            }
+        }
+    }
+}
+
+/// Without the headers that are between two neighbours only.
+fn end_to_end(mut headers: HeaderMap) -> HeaderMap {
+    for name in [CONNECTION, TRANSFER_ENCODING] {
+        headers.remove(name);
+    }
+    headers
+}
+
+/// As the collector's own errors are: JSON, and readable by a page of another origin.
+fn scripted_answer(status: StatusCode, request: &HeaderMap) -> Response<Full<Bytes>> {
+    let body = r#"{"success":false,"code":"scripted","message":"scripted","error":"scripted"}"#;
+    let mut answer = Response::new(Full::new(Bytes::from_static(body.as_bytes())));
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+    if let Some(origin) = request.get(ORIGIN) {
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, http::HeaderValue::from_static("Retry-After"));
+    }
+    answer
+}

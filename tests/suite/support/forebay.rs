@@ -1,0 +1,198 @@
+//! The real program, as a process.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::bucket::Bucket;
+use super::http::Http;
+use super::wait;
+
+/// Time to recover and to open the listeners.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time from the signal to the exit: the grace period of 25 s, and a little.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(40);
+/// Time for everything that is buffered to be delivered.
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(120);
+/// Lines of standard output that wait to be looked at. The program prints a handful.
+const OUTPUT_LINES_MAX: usize = 1_024;
+
+/// How soon `forebay dev` makes a batch due.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Flush {
+    pub(crate) age: &'static str,
+    pub(crate) bytes: &'static str,
+}
+
+impl Flush {
+    /// Each second, and never by size.
+    pub(crate) const SOON: Self = Self { age: "1s", bytes: "100MB" };
+}
+
+/// A program that was started and has not yet said where it listens.
+#[derive(Debug)]
+pub(crate) struct Starting {
+    child: Child,
+    output: mpsc::Receiver<String>,
+    log: Arc<Mutex<String>>,
+}
+
+/// A running program. Dropped, it is killed.
+#[derive(Debug)]
+pub(crate) struct Forebay {
+    child: Child,
+    log: Arc<Mutex<String>>,
+    /// Base URL of the collector.
+    pub(crate) collector: String,
+    /// Base URL of the admin listener.
+    pub(crate) console: String,
+    /// Base URL of the S3 server inside the process; empty in `serve`.
+    pub(crate) s3: String,
+}
+
+impl Forebay {
+    /// `forebay dev`, accepting.
+    pub(crate) async fn dev(data_dir: &Path, flush: Flush) -> Self {
+        Starting::dev(data_dir, flush).ready(&["collector", "console", "s3"]).await
+    }
+
+    /// `forebay serve` with a configuration file, accepting.
+    pub(crate) async fn serve(config: &Path, environment: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(binary());
+        command.arg("serve").arg("--config").arg(config).envs(environment.iter().copied());
+        Starting::spawn(command).ready(&["collector", "console"]).await
+    }
+
+    /// The bucket of the S3 server inside the process.
+    pub(crate) fn bucket(&self) -> Bucket {
+        Bucket::new(&self.s3, "forebay", "forebay", "forebay-secret")
+    }
+
+    /// Asks for delivery until nothing is left to deliver.
+    pub(crate) async fn flush(&self) {
+        let http = Http::new();
+        let url = format!("{}/api/flush", self.console);
+        wait::until("everything to be delivered", DELIVERY_TIMEOUT, async || {
+            let answer =
+                http.post(&url, "").await.unwrap_or_else(|error| panic!("{url}: {error}\n{}", self.log()));
+            let text = String::from_utf8_lossy(&answer.body);
+            assert!(answer.status.is_success(), "{url}: {} {text}", answer.status);
+            let report: serde_json::Value = serde_json::from_slice(&answer.body).expect("a JSON report");
+            let pending =
+                report["pending"].as_u64().unwrap_or_else(|| panic!("no number of pending: {text}"));
+            (pending == 0).then_some(())
+        })
+        .await;
+    }
+
+    /// What it wrote to standard error.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().expect("the log's lock").clone()
+    }
+
+    /// Ends it as `kill -9` does.
+    pub(crate) async fn kill(mut self) {
+        self.child.kill().await.expect("SIGKILL");
+    }
+
+    /// Ends it in order, with SIGTERM.
+    pub(crate) async fn terminate(mut self) -> ExitStatus {
+        let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
+        kill_process(pid.expect("a running process"), Signal::TERM).expect("SIGTERM");
+        timeout(EXIT_TIMEOUT, self.child.wait())
+            .await
+            .unwrap_or_else(|_| panic!("still running {EXIT_TIMEOUT:?} after SIGTERM\n{}", self.log()))
+            .expect("its exit status")
+    }
+}
+
+impl Starting {
+    /// `forebay dev` on free ports.
+    pub(crate) fn dev(data_dir: &Path, flush: Flush) -> Self {
+        let mut command = Command::new(binary());
+        command.arg("dev");
+        for listener in ["--listen", "--admin-listen", "--s3-listen"] {
+            command.args([listener, "127.0.0.1:0"]);
+        }
+        command.arg("--data-dir").arg(data_dir);
+        command.args(["--flush-age", flush.age, "--flush-bytes", flush.bytes]);
+        Self::spawn(command)
+    }
+
+    fn spawn(mut command: Command) -> Self {
+        // Settings of whoever runs the tests are none of the program's under test.
+        for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("FOREBAY_")) {
+            command.env_remove(name);
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let log = Arc::new(Mutex::new(String::new()));
+        let (lines, output) = mpsc::channel(OUTPUT_LINES_MAX);
+        let stdout = child.stdout.take().expect("standard output");
+        // What is printed after the addresses is read too: a full pipe would stop the program. It may go unread here.
+        tokio::spawn(each_line(stdout, move |line| drop(lines.try_send(line))));
+        let stderr = child.stderr.take().expect("standard error");
+        let kept = Arc::clone(&log);
+        tokio::spawn(each_line(stderr, move |line| {
+            let mut kept = kept.lock().expect("the log's lock");
+            kept.push_str(&line);
+            kept.push('\n');
+        }));
+        Self { child, output, log }
+    }
+
+    /// Waits until each of `listeners` is accepting.
+    async fn ready(mut self, listeners: &[&str]) -> Forebay {
+        let mut addresses = vec![String::new(); listeners.len()];
+        let all = async {
+            while addresses.iter().any(String::is_empty) {
+                let Some(line) = self.output.recv().await else { return false };
+                let Some((name, address)) = line.split_once(" http://") else { continue };
+                if let Some(index) = listeners.iter().position(|listener| *listener == name) {
+                    addresses[index] = format!("http://{}", address.trim().trim_end_matches('/'));
+                }
+            }
+            true
+        };
+        let said = timeout(START_TIMEOUT, all).await == Ok(true);
+        let log = self.log.lock().expect("the log's lock").clone();
+        assert!(
+            said,
+            "it did not say where it listens ({listeners:?}, known: {addresses:?}); its log:\n{log}"
+        );
+        let mut addresses = addresses.into_iter();
+        let mut next = || addresses.next().unwrap_or_default();
+        Forebay { child: self.child, log: self.log, collector: next(), console: next(), s3: next() }
+    }
+
+    /// As [`Starting::ready`], for `dev`.
+    pub(crate) async fn dev_ready(self) -> Forebay {
+        self.ready(&["collector", "console", "s3"]).await
+    }
+
+    /// Ends it as `kill -9` does, wherever in its start it is.
+    pub(crate) async fn kill(mut self) {
+        self.child.kill().await.expect("SIGKILL");
+    }
+}
+
+/// The program under test: the one Cargo built, or the one named by `FOREBAY_BIN` (a release build, a package).
+fn binary() -> PathBuf {
+    env::var_os("FOREBAY_BIN").unwrap_or_else(|| OsString::from(env!("CARGO_BIN_EXE_forebay"))).into()
+}
+
+async fn each_line(stream: impl AsyncRead + Unpin, mut take: impl FnMut(String)) {
+    let mut lines = BufReader::new(stream).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        take(line);
+    }
+}

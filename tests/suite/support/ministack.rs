@@ -1,0 +1,69 @@
+//! ministack: an emulator of AWS that shares no code with ours.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+
+use super::bucket::Bucket;
+use super::tools::in_venv;
+use super::wait;
+
+/// It loads its Python modules first.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A running ministack, with signatures and policies enforced. Dropped, it is killed.
+#[derive(Debug)]
+pub(crate) struct Ministack {
+    _child: Child,
+    _folder: tempfile::TempDir,
+    pub(crate) address: SocketAddr,
+}
+
+impl Ministack {
+    /// The access key, and the secret, of the user that policies do not bind.
+    pub(crate) const ROOT: &str = "test";
+
+    /// Starts one on a free port; `None` where it is not installed.
+    pub(crate) async fn start() -> Option<Self> {
+        let program = in_venv("ministack")?;
+        let folder = tempfile::tempdir().expect("a folder");
+        // It cannot be told to choose: between this line and its start another program might take the port.
+        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|free| free.local_addr());
+        let address = free.expect("a free port");
+        let mut child = Command::new(program)
+            .current_dir(folder.path())
+            .env("BIND_HOST", "127.0.0.1")
+            .env("GATEWAY_PORT", address.port().to_string())
+            .env("AUTH", "true")
+            // On by default, on a fixed port of every address.
+            .env("IOT_MTLS_ENABLED", "0")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("ministack");
+        wait::until("ministack to accept", START_TIMEOUT, async || {
+            let ended = child.try_wait().expect("its status");
+            assert_eq!(ended, None, "ministack ended");
+            TcpStream::connect(address).await.ok().map(drop)
+        })
+        .await;
+        Some(Self { _child: child, _folder: folder, address })
+    }
+
+    /// Its base URL.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// A bucket, made new.
+    pub(crate) async fn make_bucket(&self, name: &str) -> Bucket {
+        let bucket = Bucket::new(&self.url(), name, Self::ROOT, Self::ROOT);
+        bucket.client.create_bucket().bucket(name).send().await.expect("a new bucket");
+        bucket
+    }
+}

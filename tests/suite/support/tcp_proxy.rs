@@ -1,0 +1,111 @@
+//! A TCP proxy in front of a store, to cut it off, or to lose its answers.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// What becomes of connections, those that are open included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Link {
+    /// All is passed on.
+    Up,
+    /// A connection ends as soon as it is made.
+    Cut,
+    /// Requests are passed on; where the answer begins, the connection ends: the store has done what was asked, and nobody was
+    /// told.
+    LosesAnswers,
+}
+
+/// The proxy. Dropped, it stops accepting.
+#[derive(Debug)]
+pub(crate) struct TcpProxy {
+    /// Its base URL.
+    pub(crate) url: String,
+    link: watch::Sender<Link>,
+    broken: Arc<AtomicU64>,
+    accepting: JoinHandle<()>,
+}
+
+impl TcpProxy {
+    /// Starts one in front of `upstream`, with the link up.
+    pub(crate) async fn start(upstream: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("its address"));
+        let (link, state) = watch::channel(Link::Up);
+        let broken = Arc::new(AtomicU64::new(0));
+        let accepting = tokio::spawn(accept(listener, upstream, state, Arc::clone(&broken)));
+        Self { url, link, broken, accepting }
+    }
+
+    /// Changes the link. Connections of the state before end.
+    pub(crate) fn set(&self, link: Link) {
+        self.link.send_replace(link);
+    }
+
+    /// Connections that were cut, or whose answer was lost, so far.
+    pub(crate) fn broken(&self) -> u64 {
+        self.broken.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for TcpProxy {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+async fn accept(
+    listener: TcpListener,
+    upstream: SocketAddr,
+    state: watch::Receiver<Link>,
+    broken: Arc<AtomicU64>,
+) {
+    while let Ok((client, _)) = listener.accept().await {
+        tokio::spawn(connection(client, upstream, state.clone(), Arc::clone(&broken)));
+    }
+}
+
+async fn connection(
+    mut client: TcpStream,
+    upstream: SocketAddr,
+    mut state: watch::Receiver<Link>,
+    broken: Arc<AtomicU64>,
+) {
+    let link = *state.borrow_and_update();
+    let pass_on = async {
+        if link == Link::Cut {
+            broken.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let Ok(mut server) = TcpStream::connect(upstream).await else { return };
+        if link == Link::Up {
+            // Either side may end a connection as it likes.
+            drop(copy_bidirectional(&mut client, &mut server).await);
+        } else if lose_answer(&mut client, &mut server).await {
+            broken.fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    tokio::select! {
+        () = pass_on => {}
+        _ = state.changed() => {}
+    }
+}
+
+/// Passes requests on until the server answers; true where it did.
+async fn lose_answer(client: &mut TcpStream, server: &mut TcpStream) -> bool {
+    let (mut from_client, mut from_server) = (vec![0; 65_536], [0]);
+    loop {
+        tokio::select! {
+            read = client.read(&mut from_client) => match read {
+                Ok(count @ 1..) => if server.write_all(&from_client[..count]).await.is_err() { return false },
+                _ => return false,
+            },
+            read = server.read(&mut from_server) => return matches!(read, Ok(1..)),
+        }
+    }
+}
