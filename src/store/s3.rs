@@ -53,7 +53,7 @@ pub enum Checksums {
     /// `x-amz-checksum-crc32` with every put.
     #[default]
     Auto,
-    /// None, for stores that do not know the header.
+    /// None, for stores that do not know the header; nor are they asked for with reads.
     WhenRequired,
 }
 
@@ -220,8 +220,11 @@ impl S3Store {
             .stalled_stream_protection(stalls)
             // `Auto` sends the checksum itself; the client adding one of its own would make it a trailer.
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
-            // Checksum mode on HEAD asks for kms:Decrypt, which a collector's role does not have.
-            .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+            // Of reads only: a HEAD does not ask for checksums, for which S3 may want kms:Decrypt.
+            .response_checksum_validation(match self.settings.checksums {
+                Checksums::Auto => ResponseChecksumValidation::WhenSupported,
+                Checksums::WhenRequired => ResponseChecksumValidation::WhenRequired,
+            })
             .build()
     }
 

@@ -477,6 +477,10 @@ async fn a_multipart_upload_is_checked_and_survives_a_restart_half_way() {
     assert_eq!(code(complete(&[(1, &etag_2)]).await), "InvalidPart");
     assert_eq!(code(complete(&[(3, &etag_3), (4, &etag_1)]).await), "InvalidPart");
     assert_eq!(code(complete(&[(1, &etag_1), (2, &etag_2), (3, &etag_3)]).await), "EntityTooSmall");
+    let wrong_sum = CompletedPart::builder().part_number(1).e_tag(&etag_1).checksum_crc32("AAAAAA==").build();
+    let wrong_sum = CompletedMultipartUpload::builder().parts(wrong_sum).build();
+    let request = second.complete_multipart_upload().bucket(BUCKET).key("big").upload_id(&id);
+    assert_eq!(code(request.multipart_upload(wrong_sum).send().await), "InvalidPart");
     let done = complete(&[(1, &etag_1), (2, &etag_2)]).await.unwrap();
     assert!(done.e_tag().unwrap().ends_with("-2\""), "{done:?}");
     assert_eq!(get(&second, "big").await, bytes);

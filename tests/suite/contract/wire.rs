@@ -71,6 +71,9 @@ async fn a_body_goes_out_plain_with_its_checksum_as_a_value() {
         assert_eq!(request.body, text.as_bytes());
         assert_eq!(signed_for(request), "us-east-1");
     }
+    store.head(&put.destination, &put.key).await.unwrap();
+    let head = server.requests().pop().unwrap();
+    assert_eq!((head.method.as_str(), head.header("x-amz-checksum-mode")), ("HEAD", None));
 }
 
 #[tokio::test]
