@@ -19,8 +19,12 @@
 //! The index in memory is rebuilt at start; a listing is a range of it and touches no disk. It is a store for one machine
 //! in development: one set of keys, one region, no versions, policies or tags; nothing is encrypted, the headers that ask
 //! for encryption are checked, kept and answered as S3 would.
+//!
+//! The protocol layer logs requests, with their headers, at debug level and every refused request as an error, under the
+//! target `s3s`: a program that logs should leave that target out.
 
 mod disk;
+mod listed;
 mod listing;
 mod meta;
 mod multipart;

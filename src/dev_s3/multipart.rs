@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use base64::Engine;
 use s3s::dto::{CompleteMultipartUploadInput, CompletedPart};
 use s3s::{S3Result, s3_error};
 
@@ -150,16 +149,4 @@ fn etag_of(parts: &[&PartMeta]) -> String {
     }
     let (md5, _) = hasher.finish();
     format!("{}-{}", hex(&md5), parts.len())
-}
-
-/// The token of a page: opaque to clients, so that a key with any character in it comes back unharmed.
-pub(super) fn page_token(after: &str) -> String {
-    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(after)
-}
-
-/// What a token stands for.
-pub(super) fn from_page_token(token: &str) -> S3Result<String> {
-    let wrong = || s3_error!(InvalidArgument, "the continuation token is not one of this server");
-    let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(token).map_err(|_| wrong())?;
-    String::from_utf8(bytes).map_err(|_| wrong())
 }

@@ -8,6 +8,7 @@
 
 mod clients;
 mod dev_s3;
+mod dev_s3_requests;
 mod ministack;
 mod wire;
 
