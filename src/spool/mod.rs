@@ -16,7 +16,7 @@
 //!
 //! # Four orders that are never swapped
 //!
-//! - O1: a block is synced, then its requests are answered ([`writer`]).
+//! - O1: a block is synced, then its requests are answered (`writer`).
 //! - O2: a seal is synced, then the first byte of its object is uploaded ([`outlet`]).
 //! - O3: the store's success is verified, then the commit is synced, then the segment may go ([`outlet`]).
 //! - O4: a new file is written, synced, renamed, its directory synced, and only then used ([`disk::write_durably`]).
