@@ -170,6 +170,7 @@ impl<'t> Cursor<'t> {
     ///
     /// # Errors
     /// [`ScanError`] where the text is no JSON or nests too deeply.
+    #[inline]
     pub fn value(&mut self) -> Result<Value, ScanError> {
         self.whitespace();
         let start = self.at;
@@ -211,6 +212,7 @@ impl<'t> Cursor<'t> {
     ///
     /// # Errors
     /// [`ScanError`] where the text is no JSON.
+    #[inline]
     pub fn next_name(&mut self) -> Result<Option<Text>, ScanError> {
         if self.ends(b'}')? {
             return Ok(None);
@@ -237,16 +239,22 @@ impl<'t> Cursor<'t> {
         }
     }
 
+    #[inline]
     fn byte(&self) -> Option<u8> {
         self.text.get(self.at).copied()
     }
 
+    #[cold]
     fn syntax(&self, what: &'static str) -> ScanError {
         ScanError::Syntax { what, at: self.at }
     }
 
     #[inline]
     fn whitespace(&mut self) {
+        // Bodies are mostly written without blanks.
+        if self.byte().is_none_or(|byte| byte > b' ') {
+            return;
+        }
         while let Some(byte @ (b' ' | b'\n' | b'\r' | b'\t')) = self.byte() {
             if byte != b' ' {
                 self.untidy = self.untidy.saturating_add(1);
@@ -364,6 +372,7 @@ impl<'t> Cursor<'t> {
         Ok(Kind::Number)
     }
 
+    #[inline]
     fn digits(&mut self) -> Result<(), ScanError> {
         let start = self.at;
         while let Some(b'0'..=b'9') = self.byte() {
@@ -394,6 +403,8 @@ impl<'t> Cursor<'t> {
         }
     }
 
+    // Rare: kept out of the loop over plain text, so that it stays small.
+    #[inline(never)]
     fn escape(&mut self) -> Result<(), ScanError> {
         match self.text.get(self.at + 1) {
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {

@@ -1,6 +1,9 @@
 //! Requests turned into lines, held against an independent model of the rules that is built on `serde_json`.
 
-#![expect(clippy::unwrap_used, reason = "what helpers of a test cannot go on without is a failure of the test")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "what helpers of a test cannot go on without is a failure of the test"
+)]
 
 mod captures;
 mod differential;
