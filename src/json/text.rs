@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::scan::{Text, code_unit, end_of_plain_text, unicode_escape};
+use super::bytes::{code_unit, end_of_plain_text, unicode_escape};
+use super::scan::Text;
 
 /// What a string says. Borrowed where it has no escapes; a lone surrogate reads as U+FFFD.
 #[inline]
