@@ -38,7 +38,12 @@ impl Name {
 
     /// The name that `name` says.
     pub(super) fn of(name: Text, text: &[u8]) -> Self {
-        match &*unescape(name, text) {
+        // An owned name would have to be freed on every way out of the match.
+        if name.escaped { Self::said(&unescape(name, text)) } else { Self::said(name.span.of(text)) }
+    }
+
+    fn said(name: &[u8]) -> Self {
+        match name {
             b"anonymousId" => Self::AnonymousId,
             b"batch" => Self::Batch,
             b"channel" => Self::Channel,

@@ -2,6 +2,7 @@
 //!
 //! Digits, escapes and key order reach the output as they came, since nothing here ever makes a number or a tree of them.
 
+mod bytes;
 mod members;
 mod merge;
 mod scan;

@@ -2,14 +2,18 @@
 
 use std::borrow::Cow;
 
-use super::scan::{Text, code_unit, end_of_plain_text, unicode_escape};
+use super::bytes::{code_unit, end_of_plain_text, unicode_escape};
+use super::scan::Text;
 
 /// What a string says. Borrowed where it has no escapes; a lone surrogate reads as U+FFFD.
+#[inline]
 pub fn unescape(text: Text, of: &[u8]) -> Cow<'_, [u8]> {
     let raw = text.span.of(of);
-    if !text.escaped {
-        return Cow::Borrowed(raw);
-    }
+    if text.escaped { Cow::Owned(unescaped(raw)) } else { Cow::Borrowed(raw) }
+}
+
+#[cold]
+fn unescaped(raw: &[u8]) -> Vec<u8> {
     let mut said = Vec::with_capacity(raw.len());
     let mut at = 0;
     while at < raw.len() {
@@ -17,7 +21,7 @@ pub fn unescape(text: Text, of: &[u8]) -> Cow<'_, [u8]> {
         said.extend_from_slice(raw.get(at..plain).unwrap_or_default());
         at = plain + unescape_one(raw, plain, &mut said);
     }
-    Cow::Owned(said)
+    said
 }
 
 /// Appends what the escape at `at` says to `said`; answers the escape's length.

@@ -1,0 +1,51 @@
+//! The bytes inside a string: where plain text ends, and what a `\uXXXX` is.
+
+/// Reads the `\uXXXX` at `at`, with the second half of its pair where there is one: its length, and whether it is a lone
+/// surrogate. `None` where four hexadecimal digits do not follow.
+pub(super) fn unicode_escape(text: &[u8], at: usize) -> Option<(usize, bool)> {
+    match code_unit(text, at)? {
+        0xD800..=0xDBFF => match code_unit(text, at + 6) {
+            Some(0xDC00..=0xDFFF) => Some((12, false)),
+            _ => Some((6, true)),
+        },
+        0xDC00..=0xDFFF => Some((6, true)),
+        _ => Some((6, false)),
+    }
+}
+
+/// The UTF-16 code unit that the `\uXXXX` at `at` stands for.
+pub(super) fn code_unit(text: &[u8], at: usize) -> Option<u16> {
+    let digits = text.get(at..)?.strip_prefix(b"\\u")?.first_chunk::<4>()?;
+    digits.iter().try_fold(0_u16, |unit, digit| {
+        let value = u16::try_from(char::from(*digit).to_digit(16)?).ok()?;
+        Some((unit << 4) | value)
+    })
+}
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGHS: u64 = 0x8080_8080_8080_8080;
+
+/// Where the next quote, backslash or control character stands, from `at` on; the end of the text where there is none.
+///
+/// Eight bytes a step. Strings here are mostly 5 to 40 bytes long, too short for what a call of memchr costs to pay off.
+#[inline]
+pub(super) fn end_of_plain_text(text: &[u8], mut at: usize) -> usize {
+    while let Some(chunk) = text.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+        let word = u64::from_le_bytes(*chunk);
+        let quote = word ^ (ONES * b'"' as u64);
+        let slash = word ^ (ONES * b'\\' as u64);
+        // A borrow can only spoil bytes above the first true hit, and only the first is used.
+        let hits = (quote.wrapping_sub(ONES) & !quote)
+            | (slash.wrapping_sub(ONES) & !slash)
+            | (word.wrapping_sub(ONES * 0x20) & !word);
+        let hits = hits & HIGHS;
+        if hits != 0 {
+            return at + (hits.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    while text.get(at).is_some_and(|byte| !matches!(byte, b'"' | b'\\' | 0..=0x1F)) {
+        at += 1;
+    }
+    at
+}
