@@ -82,7 +82,7 @@ fn reason(inner: &Inner, batch: &OpenBatch, deadlines: &mut Deadlines) -> Option
     if lock(&inner.asked).get(&batch.key).is_some_and(|through| batch.sealed_through < *through) {
         return Some(Reason::Asked);
     }
-    let elsewhere = inner.parts.outlet.destination(&batch.key.source, batch.sealed_through + 1);
+    let elsewhere = inner.parts.outlet.destination(&batch.key.source, batch.first);
     if elsewhere.is_some_and(|(_, until)| until.is_some()) || lock(&inner.removed).contains(&batch.key.source)
     {
         return Some(Reason::Retargeted);
@@ -135,11 +135,13 @@ async fn deliver(inner: Arc<Inner>, batch: OpenBatch, reason: Reason) {
 }
 
 async fn one_object(inner: &Arc<Inner>, batch: &OpenBatch, reason: Reason) -> Result<(), Stopped> {
-    let Some((destination, until)) =
-        inner.parts.outlet.destination(&batch.key.source, batch.sealed_through + 1)
-    else {
-        tracing::error!(batch = %batch.key, "no destination is noted for this source; configure it again to deliver what it has");
-        tokio::time::sleep(inner.settings.backoff.cap).await;
+    let place = blocking(inner, {
+        let (inner, batch) = (Arc::clone(inner), batch.clone());
+        move || Ok(destination_of(&inner, &batch))
+    })
+    .await?;
+    let Some((destination, until)) = place else {
+        tokio::time::sleep(inner.settings.backoff.wait(3, &*inner.parts.random)).await;
         return Ok(());
     };
     let slots = inner.slots(&destination);
@@ -172,6 +174,23 @@ async fn one_object(inner: &Arc<Inner>, batch: &OpenBatch, reason: Reason) -> Re
             Ok(())
         }
     }
+}
+
+/// Where the first frame that is not sealed goes, and the first position that goes elsewhere.
+fn destination_of(inner: &Inner, batch: &OpenBatch) -> Option<(Destination, Option<u64>)> {
+    let (outlet, source) = (&inner.parts.outlet, &batch.key.source);
+    let why = match outlet.first_open(batch) {
+        Ok(Some(first)) => match outlet.destination(source, first) {
+            Some(place) => return Some(place),
+            None => "no destination is noted for this source; configure it again to deliver what it has"
+                .to_owned(),
+        },
+        Ok(None) => "none of its frames can be read; `forebay spool verify` tells more".to_owned(),
+        Err(error) => format!("read the spool: {error}"),
+    };
+    tracing::error!(batch = %batch.key, "waiting to deliver: {why}");
+    inner.progress.waiting(source, why);
+    None
 }
 
 /// Runs work that waits for the disk off the runtime's threads.

@@ -77,6 +77,12 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// A position that no frame behind the last seal stands before.
+    pub fn first_open(&self) -> u64 {
+        let open = self.parts.iter().find(|part| part.last > self.sealed_through);
+        open.map_or(0, |part| part.first).max(self.sealed_through + 1)
+    }
+
     /// The last position of the batch.
     pub fn last(&self) -> u64 {
         self.parts.back().map_or(0, |part| part.last)

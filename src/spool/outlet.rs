@@ -35,6 +35,8 @@ pub struct OpenBatch {
     pub first_received_at: UnixMillis,
     /// Everything up to here is sealed.
     pub sealed_through: u64,
+    /// No frame that is not sealed stands before this position.
+    pub first: u64,
     /// The last position.
     pub last: u64,
     /// Changes when `first_received_at` does: what was computed from it is then stale.
@@ -49,6 +51,7 @@ impl OpenBatch {
             bytes: batch.open_bytes,
             first_received_at: batch.first_received_at,
             sealed_through: batch.sealed_through,
+            first: batch.first_open(),
             last: batch.last(),
             generation: batch.generation,
         }
@@ -166,6 +169,22 @@ impl Outlet {
         }
         manifest.append(notes).map_err(|error| self.shared.stop("write the manifest", &error))?;
         Ok(changed)
+    }
+
+    /// The position of a batch's first frame that is not sealed.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn first_open(&self, batch: &OpenBatch) -> io::Result<Option<u64>> {
+        let mut first = None;
+        self.read(&batch.key, batch.sealed_through, u64::MAX, &mut |read| {
+            if let Read::Frame(frame) = read {
+                first = Some(frame.position);
+                return Ok(Go::Stop);
+            }
+            Ok(Go::On)
+        })?;
+        Ok(first)
     }
 
     /// Hands the durable frames of `key` with `after < position <= through`, in order, to `visit`.
