@@ -129,6 +129,7 @@ fn collector_settings(config: &Config) -> CollectorSettings {
             ..Limits::default()
         },
         max_body: collector.max_body,
+        calls_per_second: collector.calls_per_second,
         bounds: Bounds { connections: collector.max_connections, ..Bounds::default() },
         tls: collector.tls.as_ref().map(|tls| TlsFiles { cert: tls.cert.clone(), key: tls.key.clone() }),
     }

@@ -21,6 +21,7 @@ use super::counters::{Counters, RequestCount};
 use super::decode::Coding;
 use super::finish_anyway::FinishAnyway;
 use super::pixel::PixelRequest;
+use super::rate_limit::RateLimit;
 use super::received_clock::ReceivedClock;
 use super::reply::{self, Refusal, Reply};
 use super::route::{self, NoRoute, Route};
@@ -48,6 +49,7 @@ pub(super) struct Shared {
     pub(super) requests: TaskTracker,
     pub(super) draining: CancellationToken,
     received: ReceivedClock,
+    rate_limit: Option<RateLimit>,
     budget: Arc<ByteBudget>,
 }
 
@@ -67,6 +69,7 @@ impl Shared {
         Self {
             counters: Arc::new(Counters::new(deps.metrics.clone())),
             budget: ByteBudget::new(settings.bounds.bodies_bytes),
+            rate_limit: settings.calls_per_second.map(RateLimit::new),
             deps,
             settings,
             policy: ArcSwap::from_pointee(policy),
@@ -251,6 +254,12 @@ impl Shared {
     ) -> Result<(), Refusal> {
         if frames.is_empty() {
             return Ok(());
+        }
+        if let Some(limit) = &self.rate_limit {
+            let rejected: u32 = frames.rejected_by_reason().map(|(_, count)| count).sum();
+            limit
+                .take(frames.source(), frames.calls() + rejected, self.deps.clock.monotonic())
+                .map_err(|wait| Refusal::TooFast { wait })?;
         }
         let (appender, counters) = (self.deps.appender.clone(), Arc::clone(&self.counters));
         let append = FinishAnyway::new(&self.requests, async move {

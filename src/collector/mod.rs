@@ -16,6 +16,7 @@ mod finish_anyway;
 mod handle;
 mod listen;
 mod pixel;
+mod rate_limit;
 mod received_clock;
 mod reply;
 mod route;

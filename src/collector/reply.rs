@@ -1,6 +1,7 @@
 //! Answers: every refusal to its status, code and words, in one match.
 
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
@@ -26,11 +27,19 @@ const LATER: RangeInclusive<u64> = 10..=60;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
     NotFound,
-    Method { allow: &'static str },
-    UriTooLong { limit: usize },
-    HeadTooLarge { limit: usize },
+    Method {
+        allow: &'static str,
+    },
+    UriTooLong {
+        limit: usize,
+    },
+    HeadTooLarge {
+        limit: usize,
+    },
     UnknownCoding,
-    BodyTooLarge { limit: usize },
+    BodyTooLarge {
+        limit: usize,
+    },
     Decode(DecodeError),
     BodyTimeout,
     BodyBroken,
@@ -42,6 +51,10 @@ pub(super) enum Refusal {
     UnknownSettingsKey,
     TooManyBytes,
     Append(AppendError),
+    /// This source sends faster than it may.
+    TooFast {
+        wait: Duration,
+    },
     TooSlow,
     Draining,
 }
@@ -134,6 +147,15 @@ impl Refusal {
                 &SOON,
             )),
             Self::Append(error) => append_looks(*error),
+            Self::TooFast { wait } => {
+                let seconds = wait.as_secs().saturating_add(1).clamp(1, *LATER.end());
+                let looks = looks(
+                    S::TOO_MANY_REQUESTS,
+                    "rate_limited",
+                    "this source sends faster than it may; send again after the time in retry-after",
+                );
+                retry(looks, &(seconds..=seconds.saturating_add(2).min(*LATER.end())))
+            }
             Self::TooSlow => {
                 retry(looks(S::SERVICE_UNAVAILABLE, "too_slow", "the calls were not stored in time"), &SOON)
             }
@@ -303,6 +325,8 @@ mod tests {
         check(Refusal::TooManySources, 401, "too_many_sources");
         check(Refusal::UnknownSettingsKey, 404, "invalid_write_key");
         check(Refusal::TooManyBytes, 503, "overloaded");
+        check(Refusal::TooFast { wait: Duration::ZERO }, 429, "rate_limited");
+        check(Refusal::TooFast { wait: Duration::MAX }, 429, "rate_limited");
         check(Refusal::Append(AppendError::TooLarge), 400, "payload_too_large");
         check(Refusal::Append(AppendError::Busy), 503, "busy");
         check(Refusal::Append(AppendError::Full), 503, "spool_full");

@@ -67,6 +67,8 @@ pub struct CollectorSettings {
     pub limits: Limits,
     /// Bytes of a body after inflating, at most 2 MiB. Over it 400.
     pub max_body: usize,
+    /// Calls a second that one source may send; over it 429 for that source alone. `None`: no limit.
+    pub calls_per_second: Option<u32>,
     /// Times, counts and sizes that protect the process.
     pub bounds: Bounds,
     /// The certificate and key of the TLS listener.
@@ -75,7 +77,13 @@ pub struct CollectorSettings {
 
 impl Default for CollectorSettings {
     fn default() -> Self {
-        Self { limits: Limits::default(), max_body: MAX_BODY_DEFAULT, bounds: Bounds::default(), tls: None }
+        Self {
+            limits: Limits::default(),
+            max_body: MAX_BODY_DEFAULT,
+            calls_per_second: None,
+            bounds: Bounds::default(),
+            tls: None,
+        }
     }
 }
 

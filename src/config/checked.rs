@@ -62,6 +62,8 @@ pub struct Collector {
     pub max_event: usize,
     /// Connections open at once, over all listeners.
     pub max_connections: usize,
+    /// Calls a second that one source may send; no limit unless set.
+    pub calls_per_second: Option<u32>,
     /// How long it goes on accepting after the signal to stop, while `/ready` already says no.
     pub drain_delay: Duration,
     /// Whether incomplete calls are stored.
@@ -90,6 +92,7 @@ impl Default for Collector {
             max_body: 1 << 20,
             max_event: 32 << 10,
             max_connections: 20_000,
+            calls_per_second: None,
             drain_delay: Duration::from_secs(5),
             validation: Validation::Permissive,
             unknown_key: UnknownKey::Reject,

@@ -21,6 +21,7 @@ pub const SECTIONS: [(&str, &[&str]); 5] = [
             "max_body",
             "max_event",
             "max_connections",
+            "calls_per_second",
             "drain_delay",
             "validation",
             "unknown_key",

@@ -141,6 +141,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         "collector.max_body": collector.max_body;
         "collector.max_event": collector.max_event;
         "collector.max_connections": collector.max_connections;
+        "collector.calls_per_second": collector.calls_per_second;
         "collector.drain_delay": collector.drain_delay;
         "collector.validation": collector.validation;
         "collector.accept_bearer": collector.accept_bearer;

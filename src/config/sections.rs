@@ -56,6 +56,9 @@ fn collector(table: &Table, problems: &mut Vec<Problem>) -> Collector {
             reader::size(ByteSize(1 << 10), MAX_BODY_MAX)(value).map(to_usize)
         }),
         max_connections: reader.get("max_connections", default.max_connections, reader::count(1, 1_000_000)),
+        calls_per_second: reader
+            .optional("calls_per_second", reader::count(1, 100_000_000))
+            .and_then(|rate| u32::try_from(rate).ok()),
         drain_delay: reader.get(
             "drain_delay",
             default.drain_delay,

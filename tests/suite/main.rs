@@ -12,3 +12,4 @@ mod durability;
 mod readers;
 mod sdks;
 mod support;
+mod tidy;

@@ -176,3 +176,22 @@ async fn slow_clients_do_not_keep_others_waiting() {
     }
     assert!(began.elapsed() < HEAD_TIMEOUT, "{:?}", began.elapsed());
 }
+
+#[tokio::test]
+async fn a_source_that_is_too_fast_gets_429_and_no_other_pays_for_it() {
+    let rig = start_with(|settings, _| settings.calls_per_second = Some(1)).await;
+    let calls = vec![r#"{"type":"page","userId":"u"}"#; 40].join(",");
+    let forty = format!(r#"{{"batch":[{calls}]}}"#);
+    assert_eq!(once(rig.address, post("/v1/batch", &[BASIC], &forty)).await.status, 200);
+    let refused = once(rig.address, post("/v1/batch", &[BASIC], BATCH)).await;
+    assert_eq!((refused.status, refused.code().as_str()), (429, "rate_limited"));
+    let after: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((30..=60).contains(&after), "38 calls are owed: {after}");
+    let other = r#"{"batch":[{"type":"page","userId":"u"}],"writeKey":"other-key"}"#;
+    assert_eq!(once(rig.address, post("/v1/batch", &[], other)).await.status, 200);
+    assert_eq!(
+        rig.lines("web", forebay::object::Stream::Calls).len(),
+        40,
+        "nothing of a refused request is stored"
+    );
+}

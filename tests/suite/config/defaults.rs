@@ -21,6 +21,7 @@ fn every_default_is_the_documented_one() {
             max_body: 1_048_576,
             max_event: 32_768,
             max_connections: 20_000,
+            calls_per_second: None,
             drain_delay: Duration::from_secs(5),
             validation: Validation::Permissive,
             unknown_key: UnknownKey::Reject,

@@ -96,7 +96,7 @@ fn every_setting_either_changes_while_running_or_is_named_as_needing_a_restart()
         ("collector", "public_host") => "c.example.com",
         ("collector", "path_prefix") => "/x",
         ("collector", "accept_bearer" | "private_network") | ("s3", "path_style") => "true",
-        ("collector", "max_connections") => "7",
+        ("collector", "max_connections" | "calls_per_second") => "7",
         ("admin", "allowed_hosts") => "a.example.com",
         (_, "listen" | "tls_listen") => "127.0.0.1:7777",
         ("collector", "tls_cert" | "tls_key") | ("spool", "dir") => "/x",
