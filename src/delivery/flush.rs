@@ -53,7 +53,7 @@ fn look(inner: &Inner, targets: &[(BatchKey, u64)]) -> Flushed {
     let pending_seals = outlet.pending_seals();
     let mut flushed = Flushed::default();
     for (key, through) in targets {
-        let sealed = outlet.open_batch(key).is_none_or(|batch| batch.sealed_through >= *through);
+        let sealed = outlet.open_batch(key).is_none_or(|batch| batch.first > *through);
         let put =
             !pending_seals.iter().any(|pending| pending.seal.batch == *key && pending.seal.first <= *through);
         flushed.sealed += u64::from(sealed);

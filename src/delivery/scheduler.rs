@@ -48,7 +48,7 @@ fn look(inner: &Arc<Inner>, deadlines: &mut Deadlines) {
     let find =
         |key: &BatchKey| open.binary_search_by(|batch| batch.key.cmp(key)).ok().and_then(|at| open.get(at));
     deadlines.retain(|key, _| find(key).is_some());
-    lock(&inner.asked).retain(|key, through| find(key).is_some_and(|batch| batch.sealed_through < *through));
+    lock(&inner.asked).retain(|key, through| find(key).is_some_and(|batch| batch.first <= *through));
     for batch in open {
         if lock(&inner.busy).contains(&batch.key) {
             continue;
@@ -79,7 +79,7 @@ fn reason(inner: &Inner, batch: &OpenBatch, deadlines: &mut Deadlines) -> Option
     if inner.shutting_down.load(Ordering::Acquire) {
         return Some(Reason::Shutdown);
     }
-    if lock(&inner.asked).get(&batch.key).is_some_and(|through| batch.sealed_through < *through) {
+    if lock(&inner.asked).get(&batch.key).is_some_and(|through| batch.first <= *through) {
         return Some(Reason::Asked);
     }
     let elsewhere = inner.parts.outlet.destination(&batch.key.source, batch.first);

@@ -9,6 +9,7 @@ mod call;
 mod config;
 mod contract;
 mod durability;
+mod flush;
 mod readers;
 mod sdks;
 mod support;

@@ -1,0 +1,47 @@
+//! A flush while calls go on coming.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::forebay::{Flush, Forebay};
+use crate::support::http::Http;
+
+/// Delivered, a batch begins anew with the next call; a flush once took that for one that was never sealed, and waited
+/// its whole time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flush_under_load_ends_when_what_was_there_is_delivered() {
+    let folder = tempfile::tempdir().unwrap();
+    let forebay = Forebay::dev(folder.path(), Flush { age: "1h", bytes: "100MB" }).await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let senders: Vec<_> = (0..4)
+        .map(|nth| {
+            let (stop, collector) = (Arc::clone(&stop), forebay.collector.clone());
+            tokio::spawn(async move {
+                let http = Http::new();
+                // Slow enough that a batch ends before the next call begins it anew.
+                let mut pace = tokio::time::interval(Duration::from_millis(30));
+                while !stop.load(Ordering::Relaxed) {
+                    pace.tick().await;
+                    let call = json!({ "type": "page", "userId": "u" });
+                    assert!(
+                        http.track(&collector, &format!("source-{nth}"), &json!({ "batch": [call] })).await
+                    );
+                }
+            })
+        })
+        .collect();
+    let http = Http::new();
+    for _ in 0..10 {
+        let answer = http.post(&format!("{}/api/flush", forebay.console), "").await.unwrap();
+        let outcome: Value = serde_json::from_slice(&answer.body).unwrap();
+        assert_eq!(outcome["pending"], 0, "{outcome}");
+    }
+    stop.store(true, Ordering::Relaxed);
+    for sender in senders {
+        sender.await.unwrap();
+    }
+    assert!(forebay.terminate().await.success());
+}
