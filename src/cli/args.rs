@@ -179,7 +179,11 @@ pub struct SpoolExportArgs {
     #[arg(long, value_name = "ID", value_parser = SourceId::new)]
     pub source: Option<SourceId>,
 
-    /// Write to this file rather than to standard output
+    /// Only what was rejected, in place of the calls
+    #[arg(long)]
+    pub rejected: bool,
+
+    /// Write to this new file rather than to standard output
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
 
@@ -268,7 +272,7 @@ mod tests {
             "flush --source web",
             "spool inspect /x --json",
             "spool verify /x",
-            "spool export /x --source web --out f",
+            "spool export /x --source web --rejected --out f",
             "spool drain /x --to /y",
             "spool drain /x --config forebay.toml",
             "spool resolve /x --seal 3 --action keep-theirs",

@@ -9,6 +9,7 @@ pub mod failure;
 pub mod flush;
 pub mod node;
 pub mod serve;
+pub mod spool;
 pub mod status;
 pub mod view;
 
@@ -50,7 +51,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
                 0 => Ok(()),
                 pending => Err(Failure::failed(format!("{pending} batches are not delivered yet"))),
             },
-            Command::Spool(_) => Err(Failure::failed("the spool tools are not there yet")),
+            Command::Spool(command) => spool::run(&command).await,
         }
     });
     // What is still running on a blocking thread holds nothing that a restart does not recover.

@@ -83,12 +83,13 @@ pub(super) async fn deliver(
     staged: Option<Staged>,
     slot: Option<OwnedSemaphorePermit>,
 ) -> Result<(), Stopped> {
+    let decided = inner.parts.outlet.pending_seal(seal.number).is_some_and(|pending| pending.overwrite);
     let mut upload = Upload {
         inner,
         seal,
         source: staged.map(Source::Staged),
         slot,
-        mode: inner.settings.put_mode,
+        mode: if decided { PutMode::Overwrite } else { inner.settings.put_mode },
         tries: 0,
         since: inner.parts.clock.monotonic(),
     };

@@ -72,7 +72,7 @@ pub fn manifest_name(number: u64) -> String {
     format!("MANIFEST-{number:020}")
 }
 
-fn salt(spool_id: &[u8; 16], number: u64) -> Salt {
+pub(super) fn salt(spool_id: &[u8; 16], number: u64) -> Salt {
     Salt::new(spool_id, SALT_SPACE | number)
 }
 
@@ -87,7 +87,7 @@ fn encode(note: &Note, salt: Salt) -> io::Result<Vec<u8>> {
 }
 
 /// The note that `bytes` begin with, and its length.
-fn decode(bytes: &[u8], salt: Salt) -> Option<(Note, usize)> {
+pub(super) fn decode(bytes: &[u8], salt: Salt) -> Option<(Note, usize)> {
     let len_bytes = bytes.get(..4)?;
     let len = u32::from_le_bytes(len_bytes.try_into().ok()?) as usize;
     let crc = u32::from_le_bytes(bytes.get(4..8)?.try_into().ok()?);

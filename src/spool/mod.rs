@@ -30,9 +30,11 @@ pub mod frame;
 mod housekeeper;
 pub mod ident;
 pub mod index;
+pub mod inspect;
 pub mod manifest;
 pub mod note;
 pub mod outlet;
+pub mod read_only;
 pub mod reader;
 pub mod real_disk;
 pub mod recovery;
@@ -42,8 +44,11 @@ pub mod seen;
 pub mod segment;
 pub mod segment_index;
 pub mod shared;
+pub mod survey;
 #[cfg(test)]
 mod tests;
+pub mod verify;
+pub mod view;
 mod writer;
 
 use std::sync::Arc;

@@ -48,6 +48,9 @@ pub struct PendingSeal {
     pub parked: Option<Parked>,
     /// Another object with this key and other content is in the store: waits for a person.
     pub conflict: bool,
+    /// A person has decided that ours takes the place of what is there: it is put without the condition.
+    #[serde(default)]
+    pub overwrite: bool,
     /// Set where frames were lost after the seal: what the object holds instead.
     pub amended: Option<Amend>,
 }
@@ -128,6 +131,9 @@ pub enum Note {
     Retry {
         /// The seal.
         number: u64,
+        /// Whether it may take the place of what is there.
+        #[serde(default)]
+        overwrite: bool,
     },
     /// Frames of a sealed range were lost before the object was stored.
     Amended {
@@ -214,7 +220,9 @@ impl State {
                 }
             }
             Note::Conflict { number } => self.pending(number, |pending| pending.conflict = true),
-            Note::Retry { number } => self.pending(number, |pending| pending.conflict = false),
+            Note::Retry { number, overwrite } => {
+                self.pending(number, |pending| (pending.conflict, pending.overwrite) = (false, overwrite));
+            }
             Note::Amended { number, amend } => self.pending(number, |pending| pending.amended = Some(amend)),
             Note::Lost(range) => {
                 self.next_position = self.next_position.max(range.last + 1);
@@ -241,7 +249,7 @@ impl State {
         let cursor = self.cursors.entry(seal.batch.clone()).or_default();
         cursor.sealed = cursor.sealed.max(seal.last);
         cursor.bucket = Some(seal.destination.bucket.clone());
-        let pending = PendingSeal { seal, parked: None, conflict: false, amended: None };
+        let pending = PendingSeal { seal, parked: None, conflict: false, overwrite: false, amended: None };
         self.seals.insert(pending.seal.number, pending);
     }
 

@@ -25,7 +25,7 @@ use crate::time::{ReceivedDay, UnixMillis};
 const MAGIC: [u8; 8] = *b"FOREBAYI";
 const HEADER: usize = 32;
 const ENTRY: usize = 64;
-const RUN: usize = 20;
+pub(super) const RUN: usize = 20;
 /// The longest directory: 20,000 batches of 64-byte ids are a tenth of it.
 const DIRECTORY_MAX: usize = 32 * 1_024 * 1_024;
 

@@ -2,6 +2,7 @@
 //!
 //! A store tries once. Whether and when to try again is decided by `delivery`, which knows what was sealed.
 
+pub mod directory;
 pub mod fake;
 pub mod fault;
 pub mod region;

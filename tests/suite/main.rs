@@ -14,3 +14,4 @@ mod readers;
 mod sdks;
 mod support;
 mod tidy;
+mod tools;

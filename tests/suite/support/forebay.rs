@@ -186,7 +186,7 @@ impl Starting {
 }
 
 /// The program under test: the one Cargo built, or the one named by `FOREBAY_BIN` (a release build, a package).
-fn binary() -> PathBuf {
+pub(crate) fn binary() -> PathBuf {
     env::var_os("FOREBAY_BIN").unwrap_or_else(|| OsString::from(env!("CARGO_BIN_EXE_forebay"))).into()
 }
 

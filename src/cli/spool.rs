@@ -1,0 +1,32 @@
+//! `forebay spool …`: a spool while no process uses it.
+
+pub mod drain;
+pub mod export;
+pub mod inspect;
+pub mod meter;
+pub mod resolve;
+pub mod verify;
+
+use std::io::{self, Write};
+
+use super::args::SpoolCommand;
+use super::failure::Failure;
+
+/// Runs one of the spool commands.
+///
+/// # Errors
+/// [`Failure`]; exit code 1 where damage was found or something is left.
+pub async fn run(command: &SpoolCommand) -> Result<(), Failure> {
+    match command {
+        SpoolCommand::Inspect(args) => inspect::run(args, &mut io::stdout().lock()),
+        SpoolCommand::Verify(args) => verify::run(args, &mut io::stdout().lock()),
+        SpoolCommand::Export(args) => export::run(args),
+        SpoolCommand::Drain(args) => drain::run(args).await,
+        SpoolCommand::Resolve(args) => resolve::run(args, &mut io::stdout().lock()),
+    }
+}
+
+fn print_json(out: &mut dyn Write, value: &impl serde::Serialize) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, value)?;
+    writeln!(out)
+}

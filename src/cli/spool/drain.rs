@@ -1,0 +1,206 @@
+//! `forebay spool drain`: delivers what a spool holds, by the very code that delivers while calls come in.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::meter::Meter;
+use crate::alarms::{AlarmKind, Alarms};
+use crate::batch::DueRule;
+use crate::cli::args::SpoolDrainArgs;
+use crate::cli::failure::Failure;
+use crate::cli::node::{Outside, open_disk};
+use crate::cli::serve::{delivery_settings, spool_options, store_settings};
+use crate::cli::{say, status};
+use crate::config::{Environment, Loader};
+use crate::delivery::{Delivery, DeliverySettings, Parts};
+use crate::retry::Backoff;
+use crate::runtime::Shutdown;
+use crate::spool::read_only::ReadOnlyDisk;
+use crate::spool::{Outlet, Recovered, Spool, SpoolOptions};
+use crate::store::ObjectStore;
+use crate::store::directory::DirectoryStore;
+use crate::store::s3::S3Store;
+
+/// No call comes in, so a segment need only hold what is copied out of the last one: a full disk has little room.
+const SEGMENT_BYTES: u64 = 1_024 * 1_024;
+/// Bytes of an object at most where no configuration says otherwise.
+const OBJECT_BYTES: u64 = 100_000_000;
+/// Longest wait between tries: a person is waiting.
+const BACKOFF: Backoff = Backoff { first: Duration::from_millis(200), cap: Duration::from_secs(5) };
+/// How long is waited at a time before what is left is counted again.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Given up after this long without a delivery; nothing is lost, and the same command goes on where it stopped.
+const STALLED_AFTER: Duration = Duration::from_secs(120);
+
+/// How a spool is to be emptied.
+struct Way {
+    store: Arc<dyn ObjectStore>,
+    options: SpoolOptions,
+    settings: DeliverySettings,
+}
+
+/// Delivers until the spool is empty.
+///
+/// # Errors
+/// [`Failure`] where something is left, and what it waits for.
+pub async fn run(args: &SpoolDrainArgs) -> Result<(), Failure> {
+    // What is no spool is left as it is: opening for writing would make one of it.
+    drop(ReadOnlyDisk::open(&args.dir)?);
+    let way = match (&args.to, &args.config) {
+        (Some(to), _) => to_directory(to)?,
+        (None, Some(config)) => to_buckets(config).await?,
+        (None, None) => return Err(Failure::usage("say where to: --to DIR or --config FILE")),
+    };
+    let shutdown = Shutdown::new();
+    let _signals = shutdown.listen()?;
+    let outside = Outside::system();
+    let disk = open_disk(&args.dir, false)?;
+    let (spool, recovered) = {
+        let (outside, options) = (outside.clone(), way.options);
+        let metrics = Arc::new(outside.metrics.clone());
+        tokio::task::spawn_blocking(move || {
+            Spool::open(Arc::new(disk), options, outside.clock, &*outside.random, metrics)
+        })
+        .await??
+    };
+    let (held, lost) = (recovered.frames, recovered.lost.len());
+    warn_of_damage(&recovered);
+    let alarms = Arc::new(Alarms::new(Arc::clone(&outside.clock), Arc::new(outside.metrics.clone())));
+    let parts = Parts {
+        outlet: spool.outlet(),
+        store: way.store,
+        clock: Arc::clone(&outside.clock),
+        random: Arc::clone(&outside.random),
+        metrics: Arc::new(outside.metrics.clone()),
+        alarms: Arc::clone(&alarms),
+    };
+    let (delivery, scheduler) = Delivery::start(parts, way.settings);
+    let why = deliver(&delivery, &spool.outlet(), &alarms, &outside, &shutdown).await;
+    let left = delivery.shutdown(false, Duration::ZERO).await.left;
+    scheduler.await?;
+    let objects = outside.metrics.objects.get();
+    tokio::task::spawn_blocking(move || spool.close()).await?;
+    if left > 0 {
+        return Err(Failure::failed(format!(
+            "{left} batches are left in the spool ({objects} objects were delivered); {why}"
+        )));
+    }
+    let lines = status::grouped(held);
+    say(&format!("{objects} objects delivered ({lines} lines were not sealed before); the spool is empty"));
+    if lost == 0 {
+        say(&format!("{} can be removed", args.dir.display()));
+    } else {
+        say(&format!("{} holds damaged bytes in `quarantine`; they are in no object", args.dir.display()));
+    }
+    Ok(())
+}
+
+fn to_directory(to: &Path) -> Result<Way, Failure> {
+    let store = DirectoryStore::open(to)
+        .map_err(|error| Failure::failed(format!("make the directory {}: {error}", to.display())))?;
+    let rule = DueRule { max_bytes: OBJECT_BYTES, max_age: Duration::ZERO, align_minute: None };
+    Ok(Way {
+        store: Arc::new(store),
+        options: SpoolOptions { segment_bytes: SEGMENT_BYTES, ..SpoolOptions::default() },
+        settings: DeliverySettings {
+            backoff: BACKOFF,
+            park_after: Duration::MAX,
+            ..DeliverySettings::new(rule)
+        },
+    })
+}
+
+async fn to_buckets(config: &Path) -> Result<Way, Failure> {
+    let loader = Loader::new(config, Environment::of_process());
+    let loaded = loader.load().map_err(|error| Failure::usage(error.to_string()))?;
+    loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    let config = loaded.config;
+    Ok(Way {
+        store: Arc::new(S3Store::new(store_settings(&config)).await),
+        options: SpoolOptions { segment_bytes: SEGMENT_BYTES, ..spool_options(&config) },
+        settings: DeliverySettings {
+            backoff: BACKOFF,
+            park_after: Duration::MAX,
+            ..delivery_settings(&config)
+        },
+    })
+}
+
+/// Delivers until nothing is left, a person is needed, nothing moves any more, or a signal comes. Returns what is waited for.
+async fn deliver(
+    delivery: &Delivery,
+    outlet: &Outlet,
+    alarms: &Alarms,
+    outside: &Outside,
+    shutdown: &Shutdown,
+) -> String {
+    let mut meter = Meter::new("delivered");
+    let (mut least, mut since) = (left(outlet), outside.clock.monotonic());
+    let stopped = outlet.stopped();
+    loop {
+        let still = left(outlet);
+        let now = outside.clock.monotonic();
+        if still.batches == 0 {
+            return String::new();
+        }
+        if still.lines < least.lines {
+            (least, since) = (still, now);
+        }
+        meter.show(&format!("{} batches left, {} lines", still.batches, status::grouped(still.lines)));
+        let idle = now.saturating_sub(since);
+        // Other destinations are given their time: an alarm ends it only once nothing else moves.
+        let needs_a_person = |kind| matches!(kind, AlarmKind::Refused | AlarmKind::Conflict);
+        if let Some(alarm) = alarms.standing().into_iter().find(|alarm| needs_a_person(alarm.kind))
+            && idle > BACKOFF.cap
+        {
+            return alarm.what;
+        }
+        if idle > STALLED_AFTER {
+            return waits_for(delivery);
+        }
+        tokio::select! {
+            _ = delivery.flush(None, LOOK_EVERY) => {}
+            () = shutdown.orderly.cancelled() => return "stopped by a signal; the same command goes on".to_owned(),
+        }
+        let reason = stopped.borrow().clone();
+        if let Some(reason) = reason {
+            return format!("the spool has stopped: {reason}");
+        }
+    }
+}
+
+/// What is not delivered.
+#[derive(Clone, Copy)]
+struct Left {
+    batches: usize,
+    lines: u64,
+}
+
+fn left(outlet: &Outlet) -> Left {
+    let (open, seals) = (outlet.open_batches(), outlet.pending_seals());
+    let lines = open.iter().map(|batch| batch.frames).sum::<u64>();
+    Left {
+        batches: open.len() + seals.len(),
+        lines: lines + seals.iter().map(|pending| pending.seal.frames).sum::<u64>(),
+    }
+}
+
+fn waits_for(delivery: &Delivery) -> String {
+    let progress = delivery.progress();
+    let waits = progress
+        .sources()
+        .into_iter()
+        .filter_map(|source| progress.of(&source).waiting.map(|why| format!("{source} waits: {why}")));
+    waits.collect::<Vec<_>>().join("; ")
+}
+
+fn warn_of_damage(recovered: &Recovered) {
+    for range in &recovered.lost {
+        tracing::warn!(
+            first = range.first,
+            last = range.last,
+            "these positions can no longer be read; their bytes are kept in quarantine"
+        );
+    }
+}

@@ -1,0 +1,167 @@
+//! `forebay spool export`: the lines of a spool that are in no object in the store yet.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufWriter, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use super::meter::Meter;
+use super::verify::finding;
+use crate::cli::args::SpoolExportArgs;
+use crate::cli::failure::Failure;
+use crate::cli::status::grouped;
+use crate::config::units::about_bytes;
+use crate::object::Stream;
+use crate::sources::SourceId;
+use crate::spool::disk::read_all;
+use crate::spool::frame::Frame;
+use crate::spool::note::{Parked, PendingSeal};
+use crate::spool::outlet::parked_name;
+use crate::spool::survey::{Finding, Visitor, survey};
+use crate::spool::view::{View, batch_of};
+
+/// Writes the lines, and says on standard error what was written and what could not be read.
+///
+/// # Errors
+/// [`Failure`] where something could not be read or written; what can be read is written nevertheless.
+pub fn run(args: &SpoolExportArgs) -> Result<(), Failure> {
+    let view = View::open(&args.dir)?;
+    let exported = match &args.out {
+        Some(path) => to_file(&view, args, path)?,
+        None => export(&view, args, &mut io::stdout().lock())?,
+    };
+    report(&exported, args.json)?;
+    match exported.unread.len() {
+        0 => Ok(()),
+        _ => Err(Failure::failed("not everything could be read; what could is written")),
+    }
+}
+
+/// What an export came to.
+#[derive(Debug, Default, serde::Serialize)]
+struct Exported {
+    lines: u64,
+    bytes: u64,
+    /// Of `lines`: out of parked objects.
+    from_parked: u64,
+    unread: Vec<Finding>,
+}
+
+fn to_file(view: &View, args: &SpoolExportArgs, path: &Path) -> Result<Exported, Failure> {
+    let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let file = opened.map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => {
+            Failure::failed(format!("{} exists already; name a new file", path.display()))
+        }
+        _ => Failure::failed(format!("make {}: {error}", path.display())),
+    })?;
+    let mut out = BufWriter::new(file);
+    let exported = export(view, args, &mut out)?;
+    let synced =
+        out.into_inner().map_err(io::IntoInnerError::into_error).and_then(|file: File| file.sync_all());
+    synced.map_err(|error| Failure::failed(format!("write {}: {error}", path.display())))?;
+    Ok(exported)
+}
+
+fn export(view: &View, args: &SpoolExportArgs, out: &mut dyn Write) -> Result<Exported, Failure> {
+    let stream = if args.rejected { Stream::Rejected } else { Stream::Calls };
+    let mut lines = Lines {
+        view,
+        source: args.source.as_ref(),
+        stream,
+        out: BufWriter::new(out),
+        exported: Exported::default(),
+        failed: None,
+        meter: Meter::new("exported from"),
+    };
+    // What is parked stands no longer in the segments, and is older than what does.
+    for pending in view.manifest.state.seals.values() {
+        if let Some(parked) = pending.parked {
+            lines.parked(pending, parked)?;
+        }
+    }
+    let surveyed = survey(view, &mut lines)?;
+    lines.meter.clear();
+    if let Some(error) = lines.failed {
+        return Err(Failure::failed(format!("write the lines: {error}")));
+    }
+    lines.out.flush()?;
+    let mut exported = lines.exported;
+    exported.unread.extend(surveyed.findings.into_iter().filter(Finding::hides_lines));
+    exported.unread.extend(crate::spool::verify::manifest_findings(view));
+    Ok(exported)
+}
+
+struct Lines<'a, W: Write> {
+    view: &'a View,
+    source: Option<&'a SourceId>,
+    stream: Stream,
+    out: BufWriter<W>,
+    exported: Exported,
+    failed: Option<io::Error>,
+    meter: Meter,
+}
+
+impl<W: Write> Lines<'_, W> {
+    fn parked(&mut self, pending: &PendingSeal, parked: Parked) -> Result<(), Failure> {
+        let batch = &pending.seal.batch;
+        if batch.stream != self.stream || self.source.is_some_and(|source| batch.source != *source) {
+            return Ok(());
+        }
+        if let Some(finding) = crate::spool::verify::check_parked(self.view, pending, parked) {
+            self.exported.unread.push(finding);
+            return Ok(());
+        }
+        let file = self.view.disk.open(&parked_name(pending.seal.number))?;
+        let object = read_all(&*file)?;
+        let mut gzip = flate2::read::GzDecoder::new(object.as_slice());
+        let mut piece = vec![0; 64 * 1_024];
+        loop {
+            let read = gzip.read(&mut piece)?;
+            let bytes = piece.get(..read).unwrap_or(&[]);
+            if bytes.is_empty() {
+                break;
+            }
+            self.out.write_all(bytes)?;
+            let lines = memchr::memchr_iter(b'\n', bytes).count() as u64;
+            self.exported.lines += lines;
+            self.exported.from_parked += lines;
+            self.exported.bytes += bytes.len() as u64;
+        }
+        Ok(())
+    }
+}
+
+impl<W: Write> Visitor for Lines<'_, W> {
+    fn frame(&mut self, _segment: u64, _offset: u64, frame: &Frame<'_>) {
+        let Some(key) = batch_of(frame) else { return };
+        let wanted = key.stream == self.stream && self.source.is_none_or(|source| key.source == *source);
+        if !wanted || self.failed.is_some() || frame.position <= self.view.cursor(&key).1 {
+            return;
+        }
+        let written = self.out.write_all(frame.payload).and_then(|()| self.out.write_all(b"\n"));
+        self.failed = written.err();
+        self.exported.lines += 1;
+        self.exported.bytes += frame.payload.len() as u64 + 1;
+    }
+
+    fn progress(&mut self, done: u64, total: u64) {
+        self.meter.bytes(done, total);
+    }
+}
+
+fn report(exported: &Exported, json: bool) -> io::Result<()> {
+    let mut err = io::stderr().lock();
+    if json {
+        return super::print_json(&mut err, exported);
+    }
+    for unread in &exported.unread {
+        err.write_all(finding(unread).as_bytes())?;
+    }
+    let (lines, bytes) = (grouped(exported.lines), about_bytes(exported.bytes));
+    let parked = match exported.from_parked {
+        0 => String::new(),
+        parked => format!(", {} of them out of parked objects", grouped(parked)),
+    };
+    writeln!(err, "{lines} lines, {bytes}{parked}")
+}

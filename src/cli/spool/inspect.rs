@@ -1,0 +1,196 @@
+//! `forebay spool inspect`: what a spool holds.
+
+use std::io::Write;
+
+use crate::cli::args::SpoolReadArgs;
+use crate::cli::failure::Failure;
+use crate::cli::status::grouped;
+use crate::config::units::about_bytes;
+use crate::object::Stream;
+use crate::object::metadata::rfc3339;
+use crate::runtime::telemetry::outside_text;
+use crate::spool::inspect::{BatchAbout, Inspection, SealAbout, SegmentIs, inspect};
+use crate::spool::scan::Range;
+use crate::spool::view::View;
+use crate::time::UnixMillis;
+
+/// Segments shown one by one; of more, the first and the last ones.
+const SEGMENTS_SHOWN: usize = 20;
+
+/// Looks into a spool and prints what it holds.
+///
+/// # Errors
+/// [`Failure`] where there is no spool, a process uses it, or it cannot be read.
+pub fn run(args: &SpoolReadArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    let inspection = inspect(&View::open(&args.dir)?)?;
+    if args.json {
+        super::print_json(out, &inspection)?;
+    } else {
+        out.write_all(render(&inspection).as_bytes())?;
+    }
+    Ok(())
+}
+
+/// The inspection as a person reads it.
+pub fn render(of: &Inspection) -> String {
+    let mut text = format!("spool {}, node {}, format {}\n", of.spool_id, of.node, of.format);
+    text.push_str(&manifest(of));
+    text.push_str(&segments(of));
+    text.push_str(&batches(&of.batches));
+    text.push_str(&seals(&of.seals));
+    text.push_str(&rest(of));
+    text
+}
+
+fn manifest(of: &Inspection) -> String {
+    let manifest = &of.manifest;
+    match manifest.number {
+        Some(number) => {
+            let damaged = if manifest.sound { "" } else { ", DAMAGED: see `forebay spool verify`" };
+            let (notes, bytes) = (manifest.notes, about_bytes(manifest.bytes));
+            format!("manifest {number}: {notes} notes, {bytes}{damaged}\n")
+        }
+        None => "manifest: none\n".to_owned(),
+    }
+}
+
+fn segments(of: &Inspection) -> String {
+    let mut rows = vec![["segment", "state", "positions", "bytes"].map(str::to_owned)];
+    let hidden = of.segments.len().saturating_sub(SEGMENTS_SHOWN);
+    for (index, segment) in of.segments.iter().enumerate() {
+        let half = SEGMENTS_SHOWN / 2;
+        if hidden > 0 && index == half {
+            rows.push([format!("… {hidden} more"), String::new(), String::new(), String::new()]);
+        }
+        if hidden > 0 && (half..half + hidden).contains(&index) {
+            continue;
+        }
+        let state = match segment.state {
+            SegmentIs::Closed => "closed",
+            SegmentIs::Open => "open",
+            SegmentIs::Empty => "empty",
+            SegmentIs::Missing => "MISSING",
+        };
+        let positions = segment.positions.map_or_else(|| "-".to_owned(), range);
+        rows.push([segment.number.to_string(), state.to_owned(), positions, about_bytes(segment.bytes)]);
+    }
+    table(&rows, &[])
+}
+
+fn batches(batches: &[BatchAbout]) -> String {
+    if batches.is_empty() {
+        return "\nno line in the segments waits to be delivered\n".to_owned();
+    }
+    let columns = ["source", "received-day", "stream", "calls", "of them sealed", "bytes", "first received"];
+    let mut rows = vec![columns.map(str::to_owned)];
+    rows.extend(batches.iter().map(|batch| {
+        [
+            batch.source.clone(),
+            day(batch.day),
+            match batch.stream {
+                Stream::Calls => "calls".to_owned(),
+                Stream::Rejected => "rejected".to_owned(),
+            },
+            grouped(batch.calls),
+            grouped(batch.sealed),
+            about_bytes(batch.bytes),
+            batch.first_received_at.clone(),
+        ]
+    }));
+    table(&rows, &[3, 4, 5])
+}
+
+fn seals(seals: &[SealAbout]) -> String {
+    if seals.is_empty() {
+        return String::new();
+    }
+    let mut text = "\nsealed, not delivered yet:\n".to_owned();
+    for seal in seals {
+        let mut state = Vec::new();
+        if let Some(bytes) = seal.parked_bytes {
+            state.push(format!("parked ({})", about_bytes(bytes)));
+        }
+        if seal.amended {
+            state.push("frames were lost after it was sealed".to_owned());
+        }
+        if seal.overwrite {
+            state.push("will take the place of what is there".to_owned());
+        }
+        if seal.conflict {
+            state.push(format!(
+                "CONFLICT: another object has its key; decide with `forebay spool resolve --seal {}`",
+                seal.number
+            ));
+        }
+        let state = if state.is_empty() { String::new() } else { format!("; {}", state.join("; ")) };
+        line(
+            &mut text,
+            format_args!(
+                "  seal {}: {} calls, positions {}{state}\n    s3://{}/{}",
+                seal.number,
+                grouped(seal.calls),
+                range(seal.positions),
+                seal.bucket,
+                seal.object_key.escape_debug(),
+            ),
+        );
+    }
+    text
+}
+
+fn rest(of: &Inspection) -> String {
+    let mut text = String::new();
+    if !of.destinations.is_empty() {
+        text.push_str("\ndestinations:\n");
+    }
+    for known in &of.destinations {
+        let region =
+            known.region.as_ref().map_or_else(String::new, |region| format!(" ({})", outside_text(region)));
+        let (source, from, bucket) = (&known.source, known.from, outside_text(&known.bucket));
+        line(&mut text, format_args!("  {source}, from position {from}: {bucket}{region}"));
+    }
+    for lost in &of.lost {
+        line(&mut text, format_args!("lost: positions {}", range(*lost)));
+    }
+    let mut rows = vec![["on disk", "files", "bytes"].map(str::to_owned)];
+    rows.extend(
+        of.disk.iter().map(|(sort, use_)| [(*sort).to_owned(), grouped(use_.files), about_bytes(use_.bytes)]),
+    );
+    text.push_str(&table(&rows, &[1, 2]));
+    text
+}
+
+fn line(text: &mut String, what: std::fmt::Arguments<'_>) {
+    text.push_str(&what.to_string());
+    text.push('\n');
+}
+
+fn range(range: Range) -> String {
+    format!("{}–{}", range.first, range.last)
+}
+
+/// `2015-05-27 (1432684800000)`
+fn day(start: i64) -> String {
+    let date: String = rfc3339(UnixMillis(start)).chars().take_while(|c| *c != 'T').collect();
+    format!("{date} ({start})")
+}
+
+/// Columns side by side, after an empty line; those in `right` end where the widest ends.
+fn table<const N: usize>(rows: &[[String; N]], right: &[usize]) -> String {
+    let widths: [usize; N] = std::array::from_fn(|column| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    });
+    let mut text = "\n".to_owned();
+    for row in rows {
+        let mut shown = String::new();
+        for (column, (cell, width)) in row.iter().zip(widths).enumerate() {
+            let pad = " ".repeat(width.saturating_sub(cell.chars().count()));
+            let (before, after) =
+                if right.contains(&column) { (pad.as_str(), "") } else { ("", pad.as_str()) };
+            shown.push_str(&format!("{before}{cell}{after}  "));
+        }
+        text.push_str(shown.trim_end());
+        text.push('\n');
+    }
+    text
+}

@@ -1,0 +1,67 @@
+//! How far a long reading has come, on a terminal only.
+
+use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
+
+use crate::config::units::about_bytes;
+use crate::runtime::SystemClock;
+use crate::time::Clock;
+
+/// Nothing is shown before this, and then as often.
+const EVERY: Duration = Duration::from_millis(500);
+
+/// Shows one line on standard error and rewrites it.
+#[derive(Debug)]
+pub struct Meter {
+    what: &'static str,
+    terminal: bool,
+    clock: SystemClock,
+    next: Duration,
+    shown: bool,
+}
+
+impl Meter {
+    /// For what is done to a spool.
+    pub fn new(what: &'static str) -> Self {
+        let clock = SystemClock::new();
+        let next = clock.monotonic() + EVERY;
+        Self { what, terminal: io::stderr().is_terminal(), clock, next, shown: false }
+    }
+
+    /// `done` of `total` bytes are read.
+    pub fn bytes(&mut self, done: u64, total: u64) {
+        let percent = done.saturating_mul(100) / total.max(1);
+        self.show(&format!("{} {} of {} ({percent} %)", self.what, about_bytes(done), about_bytes(total)));
+    }
+
+    /// Shows a line, if it is time to.
+    pub fn show(&mut self, text: &str) {
+        let now = self.clock.monotonic();
+        if !self.terminal || now < self.next {
+            return;
+        }
+        self.next = now + EVERY;
+        self.shown = true;
+        self.write(&format!("\r{text}\u{1b}[K"));
+    }
+
+    /// Takes the line away.
+    pub fn clear(&mut self) {
+        if std::mem::take(&mut self.shown) {
+            self.write("\r\u{1b}[K");
+        }
+    }
+
+    fn write(&self, text: &str) {
+        let mut err = io::stderr().lock();
+        if let Err(error) = err.write_all(text.as_bytes()).and_then(|()| err.flush()) {
+            tracing::debug!(%error, "nobody reads standard error");
+        }
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}

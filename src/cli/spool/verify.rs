@@ -1,0 +1,80 @@
+//! `forebay spool verify`: checks every byte, and names what is damaged.
+
+use std::io::Write;
+
+use super::meter::Meter;
+use crate::cli::args::SpoolReadArgs;
+use crate::cli::failure::Failure;
+use crate::cli::status::grouped;
+use crate::config::units::about_bytes;
+use crate::spool::survey::{Answered, Finding};
+use crate::spool::verify::{Verified, verify};
+use crate::spool::view::View;
+
+/// Checks a spool and prints what was found.
+///
+/// # Errors
+/// [`Failure`] where something is damaged, or there is no spool that can be read.
+pub fn run(args: &SpoolReadArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    let view = View::open(&args.dir)?;
+    let mut meter = Meter::new("checked");
+    let verified = verify(&view, &mut |done, total| meter.bytes(done, total))?;
+    drop(meter);
+    if args.json {
+        super::print_json(out, &verified)?;
+    } else {
+        out.write_all(render(&verified).as_bytes())?;
+    }
+    match verified.findings.len() {
+        0 => Ok(()),
+        1 => Err(Failure::failed(format!("{} is damaged in 1 place", args.dir.display()))),
+        count => Err(Failure::failed(format!("{} is damaged in {count} places", args.dir.display()))),
+    }
+}
+
+/// The verification as a person reads it.
+pub fn render(of: &Verified) -> String {
+    let mut text: String = of.findings.iter().map(finding).collect();
+    for note in &of.notes {
+        text.push_str(&format!("note: {note}\n"));
+    }
+    for lost in &of.known_lost {
+        text.push_str(&format!("known: positions {} to {} were lost before\n", lost.first, lost.last));
+    }
+    let checked = &of.checked;
+    let verdict = if of.sound { "sound" } else { "DAMAGED" };
+    text.push_str(&format!(
+        "{verdict}: read {} in {} segments with {} frames, {} manifest notes, {} indexes, {} files of fingerprints, {} seals, \
+         {} parked objects\n",
+        about_bytes(checked.segment_bytes),
+        checked.segments,
+        grouped(checked.frames),
+        checked.manifest_notes,
+        checked.indexes,
+        checked.fingerprint_files,
+        checked.seals,
+        checked.parked
+    ));
+    text
+}
+
+pub(super) fn finding(finding: &Finding) -> String {
+    let mut places = Vec::new();
+    if let Some(bytes) = finding.bytes {
+        places.push(format!("bytes {} to {}", bytes.from, bytes.to));
+    }
+    if let Some(range) = finding.positions {
+        let count = range.last - range.first + 1;
+        places.push(format!("positions {} to {} ({} frames)", range.first, range.last, grouped(count)));
+    }
+    places.extend(finding.answered.map(|answered| {
+        let said = match answered {
+            Answered::Yes => "answered",
+            Answered::Partly => "answered in part",
+            Answered::NotKnown => "not known to be answered",
+        };
+        said.to_owned()
+    }));
+    let places = if places.is_empty() { String::new() } else { format!(", {}", places.join(", ")) };
+    format!("damaged: {}{places}\n  {}\n", finding.file, finding.what)
+}

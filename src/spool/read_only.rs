@@ -1,0 +1,151 @@
+//! A spool directory that is only looked at: nothing in it is made, changed or removed, not even its lock file.
+
+use std::fs::{self, File};
+use std::io::{self, IoSlice};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::FlockOperation;
+
+use super::disk::{Disk, DiskFile};
+
+/// Why a directory cannot be looked at as a spool.
+#[derive(Debug, thiserror::Error)]
+pub enum LookError {
+    /// There is no such directory, or it cannot be read.
+    #[error("cannot look into {path}")]
+    Unreadable {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
+    /// It holds something else.
+    #[error(
+        "{path} is no spool: it has no IDENT file; name the directory that `spool.dir` names (of `forebay dev`: the folder \
+         `spool` in its data directory)"
+    )]
+    NotASpool {
+        /// Where.
+        path: PathBuf,
+    },
+    /// A running process holds it.
+    #[error(
+        "the spool {path} is in use by a running process; stop that one first (or ask it: `forebay status`)"
+    )]
+    Locked {
+        /// Where.
+        path: PathBuf,
+    },
+}
+
+/// A spool directory for reading. While this value lives, no process can begin to use the spool.
+#[derive(Debug)]
+pub struct ReadOnlyDisk {
+    root: PathBuf,
+    _lock: Option<File>,
+}
+
+impl ReadOnlyDisk {
+    /// Opens a directory that holds a spool which no process uses.
+    ///
+    /// # Errors
+    /// [`LookError`].
+    pub fn open(root: &Path) -> Result<Self, LookError> {
+        let unreadable = |cause| LookError::Unreadable { path: root.to_owned(), cause };
+        fs::read_dir(root).map_err(unreadable)?;
+        if !root.join("IDENT").is_file() {
+            return Err(LookError::NotASpool { path: root.to_owned() });
+        }
+        let lock = match File::open(root.join("LOCK")) {
+            Ok(lock) => Some(lock),
+            // A copy may come without it; nobody can hold what is not there.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(unreadable(error)),
+        };
+        match lock.as_ref().map(|lock| rustix::fs::flock(lock, FlockOperation::NonBlockingLockShared)) {
+            None | Some(Ok(())) => Ok(Self { root: root.to_owned(), _lock: lock }),
+            Some(Err(rustix::io::Errno::WOULDBLOCK)) => Err(LookError::Locked { path: root.to_owned() }),
+            Some(Err(errno)) => Err(unreadable(errno.into())),
+        }
+    }
+}
+
+fn refused() -> io::Error {
+    io::Error::new(io::ErrorKind::ReadOnlyFilesystem, "the spool was opened for reading only")
+}
+
+impl Disk for ReadOnlyDisk {
+    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        Ok(Arc::new(ReadOnlyFile(File::open(self.root.join(name))?)))
+    }
+
+    fn create(&self, _name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        Err(refused())
+    }
+
+    fn rename(&self, _from: &str, _to: &str) -> io::Result<()> {
+        Err(refused())
+    }
+
+    fn remove(&self, _name: &str) -> io::Result<()> {
+        Err(refused())
+    }
+
+    fn sync_dir(&self, _dir: &str) -> io::Result<()> {
+        Err(refused())
+    }
+
+    fn list(&self, dir: &str) -> io::Result<Vec<(String, u64)>> {
+        let entries = match fs::read_dir(self.root.join(dir)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let mut files = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            let about = entry.metadata()?;
+            if let (true, Ok(name)) = (about.is_file(), entry.file_name().into_string()) {
+                files.push((name, about.len()));
+            }
+        }
+        files.sort();
+        Ok(files)
+    }
+
+    fn path(&self, name: &str) -> Option<PathBuf> {
+        Some(self.root.join(name))
+    }
+}
+
+#[derive(Debug)]
+struct ReadOnlyFile(File);
+
+impl DiskFile for ReadOnlyFile {
+    fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<usize> {
+        let mut done = 0;
+        while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            match self.0.read_at(rest, at + done as u64) {
+                Ok(0) => break,
+                Ok(read) => done += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(done)
+    }
+
+    fn write_at(&self, _parts: &[IoSlice<'_>], _at: u64) -> io::Result<()> {
+        Err(refused())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Err(refused())
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+}

@@ -1,0 +1,205 @@
+//! [`DirectoryStore`]: a store whose objects are files, for a spool that is emptied without a bucket.
+//!
+//! An object is a file of its key, its headers and metadata one beside it with `.json` behind the name. A file gets its
+//! name when it is whole and synced, so one that is there is complete.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Component, Path, PathBuf};
+
+use super::{Body, BoxFuture, Fault, Head, ObjectStore, Put, PutMode, StoreError, Stored, encryption_header};
+use crate::object::{Destination, ObjectKey};
+
+/// Bytes copied at a time.
+const PIECE_BYTES: usize = 256 * 1_024;
+
+/// Objects as files below a directory.
+#[derive(Clone, Debug)]
+pub struct DirectoryStore {
+    root: PathBuf,
+}
+
+/// What stands beside an object.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+struct Beside {
+    bucket: String,
+    key: String,
+    content_type: String,
+    content_encoding: Option<String>,
+    server_side_encryption: Option<String>,
+    metadata: BTreeMap<String, String>,
+}
+
+impl DirectoryStore {
+    /// Keeps objects below `root`, which is made where it is missing.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn open(root: &Path) -> io::Result<Self> {
+        make_dirs(root)?;
+        Ok(Self { root: root.to_owned() })
+    }
+
+    fn place(&self, key: &ObjectKey) -> Result<PathBuf, StoreError> {
+        let path = Path::new(key.as_str());
+        // A key is made by Forebay, but of a prefix that a person chose.
+        if path.components().all(|part| matches!(part, Component::Normal(_))) && !key.as_str().is_empty() {
+            Ok(self.root.join(path))
+        } else {
+            Err(failed(Fault::Refused, &format!("the key {key} cannot be a path")))
+        }
+    }
+
+    fn put_file(&self, put: &Put) -> Result<Stored, StoreError> {
+        let place = self.place(&put.key)?;
+        if put.mode == PutMode::CreateOnly && place.try_exists().map_err(|error| refused(&place, &error))? {
+            return Err(failed(Fault::Exists, &format!("{} exists", place.display())));
+        }
+        let beside = Beside {
+            bucket: put.destination.bucket.bucket().to_owned(),
+            key: put.key.to_string(),
+            content_type: "text/plain".to_owned(),
+            content_encoding: put.content_encoding.map(str::to_owned),
+            server_side_encryption: encryption_header(&put.destination.encryption).map(str::to_owned),
+            metadata: put.metadata.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
+        };
+        let json = serde_json::to_vec_pretty(&beside).map_err(|error| refused(&place, &error.into()))?;
+        let written = || -> io::Result<bool> {
+            make_dirs(place.parent().unwrap_or(&self.root))?;
+            let staged = temporary_of(&place);
+            if write_synced(&staged, &mut *read_body(&put.body)?)? != put.crc32 {
+                fs::remove_file(&staged)?;
+                return Ok(false);
+            }
+            // The object last: where it is, what stands beside it is too.
+            let beside = beside_of(&place);
+            write_synced(&temporary_of(&beside), &mut json.as_slice())?;
+            name_durably(&beside)?;
+            name_durably(&place)?;
+            Ok(true)
+        };
+        match written() {
+            Ok(true) => Ok(Stored::default()),
+            Ok(false) => {
+                Err(failed(Fault::Digest, "the staged object has another checksum than it was made with"))
+            }
+            Err(error) => Err(refused(&place, &error)),
+        }
+    }
+
+    fn head_file(&self, key: &ObjectKey) -> Result<Head, StoreError> {
+        let place = self.place(key)?;
+        let len = match fs::metadata(&place) {
+            Ok(about) => about.len(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(failed(Fault::NotFound, &format!("there is no {}", place.display())));
+            }
+            Err(error) => return Err(refused(&place, &error)),
+        };
+        let beside = beside_of(&place);
+        let read = fs::read(&beside).and_then(|json| Ok(serde_json::from_slice::<Beside>(&json)?));
+        match read {
+            Ok(beside) => Ok(Head { len, metadata: beside.metadata, encryption_applied: None }),
+            // A file of somebody else's: without metadata it is not ours.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Head { len, ..Head::default() }),
+            Err(error) => Err(refused(&beside, &error)),
+        }
+    }
+}
+
+impl ObjectStore for DirectoryStore {
+    fn put<'a>(&'a self, put: &'a Put) -> BoxFuture<'a, Result<Stored, StoreError>> {
+        let (store, put) = (self.clone(), put.clone());
+        Box::pin(blocking(move || store.put_file(&put)))
+    }
+
+    fn head<'a>(
+        &'a self,
+        _destination: &'a Destination,
+        key: &'a ObjectKey,
+    ) -> BoxFuture<'a, Result<Head, StoreError>> {
+        let (store, key) = (self.clone(), key.clone());
+        Box::pin(blocking(move || store.head_file(&key)))
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(failed(Fault::Transient, &error.to_string())))
+}
+
+fn failed(fault: Fault, message: &str) -> StoreError {
+    StoreError { fault, status: None, code: None, message: message.to_owned() }
+}
+
+/// What a file system refuses, it refuses until somebody changes something.
+fn refused(place: &Path, error: &io::Error) -> StoreError {
+    failed(Fault::Refused, &format!("{}: {error}", place.display()))
+}
+
+fn beside_of(place: &Path) -> PathBuf {
+    let mut name = place.as_os_str().to_owned();
+    name.push(".json");
+    name.into()
+}
+
+fn temporary_of(place: &Path) -> PathBuf {
+    let mut name = place.as_os_str().to_owned();
+    name.push(".tmp");
+    name.into()
+}
+
+fn read_body(body: &Body) -> io::Result<Box<dyn Read + '_>> {
+    match body {
+        Body::Bytes(bytes) => Ok(Box::new(bytes.as_ref())),
+        Body::File { path, .. } => Ok(Box::new(File::open(path)?)),
+    }
+}
+
+/// Makes a directory and those above it, and syncs each new name.
+fn make_dirs(dir: &Path) -> io::Result<()> {
+    if dir.as_os_str().is_empty() || dir.is_dir() {
+        return Ok(());
+    }
+    let parent = dir.parent().unwrap_or(Path::new(""));
+    make_dirs(parent)?;
+    match fs::DirBuilder::new().mode(0o700).create(dir) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    sync_dir(parent)
+}
+
+fn sync_dir(dir: &Path) -> io::Result<()> {
+    let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
+    File::open(dir)?.sync_all()
+}
+
+/// Writes a file and syncs it; returns the CRC-32 of its bytes.
+fn write_synced(place: &Path, from: &mut dyn Read) -> io::Result<u32> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(place)?;
+    let mut crc32 = crc32fast::Hasher::new();
+    let mut piece = vec![0; PIECE_BYTES];
+    loop {
+        let read = from.read(&mut piece)?;
+        let bytes = piece.get(..read).unwrap_or(&[]);
+        if bytes.is_empty() {
+            break;
+        }
+        crc32.update(bytes);
+        file.write_all(bytes)?;
+    }
+    file.sync_all()?;
+    Ok(crc32.finalize())
+}
+
+/// Gives a synced temporary file its name.
+#[expect(clippy::disallowed_methods, reason = "the file is synced before, its directory behind")]
+fn name_durably(place: &Path) -> io::Result<()> {
+    fs::rename(temporary_of(place), place)?;
+    sync_dir(place.parent().unwrap_or(Path::new("")))
+}

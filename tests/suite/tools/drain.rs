@@ -1,0 +1,176 @@
+//! `drain`: into a directory and into buckets.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+
+use flate2::read::GzDecoder;
+use forebay::dev_s3::{DevS3, DevS3Running, DevS3Settings};
+use forebay::runtime::{SystemClock, SystemRandom};
+
+use super::made::{CONFLICT, IOS, Made, OPEN, PARKED, REJECTED, lines, made};
+use super::{Ran, files, spool};
+use crate::support::bucket::Bucket;
+
+/// The lines below a directory of objects, by the folder that they stand in.
+fn delivered(dir: &Path) -> BTreeMap<String, Vec<String>> {
+    let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (name, bytes) in files(dir) {
+        let Some(object) = name.strip_suffix(".gz") else { continue };
+        let mut text = String::new();
+        GzDecoder::new(bytes.as_slice()).read_to_string(&mut text).unwrap();
+        let folder = object.rsplit_once('/').unwrap().0;
+        all.entry(folder.to_owned()).or_default().extend(text.lines().map(str::to_owned));
+    }
+    all
+}
+
+fn expected() -> BTreeMap<String, Vec<String>> {
+    let day = "1699920000000";
+    let mut web = [lines("web", PARKED), lines("web", CONFLICT), lines("web", OPEN)].concat();
+    web.sort();
+    BTreeMap::from([
+        (format!("raw/segment-logs/web/{day}"), web),
+        (format!("segment-logs/ios/{day}"), lines("ios", IOS)),
+        (format!("segment-logs/_rejected/ios/{day}"), lines("rejected", REJECTED)),
+    ])
+}
+
+fn sorted(mut all: BTreeMap<String, Vec<String>>) -> BTreeMap<String, Vec<String>> {
+    for (folder, lines) in &mut all {
+        if folder.contains("/web/") {
+            lines.sort();
+        }
+    }
+    all
+}
+
+fn is_empty(dir: &Path) {
+    let about = spool("inspect", dir, &["--json"]).json();
+    assert!(about["batches"] == serde_json::json!([]) && about["seals"] == serde_json::json!([]), "{about}");
+    let verified = spool("verify", dir, &[]);
+    assert_eq!(verified.code, Some(0), "{verified:?}");
+}
+
+fn resolve(made: &Made) {
+    let ran = spool("resolve", &made.dir(), &["--seal", "3", "--action", "overwrite"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+}
+
+#[tokio::test]
+async fn a_spool_is_emptied_into_a_directory() {
+    let made = made().await;
+    let to = made.beside("to");
+    let to_text = to.to_str().unwrap();
+
+    let ran = spool("drain", &made.dir(), &["--to", to_text]);
+    assert_eq!(ran.code, Some(1), "a conflict waits for a person: {ran:?}");
+    assert!(
+        ran.err.contains("`forebay spool resolve`") && ran.err.contains("are left in the spool"),
+        "{ran:?}"
+    );
+
+    resolve(&made);
+    let ran = spool("drain", &made.dir(), &["--to", to_text]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.out.contains("the spool is empty") && ran.out.contains("can be removed"), "{ran:?}");
+    assert_eq!(sorted(delivered(&to)), expected());
+    let (name, beside) = files(&to)
+        .into_iter()
+        .find(|(name, _)| name.starts_with("segment-logs/ios/") && name.ends_with(".json"))
+        .unwrap();
+    let beside: serde_json::Value = serde_json::from_slice(&beside).unwrap();
+    assert_eq!(format!("{}.json", beside["key"].as_str().unwrap()), name);
+    assert_eq!((&beside["bucket"], &beside["metadata"]["forebay-calls"]), (&"forebay".into(), &"20".into()));
+    assert!(!files(&to).keys().any(|name| name.ends_with(".tmp")));
+    is_empty(&made.dir());
+
+    let again = spool("drain", &made.dir(), &["--to", to_text]);
+    assert_eq!(again.code, Some(0), "{again:?}");
+    assert_eq!(sorted(delivered(&to)), expected());
+}
+
+#[tokio::test]
+async fn a_directory_that_cannot_be_written_leaves_everything_in_the_spool() {
+    let made = made().await;
+    resolve(&made);
+    let to = made.beside("to");
+    fs::create_dir(&to).unwrap();
+    // Where the folders of the objects should be stands a file.
+    fs::write(to.join("segment-logs"), "x").unwrap();
+    fs::write(to.join("raw"), "x").unwrap();
+    let ran = spool("drain", &made.dir(), &["--to", to.to_str().unwrap()]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.err.contains("are left in the spool (0 objects were delivered)"), "{ran:?}");
+    assert!(ran.err.contains("the store refuses puts"), "{ran:?}");
+    let exported = spool("export", &made.dir(), &["--source", "ios"]);
+    assert_eq!(exported.out.lines().collect::<Vec<_>>(), lines("ios", IOS));
+}
+
+/// A bucket `forebay` to drain into, and the configuration that names it.
+async fn server(made: &Made) -> (DevS3Running, std::path::PathBuf) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let settings = DevS3Settings {
+        data_dir: made.beside("s3"),
+        clock: Arc::new(SystemClock::new()),
+        random: Arc::new(SystemRandom),
+    };
+    let s3 = DevS3::start(listener, settings).await.unwrap();
+    let config = made.beside("forebay.toml");
+    let text = format!(
+        "[s3]\nbucket = \"forebay\"\nendpoint_url = \"{}\"\n[[source]]\nid = \"web\"\nwrite_keys = [\"k1\"]\n",
+        s3.url()
+    );
+    fs::write(&config, text).unwrap();
+    (s3, config)
+}
+
+async fn drain_with(made: &Made, config: &Path, secret: &str) -> Ran {
+    let (dir, config, secret) = (made.dir(), config.to_owned(), secret.to_owned());
+    let run = move || {
+        let mut program = std::process::Command::new(crate::support::forebay::binary());
+        program.args(["spool", "drain"]).arg(dir).arg("--config").arg(config);
+        program.env("AWS_ACCESS_KEY_ID", "forebay").env("AWS_SECRET_ACCESS_KEY", secret);
+        program.env("AWS_EC2_METADATA_DISABLED", "true");
+        let ran = program.output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Ran { code: ran.status.code(), out: text(ran.stdout), err: text(ran.stderr) }
+    };
+    tokio::task::spawn_blocking(run).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_spool_is_emptied_into_its_buckets() {
+    let made = made().await;
+    resolve(&made);
+    let (s3, config) = server(&made).await;
+
+    let refused = drain_with(&made, &config, "wrong").await;
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.err.contains("the store refuses puts"), "{refused:?}");
+
+    let ran = drain_with(&made, &config, "forebay-secret").await;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let bucket = Bucket::new(&s3.url(), "forebay", "forebay", "forebay-secret");
+    let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for object in bucket.objects("").await {
+        let folder = object.key.rsplit_once('/').unwrap().0.to_owned();
+        all.entry(folder).or_default().extend(object.text().lines().map(str::to_owned));
+    }
+    assert_eq!(sorted(all), expected());
+    is_empty(&made.dir());
+    s3.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_configuration_that_is_wrong_is_wrong_usage() {
+    let made = made().await;
+    let config = made.beside("forebay.toml");
+    fs::write(&config, "[s3]\nbuckett = \"x\"\n").unwrap();
+    let before = files(&made.dir());
+    let ran = spool("drain", &made.dir(), &["--config", config.to_str().unwrap()]);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert_eq!(files(&made.dir()), before);
+}

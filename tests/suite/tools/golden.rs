@@ -1,0 +1,64 @@
+//! A spool that release 0.1.0 made, format 1.0. Every later release must open it: the fixture stays as it is for ever.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use super::made::{self, CONFLICT, IOS, OPEN, PARKED, REJECTED, lines};
+use super::{copy, files, spool};
+
+fn fixture() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/spool-1.0")
+}
+
+#[tokio::test]
+async fn the_first_release_s_spool_is_opened_and_its_calls_are_delivered() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("spool");
+    copy(&fixture(), &dir);
+
+    assert_eq!(spool("verify", &dir, &[]).code, Some(0));
+    let web = [lines("web", PARKED), lines("web", CONFLICT), lines("web", OPEN)].concat();
+    let exported = spool("export", &dir, &[]);
+    assert_eq!(exported.out.lines().collect::<Vec<_>>(), [web.clone(), lines("ios", IOS)].concat());
+    let rejected = spool("export", &dir, &["--rejected"]);
+    assert_eq!(rejected.out.lines().collect::<Vec<_>>(), lines("rejected", REJECTED));
+
+    assert_eq!(spool("resolve", &dir, &["--seal", "3", "--action", "overwrite"]).code, Some(0));
+    let to = folder.path().join("to");
+    let drained = spool("drain", &dir, &["--to", to.to_str().unwrap()]);
+    assert_eq!(drained.code, Some(0), "{drained:?}");
+    let mut delivered: Vec<String> = Vec::new();
+    for (name, bytes) in files(&to) {
+        if name.ends_with(".gz") {
+            let mut text = String::new();
+            std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(bytes.as_slice()), &mut text)
+                .unwrap();
+            delivered.extend(text.lines().map(str::to_owned));
+        }
+    }
+    let mut expected = [web, lines("ios", IOS), lines("rejected", REJECTED)].concat();
+    delivered.sort();
+    expected.sort();
+    assert_eq!(delivered, expected, "each call is in one object, and only once");
+}
+
+/// What this release makes is what the fixture of its format holds; a change to the format needs a fixture of its own.
+/// With `FOREBAY_MAKE_FIXTURE=DIR` the spool is left there.
+#[tokio::test]
+async fn this_release_makes_the_same_spool() {
+    let made = made::made().await;
+    let about = |dir: &Path| {
+        let mut about = spool("inspect", dir, &["--json"]).json();
+        for name in ["disk", "manifest", "spool_id", "node"] {
+            about.as_object_mut().unwrap().remove(name);
+        }
+        for seal in about["seals"].as_array_mut().unwrap() {
+            seal.as_object_mut().unwrap().remove("parked_bytes");
+        }
+        about
+    };
+    if let Some(to) = env::var_os("FOREBAY_MAKE_FIXTURE") {
+        copy(&made.dir(), Path::new(&to));
+    }
+    assert_eq!(about(&made.dir()), about(&fixture()));
+}

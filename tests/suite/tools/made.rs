@@ -1,0 +1,177 @@
+//! A small spool with something of everything in it: delivered, parked, in conflict, sealed and open calls of two
+//! sources, and rejected ones.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use forebay::batch::BatchKey;
+use forebay::call::{LineSink, RejectReason};
+use forebay::delivery::encode::{Job, encode};
+use forebay::delivery::staging::{Staged, Staging};
+use forebay::metrics::Metrics;
+use forebay::object::{BucketString, Destination, Encryption, ObjectKey, ObjectName, Stream};
+use forebay::random::Random;
+use forebay::runtime::SystemClock;
+use forebay::sources::SourceId;
+use forebay::spool::note::{Parked, Seal};
+use forebay::spool::segment::{index_name, seen_name, spare_name};
+use forebay::spool::view::View;
+use forebay::spool::{Outlet, RealDisk, RequestFrames, Spool, SpoolOptions};
+use forebay::time::UnixMillis;
+
+use super::copy;
+use crate::support::wait;
+
+/// Short segments, so that a small spool has several.
+pub(super) const SEGMENT: u64 = 64 * 1_024;
+/// 2023-11-14, when all of its calls were received.
+pub(super) const RECEIVED_AT: UnixMillis = UnixMillis(1_700_000_000_000);
+/// Numbers of the calls of `web` that are delivered.
+pub(super) const DELIVERED: std::ops::Range<u32> = 0..50;
+/// That are in a parked object.
+pub(super) const PARKED: std::ops::Range<u32> = 50..70;
+/// That are in a sealed object which is in conflict.
+pub(super) const CONFLICT: std::ops::Range<u32> = 70..90;
+/// That are not sealed.
+pub(super) const OPEN: std::ops::Range<u32> = 90..110;
+/// Numbers of the calls of `ios`, none of them sealed.
+pub(super) const IOS: std::ops::Range<u32> = 0..20;
+/// Numbers of the rejected lines of `ios`.
+pub(super) const REJECTED: std::ops::Range<u32> = 0..3;
+
+#[derive(Debug, Default)]
+struct Counting(AtomicU64);
+
+impl Random for Counting {
+    fn next_u64(&self) -> u64 {
+        self.0.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed)
+    }
+}
+
+/// A made spool, as a kill left it.
+#[derive(Debug)]
+pub(super) struct Made {
+    folder: tempfile::TempDir,
+}
+
+impl Made {
+    /// The spool's directory.
+    pub(super) fn dir(&self) -> PathBuf {
+        self.folder.path().join("killed")
+    }
+
+    /// The same spool, closed in order.
+    pub(super) fn closed(&self) -> PathBuf {
+        self.folder.path().join("made")
+    }
+
+    /// A place beside it.
+    pub(super) fn beside(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+}
+
+pub(super) fn line(source: &str, number: u32) -> String {
+    format!(r#"{{"source":"{source}","n":{number},"pad":"{}"}}"#, "x".repeat(900))
+}
+
+pub(super) fn lines(source: &str, numbers: std::ops::Range<u32>) -> Vec<String> {
+    numbers.map(|number| line(source, number)).collect()
+}
+
+pub(super) fn key(source: &str) -> BatchKey {
+    BatchKey { source: SourceId::new(source).unwrap(), day: RECEIVED_AT.day(), stream: Stream::Calls }
+}
+
+pub(super) fn options() -> SpoolOptions {
+    SpoolOptions { segment_bytes: SEGMENT, dedupe_max: 10_000, ..SpoolOptions::default() }
+}
+
+pub(super) fn open(dir: &Path) -> Spool {
+    let disk = Arc::new(RealDisk::open(dir).unwrap());
+    let clock = Arc::new(SystemClock::new());
+    Spool::open(disk, options(), clock, &Counting::default(), Arc::new(Metrics::new())).unwrap().0
+}
+
+async fn append(spool: &Spool, source: &str, lines: &[String], rejected: bool) {
+    for piece in lines.chunks(5) {
+        let source = SourceId::new(source).unwrap();
+        let mut frames = RequestFrames::new(source.clone(), RECEIVED_AT, 0);
+        for line in piece {
+            frames.line().extend_from_slice(line.as_bytes());
+            if rejected {
+                frames.rejected(RejectReason::ALL[0]);
+            } else {
+                frames.call(spool.fingerprinter().of(&source, line.as_bytes(), "track", b""));
+            }
+        }
+        spool.appender().append(frames).await.unwrap();
+    }
+}
+
+/// Seals everything that `web` has open.
+fn seal(outlet: &Outlet, staging: &Staging) -> (Seal, Staged) {
+    let batch = outlet.open_batch(&key("web")).unwrap();
+    let job =
+        Job { key: key("web"), after: batch.sealed_through, through: u64::MAX, max_bytes: 1 << 20, level: 6 };
+    let object = encode(outlet, staging, &job).unwrap().unwrap();
+    let destination = outlet.current_destination(&key("web").source).unwrap();
+    let name = ObjectName {
+        first_received_at: object.encoded.named_at,
+        node: &outlet.node(),
+        spool_id: &outlet.spool_id(),
+        first_position: object.encoded.first,
+    };
+    let object_key =
+        ObjectKey::of_batch(&destination.bucket, Stream::Calls, &key("web").source, RECEIVED_AT.day(), name);
+    let seal = outlet.seal(&key("web"), &object.encoded, destination, object_key).unwrap();
+    (seal, object.staged)
+}
+
+/// Makes the spool.
+pub(super) async fn made() -> Made {
+    let made = Made { folder: tempfile::tempdir().unwrap() };
+    let spool = open(&made.closed());
+    let outlet = spool.outlet();
+    let staging = Staging::new(Arc::clone(outlet.disk()));
+    let goes = |source: &str, bucket: &str| {
+        let bucket = BucketString::parse(bucket).unwrap();
+        let destination = Destination { bucket, region: None, encryption: Encryption::SseS3 };
+        (SourceId::new(source).unwrap(), destination)
+    };
+    outlet.set_destinations([goes("web", "forebay/raw"), goes("ios", "forebay")]).unwrap();
+    append(&spool, "web", &lines("web", DELIVERED), false).await;
+    let (first, _) = seal(&outlet, &staging);
+    outlet.commit(&first).unwrap();
+    append(&spool, "web", &lines("web", PARKED), false).await;
+    let (second, staged) = seal(&outlet, &staging);
+    let parked = Parked { len: staged.len, crc32: staged.crc32 };
+    assert!(outlet.park(&second, &mut staged.reader(), parked).unwrap());
+    append(&spool, "web", &lines("web", CONFLICT), false).await;
+    let (third, _) = seal(&outlet, &staging);
+    outlet.conflict(&third).unwrap();
+    append(&spool, "web", &lines("web", OPEN), false).await;
+    append(&spool, "ios", &lines("ios", IOS), false).await;
+    append(&spool, "ios", &lines("rejected", REJECTED), true).await;
+    wait::until(
+        "the first segment to be released, the second indexed",
+        Duration::from_secs(20),
+        async || {
+            let disk = outlet.disk();
+            let view = View::of(Arc::clone(disk)).ok()?;
+            let named: Vec<u64> = view.segments.iter().map(|segment| segment.number).collect();
+            let there = |name: &str| disk.open(name).is_ok();
+            let settled =
+                named == [1, 2, 3] && there(&index_name(1)) && there(&seen_name(1)) && !there(&spare_name(0));
+            settled.then_some(())
+        },
+    )
+    .await;
+    copy(&made.closed(), &made.dir());
+    drop(staging);
+    drop(outlet);
+    tokio::task::spawn_blocking(move || spool.close()).await.unwrap();
+    made
+}
