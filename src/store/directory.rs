@@ -8,6 +8,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Body, BoxFuture, Fault, Head, ObjectStore, Put, PutMode, StoreError, Stored, encryption_header};
 use crate::object::{Destination, ObjectKey};
@@ -19,6 +20,8 @@ const PIECE_BYTES: usize = 256 * 1_024;
 #[derive(Clone, Debug)]
 pub struct DirectoryStore {
     root: PathBuf,
+    /// One put at a time, so that of two with the same key one finds the other.
+    putting: Arc<Mutex<()>>,
 }
 
 /// What stands beside an object.
@@ -39,7 +42,7 @@ impl DirectoryStore {
     /// What the file system says.
     pub fn open(root: &Path) -> io::Result<Self> {
         make_dirs(root)?;
-        Ok(Self { root: root.to_owned() })
+        Ok(Self { root: root.to_owned(), putting: Arc::default() })
     }
 
     fn place(&self, key: &ObjectKey) -> Result<PathBuf, StoreError> {
@@ -54,6 +57,7 @@ impl DirectoryStore {
 
     fn put_file(&self, put: &Put) -> Result<Stored, StoreError> {
         let place = self.place(&put.key)?;
+        let _one = self.putting.lock().unwrap_or_else(PoisonError::into_inner);
         if put.mode == PutMode::CreateOnly && place.try_exists().map_err(|error| refused(&place, &error))? {
             return Err(failed(Fault::Exists, &format!("{} exists", place.display())));
         }
@@ -66,10 +70,12 @@ impl DirectoryStore {
             metadata: put.metadata.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
         };
         let json = serde_json::to_vec_pretty(&beside).map_err(|error| refused(&place, &error.into()))?;
-        let written = || -> io::Result<bool> {
+        // Staging that is gone is made again, as after a wrong digest.
+        let mut body = read_body(&put.body).map_err(|error| failed(Fault::Digest, &error.to_string()))?;
+        let mut written = || -> io::Result<bool> {
             make_dirs(place.parent().unwrap_or(&self.root))?;
             let staged = temporary_of(&place);
-            if write_synced(&staged, &mut *read_body(&put.body)?)? != put.crc32 {
+            if write_synced(&staged, &mut *body)? != put.crc32 {
                 fs::remove_file(&staged)?;
                 return Ok(false);
             }

@@ -9,6 +9,7 @@
 mod clients;
 mod dev_s3;
 mod dev_s3_requests;
+mod directory;
 mod ministack;
 mod wire;
 

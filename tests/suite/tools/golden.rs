@@ -3,6 +3,8 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
+use forebay::spool::note::Note;
+
 use super::made::{self, CONFLICT, IOS, OPEN, PARKED, REJECTED, lines};
 use super::{copy, files, spool};
 
@@ -61,4 +63,10 @@ async fn this_release_makes_the_same_spool() {
         copy(&made.dir(), Path::new(&to));
     }
     assert_eq!(about(&made.dir()), about(&fixture()));
+}
+
+#[test]
+fn notes_of_before_a_decision_could_be_noted_are_read() {
+    let note: Note = serde_json::from_str(r#"{"retry":{"number":3}}"#).unwrap();
+    assert_eq!(note, Note::Retry { number: 3, overwrite: false });
 }

@@ -52,7 +52,6 @@ async fn a_spool_is_looked_at_and_not_changed() {
     let table = spool("inspect", &made.dir(), &[]);
     assert_eq!(table.code, Some(0));
     assert!(table.out.contains("CONFLICT: another object has its key"), "{}", table.out);
-    println!("{}", table.out);
 
     for dir in [made.dir(), made.closed()] {
         let verified = spool("verify", &dir, &["--json"]);
