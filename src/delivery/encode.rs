@@ -124,6 +124,15 @@ pub fn encode_again(outlet: &Outlet, staging: &Staging, seal: &Seal) -> io::Resu
     encode(outlet, staging, &job)
 }
 
+/// The object of a sealed range of which no line is left: it keeps the key, and with it the chain.
+///
+/// # Errors
+/// What the disk says.
+pub fn encode_nothing(staging: &Staging) -> io::Result<Staged> {
+    let gzip: GzipLines<StagingWriter> = GzipLines::new(staging.begin(), LEVEL_AT_LEISURE, u64::MAX);
+    Ok(gzip.finish()?.out.finish())
+}
+
 /// The SHA-256 of no lines, in hexadecimal: what is left when all of a sealed range was lost.
 pub fn sha256_of_nothing() -> String {
     Sha256::digest([]).iter().map(|byte| format!("{byte:02x}")).collect()

@@ -187,6 +187,8 @@ impl Upload<'_> {
                 None => self.make_again(pending.clone()).await?.map(Source::Staged),
             };
         }
+        // Making it may have found frames lost: what is put says what is in it.
+        let Some(pending) = self.inner.parts.outlet.pending_seal(self.seal.number) else { return Ok(None) };
         let made = self.source.as_ref().map(|source| match source {
             Source::Staged(staged) => staged.body().map(|body| (body, staged.crc32)),
             Source::Parked(parked) => self.parked_body(*parked).map(|body| (body, parked.crc32)),
@@ -372,11 +374,18 @@ fn make_again(inner: &Inner, pending: &PendingSeal) -> Result<Option<Staged>, St
     };
     let expected = pending.amended.as_ref().map_or(&seal.sha256, |amend| &amend.sha256);
     let Some(object) = made else {
-        tracing::error!(seal = seal.number, "all of a sealed range was lost");
-        let range = crate::spool::scan::Range { first: seal.first, last: seal.last };
-        let amend = Amend { frames: 0, bytes: 0, sha256: sha256_of_nothing(), lost: vec![range] };
-        outlet.amend(seal, amend)?;
-        return Ok(None);
+        if *expected != sha256_of_nothing() {
+            tracing::error!(
+                seal = seal.number,
+                "all of a sealed range was lost; an empty object takes its place"
+            );
+            let range = crate::spool::scan::Range { first: seal.first, last: seal.last };
+            let amend = Amend { frames: 0, bytes: 0, sha256: sha256_of_nothing(), lost: vec![range] };
+            outlet.amend(seal, amend)?;
+        }
+        return Ok(encode::encode_nothing(&inner.staging)
+            .inspect_err(|error| tracing::warn!(%error, "an empty object could not be staged"))
+            .ok());
     };
     if object.encoded.sha256 != *expected {
         tracing::error!(seal = seal.number, lost = ?object.lost, "a sealed range was damaged before its object was stored; what is left is delivered");

@@ -17,6 +17,7 @@ use crate::delivery::{Delivery, DeliverySettings, Parts};
 use crate::retry::Backoff;
 use crate::runtime::Shutdown;
 use crate::spool::read_only::ReadOnlyDisk;
+use crate::spool::view::View;
 use crate::spool::{Outlet, Recovered, Spool, SpoolOptions};
 use crate::store::ObjectStore;
 use crate::store::directory::DirectoryStore;
@@ -64,7 +65,6 @@ pub async fn run(args: &SpoolDrainArgs) -> Result<(), Failure> {
         })
         .await??
     };
-    let (held, lost) = (recovered.frames, recovered.lost.len());
     warn_of_damage(&recovered);
     let alarms = Arc::new(Alarms::new(Arc::clone(&outside.clock), Arc::new(outside.metrics.clone())));
     let parts = Parts {
@@ -86,13 +86,14 @@ pub async fn run(args: &SpoolDrainArgs) -> Result<(), Failure> {
             "{left} batches are left in the spool ({objects} objects were delivered); {why}"
         )));
     }
-    let lines = status::grouped(held);
-    say(&format!("{objects} objects delivered ({lines} lines were not sealed before); the spool is empty"));
-    if lost == 0 {
-        say(&format!("{} can be removed", args.dir.display()));
-    } else {
-        say(&format!("{} holds damaged bytes in `quarantine`; they are in no object", args.dir.display()));
-    }
+    say(&format!("{objects} objects delivered; the spool is empty"));
+    let view = View::open(&args.dir)?;
+    let kept = view.disk.list("quarantine")?.len();
+    let dir = args.dir.display();
+    say(&match kept {
+        0 => format!("{dir} can be removed"),
+        kept => format!("{dir} can be removed but for `quarantine`: {kept} files there are in no object"),
+    });
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use forebay::dev_s3::{DevS3, DevS3Running, DevS3Settings};
 use forebay::runtime::{SystemClock, SystemRandom};
 
 use super::made::{CONFLICT, IOS, Made, OPEN, PARKED, REJECTED, lines, made};
-use super::{Ran, files, spool};
+use super::{Ran, copy, files, spool};
 use crate::support::bucket::Bucket;
 
 /// The lines below a directory of objects, by the folder that they stand in.
@@ -90,6 +90,36 @@ async fn a_spool_is_emptied_into_a_directory() {
     let again = spool("drain", &made.dir(), &["--to", to_text]);
     assert_eq!(again.code, Some(0), "{again:?}");
     assert_eq!(sorted(delivered(&to)), expected());
+}
+
+/// Damage stops nothing that is not damaged: what is left goes out, and what is lost is named.
+#[tokio::test]
+async fn what_is_left_of_a_damaged_spool_is_delivered() {
+    let made = made().await;
+    resolve(&made);
+    let dir = made.beside("gone");
+    copy(&made.dir(), &dir);
+    // It holds all of a sealed range, most of what is open, and some of `ios`.
+    let segment =
+        files(&dir).into_keys().find(|name| name.ends_with(".idx")).unwrap().replace(".idx", ".seg");
+    fs::remove_file(dir.join(segment)).unwrap();
+    let to = made.beside("to");
+    let ran = spool("drain", &dir, &["--to", to.to_str().unwrap()]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let all = expected();
+    let left = delivered(&to);
+    assert_eq!(left["raw/segment-logs/web/1699920000000"], lines("web", PARKED));
+    for (folder, lines) in &left {
+        assert!(lines.iter().all(|line| all[folder].contains(line)), "nothing is invented in {folder}");
+    }
+    let emptied = files(&to).into_iter().find(|(name, _)| name.ends_with("71.gz.json")).unwrap().1;
+    let emptied: serde_json::Value = serde_json::from_slice(&emptied).unwrap();
+    assert_eq!(emptied["metadata"]["forebay-calls"], "0");
+    let verified = spool("verify", &dir, &["--json"]);
+    assert_eq!(verified.code, Some(0), "{verified:?}");
+    let known = verified.json()["known_lost"].clone();
+    assert_eq!(known[0], serde_json::json!({"first": 71, "last": 90}), "{known}");
+    is_empty(&dir);
 }
 
 #[tokio::test]
