@@ -70,7 +70,7 @@ pub(super) fn runs_of(shared: &Shared, key: &BatchKey, part: &Part) -> io::Resul
     let read = shared
         .disk
         .open(&index_name(part.segment))
-        .and_then(|file| segment_index::read_runs(&*file, offset, count, part));
+        .and_then(|file| segment_index::read_runs(&*file, shared.salt(part.segment), offset, count, part));
     match read {
         Ok(Some(runs)) => Ok(runs),
         Ok(None) => rebuild_runs(shared, key, part),

@@ -4,13 +4,14 @@
 //!
 //! ```text
 //! index := magic "FOREBAYI" | crc u32 | directory_len u32 | first u64 | last u64 | entry* | runs*
+//! runs  := run* | crc u32
 //! entry := source_len u8 | stream u8 | 0 u16 | day i64 | first u64 | last u64 | frames u64 | bytes u64
 //!        | first_received_at i64 | runs_offset u64 | runs u32 | source bytes
 //! run   := offset u32 | len u32 | first u64 | frames u32
 //! ```
 //!
-//! `crc` covers the directory (from `directory_len` to the last entry). The runs have none: the frames they lead to carry
-//! their own checksums and positions, and their number must be that of the entry.
+//! The first `crc` covers the directory (from `directory_len` to the last entry), that of each entry's runs covers them: a run
+//! that led elsewhere would make sound frames look lost.
 
 use std::io;
 
@@ -47,7 +48,10 @@ pub fn encode(
     out.extend_from_slice(&last.to_le_bytes());
     for (key, part, runs) in parts {
         let offset = (HEADER + directory + runs_bytes.len()) as u64;
+        let begin = runs_bytes.len();
         runs.iter().for_each(|run| encode_run(run, &mut runs_bytes));
+        let crc = salt.checksum(b"runs", runs_bytes.get(begin..).unwrap_or(&[]));
+        runs_bytes.extend_from_slice(&crc.to_le_bytes());
         let count = u32::try_from(runs.len()).unwrap_or(u32::MAX);
         encode_entry(key, part, offset, count, &mut out);
         places.push(Runs::File { offset, count });
@@ -148,12 +152,18 @@ fn decode_entry(cursor: &mut Cursor<'_>, segment: u64) -> Option<(BatchKey, Part
     ))
 }
 
-/// Reads a part's runs. `None` where they are damaged: they do not account for the part's frames.
+/// Reads a part's runs. `None` where they are damaged.
 ///
 /// # Errors
 /// What the disk says.
-pub fn read_runs(file: &dyn DiskFile, offset: u64, count: u32, part: &Part) -> io::Result<Option<Vec<Run>>> {
-    let len = count as usize * RUN;
+pub fn read_runs(
+    file: &dyn DiskFile,
+    salt: Salt,
+    offset: u64,
+    count: u32,
+    part: &Part,
+) -> io::Result<Option<Vec<Run>>> {
+    let len = count as usize * RUN + 4;
     if len > DIRECTORY_MAX {
         return Ok(None);
     }
@@ -161,7 +171,11 @@ pub fn read_runs(file: &dyn DiskFile, offset: u64, count: u32, part: &Part) -> i
     if file.read_at(&mut bytes, offset)? < len {
         return Ok(None);
     }
-    let mut cursor = Cursor { bytes: &bytes };
+    let Some((body, crc)) = bytes.split_last_chunk::<4>() else { return Ok(None) };
+    if salt.checksum(b"runs", body) != u32::from_le_bytes(*crc) {
+        return Ok(None);
+    }
+    let mut cursor = Cursor { bytes: body };
     let mut runs = Vec::with_capacity(count as usize);
     while !cursor.bytes.is_empty() {
         let (Some(offset), Some(len), Some(first), Some(frames)) =
@@ -171,8 +185,6 @@ pub fn read_runs(file: &dyn DiskFile, offset: u64, count: u32, part: &Part) -> i
         };
         runs.push(Run { offset, len, first, frames });
     }
-    // A run that pointed to the wrong place would be caught by its frames' own checksums and positions; a run that is
-    // missing would not, so the sum is what is checked.
     let frames: u64 = runs.iter().map(|run| u64::from(run.frames)).sum();
     Ok((frames == part.frames).then_some(runs))
 }

@@ -6,7 +6,7 @@ use std::io::Read;
 use sha2::{Digest, Sha256};
 
 use super::disk::{DiskFile, read_all};
-use super::frame::Frame;
+use super::frame::{Frame, Salt};
 use super::housekeeper::{read_seen, seen_number};
 use super::index::{Part, Run, Runs};
 use super::manifest::manifest_name;
@@ -245,7 +245,7 @@ fn check_index(
             }
             continue;
         };
-        if let Some(finding) = compare(&*file, &name, known, part, runs)? {
+        if let Some(finding) = compare(&*file, view.salt(number), &name, known, part, runs)? {
             return Ok(Some(finding));
         }
         if known.first > part.first && view.cursor(key).1 + 1 < known.first {
@@ -258,21 +258,21 @@ fn check_index(
 
 fn compare(
     file: &dyn DiskFile,
+    salt: Salt,
     name: &str,
     known: &Part,
     part: &Part,
     runs: &[Run],
 ) -> Result<Option<Finding>, ViewError> {
-    let what = "it leads to other places than where the frames stand; remove the file while no process uses the spool, and \
-                the next start makes it anew";
+    let what = "it does not say where the frames stand; nothing is lost, the segment is read instead";
     let Runs::File { offset, count } = known.runs else { return Ok(None) };
-    let read = read_runs(file, offset, count, known).map_err(ViewError::disk(name))?;
+    let read = read_runs(file, salt, offset, count, known).map_err(ViewError::disk(name))?;
     // What was released while the segment was written to is not in its index.
     let listed: Vec<Run> = runs.iter().filter(|run| run.first >= known.first).copied().collect();
     let frames: u64 = listed.iter().map(|run| u64::from(run.frames)).sum();
     let same_bytes = known.first != part.first || known.bytes == part.bytes;
     let same = (known.last, known.frames) == (part.last, frames) && same_bytes && read == Some(listed);
-    let to = offset + u64::from(count) * super::segment_index::RUN as u64;
+    let to = offset + u64::from(count) * super::segment_index::RUN as u64 + 4;
     Ok((!same).then(|| Finding::new(Kind::Index, name, what).at(offset, to)))
 }
 

@@ -176,6 +176,15 @@ async fn each_damage_is_named_exactly() {
         flip(&index, at);
     });
     check(&of, "index", "wal-", Some(at), None, None);
+    // It is a cache: what it says wrongly costs no call.
+    assert_eq!(spool("resolve", &of.dir, &["--seal", "3", "--action", "overwrite"]).code, Some(0));
+    let to = made.beside("to");
+    assert_eq!(spool("drain", &of.dir, &["--to", to.to_str().unwrap()]).code, Some(0));
+    let objects = super::drain::delivered(&to);
+    assert_eq!(
+        objects.values().flatten().count(),
+        PARKED.len() + CONFLICT.len() + OPEN.len() + IOS.len() + REJECTED.len()
+    );
     let of = damaged(&made, "fingerprints", |dir| flip(&file(dir, "seen-", ""), 50));
     check(&of, "fingerprints", "seen-", Some(50), None, None);
 

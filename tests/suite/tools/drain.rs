@@ -15,7 +15,7 @@ use super::{Ran, copy, files, spool};
 use crate::support::bucket::Bucket;
 
 /// The lines below a directory of objects, by the folder that they stand in.
-fn delivered(dir: &Path) -> BTreeMap<String, Vec<String>> {
+pub(super) fn delivered(dir: &Path) -> BTreeMap<String, Vec<String>> {
     let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (name, bytes) in files(dir) {
         let Some(object) = name.strip_suffix(".gz") else { continue };
