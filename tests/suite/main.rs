@@ -12,5 +12,6 @@ mod durability;
 mod flush;
 mod readers;
 mod sdks;
+mod serve;
 mod support;
 mod tidy;
