@@ -84,7 +84,7 @@ async fn counters_agree_with_what_was_sent() {
 
     let said = run(&["flush", "--admin", &forebay.console]).await;
     assert_eq!(said.status.code(), Some(0), "{said:?}");
-    assert_eq!(String::from_utf8_lossy(&said.stdout), "sealed 3, delivered 3\n");
+    assert_eq!(String::from_utf8_lossy(&said.stdout), "objects: 3 sealed, 3 delivered\n");
     let after = metrics(&forebay).await;
     check(&after, r#"forebay_calls_delivered_total{source="web"}"#, 13.0);
     check(&after, r#"forebay_calls_delivered_total{source="ios"}"#, 5.0);
@@ -121,7 +121,7 @@ async fn status_and_flush_say_what_is_there() {
         assert!(told.contains(expected), "{expected:?} is not in:\n{told}");
     }
     let (code, told) = text(&["flush", "--source", "ios"]).await;
-    assert_eq!((code, told.as_str()), (Some(0), "sealed 1, delivered 1\n"));
+    assert_eq!((code, told.as_str()), (Some(0), "objects: 1 sealed, 1 delivered\n"));
     caller.all_arrive(&rig.bucket("lake"), "", "ios").await;
     let (code, told) = text(&["flush", "--source", "nobody"]).await;
     assert_eq!(code, Some(1), "{told}");

@@ -57,7 +57,7 @@ async fn a_wrong_configuration_is_refused_with_all_its_problems() {
     let missing = rig.folder.path().join("no.toml");
     let (code, said) = refused(&missing).await;
     assert_eq!(code, Some(2), "{said}");
-    assert!(said.contains("no.toml"), "{said}");
+    assert!(said.contains("no.toml") && said.contains("forebay dev"), "{said}");
 }
 
 #[tokio::test]
