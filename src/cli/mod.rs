@@ -20,8 +20,9 @@ use failure::Failure;
 
 use crate::runtime::{filesystem, memory, telemetry};
 
-/// Threads that wait for the disk. More would only wait for each other at the spool's manifest, and each keeps a heap.
-const BLOCKING_THREADS_MAX: usize = 8;
+/// Threads that wait for the disk, or for a name to be looked up. Each keeps a heap of its own, and most would only wait for
+/// each other at the spool's manifest (decision 0075).
+const BLOCKING_THREADS_MAX: usize = 16;
 
 /// Runs one command. Results go to standard output, logs and what went wrong to standard error.
 pub fn main(cli: Cli) -> ExitCode {

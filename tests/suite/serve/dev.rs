@@ -89,7 +89,7 @@ async fn each_write_key_is_a_source_up_to_a_thousand() {
     assert_eq!(sources.len(), MAX);
     let hashed: Vec<&String> = sources.iter().filter(|source| source.starts_with("k-")).collect();
     let [hashed] = hashed[..] else { panic!("one key is no id: {hashed:?}") };
-    let digits = &hashed["k-".len()..];
+    let digits = hashed.strip_prefix("k-").unwrap();
     assert!(digits.len() == 16 && digits.bytes().all(|digit| digit.is_ascii_hexdigit()), "{hashed}");
     assert!(forebay.terminate().await.success());
 }

@@ -163,7 +163,7 @@ fn body(request: u64, pool: &str) -> String {
     for number in request * CALLS..(request + 1) * CALLS {
         let comma = if number == request * CALLS { "" } else { "," };
         let at = usize::try_from(number).unwrap().wrapping_mul(7_919) % (pool.len() - TEXT_LEN);
-        let text = &pool[at..at + TEXT_LEN];
+        let text = pool.get(at..at + TEXT_LEN).unwrap();
         write!(
             body,
             r#"{comma}{{"type":"track","event":"Backlog","userId":"u-{number}","messageId":"backlog-{number}","properties":{{"text":"{text}"}}}}"#

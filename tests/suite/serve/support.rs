@@ -168,7 +168,7 @@ impl Caller {
 
     fn call(&mut self, id: &str, letters: usize) -> Value {
         let at = self.random.random_range(0..=POOL_LEN - letters);
-        let padding = &self.pool[at..at + letters];
+        let padding = self.pool.get(at..at + letters).unwrap();
         let properties = json!({ "padding": padding });
         json!({ "type": "track", "event": "e", "userId": "u", "messageId": id, "properties": properties })
     }
