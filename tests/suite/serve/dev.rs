@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::support::{PATIENCE, ids_below, status};
 use crate::support::forebay::{Flush, Forebay, Starting, run};
 use crate::support::http::{Http, is_accepted};
+use crate::support::tools::{on_path, stdout_of};
 use crate::support::wait;
 
 /// Due only when it is asked for, or at the end.
@@ -55,6 +56,24 @@ async fn a_restart_keeps_everything_and_reset_begins_anew() {
     assert_eq!(call(&forebay, "app", "first").await.0, StatusCode::OK);
     forebay.flush().await;
     assert_eq!(ids(&forebay).await, ["first"]);
+    assert!(forebay.terminate().await.success());
+}
+
+#[tokio::test]
+async fn the_first_call_that_is_printed_can_be_pasted() {
+    let Some(_curl) = on_path("curl") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut forebay = start(folder.path(), &[]).await;
+    let line = forebay.printed("curl ").await;
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", line.trim()]);
+    assert_eq!(stdout_of(shell).await, r#"{"success":true}"#, "{line}");
+    let flush = forebay.printed("forebay flush").await;
+    assert!(flush.contains(&forebay.console), "{flush}");
+    forebay.flush().await;
+    let lines = forebay.bucket().lines("my-app").await;
+    let [call] = &lines[..] else { panic!("one call: {lines:?}") };
+    assert!(call.contains(r#""event":"Hello""#), "{call}");
     assert!(forebay.terminate().await.success());
 }
 

@@ -50,6 +50,7 @@ pub(crate) struct Starting {
 #[derive(Debug)]
 pub(crate) struct Forebay {
     child: Child,
+    output: mpsc::Receiver<String>,
     log: Arc<Mutex<String>>,
     /// Base URL of the collector.
     pub(crate) collector: String,
@@ -102,6 +103,20 @@ impl Forebay {
     /// Ends it as `kill -9` does.
     pub(crate) async fn kill(mut self) {
         self.child.kill().await.expect("SIGKILL");
+    }
+
+    /// The next line of its standard output with this text.
+    pub(crate) async fn printed(&mut self, text: &str) -> String {
+        let found = async {
+            loop {
+                let line = self.output.recv().await?;
+                if line.contains(text) {
+                    return Some(line);
+                }
+            }
+        };
+        let found = timeout(START_TIMEOUT, found).await.ok().flatten();
+        found.unwrap_or_else(|| panic!("{text:?} is not printed"))
     }
 
     /// Its process id.
@@ -187,7 +202,14 @@ impl Starting {
         );
         let mut addresses = addresses.into_iter();
         let mut next = || addresses.next().unwrap_or_default();
-        Forebay { child: self.child, log: self.log, collector: next(), console: next(), s3: next() }
+        Forebay {
+            child: self.child,
+            output: self.output,
+            log: self.log,
+            collector: next(),
+            console: next(),
+            s3: next(),
+        }
     }
 
     /// As [`Starting::ready`], for `dev`.
