@@ -26,7 +26,15 @@ Start with `forebay dev`: it needs nothing else, and prints what to do next.
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.")]
 pub struct Cli {
     /// How much is logged, to standard error
-    #[arg(long, global = true, value_enum, value_name = "LEVEL", env = "FOREBAY_LOG", default_value_t)]
+    #[arg(
+        long,
+        global = true,
+        display_order = 100,
+        value_enum,
+        value_name = "LEVEL",
+        env = "FOREBAY_LOG",
+        default_value_t
+    )]
     pub log: LogLevel,
 
     /// What to do.

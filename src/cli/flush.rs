@@ -40,9 +40,10 @@ pub fn render(outcome: &FlushOutcome) -> String {
     let FlushOutcome { sealed, delivered, pending } = outcome;
     match (sealed, pending) {
         (0, 0) => "nothing was buffered".to_owned(),
-        (_, 0) => format!("sealed {sealed}, delivered {delivered}"),
+        (_, 0) => format!("objects: {sealed} sealed, {delivered} delivered"),
         _ => format!(
-            "sealed {sealed}, delivered {delivered}, {pending} still on the way: `forebay status` says what they wait for"
+            "objects: {sealed} sealed, {delivered} delivered, {pending} still on the way: `forebay status` says what they \
+             wait for"
         ),
     }
 }

@@ -19,7 +19,11 @@ use std::process::ExitCode;
 use args::{Cli, Command};
 use failure::Failure;
 
-use crate::runtime::{filesystem, telemetry};
+use crate::runtime::{filesystem, memory, telemetry};
+
+/// Threads that wait for the disk, or for a name to be looked up. Each keeps a heap of its own, and most would only wait for
+/// each other at the spool's manifest (decision 0075).
+const BLOCKING_THREADS_MAX: usize = 16;
 
 /// Runs one command. Results go to standard output, logs and what went wrong to standard error.
 pub fn main(cli: Cli) -> ExitCode {
@@ -35,17 +39,18 @@ pub fn main(cli: Cli) -> ExitCode {
 
 fn run(cli: Cli) -> Result<(), Failure> {
     telemetry::start(cli.log).map_err(|error| Failure::failed(error.to_string()))?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    if matches!(cli.command, Command::Dev(_) | Command::Serve(_)) {
+        filesystem::raise_open_files();
+        memory::without_huge_pages();
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .enable_all()
+        .build()?;
     let done = runtime.block_on(async {
         match cli.command {
-            Command::Dev(args) => {
-                filesystem::raise_open_files();
-                dev::run(&args).await
-            }
-            Command::Serve(args) => {
-                filesystem::raise_open_files();
-                serve::run(&args).await
-            }
+            Command::Dev(args) => dev::run(&args).await,
+            Command::Serve(args) => serve::run(&args).await,
             Command::Status(args) => Ok(status::run(&args, &mut std::io::stdout()).await?),
             Command::Flush(args) => match flush::run(&args, &mut std::io::stdout()).await?.pending {
                 0 => Ok(()),

@@ -19,13 +19,19 @@ use crate::spool::SpoolOptions;
 use crate::spool::seen::SEEN_MAX;
 use crate::store::s3::{self, S3Settings, S3Store};
 
+/// What a newcomer without a configuration is told besides.
+const NO_FILE: &str = "\n  another file is named with --config; to try Forebay without any: forebay dev";
+
 /// Runs until a signal ends it.
 ///
 /// # Errors
 /// [`Failure`].
 pub async fn run(args: &ServeArgs) -> Result<(), Failure> {
     let loader = Loader::new(&args.config, Environment::of_process());
-    let loaded = loader.load().map_err(|error| Failure::usage(error.to_string()))?;
+    let loaded = loader.load().map_err(|error| {
+        let hint = if args.config.exists() { "" } else { NO_FILE };
+        Failure::usage(format!("{error}{hint}"))
+    })?;
     loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let shutdown = Shutdown::new();
     let _signals = shutdown.listen()?;

@@ -77,9 +77,9 @@ fn whole(status: &Status) -> Vec<String> {
         Some(seconds) => {
             let pending = status.sources.iter().fold(0_u64, |sum, s| sum.saturating_add(s.pending_calls));
             format!(
-                "waiting  {} calls in {} batches, the oldest for {}",
-                grouped(pending),
-                grouped(status.open_batches),
+                "waiting  {} in {}, the oldest for {}",
+                counted(pending, "call", "calls"),
+                counted(status.open_batches, "batch", "batches"),
                 about_seconds(seconds)
             )
         }
@@ -96,10 +96,10 @@ fn whole(status: &Status) -> Vec<String> {
         ),
         waiting,
         format!(
-            "spool    {} of {} ({percent} %), {} segments{parked}{left}",
+            "spool    {} of {} ({percent} %), {}{parked}{left}",
             about_bytes(spool.used_bytes),
             about_bytes(spool.max_bytes),
-            spool.segments
+            counted(spool.segments, "segment", "segments")
         ),
     ]
 }
@@ -133,9 +133,9 @@ fn row(source: &SourceStatus, now_ms: i64) -> [String; 6] {
         || "none yet".to_owned(),
         |object| {
             format!(
-                "{} ago, {} calls, {}, {}",
+                "{} ago, {}, {}, {}",
                 about_seconds(seconds_since(now_ms, object.delivered_at_ms)),
-                grouped(object.calls),
+                counted(object.calls, "call", "calls"),
                 about_bytes(object.bytes),
                 // A key is longer than what is cut off other outside text.
                 object.key.escape_debug()
@@ -154,6 +154,11 @@ fn row(source: &SourceStatus, now_ms: i64) -> [String; 6] {
 
 fn seconds_since(now_ms: i64, then_ms: i64) -> u64 {
     u64::try_from(now_ms.saturating_sub(then_ms) / 1_000).unwrap_or(0)
+}
+
+/// `1 call`, `1,234 calls`
+fn counted(number: u64, one: &str, many: &str) -> String {
+    format!("{} {}", grouped(number), if number == 1 { one } else { many })
 }
 
 /// `1,234,567`

@@ -230,11 +230,15 @@ impl Vault {
 
 impl Index {
     pub(super) fn bucket(&self, name: &str) -> S3Result<&Bucket> {
-        self.buckets.get(name).ok_or_else(|| s3_error!(NoSuchBucket))
+        self.buckets.get(name).ok_or_else(|| s3_error!(NoSuchBucket, "the bucket does not exist"))
     }
 
     pub(super) fn object(&self, bucket: &str, key: &str) -> S3Result<Arc<ObjectMeta>> {
-        self.bucket(bucket)?.objects.get(key).cloned().ok_or_else(|| s3_error!(NoSuchKey))
+        self.bucket(bucket)?
+            .objects
+            .get(key)
+            .cloned()
+            .ok_or_else(|| s3_error!(NoSuchKey, "the key does not exist"))
     }
 
     pub(super) fn upload(&self, id: &str) -> S3Result<UploadMeta> {
@@ -252,7 +256,7 @@ impl Conditions {
             (Some(ETagCondition::Any) | None, _) => {}
         }
         match (&self.if_match, object) {
-            (Some(_), None) => Err(s3_error!(NoSuchKey)),
+            (Some(_), None) => Err(s3_error!(NoSuchKey, "the key does not exist")),
             (Some(ETagCondition::ETag(wanted)), Some(object)) if wanted.value() != object.etag => {
                 Err(s3_error!(PreconditionFailed))
             }

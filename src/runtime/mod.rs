@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod filesystem;
+pub mod memory;
 pub mod random;
 pub mod shutdown;
 pub mod telemetry;

@@ -140,18 +140,33 @@ impl Housekeeper {
 
     /// Writes index and fingerprints of segments that are full.
     fn close_segments(&mut self) -> Result<(), Stopped> {
-        let closed: Vec<u64> = lock(&self.shared.index)
+        // On a full disk a segment that is pinned anyway waits; one that is not must not be kept back: it is the space.
+        let closed: Vec<(u64, bool)> = lock(&self.shared.index)
             .segments
             .iter()
-            .filter(|(_, state)| state.closed && !state.seen_kept)
-            .map(|(number, _)| *number)
+            .filter(|(_, state)| state.closed && !state.seen_kept && (!self.disk_full || state.pending == 0))
+            .map(|(number, state)| (*number, state.pending > 0))
             .collect();
-        for number in closed {
+        for (number, pinned) in closed {
             write_index(&self.shared, number);
-            let newest = write_seen(&self.shared, number)
-                .map_err(|error| self.shared.stop("keep a segment's fingerprints", &error))?;
-            if let Some((newest, count)) = newest {
-                self.seen_files.push((number, newest, count));
+            match write_seen(&self.shared, number) {
+                Ok(Some((newest, count))) => self.seen_files.push((number, newest, count)),
+                Ok(None) => {}
+                Err(error) if disk::is_no_space(&error) => {
+                    let temporary = format!("{}.tmp", seen_name(number));
+                    let removed = self.shared.disk.remove(&temporary);
+                    removed.map_err(|error| self.shared.stop("remove fingerprints", &error))?;
+                    if pinned {
+                        self.disk_full = true;
+                        continue;
+                    }
+                    // They are still in memory: only a restart forgets them, and then a repeat may get through.
+                    tracing::warn!(
+                        segment = number,
+                        "no space to keep a segment's fingerprints: after a restart repeats of its calls may be stored"
+                    );
+                }
+                Err(error) => return Err(self.shared.stop("keep a segment's fingerprints", &error)),
             }
             if let Some(state) = lock(&self.shared.index).segments.get_mut(&number) {
                 state.seen_kept = true;

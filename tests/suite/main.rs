@@ -12,6 +12,7 @@ mod durability;
 mod flush;
 mod readers;
 mod sdks;
+mod serve;
 mod support;
 mod tidy;
 mod tools;

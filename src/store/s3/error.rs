@@ -66,7 +66,7 @@ where
     }
     let text = match err.as_service_error().and_then(|err| err.meta().message()) {
         Some(message) => message.to_owned(),
-        None if status.is_some() && code.is_none() => "the store gave no reason".to_owned(),
+        None if status.is_some() => "the store gave no reason".to_owned(),
         None => causes(err),
     };
     let code = code.map(|code| outside_text(code).chars().take(CODE_BYTES_MAX).collect());

@@ -43,11 +43,13 @@ async fn flush_prints_what_became_of_it() {
         assert_eq!(out, said, "{rest}");
         result.unwrap().unwrap()
     };
-    assert_eq!(check("", "sealed 3, delivered 3\n").await.pending, 0);
+    assert_eq!(check("", "objects: 3 sealed, 3 delivered\n").await.pending, 0);
     check("--source web --json", "{\"sealed\":3,\"delivered\":3,\"pending\":0}\n").await;
     running.process.pending.store(2, Ordering::SeqCst);
-    let outcome =
-        check("", "sealed 3, delivered 3, 2 still on the way: `forebay status` says what they wait for\n");
+    let outcome = check(
+        "",
+        "objects: 3 sealed, 3 delivered, 2 still on the way: `forebay status` says what they wait for\n",
+    );
     assert_eq!(outcome.await.pending, 2);
     let sources: Vec<_> = running.process.flushes.lock().unwrap().iter().map(|(id, _)| id.clone()).collect();
     assert_eq!(sources, [None, Some("web".to_owned()), None]);

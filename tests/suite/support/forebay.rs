@@ -3,7 +3,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::{ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -50,6 +50,7 @@ pub(crate) struct Starting {
 #[derive(Debug)]
 pub(crate) struct Forebay {
     child: Child,
+    output: mpsc::Receiver<String>,
     log: Arc<Mutex<String>>,
     /// Base URL of the collector.
     pub(crate) collector: String,
@@ -67,7 +68,7 @@ impl Forebay {
 
     /// `forebay serve` with a configuration file, accepting.
     pub(crate) async fn serve(config: &Path, environment: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(binary());
+        let mut command = command();
         command.arg("serve").arg("--config").arg(config).envs(environment.iter().copied());
         Starting::spawn(command).ready(&["collector", "console"]).await
     }
@@ -104,13 +105,42 @@ impl Forebay {
         self.child.kill().await.expect("SIGKILL");
     }
 
-    /// Ends it in order, with SIGTERM.
-    pub(crate) async fn terminate(mut self) -> ExitStatus {
+    /// The next line of its standard output with this text.
+    pub(crate) async fn printed(&mut self, text: &str) -> String {
+        let found = async {
+            loop {
+                let line = self.output.recv().await?;
+                if line.contains(text) {
+                    return Some(line);
+                }
+            }
+        };
+        let found = timeout(START_TIMEOUT, found).await.ok().flatten();
+        found.unwrap_or_else(|| panic!("{text:?} is not printed"))
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> Pid {
         let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
-        kill_process(pid.expect("a running process"), Signal::TERM).expect("SIGTERM");
+        pid.expect("a running process")
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).unwrap_or_else(|error| panic!("{signal:?}: {error}"));
+    }
+
+    /// Ends it in order, with SIGTERM.
+    pub(crate) async fn terminate(self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        self.exit().await
+    }
+
+    /// Waits for it to end.
+    pub(crate) async fn exit(mut self) -> ExitStatus {
         timeout(EXIT_TIMEOUT, self.child.wait())
             .await
-            .unwrap_or_else(|_| panic!("still running {EXIT_TIMEOUT:?} after SIGTERM\n{}", self.log()))
+            .unwrap_or_else(|_| panic!("still running after {EXIT_TIMEOUT:?}\n{}", self.log()))
             .expect("its exit status")
     }
 }
@@ -118,8 +148,13 @@ impl Forebay {
 impl Starting {
     /// `forebay dev` on free ports.
     pub(crate) fn dev(data_dir: &Path, flush: Flush) -> Self {
-        let mut command = Command::new(binary());
-        command.arg("dev");
+        Self::dev_with(data_dir, flush, &[])
+    }
+
+    /// As [`Starting::dev`], with more arguments.
+    pub(crate) fn dev_with(data_dir: &Path, flush: Flush, arguments: &[&str]) -> Self {
+        let mut command = command();
+        command.arg("dev").args(arguments);
         for listener in ["--listen", "--admin-listen", "--s3-listen"] {
             command.args([listener, "127.0.0.1:0"]);
         }
@@ -129,10 +164,6 @@ impl Starting {
     }
 
     fn spawn(mut command: Command) -> Self {
-        // Settings of whoever runs the tests are none of the program's under test.
-        for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("FOREBAY_")) {
-            command.env_remove(name);
-        }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let log = Arc::new(Mutex::new(String::new()));
@@ -171,7 +202,14 @@ impl Starting {
         );
         let mut addresses = addresses.into_iter();
         let mut next = || addresses.next().unwrap_or_default();
-        Forebay { child: self.child, log: self.log, collector: next(), console: next(), s3: next() }
+        Forebay {
+            child: self.child,
+            output: self.output,
+            log: self.log,
+            collector: next(),
+            console: next(),
+            s3: next(),
+        }
     }
 
     /// As [`Starting::ready`], for `dev`.
@@ -183,6 +221,27 @@ impl Starting {
     pub(crate) async fn kill(mut self) {
         self.child.kill().await.expect("SIGKILL");
     }
+}
+
+/// The program, without what its environment might tell it: settings of whoever runs the tests are none of its own.
+pub(crate) fn command() -> Command {
+    let mut command = Command::new(binary());
+    for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("FOREBAY_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Runs a command of the program to its end.
+pub(crate) async fn run(arguments: &[&str]) -> Output {
+    finished(command().args(arguments)).await
+}
+
+/// Waits for a command that ends by itself.
+pub(crate) async fn finished(command: &mut Command) -> Output {
+    command.stdin(Stdio::null()).kill_on_drop(true);
+    let output = timeout(EXIT_TIMEOUT, command.output()).await;
+    output.unwrap_or_else(|_| panic!("{command:?}: still running after {EXIT_TIMEOUT:?}")).expect("it starts")
 }
 
 /// The program under test: the one Cargo built, or the one named by `FOREBAY_BIN` (a release build, a package).

@@ -1,0 +1,141 @@
+//! `forebay dev`: what is kept, what is begun anew, and who may call.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use http::StatusCode;
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use super::support::{PATIENCE, ids_below, status};
+use crate::support::forebay::{Flush, Forebay, Starting, run};
+use crate::support::http::{Http, is_accepted};
+use crate::support::tools::{on_path, stdout_of};
+use crate::support::wait;
+
+/// Due only when it is asked for, or at the end.
+const LATE: Flush = Flush { age: "1h", bytes: "100MB" };
+
+async fn start(data: &Path, arguments: &[&str]) -> Forebay {
+    Starting::dev_with(data, LATE, arguments).dev_ready().await
+}
+
+async fn call(forebay: &Forebay, write_key: &str, id: &str) -> (StatusCode, String) {
+    let body = json!({ "event": "e", "userId": "u", "messageId": id, "writeKey": write_key });
+    let answer =
+        Http::new().post(&format!("{}/v1/track", forebay.collector), body.to_string()).await.unwrap();
+    (answer.status, String::from_utf8(answer.body.to_vec()).unwrap())
+}
+
+#[tokio::test]
+async fn a_restart_keeps_everything_and_reset_begins_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let ids = async |forebay: &Forebay| ids_below(&forebay.bucket(), "segment-logs/app/").await;
+    let forebay = start(folder.path(), &[]).await;
+    assert_eq!(call(&forebay, "app", "first").await.0, StatusCode::OK);
+    forebay.flush().await;
+    assert_eq!(call(&forebay, "app", "second").await.0, StatusCode::OK);
+    forebay.kill().await;
+
+    let forebay = start(folder.path(), &[]).await;
+    assert_eq!(ids(&forebay).await, ["first"]);
+    assert_eq!(call(&forebay, "app", "first").await.0, StatusCode::OK);
+    forebay.flush().await;
+    assert_eq!(ids(&forebay).await, ["first", "second"], "a repeat is recognised after a restart too");
+
+    // Not while it is in use.
+    let data = folder.path().to_str().unwrap();
+    let again = run(&["dev", "--reset", "--data-dir", data, "--s3-listen", "127.0.0.1:0"]).await;
+    assert_eq!(again.status.code(), Some(1), "{again:?}");
+    assert_eq!(ids(&forebay).await, ["first", "second"]);
+    forebay.signal(Signal::INT);
+    assert_eq!(forebay.exit().await.code(), Some(0));
+
+    let forebay = start(folder.path(), &["--reset"]).await;
+    assert_eq!(forebay.bucket().keys("").await, [""; 0]);
+    assert_eq!(call(&forebay, "app", "first").await.0, StatusCode::OK);
+    forebay.flush().await;
+    assert_eq!(ids(&forebay).await, ["first"]);
+    assert!(forebay.terminate().await.success());
+}
+
+#[tokio::test]
+async fn the_first_call_that_is_printed_can_be_pasted() {
+    let Some(_curl) = on_path("curl") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut forebay = start(folder.path(), &[]).await;
+    let line = forebay.printed("curl ").await;
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", line.trim()]);
+    assert_eq!(stdout_of(shell).await, r#"{"success":true}"#, "{line}");
+    let flush = forebay.printed("forebay flush").await;
+    assert!(flush.contains(&forebay.console), "{flush}");
+    forebay.flush().await;
+    let lines = forebay.bucket().lines("my-app").await;
+    let [call] = &lines[..] else { panic!("one call: {lines:?}") };
+    assert!(call.contains(r#""event":"Hello""#), "{call}");
+    assert!(forebay.terminate().await.success());
+}
+
+#[tokio::test]
+async fn each_write_key_is_a_source_up_to_a_thousand() {
+    const MAX: usize = 1_000;
+    let folder = tempfile::tempdir().unwrap();
+    let forebay = start(folder.path(), &[]).await;
+    let http = Http::new();
+    let url = format!("{}/v1/batch", forebay.collector);
+    // No id: it goes under its hash.
+    let illegal = "key with spaces/é";
+    let keys: Vec<String> =
+        (1..MAX).map(|number| format!("key-{number}")).chain([illegal.to_owned()]).collect();
+    for key in &keys {
+        let body = json!({ "writeKey": key, "batch": [{ "type": "track", "event": "e", "userId": "u" }] });
+        let answer = http.post(&url, body.to_string()).await.unwrap();
+        assert!(is_accepted(&answer), "{key}: {answer:?}");
+    }
+    let (status_code, body) = call(&forebay, "one-more", "x").await;
+    let body: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((status_code, &body["code"]), (StatusCode::UNAUTHORIZED, &json!("too_many_sources")));
+    assert_eq!(call(&forebay, "key-1", "x").await.0, StatusCode::OK, "a known one may go on");
+    forebay.flush().await;
+    let sources: BTreeSet<String> = forebay
+        .bucket()
+        .keys("segment-logs/")
+        .await
+        .iter()
+        .map(|key| key.split('/').nth(1).unwrap().to_owned())
+        .collect();
+    assert_eq!(sources.len(), MAX);
+    let hashed: Vec<&String> = sources.iter().filter(|source| source.starts_with("k-")).collect();
+    let [hashed] = hashed[..] else { panic!("one key is no id: {hashed:?}") };
+    let digits = hashed.strip_prefix("k-").unwrap();
+    assert!(digits.len() == 16 && digits.bytes().all(|digit| digit.is_ascii_hexdigit()), "{hashed}");
+    assert!(forebay.terminate().await.success());
+}
+
+#[tokio::test]
+async fn the_demo_sends_believable_calls_from_several_sources() {
+    let folder = tempfile::tempdir().unwrap();
+    let forebay = start(folder.path(), &["--demo"]).await;
+    wait::until("calls of all the demo's sources", PATIENCE, async || {
+        let said = status(&forebay).await;
+        let sources = said["sources"].as_array().unwrap();
+        let stored = |source: &Value| source["totals"]["stored"].as_u64().unwrap() >= 10;
+        (sources.len() >= 4 && sources.iter().all(stored)).then_some(())
+    })
+    .await;
+    forebay.flush().await;
+    let bucket = forebay.bucket();
+    let mut kinds = BTreeSet::new();
+    for object in bucket.objects("segment-logs/").await {
+        for line in object.text().lines() {
+            let call: Value = serde_json::from_str(line).unwrap();
+            kinds.insert(call["type"].as_str().unwrap().to_owned());
+            assert!(call["context"]["library"]["name"].is_string(), "{line}");
+        }
+    }
+    assert!(kinds.len() >= 3, "{kinds:?}");
+    assert_eq!(bucket.keys("segment-logs/_rejected/").await, [""; 0], "none of them is rejected");
+    forebay.signal(Signal::INT);
+    assert_eq!(forebay.exit().await.code(), Some(0));
+}

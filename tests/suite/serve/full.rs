@@ -1,0 +1,191 @@
+//! No room: the spool's cap is reached, or the disk's end.
+
+use std::fs;
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use http::StatusCode;
+use http::header::RETRY_AFTER;
+use tokio::time::Instant;
+
+use super::support::{Caller, PATIENCE, Rig, ask};
+use crate::support::forebay::Forebay;
+use crate::support::http::{Answer, is_accepted};
+use crate::support::tcp_proxy::Link;
+use crate::support::wait;
+
+/// Requests after which there must be no room: 400 KB each.
+const REQUESTS_MAX: usize = 400;
+/// How soon a refusal must come.
+const REFUSAL_MAX: Duration = Duration::from_secs(1);
+/// How soon it must serve again once there is room.
+const RECOVERY_MAX: Duration = Duration::from_secs(5);
+
+/// So many that none reaches the quarter of the spool at which it alone is refused.
+const SOURCES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
+
+/// Sends until it is refused; how, and how long that took.
+async fn fill(caller: &mut Caller, forebay: &Forebay) -> (Answer, Duration) {
+    for source in SOURCES.into_iter().cycle().take(REQUESTS_MAX) {
+        let began = Instant::now();
+        let answer = caller.try_send(forebay, source, 20, 20_000).await;
+        if !is_accepted(&answer) {
+            return (answer, began.elapsed());
+        }
+    }
+    panic!("{REQUESTS_MAX} requests, and still room\n{}", forebay.log());
+}
+
+async fn is_refused_for_now(caller: &mut Caller, forebay: &Forebay) {
+    let (answer, took) = fill(caller, forebay).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{answer:?}");
+    assert!(took < REFUSAL_MAX, "the refusal took {took:?}");
+    let seconds: u64 = answer.headers[RETRY_AFTER].to_str().unwrap().parse().unwrap();
+    assert!(seconds > 0, "{answer:?}");
+    let ready = wait::until("it to be not ready", PATIENCE, async || {
+        let answer = ask(forebay, "/ready").await;
+        (answer.status == StatusCode::SERVICE_UNAVAILABLE).then_some(answer)
+    })
+    .await;
+    assert!(String::from_utf8_lossy(&ready.body).contains("the spool is full"), "{ready:?}");
+}
+
+async fn serves_again(caller: &mut Caller, forebay: &Forebay) {
+    // The store is tried again after 60 s at the latest.
+    wait::until("calls to be taken again", 2 * PATIENCE, async || {
+        is_accepted(&caller.try_send(forebay, SOURCES[0], 1, 0).await).then_some(())
+    })
+    .await;
+    wait::until("it to be ready", PATIENCE, async || {
+        (ask(forebay, "/ready").await.status == StatusCode::OK).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn at_the_cap_calls_are_refused_until_the_store_is_back() {
+    let rig = Rig::start(&["lake"]).await;
+    let mut settings = rig.settings(&SOURCES);
+    settings.spool.push_str("\nsegment_bytes = \"8 MiB\"\nmax_bytes = \"64 MiB\"");
+    let forebay = settings.serve().await;
+    let mut caller = Caller::new();
+    rig.link.set(Link::Cut);
+    is_refused_for_now(&mut caller, &forebay).await;
+    let used: u64 = super::support::status(&forebay).await["spool"]["used_bytes"].as_u64().unwrap();
+    let cap = 64 * 1_024 * 1_024;
+    // What is parked is there twice until its segments are released, so it may pass the cap for a while.
+    assert!(used * 100 >= cap * 95 && used <= cap / 4 * 5, "{used} of {cap} bytes are used");
+    rig.link.set(Link::Up);
+    serves_again(&mut caller, &forebay).await;
+    forebay.flush().await;
+    for source in SOURCES {
+        caller.all_arrive(&rig.bucket("lake"), "", source).await;
+    }
+    assert!(forebay.terminate().await.success());
+}
+
+/// A small file system in memory. Dropped, it is unmounted.
+#[derive(Debug)]
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    /// `None`, loudly, where this user may not mount.
+    fn mount(at: PathBuf) -> Option<Self> {
+        fs::create_dir(&at).unwrap();
+        let mounted =
+            Command::new("mount").args(["-t", "tmpfs", "-o", "size=64m", "tmpfs"]).arg(&at).output();
+        match mounted {
+            Ok(output) if output.status.success() => Some(Self(at)),
+            other => {
+                eprintln!(
+                    "\n*** SKIPPED, NOT PASSED: a file system can be mounted by root only ({other:?}) ***\n"
+                );
+                None
+            }
+        }
+    }
+
+    fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // Detached at once, although the program may still be ending.
+        let ended = Command::new("umount").arg("--lazy").arg(&self.0).status();
+        if !ended.as_ref().is_ok_and(std::process::ExitStatus::success) {
+            eprintln!("{} stays mounted: {ended:?}", self.0.display());
+        }
+    }
+}
+
+/// Takes all the space there is.
+fn fill_up(file: &Path) {
+    let mut file = fs::File::create(file).unwrap();
+    let error = loop {
+        if let Err(error) = file.write_all(&[1; 64 * 1_024]) {
+            break error;
+        }
+    };
+    assert_eq!(error.kind(), ErrorKind::StorageFull, "{error}");
+}
+
+#[tokio::test]
+async fn on_a_full_disk_calls_are_refused_until_there_is_space() {
+    let rig = Rig::start(&["lake"]).await;
+    let Some(disk) = SmallDisk::mount(rig.folder.path().join("disk")) else { return };
+    let mut settings = rig.settings(&SOURCES);
+    settings.spool = format!(
+        "dir = \"{}\"\nunsafe_filesystem = true\nsegment_bytes = \"8 MiB\"",
+        disk.path().join("spool").display()
+    );
+    settings.flush = "max_age = \"1 h\"".to_owned();
+    let forebay = settings.serve().await;
+    let mut caller = Caller::new();
+    let filler = disk.path().join("filler");
+    for _ in 0..3 {
+        fill_up(&filler);
+        is_refused_for_now(&mut caller, &forebay).await;
+        fs::remove_file(&filler).unwrap();
+        let began = Instant::now();
+        serves_again(&mut caller, &forebay).await;
+        let took = began.elapsed();
+        assert!(took < RECOVERY_MAX, "it served again {took:?} after there was space");
+        forebay.flush().await;
+    }
+    for source in SOURCES {
+        caller.all_arrive(&rig.bucket("lake"), "", source).await;
+    }
+    assert!(forebay.terminate().await.success());
+}
+
+#[tokio::test]
+async fn a_source_that_cannot_be_delivered_is_refused_alone() {
+    let rig = Rig::start(&["lake"]).await;
+    let mut settings = rig.settings(&["stuck", "other"]);
+    settings.sources[0].1.push_str("\nbucket = \"nowhere\"");
+    settings.spool.push_str("\nsegment_bytes = \"8 MiB\"\nmax_bytes = \"64 MiB\"");
+    settings.flush.push_str("\nshutdown_grace = \"2 s\"");
+    let forebay = settings.serve().await;
+    let mut caller = Caller::new();
+    let refused = wait::until("too much parked", PATIENCE, async || {
+        let answer = caller.try_send(&forebay, "stuck", 20, 20_000).await;
+        (answer.status == StatusCode::TOO_MANY_REQUESTS).then_some(answer)
+    })
+    .await;
+    assert!(refused.headers.contains_key(RETRY_AFTER), "{refused:?}");
+    // So small a spool is full for a moment; what is delivered of the other makes room again and again.
+    for _ in 0..60 {
+        wait::until("a call of another source to be taken", PATIENCE, async || {
+            let answer = caller.try_send(&forebay, "other", 20, 20_000).await;
+            assert_ne!(answer.status, StatusCode::TOO_MANY_REQUESTS, "{answer:?}");
+            is_accepted(&answer).then_some(())
+        })
+        .await;
+    }
+    caller.all_arrive(&rig.bucket("lake"), "", "other").await;
+    assert!(forebay.terminate().await.success());
+}

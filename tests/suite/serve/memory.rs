@@ -1,0 +1,242 @@
+//! How much memory an outage of the store takes: many sources, a long backlog, and its delivery.
+
+use std::env;
+use std::fmt::Write as _;
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use forebay::dev_s3::{ACCESS_KEY_ID, SECRET_ACCESS_KEY};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use rustix::process::Pid;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
+
+use super::support::{CREDENTIALS, status};
+use crate::support::bucket::Bucket;
+use crate::support::forebay::{Flush, Forebay};
+use crate::support::http::{Http, is_accepted};
+use crate::support::tcp_proxy::{Link, TcpProxy};
+use crate::support::wait;
+
+/// Sources, unless `FOREBAY_BACKLOG_SOURCES` says otherwise.
+const SOURCES: u64 = 60;
+/// Bytes of requests, unless `FOREBAY_BACKLOG_BYTES` says otherwise.
+const BYTES: u64 = 100_000_000;
+/// What the program may have resident, at any moment.
+const RESIDENT_MAX: u64 = 256 * 1_024 * 1_024;
+/// Connections that calls come over.
+const CONNECTIONS: u64 = 8;
+/// Calls of one request.
+const CALLS: u64 = 100;
+/// Letters of a call's text: with the rest of it, a call is about 2 KB.
+const TEXT_LEN: usize = 1_700;
+/// Letters that calls take theirs from.
+const POOL_LEN: usize = 256 * 1_024;
+/// How often the resident memory is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Time to deliver the backlog: 2 GB within it are 2 MB/s.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(1_000);
+
+/// The full one: `cargo build --release`, then `FOREBAY_BIN=target/release/forebay FOREBAY_BACKLOG_SOURCES=500
+/// FOREBAY_BACKLOG_BYTES=2000000000 cargo test --test suite serve::memory -- --nocapture`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backlog_of_many_sources_takes_little_memory() {
+    let sources = setting("FOREBAY_BACKLOG_SOURCES").unwrap_or(SOURCES);
+    let bytes = setting("FOREBAY_BACKLOG_BYTES").unwrap_or(BYTES);
+    let folder = tempfile::tempdir().unwrap();
+    // A process of its own, so that what the store takes is not counted.
+    let store = Forebay::dev(&folder.path().join("store"), Flush::SOON).await;
+    let link = TcpProxy::start(store.s3.strip_prefix("http://").unwrap().parse().unwrap()).await;
+    let config = folder.path().join("forebay.toml");
+    fs::write(&config, configuration(&folder.path().join("spool"), &link.url, sources)).unwrap();
+    let forebay = Forebay::serve(&config, &CREDENTIALS).await;
+    let resident = Resident::watch(forebay.pid());
+    link.set(Link::Cut);
+
+    let began = Instant::now();
+    let requests = send_all(&forebay, sources, bytes).await;
+    let intake = began.elapsed();
+    let calls = requests * CALLS;
+    wait::until("an attempt in the outage", DRAIN_TIMEOUT, async || (link.broken() > 0).then_some(())).await;
+    let said = status(&forebay).await;
+    let used = said["spool"]["used_bytes"].as_u64().unwrap();
+    assert!(used >= bytes, "{used} bytes in the spool of {bytes} sent");
+    assert_eq!(waiting(&said), calls, "in the outage each call waits");
+    let in_outage = resident.peak();
+
+    let began = Instant::now();
+    link.set(Link::Up);
+    wait::until("the backlog to be delivered", DRAIN_TIMEOUT, async || {
+        (waiting(&status(&forebay).await) == 0).then_some(())
+    })
+    .await;
+    let drain = began.elapsed();
+    let in_drain = resident.peak();
+
+    let bucket = Bucket::new(&store.s3, "forebay", ACCESS_KEY_ID, SECRET_ACCESS_KEY);
+    let objects = each_once(&bucket, sources, requests).await;
+    let rate = |time: Duration| used as f64 / 1e6 / time.as_secs_f64();
+    eprintln!(
+        "{sources} sources, {calls} calls, {} MB in the spool: resident at most {} MiB in the outage, {} MiB while \
+         delivering; intake {:.0} MB/s, delivery {:.0} MB/s in {objects} objects",
+        used / 1_000_000,
+        in_outage >> 20,
+        in_drain >> 20,
+        rate(intake),
+        rate(drain),
+    );
+    assert!(in_outage < RESIDENT_MAX, "{in_outage} bytes resident in the outage");
+    assert!(in_drain < RESIDENT_MAX, "{in_drain} bytes resident while delivering");
+    assert!(forebay.terminate().await.success(), "SIGTERM ends it in order");
+}
+
+/// A number from the environment.
+fn setting(name: &str) -> Option<u64> {
+    let value = env::var_os(name)?.into_string().ok()?;
+    Some(value.parse().unwrap_or_else(|error| panic!("{name}={value}: {error}")))
+}
+
+fn source_id(number: u64) -> String {
+    format!("source-{number:04}")
+}
+
+fn configuration(spool: &std::path::Path, endpoint: &str, sources: u64) -> String {
+    let mut text = format!(
+        "[collector]\nlisten = \"127.0.0.1:0\"\ndrain_delay = \"0 s\"\n[admin]\nlisten = \"127.0.0.1:0\"\n\
+         [spool]\ndir = \"{}\"\nunsafe_filesystem = true\n[s3]\nbucket = \"forebay\"\nendpoint_url = \"{endpoint}\"\n\
+         path_style = true\n[flush]\nmax_age = \"5 s\"\n",
+        spool.display()
+    );
+    for id in (0..sources).map(source_id) {
+        writeln!(text, "[[source]]\nid = \"{id}\"\nwrite_keys = [\"{id}-key\"]").unwrap();
+    }
+    text
+}
+
+/// Sends requests over all connections until so many bytes are acknowledged; how many requests that were.
+async fn send_all(forebay: &Forebay, sources: u64, bytes: u64) -> u64 {
+    let (next, sent) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let pool: Arc<str> = text_pool().into();
+    let mut connections = JoinSet::new();
+    for _ in 0..CONNECTIONS {
+        let (next, sent, pool) = (Arc::clone(&next), Arc::clone(&sent), Arc::clone(&pool));
+        let (http, collector) = (Http::new(), forebay.collector.clone());
+        connections.spawn(async move {
+            while sent.load(Ordering::Relaxed) < bytes {
+                let request = next.fetch_add(1, Ordering::Relaxed);
+                let body = body(request, &pool);
+                sent.fetch_add(body.len() as u64, Ordering::Relaxed);
+                let url = format!("{collector}/v1/batch?writeKey={}-key", source_id(request % sources));
+                let answer = http.post(&url, body).await.unwrap_or_else(|error| panic!("{url}: {error}"));
+                assert!(is_accepted(&answer), "request {request}: {} {:?}", answer.status, answer.body);
+            }
+        });
+    }
+    while let Some(ended) = connections.join_next().await {
+        ended.unwrap_or_else(|error| panic!("{error}\n{}", forebay.log()));
+    }
+    next.load(Ordering::Relaxed)
+}
+
+/// Words, so that objects are a third or so of their lines, as those of real calls are.
+fn text_pool() -> String {
+    let mut random = StdRng::seed_from_u64(1);
+    let mut letters = |count: usize| -> String {
+        (0..count).map(|_| char::from(random.random_range(b'a'..=b'z'))).collect()
+    };
+    let words: Vec<String> = (0..2_000).map(|at| letters(3 + at % 9)).collect();
+    let mut pool = String::new();
+    while pool.len() < POOL_LEN {
+        pool.push_str(&words[random.random_range(0..words.len())]);
+        pool.push(' ');
+    }
+    pool
+}
+
+/// Calls that are numbered from `request * CALLS`.
+fn body(request: u64, pool: &str) -> String {
+    let mut body = String::with_capacity(usize::try_from(CALLS).unwrap() * (TEXT_LEN + 200));
+    body.push_str(r#"{"batch":["#);
+    for number in request * CALLS..(request + 1) * CALLS {
+        let comma = if number == request * CALLS { "" } else { "," };
+        let at = usize::try_from(number).unwrap().wrapping_mul(7_919) % (pool.len() - TEXT_LEN);
+        let text = pool.get(at..at + TEXT_LEN).unwrap();
+        write!(
+            body,
+            r#"{comma}{{"type":"track","event":"Backlog","userId":"u-{number}","messageId":"backlog-{number}","properties":{{"text":"{text}"}}}}"#
+        )
+        .unwrap();
+    }
+    body.push_str("]}");
+    body
+}
+
+/// Calls that are in the spool and not delivered.
+fn waiting(status: &serde_json::Value) -> u64 {
+    let sources = status["sources"].as_array().unwrap();
+    sources.iter().map(|source| source["pending_calls"].as_u64().unwrap()).sum()
+}
+
+/// Sees that each call is in the bucket once, with the source it was sent to; how many objects there are.
+async fn each_once(bucket: &Bucket, sources: u64, requests: u64) -> usize {
+    let mut seen = vec![false; usize::try_from(requests * CALLS).unwrap()];
+    let keys = bucket.keys("segment-logs/").await;
+    for key in &keys {
+        let object = bucket.object(key).await;
+        for line in object.text().lines() {
+            let (_, id) = line.split_once(r#""messageId":"backlog-"#).unwrap();
+            let number: u64 = id.split_once('"').unwrap().0.parse().unwrap();
+            let source = source_id(number / CALLS % sources);
+            assert!(key.starts_with(&format!("segment-logs/{source}/")), "{key} has call {number}");
+            let twice = std::mem::replace(&mut seen[usize::try_from(number).unwrap()], true);
+            assert!(!twice, "call {number} came twice, the second time in {key}");
+        }
+    }
+    let missing: Vec<usize> = seen.iter().enumerate().filter(|(_, seen)| !**seen).map(|(at, _)| at).collect();
+    assert_eq!(missing, [0_usize; 0], "calls that are not in the bucket");
+    keys.len()
+}
+
+/// Watches how much memory of a process is resident.
+#[derive(Debug)]
+struct Resident {
+    peak: Arc<AtomicU64>,
+    watching: JoinHandle<()>,
+}
+
+impl Resident {
+    fn watch(pid: Pid) -> Self {
+        let peak = Arc::new(AtomicU64::new(0));
+        let watched = Arc::clone(&peak);
+        let watching = tokio::spawn(async move {
+            // Until the process is gone.
+            while let Some(bytes) = resident(pid) {
+                watched.fetch_max(bytes, Ordering::Relaxed);
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        });
+        Self { peak, watching }
+    }
+
+    /// The most since the last time it was asked.
+    fn peak(&self) -> u64 {
+        assert!(!self.watching.is_finished(), "the process ended");
+        self.peak.swap(0, Ordering::Relaxed)
+    }
+}
+
+impl Drop for Resident {
+    fn drop(&mut self) {
+        self.watching.abort();
+    }
+}
+
+fn resident(pid: Pid) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1_024)
+}

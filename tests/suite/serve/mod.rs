@@ -1,0 +1,13 @@
+//! The program from outside, as whoever runs it meets it: `forebay serve` with a configuration, a bucket and signals, and
+//! `forebay dev`.
+
+mod dev;
+mod full;
+mod memory;
+mod objects;
+mod operator;
+mod reload;
+mod shutdown;
+mod start;
+mod support;
+mod tls;
