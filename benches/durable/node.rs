@@ -2,18 +2,17 @@
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_forebay");
 /// The bucket of dev mode, and its credentials.
-pub(crate) const BUCKET: &str = "forebay";
-pub(crate) const ACCESS_KEY_ID: &str = "forebay";
-pub(crate) const SECRET_ACCESS_KEY: &str = "forebay-secret";
+const BUCKET: &str = "forebay";
+const ACCESS_KEY_ID: &str = "forebay";
+const SECRET_ACCESS_KEY: &str = "forebay-secret";
 /// How long the kernel counts a process's time in.
 const TICKS_PER_SECOND: u64 = 100;
 
@@ -105,34 +104,42 @@ pub(crate) struct Node {
     pub(crate) public: SocketAddr,
     /// Where it is asked.
     pub(crate) admin: SocketAddr,
-    /// Where the bucket is.
-    pub(crate) s3: SocketAddr,
+    /// The data directory of the S3 server.
+    pub(crate) s3_dir: PathBuf,
+    program: PathBuf,
     _s3_server: Process,
 }
 
 impl Node {
     /// Starts both in `dir`, each on its core. Objects are cut at `flush_bytes`.
-    pub(crate) fn start(dir: &Path, cores: (usize, usize), write_keys: &[String], flush_bytes: u64) -> Self {
+    pub(crate) fn start(
+        program: &Path,
+        dir: &Path,
+        cores: (usize, usize),
+        write_keys: &[String],
+        flush_bytes: u64,
+    ) -> Self {
         let (core, s3_core) = cores;
-        let mut dev = Command::new(BINARY);
-        dev.args(["--log", "warn", "dev", "--data-dir"]).arg(dir.join("dev"));
+        let s3_dir = dir.join("dev");
+        let mut dev = Command::new(program);
+        dev.args(["--log", "warn", "dev", "--data-dir"]).arg(&s3_dir);
         dev.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--s3-listen", "127.0.0.1:0"]);
         let mut s3_server = Process::start(s3_core, &mut dev);
         let s3 = s3_server.address("s3");
         let file = dir.join("forebay.toml");
         std::fs::write(&file, configuration(dir, s3, write_keys, flush_bytes)).expect("a configuration");
-        let mut serve = Command::new(BINARY);
+        let mut serve = Command::new(program);
         serve.args(["--log", "warn", "serve", "--config"]).arg(&file);
         serve.env("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID).env("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY);
         let mut collector = Process::start(core, &mut serve);
         let public = collector.address("collector");
         let admin = collector.address("console");
-        Self { collector, public, admin, s3, _s3_server: s3_server }
+        Self { collector, public, admin, s3_dir, program: program.to_owned(), _s3_server: s3_server }
     }
 
     /// Waits until everything that was acknowledged is in the bucket.
     pub(crate) fn flush(&self) {
-        let mut flush = Command::new(BINARY);
+        let mut flush = Command::new(&self.program);
         flush.args(["flush", "--admin", &format!("http://{}", self.admin)]).stdout(Stdio::null());
         // It waits some time by itself, and fails where something is still left then.
         let delivered = (0..10).any(|_| flush.status().expect("`forebay flush` runs").success());

@@ -35,10 +35,12 @@ pub(crate) struct Figures {
     pub(crate) object_bytes: u64,
     /// Lines in them.
     pub(crate) lines: u64,
+    /// Requests that were not answered 200.
+    pub(crate) refused: u64,
 }
 
 /// Each figure: its name, its unit, its digits behind the point.
-const COLUMNS: [(&str, &str, usize); 21] = [
+const COLUMNS: [(&str, &str, usize); 22] = [
     ("delivered", "calls/s, until all are in the bucket", 0),
     ("answered", "calls/s, while requests are sent", 0),
     ("floor F", "calls/s", 0),
@@ -60,6 +62,7 @@ const COLUMNS: [(&str, &str, usize); 21] = [
     ("B4", "p99 at half of peak / disk p99", 2),
     ("peak memory", "MB", 0),
     ("object", "bytes a line", 1),
+    ("refused", "requests not answered 200", 0),
 ];
 
 #[expect(clippy::cast_precision_loss, reason = "counts and bytes of some seconds")]
@@ -93,6 +96,7 @@ impl Figures {
             self.at_half.latency_ms(0.99) / disk_ms(0.99),
             self.peak_rss as f64 / 1e6,
             self.object_bytes as f64 / self.lines as f64,
+            self.refused as f64,
         ]
     }
 
