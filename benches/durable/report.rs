@@ -1,0 +1,139 @@
+//! Figures of a case, and their medians.
+
+use std::fmt;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+use crate::load::Outcome;
+use crate::path::Floor;
+
+/// What one repeat of one case measured.
+#[derive(Debug)]
+pub(crate) struct Figures {
+    /// The single-thread floor.
+    pub(crate) floor: Floor,
+    /// A server that only answers.
+    pub(crate) bare: Outcome,
+    /// The collector, as fast as it answers.
+    pub(crate) peak: Outcome,
+    /// From the first request of the peak until all of its calls were in the bucket.
+    pub(crate) took: Duration,
+    /// CPU time of the collector over `took`.
+    pub(crate) cpu: Duration,
+    /// Syncs of the spool meanwhile.
+    pub(crate) syncs: f64,
+    /// Bytes of a sync, on average.
+    pub(crate) block: f64,
+    /// The disk alone, with blocks of that size.
+    pub(crate) disk: Histogram<u64>,
+    /// The collector at half of its peak, at a fixed rate.
+    pub(crate) at_half: Outcome,
+    /// The collector's memory at its most, in bytes.
+    pub(crate) peak_rss: u64,
+    /// Bytes of all objects.
+    pub(crate) object_bytes: u64,
+    /// Lines in them.
+    pub(crate) lines: u64,
+    /// Requests that were not answered 200.
+    pub(crate) refused: u64,
+}
+
+/// Each figure: its name, its unit, its digits behind the point.
+const COLUMNS: [(&str, &str, usize); 22] = [
+    ("delivered", "calls/s, until all are in the bucket", 0),
+    ("answered", "calls/s, while requests are sent", 0),
+    ("floor F", "calls/s", 0),
+    ("B1", "delivered / F", 2),
+    ("answered / F", "", 2),
+    ("CPU", "us a call, from request to bucket", 2),
+    ("CPU of F", "us a call", 2),
+    ("B2", "CPU / CPU of F", 2),
+    ("bare server", "requests/s", 0),
+    ("B3", "requests/s / bare server", 2),
+    ("p50 at peak", "ms", 2),
+    ("p99 at peak", "ms", 2),
+    ("requests a sync", "", 1),
+    ("bytes a sync", "", 0),
+    ("disk p50", "ms, write and sync of such a block", 3),
+    ("disk p99", "ms", 3),
+    ("p50 at half of peak", "ms", 2),
+    ("p99 at half of peak", "ms", 2),
+    ("B4", "p99 at half of peak / disk p99", 2),
+    ("peak memory", "MB", 0),
+    ("object", "bytes a line", 1),
+    ("refused", "requests not answered 200", 0),
+];
+
+#[expect(clippy::cast_precision_loss, reason = "counts and bytes of some seconds")]
+impl Figures {
+    /// In the order of [`COLUMNS`].
+    fn values(&self) -> [f64; COLUMNS.len()] {
+        let (calls, requests) = (self.peak.calls as f64, self.peak.requests as f64);
+        let delivered = calls / self.took.as_secs_f64();
+        let cpu = self.cpu.as_secs_f64() * 1e6 / calls;
+        let bare = self.bare.requests as f64 / self.bare.took.as_secs_f64();
+        let disk_ms = |quantile| self.disk.value_at_quantile(quantile) as f64 / 1e6;
+        [
+            delivered,
+            self.peak.calls_per_second(),
+            self.floor.calls_per_second(),
+            delivered / self.floor.calls_per_second(),
+            self.peak.calls_per_second() / self.floor.calls_per_second(),
+            cpu,
+            self.floor.cpu_us(),
+            cpu / self.floor.cpu_us(),
+            bare,
+            requests / self.peak.took.as_secs_f64() / bare,
+            self.peak.latency_ms(0.5),
+            self.peak.latency_ms(0.99),
+            requests / self.syncs.max(1.0),
+            self.block,
+            disk_ms(0.5),
+            disk_ms(0.99),
+            self.at_half.latency_ms(0.5),
+            self.at_half.latency_ms(0.99),
+            self.at_half.latency_ms(0.99) / disk_ms(0.99),
+            self.peak_rss as f64 / 1e6,
+            self.object_bytes as f64 / self.lines as f64,
+            self.refused as f64,
+        ]
+    }
+
+    /// The most telling ones on one line.
+    pub(crate) fn line(&self) -> String {
+        let wanted = ["delivered", "answered", "floor F", "CPU", "CPU of F", "p99 at peak", "disk p50"];
+        let all = COLUMNS.iter().zip(self.values());
+        all.filter(|((name, ..), _)| wanted.contains(name))
+            .map(|((name, _, digits), value)| format!("{name} {value:.digits$}"))
+            .collect::<Vec<_>>()
+            .join(", ")
+    }
+}
+
+/// All repeats of one case.
+#[derive(Debug, Default)]
+pub(crate) struct Report(Vec<[f64; COLUMNS.len()]>);
+
+impl Report {
+    pub(crate) fn push(&mut self, figures: Figures) {
+        self.0.push(figures.values());
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (column, (name, unit, digits)) in COLUMNS.iter().enumerate() {
+            let mut values: Vec<f64> = self.0.iter().filter_map(|row| row.get(column).copied()).collect();
+            values.sort_by(f64::total_cmp);
+            let (Some(least), Some(median), Some(most)) =
+                (values.first(), values.get(values.len() / 2), values.last())
+            else {
+                continue;
+            };
+            let spread = format!("({least:.digits$} to {most:.digits$})");
+            writeln!(f, "  {name:<20} {median:>12.digits$}  {spread:<24} {unit}")?;
+        }
+        Ok(())
+    }
+}
