@@ -60,7 +60,7 @@ struct Args {
     #[arg(long, default_value_t = 4)]
     seconds: u64,
     /// Bytes at which objects are cut: small, so that encoding and uploading go on all the time
-    #[arg(long, default_value_t = 8_000_000)]
+    #[arg(long, default_value_t = 2_000_000)]
     flush_bytes: u64,
     /// Where spool and bucket are kept meanwhile; its disk is what is measured
     #[arg(long, default_value = "target")]
