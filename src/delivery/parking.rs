@@ -9,6 +9,7 @@ use super::staging::Staged;
 use super::upload::{Source, Upload};
 use crate::spool::Stopped;
 use crate::spool::note::{Amend, Parked, PendingSeal};
+use crate::spool::scan::Range;
 
 /// How often a waiting object looks whether it should be parked, at most.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -76,7 +77,13 @@ fn make_again(inner: &Inner, pending: &PendingSeal) -> Result<Option<Staged>, St
     let outlet = &inner.parts.outlet;
     let made = encode::encode_again(outlet, &inner.staging, seal).and_then(|made| match made {
         Made::Object(object) => Ok(*object),
-        Made::Nothing { lost } => encode::nothing_of(&inner.staging, seal, lost),
+        Made::Nothing { mut lost } => {
+            // A segment that is gone names no positions: the seal does.
+            if lost.is_empty() {
+                lost.push(Range { first: seal.first, last: seal.last });
+            }
+            encode::nothing_of(&inner.staging, seal, lost)
+        }
     });
     let Object { encoded, staged, lost } = match made {
         Ok(object) => object,

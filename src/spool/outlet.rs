@@ -24,6 +24,9 @@ use crate::time::UnixMillis;
 /// Open batches at most; above, those that were added to least recently become due.
 pub const OPEN_BATCHES_MAX: usize = 20_000;
 
+/// The first position of every spool.
+const FIRST_POSITION: u64 = 1;
+
 /// A batch with frames that are not sealed, as delivery sees it.
 #[derive(Clone, Debug)]
 pub struct OpenBatch {
@@ -172,7 +175,7 @@ impl Outlet {
                 continue;
             }
             // A position that is only now being written may be given again after a crash, so a first place is for all.
-            let from = if known.is_some() { next } else { 0 };
+            let from = if known.is_some() { next } else { FIRST_POSITION };
             if known.is_some() {
                 changed.push(source.clone());
             }
