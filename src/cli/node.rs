@@ -235,6 +235,12 @@ fn report(recovered: &Recovered, alarms: &Alarms) {
         );
         alarms.raise(AlarmKind::Damage, &format!("{}-{}", range.first, range.last), what);
     }
+    if recovered.manifest_damaged {
+        let what = "notes of the spool's manifest cannot be read: what they said is done again, so a call may be delivered \
+                    twice or wait as a conflict; `forebay spool verify` tells more"
+            .to_owned();
+        alarms.raise(AlarmKind::Damage, "manifest", what);
+    }
     if recovered.clock_behind {
         let what =
             "the wall clock is more than a day behind the newest call in the spool; set it right".to_owned();

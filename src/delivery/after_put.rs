@@ -32,15 +32,17 @@ pub fn after_put(fault: Fault, mode: PutMode) -> Next {
 }
 
 /// After the HEAD that follows a 412: `found` is the content hash in the object's metadata, `ours` those that the seal
-/// may have left there.
-pub fn after_head(found: Result<Option<&str>, Fault>, ours: &[&str]) -> Next {
+/// may have left there. `may_replace`: what would be put is all that was sealed, or a person said so.
+pub fn after_head(found: Result<Option<&str>, Fault>, ours: &[&str], may_replace: bool) -> Next {
     match found {
         Ok(Some(hash)) if ours.contains(&hash) => Next::Commit,
         Ok(_) => Next::Conflict,
         // It was there a moment ago: a delete marker, or another's transaction. The conditional put settles it.
         Err(Fault::NotFound) => Next::Retry(PutMode::CreateOnly),
         // The plain bucket policy grants no right to read. Same name, same content: a plain put is as good.
-        Err(Fault::Refused) => Next::Retry(PutMode::Overwrite),
+        Err(Fault::Refused) if may_replace => Next::Retry(PutMode::Overwrite),
+        // What is there may be the whole object, and what would be put is less.
+        Err(Fault::Refused) => Next::Conflict,
         Err(_) => Next::Retry(PutMode::CreateOnly),
     }
 }
@@ -65,7 +67,7 @@ mod tests {
 
     #[test]
     fn an_object_in_the_way_is_ours_or_a_conflict() {
-        let check = |found, next| assert_eq!(after_head(found, &["aa", "bb"]), next, "{found:?}");
+        let check = |found, next| assert_eq!(after_head(found, &["aa", "bb"], true), next, "{found:?}");
         check(Ok(Some("aa")), Next::Commit);
         check(Ok(Some("bb")), Next::Commit);
         check(Ok(Some("cc")), Next::Conflict);
@@ -73,5 +75,10 @@ mod tests {
         check(Err(Fault::NotFound), Next::Retry(PutMode::CreateOnly));
         check(Err(Fault::Refused), Next::Retry(PutMode::Overwrite));
         check(Err(Fault::Transient), Next::Retry(PutMode::CreateOnly));
+        assert_eq!(
+            after_head(Err(Fault::Refused), &["aa"], false),
+            Next::Conflict,
+            "less never replaces the whole"
+        );
     }
 }

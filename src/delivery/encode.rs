@@ -2,8 +2,6 @@
 
 use std::io;
 
-use sha2::{Digest, Sha256};
-
 use super::staging::{Staged, Staging, StagingWriter};
 use crate::batch::BatchKey;
 use crate::object::gzip::{Fit, GzipLines};
@@ -44,6 +42,18 @@ pub struct Object {
     pub lost: Vec<Range>,
 }
 
+/// What encoding came to.
+#[derive(Debug)]
+pub enum Made {
+    /// An object.
+    Object(Box<Object>),
+    /// There is no sound frame.
+    Nothing {
+        /// Positions that could not be read.
+        lost: Vec<Range>,
+    },
+}
+
 #[derive(Default)]
 struct Progress {
     first: u64,
@@ -55,11 +65,11 @@ struct Progress {
     lost: Vec<Range>,
 }
 
-/// Encodes the frames of a batch until the object is full or the batch is at its end. `None` where there are none.
+/// Encodes the frames of a batch until the object is full or the batch is at its end.
 ///
 /// # Errors
 /// What the disk says; then nothing is changed.
-pub fn encode(outlet: &Outlet, staging: &Staging, job: &Job) -> io::Result<Option<Object>> {
+pub fn encode(outlet: &Outlet, staging: &Staging, job: &Job) -> io::Result<Made> {
     let mut gzip: GzipLines<StagingWriter> = GzipLines::new(staging.begin(), job.level, job.max_bytes);
     let mut progress = Progress::default();
     outlet.read(&job.key, job.after, job.through, &mut |read| {
@@ -85,7 +95,7 @@ pub fn encode(outlet: &Outlet, staging: &Staging, job: &Job) -> io::Result<Optio
         Ok(Go::On)
     })?;
     if progress.first == 0 {
-        return Ok(None);
+        return Ok(Made::Nothing { lost: progress.lost });
     }
     let done = gzip.finish()?;
     let encoded = Encoded {
@@ -100,15 +110,15 @@ pub fn encode(outlet: &Outlet, staging: &Staging, job: &Job) -> io::Result<Optio
         encoder: format!("zlib-rs/{}", job.level),
         next_received_at: progress.next,
     };
-    let lost = progress.lost.into_iter().filter(|range| range.first < encoded.last).collect();
-    Ok(Some(Object { encoded, staged: done.out.finish(), lost }))
+    // Behind the last frame of a full object nothing was read.
+    Ok(Made::Object(Box::new(Object { encoded, staged: done.out.finish(), lost: progress.lost })))
 }
 
 /// Encodes exactly what a seal holds, again.
 ///
 /// # Errors
 /// What the disk says.
-pub fn encode_again(outlet: &Outlet, staging: &Staging, seal: &Seal) -> io::Result<Option<Object>> {
+pub fn encode_again(outlet: &Outlet, staging: &Staging, seal: &Seal) -> io::Result<Made> {
     let job = Job {
         key: seal.batch.clone(),
         after: seal.first.saturating_sub(1),
@@ -124,16 +134,23 @@ pub fn encode_again(outlet: &Outlet, staging: &Staging, seal: &Seal) -> io::Resu
     encode(outlet, staging, &job)
 }
 
-/// The object of a sealed range of which no line is left: it keeps the key, and with it the chain.
+/// An object without lines in the place of what a seal held and the spool has lost.
 ///
 /// # Errors
 /// What the disk says.
-pub fn encode_nothing(staging: &Staging) -> io::Result<Staged> {
-    let gzip: GzipLines<StagingWriter> = GzipLines::new(staging.begin(), LEVEL_AT_LEISURE, u64::MAX);
-    Ok(gzip.finish()?.out.finish())
-}
-
-/// The SHA-256 of no lines, in hexadecimal: what is left when all of a sealed range was lost.
-pub fn sha256_of_nothing() -> String {
-    Sha256::digest([]).iter().map(|byte| format!("{byte:02x}")).collect()
+pub fn nothing_of(staging: &Staging, seal: &Seal, lost: Vec<Range>) -> io::Result<Object> {
+    let done = GzipLines::new(staging.begin(), LEVEL_AT_LEISURE, u64::MAX).finish()?;
+    let encoded = Encoded {
+        first: seal.first,
+        last: seal.last,
+        frames: 0,
+        bytes: 0,
+        sha256: done.sha256,
+        named_at: seal.first_received_at,
+        first_received_at: seal.first_received_at,
+        last_received_at: seal.last_received_at,
+        encoder: seal.encoder.clone(),
+        next_received_at: None,
+    };
+    Ok(Object { encoded, staged: done.out.finish(), lost })
 }

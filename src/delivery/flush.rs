@@ -1,5 +1,6 @@
 //! A flush: everything that is there now becomes due, and is waited for.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +21,8 @@ pub struct Flushed {
 
 /// How often a flush looks whether it is done, at most.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How long to rest after a look, for each batch looked at.
+const REST_PER_BATCH: Duration = Duration::from_micros(50);
 
 pub(super) async fn flush(inner: &Arc<Inner>, source: Option<&SourceId>, wait: Duration) -> Flushed {
     let outlet = &inner.parts.outlet;
@@ -38,24 +41,29 @@ pub(super) async fn flush(inner: &Arc<Inner>, source: Option<&SourceId>, wait: D
         }
     }
     inner.kick.notify_one();
+    let rest = REST_PER_BATCH.saturating_mul(u32::try_from(targets.len()).unwrap_or(u32::MAX));
     let deadline = tokio::time::Instant::now() + wait;
     loop {
         let flushed = look(inner, &targets);
         if flushed.pending == 0 || tokio::time::Instant::now() >= deadline || inner.stop.is_cancelled() {
             return flushed;
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(LOOK_EVERY.max(rest)).await;
     }
 }
 
 fn look(inner: &Inner, targets: &[(BatchKey, u64)]) -> Flushed {
     let outlet = &inner.parts.outlet;
-    let pending_seals = outlet.pending_seals();
+    // The first position of each batch's oldest object that is not in the store.
+    let mut unput: BTreeMap<BatchKey, u64> = BTreeMap::new();
+    for pending in outlet.pending_seals() {
+        let first = unput.entry(pending.seal.batch).or_insert(pending.seal.first);
+        *first = pending.seal.first.min(*first);
+    }
     let mut flushed = Flushed::default();
     for (key, through) in targets {
         let sealed = outlet.open_batch(key).is_none_or(|batch| batch.first > *through);
-        let put =
-            !pending_seals.iter().any(|pending| pending.seal.batch == *key && pending.seal.first <= *through);
+        let put = unput.get(key).is_none_or(|first| first > through);
         flushed.sealed += u64::from(sealed);
         flushed.delivered += u64::from(sealed && put);
         flushed.pending += u64::from(!(sealed && put));

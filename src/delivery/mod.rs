@@ -7,8 +7,10 @@
 //! its destination's slots and gives it back while it waits to try again, so a failing bucket delays no other.
 
 pub mod after_put;
+mod busy;
 pub mod encode;
 mod flush;
+mod parking;
 pub mod progress;
 mod scheduler;
 pub mod settings;
@@ -31,7 +33,7 @@ pub use settings::DeliverySettings;
 use crate::alarms::Alarms;
 use crate::batch::BatchKey;
 use crate::metrics::Metrics;
-use crate::object::{BucketString, Destination};
+use crate::object::{BucketString, Destination, Stream};
 use crate::random::Random;
 use crate::sources::SourceId;
 use crate::spool::Outlet;
@@ -78,8 +80,8 @@ struct Inner {
     busy: Mutex<BTreeSet<BatchKey>>,
     /// Up to where batches were asked for.
     asked: Mutex<BTreeMap<BatchKey, u64>>,
-    /// Line bytes per object byte, learnt from each source's objects.
-    ratios: Mutex<BTreeMap<SourceId, f64>>,
+    /// Line bytes per object byte, learnt from the objects of each source and stream.
+    ratios: Mutex<BTreeMap<(SourceId, Stream), f64>>,
     /// Sources that are no longer configured: due at once.
     removed: Mutex<BTreeSet<SourceId>>,
     /// Sources with an upload conflict: nothing is put for them.

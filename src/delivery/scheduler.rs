@@ -1,35 +1,48 @@
 //! Looks at the batches and starts a task for each that is due.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::encode::{self, Job, LEVEL_AT_LEISURE, LEVEL_UNDER_LOAD};
+use super::busy::Busy;
+use super::encode::{self, Job, LEVEL_AT_LEISURE, LEVEL_UNDER_LOAD, Made};
 use super::settings::LOOK_EVERY;
-use super::staging::Staged;
+use super::staging::{OBJECT_IN_MEMORY_MAX, Staged};
+use super::upload::Hold;
 use super::{Inner, lock, upload};
 use crate::batch::{BatchKey, Reason};
 use crate::object::{Destination, ObjectKey, ObjectName};
+use crate::sources::SourceId;
+use crate::spool::disk::is_no_space;
 use crate::spool::note::Seal;
-use crate::spool::outlet::OPEN_BATCHES_MAX;
+use crate::spool::outlet::{FirstOpen, OPEN_BATCHES_MAX};
 use crate::spool::{OpenBatch, Stopped};
+use crate::time::UnixMillis;
 
 /// Line bytes per object byte before a source's first object: more than real lines give, so that the first object is cut
 /// at its size rather than encoded twice.
 const RATIO_AT_FIRST: f64 = 12.0;
-/// Deadlines by batch: the generation they were computed for, and the monotonic instant.
-type Deadlines = BTreeMap<BatchKey, (u64, Duration)>;
+/// How long to rest after a look, for each batch looked at: a look at one takes well under a microsecond, so however many
+/// there are, looking takes at most one per cent of a core.
+const REST_PER_BATCH: Duration = Duration::from_micros(100);
+/// The longest rest: a kick waits for it too.
+const REST_MAX: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(inner: Arc<Inner>) {
-    let mut deadlines = Deadlines::new();
+    let mut deadlines = Deadlines::default();
     let mut stopped = inner.parts.outlet.stopped();
     loop {
-        look(&inner, &mut deadlines);
+        let batches = look(&inner, &mut deadlines);
         inner.refresh_gauges();
+        let rest = REST_PER_BATCH.saturating_mul(u32::try_from(batches).unwrap_or(u32::MAX)).min(REST_MAX);
+        let kicked = async {
+            tokio::time::sleep(rest).await;
+            inner.kick.notified().await;
+        };
         tokio::select! {
-            () = tokio::time::sleep(LOOK_EVERY) => {}
-            () = inner.kick.notified() => {}
+            () = tokio::time::sleep(LOOK_EVERY.max(rest)) => {}
+            () = kicked => {}
             () = inner.stop.cancelled() => return,
             gone = stopped.wait_for(Option::is_some) => {
                 // The spool has stopped: no seal could be written, so nothing more may be put.
@@ -41,26 +54,26 @@ pub(super) async fn run(inner: Arc<Inner>) {
     }
 }
 
-/// Starts a task for each batch that is due and has none.
-fn look(inner: &Arc<Inner>, deadlines: &mut Deadlines) {
+/// Starts a task for each batch that is due and has none. Returns how many batches there are.
+fn look(inner: &Arc<Inner>, deadlines: &mut Deadlines) -> usize {
     let open = inner.parts.outlet.open_batches();
+    let batches = open.len();
     let pressed = pressed(inner, &open);
-    let find =
-        |key: &BatchKey| open.binary_search_by(|batch| batch.key.cmp(key)).ok().and_then(|at| open.get(at));
-    deadlines.retain(|key, _| find(key).is_some());
-    lock(&inner.asked).retain(|key, through| find(key).is_some_and(|batch| batch.first <= *through));
-    for batch in open {
-        if lock(&inner.busy).contains(&batch.key) {
-            continue;
-        }
-        let reason = reason(inner, &batch, deadlines)
+    let view = View::now(inner, &open);
+    let deadlines = deadlines
+        .of(&open, |batch| inner.settings.rule.deadline(batch.first_received_at, view.wall, view.monotonic));
+    for (batch, deadline) in open.into_iter().zip(deadlines) {
+        let reason = view
+            .reason(inner, &batch, deadline)
             .or_else(|| pressed.binary_search(&batch.key).ok().map(|_| Reason::Pressure));
-        if let Some(reason) = reason {
-            lock(&inner.busy).insert(batch.key.clone());
+        if let Some(reason) = reason
+            && let Some(busy) = Busy::take(inner, &batch.key)
+        {
             let inner_of_task = Arc::clone(inner);
-            inner.tasks.spawn(async move { deliver(inner_of_task, batch, reason).await });
+            inner.tasks.spawn(async move { deliver(inner_of_task, batch, reason, busy).await });
         }
     }
+    batches
 }
 
 /// The batches that are due for want of space or because too many are open, sorted.
@@ -75,30 +88,78 @@ fn pressed(inner: &Inner, open: &[OpenBatch]) -> Vec<BatchKey> {
     pressed
 }
 
-fn reason(inner: &Inner, batch: &OpenBatch, deadlines: &mut Deadlines) -> Option<Reason> {
-    if inner.shutting_down.load(Ordering::Acquire) {
-        return Some(Reason::Shutdown);
-    }
-    if lock(&inner.asked).get(&batch.key).is_some_and(|through| batch.first <= *through) {
-        return Some(Reason::Asked);
-    }
-    let elsewhere = inner.parts.outlet.destination(&batch.key.source, batch.first);
-    if elsewhere.is_some_and(|(_, until)| until.is_some()) || lock(&inner.removed).contains(&batch.key.source)
-    {
-        return Some(Reason::Retargeted);
-    }
-    let (wall, monotonic) = (inner.parts.clock.wall(), inner.parts.clock.monotonic());
-    let rule = inner.settings.rule;
-    let known = deadlines.get(&batch.key).filter(|(generation, _)| *generation == batch.generation);
-    let deadline = match known {
-        Some((_, deadline)) => *deadline,
-        None => {
-            let deadline = rule.deadline(batch.first_received_at, wall, monotonic);
-            deadlines.insert(batch.key.clone(), (batch.generation, deadline));
-            deadline
+/// What a look judges batches by: the same instant and the same wishes for all of them.
+struct View {
+    wall: UnixMillis,
+    monotonic: Duration,
+    shutting_down: bool,
+    asked: BTreeMap<BatchKey, u64>,
+    removed: BTreeSet<SourceId>,
+    moved: BTreeSet<SourceId>,
+}
+
+impl View {
+    fn now(inner: &Inner, open: &[OpenBatch]) -> Self {
+        let find = |key: &BatchKey| {
+            open.binary_search_by(|batch| batch.key.cmp(key)).ok().and_then(|at| open.get(at))
+        };
+        let mut asked = lock(&inner.asked);
+        asked.retain(|key, through| find(key).is_some_and(|batch| batch.first <= *through));
+        Self {
+            wall: inner.parts.clock.wall(),
+            monotonic: inner.parts.clock.monotonic(),
+            shutting_down: inner.shutting_down.load(Ordering::Acquire),
+            asked: asked.clone(),
+            removed: lock(&inner.removed).clone(),
+            moved: inner.parts.outlet.moved_sources(),
         }
-    };
-    rule.decide(batch.key.day, deadline, estimate(inner, batch), wall, monotonic)
+    }
+
+    fn reason(&self, inner: &Inner, batch: &OpenBatch, deadline: Duration) -> Option<Reason> {
+        if self.shutting_down {
+            return Some(Reason::Shutdown);
+        }
+        if !self.asked.is_empty() && self.asked.contains_key(&batch.key) {
+            return Some(Reason::Asked);
+        }
+        let source = &batch.key.source;
+        if !self.removed.is_empty() && self.removed.contains(source) {
+            return Some(Reason::Retargeted);
+        }
+        let goes_on =
+            |place: Option<(Destination, Option<u64>)>| place.is_some_and(|(_, until)| until.is_some());
+        if !self.moved.is_empty()
+            && self.moved.contains(source)
+            && goes_on(inner.parts.outlet.destination(source, batch.first))
+        {
+            return Some(Reason::Retargeted);
+        }
+        let rule = inner.settings.rule;
+        // Lines never grow by much: most batches need no estimate.
+        let bytes = if batch.bytes < rule.max_bytes / 2 { 0 } else { estimate(inner, batch) };
+        rule.decide(batch.key.day, deadline, bytes, self.wall, self.monotonic)
+    }
+}
+
+/// The monotonic instants at which batches are due by age. They are computed once: a wall clock that steps moves none.
+#[derive(Debug, Default)]
+struct Deadlines(Vec<(BatchKey, u64, Duration)>);
+
+impl Deadlines {
+    /// The deadlines of `open`, which is sorted by key; `compute` gives those that are new or stale.
+    fn of(&mut self, open: &[OpenBatch], compute: impl Fn(&OpenBatch) -> Duration) -> Vec<Duration> {
+        let mut known = std::mem::take(&mut self.0).into_iter().peekable();
+        for batch in open {
+            while known.next_if(|(key, ..)| *key < batch.key).is_some() {}
+            let (key, deadline) = match known.next_if(|(key, ..)| *key == batch.key) {
+                Some((key, generation, deadline)) if generation == batch.generation => (key, deadline),
+                Some((key, ..)) => (key, compute(batch)),
+                None => (batch.key.clone(), compute(batch)),
+            };
+            self.0.push((key, batch.generation, deadline));
+        }
+        self.0.iter().map(|(.., deadline)| *deadline).collect()
+    }
 }
 
 /// Bytes of the object that a batch would become.
@@ -109,7 +170,8 @@ fn reason(inner: &Inner, batch: &OpenBatch, deadlines: &mut Deadlines) -> Option
     reason = "an estimate; the encoder measures"
 )]
 fn estimate(inner: &Inner, batch: &OpenBatch) -> u64 {
-    let ratio = lock(&inner.ratios).get(&batch.key.source).copied().unwrap_or(RATIO_AT_FIRST);
+    let of = (batch.key.source.clone(), batch.key.stream);
+    let ratio = lock(&inner.ratios).get(&of).copied().unwrap_or(RATIO_AT_FIRST);
     (batch.bytes as f64 / ratio) as u64
 }
 
@@ -117,32 +179,38 @@ fn estimate(inner: &Inner, batch: &OpenBatch) -> u64 {
 #[expect(clippy::cast_precision_loss, reason = "an estimate; the encoder measures")]
 fn learn(inner: &Inner, batch: &OpenBatch, bytes: u64, object: u64) {
     let ratio = bytes as f64 / object.max(1) as f64;
-    lock(&inner.ratios).insert(batch.key.source.clone(), ratio);
+    lock(&inner.ratios).insert((batch.key.source.clone(), batch.key.stream), ratio);
 }
 
 /// Encodes, seals and uploads one object of a due batch.
-async fn deliver(inner: Arc<Inner>, batch: OpenBatch, reason: Reason) {
-    let key = batch.key.clone();
+async fn deliver(inner: Arc<Inner>, batch: OpenBatch, reason: Reason, busy: Busy) {
     let outcome = tokio::select! {
-        outcome = one_object(&inner, &batch, reason) => outcome,
+        outcome = one_object(&inner, &batch, reason, busy) => outcome,
         () = inner.stop.cancelled() => Ok(()),
     };
-    lock(&inner.busy).remove(&key);
-    inner.kick.notify_one();
     if outcome.is_err() {
-        tracing::debug!(batch = %key, "delivery ends: the spool has stopped");
+        tracing::debug!(batch = %batch.key, "delivery ends: the spool has stopped");
     }
 }
 
-async fn one_object(inner: &Arc<Inner>, batch: &OpenBatch, reason: Reason) -> Result<(), Stopped> {
+async fn one_object(
+    inner: &Arc<Inner>,
+    batch: &OpenBatch,
+    reason: Reason,
+    busy: Busy,
+) -> Result<(), Stopped> {
     let place = blocking(inner, {
         let (inner, batch) = (Arc::clone(inner), batch.clone());
-        move || Ok(destination_of(&inner, &batch))
+        move || place_of(&inner, &batch)
     })
     .await?;
-    let Some((destination, until)) = place else {
-        tokio::time::sleep(inner.settings.backoff.wait(3, &*inner.parts.random)).await;
-        return Ok(());
+    let (destination, until) = match place {
+        Place::At(destination, until) => (destination, until),
+        Place::Nothing => return Ok(()),
+        Place::Unknown => {
+            tokio::time::sleep(inner.settings.backoff.wait(3, &*inner.parts.random)).await;
+            return Ok(());
+        }
     };
     let slots = inner.slots(&destination);
     let Ok(sealed_slot) = Arc::clone(&slots.sealed).acquire_owned().await else { return Ok(()) };
@@ -166,7 +234,7 @@ async fn one_object(inner: &Arc<Inner>, batch: &OpenBatch, reason: Reason) -> Re
     match sealed {
         Encoding::Sealed(sealed) => {
             let (seal, staged) = *sealed;
-            upload::deliver(inner, seal, Some(staged), Some(sealed_slot)).await
+            upload::deliver(inner, seal, Some(staged), Some(Hold { _busy: busy, _slot: sealed_slot })).await
         }
         Encoding::FillsOn => Ok(()),
         Encoding::Failed => {
@@ -176,21 +244,34 @@ async fn one_object(inner: &Arc<Inner>, batch: &OpenBatch, reason: Reason) -> Re
     }
 }
 
-/// Where the first frame that is not sealed goes, and the first position that goes elsewhere.
-fn destination_of(inner: &Inner, batch: &OpenBatch) -> Option<(Destination, Option<u64>)> {
+/// Where the first frame of a batch that is not sealed goes.
+enum Place {
+    /// There, up to the first position that goes elsewhere.
+    At(Destination, Option<u64>),
+    /// There is no such frame: those that there were cannot be read, which is noted.
+    Nothing,
+    /// That cannot be said for now.
+    Unknown,
+}
+
+fn place_of(inner: &Inner, batch: &OpenBatch) -> Result<Place, Stopped> {
     let (outlet, source) = (&inner.parts.outlet, &batch.key.source);
     let why = match outlet.first_open(batch) {
-        Ok(Some(first)) => match outlet.destination(source, first) {
-            Some(place) => return Some(place),
+        Ok(FirstOpen::At(first)) => match outlet.destination(source, first) {
+            Some((destination, until)) => return Ok(Place::At(destination, until)),
             None => "no destination is noted for this source; configure it again to deliver what it has"
                 .to_owned(),
         },
-        Ok(None) => "none of its frames can be read; `forebay spool verify` tells more".to_owned(),
+        Ok(FirstOpen::Nothing { lost }) => {
+            // Nothing unrelated waits for what is gone: its segments can go to quarantine.
+            outlet.give_up(batch, &lost)?;
+            return Ok(Place::Nothing);
+        }
         Err(error) => format!("read the spool: {error}"),
     };
     tracing::error!(batch = %batch.key, "waiting to deliver: {why}");
     inner.progress.waiting(source, why);
-    None
+    Ok(Place::Unknown)
 }
 
 /// Runs work that waits for the disk off the runtime's threads.
@@ -200,10 +281,16 @@ pub(super) async fn blocking<T: Send + 'static>(
 ) -> Result<T, Stopped> {
     // Tracked, so that a shutdown waits for what is being written even when the task that asked for it is gone.
     let handle = inner.tasks.spawn_blocking(work);
-    handle.await.unwrap_or_else(|error| {
-        tracing::error!(%error, "a delivery step panicked; this is a bug in Forebay");
-        Err(Stopped)
-    })
+    let outcome = handle.await;
+    match outcome {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            tracing::error!(%error, "a delivery step panicked; this is a bug in Forebay");
+            // It would panic again: what else there is to deliver goes on meanwhile.
+            tokio::time::sleep(inner.settings.backoff.cap).await;
+            Err(Stopped)
+        }
+    }
 }
 
 /// What came of an encoding.
@@ -224,9 +311,15 @@ fn encode_and_seal(
     reason: Reason,
 ) -> Result<Encoding, Stopped> {
     let outlet = &inner.parts.outlet;
-    let object = match encode::encode(outlet, &inner.staging, job) {
-        Ok(Some(object)) => object,
-        Ok(None) => return Ok(Encoding::FillsOn),
+    let mut made = encode::encode(outlet, &inner.staging, job);
+    if made.as_ref().is_err_and(is_no_space) {
+        // A full disk is emptied by delivering: what fits in memory can still go.
+        let max_bytes = job.max_bytes.min(OBJECT_IN_MEMORY_MAX as u64);
+        made = encode::encode(outlet, &inner.staging, &Job { max_bytes, ..job.clone() });
+    }
+    let object = match made {
+        Ok(Made::Object(object)) => object,
+        Ok(Made::Nothing { .. }) => return Ok(Encoding::FillsOn),
         Err(error) => {
             tracing::warn!(%error, batch = %job.key, "an object could not be staged; it is tried again");
             inner.progress.waiting(&batch.key.source, format!("stage an object: {error}"));

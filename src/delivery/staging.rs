@@ -12,7 +12,7 @@ use crate::spool::{Disk, DiskFile};
 use crate::store::Body;
 
 /// An object longer than this goes to a file.
-const OBJECT_IN_MEMORY_MAX: usize = 1_024 * 1_024;
+pub const OBJECT_IN_MEMORY_MAX: usize = 1_024 * 1_024;
 /// Bytes of all objects staged in memory.
 const MEMORY_MAX: usize = 16 * 1_024 * 1_024;
 
@@ -121,10 +121,11 @@ impl Staging {
 impl StagingWriter {
     fn spill(&mut self) -> io::Result<Arc<dyn DiskFile>> {
         let file = self.disk.create(&self.name)?;
+        // Ours from here on: where the disk is full the file must go again.
+        self.file = Some(Arc::clone(&file));
         file.write_at(&[IoSlice::new(&self.memory)], 0)?;
         self.memory = Vec::new();
         self.reserved.give_back();
-        self.file = Some(Arc::clone(&file));
         Ok(file)
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::after_put::{Next, after_head, after_put};
-use super::encode::{self, sha256_of_nothing};
+use super::busy::Busy;
 use super::progress::LastObject;
 use super::scheduler::blocking;
 use super::settings::REFUSALS_BEFORE_ALARM;
@@ -18,38 +18,39 @@ use crate::metrics::{KindLabel, SourceLabel};
 use crate::object::Stream;
 use crate::object::metadata::{Metadata, SHA256};
 use crate::spool::Stopped;
-use crate::spool::note::{Amend, Parked, PendingSeal, Seal};
+use crate::spool::note::{Parked, PendingSeal, Seal};
 use crate::spool::outlet::parked_name;
 use crate::store::{Body, Fault, Put, PutMode, StoreError, Stored};
 
 /// Starts a task for each seal that an earlier process left without a commit.
 pub(super) fn resume(inner: &Arc<Inner>) {
     for pending in inner.parts.outlet.pending_seals() {
-        let seal = pending.seal.clone();
         if pending.conflict {
-            raise_conflict(inner, &seal);
+            raise_conflict(inner, &pending);
         }
         // What is parked holds no frames: the batch may go on beside it.
-        if pending.parked.is_none() {
-            lock(&inner.busy).insert(seal.batch.clone());
-        }
+        let busy = if pending.parked.is_none() { Busy::take(inner, &pending.seal.batch) } else { None };
         let inner_of_task = Arc::clone(inner);
         inner.tasks.spawn(async move {
             let inner = inner_of_task;
+            let seal = pending.seal;
             let batch = seal.batch.clone();
-            let slots = inner.slots(&seal.destination);
-            let slot = match pending.parked {
-                Some(_) => None,
-                None => Arc::clone(&slots.sealed).acquire_owned().await.ok(),
+            let resumed = async {
+                let slots = inner.slots(&seal.destination);
+                let hold = match busy {
+                    Some(busy) => Arc::clone(&slots.sealed)
+                        .acquire_owned()
+                        .await
+                        .ok()
+                        .map(|slot| Hold { _busy: busy, _slot: slot }),
+                    None => None,
+                };
+                deliver(&inner, seal, None, hold).await
             };
             let outcome = tokio::select! {
-                outcome = deliver(&inner, seal, None, slot) => outcome,
+                outcome = resumed => outcome,
                 () = inner.stop.cancelled() => Ok(()),
             };
-            if pending.parked.is_none() {
-                lock(&inner.busy).remove(&batch);
-            }
-            inner.kick.notify_one();
             if outcome.is_err() {
                 tracing::debug!(%batch, "delivery ends: the spool has stopped");
             }
@@ -58,20 +59,28 @@ pub(super) fn resume(inner: &Arc<Inner>) {
 }
 
 /// What is put: the staged object, or the parked file.
-enum Source {
+pub(super) enum Source {
     Staged(Staged),
     Parked(Parked),
 }
 
+/// What a sealed object keeps to itself while its frames stand in the spool's segments.
+pub(super) struct Hold {
+    pub(super) _busy: Busy,
+    pub(super) _slot: OwnedSemaphorePermit,
+}
+
 /// One seal on its way.
-struct Upload<'a> {
-    inner: &'a Arc<Inner>,
-    seal: Seal,
-    source: Option<Source>,
-    slot: Option<OwnedSemaphorePermit>,
+pub(super) struct Upload<'a> {
+    pub(super) inner: &'a Arc<Inner>,
+    pub(super) seal: Seal,
+    pub(super) source: Option<Source>,
+    pub(super) hold: Option<Hold>,
+    /// The staged object that was parked during the put under way.
+    pub(super) replaced: Option<Staged>,
     mode: PutMode,
     tries: u32,
-    since: Duration,
+    pub(super) since: Duration,
 }
 
 /// Puts a sealed object until the store has it. Returns when it is committed, or when the spool has stopped.
@@ -81,14 +90,15 @@ pub(super) async fn deliver(
     inner: &Arc<Inner>,
     seal: Seal,
     staged: Option<Staged>,
-    slot: Option<OwnedSemaphorePermit>,
+    hold: Option<Hold>,
 ) -> Result<(), Stopped> {
     let decided = inner.parts.outlet.pending_seal(seal.number).is_some_and(|pending| pending.overwrite);
     let mut upload = Upload {
         inner,
         seal,
         source: staged.map(Source::Staged),
-        slot,
+        hold,
+        replaced: None,
         mode: if decided { PutMode::Overwrite } else { inner.settings.put_mode },
         tries: 0,
         since: inner.parts.clock.monotonic(),
@@ -99,27 +109,28 @@ pub(super) async fn deliver(
         } else {
             upload.attempt().await?
         };
+        upload.replaced = None;
         match next {
             Next::Commit => return Ok(()),
-            Next::AskWhose => {}
+            Next::AskWhose | Next::RetryAtCap => {}
             Next::Retry(mode) => upload.mode = mode,
-            Next::RetryAtCap => {}
-            Next::Rebuild => upload.source = None,
-            Next::Conflict => {
-                let (parts, seal) = (inner.parts.clone(), upload.seal.clone());
-                blocking(inner, move || parts.outlet.conflict(&seal)).await?;
-                raise_conflict(inner, &upload.seal);
-            }
+            Next::Rebuild => upload.rebuild(),
+            Next::Conflict => upload.conflict().await?,
         }
         upload.wait(next).await?;
     }
 }
 
-fn raise_conflict(inner: &Inner, seal: &Seal) {
+fn raise_conflict(inner: &Inner, pending: &PendingSeal) {
+    let seal = &pending.seal;
     lock(&inner.conflicts).insert(seal.batch.source.clone());
+    let why = match &pending.amended {
+        None => "another object with other content has",
+        Some(_) => "some of its lines were lost, and a put could replace a whole object that stands under",
+    };
     let what = format!(
-        "seal {}: another object with other content has the key {} in {}; nothing more is put for this source until \
-         `forebay spool resolve` is told what to do",
+        "seal {}: {why} the key {} in {}; nothing more is put for this source until `forebay spool resolve` is told what \
+         to do",
         seal.number,
         seal.object_key,
         seal.destination.bucket.bucket()
@@ -131,77 +142,144 @@ fn raise_conflict(inner: &Inner, seal: &Seal) {
 impl Upload<'_> {
     /// Tries to put once, and asks whose an object in the way is.
     async fn attempt(&mut self) -> Result<Next, Stopped> {
-        let Some(put) = self.put().await? else { return Ok(Next::RetryAtCap) };
-        let slots = self.inner.slots(&self.seal.destination);
-        let Ok(slot) = slots.puts.acquire().await else { return Ok(Next::RetryAtCap) };
+        let (put, may_replace) = match self.put().await? {
+            Ready::Put { put, may_replace } => (*put, may_replace),
+            Ready::NotNow => return Ok(Next::RetryAtCap),
+            Ready::Conflict => return Ok(Next::Conflict),
+        };
         self.tries += 1;
-        let before = self.inner.parts.clock.monotonic();
-        let answer = self.inner.parts.store.put(&put).await;
-        let took = self.inner.parts.clock.monotonic().saturating_sub(before);
-        let (next, stored) = match answer {
-            Ok(stored) => {
-                self.inner.parts.metrics.upload_seconds.observe(took.as_secs_f64());
-                (Next::Commit, stored)
-            }
+        let (next, stored) = match self.put_while_parking(&put).await? {
+            Ok(stored) => (Next::Commit, stored),
             Err(error) => {
                 self.failed(&error, "put");
-                let mut next = after_put(error.fault, put.mode);
-                let mut stored = Stored::default();
-                if next == Next::AskWhose {
-                    (next, stored) = self.ask_whose().await;
+                match after_put(error.fault, put.mode) {
+                    Next::AskWhose => self.ask_whose(may_replace).await?,
+                    next => (next, Stored::default()),
                 }
-                (next, stored)
             }
         };
-        drop(slot);
         if next == Next::Commit {
             self.commit(&put, &stored).await?;
         }
         Ok(next)
     }
 
+    /// Puts once, in one of the destination's slots. An endpoint that hangs keeps its slots, and nothing in the spool:
+    /// the object is parked meanwhile.
+    async fn put_while_parking(&mut self, put: &Put) -> Result<Result<Stored, StoreError>, Stopped> {
+        let inner = Arc::clone(self.inner);
+        let slots = inner.slots(&self.seal.destination);
+        let trying = async {
+            let Ok(_slot) = slots.puts.acquire().await else { return None };
+            let before = inner.parts.clock.monotonic();
+            let answer = inner.parts.store.put(put).await;
+            let took = inner.parts.clock.monotonic().saturating_sub(before);
+            if answer.is_ok() {
+                inner.parts.metrics.upload_seconds.observe(took.as_secs_f64());
+            }
+            Some(answer)
+        };
+        tokio::pin!(trying);
+        loop {
+            tokio::select! {
+                answer = &mut trying => return answer.ok_or(Stopped),
+                () = tokio::time::sleep(self.park_look()) => self.park_if_due().await?,
+            }
+        }
+    }
+
     /// After a 412: the key is taken. By us, in an earlier try whose answer was lost?
-    async fn ask_whose(&self) -> (Next, Stored) {
+    async fn ask_whose(&self, may_replace: bool) -> Result<(Next, Stored), Stopped> {
         let head = self.inner.parts.store.head(&self.seal.destination, &self.seal.object_key).await;
         let pending = self.inner.parts.outlet.pending_seal(self.seal.number);
         let amended = pending.and_then(|pending| pending.amended).map(|amend| amend.sha256);
         let mut ours = vec![self.seal.sha256.as_str()];
         ours.extend(amended.as_deref());
         let found = head.as_ref().map(|head| head.metadata.get(SHA256).map(String::as_str));
-        let next = after_head(found.map_err(|error| error.fault), &ours);
+        let next = after_head(found.map_err(|error| error.fault), &ours, may_replace);
+        if next == Next::Commit
+            && amended.is_some()
+            && found.is_ok_and(|hash| hash == Some(&self.seal.sha256))
+        {
+            tracing::info!(
+                seal = self.seal.number,
+                "the whole object had been stored before its frames were damaged: nothing of it is lost"
+            );
+            let (parts, seal) = (self.inner.parts.clone(), self.seal.clone());
+            blocking(self.inner, move || parts.outlet.restored(&seal)).await?;
+        }
         match head {
-            Ok(head) => (next, Stored { encryption_applied: head.encryption_applied, ..Stored::default() }),
+            Ok(head) => {
+                Ok((next, Stored { encryption_applied: head.encryption_applied, ..Stored::default() }))
+            }
             Err(error) => {
                 self.failed(&error, "head");
-                (next, Stored::default())
+                Ok((next, Stored::default()))
             }
         }
     }
 
-    /// The put of this seal. `None` where its object cannot be made for now.
-    async fn put(&mut self) -> Result<Option<Put>, Stopped> {
-        let Some(pending) = self.inner.parts.outlet.pending_seal(self.seal.number) else { return Ok(None) };
+    /// The put of this seal.
+    async fn put(&mut self) -> Result<Ready, Stopped> {
+        let outlet = &self.inner.parts.outlet;
+        let Some(pending) = outlet.pending_seal(self.seal.number) else { return Ok(Ready::NotNow) };
         if self.source.is_none() {
             self.source = match pending.parked {
                 Some(parked) => Some(Source::Parked(parked)),
-                None => self.make_again(pending.clone()).await?.map(Source::Staged),
+                None => self.make_again(pending).await?.map(Source::Staged),
             };
         }
-        // Making it may have found frames lost: what is put says what is in it.
-        let Some(pending) = self.inner.parts.outlet.pending_seal(self.seal.number) else { return Ok(None) };
+        // Making it again may have found damage.
+        let Some(pending) = outlet.pending_seal(self.seal.number) else { return Ok(Ready::NotNow) };
+        let may_replace = pending.amended.is_none() || pending.overwrite;
+        if self.mode == PutMode::Overwrite && !may_replace {
+            return Ok(Ready::Conflict);
+        }
         let made = self.source.as_ref().map(|source| match source {
             Source::Staged(staged) => staged.body().map(|body| (body, staged.crc32)),
             Source::Parked(parked) => self.parked_body(*parked).map(|body| (body, parked.crc32)),
         });
         match made {
-            None => Ok(None),
-            Some(Ok((body, crc32))) => Ok(Some(self.request(&pending, body, crc32))),
+            None => Ok(Ready::NotNow),
+            Some(Ok((body, crc32))) => {
+                Ok(Ready::Put { put: Box::new(self.request(&pending, body, crc32)), may_replace })
+            }
             Some(Err(error)) => {
-                self.waiting(format!("read the staged object: {error}"));
+                if matches!(self.source, Some(Source::Parked(_))) {
+                    self.parked_is_damaged(&error.to_string());
+                }
+                self.waiting(format!("read the object to be put: {error}"));
                 self.source = None;
-                Ok(None)
+                Ok(Ready::NotNow)
             }
         }
+    }
+
+    /// Goes back to the spool for the object's bytes. A parked object has nothing there any more.
+    fn rebuild(&mut self) {
+        if matches!(self.source, Some(Source::Parked(_))) {
+            self.parked_is_damaged("the store received other bytes than were parked");
+        }
+        self.source = None;
+    }
+
+    fn parked_is_damaged(&self, why: &str) {
+        let name = parked_name(self.seal.number);
+        let what = format!(
+            "the parked object {name} ({} calls of {}) cannot be put: {why}; it is kept and tried again, and if the file is \
+             damaged its calls can only come from a copy of it",
+            self.seal.frames, self.seal.batch.source
+        );
+        self.inner.parts.alarms.raise(AlarmKind::Damage, &name, what);
+    }
+
+    async fn conflict(&mut self) -> Result<(), Stopped> {
+        let (parts, seal) = (self.inner.parts.clone(), self.seal.clone());
+        blocking(self.inner, move || parts.outlet.conflict(&seal)).await?;
+        if let Some(pending) = self.inner.parts.outlet.pending_seal(self.seal.number) {
+            raise_conflict(self.inner, &pending);
+        }
+        Ok(())
     }
 
     fn request(&self, pending: &PendingSeal, body: Body, crc32: u32) -> Put {
@@ -236,15 +314,10 @@ impl Upload<'_> {
         file_body(&**disk, &name, &*file, parked.len)
     }
 
-    /// Makes the object again from the spool, after a restart or where the store received other bytes.
-    async fn make_again(&self, pending: PendingSeal) -> Result<Option<Staged>, Stopped> {
-        let inner = Arc::clone(self.inner);
-        let Ok(_encoder) = self.inner.encoders.acquire().await else { return Ok(None) };
-        blocking(self.inner, move || make_again(&inner, &pending)).await
-    }
-
     async fn commit(&self, put: &Put, stored: &Stored) -> Result<(), Stopped> {
         let (parts, seal) = (self.inner.parts.clone(), self.seal.clone());
+        let pending = parts.outlet.pending_seal(seal.number);
+        let calls = pending.and_then(|pending| pending.amended).map_or(seal.frames, |amend| amend.frames);
         blocking(self.inner, move || parts.outlet.commit(&seal)).await?;
         let len = match &put.body {
             Body::Bytes(bytes) => bytes.len() as u64,
@@ -255,12 +328,12 @@ impl Upload<'_> {
         metrics.object_bytes.inc_by(len);
         let source = self.seal.batch.source.to_string();
         if self.seal.batch.stream == Stream::Calls {
-            metrics.delivered.get_or_create(&SourceLabel { source }).inc_by(self.seal.frames);
+            metrics.delivered.get_or_create(&SourceLabel { source }).inc_by(calls);
         }
         let object = LastObject {
             key: self.seal.object_key.clone(),
             at: self.inner.parts.clock.wall(),
-            calls: self.seal.frames,
+            calls,
             bytes: len,
             encryption: stored.encryption_applied.clone(),
         };
@@ -268,6 +341,7 @@ impl Upload<'_> {
         let bucket = &self.seal.destination.bucket;
         lock(&self.inner.refusals).remove(bucket);
         self.inner.parts.alarms.clear(AlarmKind::Refused, &bucket.to_string());
+        self.inner.parts.alarms.clear(AlarmKind::Damage, &parked_name(self.seal.number));
         tracing::debug!(seal = self.seal.number, key = %self.seal.object_key, "delivered");
         Ok(())
     }
@@ -309,7 +383,7 @@ impl Upload<'_> {
         self.inner.progress.waiting(&self.seal.batch.source, why);
     }
 
-    /// Waits before the next try; parks the object meanwhile if it has waited for long or the space is needed.
+    /// Waits before the next try; the object may be parked meanwhile.
     async fn wait(&mut self, next: Next) -> Result<(), Stopped> {
         let backoff = self.inner.settings.backoff;
         let wait = match next {
@@ -320,82 +394,25 @@ impl Upload<'_> {
         };
         let end = self.inner.parts.clock.monotonic().saturating_add(wait);
         loop {
-            let now = self.inner.parts.clock.monotonic();
-            let waited = now.saturating_sub(self.since);
-            let press =
-                waited >= self.inner.settings.park_after || self.inner.parts.outlet.is_under_pressure();
-            if press && matches!(self.source, Some(Source::Staged(_))) {
-                self.park().await?;
-            }
-            let left = end.saturating_sub(now);
+            self.park_if_due().await?;
+            let left = end.saturating_sub(self.inner.parts.clock.monotonic());
             if left.is_zero() {
                 return Ok(());
             }
-            tokio::time::sleep(left.min(Duration::from_secs(1))).await;
+            tokio::time::sleep(left.min(self.park_look())).await;
         }
-    }
-
-    async fn park(&mut self) -> Result<(), Stopped> {
-        let Some(Source::Staged(staged)) = self.source.take() else { return Ok(()) };
-        let parked = Parked { len: staged.len, crc32: staged.crc32 };
-        let (parts, seal) = (self.inner.parts.clone(), self.seal.clone());
-        let fitted = blocking(self.inner, move || {
-            let fitted = parts.outlet.park(&seal, &mut staged.reader(), parked)?;
-            Ok((fitted, staged))
-        })
-        .await?;
-        self.source = match fitted {
-            (true, _) => {
-                tracing::warn!(seal = self.seal.number, source = %self.seal.batch.source, bytes = parked.len, "parked: its destination cannot be reached");
-                // The frames are released: the batch may go on beside this object.
-                self.slot = None;
-                lock(&self.inner.busy).remove(&self.seal.batch);
-                self.inner.kick.notify_one();
-                Some(Source::Parked(parked))
-            }
-            (false, staged) => Some(Source::Staged(staged)),
-        };
-        Ok(())
     }
 }
 
-/// Makes a sealed object again. Where its content is no longer what was sealed, what is left is noted before it is put.
-fn make_again(inner: &Inner, pending: &PendingSeal) -> Result<Option<Staged>, Stopped> {
-    let seal = &pending.seal;
-    let outlet = &inner.parts.outlet;
-    let made = match encode::encode_again(outlet, &inner.staging, seal) {
-        Ok(made) => made,
-        Err(error) => {
-            let why = format!("make object {} again: {error}", seal.object_key);
-            tracing::warn!("{why}");
-            inner.progress.waiting(&seal.batch.source, why);
-            return Ok(None);
-        }
-    };
-    let expected = pending.amended.as_ref().map_or(&seal.sha256, |amend| &amend.sha256);
-    let Some(object) = made else {
-        if *expected != sha256_of_nothing() {
-            tracing::error!(
-                seal = seal.number,
-                "all of a sealed range was lost; an empty object takes its place"
-            );
-            let range = crate::spool::scan::Range { first: seal.first, last: seal.last };
-            let amend = Amend { frames: 0, bytes: 0, sha256: sha256_of_nothing(), lost: vec![range] };
-            outlet.amend(seal, amend)?;
-        }
-        return Ok(encode::encode_nothing(&inner.staging)
-            .inspect_err(|error| tracing::warn!(%error, "an empty object could not be staged"))
-            .ok());
-    };
-    if object.encoded.sha256 != *expected {
-        tracing::error!(seal = seal.number, lost = ?object.lost, "a sealed range was damaged before its object was stored; what is left is delivered");
-        let amend = Amend {
-            frames: object.encoded.frames,
-            bytes: object.encoded.bytes,
-            sha256: object.encoded.sha256.clone(),
-            lost: object.lost,
-        };
-        outlet.amend(seal, amend)?;
-    }
-    Ok(Some(object.staged))
+/// Whether a seal can be put now.
+enum Ready {
+    Put {
+        put: Box<Put>,
+        /// Whether the put may take the place of what has the key: not where it is less than what was sealed.
+        may_replace: bool,
+    },
+    /// Its object cannot be made for now.
+    NotNow,
+    /// A person must decide first.
+    Conflict,
 }

@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::RequestFrames;
 use super::segment::BLOCK_BODY_MAX;
-use super::shared::{Shared, lock};
+use super::shared::{PanicGuard, Shared, lock};
 use super::writer::{CommitError, Incoming, Outcome, Writer};
 use crate::sources::SourceId;
 
@@ -157,17 +157,15 @@ impl Appender {
     /// sync is the window in which the next group gathers. Returns when the appender is closed and drained, or the spool
     /// has stopped.
     pub(super) fn run(&self, mut writer: Writer) {
-        let guard = PanicGuard(Arc::clone(&self.line.shared));
+        let guard = (PanicGuard(Arc::clone(&self.line.shared)), CloseGuard(self));
         while let Some(group) = self.next_group() {
             if !self.commit(&mut writer, group) {
                 break;
             }
         }
-        if self.line.shared.is_poisoned() {
-            self.close();
-            // Whoever still waits learns that the answer is no: dropping a sender answers "stopped".
-            lock(&self.line.queue).waiting.clear();
-        } else if let Err(error) = writer.close() {
+        if !self.line.shared.is_poisoned()
+            && let Err(error) = writer.close()
+        {
             tracing::warn!(
                 ?error,
                 "the spool was not closed in order; nothing is lost, the next start takes longer"
@@ -227,13 +225,12 @@ fn answer(done: oneshot::Sender<Result<Outcome, AppendError>>, result: Result<Ou
     }
 }
 
-/// Stops the spool if the commit loop panics: nobody may be answered 200 by a loop that is gone.
-struct PanicGuard(Arc<Shared>);
+/// Whoever still waits when the commit loop is gone learns that the answer is no: dropping a sender answers "stopped".
+struct CloseGuard<'a>(&'a Appender);
 
-impl Drop for PanicGuard {
+impl Drop for CloseGuard<'_> {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.0.poison("the commit loop panicked", &"this is a bug in Forebay");
-        }
+        self.0.close();
+        lock(&self.0.line.queue).waiting.clear();
     }
 }

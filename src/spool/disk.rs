@@ -102,15 +102,70 @@ pub fn read_all(file: &dyn DiskFile) -> io::Result<Vec<u8>> {
 /// # Errors
 /// What the file system says; the final name is then either absent or as it was.
 pub fn write_durably(disk: &dyn Disk, name: &str, bytes: &[u8]) -> io::Result<()> {
-    let temporary = format!("{name}.tmp");
-    let file = disk.create(&temporary)?;
+    write_temporary(disk, name, bytes)?;
+    publish(disk, name)
+}
+
+/// The first half of [`write_durably`]: nothing uses the file yet.
+///
+/// # Errors
+/// What the file system says; nothing has changed then but a file that the next start removes.
+pub fn write_temporary(disk: &dyn Disk, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let file = disk.create(&temporary_name(name))?;
     file.write_at(&[IoSlice::new(bytes)], 0)?;
-    file.sync()?;
-    disk.rename(&temporary, name)?;
+    file.sync()
+}
+
+/// The second half of [`write_durably`].
+///
+/// # Errors
+/// What the file system says; which of the two names a crash leaves is not known then.
+pub fn publish(disk: &dyn Disk, name: &str) -> io::Result<()> {
+    disk.rename(&temporary_name(name), name)?;
     disk.sync_dir(name.rsplit_once('/').map_or("", |(dir, _)| dir))
+}
+
+/// Under which name a file is written.
+pub fn temporary_name(name: &str) -> String {
+    format!("{name}.tmp")
 }
 
 /// Whether an error means that there is no space: `ENOSPC` or `EDQUOT`.
 pub fn is_no_space(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// Whether an error means that the process has no file handle left (`EMFILE`) or the machine has none (`ENFILE`).
+pub fn is_no_handle(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    [Errno::MFILE, Errno::NFILE].iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+/// Reads like [`DiskFile::read_at`], but what the disk cannot read any more (`EIO`) is zero: checksums tell where frames are
+/// damaged, and their neighbours are not.
+///
+/// # Errors
+/// What else the file system says.
+pub fn read_sound(file: &dyn DiskFile, buf: &mut [u8], at: u64) -> io::Result<usize> {
+    const SECTOR: usize = 4_096;
+    let is_damage = |error: &io::Error| error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error());
+    match file.read_at(buf, at) {
+        Err(error) if is_damage(&error) => {}
+        read => return read,
+    }
+    let len = usize::try_from(file.len()?.saturating_sub(at)).unwrap_or(usize::MAX).min(buf.len());
+    let mut done = 0;
+    while let Some(rest) = buf.get_mut(done..len).filter(|rest| !rest.is_empty()) {
+        // Up to the next boundary, so that one bad sector costs one sector.
+        let into = usize::try_from((at + done as u64) % SECTOR as u64).unwrap_or(0);
+        let want = (SECTOR - into).min(rest.len());
+        let piece = rest.get_mut(..want).unwrap_or(&mut []);
+        match file.read_at(piece, at + done as u64) {
+            Err(error) if is_damage(&error) => piece.fill(0),
+            Err(error) => return Err(error),
+            Ok(_) => {}
+        }
+        done += want;
+    }
+    Ok(len)
 }

@@ -14,7 +14,7 @@ use super::scan::Range;
 use super::seen;
 use super::segment::{encode_header, index_name, number_in, seen_name, segment_name, spare_name};
 use super::segment_index;
-use super::shared::{FULL_PERCENT, Prepared, Shared, Stopped, lock};
+use super::shared::{FULL_PERCENT, PanicGuard, Prepared, Shared, Stopped, lock};
 use crate::batch::BatchKey;
 use crate::time::UnixMillis;
 
@@ -66,6 +66,7 @@ impl Housekeeper {
 
     /// Runs until the spool stops or `stop` says so.
     pub(super) fn run(mut self, stop: &std::sync::atomic::AtomicBool) {
+        let _guard = PanicGuard(Arc::clone(&self.shared));
         while !stop.load(Ordering::Acquire) && self.pass().is_ok() {
             self.shared.wait_for_wake(PASS_EVERY);
         }
@@ -93,10 +94,10 @@ impl Housekeeper {
                 }
                 Ok(())
             }
-            Err(error) if disk::is_no_space(&error) => {
+            Err(error) if disk::is_no_space(&error) || disk::is_no_handle(&error) => {
                 if !std::mem::replace(&mut self.disk_full, true) {
                     tracing::warn!(
-                        "no space for the next spool segment: calls are taken until the current one is full"
+                        %error, "the next spool segment cannot be made: calls are taken until the current one is full"
                     );
                 }
                 self.shared.set_next(|next| next.no_space = true);
@@ -116,12 +117,12 @@ impl Housekeeper {
         let (disk, id) = (&*self.shared.disk, &self.shared.ident.spool_id);
         let name = segment_name(number);
         let wanted = self.shared.options.segment_bytes;
-        let spare =
-            self.spares.iter().position(|(_, len)| *len == wanted).map(|at| self.spares.swap_remove(at));
-        let (from, file) = match spare {
-            Some((old, _)) => {
+        let spare = self.spares.iter().position(|(_, len)| *len == wanted);
+        let (from, file) = match spare.and_then(|at| self.spares.get(at).map(|(old, _)| (at, *old))) {
+            Some((at, old)) => {
                 let from = spare_name(old);
                 let file = disk.open(&from)?;
+                self.spares.swap_remove(at);
                 (from, file)
             }
             None => {
@@ -152,21 +153,22 @@ impl Housekeeper {
             match write_seen(&self.shared, number) {
                 Ok(Some((newest, count))) => self.seen_files.push((number, newest, count)),
                 Ok(None) => {}
-                Err(error) if disk::is_no_space(&error) => {
-                    let temporary = format!("{}.tmp", seen_name(number));
+                Err(error) => {
+                    // They are a cache: that they cannot be kept is no reason to stop.
+                    let temporary = disk::temporary_name(&seen_name(number));
                     let removed = self.shared.disk.remove(&temporary);
                     removed.map_err(|error| self.shared.stop("remove fingerprints", &error))?;
                     if pinned {
-                        self.disk_full = true;
+                        self.disk_full |= disk::is_no_space(&error);
                         continue;
                     }
                     // They are still in memory: only a restart forgets them, and then a repeat may get through.
                     tracing::warn!(
+                        %error,
                         segment = number,
-                        "no space to keep a segment's fingerprints: after a restart repeats of its calls may be stored"
+                        "a segment's fingerprints could not be kept: after a restart repeats of its calls may be stored"
                     );
                 }
-                Err(error) => return Err(self.shared.stop("keep a segment's fingerprints", &error)),
             }
             if let Some(state) = lock(&self.shared.index).segments.get_mut(&number) {
                 state.seen_kept = true;

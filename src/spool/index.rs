@@ -70,6 +70,8 @@ pub struct Batch {
     pub open_frames: u64,
     /// Their bytes as lines.
     pub open_bytes: u64,
+    /// Position of the first of them: exact but between a seal and [`Index::first_open`], where it may be too low.
+    pub first_open: u64,
     /// When the first of them was received.
     pub first_received_at: UnixMillis,
     /// Counts up whenever `first_received_at` changes, so that deadlines can be kept outside.
@@ -77,12 +79,6 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// A position that no frame behind the last seal stands before.
-    pub fn first_open(&self) -> u64 {
-        let open = self.parts.iter().find(|part| part.last > self.sealed_through);
-        open.map_or(0, |part| part.first).max(self.sealed_through + 1)
-    }
-
     /// The last position of the batch.
     pub fn last(&self) -> u64 {
         self.parts.back().map_or(0, |part| part.last)
@@ -148,6 +144,7 @@ impl Index {
         };
         if batch.open_frames == 0 {
             batch.first_received_at = received_at;
+            batch.first_open = run.first;
             self.generations += 1;
             batch.generation = self.generations;
         }
@@ -178,6 +175,7 @@ impl Index {
             sealed_through: 0,
             open_frames: u64::from(added.run.frames),
             open_bytes: added.bytes,
+            first_open: added.run.first,
             first_received_at: added.received_at,
             generation: self.generations,
         };
@@ -195,6 +193,7 @@ impl Index {
             sealed_through: sealed,
             open_frames: 0,
             open_bytes: 0,
+            first_open: part.first,
             first_received_at: part.first_received_at,
             generation: 0,
         });
@@ -204,23 +203,31 @@ impl Index {
         batch.parts.push_back(part);
     }
 
-    /// Notes that frames of a batch are sealed through `last`; `left` is what is behind it, and when the first of that
-    /// was received.
-    pub fn seal(
-        &mut self,
-        key: &BatchKey,
-        last: u64,
-        frames: u64,
-        bytes: u64,
-        next_received_at: Option<UnixMillis>,
-    ) {
+    /// Notes that frames of a batch are sealed through `last`. [`Index::first_open`] tells what is behind them.
+    pub fn seal(&mut self, key: &BatchKey, last: u64, frames: u64, bytes: u64) {
         let Some(batch) = self.batches.get_mut(key) else { return };
         batch.sealed_through = last;
         batch.open_frames = batch.open_frames.saturating_sub(frames);
         batch.open_bytes = batch.open_bytes.saturating_sub(bytes);
-        if let Some(at) = next_received_at {
-            batch.first_received_at = at;
+        if batch.last() <= last {
+            // What was lost within the range was counted when it was stored.
+            (batch.open_frames, batch.open_bytes) = (0, 0);
         }
+        batch.first_open = batch.first_open.max(last + 1);
+    }
+
+    /// Lets go of a batch of which no frame behind its last seal can be read, up to `through`, unless more has come since.
+    pub fn give_up(&mut self, key: &BatchKey, through: u64) {
+        let Some(batch) = self.batches.get_mut(key).filter(|batch| batch.last() <= through) else { return };
+        (batch.open_frames, batch.open_bytes) = (0, 0);
+        self.release(key, through);
+    }
+
+    /// Notes which the first frame behind a batch's last seal is, and when it was received.
+    pub fn first_open(&mut self, key: &BatchKey, position: u64, at: UnixMillis) {
+        let Some(batch) = self.batches.get_mut(key) else { return };
+        batch.first_open = position;
+        batch.first_received_at = at;
         self.generations += 1;
         batch.generation = self.generations;
     }
@@ -258,9 +265,10 @@ impl Index {
         self.batches.iter().filter(|(_, batch)| pins(batch)).map(|(key, _)| key.clone()).collect()
     }
 
-    /// When the oldest undelivered frame was received.
-    pub fn oldest_received_at(&self) -> Option<UnixMillis> {
-        self.batches.values().filter_map(|batch| batch.parts.front()).map(|part| part.first_received_at).min()
+    /// When the oldest frame that is not sealed was received.
+    pub fn oldest_open(&self) -> Option<UnixMillis> {
+        let open = self.batches.values().filter(|batch| batch.open_frames > 0);
+        open.map(|batch| batch.first_received_at).min()
     }
 
     /// Bytes of segments in use.
@@ -330,7 +338,7 @@ mod tests {
         index.release(&key("a"), 4);
         index.release(&key("b"), 4);
         assert_eq!(index.releasable(), [1]);
-        assert_eq!(index.oldest_received_at(), Some(UnixMillis(5)));
+        assert_eq!(index.batches[&key("a")].last(), 5);
         index.release(&key("a"), 5);
         assert_eq!(index.releasable(), [1, 2]);
         assert!(index.batches.is_empty());
@@ -341,7 +349,8 @@ mod tests {
         let mut index = Index::default();
         index.add(1, &key("a"), added(0, 1, 5));
         let before = index.batches[&key("a")].generation;
-        index.seal(&key("a"), 3, 3, 24, Some(UnixMillis(4)));
+        index.seal(&key("a"), 3, 3, 24);
+        index.first_open(&key("a"), 4, UnixMillis(4));
         let batch = &index.batches[&key("a")];
         assert_eq!((batch.open_frames, batch.open_bytes, batch.sealed_through), (2, 16, 3));
         assert_eq!(batch.first_received_at, UnixMillis(4));

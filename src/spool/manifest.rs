@@ -20,7 +20,7 @@ const COMPACT_BYTES: u64 = 1_024 * 1_024;
 /// Bytes set aside so that the manifest can still be written when the disk is full.
 const RESERVE_BYTES: usize = 4 * 1_024 * 1_024;
 /// The file that sets them aside.
-const RESERVE: &str = "reserve";
+pub(super) const RESERVE: &str = "reserve";
 /// Salts of manifests must differ from those of segments with the same number.
 const SALT_SPACE: u64 = 1 << 63;
 
@@ -108,23 +108,52 @@ pub fn replay(
     spool_id: &[u8; 16],
     number: u64,
 ) -> Result<(State, usize), ManifestError> {
+    let replayed = replay_past_damage(name, bytes, spool_id, number)?;
+    match replayed.damaged_at {
+        Some(at) => Err(ManifestError::DamagedWithin { name: name.to_owned(), at }),
+        None => Ok((replayed.state, replayed.notes)),
+    }
+}
+
+/// What the notes of a manifest say that can be read.
+#[derive(Debug)]
+pub struct Replayed {
+    /// The state they make.
+    pub state: State,
+    /// How many they are.
+    pub notes: usize,
+    /// Where the first lies that cannot be read though others follow.
+    pub damaged_at: Option<usize>,
+}
+
+/// Reads what can be read of a manifest's bytes.
+///
+/// # Errors
+/// [`ManifestError::Damaged`] where its first note cannot be read: then too little is known to go on.
+pub fn replay_past_damage(
+    name: &str,
+    bytes: &[u8],
+    spool_id: &[u8; 16],
+    number: u64,
+) -> Result<Replayed, ManifestError> {
     let salt = salt(spool_id, number);
-    let mut state = State::default();
-    let (mut at, mut notes) = (0, 0);
-    while let Some((note, len)) = decode(bytes.get(at..).unwrap_or(&[]), salt) {
-        state.apply(note);
-        at += len;
-        notes += 1;
+    let note_at = |at: usize| decode(bytes.get(at..).unwrap_or(&[]), salt);
+    let mut replayed = Replayed { state: State::default(), notes: 0, damaged_at: None };
+    let mut at = 0;
+    loop {
+        while let Some((note, len)) = note_at(at) {
+            replayed.state.apply(note);
+            at += len;
+            replayed.notes += 1;
+        }
+        if replayed.notes == 0 {
+            return Err(ManifestError::Damaged { name: name.to_owned() });
+        }
+        // A torn last note was never acted upon. A sound one behind a bad one means that the bad one was synced once.
+        let Some(next) = (at + 1..bytes.len()).find(|at| note_at(*at).is_some()) else { return Ok(replayed) };
+        replayed.damaged_at.get_or_insert(at);
+        at = next;
     }
-    if notes == 0 {
-        return Err(ManifestError::Damaged { name: name.to_owned() });
-    }
-    // A torn last note was never acted upon. A sound one behind a bad one means that the bad one was synced once.
-    let rest = bytes.get(at..).unwrap_or(&[]);
-    if (1..rest.len()).any(|from| decode(rest.get(from..).unwrap_or(&[]), salt).is_some()) {
-        return Err(ManifestError::DamagedWithin { name: name.to_owned(), at });
-    }
-    Ok((state, notes))
 }
 
 /// Reads the newest manifest of a spool, if there is one, changing nothing. Returns its number and state.
@@ -132,17 +161,30 @@ pub fn replay(
 /// # Errors
 /// [`ManifestError`].
 pub fn read_newest(disk: &dyn Disk, spool_id: &[u8; 16]) -> Result<Option<(u64, State)>, ManifestError> {
+    let Some((number, name, bytes)) = newest(disk)? else { return Ok(None) };
+    replay(&name, &bytes, spool_id, number).map(|(state, _)| Some((number, state)))
+}
+
+/// Like [`read_newest`], but steps over notes that cannot be read.
+///
+/// # Errors
+/// [`ManifestError`], but never [`ManifestError::DamagedWithin`].
+pub fn read_newest_past_damage(
+    disk: &dyn Disk,
+    spool_id: &[u8; 16],
+) -> Result<Option<(u64, Replayed)>, ManifestError> {
+    let Some((number, name, bytes)) = newest(disk)? else { return Ok(None) };
+    replay_past_damage(&name, &bytes, spool_id, number).map(|replayed| Some((number, replayed)))
+}
+
+fn newest(disk: &dyn Disk) -> Result<Option<(u64, String, Vec<u8>)>, ManifestError> {
     let failed = |name: &str, cause| ManifestError::Disk { name: name.to_owned(), cause };
-    let newest = disk
-        .list("")
-        .map_err(|cause| failed("directory", cause))?
-        .iter()
-        .filter_map(|(name, _)| super::segment::number_in(name, "MANIFEST-", ""))
-        .max();
-    let Some(number) = newest else { return Ok(None) };
+    let files = disk.list("").map_err(|cause| failed("directory", cause))?;
+    let number = files.iter().filter_map(|(name, _)| super::segment::number_in(name, "MANIFEST-", "")).max();
+    let Some(number) = number else { return Ok(None) };
     let name = manifest_name(number);
     let bytes = disk.open(&name).and_then(|file| read_all(&*file)).map_err(|cause| failed(&name, cause))?;
-    replay(&name, &bytes, spool_id, number).map(|(state, _)| Some((number, state)))
+    Ok(Some((number, name, bytes)))
 }
 
 impl Manifest {
@@ -151,16 +193,31 @@ impl Manifest {
     /// # Errors
     /// What the disk says.
     pub fn begin(disk: Arc<dyn Disk>, spool_id: [u8; 16], number: u64, state: State) -> io::Result<Self> {
-        let note = encode(&Note::State(Box::new(state.clone())), salt(&spool_id, number))?;
+        let end = Self::write_state(&*disk, &spool_id, number, &state)?;
+        Self::use_new(disk, spool_id, number, state, end)
+    }
+
+    fn write_state(disk: &dyn Disk, spool_id: &[u8; 16], number: u64, state: &State) -> io::Result<u64> {
+        let note = encode(&Note::State(Box::new(state.clone())), salt(spool_id, number))?;
+        disk::write_temporary(disk, &manifest_name(number), &note)?;
+        Ok(note.len() as u64)
+    }
+
+    fn use_new(
+        disk: Arc<dyn Disk>,
+        spool_id: [u8; 16],
+        number: u64,
+        state: State,
+        end: u64,
+    ) -> io::Result<Self> {
         let name = manifest_name(number);
-        disk::write_durably(&*disk, &name, &note)?;
+        disk::publish(&*disk, &name)?;
         let file = disk.open(&name)?;
         for (name, _) in disk.list("")? {
             if super::segment::number_in(&name, "MANIFEST-", "").is_some_and(|old| old < number) {
                 disk.remove(&name)?;
             }
         }
-        let end = note.len() as u64;
         let mut manifest = Self { disk, spool_id, number, file, end, first_note: end, reserve: false, state };
         manifest.set_aside();
         Ok(manifest)
@@ -207,17 +264,23 @@ impl Manifest {
         self.end > COMPACT_BYTES && self.end > 4 * self.first_note
     }
 
-    /// Begins a new manifest in place of this one.
+    /// Begins a new manifest in place of this one. Where there is no space, or no file handle, for it this one stays in use.
     ///
     /// # Errors
-    /// What the disk says. Where there is no space the old one stays in use.
+    /// What the disk says. The spool must stop then: which manifest a restart would find is not known.
     pub fn compact(&mut self) -> io::Result<()> {
-        match Self::begin(Arc::clone(&self.disk), self.spool_id, self.number + 1, self.state.clone()) {
-            Ok(new) => {
-                *self = new;
+        let number = self.number + 1;
+        let written = Self::write_state(&*self.disk, &self.spool_id, number, &self.state);
+        match written {
+            Ok(end) => {
+                let state = std::mem::take(&mut self.state);
+                *self = Self::use_new(Arc::clone(&self.disk), self.spool_id, number, state, end)?;
                 Ok(())
             }
-            Err(error) if disk::is_no_space(&error) => Ok(()),
+            // Only before it has its name: behind that, notes in the old one would be lost.
+            Err(error) if disk::is_no_space(&error) || disk::is_no_handle(&error) => {
+                self.disk.remove(&disk::temporary_name(&manifest_name(number)))
+            }
             Err(error) => Err(error),
         }
     }

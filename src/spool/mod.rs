@@ -25,6 +25,7 @@
 //! pages, and a second sync would lie. A restart reads the truth from the disk ([`recovery`]).
 
 pub mod appender;
+mod damaged_manifest;
 pub mod disk;
 pub mod frame;
 mod housekeeper;
@@ -44,6 +45,7 @@ pub mod seen;
 pub mod segment;
 pub mod segment_index;
 pub mod shared;
+pub mod stepped;
 pub mod survey;
 #[cfg(test)]
 mod tests;
@@ -62,6 +64,7 @@ pub use real_disk::{DirectoryError, RealDisk};
 pub use recovery::{OpenError, Recovered};
 pub use request_frames::RequestFrames;
 pub use shared::{SpoolOptions, Stopped, Usage};
+pub use stepped::Stepped;
 
 use crate::call::Fingerprinter;
 use crate::metrics::Metrics;

@@ -142,6 +142,11 @@ pub enum Note {
         /// What is left.
         amend: Amend,
     },
+    /// The store has all lines of an amended seal after all: nothing of it is lost.
+    Restored {
+        /// The seal.
+        number: u64,
+    },
     /// Positions that can no longer be read.
     Lost(Range),
     /// A segment is no longer needed.
@@ -223,6 +228,11 @@ impl State {
             Note::Retry { number, overwrite } => {
                 self.pending(number, |pending| (pending.conflict, pending.overwrite) = (false, overwrite));
             }
+            Note::Restored { number } => {
+                let amended = self.seals.get_mut(&number).and_then(|pending| pending.amended.take());
+                let lost = amended.map(|amend| amend.lost).unwrap_or_default();
+                self.lost.retain(|range| !lost.contains(range));
+            }
             Note::Amended { number, amend } => self.pending(number, |pending| pending.amended = Some(amend)),
             Note::Lost(range) => {
                 self.next_position = self.next_position.max(range.last + 1);
@@ -270,6 +280,15 @@ impl State {
         let at = known.iter().rposition(|(from, _)| *from <= position)?;
         let (_, destination) = known.get(at)?;
         Some((destination, known.get(at + 1).map(|(from, _)| *from)))
+    }
+
+    /// Takes back destinations to `next`, the next position that is given: what was noted for a later one is for it.
+    pub fn clamp_destinations(&mut self, next: u64) {
+        for known in self.destinations.values_mut() {
+            let last = known.last_mut().filter(|(from, _)| *from > next).map(|(_, to)| (next, to.clone()));
+            known.retain(|(from, _)| *from < next || last.is_none());
+            known.extend(last);
+        }
     }
 
     /// The last position of the object before one of `batch` that goes to `bucket`.

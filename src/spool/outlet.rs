@@ -3,16 +3,18 @@
 //! Order O2: a seal is synced before the first byte of its object is uploaded. Order O3: the store's success is verified
 //! before the commit is synced, and only then may a segment go.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::disk::{Disk, is_no_space};
+use super::disk::Disk;
 use super::index::Batch;
 use super::note::{Amend, Note, Parked, PendingSeal, Seal};
 use super::reader::{self, Go, Read};
+use super::scan::Range;
 use super::shared::{PRESSURE_PERCENT, Shared, Stopped, Usage, lock};
 use crate::batch::BatchKey;
 use crate::object::{Destination, ObjectKey};
@@ -21,6 +23,9 @@ use crate::time::UnixMillis;
 
 /// Open batches at most; above, those that were added to least recently become due.
 pub const OPEN_BATCHES_MAX: usize = 20_000;
+
+/// The first position of every spool.
+const FIRST_POSITION: u64 = 1;
 
 /// A batch with frames that are not sealed, as delivery sees it.
 #[derive(Clone, Debug)]
@@ -35,7 +40,7 @@ pub struct OpenBatch {
     pub first_received_at: UnixMillis,
     /// Everything up to here is sealed.
     pub sealed_through: u64,
-    /// No frame that is not sealed stands before this position.
+    /// The position of the first of them: where it is not exact, it is too low.
     pub first: u64,
     /// The last position.
     pub last: u64,
@@ -51,7 +56,7 @@ impl OpenBatch {
             bytes: batch.open_bytes,
             first_received_at: batch.first_received_at,
             sealed_through: batch.sealed_through,
-            first: batch.first_open(),
+            first: batch.first_open,
             last: batch.last(),
             generation: batch.generation,
         }
@@ -81,6 +86,18 @@ pub struct Encoded {
     pub encoder: String,
     /// `receivedAt` of the first line that did not fit any more, where there is one.
     pub next_received_at: Option<UnixMillis>,
+}
+
+/// What a batch has behind its last seal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FirstOpen {
+    /// The position of the first frame that can be read.
+    At(u64),
+    /// No frame can be read.
+    Nothing {
+        /// The positions of those that cannot.
+        lost: Vec<Range>,
+    },
 }
 
 /// The way out of an open spool. Cheap to clone.
@@ -119,10 +136,10 @@ impl Outlet {
     /// When the oldest frame was received that is in no object yet; parked objects count too.
     pub fn oldest_undelivered(&self) -> Option<UnixMillis> {
         let manifest = lock(&self.shared.manifest);
-        let parked = manifest.state().seals.values().map(|pending| pending.seal.first_received_at).min();
+        let sealed = manifest.state().seals.values().map(|pending| pending.seal.first_received_at).min();
         drop(manifest);
-        let open = lock(&self.shared.index).oldest_received_at();
-        open.into_iter().chain(parked).min()
+        let open = lock(&self.shared.index).oldest_open();
+        open.into_iter().chain(sealed).min()
     }
 
     /// Where frames of `source` at `position` go, and the first position that goes elsewhere.
@@ -140,7 +157,8 @@ impl Outlet {
     }
 
     /// Notes where the frames of these sources go from now on. It must be called before the first frame of a source, and
-    /// before the first that is to go elsewhere than those before it. Returns the sources for which that is a change.
+    /// before the first that is to go elsewhere than those before it. Frames of a source for which nothing was noted yet
+    /// all go there. Returns the sources for which that is a change.
     ///
     /// # Errors
     /// [`Stopped`].
@@ -149,13 +167,15 @@ impl Outlet {
         wanted: impl IntoIterator<Item = (SourceId, Destination)>,
     ) -> Result<Vec<SourceId>, Stopped> {
         let mut manifest = lock(&self.shared.manifest);
-        let from = self.shared.next_position();
+        let next = self.shared.next_position();
         let (mut notes, mut changed) = (Vec::new(), Vec::new());
         for (source, destination) in wanted {
             let known = manifest.state().destination(&source, u64::MAX).map(|(known, _)| known);
             if known == Some(&destination) {
                 continue;
             }
+            // A position that is only now being written may be given again after a crash, so a first place is for all.
+            let from = if known.is_some() { next } else { FIRST_POSITION };
             if known.is_some() {
                 changed.push(source.clone());
             }
@@ -171,20 +191,44 @@ impl Outlet {
         Ok(changed)
     }
 
-    /// The position of a batch's first frame that is not sealed.
+    /// The sources whose frames do not all go to the same place.
+    pub fn moved_sources(&self) -> BTreeSet<SourceId> {
+        let manifest = lock(&self.shared.manifest);
+        let moved = manifest.state().destinations.iter().filter(|(_, known)| known.len() > 1);
+        moved.map(|(source, _)| source.clone()).collect()
+    }
+
+    /// Looks for a batch's first frame that is not sealed.
     ///
     /// # Errors
     /// What the disk says.
-    pub fn first_open(&self, batch: &OpenBatch) -> io::Result<Option<u64>> {
-        let mut first = None;
+    pub fn first_open(&self, batch: &OpenBatch) -> io::Result<FirstOpen> {
+        let (mut first, mut lost) = (None, Vec::new());
         self.read(&batch.key, batch.sealed_through, u64::MAX, &mut |read| {
-            if let Read::Frame(frame) = read {
-                first = Some(frame.position);
-                return Ok(Go::Stop);
+            match read {
+                Read::Lost(range) => lost.push(range),
+                Read::Frame(frame) => {
+                    first = Some(frame.position);
+                    return Ok(Go::Stop);
+                }
             }
             Ok(Go::On)
         })?;
-        Ok(first)
+        Ok(first.map_or(FirstOpen::Nothing { lost }, FirstOpen::At))
+    }
+
+    /// Lets go of a batch of which no frame behind its last seal can be read: what is lost is noted, durably, and pins
+    /// nothing any more. Must be called only while no sealed object of the batch waits unparked.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub fn give_up(&self, batch: &OpenBatch, lost: &[Range]) -> Result<(), Stopped> {
+        self.note_lost(lost)?;
+        let through = lost.iter().map(|range| range.last).max().unwrap_or(0).max(batch.sealed_through);
+        lock(&self.shared.index).give_up(&batch.key, through);
+        self.shared.changed();
+        self.shared.wake_housekeeper();
+        Ok(())
     }
 
     /// Hands the durable frames of `key` with `after < position <= through`, in order, to `visit`.
@@ -231,12 +275,36 @@ impl Outlet {
             destination,
             object_key,
         };
+        if manifest.state().cursors.get(batch).is_some_and(|cursor| seal.first <= cursor.sealed) {
+            drop(manifest);
+            self.shared.poison("a range would be sealed twice", &"this is a bug in Forebay");
+            return Err(Stopped);
+        }
         let noted = manifest.append(vec![Note::Sealed(seal.clone())]);
         drop(manifest);
         noted.map_err(|error| self.shared.stop("write the manifest", &error))?;
-        lock(&self.shared.index).seal(batch, seal.last, seal.frames, seal.bytes, encoded.next_received_at);
+        lock(&self.shared.index).seal(batch, seal.last, seal.frames, seal.bytes);
+        self.look_behind(batch, seal.last);
         self.shared.changed();
         Ok(seal)
+    }
+
+    /// What is left behind a seal has an age of its own: with that of what was sealed it would be due at once, and again,
+    /// in crumbs.
+    fn look_behind(&self, batch: &BatchKey, sealed: u64) {
+        let mut rest = None;
+        let read = self.read(batch, sealed, u64::MAX, &mut |read| {
+            let Read::Frame(frame) = read else { return Ok(Go::On) };
+            rest = Some((frame.position, frame.received_at));
+            Ok(Go::Stop)
+        });
+        if let Err(error) = read {
+            tracing::warn!(%error, %batch, "the rest of a batch cannot be read now; its age is counted from now");
+            rest = Some((sealed + 1, self.shared.clock.wall()));
+        }
+        if let Some((position, at)) = rest {
+            lock(&self.shared.index).first_open(batch, position, at);
+        }
     }
 
     /// Seals whose objects are not known to be in the store, oldest first.
@@ -264,11 +332,7 @@ impl Outlet {
             }
             index.parked.retain(|_, bytes| *bytes > 0);
             drop(index);
-            let name = parked_name(seal.number);
-            self.shared
-                .disk
-                .remove(&name)
-                .map_err(|error| self.shared.stop("remove a parked object", &error))?;
+            self.remove_parked(seal.number);
         }
         Ok(())
     }
@@ -284,21 +348,26 @@ impl Outlet {
     /// # Errors
     /// [`Stopped`].
     pub fn park(&self, seal: &Seal, object: &mut dyn io::Read, parked: Parked) -> Result<bool, Stopped> {
-        let name = parked_name(seal.number);
-        let written = write_parked(&*self.shared.disk, &name, object);
-        match written {
-            Ok(()) => {}
-            Err(error) if is_no_space(&error) => {
-                let removed = self.shared.disk.remove(&name);
-                removed.map_err(|error| self.shared.stop("remove a parked object", &error))?;
-                return Ok(false);
-            }
-            Err(error) => return Err(self.shared.stop("park an object", &error)),
+        if self.shared.is_poisoned() {
+            return Err(Stopped);
+        }
+        if let Err(error) = write_parked(&*self.shared.disk, &parked_name(seal.number), object) {
+            // Nothing is at stake: the frames are where they were.
+            tracing::warn!(%error, seal = seal.number, "an object could not be parked; its frames stay in the spool");
+            self.remove_parked(seal.number);
+            return Ok(false);
         }
         self.shared.note(vec![Note::Parked { number: seal.number, parked }])?;
         *lock(&self.shared.index).parked.entry(seal.batch.source.clone()).or_default() += parked.len;
         self.release(seal);
         Ok(true)
+    }
+
+    /// No note needs the file any more (or yet); where it cannot be removed the next start does it.
+    fn remove_parked(&self, number: u64) {
+        if let Err(error) = self.shared.disk.remove(&parked_name(number)) {
+            tracing::warn!(%error, seal = number, "a parked object's file was not removed; the next start removes it");
+        }
     }
 
     /// Notes that another object has the seal's key: it waits for a person.
@@ -313,7 +382,7 @@ impl Outlet {
     ///
     /// # Errors
     /// [`Stopped`].
-    pub fn note_lost(&self, lost: &[super::scan::Range]) -> Result<(), Stopped> {
+    pub fn note_lost(&self, lost: &[Range]) -> Result<(), Stopped> {
         let known = lock(&self.shared.manifest).state().lost.clone();
         let new: Vec<Note> =
             lost.iter().filter(|range| !known.contains(range)).map(|range| Note::Lost(*range)).collect();
@@ -331,6 +400,14 @@ impl Outlet {
         let mut notes: Vec<Note> = amend.lost.iter().map(|range| Note::Lost(*range)).collect();
         notes.push(Note::Amended { number: seal.number, amend });
         self.shared.note(notes)
+    }
+
+    /// Notes that the store has all that was sealed: what was noted as lost of it is not.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub fn restored(&self, seal: &Seal) -> Result<(), Stopped> {
+        self.shared.note(vec![Note::Restored { number: seal.number }])
     }
 
     /// The disk, for staged and parked files.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use super::disk::DiskFile;
+use super::disk::{DiskFile, read_sound};
 use super::frame::Frame;
 use super::index::{Part, Run, Runs};
 use super::scan::{Frames, Item, Range};
@@ -150,7 +150,7 @@ fn read_run(
     while offset < end && next <= run.last() {
         let want = usize::try_from(end - offset).unwrap_or(size).min(size);
         buffer.resize(want, 0);
-        let read = file.read_at(&mut buffer, offset)?;
+        let read = read_sound(file, &mut buffer, offset)?;
         let bytes = buffer.get(..read).unwrap_or(&[]);
         let whole = offset + want as u64 == end;
         let (mut used, mut lost) = (0, None);

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
-use super::disk::{Disk, DiskFile};
+use super::damaged_manifest;
+use super::disk::{self, Disk, DiskFile, is_no_space, read_sound};
 use super::frame::{self, Salt};
 use super::housekeeper::{
     Housekeeper, keep_cursors_from, oldest_position, read_seen, seen_number, write_zeros,
@@ -92,6 +93,8 @@ pub struct Recovered {
     pub torn_bytes: u64,
     /// Whether the wall clock is more than a day behind the newest frame.
     pub clock_behind: bool,
+    /// Whether notes of the manifest could not be read: what they said is done again, and a call may be delivered twice.
+    pub manifest_damaged: bool,
 }
 
 /// An opened spool, not yet running.
@@ -111,14 +114,14 @@ fn failed(what: &'static str) -> impl FnOnce(io::Error) -> OpenError {
 const CLOCK_BEHIND_MS: i64 = 86_400_000;
 
 /// A segment as it was found.
-struct Found {
-    number: u64,
+pub(super) struct Found {
+    pub(super) number: u64,
     file: Arc<dyn DiskFile>,
     len: u64,
     blocks: Vec<FoundBlock>,
     parts: Vec<(BatchKey, Part)>,
     /// First and last position, 0 where there are none.
-    span: (u64, u64),
+    pub(super) span: (u64, u64),
     indexed: bool,
     damaged: bool,
     newest: UnixMillis,
@@ -133,18 +136,30 @@ pub(super) fn open(
     metrics: Arc<Metrics>,
 ) -> Result<Opened, OpenError> {
     let ident = Ident::open(&*disk, random)?;
-    let (number, state) = manifest::read_newest(&*disk, &ident.spool_id)?.unwrap_or_default();
     let mut recovered = Recovered::default();
-    tidy(&*disk, &state).map_err(failed("remove leftovers"))?;
+    let (number, mut state) = if options.stop_on_corruption {
+        manifest::read_newest(&*disk, &ident.spool_id)?.unwrap_or_default()
+    } else {
+        damaged_manifest::read(&*disk, &ident, &mut recovered)?
+    };
+    let adopted = damaged_manifest::adopt(&*disk, &ident, &mut state, recovered.manifest_damaged)
+        .map_err(failed("look at segments without a note"))?;
+    tidy(&*disk, &state, recovered.manifest_damaged).map_err(failed("remove leftovers"))?;
     let mut found = find_segments(&*disk, &ident, &state)?;
+    damaged_manifest::drop_copies(&*disk, &mut found, &mut state, &adopted)
+        .map_err(failed("set copies of segments aside"))?;
     // Segments behind the last with frames were made ahead and never used.
     let unused = found.split_off(found.iter().rposition(|found| found.span.0 > 0).map_or(0, |last| last + 1));
     recovered.torn_bytes = cut_torn_tail(&*disk, found.last_mut()).map_err(failed("keep a torn tail"))?;
     recovered.lost = lost_ranges(&found, &state);
     judge_damage(&recovered.lost, options.stop_on_corruption)?;
 
-    let manifest = Manifest::begin(Arc::clone(&disk), ident.spool_id, number + 1, state)
-        .map_err(failed("begin a manifest"))?;
+    // Positions of writes that a crash took away are given again: to whom it was known then.
+    let held = found.iter().map(|found| found.span.1).max().unwrap_or(0);
+    let next_position = state.next_position.max(held + 1).max(1);
+    state.clamp_destinations(next_position);
+    let begin = || Manifest::begin(Arc::clone(&disk), ident.spool_id, number + 1, state.clone());
+    let manifest = with_room(&*disk, begin).map_err(failed("begin a manifest"))?;
     let shared = Arc::new(Shared::new(disk, clock, metrics, ident, options, manifest));
     let mut notes: Vec<Note> = recovered.lost.iter().map(|range| Note::Lost(*range)).collect();
     notes.extend(unused.iter().map(|found| Note::Released { number: found.number, positions: None }));
@@ -152,17 +167,13 @@ pub(super) fn open(
     if !notes.is_empty() {
         shared.note(notes).map_err(|_| OpenError::Stopped)?;
     }
-    let mut spares = spares(&*shared.disk).map_err(failed("list released segments"))?;
     for found in &unused {
         let rename = shared.disk.rename(&segment_name(found.number), &spare_name(found.number));
         rename.map_err(failed("set an unused segment aside"))?;
-        spares.push((found.number, found.len));
     }
-    spares.retain(|(_, len)| *len == shared.options.segment_bytes);
 
     let seen_files = restore_seen_files(&shared).map_err(failed("read fingerprints"))?;
     let mut seen = Seen::new(shared.options.dedupe_max, shared.options.dedupe_window);
-    let next_position = next_position(&shared, &found);
     let newest = found.iter().map(|found| found.newest).max().unwrap_or_default();
     recovered.clock_behind = shared.clock.wall().0 < newest.0 - CLOCK_BEHIND_MS;
     let seen_counts =
@@ -171,8 +182,11 @@ pub(super) fn open(
     let last = found.pop();
     restore_closed(&shared, &found, &seen_files);
     recovered.segments = found.len() + usize::from(last.is_some());
-    let mut housekeeper = Housekeeper::new(Arc::clone(&shared), spares, seen_counts);
     let open = begin_segment(&shared, last).map_err(failed("copy the last segment"))?;
+    // Some may have been given up for room.
+    let mut spares = spares(&*shared.disk).map_err(failed("list released segments"))?;
+    spares.retain(|(_, len)| *len == shared.options.segment_bytes);
+    let mut housekeeper = Housekeeper::new(Arc::clone(&shared), spares, seen_counts);
     restore_batches(&shared).map_err(failed("read the index"))?;
     restore_parked(&shared);
     let index = lock(&shared.index);
@@ -189,14 +203,18 @@ pub(super) fn open(
 }
 
 /// Removes what a crash left behind and nothing needs.
-fn tidy(disk: &dyn Disk, state: &State) -> io::Result<()> {
+fn tidy(disk: &dyn Disk, state: &State, manifest_damaged: bool) -> io::Result<()> {
     for (name, _) in disk.list("staging")? {
         disk.remove(&format!("staging/{name}"))?;
     }
     for (name, _) in disk.list("parked")? {
         let known = name.strip_suffix(".gz").and_then(|number| number.parse::<u64>().ok());
-        if !known.is_some_and(|number| state.seals.contains_key(&number)) {
-            disk.remove(&format!("parked/{name}"))?;
+        let parked = format!("parked/{name}");
+        match known.is_some_and(|number| state.seals.contains_key(&number)) {
+            true => {}
+            // The note of it may be among those that cannot be read.
+            false if manifest_damaged => disk.rename(&parked, &format!("quarantine/parked-{name}"))?,
+            false => disk.remove(&parked)?,
         }
     }
     for (name, _) in disk.list("")? {
@@ -241,7 +259,7 @@ fn find_segment(
     let salt = Salt::new(&ident.spool_id, number);
     let file = disk.open(name).map_err(failed("open a segment"))?;
     let mut header = [0; 64];
-    file.read_at(&mut header, 0).map_err(failed("read a segment's header"))?;
+    read_sound(&*file, &mut header, 0).map_err(failed("read a segment's header"))?;
     // A damaged header alone hides nothing: every block proves itself.
     let damaged = match check_header(&header, &ident.spool_id, number) {
         HeaderCheck::Good => false,
@@ -249,7 +267,8 @@ fn find_segment(
         HeaderCheck::Newer(major) => return Err(OpenError::Newer { segment: number, major }),
     };
     let index = match disk.open(&index_name(number)) {
-        Ok(index) => read_directory(&*index, salt, number).map_err(failed("read a segment's index"))?,
+        // A cache: where it cannot be read the frames are.
+        Ok(index) => read_directory(&*index, salt, number).unwrap_or_default(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(failed("open a segment's index")(error)),
     };
@@ -287,6 +306,10 @@ fn find_segment(
 }
 
 impl Found {
+    pub(super) fn is_damaged(&self) -> bool {
+        self.damaged || self.blocks.iter().any(|block| !block.lost.is_empty())
+    }
+
     fn set_span(&mut self) {
         self.span = match (self.blocks.first(), self.blocks.last()) {
             (Some(first), Some(last)) => (first.header.first_position, last.last_position()),
@@ -307,7 +330,7 @@ fn cut_torn_tail(disk: &dyn Disk, last: Option<&mut Found>) -> io::Result<u64> {
     }
     let len = block.end() - block.offset;
     let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
-    let read = last.file.read_at(&mut bytes, block.offset)?;
+    let read = read_sound(&*last.file, &mut bytes, block.offset)?;
     let kept = disk.create("quarantine/torn-tail")?;
     kept.write_at(&[IoSlice::new(bytes.get(..read).unwrap_or(&[]))], 0)?;
     kept.sync()?;
@@ -332,15 +355,20 @@ fn lost_ranges(found: &[Found], state: &State) -> Vec<Range> {
             next = block.last_position() + 1;
         }
     }
-    let known = |range: &Range| {
-        let holds = |known: &Range| known.first <= range.first && range.last <= known.last;
-        state.released.iter().any(holds) || state.lost.iter().any(holds)
-    };
-    let known_span: Vec<Range> = merge(state.released.iter().chain(&state.lost).copied());
-    lost.retain(|range| {
-        !known(range) && !known_span.iter().any(|k| k.first <= range.first && range.last <= k.last)
-    });
-    lost
+    let known = merge(state.released.iter().chain(&state.lost).copied());
+    lost.into_iter().flat_map(|range| without(range, &known)).collect()
+}
+
+/// What is left of a range without those, which are sorted and apart.
+fn without(range: Range, known: &[Range]) -> Vec<Range> {
+    let mut left = Vec::new();
+    let mut next = range.first;
+    for known in known.iter().filter(|known| known.last >= range.first && known.first <= range.last) {
+        left.extend(gap(next, known.first));
+        next = known.last + 1;
+    }
+    left.extend(gap(next, range.last + 1));
+    left
 }
 
 fn gap(next: u64, first: u64) -> Option<Range> {
@@ -396,9 +424,9 @@ fn restore_seen_files(shared: &Shared) -> io::Result<BTreeMap<u64, Vec<(u128, u3
     let mut files = BTreeMap::new();
     for (name, _) in shared.disk.list("")? {
         let Some(number) = seen_number(&name) else { continue };
-        match read_seen(&*shared.disk, shared.salt(number), number)? {
-            Some(entries) => drop(files.insert(number, entries)),
-            None => {
+        match read_seen(&*shared.disk, shared.salt(number), number) {
+            Ok(Some(entries)) => drop(files.insert(number, entries)),
+            Ok(None) | Err(_) => {
                 tracing::warn!(
                     segment = number,
                     "a file of fingerprints is damaged: repeats of its calls may be stored"
@@ -441,11 +469,6 @@ fn fill_seen(
     Ok(counts)
 }
 
-fn next_position(shared: &Shared, found: &[Found]) -> u64 {
-    let held = found.iter().map(|found| found.span.1).max().unwrap_or(0);
-    lock(&shared.manifest).state().next_position.max(held + 1).max(1)
-}
-
 /// Takes in the segments that no more frames will come to.
 fn restore_closed(shared: &Shared, found: &[Found], seen_files: &BTreeMap<u64, Vec<(u128, u32)>>) {
     for segment in found {
@@ -454,7 +477,7 @@ fn restore_closed(shared: &Shared, found: &[Found], seen_files: &BTreeMap<u64, V
             closed: true,
             seen_kept: segment.indexed
                 && (seen_files.contains_key(&segment.number) || shared.options.dedupe_max == 0),
-            damaged: segment.damaged || segment.blocks.iter().any(|block| !block.lost.is_empty()),
+            damaged: segment.is_damaged(),
             pending: 0,
             first: segment.span.0,
             last: segment.span.1,
@@ -475,58 +498,95 @@ fn restore_parts(shared: &Shared, parts: &[(BatchKey, Part)]) {
     }
 }
 
+/// Does something that needs space; where there is none, once more without spare segments and reserve.
+fn with_room<T>(disk: &dyn Disk, mut work: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    match work() {
+        Err(error) if is_no_space(&error) => {
+            tracing::warn!("the disk is full: what was set aside for later is given up");
+            for (number, _) in spares(disk)? {
+                disk.remove(&spare_name(number))?;
+            }
+            disk.remove(manifest::RESERVE)?;
+            work()
+        }
+        done => done,
+    }
+}
+
 /// Begins the segment that this process writes to. Where the last process left frames in its open segment they are copied:
 /// a page cache may show bytes that a failed sync never stored, and only a new write and sync makes sure.
 fn begin_segment(shared: &Shared, last: Option<Found>) -> io::Result<OpenSegment> {
     let number = lock(&shared.manifest).state().next_segment;
     let name = segment_name(number);
-    let temporary = format!("{name}.tmp");
     let needed = last.as_ref().map_or(0, |last| last.blocks.last().map_or(0, FoundBlock::end));
     let len = shared.options.segment_bytes.max(needed);
     // A closed last segment stays as it is; only its successor is needed.
     let copied = last.as_ref().filter(|last| !last.indexed);
-    let file = shared.disk.create(&temporary)?;
-    file.write_at(&[IoSlice::new(&encode_header(&shared.ident.spool_id, number))], 0)?;
-    write_zeros(&*file, 64, SEGMENT_HEADER - 64)?;
-    let end = match copied {
-        Some(last) => copy_frames(shared, last, &*file, number)?,
-        None => SEGMENT_HEADER,
+    let write = || match write_segment(shared, copied, number, len) {
+        // Full from the beginning: calls are refused, and what is there can be delivered, which makes room.
+        Err(error) if is_no_space(&error) => write_segment(shared, copied, number, 0),
+        written => written,
     };
-    write_zeros(&*file, end, len.saturating_sub(end))?;
-    file.sync()?;
-    shared.disk.rename(&temporary, &name)?;
-    shared.disk.sync_dir("")?;
+    let (file, end, parts) = with_room(&*shared.disk, write)?;
+    disk::publish(&*shared.disk, &name)?;
     let note = match copied {
         Some(last) => Note::Replaced { old: last.number, new: number },
         None => Note::Segment { number },
     };
     shared.note(vec![note]).map_err(io::Error::other)?;
+    let len = file.len()?;
+    let mut index = lock(&shared.index);
+    let state = index.segments.entry(number).or_default();
+    state.len = len;
+    if let Some(last) = copied {
+        (state.first, state.last) = last.span;
+    }
+    drop(index);
+    // In the order of segments.
+    if copied.is_some() {
+        restore_parts(shared, &parts);
+    }
     settle_last(shared, last, number)?;
-    lock(&shared.index).segments.entry(number).or_default().len = len;
     Ok(OpenSegment { number, file, len, end })
 }
 
-/// Writes the sound frames of `last` into `file`, restamped, and takes them into the index.
-fn copy_frames(shared: &Shared, last: &Found, file: &dyn DiskFile, number: u64) -> io::Result<u64> {
+/// A segment that is written: its file, where its blocks end, and what it holds.
+type Written = (Arc<dyn DiskFile>, u64, Vec<(BatchKey, Part)>);
+
+/// Writes a segment of `len` bytes, or as long as what is copied into it, under its temporary name.
+fn write_segment(shared: &Shared, copied: Option<&Found>, number: u64, len: u64) -> io::Result<Written> {
+    let file = shared.disk.create(&disk::temporary_name(&segment_name(number)))?;
+    file.write_at(&[IoSlice::new(&encode_header(&shared.ident.spool_id, number))], 0)?;
+    write_zeros(&*file, 64, SEGMENT_HEADER - 64)?;
+    let (end, parts) = match copied {
+        Some(last) => copy_frames(shared, last, &*file, number)?,
+        None => (SEGMENT_HEADER, Vec::new()),
+    };
+    write_zeros(&*file, end, len.saturating_sub(end))?;
+    file.sync()?;
+    Ok((file, end, parts))
+}
+
+/// Writes the sound frames of `last` into `file`, restamped. Returns where they end, and what they are.
+fn copy_frames(
+    shared: &Shared,
+    last: &Found,
+    file: &dyn DiskFile,
+    number: u64,
+) -> io::Result<(u64, Vec<(BatchKey, Part)>)> {
     let (old, new) = (shared.salt(last.number), shared.salt(number));
     let mut end = SEGMENT_HEADER;
     let mut scanned = ScannedRuns::default();
     for block in &last.blocks {
         let mut body = vec![0; block.header.body_len as usize];
-        let read = last.file.read_at(&mut body, block.offset + BLOCK_HEADER as u64)?;
+        let read = read_sound(&*last.file, &mut body, block.offset + BLOCK_HEADER as u64)?;
         body.truncate(read);
         for run in sound_runs(&body, block.header, old) {
             end = copy_run(&mut body, run, (block, new), file, end, &mut scanned)?;
         }
     }
-    let mut index = lock(&shared.index);
-    let state = index.segments.entry(number).or_default();
-    (state.first, state.last) = last.span;
-    drop(index);
     let part = |(key, (part, runs))| (key, Part { segment: number, runs: Runs::Open(runs), ..part });
-    let parts: Vec<_> = scanned.runs.into_iter().map(part).collect();
-    restore_parts(shared, &parts);
-    Ok(end)
+    Ok((end, scanned.runs.into_iter().map(part).collect()))
 }
 
 /// Frames one behind the other without a hole: where in the body, the first position, how many.
@@ -602,7 +662,7 @@ fn settle_last(shared: &Shared, last: Option<Found>, new: u64) -> io::Result<()>
         restore_parts(shared, &last.parts);
         return Ok(());
     }
-    let damaged = last.damaged || last.blocks.iter().any(|block| !block.lost.is_empty());
+    let damaged = last.is_damaged();
     let name = segment_name(last.number);
     tracing::debug!(old = last.number, new, "the last segment's frames were copied into a new one");
     if damaged { shared.disk.rename(&name, &format!("quarantine/{name}")) } else { shared.disk.remove(&name) }
@@ -624,15 +684,19 @@ fn restore_batches(shared: &Shared) -> io::Result<()> {
             if part.first > sealed {
                 frames += part.frames;
                 bytes += part.bytes;
-                first = first.or(Some(part.first_received_at));
+                first = first.or(Some((part.first, part.first_received_at)));
                 continue;
             }
             // The seal ends inside this part: its frames tell what is behind it.
             reader::read(shared, &key, sealed, part.last, &mut |read| {
-                if let reader::Read::Frame(frame) = read {
-                    frames += 1;
-                    bytes += frame.payload.len() as u64 + 1;
-                    first = first.or(Some(frame.received_at));
+                match read {
+                    reader::Read::Frame(frame) => {
+                        frames += 1;
+                        bytes += frame.payload.len() as u64 + 1;
+                        first = first.or(Some((frame.position, frame.received_at)));
+                    }
+                    // Counted, so that somebody looks at the batch and lets go of it.
+                    reader::Read::Lost(range) => frames += range.last - range.first + 1,
                 }
                 Ok(reader::Go::On)
             })?;
@@ -641,7 +705,8 @@ fn restore_batches(shared: &Shared) -> io::Result<()> {
         if let Some(batch) = index.batches.get_mut(&key) {
             batch.open_frames = frames;
             batch.open_bytes = bytes;
-            batch.first_received_at = first.unwrap_or(batch.first_received_at);
+            (batch.first_open, batch.first_received_at) =
+                first.unwrap_or((sealed + 1, batch.first_received_at));
         }
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::disk::DiskFile;
+use super::disk::{DiskFile, read_sound};
 use super::frame::{self, Frame, Salt};
 use super::segment::{BLOCK_HEADER, Block, SEGMENT_HEADER};
 
@@ -60,7 +60,7 @@ pub fn scan(
     while let Some((offset, header)) = find_block(file, salt, at)? {
         body.resize(header.body_len as usize, 0);
         let body_at = offset + BLOCK_HEADER as u64;
-        let read = file.read_at(&mut body, body_at)?;
+        let read = read_sound(file, &mut body, body_at)?;
         let mut block = FoundBlock { offset, header, lost: Vec::new(), clean_close: false };
         for item in Frames::new(body.get(..read).unwrap_or(&[]), header, salt) {
             match item {
@@ -80,7 +80,7 @@ pub fn scan(
 /// The first block at or behind `from`.
 fn find_block(file: &dyn DiskFile, salt: Salt, from: u64) -> io::Result<Option<(u64, Block)>> {
     let mut header = [0; BLOCK_HEADER];
-    if file.read_at(&mut header, from)? == BLOCK_HEADER
+    if read_sound(file, &mut header, from)? == BLOCK_HEADER
         && let Some(block) = Block::decode(&header, salt)
     {
         return Ok(Some((from, block)));
@@ -89,7 +89,7 @@ fn find_block(file: &dyn DiskFile, salt: Salt, from: u64) -> io::Result<Option<(
     let mut chunk = vec![0; SEARCH_CHUNK + BLOCK_HEADER];
     let mut start = from;
     loop {
-        let read = file.read_at(&mut chunk, start)?;
+        let read = read_sound(file, &mut chunk, start)?;
         let bytes = chunk.get(..read).unwrap_or(&[]);
         for found in magic.find_iter(bytes) {
             if let Some(block) = bytes.get(found..).and_then(|bytes| Block::decode(bytes, salt)) {

@@ -240,6 +240,17 @@ impl Shared {
     }
 }
 
+/// Stops the spool if one of its threads panics: nobody may be answered 200 by a loop that is gone, or wait for it.
+pub(super) struct PanicGuard(pub(super) Arc<Shared>);
+
+impl Drop for PanicGuard {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.poison("a spool thread panicked", &"this is a bug in Forebay");
+        }
+    }
+}
+
 /// The spool has stopped: a write or sync failed. Only a restart helps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the spool has stopped; restart to recover what is on disk")]

@@ -8,6 +8,7 @@ mod api;
 mod call;
 mod config;
 mod contract;
+mod delivery;
 mod durability;
 mod flush;
 mod readers;

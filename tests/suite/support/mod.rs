@@ -14,6 +14,7 @@ pub(crate) mod http;
 pub(crate) mod json;
 pub(crate) mod ministack;
 pub(crate) mod scripted_http;
+pub(crate) mod sim_disk;
 pub(crate) mod tcp_proxy;
 pub(crate) mod tools;
 pub(crate) mod wait;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use forebay::batch::BatchKey;
 use forebay::call::{LineSink, RejectReason};
-use forebay::delivery::encode::{Job, encode};
+use forebay::delivery::encode::{self, Job, encode};
 use forebay::delivery::staging::{Staged, Staging};
 use forebay::metrics::Metrics;
 use forebay::object::{BucketString, Destination, Encryption, ObjectKey, ObjectName, Stream};
@@ -116,7 +116,9 @@ fn seal(outlet: &Outlet, staging: &Staging) -> (Seal, Staged) {
     let batch = outlet.open_batch(&key("web")).unwrap();
     let job =
         Job { key: key("web"), after: batch.sealed_through, through: u64::MAX, max_bytes: 1 << 20, level: 6 };
-    let object = encode(outlet, staging, &job).unwrap().unwrap();
+    let encode::Made::Object(object) = encode(outlet, staging, &job).unwrap() else {
+        panic!("there are frames")
+    };
     let destination = outlet.current_destination(&key("web").source).unwrap();
     let name = ObjectName {
         first_received_at: object.encoded.named_at,

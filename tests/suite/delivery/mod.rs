@@ -1,0 +1,13 @@
+//! From the spool to the store, on a real directory and a store in memory whose faults are scripted.
+
+#![expect(clippy::indexing_slicing, reason = "tests fail by a panic that names the line")]
+
+mod answers;
+mod crash;
+mod damage;
+mod disk;
+mod due;
+mod isolation;
+mod node;
+mod parking;
+mod restart;
