@@ -302,7 +302,9 @@ impl Node {
                 tokio::time::sleep(ending.drain_delay).await;
             }
             self.collector.stop_accepting().await;
-            self.collector.drain(ANSWERING.min(deadline.saturating_sub(now()))).await;
+            // A spool that has stopped has answered whoever waited for it: only slow clients are left.
+            let answering = if stopped.is_none() { ANSWERING } else { CLOSING };
+            self.collector.drain(answering.min(deadline.saturating_sub(now()))).await;
         };
         tokio::select! {
             () = in_order => {}

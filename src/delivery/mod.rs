@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -64,6 +64,8 @@ pub struct Parts {
 struct Slots {
     /// Puts under way.
     puts: Semaphore,
+    /// Told when the destination has taken an object: whoever waits for it to come back need not wait to the end.
+    reached: watch::Sender<()>,
     /// Sealed objects that are neither stored nor parked.
     sealed: Arc<Semaphore>,
 }
@@ -183,6 +185,7 @@ impl Inner {
         let new = || {
             Arc::new(Slots {
                 puts: Semaphore::new(settings::PUTS_PER_DESTINATION),
+                reached: watch::Sender::new(()),
                 sealed: Arc::new(Semaphore::new(settings::SEALED_PER_DESTINATION)),
             })
         };

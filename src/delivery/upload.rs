@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::after_put::{Next, after_head, after_put};
 use super::busy::Busy;
@@ -80,6 +80,8 @@ pub(super) struct Upload<'a> {
     pub(super) replaced: Option<Staged>,
     mode: PutMode,
     tries: u32,
+    /// Told when another object of the destination got through.
+    reached: watch::Receiver<()>,
     pub(super) since: Duration,
 }
 
@@ -93,6 +95,7 @@ pub(super) async fn deliver(
     hold: Option<Hold>,
 ) -> Result<(), Stopped> {
     let decided = inner.parts.outlet.pending_seal(seal.number).is_some_and(|pending| pending.overwrite);
+    let reached = inner.slots(&seal.destination).reached.subscribe();
     let mut upload = Upload {
         inner,
         seal,
@@ -101,6 +104,7 @@ pub(super) async fn deliver(
         replaced: None,
         mode: if decided { PutMode::Overwrite } else { inner.settings.put_mode },
         tries: 0,
+        reached,
         since: inner.parts.clock.monotonic(),
     };
     loop {
@@ -169,6 +173,7 @@ impl Upload<'_> {
     async fn put_while_parking(&mut self, put: &Put) -> Result<Result<Stored, StoreError>, Stopped> {
         let inner = Arc::clone(self.inner);
         let slots = inner.slots(&self.seal.destination);
+        self.reached.mark_unchanged();
         let trying = async {
             let Ok(_slot) = slots.puts.acquire().await else { return None };
             let before = inner.parts.clock.monotonic();
@@ -323,6 +328,7 @@ impl Upload<'_> {
             Body::Bytes(bytes) => bytes.len() as u64,
             Body::File { len, .. } => *len,
         };
+        self.inner.slots(&self.seal.destination).reached.send_replace(());
         let metrics = &self.inner.parts.metrics;
         metrics.objects.inc();
         metrics.object_bytes.inc_by(len);
@@ -392,17 +398,31 @@ impl Upload<'_> {
             }
             _ => backoff.wait(self.tries.max(1), &*self.inner.parts.random),
         };
-        let end = self.inner.parts.clock.monotonic().saturating_add(wait);
+        let clock = Arc::clone(&self.inner.parts.clock);
+        let mut end = clock.monotonic().saturating_add(wait);
+        // An outage ends for all objects of a destination at once: the first that gets through tells the others. They come
+        // after a short wait of their own, and once, so that one refused key among good ones is not tried without pause.
+        let mut may_be_told = matches!(next, Next::Retry(_) | Next::RetryAtCap);
         loop {
             self.park_if_due().await?;
-            let left = end.saturating_sub(self.inner.parts.clock.monotonic());
+            let left = end.saturating_sub(clock.monotonic());
             if left.is_zero() {
                 return Ok(());
             }
-            tokio::time::sleep(left.min(self.park_look())).await;
+            tokio::select! {
+                () = tokio::time::sleep(left.min(self.park_look())) => {}
+                _ = self.reached.changed(), if may_be_told => {
+                    may_be_told = false;
+                    let soon = backoff.wait(AFTER_RECOVERY_TRIES, &*self.inner.parts.random);
+                    end = end.min(clock.monotonic().saturating_add(soon));
+                }
+            }
         }
     }
 }
+
+/// How far a backoff has come from which an object is told that its destination is back: a second or so.
+const AFTER_RECOVERY_TRIES: u32 = 4;
 
 /// Whether a seal can be put now.
 enum Ready {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use forebay::delivery::DeliverySettings;
+use forebay::retry::Backoff;
 use forebay::store::fake::FakeStore;
 
 use super::node::*;
@@ -58,5 +60,27 @@ async fn every_source_of_many_gets_its_own_objects() {
         assert_eq!(stored(&store, &format!("bucket-{}", n % 3), &format!("s{n}")), lines(n * 1_000, 50));
     }
     eventually("the frames are let go", || node.outlet().batches_in_use() == 0).await;
+    node.halt().await;
+}
+
+/// Waits of a minute are for a destination that does not come back. One that has is used at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_object_that_gets_through_calls_the_others() {
+    let (dir, store, clock) = (tempfile::tempdir().unwrap(), FakeStore::new(), StepClock::new());
+    let backoff = Backoff { first: Duration::from_millis(1), cap: Duration::from_secs(600) };
+    let patient = DeliverySettings { backoff, ..settings() };
+    let node = Node::open_with(dir.path(), &store, &clock, options(), patient);
+    store.refuse_bucket("bucket", true);
+    for n in 0..5 {
+        node.send(&format!("early{n}"), "bucket");
+        node.append(&format!("early{n}"), &lines(n, 1)).await;
+    }
+    node.delivery.flush(None, Duration::ZERO).await;
+    eventually("each was refused once and waits for minutes", || store.puts() >= 5).await;
+    store.refuse_bucket("bucket", false);
+    node.send("late", "bucket");
+    node.append("late", &lines(100, 1)).await;
+    node.flush().await;
+    assert_eq!(store.keys().len(), 6);
     node.halt().await;
 }
