@@ -8,6 +8,7 @@
 
 pub mod after_put;
 mod busy;
+mod clock_watch;
 pub mod encode;
 mod flush;
 mod parking;

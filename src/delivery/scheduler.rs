@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::busy::Busy;
+use super::clock_watch::ClockWatch;
 use super::encode::{self, Job, LEVEL_AT_LEISURE, LEVEL_UNDER_LOAD, Made};
 use super::settings::LOOK_EVERY;
 use super::staging::{OBJECT_IN_MEMORY_MAX, Staged};
@@ -32,7 +33,9 @@ const REST_MAX: Duration = Duration::from_secs(1);
 pub(super) async fn run(inner: Arc<Inner>) {
     let mut deadlines = Deadlines::default();
     let mut stopped = inner.parts.outlet.stopped();
+    let mut clock_watch = ClockWatch::new(inner.parts.clock.wall(), inner.parts.clock.monotonic());
     loop {
+        note_clock_step(&inner, &mut clock_watch);
         let batches = look(&inner, &mut deadlines);
         inner.refresh_gauges();
         let rest = REST_PER_BATCH.saturating_mul(u32::try_from(batches).unwrap_or(u32::MAX)).min(REST_MAX);
@@ -51,6 +54,17 @@ pub(super) async fn run(inner: Arc<Inner>) {
                 return;
             }
         }
+    }
+}
+
+/// A wall clock that was set back is believed, and noted: it explains what a day's objects look like.
+fn note_clock_step(inner: &Arc<Inner>, watch: &mut ClockWatch) {
+    let to = inner.parts.clock.wall();
+    if let Some(from) = watch.read(to, inner.parts.clock.monotonic()) {
+        let outlet = inner.parts.outlet.clone();
+        let noted = inner.tasks.spawn_blocking(move || outlet.note_clock(from, to));
+        // Nothing waits for it: a spool that has stopped says so to everybody.
+        drop(noted);
     }
 }
 

@@ -220,3 +220,24 @@ async fn a_shutdown_delivers_everything_or_leaves_it_for_the_next_start() {
     assert_eq!(stored(&store, "bucket", "web"), lines(0, 4));
     node.halt().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wall_clock_that_is_set_back_is_noted_in_the_manifest() {
+    let (dir, store, clock) = (tempfile::tempdir().unwrap(), FakeStore::new(), StepClock::new());
+    let node = Node::open(dir.path(), &store, &clock);
+    let noted = || {
+        let files = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path());
+        let manifests = files.filter(|path| path.to_string_lossy().contains("MANIFEST-"));
+        manifests
+            .map(|path| std::fs::read(path).unwrap())
+            .any(|bytes| memchr::memmem::find(&bytes, b"\"clock\"").is_some())
+    };
+    // The watch has to have read the clock before it is stepped.
+    node.send("web", "bucket");
+    node.append("web", &lines(0, 1)).await;
+    node.flush().await;
+    assert!(!noted());
+    clock.set_wall(EVENING - 7_200_000);
+    eventually("the step is noted", noted).await;
+    node.halt().await;
+}
