@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::config::checked::FLUSH_BYTES_MAX;
+use crate::config::units::UnitError;
 use crate::config::{ByteSize, Period};
 use crate::runtime::telemetry::LogLevel;
 use crate::sources::SourceId;
@@ -85,7 +87,7 @@ pub struct DevArgs {
     pub flush_age: Period,
 
     /// Deliver a batch when its object reaches this size ("100 MB", "64 KiB")
-    #[arg(long, value_name = "SIZE", default_value = "100 MB")]
+    #[arg(long, value_name = "SIZE", default_value = "100 MB", value_parser = flush_bytes)]
     pub flush_bytes: ByteSize,
 
     /// Delete what is in the data directory and begin anew
@@ -95,6 +97,17 @@ pub struct DevArgs {
     /// Send a believable stream of calls from several sources, so that there is something to look at
     #[arg(long)]
     pub demo: bool,
+}
+
+/// The bounds of `flush.max_bytes`: an object is one put, also in dev mode.
+fn flush_bytes(text: &str) -> Result<ByteSize, String> {
+    let least = ByteSize(1_000);
+    let size: ByteSize = text.parse().map_err(|error: UnitError| error.to_string())?;
+    if (least..=FLUSH_BYTES_MAX).contains(&size) {
+        Ok(size)
+    } else {
+        Err(format!("expected a size from {least} to {FLUSH_BYTES_MAX}"))
+    }
 }
 
 /// `forebay serve`
@@ -298,6 +311,8 @@ mod tests {
         };
         check("dev --flush-age 10", "a duration with its unit, such as");
         check("dev --flush-bytes 10", "a size with its unit, such as");
+        check("dev --flush-bytes 999B", "a size from 1 KB to 4 GB");
+        check("dev --flush-bytes 5GB", "a size from 1 KB to 4 GB");
         check("dev --listen 8080", "invalid socket address");
         check("flush --source ../x", "is not 1 to 64 of");
         check("status --admin https://localhost", "speaks plain HTTP");

@@ -85,7 +85,7 @@ impl NodeView {
                 bytes: object.bytes,
                 calls: object.calls,
             }),
-            waiting: progress.waiting.as_ref().map(|_| "to try again".to_owned()),
+            waiting: progress.waiting.as_ref().map(|_| "the next try".to_owned()),
             last_error: progress.waiting,
         }
     }
