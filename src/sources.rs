@@ -120,6 +120,11 @@ pub enum Found {
 pub trait SourceLookup: Send + Sync + fmt::Debug {
     /// The source that `write_key` belongs to. Implementations look it up by hash and compare in constant time.
     fn find(&self, write_key: &str) -> Found;
+
+    /// Whether calls with this key would be taken. Asking makes nothing: settings documents are asked for by anybody.
+    fn is_taken(&self, write_key: &str) -> bool {
+        matches!(self.find(write_key), Found::Source(_) | Found::Discard)
+    }
 }
 
 /// The configured sources of `serve`.

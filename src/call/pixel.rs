@@ -58,9 +58,18 @@ pub fn call_of_query(query: &str) -> Result<PixelCall, PixelError> {
 }
 
 /// Writes a query that [`call_of_query`] could not read, or that is no call for another reason, as a line of the rejected
-/// stream: as a string, without its `writeKey`.
+/// stream: as a string, without its `writeKey`. Of `data` only the length is kept: what cannot be read may hold a write key.
 pub fn write_rejected_pixel(query: &str, stamp: &Stamp<'_>, sink: &mut impl LineSink) {
-    let kept: Vec<&str> = query.split('&').filter(|pair| !is_write_key(split(pair).0)).collect();
+    let kept: Vec<Cow<'_, str>> = query
+        .split('&')
+        .filter(|pair| !is_write_key(split(pair).0))
+        .map(|pair| match split(pair) {
+            (name, value) if decoded(name, true).is_some_and(|name| name == "data") => {
+                format!("data=({} bytes)", value.len()).into()
+            }
+            _ => pair.into(),
+        })
+        .collect();
     let mut value = Vec::new();
     write_text(&mut value, &kept.join("&"));
     write_rejected(sink.line(), stamp, RejectReason::BadPixelData, &value);
@@ -305,7 +314,7 @@ mod tests {
             String::from_utf8(line.0).unwrap(),
             concat!(
                 r#"{"receivedAt":"2019-06-21T16:33:26.158Z","projectId":"src","reason":"bad_pixel_data","#,
-                r#""value":"a=\"1\u000a&data=%%"}"#,
+                r#""value":"a=\"1\u000a&data=(2 bytes)"}"#,
             )
         );
     }

@@ -47,7 +47,7 @@ pub struct Cli {
 /// What to do.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
-    /// Try it on this machine: collector, console and an S3 server in one process, nothing to set up
+    /// Try it on this machine: collector, admin listener and an S3 server in one process, nothing to set up
     Dev(DevArgs),
     /// Run it: take calls and deliver them to the bucket that forebay.toml names
     Serve(ServeArgs),
@@ -70,7 +70,7 @@ pub struct DevArgs {
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
 
-    /// Where the console, metrics and the admin API are
+    /// Where metrics, readiness, status and flush are
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9180")]
     pub admin_listen: SocketAddr,
 

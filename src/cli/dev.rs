@@ -88,7 +88,12 @@ async fn start(args: &DevArgs, outside: &Outside, s3: &DevS3Running) -> Result<N
     let sources = DevSources::new(engine.outlet(), destination);
     let addresses =
         Addresses { public: args.listen, tls: None, admin: args.admin_listen, admin_hosts: Vec::new() };
-    engine.listen(CollectorSettings::default(), Policy::new(Arc::new(sources)), &addresses)
+    // Browser SDKs that are only given the address of the settings document learn from it where to send.
+    let policy = |public: std::net::SocketAddr| Policy {
+        public_host: Some(format!("http://{public}")),
+        ..Policy::new(Arc::new(sources))
+    };
+    engine.listen(CollectorSettings::default(), policy, &addresses)
 }
 
 /// Removes what an earlier run left: only the two folders that dev mode makes.

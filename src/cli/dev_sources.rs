@@ -44,4 +44,8 @@ impl SourceLookup for DevSources {
         // A spool that has stopped refuses the append, with its own answer.
         Found::Source(id)
     }
+
+    fn is_taken(&self, write_key: &str) -> bool {
+        WriteKeyHash::of(write_key).is_some()
+    }
 }

@@ -175,14 +175,14 @@ impl Engine {
         self.spool.outlet()
     }
 
-    /// Opens the listeners.
+    /// Opens the listeners. `policy` is told the public address, whose port may only now be known.
     ///
     /// # Errors
     /// [`Failure`] where an address cannot be used.
     pub fn listen(
         self,
         settings: CollectorSettings,
-        policy: Policy,
+        policy: impl FnOnce(SocketAddr) -> Policy,
         addresses: &Addresses,
     ) -> Result<Node, Failure> {
         let public = bind(addresses.public, "take calls")?;
@@ -198,7 +198,7 @@ impl Engine {
             fingerprinter: self.spool.fingerprinter(),
         };
         let listeners = Listeners { plain: vec![public], tls: tls.into_iter().collect() };
-        let collector = Collector::start(deps, settings, policy, listeners)?;
+        let collector = Collector::start(deps, settings, policy(public_addr), listeners)?;
         let admin_stop = CancellationToken::new();
         let hosts = AllowedHosts::new(admin_addr, &addresses.admin_hosts);
         let server = AdminServer::new(Arc::clone(&self.view) as _, self.outside.metrics.clone(), hosts);

@@ -81,7 +81,7 @@ async fn start(config: &Config) -> Result<Node, Failure> {
         admin: config.admin.listen,
         admin_hosts: config.admin.allowed_hosts.clone(),
     };
-    let node = engine.listen(collector_settings(config), policy(config), &addresses)?;
+    let node = engine.listen(collector_settings(config), |_| policy(config), &addresses)?;
     node.set_configured(config.sources.iter().map(|source| source.id.clone()).collect());
     Ok(node)
 }

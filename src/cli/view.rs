@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::admin::{
     self, AdminView, BoxFuture, FlushError, FlushOutcome, SourceStatus, SpoolStatus, Status, Totals,
 };
-use crate::alarms::Alarms;
+use crate::alarms::{Alarm, AlarmKind, Alarms};
 use crate::call::RejectReason;
 use crate::delivery::Delivery;
 use crate::metrics::{Metrics, RejectedLabel, SourceLabel};
@@ -85,9 +85,15 @@ impl NodeView {
                 bytes: object.bytes,
                 calls: object.calls,
             }),
-            waiting: progress.waiting.as_ref().map(|_| "the next try".to_owned()),
+            waiting: progress.waiting.as_ref().map(|_| self.waits_for(id).to_owned()),
             last_error: progress.waiting,
         }
+    }
+
+    /// What a source waits for after a try that failed.
+    fn waits_for(&self, id: &SourceId) -> &'static str {
+        let conflict = |alarm: &Alarm| alarm.kind == AlarmKind::Conflict && alarm.subject == id.as_str();
+        if self.alarms.standing().iter().any(conflict) { "a person: see the alarm" } else { "the next try" }
     }
 
     /// Every source that is configured or has something in the spool.

@@ -307,7 +307,9 @@ pub(super) fn found(policy: &Policy, write_key: &str) -> Result<Destiny, Refusal
 
 fn settings_reply(policy: &Policy, encoded: &str) -> Result<Reply, Refusal> {
     let key = auth::percent_decoded(encoded, false).ok_or(Refusal::UnknownSettingsKey)?;
-    found(policy, &key).map_err(|_| Refusal::UnknownSettingsKey)?;
+    if !policy.sources.is_taken(&key) {
+        return Err(Refusal::UnknownSettingsKey);
+    }
     let document = settings_document::document(&key, policy.public_host.as_deref());
     let mut reply = reply::fixed("application/json", document);
     reply.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static(settings_document::CACHE_CONTROL));

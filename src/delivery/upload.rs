@@ -323,19 +323,23 @@ impl Upload<'_> {
         let (parts, seal) = (self.inner.parts.clone(), self.seal.clone());
         let pending = parts.outlet.pending_seal(seal.number);
         let calls = pending.and_then(|pending| pending.amended).map_or(seal.frames, |amend| amend.frames);
-        blocking(self.inner, move || parts.outlet.commit(&seal)).await?;
         let len = match &put.body {
             Body::Bytes(bytes) => bytes.len() as u64,
             Body::File { len, .. } => *len,
         };
+        // Counted where it is noted: this task may be gone before it is told.
+        blocking(self.inner, move || {
+            parts.outlet.commit(&seal)?;
+            parts.metrics.objects.inc();
+            parts.metrics.object_bytes.inc_by(len);
+            if seal.batch.stream == Stream::Calls {
+                let source = seal.batch.source.to_string();
+                parts.metrics.delivered.get_or_create(&SourceLabel { source }).inc_by(calls);
+            }
+            Ok(())
+        })
+        .await?;
         self.inner.slots(&self.seal.destination).reached.send_replace(());
-        let metrics = &self.inner.parts.metrics;
-        metrics.objects.inc();
-        metrics.object_bytes.inc_by(len);
-        let source = self.seal.batch.source.to_string();
-        if self.seal.batch.stream == Stream::Calls {
-            metrics.delivered.get_or_create(&SourceLabel { source }).inc_by(calls);
-        }
         let object = LastObject {
             key: self.seal.object_key.clone(),
             at: self.inner.parts.clock.wall(),

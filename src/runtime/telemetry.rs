@@ -58,7 +58,12 @@ fn filter(level: LogLevel) -> EnvFilter {
     let capped = LevelFilter::from(level).min(LevelFilter::WARN);
     let directives = WIRE_CRATES.iter().filter_map(|name| format!("{name}={capped}").parse().ok());
     let base = EnvFilter::default().add_directive(LevelFilter::from(level).into());
-    directives.fold(base, EnvFilter::add_directive)
+    let quiet = directives.fold(base, EnvFilter::add_directive);
+    // Where there is no instance metadata service the SDK says so with a dump of the answer; Forebay finds regions itself.
+    match format!("aws_config::imds={}", LevelFilter::from(level).min(LevelFilter::ERROR)).parse() {
+        Ok(directive) => quiet.add_directive(directive),
+        Err(_) => quiet,
+    }
 }
 
 /// Text from outside, made fit for a log: control characters escaped, cut at [`OUTSIDE_TEXT_MAX`] bytes.

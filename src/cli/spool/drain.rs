@@ -81,12 +81,13 @@ pub async fn run(args: &SpoolDrainArgs) -> Result<(), Failure> {
     scheduler.await?;
     let objects = outside.metrics.objects.get();
     tokio::task::spawn_blocking(move || spool.close()).await?;
+    let objects = if objects == 1 { "1 object".to_owned() } else { format!("{objects} objects") };
     if left > 0 {
         return Err(Failure::failed(format!(
-            "{left} batches are left in the spool ({objects} objects were delivered); {why}"
+            "{left} batches are left in the spool ({objects} delivered); {why}"
         )));
     }
-    say(&format!("{objects} objects delivered; the spool is empty"));
+    say(&format!("{objects} delivered; the spool is empty"));
     let view = View::open(&args.dir)?;
     let kept = view.disk.list("quarantine")?.len();
     let dir = args.dir.display();

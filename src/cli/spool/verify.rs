@@ -65,7 +65,13 @@ pub(super) fn finding(finding: &Finding) -> String {
     }
     if let Some(range) = finding.positions {
         let count = range.last - range.first + 1;
-        places.push(format!("positions {} to {} ({} frames)", range.first, range.last, grouped(count)));
+        places.push(format!(
+            "positions {} to {} ({} {})",
+            range.first,
+            range.last,
+            grouped(count),
+            if count == 1 { "frame" } else { "frames" }
+        ));
     }
     places.extend(finding.answered.map(|answered| {
         let said = match answered {

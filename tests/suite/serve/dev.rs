@@ -113,6 +113,32 @@ async fn each_write_key_is_a_source_up_to_a_thousand() {
     assert!(forebay.terminate().await.success());
 }
 
+/// A browser SDK that is given this address alone learns from the settings document where to send its calls; and asking
+/// for the document, as any page may, makes no source.
+#[tokio::test]
+async fn the_settings_document_names_the_collector_and_makes_no_source() {
+    let folder = tempfile::tempdir().unwrap();
+    let forebay = start(folder.path(), &[]).await;
+    let http = Http::new();
+    let request = http::Request::get(format!("{}/v1/projects/some-key/settings", forebay.collector));
+    let answer = http.send(request.body(http_body_util::Full::default()).unwrap()).await.unwrap();
+    assert_eq!(answer.status, StatusCode::OK);
+    let document: Value = serde_json::from_slice(&answer.body).unwrap();
+    let address = forebay.collector.strip_prefix("http://").unwrap();
+    let told = &document["integrations"]["Segment.io"];
+    assert_eq!(told["apiHost"], json!(format!("{address}/v1")));
+    assert_eq!(told["protocol"], json!("http"));
+    assert_eq!(call(&forebay, "real", "x").await.0, StatusCode::OK);
+    let said = status(&forebay).await;
+    let sources: Vec<&Value> =
+        said["sources"].as_array().unwrap().iter().map(|source| &source["id"]).collect();
+    assert_eq!(sources, ["real"]);
+    assert!(forebay.terminate().await.success());
+    let manifest = std::fs::read_dir(folder.path().join("spool")).unwrap().map(|entry| entry.unwrap().path());
+    let mut manifests = manifest.filter(|path| path.to_string_lossy().contains("MANIFEST-"));
+    assert!(manifests.all(|path| memchr::memmem::find(&std::fs::read(path).unwrap(), b"some-key").is_none()));
+}
+
 #[tokio::test]
 async fn the_demo_sends_believable_calls_from_several_sources() {
     let folder = tempfile::tempdir().unwrap();

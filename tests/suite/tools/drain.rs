@@ -59,6 +59,14 @@ fn resolve(made: &Made) {
     assert_eq!(ran.code, Some(0), "{ran:?}");
 }
 
+/// The number before the word "object", where it is said last.
+fn objects_said(text: &str) -> usize {
+    let numbers = text
+        .match_indices(" object")
+        .filter_map(|(at, _)| text.get(..at)?.rsplit([' ', '(', '\n']).next()?.parse().ok());
+    numbers.last().unwrap()
+}
+
 #[tokio::test]
 async fn a_spool_is_emptied_into_a_directory() {
     let made = made().await;
@@ -71,12 +79,15 @@ async fn a_spool_is_emptied_into_a_directory() {
         ran.err.contains("`forebay spool resolve`") && ran.err.contains("are left in the spool"),
         "{ran:?}"
     );
+    let before = objects_said(&ran.err);
 
     resolve(&made);
     let ran = spool("drain", &made.dir(), &["--to", to_text]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(ran.out.contains("the spool is empty") && ran.out.contains("can be removed"), "{ran:?}");
     assert_eq!(sorted(delivered(&to)), expected());
+    let objects = files(&to).keys().filter(|name| name.ends_with(".gz")).count();
+    assert_eq!(before + objects_said(&ran.out), objects, "each object is counted, and once");
     let (name, beside) = files(&to)
         .into_iter()
         .find(|(name, _)| name.starts_with("segment-logs/ios/") && name.ends_with(".json"))
@@ -133,7 +144,7 @@ async fn a_directory_that_cannot_be_written_leaves_everything_in_the_spool() {
     fs::write(to.join("raw"), "x").unwrap();
     let ran = spool("drain", &made.dir(), &["--to", to.to_str().unwrap()]);
     assert_eq!(ran.code, Some(1), "{ran:?}");
-    assert!(ran.err.contains("are left in the spool (0 objects were delivered)"), "{ran:?}");
+    assert!(ran.err.contains("are left in the spool (0 objects delivered)"), "{ran:?}");
     assert!(ran.err.contains("the store refuses puts"), "{ran:?}");
     let exported = spool("export", &made.dir(), &["--source", "ios"]);
     assert_eq!(exported.out.lines().collect::<Vec<_>>(), lines("ios", IOS));
