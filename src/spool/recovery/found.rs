@@ -1,0 +1,148 @@
+//! Segments as they are found on disk: what their indexes or their frames say, and the torn tail of the last.
+
+use std::collections::BTreeSet;
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+
+use super::{OpenError, failed};
+use crate::batch::BatchKey;
+use crate::spool::disk::{Disk, DiskFile, read_sound};
+use crate::spool::frame::Salt;
+use crate::spool::ident::Ident;
+use crate::spool::index::{Part, Runs};
+use crate::spool::note::{Note, State};
+use crate::spool::reader::ScannedRuns;
+use crate::spool::scan::{FoundBlock, scan};
+use crate::spool::segment::{HeaderCheck, check_header, index_name, number_in};
+use crate::spool::segment_index::read_directory;
+use crate::spool::shared::{Shared, lock};
+use crate::time::UnixMillis;
+
+/// A segment as it was found.
+pub(in crate::spool) struct Found {
+    pub(in crate::spool) number: u64,
+    pub(super) file: Arc<dyn DiskFile>,
+    pub(super) len: u64,
+    pub(super) blocks: Vec<FoundBlock>,
+    pub(super) parts: Vec<(BatchKey, Part)>,
+    /// First and last position, 0 where there are none.
+    pub(in crate::spool) span: (u64, u64),
+    pub(super) indexed: bool,
+    pub(super) damaged: bool,
+    pub(super) newest: UnixMillis,
+}
+
+impl Found {
+    pub(in crate::spool) fn is_damaged(&self) -> bool {
+        self.damaged || self.blocks.iter().any(|block| !block.lost.is_empty())
+    }
+
+    fn set_span(&mut self) {
+        self.span = match (self.blocks.first(), self.blocks.last()) {
+            (Some(first), Some(last)) => (first.header.first_position, last.last_position()),
+            _ => (0, 0),
+        };
+    }
+}
+
+pub(super) fn find_segments(disk: &dyn Disk, ident: &Ident, state: &State) -> Result<Vec<Found>, OpenError> {
+    let mut all = Vec::new();
+    for (name, len) in disk.list("").map_err(failed("list the directory"))? {
+        let Some(number) = number_in(&name, "wal-", ".seg").filter(|number| state.segments.contains(number))
+        else {
+            continue;
+        };
+        all.push(find_segment(disk, ident, &name, number, len)?);
+    }
+    all.sort_by_key(|found| found.number);
+    Ok(all)
+}
+
+/// Reads a segment's index, or, where there is none, its frames.
+fn find_segment(
+    disk: &dyn Disk,
+    ident: &Ident,
+    name: &str,
+    number: u64,
+    len: u64,
+) -> Result<Found, OpenError> {
+    let salt = Salt::new(&ident.spool_id, number);
+    let file = disk.open(name).map_err(failed("open a segment"))?;
+    let mut header = [0; 64];
+    read_sound(&*file, &mut header, 0).map_err(failed("read a segment's header"))?;
+    // A damaged header alone hides nothing: every block proves itself.
+    let damaged = match check_header(&header, &ident.spool_id, number) {
+        HeaderCheck::Good => false,
+        HeaderCheck::Bad => true,
+        HeaderCheck::Newer(major) => return Err(OpenError::Newer { segment: number, major }),
+    };
+    let index = match disk.open(&index_name(number)) {
+        // A cache: where it cannot be read the frames are.
+        Ok(index) => read_directory(&*index, salt, number).unwrap_or_default(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(failed("open a segment's index")(error)),
+    };
+    let mut found = Found {
+        number,
+        file,
+        len,
+        blocks: Vec::new(),
+        parts: Vec::new(),
+        span: (0, 0),
+        indexed: false,
+        damaged,
+        newest: UnixMillis::default(),
+    };
+    if let Some(directory) = index.filter(|directory| directory.first > 0) {
+        found.span = (directory.first, directory.last);
+        found.newest =
+            directory.parts.iter().map(|(_, part)| part.first_received_at).max().unwrap_or_default();
+        found.parts = directory.parts;
+        found.indexed = true;
+        return Ok(found);
+    }
+    let mut scanned = ScannedRuns::default();
+    let mut newest = UnixMillis::default();
+    let blocks = scan(&*found.file, salt, &mut |offset, frame| {
+        newest = newest.max(frame.received_at);
+        scanned.take(offset, frame);
+    });
+    found.newest = newest;
+    found.blocks = blocks.map_err(failed("read a segment"))?;
+    found.set_span();
+    let part = |(key, (part, runs))| (key, Part { segment: number, runs: Runs::Open(runs), ..part });
+    found.parts = scanned.runs.into_iter().map(part).collect();
+    Ok(found)
+}
+
+/// A bad block at the very end of the last segment was never answered: nothing valid was written after it. It is kept in
+/// quarantine, and cut off. Returns its bytes.
+pub(super) fn cut_torn_tail(disk: &dyn Disk, last: Option<&mut Found>) -> io::Result<u64> {
+    let Some(last) = last.filter(|last| !last.indexed) else { return Ok(0) };
+    let Some(block) = last.blocks.last().filter(|block| !block.lost.is_empty()) else { return Ok(0) };
+    let before = last.blocks.len().checked_sub(2).and_then(|at| last.blocks.get(at));
+    // Behind a clean close nothing was written: what is bad there is damage.
+    if before.is_some_and(|before| before.clean_close) {
+        return Ok(0);
+    }
+    let len = block.end() - block.offset;
+    let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
+    let read = read_sound(&*last.file, &mut bytes, block.offset)?;
+    let kept = disk.create("quarantine/torn-tail")?;
+    kept.write_at(&[IoSlice::new(bytes.get(..read).unwrap_or(&[]))], 0)?;
+    kept.sync()?;
+    last.blocks.pop();
+    last.set_span();
+    Ok(len)
+}
+
+/// Segments that the manifest names and that are gone: let go, their positions are among the lost.
+pub(super) fn missing(shared: &Shared, found: &[Found], unused: &[Found]) -> Vec<Note> {
+    let there: BTreeSet<u64> = found.iter().chain(unused).map(|found| found.number).collect();
+    let named = lock(&shared.manifest).state().segments.clone();
+    let gone: Vec<u64> = named.difference(&there).copied().collect();
+    for number in &gone {
+        tracing::error!(segment = number, "a spool segment is missing");
+    }
+    gone.into_iter().map(|number| Note::Released { number, positions: None }).collect()
+}

@@ -1,0 +1,208 @@
+//! Opening a spool: what is on disk becomes the state that its frames and notes make.
+//!
+//! Nothing that was answered is dropped, nothing that is damaged is destroyed, and doing it twice changes nothing more.
+
+mod begin;
+mod found;
+mod leftovers;
+mod lost;
+mod restore;
+mod room;
+
+use std::io;
+use std::sync::Arc;
+
+pub(super) use found::Found;
+
+use super::damaged_manifest;
+use super::disk::Disk;
+use super::housekeeper::{Housekeeper, keep_cursors_from, oldest_position};
+use super::ident::{Ident, IdentError};
+use super::manifest::{self, Manifest, ManifestError};
+use super::note::Note;
+use super::scan::Range;
+use super::seen::Seen;
+use super::segment::{segment_name, spare_name};
+use super::shared::{Shared, SpoolOptions, lock};
+use super::writer::Writer;
+use crate::metrics::Metrics;
+use crate::random::Random;
+use crate::time::Clock;
+use begin::begin_segment;
+use found::{cut_torn_tail, find_segments, missing};
+use leftovers::tidy;
+use lost::lost_ranges;
+use restore::{fill_seen, restore_batches, restore_closed, restore_parked, restore_seen_files};
+use room::{spares, with_room};
+
+/// Why a spool cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The disk says no.
+    #[error("open the spool: {what}")]
+    Disk {
+        /// What was tried.
+        what: &'static str,
+        /// Why not.
+        #[source]
+        cause: io::Error,
+    },
+    /// Its identity cannot be read.
+    #[error(transparent)]
+    Ident(#[from] IdentError),
+    /// Its manifest cannot be read.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// A newer release wrote a segment.
+    #[error(
+        "segment {segment} was written by a newer release (format {major}); start that release, or drain the spool with it first"
+    )]
+    Newer {
+        /// The segment.
+        segment: u64,
+        /// Its format.
+        major: u16,
+    },
+    /// Damage was found and the configuration says to stop.
+    #[error("the spool has lost {} (positions {first} to {last} first); `spool.on_corruption = \"stop\"` refuses to start: see `forebay spool verify`", frames_text(*.count))]
+    Damaged {
+        /// First position lost.
+        first: u64,
+        /// Last position of that range.
+        last: u64,
+        /// Frames lost in all.
+        count: u64,
+    },
+    /// The spool stopped while it was opened.
+    #[error("the spool stopped while it was opened; the log says why")]
+    Stopped,
+}
+
+fn frames_text(count: u64) -> String {
+    if count == 1 { "1 frame".to_owned() } else { format!("{count} frames") }
+}
+
+/// What an opening found.
+#[derive(Clone, Debug, Default)]
+pub struct Recovered {
+    /// Segments with frames.
+    pub segments: usize,
+    /// Frames not yet delivered.
+    pub frames: u64,
+    /// Batches sealed and not committed.
+    pub seals: usize,
+    /// Positions lost, found by this opening.
+    pub lost: Vec<Range>,
+    /// Bytes of never-answered writes that were cut off.
+    pub torn_bytes: u64,
+    /// Whether the wall clock is more than a day behind the newest frame.
+    pub clock_behind: bool,
+    /// Whether notes of the manifest could not be read: what they said is done again, and a call may be delivered twice.
+    pub manifest_damaged: bool,
+}
+
+/// An opened spool, not yet running.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) shared: Arc<Shared>,
+    pub(super) writer: Writer,
+    pub(super) housekeeper: Housekeeper,
+    pub(super) recovered: Recovered,
+}
+
+fn failed(what: &'static str) -> impl FnOnce(io::Error) -> OpenError {
+    move |cause| OpenError::Disk { what, cause }
+}
+
+/// The clock may be this far behind the newest frame without a word.
+const CLOCK_BEHIND_MS: i64 = 86_400_000;
+
+/// Opens the spool on `disk`.
+pub(super) fn open(
+    disk: Arc<dyn Disk>,
+    options: SpoolOptions,
+    clock: Arc<dyn Clock>,
+    random: &dyn Random,
+    metrics: Arc<Metrics>,
+) -> Result<Opened, OpenError> {
+    let ident = Ident::open(&*disk, random)?;
+    let mut recovered = Recovered::default();
+    let (number, mut state) = if options.stop_on_corruption {
+        manifest::read_newest(&*disk, &ident.spool_id)?.unwrap_or_default()
+    } else {
+        damaged_manifest::read(&*disk, &ident, &mut recovered)?
+    };
+    let adopted = damaged_manifest::adopt(&*disk, &ident, &mut state, recovered.manifest_damaged)
+        .map_err(failed("look at segments without a note"))?;
+    tidy(&*disk, &state, recovered.manifest_damaged).map_err(failed("remove leftovers"))?;
+    let mut found = find_segments(&*disk, &ident, &state)?;
+    damaged_manifest::drop_copies(&*disk, &mut found, &mut state, &adopted)
+        .map_err(failed("set copies of segments aside"))?;
+    // Segments behind the last with frames were made ahead and never used.
+    let unused = found.split_off(found.iter().rposition(|found| found.span.0 > 0).map_or(0, |last| last + 1));
+    recovered.torn_bytes = cut_torn_tail(&*disk, found.last_mut()).map_err(failed("keep a torn tail"))?;
+    recovered.lost = lost_ranges(&found, &state);
+    judge_damage(&recovered.lost, options.stop_on_corruption)?;
+
+    // Positions of writes that a crash took away are given again: to whom it was known then.
+    let held = found.iter().map(|found| found.span.1).max().unwrap_or(0);
+    let next_position = state.next_position.max(held + 1).max(1);
+    state.clamp_destinations(next_position);
+    let begin = || Manifest::begin(Arc::clone(&disk), ident.spool_id, number + 1, state.clone());
+    let manifest = with_room(&*disk, begin).map_err(failed("begin a manifest"))?;
+    let shared = Arc::new(Shared::new(disk, clock, metrics, ident, options, manifest));
+    let mut notes: Vec<Note> = recovered.lost.iter().map(|range| Note::Lost(*range)).collect();
+    notes.extend(unused.iter().map(|found| Note::Released { number: found.number, positions: None }));
+    notes.extend(missing(&shared, &found, &unused));
+    if !notes.is_empty() {
+        shared.note(notes).map_err(|_| OpenError::Stopped)?;
+    }
+    for found in &unused {
+        let rename = shared.disk.rename(&segment_name(found.number), &spare_name(found.number));
+        rename.map_err(failed("set an unused segment aside"))?;
+    }
+
+    let seen_files = restore_seen_files(&shared).map_err(failed("read fingerprints"))?;
+    let mut seen = Seen::new(shared.options.dedupe_max, shared.options.dedupe_window);
+    let newest = found.iter().map(|found| found.newest).max().unwrap_or_default();
+    recovered.clock_behind = shared.clock.wall().0 < newest.0 - CLOCK_BEHIND_MS;
+    let seen_counts =
+        fill_seen(&shared, &mut seen, &seen_files, &found).map_err(failed("read fingerprints"))?;
+
+    let last = found.pop();
+    restore_closed(&shared, &found, &seen_files);
+    recovered.segments = found.len() + usize::from(last.is_some());
+    let open = begin_segment(&shared, last).map_err(failed("copy the last segment"))?;
+    // Some may have been given up for room.
+    let mut spares = spares(&*shared.disk).map_err(failed("list released segments"))?;
+    spares.retain(|(_, len)| *len == shared.options.segment_bytes);
+    let mut housekeeper = Housekeeper::new(Arc::clone(&shared), spares, seen_counts);
+    restore_batches(&shared).map_err(failed("read the index"))?;
+    restore_parked(&shared);
+    let index = lock(&shared.index);
+    recovered.frames = index.batches.values().map(|batch| batch.open_frames).sum();
+    drop(index);
+    {
+        let mut manifest = lock(&shared.manifest);
+        recovered.seals = manifest.state().seals.len();
+        manifest.prune(keep_cursors_from(shared.clock.wall()), oldest_position(&shared));
+    }
+    let writer = Writer::new(Arc::clone(&shared), open, seen, next_position);
+    housekeeper.pass().map_err(|_| OpenError::Stopped)?;
+    Ok(Opened { shared, writer, housekeeper, recovered })
+}
+
+fn judge_damage(lost: &[Range], stop: bool) -> Result<(), OpenError> {
+    let count = lost.iter().map(|range| range.last - range.first + 1).sum();
+    for range in lost {
+        tracing::error!(
+            first = range.first,
+            last = range.last,
+            "the spool is damaged: these positions can no longer be read; `forebay spool verify` tells more"
+        );
+    }
+    match lost.first() {
+        Some(first) if stop => Err(OpenError::Damaged { first: first.first, last: first.last, count }),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,27 @@
+//! Room on a full disk: what was set aside for later is given up for what is needed now.
+
+use std::io;
+
+use crate::spool::disk::{Disk, is_no_space};
+use crate::spool::manifest;
+use crate::spool::segment::{number_in, spare_name};
+
+/// Does something that needs space; where there is none, once more without spare segments and reserve.
+pub(super) fn with_room<T>(disk: &dyn Disk, mut work: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    match work() {
+        Err(error) if is_no_space(&error) => {
+            tracing::warn!("the disk is full: what was set aside for later is given up");
+            for (number, _) in spares(disk)? {
+                disk.remove(&spare_name(number))?;
+            }
+            disk.remove(manifest::RESERVE)?;
+            work()
+        }
+        done => done,
+    }
+}
+
+pub(super) fn spares(disk: &dyn Disk) -> io::Result<Vec<(u64, u64)>> {
+    let files = disk.list("")?;
+    Ok(files.into_iter().filter_map(|(name, len)| Some((number_in(&name, "spare-", "")?, len))).collect())
+}
