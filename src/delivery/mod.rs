@@ -9,6 +9,7 @@
 pub mod after_put;
 mod busy;
 mod clock_watch;
+mod conflict;
 pub mod encode;
 mod flush;
 mod parking;

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
-use super::after_put::{Next, after_head, after_put};
+use super::after_put::{Next, after_put};
 use super::busy::Busy;
+use super::conflict::raise_conflict;
 use super::progress::LastObject;
 use super::scheduler::blocking;
 use super::settings::REFUSALS_BEFORE_ALARM;
@@ -16,7 +17,7 @@ use super::{Inner, lock};
 use crate::alarms::AlarmKind;
 use crate::metrics::{KindLabel, SourceLabel};
 use crate::object::Stream;
-use crate::object::metadata::{Metadata, SHA256};
+use crate::object::metadata::Metadata;
 use crate::spool::Stopped;
 use crate::spool::note::{Parked, PendingSeal, Seal};
 use crate::spool::outlet::parked_name;
@@ -125,24 +126,6 @@ pub(super) async fn deliver(
     }
 }
 
-fn raise_conflict(inner: &Inner, pending: &PendingSeal) {
-    let seal = &pending.seal;
-    lock(&inner.conflicts).insert(seal.batch.source.clone());
-    let why = match &pending.amended {
-        None => "another object with other content has",
-        Some(_) => "some of its lines were lost, and a put could replace a whole object that stands under",
-    };
-    let what = format!(
-        "seal {}: {why} the key {} in {}; nothing more is put for this source until `forebay spool resolve` is told what \
-         to do",
-        seal.number,
-        seal.object_key,
-        seal.destination.bucket.bucket()
-    );
-    inner.progress.waiting(&seal.batch.source, what.clone());
-    inner.parts.alarms.raise(AlarmKind::Conflict, seal.batch.source.as_str(), what);
-}
-
 impl Upload<'_> {
     /// Tries to put once, and asks whose an object in the way is.
     async fn attempt(&mut self) -> Result<Next, Stopped> {
@@ -189,37 +172,6 @@ impl Upload<'_> {
             tokio::select! {
                 answer = &mut trying => return answer.ok_or(Stopped),
                 () = tokio::time::sleep(self.park_look()) => self.park_if_due().await?,
-            }
-        }
-    }
-
-    /// After a 412: the key is taken. By us, in an earlier try whose answer was lost?
-    async fn ask_whose(&self, may_replace: bool) -> Result<(Next, Stored), Stopped> {
-        let head = self.inner.parts.store.head(&self.seal.destination, &self.seal.object_key).await;
-        let pending = self.inner.parts.outlet.pending_seal(self.seal.number);
-        let amended = pending.and_then(|pending| pending.amended).map(|amend| amend.sha256);
-        let mut ours = vec![self.seal.sha256.as_str()];
-        ours.extend(amended.as_deref());
-        let found = head.as_ref().map(|head| head.metadata.get(SHA256).map(String::as_str));
-        let next = after_head(found.map_err(|error| error.fault), &ours, may_replace);
-        if next == Next::Commit
-            && amended.is_some()
-            && found.is_ok_and(|hash| hash == Some(&self.seal.sha256))
-        {
-            tracing::info!(
-                seal = self.seal.number,
-                "the whole object had been stored before its frames were damaged: nothing of it is lost"
-            );
-            let (parts, seal) = (self.inner.parts.clone(), self.seal.clone());
-            blocking(self.inner, move || parts.outlet.restored(&seal)).await?;
-        }
-        match head {
-            Ok(head) => {
-                Ok((next, Stored { encryption_applied: head.encryption_applied, ..Stored::default() }))
-            }
-            Err(error) => {
-                self.failed(&error, "head");
-                Ok((next, Stored::default()))
             }
         }
     }
@@ -276,15 +228,6 @@ impl Upload<'_> {
             self.seal.frames, self.seal.batch.source
         );
         self.inner.parts.alarms.raise(AlarmKind::Damage, &name, what);
-    }
-
-    async fn conflict(&mut self) -> Result<(), Stopped> {
-        let (parts, seal) = (self.inner.parts.clone(), self.seal.clone());
-        blocking(self.inner, move || parts.outlet.conflict(&seal)).await?;
-        if let Some(pending) = self.inner.parts.outlet.pending_seal(self.seal.number) {
-            raise_conflict(self.inner, &pending);
-        }
-        Ok(())
     }
 
     fn request(&self, pending: &PendingSeal, body: Body, crc32: u32) -> Put {
@@ -356,7 +299,7 @@ impl Upload<'_> {
         Ok(())
     }
 
-    fn failed(&self, error: &StoreError, what: &'static str) {
+    pub(super) fn failed(&self, error: &StoreError, what: &'static str) {
         let kind = match error.fault {
             Fault::Exists => "exists",
             Fault::Busy => "busy",

@@ -26,6 +26,7 @@
 
 pub mod appender;
 mod damaged_manifest;
+mod destinations;
 pub mod disk;
 pub mod frame;
 mod housekeeper;
@@ -35,6 +36,7 @@ pub mod inspect;
 pub mod manifest;
 pub mod note;
 pub mod outlet;
+mod parked;
 pub mod read_only;
 pub mod reader;
 pub mod real_disk;

@@ -3,7 +3,6 @@
 //! Order O2: a seal is synced before the first byte of its object is uploaded. Order O3: the store's success is verified
 //! before the commit is synced, and only then may a segment go.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +11,8 @@ use tokio::sync::watch;
 
 use super::disk::Disk;
 use super::index::Batch;
-use super::note::{Amend, Note, Parked, PendingSeal, Seal};
+use super::note::{Amend, Note, PendingSeal, Seal};
+pub use super::parked::parked_name;
 use super::reader::{self, Go, Read};
 use super::scan::Range;
 use super::shared::{PRESSURE_PERCENT, Shared, Stopped, Usage, lock};
@@ -23,9 +23,6 @@ use crate::time::UnixMillis;
 
 /// Open batches at most; above, those that were added to least recently become due.
 pub const OPEN_BATCHES_MAX: usize = 20_000;
-
-/// The first position of every spool.
-const FIRST_POSITION: u64 = 1;
 
 /// A batch with frames that are not sealed, as delivery sees it.
 #[derive(Clone, Debug)]
@@ -140,62 +137,6 @@ impl Outlet {
         drop(manifest);
         let open = lock(&self.shared.index).oldest_open();
         open.into_iter().chain(sealed).min()
-    }
-
-    /// Where frames of `source` at `position` go, and the first position that goes elsewhere.
-    pub fn destination(&self, source: &SourceId, position: u64) -> Option<(Destination, Option<u64>)> {
-        let manifest = lock(&self.shared.manifest);
-        manifest
-            .state()
-            .destination(source, position)
-            .map(|(destination, until)| (destination.clone(), until))
-    }
-
-    /// Where new frames of `source` go.
-    pub fn current_destination(&self, source: &SourceId) -> Option<Destination> {
-        self.destination(source, u64::MAX).map(|(destination, _)| destination)
-    }
-
-    /// Notes where the frames of these sources go from now on. It must be called before the first frame of a source, and
-    /// before the first that is to go elsewhere than those before it. Frames of a source for which nothing was noted yet
-    /// all go there. Returns the sources for which that is a change.
-    ///
-    /// # Errors
-    /// [`Stopped`].
-    pub fn set_destinations(
-        &self,
-        wanted: impl IntoIterator<Item = (SourceId, Destination)>,
-    ) -> Result<Vec<SourceId>, Stopped> {
-        let mut manifest = lock(&self.shared.manifest);
-        let next = self.shared.next_position();
-        let (mut notes, mut changed) = (Vec::new(), Vec::new());
-        for (source, destination) in wanted {
-            let known = manifest.state().destination(&source, u64::MAX).map(|(known, _)| known);
-            if known == Some(&destination) {
-                continue;
-            }
-            // A position that is only now being written may be given again after a crash, so a first place is for all.
-            let from = if known.is_some() { next } else { FIRST_POSITION };
-            if known.is_some() {
-                changed.push(source.clone());
-            }
-            notes.push(Note::Destination { source, from, destination });
-        }
-        if notes.is_empty() {
-            return Ok(changed);
-        }
-        if self.shared.is_poisoned() {
-            return Err(Stopped);
-        }
-        manifest.append(notes).map_err(|error| self.shared.stop("write the manifest", &error))?;
-        Ok(changed)
-    }
-
-    /// The sources whose frames do not all go to the same place.
-    pub fn moved_sources(&self) -> BTreeSet<SourceId> {
-        let manifest = lock(&self.shared.manifest);
-        let moved = manifest.state().destinations.iter().filter(|(_, known)| known.len() > 1);
-        moved.map(|(source, _)| source.clone()).collect()
     }
 
     /// Looks for a batch's first frame that is not sealed.
@@ -326,48 +267,15 @@ impl Outlet {
         self.shared.note(vec![Note::Committed { number: seal.number }])?;
         self.release(seal);
         if let Some(parked) = parked {
-            let mut index = lock(&self.shared.index);
-            if let Some(bytes) = index.parked.get_mut(&seal.batch.source) {
-                *bytes = bytes.saturating_sub(parked.len);
-            }
-            index.parked.retain(|_, bytes| *bytes > 0);
-            drop(index);
-            self.remove_parked(seal.number);
+            self.unpark(seal, parked);
         }
         Ok(())
     }
 
-    fn release(&self, seal: &Seal) {
+    pub(super) fn release(&self, seal: &Seal) {
         lock(&self.shared.index).release(&seal.batch, seal.last);
         self.shared.changed();
         self.shared.wake_housekeeper();
-    }
-
-    /// Keeps a sealed object in a file of its own, durably, so that its frames can go. Returns whether there was space.
-    ///
-    /// # Errors
-    /// [`Stopped`].
-    pub fn park(&self, seal: &Seal, object: &mut dyn io::Read, parked: Parked) -> Result<bool, Stopped> {
-        if self.shared.is_poisoned() {
-            return Err(Stopped);
-        }
-        if let Err(error) = write_parked(&*self.shared.disk, &parked_name(seal.number), object) {
-            // Nothing is at stake: the frames are where they were.
-            tracing::warn!(%error, seal = seal.number, "an object could not be parked; its frames stay in the spool");
-            self.remove_parked(seal.number);
-            return Ok(false);
-        }
-        self.shared.note(vec![Note::Parked { number: seal.number, parked }])?;
-        *lock(&self.shared.index).parked.entry(seal.batch.source.clone()).or_default() += parked.len;
-        self.release(seal);
-        Ok(true)
-    }
-
-    /// No note needs the file any more (or yet); where it cannot be removed the next start does it.
-    fn remove_parked(&self, number: u64) {
-        if let Err(error) = self.shared.disk.remove(&parked_name(number)) {
-            tracing::warn!(%error, seal = number, "a parked object's file was not removed; the next start removes it");
-        }
     }
 
     /// Notes that another object has the seal's key: it waits for a person.
@@ -488,25 +396,4 @@ impl Outlet {
         (bytes_per_second > 0.0)
             .then(|| Duration::try_from_secs_f64(left as f64 / bytes_per_second).unwrap_or(Duration::MAX))
     }
-}
-
-/// The file of a parked object: the only place that builds its name.
-pub fn parked_name(seal: u64) -> String {
-    format!("parked/{seal:020}.gz")
-}
-
-fn write_parked(disk: &dyn Disk, name: &str, object: &mut dyn io::Read) -> io::Result<()> {
-    let file = disk.create(name)?;
-    let mut piece = vec![0; 256 * 1_024];
-    let mut at = 0;
-    loop {
-        let read = object.read(&mut piece)?;
-        if read == 0 {
-            break;
-        }
-        file.write_at(&[io::IoSlice::new(piece.get(..read).unwrap_or(&[]))], at)?;
-        at += read as u64;
-    }
-    file.sync()?;
-    disk.sync_dir("parked")
 }

@@ -1,0 +1,70 @@
+//! Where the frames of each source go, and from which position on.
+
+use std::collections::BTreeSet;
+
+use super::note::Note;
+use super::outlet::Outlet;
+use super::shared::{Stopped, lock};
+use crate::object::Destination;
+use crate::sources::SourceId;
+
+/// The first position of every spool.
+const FIRST_POSITION: u64 = 1;
+
+impl Outlet {
+    /// Where frames of `source` at `position` go, and the first position that goes elsewhere.
+    pub fn destination(&self, source: &SourceId, position: u64) -> Option<(Destination, Option<u64>)> {
+        let manifest = lock(&self.shared.manifest);
+        manifest
+            .state()
+            .destination(source, position)
+            .map(|(destination, until)| (destination.clone(), until))
+    }
+
+    /// Where new frames of `source` go.
+    pub fn current_destination(&self, source: &SourceId) -> Option<Destination> {
+        self.destination(source, u64::MAX).map(|(destination, _)| destination)
+    }
+
+    /// Notes where the frames of these sources go from now on. It must be called before the first frame of a source, and
+    /// before the first that is to go elsewhere than those before it. Frames of a source for which nothing was noted yet
+    /// all go there. Returns the sources for which that is a change.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub fn set_destinations(
+        &self,
+        wanted: impl IntoIterator<Item = (SourceId, Destination)>,
+    ) -> Result<Vec<SourceId>, Stopped> {
+        let mut manifest = lock(&self.shared.manifest);
+        let next = self.shared.next_position();
+        let (mut notes, mut changed) = (Vec::new(), Vec::new());
+        for (source, destination) in wanted {
+            let known = manifest.state().destination(&source, u64::MAX).map(|(known, _)| known);
+            if known == Some(&destination) {
+                continue;
+            }
+            // A position that is only now being written may be given again after a crash, so a first place is for all.
+            let from = if known.is_some() { next } else { FIRST_POSITION };
+            if known.is_some() {
+                changed.push(source.clone());
+            }
+            notes.push(Note::Destination { source, from, destination });
+        }
+        if notes.is_empty() {
+            return Ok(changed);
+        }
+        if self.shared.is_poisoned() {
+            return Err(Stopped);
+        }
+        manifest.append(notes).map_err(|error| self.shared.stop("write the manifest", &error))?;
+        Ok(changed)
+    }
+
+    /// The sources whose frames do not all go to the same place.
+    pub fn moved_sources(&self) -> BTreeSet<SourceId> {
+        let manifest = lock(&self.shared.manifest);
+        let moved = manifest.state().destinations.iter().filter(|(_, known)| known.len() > 1);
+        moved.map(|(source, _)| source.clone()).collect()
+    }
+}

@@ -1,0 +1,69 @@
+//! Parked objects: sealed objects in files of their own, whose frames can go.
+
+use std::io;
+
+use super::disk::Disk;
+use super::note::{Note, Parked, Seal};
+use super::outlet::Outlet;
+use super::shared::{Stopped, lock};
+
+impl Outlet {
+    /// Keeps a sealed object in a file of its own, durably, so that its frames can go. Returns whether there was space.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub fn park(&self, seal: &Seal, object: &mut dyn io::Read, parked: Parked) -> Result<bool, Stopped> {
+        if self.shared.is_poisoned() {
+            return Err(Stopped);
+        }
+        if let Err(error) = write_parked(&*self.shared.disk, &parked_name(seal.number), object) {
+            // Nothing is at stake: the frames are where they were.
+            tracing::warn!(%error, seal = seal.number, "an object could not be parked; its frames stay in the spool");
+            self.remove_parked(seal.number);
+            return Ok(false);
+        }
+        self.shared.note(vec![Note::Parked { number: seal.number, parked }])?;
+        *lock(&self.shared.index).parked.entry(seal.batch.source.clone()).or_default() += parked.len;
+        self.release(seal);
+        Ok(true)
+    }
+
+    /// Counts a committed seal's parked object no more, and removes its file.
+    pub(super) fn unpark(&self, seal: &Seal, parked: Parked) {
+        let mut index = lock(&self.shared.index);
+        if let Some(bytes) = index.parked.get_mut(&seal.batch.source) {
+            *bytes = bytes.saturating_sub(parked.len);
+        }
+        index.parked.retain(|_, bytes| *bytes > 0);
+        drop(index);
+        self.remove_parked(seal.number);
+    }
+
+    /// No note needs the file any more (or yet); where it cannot be removed the next start does it.
+    fn remove_parked(&self, number: u64) {
+        if let Err(error) = self.shared.disk.remove(&parked_name(number)) {
+            tracing::warn!(%error, seal = number, "a parked object's file was not removed; the next start removes it");
+        }
+    }
+}
+
+/// The file of a parked object: the only place that builds its name.
+pub fn parked_name(seal: u64) -> String {
+    format!("parked/{seal:020}.gz")
+}
+
+fn write_parked(disk: &dyn Disk, name: &str, object: &mut dyn io::Read) -> io::Result<()> {
+    let file = disk.create(name)?;
+    let mut piece = vec![0; 256 * 1_024];
+    let mut at = 0;
+    loop {
+        let read = object.read(&mut piece)?;
+        if read == 0 {
+            break;
+        }
+        file.write_at(&[io::IoSlice::new(piece.get(..read).unwrap_or(&[]))], at)?;
+        at += read as u64;
+    }
+    file.sync()?;
+    disk.sync_dir("parked")
+}
