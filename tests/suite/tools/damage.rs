@@ -112,7 +112,7 @@ async fn each_damage_is_named_exactly() {
         [lines("web", PARKED), lines("web", CONFLICT), lines("web", OPEN), lines("ios", IOS)].concat();
     let left: Vec<&String> = left.iter().filter(|line| !line.contains(&web(95))).collect();
     assert_eq!(exported.out.lines().collect::<Vec<_>>(), left);
-    assert!(exported.err.contains("positions 96 to 96 (1 frames), answered"), "{}", exported.err);
+    assert!(exported.err.contains("positions 96 to 96 (1 frame), answered"), "{}", exported.err);
 
     let of = damaged(&made, "a byte of a sealed call", |dir| {
         at = find(&closed(dir), &web(75));
