@@ -2,13 +2,13 @@
 
 use std::fs::{self, File};
 use std::io::{self, IoSlice};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::FlockOperation;
 
 use super::disk::{Disk, DiskFile};
+use super::real_disk::{files_in, read_up_to};
 
 /// Why a directory cannot be looked at as a spool.
 #[derive(Debug, thiserror::Error)]
@@ -99,20 +99,10 @@ impl Disk for ReadOnlyDisk {
     }
 
     fn list(&self, dir: &str) -> io::Result<Vec<(String, u64)>> {
-        let entries = match fs::read_dir(self.root.join(dir)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries?,
-        };
-        let mut files = Vec::new();
-        for entry in entries {
-            let entry = entry?;
-            let about = entry.metadata()?;
-            if let (true, Ok(name)) = (about.is_file(), entry.file_name().into_string()) {
-                files.push((name, about.len()));
-            }
+        match files_in(&self.root.join(dir)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            files => files,
         }
-        files.sort();
-        Ok(files)
     }
 
     fn path(&self, name: &str) -> Option<PathBuf> {
@@ -125,16 +115,7 @@ struct ReadOnlyFile(File);
 
 impl DiskFile for ReadOnlyFile {
     fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<usize> {
-        let mut done = 0;
-        while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {
-            match self.0.read_at(rest, at + done as u64) {
-                Ok(0) => break,
-                Ok(read) => done += read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(done)
+        read_up_to(&self.0, buf, at)
     }
 
     fn write_at(&self, _parts: &[IoSlice<'_>], _at: u64) -> io::Result<()> {

@@ -124,17 +124,7 @@ impl Disk for RealDisk {
     }
 
     fn list(&self, dir: &str) -> io::Result<Vec<(String, u64)>> {
-        let mut files = Vec::new();
-        for entry in fs::read_dir(self.root.join(dir))? {
-            let entry = entry?;
-            let about = entry.metadata()?;
-            // Every name of ours is ASCII; a foreign one is left alone.
-            if let (true, Ok(name)) = (about.is_file(), entry.file_name().into_string()) {
-                files.push((name, about.len()));
-            }
-        }
-        files.sort();
-        Ok(files)
+        files_in(&self.root.join(dir))
     }
 
     fn path(&self, name: &str) -> Option<PathBuf> {
@@ -147,16 +137,7 @@ struct RealFile(File);
 
 impl DiskFile for RealFile {
     fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<usize> {
-        let mut done = 0;
-        while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {
-            match self.0.read_at(rest, at + done as u64) {
-                Ok(0) => break,
-                Ok(read) => done += read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(done)
+        read_up_to(&self.0, buf, at)
     }
 
     fn write_at(&self, parts: &[IoSlice<'_>], at: u64) -> io::Result<()> {
@@ -174,6 +155,35 @@ impl DiskFile for RealFile {
     fn len(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
     }
+}
+
+/// The files in a directory with their lengths, sorted by name.
+pub(super) fn files_in(dir: &Path) -> io::Result<Vec<(String, u64)>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let about = entry.metadata()?;
+        // Every name of ours is ASCII; a foreign one is left alone.
+        if let (true, Ok(name)) = (about.is_file(), entry.file_name().into_string()) {
+            files.push((name, about.len()));
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Reads until `buf` is full or the file ends.
+pub(super) fn read_up_to(file: &File, buf: &mut [u8], at: u64) -> io::Result<usize> {
+    let mut done = 0;
+    while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, at + done as u64) {
+            Ok(0) => break,
+            Ok(read) => done += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(done)
 }
 
 /// Writes `parts` (at most [`WRITE_PARTS_MAX`]) and returns the offset behind them.
