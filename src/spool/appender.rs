@@ -95,7 +95,7 @@ impl Appender {
     /// [`AppendError`]; then no frame of the request has been, or will be, answered as stored.
     pub async fn append(&self, frames: RequestFrames) -> Result<Appended, AppendError> {
         let line = &self.line;
-        if frames.bytes().len() > BLOCK_BODY_MAX {
+        if frames.bytes().len() > BLOCK_BODY_MAX || frames.has_oversize() {
             return Err(AppendError::TooLarge);
         }
         if line.shared.is_poisoned() {

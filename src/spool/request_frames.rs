@@ -16,6 +16,7 @@ pub struct RequestFrames {
     origin: Option<Origin>,
     bytes: Vec<u8>,
     open: usize,
+    oversize: bool,
     calls: u32,
     rejected: [u32; RejectReason::ALL.len()],
 }
@@ -29,6 +30,7 @@ impl RequestFrames {
             origin: None,
             bytes: Vec::with_capacity(capacity),
             open: 0,
+            oversize: false,
             calls: 0,
             rejected: [0; RejectReason::ALL.len()],
         }
@@ -58,6 +60,16 @@ impl RequestFrames {
         self.bytes
     }
 
+    /// Whether a line is longer than a frame holds, so that the request can never be stored.
+    pub fn has_oversize(&self) -> bool {
+        self.oversize
+    }
+
+    fn finish(&mut self, fingerprint: u128) {
+        frame::finish(&mut self.bytes, self.open, fingerprint);
+        self.oversize |= self.bytes.len() - self.open > frame::FRAME_MAX;
+    }
+
     /// Whether there is nothing to store.
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
@@ -82,13 +94,13 @@ impl LineSink for RequestFrames {
     }
 
     fn call(&mut self, fingerprint: u128) {
-        frame::finish(&mut self.bytes, self.open, fingerprint);
+        self.finish(fingerprint);
         self.calls += 1;
     }
 
     fn rejected(&mut self, reason: RejectReason) {
         frame::set_kind(&mut self.bytes, self.open, FrameKind::Rejected);
-        frame::finish(&mut self.bytes, self.open, 0);
+        self.finish(0);
         if let Some(count) = RejectReason::ALL
             .iter()
             .position(|known| *known == reason)

@@ -257,6 +257,19 @@ fn a_torn_tail_is_cut_off_and_damage_before_it_is_named_exactly() {
 }
 
 #[test]
+fn a_request_that_can_never_be_stored_is_refused_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let (spool, _) = open(dir.path());
+    let mut frames = request("web", &numbered(0, 1, 10));
+    let longest = frame::FRAME_MAX - frame::FRAME_HEADER - "web".len();
+    frames.line().extend_from_slice(&vec![b'x'; longest + 1]);
+    frames.rejected(RejectReason::EventTooLarge);
+    assert_eq!(append(&spool, frames), Err(AppendError::TooLarge));
+    assert_eq!(append(&spool, request("web", &numbered(0, 50, 100_000))), Err(AppendError::TooLarge));
+    assert_eq!(lines(&spool, &key("web"), 0, u64::MAX), [""; 0]);
+}
+
+#[test]
 fn rejected_lines_and_other_days_are_batches_of_their_own() {
     let dir = tempfile::tempdir().unwrap();
     let (spool, _) = open(dir.path());
