@@ -26,6 +26,7 @@ use forebay::store::fake::{FakeObject, FakeStore};
 use forebay::time::{Clock, UnixMillis};
 use tokio::task::JoinHandle;
 
+pub(super) use crate::support::crash::copy;
 use crate::support::wait::until;
 
 /// 2023-11-14, 22:13:20.
@@ -254,20 +255,6 @@ pub(super) fn stored(store: &FakeStore, bucket: &str, name: &str) -> Vec<String>
         }
     }
     all
-}
-
-/// Takes a spool's directory as it is, as a kill would leave it.
-pub(super) fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let to = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &to);
-        } else {
-            fs::copy(entry.path(), to).unwrap();
-        }
-    }
 }
 
 /// Flips a bit behind `needle` in every file of a spool whose name ends in `ending`.

@@ -8,6 +8,7 @@
 )]
 
 pub(crate) mod bucket;
+pub(crate) mod crash;
 pub(crate) mod fault_proxy;
 pub(crate) mod forebay;
 pub(crate) mod http;

@@ -20,6 +20,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use crate::support::crash::copy;
 use crate::support::forebay::binary;
 
 /// What came of one run of the program.
@@ -63,18 +64,4 @@ fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut all = BTreeMap::new();
     add(dir, "", &mut all);
     all
-}
-
-/// Copies a directory as it is now, as a kill would leave it.
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let to = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &to);
-        } else {
-            fs::copy(entry.path(), to).unwrap();
-        }
-    }
 }
