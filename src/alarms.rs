@@ -12,6 +12,8 @@ use crate::time::{Clock, UnixMillis};
 pub enum AlarmKind {
     /// A destination refuses puts until somebody changes something.
     Refused,
+    /// A store applied another encryption than it was asked for.
+    Encryption,
     /// Another object with a sealed key is in the bucket.
     Conflict,
     /// Frames of the spool were lost.
@@ -25,6 +27,7 @@ impl AlarmKind {
     pub fn slug(self) -> &'static str {
         match self {
             Self::Refused => "refused",
+            Self::Encryption => "encryption",
             Self::Conflict => "conflict",
             Self::Damage => "damage",
             Self::Clock => "clock",

@@ -13,5 +13,5 @@ pub mod view;
 
 pub use host::AllowedHosts;
 pub use server::AdminServer;
-pub use status::{Alarm, LastObject, SourceStatus, SpoolStatus, Status, Totals};
+pub use status::{Alarm, Applied, LastObject, SourceStatus, SpoolStatus, Status, Totals};
 pub use view::{AdminView, BoxFuture, FlushError, FlushOutcome};

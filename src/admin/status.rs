@@ -117,4 +117,18 @@ pub struct LastObject {
     pub bytes: u64,
     /// Calls in it.
     pub calls: u64,
+    /// The server-side encryption that the store says it applied; `None` where it says nothing of it.
+    pub encryption: Option<Applied>,
+}
+
+/// What a store says it did to an object.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Applied {
+    /// `AES256`, `aws:kms`; `None` where it names none.
+    pub algorithm: Option<String>,
+    /// The key's ARN.
+    pub kms_key: Option<String>,
+    /// Whether the bucket key was used.
+    pub bucket_key: bool,
 }

@@ -80,10 +80,10 @@ async fn start(args: &DevArgs, outside: &Outside, s3: &DevS3Running) -> Result<N
     let settings = DeliverySettings::new(rule);
     let engine =
         Engine::start(outside.clone(), disk, SpoolOptions::default(), Arc::new(store), settings).await?;
+    let bucket = BucketString::parse(dev_s3::BUCKET)?;
     let destination = Destination {
-        bucket: BucketString::parse(dev_s3::BUCKET)?,
         region: Some(dev_s3::REGION.to_owned()),
-        encryption: Encryption::SseS3,
+        ..Destination::new(bucket, Encryption::SseS3)
     };
     let sources = DevSources::new(engine.outlet(), destination);
     let addresses =

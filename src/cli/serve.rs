@@ -10,7 +10,7 @@ use crate::batch::DueRule;
 use crate::call::Limits;
 use crate::collector::{Bounds, CollectorSettings, Policy, TlsFiles};
 use crate::config::{
-    AllowedOrigins, Checksums, Config, ConfigError, Environment, Loaded, Loader, OnCorruption, Watcher,
+    Acl, AllowedOrigins, Checksums, Config, ConfigError, Environment, Loaded, Loader, OnCorruption, Watcher,
     reload,
 };
 use crate::delivery::DeliverySettings;
@@ -96,6 +96,11 @@ pub(super) fn store_settings(config: &Config) -> S3Settings {
             Checksums::Auto => s3::Checksums::Auto,
             Checksums::WhenRequired => s3::Checksums::WhenRequired,
         },
+        fips: config.s3.fips,
+        dual_stack: config.s3.dual_stack,
+        sts_endpoint_url: config.s3.sts_endpoint.as_ref().map(|endpoint| endpoint.as_str().to_owned()),
+        bucket_owner_full_control: config.s3.acl == Some(Acl::BucketOwnerFullControl),
+        request_payer: config.s3.request_payer,
         ..S3Settings::default()
     }
 }
@@ -122,6 +127,7 @@ pub(super) fn delivery_settings(config: &Config) -> DeliverySettings {
     DeliverySettings {
         put_mode: config.s3.put,
         content_encoding: config.s3.content_encoding.header().is_some(),
+        tags: config.s3.object_tags,
         ..DeliverySettings::new(rule)
     }
 }

@@ -254,6 +254,7 @@ spool    0 B of 20.0 GB (0 %), 0 segments
                         delivered_at_ms: now_ms - 5_000,
                         bytes: 99_000_000,
                         calls: 1_000,
+                        encryption: None,
                     }),
                     waiting: Some("the next try in 60 s".into()),
                     last_error: Some("403 AccessDenied".into()),

@@ -84,6 +84,11 @@ impl NodeView {
                 delivered_at_ms: object.at.0,
                 bytes: object.bytes,
                 calls: object.calls,
+                encryption: object.encryption.map(|applied| admin::Applied {
+                    algorithm: applied.algorithm,
+                    kms_key: applied.kms_key,
+                    bucket_key: applied.bucket_key,
+                }),
             }),
             waiting: progress.waiting.as_ref().map(|_| self.waits_for(id).to_owned()),
             last_error: progress.waiting,

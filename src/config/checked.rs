@@ -7,14 +7,15 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::call::Validation;
-use crate::object::{BucketString, Encryption};
+use crate::object::{AccountId, BucketString, Encryption, ExternalId, ObjectTags, RoleArn, StorageClass};
 use crate::sources::ConfiguredSources;
 use crate::store::PutMode;
 
 use super::sources::Source;
 use super::units::ByteSize;
 use super::values::{
-    AllowedOrigins, Checksums, ContentEncoding, Endpoint, MinuteOfHour, NodeId, OnCorruption, Tls, UnknownKey,
+    Acl, AllowedOrigins, Checksums, ContentEncoding, Endpoint, MinuteOfHour, NodeId, OnCorruption, Tls,
+    UnknownKey,
 };
 
 /// The largest `collector.max_body`: what the spool's longest frame can hold as one rejected item.
@@ -154,7 +155,7 @@ impl Default for Spool {
     }
 }
 
-/// `[s3]`: where objects go. Bucket, region and encryption are also in each source's destination, which is what counts.
+/// `[s3]`: where objects go. What a source may set for itself is also in each source's destination, which is what counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct S3 {
     /// The bucket of every source that names none.
@@ -165,8 +166,30 @@ pub struct S3 {
     pub endpoint: Option<Endpoint>,
     /// Whether the bucket goes into the path rather than into the host name. On with an endpoint, unless set.
     pub path_style: bool,
+    /// Whether AWS's FIPS endpoints are used. Not together with an endpoint.
+    pub fips: bool,
+    /// Whether AWS's dual-stack endpoints are used. Not together with an endpoint.
+    pub dual_stack: bool,
+    /// A token service that is not AWS's own of the region.
+    pub sts_endpoint: Option<Endpoint>,
+    /// A key service that is not AWS's own of the region.
+    pub kms_endpoint: Option<Endpoint>,
+    /// The role of every source that names none.
+    pub role_arn: Option<RoleArn>,
+    /// The external id of every source that names none; else it is the source id.
+    pub external_id: Option<ExternalId>,
+    /// The owner that every bucket must have for which a source names none.
+    pub expected_bucket_owner: Option<AccountId>,
+    /// Whether the requester pays for requests.
+    pub request_payer: bool,
+    /// The canned ACL of every object, where one is asked for.
+    pub acl: Option<Acl>,
     /// Encryption of every source that names none.
     pub encryption: Encryption,
+    /// The storage class of every source that names none.
+    pub storage_class: Option<StorageClass>,
+    /// The tags of every object.
+    pub object_tags: ObjectTags,
     /// Whether objects say that they are gzip.
     pub content_encoding: ContentEncoding,
     /// When puts carry a checksum.
@@ -182,7 +205,18 @@ impl Default for S3 {
             region: None,
             endpoint: None,
             path_style: false,
+            fips: false,
+            dual_stack: false,
+            sts_endpoint: None,
+            kms_endpoint: None,
+            role_arn: None,
+            external_id: None,
+            expected_bucket_owner: None,
+            request_payer: false,
+            acl: None,
             encryption: Encryption::SseS3,
+            storage_class: None,
+            object_tags: ObjectTags::default(),
             content_encoding: ContentEncoding::Gzip,
             checksums: Checksums::Auto,
             put: PutMode::CreateOnly,

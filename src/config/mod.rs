@@ -5,6 +5,7 @@
 //! Only `cli` reads a [`Config`]; each room has small settings of its own.
 
 pub mod checked;
+mod destination;
 pub mod load;
 pub mod problem;
 pub mod raw;
@@ -23,6 +24,7 @@ pub use reload::{Changes, Retargeted, diff};
 pub use sources::Source;
 pub use units::{ByteSize, Period};
 pub use values::{
-    AllowedOrigins, Checksums, ContentEncoding, Endpoint, MinuteOfHour, NodeId, OnCorruption, Tls, UnknownKey,
+    Acl, AllowedOrigins, Checksums, ContentEncoding, Endpoint, MinuteOfHour, NodeId, OnCorruption, Tls,
+    UnknownKey,
 };
 pub use watch::Watcher;

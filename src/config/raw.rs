@@ -45,7 +45,18 @@ pub const SECTIONS: [(&str, &[&str]); 5] = [
             "region",
             "endpoint_url",
             "path_style",
+            "fips",
+            "dual_stack",
+            "sts_endpoint_url",
+            "kms_endpoint_url",
+            "role_arn",
+            "external_id",
+            "expected_bucket_owner",
+            "request_payer",
+            "acl",
             "encryption",
+            "storage_class",
+            "object_tags",
             "content_encoding",
             "checksums",
             "put",
@@ -55,8 +66,17 @@ pub const SECTIONS: [(&str, &[&str]); 5] = [
 ];
 
 /// The keys of a `[[source]]`.
-pub const SOURCE_KEYS: &[&str] =
-    &["id", "write_keys", "bucket", "region", "encryption", "role_arn", "external_id"];
+pub const SOURCE_KEYS: &[&str] = &[
+    "id",
+    "write_keys",
+    "bucket",
+    "region",
+    "encryption",
+    "role_arn",
+    "external_id",
+    "expected_bucket_owner",
+    "storage_class",
+];
 
 /// What every environment variable of Forebay begins with.
 pub const VARIABLE_PREFIX: &str = "FOREBAY_";
@@ -69,7 +89,7 @@ pub(super) enum Typed {
     Integer(String),
     Bool(bool),
     List(Vec<Entry>),
-    Table(Vec<String>),
+    Table(Vec<(String, Entry)>),
     Other(&'static str, String),
     /// From the environment, where everything is text: read as whatever the key expects.
     Variable(String),
@@ -110,7 +130,10 @@ impl Typed {
                 let items: Vec<String> = items.iter().map(|item| item.value.show()).collect();
                 format!("[{}]", items.join(", "))
             }
-            Self::Table(keys) => format!("{{ {} = … }}", keys.join(" = …, ")),
+            Self::Table(entries) => {
+                let keys: Vec<&str> = entries.iter().map(|(key, _)| key.as_str()).collect();
+                format!("{{ {} = … }}", keys.join(" = …, "))
+            }
         }
     }
 }
@@ -283,7 +306,15 @@ fn typed(value: &DeValue<'_>, lines: &Lines) -> Typed {
                 })
                 .collect(),
         ),
-        DeValue::Table(table) => Typed::Table(table.keys().map(|key| key.get_ref().to_string()).collect()),
+        DeValue::Table(table) => Typed::Table(
+            table
+                .iter()
+                .map(|(key, value)| {
+                    let place = lines.place(key.span().start);
+                    (key.get_ref().to_string(), Entry { value: typed(value.get_ref(), lines), place })
+                })
+                .collect(),
+        ),
     }
 }
 

@@ -30,7 +30,7 @@ pub struct Changes {
     pub added: Vec<Source>,
     /// Sources that are gone. What they have buffered still goes where it would have gone.
     pub removed: Vec<Source>,
-    /// Sources with another bucket, prefix, region or encryption.
+    /// Sources with another bucket, prefix, region, encryption, role, owner or storage class.
     pub retargeted: Vec<Retargeted>,
     /// Sources with other write keys.
     pub rekeyed: Vec<SourceId>,
@@ -123,6 +123,10 @@ pub fn in_force(old: &Config, new: &Config) -> Config {
         bucket: new.s3.bucket.clone(),
         region: new.s3.region.clone(),
         encryption: new.s3.encryption.clone(),
+        role_arn: new.s3.role_arn.clone(),
+        external_id: new.s3.external_id.clone(),
+        expected_bucket_owner: new.s3.expected_bucket_owner.clone(),
+        storage_class: new.s3.storage_class,
         ..config.s3
     };
     config
@@ -161,6 +165,13 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         "spool.dedupe_window": spool.dedupe_window;
         "s3.endpoint_url": s3.endpoint;
         "s3.path_style": s3.path_style;
+        "s3.fips": s3.fips;
+        "s3.dual_stack": s3.dual_stack;
+        "s3.sts_endpoint_url": s3.sts_endpoint;
+        "s3.kms_endpoint_url": s3.kms_endpoint;
+        "s3.request_payer": s3.request_payer;
+        "s3.acl": s3.acl;
+        "s3.object_tags": s3.object_tags;
         "s3.content_encoding": s3.content_encoding;
         "s3.checksums": s3.checksums;
         "s3.put": s3.put;

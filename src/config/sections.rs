@@ -4,16 +4,18 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::call::Validation;
+use crate::object::ObjectTags;
 use crate::store::PutMode;
 
 use super::checked::{Admin, Collector, Config, FLUSH_BYTES_MAX, Flush, MAX_BODY_MAX, S3, Spool};
+use super::destination;
 use super::problem::Problem;
 use super::raw::{Raw, Table, Typed};
 use super::reader::{self, Reader};
 use super::sources::{self, Outside};
 use super::units::{ByteSize, Period};
 use super::values::{
-    self, AllowedOrigins, Checksums, ContentEncoding, Endpoint, MinuteOfHour, NodeId, OnCorruption, Tls,
+    self, Acl, AllowedOrigins, Checksums, ContentEncoding, Endpoint, MinuteOfHour, NodeId, OnCorruption, Tls,
     UnknownKey,
 };
 
@@ -35,6 +37,10 @@ pub(super) fn check(mut raw: Raw, outside: &dyn Outside) -> Result<Config, Vec<P
     let flush = flush(flush_table, &collector, &mut problems);
     let bucket_wrong = s3_table.entries.contains_key("bucket") && s3.bucket.is_none();
     let sources = sources::check(&raw.sources, &s3, bucket_wrong, outside, &mut problems);
+    if s3.external_id.is_some() && sources.iter().all(|source| source.destination.role.is_none()) {
+        let what = "is told to a role, and there is no role_arn".to_owned();
+        Reader::new(s3_table, &mut problems).refuse("external_id", what);
+    }
     if problems.is_empty() {
         return Ok(Config { collector, admin, spool, s3, flush, sources });
     }
@@ -170,14 +176,35 @@ fn spool(table: &Table, problems: &mut Vec<Problem>) -> Spool {
 fn s3(table: &Table, problems: &mut Vec<Problem>) -> S3 {
     let default = S3::default();
     let mut reader = Reader::new(table, problems);
-    let endpoint = reader.optional("endpoint_url", |value| reader::text(value).and_then(Endpoint::parse));
+    let endpoint_of = |value: &Typed| reader::text(value).and_then(Endpoint::parse);
+    let endpoint = reader.optional("endpoint_url", endpoint_of);
+    let fips = reader.get("fips", default.fips, reader::boolean);
+    let dual_stack = reader.get("dual_stack", default.dual_stack, reader::boolean);
+    for (key, on) in [("fips", fips), ("dual_stack", dual_stack)] {
+        if on && endpoint.is_some() {
+            let what = "chooses among AWS's own endpoints, and endpoint_url is set: leave one out";
+            reader.refuse(key, what.to_owned());
+        }
+    }
     S3 {
-        bucket: reader.optional("bucket", sources::bucket),
+        bucket: reader.optional("bucket", destination::bucket),
         region: reader.optional("region", |value| reader::text(value).and_then(values::region)),
         // Few stores behind an endpoint of their own have a host name for each bucket.
         path_style: reader.get("path_style", endpoint.is_some(), reader::boolean),
         endpoint,
-        encryption: reader.get("encryption", default.encryption, sources::encryption),
+        fips,
+        dual_stack,
+        sts_endpoint: reader.optional("sts_endpoint_url", endpoint_of),
+        kms_endpoint: reader.optional("kms_endpoint_url", endpoint_of),
+        role_arn: reader.optional("role_arn", destination::role_arn),
+        external_id: reader.optional("external_id", destination::external_id),
+        expected_bucket_owner: reader.optional("expected_bucket_owner", destination::account),
+        request_payer: reader.get("request_payer", default.request_payer, reader::boolean),
+        acl: reader
+            .optional("acl", reader::one_of(&[("bucket-owner-full-control", Acl::BucketOwnerFullControl)])),
+        encryption: reader.get("encryption", default.encryption, destination::encryption),
+        storage_class: reader.optional("storage_class", destination::storage_class),
+        object_tags: reader.get("object_tags", default.object_tags, object_tags),
         content_encoding: reader.get(
             "content_encoding",
             default.content_encoding,
@@ -194,6 +221,17 @@ fn s3(table: &Table, problems: &mut Vec<Problem>) -> S3 {
             reader::one_of(&[("create-only", PutMode::CreateOnly), ("overwrite", PutMode::Overwrite)]),
         ),
     }
+}
+
+fn object_tags(value: &Typed) -> Result<ObjectTags, String> {
+    let form = "a list of \"source\" and \"day\"";
+    let item = |text: &str| match text.trim() {
+        "source" => Ok(ObjectTags { source: true, day: false }),
+        "day" => Ok(ObjectTags { source: false, day: true }),
+        _ => Err(format!("expected {form}")),
+    };
+    let each = reader::list(form, item)(value)?;
+    Ok(ObjectTags { source: each.iter().any(|tags| tags.source), day: each.iter().any(|tags| tags.day) })
 }
 
 fn flush(table: &Table, collector: &Collector, problems: &mut Vec<Problem>) -> Flush {

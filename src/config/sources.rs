@@ -3,21 +3,19 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use crate::object::{BucketString, Destination, Encryption};
+use crate::object::Destination;
 use crate::sources::{SourceId, WriteKeyHash};
 
 use super::checked::S3;
+use super::destination;
 use super::problem::{Place, Problem};
 use super::raw::{Entry, Table, Typed};
 use super::reader::{self, Reader};
-use super::values;
 
 /// Sources of one configuration: each has metric series and a place in the status.
 const SOURCES_MAX: usize = 10_000;
 /// Write keys of one source: two are enough to rotate.
 const WRITE_KEYS_MAX: usize = 100;
-/// The region that stores behind an endpoint of their own take, unless told otherwise.
-const ENDPOINT_REGION: &str = "us-east-1";
 
 /// A source.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,32 +100,10 @@ fn source(
     {
         reader.refuse("id", "another source has this id".to_owned());
     }
-    for key in ["role_arn", "external_id"] {
-        if reader.has(key) {
-            reader.refuse(
-                key,
-                "roles are not available yet: give the process credentials that may write to this bucket"
-                    .to_owned(),
-            );
-        }
-    }
-    let bucket = reader.optional("bucket", bucket);
-    let region = reader.optional("region", |value| reader::text(value).and_then(values::region));
-    let encryption = reader.get("encryption", s3.encryption.clone(), encryption);
+    let destination = destination::of_source(&mut reader, id.as_ref(), s3);
     let write_keys = write_keys(table, id.as_ref(), outside, taken, problems);
-    let bucket = bucket.or_else(|| s3.bucket.clone())?;
-    let destination = Destination { region: region_of(&bucket, region, s3), bucket, encryption };
+    let destination = destination?;
     Some(Source { id: id?, write_keys, destination })
-}
-
-/// A region belongs to its bucket, so another bucket does not inherit it; a store behind an endpoint has one for all.
-fn region_of(bucket: &BucketString, own: Option<String>, s3: &S3) -> Option<String> {
-    let inherited = || match (&s3.endpoint, &s3.bucket) {
-        (Some(_), _) => Some(s3.region.clone().unwrap_or_else(|| ENDPOINT_REGION.to_owned())),
-        (None, Some(shared)) if shared.bucket() == bucket.bucket() => s3.region.clone(),
-        (None, _) => None,
-    };
-    own.or_else(inherited)
 }
 
 /// Problems here never show a value: it may be a key.
@@ -201,25 +177,4 @@ fn write_key(value: &Typed, outside: &dyn Outside) -> Result<WriteKeyHash, Strin
     };
     // Trimmed as the collector trims what clients send; files end in a line break.
     WriteKeyHash::of(key.trim()).ok_or_else(|| format!("{from}{form}"))
-}
-
-pub(super) fn bucket(value: &Typed) -> Result<BucketString, String> {
-    BucketString::parse(reader::text(value)?).map_err(|error| error.what().to_owned())
-}
-
-pub(super) fn encryption(value: &Typed) -> Result<Encryption, String> {
-    let kms = || {
-        "KMS keys are not available yet: use \"none\" and make the KMS key the bucket's default encryption"
-            .to_owned()
-    };
-    match value {
-        Typed::Text(text) | Typed::Variable(text) => match text.as_str() {
-            "sse-s3" => Ok(Encryption::SseS3),
-            "none" => Ok(Encryption::None),
-            "sse-kms" | "kms" => Err(kms()),
-            _ => Err("expected \"sse-s3\" or \"none\"".to_owned()),
-        },
-        Typed::Table(keys) if keys.iter().any(|key| key == "kms") => Err(kms()),
-        _ => Err("expected \"sse-s3\" or \"none\"".to_owned()),
-    }
 }

@@ -64,6 +64,13 @@ impl ContentEncoding {
     }
 }
 
+/// A canned ACL that puts may ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acl {
+    /// The bucket's owner may do everything with the object, for buckets of other accounts that still use ACLs.
+    BucketOwnerFullControl,
+}
+
 /// When puts carry a checksum of the object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Checksums {

@@ -25,7 +25,7 @@ pub fn after_put(fault: Fault, mode: PutMode) -> Next {
         Fault::Exists if mode == PutMode::CreateOnly => Next::AskWhose,
         // A plain put that finds something in its way cannot be: treat it as an answer that is not understood.
         Fault::Exists | Fault::NotFound => Next::Retry(mode),
-        Fault::Busy | Fault::Transient | Fault::Region => Next::Retry(mode),
+        Fault::Busy | Fault::Transient | Fault::Region | Fault::Expired => Next::Retry(mode),
         Fault::Refused => Next::RetryAtCap,
         Fault::Digest => Next::Rebuild,
     }

@@ -14,6 +14,7 @@ pub mod encode;
 mod flush;
 mod parking;
 pub mod progress;
+mod reach;
 mod scheduler;
 pub mod settings;
 pub mod staging;
@@ -35,7 +36,7 @@ pub use settings::DeliverySettings;
 use crate::alarms::Alarms;
 use crate::batch::BatchKey;
 use crate::metrics::Metrics;
-use crate::object::{BucketString, Destination, Stream};
+use crate::object::{BucketString, Destination, KmsKey, RoleArn, Stream};
 use crate::random::Random;
 use crate::sources::SourceId;
 use crate::spool::Outlet;
@@ -72,6 +73,15 @@ struct Slots {
     sealed: Arc<Semaphore>,
 }
 
+/// What can fail for one destination and not for another: its bucket, role and key. Sources that differ in their external
+/// id alone share it, so that many sources do not mean many puts at once.
+type Way = (BucketString, Option<RoleArn>, Option<KmsKey>);
+
+fn way_to(to: &Destination) -> Way {
+    let role = to.role.as_ref().map(|role| role.arn.clone());
+    (to.bucket.clone(), role, to.encryption.kms().map(|kms| kms.key.clone()))
+}
+
 #[derive(Debug)]
 struct Inner {
     parts: Parts,
@@ -79,7 +89,7 @@ struct Inner {
     staging: Staging,
     progress: Progress,
     encoders: Semaphore,
-    slots: Mutex<BTreeMap<BucketString, Arc<Slots>>>,
+    slots: Mutex<BTreeMap<Way, Arc<Slots>>>,
     /// Batches that a task is working on.
     busy: Mutex<BTreeSet<BatchKey>>,
     /// Up to where batches were asked for.
@@ -90,8 +100,8 @@ struct Inner {
     removed: Mutex<BTreeSet<SourceId>>,
     /// Sources with an upload conflict: nothing is put for them.
     conflicts: Mutex<BTreeSet<SourceId>>,
-    /// Refusals in a row, by bucket.
-    refusals: Mutex<BTreeMap<BucketString, u32>>,
+    /// Refusals in a row.
+    refusals: Mutex<BTreeMap<Destination, u32>>,
     shutting_down: AtomicBool,
     kick: Notify,
     stop: CancellationToken,
@@ -150,6 +160,7 @@ impl Delivery {
     /// Says which sources are no longer configured: what they have left is due at once.
     pub fn set_removed(&self, removed: BTreeSet<SourceId>) {
         *lock(&self.inner.removed) = removed;
+        self.inner.clear_alarms_of_the_past();
         self.inner.kick.notify_one();
     }
 
@@ -191,7 +202,7 @@ impl Inner {
                 sealed: Arc::new(Semaphore::new(settings::SEALED_PER_DESTINATION)),
             })
         };
-        Arc::clone(slots.entry(destination.bucket.clone()).or_insert_with(new))
+        Arc::clone(slots.entry(way_to(destination)).or_insert_with(new))
     }
 
     fn refresh_gauges(&self) {

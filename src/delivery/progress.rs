@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::object::ObjectKey;
+use crate::object::{AppliedEncryption, ObjectKey};
 use crate::sources::SourceId;
 use crate::spool::note::Seal;
 use crate::time::UnixMillis;
@@ -20,7 +20,7 @@ pub struct LastObject {
     /// Its bytes.
     pub bytes: u64,
     /// The server-side encryption that the store says it applied.
-    pub encryption: Option<String>,
+    pub encryption: Option<AppliedEncryption>,
 }
 
 /// How a source is doing.

@@ -219,7 +219,7 @@ async fn one_object(
     })
     .await?;
     let (destination, until) = match place {
-        Place::At(destination, until) => (destination, until),
+        Place::At(destination, until) => (*destination, until),
         Place::Nothing => return Ok(()),
         Place::Unknown => {
             tokio::time::sleep(inner.settings.backoff.wait(3, &*inner.parts.random)).await;
@@ -261,7 +261,7 @@ async fn one_object(
 /// Where the first frame of a batch that is not sealed goes.
 enum Place {
     /// There, up to the first position that goes elsewhere.
-    At(Destination, Option<u64>),
+    At(Box<Destination>, Option<u64>),
     /// There is no such frame: those that there were cannot be read, which is noted.
     Nothing,
     /// That cannot be said for now.
@@ -272,7 +272,7 @@ fn place_of(inner: &Inner, batch: &OpenBatch) -> Result<Place, Stopped> {
     let (outlet, source) = (&inner.parts.outlet, &batch.key.source);
     let why = match outlet.first_open(batch) {
         Ok(FirstOpen::At(first)) => match outlet.destination(source, first) {
-            Some((destination, until)) => return Ok(Place::At(destination, until)),
+            Some((destination, until)) => return Ok(Place::At(Box::new(destination), until)),
             None => "no destination is noted for this source; configure it again to deliver what it has"
                 .to_owned(),
         },

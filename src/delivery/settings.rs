@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use crate::batch::DueRule;
+use crate::object::ObjectTags;
 use crate::retry::Backoff;
 use crate::store::PutMode;
 
-/// Puts under way at once to one destination (bucket). Slots are per destination, so that a hung endpoint takes only its
-/// own.
+/// Puts under way at once to one destination (bucket, role and key). Slots are per destination, so that a hung endpoint
+/// takes only its own.
 pub const PUTS_PER_DESTINATION: usize = 8;
 /// Sealed objects of one destination that are not stored or parked; more wait unencoded, in the spool.
 pub const SEALED_PER_DESTINATION: usize = 64;
@@ -27,6 +28,8 @@ pub struct DeliverySettings {
     pub put_mode: PutMode,
     /// Whether objects carry `Content-Encoding: gzip`.
     pub content_encoding: bool,
+    /// Which tags objects carry.
+    pub tags: ObjectTags,
     /// How long a sealed object waits for its destination before it is parked.
     pub park_after: Duration,
     /// Waits between tries.
@@ -40,6 +43,7 @@ impl DeliverySettings {
             rule,
             put_mode: PutMode::CreateOnly,
             content_encoding: true,
+            tags: ObjectTags::default(),
             park_after: Duration::from_secs(600),
             backoff: Backoff::DELIVERY,
         }

@@ -11,7 +11,6 @@ use super::busy::Busy;
 use super::conflict::raise_conflict;
 use super::progress::LastObject;
 use super::scheduler::blocking;
-use super::settings::REFUSALS_BEFORE_ALARM;
 use super::staging::{Staged, file_body};
 use super::{Inner, lock};
 use crate::alarms::AlarmKind;
@@ -245,12 +244,13 @@ impl Upload<'_> {
             previous_last_position: seal.previous_last,
         };
         Put {
-            destination: seal.destination.clone(),
+            destination: self.inner.reach(seal),
             key: seal.object_key.clone(),
             body,
             crc32,
             content_encoding: self.inner.settings.content_encoding.then_some("gzip"),
             metadata: metadata.pairs(),
+            tags: self.inner.settings.tags.pairs(&seal.batch.source, seal.batch.day),
             mode: self.mode,
         }
     }
@@ -264,6 +264,7 @@ impl Upload<'_> {
 
     async fn commit(&self, put: &Put, stored: &Stored) -> Result<(), Stopped> {
         let (parts, seal) = (self.inner.parts.clone(), self.seal.clone());
+        let applied = stored.applied.clone();
         let pending = parts.outlet.pending_seal(seal.number);
         let calls = pending.and_then(|pending| pending.amended).map_or(seal.frames, |amend| amend.frames);
         let len = match &put.body {
@@ -272,7 +273,7 @@ impl Upload<'_> {
         };
         // Counted where it is noted: this task may be gone before it is told.
         blocking(self.inner, move || {
-            parts.outlet.commit(&seal)?;
+            parts.outlet.commit(&seal, applied)?;
             parts.metrics.objects.inc();
             parts.metrics.object_bytes.inc_by(len);
             if seal.batch.stream == Stream::Calls {
@@ -288,12 +289,10 @@ impl Upload<'_> {
             at: self.inner.parts.clock.wall(),
             calls,
             bytes: len,
-            encryption: stored.encryption_applied.clone(),
+            encryption: stored.applied.clone(),
         };
         self.inner.progress.delivered(&self.seal, object);
-        let bucket = &self.seal.destination.bucket;
-        lock(&self.inner.refusals).remove(bucket);
-        self.inner.parts.alarms.clear(AlarmKind::Refused, &bucket.to_string());
+        self.inner.taken(&put.destination, self.seal.object_key.as_str(), stored.applied.as_ref());
         self.inner.parts.alarms.clear(AlarmKind::Damage, &parked_name(self.seal.number));
         tracing::debug!(seal = self.seal.number, key = %self.seal.object_key, "delivered");
         Ok(())
@@ -305,6 +304,7 @@ impl Upload<'_> {
             Fault::Busy => "busy",
             Fault::NotFound => "not_found",
             Fault::Refused => "refused",
+            Fault::Expired => "expired",
             Fault::Digest => "digest",
             Fault::Region => "region",
             Fault::Transient => "transient",
@@ -314,18 +314,10 @@ impl Upload<'_> {
         if error.fault == Fault::Exists {
             return;
         }
-        let bucket = &self.seal.destination.bucket;
-        self.waiting(format!("{what} {} to {}: {error}", self.seal.object_key, bucket.bucket()));
-        if error.fault == Fault::Refused && what == "put" {
-            let mut refusals = lock(&self.inner.refusals);
-            let count = refusals.entry(bucket.clone()).or_default();
-            *count += 1;
-            if *count >= REFUSALS_BEFORE_ALARM {
-                let what = format!(
-                    "the store refuses puts: {error}; nothing is dropped, they are tried again every minute"
-                );
-                self.inner.parts.alarms.raise(AlarmKind::Refused, &bucket.to_string(), what);
-            }
+        let to = self.inner.reach(&self.seal);
+        self.waiting(format!("{what} {} to {}: {error}", self.seal.object_key, to.bucket.bucket()));
+        if what == "put" {
+            self.inner.refused(&to, error);
         }
     }
 

@@ -1,22 +1,13 @@
 //! Where a source's objects go.
 
-use super::BucketString;
+use std::fmt;
 
-/// Which server-side encryption a put asks for.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Encryption {
-    /// No header: the bucket's default encryption applies.
-    None,
-    /// `x-amz-server-side-encryption: AES256`.
-    #[default]
-    SseS3,
-}
+use super::{AccountId, BucketString, Encryption, Role, StorageClass};
 
-/// Where the objects of a source go: all that is fixed about it when a batch is sealed.
+/// Where the objects of a source go, how the place is reached, and how they are kept there.
 ///
 /// Endpoint and credentials are not part of it: they always come from the running process.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Destination {
     /// Bucket and prefix.
     pub bucket: BucketString,
@@ -24,4 +15,41 @@ pub struct Destination {
     pub region: Option<String>,
     /// Server-side encryption.
     pub encryption: Encryption,
+    /// The role that is assumed; else the process's own credentials are used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
+    /// The account that must own the bucket, checked by the store with every request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_bucket_owner: Option<AccountId>,
+    /// The storage class; the store's own default where it is not set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage_class: Option<StorageClass>,
+}
+
+impl Destination {
+    /// A bucket and an encryption; the rest is not set.
+    pub fn new(bucket: BucketString, encryption: Encryption) -> Self {
+        Self {
+            bucket,
+            region: None,
+            encryption,
+            role: None,
+            expected_bucket_owner: None,
+            storage_class: None,
+        }
+    }
+}
+
+/// The bucket string, and the role and key where there are any: by these one destination is told from another.
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.bucket)?;
+        if let Some(role) = &self.role {
+            write!(f, " as {} ({})", role.arn, role.external_id)?;
+        }
+        if let Some(kms) = self.encryption.kms() {
+            write!(f, " under {}", kms.key)?;
+        }
+        Ok(())
+    }
 }

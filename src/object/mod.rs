@@ -2,10 +2,18 @@
 
 pub mod bucket_string;
 pub mod destination;
+pub mod encryption;
 pub mod gzip;
 pub mod metadata;
 pub mod object_key;
+pub mod role;
+pub mod storage_class;
+pub mod tags;
 
 pub use bucket_string::BucketString;
-pub use destination::{Destination, Encryption};
+pub use destination::Destination;
+pub use encryption::{AppliedEncryption, Encryption, KmsContext, KmsKey, SseKms};
 pub use object_key::{ObjectKey, ObjectName, Stream};
+pub use role::{AccountId, ExternalId, Role, RoleArn};
+pub use storage_class::StorageClass;
+pub use tags::ObjectTags;

@@ -26,6 +26,13 @@ impl Outlet {
         self.destination(source, u64::MAX).map(|(destination, _)| destination)
     }
 
+    /// Where new frames of each source go.
+    pub fn current_destinations(&self) -> Vec<(SourceId, Destination)> {
+        let manifest = lock(&self.shared.manifest);
+        let known = manifest.state().destinations.iter();
+        known.filter_map(|(source, known)| Some((source.clone(), known.last()?.1.clone()))).collect()
+    }
+
     /// Notes where the frames of these sources go from now on. It must be called before the first frame of a source, and
     /// before the first that is to go elsewhere than those before it. Frames of a source for which nothing was noted yet
     /// all go there. Returns the sources for which that is a change.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::scan::Range;
 use crate::batch::BatchKey;
-use crate::object::{BucketString, Destination, ObjectKey};
+use crate::object::{AppliedEncryption, BucketString, Destination, ObjectKey};
 use crate::sources::SourceId;
 use crate::time::UnixMillis;
 
@@ -114,6 +114,9 @@ pub enum Note {
     Committed {
         /// Its seal.
         number: u64,
+        /// The server-side encryption that the store said it applied; `None` where nothing was said, or a person decided.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        applied: Option<AppliedEncryption>,
     },
     /// The object is parked.
     Parked {
@@ -212,7 +215,7 @@ impl State {
                 self.segments.insert(number);
             }
             Note::Sealed(seal) => self.sealed(seal),
-            Note::Committed { number } => {
+            Note::Committed { number, .. } => {
                 if let Some(pending) = self.seals.remove(&number) {
                     self.release(&pending.seal);
                 }

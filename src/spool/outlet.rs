@@ -17,7 +17,7 @@ use super::reader::{self, Go, Read};
 use super::scan::Range;
 use super::shared::{PRESSURE_PERCENT, Shared, Stopped, Usage, lock};
 use crate::batch::BatchKey;
-use crate::object::{Destination, ObjectKey};
+use crate::object::{AppliedEncryption, Destination, ObjectKey};
 use crate::sources::SourceId;
 use crate::time::UnixMillis;
 
@@ -258,13 +258,13 @@ impl Outlet {
         lock(&self.shared.manifest).state().seals.get(&number).cloned()
     }
 
-    /// Notes that the object is in the store, durably, and lets go of its frames.
+    /// Notes that the object is in the store, durably, with what the store said of its encryption, and lets go of its frames.
     ///
     /// # Errors
     /// [`Stopped`].
-    pub fn commit(&self, seal: &Seal) -> Result<(), Stopped> {
+    pub fn commit(&self, seal: &Seal, applied: Option<AppliedEncryption>) -> Result<(), Stopped> {
         let parked = self.pending_seal(seal.number).and_then(|pending| pending.parked);
-        self.shared.note(vec![Note::Committed { number: seal.number }])?;
+        self.shared.note(vec![Note::Committed { number: seal.number, applied }])?;
         self.release(seal);
         if let Some(parked) = parked {
             self.unpark(seal, parked);

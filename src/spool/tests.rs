@@ -108,7 +108,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 fn destination() -> Destination {
-    Destination { bucket: BucketString::parse("bucket").unwrap(), region: None, encryption: Encryption::None }
+    Destination::new(BucketString::parse("bucket").unwrap(), Encryption::None)
 }
 
 fn seal_through(spool: &Spool, key: &BatchKey, last: u64) -> note::Seal {
@@ -180,7 +180,7 @@ fn repeats_are_answered_and_not_stored_again_also_across_restarts_and_released_s
     assert_eq!(lines(&spool, &key("web"), 0, u64::MAX), all);
     let last = spool.outlet().open_batch(&key("web")).unwrap().last;
     let seal = seal_through(&spool, &key("web"), last);
-    spool.outlet().commit(&seal).unwrap();
+    spool.outlet().commit(&seal, None).unwrap();
     spool.close();
     let (spool, recovered) = open(dir.path());
     assert_eq!(recovered.frames, 0);
@@ -211,10 +211,10 @@ fn a_seal_stands_whatever_happens_and_what_is_behind_it_waits_for_the_next() {
     assert_eq!(lines(&spool, &key("web"), seal.first - 1, seal.last), all[..100]);
     let open_batch = outlet.open_batch(&key("web")).unwrap();
     assert_eq!((open_batch.sealed_through, open_batch.frames), (100, 200));
-    outlet.commit(&seal).unwrap();
+    outlet.commit(&seal, None).unwrap();
     let next = seal_through(&spool, &key("web"), 305);
     assert_eq!((next.number, next.first, next.previous_last, next.frames), (2, 101, Some(100), 200));
-    outlet.commit(&next).unwrap();
+    outlet.commit(&next, None).unwrap();
     assert!(outlet.open_batch(&key("web")).is_none());
     assert_eq!(outlet.undelivered_of(&source("ios")).0, 5);
 }
@@ -329,7 +329,7 @@ fn a_full_spool_refuses_and_takes_calls_again_once_there_is_room() {
     assert!(refused, "five segments cannot hold 20 MB");
     let last = spool.outlet().open_batch(&key("web")).unwrap().last;
     let seal = seal_through(&spool, &key("web"), last);
-    spool.outlet().commit(&seal).unwrap();
+    spool.outlet().commit(&seal, None).unwrap();
     let deadline = std::time::Duration::from_secs(5);
     #[expect(clippy::disallowed_methods, reason = "the deadline of a test")]
     let start = std::time::Instant::now();

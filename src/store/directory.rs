@@ -10,7 +10,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Body, BoxFuture, Fault, Head, ObjectStore, Put, PutMode, StoreError, Stored, encryption_header};
+use super::{Body, BoxFuture, Fault, Head, ObjectStore, Put, PutMode, StoreError, Stored};
 use crate::object::{Destination, ObjectKey};
 
 /// Bytes copied at a time.
@@ -66,7 +66,7 @@ impl DirectoryStore {
             key: put.key.to_string(),
             content_type: "text/plain".to_owned(),
             content_encoding: put.content_encoding.map(str::to_owned),
-            server_side_encryption: encryption_header(&put.destination.encryption).map(str::to_owned),
+            server_side_encryption: put.destination.encryption.algorithm().map(str::to_owned),
             metadata: put.metadata.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
         };
         let json = serde_json::to_vec_pretty(&beside).map_err(|error| refused(&place, &error.into()))?;
@@ -107,7 +107,7 @@ impl DirectoryStore {
         let beside = beside_of(&place);
         let read = fs::read(&beside).and_then(|json| Ok(serde_json::from_slice::<Beside>(&json)?));
         match read {
-            Ok(beside) => Ok(Head { len, metadata: beside.metadata, encryption_applied: None }),
+            Ok(beside) => Ok(Head { len, metadata: beside.metadata, ..Head::default() }),
             // A file of somebody else's: without metadata it is not ours.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Head { len, ..Head::default() }),
             Err(error) => Err(refused(&beside, &error)),

@@ -10,8 +10,8 @@ use std::task::{Poll, Waker};
 
 use bytes::Bytes;
 
-use super::{Body, BoxFuture, Fault, Head, ObjectStore, Put, PutMode, StoreError, Stored, encryption_header};
-use crate::object::{Destination, Encryption, ObjectKey};
+use super::{Body, BoxFuture, Fault, Head, ObjectStore, Put, PutMode, StoreError, Stored};
+use crate::object::{AppliedEncryption, Destination, Encryption, ObjectKey};
 
 /// Something that futures wait at until it is opened. Clones are the same gate.
 #[derive(Clone, Debug, Default)]
@@ -282,9 +282,18 @@ impl FakeStore {
         Ok(Head {
             len: object.bytes.len() as u64,
             metadata: object.metadata.clone(),
-            encryption_applied: encryption_header(&object.encryption).map(str::to_owned),
+            applied: applied(&object.encryption),
         })
     }
+}
+
+/// What a store that does as it is asked says of it.
+fn applied(asked: &Encryption) -> Option<AppliedEncryption> {
+    Some(AppliedEncryption {
+        algorithm: asked.algorithm().map(str::to_owned),
+        kms_key: asked.kms().map(|kms| kms.key.to_string()),
+        bucket_key: asked.kms().and_then(|kms| kms.bucket_key).unwrap_or(false),
+    })
 }
 
 impl State {
@@ -315,7 +324,7 @@ impl State {
         self.objects.insert(place, object);
         Ok(Stored {
             etag: Some(format!("\"{:08x}\"", put.crc32)),
-            encryption_applied: encryption_header(&put.destination.encryption).map(str::to_owned),
+            applied: applied(&put.destination.encryption),
             version: None,
         })
     }

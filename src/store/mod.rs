@@ -14,7 +14,7 @@ use std::pin::Pin;
 
 use bytes::Bytes;
 
-use crate::object::{Destination, Encryption, ObjectKey};
+use crate::object::{AppliedEncryption, Destination, ObjectKey};
 
 /// A future that a trait object can return.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -45,7 +45,7 @@ pub enum Body {
 /// One put.
 #[derive(Clone, Debug)]
 pub struct Put {
-    /// Bucket, region and encryption (the destination's prefix is already part of `key`).
+    /// Where it goes and how (the destination's prefix is already part of `key`).
     pub destination: Destination,
     /// The whole object key.
     pub key: ObjectKey,
@@ -57,6 +57,8 @@ pub struct Put {
     pub content_encoding: Option<&'static str>,
     /// User metadata: names without `x-amz-meta-`, and values.
     pub metadata: Vec<(&'static str, String)>,
+    /// Object tags.
+    pub tags: Vec<(&'static str, String)>,
     /// Whether an existing object is left alone.
     pub mode: PutMode,
 }
@@ -66,8 +68,8 @@ pub struct Put {
 pub struct Stored {
     /// The entity tag, as answered.
     pub etag: Option<String>,
-    /// The server-side encryption that the store says it applied (`AES256`, `aws:kms`).
-    pub encryption_applied: Option<String>,
+    /// The server-side encryption that the store says it applied; `None` from a store that knows none.
+    pub applied: Option<AppliedEncryption>,
     /// The version id, in versioned buckets.
     pub version: Option<String>,
 }
@@ -79,8 +81,8 @@ pub struct Head {
     pub len: u64,
     /// User metadata by name, without `x-amz-meta-`.
     pub metadata: std::collections::BTreeMap<String, String>,
-    /// The server-side encryption that the store names.
-    pub encryption_applied: Option<String>,
+    /// The server-side encryption that the store names; `None` from a store that knows none.
+    pub applied: Option<AppliedEncryption>,
 }
 
 /// What kind of failure an answer is; each asks for something else of the one who delivers.
@@ -92,8 +94,10 @@ pub enum Fault {
     Busy,
     /// 404 on HEAD: no such object.
     NotFound,
-    /// Refused until somebody changes something: 403, no such bucket, wrong key, expired or missing credentials.
+    /// Refused until somebody changes something: 403, no such bucket, a key that cannot be used, no credentials.
     Refused,
+    /// The credentials used have ended before their time; the next try gets new ones.
+    Expired,
     /// The store received other bytes than were named by the checksum.
     Digest,
     /// The bucket is in another region than the one used; the store's cache of regions has been corrected.
@@ -138,12 +142,4 @@ pub trait ObjectStore: Send + Sync + fmt::Debug {
         destination: &'a Destination,
         key: &'a ObjectKey,
     ) -> BoxFuture<'a, Result<Head, StoreError>>;
-}
-
-/// The value of `x-amz-server-side-encryption` for a put, if it has one.
-pub fn encryption_header(encryption: &Encryption) -> Option<&'static str> {
-    match encryption {
-        Encryption::None => None,
-        Encryption::SseS3 => Some("AES256"),
-    }
 }

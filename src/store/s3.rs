@@ -22,14 +22,15 @@ use aws_sdk_s3::config::{
     StalledStreamProtectionConfig,
 };
 use aws_sdk_s3::primitives::{ByteStream, Length};
-use aws_sdk_s3::types::ServerSideEncryption;
+use aws_sdk_s3::types::{ObjectCannedAcl, RequestPayer, ServerSideEncryption, StorageClass};
 use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 
 use self::error::{Context, local_error, store_error};
 use super::fault::{Asked, outside_text};
 use super::region::{DEFAULT_REGION, RegionRule, Regions, Where, region_name};
-use super::{Body, BoxFuture, Fault, Head, ObjectStore, Put, PutMode, StoreError, Stored, encryption_header};
-use crate::object::{Destination, ObjectKey};
+use super::{Body, BoxFuture, Fault, Head, ObjectStore, Put, PutMode, StoreError, Stored};
+use crate::object::{AccountId, AppliedEncryption, Destination, ObjectKey};
 
 /// The content type of every object.
 const CONTENT_TYPE: &str = "text/plain";
@@ -128,6 +129,18 @@ pub struct S3Settings {
     pub path_style: bool,
     /// Whether checksums are sent.
     pub checksums: Checksums,
+    /// FIPS endpoints of AWS, also of its token service.
+    pub fips: bool,
+    /// Endpoints of AWS that have IPv4 and IPv6 addresses.
+    pub dual_stack: bool,
+    /// The token service by which roles are assumed, where it is not AWS's own of the region.
+    pub sts_endpoint_url: Option<String>,
+    /// The name that sessions of assumed roles have in the logs of AWS.
+    pub session_name: String,
+    /// Whether objects are given to the bucket's owner (`x-amz-acl: bucket-owner-full-control`).
+    pub bucket_owner_full_control: bool,
+    /// Whether the requester pays (`x-amz-request-payer: requester`).
+    pub request_payer: bool,
     /// Where credentials come from.
     pub credentials: CredentialsFrom,
     /// How long one try may take.
@@ -267,24 +280,40 @@ impl S3Store {
         told.error
     }
 
+    fn request_payer(&self) -> Option<RequestPayer> {
+        self.settings.request_payer.then_some(RequestPayer::Requester)
+    }
+
     async fn put_once(&self, put: &Put) -> Result<Stored, StoreError> {
-        let region = self.region_of(&put.destination).await?;
+        let to = &put.destination;
+        let kms = to.encryption.kms();
+        let region = self.region_of(to).await?;
         let (body, len) = byte_stream(&put.body).await?;
         let content_length = i64::try_from(len)
             .map_err(|_| local_error(Fault::Refused, format!("a body of {len} bytes cannot be put")))?;
-        let checksum = base64::engine::general_purpose::STANDARD.encode(put.crc32.to_be_bytes());
+        let checksum = BASE64.encode(put.crc32.to_be_bytes());
 
         let mut request = self
             .client(&region)
             .put_object()
-            .bucket(put.destination.bucket.bucket())
+            .bucket(to.bucket.bucket())
             .key(put.key.as_str())
             .content_type(CONTENT_TYPE)
             .content_length(content_length)
             .set_content_encoding(put.content_encoding.map(str::to_owned))
-            .set_server_side_encryption(
-                encryption_header(&put.destination.encryption).map(ServerSideEncryption::from),
+            .set_server_side_encryption(to.encryption.algorithm().map(ServerSideEncryption::from))
+            .set_ssekms_key_id(kms.map(|kms| kms.key.to_string()))
+            .set_bucket_key_enabled(kms.and_then(|kms| kms.bucket_key))
+            .set_ssekms_encryption_context(
+                kms.and_then(|kms| kms.context.json()).map(|json| BASE64.encode(json)),
             )
+            .set_storage_class(to.storage_class.map(|class| StorageClass::from(class.as_str())))
+            .set_expected_bucket_owner(owner_of(to))
+            .set_tagging(tagging(&put.tags))
+            .set_acl(
+                self.settings.bucket_owner_full_control.then_some(ObjectCannedAcl::BucketOwnerFullControl),
+            )
+            .set_request_payer(self.request_payer())
             .set_if_none_match((put.mode == PutMode::CreateOnly).then(|| "*".to_owned()))
             .set_checksum_crc32((self.settings.checksums == Checksums::Auto).then(|| checksum.clone()))
             .body(body);
@@ -306,7 +335,11 @@ impl S3Store {
             }
             _ => Ok(Stored {
                 etag: stored.e_tag().map(str::to_owned),
-                encryption_applied: stored.server_side_encryption().map(|sse| sse.as_str().to_owned()),
+                applied: Some(AppliedEncryption {
+                    algorithm: stored.server_side_encryption().map(|sse| sse.as_str().to_owned()),
+                    kms_key: stored.ssekms_key_id().map(str::to_owned),
+                    bucket_key: stored.bucket_key_enabled().unwrap_or(false),
+                }),
                 version: stored.version_id().map(str::to_owned),
             }),
         }
@@ -314,14 +347,23 @@ impl S3Store {
 
     async fn head_once(&self, destination: &Destination, key: &ObjectKey) -> Result<Head, StoreError> {
         let region = self.region_of(destination).await?;
-        let request =
-            self.client(&region).head_object().bucket(destination.bucket.bucket()).key(key.as_str());
+        let request = self
+            .client(&region)
+            .head_object()
+            .bucket(destination.bucket.bucket())
+            .key(key.as_str())
+            .set_expected_bucket_owner(owner_of(destination))
+            .set_request_payer(self.request_payer());
         let context = Context { asked: Asked::Head, region: &region };
         let head = request.send().await.map_err(|err| self.failed(destination, context, &err))?;
         Ok(Head {
             len: head.content_length().and_then(|len| u64::try_from(len).ok()).unwrap_or(0),
             metadata: head.metadata().into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect(),
-            encryption_applied: head.server_side_encryption().map(|sse| sse.as_str().to_owned()),
+            applied: Some(AppliedEncryption {
+                algorithm: head.server_side_encryption().map(|sse| sse.as_str().to_owned()),
+                kms_key: head.ssekms_key_id().map(str::to_owned),
+                bucket_key: head.bucket_key_enabled().unwrap_or(false),
+            }),
         })
     }
 }
@@ -338,6 +380,17 @@ impl ObjectStore for S3Store {
     ) -> BoxFuture<'a, Result<Head, StoreError>> {
         Box::pin(self.head_once(destination, key))
     }
+}
+
+fn owner_of(destination: &Destination) -> Option<String> {
+    destination.expected_bucket_owner.as_ref().map(AccountId::to_string)
+}
+
+/// Tags as the header wants them: a query string.
+fn tagging(tags: &[(&'static str, String)]) -> Option<String> {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.extend_pairs(tags);
+    (!tags.is_empty()).then(|| query.finish())
 }
 
 /// A staged file that is gone, or not as long as it was, is answered as a wrong digest is: build it again.

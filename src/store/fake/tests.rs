@@ -8,16 +8,13 @@ use crate::object::BucketString;
 fn a_put(text: &str) -> Put {
     let bytes = Bytes::copy_from_slice(text.as_bytes());
     Put {
-        destination: Destination {
-            bucket: BucketString::parse("bucket").unwrap(),
-            region: None,
-            encryption: Encryption::SseS3,
-        },
+        destination: Destination::new(BucketString::parse("bucket").unwrap(), Encryption::SseS3),
         key: serde_json::from_value("segment-logs/s/0/1.gz".into()).unwrap(),
         crc32: crc32fast::hash(&bytes),
         body: Body::Bytes(bytes),
         content_encoding: Some("gzip"),
         metadata: vec![("forebay-calls", "1".to_owned())],
+        tags: Vec::new(),
         mode: PutMode::CreateOnly,
     }
 }

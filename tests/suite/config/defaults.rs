@@ -4,7 +4,7 @@ use forebay::call::Validation;
 use forebay::config::{
     Admin, AllowedOrigins, Checksums, Collector, ContentEncoding, Flush, OnCorruption, S3, Spool, UnknownKey,
 };
-use forebay::object::{BucketString, Encryption};
+use forebay::object::{BucketString, Destination, Encryption, ObjectTags, StorageClass};
 use forebay::sources::{Found, SourceId, SourceLookup};
 use forebay::store::PutMode;
 
@@ -53,6 +53,17 @@ fn every_default_is_the_documented_one() {
             region: None,
             endpoint: None,
             path_style: false,
+            fips: false,
+            dual_stack: false,
+            sts_endpoint: None,
+            kms_endpoint: None,
+            role_arn: None,
+            external_id: None,
+            expected_bucket_owner: None,
+            request_payer: false,
+            acl: None,
+            storage_class: None,
+            object_tags: ObjectTags::default(),
             encryption: Encryption::SseS3,
             content_encoding: ContentEncoding::Gzip,
             checksums: Checksums::Auto,
@@ -100,6 +111,53 @@ fn sources_inherit_what_is_set_for_all() {
         Some("garage"),
         Encryption::SseS3,
     );
+}
+
+/// The destination of the source `web`.
+fn destination(s3: &str, source: &str) -> Destination {
+    let text =
+        format!("[s3]\nbucket = \"b-1\"\n{s3}\n[[source]]\nid = \"web\"\nwrite_keys = [\"k\"]\n{source}\n");
+    config(&text).sources[0].destination.clone()
+}
+
+#[test]
+fn a_role_has_the_source_id_for_an_external_id_unless_told_otherwise() {
+    let arn = |name: &str| format!("role_arn = \"arn:aws:iam::111122223333:role/{name}\"");
+    let check = |s3: &str, source: &str, expected: Option<(&str, &str)>| {
+        let role = destination(s3, source).role;
+        let shown = role.map(|role| (role.arn.to_string(), role.external_id.to_string()));
+        let expected =
+            expected.map(|(role, id)| (format!("arn:aws:iam::111122223333:role/{role}"), id.to_owned()));
+        assert_eq!(shown, expected, "{s3} | {source}");
+    };
+    check("", "", None);
+    check(&arn("all"), "", Some(("all", "web")));
+    check(&format!("{}\nexternal_id = \"one\"", arn("all")), "", Some(("all", "one")));
+    check(&arn("all"), &arn("own"), Some(("own", "web")));
+    check(&arn("all"), "external_id = \"mine\"", Some(("all", "mine")));
+    check("external_id = \"one\"", &arn("own"), Some(("own", "one")));
+    check(&arn("all"), "role_arn = \"none\"", None);
+}
+
+#[test]
+fn encryption_has_a_short_form_and_a_whole_one() {
+    let kms =
+        |text: &str| destination("", &format!("encryption = {text}")).encryption.kms().cloned().unwrap();
+    let short = kms("\"kms:alias/events\"");
+    assert_eq!((short.key.as_str(), short.bucket_key, short.context.json()), ("alias/events", None, None));
+    assert_eq!(kms("{ kms = \"alias/events\" }"), short);
+    let whole = kms("{ kms = \"alias/events\", bucket_key = false, context = { team = \"data\" } }");
+    assert_eq!(
+        (whole.bucket_key, whole.context.json().unwrap().as_str()),
+        (Some(false), r#"{"team":"data"}"#)
+    );
+    // What is set for all holds for a source, too.
+    assert_eq!(destination("encryption = \"kms:alias/events\"", "").encryption.kms(), Some(&short));
+    let class = "storage_class = \"GLACIER_IR\"\nexpected_bucket_owner = \"111122223333\"";
+    for to in [destination(class, ""), destination("", class)] {
+        assert_eq!(to.storage_class, Some(StorageClass::GlacierIr));
+        assert_eq!(to.expected_bucket_owner.unwrap().as_str(), "111122223333");
+    }
 }
 
 #[test]

@@ -123,12 +123,57 @@ fn the_store_is_checked_as_far_as_a_file_tells() {
         "line 2: s3.endpoint_url = \"https://…@s3.example.com\": expected a URL without user and password: \
          credentials come from the AWS credential chain",
     );
+    let form =
+        "expected \"sse-s3\", \"none\", \"kms:KEY\" or { kms = \"KEY\", bucket_key = true, context = { … } }";
+    s3("encryption = \"aes\"", &format!("line 2: s3.encryption = \"aes\": {form}"));
     s3(
-        "encryption = { kms = \"alias/events\" }",
-        "line 2: s3.encryption = { kms = … }: KMS keys are not available yet: use \"none\" and make the KMS key the \
-         bucket's default encryption",
+        "encryption = { key = \"x\" }",
+        &format!("line 2: s3.encryption = {{ key = … }}: key is unknown here: {form}"),
     );
-    s3("encryption = \"aes\"", "line 2: s3.encryption = \"aes\": expected \"sse-s3\" or \"none\"");
+    s3(
+        "encryption = { bucket_key = true }",
+        &format!("line 2: s3.encryption = {{ bucket_key = … }}: {form}"),
+    );
+    s3(
+        "encryption = \"sse-kms\"",
+        "line 2: s3.encryption = \"sse-kms\": needs a key: expected \"kms:KEY\" or { kms = \"KEY\" }; with \"none\" the \
+         bucket's default applies",
+    );
+    s3(
+        "encryption = \"kms:alias/\"",
+        "line 2: s3.encryption = \"kms:alias/\": expected a KMS key: its id, \"alias/…\" or an ARN",
+    );
+    s3(
+        "encryption = { kms = \"alias/x\", context = { \"aws:s3:arn\" = \"x\" } }",
+        "line 2: s3.encryption = { context = …, kms = … }: context: \"aws:s3:arn\": names that begin with aws: are set \
+         by AWS itself",
+    );
+    s3(
+        "encryption = { kms = \"alias/x\", bucket_key = 1 }",
+        "line 2: s3.encryption = { bucket_key = …, kms = … }: bucket_key: expected true or false",
+    );
+    s3(
+        "external_id = \"x1\"",
+        "line 2: s3.external_id = \"x1\": is told to a role, and there is no role_arn",
+    );
+    s3(
+        "expected_bucket_owner = 111122223333",
+        "line 2: s3.expected_bucket_owner = 111122223333: expected an AWS account id, 12 digits in quotes",
+    );
+    s3(
+        "storage_class = \"standard\"",
+        "line 2: s3.storage_class = \"standard\": expected a storage class: STANDARD, STANDARD_IA, ONEZONE_IA, \
+         INTELLIGENT_TIERING, GLACIER_IR, GLACIER, DEEP_ARCHIVE",
+    );
+    s3("acl = \"private\"", "line 2: s3.acl = \"private\": expected \"bucket-owner-full-control\"");
+    s3(
+        "object_tags = [\"node\"]",
+        "line 2: s3.object_tags = [\"node\"]: expected a list of \"source\" and \"day\"",
+    );
+    s3(
+        "endpoint_url = \"https://s3.example.com\"\nfips = true",
+        "line 3: s3.fips = true: chooses among AWS's own endpoints, and endpoint_url is set: leave one out",
+    );
     s3(
         "region = \"eu central\"",
         "line 2: s3.region = \"eu central\": expected a region such as \"eu-central-1\"",
@@ -190,9 +235,23 @@ fn sources_are_checked_each_and_together() {
         "line 5: source.web.write_keys number 1 is \"file:/no/such/file\": No such file or directory (os error 2)",
     );
     check_source(
-        "id = \"web\"\nwrite_keys = [\"k\"]\nrole_arn = \"arn:aws:iam::111122223333:role/x\"",
-        "line 6: source.web.role_arn = \"arn:aws:iam::111122223333:role/x\": roles are not available yet: give the \
-         process credentials that may write to this bucket",
+        "id = \"web\"\nwrite_keys = [\"k\"]\nrole_arn = \"arn:aws:iam::111122223333:user/x\"",
+        "line 6: source.web.role_arn = \"arn:aws:iam::111122223333:user/x\": expected the ARN of a role, such as \
+         \"arn:aws:iam::111122223333:role/forebay\"",
+    );
+    check_source(
+        "id = \"web\"\nwrite_keys = [\"k\"]\nexternal_id = \"web\"",
+        "line 6: source.web.external_id = \"web\": is told to a role, and there is no role_arn",
+    );
+    check_source(
+        "id = \"w\"\nwrite_keys = [\"k\"]\nrole_arn = \"arn:aws:iam::111122223333:role/x\"",
+        "line 3: source.w.external_id is not set, and the source id, which stands in for it, is too short: an external \
+         id has 2 characters or more",
+    );
+    check_source(
+        "id = \"web\"\nwrite_keys = [\"k\"]\nregion = \"eu-west-1\"\nencryption = \"kms:arn:aws:kms:us-east-1:111122223333:key/x\"",
+        "line 7: source.web.encryption = \"kms:arn:aws:kms:us-east-1:111122223333:key/x\": the key is in us-east-1 and \
+         the bucket in eu-west-1: S3 takes keys of the bucket's region only",
     );
     check_source(
         "id = \"web\"\nwrite_keys = [\"k\"]\n[[source]]\nid = \"ios\"\nwrite_keys = [\"other\",\n \"k\"]",

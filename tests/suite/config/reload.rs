@@ -84,7 +84,16 @@ fn a_long_list_of_sources_is_cut() {
 /// A value of every key that is not its default, and what a reload says of it.
 #[test]
 fn every_setting_either_changes_while_running_or_is_named_as_needing_a_restart() {
-    let live = ["s3.bucket", "s3.region", "s3.encryption", "collector.unknown_key"];
+    let live = [
+        "s3.bucket",
+        "s3.region",
+        "s3.encryption",
+        "s3.role_arn",
+        "s3.external_id",
+        "s3.expected_bucket_owner",
+        "s3.storage_class",
+        "collector.unknown_key",
+    ];
     let other = |section: &str, key: &str| match (section, key) {
         ("collector", "max_body") => "2 MiB",
         ("collector", "max_event") => "8 KiB",
@@ -95,7 +104,15 @@ fn every_setting_either_changes_while_running_or_is_named_as_needing_a_restart()
         ("collector", "allowed_origins") => "https://a.example.com",
         ("collector", "public_host") => "c.example.com",
         ("collector", "path_prefix") => "/x",
-        ("collector", "accept_bearer" | "private_network") | ("s3", "path_style") => "true",
+        ("collector", "accept_bearer" | "private_network") => "true",
+        ("s3", "path_style" | "fips" | "dual_stack" | "request_payer") => "true",
+        ("s3", "sts_endpoint_url" | "kms_endpoint_url") => "https://vpce.example.com",
+        ("s3", "role_arn") => "arn:aws:iam::111122223333:role/x",
+        ("s3", "external_id") => "x1",
+        ("s3", "expected_bucket_owner") => "111122223333",
+        ("s3", "storage_class") => "GLACIER_IR",
+        ("s3", "acl") => "bucket-owner-full-control",
+        ("s3", "object_tags") => "source,day",
         ("collector", "max_connections" | "calls_per_second") => "7",
         ("admin", "allowed_hosts") => "a.example.com",
         (_, "listen" | "tls_listen") => "127.0.0.1:7777",
@@ -122,8 +139,12 @@ fn every_setting_either_changes_while_running_or_is_named_as_needing_a_restart()
     let tls = ["tls_listen", "tls_cert", "tls_key"];
     for (section, keys) in SECTIONS {
         for key in keys {
-            // TLS is set by three keys together.
-            let set: Vec<&str> = if tls.contains(key) { tls.to_vec() } else { vec![key] };
+            // TLS is set by three keys together, and an external id is told to a role.
+            let set: Vec<&str> = match *key {
+                key if tls.contains(&key) => tls.to_vec(),
+                "external_id" => vec!["external_id", "role_arn"],
+                key => vec![key],
+            };
             let variables: Vec<_> =
                 set.iter().map(|key| (variable_of(section, key), other(section, key))).collect();
             let variables: Vec<_> = variables.iter().map(|(name, value)| (name.as_str(), *value)).collect();

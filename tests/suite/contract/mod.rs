@@ -22,7 +22,7 @@ use forebay::store::{Body, Fault, ObjectStore, Put, PutMode};
 
 /// A destination in a bucket.
 fn destination(bucket: &str, encryption: Encryption) -> Destination {
-    Destination { bucket: BucketString::parse(bucket).unwrap(), region: None, encryption }
+    Destination::new(BucketString::parse(bucket).unwrap(), encryption)
 }
 
 /// An object key, whatever it looks like.
@@ -40,6 +40,7 @@ fn a_put(bucket: &str, key: &str, bytes: impl Into<Bytes>) -> Put {
         body: Body::Bytes(bytes),
         content_encoding: Some("gzip"),
         metadata: vec![("forebay-calls", "3".to_owned()), ("forebay-sha256", "ab".repeat(32))],
+        tags: Vec::new(),
         mode: PutMode::CreateOnly,
     }
 }
@@ -75,8 +76,8 @@ async fn a_put_is_there_with_its_metadata(store: &dyn ObjectStore, bucket: &str)
         }
         // A store may encrypt without being asked to, as AWS does; it may not leave out what was asked for.
         if applied.is_some() {
-            assert_eq!(stored.encryption_applied.as_deref(), applied);
-            assert_eq!(head.encryption_applied.as_deref(), applied);
+            assert_eq!(stored.applied.unwrap().algorithm.as_deref(), applied);
+            assert_eq!(head.applied.unwrap().algorithm.as_deref(), applied);
         }
     }
 }

@@ -86,6 +86,7 @@ async fn squat(store: &FakeStore, node: &Node) {
         crc32: crc32fast::hash(b"foreign"),
         content_encoding: None,
         metadata: vec![],
+        tags: Vec::new(),
         mode: PutMode::CreateOnly,
     };
     store.put(&put).await.unwrap();

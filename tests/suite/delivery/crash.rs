@@ -232,7 +232,7 @@ impl World {
         if !to_the_end && self.dice.below(3) == 0 {
             return true;
         }
-        outlet.commit(seal).is_ok()
+        outlet.commit(seal, None).is_ok()
     }
 
     /// One life of the spool, to a crash or an orderly end.

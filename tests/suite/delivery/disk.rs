@@ -98,7 +98,7 @@ fn deliver(spool: &mut Stepped) -> usize {
         let to = to("bucket");
         let key = ObjectKey::of_batch(&to.bucket, batch.key.stream, &batch.key.source, batch.key.day, name);
         let seal = outlet.seal(&batch.key, &encoded, to, key).unwrap();
-        outlet.commit(&seal).unwrap();
+        outlet.commit(&seal, None).unwrap();
         delivered += usize::try_from(batch.frames).unwrap();
     }
     delivered

@@ -98,7 +98,7 @@ pub(super) fn source(name: &str) -> SourceId {
 }
 
 pub(super) fn to(bucket: &str) -> Destination {
-    Destination { bucket: BucketString::parse(bucket).unwrap(), region: None, encryption: Encryption::SseS3 }
+    Destination::new(BucketString::parse(bucket).unwrap(), Encryption::SseS3)
 }
 
 /// A running spool and its deliveries.

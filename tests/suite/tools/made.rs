@@ -140,13 +140,13 @@ pub(super) async fn made() -> Made {
     let staging = Staging::new(Arc::clone(outlet.disk()));
     let goes = |source: &str, bucket: &str| {
         let bucket = BucketString::parse(bucket).unwrap();
-        let destination = Destination { bucket, region: None, encryption: Encryption::SseS3 };
+        let destination = Destination::new(bucket, Encryption::SseS3);
         (SourceId::new(source).unwrap(), destination)
     };
     outlet.set_destinations([goes("web", "forebay/raw"), goes("ios", "forebay")]).unwrap();
     append(&spool, "web", &lines("web", DELIVERED), false).await;
     let (first, _) = seal(&outlet, &staging);
-    outlet.commit(&first).unwrap();
+    outlet.commit(&first, None).unwrap();
     append(&spool, "web", &lines("web", PARKED), false).await;
     let (second, staged) = seal(&outlet, &staging);
     let parked = Parked { len: staged.len, crc32: staged.crc32 };

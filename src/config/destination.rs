@@ -1,0 +1,161 @@
+//! What says where objects go and how: bucket, encryption, role and the like, for all sources or for one.
+
+use std::collections::BTreeMap;
+
+use crate::object::{
+    AccountId, BucketString, Destination, Encryption, ExternalId, KmsContext, KmsKey, Role, RoleArn, SseKms,
+    StorageClass,
+};
+use crate::sources::SourceId;
+
+use super::checked::S3;
+use super::raw::{Entry, Typed};
+use super::reader::{self, Reader};
+use super::values;
+
+/// The region that stores behind an endpoint of their own take, unless told otherwise.
+const ENDPOINT_REGION: &str = "us-east-1";
+/// What is written in place of a role where a source is not to have that of all.
+const NO_ROLE: &str = "none";
+
+const ENCRYPTION_FORM: &str =
+    "expected \"sse-s3\", \"none\", \"kms:KEY\" or { kms = \"KEY\", bucket_key = true, context = { … } }";
+
+/// Reads the destination of a source from its own keys and those of `[s3]`. `None` where there is no bucket.
+pub(super) fn of_source(reader: &mut Reader<'_>, id: Option<&SourceId>, s3: &S3) -> Option<Destination> {
+    let bucket = reader.optional("bucket", bucket);
+    let region = reader.optional("region", |value| reader::text(value).and_then(values::region));
+    let encryption = reader.get("encryption", s3.encryption.clone(), encryption);
+    let role = role(reader, id, s3);
+    let owner = reader.optional("expected_bucket_owner", account);
+    let storage_class = reader.optional("storage_class", storage_class);
+    let bucket = bucket.or_else(|| s3.bucket.clone())?;
+    let region = region_of(&bucket, region, s3);
+    if let (Some(of_key), Some(of_bucket)) = (encryption.kms().and_then(|kms| kms.key.region()), &region)
+        && of_key != of_bucket
+    {
+        let what = format!(
+            "the key is in {of_key} and the bucket in {of_bucket}: S3 takes keys of the bucket's region only"
+        );
+        reader.refuse("encryption", what);
+    }
+    Some(Destination {
+        bucket,
+        region,
+        encryption,
+        role,
+        expected_bucket_owner: owner.or_else(|| s3.expected_bucket_owner.clone()),
+        storage_class: storage_class.or(s3.storage_class),
+    })
+}
+
+/// The role to assume: the source's own, or that of all; its external id alike, and the source id where none is set.
+fn role(reader: &mut Reader<'_>, id: Option<&SourceId>, s3: &S3) -> Option<Role> {
+    let own_arn = reader.optional("role_arn", |value| match reader::text(value)? {
+        NO_ROLE => Ok(None),
+        text => RoleArn::parse(text).map(Some),
+    });
+    let own_id = reader.optional("external_id", external_id);
+    let Some(arn) = own_arn.unwrap_or_else(|| s3.role_arn.clone()) else {
+        if reader.has("external_id") && !reader.has("role_arn") {
+            reader.refuse("external_id", "is told to a role, and there is no role_arn".to_owned());
+        }
+        return None;
+    };
+    let external_id = own_id.or_else(|| s3.external_id.clone());
+    let external_id = match (external_id, id) {
+        (Some(external_id), _) => external_id,
+        (None, Some(id)) => match ExternalId::parse(id.as_str()) {
+            Ok(external_id) => external_id,
+            Err(_) => {
+                let what = "is not set, and the source id, which stands in for it, is too short: an external id has 2 \
+                            characters or more";
+                reader.refuse("external_id", what.to_owned());
+                return None;
+            }
+        },
+        (None, None) => return None,
+    };
+    Some(Role { arn, external_id })
+}
+
+/// A region belongs to its bucket, so another bucket does not inherit it; a store behind an endpoint has one for all.
+fn region_of(bucket: &BucketString, own: Option<String>, s3: &S3) -> Option<String> {
+    let inherited = || match (&s3.endpoint, &s3.bucket) {
+        (Some(_), _) => Some(s3.region.clone().unwrap_or_else(|| ENDPOINT_REGION.to_owned())),
+        (None, Some(shared)) if shared.bucket() == bucket.bucket() => s3.region.clone(),
+        (None, _) => None,
+    };
+    own.or_else(inherited)
+}
+
+pub(super) fn bucket(value: &Typed) -> Result<BucketString, String> {
+    BucketString::parse(reader::text(value)?).map_err(|error| error.what().to_owned())
+}
+
+pub(super) fn role_arn(value: &Typed) -> Result<RoleArn, String> {
+    RoleArn::parse(reader::text(value)?)
+}
+
+pub(super) fn external_id(value: &Typed) -> Result<ExternalId, String> {
+    ExternalId::parse(reader::text(value)?)
+}
+
+pub(super) fn account(value: &Typed) -> Result<AccountId, String> {
+    let digits = match value {
+        // A number would have lost its leading zeros.
+        Typed::Integer(_) => "",
+        other => reader::text(other)?,
+    };
+    AccountId::parse(digits)
+}
+
+pub(super) fn storage_class(value: &Typed) -> Result<StorageClass, String> {
+    StorageClass::parse(reader::text(value)?)
+}
+
+pub(super) fn encryption(value: &Typed) -> Result<Encryption, String> {
+    match value {
+        Typed::Text(text) | Typed::Variable(text) => match text.as_str() {
+            "sse-s3" => Ok(Encryption::SseS3),
+            "none" => Ok(Encryption::None),
+            "kms" | "sse-kms" => {
+                Err("needs a key: expected \"kms:KEY\" or { kms = \"KEY\" }; with \"none\" the bucket's default applies".to_owned())
+            }
+            text => {
+                let key = text.strip_prefix("kms:").ok_or_else(|| ENCRYPTION_FORM.to_owned())?;
+                let key = KmsKey::parse(key)?;
+                Ok(Encryption::Kms(SseKms { key, bucket_key: None, context: KmsContext::default() }))
+            }
+        },
+        Typed::Table(entries) => kms(entries).map(Encryption::Kms),
+        _ => Err(ENCRYPTION_FORM.to_owned()),
+    }
+}
+
+fn kms(entries: &[(String, Entry)]) -> Result<SseKms, String> {
+    let (mut key, mut bucket_key, mut context) = (None, None, KmsContext::default());
+    for (name, entry) in entries {
+        match name.as_str() {
+            "kms" => key = Some(KmsKey::parse(reader::text(&entry.value)?)?),
+            "bucket_key" => {
+                let yes = reader::boolean(&entry.value).map_err(|what| format!("bucket_key: {what}"))?;
+                bucket_key = Some(yes);
+            }
+            "context" => context = kms_context(&entry.value)?,
+            _ => return Err(format!("{name} is unknown here: {ENCRYPTION_FORM}")),
+        }
+    }
+    let key = key.ok_or_else(|| ENCRYPTION_FORM.to_owned())?;
+    Ok(SseKms { key, bucket_key, context })
+}
+
+fn kms_context(value: &Typed) -> Result<KmsContext, String> {
+    let form = || "context: expected a table of texts, such as { team = \"data\" }".to_owned();
+    let Typed::Table(entries) = value else { return Err(form()) };
+    let pair = |(name, entry): &(String, Entry)| {
+        Ok((name.clone(), reader::text(&entry.value).map_err(|_| form())?.to_owned()))
+    };
+    let pairs = entries.iter().map(pair).collect::<Result<BTreeMap<_, _>, String>>()?;
+    KmsContext::new(pairs).map_err(|what| format!("context: {what}"))
+}
