@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::args::DevArgs;
 use super::dev_sources::DevSources;
 use super::failure::Failure;
-use super::node::{Addresses, Ending, Engine, Node, Outside, open_disk};
+use super::node::{Addresses, Ending, Engine, Node, Outside, Recovery, open_disk};
 use super::{demo, say};
 use crate::batch::DueRule;
 use crate::collector::{CollectorSettings, Policy};
@@ -78,8 +78,8 @@ async fn start(args: &DevArgs, outside: &Outside, s3: &DevS3Running) -> Result<N
     .await;
     let rule = DueRule { max_bytes: args.flush_bytes.0, max_age: args.flush_age.get(), align_minute: None };
     let settings = DeliverySettings::new(rule);
-    let engine =
-        Engine::start(outside.clone(), disk, SpoolOptions::default(), Arc::new(store), settings).await?;
+    let recovery = Recovery::run(outside.clone(), disk, SpoolOptions::default()).await?;
+    let engine = Engine::start(recovery, Arc::new(store), settings);
     let bucket = BucketString::parse(dev_s3::BUCKET)?;
     let destination = Destination {
         region: Some(dev_s3::REGION.to_owned()),

@@ -125,18 +125,20 @@ pub fn open_disk(dir: &Path, refuse_unsafe: bool) -> Result<RealDisk, Failure> {
     }
 }
 
-impl Engine {
-    /// Recovers the spool and begins to deliver.
+/// A spool that is recovered, before anything of it is delivered.
+#[derive(Debug)]
+pub struct Recovery {
+    outside: Outside,
+    spool: Spool,
+    recovered: Recovered,
+}
+
+impl Recovery {
+    /// Recovers the spool.
     ///
     /// # Errors
-    /// [`Failure`] where the spool cannot be opened.
-    pub async fn start(
-        outside: Outside,
-        disk: RealDisk,
-        options: SpoolOptions,
-        store: Arc<dyn ObjectStore>,
-        settings: DeliverySettings,
-    ) -> Result<Self, Failure> {
+    /// [`Failure`] where it cannot be opened.
+    pub async fn run(outside: Outside, disk: RealDisk, options: SpoolOptions) -> Result<Self, Failure> {
         let (spool, recovered) = {
             let outside = outside.clone();
             let metrics = Arc::new(outside.metrics.clone());
@@ -145,6 +147,19 @@ impl Engine {
             })
             .await??
         };
+        Ok(Self { outside, spool, recovered })
+    }
+
+    /// The way out of the spool.
+    pub fn outlet(&self) -> Outlet {
+        self.spool.outlet()
+    }
+}
+
+impl Engine {
+    /// Begins to deliver.
+    pub fn start(recovery: Recovery, store: Arc<dyn ObjectStore>, settings: DeliverySettings) -> Self {
+        let Recovery { outside, spool, recovered } = recovery;
         let alarms = Arc::new(Alarms::new(Arc::clone(&outside.clock), Arc::new(outside.metrics.clone())));
         report(&recovered, &alarms);
         let parts = Parts {
@@ -167,7 +182,7 @@ impl Engine {
             configured: Mutex::default(),
             rate: Mutex::default(),
         });
-        Ok(Self { outside, spool, delivery, scheduler, view })
+        Self { outside, spool, delivery, scheduler, view }
     }
 
     /// The way out of the spool.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::args::ServeArgs;
 use super::failure::Failure;
-use super::node::{Addresses, Ending, Engine, Node, Outside, open_disk};
+use super::node::{Addresses, Ending, Engine, Node, Outside, Recovery, open_disk};
 use super::say;
 use crate::batch::DueRule;
 use crate::call::Limits;
@@ -71,10 +71,12 @@ pub async fn run(args: &ServeArgs) -> Result<(), Failure> {
 async fn start(config: &Config) -> Result<Node, Failure> {
     let outside = Outside::system();
     let disk = open_disk(&config.spool.dir, !config.spool.unsafe_filesystem)?;
-    let store = Arc::new(S3Store::new(store_settings(config)).await);
-    let engine =
-        Engine::start(outside, disk, spool_options(config), store, delivery_settings(config)).await?;
-    note_destinations(&engine.outlet(), config)?;
+    let recovery = Recovery::run(outside, disk, spool_options(config)).await?;
+    // Before anything is delivered: what was sealed by an earlier process is put as the configuration says now.
+    note_destinations(&recovery.outlet(), config)?;
+    let node = recovery.outlet().node();
+    let store = Arc::new(S3Store::new(store_settings(config, &node)).await);
+    let engine = Engine::start(recovery, store, delivery_settings(config));
     let addresses = Addresses {
         public: config.collector.listen,
         tls: config.collector.tls.as_ref().map(|tls| tls.listen),
@@ -86,8 +88,8 @@ async fn start(config: &Config) -> Result<Node, Failure> {
     Ok(node)
 }
 
-/// How the store is reached.
-pub(super) fn store_settings(config: &Config) -> S3Settings {
+/// How the store is reached by this node.
+pub(super) fn store_settings(config: &Config, node: &str) -> S3Settings {
     S3Settings {
         region: config.s3.region.clone(),
         endpoint_url: config.s3.endpoint.as_ref().map(|endpoint| endpoint.as_str().to_owned()),
@@ -99,6 +101,7 @@ pub(super) fn store_settings(config: &Config) -> S3Settings {
         fips: config.s3.fips,
         dual_stack: config.s3.dual_stack,
         sts_endpoint_url: config.s3.sts_endpoint.as_ref().map(|endpoint| endpoint.as_str().to_owned()),
+        session_name: format!("forebay-{node}"),
         bucket_owner_full_control: config.s3.acl == Some(Acl::BucketOwnerFullControl),
         request_payer: config.s3.request_payer,
         ..S3Settings::default()

@@ -18,6 +18,8 @@ pub enum Asked {
     Head,
     /// `HeadBucket`.
     HeadBucket,
+    /// `AssumeRole` of the token service.
+    AssumeRole,
 }
 
 /// How a try ended.
@@ -41,6 +43,9 @@ pub enum Ending<'a> {
 /// Codes that say: the bytes were not those of the checksum.
 const DIGEST: &[&str] =
     &["BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch"];
+
+/// Codes that say: the credentials have ended, or are not what they were.
+const EXPIRED: &[&str] = &["ExpiredToken", "ExpiredTokenException", "InvalidToken", "TokenRefreshRequired"];
 
 /// Codes that say: ask another region.
 const REGION: &[&str] = &[
@@ -79,6 +84,9 @@ pub fn classify(asked: Asked, ending: Ending<'_>) -> Fault {
     };
     if DIGEST.contains(&code) {
         return Fault::Digest;
+    }
+    if EXPIRED.contains(&code) {
+        return Fault::Expired;
     }
     if REGION.contains(&code) {
         return Fault::Region;
@@ -146,8 +154,8 @@ mod tests {
         check(403, "RequestTimeTooSkewed", Fault::Refused);
         check(404, "NoSuchBucket", Fault::Refused);
         check(404, "", Fault::Refused);
-        check(400, "ExpiredToken", Fault::Refused);
-        check(400, "InvalidToken", Fault::Refused);
+        check(400, "ExpiredToken", Fault::Expired);
+        check(400, "InvalidToken", Fault::Expired);
         check(400, "KMS.DisabledException", Fault::Refused);
         check(400, "KMS.NotFoundException", Fault::Refused);
         check(400, "KMS.KMSInvalidStateException", Fault::Refused);
@@ -192,6 +200,20 @@ mod tests {
         check(400, "", Fault::Refused);
         check(503, "", Fault::Transient);
         assert_eq!(classify(Asked::HeadBucket, answer(404, "NotFound")), Fault::Refused);
+    }
+
+    #[test]
+    fn what_the_token_service_answered() {
+        let check = |status, code, fault| {
+            assert_eq!(classify(Asked::AssumeRole, answer(status, code)), fault, "{status} {code}");
+        };
+        check(403, "AccessDenied", Fault::Refused);
+        check(403, "InvalidClientTokenId", Fault::Refused);
+        check(403, "RegionDisabledException", Fault::Refused);
+        check(400, "ValidationError", Fault::Refused);
+        check(403, "ExpiredToken", Fault::Expired);
+        check(400, "Throttling", Fault::Transient);
+        check(503, "", Fault::Transient);
     }
 
     #[test]

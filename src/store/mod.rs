@@ -107,7 +107,7 @@ pub enum Fault {
 }
 
 /// A failed try. `fault` says what to do; the text says what happened, for a person.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct StoreError {
     /// What kind of failure it is.
     pub fault: Fault,

@@ -6,27 +6,27 @@
 //!
 //! Endpoints come from the configuration only: `AWS_ENDPOINT_URL` and the like are not followed.
 
+mod assumed_role;
+mod clients;
 mod error;
+mod process;
+mod session;
+mod settings;
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_s3::Client;
-use aws_sdk_s3::config::retry::RetryConfig;
-use aws_sdk_s3::config::timeout::TimeoutConfig;
-use aws_sdk_s3::config::{
-    Credentials, RequestChecksumCalculation, ResponseChecksumValidation, SharedCredentialsProvider,
-    StalledStreamProtectionConfig,
-};
+use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
 use aws_sdk_s3::primitives::{ByteStream, Length};
 use aws_sdk_s3::types::{ObjectCannedAcl, RequestPayer, ServerSideEncryption, StorageClass};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use self::error::{Context, local_error, store_error};
+use self::clients::{Access, Clients};
+use self::error::{Context, Told, local_error, store_error};
+use self::process::Process;
+pub use self::settings::{Checksums, CredentialsFrom, S3Settings, Timeouts};
 use super::fault::{Asked, outside_text};
 use super::region::{DEFAULT_REGION, RegionRule, Regions, Where, region_name};
 use super::{Body, BoxFuture, Fault, Head, ObjectStore, Put, PutMode, StoreError, Stored};
@@ -38,121 +38,17 @@ const CONTENT_TYPE: &str = "text/plain";
 /// How much of a staged file is read at a time, in bytes.
 const FILE_CHUNK_BYTES: usize = 64 * 1024;
 
-/// Clients kept, one for each region. At the limit all are dropped and made again when needed.
-const CLIENTS_MAX: usize = 64;
-
-/// How long a body may make no progress before the try is given up. Uplinks that stall for a while are
-/// common; the attempt timeout stands behind it.
-const STALL_GRACE: Duration = Duration::from_secs(20);
-
-/// What the operation may take beyond its one attempt: credentials are fetched in it.
-const OPERATION_SLACK: Duration = Duration::from_secs(15);
-
-/// Whether checksums are sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Checksums {
-    /// `x-amz-checksum-crc32` with every put.
-    #[default]
-    Auto,
-    /// None, for stores that do not know the header; nor are they asked for with reads.
-    WhenRequired,
-}
-
-/// Where credentials come from.
-#[derive(Clone, Default)]
-pub enum CredentialsFrom {
-    /// Environment, profile, web identity, container, instance: the order of the AWS tools.
-    #[default]
-    DefaultChain,
-    /// A fixed pair.
-    Static {
-        /// Access key id.
-        access_key_id: String,
-        /// Secret access key.
-        secret_access_key: String,
-    },
-    /// A provider: an assumed role, which renews itself.
-    Provider(SharedCredentialsProvider),
-}
-
-impl fmt::Debug for CredentialsFrom {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::DefaultChain => "DefaultChain",
-            Self::Static { .. } => "Static",
-            Self::Provider(_) => "Provider",
-        })
-    }
-}
-
-/// How long one try may take.
-#[derive(Clone, Copy, Debug)]
-pub struct Timeouts {
-    /// To connect.
-    pub connect: Duration,
-    /// For one request with an empty body, answer included.
-    pub attempt: Duration,
-    /// What a body adds: its length divided by this many bytes per second.
-    pub slowest_bytes_per_second: u64,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(5),
-            attempt: Duration::from_secs(30),
-            slowest_bytes_per_second: 256 * 1024,
-        }
-    }
-}
-
-impl Timeouts {
-    fn of_body(&self, len: u64) -> TimeoutConfig {
-        let attempt =
-            self.attempt.saturating_add(Duration::from_secs(len / self.slowest_bytes_per_second.max(1)));
-        TimeoutConfig::builder()
-            .connect_timeout(self.connect)
-            .operation_attempt_timeout(attempt)
-            .operation_timeout(attempt.saturating_add(OPERATION_SLACK))
-            .build()
-    }
-}
-
-/// How to reach the store.
-#[derive(Clone, Debug, Default)]
-pub struct S3Settings {
-    /// The region of buckets that have none of their own; else it is found (with a custom endpoint: us-east-1).
-    pub region: Option<String>,
-    /// A store that is not AWS.
-    pub endpoint_url: Option<String>,
-    /// `endpoint/bucket/key` in place of `bucket.endpoint/key`.
-    pub path_style: bool,
-    /// Whether checksums are sent.
-    pub checksums: Checksums,
-    /// FIPS endpoints of AWS, also of its token service.
-    pub fips: bool,
-    /// Endpoints of AWS that have IPv4 and IPv6 addresses.
-    pub dual_stack: bool,
-    /// The token service by which roles are assumed, where it is not AWS's own of the region.
-    pub sts_endpoint_url: Option<String>,
-    /// The name that sessions of assumed roles have in the logs of AWS.
-    pub session_name: String,
-    /// Whether objects are given to the bucket's owner (`x-amz-acl: bucket-owner-full-control`).
-    pub bucket_owner_full_control: bool,
-    /// Whether the requester pays (`x-amz-request-payer: requester`).
-    pub request_payer: bool,
-    /// Where credentials come from.
-    pub credentials: CredentialsFrom,
-    /// How long one try may take.
-    pub timeouts: Timeouts,
-}
-
 /// The object store over the AWS client. Share it by reference: any number of tasks may use it at once.
 pub struct S3Store {
     settings: S3Settings,
-    sdk: SdkConfig,
     regions: Regions,
-    clients: Mutex<BTreeMap<String, Client>>,
+    clients: Clients,
+}
+
+/// What a request was signed with.
+struct Used {
+    access: Access,
+    generation: u64,
 }
 
 impl fmt::Debug for S3Store {
@@ -179,6 +75,12 @@ impl S3Store {
             // The region of the surroundings is where token services are asked, and whose partition buckets are in.
             (None, None) => {}
         }
+        if settings.fips {
+            loader = loader.use_fips(true);
+        }
+        if settings.dual_stack {
+            loader = loader.use_dual_stack(true);
+        }
         match &settings.credentials {
             CredentialsFrom::DefaultChain => {}
             CredentialsFrom::Static { access_key_id, secret_access_key } => {
@@ -188,7 +90,9 @@ impl S3Store {
             CredentialsFrom::Provider(provider) => loader = loader.credentials_provider(provider.clone()),
         }
         let sdk = loader.load().await;
-        Self { settings, sdk, regions: Regions::new(rule), clients: Mutex::new(BTreeMap::new()) }
+        let process = Process::new(sdk, settings.sts_endpoint_url.clone());
+        let clients = Clients::new(settings.clone(), process);
+        Self { settings, regions: Regions::new(rule), clients }
     }
 
     /// The region to use for a bucket: see [`Regions::of`]. A bucket that is not known is asked, once.
@@ -200,51 +104,44 @@ impl S3Store {
         match self.regions.of(bucket, destination.region.as_deref()) {
             Where::Region(region) => Ok(region),
             Where::Unknown => {
-                let region = self.ask_bucket(bucket).await?;
+                let region = self.ask_bucket(destination).await?;
                 self.regions.learn(bucket, &region);
                 Ok(region)
             }
         }
     }
 
-    /// The client of a region, of which there is one. For the reading commands, which list and get.
+    /// The process's own client in a region. For the reading commands, which list and get.
     pub fn client(&self, region: &str) -> Client {
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = clients.get(region) {
-            return client.clone();
-        }
-        if clients.len() >= CLIENTS_MAX {
-            clients.clear();
-        }
-        let client = Client::from_conf(self.config(region));
-        clients.insert(region.to_owned(), client.clone());
-        client
+        self.clients.client(None, region)
     }
 
-    fn config(&self, region: &str) -> aws_sdk_s3::Config {
-        let stalls = StalledStreamProtectionConfig::enabled().grace_period(STALL_GRACE).build();
-        let mut builder = aws_sdk_s3::config::Builder::from(&self.sdk);
-        builder.set_endpoint_url(self.settings.endpoint_url.clone());
-        builder
-            .region(Region::new(region.to_owned()))
-            .force_path_style(self.settings.path_style)
-            .retry_config(RetryConfig::disabled())
-            .timeout_config(self.settings.timeouts.of_body(0))
-            .stalled_stream_protection(stalls)
-            // `Auto` sends the checksum itself; the client adding one of its own would make it a trailer.
-            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
-            // Of reads only: a HEAD does not ask for checksums, for which S3 may want kms:Decrypt.
-            .response_checksum_validation(match self.settings.checksums {
-                Checksums::Auto => ResponseChecksumValidation::WhenSupported,
-                Checksums::WhenRequired => ResponseChecksumValidation::WhenRequired,
-            })
-            .build()
+    /// The client that acts as the destination's role, where it has one, in a region.
+    pub fn client_for(&self, destination: &Destination, region: &str) -> Client {
+        self.clients.client(destination.role.as_ref(), region)
+    }
+
+    /// A client of the token service with the process's own credentials, at the endpoint that is set for it.
+    pub fn token_service(&self) -> aws_sdk_sts::Client {
+        self.clients.process().token_service()
+    }
+
+    /// What the clients are made from: credentials, region, kind of endpoints.
+    pub fn sdk(&self) -> &SdkConfig {
+        self.clients.process().sdk()
     }
 
     /// Asks a bucket where it is. AWS says so in a header even where it refuses or redirects.
-    async fn ask_bucket(&self, bucket: &str) -> Result<String, StoreError> {
-        let home = self.sdk.region().map_or(DEFAULT_REGION, AsRef::as_ref).to_owned();
-        let answer = self.client(&home).head_bucket().bucket(bucket).send().await;
+    async fn ask_bucket(&self, destination: &Destination) -> Result<String, StoreError> {
+        let bucket = destination.bucket.bucket();
+        let home = self.clients.process().home().to_owned();
+        let used = self.used(destination).await;
+        let request = self
+            .client_for(destination, &home)
+            .head_bucket()
+            .bucket(bucket)
+            .set_expected_bucket_owner(owner_of(destination));
+        let answer = request.send().await;
         let named = match &answer {
             Ok(found) => found.bucket_region().and_then(region_name).map(str::to_owned),
             Err(err) => error::region_header(err).map(str::to_owned),
@@ -256,6 +153,9 @@ impl S3Store {
         match answer {
             Err(err) => {
                 let mut error = store_error(Context { asked: Asked::HeadBucket, region: &home }, &err).error;
+                if error.fault == Fault::Expired {
+                    used.access.expired(used.generation).await;
+                }
                 error.message = format!("{hint}: {}", error.message);
                 Err(error)
             }
@@ -263,21 +163,27 @@ impl S3Store {
         }
     }
 
-    /// Turns a failure into a [`StoreError`], and corrects what is remembered of the bucket's region.
-    fn failed<E>(
+    /// Corrects what is remembered of the bucket's region, and of credentials, by a failure.
+    async fn failed(
         &self,
         destination: &Destination,
         context: Context<'_>,
-        err: &error::Failure<E>,
-    ) -> StoreError
-    where
-        E: aws_sdk_s3::error::ProvideErrorMetadata + std::error::Error + 'static,
-    {
-        let told = store_error(context, err);
+        used: Used,
+        told: Told,
+    ) -> StoreError {
+        if told.error.fault == Fault::Expired {
+            used.access.expired(used.generation).await;
+        }
         if told.error.fault == Fault::Region {
             self.regions.correct(destination.bucket.bucket(), context.region, told.region.as_deref());
         }
         told.error
+    }
+
+    /// The credentials at hand for a destination.
+    async fn used(&self, destination: &Destination) -> Used {
+        let access = self.clients.access(destination.role.as_ref());
+        Used { generation: access.generation().await, access }
     }
 
     fn request_payer(&self) -> Option<RequestPayer> {
@@ -293,8 +199,9 @@ impl S3Store {
             .map_err(|_| local_error(Fault::Refused, format!("a body of {len} bytes cannot be put")))?;
         let checksum = BASE64.encode(put.crc32.to_be_bytes());
 
+        let used = self.used(to).await;
         let mut request = self
-            .client(&region)
+            .client_for(to, &region)
             .put_object()
             .bucket(to.bucket.bucket())
             .key(put.key.as_str())
@@ -327,7 +234,13 @@ impl S3Store {
             .send()
             .await;
         let context = Context { asked: Asked::Put, region: &region };
-        let stored = answer.map_err(|err| self.failed(&put.destination, context, &err))?;
+        let stored = match answer {
+            Ok(stored) => stored,
+            Err(err) => {
+                let told = store_error(context, &err);
+                return Err(self.failed(to, context, used, told).await);
+            }
+        };
         match stored.checksum_crc32() {
             Some(theirs) if theirs != checksum => {
                 let theirs = outside_text(theirs);
@@ -347,15 +260,22 @@ impl S3Store {
 
     async fn head_once(&self, destination: &Destination, key: &ObjectKey) -> Result<Head, StoreError> {
         let region = self.region_of(destination).await?;
+        let used = self.used(destination).await;
         let request = self
-            .client(&region)
+            .client_for(destination, &region)
             .head_object()
             .bucket(destination.bucket.bucket())
             .key(key.as_str())
             .set_expected_bucket_owner(owner_of(destination))
             .set_request_payer(self.request_payer());
         let context = Context { asked: Asked::Head, region: &region };
-        let head = request.send().await.map_err(|err| self.failed(destination, context, &err))?;
+        let head = match request.send().await {
+            Ok(head) => head,
+            Err(err) => {
+                let told = store_error(context, &err);
+                return Err(self.failed(destination, context, used, told).await);
+            }
+        };
         Ok(Head {
             len: head.content_length().and_then(|len| u64::try_from(len).ok()).unwrap_or(0),
             metadata: head.metadata().into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect(),

@@ -119,7 +119,7 @@ async fn to_buckets(config: &Path) -> Result<Way, Failure> {
     loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let config = loaded.config;
     Ok(Way {
-        store: Arc::new(S3Store::new(store_settings(&config)).await),
+        store: Arc::new(S3Store::new(store_settings(&config, "drain")).await),
         options: SpoolOptions { segment_bytes: SEGMENT_BYTES, ..spool_options(&config) },
         settings: DeliverySettings {
             backoff: BACKOFF,

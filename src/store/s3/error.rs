@@ -6,6 +6,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
+use super::assumed_role::NotAssumed;
 use crate::store::fault::{Asked, Ending, classify, outside_text};
 use crate::store::region::{region_in_error_body, region_name};
 use crate::store::{Fault, StoreError};
@@ -58,20 +59,31 @@ where
         _ if has_credentials_error(err) => Ending::NoCredentials,
         _ => Ending::NoAnswer,
     };
+    if let Some(NotAssumed(why)) = chain(err).find_map(|err| err.downcast_ref::<NotAssumed>()) {
+        return Told { error: why.clone(), region: None };
+    }
     let mut fault = classify(context.asked, ending);
     // An answer to HEAD has no body, so no code: only the header tells a wrong region from another bad request.
     let elsewhere = region.is_some_and(|region| region != context.region);
     if elsewhere && code.is_none() && matches!(status, Some(301 | 307 | 400)) {
         fault = Fault::Region;
     }
-    let text = match err.as_service_error().and_then(|err| err.meta().message()) {
-        Some(message) => message.to_owned(),
-        None if status.is_some() => "the store gave no reason".to_owned(),
-        None => causes(err),
-    };
+    let text = text_of(err, status);
     let code = code.map(|code| outside_text(code).chars().take(CODE_BYTES_MAX).collect());
     let error = StoreError { fault, status, code, message: outside_text(&text) };
     Told { error, region: region.map(str::to_owned) }
+}
+
+/// What was said of a failure, or what lies beneath it where nothing was said.
+pub(super) fn text_of<E>(err: &Failure<E>, status: Option<u16>) -> String
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    match err.as_service_error().and_then(|err| err.meta().message()) {
+        Some(message) => message.to_owned(),
+        None if status.is_some() => "no reason was given".to_owned(),
+        None => causes(err),
+    }
 }
 
 /// An error and what lies beneath it.
@@ -82,7 +94,7 @@ fn chain<'a>(err: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Er
     })
 }
 
-fn has_credentials_error(err: &(dyn Error + 'static)) -> bool {
+pub(super) fn has_credentials_error(err: &(dyn Error + 'static)) -> bool {
     chain(err).any(|err| err.is::<CredentialsError>())
 }
 

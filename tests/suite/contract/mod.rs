@@ -10,7 +10,9 @@ mod clients;
 mod dev_s3;
 mod dev_s3_requests;
 mod directory;
+mod headers;
 mod ministack;
+mod roles;
 mod wire;
 
 use std::task::Poll;

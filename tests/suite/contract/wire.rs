@@ -138,7 +138,7 @@ async fn every_answer_is_understood_and_none_is_retried() {
     check(error(409, busy), Fault::Busy, Some(409), Some(busy)).await;
     check(error(403, "AccessDenied"), Fault::Refused, Some(403), Some("AccessDenied")).await;
     check(error(404, "NoSuchBucket"), Fault::Refused, Some(404), Some("NoSuchBucket")).await;
-    check(error(400, "ExpiredToken"), Fault::Refused, Some(400), Some("ExpiredToken")).await;
+    check(error(400, "ExpiredToken"), Fault::Expired, Some(400), Some("ExpiredToken")).await;
     check(error(400, "KMS.DisabledException"), Fault::Refused, Some(400), Some("KMS.DisabledException"))
         .await;
     check(error(400, "BadDigest"), Fault::Digest, Some(400), Some("BadDigest")).await;

@@ -1,0 +1,144 @@
+//! A client for each region and each role, made when first needed.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use aws_config::Region;
+use aws_credential_types::provider::ProvideCredentials;
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::config::{
+    IdentityCache, RequestChecksumCalculation, ResponseChecksumValidation, StalledStreamProtectionConfig,
+};
+
+use super::assumed_role::AssumedRole;
+use super::process::Process;
+use super::settings::{Checksums, S3Settings};
+use crate::object::Role;
+
+/// Clients kept. At the limit all are dropped and made again when needed.
+const CLIENTS_MAX: usize = 1_024;
+/// Roles whose sessions are kept. At the limit all are dropped and assumed again when needed.
+const ROLES_MAX: usize = 16_384;
+/// How long a body may make no progress before the try is given up. Uplinks that stall for a while are
+/// common; the attempt timeout stands behind it.
+const STALL_GRACE: Duration = Duration::from_secs(20);
+
+/// All clients of a store.
+pub(super) struct Clients {
+    settings: S3Settings,
+    process: Arc<Process>,
+    roles: Mutex<BTreeMap<Role, Arc<AssumedRole>>>,
+    made: Mutex<BTreeMap<(Option<Role>, String), Made>>,
+}
+
+struct Made {
+    client: Client,
+    /// Of the process's credentials: a client holds on to those it has.
+    generation: u64,
+}
+
+/// Whose credentials a request is signed with.
+pub(super) enum Access {
+    Process(Arc<Process>),
+    Role(Arc<AssumedRole>),
+}
+
+impl Access {
+    /// Which credentials the next request is signed with.
+    pub(super) async fn generation(&self) -> u64 {
+        match self {
+            Self::Process(process) => process.generation(),
+            Self::Role(role) => {
+                // The request that follows meets the same failure, and tells of it.
+                drop(role.credentials().await);
+                role.generation()
+            }
+        }
+    }
+
+    /// The store says that the credentials of `generation` have ended.
+    pub(super) async fn expired(&self, generation: u64) {
+        match self {
+            Self::Process(process) => process.expired(generation),
+            Self::Role(role) => role.expired(generation).await,
+        }
+    }
+}
+
+impl Clients {
+    pub(super) fn new(settings: S3Settings, process: Process) -> Self {
+        Self { settings, process: Arc::new(process), roles: Mutex::default(), made: Mutex::default() }
+    }
+
+    pub(super) fn process(&self) -> &Process {
+        &self.process
+    }
+
+    pub(super) fn access(&self, role: Option<&Role>) -> Access {
+        match role {
+            None => Access::Process(Arc::clone(&self.process)),
+            Some(role) => Access::Role(self.assumed(role)),
+        }
+    }
+
+    /// The client that acts as `role`, or as the process, in a region.
+    pub(super) fn client(&self, role: Option<&Role>, region: &str) -> Client {
+        let generation = if role.is_none() { self.process.generation() } else { 0 };
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (role.cloned(), region.to_owned());
+        if let Some(known) = made.get(&key).filter(|known| known.generation == generation) {
+            return known.client.clone();
+        }
+        if made.len() >= CLIENTS_MAX {
+            made.clear();
+        }
+        let client = Client::from_conf(self.config(role, region));
+        made.insert(key, Made { client: client.clone(), generation });
+        client
+    }
+
+    fn assumed(&self, role: &Role) -> Arc<AssumedRole> {
+        let mut roles = self.roles.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = roles.get(role) {
+            return Arc::clone(known);
+        }
+        if roles.len() >= ROLES_MAX {
+            roles.clear();
+        }
+        let name = self.settings.session_name.clone();
+        let new = Arc::new(AssumedRole::new(role.clone(), name, Arc::clone(&self.process)));
+        roles.insert(role.clone(), Arc::clone(&new));
+        new
+    }
+
+    fn config(&self, role: Option<&Role>, region: &str) -> aws_sdk_s3::Config {
+        let settings = &self.settings;
+        let stalls = StalledStreamProtectionConfig::enabled().grace_period(STALL_GRACE).build();
+        let mut builder = aws_sdk_s3::config::Builder::from(self.process.sdk());
+        builder.set_endpoint_url(settings.endpoint_url.clone());
+        builder = match role {
+            None => builder.identity_cache(self.process.cache()),
+            // A role keeps its session itself.
+            Some(role) => {
+                let provider: Arc<dyn ProvideCredentials> = self.assumed(role);
+                builder.identity_cache(IdentityCache::no_cache()).credentials_provider(provider)
+            }
+        };
+        builder
+            .region(Region::new(region.to_owned()))
+            .force_path_style(settings.path_style)
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(settings.timeouts.of_body(0))
+            .stalled_stream_protection(stalls)
+            // `Auto` sends the checksum itself; the client adding one of its own would make it a trailer.
+            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+            // Of reads only: a HEAD does not ask for checksums, for which S3 may want kms:Decrypt.
+            .response_checksum_validation(match settings.checksums {
+                Checksums::Auto => ResponseChecksumValidation::WhenSupported,
+                Checksums::WhenRequired => ResponseChecksumValidation::WhenRequired,
+            })
+            .build()
+    }
+}

@@ -1,0 +1,82 @@
+//! What the process itself has for AWS: its credentials, where to ask for roles, the time.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{Region, SdkConfig};
+use aws_sdk_s3::config::{IdentityCache, SharedIdentityCache};
+
+use super::super::region::DEFAULT_REGION;
+
+/// Asking for a role changes nothing, so the client may try again by itself.
+const ROLE_TRIES: u32 = 3;
+const CONNECT: Duration = Duration::from_secs(3);
+const TRY: Duration = Duration::from_secs(5);
+
+/// The process's own access.
+#[derive(Debug)]
+pub(super) struct Process {
+    sdk: SdkConfig,
+    sts_endpoint_url: Option<String>,
+    cache: Mutex<SharedIdentityCache>,
+    /// How often credentials were thrown away before their time.
+    generation: AtomicU64,
+}
+
+impl Process {
+    pub(super) fn new(sdk: SdkConfig, sts_endpoint_url: Option<String>) -> Self {
+        Self { sdk, sts_endpoint_url, cache: Mutex::new(new_cache()), generation: AtomicU64::new(0) }
+    }
+
+    pub(super) fn sdk(&self) -> &SdkConfig {
+        &self.sdk
+    }
+
+    /// The region of the surroundings, else the one that is asked first.
+    pub(super) fn home(&self) -> &str {
+        self.sdk.region().map_or(DEFAULT_REGION, AsRef::as_ref)
+    }
+
+    pub(super) fn now(&self) -> SystemTime {
+        self.sdk.time_source().unwrap_or_default().now()
+    }
+
+    pub(super) fn cache(&self) -> SharedIdentityCache {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// The credentials of `generation` have ended before their time: the next request gets new ones.
+    pub(super) fn expired(&self, generation: u64) {
+        let next = generation.wrapping_add(1);
+        // Another request may have found out before.
+        if self.generation.compare_exchange(generation, next, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+            *self.cache.lock().unwrap_or_else(PoisonError::into_inner) = new_cache();
+        }
+    }
+
+    /// The token service. Made anew each time: a role is asked for once an hour.
+    pub(super) fn token_service(&self) -> aws_sdk_sts::Client {
+        let timeouts =
+            TimeoutConfig::builder().connect_timeout(CONNECT).operation_attempt_timeout(TRY).build();
+        let mut builder = aws_sdk_sts::config::Builder::from(&self.sdk);
+        builder.set_endpoint_url(self.sts_endpoint_url.clone());
+        let config = builder
+            .region(Region::new(self.home().to_owned()))
+            .identity_cache(self.cache())
+            .retry_config(RetryConfig::standard().with_max_attempts(ROLE_TRIES))
+            .timeout_config(timeouts)
+            .build();
+        aws_sdk_sts::Client::from_conf(config)
+    }
+}
+
+fn new_cache() -> SharedIdentityCache {
+    IdentityCache::lazy().build()
+}
