@@ -12,6 +12,8 @@ use crate::time::{Clock, UnixMillis};
 pub enum AlarmKind {
     /// A destination refuses puts until somebody changes something.
     Refused,
+    /// No put has got through to a destination for minutes.
+    Unreachable,
     /// A store applied another encryption than it was asked for.
     Encryption,
     /// Another object with a sealed key is in the bucket.
@@ -27,6 +29,7 @@ impl AlarmKind {
     pub fn slug(self) -> &'static str {
         match self {
             Self::Refused => "refused",
+            Self::Unreachable => "unreachable",
             Self::Encryption => "encryption",
             Self::Conflict => "conflict",
             Self::Damage => "damage",

@@ -100,8 +100,8 @@ struct Inner {
     removed: Mutex<BTreeSet<SourceId>>,
     /// Sources with an upload conflict: nothing is put for them.
     conflicts: Mutex<BTreeSet<SourceId>>,
-    /// Refusals in a row.
-    refusals: Mutex<BTreeMap<Destination, u32>>,
+    /// Destinations that fail.
+    failing: Mutex<BTreeMap<Destination, reach::Failing>>,
     shutting_down: AtomicBool,
     kick: Notify,
     stop: CancellationToken,
@@ -140,7 +140,7 @@ impl Delivery {
             ratios: Mutex::default(),
             removed: Mutex::default(),
             conflicts: Mutex::default(),
-            refusals: Mutex::default(),
+            failing: Mutex::default(),
             shutting_down: AtomicBool::new(false),
             kick: Notify::new(),
             stop: CancellationToken::new(),

@@ -5,8 +5,9 @@
 //! source still goes to that bucket and prefix (decision 0080).
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use super::settings::REFUSALS_BEFORE_ALARM;
+use super::settings::{REFUSALS_BEFORE_ALARM, UNREACHABLE_BEFORE_ALARM};
 use super::{Inner, lock};
 use crate::alarms::AlarmKind;
 use crate::object::{AppliedEncryption, Destination};
@@ -14,7 +15,15 @@ use crate::spool::note::Seal;
 use crate::store::{Fault, StoreError};
 
 /// Alarms about destinations. They clear with the next success, or when nothing goes there any more.
-const KINDS: [AlarmKind; 2] = [AlarmKind::Refused, AlarmKind::Encryption];
+const KINDS: [AlarmKind; 3] = [AlarmKind::Refused, AlarmKind::Unreachable, AlarmKind::Encryption];
+
+/// Failures of a destination since its last success.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Failing {
+    refusals: u32,
+    /// The first of them, on the monotonic clock.
+    since: Duration,
+}
 
 impl Inner {
     /// Where, and how, a sealed object is put now.
@@ -26,29 +35,34 @@ impl Inner {
             .unwrap_or_else(|| seal.destination.clone())
     }
 
-    /// Counts a put that was refused; at the third in a row it is an alarm.
-    pub(super) fn refused(&self, to: &Destination, error: &StoreError) {
-        if !matches!(error.fault, Fault::Refused | Fault::Expired) {
-            return;
-        }
-        let mut refusals = lock(&self.refusals);
-        let count = refusals.entry(to.clone()).or_default();
-        *count = count.saturating_add(1);
-        if *count >= REFUSALS_BEFORE_ALARM {
+    /// Counts a put that failed: the third refusal in a row is an alarm, and so is no success for minutes.
+    pub(super) fn put_failed(&self, to: &Destination, error: &StoreError) {
+        let now = self.parts.clock.monotonic();
+        let mut failing = lock(&self.failing);
+        let failing = failing.entry(to.clone()).or_insert(Failing { refusals: 0, since: now });
+        let kind = if matches!(error.fault, Fault::Refused | Fault::Expired) {
+            failing.refusals = failing.refusals.saturating_add(1);
+            (failing.refusals >= REFUSALS_BEFORE_ALARM)
+                .then_some((AlarmKind::Refused, "the store refuses puts"))
+        } else {
+            let long = now.saturating_sub(failing.since) >= UNREACHABLE_BEFORE_ALARM;
+            long.then_some((AlarmKind::Unreachable, "no put gets through"))
+        };
+        if let Some((kind, what)) = kind {
             let what = format!(
-                "the store refuses puts: {error}; nothing is dropped, they are tried again every minute; `forebay check` says \
-                 what to mend"
+                "{what}: {error}; nothing is dropped, they are tried again for ever; `forebay check` tells what to mend"
             );
-            self.parts.alarms.raise(AlarmKind::Refused, &to.to_string(), what);
+            self.parts.alarms.raise(kind, &to.to_string(), what);
         }
     }
 
     /// A put was taken: it is not refused any more, and what was applied is held against what was asked for. `None` where
     /// the store knows no encryption.
     pub(super) fn taken(&self, to: &Destination, key: &str, applied: Option<&AppliedEncryption>) {
-        lock(&self.refusals).remove(to);
+        lock(&self.failing).remove(to);
         let subject = to.to_string();
         self.parts.alarms.clear(AlarmKind::Refused, &subject);
+        self.parts.alarms.clear(AlarmKind::Unreachable, &subject);
         match applied.and_then(|applied| to.encryption.mismatch(applied)) {
             Some(wrong) => {
                 let what = format!(
@@ -75,7 +89,7 @@ impl Inner {
         let current = current.filter(|(source, _)| !removed.contains(source)).map(|(_, to)| to);
         let pending = outlet.pending_seals().into_iter().map(|pending| self.reach(&pending.seal));
         let in_use: BTreeSet<Destination> = current.chain(pending).collect();
-        lock(&self.refusals).retain(|to, _| in_use.contains(to));
+        lock(&self.failing).retain(|to, _| in_use.contains(to));
         let subjects: BTreeSet<String> = in_use.iter().map(Destination::to_string).collect();
         for alarm in standing {
             if !subjects.contains(&alarm.subject) {

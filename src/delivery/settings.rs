@@ -18,6 +18,8 @@ pub const ENCODERS: usize = 2;
 pub const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Refusals of one destination before they are an alarm.
 pub const REFUSALS_BEFORE_ALARM: u32 = 3;
+/// How long no put of a destination gets through before it is an alarm. Shorter outages are ordinary, and mend themselves.
+pub const UNREACHABLE_BEFORE_ALARM: Duration = Duration::from_secs(300);
 
 /// Settings that hold for the life of the process.
 #[derive(Clone, Copy, Debug)]

@@ -317,7 +317,7 @@ impl Upload<'_> {
         let to = self.inner.reach(&self.seal);
         self.waiting(format!("{what} {} to {}: {error}", self.seal.object_key, to.bucket.bucket()));
         if what == "put" {
-            self.inner.refused(&to, error);
+            self.inner.put_failed(&to, error);
         }
     }
 

@@ -134,6 +134,9 @@ struct State {
     heads_refused: bool,
     conditions_ignored: bool,
     refused_buckets: BTreeSet<String>,
+    refused_keys: BTreeSet<String>,
+    refused_roles: BTreeSet<String>,
+    encrypts_as: Option<AppliedEncryption>,
     missing_buckets: BTreeSet<String>,
     gates: BTreeMap<String, Gate>,
     puts: u64,
@@ -149,6 +152,11 @@ impl FakeStore {
     /// What happens to the next puts, in order, after those already scripted. Then everything is proper again.
     pub fn script(&self, steps: impl IntoIterator<Item = Step>) {
         lock(&self.state).steps.extend(steps);
+    }
+
+    /// Forgets the steps that have not come up: everything is proper again.
+    pub fn clear_script(&self) {
+        lock(&self.state).steps.clear();
     }
 
     /// Steps that are scripted and have not come up.
@@ -174,6 +182,31 @@ impl FakeStore {
         } else {
             refused.remove(bucket);
         }
+    }
+
+    /// Answers every put under a KMS key as S3 does while the key is disabled, or stops doing so.
+    pub fn refuse_key(&self, key: &str, refuse: bool) {
+        let refused = &mut lock(&self.state).refused_keys;
+        if refuse {
+            refused.insert(key.to_owned());
+        } else {
+            refused.remove(key);
+        }
+    }
+
+    /// Answers everything asked as a role as if the role could not be assumed, or stops doing so.
+    pub fn refuse_role(&self, arn: &str, refuse: bool) {
+        let refused = &mut lock(&self.state).refused_roles;
+        if refuse {
+            refused.insert(arn.to_owned());
+        } else {
+            refused.remove(arn);
+        }
+    }
+
+    /// Encrypts in another way than it is asked to, and says so; `None`: as it is asked to.
+    pub fn encrypt_as(&self, applied: Option<AppliedEncryption>) {
+        lock(&self.state).encrypts_as = applied;
     }
 
     /// Lets a bucket be missing, or be there again.
@@ -271,7 +304,7 @@ impl FakeStore {
             gate.passed().await;
         }
         let state = lock(&self.state);
-        if state.heads_refused || state.refused_buckets.contains(bucket) {
+        if state.heads_refused || state.refused_buckets.contains(bucket) || state.refuses_role(destination) {
             return Err(answer(Fault::Refused, Some(403), None));
         }
         let object = state
@@ -297,13 +330,20 @@ fn applied(asked: &Encryption) -> Option<AppliedEncryption> {
 }
 
 impl State {
+    fn refuses_role(&self, destination: &Destination) -> bool {
+        destination.role.as_ref().is_some_and(|role| self.refused_roles.contains(role.arn.as_str()))
+    }
+
     fn apply(&mut self, put: &Put) -> Result<Stored, StoreError> {
         let bucket = put.destination.bucket.bucket();
-        if self.refused_buckets.contains(bucket) {
+        if self.refused_buckets.contains(bucket) || self.refuses_role(&put.destination) {
             return Err(answer(Fault::Refused, Some(403), Some("AccessDenied")));
         }
         if self.missing_buckets.contains(bucket) {
             return Err(answer(Fault::Refused, Some(404), Some("NoSuchBucket")));
+        }
+        if put.destination.encryption.kms().is_some_and(|kms| self.refused_keys.contains(kms.key.as_str())) {
+            return Err(answer(Fault::Refused, Some(400), Some("KMS.DisabledException")));
         }
         let bytes = bytes_of(&put.body)?;
         if crc32fast::hash(&bytes) != put.crc32 {
@@ -324,7 +364,7 @@ impl State {
         self.objects.insert(place, object);
         Ok(Stored {
             etag: Some(format!("\"{:08x}\"", put.crc32)),
-            applied: applied(&put.destination.encryption),
+            applied: self.encrypts_as.clone().or_else(|| applied(&put.destination.encryption)),
             version: None,
         })
     }

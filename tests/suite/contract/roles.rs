@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use chrono::{SecondsFormat, Utc};
+use forebay::object::metadata::rfc3339;
 use forebay::object::{Destination, ExternalId, Role, RoleArn};
+use forebay::runtime::SystemClock;
 use forebay::store::s3::{CredentialsFrom, S3Settings, S3Store};
 use forebay::store::{Fault, ObjectStore, Put};
+use forebay::time::Clock;
 
 use super::a_put;
 use crate::support::scripted_http::{Reply, Request, ScriptedHttp};
@@ -50,7 +52,7 @@ fn signer(request: &Request) -> String {
 
 /// An answer with a session of `number` that ends after `length`.
 fn session(number: u64, length: Duration) -> Reply {
-    let ends = (Utc::now() + length).to_rfc3339_opts(SecondsFormat::Millis, true);
+    let ends = rfc3339(SystemClock::new().wall().plus(length));
     let body = format!(
         "<AssumeRoleResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><AssumeRoleResult><Credentials>\
          <AccessKeyId>session{number}</AccessKeyId><SecretAccessKey>s</SecretAccessKey><SessionToken>token{number}\

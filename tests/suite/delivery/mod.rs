@@ -10,4 +10,5 @@ mod due;
 mod isolation;
 mod node;
 mod parking;
+mod reach;
 mod restart;
