@@ -91,6 +91,10 @@ pub struct SourceStatus {
     pub id: String,
     /// Where its objects go, as a bucket string.
     pub bucket: String,
+    /// The server-side encryption that is asked for: `none`, `sse-s3`, `kms` and the key.
+    pub encryption: String,
+    /// The role that is assumed for it.
+    pub role: Option<String>,
     /// Calls since the process started.
     pub totals: Totals,
     /// Calls in the spool that are not delivered.

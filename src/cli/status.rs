@@ -132,11 +132,13 @@ fn row(source: &SourceStatus, now_ms: i64) -> [String; 6] {
     let last = source.last_object.as_ref().map_or_else(
         || "none yet".to_owned(),
         |object| {
+            let encryption = object.encryption.as_ref().and_then(|applied| applied.algorithm.as_deref());
             format!(
-                "{} ago, {}, {}, {}",
+                "{} ago, {}, {}, {}{}",
                 about_seconds(seconds_since(now_ms, object.delivered_at_ms)),
                 counted(object.calls, "call", "calls"),
                 about_bytes(object.bytes),
+                encryption.map_or_else(String::new, |applied| format!("{}, ", outside_text(applied))),
                 // A key is longer than what is cut off other outside text.
                 object.key.escape_debug()
             )
@@ -177,7 +179,7 @@ pub(super) fn grouped(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::{Alarm, LastObject, SpoolStatus, Totals};
+    use crate::admin::{Alarm, Applied, LastObject, SpoolStatus, Totals};
 
     #[test]
     fn numbers_are_grouped() {
@@ -254,7 +256,11 @@ spool    0 B of 20.0 GB (0 %), 0 segments
                         delivered_at_ms: now_ms - 5_000,
                         bytes: 99_000_000,
                         calls: 1_000,
-                        encryption: None,
+                        encryption: Some(Applied {
+                            algorithm: Some("aws:kms".into()),
+                            kms_key: Some("arn:aws:kms:us-east-1:111122223333:key/k".into()),
+                            bucket_key: true,
+                        }),
                     }),
                     waiting: Some("the next try in 60 s".into()),
                     last_error: Some("403 AccessDenied".into()),
@@ -275,7 +281,7 @@ waiting  2,000 calls in 2 batches, the oldest for 1 h 1 min
 spool    19.0 GB of 20.0 GB (95 %), 280 segments, 1.0 MB parked, would last 10 min without deliveries
 
 source        received  delivered  waiting     oldest  last object
-checkout-web    12,345     10,000    2,000  1 h 1 min  5 s ago, 1,000 calls, 99.0 MB, segment-logs/checkout-web/1/x.gz
+checkout-web    12,345     10,000    2,000  1 h 1 min  5 s ago, 1,000 calls, 99.0 MB, aws:kms, segment-logs/checkout-web/1/x.gz
   waits for: the next try in 60 s
   last error: 403 AccessDenied
 ios                  0          0        0          -  none yet

@@ -73,9 +73,12 @@ impl NodeView {
     fn source(&self, id: &SourceId, now: UnixMillis) -> SourceStatus {
         let progress = self.delivery.progress().of(id);
         let (pending, oldest) = self.outlet.undelivered_of(id);
+        let to = self.outlet.current_destination(id);
         SourceStatus {
             id: id.to_string(),
-            bucket: self.outlet.current_destination(id).map_or_else(String::new, |to| to.bucket.to_string()),
+            bucket: to.as_ref().map_or_else(String::new, |to| to.bucket.to_string()),
+            encryption: to.as_ref().map_or_else(String::new, |to| to.encryption.to_string()),
+            role: to.and_then(|to| to.role).map(|role| role.arn.to_string()),
             totals: self.totals(id),
             pending_calls: pending,
             oldest_undelivered_seconds: oldest.map(|at| now.since(at).as_secs()),

@@ -15,6 +15,7 @@ mod settings;
 
 use std::fmt;
 
+use aws_config::meta::region::RegionProviderChain;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
@@ -73,7 +74,10 @@ impl S3Store {
             (Some(region), _) => loader = loader.region(Region::new(region.clone())),
             (None, Some(_)) => loader = loader.region(Region::from_static(DEFAULT_REGION)),
             // The region of the surroundings is where token services are asked, and whose partition buckets are in.
-            (None, None) => {}
+            (None, None) => {
+                let surroundings = RegionProviderChain::default_provider();
+                loader = loader.region(surroundings.or_else(Region::from_static(DEFAULT_REGION)));
+            }
         }
         if settings.fips {
             loader = loader.use_fips(true);

@@ -14,8 +14,10 @@ use crate::cli::serve::{delivery_settings, spool_options, store_settings};
 use crate::cli::{say, status};
 use crate::config::{Environment, Loader};
 use crate::delivery::{Delivery, DeliverySettings, Parts};
+use crate::object::Destination;
 use crate::retry::Backoff;
 use crate::runtime::Shutdown;
+use crate::sources::SourceId;
 use crate::spool::read_only::ReadOnlyDisk;
 use crate::spool::view::View;
 use crate::spool::{Outlet, Recovered, Spool, SpoolOptions};
@@ -39,6 +41,8 @@ struct Way {
     store: Arc<dyn ObjectStore>,
     options: SpoolOptions,
     settings: DeliverySettings,
+    /// What the configuration says of each source.
+    configured: Vec<(SourceId, Destination)>,
 }
 
 /// Delivers until the spool is empty.
@@ -66,6 +70,7 @@ pub async fn run(args: &SpoolDrainArgs) -> Result<(), Failure> {
         .await??
     };
     warn_of_damage(&recovered);
+    reach_as_configured(&spool.outlet(), way.configured)?;
     let alarms = Arc::new(Alarms::new(Arc::clone(&outside.clock), Arc::new(outside.metrics.clone())));
     let parts = Parts {
         outlet: spool.outlet(),
@@ -98,6 +103,15 @@ pub async fn run(args: &SpoolDrainArgs) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What the spool holds stays where it is to go; how that is reached may have been mended since (decision 0080).
+fn reach_as_configured(outlet: &Outlet, configured: Vec<(SourceId, Destination)>) -> Result<(), Failure> {
+    let same_place = |(source, to): &(SourceId, Destination)| {
+        outlet.current_destination(source).is_some_and(|noted| noted.bucket == to.bucket)
+    };
+    outlet.set_destinations(configured.into_iter().filter(same_place).collect::<Vec<_>>())?;
+    Ok(())
+}
+
 fn to_directory(to: &Path) -> Result<Way, Failure> {
     let store = DirectoryStore::open(to)
         .map_err(|error| Failure::failed(format!("make the directory {}: {error}", to.display())))?;
@@ -110,6 +124,7 @@ fn to_directory(to: &Path) -> Result<Way, Failure> {
             park_after: Duration::MAX,
             ..DeliverySettings::new(rule)
         },
+        configured: Vec::new(),
     })
 }
 
@@ -126,6 +141,7 @@ async fn to_buckets(config: &Path) -> Result<Way, Failure> {
             park_after: Duration::MAX,
             ..delivery_settings(&config)
         },
+        configured: config.sources.into_iter().map(|source| (source.id, source.destination)).collect(),
     })
 }
 
