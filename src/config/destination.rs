@@ -7,14 +7,13 @@ use crate::object::{
     StorageClass,
 };
 use crate::sources::SourceId;
+use crate::store::region::region_of_endpoint;
 
 use super::checked::S3;
 use super::raw::{Entry, Typed};
 use super::reader::{self, Reader};
 use super::values;
 
-/// The region that stores behind an endpoint of their own take, unless told otherwise.
-const ENDPOINT_REGION: &str = "us-east-1";
 /// What is written in place of a role where a source is not to have that of all.
 const NO_ROLE: &str = "none";
 
@@ -82,7 +81,9 @@ fn role(reader: &mut Reader<'_>, id: Option<&SourceId>, s3: &S3) -> Option<Role>
 /// A region belongs to its bucket, so another bucket does not inherit it; a store behind an endpoint has one for all.
 fn region_of(bucket: &BucketString, own: Option<String>, s3: &S3) -> Option<String> {
     let inherited = || match (&s3.endpoint, &s3.bucket) {
-        (Some(_), _) => Some(s3.region.clone().unwrap_or_else(|| ENDPOINT_REGION.to_owned())),
+        (Some(endpoint), _) => {
+            Some(s3.region.clone().unwrap_or_else(|| region_of_endpoint(endpoint.as_str()).to_owned()))
+        }
         (None, Some(shared)) if shared.bucket() == bucket.bucket() => s3.region.clone(),
         (None, _) => None,
     };

@@ -22,14 +22,31 @@ pub enum RegionRule {
 }
 
 impl RegionRule {
-    /// The rule of a configuration: the region set; with a custom endpoint us-east-1; else each bucket is asked.
+    /// The rule of a configuration: the region set; with a custom endpoint the one that its host names, else us-east-1;
+    /// without either, each bucket is asked.
     pub fn of(region: Option<&str>, endpoint_url: Option<&str>) -> Self {
         match (region, endpoint_url) {
             (Some(region), _) => Self::Fixed(region.to_owned()),
-            (None, Some(_)) => Self::Fixed(DEFAULT_REGION.to_owned()),
+            (None, Some(url)) => Self::Fixed(region_of_endpoint(url).to_owned()),
             (None, None) => Self::Find,
         }
     }
+}
+
+/// The region of a store behind an endpoint of its own: named by the host where it is one of AWS (a VPC endpoint,
+/// `https://bucket.vpce-1a2b.s3.eu-west-1.vpce.amazonaws.com`, or `https://s3.eu-west-1.amazonaws.com`), else us-east-1.
+pub fn region_of_endpoint(url: &str) -> &str {
+    let named = || {
+        let (_, rest) = url.split_once("://")?;
+        let host = rest.split(['/', ':']).next()?;
+        let host = host.strip_suffix(".cn").unwrap_or(host).strip_suffix(".amazonaws.com")?;
+        let host = host.strip_suffix(".vpce").unwrap_or(host);
+        let (service, region) = host.rsplit_once('.')?;
+        let service = service.rsplit('.').next()?;
+        let is_s3 = matches!(service, "s3" | "s3-fips" | "dualstack");
+        region_name(region).filter(|region| is_s3 && region.contains('-'))
+    };
+    named().unwrap_or(DEFAULT_REGION)
 }
 
 /// Where to send a bucket's requests.
@@ -117,7 +134,22 @@ mod tests {
         check(Some("eu-west-1"), None, RegionRule::Fixed("eu-west-1".into()));
         check(Some("eu-west-1"), Some("http://x"), RegionRule::Fixed("eu-west-1".into()));
         check(None, Some("http://x"), RegionRule::Fixed("us-east-1".into()));
+        check(None, Some("https://s3.eu-west-1.amazonaws.com"), RegionRule::Fixed("eu-west-1".into()));
         check(None, None, RegionRule::Find);
+    }
+
+    #[test]
+    fn the_host_of_an_endpoint_of_aws_names_its_region() {
+        let check = |url, region| assert_eq!(region_of_endpoint(url), region, "{url}");
+        check("https://bucket.vpce-1a2b-3c4d.s3.eu-west-1.vpce.amazonaws.com", "eu-west-1");
+        check("https://vpce-1a2b-3c4d-eu-west-1a.s3.eu-west-1.vpce.amazonaws.com/", "eu-west-1");
+        check("https://s3.eu-central-1.amazonaws.com:443/x", "eu-central-1");
+        check("https://s3.dualstack.eu-central-1.amazonaws.com", "eu-central-1");
+        check("https://s3-fips.us-gov-west-1.amazonaws.com", "us-gov-west-1");
+        check("https://s3.cn-north-1.amazonaws.com.cn", "cn-north-1");
+        check("https://s3.amazonaws.com", "us-east-1");
+        check("https://s3.eu-west-1.example.com", "us-east-1");
+        check("http://127.0.0.1:9000", "us-east-1");
     }
 
     #[test]

@@ -29,7 +29,7 @@ use self::error::{Context, Told, local_error, store_error};
 use self::process::Process;
 pub use self::settings::{Checksums, CredentialsFrom, S3Settings, Timeouts};
 use super::fault::{Asked, outside_text};
-use super::region::{DEFAULT_REGION, RegionRule, Regions, Where, region_name};
+use super::region::{DEFAULT_REGION, RegionRule, Regions, Where, region_name, region_of_endpoint};
 use super::{Body, BoxFuture, Fault, Head, ObjectStore, Put, PutMode, StoreError, Stored};
 use crate::object::{AccountId, AppliedEncryption, Destination, ObjectKey};
 
@@ -72,7 +72,7 @@ impl S3Store {
         let mut loader = aws_config::defaults(BehaviorVersion::latest());
         match (&settings.region, &settings.endpoint_url) {
             (Some(region), _) => loader = loader.region(Region::new(region.clone())),
-            (None, Some(_)) => loader = loader.region(Region::from_static(DEFAULT_REGION)),
+            (None, Some(url)) => loader = loader.region(Region::new(region_of_endpoint(url).to_owned())),
             // The region of the surroundings is where token services are asked, and whose partition buckets are in.
             (None, None) => {
                 let surroundings = RegionProviderChain::default_provider();
