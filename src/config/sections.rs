@@ -180,10 +180,12 @@ fn s3(table: &Table, problems: &mut Vec<Problem>) -> S3 {
     let endpoint = reader.optional("endpoint_url", endpoint_of);
     let fips = reader.get("fips", default.fips, reader::boolean);
     let dual_stack = reader.get("dual_stack", default.dual_stack, reader::boolean);
+    let custom =
+        ["endpoint_url", "sts_endpoint_url", "kms_endpoint_url"].into_iter().find(|key| reader.has(key));
     for (key, on) in [("fips", fips), ("dual_stack", dual_stack)] {
-        if on && endpoint.is_some() {
-            let what = "chooses among AWS's own endpoints, and endpoint_url is set: leave one out";
-            reader.refuse(key, what.to_owned());
+        if let (true, Some(custom)) = (on, custom) {
+            let what = format!("chooses among AWS's own endpoints, and {custom} is set: leave one out");
+            reader.refuse(key, what);
         }
     }
     S3 {

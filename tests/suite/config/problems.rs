@@ -171,6 +171,10 @@ fn the_store_is_checked_as_far_as_a_file_tells() {
         "line 2: s3.object_tags = [\"node\"]: expected a list of \"source\" and \"day\"",
     );
     s3(
+        "sts_endpoint_url = \"https://sts.example.com\"\ndual_stack = true",
+        "line 3: s3.dual_stack = true: chooses among AWS's own endpoints, and sts_endpoint_url is set: leave one out",
+    );
+    s3(
         "endpoint_url = \"https://s3.example.com\"\nfips = true",
         "line 3: s3.fips = true: chooses among AWS's own endpoints, and endpoint_url is set: leave one out",
     );
