@@ -16,6 +16,7 @@ pub mod dev_s3;
 pub mod json;
 pub mod metrics;
 pub mod object;
+pub mod policy;
 pub mod random;
 pub mod retry;
 pub mod runtime;

@@ -5,13 +5,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room and the rooms it may know. `cli` wires everything together and may know all.
-const MAY_KNOW: [(&str, &[&str]); 21] = [
+const MAY_KNOW: [(&str, &[&str]); 22] = [
     ("time", &[]),
     ("random", &[]),
     ("sources", &[]),
     ("json", &[]),
     ("retry", &["random"]),
     ("object", &["sources", "time"]),
+    ("policy", &["object"]),
     ("batch", &["object", "sources", "time"]),
     ("call", &["json", "random", "sources", "time"]),
     ("metrics", &["call"]),
@@ -33,7 +34,7 @@ const MAY_KNOW: [(&str, &[&str]); 21] = [
 ];
 
 /// Rooms that neither wait, nor read or write anything, nor know the time or chance.
-const PURE: [&str; 7] = ["json", "call", "object", "batch", "retry", "sources", "time"];
+const PURE: [&str; 8] = ["json", "call", "object", "policy", "batch", "retry", "sources", "time"];
 /// What a pure room cannot name.
 const IMPURE: [&str; 10] = [
     "std::fs",

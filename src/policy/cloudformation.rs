@@ -1,0 +1,84 @@
+//! The CloudFormation form: its parameters get defaults from the values.
+
+use super::template::text;
+use super::{PolicyError, Template, Values, rows};
+
+/// The template with a default for each parameter that the values give.
+pub(super) fn document(values: &Values) -> Result<String, PolicyError> {
+    let template = Template::Cloudformation;
+    let buckets = values.places.iter().map(|place| place.bucket.bucket());
+    let bucket = rows::only(template, "bucket", "--bucket NAME", buckets)?;
+    let bucket = bucket.ok_or_else(|| rows::nothing(template))?;
+    let mut defaults = vec![("BucketName", bucket.to_owned())];
+    let prefixes = values.places.iter().map(|place| place.bucket.prefix());
+    let prefix = rows::only(template, "prefix", "--bucket NAME/PREFIX", prefixes)?.unwrap_or_default();
+    if prefix.contains(['*', '?', '$']) {
+        let what = format!("a prefix with * ? or $ ({prefix}) needs the JSON templates");
+        return Err(PolicyError::Unusable { template, what });
+    }
+    if !prefix.is_empty() {
+        defaults.push(("Prefix", format!("{prefix}/")));
+    }
+    if let Some(principal) = rows::only(template, "principal", "--principal ARN", &values.principals)? {
+        defaults.push(("CollectorArn", principal.to_string()));
+    }
+    let mut ids: Vec<&str> = values.places.iter().filter_map(|place| place.external_id.as_deref()).collect();
+    ids.dedup();
+    if !ids.is_empty() {
+        defaults.push(("ExternalIds", ids.join(",")));
+    }
+    if let Some(reader) = rows::only(template, "reader", "--reader ARN", &values.readers)? {
+        defaults.push(("ReaderArn", reader.to_string()));
+    }
+    let keys = values.places.iter().filter_map(|place| place.kms_key.as_deref());
+    if let Some(key) = rows::only(template, "KMS key", "--kms-key ARN", keys)? {
+        defaults.push(("Encryption", "sse-kms".to_owned()));
+        if key.starts_with("alias/") {
+            defaults.push(("KeyAlias", key.to_owned()));
+        }
+    }
+    if values.places.iter().any(|place| place.tags) {
+        defaults.push(("ObjectTags", "true".to_owned()));
+    }
+    Ok(with_defaults(text(template).trim_end(), &defaults))
+}
+
+/// Puts a `Default` line behind the heading of each parameter, in place of the one that stands there.
+fn with_defaults(template: &str, defaults: &[(&str, String)]) -> String {
+    let mut out: Vec<String> = Vec::new();
+    let (mut among_parameters, mut replacing) = (false, false);
+    for line in template.lines() {
+        if !line.starts_with(' ') && !line.is_empty() {
+            among_parameters = line == "Parameters:";
+        }
+        let heading = line.strip_prefix("  ").and_then(|rest| rest.strip_suffix(':'));
+        if let Some(name) = heading.filter(|name| among_parameters && !name.starts_with(' ')) {
+            let default = defaults.iter().find(|(known, _)| *known == name);
+            replacing = default.is_some();
+            out.push(line.to_owned());
+            // JSON's way of quoting is YAML's, too.
+            out.extend(
+                default.map(|(_, value)| format!("    Default: {}", serde_json::Value::from(value.as_str()))),
+            );
+        } else if !(among_parameters && replacing && line.starts_with("    Default:")) {
+            out.push(line.to_owned());
+        }
+    }
+    out.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_stand_in_the_parameter_that_they_are_of() {
+        let template = "Parameters:\n  A:\n    Type: String\n    Default: old\n  B:\n    Default: kept\nResources:\n  A:\n    Type: X";
+        let filled = with_defaults(template, &[("A", "n\"w".to_owned())]);
+        assert_eq!(
+            filled,
+            "Parameters:\n  A:\n    Default: \"n\\\"w\"\n    Type: String\n  B:\n    Default: kept\nResources:\n  A:\n    \
+             Type: X"
+        );
+    }
+}

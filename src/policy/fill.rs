@@ -1,0 +1,126 @@
+//! From a template and values to a text.
+
+use super::rows::{self, Row};
+use super::template::text;
+use super::tree::Tree;
+use super::{PolicyError, Template, Values, cloudformation};
+
+/// The lists that hold what is filled in one by one: statements of a policy, rules of a lifecycle configuration.
+const LISTS: [&str; 2] = ["Statement", "Rules"];
+/// The names of their items.
+const NAMES: [&str; 2] = ["Sid", "ID"];
+
+pub(super) fn document(template: Template, values: &Values) -> Result<String, PolicyError> {
+    if template == Template::Cloudformation {
+        return cloudformation::document(values);
+    }
+    let Tree::Object(members) = parse(template)? else { return Err(unreadable(template, "is no object")) };
+    let mut filled = Vec::new();
+    for (name, value) in members {
+        let value = match value {
+            Tree::List(items) if LISTS.contains(&name.as_str()) => {
+                let mut all = Vec::new();
+                for item in &items {
+                    all.extend(statements(template, item, values)?);
+                }
+                if all.is_empty() {
+                    return Err(rows::nothing(template));
+                }
+                Tree::List(all)
+            }
+            other => other,
+        };
+        filled.push((name, value));
+    }
+    Tree::Object(filled).pretty().map_err(|error| unreadable(template, &error.to_string()))
+}
+
+pub(super) fn statement(template: Template, sid: &str, values: &Values) -> Result<String, PolicyError> {
+    let tree = if template == Template::Cloudformation { Tree::List(Vec::new()) } else { parse(template)? };
+    let Some(Tree::List(items)) = LISTS.iter().find_map(|name| tree.member(name)) else {
+        return Err(PolicyError::NoStatement { template, sid: sid.to_owned() });
+    };
+    let item = items.iter().find(|item| name_of(item) == sid);
+    let item = item.ok_or_else(|| PolicyError::NoStatement { template, sid: sid.to_owned() })?;
+    let filled = statements(template, item, values)?;
+    if filled.is_empty() {
+        return Err(rows::nothing_for(template, item));
+    }
+    let texts: Result<Vec<String>, _> = filled.iter().map(Tree::pretty).collect();
+    Ok(texts.map_err(|error| unreadable(template, &error.to_string()))?.join(",\n"))
+}
+
+fn parse(template: Template) -> Result<Tree, PolicyError> {
+    serde_json::from_str(text(template)).map_err(|error| unreadable(template, &error.to_string()))
+}
+
+fn unreadable(template: Template, what: &str) -> PolicyError {
+    PolicyError::Unusable { template, what: format!("its template cannot be read: {what}") }
+}
+
+fn name_of(item: &Tree) -> &str {
+    NAMES.iter().find_map(|name| item.member(name)).and_then(Tree::text).unwrap_or_default()
+}
+
+/// What one statement becomes: none where nothing asks for it, and several where one would grant what nobody needs, such as
+/// a role's rights below another role's prefix. The first keeps the name, the others get a number behind it.
+fn statements(template: Template, item: &Tree, values: &Values) -> Result<Vec<Tree>, PolicyError> {
+    let groups = rows::of(template, item, values)?;
+    let filled = groups.iter().enumerate().map(|(index, rows)| {
+        let mut filled = fill(template, item, rows);
+        if let (Tree::Object(members), 1..) = (&mut filled, index) {
+            for (_, name) in members.iter_mut().filter(|(member, _)| NAMES.contains(&member.as_str())) {
+                if let Tree::Text(name) = name {
+                    name.push_str(&(index + 1).to_string());
+                }
+            }
+        }
+        filled
+    });
+    Ok(filled.collect())
+}
+
+fn fill(template: Template, tree: &Tree, rows: &[Row]) -> Tree {
+    match tree {
+        Tree::Object(members) => Tree::Object(
+            members.iter().map(|(name, value)| (name.clone(), fill(template, value, rows))).collect(),
+        ),
+        Tree::List(items) => {
+            let mut all = Vec::new();
+            for item in items {
+                match item {
+                    Tree::Text(text) => {
+                        all.extend(texts(template, text, rows).into_iter().map(Tree::Text));
+                    }
+                    other => all.push(fill(template, other, rows)),
+                }
+            }
+            Tree::List(all)
+        }
+        Tree::Text(text) => {
+            let mut texts = texts(template, text, rows);
+            match (texts.len(), texts.pop()) {
+                (1, Some(only)) => Tree::Text(only),
+                (_, None) => Tree::List(Vec::new()),
+                (_, Some(last)) => {
+                    texts.push(last);
+                    Tree::List(texts.into_iter().map(Tree::Text).collect())
+                }
+            }
+        }
+        Tree::Number(number) => Tree::Number(*number),
+    }
+}
+
+/// What a text becomes for each row; each result once, in the order of the rows.
+fn texts(template: Template, text: &str, rows: &[Row]) -> Vec<String> {
+    let mut all = Vec::new();
+    for row in rows {
+        if let Some(filled) = row.fill(template, text)
+            && !all.contains(&filled)
+        {
+            all.push(filled);
+        }
+    }
+    all
+}

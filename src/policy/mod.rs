@@ -1,0 +1,38 @@
+//! The policies under `policies/`, filled in for a configuration: what AWS must be told so that Forebay may do what it does,
+//! and nothing else. Pure: a template and values become a text.
+//!
+//! The files under `policies/` are what a person reads and fills in by hand; the program carries the same files, so the two
+//! cannot differ. A placeholder is a word in capitals inside a JSON string (`BUCKET`, `PREFIX/`, `COLLECTOR_ARN` …). Where
+//! a configuration gives several values for it, the string becomes a list.
+
+mod arn;
+mod cloudformation;
+mod fill;
+mod problem;
+mod rows;
+mod template;
+mod tree;
+mod values;
+
+pub use arn::{Arn, NotAnArn};
+pub use problem::PolicyError;
+pub use template::Template;
+pub use values::{Place, Values};
+
+/// A whole policy, filled in: JSON as AWS takes it (YAML for [`Template::Cloudformation`]), without a newline behind it.
+///
+/// Statements that the values give no reason for are left out: object tags, ACLs, KMS keys, roles.
+///
+/// # Errors
+/// [`PolicyError`] names what is missing, and the flag or setting that gives it.
+pub fn document(template: Template, values: &Values) -> Result<String, PolicyError> {
+    fill::document(template, values)
+}
+
+/// One statement of a policy, filled in, ready to be pasted into the `Statement` list of one that exists.
+///
+/// # Errors
+/// [`PolicyError`] as [`document`], and where the template has no statement of that Sid.
+pub fn statement(template: Template, sid: &str, values: &Values) -> Result<String, PolicyError> {
+    fill::statement(template, sid, values)
+}

@@ -1,0 +1,46 @@
+//! What is filled in.
+
+use crate::object::BucketString;
+
+use super::Arn;
+
+/// One place that Forebay writes to, and as whom: what a source's destination says, as far as policies speak of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Bucket and prefix.
+    pub bucket: BucketString,
+    /// The bucket's region where it is known.
+    pub region: Option<String>,
+    /// The KMS key that is asked for, as configured: ARN, key id or alias. `None`: none is asked for.
+    pub kms_key: Option<String>,
+    /// The role that is assumed to write there. `None`: the collector writes as itself.
+    pub role: Option<Arn>,
+    /// The external id with which the role is assumed.
+    pub external_id: Option<String>,
+    /// Whether objects carry tags.
+    pub tags: bool,
+    /// Whether objects carry an ACL.
+    pub acl: bool,
+}
+
+impl Place {
+    /// A bucket written to by the collector itself, with nothing asked for.
+    pub fn plain(bucket: BucketString) -> Self {
+        Self { bucket, region: None, kms_key: None, role: None, external_id: None, tags: false, acl: false }
+    }
+}
+
+/// All that the placeholders of the templates can stand for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Values {
+    /// Every place that is written to; each once.
+    pub places: Vec<Place>,
+    /// Who the collector's process runs as: roles or users. The configuration does not say it.
+    pub principals: Vec<Arn>,
+    /// Who may read what was delivered. The configuration does not say it.
+    pub readers: Vec<Arn>,
+    /// The account of the KMS key, where its ARN does not say it.
+    pub account: Option<String>,
+    /// The region of bucket and key, where no place and no key says it.
+    pub region: Option<String>,
+}
