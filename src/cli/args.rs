@@ -3,11 +3,14 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::checked::FLUSH_BYTES_MAX;
 use crate::config::units::UnitError;
 use crate::config::{ByteSize, Period};
+use crate::object::{AccountId, BucketString, ExternalId, KmsKey, RoleArn};
+use crate::policy::{Arn, Template};
 use crate::runtime::telemetry::LogLevel;
 use crate::sources::SourceId;
 
@@ -55,6 +58,8 @@ pub enum Command {
     Status(StatusArgs),
     /// Seal and deliver now what a running collector has buffered; waits up to 30 s
     Flush(FlushArgs),
+    /// Print a policy for AWS, filled in from the configuration and these flags
+    Policy(PolicyArgs),
     /// Look into a spool directory while no process uses it
     #[command(subcommand)]
     Spool(SpoolCommand),
@@ -160,6 +165,62 @@ pub struct FlushArgs {
     /// Print the answer as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// `forebay policy`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+What is printed is what is filled in of the file of the same name under policies/, where a page for each says what it grants
+and what breaks without it. What a source's destination says is taken from the configuration; a flag stands above it. A
+configuration may be missing where the flags give everything.")]
+pub struct PolicyArgs {
+    /// Which policy; all are listed without
+    #[arg(value_name = "NAME", value_parser = policy_name())]
+    pub name: Option<Template>,
+
+    /// List the policies
+    #[arg(long, conflicts_with = "name")]
+    pub list: bool,
+
+    /// The configuration file; forebay.toml where there is one
+    #[arg(long, value_name = "FILE", env = "FOREBAY_CONFIG")]
+    pub config: Option<PathBuf>,
+
+    /// The bucket, with its prefix: picks one of the configuration, or names another
+    #[arg(long, value_name = "NAME/PREFIX", value_parser = BucketString::parse)]
+    pub bucket: Option<BucketString>,
+
+    /// Who the collector runs as: the ARN of a role or user; may be given several times
+    #[arg(long, value_name = "ARN")]
+    pub principal: Vec<Arn>,
+
+    /// The KMS key: picks one of the configuration, or stands for the one that it names
+    #[arg(long, value_name = "ARN", value_parser = KmsKey::parse)]
+    pub kms_key: Option<KmsKey>,
+
+    /// The role that is assumed: picks one of the configuration, or names another
+    #[arg(long, value_name = "ARN", value_parser = RoleArn::parse)]
+    pub role: Option<RoleArn>,
+
+    /// The external id that the role is assumed with; may be given several times
+    #[arg(long, value_name = "ID", value_parser = ExternalId::parse)]
+    pub external_id: Vec<ExternalId>,
+
+    /// Who reads what was delivered: the ARN of a role or user; may be given several times
+    #[arg(long, value_name = "ARN")]
+    pub reader: Vec<Arn>,
+
+    /// The account of the KMS key, where its ARN does not say it
+    #[arg(long, value_name = "DIGITS", value_parser = AccountId::parse)]
+    pub account: Option<AccountId>,
+
+    /// The region of bucket and KMS key, where neither the key's ARN nor the configuration says it
+    #[arg(long, value_name = "REGION")]
+    pub region: Option<String>,
+}
+
+fn policy_name() -> impl TypedValueParser<Value = Template> {
+    PossibleValuesParser::new(Template::ALL.map(Template::name)).try_map(|name| name.parse::<Template>())
 }
 
 /// `forebay spool …`
@@ -291,6 +352,11 @@ mod tests {
             "--log warn serve",
             "status --admin http://localhost:1 --json",
             "flush --source web",
+            "policy",
+            "policy --list",
+            "policy bucket --bucket b-1/p --principal arn:aws:iam::111122223333:user/c --config x.toml",
+            "policy kms-key --kms-key alias/x --role arn:aws:iam::111122223333:role/c --external-id web \
+             --external-id ios --reader arn:aws:iam::111122223333:role/r --account 111122223333 --region eu-west-1",
             "spool inspect /x --json",
             "spool verify /x",
             "spool export /x --source web --rejected --out f",
@@ -316,6 +382,10 @@ mod tests {
         check("dev --listen 8080", "invalid socket address");
         check("flush --source ../x", "is not 1 to 64 of");
         check("status --admin https://localhost", "speaks plain HTTP");
+        check("policy nothing", "[possible values: collector, role, role-trust,");
+        check("policy bucket --principal forebay", "expected an ARN such as");
+        check("policy bucket --bucket s3://x", "write the bucket's name alone");
+        check("policy bucket --list", "cannot be used with");
         check("spool drain /x", "required");
         check("spool drain /x --to /y --config z", "cannot be used with");
         check("spool resolve /x --seal 3 --action maybe", "possible values");

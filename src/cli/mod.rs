@@ -8,6 +8,7 @@ pub mod dev_sources;
 pub mod failure;
 pub mod flush;
 pub mod node;
+pub mod policy;
 pub mod serve;
 pub mod spool;
 pub mod status;
@@ -56,6 +57,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
                 0 => Ok(()),
                 pending => Err(Failure::failed(format!("{pending} batches are not delivered yet"))),
             },
+            Command::Policy(args) => policy::run(&args),
             Command::Spool(command) => spool::run(&command).await,
         }
     });

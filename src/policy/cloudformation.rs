@@ -1,16 +1,19 @@
 //! The CloudFormation form: its parameters get defaults from the values.
 
+use crate::object::BucketString;
+
 use super::template::text;
 use super::{PolicyError, Template, Values, rows};
 
 /// The template with a default for each parameter that the values give.
 pub(super) fn document(values: &Values) -> Result<String, PolicyError> {
     let template = Template::Cloudformation;
-    let buckets = values.places.iter().map(|place| place.bucket.bucket());
+    let named = || values.places.iter().filter_map(|place| place.bucket.as_ref());
+    let buckets = named().map(BucketString::bucket);
     let bucket = rows::only(template, "bucket", "--bucket NAME", buckets)?;
     let bucket = bucket.ok_or_else(|| rows::nothing(template))?;
     let mut defaults = vec![("BucketName", bucket.to_owned())];
-    let prefixes = values.places.iter().map(|place| place.bucket.prefix());
+    let prefixes = named().map(BucketString::prefix);
     let prefix = rows::only(template, "prefix", "--bucket NAME/PREFIX", prefixes)?.unwrap_or_default();
     if prefix.contains(['*', '?', '$']) {
         let what = format!("a prefix with * ? or $ ({prefix}) needs the JSON templates");
@@ -24,6 +27,10 @@ pub(super) fn document(values: &Values) -> Result<String, PolicyError> {
     }
     let mut ids: Vec<&str> = values.places.iter().filter_map(|place| place.external_id.as_deref()).collect();
     ids.dedup();
+    if let Some(id) = ids.iter().find(|id| id.contains(',')) {
+        let what = format!("the external id {id} has a comma, by which CloudFormation tells several apart");
+        return Err(PolicyError::Unusable { template, what });
+    }
     if !ids.is_empty() {
         defaults.push(("ExternalIds", ids.join(",")));
     }

@@ -1,5 +1,7 @@
 //! What the placeholders of one statement stand for: one row for each place, principal and external id that it is about.
 
+use crate::object::BucketString;
+
 use super::tree::Tree;
 use super::{Arn, Place, PolicyError, Template, Values};
 
@@ -81,7 +83,7 @@ fn as_literal(prefix: &str) -> String {
 /// The rows of a statement, in groups: each group becomes a statement of its own.
 pub(super) fn of(template: Template, item: &Tree, values: &Values) -> Result<Vec<Vec<Row>>, PolicyError> {
     if values.places.is_empty() {
-        return Err(missing(template, "the bucket", "--bucket NAME/PREFIX, or --config FILE with s3.bucket"));
+        return Err(no_bucket(template));
     }
     let partition = partition(template, values)?;
     let places = asked_for(item, places(template, item, values)?);
@@ -90,9 +92,13 @@ pub(super) fn of(template: Template, item: &Tree, values: &Values) -> Result<Vec
         let mut row = Row::default();
         row.set(ARN_START, format!("arn:{partition}:"));
         row.set(HOST_END, if partition == "aws-cn" { ".amazonaws.com.cn" } else { HOST_END });
-        row.set(BUCKET, place.bucket.bucket());
-        let prefix = place.bucket.prefix();
-        row.set(PREFIX, if prefix.is_empty() { String::new() } else { format!("{prefix}/") });
+        if let Some(bucket) = &place.bucket {
+            row.set(BUCKET, bucket.bucket());
+            let prefix = bucket.prefix();
+            row.set(PREFIX, if prefix.is_empty() { String::new() } else { format!("{prefix}/") });
+        } else if item.mentions(BUCKET) || item.mentions(PREFIX) {
+            return Err(no_bucket(template));
+        }
         if let Some(role) = &place.role {
             row.set(ROLE, role.as_str());
         }
@@ -209,7 +215,12 @@ fn places<'a>(template: Template, item: &Tree, values: &'a Values) -> Result<Vec
         | Template::BucketCreateOnly
         | Template::Lifecycle
         | Template::Cloudformation => {
-            only(template, "bucket", "--bucket NAME", all.iter().map(|place| place.bucket.bucket()))?;
+            only(
+                template,
+                "bucket",
+                "--bucket NAME",
+                all.iter().filter_map(|place| place.bucket.as_ref().map(BucketString::bucket)),
+            )?;
             if template == Template::BucketEnforceSseKms && with_key().is_empty() {
                 return Err(no_key(template));
             }
@@ -332,13 +343,21 @@ fn missing(template: Template, what: &'static str, give: &'static str) -> Policy
     PolicyError::Missing { template, what, give }
 }
 
+fn no_bucket(template: Template) -> PolicyError {
+    missing(template, "the bucket", "--bucket NAME/PREFIX, or --config FILE with s3.bucket")
+}
+
 fn no_key(template: Template) -> PolicyError {
     missing(template, "the KMS key", "--kms-key ARN, or encryption = { kms = \"…\" } in the configuration")
 }
 
 /// What is missing where a policy has nothing to say.
 pub(super) fn nothing(template: Template) -> PolicyError {
-    missing(template, "anything to grant", "--bucket NAME/PREFIX, or --config FILE with s3.bucket")
+    missing(
+        template,
+        "anything to grant",
+        "--bucket NAME/PREFIX, or --config FILE with sources that deliver so",
+    )
 }
 
 /// What is missing where nothing asks for a statement.

@@ -1,14 +1,14 @@
 //! What is filled in.
 
-use crate::object::BucketString;
+use crate::object::{BucketString, Destination};
 
 use super::Arn;
 
 /// One place that Forebay writes to, and as whom: what a source's destination says, as far as policies speak of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// Bucket and prefix.
-    pub bucket: BucketString,
+    /// Bucket and prefix. `None` where only a role is known.
+    pub bucket: Option<BucketString>,
     /// The bucket's region where it is known.
     pub region: Option<String>,
     /// The KMS key that is asked for, as configured: ARN, key id or alias. `None`: none is asked for.
@@ -24,9 +24,23 @@ pub struct Place {
 }
 
 impl Place {
-    /// A bucket written to by the collector itself, with nothing asked for.
-    pub fn plain(bucket: BucketString) -> Self {
+    /// Of this bucket nothing but its name is known; the collector writes to it as itself.
+    pub fn plain(bucket: Option<BucketString>) -> Self {
         Self { bucket, region: None, kms_key: None, role: None, external_id: None, tags: false, acl: false }
+    }
+
+    /// What a destination says. `tags`, `acl`: whether objects carry tags, an ACL.
+    pub fn of(destination: &Destination, tags: bool, acl: bool) -> Self {
+        let role = destination.role.as_ref();
+        Self {
+            bucket: Some(destination.bucket.clone()),
+            region: destination.region.clone(),
+            kms_key: destination.encryption.kms().map(|kms| kms.key.to_string()),
+            role: role.and_then(|role| role.arn.as_str().parse().ok()),
+            external_id: role.map(|role| role.external_id.to_string()),
+            tags,
+            acl,
+        }
     }
 }
 
