@@ -11,6 +11,7 @@ mod contract;
 mod delivery;
 mod durability;
 mod flush;
+mod policies;
 mod readers;
 mod sdks;
 mod serve;

@@ -1,0 +1,243 @@
+//! The table of `tests/policies/cases.json`, against what the program prints.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::engine::{Answer, Request, evaluate};
+use super::printed::{policy, project};
+use super::weaken::{self, Weakened};
+
+#[derive(Debug, Deserialize)]
+struct Table {
+    constants: BTreeMap<String, String>,
+    own: BTreeMap<String, Value>,
+    #[serde(rename = "a key open to its account")]
+    open_key: Value,
+    shared: BTreeMap<String, Vec<Case>>,
+    sets: Vec<Set>,
+}
+
+/// One template, filled in, and what is asked under it.
+#[derive(Debug, Deserialize)]
+struct Set {
+    name: String,
+    template: String,
+    kind: Kind,
+    #[serde(rename = "as")]
+    principal: String,
+    account: Option<String>,
+    config: Option<String>,
+    #[serde(default)]
+    flags: Vec<String>,
+    #[serde(default)]
+    beside: Vec<Beside>,
+    #[serde(default)]
+    shared: Vec<String>,
+    cases: Vec<Case>,
+    #[serde(default)]
+    same: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    Identity,
+    Resource,
+}
+
+#[derive(Debug, Deserialize)]
+struct Beside {
+    template: String,
+    flags: Vec<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    #[serde(rename = "as")]
+    principal: Option<String>,
+    own: Option<String>,
+    action: Actions,
+    on: String,
+    account: Option<String>,
+    with: Option<Value>,
+    says: String,
+    by: Option<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+enum Actions {
+    One(String),
+    Several(Vec<String>),
+}
+
+/// The account of everything that is not said to be of another.
+const ACCOUNT: &str = "111122223333";
+
+fn table() -> Table {
+    let text = std::fs::read_to_string(project("tests/policies/cases.json")).unwrap();
+    let constants = serde_json::from_str::<Table>(&text).unwrap().constants;
+    // The longest names first: $KEY is the beginning of none, but a later one may be.
+    let mut names: Vec<&String> = constants.keys().collect();
+    names.sort_by_key(|name| std::cmp::Reverse(name.len()));
+    let filled = names.iter().fold(text, |text, name| text.replace(&format!("${name}"), &constants[*name]));
+    assert!(!filled.contains("\"$"), "a constant is not known");
+    serde_json::from_str(&filled).unwrap()
+}
+
+/// A set with its policies, as printed.
+struct Filled<'a> {
+    table: &'a Table,
+    set: &'a Set,
+    policy: Value,
+    beside: Vec<Value>,
+    cases: Vec<(String, Case)>,
+}
+
+impl<'a> Filled<'a> {
+    async fn of(table: &'a Table, set: &'a Set) -> Self {
+        let print = async |template: &str, flags: &[String]| {
+            let arguments: Vec<&str> =
+                std::iter::once(template).chain(flags.iter().map(String::as_str)).collect();
+            policy(&arguments, set.config.as_deref()).await.json()
+        };
+        let mut beside = Vec::new();
+        for other in &set.beside {
+            beside.push(print(&other.template, &other.flags).await);
+        }
+        let shared = set.shared.iter().flat_map(|name| &table.shared[name]);
+        let each_action = |case: &Case| match &case.action {
+            Actions::One(action) => vec![(action.clone(), case.clone())],
+            Actions::Several(actions) => {
+                actions.iter().map(|action| (action.clone(), case.clone())).collect()
+            }
+        };
+        let cases = set.cases.iter().chain(shared).flat_map(each_action).collect();
+        Self { table, set, policy: print(&set.template, &set.flags).await, beside, cases }
+    }
+
+    /// The requests of all cases, with `policy` in force.
+    fn requests(&self, policy: &Value) -> Vec<Request> {
+        let request = |(action, case): &(String, Case)| {
+            let mut identity: Vec<Value> = case.own.iter().map(|name| self.table.own[name].clone()).collect();
+            let resource = match self.set.kind {
+                Kind::Identity => {
+                    identity.push(policy.clone());
+                    match action.split(':').next() {
+                        Some("kms") => Some(self.table.open_key.clone()),
+                        Some("sts") => self.beside.first().cloned(),
+                        _ => None,
+                    }
+                }
+                Kind::Resource => {
+                    identity.extend(self.beside.iter().cloned());
+                    Some(policy.clone())
+                }
+            };
+            // A policy without statements grants what no policy grants, and the engine takes it for a mistake.
+            let says_something =
+                |policy: &Value| policy["Statement"].as_array().is_some_and(|all| !all.is_empty());
+            identity.retain(says_something);
+            let account = case.account.as_ref().or(self.set.account.as_ref());
+            Request {
+                identity,
+                resource: resource.filter(says_something),
+                principal: case.principal.clone().unwrap_or_else(|| self.set.principal.clone()),
+                action: action.clone(),
+                on: case.on.clone(),
+                account: account.cloned().unwrap_or_else(|| ACCOUNT.to_owned()),
+                context: case.with.clone().unwrap_or_else(|| serde_json::json!({})),
+            }
+        };
+        self.cases.iter().map(request).collect()
+    }
+
+    /// What decided, on the side of the template that is looked at.
+    fn decided<'b>(&self, answer: &'b Answer) -> (&'b str, &'b [String]) {
+        match (answer, self.set.kind) {
+            (Answer::Decided { result, identity, .. }, Kind::Identity) => (result, identity),
+            (Answer::Decided { result, resource, .. }, Kind::Resource) => (result, resource),
+            (Answer::Wrong { error }, _) => panic!("{}: {error}", self.set.name),
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_case_comes_out_as_the_table_says_and_by_the_statement_that_it_names() {
+    let table = table();
+    for set in &table.sets {
+        let filled = Filled::of(&table, set).await;
+        let Some(answers) = evaluate(&filled.requests(&filled.policy)).await else { return };
+        for ((action, case), answer) in filled.cases.iter().zip(&answers) {
+            let (result, by) = filled.decided(answer);
+            let shown = format!("{}: {action} {case:?}", set.name);
+            assert_eq!(result, case.says, "{shown}: {by:?}");
+            match &case.by {
+                // A statement that trusts the account stands beside the one that names the principal.
+                Some(sid) if case.says == "Allowed" => assert!(by.contains(sid), "{shown}: {by:?}"),
+                Some(sid) => assert_eq!(by, [sid.clone()], "{shown}"),
+                None => assert_eq!(case.says, "ImplicitlyDenied", "{shown}: name the statement that decides"),
+            }
+        }
+    }
+}
+
+/// Each statement has a request that it lets pass or refuses, and one that it leaves alone; and no word of it is idle.
+#[tokio::test]
+async fn whatever_is_taken_out_of_a_statement_some_case_notices() {
+    let table = table();
+    for set in &table.sets {
+        let filled = Filled::of(&table, set).await;
+        let weakened = weaken::all(&filled.policy);
+        let mut requests = filled.requests(&filled.policy);
+        requests.extend(weakened.iter().flat_map(|weakened| filled.requests(&weakened.policy)));
+        let Some(answers) = evaluate(&requests).await else { return };
+        let (sound, others) = answers.split_at(filled.cases.len());
+        let mut unnoticed = BTreeSet::new();
+        for (weakened, answers) in weakened.iter().zip(others.chunks(filled.cases.len())) {
+            if !notices(&filled, weakened, sound, answers) {
+                unnoticed.insert(weakened.what.as_str());
+            }
+        }
+        let expected: BTreeSet<&str> = set.same.keys().map(String::as_str).collect();
+        assert_eq!(unnoticed, expected, "{}: what no case notices", set.name);
+    }
+}
+
+/// Whether the outcome of a case changes; where a statement is left out whole, whether a request passes that did not, or
+/// the other way.
+fn notices(filled: &Filled<'_>, weakened: &Weakened, sound: &[Answer], answers: &[Answer]) -> bool {
+    sound.iter().zip(answers).any(|(sound, answer)| {
+        let ((before, _), (after, _)) = (filled.decided(sound), filled.decided(answer));
+        if weakened.whole { (before == "Allowed") != (after == "Allowed") } else { sound != answer }
+    })
+}
+
+#[tokio::test]
+async fn every_statement_of_every_template_is_in_a_set() {
+    let table = table();
+    let mut seen = BTreeSet::new();
+    for set in &table.sets {
+        let filled = Filled::of(&table, set).await;
+        for statement in filled.policy["Statement"].as_array().unwrap() {
+            seen.insert((set.template.clone(), statement["Sid"].as_str().unwrap().to_owned()));
+        }
+    }
+    let mut all = BTreeSet::new();
+    for entry in std::fs::read_dir(project("policies")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        if path.extension().is_none_or(|extension| extension != "json") || name == "lifecycle" {
+            continue;
+        }
+        let policy: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        for statement in policy["Statement"].as_array().unwrap() {
+            all.insert((name.clone(), statement["Sid"].as_str().unwrap().to_owned()));
+        }
+    }
+    assert_eq!(seen, all);
+    assert!(all.len() > 40, "the templates are not where they were");
+}
