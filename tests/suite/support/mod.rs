@@ -11,6 +11,7 @@ pub(crate) mod bucket;
 pub(crate) mod crash;
 pub(crate) mod fault_proxy;
 pub(crate) mod forebay;
+pub(crate) mod granted;
 pub(crate) mod http;
 pub(crate) mod json;
 pub(crate) mod ministack;

@@ -1,0 +1,270 @@
+//! `forebay policy`, through the built program.
+
+use serde_json::{Value, json};
+
+use super::printed::{Printed, policy, project};
+use crate::support::granted;
+
+const KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+const WRITER: &str = "arn:aws:iam::111122223333:role/writer";
+const COLLECTOR: &str = "arn:aws:iam::444455556666:role/forebay";
+
+/// Every placeholder of the templates, as `policies/README.md` explains them.
+const PLACEHOLDERS: [&str; 10] = [
+    "COLLECTOR_ARN",
+    "READER_ARN",
+    "ROLE_ARN",
+    "BUCKET",
+    "PREFIX/",
+    "KMS_KEY_ARN",
+    "REGION",
+    "ACCOUNT_ID",
+    "EXTERNAL_ID",
+    "ANOTHER_EXTERNAL_ID",
+];
+
+fn names() -> Vec<String> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(project("policies")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "json" || extension == "yaml") {
+            names.push(path.file_stem().unwrap().to_str().unwrap().to_owned());
+        }
+    }
+    names.sort();
+    names
+}
+
+/// A configuration with everything that a policy can speak of.
+fn everything() -> String {
+    format!(
+        "[s3]\nbucket = 'events-raw/logs'\nencryption = 'kms:{KEY}'\nrole_arn = '{WRITER}'\nobject_tags = ['day']\n\
+         acl = 'bucket-owner-full-control'\n[[source]]\nid = 'web'\nwrite_keys = ['k']\nexternal_id = 'web-1'\n"
+    )
+}
+
+/// Two sources in two places, one of them reached by a role.
+fn two_places() -> String {
+    format!(
+        "[s3]\nbucket = 'events-raw/logs'\n[[source]]\nid = 'web'\nwrite_keys = ['k']\n[[source]]\nid = 'ios'\n\
+         write_keys = ['l']\nbucket = 'other-raw'\nrole_arn = '{WRITER}'\nencryption = 'kms:{KEY}'\n"
+    )
+}
+
+#[tokio::test]
+async fn every_template_is_printed_filled_in_and_alone() {
+    let config = everything();
+    for name in names() {
+        let arguments =
+            [&name, "--principal", COLLECTOR, "--reader", "arn:aws:iam::111122223333:role/analyst"];
+        let printed = policy(&arguments, Some(&config)).await;
+        assert_eq!((printed.code, printed.stderr.as_str()), (Some(0), ""), "{name}: {printed:?}");
+        if name != "cloudformation" {
+            printed.json();
+            for placeholder in PLACEHOLDERS {
+                assert!(
+                    !printed.stdout.contains(placeholder),
+                    "{name}: {placeholder} is left: {}",
+                    printed.stdout
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_template_is_listed_with_a_line() {
+    let listed = policy(&["--list"], None).await;
+    assert_eq!(listed.stdout, policy(&[], None).await.stdout);
+    let mut listed: Vec<&str> = listed.stdout.lines().map(|line| line.split_once("  ").unwrap().0).collect();
+    listed.sort_unstable();
+    assert_eq!(listed, names());
+}
+
+#[tokio::test]
+async fn what_is_missing_is_named_with_what_gives_it() {
+    let check = async |arguments: &[&str], config: Option<&str>, said: &str| {
+        let Printed { code, stdout, stderr } = policy(arguments, config).await;
+        assert_eq!((code, stdout.as_str()), (Some(2), ""), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(said), "{arguments:?}: {stderr}");
+    };
+    check(&["bucket"], None, "the bucket is missing: give --bucket NAME/PREFIX").await;
+    check(&["bucket", "--bucket", "b-1"], None, "give --principal ARN").await;
+    check(&["bucket-enforce-sse-kms", "--bucket", "b-1"], None, "give --kms-key ARN").await;
+    check(&["role-trust", "--principal", COLLECTOR], None, "give --external-id ID").await;
+    check(&["kms-key", "--bucket", "b-1", "--principal", COLLECTOR], None, "give --account").await;
+    let with_account = ["kms-key", "--bucket", "b-1", "--principal", COLLECTOR, "--account", "111122223333"];
+    check(&with_account, None, "give --region REGION").await;
+    check(
+        &["collector", "--bucket", "b-1", "--kms-key", "alias/x"],
+        None,
+        "aws kms describe-key --key-id alias/x",
+    )
+    .await;
+    check(&["collector", "--config", "none.toml"], None, "none.toml").await;
+    check(&["collector"], Some("[s3]\nbucket = 'b-1'\n"), "source").await;
+    check(&["nothing"], None, "possible values").await;
+    let two = two_places();
+    check(&["lifecycle"], Some(&two), "pick one by --bucket NAME (events-raw, other-raw)").await;
+    let ids = ["role-trust", "--principal", COLLECTOR, "--external-id", "web", "--external-id", "ios"];
+    check(&ids, None, "--external-id ID, or print role-trust-many (web, ios)").await;
+    let cn = ["reader", "--bucket", "b-1", "--kms-key", KEY, "--region", "cn-north-1"];
+    check(&cn, None, "is for one partition").await;
+}
+
+fn statement<'a>(policy: &'a Value, sid: &str) -> Option<&'a Value> {
+    policy["Statement"].as_array().unwrap().iter().find(|statement| statement["Sid"] == sid)
+}
+
+fn sids(policy: &Value) -> Vec<&str> {
+    policy["Statement"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|statement| statement["Sid"].as_str().unwrap())
+        .collect()
+}
+
+#[tokio::test]
+async fn what_a_configuration_does_not_use_is_left_out() {
+    let plain = policy(&["collector", "--bucket", "events-raw/logs"], None).await.json();
+    assert_eq!(sids(&plain), ["ForebayPuts", "ForebayLooks", "ForebayChecksBucket", "ForebayRemovesChecks"]);
+    let two = two_places();
+    let collector = policy(&["collector"], Some(&two)).await.json();
+    assert_eq!(
+        sids(&collector),
+        ["ForebayPuts", "ForebayLooks", "ForebayChecksBucket", "ForebayRemovesChecks", "ForebayAssumesRole"]
+    );
+    assert_eq!(
+        statement(&collector, "ForebayPuts").unwrap()["Resource"],
+        "arn:aws:s3:::events-raw/logs/segment-logs/*",
+        "what a role writes is the role's"
+    );
+    let role = policy(&["role"], Some(&two)).await.json();
+    assert_eq!(statement(&role, "ForebayPuts").unwrap()["Resource"], "arn:aws:s3:::other-raw/segment-logs/*");
+    assert_eq!(statement(&role, "ForebayEncrypts").unwrap()["Resource"], KEY);
+    assert_eq!(statement(&role, "ForebayAssumesRole"), None);
+}
+
+#[tokio::test]
+async fn several_places_make_lists_and_one_is_picked_by_a_flag() {
+    let several = "[s3]\nbucket = 'events-raw/logs'\n[[source]]\nid = 'web'\nwrite_keys = ['k']\n[[source]]\nid = 'ios'\n\
+                   write_keys = ['l']\nbucket = 'events-raw/apps'\n[[source]]\nid = 'tv'\nwrite_keys = ['m']\nbucket = 'tv-raw'\n";
+    let collector = policy(&["collector"], Some(several)).await.json();
+    assert_eq!(
+        statement(&collector, "ForebayPuts").unwrap()["Resource"],
+        json!([
+            "arn:aws:s3:::events-raw/logs/segment-logs/*",
+            "arn:aws:s3:::events-raw/apps/segment-logs/*",
+            "arn:aws:s3:::tv-raw/segment-logs/*"
+        ])
+    );
+    assert_eq!(
+        statement(&collector, "ForebayChecksBucket").unwrap()["Resource"],
+        json!(["arn:aws:s3:::events-raw", "arn:aws:s3:::tv-raw"])
+    );
+    let bucket =
+        policy(&["bucket", "--bucket", "events-raw", "--principal", COLLECTOR], Some(several)).await.json();
+    let both =
+        json!(["arn:aws:s3:::events-raw/logs/segment-logs/*", "arn:aws:s3:::events-raw/apps/segment-logs/*"]);
+    assert_eq!(statement(&bucket, "ForebayPuts").unwrap()["Resource"], both);
+    let lifecycle = policy(&["lifecycle", "--bucket", "events-raw"], Some(several)).await.json();
+    let rules = lifecycle["Rules"].as_array().unwrap();
+    let ids: Vec<_> = rules.iter().map(|rule| rule["ID"].as_str().unwrap()).collect();
+    assert_eq!(ids.iter().filter(|id| id.starts_with("ExpireChecks")).count(), 2, "{ids:?}");
+    let other =
+        policy(&["bucket", "--bucket", "elsewhere/x", "--principal", COLLECTOR], Some(several)).await.json();
+    let resource = &statement(&other, "ForebayPuts").unwrap()["Resource"];
+    assert_eq!(*resource, "arn:aws:s3:::elsewhere/x/segment-logs/*", "a bucket that is not configured");
+}
+
+#[tokio::test]
+async fn a_role_is_not_granted_what_another_role_writes() {
+    let config = "[[source]]\nid = 'web'\nwrite_keys = ['k']\nbucket = 'events-raw/web'\n\
+                  role_arn = 'arn:aws:iam::111122223333:role/a'\n[[source]]\nid = 'ios'\nwrite_keys = ['l']\n\
+                  bucket = 'events-raw/ios'\nrole_arn = 'arn:aws:iam::111122223333:role/b'\n";
+    let bucket = policy(&["bucket"], Some(config)).await.json();
+    assert_eq!(sids(&bucket), ["ForebayPuts", "ForebayPuts2"]);
+    for (sid, role, prefix) in [("ForebayPuts", "a", "web"), ("ForebayPuts2", "b", "ios")] {
+        let statement = statement(&bucket, sid).unwrap();
+        assert_eq!(statement["Principal"]["AWS"], format!("arn:aws:iam::111122223333:role/{role}"));
+        assert_eq!(statement["Resource"], format!("arn:aws:s3:::events-raw/{prefix}/segment-logs/*"));
+    }
+    let trust = policy(&["role-trust", "--principal", COLLECTOR], Some(config)).await;
+    assert!(
+        trust.stderr.contains("pick one by --role ARN (arn:aws:iam::111122223333:role/a, arn:"),
+        "{trust:?}"
+    );
+    let picked = ["role-trust", "--principal", COLLECTOR, "--role", "arn:aws:iam::111122223333:role/b"];
+    let trust = policy(&picked, Some(config)).await.json();
+    let condition = &statement(&trust, "CollectorAssumes").unwrap()["Condition"];
+    assert_eq!(condition["StringEquals"]["sts:ExternalId"], "ios", "the source id, unless another is set");
+}
+
+#[tokio::test]
+async fn other_partitions_have_other_arns_and_hosts() {
+    let key = "arn:aws-cn:kms:cn-north-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+    let cn = policy(&["collector", "--bucket", "b-1", "--kms-key", key], None).await;
+    let encrypts = statement(&cn.json(), "ForebayEncrypts").unwrap().clone();
+    assert_eq!(encrypts["Condition"]["StringEquals"]["kms:ViaService"], "s3.cn-north-1.amazonaws.com.cn");
+    assert!(!cn.stdout.contains("arn:aws:"), "{}", cn.stdout);
+    let gov = policy(&["reader", "--bucket", "b-1", "--region", "us-gov-west-1"], None).await;
+    assert!(gov.stdout.contains("arn:aws-us-gov:s3:::b-1/segment-logs/*"), "{}", gov.stdout);
+}
+
+#[tokio::test]
+async fn signs_that_mean_more_in_a_policy_mean_themselves_in_a_prefix() {
+    let printed = policy(&["collector", "--bucket", "b-1/a*b?c$d/BUCKET ü\""], None).await;
+    let printed = printed.json();
+    let resource = &statement(&printed, "ForebayPuts").unwrap()["Resource"];
+    assert_eq!(*resource, "arn:aws:s3:::b-1/a${*}b${?}c${$}d/BUCKET ü\"/segment-logs/*");
+    let lifecycle = policy(&["lifecycle", "--bucket", "b-1/a*b"], None).await.json();
+    assert_eq!(lifecycle["Rules"][0]["Filter"]["Prefix"], "a*b/segment-logs/", "a rule knows no such signs");
+}
+
+#[tokio::test]
+async fn a_key_is_named_by_its_arn_however_it_is_configured() {
+    let config = |key: &str| {
+        format!(
+            "[s3]\nbucket = 'b-1'\nregion = 'eu-west-1'\nencryption = 'kms:{key}'\n[[source]]\nid = 'web'\nwrite_keys = ['k']\n"
+        )
+    };
+    let by_id = config("1234abcd-12ab-34cd-56ef-1234567890ab");
+    let collector = policy(&["collector", "--account", "111122223333"], Some(&by_id)).await.json();
+    assert_eq!(statement(&collector, "ForebayEncrypts").unwrap()["Resource"], KEY);
+    let collector = policy(&["collector", "--kms-key", KEY], Some(&config("alias/events"))).await.json();
+    assert_eq!(statement(&collector, "ForebayEncrypts").unwrap()["Resource"], KEY);
+}
+
+#[test]
+fn what_is_granted_is_what_is_sent() {
+    let granted: Vec<String> = granted::actions().into_iter().collect();
+    let known = [
+        "kms:DescribeKey",
+        "kms:GenerateDataKey",
+        "s3:DeleteObject",
+        "s3:GetObject",
+        "s3:ListBucket",
+        "s3:PutObject",
+        "s3:PutObjectAcl",
+        "s3:PutObjectTagging",
+        "sts:AssumeRole",
+    ];
+    assert_eq!(granted, known);
+    assert!(granted::NEED_NO_GRANT.iter().all(|action| !known.contains(action)));
+}
+
+/// The files that a person fills in by hand differ by that statement alone.
+#[test]
+fn a_role_may_do_what_the_collector_may_but_assume_roles() {
+    let read = |name: &str| -> Value {
+        serde_json::from_str(&std::fs::read_to_string(project(&format!("policies/{name}.json"))).unwrap())
+            .unwrap()
+    };
+    let (mut collector, role) = (read("collector"), read("role"));
+    collector["Statement"]
+        .as_array_mut()
+        .unwrap()
+        .retain(|statement| statement["Sid"] != "ForebayAssumesRole");
+    assert_eq!(collector, role);
+}
