@@ -2,6 +2,7 @@
 //! policies as AWS documents it. No AWS was asked; `policies/README.md` says what was evaluated by what.
 
 mod cases;
+mod cloudformation;
 mod command;
 mod engine;
 mod printed;

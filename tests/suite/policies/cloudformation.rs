@@ -1,0 +1,216 @@
+//! The CloudFormation form: sound to cfn-lint, and each of its statements is that of the JSON template.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::printed::{policy, project};
+use crate::support::tools::{require, run, stdout_of};
+
+const KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+const WRITER: &str = "arn:aws:iam::111122223333:role/writer";
+const COLLECTOR: &str = "arn:aws:iam::444455556666:user/forebay";
+const READER: &str = "arn:aws:iam::111122223333:role/analyst";
+
+/// Whether cfn-lint finds nothing, not even something to mention; and what it found.
+async fn lint(template: &Path) -> Option<(bool, String)> {
+    let mut command = Command::new(require("cfn-lint/bin/cfn-lint")?);
+    command.args(["--regions", "eu-west-1", "--include-checks", "I", "--template"]).arg(template);
+    let output = run(command).await;
+    let said =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    Some((output.status.success(), said))
+}
+
+#[tokio::test]
+async fn cfn_lint_finds_nothing_in_the_file_and_in_what_is_printed() {
+    let dir = TempDir::new().unwrap();
+    let file = project("policies/cloudformation.yaml");
+    let Some((sound, said)) = lint(&file).await else { return };
+    assert!(sound, "{said}");
+    let flags = ["cloudformation", "--bucket", "events-raw/logs", "--principal", COLLECTOR];
+    let flags =
+        [&flags[..], &["--external-id", "a-1", "--external-id", "b-1", "--kms-key", "alias/events"]].concat();
+    let printed = policy(&flags, None).await;
+    assert_eq!(printed.code, Some(0), "{printed:?}");
+    for default in ["\"events-raw\"", "\"logs/\"", "\"a-1,b-1\"", "\"sse-kms\"", "\"alias/events\""] {
+        assert!(
+            printed.stdout.contains(&format!("    Default: {default}\n")),
+            "{default}: {}",
+            printed.stdout
+        );
+    }
+    let check = async |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        lint(&path).await.unwrap()
+    };
+    let (sound, said) = check("printed.yaml", &printed.stdout).await;
+    assert!(sound, "{said}");
+    let broken = printed.stdout.replace("BlockPublicAcls:", "BlockPublicAcl:");
+    let (sound, said) = check("broken.yaml", &broken).await;
+    assert!(!sound && said.contains("BlockPublicAcl"), "{said}");
+}
+
+/// The resources of the template as printed for `flags`, with parameters set and all functions worked out.
+async fn resources(flags: &[&str], parameters: Value) -> Option<Value> {
+    let dir = TempDir::new().unwrap();
+    let (template, values) = (dir.path().join("template.yaml"), dir.path().join("values.json"));
+    let printed = policy(&[&["cloudformation"], flags].concat(), None).await;
+    assert_eq!(printed.code, Some(0), "{printed:?}");
+    std::fs::write(&template, printed.stdout).unwrap();
+    let given = json!({
+        "parameters": parameters,
+        "pseudo": {
+            "AWS::Partition": "aws", "AWS::AccountId": "111122223333", "AWS::Region": "eu-west-1",
+            "AWS::URLSuffix": "amazonaws.com"
+        },
+        "attributes": { "Key.Arn": KEY, "WriterRole.Arn": WRITER }
+    });
+    std::fs::write(&values, given.to_string()).unwrap();
+    let mut command = Command::new(require("cfn-lint/bin/python")?);
+    command.arg(project("tests/policies/cloudformation.py")).arg(&template).arg(&values);
+    Some(serde_json::from_str(&stdout_of(command).await).unwrap())
+}
+
+/// The statements of these Sids from a template as `forebay policy` prints it.
+async fn printed(template: &str, config: &str, sids: &[&str]) -> Vec<Value> {
+    let mut flags = vec![template, "--account", "111122223333", "--reader", READER, "--principal", COLLECTOR];
+    flags.extend(["--external-id", "web-1", "--external-id", "ios-1"]);
+    let policy = policy(&flags, Some(config)).await.json();
+    let find = |sid: &&str| {
+        let statements = policy["Statement"].as_array().unwrap();
+        let found = statements.iter().find(|statement| statement["Sid"] == *sid);
+        plain(found.unwrap_or_else(|| panic!("{template} has no {sid}: {policy}")))
+    };
+    sids.iter().map(find).collect()
+}
+
+/// One value in a list means what it means alone.
+fn plain(value: &Value) -> Value {
+    match value {
+        Value::Array(items) if items.len() == 1 => plain(&items[0]),
+        Value::Array(items) => items.iter().map(plain).collect(),
+        Value::Object(members) => {
+            Value::Object(members.iter().map(|(name, value)| (name.clone(), plain(value))).collect())
+        }
+        other => other.clone(),
+    }
+}
+
+fn statements(resource: &Value) -> Vec<Value> {
+    resource["Statement"].as_array().unwrap_or_else(|| panic!("{resource}")).iter().map(plain).collect()
+}
+
+const FLAGS: [&str; 8] = [
+    "--bucket",
+    "events-raw/logs",
+    "--principal",
+    COLLECTOR,
+    "--external-id",
+    "web-1",
+    "--external-id",
+    "ios-1",
+];
+
+#[tokio::test]
+async fn with_everything_each_statement_is_that_of_the_json_templates() {
+    let parameters =
+        json!({ "Encryption": "sse-kms", "CreateOnly": "true", "ObjectTags": "true", "ReaderArn": READER });
+    let Some(resources) = resources(&FLAGS, parameters).await else { return };
+    let config = format!(
+        "[s3]\nbucket = 'events-raw/logs'\nencryption = 'kms:{KEY}'\nrole_arn = '{WRITER}'\nobject_tags = ['day']\n\
+         [[source]]\nid = 'web'\nwrite_keys = ['k']\n"
+    );
+    let mut bucket = printed("bucket", &config, &["ForebayPuts"]).await;
+    bucket.extend(printed("bucket-create-only", &config, &["ForebayLooks"]).await);
+    bucket.extend(printed("bucket-tls-only", &config, &["DenyPlainHttp", "DenyOldTls"]).await);
+    let of_key = ["DenyOtherEncryption", "DenyMissingEncryption", "DenyOtherKey", "DenyMissingKey"];
+    bucket.extend(printed("bucket-enforce-sse-kms", &config, &of_key).await);
+    bucket.extend(printed("bucket-create-only", &config, &["DenyReplacing"]).await);
+    assert_eq!(statements(&resources["BucketPolicy"]["PolicyDocument"]), bucket);
+    let trust = printed("role-trust-many", &config, &["CollectorAssumes"]).await;
+    assert_eq!(statements(&resources["WriterRole"]["AssumeRolePolicyDocument"]), trust);
+    let of_role = ["ForebayPuts", "ForebayLooks", "ForebayTags", "ForebayEncrypts", "ForebayChecksBucket"];
+    let of_role =
+        [&of_role[..], &["ForebayRemovesChecks", "ForebayChecksKey", "ForebayChecksKeyUse"]].concat();
+    let writer = printed("role", &config, &of_role).await;
+    assert_eq!(statements(&resources["WriterPolicy"]["PolicyDocument"]), writer);
+    let reader = printed("reader", &config, &["ReaderLists", "ReaderReads", "ReaderDecrypts"]).await;
+    assert_eq!(statements(&resources["ReaderPolicy"]["PolicyDocument"]), reader);
+    let of_key = [
+        "AccountAdministers",
+        "ForebayEncrypts",
+        "ForebayChecksKey",
+        "ForebayChecksKeyUse",
+        "ReadersDecrypt",
+    ];
+    assert_eq!(statements(&resources["Key"]["KeyPolicy"]), printed("kms-key", &config, &of_key).await);
+}
+
+#[tokio::test]
+async fn with_nothing_asked_for_what_it_would_need_is_not_there() {
+    let Some(resources) = resources(&FLAGS, json!({})).await else { return };
+    let config = format!(
+        "[s3]\nbucket = 'events-raw/logs'\nrole_arn = '{WRITER}'\n[[source]]\nid = 'web'\nwrite_keys = ['k']\n"
+    );
+    let mut bucket = printed("bucket", &config, &["ForebayPuts"]).await;
+    bucket.extend(printed("bucket-tls-only", &config, &["DenyPlainHttp", "DenyOldTls"]).await);
+    let sse_s3 = ["DenyOtherEncryption", "DenyMissingEncryption"];
+    bucket.extend(printed("bucket-enforce-sse-s3", &config, &sse_s3).await);
+    assert_eq!(statements(&resources["BucketPolicy"]["PolicyDocument"]), bucket);
+    let of_role = ["ForebayPuts", "ForebayLooks", "ForebayChecksBucket", "ForebayRemovesChecks"];
+    assert_eq!(
+        statements(&resources["WriterPolicy"]["PolicyDocument"]),
+        printed("role", &config, &of_role).await
+    );
+    for absent in ["Key", "Alias", "ReaderPolicy"] {
+        assert_eq!(resources.get(absent), None, "{absent}");
+    }
+}
+
+#[tokio::test]
+async fn the_bucket_is_private_encrypted_and_kept() {
+    let Some(plain) = resources(&FLAGS, json!({})).await else { return };
+    let bucket = &plain["Bucket"];
+    let blocked = bucket["PublicAccessBlockConfiguration"].as_object().unwrap();
+    assert!(blocked.len() == 4 && blocked.values().all(|value| *value == true), "{blocked:?}");
+    assert_eq!(bucket["OwnershipControls"]["Rules"], json!([{ "ObjectOwnership": "BucketOwnerEnforced" }]));
+    let default = |bucket: &Value| bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"][0].clone();
+    assert_eq!(default(bucket), json!({ "ServerSideEncryptionByDefault": { "SSEAlgorithm": "AES256" } }));
+    assert_eq!(bucket.get("VersioningConfiguration"), None);
+    let parameters = json!({ "Encryption": "sse-kms", "Versioning": "true" });
+    let kms = resources(&FLAGS, parameters).await.unwrap();
+    let by_key = json!({ "SSEAlgorithm": "aws:kms", "KMSMasterKeyID": KEY });
+    assert_eq!(
+        default(&kms["Bucket"]),
+        json!({ "ServerSideEncryptionByDefault": by_key, "BucketKeyEnabled": true })
+    );
+    assert_eq!(kms["Bucket"]["VersioningConfiguration"], json!({ "Status": "Enabled" }));
+    assert_eq!(kms["Key"]["EnableKeyRotation"], true);
+    assert_eq!(kms["Alias"], json!({ "AliasName": "alias/forebay", "TargetKeyId": "<Key>" }));
+}
+
+/// The rules that are in force in the advice are those of the bucket that CloudFormation makes.
+#[tokio::test]
+async fn the_lifecycle_is_that_of_the_advice() {
+    let Some(resources) = resources(&FLAGS, json!({})).await else { return };
+    let advice = policy(&["lifecycle", "--bucket", "events-raw/logs"], None).await.json();
+    let enabled = advice["Rules"].as_array().unwrap().iter().filter(|rule| rule["Status"] == "Enabled");
+    let enabled: Vec<Value> = enabled
+        .map(|rule| {
+            let mut same =
+                json!({ "Id": rule["ID"], "Status": "Enabled", "Prefix": rule["Filter"]["Prefix"] });
+            if let Some(days) = rule.pointer("/Expiration/Days") {
+                same["ExpirationInDays"] = days.clone();
+            }
+            if let Some(abort) = rule.get("AbortIncompleteMultipartUpload") {
+                same["AbortIncompleteMultipartUpload"] = abort.clone();
+            }
+            same
+        })
+        .collect();
+    assert_eq!(resources["Bucket"]["LifecycleConfiguration"]["Rules"], json!(enabled));
+}
