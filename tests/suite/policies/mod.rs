@@ -6,4 +6,5 @@ mod cloudformation;
 mod command;
 mod engine;
 mod printed;
+mod stack;
 mod weaken;
