@@ -36,3 +36,6 @@ pub fn document(template: Template, values: &Values) -> Result<String, PolicyErr
 pub fn statement(template: Template, sid: &str, values: &Values) -> Result<String, PolicyError> {
     fill::statement(template, sid, values)
 }
+
+#[cfg(test)]
+mod tests;

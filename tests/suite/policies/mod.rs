@@ -5,6 +5,7 @@ mod cases;
 mod cloudformation;
 mod command;
 mod engine;
+mod pages;
 mod printed;
 mod stack;
 mod weaken;

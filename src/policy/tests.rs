@@ -1,0 +1,69 @@
+use super::*;
+use crate::object::BucketString;
+
+const KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/1234";
+
+fn place(bucket: &str) -> Place {
+    Place::plain(Some(BucketString::parse(bucket).unwrap()))
+}
+
+fn values(places: Vec<Place>) -> Values {
+    Values { places, ..Values::default() }
+}
+
+#[test]
+fn a_statement_is_given_alone_and_filled_in() {
+    let with_key = Place { kms_key: Some(KEY.to_owned()), ..place("b-1/p") };
+    let text = statement(Template::Collector, "ForebayChecksKey", &values(vec![with_key])).unwrap();
+    let expected = format!(
+        "{{\n  \"Sid\": \"ForebayChecksKey\",\n  \"Effect\": \"Allow\",\n  \"Action\": \"kms:DescribeKey\",\n  \
+         \"Resource\": \"{KEY}\"\n}}"
+    );
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn statements_for_several_keys_stand_apart() {
+    let other = KEY.replace("1234", "5678");
+    let first = Place { kms_key: Some(KEY.to_owned()), ..place("b-1") };
+    let second = Place { kms_key: Some(other.clone()), ..place("b-2") };
+    let text = statement(Template::Collector, "ForebayEncrypts", &values(vec![first, second])).unwrap();
+    let both: serde_json::Value = serde_json::from_str(&format!("[{text}]")).unwrap();
+    let context = |index: usize| &both[index]["Condition"]["StringLike"]["kms:EncryptionContext:aws:s3:arn"];
+    assert_eq!((&both[0]["Sid"], &both[1]["Sid"]), (&"ForebayEncrypts".into(), &"ForebayEncrypts2".into()));
+    assert_eq!((&both[0]["Resource"], &both[1]["Resource"]), (&KEY.into(), &other.into()));
+    assert_eq!(context(0)[0], "arn:aws:s3:::b-1");
+    assert_eq!(context(1)[1], "arn:aws:s3:::b-2/segment-logs/*");
+}
+
+#[test]
+fn what_nothing_asks_for_is_an_error_that_says_what_would() {
+    let check = |template, sid: &str, said: &str| {
+        let error = statement(template, sid, &values(vec![place("b-1")])).unwrap_err().to_string();
+        assert!(error.contains(said), "{sid}: {error}");
+    };
+    check(Template::Collector, "ForebayTags", "a source with object tags is missing");
+    check(Template::Collector, "ForebayAcl", "a source with an object ACL is missing");
+    check(Template::Collector, "ForebayEncrypts", "give --kms-key ARN");
+    check(Template::Collector, "ForebayAssumesRole", "give --role ARN");
+    check(Template::Collector, "Nothing", "policy collector has no statement Nothing");
+    check(Template::Cloudformation, "ForebayPuts", "policy cloudformation has no statement ForebayPuts");
+    let nowhere = document(Template::Collector, &Values::default()).unwrap_err().to_string();
+    assert!(nowhere.contains("give --bucket NAME/PREFIX"), "{nowhere}");
+}
+
+#[test]
+fn every_template_has_its_own_name_and_is_found_by_it() {
+    for template in Template::ALL {
+        assert_eq!(template.name().parse::<Template>(), Ok(template));
+        assert!(template.about().len() < 100 && !template.about().ends_with('.'), "{}", template.about());
+    }
+    assert!("Bucket".parse::<Template>().is_err());
+}
+
+#[test]
+fn what_is_filled_in_is_not_looked_at_again() {
+    let text =
+        statement(Template::Collector, "ForebayPuts", &values(vec![place("b-1/BUCKET/REGION")])).unwrap();
+    assert!(text.contains("arn:aws:s3:::b-1/BUCKET/REGION/segment-logs/*"), "{text}");
+}
