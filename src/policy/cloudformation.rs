@@ -2,19 +2,20 @@
 
 use crate::object::BucketString;
 
+use super::places::only;
 use super::template::text;
-use super::{PolicyError, Template, Values, rows};
+use super::{PolicyError, Template, Values, problem};
 
 /// The template with a default for each parameter that the values give.
 pub(super) fn document(values: &Values) -> Result<String, PolicyError> {
     let template = Template::Cloudformation;
     let named = || values.places.iter().filter_map(|place| place.bucket.as_ref());
     let buckets = named().map(BucketString::bucket);
-    let bucket = rows::only(template, "bucket", "--bucket NAME", buckets)?;
-    let bucket = bucket.ok_or_else(|| rows::nothing(template))?;
+    let bucket = only(template, "bucket", "--bucket NAME", buckets)?;
+    let bucket = bucket.ok_or_else(|| problem::nothing(template))?;
     let mut defaults = vec![("BucketName", bucket.to_owned())];
     let prefixes = named().map(BucketString::prefix);
-    let prefix = rows::only(template, "prefix", "--bucket NAME/PREFIX", prefixes)?.unwrap_or_default();
+    let prefix = only(template, "prefix", "--bucket NAME/PREFIX", prefixes)?.unwrap_or_default();
     if prefix.contains(['*', '?', '$']) {
         let what = format!("a prefix with * ? or $ ({prefix}) needs the JSON templates");
         return Err(PolicyError::Unusable { template, what });
@@ -22,7 +23,7 @@ pub(super) fn document(values: &Values) -> Result<String, PolicyError> {
     if !prefix.is_empty() {
         defaults.push(("Prefix", format!("{prefix}/")));
     }
-    if let Some(principal) = rows::only(template, "principal", "--principal ARN", &values.principals)? {
+    if let Some(principal) = only(template, "principal", "--principal ARN", &values.principals)? {
         defaults.push(("CollectorArn", principal.to_string()));
     }
     let mut ids: Vec<&str> = values.places.iter().filter_map(|place| place.external_id.as_deref()).collect();
@@ -34,11 +35,11 @@ pub(super) fn document(values: &Values) -> Result<String, PolicyError> {
     if !ids.is_empty() {
         defaults.push(("ExternalIds", ids.join(",")));
     }
-    if let Some(reader) = rows::only(template, "reader", "--reader ARN", &values.readers)? {
+    if let Some(reader) = only(template, "reader", "--reader ARN", &values.readers)? {
         defaults.push(("ReaderArn", reader.to_string()));
     }
     let keys = values.places.iter().filter_map(|place| place.kms_key.as_deref());
-    if let Some(key) = rows::only(template, "KMS key", "--kms-key ARN", keys)? {
+    if let Some(key) = only(template, "KMS key", "--kms-key ARN", keys)? {
         defaults.push(("Encryption", "sse-kms".to_owned()));
         if key.starts_with("alias/") {
             defaults.push(("KeyAlias", key.to_owned()));

@@ -3,7 +3,7 @@
 use super::rows::{self, Row};
 use super::template::text;
 use super::tree::Tree;
-use super::{PolicyError, Template, Values, cloudformation};
+use super::{PolicyError, Template, Values, cloudformation, problem};
 
 /// The lists that hold what is filled in one by one: statements of a policy, rules of a lifecycle configuration.
 const LISTS: [&str; 2] = ["Statement", "Rules"];
@@ -24,7 +24,7 @@ pub(super) fn document(template: Template, values: &Values) -> Result<String, Po
                     all.extend(statements(template, item, values)?);
                 }
                 if all.is_empty() {
-                    return Err(rows::nothing(template));
+                    return Err(problem::nothing(template));
                 }
                 Tree::List(all)
             }
@@ -44,7 +44,7 @@ pub(super) fn statement(template: Template, sid: &str, values: &Values) -> Resul
     let item = item.ok_or_else(|| PolicyError::NoStatement { template, sid: sid.to_owned() })?;
     let filled = statements(template, item, values)?;
     if filled.is_empty() {
-        return Err(rows::nothing_for(template, item));
+        return Err(problem::nothing_for(template, item));
     }
     let texts: Result<Vec<String>, _> = filled.iter().map(Tree::pretty).collect();
     Ok(texts.map_err(|error| unreadable(template, &error.to_string()))?.join(",\n"))

@@ -8,6 +8,8 @@
 mod arn;
 mod cloudformation;
 mod fill;
+mod location;
+mod places;
 mod problem;
 mod rows;
 mod template;

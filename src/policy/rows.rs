@@ -1,9 +1,10 @@
 //! What the placeholders of one statement stand for: one row for each place, principal and external id that it is about.
 
-use crate::object::BucketString;
-
+use super::location::{account, key_arn, partition, region};
+use super::places::{asked_for, collectors, places};
+use super::problem::no_bucket;
 use super::tree::Tree;
-use super::{Arn, Place, PolicyError, Template, Values};
+use super::{Arn, PolicyError, Template, Values};
 
 /// Values for the placeholders of one text.
 #[derive(Clone, Debug, Default)]
@@ -35,11 +36,11 @@ impl Row {
 }
 
 const COLLECTOR: &str = "COLLECTOR_ARN";
-const READER: &str = "READER_ARN";
-const ROLE: &str = "ROLE_ARN";
+pub(super) const READER: &str = "READER_ARN";
+pub(super) const ROLE: &str = "ROLE_ARN";
 const BUCKET: &str = "BUCKET";
 const PREFIX: &str = "PREFIX/";
-const KMS_KEY: &str = "KMS_KEY_ARN";
+pub(super) const KMS_KEY: &str = "KMS_KEY_ARN";
 const REGION: &str = "REGION";
 const ACCOUNT: &str = "ACCOUNT_ID";
 const EXTERNAL_ID: &str = "EXTERNAL_ID";
@@ -173,202 +174,4 @@ fn group(template: Template, item: &Tree, rows: Vec<PlacedRow<'_>>) -> Vec<Vec<R
         }
     }
     merged.into_iter().map(|(_, rows)| rows).collect()
-}
-
-/// The places that a statement is about.
-fn places<'a>(template: Template, item: &Tree, values: &'a Values) -> Result<Vec<&'a Place>, PolicyError> {
-    let all: Vec<&Place> = values.places.iter().collect();
-    let with_role = || all.iter().copied().filter(|place| place.role.is_some()).collect::<Vec<_>>();
-    let with_key = || all.iter().copied().filter(|place| place.kms_key.is_some()).collect::<Vec<_>>();
-    let or_all = |some: Vec<&'a Place>| if some.is_empty() { all.clone() } else { some };
-    match template {
-        Template::Collector if item.mentions(ROLE) => Ok(with_role()),
-        Template::Collector => Ok(all.into_iter().filter(|place| place.role.is_none()).collect()),
-        Template::Role | Template::RoleTrust | Template::RoleTrustMany => {
-            let places = or_all(with_role());
-            only(template, "role", "--role ARN", places.iter().filter_map(|place| place.role.as_ref()))?;
-            if template == Template::RoleTrust {
-                let ids = places.iter().filter_map(|place| place.external_id.as_ref());
-                only(template, "external id", "--external-id ID, or print role-trust-many", ids)?;
-            }
-            if template != Template::Role && places.iter().all(|place| place.external_id.is_none()) {
-                return Err(missing(template, "the external id", "--external-id ID, or --config FILE"));
-            }
-            Ok(places)
-        }
-        Template::KmsKey => {
-            let places = or_all(with_key());
-            only(
-                template,
-                "KMS key",
-                "--kms-key ARN",
-                places.iter().filter_map(|place| place.kms_key.as_ref()),
-            )?;
-            Ok(places)
-        }
-        Template::Reader => Ok(all),
-        Template::Bucket
-        | Template::BucketCrossAccount
-        | Template::BucketEnforceSseS3
-        | Template::BucketEnforceSseKms
-        | Template::BucketTlsOnly
-        | Template::BucketCreateOnly
-        | Template::Lifecycle
-        | Template::Cloudformation => {
-            only(
-                template,
-                "bucket",
-                "--bucket NAME",
-                all.iter().filter_map(|place| place.bucket.as_ref().map(BucketString::bucket)),
-            )?;
-            if template == Template::BucketEnforceSseKms && with_key().is_empty() {
-                return Err(no_key(template));
-            }
-            Ok(all)
-        }
-    }
-}
-
-/// The one value there is, if any; two different ones are refused.
-pub(super) fn only<T: PartialEq + std::fmt::Display>(
-    template: Template,
-    what: &'static str,
-    flag: &'static str,
-    among: impl IntoIterator<Item = T>,
-) -> Result<Option<T>, PolicyError> {
-    let mut all: Vec<T> = Vec::new();
-    for value in among {
-        if !all.contains(&value) {
-            all.push(value);
-        }
-    }
-    if all.len() < 2 {
-        return Ok(all.pop());
-    }
-    let among = all.iter().map(ToString::to_string).collect();
-    Err(PolicyError::Several { template, what, flag, among })
-}
-
-/// Without the places that do not use what the statement grants.
-fn asked_for<'a>(item: &Tree, places: Vec<&'a Place>) -> Vec<&'a Place> {
-    let action = item.member("Action").and_then(Tree::text).unwrap_or_default();
-    let keyed = item.mentions(KMS_KEY);
-    let used = |place: &&Place| match action {
-        "s3:PutObjectTagging" => place.tags,
-        "s3:PutObjectAcl" => place.acl,
-        _ => !keyed || place.kms_key.is_some(),
-    };
-    places.into_iter().filter(used).collect()
-}
-
-/// Who writes there; for a trust policy, who assumes the role.
-fn collectors<'a>(
-    template: Template,
-    place: &'a Place,
-    values: &'a Values,
-) -> Result<Vec<&'a Arn>, PolicyError> {
-    let trust = matches!(template, Template::RoleTrust | Template::RoleTrustMany);
-    match &place.role {
-        Some(role) if !trust => Ok(vec![role]),
-        _ if values.principals.is_empty() => Err(missing(
-            template,
-            "who the collector runs as",
-            "--principal ARN, the role or user of its credentials (`aws sts get-caller-identity` names it)",
-        )),
-        _ => Ok(values.principals.iter().collect()),
-    }
-}
-
-/// The key's ARN: policies match no other name of a key.
-pub(super) fn key_arn(template: Template, place: &Place, values: &Values) -> Result<Arn, PolicyError> {
-    let unusable = |what| PolicyError::Unusable { template, what };
-    let key = place.kms_key.as_deref().ok_or_else(|| no_key(template))?;
-    let text = if key.starts_with("arn:") || key.starts_with("alias/") {
-        key.to_owned()
-    } else {
-        let partition = partition(template, values)?;
-        let region = region(template, place, values)?;
-        format!("arn:{partition}:kms:{region}:{}:key/{key}", account(template, place, values)?)
-    };
-    match text.parse::<Arn>() {
-        Ok(arn) if arn.service() == "kms" && arn.resource().starts_with("key/") => Ok(arn),
-        _ => Err(unusable(format!(
-            "the KMS key {key} is not named by its ARN, and a policy matches no other name: give \
-             --kms-key arn:aws:kms:REGION:ACCOUNT_ID:key/KEY_ID (`aws kms describe-key --key-id {key}` names it)"
-        ))),
-    }
-}
-
-/// The part of a key's ARN that is wanted, where the key is named by one.
-fn of_key(place: &Place, part: impl Fn(&Arn) -> String) -> Option<String> {
-    place.kms_key.as_deref()?.parse::<Arn>().ok().map(|arn| part(&arn)).filter(|part| !part.is_empty())
-}
-
-/// The region of bucket and key: S3 encrypts with keys of the bucket's region only.
-pub(super) fn region(template: Template, place: &Place, values: &Values) -> Result<String, PolicyError> {
-    let known = of_key(place, |arn| arn.region().to_owned()).or_else(|| place.region.clone());
-    let known = known.or_else(|| values.region.clone());
-    known.ok_or_else(|| missing(template, "the region", "--region REGION, or s3.region in the configuration"))
-}
-
-fn account(template: Template, place: &Place, values: &Values) -> Result<String, PolicyError> {
-    let known = of_key(place, |arn| arn.account().to_owned()).or_else(|| values.account.clone());
-    known.ok_or_else(|| missing(template, "the key's account", "--account, twelve digits"))
-}
-
-/// The partition that everything is in.
-pub(super) fn partition(template: Template, values: &Values) -> Result<String, PolicyError> {
-    let keys = values.places.iter().filter_map(|place| of_key(place, |arn| arn.partition().to_owned()));
-    let roles = values.places.iter().filter_map(|place| place.role.as_ref());
-    let arns = roles.chain(&values.principals).chain(&values.readers);
-    let regions =
-        values.places.iter().filter_map(|place| place.region.as_deref()).chain(values.region.as_deref());
-    let of_region = |region: &str| match region {
-        cn if cn.starts_with("cn-") => Some("aws-cn".to_owned()),
-        gov if gov.starts_with("us-gov-") => Some("aws-us-gov".to_owned()),
-        _ => None,
-    };
-    let mut all: Vec<String> =
-        keys.chain(arns.map(|arn| arn.partition().to_owned())).chain(regions.filter_map(of_region)).collect();
-    all.sort();
-    all.dedup();
-    match all.as_slice() {
-        [] => Ok("aws".to_owned()),
-        [only] => Ok(only.clone()),
-        _ => Err(PolicyError::Several { template, what: "partition", flag: "--bucket NAME", among: all }),
-    }
-}
-
-fn missing(template: Template, what: &'static str, give: &'static str) -> PolicyError {
-    PolicyError::Missing { template, what, give }
-}
-
-fn no_bucket(template: Template) -> PolicyError {
-    missing(template, "the bucket", "--bucket NAME/PREFIX, or --config FILE with s3.bucket")
-}
-
-fn no_key(template: Template) -> PolicyError {
-    missing(template, "the KMS key", "--kms-key ARN, or encryption = { kms = \"…\" } in the configuration")
-}
-
-/// What is missing where a policy has nothing to say.
-pub(super) fn nothing(template: Template) -> PolicyError {
-    missing(
-        template,
-        "anything to grant",
-        "--bucket NAME/PREFIX, or --config FILE with sources that deliver so",
-    )
-}
-
-/// What is missing where nothing asks for a statement.
-pub(super) fn nothing_for(template: Template, item: &Tree) -> PolicyError {
-    let action = item.member("Action").and_then(Tree::text).unwrap_or_default();
-    match action {
-        "s3:PutObjectTagging" => missing(template, "a source with object tags", "them in the configuration"),
-        "s3:PutObjectAcl" => missing(template, "a source with an object ACL", "it in the configuration"),
-        "sts:AssumeRole" => missing(template, "a role", "--role ARN, or role_arn in the configuration"),
-        _ if item.mentions(READER) => missing(template, "who reads", "--reader ARN"),
-        _ if item.mentions(KMS_KEY) => no_key(template),
-        _ => nothing(template),
-    }
 }

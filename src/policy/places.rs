@@ -1,0 +1,116 @@
+//! Which of the places a statement is about, and who writes there.
+
+use crate::object::BucketString;
+
+use super::problem::{missing, no_key};
+use super::rows::{KMS_KEY, ROLE};
+use super::tree::Tree;
+use super::{Arn, Place, PolicyError, Template, Values};
+
+/// The places that a statement is about.
+pub(super) fn places<'a>(
+    template: Template,
+    item: &Tree,
+    values: &'a Values,
+) -> Result<Vec<&'a Place>, PolicyError> {
+    let all: Vec<&Place> = values.places.iter().collect();
+    let with_role = || all.iter().copied().filter(|place| place.role.is_some()).collect::<Vec<_>>();
+    let with_key = || all.iter().copied().filter(|place| place.kms_key.is_some()).collect::<Vec<_>>();
+    let or_all = |some: Vec<&'a Place>| if some.is_empty() { all.clone() } else { some };
+    match template {
+        Template::Collector if item.mentions(ROLE) => Ok(with_role()),
+        Template::Collector => Ok(all.into_iter().filter(|place| place.role.is_none()).collect()),
+        Template::Role | Template::RoleTrust | Template::RoleTrustMany => {
+            let places = or_all(with_role());
+            only(template, "role", "--role ARN", places.iter().filter_map(|place| place.role.as_ref()))?;
+            if template == Template::RoleTrust {
+                let ids = places.iter().filter_map(|place| place.external_id.as_ref());
+                only(template, "external id", "--external-id ID, or print role-trust-many", ids)?;
+            }
+            if template != Template::Role && places.iter().all(|place| place.external_id.is_none()) {
+                return Err(missing(template, "the external id", "--external-id ID, or --config FILE"));
+            }
+            Ok(places)
+        }
+        Template::KmsKey => {
+            let places = or_all(with_key());
+            only(
+                template,
+                "KMS key",
+                "--kms-key ARN",
+                places.iter().filter_map(|place| place.kms_key.as_ref()),
+            )?;
+            Ok(places)
+        }
+        Template::Reader => Ok(all),
+        Template::Bucket
+        | Template::BucketCrossAccount
+        | Template::BucketEnforceSseS3
+        | Template::BucketEnforceSseKms
+        | Template::BucketTlsOnly
+        | Template::BucketCreateOnly
+        | Template::Lifecycle
+        | Template::Cloudformation => {
+            only(
+                template,
+                "bucket",
+                "--bucket NAME",
+                all.iter().filter_map(|place| place.bucket.as_ref().map(BucketString::bucket)),
+            )?;
+            if template == Template::BucketEnforceSseKms && with_key().is_empty() {
+                return Err(no_key(template));
+            }
+            Ok(all)
+        }
+    }
+}
+
+/// The one value there is, if any; two different ones are refused.
+pub(super) fn only<T: PartialEq + std::fmt::Display>(
+    template: Template,
+    what: &'static str,
+    flag: &'static str,
+    among: impl IntoIterator<Item = T>,
+) -> Result<Option<T>, PolicyError> {
+    let mut all: Vec<T> = Vec::new();
+    for value in among {
+        if !all.contains(&value) {
+            all.push(value);
+        }
+    }
+    if all.len() < 2 {
+        return Ok(all.pop());
+    }
+    let among = all.iter().map(ToString::to_string).collect();
+    Err(PolicyError::Several { template, what, flag, among })
+}
+
+/// Without the places that do not use what the statement grants.
+pub(super) fn asked_for<'a>(item: &Tree, places: Vec<&'a Place>) -> Vec<&'a Place> {
+    let action = item.member("Action").and_then(Tree::text).unwrap_or_default();
+    let keyed = item.mentions(KMS_KEY);
+    let used = |place: &&Place| match action {
+        "s3:PutObjectTagging" => place.tags,
+        "s3:PutObjectAcl" => place.acl,
+        _ => !keyed || place.kms_key.is_some(),
+    };
+    places.into_iter().filter(used).collect()
+}
+
+/// Who writes there; for a trust policy, who assumes the role.
+pub(super) fn collectors<'a>(
+    template: Template,
+    place: &'a Place,
+    values: &'a Values,
+) -> Result<Vec<&'a Arn>, PolicyError> {
+    let trust = matches!(template, Template::RoleTrust | Template::RoleTrustMany);
+    match &place.role {
+        Some(role) if !trust => Ok(vec![role]),
+        _ if values.principals.is_empty() => Err(missing(
+            template,
+            "who the collector runs as",
+            "--principal ARN, the role or user of its credentials (`aws sts get-caller-identity` names it)",
+        )),
+        _ => Ok(values.principals.iter().collect()),
+    }
+}
