@@ -190,7 +190,8 @@ pub struct PolicyArgs {
     #[arg(long, value_name = "NAME/PREFIX", value_parser = BucketString::parse)]
     pub bucket: Option<BucketString>,
 
-    /// Who the collector runs as: the ARN of a role or user; may be given several times
+    /// Who the collector runs as: the ARN of a role or user; may be given several times. What is written by a role that is
+    /// assumed is that role's, in the policies of bucket and key
     #[arg(long, value_name = "ARN")]
     pub principal: Vec<Arn>,
 

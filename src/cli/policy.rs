@@ -25,6 +25,9 @@ pub fn run(args: &PolicyArgs) -> Result<(), Failure> {
     let configured = configured(args.config.as_deref())?;
     let values = values(args, configured).map_err(Failure::usage)?;
     let text = policy::document(template, &values).map_err(|error| Failure::usage(error.to_string()))?;
+    if let Some(what) = policy::too_long(template, &text) {
+        tracing::warn!("{what}: pick a part by --bucket or --role, or have sources share a prefix");
+    }
     say(&text);
     Ok(())
 }
@@ -127,6 +130,7 @@ fn with_key(mut places: Vec<Place>, key: &str) -> Result<Vec<Place>, String> {
     let none = named.is_empty();
     for place in places.iter_mut().filter(|place| none || place.kms_key.is_some()) {
         place.kms_key = Some(key.to_owned());
+        place.sse_s3 = false;
     }
     Ok(places)
 }

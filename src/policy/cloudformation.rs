@@ -40,6 +40,11 @@ pub(super) fn document(values: &Values) -> Result<String, PolicyError> {
     }
     let keys = values.places.iter().filter_map(|place| place.kms_key.as_deref());
     if let Some(key) = only(template, "KMS key", "--kms-key ARN", keys)? {
+        if values.places.iter().any(|place| place.kms_key.is_none()) {
+            let what = "sources ask for different encryptions, and the stack enforces one: pick by --bucket"
+                .to_owned();
+            return Err(PolicyError::Unusable { template, what });
+        }
         defaults.push(("Encryption", "sse-kms".to_owned()));
         if key.starts_with("alias/") {
             defaults.push(("KeyAlias", key.to_owned()));

@@ -16,6 +16,8 @@ mod template;
 mod tree;
 mod values;
 
+use template::Limit;
+
 pub use arn::{Arn, NotAnArn};
 pub use problem::PolicyError;
 pub use template::Template;
@@ -29,6 +31,18 @@ pub use values::{Place, Values};
 /// [`PolicyError`] names what is missing, and the flag or setting that gives it.
 pub fn document(template: Template, values: &Values) -> Result<String, PolicyError> {
     fill::document(template, values)
+}
+
+/// What is wrong with the length of a policy, where AWS would not take it: in characters or bytes, as AWS counts.
+pub fn too_long(template: Template, policy: &str) -> Option<String> {
+    let (length, limit, unit) = match template::limit(template) {
+        Limit::Characters(limit) => {
+            (policy.chars().filter(|c| !c.is_whitespace()).count(), limit, "characters without white space")
+        }
+        Limit::Bytes(limit) => (policy.len(), limit, "bytes"),
+        Limit::None => return None,
+    };
+    (length > limit).then(|| format!("the policy has {length} {unit}, and AWS takes {limit}"))
 }
 
 /// One statement of a policy, filled in, ready to be pasted into the `Statement` list of one that exists.

@@ -57,11 +57,36 @@ pub(super) fn places<'a>(
                 "--bucket NAME",
                 all.iter().filter_map(|place| place.bucket.as_ref().map(BucketString::bucket)),
             )?;
-            if template == Template::BucketEnforceSseKms && with_key().is_empty() {
-                return Err(no_key(template));
+            if item.member("Effect").and_then(Tree::text) == Some("Deny") {
+                enforced(template, all)
+            } else {
+                Ok(all)
             }
-            Ok(all)
         }
+    }
+}
+
+/// The places that a refusal is to bind: with an enforced encryption, those that ask for it.
+fn enforced(template: Template, all: Vec<&Place>) -> Result<Vec<&Place>, PolicyError> {
+    let (asks, none): (fn(&Place) -> bool, _) = match template {
+        Template::BucketEnforceSseS3 => {
+            let give = "--bucket of one, or encryption = \"sse-s3\" in the configuration";
+            (|place| place.sse_s3, missing(template, "a source that asks for SSE-S3", give))
+        }
+        Template::BucketEnforceSseKms => (|place| place.kms_key.is_some(), no_key(template)),
+        _ => return Ok(all),
+    };
+    let (bound, free): (Vec<&Place>, Vec<&Place>) = all.into_iter().partition(|place| asks(place));
+    let shared = bound.iter().find(|place| free.iter().any(|other| other.bucket == place.bucket));
+    match (bound.is_empty(), shared.and_then(|place| place.bucket.as_ref())) {
+        (true, _) => Err(none),
+        (_, Some(bucket)) => Err(PolicyError::Unusable {
+            template,
+            what: format!(
+                "sources ask for different encryptions in {bucket}, so none can be enforced: give each a prefix"
+            ),
+        }),
+        (false, None) => Ok(bound),
     }
 }
 

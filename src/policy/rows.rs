@@ -148,12 +148,26 @@ fn with_readers<'a>(rows: Vec<PlacedRow<'a>>, readers: &[Arn]) -> Vec<PlacedRow<
     rows.into_iter().flat_map(each).collect()
 }
 
-/// What is granted to one principal, or for one key, stands apart from what is granted to another, unless it is the same.
+/// What is granted to one principal, or for one key, in one place stands apart from what is granted to another elsewhere.
 fn group(template: Template, item: &Tree, rows: Vec<PlacedRow<'_>>) -> Vec<Vec<Row>> {
     let mut groups: Vec<(String, Vec<usize>, Vec<Row>)> = Vec::new();
-    for (index, whom, row) in rows {
+    let denies = item.member("Effect").and_then(Tree::text) == Some("Deny");
+    // A refusal of every other key must spare all that are used below the same prefix.
+    let keys_beside: Vec<String> = rows
+        .iter()
+        .map(|(_, _, row)| {
+            let beside = rows
+                .iter()
+                .filter(|(_, _, other)| other.fill(template, PREFIX) == row.fill(template, PREFIX));
+            beside.filter_map(|(_, _, other)| other.fill(template, KMS_KEY)).collect::<Vec<_>>().join(" ")
+        })
+        .collect();
+    for ((index, whom, row), keys_beside) in rows.into_iter().zip(keys_beside) {
         let apart = match whom {
+            // Without a place in it a statement grants all of them the same.
+            _ if !item.mentions(BUCKET) && !item.mentions(PREFIX) => String::new(),
             Some(arn) => arn.to_string(),
+            None if item.mentions(KMS_KEY) && denies => keys_beside,
             None if item.mentions(KMS_KEY) => row.fill(template, KMS_KEY).unwrap_or_default(),
             None if template == Template::Lifecycle => row.fill(template, PREFIX).unwrap_or_default(),
             None => String::new(),

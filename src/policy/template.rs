@@ -101,6 +101,34 @@ impl Template {
     }
 }
 
+/// What AWS takes at most ("IAM and AWS STS quotas", "Bucket policies", "Key policies in AWS KMS").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Limit {
+    /// Characters, white space not counted.
+    Characters(usize),
+    /// Bytes, all counted.
+    Bytes(usize),
+    /// Nothing that a policy could reach.
+    None,
+}
+
+/// The limit of a policy made from this template.
+pub(super) fn limit(template: Template) -> Limit {
+    match template {
+        // A managed policy. All inline policies of a role together may have 10,240.
+        Template::Collector | Template::Role | Template::Reader => Limit::Characters(6_144),
+        Template::RoleTrust | Template::RoleTrustMany => Limit::Characters(2_048),
+        Template::Bucket
+        | Template::BucketCrossAccount
+        | Template::BucketEnforceSseS3
+        | Template::BucketEnforceSseKms
+        | Template::BucketTlsOnly
+        | Template::BucketCreateOnly => Limit::Bytes(20 << 10),
+        Template::KmsKey => Limit::Bytes(32 << 10),
+        Template::Lifecycle | Template::Cloudformation => Limit::None,
+    }
+}
+
 /// The file, as it stands under `policies/`.
 pub(super) fn text(template: Template) -> &'static str {
     macro_rules! file {

@@ -37,6 +37,32 @@ fn statements_for_several_keys_stand_apart() {
 }
 
 #[test]
+fn a_statement_without_a_place_in_it_is_made_once() {
+    let role = |name: &str| format!("arn:aws:iam::111122223333:role/{name}").parse().unwrap();
+    let key = Some(KEY.to_owned());
+    let first = Place { kms_key: key.clone(), role: Some(role("a")), ..place("b-1") };
+    let second = Place { kms_key: key, role: Some(role("b")), ..place("b-2") };
+    let values = values(vec![first, second]);
+    let text = statement(Template::KmsKey, "ForebayChecksKey", &values).unwrap();
+    let one: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(one["Principal"]["AWS"].as_array().unwrap().len(), 2);
+    let text = statement(Template::KmsKey, "ForebayEncrypts", &values).unwrap();
+    assert!(text.contains("\"ForebayEncrypts2\""), "{text}");
+}
+
+#[test]
+fn what_aws_would_not_take_is_too_long() {
+    let many = (0..200).map(|n| place(&format!("a-bucket-with-a-long-name-{n}"))).collect();
+    let text = document(Template::Collector, &values(many)).unwrap();
+    let what = too_long(Template::Collector, &text).unwrap();
+    assert!(what.ends_with("characters without white space, and AWS takes 6144"), "{what}");
+    assert_eq!(too_long(Template::Collector, &"\n".repeat(10_000)), None);
+    assert_eq!(too_long(Template::Bucket, &" ".repeat(20_480)), None);
+    assert!(too_long(Template::Bucket, &" ".repeat(20_481)).is_some());
+    assert_eq!(too_long(Template::Lifecycle, &text), None);
+}
+
+#[test]
 fn what_nothing_asks_for_is_an_error_that_says_what_would() {
     let check = |template, sid: &str, said: &str| {
         let error = statement(template, sid, &values(vec![place("b-1")])).unwrap_err().to_string();

@@ -1,6 +1,6 @@
 //! What is filled in.
 
-use crate::object::{BucketString, Destination};
+use crate::object::{BucketString, Destination, Encryption};
 
 use super::Arn;
 
@@ -13,6 +13,8 @@ pub struct Place {
     pub region: Option<String>,
     /// The KMS key that is asked for, as configured: ARN, key id or alias. `None`: none is asked for.
     pub kms_key: Option<String>,
+    /// Whether SSE-S3 is asked for. With no key either, nothing is asked for, and the bucket's default applies.
+    pub sse_s3: bool,
     /// The role that is assumed to write there. `None`: the collector writes as itself.
     pub role: Option<Arn>,
     /// The external id with which the role is assumed.
@@ -24,9 +26,18 @@ pub struct Place {
 }
 
 impl Place {
-    /// Of this bucket nothing but its name is known; the collector writes to it as itself.
+    /// Of this bucket nothing but its name is known: the collector writes as itself, with SSE-S3, the default.
     pub fn plain(bucket: Option<BucketString>) -> Self {
-        Self { bucket, region: None, kms_key: None, role: None, external_id: None, tags: false, acl: false }
+        Self {
+            bucket,
+            region: None,
+            kms_key: None,
+            sse_s3: true,
+            role: None,
+            external_id: None,
+            tags: false,
+            acl: false,
+        }
     }
 
     /// What a destination says. `tags`, `acl`: whether objects carry tags, an ACL.
@@ -36,6 +47,7 @@ impl Place {
             bucket: Some(destination.bucket.clone()),
             region: destination.region.clone(),
             kms_key: destination.encryption.kms().map(|kms| kms.key.to_string()),
+            sse_s3: destination.encryption == Encryption::SseS3,
             role: role.and_then(|role| role.arn.as_str().parse().ok()),
             external_id: role.map(|role| role.external_id.to_string()),
             tags,

@@ -53,8 +53,10 @@ fn two_places() -> String {
 
 #[tokio::test]
 async fn every_template_is_printed_filled_in_and_alone() {
-    let config = everything();
     for name in names() {
+        let kms = format!("encryption = 'kms:{KEY}'\n");
+        let config =
+            if name == "bucket-enforce-sse-s3" { everything().replace(&kms, "") } else { everything() };
         let arguments =
             [&name, "--principal", COLLECTOR, "--reader", "arn:aws:iam::111122223333:role/analyst"];
         let printed = policy(&arguments, Some(&config)).await;
@@ -90,7 +92,8 @@ async fn what_is_missing_is_named_with_what_gives_it() {
     };
     check(&["bucket"], None, "the bucket is missing: give --bucket NAME/PREFIX").await;
     check(&["bucket", "--bucket", "b-1"], None, "give --principal ARN").await;
-    check(&["bucket-enforce-sse-kms", "--bucket", "b-1"], None, "give --kms-key ARN").await;
+    let enforce = ["bucket-enforce-sse-kms", "--bucket", "b-1", "--principal", COLLECTOR];
+    check(&enforce, None, "give --kms-key ARN").await;
     check(&["role-trust", "--principal", COLLECTOR], None, "give --external-id ID").await;
     check(&["kms-key", "--bucket", "b-1", "--principal", COLLECTOR], None, "give --account").await;
     let with_account = ["kms-key", "--bucket", "b-1", "--principal", COLLECTOR, "--account", "111122223333"];
@@ -110,6 +113,9 @@ async fn what_is_missing_is_named_with_what_gives_it() {
     check(&ids, None, "--external-id ID, or print role-trust-many (web, ios)").await;
     let cn = ["reader", "--bucket", "b-1", "--kms-key", KEY, "--region", "cn-north-1"];
     check(&cn, None, "is for one partition").await;
+    let none = "[s3]\nbucket = 'b-1'\nencryption = 'none'\n[[source]]\nid = 'web'\nwrite_keys = ['k']\n";
+    let enforce = ["bucket-enforce-sse-s3", "--principal", COLLECTOR];
+    check(&enforce, Some(none), "a source that asks for SSE-S3 is missing").await;
 }
 
 fn statement<'a>(policy: &'a Value, sid: &str) -> Option<&'a Value> {
@@ -199,6 +205,45 @@ async fn a_role_is_not_granted_what_another_role_writes() {
     let trust = policy(&picked, Some(config)).await.json();
     let condition = &statement(&trust, "CollectorAssumes").unwrap()["Condition"];
     assert_eq!(condition["StringEquals"]["sts:ExternalId"], "ios", "the source id, unless another is set");
+}
+
+/// A bucket with three prefixes: under one key, under another and the first, and with SSE-S3.
+fn three_prefixes(rest: &str) -> String {
+    let source = |id: &str, prefix: &str, encryption: &str| {
+        format!(
+            "[[source]]\nid = '{id}'\nwrite_keys = ['k-{id}']\nbucket = 'events-raw/{prefix}'\nencryption = '{encryption}'\n"
+        )
+    };
+    let (key, other) = (format!("kms:{KEY}"), format!("kms:{}", KEY.replace("1234abcd", "99999999")));
+    [source("a1", "a", &key), source("b1", "b", &key), source("b2", "b", &other), source("c1", "c", "sse-s3")]
+        .concat()
+        + rest
+}
+
+#[tokio::test]
+async fn an_encryption_is_enforced_where_it_is_asked_for_and_no_key_that_is_used_is_refused() {
+    let enforce =
+        async |name: &str, config: &str| policy(&[name, "--principal", COLLECTOR], Some(config)).await;
+    let area = |prefix: &str| format!("arn:aws:s3:::events-raw/{prefix}/segment-logs/*");
+    let kms = enforce("bucket-enforce-sse-kms", &three_prefixes("")).await.json();
+    assert_eq!(statement(&kms, "ForebayPuts").unwrap()["Resource"], json!([area("a"), area("b"), area("c")]));
+    assert_eq!(statement(&kms, "DenyOtherEncryption").unwrap()["Resource"], json!([area("a"), area("b")]));
+    let header = "s3:x-amz-server-side-encryption-aws-kms-key-id";
+    let first = statement(&kms, "DenyOtherKey").unwrap();
+    let spared = |statement: &Value| statement["Condition"]["StringNotEquals"][header].clone();
+    assert_eq!((&first["Resource"], spared(first)), (&json!(area("a")), json!(KEY)));
+    let second = statement(&kms, "DenyOtherKey2").unwrap();
+    let both = json!([KEY, KEY.replace("1234abcd", "99999999")]);
+    assert_eq!((&second["Resource"], spared(second)), (&json!(area("b")), both));
+    let sse_s3 = enforce("bucket-enforce-sse-s3", &three_prefixes("")).await.json();
+    assert_eq!(statement(&sse_s3, "DenyMissingEncryption").unwrap()["Resource"], area("c"));
+    let mixed =
+        "[[source]]\nid = 'c2'\nwrite_keys = ['k-c2']\nbucket = 'events-raw/c'\nencryption = 'none'\n";
+    let mixed = enforce("bucket-enforce-sse-s3", &three_prefixes(mixed)).await;
+    assert!(
+        mixed.stderr.contains("different encryptions in events-raw/c, so none can be enforced"),
+        "{mixed:?}"
+    );
 }
 
 #[tokio::test]
