@@ -63,8 +63,8 @@ fn configured(named: Option<&Path>) -> Result<Vec<Place>, Failure> {
     Ok(places(&loaded.config))
 }
 
-/// What the flags make of the places of the configuration: a flag that names one of them picks it, another stands above what
-/// is configured.
+/// What the flags make of the places of the configuration: a flag that names one of them picks it, another stands above
+/// what is configured.
 fn values(args: &PolicyArgs, configured: Vec<Place>) -> Result<Values, String> {
     let mut places = match &args.bucket {
         Some(bucket) => pick(configured, |place| is_meant(bucket, place.bucket.as_ref()))

@@ -58,7 +58,8 @@ impl FromStr for Arn {
                 && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
         };
         let digits = account.bytes().all(|b| b.is_ascii_digit()) && [0, 12].contains(&account.len());
-        // ASCII without spaces and quotes: all that IAM, STS and KMS allow in names, and nothing that would need care later.
+        // ASCII without spaces and quotes: all that IAM, STS and KMS allow in names, and nothing that would need care
+        // later.
         let plain = text.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\');
         let sound = *arn == "arn"
             && partition.starts_with("aws")

@@ -62,8 +62,8 @@ fn name_of(item: &Tree) -> &str {
     NAMES.iter().find_map(|name| item.member(name)).and_then(Tree::text).unwrap_or_default()
 }
 
-/// What one statement becomes: none where nothing asks for it, and several where one would grant what nobody needs, such as
-/// a role's rights below another role's prefix. The first keeps the name, the others get a number behind it.
+/// What one statement becomes: none where nothing asks for it, and several where one would grant what nobody needs,
+/// such as a role's rights below another role's prefix. The first keeps the name, the others get a number behind it.
 fn statements(template: Template, item: &Tree, values: &Values) -> Result<Vec<Tree>, PolicyError> {
     let groups = rows::of(template, item, values)?;
     let filled = groups.iter().enumerate().map(|(index, rows)| {

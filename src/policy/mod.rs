@@ -1,9 +1,9 @@
-//! The policies under `policies/`, filled in for a configuration: what AWS must be told so that Forebay may do what it does,
-//! and nothing else. Pure: a template and values become a text.
+//! The policies under `policies/`, filled in for a configuration: what AWS must be told so that Forebay may do what it
+//! does, and nothing else. Pure: a template and values become a text.
 //!
-//! The files under `policies/` are what a person reads and fills in by hand; the program carries the same files, so the two
-//! cannot differ. A placeholder is a word in capitals inside a JSON string (`BUCKET`, `PREFIX/`, `COLLECTOR_ARN` …). Where
-//! a configuration gives several values for it, the string becomes a list.
+//! The files under `policies/` are what a person reads and fills in by hand; the program carries the same files, so the
+//! two cannot differ. A placeholder is a word in capitals inside a JSON string (`BUCKET`, `PREFIX/`, `COLLECTOR_ARN`
+//! …). Where a configuration gives several values for it, the string becomes a list.
 
 mod arn;
 mod cloudformation;
@@ -23,7 +23,8 @@ pub use problem::PolicyError;
 pub use template::Template;
 pub use values::{Place, Values};
 
-/// A whole policy, filled in: JSON as AWS takes it (YAML for [`Template::Cloudformation`]), without a newline behind it.
+/// A whole policy, filled in: JSON as AWS takes it (YAML for [`Template::Cloudformation`]), without a newline behind
+/// it.
 ///
 /// Statements that the values give no reason for are left out: object tags, ACLs, KMS keys, roles.
 ///

@@ -1,4 +1,5 @@
-//! What the placeholders of one statement stand for: one row for each place, principal and external id that it is about.
+//! What the placeholders of one statement stand for: one row for each place, principal and external id that it is
+//! about.
 
 use super::location::{account, key_arn, partition, region};
 use super::places::{asked_for, collectors, places};
@@ -15,8 +16,8 @@ impl Row {
         self.0.push((placeholder, value.into()));
     }
 
-    /// The text with every placeholder replaced, in one pass: what is filled in is not looked at again. `None` where this row
-    /// has no value for one of them.
+    /// The text with every placeholder replaced, in one pass: what is filled in is not looked at again. `None` where
+    /// this row has no value for one of them.
     pub(super) fn fill(&self, template: Template, text: &str) -> Option<String> {
         let mut filled = String::with_capacity(text.len());
         let mut rest = text;
@@ -68,7 +69,8 @@ fn begins_with_placeholder(text: &str) -> Option<(&'static str, &str)> {
     PLACEHOLDERS.iter().find_map(|known| text.strip_prefix(known).map(|behind| (*known, behind)))
 }
 
-/// `*`, `?` and `$` mean themselves in a policy only when written like this ("IAM policy elements: Variables and tags").
+/// `*`, `?` and `$` mean themselves in a policy only when written like this ("IAM policy elements: Variables and
+/// tags").
 fn as_literal(prefix: &str) -> String {
     let mut literal = String::with_capacity(prefix.len());
     for c in prefix.chars() {
@@ -148,7 +150,8 @@ fn with_readers<'a>(rows: Vec<PlacedRow<'a>>, readers: &[Arn]) -> Vec<PlacedRow<
     rows.into_iter().flat_map(each).collect()
 }
 
-/// What is granted to one principal, or for one key, in one place stands apart from what is granted to another elsewhere.
+/// What is granted to one principal, or for one key, in one place stands apart from what is granted to another
+/// elsewhere.
 fn group(template: Template, item: &Tree, rows: Vec<PlacedRow<'_>>) -> Vec<Vec<Row>> {
     let mut groups: Vec<(String, Vec<usize>, Vec<Row>)> = Vec::new();
     let denies = item.member("Effect").and_then(Tree::text) == Some("Deny");

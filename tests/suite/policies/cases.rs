@@ -220,8 +220,8 @@ async fn whatever_is_taken_out_of_a_statement_some_case_notices() {
     assert!(evaluated > 5_000, "{evaluated}");
 }
 
-/// Whether the outcome of a case changes; where a statement is left out whole, whether a request passes that did not, or
-/// the other way.
+/// Whether the outcome of a case changes; where a statement is left out whole, whether a request passes that did not,
+/// or the other way.
 fn notices(filled: &Filled<'_>, weakened: &Weakened, sound: &[Answer], answers: &[Answer]) -> bool {
     sound.iter().zip(answers).any(|(sound, answer)| {
         let ((before, _), (after, _)) = (filled.decided(sound), filled.decided(answer));

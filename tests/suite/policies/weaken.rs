@@ -12,8 +12,8 @@ pub(super) struct Weakened {
     pub(super) policy: Value,
 }
 
-/// Each statement left out, each of its conditions and each of several values dropped, and action, resource and principal
-/// widened as far as they go.
+/// Each statement left out, each of its conditions and each of several values dropped, and action, resource and
+/// principal widened as far as they go.
 pub(super) fn all(policy: &Value) -> Vec<Weakened> {
     let count = policy["Statement"].as_array().unwrap().len();
     (0..count).flat_map(|index| of_statement(policy, index)).collect()

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-/// Requests that AWS lets pass without any policy: whose credentials these are, asked with them ("GetCallerIdentity" in the
-/// API reference of STS: no permissions are required), and a web identity's exchange, which is not signed at all.
+/// Requests that AWS lets pass without any policy: whose credentials these are, asked with them ("GetCallerIdentity" in
+/// the API reference of STS: no permissions are required), and a web identity's exchange, which is not signed at all.
 pub(crate) const NEED_NO_GRANT: [&str; 2] = ["sts:GetCallerIdentity", "sts:AssumeRoleWithWebIdentity"];
 
-/// The actions that the identity policies `collector.json` and `role.json` allow, such as `s3:PutObject`, as they stand in
-/// the files: with every statement that `forebay policy` leaves out where nothing asks for it.
+/// The actions that the identity policies `collector.json` and `role.json` allow, such as `s3:PutObject`, as they stand
+/// in the files: with every statement that `forebay policy` leaves out where nothing asks for it.
 pub(crate) fn actions() -> BTreeSet<String> {
     ["collector", "role"].iter().flat_map(|template| actions_of(template)).collect()
 }
