@@ -57,7 +57,8 @@ fn configured(named: Option<&Path>) -> Result<Vec<Place>, Failure> {
     if named.is_none() && !path.exists() {
         return Ok(Vec::new());
     }
-    let loaded = Loader::new(&path, Environment::of_process()).load();
+    // A policy says nothing of write keys, and whoever prints one need not have them.
+    let loaded = Loader::new(&path, Environment::of_process()).without_write_keys().load();
     let loaded = loaded.map_err(|error| Failure::usage(error.to_string()))?;
     loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     Ok(places(&loaded.config))

@@ -66,12 +66,19 @@ pub(super) struct ContentDigest([u8; 32]);
 pub struct Loader {
     path: PathBuf,
     environment: Environment,
+    secrets_needed: bool,
 }
 
 impl Loader {
     /// Of the file at `path`, overridden by `environment`.
     pub fn new(path: impl Into<PathBuf>, environment: Environment) -> Self {
-        Self { path: path.into(), environment }
+        Self { path: path.into(), environment, secrets_needed: true }
+    }
+
+    /// Takes variables and files that write keys refer to as given, though they are not there: for whoever looks at a
+    /// configuration on a machine that holds no secrets. The write keys of what is loaded are not to be used.
+    pub fn without_write_keys(self) -> Self {
+        Self { secrets_needed: false, ..self }
     }
 
     /// The file.
@@ -97,8 +104,11 @@ impl Loader {
                 return (digest, Err(ConfigError::of_file(file, format!("cannot be read: {what}"))));
             }
         };
-        let outside =
-            Seen { environment: &self.environment, digest: RefCell::new(Sha256::new_with_prefix(&text)) };
+        let outside = Seen {
+            environment: &self.environment,
+            secrets_needed: self.secrets_needed,
+            digest: RefCell::new(Sha256::new_with_prefix(&text)),
+        };
         let checked = check(&text, &self.environment, &outside);
         let digest = ContentDigest(outside.digest.into_inner().finalize().into());
         let loaded = checked
@@ -123,12 +133,14 @@ fn check(
 /// What write keys refer to, remembered in a digest, so that a changed key file is a changed configuration.
 struct Seen<'a> {
     environment: &'a Environment,
+    secrets_needed: bool,
     digest: RefCell<Sha256>,
 }
 
 impl Outside for Seen<'_> {
     fn variable(&self, name: &str) -> Option<String> {
-        self.environment.variables.get(name).cloned()
+        let stands_in = || (!self.secrets_needed).then(|| format!("variable {name}"));
+        self.environment.variables.get(name).cloned().or_else(stands_in)
     }
 
     fn file(&self, path: &Path) -> Result<String, String> {
@@ -136,7 +148,9 @@ impl Outside for Seen<'_> {
         let mut digest = self.digest.borrow_mut();
         digest.update([0]);
         digest.update(text.as_ref().unwrap_or_else(|what| what));
-        text
+        text.or_else(
+            |what| if self.secrets_needed { Err(what) } else { Ok(format!("file {}", path.display())) },
+        )
     }
 }
 

@@ -313,3 +313,11 @@ fn a_role_may_do_what_the_collector_may_but_assume_roles() {
         .retain(|statement| statement["Sid"] != "ForebayAssumesRole");
     assert_eq!(collector, role);
 }
+
+#[tokio::test]
+async fn whoever_prints_a_policy_need_not_have_the_write_keys() {
+    let config = "[s3]\nbucket = \"b-1/p\"\n[[source]]\nid = \"web\"\n\
+                  write_keys = [\"env:NOT_SET_HERE\", \"file:/no/such/file\"]\n";
+    let printed = policy(&["collector"], Some(config)).await;
+    assert_eq!(printed.json()["Statement"][0]["Resource"], "arn:aws:s3:::b-1/p/segment-logs/*");
+}
