@@ -8,6 +8,7 @@ pub mod admin;
 pub mod alarms;
 pub mod batch;
 pub mod call;
+pub mod check;
 pub mod cli;
 pub mod collector;
 pub mod config;

@@ -54,6 +54,8 @@ pub enum Command {
     Dev(DevArgs),
     /// Run it: take calls and deliver them to the bucket that forebay.toml names
     Serve(ServeArgs),
+    /// Find out whether the configuration works: credentials, role, bucket, encryption, key, disk, ports
+    Check(CheckArgs),
     /// Show what a running collector holds, what it delivered last and what waits
     Status(StatusArgs),
     /// Seal and deliver now what a running collector has buffered; waits up to 30 s
@@ -124,6 +126,55 @@ pub struct ServeArgs {
     /// The configuration file
     #[arg(long, value_name = "FILE", default_value = "forebay.toml", env = "FOREBAY_CONFIG")]
     pub config: PathBuf,
+}
+
+/// `forebay check`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+It puts a small object under segment-logs/_check/ and removes it where that is allowed. It needs no right that Forebay
+does not need, and says what it could not test. Run it as the user, and with the environment, that the collector will
+have; one may be running with the same configuration.
+
+Exit codes: 0 nothing failed, 1 something did, 2 wrong usage or configuration.")]
+pub struct CheckArgs {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", default_value = "forebay.toml", env = "FOREBAY_CONFIG")]
+    pub config: PathBuf,
+
+    /// Only the destination of this source
+    #[arg(long, value_name = "ID", value_parser = SourceId::new)]
+    pub source: Option<SourceId>,
+
+    /// Estimate for this many calls a second, all sources together; without it 100 are assumed
+    #[arg(long, value_name = "CALLS_PER_SECOND")]
+    pub rate: Option<u64>,
+
+    /// Estimate for calls of this size
+    #[arg(long, value_name = "SIZE", default_value = "1 KB")]
+    pub call_bytes: ByteSize,
+
+    /// Estimate for an outage of the store of this length
+    #[arg(long, value_name = "DURATION", default_value = "1 h")]
+    pub outage: Period,
+
+    /// How long one request may take
+    #[arg(long, value_name = "DURATION", default_value = "10 s", value_parser = patience)]
+    pub timeout: Period,
+
+    /// Print what was found as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// No request is answered in no time.
+fn patience(text: &str) -> Result<Period, String> {
+    let (least, most) = (Period::from_millis(100), Period::from_secs(600));
+    let period: Period = text.parse().map_err(|error: UnitError| error.to_string())?;
+    if (least..=most).contains(&period) {
+        Ok(period)
+    } else {
+        Err(format!("expected a duration from {least} to {most}"))
+    }
 }
 
 /// Where the running collector is asked.
@@ -351,6 +402,8 @@ mod tests {
             "serve",
             "serve --config /etc/forebay.toml --log debug",
             "--log warn serve",
+            "check",
+            "check --config /etc/forebay.toml --source web --rate 2000 --call-bytes 2KB --outage 6h --timeout 3s --json",
             "status --admin http://localhost:1 --json",
             "flush --source web",
             "policy",
@@ -381,6 +434,9 @@ mod tests {
         check("dev --flush-bytes 999B", "a size from 1 KB to 4 GB");
         check("dev --flush-bytes 5GB", "a size from 1 KB to 4 GB");
         check("dev --listen 8080", "invalid socket address");
+        check("check --rate many", "invalid digit");
+        check("check --timeout 0s", "a duration from 100 ms to 10 min");
+        check("check --call-bytes 1000", "a size with its unit, such as");
         check("flush --source ../x", "is not 1 to 64 of");
         check("status --admin https://localhost", "speaks plain HTTP");
         check("policy nothing", "[possible values: collector, role, role-trust,");

@@ -2,6 +2,7 @@
 
 pub mod admin_client;
 pub mod args;
+pub mod check;
 pub mod demo;
 pub mod dev;
 pub mod dev_sources;
@@ -52,6 +53,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         match cli.command {
             Command::Dev(args) => dev::run(&args).await,
             Command::Serve(args) => serve::run(&args).await,
+            Command::Check(args) => check::run(&args, &mut std::io::stdout()).await,
             Command::Status(args) => Ok(status::run(&args, &mut std::io::stdout()).await?),
             Command::Flush(args) => match flush::run(&args, &mut std::io::stdout()).await?.pending {
                 0 => Ok(()),

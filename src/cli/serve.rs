@@ -1,5 +1,6 @@
 //! `forebay serve`: the real thing, from forebay.toml.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::args::ServeArgs;
@@ -27,12 +28,7 @@ const NO_FILE: &str = "\n  another file is named with --config; to try Forebay w
 /// # Errors
 /// [`Failure`].
 pub async fn run(args: &ServeArgs) -> Result<(), Failure> {
-    let loader = Loader::new(&args.config, Environment::of_process());
-    let loaded = loader.load().map_err(|error| {
-        let hint = if args.config.exists() { "" } else { NO_FILE };
-        Failure::usage(format!("{error}{hint}"))
-    })?;
-    loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    let (loader, loaded) = load(&args.config)?;
     let shutdown = Shutdown::new();
     let _signals = shutdown.listen()?;
     let (hangups, _hangup_listener) = shutdown::hangups()?;
@@ -66,6 +62,20 @@ pub async fn run(args: &ServeArgs) -> Result<(), Failure> {
         grace: current.flush.shutdown_grace,
     };
     node.end(ending, &shutdown).await
+}
+
+/// Reads the configuration, and says what is odd in it.
+///
+/// # Errors
+/// [`Failure`] with every problem there is: exit code 2.
+pub(super) fn load(path: &Path) -> Result<(Loader, Loaded), Failure> {
+    let loader = Loader::new(path, Environment::of_process());
+    let loaded = loader.load().map_err(|error| {
+        let hint = if path.exists() { "" } else { NO_FILE };
+        Failure::usage(format!("{error}{hint}"))
+    })?;
+    loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    Ok((loader, loaded))
 }
 
 async fn start(config: &Config) -> Result<Node, Failure> {

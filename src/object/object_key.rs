@@ -59,6 +59,12 @@ impl ObjectKey {
         ))
     }
 
+    /// The key of a test object: `{prefix/}segment-logs/_check/{node}-{ms}`, which readers skip and the plain policy allows.
+    pub fn of_check(bucket: &BucketString, node: &str, at: UnixMillis) -> Self {
+        let slash = if bucket.prefix().is_empty() { "" } else { "/" };
+        Self(format!("{}{slash}segment-logs/_check/{node}-{}", bucket.prefix(), at.0))
+    }
+
     /// The key as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -92,5 +98,14 @@ mod tests {
         assert_eq!(key("bucket", Stream::Calls), format!("segment-logs/{tail}"));
         assert_eq!(key("bucket/a/b", Stream::Calls), format!("a/b/segment-logs/{tail}"));
         assert_eq!(key("bucket", Stream::Rejected), format!("segment-logs/_rejected/{tail}"));
+    }
+
+    #[test]
+    fn a_test_object_stands_beside_the_sources() {
+        let key = |bucket: &str| {
+            ObjectKey::of_check(&BucketString::parse(bucket).unwrap(), "n1", UnixMillis(7)).to_string()
+        };
+        assert_eq!(key("bucket"), "segment-logs/_check/n1-7");
+        assert_eq!(key("bucket/a/b"), "a/b/segment-logs/_check/n1-7");
     }
 }

@@ -6,6 +6,7 @@
 mod admin;
 mod api;
 mod call;
+mod check;
 mod config;
 mod contract;
 mod delivery;

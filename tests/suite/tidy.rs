@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room and the rooms it may know. `cli` wires everything together and may know all.
-const MAY_KNOW: [(&str, &[&str]); 22] = [
+const MAY_KNOW: [(&str, &[&str]); 23] = [
     ("time", &[]),
     ("random", &[]),
     ("sources", &[]),
@@ -26,6 +26,7 @@ const MAY_KNOW: [(&str, &[&str]); 22] = [
     ("collector", &["call", "metrics", "random", "sources", "spool", "time"]),
     ("admin", &["metrics", "sources"]),
     ("dev_s3", &["random", "time"]),
+    ("check", &["object", "policy", "runtime", "sources", "store", "time"]),
     ("runtime", &["random", "time"]),
     ("config", &["call", "object", "runtime", "sources", "store"]),
     ("lib", &[]),

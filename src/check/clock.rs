@@ -1,0 +1,107 @@
+//! How far this machine's clock is from the store's.
+
+use std::time::Duration;
+
+use chrono::DateTime;
+
+use crate::time::UnixMillis;
+
+use super::finding::{Finding, Trial};
+use super::mend;
+
+/// Above this a warning: the hours and days of calls are told by this clock.
+const WARN_ABOVE: Duration = Duration::from_secs(5);
+/// S3 refuses requests that are further off (`RequestTimeTooSkewed`).
+const REFUSED_ABOVE: Duration = Duration::from_secs(15 * 60);
+
+/// What an answer said of the time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// This machine's clock before the request.
+    pub before: UnixMillis,
+    /// And after its answer.
+    pub after: UnixMillis,
+    /// The header `Date` of the answer.
+    pub date: String,
+}
+
+/// How many milliseconds this clock is ahead of the store's (behind: negative), as far as is certain: the header has
+/// whole seconds, and the request took a while. `None` where the header is no date.
+pub fn ahead(reading: &Reading) -> Option<i64> {
+    let first = DateTime::parse_from_rfc2822(&reading.date).ok()?.timestamp_millis();
+    let last = first.saturating_add(999);
+    Some(if reading.before.0 > last {
+        reading.before.0.saturating_sub(last)
+    } else if reading.after.0 < first {
+        reading.after.0.saturating_sub(first)
+    } else {
+        0
+    })
+}
+
+/// Whether the clock is right. `None`: no answer had a date.
+pub fn difference(reading: Option<&Reading>) -> Finding {
+    let trial = Trial::new("clock", "the date of the store's answers beside this machine's clock");
+    let Some(ahead) = reading.and_then(ahead) else {
+        return trial.not_tested("not tested, because no answer of a store told the time");
+    };
+    let off = Duration::from_millis(ahead.unsigned_abs());
+    let way = if ahead > 0 { "ahead of" } else { "behind" };
+    let seconds = off.as_secs_f64();
+    if off > REFUSED_ABOVE {
+        let what =
+            format!("this machine is {seconds:.0} s {way} the store, which refuses requests from 15 min on");
+        trial.failed(what, vec![mend::set_the_clock()])
+    } else if off > WARN_ABOVE {
+        let what = format!(
+            "this machine is {seconds:.0} s {way} the store; the days of calls are told by its clock"
+        );
+        trial.warning(what, vec![mend::set_the_clock()])
+    } else if off.is_zero() {
+        trial.passed("no difference to the store's is seen")
+    } else {
+        trial.passed(format!("{seconds:.1} s {way} the store's"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::Outcome;
+    use super::*;
+
+    #[test]
+    fn only_what_is_certain_counts_as_a_difference() {
+        const AT: i64 = 1_432_684_812_000;
+        let check = |before, after, ahead_by| {
+            let date = "Wed, 27 May 2015 00:00:12 GMT".to_owned();
+            let reading = Reading { before: UnixMillis(before), after: UnixMillis(after), date };
+            assert_eq!(ahead(&reading), Some(ahead_by), "{before} {after}");
+        };
+        check(AT, AT + 10, 0);
+        check(AT + 990, AT + 1_500, 0);
+        check(AT + 5_999, AT + 6_100, 5_000);
+        check(AT - 7_000, AT - 6_000, -6_000);
+        check(AT - 7_000, AT + 1, 0);
+    }
+
+    #[test]
+    fn a_small_difference_passes_and_a_large_one_fails() {
+        let at = 1_432_684_812_000_i64;
+        let check = |off: i64, outcome| {
+            let (before, after) = (UnixMillis(at + off), UnixMillis(at + off));
+            let reading = Reading { before, after, date: "Wed, 27 May 2015 00:00:12 GMT".to_owned() };
+            assert_eq!(difference(Some(&reading)).outcome, outcome, "{off}");
+        };
+        check(0, Outcome::Passed);
+        check(4_000, Outcome::Passed);
+        check(-4_000, Outcome::Passed);
+        check(8_000, Outcome::Warning);
+        check(-8_000, Outcome::Warning);
+        check(1_000_000, Outcome::Failed);
+        check(-1_000_000, Outcome::Failed);
+        assert_eq!(difference(None).outcome, Outcome::NotTested);
+        let nonsense =
+            Reading { before: UnixMillis(at), after: UnixMillis(at), date: "yesterday".to_owned() };
+        assert_eq!(difference(Some(&nonsense)).outcome, Outcome::NotTested);
+    }
+}

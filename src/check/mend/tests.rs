@@ -1,0 +1,118 @@
+//! From each code to what mends it.
+
+use super::super::subject::Reach;
+use super::*;
+use crate::object::{BucketString, Destination, KmsContext, KmsKey, ObjectTags, SseKms};
+use crate::store::PutMode;
+
+const KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+
+fn reach() -> Reach {
+    Reach {
+        endpoint_url: None,
+        sts_endpoint_url: None,
+        kms_endpoint_url: None,
+        put: PutMode::CreateOnly,
+        content_encoding: true,
+        tags: ObjectTags::default(),
+        acl: false,
+    }
+}
+
+fn to(encryption: Encryption) -> Destination {
+    Destination::new(BucketString::parse("lake/raw").unwrap(), encryption)
+}
+
+/// All that is said to mend a put that was answered so.
+fn mended(reach: &Reach, to: &Destination, status: u16, code: &str, message: &str) -> String {
+    let subject = Subject {
+        reach,
+        destination: to,
+        process: Some("arn:aws:sts::111122223333:assumed-role/forebay/i-1"),
+        region: Some("eu-west-1"),
+        external_ids: None,
+    };
+    let remedies = put(&subject, &Refusal::new(Some(status), Some(code), message));
+    assert!(!remedies.is_empty(), "{status} {code}: nothing mends it");
+    remedies.iter().map(|r| format!("{}\n{}\n", r.text, r.paste.as_deref().unwrap_or(""))).collect()
+}
+
+#[test]
+fn each_code_is_mended_by_its_setting_or_statement() {
+    let (plain, sse) = (reach(), to(Encryption::SseS3));
+    let check = |status, code: &str, said: &str| {
+        let text = mended(&plain, &sse, status, code, "");
+        assert!(text.contains(said), "{status} {code}: {text}");
+    };
+    check(403, "InvalidAccessKeyId", "AWS_ACCESS_KEY_ID");
+    check(403, "SignatureDoesNotMatch", "secret key");
+    check(403, "RequestTimeTooSkewed", "set-ntp");
+    check(400, "ExpiredToken", "has ended");
+    check(400, "InvalidToken", "AWS_SESSION_TOKEN");
+    check(
+        404,
+        "NoSuchBucket",
+        "create-bucket --bucket lake --region eu-west-1 --create-bucket-configuration",
+    );
+    check(301, "PermanentRedirect", "region = ");
+    check(400, "AuthorizationHeaderMalformed", "region = ");
+    check(400, "AccessControlListNotSupported", "# acl");
+    check(501, "NotImplemented", "put = \"overwrite\"");
+    check(400, "KMS.DisabledException", "enable-key");
+    check(400, "KMS.NotFoundException", "list-aliases --region eu-west-1");
+    check(400, "KMS.KMSInvalidStateException", "describe-key");
+    check(503, "SlowDown", "busy");
+    check(500, "InternalError", "busy");
+    check(412, "PreconditionFailed", "exist already");
+    check(400, "BadDigest", "when-required");
+}
+
+#[test]
+fn a_denied_put_names_the_right_that_is_missing() {
+    let kms = Encryption::Kms(SseKms {
+        key: KmsKey::parse(KEY).unwrap(),
+        bucket_key: None,
+        context: KmsContext::default(),
+    });
+    let all = Reach { tags: ObjectTags { source: true, day: false }, acl: true, ..reach() };
+    let denied = |message: &str| mended(&all, &to(kms.clone()), 403, "AccessDenied", message);
+    let of = |action: &str| {
+        denied(&format!("User: x is not authorized to perform: {action} on resource: y because no"))
+    };
+    let has = |text: &str, all: &[&str], none: &[&str]| {
+        all.iter().for_each(|word| assert!(text.contains(word), "{word} is missing in {text}"));
+        none.iter().for_each(|word| assert!(!text.contains(word), "{word} in {text}"));
+    };
+    let puts = [
+        "\"s3:PutObject\"",
+        "arn:aws:s3:::lake/raw/segment-logs/*",
+        "\"AWS\": \"arn:aws:iam::111122223333:role/forebay\"",
+    ];
+    has(&of("s3:PutObject"), &puts, &["PutObjectTagging\"", "kms:GenerateDataKey"]);
+    has(&of("s3:PutObjectTagging"), &["\"s3:PutObjectTagging\""], &["\"s3:PutObject\""]);
+    has(&of("s3:PutObjectAcl"), &["\"s3:PutObjectAcl\""], &["\"s3:PutObject\""]);
+    has(&of("kms:GenerateDataKey"), &["kms:GenerateDataKey", "kms:ViaService", KEY], &["\"s3:PutObject\""]);
+    has(
+        &denied("Access Denied"),
+        &["\"s3:PutObject\"", "PutObjectTagging", "PutObjectAcl", "kms:GenerateDataKey"],
+        &[],
+    );
+    let explicit =
+        denied("not authorized to perform: s3:PutObject with an explicit deny in a resource-based policy");
+    has(&explicit, &["refuses this put explicitly", "encryption = \"sse-s3\""], &["\"Effect\": \"Allow\""]);
+}
+
+#[test]
+fn what_never_came_to_an_answer_is_mended_too() {
+    let check = |message: &str, said: &str| {
+        let refusal = Refusal::new(None, None, message);
+        let text = common(Service::Store, &refusal).unwrap_or_default();
+        assert!(text.iter().any(|remedy| remedy.text.contains(said)), "{message}: {text:?}");
+    };
+    check("connection refused", "nobody listens");
+    check("dns error", "s3.endpoint_url");
+    check("invalid peer certificate: UnknownIssuer", "SSL_CERT_FILE");
+    check("HTTP connect timeout occurred", "--timeout");
+    check("no providers in chain provided credentials", "credentials");
+    check("connection reset", "broke");
+}

@@ -1,0 +1,99 @@
+//! The addresses to listen on: free, or taken by a collector that runs already.
+
+use std::net::SocketAddr;
+
+use super::finding::{Finding, Remedy, Trial};
+
+/// What is spoken at an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speaks {
+    /// HTTP in clear.
+    Http,
+    /// TLS.
+    Tls,
+}
+
+/// An address that the configuration names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Port {
+    /// The check's name.
+    pub check: &'static str,
+    /// The setting that names it.
+    pub setting: &'static str,
+    /// It.
+    pub addr: SocketAddr,
+    /// What a collector speaks there.
+    pub speaks: Speaks,
+}
+
+/// What became of binding to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PortUse {
+    /// It is free.
+    Free,
+    /// Somebody listens there.
+    Taken {
+        /// Whether it is a collector of Forebay.
+        by_forebay: bool,
+    },
+    /// This user may not.
+    Denied,
+    /// This machine does not have the address.
+    NotHere,
+    /// Something else.
+    Other(String),
+}
+
+/// Whether a listener can be opened there.
+pub fn judge(port: &Port, found: &PortUse) -> Finding {
+    let Port { check, setting, addr, .. } = *port;
+    let trial = Trial::new(check, format!("bind {addr} ({setting})"));
+    match found {
+        PortUse::Free if addr.port() == 0 => trial.passed(format!("{addr}: any free port")),
+        PortUse::Free => trial.passed(format!("{addr} is free")),
+        PortUse::Taken { by_forebay: true } => trial.passed(format!("{addr} is used by a running collector")),
+        PortUse::Taken { by_forebay: false } => trial.failed(
+            format!("{addr} is taken by another program"),
+            vec![Remedy::paste(
+                format!("end that program, or set another port in {setting}"),
+                format!("ss -ltnp 'sport = :{}'", addr.port()),
+            )],
+        ),
+        PortUse::Denied => trial.failed(
+            format!("{addr}: this user may not listen there (ports below 1024 need a right)"),
+            vec![Remedy::paste(
+                format!("set a port from 1024 on in {setting}, or give the service the right"),
+                "AmbientCapabilities=CAP_NET_BIND_SERVICE",
+            )],
+        ),
+        PortUse::NotHere => trial.failed(
+            format!("{addr}: this machine has no such address"),
+            vec![Remedy::say(format!(
+                "set an address of this machine in {setting} (0.0.0.0 is all of them)"
+            ))],
+        ),
+        PortUse::Other(why) => trial
+            .failed(format!("{addr}: {why}"), vec![Remedy::say(format!("set another address in {setting}"))]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::Outcome;
+    use super::*;
+
+    #[test]
+    fn a_port_of_a_running_collector_is_fine() {
+        let check = |found: PortUse, outcome| {
+            let addr = "127.0.0.1:8080".parse().unwrap();
+            let port = Port { check: "listen", setting: "collector.listen", addr, speaks: Speaks::Http };
+            assert_eq!(judge(&port, &found).outcome, outcome, "{found:?}");
+        };
+        check(PortUse::Free, Outcome::Passed);
+        check(PortUse::Taken { by_forebay: true }, Outcome::Passed);
+        check(PortUse::Taken { by_forebay: false }, Outcome::Failed);
+        check(PortUse::Denied, Outcome::Failed);
+        check(PortUse::NotHere, Outcome::Failed);
+        check(PortUse::Other("x".to_owned()), Outcome::Failed);
+    }
+}

@@ -1,0 +1,95 @@
+//! Tries to bind to an address, and asks whoever has it.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+
+use crate::check::ports::PortUse;
+
+/// How long somebody may take to answer `/health`.
+const ANSWER: Duration = Duration::from_secs(2);
+/// Bytes of an answer that are read.
+const ANSWER_MAX: u64 = 4_096;
+
+/// Whether a listener can be opened there, and if not, who has it.
+pub(in crate::check) async fn look(addr: SocketAddr) -> PortUse {
+    match bind(addr) {
+        Ok(()) => PortUse::Free,
+        Err(error) => match error.kind() {
+            io::ErrorKind::AddrInUse => PortUse::Taken { by_forebay: is_forebay(addr).await },
+            io::ErrorKind::PermissionDenied => PortUse::Denied,
+            io::ErrorKind::AddrNotAvailable => PortUse::NotHere,
+            _ => PortUse::Other(error.to_string()),
+        },
+    }
+}
+
+/// Without listening: nobody shall be let in and turned away.
+fn bind(addr: SocketAddr) -> io::Result<()> {
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // As the collector does: connections that linger from its last run do not hinder it.
+    socket.set_reuseaddr(true)?;
+    socket.bind(addr)
+}
+
+/// Whether whoever listens there answers `/health` as Forebay does.
+async fn is_forebay(addr: SocketAddr) -> bool {
+    let asked = tokio::time::timeout(ANSWER, health(here(addr))).await;
+    asked.is_ok_and(|answer| answer.is_ok_and(|answer| tells_of_forebay(&answer)))
+}
+
+/// An address that stands for all of the machine's is asked on the loopback.
+fn here(addr: SocketAddr) -> SocketAddr {
+    let ip = match addr.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, addr.port())
+}
+
+async fn health(addr: SocketAddr) -> io::Result<String> {
+    let mut stream = TcpStream::connect(addr).await?;
+    let request = format!("GET /health HTTP/1.1\r\nhost: {addr}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = Vec::new();
+    stream.take(ANSWER_MAX).read_to_end(&mut answer).await?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
+/// The collector answers `{"status":"ok"}`, the admin listener `ok`, both only with 200.
+fn tells_of_forebay(answer: &str) -> bool {
+    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body).trim();
+    answer.starts_with("HTTP/1.1 200") && (body == r#"{"status":"ok"}"# || body == "ok")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_answer_of_forebay_counts() {
+        assert!(tells_of_forebay("HTTP/1.1 200 OK\r\nx: y\r\n\r\n{\"status\":\"ok\"}"));
+        assert!(tells_of_forebay("HTTP/1.1 200 OK\r\n\r\nok\n"));
+        assert!(!tells_of_forebay("HTTP/1.1 404 Not Found\r\n\r\nok"));
+        assert!(!tells_of_forebay("HTTP/1.1 200 OK\r\n\r\n<html>"));
+        assert!(!tells_of_forebay("SSH-2.0-OpenSSH"));
+    }
+
+    #[tokio::test]
+    async fn a_port_that_is_taken_is_told_from_a_free_one() {
+        let other = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = other.local_addr().unwrap();
+        let accepting = tokio::spawn(async move {
+            let (mut stream, _) = other.accept().await.unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\n\r\nhello").await.unwrap();
+        });
+        assert_eq!(look(addr).await, PortUse::Taken { by_forebay: false });
+        accepting.await.unwrap();
+        assert_eq!(look(addr).await, PortUse::Free);
+        assert_eq!(look("203.0.113.7:0".parse().unwrap()).await, PortUse::NotHere);
+    }
+}

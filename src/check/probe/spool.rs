@@ -1,0 +1,161 @@
+//! Looks at the spool's directory. What is written for it has no name by then, so nothing stays behind.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::FlockOperation;
+
+use crate::check::spool::{Directory, SpoolFacts};
+use crate::runtime::filesystem;
+use crate::time::Clock;
+
+/// Synced writes that are timed.
+const SYNCS: usize = 15;
+/// Bytes of each.
+const SYNC_BYTES: usize = 4_096;
+/// Depth to which a spool's files are counted: its own directory and the few in it.
+const DEPTH: usize = 2;
+
+/// Looks at a directory.
+pub(in crate::check) fn look(dir: &Path, clock: &dyn Clock) -> SpoolFacts {
+    let (there, in_use) = match nearest(dir) {
+        Ok(there) => there,
+        Err((at, error)) => return unusable(at, &error),
+    };
+    let file = match nameless_file(&there, clock) {
+        Ok(file) => file,
+        Err(error) => return unusable(there, &error),
+    };
+    let directory = match in_use {
+        Some(in_use) => Directory::Writable { in_use },
+        None => Directory::CanBeMade { below: there.clone() },
+    };
+    let free = rustix::fs::statvfs(&there).map(|about| about.f_bavail.saturating_mul(about.f_frsize));
+    SpoolFacts {
+        directory,
+        filesystem: filesystem::of(&there).map_err(|error| error.to_string()),
+        free: free.map_err(|error| error.to_string()),
+        used: if in_use.is_some() { bytes_in(&there, DEPTH) } else { 0 },
+        syncs: time_syncs(&file, clock)
+            .map_err(|error| format!("write and sync in {}: {error}", there.display())),
+    }
+}
+
+fn unusable(at: PathBuf, error: &io::Error) -> SpoolFacts {
+    SpoolFacts {
+        directory: Directory::Unusable { at, why: error.to_string() },
+        filesystem: Err(error.to_string()),
+        free: Err(error.to_string()),
+        used: 0,
+        syncs: Err(error.to_string()),
+    }
+}
+
+type There = (PathBuf, Option<bool>);
+
+/// The directory and whether it is in use, or the nearest above it that is there.
+fn nearest(dir: &Path) -> Result<There, (PathBuf, io::Error)> {
+    for (steps, at) in dir.ancestors().enumerate() {
+        let at = if at.as_os_str().is_empty() { Path::new(".") } else { at };
+        match fs::metadata(at) {
+            Ok(about) if about.is_dir() => {
+                return match steps {
+                    0 => in_use(at)
+                        .map(|in_use| (at.to_owned(), Some(in_use)))
+                        .map_err(|error| (at.to_owned(), error)),
+                    _ => Ok((at.to_owned(), None)),
+                };
+            }
+            Ok(_) => return Err((at.to_owned(), io::Error::from(io::ErrorKind::NotADirectory))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err((at.to_owned(), error)),
+        }
+    }
+    Err((dir.to_owned(), io::Error::from(io::ErrorKind::NotFound)))
+}
+
+/// Whether a process holds the spool's lock. It is tried and let go at once: a collector that starts in that very
+/// instant would say that the spool is in use, and start at the next try.
+fn in_use(dir: &Path) -> io::Result<bool> {
+    let lock = match File::open(dir.join("LOCK")) {
+        Ok(lock) => lock,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(false),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(true),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// A file whose name is gone before anything is written to it.
+fn nameless_file(dir: &Path, clock: &dyn Clock) -> io::Result<File> {
+    let name = dir.join(format!(".forebay-check-{}-{}", std::process::id(), clock.wall().0));
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&name)?;
+    fs::remove_file(&name)?;
+    Ok(file)
+}
+
+fn time_syncs(mut file: &File, clock: &dyn Clock) -> io::Result<Vec<Duration>> {
+    let piece = [0x5A; SYNC_BYTES];
+    let mut times = Vec::with_capacity(SYNCS);
+    for _ in 0..SYNCS {
+        file.write_all(&piece)?;
+        let begun = clock.monotonic();
+        file.sync_data()?;
+        times.push(clock.monotonic().saturating_sub(begun));
+    }
+    Ok(times)
+}
+
+/// Bytes of the files in a directory. What cannot be looked at counts nothing.
+fn bytes_in(dir: &Path, depth: usize) -> u64 {
+    let Ok(entries) = fs::read_dir(dir) else { return 0 };
+    let mut bytes = 0_u64;
+    for entry in entries.flatten() {
+        let Ok(about) = entry.metadata() else { continue };
+        let more = if about.is_dir() && depth > 1 { bytes_in(&entry.path(), depth - 1) } else { about.len() };
+        bytes = bytes.saturating_add(more);
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::SystemClock;
+    use crate::spool::RealDisk;
+
+    #[test]
+    fn a_directory_is_looked_at_and_left_as_it_was() {
+        let clock = SystemClock::new();
+        let dir = tempfile::tempdir().unwrap();
+        let spool = dir.path().join("a/spool");
+        let before = look(&spool, &clock);
+        assert_eq!(before.directory, Directory::CanBeMade { below: dir.path().to_owned() });
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "nothing is left behind");
+
+        let held = RealDisk::open(&spool).unwrap();
+        assert_eq!(look(&spool, &clock).directory, Directory::Writable { in_use: true });
+        drop(held);
+        fs::write(spool.join("staging/x"), [0; 1_000]).unwrap();
+        let names =
+            || fs::read_dir(&spool).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
+        let there = names();
+        let found = look(&spool, &clock);
+        assert_eq!(found.directory, Directory::Writable { in_use: false });
+        assert_eq!(found.used, 1_000);
+        assert_eq!(found.syncs.unwrap().len(), SYNCS);
+        assert!(found.free.unwrap() > 0 && found.filesystem.is_ok());
+        assert_eq!(names(), there, "nothing is left behind");
+        RealDisk::open(&spool).expect("the lock is let go");
+
+        fs::write(dir.path().join("file"), "").unwrap();
+        let on_a_file = look(&dir.path().join("file"), &clock);
+        assert!(matches!(on_a_file.directory, Directory::Unusable { .. }), "{on_a_file:?}");
+    }
+}

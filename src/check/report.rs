@@ -1,0 +1,254 @@
+//! All findings of a run, and how they are printed.
+
+use serde::Serialize;
+
+use super::estimate::{self, Estimate};
+use super::finding::{Finding, Outcome};
+
+/// Findings that belong together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// What they are about, for people.
+    pub title: String,
+    /// The destination, where they are about one.
+    pub destination: Option<String>,
+    /// The sources whose objects go there.
+    pub sources: Vec<String>,
+    /// The findings.
+    pub findings: Vec<Finding>,
+}
+
+impl Group {
+    /// Findings that are about no destination.
+    pub fn new(title: &str, findings: Vec<Finding>) -> Self {
+        Self { title: title.to_owned(), destination: None, sources: Vec::new(), findings }
+    }
+}
+
+/// What a run found.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// In the order in which they are printed.
+    pub groups: Vec<Group>,
+    /// What a rate of calls comes to.
+    pub estimate: Estimate,
+}
+
+/// How many findings ended how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// As they should be.
+    pub passed: usize,
+    /// Not so.
+    pub failed: usize,
+    /// Worth knowing.
+    pub warnings: usize,
+    /// Not tried, or telling nothing.
+    pub not_tested: usize,
+}
+
+impl Summary {
+    fn of<'a>(findings: impl IntoIterator<Item = &'a Finding>) -> Self {
+        let mut summary = Self::default();
+        for finding in findings {
+            *match finding.outcome {
+                Outcome::Passed => &mut summary.passed,
+                Outcome::Failed => &mut summary.failed,
+                Outcome::Warning => &mut summary.warnings,
+                Outcome::NotTested => &mut summary.not_tested,
+            } += 1;
+        }
+        summary
+    }
+
+    /// In one line.
+    pub fn in_words(&self) -> String {
+        let mut parts = vec![format!("{} passed", self.passed), format!("{} failed", self.failed)];
+        if self.warnings > 0 {
+            parts.push(format!(
+                "{} {}",
+                self.warnings,
+                if self.warnings == 1 { "warning" } else { "warnings" }
+            ));
+        }
+        if self.not_tested > 0 {
+            parts.push(format!("{} not tested", self.not_tested));
+        }
+        parts.join(", ")
+    }
+}
+
+/// One finding as JSON, with what it is about.
+#[derive(Serialize)]
+struct Printed<'a> {
+    #[serde(flatten)]
+    finding: &'a Finding,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    destination: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    sources: &'a [String],
+}
+
+#[derive(Serialize)]
+struct PrintedReport<'a> {
+    findings: Vec<Printed<'a>>,
+    estimate: &'a Estimate,
+    summary: Summary,
+}
+
+/// The width of a check's name: the longest one and a space.
+const NAME_WIDTH: usize = 26;
+/// Where lines are broken. What is to be pasted is not.
+const LINE_WIDTH: usize = 120;
+
+impl Report {
+    /// How many findings ended how.
+    pub fn summary(&self) -> Summary {
+        Summary::of(self.groups.iter().flat_map(|group| &group.findings))
+    }
+
+    /// The report as JSON.
+    ///
+    /// # Errors
+    /// What the encoder says.
+    pub fn json(&self) -> serde_json::Result<String> {
+        let findings = self
+            .groups
+            .iter()
+            .flat_map(|group| {
+                group.findings.iter().map(move |finding| Printed {
+                    finding,
+                    destination: group.destination.as_deref(),
+                    sources: &group.sources,
+                })
+            })
+            .collect();
+        serde_json::to_string_pretty(&PrintedReport {
+            findings,
+            estimate: &self.estimate,
+            summary: self.summary(),
+        })
+    }
+
+    /// The report for a person: one line a check, and what mends it below those that failed.
+    pub fn text(&self) -> String {
+        let mut lines = Vec::new();
+        for group in self.groups.iter().filter(|group| !group.findings.is_empty()) {
+            lines.extend(wrapped("", &group.title));
+            group.findings.iter().for_each(|finding| lines.extend(finding_lines(finding)));
+            lines.push(String::new());
+        }
+        lines.push("estimate".to_owned());
+        lines.extend(estimate::lines(&self.estimate).into_iter().map(|line| format!("  {line}")));
+        lines.push(String::new());
+        lines.push(self.summary().in_words());
+        lines.iter().map(|line| format!("{}\n", line.trim_end())).collect()
+    }
+}
+
+fn finding_lines(finding: &Finding) -> Vec<String> {
+    let Finding { check, outcome, tried, found, remedies } = finding;
+    let name = check.replace('_', " ");
+    let mut lines = wrapped(&format!("  {} {name:NAME_WIDTH$}", outcome.mark()), found);
+    if *outcome == Outcome::Failed {
+        lines.extend(wrapped("      tried: ", tried));
+    }
+    for remedy in remedies {
+        let colon = if remedy.paste.is_some() { ":" } else { "" };
+        lines.extend(wrapped("      → ", &format!("{}{colon}", remedy.text)));
+        for line in remedy.paste.iter().flat_map(|paste| paste.lines()) {
+            lines.push(format!("          {line}"));
+        }
+    }
+    lines
+}
+
+/// A text behind its beginning, broken at spaces; what follows stands below where it began. Words are never broken:
+/// ARNs and keys are copied from here.
+fn wrapped(beginning: &str, text: &str) -> Vec<String> {
+    let indent = beginning.chars().count();
+    let mut lines = Vec::new();
+    let mut line = beginning.to_owned();
+    let mut len = indent;
+    for word in text.split(' ') {
+        let more = word.chars().count();
+        if len > indent && len + 1 + more > LINE_WIDTH {
+            lines.push(std::mem::replace(&mut line, " ".repeat(indent)));
+            len = indent;
+        }
+        if len > indent {
+            line.push(' ');
+            len += 1;
+        }
+        line.push_str(word);
+        len += more;
+    }
+    lines.push(line);
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::estimate::{Load, Shape, estimate};
+    use super::super::finding::{Remedy, Trial};
+    use super::*;
+
+    fn report() -> Report {
+        let passed = Trial::new("bucket", "HeadBucket lake").passed("lake is there");
+        let mend = Remedy::paste("grant it", "{\n  \"Effect\": \"Allow\"\n}");
+        let failed = Trial::new("put", "PutObject lake/x").failed("403 AccessDenied: no", vec![mend]);
+        let untested = Trial::new("look", "HeadObject").not_tested("403");
+        let mut group = Group::new("to lake, for source web", vec![passed, failed, untested]);
+        group.destination = Some("lake".to_owned());
+        group.sources = vec!["web".to_owned()];
+        let shape = Shape {
+            encryptions: Vec::new(),
+            object_bytes: 1,
+            max_age_seconds: 1,
+            spool_bytes: 1,
+            segment_bytes: 1,
+        };
+        Report { groups: vec![group], estimate: estimate(Load::default(), &shape) }
+    }
+
+    #[test]
+    fn a_failure_is_followed_by_what_was_tried_and_what_mends_it() {
+        let text = report().text();
+        let expected = "to lake, for source web
+  ✓ bucket                    lake is there
+  ✗ put                       403 AccessDenied: no
+      tried: PutObject lake/x
+      → grant it:
+          {
+            \"Effect\": \"Allow\"
+          }
+  – look                      403
+
+estimate
+";
+        assert!(text.starts_with(expected), "{text}");
+        assert!(text.ends_with("1 passed, 1 failed, 1 not tested\n"), "{text}");
+    }
+
+    #[test]
+    fn long_lines_are_broken_at_spaces() {
+        let word = "x".repeat(70);
+        let lines = wrapped("  - ", &format!("{word} {word} a b"));
+        assert_eq!(lines, [format!("  - {word}"), format!("    {word} a b")]);
+        assert_eq!(wrapped("", ""), [""]);
+    }
+
+    #[test]
+    fn the_json_has_every_finding() {
+        let json: serde_json::Value = serde_json::from_str(&report().json().unwrap()).unwrap();
+        let put = &json["findings"][1];
+        assert_eq!(put["check"], "put");
+        assert_eq!(put["outcome"], "failed");
+        assert_eq!(put["destination"], "lake");
+        assert_eq!(put["sources"][0], "web");
+        assert_eq!(put["remedies"][0]["text"], "grant it");
+        assert_eq!(json["findings"][2]["outcome"], "not_tested");
+        assert_eq!(json["summary"]["failed"], 1);
+        assert_eq!(json["estimate"]["rate_given"], false);
+    }
+}

@@ -1,0 +1,177 @@
+//! One run: the process's access, every destination, this machine, the estimate.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::{JoinError, JoinSet};
+
+use super::access::{self, Identity};
+use super::clock::{self, Reading};
+use super::estimate::{self, Estimate};
+use super::finding::Finding;
+use super::ports::{self, Port, PortUse, Speaks};
+use super::probe;
+use super::probe::aws::Aws;
+use super::report::{Group, Report};
+use super::spool::SpoolSettings;
+use super::subject::{Reach, Target};
+use super::surroundings;
+use super::target::{self, Checked, Common};
+use super::tls::TlsSettings;
+use crate::object::{ExternalId, RoleArn};
+use crate::store::s3::S3Store;
+use crate::time::{Clock, UnixMillis};
+
+/// Destinations that are checked at once. Each sends one request at a time.
+const AT_ONCE: usize = 8;
+
+/// What is checked.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How destinations are reached.
+    pub reach: Reach,
+    /// The destinations.
+    pub targets: Vec<Target>,
+    /// The node id, which is part of the test objects' names.
+    pub node: String,
+    /// The name of sessions of assumed roles.
+    pub session: String,
+    /// Whether the requester pays.
+    pub request_payer: bool,
+    /// How long one request may take.
+    pub timeout: Duration,
+    /// The spool.
+    pub spool: SpoolSettings,
+    /// The TLS files, where there are any.
+    pub tls: Option<TlsSettings>,
+    /// Where is listened: the collector, with TLS, and the admin side.
+    pub ports: Vec<Port>,
+    /// What is estimated.
+    pub estimate: Estimate,
+}
+
+/// Runs every check. `progress` is told how many destinations are done, of how many.
+///
+/// # Errors
+/// A check that ended in a panic.
+pub async fn run(
+    settings: Settings,
+    store: S3Store,
+    clock: Arc<dyn Clock>,
+    progress: impl Fn(usize, usize),
+) -> Result<Report, JoinError> {
+    let aws = Aws {
+        store,
+        clock: Arc::clone(&clock),
+        timeout: settings.timeout,
+        kms_endpoint_url: settings.reach.kms_endpoint_url.clone(),
+        request_payer: settings.request_payer,
+    };
+    let has_role = settings.targets.iter().any(|target| target.destination.role.is_some());
+    let found = aws.credentials().await;
+    let identity = match &found {
+        Ok(_) if settings.reach.has_token_service() || has_role => aws.identity().await,
+        _ => Identity::NotAsked,
+    };
+    let mut access = vec![access::credentials(found.as_ref())];
+    access.push(match &found {
+        Ok(_) => access::identity(&identity, has_role),
+        Err(_) => access::nobody(),
+    });
+    access.extend(surroundings::transport(&settings.reach));
+    let mut external_ids: BTreeMap<RoleArn, BTreeSet<ExternalId>> = BTreeMap::new();
+    for role in settings.targets.iter().filter_map(|target| target.destination.role.as_ref()) {
+        external_ids.entry(role.arn.clone()).or_default().insert(role.external_id.clone());
+    }
+    let common = Arc::new(Common {
+        external_ids,
+        aws,
+        reach: settings.reach,
+        node: settings.node,
+        session: settings.session,
+        credentials: found.map(drop),
+        identity,
+    });
+    let mut groups = vec![Group::new("access", access)];
+    let (checked, reading) = destinations(common, settings.targets, clock.wall(), progress).await?;
+    groups.extend(checked);
+    let local = Local { spool: settings.spool, tls: settings.tls, ports: settings.ports };
+    groups.push(Group::new("this machine", machine(local, clock, reading).await?));
+    groups.push(Group::new("load", vec![estimate::judge(&settings.estimate)]));
+    Ok(Report { groups, estimate: settings.estimate })
+}
+
+/// Checks every destination, some at once. Returns what was found in their order, and the first that told the time.
+async fn destinations(
+    common: Arc<Common>,
+    targets: Vec<Target>,
+    at: UnixMillis,
+    progress: impl Fn(usize, usize),
+) -> Result<(Vec<Group>, Option<Reading>), JoinError> {
+    let all = targets.len();
+    let mut roles = BTreeSet::new();
+    let mut waiting = targets.into_iter().enumerate();
+    let mut running: JoinSet<(usize, Checked)> = JoinSet::new();
+    let mut done: BTreeMap<usize, Checked> = BTreeMap::new();
+    progress(0, all);
+    loop {
+        while running.len() < AT_ONCE
+            && let Some((index, target)) = waiting.next()
+        {
+            let first = target.destination.role.as_ref().is_some_and(|role| roles.insert(role.arn.clone()));
+            let common = Arc::clone(&common);
+            // A name of its own for each object, also in one bucket.
+            let at = at.plus(Duration::from_millis(index as u64));
+            running.spawn(async move { (index, target::check(&common, &target, at, first).await) });
+        }
+        let Some(ended) = running.join_next().await else { break };
+        let (index, checked) = ended?;
+        done.insert(index, checked);
+        progress(done.len(), all);
+    }
+    let reading = done.values().find_map(|checked| checked.reading.clone());
+    Ok((done.into_values().map(|checked| checked.group).collect(), reading))
+}
+
+/// What is checked of this machine.
+struct Local {
+    spool: SpoolSettings,
+    tls: Option<TlsSettings>,
+    ports: Vec<Port>,
+}
+
+async fn machine(
+    local: Local,
+    clock: Arc<dyn Clock>,
+    reading: Option<Reading>,
+) -> Result<Vec<Finding>, JoinError> {
+    let mut findings = vec![clock::difference(reading.as_ref())];
+    let Local { spool, tls, ports } = local;
+    let listening = listening(&ports).await;
+    let files = move || {
+        let mut findings = super::spool::judge(&spool, &probe::spool::look(&spool.dir, &*clock));
+        if let Some(tls) = &tls {
+            findings.extend(super::tls::judge(tls, &probe::tls::look(tls), clock.wall()));
+        }
+        findings
+    };
+    findings.extend(tokio::task::spawn_blocking(files).await?);
+    findings.extend(listening);
+    Ok(findings)
+}
+
+/// A listener with TLS cannot be asked who it is; where the collector's other one is ours, so is this.
+async fn listening(ports: &[Port]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut collector_runs = false;
+    for port in ports {
+        let found = match (probe::ports::look(port.addr).await, port.speaks) {
+            (PortUse::Taken { .. }, Speaks::Tls) => PortUse::Taken { by_forebay: collector_runs },
+            (found, _) => found,
+        };
+        collector_runs |= found == PortUse::Taken { by_forebay: true };
+        findings.push(ports::judge(port, &found));
+    }
+    findings
+}

@@ -1,0 +1,59 @@
+//! The test object: one line, made into a put by the code that makes every put.
+
+use std::io;
+
+use bytes::Bytes;
+
+use crate::object::gzip::GzipLines;
+use crate::object::metadata::Metadata;
+use crate::object::{Destination, ObjectKey};
+use crate::sources::SourceId;
+use crate::store::{Body, Put};
+use crate::time::UnixMillis;
+
+use super::subject::Reach;
+
+/// Compression level; any would do for one line.
+const LEVEL: u32 = 6;
+
+/// Who puts a test object, and when.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Maker<'a> {
+    /// The node id.
+    pub(super) node: &'a str,
+    /// Now; another one for each object, since it is part of the name.
+    pub(super) at: UnixMillis,
+}
+
+/// A put of one line, with all headers that delivery would send for an object of `source`.
+///
+/// # Errors
+/// What the compressor says.
+pub(super) fn put(reach: &Reach, to: &Destination, source: &SourceId, maker: Maker<'_>) -> io::Result<Put> {
+    let Maker { node, at } = maker;
+    let line = serde_json::json!({ "type": "check", "node": node, "receivedAt": crate::object::metadata::rfc3339(at) });
+    let mut gzip = GzipLines::new(Vec::new(), LEVEL, u64::MAX);
+    gzip.push(format!("{line}\n").as_bytes())?;
+    let done = gzip.finish()?;
+    let metadata = Metadata {
+        calls: done.lines,
+        first_received_at: at,
+        last_received_at: at,
+        node,
+        first_position: 0,
+        last_position: 0,
+        bytes: done.bytes,
+        sha256: &done.sha256,
+        previous_last_position: None,
+    };
+    Ok(Put {
+        key: ObjectKey::of_check(&to.bucket, node, at),
+        crc32: crc32fast::hash(&done.out),
+        content_encoding: reach.content_encoding.then_some("gzip"),
+        metadata: metadata.pairs(),
+        tags: reach.tags.pairs(source, at.day()),
+        mode: reach.put,
+        body: Body::Bytes(Bytes::from(done.out)),
+        destination: to.clone(),
+    })
+}

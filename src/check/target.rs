@@ -1,0 +1,261 @@
+//! All checks of one destination, in order: role, bucket, region, the test object, the key.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aws_credential_types::Credentials as Secrets;
+
+use super::access::{self, Identity};
+use super::bucket::{self, HeadBucket};
+use super::clock::Reading;
+use super::finding::{Finding, Trial};
+use super::key;
+use super::object::{self, PutAnswer};
+use super::probe::aws::Aws;
+use super::refusal::Refusal;
+use super::report::Group;
+use super::specimen::{self, Maker};
+use super::subject::{Reach, Subject, Target};
+use super::surroundings;
+use crate::object::{ExternalId, ObjectKey, RoleArn, SseKms};
+use crate::store::region::DEFAULT_REGION;
+use crate::store::{Body, Put, PutMode};
+use crate::time::UnixMillis;
+
+/// What the checks of all destinations have in common.
+#[derive(Debug)]
+pub(super) struct Common {
+    pub(super) aws: Aws,
+    pub(super) reach: Reach,
+    pub(super) node: String,
+    pub(super) session: String,
+    /// `Err`: there are none, and nothing can be asked.
+    pub(super) credentials: Result<(), Refusal>,
+    pub(super) identity: Identity,
+    /// With which external ids each role is assumed.
+    pub(super) external_ids: BTreeMap<RoleArn, BTreeSet<ExternalId>>,
+}
+
+/// What was found at one destination.
+pub(super) struct Checked {
+    pub(super) group: Group,
+    pub(super) reading: Option<Reading>,
+}
+
+/// The checks that need a bucket, in their order, for when there is nothing to try them with.
+const OF_A_BUCKET: [&str; 7] = ["bucket", "region", "put", "encryption", "create_only", "look", "cleanup"];
+const OF_A_KEY: [&str; 2] = ["kms_key", "kms_use"];
+
+struct Visit<'a> {
+    common: &'a Common,
+    target: &'a Target,
+    findings: Vec<Finding>,
+    reading: Option<Reading>,
+}
+
+/// Checks a destination. `probe_role`: whether its role is also tried without an external id, which once a role is
+/// enough.
+pub(super) async fn check(common: &Common, target: &Target, at: UnixMillis, probe_role: bool) -> Checked {
+    let mut visit = Visit { common, target, findings: Vec::new(), reading: None };
+    visit.all(at, probe_role).await;
+    let destination = target.destination.to_string();
+    let group = Group {
+        title: format!("to {destination}, for {}", target.sources_in_words()),
+        destination: Some(destination),
+        sources: target.sources.iter().map(ToString::to_string).collect(),
+        findings: visit.findings,
+    };
+    Checked { group, reading: visit.reading }
+}
+
+impl<'a> Visit<'a> {
+    fn subject<'s>(&'s self, region: Option<&'s str>) -> Subject<'s> {
+        let process = match &self.common.identity {
+            Identity::Is { arn, .. } => Some(arn.as_str()),
+            Identity::NotAsked | Identity::Refused { .. } => None,
+        };
+        let role = self.target.destination.role.as_ref();
+        Subject {
+            reach: &self.common.reach,
+            destination: &self.target.destination,
+            process,
+            region,
+            external_ids: role.and_then(|role| self.common.external_ids.get(&role.arn)),
+        }
+    }
+
+    fn skip(&mut self, checks: &[&'static str], because: &str) {
+        let because = format!("not tested, because {because}");
+        self.findings
+            .extend(checks.iter().map(|check| Trial::new(check, "nothing").not_tested(because.as_str())));
+    }
+
+    fn skip_all(&mut self, checks: &[&'static str], because: &str) {
+        self.skip(checks, because);
+        if self.target.destination.encryption.kms().is_some() {
+            self.skip(&OF_A_KEY, because);
+        }
+    }
+
+    async fn all(&mut self, at: UnixMillis, probe_role: bool) {
+        if let Some(finding) = surroundings::storage_class(&self.subject(None)) {
+            self.findings.push(finding);
+        }
+        if self.common.credentials.is_err() {
+            return self.skip_all(&OF_A_BUCKET, "there are no credentials");
+        }
+        let session = match self.role(probe_role).await {
+            Ok(session) => session,
+            Err(()) => return self.skip_all(&OF_A_BUCKET, "the role cannot be assumed"),
+        };
+        let head = self.bucket().await;
+        let [_, _, rest @ ..] = &OF_A_BUCKET;
+        if !head.is_answered() {
+            return self.skip_all(rest, "the store did not answer");
+        }
+        let missing = head.answer.as_ref().err().is_some_and(|refusal| refusal.status == Some(404));
+        let stored = if missing {
+            self.skip(rest, "there is no such bucket");
+            None
+        } else {
+            self.object(head.region.as_deref(), at).await
+        };
+        if let Some(kms) = self.target.destination.encryption.kms() {
+            self.key(kms, &head, stored.as_ref(), session.as_ref()).await;
+        }
+    }
+
+    /// The session of the role, where there is one; `Err` where it is refused.
+    async fn role(&mut self, probe: bool) -> Result<Option<Secrets>, ()> {
+        let target = self.target;
+        let Some(role) = &target.destination.role else { return Ok(None) };
+        let Common { aws, session, .. } = self.common;
+        let with = aws.assume(role, session, true).await;
+        let without = if probe { Some(aws.assume(role, session, false).await.map(drop)) } else { None };
+        let (secrets, with) = match with {
+            Ok(secrets) => (Some(secrets), Ok(())),
+            Err(refusal) => (None, Err(refusal)),
+        };
+        let subject = self.subject(None);
+        let mut findings = vec![access::role(&subject, role, &aws.token_region(), session, &with)];
+        if let Some(without) = without {
+            findings.push(access::role_without_external_id(&subject, role, &with, &without));
+        }
+        self.findings.extend(findings);
+        secrets.map(Some).ok_or(())
+    }
+
+    /// Asks for the bucket, and once more where the first answer says that it is elsewhere.
+    async fn bucket(&mut self) -> HeadBucket {
+        let to = &self.target.destination;
+        let aws = &self.common.aws;
+        let home = aws.store.sdk().region().map_or(DEFAULT_REGION, AsRef::as_ref);
+        let region = to.region.clone().unwrap_or_else(|| home.to_owned());
+        let first = aws.head_bucket(to, &region).await;
+        let last = match first.head.elsewhere().map(str::to_owned) {
+            Some(elsewhere) => Some(aws.head_bucket(to, &elsewhere).await),
+            None => None,
+        };
+        let last_head = last.as_ref().map_or_else(|| first.head.clone(), |last| last.head.clone());
+        self.reading = first.reading.or_else(|| last.and_then(|last| last.reading));
+        let found = last_head.region.clone().or_else(|| first.head.region.clone());
+        let subject = self.subject(found.as_deref());
+        let findings =
+            [bucket::exists(&subject, &last_head), bucket::region(&subject, &first.head, &last_head)];
+        self.findings.extend(findings);
+        HeadBucket { region: found, ..last_head }
+    }
+
+    /// Puts the test object, and all that follows from it. Returns its key if it is stored.
+    async fn object(&mut self, region: Option<&str>, at: UnixMillis) -> Option<ObjectKey> {
+        let common = self.common;
+        let (aws, reach, to) = (&common.aws, &common.reach, &self.target.destination);
+        let [_, _, rest @ ..] = &OF_A_BUCKET;
+        let made = match self.target.sources.first() {
+            Some(source) => specimen::put(reach, to, source, Maker { node: &common.node, at }).ok(),
+            None => None,
+        };
+        let Some(put) = made else {
+            self.skip(rest, "the test object could not be made");
+            return None;
+        };
+        let answer = self.put(&put).await;
+        let stored = answer.stored().cloned();
+        // Where the store has refused the condition, it would only refuse it again.
+        let again = match (&stored, &answer.answer, put.mode) {
+            (Some(_), Ok(_), PutMode::CreateOnly) => Some(aws.put(&put).await),
+            _ => None,
+        };
+        let len = match &put.body {
+            Body::Bytes(bytes) => bytes.len() as u64,
+            Body::File { len, .. } => *len,
+        };
+        let looked = if stored.is_some() { Some(aws.look(to, &put.key).await) } else { None };
+        let removed = if stored.is_some() { Some(aws.remove(to, &put.key).await) } else { None };
+        let subject = self.subject(region);
+        let findings = [
+            object::put(&subject, &put.key, &answer),
+            match &stored {
+                Some(stored) => object::encryption(&subject, stored.applied.as_ref()),
+                None => object::without_object("encryption", "what the store says that it applied"),
+            },
+            object::create_only(&subject, &answer, again.as_ref()),
+            match &looked {
+                Some(found) => object::look(found, len),
+                None => object::without_object("look", "HeadObject of the test object"),
+            },
+            match &removed {
+                Some(removed) => object::removal(&subject, &put.key, removed),
+                None => object::without_object("cleanup", "DeleteObject of the test object"),
+            },
+        ];
+        self.findings.extend(findings);
+        stored.map(|_| put.key)
+    }
+
+    async fn put(&self, put: &Put) -> PutAnswer {
+        let aws = &self.common.aws;
+        let answer = aws.put(put).await;
+        let about_the_condition = answer.as_ref().err().is_some_and(PutAnswer::may_be_about_the_condition);
+        let unconditional = if about_the_condition && put.mode == PutMode::CreateOnly {
+            Some(aws.put(&Put { mode: PutMode::Overwrite, ..put.clone() }).await)
+        } else {
+            None
+        };
+        PutAnswer { answer, unconditional }
+    }
+
+    async fn key(
+        &mut self,
+        kms: &SseKms,
+        head: &HeadBucket,
+        stored: Option<&ObjectKey>,
+        session: Option<&Secrets>,
+    ) {
+        let common = self.common;
+        if !common.reach.has_key_service() {
+            let findings = OF_A_KEY.map(|check| key::nobody_to_ask(check, &format!("the key {}", kms.key)));
+            return self.findings.extend(findings);
+        }
+        let region = head.region.as_deref().unwrap_or(&head.asked_in);
+        let arn = object_arn(region, self.target.destination.bucket.bucket(), kms, stored);
+        let described = common.aws.describe_key(kms, region, session).await;
+        let usable = common.aws.generate_data_key(kms, region, &arn, session).await;
+        let subject = self.subject(Some(region));
+        let put = stored.is_some();
+        let findings = [key::state(&subject, &described, put), key::usable(&subject, &usable, put)];
+        self.findings.extend(findings);
+    }
+}
+
+/// What S3 names in the encryption context: the object, or with a bucket key the bucket.
+fn object_arn(region: &str, bucket: &str, kms: &SseKms, key: Option<&ObjectKey>) -> String {
+    let partition = match region {
+        cn if cn.starts_with("cn-") => "aws-cn",
+        gov if gov.starts_with("us-gov-") => "aws-us-gov",
+        _ => "aws",
+    };
+    match key {
+        Some(key) if kms.bucket_key != Some(true) => format!("arn:{partition}:s3:::{bucket}/{key}"),
+        _ => format!("arn:{partition}:s3:::{bucket}"),
+    }
+}

@@ -1,0 +1,267 @@
+//! What is said of each answer about a destination: tables from what was observed to how the check ended.
+
+use super::access::{self, Credentials, Identity};
+use super::bucket::{self, HeadBucket};
+use super::finding::{Finding, Outcome};
+use super::key::{self, KeyFacts};
+use super::object::{self, PutAnswer, Removal};
+use super::refusal::Refusal;
+use super::subject::{Reach, Subject};
+use crate::object::{
+    AppliedEncryption, BucketString, Destination, Encryption, ExternalId, KmsContext, KmsKey, ObjectKey,
+    ObjectTags, Role, RoleArn, SseKms,
+};
+use crate::store::{PutMode, Stored};
+use crate::time::UnixMillis;
+
+use Outcome::{Failed, NotTested, Passed, Warning};
+
+const KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+
+struct Rig {
+    reach: Reach,
+    to: Destination,
+}
+
+impl Rig {
+    fn new() -> Self {
+        let reach = Reach {
+            endpoint_url: None,
+            sts_endpoint_url: None,
+            kms_endpoint_url: None,
+            put: PutMode::CreateOnly,
+            content_encoding: true,
+            tags: ObjectTags::default(),
+            acl: false,
+        };
+        Self { reach, to: Destination::new(BucketString::parse("lake").unwrap(), Encryption::SseS3) }
+    }
+
+    fn kms(bucket_key: Option<bool>) -> Self {
+        let key = KmsKey::parse(KEY).unwrap();
+        let encryption = Encryption::Kms(SseKms { key, bucket_key, context: KmsContext::default() });
+        let mut rig = Self::new();
+        rig.to.encryption = encryption;
+        rig
+    }
+
+    fn subject(&self) -> Subject<'_> {
+        Subject {
+            reach: &self.reach,
+            destination: &self.to,
+            process: Some("arn:aws:iam::111122223333:user/collector"),
+            region: Some("eu-west-1"),
+            external_ids: None,
+        }
+    }
+}
+
+fn ends(what: &str, finding: &Finding, outcome: Outcome, said: &str) {
+    assert_eq!(finding.outcome, outcome, "{what}: {finding:?}");
+    assert!(finding.found.contains(said), "{what}: {said:?} is missing in {finding:?}");
+    let mended = matches!(outcome, Failed | Warning);
+    assert_eq!(!finding.remedies.is_empty(), mended, "{what}: {finding:?}");
+}
+
+fn refusal(status: u16, code: &str) -> Refusal {
+    Refusal::new(Some(status), (!code.is_empty()).then_some(code), "")
+}
+
+fn unreachable() -> Refusal {
+    Refusal::new(None, None, "tcp connect error: Connection refused (os error 111)")
+}
+
+#[test]
+fn who_asks() {
+    let found = Credentials { access_key_id: "AKIA1".to_owned(), from: Some("a profile") };
+    ends("found", &access::credentials(Ok(&found)), Passed, "AKIA1 from a profile");
+    let none = Refusal::new(None, None, "no providers in chain provided credentials");
+    ends("none", &access::credentials(Err(&none)), Failed, "no providers");
+    let check = |what, identity: Identity, outcome, said| {
+        ends(what, &access::identity(&identity, false), outcome, said);
+    };
+    let region = || "eu-west-1".to_owned();
+    let refused = |refusal| Identity::Refused { refusal, region: region() };
+    check("not AWS", Identity::NotAsked, NotTested, "s3.sts_endpoint_url");
+    check("named", Identity::Is { arn: "arn:x".to_owned(), region: region() }, Passed, "arn:x");
+    check("unknown key", refused(refusal(403, "InvalidClientTokenId")), Failed, "InvalidClientTokenId");
+    check("ended", refused(refusal(403, "ExpiredToken")), Failed, "ExpiredToken");
+    check("forbidden", refused(refusal(403, "AccessDenied")), NotTested, "nothing needs it");
+    check("away", refused(unreachable()), NotTested, "without a role nothing needs it");
+    ends("away, needed", &access::identity(&refused(unreachable()), true), Failed, "refused");
+    check("odd", refused(refusal(400, "Odd")), Failed, "Odd");
+}
+
+#[test]
+fn a_role_with_and_without_its_external_id() {
+    let rig = Rig::new();
+    let role = Role {
+        arn: RoleArn::parse("arn:aws:iam::111122223333:role/writer").unwrap(),
+        external_id: ExternalId::parse("web").unwrap(),
+    };
+    let with =
+        |answer: Result<(), Refusal>| access::role(&rig.subject(), &role, "eu-west-1", "forebay-n1", &answer);
+    ends("given", &with(Ok(())), Passed, "session forebay-n1, asked in eu-west-1");
+    ends("denied", &with(Err(refusal(403, "AccessDenied"))), Failed, "AccessDenied");
+    ends("region off", &with(Err(refusal(403, "RegionDisabledException"))), Failed, "RegionDisabled");
+    ends("away", &with(Err(unreachable())), Failed, "refused");
+    let without = |with: Result<(), Refusal>, without: Result<(), Refusal>| {
+        access::role_without_external_id(&rig.subject(), &role, &with, &without)
+    };
+    ends("kept", &without(Ok(()), Err(refusal(403, "AccessDenied"))), Passed, "as it should be");
+    ends("open", &without(Ok(()), Ok(())), Failed, "without an external id");
+    ends("odd", &without(Ok(()), Err(refusal(400, "ValidationError"))), NotTested, "tells nothing");
+    ends("no way", &without(Err(refusal(403, "AccessDenied")), Err(refusal(403, ""))), NotTested, "either");
+}
+
+#[test]
+fn a_bucket_and_its_region() {
+    let head = |answer: Result<(), Refusal>, region: Option<&str>| HeadBucket {
+        asked_in: "eu-west-1".to_owned(),
+        answer,
+        region: region.map(str::to_owned),
+    };
+    let check = |what: &str, configured: Option<&str>, head: HeadBucket, exists: Outcome, region: Outcome| {
+        let mut rig = Rig::new();
+        rig.to.region = configured.map(str::to_owned);
+        let (there, at) =
+            (bucket::exists(&rig.subject(), &head), bucket::region(&rig.subject(), &head, &head));
+        ends(what, &there, exists, "");
+        ends(what, &at, region, "");
+    };
+    let (here, there) = (Some("eu-west-1"), Some("eu-central-1"));
+    check("there", None, head(Ok(()), here), Passed, Passed);
+    check("as configured", here, head(Ok(()), here), Passed, Passed);
+    check("nameless", here, head(Ok(()), None), Passed, Passed);
+    check("nameless, not configured", None, head(Ok(()), None), Passed, Failed);
+    check("not to be looked at", None, head(Err(refusal(403, "")), here), NotTested, Passed);
+    check("elsewhere", here, head(Err(refusal(301, "")), there), NotTested, Warning);
+    check("elsewhere, nameless", None, head(Err(refusal(301, "")), None), NotTested, Failed);
+    check("no reason", None, head(Err(refusal(400, "")), None), NotTested, NotTested);
+    check("missing", here, head(Err(refusal(404, "")), None), Failed, NotTested);
+    check("away", None, head(Err(unreachable()), None), Failed, NotTested);
+    check("busy", here, head(Err(refusal(503, "")), None), Failed, Passed);
+    assert_eq!(head(Err(refusal(400, "")), there).elsewhere(), there);
+    assert_eq!(head(Err(refusal(403, "")), there).elsewhere(), None, "it was asked, and said no");
+    assert_eq!(head(Err(refusal(301, "")), here).elsewhere(), None, "a redirect to itself is no answer");
+}
+
+fn stored(algorithm: Option<&str>, key: Option<&str>, bucket_key: bool) -> Stored {
+    let applied = AppliedEncryption {
+        algorithm: algorithm.map(str::to_owned),
+        kms_key: key.map(str::to_owned),
+        bucket_key,
+    };
+    Stored { applied: Some(applied), ..Stored::default() }
+}
+
+#[test]
+fn what_was_applied() {
+    let check = |what: &str, rig: &Rig, stored: &Stored, outcome, said: &str| {
+        ends(what, &object::encryption(&rig.subject(), stored.applied.as_ref()), outcome, said);
+    };
+    let mut none = Rig::new();
+    none.to.encryption = Encryption::None;
+    check("as asked", &Rig::new(), &stored(Some("AES256"), None, false), Passed, "AES256");
+    check("another", &Rig::new(), &stored(Some("aws:kms"), Some(KEY), false), Failed, "applied aws:kms");
+    check("not said", &Rig::new(), &stored(None, None, false), Failed, "does not say");
+    check("default", &none, &stored(Some("aws:kms"), Some(KEY), false), Passed, "default");
+    check("nothing known", &none, &Stored::default(), NotTested, "does not say");
+    check("key", &Rig::kms(None), &stored(Some("aws:kms"), Some(KEY), false), Passed, KEY);
+    check("other key", &Rig::kms(None), &stored(Some("aws:kms"), Some("x"), false), Failed, "used x");
+    check(
+        "bucket key",
+        &Rig::kms(Some(true)),
+        &stored(Some("aws:kms"), Some(KEY), true),
+        Passed,
+        "bucket key on",
+    );
+    check(
+        "no bucket key",
+        &Rig::kms(Some(true)),
+        &stored(Some("aws:kms"), Some(KEY), false),
+        Warning,
+        "bucket key",
+    );
+}
+
+#[test]
+fn an_object_that_is_put_twice() {
+    let (rig, mut over) = (Rig::new(), Rig::new());
+    over.reach.put = PutMode::Overwrite;
+    let good = || PutAnswer { answer: Ok(Stored::default()), unconditional: None };
+    let unknown =
+        PutAnswer { answer: Err(refusal(501, "NotImplemented")), unconditional: Some(Ok(Stored::default())) };
+    let refused = PutAnswer { answer: Err(refusal(403, "AccessDenied")), unconditional: None };
+    let key = ObjectKey::of_check(&rig.to.bucket, "n1", UnixMillis(1));
+    ends("put", &object::put(&rig.subject(), &key, &good()), Passed, "segment-logs/_check/n1-1 is stored");
+    ends("put otherwise", &object::put(&rig.subject(), &key, &unknown), Passed, "without the condition");
+    ends("refused", &object::put(&rig.subject(), &key, &refused), Failed, "AccessDenied");
+    let again = |rig: &Rig, put: &PutAnswer, again: Option<Result<Stored, Refusal>>| {
+        object::create_only(&rig.subject(), put, again.as_ref())
+    };
+    ends("412", &again(&rig, &good(), Some(Err(refusal(412, "")))), Passed, "412");
+    ends("200", &again(&rig, &good(), Some(Ok(Stored::default()))), Failed, "does not heed");
+    ends("409", &again(&rig, &good(), Some(Err(refusal(409, "")))), NotTested, "tells nothing");
+    ends("501", &again(&rig, &unknown, None), Failed, "does not know");
+    ends("nothing put", &again(&rig, &refused, None), NotTested, "nothing could be put");
+    ends("overwrite", &again(&over, &good(), None), NotTested, "overwrite");
+    ends("looked at", &object::look(&Ok(7), 7), Passed, "7 bytes");
+    ends("shorter", &object::look(&Ok(6), 7), Failed, "6 bytes");
+    ends("hidden", &object::look(&Err(refusal(403, "")), 7), NotTested, "nothing needs it");
+    ends("broken", &object::look(&Err(refusal(500, "")), 7), NotTested, "without");
+    let removed = |removal| object::removal(&rig.subject(), &key, &removal);
+    ends("removed", &removed(Removal::Removed { marker: false }), Passed, "removed");
+    ends("versions", &removed(Removal::Removed { marker: true }), Passed, "delete marker");
+    ends("stays", &removed(Removal::Refused(refusal(403, "AccessDenied"))), NotTested, "stays");
+    let about = |status, code: &str| PutAnswer::may_be_about_the_condition(&refusal(status, code));
+    assert!(about(501, "") && about(400, "InvalidArgument") && about(400, "NotImplemented"));
+    assert!(!about(403, "AccessDenied") && !about(400, "ExpiredToken") && !about(503, "SlowDown"));
+}
+
+#[test]
+fn a_key_that_may_or_may_not_be_asked_for() {
+    let rig = Rig::kms(None);
+    let good = KeyFacts {
+        arn: KEY.to_owned(),
+        state: "Enabled".to_owned(),
+        usage: "ENCRYPT_DECRYPT".to_owned(),
+        spec: "SYMMETRIC_DEFAULT".to_owned(),
+        deletion: None,
+    };
+    let state = |answer: Result<KeyFacts, Refusal>, put| key::state(&rig.subject(), &answer, put);
+    ends("enabled", &state(Ok(good.clone()), true), Passed, KEY);
+    for (name, said) in [
+        ("Disabled", "switched off"),
+        ("PendingDeletion", "about to be deleted"),
+        ("PendingReplicaDeletion", "about to be deleted"),
+        ("PendingImport", "no key material"),
+        ("Unavailable", "custom key store"),
+        ("Creating", "not ready"),
+        ("Updating", "not ready"),
+        ("Novel", "in the state Novel"),
+    ] {
+        ends(name, &state(Ok(KeyFacts { state: name.to_owned(), ..good.clone() }), true), Failed, said);
+    }
+    let elsewhere = KeyFacts { arn: KEY.replace("eu-west-1", "us-east-1"), ..good.clone() };
+    ends("elsewhere", &state(Ok(elsewhere), false), Failed, "is in us-east-1 and the bucket in eu-west-1");
+    ends(
+        "asymmetric",
+        &state(Ok(KeyFacts { spec: "RSA_2048".to_owned(), ..good }), false),
+        Failed,
+        "RSA_2048",
+    );
+    let denied = || refusal(400, "AccessDeniedException");
+    ends("denied, put", &state(Err(denied()), true), NotTested, "the put under this key succeeded");
+    ends("denied, not put", &state(Err(denied()), false), NotTested, "nothing could be put");
+    ends("away", &state(Err(unreachable()), true), NotTested, "only S3 needs to reach it");
+    let expired = || Err(refusal(400, "ExpiredTokenException"));
+    ends("ended, put", &state(expired(), true), Warning, "the put under this key succeeded");
+    ends("ended, not put", &state(expired(), false), Failed, "ExpiredToken");
+    ends("unknown", &state(Err(refusal(400, "NotFoundException")), false), Failed, "NotFound");
+    let usable = |answer: Result<(), Refusal>| key::usable(&rig.subject(), &answer, true);
+    ends("dry run", &usable(Err(refusal(400, "DryRunOperationException"))), Passed, "may be made");
+    ends("done", &usable(Ok(())), Passed, "may be made");
+    ends("off", &usable(Err(refusal(400, "DisabledException"))), Failed, "Disabled");
+    ends("denied", &usable(Err(denied())), NotTested, "the put under this key succeeded");
+}

@@ -1,0 +1,210 @@
+//! The TLS files: whether they are a pair, in force, and for the name by which SDKs call.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use chrono::DateTime;
+
+use crate::time::{DAY_MS, UnixMillis};
+
+use super::finding::{Finding, Remedy, Trial};
+
+/// A certificate that ends sooner than this should have been renewed: those that renew by themselves do it 30 days
+/// before.
+const ENDS_SOON_DAYS: i64 = 14;
+/// Names that are shown of a certificate.
+const NAMES_SHOWN: usize = 4;
+
+/// The files that are configured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsSettings {
+    /// The certificate and those that lead from it to an authority, in PEM.
+    pub cert: PathBuf,
+    /// Its private key, in PEM.
+    pub key: PathBuf,
+    /// The host (and port) by which SDKs reach the collector.
+    pub public_host: Option<String>,
+}
+
+/// What was read from the files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TlsFacts {
+    /// They cannot be used, because of this.
+    Unusable(String),
+    /// They are a pair.
+    Pair(Certificate),
+}
+
+/// What the first certificate of the chain says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Certificate {
+    /// The names and addresses it is for.
+    pub names: Vec<String>,
+    /// From when on it is in force.
+    pub not_before: UnixMillis,
+    /// Until when.
+    pub not_after: UnixMillis,
+    /// Whether it vouches for itself.
+    pub self_signed: bool,
+}
+
+/// All that is said of the files.
+pub fn judge(settings: &TlsSettings, facts: &TlsFacts, now: UnixMillis) -> Vec<Finding> {
+    let TlsSettings { cert, key, public_host } = settings;
+    let trial = Trial::new("tls_files", format!("read {} and {}", cert.display(), key.display()));
+    let certificate = match facts {
+        TlsFacts::Unusable(why) => {
+            let text = "both files are PEM: the certificate first, then those that lead to its authority; and its \
+                        private key, readable for the user that Forebay runs as";
+            return vec![trial.failed(why.clone(), vec![Remedy::say(text)])];
+        }
+        TlsFacts::Pair(certificate) => certificate,
+    };
+    vec![
+        trial.passed("certificate and key are a pair"),
+        in_force(certificate, now),
+        for_host(certificate, public_host.as_deref()),
+    ]
+}
+
+fn in_force(certificate: &Certificate, now: UnixMillis) -> Finding {
+    let (from, until) = (date(certificate.not_before), date(certificate.not_after));
+    let trial = Trial::new("tls_validity", "when the certificate is in force");
+    let renew =
+        || vec![Remedy::say("renew the certificate; the files are read again by themselves, or at SIGHUP")];
+    let days = certificate.not_after.0.saturating_sub(now.0).div_euclid(DAY_MS);
+    if now > certificate.not_after {
+        trial.failed(format!("it ended on {until}"), renew())
+    } else if now < certificate.not_before {
+        trial.failed(
+            format!("it is in force from {from} on only"),
+            vec![Remedy::say("set this machine's clock, or use a certificate that is in force")],
+        )
+    } else if days < ENDS_SOON_DAYS {
+        trial.warning(format!("it ends on {until}, in {days} days"), renew())
+    } else {
+        trial.passed(format!("in force until {until}"))
+    }
+}
+
+fn for_host(certificate: &Certificate, public_host: Option<&str>) -> Finding {
+    let trial = Trial::new("tls_names", "the names in the certificate beside collector.public_host");
+    let names = match certificate.names.len() {
+        0 => "no name".to_owned(),
+        n if n > NAMES_SHOWN => {
+            let shown: Vec<&str> = certificate.names.iter().take(NAMES_SHOWN).map(String::as_str).collect();
+            format!("{} and {} more", shown.join(", "), n - NAMES_SHOWN)
+        }
+        _ => certificate.names.join(", "),
+    };
+    let host = public_host.map(without_port);
+    if let Some(host) = host
+        && !certificate.names.iter().any(|name| covers(name, host))
+    {
+        return trial.failed(
+            format!("it is for {names}, and SDKs call {host} (collector.public_host)"),
+            vec![Remedy::say(format!(
+                "use a certificate that names {host}, or correct collector.public_host"
+            ))],
+        );
+    }
+    if certificate.self_signed {
+        return trial.warning(
+            format!("it is for {names}, and vouches for itself: browsers and SDKs do not trust it"),
+            vec![Remedy::say("use a certificate of an authority that clients trust")],
+        );
+    }
+    match host {
+        Some(_) => trial.passed(format!("it is for {names}")),
+        None => trial
+            .passed(format!("it is for {names} (collector.public_host is not set, so nothing is compared)")),
+    }
+}
+
+fn without_port(host: &str) -> &str {
+    if let Some(inside) = host.strip_prefix('[') {
+        return inside.split(']').next().unwrap_or(inside);
+    }
+    match host.split_once(':') {
+        Some((name, port)) if !port.contains(':') => name,
+        _ => host,
+    }
+}
+
+/// Whether a name of a certificate is that host: a leading `*.` stands for one label (RFC 9525, section 6.3).
+fn covers(name: &str, host: &str) -> bool {
+    if let (Ok(a), Ok(b)) = (name.parse::<IpAddr>(), host.parse::<IpAddr>()) {
+        return a == b;
+    }
+    match name.strip_prefix("*.") {
+        Some(parent) => host
+            .split_once('.')
+            .is_some_and(|(label, rest)| !label.is_empty() && rest.eq_ignore_ascii_case(parent)),
+        None => name.eq_ignore_ascii_case(host),
+    }
+}
+
+fn date(at: UnixMillis) -> String {
+    DateTime::from_timestamp_millis(at.0)
+        .map_or_else(|| at.0.to_string(), |at| at.format("%Y-%m-%d").to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::Outcome;
+    use super::*;
+
+    const NOW: UnixMillis = UnixMillis(1_432_684_812_345);
+
+    #[test]
+    fn a_name_covers_a_host() {
+        let check =
+            |name: &str, host: &str, yes| assert_eq!(covers(name, without_port(host)), yes, "{name} {host}");
+        check("collect.example.com", "collect.example.com:8443", true);
+        check("Collect.example.com", "collect.EXAMPLE.com", true);
+        check("*.example.com", "collect.example.com", true);
+        check("*.example.com", "a.collect.example.com", false);
+        check("*.example.com", "example.com", false);
+        check("10.0.0.1", "10.0.0.1:8443", true);
+        check("::1", "[0:0::1]:8443", true);
+        check("other.example.com", "collect.example.com", false);
+    }
+
+    #[test]
+    fn each_trouble_of_a_certificate_is_found() {
+        let settings = |host: Option<&str>| TlsSettings {
+            cert: "tls.crt".into(),
+            key: "tls.key".into(),
+            public_host: host.map(str::to_owned),
+        };
+        let good = Certificate {
+            names: vec!["collect.example.com".to_owned()],
+            not_before: UnixMillis(NOW.0 - DAY_MS),
+            not_after: UnixMillis(NOW.0 + 90 * DAY_MS),
+            self_signed: false,
+        };
+        let check = |certificate: &Certificate, host, name: &str, outcome| {
+            let all = judge(&settings(host), &TlsFacts::Pair(certificate.clone()), NOW);
+            let finding = all.iter().find(|finding| finding.check == name).unwrap();
+            assert_eq!(finding.outcome, outcome, "{finding:?}");
+        };
+        use Outcome::{Failed, Passed, Warning};
+        check(&good, Some("collect.example.com"), "tls_files", Passed);
+        check(&good, Some("collect.example.com"), "tls_validity", Passed);
+        check(&good, Some("collect.example.com"), "tls_names", Passed);
+        check(&good, None, "tls_names", Passed);
+        check(&good, Some("other.example.com"), "tls_names", Failed);
+        check(&Certificate { self_signed: true, ..good.clone() }, None, "tls_names", Warning);
+        let soon = UnixMillis(NOW.0 + 3 * DAY_MS);
+        check(&Certificate { not_after: soon, ..good.clone() }, None, "tls_validity", Warning);
+        check(
+            &Certificate { not_after: UnixMillis(NOW.0 - 1), ..good.clone() },
+            None,
+            "tls_validity",
+            Failed,
+        );
+        check(&Certificate { not_before: UnixMillis(NOW.0 + 1), ..good }, None, "tls_validity", Failed);
+        let unusable = judge(&settings(None), &TlsFacts::Unusable("no certificate".to_owned()), NOW);
+        assert_eq!((unusable.len(), unusable[0].outcome), (1, Failed));
+    }
+}

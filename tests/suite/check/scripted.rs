@@ -1,0 +1,383 @@
+//! Against a server that answers as AWS documents, by a script: regions, key states, sessions that end, clocks, and
+//! stores that do not know what S3 knows. No server here does these things by itself.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use forebay::runtime::SystemClock;
+use forebay::time::Clock;
+use serde_json::{Value, json};
+
+use super::scripted_aws::{ARN, Asked, asked, key, kms_error, sound, sts_error};
+use super::{Ran, Setup, expect};
+use crate::support::granted;
+use crate::support::scripted_http::{Reply, Request, ScriptedHttp};
+
+/// Checks with a store that is sound but for what `odd` answers.
+async fn check_with(
+    source: &str,
+    arguments: &[&str],
+    odd: impl Fn(Asked, &Request) -> Option<Reply> + Send + 'static,
+) -> (Ran, Vec<Request>) {
+    let server = serve(odd).await;
+    let setup = setup(&server).source("web", source);
+    let ran = setup.run_with(arguments).await;
+    (ran, server.requests())
+}
+
+fn setup(server: &ScriptedHttp) -> Setup {
+    Setup::new(&server.url(), "AKIAEXAMPLE", "a-secret-that-stays").s3("bucket = \"lake\"")
+}
+
+async fn serve(odd: impl Fn(Asked, &Request) -> Option<Reply> + Send + 'static) -> ScriptedHttp {
+    let mut stored = 0;
+    ScriptedHttp::start(move |request| {
+        let asked = asked(request, stored);
+        let reply = odd(asked, request).unwrap_or_else(|| sound(asked, request));
+        stored += usize::from(asked == Asked::Put && matches!(reply, Reply::Answer { status: 200, .. }));
+        reply
+    })
+    .await
+}
+
+async fn check(source: &str, odd: impl Fn(Asked, &Request) -> Option<Reply> + Send + 'static) -> Ran {
+    check_with(source, &[], odd).await.0
+}
+
+/// One kind of request is answered so, all others as a sound AWS does.
+async fn when(source: &str, what: Asked, reply: Reply) -> Ran {
+    check(source, move |asked, _| (asked == what).then(|| reply.clone())).await
+}
+
+fn kms_source() -> String {
+    format!("encryption = {{ kms = \"{ARN}\", context = {{ team = \"data\" }} }}")
+}
+
+const ROLE: &str = "role_arn = \"arn:aws:iam::111122223333:role/writer\"";
+
+#[tokio::test]
+async fn a_sound_store_is_asked_as_delivery_asks_it() {
+    let (ran, requests) = check_with(&kms_source(), &[], |_, _| None).await;
+    assert_eq!(ran.code, 0, "{}", ran.text);
+    expect(ran.of("kms_use"), "passed", &[]);
+    let puts: Vec<&Request> = requests.iter().filter(|request| request.method == "PUT").collect();
+    assert_eq!(puts.len(), 2);
+    for put in puts {
+        assert_eq!(put.header("if-none-match"), Some("*"));
+        assert_eq!(put.header("x-amz-server-side-encryption"), Some("aws:kms"));
+        assert_eq!(put.header("x-amz-server-side-encryption-aws-kms-key-id"), Some(ARN));
+        assert!(put.header("x-amz-server-side-encryption-context").is_some());
+        assert!(put.header("x-amz-checksum-crc32").is_some());
+        assert_eq!(put.header("content-encoding"), Some("gzip"));
+    }
+    let generate = requests
+        .iter()
+        .find(|request| request.header("x-amz-target") == Some("TrentService.GenerateDataKey"));
+    let body: Value = serde_json::from_slice(&generate.unwrap().body).unwrap();
+    assert_eq!((&body["DryRun"], &body["KeyId"]), (&json!(true), &json!(ARN)));
+    let context = &body["EncryptionContext"];
+    let object = context["aws:s3:arn"].as_str().unwrap();
+    assert!(object.starts_with("arn:aws:s3:::lake/segment-logs/_check/check-"), "{object}");
+    assert_eq!(context["team"], "data");
+}
+
+#[tokio::test]
+async fn the_put_has_every_header_that_is_configured() {
+    let server = serve(|_, _| None).await;
+    let lines = "object_tags = [\"source\"]\nacl = \"bucket-owner-full-control\"\nrequest_payer = true\n\
+                 content_encoding = \"none\"\nchecksums = \"when-required\"";
+    let of_source =
+        "storage_class = \"STANDARD_IA\"\nexpected_bucket_owner = \"111122223333\"\nencryption = \"none\"";
+    let ran = setup(&server).s3(lines).source("web", of_source).run().await;
+    assert_eq!(ran.code, 0, "{}", ran.text);
+    let requests = server.requests();
+    let put = requests.iter().find(|request| request.method == "PUT").unwrap();
+    for (name, value) in [
+        ("x-amz-tagging", Some("source=web")),
+        ("x-amz-acl", Some("bucket-owner-full-control")),
+        ("x-amz-request-payer", Some("requester")),
+        ("x-amz-storage-class", Some("STANDARD_IA")),
+        ("x-amz-expected-bucket-owner", Some("111122223333")),
+        ("content-encoding", None),
+        ("x-amz-checksum-crc32", None),
+        ("x-amz-server-side-encryption", None),
+    ] {
+        assert_eq!(put.header(name), value, "{name}");
+    }
+    let head = requests.iter().find(|request| request.method == "HEAD").unwrap();
+    assert_eq!(head.header("x-amz-expected-bucket-owner"), Some("111122223333"));
+}
+
+/// The actions that a request needs a grant for.
+fn actions(request: &Request) -> Vec<&'static str> {
+    let mut actions = vec![match asked(request, 0) {
+        Asked::WhoAmI => "sts:GetCallerIdentity",
+        Asked::AssumeRole { .. } => "sts:AssumeRole",
+        Asked::HeadBucket => "s3:ListBucket",
+        Asked::Put | Asked::PutAgain => "s3:PutObject",
+        Asked::Head => "s3:GetObject",
+        Asked::Delete => "s3:DeleteObject",
+        Asked::DescribeKey => "kms:DescribeKey",
+        Asked::GenerateDataKey => "kms:GenerateDataKey",
+    }];
+    actions.extend(request.header("x-amz-tagging").map(|_| "s3:PutObjectTagging"));
+    actions.extend(request.header("x-amz-acl").map(|_| "s3:PutObjectAcl"));
+    actions
+}
+
+#[tokio::test]
+async fn the_templates_grant_every_request_and_nothing_that_is_not_sent() {
+    let server = serve(|_, _| None).await;
+    let lines = "object_tags = [\"source\", \"day\"]\nacl = \"bucket-owner-full-control\"";
+    let ran = setup(&server).s3(lines).source("web", &format!("{ROLE}\n{}", kms_source())).run().await;
+    assert_eq!(ran.code, 0, "{}", ran.text);
+    let mut sent: BTreeSet<String> = server.requests().iter().flat_map(actions).map(str::to_owned).collect();
+    for free in granted::NEED_NO_GRANT {
+        sent.remove(free);
+    }
+    assert_eq!(sent, granted::actions());
+}
+
+#[tokio::test]
+async fn a_bucket_that_is_elsewhere_is_followed() {
+    const ELSEWHERE: &str = "eu-central-1";
+    let in_region =
+        |request: &Request| request.header("authorization").unwrap().contains(&format!("/{ELSEWHERE}/s3/"));
+    for (status, then) in [(301, 200), (301, 403), (400, 200)] {
+        let (ran, requests) = check_with("region = \"eu-west-1\"", &[], move |asked, request| {
+            match (asked, in_region(request)) {
+                (Asked::HeadBucket, true) => Some(Reply::status(then).with("x-amz-bucket-region", ELSEWHERE)),
+                (Asked::HeadBucket | Asked::Put, false) => {
+                    Some(Reply::s3_error(status, "PermanentRedirect").with("x-amz-bucket-region", ELSEWHERE))
+                }
+                _ => None,
+            }
+        })
+        .await;
+        expect(
+            ran.of("region"),
+            "warning",
+            &[ELSEWHERE, "eu-west-1", &format!("[s3]\nregion = \"{ELSEWHERE}\"")],
+        );
+        expect(ran.of("bucket"), if then == 200 { "passed" } else { "not_tested" }, &[]);
+        let heads =
+            requests.iter().filter(|request| request.method == "HEAD" && !request.target.contains("_check"));
+        assert!(heads.count() >= 2, "it is asked again where it is");
+        expect(ran.of("put"), "passed", &[]);
+    }
+}
+
+#[tokio::test]
+async fn a_region_is_read_where_the_bucket_may_not_be_looked_at() {
+    let refused = Reply::status(403).with("x-amz-bucket-region", "us-east-1");
+    let ran = when("", Asked::HeadBucket, refused).await;
+    assert_eq!(ran.code, 0, "{}", ran.text);
+    expect(ran.of("bucket"), "not_tested", &["nothing needs it"]);
+    expect(ran.of("region"), "passed", &["us-east-1"]);
+    let ran = when("", Asked::HeadBucket, Reply::status(301)).await;
+    expect(ran.of("region"), "failed", &["names no region", "[s3]\nregion = "]);
+}
+
+#[tokio::test]
+async fn each_state_of_a_key_is_told_apart() {
+    let with = |change: Value| {
+        let mut metadata = key("Enabled");
+        metadata.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        Reply::Answer {
+            status: 200,
+            headers: Vec::new(),
+            body: json!({ "KeyMetadata": metadata }).to_string(),
+        }
+    };
+    let describe = async |reply| when(&kms_source(), Asked::DescribeKey, reply).await;
+    let cases: [(Value, &str, &[&str]); 9] = [
+        (json!({}), "passed", &[ARN]),
+        (json!({ "KeyState": "Disabled" }), "failed", &["switched off", "aws kms enable-key"]),
+        (
+            json!({ "KeyState": "PendingDeletion", "DeletionDate": 1_796_083_200.0 }),
+            "failed",
+            &["about to be deleted, on 2026-12-01T00:00:00Z", "cancel-key-deletion"],
+        ),
+        (json!({ "KeyState": "PendingImport" }), "failed", &["no key material"]),
+        (json!({ "KeyState": "Unavailable" }), "failed", &["custom key store"]),
+        (json!({ "KeyState": "Creating" }), "failed", &["not ready yet"]),
+        (
+            json!({ "KeyUsage": "SIGN_VERIFY", "KeySpec": "RSA_2048" }),
+            "failed",
+            &["SIGN_VERIFY", "symmetric"],
+        ),
+        (json!({ "KeySpec": "RSA_2048" }), "failed", &["RSA_2048"]),
+        (
+            json!({ "Arn": ARN.replace("us-east-1", "eu-west-1") }),
+            "failed",
+            &["is in eu-west-1 and the bucket in us-east-1"],
+        ),
+    ];
+    for (change, outcome, words) in cases {
+        expect(describe(with(change)).await.of("kms_key"), outcome, words);
+    }
+    let ran = describe(kms_error("NotFoundException")).await;
+    expect(ran.of("kms_key"), "failed", &["NotFoundException", "list-aliases"]);
+    let ran = describe(kms_error("AccessDeniedException")).await;
+    expect(ran.of("kms_key"), "not_tested", &["the put under this key succeeded"]);
+    assert_eq!(ran.code, 0, "no right to ask the key service is needed");
+}
+
+#[tokio::test]
+async fn each_refusal_of_a_data_key_is_told_apart() {
+    let cases: [(&str, &str, &[&str]); 6] = [
+        ("DryRunOperationException", "passed", &[]),
+        ("AccessDeniedException", "not_tested", &["the put under this key succeeded"]),
+        ("DisabledException", "failed", &["enable-key"]),
+        ("NotFoundException", "failed", &["list-aliases"]),
+        ("KMSInvalidStateException", "failed", &["describe-key"]),
+        ("InvalidKeyUsageException", "failed", &["ENCRYPT_DECRYPT"]),
+    ];
+    for (code, outcome, words) in cases {
+        let ran = when(&kms_source(), Asked::GenerateDataKey, kms_error(code)).await;
+        expect(ran.of("kms_use"), outcome, words);
+    }
+}
+
+#[tokio::test]
+async fn a_put_that_is_refused_is_mended_by_its_code() {
+    let kms = kms_source();
+    let no_right = |action: &str| {
+        let message = format!(
+            "User: arn:aws:iam::111122223333:user/collector is not authorized to perform: {action} on it"
+        );
+        let body = format!("<Error><Code>AccessDenied</Code><Message>{message}</Message></Error>");
+        Reply::Answer { status: 403, headers: Vec::new(), body }
+    };
+    let plain = |status, code| Reply::s3_error(status, code);
+    let cases: [(&str, Reply, &[&str]); 9] = [
+        (&kms, plain(400, "KMS.DisabledException"), &["aws kms enable-key"]),
+        (&kms, plain(400, "KMS.NotFoundException"), &["list-aliases"]),
+        (
+            &kms,
+            no_right("kms:GenerateDataKey"),
+            &["kms:GenerateDataKey", "policy of the key", "s3.us-east-1.amazonaws.com"],
+        ),
+        (
+            "",
+            no_right("s3:PutObject"),
+            &["arn:aws:s3:::lake/segment-logs/*", "arn:aws:iam::111122223333:user/collector"],
+        ),
+        ("", plain(400, "ExpiredToken"), &["has ended"]),
+        ("", plain(403, "SignatureDoesNotMatch"), &["secret key"]),
+        ("", plain(400, "AccessControlListNotSupported"), &["leave the ACL out"]),
+        ("", plain(403, "RequestTimeTooSkewed"), &["timedatectl set-ntp true"]),
+        ("", plain(503, "SlowDown"), &["busy"]),
+    ];
+    for (source, reply, words) in cases {
+        let ran = when(source, Asked::Put, reply).await;
+        assert_eq!(ran.code, 1);
+        expect(ran.of("put"), "failed", words);
+        expect(ran.of("create_only"), "not_tested", &[]);
+    }
+}
+
+#[tokio::test]
+async fn what_was_applied_is_held_against_what_was_asked() {
+    let applied = |sse: &str| Reply::status(200).with("x-amz-server-side-encryption", sse);
+    let ran = when("", Asked::Put, applied("aws:kms")).await;
+    expect(ran.of("encryption"), "failed", &["AES256 was asked for, and the store applied aws:kms"]);
+    let ran = when("", Asked::Put, Reply::status(200)).await;
+    expect(ran.of("encryption"), "failed", &["does not say that it encrypted", "encryption = \"none\""]);
+    let ran = when("encryption = \"none\"", Asked::Put, applied("aws:kms")).await;
+    expect(ran.of("encryption"), "passed", &["the bucket's default"]);
+    let other = applied("aws:kms")
+        .with("x-amz-server-side-encryption-aws-kms-key-id", &ARN.replace("1234abcd", "4321dcba"));
+    let ran = when(&kms_source(), Asked::Put, other).await;
+    expect(ran.of("encryption"), "failed", &["the store used"]);
+    let with_bucket_key = format!("encryption = {{ kms = \"{ARN}\", bucket_key = true }}");
+    let ran = check(&with_bucket_key, |_, _| None).await;
+    expect(ran.of("encryption"), "warning", &["bucket key"]);
+}
+
+#[tokio::test]
+async fn a_store_without_conditional_writes_is_found() {
+    let overwrite = "[s3]\nput = \"overwrite\"";
+    let ran =
+        when("", Asked::PutAgain, Reply::status(200).with("x-amz-server-side-encryption", "AES256")).await;
+    expect(ran.of("put"), "passed", &[]);
+    expect(ran.of("create_only"), "failed", &["does not heed", overwrite]);
+    for (status, code) in [(501, "NotImplemented"), (400, "InvalidArgument")] {
+        let ran = check("", move |asked, request| {
+            let conditional = request.header("if-none-match").is_some();
+            (asked == Asked::Put && conditional).then(|| Reply::s3_error(status, code))
+        })
+        .await;
+        expect(ran.of("put"), "passed", &["without the condition"]);
+        expect(ran.of("create_only"), "failed", &["does not know", overwrite]);
+    }
+    let ran = check("", |asked, _| {
+        matches!(asked, Asked::Put | Asked::PutAgain).then(|| Reply::s3_error(501, "NotImplemented"))
+    })
+    .await;
+    expect(ran.of("put"), "failed", &["checksums = \"when-required\"", "encryption = \"none\""]);
+    expect(ran.of("create_only"), "not_tested", &[]);
+}
+
+#[tokio::test]
+async fn the_clock_is_held_against_the_dates_of_answers() {
+    let dated = |off: i64| {
+        let now = SystemClock::new().wall().0 / 1_000;
+        let date = chrono::DateTime::from_timestamp(now + off, 0).unwrap();
+        let date = date.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        Reply::status(403).with("x-amz-bucket-region", "us-east-1").with("date", &date)
+    };
+    let at = async |off| when("", Asked::HeadBucket, dated(off)).await;
+    expect(at(0).await.of("clock"), "passed", &[]);
+    expect(at(60).await.of("clock"), "warning", &["behind the store", "set-ntp"]);
+    expect(at(-60).await.of("clock"), "warning", &["ahead of the store"]);
+    expect(at(3_600).await.of("clock"), "failed", &["refuses requests"]);
+}
+
+#[tokio::test]
+async fn sessions_that_have_ended_and_roles_are_told_apart() {
+    let ran = when("", Asked::WhoAmI, sts_error(403, "ExpiredToken")).await;
+    expect(ran.of("identity"), "failed", &["ExpiredToken", "has ended"]);
+    let ran =
+        when(ROLE, Asked::AssumeRole { with_id: true }, sts_error(403, "RegionDisabledException")).await;
+    expect(ran.of("role"), "failed", &["switched off for the account"]);
+    let ran = check(ROLE, |_, _| None).await;
+    expect(ran.of("role"), "passed", &["forebay-check"]);
+    expect(ran.of("role_without_external_id"), "passed", &[]);
+    expect(ran.of("put"), "passed", &[]);
+    let ran = when(ROLE, Asked::AssumeRole { with_id: false }, sts_error(400, "ValidationError")).await;
+    expect(ran.of("role_without_external_id"), "not_tested", &["ValidationError"]);
+}
+
+#[tokio::test]
+async fn the_key_is_looked_up_as_the_role() {
+    let (ran, requests) = check_with(&format!("{ROLE}\n{}", kms_source()), &[], |_, _| None).await;
+    assert_eq!(ran.code, 0, "{}", ran.text);
+    let of = |target: &str| {
+        requests.iter().find(|request| request.header("x-amz-target") == Some(target)).unwrap()
+    };
+    for target in ["TrentService.DescribeKey", "TrentService.GenerateDataKey"] {
+        assert_eq!(of(target).header("x-amz-security-token"), Some("t"), "{target}");
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_never_answers_is_given_up() {
+    let begun = tokio::time::Instant::now();
+    let hang = |asked: Asked, _: &Request| (asked == Asked::HeadBucket).then_some(Reply::Hang);
+    let (ran, _) = check_with("", &["--timeout", "300 ms"], hang).await;
+    expect(ran.of("bucket"), "failed", &["--timeout"]);
+    expect(ran.of("put"), "not_tested", &["did not answer"]);
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    let ran = when("", Asked::HeadBucket, Reply::Close).await;
+    expect(ran.of("bucket"), "failed", &["broke"]);
+}
+
+#[tokio::test]
+async fn an_archive_is_a_warning() {
+    let ran = check("storage_class = \"DEEP_ARCHIVE\"", |_, _| None).await;
+    assert_eq!(ran.code, 0);
+    expect(ran.of("storage_class"), "warning", &["before it is restored"]);
+    let ran = check("storage_class = \"STANDARD_IA\"", |_, _| None).await;
+    expect(ran.of("storage_class"), "passed", &[]);
+}
