@@ -1,0 +1,123 @@
+//! Encryption, keys, roles, policies and regions against servers that enforce them, and, where none here does, against a
+//! server that answers as AWS documents: `docs/security-tests.md` says which is shown where.
+
+mod minio;
+
+use std::path::Path;
+
+use rustix::process::Signal;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::serve::support::{Caller, PATIENCE, Settings, ask, status};
+use crate::support::forebay::Forebay;
+use crate::support::wait;
+
+/// A folder for a configuration and a spool, and what the program takes its credentials from.
+struct Site {
+    folder: TempDir,
+    settings: Settings,
+    environment: Vec<(String, String)>,
+}
+
+impl Site {
+    /// Sources that deliver every second to the bucket `lake` of a store.
+    fn new(store: &str, sources: &[&str], credentials: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings::new(folder.path(), store, sources);
+        let mut site = Self { folder, settings, environment: Vec::new() };
+        credentials.iter().for_each(|(name, value)| site.environment(name, value));
+        site
+    }
+
+    /// One more variable of the environment that the program runs in.
+    fn environment(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// More lines for all sources.
+    fn all(&mut self, lines: &str) {
+        self.settings.s3.push('\n');
+        self.settings.s3.push_str(lines);
+    }
+
+    /// What stands for one source, beside its key.
+    fn source(&mut self, id: &str, lines: &str) {
+        let source = self.settings.sources.iter_mut().find(|(known, _)| known == id).unwrap();
+        source.1 = format!("write_keys = [\"{id}-key\"]\n{lines}");
+    }
+
+    async fn serve(&self) -> Forebay {
+        let environment: Vec<(&str, &str)> =
+            self.environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        Forebay::serve(self.settings.write(), &environment).await
+    }
+
+    /// Writes the configuration and tells the program at once.
+    async fn reload(&self, forebay: &Forebay) {
+        let said = || forebay.log().matches("configuration reloaded").count();
+        let before = said();
+        self.settings.write();
+        forebay.signal(Signal::HUP);
+        wait::until("the reload", PATIENCE, async || (said() > before).then_some(())).await;
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+/// The texts of the standing alarms of a kind.
+async fn alarms(forebay: &Forebay, kind: &str) -> Vec<String> {
+    let status = status(forebay).await;
+    let alarms = status["alarms"].as_array().unwrap().iter().filter(|alarm| alarm["kind"] == kind);
+    alarms.map(|alarm| alarm["what"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Sends calls to a source, object after object, until an alarm of a kind with this text stands, in all three places: the
+/// status, the gauge and the log.
+async fn alarmed(forebay: &Forebay, caller: &mut Caller, source: &str, kind: &str, text: &str) -> String {
+    let what = format!("an alarm of kind {kind} with {text:?}");
+    let alarm = wait::until(&what, PATIENCE, async || {
+        caller.send(forebay, source, 1, 0).await;
+        alarms(forebay, kind).await.into_iter().find(|alarm| alarm.contains(text))
+    })
+    .await;
+    assert!(gauge(forebay, kind).await, "the gauge of {alarm}");
+    assert!(forebay.log().contains("alarm: "), "the log of {alarm}");
+    alarm
+}
+
+/// Waits until no alarm of a kind stands, in the status and in the gauge.
+async fn all_clear(forebay: &Forebay, kind: &str) {
+    wait::until(&format!("no alarm of kind {kind}"), PATIENCE, async || {
+        (alarms(forebay, kind).await.is_empty() && !gauge(forebay, kind).await).then_some(())
+    })
+    .await;
+}
+
+/// Whether the gauge of a kind of alarm says that one stands.
+async fn gauge(forebay: &Forebay, kind: &str) -> bool {
+    let metrics = ask(forebay, "/metrics").await;
+    let text = String::from_utf8_lossy(&metrics.body).into_owned();
+    text.lines().any(|line| line == format!("forebay_alarm{{kind=\"{kind}\"}} 1"))
+}
+
+/// What the status says of a source.
+async fn source_status(forebay: &Forebay, id: &str) -> Value {
+    let status = status(forebay).await;
+    status["sources"].as_array().unwrap().iter().find(|source| source["id"] == id).unwrap().clone()
+}
+
+/// The statements of a template with these names, its placeholders filled in.
+fn statements(file: &str, names: &[&str], places: &[(&str, &str)]) -> Vec<Value> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies").join(file);
+    let mut text = std::fs::read_to_string(path).unwrap();
+    for (place, value) in places {
+        text = text.replace(place, value);
+    }
+    let policy: Value = serde_json::from_str(&text).unwrap();
+    let all = policy["Statement"].as_array().unwrap();
+    let named = |name: &&str| all.iter().find(|statement| statement["Sid"] == **name).cloned();
+    names.iter().map(|name| named(name).unwrap_or_else(|| panic!("{file} has no {name}"))).collect()
+}
