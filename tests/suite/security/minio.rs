@@ -10,7 +10,7 @@ use forebay::store::s3::{CredentialsFrom, S3Settings, S3Store};
 use forebay::store::{Fault, ObjectStore, PutMode};
 use serde_json::{Value, json};
 
-use super::{Site, alarmed, alarms, all_clear, source_status, statements};
+use super::{Site, TRIO, alarmed, alarms, all_clear, source_status, statements};
 use crate::contract::a_put;
 use crate::serve::support::{Caller, PATIENCE};
 use crate::support::bucket::Bucket;
@@ -121,25 +121,36 @@ async fn every_mode_is_read_back_and_what_is_encrypted_is_not_on_the_disk() {
 #[tokio::test]
 async fn an_unknown_key_waits_with_an_alarm_and_the_right_one_drains() {
     let Some(minio) = Minio::start().await else { return };
-    let mut site = Site::new(&minio.url(), &["sound", "wrong"], &User::COLLECTOR.credentials());
+    let mut site = Site::new(&minio.url(), &[&["sound"], &TRIO[..]].concat(), &User::COLLECTOR.credentials());
     site.all(&format!("encryption = \"kms:{}\"", Minio::KEY));
-    site.source("wrong", "encryption = \"kms:no-such-key\"");
+    for source in TRIO {
+        site.source(source, "encryption = \"kms:no-such-key\"");
+    }
     let lake = minio.make_bucket("lake").await;
     minio.add_user(User::COLLECTOR).await;
     minio.bind(User::COLLECTOR, &of_user("bucket.json", &["ForebayPuts"])).await;
 
     let forebay = site.serve().await;
     let mut caller = Caller::new();
-    let alarm = alarmed(&forebay, &mut caller, "wrong", "refused", "no-such-key").await;
+    for source in TRIO {
+        caller.send(&forebay, source, 10, 0).await;
+    }
+    let alarm = alarmed(&forebay, "refused", "no-such-key").await;
     assert!(alarm.contains("404 kms:KeyNotFound"), "{alarm}");
     caller.send(&forebay, "sound", 10, 0).await;
     caller.all_arrive(&lake, "", "sound").await;
-    assert_eq!(lake.keys("segment-logs/wrong/").await, [""; 0]);
+    for source in TRIO {
+        assert_eq!(lake.keys(&format!("segment-logs/{source}/")).await, [""; 0]);
+    }
 
-    site.source("wrong", "");
+    for source in TRIO {
+        site.source(source, "");
+    }
     site.reload(&forebay).await;
-    caller.send(&forebay, "wrong", 10, 0).await;
-    caller.all_arrive(&lake, "", "wrong").await;
+    for source in TRIO {
+        caller.send(&forebay, source, 10, 0).await;
+        caller.all_arrive(&lake, "", source).await;
+    }
     all_clear(&forebay, "refused").await;
     assert!(forebay.terminate().await.success());
 }
@@ -147,7 +158,7 @@ async fn an_unknown_key_waits_with_an_alarm_and_the_right_one_drains() {
 #[tokio::test]
 async fn puts_are_denied_in_mid_run_and_allowed_again_and_nothing_is_lost_or_doubled() {
     let Some(minio) = Minio::start().await else { return };
-    let mut site = Site::new(&minio.url(), &["web"], &User::COLLECTOR.credentials());
+    let mut site = Site::new(&minio.url(), &[&["late"], &TRIO[..]].concat(), &User::COLLECTOR.credentials());
     site.all("checksums = \"when-required\"");
     let lake = minio.make_bucket("lake").await;
     minio.add_user(User::COLLECTOR).await;
@@ -156,20 +167,30 @@ async fn puts_are_denied_in_mid_run_and_allowed_again_and_nothing_is_lost_or_dou
 
     let forebay = site.serve().await;
     let mut caller = Caller::new();
-    caller.send(&forebay, "web", 10, 0).await;
-    caller.all_arrive(&lake, "", "web").await;
+    for source in TRIO {
+        caller.send(&forebay, source, 10, 0).await;
+        caller.all_arrive(&lake, "", source).await;
+    }
 
     // What is sent says nothing of KMS, and from now on only KMS is taken.
     let denied = of_user("bucket-enforce-sse-kms.json", &["ForebayPuts", "DenyOtherEncryption"]);
     minio.bind(User::COLLECTOR, &denied).await;
     let before = lake.keys("").await;
-    let alarm = alarmed(&forebay, &mut caller, "web", "refused", "AccessDenied").await;
+    for source in TRIO {
+        caller.send(&forebay, source, 10, 0).await;
+    }
+    let alarm = alarmed(&forebay, "refused", "AccessDenied").await;
     assert!(alarm.starts_with("lake: "), "{alarm}");
     assert_eq!(lake.keys("").await, before);
 
     minio.bind(User::COLLECTOR, &allowed).await;
-    caller.send(&forebay, "web", 10, 0).await;
-    caller.all_arrive(&lake, "", "web").await;
+    // The first put that gets through tells the others.
+    for source in [&["late"], &TRIO[..]].concat() {
+        caller.send(&forebay, source, 10, 0).await;
+    }
+    for source in [&["late"], &TRIO[..]].concat() {
+        caller.all_arrive(&lake, "", source).await;
+    }
     all_clear(&forebay, "refused").await;
     assert!(forebay.terminate().await.success());
 }

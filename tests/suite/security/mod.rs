@@ -9,9 +9,12 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::serve::support::{Caller, PATIENCE, Settings, ask, status};
+use crate::serve::support::{PATIENCE, Settings, ask, status};
 use crate::support::forebay::Forebay;
 use crate::support::wait;
+
+/// Three sources that go to one destination: the third refusal in a row is an alarm, and each has one object that is tried.
+const TRIO: [&str; 3] = ["one", "two", "three"];
 
 /// A folder for a configuration and a spool, and what the program takes its credentials from.
 struct Site {
@@ -74,12 +77,10 @@ async fn alarms(forebay: &Forebay, kind: &str) -> Vec<String> {
     alarms.map(|alarm| alarm["what"].as_str().unwrap().to_owned()).collect()
 }
 
-/// Sends calls to a source, object after object, until an alarm of a kind with this text stands, in all three places: the
-/// status, the gauge and the log.
-async fn alarmed(forebay: &Forebay, caller: &mut Caller, source: &str, kind: &str, text: &str) -> String {
+/// Waits until an alarm of a kind with this text stands, in all three places: the status, the gauge and the log.
+async fn alarmed(forebay: &Forebay, kind: &str, text: &str) -> String {
     let what = format!("an alarm of kind {kind} with {text:?}");
     let alarm = wait::until(&what, PATIENCE, async || {
-        caller.send(forebay, source, 1, 0).await;
         alarms(forebay, kind).await.into_iter().find(|alarm| alarm.contains(text))
     })
     .await;
