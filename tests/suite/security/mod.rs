@@ -1,15 +1,20 @@
 //! Encryption, keys, roles, policies and regions against servers that enforce them, and, where none here does, against a
 //! server that answers as AWS documents: `docs/security-tests.md` says which is shown where.
 
+mod keys;
 mod minio;
+mod regions;
+mod sessions;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::serve::support::{PATIENCE, Settings, ask, status};
+use crate::serve::support::{Caller, PATIENCE, Settings, ask, status};
+use crate::support::aws_double::AwsDouble;
 use crate::support::forebay::Forebay;
 use crate::support::wait;
 
@@ -108,6 +113,19 @@ async fn gauge(forebay: &Forebay, kind: &str) -> bool {
 async fn source_status(forebay: &Forebay, id: &str) -> Value {
     let status = status(forebay).await;
     status["sources"].as_array().unwrap().iter().find(|source| source["id"] == id).unwrap().clone()
+}
+
+/// Waits until a double's bucket holds each acknowledged call of a source, and sees that it is there once and nothing else.
+async fn all_arrive(double: &AwsDouble, caller: &Caller, bucket: &str, source: &str) {
+    let calls = caller.of(source);
+    let found =
+        wait::until(&format!("{} calls of {source} in {bucket}", calls.len()), PATIENCE, async || {
+            let found = double.ids(bucket, source);
+            (found.len() >= calls.len()).then_some(found)
+        })
+        .await;
+    assert_eq!(found.len(), calls.len(), "more lines than calls of {source} in {bucket}");
+    assert_eq!(BTreeSet::from_iter(found), calls, "other calls of {source} in {bucket}");
 }
 
 /// The statements of a template with these names, its placeholders filled in.
