@@ -3,6 +3,7 @@
 
 mod keys;
 mod minio;
+mod ministack;
 mod regions;
 mod sessions;
 
@@ -130,13 +131,16 @@ async fn all_arrive(double: &AwsDouble, caller: &Caller, bucket: &str, source: &
 
 /// The statements of a template with these names, its placeholders filled in.
 fn statements(file: &str, names: &[&str], places: &[(&str, &str)]) -> Vec<Value> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies").join(file);
-    let mut text = std::fs::read_to_string(path).unwrap();
-    for (place, value) in places {
-        text = text.replace(place, value);
-    }
-    let policy: Value = serde_json::from_str(&text).unwrap();
+    let policy = policy(file, places);
     let all = policy["Statement"].as_array().unwrap();
     let named = |name: &&str| all.iter().find(|statement| statement["Sid"] == **name).cloned();
     names.iter().map(|name| named(name).unwrap_or_else(|| panic!("{file} has no {name}"))).collect()
+}
+
+/// A template, its placeholders filled in.
+fn policy(file: &str, places: &[(&str, &str)]) -> Value {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies").join(file);
+    let text = std::fs::read_to_string(path).unwrap();
+    let filled = places.iter().fold(text, |text, (place, value)| text.replace(place, value));
+    serde_json::from_str(&filled).unwrap()
 }

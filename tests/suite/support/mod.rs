@@ -9,6 +9,7 @@
 
 pub(crate) mod actions;
 pub(crate) mod aws_double;
+pub(crate) mod aws_tool;
 pub(crate) mod bucket;
 pub(crate) mod crash;
 pub(crate) mod fault_proxy;
