@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::DateTime;
 use serde_json::{Value, json};
 
 use super::{Site, TRIO, alarmed, alarms, all_clear, policy, source_status, statements};
@@ -53,7 +54,7 @@ async fn one_destination_that_refuses_delays_no_other_and_drains_when_it_is_mend
     let Some(ministack) = Ministack::start().await else { return };
     let collector = collector(&ministack).await;
     let url = ministack.recorder.url();
-    let mut site = Site::new(&url, &[&["web", "ios"], &TRIO[..]].concat(), &collector.credentials());
+    let mut site = Site::new(&url, &[&["web", "ios", "late"], &TRIO[..]].concat(), &collector.credentials());
     site.all(&format!("sts_endpoint_url = \"{url}\""));
     let mut role = BTreeMap::new();
     for (name, place) in [("web", "web-lake/raw/"), ("ios", "ios-lake/a/b/"), ("down", "down-lake/")] {
@@ -75,7 +76,7 @@ async fn one_destination_that_refuses_delays_no_other_and_drains_when_it_is_mend
             role["ios"]
         ),
     );
-    for source in TRIO {
+    for source in [&["late"], &TRIO[..]].concat() {
         site.source(
             source,
             &format!(
@@ -108,10 +109,11 @@ async fn one_destination_that_refuses_delays_no_other_and_drains_when_it_is_mend
     }
 
     ministack.trust("down", &trust(&collector, "down")).await;
-    for source in TRIO {
+    // The first put that gets through tells the others.
+    for source in [&["late"], &TRIO[..]].concat() {
         caller.send(&forebay, source, 5, 0).await;
     }
-    for source in TRIO {
+    for source in [&["late"], &TRIO[..]].concat() {
         caller.all_arrive(&down_lake, "", source).await;
     }
     all_clear(&forebay, "refused").await;
@@ -267,7 +269,9 @@ async fn every_header_that_is_configured_is_on_the_wire_and_kept() {
             .find(|request| request.method == "PUT" && request.target.starts_with(&path))
             .unwrap()
     };
-    let day = chrono::Utc::now().format("%Y-%m-%d");
+    let [key] = lake.keys("segment-logs/web/").await.try_into().unwrap();
+    let day = key.split('/').nth(2).and_then(|day| DateTime::from_timestamp_millis(day.parse().ok()?));
+    let day = day.unwrap().format("%Y-%m-%d");
     let (web, plain) = (put("web"), put("plain"));
     let encryption = "x-amz-server-side-encryption";
     for (name, of_web, of_plain) in [
@@ -289,7 +293,6 @@ async fn every_header_that_is_configured_is_on_the_wire_and_kept() {
             "{name}"
         );
     }
-    let [key] = lake.keys("segment-logs/web/").await.try_into().unwrap();
     let head = lake.client.head_object().bucket("lake").key(&key).send().await.unwrap();
     assert_eq!(head.ssekms_key_id(), Some(KEY));
     assert_eq!(head.storage_class().map(|class| class.as_str()), Some("ONEZONE_IA"));

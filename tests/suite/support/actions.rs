@@ -6,7 +6,7 @@ use super::scripted_http::Request;
 ///
 /// From the service authorization reference of each service: `HeadObject` needs `s3:GetObject` and `HeadBucket`
 /// `s3:ListBucket`; a put needs a right of its own for tags and for an ACL, and under a KMS key S3 makes a data key in the name
-/// of whoever puts. `GetCallerIdentity` needs no right.
+/// of whoever puts.
 pub(crate) fn actions_of(request: &Request) -> Vec<String> {
     if let Some(target) = request.header("x-amz-target") {
         return match target.strip_prefix("TrentService.") {
@@ -16,7 +16,6 @@ pub(crate) fn actions_of(request: &Request) -> Vec<String> {
     }
     if request.method == "POST" && path_and_query(request).0 == "/" {
         return match form_value(&request.body, "Action").as_deref() {
-            Some("GetCallerIdentity") => Vec::new(),
             Some(action) => vec![format!("sts:{action}")],
             None => vec![unknown(request)],
         };
@@ -109,7 +108,7 @@ fn a_request_needs_the_actions_that_aws_says() {
     check("GET", "/lake?list-type=2&prefix=a%2F", &[], "", &["s3:ListBucket"]);
     check("DELETE", "/lake/a?x-id=DeleteObject", &[], "", &["s3:DeleteObject"]);
     check("POST", "/", &[], "Version=2011-06-15&Action=AssumeRole", &["sts:AssumeRole"]);
-    check("POST", "/", &[], "Action=GetCallerIdentity", &[]);
+    check("POST", "/", &[], "Action=GetCallerIdentity", &["sts:GetCallerIdentity"]);
     check("POST", "/", &[("x-amz-target", "TrentService.DescribeKey")], "{}", &["kms:DescribeKey"]);
     assert_eq!(form_value(b"A=1&RoleArn=arn%3Aaws+x", "RoleArn").as_deref(), Some("arn:aws x"));
 }

@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
@@ -11,6 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 use super::actions::actions_of;
+use super::granted;
 use super::scripted_http::Request;
 
 /// The largest head of a request, in bytes.
@@ -70,29 +70,8 @@ impl Record {
 /// What the templates grant to the collector: the actions of every `Allow` in them.
 fn granted_actions() -> &'static BTreeSet<String> {
     static GRANTED: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
-        // What readers and the key's administrators are granted is not the collector's.
-        let files =
-            ["bucket", "bucket-create-only", "bucket-cross-account", "collector", "role", "role-trust"];
-        let mut granted = BTreeSet::new();
-        for file in files {
-            let text = std::fs::read_to_string(folder.join(format!("{file}.json"))).expect("a template");
-            let policy: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-            for statement in policy["Statement"].as_array().expect("statements") {
-                let actions = match &statement["Action"] {
-                    serde_json::Value::Array(actions) => actions.as_slice(),
-                    one => std::slice::from_ref(one),
-                };
-                let allowed = statement["Effect"] == "Allow";
-                granted.extend(
-                    actions
-                        .iter()
-                        .filter(|_| allowed)
-                        .filter_map(|action| action.as_str())
-                        .map(str::to_owned),
-                );
-            }
-        }
+        let mut granted = granted::actions();
+        granted.extend(granted::NEED_NO_GRANT.map(str::to_owned));
         granted
     });
     &GRANTED
