@@ -13,8 +13,8 @@ const TROUBLES: [(&str, Option<Key>, &str); 4] = [
     ("gone", None, "400 KMS.NotFoundException"),
 ];
 
-/// Sources of one key: three that deliver before and in the trouble, so that the third refusal is there at once, and one that
-/// has something only when it is over, whose put tells the others.
+/// Sources of one key: three that deliver before and in the trouble, so that the third refusal is there at once, and
+/// one that has something only when it is over, whose put tells the others.
 fn sources(key: &str) -> [String; 4] {
     ["one", "two", "three", "late"].map(|n| format!("{key}-{n}"))
 }

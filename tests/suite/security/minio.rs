@@ -20,7 +20,8 @@ use crate::support::wait;
 /// A name of an object's metadata, as it stands in MinIO's files beside the object's bytes.
 const METADATA: &[u8] = b"X-Amz-Meta-Forebay-Calls";
 
-/// The statements of templates, for the bucket `lake` and the user they bind: MinIO wants no principal in a user's policy.
+/// The statements of templates, for the bucket `lake` and the user they bind: MinIO wants no principal in a user's
+/// policy.
 fn of_user(file: &str, names: &[&str]) -> Vec<Value> {
     let places = [("BUCKET", "lake"), ("PREFIX/", ""), ("KMS_KEY_ARN", Minio::KEY)];
     let mut statements = statements(file, names, &places);

@@ -80,7 +80,8 @@ async fn one_destination_that_refuses_delays_no_other_and_drains_when_it_is_mend
         site.source(
             source,
             &format!(
-                "bucket = \"down-lake\"\nrole_arn = \"{}\"\nexternal_id = \"down\"\nencryption = \"none\"\nstorage_class = \"GLACIER_IR\"",
+                "bucket = \"down-lake\"\nrole_arn = \"{}\"\nexternal_id = \"down\"\nencryption = \"none\"\n\
+                 storage_class = \"GLACIER_IR\"",
                 role["down"]
             ),
         );

@@ -1,5 +1,5 @@
-//! Encryption, keys, roles, policies and regions against servers that enforce them, and, where none here does, against a
-//! server that answers as AWS documents: `docs/security-tests.md` says which is shown where.
+//! Encryption, keys, roles, policies and regions against servers that enforce them, and, where none here does, against
+//! a server that answers as AWS documents: `docs/security-tests.md` says which is shown where.
 
 mod keys;
 mod minio;
@@ -19,7 +19,8 @@ use crate::support::aws_double::AwsDouble;
 use crate::support::forebay::Forebay;
 use crate::support::wait;
 
-/// Three sources that go to one destination: the third refusal in a row is an alarm, and each has one object that is tried.
+/// Three sources that go to one destination: the third refusal in a row is an alarm, and each has one object that is
+/// tried.
 const TRIO: [&str; 3] = ["one", "two", "three"];
 
 /// A folder for a configuration and a spool, and what the program takes its credentials from.
@@ -116,7 +117,8 @@ async fn source_status(forebay: &Forebay, id: &str) -> Value {
     status["sources"].as_array().unwrap().iter().find(|source| source["id"] == id).unwrap().clone()
 }
 
-/// Waits until a double's bucket holds each acknowledged call of a source, and sees that it is there once and nothing else.
+/// Waits until a double's bucket holds each acknowledged call of a source, and sees that it is there once and nothing
+/// else.
 async fn all_arrive(double: &AwsDouble, caller: &Caller, bucket: &str, source: &str) {
     let calls = caller.of(source);
     let found =

@@ -103,8 +103,8 @@ async fn a_region_that_cannot_be_found_is_an_alarm_that_says_so_until_it_can() {
     assert!(forebay.terminate().await.success());
 }
 
-/// Without an endpoint of its own the program asks each bucket before its first put. The double stands in front of AWS here,
-/// which only the store can be told.
+/// Without an endpoint of its own the program asks each bucket before its first put. The double stands in front of AWS
+/// here, which only the store can be told.
 #[tokio::test]
 async fn a_bucket_is_asked_where_it_is_before_its_first_put_and_answers_even_where_it_refuses() {
     let double = AwsDouble::start().await;

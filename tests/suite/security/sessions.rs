@@ -1,5 +1,5 @@
-//! Sessions of assumed roles that end, and a token service in trouble, as AWS documents its answers. No server here does that
-//! on demand.
+//! Sessions of assumed roles that end, and a token service in trouble, as AWS documents its answers. No server here
+//! does that on demand.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

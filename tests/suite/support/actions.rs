@@ -5,8 +5,8 @@ use super::scripted_http::Request;
 /// The actions that a request needs at AWS. What nobody is granted stands for a request that is not known here.
 ///
 /// From the service authorization reference of each service: `HeadObject` needs `s3:GetObject` and `HeadBucket`
-/// `s3:ListBucket`; a put needs a right of its own for tags and for an ACL, and under a KMS key S3 makes a data key in the name
-/// of whoever puts.
+/// `s3:ListBucket`; a put needs a right of its own for tags and for an ACL, and under a KMS key S3 makes a data key in
+/// the name of whoever puts.
 pub(crate) fn actions_of(request: &Request) -> Vec<String> {
     if let Some(target) = request.header("x-amz-target") {
         return match target.strip_prefix("TrentService.") {

@@ -1,8 +1,8 @@
-//! A server that answers as AWS documents its S3 and STS, for what no server here enforces: sessions that end, keys that are
-//! switched off, buckets in other regions.
+//! A server that answers as AWS documents its S3 and STS, for what no server here enforces: sessions that end, keys
+//! that are switched off, buckets in other regions.
 //!
-//! It holds no secret and so checks no signature. It does check whose signature it is: the access key and the region of the
-//! `Authorization` header and the session token beside it decide every answer.
+//! It holds no secret and so checks no signature. It does check whose signature it is: the access key and the region of
+//! the `Authorization` header and the session token beside it decide every answer.
 
 mod s3;
 mod sts;

@@ -1,5 +1,5 @@
-//! What an administrator does at an emulator of AWS: users, roles, policies, by the AWS library for Python. So the tests' set-up
-//! shares no code with what is tested.
+//! What an administrator does at an emulator of AWS: users, roles, policies, by the AWS library for Python. So the
+//! tests' set-up shares no code with what is tested.
 
 use std::process::Command;
 
@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::ministack::Ministack;
 use super::tools::{in_venv, stdout_of};
 
-/// One operation: endpoint, service, access key, secret, name of the operation, parameters as JSON. Prints the answer as JSON, or
-/// the error under `Error`.
+/// One operation: endpoint, service, access key, secret, name of the operation, parameters as JSON. Prints the answer
+/// as JSON, or the error under `Error`.
 const CALL: &str = r"
 import boto3, botocore.exceptions, json, sys
 endpoint, service, key, secret, operation, parameters = sys.argv[1:]

@@ -1,7 +1,7 @@
 //! MinIO with a key service of its own: a store that truly encrypts, and that evaluates the conditions of policies.
 //!
-//! It holds bucket policies against callers without a signature only. Those who sign are bound by the policies of their user,
-//! with the same conditions, so the tests put the statements of a bucket policy there.
+//! It holds bucket policies against callers without a signature only. Those who sign are bound by the policies of their
+//! user, with the same conditions, so the tests put the statements of a bucket policy there.
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};

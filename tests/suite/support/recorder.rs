@@ -1,5 +1,5 @@
-//! A proxy in front of a store that passes every byte on as it is, and keeps what the program asked for. An action that the
-//! templates under `policies/` do not grant fails the test.
+//! A proxy in front of a store that passes every byte on as it is, and keeps what the program asked for. An action that
+//! the templates under `policies/` do not grant fails the test.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -237,7 +237,9 @@ fn skipped(left: usize) -> Passing {
 
 #[test]
 fn requests_are_seen_however_they_are_cut() {
-    let wire = b"PUT /lake/k HTTP/1.1\r\nContent-Length: 5\r\n\r\nbytesPOST / HTTP/1.1\r\ncontent-length: 17\r\n\r\nAction=AssumeRoleHEAD /lake/k HTTP/1.1\r\n\r\n";
+    let wire = b"PUT /lake/k HTTP/1.1\r\nContent-Length: 5\r\n\r\nbytes\
+        POST / HTTP/1.1\r\ncontent-length: 17\r\n\r\nAction=AssumeRole\
+        HEAD /lake/k HTTP/1.1\r\n\r\n";
     for piece in 1..wire.len() {
         let record = Record::default();
         let mut tap = Tap::new(record.clone());
