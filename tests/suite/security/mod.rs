@@ -1,6 +1,7 @@
 //! Encryption, keys, roles, policies and regions against servers that enforce them, and, where none here does, against
 //! a server that answers as AWS documents: `docs/security-tests.md` says which is shown where.
 
+mod credentials;
 mod keys;
 mod minio;
 mod ministack;

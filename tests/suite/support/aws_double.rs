@@ -32,6 +32,8 @@ pub(crate) struct World {
     pub(crate) keys: BTreeMap<String, Key>,
     /// By ARN: the external ids that the role's trust policy takes.
     pub(crate) roles: BTreeMap<String, BTreeSet<String>>,
+    /// By ARN: the token of the web identity that may have the role.
+    pub(crate) web_identities: BTreeMap<String, String>,
     pub(crate) token_service: TokenService,
     /// By access key id.
     pub(crate) sessions: BTreeMap<String, Session>,
@@ -196,7 +198,7 @@ impl World {
     }
 
     fn answer(&mut self, request: &Request) -> Reply {
-        let Some(scope) = Scope::of(request) else { return Reply::s3_error(403, "AccessDenied") };
+        let Some(scope) = Scope::of(request) else { return self.answer_unsigned(request) };
         match scope.service.as_str() {
             "sts" => self.answer_sts(request, &scope),
             "s3" => self.answer_s3(request, &scope),
