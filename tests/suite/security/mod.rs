@@ -10,6 +10,7 @@ mod sessions;
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -23,6 +24,17 @@ use crate::support::wait;
 /// Three sources that go to one destination: the third refusal in a row is an alarm, and each has one object that is
 /// tried.
 const TRIO: [&str; 3] = ["one", "two", "three"];
+
+/// Sources of one role: without a rest between its requests a refused role would be asked for by each of them.
+fn fleet() -> Vec<String> {
+    (1..=24).map(|number| format!("source-{number:02}")).collect()
+}
+
+/// The most requests for a refused role in this time, however much waits: the rests between them double from 1 s to 60 s.
+fn most_requests(time: Duration) -> usize {
+    let minutes = usize::try_from(time.as_secs() / 60).unwrap();
+    8 + minutes
+}
 
 /// A folder for a configuration and a spool, and what the program takes its credentials from.
 struct Site {

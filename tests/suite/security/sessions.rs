@@ -4,15 +4,15 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{Site, alarmed, alarms, all_arrive, all_clear, source_status};
+use super::{Site, alarmed, alarms, all_arrive, all_clear, fleet, most_requests, source_status};
 use crate::serve::support::{Caller, PATIENCE};
 use crate::support::aws_double::{AwsDouble, Misdirected, TokenService, World};
 use crate::support::forebay::Forebay;
 use crate::support::wait;
 
 const ROLE: &str = "arn:aws:iam::111122223333:role/forebay-writer";
-/// Sources of one role and external id, so that they share a session and an alarm.
-const SOURCES: [&str; 4] = ["one", "two", "three", "late"];
+/// A source that has nothing to send until the trouble is over. Its put tells the others that there is a way again.
+const LATE: &str = "late";
 
 async fn double() -> AwsDouble {
     let double = AwsDouble::start().await;
@@ -23,38 +23,35 @@ async fn double() -> AwsDouble {
     double
 }
 
+/// Many sources of one role and external id, so that they share a session, and much waits when there is none.
 fn site(double: &AwsDouble) -> Site {
-    let mut site = Site::new(&double.url(), &SOURCES, &AwsDouble::CREDENTIALS);
-    site.all(&format!(
-        "role_arn = \"{ROLE}\"\nexternal_id = \"shared\"\nsts_endpoint_url = \"{}\"",
-        double.url()
-    ));
+    let fleet = fleet();
+    let sources: Vec<&str> = fleet.iter().map(String::as_str).chain([LATE]).collect();
+    let mut site = Site::new(&double.url(), &sources, &AwsDouble::CREDENTIALS);
+    let url = double.url();
+    site.all(&format!("role_arn = \"{ROLE}\"\nexternal_id = \"shared\"\nsts_endpoint_url = \"{url}\""));
     site
 }
 
-/// Calls for the first three sources.
+/// Calls for the whole fleet.
 async fn send(forebay: &Forebay, caller: &mut Caller) {
-    for source in &SOURCES[..3] {
-        caller.send(forebay, source, 5, 0).await;
+    for source in fleet() {
+        caller.send(forebay, &source, 2, 0).await;
     }
-}
-
-/// Calls for the last source, whose put tells the others that there is a way again.
-async fn send_late(forebay: &Forebay, caller: &mut Caller) {
-    caller.send(forebay, SOURCES[3], 5, 0).await;
 }
 
 async fn all_have_arrived(double: &AwsDouble, caller: &Caller) {
-    for source in SOURCES {
-        all_arrive(double, caller, "lake", source).await;
+    for source in fleet() {
+        all_arrive(double, caller, "lake", &source).await;
     }
+    all_arrive(double, caller, "lake", LATE).await;
 }
 
 /// Waits until all sources that have something to deliver have failed with this text.
 async fn waiting(forebay: &Forebay, text: &str) {
-    for source in &SOURCES[..3] {
+    for source in fleet() {
         wait::until(&format!("{source} to wait because of {text:?}"), PATIENCE, async || {
-            let said = source_status(forebay, source).await["last_error"].to_string();
+            let said = source_status(forebay, &source).await["last_error"].to_string();
             said.contains(text).then_some(())
         })
         .await;
@@ -70,7 +67,7 @@ async fn sessions_are_renewed_before_they_end() {
     let forebay = site.serve().await;
     let mut caller = Caller::new();
     wait::until("a third session", PATIENCE, async || {
-        caller.send(&forebay, "one", 1, 0).await;
+        caller.send(&forebay, LATE, 1, 0).await;
         let used: BTreeSet<String> = double.signers("lake").into_iter().map(|(signer, _)| signer).collect();
         (used.len() >= 3).then_some(())
     })
@@ -130,7 +127,7 @@ async fn sessions_that_are_never_taken_are_an_alarm_until_they_are() {
 
     double.world(|world| world.sessions_are_void = false);
     double.world(World::revoke_sessions);
-    send_late(&forebay, &mut caller).await;
+    caller.send(&forebay, LATE, 5, 0).await;
     all_have_arrived(&double, &caller).await;
     all_clear(&forebay, "refused").await;
     assert!(forebay.terminate().await.success());
@@ -152,7 +149,7 @@ async fn an_outage_of_the_token_service_is_waited_for_and_is_no_refusal() {
         send(&forebay, &mut caller).await;
         waiting(&forebay, said).await;
         double.world(|world| world.token_service = TokenService::Up);
-        send_late(&forebay, &mut caller).await;
+        caller.send(&forebay, LATE, 5, 0).await;
         all_have_arrived(&double, &caller).await;
     }
     assert!(!forebay.log().contains("alarm: "), "{}", forebay.log());
@@ -177,13 +174,11 @@ async fn a_role_that_is_refused_in_mid_run_is_asked_for_seldom_and_the_backlog_d
     send(&forebay, &mut caller).await;
     let alarm = alarmed(&forebay, "refused", "403 AccessDenied").await;
     assert!(alarm.contains("is not authorized to perform: sts:AssumeRole"), "{alarm}");
-    // The waits double from 1 s, so in 60 s there are 7 requests at the most.
     let asked = double.assume_requests() - before;
-    let most = 8 + began.elapsed().as_secs() / 60;
-    assert!(u64::try_from(asked).unwrap() <= most, "{asked} requests for the role");
+    assert!(asked <= most_requests(began.elapsed()), "{asked} requests for the role");
 
     double.world(|world| world.token_service = TokenService::Up);
-    send_late(&forebay, &mut caller).await;
+    caller.send(&forebay, LATE, 5, 0).await;
     all_have_arrived(&double, &caller).await;
     all_clear(&forebay, "refused").await;
     assert!(forebay.terminate().await.success());
