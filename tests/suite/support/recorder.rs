@@ -34,7 +34,8 @@ impl Record {
         let granted = granted_actions();
         let actions = actions_of(&request);
         for action in actions.iter().filter(|action| !granted.contains(*action)) {
-            eprintln!("*** {action} is granted by no template under policies/: {request:?}");
+            let Request { method, target, .. } = &request;
+            eprintln!("*** {action} is granted by no template under policies/: {method} {target}");
             self.refuse(action);
         }
         self.0.lock().unwrap_or_else(PoisonError::into_inner).requests.push(request);
