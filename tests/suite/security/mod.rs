@@ -5,6 +5,7 @@ mod credentials;
 mod keys;
 mod minio;
 mod ministack;
+mod owner;
 mod regions;
 mod sessions;
 

@@ -48,6 +48,8 @@ pub(crate) struct World {
 /// A bucket and what it holds.
 #[derive(Debug)]
 pub(crate) struct Bucket {
+    /// The account that owns it.
+    pub(crate) owner: String,
     pub(crate) region: String,
     /// What requests are answered that are signed for another region.
     pub(crate) misdirected: Misdirected,
@@ -119,6 +121,8 @@ pub(crate) struct Session {
 impl AwsDouble {
     /// The access key of the process itself.
     pub(crate) const PROCESS: &str = "AKIAPROCESS";
+    /// The account that owns its buckets.
+    pub(crate) const ACCOUNT: &str = "111122223333";
     /// What the program takes its credentials from.
     pub(crate) const CREDENTIALS: [(&str, &str); 2] =
         [("AWS_ACCESS_KEY_ID", Self::PROCESS), ("AWS_SECRET_ACCESS_KEY", "a secret that nobody checks")];
@@ -187,8 +191,14 @@ impl AwsDouble {
 impl World {
     /// Makes a bucket; requests that are misdirected are told so in the way of `misdirected`.
     pub(crate) fn make_bucket(&mut self, name: &str, region: &str, misdirected: Misdirected) {
-        let (region, objects) = (region.to_owned(), BTreeMap::new());
-        let bucket = Bucket { region, misdirected, asked: Asked::Answered, young_for: 0, objects };
+        let bucket = Bucket {
+            owner: AwsDouble::ACCOUNT.to_owned(),
+            region: region.to_owned(),
+            misdirected,
+            asked: Asked::Answered,
+            young_for: 0,
+            objects: BTreeMap::new(),
+        };
         self.buckets.insert(name.to_owned(), bucket);
     }
 

@@ -15,6 +15,9 @@ impl World {
         let path = request.target.split('?').next().unwrap_or_default().trim_start_matches('/');
         let (name, key) = path.split_once('/').unwrap_or((path, ""));
         let Some(bucket) = self.buckets.get_mut(name) else { return Reply::s3_error(404, "NoSuchBucket") };
+        if request.header("x-amz-expected-bucket-owner").is_some_and(|owner| owner != bucket.owner) {
+            return Reply::s3_error(403, "AccessDenied");
+        }
         match (request.method.as_str(), key) {
             ("HEAD", "") => bucket.head_bucket(scope),
             (_, "") => Reply::s3_error(405, "MethodNotAllowed"),
