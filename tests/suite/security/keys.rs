@@ -1,6 +1,6 @@
 //! KMS keys that are refused in mid-run, as AWS documents S3's answers. No server here knows these states.
 
-use super::{Site, alarms, all_arrive, all_clear};
+use super::{Site, alarmed, alarms, all_arrive, all_clear, source_status};
 use crate::serve::support::{Caller, PATIENCE};
 use crate::support::aws_double::{AwsDouble, Key, Misdirected};
 use crate::support::wait;
@@ -102,5 +102,35 @@ async fn a_busy_key_service_is_no_refusal() {
     assert_eq!(alarms(&forebay, "refused").await, [""; 0]);
     double.world(|world| world.keys.insert(arn("busy"), Key::Enabled));
     all_arrive(&double, &caller, "lake", "web").await;
+    assert!(forebay.terminate().await.success());
+}
+
+#[tokio::test]
+async fn another_encryption_than_was_asked_for_is_an_alarm_until_it_is_right() {
+    let double = AwsDouble::start().await;
+    let apply = |algorithm| double.world(|world| world.buckets.get_mut("lake").unwrap().applies = algorithm);
+    double.world(|world| world.make_bucket("lake", "us-east-1", Misdirected::PermanentRedirect));
+    apply(Some("aws:kms"));
+    let mut site = Site::new(&double.url(), &["asks", "takes-any"], &AwsDouble::CREDENTIALS);
+    site.source("takes-any", "encryption = \"none\"");
+    let forebay = site.serve().await;
+    let mut caller = Caller::new();
+    caller.send(&forebay, "asks", 5, 0).await;
+    let alarm = alarmed(&forebay, "encryption", "AES256 was asked for, and the store applied aws:kms").await;
+    assert!(alarm.starts_with("lake: "), "{alarm}");
+    all_arrive(&double, &caller, "lake", "asks").await;
+
+    // What is right with another source of the same bucket hides nothing.
+    caller.send(&forebay, "takes-any", 5, 0).await;
+    wait::until("the other source's success", PATIENCE, async || {
+        (source_status(&forebay, "takes-any").await["totals"]["delivered"] == 5).then_some(())
+    })
+    .await;
+    assert_eq!(alarms(&forebay, "encryption").await, [alarm]);
+
+    apply(None);
+    caller.send(&forebay, "asks", 5, 0).await;
+    all_arrive(&double, &caller, "lake", "asks").await;
+    all_clear(&forebay, "encryption").await;
     assert!(forebay.terminate().await.success());
 }

@@ -8,11 +8,12 @@ use serde_json::{Value, json};
 use super::{
     Site, TRIO, alarmed, alarms, all_clear, fleet, most_requests, policy, source_status, statements,
 };
-use crate::serve::support::{Caller, status};
+use crate::serve::support::{Caller, PATIENCE, status};
 use crate::support::actions::form_value;
 use crate::support::aws_tool::Identity;
 use crate::support::scripted_http::Request;
 use crate::support::tools::Ministack;
+use crate::support::wait;
 
 const KEY: &str = "arn:aws:kms:us-east-1:000000000000:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 const ACCOUNT: &str = "000000000000";
@@ -226,6 +227,17 @@ async fn a_bucket_that_enforces_encryption_refuses_the_source_that_asks_for_none
     }
     caller.all_arrive(&lake, "", "sound").await;
     alarmed(&forebay, "refused", "403 AccessDenied").await;
+    // What gets through to the same bucket hides nothing.
+    for _ in 0..2 {
+        caller.send(&forebay, "sound", 5, 0).await;
+        caller.all_arrive(&lake, "", "sound").await;
+        wait::until("the sound source's success", PATIENCE, async || {
+            let calls = caller.of("sound").len();
+            (source_status(&forebay, "sound").await["totals"]["delivered"] == calls).then_some(())
+        })
+        .await;
+        assert_eq!(alarms(&forebay, "refused").await.len(), 1);
+    }
     for source in TRIO {
         assert_eq!(lake.keys(&format!("segment-logs/{source}/")).await, [""; 0]);
     }

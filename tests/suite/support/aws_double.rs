@@ -55,6 +55,8 @@ pub(crate) struct Bucket {
     pub(crate) misdirected: Misdirected,
     /// What `HeadBucket` is answered.
     pub(crate) asked: Asked,
+    /// The encryption that is applied whatever is asked for.
+    pub(crate) applies: Option<&'static str>,
     /// How many puts are still answered 307, as while a young bucket's name spreads.
     pub(crate) young_for: u32,
     /// The puts that were taken, by key.
@@ -196,6 +198,7 @@ impl World {
             region: region.to_owned(),
             misdirected,
             asked: Asked::Answered,
+            applies: None,
             young_for: 0,
             objects: BTreeMap::new(),
         };

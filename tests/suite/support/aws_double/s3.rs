@@ -89,7 +89,8 @@ impl Bucket {
         self.objects.insert(key.to_owned(), request.clone());
         let mut reply = Reply::status(200).with("etag", "\"double\"");
         for name in [ALGORITHM, KEY_ID, "x-amz-checksum-crc32"] {
-            if let Some(value) = request.header(name) {
+            let applied = self.applies.filter(|_| name == ALGORITHM);
+            if let Some(value) = applied.or(request.header(name)) {
                 reply = reply.with(name, value);
             }
         }
