@@ -33,8 +33,14 @@ fn fleet() -> Vec<String> {
 
 /// The most requests for a refused role in this time, however much waits: the rests between them double from 1 s to 60 s.
 fn most_requests(time: Duration) -> usize {
-    let minutes = usize::try_from(time.as_secs() / 60).unwrap();
-    8 + minutes
+    // One more than fits may be under way when it is looked.
+    let (mut requests, mut at, mut rest) = (1, 0, 1);
+    while at <= time.as_secs() {
+        requests += 1;
+        at += rest;
+        rest = (rest * 2).min(60);
+    }
+    requests
 }
 
 /// A folder for a configuration and a spool, and what the program takes its credentials from.
