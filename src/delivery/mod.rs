@@ -102,6 +102,8 @@ struct Inner {
     conflicts: Mutex<BTreeSet<SourceId>>,
     /// Destinations that fail.
     failing: Mutex<BTreeMap<Destination, reach::Failing>>,
+    /// Destinations whose last object was given another encryption than was asked for.
+    mismatched: Mutex<BTreeSet<Destination>>,
     shutting_down: AtomicBool,
     kick: Notify,
     stop: CancellationToken,
@@ -141,6 +143,7 @@ impl Delivery {
             removed: Mutex::default(),
             conflicts: Mutex::default(),
             failing: Mutex::default(),
+            mismatched: Mutex::default(),
             shutting_down: AtomicBool::new(false),
             kick: Notify::new(),
             stop: CancellationToken::new(),

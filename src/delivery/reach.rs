@@ -60,23 +60,24 @@ impl Inner {
     /// the store knows no encryption.
     pub(super) fn taken(&self, to: &Destination, key: &str, applied: Option<&AppliedEncryption>) {
         lock(&self.failing).remove(to);
-        let subject = to.to_string();
-        self.parts.alarms.clear(AlarmKind::Refused, &subject);
-        self.parts.alarms.clear(AlarmKind::Unreachable, &subject);
         match applied.and_then(|applied| to.encryption.mismatch(applied)) {
             Some(wrong) => {
                 let what = format!(
                     "{wrong}, for {key}; the objects are stored and counted as delivered: look at the bucket's default \
                      encryption and at what stands between here and the store"
                 );
-                self.parts.alarms.raise(AlarmKind::Encryption, &subject, what);
+                lock(&self.mismatched).insert(to.clone());
+                self.parts.alarms.raise(AlarmKind::Encryption, &to.to_string(), what);
             }
-            None => self.parts.alarms.clear(AlarmKind::Encryption, &subject),
+            None => drop(lock(&self.mismatched).remove(to)),
         }
         self.clear_alarms_of_the_past();
     }
 
-    /// Takes back alarms about destinations to which nothing goes any more.
+    /// Takes back alarms about destinations with which nothing is wrong any more, or to which nothing goes.
+    ///
+    /// Several destinations may share the subject of an alarm: one that asks for no encryption is refused by a bucket that
+    /// demands it, and one beside it gets through. So an alarm stands as long as it is true of one of them.
     pub(super) fn clear_alarms_of_the_past(&self) {
         let standing = self.parts.alarms.standing();
         let standing: Vec<_> = standing.iter().filter(|alarm| KINDS.contains(&alarm.kind)).collect();
@@ -89,12 +90,30 @@ impl Inner {
         let current = current.filter(|(source, _)| !removed.contains(source)).map(|(_, to)| to);
         let pending = outlet.pending_seals().into_iter().map(|pending| self.reach(&pending.seal));
         let in_use: BTreeSet<Destination> = current.chain(pending).collect();
-        lock(&self.failing).retain(|to, _| in_use.contains(to));
-        let subjects: BTreeSet<String> = in_use.iter().map(Destination::to_string).collect();
+        let now = self.parts.clock.monotonic();
+        // Held to the end: what is raised meanwhile is not taken back.
+        let (mut failing, mut mismatched) = (lock(&self.failing), lock(&self.mismatched));
+        failing.retain(|to, _| in_use.contains(to));
+        mismatched.retain(|to| in_use.contains(to));
+        let mut wrong = BTreeSet::new();
+        for (to, failing) in failing.iter() {
+            wrong.extend(failing.alarms(now).map(|kind| (kind, to.to_string())));
+        }
+        wrong.extend(mismatched.iter().map(|to| (AlarmKind::Encryption, to.to_string())));
         for alarm in standing {
-            if !subjects.contains(&alarm.subject) {
+            if !wrong.contains(&(alarm.kind, alarm.subject.clone())) {
                 self.parts.alarms.clear(alarm.kind, &alarm.subject);
             }
         }
+    }
+}
+
+impl Failing {
+    /// What is an alarm of it.
+    fn alarms(self, now: Duration) -> impl Iterator<Item = AlarmKind> {
+        let refused = self.refusals >= REFUSALS_BEFORE_ALARM;
+        let unreachable = now.saturating_sub(self.since) >= UNREACHABLE_BEFORE_ALARM;
+        let kinds = [(refused, AlarmKind::Refused), (unreachable, AlarmKind::Unreachable)];
+        kinds.into_iter().filter_map(|(stands, kind)| stands.then_some(kind))
     }
 }

@@ -80,6 +80,8 @@ pub(super) struct Upload<'a> {
     pub(super) replaced: Option<Staged>,
     mode: PutMode,
     tries: u32,
+    /// The last try met credentials that had ended.
+    met_the_end: bool,
     /// Told when another object of the destination got through.
     reached: watch::Receiver<()>,
     pub(super) since: Duration,
@@ -104,6 +106,7 @@ pub(super) async fn deliver(
         replaced: None,
         mode: if decided { PutMode::Overwrite } else { inner.settings.put_mode },
         tries: 0,
+        met_the_end: false,
         reached,
         since: inner.parts.clock.monotonic(),
     };
@@ -138,6 +141,7 @@ impl Upload<'_> {
             Ok(stored) => (Next::Commit, stored),
             Err(error) => {
                 self.failed(&error, "put");
+                self.met_the_end = error.fault == Fault::Expired;
                 match after_put(error.fault, put.mode) {
                     Next::AskWhose => self.ask_whose(may_replace).await?,
                     next => (next, Stored::default()),
@@ -316,7 +320,8 @@ impl Upload<'_> {
         }
         let to = self.inner.reach(&self.seal);
         self.waiting(format!("{what} {} to {}: {error}", self.seal.object_key, to.bucket.bucket()));
-        if what == "put" {
+        // All objects under way meet the end of a session. It stands for something only where the next session fares no better.
+        if what == "put" && (error.fault != Fault::Expired || self.met_the_end) {
             self.inner.put_failed(&to, error);
         }
     }

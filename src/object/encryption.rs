@@ -172,7 +172,11 @@ impl KmsKey {
     fn id_in(name: &str) -> Option<&str> {
         match Self::arn_parts(name) {
             Some((_, resource)) => resource.strip_prefix("key/"),
-            None => (!name.starts_with("alias/")).then_some(name),
+            None => {
+                // MinIO answers with its key's bare name behind this.
+                let name = name.strip_prefix("arn:aws:kms:").unwrap_or(name);
+                (!name.starts_with("alias/")).then_some(name)
+            }
         }
     }
 
@@ -309,6 +313,8 @@ mod tests {
         check(&kms(ID), Some("aws:kms"), Some(&arn(&format!("key/{ID}"))), true);
         check(&kms(ID), Some("aws:kms"), Some(&arn("key/other")), false);
         check(&kms("alias/events"), Some("aws:kms"), Some(&arn("key/other")), true);
+        check(&kms("events-key"), Some("aws:kms"), Some("arn:aws:kms:events-key"), true);
+        check(&kms("events-key"), Some("aws:kms"), Some("arn:aws:kms:other-key"), false);
     }
 
     #[test]

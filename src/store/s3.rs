@@ -8,6 +8,7 @@
 
 mod assumed_role;
 mod clients;
+mod default_chain;
 mod error;
 mod process;
 mod session;
@@ -25,6 +26,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use self::clients::{Access, Clients};
+use self::default_chain::DefaultChain;
 use self::error::{Context, Told, local_error, store_error};
 use self::process::Process;
 pub use self::settings::{Checksums, CredentialsFrom, S3Settings, Timeouts};
@@ -93,7 +95,11 @@ impl S3Store {
             }
             CredentialsFrom::Provider(provider) => loader = loader.credentials_provider(provider.clone()),
         }
-        let sdk = loader.load().await;
+        let mut sdk = loader.load().await;
+        if matches!(settings.credentials, CredentialsFrom::DefaultChain) {
+            let chain = SharedCredentialsProvider::new(DefaultChain::new(sdk.clone()));
+            sdk = sdk.into_builder().credentials_provider(chain).build();
+        }
         let process = Process::new(sdk, settings.sts_endpoint_url.clone());
         let clients = Clients::new(settings.clone(), process);
         Self { settings, regions: Regions::new(rule), clients }

@@ -15,6 +15,7 @@ mod flush;
 mod policies;
 mod readers;
 mod sdks;
+mod security;
 mod serve;
 mod support;
 mod tidy;

@@ -33,7 +33,7 @@ fn object_key(text: &str) -> ObjectKey {
 }
 
 /// A create-only put of `bytes` with SSE-S3, gzip and some metadata.
-fn a_put(bucket: &str, key: &str, bytes: impl Into<Bytes>) -> Put {
+pub(crate) fn a_put(bucket: &str, key: &str, bytes: impl Into<Bytes>) -> Put {
     let bytes = bytes.into();
     Put {
         destination: destination(bucket, Encryption::SseS3),

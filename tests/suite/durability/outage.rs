@@ -68,7 +68,7 @@ async fn a_store_that_loses_answers_and_goes_away() {
     let Some(ministack) = Ministack::start().await else { return };
     let folder = tempfile::tempdir().expect("a folder");
     let bucket = ministack.make_bucket("lake").await;
-    let proxy = TcpProxy::start(ministack.address).await;
+    let proxy = TcpProxy::start(ministack.recorder.address).await;
     let config = write_config(folder.path(), &proxy.url);
     let credentials = [("AWS_ACCESS_KEY_ID", Ministack::ROOT), ("AWS_SECRET_ACCESS_KEY", Ministack::ROOT)];
     let forebay = Forebay::serve(&config, &credentials).await;

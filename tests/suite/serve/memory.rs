@@ -18,6 +18,7 @@ use super::support::{CREDENTIALS, status};
 use crate::support::bucket::Bucket;
 use crate::support::forebay::{Flush, Forebay};
 use crate::support::http::{Http, is_accepted};
+use crate::support::recorder::Recorder;
 use crate::support::tcp_proxy::{Link, TcpProxy};
 use crate::support::wait;
 
@@ -49,7 +50,8 @@ async fn a_backlog_of_many_sources_takes_little_memory() {
     let folder = tempfile::tempdir().unwrap();
     // A process of its own, so that what the store takes is not counted.
     let store = Forebay::dev(&folder.path().join("store"), Flush::SOON).await;
-    let link = TcpProxy::start(store.s3.strip_prefix("http://").unwrap().parse().unwrap()).await;
+    let recorder = Recorder::start(store.s3.strip_prefix("http://").unwrap().parse().unwrap()).await;
+    let link = TcpProxy::start(recorder.address).await;
     let config = folder.path().join("forebay.toml");
     fs::write(&config, configuration(&folder.path().join("spool"), &link.url, sources)).unwrap();
     let forebay = Forebay::serve(&config, &CREDENTIALS).await;

@@ -10,5 +10,5 @@ mod operator;
 mod reload;
 mod shutdown;
 mod start;
-mod support;
+pub(crate) mod support;
 mod tls;

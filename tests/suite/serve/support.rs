@@ -17,31 +17,33 @@ use tempfile::TempDir;
 use crate::support::bucket::Bucket;
 use crate::support::forebay::Forebay;
 use crate::support::http::{Answer, Http, is_accepted};
+use crate::support::recorder::Recorder;
 use crate::support::tcp_proxy::TcpProxy;
 use crate::support::wait;
 
-/// Time for something to be tried or delivered on a busy machine.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+/// Time for something to be tried or delivered on a busy machine: longer than the longest pause between two tries, 60 s.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(150);
 
 /// Random letters that calls take theirs from: many times what gzip looks back on.
 const POOL_LEN: usize = 1_024 * 1_024;
 
 /// What the program takes its credentials from.
-pub(super) const CREDENTIALS: [(&str, &str); 2] =
+pub(crate) const CREDENTIALS: [(&str, &str); 2] =
     [("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID), ("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY)];
 
 /// An S3 server of its own behind a link that can be cut, and a folder for what a test keeps.
 #[derive(Debug)]
-pub(super) struct Rig {
+pub(crate) struct Rig {
     _server: DevS3Running,
+    _recorder: Recorder,
     url: String,
-    pub(super) link: TcpProxy,
-    pub(super) folder: TempDir,
+    pub(crate) link: TcpProxy,
+    pub(crate) folder: TempDir,
 }
 
 impl Rig {
     /// With these buckets.
-    pub(super) async fn start(buckets: &[&str]) -> Self {
+    pub(crate) async fn start(buckets: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let settings = DevS3Settings {
             data_dir: folder.path().join("s3"),
@@ -50,8 +52,9 @@ impl Rig {
         };
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let server = DevS3::start(listener, settings).await.unwrap();
-        let link = TcpProxy::start(server.addr()).await;
-        let rig = Self { url: server.url(), _server: server, link, folder };
+        let recorder = Recorder::start(server.addr()).await;
+        let link = TcpProxy::start(recorder.address).await;
+        let rig = Self { url: server.url(), _server: server, _recorder: recorder, link, folder };
         for bucket in buckets {
             rig.bucket(bucket).client.create_bucket().bucket(*bucket).send().await.unwrap();
         }
@@ -59,43 +62,45 @@ impl Rig {
     }
 
     /// A bucket, seen past the link.
-    pub(super) fn bucket(&self, name: &str) -> Bucket {
+    pub(crate) fn bucket(&self, name: &str) -> Bucket {
         Bucket::new(&self.url, name, ACCESS_KEY_ID, SECRET_ACCESS_KEY)
     }
 
     /// A configuration with the sources, delivering every second to the bucket `lake`.
-    pub(super) fn settings(&self, sources: &[&str]) -> Settings {
-        let source = |id: &&str| ((*id).to_owned(), format!("write_keys = [\"{id}-key\"]"));
-        Settings {
-            file: self.folder.path().join("forebay.toml"),
-            collector: "drain_delay = \"0 s\"".to_owned(),
-            // A test's folder may be on any file system: no machine fails here.
-            spool: format!(
-                "dir = \"{}\"\nunsafe_filesystem = true",
-                self.folder.path().join("spool").display()
-            ),
-            s3: format!("bucket = \"lake\"\nendpoint_url = \"{}\"\npath_style = true", self.link.url),
-            flush: "max_age = \"1 s\"".to_owned(),
-            sources: sources.iter().map(source).collect(),
-        }
+    pub(crate) fn settings(&self, sources: &[&str]) -> Settings {
+        Settings::new(self.folder.path(), &self.link.url, sources)
     }
 }
 
 /// What stands in the configuration file, section by section.
 #[derive(Clone, Debug)]
-pub(super) struct Settings {
+pub(crate) struct Settings {
     file: PathBuf,
-    pub(super) collector: String,
-    pub(super) spool: String,
-    pub(super) s3: String,
-    pub(super) flush: String,
+    pub(crate) collector: String,
+    pub(crate) spool: String,
+    pub(crate) s3: String,
+    pub(crate) flush: String,
     /// Id, and the other lines.
-    pub(super) sources: Vec<(String, String)>,
+    pub(crate) sources: Vec<(String, String)>,
 }
 
 impl Settings {
+    /// Delivering every second to the bucket `lake` of a store; file and spool in `folder`.
+    pub(crate) fn new(folder: &Path, store: &str, sources: &[&str]) -> Self {
+        let source = |id: &&str| ((*id).to_owned(), format!("write_keys = [\"{id}-key\"]"));
+        Self {
+            file: folder.join("forebay.toml"),
+            collector: "drain_delay = \"0 s\"".to_owned(),
+            // A test's folder may be on any file system: no machine fails here.
+            spool: format!("dir = \"{}\"\nunsafe_filesystem = true", folder.join("spool").display()),
+            s3: format!("bucket = \"lake\"\nendpoint_url = \"{store}\"\npath_style = true"),
+            flush: "max_age = \"1 s\"".to_owned(),
+            sources: sources.iter().map(source).collect(),
+        }
+    }
+
     /// Writes the file.
-    pub(super) fn write(&self) -> &Path {
+    pub(crate) fn write(&self) -> &Path {
         let Self { file, collector, spool, s3, flush, sources } = self;
         let sources: String =
             sources.iter().map(|(id, lines)| format!("[[source]]\nid = \"{id}\"\n{lines}\n")).collect();
@@ -108,14 +113,14 @@ impl Settings {
     }
 
     /// Starts the program with it.
-    pub(super) async fn serve(&self) -> Forebay {
+    pub(crate) async fn serve(&self) -> Forebay {
         Forebay::serve(self.write(), &CREDENTIALS).await
     }
 }
 
 /// Sends calls and keeps the ids of those that were acknowledged.
 #[derive(Debug)]
-pub(super) struct Caller {
+pub(crate) struct Caller {
     http: Http,
     random: StdRng,
     pool: String,
@@ -124,14 +129,14 @@ pub(super) struct Caller {
 }
 
 impl Caller {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut random = StdRng::seed_from_u64(1);
         let pool = (0..POOL_LEN).map(|_| char::from(random.random_range(b'a'..=b'z'))).collect();
         Self { http: Http::new(), random, pool, sent: 0, acknowledged: BTreeMap::new() }
     }
 
     /// Sends one request with `calls` calls to a source by its write key, `<source>-key`, each with so many random letters.
-    pub(super) async fn try_send(
+    pub(crate) async fn try_send(
         &mut self,
         forebay: &Forebay,
         source: &str,
@@ -149,13 +154,13 @@ impl Caller {
     }
 
     /// As [`Caller::try_send`], and it must be accepted.
-    pub(super) async fn send(&mut self, forebay: &Forebay, source: &str, calls: usize, letters: usize) {
+    pub(crate) async fn send(&mut self, forebay: &Forebay, source: &str, calls: usize, letters: usize) {
         let answer = self.try_send(forebay, source, calls, letters).await;
         assert!(is_accepted(&answer), "{} {:?}\n{}", answer.status, answer.body, forebay.log());
     }
 
     /// The ids and the body of a new request.
-    pub(super) fn request(&mut self, calls: usize, letters: usize) -> (Vec<String>, String) {
+    pub(crate) fn request(&mut self, calls: usize, letters: usize) -> (Vec<String>, String) {
         let ids: Vec<String> = (0..calls)
             .map(|_| {
                 self.sent += 1;
@@ -174,23 +179,23 @@ impl Caller {
     }
 
     /// Takes down calls as acknowledged.
-    pub(super) fn note(&mut self, source: &str, ids: Vec<String>) {
+    pub(crate) fn note(&mut self, source: &str, ids: Vec<String>) {
         self.acknowledged.entry(source.to_owned()).or_default().extend(ids);
     }
 
     /// The acknowledged calls of a source.
-    pub(super) fn of(&self, source: &str) -> BTreeSet<String> {
+    pub(crate) fn of(&self, source: &str) -> BTreeSet<String> {
         self.acknowledged.get(source).cloned().unwrap_or_default()
     }
 
     /// Waits until each acknowledged call of a source is in the bucket, and sees that it is there once and that nothing else is.
-    pub(super) async fn all_arrive(&self, bucket: &Bucket, prefix: &str, source: &str) {
+    pub(crate) async fn all_arrive(&self, bucket: &Bucket, prefix: &str, source: &str) {
         exactly(bucket, prefix, source, &self.of(source)).await;
     }
 }
 
 /// Waits until a bucket holds these calls of a source, each once, and no others.
-pub(super) async fn exactly(bucket: &Bucket, prefix: &str, source: &str, ids: &BTreeSet<String>) {
+pub(crate) async fn exactly(bucket: &Bucket, prefix: &str, source: &str, ids: &BTreeSet<String>) {
     let below = format!("{prefix}segment-logs/{source}/");
     let what = format!("{} calls below {below}", ids.len());
     let found = wait::until(&what, PATIENCE, async || {
@@ -203,7 +208,7 @@ pub(super) async fn exactly(bucket: &Bucket, prefix: &str, source: &str, ids: &B
 }
 
 /// The message ids of all lines below a prefix, as often as they are there.
-pub(super) async fn ids_below(bucket: &Bucket, prefix: &str) -> Vec<String> {
+pub(crate) async fn ids_below(bucket: &Bucket, prefix: &str) -> Vec<String> {
     let mut ids = Vec::new();
     for object in bucket.objects(prefix).await {
         for line in object.text().lines() {
@@ -215,20 +220,20 @@ pub(super) async fn ids_below(bucket: &Bucket, prefix: &str) -> Vec<String> {
 }
 
 /// What the admin listener says, as JSON.
-pub(super) async fn status(forebay: &Forebay) -> Value {
+pub(crate) async fn status(forebay: &Forebay) -> Value {
     let answer = ask(forebay, "/api/status").await;
     serde_json::from_slice(&answer.body).unwrap()
 }
 
 /// What the admin listener answers to a GET.
-pub(super) async fn ask(forebay: &Forebay, path: &str) -> Answer {
+pub(crate) async fn ask(forebay: &Forebay, path: &str) -> Answer {
     let request = http::Request::get(format!("{}{path}", forebay.console)).body(Full::default()).unwrap();
     let answer = Http::new().send(request).await;
     answer.unwrap_or_else(|error| panic!("{path}: {error}\n{}", forebay.log()))
 }
 
 /// Waits until the program's log has this text.
-pub(super) async fn logged(forebay: &Forebay, text: &str) {
+pub(crate) async fn logged(forebay: &Forebay, text: &str) {
     wait::until(&format!("{text:?} in the log"), PATIENCE, async || {
         forebay.log().contains(text).then_some(())
     })

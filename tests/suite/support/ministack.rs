@@ -8,6 +8,7 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
 use super::bucket::Bucket;
+use super::recorder::Recorder;
 use super::tools::in_venv;
 use super::wait;
 
@@ -19,7 +20,10 @@ const START_TIMEOUT: Duration = Duration::from_secs(60);
 pub(crate) struct Ministack {
     _child: Child,
     _folder: tempfile::TempDir,
+    /// Where the tests' own clients go.
     pub(crate) address: SocketAddr,
+    /// In front of it: where the program is pointed at.
+    pub(crate) recorder: Recorder,
 }
 
 impl Ministack {
@@ -52,10 +56,11 @@ impl Ministack {
             TcpStream::connect(address).await.ok().map(drop)
         })
         .await;
-        Some(Self { _child: child, _folder: folder, address })
+        let recorder = Recorder::start(address).await;
+        Some(Self { _child: child, _folder: folder, address, recorder })
     }
 
-    /// Its base URL.
+    /// Its base URL, for the tests' own clients.
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }

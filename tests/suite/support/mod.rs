@@ -7,6 +7,9 @@
     reason = "helpers of tests fail as tests do: by a panic that names the line"
 )]
 
+pub(crate) mod actions;
+pub(crate) mod aws_double;
+pub(crate) mod aws_tool;
 pub(crate) mod bucket;
 pub(crate) mod crash;
 pub(crate) mod fault_proxy;
@@ -14,7 +17,9 @@ pub(crate) mod forebay;
 pub(crate) mod granted;
 pub(crate) mod http;
 pub(crate) mod json;
+pub(crate) mod minio;
 pub(crate) mod ministack;
+pub(crate) mod recorder;
 pub(crate) mod scripted_http;
 pub(crate) mod sim_disk;
 pub(crate) mod tcp_proxy;

@@ -9,6 +9,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
+use super::recorder::Record;
+
 /// The largest request that is read, in bytes.
 const REQUEST_BYTES_MAX: usize = 64 * 1024 * 1024;
 
@@ -69,10 +71,10 @@ impl Reply {
 
 type Script = Arc<Mutex<dyn FnMut(&Request) -> Reply + Send>>;
 
-/// A running server; it ends when it is dropped.
+/// A running server; it ends when it is dropped, and fails the test where it was asked for what no template grants.
 pub(crate) struct ScriptedHttp {
     addr: SocketAddr,
-    requests: Arc<Mutex<Vec<Request>>>,
+    record: Record,
     server: JoinHandle<()>,
 }
 
@@ -80,19 +82,19 @@ impl ScriptedHttp {
     pub(crate) async fn start(script: impl FnMut(&Request) -> Reply + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
-        let requests = Arc::new(Mutex::new(Vec::new()));
+        let record = Record::default();
         let script: Script = Arc::new(Mutex::new(script));
         let server = tokio::spawn({
-            let requests = Arc::clone(&requests);
+            let record = record.clone();
             async move {
                 // The set ends its connections when it is dropped with this task.
                 let mut connections = tokio::task::JoinSet::new();
                 while let Ok((stream, _)) = listener.accept().await {
-                    connections.spawn(serve(stream, Arc::clone(&script), Arc::clone(&requests)));
+                    connections.spawn(serve(stream, Arc::clone(&script), record.clone()));
                 }
             }
         });
-        Self { addr, requests, server }
+        Self { addr, record, server }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -100,22 +102,23 @@ impl ScriptedHttp {
     }
 
     pub(crate) fn requests(&self) -> Vec<Request> {
-        self.requests.lock().unwrap().clone()
+        self.record.requests()
     }
 }
 
 impl Drop for ScriptedHttp {
     fn drop(&mut self) {
         self.server.abort();
+        self.record.all_was_granted();
     }
 }
 
-async fn serve(mut stream: TcpStream, script: Script, requests: Arc<Mutex<Vec<Request>>>) {
+async fn serve(mut stream: TcpStream, script: Script, record: Record) {
     let mut buffer = Vec::new();
     while let Some(request) = read_request(&mut stream, &mut buffer).await {
         let reply = (script.lock().unwrap())(&request);
         let is_head = request.method == "HEAD";
-        requests.lock().unwrap().push(request);
+        record.note(request);
         let (status, headers, body) = match reply {
             Reply::Answer { status, headers, body } => (status, headers, body),
             Reply::Close => return,

@@ -2,6 +2,7 @@
 //! the test ends early, having said so; in CI it fails.
 
 use std::env;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
@@ -19,10 +20,23 @@ const PROGRAM_TIMEOUT: Duration = Duration::from_secs(120);
 ///
 /// When it is missing and `CI` is set.
 pub(crate) fn require(relative: &str) -> Option<PathBuf> {
+    found(in_folder(relative), relative, "`tests/run` sets it up")
+}
+
+/// As [`require`], for what a command of its own sets up: where it is missing the test is skipped, in CI too.
+pub(crate) fn extra(relative: &str, command: &str) -> Option<PathBuf> {
+    let tool = in_folder(relative);
+    if tool.is_none() {
+        skipped(relative, &format!("`{command}` builds it"));
+    }
+    tool
+}
+
+fn in_folder(relative: &str) -> Option<PathBuf> {
     let folder = env::var_os("FOREBAY_TEST_TOOLS")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools"), PathBuf::from);
     let tool = folder.join(relative);
-    found(tool.exists().then_some(tool), relative, "`tests/run` sets it up")
+    tool.exists().then_some(tool)
 }
 
 /// A program of the Python environment among those tools.
@@ -48,9 +62,15 @@ pub(crate) fn on_path(program: &str) -> Option<PathBuf> {
 fn found(tool: Option<PathBuf>, name: &str, remedy: &str) -> Option<PathBuf> {
     if tool.is_none() {
         assert!(env::var_os("CI").is_none(), "{name} is missing, and in CI that is a failure: {remedy}");
-        eprintln!("\n*** SKIPPED, NOT PASSED: {name} is missing ({remedy}) ***\n");
+        skipped(name, remedy);
     }
     tool
+}
+
+fn skipped(name: &str, remedy: &str) {
+    // Past the test runner, which keeps what a passing test prints to itself.
+    let said = writeln!(std::io::stderr(), "\n*** SKIPPED, NOT PASSED: {name} is missing ({remedy}) ***\n");
+    said.expect("standard error");
 }
 
 /// Runs a command to its end, off the runtime's threads: servers of the test go on meanwhile.

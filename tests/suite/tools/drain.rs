@@ -13,6 +13,7 @@ use forebay::runtime::{SystemClock, SystemRandom};
 use super::made::{CONFLICT, IOS, Made, OPEN, PARKED, REJECTED, lines, made};
 use super::{Ran, copy, files, spool};
 use crate::support::bucket::Bucket;
+use crate::support::recorder::Recorder;
 
 /// The lines below a directory of objects, by the folder that they stand in.
 pub(super) fn delivered(dir: &Path) -> BTreeMap<String, Vec<String>> {
@@ -151,7 +152,7 @@ async fn a_directory_that_cannot_be_written_leaves_everything_in_the_spool() {
 }
 
 /// A bucket `forebay` to drain into, and the configuration that names it.
-async fn server(made: &Made) -> (DevS3Running, std::path::PathBuf) {
+async fn server(made: &Made) -> (DevS3Running, Recorder, std::path::PathBuf) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let settings = DevS3Settings {
         data_dir: made.beside("s3"),
@@ -159,13 +160,14 @@ async fn server(made: &Made) -> (DevS3Running, std::path::PathBuf) {
         random: Arc::new(SystemRandom),
     };
     let s3 = DevS3::start(listener, settings).await.unwrap();
+    let recorder = Recorder::start(s3.addr()).await;
     let config = made.beside("forebay.toml");
     let text = format!(
         "[s3]\nbucket = \"forebay\"\nendpoint_url = \"{}\"\n[[source]]\nid = \"web\"\nwrite_keys = [\"k1\"]\n",
-        s3.url()
+        recorder.url()
     );
     fs::write(&config, text).unwrap();
-    (s3, config)
+    (s3, recorder, config)
 }
 
 async fn drain_with(made: &Made, config: &Path, secret: &str) -> Ran {
@@ -186,7 +188,7 @@ async fn drain_with(made: &Made, config: &Path, secret: &str) -> Ran {
 async fn a_spool_is_emptied_into_its_buckets() {
     let made = made().await;
     resolve(&made);
-    let (s3, config) = server(&made).await;
+    let (s3, _recorder, config) = server(&made).await;
 
     let refused = drain_with(&made, &config, "wrong").await;
     assert_eq!(refused.code, Some(1), "{refused:?}");

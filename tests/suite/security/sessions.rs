@@ -1,0 +1,185 @@
+//! Sessions of assumed roles that end, and a token service in trouble, as AWS documents its answers. No server here
+//! does that on demand.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::{Site, alarmed, alarms, all_arrive, all_clear, fleet, most_requests, source_status};
+use crate::serve::support::{Caller, PATIENCE};
+use crate::support::aws_double::{AwsDouble, Misdirected, TokenService, World};
+use crate::support::forebay::Forebay;
+use crate::support::wait;
+
+const ROLE: &str = "arn:aws:iam::111122223333:role/forebay-writer";
+/// A source that has nothing to send until the trouble is over. Its put tells the others that there is a way again.
+const LATE: &str = "late";
+
+async fn double() -> AwsDouble {
+    let double = AwsDouble::start().await;
+    double.world(|world| {
+        world.make_bucket("lake", "us-east-1", Misdirected::PermanentRedirect);
+        world.roles.insert(ROLE.to_owned(), BTreeSet::from(["shared".to_owned()]));
+    });
+    double
+}
+
+/// Many sources of one role and external id, so that they share a session, and much waits when there is none.
+fn site(double: &AwsDouble) -> Site {
+    let fleet = fleet();
+    let sources: Vec<&str> = fleet.iter().map(String::as_str).chain([LATE]).collect();
+    let mut site = Site::new(&double.url(), &sources, &AwsDouble::CREDENTIALS);
+    let url = double.url();
+    site.all(&format!("role_arn = \"{ROLE}\"\nexternal_id = \"shared\"\nsts_endpoint_url = \"{url}\""));
+    site
+}
+
+/// Calls for the whole fleet.
+async fn send(forebay: &Forebay, caller: &mut Caller) {
+    for source in fleet() {
+        caller.send(forebay, &source, 2, 0).await;
+    }
+}
+
+async fn all_have_arrived(double: &AwsDouble, caller: &Caller) {
+    for source in fleet() {
+        all_arrive(double, caller, "lake", &source).await;
+    }
+    all_arrive(double, caller, "lake", LATE).await;
+}
+
+/// Waits until all sources that have something to deliver have failed with this text.
+async fn waiting(forebay: &Forebay, text: &str) {
+    for source in fleet() {
+        wait::until(&format!("{source} to wait because of {text:?}"), PATIENCE, async || {
+            let said = source_status(forebay, &source).await["last_error"].to_string();
+            said.contains(text).then_some(())
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn sessions_are_renewed_before_they_end() {
+    const LENGTH: Duration = Duration::from_secs(21);
+    let double = double().await;
+    double.world(|world| world.session_length = LENGTH);
+    let site = site(&double);
+    let forebay = site.serve().await;
+    let mut caller = Caller::new();
+    wait::until("a third session", PATIENCE, async || {
+        caller.send(&forebay, LATE, 1, 0).await;
+        let used: BTreeSet<String> = double.signers("lake").into_iter().map(|(signer, _)| signer).collect();
+        (used.len() >= 3).then_some(())
+    })
+    .await;
+    all_have_arrived(&double, &caller).await;
+    assert_eq!(double.world(|world| world.expired_answers), 0, "no session was used to its end");
+    assert_eq!(alarms(&forebay, "refused").await, [""; 0]);
+    let node = crate::serve::support::status(&forebay).await["node"].as_str().unwrap().to_owned();
+    double.world(|world| {
+        for session in world.sessions.values() {
+            assert_eq!(
+                (session.external_id.as_str(), session.name.clone()),
+                ("shared", format!("forebay-{node}"))
+            );
+        }
+    });
+    let signers: BTreeSet<String> = double.signers("lake").into_iter().map(|(signer, _)| signer).collect();
+    assert!(!signers.contains(AwsDouble::PROCESS), "the process's own credentials put nothing");
+    assert!(forebay.terminate().await.success());
+}
+
+#[tokio::test]
+async fn a_token_that_ends_in_mid_run_is_replaced_at_once() {
+    let double = double().await;
+    let site = site(&double);
+    let forebay = site.serve().await;
+    let mut caller = Caller::new();
+    for revoked in 0..3 {
+        send(&forebay, &mut caller).await;
+        all_have_arrived(&double, &caller).await;
+        assert_eq!(double.assume_requests(), revoked + 1, "one session for all, until it ends");
+        double.world(World::revoke_sessions);
+    }
+    assert!(double.world(|world| world.expired_answers) > 0);
+    assert!(!forebay.log().contains("alarm: "), "{}", forebay.log());
+    assert!(forebay.terminate().await.success());
+}
+
+#[tokio::test]
+async fn sessions_that_are_never_taken_are_an_alarm_until_they_are() {
+    let double = double().await;
+    let site = site(&double);
+    let forebay = site.serve().await;
+    let mut caller = Caller::new();
+    send(&forebay, &mut caller).await;
+    all_have_arrived(&double, &caller).await;
+
+    double.world(|world| {
+        world.revoke_sessions();
+        world.sessions_are_void = true;
+    });
+    send(&forebay, &mut caller).await;
+    let alarm = alarmed(&forebay, "refused", "400 ExpiredToken").await;
+    assert!(alarm.contains(ROLE) && alarm.contains("shared"), "{alarm}");
+    let (asked, tried) = (double.assume_requests(), double.world(|world| world.expired_answers));
+    assert!(asked <= tried + 1, "at most one session for each try: {asked} for {tried}");
+
+    double.world(|world| world.sessions_are_void = false);
+    double.world(World::revoke_sessions);
+    caller.send(&forebay, LATE, 5, 0).await;
+    all_have_arrived(&double, &caller).await;
+    all_clear(&forebay, "refused").await;
+    assert!(forebay.terminate().await.success());
+}
+
+#[tokio::test]
+async fn an_outage_of_the_token_service_is_waited_for_and_is_no_refusal() {
+    let double = double().await;
+    let site = site(&double);
+    let forebay = site.serve().await;
+    let mut caller = Caller::new();
+    for (trouble, said) in [(TokenService::Fails, "500"), (TokenService::Unreachable, "assume the role")] {
+        send(&forebay, &mut caller).await;
+        all_have_arrived(&double, &caller).await;
+        double.world(|world| {
+            world.revoke_sessions();
+            world.token_service = trouble;
+        });
+        send(&forebay, &mut caller).await;
+        waiting(&forebay, said).await;
+        double.world(|world| world.token_service = TokenService::Up);
+        caller.send(&forebay, LATE, 5, 0).await;
+        all_have_arrived(&double, &caller).await;
+    }
+    assert!(!forebay.log().contains("alarm: "), "{}", forebay.log());
+    assert!(forebay.terminate().await.success());
+}
+
+#[tokio::test]
+async fn a_role_that_is_refused_in_mid_run_is_asked_for_seldom_and_the_backlog_drains() {
+    let double = double().await;
+    let site = site(&double);
+    let forebay = site.serve().await;
+    let mut caller = Caller::new();
+    send(&forebay, &mut caller).await;
+    all_have_arrived(&double, &caller).await;
+
+    let before = double.assume_requests();
+    let began = tokio::time::Instant::now();
+    double.world(|world| {
+        world.revoke_sessions();
+        world.token_service = TokenService::Refuses;
+    });
+    send(&forebay, &mut caller).await;
+    let alarm = alarmed(&forebay, "refused", "403 AccessDenied").await;
+    assert!(alarm.contains("is not authorized to perform: sts:AssumeRole"), "{alarm}");
+    let asked = double.assume_requests() - before;
+    assert!(asked <= most_requests(began.elapsed()), "{asked} requests for the role");
+
+    double.world(|world| world.token_service = TokenService::Up);
+    caller.send(&forebay, LATE, 5, 0).await;
+    all_have_arrived(&double, &caller).await;
+    all_clear(&forebay, "refused").await;
+    assert!(forebay.terminate().await.success());
+}

@@ -1,0 +1,114 @@
+//! Which actions, as policies name them, a request to S3, STS or KMS needs.
+
+use super::scripted_http::Request;
+
+/// The actions that a request needs at AWS. What nobody is granted stands for a request that is not known here.
+///
+/// From the service authorization reference of each service: `HeadObject` needs `s3:GetObject` and `HeadBucket`
+/// `s3:ListBucket`; a put needs a right of its own for tags and for an ACL, and under a KMS key S3 makes a data key in
+/// the name of whoever puts.
+pub(crate) fn actions_of(request: &Request) -> Vec<String> {
+    if let Some(target) = request.header("x-amz-target") {
+        return match target.strip_prefix("TrentService.") {
+            Some(action) => vec![format!("kms:{action}")],
+            None => vec![unknown(request)],
+        };
+    }
+    if request.method == "POST" && path_and_query(request).0 == "/" {
+        return match form_value(&request.body, "Action").as_deref() {
+            Some(action) => vec![format!("sts:{action}")],
+            None => vec![unknown(request)],
+        };
+    }
+    of_s3(request).unwrap_or_else(|| vec![unknown(request)])
+}
+
+fn of_s3(request: &Request) -> Option<Vec<String>> {
+    let (path, query) = path_and_query(request);
+    let (_bucket, key) = path.trim_start_matches('/').split_once('/').unwrap_or((path, ""));
+    // What the client adds to say which operation it means.
+    let plain = query.split('&').all(|pair| pair.is_empty() || pair.starts_with("x-id="));
+    let one = |action: &str| Some(vec![action.to_owned()]);
+    match (request.method.as_str(), key.is_empty(), plain) {
+        ("PUT", false, true) => Some(of_put(request)),
+        ("HEAD" | "GET", false, true) => one("s3:GetObject"),
+        ("DELETE", false, true) => one("s3:DeleteObject"),
+        ("HEAD", true, true) => one("s3:ListBucket"),
+        ("GET", true, false) if query.contains("list-type=2") => one("s3:ListBucket"),
+        _ => None,
+    }
+}
+
+fn of_put(request: &Request) -> Vec<String> {
+    let sent = |name: &str| request.header(name).is_some();
+    let mut actions = vec!["s3:PutObject"];
+    if sent("x-amz-tagging") {
+        actions.push("s3:PutObjectTagging");
+    }
+    if sent("x-amz-acl") || request.headers.keys().any(|name| name.starts_with("x-amz-grant-")) {
+        actions.push("s3:PutObjectAcl");
+    }
+    if request.headers.keys().any(|name| name.starts_with("x-amz-object-lock-")) {
+        actions.push("s3:PutObjectRetention");
+    }
+    if request
+        .header("x-amz-server-side-encryption")
+        .is_some_and(|algorithm| algorithm.starts_with("aws:kms"))
+    {
+        actions.push("kms:GenerateDataKey");
+    }
+    actions.into_iter().map(str::to_owned).collect()
+}
+
+fn unknown(request: &Request) -> String {
+    format!("unknown: {} {}", request.method, request.target)
+}
+
+fn path_and_query(request: &Request) -> (&str, &str) {
+    request.target.split_once('?').unwrap_or((&request.target, ""))
+}
+
+/// A value of a form, as STS is sent one; its escapes resolved.
+pub(crate) fn form_value(body: &[u8], name: &str) -> Option<String> {
+    let text = std::str::from_utf8(body).ok()?;
+    let value = text.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))?;
+    let mut bytes = Vec::new();
+    let mut rest = value.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let digits = [rest.next()?, rest.next()?];
+                u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?
+            }
+            other => other,
+        });
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[test]
+fn a_request_needs_the_actions_that_aws_says() {
+    let check = |method: &str, target: &str, headers: &[(&str, &str)], body: &str, actions: &[&str]| {
+        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let (method, target) = (method.to_owned(), target.to_owned());
+        let request = Request { method, target, headers, body: body.into() };
+        assert_eq!(actions_of(&request), actions, "{request:?}");
+    };
+    check("PUT", "/lake/a/b.gz?x-id=PutObject", &[], "", &["s3:PutObject"]);
+    check("PUT", "/lake/a", &[("x-amz-tagging", "a=b")], "", &["s3:PutObject", "s3:PutObjectTagging"]);
+    check("PUT", "/lake/a", &[("x-amz-acl", "x")], "", &["s3:PutObject", "s3:PutObjectAcl"]);
+    let kms = [("x-amz-server-side-encryption", "aws:kms")];
+    check("PUT", "/lake/a", &kms, "", &["s3:PutObject", "kms:GenerateDataKey"]);
+    check("PUT", "/lake/a?tagging", &[], "", &["unknown: PUT /lake/a?tagging"]);
+    check("PUT", "/lake", &[], "", &["unknown: PUT /lake"]);
+    check("HEAD", "/lake/a", &[], "", &["s3:GetObject"]);
+    check("HEAD", "/lake", &[], "", &["s3:ListBucket"]);
+    check("HEAD", "/lake/", &[], "", &["s3:ListBucket"]);
+    check("GET", "/lake?list-type=2&prefix=a%2F", &[], "", &["s3:ListBucket"]);
+    check("DELETE", "/lake/a?x-id=DeleteObject", &[], "", &["s3:DeleteObject"]);
+    check("POST", "/", &[], "Version=2011-06-15&Action=AssumeRole", &["sts:AssumeRole"]);
+    check("POST", "/", &[], "Action=GetCallerIdentity", &["sts:GetCallerIdentity"]);
+    check("POST", "/", &[("x-amz-target", "TrentService.DescribeKey")], "{}", &["kms:DescribeKey"]);
+    assert_eq!(form_value(b"A=1&RoleArn=arn%3Aaws+x", "RoleArn").as_deref(), Some("arn:aws x"));
+}
