@@ -1,5 +1,6 @@
 //! `forebay serve`: the real thing, from forebay.toml.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,7 +16,9 @@ use crate::config::{
     reload,
 };
 use crate::delivery::DeliverySettings;
+use crate::object::Destination;
 use crate::runtime::{Shutdown, shutdown};
+use crate::sources::SourceId;
 use crate::spool::SpoolOptions;
 use crate::spool::seen::SEEN_MAX;
 use crate::store::s3::{self, S3Settings, S3Store};
@@ -177,9 +180,17 @@ fn policy(config: &Config) -> Policy {
 }
 
 fn note_destinations(outlet: &crate::spool::Outlet, config: &Config) -> Result<(), Failure> {
-    let wanted = config.sources.iter().map(|source| (source.id.clone(), source.destination.clone()));
-    for source in outlet.set_destinations(wanted)? {
-        tracing::info!(%source, "goes to another destination from now on; what came before goes to the old one at once");
+    let wanted = || config.sources.iter().map(|source| (source.id.clone(), source.destination.clone()));
+    let same_place = |(source, to): &(SourceId, Destination)| {
+        outlet.current_destination(source).is_some_and(|noted| noted.bucket == to.bucket)
+    };
+    let staying: BTreeSet<SourceId> = wanted().filter(same_place).map(|(source, _)| source).collect();
+    for source in outlet.set_destinations(wanted())? {
+        if staying.contains(&source) {
+            tracing::info!(%source, "its bucket is reached, or its objects are kept, in another way from now on, also those that wait");
+        } else {
+            tracing::info!(%source, "goes to another place from now on; what came before goes to the old one at once");
+        }
     }
     Ok(())
 }

@@ -160,10 +160,14 @@ impl Delivery {
         &self.inner.progress
     }
 
-    /// Says which sources are no longer configured: what they have left is due at once.
+    /// A configuration is taken over, with which these sources are no longer configured: what they have left is due at once.
+    /// What waits for its destination is tried again soon, since that may just have been mended.
     pub fn set_removed(&self, removed: BTreeSet<SourceId>) {
         *lock(&self.inner.removed) = removed;
         self.inner.clear_alarms_of_the_past();
+        for slots in lock(&self.inner.slots).values() {
+            slots.reached.send_replace(());
+        }
         self.inner.kick.notify_one();
     }
 

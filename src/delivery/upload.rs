@@ -11,6 +11,7 @@ use super::busy::Busy;
 use super::conflict::raise_conflict;
 use super::progress::LastObject;
 use super::scheduler::blocking;
+use super::settings::REFUSALS_BEFORE_ALARM;
 use super::staging::{Staged, file_body};
 use super::{Inner, lock};
 use crate::alarms::AlarmKind;
@@ -80,6 +81,8 @@ pub(super) struct Upload<'a> {
     pub(super) replaced: Option<Staged>,
     mode: PutMode,
     tries: u32,
+    /// Puts refused in a row.
+    refusals: u32,
     /// The last try met credentials that had ended.
     met_the_end: bool,
     /// Told when another object of the destination got through.
@@ -106,12 +109,15 @@ pub(super) async fn deliver(
         replaced: None,
         mode: if decided { PutMode::Overwrite } else { inner.settings.put_mode },
         tries: 0,
+        refusals: 0,
         met_the_end: false,
         reached,
         since: inner.parts.clock.monotonic(),
     };
     loop {
         let next = if lock(&inner.conflicts).contains(&upload.seal.batch.source) {
+            // It waits for a person, and not for another try.
+            upload.refusals = 0;
             Next::RetryAtCap
         } else {
             upload.attempt().await?
@@ -133,7 +139,10 @@ impl Upload<'_> {
     async fn attempt(&mut self) -> Result<Next, Stopped> {
         let (put, may_replace) = match self.put().await? {
             Ready::Put { put, may_replace } => (*put, may_replace),
-            Ready::NotNow => return Ok(Next::RetryAtCap),
+            Ready::NotNow => {
+                self.refusals = 0;
+                return Ok(Next::RetryAtCap);
+            }
             Ready::Conflict => return Ok(Next::Conflict),
         };
         self.tries += 1;
@@ -142,6 +151,8 @@ impl Upload<'_> {
             Err(error) => {
                 self.failed(&error, "put");
                 self.met_the_end = error.fault == Fault::Expired;
+                self.refusals =
+                    if error.fault == Fault::Refused { self.refusals.saturating_add(1) } else { 0 };
                 match after_put(error.fault, put.mode) {
                     Next::AskWhose => self.ask_whose(may_replace).await?,
                     next => (next, Stored::default()),
@@ -337,6 +348,10 @@ impl Upload<'_> {
     async fn wait(&mut self, next: Next) -> Result<(), Stopped> {
         let backoff = self.inner.settings.backoff;
         let wait = match next {
+            // The first refusals come soon, so that the alarm does not wait for minutes.
+            Next::RetryAtCap if (1..REFUSALS_BEFORE_ALARM).contains(&self.refusals) => {
+                backoff.wait(AFTER_RECOVERY_TRIES, &*self.inner.parts.random)
+            }
             Next::RetryAtCap | Next::Conflict => {
                 backoff.cap.mul_f64(0.5) + backoff.wait(u32::MAX, &*self.inner.parts.random).mul_f64(0.5)
             }

@@ -15,6 +15,7 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::error::NotAssumed;
 use super::process::Process;
 use super::session::{Next, Term, is_usable, next, silence};
 use crate::object::Role;
@@ -44,18 +45,6 @@ impl fmt::Debug for State {
         f.debug_struct("State").field("failures", &self.failures).finish_non_exhaustive()
     }
 }
-
-/// Why a role could not be assumed, inside the client's own errors.
-#[derive(Debug)]
-pub(super) struct NotAssumed(pub(super) StoreError);
-
-impl fmt::Display for NotAssumed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl std::error::Error for NotAssumed {}
 
 impl AssumedRole {
     pub(super) fn new(role: Role, session_name: String, process: Arc<Process>) -> Self {

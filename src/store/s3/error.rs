@@ -1,12 +1,12 @@
 //! From the client's errors to [`StoreError`]: what was answered, and the region that an answer names.
 
 use std::error::Error;
+use std::fmt;
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
-use super::assumed_role::NotAssumed;
 use crate::store::fault::{Asked, Ending, classify, outside_text};
 use crate::store::region::{region_in_error_body, region_name};
 use crate::store::{Fault, StoreError};
@@ -38,6 +38,18 @@ pub(super) struct Told {
 pub(super) fn region_header<E>(err: &Failure<E>) -> Option<&str> {
     err.raw_response()?.headers().get("x-amz-bucket-region").and_then(region_name)
 }
+
+/// Why a role could not be assumed, inside the client's own errors.
+#[derive(Debug)]
+pub(super) struct NotAssumed(pub(super) StoreError);
+
+impl fmt::Display for NotAssumed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Error for NotAssumed {}
 
 /// An error of our own, before or after the request.
 pub(super) fn local_error(fault: Fault, message: String) -> StoreError {
