@@ -25,6 +25,10 @@ pub enum AlarmKind {
 }
 
 impl AlarmKind {
+    /// All there are.
+    pub const ALL: [Self; 6] =
+        [Self::Refused, Self::Unreachable, Self::Encryption, Self::Conflict, Self::Damage, Self::Clock];
+
     /// The label's value.
     pub fn slug(self) -> &'static str {
         match self {
@@ -62,6 +66,10 @@ pub struct Alarms {
 impl Alarms {
     /// None stands.
     pub fn new(clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
+        // Each gauge is there from the start: a rule on one that is missing is never met.
+        for kind in AlarmKind::ALL {
+            metrics.alarm.get_or_create(&KindLabel { kind: kind.slug() }).set(0);
+        }
         Self { clock, metrics, standing: Mutex::default() }
     }
 

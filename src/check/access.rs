@@ -47,7 +47,14 @@ pub fn credentials(found: Result<&Credentials, &Refusal>) -> Finding {
             None => format!("access key {}", credentials.access_key_id),
         }),
         Err(refusal) => {
-            trial.failed(format!("there are none: {}", refusal.message), mend::give_credentials())
+            let what = match refusal.kind {
+                Kind::Credentials if refusal.message.contains("no providers in chain") => {
+                    "there are none: environment, profile, web identity, container and instance were tried"
+                        .to_owned()
+                }
+                _ => format!("there are none: {}", refusal.message),
+            };
+            trial.failed(what, mend::give_credentials())
         }
     }
 }
@@ -122,6 +129,10 @@ pub fn role(
                 Template::Collector,
                 "ForebayAssumesRole",
                 "and let the process assume it, in the policy of its own user or role".to_owned(),
+            ),
+            Remedy::paste(
+                "or tell the external id that the trust policy has already",
+                subject.setting("external_id = \"…\""),
             ),
         ],
     };

@@ -73,7 +73,7 @@ pub fn region(subject: &Subject<'_>, first: &HeadBucket, last: &HeadBucket) -> F
             trial.warning(
                 format!("{bucket} is in {found}, and {configured} is configured: Forebay goes where the bucket is, \
                          and asks again at each start"),
-                vec![Remedy::paste("name the region that the bucket is in", mend::region_line(found))],
+                vec![Remedy::paste("name the region that the bucket is in", mend::region_line(subject, found))],
             )
         }
         // A store that is not AWS says what it likes, as long as it takes requests for the region that is configured.
@@ -91,7 +91,7 @@ pub fn region(subject: &Subject<'_>, first: &HeadBucket, last: &HeadBucket) -> F
             format!("the answer ({}) names no region", status(last).unwrap_or(200)),
             vec![Remedy::paste(
                 "name the bucket's region (`aws s3api get-bucket-location --bucket …` tells its owner)",
-                mend::region_line("…"),
+                mend::region_line(subject, "…"),
             )],
         ),
     }

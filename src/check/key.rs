@@ -41,7 +41,7 @@ fn in_region(subject: &Subject<'_>) -> String {
 /// only).
 fn wrong_with(subject: &Subject<'_>, facts: &KeyFacts) -> Option<(String, Vec<Remedy>)> {
     let arn = &facts.arn;
-    let command = |verb: &str| format!("aws kms {verb} --key-id {arn}");
+    let command = |verb: &str| format!("aws kms {verb} --key-id {arn}{}", mend::key_service(subject));
     let of_arn = arn.split(':').nth(3).unwrap_or_default();
     if let Some(region) = subject.region.filter(|region| !of_arn.is_empty() && *region != of_arn) {
         return Some((

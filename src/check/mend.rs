@@ -137,20 +137,21 @@ pub fn put(subject: &Subject<'_>, refusal: &Refusal) -> Vec<Remedy> {
     if refusal.message.starts_with("find the region") {
         let text = "name the bucket's region, so that it need not be found; credentials that are no good are another \
                     cause";
-        return vec![Remedy::paste(text, region_line("…"))];
+        return vec![Remedy::paste(text, region_line(subject, "…"))];
     }
     let settings = |text: &str, paste: &str| vec![Remedy::paste(text, paste)];
     let code = refusal.code.as_deref().unwrap_or("");
-    if let Some(kms) = code.strip_prefix("KMS.") {
+    // `kms:` is MinIO's.
+    if let Some(kms) = code.strip_prefix("KMS.").or_else(|| code.strip_prefix("kms:")) {
         return vec![key_state(subject, kms)];
     }
     match (refusal.status, code) {
-        (Some(404), _) | (_, "NoSuchBucket") => no_such_bucket(subject),
+        (Some(404), "") | (_, "NoSuchBucket") => no_such_bucket(subject),
         (Some(301), _)
         | (_, "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException") => {
             vec![Remedy::paste(
                 "the bucket is in another region: name it (or leave it out, and it is found)",
-                region_line("…"),
+                region_line(subject, "…"),
             )]
         }
         (_, "AccessControlListNotSupported") => settings(
@@ -184,7 +185,8 @@ fn not_implemented(subject: &Subject<'_>) -> Vec<Remedy> {
         "[s3]\nchecksums = \"when-required\"\nput = \"overwrite\"",
     )];
     if subject.destination.encryption != Encryption::None && subject.reach.endpoint_url.is_some() {
-        remedies.push(Remedy::paste("where it does not encrypt as asked", "[s3]\nencryption = \"none\""));
+        let none = subject.setting("encryption = \"none\"");
+        remedies.push(Remedy::paste("where it does not encrypt as asked", none));
     }
     remedies
 }
@@ -204,8 +206,8 @@ pub fn no_such_bucket(subject: &Subject<'_>) -> Vec<Remedy> {
 }
 
 /// A region, as a setting.
-pub fn region_line(region: &str) -> String {
-    format!("[s3]\nregion = \"{region}\"")
+pub fn region_line(subject: &Subject<'_>, region: &str) -> String {
+    subject.setting(&format!("region = \"{region}\""))
 }
 
 fn denied_put(subject: &Subject<'_>, refusal: &Refusal) -> Vec<Remedy> {
@@ -236,8 +238,14 @@ fn denied_put(subject: &Subject<'_>, refusal: &Refusal) -> Vec<Remedy> {
              needs one of these",
             subject.asked_for()
         ),
-        other_encryptions(&subject.destination.encryption),
+        other_encryptions(subject),
     ));
+    if subject.reach.is_in_clear() {
+        remedies.push(Remedy::paste(
+            "a bucket that demands TLS refuses what comes over plain HTTP",
+            "[s3]\nendpoint_url = \"https://…\"",
+        ));
+    }
     if let Some(owner) = subject.owner() {
         remedies.push(Remedy::say(format!(
             "a bucket that is not of account {owner} is refused in the same way: compare expected_bucket_owner"
@@ -246,7 +254,8 @@ fn denied_put(subject: &Subject<'_>, refusal: &Refusal) -> Vec<Remedy> {
     remedies
 }
 
-fn other_encryptions(configured: &Encryption) -> String {
+fn other_encryptions(subject: &Subject<'_>) -> String {
+    let configured = &subject.destination.encryption;
     let lines = [
         (Encryption::SseS3.algorithm(), "encryption = \"sse-s3\""),
         (Some("aws:kms"), "encryption = { kms = \"arn:aws:kms:…\", bucket_key = true }"),
@@ -257,7 +266,7 @@ fn other_encryptions(configured: &Encryption) -> String {
         .filter(|(algorithm, _)| *algorithm != configured.algorithm())
         .map(|(_, line)| *line)
         .collect();
-    format!("[s3]\n{}", other.join("\n"))
+    subject.setting(&other.join("\n"))
 }
 
 fn tagging(subject: &Subject<'_>) -> Remedy {
@@ -288,10 +297,18 @@ pub fn key_use(subject: &Subject<'_>) -> Vec<Remedy> {
     ]
 }
 
+/// The flags by which the AWS CLI finds the key service of a destination.
+pub fn key_service(subject: &Subject<'_>) -> String {
+    let flag =
+        |name: &str, value: Option<&str>| value.map_or_else(String::new, |value| format!(" {name} {value}"));
+    let endpoint = subject.reach.kms_endpoint_url.as_deref();
+    format!("{}{}", flag("--region", subject.region), flag("--endpoint-url", endpoint))
+}
+
 /// What mends a key in the wrong state; `kms` is the code of the key service.
 pub fn key_state(subject: &Subject<'_>, kms: &str) -> Remedy {
     let key = subject.destination.encryption.kms().map_or("…", |kms| kms.key.as_str());
-    let region = subject.region.map(|region| format!(" --region {region}")).unwrap_or_default();
+    let region = key_service(subject);
     let command = |verb: &str| format!("aws kms {verb} --key-id {key}{region}");
     if kms.contains("Disabled") {
         Remedy::paste("the key is switched off: switch it on", command("enable-key"))

@@ -92,14 +92,18 @@ fn wrong_encryption(subject: &Subject<'_>, applied: &AppliedEncryption) -> Vec<R
     match applied.algorithm.as_deref() {
         None => remedies.push(Remedy::paste(
             "the store does not encrypt, or does not say so: where the latter is known, ask for nothing",
-            "[s3]\nencryption = \"none\"",
+            subject.setting("encryption = \"none\""),
         )),
         Some("AES256") => {
-            remedies.push(Remedy::paste("if that is what is wanted, say so", "[s3]\nencryption = \"sse-s3\""))
+            let sse_s3 = subject.setting("encryption = \"sse-s3\"");
+            remedies.push(Remedy::paste("if that is what is wanted, say so", sse_s3));
         }
         Some(_) => remedies.push(Remedy::paste(
             "if that key is the one wanted, say so",
-            format!("[s3]\nencryption = {{ kms = \"{}\" }}", applied.kms_key.as_deref().unwrap_or("…")),
+            subject.setting(&format!(
+                "encryption = {{ kms = \"{}\" }}",
+                applied.kms_key.as_deref().unwrap_or("…")
+            )),
         )),
     }
     if subject.destination.encryption != Encryption::None {

@@ -40,6 +40,11 @@ impl Reach {
         host.strip_suffix(".cn").unwrap_or(host).ends_with(".amazonaws.com")
     }
 
+    /// Whether requests go without TLS.
+    pub fn is_in_clear(&self) -> bool {
+        self.endpoint_url.as_ref().is_some_and(|url| url.starts_with("http://"))
+    }
+
     /// Whether a token service can be asked: AWS's own, or one that is configured.
     pub fn has_token_service(&self) -> bool {
         self.is_aws() || self.sts_endpoint_url.is_some()
@@ -98,6 +103,8 @@ pub struct Subject<'a> {
     pub process: Option<&'a str>,
     /// The bucket's region where it is known.
     pub region: Option<&'a str>,
+    /// The sources that go there.
+    pub sources: &'a [SourceId],
     /// All external ids with which its role is assumed, for other sources too: a trust policy names them all.
     pub external_ids: Option<&'a BTreeSet<ExternalId>>,
 }
@@ -106,6 +113,17 @@ impl Subject<'_> {
     /// The bucket's name.
     pub fn bucket(&self) -> &str {
         self.destination.bucket.bucket()
+    }
+
+    /// Lines of the configuration, under the heading where they hold for this destination: in a source's own table, which
+    /// stands above `[s3]`, or for many sources there.
+    pub fn setting(&self, lines: &str) -> String {
+        match self.sources {
+            [source] => format!("[[source]]\nid = \"{source}\"\n{lines}"),
+            _ => format!(
+                "[s3]  # or in the table of each source that sets it itself, or has a bucket of its own\n{lines}"
+            ),
+        }
     }
 
     /// What a put asks for beside the bytes, in the words of the configuration.
@@ -125,6 +143,9 @@ impl Subject<'_> {
         }
         if let Some(owner) = &self.destination.expected_bucket_owner {
             asked.push(format!("owner {owner}"));
+        }
+        if self.reach.is_in_clear() {
+            asked.push("over plain HTTP".to_owned());
         }
         asked.push(match self.reach.put {
             PutMode::CreateOnly => "create-only".to_owned(),

@@ -42,6 +42,7 @@ pub(super) struct Checked {
 }
 
 /// The checks that need a bucket, in their order, for when there is nothing to try them with.
+const OF_A_ROLE: [&str; 2] = ["role", "role_without_external_id"];
 const OF_A_BUCKET: [&str; 7] = ["bucket", "region", "put", "encryption", "create_only", "look", "cleanup"];
 const OF_A_KEY: [&str; 2] = ["kms_key", "kms_use"];
 
@@ -79,6 +80,7 @@ impl<'a> Visit<'a> {
             destination: &self.target.destination,
             process,
             region,
+            sources: &self.target.sources,
             external_ids: role.and_then(|role| self.common.external_ids.get(&role.arn)),
         }
     }
@@ -101,6 +103,9 @@ impl<'a> Visit<'a> {
             self.findings.push(finding);
         }
         if self.common.credentials.is_err() {
+            if self.target.destination.role.is_some() {
+                self.skip(&OF_A_ROLE, "there are no credentials");
+            }
             return self.skip_all(&OF_A_BUCKET, "there are no credentials");
         }
         let session = match self.role(probe_role).await {

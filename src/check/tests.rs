@@ -51,6 +51,7 @@ impl Rig {
             destination: &self.to,
             process: Some("arn:aws:iam::111122223333:user/collector"),
             region: Some("eu-west-1"),
+            sources: &[],
             external_ids: None,
         }
     }

@@ -54,7 +54,7 @@ impl fmt::Display for Changes {
         let parts = [
             ("added", source_ids(&self.added)),
             ("removed", source_ids(&self.removed)),
-            ("sent elsewhere", names(self.retargeted.iter().map(|source| source.id.as_str()))),
+            ("given another destination", names(self.retargeted.iter().map(|source| source.id.as_str()))),
             ("given other write keys", names(self.rekeyed.iter().map(SourceId::as_str))),
         ];
         let mut said: Vec<String> = parts

@@ -30,6 +30,7 @@ fn mended(reach: &Reach, to: &Destination, status: u16, code: &str, message: &st
         destination: to,
         process: Some("arn:aws:sts::111122223333:assumed-role/forebay/i-1"),
         region: Some("eu-west-1"),
+        sources: &[],
         external_ids: None,
     };
     let remedies = put(&subject, &Refusal::new(Some(status), Some(code), message));

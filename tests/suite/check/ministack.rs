@@ -74,7 +74,8 @@ impl Aws {
     }
 
     fn setup(&self) -> Setup {
-        Setup::new(&self.server.url(), &self.key.0, &self.key.1).s3(&format!("bucket = \"{BUCKET}/logs\""))
+        Setup::new(&self.server.recorder.url(), &self.key.0, &self.key.1)
+            .s3(&format!("bucket = \"{BUCKET}/logs\""))
     }
 
     fn puts(&self) -> Value {

@@ -42,7 +42,7 @@ fn sources_come_go_and_move() {
     assert_eq!(changes.needs_restart, Vec::<&str>::new());
     assert_eq!(
         changes.to_string(),
-        "sources added: comes; sources removed: goes; sources sent elsewhere: moves; \
+        "sources added: comes; sources removed: goes; sources given another destination: moves; \
          sources given other write keys: rotates"
     );
     assert!(diff(&in_force(&old, &new), &new).is_empty());

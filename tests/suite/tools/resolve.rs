@@ -11,6 +11,7 @@ use forebay::runtime::{SystemClock, SystemRandom};
 use super::made::{CONFLICT, OPEN, PARKED, lines, made};
 use super::{files, spool};
 use crate::support::bucket::Bucket;
+use crate::support::recorder::Recorder;
 
 #[tokio::test]
 async fn theirs_is_kept_and_ours_is_not_destroyed() {
@@ -65,6 +66,7 @@ async fn ours_takes_the_place_of_what_is_there() {
         random: Arc::new(SystemRandom),
     };
     let s3 = DevS3::start(listener, settings).await.unwrap();
+    let recorder = Recorder::start(s3.addr()).await;
     let bucket = Bucket::new(&s3.url(), "forebay", "forebay", "forebay-secret");
     let about = spool("inspect", &made.dir(), &["--json"]).json();
     let key = about["seals"][1]["object_key"].as_str().unwrap().to_owned();
@@ -74,7 +76,7 @@ async fn ours_takes_the_place_of_what_is_there() {
     let config = made.beside("forebay.toml");
     let text = format!(
         "[s3]\nbucket = \"forebay\"\nendpoint_url = \"{}\"\n[[source]]\nid = \"web\"\nwrite_keys = [\"k1\"]\n",
-        s3.url()
+        recorder.url()
     );
     fs::write(&config, text).unwrap();
     let drain = async || {
