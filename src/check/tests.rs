@@ -77,7 +77,7 @@ fn who_asks() {
     let found = Credentials { access_key_id: "AKIA1".to_owned(), from: Some("a profile") };
     ends("found", &access::credentials(Ok(&found)), Passed, "AKIA1 from a profile");
     let none = Refusal::new(None, None, "no providers in chain provided credentials");
-    ends("none", &access::credentials(Err(&none)), Failed, "no providers");
+    ends("none", &access::credentials(Err(&none)), Failed, "there are none: environment");
     let check = |what, identity: Identity, outcome, said| {
         ends(what, &access::identity(&identity, false), outcome, said);
     };

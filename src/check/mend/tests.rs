@@ -3,6 +3,7 @@
 use super::super::subject::Reach;
 use super::*;
 use crate::object::{BucketString, Destination, KmsContext, KmsKey, ObjectTags, SseKms};
+use crate::sources::SourceId;
 use crate::store::PutMode;
 
 const KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
@@ -55,6 +56,8 @@ fn each_code_is_mended_by_its_setting_or_statement() {
         "NoSuchBucket",
         "create-bucket --bucket lake --region eu-west-1 --create-bucket-configuration",
     );
+    // MinIO's word for a key that it does not know.
+    check(404, "kms:KeyNotFound", "there is no such key");
     check(301, "PermanentRedirect", "region = ");
     check(400, "AuthorizationHeaderMalformed", "region = ");
     check(400, "AccessControlListNotSupported", "# acl");
@@ -116,4 +119,33 @@ fn what_never_came_to_an_answer_is_mended_too() {
     check("HTTP connect timeout occurred", "--timeout");
     check("no providers in chain provided credentials", "credentials");
     check("connection reset", "broke");
+}
+
+#[test]
+fn a_setting_is_printed_where_it_takes_effect() {
+    let (web, ios) = (SourceId::new("web").unwrap(), SourceId::new("ios").unwrap());
+    let (reach, destination) = (reach(), to(Encryption::SseS3));
+    let pasted = |sources: &[SourceId]| {
+        let subject = Subject {
+            reach: &reach,
+            destination: &destination,
+            process: None,
+            region: None,
+            sources,
+            external_ids: None,
+        };
+        subject.setting("encryption = \"none\"")
+    };
+    // A source's own table stands above what holds for all.
+    assert_eq!(pasted(&[web.clone()]), "[[source]]\nid = \"web\"\nencryption = \"none\"");
+    assert!(pasted(&[web, ios]).starts_with("[s3]  # or in the table of each source"));
+}
+
+#[test]
+fn a_put_over_plain_http_may_be_refused_for_that() {
+    let clear = Reach { endpoint_url: Some("http://lake.internal".to_owned()), ..reach() };
+    let text = mended(&clear, &to(Encryption::SseS3), 403, "AccessDenied", "with an explicit deny");
+    assert!(text.contains("over plain HTTP") && text.contains("endpoint_url = \"https://…\""), "{text}");
+    let text = mended(&reach(), &to(Encryption::SseS3), 403, "AccessDenied", "with an explicit deny");
+    assert!(!text.contains("HTTP"), "{text}");
 }

@@ -157,7 +157,7 @@ async fn a_bucket_that_is_elsewhere_is_followed() {
         expect(
             ran.of("region"),
             "warning",
-            &[ELSEWHERE, "eu-west-1", &format!("[s3]\nregion = \"{ELSEWHERE}\"")],
+            &[ELSEWHERE, "eu-west-1", &format!("id = \"web\"\nregion = \"{ELSEWHERE}\"")],
         );
         expect(ran.of("bucket"), if then == 200 { "passed" } else { "not_tested" }, &[]);
         let heads =
@@ -175,7 +175,7 @@ async fn a_region_is_read_where_the_bucket_may_not_be_looked_at() {
     expect(ran.of("bucket"), "not_tested", &["nothing needs it"]);
     expect(ran.of("region"), "passed", &["us-east-1"]);
     let ran = when("", Asked::HeadBucket, Reply::status(301)).await;
-    expect(ran.of("region"), "failed", &["names no region", "[s3]\nregion = "]);
+    expect(ran.of("region"), "failed", &["names no region", "id = \"web\"\nregion = "]);
 }
 
 #[tokio::test]
