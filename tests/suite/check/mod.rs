@@ -12,6 +12,7 @@ use crate::support::forebay::{command, finished};
 
 mod machine;
 mod ministack;
+mod quoted;
 mod scripted;
 mod scripted_aws;
 mod stores;
