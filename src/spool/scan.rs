@@ -27,8 +27,6 @@ pub struct FoundBlock {
     pub header: Block,
     /// Positions whose frames are damaged.
     pub lost: Vec<Range>,
-    /// Whether its last frame is a clean close.
-    pub clean_close: bool,
 }
 
 impl FoundBlock {
@@ -61,13 +59,10 @@ pub fn scan(
         body.resize(header.body_len as usize, 0);
         let body_at = offset + BLOCK_HEADER as u64;
         let read = read_sound(file, &mut body, body_at)?;
-        let mut block = FoundBlock { offset, header, lost: Vec::new(), clean_close: false };
+        let mut block = FoundBlock { offset, header, lost: Vec::new() };
         for item in Frames::new(body.get(..read).unwrap_or(&[]), header, salt) {
             match item {
-                Item::Frame { offset, frame } => {
-                    block.clean_close = frame.kind == frame::FrameKind::CleanClose;
-                    visit(body_at + offset as u64, &frame);
-                }
+                Item::Frame { offset, frame } => visit(body_at + offset as u64, &frame),
                 Item::Lost(range) => block.lost.push(range),
             }
         }

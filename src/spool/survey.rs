@@ -181,16 +181,14 @@ impl Survey<'_> {
             visitor.frame(segment.number, offset, frame);
         })
         .map_err(ViewError::disk(&name))?;
-        let mut behind_clean_close = false;
         for (index, block) in blocks.iter().enumerate() {
             self.gap(segment.number, block);
             let last = index + 1 == blocks.len();
             for lost in &block.lost {
                 let finding = damaged_frames(&name, block, *lost, &sound);
                 let closed = self.view.disk.open(&index_name(segment.number)).is_ok();
-                self.found(segment.number, finding, last && !closed && !behind_clean_close);
+                self.found(segment.number, finding, last && !closed);
             }
-            behind_clean_close = block.clean_close;
             self.durable = self.durable.max(block.header.durable_position);
             self.last = Some(Last {
                 segment: segment.number,

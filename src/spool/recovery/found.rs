@@ -120,11 +120,6 @@ fn find_segment(
 pub(super) fn cut_torn_tail(disk: &dyn Disk, last: Option<&mut Found>) -> io::Result<u64> {
     let Some(last) = last.filter(|last| !last.indexed) else { return Ok(0) };
     let Some(block) = last.blocks.last().filter(|block| !block.lost.is_empty()) else { return Ok(0) };
-    let before = last.blocks.len().checked_sub(2).and_then(|at| last.blocks.get(at));
-    // Behind a clean close nothing was written: what is bad there is damage.
-    if before.is_some_and(|before| before.clean_close) {
-        return Ok(0);
-    }
     let len = block.end() - block.offset;
     let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
     let read = read_sound(&*last.file, &mut bytes, block.offset)?;
