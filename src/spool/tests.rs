@@ -287,6 +287,23 @@ fn the_first_write_after_an_orderly_restart_may_be_torn_like_any_other() {
 }
 
 #[test]
+fn a_file_that_was_to_be_parked_when_the_process_ended_is_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (spool, _) = open(dir.path());
+    append(&spool, request("web", &numbered(0, 5, 10))).unwrap();
+    let seal = seal_through(&spool, &key("web"), 5);
+    fs::write(dir.path().join(outlet::parked_name(seal.number)), b"the beginning of an object").unwrap();
+    drop(spool);
+    let (spool, _) = open(dir.path());
+    assert_eq!(spool.outlet().disk().list("parked").unwrap(), [], "no note says that it is whole");
+    let parked = note::Parked { len: 6, crc32: 1 };
+    assert_eq!(spool.outlet().park(&seal, &mut &b"object"[..], parked), Ok(true));
+    drop(spool);
+    let (spool, _) = open(dir.path());
+    assert_eq!(spool.outlet().disk().list("parked").unwrap().len(), 1);
+}
+
+#[test]
 fn a_request_that_can_never_be_stored_is_refused_whole() {
     let dir = tempfile::tempdir().unwrap();
     let (spool, _) = open(dir.path());
