@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use http::StatusCode;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::support::http::Http;
+use crate::support::http::{Http, is_accepted};
 use crate::support::wait;
 
 /// The write keys in use: in dev mode, also the sources.
@@ -77,10 +78,21 @@ impl Journal {
     }
 }
 
+/// How many requests of one life were answered in which way.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Answers {
+    /// 200.
+    pub(crate) accepted: usize,
+    /// 503: for now.
+    pub(crate) refused: usize,
+    /// Not at all: the program was gone.
+    pub(crate) none: usize,
+}
+
 /// Clients at work on one life of the program.
 #[derive(Debug)]
 pub(crate) struct Load {
-    clients: JoinSet<Vec<Call>>,
+    clients: JoinSet<(Vec<Call>, Answers)>,
     stop: Arc<AtomicBool>,
     acknowledged: Arc<AtomicUsize>,
 }
@@ -99,6 +111,7 @@ impl Load {
                 random: StdRng::seed_from_u64(random.random()),
                 stop: Arc::clone(&stop),
                 acknowledged: Arc::clone(&acknowledged),
+                answers: Answers::default(),
             };
             let mine = retries.split_off(retries.len() - share.min(retries.len()));
             clients.spawn(client.run(mine));
@@ -113,12 +126,18 @@ impl Load {
         wait::until(&what, LOAD_TIMEOUT, enough).await;
     }
 
-    /// Ends the clients and writes down what they know.
-    pub(crate) async fn stop(mut self, journal: &mut Journal) {
+    /// Ends the clients and writes down what they know; how they were answered.
+    pub(crate) async fn stop(mut self, journal: &mut Journal) -> Answers {
         self.stop.store(true, Ordering::Relaxed);
-        while let Some(calls) = self.clients.join_next().await {
-            journal.0.extend(calls.expect("a client that does not panic"));
+        let mut all = Answers::default();
+        while let Some(ended) = self.clients.join_next().await {
+            let (calls, answers) = ended.expect("a client that does not panic");
+            journal.0.extend(calls);
+            all.accepted += answers.accepted;
+            all.refused += answers.refused;
+            all.none += answers.none;
         }
+        all
     }
 }
 
@@ -129,11 +148,12 @@ struct Client {
     random: StdRng,
     stop: Arc<AtomicBool>,
     acknowledged: Arc<AtomicUsize>,
+    answers: Answers,
 }
 
 impl Client {
     /// Calls until it is stopped, or until the program is gone; what it was told of each call.
-    async fn run(mut self, retries: Vec<Call>) -> Vec<Call> {
+    async fn run(mut self, retries: Vec<Call>) -> (Vec<Call>, Answers) {
         let mut settled = Vec::new();
         for source in SOURCES {
             let calls: Vec<_> = retries.iter().filter(|call| call.source == source).cloned().collect();
@@ -152,7 +172,7 @@ impl Client {
                 break;
             }
         }
-        settled
+        (settled, self.answers)
     }
 
     fn call(&mut self, source: &'static str) -> Call {
@@ -169,11 +189,19 @@ impl Client {
         }
     }
 
-    async fn send(&self, mut calls: Vec<Call>) -> Vec<Call> {
+    async fn send(&mut self, mut calls: Vec<Call>) -> Vec<Call> {
         let Some(source) = calls.first().map(|call| call.source) else { return calls };
         let batch: Vec<Value> = calls.iter().map(body).collect();
-        let accepted = self.http.track(&self.collector, source, &json!({ "batch": batch })).await;
+        let url = format!("{}/v1/batch?writeKey={source}", self.collector);
+        let answer = self.http.post(&url, json!({ "batch": batch }).to_string()).await;
         let now = unix_ms();
+        let accepted = answer.as_ref().is_ok_and(is_accepted);
+        match &answer {
+            Ok(_) if accepted => self.answers.accepted += 1,
+            Ok(answer) if answer.status == StatusCode::SERVICE_UNAVAILABLE => self.answers.refused += 1,
+            Ok(answer) => panic!("{} {:?}", answer.status, answer.body),
+            Err(_) => self.answers.none += 1,
+        }
         if accepted {
             self.acknowledged.fetch_add(calls.len(), Ordering::Relaxed);
         }

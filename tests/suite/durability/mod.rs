@@ -5,3 +5,11 @@ mod checker;
 mod kill;
 mod load;
 mod outage;
+mod stand;
+mod syscalls;
+
+/// A number from the environment.
+fn setting(name: &str) -> Option<u64> {
+    let value = std::env::var_os(name)?.into_string().ok()?;
+    Some(value.parse().unwrap_or_else(|error| panic!("{name}={value}: {error}")))
+}
