@@ -5,6 +5,7 @@ mod checker;
 mod kill;
 mod load;
 mod outage;
+mod power_cut;
 mod stand;
 mod syscalls;
 

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::checker;
 use super::load::{Journal, Load, SOURCES};
 use crate::support::bucket::Bucket;
-use crate::support::forebay::{Flush, Forebay};
+use crate::support::forebay::{Flush, Forebay, Starting};
 use crate::support::tcp_proxy::TcpProxy;
 
 /// Calls of the last life, at least, that are acknowledged.
@@ -54,10 +54,15 @@ impl Stand {
     }
 
     /// Starts the program.
-    pub(crate) async fn serve(&self, config: &Path) -> Forebay {
+    pub(crate) fn starting(&self, config: &Path) -> Starting {
         let credentials =
             [("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID), ("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY)];
-        Forebay::serve(config, &credentials).await
+        Starting::serve(config, &credentials)
+    }
+
+    /// Starts the program and waits until it takes calls.
+    pub(crate) async fn serve(&self, config: &Path) -> Forebay {
+        self.starting(config).serve_ready().await
     }
 
     /// The bucket, seen past the link.

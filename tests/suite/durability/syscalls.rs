@@ -16,7 +16,7 @@ use super::load::{Journal, Load};
 use super::setting;
 use super::stand::Stand;
 use crate::support::forebay::Forebay;
-use crate::support::tools::on_path;
+use crate::support::tools::{on_path, skipped};
 use crate::support::wait;
 
 /// Positions at which a sync of a segment fails, unless `FOREBAY_SYNC_FAILURES` says how many from the first on.
@@ -80,7 +80,7 @@ impl Tracer {
                 Some(Self { _child: child, record })
             }
             Err(said) => {
-                eprintln!("\n*** SKIPPED, NOT PASSED: strace cannot be attached here: {said} ***\n");
+                skipped(&format!("strace cannot be attached here: {said}"));
                 None
             }
         }

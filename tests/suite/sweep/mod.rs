@@ -25,7 +25,7 @@ use node::{End, Load, Step, World};
 use crate::support::sim_disk::Dice;
 
 /// Runs at a time: most of a run is spent waiting.
-const WORKERS: usize = 8;
+const WORKERS: usize = 24;
 /// Failures that are told in full.
 const TOLD_MAX: usize = 20;
 
