@@ -10,6 +10,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::support::http::{Http, is_accepted};
 use crate::support::wait;
@@ -23,6 +24,9 @@ const CLIENTS: usize = 6;
 const CALLS_MAX: usize = 12;
 /// Random letters in a call, at most: with the objects' size in mind.
 const PADDING_MAX: usize = 1_500;
+
+/// How long a patient client waits after a refusal.
+const PATIENT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Time for the clients to have a few hundred calls acknowledged.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(60);
@@ -87,6 +91,8 @@ pub(crate) struct Answers {
     pub(crate) refused: usize,
     /// Not at all: the program was gone.
     pub(crate) none: usize,
+    /// The longest that a client waited for a 503.
+    pub(crate) slowest_refusal: Duration,
 }
 
 /// Clients at work on one life of the program.
@@ -95,12 +101,24 @@ pub(crate) struct Load {
     clients: JoinSet<(Vec<Call>, Answers)>,
     stop: Arc<AtomicBool>,
     acknowledged: Arc<AtomicUsize>,
+    refused: Arc<AtomicUsize>,
 }
 
 impl Load {
-    /// Starts the clients. What is taken for a retry leaves the journal, and comes back by [`Load::stop`].
+    /// Starts the clients, each of which ends with its first refusal. What is taken for a retry leaves the journal, and comes
+    /// back by [`Load::stop`].
     pub(crate) fn start(collector: &str, journal: &mut Journal, random: &mut StdRng) -> Self {
+        Self::start_with(collector, journal, random, false)
+    }
+
+    /// As [`Load::start`], with clients that go on after a refusal.
+    pub(crate) fn start_patient(collector: &str, journal: &mut Journal, random: &mut StdRng) -> Self {
+        Self::start_with(collector, journal, random, true)
+    }
+
+    fn start_with(collector: &str, journal: &mut Journal, random: &mut StdRng, patient: bool) -> Self {
         let (stop, acknowledged) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let refused = Arc::new(AtomicUsize::new(0));
         let mut retries = journal.take_retries(random);
         let share = retries.len().div_ceil(CLIENTS);
         let mut clients = JoinSet::new();
@@ -111,12 +129,14 @@ impl Load {
                 random: StdRng::seed_from_u64(random.random()),
                 stop: Arc::clone(&stop),
                 acknowledged: Arc::clone(&acknowledged),
+                refused: Arc::clone(&refused),
+                patient,
                 answers: Answers::default(),
             };
             let mine = retries.split_off(retries.len() - share.min(retries.len()));
             clients.spawn(client.run(mine));
         }
-        Self { clients, stop, acknowledged }
+        Self { clients, stop, acknowledged, refused }
     }
 
     /// Waits until the clients have had so many calls acknowledged.
@@ -124,6 +144,16 @@ impl Load {
         let what = format!("{calls} acknowledged calls");
         let enough = async || (self.acknowledged.load(Ordering::Relaxed) >= calls).then_some(());
         wait::until(&what, LOAD_TIMEOUT, enough).await;
+    }
+
+    /// Calls acknowledged so far.
+    pub(crate) fn acknowledged(&self) -> usize {
+        self.acknowledged.load(Ordering::Relaxed)
+    }
+
+    /// Requests refused so far.
+    pub(crate) fn refused(&self) -> usize {
+        self.refused.load(Ordering::Relaxed)
     }
 
     /// Ends the clients and writes down what they know; how they were answered.
@@ -136,6 +166,7 @@ impl Load {
             all.accepted += answers.accepted;
             all.refused += answers.refused;
             all.none += answers.none;
+            all.slowest_refusal = all.slowest_refusal.max(answers.slowest_refusal);
         }
         all
     }
@@ -148,6 +179,8 @@ struct Client {
     random: StdRng,
     stop: Arc<AtomicBool>,
     acknowledged: Arc<AtomicUsize>,
+    refused: Arc<AtomicUsize>,
+    patient: bool,
     answers: Answers,
 }
 
@@ -168,8 +201,11 @@ impl Client {
             let answered = self.send(calls).await;
             let gone = answered.iter().all(|call| !call.acknowledged);
             settled.extend(answered);
-            if gone {
+            if gone && !self.patient {
                 break;
+            }
+            if gone {
+                tokio::time::sleep(PATIENT_PAUSE).await;
             }
         }
         (settled, self.answers)
@@ -193,12 +229,17 @@ impl Client {
         let Some(source) = calls.first().map(|call| call.source) else { return calls };
         let batch: Vec<Value> = calls.iter().map(body).collect();
         let url = format!("{}/v1/batch?writeKey={source}", self.collector);
+        let began = Instant::now();
         let answer = self.http.post(&url, json!({ "batch": batch }).to_string()).await;
         let now = unix_ms();
         let accepted = answer.as_ref().is_ok_and(is_accepted);
         match &answer {
             Ok(_) if accepted => self.answers.accepted += 1,
-            Ok(answer) if answer.status == StatusCode::SERVICE_UNAVAILABLE => self.answers.refused += 1,
+            Ok(answer) if answer.status == StatusCode::SERVICE_UNAVAILABLE => {
+                self.answers.refused += 1;
+                self.answers.slowest_refusal = self.answers.slowest_refusal.max(began.elapsed());
+                self.refused.fetch_add(1, Ordering::Relaxed);
+            }
             Ok(answer) => panic!("{} {:?}", answer.status, answer.body),
             Err(_) => self.answers.none += 1,
         }

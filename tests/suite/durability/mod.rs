@@ -2,6 +2,7 @@
 //! compared with what is in the bucket.
 
 mod checker;
+mod disk_full;
 mod kill;
 mod load;
 mod outage;

@@ -38,7 +38,7 @@ async fn survives(kind: Kind) {
     let cycles = setting("FOREBAY_POWER_CUTS").unwrap_or(CYCLES);
     eprintln!("{cycles} power cuts on {kind:?} with FOREBAY_POWER_CUT_SEED={seed}");
     let (mut random, mut journal) = (StdRng::seed_from_u64(seed), Journal::default());
-    let config = stand.config(&disk.path().join("spool"), SPOOL);
+    let config = stand.config(&disk.path().join("spool"), SPOOL, "1 s");
 
     for _ in 0..cycles {
         let starting = stand.starting(&config);

@@ -35,8 +35,8 @@ impl Stand {
         Self { folder, store, link }
     }
 
-    /// Writes a configuration with this spool, and `more` lines in its section.
-    pub(crate) fn config(&self, spool: &Path, more: &str) -> PathBuf {
+    /// Writes a configuration with this spool, `more` lines in its section, and batches that are due at this age.
+    pub(crate) fn config(&self, spool: &Path, more: &str, max_age: &str) -> PathBuf {
         let sources: String = SOURCES
             .iter()
             .map(|source| format!("[[source]]\nid = \"{source}\"\nwrite_keys = [\"{source}\"]\n"))
@@ -44,7 +44,7 @@ impl Stand {
         let text = format!(
             "[collector]\nlisten = \"127.0.0.1:0\"\ndrain_delay = \"0 s\"\n[admin]\nlisten = \"127.0.0.1:0\"\n\
              [spool]\ndir = \"{}\"\n{more}\n[s3]\nbucket = \"forebay\"\nendpoint_url = \"{}\"\npath_style = true\n\
-             [flush]\nmax_age = \"1 s\"\n{sources}",
+             [flush]\nmax_age = \"{max_age}\"\n{sources}",
             spool.display(),
             self.link.url,
         );

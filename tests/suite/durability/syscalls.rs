@@ -128,7 +128,7 @@ async fn struck(stand: &Stand, config: &Path, aim: Aim, when: u64, world: &mut (
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_write_or_sync_that_fails_ends_the_program_and_loses_nothing() {
     let stand = Stand::start().await;
-    let config = stand.config(&stand.folder.path().join("spool"), SEGMENT);
+    let config = stand.config(&stand.folder.path().join("spool"), SEGMENT, "1 s");
     let mut world = (Journal::default(), StdRng::seed_from_u64(2));
     let segment = |calls, error| Aim { files: "wal-", calls, error };
     let manifest = |calls, error| Aim { files: "MANIFEST-", calls, error };
@@ -158,7 +158,7 @@ async fn a_write_or_sync_that_fails_ends_the_program_and_loses_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_that_are_interrupted_go_on() {
     let stand = Stand::start().await;
-    let config = stand.config(&stand.folder.path().join("spool"), SEGMENT);
+    let config = stand.config(&stand.folder.path().join("spool"), SEGMENT, "1 s");
     let (mut journal, mut random) = (Journal::default(), StdRng::seed_from_u64(3));
     let forebay = stand.serve(&config).await;
     let aim = Aim { files: "", calls: "pwritev,pwrite64,pread64,fdatasync,fsync", error: "EINTR" };
