@@ -1,12 +1,15 @@
 //! The promise, put to the test from outside: the program is killed, its store is taken away, and what clients were told is
 //! compared with what is in the bucket.
 
+#![expect(clippy::indexing_slicing, reason = "tests fail by a panic that names the line")]
+
 mod checker;
 mod disk_full;
 mod kill;
 mod load;
 mod outage;
 mod power_cut;
+mod slow_clients;
 mod stand;
 mod syscalls;
 
