@@ -5,27 +5,32 @@
 
 mod expected;
 mod faulty;
+mod long_note;
 mod node;
 mod unreadable;
+mod world;
 
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::env;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use expected::{Verdict, may_lose, verdict};
 use faulty::{Case, Done, Error, Fault, Op, Phase, Recorder, Role, Site};
-use node::{End, Load, Step, World};
+use world::{End, Load, Step, World};
 
 use crate::support::sim_disk::Dice;
 
-/// Runs at a time: most of a run is spent waiting.
-const WORKERS: usize = 24;
+/// Runs at a time: most of a run is spent waiting, most of one with large objects is not.
+const WORKERS: usize = 16;
+const WORKERS_ON_LARGE: usize = 8;
+/// One sweep at a time, so that a run that takes long hangs.
+static TURN: Mutex<()> = Mutex::new(());
 /// Failures that are told in full.
 const TOLD_MAX: usize = 20;
 
@@ -66,6 +71,19 @@ const LARGE: Load = Load {
     lives: &[
         (&[Step::Refuse("web"), Step::SendLong("web", 75), Step::Park("web")], End::Killed),
         (&[Step::Allow("web"), Step::Deliver("web")], End::InOrder),
+    ],
+};
+
+/// A manifest that has grown long is written anew.
+const LONG_MANIFEST: Load = Load {
+    segment_bytes: 16 * 1_024,
+    sources: &["web", "long"],
+    lives: &[
+        (
+            &[Step::Send("web", 2), Step::LongNote("long"), Step::Send("web", 2), Step::Deliver("web")],
+            End::Killed,
+        ),
+        (&[Step::Send("web", 2), Step::Deliver("web")], End::InOrder),
     ],
 };
 
@@ -201,14 +219,15 @@ fn count(world: &World, case: Option<Case>) {
 }
 
 /// Runs a part of all cases, several at a time; how many failed calls struck, and what came of them.
-fn sweep(what: &str, load: Load, of: impl Fn(Role) -> bool) {
+fn sweep(what: &str, load: Load, workers: usize, of: impl Fn(Role) -> bool) {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let began = Instant::now();
     let alone = block_on(run(load, None));
     let cases = cases(&alone.calls, of);
     assert_eq!((alone.stopped, alone.refused), (false, false), "nothing fails in the first run");
     let (next, outcomes, failures) = (AtomicUsize::new(0), Mutex::new(Vec::new()), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
-        for _ in 0..WORKERS {
+        for _ in 0..workers {
             scope.spawn(|| {
                 while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
                     match catch_unwind(AssertUnwindSafe(|| block_on(run(load, Some(*case))))) {
@@ -254,10 +273,16 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 
 #[test]
 fn each_call_to_the_disk_fails_once_and_from_then_on() {
-    sweep("everyday", EVERYDAY, |_| true);
+    sweep("everyday", EVERYDAY, WORKERS, |_| true);
 }
 
 #[test]
 fn each_call_for_an_object_too_large_for_memory_fails_once_and_from_then_on() {
-    sweep("large objects", LARGE, |role| matches!(role, Role::Staged | Role::Parked));
+    sweep("large objects", LARGE, WORKERS_ON_LARGE, |role| matches!(role, Role::Staged | Role::Parked));
+}
+
+#[test]
+fn each_call_for_a_new_manifest_fails_once_and_from_then_on() {
+    let manifests = [Role::Manifest, Role::NewManifest, Role::Reserve, Role::Directory];
+    sweep("a long manifest", LONG_MANIFEST, WORKERS, |role| manifests.contains(&role));
 }
