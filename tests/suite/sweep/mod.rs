@@ -130,7 +130,13 @@ fn cases(counted: &BTreeMap<(Op, Role), u64>, of: impl Fn(Role) -> bool) -> Vec<
     let quota = |case: &Case| {
         case.fault.error == Error::Edquot && (case.lasting || !matches!(case.site.op, Op::Write | Op::Create))
     };
-    let worth = |case: &Case| all || !(quota(case) || case.lasting && case.fault.done != Done::Nothing);
+    let same = |case: &Case| case.lasting && case.fault.done != Done::Nothing;
+    // What needs no space of its own is not refused it for long.
+    let brief = |case: &Case| {
+        let small = matches!(case.site.op, Op::Rename | Op::Remove | Op::SyncDir);
+        case.lasting && case.fault.error == Error::Enospc && small
+    };
+    let worth = |case: &Case| all || !(quota(case) || same(case) || brief(case));
     sites
         .flat_map(|site| faults(site.op).into_iter().map(move |fault| (site, fault)))
         .flat_map(|(site, fault)| [false, true].map(|lasting| Case { site, fault, lasting }))

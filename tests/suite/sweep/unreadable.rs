@@ -8,6 +8,8 @@ use forebay::random::Random;
 use forebay::runtime::SystemClock;
 use forebay::sources::SourceId;
 use forebay::spool::scan::Range;
+use forebay::spool::verify::verify;
+use forebay::spool::view::View;
 use forebay::spool::{Disk as _, OpenError, Recovered, RequestFrames, SpoolOptions, Stepped};
 use forebay::time::UnixMillis;
 
@@ -44,6 +46,11 @@ fn check(at: u64, lost: &[Range], unreadable: bool) {
     let stops = disk.copy();
     stops.set_unreadable(&segment, at);
     assert!(open(&stops, true).is_err(), "at {at}: it is to stop where calls are lost");
+    let view = View::of(Arc::new(disk.clone())).unwrap();
+    let verified = verify(&view, &mut |_, _| ()).unwrap();
+    let told =
+        verified.findings.iter().any(|finding| finding.what.contains("the disk cannot read all of it"));
+    assert!(!verified.sound && told, "at {at}: {verified:?}");
     let (_, recovered) = open(&disk, false).unwrap();
     assert_eq!((&recovered.lost[..], recovered.unreadable.is_some()), (lost, unreadable), "at {at}");
     let kept = disk.list("quarantine").unwrap();
