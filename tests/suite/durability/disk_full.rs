@@ -16,7 +16,7 @@ use crate::support::loop_disk::{Kind, LoopDisk};
 use crate::support::wait;
 
 /// How often, unless `FOREBAY_DISK_FULL` says otherwise.
-const CYCLES: u64 = 1;
+const CYCLES: u64 = 2;
 const DISK_BYTES: u64 = 96 * 1_024 * 1_024;
 /// Released segments would be used again, and the disk would never seem full: nothing is delivered until it is asked for.
 const SPOOL: &str = "segment_bytes = \"8 MiB\"";

@@ -22,8 +22,9 @@ pub(crate) const SOURCES: [&str; 3] = ["alpha", "beta", "gamma"];
 const CLIENTS: usize = 6;
 /// Calls of one request, at most.
 const CALLS_MAX: usize = 12;
-/// Random letters in a call, at most: with the objects' size in mind.
+/// Random letters in a call, at most: with the objects' size in mind, and, of patient clients, that of a disk to be filled.
 const PADDING_MAX: usize = 1_500;
+const PATIENT_PADDING_MAX: usize = 15_000;
 
 /// How long a patient client waits after a refusal.
 const PATIENT_PAUSE: Duration = Duration::from_millis(50);
@@ -111,7 +112,7 @@ impl Load {
         Self::start_with(collector, journal, random, false)
     }
 
-    /// As [`Load::start`], with clients that go on after a refusal.
+    /// As [`Load::start`], with clients that go on after a refusal, and longer calls.
     pub(crate) fn start_patient(collector: &str, journal: &mut Journal, random: &mut StdRng) -> Self {
         Self::start_with(collector, journal, random, true)
     }
@@ -212,7 +213,8 @@ impl Client {
     }
 
     fn call(&mut self, source: &'static str) -> Call {
-        let letters = self.random.random_range(0..PADDING_MAX);
+        let most = if self.patient { PATIENT_PADDING_MAX } else { PADDING_MAX };
+        let letters = self.random.random_range(0..most);
         let padding = (0..letters).map(|_| char::from(self.random.random_range(b'a'..=b'z'))).collect();
         let message_id = format!("load-{:032x}", self.random.random::<u128>());
         Call {
