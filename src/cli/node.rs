@@ -250,6 +250,13 @@ fn report(recovered: &Recovered, alarms: &Alarms) {
         );
         alarms.raise(AlarmKind::Damage, &format!("{}-{}", range.first, range.last), what);
     }
+    if let Some(segment) = recovered.unreadable {
+        let what = format!(
+            "segment {segment}, the last of the spool, cannot be read to its end: calls behind the last position that was \
+             found are lost, if there were any; it is kept in quarantine"
+        );
+        alarms.raise(AlarmKind::Damage, &format!("segment {segment}"), what);
+    }
     if recovered.manifest_damaged {
         let what = "notes of the spool's manifest cannot be read: what they said is done again, so a call may be delivered \
                     twice or wait as a conflict; `forebay spool verify` tells more"

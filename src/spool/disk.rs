@@ -147,6 +147,14 @@ pub fn is_no_handle(error: &io::Error) -> bool {
 /// # Errors
 /// What else the file system says.
 pub fn read_sound(file: &dyn DiskFile, buf: &mut [u8], at: u64) -> io::Result<usize> {
+    read_noting(file, buf, at, &mut false)
+}
+
+/// Like [`read_sound`]; sets `unreadable` where bytes are zero because they cannot be read.
+///
+/// # Errors
+/// What else the file system says.
+pub fn read_noting(file: &dyn DiskFile, buf: &mut [u8], at: u64, unreadable: &mut bool) -> io::Result<usize> {
     const SECTOR: usize = 4_096;
     let is_damage = |error: &io::Error| error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error());
     match file.read_at(buf, at) {
@@ -161,7 +169,10 @@ pub fn read_sound(file: &dyn DiskFile, buf: &mut [u8], at: u64) -> io::Result<us
         let want = (SECTOR - into).min(rest.len());
         let piece = rest.get_mut(..want).unwrap_or(&mut []);
         match file.read_at(piece, at + done as u64) {
-            Err(error) if is_damage(&error) => piece.fill(0),
+            Err(error) if is_damage(&error) => {
+                piece.fill(0);
+                *unreadable = true;
+            }
             Err(error) => return Err(error),
             Ok(_) => {}
         }

@@ -29,7 +29,8 @@ pub enum FrameKind {
     Rejected = 2,
     /// How far an import has come; it stands in the block of the calls it covers.
     ImportProgress = 3,
-    /// The last frame of an orderly shutdown: damage behind it cannot be a torn tail.
+    /// The last frame of an orderly shutdown: damage before it cannot be a torn tail. Behind it stands what the next life
+    /// wrote, into which the last segment is copied.
     CleanClose = 4,
 }
 

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::disk::{DiskFile, read_sound};
+use super::disk::{DiskFile, read_noting};
 use super::frame::{self, Frame, Salt};
 use super::segment::{BLOCK_HEADER, Block, SEGMENT_HEADER};
 
@@ -27,8 +27,6 @@ pub struct FoundBlock {
     pub header: Block,
     /// Positions whose frames are damaged.
     pub lost: Vec<Range>,
-    /// Whether its last frame is a clean close.
-    pub clean_close: bool,
 }
 
 impl FoundBlock {
@@ -54,20 +52,31 @@ pub fn scan(
     salt: Salt,
     visit: &mut dyn FnMut(u64, &Frame<'_>),
 ) -> io::Result<Vec<FoundBlock>> {
+    scan_noting(file, salt, visit, &mut false)
+}
+
+/// Like [`scan`]; sets `unreadable` where the disk could not read some of it: behind the last block returned there may then
+/// be others.
+///
+/// # Errors
+/// What the disk says.
+pub fn scan_noting(
+    file: &dyn DiskFile,
+    salt: Salt,
+    visit: &mut dyn FnMut(u64, &Frame<'_>),
+    unreadable: &mut bool,
+) -> io::Result<Vec<FoundBlock>> {
     let mut blocks: Vec<FoundBlock> = Vec::new();
     let mut body = Vec::new();
     let mut at = SEGMENT_HEADER;
-    while let Some((offset, header)) = find_block(file, salt, at)? {
+    while let Some((offset, header)) = find_block(file, salt, at, unreadable)? {
         body.resize(header.body_len as usize, 0);
         let body_at = offset + BLOCK_HEADER as u64;
-        let read = read_sound(file, &mut body, body_at)?;
-        let mut block = FoundBlock { offset, header, lost: Vec::new(), clean_close: false };
+        let read = read_noting(file, &mut body, body_at, unreadable)?;
+        let mut block = FoundBlock { offset, header, lost: Vec::new() };
         for item in Frames::new(body.get(..read).unwrap_or(&[]), header, salt) {
             match item {
-                Item::Frame { offset, frame } => {
-                    block.clean_close = frame.kind == frame::FrameKind::CleanClose;
-                    visit(body_at + offset as u64, &frame);
-                }
+                Item::Frame { offset, frame } => visit(body_at + offset as u64, &frame),
                 Item::Lost(range) => block.lost.push(range),
             }
         }
@@ -78,9 +87,14 @@ pub fn scan(
 }
 
 /// The first block at or behind `from`.
-fn find_block(file: &dyn DiskFile, salt: Salt, from: u64) -> io::Result<Option<(u64, Block)>> {
+fn find_block(
+    file: &dyn DiskFile,
+    salt: Salt,
+    from: u64,
+    unreadable: &mut bool,
+) -> io::Result<Option<(u64, Block)>> {
     let mut header = [0; BLOCK_HEADER];
-    if read_sound(file, &mut header, from)? == BLOCK_HEADER
+    if read_noting(file, &mut header, from, unreadable)? == BLOCK_HEADER
         && let Some(block) = Block::decode(&header, salt)
     {
         return Ok(Some((from, block)));
@@ -89,7 +103,7 @@ fn find_block(file: &dyn DiskFile, salt: Salt, from: u64) -> io::Result<Option<(
     let mut chunk = vec![0; SEARCH_CHUNK + BLOCK_HEADER];
     let mut start = from;
     loop {
-        let read = read_sound(file, &mut chunk, start)?;
+        let read = read_noting(file, &mut chunk, start, unreadable)?;
         let bytes = chunk.get(..read).unwrap_or(&[]);
         for found in magic.find_iter(bytes) {
             if let Some(block) = bytes.get(found..).and_then(|bytes| Block::decode(bytes, salt)) {

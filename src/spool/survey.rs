@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::frame::Frame;
-use super::scan::{FoundBlock, Range, scan};
+use super::scan::{FoundBlock, Range, scan_noting};
 use super::segment::{BLOCK_HEADER, HeaderCheck, SEGMENT_HEADER, check_header, index_name, segment_name};
 use super::view::{ByteRange, SegmentFile, View, ViewError};
 
@@ -171,7 +171,8 @@ impl Survey<'_> {
         head.truncate(read);
         self.header(segment.number, &name, &head)?;
         let mut sound: Vec<Sound> = Vec::new();
-        let blocks = scan(&*file, self.view.salt(segment.number), &mut |offset, frame| {
+        let mut unreadable = false;
+        let mut visit = |offset: u64, frame: &Frame<'_>| {
             self.out.frames += 1;
             let (to, position) = (offset + frame.len() as u64, frame.position);
             match sound.last_mut().filter(|last| last.to == offset && last.last + 1 == position) {
@@ -179,18 +180,17 @@ impl Survey<'_> {
                 None => sound.push(Sound { from: offset, to, first: position, last: position }),
             }
             visitor.frame(segment.number, offset, frame);
-        })
-        .map_err(ViewError::disk(&name))?;
-        let mut behind_clean_close = false;
+        };
+        let blocks = scan_noting(&*file, self.view.salt(segment.number), &mut visit, &mut unreadable)
+            .map_err(ViewError::disk(&name))?;
         for (index, block) in blocks.iter().enumerate() {
             self.gap(segment.number, block);
             let last = index + 1 == blocks.len();
             for lost in &block.lost {
                 let finding = damaged_frames(&name, block, *lost, &sound);
                 let closed = self.view.disk.open(&index_name(segment.number)).is_ok();
-                self.found(segment.number, finding, last && !closed && !behind_clean_close);
+                self.found(segment.number, finding, last && !closed && !unreadable);
             }
-            behind_clean_close = block.clean_close;
             self.durable = self.durable.max(block.header.durable_position);
             self.last = Some(Last {
                 segment: segment.number,
@@ -198,6 +198,10 @@ impl Survey<'_> {
                 len,
                 position: block.last_position(),
             });
+        }
+        if unreadable {
+            let what = "the disk cannot read all of it; behind the last block that was found there may have been others";
+            self.damage(segment.number, Finding::new(Kind::Blocks, &name, what));
         }
         self.out.segments += 1;
         self.out.bytes += len;

@@ -256,6 +256,53 @@ fn a_torn_tail_is_cut_off_and_damage_before_it_is_named_exactly() {
     assert_eq!(recovered.lost, [], "a hole is reported once");
 }
 
+/// A restart copies the clean close into its own segment: the writes of the new life come behind it.
+#[test]
+fn the_first_write_after_an_orderly_restart_may_be_torn_like_any_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, killed) = (dir.path().join("a"), dir.path().join("killed"));
+    let (spool, _) = open(&path);
+    let all = numbered(0, 20, 100);
+    append(&spool, request("web", &all[..10])).unwrap();
+    spool.close();
+    let (spool, _) = open(&path);
+    append(&spool, request("web", &all[10..])).unwrap();
+    copy(&path, &killed);
+    drop(spool);
+    let segments = fs::read_dir(&killed).unwrap().map(|entry| entry.unwrap().path());
+    for path in segments.filter(|path| path.extension().is_some_and(|extension| extension == "seg")) {
+        let mut bytes = fs::read(&path).unwrap();
+        if let Some(at) = memchr::memmem::find(&bytes, b"{\"n\":15,") {
+            bytes[at..].fill(0);
+            fs::write(&path, bytes).unwrap();
+        }
+    }
+    let view = view::View::open(&killed).unwrap();
+    let verified = verify::verify(&view, &mut |_, _| ()).unwrap();
+    assert!(verified.sound, "{verified:?}");
+    drop(view);
+    let (spool, recovered) = open(&killed);
+    assert!(recovered.torn_bytes > 0 && recovered.lost.is_empty(), "{recovered:?}");
+    assert_eq!(lines(&spool, &key("web"), 0, u64::MAX), all[..10]);
+}
+
+#[test]
+fn a_file_that_was_to_be_parked_when_the_process_ended_is_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (spool, _) = open(dir.path());
+    append(&spool, request("web", &numbered(0, 5, 10))).unwrap();
+    let seal = seal_through(&spool, &key("web"), 5);
+    fs::write(dir.path().join(outlet::parked_name(seal.number)), b"the beginning of an object").unwrap();
+    drop(spool);
+    let (spool, _) = open(dir.path());
+    assert_eq!(spool.outlet().disk().list("parked").unwrap(), [], "no note says that it is whole");
+    let parked = note::Parked { len: 6, crc32: 1 };
+    assert_eq!(spool.outlet().park(&seal, &mut &b"object"[..], parked), Ok(true));
+    drop(spool);
+    let (spool, _) = open(dir.path());
+    assert_eq!(spool.outlet().disk().list("parked").unwrap().len(), 1);
+}
+
 #[test]
 fn a_request_that_can_never_be_stored_is_refused_whole() {
     let dir = tempfile::tempdir().unwrap();

@@ -198,7 +198,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Notes that the process ends in order: damage behind this frame cannot be a torn tail.
+    /// Notes that the process ends in order: damage before this frame cannot be a torn tail.
     pub(super) fn close(mut self) -> Result<(), CommitError> {
         let mut bytes = Vec::new();
         let now = self.shared.clock.wall();

@@ -18,5 +18,6 @@ mod sdks;
 mod security;
 mod serve;
 mod support;
+mod sweep;
 mod tidy;
 mod tools;

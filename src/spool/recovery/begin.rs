@@ -86,7 +86,17 @@ fn copy_frames(
         let mut body = vec![0; block.header.body_len as usize];
         let read = read_sound(&*last.file, &mut body, block.offset + BLOCK_HEADER as u64)?;
         body.truncate(read);
-        for run in sound_runs(&body, block.header, old) {
+        let runs = sound_runs(&body, block.header, old);
+        let lost: u64 = block.lost.iter().map(|range| range.last - range.first + 1).sum();
+        if runs.iter().map(|(.., count)| u64::from(*count)).sum::<u64>() + lost
+            != u64::from(block.header.frames)
+        {
+            // Else they would be gone with the old segment, and no note would name them.
+            return Err(io::Error::other(
+                "frames that were sound when they were looked at cannot be read any more",
+            ));
+        }
+        for run in runs {
             end = copy_run(&mut body, run, (block, new), file, end, &mut scanned)?;
         }
     }

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use super::{OpenError, failed};
 use crate::batch::BatchKey;
 use crate::spool::disk::{Disk, DiskFile, read_sound};
-use crate::spool::frame::Salt;
+use crate::spool::frame::{Frame, Salt};
 use crate::spool::ident::Ident;
 use crate::spool::index::{Part, Runs};
 use crate::spool::note::{Note, State};
 use crate::spool::reader::ScannedRuns;
-use crate::spool::scan::{FoundBlock, scan};
+use crate::spool::scan::{FoundBlock, scan_noting};
 use crate::spool::segment::{HeaderCheck, check_header, index_name, number_in};
 use crate::spool::segment_index::read_directory;
 use crate::spool::shared::{Shared, lock};
@@ -29,12 +29,14 @@ pub(in crate::spool) struct Found {
     pub(in crate::spool) span: (u64, u64),
     pub(super) indexed: bool,
     pub(super) damaged: bool,
+    /// The disk could not read some of it.
+    pub(super) unreadable: bool,
     pub(super) newest: UnixMillis,
 }
 
 impl Found {
     pub(in crate::spool) fn is_damaged(&self) -> bool {
-        self.damaged || self.blocks.iter().any(|block| !block.lost.is_empty())
+        self.damaged || self.unreadable || self.blocks.iter().any(|block| !block.lost.is_empty())
     }
 
     fn set_span(&mut self) {
@@ -91,6 +93,7 @@ fn find_segment(
         span: (0, 0),
         indexed: false,
         damaged,
+        unreadable: false,
         newest: UnixMillis::default(),
     };
     if let Some(directory) = index.filter(|directory| directory.first > 0) {
@@ -103,10 +106,11 @@ fn find_segment(
     }
     let mut scanned = ScannedRuns::default();
     let mut newest = UnixMillis::default();
-    let blocks = scan(&*found.file, salt, &mut |offset, frame| {
+    let mut visit = |offset: u64, frame: &Frame<'_>| {
         newest = newest.max(frame.received_at);
         scanned.take(offset, frame);
-    });
+    };
+    let blocks = scan_noting(&*found.file, salt, &mut visit, &mut found.unreadable);
     found.newest = newest;
     found.blocks = blocks.map_err(failed("read a segment"))?;
     found.set_span();
@@ -116,15 +120,10 @@ fn find_segment(
 }
 
 /// A bad block at the very end of the last segment was never answered: nothing valid was written after it. It is kept in
-/// quarantine, and cut off. Returns its bytes.
+/// quarantine, and cut off. Returns its bytes. Where the disk cannot read all of the segment nothing is known of its end.
 pub(super) fn cut_torn_tail(disk: &dyn Disk, last: Option<&mut Found>) -> io::Result<u64> {
-    let Some(last) = last.filter(|last| !last.indexed) else { return Ok(0) };
+    let Some(last) = last.filter(|last| !last.indexed && !last.unreadable) else { return Ok(0) };
     let Some(block) = last.blocks.last().filter(|block| !block.lost.is_empty()) else { return Ok(0) };
-    let before = last.blocks.len().checked_sub(2).and_then(|at| last.blocks.get(at));
-    // Behind a clean close nothing was written: what is bad there is damage.
-    if before.is_some_and(|before| before.clean_close) {
-        return Ok(0);
-    }
     let len = block.end() - block.offset;
     let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
     let read = read_sound(&*last.file, &mut bytes, block.offset)?;

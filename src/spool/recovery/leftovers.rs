@@ -14,7 +14,8 @@ pub(super) fn tidy(disk: &dyn Disk, state: &State, manifest_damaged: bool) -> io
     for (name, _) in disk.list("parked")? {
         let known = name.strip_suffix(".gz").and_then(|number| number.parse::<u64>().ok());
         let parked = format!("parked/{name}");
-        match known.is_some_and(|number| state.seals.contains_key(&number)) {
+        let pending = known.and_then(|number| state.seals.get(&number));
+        match pending.is_some_and(|pending| pending.parked.is_some() || manifest_damaged) {
             true => {}
             // The note of it may be among those that cannot be read.
             false if manifest_damaged => disk.rename(&parked, &format!("quarantine/parked-{name}"))?,

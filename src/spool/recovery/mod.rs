@@ -93,6 +93,9 @@ pub struct Recovered {
     pub seals: usize,
     /// Positions lost, found by this opening.
     pub lost: Vec<Range>,
+    /// The last segment, where the disk cannot read all of it: behind the last position found there may have been others,
+    /// and how many is not known. It is kept in quarantine.
+    pub unreadable: Option<u64>,
     /// Bytes of never-answered writes that were cut off.
     pub torn_bytes: u64,
     /// Whether the wall clock is more than a day behind the newest frame.
@@ -139,7 +142,13 @@ pub(super) fn open(
     damaged_manifest::drop_copies(&*disk, &mut found, &mut state, &adopted)
         .map_err(failed("set copies of segments aside"))?;
     // Segments behind the last with frames were made ahead and never used.
-    let unused = found.split_off(found.iter().rposition(|found| found.span.0 > 0).map_or(0, |last| last + 1));
+    let used = |found: &Found| found.span.0 > 0 || found.unreadable;
+    let unused = found.split_off(found.iter().rposition(used).map_or(0, |last| last + 1));
+    // Elsewhere the next segment's first position names what is missing.
+    recovered.unreadable = found.last().filter(|last| last.unreadable).map(|last| last.number);
+    if options.stop_on_corruption && recovered.unreadable.is_some() {
+        return Err(failed("read the last segment")(rustix::io::Errno::IO.into()));
+    }
     recovered.torn_bytes = cut_torn_tail(&*disk, found.last_mut()).map_err(failed("keep a torn tail"))?;
     recovered.lost = lost_ranges(&found, &state);
     judge_damage(&recovered.lost, options.stop_on_corruption)?;

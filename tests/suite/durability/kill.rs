@@ -1,6 +1,5 @@
 //! `kill -9` under load, again and again, on the same data.
 
-use std::env;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -8,6 +7,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::checker;
 use super::load::{Journal, Load};
+use super::setting;
 use crate::support::forebay::{Flush, Forebay, Starting};
 
 /// Kills, unless `FOREBAY_KILL_CYCLES` says otherwise.
@@ -16,12 +16,6 @@ const CYCLES: u64 = 50;
 const LAST_CALLS: usize = 200;
 /// So small that seals, uploads and commits are under way at any moment.
 const FLUSH: Flush = Flush { age: "1s", bytes: "200KB" };
-
-/// A number from the environment.
-fn setting(name: &str) -> Option<u64> {
-    let value = env::var_os(name)?.into_string().ok()?;
-    Some(value.parse().unwrap_or_else(|error| panic!("{name}={value}: {error}")))
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_at_random_moments_under_load() {

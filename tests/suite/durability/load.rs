@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use http::StatusCode;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
-use crate::support::http::Http;
+use crate::support::http::{Http, is_accepted};
 use crate::support::wait;
 
 /// The write keys in use: in dev mode, also the sources.
@@ -20,8 +22,12 @@ pub(crate) const SOURCES: [&str; 3] = ["alpha", "beta", "gamma"];
 const CLIENTS: usize = 6;
 /// Calls of one request, at most.
 const CALLS_MAX: usize = 12;
-/// Random letters in a call, at most: with the objects' size in mind.
+/// Random letters in a call, at most: with the objects' size in mind, and, of patient clients, that of a disk to be filled.
 const PADDING_MAX: usize = 1_500;
+const PATIENT_PADDING_MAX: usize = 15_000;
+
+/// How long a patient client waits after a refusal.
+const PATIENT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Time for the clients to have a few hundred calls acknowledged.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(60);
@@ -77,18 +83,43 @@ impl Journal {
     }
 }
 
+/// How many requests of one life were answered in which way.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Answers {
+    /// 200.
+    pub(crate) accepted: usize,
+    /// 503: for now.
+    pub(crate) refused: usize,
+    /// Not at all: the program was gone.
+    pub(crate) none: usize,
+    /// The longest that a client waited for a 503.
+    pub(crate) slowest_refusal: Duration,
+}
+
 /// Clients at work on one life of the program.
 #[derive(Debug)]
 pub(crate) struct Load {
-    clients: JoinSet<Vec<Call>>,
+    clients: JoinSet<(Vec<Call>, Answers)>,
     stop: Arc<AtomicBool>,
     acknowledged: Arc<AtomicUsize>,
+    refused: Arc<AtomicUsize>,
 }
 
 impl Load {
-    /// Starts the clients. What is taken for a retry leaves the journal, and comes back by [`Load::stop`].
+    /// Starts the clients, each of which ends with its first refusal. What is taken for a retry leaves the journal, and comes
+    /// back by [`Load::stop`].
     pub(crate) fn start(collector: &str, journal: &mut Journal, random: &mut StdRng) -> Self {
+        Self::start_with(collector, journal, random, false)
+    }
+
+    /// As [`Load::start`], with clients that go on after a refusal, and longer calls.
+    pub(crate) fn start_patient(collector: &str, journal: &mut Journal, random: &mut StdRng) -> Self {
+        Self::start_with(collector, journal, random, true)
+    }
+
+    fn start_with(collector: &str, journal: &mut Journal, random: &mut StdRng, patient: bool) -> Self {
         let (stop, acknowledged) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let refused = Arc::new(AtomicUsize::new(0));
         let mut retries = journal.take_retries(random);
         let share = retries.len().div_ceil(CLIENTS);
         let mut clients = JoinSet::new();
@@ -99,11 +130,14 @@ impl Load {
                 random: StdRng::seed_from_u64(random.random()),
                 stop: Arc::clone(&stop),
                 acknowledged: Arc::clone(&acknowledged),
+                refused: Arc::clone(&refused),
+                patient,
+                answers: Answers::default(),
             };
             let mine = retries.split_off(retries.len() - share.min(retries.len()));
             clients.spawn(client.run(mine));
         }
-        Self { clients, stop, acknowledged }
+        Self { clients, stop, acknowledged, refused }
     }
 
     /// Waits until the clients have had so many calls acknowledged.
@@ -113,12 +147,29 @@ impl Load {
         wait::until(&what, LOAD_TIMEOUT, enough).await;
     }
 
-    /// Ends the clients and writes down what they know.
-    pub(crate) async fn stop(mut self, journal: &mut Journal) {
+    /// Calls acknowledged so far.
+    pub(crate) fn acknowledged(&self) -> usize {
+        self.acknowledged.load(Ordering::Relaxed)
+    }
+
+    /// Requests refused so far.
+    pub(crate) fn refused(&self) -> usize {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Ends the clients and writes down what they know; how they were answered.
+    pub(crate) async fn stop(mut self, journal: &mut Journal) -> Answers {
         self.stop.store(true, Ordering::Relaxed);
-        while let Some(calls) = self.clients.join_next().await {
-            journal.0.extend(calls.expect("a client that does not panic"));
+        let mut all = Answers::default();
+        while let Some(ended) = self.clients.join_next().await {
+            let (calls, answers) = ended.expect("a client that does not panic");
+            journal.0.extend(calls);
+            all.accepted += answers.accepted;
+            all.refused += answers.refused;
+            all.none += answers.none;
+            all.slowest_refusal = all.slowest_refusal.max(answers.slowest_refusal);
         }
+        all
     }
 }
 
@@ -129,11 +180,14 @@ struct Client {
     random: StdRng,
     stop: Arc<AtomicBool>,
     acknowledged: Arc<AtomicUsize>,
+    refused: Arc<AtomicUsize>,
+    patient: bool,
+    answers: Answers,
 }
 
 impl Client {
     /// Calls until it is stopped, or until the program is gone; what it was told of each call.
-    async fn run(mut self, retries: Vec<Call>) -> Vec<Call> {
+    async fn run(mut self, retries: Vec<Call>) -> (Vec<Call>, Answers) {
         let mut settled = Vec::new();
         for source in SOURCES {
             let calls: Vec<_> = retries.iter().filter(|call| call.source == source).cloned().collect();
@@ -148,15 +202,19 @@ impl Client {
             let answered = self.send(calls).await;
             let gone = answered.iter().all(|call| !call.acknowledged);
             settled.extend(answered);
-            if gone {
+            if gone && !self.patient {
                 break;
             }
+            if gone {
+                tokio::time::sleep(PATIENT_PAUSE).await;
+            }
         }
-        settled
+        (settled, self.answers)
     }
 
     fn call(&mut self, source: &'static str) -> Call {
-        let letters = self.random.random_range(0..PADDING_MAX);
+        let most = if self.patient { PATIENT_PADDING_MAX } else { PADDING_MAX };
+        let letters = self.random.random_range(0..most);
         let padding = (0..letters).map(|_| char::from(self.random.random_range(b'a'..=b'z'))).collect();
         let message_id = format!("load-{:032x}", self.random.random::<u128>());
         Call {
@@ -169,11 +227,24 @@ impl Client {
         }
     }
 
-    async fn send(&self, mut calls: Vec<Call>) -> Vec<Call> {
+    async fn send(&mut self, mut calls: Vec<Call>) -> Vec<Call> {
         let Some(source) = calls.first().map(|call| call.source) else { return calls };
         let batch: Vec<Value> = calls.iter().map(body).collect();
-        let accepted = self.http.track(&self.collector, source, &json!({ "batch": batch })).await;
+        let url = format!("{}/v1/batch?writeKey={source}", self.collector);
+        let began = Instant::now();
+        let answer = self.http.post(&url, json!({ "batch": batch }).to_string()).await;
         let now = unix_ms();
+        let accepted = answer.as_ref().is_ok_and(is_accepted);
+        match &answer {
+            Ok(_) if accepted => self.answers.accepted += 1,
+            Ok(answer) if answer.status == StatusCode::SERVICE_UNAVAILABLE => {
+                self.answers.refused += 1;
+                self.answers.slowest_refusal = self.answers.slowest_refusal.max(began.elapsed());
+                self.refused.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok(answer) => panic!("{} {:?}", answer.status, answer.body),
+            Err(_) => self.answers.none += 1,
+        }
         if accepted {
             self.acknowledged.fetch_add(calls.len(), Ordering::Relaxed);
         }

@@ -1,7 +1,20 @@
 //! The promise, put to the test from outside: the program is killed, its store is taken away, and what clients were told is
 //! compared with what is in the bucket.
 
+#![expect(clippy::indexing_slicing, reason = "tests fail by a panic that names the line")]
+
 mod checker;
+mod disk_full;
 mod kill;
 mod load;
 mod outage;
+mod power_cut;
+mod slow_clients;
+mod stand;
+mod syscalls;
+
+/// A number from the environment.
+fn setting(name: &str) -> Option<u64> {
+    let value = std::env::var_os(name)?.into_string().ok()?;
+    Some(value.parse().unwrap_or_else(|error| panic!("{name}={value}: {error}")))
+}

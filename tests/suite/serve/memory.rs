@@ -28,6 +28,10 @@ const SOURCES: u64 = 60;
 const BYTES: u64 = 100_000_000;
 /// What the program may have resident, at any moment.
 const RESIDENT_MAX: u64 = 256 * 1_024 * 1_024;
+/// What an outage may add to that which is resident, where the calls come at a rate.
+const GROWTH_MAX: u64 = 64 * 1_024 * 1_024;
+/// How much faster than the intake a backlog is to be delivered, where the calls come at a rate.
+const DRAIN_RATIO: f64 = 3.0;
 /// Connections that calls come over.
 const CONNECTIONS: u64 = 8;
 /// Calls of one request.
@@ -36,6 +40,8 @@ const CALLS: u64 = 100;
 const TEXT_LEN: usize = 1_700;
 /// Letters that calls take theirs from.
 const POOL_LEN: usize = 256 * 1_024;
+/// Bytes that come before an outage at a rate, so that what every program needs in use is there.
+const WARM_BYTES: u64 = 50_000_000;
 /// How often the resident memory is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Time to deliver the backlog: 2 GB within it are 2 MB/s.
@@ -47,6 +53,8 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(1_000);
 async fn a_backlog_of_many_sources_takes_little_memory() {
     let sources = setting("FOREBAY_BACKLOG_SOURCES").unwrap_or(SOURCES);
     let bytes = setting("FOREBAY_BACKLOG_BYTES").unwrap_or(BYTES);
+    // Bytes a second; else as fast as they are taken.
+    let pace = setting("FOREBAY_BACKLOG_RATE");
     let folder = tempfile::tempdir().unwrap();
     // A process of its own, so that what the store takes is not counted.
     let store = Forebay::dev(&folder.path().join("store"), Flush::SOON).await;
@@ -56,12 +64,15 @@ async fn a_backlog_of_many_sources_takes_little_memory() {
     fs::write(&config, configuration(&folder.path().join("spool"), &link.url, sources)).unwrap();
     let forebay = Forebay::serve(&config, &CREDENTIALS).await;
     let resident = Resident::watch(forebay.pid());
+    let warm = if pace.is_some() { send_all(&forebay, sources, 0, WARM_BYTES, pace).await } else { 0 };
+    forebay.flush().await;
+    let before = resident.peak();
     link.set(Link::Cut);
 
     let began = Instant::now();
-    let requests = send_all(&forebay, sources, bytes).await;
+    let requests = send_all(&forebay, sources, warm, bytes, pace).await;
     let intake = began.elapsed();
-    let calls = requests * CALLS;
+    let calls = (requests - warm) * CALLS;
     wait::until("an attempt in the outage", DRAIN_TIMEOUT, async || (link.broken() > 0).then_some(())).await;
     let said = status(&forebay).await;
     let used = said["spool"]["used_bytes"].as_u64().unwrap();
@@ -90,6 +101,16 @@ async fn a_backlog_of_many_sources_takes_little_memory() {
         rate(intake),
         rate(drain),
     );
+    if pace.is_some() {
+        let growth = in_outage.max(in_drain).saturating_sub(before);
+        let ratio = rate(drain) / rate(intake);
+        eprintln!(
+            "{} MiB more than before the outage; delivered at {ratio:.1} times the intake",
+            growth >> 20
+        );
+        assert!(growth <= GROWTH_MAX, "{growth} bytes more resident than before the outage");
+        assert!(ratio >= DRAIN_RATIO, "delivered at {ratio} times the intake");
+    }
     assert!(in_outage < RESIDENT_MAX, "{in_outage} bytes resident in the outage");
     assert!(in_drain < RESIDENT_MAX, "{in_drain} bytes resident while delivering");
     assert!(forebay.terminate().await.success(), "SIGTERM ends it in order");
@@ -118,9 +139,10 @@ fn configuration(spool: &std::path::Path, endpoint: &str, sources: u64) -> Strin
     text
 }
 
-/// Sends requests over all connections until so many bytes are acknowledged; how many requests that were.
-async fn send_all(forebay: &Forebay, sources: u64, bytes: u64) -> u64 {
-    let (next, sent) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+/// Sends requests, numbered from `first`, over all connections until so many bytes are acknowledged; the next number.
+async fn send_all(forebay: &Forebay, sources: u64, first: u64, bytes: u64, pace: Option<u64>) -> u64 {
+    let (next, sent) = (Arc::new(AtomicU64::new(first)), Arc::new(AtomicU64::new(0)));
+    let began = Instant::now();
     let pool: Arc<str> = text_pool().into();
     let mut connections = JoinSet::new();
     for _ in 0..CONNECTIONS {
@@ -130,7 +152,11 @@ async fn send_all(forebay: &Forebay, sources: u64, bytes: u64) -> u64 {
             while sent.load(Ordering::Relaxed) < bytes {
                 let request = next.fetch_add(1, Ordering::Relaxed);
                 let body = body(request, &pool);
-                sent.fetch_add(body.len() as u64, Ordering::Relaxed);
+                let before = sent.fetch_add(body.len() as u64, Ordering::Relaxed);
+                if let Some(pace) = pace {
+                    tokio::time::sleep_until(began + Duration::from_secs_f64(before as f64 / pace as f64))
+                        .await;
+                }
                 let url = format!("{collector}/v1/batch?writeKey={}-key", source_id(request % sources));
                 let answer = http.post(&url, body).await.unwrap_or_else(|error| panic!("{url}: {error}"));
                 assert!(is_accepted(&answer), "request {request}: {} {:?}", answer.status, answer.body);

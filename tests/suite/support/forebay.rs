@@ -68,9 +68,7 @@ impl Forebay {
 
     /// `forebay serve` with a configuration file, accepting.
     pub(crate) async fn serve(config: &Path, environment: &[(&str, &str)]) -> Self {
-        let mut command = command();
-        command.arg("serve").arg("--config").arg(config).envs(environment.iter().copied());
-        Starting::spawn(command).ready(&["collector", "console"]).await
+        Starting::serve(config, environment).serve_ready().await
     }
 
     /// The bucket of the S3 server inside the process.
@@ -163,6 +161,13 @@ impl Starting {
         Self::spawn(command)
     }
 
+    /// `forebay serve` with a configuration file.
+    pub(crate) fn serve(config: &Path, environment: &[(&str, &str)]) -> Self {
+        let mut command = command();
+        command.arg("serve").arg("--config").arg(config).envs(environment.iter().copied());
+        Self::spawn(command)
+    }
+
     fn spawn(mut command: Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
@@ -215,6 +220,11 @@ impl Starting {
     /// As [`Starting::ready`], for `dev`.
     pub(crate) async fn dev_ready(self) -> Forebay {
         self.ready(&["collector", "console", "s3"]).await
+    }
+
+    /// As [`Starting::ready`], for `serve`.
+    pub(crate) async fn serve_ready(self) -> Forebay {
+        self.ready(&["collector", "console"]).await
     }
 
     /// Ends it as `kill -9` does, wherever in its start it is.

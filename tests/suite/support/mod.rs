@@ -17,6 +17,7 @@ pub(crate) mod forebay;
 pub(crate) mod granted;
 pub(crate) mod http;
 pub(crate) mod json;
+pub(crate) mod loop_disk;
 pub(crate) mod minio;
 pub(crate) mod ministack;
 pub(crate) mod recorder;

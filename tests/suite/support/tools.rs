@@ -27,7 +27,7 @@ pub(crate) fn require(relative: &str) -> Option<PathBuf> {
 pub(crate) fn extra(relative: &str, command: &str) -> Option<PathBuf> {
     let tool = in_folder(relative);
     if tool.is_none() {
-        skipped(relative, &format!("`{command}` builds it"));
+        skipped(&format!("{relative} is missing (`{command}` builds it)"));
     }
     tool
 }
@@ -62,14 +62,20 @@ pub(crate) fn on_path(program: &str) -> Option<PathBuf> {
 fn found(tool: Option<PathBuf>, name: &str, remedy: &str) -> Option<PathBuf> {
     if tool.is_none() {
         assert!(env::var_os("CI").is_none(), "{name} is missing, and in CI that is a failure: {remedy}");
-        skipped(name, remedy);
+        skipped(&format!("{name} is missing ({remedy})"));
     }
     tool
 }
 
-fn skipped(name: &str, remedy: &str) {
+/// Says that a test was not run, and why.
+///
+/// # Panics
+///
+/// With `FOREBAY_NO_SKIP`: the commands that run one test set it.
+pub(crate) fn skipped(why: &str) {
+    assert!(env::var_os("FOREBAY_NO_SKIP").is_none(), "this test was asked for, and it cannot be run: {why}");
     // Past the test runner, which keeps what a passing test prints to itself.
-    let said = writeln!(std::io::stderr(), "\n*** SKIPPED, NOT PASSED: {name} is missing ({remedy}) ***\n");
+    let said = writeln!(std::io::stderr(), "\n*** SKIPPED, NOT PASSED: {why} ***\n");
     said.expect("standard error");
 }
 

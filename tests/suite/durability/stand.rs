@@ -1,0 +1,85 @@
+//! `forebay serve` on a spool of the test's choice, with its store in a process of its own, which outlives it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use forebay::dev_s3::{ACCESS_KEY_ID, SECRET_ACCESS_KEY};
+use rand::rngs::StdRng;
+use tempfile::TempDir;
+
+use super::checker;
+use super::load::{Journal, Load, SOURCES};
+use crate::support::bucket::Bucket;
+use crate::support::forebay::{Flush, Forebay, Starting};
+use crate::support::tcp_proxy::TcpProxy;
+
+/// Calls of the last life, at least, that are acknowledged.
+const LAST_CALLS: usize = 200;
+
+/// What stays while the program comes and goes.
+#[derive(Debug)]
+pub(crate) struct Stand {
+    pub(crate) folder: TempDir,
+    store: Forebay,
+    /// The way to the store, which can be cut.
+    pub(crate) link: TcpProxy,
+}
+
+impl Stand {
+    /// Starts the store.
+    pub(crate) async fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Forebay::dev(&folder.path().join("store"), Flush::SOON).await;
+        let address = store.s3.strip_prefix("http://").expect("an address").parse().expect("an address");
+        let link = TcpProxy::start(address).await;
+        Self { folder, store, link }
+    }
+
+    /// Writes a configuration with this spool, `more` lines in its section, and batches that are due at this age.
+    pub(crate) fn config(&self, spool: &Path, more: &str, max_age: &str) -> PathBuf {
+        let sources: String = SOURCES
+            .iter()
+            .map(|source| format!("[[source]]\nid = \"{source}\"\nwrite_keys = [\"{source}\"]\n"))
+            .collect();
+        let text = format!(
+            "[collector]\nlisten = \"127.0.0.1:0\"\ndrain_delay = \"0 s\"\n[admin]\nlisten = \"127.0.0.1:0\"\n\
+             [spool]\ndir = \"{}\"\n{more}\n[s3]\nbucket = \"forebay\"\nendpoint_url = \"{}\"\npath_style = true\n\
+             [flush]\nmax_age = \"{max_age}\"\n{sources}",
+            spool.display(),
+            self.link.url,
+        );
+        let file = self.folder.path().join("forebay.toml");
+        fs::write(&file, text).expect("a configuration");
+        file
+    }
+
+    /// Starts the program.
+    pub(crate) fn starting(&self, config: &Path) -> Starting {
+        let credentials =
+            [("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID), ("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY)];
+        Starting::serve(config, &credentials)
+    }
+
+    /// Starts the program and waits until it takes calls.
+    pub(crate) async fn serve(&self, config: &Path) -> Forebay {
+        self.starting(config).serve_ready().await
+    }
+
+    /// The bucket, seen past the link.
+    pub(crate) fn bucket(&self) -> Bucket {
+        Bucket::new(&self.store.s3, "forebay", ACCESS_KEY_ID, SECRET_ACCESS_KEY)
+    }
+
+    /// A last life, in which what was left without an answer is sent again and all of it is delivered; then the checker
+    /// compares. What it counted.
+    pub(crate) async fn settle(&self, config: &Path, journal: &mut Journal, random: &mut StdRng) -> String {
+        let forebay = self.serve(config).await;
+        let load = Load::start(&forebay.collector, journal, random);
+        load.until_acknowledged(LAST_CALLS).await;
+        load.stop(journal).await;
+        forebay.flush().await;
+        let report = checker::check(journal, &self.bucket(), "segment-logs/").await;
+        assert!(forebay.terminate().await.success(), "SIGTERM ends it in order");
+        report.unwrap_or_default()
+    }
+}

@@ -1,0 +1,179 @@
+//! System calls of the real program fail, by strace: a write or sync of the spool that fails ends it, and nothing that was
+//! answered is missing or doubled after a restart.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, timeout};
+
+use super::load::{Journal, Load};
+use super::setting;
+use super::stand::Stand;
+use crate::support::forebay::Forebay;
+use crate::support::tools::{on_path, skipped};
+use crate::support::wait;
+
+/// Positions at which a sync of a segment fails, unless `FOREBAY_SYNC_FAILURES` says how many from the first on.
+const SYNCS: [u64; 5] = [1, 2, 7, 23, 61];
+/// How soon the program has ended after a failure that stops its spool.
+const EXIT_MAX: Duration = Duration::from_secs(5);
+/// Time for the call to come that is to fail.
+const STRIKE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Time for strace to attach itself.
+const ATTACH_TIMEOUT: Duration = Duration::from_secs(20);
+/// Calls that are acknowledged while others are interrupted.
+const CALLS: usize = 300;
+/// Segments so small that one is full every few seconds; those that come next are aimed at too.
+const SEGMENT: &str = "segment_bytes = \"8 MiB\"\nunsafe_filesystem = true";
+const SEGMENTS_AHEAD: u64 = 3;
+
+/// What fails: system calls on files of the spool whose names begin so.
+#[derive(Clone, Copy, Debug)]
+struct Aim {
+    files: &'static str,
+    calls: &'static str,
+    error: &'static str,
+}
+
+/// strace, attached to a program. Dropped, it is killed; the program goes on.
+#[derive(Debug)]
+struct Tracer {
+    _child: Child,
+    record: PathBuf,
+}
+
+impl Tracer {
+    /// Lets the calls fail that `when` names, as strace counts them: for each thread. `None`, loudly, where that is not
+    /// allowed here.
+    async fn attach(forebay: &Forebay, folder: &Path, aim: Aim, when: &str) -> Option<Self> {
+        let strace = on_path("strace")?;
+        let record = folder.join("strace");
+        let mut command = Command::new(strace);
+        command.args(["-f", "-p", &forebay.pid().as_raw_nonzero().to_string(), "-o"]).arg(&record);
+        command.arg("-e").arg(format!("trace={}", aim.calls));
+        command.arg("-e").arg(format!("inject={}:error={}:when={when}", aim.calls, aim.error));
+        for file in targets(&folder.join("spool"), aim.files) {
+            command.arg("-P").arg(file);
+        }
+        let mut child = command.stderr(Stdio::piped()).kill_on_drop(true).spawn().expect("strace starts");
+        let mut said = BufReader::new(child.stderr.take().expect("standard error")).lines();
+        let attached = async {
+            let mut all = String::new();
+            while let Ok(Some(line)) = said.next_line().await {
+                all.push_str(&line);
+                if line.contains("attached") && !line.contains("Could not") {
+                    return Ok(());
+                }
+            }
+            Err(all)
+        };
+        match timeout(ATTACH_TIMEOUT, attached).await.expect("strace attaches itself or says why not") {
+            Ok(()) => {
+                // What it says later must not fill the pipe.
+                tokio::spawn(async move { while let Ok(Some(_)) = said.next_line().await {} });
+                Some(Self { _child: child, record })
+            }
+            Err(said) => {
+                skipped(&format!("strace cannot be attached here: {said}"));
+                None
+            }
+        }
+    }
+
+    /// Calls that failed so far.
+    fn strikes(&self) -> usize {
+        fs::read_to_string(&self.record).unwrap_or_default().matches("(INJECTED)").count()
+    }
+}
+
+/// The files of a spool whose names begin so, and the segments that will come next.
+fn targets(spool: &Path, beginning: &str) -> Vec<PathBuf> {
+    let names = fs::read_dir(spool).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = names.filter(|name| name.starts_with(beginning)).collect();
+    let number = |name: &String| name.strip_prefix("wal-")?.strip_suffix(".seg")?.parse::<u64>().ok();
+    let last = names.iter().filter_map(number).max();
+    let ahead = last.into_iter().flat_map(|last| last + 1..=last + SEGMENTS_AHEAD);
+    names.extend(ahead.map(|number| format!("wal-{number:020}.seg")));
+    names.into_iter().map(|name| spool.join(name)).collect()
+}
+
+/// One life in which a call fails, to the program's end. `false` where it could not be made to fail here.
+async fn struck(stand: &Stand, config: &Path, aim: Aim, when: u64, world: &mut (Journal, StdRng)) -> bool {
+    let (journal, random) = world;
+    let forebay = stand.serve(config).await;
+    let Some(tracer) = Tracer::attach(&forebay, stand.folder.path(), aim, &when.to_string()).await else {
+        return false;
+    };
+    let load = Load::start(&forebay.collector, journal, random);
+    wait::until(&format!("{aim:?} number {when}"), STRIKE_TIMEOUT, async || {
+        (tracer.strikes() > 0).then_some(())
+    })
+    .await;
+    let began = Instant::now();
+    let ended = timeout(EXIT_MAX, forebay.exit()).await;
+    let status = ended.unwrap_or_else(|_| panic!("{aim:?} number {when}: it goes on"));
+    assert!(!status.success(), "{aim:?} number {when}: it ended as if all were well");
+    let answers = load.stop(journal).await;
+    // Whoever waited for the sync. Nobody waits for a note of the manifest.
+    let told = answers.refused > 0 || aim.files != "wal-";
+    assert!(told, "{aim:?} number {when}: who waited was told nothing: {answers:?}");
+    eprintln!("{aim:?} number {when}: {status} after {:?}, {answers:?}", began.elapsed());
+    true
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_or_sync_that_fails_ends_the_program_and_loses_nothing() {
+    let stand = Stand::start().await;
+    let config = stand.config(&stand.folder.path().join("spool"), SEGMENT, "1 s");
+    let mut world = (Journal::default(), StdRng::seed_from_u64(2));
+    let segment = |calls, error| Aim { files: "wal-", calls, error };
+    let manifest = |calls, error| Aim { files: "MANIFEST-", calls, error };
+    let syncs =
+        setting("FOREBAY_SYNC_FAILURES").map_or_else(|| SYNCS.to_vec(), |count| (1..=count).collect());
+    let mut cases: Vec<(Aim, u64)> = syncs.into_iter().map(|at| (segment("fdatasync", "EIO"), at)).collect();
+    cases.extend([
+        (segment("fdatasync", "ENOSPC"), 3),
+        (segment("pwritev", "EIO"), 4),
+        (segment("pwritev", "ENOSPC"), 5),
+        (manifest("fdatasync", "EIO"), 1),
+        (manifest("fdatasync", "EIO"), 2),
+        (manifest("fdatasync", "ENOSPC"), 1),
+        (manifest("pwritev", "EIO"), 1),
+        (manifest("pwritev", "EIO"), 3),
+    ]);
+    let count = cases.len();
+    for (aim, when) in cases {
+        if !struck(&stand, &config, aim, when, &mut world).await {
+            return;
+        }
+    }
+    let report = stand.settle(&config, &mut world.0, &mut world.1).await;
+    eprintln!("{count} failed system calls: {report}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_that_are_interrupted_go_on() {
+    let stand = Stand::start().await;
+    let config = stand.config(&stand.folder.path().join("spool"), SEGMENT, "1 s");
+    let (mut journal, mut random) = (Journal::default(), StdRng::seed_from_u64(3));
+    let forebay = stand.serve(&config).await;
+    let aim = Aim { files: "", calls: "pwritev,pwrite64,pread64,fdatasync,fsync", error: "EINTR" };
+    // Every other call of each kind, in each thread.
+    let Some(tracer) = Tracer::attach(&forebay, stand.folder.path(), aim, "1+2").await else { return };
+    let load = Load::start(&forebay.collector, &mut journal, &mut random);
+    load.until_acknowledged(CALLS).await;
+    let answers = load.stop(&mut journal).await;
+    assert_eq!((answers.refused, answers.none), (0, 0), "{answers:?}\n{}", forebay.log());
+    forebay.flush().await;
+    assert!(tracer.strikes() > CALLS / 20, "{} calls were interrupted", tracer.strikes());
+    eprintln!("{} calls were interrupted", tracer.strikes());
+    drop(tracer);
+    assert!(forebay.terminate().await.success(), "SIGTERM ends it in order");
+    stand.settle(&config, &mut journal, &mut random).await;
+}
