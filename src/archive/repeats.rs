@@ -1,0 +1,156 @@
+//! Calls that stand twice, as far as the collector could have seen it. Pure.
+//!
+//! The collector finds a repeat within its dedupe window: 24 h, and 2,097,152 calls of all sources. A line does not show its
+//! position, but its object does, within bounds: line `k` of `n` stands at `first + k` or later, and at
+//! `last - (n - 1 - k)` or earlier. Two lines are compared where they surely stood within one window.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::lines::Print;
+
+/// Positions of one window: what the collector keeps at most.
+pub const POSITIONS_MAX: u64 = 2 * 1_024 * 1_024;
+/// Seconds of one window.
+pub const SECONDS_MAX: i64 = 24 * 3_600;
+
+/// What was seen lately of one source in one spool. It takes about 50 bytes a call, for at most [`POSITIONS_MAX`] calls.
+#[derive(Debug, Default)]
+pub struct Window {
+    /// Print, and the first position of the object with the first copy.
+    known: HashMap<u64, u64>,
+    /// In the order of positions.
+    order: VecDeque<Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    print: u64,
+    /// Where the line stands at the earliest.
+    low: u64,
+    seconds: i64,
+}
+
+/// Repeats of one kind in one object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Repeats {
+    /// Whether the client's time is seen to be the same.
+    pub certain: bool,
+    /// The number of the first, from 1.
+    pub line: u64,
+    /// The first position of the object that has the first copy of it.
+    pub of: u64,
+    /// How many.
+    pub count: u64,
+}
+
+impl Window {
+    /// Takes in the lines of the next object, which holds positions `first` to `last`.
+    pub fn take(&mut self, first: u64, last: u64, prints: &[Option<Print>]) -> Vec<Repeats> {
+        let mut found: [Option<Repeats>; 2] = [None, None];
+        let count = prints.len() as u64;
+        for (at, print) in prints.iter().enumerate() {
+            let at = at as u64;
+            let Some(print) = print else { continue };
+            let (low, high) = (first.saturating_add(at), last.saturating_sub(count - 1 - at));
+            self.forget(high, print.seconds);
+            let timed = self.insert(print.timed, low, print.seconds, first);
+            let untimed = print.untimed.and_then(|print_| self.insert(print_, low, print.seconds, first));
+            let (certain, of) = match (timed, untimed) {
+                (Some(of), _) => (true, of),
+                (None, Some(of)) => (false, of),
+                (None, None) => continue,
+            };
+            let [sure, unsure] = &mut found;
+            let repeats = if certain { sure } else { unsure };
+            repeats.get_or_insert(Repeats { certain, line: at + 1, of, count: 0 }).count += 1;
+        }
+        found.into_iter().flatten().collect()
+    }
+
+    /// Prints that are kept.
+    pub fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    /// Whether none is kept.
+    pub fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
+    /// Where the first copy stands, if there is one; else this is it.
+    fn insert(&mut self, print: u64, low: u64, seconds: i64, object: u64) -> Option<u64> {
+        let known = self.known.get(&print).copied();
+        if known.is_none() {
+            self.known.insert(print, object);
+            self.order.push_back(Entry { print, low, seconds });
+        }
+        known
+    }
+
+    fn forget(&mut self, high: u64, seconds: i64) {
+        while let Some(oldest) = self.order.front() {
+            let within = high.saturating_sub(oldest.low) < POSITIONS_MAX
+                && seconds.saturating_sub(oldest.seconds) < SECONDS_MAX;
+            if within {
+                break;
+            }
+            self.known.remove(&oldest.print);
+            self.order.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn print(timed: u64, untimed: Option<u64>, seconds: i64) -> Option<Print> {
+        Some(Print { timed, untimed, seconds })
+    }
+
+    #[test]
+    fn a_repeat_is_found_once_it_is_sure_to_be_one() {
+        let mut window = Window::default();
+        let sure = |line, of, count| Repeats { certain: true, line, of, count };
+        let unsure = |line, of, count| Repeats { certain: false, line, of, count };
+        assert_eq!(window.take(1, 3, &[print(1, None, 0), None, print(2, Some(9), 0)]), []);
+        assert_eq!(
+            window.take(10, 12, &[print(3, None, 1), print(1, None, 1), print(2, Some(9), 1)]),
+            [sure(2, 1, 2)]
+        );
+        assert_eq!(window.take(20, 20, &[print(4, Some(9), 2)]), [unsure(1, 1, 1)]);
+        // A retry whose first copy left the client in the millisecond that it was made.
+        assert_eq!(window.take(30, 30, &[print(2, None, 3)]), [sure(1, 1, 1)]);
+    }
+
+    #[test]
+    fn what_may_stand_outside_the_window_is_not_held_against_it() {
+        let check = |first: u64, last: u64, seconds: i64, found: bool| {
+            let mut window = Window::default();
+            window.take(1, 1, &[print(1, None, 0)]);
+            assert_eq!(
+                window.take(first, last, &[print(1, None, seconds)]).len(),
+                usize::from(found),
+                "{first} {seconds}"
+            );
+        };
+        check(POSITIONS_MAX, POSITIONS_MAX, 0, true);
+        check(POSITIONS_MAX + 1, POSITIONS_MAX + 1, 0, false);
+        // Where the one line of an object stands is known no better than where the object does.
+        check(10, POSITIONS_MAX + 1, 0, false);
+        check(2, 2, SECONDS_MAX - 1, true);
+        check(2, 2, SECONDS_MAX, false);
+    }
+
+    #[test]
+    fn memory_is_that_of_a_window() {
+        let mut window = Window::default();
+        for step in 0..30 {
+            let first = step * 100_000 + 1;
+            let prints: Vec<_> = (0..100_000).map(|at| print(first + at, None, 0)).collect();
+            window.take(first, first + 99_999, &prints);
+        }
+        assert_eq!(window.len() as u64, POSITIONS_MAX);
+        assert!(!window.is_empty() && window.known.len() == window.len());
+    }
+}
