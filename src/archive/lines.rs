@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
 
 use flate2::write::GzDecoder;
@@ -271,11 +271,7 @@ impl Lines {
     fn print(&self, members: &Members<'_>, at: UnixMillis) -> Option<Print> {
         let (id, kind) = (text_of(members.message_id?)?, text_of(members.kind?)?);
         let time = members.original_timestamp?.get();
-        let hash = |time: Option<&str>| {
-            let mut hasher = self.hasher.build_hasher();
-            (&*id, &*kind, time).hash(&mut hasher);
-            hasher.finish()
-        };
+        let hash = |time: Option<&str>| self.hasher.hash_one((&*id, &*kind, time));
         let copied =
             time == members.received_at.get() || members.sent_at.is_some_and(|sent| sent.get() == time);
         Some(Print {

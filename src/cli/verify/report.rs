@@ -105,7 +105,8 @@ impl Summary {
             DayState::Foreign => totals.foreign_days += 1,
         }
         self.note(day);
-        if let Some(row) = self.rows.last_mut()
+        // Once days are left out, the last row is not that of the day before.
+        if let Some(row) = self.rows.last_mut().filter(|_| self.rows_left_out == 0)
             && row.source == day.source
             && row.state == day.state
         {
