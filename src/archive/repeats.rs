@@ -4,7 +4,7 @@
 //! position, but its object does, within bounds: line `k` of `n` stands at `first + k` or later, and at
 //! `last - (n - 1 - k)` or earlier. Two lines are compared where they surely stood within one window.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use super::lines::Print;
 
@@ -13,9 +13,58 @@ pub const POSITIONS_MAX: u64 = 2 * 1_024 * 1_024;
 /// Seconds of one window.
 pub const SECONDS_MAX: i64 = 24 * 3_600;
 
-/// What was seen lately of one source in one spool. It takes about 50 bytes a call, for at most [`POSITIONS_MAX`] calls.
+/// Calls that are kept of all spools of a source together, at about 50 bytes each. Above, the spools that are not at hand
+/// keep the newest of theirs: a client sends again soon, or not at all.
+pub const KEPT_MAX: usize = 4 * 1_024 * 1_024;
+
+/// What was seen lately of one source, by spool: each has a dedupe of its own.
+#[derive(Debug)]
+pub struct Windows {
+    by_spool: BTreeMap<String, Window>,
+    kept_max: usize,
+}
+
+impl Default for Windows {
+    fn default() -> Self {
+        Self { by_spool: BTreeMap::new(), kept_max: KEPT_MAX }
+    }
+}
+
+impl Windows {
+    /// Forgets everything: another source begins.
+    pub fn clear(&mut self) {
+        self.by_spool.clear();
+    }
+
+    /// Takes in the lines of the next object of a spool, which holds positions `first` to `last`.
+    pub fn take(&mut self, spool: &str, first: u64, last: u64, prints: &[Option<Print>]) -> Vec<Repeats> {
+        let window = self.by_spool.entry(spool.to_owned()).or_default();
+        let found = window.take(first, last, prints);
+        let (own, newest) = (window.len(), window.newest());
+        self.by_spool.retain(|_, window| newest.saturating_sub(window.newest()) < SECONDS_MAX);
+        let others: usize = self.by_spool.values().map(Window::len).sum::<usize>() - own;
+        if own + others > self.kept_max {
+            let share = self.kept_max.saturating_sub(own) / (self.by_spool.len() - 1).max(1);
+            let others = self.by_spool.iter_mut().filter(|(of, _)| *of != spool);
+            others.for_each(|(_, window)| window.keep_newest(share));
+        }
+        found
+    }
+
+    /// Calls that are kept.
+    pub fn len(&self) -> usize {
+        self.by_spool.values().map(Window::len).sum()
+    }
+
+    /// Whether none is kept.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// What was seen lately of one source in one spool: at most what lies within [`POSITIONS_MAX`], and one object.
 #[derive(Debug, Default)]
-pub struct Window {
+struct Window {
     /// Print, and the first position of the object with the first copy.
     known: HashMap<u64, u64>,
     /// In the order of positions.
@@ -45,7 +94,7 @@ pub struct Repeats {
 
 impl Window {
     /// Takes in the lines of the next object, which holds positions `first` to `last`.
-    pub fn take(&mut self, first: u64, last: u64, prints: &[Option<Print>]) -> Vec<Repeats> {
+    fn take(&mut self, first: u64, last: u64, prints: &[Option<Print>]) -> Vec<Repeats> {
         let mut found: [Option<Repeats>; 2] = [None, None];
         let count = prints.len() as u64;
         for (at, print) in prints.iter().enumerate() {
@@ -67,14 +116,22 @@ impl Window {
         found.into_iter().flatten().collect()
     }
 
-    /// Prints that are kept.
-    pub fn len(&self) -> usize {
+    fn len(&self) -> usize {
         self.order.len()
     }
 
-    /// Whether none is kept.
-    pub fn is_empty(&self) -> bool {
-        self.order.is_empty()
+    /// When the newest was received, in seconds.
+    fn newest(&self) -> i64 {
+        self.order.back().map_or(i64::MIN, |entry| entry.seconds)
+    }
+
+    fn keep_newest(&mut self, count: usize) {
+        let old = self.order.len().saturating_sub(count);
+        for entry in self.order.drain(..old) {
+            self.known.remove(&entry.print);
+        }
+        self.order.shrink_to_fit();
+        self.known.shrink_to_fit();
     }
 
     /// Where the first copy stands, if there is one; else this is it.
@@ -145,12 +202,27 @@ mod tests {
     #[test]
     fn memory_is_that_of_a_window() {
         let mut window = Window::default();
-        for step in 0..30 {
-            let first = step * 100_000 + 1;
-            let prints: Vec<_> = (0..100_000).map(|at| print(first + at, None, 0)).collect();
-            window.take(first, first + 99_999, &prints);
+        for step in 0..5_000 {
+            window.take(step * 1_024 + 1, step * 1_024 + 1, &[print(step, None, 0)]);
         }
-        assert_eq!(window.len() as u64, POSITIONS_MAX);
-        assert!(!window.is_empty() && window.known.len() == window.len());
+        assert_eq!(window.len() as u64, POSITIONS_MAX / 1_024);
+        assert_eq!(window.known.len(), window.len());
+    }
+
+    #[test]
+    fn many_spools_share_what_is_kept_and_old_ones_go() {
+        let mut windows = Windows { kept_max: 400, ..Windows::default() };
+        let prints = |from: u64| -> Vec<_> { (0..100).map(|at| print(from + at, None, 0)).collect() };
+        for (at, spool) in (0..).zip(["a", "b", "c", "d", "e", "f"]) {
+            assert_eq!(windows.take(spool, 1, 100, &prints(at * 100)), []);
+            assert!(windows.len() <= 400, "{spool}");
+        }
+        let newest = [print(99, None, 5), print(0, None, 5)];
+        let found = windows.take("a", 101, 102, &newest);
+        assert_eq!(found, [Repeats { certain: true, line: 1, of: 1, count: 1 }], "the newest are kept");
+        assert_eq!(windows.take("b", 2_000, 2_000, &[print(1, None, SECONDS_MAX + 10)]), []);
+        assert_eq!(windows.len(), 1, "all others are too old");
+        windows.clear();
+        assert!(windows.is_empty());
     }
 }

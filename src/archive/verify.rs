@@ -7,7 +7,7 @@
 //! Each arrow is bounded. Days come out in the order of sources and days whatever their requests took, so that repeats can
 //! be looked for in a window that moves along.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::hash::RandomState;
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use super::finding::{Finding, Place, Problem, shown};
 use super::lines::{Content, Expected};
 use super::listing::{DayListing, Days, FOREIGN_NAMED_MAX, Span};
 use super::object::{Facts, Stored};
-use super::repeats::Window;
+use super::repeats::Windows;
 use crate::object::{ObjectKey, ObjectPlace, Stream};
 use crate::sources::SourceId;
 use crate::store::Head;
@@ -110,8 +110,8 @@ pub struct Verify {
     unread: VecDeque<Stored>,
     reading: VecDeque<Reading>,
     hasher: RandomState,
-    /// Of the source at hand, by spool.
-    windows: BTreeMap<String, Window>,
+    /// Of the source at hand.
+    windows: Windows,
     windows_of: Option<SourceId>,
 }
 
@@ -155,7 +155,7 @@ impl Verify {
             unread: VecDeque::new(),
             reading: VecDeque::new(),
             hasher: RandomState::new(),
-            windows: BTreeMap::new(),
+            windows: Windows::default(),
             windows_of: None,
         })
     }
@@ -234,17 +234,14 @@ impl Verify {
             self.windows.clear();
             self.windows_of = Some(object.at.source.clone());
         }
-        let window = self.windows.entry(object.at.spool_id.clone()).or_default();
-        findings.extend(window.take(object.at.first_position, last, &content.prints).into_iter().map(
-            |repeats| {
-                let problem =
-                    Problem::Repeats { certain: repeats.certain, of: repeats.of, count: repeats.count };
-                let mut finding = at(object, problem);
-                finding.place.line = Some(repeats.line);
-                finding.place.positions = None;
-                finding
-            },
-        ));
+        let repeats = self.windows.take(&object.at.spool_id, object.at.first_position, last, &content.prints);
+        findings.extend(repeats.into_iter().map(|repeats| {
+            let problem = Problem::Repeats { certain: repeats.certain, of: repeats.of, count: repeats.count };
+            let mut finding = at(object, problem);
+            finding.place.line = Some(repeats.line);
+            finding.place.positions = None;
+            finding
+        }));
         findings
     }
 }
