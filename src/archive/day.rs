@@ -133,6 +133,8 @@ pub struct DayReport {
     pub findings: Vec<Finding>,
     /// How many more were found.
     pub findings_left_out: u64,
+    /// Lines that were read and not looked at for repeats: those of an object behind its first 8,388,608.
+    pub lines_not_compared: u64,
 }
 
 impl DayReport {
@@ -175,6 +177,7 @@ pub fn judge(bucket: &BucketString, day: Day, rules: &Rules) -> (DayReport, Vec<
         foreign: foreign.len() as u64 + foreign_more,
         findings: Vec::new(),
         findings_left_out: 0,
+        lines_not_compared: 0,
     };
     let mut spools: BTreeMap<String, OfSpool<'_>> = BTreeMap::new();
     for marker in &markers {

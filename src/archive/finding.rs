@@ -221,7 +221,7 @@ impl Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Missing => f.write_str("an object held them, and it is not there"),
+            Self::Missing => f.write_str("one object or more of these is not there"),
             Self::BeginsAgain { after } => {
                 write!(f, "says that it is the first, yet one before it ends at position {after}")
             }
@@ -360,12 +360,12 @@ mod tests {
         check(
             at(5, 9),
             Problem::Missing,
-            "missing: web 2015-05-27 calls, node n1, spool 00ff, positions 5 to 9: an object held them, and it is not there",
+            "missing: web 2015-05-27 calls, node n1, spool 00ff, positions 5 to 9: one object or more of these is not there",
         );
         check(
             at(0, 9),
             Problem::Missing,
-            "missing: web 2015-05-27 calls, node n1, spool 00ff, positions up to 9: an object held them, and it is not there",
+            "missing: web 2015-05-27 calls, node n1, spool 00ff, positions up to 9: one object or more of these is not there",
         );
         let key = Place { key: Some(ObjectKey::listed("a/\u{1b}[31m")), line: Some(3), ..chain.clone() };
         check(

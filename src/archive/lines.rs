@@ -69,8 +69,66 @@ pub struct Print {
     /// Of the first two, where `originalTimestamp` is only a copy of `sentAt` or `receivedAt`: the client may have sent no
     /// time, and then a repeat shows another one.
     pub untimed: Option<u64>,
-    /// `receivedAt` in seconds.
-    pub seconds: i64,
+    /// `receivedAt` in seconds since 1970, up to the year 2106.
+    pub seconds: u32,
+}
+
+/// Lines of one object whose prints are kept, at 12 bytes or so each. Lines behind them are not compared: only an object of
+/// many times the usual 100 MB has as many.
+pub const PRINTS_MAX: usize = 8 * 1_024 * 1_024;
+
+/// The prints of an object's lines, in order.
+#[derive(Clone, Debug, Default)]
+pub struct Prints {
+    /// 0 of a line that has none.
+    timed: Vec<u64>,
+    seconds: Vec<u32>,
+    /// By the line's number, from 0. Few lines have one.
+    untimed: Vec<(u32, u64)>,
+}
+
+impl Prints {
+    /// Adds the print of the next line.
+    pub fn push(&mut self, print: Option<Print>) {
+        if self.timed.len() >= PRINTS_MAX {
+            return;
+        }
+        if let (Some(untimed), Ok(at)) =
+            (print.and_then(|print| print.untimed), u32::try_from(self.timed.len()))
+        {
+            self.untimed.push((at, untimed));
+        }
+        self.timed.push(print.map_or(0, |print| print.timed.max(1)));
+        self.seconds.push(print.map_or(0, |print| print.seconds));
+    }
+
+    /// Lines whose prints are kept, or that have none.
+    pub fn len(&self) -> usize {
+        self.timed.len()
+    }
+
+    /// Whether there is no line.
+    pub fn is_empty(&self) -> bool {
+        self.timed.is_empty()
+    }
+
+    /// The print of each line, in order.
+    pub fn iter(&self) -> impl Iterator<Item = Option<Print>> + '_ {
+        let mut untimed = self.untimed.iter().copied().peekable();
+        let lines = self.timed.iter().zip(&self.seconds).enumerate();
+        lines.map(move |(at, (timed, seconds))| {
+            let untimed = untimed.next_if(|(of, _)| *of as usize == at).map(|(_, print)| print);
+            (*timed != 0).then_some(Print { timed: *timed, untimed, seconds: *seconds })
+        })
+    }
+}
+
+impl FromIterator<Option<Print>> for Prints {
+    fn from_iter<T: IntoIterator<Item = Option<Print>>>(prints: T) -> Self {
+        let mut all = Self::default();
+        prints.into_iter().for_each(|print| all.push(print));
+        all
+    }
 }
 
 /// An object that was read to its end.
@@ -84,8 +142,8 @@ pub struct Content {
     pub sha256: String,
     /// What is wrong with lines: the number of the first, from 1, and how many.
     pub faults: BTreeMap<LineFault, (u64, u64)>,
-    /// One for each line of calls, in order; `None` where it cannot be read.
-    pub prints: Vec<Option<Print>>,
+    /// Of the lines of calls; what was rejected is never a repeat.
+    pub prints: Prints,
     /// Why it is not one whole gzip member.
     pub damage: Option<String>,
 }
@@ -141,7 +199,7 @@ struct Lines {
     open: Vec<u8>,
     too_long: bool,
     faults: BTreeMap<LineFault, (u64, u64)>,
-    prints: Vec<Option<Print>>,
+    prints: Prints,
     /// Many lines were received at the same time.
     last_time: (String, Option<UnixMillis>),
 }
@@ -209,7 +267,7 @@ impl Lines {
             open: Vec::new(),
             too_long: false,
             faults: BTreeMap::new(),
-            prints: Vec::new(),
+            prints: Prints::default(),
             last_time: (String::new(), None),
         }
     }
@@ -277,7 +335,7 @@ impl Lines {
         Some(Print {
             timed: hash(Some(time)),
             untimed: copied.then(|| hash(None)),
-            seconds: at.0.div_euclid(1_000),
+            seconds: u32::try_from(at.0.div_euclid(1_000)).unwrap_or(if at.0 < 0 { 0 } else { u32::MAX }),
         })
     }
 
@@ -454,7 +512,7 @@ mod tests {
             line(""),
         ];
         let content = read(&zip(&lines.iter().map(String::as_str).collect::<Vec<_>>()).0, 1_000);
-        let prints: Vec<Option<Print>> = content.prints;
+        let prints: Vec<Option<Print>> = content.prints.iter().collect();
         let [a, escaped, copied, other, received, page] =
             [0, 1, 2, 3, 4, 5].map(|at: usize| prints[at].unwrap());
         assert_eq!((a, a.untimed), (escaped, None));

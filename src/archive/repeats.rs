@@ -6,12 +6,12 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use super::lines::Print;
+use super::lines::Prints;
 
 /// Positions of one window: what the collector keeps at most.
 pub const POSITIONS_MAX: u64 = 2 * 1_024 * 1_024;
 /// Seconds of one window.
-pub const SECONDS_MAX: i64 = 24 * 3_600;
+pub const SECONDS_MAX: u32 = 24 * 3_600;
 
 /// Calls that are kept of all spools of a source together, at about 50 bytes each. Above, the spools that are not at hand
 /// keep the newest of theirs: a client sends again soon, or not at all.
@@ -36,10 +36,10 @@ impl Windows {
         self.by_spool.clear();
     }
 
-    /// Takes in the lines of the next object of a spool, which holds positions `first` to `last`.
-    pub fn take(&mut self, spool: &str, first: u64, last: u64, prints: &[Option<Print>]) -> Vec<Repeats> {
+    /// Takes in the next object of a spool.
+    pub fn take(&mut self, spool: &str, object: &Object<'_>) -> Vec<Repeats> {
         let window = self.by_spool.entry(spool.to_owned()).or_default();
-        let found = window.take(first, last, prints);
+        let found = window.take(object);
         let (own, newest) = (window.len(), window.newest());
         self.by_spool.retain(|_, window| newest.saturating_sub(window.newest()) < SECONDS_MAX);
         let others: usize = self.by_spool.values().map(Window::len).sum::<usize>() - own;
@@ -76,7 +76,20 @@ struct Entry {
     print: u64,
     /// Where the line stands at the earliest.
     low: u64,
-    seconds: i64,
+    seconds: u32,
+}
+
+/// An object whose lines are compared with those before it.
+#[derive(Clone, Copy, Debug)]
+pub struct Object<'a> {
+    /// Its first position.
+    pub first: u64,
+    /// Its last.
+    pub last: u64,
+    /// Its lines.
+    pub lines: u64,
+    /// What is seen of them.
+    pub prints: &'a Prints,
 }
 
 /// Repeats of one kind in one object.
@@ -93,14 +106,13 @@ pub struct Repeats {
 }
 
 impl Window {
-    /// Takes in the lines of the next object, which holds positions `first` to `last`.
-    fn take(&mut self, first: u64, last: u64, prints: &[Option<Print>]) -> Vec<Repeats> {
+    fn take(&mut self, object: &Object<'_>) -> Vec<Repeats> {
+        let Object { first, last, lines, prints } = *object;
         let mut found: [Option<Repeats>; 2] = [None, None];
-        let count = prints.len() as u64;
-        for (at, print) in prints.iter().enumerate() {
-            let at = at as u64;
+        for (at, print) in (0_u64..).zip(prints.iter()) {
             let Some(print) = print else { continue };
-            let (low, high) = (first.saturating_add(at), last.saturating_sub(count - 1 - at));
+            let low = first.saturating_add(at);
+            let high = last.saturating_sub(lines.saturating_sub(at.saturating_add(1)));
             self.forget(high, print.seconds);
             let timed = self.insert(print.timed, low, print.seconds, first);
             let untimed = print.untimed.and_then(|print_| self.insert(print_, low, print.seconds, first));
@@ -121,8 +133,8 @@ impl Window {
     }
 
     /// When the newest was received, in seconds.
-    fn newest(&self) -> i64 {
-        self.order.back().map_or(i64::MIN, |entry| entry.seconds)
+    fn newest(&self) -> u32 {
+        self.order.back().map_or(0, |entry| entry.seconds)
     }
 
     fn keep_newest(&mut self, count: usize) {
@@ -135,7 +147,7 @@ impl Window {
     }
 
     /// Where the first copy stands, if there is one; else this is it.
-    fn insert(&mut self, print: u64, low: u64, seconds: i64, object: u64) -> Option<u64> {
+    fn insert(&mut self, print: u64, low: u64, seconds: u32, object: u64) -> Option<u64> {
         let known = self.known.get(&print).copied();
         if known.is_none() {
             self.known.insert(print, object);
@@ -144,7 +156,7 @@ impl Window {
         known
     }
 
-    fn forget(&mut self, high: u64, seconds: i64) {
+    fn forget(&mut self, high: u64, seconds: u32) {
         while let Some(oldest) = self.order.front() {
             let within = high.saturating_sub(oldest.low) < POSITIONS_MAX
                 && seconds.saturating_sub(oldest.seconds) < SECONDS_MAX;
@@ -159,10 +171,25 @@ impl Window {
 
 #[cfg(test)]
 mod tests {
+    use super::super::lines::Print;
     use super::*;
 
-    fn print(timed: u64, untimed: Option<u64>, seconds: i64) -> Option<Print> {
+    fn print(timed: u64, untimed: Option<u64>, seconds: u32) -> Option<Print> {
         Some(Print { timed, untimed, seconds })
+    }
+
+    impl Window {
+        fn took(&mut self, first: u64, last: u64, prints: &[Option<Print>]) -> Vec<Repeats> {
+            let prints: Prints = prints.iter().copied().collect();
+            self.take(&Object { first, last, lines: prints.len() as u64, prints: &prints })
+        }
+    }
+
+    impl Windows {
+        fn took(&mut self, spool: &str, first: u64, last: u64, prints: &[Option<Print>]) -> Vec<Repeats> {
+            let prints: Prints = prints.iter().copied().collect();
+            self.take(spool, &Object { first, last, lines: prints.len() as u64, prints: &prints })
+        }
     }
 
     #[test]
@@ -170,23 +197,23 @@ mod tests {
         let mut window = Window::default();
         let sure = |line, of, count| Repeats { certain: true, line, of, count };
         let unsure = |line, of, count| Repeats { certain: false, line, of, count };
-        assert_eq!(window.take(1, 3, &[print(1, None, 0), None, print(2, Some(9), 0)]), []);
+        assert_eq!(window.took(1, 3, &[print(1, None, 0), None, print(2, Some(9), 0)]), []);
         assert_eq!(
-            window.take(10, 12, &[print(3, None, 1), print(1, None, 1), print(2, Some(9), 1)]),
+            window.took(10, 12, &[print(3, None, 1), print(1, None, 1), print(2, Some(9), 1)]),
             [sure(2, 1, 2)]
         );
-        assert_eq!(window.take(20, 20, &[print(4, Some(9), 2)]), [unsure(1, 1, 1)]);
+        assert_eq!(window.took(20, 20, &[print(4, Some(9), 2)]), [unsure(1, 1, 1)]);
         // A retry whose first copy left the client in the millisecond that it was made.
-        assert_eq!(window.take(30, 30, &[print(2, None, 3)]), [sure(1, 1, 1)]);
+        assert_eq!(window.took(30, 30, &[print(2, None, 3)]), [sure(1, 1, 1)]);
     }
 
     #[test]
     fn what_may_stand_outside_the_window_is_not_held_against_it() {
-        let check = |first: u64, last: u64, seconds: i64, found: bool| {
+        let check = |first: u64, last: u64, seconds: u32, found: bool| {
             let mut window = Window::default();
-            window.take(1, 1, &[print(1, None, 0)]);
+            window.took(1, 1, &[print(1, None, 0)]);
             assert_eq!(
-                window.take(first, last, &[print(1, None, seconds)]).len(),
+                window.took(first, last, &[print(1, None, seconds)]).len(),
                 usize::from(found),
                 "{first} {seconds}"
             );
@@ -203,7 +230,7 @@ mod tests {
     fn memory_is_that_of_a_window() {
         let mut window = Window::default();
         for step in 0..5_000 {
-            window.take(step * 1_024 + 1, step * 1_024 + 1, &[print(step, None, 0)]);
+            window.took(step * 1_024 + 1, step * 1_024 + 1, &[print(step + 1, None, 0)]);
         }
         assert_eq!(window.len() as u64, POSITIONS_MAX / 1_024);
         assert_eq!(window.known.len(), window.len());
@@ -214,13 +241,13 @@ mod tests {
         let mut windows = Windows { kept_max: 400, ..Windows::default() };
         let prints = |from: u64| -> Vec<_> { (0..100).map(|at| print(from + at, None, 0)).collect() };
         for (at, spool) in (0..).zip(["a", "b", "c", "d", "e", "f"]) {
-            assert_eq!(windows.take(spool, 1, 100, &prints(at * 100)), []);
+            assert_eq!(windows.took(spool, 1, 100, &prints(at * 100 + 1)), []);
             assert!(windows.len() <= 400, "{spool}");
         }
-        let newest = [print(99, None, 5), print(0, None, 5)];
-        let found = windows.take("a", 101, 102, &newest);
+        let newest = [print(100, None, 5), print(1, None, 5)];
+        let found = windows.took("a", 101, 102, &newest);
         assert_eq!(found, [Repeats { certain: true, line: 1, of: 1, count: 1 }], "the newest are kept");
-        assert_eq!(windows.take("b", 2_000, 2_000, &[print(1, None, SECONDS_MAX + 10)]), []);
+        assert_eq!(windows.took("b", 2_000, 2_000, &[print(1, None, SECONDS_MAX + 10)]), []);
         assert_eq!(windows.len(), 1, "all others are too old");
         windows.clear();
         assert!(windows.is_empty());

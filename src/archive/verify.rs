@@ -21,7 +21,7 @@ use super::finding::{Finding, Place, Problem, shown};
 use super::lines::{Content, Expected};
 use super::listing::{DayListing, Days, FOREIGN_NAMED_MAX, Span};
 use super::object::{Facts, Stored};
-use super::repeats::Windows;
+use super::repeats::{self, Windows};
 use crate::object::{ObjectKey, ObjectPlace, Stream};
 use crate::sources::SourceId;
 use crate::store::Head;
@@ -211,14 +211,24 @@ impl Verify {
     /// Waits for the object that was begun first.
     async fn finish_reading(&mut self) -> Result<(), VerifyError> {
         let Some(Reading { object, read }) = self.reading.pop_front() else { return Ok(()) };
+        let mut not_compared = 0;
         let findings = match read.await?? {
-            Got::Read(content) => self.judge_content(&object, &content),
+            Got::Read(content) => {
+                let compared = if object.at.stream == Stream::Calls {
+                    content.prints.len() as u64
+                } else {
+                    content.lines
+                };
+                not_compared = content.lines - compared;
+                self.judge_content(&object, &content)
+            }
             Got::Gone => vec![at(&object, Problem::Vanished)],
             Got::Archived(why) => vec![at(&object, Problem::Unreadable { why })],
         };
         if let Some(day) = self.waiting.iter_mut().find(|day| day.left > 0) {
             day.left -= 1;
             day.report.found(findings);
+            day.report.lines_not_compared += not_compared;
         }
         Ok(())
     }
@@ -234,7 +244,13 @@ impl Verify {
             self.windows.clear();
             self.windows_of = Some(object.at.source.clone());
         }
-        let repeats = self.windows.take(&object.at.spool_id, object.at.first_position, last, &content.prints);
+        let lines = repeats::Object {
+            first: object.at.first_position,
+            last,
+            lines: content.lines,
+            prints: &content.prints,
+        };
+        let repeats = self.windows.take(&object.at.spool_id, &lines);
         findings.extend(repeats.into_iter().map(|repeats| {
             let problem = Problem::Repeats { certain: repeats.certain, of: repeats.of, count: repeats.count };
             let mut finding = at(object, problem);

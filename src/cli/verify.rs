@@ -27,6 +27,8 @@ use report::Summary;
 const DEFAULT_CONFIG: &str = "forebay.toml";
 /// How often the progress is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// Objects that are read at once: what is seen of each one's lines is kept until its turn.
+const READERS_MAX: usize = 16;
 /// Who reads, in the name of the role's session.
 const SESSION: &str = "verify";
 
@@ -106,10 +108,10 @@ fn span(part: &PartArgs) -> Span {
     Span { from: part.day.or(part.from), to: part.day.or(part.to) }
 }
 
-/// Reading is the processor's work; two for each, so that one may wait.
+/// Reading is the processor's work: two objects for each, so that one may wait.
 fn readers(requests: usize) -> usize {
     let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    requests.min(processors * 2)
+    requests.min(processors * 2).min(READERS_MAX)
 }
 
 /// The bucket, reached as the arguments or the configuration say.
@@ -210,6 +212,6 @@ mod tests {
     #[test]
     fn repeats_are_looked_for_where_the_collector_looks() {
         assert_eq!(POSITIONS_MAX, SEEN_MAX as u64);
-        assert_eq!(u64::try_from(SECONDS_MAX).unwrap(), SpoolOptions::default().dedupe_window.as_secs());
+        assert_eq!(u64::from(SECONDS_MAX), SpoolOptions::default().dedupe_window.as_secs());
     }
 }

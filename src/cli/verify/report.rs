@@ -50,6 +50,8 @@ pub struct Totals {
     pub foreign: u64,
     /// Findings.
     pub findings: u64,
+    /// Lines that were read and not looked at for repeats.
+    pub lines_not_compared: u64,
 }
 
 /// Days of one source that follow each other and stand alike.
@@ -98,6 +100,7 @@ impl Summary {
         totals.rejected.add(&rejected);
         totals.foreign += day.foreign;
         totals.findings += day.findings();
+        totals.lines_not_compared += day.lines_not_compared;
         match day.state {
             DayState::Closed => totals.closed += 1,
             DayState::Open => totals.open += 1,
@@ -187,6 +190,10 @@ fn notes(summary: &Summary) -> Vec<String> {
                     .push(format!("{} open (--json has all)", counted(more, "more day is", "more days are")));
             }
         }
+    }
+    if totals.lines_not_compared > 0 {
+        let lines = counted(totals.lines_not_compared, "line was", "lines were");
+        notes.push(format!("{lines} not looked at for repeats: their objects have more than 8,388,608"));
     }
     if !summary.around.beside.is_empty() {
         notes.push(format!("not looked into, for no calls are there: {}", summary.around.beside.join(", ")));
@@ -317,6 +324,7 @@ mod tests {
             foreign: 0,
             findings: vec![finding],
             findings_left_out: findings.saturating_sub(1),
+            lines_not_compared: 0,
         }
     }
 
