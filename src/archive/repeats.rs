@@ -13,9 +13,9 @@ pub const POSITIONS_MAX: u64 = 2 * 1_024 * 1_024;
 /// Seconds of one window.
 pub const SECONDS_MAX: u32 = 24 * 3_600;
 
-/// Calls that are kept of all spools of a source together, at about 50 bytes each. Above, the spools that are not at hand
+/// Calls that are kept of all spools of a source together, at up to 100 bytes each. Above, the spools that are not at hand
 /// keep the newest of theirs: a client sends again soon, or not at all.
-pub const KEPT_MAX: usize = 4 * 1_024 * 1_024;
+pub const KEPT_MAX: usize = 3 * 1_024 * 1_024;
 
 /// What was seen lately of one source, by spool: each has a dedupe of its own.
 #[derive(Debug)]
