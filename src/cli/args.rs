@@ -381,19 +381,19 @@ pub struct BucketArgs {
     pub bucket: BucketString,
 
     /// Reach it as this configuration says: region, endpoint, role, owner (forebay.toml, where that is there)
-    #[arg(long, value_name = "FILE", env = "FOREBAY_CONFIG", conflicts_with_all = ["endpoint_url", "region", "path_style"])]
+    #[arg(long, value_name = "FILE", env = "FOREBAY_CONFIG")]
     pub config: Option<PathBuf>,
 
-    /// A store that is not AWS, in place of a configuration
+    /// A store that is not AWS; no forebay.toml is looked for then
     #[arg(long, value_name = "URL", value_parser = Endpoint::parse)]
     pub endpoint_url: Option<Endpoint>,
 
-    /// The bucket's region, in place of a configuration
+    /// The bucket's region
     #[arg(long, value_name = "REGION", value_parser = region)]
     pub region: Option<String>,
 
     /// Write endpoint/bucket/key in place of bucket.endpoint/key
-    #[arg(long, requires = "endpoint_url")]
+    #[arg(long)]
     pub path_style: bool,
 
     /// Requests that are under way at once
@@ -551,7 +551,6 @@ mod tests {
         check("verify lake --day 20.11.2026", "expected a date such as");
         check("verify lake --day 1763596800001", "expected a date such as");
         check("verify lake --day 2026-11-20 --to 2026-11-21", "cannot be used with");
-        check("verify lake --config f --region eu-west-1", "cannot be used with");
         check("verify lake --endpoint-url http://169.254.169.254", "link-local");
         check("verify lake --region a/b", "expected a region");
         check("verify lake --concurrency 0", "not in 1..=1024");

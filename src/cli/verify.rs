@@ -114,36 +114,36 @@ fn readers(requests: usize) -> usize {
     requests.min(processors * 2).min(READERS_MAX)
 }
 
-/// The bucket, reached as the arguments or the configuration say.
+/// The bucket, reached as the configuration says, and the arguments above it.
 ///
 /// # Errors
 /// [`Failure`] where the configuration is wrong.
 pub(super) async fn archive(args: &BucketArgs, source: Option<&SourceId>) -> Result<Archive, Failure> {
-    let plain = args.endpoint_url.is_none() && args.region.is_none();
     let file = match &args.config {
         Some(file) => Some(file.as_path()),
-        None => Some(Path::new(DEFAULT_CONFIG)).filter(|file| plain && file.exists()),
+        None => Some(Path::new(DEFAULT_CONFIG)).filter(|file| args.endpoint_url.is_none() && file.exists()),
     };
-    let (settings, destination) = match file {
+    let (mut settings, mut destination) = match file {
         Some(file) => {
             let loaded = Loader::new(file, Environment::of_process()).load();
             let config = loaded.map_err(|error| Failure::usage(error.to_string()))?.config;
             (store_settings(&config, SESSION), configured(args, source, &config))
         }
-        None => (by_flags(args), Destination::new(args.bucket.clone(), Encryption::None)),
+        None => {
+            let settings = S3Settings { session_name: format!("forebay-{SESSION}"), ..S3Settings::default() };
+            (settings, Destination::new(args.bucket.clone(), Encryption::None))
+        }
     };
+    if let Some(endpoint) = &args.endpoint_url {
+        settings.endpoint_url = Some(endpoint.as_str().to_owned());
+    }
+    if let Some(region) = &args.region {
+        settings.region = Some(region.clone());
+        destination.region = Some(region.clone());
+    }
+    settings.path_style |= args.path_style;
     let store = S3Store::new(settings).await;
     Ok(Archive::new(store, destination, usize::from(args.concurrency), Arc::new(SystemRandom)))
-}
-
-fn by_flags(args: &BucketArgs) -> S3Settings {
-    S3Settings {
-        region: args.region.clone(),
-        endpoint_url: args.endpoint_url.as_ref().map(|endpoint| endpoint.as_str().to_owned()),
-        path_style: args.path_style,
-        session_name: format!("forebay-{SESSION}"),
-        ..S3Settings::default()
-    }
 }
 
 /// What the configuration says of the bucket: of the source asked for, else of the first that writes there.
