@@ -34,7 +34,7 @@ pub struct ArchiveError {
 
 fn hint(cause: &StoreError, right: &str) -> String {
     let refused = cause.fault == Fault::Refused && matches!(cause.status, Some(401 | 403));
-    if refused { format!("; it needs the right {right}") } else { String::new() }
+    if refused { format!("; it needs the right {right}, see `forebay policy reader`") } else { String::new() }
 }
 
 /// How far a reading has come.
