@@ -6,6 +6,7 @@
 
 pub mod admin;
 pub mod alarms;
+pub mod archive;
 pub mod batch;
 pub mod call;
 pub mod check;

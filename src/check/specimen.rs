@@ -45,6 +45,7 @@ pub(super) fn put(reach: &Reach, to: &Destination, source: &SourceId, maker: Mak
         bytes: done.bytes,
         sha256: &done.sha256,
         previous_last_position: None,
+        lost_calls: 0,
     };
     Ok(Put {
         key: ObjectKey::of_check(&to.bucket, node, at),

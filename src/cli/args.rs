@@ -3,16 +3,19 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use chrono::NaiveDate;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::checked::FLUSH_BYTES_MAX;
 use crate::config::units::UnitError;
-use crate::config::{ByteSize, Period};
-use crate::object::{AccountId, BucketString, ExternalId, KmsKey, RoleArn};
+use crate::config::{ByteSize, Endpoint, Period};
+use crate::object::{AccountId, BucketString, ExternalId, KmsKey, RoleArn, object_key};
 use crate::policy::{Arn, Template};
 use crate::runtime::telemetry::LogLevel;
 use crate::sources::SourceId;
+use crate::store::region::region_name;
+use crate::time::{ReceivedDay, UnixMillis};
 
 use super::admin_client::AdminUrl;
 
@@ -65,6 +68,8 @@ pub enum Command {
     /// Look into a spool directory while no process uses it
     #[command(subcommand)]
     Spool(SpoolCommand),
+    /// Prove from a bucket alone that nothing in it is missing, damaged or doubled
+    Verify(VerifyArgs),
 }
 
 /// `forebay dev`
@@ -368,6 +373,100 @@ pub enum ResolveAction {
     KeepTheirs,
 }
 
+/// Which bucket is read, and how it is reached.
+#[derive(Clone, Debug, Args)]
+pub struct BucketArgs {
+    /// Bucket and prefix, as `s3.bucket` has them: mytestbucket/path/prefix
+    #[arg(value_name = "BUCKET", value_parser = BucketString::parse)]
+    pub bucket: BucketString,
+
+    /// Reach it as this configuration says: region, endpoint, role, owner (forebay.toml, where that is there)
+    #[arg(long, value_name = "FILE", env = "FOREBAY_CONFIG")]
+    pub config: Option<PathBuf>,
+
+    /// A store that is not AWS; no forebay.toml is looked for then
+    #[arg(long, value_name = "URL", value_parser = Endpoint::parse)]
+    pub endpoint_url: Option<Endpoint>,
+
+    /// The bucket's region
+    #[arg(long, value_name = "REGION", value_parser = region)]
+    pub region: Option<String>,
+
+    /// Write endpoint/bucket/key in place of bucket.endpoint/key
+    #[arg(long)]
+    pub path_style: bool,
+
+    /// Requests that are under way at once
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1_024))]
+    pub concurrency: u16,
+}
+
+/// Which part of a bucket is read.
+#[derive(Clone, Debug, Args)]
+pub struct PartArgs {
+    /// Only this source
+    #[arg(long, value_name = "ID", value_parser = SourceId::new)]
+    pub source: Option<SourceId>,
+
+    /// Only this received-day: a date (UTC), or the number that its folder is named by
+    #[arg(long, value_name = "DAY", value_parser = received_day, conflicts_with_all = ["from", "to"])]
+    pub day: Option<ReceivedDay>,
+
+    /// Only days from this one on
+    #[arg(long, value_name = "DAY", value_parser = received_day)]
+    pub from: Option<ReceivedDay>,
+
+    /// Only days up to this one
+    #[arg(long, value_name = "DAY", value_parser = received_day)]
+    pub to: Option<ReceivedDay>,
+}
+
+/// `forebay verify`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Lists the bucket and asks for each object's metadata; --deep also reads each object. It needs s3:ListBucket on the bucket
+and s3:GetObject on its objects. Credentials come from the AWS default chain.
+
+Exit codes: 0 nothing was found, 1 something was found or the bucket could not be read, 2 wrong usage or configuration.")]
+pub struct VerifyArgs {
+    /// Which bucket.
+    #[command(flatten)]
+    pub bucket: BucketArgs,
+
+    /// Which part.
+    #[command(flatten)]
+    pub part: PartArgs,
+
+    /// Read every line: right day, right source, nothing twice, and the content as the metadata say
+    #[arg(long)]
+    pub deep: bool,
+
+    /// Let objects pass that Forebay did not write
+    #[arg(long)]
+    pub allow_foreign: bool,
+
+    /// Print everything as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A received-day as a person writes it.
+fn received_day(text: &str) -> Result<ReceivedDay, String> {
+    let form =
+        || "expected a date such as 2026-11-20, or the number that the day's folder is named by".to_owned();
+    if let Some(day) = object_key::received_day(text) {
+        return Ok(day);
+    }
+    let date: NaiveDate = text.parse().map_err(|_| form())?;
+    let midnight = date.and_hms_opt(0, 0, 0).ok_or_else(form)?;
+    Ok(UnixMillis(midnight.and_utc().timestamp_millis()).day())
+}
+
+/// A region becomes part of a host name, so nothing else may pass.
+fn region(text: &str) -> Result<String, String> {
+    region_name(text).map(str::to_owned).ok_or_else(|| "expected a region such as eu-west-1".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -417,6 +516,8 @@ mod tests {
             "spool drain /x --to /y",
             "spool drain /x --config forebay.toml",
             "spool resolve /x --seal 3 --action keep-theirs",
+            "verify lake/raw --config f --source web --day 2026-11-20 --deep --json --allow-foreign --concurrency 8",
+            "verify lake --endpoint-url http://127.0.0.1:9000 --path-style --region eu-west-1 --from 1763596800000 --to 2026-11-20",
         ] {
             assert!(parse(line).is_ok(), "{line}: {:?}", parse(line).err());
         }
@@ -446,6 +547,13 @@ mod tests {
         check("spool drain /x", "required");
         check("spool drain /x --to /y --config z", "cannot be used with");
         check("spool resolve /x --seal 3 --action maybe", "possible values");
+        check("verify s3://lake", "without s3://");
+        check("verify lake --day 20.11.2026", "expected a date such as");
+        check("verify lake --day 1763596800001", "expected a date such as");
+        check("verify lake --day 2026-11-20 --to 2026-11-21", "cannot be used with");
+        check("verify lake --endpoint-url http://169.254.169.254", "link-local");
+        check("verify lake --region a/b", "expected a region");
+        check("verify lake --concurrency 0", "not in 1..=1024");
         check("serv", "unrecognized subcommand");
         check("", "Usage");
     }

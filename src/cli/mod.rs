@@ -13,6 +13,7 @@ pub mod policy;
 pub mod serve;
 pub mod spool;
 pub mod status;
+pub mod verify;
 pub mod view;
 
 use std::io::Write;
@@ -61,6 +62,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
             },
             Command::Policy(args) => policy::run(&args),
             Command::Spool(command) => spool::run(&command).await,
+            Command::Verify(args) => verify::run(&args, &mut std::io::stdout()).await,
         }
     });
     // What is still running on a blocking thread holds nothing that a restart does not recover.

@@ -257,6 +257,7 @@ impl Upload<'_> {
             bytes: amended.map_or(seal.bytes, |amend| amend.bytes),
             sha256: amended.map_or(&seal.sha256, |amend| &amend.sha256),
             previous_last_position: seal.previous_last,
+            lost_calls: amended.map_or(0, |amend| seal.frames.saturating_sub(amend.frames)),
         };
         Put {
             destination: self.inner.reach(seal),

@@ -1,11 +1,23 @@
 //! The user metadata of an object: what is inside, so that its place in a day can be proved without reading it.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, SecondsFormat, Utc};
 
 use crate::time::UnixMillis;
 
 /// SHA-256 of the lines; two objects with the same are the same.
 pub const SHA256: &str = "forebay-sha256";
+
+const CALLS: &str = "forebay-calls";
+const FIRST_RECEIVED_AT: &str = "forebay-first-received-at";
+const LAST_RECEIVED_AT: &str = "forebay-last-received-at";
+const NODE: &str = "forebay-node";
+const FIRST_POSITION: &str = "forebay-first-position";
+const LAST_POSITION: &str = "forebay-last-position";
+const BYTES: &str = "forebay-bytes";
+const PREVIOUS_LAST_POSITION: &str = "forebay-previous-last-position";
+const LOST_CALLS: &str = "forebay-lost-calls";
 
 /// What an object's metadata says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,26 +40,145 @@ pub struct Metadata<'a> {
     pub sha256: &'a str,
     /// The last position of the object before it.
     pub previous_last_position: Option<u64>,
+    /// Lines that were sealed for it and rotted on the spool's disk before it was put; said only where there are any.
+    pub lost_calls: u64,
 }
 
-impl Metadata<'_> {
+/// Metadata that are not what [`Metadata::pairs`] writes.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MetadataError {
+    /// One is not there.
+    #[error("{0} is missing")]
+    Missing(&'static str),
+    /// One cannot be read.
+    #[error("{name} is {value:?} and not {form}")]
+    Illegible {
+        /// Which.
+        name: &'static str,
+        /// The beginning of what it says.
+        value: String,
+        /// What it should be.
+        form: &'static str,
+    },
+    /// Two contradict each other.
+    #[error("{0}")]
+    Contradiction(&'static str),
+}
+
+impl<'a> Metadata<'a> {
+    /// Reads what [`Metadata::pairs`] wrote, from names (without `x-amz-meta-`) and values.
+    ///
+    /// # Errors
+    /// [`MetadataError`] with the first that is wrong.
+    pub fn read(values: &'a BTreeMap<String, String>) -> Result<Self, MetadataError> {
+        let fields = Fields(values);
+        let metadata = Self {
+            calls: fields.number(CALLS)?,
+            first_received_at: fields.instant(FIRST_RECEIVED_AT)?,
+            last_received_at: fields.instant(LAST_RECEIVED_AT)?,
+            node: fields.text(NODE)?,
+            first_position: fields.number(FIRST_POSITION)?,
+            last_position: fields.number(LAST_POSITION)?,
+            bytes: fields.number(BYTES)?,
+            sha256: fields.sha256()?,
+            previous_last_position: fields.optional(PREVIOUS_LAST_POSITION)?,
+            lost_calls: fields.optional(LOST_CALLS)?.unwrap_or(0),
+        };
+        metadata.contradiction().map_or(Ok(metadata), |what| Err(MetadataError::Contradiction(what)))
+    }
+
+    /// What can never be true of an object at once.
+    fn contradiction(&self) -> Option<&'static str> {
+        if self.last_position < self.first_position {
+            return Some("the last position stands before the first");
+        }
+        if self.last_received_at < self.first_received_at {
+            return Some("the last call was received before the first");
+        }
+        if self.previous_last_position.is_some_and(|previous| previous >= self.first_position) {
+            return Some("the object before it ends behind its own first position");
+        }
+        let positions = (self.last_position - self.first_position).saturating_add(1);
+        if self.calls.saturating_add(self.lost_calls) > positions {
+            return Some("there are more calls than positions");
+        }
+        // A line has two bytes at least: a digit or so, and its end.
+        (self.bytes / 2 < self.calls).then_some("there are more calls than their bytes can hold")
+    }
+
     /// Names (without `x-amz-meta-`) and values.
     pub fn pairs(&self) -> Vec<(&'static str, String)> {
         let mut pairs = vec![
-            ("forebay-calls", self.calls.to_string()),
-            ("forebay-first-received-at", rfc3339(self.first_received_at)),
-            ("forebay-last-received-at", rfc3339(self.last_received_at)),
-            ("forebay-node", self.node.to_owned()),
-            ("forebay-first-position", self.first_position.to_string()),
-            ("forebay-last-position", self.last_position.to_string()),
-            ("forebay-bytes", self.bytes.to_string()),
+            (CALLS, self.calls.to_string()),
+            (FIRST_RECEIVED_AT, rfc3339(self.first_received_at)),
+            (LAST_RECEIVED_AT, rfc3339(self.last_received_at)),
+            (NODE, self.node.to_owned()),
+            (FIRST_POSITION, self.first_position.to_string()),
+            (LAST_POSITION, self.last_position.to_string()),
+            (BYTES, self.bytes.to_string()),
             (SHA256, self.sha256.to_owned()),
         ];
         if let Some(previous) = self.previous_last_position {
-            pairs.push(("forebay-previous-last-position", previous.to_string()));
+            pairs.push((PREVIOUS_LAST_POSITION, previous.to_string()));
+        }
+        if self.lost_calls > 0 {
+            pairs.push((LOST_CALLS, self.lost_calls.to_string()));
         }
         pairs
     }
+}
+
+/// User metadata as a store gives it.
+struct Fields<'a>(&'a BTreeMap<String, String>);
+
+/// How much of a value that cannot be read is shown, in characters.
+const SHOWN_MAX: usize = 40;
+
+impl<'a> Fields<'a> {
+    fn get(&self, name: &str) -> Option<&'a str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    fn text(&self, name: &'static str) -> Result<&'a str, MetadataError> {
+        self.get(name).ok_or(MetadataError::Missing(name))
+    }
+
+    fn number(&self, name: &'static str) -> Result<u64, MetadataError> {
+        self.optional(name)?.ok_or(MetadataError::Missing(name))
+    }
+
+    fn optional(&self, name: &'static str) -> Result<Option<u64>, MetadataError> {
+        let Some(value) = self.get(name) else { return Ok(None) };
+        let number = value.parse::<u64>().ok().filter(|number| number.to_string() == value);
+        number.map(Some).ok_or_else(|| illegible(name, value, "a number"))
+    }
+
+    fn instant(&self, name: &'static str) -> Result<UnixMillis, MetadataError> {
+        let value = self.text(name)?;
+        parse_rfc3339(value).ok_or_else(|| illegible(name, value, "a time as lines show it"))
+    }
+
+    fn sha256(&self) -> Result<&'a str, MetadataError> {
+        let value = self.text(SHA256)?;
+        let legal =
+            value.len() == 64 && value.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        legal.then_some(value).ok_or_else(|| illegible(SHA256, value, "64 hexadecimal digits"))
+    }
+}
+
+fn illegible(name: &'static str, value: &str, form: &'static str) -> MetadataError {
+    MetadataError::Illegible { name, value: value.chars().take(SHOWN_MAX).collect(), form }
+}
+
+/// The instant that [`rfc3339`] shows as `text`.
+pub fn parse_rfc3339(text: &str) -> Option<UnixMillis> {
+    let at = match DateTime::parse_from_rfc3339(text) {
+        Ok(at) => UnixMillis(at.timestamp_millis()),
+        Err(_) => UnixMillis(
+            text.parse().or_else(|_| text.parse::<DateTime<Utc>>().map(|at| at.timestamp_millis())).ok()?,
+        ),
+    };
+    (rfc3339(at) == text).then_some(at)
 }
 
 /// An instant as it stands in a line's `receivedAt`; its milliseconds where it is in no year that RFC 3339 can write.
@@ -58,6 +189,8 @@ pub fn rfc3339(at: UnixMillis) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -72,11 +205,77 @@ mod tests {
             bytes: 20,
             sha256: "ab",
             previous_last_position: None,
+            lost_calls: 0,
         };
         assert!(metadata.pairs().iter().all(|(name, _)| *name != "forebay-previous-last-position"));
         metadata.previous_last_position = Some(6);
         let pairs = metadata.pairs();
         assert!(pairs.contains(&("forebay-first-received-at", "2015-05-27T00:00:12.345Z".into())));
         assert!(pairs.contains(&("forebay-previous-last-position", "6".into())));
+    }
+
+    fn of(metadata: &Metadata<'_>) -> BTreeMap<String, String> {
+        metadata.pairs().into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+
+    fn sound() -> Metadata<'static> {
+        Metadata {
+            calls: 2,
+            first_received_at: UnixMillis(1_432_684_812_345),
+            last_received_at: UnixMillis(1_432_684_812_400),
+            node: "n1",
+            first_position: 7,
+            last_position: 9,
+            bytes: 20,
+            sha256: "00000000000000000000000000000000000000000000000000000000000000ab",
+            previous_last_position: Some(6),
+            lost_calls: 0,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(
+            first in any::<u64>(), more in 0_u64..1_000_000, lost in 0_u64..3, previous in prop::option::of(any::<u64>()),
+            at in any::<i64>(), later in 0_i64..86_400_000,
+        ) {
+            let last_position = first.saturating_add(more);
+            let metadata = Metadata {
+                calls: (last_position - first).saturating_sub(lost),
+                first_received_at: UnixMillis(at),
+                last_received_at: UnixMillis(at.saturating_add(later)),
+                first_position: first,
+                last_position,
+                bytes: u64::MAX,
+                previous_last_position: previous.filter(|previous| *previous < first),
+                lost_calls: lost.min(last_position - first),
+                ..sound()
+            };
+            let pairs = of(&metadata);
+            prop_assert_eq!(Metadata::read(&pairs), Ok(metadata));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_is_said() {
+        let check = |name: &str, value: Option<&str>, said: &str| {
+            let mut pairs = of(&sound());
+            pairs.remove(name);
+            pairs.extend(value.map(|value| (name.to_owned(), value.to_owned())));
+            let error = Metadata::read(&pairs).unwrap_err().to_string();
+            assert!(error.contains(said), "{name} {value:?}: {error}");
+        };
+        check(CALLS, None, "forebay-calls is missing");
+        check(SHA256, None, "forebay-sha256 is missing");
+        check(CALLS, Some("2.0"), "forebay-calls is \"2.0\" and not a number");
+        check(CALLS, Some("+2"), "not a number");
+        check(CALLS, Some("4"), "more calls than positions");
+        check(LOST_CALLS, Some("2"), "more calls than positions");
+        check(BYTES, Some("3"), "more calls than their bytes");
+        check(SHA256, Some("AB"), "not 64 hexadecimal digits");
+        check(FIRST_RECEIVED_AT, Some("2015-05-27"), "not a time as lines show it");
+        check(FIRST_RECEIVED_AT, Some("2015-05-27T00:00:13.000Z"), "received before the first");
+        check(LAST_POSITION, Some("6"), "before the first");
+        check(PREVIOUS_LAST_POSITION, Some("7"), "behind its own first position");
     }
 }

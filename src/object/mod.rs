@@ -1,6 +1,7 @@
 //! What one batch becomes: its key, its headers and metadata, its gzip. Pure.
 
 pub mod bucket_string;
+pub mod closed_marker;
 pub mod destination;
 pub mod encryption;
 pub mod gzip;
@@ -11,9 +12,10 @@ pub mod storage_class;
 pub mod tags;
 
 pub use bucket_string::BucketString;
+pub use closed_marker::{ClosedMarker, ClosedStream, Closing};
 pub use destination::Destination;
 pub use encryption::{AppliedEncryption, Encryption, KmsContext, KmsKey, SseKms};
-pub use object_key::{ObjectKey, ObjectName, Stream};
+pub use object_key::{ObjectKey, ObjectName, ObjectPlace, Stream};
 pub use role::{AccountId, ExternalId, Role, RoleArn};
 pub use storage_class::StorageClass;
 pub use tags::ObjectTags;

@@ -1,4 +1,4 @@
-//! Object keys: the only place that builds one.
+//! Object keys: the only place that builds one, or takes one apart.
 
 use std::fmt;
 
@@ -65,10 +65,99 @@ impl ObjectKey {
         Self(format!("{}{slash}segment-logs/_check/{node}-{}", bucket.prefix(), at.0))
     }
 
+    /// A key that a store listed, as it is: nothing says that it is one of ours.
+    pub fn listed(key: impl Into<String>) -> Self {
+        Self(key.into())
+    }
+
     /// The key as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// What the key of a batch's object tells: the inverse of [`ObjectKey::of_batch`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectPlace {
+    /// The stream.
+    pub stream: Stream,
+    /// The source.
+    pub source: SourceId,
+    /// The received-day.
+    pub day: ReceivedDay,
+    /// The `receivedAt` of the batch's first call.
+    pub first_received_at: UnixMillis,
+    /// The node id.
+    pub node: String,
+    /// The spool id, as 32 hexadecimal digits.
+    pub spool_id: String,
+    /// The position of the batch's first call.
+    pub first_position: u64,
+}
+
+impl ObjectPlace {
+    /// Takes the key of an object in `bucket` apart. `None` where [`ObjectKey::of_batch`] builds no such key.
+    pub fn of(bucket: &BucketString, key: &str) -> Option<Self> {
+        let inside = below_prefix(bucket, key)?.strip_prefix("segment-logs/")?;
+        let (stream, inside) = match inside.strip_prefix("_rejected/") {
+            Some(inside) => (Stream::Rejected, inside),
+            None => (Stream::Calls, inside),
+        };
+        let (source, inside) = inside.split_once('/')?;
+        let (day, name) = inside.split_once('/')?;
+        let (name, first_position) = name.strip_suffix(".gz")?.rsplit_once('-')?;
+        let (name, spool_id) = name.rsplit_once('-')?;
+        // A time before 1970 begins with a minus.
+        let at = name.char_indices().skip(1).find(|(_, char)| *char == '-')?.0;
+        let (first_received_at, node) = name.split_at_checked(at)?;
+        let place = Self {
+            stream,
+            source: SourceId::new(source).ok()?,
+            day: received_day(day)?,
+            first_received_at: UnixMillis(first_received_at.parse().ok()?),
+            node: node.strip_prefix('-').filter(|node| is_node(node))?.to_owned(),
+            spool_id: Some(spool_id).filter(|id| is_spool_id(id))?.to_owned(),
+            first_position: first_position.parse().ok()?,
+        };
+        // Numbers have one form only: what is not built again is not ours.
+        (place.key(bucket).as_str() == key).then_some(place)
+    }
+
+    /// The key in `bucket`.
+    pub fn key(&self, bucket: &BucketString) -> ObjectKey {
+        let name = ObjectName {
+            first_received_at: self.first_received_at,
+            node: &self.node,
+            spool_id: &self.spool_id,
+            first_position: self.first_position,
+        };
+        ObjectKey::of_batch(bucket, self.stream, &self.source, self.day, name)
+    }
+}
+
+/// What of a key stands behind the prefix of `bucket`. `None` where the key is not below it.
+pub fn below_prefix<'k>(bucket: &BucketString, key: &'k str) -> Option<&'k str> {
+    match bucket.prefix() {
+        "" => Some(key),
+        prefix => key.strip_prefix(prefix)?.strip_prefix('/'),
+    }
+}
+
+/// The day that a folder of this name is for.
+pub fn received_day(folder: &str) -> Option<ReceivedDay> {
+    let at = UnixMillis(folder.parse().ok()?);
+    Some(at.day()).filter(|day| day.start() == at && day.to_string() == folder)
+}
+
+/// Whether a text can be a node id: `[a-z0-9-]{1,32}`.
+pub fn is_node(text: &str) -> bool {
+    let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    (1..=32).contains(&text.len()) && text.bytes().all(legal)
+}
+
+/// Whether a text can be a spool id: 32 hexadecimal digits.
+pub fn is_spool_id(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
 impl fmt::Display for ObjectKey {
@@ -79,6 +168,8 @@ impl fmt::Display for ObjectKey {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -107,5 +198,60 @@ mod tests {
         };
         assert_eq!(key("bucket"), "segment-logs/_check/n1-7");
         assert_eq!(key("bucket/a/b"), "a/b/segment-logs/_check/n1-7");
+    }
+
+    proptest! {
+        #[test]
+        fn a_key_says_again_what_it_was_built_from(
+            bucket in "[a-z]{3}(/[a-zA-Z ü+%._-]{1,8}){0,2}",
+            stream in prop_oneof![Just(Stream::Calls), Just(Stream::Rejected)],
+            source in "[A-Za-z0-9-][A-Za-z0-9_-]{0,63}",
+            at in any::<i32>().prop_map(|at| i64::from(at) * 4_321),
+            node in "[a-z0-9-]{1,32}",
+            spool_id in "[0-9a-f]{32}",
+            first_position in any::<u64>(),
+        ) {
+            prop_assume!(BucketString::parse(&bucket).is_ok());
+            let bucket = BucketString::parse(&bucket).unwrap();
+            let first_received_at = UnixMillis(at);
+            let place = ObjectPlace {
+                stream,
+                source: SourceId::new(&source).unwrap(),
+                day: first_received_at.day(),
+                first_received_at,
+                node,
+                spool_id,
+                first_position,
+            };
+            prop_assert_eq!(ObjectPlace::of(&bucket, place.key(&bucket).as_str()), Some(place));
+        }
+    }
+
+    #[test]
+    fn what_is_no_key_of_ours_is_not_taken_for_one() {
+        let spool = "0123456789abcdef0123456789abcdef";
+        let check = |key: &str, ours: bool| {
+            let bucket = BucketString::parse("bucket/a").unwrap();
+            assert_eq!(ObjectPlace::of(&bucket, key).is_some(), ours, "{key}");
+        };
+        let name = |name: &str| format!("a/segment-logs/web/1432684800000/{name}");
+        let ours = format!("1432684812345-n1-{spool}-00000000000000000042.gz");
+        check(&name(&ours), true);
+        check(&format!("a/segment-logs/_rejected/web/1432684800000/{ours}"), true);
+        check(&format!("a/segment-logs/_other/web/1432684800000/{ours}"), false);
+        check(&format!("segment-logs/web/1432684800000/{ours}"), false);
+        check(&format!("ab/segment-logs/web/1432684800000/{ours}"), false);
+        check(&format!("a/segment-logs/web/1432684800001/{ours}"), false);
+        check(&format!("a/segment-logs/web/+1432684800000/{ours}"), false);
+        check(&format!("a/segment-logs/web/x/1432684800000/{ours}"), false);
+        check(&name(&format!("1432684812345-n1-{spool}-42.gz")), false);
+        check(&name(&format!("1432684812345-n1-{spool}-00000000000000000042.json")), false);
+        check(&name(&format!("01432684812345-n1-{spool}-00000000000000000042.gz")), false);
+        check(&name(&format!("1432684812345---{spool}-00000000000000000042.gz")), true);
+        check(&name(&format!("1432684812345--{spool}-00000000000000000042.gz")), false);
+        check(&name(&format!("1432684812345-{spool}-00000000000000000042.gz")), false);
+        check(&name(&format!("1432684812345-N1-{spool}-00000000000000000042.gz")), false);
+        check(&name("1432684812345-n1-0123-00000000000000000042.gz"), false);
+        check(&name("1469566200000.aGk.1.abc.gz"), false);
     }
 }

@@ -27,14 +27,16 @@ impl ObjectTags {
             pairs.push(("source", source.to_string()));
         }
         if self.day {
-            let date = DateTime::from_timestamp_millis(day.start().0);
-            pairs.push((
-                "day",
-                date.map_or_else(|| day.to_string(), |date| date.format("%Y-%m-%d").to_string()),
-            ));
+            pairs.push(("day", date(day)));
         }
         pairs
     }
+}
+
+/// A received-day as a date, `2026-11-20`; its milliseconds where it is in no year that a date can show.
+pub fn date(day: ReceivedDay) -> String {
+    let date = DateTime::from_timestamp_millis(day.start().0);
+    date.map_or_else(|| day.to_string(), |date| date.format("%Y-%m-%d").to_string())
 }
 
 #[cfg(test)]

@@ -16,6 +16,10 @@ pub enum Asked {
     Put,
     /// `HeadObject`.
     Head,
+    /// `GetObject`.
+    Get,
+    /// `ListObjectsV2`.
+    List,
     /// `HeadBucket`.
     HeadBucket,
     /// `AssumeRole` of the token service.
@@ -102,6 +106,7 @@ pub fn classify(asked: Asked, ending: Ending<'_>) -> Fault {
     match (status, asked) {
         (301 | 308, _) => Fault::Region,
         (404, Asked::Head) => Fault::NotFound,
+        (404, Asked::Get) if code == "NoSuchKey" => Fault::NotFound,
         (412, Asked::Put) => Fault::Exists,
         (409, _) => Fault::Busy,
         (408 | 425 | 429, _) => Fault::Transient,

@@ -11,6 +11,7 @@ mod clients;
 mod default_chain;
 mod error;
 mod process;
+mod read;
 mod session;
 mod settings;
 
@@ -29,6 +30,7 @@ use self::clients::{Access, Clients};
 use self::default_chain::DefaultChain;
 use self::error::{Context, Told, local_error, store_error};
 use self::process::Process;
+pub use self::read::{GetBody, ListFrom, ListPage, Listed};
 pub use self::settings::{Checksums, CredentialsFrom, S3Settings, Timeouts};
 use super::fault::{Asked, outside_text};
 use super::region::{DEFAULT_REGION, RegionRule, Regions, Where, region_name, region_of_endpoint};

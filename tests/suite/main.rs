@@ -5,6 +5,7 @@
 
 mod admin;
 mod api;
+mod archive;
 mod call;
 mod check;
 mod config;

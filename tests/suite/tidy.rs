@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room and the rooms it may know. `cli` wires everything together and may know all.
-const MAY_KNOW: [(&str, &[&str]); 23] = [
+const MAY_KNOW: [(&str, &[&str]); 24] = [
     ("time", &[]),
     ("random", &[]),
     ("sources", &[]),
@@ -23,6 +23,7 @@ const MAY_KNOW: [(&str, &[&str]); 23] = [
         "delivery",
         &["alarms", "batch", "metrics", "object", "random", "retry", "sources", "spool", "store", "time"],
     ),
+    ("archive", &["object", "random", "retry", "sources", "store", "time"]),
     ("collector", &["call", "metrics", "random", "sources", "spool", "time"]),
     ("admin", &["metrics", "sources"]),
     ("dev_s3", &["random", "time"]),

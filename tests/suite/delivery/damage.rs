@@ -43,6 +43,7 @@ async fn what_is_left_of_a_sealed_range_is_delivered_also_if_it_is_nothing() {
         let (_, object) = objects(&store, "bucket", "/web/").remove(0);
         assert_eq!(lines_of(&object), lines(lost, 50 - lost));
         assert_eq!(object.metadata["forebay-last-position"], "50", "the chain goes on behind it");
+        assert_eq!(object.metadata["forebay-lost-calls"], lost.to_string(), "the bucket tells it, too");
         assert_eq!(stored(&store, "bucket", "ios"), lines(900, 5));
         node.append("web", &lines(50, 1)).await;
         node.flush().await;

@@ -1,0 +1,526 @@
+//! The inside of an object, as it arrives: one gzip member, and each of its lines. Pure.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, Write};
+
+use flate2::write::GzDecoder;
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
+
+use crate::object::Stream;
+use crate::object::metadata::parse_rfc3339;
+use crate::sources::SourceId;
+use crate::time::{ReceivedDay, UnixMillis};
+
+/// The longest line that is looked into, in bytes: several times what a frame of the spool can hold.
+pub const LINE_BYTES_MAX: usize = 8 * 1_024 * 1_024;
+
+/// What is wrong with a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LineFault {
+    /// It is no JSON object, or has no `receivedAt` and `projectId`.
+    NotJson,
+    /// It is longer than [`LINE_BYTES_MAX`].
+    TooLong,
+    /// It is the last and has no `\n`.
+    NotEnded,
+    /// It was received on another day.
+    OtherDay,
+    /// It was received before the first or after the last call that the metadata tell of.
+    OtherTime,
+    /// It is of another source.
+    OtherSource,
+}
+
+impl fmt::Display for LineFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotJson => "the line is no JSON object with `receivedAt` and `projectId`",
+            Self::TooLong => "the line is longer than any that Forebay writes",
+            Self::NotEnded => "the line is not ended",
+            Self::OtherDay => "the line was received on another day",
+            Self::OtherTime => "the line was received at a time that the metadata leave out",
+            Self::OtherSource => "the line is of another source",
+        })
+    }
+}
+
+/// What the lines of an object must be.
+#[derive(Clone, Debug)]
+pub struct Expected {
+    /// The stream: what was rejected is never a repeat.
+    pub stream: Stream,
+    /// Their `projectId`.
+    pub source: SourceId,
+    /// The day of each `receivedAt`.
+    pub day: ReceivedDay,
+    /// The earliest and the latest `receivedAt`, where the metadata can be believed.
+    pub times: Option<(UnixMillis, UnixMillis)>,
+}
+
+/// What tells a call from others, as far as its line still shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Print {
+    /// Of `messageId`, `type` and `originalTimestamp`.
+    pub timed: u64,
+    /// Of the first two, where `originalTimestamp` is only a copy of `sentAt` or `receivedAt`: the client may have sent no
+    /// time, and then a repeat shows another one.
+    pub untimed: Option<u64>,
+    /// `receivedAt` in seconds since 1970, up to the year 2106.
+    pub seconds: u32,
+}
+
+/// Lines of one object whose prints are kept, at 12 bytes or so each. Lines behind them are not compared: only an object of
+/// many times the usual 100 MB has as many.
+pub const PRINTS_MAX: usize = 8 * 1_024 * 1_024;
+
+/// The prints of an object's lines, in order.
+#[derive(Clone, Debug, Default)]
+pub struct Prints {
+    /// 0 of a line that has none.
+    timed: Vec<u64>,
+    seconds: Vec<u32>,
+    /// By the line's number, from 0. Few lines have one.
+    untimed: Vec<(u32, u64)>,
+}
+
+impl Prints {
+    /// Adds the print of the next line.
+    pub fn push(&mut self, print: Option<Print>) {
+        if self.timed.len() >= PRINTS_MAX {
+            return;
+        }
+        if let (Some(untimed), Ok(at)) =
+            (print.and_then(|print| print.untimed), u32::try_from(self.timed.len()))
+        {
+            self.untimed.push((at, untimed));
+        }
+        self.timed.push(print.map_or(0, |print| print.timed.max(1)));
+        self.seconds.push(print.map_or(0, |print| print.seconds));
+    }
+
+    /// Lines whose prints are kept, or that have none.
+    pub fn len(&self) -> usize {
+        self.timed.len()
+    }
+
+    /// Whether there is no line.
+    pub fn is_empty(&self) -> bool {
+        self.timed.is_empty()
+    }
+
+    /// The print of each line, in order.
+    pub fn iter(&self) -> impl Iterator<Item = Option<Print>> + '_ {
+        let mut untimed = self.untimed.iter().copied().peekable();
+        let lines = self.timed.iter().zip(&self.seconds).enumerate();
+        lines.map(move |(at, (timed, seconds))| {
+            let untimed = untimed.next_if(|(of, _)| *of as usize == at).map(|(_, print)| print);
+            (*timed != 0).then_some(Print { timed: *timed, untimed, seconds: *seconds })
+        })
+    }
+}
+
+impl FromIterator<Option<Print>> for Prints {
+    fn from_iter<T: IntoIterator<Item = Option<Print>>>(prints: T) -> Self {
+        let mut all = Self::default();
+        prints.into_iter().for_each(|print| all.push(print));
+        all
+    }
+}
+
+/// An object that was read to its end.
+#[derive(Debug)]
+pub struct Content {
+    /// Lines.
+    pub lines: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// SHA-256 of the lines, in hexadecimal.
+    pub sha256: String,
+    /// What is wrong with lines: the number of the first, from 1, and how many.
+    pub faults: BTreeMap<LineFault, (u64, u64)>,
+    /// Of the lines of calls; what was rejected is never a repeat.
+    pub prints: Prints,
+    /// Why it is not one whole gzip member.
+    pub damage: Option<String>,
+}
+
+/// Takes in the bytes of an object, piece by piece. Its memory is one line and the prints.
+#[derive(Debug)]
+pub struct ObjectReader {
+    gzip: GzDecoder<Lines>,
+    damage: Option<String>,
+}
+
+impl ObjectReader {
+    /// For an object of which `expected` must hold. Prints can be compared where their `hasher` is the same.
+    pub fn new(expected: Expected, hasher: RandomState) -> Self {
+        Self { gzip: GzDecoder::new(Lines::new(expected, hasher)), damage: None }
+    }
+
+    /// Takes in the next piece.
+    pub fn push(&mut self, mut piece: &[u8]) {
+        while !piece.is_empty() && self.damage.is_none() {
+            match self.gzip.write(piece) {
+                Ok(0) => self.damage = Some("something follows its gzip member".to_owned()),
+                Ok(taken) => piece = piece.get(taken..).unwrap_or_default(),
+                Err(error) => self.damage = Some(error.to_string()),
+            }
+        }
+    }
+
+    /// The end of the object.
+    pub fn finish(mut self) -> Content {
+        if self.damage.is_none()
+            && let Err(error) = self.gzip.try_finish()
+        {
+            self.damage = Some(match error.kind() {
+                io::ErrorKind::UnexpectedEof => "it ends before its gzip member does".to_owned(),
+                _ => error.to_string(),
+            });
+        }
+        self.gzip.get_mut().finish(self.damage)
+    }
+}
+
+/// Lines as they come out of the gzip.
+struct Lines {
+    expected: Expected,
+    hasher: RandomState,
+    /// `projectId` as it must stand in a line.
+    project_id: String,
+    sha256: Sha256,
+    bytes: u64,
+    lines: u64,
+    /// The beginning of a line whose end has not come yet.
+    open: Vec<u8>,
+    too_long: bool,
+    faults: BTreeMap<LineFault, (u64, u64)>,
+    prints: Prints,
+    /// Many lines were received at the same time.
+    last_time: (String, Option<UnixMillis>),
+}
+
+impl fmt::Debug for Lines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lines")
+            .field("lines", &self.lines)
+            .field("bytes", &self.bytes)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The members of a line that are looked at, as they stand in it.
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Members<'a> {
+    #[serde(borrow)]
+    received_at: &'a RawValue,
+    #[serde(borrow)]
+    project_id: &'a RawValue,
+    #[serde(borrow)]
+    message_id: Option<&'a RawValue>,
+    #[serde(borrow, rename = "type")]
+    kind: Option<&'a RawValue>,
+    #[serde(borrow)]
+    original_timestamp: Option<&'a RawValue>,
+    #[serde(borrow)]
+    sent_at: Option<&'a RawValue>,
+}
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.sha256.update(bytes);
+        self.bytes += bytes.len() as u64;
+        let mut rest = bytes;
+        while let Some(end) = memchr::memchr(b'\n', rest) {
+            let (line, after) = rest.split_at(end);
+            rest = after.get(1..).unwrap_or_default();
+            if self.open.is_empty() && !self.too_long {
+                self.line(line);
+            } else {
+                self.keep(line);
+                self.close();
+            }
+        }
+        self.keep(rest);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Lines {
+    fn new(expected: Expected, hasher: RandomState) -> Self {
+        Self {
+            project_id: format!("\"{}\"", expected.source),
+            expected,
+            hasher,
+            sha256: Sha256::new(),
+            bytes: 0,
+            lines: 0,
+            open: Vec::new(),
+            too_long: false,
+            faults: BTreeMap::new(),
+            prints: Prints::default(),
+            last_time: (String::new(), None),
+        }
+    }
+
+    fn keep(&mut self, part: &[u8]) {
+        if self.open.len() + part.len() > LINE_BYTES_MAX {
+            self.too_long = true;
+            self.open = Vec::new();
+        } else if !self.too_long {
+            self.open.extend_from_slice(part);
+        }
+    }
+
+    /// The line in `open` has come to its end.
+    fn close(&mut self) {
+        if std::mem::take(&mut self.too_long) {
+            self.lines += 1;
+            self.fault(LineFault::TooLong);
+            self.note(None);
+            return;
+        }
+        let mut line = std::mem::take(&mut self.open);
+        self.line(&line);
+        line.clear();
+        self.open = line;
+    }
+
+    fn line(&mut self, line: &[u8]) {
+        self.lines += 1;
+        let text = std::str::from_utf8(line).ok();
+        let Some(members) = text.and_then(|text| serde_json::from_str::<Members<'_>>(text).ok()) else {
+            self.fault(LineFault::NotJson);
+            return self.note(None);
+        };
+        let Some(at) = self.received_at(members.received_at.get()) else {
+            self.fault(LineFault::NotJson);
+            return self.note(None);
+        };
+        let times = self.expected.times;
+        if at.day() != self.expected.day {
+            self.fault(LineFault::OtherDay);
+        } else if times.is_some_and(|(first, last)| !(first..=last).contains(&at)) {
+            self.fault(LineFault::OtherTime);
+        } else if members.project_id.get() != self.project_id {
+            self.fault(LineFault::OtherSource);
+        }
+        let print = self.print(&members, at);
+        self.note(print);
+    }
+
+    fn received_at(&mut self, raw: &str) -> Option<UnixMillis> {
+        if self.last_time.0 != raw {
+            let at = raw.strip_prefix('"').and_then(|raw| raw.strip_suffix('"')).and_then(parse_rfc3339);
+            self.last_time = (raw.to_owned(), at);
+        }
+        self.last_time.1
+    }
+
+    fn print(&self, members: &Members<'_>, at: UnixMillis) -> Option<Print> {
+        let (id, kind) = (text_of(members.message_id?)?, text_of(members.kind?)?);
+        let time = members.original_timestamp?.get();
+        let hash = |time: Option<&str>| self.hasher.hash_one((&*id, &*kind, time));
+        let copied =
+            time == members.received_at.get() || members.sent_at.is_some_and(|sent| sent.get() == time);
+        Some(Print {
+            timed: hash(Some(time)),
+            untimed: copied.then(|| hash(None)),
+            seconds: u32::try_from(at.0.div_euclid(1_000)).unwrap_or(if at.0 < 0 { 0 } else { u32::MAX }),
+        })
+    }
+
+    fn note(&mut self, print: Option<Print>) {
+        if self.expected.stream == Stream::Calls {
+            self.prints.push(print);
+        }
+    }
+
+    /// Notes a fault of the line counted last.
+    fn fault(&mut self, fault: LineFault) {
+        self.faults.entry(fault).or_insert((self.lines, 0)).1 += 1;
+    }
+
+    fn finish(&mut self, damage: Option<String>) -> Content {
+        if !self.open.is_empty() || self.too_long {
+            self.close();
+            // What breaks off within a line is told as the damage it is.
+            if damage.is_none() {
+                self.fault(LineFault::NotEnded);
+            }
+        }
+        Content {
+            lines: self.lines,
+            bytes: self.bytes,
+            sha256: std::mem::take(&mut self.sha256)
+                .finalize()
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect(),
+            faults: std::mem::take(&mut self.faults),
+            prints: std::mem::take(&mut self.prints),
+            damage,
+        }
+    }
+}
+
+/// What a JSON string says.
+fn text_of(raw: &RawValue) -> Option<Cow<'_, str>> {
+    let inner = raw.get().strip_prefix('"')?.strip_suffix('"')?;
+    if inner.contains('\\') {
+        serde_json::from_str(raw.get()).ok().map(Cow::Owned)
+    } else {
+        Some(Cow::Borrowed(inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::object::gzip::GzipLines;
+
+    const AT: &str = "2015-05-27T00:00:12.345Z";
+
+    fn expected() -> Expected {
+        let at = parse_rfc3339(AT).unwrap();
+        Expected {
+            stream: Stream::Calls,
+            source: SourceId::new("web").unwrap(),
+            day: at.day(),
+            times: Some((at, UnixMillis(at.0 + 1_000))),
+        }
+    }
+
+    fn read(gzip: &[u8], piece: usize) -> Content {
+        let mut reader = ObjectReader::new(expected(), RandomState::new());
+        gzip.chunks(piece).for_each(|piece| reader.push(piece));
+        reader.finish()
+    }
+
+    fn zip(lines: &[&str]) -> (Vec<u8>, u64, String) {
+        let mut gzip = GzipLines::new(Vec::new(), 6, u64::MAX);
+        lines.iter().for_each(|line| {
+            assert_eq!(gzip.push(line.as_bytes()).unwrap(), crate::object::gzip::Fit::Taken)
+        });
+        let done = gzip.finish().unwrap();
+        (done.out, done.bytes, done.sha256)
+    }
+
+    fn line(rest: &str) -> String {
+        format!(r#"{{"receivedAt":"{AT}","projectId":"web"{rest}}}"#)
+    }
+
+    #[test]
+    fn what_was_written_is_read_back_whatever_the_pieces() {
+        let long = line(&format!(r#","pad":"{}""#, "x".repeat(70_000)));
+        let lines = [line(""), long, line(r#","n":1e999"#)];
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        let (gzip, bytes, sha256) = zip(&lines);
+        for piece in [1, 7, 100, gzip.len()] {
+            let content = read(&gzip, piece);
+            assert_eq!((content.lines, content.bytes, &content.sha256), (3, bytes, &sha256), "{piece}");
+            assert!(content.faults.is_empty() && content.damage.is_none(), "{content:?}");
+        }
+    }
+
+    #[test]
+    fn lines_that_cannot_stand_there_are_told() {
+        let check = |text: &str, fault: Option<LineFault>| {
+            let sound = line("");
+            let content = read(&zip(&[&sound, text, text]).0, 50);
+            let expected = fault.map(|fault| (fault, (2, 2))).into_iter().collect();
+            assert_eq!(content.faults, expected, "{text}");
+        };
+        check(&line(""), None);
+        check(&line(r#","deep":[[[]]],"text":"\u0000""#), None);
+        check("", Some(LineFault::NotJson));
+        check("{}", Some(LineFault::NotJson));
+        check("[1]", Some(LineFault::NotJson));
+        check(&line(",}"), Some(LineFault::NotJson));
+        check(&line(r#","projectId":"web""#), Some(LineFault::NotJson));
+        check(&line("").replace(AT, "today"), Some(LineFault::NotJson));
+        check(&line("").replace("05-27", "05-28"), Some(LineFault::OtherDay));
+        check(&line("").replace("12.345", "12.344"), Some(LineFault::OtherTime));
+        check(&line("").replace("12.345", "13.346"), Some(LineFault::OtherTime));
+        check(&line("").replace("web", "ios"), Some(LineFault::OtherSource));
+    }
+
+    #[test]
+    fn an_object_that_is_not_one_whole_member_is_damaged() {
+        let (gzip, ..) = zip(&[&line("")]);
+        let check = |bytes: &[u8], said: &str| {
+            for piece in [1, bytes.len().max(1)] {
+                let damage = read(bytes, piece).damage.unwrap_or_default();
+                assert!(damage.contains(said), "{said}: {damage}");
+            }
+        };
+        for len in 0..gzip.len() {
+            assert!(read(&gzip[..len], 9).damage.is_some(), "cut at {len}");
+        }
+        check(&[&gzip[..], &gzip[..]].concat(), "something follows");
+        check(&[&gzip[..], b"x"].concat(), "something follows");
+        check(b"this is no gzip at all", "gzip");
+        let mut flipped = gzip.clone();
+        let at = flipped.len() - 6;
+        flipped[at] ^= 1;
+        check(&flipped, "corrupt");
+    }
+
+    #[test]
+    fn the_last_line_must_be_ended_and_none_be_without_end() {
+        use flate2::write::GzEncoder;
+        let zip = |text: &[u8]| {
+            let mut gzip = GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            gzip.write_all(text).unwrap();
+            gzip.finish().unwrap()
+        };
+        let content = read(&zip(line("").as_bytes()), 1_000);
+        assert_eq!(
+            (content.lines, content.faults),
+            (1, [(LineFault::NotEnded, (1, 1))].into_iter().collect())
+        );
+        let endless =
+            [vec![b'x'; LINE_BYTES_MAX * 2], b"\n".to_vec(), line("").into_bytes(), b"\n".to_vec()].concat();
+        let content = read(&zip(&endless), 4_096);
+        assert_eq!(
+            (content.lines, content.faults),
+            (2, [(LineFault::TooLong, (1, 1))].into_iter().collect())
+        );
+    }
+
+    #[test]
+    fn prints_show_what_is_still_seen_of_a_call() {
+        let call = |id: &str, time: &str, sent: &str| {
+            line(&format!(r#","type":"track","messageId":"{id}","originalTimestamp":{time},"sentAt":{sent}"#))
+        };
+        let lines = [
+            call("m", "\"t1\"", "\"s1\""),
+            call("\\u006d", "\"t1\"", "\"s2\""),
+            call("m", "\"t1\"", "\"t1\""),
+            call("m", "\"t2\"", "\"t2\""),
+            call("m", &format!("\"{AT}\""), "\"s1\""),
+            call("m", "17", "\"s1\"").replace("track", "page"),
+            line(""),
+        ];
+        let content = read(&zip(&lines.iter().map(String::as_str).collect::<Vec<_>>()).0, 1_000);
+        let prints: Vec<Option<Print>> = content.prints.iter().collect();
+        let [a, escaped, copied, other, received, page] =
+            [0, 1, 2, 3, 4, 5].map(|at: usize| prints[at].unwrap());
+        assert_eq!((a, a.untimed), (escaped, None));
+        assert_eq!(a.timed, copied.timed);
+        assert!(
+            copied.untimed.is_some() && copied.untimed == other.untimed && copied.untimed == received.untimed
+        );
+        assert!(copied.timed != other.timed && page.timed != a.timed);
+        assert_eq!(prints[6], None);
+    }
+}

@@ -1,0 +1,340 @@
+//! What a bucket holds, source by source and day by day, in the order of its listings. A page of each is kept, and the day
+//! that is being put together.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use super::bucket::{Archive, ArchiveError};
+use crate::object::closed_marker::MarkerPlace;
+use crate::object::object_key::received_day;
+use crate::object::{ObjectKey, ObjectPlace};
+use crate::sources::SourceId;
+use crate::store::s3::{ListFrom, Listed};
+use crate::time::ReceivedDay;
+
+/// Keys of one day that are not ours and are named. What is above is counted.
+pub const FOREIGN_NAMED_MAX: usize = 1_000;
+/// From 2001-09-09 on days have 13 digits, as many as there will be until 2286, and sort as numbers do.
+const THIRTEEN_DIGITS: i64 = 1_000_000_000_000;
+
+/// The days that are wanted, both ends included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    /// The first; all from the beginning without one.
+    pub from: Option<ReceivedDay>,
+    /// The last.
+    pub to: Option<ReceivedDay>,
+}
+
+impl Span {
+    /// Whether a day is wanted.
+    pub fn has(&self, day: ReceivedDay) -> bool {
+        self.from.is_none_or(|from| from <= day) && self.to.is_none_or(|to| day <= to)
+    }
+
+    /// Whether all days are.
+    pub fn is_all(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The folder behind which a listing may begin.
+    fn after(&self) -> Option<String> {
+        self.from.filter(|from| from.start().0 >= THIRTEEN_DIGITS).map(|from| from.to_string())
+    }
+
+    /// Whether no folder from this one on can be wanted.
+    fn ends_before(&self, folder: &str) -> bool {
+        let long = |day: &ReceivedDay| day.start().0 >= THIRTEEN_DIGITS;
+        let (Some(_), Some(to)) = (self.from.filter(long), self.to.filter(long)) else { return false };
+        folder > to.to_string().as_str()
+    }
+}
+
+/// What stands below `segment-logs/`.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// The sources that have objects or markers.
+    pub sources: BTreeSet<SourceId>,
+    /// Those of them that have markers.
+    pub marked: BTreeSet<SourceId>,
+    /// Folders beside the sources that hold no calls and are not looked into (`_check`).
+    pub beside: BTreeSet<String>,
+    /// Folders whose names cannot be a source's, and keys outside of any folder.
+    pub foreign: Vec<String>,
+}
+
+/// One source's day, as it is listed.
+#[derive(Clone, Debug)]
+pub struct DayListing {
+    /// The source.
+    pub source: SourceId,
+    /// The day; `None` of what stands in no day's folder.
+    pub day: Option<ReceivedDay>,
+    /// Objects of both streams.
+    pub objects: Vec<(ObjectPlace, Listed)>,
+    /// Markers.
+    pub markers: Vec<MarkerPlace>,
+    /// Keys that are not ours, at most [`FOREIGN_NAMED_MAX`].
+    pub foreign: Vec<ObjectKey>,
+    /// How many more there are.
+    pub foreign_more: u64,
+}
+
+impl DayListing {
+    fn new(source: SourceId, day: Option<ReceivedDay>) -> Self {
+        let (objects, markers, foreign) = (Vec::new(), Vec::new(), Vec::new());
+        Self { source, day, objects, markers, foreign, foreign_more: 0 }
+    }
+
+    /// Whether two listings of a day show the same.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let keys =
+            |of: &Self| of.objects.iter().map(|(_, listed)| listed.key.clone()).collect::<BTreeSet<_>>();
+        keys(self) == keys(other) && self.markers.len() == other.markers.len()
+    }
+
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.objects.is_empty() && self.markers.is_empty() && self.foreign.is_empty()
+    }
+
+    fn push(&mut self, archive: &Archive, listed: Listed) {
+        // The console's "create folder" makes these; nothing is in them.
+        if listed.len == 0 && listed.key.as_str().ends_with('/') {
+            return;
+        }
+        let key = listed.key.as_str();
+        if let Some(at) = ObjectPlace::of(archive.bucket(), key) {
+            self.objects.push((at, listed));
+        } else if let Some(at) = MarkerPlace::of(archive.bucket(), key) {
+            self.markers.push(at);
+        } else if self.foreign.len() < FOREIGN_NAMED_MAX {
+            self.foreign.push(listed.key);
+        } else {
+            self.foreign_more += 1;
+        }
+    }
+}
+
+impl Archive {
+    /// Looks which sources there are.
+    ///
+    /// # Errors
+    /// [`ArchiveError`].
+    pub async fn sources(&self) -> Result<Sources, ArchiveError> {
+        let mut all = Sources::default();
+        for (folder, rejected) in [("segment-logs/", false), ("segment-logs/_rejected/", true)] {
+            let names = self.folders(folder, &mut all.foreign).await?;
+            for name in names {
+                match SourceId::new(&name) {
+                    Ok(source) => drop(all.sources.insert(source)),
+                    Err(_) if !rejected && name.starts_with('_') => drop(all.beside.insert(name)),
+                    Err(_) => all.foreign.push(self.key(&format!("{folder}{name}/"))),
+                }
+            }
+        }
+        let folder = "segment-logs/_closed/";
+        for name in self.folders(folder, &mut all.foreign).await? {
+            match SourceId::new(&name) {
+                Ok(source) => {
+                    all.marked.insert(source.clone());
+                    all.sources.insert(source);
+                }
+                Err(_) => all.foreign.push(self.key(&format!("{folder}{name}/"))),
+            }
+        }
+        all.beside.retain(|name| name != "_rejected" && name != "_closed");
+        Ok(all)
+    }
+
+    /// The names of the folders in a folder. Keys that stand in it themselves are added to `strays`.
+    async fn folders(&self, folder: &str, strays: &mut Vec<String>) -> Result<Vec<String>, ArchiveError> {
+        let prefix = self.key(folder);
+        let (mut names, mut next) = (Vec::new(), None::<String>);
+        loop {
+            let from =
+                ListFrom { prefix: &prefix, next: next.as_deref(), folders: true, ..ListFrom::default() };
+            let page = self.list(from).await?;
+            let name = |folder: &String| Some(folder.strip_prefix(&prefix)?.strip_suffix('/')?.to_owned());
+            names.extend(page.folders.iter().filter_map(name));
+            let stray = |listed: &Listed| listed.len > 0 || !listed.key.as_str().ends_with('/');
+            let room = FOREIGN_NAMED_MAX.saturating_sub(strays.len());
+            let found = page.objects.into_iter().filter(stray).take(room);
+            strays.extend(found.map(|listed| listed.key.as_str().to_owned()));
+            next = page.next;
+            if next.is_none() {
+                return Ok(names);
+            }
+        }
+    }
+
+    /// The first day of a source that has a marker.
+    ///
+    /// # Errors
+    /// [`ArchiveError`].
+    pub async fn first_marked(&self, source: &SourceId) -> Result<Option<ReceivedDay>, ArchiveError> {
+        let prefix = self.key(&format!("segment-logs/_closed/{source}/"));
+        let page = self.list(ListFrom { prefix: &prefix, ..ListFrom::default() }).await?;
+        let places =
+            page.objects.iter().filter_map(|listed| MarkerPlace::of(self.bucket(), listed.key.as_str()));
+        Ok(places.map(|at| at.day).min())
+    }
+}
+
+/// The listing of one folder's keys, page by page.
+#[derive(Debug)]
+struct Pages {
+    archive: Arc<Archive>,
+    prefix: String,
+    after: Option<String>,
+    next: Option<String>,
+    begun: bool,
+    page: VecDeque<Listed>,
+}
+
+impl Pages {
+    fn new(archive: &Arc<Archive>, folder: &str, span: &Span) -> Self {
+        let prefix = archive.key(folder);
+        let after = span.after().map(|day| format!("{prefix}{day}"));
+        Self { archive: Arc::clone(archive), prefix, after, next: None, begun: false, page: VecDeque::new() }
+    }
+
+    /// The name of the folder that the next key stands in, or the key's own.
+    async fn folder(&mut self) -> Result<Option<String>, ArchiveError> {
+        while self.page.is_empty() {
+            if self.begun && self.next.is_none() {
+                return Ok(None);
+            }
+            let after = self.after.take();
+            let from = ListFrom {
+                prefix: &self.prefix,
+                after: after.as_deref(),
+                next: self.next.as_deref(),
+                folders: false,
+            };
+            let page = self.archive.list(from).await?;
+            (self.begun, self.next, self.page) = (true, page.next, page.objects.into());
+        }
+        let key = self.page.front().map(|listed| listed.key.as_str()).unwrap_or_default();
+        let rest = key.strip_prefix(&self.prefix).unwrap_or(key);
+        Ok(Some(rest.split('/').next().unwrap_or_default().to_owned()))
+    }
+
+    /// Moves the keys of the folder that comes next into `day`.
+    async fn take(&mut self, folder: &str, day: &mut DayListing) -> Result<(), ArchiveError> {
+        while self.folder().await?.as_deref() == Some(folder) {
+            if let Some(listed) = self.page.pop_front() {
+                day.push(&self.archive, listed);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The days of one source, in the order of their folders' names.
+#[derive(Debug)]
+pub struct Days {
+    source: SourceId,
+    span: Span,
+    /// Markers first: what they tell of is there when it is listed.
+    pages: [Pages; 3],
+}
+
+impl Days {
+    /// Of the days in `span`.
+    pub fn new(archive: &Arc<Archive>, source: SourceId, span: Span) -> Self {
+        let pages = ["_closed/", "", "_rejected/"]
+            .map(|beside| Pages::new(archive, &format!("segment-logs/{beside}{source}/"), &span));
+        Self { source, span, pages }
+    }
+
+    /// The next day that has anything.
+    ///
+    /// # Errors
+    /// [`ArchiveError`].
+    pub async fn next(&mut self) -> Result<Option<DayListing>, ArchiveError> {
+        loop {
+            let mut folder: Option<String> = None;
+            for pages in &mut self.pages {
+                let theirs = pages.folder().await?;
+                // A name that others begin with comes behind them: a slash follows it, and digits stand behind a slash.
+                folder = match (folder, theirs) {
+                    (Some(a), Some(b)) => Some(if sorts_before(&b, &a) { b } else { a }),
+                    (a, b) => a.or(b),
+                };
+            }
+            let Some(folder) = folder.filter(|folder| !self.span.ends_before(folder)) else {
+                return Ok(None);
+            };
+            let day = received_day(&folder);
+            let mut listing = DayListing::new(self.source.clone(), day);
+            for pages in &mut self.pages {
+                pages.take(&folder, &mut listing).await?;
+            }
+            let wanted = day.map_or(self.span.is_all(), |day| self.span.has(day));
+            if wanted && !listing.is_empty() {
+                return Ok(Some(listing));
+            }
+        }
+    }
+
+    /// One day, listed by itself.
+    ///
+    /// # Errors
+    /// [`ArchiveError`].
+    pub async fn of_day(
+        archive: &Arc<Archive>,
+        source: &SourceId,
+        day: ReceivedDay,
+    ) -> Result<DayListing, ArchiveError> {
+        let mut listing = DayListing::new(source.clone(), Some(day));
+        for beside in ["_closed/", "", "_rejected/"] {
+            let folder = format!("segment-logs/{beside}{source}/{day}/");
+            let mut pages = Pages::new(archive, &folder, &Span::default());
+            while pages.folder().await?.is_some() {
+                if let Some(listed) = pages.page.pop_front() {
+                    listing.push(archive, listed);
+                }
+            }
+        }
+        Ok(listing)
+    }
+}
+
+/// Whether a folder's keys stand before another's.
+fn sorts_before(a: &str, b: &str) -> bool {
+    a.bytes().chain([b'/']).lt(b.bytes().chain([b'/']))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::UnixMillis;
+
+    #[test]
+    fn folders_come_in_the_order_of_their_keys() {
+        assert!(sorts_before("0", "86400000"));
+        assert!(sorts_before("1432684800000", "1432771200000"));
+        assert!(sorts_before("-86400000", "0"));
+        assert!(sorts_before("a-b", "a") && !sorts_before("a", "a-b"), "`-` stands before `/`");
+        assert!(sorts_before("14", "1432684800000"));
+    }
+
+    #[test]
+    fn a_span_skips_what_it_can_and_nothing_else() {
+        let day = |days: i64| Some(UnixMillis(days * 86_400_000).day());
+        let check =
+            |span: Span, days: i64, has: bool| assert_eq!(span.has(day(days).unwrap()), has, "{days}");
+        let span = Span { from: day(20_000), to: day(20_002) };
+        for (days, has) in [(19_999, false), (20_000, true), (20_002, true), (20_003, false)] {
+            check(span, days, has);
+        }
+        assert_eq!(span.after().as_deref(), Some("1728000000000"));
+        assert!(span.ends_before("1728259200000") && !span.ends_before("1728172800000"));
+        // Days with fewer digits sort among those with more.
+        let early = Span { from: day(1), to: day(20_000) };
+        assert_eq!((early.after(), early.ends_before("9")), (None, false));
+        assert!(!Span { from: None, to: day(20_000) }.ends_before("9"));
+        assert!(Span::default().is_all() && !span.is_all());
+    }
+}

@@ -1,0 +1,203 @@
+//! One object, as its key and its metadata tell of it. Pure.
+
+use std::collections::BTreeMap;
+
+use super::finding::{Finding, Place, Positions, Problem};
+use crate::object::metadata::Metadata;
+use crate::object::{ObjectKey, ObjectPlace};
+use crate::time::UnixMillis;
+
+/// An object of a batch.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// Its key.
+    pub key: ObjectKey,
+    /// What the key tells.
+    pub at: ObjectPlace,
+    /// Bytes of gzip.
+    pub len: u64,
+    /// What its metadata tell; `None` where they cannot be believed.
+    pub facts: Option<Facts>,
+}
+
+/// What an object's metadata tell that its key does not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// Lines.
+    pub calls: u64,
+    /// Bytes of lines.
+    pub bytes: u64,
+    /// The earliest `receivedAt`.
+    pub first_received_at: UnixMillis,
+    /// The latest `receivedAt`.
+    pub last_received_at: UnixMillis,
+    /// The last position.
+    pub last_position: u64,
+    /// The last position of the object before it.
+    pub previous_last_position: Option<u64>,
+    /// SHA-256 of the lines, in hexadecimal.
+    pub sha256: String,
+}
+
+impl Stored {
+    /// Holds an object's metadata against its key.
+    pub fn new(
+        key: ObjectKey,
+        at: ObjectPlace,
+        len: u64,
+        metadata: &BTreeMap<String, String>,
+    ) -> (Self, Vec<Finding>) {
+        let mut stored = Self { key, at, len, facts: None };
+        let mut problems = Vec::new();
+        if len == 0 {
+            problems.push(Problem::Damaged { why: "it has no bytes".to_owned() });
+        }
+        match Metadata::read(metadata) {
+            Ok(metadata) => {
+                problems.extend(against_key(&stored.at, &metadata));
+                stored.facts = facts(&stored.at, &metadata);
+            }
+            Err(error) => problems.push(Problem::Metadata { why: error.to_string() }),
+        }
+        let place = stored.place();
+        let findings =
+            problems.into_iter().map(|problem| Finding { place: place.clone(), problem }).collect();
+        (stored, findings)
+    }
+
+    /// Where it is.
+    pub fn place(&self) -> Place {
+        let positions = self.facts.as_ref();
+        Place {
+            source: Some(self.at.source.clone()),
+            day: Some(self.at.day),
+            stream: Some(self.at.stream),
+            node: Some(self.at.node.clone()),
+            spool: Some(self.at.spool_id.clone()),
+            key: Some(self.key.clone()),
+            positions: positions
+                .map(|facts| Positions { first: self.at.first_position, last: facts.last_position }),
+            line: None,
+        }
+    }
+
+    /// The metadata as they were, where they can be believed.
+    pub fn metadata(&self) -> Option<Metadata<'_>> {
+        self.facts.as_ref().map(|facts| Metadata {
+            calls: facts.calls,
+            first_received_at: facts.first_received_at,
+            last_received_at: facts.last_received_at,
+            node: &self.at.node,
+            first_position: self.at.first_position,
+            last_position: facts.last_position,
+            bytes: facts.bytes,
+            sha256: &facts.sha256,
+            previous_last_position: facts.previous_last_position,
+            lost_calls: 0,
+        })
+    }
+}
+
+fn facts(at: &ObjectPlace, metadata: &Metadata<'_>) -> Option<Facts> {
+    // Metadata of another object say nothing about the chain.
+    (metadata.first_position == at.first_position).then(|| Facts {
+        calls: metadata.calls,
+        bytes: metadata.bytes,
+        first_received_at: metadata.first_received_at,
+        last_received_at: metadata.last_received_at,
+        last_position: metadata.last_position,
+        previous_last_position: metadata.previous_last_position,
+        sha256: metadata.sha256.to_owned(),
+    })
+}
+
+fn against_key(at: &ObjectPlace, metadata: &Metadata<'_>) -> Vec<Problem> {
+    let wrong = |why: String| Problem::Metadata { why };
+    let mut problems = Vec::new();
+    if metadata.first_position != at.first_position {
+        let (theirs, ours) = (metadata.first_position, at.first_position);
+        problems.push(wrong(format!("they begin at position {theirs}, its key at {ours}")));
+    }
+    if metadata.node != at.node {
+        problems.push(wrong(format!("they name node {:?}, its key {}", metadata.node, at.node)));
+    }
+    // The key has the time of the first line, which need not be the earliest: clocks step back.
+    let times = metadata.first_received_at..=metadata.last_received_at;
+    if !times.contains(&at.first_received_at) {
+        problems.push(wrong("the time in its key is none between the first and the last call".to_owned()));
+    }
+    if times.start().day() != at.day || times.end().day() != at.day {
+        problems.push(wrong("they tell of calls of another day".to_owned()));
+    }
+    if metadata.lost_calls > 0 {
+        problems.push(Problem::Lost { calls: Some(metadata.lost_calls) });
+    } else if metadata.calls == 0 {
+        problems.push(Problem::Lost { calls: None });
+    }
+    problems
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::object::BucketString;
+
+    const DAY: i64 = 1_432_684_800_000;
+
+    fn sound() -> Metadata<'static> {
+        Metadata {
+            calls: 2,
+            first_received_at: UnixMillis(DAY + 12_345),
+            last_received_at: UnixMillis(DAY + 12_400),
+            node: "n1",
+            first_position: 7,
+            last_position: 9,
+            bytes: 20,
+            sha256: "00000000000000000000000000000000000000000000000000000000000000ab",
+            previous_last_position: Some(6),
+            lost_calls: 0,
+        }
+    }
+
+    fn stored(len: u64, metadata: &Metadata<'_>) -> (Stored, Vec<String>) {
+        let bucket = BucketString::parse("bucket").unwrap();
+        let key = format!(
+            "segment-logs/web/{DAY}/{}-n1-0123456789abcdef0123456789abcdef-00000000000000000007.gz",
+            DAY + 12_350
+        );
+        let at = ObjectPlace::of(&bucket, &key).unwrap();
+        let pairs = metadata.pairs().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let (stored, findings) = Stored::new(ObjectKey::listed(key), at, len, &pairs);
+        (stored, findings.iter().map(|finding| finding.problem.to_string()).collect())
+    }
+
+    #[test]
+    fn a_sound_object_has_its_metadata_back() {
+        let (stored, findings) = stored(10, &sound());
+        assert_eq!((findings.len(), stored.metadata()), (0, Some(sound())));
+    }
+
+    #[test]
+    fn an_object_whose_metadata_do_not_fit_its_key_is_told() {
+        let check = |len, metadata: Metadata<'_>, believed: bool, said: &str| {
+            let (stored, findings) = stored(len, &metadata);
+            assert_eq!(findings.len(), 1, "{findings:?}");
+            assert!(findings[0].contains(said), "{findings:?}");
+            assert_eq!(stored.facts.is_some(), believed, "{said}");
+        };
+        let day = 86_400_000;
+        check(0, sound(), true, "it has no bytes");
+        check(9, Metadata { first_position: 8, ..sound() }, false, "begin at position 8, its key at 7");
+        check(9, Metadata { node: "n2", ..sound() }, true, "name node \"n2\", its key n1");
+        check(
+            9,
+            Metadata { first_received_at: UnixMillis(DAY + 12_360), ..sound() },
+            true,
+            "the time in its key",
+        );
+        check(9, Metadata { last_received_at: UnixMillis(DAY + day), ..sound() }, true, "of another day");
+        check(9, Metadata { lost_calls: 1, ..sound() }, true, "1 of its calls were lost");
+        check(9, Metadata { calls: 0, ..sound() }, true, "is empty");
+        check(9, Metadata { sha256: "x", ..sound() }, false, "forebay-sha256");
+    }
+}

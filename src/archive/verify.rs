@@ -1,0 +1,495 @@
+//! Proves an archive, day by day: lists, asks for metadata, judges, and reads the lines where that is asked for.
+//!
+//! ```text
+//! listings of several sources ──▶ days, several at once ──▶ in order ──▶ objects read, several at once ──▶ in order ──▶ reports
+//! ```
+//!
+//! Each arrow is bounded. Days come out in the order of sources and days whatever their requests took, so that repeats can
+//! be looked for in a window that moves along.
+
+use std::collections::VecDeque;
+use std::hash::RandomState;
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::{JoinError, JoinSet};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::bucket::{Archive, ArchiveError, Got};
+use super::day::{Day, DayReport, FoundMarker, Rules, judge};
+use super::finding::{Finding, Place, Problem, shown};
+use super::lines::{Content, Expected};
+use super::listing::{DayListing, Days, FOREIGN_NAMED_MAX, Span};
+use super::object::{Facts, Stored};
+use super::repeats::{self, Windows};
+use crate::object::{ObjectKey, ObjectPlace, Stream};
+use crate::sources::SourceId;
+use crate::store::Head;
+use crate::store::s3::ListFrom;
+use crate::time::{ReceivedDay, UnixMillis};
+
+/// Sources that are listed at once.
+const SOURCES_AHEAD: usize = 8;
+/// Listed days that wait in each of them.
+const LISTED_AHEAD: usize = 4;
+/// Days that are looked at at once.
+const DAYS_AHEAD: usize = 64;
+/// Objects of these days, all together: a day with more is looked at alone.
+const OBJECTS_AHEAD: u32 = 50_000;
+
+/// What is verified, and how.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Only this source.
+    pub source: Option<SourceId>,
+    /// Only these days.
+    pub span: Span,
+    /// Whether the objects are read.
+    pub deep: bool,
+    /// Whether what is not Forebay's is let pass.
+    pub allow_foreign: bool,
+    /// Objects that are read at once.
+    pub readers: usize,
+    /// Now: markers of days that are over since less than an hour may still come.
+    pub now: UnixMillis,
+}
+
+/// Why an archive could not be verified.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// The bucket cannot be read.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// A task of this program ended before its time.
+    #[error("this is a bug in Forebay")]
+    Task(#[from] JoinError),
+}
+
+/// What stands beside the days.
+#[derive(Clone, Debug, Default, serde::Serialize)]
+pub struct Around {
+    /// The first day of the bucket that has a marker; without one the ends of days cannot be proved.
+    pub markers_since: Option<ReceivedDay>,
+    /// Folders that hold no calls and were not looked into.
+    pub beside: Vec<String>,
+    /// What stands in no source's folder and is none of Forebay's.
+    pub findings: Vec<Finding>,
+    /// How many more there are.
+    pub findings_left_out: u64,
+}
+
+/// A day that was looked at.
+struct Looked {
+    report: DayReport,
+    /// Objects that are to be read, chain by chain, in the order of their first positions.
+    unread: VecDeque<Stored>,
+    _objects: OwnedSemaphorePermit,
+}
+
+/// A day on its way out.
+struct Waiting {
+    report: DayReport,
+    /// Objects of it that are not read to their end.
+    left: usize,
+    _objects: OwnedSemaphorePermit,
+}
+
+struct Reading {
+    object: Stored,
+    read: AbortOnDropHandle<Result<Got<Content>, ArchiveError>>,
+}
+
+/// A verification under way. Dropped, it stops.
+pub struct Verify {
+    archive: Arc<Archive>,
+    options: Options,
+    around: Around,
+    days: mpsc::Receiver<AbortOnDropHandle<Result<Looked, VerifyError>>>,
+    feeder: Option<AbortOnDropHandle<Result<(), ArchiveError>>>,
+    waiting: VecDeque<Waiting>,
+    unread: VecDeque<Stored>,
+    reading: VecDeque<Reading>,
+    hasher: RandomState,
+    /// Of the source at hand.
+    windows: Windows,
+    windows_of: Option<SourceId>,
+}
+
+impl std::fmt::Debug for Verify {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Verify").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+impl Verify {
+    /// Looks which sources there are, and begins.
+    ///
+    /// # Errors
+    /// [`VerifyError`].
+    pub async fn start(archive: Arc<Archive>, options: Options) -> Result<Self, VerifyError> {
+        let all = archive.sources().await?;
+        let mut around = Around {
+            beside: all.beside.into_iter().map(|name| format!("{name}/")).collect(),
+            ..Around::default()
+        };
+        around.markers_since = markers_since(&archive, all.marked).await?;
+        if !options.allow_foreign && options.source.is_none() && options.span.is_all() {
+            strays(&archive, &all.foreign, &mut around).await?;
+        }
+        let rules = Rules {
+            now: options.now,
+            markers_since: around.markers_since,
+            allow_foreign: options.allow_foreign,
+        };
+        let wanted = |source: &SourceId| options.source.as_ref().is_none_or(|only| only == source);
+        let sources: VecDeque<SourceId> = all.sources.into_iter().filter(wanted).collect();
+        let (sender, days) = mpsc::channel(DAYS_AHEAD);
+        let feeder = Feeder { archive: Arc::clone(&archive), span: options.span, deep: options.deep, rules };
+        Ok(Self {
+            archive,
+            options,
+            around,
+            days,
+            feeder: Some(AbortOnDropHandle::new(tokio::spawn(feeder.run(sources, sender)))),
+            waiting: VecDeque::new(),
+            unread: VecDeque::new(),
+            reading: VecDeque::new(),
+            hasher: RandomState::new(),
+            windows: Windows::default(),
+            windows_of: None,
+        })
+    }
+
+    /// What stands beside the days.
+    pub fn around(&self) -> &Around {
+        &self.around
+    }
+
+    /// The next day, in the order of sources and days; `None` when there is none left.
+    ///
+    /// # Errors
+    /// [`VerifyError`]: nothing more will come.
+    pub async fn next(&mut self) -> Result<Option<DayReport>, VerifyError> {
+        loop {
+            if self.waiting.front().is_some_and(|day| day.left == 0) {
+                return Ok(self.waiting.pop_front().map(|day| day.report));
+            }
+            if self.reading.len() >= self.options.readers.max(1) {
+                self.finish_reading().await?;
+            } else if let Some(object) = self.unread.pop_front() {
+                self.begin(object);
+            } else if !self.take_day().await? {
+                if self.reading.is_empty() {
+                    return Ok(None);
+                }
+                self.finish_reading().await?;
+            }
+        }
+    }
+
+    /// Takes the next day in. `false` when there is none left.
+    async fn take_day(&mut self) -> Result<bool, VerifyError> {
+        let Some(day) = self.days.recv().await else {
+            if let Some(feeder) = self.feeder.take() {
+                feeder.await??;
+            }
+            return Ok(false);
+        };
+        let Looked { report, unread, _objects } = day.await??;
+        self.waiting.push_back(Waiting { report, left: unread.len(), _objects });
+        self.unread.extend(unread);
+        Ok(true)
+    }
+
+    fn begin(&mut self, object: Stored) {
+        let (archive, hasher) = (Arc::clone(&self.archive), self.hasher.clone());
+        let (key, expected) = (object.key.clone(), expected(&object));
+        let read = tokio::spawn(async move { archive.read(&key, &expected, &hasher).await });
+        self.reading.push_back(Reading { object, read: AbortOnDropHandle::new(read) });
+    }
+
+    /// Waits for the object that was begun first.
+    async fn finish_reading(&mut self) -> Result<(), VerifyError> {
+        let Some(Reading { object, read }) = self.reading.pop_front() else { return Ok(()) };
+        let mut not_compared = 0;
+        let findings = match read.await?? {
+            Got::Read(content) => {
+                let compared = if object.at.stream == Stream::Calls {
+                    content.prints.len() as u64
+                } else {
+                    content.lines
+                };
+                not_compared = content.lines - compared;
+                self.judge_content(&object, &content)
+            }
+            Got::Gone => vec![at(&object, Problem::Vanished)],
+            Got::Archived(why) => vec![at(&object, Problem::Unreadable { why })],
+        };
+        if let Some(day) = self.waiting.iter_mut().find(|day| day.left > 0) {
+            day.left -= 1;
+            day.report.found(findings);
+            day.report.lines_not_compared += not_compared;
+        }
+        Ok(())
+    }
+
+    fn judge_content(&mut self, object: &Stored, content: &Content) -> Vec<Finding> {
+        let mut findings = judge_content(object, content);
+        let last = object.facts.as_ref().map(|facts| facts.last_position);
+        // Without its last position, or not whole, its lines' places are not known.
+        let (Some(last), None, Stream::Calls) = (last, &content.damage, object.at.stream) else {
+            return findings;
+        };
+        if self.windows_of.as_ref() != Some(&object.at.source) {
+            self.windows.clear();
+            self.windows_of = Some(object.at.source.clone());
+        }
+        let lines = repeats::Object {
+            first: object.at.first_position,
+            last,
+            lines: content.lines,
+            prints: &content.prints,
+        };
+        let repeats = self.windows.take(&object.at.spool_id, &lines);
+        findings.extend(repeats.into_iter().map(|repeats| {
+            let problem = Problem::Repeats { certain: repeats.certain, of: repeats.of, count: repeats.count };
+            let mut finding = at(object, problem);
+            finding.place.line = Some(repeats.line);
+            finding.place.positions = None;
+            finding
+        }));
+        findings
+    }
+}
+
+fn at(object: &Stored, problem: Problem) -> Finding {
+    Finding { place: object.place(), problem }
+}
+
+fn expected(object: &Stored) -> Expected {
+    let times = |facts: &Facts| (facts.first_received_at, facts.last_received_at);
+    Expected {
+        stream: object.at.stream,
+        source: object.at.source.clone(),
+        day: object.at.day,
+        times: object.facts.as_ref().map(times),
+    }
+}
+
+/// Holds what was read of an object against what its metadata say.
+fn judge_content(object: &Stored, content: &Content) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if let Some(why) = &content.damage {
+        // What is not whole differs in everything else, too.
+        return vec![at(object, Problem::Damaged { why: shown(&ObjectKey::listed(why)).to_string() })];
+    }
+    if let Some(facts) = &object.facts {
+        let all = [
+            ("calls", facts.calls.to_string(), content.lines.to_string()),
+            ("bytes of lines", facts.bytes.to_string(), content.bytes.to_string()),
+            ("SHA-256", facts.sha256.clone(), content.sha256.clone()),
+        ];
+        if let Some((what, metadata, content)) = all.into_iter().find(|(_, said, read)| said != read) {
+            findings.push(at(object, Problem::Content { what, metadata, content }));
+        }
+    }
+    for (fault, (line, count)) in &content.faults {
+        let mut finding = at(object, Problem::Lines { fault: *fault, count: *count });
+        finding.place.line = Some(*line);
+        finding.place.positions = None;
+        findings.push(finding);
+    }
+    findings
+}
+
+/// The first day of the bucket that has a marker.
+async fn markers_since(
+    archive: &Arc<Archive>,
+    marked: impl IntoIterator<Item = SourceId>,
+) -> Result<Option<ReceivedDay>, VerifyError> {
+    let (mut asked, mut first) = (JoinSet::new(), None::<ReceivedDay>);
+    for source in marked {
+        if asked.len() >= SOURCES_AHEAD
+            && let Some(day) = asked.join_next().await
+        {
+            first = earlier(first, day??);
+        }
+        let archive = Arc::clone(archive);
+        asked.spawn(async move { archive.first_marked(&source).await });
+    }
+    while let Some(day) = asked.join_next().await {
+        first = earlier(first, day??);
+    }
+    Ok(first)
+}
+
+fn earlier(a: Option<ReceivedDay>, b: Option<ReceivedDay>) -> Option<ReceivedDay> {
+    a.into_iter().chain(b).min()
+}
+
+/// Names what stands in no source's folder.
+async fn strays(archive: &Archive, foreign: &[String], around: &mut Around) -> Result<(), VerifyError> {
+    for prefix in foreign {
+        let mut next = None::<String>;
+        loop {
+            let from = ListFrom { prefix, next: next.as_deref(), ..ListFrom::default() };
+            let page = archive.list(from).await?;
+            // A key that stands by itself begins others, perhaps: those are listed with their folder.
+            let whole = |key: &str| prefix.ends_with('/') || key == prefix;
+            for listed in page.objects.into_iter().filter(|listed| whole(listed.key.as_str())) {
+                if listed.len == 0 && listed.key.as_str().ends_with('/') {
+                    continue;
+                }
+                if around.findings.len() >= FOREIGN_NAMED_MAX {
+                    around.findings_left_out += 1;
+                    continue;
+                }
+                let place = Place { key: Some(listed.key), ..Place::default() };
+                around.findings.push(Finding { place, problem: Problem::Foreign });
+            }
+            next = page.next;
+            if next.is_none() || !prefix.ends_with('/') {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Lists days and starts to look at them.
+struct Feeder {
+    archive: Arc<Archive>,
+    span: Span,
+    deep: bool,
+    rules: Rules,
+}
+
+type Listings = mpsc::Receiver<Result<DayListing, ArchiveError>>;
+
+impl Feeder {
+    async fn run(
+        self,
+        mut sources: VecDeque<SourceId>,
+        days: mpsc::Sender<AbortOnDropHandle<Result<Looked, VerifyError>>>,
+    ) -> Result<(), ArchiveError> {
+        let objects = Arc::new(Semaphore::new(OBJECTS_AHEAD as usize));
+        let mut listings: VecDeque<(Listings, AbortOnDropHandle<()>)> = VecDeque::new();
+        loop {
+            while listings.len() < SOURCES_AHEAD
+                && let Some(source) = sources.pop_front()
+            {
+                listings.push_back(self.list(source));
+            }
+            let Some((front, _)) = listings.front_mut() else { return Ok(()) };
+            let Some(listing) = front.recv().await else {
+                listings.pop_front();
+                continue;
+            };
+            let listing = listing?;
+            let weight = u32::try_from(listing.objects.len()).unwrap_or(u32::MAX).clamp(1, OBJECTS_AHEAD);
+            let Ok(permit) = Arc::clone(&objects).acquire_many_owned(weight).await else { return Ok(()) };
+            let look = look(Arc::clone(&self.archive), listing, self.rules, self.deep, permit);
+            if days.send(AbortOnDropHandle::new(tokio::spawn(look))).await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Lists one source's days, a few ahead.
+    fn list(&self, source: SourceId) -> (Listings, AbortOnDropHandle<()>) {
+        let (sender, listings) = mpsc::channel(LISTED_AHEAD);
+        let mut days = Days::new(&self.archive, source, self.span);
+        let task = tokio::spawn(async move {
+            while let Some(day) = days.next().await.transpose() {
+                let failed = day.is_err();
+                if sender.send(day).await.is_err() || failed {
+                    return;
+                }
+            }
+        });
+        (listings, AbortOnDropHandle::new(task))
+    }
+}
+
+/// Looks at one day. Where something is missing it is listed once more: it may have come since.
+async fn look(
+    archive: Arc<Archive>,
+    listing: DayListing,
+    rules: Rules,
+    deep: bool,
+    permit: OwnedSemaphorePermit,
+) -> Result<Looked, VerifyError> {
+    let (mut report, mut objects) = judge(archive.bucket(), ask(&archive, &listing).await?, &rules);
+    let moved = |finding: &Finding| {
+        use Problem::{Marker, MarkerDiffers, Missing, NoMarker, Vanished};
+        matches!(finding.problem, Missing | NoMarker | Marker { .. } | MarkerDiffers { .. } | Vanished)
+    };
+    if let Some(day) = listing.day
+        && report.findings.iter().any(moved)
+    {
+        let again = Days::of_day(&archive, &listing.source, day).await?;
+        if !again.is_same(&listing) {
+            (report, objects) = judge(archive.bucket(), ask(&archive, &again).await?, &rules);
+        }
+    }
+    let readable = |object: &Stored| deep && object.len > 0;
+    let unread = objects.into_iter().filter(readable).collect();
+    Ok(Looked { report, unread, _objects: permit })
+}
+
+/// Asks for the metadata of a day's objects and for its markers.
+async fn ask(archive: &Arc<Archive>, listing: &DayListing) -> Result<Day, VerifyError> {
+    let mut day = Day {
+        source: listing.source.clone(),
+        day: listing.day,
+        objects: Vec::with_capacity(listing.objects.len()),
+        markers: Vec::with_capacity(listing.markers.len()),
+        foreign: listing.foreign.clone(),
+        foreign_more: listing.foreign_more,
+        findings: Vec::new(),
+    };
+    let mut asked = JoinSet::new();
+    for (at, listed) in &listing.objects {
+        // As many as may be asked at once: more would only wait.
+        if asked.len() >= archive.requests_max()
+            && let Some(answer) = asked.join_next().await
+        {
+            take(&mut day, answer??);
+        }
+        let (archive, at, key) = (Arc::clone(archive), at.clone(), listed.key.clone());
+        asked.spawn(async move { Ok::<_, ArchiveError>((archive.head(&key).await?, key, at)) });
+    }
+    while let Some(answer) = asked.join_next().await {
+        take(&mut day, answer??);
+    }
+    for at in &listing.markers {
+        let said = match archive.marker(at).await? {
+            Got::Read(said) => said,
+            Got::Gone => continue,
+            Got::Archived(why) => Err(why),
+        };
+        day.markers.push(FoundMarker { at: at.clone(), said });
+    }
+    Ok(day)
+}
+
+fn take(day: &mut Day, (head, key, at): (Got<Head>, ObjectKey, ObjectPlace)) {
+    let problem = match head {
+        Got::Read(head) => {
+            let (object, findings) = Stored::new(key, at, head.len, &head.metadata);
+            day.objects.push(object);
+            day.findings.extend(findings);
+            return;
+        }
+        Got::Gone => Problem::Vanished,
+        Got::Archived(why) => Problem::Unreadable { why },
+    };
+    let place = Place {
+        source: Some(at.source),
+        day: Some(at.day),
+        stream: Some(at.stream),
+        key: Some(key),
+        ..Place::default()
+    };
+    day.findings.push(Finding { place, problem });
+}

@@ -1,0 +1,217 @@
+//! `forebay verify`: proves from a bucket alone that nothing in it is missing, damaged or doubled.
+
+pub mod report;
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::args::{BucketArgs, PartArgs, VerifyArgs};
+use super::failure::Failure;
+use super::serve::store_settings;
+use super::spool::meter::Meter;
+use super::status::grouped;
+use crate::archive::{Archive, DayReport, Options, Progress, Span, Verify};
+use crate::config::units::about_bytes;
+use crate::config::{Config, Environment, Loader};
+use crate::object::{Destination, Encryption};
+use crate::runtime::{SystemClock, SystemRandom};
+use crate::sources::SourceId;
+use crate::store::s3::{S3Settings, S3Store};
+use crate::time::Clock;
+
+use report::Summary;
+
+/// Read where no configuration is named and none is ruled out.
+const DEFAULT_CONFIG: &str = "forebay.toml";
+/// How often the progress is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// Objects that are read at once: what is seen of each one's lines is kept until its turn.
+const READERS_MAX: usize = 16;
+/// Who reads, in the name of the role's session.
+const SESSION: &str = "verify";
+
+/// Verifies, and prints what was found.
+///
+/// # Errors
+/// [`Failure`] where something was found, or the bucket cannot be read.
+pub async fn run(args: &VerifyArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    let archive = Arc::new(archive(&args.bucket, args.part.source.as_ref()).await?);
+    let options = Options {
+        source: args.part.source.clone(),
+        span: span(&args.part),
+        deep: args.deep,
+        allow_foreign: args.allow_foreign,
+        readers: readers(usize::from(args.bucket.concurrency)),
+        now: SystemClock::new().wall(),
+    };
+    let mut meter = Meter::new("verified");
+    let bucket = archive.bucket().to_string();
+    let mut verify = Verify::start(Arc::clone(&archive), options).await?;
+    let mut printer = if args.json { Printer::Json { days: 0 } } else { Printer::Text };
+    let mut summary = Summary::new(verify.around().clone());
+    printer.begin(out, &bucket, args.deep)?;
+    while let Some(day) = next(&mut verify, &mut meter, archive.progress(), &summary).await? {
+        if !day.findings.is_empty() {
+            meter.clear();
+        }
+        printer.day(out, &day)?;
+        summary.day(&day);
+    }
+    drop(meter);
+    printer.end(out, &summary, archive.progress())?;
+    match summary.findings() {
+        0 => Ok(()),
+        1 => Err(Failure::failed(format!("1 finding in {bucket}"))),
+        count => Err(Failure::failed(format!("{} findings in {bucket}", grouped(count)))),
+    }
+}
+
+/// Waits for the next day, and shows how far it has come.
+async fn next(
+    verify: &mut Verify,
+    meter: &mut Meter,
+    progress: &Progress,
+    summary: &Summary,
+) -> Result<Option<DayReport>, Failure> {
+    let next = verify.next();
+    tokio::pin!(next);
+    loop {
+        tokio::select! {
+            day = &mut next => return Ok(day?),
+            () = tokio::time::sleep(LOOK_EVERY) => meter.show(&shown(progress, summary)),
+        }
+    }
+}
+
+fn shown(progress: &Progress, summary: &Summary) -> String {
+    let (listed, looked) = (progress.listed(), progress.looked_at());
+    let read = match progress.bytes_read() {
+        0 => String::new(),
+        bytes => format!(", {} read", about_bytes(bytes)),
+    };
+    let found = match summary.findings() {
+        0 => String::new(),
+        found => format!(", {} findings", grouped(found)),
+    };
+    let percent = looked.saturating_mul(100) / listed.max(1);
+    format!(
+        "{} days, {} of {} listed objects ({percent} %){read}{found}",
+        grouped(summary.days()),
+        grouped(looked),
+        grouped(listed)
+    )
+}
+
+fn span(part: &PartArgs) -> Span {
+    Span { from: part.day.or(part.from), to: part.day.or(part.to) }
+}
+
+/// Reading is the processor's work: two objects for each, so that one may wait.
+fn readers(requests: usize) -> usize {
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    requests.min(processors * 2).min(READERS_MAX)
+}
+
+/// The bucket, reached as the configuration says, and the arguments above it.
+///
+/// # Errors
+/// [`Failure`] where the configuration is wrong.
+pub(super) async fn archive(args: &BucketArgs, source: Option<&SourceId>) -> Result<Archive, Failure> {
+    let file = match &args.config {
+        Some(file) => Some(file.as_path()),
+        None => Some(Path::new(DEFAULT_CONFIG)).filter(|file| args.endpoint_url.is_none() && file.exists()),
+    };
+    let (mut settings, mut destination) = match file {
+        Some(file) => {
+            let loaded = Loader::new(file, Environment::of_process()).load();
+            let config = loaded.map_err(|error| Failure::usage(error.to_string()))?.config;
+            (store_settings(&config, SESSION), configured(args, source, &config))
+        }
+        None => {
+            let settings = S3Settings { session_name: format!("forebay-{SESSION}"), ..S3Settings::default() };
+            (settings, Destination::new(args.bucket.clone(), Encryption::None))
+        }
+    };
+    if let Some(endpoint) = &args.endpoint_url {
+        settings.endpoint_url = Some(endpoint.as_str().to_owned());
+    }
+    if let Some(region) = &args.region {
+        settings.region = Some(region.clone());
+        destination.region = Some(region.clone());
+    }
+    settings.path_style |= args.path_style;
+    let store = S3Store::new(settings).await;
+    Ok(Archive::new(store, destination, usize::from(args.concurrency), Arc::new(SystemRandom)))
+}
+
+/// What the configuration says of the bucket: of the source asked for, else of the first that writes there.
+fn configured(args: &BucketArgs, source: Option<&SourceId>, config: &Config) -> Destination {
+    let of = |wanted: &dyn Fn(&Destination) -> bool| {
+        let mut sources = config.sources.iter();
+        let asked = sources.clone().find(|known| source == Some(&known.id) && wanted(&known.destination));
+        asked
+            .or_else(|| sources.find(|known| wanted(&known.destination)))
+            .map(|known| known.destination.clone())
+    };
+    let known = of(&|known| known.bucket == args.bucket)
+        .or_else(|| of(&|known| known.bucket.bucket() == args.bucket.bucket()));
+    match known {
+        Some(known) => Destination { bucket: args.bucket.clone(), ..known },
+        None => Destination::new(args.bucket.clone(), Encryption::None),
+    }
+}
+
+/// Prints days as they come, so that memory does not grow with them.
+enum Printer {
+    Text,
+    Json { days: u64 },
+}
+
+impl Printer {
+    fn begin(&self, out: &mut dyn Write, bucket: &str, deep: bool) -> io::Result<()> {
+        match self {
+            Self::Text => Ok(()),
+            Self::Json { .. } => {
+                write!(out, "{{\"bucket\":{},\"deep\":{deep},\"days\":[", serde_json::to_string(bucket)?)
+            }
+        }
+    }
+
+    fn day(&mut self, out: &mut dyn Write, day: &DayReport) -> io::Result<()> {
+        match self {
+            Self::Text => out.write_all(report::findings(&day.findings, day.findings_left_out).as_bytes()),
+            Self::Json { days } => {
+                out.write_all(if *days == 0 { b"\n" } else { b",\n" })?;
+                *days += 1;
+                serde_json::to_writer(out, day).map_err(io::Error::from)
+            }
+        }
+    }
+
+    fn end(&self, out: &mut dyn Write, summary: &Summary, progress: &Progress) -> io::Result<()> {
+        match self {
+            Self::Text => out.write_all(report::render(summary, progress.bytes_read()).as_bytes()),
+            Self::Json { .. } => {
+                write!(out, "\n],\"around\":{}", serde_json::to_string(&summary.around)?)?;
+                write!(out, ",\"totals\":{}", serde_json::to_string(&summary.totals)?)?;
+                writeln!(out, ",\"sound\":{}}}", summary.findings() == 0)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::archive::repeats::{POSITIONS_MAX, SECONDS_MAX};
+    use crate::spool::SpoolOptions;
+    use crate::spool::seen::SEEN_MAX;
+
+    /// Neither room knows the other.
+    #[test]
+    fn repeats_are_looked_for_where_the_collector_looks() {
+        assert_eq!(POSITIONS_MAX, SEEN_MAX as u64);
+        assert_eq!(u64::from(SECONDS_MAX), SpoolOptions::default().dedupe_window.as_secs());
+    }
+}

@@ -1,0 +1,307 @@
+//! The marker of a closed day: what one spool has delivered of a source's received-day, and that nothing comes after it.
+//!
+//! It is written last and create-only, outside the day folders, so that no reader of calls meets it:
+//! `{prefix/}segment-logs/_closed/{source}/{received-day}/{node}-{spool id}.json`. It closes the end of the chain of
+//! positions, which the objects themselves cannot do: nothing follows the last.
+
+use std::collections::BTreeMap;
+
+use sha2::{Digest, Sha256};
+
+use super::metadata::{Metadata, parse_rfc3339, rfc3339};
+use super::object_key::{below_prefix, is_node, is_spool_id, received_day};
+use super::{BucketString, ObjectKey, Stream};
+use crate::sources::SourceId;
+use crate::time::{ReceivedDay, UnixMillis};
+
+/// The version that is written and read.
+pub const VERSION: u32 = 1;
+/// The longest marker that is read, in bytes. One with both streams has less than 1 KiB.
+pub const MARKER_BYTES_MAX: usize = 16 * 1_024;
+
+/// What one spool says when it has delivered all of a source's received-day.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct ClosedMarker {
+    /// [`VERSION`].
+    pub version: u32,
+    /// The source.
+    pub source: SourceId,
+    /// The received-day.
+    pub day: ReceivedDay,
+    /// The node id.
+    pub node: String,
+    /// The spool id, as 32 hexadecimal digits.
+    pub spool: String,
+    /// What was delivered, by stream. A stream without objects is left out.
+    pub streams: BTreeMap<Stream, ClosedStream>,
+}
+
+/// All objects of one spool, source, received-day and stream, together.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct ClosedStream {
+    /// Objects.
+    pub objects: u64,
+    /// Lines in them.
+    pub calls: u64,
+    /// Bytes of the lines.
+    pub bytes: u64,
+    /// The first position of the first object.
+    pub first_position: u64,
+    /// The last position of the last object.
+    pub last_position: u64,
+    /// The earliest `receivedAt`.
+    #[serde(with = "instant")]
+    pub first_received_at: UnixMillis,
+    /// The latest `receivedAt`.
+    #[serde(with = "instant")]
+    pub last_received_at: UnixMillis,
+    /// SHA-256, in hexadecimal, over a text of two lines for each object in the order of first positions: its key from
+    /// `segment-logs/` on, and the SHA-256 of its lines as its metadata give it.
+    pub sha256: String,
+}
+
+/// A [`ClosedStream`] as it grows, object by object, in the order of first positions.
+#[derive(Clone, Debug, Default)]
+pub struct Closing {
+    sum: Option<ClosedStream>,
+    sha256: Sha256,
+}
+
+impl Closing {
+    /// Takes in the next object of the stream.
+    pub fn push(&mut self, bucket: &BucketString, key: &ObjectKey, object: &Metadata<'_>) {
+        let inside = below_prefix(bucket, key.as_str()).unwrap_or(key.as_str());
+        for line in [inside, object.sha256] {
+            self.sha256.update(line);
+            self.sha256.update(b"\n");
+        }
+        let sum = self.sum.get_or_insert_with(|| ClosedStream {
+            objects: 0,
+            calls: 0,
+            bytes: 0,
+            first_position: object.first_position,
+            last_position: object.last_position,
+            first_received_at: object.first_received_at,
+            last_received_at: object.last_received_at,
+            sha256: String::new(),
+        });
+        sum.objects += 1;
+        sum.calls = sum.calls.saturating_add(object.calls);
+        sum.bytes = sum.bytes.saturating_add(object.bytes);
+        sum.last_position = sum.last_position.max(object.last_position);
+        sum.first_received_at = sum.first_received_at.min(object.first_received_at);
+        sum.last_received_at = sum.last_received_at.max(object.last_received_at);
+    }
+
+    /// The stream; `None` where it has no object.
+    pub fn finish(self) -> Option<ClosedStream> {
+        let sha256 = self.sha256.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        self.sum.map(|sum| ClosedStream { sha256, ..sum })
+    }
+}
+
+/// Why a marker says nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum MarkerError {
+    /// It is no JSON of this form.
+    #[error("it cannot be read: {0}")]
+    Illegible(#[from] serde_json::Error),
+    /// A newer release wrote it.
+    #[error("it has version {0}, which a newer release wrote")]
+    Newer(u32),
+    /// What it says is not what its key says.
+    #[error("its key names another {0}")]
+    OtherPlace(&'static str),
+}
+
+impl ClosedMarker {
+    /// The key under which it stands in `bucket`.
+    pub fn key(&self, bucket: &BucketString) -> ObjectKey {
+        let place = MarkerPlace {
+            source: self.source.clone(),
+            day: self.day,
+            node: self.node.clone(),
+            spool_id: self.spool.clone(),
+        };
+        place.key(bucket)
+    }
+
+    /// The body.
+    ///
+    /// # Errors
+    /// None that a marker made by this program can have.
+    pub fn body(&self) -> Result<Vec<u8>, serde_json::Error> {
+        serde_json::to_vec(self)
+    }
+
+    /// Reads the body of the marker that stands at `place`.
+    ///
+    /// # Errors
+    /// [`MarkerError`].
+    pub fn read(place: &MarkerPlace, body: &[u8]) -> Result<Self, MarkerError> {
+        #[derive(serde::Deserialize)]
+        struct Versioned {
+            version: u32,
+        }
+        let Versioned { version } = serde_json::from_slice(body)?;
+        if version != VERSION {
+            return Err(MarkerError::Newer(version));
+        }
+        let marker: Self = serde_json::from_slice(body)?;
+        let same = [
+            ("source", marker.source == place.source),
+            ("day", marker.day == place.day),
+            ("node", marker.node == place.node),
+            ("spool", marker.spool == place.spool_id),
+        ];
+        match same.into_iter().find(|(_, same)| !same) {
+            Some((what, _)) => Err(MarkerError::OtherPlace(what)),
+            None => Ok(marker),
+        }
+    }
+}
+
+/// What the key of a marker tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MarkerPlace {
+    /// The source.
+    pub source: SourceId,
+    /// The received-day.
+    pub day: ReceivedDay,
+    /// The node id.
+    pub node: String,
+    /// The spool id.
+    pub spool_id: String,
+}
+
+impl MarkerPlace {
+    /// Takes the key of a marker in `bucket` apart. `None` where it is none.
+    pub fn of(bucket: &BucketString, key: &str) -> Option<Self> {
+        let inside = below_prefix(bucket, key)?.strip_prefix("segment-logs/_closed/")?;
+        let (source, inside) = inside.split_once('/')?;
+        let (day, name) = inside.split_once('/')?;
+        let (node, spool_id) = name.strip_suffix(".json")?.rsplit_once('-')?;
+        Some(Self {
+            source: SourceId::new(source).ok()?,
+            day: received_day(day)?,
+            node: Some(node).filter(|node| is_node(node))?.to_owned(),
+            spool_id: Some(spool_id).filter(|id| is_spool_id(id))?.to_owned(),
+        })
+    }
+
+    /// The key in `bucket`.
+    pub fn key(&self, bucket: &BucketString) -> ObjectKey {
+        let slash = if bucket.prefix().is_empty() { "" } else { "/" };
+        let Self { source, day, node, spool_id } = self;
+        ObjectKey::listed(format!(
+            "{}{slash}segment-logs/_closed/{source}/{day}/{node}-{spool_id}.json",
+            bucket.prefix()
+        ))
+    }
+}
+
+/// Instants as lines show them.
+mod instant {
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    use super::{UnixMillis, parse_rfc3339, rfc3339};
+
+    pub(super) fn serialize<S: Serializer>(at: &UnixMillis, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&rfc3339(*at))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<UnixMillis, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        parse_rfc3339(&text).ok_or_else(|| de::Error::custom("expected a time as lines show it"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SPOOL: &str = "0123456789abcdef0123456789abcdef";
+    const SHA256: &str = "00000000000000000000000000000000000000000000000000000000000000ab";
+
+    fn marker() -> ClosedMarker {
+        let bucket = BucketString::parse("bucket/a/b").unwrap();
+        let mut closing = Closing::default();
+        for (first, previous) in [(1, None), (5, Some(4))] {
+            let metadata = Metadata {
+                calls: 2,
+                first_received_at: UnixMillis(1_432_684_812_345),
+                last_received_at: UnixMillis(1_432_684_812_400),
+                node: "n-1",
+                first_position: first,
+                last_position: first + 3,
+                bytes: 20,
+                sha256: SHA256,
+                previous_last_position: previous,
+                lost_calls: 0,
+            };
+            closing.push(
+                &bucket,
+                &ObjectKey::listed(format!("a/b/segment-logs/web/1432684800000/{first}.gz")),
+                &metadata,
+            );
+        }
+        ClosedMarker {
+            version: VERSION,
+            source: SourceId::new("web").unwrap(),
+            day: UnixMillis(1_432_684_800_000).day(),
+            node: "n-1".into(),
+            spool: SPOOL.into(),
+            streams: closing.finish().map(|stream| (Stream::Calls, stream)).into_iter().collect(),
+        }
+    }
+
+    /// The form is fixed: releases read each other's markers.
+    #[test]
+    fn a_marker_is_written_in_this_form_and_read_back() {
+        let text = format!(
+            "segment-logs/web/1432684800000/1.gz\n{SHA256}\nsegment-logs/web/1432684800000/5.gz\n{SHA256}\n"
+        );
+        let sum: String = Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect();
+        let marker = marker();
+        let body = String::from_utf8(marker.body().unwrap()).unwrap();
+        assert_eq!(
+            body,
+            format!(
+                r#"{{"version":1,"source":"web","day":1432684800000,"node":"n-1","spool":"{SPOOL}","streams":{{"calls":{{"objects":2,"calls":4,"bytes":40,"first_position":1,"last_position":8,"first_received_at":"2015-05-27T00:00:12.345Z","last_received_at":"2015-05-27T00:00:12.400Z","sha256":"{sum}"}}}}}}"#
+            )
+        );
+        for bucket in ["bucket", "bucket/a/b"] {
+            let bucket = BucketString::parse(bucket).unwrap();
+            let key = marker.key(&bucket);
+            assert!(
+                key.as_str().ends_with(&format!("segment-logs/_closed/web/1432684800000/n-1-{SPOOL}.json"))
+            );
+            let place = MarkerPlace::of(&bucket, key.as_str()).unwrap();
+            assert_eq!(ClosedMarker::read(&place, body.as_bytes()).unwrap(), marker);
+        }
+    }
+
+    #[test]
+    fn a_marker_that_says_nothing_says_why() {
+        let bucket = BucketString::parse("bucket").unwrap();
+        let marker = marker();
+        let place = MarkerPlace::of(&bucket, marker.key(&bucket).as_str()).unwrap();
+        let body = String::from_utf8(marker.body().unwrap()).unwrap();
+        let check = |from: &str, to: &str, said: &str| {
+            let error =
+                ClosedMarker::read(&place, body.replace(from, to).as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(said), "{from} {to}: {error}");
+        };
+        check("\"version\":1", "\"version\":2", "a newer release");
+        check("n-1", "n-2", "another node");
+        check("\"web\"", "\"ios\"", "another source");
+        check("1432684800000", "1432771200000", "another day");
+        check("2015-05-27T00:00:12.345Z", "yesterday", "expected a time");
+        check("}", "", "cannot be read");
+    }
+
+    #[test]
+    fn an_empty_stream_is_left_out() {
+        assert_eq!(Closing::default().finish(), None);
+    }
+}

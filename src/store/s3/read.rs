@@ -1,0 +1,169 @@
+//! What the reading commands ask of a store: lists of keys, and objects. Each tries once, as everything here.
+
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::EncodingType;
+use bytes::Bytes;
+
+use super::{Asked, Context, S3Store, local_error, owner_of, store_error};
+use crate::object::{Destination, ObjectKey};
+use crate::store::fault::outside_text;
+use crate::store::{Fault, StoreError};
+
+/// An object as a listing shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its key.
+    pub key: ObjectKey,
+    /// Its length in bytes.
+    pub len: u64,
+}
+
+/// One page of a listing: at most 1,000 entries, in the order of their bytes.
+#[derive(Clone, Debug, Default)]
+pub struct ListPage {
+    /// Objects.
+    pub objects: Vec<Listed>,
+    /// What keys have in common up to the next slash, where that was asked for.
+    pub folders: Vec<String>,
+    /// What the next page is asked for with; `None` on the last.
+    pub next: Option<String>,
+}
+
+/// Which page of a listing is asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ListFrom<'a> {
+    /// Only keys that begin so.
+    pub prefix: &'a str,
+    /// Only keys behind this one.
+    pub after: Option<&'a str>,
+    /// [`ListPage::next`] of the page before.
+    pub next: Option<&'a str>,
+    /// Whether keys that go on behind a slash are shown as folders.
+    pub folders: bool,
+}
+
+/// The body of an object, as it arrives.
+#[derive(Debug)]
+pub struct GetBody {
+    stream: ByteStream,
+}
+
+impl GetBody {
+    /// The next piece; `None` at the end.
+    ///
+    /// # Errors
+    /// The connection ended or stalled: the object must be asked for again.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, StoreError> {
+        let unread = |error: &dyn std::error::Error| {
+            let cause = error.source().map_or_else(String::new, |cause| format!(": {cause}"));
+            local_error(Fault::Transient, outside_text(&format!("the body broke off: {error}{cause}")))
+        };
+        self.stream.next().await.transpose().map_err(|error| unread(&error))
+    }
+}
+
+impl S3Store {
+    /// One page of the bucket's keys. The bucket string's prefix is not added: `from.prefix` is the whole beginning.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn list(&self, destination: &Destination, from: ListFrom<'_>) -> Result<ListPage, StoreError> {
+        let region = self.region_of(destination).await?;
+        let used = self.used(destination).await;
+        let request = self
+            .client_for(destination, &region)
+            .list_objects_v2()
+            .bucket(destination.bucket.bucket())
+            .prefix(from.prefix)
+            // Keys may hold what XML cannot.
+            .encoding_type(EncodingType::Url)
+            .set_delimiter(from.folders.then(|| "/".to_owned()))
+            .set_start_after(from.after.map(str::to_owned))
+            .set_continuation_token(from.next.map(str::to_owned))
+            .set_expected_bucket_owner(owner_of(destination))
+            .set_request_payer(self.request_payer());
+        let context = Context { asked: Asked::List, region: &region };
+        let page = match request.send().await {
+            Ok(page) => page,
+            Err(err) => {
+                let told = store_error(context, &err);
+                return Err(self.failed(destination, context, used, told).await);
+            }
+        };
+        let encoded = page.encoding_type() == Some(&EncodingType::Url);
+        let plain = |text: &str| if encoded { url_decoded(text) } else { text.to_owned() };
+        let objects = page.contents().iter().filter_map(|object| {
+            let len = object.size().and_then(|len| u64::try_from(len).ok()).unwrap_or(0);
+            Some(Listed { key: ObjectKey::listed(plain(object.key()?)), len })
+        });
+        let next = page.next_continuation_token().filter(|_| page.is_truncated() == Some(true));
+        Ok(ListPage {
+            objects: objects.collect(),
+            folders: page.common_prefixes().iter().filter_map(|common| common.prefix()).map(plain).collect(),
+            next: next.map(str::to_owned),
+        })
+    }
+
+    /// Asks for an object. `Ok` means that its body is on its way.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn get(&self, destination: &Destination, key: &ObjectKey) -> Result<GetBody, StoreError> {
+        let region = self.region_of(destination).await?;
+        let used = self.used(destination).await;
+        let request = self
+            .client_for(destination, &region)
+            .get_object()
+            .bucket(destination.bucket.bucket())
+            .key(key.as_str())
+            .set_expected_bucket_owner(owner_of(destination))
+            .set_request_payer(self.request_payer());
+        let context = Context { asked: Asked::Get, region: &region };
+        match request.send().await {
+            Ok(object) => Ok(GetBody { stream: object.body }),
+            Err(err) => {
+                let told = store_error(context, &err);
+                Err(self.failed(destination, context, used, told).await)
+            }
+        }
+    }
+}
+
+/// A key as it was before a listing with `encoding-type=url` showed it: `%` and two digits, and `+` for a blank.
+fn url_decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        let digit = |byte: Option<u8>| byte.and_then(|byte| char::from(byte).to_digit(16));
+        match byte {
+            b'+' => bytes.push(b' '),
+            b'%' => {
+                let mut ahead = rest.clone();
+                match (digit(ahead.next()), digit(ahead.next())) {
+                    (Some(high), Some(low)) => {
+                        bytes.extend(u8::try_from(high * 16 + low));
+                        rest = ahead;
+                    }
+                    _ => bytes.push(byte),
+                }
+            }
+            byte => bytes.push(byte),
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_a_listing_are_read_as_they_were() {
+        let check = |shown, key| assert_eq!(url_decoded(shown), key);
+        check("a/b-1_2.gz", "a/b-1_2.gz");
+        check("a%2Bb%25.gz", "a+b%.gz");
+        check("a+b%20c/%C3%BC", "a b c/ü");
+        check("100%", "100%");
+        check("%zz%4", "%zz%4");
+    }
+}

@@ -1,0 +1,87 @@
+//! The ends of days, by their markers.
+
+use forebay::runtime::SystemClock;
+use forebay::time::{Clock, UnixMillis};
+use serde_json::json;
+
+use super::support::{Chain, DAY, DAY_MS, Lake};
+
+const NONE: [&str; 0] = [];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_day_is_closed_by_every_spool_that_wrote_to_it() {
+    let lake = Lake::start().await;
+    let mut a = Chain::new("web", 'a', DAY);
+    let of_a = [a.object(2), a.object(2)];
+    let mut b = Chain::new("web", 'b', DAY);
+    let of_b = [b.object(1)];
+    lake.put_all(&of_a).await;
+    lake.put_all(&of_b).await;
+    let said = lake.verify(&["--json"]).await;
+    assert_eq!(
+        (said.findings(), said.days()),
+        (vec![], vec!["web 2015-05-27 open".to_owned()]),
+        "no release wrote markers"
+    );
+
+    lake.put(&a.marker(&of_a)).await;
+    let said = lake.verify(&["--json"]).await;
+    assert_eq!(said.findings(), ["no_marker"], "years later one of two is too few");
+    let unclosed = &said.json()["days"][0]["unclosed"];
+    assert_eq!(unclosed, &json!([{"node": "node-b", "spool": "b".repeat(32)}]));
+
+    lake.put(&b.marker(&of_b)).await;
+    let said = lake.verify(&["--json"]).await;
+    assert_eq!((said.findings(), said.days()), (vec![], vec!["web 2015-05-27 closed".to_owned()]));
+
+    // After the promise that nothing comes.
+    let late = a.object(1);
+    lake.put(&late).await;
+    assert_eq!(lake.verify(&["--json"]).await.findings(), ["marker_differs"]);
+    lake.delete(&late.key).await;
+    for made in of_a.iter().chain(&of_b) {
+        lake.delete(&made.key).await;
+    }
+    assert_eq!(lake.verify(&["--json"]).await.findings(), ["missing 1-6", "missing 1-1"], "all of it");
+    lake.put_all(&of_b).await;
+    lake.put_all(&of_a).await;
+    let mut torn = a.marker(&of_a);
+    torn.body.truncate(40);
+    lake.put(&torn).await;
+    assert_eq!(lake.verify(&["--json"]).await.findings(), ["marker"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_day_that_is_not_over_or_from_before_markers_is_open_and_no_finding() {
+    let lake = Lake::start().await;
+    let UnixMillis(today) = SystemClock::new().wall().day().start();
+    let mut a = Chain::new("web", 'a', today - 3 * DAY_MS);
+    lake.put(&a.object(1)).await;
+    let mut b = a.next_day();
+    let closed = [b.object(1)];
+    lake.put_all(&closed).await;
+    lake.put(&b.marker(&closed)).await;
+    let mut c = Chain::new("web", 'a', today);
+    lake.put(&c.object(1)).await;
+    let said = lake.verify(&["--json"]).await;
+    assert_eq!(said.findings(), NONE);
+    let states: Vec<&str> = vec!["open", "closed", "open"];
+    assert!(said.days().iter().zip(states).all(|(day, state)| day.ends_with(state)), "{:?}", said.days());
+    let text = lake.verify(&[]).await;
+    assert!(text.out.contains("note: 1 open day is from before the first marker"), "{text:?}");
+    assert!(text.out.contains("is open: no marker yet of node node-a"), "{text:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_source_that_went_elsewhere_and_came_back_is_proved_by_its_marker_only() {
+    let lake = Lake::start().await;
+    let mut chain = Chain::new("web", 'a', DAY);
+    let first = chain.object(2);
+    let mut back = chain.object(2);
+    back.metadata.remove("forebay-previous-last-position");
+    let objects = [first, back];
+    lake.put_all(&objects).await;
+    assert_eq!(lake.verify(&["--json"]).await.findings(), ["begins_again 5-6"]);
+    lake.put(&chain.marker(&objects)).await;
+    assert_eq!(lake.verify(&["--json"]).await.findings(), NONE);
+}

@@ -1,0 +1,183 @@
+//! What no store does on demand: refusals, trouble that passes, and objects that come while one looks.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::support::{Chain, DAY, Made, verify_at};
+use crate::support::scripted_http::{Reply, Request, ScriptedHttp};
+
+const KEYS: [&str; 2] = ["id", "secret"];
+
+fn listing(keys: &[&str], folders: &[&str]) -> Reply {
+    let keys: String =
+        keys.iter().map(|key| format!("<Contents><Key>{key}</Key><Size>9</Size></Contents>")).collect();
+    let folders: String = folders
+        .iter()
+        .map(|folder| format!("<CommonPrefixes><Prefix>{folder}</Prefix></CommonPrefixes>"))
+        .collect();
+    let body = format!(
+        "<?xml version=\"1.0\"?><ListBucketResult><IsTruncated>false</IsTruncated>{keys}{folders}</ListBucketResult>"
+    );
+    Reply::Answer { status: 200, headers: vec![("content-type".into(), "application/xml".into())], body }
+}
+
+/// Answers as a store with these objects whose pages have two entries, but for bodies.
+fn paged(objects: &BTreeMap<String, Made>, request: &Request) -> Reply {
+    if request.method == "HEAD" {
+        let key = request.target.trim_start_matches("/lake/");
+        return objects.get(key).map_or_else(|| Reply::status(404), head_of);
+    }
+    let query = request.target.split_once('?').unwrap().1;
+    let query: BTreeMap<_, _> = form_urlencoded::parse(query.as_bytes()).collect();
+    let (prefix, of) = (&*query["prefix"], |name: &str| query.get(name).map(|value| value.to_string()));
+    let mut entries: Vec<String> = Vec::new();
+    for key in objects.keys().filter(|key| key.starts_with(prefix)) {
+        let folder = key.bytes().skip(prefix.len()).position(|byte| byte == b'/');
+        let folder = folder.filter(|_| query.contains_key("delimiter"));
+        let entry = folder.and_then(|at| key.get(..=prefix.len() + at)).unwrap_or(key);
+        if entries.last().is_none_or(|last| last != entry) {
+            entries.push(entry.to_owned());
+        }
+    }
+    let after = of("continuation-token").or_else(|| of("start-after")).unwrap_or_default();
+    entries.retain(|entry| *entry > after);
+    let more = entries.len() > 2;
+    entries.truncate(2);
+    let token = entries.last().filter(|_| more);
+    let (folders, keys): (Vec<&str>, Vec<&str>) =
+        entries.iter().map(String::as_str).partition(|entry| entry.ends_with('/'));
+    let Reply::Answer { status, headers, body } = listing(&keys, &folders) else { return Reply::Close };
+    let next = token.map_or_else(String::new, |token| {
+        format!("<IsTruncated>true</IsTruncated><NextContinuationToken>{token}</NextContinuationToken>")
+    });
+    let body = if more { body.replace("<IsTruncated>false</IsTruncated>", &next) } else { body };
+    Reply::Answer { status, headers, body }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sources_and_days_may_go_over_many_pages() {
+    let mut objects = Vec::new();
+    for source in ["a", "b", "c", "d", "e"] {
+        let mut chain = Chain::new(source, 'a', DAY);
+        for _ in 0..3 {
+            objects.extend((0..5).map(|_| chain.object(1)));
+            chain = chain.next_day();
+        }
+    }
+    let by_key: BTreeMap<String, Made> = objects.into_iter().map(|made| (made.key.clone(), made)).collect();
+    let check = async |by_key: BTreeMap<String, Made>, rest: &[&str], days: usize, found: &[&str]| {
+        let store = ScriptedHttp::start(move |request| paged(&by_key, request)).await;
+        let said = verify_at(&store.url(), KEYS, "lake", &[&["--json"], rest].concat()).await;
+        assert_eq!(
+            (said.findings(), said.days().len()),
+            (found.iter().map(|text| (*text).to_owned()).collect(), days),
+            "{said:?}"
+        );
+        said.json()["totals"]["calls"]["objects"].as_u64().unwrap()
+    };
+    assert_eq!(check(by_key.clone(), &[], 15, &[]).await, 75);
+    assert_eq!(check(by_key.clone(), &["--from", "2015-05-28", "--to", "2015-05-28"], 5, &[]).await, 25);
+    let of_c: Vec<String> = by_key.keys().filter(|key| key.contains("/c/")).cloned().collect();
+    for (at, missing) in [(1, "missing 2-4"), (2, "missing 5-7"), (6, "missing 17-19")] {
+        let mut fewer = by_key.clone();
+        fewer.remove(&of_c[at]);
+        assert_eq!(check(fewer, &[], 15, &[missing]).await, 74);
+    }
+}
+
+fn is_list(request: &Request, prefix: &str) -> bool {
+    let prefix = prefix.replace('/', "%2F");
+    request.target.contains(&format!("prefix={prefix}&"))
+        || request.target.ends_with(&format!("prefix={prefix}"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn trouble_that_passes_is_waited_for() {
+    let tries = AtomicUsize::new(0);
+    let store = ScriptedHttp::start(move |_| match tries.fetch_add(1, Ordering::Relaxed) {
+        0 => Reply::s3_error(503, "SlowDown"),
+        1 => Reply::Close,
+        _ => listing(&[], &[]),
+    })
+    .await;
+    let said = verify_at(&store.url(), KEYS, "lake", &[]).await;
+    assert_eq!((said.code, said.out.as_str()), (Some(0), "nothing is there\n"), "{said:?}");
+    assert_eq!(store.requests().len(), 5, "three listings, one of them tried three times");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bucket_that_cannot_be_read_is_not_judged() {
+    let check = async |reply: Reply, said: &str| {
+        let store = ScriptedHttp::start(move |_| reply.clone()).await;
+        let answer = verify_at(&store.url(), KEYS, "lake", &[]).await;
+        assert_eq!((answer.code, answer.out.as_str()), (Some(1), ""), "{answer:?}");
+        assert!(answer.err.contains(said), "{answer:?}");
+    };
+    let right =
+        "list segment-logs/ in bucket lake: 403 AccessDenied: scripted; it needs the right s3:ListBucket";
+    check(Reply::s3_error(403, "AccessDenied"), right).await;
+    check(Reply::s3_error(404, "NoSuchBucket"), "404 NoSuchBucket").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_right_that_metadata_need_is_named() {
+    let made = Chain::new("web", 'a', DAY).object(1);
+    let store = ScriptedHttp::start(move |request| {
+        if request.method == "HEAD" {
+            return Reply::status(403);
+        }
+        if is_list(request, "segment-logs/") {
+            return listing(&[], &["segment-logs/web/"]);
+        }
+        let ours = is_list(request, "segment-logs/web/");
+        listing(
+            if ours { std::slice::from_ref(&made.key) } else { &[] }
+                .iter()
+                .map(String::as_str)
+                .collect::<Vec<_>>()
+                .as_slice(),
+            &[],
+        )
+    })
+    .await;
+    let said = verify_at(&store.url(), KEYS, "lake", &[]).await;
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.err.contains("it needs the right s3:GetObject"), "{said:?}");
+}
+
+/// A parked object comes after those that followed it: between the listing and the judgement, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_came_while_one_looked_is_not_missing() {
+    let mut chain = Chain::new("web", 'a', DAY);
+    let objects = [chain.object(2), chain.object(2)];
+    let day = format!("segment-logs/web/{DAY}/");
+    let all = objects.clone();
+    let store = ScriptedHttp::start(move |request| {
+        let [first, second] = &all;
+        if let Some(made) =
+            all.iter().find(|made| request.method == "HEAD" && request.target.ends_with(&made.key))
+        {
+            return head_of(made);
+        }
+        if is_list(request, "segment-logs/") {
+            listing(&[], &["segment-logs/web/"])
+        } else if is_list(request, "segment-logs/web/") {
+            listing(&[&second.key], &[])
+        } else if is_list(request, &day) {
+            listing(&[&first.key, &second.key], &[])
+        } else {
+            listing(&[], &[])
+        }
+    })
+    .await;
+    let said = verify_at(&store.url(), KEYS, "lake", &["--json"]).await;
+    assert_eq!(said.findings(), [""; 0], "{said:?}");
+    assert_eq!(said.json()["totals"]["calls"]["objects"], 2);
+}
+
+fn head_of(made: &Made) -> Reply {
+    // The length is that of the body; a client leaves the body of a HEAD alone.
+    let reply = Reply::Answer { status: 200, headers: Vec::new(), body: "x".repeat(made.body.len()) };
+    let metadata = made.metadata.iter();
+    metadata.fold(reply, |reply, (name, value)| reply.with(&format!("x-amz-meta-{name}"), value))
+}
