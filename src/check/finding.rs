@@ -49,7 +49,9 @@ impl Remedy {
 
     /// Something to paste.
     pub fn paste(text: impl Into<String>, paste: impl Into<String>) -> Self {
-        Self { text: text.into(), paste: Some(paste.into()) }
+        // Parts of it may be what somebody answered: no escape of a terminal is in it.
+        let clean = |c: char| if c.is_control() && c != '\n' { '\u{fffd}' } else { c };
+        Self { text: text.into(), paste: Some(paste.into().chars().map(clean).collect()) }
     }
 }
 

@@ -1,5 +1,7 @@
 //! The KMS key: whether it is there, in which state, and whether data keys may be made with it.
 
+use crate::object::KmsKey;
+
 use super::finding::{Finding, Remedy, Trial};
 use super::mend::{self, Service};
 use super::refusal::{Kind, Refusal};
@@ -40,7 +42,10 @@ fn in_region(subject: &Subject<'_>) -> String {
 /// The first thing that keeps S3 from using the key ("Key states of AWS KMS keys"; "Using SSE-KMS": symmetric keys
 /// only).
 fn wrong_with(subject: &Subject<'_>, facts: &KeyFacts) -> Option<(String, Vec<Remedy>)> {
-    let arn = &facts.arn;
+    // It goes into a command, and it came from outside.
+    let configured = || subject.destination.encryption.kms().map_or("…", |kms| kms.key.as_str());
+    let arn = KmsKey::parse(&facts.arn).map_or_else(|_| configured().to_owned(), |key| key.to_string());
+    let arn = arn.as_str();
     let command = |verb: &str| format!("aws kms {verb} --key-id {arn}{}", mend::key_service(subject));
     let of_arn = arn.split(':').nth(3).unwrap_or_default();
     if let Some(region) = subject.region.filter(|region| !of_arn.is_empty() && *region != of_arn) {

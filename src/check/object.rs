@@ -1,6 +1,6 @@
 //! The test object: put as delivery puts, put again, looked at, removed.
 
-use crate::object::{AppliedEncryption, Encryption, ObjectKey};
+use crate::object::{AppliedEncryption, Encryption, KmsKey, ObjectKey};
 use crate::store::{PutMode, Stored};
 
 use super::finding::{Finding, Remedy, Trial};
@@ -102,7 +102,7 @@ fn wrong_encryption(subject: &Subject<'_>, applied: &AppliedEncryption) -> Vec<R
             "if that key is the one wanted, say so",
             subject.setting(&format!(
                 "encryption = {{ kms = \"{}\" }}",
-                applied.kms_key.as_deref().unwrap_or("…")
+                applied.kms_key.as_deref().filter(|key| KmsKey::parse(key).is_ok()).unwrap_or("…")
             )),
         )),
     }

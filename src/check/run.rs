@@ -33,6 +33,9 @@ pub struct Settings {
     pub reach: Reach,
     /// The destinations.
     pub targets: Vec<Target>,
+    /// The external ids with which each role is assumed, for all sources and not only for those that are checked: a trust
+    /// policy names them all.
+    pub external_ids: BTreeMap<RoleArn, BTreeSet<ExternalId>>,
     /// The node id, which is part of the test objects' names.
     pub node: String,
     /// The name of sessions of assumed roles.
@@ -80,12 +83,8 @@ pub async fn run(
         Err(_) => access::nobody(),
     });
     access.extend(surroundings::transport(&settings.reach));
-    let mut external_ids: BTreeMap<RoleArn, BTreeSet<ExternalId>> = BTreeMap::new();
-    for role in settings.targets.iter().filter_map(|target| target.destination.role.as_ref()) {
-        external_ids.entry(role.arn.clone()).or_default().insert(role.external_id.clone());
-    }
     let common = Arc::new(Common {
-        external_ids,
+        external_ids: settings.external_ids,
         aws,
         reach: settings.reach,
         node: settings.node,

@@ -93,7 +93,7 @@ fn directory(settings: &SpoolSettings, directory: &Directory) -> Finding {
             format!("{}: {why}", at.display()),
             vec![Remedy::paste(
                 "make the directory and give it to the user that Forebay runs as (or set spool.dir)",
-                format!("install -d -m 0700 -o forebay '{dir}'"),
+                format!("install -d -m 0700 -o forebay '{}'", dir.to_string().replace('\'', r"'\''")),
             )],
         ),
     }

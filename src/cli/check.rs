@@ -1,5 +1,6 @@
 //! `forebay check`: is the configuration right, and would it work?
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
@@ -13,6 +14,7 @@ use crate::check::{
     estimate,
 };
 use crate::config::{Acl, Config};
+use crate::object::{ExternalId, RoleArn};
 use crate::runtime::SystemClock;
 use crate::store::s3::{S3Settings, S3Store, Timeouts};
 
@@ -93,9 +95,14 @@ fn settings(args: &CheckArgs, config: &Config, node: String) -> Result<Settings,
         key: tls.key.clone(),
         public_host: config.collector.public_host.clone(),
     });
+    let mut external_ids: BTreeMap<RoleArn, BTreeSet<ExternalId>> = BTreeMap::new();
+    for role in config.sources.iter().filter_map(|source| source.destination.role.as_ref()) {
+        external_ids.entry(role.arn.clone()).or_default().insert(role.external_id.clone());
+    }
     Ok(Settings {
         reach,
         targets,
+        external_ids,
         session: store_settings(config, &node).session_name,
         node,
         request_payer: config.s3.request_payer,

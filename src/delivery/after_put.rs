@@ -26,7 +26,7 @@ pub fn after_put(fault: Fault, mode: PutMode) -> Next {
         // A plain put that finds something in its way cannot be: treat it as an answer that is not understood.
         Fault::Exists | Fault::NotFound => Next::Retry(mode),
         Fault::Busy | Fault::Transient | Fault::Region | Fault::Expired => Next::Retry(mode),
-        Fault::Refused => Next::RetryAtCap,
+        Fault::Refused | Fault::NoAccess => Next::RetryAtCap,
         Fault::Digest => Next::Rebuild,
     }
 }
@@ -61,6 +61,7 @@ mod tests {
         check(Fault::Transient, Overwrite, Next::Retry(Overwrite));
         check(Fault::Region, CreateOnly, Next::Retry(CreateOnly));
         check(Fault::Refused, CreateOnly, Next::RetryAtCap);
+        check(Fault::NoAccess, CreateOnly, Next::RetryAtCap);
         check(Fault::Digest, CreateOnly, Next::Rebuild);
         check(Fault::NotFound, CreateOnly, Next::Retry(CreateOnly));
     }
@@ -74,7 +75,10 @@ mod tests {
         check(Ok(None), Next::Conflict);
         check(Err(Fault::NotFound), Next::Retry(PutMode::CreateOnly));
         check(Err(Fault::Refused), Next::Retry(PutMode::Overwrite));
-        check(Err(Fault::Transient), Next::Retry(PutMode::CreateOnly));
+        // Only the store's own no to this question says that it will not be answered.
+        for passing in [Fault::Transient, Fault::Expired, Fault::NoAccess, Fault::Region] {
+            check(Err(passing), Next::Retry(PutMode::CreateOnly));
+        }
         assert_eq!(
             after_head(Err(Fault::Refused), &["aa"], false),
             Next::Conflict,

@@ -164,6 +164,7 @@ impl Delivery {
     /// What waits for its destination is tried again soon, since that may just have been mended.
     pub fn set_removed(&self, removed: BTreeSet<SourceId>) {
         *lock(&self.inner.removed) = removed;
+        self.inner.forget_the_past();
         self.inner.clear_alarms_of_the_past();
         for slots in lock(&self.inner.slots).values() {
             slots.reached.send_replace(());

@@ -40,7 +40,7 @@ impl Inner {
         let now = self.parts.clock.monotonic();
         let mut failing = lock(&self.failing);
         let failing = failing.entry(to.clone()).or_insert(Failing { refusals: 0, since: now });
-        let kind = if matches!(error.fault, Fault::Refused | Fault::Expired) {
+        let kind = if matches!(error.fault, Fault::Refused | Fault::NoAccess | Fault::Expired) {
             failing.refusals = failing.refusals.saturating_add(1);
             (failing.refusals >= REFUSALS_BEFORE_ALARM)
                 .then_some((AlarmKind::Refused, "the store refuses puts"))
@@ -74,6 +74,23 @@ impl Inner {
         self.clear_alarms_of_the_past();
     }
 
+    /// What failed to go to a destination says nothing of it once nothing goes there: should it be used again, it begins anew.
+    pub(super) fn forget_the_past(&self) {
+        let in_use = self.in_use();
+        lock(&self.failing).retain(|to, _| in_use.contains(to));
+        lock(&self.mismatched).retain(|to| in_use.contains(to));
+    }
+
+    /// Every destination to which something goes, or may go.
+    fn in_use(&self) -> BTreeSet<Destination> {
+        let outlet = &self.parts.outlet;
+        let removed = lock(&self.removed).clone();
+        let current = outlet.current_destinations().into_iter();
+        let current = current.filter(|(source, _)| !removed.contains(source)).map(|(_, to)| to);
+        let pending = outlet.pending_seals().into_iter().map(|pending| self.reach(&pending.seal));
+        current.chain(pending).collect()
+    }
+
     /// Takes back alarms about destinations with which nothing is wrong any more, or to which nothing goes.
     ///
     /// Several destinations may share the subject of an alarm: one that asks for no encryption is refused by a bucket that
@@ -84,12 +101,7 @@ impl Inner {
         if standing.is_empty() {
             return;
         }
-        let outlet = &self.parts.outlet;
-        let removed = lock(&self.removed).clone();
-        let current = outlet.current_destinations().into_iter();
-        let current = current.filter(|(source, _)| !removed.contains(source)).map(|(_, to)| to);
-        let pending = outlet.pending_seals().into_iter().map(|pending| self.reach(&pending.seal));
-        let in_use: BTreeSet<Destination> = current.chain(pending).collect();
+        let in_use = self.in_use();
         let now = self.parts.clock.monotonic();
         // Held to the end: what is raised meanwhile is not taken back.
         let (mut failing, mut mismatched) = (lock(&self.failing), lock(&self.mismatched));

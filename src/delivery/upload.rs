@@ -125,6 +125,8 @@ pub(super) async fn deliver(
         upload.replaced = None;
         match next {
             Next::Commit => return Ok(()),
+            // A plain put in place of one that could not be asked about is refused, too: the next one asks again.
+            Next::RetryAtCap if !decided => upload.mode = inner.settings.put_mode,
             Next::AskWhose | Next::RetryAtCap => {}
             Next::Retry(mode) => upload.mode = mode,
             Next::Rebuild => upload.rebuild(),
@@ -151,8 +153,11 @@ impl Upload<'_> {
             Err(error) => {
                 self.failed(&error, "put");
                 self.met_the_end = error.fault == Fault::Expired;
-                self.refusals =
-                    if error.fault == Fault::Refused { self.refusals.saturating_add(1) } else { 0 };
+                self.refusals = if matches!(error.fault, Fault::Refused | Fault::NoAccess) {
+                    self.refusals.saturating_add(1)
+                } else {
+                    0
+                };
                 match after_put(error.fault, put.mode) {
                     Next::AskWhose => self.ask_whose(may_replace).await?,
                     next => (next, Stored::default()),
@@ -321,6 +326,7 @@ impl Upload<'_> {
             Fault::NotFound => "not_found",
             Fault::Refused => "refused",
             Fault::Expired => "expired",
+            Fault::NoAccess => "no_access",
             Fault::Digest => "digest",
             Fault::Region => "region",
             Fault::Transient => "transient",

@@ -50,6 +50,18 @@ pub(super) fn document(values: &Values) -> Result<String, PolicyError> {
             defaults.push(("KeyAlias", key.to_owned()));
         }
     }
+    if values.places.iter().any(|place| place.kms_key.is_none() && !place.sse_s3) {
+        let what = "a source asks for no encryption (encryption = \"none\"), and the stack refuses puts that ask for none: \
+                    let it ask for \"sse-s3\" or a key, or take the single policies"
+            .to_owned();
+        return Err(PolicyError::Unusable { template, what });
+    }
+    if values.places.iter().any(|place| place.acl) {
+        let what = "objects are to carry an ACL (s3.acl), and the stack's bucket takes none, since its owner owns every \
+                    object: leave s3.acl out"
+            .to_owned();
+        return Err(PolicyError::Unusable { template, what });
+    }
     if values.places.iter().any(|place| place.tags) {
         defaults.push(("ObjectTags", "true".to_owned()));
     }

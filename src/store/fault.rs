@@ -84,7 +84,8 @@ pub fn classify(asked: Asked, ending: Ending<'_>) -> Fault {
     let (status, code) = match ending {
         Ending::Answer { status, code } => (status, code.unwrap_or("")),
         Ending::NoAnswer => return Fault::Transient,
-        Ending::NoCredentials | Ending::Unbuildable => return Fault::Refused,
+        Ending::NoCredentials => return Fault::NoAccess,
+        Ending::Unbuildable => return Fault::Refused,
     };
     if DIGEST.contains(&code) {
         return Fault::Digest;
@@ -110,6 +111,9 @@ pub fn classify(asked: Asked, ending: Ending<'_>) -> Fault {
         (412, Asked::Put) => Fault::Exists,
         (409, _) => Fault::Busy,
         (408 | 425 | 429, _) => Fault::Transient,
+        // Of a HEAD there is no body to say so: this is how S3 answers one whose session has ended.
+        (400, Asked::Head) => Fault::Expired,
+        (400..=499, Asked::AssumeRole) => Fault::NoAccess,
         (400..=499, _) => Fault::Refused,
         (500.., _) if LASTING.contains(&code) => Fault::Refused,
         // 307 comes while a young bucket's name spreads; a success that cannot be read is an unknown outcome.
@@ -202,7 +206,7 @@ mod tests {
         check(403, "", Fault::Refused);
         check(403, "Forbidden", Fault::Refused);
         check(301, "", Fault::Region);
-        check(400, "", Fault::Refused);
+        check(400, "", Fault::Expired);
         check(503, "", Fault::Transient);
         assert_eq!(classify(Asked::HeadBucket, answer(404, "NotFound")), Fault::Refused);
     }
@@ -212,10 +216,10 @@ mod tests {
         let check = |status, code, fault| {
             assert_eq!(classify(Asked::AssumeRole, answer(status, code)), fault, "{status} {code}");
         };
-        check(403, "AccessDenied", Fault::Refused);
-        check(403, "InvalidClientTokenId", Fault::Refused);
-        check(403, "RegionDisabledException", Fault::Refused);
-        check(400, "ValidationError", Fault::Refused);
+        check(403, "AccessDenied", Fault::NoAccess);
+        check(403, "InvalidClientTokenId", Fault::NoAccess);
+        check(403, "RegionDisabledException", Fault::NoAccess);
+        check(400, "ValidationError", Fault::NoAccess);
         check(403, "ExpiredToken", Fault::Expired);
         check(400, "Throttling", Fault::Transient);
         check(503, "", Fault::Transient);
@@ -224,7 +228,7 @@ mod tests {
     #[test]
     fn what_was_never_answered() {
         assert_eq!(classify(Asked::Put, Ending::NoAnswer), Fault::Transient);
-        assert_eq!(classify(Asked::Put, Ending::NoCredentials), Fault::Refused);
+        assert_eq!(classify(Asked::Put, Ending::NoCredentials), Fault::NoAccess);
         assert_eq!(classify(Asked::Put, Ending::Unbuildable), Fault::Refused);
     }
 

@@ -98,6 +98,8 @@ pub enum Fault {
     Refused,
     /// The credentials used have ended before their time; the next try gets new ones.
     Expired,
+    /// Nothing was asked: there are no credentials, or the role that opens the bucket is refused.
+    NoAccess,
     /// The store received other bytes than were named by the checksum.
     Digest,
     /// The bucket is in another region than the one used; the store's cache of regions has been corrected.

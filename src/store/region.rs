@@ -83,6 +83,15 @@ impl Regions {
         }
     }
 
+    /// Where to go when a bucket cannot say where it is: as configured.
+    pub fn fallback<'a>(&'a self, configured: Option<&'a str>) -> Option<&'a str> {
+        match (configured, &self.rule) {
+            (Some(region), _) => Some(region),
+            (None, RegionRule::Fixed(region)) => Some(region),
+            (None, RegionRule::Find) => None,
+        }
+    }
+
     /// Remembers where a bucket was found.
     pub fn learn(&self, bucket: &str, region: &str) {
         self.note(bucket, Where::Region(region.to_owned()));

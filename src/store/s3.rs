@@ -116,7 +116,15 @@ impl S3Store {
         match self.regions.of(bucket, destination.region.as_deref()) {
             Where::Region(region) => Ok(region),
             Where::Unknown => {
-                let region = self.ask_bucket(destination).await?;
+                let region = match self.ask_bucket(destination).await {
+                    Ok(region) => region,
+                    // It answers and names none, so it knows no regions: something before it once sent us away.
+                    Err(error) if error.fault == Fault::Refused && error.status.is_none() => {
+                        let configured = self.regions.fallback(destination.region.as_deref());
+                        configured.ok_or(error)?.to_owned()
+                    }
+                    Err(error) => return Err(error),
+                };
                 self.regions.learn(bucket, &region);
                 Ok(region)
             }
@@ -166,7 +174,7 @@ impl S3Store {
             Err(err) => {
                 let mut error = store_error(Context { asked: Asked::HeadBucket, region: &home }, &err).error;
                 if error.fault == Fault::Expired {
-                    used.access.expired(used.generation).await;
+                    used.access.expired(used.generation);
                 }
                 error.message = format!("{hint}: {}", error.message);
                 Err(error)
@@ -176,15 +184,12 @@ impl S3Store {
     }
 
     /// Corrects what is remembered of the bucket's region, and of credentials, by a failure.
-    async fn failed(
-        &self,
-        destination: &Destination,
-        context: Context<'_>,
-        used: Used,
-        told: Told,
-    ) -> StoreError {
+    fn failed(&self, destination: &Destination, context: Context<'_>, used: &Used, told: Told) -> StoreError {
         if told.error.fault == Fault::Expired {
-            used.access.expired(used.generation).await;
+            used.access.expired(used.generation);
+        }
+        if told.error.fault == Fault::Refused && told.error.status == Some(403) {
+            used.access.refused(used.generation);
         }
         if told.error.fault == Fault::Region {
             self.regions.correct(destination.bucket.bucket(), context.region, told.region.as_deref());
@@ -250,7 +255,7 @@ impl S3Store {
             Ok(stored) => stored,
             Err(err) => {
                 let told = store_error(context, &err);
-                return Err(self.failed(to, context, used, told).await);
+                return Err(self.failed(to, context, &used, told));
             }
         };
         match stored.checksum_crc32() {
@@ -271,7 +276,11 @@ impl S3Store {
     }
 
     async fn head_once(&self, destination: &Destination, key: &ObjectKey) -> Result<Head, StoreError> {
-        let region = self.region_of(destination).await?;
+        let region = self.region_of(destination).await.map_err(|error| match error.fault {
+            // It is not the object that may not be looked at.
+            Fault::Refused => StoreError { fault: Fault::Region, ..error },
+            _ => error,
+        })?;
         let used = self.used(destination).await;
         let request = self
             .client_for(destination, &region)
@@ -285,7 +294,7 @@ impl S3Store {
             Ok(head) => head,
             Err(err) => {
                 let told = store_error(context, &err);
-                return Err(self.failed(destination, context, used, told).await);
+                return Err(self.failed(destination, context, &used, told));
             }
         };
         Ok(Head {

@@ -137,7 +137,7 @@ fn a_setting_is_printed_where_it_takes_effect() {
         subject.setting("encryption = \"none\"")
     };
     // A source's own table stands above what holds for all.
-    assert_eq!(pasted(&[web.clone()]), "[[source]]\nid = \"web\"\nencryption = \"none\"");
+    assert_eq!(pasted(std::slice::from_ref(&web)), "[[source]]\nid = \"web\"\nencryption = \"none\"");
     assert!(pasted(&[web, ios]).starts_with("[s3]  # or in the table of each source"));
 }
 

@@ -4,20 +4,19 @@
 //! with every request. So sessions are kept here.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, Result as CredentialsResult, future};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
-use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::error::NotAssumed;
 use super::process::Process;
-use super::session::{Next, Term, is_usable, next, silence};
+use super::session::{Next, Term, is_usable, may_be_revoked, next, silence};
 use crate::object::Role;
 use crate::store::fault::{Asked, Ending, classify, outside_text};
 use crate::store::{Fault, StoreError};
@@ -30,6 +29,16 @@ pub(super) struct AssumedRole {
     process: Arc<Process>,
     generation: AtomicU64,
     state: Mutex<State>,
+    /// Held while a session is asked for.
+    renewing: tokio::sync::Mutex<()>,
+}
+
+/// What there is without asking anybody.
+enum AtHand {
+    /// Credentials, or why there are none for now.
+    Answer(CredentialsResult),
+    /// A session must be asked for; meanwhile the one at hand is good, where there is one.
+    Renew(Option<Credentials>),
 }
 
 #[derive(Default)]
@@ -48,7 +57,14 @@ impl fmt::Debug for State {
 
 impl AssumedRole {
     pub(super) fn new(role: Role, session_name: String, process: Arc<Process>) -> Self {
-        Self { role, session_name, process, generation: AtomicU64::new(0), state: Mutex::default() }
+        Self {
+            role,
+            session_name,
+            process,
+            generation: AtomicU64::new(0),
+            state: Mutex::default(),
+            renewing: tokio::sync::Mutex::default(),
+        }
     }
 
     /// Which session is at hand; each has its own number.
@@ -57,34 +73,42 @@ impl AssumedRole {
     }
 
     /// The store says that the session of `generation` has ended: it is not used again.
-    pub(super) async fn expired(&self, generation: u64) {
-        let mut state = self.state.lock().await;
+    pub(super) fn expired(&self, generation: u64) {
         // Another request may have found out before, and what is at hand may be new.
         if self.generation() == generation {
+            self.state().session = None;
+        }
+    }
+
+    /// The store refuses what the session of `generation` signed. It may be one of those that somebody has revoked, which is
+    /// answered like a missing right; so now and then a new one is asked for.
+    pub(super) fn refused(&self, generation: u64) {
+        let now = self.process.now();
+        let mut state = self.state();
+        let term = state.session.as_ref().map(|(_, term)| *term);
+        if self.generation() == generation && term.is_some_and(|term| may_be_revoked(now, term)) {
             state.session = None;
         }
     }
 
     /// Credentials of a session that is good now.
     pub(super) async fn credentials(&self) -> CredentialsResult {
-        // Whoever comes while a session is being asked for waits for that one.
-        let mut state = self.state.lock().await;
-        let now = self.process.now();
-        let silent_for = state
-            .silent
-            .as_ref()
-            .map_or_else(Default::default, |(until, _)| until.saturating_duration_since(Instant::now()));
-        let term = state.session.as_ref().map(|(_, term)| *term);
-        match (next(now, term, silent_for), &state.session, &state.silent) {
-            (Next::Use, Some((credentials, _)), _) => return Ok(credentials.clone()),
-            (Next::Wait, _, Some((_, why))) => {
-                let seconds = silent_for.as_secs() + 1;
-                let message = format!("{} (asked again in {seconds} s at the earliest)", why.message);
-                return Err(not_assumed(StoreError { message, ..why.clone() }));
-            }
-            _ => {}
+        let _renewing = match self.at_hand() {
+            AtHand::Answer(answer) => return answer,
+            // One renews; who comes meanwhile uses what there is.
+            AtHand::Renew(Some(still_good)) => match self.renewing.try_lock() {
+                Ok(guard) => guard,
+                Err(_) => return Ok(still_good),
+            },
+            AtHand::Renew(None) => self.renewing.lock().await,
+        };
+        // Another may have renewed it while this one waited.
+        if let AtHand::Answer(answer) = self.at_hand() {
+            return answer;
         }
-        match self.assume(now).await {
+        let renewed = self.assume().await;
+        let mut state = self.state();
+        match renewed {
             Ok((credentials, term)) => {
                 tracing::info!(role = %self.role.arn, external_id = %self.role.external_id, "role assumed");
                 self.generation.fetch_add(1, Ordering::AcqRel);
@@ -95,15 +119,41 @@ impl AssumedRole {
                 state.failures = state.failures.saturating_add(1);
                 let until = Instant::now() + silence(state.failures);
                 tracing::warn!(failures = state.failures, "{why}");
-                let still_good = state.session.as_ref().filter(|(_, term)| is_usable(now, *term));
-                let answer = still_good.map(|(credentials, _)| credentials.clone());
                 state.silent = Some((until, why.clone()));
-                answer.ok_or_else(|| not_assumed(why))
+                let now = self.process.now();
+                let still_good = state.session.as_ref().filter(|(_, term)| is_usable(now, *term));
+                still_good.map(|(credentials, _)| credentials.clone()).ok_or_else(|| not_assumed(why))
             }
         }
     }
 
-    async fn assume(&self, now: SystemTime) -> Result<(Credentials, Term), StoreError> {
+    fn at_hand(&self) -> AtHand {
+        let now = self.process.now();
+        let state = self.state();
+        let silent_for = state
+            .silent
+            .as_ref()
+            .map_or_else(Default::default, |(until, _)| until.saturating_duration_since(Instant::now()));
+        let term = state.session.as_ref().map(|(_, term)| *term);
+        match (next(now, term, silent_for), &state.session, &state.silent) {
+            (Next::Use, Some((credentials, _)), _) => AtHand::Answer(Ok(credentials.clone())),
+            (Next::Wait, _, Some((_, why))) => {
+                let seconds = silent_for.as_secs() + 1;
+                let message = format!("{} (asked again in {seconds} s at the earliest)", why.message);
+                AtHand::Answer(Err(not_assumed(StoreError { message, ..why.clone() })))
+            }
+            (_, session, _) => {
+                let still_good = session.as_ref().filter(|(_, term)| is_usable(now, *term));
+                AtHand::Renew(still_good.map(|(credentials, _)| credentials.clone()))
+            }
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn assume(&self) -> Result<(Credentials, Term), StoreError> {
         let generation = self.process.generation();
         let client = self.process.token_service();
         let request = client
@@ -118,13 +168,19 @@ impl AssumedRole {
             }
             why
         })?;
-        let session = answer.credentials().ok_or_else(|| StoreError {
+        let odd = |what: &str| StoreError {
             fault: Fault::Transient,
             status: None,
             code: None,
-            message: format!("assume the role {}: the answer has no credentials", self.role.arn),
-        })?;
+            message: format!("assume the role {}: {what}", self.role.arn),
+        };
+        let session = answer.credentials().ok_or_else(|| odd("the answer has no credentials"))?;
+        let now = self.process.now();
         let ends = SystemTime::try_from(*session.expiration()).unwrap_or(now);
+        let term = Term { begun: now, ends };
+        if !is_usable(now, term) {
+            return Err(odd("the session that came is over already: compare this machine's clock"));
+        }
         let credentials = Credentials::new(
             session.access_key_id(),
             session.secret_access_key(),
@@ -132,7 +188,7 @@ impl AssumedRole {
             Some(ends),
             "forebay-assumed-role",
         );
-        Ok((credentials, Term { begun: now, ends }))
+        Ok((credentials, term))
     }
 }
 

@@ -58,11 +58,18 @@ impl Access {
         }
     }
 
+    /// The store refuses what the credentials of `generation` signed: sessions may have been revoked.
+    pub(super) fn refused(&self, generation: u64) {
+        if let Self::Role(role) = self {
+            role.refused(generation);
+        }
+    }
+
     /// The store says that the credentials of `generation` have ended.
-    pub(super) async fn expired(&self, generation: u64) {
+    pub(super) fn expired(&self, generation: u64) {
         match self {
             Self::Process(process) => process.expired(generation),
-            Self::Role(role) => role.expired(generation).await,
+            Self::Role(role) => role.expired(generation),
         }
     }
 }

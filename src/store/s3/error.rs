@@ -111,7 +111,7 @@ pub(super) fn has_credentials_error(err: &(dyn Error + 'static)) -> bool {
 }
 
 /// The chain of causes in one line: the client's outermost error alone says no more than "dispatch failure".
-fn causes(err: &(dyn Error + 'static)) -> String {
+pub(super) fn causes(err: &(dyn Error + 'static)) -> String {
     let mut text = err.to_string();
     for cause in chain(err).skip(1).take(CAUSES_MAX) {
         let cause = cause.to_string();

@@ -87,7 +87,7 @@ impl S3Store {
             Ok(page) => page,
             Err(err) => {
                 let told = store_error(context, &err);
-                return Err(self.failed(destination, context, used, told).await);
+                return Err(self.failed(destination, context, &used, told));
             }
         };
         let encoded = page.encoding_type() == Some(&EncodingType::Url);
@@ -123,7 +123,7 @@ impl S3Store {
             Ok(object) => Ok(GetBody { stream: object.body }),
             Err(err) => {
                 let told = store_error(context, &err);
-                Err(self.failed(destination, context, used, told).await)
+                Err(self.failed(destination, context, &used, told))
             }
         }
     }

@@ -6,6 +6,8 @@ use std::time::{Duration, SystemTime};
 const RENEW_BEFORE_END: Duration = Duration::from_secs(300);
 /// A session with less left than this is not used: a request has to arrive, too.
 const UNUSABLE: Duration = Duration::from_secs(5);
+/// A refused session is replaced when it is this old, so at most as often.
+const REVOKED_AFTER: Duration = Duration::from_secs(180);
 /// Waits after a first failure, and at most.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
@@ -48,6 +50,12 @@ pub(super) fn is_usable(now: SystemTime, term: Term) -> bool {
     term.ends.duration_since(now).is_ok_and(|left| left > UNUSABLE)
 }
 
+/// Whether a session that is refused is old enough that a new one may fare better: one that has just begun was made with the
+/// rights that there are, and asking for one all the time would help nobody.
+pub(super) fn may_be_revoked(now: SystemTime, term: Term) -> bool {
+    now.duration_since(term.begun).is_ok_and(|age| age >= REVOKED_AFTER)
+}
+
 /// How long to ask nothing after so many failures in a row.
 pub(super) fn silence(failures: u32) -> Duration {
     let (first, most) = RETRY;
@@ -87,6 +95,15 @@ mod tests {
         check(-7_200, 3_600, 0, Next::Renew);
         assert_eq!(next(begun, None, Duration::ZERO), Next::Renew);
         assert_eq!(next(begun, None, Duration::from_secs(1)), Next::Wait);
+    }
+
+    #[test]
+    fn only_an_old_session_is_thought_to_be_revoked() {
+        let begun = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
+        let term = Term { begun, ends: begun + Duration::from_secs(3_600) };
+        assert!(!may_be_revoked(begun + Duration::from_secs(179), term));
+        assert!(may_be_revoked(begun + Duration::from_secs(180), term));
+        assert!(!may_be_revoked(begun - Duration::from_secs(1_000), term));
     }
 
     #[test]

@@ -147,7 +147,7 @@ async fn a_role_that_is_refused_is_refused_to_all_and_asked_for_seldom() {
         let error = store.put(&put_as("web", &format!("k{n}"))).await.unwrap_err();
         assert_eq!(
             (error.fault, error.status, error.code.as_deref()),
-            (Fault::Refused, Some(403), Some("AccessDenied"))
+            (Fault::NoAccess, Some(403), Some("AccessDenied"))
         );
         assert!(
             error.message.starts_with(&format!("assume the role {ROLE} with the external id web: scripted")),
@@ -234,4 +234,46 @@ async fn credentials_of_the_process_that_ended_are_fetched_again() {
     store.put(&a_put("bucket", "k2", "x")).await.unwrap();
     let signers: Vec<String> = server.requests().iter().map(signer).collect();
     assert_eq!(signers, ["process1", "process2", "process2"]);
+}
+
+#[tokio::test]
+async fn a_session_that_is_over_when_it_comes_is_no_session() {
+    let asked = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&asked);
+    let server = ScriptedHttp::start(move |request| match is_assume(request) {
+        true => session(count.fetch_add(1, Ordering::SeqCst), Duration::ZERO),
+        false => Reply::status(200),
+    })
+    .await;
+    let store = store(&server).await;
+    for n in 0..50 {
+        let error = store.put(&put_as("web", &format!("k{n}"))).await.unwrap_err();
+        assert!(error.message.contains("over already"), "{error}");
+    }
+    assert!(asked.load(Ordering::SeqCst) <= 4);
+}
+
+#[tokio::test]
+async fn a_renewal_that_hangs_holds_up_no_other_request() {
+    let asked = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&asked);
+    let server = ScriptedHttp::start(move |request| match is_assume(request) {
+        true if count.fetch_add(1, Ordering::SeqCst) == 0 => session(1, Duration::from_secs(24)),
+        true => Reply::Hang,
+        false => Reply::status(200).with("etag", "\"1\""),
+    })
+    .await;
+    let store = Arc::new(store(&server).await);
+    let mut renewing = None;
+    let began = tokio::time::Instant::now();
+    while asked.load(Ordering::SeqCst) < 2 {
+        assert!(began.elapsed() < Duration::from_secs(60), "never renewed");
+        let store = Arc::clone(&store);
+        let put = tokio::spawn(async move { store.put(&put_as("web", "k")).await.map(drop) });
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        renewing = Some(put);
+    }
+    // One request is out to renew; the session at hand is still good for the others.
+    store.put(&put_as("web", "other")).await.unwrap();
+    renewing.unwrap().abort();
 }

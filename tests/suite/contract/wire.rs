@@ -191,7 +191,7 @@ async fn missing_credentials_are_refused_before_anything_is_sent() {
     let credentials = CredentialsFrom::Provider(SharedCredentialsProvider::new(NoCredentials));
     let store = S3Store::new(S3Settings { credentials, ..settings(&server) }).await;
     let err = store.put(&a_put("bucket", "k", "x")).await.unwrap_err();
-    assert_eq!((err.fault, err.status), (Fault::Refused, None), "{err}");
+    assert_eq!((err.fault, err.status), (Fault::NoAccess, None), "{err}");
     assert!(err.message.contains("there are none on this machine"), "{err}");
     assert_eq!(server.requests().len(), 0);
 }
@@ -290,4 +290,23 @@ async fn a_head_without_a_body_still_tells_the_region() {
         store.head(&to, &key).await.unwrap().metadata.get("forebay-sha256").map(String::as_str),
         Some("ab")
     );
+}
+
+#[tokio::test]
+async fn one_redirect_without_a_region_leaves_a_configured_region_in_force() {
+    // As a proxy in front of a store that is not AWS answers for a moment.
+    let mut first = true;
+    let server = ScriptedHttp::start(move |request| match request.method.as_str() {
+        "PUT" if std::mem::take(&mut first) => Reply::status(301),
+        _ => Reply::status(200).with("etag", "\"1\""),
+    })
+    .await;
+    let store = S3Store::new(S3Settings { region: Some("eu-west-1".into()), ..settings(&server) }).await;
+    let put = a_put("bucket", "k", "x");
+    assert_eq!(store.put(&put).await.unwrap_err().fault, Fault::Region);
+    store.put(&put).await.unwrap();
+    store.put(&put).await.unwrap();
+    let requests = server.requests();
+    let asked = requests.iter().filter(|request| request.method == "HEAD").count();
+    assert_eq!((asked, signed_for(requests.last().unwrap()).as_str()), (1, "eu-west-1"));
 }

@@ -55,6 +55,26 @@ async fn every_failure_ends_in_the_one_object() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plain_put_that_is_refused_asks_again() {
+    let (dir, store, clock) = (tempfile::tempdir().unwrap(), FakeStore::new(), StepClock::new());
+    // Stored, and the answer lost; 412; the HEAD refused; and the policy lets nobody replace anything.
+    let gate = Gate::new();
+    store.script([Step::LoseAnswer, Step::EXISTS, Step::REFUSED, Step::HoldRequest(gate.clone())]);
+    store.refuse_heads(true);
+    let node = Node::open(dir.path(), &store, &clock);
+    node.send("web", "bucket");
+    node.append("web", &lines(0, 5)).await;
+    node.delivery.flush(None, Duration::ZERO).await;
+    eventually("the put after the plain one", || gate.is_awaited()).await;
+    store.refuse_heads(false);
+    gate.open();
+    node.flush().await;
+    let (_, object) = objects(&store, "bucket", "").remove(0);
+    assert_eq!((object.writes, lines_of(&object)), (1, lines(0, 5)), "it was ours, and was not replaced");
+    node.halt().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_put_that_is_applied_late_changes_nothing() {
     let (dir, store, clock) = (tempfile::tempdir().unwrap(), FakeStore::new(), StepClock::new());
     store.script([Step::ApplyLate, Step::SLOW_DOWN]);
