@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 const MAY_KNOW: [(&str, &[&str]); 24] = [
     ("time", &[]),
     ("random", &[]),
+    ("planted", &[]),
     ("sources", &[]),
     ("json", &[]),
     ("retry", &["random"]),
@@ -18,10 +19,13 @@ const MAY_KNOW: [(&str, &[&str]); 24] = [
     ("metrics", &["call"]),
     ("alarms", &["metrics", "time"]),
     ("store", &["object"]),
-    ("spool", &["batch", "call", "metrics", "object", "random", "sources", "time"]),
+    ("spool", &["batch", "call", "metrics", "object", "planted", "random", "sources", "time"]),
     (
         "delivery",
-        &["alarms", "batch", "metrics", "object", "random", "retry", "sources", "spool", "store", "time"],
+        &[
+            "alarms", "batch", "metrics", "object", "planted", "random", "retry", "sources", "spool",
+            "store", "time",
+        ],
     ),
     ("archive", &["object", "random", "retry", "sources", "store", "time"]),
     ("collector", &["call", "metrics", "random", "sources", "spool", "time"]),
