@@ -33,7 +33,7 @@ use found::{cut_torn_tail, find_segments, missing};
 use leftovers::tidy;
 use lost::lost_ranges;
 use restore::{fill_seen, restore_batches, restore_closed, restore_parked, restore_seen_files};
-use room::{spares, with_room};
+use room::{usable_spares, with_room};
 
 /// Why a spool cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -183,8 +183,7 @@ pub(super) fn open(
     recovered.segments = found.len() + usize::from(last.is_some());
     let open = begin_segment(&shared, last).map_err(failed("copy the last segment"))?;
     // Some may have been given up for room.
-    let mut spares = spares(&*shared.disk).map_err(failed("list released segments"))?;
-    spares.retain(|(_, len)| *len == shared.options.segment_bytes);
+    let spares = usable_spares(&shared).map_err(failed("list released segments"))?;
     let mut housekeeper = Housekeeper::new(Arc::clone(&shared), spares, seen_counts);
     restore_batches(&shared).map_err(failed("read the index"))?;
     restore_parked(&shared);
