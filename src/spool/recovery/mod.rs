@@ -30,7 +30,7 @@ use crate::random::Random;
 use crate::time::Clock;
 use begin::begin_segment;
 use found::{cut_torn_tail, find_segments, missing};
-use leftovers::tidy;
+use leftovers::{clear, tidy};
 use lost::lost_ranges;
 use restore::{fill_seen, restore_batches, restore_closed, restore_parked, restore_seen_files};
 use room::{usable_spares, with_room};
@@ -137,10 +137,9 @@ pub(super) fn open(
     };
     let adopted = damaged_manifest::adopt(&*disk, &ident, &mut state, recovered.manifest_damaged)
         .map_err(failed("look at segments without a note"))?;
-    tidy(&*disk, &state, recovered.manifest_damaged).map_err(failed("remove leftovers"))?;
+    clear(&*disk, &state, recovered.manifest_damaged).map_err(failed("remove leftovers"))?;
     let mut found = find_segments(&*disk, &ident, &state)?;
-    damaged_manifest::drop_copies(&*disk, &mut found, &mut state, &adopted)
-        .map_err(failed("set copies of segments aside"))?;
+    let copies = damaged_manifest::take_copies(&mut found, &mut state, &adopted);
     // Segments behind the last with frames were made ahead and never used.
     let used = |found: &Found| found.span.0 > 0 || found.unreadable;
     let unused = found.split_off(found.iter().rposition(used).map_or(0, |last| last + 1));
@@ -159,6 +158,9 @@ pub(super) fn open(
     state.clamp_destinations(next_position);
     let begin = || Manifest::begin(Arc::clone(&disk), ident.spool_id, number + 1, state.clone());
     let manifest = with_room(&*disk, begin).map_err(failed("begin a manifest"))?;
+    // From here on the state is durable, and what it does not need can go.
+    damaged_manifest::drop_copies(&*disk, &copies).map_err(failed("set copies of segments aside"))?;
+    tidy(&*disk, manifest.state(), recovered.manifest_damaged).map_err(failed("remove leftovers"))?;
     let shared = Arc::new(Shared::new(disk, clock, metrics, ident, options, manifest));
     let mut notes: Vec<Note> = recovered.lost.iter().map(|range| Note::Lost(*range)).collect();
     notes.extend(unused.iter().map(|found| Note::Released { number: found.number, positions: None }));
