@@ -24,7 +24,7 @@ pub(super) fn read(
     recovered: &mut Recovered,
 ) -> Result<(u64, State), ManifestError> {
     let Some((number, replayed)) = manifest::read_newest_past_damage(disk, &ident.spool_id)? else {
-        return Ok((0, State::default()));
+        return Ok((0, State::new()));
     };
     let state = replayed.state;
     if let Some(at) = replayed.damaged_at {

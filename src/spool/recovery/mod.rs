@@ -19,7 +19,7 @@ use super::disk::Disk;
 use super::housekeeper::{Housekeeper, keep_cursors_from, oldest_position};
 use super::ident::{Ident, IdentError};
 use super::manifest::{self, Manifest, ManifestError};
-use super::note::Note;
+use super::note::{Note, State};
 use super::scan::Range;
 use super::seen::Seen;
 use super::segment::{segment_name, spare_name};
@@ -131,12 +131,16 @@ pub(super) fn open(
     let ident = Ident::open(&*disk, random)?;
     let mut recovered = Recovered::default();
     let (number, mut state) = if options.stop_on_corruption {
-        manifest::read_newest(&*disk, &ident.spool_id)?.unwrap_or_default()
+        manifest::read_newest(&*disk, &ident.spool_id)?.unwrap_or_else(|| (0, State::new()))
     } else {
         damaged_manifest::read(&*disk, &ident, &mut recovered)?
     };
     let adopted = damaged_manifest::adopt(&*disk, &ident, &mut state, recovered.manifest_damaged)
         .map_err(failed("look at segments without a note"))?;
+    if number == 0 && !adopted.is_empty() {
+        // There are segments and no manifest: what was let go of before them is not known.
+        state.kept_from = 0;
+    }
     clear(&*disk, &state, recovered.manifest_damaged).map_err(failed("remove leftovers"))?;
     let mut found = find_segments(&*disk, &ident, &state)?;
     let copies = damaged_manifest::take_copies(&mut found, &mut state, &adopted);
@@ -148,12 +152,14 @@ pub(super) fn open(
     if options.stop_on_corruption && recovered.unreadable.is_some() {
         return Err(failed("read the last segment")(rustix::io::Errno::IO.into()));
     }
-    recovered.torn_bytes = cut_torn_tail(&*disk, found.last_mut()).map_err(failed("keep a torn tail"))?;
-    recovered.lost = lost_ranges(&found, &state);
+    recovered.torn_bytes =
+        cut_torn_tail(&*disk, found.last_mut(), state.next_position).map_err(failed("keep a torn tail"))?;
+    recovered.lost = lost_ranges(&found, &state, recovered.manifest_damaged);
     judge_damage(&recovered.lost, options.stop_on_corruption)?;
 
     // Positions of writes that a crash took away are given again: to whom it was known then.
-    let held = found.iter().map(|found| found.span.1).max().unwrap_or(0);
+    let lost = recovered.lost.iter().map(|range| range.last);
+    let held = found.iter().map(|found| found.span.1).chain(lost).max().unwrap_or(0);
     let next_position = state.next_position.max(held + 1).max(1);
     state.clamp_destinations(next_position);
     let begin = || Manifest::begin(Arc::clone(&disk), ident.spool_id, number + 1, state.clone());
