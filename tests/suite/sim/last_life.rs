@@ -30,6 +30,11 @@ impl World {
             }
             self.turn(&mut process).await;
             self.keep(&mut process)?;
+            if in_conflict(&process) {
+                // What waits behind it may fill the spool.
+                self.end_in_order(process).await;
+                return Ok(true);
+            }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
         if !self.clients.unanswered().is_empty() {
@@ -57,9 +62,7 @@ impl World {
         let flush = tokio::spawn(async move { flushing.flush(None, Duration::from_secs(600)).await });
         for _ in 0..4_000 {
             self.keep(process)?;
-            let pending = process.spool.outlet().pending_seals();
-            // Behind it all of its source waits.
-            if pending.iter().any(|pending| pending.conflict) {
+            if in_conflict(process) {
                 return Ok(true);
             }
             if flush.is_finished() {
@@ -76,4 +79,9 @@ impl World {
         }
         Ok(false)
     }
+}
+
+/// Whether a person must decide about a seal. Behind it all of its source waits.
+fn in_conflict(process: &Process) -> bool {
+    process.spool.outlet().pending_seals().iter().any(|pending| pending.conflict)
 }
