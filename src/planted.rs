@@ -1,8 +1,9 @@
-//! Bugs that a test plants to see that the simulation catches them: each swaps an order, skips a sync or trusts an answer
-//! as a careless change would.
+//! Bugs that a test plants to see that the simulation catches them: each swaps an order, skips a sync or trusts an
+//! answer as a careless change would.
 //!
-//! They are planted for one thread, which is where a simulated world runs. Nothing but a test can plant one, and a build
-//! without debug assertions holds neither the bugs nor the switch: there [`planted`] is `false` before it is asked.
+//! They are planted for one thread, which is where a simulated world runs. Nothing but a test can plant one, and a
+//! build without debug assertions holds neither the bugs nor the switch: there [`planted`] is `false` before it is
+//! asked.
 
 #[cfg(debug_assertions)]
 use std::cell::Cell;
@@ -36,7 +37,8 @@ pub enum PlantedBug {
     DedupeAnswersEarly,
     /// Checksums do not tell the lives of a segment's file apart.
     UnsaltedWithReuse,
-    /// A second process starts while the first still runs. (The lock is the disk's: the simulated one does not hold it.)
+    /// A second process starts while the first still runs. (The lock is the disk's: the simulated one does not hold
+    /// it.)
     ZombieWriter,
     /// An object's day is that in which it is sealed.
     DayFromUploadTime,

@@ -1,7 +1,7 @@
 //! Tells the objects that wait for a destination that it has taken one: whoever hears it need not wait to the end.
 //!
-//! They are told in the order in which they began to wait, so that the same events lead to the same steps. (A channel that
-//! spreads its waiters by chance would tell them in another order each time.)
+//! They are told in the order in which they began to wait, so that the same events lead to the same steps. (A channel
+//! that spreads its waiters by chance would tell them in another order each time.)
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -75,7 +75,8 @@ impl Clients {
         self.lock().life += 1;
     }
 
-    /// Makes a request that was never sent, whose frames have about `bytes` at most, or hardly less where it is `large`.
+    /// Makes a request that was never sent, whose frames have about `bytes` at most, or hardly less where it is
+    /// `large`.
     pub(super) fn make(&self, dice: &mut Dice, bytes: u64, large: bool, rejected: u64) -> usize {
         let mut state = self.lock();
         let first = state.messages.len();

@@ -1,4 +1,5 @@
-//! What the schedules must come across, and how often: a simulation that never parks an object proves nothing of parking.
+//! What the schedules must come across, and how often: a simulation that never parks an object proves nothing of
+//! parking.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! Bits that rot, and what may be missing because of them: a hole that is named where no bit was flipped is as wrong as one
-//! that is not named.
+//! Bits that rot, and what may be missing because of them: a hole that is named where no bit was flipped is as wrong as
+//! one that is not named.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IoSlice};
@@ -137,8 +137,8 @@ impl Damage {
         self.name(&recovered.lost)
     }
 
-    /// Takes in what the manifest names as lost. A new manifest leaves out what is over, so this is looked at before there
-    /// may be one.
+    /// Takes in what the manifest names as lost. A new manifest leaves out what is over, so this is looked at before
+    /// there may be one.
     pub(super) fn look(&mut self, disk: &SimDisk) {
         let wrong = self.read_manifest(disk).err();
         self.wrong = self.wrong.take().or(wrong);

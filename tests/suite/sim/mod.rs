@@ -1,11 +1,11 @@
-//! Forebay, whole but for its sockets, on a simulated disk, store and clock, for thousands of schedules that a seed draws
-//! each. What a seed does it does again, to the byte.
+//! Forebay, whole but for its sockets, on a simulated disk, store and clock, for thousands of schedules that a seed
+//! draws each. What a seed does it does again, to the byte.
 //!
 //! The spool's queue, commits, housekeeping and recovery, and all of delivery, are those that run in production, on one
 //! thread with a clock that stands still while they work ([`forebay::spool::Stepped`],
-//! [`forebay::delivery::DiskWork::InPlace`]). A life of the process ends in order, by a kill, or with its machine, at any
-//! change of the disk and at any wait, also while it recovers; the last life meets no trouble, and then everything that was
-//! ever answered is looked for in the bucket.
+//! [`forebay::delivery::DiskWork::InPlace`]). A life of the process ends in order, by a kill, or with its machine, at
+//! any change of the disk and at any wait, also while it recovers; the last life meets no trouble, and then everything
+//! that was ever answered is looked for in the bucket.
 //!
 //! `tests/simulate` runs any number of seeds, and tells what happens in one.
 

@@ -1,5 +1,5 @@
-//! A store that loses answers, refuses, hangs, and applies requests long after their sender is gone. What it does with a
-//! request that it applies is what [`FakeStore`] does, which obeys the contract.
+//! A store that loses answers, refuses, hangs, and applies requests long after their sender is gone. What it does with
+//! a request that it applies is what [`FakeStore`] does, which obeys the contract.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;

@@ -1,9 +1,9 @@
 //! A disk in memory that forgets at a crash what was not synced, and fails where it is told to.
 //!
-//! Names and bytes are durable apart: a name by the sync of its directory, bytes by the sync of their file. At a crash each
-//! write that was not synced is kept whole, in pieces of 512 bytes or not at all, as chance has it, whatever came before or
-//! after it; of the changes of names a beginning is kept. A sync that fails drops what it was to store, reads go on showing
-//! it, and the next sync says nothing of it.
+//! Names and bytes are durable apart: a name by the sync of its directory, bytes by the sync of their file. At a crash
+//! each write that was not synced is kept whole, in pieces of 512 bytes or not at all, as chance has it, whatever came
+//! before or after it; of the changes of names a beginning is kept. A sync that fails drops what it was to store, reads
+//! go on showing it, and the next sync says nothing of it.
 //!
 //! A disk outlives the processes that use it. Each holds a handle of its own ([`SimDisk::process`]), which a kill makes
 //! useless, and one at a time holds the lock.
