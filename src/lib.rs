@@ -18,6 +18,7 @@ pub mod dev_s3;
 pub mod json;
 pub mod metrics;
 pub mod object;
+pub mod planted;
 pub mod policy;
 pub mod random;
 pub mod retry;

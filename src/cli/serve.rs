@@ -130,6 +130,7 @@ pub(super) fn spool_options(config: &Config) -> SpoolOptions {
         dedupe_max: if config.spool.dedupe_window.is_zero() { 0 } else { SEEN_MAX },
         node: config.spool.node.as_ref().map(|node| node.as_str().to_owned()),
         stop_on_corruption: config.spool.on_corruption == OnCorruption::Stop,
+        ..SpoolOptions::default()
     }
 }
 

@@ -15,6 +15,7 @@ mod flush;
 mod parking;
 pub mod progress;
 mod reach;
+mod reached;
 mod scheduler;
 pub mod settings;
 pub mod staging;
@@ -25,13 +26,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use flush::Flushed;
-pub use settings::DeliverySettings;
+pub use settings::{DeliverySettings, DiskWork};
 
 use crate::alarms::Alarms;
 use crate::batch::BatchKey;
@@ -68,7 +69,7 @@ struct Slots {
     /// Puts under way.
     puts: Semaphore,
     /// Told when the destination has taken an object: whoever waits for it to come back need not wait to the end.
-    reached: watch::Sender<()>,
+    reached: reached::Reached,
     /// Sealed objects that are neither stored nor parked.
     sealed: Arc<Semaphore>,
 }
@@ -130,7 +131,7 @@ pub struct Drained {
 impl Delivery {
     /// Starts delivering: first what was sealed before, then what becomes due.
     pub fn start(parts: Parts, settings: DeliverySettings) -> (Self, JoinHandle<()>) {
-        let staging = Staging::new(Arc::clone(parts.outlet.disk()));
+        let staging = Staging::new(Arc::clone(parts.outlet.disk()), settings.object_in_memory_max);
         let inner = Arc::new(Inner {
             staging,
             settings,
@@ -167,7 +168,7 @@ impl Delivery {
         self.inner.forget_the_past();
         self.inner.clear_alarms_of_the_past();
         for slots in lock(&self.inner.slots).values() {
-            slots.reached.send_replace(());
+            slots.reached.tell();
         }
         self.inner.kick.notify_one();
     }
@@ -206,7 +207,7 @@ impl Inner {
         let new = || {
             Arc::new(Slots {
                 puts: Semaphore::new(settings::PUTS_PER_DESTINATION),
-                reached: watch::Sender::new(()),
+                reached: reached::Reached::default(),
                 sealed: Arc::new(Semaphore::new(settings::SEALED_PER_DESTINATION)),
             })
         };

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::staging::OBJECT_IN_MEMORY_MAX;
 use crate::batch::DueRule;
 use crate::object::ObjectTags;
 use crate::retry::Backoff;
@@ -21,6 +22,16 @@ pub const REFUSALS_BEFORE_ALARM: u32 = 3;
 /// How long no put of a destination gets through before it is an alarm. Shorter outages are ordinary, and mend themselves.
 pub const UNREACHABLE_BEFORE_ALARM: Duration = Duration::from_secs(300);
 
+/// Where work is done that waits for the disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DiskWork {
+    /// On the runtime's threads for such work, so that nothing else waits for it.
+    #[default]
+    OnThreads,
+    /// Where it is asked for. A simulation runs on one thread, and its disk never waits.
+    InPlace,
+}
+
 /// Settings that hold for the life of the process.
 #[derive(Clone, Copy, Debug)]
 pub struct DeliverySettings {
@@ -36,6 +47,10 @@ pub struct DeliverySettings {
     pub park_after: Duration,
     /// Waits between tries.
     pub backoff: Backoff,
+    /// An object longer than this is staged in a file.
+    pub object_in_memory_max: usize,
+    /// Where work is done that waits for the disk.
+    pub disk_work: DiskWork,
 }
 
 impl DeliverySettings {
@@ -48,6 +63,8 @@ impl DeliverySettings {
             tags: ObjectTags::default(),
             park_after: Duration::from_secs(600),
             backoff: Backoff::DELIVERY,
+            object_in_memory_max: OBJECT_IN_MEMORY_MAX,
+            disk_work: DiskWork::default(),
         }
     }
 }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use crate::spool::{Disk, DiskFile};
 use crate::store::Body;
 
-/// An object longer than this goes to a file.
+/// An object longer than this goes to a file, unless it is set otherwise.
 pub const OBJECT_IN_MEMORY_MAX: usize = 1_024 * 1_024;
 /// Bytes of all objects staged in memory.
 const MEMORY_MAX: usize = 16 * 1_024 * 1_024;
@@ -20,6 +20,7 @@ const MEMORY_MAX: usize = 16 * 1_024 * 1_024;
 #[derive(Debug)]
 pub struct Staging {
     disk: Arc<dyn Disk>,
+    in_memory_max: usize,
     in_memory: Arc<AtomicUsize>,
     next: AtomicU64,
 }
@@ -29,6 +30,7 @@ pub struct Staging {
 pub struct StagingWriter {
     disk: Arc<dyn Disk>,
     name: String,
+    memory_max: usize,
     memory: Vec<u8>,
     reserved: Reserved,
     file: Option<Arc<dyn DiskFile>>,
@@ -99,9 +101,9 @@ impl Drop for Reserved {
 }
 
 impl Staging {
-    /// Stages on `disk`, in its `staging` directory.
-    pub fn new(disk: Arc<dyn Disk>) -> Self {
-        Self { disk, in_memory: Arc::default(), next: AtomicU64::new(1) }
+    /// Stages on `disk`, in its `staging` directory, objects longer than `in_memory_max`.
+    pub fn new(disk: Arc<dyn Disk>, in_memory_max: usize) -> Self {
+        Self { disk, in_memory_max, in_memory: Arc::default(), next: AtomicU64::new(1) }
     }
 
     /// Begins an object.
@@ -109,6 +111,7 @@ impl Staging {
         StagingWriter {
             disk: Arc::clone(&self.disk),
             name: format!("staging/{}.gz", self.next.fetch_add(1, Ordering::Relaxed)),
+            memory_max: self.in_memory_max,
             memory: Vec::new(),
             reserved: Reserved { budget: Arc::clone(&self.in_memory), bytes: 0 },
             file: None,
@@ -155,9 +158,7 @@ impl Write for StagingWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let file = match &self.file {
             Some(file) => Some(Arc::clone(file)),
-            None if self.memory.len() + bytes.len() > OBJECT_IN_MEMORY_MAX
-                || !self.reserved.grow(bytes.len()) =>
-            {
+            None if self.memory.len() + bytes.len() > self.memory_max || !self.reserved.grow(bytes.len()) => {
                 Some(self.spill()?)
             }
             None => None,
@@ -240,7 +241,7 @@ mod tests {
     fn small_objects_stay_in_memory_large_ones_and_those_over_budget_go_to_files() {
         let dir = tempfile::tempdir().unwrap();
         let disk: Arc<dyn Disk> = Arc::new(RealDisk::open(dir.path()).unwrap());
-        let staging = Staging::new(Arc::clone(&disk));
+        let staging = Staging::new(Arc::clone(&disk), OBJECT_IN_MEMORY_MAX);
         let make = |len: usize| {
             let mut writer = staging.begin();
             let bytes: Vec<u8> = (0..len).map(|i| u8::try_from(i % 251).unwrap()).collect();

@@ -4,20 +4,22 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::after_put::{Next, after_put};
 use super::busy::Busy;
 use super::conflict::raise_conflict;
 use super::progress::LastObject;
+use super::reached::Hearer;
 use super::scheduler::blocking;
 use super::settings::REFUSALS_BEFORE_ALARM;
 use super::staging::{Staged, file_body};
 use super::{Inner, lock};
 use crate::alarms::AlarmKind;
 use crate::metrics::{KindLabel, SourceLabel};
-use crate::object::Stream;
 use crate::object::metadata::Metadata;
+use crate::object::{ObjectKey, ObjectName, Stream};
+use crate::planted::{PlantedBug, planted};
 use crate::spool::Stopped;
 use crate::spool::note::{Parked, PendingSeal, Seal};
 use crate::spool::outlet::parked_name;
@@ -49,8 +51,9 @@ pub(super) fn resume(inner: &Arc<Inner>) {
                 deliver(&inner, seal, None, hold).await
             };
             let outcome = tokio::select! {
-                outcome = resumed => outcome,
+                biased;
                 () = inner.stop.cancelled() => Ok(()),
+                outcome = resumed => outcome,
             };
             if outcome.is_err() {
                 tracing::debug!(%batch, "delivery ends: the spool has stopped");
@@ -86,7 +89,7 @@ pub(super) struct Upload<'a> {
     /// The last try met credentials that had ended.
     met_the_end: bool,
     /// Told when another object of the destination got through.
-    reached: watch::Receiver<()>,
+    reached: Hearer,
     pub(super) since: Duration,
 }
 
@@ -100,7 +103,7 @@ pub(super) async fn deliver(
     hold: Option<Hold>,
 ) -> Result<(), Stopped> {
     let decided = inner.parts.outlet.pending_seal(seal.number).is_some_and(|pending| pending.overwrite);
-    let reached = inner.slots(&seal.destination).reached.subscribe();
+    let reached = inner.slots(&seal.destination).reached.hearer();
     let mut upload = Upload {
         inner,
         seal,
@@ -159,6 +162,9 @@ impl Upload<'_> {
                     0
                 };
                 match after_put(error.fault, put.mode) {
+                    Next::AskWhose if planted(PlantedBug::ExistsUnchecked) => {
+                        (Next::Commit, Stored::default())
+                    }
                     Next::AskWhose => self.ask_whose(may_replace).await?,
                     next => (next, Stored::default()),
                 }
@@ -175,7 +181,7 @@ impl Upload<'_> {
     async fn put_while_parking(&mut self, put: &Put) -> Result<Result<Stored, StoreError>, Stopped> {
         let inner = Arc::clone(self.inner);
         let slots = inner.slots(&self.seal.destination);
-        self.reached.mark_unchanged();
+        self.reached.forget();
         let trying = async {
             let Ok(_slot) = slots.puts.acquire().await else { return None };
             let before = inner.parts.clock.monotonic();
@@ -189,6 +195,7 @@ impl Upload<'_> {
         tokio::pin!(trying);
         loop {
             tokio::select! {
+                biased;
                 answer = &mut trying => return answer.ok_or(Stopped),
                 () = tokio::time::sleep(self.park_look()) => self.park_if_due().await?,
             }
@@ -266,7 +273,7 @@ impl Upload<'_> {
         };
         Put {
             destination: self.inner.reach(seal),
-            key: seal.object_key.clone(),
+            key: self.key(),
             body,
             crc32,
             content_encoding: self.inner.settings.content_encoding.then_some("gzip"),
@@ -274,6 +281,25 @@ impl Upload<'_> {
             tags: self.inner.settings.tags.pairs(&seal.batch.source, seal.batch.day),
             mode: self.mode,
         }
+    }
+
+    /// The key that was sealed.
+    fn key(&self) -> ObjectKey {
+        let seal = &self.seal;
+        let other = match () {
+            () if planted(PlantedBug::RandomObjectName) => self.since.as_millis(),
+            () if planted(PlantedBug::NewNameOnRetry) => u128::from(self.tries),
+            () => return seal.object_key.clone(),
+        };
+        let (node, spool_id) = (format!("x{other}"), self.inner.parts.outlet.spool_id());
+        let name = ObjectName {
+            first_received_at: seal.first_received_at,
+            node: &node,
+            spool_id: &spool_id,
+            first_position: seal.first,
+        };
+        let batch = &seal.batch;
+        ObjectKey::of_batch(&seal.destination.bucket, batch.stream, &batch.source, batch.day, name)
     }
 
     fn parked_body(&self, parked: Parked) -> io::Result<Body> {
@@ -304,7 +330,7 @@ impl Upload<'_> {
             Ok(())
         })
         .await?;
-        self.inner.slots(&self.seal.destination).reached.send_replace(());
+        self.inner.slots(&self.seal.destination).reached.tell();
         let object = LastObject {
             key: self.seal.object_key.clone(),
             at: self.inner.parts.clock.wall(),
@@ -376,8 +402,9 @@ impl Upload<'_> {
                 return Ok(());
             }
             tokio::select! {
+                biased;
                 () = tokio::time::sleep(left.min(self.park_look())) => {}
-                _ = self.reached.changed(), if may_be_told => {
+                () = self.reached.told(), if may_be_told => {
                     may_be_told = false;
                     let soon = backoff.wait(AFTER_RECOVERY_TRIES, &*self.inner.parts.random);
                     end = end.min(clock.monotonic().saturating_add(soon));

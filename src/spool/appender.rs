@@ -8,9 +8,11 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::RequestFrames;
+use super::frame;
 use super::segment::BLOCK_BODY_MAX;
 use super::shared::{PanicGuard, Shared, lock};
 use super::writer::{CommitError, Incoming, Outcome, Writer};
+use crate::planted::{PlantedBug, planted};
 use crate::sources::SourceId;
 
 /// Bytes of frames that may wait for the disk. At the limit an append waits [`QUEUE_WAIT`], then is refused as busy.
@@ -136,6 +138,16 @@ impl Appender {
         if queue.closed {
             return Err(AppendError::Stopped);
         }
+        if planted(PlantedBug::DedupeAnswersEarly) {
+            let waiting = queue.waiting.iter().flat_map(|waiting| fingerprints(&waiting.incoming.bytes));
+            let known: Vec<u128> = waiting.collect();
+            let new = fingerprints(&bytes);
+            if new.iter().all(|new| *new != 0 && known.contains(new)) {
+                let repeats = u32::try_from(new.len()).unwrap_or(u32::MAX);
+                answer(done, Ok(Outcome { stored: 0, repeats }));
+                return Ok(());
+            }
+        }
         queue.waiting.push_back(Waiting {
             incoming: Incoming { source, received_at, bytes },
             done,
@@ -159,7 +171,7 @@ impl Appender {
     pub(super) fn run(&self, mut writer: Writer) {
         let guard = (PanicGuard(Arc::clone(&self.line.shared)), CloseGuard(self));
         while let Some(group) = self.next_group() {
-            if !self.commit(&mut writer, group) {
+            if !self.commit(&mut writer, group, &mut || self.line.shared.wait_for_next()) {
                 break;
             }
         }
@@ -174,32 +186,41 @@ impl Appender {
         drop(guard);
     }
 
+    /// One turn of the commit loop for a spool without threads: stores and answers what waits, without waiting for more.
+    /// `make_next` makes the next segment and returns whether there is one. Returns whether the spool still stands; where it
+    /// does not, whoever waits is told.
+    pub(super) fn turn(&self, writer: &mut Writer, make_next: &mut dyn FnMut() -> bool) -> bool {
+        let group = take_group(&mut lock(&self.line.queue));
+        let stands = group.is_none_or(|group| self.commit(writer, group, make_next));
+        if !stands {
+            drop(CloseGuard(self));
+        }
+        stands
+    }
+
+    /// Whether nobody waits.
+    pub(super) fn is_idle(&self) -> bool {
+        lock(&self.line.queue).waiting.is_empty()
+    }
+
     fn next_group(&self) -> Option<Vec<Waiting>> {
         let idle = |queue: &mut Queue| queue.waiting.is_empty() && !queue.closed;
-        let mut queue = self
-            .line
-            .arrived
-            .wait_while(lock(&self.line.queue), idle)
-            .unwrap_or_else(PoisonError::into_inner);
-        let mut group = Vec::new();
-        let mut bytes = 0;
-        while let Some(next) = queue.waiting.front() {
-            bytes += next.incoming.bytes.len();
-            if bytes > BLOCK_BODY_MAX && !group.is_empty() {
-                break;
-            }
-            group.extend(queue.waiting.pop_front());
-        }
-        (!group.is_empty()).then_some(group)
+        let queue = self.line.arrived.wait_while(lock(&self.line.queue), idle);
+        take_group(&mut queue.unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Commits one group and answers it. Returns whether the spool still stands.
-    fn commit(&self, writer: &mut Writer, group: Vec<Waiting>) -> bool {
+    fn commit(
+        &self,
+        writer: &mut Writer,
+        group: Vec<Waiting>,
+        wait_for_next: &mut dyn FnMut() -> bool,
+    ) -> bool {
         let (mut incoming, answers): (Vec<_>, Vec<_>) =
             group.into_iter().map(|waiting| (waiting.incoming, (waiting.done, waiting._room))).unzip();
         let mut result = writer.commit(&mut incoming);
         // The next segment may only not be ready yet. A group that found no space has changed nothing.
-        while result == Err(CommitError::NoSpace) && self.line.shared.wait_for_next() {
+        while result == Err(CommitError::NoSpace) && wait_for_next() {
             result = writer.commit(&mut incoming);
         }
         let refusal = match result {
@@ -217,6 +238,32 @@ impl Appender {
         }
         refusal != AppendError::Stopped
     }
+}
+
+/// The fingerprints of frames one behind the other.
+fn fingerprints(frames: &[u8]) -> Vec<u128> {
+    let (mut all, mut at) = (Vec::new(), 0);
+    while let Some(rest) = frames.get(at..)
+        && let Some(len) = frame::length(rest)
+    {
+        all.push(frame::fingerprint(rest));
+        at += len;
+    }
+    all
+}
+
+/// All that waits, up to one block; at least one.
+fn take_group(queue: &mut Queue) -> Option<Vec<Waiting>> {
+    let mut group = Vec::new();
+    let mut bytes = 0;
+    while let Some(next) = queue.waiting.front() {
+        bytes += next.incoming.bytes.len();
+        if bytes > BLOCK_BODY_MAX && !group.is_empty() {
+            break;
+        }
+        group.extend(queue.waiting.pop_front());
+    }
+    (!group.is_empty()).then_some(group)
 }
 
 fn answer(done: oneshot::Sender<Result<Outcome, AppendError>>, result: Result<Outcome, AppendError>) {

@@ -24,7 +24,7 @@ pub(super) fn read(
     recovered: &mut Recovered,
 ) -> Result<(u64, State), ManifestError> {
     let Some((number, replayed)) = manifest::read_newest_past_damage(disk, &ident.spool_id)? else {
-        return Ok((0, State::default()));
+        return Ok((0, State::new()));
     };
     let state = replayed.state;
     if let Some(at) = replayed.damaged_at {
@@ -66,16 +66,13 @@ pub(super) fn adopt(
 }
 
 /// Where of two segments one holds all frames of the other, it is its copy: a start copies the last segment, and may be
-/// cut short before its note. The one that holds no more than the other goes: away if it is whole, else to quarantine.
-///
-/// # Errors
-/// What the disk says.
-pub(super) fn drop_copies(
-    disk: &dyn Disk,
+/// cut short before its note. Takes the one that holds no more than the other out of what was found, and returns it, with
+/// whether it is damaged.
+pub(super) fn take_copies(
     found: &mut Vec<Found>,
     state: &mut State,
     adopted: &BTreeSet<u64>,
-) -> io::Result<()> {
+) -> Vec<(u64, bool)> {
     let spans: Vec<(u64, (u64, u64))> = found.iter().map(|found| (found.number, found.span)).collect();
     let is_copy = |found: &Found| {
         let (first, last) = found.span;
@@ -89,11 +86,21 @@ pub(super) fn drop_copies(
     let copies: Vec<(u64, bool)> =
         found.iter().filter(|found| is_copy(found)).map(|found| (found.number, found.is_damaged())).collect();
     found.retain(|found| !copies.iter().any(|(number, _)| *number == found.number));
+    for (number, _) in &copies {
+        state.segments.remove(number);
+    }
+    copies
+}
+
+/// Lets go of copies: away with those that are whole, the others go to quarantine.
+///
+/// # Errors
+/// What the disk says.
+pub(super) fn drop_copies(disk: &dyn Disk, copies: &[(u64, bool)]) -> io::Result<()> {
     for (number, damaged) in copies {
-        state.segments.remove(&number);
-        let name = segment_name(number);
-        disk.remove(&index_name(number))?;
-        if damaged { disk.rename(&name, &format!("quarantine/{name}"))? } else { disk.remove(&name)? }
+        let name = segment_name(*number);
+        disk.remove(&index_name(*number))?;
+        if *damaged { disk.rename(&name, &format!("quarantine/{name}"))? } else { disk.remove(&name)? }
     }
     Ok(())
 }

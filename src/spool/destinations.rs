@@ -2,14 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::note::Note;
+use super::note::{FIRST_POSITION, Note};
 use super::outlet::Outlet;
 use super::shared::{Stopped, lock};
 use crate::object::Destination;
 use crate::sources::SourceId;
-
-/// The first position of every spool.
-const FIRST_POSITION: u64 = 1;
 
 impl Outlet {
     /// Where frames of `source` at `position` go, and the first position that goes elsewhere.

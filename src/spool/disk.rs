@@ -7,6 +7,8 @@ use std::io::{self, IoSlice};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::planted::{PlantedBug, planted};
+
 /// A directory tree that holds one spool.
 pub trait Disk: Send + Sync + fmt::Debug {
     /// Opens an existing file for reading and writing.
@@ -122,6 +124,9 @@ pub fn write_temporary(disk: &dyn Disk, name: &str, bytes: &[u8]) -> io::Result<
 /// What the file system says; which of the two names a crash leaves is not known then.
 pub fn publish(disk: &dyn Disk, name: &str) -> io::Result<()> {
     disk.rename(&temporary_name(name), name)?;
+    if planted(PlantedBug::NoDirectorySync) {
+        return Ok(());
+    }
     disk.sync_dir(name.rsplit_once('/').map_or("", |(dir, _)| dir))
 }
 

@@ -16,10 +16,11 @@ use super::segment::{encode_header, index_name, number_in, seen_name, segment_na
 use super::segment_index;
 use super::shared::{FULL_PERCENT, PanicGuard, Prepared, Shared, Stopped, lock};
 use crate::batch::BatchKey;
+use crate::planted::{PlantedBug, planted};
 use crate::time::UnixMillis;
 
 /// Released segments kept to be used again; more are removed.
-const SPARES_MAX: usize = 4;
+pub(super) const SPARES_MAX: usize = 4;
 /// Zeroes are written in pieces of this size.
 const ZERO_CHUNK: usize = 1_024 * 1_024;
 /// How long the housekeeper sleeps when nobody wakes it; also how soon space that came back is noticed.
@@ -135,7 +136,9 @@ impl Housekeeper {
         file.write_at(&[IoSlice::new(&encode_header(id, number))], 0)?;
         file.sync()?;
         disk.rename(&from, &name)?;
-        disk.sync_dir("")?;
+        if !planted(PlantedBug::NoDirectorySync) {
+            disk.sync_dir("")?;
+        }
         Ok((file, wanted))
     }
 
@@ -244,7 +247,7 @@ impl Housekeeper {
         if !self.disk_full {
             manifest.set_aside();
         }
-        if !manifest.is_long() {
+        if !manifest.is_long(self.shared.options.compact_bytes) {
             return Ok(());
         }
         let oldest = oldest_position(&self.shared);

@@ -8,6 +8,9 @@ use crate::object::{AppliedEncryption, BucketString, Destination, ObjectKey};
 use crate::sources::SourceId;
 use crate::time::UnixMillis;
 
+/// The first position of every spool.
+pub const FIRST_POSITION: u64 = 1;
+
 /// What one object holds and where it goes. Once synced it never changes.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Seal {
@@ -185,6 +188,9 @@ pub struct State {
     /// No position below this one is ever given again.
     #[serde(default)]
     pub next_position: u64,
+    /// Every position before this one was let go of or noted as lost. 0 where a release wrote it that did not note this.
+    #[serde(default)]
+    pub kept_from: u64,
     /// Where each source's frames go, by first position, in order.
     pub destinations: BTreeMap<SourceId, Vec<(u64, Destination)>>,
     /// Sealed, not committed, by number.
@@ -201,6 +207,11 @@ pub struct State {
 }
 
 impl State {
+    /// The state of a spool that is new.
+    pub fn new() -> Self {
+        Self { kept_from: FIRST_POSITION, ..Self::default() }
+    }
+
     /// Takes in one note.
     pub fn apply(&mut self, note: Note) {
         match note {
@@ -313,6 +324,7 @@ impl State {
         }
         self.released.retain(|range| range.last >= oldest_position);
         self.lost.retain(|range| range.last >= oldest_position);
+        self.kept_from = self.kept_from.max(oldest_position);
     }
 }
 

@@ -18,6 +18,7 @@ use super::scan::Range;
 use super::shared::{PRESSURE_PERCENT, Shared, Stopped, Usage, lock};
 use crate::batch::BatchKey;
 use crate::object::{AppliedEncryption, Destination, ObjectKey};
+use crate::planted::{PlantedBug, planted};
 use crate::sources::SourceId;
 use crate::time::UnixMillis;
 
@@ -226,6 +227,9 @@ impl Outlet {
         noted.map_err(|error| self.shared.stop("write the manifest", &error))?;
         lock(&self.shared.index).seal(batch, seal.last, seal.frames, seal.bytes);
         self.look_behind(batch, seal.last);
+        if planted(PlantedBug::UnlinkBeforeCommit) {
+            self.release(&seal);
+        }
         self.shared.changed();
         Ok(seal)
     }

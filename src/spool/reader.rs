@@ -50,10 +50,21 @@ pub(super) fn read(
         batch.parts.iter().filter(|part| part.last > after && part.first <= through).cloned().collect()
     };
     for part in parts {
-        let runs = runs_of(shared, key, &part)?;
+        let Places { runs, lost } = runs_of(shared, key, &part)?;
         let file = shared.disk.open(&segment_name(part.segment))?;
+        let mut lost = lost.into_iter().filter_map(|range| range.within(after + 1, through)).peekable();
         for run in runs.into_iter().filter(|run| run.last() > after && run.first <= through) {
+            while let Some(range) = lost.next_if(|range| range.first < run.first) {
+                if visit(Read::Lost(range))? == Go::Stop {
+                    return Ok(());
+                }
+            }
             if read_run(shared, &*file, &part, run, after, through, visit)? == Go::Stop {
+                return Ok(());
+            }
+        }
+        for range in lost {
+            if visit(Read::Lost(range))? == Go::Stop {
                 return Ok(());
             }
         }
@@ -61,10 +72,17 @@ pub(super) fn read(
     Ok(())
 }
 
+/// What is known of a part: where its frames stand, and positions of its segment that cannot be read, some of which are its
+/// own.
+struct Places {
+    runs: Vec<Run>,
+    lost: Vec<Range>,
+}
+
 /// Where a part's frames stand.
-pub(super) fn runs_of(shared: &Shared, key: &BatchKey, part: &Part) -> io::Result<Vec<Run>> {
+fn runs_of(shared: &Shared, key: &BatchKey, part: &Part) -> io::Result<Places> {
     let (offset, count) = match &part.runs {
-        Runs::Open(runs) => return Ok(runs.clone()),
+        Runs::Open(runs) => return Ok(Places { runs: runs.clone(), lost: Vec::new() }),
         Runs::File { offset, count } => (*offset, *count),
     };
     let read = shared
@@ -72,20 +90,42 @@ pub(super) fn runs_of(shared: &Shared, key: &BatchKey, part: &Part) -> io::Resul
         .open(&index_name(part.segment))
         .and_then(|file| segment_index::read_runs(&*file, shared.salt(part.segment), offset, count, part));
     match read {
-        Ok(Some(runs)) => Ok(runs),
+        Ok(Some(runs)) => Ok(Places { runs, lost: Vec::new() }),
         Ok(None) => rebuild_runs(shared, key, part),
         Err(error) if error.kind() == io::ErrorKind::NotFound => rebuild_runs(shared, key, part),
         Err(error) => Err(error),
     }
 }
 
-/// The index file is a cache: where it fails, a scan of the segment tells the same.
-fn rebuild_runs(shared: &Shared, key: &BatchKey, part: &Part) -> io::Result<Vec<Run>> {
+/// The index file is a cache: where it fails, a scan of the segment tells the same. Where it tells of fewer frames, the
+/// others stood where the segment cannot be read.
+fn rebuild_runs(shared: &Shared, key: &BatchKey, part: &Part) -> io::Result<Places> {
     tracing::warn!(segment = part.segment, batch = %key, "a segment's index is damaged; its frames are scanned instead");
     let file = shared.disk.open(&segment_name(part.segment))?;
     let mut scanned = ScannedRuns::default();
-    super::scan::scan(&*file, shared.salt(part.segment), &mut |offset, frame| scanned.take(offset, frame))?;
-    Ok(scanned.runs.remove(key).map(|(_, runs)| runs).unwrap_or_default())
+    let blocks = super::scan::scan(&*file, shared.salt(part.segment), &mut |offset, frame| {
+        // What stands before it of the same batch was let go of.
+        if (part.first..=part.last).contains(&frame.position) {
+            scanned.take(offset, frame);
+        }
+    })?;
+    let runs = scanned.runs.remove(key).map(|(_, runs)| runs).unwrap_or_default();
+    let frames: u64 = runs.iter().map(|run| u64::from(run.frames)).sum();
+    if frames >= part.frames {
+        return Ok(Places { runs, lost: Vec::new() });
+    }
+    damaged(shared, part.segment);
+    let (mut lost, mut next) = (Vec::new(), part.first);
+    for block in &blocks {
+        lost.extend(Range::between(next, block.header.first_position));
+        lost.extend(&block.lost);
+        next = next.max(block.last_position() + 1);
+    }
+    lost.extend(Range::between(next, part.last + 1));
+    Ok(Places {
+        runs,
+        lost: lost.into_iter().filter_map(|range| range.within(part.first, part.last)).collect(),
+    })
 }
 
 /// Collects runs by batch while a segment is scanned.

@@ -18,6 +18,18 @@ pub struct Range {
     pub last: u64,
 }
 
+impl Range {
+    /// The positions from `next` to the one before `end`, if there are any.
+    pub(super) fn between(next: u64, end: u64) -> Option<Self> {
+        (next < end).then(|| Self { first: next, last: end - 1 })
+    }
+
+    /// What of it lies within these ends, both included.
+    pub(super) fn within(self, first: u64, last: u64) -> Option<Self> {
+        Self::between(self.first.max(first), self.last.min(last).saturating_add(1))
+    }
+}
+
 /// A block found in a segment.
 #[derive(Clone, Debug)]
 pub struct FoundBlock {

@@ -57,9 +57,14 @@ pub fn encode_header(spool_id: &[u8; 16], number: u64) -> [u8; 64] {
     header[10..12].copy_from_slice(&FORMAT.1.to_le_bytes());
     header[16..32].copy_from_slice(spool_id);
     header[32..40].copy_from_slice(&number.to_le_bytes());
-    let crc = Salt::new(spool_id, number).checksum(&header[..40], &[]);
+    let crc = header_checksum(&header, spool_id, number);
     header[40..44].copy_from_slice(&crc.to_le_bytes());
     header
+}
+
+/// The checksum of a header. Every format has it in the same place, over the same bytes: a damaged format is no newer one.
+fn header_checksum(header: &[u8; 64], spool_id: &[u8; 16], number: u64) -> u32 {
+    Salt::new(spool_id, number).checksum(&header[..40], &[])
 }
 
 /// What a segment's header says of it.
@@ -75,14 +80,17 @@ pub enum HeaderCheck {
 
 /// Checks a segment's header.
 pub fn check_header(bytes: &[u8], spool_id: &[u8; 16], number: u64) -> HeaderCheck {
-    let good = encode_header(spool_id, number);
-    if bytes.get(..8) != Some(&SEGMENT_MAGIC) {
-        return HeaderCheck::Bad;
-    }
-    match bytes.get(8..10).and_then(|b| b.try_into().ok()).map(u16::from_le_bytes) {
-        Some(major) if major > FORMAT.0 => HeaderCheck::Newer(major),
-        Some(_) if bytes.get(..64) == Some(&good) => HeaderCheck::Good,
-        _ => HeaderCheck::Bad,
+    let Some(header) = bytes.first_chunk::<64>() else { return HeaderCheck::Bad };
+    let major = u16::from_le_bytes([header[8], header[9]]);
+    if *header == encode_header(spool_id, number) {
+        HeaderCheck::Good
+    } else if header[..8] == SEGMENT_MAGIC
+        && header[40..44] == header_checksum(header, spool_id, number).to_le_bytes()
+        && major > FORMAT.0
+    {
+        HeaderCheck::Newer(major)
+    } else {
+        HeaderCheck::Bad
     }
 }
 
@@ -156,6 +164,9 @@ mod tests {
         assert_eq!(check_header(&header, &[4; 16], 9), HeaderCheck::Bad);
         assert_eq!(check_header(&[0; 64], &id, 9), HeaderCheck::Bad);
         header[8] = 2;
+        assert_eq!(check_header(&header, &id, 9), HeaderCheck::Bad, "a bit that flipped is no newer release");
+        let crc = header_checksum(&header, &id, 9);
+        header[40..44].copy_from_slice(&crc.to_le_bytes());
         assert_eq!(check_header(&header, &id, 9), HeaderCheck::Newer(2));
     }
 

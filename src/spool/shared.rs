@@ -33,6 +33,8 @@ pub struct SpoolOptions {
     pub node: Option<String>,
     /// Refuse to start where damage is found, instead of going on with a named hole.
     pub stop_on_corruption: bool,
+    /// A manifest longer than this is written anew when it is also four times as long as its first note.
+    pub compact_bytes: u64,
 }
 
 impl Default for SpoolOptions {
@@ -44,6 +46,7 @@ impl Default for SpoolOptions {
             dedupe_max: super::seen::SEEN_MAX,
             node: None,
             stop_on_corruption: false,
+            compact_bytes: 1_024 * 1_024,
         }
     }
 }

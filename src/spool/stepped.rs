@@ -1,16 +1,18 @@
 //! A spool without threads: whoever holds it decides when a group is committed and when the house is kept, so a simulation
-//! that draws its steps from a seed is replayed by that seed.
+//! that draws its steps from a seed is replayed by that seed. Everything else is what a spool with threads does, its queue
+//! and its answers included.
 
 use std::sync::Arc;
 
-use super::appender::{AppendError, Appended};
+use super::appender::{AppendError, Appended, Appender};
 use super::disk::Disk;
 use super::housekeeper::Housekeeper;
 use super::outlet::Outlet;
 use super::recovery::{self, OpenError, Recovered};
 use super::request_frames::RequestFrames;
-use super::shared::{SpoolOptions, Stopped};
+use super::shared::{SpoolOptions, Stopped, lock};
 use super::writer::{CommitError, Incoming, Outcome, Writer};
+use crate::call::Fingerprinter;
 use crate::metrics::Metrics;
 use crate::random::Random;
 use crate::time::Clock;
@@ -18,6 +20,7 @@ use crate::time::Clock;
 /// The rooms of an open spool, to be called one after the other.
 #[derive(Debug)]
 pub struct Stepped {
+    appender: Appender,
     writer: Writer,
     housekeeper: Housekeeper,
     outlet: Outlet,
@@ -36,11 +39,31 @@ impl Stepped {
         metrics: Arc<Metrics>,
     ) -> Result<(Self, Recovered), OpenError> {
         let opened = recovery::open(disk, options, clock, random, metrics)?;
+        let appender = Appender::new(Arc::clone(&opened.shared));
         let outlet = Outlet { shared: opened.shared };
-        Ok((Self { writer: opened.writer, housekeeper: opened.housekeeper, outlet }, opened.recovered))
+        let spool = Self { appender, writer: opened.writer, housekeeper: opened.housekeeper, outlet };
+        Ok((spool, opened.recovered))
     }
 
-    /// Commits a group of requests: one write, one sync.
+    /// The way in: what is appended waits for [`Stepped::turn`].
+    pub fn appender(&self) -> Appender {
+        self.appender.clone()
+    }
+
+    /// Makes the fingerprints that this spool compares.
+    pub fn fingerprinter(&self) -> Fingerprinter {
+        Fingerprinter::new(self.outlet.shared.ident.fingerprint_key)
+    }
+
+    /// Stores what waits, up to one block, and answers it: one write, one sync. Where the open segment is full the
+    /// housekeeper is given its turn. Returns whether the spool still stands.
+    pub fn turn(&mut self) -> bool {
+        let (shared, housekeeper) = (&self.outlet.shared, &mut self.housekeeper);
+        let mut make_next = || housekeeper.pass().is_ok() && lock(&shared.next_segment).prepared.is_some();
+        self.appender.turn(&mut self.writer, &mut make_next)
+    }
+
+    /// Commits a group of requests that wait in no queue: one write, one sync.
     ///
     /// # Errors
     /// [`AppendError::Full`]: nothing has changed; after [`Stepped::keep`] there may be room.
@@ -76,11 +99,17 @@ impl Stepped {
         &self.outlet
     }
 
-    /// Ends it in order.
+    /// Stores what waits, takes no more, and ends it in order.
     ///
     /// # Errors
     /// [`Stopped`]. A spool without room for the last note is not closed in order, and loses nothing by it.
-    pub fn close(self) -> Result<(), Stopped> {
+    pub fn close(mut self) -> Result<(), Stopped> {
+        self.appender.close();
+        while !self.appender.is_idle() {
+            if !self.turn() {
+                return Err(Stopped);
+            }
+        }
         match self.writer.close() {
             Ok(()) | Err(CommitError::NoSpace) => Ok(()),
             Err(CommitError::Stopped) => Err(Stopped),

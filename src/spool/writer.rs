@@ -15,6 +15,7 @@ use super::segment::{BLOCK_HEADER, Block, SEGMENT_HEADER};
 use super::shared::{Shared, lock};
 use crate::batch::BatchKey;
 use crate::object::Stream;
+use crate::planted::{PlantedBug, planted};
 use crate::sources::SourceId;
 use crate::time::UnixMillis;
 
@@ -134,12 +135,24 @@ impl Writer {
             self.shared.poison(what, error);
             CommitError::Stopped
         };
+        if planted(PlantedBug::AnswerBeforeSync) {
+            // Of the block before, whose requests are answered.
+            self.open.file.sync().map_err(|error| stop("sync a spool segment", &error))?;
+        }
         self.open
             .file
             .write_at(parts, self.open.end)
             .map_err(|error| stop("write a spool segment", &error))?;
+        if planted(PlantedBug::AnswerBeforeSync) {
+            return Ok(());
+        }
         let before = self.shared.clock.monotonic();
-        self.open.file.sync().map_err(|error| stop("sync a spool segment", &error))?;
+        let synced = match self.open.file.sync() {
+            Err(_) if planted(PlantedBug::SyncRetried) => self.open.file.sync(),
+            Err(_) if planted(PlantedBug::AppendedAfterFailedSync) => return Err(CommitError::NoSpace),
+            synced => synced,
+        };
+        synced.map_err(|error| stop("sync a spool segment", &error))?;
         let took = self.shared.clock.monotonic().saturating_sub(before);
         self.shared.metrics.sync_seconds.observe(took.as_secs_f64());
         Ok(())

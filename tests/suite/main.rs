@@ -18,6 +18,7 @@ mod readers;
 mod sdks;
 mod security;
 mod serve;
+mod sim;
 mod support;
 mod sweep;
 mod tidy;

@@ -5,9 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room and the rooms it may know. `cli` wires everything together and may know all.
-const MAY_KNOW: [(&str, &[&str]); 24] = [
+const MAY_KNOW: [(&str, &[&str]); 25] = [
     ("time", &[]),
     ("random", &[]),
+    ("planted", &[]),
     ("sources", &[]),
     ("json", &[]),
     ("retry", &["random"]),
@@ -18,10 +19,13 @@ const MAY_KNOW: [(&str, &[&str]); 24] = [
     ("metrics", &["call"]),
     ("alarms", &["metrics", "time"]),
     ("store", &["object"]),
-    ("spool", &["batch", "call", "metrics", "object", "random", "sources", "time"]),
+    ("spool", &["batch", "call", "metrics", "object", "planted", "random", "sources", "time"]),
     (
         "delivery",
-        &["alarms", "batch", "metrics", "object", "random", "retry", "sources", "spool", "store", "time"],
+        &[
+            "alarms", "batch", "metrics", "object", "planted", "random", "retry", "sources", "spool",
+            "store", "time",
+        ],
     ),
     ("archive", &["object", "random", "retry", "sources", "store", "time"]),
     ("collector", &["call", "metrics", "random", "sources", "spool", "time"]),

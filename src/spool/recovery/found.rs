@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::{OpenError, failed};
 use crate::batch::BatchKey;
+use crate::planted::{PlantedBug, planted};
 use crate::spool::disk::{Disk, DiskFile, read_sound};
 use crate::spool::frame::{Frame, Salt};
 use crate::spool::ident::Ident;
@@ -27,6 +28,8 @@ pub(in crate::spool) struct Found {
     pub(super) parts: Vec<(BatchKey, Part)>,
     /// First and last position, 0 where there are none.
     pub(in crate::spool) span: (u64, u64),
+    /// The last position that its blocks say was synced before them, also where they are cut off as torn.
+    pub(super) synced: u64,
     pub(super) indexed: bool,
     pub(super) damaged: bool,
     /// The disk could not read some of it.
@@ -91,6 +94,7 @@ fn find_segment(
         blocks: Vec::new(),
         parts: Vec::new(),
         span: (0, 0),
+        synced: 0,
         indexed: false,
         damaged,
         unreadable: false,
@@ -113,6 +117,7 @@ fn find_segment(
     let blocks = scan_noting(&*found.file, salt, &mut visit, &mut found.unreadable);
     found.newest = newest;
     found.blocks = blocks.map_err(failed("read a segment"))?;
+    found.synced = found.blocks.iter().map(|block| block.header.durable_position).max().unwrap_or(0);
     found.set_span();
     let part = |(key, (part, runs))| (key, Part { segment: number, runs: Runs::Open(runs), ..part });
     found.parts = scanned.runs.into_iter().map(part).collect();
@@ -120,10 +125,20 @@ fn find_segment(
 }
 
 /// A bad block at the very end of the last segment was never answered: nothing valid was written after it. It is kept in
-/// quarantine, and cut off. Returns its bytes. Where the disk cannot read all of the segment nothing is known of its end.
-pub(super) fn cut_torn_tail(disk: &dyn Disk, last: Option<&mut Found>) -> io::Result<u64> {
+/// quarantine, and cut off. Returns its bytes. Where the disk cannot read all of the segment nothing is known of its end, and
+/// what is before `synced` was synced once: that is damage.
+pub(super) fn cut_torn_tail(disk: &dyn Disk, last: Option<&mut Found>, synced: u64) -> io::Result<u64> {
     let Some(last) = last.filter(|last| !last.indexed && !last.unreadable) else { return Ok(0) };
-    let Some(block) = last.blocks.last().filter(|block| !block.lost.is_empty()) else { return Ok(0) };
+    if planted(PlantedBug::MidLogCutAsTornTail) {
+        let follows = |pair: &[FoundBlock]| pair[1].offset == pair[0].end();
+        let gap = last.blocks.windows(2).position(|pair| !follows(pair)).map(|at| at + 1);
+        let bad = last.blocks.iter().position(|block| !block.lost.is_empty());
+        last.blocks.truncate(gap.into_iter().chain(bad).min().unwrap_or(usize::MAX));
+        last.synced = 0;
+        last.set_span();
+    }
+    let is_torn = |block: &&FoundBlock| !block.lost.is_empty() && block.header.first_position >= synced;
+    let Some(block) = last.blocks.last().filter(is_torn) else { return Ok(0) };
     let len = block.end() - block.offset;
     let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
     let read = read_sound(&*last.file, &mut bytes, block.offset)?;

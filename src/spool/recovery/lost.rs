@@ -4,23 +4,33 @@ use super::found::Found;
 use crate::spool::note::State;
 use crate::spool::scan::Range;
 
-/// Positions that no segment holds although they were neither released nor noted as lost before.
-pub(super) fn lost_ranges(found: &[Found], state: &State) -> Vec<Range> {
+/// Positions that no segment holds although they were neither released nor noted as lost before. Where notes cannot be read
+/// (`manifest_damaged`) only what lies between the segments is judged: what was before and behind them may have been let go.
+pub(super) fn lost_ranges(found: &[Found], state: &State, manifest_damaged: bool) -> Vec<Range> {
     let mut lost: Vec<Range> = Vec::new();
-    let mut next = found.first().map_or(0, |first| first.span.0);
+    let known = merge(state.released.iter().chain(&state.lost).copied());
+    // Behind these nothing was written, or nothing that was answered: a block tells what was synced before it.
+    let noted = if manifest_damaged { 0 } else { state.next_position };
+    let synced = found.iter().map(|found| found.synced + 1).max().unwrap_or(0).max(noted);
+    let first = found.iter().map(|found| found.span.0).find(|first| *first > 0).unwrap_or(synced);
+    // The first frame that is found need not be the first that there should be.
+    let mut next = match state.kept_from {
+        kept_from if kept_from > 0 && !manifest_damaged => kept_from.min(first),
+        _ => first,
+    };
     for segment in found {
         if segment.indexed {
-            lost.extend(gap(next, segment.span.0));
+            lost.extend(Range::between(next, segment.span.0));
             next = segment.span.1 + 1;
             continue;
         }
         for block in &segment.blocks {
-            lost.extend(gap(next, block.header.first_position));
+            lost.extend(Range::between(next, block.header.first_position));
             lost.extend(block.lost.iter().copied());
             next = block.last_position() + 1;
         }
     }
-    let known = merge(state.released.iter().chain(&state.lost).copied());
+    lost.extend(Range::between(next, synced));
     lost.into_iter().flat_map(|range| without(range, &known)).collect()
 }
 
@@ -29,15 +39,11 @@ fn without(range: Range, known: &[Range]) -> Vec<Range> {
     let mut left = Vec::new();
     let mut next = range.first;
     for known in known.iter().filter(|known| known.last >= range.first && known.first <= range.last) {
-        left.extend(gap(next, known.first));
+        left.extend(Range::between(next, known.first));
         next = known.last + 1;
     }
-    left.extend(gap(next, range.last + 1));
+    left.extend(Range::between(next, range.last + 1));
     left
-}
-
-fn gap(next: u64, first: u64) -> Option<Range> {
-    (next < first).then(|| Range { first: next, last: first - 1 })
 }
 
 /// Joins ranges that touch.

@@ -19,7 +19,7 @@ use super::disk::Disk;
 use super::housekeeper::{Housekeeper, keep_cursors_from, oldest_position};
 use super::ident::{Ident, IdentError};
 use super::manifest::{self, Manifest, ManifestError};
-use super::note::Note;
+use super::note::{Note, State};
 use super::scan::Range;
 use super::seen::Seen;
 use super::segment::{segment_name, spare_name};
@@ -30,10 +30,10 @@ use crate::random::Random;
 use crate::time::Clock;
 use begin::begin_segment;
 use found::{cut_torn_tail, find_segments, missing};
-use leftovers::tidy;
+use leftovers::{clear, tidy};
 use lost::lost_ranges;
 use restore::{fill_seen, restore_batches, restore_closed, restore_parked, restore_seen_files};
-use room::{spares, with_room};
+use room::{usable_spares, with_room};
 
 /// Why a spool cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -131,16 +131,19 @@ pub(super) fn open(
     let ident = Ident::open(&*disk, random)?;
     let mut recovered = Recovered::default();
     let (number, mut state) = if options.stop_on_corruption {
-        manifest::read_newest(&*disk, &ident.spool_id)?.unwrap_or_default()
+        manifest::read_newest(&*disk, &ident.spool_id)?.unwrap_or_else(|| (0, State::new()))
     } else {
         damaged_manifest::read(&*disk, &ident, &mut recovered)?
     };
     let adopted = damaged_manifest::adopt(&*disk, &ident, &mut state, recovered.manifest_damaged)
         .map_err(failed("look at segments without a note"))?;
-    tidy(&*disk, &state, recovered.manifest_damaged).map_err(failed("remove leftovers"))?;
+    if number == 0 && !adopted.is_empty() {
+        // There are segments and no manifest: what was let go of before them is not known.
+        state.kept_from = 0;
+    }
+    clear(&*disk, &state, recovered.manifest_damaged).map_err(failed("remove leftovers"))?;
     let mut found = find_segments(&*disk, &ident, &state)?;
-    damaged_manifest::drop_copies(&*disk, &mut found, &mut state, &adopted)
-        .map_err(failed("set copies of segments aside"))?;
+    let copies = damaged_manifest::take_copies(&mut found, &mut state, &adopted);
     // Segments behind the last with frames were made ahead and never used.
     let used = |found: &Found| found.span.0 > 0 || found.unreadable;
     let unused = found.split_off(found.iter().rposition(used).map_or(0, |last| last + 1));
@@ -149,16 +152,21 @@ pub(super) fn open(
     if options.stop_on_corruption && recovered.unreadable.is_some() {
         return Err(failed("read the last segment")(rustix::io::Errno::IO.into()));
     }
-    recovered.torn_bytes = cut_torn_tail(&*disk, found.last_mut()).map_err(failed("keep a torn tail"))?;
-    recovered.lost = lost_ranges(&found, &state);
+    recovered.torn_bytes =
+        cut_torn_tail(&*disk, found.last_mut(), state.next_position).map_err(failed("keep a torn tail"))?;
+    recovered.lost = lost_ranges(&found, &state, recovered.manifest_damaged);
     judge_damage(&recovered.lost, options.stop_on_corruption)?;
 
     // Positions of writes that a crash took away are given again: to whom it was known then.
-    let held = found.iter().map(|found| found.span.1).max().unwrap_or(0);
+    let lost = recovered.lost.iter().map(|range| range.last);
+    let held = found.iter().map(|found| found.span.1).chain(lost).max().unwrap_or(0);
     let next_position = state.next_position.max(held + 1).max(1);
     state.clamp_destinations(next_position);
     let begin = || Manifest::begin(Arc::clone(&disk), ident.spool_id, number + 1, state.clone());
     let manifest = with_room(&*disk, begin).map_err(failed("begin a manifest"))?;
+    // From here on the state is durable, and what it does not need can go.
+    damaged_manifest::drop_copies(&*disk, &copies).map_err(failed("set copies of segments aside"))?;
+    tidy(&*disk, manifest.state(), recovered.manifest_damaged).map_err(failed("remove leftovers"))?;
     let shared = Arc::new(Shared::new(disk, clock, metrics, ident, options, manifest));
     let mut notes: Vec<Note> = recovered.lost.iter().map(|range| Note::Lost(*range)).collect();
     notes.extend(unused.iter().map(|found| Note::Released { number: found.number, positions: None }));
@@ -183,8 +191,7 @@ pub(super) fn open(
     recovered.segments = found.len() + usize::from(last.is_some());
     let open = begin_segment(&shared, last).map_err(failed("copy the last segment"))?;
     // Some may have been given up for room.
-    let mut spares = spares(&*shared.disk).map_err(failed("list released segments"))?;
-    spares.retain(|(_, len)| *len == shared.options.segment_bytes);
+    let spares = usable_spares(&shared).map_err(failed("list released segments"))?;
     let mut housekeeper = Housekeeper::new(Arc::clone(&shared), spares, seen_counts);
     restore_batches(&shared).map_err(failed("read the index"))?;
     restore_parked(&shared);

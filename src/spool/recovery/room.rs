@@ -3,8 +3,10 @@
 use std::io;
 
 use crate::spool::disk::{Disk, is_no_space};
+use crate::spool::housekeeper::SPARES_MAX;
 use crate::spool::manifest;
 use crate::spool::segment::{number_in, spare_name};
+use crate::spool::shared::Shared;
 
 /// Does something that needs space; where there is none, once more without spare segments and reserve.
 pub(super) fn with_room<T>(disk: &dyn Disk, mut work: impl FnMut() -> io::Result<T>) -> io::Result<T> {
@@ -21,7 +23,18 @@ pub(super) fn with_room<T>(disk: &dyn Disk, mut work: impl FnMut() -> io::Result
     }
 }
 
-pub(super) fn spares(disk: &dyn Disk) -> io::Result<Vec<(u64, u64)>> {
+/// The released segments that can be used again. Others are removed: those of another length would lie there for ever.
+pub(super) fn usable_spares(shared: &Shared) -> io::Result<Vec<(u64, u64)>> {
+    let is_of_use = |(_, len): &(u64, u64)| *len == shared.options.segment_bytes;
+    let (mut usable, mut other): (Vec<_>, Vec<_>) = spares(&*shared.disk)?.into_iter().partition(is_of_use);
+    other.extend(usable.split_off(usable.len().min(SPARES_MAX)));
+    for (number, _) in other {
+        shared.disk.remove(&spare_name(number))?;
+    }
+    Ok(usable)
+}
+
+fn spares(disk: &dyn Disk) -> io::Result<Vec<(u64, u64)>> {
     let files = disk.list("")?;
     Ok(files.into_iter().filter_map(|(name, len)| Some((number_in(&name, "spare-", "")?, len))).collect())
 }

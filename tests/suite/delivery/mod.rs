@@ -3,7 +3,6 @@
 #![expect(clippy::indexing_slicing, reason = "tests fail by a panic that names the line")]
 
 mod answers;
-mod crash;
 mod damage;
 mod disk;
 mod due;

@@ -1,34 +1,24 @@
 //! A disk in memory that forgets at a crash what was not synced, and fails where it is told to.
 //!
-//! Names and bytes are durable apart: a name by the sync of its directory, bytes by the sync of their file. At a crash each
-//! write that was not synced is kept whole, in part or not at all, as chance has it; of the changes of names a beginning is
-//! kept. A sync that fails drops what it was to store, and the next one says nothing of it.
+//! Names and bytes are durable apart: a name by the sync of its directory, bytes by the sync of their file. At a crash
+//! each write that was not synced is kept whole, in pieces of 512 bytes or not at all, as chance has it, whatever came
+//! before or after it; of the changes of names a beginning is kept. A sync that fails drops what it was to store, reads
+//! go on showing it, and the next sync says nothing of it.
+//!
+//! A disk outlives the processes that use it. Each holds a handle of its own ([`SimDisk::process`]), which a kill makes
+//! useless, and one at a time holds the lock.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IoSlice};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use forebay::planted::{PlantedBug, planted};
 use forebay::spool::{Disk, DiskFile};
 
-/// A small generator: what it gives is a function of its seed.
-#[derive(Clone, Debug)]
-pub(crate) struct Dice(pub(crate) u64);
-
-impl Dice {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    /// A number below `end`.
-    pub(crate) fn below(&mut self, end: u64) -> u64 {
-        self.next() % end.max(1)
-    }
-}
+pub(crate) use super::dice::Dice;
+use super::trace::Trace;
 
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +41,8 @@ struct Content {
     seen: Vec<u8>,
     durable: Vec<u8>,
     unsynced: Vec<(usize, Vec<u8>)>,
+    /// A sync failed: what is seen is not what is stored.
+    lies: bool,
 }
 
 #[derive(Debug, Default)]
@@ -59,16 +51,23 @@ struct State {
     durable_names: BTreeMap<String, usize>,
     changes: Vec<NameChange>,
     files: Vec<Content>,
-    trouble: Option<(u64, Trouble)>,
+    troubles: Vec<(u64, Trouble)>,
     changes_made: u64,
+    failures: u64,
     capacity: Option<u64>,
     unreadable: Option<(String, u64)>,
     down: bool,
+    holder: Option<Arc<AtomicBool>>,
+    dice: Dice,
+    trace: Trace,
 }
 
-/// The disk. Clones are the same disk.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct SimDisk(Arc<Mutex<State>>);
+/// The disk. Clones are the same disk, used by the same process.
+#[derive(Clone, Debug)]
+pub(crate) struct SimDisk {
+    state: Arc<Mutex<State>>,
+    alive: Arc<AtomicBool>,
+}
 
 #[derive(Debug)]
 struct SimFile {
@@ -79,6 +78,7 @@ struct SimFile {
 
 pub(crate) const EIO: i32 = 5;
 pub(crate) const ENOSPC: i32 = 28;
+pub(crate) const EMFILE: i32 = 24;
 const SECTOR: usize = 512;
 
 fn dir_of(name: &str) -> &str {
@@ -90,6 +90,14 @@ fn put(bytes: &mut Vec<u8>, at: usize, what: &[u8]) {
         bytes.resize(at + what.len(), 0);
     }
     bytes[at..at + what.len()].copy_from_slice(what);
+}
+
+/// A write by the sectors that it touches, each with where it begins.
+fn sectors(at: usize, bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    let (first, rest) = bytes.split_at(bytes.len().min(SECTOR - at % SECTOR));
+    let behind = at + first.len();
+    let rest = rest.chunks(SECTOR).enumerate().map(move |(n, sector)| (behind + n * SECTOR, sector));
+    std::iter::once((at, first)).chain(rest)
 }
 
 impl NameChange {
@@ -115,20 +123,48 @@ impl NameChange {
 
 impl State {
     fn change(&mut self) -> io::Result<()> {
+        let changed = self.try_change();
+        self.failures += u64::from(changed.is_err());
+        changed
+    }
+
+    fn try_change(&mut self) -> io::Result<()> {
         self.changes_made += 1;
         if self.down {
             return Err(io::Error::from_raw_os_error(EIO));
         }
-        match self.trouble {
-            Some((at, Trouble::Crash)) if self.changes_made >= at => {
-                self.down = true;
-                Err(io::Error::from_raw_os_error(EIO))
-            }
-            Some((at, Trouble::Fails(errno))) if self.changes_made == at => {
+        let now = self.changes_made;
+        if self.troubles.iter().any(|(at, trouble)| *trouble == Trouble::Crash && *at <= now) {
+            self.down = true;
+            self.trace.note("the machine stops", "", &[]);
+            return Err(io::Error::from_raw_os_error(EIO));
+        }
+        let fails = self.troubles.iter().find_map(|(at, trouble)| match trouble {
+            Trouble::Fails(errno) if *at == now => Some(*errno),
+            _ => None,
+        });
+        match fails {
+            Some(errno) => {
+                self.trace.count("disk: a change failed");
+                self.trace.note("fails", "", &[u64::try_from(errno).unwrap()]);
                 Err(io::Error::from_raw_os_error(errno))
             }
-            _ => Ok(()),
+            None => Ok(()),
         }
+    }
+
+    /// What a spool does can be told from the names it gives.
+    fn count_rename(&self, from: &str, to: &str) {
+        let what = match (from.split('-').next(), to.split('-').next()) {
+            (Some("spare"), Some("wal")) => "disk: a released segment used again",
+            (Some("wal"), Some("wal")) => "disk: a segment made",
+            (Some("wal"), Some("spare")) => "disk: a segment released",
+            (Some("wal"), Some("quarantine/wal")) => "disk: a damaged segment kept",
+            (Some("seen"), _) => "disk: fingerprints kept",
+            (Some("MANIFEST"), _) => "disk: a manifest begun",
+            _ => return,
+        };
+        self.trace.count(what);
     }
 
     fn used(&self) -> u64 {
@@ -141,15 +177,60 @@ impl State {
     }
 }
 
+impl Default for SimDisk {
+    fn default() -> Self {
+        Self::new(Dice(0), Trace::default())
+    }
+}
+
 impl SimDisk {
+    /// An empty disk; `dice` decide how much of a failed write is written.
+    pub(crate) fn new(dice: Dice, trace: Trace) -> Self {
+        let state = State { dice, trace, ..State::default() };
+        Self { state: Arc::new(Mutex::new(state)), alive: Arc::new(AtomicBool::new(true)) }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The disk for a process of its own, which holds the lock. `None` where another, living one holds it.
+    pub(crate) fn process(&self) -> Option<Self> {
+        let mut state = self.lock();
+        let held = state.holder.as_ref().is_some_and(|holder| holder.load(Ordering::SeqCst));
+        if held && !planted(PlantedBug::ZombieWriter) {
+            return None;
+        }
+        let process = Self { state: Arc::clone(&self.state), alive: Arc::new(AtomicBool::new(true)) };
+        state.holder = Some(Arc::clone(&process.alive));
+        Some(process)
+    }
+
+    /// Ends this process: what it does from now on reaches nothing.
+    pub(crate) fn kill(&self) {
+        self.alive.store(false, Ordering::SeqCst);
+    }
+
+    /// Whether this process can still do anything: it is not killed, and its machine runs.
+    pub(crate) fn is_alive(&self) -> bool {
+        self.alive.load(Ordering::SeqCst) && !self.lock().down
     }
 
     /// Lets the change that comes `after` others from now on fail.
     pub(crate) fn trouble(&self, after: u64, trouble: Trouble) {
         let mut state = self.lock();
-        state.trouble = Some((state.changes_made + 1 + after, trouble));
+        let at = state.changes_made + 1 + after;
+        state.troubles.push((at, trouble));
+    }
+
+    /// How many changes have failed, for whatever reason.
+    pub(crate) fn failures(&self) -> u64 {
+        self.lock().failures
+    }
+
+    /// Takes back the troubles that have not come up.
+    pub(crate) fn clear_troubles(&self) {
+        self.lock().troubles.clear();
     }
 
     /// How many bytes fit; writes that need more find no space.
@@ -176,7 +257,7 @@ impl SimDisk {
             files: state.files.clone(),
             ..State::default()
         };
-        Self(Arc::new(Mutex::new(copy)))
+        Self { state: Arc::new(Mutex::new(copy)), alive: Arc::new(AtomicBool::new(true)) }
     }
 
     /// The bytes of a file, for a test to change.
@@ -188,35 +269,79 @@ impl SimDisk {
         (state.files[id].durable, state.files[id].unsynced) = (seen, Vec::new());
     }
 
+    /// What a file holds durably; `None` where its name is not durable.
+    pub(crate) fn durable(&self, name: &str) -> Option<Vec<u8>> {
+        let state = self.lock();
+        state.durable_names.get(name).map(|id| state.files[*id].durable.clone())
+    }
+
+    /// Flips a bit of a file, where it is stored and where it is seen.
+    pub(crate) fn flip(&self, name: &str, at: usize, bit: u32) {
+        let mut state = self.lock();
+        state.trace.note("flip", name, &[at as u64, u64::from(bit)]);
+        let id = state.names[name];
+        let file = &mut state.files[id];
+        for bytes in [&mut file.durable, &mut file.seen] {
+            if let Some(byte) = bytes.get_mut(at) {
+                *byte ^= 1 << bit;
+            }
+        }
+    }
+
     /// The machine stops and starts again.
     pub(crate) fn crash(&self, dice: &mut Dice) {
         let mut state = self.lock();
-        let kept = usize::try_from(dice.below(state.changes.len() as u64 + 1)).unwrap();
+        let kept = dice.index(state.changes.len() + 1);
         let changes = std::mem::take(&mut state.changes);
+        if kept < changes.len() {
+            state.trace.count("disk: names forgotten");
+        }
         let mut names = std::mem::take(&mut state.durable_names);
         changes.iter().take(kept).for_each(|change| change.apply(&mut names));
         (state.names, state.durable_names) = (names.clone(), names);
+        let trace = state.trace.clone();
         let live: BTreeSet<usize> = state.names.values().copied().collect();
         for (id, file) in state.files.iter_mut().enumerate() {
             if !live.contains(&id) {
                 *file = Content::default();
+                continue;
+            }
+            if file.unsynced.is_empty() && !file.lies {
+                continue;
             }
             for (at, bytes) in std::mem::take(&mut file.unsynced) {
                 match dice.below(3) {
                     0 => put(&mut file.durable, at, &bytes),
                     1 => {
-                        for (n, sector) in bytes.chunks(SECTOR).enumerate() {
+                        trace.count("disk: an unsynced write torn");
+                        for (at, sector) in sectors(at, &bytes) {
                             if dice.below(2) == 0 {
-                                put(&mut file.durable, at + n * SECTOR, sector);
+                                put(&mut file.durable, at, sector);
                             }
                         }
                     }
-                    _ => {}
+                    _ => trace.count("disk: an unsynced write lost"),
                 }
             }
-            file.seen = file.durable.clone();
+            file.lies = false;
+            file.seen.clone_from(&file.durable);
         }
-        (state.trouble, state.down, state.changes_made) = (None, false, 0);
+        state.trace.note("the machine starts again", "", &[kept as u64, changes.len() as u64]);
+        state.troubles.clear();
+        (state.down, state.changes_made) = (false, 0);
+    }
+}
+
+impl SimDisk {
+    /// The state, for a change by this process.
+    fn change(&self, what: &'static str, name: &str) -> io::Result<MutexGuard<'_, State>> {
+        let mut state = self.lock();
+        if !self.alive.load(Ordering::SeqCst) {
+            return Err(io::Error::from_raw_os_error(EIO));
+        }
+        state.trace.note(what, name, &[]);
+        state.change()?;
+        Ok(state)
     }
 }
 
@@ -227,36 +352,37 @@ impl Disk for SimDisk {
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        let mut state = self.lock();
-        state.change()?;
+        let mut state = self.change("create", name)?;
         let id = state.files.len();
         state.files.push(Content::default());
+        match dir_of(name) {
+            "parked" => state.trace.count("disk: an object parked"),
+            "staging" => state.trace.count("disk: an object staged in a file"),
+            _ => {}
+        }
         state.rename(NameChange::Create(name.to_owned(), id));
         Ok(Arc::new(SimFile { disk: self.clone(), id, name: name.to_owned() }))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        let mut state = self.lock();
-        state.change()?;
+        let mut state = self.change("rename to", to)?;
         if !state.names.contains_key(from) {
             return Err(io::ErrorKind::NotFound.into());
         }
+        state.count_rename(from, to);
         state.rename(NameChange::Rename(from.to_owned(), to.to_owned()));
         Ok(())
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        let mut state = self.lock();
-        if state.names.contains_key(name) {
-            state.change()?;
-            state.rename(NameChange::Remove(name.to_owned()));
+        if self.lock().names.contains_key(name) {
+            self.change("remove", name)?.rename(NameChange::Remove(name.to_owned()));
         }
         Ok(())
     }
 
     fn sync_dir(&self, dir: &str) -> io::Result<()> {
-        let mut state = self.lock();
-        state.change()?;
+        let mut state = self.change("sync the directory", dir)?;
         let (now, later): (Vec<_>, Vec<_>) =
             std::mem::take(&mut state.changes).into_iter().partition(|change| change.is_of(dir));
         now.iter().for_each(|change| change.apply(&mut state.durable_names));
@@ -292,39 +418,57 @@ impl DiskFile for SimFile {
 
     fn write_at(&self, parts: &[IoSlice<'_>], at: u64) -> io::Result<()> {
         let mut state = self.disk.lock();
+        if !self.disk.alive.load(Ordering::SeqCst) {
+            return Err(io::Error::from_raw_os_error(EIO));
+        }
         let mut bytes = Vec::with_capacity(parts.iter().map(|part| part.len()).sum());
         parts.iter().for_each(|part| bytes.extend_from_slice(part));
         if self.name == "reserve" {
             // Nobody reads it: a part stands for the whole, which would take most of a simulation's time.
             bytes.truncate(bytes.len() / 256);
         }
+        state.trace.note_bytes("write", &self.name, at, &bytes);
         let at = usize::try_from(at).unwrap();
+        let was_down = state.down;
         let changed = state.change();
         let grows = (at + bytes.len()).saturating_sub(state.files[self.id].seen.len()) as u64;
         let full = state.capacity.is_some_and(|capacity| grows > 0 && state.used() + grows > capacity);
         let outcome = changed.and(if full { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) });
-        // A write that fails has written a part.
-        let written = if outcome.is_ok() { bytes.len() } else { 0 };
-        let written = if state.down { bytes.len() / 2 } else { written };
+        state.failures += u64::from(full);
+        if full {
+            state.trace.count("disk: no space");
+        }
+        // A write that fails, or that the machine stops in, has written a part.
+        let written = match &outcome {
+            Ok(()) => bytes.len(),
+            Err(_) if full || was_down => 0,
+            Err(_) => state.dice.index(bytes.len() + 1),
+        };
         let file = &mut state.files[self.id];
         put(&mut file.seen, at, &bytes[..written]);
-        file.unsynced.push((at, bytes[..written].to_vec()));
+        bytes.truncate(written);
+        file.unsynced.push((at, bytes));
         outcome
     }
 
     fn sync(&self) -> io::Result<()> {
-        let mut state = self.disk.lock();
-        let outcome = state.change();
-        let down = state.down;
+        let changed = self.disk.change("sync", &self.name).inspect_err(|_| {
+            let mut state = self.disk.lock();
+            if !state.down && self.disk.alive.load(Ordering::SeqCst) {
+                // The kernel drops the pages, goes on showing them, and forgets that it failed.
+                let file = &mut state.files[self.id];
+                if !std::mem::take(&mut file.unsynced).is_empty() {
+                    file.lies = true;
+                    state.trace.count("disk: a sync failed and dropped what it was to store");
+                }
+            }
+        });
+        let mut state = changed?;
         let file = &mut state.files[self.id];
-        if down {
-            return outcome;
+        for (at, bytes) in std::mem::take(&mut file.unsynced) {
+            put(&mut file.durable, at, &bytes);
         }
-        let unsynced = std::mem::take(&mut file.unsynced);
-        if outcome.is_ok() {
-            unsynced.iter().for_each(|(at, bytes)| put(&mut file.durable, *at, bytes));
-        }
-        outcome
+        Ok(())
     }
 
     fn len(&self) -> io::Result<u64> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use forebay::batch::BatchKey;
 use forebay::call::{LineSink, RejectReason};
 use forebay::delivery::encode::{self, Job, encode};
-use forebay::delivery::staging::{Staged, Staging};
+use forebay::delivery::staging::{OBJECT_IN_MEMORY_MAX, Staged, Staging};
 use forebay::metrics::Metrics;
 use forebay::object::{BucketString, Destination, Encryption, ObjectKey, ObjectName, Stream};
 use forebay::random::Random;
@@ -137,7 +137,7 @@ pub(super) async fn made() -> Made {
     let made = Made { folder: tempfile::tempdir().unwrap() };
     let spool = open(&made.closed());
     let outlet = spool.outlet();
-    let staging = Staging::new(Arc::clone(outlet.disk()));
+    let staging = Staging::new(Arc::clone(outlet.disk()), OBJECT_IN_MEMORY_MAX);
     let goes = |source: &str, bucket: &str| {
         let bucket = BucketString::parse(bucket).unwrap();
         let destination = Destination::new(bucket, Encryption::SseS3);

@@ -1,0 +1,238 @@
+//! What must hold after every schedule: the invariants I1 to I8.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
+use std::sync::Arc;
+
+use forebay::object::Stream;
+use forebay::object::metadata::{SHA256, rfc3339};
+use forebay::spool::Disk;
+use forebay::spool::ident::Ident;
+use forebay::spool::manifest::{self, Manifest};
+use forebay::spool::note::Note;
+use forebay::store::fake::FakeObject;
+use sha2::{Digest as _, Sha256};
+
+use super::clients::{Copy, Line};
+use super::process::Process;
+use super::world::{Violation, World};
+
+/// What an object's key says.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Folder {
+    /// Bucket and prefix.
+    bucket: String,
+    stream: Stream,
+    source: String,
+    day: i64,
+}
+
+/// An object, read.
+struct Stored {
+    key: String,
+    first: u64,
+    last: u64,
+    previous: Option<u64>,
+    copies: Vec<usize>,
+}
+
+/// I8 and the end of I1: everything is delivered, and the space is free again.
+pub(super) fn at_rest(world: &mut World, process: &mut Process) -> Result<(), Violation> {
+    for _ in 0..3 {
+        world.keep(process)?;
+    }
+    let outlet = process.spool.outlet();
+    let left = (outlet.open_batches().len(), outlet.pending_seals().len(), outlet.batches_in_use());
+    if left != (0, 0, 0) {
+        return Err(format!("I8: open batches, pending seals, batches in use: {left:?}"));
+    }
+    let usage = outlet.usage();
+    if usage.parked > 0 || usage.segments > 2 || outlet.is_full() {
+        return Err(format!("I8: the space is not free again: {usage:?}"));
+    }
+    let files = |dir: &str| world.disk.list(dir).unwrap().into_iter().map(|(name, _)| name);
+    let left: Vec<String> = files("parked").chain(files("staging")).collect();
+    if !left.is_empty() {
+        return Err(format!("I8: files that nothing needs: {left:?}"));
+    }
+    let count = |before: &str| files("").filter(|name| name.starts_with(before)).count();
+    let counts = (count("wal-"), count("spare-"), count("MANIFEST-"));
+    if counts.0 > 4 || counts.1 > 4 || counts.2 != 1 || files("").any(|name| name.ends_with(".tmp")) {
+        return Err(format!("I8: files that nothing needs: {:?}", files("").collect::<Vec<_>>()));
+    }
+    Ok(())
+}
+
+/// A person decides that what is left of our objects takes the place of what may stand there.
+pub(super) fn resolve(world: &mut World) -> Result<(), Violation> {
+    if !world.plan.flips {
+        return Err("I2: another object has the key of ours, and nobody else writes there".to_owned());
+    }
+    world.trace.count("a person decides");
+    world.store.allow_replacing();
+    let disk: Arc<dyn Disk> = Arc::new(world.disk.clone());
+    let ident = Ident::read(&*disk).ok().flatten().ok_or("the spool has no identity")?;
+    let read = manifest::read_newest(&*disk, &ident.spool_id).map_err(|error| error.to_string())?;
+    let (number, mut state) = read.ok_or("the spool has no manifest")?;
+    let conflicts: Vec<u64> =
+        state.seals.values().filter(|pending| pending.conflict).map(|pending| pending.seal.number).collect();
+    for number in conflicts {
+        state.apply(Note::Retry { number, overwrite: true });
+    }
+    Manifest::begin(disk, ident.spool_id, number + 1, state).map(drop).map_err(|error| error.to_string())
+}
+
+/// I1 to I5 and I7, from what was sent and answered, and from what the bucket holds.
+pub(super) fn bucket(world: &World) -> Result<(), Violation> {
+    let mut folders: BTreeMap<Folder, Vec<Stored>> = BTreeMap::new();
+    let mut delivered: BTreeMap<usize, String> = BTreeMap::new();
+    for (bucket, key) in world.store.fake.keys() {
+        let object = world.store.fake.object(&bucket, &key).ok_or("it was listed")?;
+        let (folder, stored) = read(world, &bucket, &key, &object)?;
+        for copy in &stored.copies {
+            if let Some(other) = delivered.insert(*copy, key.clone()) {
+                return Err(format!("I2: copy {copy} is in {other} and in {key}"));
+            }
+        }
+        folders.entry(folder).or_default().push(stored);
+    }
+    for (folder, objects) in &mut folders {
+        objects.sort_by_key(|object| object.first);
+        chain(world, folder, objects)?;
+    }
+    let mut copies_of: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for copy in delivered.keys() {
+        let Copy { message, .. } = world.clients.copy(*copy).ok_or("it was read")?;
+        copies_of.entry(message).or_default().push(*copy);
+    }
+    missing(world, &copies_of)?;
+    if world.plan.remembers_all() {
+        let twice = copies_of.values().find(|copies| {
+            let of_calls =
+                |copy: &usize| world.clients.copy(*copy).is_some_and(|copy| copy.stream == Stream::Calls);
+            copies.len() > 1 && copies.iter().all(of_calls)
+        });
+        if let Some(copies) = twice {
+            return Err(format!("a call that was sent again is stored again: copies {copies:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// I1 and I7: what was answered is there, or what is missing was damaged, and that was named.
+fn missing(world: &World, copies_of: &BTreeMap<usize, Vec<usize>>) -> Result<(), Violation> {
+    for message in world.clients.answered_messages() {
+        if copies_of.contains_key(&message) {
+            continue;
+        }
+        if !world.clients.copies_of(message).into_iter().any(|copy| world.damage.excuses(copy)) {
+            let copies = world.clients.copies_of(message);
+            return Err(format!(
+                "I1: message {message} was answered and is in no object: copies {copies:?}, {:?}",
+                world.damage
+            ));
+        }
+        world.trace.count("a call lost, and named");
+    }
+    Ok(())
+}
+
+/// Reads an object and holds it against its key and its metadata.
+fn read(world: &World, bucket: &str, key: &str, object: &FakeObject) -> Result<(Folder, Stored), Violation> {
+    let folder = folder(bucket, key).ok_or_else(|| format!("I4: no key of ours: {key}"))?;
+    let mut text = String::new();
+    let unpacked = flate2::read::GzDecoder::new(&object.bytes[..]).read_to_string(&mut text);
+    unpacked.map_err(|error| format!("I5: {key}: {error}"))?;
+    let (mut copies, mut times) = (Vec::new(), BTreeSet::new());
+    for line in text.lines() {
+        let line: Line = serde_json::from_str(line).map_err(|error| format!("I5: {key}: {error}: {line}"))?;
+        let copy = world.clients.copy(line.copy).filter(|copy| copy.message == line.message);
+        let copy = copy.ok_or_else(|| format!("I5: {key} holds what nobody sent: {line:?}"))?;
+        let source = world.clients.sources[copy.source].as_str();
+        if (source, copy.stream) != (folder.source.as_str(), folder.stream) {
+            return Err(format!("I4: {key} holds a line of {source}, {:?}", copy.stream));
+        }
+        if copy.received_at.day().start().0 != folder.day {
+            return Err(format!("I4: {key} holds a line received at {}", copy.received_at.0));
+        }
+        let places = &world.destinations[copy.source];
+        if !places.iter().any(|place| place.bucket.to_string() == folder.bucket) {
+            return Err(format!("I4: {source} never went to {}", folder.bucket));
+        }
+        if copies.last().is_some_and(|before| *before >= line.copy) {
+            return Err(format!("I3: {key}: copy {} stands behind {:?}", line.copy, copies.last()));
+        }
+        copies.push(line.copy);
+        times.insert(copy.received_at);
+    }
+    let said = |name: &str| object.metadata.get(name).map(String::as_str);
+    let sha256: String = Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    let expected = [
+        ("forebay-calls", copies.len().to_string()),
+        ("forebay-bytes", text.len().to_string()),
+        (SHA256, sha256),
+    ];
+    for (name, expected) in expected {
+        if said(name) != Some(&expected) {
+            return Err(format!("I5: {key}: {name} is {:?}, and it should be {expected}", said(name)));
+        }
+    }
+    // What is left of a sealed range that was damaged keeps the times of the whole.
+    let spans = [("forebay-first-received-at", times.first()), ("forebay-last-received-at", times.last())];
+    for (name, time) in spans.into_iter().filter(|_| !world.plan.flips) {
+        if said(name) != time.map(|time| rfc3339(*time)).as_deref() {
+            return Err(format!("I5: {key}: {name} is {:?}, and the lines say {time:?}", said(name)));
+        }
+    }
+    let number = |name: &str| said(name).and_then(|text| text.parse::<u64>().ok());
+    let stored = Stored {
+        key: key.to_owned(),
+        first: number("forebay-first-position").ok_or_else(|| format!("I5: {key} has no first position"))?,
+        last: number("forebay-last-position").ok_or_else(|| format!("I5: {key} has no last position"))?,
+        previous: number("forebay-previous-last-position"),
+        copies,
+    };
+    Ok((folder, stored))
+}
+
+fn folder(bucket: &str, key: &str) -> Option<Folder> {
+    let (prefix, rest) = match key.split_once("/segment-logs/") {
+        Some((prefix, rest)) => (format!("/{prefix}"), rest),
+        None => (String::new(), key.strip_prefix("segment-logs/")?),
+    };
+    let (stream, rest) = match rest.strip_prefix("_rejected/") {
+        Some(rest) => (Stream::Rejected, rest),
+        None => (Stream::Calls, rest),
+    };
+    let mut parts = rest.split('/');
+    let (source, day, name) = (parts.next()?, parts.next()?, parts.next()?);
+    (parts.next().is_none() && name.ends_with(".gz")).then_some(())?;
+    Some(Folder {
+        bucket: format!("{bucket}{prefix}"),
+        stream,
+        source: source.to_owned(),
+        day: day.parse().ok()?,
+    })
+}
+
+/// The objects of a folder hold ranges that do not overlap, and each names the end of the one before it.
+fn chain(world: &World, folder: &Folder, objects: &[Stored]) -> Result<(), Violation> {
+    let mut before: Option<&Stored> = None;
+    for object in objects {
+        if object.first > object.last || before.is_some_and(|before| object.first <= before.last) {
+            return Err(format!("I2: {} overlaps {:?}", object.key, before.map(|before| &before.key)));
+        }
+        // The chain begins anew behind a move, and in a day that was over for long.
+        let may_begin =
+            before.is_none() || world.plan.moves || world.plan.time_jumps || world.plan.clock_steps;
+        let previous = before.map(|before| before.last);
+        if object.previous != previous && !(may_begin && object.previous.is_none()) {
+            return Err(format!(
+                "I7: {} in {folder:?} names {:?} before it, and there is {previous:?}",
+                object.key, object.previous
+            ));
+        }
+        before = Some(object);
+    }
+    Ok(())
+}

@@ -1,0 +1,206 @@
+//! The clients: what they sent, what they were answered, and what they will send again.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use forebay::call::{Fingerprinter, LineSink as _, RejectReason};
+use forebay::object::Stream;
+use forebay::sources::SourceId;
+use forebay::spool::{AppendError, Appended, Appender, RequestFrames};
+use forebay::time::UnixMillis;
+
+use crate::support::sim_disk::Dice;
+use crate::support::trace::Trace;
+
+/// A line as it is sent once. A client that sends a call again makes another copy of it.
+#[derive(Clone, Debug)]
+pub(super) struct Copy {
+    pub(super) message: usize,
+    pub(super) source: usize,
+    pub(super) stream: Stream,
+    pub(super) received_at: UnixMillis,
+}
+
+/// One call, or one item that is to be rejected.
+#[derive(Clone, Debug)]
+struct Message {
+    stream: Stream,
+    pad: String,
+}
+
+/// What a client wants to be stored. It sends it until it is answered.
+#[derive(Clone, Debug)]
+struct Request {
+    source: usize,
+    messages: std::ops::Range<usize>,
+    answered: bool,
+    /// The life in which it is under way.
+    under_way: Option<u64>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    messages: Vec<Message>,
+    copies: Vec<Copy>,
+    requests: Vec<Request>,
+    life: u64,
+    wrong: Option<String>,
+}
+
+/// All clients. Clones are the same clients.
+#[derive(Clone, Debug)]
+pub(super) struct Clients {
+    state: Arc<Mutex<State>>,
+    pub(super) sources: Arc<Vec<SourceId>>,
+    trace: Trace,
+}
+
+/// What stands in a line.
+#[derive(Debug, serde::Deserialize)]
+pub(super) struct Line {
+    pub(super) message: usize,
+    pub(super) copy: usize,
+}
+
+impl Clients {
+    pub(super) fn new(sources: Vec<SourceId>, trace: Trace) -> Self {
+        Self { state: Arc::default(), sources: Arc::new(sources), trace }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The process has ended: whoever waited for an answer got none.
+    pub(super) fn end_life(&self) {
+        self.lock().life += 1;
+    }
+
+    /// Makes a request that was never sent, whose frames have about `bytes` at most, or hardly less where it is
+    /// `large`.
+    pub(super) fn make(&self, dice: &mut Dice, bytes: u64, large: bool, rejected: u64) -> usize {
+        let mut state = self.lock();
+        let first = state.messages.len();
+        let mut room = if large { bytes - dice.below(bytes / 4) } else { dice.log(bytes) };
+        loop {
+            let stream = if dice.chance(rejected) { Stream::Rejected } else { Stream::Calls };
+            let pad = dice.log(room.min(1_200));
+            let pad = (0..pad.div_ceil(16)).map(|_| format!("{:016x}", dice.next())).collect();
+            let message = Message { stream, pad };
+            let len = message.pad.len() as u64 + 200;
+            state.messages.push(message);
+            if len >= room {
+                break;
+            }
+            room -= len;
+        }
+        let messages = first..state.messages.len();
+        let source = dice.index(self.sources.len());
+        state.requests.push(Request { source, messages, answered: false, under_way: None });
+        state.requests.len() - 1
+    }
+
+    /// Requests that nobody answered and nobody waits for.
+    pub(super) fn unanswered(&self) -> Vec<usize> {
+        let state = self.lock();
+        let waits = |request: &Request| !request.answered && request.under_way != Some(state.life);
+        (0..state.requests.len()).filter(|at| waits(&state.requests[*at])).collect()
+    }
+
+    /// Some request that was sent lately, whatever became of it.
+    pub(super) fn any(&self, dice: &mut Dice) -> Option<usize> {
+        let sent = self.lock().requests.len();
+        let lately = dice.index(sent.min(12));
+        (sent > 0).then(|| sent - 1 - lately)
+    }
+
+    /// Bytes of a request's frames.
+    pub(super) fn bytes(&self, request: usize) -> u64 {
+        let state = self.lock();
+        let messages = &state.messages[state.requests[request].messages.clone()];
+        messages.iter().map(|message| message.pad.len() as u64 + 200).sum()
+    }
+
+    /// Sends a request, in a task of its own that waits for the answer.
+    pub(super) fn send(&self, request: usize, at: UnixMillis, prints: &Fingerprinter, appender: Appender) {
+        let mut state = self.lock();
+        let life = state.life;
+        state.requests[request].under_way = Some(life);
+        let Request { source, messages, .. } = state.requests[request].clone();
+        let mut frames = RequestFrames::new(self.sources[source].clone(), at, 0);
+        for message in messages.clone() {
+            let Message { stream, pad } = state.messages[message].clone();
+            let copy = state.copies.len();
+            let line = format!("{{\"message\":{message},\"copy\":{copy},\"pad\":\"{pad}\"}}");
+            frames.line().extend_from_slice(line.as_bytes());
+            match stream {
+                Stream::Calls => {
+                    let id = message.to_string();
+                    frames.call(prints.of(&self.sources[source], id.as_bytes(), "track", b""));
+                }
+                Stream::Rejected => frames.rejected(RejectReason::UnknownType),
+            }
+            state.copies.push(Copy { message, source, stream, received_at: at });
+        }
+        self.trace.note("send", "", &[request as u64, messages.len() as u64]);
+        let clients = self.clone();
+        tokio::spawn(async move {
+            let answer = appender.append(frames).await;
+            clients.answered(request, life, messages.len(), answer);
+        });
+    }
+
+    fn answered(&self, request: usize, life: u64, lines: usize, answer: Result<Appended, AppendError>) {
+        let mut state = self.lock();
+        let (code, what) = match answer {
+            Ok(Appended { stored, repeats }) => {
+                if stored as usize + repeats as usize != lines {
+                    let wrong =
+                        format!("I1: {lines} lines were answered as {stored} stored and {repeats} repeats");
+                    state.wrong.get_or_insert(wrong);
+                }
+                if repeats > 0 {
+                    self.trace.count("a repeat");
+                }
+                state.requests[request].answered = true;
+                (200 + u64::from(repeats), "an answer")
+            }
+            Err(AppendError::TooLarge) => (400, "too large"),
+            Err(AppendError::Busy) => (1, "busy"),
+            Err(AppendError::Full) => (2, "the spool is full"),
+            Err(AppendError::SourceFull) => (3, "a source has too much parked"),
+            Err(AppendError::Stopped) => (4, "the spool has stopped"),
+        };
+        self.trace.count(what);
+        self.trace.note("answer", "", &[request as u64, code]);
+        if state.requests[request].under_way == Some(life) {
+            state.requests[request].under_way = None;
+        }
+    }
+
+    /// What was wrong with an answer, if anything.
+    pub(super) fn wrong(&self) -> Option<String> {
+        self.lock().wrong.clone()
+    }
+
+    /// One copy.
+    pub(super) fn copy(&self, copy: usize) -> Option<Copy> {
+        self.lock().copies.get(copy).cloned()
+    }
+
+    /// Every copy of a message.
+    pub(super) fn copies_of(&self, message: usize) -> Vec<usize> {
+        let state = self.lock();
+        (0..state.copies.len()).filter(|copy| state.copies[*copy].message == message).collect()
+    }
+
+    /// Messages whose request was answered.
+    pub(super) fn answered_messages(&self) -> Vec<usize> {
+        let state = self.lock();
+        state
+            .requests
+            .iter()
+            .filter(|request| request.answered)
+            .flat_map(|request| request.messages.clone())
+            .collect()
+    }
+}

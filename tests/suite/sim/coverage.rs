@@ -1,0 +1,76 @@
+//! What the schedules must come across, and how often: a simulation that never parks an object proves nothing of
+//! parking.
+
+use std::collections::BTreeMap;
+
+/// How often each must come up at least in ten thousand schedules: about a fifth of how often it does.
+const AT_LEAST: [(&str, u64); 49] = [
+    // Clients.
+    ("an answer", 50_000),
+    ("a repeat", 10_000),
+    ("the spool is full", 500),
+    ("the spool has stopped", 400),
+    ("a source has too much parked", 20),
+    // Lives.
+    ("a life ended in order", 3_000),
+    ("an end that was cut short", 15),
+    ("a life cut short", 200),
+    ("a machine stopped", 2_000),
+    ("a process killed or ended", 2_000),
+    ("a second process refused", 5_000),
+    ("a step of the clock", 3_000),
+    ("a source moved", 300),
+    // Recovery.
+    ("a recovery cut short", 800),
+    ("a recovery with frames to deliver", 3_000),
+    ("a recovery with seals to put", 1_500),
+    ("a recovery that names a hole", 150),
+    ("a clock more than a day behind", 300),
+    ("a torn tail", 20),
+    ("recovered twice", 1_000),
+    ("a call lost, and named", 200),
+    ("a person decides", 5),
+    // The disk.
+    ("disk: a segment made", 8_000),
+    ("disk: a segment released", 6_000),
+    ("disk: a released segment used again", 4_000),
+    ("disk: a damaged segment kept", 120),
+    ("disk: a manifest begun", 6_000),
+    ("disk: fingerprints kept", 2_000),
+    ("disk: an object parked", 2_000),
+    ("disk: an object staged in a file", 3_000),
+    ("disk: no space", 1_000),
+    ("disk: a change failed", 300),
+    ("disk: a sync failed and dropped what it was to store", 80),
+    ("disk: an unsynced write lost", 400),
+    ("disk: an unsynced write torn", 400),
+    ("disk: names forgotten", 400),
+    ("a bit of a segment flipped", 300),
+    ("a bit of an index flipped", 20),
+    // The store.
+    ("412 for a key that is taken", 1_500),
+    ("412 for nothing", 60),
+    ("409", 60),
+    ("403", 60),
+    ("5xx", 5_000),
+    ("a digest that differs", 40),
+    ("an answer lost", 300),
+    ("a put applied late", 1_500),
+    ("a put that outlives its process", 1_000),
+    ("a put that hangs", 800),
+    ("an object replaced by the same", 500),
+];
+
+/// Judges what so many schedules came across.
+pub(super) fn check(counts: &BTreeMap<&'static str, u64>, seeds: u64) {
+    let count = |what: &str| counts.get(what).copied().unwrap_or(0);
+    let seldom: Vec<_> = AT_LEAST
+        .iter()
+        .filter(|(what, least)| count(what) * 10_000 < least * seeds)
+        .map(|(what, least)| format!("{what}: {} times, and should be {least} in ten thousand", count(what)))
+        .collect();
+    assert!(seldom.is_empty(), "what hardly comes up proves nothing: {seldom:#?}");
+    // Each opening begins a manifest; what is more was begun because the one before was long.
+    let compacted = count("disk: a manifest begun") - count("a spool opened");
+    assert!(compacted * 10_000 >= 300 * seeds, "{compacted} manifests were long");
+}

@@ -1,0 +1,87 @@
+//! The life that meets no trouble: everything that clients still wait for is stored, and everything is delivered.
+
+use std::time::Duration;
+
+use forebay::time::Clock as _;
+
+use super::check;
+use super::process::Process;
+use super::world::{Violation, World};
+
+impl World {
+    /// Everything is sent, stored and delivered. Returns whether a person has to decide about a seal first.
+    pub(super) async fn last_life(&mut self) -> Result<bool, Violation> {
+        let disk = self.disk.process().ok_or("a process that has ended holds the lock")?;
+        let spool = self.open(&disk)?.ok_or("I6: the spool cannot be opened, and nothing fails")?;
+        let mut process = self.start(spool, disk)?.ok_or("the spool has stopped, and nothing fails")?;
+        for _ in 0..400 {
+            let unanswered = self.clients.unanswered();
+            if unanswered.is_empty() {
+                break;
+            }
+            for request in unanswered {
+                if process.waiting_bytes + self.clients.bytes(request) > self.group_max() {
+                    self.turn(&mut process).await;
+                }
+                process.waiting_bytes += self.clients.bytes(request);
+                let prints = process.spool.fingerprinter();
+                self.clients.send(request, self.clock.wall(), &prints, process.spool.appender());
+                tokio::task::yield_now().await;
+            }
+            self.turn(&mut process).await;
+            self.keep(&mut process)?;
+            if in_conflict(&process) {
+                // What waits behind it may fill the spool.
+                self.end_in_order(process).await;
+                return Ok(true);
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        if !self.clients.unanswered().is_empty() {
+            return Err("I8: calls are refused though the store takes everything".to_owned());
+        }
+        let conflict = self.drain(&mut process).await?;
+        if !conflict {
+            check::at_rest(self, &mut process)?;
+        }
+        self.end_in_order(process).await;
+        Ok(conflict)
+    }
+
+    /// Keeps the house, where nothing can fail.
+    pub(super) fn keep(&mut self, process: &mut Process) -> Result<(), Violation> {
+        self.look();
+        let kept = process.spool.keep();
+        let why = process.spool.outlet().stopped().borrow().clone();
+        kept.map_err(|_| format!("the spool has stopped: {why:?}"))
+    }
+
+    /// Delivers everything. Returns whether a conflict is in the way.
+    async fn drain(&mut self, process: &mut Process) -> Result<bool, Violation> {
+        let flushing = process.delivery.clone();
+        let flush = tokio::spawn(async move { flushing.flush(None, Duration::from_secs(600)).await });
+        for _ in 0..4_000 {
+            self.keep(process)?;
+            if in_conflict(process) {
+                return Ok(true);
+            }
+            if flush.is_finished() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(150)).await;
+        }
+        let flushed = flush.await.map_err(|error| format!("the flush panicked: {error}"))?;
+        if flushed.pending > 0 {
+            let waiting = process.delivery.progress();
+            return Err(format!(
+                "I8: not delivered though the store takes everything: {flushed:?} {waiting:?}"
+            ));
+        }
+        Ok(false)
+    }
+}
+
+/// Whether a person must decide about a seal. Behind it all of its source waits.
+fn in_conflict(process: &Process) -> bool {
+    process.spool.outlet().pending_seals().iter().any(|pending| pending.conflict)
+}

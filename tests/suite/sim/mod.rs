@@ -1,0 +1,73 @@
+//! Forebay, whole but for its sockets, on a simulated disk, store and clock, for thousands of schedules that a seed
+//! draws each. What a seed does it does again, to the byte.
+//!
+//! The spool's queue, commits, housekeeping and recovery, and all of delivery, are those that run in production, on one
+//! thread with a clock that stands still while they work ([`forebay::spool::Stepped`],
+//! [`forebay::delivery::DiskWork::InPlace`]). A life of the process ends in order, by a kill, or with its machine, at
+//! any change of the disk and at any wait, also while it recovers; the last life meets no trouble, and then everything
+//! that was ever answered is looked for in the bucket.
+//!
+//! `tests/simulate` runs any number of seeds, and tells what happens in one.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a simulation that cannot go on stops where it is"
+)]
+
+mod check;
+mod clients;
+mod clock;
+mod coverage;
+mod damage;
+mod found;
+mod last_life;
+mod plan;
+mod planted;
+mod process;
+mod runner;
+mod steps;
+mod store;
+mod world;
+
+use forebay::runtime::SystemClock;
+use forebay::time::Clock as _;
+
+use crate::support::trace::Trace;
+use runner::{Replays, cores, number, run, sweep};
+use world::World;
+
+/// Schedules of the ordinary test run.
+const SEEDS: u64 = 10_000;
+/// One schedule of so many is run twice, and must do the same.
+const REPLAY_EVERY: u64 = 100;
+
+#[test]
+fn no_schedule_breaks_an_invariant_and_each_is_replayed_exactly() {
+    let first = number("FOREBAY_SIM_FROM").unwrap_or(0);
+    let seeds = number("FOREBAY_SIM_SEEDS").unwrap_or(SEEDS);
+    let replays = Replays { every: number("FOREBAY_SIM_REPLAY_EVERY").unwrap_or(REPLAY_EVERY) };
+    let clock = SystemClock::new();
+    let swept = sweep(first..first + seeds, cores(), replays);
+    let took = clock.monotonic();
+    println!("{seeds} schedules from seed {first}: {} violations, {took:?}", swept.violations.len());
+    println!("{} schedules were run twice", swept.replayed);
+    swept.counts.iter().for_each(|(what, count)| println!("{count:>10} {what}"));
+    assert!(
+        swept.violations.is_empty(),
+        "`tests/simulate --seed SEED` tells what happens in one: {:#?}",
+        swept.violations
+    );
+    if seeds >= SEEDS {
+        coverage::check(&swept.counts, seeds);
+    }
+}
+
+/// Everything that happens in the schedule of one seed, told on standard error, where a seed is given.
+#[test]
+fn one_schedule_is_told() {
+    let Some(seed) = number("FOREBAY_SIM_SEED") else { return };
+    eprintln!("{:#?}", World::new(seed, Trace::default()).plan);
+    let ran = run(seed, &Trace::told());
+    assert!(ran.outcome.is_ok(), "seed {seed}: {}", ran.outcome.unwrap_err());
+}

@@ -1,0 +1,108 @@
+//! Runs schedules, on as many threads as there are processors: each world has one thread to itself.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, Once};
+
+use super::world::{Violation, World};
+use crate::support::trace::Trace;
+
+/// What one schedule came to.
+pub(super) struct Ran {
+    pub(super) outcome: Result<(), Violation>,
+    pub(super) hash: u64,
+    pub(super) counts: BTreeMap<&'static str, u64>,
+}
+
+/// What many schedules came to.
+#[derive(Default)]
+pub(super) struct Swept {
+    pub(super) violations: BTreeMap<u64, Violation>,
+    pub(super) counts: BTreeMap<&'static str, u64>,
+    pub(super) replayed: u64,
+}
+
+/// Which schedules are run twice.
+#[derive(Clone, Copy)]
+pub(super) struct Replays {
+    pub(super) every: u64,
+}
+
+thread_local! {
+    /// Whether anything panicked on this thread, also in a task whose runtime went on.
+    static PANICKED: Cell<bool> = const { Cell::new(false) };
+}
+
+fn watch_panics() {
+    static WATCHED: Once = Once::new();
+    WATCHED.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            PANICKED.set(true);
+            before(panic);
+        }));
+    });
+}
+
+/// Runs one schedule.
+pub(super) fn run(seed: u64, trace: &Trace) -> Ran {
+    watch_panics();
+    PANICKED.set(false);
+    let ran = catch_unwind(AssertUnwindSafe(|| World::new(seed, trace.clone()).run()));
+    let outcome = match ran {
+        Ok(outcome) if !PANICKED.get() => outcome,
+        _ => Err("something panicked".to_owned()),
+    };
+    Ran { outcome, hash: trace.hash(), counts: trace.counts() }
+}
+
+/// Runs one schedule twice.
+fn run_twice(seed: u64) -> Ran {
+    let (first, second) = (Trace::kept(), Trace::kept());
+    let mut ran = run(seed, &first);
+    if ran.outcome.is_ok() && run(seed, &second).hash != ran.hash {
+        let parted = first.parts_from(&second);
+        ran.outcome = Err(format!("a second run did something else: {parted:?}"));
+    }
+    ran
+}
+
+/// Runs the schedules of all these seeds.
+pub(super) fn sweep(seeds: Range<u64>, threads: usize, replays: Replays) -> Swept {
+    let (next, swept) = (AtomicU64::new(seeds.start), Mutex::<Swept>::default());
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds.end {
+                return;
+            }
+            let twice = seed.is_multiple_of(replays.every);
+            let ran = if twice { run_twice(seed) } else { run(seed, &Trace::default()) };
+            let mut swept = swept.lock().unwrap();
+            swept.replayed += u64::from(twice);
+            ran.counts.iter().for_each(|(what, count)| *swept.counts.entry(what).or_default() += count);
+            if let Err(violation) = ran.outcome {
+                eprintln!("seed {seed}: {violation}");
+                swept.violations.insert(seed, violation);
+            }
+        }
+    };
+    std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
+    swept.into_inner().unwrap()
+}
+
+/// Threads to run on.
+pub(super) fn cores() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    number("FOREBAY_SIM_THREADS").map_or(cores, |threads| usize::try_from(threads).unwrap())
+}
+
+/// A number given in the environment.
+pub(super) fn number(name: &str) -> Option<u64> {
+    let text = std::env::var_os(name)?;
+    let number = text.to_str().and_then(|text| text.parse().ok());
+    Some(number.unwrap_or_else(|| panic!("{name} should be a number")))
+}

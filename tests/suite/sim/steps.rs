@@ -1,0 +1,169 @@
+//! What may happen next, as chance has it: to the clients, the clock, the disk, the store and the process.
+
+use std::time::Duration;
+
+use forebay::object::{BucketString, Destination, Encryption};
+use forebay::time::{Clock as _, DAY_MS};
+
+use super::process::Process;
+use super::world::{Violation, World};
+use crate::support::sim_disk::{EIO, EMFILE, ENOSPC, Trouble};
+
+impl World {
+    pub(super) fn draw_mood(&mut self) {
+        let mood = self.plan.mood(&mut self.dice, &self.buckets);
+        self.store.set_mood(mood);
+    }
+
+    /// What will go wrong with the disk in this life, and when.
+    pub(super) fn draw_troubles(&mut self) {
+        if self.plan.crashes && self.dice.chance(600) {
+            let after = self.draw_moment();
+            self.disk.trouble(after, Trouble::Crash);
+        }
+        if self.plan.disk_errors && self.dice.chance(500) {
+            let trouble = Trouble::Fails(self.dice.of(&[EIO, EIO, ENOSPC, EMFILE]));
+            let after = self.draw_moment();
+            self.disk.trouble(after, trouble);
+        }
+        self.draw_capacity();
+    }
+
+    /// After how many changes of the disk something happens: often while the spool is opened, as often later.
+    fn draw_moment(&mut self) -> u64 {
+        if self.dice.chance(300) { self.dice.below(40) } else { self.dice.below(500) }
+    }
+
+    fn draw_capacity(&mut self) {
+        let full = self.plan.full_disk && self.dice.chance(500);
+        let room = self.dice.log(6 * self.plan.options.segment_bytes);
+        self.disk.set_capacity(full.then(|| self.disk.used() + room));
+    }
+
+    pub(super) async fn step(&mut self, process: &mut Process) -> Result<(), Violation> {
+        match self.dice.below(20) {
+            0..7 => self.clients_send(process).await,
+            7..10 => self.turn(process).await,
+            10..13 => tokio::time::sleep(Duration::from_millis(self.dice.log(4_000))).await,
+            13 | 14 => {
+                self.look();
+                // Whether it stands is looked at after each step.
+                process.spool.keep().unwrap_or_default();
+            }
+            15 => {
+                let delivery = process.delivery.clone();
+                let wait = Duration::from_millis(self.dice.log(3_000));
+                let source = self.dice.chance(500).then(|| self.dice.of(&self.clients.sources));
+                tokio::spawn(async move { delivery.flush(source.as_ref(), wait).await });
+            }
+            16 => self.pass_time(),
+            17 => self.step_clock(),
+            18 => self.change_world(process),
+            _ => self.second_process(process)?,
+        }
+        if self.dice.chance(300) {
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    }
+
+    /// Some clients send something new, something unanswered, or something again.
+    async fn clients_send(&mut self, process: &mut Process) {
+        let most = self.group_max();
+        for _ in 0..=self.dice.log(5) {
+            let request = match self.dice.below(10) {
+                0 | 1 => self.clients.any(&mut self.dice),
+                2..4 => self.clients.unanswered().first().copied(),
+                _ => None,
+            };
+            let request = request.unwrap_or_else(|| {
+                self.clients.make(&mut self.dice, most / 2, self.plan.stuck, self.plan.rejected)
+            });
+            let bytes = self.clients.bytes(request);
+            if process.waiting_bytes + bytes > most {
+                self.turn(process).await;
+            }
+            process.waiting_bytes += bytes;
+            let prints = process.spool.fingerprinter();
+            self.clients.send(request, self.clock.wall(), &prints, process.spool.appender());
+        }
+        tokio::task::yield_now().await;
+    }
+
+    /// Bytes of a group at most, so that every group fits a segment.
+    pub(super) fn group_max(&self) -> u64 {
+        (self.plan.options.segment_bytes - forebay::spool::segment::SEGMENT_HEADER) * 3 / 4
+    }
+
+    /// Reads what is named as lost, where something may be.
+    pub(super) fn look(&mut self) {
+        if self.plan.flips {
+            self.damage.look(&self.disk);
+        }
+    }
+
+    pub(super) async fn turn(&mut self, process: &mut Process) {
+        self.look();
+        // Whether it stands is looked at after each step.
+        process.spool.turn();
+        process.waiting_bytes = 0;
+        tokio::task::yield_now().await;
+    }
+
+    pub(super) fn pass_time(&mut self) {
+        if self.plan.time_jumps {
+            let most = self.dice.of(&[60, 3_600, 90_000, 200_000]);
+            self.clock.pass(Duration::from_secs(self.dice.log(most)));
+        }
+    }
+
+    pub(super) fn step_clock(&mut self) {
+        if self.plan.clock_steps {
+            let by = self.dice.of(&[1_000, 61_000, 3_600_000, DAY_MS, 2 * DAY_MS]);
+            self.clock.step(if self.dice.chance(500) { by } else { -by });
+            self.trace.count("a step of the clock");
+        }
+    }
+
+    fn change_world(&mut self, process: &Process) {
+        match self.dice.below(6) {
+            0 | 1 => self.draw_mood(),
+            2 => self.draw_capacity(),
+            3 if self.plan.moves => self.move_source(process),
+            4 if self.plan.moves => {
+                let removed = self.clients.sources.iter().filter(|_| self.dice.chance(300)).cloned();
+                process.delivery.set_removed(removed.collect());
+            }
+            5 if self.plan.flips => self.damage.flip(&self.disk, &mut self.dice, &self.trace),
+            _ => {}
+        }
+    }
+
+    /// From now on a source goes to another bucket or prefix.
+    fn move_source(&mut self, process: &Process) {
+        let at = self.dice.index(self.clients.sources.len());
+        let to = destination(&self.dice.of(&self.buckets), self.dice.of(&["", "/a", "/b/c"]));
+        self.destinations[at].push(to.clone());
+        let source = self.clients.sources[at].clone();
+        if process.spool.outlet().set_destinations([(source, to)]).is_ok() {
+            self.trace.count("a source moved");
+        }
+    }
+
+    /// Somebody starts a second process while the first still runs. The lock says no.
+    fn second_process(&mut self, process: &mut Process) -> Result<(), Violation> {
+        let Some(second) = self.disk.process() else {
+            self.trace.count("a second process refused");
+            return Ok(());
+        };
+        let Some((spool, _)) = self.try_open(&second)? else { return Ok(()) };
+        if let Some(second) = self.start(spool, second)? {
+            self.zombies.push(std::mem::replace(process, second));
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn destination(bucket: &str, prefix: &str) -> Destination {
+    Destination::new(BucketString::parse(&format!("{bucket}{prefix}")).unwrap(), Encryption::SseS3)
+}

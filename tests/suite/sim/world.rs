@@ -1,0 +1,167 @@
+//! A world: a disk, a store, clients and a clock, which outlive the processes that run on them one after the other.
+
+use forebay::object::Destination;
+use forebay::sources::SourceId;
+
+use super::check;
+use super::clients::Clients;
+use super::clock::SimClock;
+use super::damage::Damage;
+use super::plan::Plan;
+use super::process::Process;
+use super::steps::destination;
+use super::store::{Mood, SimStore};
+use crate::support::sim_disk::{Dice, SimDisk};
+use crate::support::trace::Trace;
+
+/// Something that must never be: which invariant, and what was seen.
+pub(super) type Violation = String;
+
+/// The world.
+pub(super) struct World {
+    pub(super) plan: Plan,
+    pub(super) dice: Dice,
+    pub(super) disk: SimDisk,
+    pub(super) store: SimStore,
+    pub(super) clock: SimClock,
+    pub(super) clients: Clients,
+    pub(super) trace: Trace,
+    pub(super) damage: Damage,
+    pub(super) buckets: Vec<String>,
+    /// Where each source may have sent anything, the last one being where it sends now.
+    pub(super) destinations: Vec<Vec<Destination>>,
+    /// Processes that should be gone and are not: there are some only with a planted bug.
+    pub(super) zombies: Vec<Process>,
+}
+
+impl World {
+    pub(super) fn new(seed: u64, trace: Trace) -> Self {
+        let mut dice = Dice(seed);
+        dice.next();
+        let plan = Plan::draw(&mut dice.split());
+        let clock = SimClock::new(plan.wall);
+        let disk = SimDisk::new(dice.split(), trace.clone());
+        let store = SimStore::new(dice.split(), clock.clone(), trace.clone());
+        store.fake.ignore_conditions(plan.ignores_conditions);
+        let names = ["web", "ios", "tv", "pos"].into_iter().take(plan.sources);
+        let sources: Vec<SourceId> = names.map(|name| SourceId::new(name).unwrap()).collect();
+        let buckets: Vec<String> = ["one", "two"].into_iter().take(plan.buckets).map(str::to_owned).collect();
+        let destinations = sources.iter().map(|_| vec![destination(&dice.of(&buckets), "")]).collect();
+        let clients = Clients::new(sources, trace.clone());
+        Self {
+            plan,
+            dice,
+            disk,
+            store,
+            clock,
+            clients,
+            trace,
+            damage: Damage::default(),
+            buckets,
+            destinations,
+            zombies: Vec::new(),
+        }
+    }
+
+    /// All lives, the last of which meets no trouble; then what came of it is judged.
+    ///
+    /// # Errors
+    /// What must never be.
+    pub(super) fn run(mut self) -> Result<(), Violation> {
+        for _ in 0..self.plan.lives {
+            self.in_a_life(async |world| world.live().await)?;
+            self.between_lives();
+        }
+        self.heal();
+        let mut persons = 0;
+        while self.in_a_life(async |world| world.last_life().await)? {
+            persons += 1;
+            if persons > 20 {
+                return Err("I8: a person is asked again and again".to_owned());
+            }
+            check::resolve(&mut self)?;
+        }
+        self.store.arrive(true);
+        check::bucket(&self)
+    }
+
+    /// Runs a life on a runtime of its own: its end takes everything with it that the process was doing.
+    fn in_a_life<T>(
+        &mut self,
+        life: impl AsyncFnOnce(&mut Self) -> Result<T, Violation>,
+    ) -> Result<T, Violation> {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let lived = runtime.block_on(async {
+            self.clock.begin_life();
+            let lived = life(self).await;
+            self.clock.end_life();
+            lived
+        });
+        self.zombies.iter().for_each(|zombie| zombie.disk.kill());
+        drop(runtime);
+        self.zombies.clear();
+        self.clients.end_life();
+        self.damage.look(&self.disk);
+        let wrong = self.clients.wrong().or_else(|| self.store.wrong()).or_else(|| self.damage.wrong());
+        let lived = lived?;
+        wrong.map_or(Ok(lived), Err)
+    }
+
+    async fn live(&mut self) -> Result<(), Violation> {
+        self.draw_mood();
+        self.draw_troubles();
+        let process = self.disk.process().ok_or("a process that has ended holds the lock")?;
+        let failures = self.disk.failures();
+        let Some(spool) = self.open(&process)? else {
+            process.kill();
+            return Ok(());
+        };
+        let Some(mut process) = self.start(spool, process)? else { return Ok(()) };
+        let mut cut_short = false;
+        for _ in 0..self.plan.steps {
+            self.step(&mut process).await?;
+            self.store.arrive(false);
+            let stopped = process.spool.outlet().stopped().borrow().clone();
+            if !process.disk.is_alive() || stopped.is_some() {
+                if self.disk.failures() == failures {
+                    return Err(format!("the spool has stopped, and nothing failed: {stopped:?}"));
+                }
+                self.trace.count("a life cut short");
+                cut_short = true;
+                break;
+            }
+        }
+        if !cut_short && self.dice.chance(350) {
+            self.end_in_order(process).await;
+        } else {
+            process.disk.kill();
+        }
+        Ok(())
+    }
+
+    fn between_lives(&mut self) {
+        if !self.disk.is_alive() || (self.plan.crashes && self.dice.chance(500)) {
+            self.disk.crash(&mut self.dice);
+            self.trace.count("a machine stopped");
+        } else {
+            self.trace.count("a process killed or ended");
+        }
+        self.disk.clear_troubles();
+        if self.plan.flips && self.dice.chance(500) {
+            self.damage.flip(&self.disk, &mut self.dice, &self.trace);
+        }
+        self.pass_time();
+        self.step_clock();
+        self.store.arrive(false);
+    }
+
+    /// Nothing goes wrong any more.
+    fn heal(&mut self) {
+        self.disk.set_capacity(None);
+        self.store.set_mood(Mood { latency_ms: 20, ..Mood::default() });
+        if self.dice.chance(500) {
+            self.store.arrive(true);
+        }
+    }
+}
