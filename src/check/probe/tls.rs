@@ -42,6 +42,10 @@ fn read(settings: &TlsSettings) -> Result<Certificate, String> {
 fn bytes(path: &Path) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let read = |bytes: &mut Vec<u8>| -> io::Result<usize> {
+        // A pipe would be waited for, for ever.
+        if !std::fs::metadata(path)?.is_file() {
+            return Err(io::Error::other("it is no regular file"));
+        }
         File::open(path)?.take(FILE_BYTES_MAX).read_to_end(bytes)
     };
     read(&mut bytes).map_err(|error| format!("{} cannot be read: {error}", path.display()))?;

@@ -84,6 +84,20 @@ async fn tls_files_are_read_and_held_against_the_public_host() {
 }
 
 #[tokio::test]
+async fn a_pipe_in_place_of_a_tls_file_is_not_waited_for() {
+    let mut setup = setup();
+    let pipe = setup.folder.path().join("crt");
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0)
+        .unwrap();
+    let pipe = pipe.display().to_string();
+    setup
+        .collector
+        .push_str(&format!("\ntls_listen = \"127.0.0.2:0\"\ntls_cert = \"{pipe}\"\ntls_key = \"{pipe}\""));
+    let ran = setup.run().await;
+    expect(ran.of("tls_files"), "failed", &["no regular file"]);
+}
+
+#[tokio::test]
 async fn a_port_that_another_program_has_is_found() {
     let other = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = other.local_addr().unwrap();
