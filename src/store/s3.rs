@@ -265,11 +265,11 @@ impl S3Store {
             }
             _ => Ok(Stored {
                 etag: stored.e_tag().map(str::to_owned),
-                applied: Some(AppliedEncryption {
-                    algorithm: stored.server_side_encryption().map(|sse| sse.as_str().to_owned()),
-                    kms_key: stored.ssekms_key_id().map(str::to_owned),
-                    bucket_key: stored.bucket_key_enabled().unwrap_or(false),
-                }),
+                applied: applied(
+                    stored.server_side_encryption(),
+                    stored.ssekms_key_id(),
+                    stored.bucket_key_enabled(),
+                ),
                 version: stored.version_id().map(str::to_owned),
             }),
         }
@@ -300,11 +300,7 @@ impl S3Store {
         Ok(Head {
             len: head.content_length().and_then(|len| u64::try_from(len).ok()).unwrap_or(0),
             metadata: head.metadata().into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect(),
-            applied: Some(AppliedEncryption {
-                algorithm: head.server_side_encryption().map(|sse| sse.as_str().to_owned()),
-                kms_key: head.ssekms_key_id().map(str::to_owned),
-                bucket_key: head.bucket_key_enabled().unwrap_or(false),
-            }),
+            applied: applied(head.server_side_encryption(), head.ssekms_key_id(), head.bucket_key_enabled()),
         })
     }
 }
@@ -321,6 +317,19 @@ impl ObjectStore for S3Store {
     ) -> BoxFuture<'a, Result<Head, StoreError>> {
         Box::pin(self.head_once(destination, key))
     }
+}
+
+/// What an answer says of the encryption that was applied.
+fn applied(
+    algorithm: Option<&ServerSideEncryption>,
+    kms_key: Option<&str>,
+    bucket_key: Option<bool>,
+) -> Option<AppliedEncryption> {
+    Some(AppliedEncryption {
+        algorithm: algorithm.map(|sse| sse.as_str().to_owned()),
+        kms_key: kms_key.map(str::to_owned),
+        bucket_key: bucket_key.unwrap_or(false),
+    })
 }
 
 fn owner_of(destination: &Destination) -> Option<String> {

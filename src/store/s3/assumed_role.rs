@@ -11,14 +11,14 @@ use std::time::SystemTime;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, Result as CredentialsResult, future};
-use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::error::ProvideErrorMetadata;
 use tokio::time::Instant;
 
-use super::error::NotAssumed;
+use super::error::{Failure, NotAssumed, failure};
 use super::process::Process;
 use super::session::{Next, Term, is_usable, may_be_revoked, next, silence};
 use crate::object::Role;
-use crate::store::fault::{Asked, Ending, classify, outside_text};
+use crate::store::fault::{Asked, outside_text};
 use crate::store::{Fault, StoreError};
 
 /// A role as a source of credentials.
@@ -206,26 +206,12 @@ fn not_assumed(why: StoreError) -> CredentialsError {
 }
 
 /// What a failed `AssumeRole` means, in the words of a store's failures.
-fn why_not<E>(role: &Role, err: &super::error::Failure<E>) -> StoreError
+fn why_not<E>(role: &Role, err: &Failure<E>) -> StoreError
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
-    let status = err.raw_response().map(|raw| raw.status().as_u16());
-    let code = err.as_service_error().and_then(|err| err.meta().code());
-    let ending = match (err, status) {
-        (_, Some(status)) => Ending::Answer { status, code },
-        (SdkError::ConstructionFailure(_), None) => Ending::Unbuildable,
-        _ if super::error::has_credentials_error(err) => Ending::NoCredentials,
-        _ => Ending::NoAnswer,
-    };
-    let text = super::error::text_of(err, status);
-    StoreError {
-        fault: classify(Asked::AssumeRole, ending),
-        status,
-        code: code.map(outside_text),
-        message: outside_text(&format!(
-            "assume the role {} with the external id {}: {text}",
-            role.arn, role.external_id
-        )),
-    }
+    let why = failure(Asked::AssumeRole, err);
+    let Role { arn, external_id } = role;
+    let message = format!("assume the role {arn} with the external id {external_id}: {}", why.message);
+    StoreError { message: outside_text(&message), ..why }
 }

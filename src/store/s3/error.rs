@@ -56,46 +56,46 @@ pub(super) fn local_error(fault: Fault, message: String) -> StoreError {
     StoreError { fault, status: None, code: None, message }
 }
 
-/// What a failed request means.
+/// What a failed request means to a store: also why its role was not assumed, and that the bucket is elsewhere.
 pub(super) fn store_error<E>(context: Context<'_>, err: &Failure<E>) -> Told
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    if let Some(NotAssumed(why)) = chain(err).find_map(|err| err.downcast_ref::<NotAssumed>()) {
+        return Told { error: why.clone(), region: None };
+    }
+    let body = err.raw_response().and_then(|raw| raw.body().bytes());
+    let region = region_header(err).or_else(|| body.and_then(region_in_error_body));
+    let mut error = failure(context.asked, err);
+    // An answer to HEAD has no body, so no code: only the header tells a wrong region from another bad request.
+    let elsewhere = region.is_some_and(|region| region != context.region);
+    if elsewhere && error.code.is_none() && matches!(error.status, Some(301 | 307 | 400)) {
+        error.fault = Fault::Region;
+    }
+    Told { error, region: region.map(str::to_owned) }
+}
+
+/// What a failed request means by itself, whichever service was asked.
+pub(super) fn failure<E>(asked: Asked, err: &Failure<E>) -> StoreError
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
     let status = err.raw_response().map(|raw| raw.status().as_u16());
     let code = err.as_service_error().and_then(|err| err.meta().code());
-    let body = err.raw_response().and_then(|raw| raw.body().bytes());
-    let region = region_header(err).or_else(|| body.and_then(region_in_error_body));
     let ending = match (err, status) {
         (_, Some(status)) => Ending::Answer { status, code },
         (SdkError::ConstructionFailure(_), None) => Ending::Unbuildable,
-        _ if has_credentials_error(err) => Ending::NoCredentials,
+        _ if chain(err).any(|err| err.is::<CredentialsError>()) => Ending::NoCredentials,
         _ => Ending::NoAnswer,
     };
-    if let Some(NotAssumed(why)) = chain(err).find_map(|err| err.downcast_ref::<NotAssumed>()) {
-        return Told { error: why.clone(), region: None };
-    }
-    let mut fault = classify(context.asked, ending);
-    // An answer to HEAD has no body, so no code: only the header tells a wrong region from another bad request.
-    let elsewhere = region.is_some_and(|region| region != context.region);
-    if elsewhere && code.is_none() && matches!(status, Some(301 | 307 | 400)) {
-        fault = Fault::Region;
-    }
-    let text = text_of(err, status);
-    let code = code.map(|code| outside_text(code).chars().take(CODE_BYTES_MAX).collect());
-    let error = StoreError { fault, status, code, message: outside_text(&text) };
-    Told { error, region: region.map(str::to_owned) }
-}
-
-/// What was said of a failure, or what lies beneath it where nothing was said.
-pub(super) fn text_of<E>(err: &Failure<E>, status: Option<u16>) -> String
-where
-    E: ProvideErrorMetadata + Error + 'static,
-{
-    match err.as_service_error().and_then(|err| err.meta().message()) {
+    let text = match err.as_service_error().and_then(|err| err.meta().message()) {
         Some(message) => message.to_owned(),
         None if status.is_some() => "no reason was given".to_owned(),
         None => causes(err),
-    }
+    };
+    let fault = classify(asked, ending);
+    let code = code.map(|code| outside_text(code).chars().take(CODE_BYTES_MAX).collect());
+    StoreError { fault, status, code, message: outside_text(&text) }
 }
 
 /// An error and what lies beneath it.
@@ -104,10 +104,6 @@ fn chain<'a>(err: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Er
         let err: &'a (dyn Error + 'static) = *err;
         err.source()
     })
-}
-
-pub(super) fn has_credentials_error(err: &(dyn Error + 'static)) -> bool {
-    chain(err).any(|err| err.is::<CredentialsError>())
 }
 
 /// The chain of causes in one line: the client's outermost error alone says no more than "dispatch failure".

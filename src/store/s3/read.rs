@@ -3,6 +3,7 @@
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::EncodingType;
 use bytes::Bytes;
+use percent_encoding::percent_decode_str;
 
 use super::{Asked, Context, S3Store, local_error, owner_of, store_error};
 use crate::object::{Destination, ObjectKey};
@@ -131,26 +132,7 @@ impl S3Store {
 
 /// A key as it was before a listing with `encoding-type=url` showed it: `%` and two digits, and `+` for a blank.
 fn url_decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        let digit = |byte: Option<u8>| byte.and_then(|byte| char::from(byte).to_digit(16));
-        match byte {
-            b'+' => bytes.push(b' '),
-            b'%' => {
-                let mut ahead = rest.clone();
-                match (digit(ahead.next()), digit(ahead.next())) {
-                    (Some(high), Some(low)) => {
-                        bytes.extend(u8::try_from(high * 16 + low));
-                        rest = ahead;
-                    }
-                    _ => bytes.push(byte),
-                }
-            }
-            byte => bytes.push(byte),
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+    percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()
 }
 
 #[cfg(test)]

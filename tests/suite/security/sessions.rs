@@ -33,6 +33,14 @@ fn site(double: &AwsDouble) -> Site {
     site
 }
 
+/// The program, serving the fleet.
+async fn serving() -> (AwsDouble, Site, Forebay, Caller) {
+    let double = double().await;
+    let site = site(&double);
+    let forebay = site.serve().await;
+    (double, site, forebay, Caller::new())
+}
+
 /// Calls for the whole fleet.
 async fn send(forebay: &Forebay, caller: &mut Caller) {
     for source in fleet() {
@@ -91,10 +99,7 @@ async fn sessions_are_renewed_before_they_end() {
 
 #[tokio::test]
 async fn a_token_that_ends_in_mid_run_is_replaced_at_once() {
-    let double = double().await;
-    let site = site(&double);
-    let forebay = site.serve().await;
-    let mut caller = Caller::new();
+    let (double, _site, forebay, mut caller) = serving().await;
     for revoked in 0..3 {
         send(&forebay, &mut caller).await;
         all_have_arrived(&double, &caller).await;
@@ -108,10 +113,7 @@ async fn a_token_that_ends_in_mid_run_is_replaced_at_once() {
 
 #[tokio::test]
 async fn sessions_that_are_never_taken_are_an_alarm_until_they_are() {
-    let double = double().await;
-    let site = site(&double);
-    let forebay = site.serve().await;
-    let mut caller = Caller::new();
+    let (double, _site, forebay, mut caller) = serving().await;
     send(&forebay, &mut caller).await;
     all_have_arrived(&double, &caller).await;
 
@@ -135,10 +137,7 @@ async fn sessions_that_are_never_taken_are_an_alarm_until_they_are() {
 
 #[tokio::test]
 async fn an_outage_of_the_token_service_is_waited_for_and_is_no_refusal() {
-    let double = double().await;
-    let site = site(&double);
-    let forebay = site.serve().await;
-    let mut caller = Caller::new();
+    let (double, _site, forebay, mut caller) = serving().await;
     for (trouble, said) in [(TokenService::Fails, "500"), (TokenService::Unreachable, "assume the role")] {
         send(&forebay, &mut caller).await;
         all_have_arrived(&double, &caller).await;
@@ -158,10 +157,7 @@ async fn an_outage_of_the_token_service_is_waited_for_and_is_no_refusal() {
 
 #[tokio::test]
 async fn a_role_that_is_refused_in_mid_run_is_asked_for_seldom_and_the_backlog_drains() {
-    let double = double().await;
-    let site = site(&double);
-    let forebay = site.serve().await;
-    let mut caller = Caller::new();
+    let (double, _site, forebay, mut caller) = serving().await;
     send(&forebay, &mut caller).await;
     all_have_arrived(&double, &caller).await;
 
