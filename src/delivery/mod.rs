@@ -166,7 +166,6 @@ impl Delivery {
     pub fn set_removed(&self, removed: BTreeSet<SourceId>) {
         *lock(&self.inner.removed) = removed;
         self.inner.forget_the_past();
-        self.inner.clear_alarms_of_the_past();
         for slots in lock(&self.inner.slots).values() {
             slots.reached.tell();
         }

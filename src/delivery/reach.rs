@@ -71,14 +71,10 @@ impl Inner {
             }
             None => drop(lock(&self.mismatched).remove(to)),
         }
-        self.clear_alarms_of_the_past();
-    }
-
-    /// What failed to go to a destination says nothing of it once nothing goes there: should it be used again, it begins anew.
-    pub(super) fn forget_the_past(&self) {
-        let in_use = self.in_use();
-        lock(&self.failing).retain(|to, _| in_use.contains(to));
-        lock(&self.mismatched).retain(|to| in_use.contains(to));
+        // It looks at every destination, so not with each object that goes its ordinary way.
+        if self.parts.alarms.standing().iter().any(|alarm| KINDS.contains(&alarm.kind)) {
+            self.forget_the_past();
+        }
     }
 
     /// Every destination to which something goes, or may go.
@@ -91,16 +87,11 @@ impl Inner {
         current.chain(pending).collect()
     }
 
-    /// Takes back alarms about destinations with which nothing is wrong any more, or to which nothing goes.
+    /// Forgets what was wrong with destinations to which nothing goes any more, and takes back alarms that are not true now.
     ///
     /// Several destinations may share the subject of an alarm: one that asks for no encryption is refused by a bucket that
     /// demands it, and one beside it gets through. So an alarm stands as long as it is true of one of them.
-    pub(super) fn clear_alarms_of_the_past(&self) {
-        let standing = self.parts.alarms.standing();
-        let standing: Vec<_> = standing.iter().filter(|alarm| KINDS.contains(&alarm.kind)).collect();
-        if standing.is_empty() {
-            return;
-        }
+    pub(super) fn forget_the_past(&self) {
         let in_use = self.in_use();
         let now = self.parts.clock.monotonic();
         // Held to the end: what is raised meanwhile is not taken back.
@@ -112,8 +103,8 @@ impl Inner {
             wrong.extend(failing.alarms(now).map(|kind| (kind, to.to_string())));
         }
         wrong.extend(mismatched.iter().map(|to| (AlarmKind::Encryption, to.to_string())));
-        for alarm in standing {
-            if !wrong.contains(&(alarm.kind, alarm.subject.clone())) {
+        for alarm in self.parts.alarms.standing() {
+            if KINDS.contains(&alarm.kind) && !wrong.contains(&(alarm.kind, alarm.subject.clone())) {
                 self.parts.alarms.clear(alarm.kind, &alarm.subject);
             }
         }
