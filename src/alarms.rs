@@ -22,12 +22,21 @@ pub enum AlarmKind {
     Damage,
     /// The wall clock is more than a day behind the newest frame.
     Clock,
+    /// Whoever is to be told of closed days does not hear.
+    Hook,
 }
 
 impl AlarmKind {
     /// All there are.
-    pub const ALL: [Self; 6] =
-        [Self::Refused, Self::Unreachable, Self::Encryption, Self::Conflict, Self::Damage, Self::Clock];
+    pub const ALL: [Self; 7] = [
+        Self::Refused,
+        Self::Unreachable,
+        Self::Encryption,
+        Self::Conflict,
+        Self::Damage,
+        Self::Clock,
+        Self::Hook,
+    ];
 
     /// The label's value.
     pub fn slug(self) -> &'static str {
@@ -38,6 +47,7 @@ impl AlarmKind {
             Self::Conflict => "conflict",
             Self::Damage => "damage",
             Self::Clock => "clock",
+            Self::Hook => "hook",
         }
     }
 }

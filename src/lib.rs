@@ -15,6 +15,7 @@ pub mod collector;
 pub mod config;
 pub mod delivery;
 pub mod dev_s3;
+pub mod hook;
 pub mod json;
 pub mod metrics;
 pub mod object;

@@ -72,6 +72,10 @@ pub struct Metrics {
     pub pixels_not_stored: Counter,
     /// Steps of the wall clock back by more than 60 s.
     pub clock_steps: Counter,
+    /// Days closed: their markers are in the store.
+    pub days_closed: Counter,
+    /// Requests whose `receivedAt` is the first instant behind a day that is over, since the clock was set back into it.
+    pub received_after_day: Counter,
     /// Open connections of the public listeners.
     pub connections: Gauge,
     /// Bytes written to spool segments.
@@ -168,6 +172,16 @@ impl Metrics {
             clock_steps: register!(
                 "clock_steps",
                 "Steps of the wall clock back by more than 60 s",
+                Counter::default()
+            ),
+            days_closed: register!(
+                "days_closed",
+                "Days of sources whose markers are in the store",
+                Counter::default()
+            ),
+            received_after_day: register!(
+                "received_after_day",
+                "Requests received in a day that was over, and stored as received just after it",
                 Counter::default()
             ),
             connections: register!(

@@ -263,7 +263,7 @@ impl OfSpool<'_> {
             for object in objects {
                 closing.push(bucket, &object.key, &object.metadata()?);
             }
-            sums.extend(closing.finish().map(|sum| (*stream, sum)));
+            sums.extend(closing.sum().map(|sum| (*stream, sum.clone())));
         }
         Some(sums)
     }

@@ -3,5 +3,5 @@
 pub mod due;
 pub mod key;
 
-pub use due::{DueRule, Reason};
+pub use due::{AFTER_DAY, DueRule, Reason};
 pub use key::BatchKey;

@@ -17,6 +17,7 @@ use super::view::NodeView;
 use crate::admin::{AdminServer, AllowedHosts};
 use crate::alarms::{AlarmKind, Alarms};
 use crate::collector::{Collector, CollectorDeps, CollectorSettings, Listeners, Policy, Running};
+use crate::delivery::closing::DayHook;
 use crate::delivery::{Delivery, DeliverySettings, Parts};
 use crate::metrics::Metrics;
 use crate::random::Random;
@@ -158,7 +159,12 @@ impl Recovery {
 
 impl Engine {
     /// Begins to deliver.
-    pub fn start(recovery: Recovery, store: Arc<dyn ObjectStore>, settings: DeliverySettings) -> Self {
+    pub fn start(
+        recovery: Recovery,
+        store: Arc<dyn ObjectStore>,
+        settings: DeliverySettings,
+        hook: Option<Arc<dyn DayHook>>,
+    ) -> Self {
         let Recovery { outside, spool, recovered } = recovery;
         let alarms = Arc::new(Alarms::new(Arc::clone(&outside.clock), Arc::new(outside.metrics.clone())));
         report(&recovered, &alarms);
@@ -169,6 +175,7 @@ impl Engine {
             random: Arc::clone(&outside.random),
             metrics: Arc::new(outside.metrics.clone()),
             alarms: Arc::clone(&alarms),
+            hook,
         };
         let (delivery, scheduler) = Delivery::start(parts, settings);
         let view = Arc::new(NodeView {

@@ -12,10 +12,12 @@ use crate::batch::DueRule;
 use crate::call::Limits;
 use crate::collector::{Bounds, CollectorSettings, Policy, TlsFiles};
 use crate::config::{
-    Acl, AllowedOrigins, Checksums, Config, ConfigError, Environment, Loaded, Loader, OnCorruption, Watcher,
-    reload,
+    Acl, AllowedOrigins, Checksums, ClosedDays, Config, ConfigError, Environment, Loaded, Loader,
+    OnCorruption, Watcher, reload,
 };
 use crate::delivery::DeliverySettings;
+use crate::delivery::closing::DayHook;
+use crate::hook::{Command, Hooks, Webhook};
 use crate::object::Destination;
 use crate::runtime::{Shutdown, shutdown};
 use crate::sources::SourceId;
@@ -89,7 +91,7 @@ async fn start(config: &Config) -> Result<Node, Failure> {
     note_destinations(&recovery.outlet(), config)?;
     let node = recovery.outlet().node();
     let store = Arc::new(S3Store::new(store_settings(config, &node)).await);
-    let engine = Engine::start(recovery, store, delivery_settings(config));
+    let engine = Engine::start(recovery, store, delivery_settings(config), hooks(&config.closed_days)?);
     let addresses = Addresses {
         public: config.collector.listen,
         tls: config.collector.tls.as_ref().map(|tls| tls.listen),
@@ -99,6 +101,21 @@ async fn start(config: &Config) -> Result<Node, Failure> {
     let node = engine.listen(collector_settings(config), |_| policy(config), &addresses)?;
     node.set_configured(config.sources.iter().map(|source| source.id.clone()).collect());
     Ok(node)
+}
+
+/// Who is told of closed days.
+fn hooks(config: &ClosedDays) -> Result<Option<Arc<dyn DayHook>>, Failure> {
+    let webhook = config.webhook.as_ref().map(|to| Webhook::new(to.uri().clone())).transpose();
+    let webhook = webhook.map_err(|error| {
+        Failure::failed(format!(
+            "closed_days.webhook: the certificates that this system trusts cannot be read: {error}"
+        ))
+    })?;
+    let command = Command::new(&config.command);
+    if webhook.is_none() && command.is_none() {
+        return Ok(None);
+    }
+    Ok(Some(Arc::new(Hooks { webhook, command, timeout: config.timeout })))
 }
 
 /// How the store is reached by this node.

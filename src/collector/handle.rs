@@ -283,7 +283,11 @@ impl Shared {
                 "the wall clock stepped back; receivedAt follows it, so check this machine's time service"
             );
         }
-        reading.received_at
+        let not_before = self.deps.appender.not_before();
+        if reading.received_at < not_before {
+            self.counters.metrics().received_after_day.inc();
+        }
+        reading.received_at.max(not_before)
     }
 }
 

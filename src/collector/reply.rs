@@ -213,6 +213,7 @@ fn append_looks(error: AppendError) -> Looks {
         AppendError::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy", Some(SOON)),
         AppendError::Full => (StatusCode::SERVICE_UNAVAILABLE, "spool_full", Some(LATER)),
         AppendError::SourceFull => (StatusCode::TOO_MANY_REQUESTS, "source_full", Some(LATER)),
+        AppendError::DayOver => (StatusCode::SERVICE_UNAVAILABLE, "day_over", Some(SOON)),
         AppendError::Stopped => (StatusCode::SERVICE_UNAVAILABLE, "spool_stopped", Some(LATER)),
     };
     Looks { status, code, message: error.to_string(), retry_after, close: false }
@@ -331,6 +332,7 @@ mod tests {
         check(Refusal::Append(AppendError::Busy), 503, "busy");
         check(Refusal::Append(AppendError::Full), 503, "spool_full");
         check(Refusal::Append(AppendError::SourceFull), 429, "source_full");
+        check(Refusal::Append(AppendError::DayOver), 503, "day_over");
         check(Refusal::Append(AppendError::Stopped), 503, "spool_stopped");
         check(Refusal::TooSlow, 503, "too_slow");
         check(Refusal::Draining, 503, "draining");

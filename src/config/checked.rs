@@ -11,6 +11,7 @@ use crate::object::{AccountId, BucketString, Encryption, ExternalId, ObjectTags,
 use crate::sources::ConfiguredSources;
 use crate::store::PutMode;
 
+use super::closed_days::ClosedDays;
 use super::sources::Source;
 use super::units::ByteSize;
 use super::values::{
@@ -35,6 +36,8 @@ pub struct Config {
     pub s3: S3,
     /// When batches are due.
     pub flush: Flush,
+    /// Who is told that a day is closed.
+    pub closed_days: ClosedDays,
     /// Where calls come from; at least one, with ids and write keys that are each given once.
     pub sources: Vec<Source>,
 }

@@ -5,6 +5,7 @@
 //! Only `cli` reads a [`Config`]; each room has small settings of its own.
 
 pub mod checked;
+mod closed_days;
 mod destination;
 pub mod load;
 pub mod problem;
@@ -18,6 +19,7 @@ pub mod values;
 pub mod watch;
 
 pub use checked::{Admin, Collector, Config, Flush, S3, Spool};
+pub use closed_days::{ClosedDays, WebAddress};
 pub use load::{Environment, Loaded, Loader};
 pub use problem::{ConfigError, Problem};
 pub use reload::{Changes, Retargeted, diff};

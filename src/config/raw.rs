@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 use super::problem::{Place, Problem};
 
 /// Every section and its keys. The reader asks for no other, and the example file mentions each.
-pub const SECTIONS: [(&str, &[&str]); 5] = [
+pub const SECTIONS: [(&str, &[&str]); 6] = [
     (
         "collector",
         &[
@@ -63,6 +63,7 @@ pub const SECTIONS: [(&str, &[&str]); 5] = [
         ],
     ),
     ("flush", &["max_bytes", "max_age", "align", "on_shutdown", "shutdown_grace"]),
+    ("closed_days", &["webhook", "command", "timeout"]),
 ];
 
 /// The keys of a `[[source]]`.

@@ -65,10 +65,15 @@ impl<'a> Reader<'a> {
         self.problems.push(Problem {
             place: entry.place.clone(),
             name: format!("{}.{key}", self.table.name),
-            value: Some(entry.value.show()),
+            value: (!is_secret(key, &entry.value)).then(|| entry.value.show()),
             what,
         });
     }
+}
+
+/// Whether a value is not to be shown: the path or query of a webhook often holds a token.
+fn is_secret(key: &str, value: &Typed) -> bool {
+    key == "webhook" && matches!(value, Typed::Text(_) | Typed::Variable(_))
 }
 
 /// A text.

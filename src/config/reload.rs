@@ -180,6 +180,9 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         "flush.align": flush.align;
         "flush.on_shutdown": flush.on_shutdown;
         "flush.shutdown_grace": flush.shutdown_grace;
+        "closed_days.webhook": closed_days.webhook;
+        "closed_days.command": closed_days.command;
+        "closed_days.timeout": closed_days.timeout;
     }
     names
 }

@@ -8,6 +8,7 @@ use crate::object::ObjectTags;
 use crate::store::PutMode;
 
 use super::checked::{Admin, Collector, Config, FLUSH_BYTES_MAX, Flush, MAX_BODY_MAX, S3, Spool};
+use super::closed_days;
 use super::destination;
 use super::problem::Problem;
 use super::raw::{Raw, Table, Typed};
@@ -27,14 +28,16 @@ const ADDRESS_FORM: &str = "an address and a port, such as \"127.0.0.1:8080\" or
 /// Understands what was typed. Everything that is wrong is reported at once, in the order it stands in.
 pub(super) fn check(mut raw: Raw, outside: &dyn Outside) -> Result<Config, Vec<Problem>> {
     let mut problems = std::mem::take(&mut raw.problems);
-    let tables = ["collector", "admin", "spool", "s3", "flush"].map(|name| raw.take_section(name));
-    let [collector_table, admin_table, spool_table, s3_table, flush_table] = &tables;
+    let tables =
+        ["collector", "admin", "spool", "s3", "flush", "closed_days"].map(|name| raw.take_section(name));
+    let [collector_table, admin_table, spool_table, s3_table, flush_table, closed_days_table] = &tables;
 
     let collector = collector(collector_table, &mut problems);
     let admin = admin(admin_table, &collector, &mut problems);
     let spool = spool(spool_table, &mut problems);
     let s3 = s3(s3_table, &mut problems);
     let flush = flush(flush_table, &collector, &mut problems);
+    let closed_days = closed_days::check(closed_days_table, &mut problems);
     let bucket_wrong = s3_table.entries.contains_key("bucket") && s3.bucket.is_none();
     let sources = sources::check(&raw.sources, &s3, bucket_wrong, outside, &mut problems);
     if s3.external_id.is_some() && sources.iter().all(|source| source.destination.role.is_none()) {
@@ -42,7 +45,7 @@ pub(super) fn check(mut raw: Raw, outside: &dyn Outside) -> Result<Config, Vec<P
         Reader::new(s3_table, &mut problems).refuse("external_id", what);
     }
     if problems.is_empty() {
-        return Ok(Config { collector, admin, spool, s3, flush, sources });
+        return Ok(Config { collector, admin, spool, s3, flush, closed_days, sources });
     }
     problems.sort_by(|a, b| a.place.cmp(&b.place));
     Err(problems)

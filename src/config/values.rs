@@ -172,7 +172,7 @@ impl fmt::Display for Endpoint {
 }
 
 /// Link-local addresses are where clouds keep instance credentials: no store is there, and nobody shall make us ask.
-fn refuse_link_local(host: &str) -> Result<(), String> {
+pub(super) fn refuse_link_local(host: &str) -> Result<(), String> {
     // The instance metadata service has this unique-local address besides its link-local one.
     const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
     let bare = host.trim_start_matches('[').trim_end_matches(']');

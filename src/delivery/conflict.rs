@@ -13,7 +13,7 @@ use crate::store::Stored;
 impl Upload<'_> {
     /// After a 412: the key is taken. By us, in an earlier try whose answer was lost?
     pub(super) async fn ask_whose(&self, may_replace: bool) -> Result<(Next, Stored), Stopped> {
-        let head = self.inner.parts.store.head(&self.inner.reach(&self.seal), &self.seal.object_key).await;
+        let head = self.inner.parts.store.head(&self.inner.reach_of(&self.seal), &self.seal.object_key).await;
         let pending = self.inner.parts.outlet.pending_seal(self.seal.number);
         let amended = pending.and_then(|pending| pending.amended).map(|amend| amend.sha256);
         let mut ours = vec![self.seal.sha256.as_str()];

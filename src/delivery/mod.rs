@@ -9,6 +9,7 @@
 pub mod after_put;
 mod busy;
 mod clock_watch;
+pub mod closing;
 mod conflict;
 pub mod encode;
 mod flush;
@@ -41,8 +42,9 @@ use crate::object::{BucketString, Destination, KmsKey, RoleArn, Stream};
 use crate::random::Random;
 use crate::sources::SourceId;
 use crate::spool::Outlet;
+use crate::spool::delivered_day::DayPlace;
 use crate::store::ObjectStore;
-use crate::time::Clock;
+use crate::time::{Clock, ReceivedDay};
 use progress::Progress;
 use staging::Staging;
 
@@ -61,6 +63,8 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// Alarms.
     pub alarms: Arc<Alarms>,
+    /// Who is told of closed days.
+    pub hook: Option<Arc<dyn closing::DayHook>>,
 }
 
 /// A destination's share of the work.
@@ -105,6 +109,8 @@ struct Inner {
     failing: Mutex<BTreeMap<Destination, reach::Failing>>,
     /// Destinations whose last object was given another encryption than was asked for.
     mismatched: Mutex<BTreeSet<Destination>>,
+    /// Days that a task is closing, and why those wait that do.
+    closing: Mutex<BTreeMap<DayPlace, Option<String>>>,
     shutting_down: AtomicBool,
     kick: Notify,
     stop: CancellationToken,
@@ -145,6 +151,7 @@ impl Delivery {
             conflicts: Mutex::default(),
             failing: Mutex::default(),
             mismatched: Mutex::default(),
+            closing: Mutex::default(),
             shutting_down: AtomicBool::new(false),
             kick: Notify::new(),
             stop: CancellationToken::new(),
@@ -170,6 +177,13 @@ impl Delivery {
             slots.reached.tell();
         }
         self.inner.kick.notify_one();
+    }
+
+    /// Why a day that is being closed is not closed yet.
+    pub fn waits_to_close(&self, source: &SourceId, day: ReceivedDay) -> Option<String> {
+        let closing = lock(&self.inner.closing);
+        let of_day = closing.iter().filter(|(place, _)| place.source == *source && place.day == day);
+        of_day.filter_map(|(_, why)| why.clone()).next()
     }
 
     /// Makes all of `source` (or of every source) due, and waits up to `wait` until what was there when it was called is

@@ -11,6 +11,7 @@ use super::settings::{REFUSALS_BEFORE_ALARM, UNREACHABLE_BEFORE_ALARM};
 use super::{Inner, lock};
 use crate::alarms::AlarmKind;
 use crate::object::{AppliedEncryption, Destination};
+use crate::sources::SourceId;
 use crate::spool::note::Seal;
 use crate::store::{Fault, StoreError};
 
@@ -27,12 +28,17 @@ pub(super) struct Failing {
 
 impl Inner {
     /// Where, and how, a sealed object is put now.
-    pub(super) fn reach(&self, seal: &Seal) -> Destination {
+    pub(super) fn reach_of(&self, seal: &Seal) -> Destination {
+        self.reach(&seal.batch.source, &seal.destination)
+    }
+
+    /// How `noted`, where something of `source` goes, is reached now.
+    pub(super) fn reach(&self, source: &SourceId, noted: &Destination) -> Destination {
         self.parts
             .outlet
-            .current_destination(&seal.batch.source)
-            .filter(|current| current.bucket == seal.destination.bucket)
-            .unwrap_or_else(|| seal.destination.clone())
+            .current_destination(source)
+            .filter(|current| current.bucket == noted.bucket)
+            .unwrap_or_else(|| noted.clone())
     }
 
     /// Counts a put that failed: the third refusal in a row is an alarm, and so is no success for minutes.
@@ -83,8 +89,8 @@ impl Inner {
         let removed = lock(&self.removed).clone();
         let current = outlet.current_destinations().into_iter();
         let current = current.filter(|(source, _)| !removed.contains(source)).map(|(_, to)| to);
-        let pending = outlet.pending_seals().into_iter().map(|pending| self.reach(&pending.seal));
-        current.chain(pending).collect()
+        let pending = outlet.pending_seals().into_iter().map(|pending| self.reach_of(&pending.seal));
+        current.chain(pending).chain(self.marker_destinations()).collect()
     }
 
     /// Forgets what was wrong with destinations to which nothing goes any more, and takes back alarms that are not true now.

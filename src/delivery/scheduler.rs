@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::busy::Busy;
 use super::clock_watch::ClockWatch;
+use super::closing::Closing;
 use super::encode::{self, Job, LEVEL_AT_LEISURE, LEVEL_UNDER_LOAD, Made};
 use super::settings::{DiskWork, LOOK_EVERY};
 use super::staging::Staged;
@@ -33,10 +34,12 @@ const REST_MAX: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(inner: Arc<Inner>) {
     let mut deadlines = Deadlines::default();
+    let mut closing = Closing::default();
     let mut stopped = inner.parts.outlet.stopped();
     let mut clock_watch = ClockWatch::new(inner.parts.clock.wall(), inner.parts.clock.monotonic());
     loop {
         note_clock_step(&inner, &mut clock_watch);
+        closing.look(&inner);
         let batches = look(&inner, &mut deadlines);
         inner.refresh_gauges();
         let rest = REST_PER_BATCH.saturating_mul(u32::try_from(batches).unwrap_or(u32::MAX)).min(REST_MAX);
@@ -311,7 +314,7 @@ pub(super) async fn blocking<T: Send + 'static>(
 
 /// Begins work that waits for the disk. It is tracked, so that a shutdown waits for what is being written even when the
 /// task that asked for it is gone.
-fn on_disk<T: Send + 'static>(
+pub(super) fn on_disk<T: Send + 'static>(
     inner: &Inner,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> tokio::task::JoinHandle<T> {

@@ -272,7 +272,7 @@ impl Upload<'_> {
             lost_calls: amended.map_or(0, |amend| seal.frames.saturating_sub(amend.frames)),
         };
         Put {
-            destination: self.inner.reach(seal),
+            destination: self.inner.reach_of(seal),
             key: self.key(),
             body,
             crc32,
@@ -362,7 +362,7 @@ impl Upload<'_> {
         if error.fault == Fault::Exists {
             return;
         }
-        let to = self.inner.reach(&self.seal);
+        let to = self.inner.reach_of(&self.seal);
         self.waiting(format!("{what} {} to {}: {error}", self.seal.object_key, to.bucket.bucket()));
         // All objects under way meet the end of a session. It stands for something only where the next session fares no better.
         if what == "put" && (error.fault != Fault::Expired || self.met_the_end) {

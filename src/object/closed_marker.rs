@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 
-use super::metadata::{Metadata, parse_rfc3339, rfc3339};
+use super::metadata::{Metadata, SHA256, parse_rfc3339, rfc3339};
 use super::object_key::{below_prefix, is_node, is_spool_id, received_day};
 use super::{BucketString, ObjectKey, Stream};
 use crate::sources::SourceId;
@@ -55,26 +55,23 @@ pub struct ClosedStream {
     /// The latest `receivedAt`.
     #[serde(with = "instant")]
     pub last_received_at: UnixMillis,
-    /// SHA-256, in hexadecimal, over a text of two lines for each object in the order of first positions: its key from
-    /// `segment-logs/` on, and the SHA-256 of its lines as its metadata give it.
+    /// A SHA-256, in hexadecimal, made object by object in the order of first positions: over three lines, which are this
+    /// value as it was before the object (empty before the first), its key from `segment-logs/` on, and the SHA-256 of its
+    /// lines as its metadata give it. So it can be carried on from one object to the next, and kept in between.
     pub sha256: String,
 }
 
 /// A [`ClosedStream`] as it grows, object by object, in the order of first positions.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
 pub struct Closing {
     sum: Option<ClosedStream>,
-    sha256: Sha256,
 }
 
 impl Closing {
     /// Takes in the next object of the stream.
     pub fn push(&mut self, bucket: &BucketString, key: &ObjectKey, object: &Metadata<'_>) {
         let inside = below_prefix(bucket, key.as_str()).unwrap_or(key.as_str());
-        for line in [inside, object.sha256] {
-            self.sha256.update(line);
-            self.sha256.update(b"\n");
-        }
         let sum = self.sum.get_or_insert_with(|| ClosedStream {
             objects: 0,
             calls: 0,
@@ -85,6 +82,8 @@ impl Closing {
             last_received_at: object.last_received_at,
             sha256: String::new(),
         });
+        let digest = Sha256::digest(format!("{}\n{inside}\n{}\n", sum.sha256, object.sha256));
+        sum.sha256 = hex(&digest);
         sum.objects += 1;
         sum.calls = sum.calls.saturating_add(object.calls);
         sum.bytes = sum.bytes.saturating_add(object.bytes);
@@ -93,11 +92,14 @@ impl Closing {
         sum.last_received_at = sum.last_received_at.max(object.last_received_at);
     }
 
-    /// The stream; `None` where it has no object.
-    pub fn finish(self) -> Option<ClosedStream> {
-        let sha256 = self.sha256.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        self.sum.map(|sum| ClosedStream { sha256, ..sum })
+    /// The stream so far; `None` where it has no object.
+    pub fn sum(&self) -> Option<&ClosedStream> {
+        self.sum.as_ref()
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Why a marker says nothing.
@@ -132,6 +134,11 @@ impl ClosedMarker {
     /// None that a marker made by this program can have.
     pub fn body(&self) -> Result<Vec<u8>, serde_json::Error> {
         serde_json::to_vec(self)
+    }
+
+    /// The user metadata: what another try of the same put is known by.
+    pub fn metadata(body: &[u8]) -> Vec<(&'static str, String)> {
+        vec![(SHA256, hex(&Sha256::digest(body)))]
     }
 
     /// Reads the body of the marker that stands at `place`.
@@ -221,7 +228,7 @@ mod tests {
     use super::*;
 
     const SPOOL: &str = "0123456789abcdef0123456789abcdef";
-    const SHA256: &str = "00000000000000000000000000000000000000000000000000000000000000ab";
+    const LINES: &str = "00000000000000000000000000000000000000000000000000000000000000ab";
 
     fn marker() -> ClosedMarker {
         let bucket = BucketString::parse("bucket/a/b").unwrap();
@@ -235,7 +242,7 @@ mod tests {
                 first_position: first,
                 last_position: first + 3,
                 bytes: 20,
-                sha256: SHA256,
+                sha256: LINES,
                 previous_last_position: previous,
                 lost_calls: 0,
             };
@@ -251,17 +258,15 @@ mod tests {
             day: UnixMillis(1_432_684_800_000).day(),
             node: "n-1".into(),
             spool: SPOOL.into(),
-            streams: closing.finish().map(|stream| (Stream::Calls, stream)).into_iter().collect(),
+            streams: closing.sum().map(|stream| (Stream::Calls, stream.clone())).into_iter().collect(),
         }
     }
 
     /// The form is fixed: releases read each other's markers.
     #[test]
     fn a_marker_is_written_in_this_form_and_read_back() {
-        let text = format!(
-            "segment-logs/web/1432684800000/1.gz\n{SHA256}\nsegment-logs/web/1432684800000/5.gz\n{SHA256}\n"
-        );
-        let sum: String = Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect();
+        let first = hex(&Sha256::digest(format!("\nsegment-logs/web/1432684800000/1.gz\n{LINES}\n")));
+        let sum = hex(&Sha256::digest(format!("{first}\nsegment-logs/web/1432684800000/5.gz\n{LINES}\n")));
         let marker = marker();
         let body = String::from_utf8(marker.body().unwrap()).unwrap();
         assert_eq!(
@@ -302,6 +307,6 @@ mod tests {
 
     #[test]
     fn an_empty_stream_is_left_out() {
-        assert_eq!(Closing::default().finish(), None);
+        assert_eq!(Closing::default().sum(), None);
     }
 }

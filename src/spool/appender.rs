@@ -14,6 +14,7 @@ use super::shared::{PanicGuard, Shared, lock};
 use super::writer::{CommitError, Incoming, Outcome, Writer};
 use crate::planted::{PlantedBug, planted};
 use crate::sources::SourceId;
+use crate::time::UnixMillis;
 
 /// Bytes of frames that may wait for the disk. At the limit an append waits [`QUEUE_WAIT`], then is refused as busy.
 pub const QUEUE_BYTES_MAX: usize = 64 * 1_024 * 1_024;
@@ -46,6 +47,9 @@ pub enum AppendError {
     /// This source has too much parked for a destination that cannot be reached: 429 for it alone.
     #[error("this source has too much waiting for its destination")]
     SourceFull,
+    /// The day of its `receivedAt` ended while it waited, and is not to be added to: 503, the next try gets a new one.
+    #[error("the day in which the request was received is over and closed")]
+    DayOver,
     /// The spool has stopped: a write or sync failed, or the process is shutting down: 503.
     #[error("the spool has stopped")]
     Stopped,
@@ -126,10 +130,15 @@ impl Appender {
         Ok(Appended { stored: outcome.stored, repeats: outcome.repeats })
     }
 
+    /// The earliest `receivedAt` that is taken: the first instant behind the days that are over.
+    pub fn not_before(&self) -> UnixMillis {
+        UnixMillis(self.line.shared.not_before.load(Ordering::Acquire))
+    }
+
     fn push(
         &self,
         source: Option<SourceId>,
-        received_at: crate::time::UnixMillis,
+        received_at: UnixMillis,
         bytes: Vec<u8>,
         done: oneshot::Sender<Result<Outcome, AppendError>>,
         room: OwnedSemaphorePermit,
@@ -144,7 +153,7 @@ impl Appender {
             let new = fingerprints(&bytes);
             if new.iter().all(|new| *new != 0 && known.contains(new)) {
                 let repeats = u32::try_from(new.len()).unwrap_or(u32::MAX);
-                answer(done, Ok(Outcome { stored: 0, repeats }));
+                answer(done, Ok(Outcome { repeats, ..Outcome::default() }));
                 return Ok(());
             }
         }
@@ -226,7 +235,7 @@ impl Appender {
         let refusal = match result {
             Ok(outcomes) => {
                 for ((done, _room), outcome) in answers.into_iter().zip(outcomes) {
-                    answer(done, Ok(outcome));
+                    answer(done, if outcome.too_late { Err(AppendError::DayOver) } else { Ok(outcome) });
                 }
                 return true;
             }

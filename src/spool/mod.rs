@@ -25,7 +25,9 @@
 //! pages, and a second sync would lie. A restart reads the truth from the disk ([`recovery`]).
 
 pub mod appender;
+pub mod closing;
 mod damaged_manifest;
+pub mod delivered_day;
 mod destinations;
 pub mod disk;
 pub mod frame;

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::delivered_day::{DayPlace, DeliveredDay};
 use super::scan::Range;
 use crate::batch::BatchKey;
 use crate::object::{AppliedEncryption, BucketString, Destination, ObjectKey};
 use crate::sources::SourceId;
-use crate::time::UnixMillis;
+use crate::time::{ReceivedDay, UnixMillis};
 
 /// The first position of every spool.
 pub const FIRST_POSITION: u64 = 1;
@@ -87,8 +88,6 @@ pub struct Cursor {
     pub sealed: u64,
     /// Everything up to here is in the store or parked.
     pub released: u64,
-    /// Where the last sealed object went: the chain continues only in the same bucket string.
-    pub bucket: Option<BucketString>,
 }
 
 /// One note of the manifest.
@@ -169,6 +168,13 @@ pub enum Note {
         /// The new one.
         new: u64,
     },
+    /// No call is received in this day or one before it any more, whatever the clock says.
+    DaysOver {
+        /// The last of them.
+        through: ReceivedDay,
+    },
+    /// The marker of a day is in the store, and whoever was to be told has been told.
+    Closed(DayPlace),
     /// The wall clock stepped back by more than it may unnoticed.
     Clock {
         /// Where it stood.
@@ -198,6 +204,16 @@ pub struct State {
     /// How far each batch has come.
     #[serde(with = "pairs")]
     pub cursors: BTreeMap<BatchKey, Cursor>,
+    /// Days that have sealed objects and are not closed.
+    #[serde(default, with = "pairs")]
+    pub days: BTreeMap<DayPlace, DeliveredDay>,
+    /// No call is received in this day or one before it any more.
+    #[serde(default)]
+    pub days_over: Option<ReceivedDay>,
+    /// Notes were lost that may have spoken of this day or one before it: what was delivered of them is not known for sure,
+    /// so none of them is closed.
+    #[serde(default)]
+    pub days_unsure: Option<ReceivedDay>,
     /// Segments that must be there.
     pub segments: BTreeSet<u64>,
     /// Positions of released segments that lie between segments that must be there.
@@ -229,6 +245,7 @@ impl State {
             Note::Committed { number, .. } => {
                 if let Some(pending) = self.seals.remove(&number) {
                     self.release(&pending.seal);
+                    self.delivered(pending);
                 }
             }
             Note::Parked { number, parked } => {
@@ -263,6 +280,8 @@ impl State {
                 self.segments.insert(new);
                 self.next_segment = self.next_segment.max(new + 1);
             }
+            Note::DaysOver { through } => self.days_over = self.days_over.max(Some(through)),
+            Note::Closed(place) => drop(self.days.remove(&place)),
             Note::Clock { .. } => {}
         }
     }
@@ -272,7 +291,8 @@ impl State {
         self.next_position = self.next_position.max(seal.last + 1);
         let cursor = self.cursors.entry(seal.batch.clone()).or_default();
         cursor.sealed = cursor.sealed.max(seal.last);
-        cursor.bucket = Some(seal.destination.bucket.clone());
+        let day = || DeliveredDay::new(seal.destination.clone());
+        self.days.entry(DayPlace::of(&seal)).or_insert_with(day).sealed(&seal);
         let pending = PendingSeal { seal, parked: None, conflict: false, overwrite: false, amended: None };
         self.seals.insert(pending.seal.number, pending);
     }
@@ -280,6 +300,20 @@ impl State {
     fn release(&mut self, seal: &Seal) {
         let cursor = self.cursors.entry(seal.batch.clone()).or_default();
         cursor.released = cursor.released.max(seal.last);
+    }
+
+    /// Counts an object that is in the store for its day.
+    fn delivered(&mut self, pending: PendingSeal) {
+        let (batch, bucket) = (&pending.seal.batch, &pending.seal.destination.bucket);
+        let unput = self
+            .seals
+            .values()
+            .filter(|other| other.seal.batch == *batch && other.seal.destination.bucket == *bucket)
+            .map(|other| other.seal.first)
+            .min();
+        if let Some(day) = self.days.get_mut(&DayPlace::of(&pending.seal)) {
+            day.delivered(pending, unput);
+        }
     }
 
     fn pending(&mut self, number: u64, change: impl FnOnce(&mut PendingSeal)) {
@@ -307,8 +341,8 @@ impl State {
 
     /// The last position of the object before one of `batch` that goes to `bucket`.
     pub fn previous_last(&self, batch: &BatchKey, bucket: &BucketString) -> Option<u64> {
-        let cursor = self.cursors.get(batch)?;
-        (cursor.bucket.as_ref() == Some(bucket)).then_some(cursor.sealed)
+        let place = DayPlace { source: batch.source.clone(), day: batch.day, bucket: bucket.clone() };
+        self.days.get(&place)?.sealed_through(batch.stream)
     }
 
     /// Forgets what nothing can ask for any more: cursors of days before `keep_from` with nothing pending, destinations

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -113,6 +113,10 @@ pub(super) struct Shared {
     /// Sources with too much parked.
     pub(super) full_sources: Mutex<BTreeSet<SourceId>>,
     pub(super) any_full_source: AtomicBool,
+    /// Held while a group is committed: whoever takes it knows that no commit is under way that began before.
+    pub(super) commit_gate: Mutex<()>,
+    /// No call is stored with an earlier `receivedAt`: the days before are over. In milliseconds, [`i64::MIN`] for none.
+    pub(super) not_before: AtomicI64,
     /// Counts up when frames were added, sealed or released.
     pub(super) changes: watch::Sender<u64>,
     poison: watch::Sender<Option<Arc<str>>>,
@@ -134,6 +138,7 @@ impl Shared {
         options: SpoolOptions,
         manifest: Manifest,
     ) -> Self {
+        let not_before = manifest.state().days_over.map_or(i64::MIN, |through| through.end().0);
         Self {
             disk,
             clock,
@@ -148,6 +153,8 @@ impl Shared {
             full: AtomicBool::new(false),
             full_sources: Mutex::new(BTreeSet::new()),
             any_full_source: AtomicBool::new(false),
+            commit_gate: Mutex::new(()),
+            not_before: AtomicI64::new(not_before),
             changes: watch::Sender::new(0),
             poison: watch::Sender::new(None),
             wake: Mutex::new(false),

@@ -67,6 +67,7 @@ impl Stepped {
     ///
     /// # Errors
     /// [`AppendError::Full`]: nothing has changed; after [`Stepped::keep`] there may be room.
+    /// [`AppendError::DayOver`]: the day of one of them is over; the others are stored.
     /// [`AppendError::Stopped`]: the spool has stopped.
     pub fn append(
         &mut self,
@@ -78,9 +79,12 @@ impl Stepped {
             bytes: frames.into_bytes(),
         };
         let mut group: Vec<Incoming> = group.into_iter().map(incoming).collect();
-        let appended = |outcome: Outcome| Appended { stored: outcome.stored, repeats: outcome.repeats };
+        let appended = |outcome: Outcome| match outcome.too_late {
+            true => Err(AppendError::DayOver),
+            false => Ok(Appended { stored: outcome.stored, repeats: outcome.repeats }),
+        };
         match self.writer.commit(&mut group) {
-            Ok(outcomes) => Ok(outcomes.into_iter().map(appended).collect()),
+            Ok(outcomes) => outcomes.into_iter().map(appended).collect(),
             Err(CommitError::NoSpace) => Err(AppendError::Full),
             Err(CommitError::Stopped) => Err(AppendError::Stopped),
         }

@@ -32,6 +32,8 @@ pub(super) struct Incoming {
 pub(super) struct Outcome {
     pub(super) stored: u32,
     pub(super) repeats: u32,
+    /// Nothing was stored: the day of its `receivedAt` is over.
+    pub(super) too_late: bool,
 }
 
 /// Why a group was not stored.
@@ -95,6 +97,8 @@ impl Writer {
         if self.shared.is_poisoned() {
             return Err(CommitError::Stopped);
         }
+        let shared = Arc::clone(&self.shared);
+        let _gate = lock(&shared.commit_gate);
         let most: usize = group.iter().map(|request| request.bytes.len()).sum();
         if self.open.end + (BLOCK_HEADER + most) as u64 > self.open.len {
             self.rotate()?;
@@ -162,8 +166,13 @@ impl Writer {
     fn plan(&mut self, group: &mut [Incoming], salt: Salt) -> Plan {
         let body_at = self.open.end + BLOCK_HEADER as u64;
         let mut plan = Plan { body_at, ..Plan::default() };
+        let not_before = self.shared.not_before.load(Ordering::Acquire);
         for (index, request) in group.iter_mut().enumerate() {
             let mut outcome = Outcome::default();
+            if request.source.is_some() && request.received_at.0 < not_before {
+                plan.outcomes.push(Outcome { too_late: true, ..outcome });
+                continue;
+            }
             let mut piece: Option<Piece> = None;
             let mut at = 0;
             while let Some(len) = request.bytes.get(at..).and_then(frame::length) {

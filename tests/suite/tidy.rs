@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room and the rooms it may know. `cli` wires everything together and may know all.
-const MAY_KNOW: [(&str, &[&str]); 25] = [
+const MAY_KNOW: [(&str, &[&str]); 26] = [
     ("time", &[]),
     ("random", &[]),
     ("planted", &[]),
@@ -27,6 +27,7 @@ const MAY_KNOW: [(&str, &[&str]); 25] = [
             "store", "time",
         ],
     ),
+    ("hook", &["delivery", "object", "store"]),
     ("archive", &["object", "random", "retry", "sources", "store", "time"]),
     ("collector", &["call", "metrics", "random", "sources", "spool", "time"]),
     ("admin", &["metrics", "sources"]),

@@ -53,7 +53,7 @@ fn marker(spool: u8, objects: &[Stored]) -> FoundMarker {
         day: at.day,
         node: at.node.clone(),
         spool: at.spool_id.clone(),
-        streams: streams.into_iter().filter_map(|(stream, sum)| Some((stream, sum.finish()?))).collect(),
+        streams: streams.into_iter().filter_map(|(stream, sum)| Some((stream, sum.sum()?.clone()))).collect(),
     };
     FoundMarker { at, said: Ok(said) }
 }

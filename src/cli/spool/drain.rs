@@ -79,6 +79,7 @@ pub async fn run(args: &SpoolDrainArgs) -> Result<(), Failure> {
         random: Arc::clone(&outside.random),
         metrics: Arc::new(outside.metrics.clone()),
         alarms: Arc::clone(&alarms),
+        hook: None,
     };
     let (delivery, scheduler) = Delivery::start(parts, way.settings);
     let why = deliver(&delivery, &spool.outlet(), &alarms, &outside, &shutdown).await;

@@ -162,6 +162,10 @@ pub(super) fn open(
     let held = found.iter().map(|found| found.span.1).chain(lost).max().unwrap_or(0);
     let next_position = state.next_position.max(held + 1).max(1);
     state.clamp_destinations(next_position);
+    let newest = found.iter().map(|found| found.newest).max().unwrap_or_default();
+    if recovered.manifest_damaged || (number == 0 && !adopted.is_empty()) {
+        state.days_unsure = state.days_unsure.max(Some(newest.max(clock.wall()).day()));
+    }
     let begin = || Manifest::begin(Arc::clone(&disk), ident.spool_id, number + 1, state.clone());
     let manifest = with_room(&*disk, begin).map_err(failed("begin a manifest"))?;
     // From here on the state is durable, and what it does not need can go.
@@ -181,7 +185,6 @@ pub(super) fn open(
 
     let seen_files = restore_seen_files(&shared).map_err(failed("read fingerprints"))?;
     let mut seen = Seen::new(shared.options.dedupe_max, shared.options.dedupe_window);
-    let newest = found.iter().map(|found| found.newest).max().unwrap_or_default();
     recovered.clock_behind = shared.clock.wall().0 < newest.0 - CLOCK_BEHIND_MS;
     let seen_counts =
         fill_seen(&shared, &mut seen, &seen_files, &found).map_err(failed("read fingerprints"))?;

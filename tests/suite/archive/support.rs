@@ -257,7 +257,7 @@ pub(super) fn marker(source: &str, day: i64, node: &str, spool: &str, objects: &
         day: UnixMillis(day).day(),
         node: node.to_owned(),
         spool: spool.to_owned(),
-        streams: streams.into_iter().filter_map(|(stream, sum)| Some((stream, sum.finish()?))).collect(),
+        streams: streams.into_iter().filter_map(|(stream, sum)| Some((stream, sum.sum()?.clone()))).collect(),
     };
     Made { key: marker.key(&bucket).to_string(), metadata: BTreeMap::new(), body: marker.body().unwrap() }
 }

@@ -199,7 +199,10 @@ fn an_unknown_name_is_met_with_the_nearest_known_one() {
         "line 2: flush.zzzzzz is unknown: the keys here are max_bytes, max_age, align, on_shutdown, shutdown_grace",
     );
     check("max_age = \"1 h\"", "line 1: max_age is unknown: did you mean flush.max_age?");
-    check("[kafka]", "line 1: kafka is unknown: the sections are collector, admin, spool, s3, flush, source");
+    check(
+        "[kafka]",
+        "line 1: kafka is unknown: the sections are collector, admin, spool, s3, flush, closed_days, source",
+    );
     check("[[sources]]", "line 1: sources is unknown: did you mean [[source]]?");
     check("flush = 3", "line 1: flush is a section: write [flush] and its keys below it");
     check_source(

@@ -134,6 +134,9 @@ fn every_setting_either_changes_while_running_or_is_named_as_needing_a_restart()
         ("flush", "align") => ":40",
         ("flush", "on_shutdown") => "false",
         ("flush", "shutdown_grace") => "9 s",
+        ("closed_days", "webhook") => "https://example.com/x",
+        ("closed_days", "command") => "true",
+        ("closed_days", "timeout") => "9 s",
         other => panic!("give {other:?} another value here"),
     };
     let tls = ["tls_listen", "tls_cert", "tls_key"];

@@ -3,6 +3,7 @@
 #![expect(clippy::indexing_slicing, reason = "tests fail by a panic that names the line")]
 
 mod answers;
+mod closing;
 mod damage;
 mod disk;
 mod due;

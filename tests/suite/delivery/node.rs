@@ -11,6 +11,7 @@ use std::time::Duration;
 use forebay::alarms::{AlarmKind, Alarms};
 use forebay::batch::DueRule;
 use forebay::call::{LineSink, RejectReason};
+use forebay::delivery::closing::DayHook;
 use forebay::delivery::{Delivery, DeliverySettings, Parts};
 use forebay::metrics::Metrics;
 use forebay::object::{BucketString, Destination, Encryption};
@@ -51,6 +52,10 @@ impl StepClock {
         let ms = u64::try_from(time.as_millis()).unwrap();
         self.ahead.fetch_add(ms, Ordering::SeqCst);
         self.wall.fetch_add(i64::try_from(ms).unwrap(), Ordering::SeqCst);
+    }
+
+    pub(super) fn now(&self) -> i64 {
+        self.wall.load(Ordering::SeqCst)
     }
 
     /// Sets the wall clock alone.
@@ -123,6 +128,25 @@ impl Node {
         options: SpoolOptions,
         settings: DeliverySettings,
     ) -> Self {
+        Self::open_all(dir, store, clock, (options, settings), None)
+    }
+
+    pub(super) fn open_hooked(
+        dir: &Path,
+        store: &FakeStore,
+        clock: &Arc<StepClock>,
+        hook: Option<Arc<dyn DayHook>>,
+    ) -> Self {
+        Self::open_all(dir, store, clock, (options(), settings()), hook)
+    }
+
+    fn open_all(
+        dir: &Path,
+        store: &FakeStore,
+        clock: &Arc<StepClock>,
+        (options, settings): (SpoolOptions, DeliverySettings),
+        hook: Option<Arc<dyn DayHook>>,
+    ) -> Self {
         let metrics = Arc::new(Metrics::new());
         let disk = Arc::new(RealDisk::open(dir).unwrap());
         let (spool, recovered) = Spool::open(
@@ -141,6 +165,7 @@ impl Node {
             random: Arc::new(Counting::default()),
             metrics,
             alarms: Arc::clone(&alarms),
+            hook,
         };
         let (delivery, scheduler) = Delivery::start(parts, settings);
         Self { spool, delivery, alarms, recovered, clock: Arc::clone(clock), scheduler }

@@ -3,10 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::sync::Arc;
+use std::time::Duration;
 
-use forebay::object::Stream;
-use forebay::object::metadata::{SHA256, rfc3339};
+use forebay::batch::AFTER_DAY;
+use forebay::object::closed_marker::{ClosedMarker, Closing, MarkerPlace};
+use forebay::object::metadata::{Metadata, SHA256, rfc3339};
+use forebay::object::{BucketString, ObjectKey, Stream};
 use forebay::spool::Disk;
+use forebay::spool::closing::DayStage;
 use forebay::spool::ident::Ident;
 use forebay::spool::manifest::{self, Manifest};
 use forebay::spool::note::Note;
@@ -30,6 +34,7 @@ struct Folder {
 /// An object, read.
 struct Stored {
     key: String,
+    metadata: BTreeMap<String, String>,
     first: u64,
     last: u64,
     previous: Option<u64>,
@@ -63,6 +68,25 @@ pub(super) fn at_rest(world: &mut World, process: &mut Process) -> Result<(), Vi
     Ok(())
 }
 
+/// The clock goes on past midnight, and each day is closed of which everything is known.
+pub(super) async fn days_close(world: &mut World, process: &mut Process) -> Result<(), Violation> {
+    if let Some((last, _)) = process.spool.outlet().unclosed_days().last() {
+        world.clock.set(last.end().plus(AFTER_DAY));
+    }
+    for _ in 0..200 {
+        world.keep(process)?;
+        let outlet = process.spool.outlet();
+        let unclosed = outlet.unclosed_days();
+        let unsure = |(day, source): &(_, _)| outlet.day_stage(source, *day) == Some(DayStage::Unsure);
+        if unclosed.iter().all(unsure) {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    let unclosed = process.spool.outlet().unclosed_days();
+    Err(format!("I8: days are not closed though the store takes everything: {unclosed:?}"))
+}
+
 /// A person decides that what is left of our objects takes the place of what may stand there.
 pub(super) fn resolve(world: &mut World) -> Result<(), Violation> {
     if !world.plan.flips {
@@ -86,7 +110,9 @@ pub(super) fn resolve(world: &mut World) -> Result<(), Violation> {
 pub(super) fn bucket(world: &World) -> Result<(), Violation> {
     let mut folders: BTreeMap<Folder, Vec<Stored>> = BTreeMap::new();
     let mut delivered: BTreeMap<usize, String> = BTreeMap::new();
-    for (bucket, key) in world.store.fake.keys() {
+    let (markers, keys): (Vec<_>, Vec<_>) =
+        world.store.fake.keys().into_iter().partition(|(_, key)| key.contains("segment-logs/_closed/"));
+    for (bucket, key) in keys {
         let object = world.store.fake.object(&bucket, &key).ok_or("it was listed")?;
         let (folder, stored) = read(world, &bucket, &key, &object)?;
         for copy in &stored.copies {
@@ -98,7 +124,11 @@ pub(super) fn bucket(world: &World) -> Result<(), Violation> {
     }
     for (folder, objects) in &mut folders {
         objects.sort_by_key(|object| object.first);
-        chain(world, folder, objects)?;
+        chain(folder, objects)?;
+    }
+    for (bucket, key) in markers {
+        let object = world.store.fake.object(&bucket, &key).ok_or("it was listed")?;
+        marker(world, &bucket, &key, &object, &folders)?;
     }
     let mut copies_of: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for copy in delivered.keys() {
@@ -187,6 +217,7 @@ fn read(world: &World, bucket: &str, key: &str, object: &FakeObject) -> Result<(
     let number = |name: &str| said(name).and_then(|text| text.parse::<u64>().ok());
     let stored = Stored {
         key: key.to_owned(),
+        metadata: object.metadata.clone(),
         first: number("forebay-first-position").ok_or_else(|| format!("I5: {key} has no first position"))?,
         last: number("forebay-last-position").ok_or_else(|| format!("I5: {key} has no last position"))?,
         previous: number("forebay-previous-last-position"),
@@ -215,18 +246,52 @@ fn folder(bucket: &str, key: &str) -> Option<Folder> {
     })
 }
 
+/// A marker names just what is there in the end: it came after the last object of its day, and no object came after it.
+fn marker(
+    world: &World,
+    bucket: &str,
+    key: &str,
+    object: &FakeObject,
+    folders: &BTreeMap<Folder, Vec<Stored>>,
+) -> Result<(), Violation> {
+    world.trace.count("a day closed");
+    let prefix = key.split_once("/segment-logs/").map_or(String::new(), |(prefix, _)| format!("/{prefix}"));
+    let of = BucketString::parse(&format!("{bucket}{prefix}")).map_err(|error| error.to_string())?;
+    let place = MarkerPlace::of(&of, key).ok_or_else(|| format!("I4: no key of ours: {key}"))?;
+    let marker = ClosedMarker::read(&place, &object.bytes).map_err(|error| format!("I5: {key}: {error}"))?;
+    for stream in [Stream::Calls, Stream::Rejected] {
+        let folder = Folder {
+            bucket: of.to_string(),
+            stream,
+            source: place.source.to_string(),
+            day: place.day.start().0,
+        };
+        let mut closing = Closing::default();
+        for object in folders.get(&folder).into_iter().flatten() {
+            let metadata =
+                Metadata::read(&object.metadata).map_err(|error| format!("I5: {}: {error}", object.key))?;
+            closing.push(&of, &ObjectKey::listed(&object.key), &metadata);
+        }
+        if marker.streams.get(&stream) != closing.sum() {
+            return Err(format!(
+                "a day was closed and is another: {key} says {:?} of {stream:?}, and there is {:?}",
+                marker.streams.get(&stream),
+                closing.sum()
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// The objects of a folder hold ranges that do not overlap, and each names the end of the one before it.
-fn chain(world: &World, folder: &Folder, objects: &[Stored]) -> Result<(), Violation> {
+fn chain(folder: &Folder, objects: &[Stored]) -> Result<(), Violation> {
     let mut before: Option<&Stored> = None;
     for object in objects {
         if object.first > object.last || before.is_some_and(|before| object.first <= before.last) {
             return Err(format!("I2: {} overlaps {:?}", object.key, before.map(|before| &before.key)));
         }
-        // The chain begins anew behind a move, and in a day that was over for long.
-        let may_begin =
-            before.is_none() || world.plan.moves || world.plan.time_jumps || world.plan.clock_steps;
         let previous = before.map(|before| before.last);
-        if object.previous != previous && !(may_begin && object.previous.is_none()) {
+        if object.previous != previous {
             return Err(format!(
                 "I7: {} in {folder:?} names {:?} before it, and there is {previous:?}",
                 object.key, object.previous

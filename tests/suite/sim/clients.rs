@@ -122,6 +122,7 @@ impl Clients {
 
     /// Sends a request, in a task of its own that waits for the answer.
     pub(super) fn send(&self, request: usize, at: UnixMillis, prints: &Fingerprinter, appender: Appender) {
+        let at = at.max(appender.not_before());
         let mut state = self.lock();
         let life = state.life;
         state.requests[request].under_way = Some(life);
@@ -168,6 +169,7 @@ impl Clients {
             Err(AppendError::Busy) => (1, "busy"),
             Err(AppendError::Full) => (2, "the spool is full"),
             Err(AppendError::SourceFull) => (3, "a source has too much parked"),
+            Err(AppendError::DayOver) => (5, "its day is over"),
             Err(AppendError::Stopped) => (4, "the spool has stopped"),
         };
         self.trace.count(what);

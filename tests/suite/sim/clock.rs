@@ -57,6 +57,12 @@ impl SimClock {
         self.lock().before += time;
     }
 
+    /// Sets the wall clock to `wall`.
+    pub(super) fn set(&self, wall: UnixMillis) {
+        let mut state = self.lock();
+        state.wall_at_zero = wall.0 - i64::try_from(state.now().as_millis()).unwrap();
+    }
+
     /// Sets the wall clock on or back.
     pub(super) fn step(&self, ms: i64) {
         self.lock().wall_at_zero += ms;

@@ -43,6 +43,7 @@ impl World {
         let conflict = self.drain(&mut process).await?;
         if !conflict {
             check::at_rest(self, &mut process)?;
+            check::days_close(self, &mut process).await?;
         }
         self.end_in_order(process).await;
         Ok(conflict)

@@ -110,6 +110,7 @@ impl World {
             random: Arc::new(Seeded(Mutex::new(self.dice.split()))),
             alarms: Arc::new(Alarms::new(clock, Arc::clone(&metrics))),
             metrics,
+            hook: None,
         };
         let (delivery, scheduler) = Delivery::start(parts, self.plan.settings);
         Ok(Some(Process { spool, delivery, scheduler, disk, waiting_bytes: 0 }))

@@ -106,6 +106,7 @@ impl Node {
             random: Arc::new(Counting::default()),
             metrics: Arc::clone(&metrics),
             alarms: Arc::new(Alarms::new(Arc::<StandingClock>::clone(clock), metrics)),
+            hook: None,
         };
         let (delivery, scheduler) = Delivery::start(parts, settings);
         Ok((Self { spool, disk: disk.clone(), delivery, scheduler, outlet }, recovered))

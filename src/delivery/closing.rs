@@ -1,0 +1,278 @@
+//! Closing a day: once it is over and all of it is in the store, its marker is put, and whoever wants to know is told.
+//!
+//! The marker is made from the manifest alone, so a try after a crash puts the same bytes under the same key.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::after_put::{Next, after_head, after_put};
+use super::scheduler::{blocking, on_disk};
+use super::settings::REFUSALS_BEFORE_ALARM;
+use super::{Inner, lock};
+use crate::alarms::AlarmKind;
+use crate::batch::AFTER_DAY;
+use crate::object::metadata::SHA256;
+use crate::object::{BucketString, ClosedMarker, Destination, ObjectKey};
+use crate::spool::Stopped;
+use crate::spool::closing::Closable;
+use crate::spool::delivered_day::DayPlace;
+use crate::store::{Body, BoxFuture, Put};
+use crate::time::{ReceivedDay, UnixMillis};
+
+/// How often it is looked for days to close.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long both clocks must have said that a day is over before it is ended for good: a clock that runs ahead for a moment,
+/// as after a machine was resumed, ends no day.
+pub const SETTLED: Duration = Duration::from_secs(60);
+/// Days that are closed at once.
+const CLOSING_MAX: usize = 64;
+
+/// A day that is closed: its marker is in the store.
+#[derive(Clone, Debug)]
+pub struct ClosedDay {
+    /// The bucket and prefix.
+    pub bucket: BucketString,
+    /// The marker's key.
+    pub key: ObjectKey,
+    /// What it says.
+    pub marker: ClosedMarker,
+}
+
+/// Is told of each day that is closed, at least once, after its marker is in the store.
+pub trait DayHook: Send + Sync + fmt::Debug {
+    /// Tells it.
+    ///
+    /// # Errors
+    /// Why it was not told; it is told again after a wait.
+    fn tell<'a>(&'a self, day: &'a ClosedDay) -> BoxFuture<'a, Result<(), String>>;
+}
+
+/// Looks for days to end and to close.
+#[derive(Debug, Default)]
+pub(super) struct Closing {
+    looked: Option<Duration>,
+    over: Option<(ReceivedDay, Duration)>,
+}
+
+impl Closing {
+    /// Ends the days that are over, and starts a task for each that can be closed.
+    pub(super) fn look(&mut self, inner: &Arc<Inner>) {
+        let (wall, monotonic) = (inner.parts.clock.wall(), inner.parts.clock.monotonic());
+        if self.looked.is_some_and(|looked| monotonic.saturating_sub(looked) < LOOK_EVERY) {
+            return;
+        }
+        self.looked = Some(monotonic);
+        let outlet = &inner.parts.outlet;
+        if let Some(through) = self.settled(wall, monotonic)
+            && outlet.days_over() < Some(through)
+            && outlet.unclosed_days().first().is_some_and(|(day, _)| *day <= through)
+        {
+            let outlet = outlet.clone();
+            // Nothing waits for it: the next look finds them ended, or the spool has stopped.
+            drop(on_disk(inner, move || outlet.end_days(through)));
+        }
+        let mut closing = lock(&inner.closing);
+        let room = CLOSING_MAX.saturating_sub(closing.len());
+        if room == 0 {
+            return;
+        }
+        let under_way: BTreeSet<DayPlace> = closing.keys().cloned().collect();
+        for closable in outlet.closable(room, &under_way) {
+            closing.insert(closable.place.clone(), None);
+            let inner_of_task = Arc::clone(inner);
+            inner.tasks.spawn(async move {
+                let inner = inner_of_task;
+                let place = closable.place.clone();
+                let outcome = tokio::select! {
+                    biased;
+                    () = inner.stop.cancelled() => Ok(()),
+                    outcome = close(&inner, closable) => outcome,
+                };
+                lock(&inner.closing).remove(&place);
+                if outcome.is_err() {
+                    tracing::debug!(source = %place.source, day = %place.day, "closing ends: the spool has stopped");
+                }
+            });
+        }
+    }
+
+    /// The last day that both clocks have long said is over.
+    fn settled(&mut self, wall: UnixMillis, monotonic: Duration) -> Option<ReceivedDay> {
+        let through = last_over(wall);
+        let (known, since) = *self.over.get_or_insert((through, monotonic));
+        if known != through {
+            self.over = Some((through, monotonic));
+            return None;
+        }
+        (monotonic.saturating_sub(since) >= SETTLED).then_some(through)
+    }
+}
+
+/// The last day whose batches are due because it is over.
+fn last_over(wall: UnixMillis) -> ReceivedDay {
+    let due = UnixMillis(wall.0.saturating_sub(i64::try_from(AFTER_DAY.as_millis()).unwrap_or(i64::MAX)));
+    UnixMillis(due.day().start().0.saturating_sub(1)).day()
+}
+
+/// Puts the marker until the store has it, tells the hook until it has heard, and notes that the day is closed.
+async fn close(inner: &Arc<Inner>, closable: Closable) -> Result<(), Stopped> {
+    let body = match closable.marker.body() {
+        Ok(body) => Bytes::from(body),
+        Err(error) => {
+            tracing::error!(%error, "a marker could not be written; this is a bug in Forebay");
+            return Err(Stopped);
+        }
+    };
+    let key = closable.marker.key(&closable.place.bucket);
+    put(inner, &closable, &key, body).await;
+    let day = ClosedDay { bucket: closable.place.bucket.clone(), key, marker: closable.marker };
+    tell(inner, &day).await;
+    let (outlet, place) = (inner.parts.outlet.clone(), closable.place.clone());
+    blocking(inner, move || outlet.closed(&place)).await?;
+    inner.parts.metrics.days_closed.inc();
+    let calls: u64 = day.marker.streams.values().map(|stream| stream.calls).sum();
+    tracing::info!(source = %closable.place.source, day = %closable.place.day, lines = calls, key = %day.key, "a day is closed");
+    Ok(())
+}
+
+/// Puts the marker, for ever.
+async fn put(inner: &Arc<Inner>, closable: &Closable, key: &ObjectKey, body: Bytes) {
+    let DayPlace { source, day, .. } = &closable.place;
+    let metadata = ClosedMarker::metadata(&body);
+    let ours = metadata.first().map(|(_, hash)| hash.clone()).unwrap_or_default();
+    let crc32 = crc32fast::hash(&body);
+    let mut reached = inner.slots(&closable.destination).reached.hearer();
+    let (mut mode, mut tries, mut refusals) = (inner.settings.put_mode, 0_u32, 0_u32);
+    loop {
+        let destination = inner.reach(source, &closable.destination);
+        let put = Put {
+            destination: destination.clone(),
+            key: key.clone(),
+            body: Body::Bytes(body.clone()),
+            crc32,
+            content_encoding: None,
+            metadata: metadata.clone(),
+            tags: inner.settings.tags.pairs(source, *day),
+            mode,
+        };
+        reached.forget();
+        tries = tries.saturating_add(1);
+        let slots = inner.slots(&destination);
+        // A semaphore that is never closed.
+        let Ok(slot) = slots.puts.acquire().await else { return };
+        let answer = inner.parts.store.put(&put).await;
+        drop(slot);
+        let next = match answer {
+            Ok(stored) => {
+                inner.taken(&destination, key.as_str(), stored.applied.as_ref());
+                Next::Commit
+            }
+            Err(error) => {
+                let next = after_put(error.fault, mode);
+                if next == Next::AskWhose {
+                    let head = inner.parts.store.head(&destination, key).await;
+                    let found = head.as_ref().map(|head| head.metadata.get(SHA256).map(String::as_str));
+                    after_head(found.map_err(|error| error.fault), &[&ours], true)
+                } else {
+                    inner.put_failed(&destination, &error);
+                    waiting(inner, &closable.place, format!("put {key} to {destination}: {error}"), tries);
+                    next
+                }
+            }
+        };
+        refusals = if next == Next::RetryAtCap { refusals.saturating_add(1) } else { 0 };
+        match next {
+            Next::Commit => break,
+            Next::Retry(next) => mode = next,
+            Next::Conflict => {
+                let what = format!(
+                    "another marker with other content stands at {key} in {}: this node does not close the day while it is \
+                     there; look at what `forebay verify` says of the day, and at who put it",
+                    destination.bucket.bucket()
+                );
+                waiting(inner, &closable.place, what.clone(), tries);
+                inner.parts.alarms.raise(AlarmKind::Conflict, key.as_str(), what);
+            }
+            Next::RetryAtCap | Next::Rebuild | Next::AskWhose => mode = inner.settings.put_mode,
+        }
+        let early = (1..REFUSALS_BEFORE_ALARM).contains(&refusals);
+        let at_cap = matches!(next, Next::RetryAtCap | Next::Conflict) && !early;
+        let wait = inner.settings.backoff.wait(if at_cap { u32::MAX } else { tries }, &*inner.parts.random);
+        tokio::select! {
+            biased;
+            () = tokio::time::sleep(wait) => {}
+            () = reached.told() => {}
+        }
+    }
+    inner.parts.alarms.clear(AlarmKind::Conflict, key.as_str());
+    inner.slots(&closable.destination).reached.tell();
+}
+
+/// Tells the hook, for ever.
+async fn tell(inner: &Arc<Inner>, day: &ClosedDay) {
+    let Some(hook) = &inner.parts.hook else { return };
+    let mut tries = 0_u32;
+    while let Err(why) = hook.tell(day).await {
+        tries = tries.saturating_add(1);
+        let place =
+            DayPlace { source: day.marker.source.clone(), day: day.marker.day, bucket: day.bucket.clone() };
+        let what = format!("the hook was not told that the day is closed: {why}");
+        if tries >= REFUSALS_BEFORE_ALARM {
+            let what = format!(
+                "{what}; its marker is in the store, and the hook is told again until it answers well"
+            );
+            inner.parts.alarms.raise(AlarmKind::Hook, day.key.as_str(), what);
+        }
+        waiting(inner, &place, what, tries);
+        tokio::time::sleep(inner.settings.backoff.wait(tries, &*inner.parts.random)).await;
+    }
+    inner.parts.alarms.clear(AlarmKind::Hook, day.key.as_str());
+}
+
+fn waiting(inner: &Inner, place: &DayPlace, why: String, tries: u32) {
+    if tries <= 1 || tries.is_multiple_of(10) {
+        tracing::warn!(tries, source = %place.source, day = %place.day, "waiting to close a day: {why}");
+    }
+    if let Some(known) = lock(&inner.closing).get_mut(place) {
+        *known = Some(why);
+    }
+}
+
+impl Inner {
+    /// Where the markers of days that are not closed go.
+    pub(super) fn marker_destinations(&self) -> Vec<Destination> {
+        let noted = self.parts.outlet.day_destinations();
+        noted.into_iter().map(|(source, destination)| self.reach(&source, &destination)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::DAY_MS;
+
+    #[test]
+    fn a_day_ends_once_both_clocks_have_said_so_for_a_minute() {
+        let mut closing = Closing::default();
+        let day = |n: i64| UnixMillis(n * DAY_MS).day();
+        let mut check = |wall: i64, monotonic: u64, expected: Option<i64>| {
+            let settled = closing.settled(UnixMillis(wall), Duration::from_secs(monotonic));
+            assert_eq!(settled, expected.map(day), "{wall} {monotonic}");
+        };
+        let midnight = 100 * DAY_MS;
+        check(midnight - 1, 0, None);
+        check(midnight + 59_999, 60, Some(98));
+        check(midnight + 60_000, 61, None);
+        check(midnight + 119_999, 120, None);
+        check(midnight + 120_000, 121, Some(99));
+        // A clock two days ahead for a moment.
+        check(midnight + 2 * DAY_MS + 120_000, 122, None);
+        check(midnight + 2 * DAY_MS + 120_000, 181, None);
+        check(midnight + 180_000, 182, None);
+        check(midnight + 240_000, 242, Some(99));
+    }
+}

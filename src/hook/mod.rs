@@ -1,0 +1,64 @@
+//! Tells others that a day is closed: a web address, a command, or both.
+//!
+//! Each is told at least once, in no order between days, and after the marker is in the store. What it is told is the
+//! marker and where that stands, as one JSON object.
+
+mod command;
+mod webhook;
+
+use std::time::Duration;
+
+pub use command::Command;
+pub use webhook::Webhook;
+
+use crate::delivery::closing::{ClosedDay, DayHook};
+use crate::object::ClosedMarker;
+use crate::store::BoxFuture;
+
+/// Everybody who is told.
+#[derive(Debug)]
+pub struct Hooks {
+    /// A web address.
+    pub webhook: Option<Webhook>,
+    /// A command.
+    pub command: Option<Command>,
+    /// How long each may take.
+    pub timeout: Duration,
+}
+
+/// What is told.
+#[derive(serde::Serialize)]
+struct Message<'a> {
+    event: &'static str,
+    bucket: String,
+    key: &'a str,
+    marker: &'a ClosedMarker,
+}
+
+fn message(day: &ClosedDay) -> Result<Vec<u8>, String> {
+    let message = Message {
+        event: "day_closed",
+        bucket: day.bucket.to_string(),
+        key: day.key.as_str(),
+        marker: &day.marker,
+    };
+    serde_json::to_vec(&message).map_err(|error| error.to_string())
+}
+
+impl DayHook for Hooks {
+    fn tell<'a>(&'a self, day: &'a ClosedDay) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(async move {
+            let message = message(day)?;
+            let late = |_| format!("it took longer than {} s", self.timeout.as_secs());
+            if let Some(webhook) = &self.webhook {
+                let told = tokio::time::timeout(self.timeout, webhook.tell(message.clone())).await;
+                told.map_err(late).flatten().map_err(|why| format!("{webhook}: {why}"))?;
+            }
+            if let Some(command) = &self.command {
+                let told = tokio::time::timeout(self.timeout, command.tell(day, &message)).await;
+                told.map_err(late).flatten().map_err(|why| format!("{command}: {why}"))?;
+            }
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,65 @@
+//! A web address that is told by a POST.
+
+use std::fmt;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderValue, USER_AGENT};
+use http::{Method, Request, Uri};
+use http_body_util::Full;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+
+/// A web address. Its path and query may hold a secret, so only its host is ever shown.
+pub struct Webhook {
+    to: Uri,
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+}
+
+impl Webhook {
+    /// A web address, `http` or `https`. Certificates are held against those that the system trusts.
+    ///
+    /// # Errors
+    /// The system's trusted certificates cannot be read.
+    pub fn new(to: Uri) -> std::io::Result<Self> {
+        let connector =
+            HttpsConnectorBuilder::new().with_native_roots()?.https_or_http().enable_http1().build();
+        Ok(Self { to, client: Client::builder(TokioExecutor::new()).build(connector) })
+    }
+
+    /// Posts the message. Only a 2xx says that it was heard; a redirect is not followed.
+    pub(super) async fn tell(&self, message: Vec<u8>) -> Result<(), String> {
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(self.to.clone())
+            .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
+            .header(USER_AGENT, HeaderValue::from_static(concat!("forebay/", env!("CARGO_PKG_VERSION"))))
+            .body(Full::from(message))
+            .map_err(|error| error.to_string())?;
+        let answer = self.client.request(request).await.map_err(|error| with_causes(&error))?;
+        if answer.status().is_success() { Ok(()) } else { Err(format!("it answered {}", answer.status())) }
+    }
+}
+
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
+}
+
+impl fmt::Display for Webhook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "webhook {}", self.to.authority().map_or("", |authority| authority.as_str()))
+    }
+}
+
+impl fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Webhook({self})")
+    }
+}

@@ -1,0 +1,140 @@
+//! Days that are over: nothing is added to them any more, and each is closed once all of it is in the store.
+//!
+//! First the end of the day is noted, durably, and then enforced; only then can everything be in the store and stay all
+//! there is. So the promise of a marker, that no call comes after it, holds whatever the clock does later.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
+
+use super::delivered_day::{DayPlace, DeliveredDay};
+use super::note::Note;
+use super::outlet::Outlet;
+use super::shared::{Stopped, lock};
+use crate::object::{ClosedMarker, Destination};
+use crate::sources::SourceId;
+use crate::time::ReceivedDay;
+
+/// How far a day is that has calls in the spool, or objects, and is not closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DayStage {
+    /// Calls may still be added to it.
+    Open,
+    /// It is over, and some of it is not in the store.
+    Delivering,
+    /// All of it is in the store, but its marker.
+    Closing,
+    /// What was delivered of it is not known for sure, since notes of the manifest were lost. It is never closed.
+    Unsure,
+}
+
+/// A day of which everything but the marker is in the store.
+#[derive(Clone, Debug)]
+pub struct Closable {
+    /// Which.
+    pub place: DayPlace,
+    /// Where its marker goes.
+    pub destination: Destination,
+    /// What the marker says.
+    pub marker: ClosedMarker,
+}
+
+impl Outlet {
+    /// Ends the days up to `through`: from here on no call is stored in one of them. Does nothing where they have ended.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub fn end_days(&self, through: ReceivedDay) -> Result<(), Stopped> {
+        let end = through.end().0;
+        if self.shared.not_before.load(Ordering::Acquire) >= end {
+            return Ok(());
+        }
+        self.shared.note(vec![Note::DaysOver { through }])?;
+        self.shared.not_before.fetch_max(end, Ordering::AcqRel);
+        // A group that began before may still be on its way to the disk, and into the index.
+        drop(lock(&self.shared.commit_gate));
+        Ok(())
+    }
+
+    /// The last day that has ended for good.
+    pub fn days_over(&self) -> Option<ReceivedDay> {
+        lock(&self.shared.manifest).state().days_over
+    }
+
+    /// The days that are not closed, with their sources. One that has calls and no object yet is among them.
+    pub fn unclosed_days(&self) -> BTreeSet<(ReceivedDay, SourceId)> {
+        let manifest = lock(&self.shared.manifest);
+        let mut days: BTreeSet<_> =
+            manifest.state().days.keys().map(|place| (place.day, place.source.clone())).collect();
+        drop(manifest);
+        let index = lock(&self.shared.index);
+        days.extend(index.batches.keys().map(|batch| (batch.day, batch.source.clone())));
+        days
+    }
+
+    /// Where the newest object of each day goes that is not closed.
+    pub fn day_destinations(&self) -> Vec<(SourceId, Destination)> {
+        let manifest = lock(&self.shared.manifest);
+        let days = manifest.state().days.iter();
+        days.map(|(place, day)| (place.source.clone(), day.destination.clone())).collect()
+    }
+
+    /// How far one day is; `None` where nothing is known of it: it is closed, or nothing was received.
+    pub fn day_stage(&self, source: &SourceId, day: ReceivedDay) -> Option<DayStage> {
+        let manifest = lock(&self.shared.manifest);
+        let state = manifest.state();
+        let known = state.days.keys().any(|place| place.source == *source && place.day == day);
+        let (over, unsure) = (state.days_over >= Some(day), state.days_unsure >= Some(day));
+        let sealed = state
+            .seals
+            .values()
+            .any(|pending| pending.seal.batch.source == *source && pending.seal.batch.day == day);
+        let index = lock(&self.shared.index);
+        let pending = sealed || index.batches.keys().any(|batch| batch.source == *source && batch.day == day);
+        match () {
+            () if !known && !pending => None,
+            () if !over => Some(DayStage::Open),
+            () if pending => Some(DayStage::Delivering),
+            () if unsure => Some(DayStage::Unsure),
+            () => Some(DayStage::Closing),
+        }
+    }
+
+    /// Days that have ended and of which everything is in the store, at most `max`, without those in `but`.
+    pub fn closable(&self, max: usize, but: &BTreeSet<DayPlace>) -> Vec<Closable> {
+        let manifest = lock(&self.shared.manifest);
+        let state = manifest.state();
+        let Some(over) = state.days_over else { return Vec::new() };
+        let index = lock(&self.shared.index);
+        let undelivered: BTreeSet<(ReceivedDay, &SourceId)> = state
+            .seals
+            .values()
+            .map(|pending| &pending.seal.batch)
+            .chain(index.batches.keys())
+            .map(|batch| (batch.day, &batch.source))
+            .collect();
+        let is_closable = |place: &DayPlace| {
+            place.day <= over
+                && state.days_unsure < Some(place.day)
+                && !undelivered.contains(&(place.day, &place.source))
+                && !but.contains(place)
+        };
+        let spool_id = self.spool_id();
+        let closable = |(place, day): (&DayPlace, &DeliveredDay)| {
+            Some(Closable {
+                place: place.clone(),
+                destination: day.destination.clone(),
+                marker: day.marker(place, &spool_id)?,
+            })
+        };
+        state.days.iter().filter(|(place, _)| is_closable(place)).filter_map(closable).take(max).collect()
+    }
+
+    /// Notes, durably, that the marker of a day is in the store and that whoever was to be told has been told.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub fn closed(&self, place: &DayPlace) -> Result<(), Stopped> {
+        self.shared.note(vec![Note::Closed(place.clone())])
+    }
+}
