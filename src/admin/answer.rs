@@ -61,7 +61,7 @@ pub(super) fn no_route(why: &NoRoute) -> Answer {
         NoRoute::Path => refused(
             StatusCode::NOT_FOUND,
             "not_found",
-            "there are /metrics, /health, /ready, /api/status and /api/flush",
+            "there are /metrics, /health, /ready, /api/status, /api/days and /api/flush",
         ),
         NoRoute::Method { allow } => {
             let message = format!("the methods here are {allow}");

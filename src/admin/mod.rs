@@ -5,12 +5,14 @@
 //! no other room: what it shows and does comes in as an [`AdminView`].
 
 mod answer;
+pub mod days;
 pub mod host;
 mod route;
 pub mod server;
 pub mod status;
 pub mod view;
 
+pub use days::{Days, UnclosedDay};
 pub use host::AllowedHosts;
 pub use server::AdminServer;
 pub use status::{Alarm, Applied, LastObject, SourceStatus, SpoolStatus, Status, Totals};

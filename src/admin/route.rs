@@ -17,6 +17,8 @@ pub(super) enum Route {
     Ready,
     /// `GET /api/status`
     Status,
+    /// `GET /api/days`
+    Days(Option<SourceId>),
     /// `POST /api/flush`
     Flush(Option<SourceId>),
 }
@@ -41,14 +43,16 @@ pub(super) fn route(method: &Method, path: &str, query: Option<&str>) -> Result<
         "/health" => reading(Route::Health),
         "/ready" => reading(Route::Ready),
         "/api/status" => reading(Route::Status),
-        "/api/flush" if method == Method::POST => flush(query.unwrap_or_default()),
+        "/api/days" if read => source(query.unwrap_or_default()).map(Route::Days),
+        "/api/days" => Err(NoRoute::Method { allow: "GET, HEAD" }),
+        "/api/flush" if method == Method::POST => source(query.unwrap_or_default()).map(Route::Flush),
         "/api/flush" => Err(NoRoute::Method { allow: "POST" }),
         _ => Err(NoRoute::Path),
     }
 }
 
 /// A parameter that is not understood is refused: `?sorce=web` must not flush everything.
-fn flush(query: &str) -> Result<Route, NoRoute> {
+fn source(query: &str) -> Result<Option<SourceId>, NoRoute> {
     let mut source = None;
     for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
         match parameter.split_once('=') {
@@ -59,7 +63,7 @@ fn flush(query: &str) -> Result<Route, NoRoute> {
             _ => return Err(NoRoute::Query("the only parameter is source".to_owned())),
         }
     }
-    Ok(Route::Flush(source))
+    Ok(source)
 }
 
 #[cfg(test)]
@@ -79,6 +83,9 @@ mod tests {
         check("HEAD", "/health", Ok(Route::Health));
         check("GET", "/ready", Ok(Route::Ready));
         check("GET", "/api/status", Ok(Route::Status));
+        check("GET", "/api/days", Ok(Route::Days(None)));
+        check("GET", "/api/days?source=web", Ok(Route::Days(web())));
+        check("POST", "/api/days", Err(NoRoute::Method { allow: "GET, HEAD" }));
         check("POST", "/api/flush", Ok(Route::Flush(None)));
         check("POST", "/api/flush?", Ok(Route::Flush(None)));
         check("POST", "/api/flush?source=web", Ok(Route::Flush(web())));

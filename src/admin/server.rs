@@ -143,6 +143,7 @@ impl AdminServer {
                 }
             },
             Ok(Route::Status) => answer::json(StatusCode::OK, &self.view.status()),
+            Ok(Route::Days(source)) => answer::json(StatusCode::OK, &self.view.days(source.as_ref())),
             Ok(Route::Flush(source)) => {
                 if let Err(intruder) = host::check_origin(request.headers()) {
                     return answer::intruder(intruder);

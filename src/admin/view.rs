@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::sources::SourceId;
 
+use super::days::Days;
 use super::status::Status;
 
 /// A future that a trait object can return.
@@ -21,6 +22,9 @@ pub trait AdminView: Send + Sync {
 
     /// The state of everything.
     fn status(&self) -> Status;
+
+    /// The days that are not closed, of one source or of all.
+    fn days(&self, source: Option<&SourceId>) -> Days;
 
     /// Makes what is buffered (of one source, or of all) due, and waits up to `wait` until it is delivered.
     ///

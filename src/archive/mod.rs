@@ -17,6 +17,7 @@
 
 pub mod bucket;
 pub mod chain;
+pub mod closing;
 pub mod day;
 pub mod finding;
 pub mod lines;

@@ -70,6 +70,8 @@ pub enum Command {
     Spool(SpoolCommand),
     /// Prove from a bucket alone that nothing in it is missing, damaged or doubled
     Verify(VerifyArgs),
+    /// Wait until a source's day is closed by every node that wrote to it
+    Wait(WaitArgs),
 }
 
 /// `forebay dev`
@@ -380,6 +382,14 @@ pub struct BucketArgs {
     #[arg(value_name = "BUCKET", value_parser = BucketString::parse)]
     pub bucket: BucketString,
 
+    /// How it is reached.
+    #[command(flatten)]
+    pub reach: ReachArgs,
+}
+
+/// How a bucket is reached.
+#[derive(Clone, Debug, Args)]
+pub struct ReachArgs {
     /// Reach it as this configuration says: region, endpoint, role, owner (forebay.toml, where that is there)
     #[arg(long, value_name = "FILE", env = "FOREBAY_CONFIG")]
     pub config: Option<PathBuf>,
@@ -419,6 +429,55 @@ pub struct PartArgs {
     /// Only days up to this one
     #[arg(long, value_name = "DAY", value_parser = received_day)]
     pub to: Option<ReceivedDay>,
+}
+
+/// `forebay wait`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+A day is closed by a node once it is over there and all of it is in the bucket; the node then puts a marker beside the day's
+folder. This looks for the markers of all nodes that have objects in that folder. A node whose objects have not arrived yet is
+not seen in the bucket: name its admin listener with --admin, and it is asked, too. It needs s3:ListBucket on the bucket and
+s3:GetObject on the markers.
+
+Exit codes: 0 the day is closed, 1 the time is up or the day cannot be called closed, 2 wrong usage or configuration.")]
+pub struct WaitArgs {
+    /// Bucket and prefix, as `s3.bucket` has them; if not given, those of the source in the configuration
+    #[arg(value_name = "BUCKET", value_parser = BucketString::parse)]
+    pub bucket: Option<BucketString>,
+
+    /// How it is reached.
+    #[command(flatten)]
+    pub reach: ReachArgs,
+
+    /// The source
+    #[arg(long, value_name = "ID", value_parser = SourceId::new)]
+    pub source: SourceId,
+
+    /// The received-day: a date (UTC), or the number that its folder is named by
+    #[arg(long, value_name = "DAY", value_parser = received_day)]
+    pub day: ReceivedDay,
+
+    /// The admin listener of a collector that takes calls of this source; may be given several times
+    #[arg(long, value_name = "URL")]
+    pub admin: Vec<AdminUrl>,
+
+    /// Give up after this time ("0 s" looks once)
+    #[arg(long, value_name = "DURATION", default_value = "24 h")]
+    pub timeout: Period,
+
+    /// Look as often as this
+    #[arg(long, value_name = "DURATION", default_value = "30 s", value_parser = look_every)]
+    pub every: Period,
+
+    /// Print how the day stands as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A look costs a few requests: not more than ten a second.
+fn look_every(text: &str) -> Result<Period, String> {
+    let period: Period = text.parse().map_err(|error: UnitError| error.to_string())?;
+    if period < Period::from_millis(100) { Err("expected at least 100 ms".to_owned()) } else { Ok(period) }
 }
 
 /// `forebay verify`

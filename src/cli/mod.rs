@@ -9,12 +9,14 @@ pub mod dev_sources;
 pub mod failure;
 pub mod flush;
 pub mod node;
+mod numbers;
 pub mod policy;
 pub mod serve;
 pub mod spool;
 pub mod status;
 pub mod verify;
 pub mod view;
+pub mod wait;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -62,6 +64,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
             },
             Command::Policy(args) => policy::run(&args),
             Command::Spool(command) => spool::run(&command).await,
+            Command::Wait(args) => wait::run(&args, &mut std::io::stdout()).await,
             Command::Verify(args) => verify::run(&args, &mut std::io::stdout()).await,
         }
     });

@@ -11,6 +11,7 @@ use crate::runtime::telemetry::outside_text;
 
 use super::admin_client::{AskError, ask};
 use super::args::StatusArgs;
+use super::numbers::{counted, grouped};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -158,37 +159,10 @@ fn seconds_since(now_ms: i64, then_ms: i64) -> u64 {
     u64::try_from(now_ms.saturating_sub(then_ms) / 1_000).unwrap_or(0)
 }
 
-/// `1 call`, `1,234 calls`
-fn counted(number: u64, one: &str, many: &str) -> String {
-    format!("{} {}", grouped(number), if number == 1 { one } else { many })
-}
-
-/// `1,234,567`
-pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::with_capacity(digits.len() * 4 / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::admin::{Alarm, Applied, LastObject, SpoolStatus, Totals};
-
-    #[test]
-    fn numbers_are_grouped() {
-        let check = |number, shown| assert_eq!(grouped(number), shown);
-        check(0, "0");
-        check(999, "999");
-        check(1_000, "1,000");
-        check(1_234_567, "1,234,567");
-    }
 
     #[test]
     fn a_quiet_collector_fits_five_lines() {

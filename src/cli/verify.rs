@@ -7,15 +7,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::args::{BucketArgs, PartArgs, VerifyArgs};
+use super::args::{PartArgs, ReachArgs, VerifyArgs};
 use super::failure::Failure;
+use super::numbers::grouped;
 use super::serve::store_settings;
 use super::spool::meter::Meter;
-use super::status::grouped;
 use crate::archive::{Archive, DayReport, Options, Progress, Span, Verify};
 use crate::config::units::about_bytes;
 use crate::config::{Config, Environment, Loader};
-use crate::object::{Destination, Encryption};
+use crate::object::{BucketString, Destination, Encryption};
 use crate::runtime::{SystemClock, SystemRandom};
 use crate::sources::SourceId;
 use crate::store::s3::{S3Settings, S3Store};
@@ -37,13 +37,14 @@ const SESSION: &str = "verify";
 /// # Errors
 /// [`Failure`] where something was found, or the bucket cannot be read.
 pub async fn run(args: &VerifyArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let archive = Arc::new(archive(&args.bucket, args.part.source.as_ref()).await?);
+    let archive =
+        Arc::new(archive(&args.bucket.bucket, &args.bucket.reach, args.part.source.as_ref()).await?);
     let options = Options {
         source: args.part.source.clone(),
         span: span(&args.part),
         deep: args.deep,
         allow_foreign: args.allow_foreign,
-        readers: readers(usize::from(args.bucket.concurrency)),
+        readers: readers(usize::from(args.bucket.reach.concurrency)),
         now: SystemClock::new().wall(),
     };
     let mut meter = Meter::new("verified");
@@ -118,20 +119,21 @@ fn readers(requests: usize) -> usize {
 ///
 /// # Errors
 /// [`Failure`] where the configuration is wrong.
-pub(super) async fn archive(args: &BucketArgs, source: Option<&SourceId>) -> Result<Archive, Failure> {
-    let file = match &args.config {
-        Some(file) => Some(file.as_path()),
-        None => Some(Path::new(DEFAULT_CONFIG)).filter(|file| args.endpoint_url.is_none() && file.exists()),
-    };
+pub(super) async fn archive(
+    bucket: &BucketString,
+    args: &ReachArgs,
+    source: Option<&SourceId>,
+) -> Result<Archive, Failure> {
+    let file = config_file(args);
     let (mut settings, mut destination) = match file {
         Some(file) => {
             let loaded = Loader::new(file, Environment::of_process()).load();
             let config = loaded.map_err(|error| Failure::usage(error.to_string()))?.config;
-            (store_settings(&config, SESSION), configured(args, source, &config))
+            (store_settings(&config, SESSION), configured(bucket, source, &config))
         }
         None => {
             let settings = S3Settings { session_name: format!("forebay-{SESSION}"), ..S3Settings::default() };
-            (settings, Destination::new(args.bucket.clone(), Encryption::None))
+            (settings, Destination::new(bucket.clone(), Encryption::None))
         }
     };
     if let Some(endpoint) = &args.endpoint_url {
@@ -146,8 +148,16 @@ pub(super) async fn archive(args: &BucketArgs, source: Option<&SourceId>) -> Res
     Ok(Archive::new(store, destination, usize::from(args.concurrency), Arc::new(SystemRandom)))
 }
 
+/// The configuration by which a bucket is reached.
+pub(super) fn config_file(args: &ReachArgs) -> Option<&Path> {
+    match &args.config {
+        Some(file) => Some(file.as_path()),
+        None => Some(Path::new(DEFAULT_CONFIG)).filter(|file| args.endpoint_url.is_none() && file.exists()),
+    }
+}
+
 /// What the configuration says of the bucket: of the source asked for, else of the first that writes there.
-fn configured(args: &BucketArgs, source: Option<&SourceId>, config: &Config) -> Destination {
+fn configured(bucket: &BucketString, source: Option<&SourceId>, config: &Config) -> Destination {
     let of = |wanted: &dyn Fn(&Destination) -> bool| {
         let mut sources = config.sources.iter();
         let asked = sources.clone().find(|known| source == Some(&known.id) && wanted(&known.destination));
@@ -155,11 +165,11 @@ fn configured(args: &BucketArgs, source: Option<&SourceId>, config: &Config) -> 
             .or_else(|| sources.find(|known| wanted(&known.destination)))
             .map(|known| known.destination.clone())
     };
-    let known = of(&|known| known.bucket == args.bucket)
-        .or_else(|| of(&|known| known.bucket.bucket() == args.bucket.bucket()));
+    let known = of(&|known| known.bucket == *bucket)
+        .or_else(|| of(&|known| known.bucket.bucket() == bucket.bucket()));
     match known {
-        Some(known) => Destination { bucket: args.bucket.clone(), ..known },
-        None => Destination::new(args.bucket.clone(), Encryption::None),
+        Some(known) => Destination { bucket: bucket.clone(), ..known },
+        None => Destination::new(bucket.clone(), Encryption::None),
     }
 }
 

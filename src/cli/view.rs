@@ -6,12 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::admin::{
-    self, AdminView, BoxFuture, FlushError, FlushOutcome, SourceStatus, SpoolStatus, Status, Totals,
+    self, AdminView, BoxFuture, Days, FlushError, FlushOutcome, SourceStatus, SpoolStatus, Status, Totals,
+    UnclosedDay,
 };
 use crate::alarms::{Alarm, AlarmKind, Alarms};
 use crate::call::RejectReason;
 use crate::delivery::Delivery;
 use crate::metrics::{Metrics, RejectedLabel, SourceLabel};
+use crate::object::tags::date;
 use crate::sources::SourceId;
 use crate::spool::Outlet;
 use crate::time::{Clock, UnixMillis};
@@ -172,6 +174,19 @@ impl AdminView for NodeView {
             },
             sources,
         }
+    }
+
+    fn days(&self, source: Option<&SourceId>) -> Days {
+        let unclosed = self.outlet.unclosed_days().into_iter();
+        let wanted = unclosed.filter(|((_, id), _)| source.is_none_or(|source| source == id));
+        let days = wanted.map(|((day, id), stage)| UnclosedDay {
+            day: day.start().0,
+            date: date(day),
+            stage: stage.slug().to_owned(),
+            why: self.delivery.waits_to_close(&id, day),
+            source: id.to_string(),
+        });
+        Days { over_through: self.outlet.days_over().map(|day| day.start().0), unclosed: days.collect() }
     }
 
     fn flush(

@@ -69,7 +69,7 @@ impl Closing {
         let outlet = &inner.parts.outlet;
         if let Some(through) = self.settled(wall, monotonic)
             && outlet.days_over() < Some(through)
-            && outlet.unclosed_days().first().is_some_and(|(day, _)| *day <= through)
+            && outlet.unclosed_days().first_key_value().is_some_and(|((day, _), _)| *day <= through)
         {
             let outlet = outlet.clone();
             // Nothing waits for it: the next look finds them ended, or the spool has stopped.

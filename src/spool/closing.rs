@@ -3,20 +3,20 @@
 //! First the end of the day is noted, durably, and then enforced; only then can everything be in the store and stay all
 //! there is. So the promise of a marker, that no call comes after it, holds whatever the clock does later.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 
 use super::delivered_day::{DayPlace, DeliveredDay};
 use super::note::Note;
 use super::outlet::Outlet;
 use super::shared::{Stopped, lock};
+use crate::batch::BatchKey;
 use crate::object::{ClosedMarker, Destination};
 use crate::sources::SourceId;
 use crate::time::ReceivedDay;
 
 /// How far a day is that has calls in the spool, or objects, and is not closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DayStage {
     /// Calls may still be added to it.
     Open,
@@ -26,6 +26,18 @@ pub enum DayStage {
     Closing,
     /// What was delivered of it is not known for sure, since notes of the manifest were lost. It is never closed.
     Unsure,
+}
+
+impl DayStage {
+    /// Its name.
+    pub fn slug(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Delivering => "delivering",
+            Self::Closing => "closing",
+            Self::Unsure => "unsure",
+        }
+    }
 }
 
 /// A day of which everything but the marker is in the store.
@@ -61,15 +73,24 @@ impl Outlet {
         lock(&self.shared.manifest).state().days_over
     }
 
-    /// The days that are not closed, with their sources. One that has calls and no object yet is among them.
-    pub fn unclosed_days(&self) -> BTreeSet<(ReceivedDay, SourceId)> {
+    /// The days that are not closed, with their sources, and how far each is. One that has calls and no object yet is among
+    /// them.
+    pub fn unclosed_days(&self) -> BTreeMap<(ReceivedDay, SourceId), DayStage> {
         let manifest = lock(&self.shared.manifest);
-        let mut days: BTreeSet<_> =
-            manifest.state().days.keys().map(|place| (place.day, place.source.clone())).collect();
-        drop(manifest);
-        let index = lock(&self.shared.index);
-        days.extend(index.batches.keys().map(|batch| (batch.day, batch.source.clone())));
-        days
+        let state = manifest.state();
+        let stage = |day: ReceivedDay, pending: bool| match () {
+            () if state.days_over < Some(day) => DayStage::Open,
+            () if pending => DayStage::Delivering,
+            () if state.days_unsure >= Some(day) => DayStage::Unsure,
+            () => DayStage::Closing,
+        };
+        let of = |batch: &BatchKey| ((batch.day, batch.source.clone()), stage(batch.day, true));
+        let days = state.days.keys();
+        let mut stages: BTreeMap<_, _> =
+            days.map(|place| ((place.day, place.source.clone()), stage(place.day, false))).collect();
+        stages.extend(state.seals.values().map(|pending| of(&pending.seal.batch)));
+        stages.extend(lock(&self.shared.index).batches.keys().map(of));
+        stages
     }
 
     /// Where the newest object of each day goes that is not closed.
@@ -77,27 +98,6 @@ impl Outlet {
         let manifest = lock(&self.shared.manifest);
         let days = manifest.state().days.iter();
         days.map(|(place, day)| (place.source.clone(), day.destination.clone())).collect()
-    }
-
-    /// How far one day is; `None` where nothing is known of it: it is closed, or nothing was received.
-    pub fn day_stage(&self, source: &SourceId, day: ReceivedDay) -> Option<DayStage> {
-        let manifest = lock(&self.shared.manifest);
-        let state = manifest.state();
-        let known = state.days.keys().any(|place| place.source == *source && place.day == day);
-        let (over, unsure) = (state.days_over >= Some(day), state.days_unsure >= Some(day));
-        let sealed = state
-            .seals
-            .values()
-            .any(|pending| pending.seal.batch.source == *source && pending.seal.batch.day == day);
-        let index = lock(&self.shared.index);
-        let pending = sealed || index.batches.keys().any(|batch| batch.source == *source && batch.day == day);
-        match () {
-            () if !known && !pending => None,
-            () if !over => Some(DayStage::Open),
-            () if pending => Some(DayStage::Delivering),
-            () if unsure => Some(DayStage::Unsure),
-            () => Some(DayStage::Closing),
-        }
     }
 
     /// Days that have ended and of which everything is in the store, at most `max`, without those in `but`.

@@ -6,24 +6,27 @@ use std::time::Duration;
 
 use super::meter::Meter;
 use crate::alarms::{AlarmKind, Alarms};
-use crate::batch::DueRule;
+use crate::batch::{AFTER_DAY, DueRule};
 use crate::cli::args::SpoolDrainArgs;
 use crate::cli::failure::Failure;
 use crate::cli::node::{Outside, open_disk};
+use crate::cli::numbers::{counted, grouped};
+use crate::cli::say;
 use crate::cli::serve::{delivery_settings, spool_options, store_settings};
-use crate::cli::{say, status};
 use crate::config::{Environment, Loader};
 use crate::delivery::{Delivery, DeliverySettings, Parts};
 use crate::object::Destination;
 use crate::retry::Backoff;
 use crate::runtime::Shutdown;
 use crate::sources::SourceId;
+use crate::spool::closing::DayStage;
 use crate::spool::read_only::ReadOnlyDisk;
 use crate::spool::view::View;
 use crate::spool::{Outlet, Recovered, Spool, SpoolOptions};
 use crate::store::ObjectStore;
 use crate::store::directory::DirectoryStore;
 use crate::store::s3::S3Store;
+use crate::time::{ReceivedDay, UnixMillis};
 
 /// No call comes in, so a segment need only hold what is copied out of the last one: a full disk has little room.
 const SEGMENT_BYTES: u64 = 1_024 * 1_024;
@@ -84,6 +87,7 @@ pub async fn run(args: &SpoolDrainArgs) -> Result<(), Failure> {
     let (delivery, scheduler) = Delivery::start(parts, way.settings);
     let why = deliver(&delivery, &spool.outlet(), &alarms, &outside, &shutdown).await;
     let left = delivery.shutdown(false, Duration::ZERO).await.left;
+    let unclosed = spool.outlet().unclosed_days().len();
     scheduler.await?;
     let objects = outside.metrics.objects.get();
     tokio::task::spawn_blocking(move || spool.close()).await?;
@@ -94,6 +98,10 @@ pub async fn run(args: &SpoolDrainArgs) -> Result<(), Failure> {
         )));
     }
     say(&format!("{objects} delivered; the spool is empty"));
+    if unclosed > 0 {
+        let days = counted(unclosed as u64, "day is", "days are");
+        say(&format!("{days} not closed: to have that done, run this again after midnight (UTC)"));
+    }
     let view = View::open(&args.dir)?;
     let kept = view.disk.list("quarantine")?.len();
     let dir = args.dir.display();
@@ -155,18 +163,22 @@ async fn deliver(
     shutdown: &Shutdown,
 ) -> String {
     let mut meter = Meter::new("delivered");
-    let (mut least, mut since) = (left(outlet), outside.clock.monotonic());
+    let left = || left(outlet, outside.clock.wall());
+    let (mut least, mut since) = (left(), outside.clock.monotonic());
     let stopped = outlet.stopped();
     loop {
-        let still = left(outlet);
+        let still = left();
         let now = outside.clock.monotonic();
-        if still.batches == 0 {
+        if still.batches == 0 && still.days == 0 {
             return String::new();
         }
-        if still.lines < least.lines {
+        if (still.lines, still.days) < (least.lines, least.days) {
             (least, since) = (still, now);
         }
-        meter.show(&format!("{} batches left, {} lines", still.batches, status::grouped(still.lines)));
+        meter.show(&match still.batches {
+            0 => format!("{} days to close", still.days),
+            batches => format!("{batches} batches left, {} lines", grouped(still.lines)),
+        });
         let idle = now.saturating_sub(since);
         // Other destinations are given their time: an alarm ends it only once nothing else moves.
         let needs_a_person = |kind| matches!(kind, AlarmKind::Refused | AlarmKind::Conflict);
@@ -194,14 +206,21 @@ async fn deliver(
 struct Left {
     batches: usize,
     lines: u64,
+    /// Days that are over, and not closed though they can be.
+    days: usize,
 }
 
-fn left(outlet: &Outlet) -> Left {
+fn left(outlet: &Outlet, now: UnixMillis) -> Left {
     let (open, seals) = (outlet.open_batches(), outlet.pending_seals());
+    let unclosed = outlet.unclosed_days();
+    let waits = |((day, _), stage): &(&(ReceivedDay, SourceId), &DayStage)| {
+        now >= day.end().plus(AFTER_DAY) && **stage != DayStage::Unsure
+    };
     let lines = open.iter().map(|batch| batch.frames).sum::<u64>();
     Left {
         batches: open.len() + seals.len(),
         lines: lines + seals.iter().map(|pending| pending.seal.frames).sum::<u64>(),
+        days: unclosed.iter().filter(waits).count(),
     }
 }
 

@@ -9,7 +9,7 @@ use super::meter::Meter;
 use super::verify::finding;
 use crate::cli::args::SpoolExportArgs;
 use crate::cli::failure::Failure;
-use crate::cli::status::grouped;
+use crate::cli::numbers::grouped;
 use crate::config::units::about_bytes;
 use crate::object::Stream;
 use crate::sources::SourceId;

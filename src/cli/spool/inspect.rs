@@ -4,7 +4,7 @@ use std::io::Write;
 
 use crate::cli::args::SpoolReadArgs;
 use crate::cli::failure::Failure;
-use crate::cli::status::grouped;
+use crate::cli::numbers::grouped;
 use crate::config::units::about_bytes;
 use crate::object::Stream;
 use crate::object::metadata::rfc3339;

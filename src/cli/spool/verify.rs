@@ -5,7 +5,7 @@ use std::io::Write;
 use super::meter::Meter;
 use crate::cli::args::SpoolReadArgs;
 use crate::cli::failure::Failure;
-use crate::cli::status::grouped;
+use crate::cli::numbers::grouped;
 use crate::config::units::about_bytes;
 use crate::spool::survey::{Answered, Finding};
 use crate::spool::verify::{Verified, verify};

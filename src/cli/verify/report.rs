@@ -3,7 +3,7 @@
 use crate::archive::day::Sum;
 use crate::archive::verify::Around;
 use crate::archive::{DayReport, DayState, Finding};
-use crate::cli::status::grouped;
+use crate::cli::numbers::{counted, grouped};
 use crate::config::units::about_bytes;
 use crate::object::Stream;
 use crate::object::tags::date;
@@ -290,11 +290,6 @@ fn verdict(summary: &Summary, bytes_read: u64) -> String {
             format!("NOT SOUND: {} in {seen}; days: {days}{foreign}\n", counted(found, "finding", "findings"))
         }
     }
-}
-
-/// `1 call`, `1,234 calls`
-fn counted(number: u64, one: &str, many: &str) -> String {
-    format!("{} {}", grouped(number), if number == 1 { one } else { many })
 }
 
 #[cfg(test)]

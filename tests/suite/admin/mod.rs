@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use forebay::admin::{
-    AdminServer, AdminView, AllowedHosts, BoxFuture, FlushError, FlushOutcome, SourceStatus, Status,
+    AdminServer, AdminView, AllowedHosts, BoxFuture, Days, FlushError, FlushOutcome, SourceStatus, Status,
+    UnclosedDay,
 };
 use forebay::metrics::Metrics;
 use forebay::sources::SourceId;
@@ -43,6 +44,13 @@ impl AdminView for FakeProcess {
             sources: vec![SourceStatus { id: "web".into(), pending_calls: 7, ..SourceStatus::default() }],
             ..Status::default()
         }
+    }
+
+    fn days(&self, source: Option<&SourceId>) -> Days {
+        let day = |source: &str| UnclosedDay { source: source.to_owned(), ..UnclosedDay::default() };
+        let all = ["ios", "web"].map(day).into_iter();
+        let wanted = |day: &UnclosedDay| source.is_none_or(|source| source.as_str() == day.source);
+        Days { over_through: Some(0), unclosed: all.filter(wanted).collect() }
     }
 
     fn flush(

@@ -13,12 +13,16 @@ use forebay::spool::AppendError;
 use forebay::spool::closing::DayStage;
 use forebay::store::BoxFuture;
 use forebay::store::fake::{FakeObject, FakeStore, Step};
-use forebay::time::{DAY_MS, UnixMillis};
+use forebay::time::{DAY_MS, ReceivedDay, UnixMillis};
 
 use super::node::*;
 
 const TODAY: i64 = EVENING - EVENING % DAY_MS;
 const TOMORROW: i64 = TODAY + DAY_MS;
+
+fn stage(node: &Node, name: &str, day: ReceivedDay) -> Option<DayStage> {
+    node.outlet().unclosed_days().get(&(day, source(name))).copied()
+}
 
 fn markers(store: &FakeStore, bucket: &str) -> Vec<(String, FakeObject)> {
     objects(store, bucket, "segment-logs/_closed/")
@@ -80,7 +84,7 @@ async fn each_source_that_had_calls_gets_one_marker_after_its_last_object() {
     node.append("web", &lines(50, 1)).await;
     assert_eq!(markers(&store, "bucket"), []);
     let day = UnixMillis(TODAY).day();
-    assert_eq!(node.outlet().day_stage(&source("web"), day), Some(DayStage::Open));
+    assert_eq!(stage(&node, "web", day), Some(DayStage::Open));
     past_midnight(&clock, "two markers", || markers(&store, "bucket").len() == 2).await;
     let web = proved(&store, "bucket/some/prefix", "web");
     let calls = &web.streams[&Stream::Calls];
@@ -90,7 +94,7 @@ async fn each_source_that_had_calls_gets_one_marker_after_its_last_object() {
     assert_eq!(ios.streams[&Stream::Calls].calls, 5);
     assert_eq!(ios.streams[&Stream::Rejected].calls, 1);
     eventually("both are noted", || node.outlet().unclosed_days().len() == 1).await;
-    assert_eq!(node.outlet().day_stage(&source("web"), day), None, "closed");
+    assert_eq!(stage(&node, "web", day), None, "closed");
     node.halt().await;
     // Closed is closed.
     let puts = store.puts();
@@ -144,7 +148,7 @@ async fn a_day_waits_for_all_of_its_source_and_for_no_other() {
     eventually("what is stuck is parked", || node.pending().iter().any(|pending| pending.parked.is_some()))
         .await;
     let day = UnixMillis(TODAY).day();
-    assert_eq!(node.outlet().day_stage(&source("stuck"), day), Some(DayStage::Delivering));
+    assert_eq!(stage(&node, "stuck", day), Some(DayStage::Delivering));
     assert_eq!(markers(&store, "other"), []);
     store.refuse_bucket("other", false);
     past_midnight(&clock, "the other", || markers(&store, "other").len() == 1).await;
@@ -302,10 +306,7 @@ async fn a_day_of_which_notes_were_lost_is_never_called_closed() {
         .await;
     node.flush().await;
     let day = UnixMillis(TODAY).day();
-    eventually("all of it is delivered", || {
-        node.outlet().day_stage(&source("web"), day) == Some(DayStage::Unsure)
-    })
-    .await;
+    eventually("all of it is delivered", || stage(&node, "web", day) == Some(DayStage::Unsure)).await;
     // The next day is as sound as any, and is closed; by then the first had its time, too.
     clock.set_wall(TOMORROW + DAY_MS);
     eventually("the next day's marker", || {

@@ -70,15 +70,14 @@ pub(super) fn at_rest(world: &mut World, process: &mut Process) -> Result<(), Vi
 
 /// The clock goes on past midnight, and each day is closed of which everything is known.
 pub(super) async fn days_close(world: &mut World, process: &mut Process) -> Result<(), Violation> {
-    if let Some((last, _)) = process.spool.outlet().unclosed_days().last() {
+    if let Some(((last, _), _)) = process.spool.outlet().unclosed_days().last_key_value() {
         world.clock.set(last.end().plus(AFTER_DAY));
     }
     for _ in 0..200 {
         world.keep(process)?;
         let outlet = process.spool.outlet();
         let unclosed = outlet.unclosed_days();
-        let unsure = |(day, source): &(_, _)| outlet.day_stage(source, *day) == Some(DayStage::Unsure);
-        if unclosed.iter().all(unsure) {
+        if unclosed.values().all(|stage| *stage == DayStage::Unsure) {
             return Ok(());
         }
         tokio::time::sleep(Duration::from_secs(1)).await;

@@ -1,0 +1,169 @@
+//! `forebay wait`: returns when a source's received-day is closed by every node that wrote to it.
+
+use std::io::Write;
+use std::time::Duration;
+
+use http::Method;
+use serde::Serialize;
+use tokio::time::Instant;
+
+use super::admin_client::{AdminUrl, ask};
+use super::args::WaitArgs;
+use super::failure::Failure;
+use super::numbers::counted;
+use super::spool::meter::Meter;
+use super::verify::{archive, config_file};
+use crate::admin::{Days, UnclosedDay};
+use crate::archive::closing::{Parts, Standing, judge};
+use crate::config::{Environment, Loader};
+use crate::object::BucketString;
+use crate::object::tags::date;
+use crate::runtime::SystemClock;
+use crate::time::Clock;
+
+/// How long a collector may take to answer.
+const ADMIN_PATIENCE: Duration = Duration::from_secs(10);
+
+/// What is printed in the end.
+#[derive(Serialize)]
+struct Report<'a> {
+    bucket: String,
+    source: &'a str,
+    day: i64,
+    date: String,
+    closed: bool,
+    waiting_for: Option<String>,
+    spools: &'a Parts,
+}
+
+/// Waits, and prints how the day stands.
+///
+/// # Errors
+/// [`Failure`] where the time is up, the day can never be called closed, or the bucket cannot be read.
+pub async fn run(args: &WaitArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    let bucket = bucket(args)?;
+    let archive = archive(&bucket, &args.reach, Some(&args.source)).await?;
+    let (every, until) = (args.every.get(), Instant::now() + args.timeout.get());
+    let mut meter = Meter::new("waiting");
+    loop {
+        let parts = archive.parts_of(&args.source, args.day).await?;
+        let waiting_for = waiting_for(args, &parts).await?;
+        let broken = match judge(&parts) {
+            Standing::Broken(why) => Some(why),
+            _ => None,
+        };
+        let Some(why) = broken.clone().or_else(|| waiting_for.clone()) else {
+            drop(meter);
+            return print(args, &archive.bucket().to_string(), &parts, None, out);
+        };
+        let left = until.saturating_duration_since(Instant::now());
+        if broken.is_some() || left.is_zero() {
+            drop(meter);
+            print(args, &archive.bucket().to_string(), &parts, Some(why.clone()), out)?;
+            let why = if broken.is_some() { why } else { format!("the time is up: {why}") };
+            return Err(Failure::failed(format!("{} of {}: {why}", date(args.day), args.source)));
+        }
+        meter.show(&why);
+        tokio::time::sleep(every.min(left)).await;
+    }
+}
+
+/// The bucket that was given, or that of the source in the configuration.
+fn bucket(args: &WaitArgs) -> Result<BucketString, Failure> {
+    if let Some(bucket) = &args.bucket {
+        return Ok(bucket.clone());
+    }
+    let file = config_file(&args.reach).ok_or_else(|| {
+        Failure::usage("name the bucket, or with --config a configuration that has the source")
+    })?;
+    let loaded = Loader::new(file, Environment::of_process()).load();
+    let config = loaded.map_err(|error| Failure::usage(error.to_string()))?.config;
+    let known = config.sources.into_iter().find(|known| known.id == args.source);
+    let known = known.ok_or_else(|| {
+        Failure::usage(format!("{} has no source {}: name the bucket", file.display(), args.source))
+    })?;
+    Ok(known.destination.bucket)
+}
+
+/// What is still waited for; `None` where the day is closed.
+async fn waiting_for(args: &WaitArgs, parts: &Parts) -> Result<Option<String>, Failure> {
+    let now = SystemClock::new().wall();
+    if now < args.day.end() {
+        return Ok(Some(format!("the day ends in {} min", args.day.end().since(now).as_secs().div_ceil(60))));
+    }
+    for url in &args.admin {
+        if let Some(why) = at_node(url, args).await? {
+            return Ok(Some(format!("{url}: {why}")));
+        }
+    }
+    let open: Vec<String> = parts
+        .iter()
+        .filter(|(_, part)| part.closed.is_none())
+        .map(|(spool, part)| format!("{} (spool {spool})", part.node))
+        .collect();
+    Ok(match (open.as_slice(), parts.is_empty()) {
+        // Every collector was asked, and none has anything of it.
+        ([], true) if !args.admin.is_empty() => None,
+        ([], true) => Some("nothing of it is in the bucket".to_owned()),
+        ([], false) => None,
+        (open, _) => Some(format!("not closed by {}", open.join(", "))),
+    })
+}
+
+/// What a running collector still has of the day.
+async fn at_node(url: &AdminUrl, args: &WaitArgs) -> Result<Option<String>, Failure> {
+    let path = format!("/api/days?source={}", args.source);
+    let days: Days = match ask(url, Method::GET, &path, ADMIN_PATIENCE).await {
+        Ok(days) => days,
+        // It may be restarting: what it has is on its disk, and it is asked again.
+        Err(error) => return Ok(Some(error.to_string())),
+    };
+    let of_day = |day: &&UnclosedDay| day.day == args.day.start().0;
+    let unclosed = days.unclosed.iter().find(of_day);
+    Ok(unclosed.map(|day| match (&*day.stage, &day.why) {
+        ("unsure", _) => "it never closes this day: notes of its spool were lost".to_owned(),
+        (stage, None) => format!("the day is {stage} there"),
+        (stage, Some(why)) => format!("the day is {stage} there: {why}"),
+    }))
+}
+
+fn print(
+    args: &WaitArgs,
+    bucket: &str,
+    parts: &Parts,
+    waiting_for: Option<String>,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let closed = waiting_for.is_none();
+    if args.json {
+        let report = Report {
+            bucket: bucket.to_owned(),
+            source: args.source.as_str(),
+            day: args.day.start().0,
+            date: date(args.day),
+            closed,
+            waiting_for,
+            spools: parts,
+        };
+        serde_json::to_writer(&mut *out, &report).map_err(std::io::Error::from)?;
+        writeln!(out)?;
+    } else if closed {
+        let sum = |of: fn(&crate::archive::closing::Closed) -> u64| -> u64 {
+            parts.values().filter_map(|part| part.closed.as_ref()).map(of).sum()
+        };
+        if parts.is_empty() {
+            writeln!(out, "{} of {}: nothing was received", date(args.day), args.source)?;
+        } else {
+            writeln!(
+                out,
+                "{} of {} is closed: {} in {} by {}",
+                date(args.day),
+                args.source,
+                counted(sum(|closed| closed.calls), "call", "calls"),
+                counted(sum(|closed| closed.objects), "object", "objects"),
+                counted(parts.len() as u64, "spool", "spools"),
+            )?;
+        }
+    }
+    Ok(())
+}
