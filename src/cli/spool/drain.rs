@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::meter::Meter;
 use crate::alarms::{AlarmKind, Alarms};
-use crate::batch::{AFTER_DAY, DueRule};
+use crate::batch::DueRule;
 use crate::cli::args::SpoolDrainArgs;
 use crate::cli::failure::Failure;
 use crate::cli::node::{Outside, open_disk};
@@ -14,6 +14,7 @@ use crate::cli::numbers::{counted, grouped};
 use crate::cli::say;
 use crate::cli::serve::{delivery_settings, spool_options, store_settings};
 use crate::config::{Environment, Loader};
+use crate::delivery::closing::last_over;
 use crate::delivery::{Delivery, DeliverySettings, Parts};
 use crate::object::Destination;
 use crate::retry::Backoff;
@@ -84,6 +85,8 @@ pub async fn run(args: &SpoolDrainArgs) -> Result<(), Failure> {
         alarms: Arc::clone(&alarms),
         hook: None,
     };
+    // Nothing is received here: days that are over need no minute to make sure.
+    spool.outlet().end_days(last_over(outside.clock.wall()))?;
     let (delivery, scheduler) = Delivery::start(parts, way.settings);
     let why = deliver(&delivery, &spool.outlet(), &alarms, &outside, &shutdown).await;
     let left = delivery.shutdown(false, Duration::ZERO).await.left;
@@ -214,7 +217,7 @@ fn left(outlet: &Outlet, now: UnixMillis) -> Left {
     let (open, seals) = (outlet.open_batches(), outlet.pending_seals());
     let unclosed = outlet.unclosed_days();
     let waits = |((day, _), stage): &(&(ReceivedDay, SourceId), &DayStage)| {
-        now >= day.end().plus(AFTER_DAY) && **stage != DayStage::Unsure
+        *day <= last_over(now) && **stage != DayStage::Unsure
     };
     let lines = open.iter().map(|batch| batch.frames).sum::<u64>();
     Left {

@@ -70,10 +70,11 @@ impl Bucket {
         }
     }
 
-    /// The objects under a prefix, in the order of their keys.
+    /// The objects with lines under a prefix, in the order of their keys.
     pub(crate) async fn objects(&self, prefix: &str) -> Vec<Object> {
         let mut objects = Vec::new();
-        for key in self.keys(prefix).await {
+        let keys = self.keys(prefix).await.into_iter();
+        for key in keys.filter(|key| !key.contains("segment-logs/_closed/")) {
             objects.push(self.object(&key).await);
         }
         objects
