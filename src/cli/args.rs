@@ -104,6 +104,10 @@ pub struct DevArgs {
     #[arg(long, value_name = "SIZE", default_value = "100 MB", value_parser = flush_bytes)]
     pub flush_bytes: ByteSize,
 
+    /// Say in answers and lines where calls stand, for `forebay receipt`
+    #[arg(long)]
+    pub receipts: bool,
+
     /// Delete what is in the data directory and begin anew
     #[arg(long)]
     pub reset: bool,
@@ -549,14 +553,14 @@ mod tests {
         assert_eq!(dev.data_dir, PathBuf::from("./forebay-data"));
         assert_eq!(dev.flush_age, Period::from_secs(10));
         assert_eq!(dev.flush_bytes, ByteSize(100_000_000));
-        assert!(!dev.reset && !dev.demo);
+        assert!(!dev.reset && !dev.demo && !dev.receipts);
     }
 
     #[test]
     fn every_command_is_read() {
         for line in [
             "dev --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --s3-listen [::1]:0 --data-dir /x --flush-age 2s \
-             --flush-bytes 64KiB --reset --demo",
+             --flush-bytes 64KiB --receipts --reset --demo",
             "serve",
             "serve --config /etc/forebay.toml --log debug",
             "--log warn serve",
