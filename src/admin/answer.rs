@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::host::Intruder;
 use super::route::NoRoute;
-use super::view::FlushError;
+use super::view::{FlushError, ReceiptUnread};
 
 pub(super) type Answer = Response<Full<Bytes>>;
 
@@ -61,7 +61,7 @@ pub(super) fn no_route(why: &NoRoute) -> Answer {
         NoRoute::Path => refused(
             StatusCode::NOT_FOUND,
             "not_found",
-            "there are /metrics, /health, /ready, /api/status, /api/days and /api/flush",
+            "there are /metrics, /health, /ready, /api/status, /api/days, /api/receipt and /api/flush",
         ),
         NoRoute::Method { allow } => {
             let message = format!("the methods here are {allow}");
@@ -71,6 +71,10 @@ pub(super) fn no_route(why: &NoRoute) -> Answer {
         }
         NoRoute::Query(what) => refused(StatusCode::BAD_REQUEST, "bad_query", what),
     }
+}
+
+pub(super) fn receipt_unread(why: &ReceiptUnread) -> Answer {
+    refused(StatusCode::SERVICE_UNAVAILABLE, "unread", &why.to_string())
 }
 
 pub(super) fn not_flushed(why: &FlushError) -> Answer {
