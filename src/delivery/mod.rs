@@ -36,8 +36,7 @@ pub use flush::Flushed;
 pub use settings::{DeliverySettings, DiskWork};
 
 use crate::alarms::Alarms;
-use crate::batch::BatchKey;
-use crate::batch::due::AFTER_DAY;
+use crate::batch::{AFTER_DAY, BatchKey};
 use crate::metrics::Metrics;
 use crate::object::{BucketString, Destination, KmsKey, RoleArn, Stream};
 use crate::random::Random;

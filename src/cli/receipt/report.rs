@@ -204,20 +204,24 @@ impl Report {
         let Receipt { source, day, spool_id, .. } = &self.receipt;
         let positions = numbers(self.receipt.first, self.receipt.last);
         writeln!(out, "{positions} of {source}, {}, spool {spool_id}", date(*day))?;
-        let mut heading = String::new();
+        // By heading, in the order in which these first come: what was rejected stands between calls of one object.
+        let mut headings: Vec<(String, String)> = Vec::new();
         for positions in &self.positions {
             let Positions { first, last, state } = positions;
-            let (above, line) = match state {
+            let (heading, line) = match state {
                 State::Delivered(line) => (self.object("delivered", line), told_line(line)),
                 State::Rejected(line) => (self.object("rejected", line), told_line(line)),
                 State::OnItsWay { collector } => on_its_way(collector),
                 State::NotFound { why } => ("not found".to_owned(), (*why).to_owned()),
             };
-            if above != heading {
-                writeln!(out, "\n{above}")?;
-                heading = above;
+            let line = format!("  {}: {line}\n", numbers(*first, *last));
+            match headings.iter_mut().find(|(known, _)| *known == heading) {
+                Some((_, lines)) => lines.push_str(&line),
+                None => headings.push((heading, line)),
             }
-            writeln!(out, "  {}: {line}", numbers(*first, *last))?;
+        }
+        for (heading, lines) in headings {
+            write!(out, "\n{heading}\n{lines}")?;
         }
         if !self.unreadable.is_empty() || !self.damaged.is_empty() || self.collector_unknown.is_some() {
             writeln!(out)?;
