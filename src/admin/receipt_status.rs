@@ -30,8 +30,8 @@ pub struct PositionsStatus {
     pub reason: Option<String>,
     /// When the first call of their batch was received.
     pub since_ms: Option<i64>,
-    /// Calls in their batch that are in no object yet.
-    pub batch_calls: Option<u64>,
+    /// Lines of their batch that are in no object yet.
+    pub batch_lines: Option<u64>,
     /// When their batch is due at the latest.
     pub due_ms: Option<i64>,
     /// The object they are sealed into, as `bucket/key`. There is one, unless two parked objects both span them.

@@ -11,7 +11,7 @@ use http::Method;
 use super::admin_client::{AskError, ask};
 use super::args::ReceiptArgs;
 use super::failure::Failure;
-use super::numbers::grouped;
+use super::numbers::counted;
 use super::verify::{configuration, open};
 use crate::admin::ReceiptStatus;
 use crate::config::Config;
@@ -48,8 +48,10 @@ pub async fn run(args: &ReceiptArgs, out: &mut dyn Write) -> Result<(), Failure>
     match report.not_found() {
         0 if report.damaged.is_empty() => Ok(()),
         0 => Err(Failure::failed("an object is damaged: `forebay verify --deep` tells more")),
-        1 => Err(Failure::failed("1 position was not found")),
-        count => Err(Failure::failed(format!("{} positions were not found", grouped(count)))),
+        count => {
+            let count = counted(count, "position was", "positions were");
+            Err(Failure::failed(format!("{count} not found")))
+        }
     }
 }
 

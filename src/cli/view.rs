@@ -123,7 +123,7 @@ impl NodeView {
                 state: ReceiptState::Pending,
                 stream: stream(batch.key.stream),
                 since_ms: Some(batch.first_received_at.0),
-                batch_calls: Some(batch.frames),
+                batch_lines: Some(batch.frames),
                 due_ms: Some(self.delivery.due_at(&batch).0),
                 waiting: waiting.cloned(),
                 ..status

@@ -261,7 +261,7 @@ async fn what_is_not_there_is_told_as_that() {
     let beyond = Receipt { first: receipt.first + 1, last: receipt.first + 9, ..receipt.clone() };
     let said = of(&beyond, &forebay.console).await;
     assert_eq!((said.code, said.err.trim()), (Some(1), "forebay: 8 positions were not found"), "{said:?}");
-    assert!(said.out.contains("pending in a batch of 2 calls since 20"), "{said:?}");
+    assert!(said.out.contains("pending in a batch of 2 lines since 20"), "{said:?}");
     assert!(
         said.out.contains(&format!("position {}: not in the spool, and in no object", other.first)),
         "{said:?}"

@@ -6,6 +6,7 @@ use std::fmt::{self, Write};
 use crate::admin::{PositionsStatus, ReceiptState, ReceiptStatus};
 use crate::archive::finding::shown;
 use crate::archive::{Finding, HeldBy, Lookup};
+use crate::cli::numbers::counted;
 use crate::object::metadata::rfc3339;
 use crate::object::tags::date;
 use crate::object::{BucketString, Stream};
@@ -325,8 +326,8 @@ fn on_its_way(status: &PositionsStatus) -> (String, String) {
             format!("held back: another object has its key, {object}; `forebay spool resolve` decides")
         }
         _ => format!(
-            "pending in a batch of {} calls since {}, due by {}{waiting}",
-            status.batch_calls.unwrap_or_default(),
+            "pending in a batch of {} since {}, due by {}{waiting}",
+            counted(status.batch_lines.unwrap_or_default(), "line", "lines"),
             at(status.since_ms),
             at(status.due_ms)
         ),
