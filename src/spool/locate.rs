@@ -7,6 +7,7 @@ use super::frame::FrameKind;
 use super::note::PendingSeal;
 use super::outlet::{OpenBatch, Outlet};
 use super::reader::{Go, Read};
+use super::scan::Range;
 use super::segment::BLOCK_BODY_MAX;
 use super::shared::lock;
 use crate::batch::BatchKey;
@@ -61,8 +62,77 @@ enum Mark {
 /// What reading the spool says of a position.
 #[derive(Clone, Debug)]
 enum Seen {
+    /// Its stream, and why it was rejected.
     Frame(Stream, Option<String>),
-    Lost(Stream),
+    Lost,
+}
+
+/// What a spool says of a receipt's batches.
+struct View {
+    next: u64,
+    seen: BTreeMap<u64, Seen>,
+    /// The batches that have something that is not sealed.
+    open: Vec<OpenBatch>,
+    /// Of both batches, where they span one of the positions.
+    seals: Vec<PendingSeal>,
+    lost: Vec<Range>,
+}
+
+impl View {
+    fn open(&self, stream: Stream) -> Option<&OpenBatch> {
+        self.open.iter().find(|batch| batch.key.stream == stream)
+    }
+
+    /// The numbers of the seals that span a position and that `wanted` takes.
+    fn sealed(&self, position: u64, wanted: impl Fn(&PendingSeal) -> bool) -> Vec<u64> {
+        let spans = |pending: &&PendingSeal| {
+            (pending.seal.first..=pending.seal.last).contains(&position) && wanted(pending)
+        };
+        self.seals.iter().filter(spans).map(|pending| pending.seal.number).collect()
+    }
+
+    fn mark(&self, position: u64) -> Mark {
+        if self.lost.iter().any(|range| (range.first..=range.last).contains(&position)) {
+            return Mark::Lost;
+        }
+        let stream = match self.seen.get(&position) {
+            Some(Seen::Frame(stream, _)) => *stream,
+            Some(Seen::Lost) => return Mark::Lost,
+            None if position >= self.next => return Mark::NotGiven,
+            None => {
+                // The frames of a parked object are gone from the spool.
+                let parked = self.sealed(position, |pending| pending.parked.is_some());
+                return if parked.is_empty() { Mark::NotHere } else { Mark::Sealed(parked) };
+            }
+        };
+        let sealed = self.sealed(position, |pending| pending.seal.batch.stream == stream);
+        match self.open(stream) {
+            _ if !sealed.is_empty() => Mark::Sealed(sealed),
+            Some(batch) if position > batch.sealed_through => Mark::Open(stream),
+            // It was delivered meanwhile.
+            _ => Mark::NotHere,
+        }
+    }
+
+    fn reason(&self, position: u64, mark: &Mark) -> Option<String> {
+        match (self.seen.get(&position)?, mark) {
+            (Seen::Frame(_, reason), Mark::Open(_) | Mark::Sealed(_)) => reason.clone(),
+            _ => None,
+        }
+    }
+
+    fn standing(&self, mark: &Mark) -> Standing {
+        match mark {
+            Mark::Open(stream) => self.open(*stream).cloned().map_or(Standing::NotHere, Standing::Open),
+            Mark::Sealed(numbers) => {
+                let named = |pending: &&PendingSeal| numbers.contains(&pending.seal.number);
+                Standing::Sealed(self.seals.iter().filter(named).cloned().collect())
+            }
+            Mark::Lost => Standing::Lost,
+            Mark::NotGiven => Standing::NotGiven,
+            Mark::NotHere => Standing::NotHere,
+        }
+    }
 }
 
 impl Outlet {
@@ -71,87 +141,40 @@ impl Outlet {
     /// # Errors
     /// What the disk says.
     pub fn locate(&self, receipt: &Receipt) -> io::Result<Vec<Located>> {
-        let next = self.shared.next_position();
-        let seen = self.see(receipt)?;
-        let batches = [Stream::Calls, Stream::Rejected].map(|stream| {
-            let batch = self.open_batch(&batch_key(receipt, stream));
-            (stream, batch)
-        });
-        // After the batches: what was sealed since then is still told as open, and nothing falls between.
-        let manifest = lock(&self.shared.manifest);
-        let state = manifest.state();
-        let seals: Vec<PendingSeal> = state
-            .seals
-            .values()
-            .filter(|pending| {
-                let seal = &pending.seal;
-                let of = (&seal.batch.source, seal.batch.day) == (&receipt.source, receipt.day);
-                of && seal.first <= receipt.last && receipt.first <= seal.last
-            })
-            .cloned()
-            .collect();
-        let lost = state.lost.clone();
-        drop(manifest);
-        let open = |stream| batches.iter().find(|(of, _)| *of == stream).and_then(|(_, batch)| batch.clone());
-        let sealed = |position: u64, stream: Option<Stream>, parked: bool| -> Vec<u64> {
-            let holds = |pending: &&PendingSeal| {
-                let seal = &pending.seal;
-                let of = stream.is_none_or(|stream| stream == seal.batch.stream);
-                let spans = (seal.first..=seal.last).contains(&position);
-                of && spans && (!parked || pending.parked.is_some())
-            };
-            seals.iter().filter(holds).map(|pending| pending.seal.number).collect()
-        };
-        let mark = |position: u64| -> Mark {
-            if lost.iter().any(|range| (range.first..=range.last).contains(&position)) {
-                return Mark::Lost;
-            }
-            let (stream, unread) = match seen.get(&position) {
-                Some(Seen::Frame(stream, _)) => (*stream, false),
-                Some(Seen::Lost(stream)) => (*stream, true),
-                None if position >= next => return Mark::NotGiven,
-                None => {
-                    // The frames of a parked object are gone from the spool.
-                    let parked = sealed(position, None, true);
-                    return if parked.is_empty() { Mark::NotHere } else { Mark::Sealed(parked) };
-                }
-            };
-            let in_object = sealed(position, Some(stream), false);
-            match open(stream) {
-                _ if unread && self.is_held(&batch_key(receipt, stream), position) => Mark::Lost,
-                _ if !in_object.is_empty() => Mark::Sealed(in_object),
-                Some(batch) if position > batch.sealed_through => Mark::Open(stream),
-                _ => Mark::NotHere,
-            }
-        };
-        let standing = |mark: &Mark| match mark {
-            Mark::Open(stream) => open(*stream).map_or(Standing::NotHere, Standing::Open),
-            Mark::Sealed(numbers) => {
-                let named = |pending: &&PendingSeal| numbers.contains(&pending.seal.number);
-                Standing::Sealed(seals.iter().filter(named).cloned().collect())
-            }
-            Mark::Lost => Standing::Lost,
-            Mark::NotGiven => Standing::NotGiven,
-            Mark::NotHere => Standing::NotHere,
-        };
+        let view = self.view_of(receipt)?;
         let mut located: Vec<(Located, Mark)> = Vec::new();
         for position in receipt.first..=receipt.last {
-            let mark = mark(position);
-            let reason = match seen.get(&position) {
-                Some(Seen::Frame(_, reason)) if matches!(mark, Mark::Open(_) | Mark::Sealed(_)) => {
-                    reason.clone()
-                }
-                _ => None,
-            };
+            let mark = view.mark(position);
+            let reason = view.reason(position, &mark);
             match located.last_mut() {
                 Some((before, of)) if *of == mark && before.reason == reason => before.last = position,
                 _ => {
-                    let standing = standing(&mark);
+                    let standing = view.standing(&mark);
                     located.push((Located { first: position, last: position, reason, standing }, mark));
                 }
             }
         }
         Ok(located.into_iter().map(|(located, _)| located).collect())
+    }
+
+    fn view_of(&self, receipt: &Receipt) -> io::Result<View> {
+        let next = self.shared.next_position();
+        let mut seen = self.see(receipt)?;
+        let keys = [Stream::Calls, Stream::Rejected].map(|stream| batch_key(receipt, stream));
+        // What was released while it was read is not lost.
+        seen.retain(|position, seen| {
+            !matches!(seen, Seen::Lost) || keys.iter().any(|key| self.is_held(key, *position))
+        });
+        let open = keys.iter().filter_map(|key| self.open_batch(key)).collect();
+        // After the batches: what is sealed or delivered in between is found here, or not here any more.
+        let manifest = lock(&self.shared.manifest);
+        let state = manifest.state();
+        let spans = |pending: &&PendingSeal| {
+            let seal = &pending.seal;
+            keys.contains(&seal.batch) && seal.first <= receipt.last && receipt.first <= seal.last
+        };
+        let seals = state.seals.values().filter(spans).cloned().collect();
+        Ok(View { next, seen, open, seals, lost: state.lost.clone() })
     }
 
     /// Reads what the spool still has of a receipt's positions.
@@ -174,7 +197,7 @@ impl Outlet {
                         }
                         Read::Lost(range) => {
                             let named = range.first.max(receipt.first)..=range.last.min(receipt.last);
-                            seen.extend(named.map(|position| (position, Seen::Lost(stream))));
+                            seen.extend(named.map(|position| (position, Seen::Lost)));
                         }
                     }
                     Ok(Go::On)
