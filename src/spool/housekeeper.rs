@@ -23,6 +23,8 @@ use crate::time::UnixMillis;
 pub(super) const SPARES_MAX: usize = 4;
 /// Zeroes are written in pieces of this size.
 const ZERO_CHUNK: usize = 1_024 * 1_024;
+/// Nothing reads or writes it but the kernel, so it takes no memory.
+static ZEROS: [u8; ZERO_CHUNK] = [0; ZERO_CHUNK];
 /// How long the housekeeper sleeps when nobody wakes it; also how soon space that came back is noticed.
 pub(super) const PASS_EVERY: Duration = Duration::from_millis(500);
 /// Cursors of days that ended longer ago than this are forgotten once their segments are gone.
@@ -310,11 +312,10 @@ pub(super) fn keep_cursors_from(now: UnixMillis) -> UnixMillis {
 
 /// Writes `len` zeroes at `at`: written ones, since an allocation alone leaves the journal work to every later sync.
 pub(super) fn write_zeros(file: &dyn DiskFile, at: u64, len: u64) -> io::Result<()> {
-    let zeros = vec![0; ZERO_CHUNK];
     let (mut at, end) = (at, at + len);
     while at < end {
         let piece = usize::try_from(end - at).unwrap_or(ZERO_CHUNK).min(ZERO_CHUNK);
-        file.write_at(&[IoSlice::new(zeros.get(..piece).unwrap_or(&zeros))], at)?;
+        file.write_at(&[IoSlice::new(ZEROS.get(..piece).unwrap_or(&ZEROS))], at)?;
         at += piece as u64;
     }
     Ok(())

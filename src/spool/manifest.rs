@@ -18,6 +18,8 @@ use crate::planted::{PlantedBug, planted};
 
 /// Bytes set aside so that the manifest can still be written when the disk is full.
 const RESERVE_BYTES: usize = 4 * 1_024 * 1_024;
+/// What it is filled with. Nothing reads or writes it but the kernel, so it takes no memory.
+static ZEROS: [u8; RESERVE_BYTES] = [0; RESERVE_BYTES];
 /// The file that sets them aside.
 pub(super) const RESERVE: &str = "reserve";
 /// Salts of manifests must differ from those of segments with the same number.
@@ -297,9 +299,8 @@ impl Manifest {
         if self.reserve {
             return;
         }
-        let zeros = vec![0; RESERVE_BYTES];
         let made = self.disk.create(RESERVE).and_then(|file| {
-            file.write_at(&[IoSlice::new(&zeros)], 0)?;
+            file.write_at(&[IoSlice::new(&ZEROS)], 0)?;
             file.sync()
         });
         self.reserve = made.is_ok();

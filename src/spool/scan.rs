@@ -112,7 +112,8 @@ fn find_block(
         return Ok(Some((from, block)));
     }
     let magic = memchr::memmem::Finder::new(&Block::magic()).into_owned();
-    let mut chunk = vec![0; SEARCH_CHUNK + BLOCK_HEADER];
+    let rest = usize::try_from(file.len()?.saturating_sub(from)).unwrap_or(usize::MAX);
+    let mut chunk = vec![0; rest.min(SEARCH_CHUNK) + BLOCK_HEADER];
     let mut start = from;
     loop {
         let read = read_noting(file, &mut chunk, start, unreadable)?;
