@@ -22,6 +22,8 @@ pub(super) struct Damage {
     possible: BTreeMap<u64, BTreeSet<usize>>,
     /// Positions that were named as lost.
     named: BTreeSet<u64>,
+    /// [`SimDisk::manifest_changes`] when the manifest was looked at.
+    looked_at: Option<u64>,
     wrong: Option<Violation>,
 }
 
@@ -140,6 +142,10 @@ impl Damage {
     /// Takes in what the manifest names as lost. A new manifest leaves out what is over, so this is looked at before
     /// there may be one.
     pub(super) fn look(&mut self, disk: &SimDisk) {
+        let now = Some(disk.manifest_changes());
+        if std::mem::replace(&mut self.looked_at, now) == now {
+            return;
+        }
         let wrong = self.read_manifest(disk).err();
         self.wrong = self.wrong.take().or(wrong);
     }

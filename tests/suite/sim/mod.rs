@@ -25,16 +25,21 @@ mod last_life;
 mod plan;
 mod planted;
 mod process;
+mod progress;
 mod runner;
 mod steps;
 mod store;
 mod world;
 
+use std::path::Path;
+use std::time::Duration;
+
+use forebay::object::metadata::rfc3339;
 use forebay::runtime::SystemClock;
 use forebay::time::Clock as _;
 
 use crate::support::trace::Trace;
-use runner::{Replays, cores, number, run, sweep};
+use runner::{Sweep, number, run, sweep};
 use world::World;
 
 /// Schedules of the ordinary test run.
@@ -45,12 +50,19 @@ const REPLAY_EVERY: u64 = 100;
 #[test]
 fn no_schedule_breaks_an_invariant_and_each_is_replayed_exactly() {
     let first = number("FOREBAY_SIM_FROM").unwrap_or(0);
-    let seeds = number("FOREBAY_SIM_SEEDS").unwrap_or(SEEDS);
-    let replays = Replays { every: number("FOREBAY_SIM_REPLAY_EVERY").unwrap_or(REPLAY_EVERY) };
-    let clock = SystemClock::new();
-    let swept = sweep(first..first + seeds, cores(), replays);
-    let took = clock.monotonic();
-    println!("{seeds} schedules from seed {first}: {} violations, {took:?}", swept.violations.len());
+    let wanted = Sweep {
+        seeds: first..first + number("FOREBAY_SIM_SEEDS").unwrap_or(SEEDS),
+        replay_every: number("FOREBAY_SIM_REPLAY_EVERY").unwrap_or(REPLAY_EVERY),
+        at_most: number("FOREBAY_SIM_MINUTES").map(|minutes| Duration::from_secs(60 * minutes)),
+    };
+    let swept = sweep(&wanted);
+    if let Some(file) = std::env::var_os("FOREBAY_SIM_LOG") {
+        let commit = std::env::var("FOREBAY_SIM_COMMIT").unwrap_or_else(|_| "unknown".to_owned());
+        let now = rfc3339(SystemClock::new().wall());
+        progress::log(Path::new(&file), &now, &commit, &wanted, &swept).unwrap();
+    }
+    let (done, violations) = (swept.done, swept.violations.len());
+    println!("{done} schedules from seed {first}: {violations} violations, {:?}", swept.took);
     println!("{} schedules were run twice", swept.replayed);
     swept.counts.iter().for_each(|(what, count)| println!("{count:>10} {what}"));
     assert!(
@@ -58,8 +70,8 @@ fn no_schedule_breaks_an_invariant_and_each_is_replayed_exactly() {
         "`tests/simulate --seed SEED` tells what happens in one: {:#?}",
         swept.violations
     );
-    if seeds >= SEEDS {
-        coverage::check(&swept.counts, seeds);
+    if done >= SEEDS {
+        coverage::check(&swept.counts, done);
     }
 }
 

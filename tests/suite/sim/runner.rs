@@ -6,7 +6,12 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, Once};
+use std::time::Duration;
 
+use forebay::runtime::SystemClock;
+use forebay::time::Clock as _;
+
+use super::progress::Progress;
 use super::world::{Violation, World};
 use crate::support::trace::Trace;
 
@@ -20,15 +25,21 @@ pub(super) struct Ran {
 /// What many schedules came to.
 #[derive(Default)]
 pub(super) struct Swept {
+    pub(super) done: u64,
+    pub(super) took: Duration,
     pub(super) violations: BTreeMap<u64, Violation>,
     pub(super) counts: BTreeMap<&'static str, u64>,
     pub(super) replayed: u64,
 }
 
-/// Which schedules are run twice.
-#[derive(Clone, Copy)]
-pub(super) struct Replays {
-    pub(super) every: u64,
+/// Which schedules are run.
+#[derive(Clone, Debug)]
+pub(super) struct Sweep {
+    pub(super) seeds: Range<u64>,
+    /// One of so many is run twice, and must do the same.
+    pub(super) replay_every: u64,
+    /// No schedule begins after this time.
+    pub(super) at_most: Option<Duration>,
 }
 
 thread_local! {
@@ -70,28 +81,34 @@ fn run_twice(seed: u64) -> Ran {
     ran
 }
 
-/// Runs the schedules of all these seeds.
-pub(super) fn sweep(seeds: Range<u64>, threads: usize, replays: Replays) -> Swept {
-    let (next, swept) = (AtomicU64::new(seeds.start), Mutex::<Swept>::default());
+/// Runs the schedules of these seeds in order, each thread the next one that none has begun.
+pub(super) fn sweep(wanted: &Sweep) -> Swept {
+    let clock = SystemClock::new();
+    let next = AtomicU64::new(wanted.seeds.start);
+    let so_far = Mutex::new((Swept::default(), Progress::new(wanted)));
     let work = || {
-        loop {
+        while wanted.at_most.is_none_or(|most| clock.monotonic() < most) {
             let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= seeds.end {
+            if seed >= wanted.seeds.end {
                 return;
             }
-            let twice = seed.is_multiple_of(replays.every);
+            let twice = seed.is_multiple_of(wanted.replay_every);
             let ran = if twice { run_twice(seed) } else { run(seed, &Trace::default()) };
-            let mut swept = swept.lock().unwrap();
+            let mut so_far = so_far.lock().unwrap();
+            let (swept, progress) = &mut *so_far;
+            swept.done += 1;
+            swept.took = clock.monotonic();
             swept.replayed += u64::from(twice);
             ran.counts.iter().for_each(|(what, count)| *swept.counts.entry(what).or_default() += count);
             if let Err(violation) = ran.outcome {
                 eprintln!("seed {seed}: {violation}");
                 swept.violations.insert(seed, violation);
             }
+            progress.tell(swept);
         }
     };
-    std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
-    swept.into_inner().unwrap()
+    std::thread::scope(|scope| (0..cores()).for_each(|_| drop(scope.spawn(work))));
+    so_far.into_inner().unwrap().0
 }
 
 /// Threads to run on.

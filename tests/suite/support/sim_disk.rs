@@ -54,6 +54,8 @@ struct State {
     troubles: Vec<(u64, Trouble)>,
     changes_made: u64,
     failures: u64,
+    /// How often something became of a manifest: its bytes, its name, its loss.
+    manifest_changes: u64,
     capacity: Option<u64>,
     unreadable: Option<(String, u64)>,
     down: bool,
@@ -172,6 +174,7 @@ impl State {
     }
 
     fn rename(&mut self, change: NameChange) {
+        self.manifest_changes += 1;
         change.apply(&mut self.names);
         self.changes.push(change);
     }
@@ -228,6 +231,11 @@ impl SimDisk {
         self.lock().failures
     }
 
+    /// Changes wherever a manifest may have.
+    pub(crate) fn manifest_changes(&self) -> u64 {
+        self.lock().manifest_changes
+    }
+
     /// Takes back the troubles that have not come up.
     pub(crate) fn clear_troubles(&self) {
         self.lock().troubles.clear();
@@ -263,6 +271,7 @@ impl SimDisk {
     /// The bytes of a file, for a test to change.
     pub(crate) fn rewrite(&self, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
         let mut state = self.lock();
+        state.manifest_changes += 1;
         let id = state.names[name];
         change(&mut state.files[id].seen);
         let seen = state.files[id].seen.clone();
@@ -279,6 +288,7 @@ impl SimDisk {
     pub(crate) fn flip(&self, name: &str, at: usize, bit: u32) {
         let mut state = self.lock();
         state.trace.note("flip", name, &[at as u64, u64::from(bit)]);
+        state.manifest_changes += 1;
         let id = state.names[name];
         let file = &mut state.files[id];
         for bytes in [&mut file.durable, &mut file.seen] {
@@ -291,6 +301,7 @@ impl SimDisk {
     /// The machine stops and starts again.
     pub(crate) fn crash(&self, dice: &mut Dice) {
         let mut state = self.lock();
+        state.manifest_changes += 1;
         let kept = dice.index(state.changes.len() + 1);
         let changes = std::mem::take(&mut state.changes);
         if kept < changes.len() {
@@ -421,13 +432,13 @@ impl DiskFile for SimFile {
         if !self.disk.alive.load(Ordering::SeqCst) {
             return Err(io::Error::from_raw_os_error(EIO));
         }
-        let mut bytes = Vec::with_capacity(parts.iter().map(|part| part.len()).sum());
-        parts.iter().for_each(|part| bytes.extend_from_slice(part));
-        if self.name == "reserve" {
-            // Nobody reads it: a part stands for the whole, which would take most of a simulation's time.
-            bytes.truncate(bytes.len() / 256);
-        }
+        let len: usize = parts.iter().map(|part| part.len()).sum();
+        // Nobody reads the reserve: a part stands for the whole, which would take most of a simulation's time.
+        let len = if self.name == "reserve" { len / 256 } else { len };
+        let mut bytes = Vec::with_capacity(len);
+        parts.iter().for_each(|part| bytes.extend_from_slice(&part[..part.len().min(len - bytes.len())]));
         state.trace.note_bytes("write", &self.name, at, &bytes);
+        state.manifest_changes += u64::from(self.name.starts_with("MANIFEST"));
         let at = usize::try_from(at).unwrap();
         let was_down = state.down;
         let changed = state.change();

@@ -1,0 +1,104 @@
+//! How far a long run is, for whoever watches it, and what it came to, for whoever keeps the figures.
+
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::time::Duration;
+
+use super::runner::{Sweep, Swept};
+
+/// Between two lines.
+const TOLD_EVERY: Duration = Duration::from_secs(5);
+
+/// What is told of a run while it goes on.
+pub(super) struct Progress {
+    schedules: u64,
+    at_most: Option<Duration>,
+    next: Duration,
+}
+
+impl Progress {
+    pub(super) fn new(sweep: &Sweep) -> Self {
+        let schedules = sweep.seeds.end - sweep.seeds.start;
+        Self { schedules, at_most: sweep.at_most, next: TOLD_EVERY }
+    }
+
+    /// Says on standard error how far it is, every few seconds.
+    pub(super) fn tell(&mut self, swept: &Swept) {
+        if swept.took < self.next {
+            return;
+        }
+        self.next = swept.took + TOLD_EVERY;
+        let Swept { done, took, .. } = *swept;
+        let left = self.left(done, took).as_secs();
+        let (schedules, violations) = (self.schedules, swept.violations.len());
+        let rate = u128::from(done) * 1_000 / took.as_millis().max(1);
+        eprintln!(
+            "{done} of {schedules} schedules, {violations} violations, {rate} a second, {} min {} s left",
+            left / 60,
+            left % 60
+        );
+    }
+
+    /// Until all are done, or the time is up.
+    fn left(&self, done: u64, took: Duration) -> Duration {
+        let each = took / u32::try_from(done.max(1)).unwrap_or(u32::MAX);
+        let all = each.saturating_mul(u32::try_from(self.schedules - done).unwrap_or(u32::MAX));
+        self.at_most.map_or(all, |most| all.min(most.saturating_sub(took)))
+    }
+}
+
+/// Appends one line to a file of figures: when, of which commit, which seeds, and what they came to.
+///
+/// # Errors
+/// What the disk says.
+pub(super) fn log(to: &Path, now: &str, commit: &str, sweep: &Sweep, swept: &Swept) -> io::Result<()> {
+    let first = sweep.seeds.start;
+    let Swept { done, took, replayed, .. } = swept;
+    let (last, seconds) = (first + done.saturating_sub(1), took.as_secs());
+    let violations = swept.violations.len();
+    let mut line = format!(
+        "{now} commit {commit} seeds {first} to {last} schedules {done} twice {replayed} violations {violations} \
+         seconds {seconds}"
+    );
+    if violations > 0 {
+        let seeds: Vec<String> = swept.violations.keys().take(20).map(u64::to_string).collect();
+        line += &format!(" violated by {}", seeds.join(","));
+    }
+    // One write, so that lines of several runs do not mix.
+    OpenOptions::new().create(true).append(true).open(to)?.write_all(format!("{line}\n").as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sweep(at_most: Option<Duration>) -> Sweep {
+        Sweep { seeds: 100..1_100, replay_every: 100, at_most }
+    }
+
+    #[test]
+    fn a_line_of_figures_is_appended_also_where_something_was_violated() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("figures");
+        let took = Duration::from_millis(90_500);
+        let mut swept = Swept { done: 10, took, replayed: 1, ..Swept::default() };
+        log(&file, "2026-01-02T03:04:05Z", "abc", &sweep(None), &swept).unwrap();
+        swept.violations.insert(105, "I1".to_owned());
+        log(&file, "2026-01-02T03:04:06Z", "abc", &sweep(None), &swept).unwrap();
+        assert_eq!(
+            std::fs::read_to_string(&file).unwrap(),
+            "2026-01-02T03:04:05Z commit abc seeds 100 to 109 schedules 10 twice 1 violations 0 seconds 90\n\
+             2026-01-02T03:04:06Z commit abc seeds 100 to 109 schedules 10 twice 1 violations 1 seconds 90 \
+             violated by 105\n"
+        );
+    }
+
+    #[test]
+    fn what_is_left_ends_with_the_schedules_or_with_the_time() {
+        let seconds = Duration::from_secs;
+        assert_eq!(Progress::new(&sweep(None)).left(500, seconds(50)), seconds(50));
+        assert_eq!(Progress::new(&sweep(Some(seconds(60)))).left(500, seconds(50)), seconds(10));
+        assert_eq!(Progress::new(&sweep(Some(seconds(40)))).left(500, seconds(50)), seconds(0));
+    }
+}
