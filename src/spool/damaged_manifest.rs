@@ -1,18 +1,22 @@
 //! Going on past notes of the manifest that cannot be read.
 //!
 //! What such notes said is not known, so nothing that they may have spoken of is removed: every segment that is there is
-//! taken in, and parked objects without a note go to quarantine. What they had delivered is delivered again under the same
-//! key where it begins at the same frame, and the store says no.
+//! taken in, a parked object is that of a seal where it holds what was sealed, and others go to quarantine. What they had
+//! delivered is delivered again under the same key where it begins at the same frame, and the store says no.
 
 use std::collections::BTreeSet;
-use std::io;
+use std::io::{self, Read as _};
 
-use super::disk::{Disk, read_sound};
+use sha2::{Digest as _, Sha256};
+
+use super::disk::{Disk, DiskFile, read_sound};
 use super::ident::Ident;
 use super::manifest::{self, ManifestError};
-use super::note::State;
+use super::note::{Parked, State};
+use super::outlet::parked_name;
 use super::recovery::{Found, Recovered};
 use super::segment::{HeaderCheck, check_header, index_name, number_in, segment_name};
+use super::verify::hex;
 
 /// Reads the newest manifest, and steps over what cannot be read.
 ///
@@ -63,6 +67,89 @@ pub(super) fn adopt(
     state.next_segment = adopted.last().map_or(0, |last| last + 1).max(state.next_segment);
     state.segments.extend(&adopted);
     Ok(adopted)
+}
+
+/// Goes back to the segments for parked objects whose file is gone: it went with a commit whose note rotted. Where nothing is
+/// left there, either, the store tells whether it has the object.
+///
+/// # Errors
+/// What the disk says.
+pub(super) fn miss_parked(disk: &dyn Disk, state: &mut State) -> io::Result<()> {
+    let files: BTreeSet<String> =
+        disk.list("parked")?.into_iter().map(|(name, _)| format!("parked/{name}")).collect();
+    for pending in state.seals.values_mut() {
+        let number = pending.seal.number;
+        if pending.parked.is_some() && !files.contains(&parked_name(number)) {
+            tracing::error!(seal = number, "the file of a parked object is gone");
+            pending.parked = None;
+        }
+    }
+    Ok(())
+}
+
+/// Gives sealed objects their parked files back whose notes cannot be read. A file is that of its seal where it holds what
+/// was sealed.
+///
+/// # Errors
+/// What the disk says.
+pub(super) fn find_parked(disk: &dyn Disk, state: &mut State) -> io::Result<()> {
+    let unnoted: Vec<(u64, String)> = state
+        .seals
+        .values()
+        .filter(|pending| pending.parked.is_none())
+        .map(|pending| {
+            let amended = pending.amended.as_ref().map(|amend| &amend.sha256);
+            (pending.seal.number, amended.unwrap_or(&pending.seal.sha256).clone())
+        })
+        .collect();
+    for (number, sha256) in unnoted {
+        let file = match disk.open(&parked_name(number)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        let mut parked =
+            ParkedFile { file: &*file, read: Parked { len: 0, crc32: 0 }, crc32: crc32fast::Hasher::new() };
+        // What cannot be unpacked is not what was sealed.
+        if hash_lines(&mut parked).is_ok_and(|found| found == sha256) && parked.is_at_its_end()? {
+            state.parked(number, parked.read);
+        }
+    }
+    Ok(())
+}
+
+fn hash_lines(file: &mut ParkedFile<'_>) -> io::Result<String> {
+    let mut lines = flate2::read::GzDecoder::new(file);
+    let (mut hash, mut piece) = (Sha256::new(), vec![0; 64 * 1_024]);
+    loop {
+        match lines.read(&mut piece)? {
+            0 => return Ok(hex(&hash.finalize())),
+            read => hash.update(piece.get(..read).unwrap_or(&[])),
+        }
+    }
+}
+
+/// A parked file that is read: its length and checksum so far.
+struct ParkedFile<'a> {
+    file: &'a dyn DiskFile,
+    read: Parked,
+    crc32: crc32fast::Hasher,
+}
+
+impl ParkedFile<'_> {
+    /// Whether nothing stands behind what was read.
+    fn is_at_its_end(&self) -> io::Result<bool> {
+        Ok(self.file.len()? == self.read.len)
+    }
+}
+
+impl io::Read for ParkedFile<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read_at(buf, self.read.len)?;
+        self.crc32.update(buf.get(..read).unwrap_or(&[]));
+        self.read = Parked { len: self.read.len + read as u64, crc32: self.crc32.clone().finalize() };
+        Ok(read)
+    }
 }
 
 /// Where of two segments one holds all frames of the other, it is its copy: a start copies the last segment, and may be

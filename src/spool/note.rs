@@ -119,6 +119,9 @@ pub enum Note {
         /// The server-side encryption that the store said it applied; `None` where nothing was said, or a person decided.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         applied: Option<AppliedEncryption>,
+        /// The seal once more: should its own note rot, what it holds is not delivered again.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seal: Option<Box<Seal>>,
     },
     /// The object is parked.
     Parked {
@@ -126,6 +129,9 @@ pub enum Note {
         number: u64,
         /// The file.
         parked: Parked,
+        /// The seal once more: the segments may go now, so should its own note rot the file would be all that is left.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seal: Option<Box<Seal>>,
     },
     /// Another object has the key.
     Conflict {
@@ -242,18 +248,16 @@ impl State {
                 self.segments.insert(number);
             }
             Note::Sealed(seal) => self.sealed(seal),
-            Note::Committed { number, .. } => {
+            Note::Committed { number, seal, .. } => {
+                self.sealed_if_unknown(seal);
                 if let Some(pending) = self.seals.remove(&number) {
                     self.release(&pending.seal);
                     self.delivered(pending);
                 }
             }
-            Note::Parked { number, parked } => {
-                if let Some(pending) = self.seals.get_mut(&number) {
-                    pending.parked = Some(parked);
-                    let seal = pending.seal.clone();
-                    self.release(&seal);
-                }
+            Note::Parked { number, parked, seal } => {
+                self.sealed_if_unknown(seal);
+                self.parked(number, parked);
             }
             Note::Conflict { number } => self.pending(number, |pending| pending.conflict = true),
             Note::Retry { number, overwrite } => {
@@ -286,6 +290,12 @@ impl State {
         }
     }
 
+    fn sealed_if_unknown(&mut self, seal: Option<Box<Seal>>) {
+        if let Some(seal) = seal.filter(|seal| !self.seals.contains_key(&seal.number)) {
+            self.sealed(*seal);
+        }
+    }
+
     fn sealed(&mut self, seal: Seal) {
         self.next_seal = self.next_seal.max(seal.number + 1);
         self.next_position = self.next_position.max(seal.last + 1);
@@ -295,6 +305,15 @@ impl State {
         self.days.entry(DayPlace::of(&seal)).or_insert_with(day).sealed(&seal);
         let pending = PendingSeal { seal, parked: None, conflict: false, overwrite: false, amended: None };
         self.seals.insert(pending.seal.number, pending);
+    }
+
+    /// Notes that a pending object has a file of its own, so that its frames can go.
+    pub(super) fn parked(&mut self, number: u64, parked: Parked) {
+        if let Some(pending) = self.seals.get_mut(&number) {
+            pending.parked = Some(parked);
+            let seal = pending.seal.clone();
+            self.release(&seal);
+        }
     }
 
     fn release(&mut self, seal: &Seal) {

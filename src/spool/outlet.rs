@@ -268,7 +268,8 @@ impl Outlet {
     /// [`Stopped`].
     pub fn commit(&self, seal: &Seal, applied: Option<AppliedEncryption>) -> Result<(), Stopped> {
         let parked = self.pending_seal(seal.number).and_then(|pending| pending.parked);
-        self.shared.note(vec![Note::Committed { number: seal.number, applied }])?;
+        let committed = Note::Committed { number: seal.number, applied, seal: Some(Box::new(seal.clone())) };
+        self.shared.note(vec![committed])?;
         self.release(seal);
         if let Some(parked) = parked {
             self.unpark(seal, parked);

@@ -22,7 +22,11 @@ impl Outlet {
             self.remove_parked(seal.number);
             return Ok(false);
         }
-        self.shared.note(vec![Note::Parked { number: seal.number, parked }])?;
+        self.shared.note(vec![Note::Parked {
+            number: seal.number,
+            parked,
+            seal: Some(Box::new(seal.clone())),
+        }])?;
         *lock(&self.shared.index).parked.entry(seal.batch.source.clone()).or_default() += parked.len;
         self.release(seal);
         Ok(true)

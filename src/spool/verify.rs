@@ -186,7 +186,7 @@ fn expected(pending: &PendingSeal) -> (u64, &str) {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

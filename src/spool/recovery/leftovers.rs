@@ -17,7 +17,7 @@ pub(super) fn clear(disk: &dyn Disk, state: &State, manifest_damaged: bool) -> i
         }
     }
     if manifest_damaged {
-        for name in parked_without_note(disk, state, manifest_damaged)? {
+        for name in parked_without_note(disk, state)? {
             disk.rename(&format!("parked/{name}"), &format!("quarantine/parked-{name}"))?;
         }
     }
@@ -26,8 +26,8 @@ pub(super) fn clear(disk: &dyn Disk, state: &State, manifest_damaged: bool) -> i
 
 /// Removes what `state` no longer needs. It must be durable: what is read of a manifest whose last sync failed may be gone
 /// after the next crash, and what it let go of is needed then.
-pub(super) fn tidy(disk: &dyn Disk, state: &State, manifest_damaged: bool) -> io::Result<()> {
-    for name in parked_without_note(disk, state, manifest_damaged)? {
+pub(super) fn tidy(disk: &dyn Disk, state: &State) -> io::Result<()> {
+    for name in parked_without_note(disk, state)? {
         disk.remove(&format!("parked/{name}"))?;
     }
     for (name, _) in disk.list("")? {
@@ -45,13 +45,12 @@ pub(super) fn tidy(disk: &dyn Disk, state: &State, manifest_damaged: bool) -> io
     Ok(())
 }
 
-/// Files of parked objects that no note speaks of: the objects are still in the segments, or in the store. Where notes cannot
-/// be read, that of a pending object may be among them.
-fn parked_without_note(disk: &dyn Disk, state: &State, manifest_damaged: bool) -> io::Result<Vec<String>> {
+/// Files of parked objects that no note speaks of: the objects are still in the segments, or in the store.
+fn parked_without_note(disk: &dyn Disk, state: &State) -> io::Result<Vec<String>> {
     let noted = |name: &str| {
         let number = name.strip_suffix(".gz").and_then(|number| number.parse::<u64>().ok());
         let pending = number.and_then(|number| state.seals.get(&number));
-        pending.is_some_and(|pending| pending.parked.is_some() || manifest_damaged)
+        pending.is_some_and(|pending| pending.parked.is_some())
     };
     let files = disk.list("parked")?.into_iter().map(|(name, _)| name);
     Ok(files.filter(|name| !noted(name)).collect())

@@ -5,17 +5,16 @@ use crate::spool::note::State;
 use crate::spool::scan::Range;
 
 /// Positions that no segment holds although they were neither released nor noted as lost before. Where notes cannot be read
-/// (`manifest_damaged`) only what lies between the segments is judged: what was before and behind them may have been let go.
-pub(super) fn lost_ranges(found: &[Found], state: &State, manifest_damaged: bool) -> Vec<Range> {
+/// they may have let go of some that are named here: a hole that is none is named rather than one that is hidden.
+pub(super) fn lost_ranges(found: &[Found], state: &State) -> Vec<Range> {
     let mut lost: Vec<Range> = Vec::new();
     let known = merge(state.released.iter().chain(&state.lost).copied());
     // Behind these nothing was written, or nothing that was answered: a block tells what was synced before it.
-    let noted = if manifest_damaged { 0 } else { state.next_position };
-    let synced = found.iter().map(|found| found.synced + 1).max().unwrap_or(0).max(noted);
+    let synced = found.iter().map(|found| found.synced + 1).max().unwrap_or(0).max(state.next_position);
     let first = found.iter().map(|found| found.span.0).find(|first| *first > 0).unwrap_or(synced);
     // The first frame that is found need not be the first that there should be.
     let mut next = match state.kept_from {
-        kept_from if kept_from > 0 && !manifest_damaged => kept_from.min(first),
+        kept_from if kept_from > 0 => kept_from.min(first),
         _ => first,
     };
     for segment in found {

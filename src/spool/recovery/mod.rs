@@ -141,6 +141,10 @@ pub(super) fn open(
         // There are segments and no manifest: what was let go of before them is not known.
         state.kept_from = 0;
     }
+    damaged_manifest::miss_parked(&*disk, &mut state).map_err(failed("look at parked objects"))?;
+    if recovered.manifest_damaged {
+        damaged_manifest::find_parked(&*disk, &mut state).map_err(failed("look at parked objects"))?;
+    }
     clear(&*disk, &state, recovered.manifest_damaged).map_err(failed("remove leftovers"))?;
     let mut found = find_segments(&*disk, &ident, &state)?;
     let copies = damaged_manifest::take_copies(&mut found, &mut state, &adopted);
@@ -154,7 +158,7 @@ pub(super) fn open(
     }
     recovered.torn_bytes =
         cut_torn_tail(&*disk, found.last_mut(), state.next_position).map_err(failed("keep a torn tail"))?;
-    recovered.lost = lost_ranges(&found, &state, recovered.manifest_damaged);
+    recovered.lost = lost_ranges(&found, &state);
     judge_damage(&recovered.lost, options.stop_on_corruption)?;
 
     // Positions of writes that a crash took away are given again: to whom it was known then.
@@ -170,7 +174,7 @@ pub(super) fn open(
     let manifest = with_room(&*disk, begin).map_err(failed("begin a manifest"))?;
     // From here on the state is durable, and what it does not need can go.
     damaged_manifest::drop_copies(&*disk, &copies).map_err(failed("set copies of segments aside"))?;
-    tidy(&*disk, manifest.state(), recovered.manifest_damaged).map_err(failed("remove leftovers"))?;
+    tidy(&*disk, manifest.state()).map_err(failed("remove leftovers"))?;
     let shared = Arc::new(Shared::new(disk, clock, metrics, ident, options, manifest));
     let mut notes: Vec<Note> = recovered.lost.iter().map(|range| Note::Lost(*range)).collect();
     notes.extend(unused.iter().map(|found| Note::Released { number: found.number, positions: None }));

@@ -21,7 +21,7 @@ use forebay::time::UnixMillis;
 use super::clock::SimClock;
 use crate::support::sim_disk::{Dice, EIO, SimDisk, Trouble};
 
-const NOON: UnixMillis = UnixMillis(1_700_049_600_000);
+pub(super) const NOON: UnixMillis = UnixMillis(1_700_049_600_000);
 const SEGMENT: u64 = 16 * 1_024;
 
 #[derive(Debug)]
@@ -46,7 +46,7 @@ fn try_open(disk: &SimDisk, options: SpoolOptions) -> Result<(Stepped, Recovered
     Stepped::open(Arc::new(disk.clone()), options, clock, &Fixed, Arc::new(Metrics::new()))
 }
 
-fn open(disk: &SimDisk) -> (Stepped, Recovered) {
+pub(super) fn open(disk: &SimDisk) -> (Stepped, Recovered) {
     try_open(disk, options()).unwrap()
 }
 
@@ -55,7 +55,7 @@ fn batch(source: &str) -> BatchKey {
 }
 
 /// Stores one line in a block of its own.
-fn append(spool: &mut Stepped, source: &str, line: &str) {
+pub(super) fn append(spool: &mut Stepped, source: &str, line: &str) {
     let frames = || {
         let mut frames = RequestFrames::new(batch(source).source, NOON, 0);
         frames.line().extend_from_slice(line.as_bytes());
@@ -71,7 +71,7 @@ fn append(spool: &mut Stepped, source: &str, line: &str) {
 }
 
 /// Stores lines of another source until the open segment is full, and lets the housekeeper close it.
-fn fill_segment(spool: &mut Stepped) {
+pub(super) fn fill_segment(spool: &mut Stepped) {
     let before = spool.outlet().usage().segments;
     while spool.outlet().usage().segments == before {
         append(spool, "other", &"x".repeat(1_000));
@@ -80,7 +80,7 @@ fn fill_segment(spool: &mut Stepped) {
 }
 
 /// What is read of a batch: its lines, and what is lost.
-fn read(spool: &Stepped, source: &str) -> (Vec<String>, Vec<Range>) {
+pub(super) fn read(spool: &Stepped, source: &str) -> (Vec<String>, Vec<Range>) {
     let (mut lines, mut lost) = (Vec::new(), Vec::new());
     let read = spool.outlet().read(&batch(source), 0, u64::MAX, &mut |read| {
         match read {
@@ -95,13 +95,18 @@ fn read(spool: &Stepped, source: &str) -> (Vec<String>, Vec<Range>) {
 
 /// Seals one line at one position.
 fn seal(spool: &Stepped, source: &str, position: u64) -> Seal {
+    seal_with(spool, source, position, "sha")
+}
+
+/// Seals one line, whose hash is given, at one position.
+pub(super) fn seal_with(spool: &Stepped, source: &str, position: u64, sha256: &str) -> Seal {
     let (outlet, key) = (spool.outlet(), batch(source));
     let encoded = Encoded {
         first: position,
         last: position,
         frames: 1,
         bytes: 2,
-        sha256: "sha".to_owned(),
+        sha256: sha256.to_owned(),
         named_at: NOON,
         first_received_at: NOON,
         last_received_at: NOON,
@@ -115,7 +120,7 @@ fn seal(spool: &Stepped, source: &str, position: u64) -> Seal {
 }
 
 /// Damages what stands behind `needle` in a file.
-fn damage(disk: &SimDisk, name: &str, needle: &str) {
+pub(super) fn damage(disk: &SimDisk, name: &str, needle: &str) {
     disk.rewrite(name, |bytes| {
         let at = memchr::memmem::find(bytes, needle.as_bytes()).unwrap();
         bytes[at + needle.len()] ^= 1;
@@ -123,12 +128,12 @@ fn damage(disk: &SimDisk, name: &str, needle: &str) {
 }
 
 /// Damages the header of a segment's first block.
-fn damage_first_block(disk: &SimDisk, segment: u64) {
+pub(super) fn damage_first_block(disk: &SimDisk, segment: u64) {
     let at = usize::try_from(SEGMENT_HEADER).unwrap() + BLOCK_HEADER / 2;
     disk.flip(&segment_name(segment), at, 1);
 }
 
-fn lost(first: u64, last: u64) -> Vec<Range> {
+pub(super) fn lost(first: u64, last: u64) -> Vec<Range> {
     vec![Range { first, last }]
 }
 
