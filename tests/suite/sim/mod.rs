@@ -22,6 +22,7 @@ mod coverage;
 mod damage;
 mod found;
 mod last_life;
+mod notes_rot;
 mod plan;
 mod planted;
 mod process;
@@ -31,7 +32,7 @@ mod steps;
 mod store;
 mod world;
 
-use std::path::Path;
+use std::fs::OpenOptions;
 use std::time::Duration;
 
 use forebay::object::metadata::rfc3339;
@@ -55,11 +56,14 @@ fn no_schedule_breaks_an_invariant_and_each_is_replayed_exactly() {
         replay_every: number("FOREBAY_SIM_REPLAY_EVERY").unwrap_or(REPLAY_EVERY),
         at_most: number("FOREBAY_SIM_MINUTES").map(|minutes| Duration::from_secs(60 * minutes)),
     };
+    // Opened at once: what is found out after hours is to find its place.
+    let log = std::env::var_os("FOREBAY_SIM_LOG")
+        .map(|file| OpenOptions::new().create(true).append(true).open(file).unwrap());
     let swept = sweep(&wanted);
-    if let Some(file) = std::env::var_os("FOREBAY_SIM_LOG") {
+    if let Some(mut log) = log {
         let commit = std::env::var("FOREBAY_SIM_COMMIT").unwrap_or_else(|_| "unknown".to_owned());
         let now = rfc3339(SystemClock::new().wall());
-        progress::log(Path::new(&file), &now, &commit, &wanted, &swept).unwrap();
+        progress::log(&mut log, &now, &commit, &wanted, &swept).unwrap();
     }
     let (done, violations) = (swept.done, swept.violations.len());
     println!("{done} schedules from seed {first}: {violations} violations, {:?}", swept.took);

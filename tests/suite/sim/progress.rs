@@ -1,8 +1,6 @@
 //! How far a long run is, for whoever watches it, and what it came to, for whoever keeps the figures.
 
-use std::fs::OpenOptions;
-use std::io::{self, Write as _};
-use std::path::Path;
+use std::io::{self, Write};
 use std::time::Duration;
 
 use super::runner::{Sweep, Swept};
@@ -48,17 +46,22 @@ impl Progress {
     }
 }
 
-/// Appends one line to a file of figures: when, of which commit, which seeds, and what they came to.
+/// Writes one line of figures: when, of which commit, which seeds, and what they came to.
 ///
 /// # Errors
 /// What the disk says.
-pub(super) fn log(to: &Path, now: &str, commit: &str, sweep: &Sweep, swept: &Swept) -> io::Result<()> {
-    let first = sweep.seeds.start;
+pub(super) fn log(
+    to: &mut dyn Write,
+    now: &str,
+    commit: &str,
+    sweep: &Sweep,
+    swept: &Swept,
+) -> io::Result<()> {
+    let (first, end) = (sweep.seeds.start, sweep.seeds.start + swept.done);
     let Swept { done, took, replayed, .. } = swept;
-    let (last, seconds) = (first + done.saturating_sub(1), took.as_secs());
-    let violations = swept.violations.len();
+    let (violations, seconds) = (swept.violations.len(), took.as_secs());
     let mut line = format!(
-        "{now} commit {commit} seeds {first} to {last} schedules {done} twice {replayed} violations {violations} \
+        "{now} commit {commit} seeds {first}..{end} schedules {done} twice {replayed} violations {violations} \
          seconds {seconds}"
     );
     if violations > 0 {
@@ -66,7 +69,7 @@ pub(super) fn log(to: &Path, now: &str, commit: &str, sweep: &Sweep, swept: &Swe
         line += &format!(" violated by {}", seeds.join(","));
     }
     // One write, so that lines of several runs do not mix.
-    OpenOptions::new().create(true).append(true).open(to)?.write_all(format!("{line}\n").as_bytes())
+    to.write_all(format!("{line}\n").as_bytes())
 }
 
 #[cfg(test)]
@@ -78,18 +81,17 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_figures_is_appended_also_where_something_was_violated() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("figures");
+    fn a_line_of_figures_is_written_also_where_something_was_violated() {
+        let mut file = Vec::new();
         let took = Duration::from_millis(90_500);
         let mut swept = Swept { done: 10, took, replayed: 1, ..Swept::default() };
-        log(&file, "2026-01-02T03:04:05Z", "abc", &sweep(None), &swept).unwrap();
+        log(&mut file, "2026-01-02T03:04:05Z", "abc", &sweep(None), &swept).unwrap();
         swept.violations.insert(105, "I1".to_owned());
-        log(&file, "2026-01-02T03:04:06Z", "abc", &sweep(None), &swept).unwrap();
+        log(&mut file, "2026-01-02T03:04:06Z", "abc", &sweep(None), &swept).unwrap();
         assert_eq!(
-            std::fs::read_to_string(&file).unwrap(),
-            "2026-01-02T03:04:05Z commit abc seeds 100 to 109 schedules 10 twice 1 violations 0 seconds 90\n\
-             2026-01-02T03:04:06Z commit abc seeds 100 to 109 schedules 10 twice 1 violations 1 seconds 90 \
+            String::from_utf8(file).unwrap(),
+            "2026-01-02T03:04:05Z commit abc seeds 100..110 schedules 10 twice 1 violations 0 seconds 90\n\
+             2026-01-02T03:04:06Z commit abc seeds 100..110 schedules 10 twice 1 violations 1 seconds 90 \
              violated by 105\n"
         );
     }
