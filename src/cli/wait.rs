@@ -121,7 +121,9 @@ async fn at_node(url: &AdminUrl, args: &WaitArgs) -> Result<Option<String>, Fail
     let of_day = |day: &&UnclosedDay| day.day == args.day.start().0;
     let unclosed = days.unclosed.iter().find(of_day);
     Ok(unclosed.map(|day| match (&*day.stage, &day.why) {
-        ("unsure", _) => "it never closes this day: notes of its spool were lost".to_owned(),
+        ("unsure", _) => {
+            "it never closes this day, since it cannot say for sure what the bucket has of it".to_owned()
+        }
         (stage, None) => format!("the day is {stage} there"),
         (stage, Some(why)) => format!("the day is {stage} there: {why}"),
     }))

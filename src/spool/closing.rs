@@ -24,7 +24,8 @@ pub enum DayStage {
     Delivering,
     /// All of it is in the store, but its marker.
     Closing,
-    /// What was delivered of it is not known for sure, since notes of the manifest were lost. It is never closed.
+    /// What the store has of it is not known for sure: notes of the manifest were lost, calls were lost before they were
+    /// put, or a person decided about one of its objects. It is never closed.
     Unsure,
 }
 
@@ -78,16 +79,20 @@ impl Outlet {
     pub fn unclosed_days(&self) -> BTreeMap<(ReceivedDay, SourceId), DayStage> {
         let manifest = lock(&self.shared.manifest);
         let state = manifest.state();
-        let stage = |day: ReceivedDay, pending: bool| match () {
+        let stage = |day: ReceivedDay, pending: bool, unsure: bool| match () {
             () if state.days_over < Some(day) => DayStage::Open,
             () if pending => DayStage::Delivering,
-            () if state.days_unsure >= Some(day) => DayStage::Unsure,
+            () if unsure || state.days_unsure >= Some(day) => DayStage::Unsure,
             () => DayStage::Closing,
         };
-        let of = |batch: &BatchKey| ((batch.day, batch.source.clone()), stage(batch.day, true));
-        let days = state.days.keys();
-        let mut stages: BTreeMap<_, _> =
-            days.map(|place| ((place.day, place.source.clone()), stage(place.day, false))).collect();
+        let of = |batch: &BatchKey| ((batch.day, batch.source.clone()), stage(batch.day, true, false));
+        let mut stages: BTreeMap<(ReceivedDay, SourceId), DayStage> = BTreeMap::new();
+        for (place, delivered) in &state.days {
+            let stage = stage(place.day, false, delivered.is_unsure());
+            // One part of it that can never be closed is what there is to say of it.
+            let known = stages.entry((place.day, place.source.clone())).or_insert(stage);
+            *known = (*known).max(stage);
+        }
         stages.extend(state.seals.values().map(|pending| of(&pending.seal.batch)));
         stages.extend(lock(&self.shared.index).batches.keys().map(of));
         stages
@@ -113,8 +118,9 @@ impl Outlet {
             .chain(index.batches.keys())
             .map(|batch| (batch.day, &batch.source))
             .collect();
-        let is_closable = |place: &DayPlace| {
+        let is_closable = |place: &DayPlace, day: &DeliveredDay| {
             place.day <= over
+                && !day.is_unsure()
                 && state.days_unsure < Some(place.day)
                 && !undelivered.contains(&(place.day, &place.source))
                 && !but.contains(place)
@@ -127,7 +133,13 @@ impl Outlet {
                 marker: day.marker(place, &spool_id)?,
             })
         };
-        state.days.iter().filter(|(place, _)| is_closable(place)).filter_map(closable).take(max).collect()
+        state
+            .days
+            .iter()
+            .filter(|(place, day)| is_closable(place, day))
+            .filter_map(closable)
+            .take(max)
+            .collect()
     }
 
     /// Notes, durably, that the marker of a day is in the store and that whoever was to be told has been told.

@@ -35,6 +35,10 @@ pub struct DeliveredDay {
     pub destination: Destination,
     /// The node id in the name of the newest object that is counted.
     node: String,
+    /// One of its objects holds less than was sealed, or a person decided about it: what the store has under its key may be
+    /// another than what is counted here. Such a day is never closed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    unsure: bool,
     streams: BTreeMap<Stream, DeliveredStream>,
 }
 
@@ -53,7 +57,7 @@ struct DeliveredStream {
 impl DeliveredDay {
     /// A day whose first object goes to `destination`.
     pub fn new(destination: Destination) -> Self {
-        Self { destination, node: String::new(), streams: BTreeMap::new() }
+        Self { destination, node: String::new(), unsure: false, streams: BTreeMap::new() }
     }
 
     /// Takes in that an object was sealed.
@@ -71,7 +75,8 @@ impl DeliveredDay {
     /// Takes in that an object is in the store. `unput` is the first position of the oldest object of its stream that is
     /// not: what stands behind that one is counted once it is there, since the sum is made in the order of positions.
     pub fn delivered(&mut self, pending: PendingSeal, unput: Option<u64>) {
-        let PendingSeal { mut seal, amended, .. } = pending;
+        let PendingSeal { mut seal, amended, conflict, overwrite, .. } = pending;
+        self.unsure |= amended.is_some() || conflict || overwrite;
         if let Some(amend) = amended {
             (seal.frames, seal.bytes, seal.sha256) = (amend.frames, amend.bytes, amend.sha256);
         }
@@ -87,6 +92,11 @@ impl DeliveredDay {
             }
             stream.closing.push(bucket, &seal.object_key, &metadata_of(&seal));
         }
+    }
+
+    /// Whether it can never be closed: see the field.
+    pub fn is_unsure(&self) -> bool {
+        self.unsure
     }
 
     /// What the marker says once everything is in the store; `None` while nothing is.
@@ -193,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_lost_before_it_was_put_is_not_counted() {
+    fn a_day_of_which_calls_were_lost_is_unsure() {
         let mut amended = pending(1, 1, 4);
         amended.amended = Some(crate::spool::note::Amend {
             frames: 3,
@@ -201,9 +211,11 @@ mod tests {
             sha256: "ab".into(),
             lost: vec![crate::spool::scan::Range { first: 2, last: 2 }],
         });
-        let mut day = DeliveredDay::new(amended.seal.destination.clone());
-        day.delivered(amended, None);
-        let marker = marker_of(&day).unwrap();
-        assert_eq!((marker.streams[&Stream::Calls].calls, marker.streams[&Stream::Calls].bytes), (3, 30));
+        let decided = PendingSeal { conflict: true, ..pending(1, 1, 4) };
+        for (object, unsure) in [(pending(1, 1, 4), false), (amended, true), (decided, true)] {
+            let mut day = DeliveredDay::new(object.seal.destination.clone());
+            day.delivered(object, None);
+            assert_eq!(day.is_unsure(), unsure);
+        }
     }
 }
