@@ -155,6 +155,7 @@ mod tests {
             encoder: String::new(),
             destination: Destination::new(bucket, Encryption::SseS3),
             previous_last: None,
+            hours: Vec::new(),
         }
     }
 
@@ -200,6 +201,7 @@ mod tests {
             bytes: 30,
             sha256: "ab".into(),
             lost: vec![crate::spool::scan::Range { first: 2, last: 2 }],
+            hours: Vec::new(),
         });
         let mut day = DeliveredDay::new(amended.seal.destination.clone());
         day.delivered(amended, None);

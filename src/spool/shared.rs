@@ -193,7 +193,14 @@ impl Shared {
         if self.is_poisoned() {
             return Err(Stopped);
         }
-        lock(&self.manifest).append(notes).map_err(|error| self.stop("write the manifest", &error))
+        let mut manifest = lock(&self.manifest);
+        manifest.append(notes).map_err(|error| self.stop("write the manifest", &error))?;
+        let lost_positions = manifest.state().ledger.lost_positions;
+        drop(manifest);
+        // They only ever grow.
+        let ledger = &mut lock(&self.index).ledger;
+        ledger.lost_positions = ledger.lost_positions.max(lost_positions);
+        Ok(())
     }
 
     pub(super) fn stop(&self, what: &str, error: &io::Error) -> Stopped {

@@ -91,6 +91,7 @@ fn deliver(spool: &mut Stepped) -> usize {
             last_received_at: batch.first_received_at,
             encoder: String::new(),
             next_received_at: None,
+            hours: Vec::new(),
         };
         let (node, spool_id) = (outlet.node(), outlet.spool_id());
         let (first_received_at, first_position) = (batch.first_received_at, batch.first);
