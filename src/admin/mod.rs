@@ -7,6 +7,7 @@
 mod answer;
 pub mod days;
 pub mod host;
+pub mod ledger;
 mod route;
 pub mod server;
 pub mod status;
@@ -14,6 +15,7 @@ pub mod view;
 
 pub use days::{Days, UnclosedDay};
 pub use host::AllowedHosts;
+pub use ledger::{Ledger, LedgerCounts, LedgerHour, LedgerSource, LedgerStatus};
 pub use server::AdminServer;
 pub use status::{Alarm, Applied, LastObject, SourceStatus, SpoolStatus, Status, Totals};
-pub use view::{AdminView, BoxFuture, FlushError, FlushOutcome};
+pub use view::{AdminView, BoxFuture, FlushError, FlushOutcome, UnknownSource};

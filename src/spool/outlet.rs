@@ -349,9 +349,10 @@ impl Outlet {
         Report { differences, ..index.ledger.report(only) }
     }
 
-    /// The ledger's totals of each source.
-    pub fn ledger_totals(&self) -> Vec<(SourceId, Row)> {
-        lock(&self.shared.index).ledger.totals()
+    /// The ledger's totals of each source, and where its two sides do not meet: all of one instant.
+    pub fn ledger_summary(&self) -> (Vec<(SourceId, Row)>, Vec<Difference>) {
+        let index = lock(&self.shared.index);
+        (index.ledger.totals(), index.differences())
     }
 
     /// Where the ledger's two sides do not meet.

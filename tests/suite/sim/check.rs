@@ -62,7 +62,9 @@ pub(super) fn at_rest(world: &mut World, process: &mut Process) -> Result<(), Vi
     }
     ledger(outlet)?;
     let pending = |row: &Row| [Stream::Calls, Stream::Rejected].map(|stream| row.pending(stream));
-    if let Some((source, row)) = outlet.ledger_totals().iter().find(|(_, row)| pending(row) != [Some(0); 2]) {
+    if let Some((source, row)) =
+        outlet.ledger_summary().0.iter().find(|(_, row)| pending(row) != [Some(0); 2])
+    {
         return Err(format!("the ledger has something pending of {source}, and nothing is: {row:?}"));
     }
     let usage = outlet.usage();

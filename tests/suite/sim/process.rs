@@ -145,5 +145,5 @@ fn view(outlet: &Outlet) -> View {
         (batch.key, frames)
     });
     let seals = outlet.pending_seals().into_iter().map(|pending| pending.seal);
-    (open.collect(), seals.collect(), outlet.ledger_totals())
+    (open.collect(), seals.collect(), outlet.ledger_summary().0)
 }
