@@ -8,6 +8,7 @@ mod damage;
 mod disk;
 mod due;
 mod isolation;
+mod ledger;
 mod node;
 mod parking;
 mod reach;
