@@ -231,13 +231,13 @@ impl Outlet {
             return Err(Stopped);
         }
         let noted = manifest.append(vec![Note::Sealed(seal.clone())]);
-        drop(manifest);
         noted.map_err(|error| self.shared.stop("write the manifest", &error))?;
         let mut index = lock(&self.shared.index);
         index.seal(batch, seal.last, seal.frames, seal.bytes);
         index.ledger.seal(batch, &seal.hours());
         let lost = index.settle(batch);
         drop(index);
+        drop(manifest);
         say_lost(batch, lost);
         self.look_behind(batch, seal.last);
         if planted(PlantedBug::UnlinkBeforeCommit) {
