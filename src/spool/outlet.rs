@@ -281,13 +281,12 @@ impl Outlet {
     /// [`Stopped`].
     pub fn commit(&self, seal: &Seal, applied: Option<AppliedEncryption>) -> Result<(), Stopped> {
         let pending = self.pending_seal(seal.number);
-        self.shared.note(vec![Note::Committed { number: seal.number, applied }])?;
-        let mut index = lock(&self.shared.index);
-        if let Some(pending) = &pending {
-            index.ledger.deliver(&seal.batch, &pending.seal.hours(), &pending.hours());
-        }
-        index.release(&seal.batch, seal.last);
-        drop(index);
+        self.shared.note_and(vec![Note::Committed { number: seal.number, applied }], |index| {
+            if let Some(pending) = &pending {
+                index.ledger.deliver(&seal.batch, &pending.seal.hours(), &pending.hours());
+            }
+            index.release(&seal.batch, seal.last);
+        })?;
         self.shared.changed();
         self.shared.wake_housekeeper();
         if let Some(parked) = pending.and_then(|pending| pending.parked) {
