@@ -33,7 +33,7 @@ pub(super) fn begin_segment(shared: &Shared, last: Option<Found>) -> io::Result<
         Err(error) if is_no_space(&error) => write_segment(shared, copied, number, 0),
         written => written,
     };
-    let (file, end, parts, counts) = with_room(&*shared.disk, write)?;
+    let (file, Copied { end, parts, counts }) = with_room(&*shared.disk, write)?;
     disk::publish(&*shared.disk, &name)?;
     let note = match copied {
         Some(last) => Note::Replaced { old: last.number, new: number },
@@ -59,30 +59,34 @@ pub(super) fn begin_segment(shared: &Shared, last: Option<Found>) -> io::Result<
     Ok(OpenSegment { number, file, len, end })
 }
 
-/// A segment that is written: its file, where its blocks end, and what it holds.
-type Written = (Arc<dyn DiskFile>, u64, Vec<(BatchKey, Part)>, FrameCounts);
+/// What was copied into a segment: where its blocks end, what they hold, and what of it no tally holds.
+struct Copied {
+    end: u64,
+    parts: Vec<(BatchKey, Part)>,
+    counts: FrameCounts,
+}
 
 /// Writes a segment of `len` bytes, or as long as what is copied into it, under its temporary name.
-fn write_segment(shared: &Shared, copied: Option<&Found>, number: u64, len: u64) -> io::Result<Written> {
+fn write_segment(
+    shared: &Shared,
+    copied: Option<&Found>,
+    number: u64,
+    len: u64,
+) -> io::Result<(Arc<dyn DiskFile>, Copied)> {
     let file = shared.disk.create(&disk::temporary_name(&segment_name(number)))?;
     file.write_at(&[IoSlice::new(&encode_header(&shared.ident.spool_id, number))], 0)?;
     write_zeros(&*file, 64, SEGMENT_HEADER - 64)?;
-    let (end, parts, counts) = match copied {
+    let copied = match copied {
         Some(last) => copy_frames(shared, last, &*file, number)?,
-        None => (SEGMENT_HEADER, Vec::new(), FrameCounts::default()),
+        None => Copied { end: SEGMENT_HEADER, parts: Vec::new(), counts: FrameCounts::default() },
     };
-    write_zeros(&*file, end, len.saturating_sub(end))?;
+    write_zeros(&*file, copied.end, len.saturating_sub(copied.end))?;
     file.sync()?;
-    Ok((file, end, parts, counts))
+    Ok((file, copied))
 }
 
 /// Writes the sound frames of `last` into `file`, restamped. Returns where they end, and what they are.
-fn copy_frames(
-    shared: &Shared,
-    last: &Found,
-    file: &dyn DiskFile,
-    number: u64,
-) -> io::Result<(u64, Vec<(BatchKey, Part)>, FrameCounts)> {
+fn copy_frames(shared: &Shared, last: &Found, file: &dyn DiskFile, number: u64) -> io::Result<Copied> {
     let (old, new) = (shared.salt(last.number), shared.salt(number));
     let mut end = SEGMENT_HEADER;
     // What its torn end held was counted when it was found, and is not copied.
@@ -108,7 +112,7 @@ fn copy_frames(
     }
     let part = |(key, (part, runs))| (key, Part { segment: number, runs: Runs::Open(runs), ..part });
     let (scanned, counts) = copied;
-    Ok((end, scanned.runs.into_iter().map(part).collect(), counts))
+    Ok(Copied { end, parts: scanned.runs.into_iter().map(part).collect(), counts })
 }
 
 /// Frames one behind the other without a hole: where in the body, the first position, how many.
