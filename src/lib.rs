@@ -22,6 +22,7 @@ pub mod object;
 pub mod planted;
 pub mod policy;
 pub mod random;
+pub mod receipt;
 pub mod retry;
 pub mod runtime;
 pub mod sources;

@@ -2,6 +2,7 @@
 
 use http::Method;
 
+use crate::receipt::Receipt;
 use crate::sources::SourceId;
 
 /// What is asked for.
@@ -21,6 +22,8 @@ pub(super) enum Route {
     Days(Option<SourceId>),
     /// `GET /api/ledger`
     Ledger(Option<SourceId>),
+    /// `GET /api/receipt`
+    Receipt(Receipt),
     /// `POST /api/flush`
     Flush(Option<SourceId>),
 }
@@ -49,10 +52,20 @@ pub(super) fn route(method: &Method, path: &str, query: Option<&str>) -> Result<
         "/api/days" => Err(NoRoute::Method { allow: "GET, HEAD" }),
         "/api/ledger" if read => source(query.unwrap_or_default()).map(Route::Ledger),
         "/api/ledger" => Err(NoRoute::Method { allow: "GET, HEAD" }),
+        "/api/receipt" if read => receipt(query.unwrap_or_default()),
+        "/api/receipt" => Err(NoRoute::Method { allow: "GET, HEAD" }),
         "/api/flush" if method == Method::POST => source(query.unwrap_or_default()).map(Route::Flush),
         "/api/flush" => Err(NoRoute::Method { allow: "POST" }),
         _ => Err(NoRoute::Path),
     }
+}
+
+/// A slash needs no escape in a query, but some clients write one.
+fn receipt(query: &str) -> Result<Route, NoRoute> {
+    let token = query.strip_prefix("receipt=").filter(|token| !token.contains('&'));
+    let token = token.ok_or_else(|| NoRoute::Query("the only parameter is receipt".to_owned()))?;
+    let receipt = token.replace("%2F", "/").replace("%2f", "/").parse::<Receipt>();
+    receipt.map(Route::Receipt).map_err(|error| NoRoute::Query(error.to_string()))
 }
 
 /// A parameter that is not understood is refused: `?sorce=web` must not flush everything.
@@ -106,6 +119,16 @@ mod tests {
         check("HEAD", "/api/ledger?source=web", Ok(Route::Ledger(Some(SourceId::new("web").unwrap()))));
         check("GET", "/api/ledger?hour=3", Err(NoRoute::Query("the only parameter is source".into())));
         check("POST", "/api/ledger", Err(NoRoute::Method { allow: "GET, HEAD" }));
+        let token = "web/1763596800000/0123456789abcdef0123456789abcdef/42-44";
+        let receipt = || Ok(Route::Receipt(token.parse().unwrap()));
+        check("GET", &format!("/api/receipt?receipt={token}"), receipt());
+        check("HEAD", &format!("/api/receipt?receipt={}", token.replace('/', "%2F")), receipt());
+        check("POST", &format!("/api/receipt?receipt={token}"), Err(NoRoute::Method { allow: "GET, HEAD" }));
+        let only = Err(NoRoute::Query("the only parameter is receipt".into()));
+        check("GET", "/api/receipt", only.clone());
+        check("GET", &format!("/api/receipt?receipt={token}&receipt={token}"), only);
+        let form = "".parse::<Receipt>().unwrap_err().to_string();
+        check("GET", "/api/receipt?receipt=42", Err(NoRoute::Query(form)));
         check("GET", "/api/flush", Err(NoRoute::Method { allow: "POST" }));
         check("OPTIONS", "/api/flush", Err(NoRoute::Method { allow: "POST" }));
         check("POST", "/metrics", Err(NoRoute::Method { allow: "GET, HEAD" }));

@@ -4,16 +4,18 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
+use crate::receipt::Receipt;
 use crate::sources::SourceId;
 
 use super::days::Days;
 use super::ledger::Ledger;
+use super::receipt_status::ReceiptStatus;
 use super::status::Status;
 
 /// A future that a trait object can return.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// What the process shows of itself, and lets an operator do. Every method but `flush` answers at once.
+/// What the process shows of itself, and lets an operator do. Every method but `flush` and `receipt` answers at once.
 pub trait AdminView: Send + Sync {
     /// Whether it can take calls.
     ///
@@ -42,6 +44,9 @@ pub trait AdminView: Send + Sync {
         wait: Duration,
     ) -> BoxFuture<'_, Result<FlushOutcome, FlushError>>;
 
+    /// Where the calls stand that a receipt is for. Waits for the disk.
+    fn receipt(&self, receipt: Receipt) -> BoxFuture<'_, Result<ReceiptStatus, ReceiptUnread>>;
+
     /// Brings gauges that are not kept current (ages, time left) up to date, before metrics are rendered.
     fn refresh_metrics(&self);
 }
@@ -60,6 +65,11 @@ pub struct FlushOutcome {
 /// No such source, now or in the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownSource(pub SourceId);
+
+/// Why a receipt could not be looked for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the spool could not be read: {0}")]
+pub struct ReceiptUnread(pub String);
 
 /// Why nothing was flushed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

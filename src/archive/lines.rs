@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::object::Stream;
 use crate::object::metadata::parse_rfc3339;
+use crate::receipt;
 use crate::sources::SourceId;
 use crate::time::{ReceivedDay, UnixMillis};
 
@@ -33,6 +34,8 @@ pub enum LineFault {
     OtherTime,
     /// It is of another source.
     OtherSource,
+    /// It says a position that its object does not span, or that is not behind that of the line before it.
+    Position,
 }
 
 impl fmt::Display for LineFault {
@@ -44,6 +47,7 @@ impl fmt::Display for LineFault {
             Self::OtherDay => "the line was received on another day",
             Self::OtherTime => "the line was received at a time that the metadata leave out",
             Self::OtherSource => "the line is of another source",
+            Self::Position => "the line says a position that cannot stand there",
         })
     }
 }
@@ -59,7 +63,32 @@ pub struct Expected {
     pub day: ReceivedDay,
     /// The earliest and the latest `receivedAt`, where the metadata can be believed.
     pub times: Option<(UnixMillis, UnixMillis)>,
+    /// The first and the last position, where the metadata can be believed. Only lines that say a position are judged by it.
+    pub positions: Option<(u64, u64)>,
+    /// Positions whose lines are told by themselves, the first and the last.
+    pub wanted: Option<(u64, u64)>,
 }
+
+/// A line that says a position that was wanted.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Sighting {
+    /// The position.
+    pub position: u64,
+    /// The line's number, from 1.
+    pub line: u64,
+    /// `receivedAt`, as it stands in the line.
+    pub received_at: String,
+    /// `type`, at most [`TEXT_CHARS_MAX`] of it, like the texts below.
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
+    /// `messageId`.
+    pub message_id: Option<String>,
+    /// Why it was rejected; `None` of a call.
+    pub reason: Option<String>,
+}
+
+/// Characters of a text of a line that a [`Sighting`] keeps.
+pub const TEXT_CHARS_MAX: usize = 256;
 
 /// What tells a call from others, as far as its line still shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,6 +173,8 @@ pub struct Content {
     pub faults: BTreeMap<LineFault, (u64, u64)>,
     /// Of the lines of calls; what was rejected is never a repeat.
     pub prints: Prints,
+    /// The lines that were wanted.
+    pub found: Vec<Sighting>,
     /// Why it is not one whole gzip member.
     pub damage: Option<String>,
 }
@@ -200,6 +231,9 @@ struct Lines {
     too_long: bool,
     faults: BTreeMap<LineFault, (u64, u64)>,
     prints: Prints,
+    /// The position that the last line said; 0 before the first.
+    position: u64,
+    found: Vec<Sighting>,
     /// Many lines were received at the same time.
     last_time: (String, Option<UnixMillis>),
 }
@@ -229,6 +263,8 @@ struct Members<'a> {
     original_timestamp: Option<&'a RawValue>,
     #[serde(borrow)]
     sent_at: Option<&'a RawValue>,
+    #[serde(borrow)]
+    reason: Option<&'a RawValue>,
 }
 
 impl Write for Lines {
@@ -268,6 +304,8 @@ impl Lines {
             too_long: false,
             faults: BTreeMap::new(),
             prints: Prints::default(),
+            position: 0,
+            found: Vec::new(),
             last_time: (String::new(), None),
         }
     }
@@ -307,15 +345,45 @@ impl Lines {
             return self.note(None);
         };
         let times = self.expected.times;
+        let position = receipt::position_of(line);
         if at.day() != self.expected.day {
             self.fault(LineFault::OtherDay);
         } else if times.is_some_and(|(first, last)| !(first..=last).contains(&at)) {
             self.fault(LineFault::OtherTime);
         } else if members.project_id.get() != self.project_id {
             self.fault(LineFault::OtherSource);
+        } else if position.is_some_and(|position| !self.can_stand(position)) {
+            self.fault(LineFault::Position);
+        }
+        if let Some(position) = position {
+            self.sight(position, &members);
         }
         let print = self.print(&members, at);
         self.note(print);
+    }
+
+    fn can_stand(&self, position: u64) -> bool {
+        let spans = |(first, last): (u64, u64)| (first..=last).contains(&position);
+        position > self.position && self.expected.positions.is_none_or(spans)
+    }
+
+    /// Takes in the position that the line counted last says.
+    fn sight(&mut self, position: u64, members: &Members<'_>) {
+        self.position = position;
+        let wanted = self.expected.wanted.is_some_and(|(first, last)| (first..=last).contains(&position));
+        // A sound object has each position once; any other must not fill the memory.
+        if !wanted || self.found.len() as u64 >= receipt::POSITIONS_MAX {
+            return;
+        }
+        let text = |raw: Option<&RawValue>| Some(text_of(raw?)?.chars().take(TEXT_CHARS_MAX).collect());
+        self.found.push(Sighting {
+            position,
+            line: self.lines,
+            received_at: text(Some(members.received_at)).unwrap_or_default(),
+            kind: text(members.kind),
+            message_id: text(members.message_id),
+            reason: text(members.reason).filter(|_| self.expected.stream == Stream::Rejected),
+        });
     }
 
     fn received_at(&mut self, raw: &str) -> Option<UnixMillis> {
@@ -368,6 +436,7 @@ impl Lines {
                 .collect(),
             faults: std::mem::take(&mut self.faults),
             prints: std::mem::take(&mut self.prints),
+            found: std::mem::take(&mut self.found),
             damage,
         }
     }
@@ -397,6 +466,8 @@ mod tests {
             source: SourceId::new("web").unwrap(),
             day: at.day(),
             times: Some((at, UnixMillis(at.0 + 1_000))),
+            positions: Some((7, 20)),
+            wanted: Some((8, 9)),
         }
     }
 
@@ -522,5 +593,36 @@ mod tests {
         );
         assert!(copied.timed != other.timed && page.timed != a.timed);
         assert_eq!(prints[6], None);
+    }
+
+    #[test]
+    fn lines_that_say_positions_are_found_by_them_and_judged() {
+        let at = |position: u64, id: &str| {
+            line(&format!(r#","type":"track","messageId":"{id}","forebayPosition":"{position:020}""#))
+        };
+        let check = |positions: &[u64], wrong: Option<(u64, u64)>, seen: &[(u64, u64)]| {
+            let lines: Vec<String> = positions.iter().map(|position| at(*position, "m")).collect();
+            let content = read(&zip(&lines.iter().map(String::as_str).collect::<Vec<_>>()).0, 100);
+            let faults = wrong.map(|wrong| (LineFault::Position, wrong)).into_iter().collect();
+            assert_eq!(content.faults, faults, "{positions:?}");
+            let found: Vec<_> = content.found.iter().map(|found| (found.position, found.line)).collect();
+            assert_eq!(found, seen, "{positions:?}");
+        };
+        check(&[7, 8, 12, 20], None, &[(8, 2)]);
+        check(&[8, 9], None, &[(8, 1), (9, 2)]);
+        check(&[6, 7], Some((1, 1)), &[]);
+        check(&[19, 20, 21], Some((3, 1)), &[]);
+        check(&[7, 8, 8, 9], Some((3, 1)), &[(8, 2), (8, 3), (9, 4)]);
+        check(&[9, 8], Some((2, 1)), &[(9, 1), (8, 2)]);
+        let content = read(&zip(&[&line(""), &at(8, &"x".repeat(1_000))]).0, 100);
+        let found = Sighting {
+            position: 8,
+            line: 2,
+            received_at: AT.to_owned(),
+            kind: Some("track".to_owned()),
+            message_id: Some("x".repeat(TEXT_CHARS_MAX)),
+            reason: None,
+        };
+        assert_eq!((content.found, content.faults.len()), (vec![found], 0));
     }
 }

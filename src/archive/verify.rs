@@ -266,18 +266,20 @@ fn at(object: &Stored, problem: Problem) -> Finding {
     Finding { place: object.place(), problem }
 }
 
-fn expected(object: &Stored) -> Expected {
+pub(super) fn expected(object: &Stored) -> Expected {
     let times = |facts: &Facts| (facts.first_received_at, facts.last_received_at);
     Expected {
         stream: object.at.stream,
         source: object.at.source.clone(),
         day: object.at.day,
         times: object.facts.as_ref().map(times),
+        positions: object.facts.as_ref().map(|facts| (object.at.first_position, facts.last_position)),
+        wanted: None,
     }
 }
 
 /// Holds what was read of an object against what its metadata say.
-fn judge_content(object: &Stored, content: &Content) -> Vec<Finding> {
+pub(super) fn judge_content(object: &Stored, content: &Content) -> Vec<Finding> {
     let mut findings = Vec::new();
     if let Some(why) = &content.damage {
         // What is not whole differs in everything else, too.

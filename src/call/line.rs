@@ -125,7 +125,8 @@ impl<'r> LineWriter<'r> {
         let mut line = ObjectSplice::new(out, self.text, call.item.value.span, call.item.untidy);
         let mut sent = 0_u32;
         for member in call.members {
-            if member.shadowed || member.label == Name::WriteKey {
+            // A position in a line is the collector's word, whether it says positions or not.
+            if member.shadowed || matches!(member.label, Name::WriteKey | Name::ForebayPosition) {
                 line.leave_out(member.span());
                 continue;
             }

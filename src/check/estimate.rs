@@ -137,17 +137,19 @@ pub fn estimate(load: Load, shape: &Shape) -> Estimate {
     }
 }
 
-/// Each stretch of the greatest age ends an object, and so does the size; a stretch without a call makes none.
+/// Each stretch of the greatest age ends an object, and so does the size; a stretch without a call makes none. The day ends
+/// with its marker.
 fn objects_of_one_source(calls: u64, stored: u64, shape: &Shape) -> u64 {
     let stretches = DAY_SECONDS.div_ceil(shape.max_age_seconds.max(1)).min(calls);
     let of_a_stretch = (stored / stretches.max(1)).div_ceil(shape.object_bytes.max(1)).max(1);
-    stretches.saturating_mul(of_a_stretch)
+    stretches.saturating_mul(of_a_stretch).saturating_add(calls.min(1))
 }
 
 fn assumptions(load: Load, shape: &Shape, keys: bool) -> Vec<String> {
     let mut all = vec![
         "calls come evenly, day and night, and to all sources alike".to_owned(),
         format!("gzip makes lines {GZIP_RATIO} times smaller"),
+        "the day of each source ends with a marker, an object of its own".to_owned(),
         "one request an object, as long as no answer is lost".to_owned(),
         format!(
             "a call of {} becomes a line of {}, which takes {FRAME_BYTES} bytes more in the spool",
@@ -247,15 +249,16 @@ mod tests {
             let estimate = of(rate, &shape(vec![Encryption::SseS3; sources]));
             assert_eq!(estimate.objects_per_day, objects, "{rate} a second, {sources} sources");
         };
-        check(100, 1, 24);
-        check(100, 10, 240);
+        // The marker of each source's day is one, too.
+        check(100, 1, 25);
+        check(100, 10, 250);
         // 1,000 a second of 1 KB are 720 MB an hour: 8 objects, or 2 for each of 6 sources.
-        check(1_000, 1, 24 * 8);
-        check(1_000, 6, 24 * 2 * 6);
-        check(10_000, 1, 24 * 72);
+        check(1_000, 1, 24 * 8 + 1);
+        check(1_000, 6, (24 * 2 + 1) * 6);
+        check(10_000, 1, 24 * 72 + 1);
         check(0, 3, 0);
-        // Fewer calls than hours: no more objects than calls.
-        assert_eq!(objects_of_one_source(5, 10, &shape(vec![])), 5);
+        // Fewer calls than hours: no more objects than calls, and the marker.
+        assert_eq!(objects_of_one_source(5, 10, &shape(vec![])), 6);
     }
 
     #[test]
@@ -265,10 +268,10 @@ mod tests {
         };
         check(Encryption::SseS3, 0);
         check(Encryption::None, 0);
-        check(kms(None), 1_728);
-        check(kms(Some(false)), 1_728);
+        check(kms(None), 1_729);
+        check(kms(Some(false)), 1_729);
         check(kms(Some(true)), 18);
-        assert_eq!(of(100, &shape(vec![kms(None), Encryption::SseS3])).kms_calls_per_day, 24);
+        assert_eq!(of(100, &shape(vec![kms(None), Encryption::SseS3])).kms_calls_per_day, 25);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::config::units::UnitError;
 use crate::config::{ByteSize, Endpoint, Period};
 use crate::object::{AccountId, BucketString, ExternalId, KmsKey, RoleArn, object_key};
 use crate::policy::{Arn, Template};
+use crate::receipt::Receipt;
 use crate::runtime::telemetry::LogLevel;
 use crate::sources::SourceId;
 use crate::store::region::region_name;
@@ -72,6 +73,8 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Wait until a source's day is closed by every node that wrote to it
     Wait(WaitArgs),
+    /// Say which object and line holds a call that was answered, or that it is on its way, or rejected and why
+    Receipt(ReceiptArgs),
 }
 
 /// `forebay dev`
@@ -103,6 +106,10 @@ pub struct DevArgs {
     /// Deliver a batch when its object reaches this size ("100 MB", "64 KiB")
     #[arg(long, value_name = "SIZE", default_value = "100 MB", value_parser = flush_bytes)]
     pub flush_bytes: ByteSize,
+
+    /// Say in answers and lines where calls stand, for `forebay receipt`
+    #[arg(long)]
+    pub receipts: bool,
 
     /// Delete what is in the data directory and begin anew
     #[arg(long)]
@@ -509,6 +516,37 @@ pub struct VerifyArgs {
     pub json: bool,
 }
 
+/// `forebay receipt`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Asks the running collector whether the calls are still on their way, and looks for what it does not hold in the bucket: one
+listing of the day, then the objects that can hold the positions are read. It needs s3:ListBucket on the bucket and
+s3:GetObject on its objects. Credentials come from the AWS default chain.
+
+Exit codes: 0 every position was found (delivered, rejected or on its way), 1 one was not, or could not be looked for,
+2 wrong usage or configuration.")]
+pub struct ReceiptArgs {
+    /// The receipt, as the header forebay-receipt of an answer has it
+    #[arg(value_name = "RECEIPT")]
+    pub receipt: Receipt,
+
+    /// Bucket and prefix, as `s3.bucket` has them; else the source's in the configuration, else the one the collector names
+    #[arg(long, value_name = "BUCKET", value_parser = BucketString::parse)]
+    pub bucket: Option<BucketString>,
+
+    /// How the bucket is reached.
+    #[command(flatten)]
+    pub reach: ReachArgs,
+
+    /// Whom to ask.
+    #[command(flatten)]
+    pub admin: AdminArgs,
+
+    /// Print everything as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// A received-day as a person writes it.
 fn received_day(text: &str) -> Result<ReceivedDay, String> {
     let form =
@@ -549,14 +587,14 @@ mod tests {
         assert_eq!(dev.data_dir, PathBuf::from("./forebay-data"));
         assert_eq!(dev.flush_age, Period::from_secs(10));
         assert_eq!(dev.flush_bytes, ByteSize(100_000_000));
-        assert!(!dev.reset && !dev.demo);
+        assert!(!dev.reset && !dev.demo && !dev.receipts);
     }
 
     #[test]
     fn every_command_is_read() {
         for line in [
             "dev --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --s3-listen [::1]:0 --data-dir /x --flush-age 2s \
-             --flush-bytes 64KiB --reset --demo",
+             --flush-bytes 64KiB --receipts --reset --demo",
             "serve",
             "serve --config /etc/forebay.toml --log debug",
             "--log warn serve",
@@ -576,6 +614,9 @@ mod tests {
             "spool drain /x --config forebay.toml",
             "spool resolve /x --seal 3 --action keep-theirs",
             "verify lake/raw --config f --source web --day 2026-11-20 --deep --json --allow-foreign --concurrency 8",
+            "receipt web/1763596800000/0123456789abcdef0123456789abcdef/42 --bucket lake/raw --config f --json",
+            "receipt web/1763596800000/0123456789abcdef0123456789abcdef/42-44 --admin http://localhost:1 --path-style \
+             --endpoint-url http://127.0.0.1:9000",
             "verify lake --endpoint-url http://127.0.0.1:9000 --path-style --region eu-west-1 --from 1763596800000 --to 2026-11-20",
         ] {
             assert!(parse(line).is_ok(), "{line}: {:?}", parse(line).err());
@@ -613,6 +654,12 @@ mod tests {
         check("verify lake --endpoint-url http://169.254.169.254", "link-local");
         check("verify lake --region a/b", "expected a region");
         check("verify lake --concurrency 0", "not in 1..=1024");
+        check("receipt", "<RECEIPT>");
+        check("receipt 42", "expected a receipt as the header forebay-receipt has it");
+        check(
+            "receipt web/1763596800000/0123456789abcdef0123456789abcdef/1-200000",
+            "more than 100000 positions",
+        );
         check("serv", "unrecognized subcommand");
         check("", "Usage");
     }

@@ -93,7 +93,8 @@ async fn start(args: &DevArgs, outside: &Outside, s3: &DevS3Running) -> Result<N
         public_host: Some(format!("http://{public}")),
         ..Policy::new(Arc::new(sources))
     };
-    engine.listen(CollectorSettings::default(), policy, &addresses)
+    let settings = CollectorSettings { receipts: args.receipts, ..CollectorSettings::default() };
+    engine.listen(settings, policy, &addresses)
 }
 
 /// Removes what an earlier run left: only the two folders that dev mode makes.

@@ -12,6 +12,7 @@ mod ledger_view;
 pub mod node;
 mod numbers;
 pub mod policy;
+pub mod receipt;
 pub mod serve;
 pub mod spool;
 pub mod status;
@@ -66,6 +67,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Command::Policy(args) => policy::run(&args),
             Command::Spool(command) => spool::run(&command).await,
             Command::Wait(args) => wait::run(&args, &mut std::io::stdout()).await,
+            Command::Receipt(args) => receipt::run(&args, &mut std::io::stdout()).await,
             Command::Verify(args) => verify::run(&args, &mut std::io::stdout()).await,
         }
     });

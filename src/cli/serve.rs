@@ -177,6 +177,7 @@ fn collector_settings(config: &Config) -> CollectorSettings {
         max_body: collector.max_body,
         calls_per_second: collector.calls_per_second,
         bounds: Bounds { connections: collector.max_connections, ..Bounds::default() },
+        receipts: collector.receipts,
         tls: collector.tls.as_ref().map(|tls| TlsFiles { cert: tls.cert.clone(), key: tls.key.clone() }),
     }
 }

@@ -115,6 +115,16 @@ fn readers(requests: usize) -> usize {
     requests.min(processors * 2).min(READERS_MAX)
 }
 
+/// The configuration that says how a bucket is reached, where there is one.
+///
+/// # Errors
+/// [`Failure`] where it is wrong.
+pub(super) fn configuration(args: &ReachArgs) -> Result<Option<Config>, Failure> {
+    let load = |file| Loader::new(file, Environment::of_process()).load();
+    let loaded = config_file(args).map(load).transpose();
+    Ok(loaded.map_err(|error| Failure::usage(error.to_string()))?.map(|loaded| loaded.config))
+}
+
 /// The bucket, reached as the configuration says, and the arguments above it.
 ///
 /// # Errors
@@ -124,15 +134,21 @@ pub(super) async fn archive(
     args: &ReachArgs,
     source: Option<&SourceId>,
 ) -> Result<Archive, Failure> {
-    let file = config_file(args);
-    let (mut settings, mut destination) = match file {
-        Some(file) => {
-            let loaded = Loader::new(file, Environment::of_process()).load();
-            let config = loaded.map_err(|error| Failure::usage(error.to_string()))?.config;
-            (store_settings(&config, SESSION), configured(bucket, source, &config))
-        }
+    Ok(open(args, bucket, source, configuration(args)?.as_ref(), SESSION).await)
+}
+
+/// The same for a configuration that is known. `session` is who reads, in the name of the role's session.
+pub(super) async fn open(
+    args: &ReachArgs,
+    bucket: &BucketString,
+    source: Option<&SourceId>,
+    config: Option<&Config>,
+    session: &str,
+) -> Archive {
+    let (mut settings, mut destination) = match config {
+        Some(config) => (store_settings(config, session), configured(bucket, source, config)),
         None => {
-            let settings = S3Settings { session_name: format!("forebay-{SESSION}"), ..S3Settings::default() };
+            let settings = S3Settings { session_name: format!("forebay-{session}"), ..S3Settings::default() };
             (settings, Destination::new(bucket.clone(), Encryption::None))
         }
     };
@@ -145,7 +161,7 @@ pub(super) async fn archive(
     }
     settings.path_style |= args.path_style;
     let store = S3Store::new(settings).await;
-    Ok(Archive::new(store, destination, usize::from(args.concurrency), Arc::new(SystemRandom)))
+    Archive::new(store, destination, usize::from(args.concurrency), Arc::new(SystemRandom))
 }
 
 /// The configuration by which a bucket is reached.

@@ -7,17 +7,21 @@ use std::time::Duration;
 
 use super::ledger_view;
 use crate::admin::{
-    self, AdminView, BoxFuture, Days, FlushError, FlushOutcome, SourceStatus, SpoolStatus, Status, Totals,
-    UnclosedDay, UnknownSource,
+    self, AdminView, BoxFuture, Days, FlushError, FlushOutcome, PositionsStatus, ReceiptState, ReceiptStatus,
+    ReceiptUnread, SourceStatus, SpoolStatus, Status, Totals, UnclosedDay, UnknownSource,
 };
 use crate::alarms::{Alarm, AlarmKind, Alarms};
 use crate::call::RejectReason;
 use crate::delivery::Delivery;
 use crate::metrics::{AccountLabel, Metrics, RejectedLabel, SourceLabel};
+use crate::object::Stream;
 use crate::object::tags::date;
+use crate::receipt::Receipt;
 use crate::sources::SourceId;
 use crate::spool::Outlet;
 use crate::spool::ledger::Row;
+use crate::spool::locate::{Located, Standing};
+use crate::spool::note::PendingSeal;
 use crate::time::{Clock, UnixMillis};
 
 /// How many lines' bytes came in lately, for the time that the spool lasts.
@@ -107,6 +111,52 @@ impl NodeView {
     fn waits_for(&self, id: &SourceId) -> &'static str {
         let conflict = |alarm: &Alarm| alarm.kind == AlarmKind::Conflict && alarm.subject == id.as_str();
         if self.alarms.standing().iter().any(conflict) { "a person: see the alarm" } else { "the next try" }
+    }
+
+    /// Where positions stand, for those who ask. `waiting` is why the source's objects wait.
+    fn positions(&self, located: Located, waiting: Option<&String>) -> PositionsStatus {
+        let Located { first, last, reason, standing } = located;
+        let status = PositionsStatus { first, last, reason, ..PositionsStatus::default() };
+        let stream = |stream| match stream {
+            Stream::Calls => Some("calls".to_owned()),
+            Stream::Rejected => Some("rejected".to_owned()),
+        };
+        match standing {
+            Standing::Open(batch) => PositionsStatus {
+                state: ReceiptState::Pending,
+                stream: stream(batch.key.stream),
+                since_ms: Some(batch.first_received_at.0),
+                batch_lines: Some(batch.frames),
+                due_ms: Some(self.delivery.due_at(&batch).0),
+                waiting: waiting.cloned(),
+                ..status
+            },
+            Standing::Sealed(seals) => {
+                let any = |is: fn(&PendingSeal) -> bool| seals.iter().any(is);
+                let state = if any(|pending| pending.conflict) {
+                    ReceiptState::Conflict
+                } else if any(|pending| pending.parked.is_some()) {
+                    ReceiptState::Parked
+                } else {
+                    ReceiptState::Sealed
+                };
+                let object = |pending: &PendingSeal| {
+                    let seal = &pending.seal;
+                    format!("{}/{}", seal.destination.bucket.bucket(), seal.object_key)
+                };
+                let only = if let [one] = &seals[..] { stream(one.seal.batch.stream) } else { None };
+                PositionsStatus {
+                    state,
+                    stream: only,
+                    objects: seals.iter().map(object).collect(),
+                    waiting: waiting.cloned(),
+                    ..status
+                }
+            }
+            Standing::Lost => PositionsStatus { state: ReceiptState::Lost, ..status },
+            Standing::NotGiven => PositionsStatus { state: ReceiptState::NotGiven, ..status },
+            Standing::NotHere => PositionsStatus { state: ReceiptState::NotHere, ..status },
+        }
     }
 
     /// Every source that is configured or has something in the spool.
@@ -226,6 +276,23 @@ impl AdminView for NodeView {
                 delivered: flushed.delivered,
                 pending: flushed.pending,
             })
+        })
+    }
+
+    fn receipt(&self, receipt: Receipt) -> BoxFuture<'_, Result<ReceiptStatus, ReceiptUnread>> {
+        Box::pin(async move {
+            let spool_id = self.outlet.spool_id();
+            let bucket = self.outlet.current_destination(&receipt.source).map(|to| to.bucket.to_string());
+            if receipt.spool_id != spool_id {
+                return Ok(ReceiptStatus { spool_id, bucket, positions: Vec::new() });
+            }
+            let (outlet, source) = (self.outlet.clone(), receipt.source.clone());
+            let located = tokio::task::spawn_blocking(move || outlet.locate(&receipt)).await;
+            let located = located.map_err(|error| ReceiptUnread(error.to_string()))?;
+            let located = located.map_err(|error| ReceiptUnread(error.to_string()))?;
+            let waiting = self.delivery.progress().of(&source).waiting;
+            let positions = located.into_iter().map(|located| self.positions(located, waiting.as_ref()));
+            Ok(ReceiptStatus { spool_id, bucket, positions: positions.collect() })
         })
     }
 

@@ -20,6 +20,8 @@ pub(super) struct CorsRules<'p> {
     pub(super) allowed_origins: Option<&'p [String]>,
     /// Whether private-network access is granted where it is asked for.
     pub(super) private_network: bool,
+    /// Whether answers carry receipts, which pages may then read.
+    pub(super) receipts: bool,
 }
 
 impl CorsRules<'_> {
@@ -66,7 +68,8 @@ impl CorsRules<'_> {
             }
         }
         // Without it the browser SDK cannot read the header.
-        reply.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("retry-after"));
+        let exposed = if self.receipts { "retry-after, forebay-receipt" } else { "retry-after" };
+        reply.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(exposed));
         true
     }
 }
@@ -97,7 +100,7 @@ mod tests {
         let list = vec![SITE.to_owned()];
         let check = |allowed: Option<&[String]>, sent: &[(&str, &str)], expected: &[(&str, &str)]| {
             let mut reply = HeaderMap::new();
-            let rules = CorsRules { allowed_origins: allowed, private_network: true };
+            let rules = CorsRules { allowed_origins: allowed, private_network: true, receipts: false };
             rules.answer(&headers(sent), &mut reply);
             let mut wanted = headers(expected);
             wanted.insert(VARY, HeaderValue::from_static("origin"));
@@ -111,6 +114,19 @@ mod tests {
         check(Some(&list), &[("origin", "https://shop.example.evil")], &[]);
         check(Some(&list), &[], &[]);
         check(Some(&[]), &[("origin", SITE)], &[]);
+    }
+
+    #[test]
+    fn receipts_can_be_read_by_pages_where_there_are_any() {
+        for receipts in [false, true] {
+            let mut reply = HeaderMap::new();
+            let rules = CorsRules { allowed_origins: None, private_network: false, receipts };
+            rules.answer(&headers(&[("origin", SITE)]), &mut reply);
+            let exposed = reply.get(ACCESS_CONTROL_EXPOSE_HEADERS).unwrap().to_str().unwrap();
+            let names: Vec<&str> = exposed.split(", ").collect();
+            assert_eq!(names.contains(&crate::receipt::HEADER), receipts, "{exposed}");
+            assert!(names.contains(&"retry-after"), "{exposed}");
+        }
     }
 
     #[test]
@@ -129,7 +145,7 @@ mod tests {
             wanted.insert(VARY, HeaderValue::from_static("origin, access-control-request-headers"));
             assert_eq!(reply, wanted, "{rules:?} {sent:?}");
         };
-        let open = CorsRules { allowed_origins: None, private_network: false };
+        let open = CorsRules { allowed_origins: None, private_network: false, receipts: false };
         let site = ("origin", SITE);
         check(open, &[], &[(ALLOW, "*"), EXPOSE, METHODS, AGE, allowed]);
         check(open, &[site, asked], &[(ALLOW, SITE), CREDENTIALS, EXPOSE, METHODS, AGE, echoed]);
@@ -137,7 +153,7 @@ mod tests {
         let open = CorsRules { private_network: true, ..open };
         check(open, &[site, private], &[(ALLOW, SITE), CREDENTIALS, EXPOSE, METHODS, AGE, allowed, granted]);
         check(open, &[site], &[(ALLOW, SITE), CREDENTIALS, EXPOSE, METHODS, AGE, allowed]);
-        let closed = CorsRules { allowed_origins: Some(&list), private_network: true };
+        let closed = CorsRules { allowed_origins: Some(&list), private_network: true, receipts: false };
         check(closed, &[("origin", "https://other.example"), asked, private], &[]);
         check(closed, &[site, asked], &[(ALLOW, SITE), CREDENTIALS, EXPOSE, METHODS, AGE, echoed]);
     }

@@ -29,6 +29,7 @@ use super::settings::{CollectorDeps, CollectorSettings, Policy};
 use super::settings_document;
 use crate::call::{Request, Shape, Stamp, Tally};
 use crate::metrics::StatusLabel;
+use crate::receipt::{self, Receipt};
 use crate::sources::{Found, SOURCE_ID_MAX, SourceId, WriteKeyHash};
 use crate::spool::frame::FRAME_HEADER;
 use crate::spool::segment::BLOCK_BODY_MAX;
@@ -47,6 +48,8 @@ pub(super) struct Shared {
     pub(super) counters: Arc<Counters>,
     /// Requests that are open, and appends that outlive their clients.
     pub(super) requests: TaskTracker,
+    /// As receipts name it.
+    spool_id: String,
     pub(super) draining: CancellationToken,
     received: ReceivedClock,
     rate_limit: Option<RateLimit>,
@@ -70,6 +73,7 @@ impl Shared {
             counters: Arc::new(Counters::new(deps.metrics.clone())),
             budget: ByteBudget::new(settings.bounds.bodies_bytes),
             rate_limit: settings.calls_per_second.map(RateLimit::new),
+            spool_id: deps.appender.spool_id(),
             deps,
             settings,
             policy: ArcSwap::from_pointee(policy),
@@ -97,6 +101,7 @@ impl Shared {
         let rules = CorsRules {
             allowed_origins: policy.allowed_origins.as_deref(),
             private_network: policy.private_network,
+            receipts: self.settings.receipts,
         };
         if head.method == Method::OPTIONS && reply.status().is_success() {
             rules.preflight(&head.headers, reply.headers_mut());
@@ -154,7 +159,8 @@ impl Shared {
                         ip: client_address(exchange.peer.address, &head.headers, &policy.trusted_proxies),
                         received_at: self.received_now(),
                     };
-                    self.store_pixel(policy, pixel, exchange.until).await;
+                    let receipt = self.store_pixel(policy, pixel, exchange.until).await;
+                    return Ok(reply::with_receipt(reply::image(), receipt.as_ref()));
                 }
                 Ok(reply::image())
             }
@@ -184,10 +190,11 @@ impl Shared {
         // What waits for the disk are the frames, which the spool's queue counts.
         drop(body);
         drop(reservation);
-        if let Some((frames, tally)) = lines {
-            self.append(frames, tally, exchange.until).await?;
-        }
-        Ok(reply::success())
+        let receipt = match lines {
+            Some((frames, tally)) => self.append(frames, tally, exchange.until).await?,
+            None => None,
+        };
+        Ok(reply::with_receipt(reply::success(), receipt.as_ref()))
     }
 
     /// From a whole body to the frames to store; `None` where there is nothing to store.
@@ -239,21 +246,29 @@ impl Shared {
         if len > LINES_LEN_MAX {
             return Err(Refusal::Append(AppendError::TooLarge));
         }
-        let headers = request.lines() * (FRAME_HEADER + SOURCE_ID_MAX);
-        let mut frames = RequestFrames::new(stamp.source.clone(), stamp.received_at, len + headers);
+        let headers = request.lines() * (FRAME_HEADER + SOURCE_ID_MAX + receipt::MEMBER_BYTES);
+        let mut frames = self.no_frames(stamp, len + headers);
         let tally = request.write_lines(stamp, &*self.deps.random, &mut frames);
         Ok((frames, tally))
     }
 
+    /// Where the lines of a request go; they will have about `len` bytes.
+    pub(super) fn no_frames(&self, stamp: &Stamp<'_>, len: usize) -> RequestFrames {
+        let mut frames = RequestFrames::new(stamp.source.clone(), stamp.received_at, len);
+        frames.say_positions(self.settings.receipts);
+        frames
+    }
+
     /// Stores frames, and counts them once they are on stable storage, also when the client has hung up by then.
+    /// Returns the receipt of what was stored, where receipts are given.
     pub(super) async fn append(
         &self,
         frames: RequestFrames,
         tally: Tally,
         until: Instant,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Option<Receipt>, Refusal> {
         if frames.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         if let Some(limit) = &self.rate_limit {
             let rejected: u32 = frames.rejected_by_reason().map(|(_, count)| count).sum();
@@ -262,14 +277,25 @@ impl Shared {
                 .map_err(|wait| Refusal::TooFast { wait })?;
         }
         let (appender, counters) = (self.deps.appender.clone(), Arc::clone(&self.counters));
+        let (source, day) = (frames.source().clone(), frames.received_at().day());
         let append = FinishAnyway::new(&self.requests, async move {
             let count = RequestCount::of(&frames, tally);
             let appended = appender.append(frames).await?;
             counters.stored(&count, appended);
-            Ok(())
+            Ok(appended)
         });
         match timeout_at(until, append).await {
-            Ok(outcome) => outcome.map_err(Refusal::Append),
+            Ok(outcome) => {
+                let appended = outcome.map_err(Refusal::Append)?;
+                let first = appended.first.filter(|_| self.settings.receipts);
+                Ok(first.map(|first| Receipt {
+                    source,
+                    day,
+                    spool_id: self.spool_id.clone(),
+                    first,
+                    last: first + u64::from(appended.stored.saturating_sub(1)),
+                }))
+            }
             Err(_) => Err(Refusal::TooSlow),
         }
     }

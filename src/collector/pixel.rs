@@ -10,6 +10,7 @@ use super::handle::{Destiny, Shared, found};
 use super::reply::Refusal;
 use super::settings::Policy;
 use crate::call::{CallKind, Request, Shape, Stamp, Tally, call_of_query, write_rejected_pixel};
+use crate::receipt::Receipt;
 use crate::spool::RequestFrames;
 use crate::time::UnixMillis;
 
@@ -25,17 +26,23 @@ pub(super) struct PixelRequest<'r> {
 
 impl Shared {
     /// Stores a pixel's call, or what was sent in its place, and waits until it is on stable storage. What cannot be stored
-    /// is counted: the image says nothing.
-    pub(super) async fn store_pixel(&self, policy: &Policy, pixel: PixelRequest<'_>, until: Instant) {
+    /// is counted: the image says nothing. Returns the receipt of what was stored, where receipts are given.
+    pub(super) async fn store_pixel(
+        &self,
+        policy: &Policy,
+        pixel: PixelRequest<'_>,
+        until: Instant,
+    ) -> Option<Receipt> {
         let outcome = match self.pixel_frames(policy, pixel) {
             Ok(Some((frames, tally))) => self.append(frames, tally, until).await,
-            Ok(None) => Ok(()),
+            Ok(None) => Ok(None),
             Err(refusal) => Err(refusal),
         };
-        if let Err(refusal) = outcome {
+        outcome.unwrap_or_else(|refusal| {
             self.counters.metrics().pixels_not_stored.inc();
             tracing::debug!(code = refusal.looks().code, "a pixel's call was not stored");
-        }
+            None
+        })
     }
 
     fn pixel_frames(
@@ -65,8 +72,7 @@ impl Shared {
         match Request::parse(&body, shape, &self.settings.limits) {
             Ok(request) => self.frames(&request, &stamp).map(Some),
             Err(_) => {
-                let mut frames =
-                    RequestFrames::new(source.clone(), pixel.received_at, pixel.query.len() + 512);
+                let mut frames = self.no_frames(&stamp, pixel.query.len() + 512);
                 write_rejected_pixel(pixel.query, &stamp, &mut frames);
                 Ok(Some((frames, Tally::default())))
             }

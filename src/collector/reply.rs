@@ -13,6 +13,7 @@ use super::auth::AuthError;
 use super::decode::DecodeError;
 use crate::call::BodyError;
 use crate::random::Random;
+use crate::receipt::{self, Receipt};
 use crate::spool::AppendError;
 
 /// An answer. All bodies are small and in one piece.
@@ -234,6 +235,15 @@ struct ErrorBody<'a> {
 /// The one answer that means: stored.
 pub(super) fn success() -> Reply {
     fixed("application/json", Bytes::from_static(b"{\"success\":true}"))
+}
+
+/// `reply` with the receipt of what was stored, where there is one.
+pub(super) fn with_receipt(mut reply: Reply, receipt: Option<&Receipt>) -> Reply {
+    // A receipt has no character that a header may not have.
+    if let Some(Ok(value)) = receipt.map(|receipt| HeaderValue::try_from(receipt.to_string())) {
+        reply.headers_mut().insert(receipt::HEADER, value);
+    }
+    reply
 }
 
 /// The answer to `/health`.

@@ -71,6 +71,8 @@ pub struct CollectorSettings {
     pub calls_per_second: Option<u32>,
     /// Times, counts and sizes that protect the process.
     pub bounds: Bounds,
+    /// Whether answers and lines say the positions of calls.
+    pub receipts: bool,
     /// The certificate and key of the TLS listener.
     pub tls: Option<TlsFiles>,
 }
@@ -82,6 +84,7 @@ impl Default for CollectorSettings {
             max_body: MAX_BODY_DEFAULT,
             calls_per_second: None,
             bounds: Bounds::default(),
+            receipts: false,
             tls: None,
         }
     }

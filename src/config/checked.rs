@@ -86,6 +86,8 @@ pub struct Collector {
     pub public_host: Option<String>,
     /// What comes before every route: begins with a slash, does not end with one.
     pub path_prefix: Option<String>,
+    /// Whether answers and lines say the positions of calls.
+    pub receipts: bool,
 }
 
 impl Default for Collector {
@@ -106,6 +108,7 @@ impl Default for Collector {
             private_network: false,
             public_host: None,
             path_prefix: None,
+            receipts: false,
         }
     }
 }

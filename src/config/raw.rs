@@ -31,6 +31,7 @@ pub const SECTIONS: [(&str, &[&str]); 6] = [
             "private_network",
             "public_host",
             "path_prefix",
+            "receipts",
         ],
     ),
     ("admin", &["listen", "allowed_hosts"]),

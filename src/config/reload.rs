@@ -154,6 +154,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         "collector.private_network": collector.private_network;
         "collector.public_host": collector.public_host;
         "collector.path_prefix": collector.path_prefix;
+        "collector.receipts": collector.receipts;
         "admin.listen": admin.listen;
         "admin.allowed_hosts": admin.allowed_hosts;
         "spool.dir": spool.dir;

@@ -95,6 +95,7 @@ fn collector(table: &Table, problems: &mut Vec<Problem>) -> Collector {
             .optional("public_host", |value| reader::text(value).and_then(|text| values::host(text, true))),
         path_prefix: reader
             .optional("path_prefix", |value| reader::text(value).and_then(values::path_prefix)),
+        receipts: reader.get("receipts", default.receipts, reader::boolean),
     };
     if collector.max_event > collector.max_body {
         let key = if reader.has("max_event") { "max_event" } else { "max_body" };

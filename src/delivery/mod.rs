@@ -37,16 +37,16 @@ pub use flush::Flushed;
 pub use settings::{DeliverySettings, DiskWork};
 
 use crate::alarms::Alarms;
-use crate::batch::BatchKey;
+use crate::batch::{AFTER_DAY, BatchKey};
 use crate::metrics::Metrics;
 use crate::object::{BucketString, Destination, KmsKey, RoleArn, Stream};
 use crate::random::Random;
 use crate::sources::SourceId;
-use crate::spool::Outlet;
 use crate::spool::delivered_day::DayPlace;
 use crate::spool::ledger::Difference;
+use crate::spool::{OpenBatch, Outlet};
 use crate::store::ObjectStore;
-use crate::time::{Clock, ReceivedDay};
+use crate::time::{Clock, ReceivedDay, UnixMillis};
 use progress::Progress;
 use staging::Staging;
 
@@ -186,6 +186,14 @@ impl Delivery {
         let closing = lock(&self.inner.closing);
         let of_day = closing.iter().filter(|(place, _)| place.source == *source && place.day == day);
         of_day.filter_map(|(_, why)| why.clone()).next()
+    }
+
+    /// When a batch is due at the latest: by age, or because its day is over.
+    pub fn due_at(&self, batch: &OpenBatch) -> UnixMillis {
+        let (wall, monotonic) = (self.inner.parts.clock.wall(), self.inner.parts.clock.monotonic());
+        let deadline = self.inner.settings.rule.deadline(batch.first_received_at, wall, monotonic);
+        let by_age = wall.plus(deadline.saturating_sub(monotonic));
+        by_age.min(batch.key.day.end().plus(AFTER_DAY)).max(batch.first_received_at)
     }
 
     /// Makes all of `source` (or of every source) due, and waits up to `wait` until what was there when it was called is

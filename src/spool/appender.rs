@@ -23,12 +23,20 @@ pub const QUEUE_WAIT: Duration = Duration::from_secs(1);
 const QUEUE_UNIT: usize = 1_024;
 
 /// What became of a request's frames, all of which are now on stable storage.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Appended {
     /// Frames stored, of calls and of what was rejected.
     pub stored: u32,
     /// Calls that were repeats of calls already on stable storage.
     pub repeats: u32,
+    /// The position of the first frame stored; the others follow without a gap. `None` where none was stored.
+    pub first: Option<u64>,
+}
+
+impl From<Outcome> for Appended {
+    fn from(outcome: Outcome) -> Self {
+        Self { stored: outcome.stored, repeats: outcome.repeats, first: outcome.first }
+    }
 }
 
 /// Why a request's frames are not stored. None of them is.
@@ -92,6 +100,11 @@ impl Appender {
         Self { line: Arc::new(line) }
     }
 
+    /// The spool id, as it stands in object names.
+    pub fn spool_id(&self) -> String {
+        self.line.shared.ident.spool_id_hex()
+    }
+
     /// Stores the frames and waits for the sync that covers them.
     ///
     /// `Ok` means every frame is on stable storage. Cancelling the future does not withdraw frames that already wait.
@@ -115,7 +128,7 @@ impl Appender {
             return Err(AppendError::SourceFull);
         }
         if frames.is_empty() {
-            return Ok(Appended { stored: 0, repeats: 0 });
+            return Ok(Appended::default());
         }
         let units = u32::try_from(frames.bytes().len().div_ceil(QUEUE_UNIT)).unwrap_or(u32::MAX);
         let room = tokio::time::timeout(QUEUE_WAIT, Arc::clone(&line.room).acquire_many_owned(units))
@@ -125,7 +138,7 @@ impl Appender {
         let (done, answer) = oneshot::channel();
         self.push(frames.into(), done, room)?;
         let outcome = answer.await.map_err(|_| AppendError::Stopped)??;
-        Ok(Appended { stored: outcome.stored, repeats: outcome.repeats })
+        Ok(outcome.into())
     }
 
     /// The earliest `receivedAt` that is taken: the first instant behind the days that are over.

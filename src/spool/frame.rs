@@ -9,6 +9,7 @@
 //! segment's salt ([`Salt`]), so that stale bytes of another segment's life never look valid. Integers are little-endian.
 
 use crate::planted::{PlantedBug, planted};
+use crate::receipt;
 use crate::sources::{SOURCE_ID_MAX, SourceId};
 use crate::time::UnixMillis;
 
@@ -20,6 +21,9 @@ pub const ORIGIN_LEN: usize = 24;
 pub const FRAME_MAX: usize = 2 * 1_024 * 1_024 + 64 * 1_024;
 /// Flag: an origin stands between source and payload.
 const FLAG_ORIGIN: u8 = 1;
+/// Flag: the line has room for its position at its end ([`crate::receipt`]), which [`stamp`] fills in. Whoever does not know
+/// the flag reads such a frame like any other.
+const FLAG_SAYS_POSITION: u8 = 2;
 
 /// What a frame holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,6 +158,11 @@ pub fn set_kind(out: &mut [u8], start: usize, kind: FrameKind) {
     out[start + 16] = kind as u8;
 }
 
+/// Says that the line of the frame that begins at `start` has room for its position.
+pub fn set_says_position(out: &mut [u8], start: usize) {
+    out[start + 18] |= FLAG_SAYS_POSITION;
+}
+
 /// Closes the frame that begins at `start` and ends at the end of `out`.
 pub fn finish(out: &mut [u8], start: usize, fingerprint: u128) {
     let len = u32::try_from(out.len() - start).unwrap_or(u32::MAX);
@@ -181,9 +190,12 @@ pub fn repeats(payload: &[u8]) -> u64 {
     payload.iter().take(8).rev().fold(0, |count, byte| (count << 8) | u64::from(*byte))
 }
 
-/// Writes position and checksum into a finished frame.
+/// Writes position and checksum into a finished frame, and the position into its line where that has room for it.
 pub fn stamp(frame: &mut [u8], position: u64, salt: Salt) {
     frame[8..16].copy_from_slice(&position.to_le_bytes());
+    if frame[18] & FLAG_SAYS_POSITION != 0 {
+        receipt::write_position(frame, position);
+    }
     let crc = salt.checksum(&frame[..4], &frame[8..]);
     frame[4..8].copy_from_slice(&crc.to_le_bytes());
 }
@@ -317,6 +329,28 @@ mod tests {
         }
         for cut in 0..bytes.len() {
             assert_eq!(read(&bytes[..cut], salt), Err(FrameError::Length), "cut {cut}");
+        }
+    }
+
+    #[test]
+    fn a_line_with_room_says_its_position_and_no_other_does() {
+        let salt = Salt::new(&[1; 16], 3);
+        for room in [true, false] {
+            let mut bytes = sample(None);
+            if room {
+                assert!(receipt::keep_room(&mut bytes));
+                set_says_position(&mut bytes, 0);
+                finish(&mut bytes, 0, 77);
+            }
+            // Stamped again, as by a recovery, it stays as it is.
+            for salt in [Salt::new(&[2; 16], 1), salt] {
+                stamp(&mut bytes, u64::MAX, salt);
+            }
+            let (frame, _) = read(&bytes, salt).unwrap();
+            let line = std::str::from_utf8(frame.payload).unwrap();
+            let expected = r#"{"a":1,"forebayPosition":"18446744073709551615"}"#;
+            assert_eq!(line, if room { expected } else { r#"{"a":1}"# });
+            assert_eq!(receipt::position_of(frame.payload), room.then_some(u64::MAX));
         }
     }
 }

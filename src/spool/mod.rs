@@ -36,6 +36,7 @@ pub mod ident;
 pub mod index;
 pub mod inspect;
 pub mod ledger;
+pub mod locate;
 pub mod manifest;
 pub mod note;
 pub mod outlet;

@@ -1,6 +1,7 @@
 //! The frames of one request, built in place by whoever writes its lines.
 
 use crate::call::{LineSink, RejectReason};
+use crate::receipt;
 use crate::sources::SourceId;
 use crate::time::UnixMillis;
 
@@ -14,6 +15,7 @@ pub struct RequestFrames {
     source: SourceId,
     received_at: UnixMillis,
     origin: Option<Origin>,
+    say_positions: bool,
     bytes: Vec<u8>,
     open: usize,
     oversize: bool,
@@ -28,6 +30,7 @@ impl RequestFrames {
             source,
             received_at,
             origin: None,
+            say_positions: false,
             bytes: Vec::with_capacity(capacity),
             open: 0,
             oversize: false,
@@ -39,6 +42,11 @@ impl RequestFrames {
     /// Says where the lines that follow were imported from.
     pub fn set_origin(&mut self, origin: Option<Origin>) {
         self.origin = origin;
+    }
+
+    /// Lets each line that follows say its position, as its last member.
+    pub fn say_positions(&mut self, yes: bool) {
+        self.say_positions = yes;
     }
 
     /// The source of all lines.
@@ -66,6 +74,9 @@ impl RequestFrames {
     }
 
     fn finish(&mut self, fingerprint: u128) {
+        if self.say_positions && receipt::keep_room(&mut self.bytes) {
+            frame::set_says_position(&mut self.bytes, self.open);
+        }
         frame::finish(&mut self.bytes, self.open, fingerprint);
         self.oversize |= self.bytes.len() - self.open > frame::FRAME_MAX;
     }

@@ -76,7 +76,7 @@ impl Stepped {
         let mut group: Vec<Incoming> = group.into_iter().map(Incoming::from).collect();
         let appended = |outcome: Outcome| match outcome.too_late {
             true => Err(AppendError::DayOver),
-            false => Ok(Appended { stored: outcome.stored, repeats: outcome.repeats }),
+            false => Ok(Appended::from(outcome)),
         };
         match self.writer.commit(&mut group) {
             Ok(outcomes) => outcomes.into_iter().map(appended).collect(),

@@ -46,6 +46,8 @@ impl From<RequestFrames> for Incoming {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Outcome {
     pub(super) stored: u32,
+    /// The position of the first stored; the others follow without a gap. Nothing where none is stored.
+    pub(super) first: Option<u64>,
     pub(super) repeats: u32,
     /// Nothing was stored: the day of its `receivedAt` is over.
     pub(super) too_late: bool,
@@ -216,6 +218,7 @@ impl Writer {
                         .get_or_insert(Piece { stream, bytes: at..at, first, frames: 0, lines: 0 })
                         .add(len, line);
                     self.next_position += 1;
+                    outcome.first.get_or_insert(first);
                     outcome.stored += 1;
                     match stream {
                         Some(Stream::Calls) => counts.stored += 1,

@@ -15,6 +15,7 @@ mod durability;
 mod flush;
 mod policies;
 mod readers;
+mod receipts;
 mod sdks;
 mod security;
 mod serve;

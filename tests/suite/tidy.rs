@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room and the rooms it may know. `cli` wires everything together and may know all.
-const MAY_KNOW: [(&str, &[&str]); 26] = [
+const MAY_KNOW: [(&str, &[&str]); 27] = [
     ("time", &[]),
     ("random", &[]),
     ("planted", &[]),
@@ -14,12 +14,13 @@ const MAY_KNOW: [(&str, &[&str]); 26] = [
     ("retry", &["random"]),
     ("object", &["sources", "time"]),
     ("policy", &["object"]),
+    ("receipt", &["object", "sources", "time"]),
     ("batch", &["object", "sources", "time"]),
     ("call", &["json", "random", "sources", "time"]),
     ("metrics", &["call"]),
     ("alarms", &["metrics", "time"]),
     ("store", &["object"]),
-    ("spool", &["batch", "call", "metrics", "object", "planted", "random", "sources", "time"]),
+    ("spool", &["batch", "call", "metrics", "object", "planted", "random", "receipt", "sources", "time"]),
     (
         "delivery",
         &[
@@ -28,9 +29,9 @@ const MAY_KNOW: [(&str, &[&str]); 26] = [
         ],
     ),
     ("hook", &["delivery", "object", "store"]),
-    ("archive", &["object", "random", "retry", "sources", "store", "time"]),
-    ("collector", &["call", "metrics", "random", "sources", "spool", "time"]),
-    ("admin", &["metrics", "sources"]),
+    ("archive", &["object", "random", "receipt", "retry", "sources", "store", "time"]),
+    ("collector", &["call", "metrics", "random", "receipt", "sources", "spool", "time"]),
+    ("admin", &["metrics", "receipt", "sources"]),
     ("dev_s3", &["random", "time"]),
     ("check", &["object", "policy", "runtime", "sources", "store", "time"]),
     ("runtime", &["random", "time"]),
@@ -41,7 +42,7 @@ const MAY_KNOW: [(&str, &[&str]); 26] = [
 ];
 
 /// Rooms that neither wait, nor read or write anything, nor know the time or chance.
-const PURE: [&str; 8] = ["json", "call", "object", "policy", "batch", "retry", "sources", "time"];
+const PURE: [&str; 9] = ["json", "call", "object", "policy", "batch", "receipt", "retry", "sources", "time"];
 /// What a pure room cannot name.
 const IMPURE: [&str; 10] = [
     "std::fs",

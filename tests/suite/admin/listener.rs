@@ -84,6 +84,24 @@ async fn status_is_json_and_the_root_says_where_things_are() {
 }
 
 #[tokio::test]
+async fn a_receipt_is_looked_for_and_nothing_else() {
+    let running = start(&[]).await;
+    let spool = "0123456789abcdef0123456789abcdef";
+    let answer = get(&running, &format!("/api/receipt?receipt=web/1763596800000/{spool}/42-44")).await;
+    let told = answer.json();
+    assert_eq!((answer.status, &told["spool_id"]), (200, &spool.into()));
+    assert_eq!((&told["positions"][0]["first"], &told["positions"][0]["last"]), (&42.into(), &44.into()));
+    let wrong = get(&running, "/api/receipt?receipt=42").await;
+    assert_eq!((wrong.status, &wrong.json()["code"]), (400, &"bad_query".into()));
+    assert!(wrong.json()["message"].as_str().unwrap().starts_with("expected a receipt"), "{}", wrong.body);
+    running.process.stopped.store(true, Ordering::SeqCst);
+    let unread = get(&running, &format!("/api/receipt?receipt=web/1763596800000/{spool}/42")).await;
+    assert_eq!((unread.status, &unread.json()["code"]), (503, &"unread".into()));
+    let message = "the spool could not be read: no such file";
+    assert_eq!(unread.json()["message"], message);
+}
+
+#[tokio::test]
 async fn flush_waits_and_says_what_became_of_it() {
     let running = start(&[]).await;
     let host = "Host: localhost\r\n";

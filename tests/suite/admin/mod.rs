@@ -9,10 +9,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use forebay::admin::{
-    AdminServer, AdminView, AllowedHosts, BoxFuture, Days, FlushError, FlushOutcome, Ledger, SourceStatus,
-    Status, UnclosedDay, UnknownSource,
+    AdminServer, AdminView, AllowedHosts, BoxFuture, Days, FlushError, FlushOutcome, Ledger, PositionsStatus,
+    ReceiptStatus, ReceiptUnread, SourceStatus, Status, UnclosedDay, UnknownSource,
 };
 use forebay::metrics::Metrics;
+use forebay::receipt::Receipt;
 use forebay::sources::SourceId;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -77,6 +78,17 @@ impl AdminView for FakeProcess {
                 self.release.notified().await;
             }
             Ok(FlushOutcome { sealed: 3, delivered: 3, pending: self.pending.load(Ordering::SeqCst) })
+        })
+    }
+
+    fn receipt(&self, receipt: Receipt) -> BoxFuture<'_, Result<ReceiptStatus, ReceiptUnread>> {
+        Box::pin(async move {
+            if self.stopped.load(Ordering::SeqCst) {
+                return Err(ReceiptUnread("no such file".into()));
+            }
+            let at =
+                PositionsStatus { first: receipt.first, last: receipt.last, ..PositionsStatus::default() };
+            Ok(ReceiptStatus { spool_id: receipt.spool_id, bucket: None, positions: vec![at] })
         })
     }
 

@@ -8,6 +8,7 @@
 mod captures;
 mod differential;
 mod model;
+mod receipts;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

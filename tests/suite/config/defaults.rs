@@ -31,6 +31,7 @@ fn every_default_is_the_documented_one() {
             private_network: false,
             public_host: None,
             path_prefix: None,
+            receipts: false,
         }
     );
     assert_eq!(config.admin, Admin { listen: "127.0.0.1:9180".parse().unwrap(), allowed_hosts: vec![] });

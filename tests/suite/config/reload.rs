@@ -104,7 +104,7 @@ fn every_setting_either_changes_while_running_or_is_named_as_needing_a_restart()
         ("collector", "allowed_origins") => "https://a.example.com",
         ("collector", "public_host") => "c.example.com",
         ("collector", "path_prefix") => "/x",
-        ("collector", "accept_bearer" | "private_network") => "true",
+        ("collector", "accept_bearer" | "private_network" | "receipts") => "true",
         ("s3", "path_style" | "fips" | "dual_stack" | "request_payer") => "true",
         ("s3", "sts_endpoint_url" | "kms_endpoint_url") => "https://vpce.example.com",
         ("s3", "role_arn") => "arn:aws:iam::111122223333:role/x",

@@ -9,6 +9,7 @@ mod disk;
 mod due;
 mod isolation;
 mod ledger;
+mod located;
 mod node;
 mod parking;
 mod reach;

@@ -153,7 +153,7 @@ impl Clients {
     fn answered(&self, request: usize, life: u64, lines: usize, answer: Result<Appended, AppendError>) {
         let mut state = self.lock();
         let (code, what) = match answer {
-            Ok(Appended { stored, repeats }) => {
+            Ok(Appended { stored, repeats, .. }) => {
                 if stored as usize + repeats as usize != lines {
                     let wrong =
                         format!("I1: {lines} lines were answered as {stored} stored and {repeats} repeats");

@@ -1,0 +1,146 @@
+//! Finds the lines that a receipt is for: from the listing of its day to the objects that may hold them, to the lines.
+
+use std::sync::Arc;
+
+use super::bucket::{Archive, ArchiveError, Got};
+use super::finding::{Finding, Problem};
+use super::lines::{Expected, Sighting};
+use super::listing::Days;
+use super::object::Stored;
+use super::verify::{expected, judge_content};
+use crate::object::{ObjectKey, ObjectPlace};
+use crate::receipt::Receipt;
+
+/// An object that spans positions of a receipt, read to its end.
+#[derive(Debug)]
+pub struct HeldBy {
+    /// The object.
+    pub object: Stored,
+    /// Those of its lines that the receipt is for.
+    pub lines: Vec<Sighting>,
+    /// What is wrong with it.
+    pub findings: Vec<Finding>,
+}
+
+/// What a bucket has of a receipt's lines.
+#[derive(Debug, Default)]
+pub struct Lookup {
+    /// Every object that was read, calls before what was rejected.
+    pub objects: Vec<HeldBy>,
+    /// Objects that may hold lines of the receipt and cannot be read, and why.
+    pub unreadable: Vec<(ObjectKey, String)>,
+}
+
+impl Archive {
+    /// Looks for the lines at the positions of `receipt`. What is kept in memory is the listing of its day and the lines found.
+    ///
+    /// # Errors
+    /// [`ArchiveError`].
+    pub async fn lookup(self: &Arc<Self>, receipt: &Receipt) -> Result<Lookup, ArchiveError> {
+        let listing = Days::of_day(self, &receipt.source, receipt.day).await?;
+        let mut lookup = Lookup::default();
+        let mut found = 0;
+        let of_spool = |(at, listed)| {
+            Some((at, listed)).filter(|(at, _): &(ObjectPlace, _)| at.spool_id == receipt.spool_id)
+        };
+        for (at, listed) in may_span(listing.objects.into_iter().filter_map(of_spool).collect(), receipt) {
+            if found >= receipt.len() {
+                break;
+            }
+            let head = match self.head(&listed.key).await? {
+                Got::Read(head) => head,
+                Got::Gone => continue,
+                Got::Archived(why) => {
+                    lookup.unreadable.push((listed.key, why));
+                    continue;
+                }
+            };
+            let (object, mut findings) = Stored::new(listed.key, at, head.len, &head.metadata);
+            if object.facts.as_ref().is_some_and(|facts| facts.last_position < receipt.first) {
+                continue;
+            }
+            let wanted = Expected { wanted: Some((receipt.first, receipt.last)), ..expected(&object) };
+            let content = match self.read(&object.key, &wanted, &std::hash::RandomState::new()).await? {
+                Got::Read(content) => content,
+                Got::Gone => continue,
+                Got::Archived(why) => {
+                    lookup.unreadable.push((object.key, why));
+                    continue;
+                }
+            };
+            findings.extend(judge_content(&object, &content));
+            found += content.found.len() as u64;
+            lookup.objects.push(HeldBy { object, lines: content.found, findings });
+        }
+        Ok(lookup)
+    }
+}
+
+impl HeldBy {
+    /// Whether what it holds is what its metadata say. Lines that were lost before it was made do not count.
+    pub fn is_sound(&self) -> bool {
+        self.findings.iter().all(|finding| matches!(finding.problem, Problem::Lost { .. }))
+    }
+}
+
+/// The objects that may span positions of a receipt: an object ends before the next one of its stream begins.
+fn may_span<T>(mut objects: Vec<(ObjectPlace, T)>, receipt: &Receipt) -> Vec<(ObjectPlace, T)> {
+    objects.sort_by_key(|(at, _)| (at.stream, at.first_position));
+    let next: Vec<Option<u64>> = objects
+        .iter()
+        .zip(objects.iter().skip(1).map(Some).chain([None]))
+        .map(|((at, _), next)| {
+            next.filter(|(next, _)| next.stream == at.stream).map(|(next, _)| next.first_position)
+        })
+        .collect();
+    let spans = |at: &ObjectPlace, next: Option<u64>| {
+        at.first_position <= receipt.last && next.is_none_or(|next| next > receipt.first)
+    };
+    objects
+        .into_iter()
+        .zip(next)
+        .filter(|((at, _), next)| spans(at, *next))
+        .map(|(object, _)| object)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::object::Stream;
+    use crate::sources::SourceId;
+    use crate::time::UnixMillis;
+
+    #[test]
+    fn only_objects_that_may_span_a_position_are_read() {
+        let day = UnixMillis(1_432_684_800_000);
+        let place = |stream, first_position| ObjectPlace {
+            stream,
+            source: SourceId::new("web").unwrap(),
+            day: day.day(),
+            first_received_at: day,
+            node: "n1".to_owned(),
+            spool_id: "0123456789abcdef0123456789abcdef".to_owned(),
+            first_position,
+        };
+        let objects = || {
+            [(Stream::Rejected, 12), (Stream::Calls, 30), (Stream::Calls, 1), (Stream::Calls, 20)]
+                .map(|(stream, first)| (place(stream, first), first))
+                .to_vec()
+        };
+        let check = |first, last, expected: &[u64]| {
+            let at = place(Stream::Calls, 1);
+            let receipt = Receipt { source: at.source, day: at.day, spool_id: at.spool_id, first, last };
+            let read: Vec<u64> =
+                may_span(objects(), &receipt).into_iter().map(|(_, object)| object).collect();
+            assert_eq!(read, expected, "{first} to {last}");
+        };
+        check(1, 1, &[1]);
+        check(11, 11, &[1]);
+        check(12, 19, &[1, 12]);
+        check(19, 20, &[1, 20, 12]);
+        check(20, 29, &[20, 12]);
+        check(29, 40, &[20, 30, 12]);
+        check(99, 99, &[30, 12]);
+    }
+}

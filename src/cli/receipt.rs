@@ -1,0 +1,93 @@
+//! `forebay receipt`: which object and line holds a call that was answered, or where it is on its way.
+
+pub mod report;
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Method;
+
+use super::admin_client::{AskError, ask};
+use super::args::ReceiptArgs;
+use super::failure::Failure;
+use super::numbers::counted;
+use super::verify::{configuration, open};
+use crate::admin::ReceiptStatus;
+use crate::config::Config;
+use crate::object::BucketString;
+
+use report::{Asked, Report};
+
+/// How long the collector may take: it may have to read the disk.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// Who reads, in the name of the role's session.
+const SESSION: &str = "receipt";
+
+/// Looks for the calls of a receipt, and prints where they are.
+///
+/// # Errors
+/// [`Failure`] where one was not found, or could not be looked for.
+pub async fn run(args: &ReceiptArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    // The collector first: what it delivers meanwhile is in the bucket by the time that is looked into.
+    let asked = asked(args, ask_collector(args).await);
+    let mut report = Report::new(args.receipt.clone(), &asked);
+    if let Some(unanswered) = report.unanswered() {
+        let config = configuration(&args.reach)?;
+        let bucket = bucket(args, config.as_ref(), &asked)?;
+        let source = Some(&args.receipt.source);
+        let archive = Arc::new(open(&args.reach, &bucket, source, config.as_ref(), SESSION).await);
+        report.take_in(&bucket, archive.lookup(&unanswered).await?);
+    }
+    if args.json {
+        serde_json::to_writer(&mut *out, &report).map_err(io::Error::from)?;
+        writeln!(out)?;
+    } else {
+        out.write_all(report.render().as_bytes())?;
+    }
+    match report.not_found() {
+        0 if report.damaged.is_empty() => Ok(()),
+        0 => Err(Failure::failed("an object is damaged: `forebay verify --deep` tells more")),
+        count => {
+            let count = counted(count, "position was", "positions were");
+            Err(Failure::failed(format!("{count} not found")))
+        }
+    }
+}
+
+async fn ask_collector(args: &ReceiptArgs) -> Result<ReceiptStatus, AskError> {
+    // A receipt has no character that a query would need to escape.
+    let path = format!("/api/receipt?receipt={}", args.receipt);
+    ask(&args.admin.url, Method::GET, &path, PATIENCE).await
+}
+
+/// What the collector's answer is worth.
+fn asked(args: &ReceiptArgs, answer: Result<ReceiptStatus, AskError>) -> Asked {
+    match answer {
+        Ok(status) if status.spool_id == args.receipt.spool_id => Asked::Told(status),
+        Ok(status) => {
+            let url = &args.admin.url;
+            let why =
+                format!("the collector at {url} has another spool: ask the one that answered (--admin)");
+            Asked::Nothing { why, bucket: status.bucket }
+        }
+        Err(error) => Asked::Nothing { why: Failure::from(error).to_string(), bucket: None },
+    }
+}
+
+/// The bucket to look into.
+fn bucket(args: &ReceiptArgs, config: Option<&Config>, asked: &Asked) -> Result<BucketString, Failure> {
+    let source = &args.receipt.source;
+    let in_config = || {
+        let mut sources = config?.sources.iter();
+        sources.find(|known| known.id == *source).map(|known| known.destination.bucket.clone())
+    };
+    let told = || BucketString::parse(asked.bucket()?).ok();
+    args.bucket.clone().or_else(in_config).or_else(told).ok_or_else(|| {
+        Failure::usage(format!(
+            "which bucket holds the objects of {source}? No configuration and no collector says it: give --bucket, or \
+             --config; {}",
+            asked.why_nothing().unwrap_or("the collector answered, and knows no such source")
+        ))
+    })
+}

@@ -1,0 +1,342 @@
+//! What is known of a receipt's positions, and how a person is told.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Write};
+
+use crate::admin::{PositionsStatus, ReceiptState, ReceiptStatus};
+use crate::archive::finding::shown;
+use crate::archive::{Finding, HeldBy, Lookup};
+use crate::cli::numbers::counted;
+use crate::object::metadata::rfc3339;
+use crate::object::tags::date;
+use crate::object::{BucketString, Stream};
+use crate::receipt::Receipt;
+use crate::runtime::telemetry::outside_text;
+use crate::time::UnixMillis;
+
+/// Findings of one object that are told.
+const FINDINGS_MAX: usize = 10;
+
+/// What came of asking the collector.
+#[derive(Clone, Debug)]
+pub enum Asked {
+    /// It is the one that answered the calls.
+    Told(ReceiptStatus),
+    /// Nothing can be said of what is on its way.
+    Nothing {
+        /// Why.
+        why: String,
+        /// Where a collector that answered would send the source's objects.
+        bucket: Option<String>,
+    },
+}
+
+impl Asked {
+    /// Where the source's objects go, in the collector's words.
+    pub fn bucket(&self) -> Option<&str> {
+        match self {
+            Self::Told(status) => status.bucket.as_deref(),
+            Self::Nothing { bucket, .. } => bucket.as_deref(),
+        }
+    }
+
+    /// Why nothing was said.
+    pub fn why_nothing(&self) -> Option<&str> {
+        match self {
+            Self::Told(_) => None,
+            Self::Nothing { why, .. } => Some(why),
+        }
+    }
+}
+
+/// Everything that was found out.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Report {
+    /// The receipt.
+    #[serde(serialize_with = "as_text")]
+    pub receipt: Receipt,
+    /// Why the collector said nothing; then whether a call is on its way cannot be told.
+    pub collector_unknown: Option<String>,
+    /// The bucket that was looked into, where that was needed.
+    pub bucket: Option<String>,
+    /// Every position, in order. Those that stand alike are told together, but for those that are in an object.
+    pub positions: Vec<Positions>,
+    /// Objects that can hold positions and cannot be read, and why.
+    pub unreadable: Vec<Unreadable>,
+    /// What is wrong with the objects that were read.
+    pub damaged: Vec<Finding>,
+}
+
+/// Positions, one behind the other, that stand alike.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Positions {
+    /// The first.
+    pub first: u64,
+    /// The last.
+    pub last: u64,
+    /// Where they stand.
+    #[serde(flatten)]
+    pub state: State,
+}
+
+/// Where positions stand.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum State {
+    /// In a line of an object that is in the bucket.
+    Delivered(Line),
+    /// In a line of an object of the rejected stream.
+    Rejected(Line),
+    /// The collector holds it.
+    OnItsWay {
+        /// What it says.
+        collector: PositionsStatus,
+    },
+    /// Nowhere that was looked.
+    NotFound {
+        /// What is known all the same.
+        why: &'static str,
+    },
+}
+
+/// A line of an object.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Line {
+    /// The object's key.
+    pub key: String,
+    /// The line's number, from 1.
+    pub line: u64,
+    /// `receivedAt`, and the rest as it stands in the line.
+    #[serde(rename = "receivedAt")]
+    pub received_at: String,
+    /// `type`.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// `messageId`.
+    #[serde(rename = "messageId", skip_serializing_if = "Option::is_none")]
+    pub message_id: Option<String>,
+    /// Why it was rejected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// An object that cannot be read.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Unreadable {
+    /// Its key.
+    pub key: String,
+    /// Why.
+    pub why: String,
+}
+
+fn as_text<S: serde::Serializer>(receipt: &Receipt, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(receipt)
+}
+
+const DELIVERED_OR_NEVER: &str = "not in the spool, and in no object of this day in the bucket";
+const NEVER: &str = "the spool has not come so far: no call was given this position";
+const LOST: &str = "it was damaged in the spool and can no longer be read: see `forebay spool verify`";
+const CANNOT_SAY: &str = "in no object of this day in the bucket; whether it is on its way cannot be said";
+
+impl Report {
+    /// What the collector's answer tells.
+    pub fn new(receipt: Receipt, asked: &Asked) -> Self {
+        let whole = |state| Positions { first: receipt.first, last: receipt.last, state };
+        let positions = match asked {
+            Asked::Nothing { .. } => vec![whole(State::NotFound { why: CANNOT_SAY })],
+            Asked::Told(status) => status.positions.iter().map(told).collect(),
+        };
+        Self {
+            receipt,
+            collector_unknown: asked.why_nothing().map(str::to_owned),
+            bucket: None,
+            positions,
+            unreadable: Vec::new(),
+            damaged: Vec::new(),
+        }
+    }
+
+    /// The part of the receipt that may be in the bucket.
+    pub fn unanswered(&self) -> Option<Receipt> {
+        let open = |positions: &&Positions| matches!(positions.state, State::NotFound { why } if why == DELIVERED_OR_NEVER || why == CANNOT_SAY || why == LOST);
+        let first = self.positions.iter().find(open)?.first;
+        let last = self.positions.iter().rev().find(open)?.last;
+        Some(Receipt { first, last, ..self.receipt.clone() })
+    }
+
+    /// Takes in what the bucket has of what was unanswered.
+    pub fn take_in(&mut self, bucket: &BucketString, lookup: Lookup) {
+        self.bucket = Some(bucket.to_string());
+        let unreadable = lookup.unreadable.into_iter();
+        self.unreadable = unreadable.map(|(key, why)| Unreadable { key: key.to_string(), why }).collect();
+        let mut lines = BTreeMap::new();
+        for held in lookup.objects {
+            if !held.is_sound() {
+                self.damaged.extend(held.findings.iter().take(FINDINGS_MAX).cloned());
+            }
+            lines.extend(states(held));
+        }
+        self.positions = std::mem::take(&mut self.positions)
+            .into_iter()
+            .flat_map(|positions| match positions.state {
+                State::NotFound { .. } => split(&positions, &mut lines),
+                _ => vec![positions],
+            })
+            .collect();
+    }
+
+    /// How many positions were not found.
+    pub fn not_found(&self) -> u64 {
+        let missing = |positions: &&Positions| matches!(positions.state, State::NotFound { .. });
+        self.positions.iter().filter(missing).map(|positions| positions.last - positions.first + 1).sum()
+    }
+
+    /// For a person: a paragraph for each object, or each place on the way, with a line for each position.
+    pub fn render(&self) -> String {
+        let mut out = String::new();
+        // Writing to a string cannot fail.
+        if self.write(&mut out).is_err() {
+            out.push_str("…\n");
+        }
+        out
+    }
+
+    fn write(&self, out: &mut String) -> fmt::Result {
+        let Receipt { source, day, spool_id, .. } = &self.receipt;
+        let positions = numbers(self.receipt.first, self.receipt.last);
+        writeln!(out, "{positions} of {source}, {}, spool {spool_id}", date(*day))?;
+        // By heading, in the order in which these first come: what was rejected stands between calls of one object.
+        let mut headings: Vec<(String, String)> = Vec::new();
+        for positions in &self.positions {
+            let Positions { first, last, state } = positions;
+            let (heading, line) = match state {
+                State::Delivered(line) => (self.object("delivered", line), told_line(line)),
+                State::Rejected(line) => (self.object("rejected", line), told_line(line)),
+                State::OnItsWay { collector } => on_its_way(collector),
+                State::NotFound { why } => ("not found".to_owned(), (*why).to_owned()),
+            };
+            let line = format!("  {}: {line}\n", numbers(*first, *last));
+            match headings.iter_mut().find(|(known, _)| *known == heading) {
+                Some((_, lines)) => lines.push_str(&line),
+                None => headings.push((heading, line)),
+            }
+        }
+        for (heading, lines) in headings {
+            write!(out, "\n{heading}\n{lines}")?;
+        }
+        if !self.unreadable.is_empty() || !self.damaged.is_empty() || self.collector_unknown.is_some() {
+            writeln!(out)?;
+        }
+        for Unreadable { key, why } in &self.unreadable {
+            let (key, why) = (key.escape_debug(), outside_text(why));
+            writeln!(out, "{key} may hold them and cannot be read: {why}")?;
+        }
+        for finding in &self.damaged {
+            let key = finding.place.key.as_ref().map(|key| shown(key).to_string()).unwrap_or_default();
+            writeln!(out, "{key} is damaged: {}", finding.problem)?;
+        }
+        match &self.collector_unknown {
+            Some(why) => writeln!(out, "What is on its way cannot be said: {why}"),
+            None => Ok(()),
+        }
+    }
+
+    fn object(&self, what: &str, line: &Line) -> String {
+        let bucket = self.bucket.as_deref().unwrap_or_default();
+        let bucket = bucket.split('/').next().unwrap_or_default();
+        format!("{what} in s3://{bucket}/{}", line.key.escape_debug())
+    }
+}
+
+fn told(status: &PositionsStatus) -> Positions {
+    use ReceiptState as S;
+    let state = match status.state {
+        S::Pending | S::Sealed | S::Parked | S::Conflict => State::OnItsWay { collector: status.clone() },
+        S::Lost => State::NotFound { why: LOST },
+        S::NotGiven => State::NotFound { why: NEVER },
+        S::NotHere => State::NotFound { why: DELIVERED_OR_NEVER },
+        S::Unknown => State::NotFound { why: CANNOT_SAY },
+    };
+    Positions { first: status.first, last: status.last, state }
+}
+
+/// The lines of an object, by position.
+fn states(held: HeldBy) -> impl Iterator<Item = (u64, State)> {
+    let HeldBy { object, lines, .. } = held;
+    lines.into_iter().map(move |seen| {
+        let line = Line {
+            key: object.key.to_string(),
+            line: seen.line,
+            received_at: seen.received_at,
+            kind: seen.kind,
+            message_id: seen.message_id,
+            reason: seen.reason,
+        };
+        let state = match object.at.stream {
+            Stream::Calls => State::Delivered(line),
+            Stream::Rejected => State::Rejected(line),
+        };
+        (seen.position, state)
+    })
+}
+
+/// Positions that were not found, of which some may stand in `lines`.
+fn split(positions: &Positions, lines: &mut BTreeMap<u64, State>) -> Vec<Positions> {
+    let mut all: Vec<Positions> = Vec::new();
+    for position in positions.first..=positions.last {
+        let found = lines.remove(&position);
+        match (found, all.last_mut()) {
+            (None, Some(before)) if before.state == positions.state => before.last = position,
+            (found, _) => {
+                let state = found.unwrap_or_else(|| positions.state.clone());
+                all.push(Positions { first: position, last: position, state });
+            }
+        }
+    }
+    all
+}
+
+fn numbers(first: u64, last: u64) -> String {
+    if first == last { format!("position {first}") } else { format!("positions {first} to {last}") }
+}
+
+fn told_line(line: &Line) -> String {
+    let mut told = format!("line {}, received {}", line.line, outside_text(&line.received_at));
+    let about = [("", &line.reason), ("", &line.kind), ("messageId ", &line.message_id)];
+    for (name, text) in about {
+        if let Some(text) = text {
+            told += &format!(", {name}{}", outside_text(text));
+        }
+    }
+    told
+}
+
+/// What the collector says: a heading, and what stands behind the positions.
+fn on_its_way(status: &PositionsStatus) -> (String, String) {
+    let at = |ms: Option<i64>| ms.map_or_else(|| "an unknown time".to_owned(), |ms| rfc3339(UnixMillis(ms)));
+    let objects: Vec<String> =
+        status.objects.iter().map(|object| format!("s3://{}", object.escape_debug())).collect();
+    let object = objects.join(" or ");
+    let waiting = status.waiting.as_ref().map(|why| format!("; the last try failed: {}", outside_text(why)));
+    let waiting = waiting.unwrap_or_default();
+    let what = match status.state {
+        ReceiptState::Sealed => format!("sealed, on its way to {object}{waiting}"),
+        ReceiptState::Parked => format!("parked until its destination can be reached, for {object}{waiting}"),
+        ReceiptState::Conflict => {
+            format!("held back: another object has its key, {object}; `forebay spool resolve` decides")
+        }
+        _ => format!(
+            "pending in a batch of {} since {}, due by {}{waiting}",
+            counted(status.batch_lines.unwrap_or_default(), "line", "lines"),
+            at(status.since_ms),
+            at(status.due_ms)
+        ),
+    };
+    let line = match (&status.reason, status.stream.as_deref()) {
+        (Some(reason), _) => format!("rejected, {}", outside_text(reason)),
+        (None, Some("rejected")) => "rejected".to_owned(),
+        (None, Some(_)) => "a call".to_owned(),
+        (None, None) => "a call, or rejected".to_owned(),
+    };
+    (what, line)
+}
