@@ -24,11 +24,13 @@ pub enum AlarmKind {
     Clock,
     /// Whoever is to be told of closed days does not hear.
     Hook,
+    /// The two sides of the ledger do not meet.
+    Ledger,
 }
 
 impl AlarmKind {
     /// All there are.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Refused,
         Self::Unreachable,
         Self::Encryption,
@@ -36,6 +38,7 @@ impl AlarmKind {
         Self::Damage,
         Self::Clock,
         Self::Hook,
+        Self::Ledger,
     ];
 
     /// The label's value.
@@ -48,6 +51,7 @@ impl AlarmKind {
             Self::Damage => "damage",
             Self::Clock => "clock",
             Self::Hook => "hook",
+            Self::Ledger => "ledger",
         }
     }
 }

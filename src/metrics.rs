@@ -29,6 +29,15 @@ pub struct RejectedLabel {
     pub reason: &'static str,
 }
 
+/// A source and one of the accounts of its ledger.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct AccountLabel {
+    /// The source id.
+    pub source: String,
+    /// The account's name, from a closed list.
+    pub account: &'static str,
+}
+
 /// An HTTP status code.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct StatusLabel {
@@ -102,6 +111,10 @@ pub struct Metrics {
     pub spool_seconds_left: Seconds,
     /// Bytes of parked objects.
     pub parked_bytes: Gauge,
+    /// The ledger: calls of each source by account, since the spool was made.
+    pub ledger_calls: Family<AccountLabel, Gauge>,
+    /// Places where the ledger's two sides do not meet.
+    pub ledger_difference: Gauge,
     /// 1 while an alarm of that kind stands.
     pub alarm: Family<KindLabel, Gauge>,
 }
@@ -231,6 +244,16 @@ impl Metrics {
                 Seconds::default()
             ),
             parked_bytes: register!("parked", Unit::Bytes, "Bytes of parked objects", Gauge::default()),
+            ledger_calls: register!(
+                "ledger_calls",
+                "Calls of each source by account of the ledger, since the spool was made",
+                Family::default()
+            ),
+            ledger_difference: register!(
+                "ledger_difference",
+                "Places where the two sides of the ledger do not meet",
+                Gauge::default()
+            ),
             alarm: register!("alarm", "1 while an alarm of that kind stands", Family::default()),
             registry: Arc::new(registry),
         }

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::host::Intruder;
 use super::route::NoRoute;
 use super::view::{FlushError, ReceiptUnread};
+use crate::sources::SourceId;
 
 pub(super) type Answer = Response<Full<Bytes>>;
 
@@ -61,7 +62,7 @@ pub(super) fn no_route(why: &NoRoute) -> Answer {
         NoRoute::Path => refused(
             StatusCode::NOT_FOUND,
             "not_found",
-            "there are /metrics, /health, /ready, /api/status, /api/days, /api/receipt and /api/flush",
+            "there are /metrics, /health, /ready, /api/status, /api/days, /api/ledger, /api/receipt and /api/flush",
         ),
         NoRoute::Method { allow } => {
             let message = format!("the methods here are {allow}");
@@ -71,6 +72,10 @@ pub(super) fn no_route(why: &NoRoute) -> Answer {
         }
         NoRoute::Query(what) => refused(StatusCode::BAD_REQUEST, "bad_query", what),
     }
+}
+
+pub(super) fn unknown_source(source: &SourceId) -> Answer {
+    refused(StatusCode::NOT_FOUND, "unknown_source", &format!("there is no source {source}"))
 }
 
 pub(super) fn receipt_unread(why: &ReceiptUnread) -> Answer {

@@ -7,6 +7,7 @@
 mod answer;
 pub mod days;
 pub mod host;
+pub mod ledger;
 pub mod receipt_status;
 mod route;
 pub mod server;
@@ -15,7 +16,8 @@ pub mod view;
 
 pub use days::{Days, UnclosedDay};
 pub use host::AllowedHosts;
+pub use ledger::{Ledger, LedgerCounts, LedgerHour, LedgerSource, LedgerStatus};
 pub use receipt_status::{PositionsStatus, ReceiptState, ReceiptStatus};
 pub use server::AdminServer;
 pub use status::{Alarm, Applied, LastObject, SourceStatus, SpoolStatus, Status, Totals};
-pub use view::{AdminView, BoxFuture, FlushError, FlushOutcome, ReceiptUnread};
+pub use view::{AdminView, BoxFuture, FlushError, FlushOutcome, ReceiptUnread, UnknownSource};

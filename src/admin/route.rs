@@ -20,6 +20,8 @@ pub(super) enum Route {
     Status,
     /// `GET /api/days`
     Days(Option<SourceId>),
+    /// `GET /api/ledger`
+    Ledger(Option<SourceId>),
     /// `GET /api/receipt`
     Receipt(Receipt),
     /// `POST /api/flush`
@@ -48,6 +50,8 @@ pub(super) fn route(method: &Method, path: &str, query: Option<&str>) -> Result<
         "/api/status" => reading(Route::Status),
         "/api/days" if read => source(query.unwrap_or_default()).map(Route::Days),
         "/api/days" => Err(NoRoute::Method { allow: "GET, HEAD" }),
+        "/api/ledger" if read => source(query.unwrap_or_default()).map(Route::Ledger),
+        "/api/ledger" => Err(NoRoute::Method { allow: "GET, HEAD" }),
         "/api/receipt" if read => receipt(query.unwrap_or_default()),
         "/api/receipt" => Err(NoRoute::Method { allow: "GET, HEAD" }),
         "/api/flush" if method == Method::POST => source(query.unwrap_or_default()).map(Route::Flush),
@@ -111,6 +115,10 @@ mod tests {
         check("POST", "/api/flush?source", Err(NoRoute::Query("the only parameter is source".into())));
         let wrong = SourceId::new("../x").unwrap_err().to_string();
         check("POST", "/api/flush?source=../x", Err(NoRoute::Query(wrong)));
+        check("GET", "/api/ledger", Ok(Route::Ledger(None)));
+        check("HEAD", "/api/ledger?source=web", Ok(Route::Ledger(Some(SourceId::new("web").unwrap()))));
+        check("GET", "/api/ledger?hour=3", Err(NoRoute::Query("the only parameter is source".into())));
+        check("POST", "/api/ledger", Err(NoRoute::Method { allow: "GET, HEAD" }));
         let token = "web/1763596800000/0123456789abcdef0123456789abcdef/42-44";
         let receipt = || Ok(Route::Receipt(token.parse().unwrap()));
         check("GET", &format!("/api/receipt?receipt={token}"), receipt());

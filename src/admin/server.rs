@@ -23,7 +23,7 @@ use crate::metrics::Metrics;
 use super::answer::{self, Answer};
 use super::host::{self, AllowedHosts};
 use super::route::{Route, route};
-use super::view::AdminView;
+use super::view::{AdminView, UnknownSource};
 
 /// Connections at once. One more waits, unaccepted, until another closes: nothing is refused here.
 pub const CONNECTIONS_MAX: usize = 256;
@@ -40,7 +40,8 @@ pub const DRAIN_MAX: Duration = Duration::from_secs(5);
 /// How long nothing is accepted after the operating system could not give a connection (too many open files).
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
-const ROOT_TEXT: &str = "Forebay: metrics at /metrics, readiness at /ready, status at /api/status, a receipt at /api/receipt, flush by POST /api/flush\n";
+const ROOT_TEXT: &str = "Forebay: metrics at /metrics, readiness at /ready, status at /api/status, ledger at /api/ledger, \
+     a receipt at /api/receipt, flush by POST /api/flush\n";
 
 /// What the admin listener answers with.
 pub struct AdminServer {
@@ -143,6 +144,10 @@ impl AdminServer {
             },
             Ok(Route::Status) => answer::json(StatusCode::OK, &self.view.status()),
             Ok(Route::Days(source)) => answer::json(StatusCode::OK, &self.view.days(source.as_ref())),
+            Ok(Route::Ledger(source)) => match self.view.ledger(source.as_ref()) {
+                Ok(ledger) => answer::json(StatusCode::OK, &ledger),
+                Err(UnknownSource(source)) => answer::unknown_source(&source),
+            },
             Ok(Route::Receipt(receipt)) => match self.view.receipt(receipt).await {
                 Ok(status) => answer::json(StatusCode::OK, &status),
                 Err(why) => answer::receipt_unread(&why),

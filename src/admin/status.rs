@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::ledger::{LedgerCounts, LedgerStatus};
+
 /// Everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -35,6 +37,8 @@ pub struct Status {
     pub oldest_undelivered_seconds: Option<u64>,
     /// Calls since the process started, over all sources.
     pub totals: Totals,
+    /// The ledger, since the spool was made; `None` from a process that keeps none.
+    pub ledger: Option<LedgerStatus>,
     /// Every source that is configured or has something in the spool.
     pub sources: Vec<SourceStatus>,
 }
@@ -97,6 +101,8 @@ pub struct SourceStatus {
     pub role: Option<String>,
     /// Calls since the process started.
     pub totals: Totals,
+    /// Its ledger, since the spool was made.
+    pub ledger: LedgerCounts,
     /// Calls in the spool that are not delivered.
     pub pending_calls: u64,
     /// The age of the oldest of them.

@@ -8,6 +8,7 @@ use crate::receipt::Receipt;
 use crate::sources::SourceId;
 
 use super::days::Days;
+use super::ledger::Ledger;
 use super::receipt_status::ReceiptStatus;
 use super::status::Status;
 
@@ -27,6 +28,12 @@ pub trait AdminView: Send + Sync {
 
     /// The days that are not closed, of one source or of all.
     fn days(&self, source: Option<&SourceId>) -> Days;
+
+    /// The ledger, of one source or of all.
+    ///
+    /// # Errors
+    /// [`UnknownSource`].
+    fn ledger(&self, source: Option<&SourceId>) -> Result<Ledger, UnknownSource>;
 
     /// Makes what is buffered (of one source, or of all) due, and waits up to `wait` until it is delivered.
     ///
@@ -54,6 +61,10 @@ pub struct FlushOutcome {
     /// Batches that were due and are not delivered yet. They will be, without asking again.
     pub pending: u64,
 }
+
+/// No such source, now or in the ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownSource(pub SourceId);
 
 /// Why a receipt could not be looked for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

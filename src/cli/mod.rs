@@ -8,6 +8,7 @@ pub mod dev;
 pub mod dev_sources;
 pub mod failure;
 pub mod flush;
+mod ledger_view;
 pub mod node;
 mod numbers;
 pub mod policy;

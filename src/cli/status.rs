@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::Method;
 
-use crate::admin::{SourceStatus, Status};
+use crate::admin::{LedgerStatus, SourceStatus, Status};
 use crate::config::units::{about_bytes, about_seconds};
 use crate::runtime::telemetry::outside_text;
 
@@ -86,7 +86,7 @@ fn whole(status: &Status) -> Vec<String> {
         }
         None => "waiting  nothing: everything is delivered".to_owned(),
     };
-    vec![
+    let mut lines = vec![
         format!(
             "calls    {} received: {} stored, {} repeats, {} rejected; {} delivered",
             grouped(totals.received),
@@ -102,7 +102,33 @@ fn whole(status: &Status) -> Vec<String> {
             about_bytes(spool.max_bytes),
             counted(spool.segments, "segment", "segments")
         ),
-    ]
+    ];
+    lines.extend(status.ledger.iter().flat_map(ledger));
+    lines
+}
+
+/// The ledger's two equations, and whether they hold.
+fn ledger(ledger: &LedgerStatus) -> Vec<String> {
+    let totals = &ledger.totals;
+    let suppressed = match totals.suppressed {
+        0 => String::new(),
+        calls => format!(" + {} suppressed", grouped(calls)),
+    };
+    let mut lines = vec![format!(
+        "ledger   {} received = {} stored + {} rejected + {} repeated{suppressed}; {} stored = {} delivered + {} pending + {} \
+         lost: {}",
+        grouped(totals.received),
+        grouped(totals.stored),
+        grouped(totals.rejected),
+        grouped(totals.repeated),
+        grouped(totals.stored),
+        grouped(totals.delivered),
+        grouped(totals.pending),
+        grouped(totals.lost),
+        if ledger.balanced { "balanced" } else { "NOT BALANCED" }
+    )];
+    lines.extend(ledger.differences.iter().map(|what| format!("  difference: {}", outside_text(what))));
+    lines
 }
 
 const COLUMNS: [&str; 6] = ["source", "received", "delivered", "waiting", "oldest", "last object"];
@@ -162,7 +188,7 @@ fn seconds_since(now_ms: i64, then_ms: i64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::{Alarm, Applied, LastObject, SpoolStatus, Totals};
+    use crate::admin::{Alarm, Applied, LastObject, LedgerCounts, SpoolStatus, Totals};
 
     #[test]
     fn a_quiet_collector_fits_five_lines() {
@@ -212,6 +238,21 @@ spool    0 B of 20.0 GB (0 %), 0 segments
             },
             open_batches: 2,
             oldest_undelivered_seconds: Some(3_700),
+            ledger: Some(LedgerStatus {
+                balanced: false,
+                differences: vec!["web, earlier: 3 stored, but 4 of them delivered + 0 lost".into()],
+                totals: LedgerCounts {
+                    received: 12_345,
+                    stored: 12_000,
+                    rejected: 45,
+                    repeated: 299,
+                    suppressed: 1,
+                    delivered: 9_999,
+                    pending: 2_000,
+                    lost: 1,
+                    ..LedgerCounts::default()
+                },
+            }),
             totals: Totals {
                 received: 12_345,
                 stored: 12_000,
@@ -253,6 +294,9 @@ ALARM refused for 1 min 5 s: put refused
 calls    12,345 received: 12,000 stored, 300 repeats, 45 rejected; 10,000 delivered
 waiting  2,000 calls in 2 batches, the oldest for 1 h 1 min
 spool    19.0 GB of 20.0 GB (95 %), 280 segments, 1.0 MB parked, would last 10 min without deliveries
+ledger   12,345 received = 12,000 stored + 45 rejected + 299 repeated + 1 suppressed; 12,000 stored = 9,999 delivered + 2,000 \
+pending + 1 lost: NOT BALANCED
+  difference: web, earlier: 3 stored, but 4 of them delivered + 0 lost
 
 source        received  delivered  waiting     oldest  last object
 checkout-web    12,345     10,000    2,000  1 h 1 min  5 s ago, 1,000 calls, 99.0 MB, aws:kms, segment-logs/checkout-web/1/x.gz

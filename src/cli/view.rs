@@ -1,23 +1,25 @@
 //! What a running node shows of itself on its admin listener.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::ledger_view;
 use crate::admin::{
     self, AdminView, BoxFuture, Days, FlushError, FlushOutcome, PositionsStatus, ReceiptState, ReceiptStatus,
-    ReceiptUnread, SourceStatus, SpoolStatus, Status, Totals, UnclosedDay,
+    ReceiptUnread, SourceStatus, SpoolStatus, Status, Totals, UnclosedDay, UnknownSource,
 };
 use crate::alarms::{Alarm, AlarmKind, Alarms};
 use crate::call::RejectReason;
 use crate::delivery::Delivery;
-use crate::metrics::{Metrics, RejectedLabel, SourceLabel};
+use crate::metrics::{AccountLabel, Metrics, RejectedLabel, SourceLabel};
 use crate::object::Stream;
 use crate::object::tags::date;
 use crate::receipt::Receipt;
 use crate::sources::SourceId;
 use crate::spool::Outlet;
+use crate::spool::ledger::Row;
 use crate::spool::locate::{Located, Standing};
 use crate::spool::note::PendingSeal;
 use crate::time::{Clock, UnixMillis};
@@ -76,7 +78,7 @@ impl NodeView {
         }
     }
 
-    fn source(&self, id: &SourceId, now: UnixMillis) -> SourceStatus {
+    fn source(&self, id: &SourceId, row: &Row, now: UnixMillis) -> SourceStatus {
         let progress = self.delivery.progress().of(id);
         let (pending, oldest) = self.outlet.undelivered_of(id);
         let to = self.outlet.current_destination(id);
@@ -86,6 +88,7 @@ impl NodeView {
             encryption: to.as_ref().map_or_else(String::new, |to| to.encryption.to_string()),
             role: to.and_then(|to| to.role).map(|role| role.arn.to_string()),
             totals: self.totals(id),
+            ledger: ledger_view::counts(row),
             pending_calls: pending,
             oldest_undelivered_seconds: oldest.map(|at| now.since(at).as_secs()),
             last_object: progress.last_object.map(|object| admin::LastObject {
@@ -186,7 +189,13 @@ impl AdminView for NodeView {
     fn status(&self) -> Status {
         let now = self.clock.wall();
         let usage = self.outlet.usage();
-        let sources: Vec<SourceStatus> = self.sources().iter().map(|id| self.source(id, now)).collect();
+        let (rows, differences) = self.outlet.ledger_summary();
+        self.delivery.judge_ledger(&differences);
+        let ledger = ledger_view::summary(&rows, &differences);
+        let rows: BTreeMap<SourceId, Row> = rows.into_iter().collect();
+        let row = |id: &SourceId| rows.get(id).copied().unwrap_or_default();
+        let sources: Vec<SourceStatus> =
+            self.sources().iter().map(|id| self.source(id, &row(id), now)).collect();
         let sum = |of: fn(&Totals) -> u64| sources.iter().map(|source| of(&source.totals)).sum();
         let alarms = self.alarms.standing();
         Status {
@@ -222,6 +231,7 @@ impl AdminView for NodeView {
                 rejected: sum(|totals| totals.rejected),
                 delivered: sum(|totals| totals.delivered),
             },
+            ledger: Some(ledger),
             sources,
         }
     }
@@ -237,6 +247,15 @@ impl AdminView for NodeView {
             source: id.to_string(),
         });
         Days { over_through: self.outlet.days_over().map(|day| day.start().0), unclosed: days.collect() }
+    }
+
+    fn ledger(&self, source: Option<&SourceId>) -> Result<admin::Ledger, UnknownSource> {
+        let report = self.outlet.ledger(source);
+        self.delivery.judge_ledger(&report.differences);
+        match source.filter(|id| report.sources.is_empty() && !self.sources().contains(id)) {
+            Some(unknown) => Err(UnknownSource(unknown.clone())),
+            None => Ok(ledger_view::ledger(&report)),
+        }
     }
 
     fn flush(
@@ -279,6 +298,26 @@ impl AdminView for NodeView {
 
     fn refresh_metrics(&self) {
         self.delivery.refresh_gauges();
+        let (rows, differences) = self.outlet.ledger_summary();
+        self.delivery.judge_ledger(&differences);
+        for (source, row) in &rows {
+            let counts = ledger_view::counts(row);
+            let accounts = [
+                ("received", counts.received),
+                ("stored", counts.stored),
+                ("rejected", counts.rejected),
+                ("repeated", counts.repeated),
+                ("suppressed", counts.suppressed),
+                ("delivered", counts.delivered),
+                ("pending", counts.pending),
+                ("lost", counts.lost),
+            ];
+            for (account, calls) in accounts {
+                let label = AccountLabel { source: source.to_string(), account };
+                let calls = i64::try_from(calls).unwrap_or(i64::MAX);
+                self.metrics.ledger_calls.get_or_create(&label).set(calls);
+            }
+        }
         let left = self.outlet.time_left(self.rate()).map_or(f64::INFINITY, |left| left.as_secs_f64());
         self.metrics.spool_seconds_left.set(left);
     }

@@ -1,11 +1,13 @@
 //! A range of the spool becomes a staged object.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use super::staging::{Staged, Staging, StagingWriter};
 use crate::batch::BatchKey;
 use crate::object::gzip::{Fit, GzipLines};
 use crate::planted::{PlantedBug, planted};
+use crate::spool::ledger::Hour;
 use crate::spool::note::Seal;
 use crate::spool::reader::{Go, Read};
 use crate::spool::scan::Range;
@@ -64,6 +66,7 @@ struct Progress {
     latest: UnixMillis,
     next: Option<UnixMillis>,
     lost: Vec<Range>,
+    hours: BTreeMap<Hour, u64>,
 }
 
 /// Encodes the frames of a batch until the object is full or the batch is at its end.
@@ -90,6 +93,7 @@ pub fn encode(outlet: &Outlet, staging: &Staging, job: &Job) -> io::Result<Made>
             progress.named_at = frame.received_at;
         }
         progress.last = frame.position;
+        *progress.hours.entry(Hour::of(frame.received_at)).or_default() += 1;
         progress.earliest =
             Some(progress.earliest.map_or(frame.received_at, |earliest| earliest.min(frame.received_at)));
         progress.latest = progress.latest.max(frame.received_at);
@@ -110,6 +114,7 @@ pub fn encode(outlet: &Outlet, staging: &Staging, job: &Job) -> io::Result<Made>
         last_received_at: progress.latest,
         encoder: format!("zlib-rs/{}", job.level),
         next_received_at: progress.next,
+        hours: progress.hours.into_iter().collect(),
     };
     // Behind the last frame of a full object nothing was read.
     Ok(Made::Object(Box::new(Object { encoded, staged: done.out.finish(), lost: progress.lost })))
@@ -152,6 +157,7 @@ pub fn nothing_of(staging: &Staging, seal: &Seal, lost: Vec<Range>) -> io::Resul
         last_received_at: seal.last_received_at,
         encoder: seal.encoder.clone(),
         next_received_at: None,
+        hours: Vec::new(),
     };
     Ok(Object { encoded, staged: done.out.finish(), lost })
 }

@@ -13,6 +13,7 @@ pub mod closing;
 mod conflict;
 pub mod encode;
 mod flush;
+mod ledger_watch;
 mod parking;
 pub mod progress;
 mod reach;
@@ -42,6 +43,7 @@ use crate::object::{BucketString, Destination, KmsKey, RoleArn, Stream};
 use crate::random::Random;
 use crate::sources::SourceId;
 use crate::spool::delivered_day::DayPlace;
+use crate::spool::ledger::Difference;
 use crate::spool::{OpenBatch, Outlet};
 use crate::store::ObjectStore;
 use crate::time::{Clock, ReceivedDay, UnixMillis};
@@ -214,6 +216,11 @@ impl Delivery {
         self.inner.tasks.wait().await;
         let pending = self.inner.parts.outlet.pending_seals().len();
         Drained { left: self.inner.parts.outlet.open_batches().len() + pending }
+    }
+
+    /// Raises or takes back the alarm of the ledger, by where its two sides do not meet.
+    pub fn judge_ledger(&self, differences: &[Difference]) {
+        self.inner.judge_ledger(differences);
     }
 
     /// Brings the gauges up to date.

@@ -104,7 +104,8 @@ fn make_again(inner: &Inner, pending: &PendingSeal) -> Result<Option<Staged>, St
             ?lost,
             "a sealed range was damaged before its object was known to be stored; what is left is delivered"
         );
-        let amend = Amend { frames: encoded.frames, bytes: encoded.bytes, sha256: encoded.sha256, lost };
+        let crate::spool::Encoded { frames, bytes, sha256, hours, .. } = encoded;
+        let amend = Amend { frames, bytes, sha256, lost, hours };
         outlet.amend(seal, amend)?;
     }
     Ok(Some(staged))

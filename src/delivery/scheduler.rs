@@ -9,6 +9,7 @@ use super::busy::Busy;
 use super::clock_watch::ClockWatch;
 use super::closing::Closing;
 use super::encode::{self, Job, LEVEL_AT_LEISURE, LEVEL_UNDER_LOAD, Made};
+use super::ledger_watch::LedgerWatch;
 use super::settings::{DiskWork, LOOK_EVERY};
 use super::staging::Staged;
 use super::upload::Hold;
@@ -37,9 +38,11 @@ pub(super) async fn run(inner: Arc<Inner>) {
     let mut closing = Closing::default();
     let mut stopped = inner.parts.outlet.stopped();
     let mut clock_watch = ClockWatch::new(inner.parts.clock.wall(), inner.parts.clock.monotonic());
+    let mut ledger_watch = LedgerWatch::default();
     loop {
         note_clock_step(&inner, &mut clock_watch);
         closing.look(&inner);
+        ledger_watch.look(&inner);
         let batches = look(&inner, &mut deadlines);
         inner.refresh_gauges();
         let rest = REST_PER_BATCH.saturating_mul(u32::try_from(batches).unwrap_or(u32::MAX)).min(REST_MAX);

@@ -13,7 +13,6 @@ use super::segment::BLOCK_BODY_MAX;
 use super::shared::{PanicGuard, Shared, lock};
 use super::writer::{CommitError, Incoming, Outcome, Writer};
 use crate::planted::{PlantedBug, planted};
-use crate::sources::SourceId;
 use crate::time::UnixMillis;
 
 /// Bytes of frames that may wait for the disk. At the limit an append waits [`QUEUE_WAIT`], then is refused as busy.
@@ -137,8 +136,7 @@ impl Appender {
             .map_err(|_| AppendError::Busy)?
             .map_err(|_| AppendError::Stopped)?;
         let (done, answer) = oneshot::channel();
-        let (source, received_at) = (frames.source().clone(), frames.received_at());
-        self.push(Some(source), received_at, frames.into_bytes(), done, room)?;
+        self.push(frames.into(), done, room)?;
         let outcome = answer.await.map_err(|_| AppendError::Stopped)??;
         Ok(outcome.into())
     }
@@ -150,9 +148,7 @@ impl Appender {
 
     fn push(
         &self,
-        source: Option<SourceId>,
-        received_at: UnixMillis,
-        bytes: Vec<u8>,
+        incoming: Incoming,
         done: oneshot::Sender<Result<Outcome, AppendError>>,
         room: OwnedSemaphorePermit,
     ) -> Result<(), AppendError> {
@@ -163,18 +159,14 @@ impl Appender {
         if planted(PlantedBug::DedupeAnswersEarly) {
             let waiting = queue.waiting.iter().flat_map(|waiting| fingerprints(&waiting.incoming.bytes));
             let known: Vec<u128> = waiting.collect();
-            let new = fingerprints(&bytes);
+            let new = fingerprints(&incoming.bytes);
             if new.iter().all(|new| *new != 0 && known.contains(new)) {
                 let repeats = u32::try_from(new.len()).unwrap_or(u32::MAX);
                 answer(done, Ok(Outcome { repeats, ..Outcome::default() }));
                 return Ok(());
             }
         }
-        queue.waiting.push_back(Waiting {
-            incoming: Incoming { source, received_at, bytes },
-            done,
-            _room: room,
-        });
+        queue.waiting.push_back(Waiting { incoming, done, _room: room });
         drop(queue);
         self.line.arrived.notify_one();
         Ok(())

@@ -165,6 +165,7 @@ mod tests {
             encoder: String::new(),
             destination: Destination::new(bucket, Encryption::SseS3),
             previous_last: None,
+            hours: Vec::new(),
         }
     }
 
@@ -210,6 +211,7 @@ mod tests {
             bytes: 30,
             sha256: "ab".into(),
             lost: vec![crate::spool::scan::Range { first: 2, last: 2 }],
+            hours: Vec::new(),
         });
         let decided = PendingSeal { conflict: true, ..pending(1, 1, 4) };
         for (object, unsure) in [(pending(1, 1, 4), false), (amended, true), (decided, true)] {

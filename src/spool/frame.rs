@@ -37,11 +37,14 @@ pub enum FrameKind {
     /// The last frame of an orderly shutdown: damage before it cannot be a torn tail. Behind it stands what the next life
     /// wrote, into which the last segment is copied.
     CleanClose = 4,
+    /// How many calls of a request were repeats, which are not stored again: so that the ledger counts them after a crash.
+    /// It belongs to no batch and keeps nothing from being released.
+    Repeats = 5,
 }
 
 impl FrameKind {
     fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Call, Self::Rejected, Self::ImportProgress, Self::CleanClose]
+        [Self::Call, Self::Rejected, Self::ImportProgress, Self::CleanClose, Self::Repeats]
             .into_iter()
             .find(|kind| *kind as u8 == byte)
     }
@@ -167,6 +170,26 @@ pub fn finish(out: &mut [u8], start: usize, fingerprint: u128) {
     out[start + 28..start + 44].copy_from_slice(&fingerprint.to_le_bytes());
 }
 
+/// Makes a frame of [`FrameKind::Repeats`] of a finished frame that is not stored, in its place: source and `receivedAt` stay,
+/// and the payload is the count, little-endian, in as few bytes as it needs. Returns its length, which is never more than
+/// that of the frame before; `None` where the count needs more bytes than there were.
+pub fn into_repeats(frame: &mut [u8], count: u32) -> Option<usize> {
+    let source_end = FRAME_HEADER + usize::from(*frame.get(17)?);
+    let bytes = count.to_le_bytes();
+    let needed = bytes.iter().rposition(|byte| *byte > 0).map_or(1, |last| last + 1);
+    let end = source_end + needed;
+    frame.get_mut(source_end..end)?.copy_from_slice(bytes.get(..needed)?);
+    frame[16] = FrameKind::Repeats as u8;
+    frame[18] = 0;
+    finish(frame.get_mut(..end)?, 0, 0);
+    Some(end)
+}
+
+/// The count in the payload of a frame of [`FrameKind::Repeats`].
+pub fn repeats(payload: &[u8]) -> u64 {
+    payload.iter().take(8).rev().fold(0, |count, byte| (count << 8) | u64::from(*byte))
+}
+
 /// Writes position and checksum into a finished frame, and the position into its line where that has room for it.
 pub fn stamp(frame: &mut [u8], position: u64, salt: Salt) {
     frame[8..16].copy_from_slice(&position.to_le_bytes());
@@ -265,6 +288,31 @@ mod tests {
                 }
             );
         }
+    }
+
+    #[test]
+    fn a_frame_that_is_not_stored_holds_the_count_of_repeats() {
+        let salt = Salt::new(&[1; 16], 3);
+        for origin in [None, Some(Origin { file: 1, first_row: 2, last_row: 3 })] {
+            for count in [1, 255, 256, 65_535, 65_536, u32::MAX] {
+                let mut bytes = sample(origin);
+                let before = bytes.len();
+                let len = into_repeats(&mut bytes, count).unwrap();
+                assert!(len <= before);
+                bytes.truncate(len);
+                stamp(&mut bytes, 9, salt);
+                let (frame, _) = read(&bytes, salt).unwrap();
+                assert_eq!((frame.kind, frame.source, frame.fingerprint), (FrameKind::Repeats, "web", 0));
+                assert_eq!(frame.received_at, UnixMillis(1_700_000_000_123));
+                assert_eq!(repeats(frame.payload), u64::from(count));
+            }
+        }
+        let mut short = Vec::new();
+        begin(&mut short, FrameKind::Call, Some(&SourceId::new("web").unwrap()), UnixMillis(0), None);
+        short.extend_from_slice(b"{}");
+        finish(&mut short, 0, 1);
+        assert!(into_repeats(&mut short.clone(), 65_535).is_some(), "no line is shorter");
+        assert_eq!(into_repeats(&mut short, 65_536), None);
     }
 
     #[test]

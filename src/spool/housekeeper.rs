@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::disk::{self, DiskFile};
 use super::frame;
 use super::index::{Part, Run, Runs};
+use super::ledger::{Hour, ROWS_MAX};
 use super::note::Note;
 use super::scan::Range;
 use super::seen;
@@ -39,6 +40,10 @@ pub(super) struct Housekeeper {
     /// Files of fingerprints: number, newest second, fingerprints.
     seen_files: Vec<(u64, u32, u64)>,
     disk_full: bool,
+    /// The ledger's rows before this hour are folded.
+    folded_before: Option<Hour>,
+    /// They are folded too when there are more than these.
+    fold_above: usize,
 }
 
 impl Housekeeper {
@@ -47,7 +52,8 @@ impl Housekeeper {
         spares: Vec<(u64, u64)>,
         seen_files: Vec<(u64, u32, u64)>,
     ) -> Self {
-        Self { shared, spares, seen_files, disk_full: false }
+        let (folded_before, fold_above) = (None, ROWS_MAX);
+        Self { shared, spares, seen_files, disk_full: false, folded_before, fold_above }
     }
 
     /// Does what is to be done now.
@@ -58,13 +64,39 @@ impl Housekeeper {
         if self.shared.is_poisoned() {
             return Err(Stopped);
         }
+        self.tally()?;
         self.close_segments()?;
         self.release_segments()?;
         self.prepare()?;
         self.expire_seen()?;
         self.keep_manifest()?;
+        self.fold_ledger();
         self.judge_space();
         Ok(())
+    }
+
+    /// Notes what the ledger counted in segments that are full. Only then may they be released.
+    fn tally(&self) -> Result<(), Stopped> {
+        let mut index = lock(&self.shared.index);
+        // On a full disk only what makes room is noted.
+        let waits =
+            self.disk_full && !index.segments.values().any(|state| state.closed && state.pending == 0);
+        let Some(tally) = (!waits).then(|| index.ledger.take_gathered()).flatten() else { return Ok(()) };
+        drop(index);
+        let through = tally.through;
+        self.shared.note_and(vec![Note::Tallied(tally)], |index| index.ledger.tallied(through))
+    }
+
+    /// Folds the ledger's rows of hours that are long past, once an hour, or when there are too many.
+    fn fold_ledger(&mut self) {
+        let before = Hour::of(keep_cursors_from(self.shared.clock.wall()));
+        let ledger = &mut lock(&self.shared.index).ledger;
+        if self.folded_before != Some(before) || ledger.rows() > self.fold_above {
+            ledger.fold(before, ROWS_MAX);
+            self.folded_before = Some(before);
+            // Rows with something pending stay: looking at them again and again would fold none.
+            self.fold_above = (ledger.rows() + ROWS_MAX / 10).max(ROWS_MAX);
+        }
     }
 
     /// Runs until the spool stops or `stop` says so.
@@ -189,6 +221,7 @@ impl Housekeeper {
             .releasable()
             .into_iter()
             .filter_map(|number| index.segments.get(&number).map(|state| (number, state.clone())))
+            .filter(|(_, state)| state.last <= index.ledger.tallied_through)
             .collect();
         drop(index);
         if released.is_empty() {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use super::ledger::{Difference, Ledger};
 use crate::batch::BatchKey;
 use crate::sources::SourceId;
 use crate::time::UnixMillis;
@@ -126,18 +127,38 @@ pub struct Index {
     pub parked: BTreeMap<SourceId, u64>,
     /// Damage: positions that can no longer be read.
     pub lost: Vec<super::scan::Range>,
+    /// What came in and what became of it. It is here so that both are read, and change, as one.
+    pub ledger: Ledger,
     generations: u64,
 }
 
 impl Index {
+    /// Notes the positions of a block. Not every frame belongs to a batch, and a position that nobody covers looks lost.
+    pub fn cover(&mut self, segment: u64, first: u64, last: u64) {
+        let state = self.segments.entry(segment).or_default();
+        if state.first == 0 {
+            state.first = first;
+        }
+        state.first = state.first.min(first);
+        state.last = state.last.max(last);
+    }
+
+    /// Counts what a batch's rows in the ledger still have open as lost, where the batch has nothing open any more. Returns
+    /// how many frames that are.
+    pub fn settle(&mut self, key: &BatchKey) -> u64 {
+        let open = self.batches.get(key).map_or(0, |batch| batch.open_frames);
+        if open == 0 { self.ledger.settle(key) } else { 0 }
+    }
+
+    /// Where the ledger's two sides do not meet.
+    pub fn differences(&self) -> Vec<Difference> {
+        self.ledger.differences(self.batches.iter().map(|(key, batch)| (key, batch.open_frames)))
+    }
+
     /// Takes in frames that are now durable.
     pub fn add(&mut self, segment: u64, key: &BatchKey, added: Added) {
         let Added { run, bytes, received_at } = added;
-        let state = self.segments.entry(segment).or_default();
-        if state.first == 0 {
-            state.first = run.first;
-        }
-        state.last = state.last.max(run.last());
+        self.cover(segment, run.first, run.last());
         let Some(batch) = self.batches.get_mut(key) else {
             self.insert_first(segment, key, added);
             return;

@@ -35,6 +35,7 @@ mod housekeeper;
 pub mod ident;
 pub mod index;
 pub mod inspect;
+pub mod ledger;
 pub mod locate;
 pub mod manifest;
 pub mod note;

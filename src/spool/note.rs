@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::delivered_day::{DayPlace, DeliveredDay};
+use super::ledger::{Hour, Hours, Ledger, ROWS_MAX, Tally};
 use super::scan::Range;
 use crate::batch::BatchKey;
 use crate::object::{AppliedEncryption, BucketString, Destination, ObjectKey};
@@ -41,6 +42,19 @@ pub struct Seal {
     pub object_key: ObjectKey,
     /// The last position of the object before it of the same batch and bucket string; `None` in the first.
     pub previous_last: Option<u64>,
+    /// Lines by the hour in which they were received. Empty where a release wrote it that did not note this.
+    #[serde(default)]
+    pub hours: Hours,
+}
+
+impl Seal {
+    /// Lines by the hour in which they were received; all in the hour of the first where that was not noted.
+    pub fn hours(&self) -> Hours {
+        if self.hours.is_empty() && self.frames > 0 {
+            return vec![(Hour::of(self.first_received_at), self.frames)];
+        }
+        self.hours.clone()
+    }
 }
 
 /// A seal whose object is not yet known to be in the store.
@@ -57,6 +71,19 @@ pub struct PendingSeal {
     pub overwrite: bool,
     /// Set where frames were lost after the seal: what the object holds instead.
     pub amended: Option<Amend>,
+}
+
+impl PendingSeal {
+    /// Lines by hour that are delivered with its object.
+    pub fn hours(&self) -> Hours {
+        match &self.amended {
+            None => self.seal.hours(),
+            Some(amend) if amend.hours.is_empty() && amend.frames > 0 => {
+                vec![(Hour::of(self.seal.first_received_at), amend.frames)]
+            }
+            Some(amend) => amend.hours.clone(),
+        }
+    }
 }
 
 /// A parked object: the staged gzip, synced, in a file of its own.
@@ -79,6 +106,9 @@ pub struct Amend {
     pub sha256: String,
     /// The positions lost.
     pub lost: Vec<Range>,
+    /// Lines left by the hour in which they were received. Empty where a release wrote it that did not note this.
+    #[serde(default)]
+    pub hours: Hours,
 }
 
 /// How far a batch has come.
@@ -160,6 +190,8 @@ pub enum Note {
     },
     /// Positions that can no longer be read.
     Lost(Range),
+    /// What the ledger counted since the last tally. It is noted before a segment that it covers is released.
+    Tallied(Tally),
     /// A segment is no longer needed.
     Released {
         /// Its number.
@@ -226,12 +258,15 @@ pub struct State {
     pub released: Vec<Range>,
     /// Positions that can no longer be read.
     pub lost: Vec<Range>,
+    /// What was tallied, and what became of it.
+    #[serde(default)]
+    pub ledger: Ledger,
 }
 
 impl State {
     /// The state of a spool that is new.
     pub fn new() -> Self {
-        Self { kept_from: FIRST_POSITION, ..Self::default() }
+        Self { kept_from: FIRST_POSITION, ledger: Ledger::new(), ..Self::default() }
     }
 
     /// Takes in one note.
@@ -251,6 +286,7 @@ impl State {
             Note::Committed { number, seal, .. } => {
                 self.sealed_if_unknown(seal);
                 if let Some(pending) = self.seals.remove(&number) {
+                    self.ledger.deliver(&pending.seal.batch, &pending.seal.hours(), &pending.hours());
                     self.release(&pending.seal);
                     self.delivered(pending);
                 }
@@ -271,7 +307,12 @@ impl State {
             Note::Amended { number, amend } => self.pending(number, |pending| pending.amended = Some(amend)),
             Note::Lost(range) => {
                 self.next_position = self.next_position.max(range.last + 1);
+                self.ledger.lost(range.last - range.first + 1);
                 self.lost.push(range);
+            }
+            Note::Tallied(tally) => {
+                self.next_position = self.next_position.max(tally.through + 1);
+                self.ledger.take_in(&tally);
             }
             Note::Released { number, positions } => {
                 self.segments.remove(&number);
@@ -378,6 +419,7 @@ impl State {
         self.released.retain(|range| range.last >= oldest_position);
         self.lost.retain(|range| range.last >= oldest_position);
         self.kept_from = self.kept_from.max(oldest_position);
+        self.ledger.fold(Hour::of(keep_from), ROWS_MAX);
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use super::disk::Disk;
 use super::index::Batch;
+use super::ledger::{Difference, Hours, Report, Row};
 use super::note::{Amend, Note, PendingSeal, Seal};
 pub use super::parked::parked_name;
 use super::reader::{self, Go, Read};
@@ -84,6 +85,8 @@ pub struct Encoded {
     pub encoder: String,
     /// `receivedAt` of the first line that did not fit any more, where there is one.
     pub next_received_at: Option<UnixMillis>,
+    /// Lines by the hour in which they were received.
+    pub hours: Hours,
 }
 
 /// What a batch has behind its last seal.
@@ -167,7 +170,11 @@ impl Outlet {
     pub fn give_up(&self, batch: &OpenBatch, lost: &[Range]) -> Result<(), Stopped> {
         self.note_lost(lost)?;
         let through = lost.iter().map(|range| range.last).max().unwrap_or(0).max(batch.sealed_through);
-        lock(&self.shared.index).give_up(&batch.key, through);
+        let mut index = lock(&self.shared.index);
+        index.give_up(&batch.key, through);
+        let lost = index.settle(&batch.key);
+        drop(index);
+        say_lost(&batch.key, lost);
         self.shared.changed();
         self.shared.wake_housekeeper();
         Ok(())
@@ -216,6 +223,7 @@ impl Outlet {
             previous_last: manifest.state().previous_last(batch, &destination.bucket),
             destination,
             object_key,
+            hours: lock(&self.shared.index).ledger.place(batch, encoded.hours.clone()),
         };
         if manifest.state().cursors.get(batch).is_some_and(|cursor| seal.first <= cursor.sealed) {
             drop(manifest);
@@ -223,9 +231,14 @@ impl Outlet {
             return Err(Stopped);
         }
         let noted = manifest.append(vec![Note::Sealed(seal.clone())]);
-        drop(manifest);
         noted.map_err(|error| self.shared.stop("write the manifest", &error))?;
-        lock(&self.shared.index).seal(batch, seal.last, seal.frames, seal.bytes);
+        let mut index = lock(&self.shared.index);
+        index.seal(batch, seal.last, seal.frames, seal.bytes);
+        index.ledger.seal(batch, &seal.hours());
+        let lost = index.settle(batch);
+        drop(index);
+        drop(manifest);
+        say_lost(batch, lost);
         self.look_behind(batch, seal.last);
         if planted(PlantedBug::UnlinkBeforeCommit) {
             self.release(&seal);
@@ -267,11 +280,17 @@ impl Outlet {
     /// # Errors
     /// [`Stopped`].
     pub fn commit(&self, seal: &Seal, applied: Option<AppliedEncryption>) -> Result<(), Stopped> {
-        let parked = self.pending_seal(seal.number).and_then(|pending| pending.parked);
+        let pending = self.pending_seal(seal.number);
         let committed = Note::Committed { number: seal.number, applied, seal: Some(Box::new(seal.clone())) };
-        self.shared.note(vec![committed])?;
-        self.release(seal);
-        if let Some(parked) = parked {
+        self.shared.note_and(vec![committed], |index| {
+            if let Some(pending) = &pending {
+                index.ledger.deliver(&seal.batch, &pending.seal.hours(), &pending.hours());
+            }
+            index.release(&seal.batch, seal.last);
+        })?;
+        self.shared.changed();
+        self.shared.wake_housekeeper();
+        if let Some(parked) = pending.and_then(|pending| pending.parked) {
             self.unpark(seal, parked);
         }
         Ok(())
@@ -321,6 +340,24 @@ impl Outlet {
     /// [`Stopped`].
     pub fn restored(&self, seal: &Seal) -> Result<(), Stopped> {
         self.shared.note(vec![Note::Restored { number: seal.number }])
+    }
+
+    /// The ledger, and whether its sides meet: all of one instant. `only` leaves out the rows of other sources.
+    pub fn ledger(&self, only: Option<&SourceId>) -> Report {
+        let index = lock(&self.shared.index);
+        let differences = index.differences();
+        Report { differences, ..index.ledger.report(only) }
+    }
+
+    /// The ledger's totals of each source, and where its two sides do not meet: all of one instant.
+    pub fn ledger_summary(&self) -> (Vec<(SourceId, Row)>, Vec<Difference>) {
+        let index = lock(&self.shared.index);
+        (index.ledger.totals(), index.differences())
+    }
+
+    /// Where the ledger's two sides do not meet.
+    pub fn ledger_differences(&self) -> Vec<Difference> {
+        lock(&self.shared.index).differences()
     }
 
     /// The disk, for staged and parked files.
@@ -400,5 +437,11 @@ impl Outlet {
         #[expect(clippy::cast_precision_loss, reason = "an estimate for people")]
         (bytes_per_second > 0.0)
             .then(|| Duration::try_from_secs_f64(left as f64 / bytes_per_second).unwrap_or(Duration::MAX))
+    }
+}
+
+fn say_lost(batch: &BatchKey, frames: u64) {
+    if frames > 0 {
+        tracing::error!(%batch, frames, "stored lines of this batch can no longer be read; the ledger counts them as lost");
     }
 }

@@ -86,6 +86,11 @@ impl RequestFrames {
         self.bytes.is_empty()
     }
 
+    /// Lines closed, as calls or as rejected: what the ledger counts as received.
+    pub fn items(&self) -> u32 {
+        self.rejected.iter().fold(self.calls, |sum, count| sum.saturating_add(*count))
+    }
+
     /// Lines closed as calls.
     pub fn calls(&self) -> u32 {
         self.calls

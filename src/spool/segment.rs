@@ -17,8 +17,11 @@ pub const SEGMENT_HEADER: u64 = 4_096;
 pub const BLOCK_HEADER: usize = 32;
 /// The longest body of a block: what one group commit writes.
 pub const BLOCK_BODY_MAX: usize = 4 * 1_024 * 1_024;
-/// Format of the segments written by this release. A reader refuses a newer major.
-pub const FORMAT: (u16, u16) = (1, 0);
+/// Format of the segments written by this release. A reader refuses a newer major. Since 2 there are frames that count
+/// repeats, which a release before would take for damage.
+pub const FORMAT: (u16, u16) = (2, 0);
+/// The format before, which is read too.
+const FORMAT_BEFORE: (u16, u16) = (1, 0);
 
 const SEGMENT_MAGIC: [u8; 8] = *b"FOREBAYS";
 const BLOCK_MAGIC: u32 = 0x4B_4C_42_46;
@@ -51,10 +54,14 @@ pub fn number_in(name: &str, before: &str, after: &str) -> Option<u64> {
 
 /// A segment's header.
 pub fn encode_header(spool_id: &[u8; 16], number: u64) -> [u8; 64] {
+    header_of(FORMAT, spool_id, number)
+}
+
+fn header_of(format: (u16, u16), spool_id: &[u8; 16], number: u64) -> [u8; 64] {
     let mut header = [0_u8; 64];
     header[..8].copy_from_slice(&SEGMENT_MAGIC);
-    header[8..10].copy_from_slice(&FORMAT.0.to_le_bytes());
-    header[10..12].copy_from_slice(&FORMAT.1.to_le_bytes());
+    header[8..10].copy_from_slice(&format.0.to_le_bytes());
+    header[10..12].copy_from_slice(&format.1.to_le_bytes());
     header[16..32].copy_from_slice(spool_id);
     header[32..40].copy_from_slice(&number.to_le_bytes());
     let crc = header_checksum(&header, spool_id, number);
@@ -82,7 +89,7 @@ pub enum HeaderCheck {
 pub fn check_header(bytes: &[u8], spool_id: &[u8; 16], number: u64) -> HeaderCheck {
     let Some(header) = bytes.first_chunk::<64>() else { return HeaderCheck::Bad };
     let major = u16::from_le_bytes([header[8], header[9]]);
-    if *header == encode_header(spool_id, number) {
+    if [FORMAT, FORMAT_BEFORE].iter().any(|format| *header == header_of(*format, spool_id, number)) {
         HeaderCheck::Good
     } else if header[..8] == SEGMENT_MAGIC
         && header[40..44] == header_checksum(header, spool_id, number).to_le_bytes()
@@ -163,11 +170,12 @@ mod tests {
         assert_eq!(check_header(&header, &id, 8), HeaderCheck::Bad);
         assert_eq!(check_header(&header, &[4; 16], 9), HeaderCheck::Bad);
         assert_eq!(check_header(&[0; 64], &id, 9), HeaderCheck::Bad);
-        header[8] = 2;
+        assert_eq!(check_header(&header_of((1, 0), &id, 9), &id, 9), HeaderCheck::Good, "the format before");
+        header[8] = 3;
         assert_eq!(check_header(&header, &id, 9), HeaderCheck::Bad, "a bit that flipped is no newer release");
         let crc = header_checksum(&header, &id, 9);
         header[40..44].copy_from_slice(&crc.to_le_bytes());
-        assert_eq!(check_header(&header, &id, 9), HeaderCheck::Newer(2));
+        assert_eq!(check_header(&header, &id, 9), HeaderCheck::Newer(3));
     }
 
     #[test]

@@ -190,10 +190,24 @@ impl Shared {
 
     /// Appends notes to the manifest, durably.
     pub(super) fn note(&self, notes: Vec<Note>) -> Result<(), Stopped> {
+        self.note_and(notes, |_| ())
+    }
+
+    /// Appends notes to the manifest, durably, and changes the index before anybody else sees either.
+    pub(super) fn note_and<T>(
+        &self,
+        notes: Vec<Note>,
+        change: impl FnOnce(&mut Index) -> T,
+    ) -> Result<T, Stopped> {
         if self.is_poisoned() {
             return Err(Stopped);
         }
-        lock(&self.manifest).append(notes).map_err(|error| self.stop("write the manifest", &error))
+        let mut manifest = lock(&self.manifest);
+        manifest.append(notes).map_err(|error| self.stop("write the manifest", &error))?;
+        let mut index = lock(&self.index);
+        // They only ever grow.
+        index.ledger.lost_positions = index.ledger.lost_positions.max(manifest.state().ledger.lost_positions);
+        Ok(change(&mut index))
     }
 
     pub(super) fn stop(&self, what: &str, error: &io::Error) -> Stopped {

@@ -73,12 +73,7 @@ impl Stepped {
         &mut self,
         group: impl IntoIterator<Item = RequestFrames>,
     ) -> Result<Vec<Appended>, AppendError> {
-        let incoming = |frames: RequestFrames| Incoming {
-            source: Some(frames.source().clone()),
-            received_at: frames.received_at(),
-            bytes: frames.into_bytes(),
-        };
-        let mut group: Vec<Incoming> = group.into_iter().map(incoming).collect();
+        let mut group: Vec<Incoming> = group.into_iter().map(Incoming::from).collect();
         let appended = |outcome: Outcome| match outcome.too_late {
             true => Err(AppendError::DayOver),
             false => Ok(Appended::from(outcome)),

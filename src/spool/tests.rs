@@ -127,6 +127,7 @@ fn seal_through(spool: &Spool, key: &BatchKey, last: u64) -> note::Seal {
         last_received_at: UnixMillis(NOON),
         encoder: "test".into(),
         next_received_at: next.then_some(UnixMillis(NOON)),
+        hours: Vec::new(),
     };
     let name = crate::object::ObjectName {
         first_received_at: UnixMillis(NOON),

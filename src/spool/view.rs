@@ -166,7 +166,7 @@ pub fn batch_of(frame: &Frame<'_>) -> Option<BatchKey> {
     let stream = match frame.kind {
         FrameKind::Call => Stream::Calls,
         FrameKind::Rejected => Stream::Rejected,
-        FrameKind::ImportProgress | FrameKind::CleanClose => return None,
+        FrameKind::ImportProgress | FrameKind::CleanClose | FrameKind::Repeats => return None,
     };
     let source = SourceId::new(frame.source).ok()?;
     Some(BatchKey { source, day: frame.received_at.day(), stream })

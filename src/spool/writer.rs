@@ -10,6 +10,8 @@ use std::sync::atomic::Ordering;
 use super::disk::DiskFile;
 use super::frame::{self, FrameKind, Salt};
 use super::index::{Added, Run};
+use super::ledger::{Hour, Row};
+use super::request_frames::RequestFrames;
 use super::seen::Seen;
 use super::segment::{BLOCK_HEADER, Block, SEGMENT_HEADER};
 use super::shared::{Shared, lock};
@@ -24,7 +26,20 @@ use crate::time::UnixMillis;
 pub(super) struct Incoming {
     pub(super) source: Option<SourceId>,
     pub(super) received_at: UnixMillis,
+    /// Items of the request, as the collector counted them.
+    pub(super) received: u32,
     pub(super) bytes: Vec<u8>,
+}
+
+impl From<RequestFrames> for Incoming {
+    fn from(frames: RequestFrames) -> Self {
+        Self {
+            source: Some(frames.source().clone()),
+            received_at: frames.received_at(),
+            received: frames.items(),
+            bytes: frames.into_bytes(),
+        }
+    }
 }
 
 /// What became of one request: frames stored, and repeats that were not.
@@ -72,6 +87,8 @@ struct Plan {
     pieces: Vec<(usize, std::ops::Range<usize>)>,
     adds: Vec<(BatchKey, Added)>,
     outcomes: Vec<Outcome>,
+    /// By request, for the ledger.
+    counts: Vec<Row>,
     frames: u32,
     body_len: usize,
 }
@@ -110,11 +127,12 @@ impl Writer {
         if plan.frames == 0 {
             return Ok(plan.outcomes);
         }
+        let first_position = self.next_position - u64::from(plan.frames);
         let header = Block {
             body_len: u32::try_from(plan.body_len).unwrap_or(u32::MAX),
             frames: plan.frames,
-            first_position: self.next_position - u64::from(plan.frames),
-            durable_position: self.next_position - u64::from(plan.frames) - 1,
+            first_position,
+            durable_position: first_position - 1,
         }
         .encode(salt);
         let mut parts = Vec::with_capacity(plan.pieces.len() + 1);
@@ -130,6 +148,12 @@ impl Writer {
         let mut index = lock(&self.shared.index);
         for (key, added) in &plan.adds {
             index.add(self.open.number, key, *added);
+        }
+        index.cover(self.open.number, first_position, self.next_position - 1);
+        for (request, counts) in group.iter().zip(&plan.counts) {
+            if let Some(source) = &request.source {
+                index.ledger.count(source, Hour::of(request.received_at), counts);
+            }
         }
         drop(index);
         self.shared.changed();
@@ -173,9 +197,12 @@ impl Writer {
             let mut outcome = Outcome::default();
             if request.source.is_some() && request.received_at.0 < not_before {
                 plan.outcomes.push(Outcome { too_late: true, ..outcome });
+                plan.counts.push(Row::default());
                 continue;
             }
+            let mut counts = Row { received: u64::from(request.received), ..Row::default() };
             let mut piece: Option<Piece> = None;
+            let mut repeated = 0..0;
             let mut at = 0;
             while let Some(len) = request.bytes.get(at..).and_then(frame::length) {
                 let Some(bytes) = request.bytes.get_mut(at..at + len) else { break };
@@ -193,18 +220,54 @@ impl Writer {
                     self.next_position += 1;
                     outcome.first.get_or_insert(first);
                     outcome.stored += 1;
+                    match stream {
+                        Some(Stream::Calls) => counts.stored += 1,
+                        Some(Stream::Rejected) => counts.rejected += 1,
+                        None => {}
+                    }
                 } else {
                     outcome.repeats += 1;
+                    counts.repeated += 1;
+                    if len > repeated.len() {
+                        repeated = at..at + len;
+                    }
                     plan.close(index, request, piece.take());
                 }
                 at += len;
             }
             plan.close(index, request, piece.take());
             plan.frames += outcome.stored;
+            if let Some(len) = request
+                .bytes
+                .get_mut(repeated.clone())
+                .and_then(|frame| self.note_repeats(frame, outcome, salt))
+            {
+                plan.body_len += len;
+                plan.frames += 1;
+                plan.pieces.push((index, repeated.start..repeated.start + len));
+            }
             plan.outcomes.push(outcome);
+            plan.counts.push(counts);
         }
         self.shared.next_position.store(self.next_position, Ordering::Release);
         plan
+    }
+
+    /// Writes how many repeats a request had over a frame that is one of them, which is not stored. Returns its length.
+    fn note_repeats(&mut self, frame: &mut [u8], outcome: Outcome, salt: Salt) -> Option<usize> {
+        if frame.is_empty() {
+            return None;
+        }
+        let Some(len) = frame::into_repeats(frame, outcome.repeats) else {
+            // Lines are JSON objects, and none is so short.
+            tracing::error!(
+                "the repeats of a request will not be counted after a crash; this is a bug in Forebay"
+            );
+            return None;
+        };
+        frame::stamp(frame.get_mut(..len)?, self.next_position, salt);
+        self.next_position += 1;
+        Some(len)
     }
 
     /// Goes on to the next segment, which the housekeeper has made.
@@ -216,6 +279,7 @@ impl Writer {
         let mut index = lock(&self.shared.index);
         let old = index.segments.entry(self.open.number).or_default();
         old.closed = true;
+        index.ledger.gather(self.next_position - 1);
         index.segments.entry(next.number).or_default().len = next.len;
         drop(index);
         self.open = OpenSegment { number: next.number, file: next.file, len: next.len, end: SEGMENT_HEADER };
@@ -229,7 +293,7 @@ impl Writer {
         let now = self.shared.clock.wall();
         let start = frame::begin(&mut bytes, FrameKind::CleanClose, None, now, None);
         frame::finish(&mut bytes, start, 0);
-        self.commit(&mut [Incoming { source: None, received_at: now, bytes }]).map(drop)
+        self.commit(&mut [Incoming { source: None, received_at: now, received: 0, bytes }]).map(drop)
     }
 }
 
@@ -238,7 +302,7 @@ fn stream_of(kind: FrameKind) -> Option<Stream> {
     match kind {
         FrameKind::Call => Some(Stream::Calls),
         FrameKind::Rejected => Some(Stream::Rejected),
-        FrameKind::ImportProgress | FrameKind::CleanClose => None,
+        FrameKind::ImportProgress | FrameKind::CleanClose | FrameKind::Repeats => None,
     }
 }
 

@@ -11,6 +11,7 @@ use crate::spool::disk::{self, DiskFile, is_no_space, read_sound};
 use crate::spool::frame::{self, Salt};
 use crate::spool::housekeeper::write_zeros;
 use crate::spool::index::{Part, Runs, SegmentState};
+use crate::spool::ledger::FrameCounts;
 use crate::spool::note::Note;
 use crate::spool::reader::ScannedRuns;
 use crate::spool::scan::{FoundBlock, Frames, Item};
@@ -32,7 +33,7 @@ pub(super) fn begin_segment(shared: &Shared, last: Option<Found>) -> io::Result<
         Err(error) if is_no_space(&error) => write_segment(shared, copied, number, 0),
         written => written,
     };
-    let (file, end, parts) = with_room(&*shared.disk, write)?;
+    let (file, Copied { end, parts, counts }) = with_room(&*shared.disk, write)?;
     disk::publish(&*shared.disk, &name)?;
     let note = match copied {
         Some(last) => Note::Replaced { old: last.number, new: number },
@@ -46,6 +47,9 @@ pub(super) fn begin_segment(shared: &Shared, last: Option<Found>) -> io::Result<
     if let Some(last) = copied {
         (state.first, state.last) = last.span;
     }
+    for ((source, hour), row) in &counts.rows {
+        index.ledger.count(source, *hour, row);
+    }
     drop(index);
     // In the order of segments.
     if copied.is_some() {
@@ -55,33 +59,39 @@ pub(super) fn begin_segment(shared: &Shared, last: Option<Found>) -> io::Result<
     Ok(OpenSegment { number, file, len, end })
 }
 
-/// A segment that is written: its file, where its blocks end, and what it holds.
-type Written = (Arc<dyn DiskFile>, u64, Vec<(BatchKey, Part)>);
+/// What was copied into a segment: where its blocks end, what they hold, and what of it no tally holds.
+struct Copied {
+    end: u64,
+    parts: Vec<(BatchKey, Part)>,
+    counts: FrameCounts,
+}
 
 /// Writes a segment of `len` bytes, or as long as what is copied into it, under its temporary name.
-fn write_segment(shared: &Shared, copied: Option<&Found>, number: u64, len: u64) -> io::Result<Written> {
+fn write_segment(
+    shared: &Shared,
+    copied: Option<&Found>,
+    number: u64,
+    len: u64,
+) -> io::Result<(Arc<dyn DiskFile>, Copied)> {
     let file = shared.disk.create(&disk::temporary_name(&segment_name(number)))?;
     file.write_at(&[IoSlice::new(&encode_header(&shared.ident.spool_id, number))], 0)?;
     write_zeros(&*file, 64, SEGMENT_HEADER - 64)?;
-    let (end, parts) = match copied {
+    let copied = match copied {
         Some(last) => copy_frames(shared, last, &*file, number)?,
-        None => (SEGMENT_HEADER, Vec::new()),
+        None => Copied { end: SEGMENT_HEADER, parts: Vec::new(), counts: FrameCounts::default() },
     };
-    write_zeros(&*file, end, len.saturating_sub(end))?;
+    write_zeros(&*file, copied.end, len.saturating_sub(copied.end))?;
     file.sync()?;
-    Ok((file, end, parts))
+    Ok((file, copied))
 }
 
 /// Writes the sound frames of `last` into `file`, restamped. Returns where they end, and what they are.
-fn copy_frames(
-    shared: &Shared,
-    last: &Found,
-    file: &dyn DiskFile,
-    number: u64,
-) -> io::Result<(u64, Vec<(BatchKey, Part)>)> {
+fn copy_frames(shared: &Shared, last: &Found, file: &dyn DiskFile, number: u64) -> io::Result<Copied> {
     let (old, new) = (shared.salt(last.number), shared.salt(number));
     let mut end = SEGMENT_HEADER;
-    let mut scanned = ScannedRuns::default();
+    // What its torn end held was counted when it was found, and is not copied.
+    let counts = FrameCounts::behind(last.counts.tallied_through);
+    let mut copied = (ScannedRuns::default(), counts);
     for block in &last.blocks {
         let mut body = vec![0; block.header.body_len as usize];
         let read = read_sound(&*last.file, &mut body, block.offset + BLOCK_HEADER as u64)?;
@@ -97,11 +107,12 @@ fn copy_frames(
             ));
         }
         for run in runs {
-            end = copy_run(&mut body, run, (block, new), file, end, &mut scanned)?;
+            end = copy_run(&mut body, run, (block, new), file, end, &mut copied)?;
         }
     }
     let part = |(key, (part, runs))| (key, Part { segment: number, runs: Runs::Open(runs), ..part });
-    Ok((end, scanned.runs.into_iter().map(part).collect()))
+    let (scanned, counts) = copied;
+    Ok(Copied { end, parts: scanned.runs.into_iter().map(part).collect(), counts })
 }
 
 /// Frames one behind the other without a hole: where in the body, the first position, how many.
@@ -134,7 +145,7 @@ fn copy_run(
     (block, salt): (&FoundBlock, Salt),
     file: &dyn DiskFile,
     at: u64,
-    scanned: &mut ScannedRuns,
+    (scanned, counts): &mut (ScannedRuns, FrameCounts),
 ) -> io::Result<u64> {
     let Some(frames) = body.get_mut(bytes) else { return Ok(at) };
     let header = Block {
@@ -151,6 +162,7 @@ fn copy_run(
             let offset = at + (BLOCK_HEADER + from) as u64;
             if let Some(fields) = frame::fields(frame) {
                 scanned.take(offset, &fields);
+                counts.take(&fields);
             }
         }
         from += len;

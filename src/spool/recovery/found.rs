@@ -11,6 +11,7 @@ use crate::spool::disk::{Disk, DiskFile, read_sound};
 use crate::spool::frame::{Frame, Salt};
 use crate::spool::ident::Ident;
 use crate::spool::index::{Part, Runs};
+use crate::spool::ledger::FrameCounts;
 use crate::spool::note::{Note, State};
 use crate::spool::reader::ScannedRuns;
 use crate::spool::scan::{FoundBlock, scan_noting};
@@ -35,6 +36,8 @@ pub(in crate::spool) struct Found {
     /// The disk could not read some of it.
     pub(super) unreadable: bool,
     pub(super) newest: UnixMillis,
+    /// What its frames count as that no tally holds.
+    pub(super) counts: FrameCounts,
 }
 
 impl Found {
@@ -57,7 +60,7 @@ pub(super) fn find_segments(disk: &dyn Disk, ident: &Ident, state: &State) -> Re
         else {
             continue;
         };
-        all.push(find_segment(disk, ident, &name, number, len)?);
+        all.push(find_segment(disk, ident, &name, (number, len), state)?);
     }
     all.sort_by_key(|found| found.number);
     Ok(all)
@@ -68,9 +71,11 @@ fn find_segment(
     disk: &dyn Disk,
     ident: &Ident,
     name: &str,
-    number: u64,
-    len: u64,
+    (number, len): (u64, u64),
+    state: &State,
 ) -> Result<Found, OpenError> {
+    // Where no tally was ever noted the ledger begins with what is pending, and nothing is counted frame by frame.
+    let tallied_through = if state.ledger.began { state.ledger.tallied_through } else { u64::MAX };
     let salt = Salt::new(&ident.spool_id, number);
     let file = disk.open(name).map_err(failed("open a segment"))?;
     let mut header = [0; 64];
@@ -99,8 +104,10 @@ fn find_segment(
         damaged,
         unreadable: false,
         newest: UnixMillis::default(),
+        counts: FrameCounts::behind(tallied_through),
     };
-    if let Some(directory) = index.filter(|directory| directory.first > 0) {
+    let tallied = |last: u64| last <= tallied_through;
+    if let Some(directory) = index.filter(|directory| directory.first > 0 && tallied(directory.last)) {
         found.span = (directory.first, directory.last);
         found.newest =
             directory.parts.iter().map(|(_, part)| part.first_received_at).max().unwrap_or_default();
@@ -113,6 +120,7 @@ fn find_segment(
     let mut visit = |offset: u64, frame: &Frame<'_>| {
         newest = newest.max(frame.received_at);
         scanned.take(offset, frame);
+        found.counts.take(frame);
     };
     let blocks = scan_noting(&*found.file, salt, &mut visit, &mut found.unreadable);
     found.newest = newest;

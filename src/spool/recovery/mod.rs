@@ -32,7 +32,9 @@ use begin::begin_segment;
 use found::{cut_torn_tail, find_segments, missing};
 use leftovers::{clear, tidy};
 use lost::lost_ranges;
-use restore::{fill_seen, restore_batches, restore_closed, restore_parked, restore_seen_files};
+use restore::{
+    fill_seen, restore_batches, restore_closed, restore_ledger, restore_parked, restore_seen_files,
+};
 use room::{usable_spares, with_room};
 
 /// Why a spool cannot be opened.
@@ -193,6 +195,7 @@ pub(super) fn open(
     let seen_counts =
         fill_seen(&shared, &mut seen, &seen_files, &found).map_err(failed("read fingerprints"))?;
 
+    lock(&shared.index).ledger = lock(&shared.manifest).state().ledger.clone();
     let last = found.pop();
     restore_closed(&shared, &found, &seen_files);
     recovered.segments = found.len() + usize::from(last.is_some());
@@ -202,6 +205,7 @@ pub(super) fn open(
     let mut housekeeper = Housekeeper::new(Arc::clone(&shared), spares, seen_counts);
     restore_batches(&shared).map_err(failed("read the index"))?;
     restore_parked(&shared);
+    restore_ledger(&shared, recovered.manifest_damaged, recovered.unreadable.is_some(), next_position);
     let index = lock(&shared.index);
     recovered.frames = index.batches.values().map(|batch| batch.open_frames).sum();
     drop(index);

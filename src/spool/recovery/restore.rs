@@ -6,7 +6,8 @@ use std::io;
 use super::found::Found;
 use crate::batch::BatchKey;
 use crate::spool::housekeeper::{read_seen, seen_number};
-use crate::spool::index::{Part, SegmentState};
+use crate::spool::index::{Batch, Part, SegmentState};
+use crate::spool::ledger::{Health, Hour, Row};
 use crate::spool::reader;
 use crate::spool::scan::scan;
 use crate::spool::seen::Seen;
@@ -76,7 +77,12 @@ pub(super) fn restore_closed(shared: &Shared, found: &[Found], seen_files: &BTre
             first: segment.span.0,
             last: segment.span.1,
         };
-        lock(&shared.index).segments.insert(segment.number, state);
+        let mut index = lock(&shared.index);
+        index.segments.insert(segment.number, state);
+        for ((source, hour), row) in &segment.counts.rows {
+            index.ledger.count(source, *hour, row);
+        }
+        drop(index);
         restore_parts(shared, &segment.parts);
     }
 }
@@ -134,6 +140,30 @@ pub(super) fn restore_batches(shared: &Shared) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Makes the ledger whole: what is sealed, and what damage or an older release leaves open. What this start counted becomes
+/// a tally at once, so that the next start counts on from here.
+pub(super) fn restore_ledger(shared: &Shared, unknown: bool, unreadable: bool, next_position: u64) {
+    let manifest = lock(&shared.manifest);
+    let state = manifest.state();
+    let mut index = lock(&shared.index);
+    for pending in state.seals.values() {
+        let (batch, hours) = (&pending.seal.batch, pending.seal.hours());
+        if !state.ledger.began {
+            for (hour, frames) in &hours {
+                index.ledger.count(&batch.source, *hour, &Row::stored_in(batch.stream, *frames));
+            }
+        }
+        index.ledger.seal(batch, &hours);
+    }
+    let hour = |batch: &Batch| Hour::of(batch.first_received_at);
+    let open: Vec<_> =
+        index.batches.iter().map(|(key, batch)| (key.clone(), batch.open_frames, hour(batch))).collect();
+    let health =
+        Health { lost: unreadable || !state.lost.is_empty(), unknown: unknown || !state.ledger.began };
+    index.ledger.reconcile(&open, health);
+    index.ledger.gather(next_position - 1);
 }
 
 /// Counts parked objects by source.

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use forebay::admin::{
-    AdminServer, AdminView, AllowedHosts, BoxFuture, Days, FlushError, FlushOutcome, PositionsStatus,
-    ReceiptStatus, ReceiptUnread, SourceStatus, Status, UnclosedDay,
+    AdminServer, AdminView, AllowedHosts, BoxFuture, Days, FlushError, FlushOutcome, Ledger, PositionsStatus,
+    ReceiptStatus, ReceiptUnread, SourceStatus, Status, UnclosedDay, UnknownSource,
 };
 use forebay::metrics::Metrics;
 use forebay::receipt::Receipt;
@@ -52,6 +52,13 @@ impl AdminView for FakeProcess {
         let all = ["ios", "web"].map(day).into_iter();
         let wanted = |day: &UnclosedDay| source.is_none_or(|source| source.as_str() == day.source);
         Days { over_through: Some(0), unclosed: all.filter(wanted).collect() }
+    }
+
+    fn ledger(&self, source: Option<&SourceId>) -> Result<Ledger, UnknownSource> {
+        match source.filter(|source| source.as_str() != "web") {
+            Some(other) => Err(UnknownSource(other.clone())),
+            None => Ok(Ledger { balanced: true, ..Ledger::default() }),
+        }
     }
 
     fn flush(

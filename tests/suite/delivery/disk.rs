@@ -9,7 +9,7 @@ use forebay::random::Random;
 use forebay::spool::reader::{Go, Read};
 use forebay::spool::scan::Range;
 use forebay::spool::{
-    AppendError, Disk as _, Encoded, OpenError, Recovered, RequestFrames, SpoolOptions, Stepped,
+    AppendError, Disk as _, Encoded, OpenError, Recovered, RequestFrames, SpoolOptions, Stepped, Stopped,
 };
 use forebay::time::Clock as _;
 
@@ -77,6 +77,11 @@ fn undelivered(spool: &Stepped) -> (Vec<String>, Vec<Range>) {
 
 /// Seals everything and takes it as stored.
 fn deliver(spool: &mut Stepped) -> usize {
+    try_deliver(spool).unwrap()
+}
+
+/// Seals everything and takes it as stored, where the disk lets it.
+pub(super) fn try_deliver(spool: &mut Stepped) -> Result<usize, Stopped> {
     let outlet = spool.outlet().clone();
     let mut delivered = 0;
     for batch in outlet.open_batches() {
@@ -91,17 +96,18 @@ fn deliver(spool: &mut Stepped) -> usize {
             last_received_at: batch.first_received_at,
             encoder: String::new(),
             next_received_at: None,
+            hours: Vec::new(),
         };
         let (node, spool_id) = (outlet.node(), outlet.spool_id());
         let (first_received_at, first_position) = (batch.first_received_at, batch.first);
         let name = ObjectName { first_received_at, node: &node, spool_id: &spool_id, first_position };
         let to = to("bucket");
         let key = ObjectKey::of_batch(&to.bucket, batch.key.stream, &batch.key.source, batch.key.day, name);
-        let seal = outlet.seal(&batch.key, &encoded, to, key).unwrap();
-        outlet.commit(&seal, None).unwrap();
+        let seal = outlet.seal(&batch.key, &encoded, to, key)?;
+        outlet.commit(&seal, None)?;
         delivered += usize::try_from(batch.frames).unwrap();
     }
-    delivered
+    Ok(delivered)
 }
 
 fn fill(spool: &mut Stepped, from: u32) -> u32 {
@@ -226,6 +232,7 @@ fn notes_that_rot_lose_no_call_and_a_spool_that_is_to_stop_stops() {
         let missing: Vec<u32> = (0..60).skip(delivered).filter(|n| !lines.contains(&line(*n))).collect();
         assert_eq!(missing, [0_u32; 0], "at {at}");
         assert_eq!(recovered.lost, [], "at {at}");
+        assert_eq!(spool.outlet().ledger_differences(), [], "at {at}");
         // Where the source goes is said again at each start, and holds for what it had.
         spool.outlet().set_destinations([(source("web"), to("bucket"))]).unwrap();
         assert!(spool.outlet().destination(&source("web"), 1).is_some(), "at {at}");

@@ -8,6 +8,7 @@ mod damage;
 mod disk;
 mod due;
 mod isolation;
+mod ledger;
 mod located;
 mod node;
 mod parking;

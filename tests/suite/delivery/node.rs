@@ -214,8 +214,14 @@ impl Node {
         self.alarms.standing().iter().any(|alarm| alarm.kind == kind)
     }
 
-    /// Ends it without delivering anything more.
+    /// Ends it without delivering anything more. Its ledger balances.
     pub(super) async fn halt(self) {
+        assert_eq!(self.outlet().ledger_differences(), []);
+        self.end().await;
+    }
+
+    /// Ends it, whatever its ledger says.
+    pub(super) async fn end(self) {
         self.delivery.shutdown(false, Duration::ZERO).await;
         self.scheduler.await.unwrap();
         tokio::task::spawn_blocking(move || self.spool.close()).await.unwrap();

@@ -4,6 +4,7 @@
 mod credentials;
 mod dev;
 mod full;
+mod ledger;
 mod memory;
 mod objects;
 mod operator;

@@ -9,11 +9,12 @@ use forebay::batch::AFTER_DAY;
 use forebay::object::closed_marker::{ClosedMarker, Closing, MarkerPlace};
 use forebay::object::metadata::{Metadata, SHA256, rfc3339};
 use forebay::object::{BucketString, ObjectKey, Stream};
-use forebay::spool::Disk;
 use forebay::spool::closing::DayStage;
 use forebay::spool::ident::Ident;
+use forebay::spool::ledger::{Hour, Row};
 use forebay::spool::manifest::{self, Manifest};
 use forebay::spool::note::Note;
+use forebay::spool::{Disk, Outlet};
 use forebay::store::fake::FakeObject;
 use sha2::{Digest as _, Sha256};
 
@@ -41,6 +42,14 @@ struct Stored {
     copies: Vec<usize>,
 }
 
+/// The ledger's two sides meet, at every instant.
+pub(super) fn ledger(outlet: &Outlet) -> Result<(), Violation> {
+    match outlet.ledger_differences().first() {
+        Some(difference) => Err(format!("the ledger does not balance: {difference}")),
+        None => Ok(()),
+    }
+}
+
 /// I8 and the end of I1: everything is delivered, and the space is free again.
 pub(super) fn at_rest(world: &mut World, process: &mut Process) -> Result<(), Violation> {
     for _ in 0..3 {
@@ -50,6 +59,13 @@ pub(super) fn at_rest(world: &mut World, process: &mut Process) -> Result<(), Vi
     let left = (outlet.open_batches().len(), outlet.pending_seals().len(), outlet.batches_in_use());
     if left != (0, 0, 0) {
         return Err(format!("I8: open batches, pending seals, batches in use: {left:?}"));
+    }
+    ledger(outlet)?;
+    let pending = |row: &Row| [Stream::Calls, Stream::Rejected].map(|stream| row.pending(stream));
+    if let Some((source, row)) =
+        outlet.ledger_summary().0.iter().find(|(_, row)| pending(row) != [Some(0); 2])
+    {
+        return Err(format!("the ledger has something pending of {source}, and nothing is: {row:?}"));
     }
     let usage = outlet.usage();
     if usage.parked > 0 || usage.segments > 2 || outlet.is_full() {
@@ -135,6 +151,7 @@ pub(super) fn bucket(world: &World) -> Result<(), Violation> {
         copies_of.entry(message).or_default().push(*copy);
     }
     missing(world, &copies_of)?;
+    counted(world, delivered.keys())?;
     if world.plan.remembers_all() {
         let twice = copies_of.values().find(|copies| {
             let of_calls =
@@ -144,6 +161,48 @@ pub(super) fn bucket(world: &World) -> Result<(), Violation> {
         if let Some(copies) = twice {
             return Err(format!("a call that was sent again is stored again: copies {copies:?}"));
         }
+    }
+    Ok(())
+}
+
+/// What the manifest's ledger counts as delivered is what the bucket holds.
+fn counted<'a>(world: &World, delivered: impl Iterator<Item = &'a usize>) -> Result<(), Violation> {
+    let mut there: BTreeMap<(&str, Stream, Hour), u64> = BTreeMap::new();
+    for copy in delivered {
+        let copy = world.clients.copy(*copy).ok_or("it was read")?;
+        let source = world.clients.sources[copy.source].as_str();
+        *there.entry((source, copy.stream, Hour::of(copy.received_at))).or_default() += 1;
+    }
+    let disk: Arc<dyn Disk> = Arc::new(world.disk.clone());
+    let ident = Ident::read(&*disk).ok().flatten().ok_or("the spool has no identity")?;
+    let read = manifest::read_newest(&*disk, &ident.spool_id).map_err(|error| error.to_string())?;
+    let (_, state) = read.ok_or("the spool has no manifest")?;
+    let mut said: BTreeMap<(String, Stream), u64> = BTreeMap::new();
+    for source in state.ledger.report(None).sources {
+        let name = source.source.as_str();
+        for stream in [Stream::Calls, Stream::Rejected] {
+            said.insert((name.to_owned(), stream), source.total.of(stream).1);
+            for (hour, row) in &source.hours {
+                let lines = there.get(&(name, stream, *hour)).copied().unwrap_or(0);
+                // Where damage took frames whose hours are not known the others take their place; of an hour that was
+                // folded the row holds what came later.
+                let exact = !world.plan.flips && source.earlier.is_zero();
+                let delivered = row.of(stream).1;
+                if (exact && delivered != lines) || (!world.plan.flips && delivered > lines) {
+                    return Err(format!(
+                        "the ledger counts {delivered} delivered of {name} in {hour:?}, and {lines} are there"
+                    ));
+                }
+            }
+        }
+    }
+    let mut totals: BTreeMap<(String, Stream), u64> = BTreeMap::new();
+    there.iter().for_each(|((source, stream, _), lines)| {
+        *totals.entry(((*source).to_owned(), *stream)).or_default() += lines;
+    });
+    said.retain(|_, count| *count > 0);
+    if said != totals {
+        return Err(format!("the ledger counts {said:?} delivered, and the bucket holds {totals:?}"));
     }
     Ok(())
 }

@@ -112,6 +112,7 @@ pub(super) fn seal_with(spool: &Stepped, source: &str, position: u64, sha256: &s
         last_received_at: NOON,
         encoder: "test/6".to_owned(),
         next_received_at: None,
+        hours: Vec::new(),
     };
     let to = Destination::new(BucketString::parse("bucket").unwrap(), Encryption::SseS3);
     let name = ObjectName { first_received_at: NOON, node: "n", spool_id: "s", first_position: position };

@@ -8,10 +8,13 @@ use forebay::batch::BatchKey;
 use forebay::delivery::{Delivery, Parts};
 use forebay::metrics::Metrics;
 use forebay::random::Random;
+use forebay::sources::SourceId;
+use forebay::spool::ledger::Row;
 use forebay::spool::note::Seal;
 use forebay::spool::reader::{Go, Read};
 use forebay::spool::{OpenError, Outlet, Recovered, Stepped};
 
+use super::check;
 use super::clock::SimClock;
 use super::world::{Violation, World};
 use crate::support::sim_disk::{Dice, SimDisk};
@@ -33,8 +36,8 @@ pub(super) struct Process {
     pub(super) disk: SimDisk,
     pub(super) waiting_bytes: u64,
 }
-/// All that a spool knows to be undelivered.
-type View = (Vec<(BatchKey, Vec<(u64, Vec<u8>)>)>, Vec<Seal>);
+/// All that a spool knows to be undelivered, and what it has counted.
+type View = (Vec<(BatchKey, Vec<(u64, Vec<u8>)>)>, Vec<Seal>, Vec<(SourceId, Row)>);
 impl World {
     /// Opens the spool, in vain where the trouble comes first. Twice is as good as once.
     pub(super) fn open(&mut self, process: &SimDisk) -> Result<Option<Stepped>, Violation> {
@@ -68,6 +71,7 @@ impl World {
         match opened {
             Ok((spool, recovered)) => {
                 self.damage.judge(&recovered)?;
+                check::ledger(spool.outlet())?;
                 self.trace.count("a spool opened");
                 self.count_recovery(&recovered);
                 Ok(Some((spool, recovered)))
@@ -140,5 +144,6 @@ fn view(outlet: &Outlet) -> View {
         read.unwrap();
         (batch.key, frames)
     });
-    (open.collect(), outlet.pending_seals().into_iter().map(|pending| pending.seal).collect())
+    let seals = outlet.pending_seals().into_iter().map(|pending| pending.seal);
+    (open.collect(), seals.collect(), outlet.ledger_summary().0)
 }

@@ -121,6 +121,7 @@ impl World {
         let mut cut_short = false;
         for _ in 0..self.plan.steps {
             self.step(&mut process).await?;
+            check::ledger(process.spool.outlet())?;
             self.store.arrive(false);
             let stopped = process.spool.outlet().stopped().borrow().clone();
             if !process.disk.is_alive() || stopped.is_some() {

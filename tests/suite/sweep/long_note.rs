@@ -51,6 +51,7 @@ fn seal_and_commit(node: &Node, name: &str) -> Option<()> {
         last_received_at: at,
         encoder: format!("{}/6", "x".repeat(LONG)),
         next_received_at: None,
+        hours: Vec::new(),
     };
     let (to, node_id, spool_id) = (destination(name), outlet.node(), outlet.spool_id());
     let object = ObjectName {

@@ -130,7 +130,7 @@ async fn what_is_left_of_a_damaged_spool_is_delivered() {
     let verified = spool("verify", &dir, &["--json"]);
     assert_eq!(verified.code, Some(0), "{verified:?}");
     let known = verified.json()["known_lost"].clone();
-    assert_eq!(known[0], serde_json::json!({"first": 61, "last": 120}), "all of the segment: {known}");
+    assert_eq!(known[0], serde_json::json!({"first": 61, "last": 121}), "all of the segment: {known}");
     is_empty(&dir);
 }
 

@@ -1,4 +1,5 @@
-//! A spool that release 0.1.0 made, format 1.0. Every later release must open it: the fixture stays as it is for ever.
+//! Spools of every format that there was. Every later release must open them: the fixtures stay as they are for ever.
+//! Format 2 is that of the ledger: it holds a frame that counts repeats.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -8,15 +9,21 @@ use forebay::spool::note::Note;
 use super::made::{self, CONFLICT, IOS, OPEN, PARKED, REJECTED, lines};
 use super::{copy, files, spool};
 
-fn fixture() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/spool-1.0")
+fn fixture(format: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(format!("spool-{format}"))
 }
 
 #[tokio::test]
-async fn the_first_release_s_spool_is_opened_and_its_calls_are_delivered() {
+async fn the_spool_of_each_format_is_opened_and_its_calls_are_delivered() {
+    for format in ["1.0", "2.0"] {
+        opened_and_delivered(format);
+    }
+}
+
+fn opened_and_delivered(format: &str) {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("spool");
-    copy(&fixture(), &dir);
+    copy(&fixture(format), &dir);
 
     assert_eq!(spool("verify", &dir, &[]).code, Some(0));
     let web = [lines("web", PARKED), lines("web", CONFLICT), lines("web", OPEN)].concat();
@@ -62,7 +69,7 @@ async fn this_release_makes_the_same_spool() {
     if let Some(to) = env::var_os("FOREBAY_MAKE_FIXTURE") {
         copy(&made.dir(), Path::new(&to));
     }
-    assert_eq!(about(&made.dir()), about(&fixture()));
+    assert_eq!(about(&made.dir()), about(&fixture("2.0")));
 }
 
 #[test]

@@ -155,6 +155,8 @@ pub(super) async fn made() -> Made {
     let (third, _) = seal(&outlet, &staging);
     outlet.conflict(&third).unwrap();
     append(&spool, "web", &lines("web", OPEN), false).await;
+    // Repeats, which leave nothing but how many they are.
+    append(&spool, "web", &lines("web", OPEN.start..OPEN.start + 5), false).await;
     append(&spool, "ios", &lines("ios", IOS), false).await;
     append(&spool, "ios", &lines("rejected", REJECTED), true).await;
     wait::until(

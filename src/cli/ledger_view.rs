@@ -1,0 +1,71 @@
+//! The spool's ledger, as the admin listener shows it.
+
+use crate::admin::{Ledger, LedgerCounts, LedgerHour, LedgerSource, LedgerStatus};
+use crate::object::Stream;
+use crate::object::metadata::rfc3339;
+use crate::sources::SourceId;
+use crate::spool::ledger::{Difference, Report, Row};
+
+/// Differences that are told one by one.
+const TOLD_MAX: usize = 100;
+/// Differences that the status tells.
+const TOLD_IN_STATUS: usize = 5;
+
+/// Everything that a report says.
+pub(super) fn ledger(report: &Report) -> Ledger {
+    let mut totals = Row::default();
+    report.sources.iter().for_each(|source| totals.add(&source.total));
+    Ledger {
+        balanced: report.differences.is_empty(),
+        differences: texts(&report.differences, TOLD_MAX),
+        difference_count: report.differences.len() as u64,
+        lost_positions: report.lost_positions,
+        totals: counts(&totals),
+        sources: report
+            .sources
+            .iter()
+            .map(|source| LedgerSource {
+                source: source.source.to_string(),
+                totals: counts(&source.total),
+                earlier: counts(&source.earlier),
+                hours: source
+                    .hours
+                    .iter()
+                    .map(|(hour, row)| LedgerHour { hour: rfc3339(hour.start()), counts: counts(row) })
+                    .collect(),
+            })
+            .collect(),
+    }
+}
+
+/// The ledger in short.
+pub(super) fn summary(totals: &[(SourceId, Row)], differences: &[Difference]) -> LedgerStatus {
+    let mut all = Row::default();
+    totals.iter().for_each(|(_, row)| all.add(row));
+    LedgerStatus {
+        balanced: differences.is_empty(),
+        differences: texts(differences, TOLD_IN_STATUS),
+        totals: counts(&all),
+    }
+}
+
+fn texts(differences: &[Difference], most: usize) -> Vec<String> {
+    differences.iter().take(most).map(ToString::to_string).collect()
+}
+
+/// A row's counts. Where more is delivered than was stored nothing is pending, and a difference says so.
+pub(super) fn counts(row: &Row) -> LedgerCounts {
+    LedgerCounts {
+        received: row.received,
+        stored: row.stored,
+        rejected: row.rejected,
+        repeated: row.repeated,
+        suppressed: row.suppressed,
+        delivered: row.delivered,
+        pending: row.pending(Stream::Calls).unwrap_or(0),
+        lost: row.lost,
+        rejected_delivered: row.rejected_delivered,
+        rejected_pending: row.pending(Stream::Rejected).unwrap_or(0),
+        rejected_lost: row.rejected_lost,
+    }
+}

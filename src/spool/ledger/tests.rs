@@ -1,0 +1,358 @@
+//! The ledger against a plain list of frames, through seals, deliveries, losses, folding and crashes.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::time::UnixMillis;
+
+const HOUR_MS: i64 = 3_600_000;
+
+fn source(name: &str) -> SourceId {
+    SourceId::new(name).unwrap()
+}
+
+fn hour(number: i64) -> Hour {
+    Hour::of(UnixMillis(number * HOUR_MS))
+}
+
+fn calls(name: &str, day: i64) -> BatchKey {
+    BatchKey { source: source(name), day: hour(day * 24).day(), stream: Stream::Calls }
+}
+
+fn stored(frames: u64) -> Row {
+    Row::stored_in(Stream::Calls, frames)
+}
+
+fn total(ledger: &Ledger) -> Row {
+    let mut all = Row::default();
+    ledger.totals().iter().for_each(|(_, row)| all.add(row));
+    all
+}
+
+fn texts(ledger: &Ledger, open: &[(BatchKey, u64)]) -> Vec<String> {
+    let open = open.iter().map(|(batch, frames)| (batch, *frames));
+    ledger.differences(open).iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn hours_are_of_utc_and_a_row_is_a_short_list() {
+    let check = |ms: i64, start: i64| assert_eq!(Hour::of(UnixMillis(ms)).start(), UnixMillis(start), "{ms}");
+    check(0, 0);
+    check(HOUR_MS - 1, 0);
+    check(HOUR_MS, HOUR_MS);
+    check(-1, -HOUR_MS);
+    assert_eq!(Hour::of(UnixMillis(-1)).day(), UnixMillis(-1).day());
+    let check = |row: Row, json: &str| {
+        assert_eq!(serde_json::to_string(&row).unwrap(), json);
+        assert_eq!(serde_json::from_str::<Row>(json).unwrap(), row);
+    };
+    check(Row::default(), "[]");
+    check(stored(3), "[3,3]");
+    check(Row { received: 1, rejected_lost: 2, ..Row::default() }, "[1,0,0,0,0,0,0,0,2]");
+    assert_eq!(
+        serde_json::from_str::<Row>("[1,2,3,4,5,6,7,8,9,10]").unwrap().rejected_lost,
+        9,
+        "a later release's"
+    );
+}
+
+#[test]
+fn a_state_without_a_ledger_is_one_that_has_not_begun() {
+    let ledger: Ledger = serde_json::from_str("{}").unwrap();
+    assert_eq!(ledger, Ledger::default());
+    assert!(!ledger.began && Ledger::new().began);
+}
+
+#[test]
+fn each_difference_is_named() {
+    let mut ledger = Ledger::new();
+    let row = Row { received: 9, stored: 5, rejected: 1, repeated: 2, ..Row::default() };
+    ledger.count(&source("web"), hour(0), &row);
+    let rejected = BatchKey { stream: Stream::Rejected, ..calls("web", 0) };
+    assert_eq!(
+        texts(&ledger, &[(calls("web", 0), 5), (rejected.clone(), 1)]),
+        [
+            "web, 1970-01-01T00:00:00.000Z: 9 received, but 5 stored + 1 rejected + 2 repeated + 0 suppressed = 8"
+        ]
+    );
+    ledger.count(&source("web"), hour(0), &Row { suppressed: 1, ..Row::default() });
+    assert_eq!(texts(&ledger, &[(calls("web", 0), 5), (rejected.clone(), 1)]), [""; 0]);
+    assert_eq!(
+        texts(
+            &ledger,
+            &[(calls("app", 0), 2), (calls("web", 0), 4), (calls("zoo", 1), 0), (calls("zoo", 2), 3)]
+        ),
+        [
+            "batch app/0: 0 pending by the counts, but 2 in the spool",
+            "batch web/0: 5 pending by the counts, but 4 in the spool",
+            "batch _rejected/web/0: 1 pending by the counts, but 0 in the spool",
+            "batch zoo/172800000: 0 pending by the counts, but 3 in the spool",
+        ]
+    );
+    let sealed = [(hour(0), 7)];
+    ledger.seal(&calls("web", 0), &sealed);
+    ledger.deliver(&calls("web", 0), &sealed, &sealed);
+    assert_eq!(
+        texts(&ledger, &[(rejected, 1)]),
+        [
+            "web, 1970-01-01T00:00:00.000Z: 5 stored, but 7 of them delivered + 0 lost",
+            "batch web/0: -2 pending by the counts, but 0 in the spool"
+        ]
+    );
+}
+
+#[test]
+fn what_is_missing_is_lost_only_where_so_much_is_known_to_be() {
+    let mut ledger = Ledger::new();
+    ledger.count(&source("web"), hour(0), &stored(5));
+    ledger.count(&source("web"), hour(1), &stored(5));
+    let sealed = [(hour(0), 4), (hour(1), 5)];
+    ledger.seal(&calls("web", 0), &sealed);
+    ledger.deliver(&calls("web", 0), &sealed, &sealed);
+    assert_eq!(ledger.settle(&calls("web", 0)), 0);
+    assert_eq!(texts(&ledger, &[]), ["batch web/0: 1 pending by the counts, but 0 in the spool"]);
+    ledger.lost(1);
+    assert_eq!(ledger.settle(&calls("web", 0)), 1);
+    assert_eq!(texts(&ledger, &[]), [""; 0]);
+    let report = ledger.report(None);
+    assert_eq!(report.sources[0].hours[0], (hour(0), Row { delivered: 4, lost: 1, ..stored(5) }));
+    assert_eq!(report.lost_positions, 1);
+    // Once booked, the same position explains nothing more.
+    ledger.count(&source("web"), hour(2), &stored(1));
+    assert_eq!(ledger.settle(&calls("web", 0)), 0);
+}
+
+#[test]
+fn of_a_seal_that_was_amended_the_rest_is_lost() {
+    let mut ledger = Ledger::new();
+    ledger.count(&source("web"), hour(0), &stored(5));
+    ledger.count(&source("web"), hour(1), &stored(5));
+    let sealed = [(hour(0), 5), (hour(1), 5)];
+    ledger.seal(&calls("web", 0), &sealed);
+    ledger.deliver(&calls("web", 0), &sealed, &[(hour(0), 2), (hour(1), 5)]);
+    assert_eq!(total(&ledger), Row { delivered: 7, lost: 3, ..stored(10) });
+    assert_eq!(texts(&ledger, &[]), [""; 0]);
+}
+
+#[test]
+fn frames_lost_while_nobody_ran_are_lost_when_their_batch_is_settled() {
+    let mut noted = Ledger::new();
+    noted.take_in(&Tally {
+        through: 20,
+        rows: vec![(source("web"), hour(0), stored(10)), (source("web"), hour(1), stored(10))],
+    });
+    noted.lost(4);
+    let check = |unknown: bool, open: u64, sealed: &[(Hour, u64)], left: Row| {
+        let mut ledger = noted.clone();
+        let health = Health { lost: true, unknown };
+        ledger.reconcile(&[(calls("web", 0), open, hour(0))], health);
+        assert_eq!(
+            texts(&ledger, &[(calls("web", 0), open)]),
+            [""; 0],
+            "what is not known yet is no difference"
+        );
+        let sealed = ledger.place(&calls("web", 0), sealed.to_vec());
+        ledger.seal(&calls("web", 0), &sealed);
+        ledger.settle(&calls("web", 0));
+        ledger.deliver(&calls("web", 0), &sealed, &sealed);
+        assert_eq!(texts(&ledger, &[]), [""; 0]);
+        assert_eq!(total(&ledger), left);
+    };
+    check(false, 16, &[(hour(0), 8), (hour(1), 8)], Row { delivered: 16, lost: 4, ..stored(20) });
+    // Behind a damaged manifest hours that were never counted take the place of those that were.
+    check(true, 20, &[(hour(0), 8), (hour(2), 12)], Row { delivered: 20, ..stored(20) });
+    check(true, 22, &[(hour(0), 11), (hour(1), 11)], Row { delivered: 22, ..stored(22) });
+}
+
+#[test]
+fn a_batch_that_is_gone_with_its_segment_is_lost_at_once_and_without_damage_it_is_a_difference() {
+    let mut ledger = Ledger::new();
+    ledger.take_in(&Tally { through: 5, rows: vec![(source("web"), hour(0), stored(5))] });
+    ledger.reconcile(&[], Health::default());
+    assert_eq!(texts(&ledger, &[]), ["batch web/0: 5 pending by the counts, but 0 in the spool"]);
+    ledger.reconcile(&[], Health { lost: true, unknown: false });
+    assert_eq!(total(&ledger), Row { lost: 5, ..stored(5) });
+    assert_eq!(texts(&ledger, &[]), [""; 0]);
+}
+
+#[test]
+fn a_spool_of_an_older_release_begins_with_what_is_pending() {
+    let mut ledger = Ledger::default();
+    ledger.reconcile(&[(calls("web", 0), 9, hour(3))], Health { lost: false, unknown: true });
+    assert_eq!(texts(&ledger, &[(calls("web", 0), 9)]), [""; 0]);
+    let sealed = ledger.place(&calls("web", 0), vec![(hour(3), 4), (hour(5), 5)]);
+    assert_eq!(sealed, [(hour(3), 9)], "only the first hour of a batch is known");
+    ledger.seal(&calls("web", 0), &sealed);
+    ledger.deliver(&calls("web", 0), &sealed, &sealed);
+    assert_eq!(total(&ledger), Row { delivered: 9, ..stored(9) });
+    assert_eq!(texts(&ledger, &[]), [""; 0]);
+}
+
+#[test]
+fn settled_rows_are_folded_by_age_and_above_the_cap_and_totals_stay() {
+    let mut ledger = Ledger::new();
+    for at in 0..50 {
+        ledger.count(&source("web"), hour(at), &Row { received: 2, repeated: 2, ..Row::default() });
+    }
+    ledger.count(&source("web"), hour(3), &stored(1));
+    ledger.count(&source("web"), hour(4), &Row { received: 1, ..Row::default() });
+    ledger.gather(1);
+    let before = total(&ledger);
+    ledger.fold(hour(20), 1_000);
+    assert_eq!((ledger.rows(), total(&ledger)), (32, before), "pending and different rows stay");
+    ledger.fold(hour(20), 12);
+    assert_eq!((ledger.rows(), total(&ledger)), (12, before));
+    assert_eq!(ledger.report(None).sources[0].hours.last().unwrap().0, hour(49), "the oldest went");
+    ledger.fold(hour(20), 0);
+    assert_eq!((ledger.rows(), total(&ledger)), (2, before));
+    ledger.count(&source("web"), hour(60), &Row { received: 2, repeated: 2, ..Row::default() });
+    ledger.fold(hour(70), 0);
+    assert_eq!(ledger.rows(), 3, "what is in no tally yet stays");
+}
+
+#[test]
+fn hours_that_have_no_room_take_that_of_others() {
+    let check = |room: &[(i64, u64)], wanted: &[(i64, u64)], is: &[(i64, u64)]| {
+        let hours = |list: &[(i64, u64)]| list.iter().map(|(at, n)| (hour(*at), *n)).collect::<Hours>();
+        assert_eq!(placed(&hours(room), &hours(wanted)), hours(is), "{room:?} {wanted:?}");
+    };
+    check(&[(0, 5), (1, 5)], &[(0, 5), (1, 2)], &[(0, 5), (1, 2)]);
+    check(&[(0, 5), (1, 5)], &[(0, 7), (1, 2)], &[(0, 5), (1, 4)]);
+    check(&[(0, 5)], &[(1, 3), (2, 3)], &[(0, 5), (2, 1)]);
+    check(&[], &[(1, 3)], &[(1, 3)]);
+    check(&[(0, 5)], &[], &[]);
+}
+
+/// What the plain model does to a spool.
+#[derive(Clone, Debug)]
+enum Step {
+    /// A request of a source in an hour: calls, rejected items, repeats.
+    Request(u8, i64, u64, u64, u64),
+    /// The segment is full.
+    Close,
+    /// The housekeeper notes what was gathered.
+    Tally,
+    /// So many open frames of a source's stream are sealed.
+    Seal(u8, bool, usize),
+    /// The oldest seal is delivered.
+    Deliver,
+    Fold(i64),
+    Crash,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (0..3_u8, 0..60_i64, 0..4_u64, 0..3_u64, 0..3_u64).prop_map(|(s, h, c, r, d)| Step::Request(s, h, c, r, d)),
+        1 => Just(Step::Close),
+        2 => Just(Step::Tally),
+        3 => (0..3_u8, any::<bool>(), 1..6_usize).prop_map(|(s, r, n)| Step::Seal(s, r, n)),
+        3 => Just(Step::Deliver),
+        1 => (0..60_i64).prop_map(Step::Fold),
+        1 => Just(Step::Crash),
+    ]
+}
+
+/// A frame of the model: where it stands, and what it counts as.
+type Plain = (u64, SourceId, Hour, Row);
+
+#[derive(Default)]
+struct Model {
+    position: u64,
+    frames: Vec<Plain>,
+    open: BTreeMap<BatchKey, Vec<Hour>>,
+    seals: Vec<(BatchKey, Hours)>,
+    expected: Row,
+}
+
+impl Model {
+    fn request(&mut self, live: &mut Ledger, name: &str, at: i64, [calls, rejected, repeated]: [u64; 3]) {
+        let counts = Row {
+            received: calls + rejected + repeated,
+            stored: calls,
+            rejected,
+            repeated,
+            ..Row::default()
+        };
+        live.count(&source(name), hour(at), &counts);
+        self.expected.add(&counts);
+        for (stream, frames) in [(Stream::Calls, calls), (Stream::Rejected, rejected)] {
+            for _ in 0..frames {
+                self.position += 1;
+                self.frames.push((self.position, source(name), hour(at), Row::stored_in(stream, 1)));
+                let batch = BatchKey { source: source(name), day: hour(at).day(), stream };
+                self.open.entry(batch).or_default().push(hour(at));
+            }
+        }
+        if repeated > 0 {
+            self.position += 1;
+            let row = Row { received: repeated, repeated, ..Row::default() };
+            self.frames.push((self.position, source(name), hour(at), row));
+        }
+    }
+
+    fn crash(&self, noted: &Ledger) -> Ledger {
+        let mut live = noted.clone();
+        for (_, source, hour, row) in self.frames.iter().filter(|frame| frame.0 > noted.tallied_through) {
+            live.count(source, *hour, row);
+        }
+        self.seals.iter().for_each(|(batch, hours)| live.seal(batch, hours));
+        live.reconcile(&[], Health::default());
+        live.gather(self.position);
+        live
+    }
+
+    fn open(&self) -> Vec<(BatchKey, u64)> {
+        self.open.iter().map(|(batch, hours)| (batch.clone(), hours.len() as u64)).collect()
+    }
+}
+
+proptest! {
+    #[test]
+    fn it_balances_after_every_step_and_says_what_a_plain_list_says(steps in prop::collection::vec(step(), 1..120)) {
+        let (mut live, mut noted, mut model) = (Ledger::new(), Ledger::new(), Model::default());
+        let name = |number: u8| ["a", "b", "c"][usize::from(number)];
+        for step in steps {
+            match step.clone() {
+                Step::Request(of, at, calls, rejected, repeated) => {
+                    model.request(&mut live, name(of), at, [calls, rejected, repeated]);
+                }
+                Step::Close => live.gather(model.position),
+                Step::Tally => if let Some(tally) = live.take_gathered() {
+                    noted.take_in(&tally);
+                    live.tallied(tally.through);
+                },
+                Step::Seal(of, rejected, frames) => {
+                    let stream = if rejected { Stream::Rejected } else { Stream::Calls };
+                    let found = model.open.iter_mut().find(|(batch, hours)| {
+                        batch.source == source(name(of)) && batch.stream == stream && !hours.is_empty()
+                    });
+                    if let Some((batch, open)) = found {
+                        let mut hours = BTreeMap::<Hour, u64>::new();
+                        for hour in open.drain(..frames.min(open.len())) {
+                            *hours.entry(hour).or_default() += 1;
+                        }
+                        let hours = live.place(batch, hours.into_iter().collect());
+                        live.seal(batch, &hours);
+                        prop_assert_eq!(if open.is_empty() { live.settle(batch) } else { 0 }, 0);
+                        model.seals.push((batch.clone(), hours));
+                    }
+                }
+                Step::Deliver => if !model.seals.is_empty() {
+                    let (batch, hours) = model.seals.remove(0);
+                    noted.deliver(&batch, &hours, &hours);
+                    live.deliver(&batch, &hours, &hours);
+                    hours.iter().for_each(|(_, frames)| model.expected.deliver(batch.stream, *frames));
+                },
+                Step::Fold(before) => {
+                    live.fold(hour(before), 10);
+                    noted.fold(hour(before), 10);
+                }
+                Step::Crash => live = model.crash(&noted),
+            }
+            prop_assert_eq!(texts(&live, &model.open()), [""; 0], "after {:?}", step);
+            prop_assert_eq!(total(&live), model.expected, "after {:?}", step);
+            let written = serde_json::to_string(&noted).unwrap();
+            prop_assert_eq!(&serde_json::from_str::<Ledger>(&written).unwrap(), &noted);
+        }
+    }
+}
