@@ -275,7 +275,7 @@ async fn told(rig: &Rig, webhook: &ScriptedHttp, day: ReceivedDay) -> Value {
     let lake = rig.bucket("lake");
     let key = markers(&lake).await.remove(0);
     let puts: Vec<Request> = rig.requests().into_iter().filter(|request| request.method == "PUT").collect();
-    let last = puts.iter().filter(|put| put.target.starts_with("/lake/segment-logs/")).next_back().unwrap();
+    let last = puts.iter().rfind(|put| put.target.starts_with("/lake/segment-logs/")).unwrap();
     assert!(last.target.contains(&key), "the marker comes last: {last:?}");
     assert!(key.starts_with(&format!("segment-logs/_closed/web/{day}/node-a-")), "{key}");
     let marker: Value = serde_json::from_slice(&lake.object(&key).await.body).unwrap();
