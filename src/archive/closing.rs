@@ -55,8 +55,8 @@ pub fn judge(parts: &Parts) -> Standing {
         let Some(closed) = &part.closed else { continue };
         if (closed.objects, closed.rejected) != (part.objects, part.rejected) {
             return Standing::Broken(format!(
-                "the marker of spool {spool} ({}) names {} objects and {} of what was rejected, and there are {} and {}: \
-                 `forebay verify` tells which",
+                "the marker of spool {spool} ({}) names objects of calls: {}, of what was rejected: {}; there are {} and {}: \
+                 `forebay verify` tells which are missing, or too many",
                 part.node, closed.objects, closed.rejected, part.objects, part.rejected
             ));
         }
@@ -140,6 +140,11 @@ mod tests {
         check(&[part(2, Some(2)), part(1, Some(1))], Standing::Closed);
         let parts: Parts = [("s".to_owned(), part(1, Some(2)))].into();
         let Standing::Broken(why) = judge(&parts) else { panic!("{parts:?}") };
-        assert!(why.contains("spool s (n1) names 2 objects"), "{why}");
+        assert!(
+            why.contains(
+                "spool s (n1) names objects of calls: 2, of what was rejected: 0; there are 1 and 0"
+            ),
+            "{why}"
+        );
     }
 }

@@ -67,9 +67,11 @@ impl Closing {
         }
         self.looked = Some(monotonic);
         let outlet = &inner.parts.outlet;
-        if let Some(through) = self.settled(wall, monotonic)
+        // Not further than there are calls: where the clock was years ahead, years would be over for good.
+        if let Some(over) = self.settled(wall, monotonic)
+            && let Some(through) =
+                outlet.unclosed_days().into_keys().map(|(day, _)| day).rfind(|day| *day <= over)
             && outlet.days_over() < Some(through)
-            && outlet.unclosed_days().first_key_value().is_some_and(|((day, _), _)| *day <= through)
         {
             let outlet = outlet.clone();
             // Nothing waits for it: the next look finds them ended, or the spool has stopped.

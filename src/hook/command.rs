@@ -2,15 +2,20 @@
 
 use std::fmt;
 use std::process::Stdio;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::ChildStderr;
+use tokio::time::timeout;
 
 use crate::delivery::closing::ClosedDay;
 use crate::object::tags::date;
 use crate::store::fault::outside_text;
 
-/// Bytes of what it writes to its standard error that are read.
-const COMPLAINT_MAX: u64 = 4_096;
+/// Bytes of what it writes to its standard error that are kept.
+const COMPLAINT_MAX: usize = 4_096;
+/// How long its standard error is read after its end: what it has left running may hold that open for ever.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// A command and its arguments; no shell stands in between.
 #[derive(Clone, Debug)]
@@ -51,23 +56,47 @@ impl Command {
                 tracing::debug!(%error, "the command does not read its standard input");
             }
         };
-        let read = async {
-            let mut text = Vec::new();
-            if let Some(complaint) = complaint {
-                complaint
-                    .take(COMPLAINT_MAX)
-                    .read_to_end(&mut text)
-                    .await
-                    .map_err(|error| error.to_string())?;
+        let mut said = Vec::new();
+        let status = {
+            let read = keep(complaint, &mut said);
+            let end = async { tokio::join!(write, child.wait()).1 };
+            tokio::pin!(read, end);
+            let mut reads = true;
+            let status = loop {
+                tokio::select! {
+                    status = &mut end => break status,
+                    () = &mut read, if reads => reads = false,
+                }
+            };
+            if reads && timeout(LAST_WORDS, read).await.is_err() {
+                tracing::debug!(command = %self.program, "something holds the standard error of a command that has ended");
             }
-            Ok::<_, String>(String::from_utf8_lossy(&text).trim().to_owned())
+            status.map_err(|error| error.to_string())?
         };
-        let ((), complaint) = tokio::join!(write, read);
-        let status = child.wait().await.map_err(|error| error.to_string())?;
-        match (status.success(), complaint?) {
+        let said = String::from_utf8_lossy(&said);
+        match (status.success(), said.trim()) {
             (true, _) => Ok(()),
-            (false, complaint) if complaint.is_empty() => Err(format!("it ended with {status}")),
-            (false, complaint) => Err(format!("it ended with {status}: {}", outside_text(&complaint))),
+            (false, "") => Err(format!("it ended with {status}")),
+            (false, said) => Err(format!("it ended with {status}: {}", outside_text(said))),
+        }
+    }
+}
+
+/// Reads to the end, so that whoever writes never waits nor fails, and keeps the beginning.
+async fn keep(complaint: Option<ChildStderr>, said: &mut Vec<u8>) {
+    let Some(mut complaint) = complaint else { return };
+    let mut piece = [0; 1_024];
+    loop {
+        match complaint.read(&mut piece).await {
+            Ok(0) => return,
+            Ok(length) => {
+                let room = COMPLAINT_MAX.saturating_sub(said.len()).min(length);
+                said.extend_from_slice(piece.get(..room).unwrap_or_default());
+            }
+            Err(error) => {
+                tracing::debug!(%error, "the standard error of the command cannot be read");
+                return;
+            }
         }
     }
 }
@@ -75,5 +104,62 @@ impl Command {
 impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "command {}", self.program)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::object::closed_marker::VERSION;
+    use crate::object::{BucketString, ClosedMarker};
+    use crate::sources::SourceId;
+    use crate::time::UnixMillis;
+
+    fn day() -> ClosedDay {
+        let bucket = BucketString::parse("lake/raw").unwrap();
+        let marker = ClosedMarker {
+            version: VERSION,
+            source: SourceId::new("web").unwrap(),
+            day: UnixMillis(1_432_684_812_345).day(),
+            node: "n1".into(),
+            spool: "0123456789abcdef0123456789abcdef".into(),
+            streams: BTreeMap::new(),
+        };
+        ClosedDay { key: marker.key(&bucket), bucket, marker }
+    }
+
+    async fn sh(script: &str) -> Result<(), String> {
+        let words = ["sh", "-c", script].map(str::to_owned);
+        Command::new(&words).unwrap().tell(&day(), b"{}").await
+    }
+
+    #[tokio::test]
+    async fn only_exit_code_0_says_that_all_went_well() {
+        assert_eq!(sh("test \"$FOREBAY_SOURCE $FOREBAY_DATE $(cat)\" = 'web 2015-05-27 {}'").await, Ok(()));
+        assert_eq!(sh("exit 3").await, Err("it ended with exit status: 3".into()));
+        assert_eq!(
+            sh("echo no such table >&2; exit 1").await.unwrap_err(),
+            "it ended with exit status: 1: no such table"
+        );
+        let missing = Command::new(&["/no/such/program".to_owned()]).unwrap();
+        assert!(missing.tell(&day(), b"{}").await.unwrap_err().starts_with("it cannot be started: "));
+    }
+
+    #[tokio::test]
+    async fn one_that_writes_much_is_not_ended_by_it() {
+        assert_eq!(sh("head -c 300000 /dev/zero >&2 && head -c 300000 /dev/zero").await, Ok(()));
+        let why = sh("head -c 100000 /dev/zero >&2; exit 1").await.unwrap_err();
+        assert!(why.len() < 400, "{why}");
+    }
+
+    #[tokio::test]
+    async fn what_it_leaves_running_is_not_waited_for() {
+        let soon =
+            async |script| timeout(Duration::from_secs(10), sh(script)).await.expect("it is not waited for");
+        assert_eq!(soon("sleep 20 & exit 0").await, Ok(()));
+        let why = soon("sleep 20 & echo no >&2; exit 1").await.unwrap_err();
+        assert_eq!(why, "it ended with exit status: 1: no");
     }
 }

@@ -18,7 +18,8 @@ mod settings;
 use std::fmt;
 
 use aws_config::meta::region::RegionProviderChain;
-use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
+use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
 use aws_sdk_s3::primitives::{ByteStream, Length};
@@ -73,7 +74,7 @@ impl S3Store {
     /// As [`S3Store::new`], with a region rule that does not follow from the settings: for an endpoint that stands in
     /// front of AWS and hands on its answers about regions.
     pub async fn with_region_rule(settings: S3Settings, rule: RegionRule) -> Self {
-        let mut loader = aws_config::defaults(BehaviorVersion::latest());
+        let mut loader = surroundings_of_sdk();
         match (&settings.region, &settings.endpoint_url) {
             (Some(region), _) => loader = loader.region(Region::new(region.clone())),
             (None, Some(url)) => loader = loader.region(Region::new(region_of_endpoint(url).to_owned())),
@@ -317,6 +318,13 @@ impl ObjectStore for S3Store {
     ) -> BoxFuture<'a, Result<Head, StoreError>> {
         Box::pin(self.head_once(destination, key))
     }
+}
+
+/// What is found around the process, without the client's own watch over stalled bodies: that counts through every tenth of a
+/// second by the wall clock, for hours where it steps by years (decision 0110). Attempts have an end of their own.
+fn surroundings_of_sdk() -> ConfigLoader {
+    let loader = aws_config::defaults(BehaviorVersion::latest());
+    loader.stalled_stream_protection(StalledStreamProtectionConfig::disabled())
 }
 
 /// What an answer says of the encryption that was applied.

@@ -36,7 +36,7 @@ class World:
         self.metadata = {}
         self.cut = 0
 
-    def check(self):
+    def check(self, *options):
         """What the checker prints, and whether it is content."""
         with tempfile.TemporaryDirectory() as folder:
             folder = pathlib.Path(folder)
@@ -63,7 +63,7 @@ class World:
             journal = "".join(json.dumps(call) + "\n" for call in self.journal)
             (folder / "journal.jsonl").write_text(journal, encoding="utf-8")
             (folder / "metadata.json").write_text(json.dumps(metadata), encoding="utf-8")
-            command = [sys.executable, CHECKER, "journal.jsonl", "bucket", "metadata.json"]
+            command = [sys.executable, CHECKER, "journal.jsonl", "bucket", "metadata.json", *options]
             run = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
             return run.stdout + run.stderr, run.returncode == 0
 
@@ -182,6 +182,22 @@ class Checking(unittest.TestCase):
         lose(world)
         report, content = world.check()
         self.assertTrue(content, report)
+
+    def test_a_stepped_clock(self):
+        """Then the time of a call is its own; its folder and all else are held to it."""
+        world = World()
+        too_late(world)
+        report, content = world.check("--stepped-clock")
+        self.assertTrue(content, report)
+        for plant, named in PLANTED:
+            if plant is too_late:
+                continue
+            with self.subTest(plant.__doc__):
+                world = World()
+                plant(world)
+                report, content = world.check("--stepped-clock")
+                self.assertFalse(content, report)
+                self.assertIn(named, report)
 
     def test_planted_violations(self):
         """Each is named, and none passes."""

@@ -2,15 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use aws_config::Region;
 use aws_credential_types::provider::ProvideCredentials;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
-use aws_sdk_s3::config::{
-    IdentityCache, RequestChecksumCalculation, ResponseChecksumValidation, StalledStreamProtectionConfig,
-};
+use aws_sdk_s3::config::{IdentityCache, RequestChecksumCalculation, ResponseChecksumValidation};
 
 use super::assumed_role::AssumedRole;
 use super::process::Process;
@@ -21,9 +18,6 @@ use crate::object::Role;
 const CLIENTS_MAX: usize = 1_024;
 /// Roles whose sessions are kept. At the limit all are dropped and assumed again when needed.
 const ROLES_MAX: usize = 16_384;
-/// How long a body may make no progress before the try is given up. Uplinks that stall for a while are
-/// common; the attempt timeout stands behind it.
-const STALL_GRACE: Duration = Duration::from_secs(20);
 
 /// All clients of a store.
 pub(super) struct Clients {
@@ -122,7 +116,6 @@ impl Clients {
 
     fn config(&self, role: Option<&Role>, region: &str) -> aws_sdk_s3::Config {
         let settings = &self.settings;
-        let stalls = StalledStreamProtectionConfig::enabled().grace_period(STALL_GRACE).build();
         let mut builder = aws_sdk_s3::config::Builder::from(self.process.sdk());
         builder.set_endpoint_url(settings.endpoint_url.clone());
         builder = match role {
@@ -138,7 +131,6 @@ impl Clients {
             .force_path_style(settings.path_style)
             .retry_config(RetryConfig::disabled())
             .timeout_config(settings.timeouts.of_body(0))
-            .stalled_stream_protection(stalls)
             // `Auto` sends the checksum itself; the client adding one of its own would make it a trailer.
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
             // Of reads only: a HEAD does not ask for checksums, for which S3 may want kms:Decrypt.

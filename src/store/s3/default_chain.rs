@@ -6,7 +6,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use aws_config::{BehaviorVersion, SdkConfig};
+use aws_config::SdkConfig;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, Result as CredentialsResult, future};
 use tokio::time::Instant;
@@ -59,7 +59,7 @@ impl DefaultChain {
     }
 
     async fn look(&self) -> CredentialsResult {
-        let mut loader = aws_config::defaults(BehaviorVersion::latest());
+        let mut loader = super::surroundings_of_sdk();
         if let Some(region) = self.surroundings.region() {
             loader = loader.region(region.clone());
         }

@@ -1,14 +1,20 @@
 //! What the reading commands ask of a store: lists of keys, and objects. Each tries once, as everything here.
 
+use std::time::Duration;
+
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::EncodingType;
 use bytes::Bytes;
 use percent_encoding::percent_decode_str;
+use tokio::time::timeout;
 
 use super::{Asked, Context, S3Store, local_error, owner_of, store_error};
 use crate::object::{Destination, ObjectKey};
 use crate::store::fault::outside_text;
 use crate::store::{Fault, StoreError};
+
+/// How long nothing may come of a body before it is given up. Links that stall for a while are common.
+const STALL_MAX: Duration = Duration::from_secs(20);
 
 /// An object as a listing shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,7 +65,13 @@ impl GetBody {
             let cause = error.source().map_or_else(String::new, |cause| format!(": {cause}"));
             local_error(Fault::Transient, outside_text(&format!("the body broke off: {error}{cause}")))
         };
-        self.stream.next().await.transpose().map_err(|error| unread(&error))
+        match timeout(STALL_MAX, self.stream.next()).await {
+            Ok(piece) => piece.transpose().map_err(|error| unread(&error)),
+            Err(_) => {
+                let what = format!("the body broke off: nothing came for {} s", STALL_MAX.as_secs());
+                Err(local_error(Fault::Transient, what))
+            }
+        }
     }
 }
 

@@ -130,6 +130,24 @@ async fn nothing_is_added_to_a_day_that_is_over_whatever_the_clock_says() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_that_was_years_ahead_ends_no_day_without_calls() {
+    let (dir, store, clock) = (tempfile::tempdir().unwrap(), FakeStore::new(), StepClock::new());
+    let node = Node::open(dir.path(), &store, &clock);
+    node.send("web", "bucket");
+    node.append("web", &lines(0, 1)).await;
+    clock.set_wall(TODAY + 4_000 * DAY_MS + 5_000);
+    node.append("web", &lines(1, 1)).await;
+    past_midnight(&clock, "today's marker", || markers(&store, "bucket").len() == 1).await;
+    assert_eq!(node.outlet().days_over(), Some(UnixMillis(TODAY).day()));
+    // Once the clock is right again, calls are taken as of the day after the one that was closed.
+    clock.set_wall(TOMORROW + 1_000);
+    node.append("web", &lines(2, 1)).await;
+    node.flush().await;
+    assert_eq!(stage(&node, "web", UnixMillis(TOMORROW).day()), Some(DayStage::Open));
+    node.halt().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_day_waits_for_all_of_its_source_and_for_no_other() {
     let (dir, store, clock) = (tempfile::tempdir().unwrap(), FakeStore::new(), StepClock::new());
     let node = Node::open_with(dir.path(), &store, &clock, options(), {

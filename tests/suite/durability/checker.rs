@@ -17,6 +17,15 @@ use crate::support::tools::{on_path, stdout_of};
 ///
 /// When the checker finds a violation: the text names each.
 pub(crate) async fn check(journal: &Journal, bucket: &Bucket, prefix: &str) -> Option<String> {
+    check_with(journal, bucket, prefix, &[]).await
+}
+
+/// As [`check`], of a program whose wall clock was set wrong on purpose.
+pub(crate) async fn check_stepped(journal: &Journal, bucket: &Bucket, prefix: &str) -> Option<String> {
+    check_with(journal, bucket, prefix, &["--stepped-clock"]).await
+}
+
+async fn check_with(journal: &Journal, bucket: &Bucket, prefix: &str, options: &[&str]) -> Option<String> {
     let python = on_path("python3")?;
     let folder = tempfile::tempdir().expect("a folder");
     let mut metadata = BTreeMap::new();
@@ -31,7 +40,11 @@ pub(crate) async fn check(journal: &Journal, bucket: &Bucket, prefix: &str) -> O
     write(folder.path(), "metadata.json", &serde_json::to_string(&metadata).expect("JSON"));
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/checker/check.py");
     let mut command = Command::new(python);
-    command.arg(script).current_dir(folder.path()).args(["journal.jsonl", "bucket", "metadata.json"]);
+    command
+        .arg(script)
+        .current_dir(folder.path())
+        .args(["journal.jsonl", "bucket", "metadata.json"])
+        .args(options);
     Some(stdout_of(command).await.trim().to_owned())
 }
 

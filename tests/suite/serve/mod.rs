@@ -1,6 +1,7 @@
 //! The program from outside, as whoever runs it meets it: `forebay serve` with a configuration, a bucket and signals, and
 //! `forebay dev`.
 
+mod closed_days;
 mod credentials;
 mod dev;
 mod full;

@@ -18,6 +18,7 @@ use crate::support::bucket::Bucket;
 use crate::support::forebay::Forebay;
 use crate::support::http::{Answer, Http, is_accepted};
 use crate::support::recorder::Recorder;
+use crate::support::scripted_http::Request;
 use crate::support::tcp_proxy::TcpProxy;
 use crate::support::wait;
 
@@ -35,7 +36,7 @@ pub(crate) const CREDENTIALS: [(&str, &str); 2] =
 #[derive(Debug)]
 pub(crate) struct Rig {
     _server: DevS3Running,
-    _recorder: Recorder,
+    recorder: Recorder,
     url: String,
     pub(crate) link: TcpProxy,
     pub(crate) folder: TempDir,
@@ -54,11 +55,26 @@ impl Rig {
         let server = DevS3::start(listener, settings).await.unwrap();
         let recorder = Recorder::start(server.addr()).await;
         let link = TcpProxy::start(recorder.address).await;
-        let rig = Self { url: server.url(), _server: server, _recorder: recorder, link, folder };
+        let rig = Self { url: server.url(), _server: server, recorder, link, folder };
         for bucket in buckets {
             rig.bucket(bucket).client.create_bucket().bucket(*bucket).send().await.unwrap();
         }
         rig
+    }
+
+    /// One more link to the server, which can be cut by itself.
+    pub(crate) async fn another_link(&self) -> TcpProxy {
+        TcpProxy::start(self.recorder.address).await
+    }
+
+    /// What was asked of the server, in order, without the bodies of objects.
+    pub(crate) fn requests(&self) -> Vec<Request> {
+        self.recorder.requests()
+    }
+
+    /// The server's address, past the links.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
     }
 
     /// A bucket, seen past the link.
@@ -97,6 +113,11 @@ impl Settings {
             flush: "max_age = \"1 s\"".to_owned(),
             sources: sources.iter().map(source).collect(),
         }
+    }
+
+    /// Where the spool is.
+    pub(crate) fn spool_dir(&self) -> PathBuf {
+        self.file.with_file_name("spool")
     }
 
     /// Writes the file.

@@ -61,7 +61,8 @@ fn no_schedule_breaks_an_invariant_and_each_is_replayed_exactly() {
         .map(|file| OpenOptions::new().create(true).append(true).open(file).unwrap());
     let swept = sweep(&wanted);
     if let Some(mut log) = log {
-        let commit = std::env::var("FOREBAY_SIM_COMMIT").unwrap_or_else(|_| "unknown".to_owned());
+        let commit = std::env::var_os("FOREBAY_SIM_COMMIT").and_then(|commit| commit.into_string().ok());
+        let commit = commit.unwrap_or_else(|| "unknown".to_owned());
         let now = rfc3339(SystemClock::new().wall());
         progress::log(&mut log, &now, &commit, &wanted, &swept).unwrap();
     }

@@ -80,9 +80,17 @@ pub(crate) struct ScriptedHttp {
 
 impl ScriptedHttp {
     pub(crate) async fn start(script: impl FnMut(&Request) -> Reply + Send + 'static) -> Self {
+        Self::start_with(script, Record::default()).await
+    }
+
+    /// One that stands for no service of AWS: whatever is asked of it is right.
+    pub(crate) async fn elsewhere(script: impl FnMut(&Request) -> Reply + Send + 'static) -> Self {
+        Self::start_with(script, Record::free()).await
+    }
+
+    async fn start_with(script: impl FnMut(&Request) -> Reply + Send + 'static, record: Record) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
-        let record = Record::default();
         let script: Script = Arc::new(Mutex::new(script));
         let server = tokio::spawn({
             let record = record.clone();
