@@ -62,12 +62,13 @@ impl DueRule {
         wall: UnixMillis,
         monotonic: Duration,
     ) -> Option<Reason> {
-        if estimated_bytes >= self.max_bytes {
-            Some(Reason::Size)
-        } else if wall >= day.end().plus(AFTER_DAY) {
+        // Size comes last: what is due for it alone fills on where its object turns out not to be full.
+        if wall >= day.end().plus(AFTER_DAY) {
             Some(Reason::DayOver)
         } else if monotonic >= deadline {
             Some(Reason::Age)
+        } else if estimated_bytes >= self.max_bytes {
+            Some(Reason::Size)
         } else {
             None
         }

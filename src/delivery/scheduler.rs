@@ -86,9 +86,11 @@ fn look(inner: &Arc<Inner>, deadlines: &mut Deadlines) -> usize {
     let deadlines = deadlines
         .of(&open, |batch| inner.settings.rule.deadline(batch.first_received_at, view.wall, view.monotonic));
     for (batch, deadline) in open.into_iter().zip(deadlines) {
-        let reason = view
-            .reason(inner, &batch, deadline)
-            .or_else(|| pressed.binary_search(&batch.key).ok().map(|_| Reason::Pressure));
+        let reason = match view.reason(inner, &batch, deadline) {
+            // What is due for its size alone may fill on, and under pressure it must not.
+            None | Some(Reason::Size) if pressed.binary_search(&batch.key).is_ok() => Some(Reason::Pressure),
+            reason => reason,
+        };
         if let Some(reason) = reason
             && let Some(busy) = Busy::take(inner, &batch.key)
         {
@@ -364,6 +366,8 @@ fn encode_and_seal(
     learn(inner, batch, encoded.bytes, object.staged.len);
     let whole = encoded.next_received_at.is_none() && job.through == u64::MAX;
     if reason == Reason::Size && whole && !inner.settings.rule.is_full(object.staged.len) {
+        // Lines that rotted are still counted, and with them it would seem full at every look.
+        outlet.recount(batch, encoded.bytes);
         return Ok(Encoding::FillsOn);
     }
     outlet.note_lost(&object.lost)?;

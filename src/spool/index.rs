@@ -237,6 +237,13 @@ impl Index {
         batch.first_open = batch.first_open.max(last + 1);
     }
 
+    /// Corrects the bytes of a batch that ends at `last`, where that is still its end.
+    pub fn recount(&mut self, key: &BatchKey, last: u64, bytes: u64) {
+        if let Some(batch) = self.batches.get_mut(key).filter(|batch| batch.last() == last) {
+            batch.open_bytes = bytes;
+        }
+    }
+
     /// Lets go of a batch of which no frame behind its last seal can be read, up to `through`, unless more has come since.
     pub fn give_up(&mut self, key: &BatchKey, through: u64) {
         let Some(batch) = self.batches.get_mut(key).filter(|batch| batch.last() <= through) else { return };

@@ -194,6 +194,12 @@ impl Outlet {
         reader::read(&self.shared, key, after, through, visit)
     }
 
+    /// Takes in how many bytes of lines a batch was found to have behind its last seal, unless more has come since `batch` was
+    /// looked at.
+    pub fn recount(&self, batch: &OpenBatch, bytes: u64) {
+        lock(&self.shared.index).recount(&batch.key, batch.last, bytes);
+    }
+
     /// Fixes what one object holds and where it goes, durably.
     ///
     /// # Errors

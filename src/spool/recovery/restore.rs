@@ -160,8 +160,9 @@ pub(super) fn restore_ledger(shared: &Shared, unknown: bool, unreadable: bool, n
     let hour = |batch: &Batch| Hour::of(batch.first_received_at);
     let open: Vec<_> =
         index.batches.iter().map(|(key, batch)| (key.clone(), batch.open_frames, hour(batch))).collect();
-    let health =
-        Health { lost: unreadable || !state.lost.is_empty(), unknown: unknown || !state.ledger.began };
+    // What the ranges were is forgotten once they are behind; that there were some is not.
+    let lost = unreadable || !state.lost.is_empty() || state.ledger.lost_positions > 0;
+    let health = Health { lost, unknown: unknown || !state.ledger.began };
     index.ledger.reconcile(&open, health);
     index.ledger.gather(next_position - 1);
 }

@@ -1,9 +1,12 @@
 //! Frames that rot between their sync and their object: what is lost is named, and nothing else waits for it.
 
+use std::time::Duration;
+
 use forebay::alarms::AlarmKind;
 use forebay::delivery::DeliverySettings;
 use forebay::store::PutMode;
 use forebay::store::fake::{FakeStore, Gate, Step};
+use forebay::time::DAY_MS;
 
 use super::node::*;
 
@@ -108,5 +111,39 @@ async fn a_batch_of_which_nothing_can_be_read_is_named_and_pins_nothing() {
     node.append("web", &lines(3, 3)).await;
     node.flush().await;
     assert_eq!(stored(&store, "bucket", "web"), lines(3, 3));
+    node.halt().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_seems_full_for_lines_that_rotted_is_delivered_when_its_time_comes() {
+    let (dir, store, clock) = (tempfile::tempdir().unwrap(), FakeStore::new(), StepClock::new());
+    let mut settings = settings();
+    settings.rule.max_bytes = 1_000_000;
+    let node = Node::open_with(dir.path(), &store, &clock, options(), settings);
+    node.send("web", "bucket");
+    for from in (0..1_600).step_by(100) {
+        node.append("web", &noisy_lines(from, 100, 1_000)).await;
+    }
+    node.halt().await;
+    for n in (0..800).step_by(2) {
+        damage(dir.path(), ".seg", &format!("{{\"n\":{n},\"x"));
+    }
+    let node = Node::open_with(dir.path(), &store, &clock, options(), settings);
+    // An object of yesterday tells how well the source's lines compress.
+    clock.set_wall(EVENING - DAY_MS);
+    node.append("web", &noisy_lines(5_000, 100, 1_000)).await;
+    clock.set_wall(EVENING);
+    eventually("yesterday's object", || store.keys().len() == 1 && node.pending().is_empty()).await;
+    for from in (1_600..2_000).step_by(100) {
+        node.append("web", &noisy_lines(from, 100, 1_000)).await;
+    }
+    // With what rotted it would pass the size, without it is far from full.
+    eventually("what rotted is not counted any more", || {
+        node.outlet().open_batches().iter().all(|batch| batch.bytes < 1_700_000)
+    })
+    .await;
+    assert_eq!(store.keys().len(), 1, "no object for its size");
+    clock.pass(Duration::from_secs(3_600));
+    eventually("the hour's object", || store.keys().len() == 2 && node.pending().is_empty()).await;
     node.halt().await;
 }
