@@ -16,7 +16,8 @@ pub struct UnixMillis(pub i64);
 impl UnixMillis {
     /// The received-day this instant falls in.
     pub fn day(self) -> ReceivedDay {
-        ReceivedDay(self.0.div_euclid(DAY_MS) * DAY_MS)
+        // The first day that there is may begin before what a number can say.
+        ReceivedDay(self.0.div_euclid(DAY_MS).saturating_mul(DAY_MS))
     }
 
     /// This instant moved by `delta`, saturating at the ends of the range.
@@ -77,5 +78,8 @@ mod tests {
         check(1_432_684_800_000, 1_432_684_800_000);
         check(0, 0);
         check(-1, -DAY_MS);
+        // Found by fuzzing: its midnight overflowed.
+        check(i64::MIN, i64::MIN);
+        check(i64::MAX, i64::MAX / DAY_MS * DAY_MS);
     }
 }

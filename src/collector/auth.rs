@@ -16,7 +16,7 @@ const FORGIVING: GeneralPurpose = GeneralPurpose::new(
 
 /// An `Authorization` header that is refused with 401, whatever the body holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum AuthError {
+pub enum AuthError {
     /// Basic, but not base64 of UTF-8 text.
     Malformed,
     /// A scheme other than Basic and Bearer.
@@ -29,7 +29,7 @@ pub(super) enum AuthError {
 ///
 /// # Errors
 /// [`AuthError`].
-pub(super) fn basic_key(header: Option<&[u8]>, accept_bearer: bool) -> Result<Option<String>, AuthError> {
+pub fn basic_key(header: Option<&[u8]>, accept_bearer: bool) -> Result<Option<String>, AuthError> {
     let value = header.unwrap_or_default().trim_ascii();
     if value.is_empty() {
         return Ok(None);
@@ -57,12 +57,12 @@ pub(super) fn basic_key(header: Option<&[u8]>, accept_bearer: bool) -> Result<Op
 }
 
 /// The write key of an `X-Write-Key` header.
-pub(super) fn plain_key(header: Option<&[u8]>) -> Option<String> {
+pub fn plain_key(header: Option<&[u8]>) -> Option<String> {
     header.and_then(|value| std::str::from_utf8(value).ok()).and_then(trimmed)
 }
 
 /// The write key in a query.
-pub(super) fn query_key(query: Option<&str>) -> Option<String> {
+pub fn query_key(query: Option<&str>) -> Option<String> {
     query
         .unwrap_or_default()
         .split('&')
@@ -72,7 +72,7 @@ pub(super) fn query_key(query: Option<&str>) -> Option<String> {
 }
 
 /// Undoes percent-encoding. `None` where it is not UTF-8; a `%` that begins no escape stays.
-pub(super) fn percent_decoded(text: &str, plus_is_space: bool) -> Option<Cow<'_, str>> {
+pub fn percent_decoded(text: &str, plus_is_space: bool) -> Option<Cow<'_, str>> {
     if !text.bytes().any(|b| b == b'%' || (plus_is_space && b == b'+')) {
         return Some(Cow::Borrowed(text));
     }

@@ -10,7 +10,7 @@ const GZIP_WINDOW_BITS: u8 = 15;
 
 /// What `Content-Encoding` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Coding {
+pub enum Coding {
     /// Nothing, or `identity`. Gzip is still recognised by its first bytes: some SDKs forget the header.
     Unsaid,
     /// `gzip` or `x-gzip`.
@@ -19,7 +19,7 @@ pub(super) enum Coding {
 
 impl Coding {
     /// Reads the values of all `Content-Encoding` lines. `None` where it is one we do not take, or more than one.
-    pub(super) fn of<'h>(values: impl IntoIterator<Item = &'h [u8]>) -> Option<Self> {
+    pub fn of<'h>(values: impl IntoIterator<Item = &'h [u8]>) -> Option<Self> {
         let mut coding = Self::Unsaid;
         for name in values.into_iter().flat_map(|line| line.split(|b| *b == b',')) {
             let name = name.trim_ascii();
@@ -38,7 +38,7 @@ impl Coding {
 
 /// Why a body cannot be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum DecodeError {
+pub enum DecodeError {
     /// More bytes than the limit, as sent or inflated.
     TooLarge,
     /// Not gzip, or damaged.
@@ -51,7 +51,7 @@ pub(super) enum DecodeError {
 
 /// A decoded body in one piece. A body that came in one piece was not copied.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Decoded {
+pub enum Decoded {
     /// As it came.
     Whole(Bytes),
     /// Put together or inflated.
@@ -69,7 +69,7 @@ impl AsRef<[u8]> for Decoded {
 
 /// Decodes one body from the pieces it arrives in.
 #[derive(Debug)]
-pub(super) struct Decoder {
+pub struct Decoder {
     max: usize,
     expected: usize,
     wire_bytes: usize,
@@ -88,7 +88,7 @@ enum State {
 impl Decoder {
     /// A decoder for a body of at most `max` bytes, before and after inflating. `expected` is how many will probably come;
     /// room for them is made at once, so that nothing is copied twice.
-    pub(super) fn new(coding: Coding, max: usize, expected: usize) -> Self {
+    pub fn new(coding: Coding, max: usize, expected: usize) -> Self {
         let state = match coding {
             Coding::Unsaid => State::Empty,
             Coding::Gzip => State::Gzip(Box::new(Inflater::new(max))),
@@ -97,7 +97,7 @@ impl Decoder {
     }
 
     /// Bytes of the body so far. What is set aside beyond them is not in memory until it is written to.
-    pub(super) fn held(&self) -> usize {
+    pub fn held(&self) -> usize {
         match &self.state {
             State::Empty => 0,
             State::Whole(bytes) => bytes.len(),
@@ -110,7 +110,7 @@ impl Decoder {
     ///
     /// # Errors
     /// [`DecodeError`]; then the body is refused and the decoder of no more use.
-    pub(super) fn push(&mut self, piece: Bytes) -> Result<(), DecodeError> {
+    pub fn push(&mut self, piece: Bytes) -> Result<(), DecodeError> {
         if piece.is_empty() {
             return Ok(());
         }
@@ -159,7 +159,7 @@ impl Decoder {
     ///
     /// # Errors
     /// [`DecodeError`] where gzip data is cut short or holds gzip again.
-    pub(super) fn finish(self) -> Result<Decoded, DecodeError> {
+    pub fn finish(self) -> Result<Decoded, DecodeError> {
         match self.state {
             State::Empty => Ok(Decoded::Whole(Bytes::new())),
             State::Whole(bytes) => Ok(Decoded::Whole(bytes)),

@@ -4,14 +4,14 @@
 //! `received_clock`, `times`, `reply`); `handle` leads one request through them, `connection` and `listen` own the
 //! sockets. The collector never waits for the object store: it knows the spool and nothing behind it.
 
-mod auth;
+pub mod auth;
 mod body;
 mod budget;
 mod client_address;
 mod connection;
 mod cors;
 mod counters;
-mod decode;
+pub mod decode;
 mod finish_anyway;
 mod handle;
 mod listen;
@@ -21,7 +21,7 @@ mod received_clock;
 mod reply;
 mod route;
 pub mod settings;
-mod settings_document;
+pub mod settings_document;
 mod times;
 mod tls;
 

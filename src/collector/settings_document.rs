@@ -17,7 +17,7 @@ struct TrackingSettings<'a> {
 }
 
 /// The document for a write key. `public_host` is where SDKs are told to send their calls; it may begin with a scheme.
-pub(super) fn document(write_key: &str, public_host: Option<&str>) -> Bytes {
+pub fn document(write_key: &str, public_host: Option<&str>) -> Bytes {
     let (protocol, host) = match public_host {
         Some(host) => match (host.strip_prefix("http://"), host.strip_prefix("https://")) {
             (Some(rest), _) => ("http", Some(rest)),

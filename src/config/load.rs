@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::checked::Config;
-use super::problem::ConfigError;
+use super::problem::{ConfigError, Problem};
 use super::raw::{Raw, VARIABLE_PREFIX};
 use super::sections;
 use super::sources::Outside;
@@ -118,11 +118,20 @@ impl Loader {
     }
 }
 
+/// Checks a configuration's text and its overrides as [`Loader::load`] does, without looking at any file: a write key that
+/// stands in one is a problem.
+///
+/// # Errors
+/// Every problem there is.
+pub fn check_text(text: &str, environment: &Environment) -> Result<(Config, Vec<String>), Vec<Problem>> {
+    check(text, environment, &TextAlone { environment })
+}
+
 fn check(
     text: &str,
     environment: &Environment,
     outside: &dyn Outside,
-) -> Result<(Config, Vec<String>), Vec<super::Problem>> {
+) -> Result<(Config, Vec<String>), Vec<Problem>> {
     let mut raw = Raw::parse(text)?;
     let ours = environment.variables.range(VARIABLE_PREFIX.to_owned()..);
     raw.override_by(ours.map(|(name, value)| (name.as_str(), value.as_str())));
@@ -151,6 +160,21 @@ impl Outside for Seen<'_> {
         text.or_else(
             |what| if self.secrets_needed { Err(what) } else { Ok(format!("file {}", path.display())) },
         )
+    }
+}
+
+/// What write keys refer to, where no file is looked at.
+struct TextAlone<'a> {
+    environment: &'a Environment,
+}
+
+impl Outside for TextAlone<'_> {
+    fn variable(&self, name: &str) -> Option<String> {
+        self.environment.variables.get(name).cloned()
+    }
+
+    fn file(&self, _path: &Path) -> Result<String, String> {
+        Err("files are not looked at here".to_owned())
     }
 }
 

@@ -20,7 +20,7 @@ pub mod watch;
 
 pub use checked::{Admin, Collector, Config, Flush, S3, Spool};
 pub use closed_days::{ClosedDays, WebAddress};
-pub use load::{Environment, Loaded, Loader};
+pub use load::{Environment, Loaded, Loader, check_text};
 pub use problem::{ConfigError, Problem};
 pub use reload::{Changes, Retargeted, diff};
 pub use sources::Source;

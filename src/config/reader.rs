@@ -71,9 +71,9 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Whether a value is not to be shown: the path or query of a webhook often holds a token.
+/// Whether a value is not to be shown: the path or query of a webhook often holds a token, in a list by mistake, too.
 fn is_secret(key: &str, value: &Typed) -> bool {
-    key == "webhook" && matches!(value, Typed::Text(_) | Typed::Variable(_))
+    key == "webhook" && matches!(value, Typed::Text(_) | Typed::Variable(_) | Typed::List(_))
 }
 
 /// A text.

@@ -73,11 +73,16 @@ pub fn manifest_name(number: u64) -> String {
     format!("MANIFEST-{number:020}")
 }
 
-pub(super) fn salt(spool_id: &[u8; 16], number: u64) -> Salt {
+/// What the checksums of a manifest begin with.
+pub fn salt(spool_id: &[u8; 16], number: u64) -> Salt {
     Salt::new(spool_id, SALT_SPACE | number)
 }
 
-fn encode(note: &Note, salt: Salt) -> io::Result<Vec<u8>> {
+/// A note as it stands in a manifest.
+///
+/// # Errors
+/// Where the note cannot be written as JSON, or is longer than a length says.
+pub fn encode(note: &Note, salt: Salt) -> io::Result<Vec<u8>> {
     let json = serde_json::to_vec(note).map_err(io::Error::other)?;
     let len = u32::try_from(json.len()).map_err(io::Error::other)?.to_le_bytes();
     let mut bytes = Vec::with_capacity(8 + json.len());
@@ -88,7 +93,7 @@ fn encode(note: &Note, salt: Salt) -> io::Result<Vec<u8>> {
 }
 
 /// The note that `bytes` begin with, and its length.
-pub(super) fn decode(bytes: &[u8], salt: Salt) -> Option<(Note, usize)> {
+pub fn decode(bytes: &[u8], salt: Salt) -> Option<(Note, usize)> {
     let len_bytes = bytes.get(..4)?;
     let len = u32::from_le_bytes(len_bytes.try_into().ok()?) as usize;
     let crc = u32::from_le_bytes(bytes.get(4..8)?.try_into().ok()?);

@@ -279,7 +279,7 @@ impl State {
                 known.push((from, destination));
             }
             Note::Segment { number } => {
-                self.next_segment = self.next_segment.max(number + 1);
+                self.next_segment = self.next_segment.max(number.saturating_add(1));
                 self.segments.insert(number);
             }
             Note::Sealed(seal) => self.sealed(seal),
@@ -306,24 +306,25 @@ impl State {
             }
             Note::Amended { number, amend } => self.pending(number, |pending| pending.amended = Some(amend)),
             Note::Lost(range) => {
-                self.next_position = self.next_position.max(range.last + 1);
-                self.ledger.lost(range.last - range.first + 1);
+                self.next_position = self.next_position.max(range.last.saturating_add(1));
+                self.ledger.lost(range.last.saturating_sub(range.first).saturating_add(1));
                 self.lost.push(range);
             }
             Note::Tallied(tally) => {
-                self.next_position = self.next_position.max(tally.through + 1);
+                self.next_position = self.next_position.max(tally.through.saturating_add(1));
                 self.ledger.take_in(&tally);
             }
             Note::Released { number, positions } => {
                 self.segments.remove(&number);
-                self.next_segment = self.next_segment.max(number + 1);
-                self.next_position = self.next_position.max(positions.map_or(0, |range| range.last + 1));
+                self.next_segment = self.next_segment.max(number.saturating_add(1));
+                self.next_position =
+                    self.next_position.max(positions.map_or(0, |range| range.last.saturating_add(1)));
                 self.released.extend(positions);
             }
             Note::Replaced { old, new } => {
                 self.segments.remove(&old);
                 self.segments.insert(new);
-                self.next_segment = self.next_segment.max(new + 1);
+                self.next_segment = self.next_segment.max(new.saturating_add(1));
             }
             Note::DaysOver { through } => self.days_over = self.days_over.max(Some(through)),
             Note::Closed(place) => drop(self.days.remove(&place)),
@@ -338,8 +339,8 @@ impl State {
     }
 
     fn sealed(&mut self, seal: Seal) {
-        self.next_seal = self.next_seal.max(seal.number + 1);
-        self.next_position = self.next_position.max(seal.last + 1);
+        self.next_seal = self.next_seal.max(seal.number.saturating_add(1));
+        self.next_position = self.next_position.max(seal.last.saturating_add(1));
         let cursor = self.cursors.entry(seal.batch.clone()).or_default();
         cursor.sealed = cursor.sealed.max(seal.last);
         let day = || DeliveredDay::new(seal.destination.clone());
@@ -445,5 +446,44 @@ mod pairs {
         D: Deserializer<'de>,
     {
         Ok(Vec::<(K, V)>::deserialize(deserializer)?.into_iter().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Found by fuzzing: the number after the highest one overflowed.
+    #[test]
+    fn the_highest_numbers_are_taken_in() {
+        let mut state = State::new();
+        let number = u64::MAX;
+        let range = Range { first: 1, last: number };
+        state.apply(Note::Segment { number });
+        state.apply(Note::Replaced { old: number, new: number });
+        state.apply(Note::Released { number, positions: Some(range) });
+        state.apply(Note::Lost(range));
+        assert_eq!((state.next_segment, state.next_position), (number, number));
+
+        let bucket = BucketString::parse("bucket").unwrap();
+        let source = SourceId::new("web").unwrap();
+        let batch = BatchKey { source, day: UnixMillis(0).day(), stream: crate::object::Stream::Calls };
+        state.apply(Note::Sealed(Seal {
+            number,
+            batch: batch.clone(),
+            first: number,
+            last: number,
+            frames: 1,
+            bytes: 1,
+            sha256: String::new(),
+            first_received_at: UnixMillis(0),
+            last_received_at: UnixMillis(0),
+            encoder: String::new(),
+            destination: Destination::new(bucket.clone(), crate::object::Encryption::None),
+            object_key: ObjectKey::listed("k"),
+            previous_last: None,
+            hours: vec![(crate::spool::ledger::Hour::of(UnixMillis(0)), number)],
+        }));
+        assert_eq!((state.next_seal, state.previous_last(&batch, &bucket)), (number, Some(number)));
     }
 }

@@ -140,7 +140,8 @@ impl Block {
             first_position: u64_at(16),
             durable_position: u64_at(24),
         };
-        (sound && block.body_len as usize <= BLOCK_BODY_MAX && block.frames > 0).then_some(block)
+        let counted = block.frames > 0 && block.first_position.checked_add(u64::from(block.frames)).is_some();
+        (sound && counted && block.body_len as usize <= BLOCK_BODY_MAX).then_some(block)
     }
 
     /// The magic as it stands in the file, for searching.
@@ -176,6 +177,19 @@ mod tests {
         let crc = header_checksum(&header, &id, 9);
         header[40..44].copy_from_slice(&crc.to_le_bytes());
         assert_eq!(check_header(&header, &id, 9), HeaderCheck::Newer(3));
+    }
+
+    /// Found by fuzzing: counting such a block's positions overflowed.
+    #[test]
+    fn a_block_whose_positions_pass_the_highest_number_is_none() {
+        let salt = Salt::new(&[3; 16], 9);
+        let decoded = |first_position: u64, frames: u32| {
+            let block = Block { body_len: 100, frames, first_position, durable_position: 0 };
+            Block::decode(&block.encode(salt), salt)
+        };
+        assert!(decoded(u64::MAX - 2, 2).is_some());
+        assert_eq!(decoded(u64::MAX - 2, 3), None);
+        assert_eq!(decoded(u64::MAX, 1), None);
     }
 
     #[test]

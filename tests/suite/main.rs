@@ -13,6 +13,7 @@ mod contract;
 mod delivery;
 mod durability;
 mod flush;
+mod fuzz;
 mod policies;
 mod readers;
 mod receipts;

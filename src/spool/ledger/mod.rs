@@ -233,7 +233,8 @@ impl Ledger {
             if let Some(sealed) = entry.sealed.get_mut(at(batch.stream)) {
                 *sealed = sealed.saturating_sub(*frames);
             }
-            let delivered = left.iter().filter(|(of, _)| of == hour).map(|(_, frames)| frames).sum::<u64>();
+            let delivered = left.iter().filter(|(of, _)| of == hour).map(|(_, frames)| *frames);
+            let delivered = delivered.fold(0, u64::saturating_add);
             entry.row.lose(batch.stream, frames.saturating_sub(delivered));
         }
         for (hour, frames) in left {
@@ -377,18 +378,23 @@ fn placed(room: &[(Hour, u64)], wanted: &[(Hour, u64)]) -> Hours {
         let left = room.entry(*hour).or_default();
         let here = (*frames).min(*left);
         *left -= here;
-        *placed.entry(*hour).or_default() += here;
+        add(&mut placed, *hour, here);
         over.push((*hour, frames - here));
     }
     for (hour, mut frames) in over {
         for (other, left) in &mut room {
             let here = frames.min(*left);
             (*left, frames) = (*left - here, frames - here);
-            *placed.entry(*other).or_default() += here;
+            add(&mut placed, *other, here);
         }
-        *placed.entry(hour).or_default() += frames;
+        add(&mut placed, hour, frames);
     }
     placed.into_iter().filter(|(_, frames)| *frames > 0).collect()
+}
+
+fn add(to: &mut BTreeMap<Hour, u64>, hour: Hour, frames: u64) {
+    let count = to.entry(hour).or_default();
+    *count = count.saturating_add(frames);
 }
 
 /// What a frame counts as, where it counts: a call, a rejected item, or the repeats that it stands for.

@@ -12,6 +12,15 @@ fn check_source(lines: &str, expected: &str) {
     assert_eq!(problems(&text, &[]), [expected], "{lines}");
 }
 
+/// Found by fuzzing: in a list, a webhook was shown.
+#[test]
+fn a_webhook_is_shown_neither_as_a_text_nor_in_a_list() {
+    let expected =
+        "line 2: closed_days.webhook expected a URL such as \"https://scheduler.example.com/day-closed\"";
+    check("[closed_days]\nwebhook = \"ftp://a.example/token\"", expected);
+    check("[closed_days]\nwebhook = [\"https://a.example/token\"]", expected);
+}
+
 #[test]
 fn a_wrong_value_is_named_with_its_value_and_the_form_expected() {
     check(

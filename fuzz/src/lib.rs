@@ -1,0 +1,36 @@
+//! What is fuzzed: one function a target, from a fuzzer's bytes to properties that must hold for them.
+//!
+//! The programs under `fuzz_targets` hand them to libFuzzer. The test suite takes in this same file, and calls each with
+//! the corpus and with mutations of it, so that the functions also run where nothing can be built twice.
+
+#![allow(unreachable_pub, reason = "public to the programs, private to the test suite")]
+#![allow(clippy::unwrap_used, reason = "a property that cannot even be asked for does not hold")]
+
+pub mod auth_header;
+pub mod body_to_lines;
+pub mod bucket_string;
+pub mod choices;
+pub mod config;
+pub mod gzip;
+pub mod json;
+pub mod line_equals_serde;
+pub mod manifest;
+pub mod request;
+pub mod settings_document;
+pub mod spool_frames;
+
+/// A target: its name, and what is done with one input.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target.
+pub const TARGETS: [Target; 9] = [
+    ("auth_header", auth_header::run),
+    ("body_to_lines", body_to_lines::run),
+    ("bucket_string", bucket_string::run),
+    ("config", config::run),
+    ("gzip", gzip::run),
+    ("line_equals_serde", line_equals_serde::run),
+    ("manifest", manifest::run),
+    ("settings_document", settings_document::run),
+    ("spool_frames", spool_frames::run),
+];

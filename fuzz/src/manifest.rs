@@ -1,0 +1,247 @@
+//! The manifest: notes built from choices or read from JSON, under true checksums, and then damaged.
+//!
+//! - Notes in any order never panic, and neither does what is done with the state they make.
+//! - A note is read back as it was written, and so is the state that all of them make.
+//! - A manifest cut anywhere says what its whole notes say; damage is told where notes stand behind it.
+
+use forebay::batch::BatchKey;
+use forebay::object::{
+    AppliedEncryption, BucketString, Destination, Encryption, KmsContext, KmsKey, ObjectKey, SseKms, Stream,
+};
+use forebay::sources::SourceId;
+use forebay::spool::delivered_day::DayPlace;
+use forebay::spool::ledger::{Hour, Hours, Row, Tally};
+use forebay::spool::manifest::{ManifestError, decode, encode, replay, replay_past_damage, salt};
+use forebay::spool::note::{Amend, Note, Parked, Seal, State};
+use forebay::spool::scan::Range;
+use forebay::time::UnixMillis;
+
+use super::choices::Choices;
+
+const SPOOL: [u8; 16] = [7; 16];
+const NUMBER: u64 = 3;
+const NOTES_MAX: usize = 12;
+const SOURCES: [&str; 3] = ["web", "ios", "a"];
+const BUCKETS: [&str; 3] = ["bucket", "bucket/a/b", "other-bucket"];
+
+/// Runs one input.
+pub fn run(input: &[u8]) {
+    let mut choices = Choices::of(input);
+    if choices.yes() {
+        return as_json(choices.rest());
+    }
+    let mut notes = Vec::new();
+    for _ in 0..1 + choices.below(NOTES_MAX) {
+        notes.push(note(&mut choices));
+        if choices.is_empty() {
+            break;
+        }
+    }
+    check(notes, &mut choices);
+}
+
+/// Lines of JSON, each as one note where it is one.
+fn as_json(text: &[u8]) {
+    let notes: Vec<Note> = text
+        .split(|byte| *byte == b'\n')
+        .take(NOTES_MAX)
+        .filter_map(|line| {
+            let len = u32::try_from(line.len()).unwrap().to_le_bytes();
+            let salt = salt(&SPOOL, NUMBER);
+            let bytes = [&len[..], &salt.checksum(&len, line).to_le_bytes(), line].concat();
+            decode(&bytes, salt).map(|(note, _)| note)
+        })
+        .collect();
+    check(notes, &mut Choices::of(text));
+}
+
+fn check(notes: Vec<Note>, choices: &mut Choices<'_>) {
+    let salt = salt(&SPOOL, NUMBER);
+    let (mut bytes, mut state) = (Vec::new(), State::new());
+    // A manifest begins with the whole state.
+    let first = Note::State(Box::new(state.clone()));
+    let mut ends = Vec::new();
+    for note in std::iter::once(first).chain(notes) {
+        let written = encode(&note, salt).expect("a note can be written");
+        assert_eq!(decode(&written, salt), Some((note.clone(), written.len())));
+        bytes.extend_from_slice(&written);
+        state.apply(note);
+        ends.push((bytes.len(), state.clone()));
+    }
+    let replayed = replay("M", &bytes, &SPOOL, NUMBER).expect("an undamaged manifest is read");
+    assert_eq!(replayed, (state.clone(), ends.len()));
+    use_state(&state, choices);
+
+    let cut = choices.short() % (bytes.len() + 1);
+    let torn = replay("M", bytes.get(..cut).unwrap_or_default(), &SPOOL, NUMBER);
+    match (torn, ends.iter().rposition(|(end, _)| *end <= cut)) {
+        (Ok((torn, count)), Some(last)) => assert_eq!((&torn, count), (&ends[last].1, last + 1)),
+        (Err(ManifestError::Damaged { .. }), None) => {}
+        (torn, last) => panic!("cut at {cut}, with {last:?} whole: {torn:?}"),
+    }
+
+    let at = choices.short() % bytes.len();
+    bytes[at] ^= 1 << choices.below(8);
+    let hit = ends.iter().position(|(end, _)| at < *end).unwrap_or(0);
+    match replay_past_damage("M", &bytes, &SPOOL, NUMBER) {
+        Ok(replayed) => {
+            assert_eq!(replayed.notes, ends.len() - 1, "one note is damaged");
+            let start = ends[hit - 1].0;
+            let told = (hit + 1 < ends.len()).then_some(start);
+            assert_eq!(replayed.damaged_at, told);
+        }
+        Err(_) => assert_eq!(hit, 0, "the first note is whole, so there is something to go on"),
+    }
+}
+
+/// What the spool asks of a state.
+fn use_state(state: &State, choices: &mut Choices<'_>) {
+    let mut state = state.clone();
+    let source = SourceId::new(choices.one(&SOURCES)).unwrap();
+    let position = choices.number();
+    if let Some((_, Some(next))) = state.destination(&source, position) {
+        assert!(next > position, "the next destination begins behind the position");
+    }
+    state.clamp_destinations(choices.number());
+    for known in state.destinations.values() {
+        assert!(known.is_sorted_by_key(|(from, _)| *from));
+    }
+    let (keep_from, oldest) = (UnixMillis(choices.number().cast_signed()), choices.number());
+    let pending = state.seals.clone();
+    state.prune(keep_from, oldest);
+    assert_eq!(state.seals, pending, "what is not delivered is never forgotten");
+    let whole = Note::State(Box::new(state.clone()));
+    let salt = salt(&SPOOL, NUMBER);
+    let written = encode(&whole, salt).expect("a state can be written");
+    assert_eq!(decode(&written, salt).map(|(note, _)| note), Some(whole));
+    for (place, day) in &state.days {
+        for stream in [Stream::Calls, Stream::Rejected] {
+            let batch = BatchKey { source: place.source.clone(), day: place.day, stream };
+            assert_eq!(state.previous_last(&batch, &place.bucket), day.sealed_through(stream));
+        }
+        if let Some(marker) = day.marker(place, "0123456789abcdef0123456789abcdef") {
+            assert!(marker.streams.values().all(|stream| stream.objects > 0));
+        }
+    }
+}
+
+fn note(choices: &mut Choices<'_>) -> Note {
+    let source = |choices: &mut Choices<'_>| SourceId::new(choices.one(&SOURCES)).unwrap();
+    match choices.below(16) {
+        0 => Note::Destination {
+            source: source(choices),
+            from: choices.number(),
+            destination: destination(choices),
+        },
+        1 => Note::Segment { number: choices.number() },
+        2 | 3 => Note::Sealed(seal(choices)),
+        4 => Note::Committed { number: choices.number(), applied: applied(choices), seal: again(choices) },
+        5 => {
+            let parked = Parked { len: choices.number(), crc32: u32::from(choices.byte()) };
+            Note::Parked { number: choices.number(), parked, seal: again(choices) }
+        }
+        6 => Note::Conflict { number: choices.number() },
+        7 => Note::Retry { number: choices.number(), overwrite: choices.yes() },
+        8 => Note::Amended { number: choices.number(), amend: amend(choices) },
+        9 => Note::Restored { number: choices.number() },
+        10 => Note::Lost(range(choices)),
+        11 => {
+            let positions = choices.yes().then(|| range(choices));
+            Note::Released { number: choices.number(), positions }
+        }
+        12 => Note::DaysOver { through: time(choices).day() },
+        13 => {
+            let (source, day) = (source(choices), time(choices).day());
+            let bucket = BucketString::parse(choices.one(&BUCKETS)).unwrap();
+            Note::Closed(DayPlace { source, day, bucket })
+        }
+        14 => Note::Tallied(tally(choices)),
+        _ if choices.yes() => Note::Replaced { old: choices.number(), new: choices.number() },
+        _ => Note::Clock { from: time(choices), to: time(choices) },
+    }
+}
+
+fn time(choices: &mut Choices<'_>) -> UnixMillis {
+    UnixMillis(choices.number().cast_signed())
+}
+
+fn range(choices: &mut Choices<'_>) -> Range {
+    Range { first: choices.number(), last: choices.number() }
+}
+
+fn text(choices: &mut Choices<'_>) -> String {
+    let len = choices.below(24);
+    String::from_utf8_lossy(choices.take(len)).into_owned()
+}
+
+fn destination(choices: &mut Choices<'_>) -> Destination {
+    let bucket = BucketString::parse(choices.one(&BUCKETS)).unwrap();
+    let encryption = match choices.below(3) {
+        0 => Encryption::None,
+        1 => Encryption::SseS3,
+        _ => Encryption::Kms(SseKms {
+            key: KmsKey::parse("alias/events").unwrap(),
+            bucket_key: choices.yes().then(|| choices.yes()),
+            context: KmsContext::default(),
+        }),
+    };
+    Destination { region: choices.yes().then(|| text(choices)), ..Destination::new(bucket, encryption) }
+}
+
+fn applied(choices: &mut Choices<'_>) -> Option<AppliedEncryption> {
+    choices.yes().then(|| AppliedEncryption {
+        algorithm: choices.yes().then(|| text(choices)),
+        kms_key: choices.yes().then(|| text(choices)),
+        bucket_key: choices.yes(),
+    })
+}
+
+/// A seal, said once more.
+fn again(choices: &mut Choices<'_>) -> Option<Box<Seal>> {
+    choices.yes().then(|| Box::new(seal(choices)))
+}
+
+fn amend(choices: &mut Choices<'_>) -> Amend {
+    let lost = (0..choices.below(3)).map(|_| range(choices)).collect();
+    Amend {
+        frames: choices.number(),
+        bytes: choices.number(),
+        sha256: text(choices),
+        lost,
+        hours: hours(choices),
+    }
+}
+
+fn hours(choices: &mut Choices<'_>) -> Hours {
+    (0..choices.below(3)).map(|_| (Hour::of(time(choices)), choices.number())).collect()
+}
+
+fn tally(choices: &mut Choices<'_>) -> Tally {
+    let row = |choices: &mut Choices<'_>| {
+        let counts: Vec<u64> = (0..choices.below(10)).map(|_| choices.number()).collect();
+        let source = SourceId::new(choices.one(&SOURCES)).unwrap();
+        (source, Hour::of(time(choices)), Row::from(counts))
+    };
+    Tally { through: choices.number(), rows: (0..choices.below(3)).map(|_| row(choices)).collect() }
+}
+
+fn seal(choices: &mut Choices<'_>) -> Seal {
+    let source = SourceId::new(choices.one(&SOURCES)).unwrap();
+    let stream = if choices.yes() { Stream::Rejected } else { Stream::Calls };
+    Seal {
+        number: choices.number(),
+        batch: BatchKey { source, day: time(choices).day(), stream },
+        first: choices.number(),
+        last: choices.number(),
+        frames: choices.number(),
+        bytes: choices.number(),
+        sha256: text(choices),
+        first_received_at: time(choices),
+        last_received_at: time(choices),
+        encoder: text(choices),
+        destination: destination(choices),
+        object_key: ObjectKey::listed(text(choices)),
+        previous_last: choices.yes().then(|| choices.number()),
+        hours: hours(choices),
+    }
+}
