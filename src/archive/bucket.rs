@@ -33,7 +33,9 @@ pub struct ArchiveError {
 }
 
 fn hint(cause: &StoreError, right: &str) -> String {
-    let refused = cause.fault == Fault::Refused && matches!(cause.status, Some(401 | 403));
+    // Of the codes with these statuses the others name another reason, such as a clock that is wrong.
+    let denied = cause.code.as_deref().is_none_or(|code| matches!(code, "AccessDenied" | "Forbidden"));
+    let refused = cause.fault == Fault::Refused && matches!(cause.status, Some(401 | 403)) && denied;
     if refused { format!("; it needs the right {right}, see `forebay policy reader`") } else { String::new() }
 }
 

@@ -443,8 +443,9 @@ pub struct PartArgs {
 #[command(after_help = "\
 A day is closed by a node once it is over there and all of it is in the bucket; the node then puts a marker beside the day's
 folder. This looks for the markers of all nodes that have objects in that folder. A node whose objects have not arrived yet is
-not seen in the bucket: name its admin listener with --admin, and it is asked, too. It needs s3:ListBucket on the bucket and
-s3:GetObject on the markers.
+not seen in the bucket: name its admin listener with --admin, and it is asked, too. A day without any calls has nothing in the
+bucket: without --admin it is waited for until the time is up. It needs s3:ListBucket on the bucket and s3:GetObject on the
+markers.
 
 Exit codes: 0 the day is closed, 1 the time is up or the day cannot be called closed, 2 wrong usage or configuration.")]
 pub struct WaitArgs {
@@ -493,7 +494,8 @@ fn look_every(text: &str) -> Result<Period, String> {
 Lists the bucket and asks for each object's metadata; --deep also reads each object. It needs s3:ListBucket on the bucket
 and s3:GetObject on its objects. Credentials come from the AWS default chain.
 
-Exit codes: 0 nothing was found, 1 something was found or the bucket could not be read, 2 wrong usage or configuration.")]
+Exit codes: 0 nothing wrong was found, 1 something was, nothing is there, or the bucket could not be read, 2 wrong usage or
+configuration.")]
 pub struct VerifyArgs {
     /// Which bucket.
     #[command(flatten)]

@@ -88,7 +88,7 @@ fn whole(status: &Status) -> Vec<String> {
     };
     let mut lines = vec![
         format!(
-            "calls    {} received: {} stored, {} repeats, {} rejected; {} delivered",
+            "calls    {} received since the start: {} stored, {} repeats, {} rejected; {} delivered",
             grouped(totals.received),
             grouped(totals.stored),
             grouped(totals.repeated),
@@ -205,7 +205,7 @@ mod tests {
             render(&status),
             "forebay 0.1.0, node n1, spool 00ff, up 1 min 1 s
 ready
-calls    0 received: 0 stored, 0 repeats, 0 rejected; 0 delivered
+calls    0 received since the start: 0 stored, 0 repeats, 0 rejected; 0 delivered
 waiting  nothing: everything is delivered
 spool    0 B of 20.0 GB (0 %), 0 segments
 "
@@ -291,7 +291,7 @@ NOT READY
   the spool is full
 degraded: positions 3 to 9 are lost\\u{1b}[31m
 ALARM refused for 1 min 5 s: put refused
-calls    12,345 received: 12,000 stored, 300 repeats, 45 rejected; 10,000 delivered
+calls    12,345 received since the start: 12,000 stored, 300 repeats, 45 rejected; 10,000 delivered
 waiting  2,000 calls in 2 batches, the oldest for 1 h 1 min
 spool    19.0 GB of 20.0 GB (95 %), 280 segments, 1.0 MB parked, would last 10 min without deliveries
 ledger   12,345 received = 12,000 stored + 45 rejected + 299 repeated + 1 suppressed; 12,000 stored = 9,999 delivered + 2,000 \

@@ -63,9 +63,22 @@ pub async fn run(args: &VerifyArgs, out: &mut dyn Write) -> Result<(), Failure> 
     drop(meter);
     printer.end(out, &summary, archive.progress())?;
     match summary.findings() {
+        // Whoever asks every night is to learn that there is nothing any more, or that a name was mistyped.
+        0 if summary.days() == 0 => {
+            Err(Failure::failed(format!("nothing of {} is in {bucket}", part(&args.part))))
+        }
         0 => Ok(()),
         1 => Err(Failure::failed(format!("1 finding in {bucket}"))),
         count => Err(Failure::failed(format!("{} findings in {bucket}", grouped(count)))),
+    }
+}
+
+/// What was looked for, in words.
+fn part(part: &PartArgs) -> String {
+    let source = part.source.as_ref().map_or_else(|| "Forebay".to_owned(), |id| format!("source {id}"));
+    match part.day.or(part.from).or(part.to) {
+        Some(_) => format!("{source} of these days"),
+        None => source,
     }
 }
 

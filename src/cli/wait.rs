@@ -46,8 +46,10 @@ pub async fn run(args: &WaitArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let (every, until) = (args.every.get(), Instant::now() + args.timeout.get());
     let mut meter = Meter::new("waiting");
     loop {
+        // The collectors first: what they deliver and close meanwhile is in the listing.
+        let at_nodes = at_nodes(args).await?;
         let parts = archive.parts_of(&args.source, args.day).await?;
-        let waiting_for = waiting_for(args, &parts).await?;
+        let waiting_for = at_nodes.or_else(|| in_bucket(args, &parts));
         let broken = match judge(&parts) {
             Standing::Broken(why) => Some(why),
             _ => None,
@@ -85,8 +87,8 @@ fn bucket(args: &WaitArgs) -> Result<BucketString, Failure> {
     Ok(known.destination.bucket)
 }
 
-/// What is still waited for; `None` where the day is closed.
-async fn waiting_for(args: &WaitArgs, parts: &Parts) -> Result<Option<String>, Failure> {
+/// What is waited for whatever the bucket holds: the day's end, and a collector that has not closed it.
+async fn at_nodes(args: &WaitArgs) -> Result<Option<String>, Failure> {
     let now = SystemClock::new().wall();
     if now < args.day.end() {
         return Ok(Some(format!("the day ends in {} min", args.day.end().since(now).as_secs().div_ceil(60))));
@@ -96,18 +98,23 @@ async fn waiting_for(args: &WaitArgs, parts: &Parts) -> Result<Option<String>, F
             return Ok(Some(format!("{url}: {why}")));
         }
     }
+    Ok(None)
+}
+
+/// What the bucket lacks; `None` where every spool that has objects there has closed the day.
+fn in_bucket(args: &WaitArgs, parts: &Parts) -> Option<String> {
     let open: Vec<String> = parts
         .iter()
         .filter(|(_, part)| part.closed.is_none())
         .map(|(spool, part)| format!("{} (spool {spool})", part.node))
         .collect();
-    Ok(match (open.as_slice(), parts.is_empty()) {
+    match (open.as_slice(), parts.is_empty()) {
         // Every collector was asked, and none has anything of it.
         ([], true) if !args.admin.is_empty() => None,
         ([], true) => Some("nothing of it is in the bucket".to_owned()),
         ([], false) => None,
         (open, _) => Some(format!("not closed by {}", open.join(", "))),
-    })
+    }
 }
 
 /// What a running collector still has of the day.

@@ -101,7 +101,7 @@ async fn trouble_that_passes_is_waited_for() {
     })
     .await;
     let said = verify_at(&store.url(), KEYS, "lake", &[]).await;
-    assert_eq!((said.code, said.out.as_str()), (Some(0), "nothing is there\n"), "{said:?}");
+    assert_eq!((said.code, said.out.as_str()), (Some(1), "nothing is there\n"), "{said:?}");
     assert_eq!(store.requests().len(), 5, "three listings, one of them tried three times");
 }
 

@@ -117,7 +117,14 @@ async fn status_and_flush_say_what_is_there() {
 
     let (code, told) = text(&["status"]).await;
     assert_eq!(code, Some(0), "{told}");
-    for expected in ["ready\n", "15 calls in 2 batches", "15 received: 15 stored", "web", "ios", "none yet"] {
+    for expected in [
+        "ready\n",
+        "15 calls in 2 batches",
+        "15 received since the start: 15 stored",
+        "web",
+        "ios",
+        "none yet",
+    ] {
         assert!(told.contains(expected), "{expected:?} is not in:\n{told}");
     }
     let (code, told) = text(&["flush", "--source", "ios"]).await;

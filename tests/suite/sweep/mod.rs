@@ -33,6 +33,8 @@ const WORKERS_ON_LARGE: usize = 8;
 static TURN: Mutex<()> = Mutex::new(());
 /// Failures that are told in full.
 const TOLD_MAX: usize = 20;
+/// Runs of one case until its call comes.
+const TRIES_MAX: u32 = 20;
 
 const EVERYDAY: Load = Load {
     segment_bytes: 16 * 1_024,
@@ -232,13 +234,26 @@ fn sweep(what: &str, load: Load, workers: usize, of: impl Fn(Role) -> bool) {
     let cases = cases(&alone.calls, of);
     assert_eq!((alone.stopped, alone.refused), (false, false), "nothing fails in the first run");
     let (next, outcomes, failures) = (AtomicUsize::new(0), Mutex::new(Vec::new()), Mutex::new(Vec::new()));
+    let unmet = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| {
                 while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    match catch_unwind(AssertUnwindSafe(|| block_on(run(load, Some(*case))))) {
-                        Ok(outcome) => outcomes.lock().unwrap().push(outcome),
-                        Err(panic) => failures.lock().unwrap().push(format!("{case:?}: {}", text(&*panic))),
+                    // Threads are not always as far when a call comes, so the one that is to fail may not come.
+                    for attempt in 1..=TRIES_MAX {
+                        match catch_unwind(AssertUnwindSafe(|| block_on(run(load, Some(*case))))) {
+                            Ok(outcome) if outcome.struck.is_none() && attempt < TRIES_MAX => continue,
+                            Ok(outcome) => {
+                                if outcome.struck.is_none() {
+                                    unmet.lock().unwrap().push(*case);
+                                }
+                                outcomes.lock().unwrap().push(outcome);
+                            }
+                            Err(panic) => {
+                                failures.lock().unwrap().push(format!("{case:?}: {}", text(&*panic)))
+                            }
+                        }
+                        break;
                     }
                 }
             });
@@ -262,8 +277,9 @@ fn sweep(what: &str, load: Load, workers: usize, of: impl Fn(Role) -> bool) {
     );
     let told: Vec<_> = failures.iter().take(TOLD_MAX).collect();
     assert!(failures.is_empty(), "{} of {} runs failed:\n{told:#?}", failures.len(), cases.len());
-    // Threads are not always as far when a call comes; a sweep that seldom meets its call shows nothing.
-    assert!(struck * 100 >= cases.len() * 95, "only {struck} of {} failures were met", cases.len());
+    let unmet = unmet.into_inner().unwrap();
+    eprintln!("{what}: {} calls did not come in {TRIES_MAX} runs: {unmet:?}", unmet.len());
+    assert!(unmet.len() * 500 <= cases.len(), "of {} calls these were not met: {unmet:?}", cases.len());
 }
 
 fn text(panic: &(dyn Any + Send)) -> String {
