@@ -235,7 +235,7 @@ impl Printer {
             Self::Json { .. } => {
                 write!(out, "\n],\"around\":{}", serde_json::to_string(&summary.around)?)?;
                 write!(out, ",\"totals\":{}", serde_json::to_string(&summary.totals)?)?;
-                writeln!(out, ",\"sound\":{}}}", summary.findings() == 0)
+                writeln!(out, ",\"sound\":{}}}", summary.findings() == 0 && summary.days() > 0)
             }
         }
     }
