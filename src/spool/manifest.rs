@@ -234,24 +234,21 @@ impl Manifest {
         &self.state
     }
 
-    /// Appends notes, syncs them, and only then takes them into the state.
+    /// Appends notes, syncs them, and only then takes them into the state. Several have one checksum: a crash may tear what is
+    /// written at once anywhere, and a later one that is sound behind one that is torn would look like damage.
     ///
     /// # Errors
     /// What the disk says. The spool must stop then: whether the notes are on disk is not known.
     pub fn append(&mut self, notes: Vec<Note>) -> io::Result<()> {
-        let mut bytes = Vec::new();
-        for note in &notes {
-            bytes.extend_from_slice(&encode(note, salt(&self.spool_id, self.number))?);
-        }
+        let Some(note) = Note::together(notes) else { return Ok(()) };
+        let bytes = encode(&note, salt(&self.spool_id, self.number))?;
         self.write(&bytes)?;
-        let seals = notes.iter().any(|note| matches!(note, Note::Sealed(_)));
+        let seals = matches!(note, Note::Sealed(_));
         if !(seals && planted(PlantedBug::SealNotSynced)) {
             self.file.sync()?;
         }
         self.end += bytes.len() as u64;
-        for note in notes {
-            self.state.apply(note);
-        }
+        self.state.apply(note);
         Ok(())
     }
 

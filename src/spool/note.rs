@@ -126,6 +126,8 @@ pub struct Cursor {
 pub enum Note {
     /// Everything so far, in one: the first note of each manifest file.
     State(Box<State>),
+    /// Several, written at once: either all of them count or none.
+    Together(Vec<Note>),
     /// From `from` on, frames of `source` go to `destination`.
     Destination {
         /// The source.
@@ -222,6 +224,16 @@ pub enum Note {
     },
 }
 
+impl Note {
+    /// Several notes as one; `None` of none.
+    pub fn together(mut notes: Vec<Self>) -> Option<Self> {
+        match notes.len() {
+            0 | 1 => notes.pop(),
+            _ => Some(Self::Together(notes)),
+        }
+    }
+}
+
 /// What all notes of a spool say together.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct State {
@@ -273,6 +285,7 @@ impl State {
     pub fn apply(&mut self, note: Note) {
         match note {
             Note::State(state) => *self = *state,
+            Note::Together(notes) => notes.into_iter().for_each(|note| self.apply(note)),
             Note::Destination { source, from, destination } => {
                 let known = self.destinations.entry(source).or_default();
                 known.retain(|(at, _)| *at < from);

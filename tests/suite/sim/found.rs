@@ -8,13 +8,15 @@ use forebay::metrics::Metrics;
 use forebay::object::{BucketString, Destination, Encryption, ObjectKey, ObjectName, Stream};
 use forebay::random::Random;
 use forebay::sources::SourceId;
-use forebay::spool::note::{Parked, Seal};
+use forebay::spool::disk;
+use forebay::spool::manifest::{self, Manifest};
+use forebay::spool::note::{Note, Parked, Seal, State};
 use forebay::spool::outlet::parked_name;
 use forebay::spool::reader::{Go, Read};
 use forebay::spool::scan::Range;
 use forebay::spool::segment::{BLOCK_HEADER, SEGMENT_HEADER, index_name, segment_name};
 use forebay::spool::{
-    AppendError, Disk as _, Encoded, OpenError, Recovered, RequestFrames, SpoolOptions, Stepped,
+    AppendError, Disk, Encoded, OpenError, Recovered, RequestFrames, SpoolOptions, Stepped,
 };
 use forebay::time::UnixMillis;
 
@@ -333,4 +335,26 @@ fn released_segments_of_another_length_do_not_lie_there_for_ever() {
     }
     let names = disk.list("").unwrap().into_iter().map(|(name, _)| name);
     assert_eq!(names.filter(|name| name.starts_with("spare-")).collect::<Vec<_>>(), [""; 0]);
+}
+
+/// Seed 1349 of the simulation in which starts refuse at damage: an ordinary power cut was taken for damage.
+#[test]
+fn notes_that_were_written_at_once_are_torn_as_one() {
+    let disk: Arc<dyn Disk> = Arc::new(SimDisk::default());
+    let id = [7; 16];
+    let mut manifest = Manifest::begin(Arc::clone(&disk), id, 1, State::new()).unwrap();
+    let name = manifest::manifest_name(1);
+    let read = || disk::read_all(&*disk.open(&name).unwrap()).unwrap();
+    let before = read().len();
+    manifest.append(vec![Note::Segment { number: 1 }, Note::Segment { number: 2 }]).unwrap();
+    assert_eq!(manifest.state().segments.len(), 2);
+    let whole = read();
+    assert_eq!(manifest::replay(&name, &whole, &id, 1).unwrap().0, *manifest.state());
+    for torn in before..whole.len() {
+        // The machine stopped: what was written first is not there, and what was written last is.
+        let mut bytes = whole.clone();
+        bytes[before..=torn].fill(0);
+        let (state, notes) = manifest::replay(&name, &bytes, &id, 1).unwrap();
+        assert_eq!((state, notes), (State::new(), 1), "{torn}");
+    }
 }
