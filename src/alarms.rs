@@ -22,6 +22,8 @@ pub enum AlarmKind {
     Damage,
     /// The wall clock is more than a day behind the newest frame.
     Clock,
+    /// Markers of closed days are not taken.
+    Closing,
     /// Whoever is to be told of closed days does not hear.
     Hook,
     /// The two sides of the ledger do not meet.
@@ -30,13 +32,14 @@ pub enum AlarmKind {
 
 impl AlarmKind {
     /// All there are.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Refused,
         Self::Unreachable,
         Self::Encryption,
         Self::Conflict,
         Self::Damage,
         Self::Clock,
+        Self::Closing,
         Self::Hook,
         Self::Ledger,
     ];
@@ -50,6 +53,7 @@ impl AlarmKind {
             Self::Conflict => "conflict",
             Self::Damage => "damage",
             Self::Clock => "clock",
+            Self::Closing => "closing",
             Self::Hook => "hook",
             Self::Ledger => "ledger",
         }

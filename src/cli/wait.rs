@@ -15,7 +15,9 @@ use super::spool::meter::Meter;
 use super::verify::{archive, config_file};
 use crate::admin::{Days, UnclosedDay};
 use crate::archive::closing::{Parts, Standing, judge};
+use crate::batch::AFTER_DAY;
 use crate::config::{Environment, Loader};
+use crate::delivery::closing::SETTLED;
 use crate::object::BucketString;
 use crate::object::tags::date;
 use crate::runtime::SystemClock;
@@ -90,8 +92,10 @@ fn bucket(args: &WaitArgs) -> Result<BucketString, Failure> {
 /// What is waited for whatever the bucket holds: the day's end, and a collector that has not closed it.
 async fn at_nodes(args: &WaitArgs) -> Result<Option<String>, Failure> {
     let now = SystemClock::new().wall();
-    if now < args.day.end() {
-        return Ok(Some(format!("the day ends in {} min", args.day.end().since(now).as_secs().div_ceil(60))));
+    // Until then nodes may still take calls of it.
+    let ends = args.day.end().plus(AFTER_DAY).plus(SETTLED);
+    if now < ends {
+        return Ok(Some(format!("the day can be closed in {} min", ends.since(now).as_secs().div_ceil(60))));
     }
     for url in &args.admin {
         if let Some(why) = at_node(url, args).await? {

@@ -2,7 +2,7 @@
 //!
 //! The marker is made from the manifest alone, so a try after a crash puts the same bytes under the same key.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +11,8 @@ use bytes::Bytes;
 
 use super::after_put::{Next, after_head, after_put};
 use super::scheduler::{blocking, on_disk};
-use super::settings::REFUSALS_BEFORE_ALARM;
-use super::{Inner, lock};
+use super::settings::{REFUSALS_BEFORE_ALARM, UNREACHABLE_BEFORE_ALARM};
+use super::{Inner, Way, lock, way_to};
 use crate::alarms::AlarmKind;
 use crate::batch::AFTER_DAY;
 use crate::object::metadata::SHA256;
@@ -28,8 +28,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long both clocks must have said that a day is over before it is ended for good: a clock that runs ahead for a moment,
 /// as after a machine was resumed, ends no day.
 pub const SETTLED: Duration = Duration::from_secs(60);
-/// Days that are closed at once.
-const CLOSING_MAX: usize = 64;
+/// Days of one destination whose markers are put, or wait to be, at once: what one bucket refuses holds up no other.
+const CLOSING_PER_DESTINATION: usize = 256;
 
 /// A day that is closed: its marker is in the store.
 #[derive(Clone, Debug)]
@@ -49,6 +49,16 @@ pub trait DayHook: Send + Sync + fmt::Debug {
     /// # Errors
     /// Why it was not told; it is told again after a wait.
     fn tell<'a>(&'a self, day: &'a ClosedDay) -> BoxFuture<'a, Result<(), String>>;
+}
+
+/// A day that a task is closing.
+#[derive(Debug)]
+pub(super) struct UnderWay {
+    way: Way,
+    /// Its marker is in the store, and the hook is told.
+    telling: bool,
+    /// Why it waits, where it does.
+    pub(super) why: Option<String>,
 }
 
 /// Looks for days to end and to close.
@@ -78,13 +88,21 @@ impl Closing {
             drop(on_disk(inner, move || outlet.end_days(through)));
         }
         let mut closing = lock(&inner.closing);
-        let room = CLOSING_MAX.saturating_sub(closing.len());
-        if room == 0 {
-            return;
+        let mut putting: BTreeMap<Way, usize> = BTreeMap::new();
+        for under_way in closing.values().filter(|under_way| !under_way.telling) {
+            *putting.entry(under_way.way.clone()).or_default() += 1;
         }
-        let under_way: BTreeSet<DayPlace> = closing.keys().cloned().collect();
-        for closable in outlet.closable(room, &under_way) {
-            closing.insert(closable.place.clone(), None);
+        let closable = outlet.closable(|place, destination| {
+            if closing.contains_key(place) {
+                return false;
+            }
+            let putting = putting.entry(way_to(destination)).or_default();
+            *putting += 1;
+            *putting <= CLOSING_PER_DESTINATION
+        });
+        for closable in closable {
+            let under_way = UnderWay { way: way_to(&closable.destination), telling: false, why: None };
+            closing.insert(closable.place.clone(), under_way);
             let inner_of_task = Arc::clone(inner);
             inner.tasks.spawn(async move {
                 let inner = inner_of_task;
@@ -131,6 +149,9 @@ async fn close(inner: &Arc<Inner>, closable: Closable) -> Result<(), Stopped> {
     };
     let key = closable.marker.key(&closable.place.bucket);
     put(inner, &closable, &key, body).await;
+    if let Some(under_way) = lock(&inner.closing).get_mut(&closable.place) {
+        under_way.telling = true;
+    }
     let day = ClosedDay { bucket: closable.place.bucket.clone(), key, marker: closable.marker };
     tell(inner, &day).await;
     let (outlet, place) = (inner.parts.outlet.clone(), closable.place.clone());
@@ -148,6 +169,8 @@ async fn put(inner: &Arc<Inner>, closable: &Closable, key: &ObjectKey, body: Byt
     let ours = metadata.first().map(|(_, hash)| hash.clone()).unwrap_or_default();
     let crc32 = crc32fast::hash(&body);
     let mut reached = inner.slots(&closable.destination).reached.hearer();
+    let since = inner.parts.clock.monotonic();
+    let subject = closable.place.bucket.to_string();
     let (mut mode, mut tries, mut refusals) = (inner.settings.put_mode, 0_u32, 0_u32);
     loop {
         let destination = inner.reach(source, &closable.destination);
@@ -169,10 +192,7 @@ async fn put(inner: &Arc<Inner>, closable: &Closable, key: &ObjectKey, body: Byt
         let answer = inner.parts.store.put(&put).await;
         drop(slot);
         let next = match answer {
-            Ok(stored) => {
-                inner.taken(&destination, key.as_str(), stored.applied.as_ref());
-                Next::Commit
-            }
+            Ok(_) => Next::Commit,
             Err(error) => {
                 let next = after_put(error.fault, mode);
                 if next == Next::AskWhose {
@@ -180,8 +200,17 @@ async fn put(inner: &Arc<Inner>, closable: &Closable, key: &ObjectKey, body: Byt
                     let found = head.as_ref().map(|head| head.metadata.get(SHA256).map(String::as_str));
                     after_head(found.map_err(|error| error.fault), &[&ours], true)
                 } else {
-                    inner.put_failed(&destination, &error);
-                    waiting(inner, &closable.place, format!("put {key} to {destination}: {error}"), tries);
+                    let why = format!("put {key} to {destination}: {error}");
+                    let long =
+                        inner.parts.clock.monotonic().saturating_sub(since) >= UNREACHABLE_BEFORE_ALARM;
+                    if long || refusals + 1 >= REFUSALS_BEFORE_ALARM {
+                        // Objects may get through beside it, so it is no alarm of theirs.
+                        let what = format!(
+                            "days are not closed: {why}; their markers are put again until they are taken"
+                        );
+                        inner.parts.alarms.raise(AlarmKind::Closing, &subject, what);
+                    }
+                    waiting(inner, &closable.place, why, tries);
                     next
                 }
             }
@@ -211,6 +240,7 @@ async fn put(inner: &Arc<Inner>, closable: &Closable, key: &ObjectKey, body: Byt
         }
     }
     inner.parts.alarms.clear(AlarmKind::Conflict, key.as_str());
+    inner.parts.alarms.clear(AlarmKind::Closing, &subject);
     inner.slots(&closable.destination).reached.tell();
 }
 
@@ -240,7 +270,7 @@ fn waiting(inner: &Inner, place: &DayPlace, why: String, tries: u32) {
         tracing::warn!(tries, source = %place.source, day = %place.day, "waiting to close a day: {why}");
     }
     if let Some(known) = lock(&inner.closing).get_mut(place) {
-        *known = Some(why);
+        known.why = Some(why);
     }
 }
 

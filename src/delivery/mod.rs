@@ -112,7 +112,7 @@ struct Inner {
     /// Destinations whose last object was given another encryption than was asked for.
     mismatched: Mutex<BTreeSet<Destination>>,
     /// Days that a task is closing, and why those wait that do.
-    closing: Mutex<BTreeMap<DayPlace, Option<String>>>,
+    closing: Mutex<BTreeMap<DayPlace, closing::UnderWay>>,
     shutting_down: AtomicBool,
     kick: Notify,
     stop: CancellationToken,
@@ -185,7 +185,7 @@ impl Delivery {
     pub fn waits_to_close(&self, source: &SourceId, day: ReceivedDay) -> Option<String> {
         let closing = lock(&self.inner.closing);
         let of_day = closing.iter().filter(|(place, _)| place.source == *source && place.day == day);
-        of_day.filter_map(|(_, why)| why.clone()).next()
+        of_day.filter_map(|(_, under_way)| under_way.why.clone()).next()
     }
 
     /// When a batch is due at the latest: by age, or because its day is over.

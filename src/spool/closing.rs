@@ -1,7 +1,8 @@
 //! Days that are over: nothing is added to them any more, and each is closed once all of it is in the store.
 //!
-//! First the end of the day is noted, durably, and then enforced; only then can everything be in the store and stay all
-//! there is. So the promise of a marker, that no call comes after it, holds whatever the clock does later.
+//! First the end of the day is enforced, and what is on its way to the disk is waited for; then it is noted, durably; only
+//! then can everything be in the store and stay all there is. So the promise of a marker, that no call comes after it,
+//! holds whatever the clock does later, also after a restart.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
@@ -58,15 +59,14 @@ impl Outlet {
     /// # Errors
     /// [`Stopped`].
     pub fn end_days(&self, through: ReceivedDay) -> Result<(), Stopped> {
-        let end = through.end().0;
-        if self.shared.not_before.load(Ordering::Acquire) >= end {
+        if self.days_over() >= Some(through) {
             return Ok(());
         }
-        self.shared.note(vec![Note::DaysOver { through }])?;
-        self.shared.not_before.fetch_max(end, Ordering::AcqRel);
-        // A group that began before may still be on its way to the disk, and into the index.
+        self.shared.not_before.fetch_max(through.end().0, Ordering::AcqRel);
+        // A group that began before may still be on its way to the disk, and into the index. Until it is there, nobody may
+        // take the day for over.
         drop(lock(&self.shared.commit_gate));
-        Ok(())
+        self.shared.note(vec![Note::DaysOver { through }])
     }
 
     /// The last day that has ended for good.
@@ -105,8 +105,8 @@ impl Outlet {
         days.map(|(place, day)| (place.source.clone(), day.destination.clone())).collect()
     }
 
-    /// Days that have ended and of which everything is in the store, at most `max`, without those in `but`.
-    pub fn closable(&self, max: usize, but: &BTreeSet<DayPlace>) -> Vec<Closable> {
+    /// Days that have ended and of which everything is in the store, as far as `wanted`.
+    pub fn closable(&self, mut wanted: impl FnMut(&DayPlace, &Destination) -> bool) -> Vec<Closable> {
         let manifest = lock(&self.shared.manifest);
         let state = manifest.state();
         let Some(over) = state.days_over else { return Vec::new() };
@@ -118,12 +118,12 @@ impl Outlet {
             .chain(index.batches.keys())
             .map(|batch| (batch.day, &batch.source))
             .collect();
-        let is_closable = |place: &DayPlace, day: &DeliveredDay| {
+        let mut is_closable = |place: &DayPlace, day: &DeliveredDay| {
             place.day <= over
                 && !day.is_unsure()
                 && state.days_unsure < Some(place.day)
                 && !undelivered.contains(&(place.day, &place.source))
-                && !but.contains(place)
+                && wanted(place, &day.destination)
         };
         let spool_id = self.spool_id();
         let closable = |(place, day): (&DayPlace, &DeliveredDay)| {
@@ -133,13 +133,7 @@ impl Outlet {
                 marker: day.marker(place, &spool_id)?,
             })
         };
-        state
-            .days
-            .iter()
-            .filter(|(place, day)| is_closable(place, day))
-            .filter_map(closable)
-            .take(max)
-            .collect()
+        state.days.iter().filter(|(place, day)| is_closable(place, day)).filter_map(closable).collect()
     }
 
     /// Notes, durably, that the marker of a day is in the store and that whoever was to be told has been told.

@@ -430,6 +430,12 @@ impl State {
             let used = known.iter().rposition(|(from, _)| *from <= oldest_position).unwrap_or(0);
             known.drain(..used);
         }
+        // What can never be closed is told for as long as a cursor of it is kept.
+        let unsure = self.days_unsure;
+        let kept: BTreeSet<_> = self.cursors.keys().map(|batch| (batch.day, &batch.source)).collect();
+        self.days.retain(|place, day| {
+            kept.contains(&(place.day, &place.source)) || !(day.is_unsure() || unsure >= Some(place.day))
+        });
         self.released.retain(|range| range.last >= oldest_position);
         self.lost.retain(|range| range.last >= oldest_position);
         self.kept_from = self.kept_from.max(oldest_position);

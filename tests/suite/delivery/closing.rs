@@ -1,7 +1,9 @@
 //! Days that are over: when they are closed, what their markers say, and that nothing is added to them any more.
 
-use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::io::{self, IoSlice};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use forebay::alarms::AlarmKind;
@@ -9,8 +11,8 @@ use forebay::delivery::closing::{ClosedDay, DayHook};
 use forebay::object::closed_marker::{ClosedMarker, Closing, MarkerPlace};
 use forebay::object::metadata::Metadata;
 use forebay::object::{BucketString, ObjectKey, ObjectPlace, Stream};
-use forebay::spool::AppendError;
 use forebay::spool::closing::DayStage;
+use forebay::spool::{AppendError, Disk, DiskFile, RealDisk};
 use forebay::store::BoxFuture;
 use forebay::store::fake::{FakeObject, FakeStore, Step};
 use forebay::time::{DAY_MS, ReceivedDay, UnixMillis};
@@ -333,5 +335,135 @@ async fn a_day_of_which_notes_were_lost_is_never_called_closed() {
     })
     .await;
     assert!(markers(&store, "bucket")[0].0.contains(&TOMORROW.to_string()));
+    node.halt().await;
+}
+
+/// A disk whose segments are synced only when somebody lets them.
+#[derive(Clone, Debug)]
+struct Stalling {
+    disk: Arc<RealDisk>,
+    stall: Arc<(Mutex<bool>, Condvar)>,
+    stalled: Arc<AtomicBool>,
+}
+
+#[derive(Debug)]
+struct StallingFile {
+    file: Arc<dyn DiskFile>,
+    of: Option<Stalling>,
+}
+
+impl Stalling {
+    fn open(dir: &Path) -> Self {
+        let disk = Arc::new(RealDisk::open(dir).unwrap());
+        Self { disk, stall: Arc::default(), stalled: Arc::default() }
+    }
+
+    fn set(&self, stall: bool) {
+        *self.stall.0.lock().unwrap() = stall;
+        self.stall.1.notify_all();
+    }
+
+    fn file(&self, name: &str, file: Arc<dyn DiskFile>) -> Arc<dyn DiskFile> {
+        Arc::new(StallingFile { file, of: name.starts_with("wal-").then(|| self.clone()) })
+    }
+}
+
+impl Disk for Stalling {
+    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        Ok(self.file(name, self.disk.open(name)?))
+    }
+    fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        Ok(self.file(name, self.disk.create(name)?))
+    }
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.disk.rename(from, to)
+    }
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.disk.remove(name)
+    }
+    fn sync_dir(&self, dir: &str) -> io::Result<()> {
+        self.disk.sync_dir(dir)
+    }
+    fn list(&self, dir: &str) -> io::Result<Vec<(String, u64)>> {
+        self.disk.list(dir)
+    }
+    fn path(&self, name: &str) -> Option<PathBuf> {
+        self.disk.path(name)
+    }
+}
+
+impl DiskFile for StallingFile {
+    fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<usize> {
+        self.file.read_at(buf, at)
+    }
+    fn write_at(&self, parts: &[IoSlice<'_>], at: u64) -> io::Result<()> {
+        self.file.write_at(parts, at)
+    }
+    fn sync(&self) -> io::Result<()> {
+        if let Some(of) = &self.of {
+            let stall = of.stall.0.lock().unwrap();
+            of.stalled.store(*stall, Ordering::SeqCst);
+            drop(of.stall.1.wait_while(stall, |stall| *stall).unwrap());
+        }
+        self.file.sync()
+    }
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_day_is_not_over_while_a_call_of_it_hangs_in_its_sync() {
+    let (dir, store, clock) = (tempfile::tempdir().unwrap(), FakeStore::new(), StepClock::new());
+    let disk = Stalling::open(dir.path());
+    let node = Node::open_on(Arc::new(disk.clone()), &store, &clock, (options(), settings()), None);
+    node.send("web", "bucket");
+    node.append("web", &lines(0, 1)).await;
+    node.flush().await;
+    let day = UnixMillis(TODAY).day();
+    disk.set(true);
+    let ended = {
+        let line = lines(1, 1);
+        let append = node.append("web", &line);
+        let meanwhile = async {
+            eventually("the sync hangs", || disk.stalled.load(Ordering::SeqCst)).await;
+            let outlet = node.outlet();
+            let ended = tokio::task::spawn_blocking(move || outlet.end_days(day));
+            eventually("no more calls of the day are taken", || {
+                node.spool.appender().not_before() == UnixMillis(TOMORROW)
+            })
+            .await;
+            let closable = node.outlet().closable(|_, _| true);
+            assert!(closable.is_empty(), "{closable:?}");
+            disk.set(false);
+            ended
+        };
+        tokio::join!(append, meanwhile).1
+    };
+    ended.await.unwrap().unwrap();
+    assert!(node.outlet().closable(|_, _| true).is_empty(), "it is stored and not delivered");
+    past_midnight(&clock, "the marker", || markers(&store, "bucket").len() == 1).await;
+    assert_eq!(proved(&store, "bucket", "web").streams[&Stream::Calls].calls, 2);
+    node.halt().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_bucket_refuses_holds_up_no_other() {
+    let (dir, store, clock) = (tempfile::tempdir().unwrap(), FakeStore::new(), StepClock::new());
+    let node = Node::open(dir.path(), &store, &clock);
+    for n in 0..300 {
+        let name = format!("a{n}");
+        node.send(&name, "refusing");
+        node.append(&name, &lines(n, 1)).await;
+    }
+    node.send("web", "bucket");
+    node.append("web", &lines(900, 1)).await;
+    node.flush().await;
+    store.refuse_bucket("refusing", true);
+    past_midnight(&clock, "the other bucket's marker", || markers(&store, "bucket").len() == 1).await;
+    past_midnight(&clock, "the alarm", || node.has_alarm(AlarmKind::Closing)).await;
+    store.refuse_bucket("refusing", false);
+    past_midnight(&clock, "all others", || markers(&store, "refusing").len() == 300).await;
+    eventually("no alarm", || !node.has_alarm(AlarmKind::Closing)).await;
     node.halt().await;
 }

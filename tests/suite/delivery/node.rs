@@ -21,7 +21,7 @@ use forebay::runtime::SystemClock;
 use forebay::sources::SourceId;
 use forebay::spool::note::PendingSeal;
 use forebay::spool::{
-    AppendError, Appended, Outlet, RealDisk, Recovered, RequestFrames, Spool, SpoolOptions,
+    AppendError, Appended, Disk, Outlet, RealDisk, Recovered, RequestFrames, Spool, SpoolOptions,
 };
 use forebay::store::fake::{FakeObject, FakeStore};
 use forebay::time::{Clock, UnixMillis};
@@ -128,7 +128,7 @@ impl Node {
         options: SpoolOptions,
         settings: DeliverySettings,
     ) -> Self {
-        Self::open_all(dir, store, clock, (options, settings), None)
+        Self::open_on(Arc::new(RealDisk::open(dir).unwrap()), store, clock, (options, settings), None)
     }
 
     pub(super) fn open_hooked(
@@ -137,18 +137,17 @@ impl Node {
         clock: &Arc<StepClock>,
         hook: Option<Arc<dyn DayHook>>,
     ) -> Self {
-        Self::open_all(dir, store, clock, (options(), settings()), hook)
+        Self::open_on(Arc::new(RealDisk::open(dir).unwrap()), store, clock, (options(), settings()), hook)
     }
 
-    fn open_all(
-        dir: &Path,
+    pub(super) fn open_on(
+        disk: Arc<dyn Disk>,
         store: &FakeStore,
         clock: &Arc<StepClock>,
         (options, settings): (SpoolOptions, DeliverySettings),
         hook: Option<Arc<dyn DayHook>>,
     ) -> Self {
         let metrics = Arc::new(Metrics::new());
-        let disk = Arc::new(RealDisk::open(dir).unwrap());
         let (spool, recovered) = Spool::open(
             disk,
             options,
