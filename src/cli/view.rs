@@ -78,9 +78,15 @@ impl NodeView {
         }
     }
 
-    fn source(&self, id: &SourceId, row: &Row, now: UnixMillis) -> SourceStatus {
+    fn source(
+        &self,
+        id: &SourceId,
+        row: &Row,
+        undelivered: Option<&(u64, UnixMillis)>,
+        now: UnixMillis,
+    ) -> SourceStatus {
         let progress = self.delivery.progress().of(id);
-        let (pending, oldest) = self.outlet.undelivered_of(id);
+        let (pending, oldest) = (undelivered.map_or(0, |(calls, _)| *calls), undelivered.map(|(_, at)| *at));
         let to = self.outlet.current_destination(id);
         SourceStatus {
             id: id.to_string(),
@@ -194,8 +200,11 @@ impl AdminView for NodeView {
         let ledger = ledger_view::summary(&rows, &differences);
         let rows: BTreeMap<SourceId, Row> = rows.into_iter().collect();
         let row = |id: &SourceId| rows.get(id).copied().unwrap_or_default();
-        let sources: Vec<SourceStatus> =
-            self.sources().iter().map(|id| self.source(id, &row(id), now)).collect();
+        // Once for all: there may be ten thousand.
+        let undelivered = self.outlet.undelivered();
+        let sources = self.sources();
+        let sources = sources.iter().map(|id| self.source(id, &row(id), undelivered.get(id), now));
+        let sources: Vec<SourceStatus> = sources.collect();
         let sum = |of: fn(&Totals) -> u64| sources.iter().map(|source| of(&source.totals)).sum();
         let alarms = self.alarms.standing();
         Status {

@@ -3,6 +3,7 @@
 //! Order O2: a seal is synced before the first byte of its object is uploaded. Order O3: the store's success is verified
 //! before the commit is synced, and only then may a segment go.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -381,20 +382,23 @@ impl Outlet {
         lock(&self.shared.index).batches.len()
     }
 
-    /// Frames of a source that are in no object in the store yet, and when the first was received.
-    pub fn undelivered_of(&self, source: &SourceId) -> (u64, Option<UnixMillis>) {
+    /// Frames that are in no object in the store yet, and when the first was received, by source.
+    pub fn undelivered(&self) -> BTreeMap<SourceId, (u64, UnixMillis)> {
+        let mut by_source: BTreeMap<SourceId, (u64, UnixMillis)> = BTreeMap::new();
+        let mut add = |source: &SourceId, frames: u64, at: UnixMillis| {
+            let known = by_source.entry(source.clone()).or_insert((0, at));
+            *known = (known.0 + frames, known.1.min(at));
+        };
         let manifest = lock(&self.shared.manifest);
-        let seals = || manifest.state().seals.values().map(|pending| &pending.seal);
-        let sealed: Vec<_> = seals()
-            .filter(|seal| seal.batch.source == *source)
-            .map(|seal| (seal.frames, seal.first_received_at))
-            .collect();
+        for pending in manifest.state().seals.values() {
+            add(&pending.seal.batch.source, pending.seal.frames, pending.seal.first_received_at);
+        }
         drop(manifest);
         let index = lock(&self.shared.index);
-        let open = index.batches.iter().filter(|(key, batch)| key.source == *source && batch.open_frames > 0);
-        let all: Vec<_> =
-            open.map(|(_, batch)| (batch.open_frames, batch.first_received_at)).chain(sealed).collect();
-        (all.iter().map(|(frames, _)| frames).sum(), all.iter().map(|(_, at)| *at).min())
+        for (key, batch) in index.batches.iter().filter(|(_, batch)| batch.open_frames > 0) {
+            add(&key.source, batch.open_frames, batch.first_received_at);
+        }
+        by_source
     }
 
     /// Sources with undelivered frames.

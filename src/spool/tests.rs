@@ -217,7 +217,7 @@ fn a_seal_stands_whatever_happens_and_what_is_behind_it_waits_for_the_next() {
     assert_eq!((next.number, next.first, next.previous_last, next.frames), (2, 101, Some(100), 200));
     outlet.commit(&next, None).unwrap();
     assert!(outlet.open_batch(&key("web")).is_none());
-    assert_eq!(outlet.undelivered_of(&source("ios")).0, 5);
+    assert_eq!(outlet.undelivered()[&source("ios")].0, 5);
 }
 
 #[test]

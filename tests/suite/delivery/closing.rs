@@ -422,7 +422,7 @@ async fn a_day_is_not_over_while_a_call_of_it_hangs_in_its_sync() {
     node.flush().await;
     let day = UnixMillis(TODAY).day();
     disk.set(true);
-    let ended = {
+    {
         let line = lines(1, 1);
         let append = node.append("web", &line);
         let meanwhile = async {
@@ -436,11 +436,10 @@ async fn a_day_is_not_over_while_a_call_of_it_hangs_in_its_sync() {
             let closable = node.outlet().closable(|_, _| true);
             assert!(closable.is_empty(), "{closable:?}");
             disk.set(false);
-            ended
+            ended.await.unwrap().unwrap();
         };
-        tokio::join!(append, meanwhile).1
-    };
-    ended.await.unwrap().unwrap();
+        tokio::join!(append, meanwhile);
+    }
     assert!(node.outlet().closable(|_, _| true).is_empty(), "it is stored and not delivered");
     past_midnight(&clock, "the marker", || markers(&store, "bucket").len() == 1).await;
     assert_eq!(proved(&store, "bucket", "web").streams[&Stream::Calls].calls, 2);
