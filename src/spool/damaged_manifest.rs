@@ -18,20 +18,25 @@ use super::recovery::{Found, Recovered};
 use super::segment::{HeaderCheck, check_header, index_name, number_in, segment_name};
 use super::verify::hex;
 
-/// Reads the newest manifest, and steps over what cannot be read.
+/// Reads the newest manifest, and steps over what cannot be read, unless damage is to stop the start. Returns its number,
+/// its state, and where bytes begin behind its last sound note.
 ///
 /// # Errors
 /// [`ManifestError`].
 pub(super) fn read(
     disk: &dyn Disk,
     ident: &Ident,
+    stop: bool,
     recovered: &mut Recovered,
-) -> Result<(u64, State), ManifestError> {
+) -> Result<(u64, State, Option<usize>), ManifestError> {
     let Some((number, replayed)) = manifest::read_newest_past_damage(disk, &ident.spool_id)? else {
-        return Ok((0, State::new()));
+        return Ok((0, State::new(), None));
     };
     let state = replayed.state;
     if let Some(at) = replayed.damaged_at {
+        if stop {
+            return Err(ManifestError::DamagedWithin { name: manifest::manifest_name(number), at });
+        }
         tracing::error!(
             at,
             notes = replayed.notes,
@@ -39,7 +44,30 @@ pub(super) fn read(
         );
         recovered.manifest_damaged = true;
     }
-    Ok((number, state))
+    Ok((number, state, replayed.unread_end))
+}
+
+/// Judges bytes behind the last sound note, once it is known that something is missing: no crash tears a note and takes
+/// away what only that note lets go of.
+///
+/// # Errors
+/// [`ManifestError::DamagedEnd`] where damage is to stop the start.
+pub(super) fn judge_end(
+    number: u64,
+    unread_end: Option<usize>,
+    stop: bool,
+    recovered: &mut Recovered,
+) -> Result<(), ManifestError> {
+    let Some(at) = unread_end else { return Ok(()) };
+    if stop {
+        return Err(ManifestError::DamagedEnd { name: manifest::manifest_name(number), at });
+    }
+    tracing::error!(
+        at,
+        "the end of the spool's manifest cannot be read, and something is missing: its last notes are taken for damaged"
+    );
+    recovered.manifest_damaged = true;
+    Ok(())
 }
 
 /// Takes in segments without a note that may hold answered frames: those newer than all that is known, whose note may be a
@@ -88,11 +116,11 @@ pub(super) fn miss_parked(disk: &dyn Disk, state: &mut State) -> io::Result<()> 
 }
 
 /// Gives sealed objects their parked files back whose notes cannot be read. A file is that of its seal where it holds what
-/// was sealed.
+/// was sealed. Returns whether there was one.
 ///
 /// # Errors
 /// What the disk says.
-pub(super) fn find_parked(disk: &dyn Disk, state: &mut State) -> io::Result<()> {
+pub(super) fn find_parked(disk: &dyn Disk, state: &mut State) -> io::Result<bool> {
     let unnoted: Vec<(u64, String)> = state
         .seals
         .values()
@@ -102,6 +130,7 @@ pub(super) fn find_parked(disk: &dyn Disk, state: &mut State) -> io::Result<()> 
             (pending.seal.number, amended.unwrap_or(&pending.seal.sha256).clone())
         })
         .collect();
+    let mut found = false;
     for (number, sha256) in unnoted {
         let file = match disk.open(&parked_name(number)) {
             Ok(file) => file,
@@ -111,11 +140,15 @@ pub(super) fn find_parked(disk: &dyn Disk, state: &mut State) -> io::Result<()> 
         let mut parked =
             ParkedFile { file: &*file, read: Parked { len: 0, crc32: 0 }, crc32: crc32fast::Hasher::new() };
         // What cannot be unpacked is not what was sealed.
-        if hash_lines(&mut parked).is_ok_and(|found| found == sha256) && parked.is_at_its_end()? {
+        if hash_lines(&mut parked).is_ok_and(|hash| hash == sha256) && parked.is_at_its_end()? {
+            // From here on its frames may go, and no note says that it was ever synced.
+            file.sync()?;
+            disk.sync_dir("parked")?;
             state.parked(number, parked.read);
+            found = true;
         }
     }
-    Ok(())
+    Ok(found)
 }
 
 fn hash_lines(file: &mut ParkedFile<'_>) -> io::Result<String> {

@@ -53,6 +53,16 @@ pub enum ManifestError {
         /// Where.
         at: usize,
     },
+    /// Notes at the end cannot be read, though what they said was done.
+    #[error(
+        "the manifest {name} is damaged from byte {at} on: what notes said there was done; `forebay spool verify` tells more"
+    )]
+    DamagedEnd {
+        /// The file.
+        name: String,
+        /// Where.
+        at: usize,
+    },
 }
 
 /// The open manifest.
@@ -130,6 +140,9 @@ pub struct Replayed {
     pub notes: usize,
     /// Where the first lies that cannot be read though others follow.
     pub damaged_at: Option<usize>,
+    /// Where bytes begin, behind the last sound note, that cannot be read: a torn note that was never acted upon, or notes
+    /// that rotted. The manifest alone cannot tell which.
+    pub unread_end: Option<usize>,
 }
 
 /// Reads what can be read of a manifest's bytes.
@@ -144,7 +157,7 @@ pub fn replay_past_damage(
 ) -> Result<Replayed, ManifestError> {
     let salt = salt(spool_id, number);
     let note_at = |at: usize| decode(bytes.get(at..).unwrap_or(&[]), salt);
-    let mut replayed = Replayed { state: State::default(), notes: 0, damaged_at: None };
+    let mut replayed = Replayed { state: State::default(), notes: 0, damaged_at: None, unread_end: None };
     let mut at = 0;
     loop {
         while let Some((note, len)) = note_at(at) {
@@ -155,8 +168,11 @@ pub fn replay_past_damage(
         if replayed.notes == 0 {
             return Err(ManifestError::Damaged { name: name.to_owned() });
         }
-        // A torn last note was never acted upon. A sound one behind a bad one means that the bad one was synced once.
-        let Some(next) = (at + 1..bytes.len()).find(|at| note_at(*at).is_some()) else { return Ok(replayed) };
+        // A sound note behind a bad one means that the bad one was synced once.
+        let Some(next) = (at + 1..bytes.len()).find(|at| note_at(*at).is_some()) else {
+            replayed.unread_end = (at < bytes.len()).then_some(at);
+            return Ok(replayed);
+        };
         replayed.damaged_at.get_or_insert(at);
         at = next;
     }

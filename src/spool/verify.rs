@@ -326,18 +326,26 @@ pub fn check_parked(view: &View, pending: &PendingSeal, parked: Parked) -> Optio
         .then(|| found("the parked object holds other lines than were sealed".to_owned(), len))
 }
 
-/// Files that the next opening removes or uses again, and a torn last note.
+/// Files that the next opening removes or uses again, and a last note that cannot be read.
 fn leftover_notes(view: &View) -> Vec<String> {
+    let name = |segment: &super::view::SegmentFile| super::segment::segment_name(segment.number);
     let mut notes = Vec::new();
     if let (Some(torn), Some(number)) = (view.manifest.torn, view.manifest.number) {
+        let gone: Vec<String> =
+            view.segments.iter().filter(|segment| segment.len.is_none()).map(name).collect();
+        let judged = if gone.is_empty() {
+            "no segment that the manifest names is missing".to_owned()
+        } else {
+            format!("it rotted, for {} is missing, which the manifest names", gone.join(", "))
+        };
         notes.push(format!(
-            "{}: bytes {} to {} are a last note that was cut off; it was never acted upon",
+            "{}: bytes {} to {} are a last note that cannot be read: either it was torn and was never acted upon, or it \
+             rotted; {judged}",
             manifest_name(number),
             torn.from,
             torn.to
         ));
     }
-    let name = |segment: &super::view::SegmentFile| super::segment::segment_name(segment.number);
     notes.extend(view.leftovers.iter().map(|segment| {
         format!("{}: the manifest does not name it; the next start removes it", name(segment))
     }));

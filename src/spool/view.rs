@@ -74,7 +74,7 @@ pub struct ManifestView {
     pub bytes: u64,
     /// What cannot be read though it was once synced: notes follow behind it, or it is the first note.
     pub damaged: Vec<ByteRange>,
-    /// A last note that was never acted upon.
+    /// What stands behind the last sound note: one that was torn and never acted upon, or notes that rotted.
     pub torn: Option<ByteRange>,
     /// What the notes that can be read say together.
     pub state: State,

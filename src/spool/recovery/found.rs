@@ -12,12 +12,11 @@ use crate::spool::frame::{Frame, Salt};
 use crate::spool::ident::Ident;
 use crate::spool::index::{Part, Runs};
 use crate::spool::ledger::FrameCounts;
-use crate::spool::note::{Note, State};
+use crate::spool::note::State;
 use crate::spool::reader::ScannedRuns;
 use crate::spool::scan::{FoundBlock, scan_noting};
 use crate::spool::segment::{HeaderCheck, check_header, index_name, number_in};
 use crate::spool::segment_index::read_directory;
-use crate::spool::shared::{Shared, lock};
 use crate::time::UnixMillis;
 
 /// A segment as it was found.
@@ -158,13 +157,12 @@ pub(super) fn cut_torn_tail(disk: &dyn Disk, last: Option<&mut Found>, synced: u
     Ok(len)
 }
 
-/// Segments that the manifest names and that are gone: let go, their positions are among the lost.
-pub(super) fn missing(shared: &Shared, found: &[Found], unused: &[Found]) -> Vec<Note> {
+/// Segments that the manifest names and that are gone: their positions are among the lost.
+pub(super) fn missing(state: &State, found: &[Found], unused: &[Found]) -> Vec<u64> {
     let there: BTreeSet<u64> = found.iter().chain(unused).map(|found| found.number).collect();
-    let named = lock(&shared.manifest).state().segments.clone();
-    let gone: Vec<u64> = named.difference(&there).copied().collect();
+    let gone: Vec<u64> = state.segments.difference(&there).copied().collect();
     for number in &gone {
         tracing::error!(segment = number, "a spool segment is missing");
     }
-    gone.into_iter().map(|number| Note::Released { number, positions: None }).collect()
+    gone
 }

@@ -33,6 +33,27 @@ pub(super) fn lost_ranges(found: &[Found], state: &State) -> Vec<Range> {
     lost.into_iter().flat_map(|range| without(range, &known)).collect()
 }
 
+/// Ranges of which every position is in a parked object: what overlaps has as many frames as there are positions.
+pub(super) fn held_by_parked(state: &State) -> Vec<Range> {
+    let whole = state.seals.values().filter(|pending| pending.parked.is_some() && pending.amended.is_none());
+    let mut seals: Vec<(Range, u64)> = whole
+        .map(|pending| (Range { first: pending.seal.first, last: pending.seal.last }, pending.seal.frames))
+        .collect();
+    seals.sort();
+    let mut held: Vec<(Range, u64)> = Vec::new();
+    for (range, frames) in seals {
+        match held.last_mut() {
+            Some((before, sum)) if range.first <= before.last => {
+                before.last = before.last.max(range.last);
+                *sum = sum.saturating_add(frames);
+            }
+            _ => held.push((range, frames)),
+        }
+    }
+    held.retain(|(range, frames)| range.last.checked_sub(range.first) == frames.checked_sub(1));
+    held.into_iter().map(|(range, _)| range).collect()
+}
+
 /// What is left of a range without those, which are sorted and apart.
 fn without(range: Range, known: &[Range]) -> Vec<Range> {
     let mut left = Vec::new();

@@ -18,8 +18,8 @@ use super::damaged_manifest;
 use super::disk::Disk;
 use super::housekeeper::{Housekeeper, keep_cursors_from, oldest_position};
 use super::ident::{Ident, IdentError};
-use super::manifest::{self, Manifest, ManifestError};
-use super::note::{Note, State};
+use super::manifest::{Manifest, ManifestError};
+use super::note::Note;
 use super::scan::Range;
 use super::seen::Seen;
 use super::segment::{segment_name, spare_name};
@@ -30,8 +30,8 @@ use crate::random::Random;
 use crate::time::Clock;
 use begin::begin_segment;
 use found::{cut_torn_tail, find_segments, missing};
-use leftovers::{clear, tidy};
-use lost::lost_ranges;
+use leftovers::{clear, set_aside, tidy, tidy_parked};
+use lost::{held_by_parked, lost_ranges};
 use restore::{
     fill_seen, restore_batches, restore_closed, restore_ledger, restore_parked, restore_seen_files,
 };
@@ -132,11 +132,8 @@ pub(super) fn open(
 ) -> Result<Opened, OpenError> {
     let ident = Ident::open(&*disk, random)?;
     let mut recovered = Recovered::default();
-    let (number, mut state) = if options.stop_on_corruption {
-        manifest::read_newest(&*disk, &ident.spool_id)?.unwrap_or_else(|| (0, State::new()))
-    } else {
-        damaged_manifest::read(&*disk, &ident, &mut recovered)?
-    };
+    let stop = options.stop_on_corruption;
+    let (number, mut state, unread_end) = damaged_manifest::read(&*disk, &ident, stop, &mut recovered)?;
     let adopted = damaged_manifest::adopt(&*disk, &ident, &mut state, recovered.manifest_damaged)
         .map_err(failed("look at segments without a note"))?;
     if number == 0 && !adopted.is_empty() {
@@ -144,10 +141,7 @@ pub(super) fn open(
         state.kept_from = 0;
     }
     damaged_manifest::miss_parked(&*disk, &mut state).map_err(failed("look at parked objects"))?;
-    if recovered.manifest_damaged {
-        damaged_manifest::find_parked(&*disk, &mut state).map_err(failed("look at parked objects"))?;
-    }
-    clear(&*disk, &state, recovered.manifest_damaged).map_err(failed("remove leftovers"))?;
+    clear(&*disk).map_err(failed("remove leftovers"))?;
     let mut found = find_segments(&*disk, &ident, &state)?;
     let copies = damaged_manifest::take_copies(&mut found, &mut state, &adopted);
     // Segments behind the last with frames were made ahead and never used.
@@ -155,13 +149,30 @@ pub(super) fn open(
     let unused = found.split_off(found.iter().rposition(used).map_or(0, |last| last + 1));
     // Elsewhere the next segment's first position names what is missing.
     recovered.unreadable = found.last().filter(|last| last.unreadable).map(|last| last.number);
-    if options.stop_on_corruption && recovered.unreadable.is_some() {
+    if stop && recovered.unreadable.is_some() {
         return Err(failed("read the last segment")(rustix::io::Errno::IO.into()));
     }
     recovered.torn_bytes =
         cut_torn_tail(&*disk, found.last_mut(), state.next_position).map_err(failed("keep a torn tail"))?;
     recovered.lost = lost_ranges(&found, &state);
-    judge_damage(&recovered.lost, options.stop_on_corruption)?;
+    let gone = missing(&state, &found, &unused);
+    if stop {
+        judge_damage(&recovered.lost, stop)?;
+    }
+    if !gone.is_empty() || !recovered.lost.is_empty() {
+        damaged_manifest::judge_end(number, unread_end, stop, &mut recovered)?;
+    }
+    if recovered.manifest_damaged || !gone.is_empty() || !recovered.lost.is_empty() {
+        let parked =
+            damaged_manifest::find_parked(&*disk, &mut state).map_err(failed("look at parked objects"))?;
+        if recovered.manifest_damaged || parked {
+            // No note may be left that says that these were released.
+            state.released.extend(held_by_parked(&state));
+            recovered.lost = lost_ranges(&found, &state);
+        }
+    }
+    judge_damage(&recovered.lost, stop)?;
+    set_aside(&*disk, &state, recovered.manifest_damaged).map_err(failed("set parked objects aside"))?;
 
     // Positions of writes that a crash took away are given again: to whom it was known then.
     let lost = recovered.lost.iter().map(|range| range.last);
@@ -180,7 +191,7 @@ pub(super) fn open(
     let shared = Arc::new(Shared::new(disk, clock, metrics, ident, options, manifest));
     let mut notes: Vec<Note> = recovered.lost.iter().map(|range| Note::Lost(*range)).collect();
     notes.extend(unused.iter().map(|found| Note::Released { number: found.number, positions: None }));
-    notes.extend(missing(&shared, &found, &unused));
+    notes.extend(gone.into_iter().map(|number| Note::Released { number, positions: None }));
     if !notes.is_empty() {
         shared.note(notes).map_err(|_| OpenError::Stopped)?;
     }
@@ -200,6 +211,7 @@ pub(super) fn open(
     restore_closed(&shared, &found, &seen_files);
     recovered.segments = found.len() + usize::from(last.is_some());
     let open = begin_segment(&shared, last).map_err(failed("copy the last segment"))?;
+    tidy_parked(&shared).map_err(failed("tidy parked objects"))?;
     // Some may have been given up for room.
     let spares = usable_spares(&shared).map_err(failed("list released segments"))?;
     let mut housekeeper = Housekeeper::new(Arc::clone(&shared), spares, seen_counts);

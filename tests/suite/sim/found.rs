@@ -34,7 +34,7 @@ impl Random for Fixed {
     }
 }
 
-fn options() -> SpoolOptions {
+pub(super) fn options() -> SpoolOptions {
     SpoolOptions {
         segment_bytes: SEGMENT,
         max_bytes: 100 * SEGMENT,
@@ -43,7 +43,7 @@ fn options() -> SpoolOptions {
     }
 }
 
-fn try_open(disk: &SimDisk, options: SpoolOptions) -> Result<(Stepped, Recovered), OpenError> {
+pub(super) fn try_open(disk: &SimDisk, options: SpoolOptions) -> Result<(Stepped, Recovered), OpenError> {
     let clock = Arc::new(SimClock::new(NOON.0));
     Stepped::open(Arc::new(disk.clone()), options, clock, &Fixed, Arc::new(Metrics::new()))
 }
@@ -102,12 +102,17 @@ fn seal(spool: &Stepped, source: &str, position: u64) -> Seal {
 
 /// Seals one line, whose hash is given, at one position.
 pub(super) fn seal_with(spool: &Stepped, source: &str, position: u64, sha256: &str) -> Seal {
+    seal_lines(spool, source, Range { first: position, last: position }, 1, sha256)
+}
+
+/// Seals lines, whose number and hash are given.
+pub(super) fn seal_lines(spool: &Stepped, source: &str, range: Range, frames: u64, sha256: &str) -> Seal {
     let (outlet, key) = (spool.outlet(), batch(source));
     let encoded = Encoded {
-        first: position,
-        last: position,
-        frames: 1,
-        bytes: 2,
+        first: range.first,
+        last: range.last,
+        frames,
+        bytes: 2 * frames,
         sha256: sha256.to_owned(),
         named_at: NOON,
         first_received_at: NOON,
@@ -117,7 +122,7 @@ pub(super) fn seal_with(spool: &Stepped, source: &str, position: u64, sha256: &s
         hours: Vec::new(),
     };
     let to = Destination::new(BucketString::parse("bucket").unwrap(), Encryption::SseS3);
-    let name = ObjectName { first_received_at: NOON, node: "n", spool_id: "s", first_position: position };
+    let name = ObjectName { first_received_at: NOON, node: "n", spool_id: "s", first_position: range.first };
     let object_key = ObjectKey::of_batch(&to.bucket, key.stream, &key.source, key.day, name);
     outlet.seal(&key, &encoded, to, object_key).unwrap()
 }

@@ -4,18 +4,26 @@ use std::io::Write as _;
 
 use sha2::{Digest as _, Sha256};
 
-use forebay::spool::Disk as _;
 use forebay::spool::note::{Parked, Seal};
 use forebay::spool::outlet::parked_name;
+use forebay::spool::scan::Range;
 use forebay::spool::segment::number_in;
+use forebay::spool::{Disk as _, SpoolOptions, Stepped};
 
-use super::found::{NOON, append, damage, damage_first_block, fill_segment, lost, open, read, seal_with};
+use super::found::{
+    NOON, append, damage, damage_first_block, fill_segment, lost, open, options, read, seal_lines, seal_with,
+    try_open,
+};
 use crate::support::sim_disk::SimDisk;
 
 /// Damages the newest manifest behind `needle`. A sound note stands behind it.
 fn rot_note(disk: &SimDisk, needle: &str) {
+    damage(disk, &manifest(disk), needle);
+}
+
+fn manifest(disk: &SimDisk) -> String {
     let files = disk.list("").unwrap().into_iter().map(|(name, _)| name);
-    damage(disk, &files.filter(|name| number_in(name, "MANIFEST-", "").is_some()).max().unwrap(), needle);
+    files.filter(|name| number_in(name, "MANIFEST-", "").is_some()).max().unwrap()
 }
 
 /// Lines as an object, and their hash.
@@ -118,4 +126,110 @@ fn a_hole_at_the_edge_is_named_at_once_where_notes_rotted_too() {
     assert_eq!((recovered.lost, read(&spool, "web").0), (lost(1, 1), vec!["2".to_owned()]));
     drop(spool);
     assert_eq!(open(&disk).1.lost, []);
+}
+
+/// Seals what a source has, and parks it.
+fn park_all(spool: &Stepped, source: &str, range: Range) -> (Seal, Vec<u8>) {
+    let lines = read(spool, source).0;
+    let (bytes, hash) = object((lines.join("\n") + "\n").as_bytes());
+    let sealed = seal_lines(spool, source, range, lines.len() as u64, &hash);
+    let parked = Parked { len: bytes.len() as u64, crc32: crc32fast::hash(&bytes) };
+    assert!(spool.outlet().park(&sealed, &mut bytes.as_slice(), parked).unwrap());
+    (sealed, bytes)
+}
+
+/// A spool that was killed with two parked objects, whose segments are released, and their files.
+fn two_parked() -> (SimDisk, [(Seal, Vec<u8>); 2]) {
+    let disk = SimDisk::default();
+    let (mut spool, _) = open(&disk);
+    append(&mut spool, "web", "1");
+    fill_segment(&mut spool);
+    append(&mut spool, "web", "2");
+    let batches = spool.outlet().open_batches();
+    let last = batches.iter().map(|batch| batch.last).max().unwrap();
+    let web = park_all(&spool, "web", Range { first: 1, last });
+    let other = park_all(&spool, "other", Range { first: 2, last: last - 1 });
+    let before = disk.list("").unwrap();
+    spool.keep().unwrap();
+    assert_ne!(disk.list("").unwrap(), before, "a segment is released");
+    (disk, [web, other])
+}
+
+/// Lets the end of the manifest rot, as zeros or as bytes that are gone: from its last seal on, or from just behind it.
+fn rot_end(disk: &SimDisk, with_seal: bool, gone: bool) {
+    disk.rewrite(&manifest(disk), |bytes| {
+        let note = memchr::memmem::rfind(bytes, b"{\"sealed\":{").unwrap() - 8;
+        let len = u32::from_le_bytes(bytes[note..note + 4].try_into().unwrap());
+        let from = if with_seal { note } else { note + 8 + usize::try_from(len).unwrap() };
+        assert!(bytes[from + 1..].windows(10).any(|at| at == b"\"released\""));
+        if gone { bytes.truncate(from) } else { bytes[from..].fill(0) }
+    });
+}
+
+fn content(disk: &SimDisk, name: &str) -> Vec<u8> {
+    forebay::spool::disk::read_all(&*disk.open(name).unwrap()).unwrap()
+}
+
+/// An adversary zeroed a block: the parked file was removed, and its calls were lost.
+#[test]
+fn a_parked_object_outlives_all_notes_behind_its_seal() {
+    for gone in [false, true] {
+        let (disk, objects) = two_parked();
+        rot_end(&disk, false, gone);
+        let stop = SpoolOptions { stop_on_corruption: true, ..options() };
+        assert!(try_open(&disk.copy(), stop).is_err());
+        let (spool, recovered) = open(&disk);
+        assert_eq!((recovered.manifest_damaged, &recovered.lost), (!gone, &vec![]), "{recovered:?}");
+        assert_eq!(disk.list("quarantine").unwrap(), []);
+        spool.close().unwrap();
+        let (spool, recovered) = open(&disk);
+        assert_eq!((recovered.manifest_damaged, &recovered.lost), (false, &vec![]), "{recovered:?}");
+        assert!(spool.outlet().open_batches().is_empty() && spool.outlet().ledger_differences().is_empty());
+        for (sealed, bytes) in &objects {
+            let pending = spool.outlet().pending_seal(sealed.number).unwrap();
+            assert_eq!(
+                (&pending.seal, pending.parked.map(|parked| parked.len)),
+                (sealed, Some(bytes.len() as u64))
+            );
+            assert_eq!(content(&disk, &parked_name(sealed.number)), *bytes);
+            spool.outlet().commit(sealed, None).unwrap();
+        }
+        assert_eq!((disk.list("parked").unwrap(), spool.outlet().ledger_differences()), (vec![], vec![]));
+    }
+}
+
+#[test]
+fn a_parked_object_whose_seal_nobody_knows_is_kept_and_its_calls_are_named() {
+    for gone in [false, true] {
+        let (disk, [(web, _), (other, bytes)]) = two_parked();
+        rot_end(&disk, true, gone);
+        let (spool, recovered) = open(&disk);
+        assert_eq!(recovered.manifest_damaged, !gone);
+        assert!(recovered.lost[0].first <= 2 && recovered.lost[0].last > 2, "{recovered:?}");
+        assert!(spool.outlet().pending_seal(web.number).unwrap().parked.is_some());
+        assert_eq!(spool.outlet().ledger_differences(), []);
+        spool.close().unwrap();
+        assert_eq!(open(&disk).1.lost, []);
+        let kept = format!("quarantine/{}", parked_name(other.number).replace('/', "-"));
+        assert_eq!((content(&disk, &kept), disk.list("parked").unwrap().len()), (bytes, 1));
+    }
+}
+
+#[test]
+fn a_parked_object_without_its_note_is_kept_where_its_frames_are_not_whole() {
+    let (disk, sealed) = parked();
+    let file = parked_name(sealed.number);
+    disk.rewrite(&manifest(&disk), |bytes| {
+        let note = memchr::memmem::find(bytes, b"{\"parked\"").unwrap() - 8;
+        bytes.truncate(note);
+    });
+    let readable = disk.copy();
+    drop(open(&readable));
+    assert_eq!((readable.list("parked").unwrap(), readable.list("quarantine").unwrap()), (vec![], vec![]));
+    disk.rewrite(&file, |bytes| bytes[12] ^= 1);
+    damage_first_block(&disk, 0);
+    let (spool, _) = open(&disk);
+    assert_eq!(spool.outlet().pending_seal(sealed.number).unwrap().parked, None);
+    let kept = disk.list("quarantine").unwrap();
+    assert!(disk.list("parked").unwrap().is_empty() && kept.iter().any(|(name, _)| name.contains("parked-")));
 }

@@ -167,6 +167,14 @@ async fn each_damage_is_named_exactly() {
         cut(&manifest, fs::metadata(&manifest).unwrap().len() - 3);
     });
     assert!(of.findings.is_empty() && of.verified.out.contains("was never acted upon"), "{:?}", of.verified);
+    assert!(of.verified.out.contains("no segment that the manifest names is missing"), "{:?}", of.verified);
+
+    let of = damaged(&made, "a manifest whose end rotted, with a segment that is gone", |dir| {
+        let manifest = file(dir, "MANIFEST-", "");
+        cut(&manifest, fs::metadata(&manifest).unwrap().len() - 3);
+        fs::remove_file(closed(dir)).unwrap();
+    });
+    assert!(of.verified.out.contains("it rotted, for wal-"), "{:?}", of.verified);
 
     let of = damaged(&made, "an index's directory", |dir| flip(&file(dir, "wal-", ".idx"), 50));
     check(&of, "index", "wal-", Some(50), None, None);
