@@ -115,7 +115,7 @@ fn hooks(config: &ClosedDays) -> Result<Option<Arc<dyn DayHook>>, Failure> {
     if webhook.is_none() && command.is_none() {
         return Ok(None);
     }
-    Ok(Some(Arc::new(Hooks { webhook, command, timeout: config.timeout })))
+    Ok(Some(Arc::new(Hooks::new(webhook, command, config.timeout))))
 }
 
 /// How the store is reached by this node.
