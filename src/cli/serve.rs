@@ -104,7 +104,7 @@ async fn start(config: &Config) -> Result<Node, Failure> {
 }
 
 /// Who is told of closed days.
-fn hooks(config: &ClosedDays) -> Result<Option<Arc<dyn DayHook>>, Failure> {
+pub(super) fn hooks(config: &ClosedDays) -> Result<Option<Arc<dyn DayHook>>, Failure> {
     let webhook = config.webhook.as_ref().map(|to| Webhook::new(to.uri().clone())).transpose();
     let webhook = webhook.map_err(|error| {
         Failure::failed(format!(
@@ -115,7 +115,7 @@ fn hooks(config: &ClosedDays) -> Result<Option<Arc<dyn DayHook>>, Failure> {
     if webhook.is_none() && command.is_none() {
         return Ok(None);
     }
-    Ok(Some(Arc::new(Hooks { webhook, command, timeout: config.timeout })))
+    Ok(Some(Arc::new(Hooks::new(webhook, command, config.timeout))))
 }
 
 /// How the store is reached by this node.

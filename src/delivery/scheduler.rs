@@ -41,7 +41,9 @@ pub(super) async fn run(inner: Arc<Inner>) {
     let mut ledger_watch = LedgerWatch::default();
     loop {
         note_clock_step(&inner, &mut clock_watch);
-        closing.look(&inner);
+        if inner.settings.close_days {
+            closing.look(&inner);
+        }
         ledger_watch.look(&inner);
         let batches = look(&inner, &mut deadlines);
         inner.refresh_gauges();

@@ -51,6 +51,8 @@ pub struct DeliverySettings {
     pub object_in_memory_max: usize,
     /// Where work is done that waits for the disk.
     pub disk_work: DiskWork,
+    /// Whether days are ended and closed. Objects that are saved elsewhere than in their bucket close none.
+    pub close_days: bool,
 }
 
 impl DeliverySettings {
@@ -65,6 +67,7 @@ impl DeliverySettings {
             backoff: Backoff::DELIVERY,
             object_in_memory_max: OBJECT_IN_MEMORY_MAX,
             disk_work: DiskWork::default(),
+            close_days: true,
         }
     }
 }

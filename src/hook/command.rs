@@ -4,8 +4,9 @@ use std::fmt;
 use std::process::Stdio;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::process::ChildStderr;
+use tokio::process::{Child, ChildStderr};
 use tokio::time::timeout;
 
 use crate::delivery::closing::ClosedDay;
@@ -32,7 +33,7 @@ impl Command {
     }
 
     /// Runs it, with the message on its standard input and the day in its environment. Only exit code 0 says that all went
-    /// well. Dropped half-way, the command is killed.
+    /// well. Dropped half-way, the command is killed, and all that it has started and that has not left its process group.
     pub(super) async fn tell(&self, day: &ClosedDay, message: &[u8]) -> Result<(), String> {
         let mut child = tokio::process::Command::new(&self.program)
             .args(&self.arguments)
@@ -44,9 +45,11 @@ impl Command {
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
+            .process_group(0)
             .kill_on_drop(true)
             .spawn()
             .map_err(|error| format!("it cannot be started: {error}"))?;
+        let mut group = Group::of(&child);
         let (input, complaint) = (child.stdin.take(), child.stderr.take());
         let write = async {
             // One that does not want to read it may close it.
@@ -59,7 +62,14 @@ impl Command {
         let mut said = Vec::new();
         let status = {
             let read = keep(complaint, &mut said);
-            let end = async { tokio::join!(write, child.wait()).1 };
+            let wait = async {
+                let status = child.wait().await;
+                if status.is_ok() {
+                    group.leave_alone();
+                }
+                status
+            };
+            let end = async { tokio::join!(write, wait).1 };
             tokio::pin!(read, end);
             let mut reads = true;
             let status = loop {
@@ -78,6 +88,31 @@ impl Command {
             (true, _) => Ok(()),
             (false, "") => Err(format!("it ended with {status}")),
             (false, said) => Err(format!("it ended with {status}: {}", outside_text(said))),
+        }
+    }
+}
+
+/// The process group of a command: killed when this is dropped before the command has ended.
+struct Group(Option<Pid>);
+
+impl Group {
+    /// That of a command which was started as the first of a group.
+    fn of(child: &Child) -> Self {
+        Self(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw))
+    }
+
+    /// The command has ended by itself: what it has left running may run on, and its number may soon be another's.
+    fn leave_alone(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(group) = self.0
+            && let Err(error) = kill_process_group(group, Signal::KILL)
+        {
+            tracing::warn!(%error, group = group.as_raw_nonzero(), "a command that took too long cannot be killed");
         }
     }
 }
@@ -110,12 +145,18 @@ impl fmt::Display for Command {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use tokio::task::JoinSet;
 
     use super::*;
+    use crate::delivery::closing::DayHook as _;
+    use crate::hook::{COMMANDS_MAX, Hooks};
     use crate::object::closed_marker::VERSION;
     use crate::object::{BucketString, ClosedMarker};
+    use crate::runtime::SystemClock;
     use crate::sources::SourceId;
-    use crate::time::UnixMillis;
+    use crate::time::{Clock as _, UnixMillis};
 
     fn day() -> ClosedDay {
         let bucket = BucketString::parse("lake/raw").unwrap();
@@ -161,5 +202,41 @@ mod tests {
         assert_eq!(soon("sleep 20 & exit 0").await, Ok(()));
         let why = soon("sleep 20 & echo no >&2; exit 1").await.unwrap_err();
         assert_eq!(why, "it ended with exit status: 1: no");
+    }
+
+    /// Whether a process runs. One that has ended, and that nobody has asked about yet, does not.
+    fn runs(id: &str) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with(['Z', 'X']))
+    }
+
+    #[tokio::test]
+    async fn commands_that_hang_are_ended_with_all_that_they_have_started_and_few_run_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let ids = dir.path().join("ids");
+        let script = format!("sh -c 'echo $$ >> {}; exec sleep 3111'; true", ids.display());
+        let command = Command::new(&["sh", "-c", &script].map(str::to_owned));
+        let timeout = Duration::from_secs(1);
+        let hooks = Arc::new(Hooks::new(None, command, timeout));
+        let clock = SystemClock::new();
+        let began = clock.monotonic();
+        let mut telling = JoinSet::new();
+        for _ in 0..=COMMANDS_MAX {
+            let hooks = Arc::clone(&hooks);
+            telling.spawn(async move { hooks.tell(&day()).await });
+        }
+        for told in telling.join_all().await {
+            assert_eq!(told, Err("command sh: it took longer than 1 s".to_owned()));
+        }
+        let took = clock.monotonic().saturating_sub(began);
+        assert!(took >= timeout * 2, "{took:?}: the last one waited for a place, and then had its own time");
+        let ids = std::fs::read_to_string(ids).unwrap();
+        assert_eq!(ids.lines().count(), COMMANDS_MAX + 1);
+        let gone = async {
+            while ids.lines().any(runs) {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), gone).await.expect("what the commands started is gone");
     }
 }

@@ -8,6 +8,8 @@ mod webhook;
 
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+
 pub use command::Command;
 pub use webhook::Webhook;
 
@@ -15,15 +17,24 @@ use crate::delivery::closing::{ClosedDay, DayHook};
 use crate::object::ClosedMarker;
 use crate::store::BoxFuture;
 
+/// Commands that run at once: each is a process, and many days are closed in the same minute.
+pub const COMMANDS_MAX: usize = 4;
+
 /// Everybody who is told.
 #[derive(Debug)]
 pub struct Hooks {
-    /// A web address.
-    pub webhook: Option<Webhook>,
-    /// A command.
-    pub command: Option<Command>,
-    /// How long each may take.
-    pub timeout: Duration,
+    webhook: Option<Webhook>,
+    command: Option<Command>,
+    timeout: Duration,
+    running: Semaphore,
+}
+
+impl Hooks {
+    /// A web address and a command, and how long each may take. Of the command at most [`COMMANDS_MAX`] run at once; its
+    /// time begins when it is started.
+    pub fn new(webhook: Option<Webhook>, command: Option<Command>, timeout: Duration) -> Self {
+        Self { webhook, command, timeout, running: Semaphore::new(COMMANDS_MAX) }
+    }
 }
 
 /// What is told.
@@ -55,6 +66,7 @@ impl DayHook for Hooks {
                 told.map_err(late).flatten().map_err(|why| format!("{webhook}: {why}"))?;
             }
             if let Some(command) = &self.command {
+                let _running = self.running.acquire().await.map_err(|error| error.to_string())?;
                 let told = tokio::time::timeout(self.timeout, command.tell(day, &message)).await;
                 told.map_err(late).flatten().map_err(|why| format!("{command}: {why}"))?;
             }

@@ -12,9 +12,9 @@ use crate::cli::failure::Failure;
 use crate::cli::node::{Outside, open_disk};
 use crate::cli::numbers::{counted, grouped};
 use crate::cli::say;
-use crate::cli::serve::{delivery_settings, spool_options, store_settings};
+use crate::cli::serve::{delivery_settings, hooks, spool_options, store_settings};
 use crate::config::{Environment, Loader};
-use crate::delivery::closing::last_over;
+use crate::delivery::closing::{DayHook, last_over};
 use crate::delivery::{Delivery, DeliverySettings, Parts};
 use crate::object::Destination;
 use crate::retry::Backoff;
@@ -23,7 +23,7 @@ use crate::sources::SourceId;
 use crate::spool::closing::DayStage;
 use crate::spool::read_only::ReadOnlyDisk;
 use crate::spool::view::View;
-use crate::spool::{Outlet, Recovered, Spool, SpoolOptions};
+use crate::spool::{Outlet, Recovered, Spool, SpoolOptions, Stopped};
 use crate::store::ObjectStore;
 use crate::store::directory::DirectoryStore;
 use crate::store::s3::S3Store;
@@ -37,7 +37,8 @@ const OBJECT_BYTES: u64 = 100_000_000;
 const BACKOFF: Backoff = Backoff { first: Duration::from_millis(200), cap: Duration::from_secs(5) };
 /// How long is waited at a time before what is left is counted again.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// Given up after this long without a delivery; nothing is lost, and the same command goes on where it stopped.
+/// Given up after this long without a delivery or a closed day, and after what a hook may take besides; nothing is lost, and
+/// the same command goes on where it stopped.
 const STALLED_AFTER: Duration = Duration::from_secs(120);
 
 /// How a spool is to be emptied.
@@ -45,6 +46,10 @@ struct Way {
     store: Arc<dyn ObjectStore>,
     options: SpoolOptions,
     settings: DeliverySettings,
+    /// Who is told of closed days.
+    hook: Option<Arc<dyn DayHook>>,
+    /// How long that may take.
+    hook_timeout: Duration,
     /// What the configuration says of each source.
     configured: Vec<(SourceId, Destination)>,
 }
@@ -83,14 +88,20 @@ pub async fn run(args: &SpoolDrainArgs) -> Result<(), Failure> {
         random: Arc::clone(&outside.random),
         metrics: Arc::new(outside.metrics.clone()),
         alarms: Arc::clone(&alarms),
-        hook: None,
+        hook: way.hook,
     };
-    // Nothing is received here: days that are over need no minute to make sure.
-    spool.outlet().end_days(last_over(outside.clock.wall()))?;
+    let until = Until {
+        days_closed: way.settings.close_days,
+        stalled_after: STALLED_AFTER.saturating_add(way.hook_timeout),
+    };
+    if until.days_closed {
+        end_days(&spool.outlet(), outside.clock.wall())?;
+    }
     let (delivery, scheduler) = Delivery::start(parts, way.settings);
-    let why = deliver(&delivery, &spool.outlet(), &alarms, &outside, &shutdown).await;
+    let why = deliver(&delivery, &spool.outlet(), &alarms, &outside, &shutdown, until).await;
     let left = delivery.shutdown(false, Duration::ZERO).await.left;
-    let unclosed = spool.outlet().unclosed_days().len();
+    let over = until.left(&spool.outlet(), outside.clock.wall()).days as u64;
+    let unclosed = spool.outlet().unclosed_days();
     scheduler.await?;
     let objects = outside.metrics.objects.get();
     tokio::task::spawn_blocking(move || spool.close()).await?;
@@ -100,10 +111,27 @@ pub async fn run(args: &SpoolDrainArgs) -> Result<(), Failure> {
             "{left} batches are left in the spool ({objects} delivered); {why}"
         )));
     }
+    if over > 0 {
+        let days = counted(over, "day that is over is", "days that are over are");
+        return Err(Failure::failed(format!("{objects} delivered, and {days} not closed; {why}")));
+    }
     say(&format!("{objects} delivered; the spool is empty"));
-    if unclosed > 0 {
-        let days = counted(unclosed as u64, "day is", "days are");
+    let unsure = unclosed.values().filter(|stage| **stage == DayStage::Unsure).count();
+    let open = unclosed.len().saturating_sub(unsure);
+    let days = |number: usize| counted(number as u64, "day is", "days are");
+    if !until.days_closed && !unclosed.is_empty() {
+        let days = days(unclosed.len());
+        say(&format!("{days} not closed: a spool that is saved into a directory closes none"));
+    }
+    if until.days_closed && open > 0 {
+        let days = days(open);
         say(&format!("{days} not closed: to have that done, run this again after midnight (UTC)"));
+    }
+    if until.days_closed && unsure > 0 {
+        say(&format!(
+            "{} never closed: what the store has of such a day is not known for sure",
+            days(unsure)
+        ));
     }
     let view = View::open(&args.dir)?;
     let kept = view.disk.list("quarantine")?.len();
@@ -113,6 +141,14 @@ pub async fn run(args: &SpoolDrainArgs) -> Result<(), Failure> {
         kept => format!("{dir} can be removed but for `quarantine`: {kept} files there are in no object"),
     });
     Ok(())
+}
+
+/// Ends the days that are over, not further than there are calls (decision 0109). Nothing is received here, so they need no
+/// minute to make sure.
+fn end_days(outlet: &Outlet, wall: UnixMillis) -> Result<(), Stopped> {
+    let over = last_over(wall);
+    let with_calls = outlet.unclosed_days().into_keys().map(|(day, _)| day);
+    with_calls.filter(|day| *day <= over).max().map_or(Ok(()), |through| outlet.end_days(through))
 }
 
 /// What the spool holds stays where it is to go; how that is reached may have been mended since (decision 0080).
@@ -134,8 +170,12 @@ fn to_directory(to: &Path) -> Result<Way, Failure> {
         settings: DeliverySettings {
             backoff: BACKOFF,
             park_after: Duration::MAX,
+            // The bucket has part of them, and a marker speaks of all.
+            close_days: false,
             ..DeliverySettings::new(rule)
         },
+        hook: None,
+        hook_timeout: Duration::ZERO,
         configured: Vec::new(),
     })
 }
@@ -153,8 +193,19 @@ async fn to_buckets(config: &Path) -> Result<Way, Failure> {
             park_after: Duration::MAX,
             ..delivery_settings(&config)
         },
+        hook: hooks(&config.closed_days)?,
+        hook_timeout: config.closed_days.timeout,
         configured: config.sources.into_iter().map(|source| (source.id, source.destination)).collect(),
     })
+}
+
+/// When to stop.
+#[derive(Clone, Copy)]
+struct Until {
+    /// Whether days that are over are to be closed, too.
+    days_closed: bool,
+    /// How long nothing may move.
+    stalled_after: Duration,
 }
 
 /// Delivers until nothing is left, a person is needed, nothing moves any more, or a signal comes. Returns what is waited for.
@@ -164,9 +215,10 @@ async fn deliver(
     alarms: &Alarms,
     outside: &Outside,
     shutdown: &Shutdown,
+    until: Until,
 ) -> String {
     let mut meter = Meter::new("delivered");
-    let left = || left(outlet, outside.clock.wall());
+    let left = || until.left(outlet, outside.clock.wall());
     let (mut least, mut since) = (left(), outside.clock.monotonic());
     let stopped = outlet.stopped();
     loop {
@@ -190,8 +242,8 @@ async fn deliver(
         {
             return alarm.what;
         }
-        if idle > STALLED_AFTER {
-            return waits_for(delivery);
+        if idle > until.stalled_after {
+            return waits_for(delivery, outlet);
         }
         tokio::select! {
             _ = delivery.flush(None, LOOK_EVERY) => {}
@@ -213,27 +265,32 @@ struct Left {
     days: usize,
 }
 
-fn left(outlet: &Outlet, now: UnixMillis) -> Left {
-    let (open, seals) = (outlet.open_batches(), outlet.pending_seals());
-    let unclosed = outlet.unclosed_days();
-    let waits = |((day, _), stage): &(&(ReceivedDay, SourceId), &DayStage)| {
-        *day <= last_over(now) && **stage != DayStage::Unsure
-    };
-    let lines = open.iter().map(|batch| batch.frames).sum::<u64>();
-    Left {
-        batches: open.len() + seals.len(),
-        lines: lines + seals.iter().map(|pending| pending.seal.frames).sum::<u64>(),
-        days: unclosed.iter().filter(waits).count(),
+impl Until {
+    fn left(self, outlet: &Outlet, now: UnixMillis) -> Left {
+        let (open, seals) = (outlet.open_batches(), outlet.pending_seals());
+        let unclosed = outlet.unclosed_days();
+        let waits = |((day, _), stage): &(&(ReceivedDay, SourceId), &DayStage)| {
+            self.days_closed && *day <= last_over(now) && **stage != DayStage::Unsure
+        };
+        let lines = open.iter().map(|batch| batch.frames).sum::<u64>();
+        Left {
+            batches: open.len() + seals.len(),
+            lines: lines + seals.iter().map(|pending| pending.seal.frames).sum::<u64>(),
+            days: unclosed.iter().filter(waits).count(),
+        }
     }
 }
 
-fn waits_for(delivery: &Delivery) -> String {
+fn waits_for(delivery: &Delivery, outlet: &Outlet) -> String {
     let progress = delivery.progress();
-    let waits = progress
+    let sources = progress
         .sources()
         .into_iter()
         .filter_map(|source| progress.of(&source).waiting.map(|why| format!("{source} waits: {why}")));
-    waits.collect::<Vec<_>>().join("; ")
+    let days = outlet.unclosed_days().into_keys().filter_map(|(day, source)| {
+        delivery.waits_to_close(&source, day).map(|why| format!("day {day} of {source} waits: {why}"))
+    });
+    sources.chain(days).collect::<Vec<_>>().join("; ")
 }
 
 fn warn_of_damage(recovered: &Recovered) {

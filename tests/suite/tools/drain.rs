@@ -9,8 +9,9 @@ use std::sync::Arc;
 use flate2::read::GzDecoder;
 use forebay::dev_s3::{DevS3, DevS3Running, DevS3Settings};
 use forebay::runtime::{SystemClock, SystemRandom};
+use forebay::time::ReceivedDay;
 
-use super::made::{CONFLICT, IOS, Made, OPEN, PARKED, REJECTED, lines, made};
+use super::made::{CONFLICT, IOS, Made, OPEN, PARKED, RECEIVED_AT, REJECTED, lines, made, open};
 use super::{Ran, copy, files, spool};
 use crate::support::bucket::Bucket;
 use crate::support::recorder::Recorder;
@@ -46,6 +47,14 @@ fn sorted(mut all: BTreeMap<String, Vec<String>>) -> BTreeMap<String, Vec<String
         }
     }
     all
+}
+
+/// The last day that has ended for good.
+fn days_over(dir: &Path) -> Option<ReceivedDay> {
+    let spool = open(dir);
+    let over = spool.outlet().days_over();
+    spool.close();
+    over
 }
 
 fn is_empty(dir: &Path) {
@@ -89,6 +98,11 @@ async fn a_spool_is_emptied_into_a_directory() {
     assert_eq!(sorted(delivered(&to)), expected());
     let objects = files(&to).keys().filter(|name| name.ends_with(".gz")).count();
     assert_eq!(before + objects_said(&ran.out), objects, "each object is counted, and once");
+    // The calls of both sources are of one day, which is long over.
+    let unclosed = "2 days are not closed: a spool that is saved into a directory closes none\n";
+    assert!(ran.out.contains(unclosed) && !ran.out.contains("midnight"), "{ran:?}");
+    assert!(!files(&to).keys().any(|name| name.contains("_closed")), "the bucket has part of the day");
+    assert_eq!(days_over(&made.dir()), None);
     let (name, beside) = files(&to)
         .into_iter()
         .find(|(name, _)| name.starts_with("segment-logs/ios/") && name.ends_with(".json"))
@@ -163,8 +177,10 @@ async fn server(made: &Made) -> (DevS3Running, Recorder, std::path::PathBuf) {
     let recorder = Recorder::start(s3.addr()).await;
     let config = made.beside("forebay.toml");
     let text = format!(
-        "[s3]\nbucket = \"forebay\"\nendpoint_url = \"{}\"\n[[source]]\nid = \"web\"\nwrite_keys = [\"k1\"]\n",
-        recorder.url()
+        "[s3]\nbucket = \"forebay\"\nendpoint_url = \"{}\"\n[[source]]\nid = \"web\"\nwrite_keys = [\"k1\"]\n\
+         [closed_days]\ncommand = [\"sh\", \"-c\", \"echo $FOREBAY_KEY >> {}\"]\n",
+        recorder.url(),
+        made.beside("told").display()
     );
     fs::write(&config, text).unwrap();
     (s3, recorder, config)
@@ -204,6 +220,13 @@ async fn a_spool_is_emptied_into_its_buckets() {
     }
     assert_eq!(sorted(all), expected());
     is_empty(&made.dir());
+    // A person decided about an object of `web`.
+    assert!(ran.out.contains("1 day is never closed") && !ran.out.contains("midnight"), "{ran:?}");
+    let markers = bucket.keys("segment-logs/_closed/").await;
+    assert_eq!(markers.len(), 1, "{markers:?}");
+    let told = fs::read_to_string(made.beside("told")).unwrap();
+    assert_eq!(told.lines().collect::<Vec<_>>(), markers);
+    assert_eq!(days_over(&made.dir()), Some(RECEIVED_AT.day()), "not further than there are calls");
     s3.stop().await.unwrap();
 }
 
