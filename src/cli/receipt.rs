@@ -12,7 +12,7 @@ use super::admin_client::{AskError, ask};
 use super::args::ReceiptArgs;
 use super::failure::Failure;
 use super::numbers::counted;
-use super::verify::{configuration, open};
+use super::verify::{bucket_of, configuration, open};
 use crate::admin::ReceiptStatus;
 use crate::config::Config;
 use crate::object::BucketString;
@@ -78,10 +78,7 @@ fn asked(args: &ReceiptArgs, answer: Result<ReceiptStatus, AskError>) -> Asked {
 /// The bucket to look into.
 fn bucket(args: &ReceiptArgs, config: Option<&Config>, asked: &Asked) -> Result<BucketString, Failure> {
     let source = &args.receipt.source;
-    let in_config = || {
-        let mut sources = config?.sources.iter();
-        sources.find(|known| known.id == *source).map(|known| known.destination.bucket.clone())
-    };
+    let in_config = || bucket_of(source, config?);
     let told = || BucketString::parse(asked.bucket()?).ok();
     args.bucket.clone().or_else(in_config).or_else(told).ok_or_else(|| {
         Failure::usage(format!(

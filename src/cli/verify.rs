@@ -30,7 +30,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// Objects that are read at once: what is seen of each one's lines is kept until its turn.
 const READERS_MAX: usize = 16;
 /// Who reads, in the name of the role's session.
-const SESSION: &str = "verify";
+pub(super) const SESSION: &str = "verify";
 
 /// Verifies, and prints what was found.
 ///
@@ -142,7 +142,7 @@ pub(super) fn configuration(args: &ReachArgs) -> Result<Option<Config>, Failure>
 ///
 /// # Errors
 /// [`Failure`] where the configuration is wrong.
-pub(super) async fn archive(
+async fn archive(
     bucket: &BucketString,
     args: &ReachArgs,
     source: Option<&SourceId>,
@@ -175,6 +175,11 @@ pub(super) async fn open(
     settings.path_style |= args.path_style;
     let store = S3Store::new(settings).await;
     Archive::new(store, destination, usize::from(args.concurrency), Arc::new(SystemRandom))
+}
+
+/// The bucket string of a source, where the configuration has it.
+pub(super) fn bucket_of(source: &SourceId, config: &Config) -> Option<BucketString> {
+    config.sources.iter().find(|known| known.id == *source).map(|known| known.destination.bucket.clone())
 }
 
 /// The configuration by which a bucket is reached.

@@ -246,14 +246,15 @@ impl AdminView for NodeView {
     }
 
     fn days(&self, source: Option<&SourceId>) -> Days {
+        let mut waiting = self.delivery.waiting_to_close();
         let unclosed = self.outlet.unclosed_days().into_iter();
         let wanted = unclosed.filter(|((_, id), _)| source.is_none_or(|source| source == id));
         let days = wanted.map(|((day, id), stage)| UnclosedDay {
             day: day.start().0,
             date: date(day),
             stage: stage.slug().to_owned(),
-            why: self.delivery.waits_to_close(&id, day),
             source: id.to_string(),
+            why: waiting.remove(&(day, id)),
         });
         Days { over_through: self.outlet.days_over().map(|day| day.start().0), unclosed: days.collect() }
     }

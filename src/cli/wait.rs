@@ -12,11 +12,11 @@ use super::args::WaitArgs;
 use super::failure::Failure;
 use super::numbers::counted;
 use super::spool::meter::Meter;
-use super::verify::{archive, config_file};
+use super::verify::{SESSION, bucket_of, config_file, configuration, open};
 use crate::admin::{Days, UnclosedDay};
-use crate::archive::closing::{Parts, Standing, judge};
+use crate::archive::closing::{Closed, Parts, Standing, judge};
 use crate::batch::AFTER_DAY;
-use crate::config::{Environment, Loader};
+use crate::config::Config;
 use crate::delivery::closing::SETTLED;
 use crate::object::BucketString;
 use crate::object::tags::date;
@@ -43,101 +43,96 @@ struct Report<'a> {
 /// # Errors
 /// [`Failure`] where the time is up, the day can never be called closed, or the bucket cannot be read.
 pub async fn run(args: &WaitArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let bucket = bucket(args)?;
-    let archive = archive(&bucket, &args.reach, Some(&args.source)).await?;
+    let config = configuration(&args.reach)?;
+    let bucket = bucket(args, config.as_ref())?;
+    let archive = open(&args.reach, &bucket, Some(&args.source), config.as_ref(), SESSION).await;
     let (every, until) = (args.every.get(), Instant::now() + args.timeout.get());
     let mut meter = Meter::new("waiting");
     loop {
         // The collectors first: what they deliver and close meanwhile is in the listing.
-        let at_nodes = at_nodes(args).await?;
+        let at_nodes = at_nodes(args).await;
         let parts = archive.parts_of(&args.source, args.day).await?;
-        let waiting_for = at_nodes.or_else(|| in_bucket(args, &parts));
-        let broken = match judge(&parts) {
-            Standing::Broken(why) => Some(why),
-            _ => None,
-        };
-        let Some(why) = broken.clone().or_else(|| waiting_for.clone()) else {
-            drop(meter);
-            return print(args, &archive.bucket().to_string(), &parts, None, out);
-        };
+        let standing = judge(&parts);
+        let broken = matches!(standing, Standing::Broken(_));
+        let waiting_for = if broken { None } else { at_nodes }.or_else(|| in_bucket(args, standing, &parts));
         let left = until.saturating_duration_since(Instant::now());
-        if broken.is_some() || left.is_zero() {
-            drop(meter);
-            print(args, &archive.bucket().to_string(), &parts, Some(why.clone()), out)?;
-            let why = if broken.is_some() { why } else { format!("the time is up: {why}") };
-            return Err(Failure::failed(format!("{} of {}: {why}", date(args.day), args.source)));
+        match waiting_for {
+            Some(why) if !broken && !left.is_zero() => {
+                meter.show(&why);
+                tokio::time::sleep(every.min(left)).await;
+            }
+            why => {
+                drop(meter);
+                print(args, &archive.bucket().to_string(), &parts, why.clone(), out)?;
+                let Some(why) = why else { return Ok(()) };
+                let why = if broken { why } else { format!("the time is up: {why}") };
+                return Err(Failure::failed(format!("{} of {}: {why}", date(args.day), args.source)));
+            }
         }
-        meter.show(&why);
-        tokio::time::sleep(every.min(left)).await;
     }
 }
 
 /// The bucket that was given, or that of the source in the configuration.
-fn bucket(args: &WaitArgs) -> Result<BucketString, Failure> {
-    if let Some(bucket) = &args.bucket {
-        return Ok(bucket.clone());
-    }
-    let file = config_file(&args.reach).ok_or_else(|| {
-        Failure::usage("name the bucket, or with --config a configuration that has the source")
-    })?;
-    let loaded = Loader::new(file, Environment::of_process()).load();
-    let config = loaded.map_err(|error| Failure::usage(error.to_string()))?.config;
-    let known = config.sources.into_iter().find(|known| known.id == args.source);
-    let known = known.ok_or_else(|| {
-        Failure::usage(format!("{} has no source {}: name the bucket", file.display(), args.source))
-    })?;
-    Ok(known.destination.bucket)
+fn bucket(args: &WaitArgs, config: Option<&Config>) -> Result<BucketString, Failure> {
+    let known = args.bucket.clone().or_else(|| bucket_of(&args.source, config?));
+    known.ok_or_else(|| match config_file(&args.reach) {
+        Some(file) => {
+            Failure::usage(format!("{} has no source {}: name the bucket", file.display(), args.source))
+        }
+        None => Failure::usage("name the bucket, or with --config a configuration that has the source"),
+    })
 }
 
 /// What is waited for whatever the bucket holds: the day's end, and a collector that has not closed it.
-async fn at_nodes(args: &WaitArgs) -> Result<Option<String>, Failure> {
+async fn at_nodes(args: &WaitArgs) -> Option<String> {
     let now = SystemClock::new().wall();
     // Until then nodes may still take calls of it.
     let ends = args.day.end().plus(AFTER_DAY).plus(SETTLED);
     if now < ends {
-        return Ok(Some(format!("the day can be closed in {} min", ends.since(now).as_secs().div_ceil(60))));
+        return Some(format!("the day can be closed in {} min", ends.since(now).as_secs().div_ceil(60)));
     }
     for url in &args.admin {
-        if let Some(why) = at_node(url, args).await? {
-            return Ok(Some(format!("{url}: {why}")));
+        if let Some(why) = at_node(url, args).await {
+            return Some(format!("{url}: {why}"));
         }
     }
-    Ok(None)
+    None
 }
 
 /// What the bucket lacks; `None` where every spool that has objects there has closed the day.
-fn in_bucket(args: &WaitArgs, parts: &Parts) -> Option<String> {
-    let open: Vec<String> = parts
-        .iter()
-        .filter(|(_, part)| part.closed.is_none())
-        .map(|(spool, part)| format!("{} (spool {spool})", part.node))
-        .collect();
-    match (open.as_slice(), parts.is_empty()) {
+fn in_bucket(args: &WaitArgs, standing: Standing, parts: &Parts) -> Option<String> {
+    match standing {
+        Standing::Closed => None,
         // Every collector was asked, and none has anything of it.
-        ([], true) if !args.admin.is_empty() => None,
-        ([], true) => Some("nothing of it is in the bucket".to_owned()),
-        ([], false) => None,
-        (open, _) => Some(format!("not closed by {}", open.join(", "))),
+        Standing::Empty if !args.admin.is_empty() => None,
+        Standing::Empty => Some("nothing of it is in the bucket".to_owned()),
+        Standing::Open => {
+            let open = parts.iter().filter(|(_, part)| part.closed.is_none());
+            let open: Vec<String> =
+                open.map(|(spool, part)| format!("{} (spool {spool})", part.node)).collect();
+            Some(format!("not closed by {}", open.join(", ")))
+        }
+        Standing::Broken(why) => Some(why),
     }
 }
 
 /// What a running collector still has of the day.
-async fn at_node(url: &AdminUrl, args: &WaitArgs) -> Result<Option<String>, Failure> {
+async fn at_node(url: &AdminUrl, args: &WaitArgs) -> Option<String> {
     let path = format!("/api/days?source={}", args.source);
     let days: Days = match ask(url, Method::GET, &path, ADMIN_PATIENCE).await {
         Ok(days) => days,
         // It may be restarting: what it has is on its disk, and it is asked again.
-        Err(error) => return Ok(Some(error.to_string())),
+        Err(error) => return Some(error.to_string()),
     };
     let of_day = |day: &&UnclosedDay| day.day == args.day.start().0;
     let unclosed = days.unclosed.iter().find(of_day);
-    Ok(unclosed.map(|day| match (&*day.stage, &day.why) {
+    unclosed.map(|day| match (&*day.stage, &day.why) {
         ("unsure", _) => {
             "it never closes this day, since it cannot say for sure what the bucket has of it".to_owned()
         }
         (stage, None) => format!("the day is {stage} there"),
         (stage, Some(why)) => format!("the day is {stage} there: {why}"),
-    }))
+    })
 }
 
 fn print(
@@ -161,7 +156,7 @@ fn print(
         serde_json::to_writer(&mut *out, &report).map_err(std::io::Error::from)?;
         writeln!(out)?;
     } else if closed {
-        let sum = |of: fn(&crate::archive::closing::Closed) -> u64| -> u64 {
+        let sum = |of: fn(&Closed) -> u64| -> u64 {
             parts.values().filter_map(|part| part.closed.as_ref()).map(of).sum()
         };
         if parts.is_empty() {

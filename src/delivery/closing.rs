@@ -77,12 +77,7 @@ impl Closing {
         }
         self.looked = Some(monotonic);
         let outlet = &inner.parts.outlet;
-        // Not further than there are calls: where the clock was years ahead, years would be over for good.
-        if let Some(over) = self.settled(wall, monotonic)
-            && let Some(through) =
-                outlet.unclosed_days().into_keys().map(|(day, _)| day).rfind(|day| *day <= over)
-            && outlet.days_over() < Some(through)
-        {
+        if let Some(through) = self.settled(wall, monotonic).and_then(|over| outlet.last_to_end(over)) {
             let outlet = outlet.clone();
             // Nothing waits for it: the next look finds them ended, or the spool has stopped.
             drop(on_disk(inner, move || outlet.end_days(through)));

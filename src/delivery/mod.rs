@@ -181,11 +181,11 @@ impl Delivery {
         self.inner.kick.notify_one();
     }
 
-    /// Why a day that is being closed is not closed yet.
-    pub fn waits_to_close(&self, source: &SourceId, day: ReceivedDay) -> Option<String> {
+    /// The days that are being closed and wait, and why.
+    pub fn waiting_to_close(&self) -> BTreeMap<(ReceivedDay, SourceId), String> {
         let closing = lock(&self.inner.closing);
-        let of_day = closing.iter().filter(|(place, _)| place.source == *source && place.day == day);
-        of_day.filter_map(|(_, under_way)| under_way.why.clone()).next()
+        let waits = closing.iter().filter_map(|(place, under_way)| Some((place, under_way.why.clone()?)));
+        waits.map(|(place, why)| ((place.day, place.source.clone()), why)).collect()
     }
 
     /// When a batch is due at the latest: by age, or because its day is over.

@@ -54,6 +54,17 @@ pub struct Closable {
 }
 
 impl Outlet {
+    /// The last day that is to be ended when all days up to `over` are; `None` where that is done. Not further than there are
+    /// calls: where the clock was years ahead, years would be over for good (decision 0109).
+    pub fn last_to_end(&self, over: ReceivedDay) -> Option<ReceivedDay> {
+        let ended = self.days_over();
+        if ended >= Some(over) {
+            return None;
+        }
+        let with_calls = self.unclosed_days().into_keys().map(|(day, _)| day).rfind(|day| *day <= over);
+        with_calls.filter(|day| ended < Some(*day))
+    }
+
     /// Ends the days up to `through`: from here on no call is stored in one of them. Does nothing where they have ended.
     ///
     /// # Errors
@@ -109,7 +120,14 @@ impl Outlet {
     pub fn closable(&self, mut wanted: impl FnMut(&DayPlace, &Destination) -> bool) -> Vec<Closable> {
         let manifest = lock(&self.shared.manifest);
         let state = manifest.state();
-        let Some(over) = state.days_over else { return Vec::new() };
+        let may_close = |(place, day): &(&DayPlace, &DeliveredDay)| {
+            state.days_over >= Some(place.day) && !day.is_unsure() && state.days_unsure < Some(place.day)
+        };
+        // It is asked every second, and nearly always there is none.
+        let mut days = state.days.iter().filter(may_close).peekable();
+        if days.peek().is_none() {
+            return Vec::new();
+        }
         let index = lock(&self.shared.index);
         let undelivered: BTreeSet<(ReceivedDay, &SourceId)> = state
             .seals
@@ -118,12 +136,8 @@ impl Outlet {
             .chain(index.batches.keys())
             .map(|batch| (batch.day, &batch.source))
             .collect();
-        let mut is_closable = |place: &DayPlace, day: &DeliveredDay| {
-            place.day <= over
-                && !day.is_unsure()
-                && state.days_unsure < Some(place.day)
-                && !undelivered.contains(&(place.day, &place.source))
-                && wanted(place, &day.destination)
+        let is_wanted = |(place, day): &(&DayPlace, &DeliveredDay)| {
+            !undelivered.contains(&(place.day, &place.source)) && wanted(place, &day.destination)
         };
         let spool_id = self.spool_id();
         let closable = |(place, day): (&DayPlace, &DeliveredDay)| {
@@ -133,7 +147,7 @@ impl Outlet {
                 marker: day.marker(place, &spool_id)?,
             })
         };
-        state.days.iter().filter(|(place, day)| is_closable(place, day)).filter_map(closable).collect()
+        days.filter(is_wanted).filter_map(closable).collect()
     }
 
     /// Notes, durably, that the marker of a day is in the store and that whoever was to be told has been told.

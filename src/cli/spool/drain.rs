@@ -23,7 +23,7 @@ use crate::sources::SourceId;
 use crate::spool::closing::DayStage;
 use crate::spool::read_only::ReadOnlyDisk;
 use crate::spool::view::View;
-use crate::spool::{Outlet, Recovered, Spool, SpoolOptions, Stopped};
+use crate::spool::{Outlet, Recovered, Spool, SpoolOptions};
 use crate::store::ObjectStore;
 use crate::store::directory::DirectoryStore;
 use crate::store::s3::S3Store;
@@ -95,7 +95,11 @@ pub async fn run(args: &SpoolDrainArgs) -> Result<(), Failure> {
         stalled_after: STALLED_AFTER.saturating_add(way.hook_timeout),
     };
     if until.days_closed {
-        end_days(&spool.outlet(), outside.clock.wall())?;
+        // Nothing is received here, so days that are over need no minute to make sure.
+        let outlet = spool.outlet();
+        if let Some(through) = outlet.last_to_end(last_over(outside.clock.wall())) {
+            outlet.end_days(through)?;
+        }
     }
     let (delivery, scheduler) = Delivery::start(parts, way.settings);
     let why = deliver(&delivery, &spool.outlet(), &alarms, &outside, &shutdown, until).await;
@@ -141,14 +145,6 @@ pub async fn run(args: &SpoolDrainArgs) -> Result<(), Failure> {
         kept => format!("{dir} can be removed but for `quarantine`: {kept} files there are in no object"),
     });
     Ok(())
-}
-
-/// Ends the days that are over, not further than there are calls (decision 0109). Nothing is received here, so they need no
-/// minute to make sure.
-fn end_days(outlet: &Outlet, wall: UnixMillis) -> Result<(), Stopped> {
-    let over = last_over(wall);
-    let with_calls = outlet.unclosed_days().into_keys().map(|(day, _)| day);
-    with_calls.filter(|day| *day <= over).max().map_or(Ok(()), |through| outlet.end_days(through))
 }
 
 /// What the spool holds stays where it is to go; how that is reached may have been mended since (decision 0080).
@@ -243,7 +239,7 @@ async fn deliver(
             return alarm.what;
         }
         if idle > until.stalled_after {
-            return waits_for(delivery, outlet);
+            return waits_for(delivery);
         }
         tokio::select! {
             _ = delivery.flush(None, LOOK_EVERY) => {}
@@ -281,15 +277,14 @@ impl Until {
     }
 }
 
-fn waits_for(delivery: &Delivery, outlet: &Outlet) -> String {
+fn waits_for(delivery: &Delivery) -> String {
     let progress = delivery.progress();
     let sources = progress
         .sources()
         .into_iter()
         .filter_map(|source| progress.of(&source).waiting.map(|why| format!("{source} waits: {why}")));
-    let days = outlet.unclosed_days().into_keys().filter_map(|(day, source)| {
-        delivery.waits_to_close(&source, day).map(|why| format!("day {day} of {source} waits: {why}"))
-    });
+    let days = delivery.waiting_to_close().into_iter();
+    let days = days.map(|((day, source), why)| format!("day {day} of {source} waits: {why}"));
     sources.chain(days).collect::<Vec<_>>().join("; ")
 }
 

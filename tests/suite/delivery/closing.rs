@@ -225,7 +225,7 @@ async fn a_foreign_marker_in_the_way_is_told_and_left_alone() {
     let key = format!("segment-logs/_closed/web/{TODAY}/n1-{}.json", node.outlet().spool_id());
     put_foreign(&store, &key).await;
     past_midnight(&clock, "the alarm", || node.has_alarm(AlarmKind::Conflict)).await;
-    let why = node.delivery.waits_to_close(&source("web"), UnixMillis(TODAY).day()).unwrap();
+    let why = node.delivery.waiting_to_close()[&(UnixMillis(TODAY).day(), source("web"))].clone();
     assert!(why.contains("another marker") && why.contains(&key), "{why}");
     assert_eq!(markers(&store, "bucket")[0].1.bytes, "foreign");
     // It holds up nothing else.
@@ -287,7 +287,7 @@ async fn the_hook_is_told_after_the_marker_until_it_has_heard() {
     node.append("web", &lines(0, 5)).await;
     past_midnight(&clock, "the alarm", || node.has_alarm(AlarmKind::Hook)).await;
     assert_eq!(markers(&store, "bucket").len(), 1, "the marker first");
-    let why = node.delivery.waits_to_close(&source("web"), UnixMillis(TODAY).day()).unwrap();
+    let why = node.delivery.waiting_to_close()[&(UnixMillis(TODAY).day(), source("web"))].clone();
     assert!(why.contains("not now"), "{why}");
     node.halt().await;
     // A restart forgets nothing of it.
