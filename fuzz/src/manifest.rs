@@ -12,8 +12,9 @@ use forebay::sources::SourceId;
 use forebay::spool::delivered_day::DayPlace;
 use forebay::spool::ledger::{Hour, Hours, Row, Tally};
 use forebay::spool::manifest::{ManifestError, decode, encode, replay, replay_past_damage, salt};
-use forebay::spool::note::{Amend, Note, Parked, Seal, State};
+use forebay::spool::note::{Amend, Note, Parked, Seal};
 use forebay::spool::scan::Range;
+use forebay::spool::state::State;
 use forebay::time::UnixMillis;
 
 use super::choices::Choices;

@@ -12,10 +12,11 @@ use sha2::{Digest as _, Sha256};
 use super::disk::{Disk, DiskFile, read_sound};
 use super::ident::Ident;
 use super::manifest::{self, ManifestError};
-use super::note::{Parked, State};
+use super::note::Parked;
 use super::outlet::parked_name;
 use super::recovery::{Found, Recovered};
 use super::segment::{HeaderCheck, check_header, index_name, number_in, segment_name};
+use super::state::State;
 use super::verify::hex;
 
 /// Reads the newest manifest, and steps over what cannot be read, unless damage is to stop the start. Returns its number,

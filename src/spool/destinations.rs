@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::note::{FIRST_POSITION, Note};
+use super::note::Note;
 use super::outlet::Outlet;
 use super::shared::{Stopped, lock};
+use super::state::FIRST_POSITION;
 use crate::object::Destination;
 use crate::sources::SourceId;
 

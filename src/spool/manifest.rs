@@ -13,7 +13,8 @@ use std::sync::Arc;
 
 use super::disk::{self, Disk, DiskFile, read_all};
 use super::frame::Salt;
-use super::note::{Note, State};
+use super::note::Note;
+use super::state::State;
 use crate::planted::{PlantedBug, planted};
 
 /// Bytes set aside so that the manifest can still be written when the disk is full.

@@ -51,6 +51,7 @@ pub mod seen;
 pub mod segment;
 pub mod segment_index;
 pub mod shared;
+pub mod state;
 pub mod stepped;
 pub mod survey;
 #[cfg(test)]

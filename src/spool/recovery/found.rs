@@ -12,11 +12,11 @@ use crate::spool::frame::{Frame, Salt};
 use crate::spool::ident::Ident;
 use crate::spool::index::{Part, Runs};
 use crate::spool::ledger::FrameCounts;
-use crate::spool::note::State;
 use crate::spool::reader::ScannedRuns;
 use crate::spool::scan::{FoundBlock, scan_noting};
 use crate::spool::segment::{HeaderCheck, check_header, index_name, number_in};
 use crate::spool::segment_index::read_directory;
+use crate::spool::state::State;
 use crate::time::UnixMillis;
 
 /// A segment as it was found.

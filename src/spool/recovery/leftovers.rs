@@ -3,10 +3,11 @@
 use std::io;
 
 use crate::spool::disk::Disk;
-use crate::spool::note::{Seal, State};
+use crate::spool::note::Seal;
 use crate::spool::reader::{self, Go, Read};
 use crate::spool::segment::{index_name, number_in};
 use crate::spool::shared::{Shared, lock};
+use crate::spool::state::State;
 
 /// Removes what was in the making. No note speaks of it.
 pub(super) fn clear(disk: &dyn Disk) -> io::Result<()> {

@@ -1,8 +1,8 @@
 //! Which positions are lost: those that no segment holds, and that were neither released nor noted before.
 
 use super::found::Found;
-use crate::spool::note::State;
 use crate::spool::scan::Range;
+use crate::spool::state::State;
 
 /// Positions that no segment holds although they were neither released nor noted as lost before. Where notes cannot be read
 /// they may have let go of some that are named here: a hole that is none is named rather than one that is hidden.

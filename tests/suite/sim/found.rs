@@ -10,11 +10,12 @@ use forebay::random::Random;
 use forebay::sources::SourceId;
 use forebay::spool::disk;
 use forebay::spool::manifest::{self, Manifest};
-use forebay::spool::note::{Note, Parked, Seal, State};
+use forebay::spool::note::{Note, Parked, Seal};
 use forebay::spool::outlet::parked_name;
 use forebay::spool::reader::{Go, Read};
 use forebay::spool::scan::Range;
 use forebay::spool::segment::{BLOCK_HEADER, SEGMENT_HEADER, index_name, segment_name};
+use forebay::spool::state::State;
 use forebay::spool::{
     AppendError, Disk, Encoded, OpenError, Recovered, RequestFrames, SpoolOptions, Stepped,
 };
