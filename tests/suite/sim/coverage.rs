@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 /// How often each must come up at least in ten thousand schedules: about a fifth of how often it does.
-const AT_LEAST: [(&str, u64); 49] = [
+const AT_LEAST: [(&str, u64); 63] = [
     // Clients.
     ("an answer", 50_000),
     ("a repeat", 10_000),
@@ -29,7 +29,11 @@ const AT_LEAST: [(&str, u64); 49] = [
     ("a torn tail", 20),
     ("recovered twice", 1_000),
     ("a call lost, and named", 200),
-    ("a person decides", 5),
+    ("a recovery past notes that cannot be read", 80),
+    ("a start refused for what is lost", 25),
+    ("a start refused for notes that cannot be read", 15),
+    ("a start refused until a file was put back", 100),
+    ("a person decides for what is left", 5),
     // The disk.
     ("disk: a segment made", 8_000),
     ("disk: a segment released", 6_000),
@@ -47,6 +51,12 @@ const AT_LEAST: [(&str, u64); 49] = [
     ("disk: names forgotten", 400),
     ("a bit of a segment flipped", 300),
     ("a bit of an index flipped", 20),
+    ("a bit of fingerprints flipped", 20),
+    ("a bit of the identity flipped", 70),
+    ("a bit of a manifest's state flipped", 40),
+    ("a bit of a note flipped", 120),
+    ("a bit of a parked object flipped", 10),
+    ("a parked object put back", 8),
     // The store.
     ("412 for a key that is taken", 1_500),
     ("412 for nothing", 60),
@@ -59,6 +69,10 @@ const AT_LEAST: [(&str, u64); 49] = [
     ("a put that outlives its process", 1_000),
     ("a put that hangs", 800),
     ("an object replaced by the same", 500),
+    ("a foreign object beside ours", 60),
+    ("a foreign object in our place", 20),
+    ("a person gives up what is not ours", 10),
+    ("a person takes away what is not ours", 10),
 ];
 
 /// Judges what so many schedules came across.

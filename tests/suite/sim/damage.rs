@@ -24,6 +24,8 @@ pub(super) struct Damage {
     named: BTreeSet<u64>,
     /// [`SimDisk::manifest_changes`] when the manifest was looked at.
     looked_at: Option<u64>,
+    /// A note of a manifest rotted behind the first: what it said is not known, so what was let go of may be named, too.
+    pub(super) manifest_rotted: bool,
     wrong: Option<Violation>,
 }
 
@@ -157,19 +159,27 @@ impl Damage {
 
     fn read_manifest(&mut self, disk: &SimDisk) -> Result<(), Violation> {
         let Ok(Some(ident)) = Ident::read(disk) else { return Ok(()) };
-        let read = manifest::read_newest(disk, &ident.spool_id);
-        let Some((_, state)) = read.map_err(|error| format!("the manifest is damaged: {error}"))? else {
+        let read = manifest::read_newest_past_damage(disk, &ident.spool_id);
+        let Some((_, read)) = read.map_err(|error| format!("the manifest is damaged: {error}"))? else {
             return Ok(());
         };
+        if read.damaged_at.is_some() && !self.manifest_rotted {
+            return Err(format!("the manifest is damaged: {:?}", read.damaged_at));
+        }
+        let state = read.state;
         self.name(&state.lost)?;
         let amended = state.seals.values().filter_map(|pending| pending.amended.as_ref());
         amended.map(|amend| &amend.lost).try_for_each(|lost| self.name(lost))
     }
 
-    fn name(&mut self, lost: &[Range]) -> Result<(), Violation> {
+    /// Takes in positions that were named as lost.
+    ///
+    /// # Errors
+    /// Nothing was damaged there.
+    pub(super) fn name(&mut self, lost: &[Range]) -> Result<(), Violation> {
         for range in lost {
             for position in range.first..=range.last {
-                if !self.possible.contains_key(&position) {
+                if !self.possible.contains_key(&position) && !self.manifest_rotted {
                     return Err(format!(
                         "I7: position {position} is named as lost, and nothing was damaged there"
                     ));

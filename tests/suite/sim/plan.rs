@@ -41,11 +41,14 @@ pub(super) struct Plan {
     pub(super) time_jumps: bool,
     pub(super) moves: bool,
     pub(super) flips: bool,
+    /// Somebody else puts objects into our buckets.
+    pub(super) foreigners: bool,
 }
 
 const EVENING: i64 = 1_700_000_000_000;
 const MIDNIGHT: i64 = 20_000 * DAY_MS;
-const YEAR_2038: i64 = 2_147_483_648_000;
+pub(super) const YEAR_1970: i64 = 1_000;
+pub(super) const YEAR_2038: i64 = 2_147_483_648_000;
 
 impl Plan {
     pub(super) fn draw(dice: &mut Dice) -> Self {
@@ -59,7 +62,7 @@ impl Plan {
             dedupe_window: Duration::from_secs(dice.of(&[86_400, 86_400, 600])),
             dedupe_max: dice.of(&[5_000, 5_000, 5_000, 40, 0]),
             node: dice.chance(500).then(|| "node-1".to_owned()),
-            stop_on_corruption: false,
+            stop_on_corruption: dice.chance(200),
             compact_bytes: dice.of(&[1_024 * 1_024, 4_000]),
         };
         let rule = DueRule {
@@ -82,12 +85,15 @@ impl Plan {
             disk_work: DiskWork::InPlace,
             ..DeliverySettings::new(rule)
         };
+        let heads_refused = dice.chance(150);
+        // Elsewhere what has our key is replaced unseen.
+        let foreigners = dice.chance(150) && !overwrite && !heads_refused && !ignores_conditions;
         Self {
             wall: dice.of(&[
                 EVENING,
                 MIDNIGHT - 5_000,
                 MIDNIGHT - 90_000,
-                1_000,
+                YEAR_1970,
                 DAY_MS - 3_000,
                 YEAR_2038 - 30_000,
             ]),
@@ -104,12 +110,13 @@ impl Plan {
             bad_store: dice.chance(600),
             stuck,
             hangs: dice.chance(350),
-            heads_refused: dice.chance(150),
+            heads_refused,
             ignores_conditions,
             clock_steps: dice.chance(350),
             time_jumps: dice.chance(500),
             moves: dice.chance(300),
             flips,
+            foreigners,
         }
     }
 

@@ -9,13 +9,17 @@ use forebay::delivery::{Delivery, Parts};
 use forebay::metrics::Metrics;
 use forebay::random::Random;
 use forebay::sources::SourceId;
+use forebay::spool::ident::IdentError;
 use forebay::spool::ledger::Row;
+use forebay::spool::manifest::ManifestError;
 use forebay::spool::note::Seal;
 use forebay::spool::reader::{Go, Read};
+use forebay::spool::scan::Range;
 use forebay::spool::{OpenError, Outlet, Recovered, Stepped};
 
 use super::check;
 use super::clock::SimClock;
+use super::rotten::Rotten;
 use super::world::{Violation, World};
 use crate::support::sim_disk::{Dice, SimDisk};
 
@@ -59,6 +63,68 @@ impl World {
     }
 
     pub(super) fn try_open(&mut self, process: &SimDisk) -> Result<Option<(Stepped, Recovered)>, Violation> {
+        // What a start named that was to stop at damage.
+        let mut refused = None;
+        loop {
+            match self.try_open_once(process) {
+                Ok((spool, recovered)) => {
+                    self.judge_start(&recovered, refused)?;
+                    check::ledger(spool.outlet())?;
+                    return Ok(Some((spool, recovered)));
+                }
+                // The machine stopped, the disk failed, or it is full: the next start finds out.
+                Err((_, true)) => {
+                    self.trace.count("a recovery cut short");
+                    return Ok(None);
+                }
+                Err((OpenError::Damaged { first, last, count }, _))
+                    if self.plan.options.stop_on_corruption =>
+                {
+                    self.trace.count("a start refused for what is lost");
+                    self.damage.name(&[Range { first, last }])?;
+                    refused = Some((Range { first, last }, count));
+                    self.plan.options.stop_on_corruption = false;
+                }
+                Err((OpenError::Manifest(ManifestError::DamagedWithin { .. }), _))
+                    if self.plan.options.stop_on_corruption && self.damage.manifest_rotted =>
+                {
+                    self.trace.count("a start refused for notes that cannot be read");
+                    self.plan.options.stop_on_corruption = false;
+                }
+                Err((
+                    OpenError::Ident(IdentError::Damaged | IdentError::Newer(_))
+                    | OpenError::Manifest(ManifestError::Damaged { .. }),
+                    _,
+                )) if self.rotten.put_back(&self.disk, |file| file != Rotten::Parked) => {
+                    self.trace.count("a start refused until a file was put back");
+                }
+                Err((error, _)) => return Err(format!("I6: the spool cannot be opened: {error:?}")),
+            }
+        }
+    }
+
+    /// Judges what a start found, after it may have `refused` before to go on past what it named then.
+    fn judge_start(&mut self, recovered: &Recovered, refused: Option<(Range, u64)>) -> Result<(), Violation> {
+        if self.rotten.is_any(Rotten::ManifestState) {
+            return Err("I6: a manifest was believed whose first note cannot be read".to_owned());
+        }
+        if self.plan.options.stop_on_corruption && (!recovered.lost.is_empty() || recovered.manifest_damaged)
+        {
+            return Err(format!("a start that is to stop at damage went on: {recovered:?}"));
+        }
+        let count = recovered.lost.iter().map(|range| range.last - range.first + 1).sum();
+        let found = recovered.lost.first().map(|first| (*first, count));
+        if refused.is_some() && found != refused {
+            return Err(format!("I7: a start refused for {refused:?}, and then {found:?} was lost"));
+        }
+        self.damage.judge(recovered)?;
+        self.trace.count("a spool opened");
+        self.count_recovery(recovered);
+        Ok(())
+    }
+
+    /// Opens the spool. An error comes with whether the disk is the reason.
+    fn try_open_once(&mut self, process: &SimDisk) -> Result<(Stepped, Recovered), (OpenError, bool)> {
         let failures = self.disk.failures();
         let random = Seeded(Mutex::new(self.dice.split()));
         let opened = Stepped::open(
@@ -68,29 +134,15 @@ impl World {
             &random,
             Arc::new(Metrics::new()),
         );
-        match opened {
-            Ok((spool, recovered)) => {
-                self.damage.judge(&recovered)?;
-                check::ledger(spool.outlet())?;
-                self.trace.count("a spool opened");
-                self.count_recovery(&recovered);
-                Ok(Some((spool, recovered)))
-            }
-            Err(OpenError::Damaged { .. }) => Err("a spool that is to go on stopped".to_owned()),
-            // The machine stopped, the disk failed, or it is full: the next start finds out.
-            Err(_) if !process.is_alive() || self.disk.failures() > failures => {
-                self.trace.count("a recovery cut short");
-                Ok(None)
-            }
-            Err(error) => Err(format!("I6: the spool cannot be opened: {error:?}")),
-        }
+        opened.map_err(|error| (error, !process.is_alive() || self.disk.failures() > failures))
     }
 
     fn count_recovery(&self, recovered: &Recovered) {
-        let counts = [
+        let counts: [(bool, &str); 6] = [
             (recovered.torn_bytes > 0, "a torn tail"),
             (recovered.seals > 0, "a recovery with seals to put"),
             (recovered.frames > 0, "a recovery with frames to deliver"),
+            (recovered.manifest_damaged, "a recovery past notes that cannot be read"),
             (recovered.clock_behind, "a clock more than a day behind"),
             (!recovered.lost.is_empty(), "a recovery that names a hole"),
         ];

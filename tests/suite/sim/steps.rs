@@ -5,6 +5,7 @@ use std::time::Duration;
 use forebay::object::{BucketString, Destination, Encryption};
 use forebay::time::{Clock as _, DAY_MS};
 
+use super::plan::{YEAR_1970, YEAR_2038};
 use super::process::Process;
 use super::world::{Violation, World};
 use crate::support::sim_disk::{EIO, EMFILE, ENOSPC, Trouble};
@@ -120,13 +121,19 @@ impl World {
     pub(super) fn step_clock(&mut self) {
         if self.plan.clock_steps {
             let by = self.dice.of(&[1_000, 61_000, 3_600_000, DAY_MS, 2 * DAY_MS]);
-            self.clock.step(if self.dice.chance(500) { by } else { -by });
+            let now = self.clock.wall().0;
+            self.clock.step(match self.dice.below(20) {
+                0 => YEAR_1970 - now,
+                1 => YEAR_2038 - 30_000 - now,
+                2..11 => by,
+                _ => -by,
+            });
             self.trace.count("a step of the clock");
         }
     }
 
     fn change_world(&mut self, process: &Process) {
-        match self.dice.below(6) {
+        match self.dice.below(7) {
             0 | 1 => self.draw_mood(),
             2 => self.draw_capacity(),
             3 if self.plan.moves => self.move_source(process),
@@ -134,7 +141,8 @@ impl World {
                 let removed = self.clients.sources.iter().filter(|_| self.dice.chance(300)).cloned();
                 process.delivery.set_removed(removed.collect());
             }
-            5 if self.plan.flips => self.damage.flip(&self.disk, &mut self.dice, &self.trace),
+            5 if self.plan.foreigners => self.foreign_object(process),
+            6 if self.plan.flips => self.damage.flip(&self.disk, &mut self.dice, &self.trace),
             _ => {}
         }
     }

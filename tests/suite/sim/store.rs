@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use forebay::object::metadata::SHA256;
 use forebay::object::{Destination, ObjectKey};
-use forebay::store::fake::FakeStore;
+use forebay::store::fake::{FakeObject, FakeStore};
 use forebay::store::{BoxFuture, Fault, Head, ObjectStore, Put, StoreError, Stored};
 
 use super::clock::SimClock;
@@ -46,7 +46,12 @@ struct State {
     /// arrive: the tasks of a process that ends are dropped in no order.
     orphans: BTreeMap<u64, Put>,
     wrong: Option<String>,
-    may_replace: bool,
+    /// Keys under which a person has allowed to replace what is there.
+    replaceable: BTreeSet<String>,
+    /// A note of a seal rotted: the same first frame may have been sealed again with another last one.
+    may_differ: bool,
+    /// What others have put, by bucket and key. It is not ours to touch.
+    foreign: BTreeMap<(String, String), FakeObject>,
 }
 
 /// The store. Clones are the same store.
@@ -81,7 +86,9 @@ impl SimStore {
             requests: 0,
             orphans: BTreeMap::new(),
             wrong: None,
-            may_replace: false,
+            replaceable: BTreeSet::new(),
+            may_differ: false,
+            foreign: BTreeMap::new(),
         };
         Self { state: Arc::new(Mutex::new(state)), fake: FakeStore::new(), clock, trace }
     }
@@ -95,9 +102,52 @@ impl SimStore {
         self.lock().mood = mood;
     }
 
-    /// A person has allowed that objects are replaced by others.
-    pub(super) fn allow_replacing(&self) {
-        self.lock().may_replace = true;
+    /// A person has allowed that what has this key is replaced.
+    pub(super) fn allow_replacing(&self, bucket: &str, key: &str) {
+        let mut state = self.lock();
+        state.replaceable.insert(key.to_owned());
+        state.foreign.remove(&(bucket.to_owned(), key.to_owned()));
+    }
+
+    /// Objects of ours may be replaced by others of ours, where a store is not asked or does not tell.
+    pub(super) fn may_differ(&self) {
+        self.lock().may_differ = true;
+    }
+
+    /// Somebody else puts an object, unless the key is taken.
+    pub(super) fn put_foreign(&self, put: &Put) -> bool {
+        if at_once(self.fake.put(put)).is_err() {
+            return false;
+        }
+        let (bucket, key) = (put.destination.bucket.bucket(), put.key.as_str());
+        let object = self.fake.object(bucket, key).unwrap();
+        self.lock().foreign.insert((bucket.to_owned(), key.to_owned()), object);
+        true
+    }
+
+    /// Whoever has put an object that is not ours takes it away.
+    pub(super) fn take_foreign_away(&self, bucket: &str, key: &str) {
+        self.fake.delete(bucket, key);
+        self.lock().foreign.remove(&(bucket.to_owned(), key.to_owned()));
+    }
+
+    /// Objects of others.
+    pub(super) fn foreign(&self) -> BTreeSet<(String, String)> {
+        self.lock().foreign.keys().cloned().collect()
+    }
+
+    /// Looks whether what is not ours is as it was put.
+    ///
+    /// # Errors
+    /// It is not.
+    pub(super) fn foreign_is_untouched(&self) -> Result<(), String> {
+        let state = self.lock();
+        for ((bucket, key), object) in &state.foreign {
+            if self.fake.object(bucket, key).as_ref() != Some(object) {
+                return Err(format!("I2: the object {key} in {bucket} is not ours, and was touched"));
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn of(&self, process: &SimDisk) -> Arc<dyn ObjectStore> {
@@ -149,7 +199,8 @@ impl SimStore {
             Some(_) if answer.is_err() => self.trace.count("412 for a key that is taken"),
             Some(before) if before.metadata.get(SHA256) != ours => {
                 let mut state = self.lock();
-                if !state.may_replace {
+                let is_foreign = state.foreign.contains_key(&(bucket.to_owned(), key.to_owned()));
+                if !state.replaceable.contains(key) && (is_foreign || !state.may_differ) {
                     state.wrong.get_or_insert(format!("I2: {key} was replaced by other content"));
                 }
             }

@@ -9,6 +9,7 @@ use super::clock::SimClock;
 use super::damage::Damage;
 use super::plan::Plan;
 use super::process::Process;
+use super::rotten::{Rotten, RottenFiles};
 use super::steps::destination;
 use super::store::{Mood, SimStore};
 use crate::support::sim_disk::{Dice, SimDisk};
@@ -27,6 +28,7 @@ pub(super) struct World {
     pub(super) clients: Clients,
     pub(super) trace: Trace,
     pub(super) damage: Damage,
+    pub(super) rotten: RottenFiles,
     pub(super) buckets: Vec<String>,
     /// Where each source may have sent anything, the last one being where it sends now.
     pub(super) destinations: Vec<Vec<Destination>>,
@@ -57,6 +59,7 @@ impl World {
             clients,
             trace,
             damage: Damage::default(),
+            rotten: RottenFiles::default(),
             buckets,
             destinations,
             zombies: Vec::new(),
@@ -82,6 +85,7 @@ impl World {
             check::resolve(&mut self)?;
         }
         self.store.arrive(true);
+        self.store.foreign_is_untouched()?;
         check::bucket(&self)
     }
 
@@ -152,6 +156,13 @@ impl World {
         if self.plan.flips && self.dice.chance(500) {
             self.damage.flip(&self.disk, &mut self.dice, &self.trace);
         }
+        if self.plan.flips && self.dice.chance(300) {
+            let rotten = self.rotten.rot(&self.disk, &mut self.dice, &self.trace);
+            if rotten == Some(Rotten::ManifestNote) {
+                self.damage.manifest_rotted = true;
+                self.store.may_differ();
+            }
+        }
         self.pass_time();
         self.step_clock();
         self.store.arrive(false);
@@ -160,6 +171,9 @@ impl World {
     /// Nothing goes wrong any more.
     fn heal(&mut self) {
         self.disk.set_capacity(None);
+        if self.rotten.put_back(&self.disk, |file| file == Rotten::Parked) {
+            self.trace.count("a parked object put back");
+        }
         self.store.set_mood(Mood { latency_ms: 20, ..Mood::default() });
         if self.dice.chance(500) {
             self.store.arrive(true);

@@ -298,6 +298,30 @@ impl SimDisk {
         }
     }
 
+    /// Flips a bit of a file that is stored as it is seen. Returns which file that is, for [`Self::flip_back`].
+    pub(crate) fn flip_stored(&self, name: &str, at: usize, bit: u32) -> Option<usize> {
+        let state = self.lock();
+        let id = *state.names.get(name)?;
+        let file = &state.files[id];
+        let stored = file.unsynced.is_empty() && !file.lies && state.durable_names.get(name) == Some(&id);
+        drop(state);
+        stored.then(|| self.flip(name, at, bit))?;
+        Some(id)
+    }
+
+    /// Flips a bit back, whatever the file is called now.
+    pub(crate) fn flip_back(&self, file: usize, at: usize, bit: u32) {
+        let mut state = self.lock();
+        state.trace.note("flip back", "", &[file as u64, at as u64, u64::from(bit)]);
+        state.manifest_changes += 1;
+        let file = &mut state.files[file];
+        for bytes in [&mut file.durable, &mut file.seen] {
+            if let Some(byte) = bytes.get_mut(at) {
+                *byte ^= 1 << bit;
+            }
+        }
+    }
+
     /// The machine stops and starts again.
     pub(crate) fn crash(&self, dice: &mut Dice) {
         let mut state = self.lock();
