@@ -84,7 +84,7 @@ impl Housekeeper {
         let Some(tally) = (!waits).then(|| index.ledger.take_gathered()).flatten() else { return Ok(()) };
         drop(index);
         let through = tally.through;
-        self.shared.note_and(vec![Note::Tallied(tally)], |index| index.ledger.tallied(through))
+        self.shared.note_and(vec![Note::Tallied(tally)], |_, index| index.ledger.tallied(through))
     }
 
     /// Folds the ledger's rows of hours that are long past, once an hour, or when there are too many.

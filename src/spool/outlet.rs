@@ -248,7 +248,8 @@ impl Outlet {
         say_lost(batch, lost);
         self.look_behind(batch, seal.last);
         if planted(PlantedBug::UnlinkBeforeCommit) {
-            self.release(&seal);
+            lock(&self.shared.index).release(&seal.batch, seal.last);
+            self.shared.wake_housekeeper();
         }
         self.shared.changed();
         Ok(seal)
@@ -289,11 +290,11 @@ impl Outlet {
     pub fn commit(&self, seal: &Seal, applied: Option<AppliedEncryption>) -> Result<(), Stopped> {
         let pending = self.pending_seal(seal.number);
         let committed = Note::Committed { number: seal.number, applied, seal: Some(Box::new(seal.clone())) };
-        self.shared.note_and(vec![committed], |index| {
+        self.shared.note_and(vec![committed], |state, index| {
             if let Some(pending) = &pending {
                 index.ledger.deliver(&seal.batch, &pending.seal.hours(), &pending.hours());
             }
-            index.release(&seal.batch, seal.last);
+            index.release(&seal.batch, state.released_through(&seal.batch));
         })?;
         self.shared.changed();
         self.shared.wake_housekeeper();
@@ -301,12 +302,6 @@ impl Outlet {
             self.unpark(seal, parked);
         }
         Ok(())
-    }
-
-    pub(super) fn release(&self, seal: &Seal) {
-        lock(&self.shared.index).release(&seal.batch, seal.last);
-        self.shared.changed();
-        self.shared.wake_housekeeper();
     }
 
     /// Notes that another object has the seal's key: it waits for a person.

@@ -22,13 +22,13 @@ impl Outlet {
             self.remove_parked(seal.number);
             return Ok(false);
         }
-        self.shared.note(vec![Note::Parked {
-            number: seal.number,
-            parked,
-            seal: Some(Box::new(seal.clone())),
-        }])?;
-        *lock(&self.shared.index).parked.entry(seal.batch.source.clone()).or_default() += parked.len;
-        self.release(seal);
+        let note = Note::Parked { number: seal.number, parked, seal: Some(Box::new(seal.clone())) };
+        self.shared.note_and(vec![note], |state, index| {
+            *index.parked.entry(seal.batch.source.clone()).or_default() += parked.len;
+            index.release(&seal.batch, state.released_through(&seal.batch));
+        })?;
+        self.shared.changed();
+        self.shared.wake_housekeeper();
         Ok(true)
     }
 

@@ -14,6 +14,7 @@ use super::ident::Ident;
 use super::index::Index;
 use super::manifest::Manifest;
 use super::note::Note;
+use super::state::State;
 use crate::metrics::Metrics;
 use crate::sources::SourceId;
 use crate::time::Clock;
@@ -190,14 +191,14 @@ impl Shared {
 
     /// Appends notes to the manifest, durably.
     pub(super) fn note(&self, notes: Vec<Note>) -> Result<(), Stopped> {
-        self.note_and(notes, |_| ())
+        self.note_and(notes, |_, _| ())
     }
 
-    /// Appends notes to the manifest, durably, and changes the index before anybody else sees either.
+    /// Appends notes to the manifest, durably, and changes the index, as the state is then, before anybody else sees either.
     pub(super) fn note_and<T>(
         &self,
         notes: Vec<Note>,
-        change: impl FnOnce(&mut Index) -> T,
+        change: impl FnOnce(&State, &mut Index) -> T,
     ) -> Result<T, Stopped> {
         if self.is_poisoned() {
             return Err(Stopped);
@@ -207,7 +208,7 @@ impl Shared {
         let mut index = lock(&self.index);
         // They only ever grow.
         index.ledger.lost_positions = index.ledger.lost_positions.max(manifest.state().ledger.lost_positions);
-        Ok(change(&mut index))
+        Ok(change(manifest.state(), &mut index))
     }
 
     pub(super) fn stop(&self, what: &str, error: &io::Error) -> Stopped {

@@ -89,7 +89,7 @@ impl State {
                 self.sealed_if_unknown(seal);
                 if let Some(pending) = self.seals.remove(&number) {
                     self.ledger.deliver(&pending.seal.batch, &pending.seal.hours(), &pending.hours());
-                    self.release(&pending.seal);
+                    self.release(&pending.seal.batch);
                     self.delivered(pending);
                 }
             }
@@ -155,14 +155,24 @@ impl State {
     pub(super) fn parked(&mut self, number: u64, parked: Parked) {
         if let Some(pending) = self.seals.get_mut(&number) {
             pending.parked = Some(parked);
-            let seal = pending.seal.clone();
-            self.release(&seal);
+            let batch = pending.seal.batch.clone();
+            self.release(&batch);
         }
     }
 
-    fn release(&mut self, seal: &Seal) {
-        let cursor = self.cursors.entry(seal.batch.clone()).or_default();
-        cursor.released = cursor.released.max(seal.last);
+    /// Lets go of a batch's frames up to the first seal that has neither an object in the store nor a parked one. There may
+    /// be one before seals that have, where the note of what became of it cannot be read.
+    fn release(&mut self, batch: &BatchKey) {
+        let held = self.seals.values().filter(|held| held.parked.is_none() && held.seal.batch == *batch);
+        let held = held.map(|pending| pending.seal.first).min();
+        let cursor = self.cursors.entry(batch.clone()).or_default();
+        let through = held.map_or(cursor.sealed, |first| first.saturating_sub(1));
+        cursor.released = cursor.released.max(through);
+    }
+
+    /// Frames of a batch up to here need no segment.
+    pub fn released_through(&self, batch: &BatchKey) -> u64 {
+        self.cursors.get(batch).map_or(0, |cursor| cursor.released)
     }
 
     /// Counts an object that is in the store for its day.
@@ -188,7 +198,8 @@ impl State {
     /// Where frames of `source` at `position` go, and the first position that goes elsewhere.
     pub fn destination(&self, source: &SourceId, position: u64) -> Option<(&Destination, Option<u64>)> {
         let known = self.destinations.get(source)?;
-        let at = known.iter().rposition(|(from, _)| *from <= position)?;
+        // A first place is for all. One that begins later stands first only where the notes before it cannot be read.
+        let at = known.iter().rposition(|(from, _)| *from <= position).unwrap_or(0);
         let (_, destination) = known.get(at)?;
         Some((destination, known.get(at + 1).map(|(from, _)| *from)))
     }

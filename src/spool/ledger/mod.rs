@@ -88,6 +88,10 @@ pub struct Ledger {
     pub tallied_through: u64,
     /// Positions that were ever noted as lost. Not each held a call.
     pub lost_positions: u64,
+    /// Notes could not be read, and no tally has yet taken in what a start made of that.
+    pub unsure: bool,
+    /// Of frames up to this position it is not known in which hours they were counted, since notes could not be read.
+    pub doubt_through: u64,
     accounts: BTreeMap<SourceId, Account>,
     /// Of segments that are full, for the next note.
     #[serde(skip)]
@@ -181,9 +185,16 @@ impl Ledger {
         self.waiting.take()
     }
 
+    /// Notes could not be read when positions up to `through` were given.
+    pub fn doubt(&mut self, through: u64) {
+        self.unsure = true;
+        self.doubt_through = self.doubt_through.max(through);
+    }
+
     /// A tally is noted.
     pub fn tallied(&mut self, through: u64) {
         self.began = true;
+        self.unsure = false;
         self.tallied_through = self.tallied_through.max(through);
     }
 

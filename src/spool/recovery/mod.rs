@@ -183,6 +183,10 @@ pub(super) fn open(
     if recovered.manifest_damaged || (number == 0 && !adopted.is_empty()) {
         state.days_unsure = state.days_unsure.max(Some(newest.max(clock.wall()).day()));
     }
+    if recovered.manifest_damaged {
+        // A start that is cut short leaves a manifest that can be read, and the next one must know.
+        state.ledger.doubt(next_position - 1);
+    }
     let begin = || Manifest::begin(Arc::clone(&disk), ident.spool_id, number + 1, state.clone());
     let manifest = with_room(&*disk, begin).map_err(failed("begin a manifest"))?;
     // From here on the state is durable, and what it does not need can go.
@@ -215,9 +219,9 @@ pub(super) fn open(
     // Some may have been given up for room.
     let spares = usable_spares(&shared).map_err(failed("list released segments"))?;
     let mut housekeeper = Housekeeper::new(Arc::clone(&shared), spares, seen_counts);
-    restore_batches(&shared).map_err(failed("read the index"))?;
+    let holes = restore_batches(&shared).map_err(failed("read the index"))?;
     restore_parked(&shared);
-    restore_ledger(&shared, recovered.manifest_damaged, recovered.unreadable.is_some(), next_position);
+    restore_ledger(&shared, holes || recovered.unreadable.is_some(), next_position);
     let index = lock(&shared.index);
     recovered.frames = index.batches.values().map(|batch| batch.open_frames).sum();
     drop(index);

@@ -98,8 +98,9 @@ pub(super) fn restore_parts(shared: &Shared, parts: &[(BatchKey, Part)]) {
     }
 }
 
-/// Counts what each batch has behind its last seal.
-pub(super) fn restore_batches(shared: &Shared) -> io::Result<()> {
+/// Counts what each batch has behind its last seal. Returns whether it met damage that no note names yet.
+pub(super) fn restore_batches(shared: &Shared) -> io::Result<bool> {
+    let mut holes = false;
     let batches: Vec<_> = {
         let index = lock(&shared.index);
         index
@@ -126,7 +127,10 @@ pub(super) fn restore_batches(shared: &Shared) -> io::Result<()> {
                         first = first.or(Some((frame.position, frame.received_at)));
                     }
                     // Counted, so that somebody looks at the batch and lets go of it.
-                    reader::Read::Lost(range) => frames += range.last - range.first + 1,
+                    reader::Read::Lost(range) => {
+                        holes = true;
+                        frames += range.last - range.first + 1;
+                    }
                 }
                 Ok(reader::Go::On)
             })?;
@@ -139,12 +143,12 @@ pub(super) fn restore_batches(shared: &Shared) -> io::Result<()> {
                 first.unwrap_or((sealed + 1, batch.first_received_at));
         }
     }
-    Ok(())
+    Ok(holes)
 }
 
 /// Makes the ledger whole: what is sealed, and what damage or an older release leaves open. What this start counted becomes
 /// a tally at once, so that the next start counts on from here.
-pub(super) fn restore_ledger(shared: &Shared, unknown: bool, unreadable: bool, next_position: u64) {
+pub(super) fn restore_ledger(shared: &Shared, holes: bool, next_position: u64) {
     let manifest = lock(&shared.manifest);
     let state = manifest.state();
     let mut index = lock(&shared.index);
@@ -161,8 +165,12 @@ pub(super) fn restore_ledger(shared: &Shared, unknown: bool, unreadable: bool, n
     let open: Vec<_> =
         index.batches.iter().map(|(key, batch)| (key.clone(), batch.open_frames, hour(batch))).collect();
     // What the ranges were is forgotten once they are behind; that there were some is not.
-    let lost = unreadable || !state.lost.is_empty() || state.ledger.lost_positions > 0;
-    let health = Health { lost, unknown: unknown || !state.ledger.began };
+    let lost = holes || !state.lost.is_empty() || state.ledger.lost_positions > 0;
+    let firsts = index.batches.values().map(|batch| batch.first_open);
+    let oldest = firsts.chain(state.seals.values().map(|pending| pending.seal.first)).min();
+    let in_doubt = oldest.is_some_and(|oldest| oldest <= state.ledger.doubt_through);
+    let unknown = in_doubt || state.ledger.unsure || !state.ledger.began;
+    let health = Health { lost, unknown };
     index.ledger.reconcile(&open, health);
     index.ledger.gather(next_position - 1);
 }

@@ -14,7 +14,7 @@ use super::found::{
     NOON, append, damage, damage_first_block, fill_segment, lost, open, options, read, seal_lines, seal_with,
     try_open,
 };
-use crate::support::sim_disk::SimDisk;
+use crate::support::sim_disk::{Dice, SimDisk, Trouble};
 
 /// Damages the newest manifest behind `needle`. A sound note stands behind it.
 fn rot_note(disk: &SimDisk, needle: &str) {
@@ -232,4 +232,55 @@ fn a_parked_object_without_its_note_is_kept_where_its_frames_are_not_whole() {
     assert_eq!(spool.outlet().pending_seal(sealed.number).unwrap().parked, None);
     let kept = disk.list("quarantine").unwrap();
     assert!(disk.list("parked").unwrap().is_empty() && kept.iter().any(|(name, _)| name.contains("parked-")));
+}
+
+/// The note of a tally rots, and the start that finds it is cut short, at each change of the disk: the next one finds a
+/// manifest that can be read.
+#[test]
+fn a_start_that_was_cut_short_behind_a_rotted_tally_leaves_what_the_next_needs_to_know() {
+    let disk = SimDisk::default();
+    let (mut spool, _) = open(&disk);
+    append(&mut spool, "web", "1");
+    fill_segment(&mut spool);
+    fill_segment(&mut spool);
+    drop(spool);
+    rot_note(&disk, "\"rows\":[[\"other\"");
+    for after in 1.. {
+        let disk = disk.copy();
+        disk.trouble(after, Trouble::Crash);
+        let whole = try_open(&disk, options()).is_ok();
+        disk.crash(&mut Dice(after));
+        let (spool, _) = open(&disk);
+        assert_eq!(spool.outlet().ledger_differences(), [], "cut short at change {after}");
+        if whole {
+            assert!(after > 10, "{after}");
+            return;
+        }
+    }
+}
+
+/// The note that an object was put rots, and the next one of its batch is put first: the frames of the first stay.
+#[test]
+fn what_is_to_be_put_again_is_kept_though_what_follows_it_was_put_before() {
+    let disk = SimDisk::default();
+    let (mut spool, _) = open(&disk);
+    append(&mut spool, "web", "1");
+    let first = seal_with(&spool, "web", 1, "sha");
+    spool.outlet().commit(&first, None).unwrap();
+    append(&mut spool, "web", "2");
+    let second = seal_with(&spool, "web", 2, "sha");
+    drop(spool);
+    rot_note(&disk, "{\"committed\"");
+    let (mut spool, _) = open(&disk);
+    assert_eq!(spool.outlet().pending_seals().len(), 2);
+    spool.outlet().commit(&second, None).unwrap();
+    fill_segment(&mut spool);
+    spool.keep().unwrap();
+    assert_eq!(read(&spool, "web").0.first().map(String::as_str), Some("1"));
+    drop(spool);
+    let (spool, _) = open(&disk);
+    assert_eq!(read(&spool, "web").0.first().map(String::as_str), Some("1"));
+    spool.outlet().commit(&first, None).unwrap();
+    assert_eq!(spool.outlet().pending_seals(), []);
+    assert_eq!(read(&spool, "web"), (vec![], vec![]));
 }

@@ -85,8 +85,12 @@ impl World {
                     refused = Some((Range { first, last }, count));
                     self.plan.options.stop_on_corruption = false;
                 }
-                Err((OpenError::Manifest(ManifestError::DamagedWithin { .. }), _))
-                    if self.plan.options.stop_on_corruption && self.damage.manifest_rotted =>
+                Err((
+                    OpenError::Manifest(
+                        ManifestError::DamagedWithin { .. } | ManifestError::DamagedEnd { .. },
+                    ),
+                    _,
+                )) if self.plan.options.stop_on_corruption && self.damage.manifest_rotted =>
                 {
                     self.trace.count("a start refused for notes that cannot be read");
                     self.plan.options.stop_on_corruption = false;
@@ -114,7 +118,8 @@ impl World {
         }
         let count = recovered.lost.iter().map(|range| range.last - range.first + 1).sum();
         let found = recovered.lost.first().map(|first| (*first, count));
-        if refused.is_some() && found != refused {
+        // What seemed lost may be in a parked object whose note rotted.
+        if refused.is_some() && found != refused && !self.damage.manifest_rotted {
             return Err(format!("I7: a start refused for {refused:?}, and then {found:?} was lost"));
         }
         self.damage.judge(recovered)?;

@@ -2,6 +2,7 @@
 
 use forebay::object::Destination;
 use forebay::sources::SourceId;
+use forebay::store::PutMode;
 
 use super::check;
 use super::clients::Clients;
@@ -87,6 +88,14 @@ impl World {
         self.store.arrive(true);
         self.store.foreign_is_untouched()?;
         check::bucket(&self)
+    }
+
+    /// Whether an object may have been replaced by an older one of the same name: the note of a seal rotted that nobody can
+    /// tell from one that was torn, its range was sealed again, and a store that knows no conditions takes a late put of the
+    /// first.
+    pub(super) fn is_replaced_unknown(&self) -> bool {
+        let unconditional = self.plan.ignores_conditions || self.plan.settings.put_mode == PutMode::Overwrite;
+        self.damage.manifest_rotted && unconditional
     }
 
     /// Runs a life on a runtime of its own: its end takes everything with it that the process was doing.
