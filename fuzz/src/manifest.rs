@@ -139,7 +139,7 @@ fn note(choices: &mut Choices<'_>) -> Note {
         4 => Note::Committed { number: choices.number(), applied: applied(choices), seal: again(choices) },
         5 => {
             let parked = Parked { len: choices.number(), crc32: u32::from(choices.byte()) };
-            Note::Parked { number: choices.number(), parked, seal: again(choices) }
+            Note::Parked { number: choices.number(), parked, seal: again(choices), amended: None }
         }
         6 => Note::Conflict { number: choices.number() },
         7 => Note::Retry { number: choices.number(), overwrite: choices.yes() },

@@ -151,6 +151,9 @@ pub enum Note {
         /// The seal once more: the segments may go now, so should its own note rot the file would be all that is left.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         seal: Option<Box<Seal>>,
+        /// What the file holds, where that is not what was sealed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        amended: Option<Box<Amend>>,
     },
     /// Another object has the key.
     Conflict {

@@ -22,7 +22,8 @@ impl Outlet {
             self.remove_parked(seal.number);
             return Ok(false);
         }
-        let note = Note::Parked { number: seal.number, parked, seal: Some(Box::new(seal.clone())) };
+        let amended = self.pending_seal(seal.number).and_then(|pending| pending.amended).map(Box::new);
+        let note = Note::Parked { number: seal.number, parked, seal: Some(Box::new(seal.clone())), amended };
         self.shared.note_and(vec![note], |state, index| {
             *index.parked.entry(seal.batch.source.clone()).or_default() += parked.len;
             index.release(&seal.batch, state.released_through(&seal.batch));

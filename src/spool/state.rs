@@ -93,8 +93,11 @@ impl State {
                     self.delivered(pending);
                 }
             }
-            Note::Parked { number, parked, seal } => {
+            Note::Parked { number, parked, seal, amended } => {
                 self.sealed_if_unknown(seal);
+                if let Some(amended) = amended {
+                    self.pending(number, |pending| pending.amended = Some(*amended));
+                }
                 self.parked(number, parked);
             }
             Note::Conflict { number } => self.pending(number, |pending| pending.conflict = true),
@@ -233,9 +236,17 @@ impl State {
         // What can never be closed is told for as long as a cursor of it is kept.
         let unsure = self.days_unsure;
         let kept: BTreeSet<_> = self.cursors.keys().map(|batch| (batch.day, &batch.source)).collect();
+        let mut forgotten = None;
         self.days.retain(|place, day| {
-            kept.contains(&(place.day, &place.source)) || !(day.is_unsure() || unsure >= Some(place.day))
+            let keep =
+                kept.contains(&(place.day, &place.source)) || !(day.is_unsure() || unsure >= Some(place.day));
+            if !keep {
+                forgotten = forgotten.max(Some(place.day));
+            }
+            keep
         });
+        // Should the clock go back so far, nothing tells any more what such a day had.
+        self.days_unsure = unsure.max(forgotten);
         self.released.retain(|range| range.last >= oldest_position);
         self.lost.retain(|range| range.last >= oldest_position);
         self.kept_from = self.kept_from.max(oldest_position);
@@ -270,6 +281,7 @@ mod pairs {
 
 #[cfg(test)]
 mod tests {
+    use super::super::note::Amend;
     use super::*;
     use crate::object::ObjectKey;
 
@@ -285,12 +297,19 @@ mod tests {
         state.apply(Note::Lost(range));
         assert_eq!((state.next_segment, state.next_position), (number, number));
 
-        let bucket = BucketString::parse("bucket").unwrap();
+        let seal = seal(number);
+        let (batch, bucket) = (seal.batch.clone(), seal.destination.bucket.clone());
+        state.apply(Note::Sealed(seal));
+        assert_eq!((state.next_seal, state.previous_last(&batch, &bucket)), (number, Some(number)));
+    }
+
+    /// One frame, sealed, at a position that is the number of its seal.
+    fn seal(number: u64) -> Seal {
         let source = SourceId::new("web").unwrap();
-        let batch = BatchKey { source, day: UnixMillis(0).day(), stream: crate::object::Stream::Calls };
-        state.apply(Note::Sealed(Seal {
+        let bucket = BucketString::parse("bucket").unwrap();
+        Seal {
             number,
-            batch: batch.clone(),
+            batch: BatchKey { source, day: UnixMillis(0).day(), stream: crate::object::Stream::Calls },
             first: number,
             last: number,
             frames: 1,
@@ -299,11 +318,36 @@ mod tests {
             first_received_at: UnixMillis(0),
             last_received_at: UnixMillis(0),
             encoder: String::new(),
-            destination: Destination::new(bucket.clone(), crate::object::Encryption::None),
+            destination: Destination::new(bucket, crate::object::Encryption::None),
             object_key: ObjectKey::listed("k"),
             previous_last: None,
-            hours: vec![(crate::spool::ledger::Hour::of(UnixMillis(0)), number)],
-        }));
-        assert_eq!((state.next_seal, state.previous_last(&batch, &bucket)), (number, Some(number)));
+            hours: vec![(Hour::of(UnixMillis(0)), number)],
+        }
+    }
+
+    /// The simulation found it, with a clock that went to 2038 and back to 1970: the day was closed later, without its first
+    /// objects.
+    #[test]
+    fn a_day_with_a_hole_that_is_forgotten_stays_unsure() {
+        let (mut state, seal) = (State::new(), seal(1));
+        let lost = vec![Range { first: 1, last: 1 }];
+        let amend = Amend { frames: 0, bytes: 0, sha256: String::new(), lost, hours: Vec::new() };
+        let day = seal.batch.day;
+        state.apply(Note::Sealed(seal));
+        state.apply(Note::Amended { number: 1, amend });
+        state.apply(Note::Committed { number: 1, applied: None, seal: None });
+        assert!(state.days.values().all(DeliveredDay::is_unsure) && state.days_unsure.is_none());
+        state.prune(day.end().plus(std::time::Duration::from_secs(1)), 2);
+        assert_eq!((state.days.len(), state.days_unsure), (0, Some(day)));
+    }
+
+    /// The simulation found it: the note of a source's first place rotted, and what came before its second one waited for
+    /// ever.
+    #[test]
+    fn what_is_before_the_first_place_that_is_known_goes_there() {
+        let mut state = State::new();
+        let (source, destination) = (SourceId::new("web").unwrap(), seal(1).destination);
+        state.apply(Note::Destination { source: source.clone(), from: 7, destination: destination.clone() });
+        assert_eq!(state.destination(&source, 3), Some((&destination, None)));
     }
 }

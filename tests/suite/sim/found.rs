@@ -9,6 +9,7 @@ use forebay::object::{BucketString, Destination, Encryption, ObjectKey, ObjectNa
 use forebay::random::Random;
 use forebay::sources::SourceId;
 use forebay::spool::disk;
+use forebay::spool::ledger::Hour;
 use forebay::spool::manifest::{self, Manifest};
 use forebay::spool::note::{Note, Parked, Seal};
 use forebay::spool::outlet::parked_name;
@@ -59,8 +60,13 @@ fn batch(source: &str) -> BatchKey {
 
 /// Stores one line in a block of its own.
 pub(super) fn append(spool: &mut Stepped, source: &str, line: &str) {
+    append_at(spool, source, line, NOON);
+}
+
+/// Stores one line, received then, in a block of its own.
+pub(super) fn append_at(spool: &mut Stepped, source: &str, line: &str, at: UnixMillis) {
     let frames = || {
-        let mut frames = RequestFrames::new(batch(source).source, NOON, 0);
+        let mut frames = RequestFrames::new(batch(source).source, at, 0);
         frames.line().extend_from_slice(line.as_bytes());
         frames.call(0);
         frames
@@ -108,24 +114,39 @@ pub(super) fn seal_with(spool: &Stepped, source: &str, position: u64, sha256: &s
 
 /// Seals lines, whose number and hash are given.
 pub(super) fn seal_lines(spool: &Stepped, source: &str, range: Range, frames: u64, sha256: &str) -> Seal {
-    let (outlet, key) = (spool.outlet(), batch(source));
-    let encoded = Encoded {
-        first: range.first,
-        last: range.last,
+    let encoded = Encoded { first: range.first, last: range.last, ..encoded(frames, sha256, NOON) };
+    seal_encoded(spool, source, &encoded)
+}
+
+/// Seals one line, received then, at one position.
+pub(super) fn seal_at(spool: &Stepped, source: &str, position: u64, at: UnixMillis) -> Seal {
+    let encoded = Encoded { first: position, last: position, ..encoded(1, "sha", at) };
+    seal_encoded(spool, source, &encoded)
+}
+
+fn encoded(frames: u64, sha256: &str, at: UnixMillis) -> Encoded {
+    Encoded {
+        first: 0,
+        last: 0,
         frames,
         bytes: 2 * frames,
         sha256: sha256.to_owned(),
-        named_at: NOON,
-        first_received_at: NOON,
-        last_received_at: NOON,
+        named_at: at,
+        first_received_at: at,
+        last_received_at: at,
         encoder: "test/6".to_owned(),
         next_received_at: None,
-        hours: Vec::new(),
-    };
+        hours: vec![(Hour::of(at), frames)],
+    }
+}
+
+fn seal_encoded(spool: &Stepped, source: &str, encoded: &Encoded) -> Seal {
+    let (outlet, key) = (spool.outlet(), batch(source));
     let to = Destination::new(BucketString::parse("bucket").unwrap(), Encryption::SseS3);
-    let name = ObjectName { first_received_at: NOON, node: "n", spool_id: "s", first_position: range.first };
+    let name =
+        ObjectName { first_received_at: NOON, node: "n", spool_id: "s", first_position: encoded.first };
     let object_key = ObjectKey::of_batch(&to.bucket, key.stream, &key.source, key.day, name);
-    outlet.seal(&key, &encoded, to, object_key).unwrap()
+    outlet.seal(&key, encoded, to, object_key).unwrap()
 }
 
 /// Damages what stands behind `needle` in a file.

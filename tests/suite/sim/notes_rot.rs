@@ -1,18 +1,19 @@
 //! Notes of the manifest that rot while sound ones stand behind them: what they said is told by others, or done again.
 
 use std::io::Write as _;
+use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
-use forebay::spool::note::{Parked, Seal};
+use forebay::spool::note::{Amend, Parked, Seal};
 use forebay::spool::outlet::parked_name;
 use forebay::spool::scan::Range;
 use forebay::spool::segment::number_in;
 use forebay::spool::{Disk as _, SpoolOptions, Stepped};
 
 use super::found::{
-    NOON, append, damage, damage_first_block, fill_segment, lost, open, options, read, seal_lines, seal_with,
-    try_open,
+    NOON, append, append_at, damage, damage_first_block, fill_segment, lost, open, options, read, seal_at,
+    seal_lines, seal_with, try_open,
 };
 use crate::support::sim_disk::{Dice, SimDisk, Trouble};
 
@@ -283,4 +284,46 @@ fn what_is_to_be_put_again_is_kept_though_what_follows_it_was_put_before() {
     spool.outlet().commit(&first, None).unwrap();
     assert_eq!(spool.outlet().pending_seals(), []);
     assert_eq!(read(&spool, "web"), (vec![], vec![]));
+}
+
+#[test]
+fn what_is_left_in_a_parked_object_is_known_though_the_note_of_the_loss_rotted() {
+    let disk = SimDisk::default();
+    let (mut spool, _) = open(&disk);
+    append(&mut spool, "web", "1");
+    append(&mut spool, "web", "2");
+    let sealed = seal_lines(&spool, "web", Range { first: 1, last: 2 }, 2, "sha");
+    let (bytes, sha256) = object(b"1\n");
+    let amend = Amend { frames: 1, bytes: 2, sha256, lost: lost(2, 2), hours: Vec::new() };
+    spool.outlet().amend(&sealed, amend.clone()).unwrap();
+    let parked = Parked { len: bytes.len() as u64, crc32: crc32fast::hash(&bytes) };
+    assert!(spool.outlet().park(&sealed, &mut bytes.as_slice(), parked).unwrap());
+    drop(spool);
+    rot_note(&disk, "{\"amended\":{\"number\"");
+    let (spool, _) = open(&disk);
+    let pending = spool.outlet().pending_seal(sealed.number).unwrap();
+    assert_eq!((pending.amended, pending.parked), (Some(amend), Some(parked)));
+}
+
+/// In which hour each call was received is known from its frame alone where the note of a tally rotted. That holds for later
+/// starts, too.
+#[test]
+fn the_ledger_balances_by_hour_two_starts_after_a_rotted_tally() {
+    let disk = SimDisk::default();
+    let (mut spool, _) = open(&disk);
+    let later = NOON.plus(Duration::from_secs(3_600));
+    append(&mut spool, "web", "1");
+    append_at(&mut spool, "web", "2", later);
+    fill_segment(&mut spool);
+    fill_segment(&mut spool);
+    drop(spool);
+    rot_note(&disk, "\"rows\":[[\"other\"");
+    drop(open(&disk));
+    let (spool, _) = open(&disk);
+    for (position, at) in [(1, NOON), (2, later)] {
+        let sealed = seal_at(&spool, "web", position, at);
+        assert_eq!(spool.outlet().ledger_differences(), []);
+        spool.outlet().commit(&sealed, None).unwrap();
+        assert_eq!(spool.outlet().ledger_differences(), []);
+    }
 }
