@@ -10,7 +10,6 @@ use super::upload::{Source, Upload};
 use crate::planted::{PlantedBug, planted};
 use crate::spool::Stopped;
 use crate::spool::note::{Amend, Parked, PendingSeal};
-use crate::spool::scan::Range;
 
 /// How often a waiting object looks whether it should be parked, at most.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -79,9 +78,9 @@ fn make_again(inner: &Inner, pending: &PendingSeal) -> Result<Option<Staged>, St
     let made = encode::encode_again(outlet, &inner.staging, seal).and_then(|made| match made {
         Made::Object(object) => Ok(*object),
         Made::Nothing { mut lost } => {
-            // A segment that is gone names no positions: the seal does.
+            // A segment that is gone names no positions.
             if lost.is_empty() {
-                lost.push(Range { first: seal.first, last: seal.last });
+                lost = outlet.lost_of(seal);
             }
             encode::nothing_of(&inner.staging, seal, lost)
         }

@@ -89,7 +89,8 @@ pub(super) fn adopt(
         let Some(number) = number_in(&name, "wal-", ".seg").filter(unknown) else { continue };
         let mut header = [0; 64];
         read_sound(&*disk.open(&name)?, &mut header, 0)?;
-        if check_header(&header, &ident.spool_id, number) == HeaderCheck::Good {
+        // Behind damage a header may be damaged, too, and hides nothing: every block proves itself.
+        if damaged || check_header(&header, &ident.spool_id, number) == HeaderCheck::Good {
             adopted.insert(number);
         }
     }

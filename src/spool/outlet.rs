@@ -326,6 +326,16 @@ impl Outlet {
         if new.is_empty() { Ok(()) } else { self.shared.note(new) }
     }
 
+    /// The positions at which a seal's frames were lost, none of which is left: those of its range that are noted as lost
+    /// where that can be all of them, else the whole range.
+    pub fn lost_of(&self, seal: &Seal) -> Vec<Range> {
+        let known = Range::merge(lock(&self.shared.manifest).state().lost.iter().copied());
+        let within: Vec<Range> =
+            known.into_iter().filter_map(|range| range.within(seal.first, seal.last)).collect();
+        let positions = within.iter().map(|range| range.last - range.first + 1).fold(0, u64::saturating_add);
+        if positions >= seal.frames { within } else { vec![Range { first: seal.first, last: seal.last }] }
+    }
+
     /// Notes what is left of a sealed range of which frames were lost.
     ///
     /// # Errors

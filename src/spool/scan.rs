@@ -28,6 +28,22 @@ impl Range {
     pub(super) fn within(self, first: u64, last: u64) -> Option<Self> {
         Self::between(self.first.max(first), self.last.min(last).saturating_add(1))
     }
+
+    /// Ranges in order, those that touch joined.
+    pub(super) fn merge(ranges: impl Iterator<Item = Self>) -> Vec<Self> {
+        let mut sorted: Vec<Self> = ranges.collect();
+        sorted.sort();
+        let mut merged: Vec<Self> = Vec::new();
+        for range in sorted {
+            match merged.last_mut() {
+                Some(last) if range.first <= last.last.saturating_add(1) => {
+                    last.last = last.last.max(range.last)
+                }
+                _ => merged.push(range),
+            }
+        }
+        merged
+    }
 }
 
 /// A block found in a segment.

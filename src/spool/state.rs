@@ -107,7 +107,10 @@ impl State {
             Note::Restored { number } => {
                 let amended = self.seals.get_mut(&number).and_then(|pending| pending.amended.take());
                 let lost = amended.map(|amend| amend.lost).unwrap_or_default();
-                self.lost.retain(|range| !lost.contains(range));
+                // Damage that others met, too, may be noted as the same range, and stays.
+                for range in lost {
+                    self.lost.iter().rposition(|known| *known == range).map(|at| self.lost.remove(at));
+                }
             }
             Note::Amended { number, amend } => self.pending(number, |pending| pending.amended = Some(amend)),
             Note::Lost(range) => {
@@ -236,16 +239,19 @@ impl State {
         // What can never be closed is told for as long as a cursor of it is kept.
         let unsure = self.days_unsure;
         let kept: BTreeSet<_> = self.cursors.keys().map(|batch| (batch.day, &batch.source)).collect();
+        let is_sure = |place: &DayPlace, day: &DeliveredDay| !day.is_unsure() && unsure < Some(place.day);
+        let sure =
+            self.days.iter().filter(|(place, day)| is_sure(place, day)).map(|(place, _)| place.day).min();
         let mut forgotten = None;
         self.days.retain(|place, day| {
-            let keep =
-                kept.contains(&(place.day, &place.source)) || !(day.is_unsure() || unsure >= Some(place.day));
+            let waits = sure.is_some_and(|sure| sure <= place.day);
+            let keep = waits || is_sure(place, day) || kept.contains(&(place.day, &place.source));
             if !keep {
                 forgotten = forgotten.max(Some(place.day));
             }
             keep
         });
-        // Should the clock go back so far, nothing tells any more what such a day had.
+        // Should the clock go back so far, nothing tells any more what such a day had. No day up to it is still to be closed.
         self.days_unsure = unsure.max(forgotten);
         self.released.retain(|range| range.last >= oldest_position);
         self.lost.retain(|range| range.last >= oldest_position);
@@ -338,6 +344,27 @@ mod tests {
         state.apply(Note::Committed { number: 1, applied: None, seal: None });
         assert!(state.days.values().all(DeliveredDay::is_unsure) && state.days_unsure.is_none());
         state.prune(day.end().plus(std::time::Duration::from_secs(1)), 2);
+        assert_eq!((state.days.len(), state.days_unsure), (0, Some(day)));
+    }
+
+    #[test]
+    fn a_day_with_a_hole_is_not_forgotten_before_those_up_to_it_are_closed() {
+        let mut state = State::new();
+        let (unsure, mut other) = (seal(1), seal(2));
+        other.batch.source = SourceId::new("ios").unwrap();
+        let (day, waits) = (unsure.batch.day, DayPlace::of(&other));
+        let amend = Amend { frames: 0, bytes: 0, sha256: String::new(), lost: Vec::new(), hours: Vec::new() };
+        state.apply(Note::Sealed(unsure));
+        state.apply(Note::Amended { number: 1, amend });
+        state.apply(Note::Sealed(other));
+        for number in [1, 2] {
+            state.apply(Note::Committed { number, applied: None, seal: None });
+        }
+        let long_after = day.end().plus(std::time::Duration::from_secs(1));
+        state.prune(long_after, 3);
+        assert_eq!((state.days.len(), state.days_unsure), (2, None));
+        state.apply(Note::Closed(waits));
+        state.prune(long_after, 3);
         assert_eq!((state.days.len(), state.days_unsure), (0, Some(day)));
     }
 

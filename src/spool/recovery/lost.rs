@@ -8,7 +8,7 @@ use crate::spool::state::State;
 /// they may have let go of some that are named here: a hole that is none is named rather than one that is hidden.
 pub(super) fn lost_ranges(found: &[Found], state: &State) -> Vec<Range> {
     let mut lost: Vec<Range> = Vec::new();
-    let known = merge(state.released.iter().chain(&state.lost).copied());
+    let known = Range::merge(state.released.iter().chain(&state.lost).copied());
     // Behind these nothing was written, or nothing that was answered: a block tells what was synced before it.
     let synced = found.iter().map(|found| found.synced + 1).max().unwrap_or(0).max(state.next_position);
     let first = found.iter().map(|found| found.span.0).find(|first| *first > 0).unwrap_or(synced);
@@ -64,18 +64,4 @@ fn without(range: Range, known: &[Range]) -> Vec<Range> {
     }
     left.extend(Range::between(next, range.last + 1));
     left
-}
-
-/// Joins ranges that touch.
-fn merge(ranges: impl Iterator<Item = Range>) -> Vec<Range> {
-    let mut sorted: Vec<Range> = ranges.collect();
-    sorted.sort();
-    let mut merged: Vec<Range> = Vec::new();
-    for range in sorted {
-        match merged.last_mut() {
-            Some(last) if range.first <= last.last + 1 => last.last = last.last.max(range.last),
-            _ => merged.push(range),
-        }
-    }
-    merged
 }

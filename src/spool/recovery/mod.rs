@@ -156,22 +156,20 @@ pub(super) fn open(
         cut_torn_tail(&*disk, found.last_mut(), state.next_position).map_err(failed("keep a torn tail"))?;
     recovered.lost = lost_ranges(&found, &state);
     let gone = missing(&state, &found, &unused);
-    if stop {
-        judge_damage(&recovered.lost, stop)?;
-    }
-    if !gone.is_empty() || !recovered.lost.is_empty() {
-        damaged_manifest::judge_end(number, unread_end, stop, &mut recovered)?;
-    }
-    if recovered.manifest_damaged || !gone.is_empty() || !recovered.lost.is_empty() {
+    let misses = !gone.is_empty() || !recovered.lost.is_empty();
+    if recovered.manifest_damaged || misses {
         let parked =
             damaged_manifest::find_parked(&*disk, &mut state).map_err(failed("look at parked objects"))?;
-        if recovered.manifest_damaged || parked {
+        if recovered.manifest_damaged || unread_end.is_some() || parked {
             // No note may be left that says that these were released.
             state.released.extend(held_by_parked(&state));
             recovered.lost = lost_ranges(&found, &state);
         }
     }
     judge_damage(&recovered.lost, stop)?;
+    if misses {
+        damaged_manifest::judge_end(number, unread_end, stop, &mut recovered)?;
+    }
     set_aside(&*disk, &state, recovered.manifest_damaged).map_err(failed("set parked objects aside"))?;
 
     // Positions of writes that a crash took away are given again: to whom it was known then.

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use forebay::spool::note::{Amend, Parked, Seal};
 use forebay::spool::outlet::parked_name;
 use forebay::spool::scan::Range;
-use forebay::spool::segment::number_in;
+use forebay::spool::segment::{number_in, segment_name};
 use forebay::spool::{Disk as _, SpoolOptions, Stepped};
 
 use super::found::{
@@ -178,7 +178,8 @@ fn a_parked_object_outlives_all_notes_behind_its_seal() {
         let (disk, objects) = two_parked();
         rot_end(&disk, false, gone);
         let stop = SpoolOptions { stop_on_corruption: true, ..options() };
-        assert!(try_open(&disk.copy(), stop).is_err());
+        // Where the notes are gone without a trace, nothing tells of damage, and nothing is lost.
+        assert_eq!(try_open(&disk.copy(), stop).is_err(), !gone);
         let (spool, recovered) = open(&disk);
         assert_eq!((recovered.manifest_damaged, &recovered.lost), (!gone, &vec![]), "{recovered:?}");
         assert_eq!(disk.list("quarantine").unwrap(), []);
@@ -326,4 +327,60 @@ fn the_ledger_balances_by_hour_two_starts_after_a_rotted_tally() {
         spool.outlet().commit(&sealed, None).unwrap();
         assert_eq!(spool.outlet().ledger_differences(), []);
     }
+}
+
+#[test]
+fn a_segment_is_kept_though_its_header_and_its_note_rotted() {
+    let disk = SimDisk::default();
+    let (mut spool, _) = open(&disk);
+    append(&mut spool, "web", "1");
+    spool.outlet().note_clock(NOON, NOON).unwrap();
+    drop(spool);
+    rot_note(&disk, "{\"segment\"");
+    disk.flip(&segment_name(0), 35, 3);
+    let (spool, recovered) = open(&disk);
+    assert_eq!((read(&spool, "web"), recovered.lost), ((vec!["1".to_owned()], vec![]), vec![]));
+}
+
+/// Of a batch nothing is left, and between its frames stand those of others, which are whole.
+#[test]
+fn no_position_of_others_is_named_where_all_of_an_object_is_lost() {
+    let disk = SimDisk::default();
+    let (mut spool, _) = open(&disk);
+    for (source, line) in [("web", "first"), ("other", "2"), ("web", "third"), ("other", "4")] {
+        append(&mut spool, source, line);
+    }
+    let sealed = seal_lines(&spool, "web", Range { first: 1, last: 3 }, 2, "sha");
+    drop(spool);
+    damage(&disk, &segment_name(0), "firs");
+    damage(&disk, &segment_name(0), "thir");
+    let (spool, recovered) = open(&disk);
+    let holes = [lost(1, 1), lost(3, 3)].concat();
+    assert_eq!((recovered.lost, spool.outlet().lost_of(&sealed)), (holes.clone(), holes.clone()));
+    // What is noted for the object goes when the store turns out to have all of it; what is noted of the segment stays.
+    let amend = Amend { frames: 0, bytes: 0, sha256: String::new(), lost: holes.clone(), hours: Vec::new() };
+    spool.outlet().amend(&sealed, amend).unwrap();
+    spool.outlet().restored(&sealed).unwrap();
+    assert_eq!(spool.outlet().lost_of(&sealed), holes);
+}
+
+/// A start that is to stop at damage says what the next one, which goes on, says.
+#[test]
+fn a_start_does_not_stop_for_what_a_parked_object_without_its_note_holds() {
+    let disk = SimDisk::default();
+    let (mut spool, _) = open(&disk);
+    append(&mut spool, "web", "1");
+    append(&mut spool, "other", "2");
+    let (bytes, hash) = object(b"1\n");
+    let sealed = seal_with(&spool, "web", 1, &hash);
+    drop(spool);
+    let file = disk.create(&parked_name(sealed.number)).unwrap();
+    file.write_at(&[std::io::IoSlice::new(&bytes)], 0).unwrap();
+    file.sync().unwrap();
+    disk.sync_dir("parked").unwrap();
+    damage_first_block(&disk, 0);
+    let stop = SpoolOptions { stop_on_corruption: true, ..options() };
+    let (spool, recovered) = try_open(&disk, stop).unwrap();
+    assert_eq!(recovered.lost, []);
+    assert!(spool.outlet().pending_seal(sealed.number).unwrap().parked.is_some());
 }
