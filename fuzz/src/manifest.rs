@@ -136,7 +136,12 @@ fn note(choices: &mut Choices<'_>) -> Note {
         },
         1 => Note::Segment { number: choices.number() },
         2 | 3 => Note::Sealed(seal(choices)),
-        4 => Note::Committed { number: choices.number(), applied: applied(choices), seal: again(choices) },
+        4 => Note::Committed {
+            number: choices.number(),
+            applied: applied(choices),
+            seal: again(choices),
+            amended: None,
+        },
         5 => {
             let parked = Parked { len: choices.number(), crc32: u32::from(choices.byte()) };
             Note::Parked { number: choices.number(), parked, seal: again(choices), amended: None }

@@ -141,6 +141,9 @@ pub enum Note {
         /// The seal once more: should its own note rot, what it holds is not delivered again.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         seal: Option<Box<Seal>>,
+        /// What the object holds, where that is not what was sealed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        amended: Option<Box<Amend>>,
     },
     /// The object is parked.
     Parked {

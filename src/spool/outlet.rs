@@ -289,7 +289,9 @@ impl Outlet {
     /// [`Stopped`].
     pub fn commit(&self, seal: &Seal, applied: Option<AppliedEncryption>) -> Result<(), Stopped> {
         let pending = self.pending_seal(seal.number);
-        let committed = Note::Committed { number: seal.number, applied, seal: Some(Box::new(seal.clone())) };
+        let amended = pending.as_ref().and_then(|pending| pending.amended.clone()).map(Box::new);
+        let seal_again = Some(Box::new(seal.clone()));
+        let committed = Note::Committed { number: seal.number, applied, seal: seal_again, amended };
         self.shared.note_and(vec![committed], |state, index| {
             if let Some(pending) = &pending {
                 index.ledger.deliver(&seal.batch, &pending.seal.hours(), &pending.hours());

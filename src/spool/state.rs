@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::delivered_day::{DayPlace, DeliveredDay};
 use super::ledger::{Hour, Ledger, ROWS_MAX};
-use super::note::{Note, Parked, PendingSeal, Seal};
+use super::note::{Amend, Note, Parked, PendingSeal, Seal};
 use super::scan::Range;
 use crate::batch::BatchKey;
 use crate::object::{BucketString, Destination};
@@ -85,8 +85,9 @@ impl State {
                 self.segments.insert(number);
             }
             Note::Sealed(seal) => self.sealed(seal),
-            Note::Committed { number, seal, .. } => {
+            Note::Committed { number, seal, amended, .. } => {
                 self.sealed_if_unknown(seal);
+                self.amended(number, amended);
                 if let Some(pending) = self.seals.remove(&number) {
                     self.ledger.deliver(&pending.seal.batch, &pending.seal.hours(), &pending.hours());
                     self.release(&pending.seal.batch);
@@ -95,9 +96,7 @@ impl State {
             }
             Note::Parked { number, parked, seal, amended } => {
                 self.sealed_if_unknown(seal);
-                if let Some(amended) = amended {
-                    self.pending(number, |pending| pending.amended = Some(*amended));
-                }
+                self.amended(number, amended);
                 self.parked(number, parked);
             }
             Note::Conflict { number } => self.pending(number, |pending| pending.conflict = true),
@@ -112,11 +111,10 @@ impl State {
                     self.lost.iter().rposition(|known| *known == range).map(|at| self.lost.remove(at));
                 }
             }
-            Note::Amended { number, amend } => self.pending(number, |pending| pending.amended = Some(amend)),
+            Note::Amended { number, amend } => self.amended(number, Some(Box::new(amend))),
             Note::Lost(range) => {
                 self.next_position = self.next_position.max(range.last.saturating_add(1));
-                self.ledger.lost(range.last.saturating_sub(range.first).saturating_add(1));
-                self.lost.push(range);
+                self.lose(range);
             }
             Note::Tallied(tally) => {
                 self.next_position = self.next_position.max(tally.through.saturating_add(1));
@@ -193,6 +191,23 @@ impl State {
         if let Some(day) = self.days.get_mut(&DayPlace::of(&pending.seal)) {
             day.delivered(pending, unput);
         }
+    }
+
+    fn amended(&mut self, number: u64, amended: Option<Box<Amend>>) {
+        let Some(amended) = amended else { return };
+        let Some(pending) = self.seals.get_mut(&number) else { return };
+        let known = pending.amended.replace(*amended.clone()).is_some();
+        // The note that named them may have rotted.
+        for range in amended.lost.into_iter().filter(|_| !known) {
+            if !self.lost.contains(&range) {
+                self.lose(range);
+            }
+        }
+    }
+
+    fn lose(&mut self, range: Range) {
+        self.ledger.lost(range.last.saturating_sub(range.first).saturating_add(1));
+        self.lost.push(range);
     }
 
     fn pending(&mut self, number: u64, change: impl FnOnce(&mut PendingSeal)) {
@@ -287,7 +302,6 @@ mod pairs {
 
 #[cfg(test)]
 mod tests {
-    use super::super::note::Amend;
     use super::*;
     use crate::object::ObjectKey;
 
@@ -341,7 +355,7 @@ mod tests {
         let day = seal.batch.day;
         state.apply(Note::Sealed(seal));
         state.apply(Note::Amended { number: 1, amend });
-        state.apply(Note::Committed { number: 1, applied: None, seal: None });
+        state.apply(Note::Committed { number: 1, applied: None, seal: None, amended: None });
         assert!(state.days.values().all(DeliveredDay::is_unsure) && state.days_unsure.is_none());
         state.prune(day.end().plus(std::time::Duration::from_secs(1)), 2);
         assert_eq!((state.days.len(), state.days_unsure), (0, Some(day)));
@@ -358,7 +372,7 @@ mod tests {
         state.apply(Note::Amended { number: 1, amend });
         state.apply(Note::Sealed(other));
         for number in [1, 2] {
-            state.apply(Note::Committed { number, applied: None, seal: None });
+            state.apply(Note::Committed { number, applied: None, seal: None, amended: None });
         }
         let long_after = day.end().plus(std::time::Duration::from_secs(1));
         state.prune(long_after, 3);

@@ -35,7 +35,7 @@ pub fn run(args: &SpoolResolveArgs, out: &mut dyn Write) -> Result<(), Failure> 
         ResolveAction::KeepTheirs => {
             let kept = keep_ours(&disk, &pending)?;
             writeln!(out, "our lines are kept: {}/{kept}", args.dir.display())?;
-            Note::Committed { number: args.seal, applied: None, seal: None }
+            Note::Committed { number: args.seal, applied: None, seal: None, amended: None }
         }
     };
     state.apply(note);

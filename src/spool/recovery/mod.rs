@@ -219,7 +219,7 @@ pub(super) fn open(
     let mut housekeeper = Housekeeper::new(Arc::clone(&shared), spares, seen_counts);
     let holes = restore_batches(&shared).map_err(failed("read the index"))?;
     restore_parked(&shared);
-    restore_ledger(&shared, holes || recovered.unreadable.is_some(), next_position);
+    restore_ledger(&shared, holes || misses || recovered.unreadable.is_some(), next_position);
     let index = lock(&shared.index);
     recovered.frames = index.batches.values().map(|batch| batch.open_frames).sum();
     drop(index);

@@ -143,7 +143,7 @@ fn decide(world: &mut World, pending: &PendingSeal) -> Result<Note, Violation> {
     };
     if world.store.fake.object(bucket, key).is_some_and(keeps) {
         world.trace.count("a person keeps the whole that is there");
-        return Ok(Note::Committed { number, applied: None, seal: None });
+        return Ok(Note::Committed { number, applied: None, seal: None, amended: None });
     }
     world.store.allow_replacing(bucket, key);
     world.trace.count("a person decides for what is left");

@@ -384,3 +384,21 @@ fn a_start_does_not_stop_for_what_a_parked_object_without_its_note_holds() {
     assert_eq!(recovered.lost, []);
     assert!(spool.outlet().pending_seal(sealed.number).unwrap().parked.is_some());
 }
+
+/// The object was put without the line that was lost, and counted so, though the note of the loss rotted.
+#[test]
+fn the_ledger_counts_what_is_left_though_the_note_of_the_loss_rotted() {
+    let disk = SimDisk::default();
+    let (mut spool, _) = open(&disk);
+    append(&mut spool, "web", "1");
+    append(&mut spool, "web", "2");
+    let sealed = seal_lines(&spool, "web", Range { first: 1, last: 2 }, 2, "sha");
+    let amend = Amend { frames: 1, bytes: 2, sha256: "left".to_owned(), lost: lost(2, 2), hours: Vec::new() };
+    spool.outlet().amend(&sealed, amend).unwrap();
+    spool.outlet().commit(&sealed, None).unwrap();
+    let (before, _) = spool.outlet().ledger_summary();
+    drop(spool);
+    rot_note(&disk, "{\"amended\":{\"number\"");
+    let (spool, _) = open(&disk);
+    assert_eq!((spool.outlet().ledger_summary().0, spool.outlet().ledger_differences()), (before, vec![]));
+}

@@ -90,7 +90,7 @@ impl World {
                         ManifestError::DamagedWithin { .. } | ManifestError::DamagedEnd { .. },
                     ),
                     _,
-                )) if self.plan.options.stop_on_corruption && self.damage.manifest_rotted => {
+                )) if self.plan.options.stop_on_corruption && self.plan.flips => {
                     self.trace.count("a start refused for notes that cannot be read");
                     self.plan.options.stop_on_corruption = false;
                 }
