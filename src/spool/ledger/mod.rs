@@ -74,7 +74,7 @@ struct Account {
 pub struct Health {
     /// Frames were lost, now or earlier.
     pub lost: bool,
-    /// What the manifest said is not known in full, or it was written by a release that kept no ledger.
+    /// The manifest was written by a release that kept no ledger.
     pub unknown: bool,
 }
 
@@ -88,10 +88,8 @@ pub struct Ledger {
     pub tallied_through: u64,
     /// Positions that were ever noted as lost. Not each held a call.
     pub lost_positions: u64,
-    /// Notes could not be read, and no tally has yet taken in what a start made of that.
-    pub unsure: bool,
-    /// Of frames up to this position it is not known in which hours they were counted, since notes could not be read.
-    pub doubt_through: u64,
+    /// Notes were missing on this day: counts of days up to it need not meet what a start finds, also later ones.
+    pub doubt_through: Option<ReceivedDay>,
     accounts: BTreeMap<SourceId, Account>,
     /// Of segments that are full, for the next note.
     #[serde(skip)]
@@ -185,16 +183,14 @@ impl Ledger {
         self.waiting.take()
     }
 
-    /// Notes could not be read when positions up to `through` were given.
-    pub fn doubt(&mut self, through: u64) {
-        self.unsure = true;
-        self.doubt_through = self.doubt_through.max(through);
+    /// Notes are missing of what was counted up to this day.
+    pub fn doubt(&mut self, day: ReceivedDay) {
+        self.doubt_through = self.doubt_through.max(Some(day));
     }
 
     /// A tally is noted.
     pub fn tallied(&mut self, through: u64) {
         self.began = true;
-        self.unsure = false;
         self.tallied_through = self.tallied_through.max(through);
     }
 
@@ -256,7 +252,7 @@ impl Ledger {
     /// A batch has nothing open any more: what its rows still have open is lost, where so much is known to be. Returns how
     /// many frames that are.
     pub fn settle(&mut self, batch: &BatchKey) -> u64 {
-        let doubtful = self.doubtful.remove(batch);
+        let doubtful = self.doubtful.remove(batch) || self.doubt_through >= Some(batch.day);
         let open: i128 = self.open_of(batch).into_iter().filter(|open| *open > 0).sum();
         if open == 0 {
             return 0;
@@ -291,30 +287,29 @@ impl Ledger {
     /// `open` tells what each batch of the index has open, and the hour of its first frame. Where nothing explains it
     /// nothing is changed, and [`Ledger::differences`] names it.
     pub fn reconcile(&mut self, open: &[(BatchKey, u64, Hour)], health: Health) {
-        if !health.lost && !health.unknown {
-            return;
-        }
-        let entries = |account: &mut Account| {
-            let entries = account.hours.iter_mut().map(|(_, entry)| entry);
+        let doubt = self.doubt_through;
+        let unknown = |day: ReceivedDay| health.unknown || doubt >= Some(day);
+        let explained = |day: ReceivedDay| health.lost || unknown(day);
+        for account in self.accounts.values_mut() {
             // Delivered before the frame was lost that would have been counted again.
-            entries.for_each(|entry| {
-                [Stream::Calls, Stream::Rejected].into_iter().for_each(|of| raise(entry, of))
-            });
-        };
-        self.accounts.values_mut().for_each(entries);
-        for (batch, frames, first) in open {
+            for (_, entry) in account.hours.iter_mut().filter(|(hour, _)| explained(hour.day())) {
+                [Stream::Calls, Stream::Rejected].into_iter().for_each(|of| raise(entry, of));
+            }
+        }
+        for (batch, frames, first) in open.iter().filter(|(batch, ..)| explained(batch.day)) {
             let counted: i128 = self.open_of(batch).into_iter().sum();
             let missing = u64::try_from(i128::from(*frames) - counted).unwrap_or(0);
-            if health.unknown && missing > 0 {
+            if unknown(batch.day) && missing > 0 {
                 self.count(&batch.source, *first, &Row::stored_in(batch.stream, missing));
             }
-            if health.unknown || counted != i128::from(*frames) {
+            if unknown(batch.day) || counted != i128::from(*frames) {
                 self.doubtful.insert(batch.clone());
             }
         }
         let indexed: BTreeSet<&BatchKey> =
             open.iter().filter(|(_, frames, _)| *frames > 0).map(|(batch, ..)| batch).collect();
-        let gone: Vec<BatchKey> = self.open_batches().filter(|batch| !indexed.contains(batch)).collect();
+        let gone: Vec<BatchKey> =
+            self.open_batches().filter(|batch| !indexed.contains(batch) && explained(batch.day)).collect();
         for batch in gone {
             self.doubtful.insert(batch.clone());
             let frames = self.settle(&batch);

@@ -157,8 +157,9 @@ pub(super) fn open(
     recovered.lost = lost_ranges(&found, &state);
     let gone = missing(&state, &found, &unused);
     let misses = !gone.is_empty() || !recovered.lost.is_empty();
+    let mut parked = false;
     if recovered.manifest_damaged || misses {
-        let parked =
+        parked =
             damaged_manifest::find_parked(&*disk, &mut state).map_err(failed("look at parked objects"))?;
         if recovered.manifest_damaged || unread_end.is_some() || parked {
             // No note may be left that says that these were released.
@@ -181,9 +182,9 @@ pub(super) fn open(
     if recovered.manifest_damaged || (number == 0 && !adopted.is_empty()) {
         state.days_unsure = state.days_unsure.max(Some(newest.max(clock.wall()).day()));
     }
-    if recovered.manifest_damaged {
-        // A start that is cut short leaves a manifest that can be read, and the next one must know.
-        state.ledger.doubt(next_position - 1);
+    if recovered.manifest_damaged || parked {
+        // Notes are missing that tallies would have been made by, and the next start finds a manifest that can be read.
+        state.ledger.doubt(newest.max(clock.wall()).day());
     }
     let begin = || Manifest::begin(Arc::clone(&disk), ident.spool_id, number + 1, state.clone());
     let manifest = with_room(&*disk, begin).map_err(failed("begin a manifest"))?;

@@ -166,11 +166,7 @@ pub(super) fn restore_ledger(shared: &Shared, holes: bool, next_position: u64) {
         index.batches.iter().map(|(key, batch)| (key.clone(), batch.open_frames, hour(batch))).collect();
     // What the ranges were is forgotten once they are behind; that there were some is not.
     let lost = holes || !state.lost.is_empty() || state.ledger.lost_positions > 0;
-    let firsts = index.batches.values().map(|batch| batch.first_open);
-    let oldest = firsts.chain(state.seals.values().map(|pending| pending.seal.first)).min();
-    let in_doubt = oldest.is_some_and(|oldest| oldest <= state.ledger.doubt_through);
-    let unknown = in_doubt || state.ledger.unsure || !state.ledger.began;
-    let health = Health { lost, unknown };
+    let health = Health { lost, unknown: !state.ledger.began };
     index.ledger.reconcile(&open, health);
     index.ledger.gather(next_position - 1);
 }
