@@ -183,11 +183,6 @@ impl Ledger {
         self.waiting.take()
     }
 
-    /// Notes are missing of what was counted up to this day.
-    pub fn doubt(&mut self, day: ReceivedDay) {
-        self.doubt_through = self.doubt_through.max(Some(day));
-    }
-
     /// A tally is noted.
     pub fn tallied(&mut self, through: u64) {
         self.began = true;

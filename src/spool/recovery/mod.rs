@@ -179,12 +179,15 @@ pub(super) fn open(
     let next_position = state.next_position.max(held + 1).max(1);
     state.clamp_destinations(next_position);
     let newest = found.iter().map(|found| found.newest).max().unwrap_or_default();
+    // A clock may have gone back behind days that only the manifest knows.
+    let known = state.cursors.keys().map(|batch| batch.day).chain(state.days.keys().map(|place| place.day));
+    let newest_day = known.chain([newest.max(clock.wall()).day()]).max();
     if recovered.manifest_damaged || (number == 0 && !adopted.is_empty()) {
-        state.days_unsure = state.days_unsure.max(Some(newest.max(clock.wall()).day()));
+        state.days_unsure = state.days_unsure.max(newest_day);
     }
     if recovered.manifest_damaged || parked {
         // Notes are missing that tallies would have been made by, and the next start finds a manifest that can be read.
-        state.ledger.doubt(newest.max(clock.wall()).day());
+        state.ledger.doubt_through = state.ledger.doubt_through.max(newest_day);
     }
     let begin = || Manifest::begin(Arc::clone(&disk), ident.spool_id, number + 1, state.clone());
     let manifest = with_room(&*disk, begin).map_err(failed("begin a manifest"))?;

@@ -46,7 +46,15 @@ pub(super) fn options() -> SpoolOptions {
 }
 
 pub(super) fn try_open(disk: &SimDisk, options: SpoolOptions) -> Result<(Stepped, Recovered), OpenError> {
-    let clock = Arc::new(SimClock::new(NOON.0));
+    try_open_at(disk, options, NOON)
+}
+
+pub(super) fn try_open_at(
+    disk: &SimDisk,
+    options: SpoolOptions,
+    at: UnixMillis,
+) -> Result<(Stepped, Recovered), OpenError> {
+    let clock = Arc::new(SimClock::new(at.0));
     Stepped::open(Arc::new(disk.clone()), options, clock, &Fixed, Arc::new(Metrics::new()))
 }
 
@@ -81,9 +89,13 @@ pub(super) fn append_at(spool: &mut Stepped, source: &str, line: &str, at: UnixM
 
 /// Stores lines of another source until the open segment is full, and lets the housekeeper close it.
 pub(super) fn fill_segment(spool: &mut Stepped) {
+    fill_segment_at(spool, NOON);
+}
+
+pub(super) fn fill_segment_at(spool: &mut Stepped, at: UnixMillis) {
     let before = spool.outlet().usage().segments;
     while spool.outlet().usage().segments == before {
-        append(spool, "other", &"x".repeat(1_000));
+        append_at(spool, "other", &"x".repeat(1_000), at);
     }
     spool.keep().unwrap();
 }

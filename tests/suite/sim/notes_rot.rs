@@ -10,10 +10,11 @@ use forebay::spool::outlet::parked_name;
 use forebay::spool::scan::Range;
 use forebay::spool::segment::{number_in, segment_name};
 use forebay::spool::{Disk as _, SpoolOptions, Stepped};
+use forebay::time::{DAY_MS, UnixMillis};
 
 use super::found::{
-    NOON, append, append_at, damage, damage_first_block, fill_segment, lost, open, options, read, seal_at,
-    seal_lines, seal_with, try_open,
+    NOON, append, append_at, damage, damage_first_block, fill_segment, fill_segment_at, lost, open, options,
+    read, seal_at, seal_lines, seal_with, try_open, try_open_at,
 };
 use crate::support::sim_disk::{Dice, SimDisk, Trouble};
 
@@ -401,4 +402,28 @@ fn the_ledger_counts_what_is_left_though_the_note_of_the_loss_rotted() {
     rot_note(&disk, "{\"amended\":{\"number\"");
     let (spool, _) = open(&disk);
     assert_eq!((spool.outlet().ledger_summary().0, spool.outlet().ledger_differences()), (before, vec![]));
+}
+
+/// The clock went back behind days whose frames are all in the store: only the manifest knows them.
+#[test]
+fn the_ledger_balances_behind_a_rotted_tally_of_days_that_the_clock_went_back_behind() {
+    let disk = SimDisk::default();
+    let (mut spool, _) = open(&disk);
+    append(&mut spool, "web", "1");
+    fill_segment(&mut spool);
+    let last = spool.outlet().open_batches().iter().map(|batch| batch.last).max().unwrap();
+    let (web, _) = park_all(&spool, "web", Range { first: 1, last: 1 });
+    let (other, _) = park_all(&spool, "other", Range { first: 2, last });
+    for sealed in [web, other] {
+        spool.outlet().commit(&sealed, None).unwrap();
+    }
+    let earlier = UnixMillis(NOON.0 - 3 * DAY_MS);
+    append_at(&mut spool, "web", "2", earlier);
+    fill_segment_at(&mut spool, earlier);
+    spool.keep().unwrap();
+    drop(spool);
+    rot_note(&disk, "\"rows\":[[\"other\"");
+    let (spool, recovered) = try_open_at(&disk, options(), earlier).unwrap();
+    assert!(recovered.manifest_damaged);
+    assert_eq!(spool.outlet().ledger_differences(), []);
 }

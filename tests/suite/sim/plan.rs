@@ -41,6 +41,8 @@ pub(super) struct Plan {
     pub(super) time_jumps: bool,
     pub(super) moves: bool,
     pub(super) flips: bool,
+    /// So do those of the files that say what the segments are worth: identity, manifest, parked objects.
+    pub(super) state_rots: bool,
     /// Somebody else puts objects into our buckets.
     pub(super) foreigners: bool,
 }
@@ -53,6 +55,7 @@ pub(super) const YEAR_2038: i64 = 2_147_483_648_000;
 impl Plan {
     pub(super) fn draw(dice: &mut Dice) -> Self {
         let flips = dice.chance(250);
+        let state_rots = flips && dice.chance(250);
         let stuck = dice.chance(100);
         let segment_bytes = SEGMENT_HEADER + dice.of(&[4, 8, 12]) * 1_024;
         let max_segments = if stuck || dice.chance(300) { 6 + dice.below(6) } else { 20 + dice.below(40) };
@@ -116,6 +119,7 @@ impl Plan {
             time_jumps: dice.chance(500),
             moves: dice.chance(300),
             flips,
+            state_rots,
             foreigners,
         }
     }

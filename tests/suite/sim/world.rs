@@ -165,7 +165,7 @@ impl World {
         if self.plan.flips && self.dice.chance(500) {
             self.damage.flip(&self.disk, &mut self.dice, &self.trace);
         }
-        if self.plan.flips && self.dice.chance(300) {
+        if self.plan.state_rots && self.dice.chance(300) {
             let rotten = self.rotten.rot(&self.disk, &mut self.dice, &self.trace);
             if rotten == Some(Rotten::ManifestNote) {
                 self.damage.manifest_rotted = true;
