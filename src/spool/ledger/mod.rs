@@ -72,7 +72,7 @@ struct Account {
 /// What a start knows of its spool's health, which decides what it makes of counts that do not meet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Health {
-    /// Frames were lost, now or earlier.
+    /// This start found that frames were lost.
     pub lost: bool,
     /// The manifest was written by a release that kept no ledger.
     pub unknown: bool,
@@ -88,8 +88,12 @@ pub struct Ledger {
     pub tallied_through: u64,
     /// Positions that were ever noted as lost. Not each held a call.
     pub lost_positions: u64,
-    /// Notes were missing on this day: counts of days up to it need not meet what a start finds, also later ones.
+    /// Notes were missing on this day: of days up to it not all need have been counted.
     pub doubt_through: Option<ReceivedDay>,
+    /// Positions were lost up to this day: of days up to it the counts need not meet what a start finds.
+    pub lost_through: Option<ReceivedDay>,
+    /// [`Self::lost_positions`] when that day was noted.
+    lost_seen: u64,
     accounts: BTreeMap<SourceId, Account>,
     /// Of segments that are full, for the next note.
     #[serde(skip)]
@@ -181,6 +185,14 @@ impl Ledger {
     /// Takes what was gathered, to be noted.
     pub fn take_gathered(&mut self) -> Option<Tally> {
         self.waiting.take()
+    }
+
+    /// A start notes up to which day counts may be wrong: `newest` where positions were lost since the last one.
+    pub fn note_losses(&mut self, newest: Option<ReceivedDay>) {
+        if self.lost_positions > self.lost_seen {
+            self.lost_through = self.lost_through.max(newest);
+            self.lost_seen = self.lost_positions;
+        }
     }
 
     /// A tally is noted.
@@ -284,7 +296,8 @@ impl Ledger {
     pub fn reconcile(&mut self, open: &[(BatchKey, u64, Hour)], health: Health) {
         let doubt = self.doubt_through;
         let unknown = |day: ReceivedDay| health.unknown || doubt >= Some(day);
-        let explained = |day: ReceivedDay| health.lost || unknown(day);
+        let lost = self.lost_through;
+        let explained = |day: ReceivedDay| health.lost || lost >= Some(day) || unknown(day);
         for account in self.accounts.values_mut() {
             // Delivered before the frame was lost that would have been counted again.
             for (_, entry) in account.hours.iter_mut().filter(|(hour, _)| explained(hour.day())) {
@@ -297,9 +310,8 @@ impl Ledger {
             if unknown(batch.day) && missing > 0 {
                 self.count(&batch.source, *first, &Row::stored_in(batch.stream, missing));
             }
-            if unknown(batch.day) || counted != i128::from(*frames) {
-                self.doubtful.insert(batch.clone());
-            }
+            // Also where the sums meet: two hours may be wrong by as much.
+            self.doubtful.insert(batch.clone());
         }
         let indexed: BTreeSet<&BatchKey> =
             open.iter().filter(|(_, frames, _)| *frames > 0).map(|(batch, ..)| batch).collect();

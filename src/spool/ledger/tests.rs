@@ -122,6 +122,37 @@ fn what_is_missing_is_lost_only_where_so_much_is_known_to_be() {
     assert_eq!(ledger.settle(&calls("web", 0)), 0);
 }
 
+/// The simulation found it: one frame of an hour was lost and not yet booked, and one of another hour was sealed and rotted
+/// before it was counted.
+#[test]
+fn losses_of_two_hours_that_make_up_for_each_other_are_both_found() {
+    let mut ledger = Ledger::new();
+    ledger.count(&source("web"), hour(0), &stored(2));
+    ledger.count(&source("web"), hour(1), &stored(4));
+    ledger.seal(&calls("web", 0), &[(hour(0), 1), (hour(1), 3)]);
+    ledger.lost(2);
+    ledger.note_losses(Some(hour(0).day()));
+    ledger.reconcile(&[(calls("web", 0), 2, hour(1))], Health::default());
+    ledger.seal(&calls("web", 0), &[(hour(1), 2)]);
+    ledger.settle(&calls("web", 0));
+    assert_eq!(texts(&ledger, &[]), [""; 0]);
+}
+
+/// What was lost once explains nothing of days that come after it.
+#[test]
+fn losses_explain_nothing_of_later_days() {
+    let mut ledger = Ledger::new();
+    ledger.lost(1);
+    ledger.note_losses(Some(hour(0).day()));
+    ledger.note_losses(Some(hour(48).day()));
+    for day in [0, 1] {
+        ledger.count(&source("web"), hour(24 * day), &stored(2));
+    }
+    ledger.reconcile(&[(calls("web", 0), 1, hour(0)), (calls("web", 1), 1, hour(24))], Health::default());
+    let open = [(calls("web", 0), 1), (calls("web", 1), 1)];
+    assert_eq!(texts(&ledger, &open), ["batch web/86400000: 2 pending by the counts, but 1 in the spool"]);
+}
+
 #[test]
 fn of_a_seal_that_was_amended_the_rest_is_lost() {
     let mut ledger = Ledger::new();

@@ -185,6 +185,7 @@ pub(super) fn open(
     if recovered.manifest_damaged || (number == 0 && !adopted.is_empty()) {
         state.days_unsure = state.days_unsure.max(newest_day);
     }
+    state.ledger.note_losses(newest_day);
     if recovered.manifest_damaged || parked {
         // Notes are missing that tallies would have been made by, and the next start finds a manifest that can be read.
         state.ledger.doubt_through = state.ledger.doubt_through.max(newest_day);

@@ -164,9 +164,7 @@ pub(super) fn restore_ledger(shared: &Shared, holes: bool, next_position: u64) {
     let hour = |batch: &Batch| Hour::of(batch.first_received_at);
     let open: Vec<_> =
         index.batches.iter().map(|(key, batch)| (key.clone(), batch.open_frames, hour(batch))).collect();
-    // What the ranges were is forgotten once they are behind; that there were some is not.
-    let lost = holes || !state.lost.is_empty() || state.ledger.lost_positions > 0;
-    let health = Health { lost, unknown: !state.ledger.began };
+    let health = Health { lost: holes, unknown: !state.ledger.began };
     index.ledger.reconcile(&open, health);
     index.ledger.gather(next_position - 1);
 }
