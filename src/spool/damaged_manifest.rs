@@ -34,6 +34,11 @@ pub(super) fn read(
         return Ok((0, State::new(), None));
     };
     let state = replayed.state;
+    if replayed.one_of_two {
+        tracing::error!(
+            "one of the two notes that the spool's manifest begins with is damaged; the other says the same"
+        );
+    }
     if let Some(at) = replayed.damaged_at {
         if stop {
             return Err(ManifestError::DamagedWithin { name: manifest::manifest_name(number), at });

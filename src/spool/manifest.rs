@@ -38,7 +38,7 @@ pub enum ManifestError {
         #[source]
         cause: io::Error,
     },
-    /// Its first note cannot be read.
+    /// Neither of the two notes that it begins with can be read.
     #[error("the manifest {name} is damaged at its beginning; `forebay spool verify` tells more")]
     Damaged {
         /// The file.
@@ -132,13 +132,55 @@ pub fn replay(
     }
 }
 
+/// What a manifest begins with: the state that there was, twice, so that no one place of it is needed.
+#[derive(Debug)]
+pub struct Beginning {
+    /// The state.
+    pub state: State,
+    /// Where the notes after it begin.
+    pub end: usize,
+    /// Which of the two cannot be read, from and to.
+    pub damaged: Option<(usize, usize)>,
+}
+
+/// Reads the beginning of a manifest's bytes. An older release wrote the state once.
+pub fn beginning(bytes: &[u8], salt: Salt) -> Option<Beginning> {
+    let state_at = |at: usize| match decode(bytes.get(at..)?, salt)? {
+        (Note::State(state), len) => Some((*state, len)),
+        _ => None,
+    };
+    if let Some((state, len)) = state_at(0) {
+        let again = bytes.get(len..2 * len);
+        if again == bytes.get(..len) {
+            return Some(Beginning { state, end: 2 * len, damaged: None });
+        }
+        let follows = bytes.len() == 2 * len || decode(bytes.get(2 * len..).unwrap_or(&[]), salt).is_some();
+        return Some(match follows {
+            true => Beginning { state, end: 2 * len, damaged: Some((len, 2 * len)) },
+            false => Beginning { state, end: len, damaged: None },
+        });
+    }
+    // The second begins at its own length.
+    let is_second = |at: &usize| {
+        let len =
+            bytes.get(*at..*at + 4).and_then(|len| <[u8; 4]>::try_from(len).ok()).map(u32::from_le_bytes);
+        len.is_some_and(|len| len as usize + 8 == *at)
+    };
+    (8..bytes.len()).filter(is_second).find_map(|at| {
+        let (state, len) = state_at(at)?;
+        Some(Beginning { state, end: at + len, damaged: Some((0, at)) })
+    })
+}
+
 /// What the notes of a manifest say that can be read.
 #[derive(Debug)]
 pub struct Replayed {
     /// The state they make.
     pub state: State,
-    /// How many they are.
+    /// How many they are; the two that it begins with count as one.
     pub notes: usize,
+    /// Whether one of those two cannot be read. Nothing is missing by it.
+    pub one_of_two: bool,
     /// Where the first lies that cannot be read though others follow.
     pub damaged_at: Option<usize>,
     /// Where bytes begin, behind the last sound note, that cannot be read: a torn note that was never acted upon, or notes
@@ -149,7 +191,7 @@ pub struct Replayed {
 /// Reads what can be read of a manifest's bytes.
 ///
 /// # Errors
-/// [`ManifestError::Damaged`] where its first note cannot be read: then too little is known to go on.
+/// [`ManifestError::Damaged`] where neither of the notes that it begins with can be read: then too little is known to go on.
 pub fn replay_past_damage(
     name: &str,
     bytes: &[u8],
@@ -158,16 +200,17 @@ pub fn replay_past_damage(
 ) -> Result<Replayed, ManifestError> {
     let salt = salt(spool_id, number);
     let note_at = |at: usize| decode(bytes.get(at..).unwrap_or(&[]), salt);
-    let mut replayed = Replayed { state: State::default(), notes: 0, damaged_at: None, unread_end: None };
-    let mut at = 0;
+    let Some(Beginning { state, end, damaged }) = beginning(bytes, salt) else {
+        return Err(ManifestError::Damaged { name: name.to_owned() });
+    };
+    let mut replayed =
+        Replayed { state, notes: 1, one_of_two: damaged.is_some(), damaged_at: None, unread_end: None };
+    let mut at = end;
     loop {
         while let Some((note, len)) = note_at(at) {
             replayed.state.apply(note);
             at += len;
             replayed.notes += 1;
-        }
-        if replayed.notes == 0 {
-            return Err(ManifestError::Damaged { name: name.to_owned() });
         }
         // A sound note behind a bad one means that the bad one was synced once.
         let Some(next) = (at + 1..bytes.len()).find(|at| note_at(*at).is_some()) else {
@@ -222,8 +265,9 @@ impl Manifest {
 
     fn write_state(disk: &dyn Disk, spool_id: &[u8; 16], number: u64, state: &State) -> io::Result<u64> {
         let note = encode(&Note::State(Box::new(state.clone())), salt(spool_id, number))?;
-        disk::write_temporary(disk, &manifest_name(number), &note)?;
-        Ok(note.len() as u64)
+        let twice = [note.as_slice(), note.as_slice()].concat();
+        disk::write_temporary(disk, &manifest_name(number), &twice)?;
+        Ok(twice.len() as u64)
     }
 
     fn use_new(

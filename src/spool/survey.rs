@@ -34,6 +34,8 @@ pub enum Kind {
     Header,
     /// The manifest.
     Manifest,
+    /// One of two copies of what nothing can be read without: the other says the same.
+    Copy,
     /// A segment's index: a cache.
     Index,
     /// A file of fingerprints.
@@ -66,7 +68,7 @@ impl Finding {
     pub fn hides_lines(&self) -> bool {
         match self.kind {
             Kind::Frames | Kind::Blocks | Kind::Missing | Kind::Manifest | Kind::Parked | Kind::Seal => true,
-            Kind::Header | Kind::Index | Kind::Fingerprints => false,
+            Kind::Header | Kind::Copy | Kind::Index | Kind::Fingerprints => false,
         }
     }
 

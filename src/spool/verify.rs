@@ -61,7 +61,8 @@ pub struct Checked {
 /// # Errors
 /// [`ViewError`] where the disk says no, or a newer release wrote a segment.
 pub fn verify(view: &View, progress: &mut dyn FnMut(u64, u64)) -> Result<Verified, ViewError> {
-    let mut findings = manifest_findings(view);
+    let mut findings = copy_findings(view);
+    findings.extend(manifest_findings(view));
     let mut reading = Reading { runs: BTreeMap::new(), seals: Hashed::of(view), progress };
     let surveyed = survey(view, &mut reading)?;
     let Reading { runs, seals, .. } = reading;
@@ -190,6 +191,19 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// What is damaged of what is there twice.
+fn copy_findings(view: &View) -> Vec<Finding> {
+    let what = "it is damaged; its copy says the same, and the next start makes it again";
+    let ident = view.ident_damaged.iter().map(|file| Finding::new(Kind::Copy, *file, what));
+    let what = "one of the two notes that it begins with is damaged; the other says the same, and the next start writes both \
+                anew";
+    let state = view.manifest.one_of_two.map(|range| {
+        Finding::new(Kind::Copy, manifest_name(view.manifest.number.unwrap_or(0)), what)
+            .at(range.from, range.to)
+    });
+    ident.chain(state).collect()
+}
+
 /// What of the manifest cannot be read.
 pub fn manifest_findings(view: &View) -> Vec<Finding> {
     let manifest = &view.manifest;
@@ -201,9 +215,14 @@ pub fn manifest_findings(view: &View) -> Vec<Finding> {
             "there is no manifest though there are segments; what was sealed or delivered is not known";
         return vec![Finding::new(Kind::Manifest, manifest_name(0), what)];
     };
-    let what = "a note that was synced can no longer be read: the spool does not open; what the notes before and behind it \
-                say is used here. `forebay spool export` saves the calls";
     let finding = |range: &super::view::ByteRange| {
+        let what = if range.from == 0 {
+            "neither of the two notes that it begins with can be read: the spool does not open. `forebay spool export` saves \
+             the calls"
+        } else {
+            "a note that was synced can no longer be read; what the notes before and behind it say is used here, and by the \
+             next start, unless `spool.on_corruption` is \"stop\". `forebay spool export` saves the calls"
+        };
         Finding::new(Kind::Manifest, manifest_name(number), what).at(range.from, range.to)
     };
     manifest.damaged.iter().map(finding).collect()

@@ -72,7 +72,9 @@ pub struct ManifestView {
     pub notes: usize,
     /// Its length in bytes.
     pub bytes: u64,
-    /// What cannot be read though it was once synced: notes follow behind it, or it is the first note.
+    /// Which of the two notes that it begins with cannot be read, where the other can.
+    pub one_of_two: Option<ByteRange>,
+    /// What cannot be read though it was once synced: notes follow behind it, or it is the beginning.
     pub damaged: Vec<ByteRange>,
     /// What stands behind the last sound note: one that was torn and never acted upon, or notes that rotted.
     pub torn: Option<ByteRange>,
@@ -96,6 +98,8 @@ pub struct View {
     pub disk: Arc<dyn Disk>,
     /// Who it is.
     pub ident: Ident,
+    /// The files that should say so and are damaged; another says it.
+    pub ident_damaged: Vec<&'static str>,
     /// The newest manifest.
     pub manifest: ManifestView,
     /// The segments that hold the spool's frames, oldest first.
@@ -136,7 +140,8 @@ impl View {
         let known: BTreeSet<u64> = there.iter().map(|(number, _)| *number).collect();
         segments.extend(named.difference(&known).map(|number| SegmentFile { number: *number, len: None }));
         segments.sort_by_key(|segment| segment.number);
-        Ok(Self { disk, ident, manifest, segments, leftovers })
+        let ident_damaged = Ident::damaged(&*disk)?;
+        Ok(Self { disk, ident, ident_damaged, manifest, segments, leftovers })
     }
 
     /// The salt of a segment's checksums.
@@ -187,6 +192,10 @@ fn replay(bytes: &[u8], salt: Salt, number: u64) -> ManifestView {
         ManifestView { number: Some(number), bytes: bytes.len() as u64, ..ManifestView::default() };
     let rest = |at: usize| bytes.get(at..).unwrap_or(&[]);
     let mut at = 0;
+    if let Some(manifest::Beginning { state, end, damaged }) = manifest::beginning(bytes, salt) {
+        (view.state, view.notes, at) = (state, 1, end);
+        view.one_of_two = damaged.map(|(from, to)| ByteRange { from: from as u64, to: to as u64 });
+    }
     while at < bytes.len() {
         if let Some((note, len)) = manifest::decode(rest(at), salt) {
             view.state.apply(note);

@@ -32,7 +32,7 @@ const AT_LEAST: [(&str, u64); 63] = [
     ("a recovery past notes that cannot be read", 20),
     ("a start refused for what is lost", 25),
     ("a start refused for notes that cannot be read", 3),
-    ("a start refused until a file was put back", 25),
+    ("a start refused until a file was put back", 6),
     ("a person decides for what is left", 5),
     // The disk.
     ("disk: a segment made", 8_000),

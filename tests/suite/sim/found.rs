@@ -182,7 +182,7 @@ pub(super) fn lost(first: u64, last: u64) -> Vec<Range> {
 #[test]
 fn a_segment_that_was_begun_on_a_full_disk_is_no_hole() {
     let disk = SimDisk::default();
-    disk.set_capacity(Some(SEGMENT_HEADER + 1_024));
+    disk.set_capacity(Some(SEGMENT_HEADER + 2_048));
     let (mut spool, _) = open(&disk);
     disk.set_capacity(None);
     spool.keep().unwrap();

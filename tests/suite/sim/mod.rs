@@ -22,6 +22,7 @@ mod coverage;
 mod damage;
 mod foreign;
 mod found;
+mod ident_rot;
 mod last_life;
 mod notes_rot;
 mod plan;

@@ -108,9 +108,7 @@ impl World {
 
     /// Judges what a start found, after it may have `refused` before to go on past what it named then.
     fn judge_start(&mut self, recovered: &Recovered, refused: Option<(Range, u64)>) -> Result<(), Violation> {
-        if self.rotten.is_any(Rotten::ManifestState) {
-            return Err("I6: a manifest was believed whose first note cannot be read".to_owned());
-        }
+        self.rotten.made_anew();
         if self.plan.options.stop_on_corruption && (!recovered.lost.is_empty() || recovered.manifest_damaged)
         {
             return Err(format!("a start that is to stop at damage went on: {recovered:?}"));

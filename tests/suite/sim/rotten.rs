@@ -11,7 +11,7 @@ use crate::support::trace::Trace;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rotten {
     Ident,
-    /// The first note of a manifest, which holds the whole state.
+    /// One of the two first notes of a manifest, which hold the whole state.
     ManifestState,
     /// A later note of a manifest. It is not put back.
     ManifestNote,
@@ -33,43 +33,64 @@ struct Flipped {
 impl RottenFiles {
     /// Flips a bit of one of these files, if there is one that is stored. Returns which.
     pub(super) fn rot(&mut self, disk: &SimDisk, dice: &mut Dice, trace: &Trace) -> Option<Rotten> {
-        let (what, name, at) = match dice.below(10) {
-            0 | 1 => (Rotten::Ident, "IDENT".to_owned(), dice.index(disk.durable("IDENT")?.len())),
+        // Of what there is twice one place rots, or one place of each.
+        let both = dice.chance(300);
+        let (what, places) = match dice.below(10) {
+            0 | 1 => {
+                let mut names = vec!["IDENT", "IDENT.copy"];
+                if !both {
+                    names.remove(dice.index(2));
+                }
+                let places = names
+                    .into_iter()
+                    .map(|name| Some((name.to_owned(), dice.index(disk.durable(name)?.len()))));
+                (Rotten::Ident, places.collect::<Option<Vec<_>>>()?)
+            }
             2..7 => {
                 let files = disk.list("").unwrap().into_iter().map(|(name, _)| name);
                 let name = files.filter(|name| number_in(name, "MANIFEST-", "").is_some()).max()?;
                 let bytes = disk.durable(&name)?;
-                let first = 8 + u32::from_le_bytes(bytes.get(..4)?.try_into().ok()?) as usize;
-                let notes = bytes.len().checked_sub(first)?;
-                if notes == 0 || dice.chance(200) {
-                    (Rotten::ManifestState, name, dice.index(first))
+                let state = 8 + u32::from_le_bytes(bytes.get(..4)?.try_into().ok()?) as usize;
+                // Where the first has rotted already its length need not be true.
+                if bytes.get(..state)? != bytes.get(state..2 * state)? {
+                    return None;
+                }
+                let notes = bytes.len() - 2 * state;
+                if notes > 0 && dice.chance(600) {
+                    (Rotten::ManifestNote, vec![(name, 2 * state + dice.index(notes))])
+                } else if both {
+                    let (first, second) = (dice.index(state), state + dice.index(state));
+                    (Rotten::ManifestState, vec![(name.clone(), first), (name, second)])
                 } else {
-                    (Rotten::ManifestNote, name, first + dice.index(notes))
+                    (Rotten::ManifestState, vec![(name, dice.index(2 * state))])
                 }
             }
             _ => {
                 let files = disk.list("parked").unwrap();
                 let (name, len) = (!files.is_empty()).then(|| dice.of(&files))?;
-                (Rotten::Parked, format!("parked/{name}"), usize::try_from(dice.below(len)).unwrap())
+                let at = usize::try_from(dice.below(len)).unwrap();
+                (Rotten::Parked, vec![(format!("parked/{name}"), at)])
             }
         };
-        let bit = u32::try_from(dice.below(8)).unwrap();
-        let file = disk.flip_stored(&name, at, bit)?;
         trace.count(match what {
             Rotten::Ident => "a bit of the identity flipped",
             Rotten::ManifestState => "a bit of a manifest's state flipped",
             Rotten::ManifestNote => "a bit of a note flipped",
             Rotten::Parked => "a bit of a parked object flipped",
         });
-        if what != Rotten::ManifestNote {
-            self.0.push(Flipped { what, file, at, bit });
+        for (name, at) in places {
+            let bit = u32::try_from(dice.below(8)).unwrap();
+            let file = disk.flip_stored(&name, at, bit)?;
+            if what != Rotten::ManifestNote {
+                self.0.push(Flipped { what, file, at, bit });
+            }
         }
         Some(what)
     }
 
-    /// Whether such a file has rotted, and was not put back.
-    pub(super) fn is_any(&self, what: Rotten) -> bool {
-        self.0.iter().any(|flipped| flipped.what == what)
+    /// A start made the files anew that there are two of.
+    pub(super) fn made_anew(&mut self) {
+        self.0.retain(|flipped| flipped.what == Rotten::Parked);
     }
 
     /// A person puts such files back. Returns whether there were any.
