@@ -69,7 +69,7 @@ pub enum Command {
     /// Look into a spool directory while no process uses it
     #[command(subcommand)]
     Spool(SpoolCommand),
-    /// Prove from a bucket alone that nothing in it is missing, damaged or doubled
+    /// Prove from a bucket alone that nothing in it is missing, and with --deep that nothing is damaged or doubled
     Verify(VerifyArgs),
     /// Wait until a source's day is closed by every node that wrote to it
     Wait(WaitArgs),

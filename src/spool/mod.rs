@@ -5,8 +5,8 @@
 //! | name | what |
 //! | --- | --- |
 //! | `LOCK` | held for as long as a process uses the spool |
-//! | `IDENT` | spool id and fingerprint key, written once |
-//! | `MANIFEST-n` | notes: destinations, seals, commits, releases; see [`manifest`] |
+//! | `IDENT`, `IDENT.copy` | spool id and fingerprint key, written once, twice |
+//! | `MANIFEST-n` | the state, twice, and notes: destinations, seals, commits, releases; see [`manifest`] |
 //! | `wal-n.seg` | a segment: blocks of frames; see [`segment`] and [`frame`] |
 //! | `wal-n.idx` | a closed segment's index: a cache; see [`segment_index`] |
 //! | `seen-n` | a closed segment's fingerprints, which outlive it |
