@@ -247,14 +247,15 @@ impl Shared {
             return Err(Refusal::Append(AppendError::TooLarge));
         }
         let headers = request.lines() * (FRAME_HEADER + SOURCE_ID_MAX + receipt::MEMBER_BYTES);
-        let mut frames = self.no_frames(stamp, len + headers);
+        let mut frames = self.no_frames(stamp, len + headers, request.lines());
         let tally = request.write_lines(stamp, &*self.deps.random, &mut frames);
         Ok((frames, tally))
     }
 
-    /// Where the lines of a request go; they will have about `len` bytes.
-    pub(super) fn no_frames(&self, stamp: &Stamp<'_>, len: usize) -> RequestFrames {
+    /// Where the lines of a request with so many items go; they will have about `len` bytes.
+    pub(super) fn no_frames(&self, stamp: &Stamp<'_>, len: usize, items: usize) -> RequestFrames {
         let mut frames = RequestFrames::new(stamp.source.clone(), stamp.received_at, len);
+        frames.came(items);
         frames.say_positions(self.settings.receipts);
         frames
     }

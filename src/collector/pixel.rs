@@ -72,7 +72,7 @@ impl Shared {
         match Request::parse(&body, shape, &self.settings.limits) {
             Ok(request) => self.frames(&request, &stamp).map(Some),
             Err(_) => {
-                let mut frames = self.no_frames(&stamp, pixel.query.len() + 512);
+                let mut frames = self.no_frames(&stamp, pixel.query.len() + 512, 1);
                 write_rejected_pixel(pixel.query, &stamp, &mut frames);
                 Ok(Some((frames, Tally::default())))
             }

@@ -188,15 +188,19 @@ pub(super) fn read_up_to(file: &File, buf: &mut [u8], at: u64) -> io::Result<usi
 
 /// Writes `parts` (at most [`WRITE_PARTS_MAX`]) and returns the offset behind them.
 fn write_parts(file: &File, parts: &[IoSlice<'_>], at: u64) -> io::Result<u64> {
-    let total: usize = parts.iter().map(|part| part.len()).sum();
-    let mut written = loop {
+    let written = loop {
         match rustix::io::pwritev(file, parts, at) {
             Ok(written) => break written,
             Err(rustix::io::Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),
         }
     };
-    // A short write is rare (a full disk, a signal): what is left goes part by part.
+    write_rest(file, parts, at, written)
+}
+
+/// Writes what a short write left (which is rare: a full disk, a signal), part by part.
+fn write_rest(file: &File, parts: &[IoSlice<'_>], at: u64, mut written: usize) -> io::Result<u64> {
+    let total: usize = parts.iter().map(|part| part.len()).sum();
     let mut skip = written;
     for part in parts {
         let rest = part.get(skip..).unwrap_or(&[]);
@@ -212,6 +216,24 @@ fn write_parts(file: &File, parts: &[IoSlice<'_>], at: u64) -> io::Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_short_write_left_is_written_wherever_it_stopped() {
+        let parts = [&b"abc"[..], b"", b"defg", b"h"].map(IoSlice::new);
+        for written in 0..=8 {
+            let file = tempfile::tempfile().unwrap();
+            file.write_all_at(&b"..abcdefgh"[..2 + written], 0).unwrap();
+            assert_eq!(write_rest(&file, &parts, 2, written).unwrap(), 10);
+            let mut bytes = [0; 10];
+            file.read_exact_at(&mut bytes, 0).unwrap();
+            assert_eq!(
+                (&bytes, file.metadata().unwrap().len()),
+                (b"..abcdefgh", 10),
+                "short by {}",
+                8 - written
+            );
+        }
+    }
 
     #[test]
     fn a_directory_is_locked_and_many_parts_are_written_in_order() {

@@ -21,6 +21,7 @@ pub struct RequestFrames {
     oversize: bool,
     calls: u32,
     rejected: [u32; RejectReason::ALL.len()],
+    came: Option<u32>,
 }
 
 impl RequestFrames {
@@ -36,7 +37,13 @@ impl RequestFrames {
             oversize: false,
             calls: 0,
             rejected: [0; RejectReason::ALL.len()],
+            came: None,
         }
+    }
+
+    /// Says how many items the request had, as who read it counted them: the ledger holds that against the lines.
+    pub fn came(&mut self, items: usize) {
+        self.came = Some(u32::try_from(items).unwrap_or(u32::MAX));
     }
 
     /// Says where the lines that follow were imported from.
@@ -86,9 +93,10 @@ impl RequestFrames {
         self.bytes.is_empty()
     }
 
-    /// Lines closed, as calls or as rejected: what the ledger counts as received.
+    /// What the ledger counts as received: the items that came, or, where nobody said how many, the lines closed.
     pub fn items(&self) -> u32 {
-        self.rejected.iter().fold(self.calls, |sum, count| sum.saturating_add(*count))
+        let closed = || self.rejected.iter().fold(self.calls, |sum, count| sum.saturating_add(*count));
+        self.came.unwrap_or_else(closed)
     }
 
     /// Lines closed as calls.

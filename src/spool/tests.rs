@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::ledger::Difference;
 use super::reader::{Go, Read};
 use super::*;
 use crate::batch::BatchKey;
@@ -315,6 +316,22 @@ fn a_request_that_can_never_be_stored_is_refused_whole() {
     assert_eq!(append(&spool, frames), Err(AppendError::TooLarge));
     assert_eq!(append(&spool, request("web", &numbered(0, 50, 100_000))), Err(AppendError::TooLarge));
     assert_eq!(lines(&spool, &key("web"), 0, u64::MAX), [""; 0]);
+}
+
+#[test]
+fn an_item_of_which_no_line_was_made_shows_in_the_ledger() {
+    let dir = tempfile::tempdir().unwrap();
+    let (spool, _) = open(dir.path());
+    let mut frames = RequestFrames::new(source("web"), UnixMillis(NOON), 0);
+    frames.came(2);
+    frames.line().extend_from_slice(b"{\"good\":1}");
+    frames.call(0);
+    append(&spool, frames).unwrap();
+    let differences = spool.outlet().ledger_differences();
+    assert!(
+        matches!(&differences[..], [Difference::Received { row, .. }] if row.received == 2),
+        "{differences:?}"
+    );
 }
 
 #[test]
