@@ -76,7 +76,8 @@ async fn a_backlog_of_many_sources_takes_little_memory() {
     wait::until("an attempt in the outage", DRAIN_TIMEOUT, async || (link.broken() > 0).then_some(())).await;
     let said = status(&forebay).await;
     let used = said["spool"]["used_bytes"].as_u64().unwrap();
-    assert!(used >= bytes, "{used} bytes in the spool of {bytes} sent");
+    // In a long outage objects are parked, compressed.
+    assert!(pace.is_some() || used >= bytes, "{used} bytes in the spool of {bytes} sent");
     assert_eq!(waiting(&said), calls, "in the outage each call waits");
     let in_outage = resident.peak();
 
@@ -91,7 +92,7 @@ async fn a_backlog_of_many_sources_takes_little_memory() {
 
     let bucket = Bucket::new(&store.s3, "forebay", ACCESS_KEY_ID, SECRET_ACCESS_KEY);
     let objects = each_once(&bucket, sources, requests).await;
-    let rate = |time: Duration| used as f64 / 1e6 / time.as_secs_f64();
+    let rate = |time: Duration| bytes as f64 / 1e6 / time.as_secs_f64();
     eprintln!(
         "{sources} sources, {calls} calls, {} MB in the spool: resident at most {} MiB in the outage, {} MiB while \
          delivering; intake {:.0} MB/s, delivery {:.0} MB/s in {objects} objects",
