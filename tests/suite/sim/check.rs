@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use forebay::batch::AFTER_DAY;
-use forebay::object::closed_marker::{ClosedMarker, Closing, MarkerPlace};
+use forebay::object::closed_marker::{ClosedMarker, ClosedStream, Closing, MarkerPlace};
 use forebay::object::metadata::{Metadata, SHA256, rfc3339};
 use forebay::object::{BucketString, ObjectKey, Stream};
 use forebay::spool::closing::DayStage;
@@ -382,9 +382,9 @@ fn marker(
         }
         if marker.streams.get(&stream) != closing.sum() {
             // The note of a seal that nobody can tell from a torn one, and its first frame: a late put of it is one too many.
-            let objects = folders.get(&folder).map_or(&[][..], Vec::as_slice);
-            let twice = objects.windows(2).any(|pair| pair[1].first <= pair[0].last);
-            if world.is_replaced_unknown() || (world.damage.manifest_rotted && twice) {
+            let objects = |closed: Option<&ClosedStream>| closed.map_or(0, |closed| closed.objects);
+            let more = objects(closing.sum()) > objects(marker.streams.get(&stream));
+            if world.is_replaced_unknown() || (world.damage.manifest_rotted && more) {
                 world.trace.count("a closed day that has more behind a note that rotted");
                 continue;
             }

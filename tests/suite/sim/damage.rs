@@ -6,6 +6,7 @@ use std::io::{self, IoSlice};
 
 use forebay::spool::frame::Salt;
 use forebay::spool::ident::Ident;
+use forebay::spool::manifest::ManifestError;
 use forebay::spool::scan::{FoundBlock, Range, scan};
 use forebay::spool::segment::{BLOCK_HEADER, SEGMENT_HEADER, number_in};
 use forebay::spool::{Disk as _, DiskFile, Recovered, manifest};
@@ -26,6 +27,8 @@ pub(super) struct Damage {
     looked_at: Option<u64>,
     /// A note of a manifest rotted behind the first: what it said is not known, so what was let go of may be named, too.
     pub(super) manifest_rotted: bool,
+    /// The state that a manifest begins with rotted, maybe both notes of it.
+    pub(super) state_rotted: bool,
     wrong: Option<Violation>,
 }
 
@@ -160,6 +163,10 @@ impl Damage {
     fn read_manifest(&mut self, disk: &SimDisk) -> Result<(), Violation> {
         let Ok(Some(ident)) = Ident::read(disk) else { return Ok(()) };
         let read = manifest::read_newest_past_damage(disk, &ident.spool_id);
+        if self.state_rotted && matches!(read, Err(ManifestError::Damaged { .. })) {
+            // The next start is refused until a person puts it back, and judges then.
+            return Ok(());
+        }
         let Some((_, read)) = read.map_err(|error| format!("the manifest is damaged: {error}"))? else {
             return Ok(());
         };

@@ -167,6 +167,7 @@ impl World {
         }
         if self.plan.state_rots && self.dice.chance(300) {
             let rotten = self.rotten.rot(&self.disk, &mut self.dice, &self.trace);
+            self.damage.state_rotted |= rotten == Some(Rotten::ManifestState);
             if rotten == Some(Rotten::ManifestNote) {
                 self.damage.manifest_rotted = true;
                 self.store.may_differ();
