@@ -27,17 +27,19 @@ const REST_PER_BATCH: Duration = Duration::from_micros(50);
 pub(super) async fn flush(inner: &Arc<Inner>, source: Option<&SourceId>, wait: Duration) -> Flushed {
     let outlet = &inner.parts.outlet;
     let wanted = |key: &BatchKey| source.is_none_or(|source| key.source == *source);
-    let mut targets: Vec<(BatchKey, u64)> = outlet
+    // The last position of each batch.
+    let mut targets: BTreeMap<BatchKey, u64> = outlet
         .open_batches()
         .into_iter()
         .filter(|batch| wanted(&batch.key))
         .map(|batch| (batch.key, batch.last))
         .collect();
-    lock(&inner.asked).extend(targets.iter().cloned());
+    lock(&inner.asked).extend(targets.clone());
     for pending in outlet.pending_seals() {
         let seal = pending.seal;
-        if wanted(&seal.batch) && !targets.iter().any(|(key, _)| *key == seal.batch) {
-            targets.push((seal.batch, seal.last));
+        if wanted(&seal.batch) {
+            let last = targets.entry(seal.batch).or_default();
+            *last = seal.last.max(*last);
         }
     }
     inner.kick.notify_one();
@@ -52,7 +54,7 @@ pub(super) async fn flush(inner: &Arc<Inner>, source: Option<&SourceId>, wait: D
     }
 }
 
-fn look(inner: &Inner, targets: &[(BatchKey, u64)]) -> Flushed {
+fn look(inner: &Inner, targets: &BTreeMap<BatchKey, u64>) -> Flushed {
     let outlet = &inner.parts.outlet;
     // The first position of each batch's oldest object that is not in the store.
     let mut unput: BTreeMap<BatchKey, u64> = BTreeMap::new();

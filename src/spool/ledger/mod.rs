@@ -195,6 +195,11 @@ impl Ledger {
         }
     }
 
+    /// The newest day of which an hour is counted.
+    pub fn newest_day(&self) -> Option<ReceivedDay> {
+        self.accounts.values().filter_map(|account| account.hours.last()).map(|(hour, _)| hour.day()).max()
+    }
+
     /// A tally is noted.
     pub fn tallied(&mut self, through: u64) {
         self.began = true;

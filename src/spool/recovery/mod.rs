@@ -179,8 +179,9 @@ pub(super) fn open(
     let next_position = state.next_position.max(held + 1).max(1);
     state.clamp_destinations(next_position);
     let newest = found.iter().map(|found| found.newest).max().unwrap_or_default();
-    // A clock may have gone back behind days that only the manifest knows.
+    // A clock may have gone back behind days that only the manifest knows: of frames that rotted the counts alone.
     let known = state.cursors.keys().map(|batch| batch.day).chain(state.days.keys().map(|place| place.day));
+    let known = known.chain(state.ledger.newest_day());
     let newest_day = known.chain([newest.max(clock.wall()).day()]).max();
     if recovered.manifest_damaged || (number == 0 && !adopted.is_empty()) {
         state.days_unsure = state.days_unsure.max(newest_day);

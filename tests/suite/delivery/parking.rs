@@ -77,6 +77,29 @@ async fn a_batch_beside_a_parked_object_is_never_worked_on_twice() {
     node.halt().await;
 }
 
+/// Seed 701291 of the simulation: a flush was over when the first of them was put.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flush_waits_for_every_object_of_a_batch() {
+    let (dir, store, clock) = (tempfile::tempdir().unwrap(), FakeStore::new(), StepClock::new());
+    let node = Node::open_with(dir.path(), &store, &clock, options(), parking(Duration::from_millis(20)));
+    node.send("web", "bucket");
+    let (first, second) = (Gate::new(), Gate::new());
+    store.script([Step::HoldRequest(first.clone()), Step::HoldRequest(second.clone())]);
+    for (n, seals) in [(0, 1), (5, 2)] {
+        node.append("web", &lines(n, 5)).await;
+        node.delivery.flush(None, Duration::ZERO).await;
+        eventually("parked", || is_parked(&node, seals)).await;
+    }
+    let put_first = async { first.open() };
+    let (flushed, ()) = tokio::join!(node.delivery.flush(None, Duration::from_secs(1)), put_first);
+    assert_eq!((flushed.delivered, flushed.pending), (0, 1));
+    eventually("the first object", || node.pending().len() == 1).await;
+    second.open();
+    node.flush().await;
+    assert_eq!(stored(&store, "bucket", "web"), lines(0, 10));
+    node.halt().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_put_that_hangs_is_parked_while_it_hangs() {
     let (dir, store, clock) = (tempfile::tempdir().unwrap(), FakeStore::new(), StepClock::new());

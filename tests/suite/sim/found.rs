@@ -1,6 +1,7 @@
 //! What seeds have found, each in the fewest steps that show it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use forebay::batch::BatchKey;
 use forebay::call::LineSink as _;
@@ -374,6 +375,29 @@ fn released_segments_of_another_length_do_not_lie_there_for_ever() {
     }
     let names = disk.list("").unwrap().into_iter().map(|(name, _)| name);
     assert_eq!(names.filter(|name| name.starts_with("spare-")).collect::<Vec<_>>(), [""; 0]);
+}
+
+/// Seed 700363: a call rotted that had been received on a later day than all that is left. The counts alone know that day.
+#[test]
+fn the_ledger_balances_behind_a_start_cut_short_that_lost_calls_of_a_day_the_clock_went_back_behind() {
+    let disk = SimDisk::default();
+    let later = NOON.plus(Duration::from_secs(3 * 86_400));
+    let (mut spool, _) = try_open_at(&disk, options(), later).unwrap();
+    append_at(&mut spool, "web", "rots:", later);
+    drop(spool);
+    let (mut spool, _) = open(&disk);
+    append(&mut spool, "ios", "stays");
+    drop(spool);
+    let files = disk.list("").unwrap().into_iter().map(|(name, _)| name);
+    damage(&disk, &files.filter(|name| name.starts_with("wal-")).min().unwrap(), "rots");
+    for after in 0..60 {
+        let disk = disk.copy();
+        disk.trouble(after, Trouble::Crash);
+        drop(try_open(&disk, options()));
+        disk.crash(&mut Dice(after));
+        let (spool, _) = open(&disk);
+        assert_eq!(spool.outlet().ledger_differences(), [], "cut short at change {after}");
+    }
 }
 
 /// Seed 1349 of the simulation in which starts refuse at damage: an ordinary power cut was taken for damage.
