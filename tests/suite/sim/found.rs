@@ -176,6 +176,18 @@ pub(super) fn damage_first_block(disk: &SimDisk, segment: u64) {
     disk.flip(&segment_name(segment), at, 1);
 }
 
+/// Lets the machine stop at each change of the disk that a start makes, and shows what the next start finds.
+fn after_starts_cut_short(disk: &SimDisk, mut look: impl FnMut(u64, &SimDisk, &Stepped)) {
+    for after in 0..60 {
+        let disk = disk.copy();
+        disk.trouble(after, Trouble::Crash);
+        drop(try_open(&disk, options()));
+        disk.crash(&mut Dice(after));
+        let (spool, _) = open(&disk);
+        look(after, &disk, &spool);
+    }
+}
+
 pub(super) fn lost(first: u64, last: u64) -> Vec<Range> {
     vec![Range { first, last }]
 }
@@ -323,17 +335,12 @@ fn what_only_the_page_cache_holds_lets_nothing_go() {
     spool.outlet().commit(&sealed, None).unwrap_err();
     drop(spool);
     let mut came_back = 0;
-    for after in 0..60 {
-        let disk = disk.copy();
-        disk.trouble(after, Trouble::Crash);
-        drop(try_open(&disk, options()));
-        disk.crash(&mut Dice(after));
-        let (spool, _) = open(&disk);
+    after_starts_cut_short(&disk, |_, disk, spool| {
         for pending in spool.outlet().pending_seals() {
             came_back += 1;
             disk.open(&parked_name(pending.seal.number)).unwrap();
         }
-    }
+    });
     assert!(came_back > 0, "a commit that was never stored is never forgotten");
 }
 
@@ -390,14 +397,9 @@ fn the_ledger_balances_behind_a_start_cut_short_that_lost_calls_of_a_day_the_clo
     drop(spool);
     let files = disk.list("").unwrap().into_iter().map(|(name, _)| name);
     damage(&disk, &files.filter(|name| name.starts_with("wal-")).min().unwrap(), "rots");
-    for after in 0..60 {
-        let disk = disk.copy();
-        disk.trouble(after, Trouble::Crash);
-        drop(try_open(&disk, options()));
-        disk.crash(&mut Dice(after));
-        let (spool, _) = open(&disk);
+    after_starts_cut_short(&disk, |after, _, spool| {
         assert_eq!(spool.outlet().ledger_differences(), [], "cut short at change {after}");
-    }
+    });
 }
 
 /// Seed 1349 of the simulation in which starts refuse at damage: an ordinary power cut was taken for damage.
