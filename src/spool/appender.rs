@@ -157,9 +157,10 @@ impl Appender {
             return Err(AppendError::Stopped);
         }
         if planted(PlantedBug::DedupeAnswersEarly) {
-            let waiting = queue.waiting.iter().flat_map(|waiting| fingerprints(&waiting.incoming.bytes));
+            let waiting =
+                queue.waiting.iter().flat_map(|waiting| frame::fingerprints(&waiting.incoming.bytes));
             let known: Vec<u128> = waiting.collect();
-            let new = fingerprints(&incoming.bytes);
+            let new: Vec<u128> = frame::fingerprints(&incoming.bytes).collect();
             if new.iter().all(|new| *new != 0 && known.contains(new)) {
                 let repeats = u32::try_from(new.len()).unwrap_or(u32::MAX);
                 answer(done, Ok(Outcome { repeats, ..Outcome::default() }));
@@ -252,18 +253,6 @@ impl Appender {
         }
         refusal != AppendError::Stopped
     }
-}
-
-/// The fingerprints of frames one behind the other.
-fn fingerprints(frames: &[u8]) -> Vec<u128> {
-    let (mut all, mut at) = (Vec::new(), 0);
-    while let Some(rest) = frames.get(at..)
-        && let Some(len) = frame::length(rest)
-    {
-        all.push(frame::fingerprint(rest));
-        at += len;
-    }
-    all
 }
 
 /// All that waits, up to one block; at least one.

@@ -82,14 +82,13 @@ impl Outlet {
 
     /// The last day that has ended for good.
     pub fn days_over(&self) -> Option<ReceivedDay> {
-        lock(&self.shared.manifest).state().days_over
+        self.shared.state().days_over
     }
 
     /// The days that are not closed, with their sources, and how far each is. One that has calls and no object yet is among
     /// them.
     pub fn unclosed_days(&self) -> BTreeMap<(ReceivedDay, SourceId), DayStage> {
-        let manifest = lock(&self.shared.manifest);
-        let state = manifest.state();
+        let state = self.shared.state();
         let stage = |day: ReceivedDay, pending: bool, unsure: bool| match () {
             () if state.days_over < Some(day) => DayStage::Open,
             () if pending => DayStage::Delivering,
@@ -111,15 +110,14 @@ impl Outlet {
 
     /// Where the newest object of each day goes that is not closed.
     pub fn day_destinations(&self) -> Vec<(SourceId, Destination)> {
-        let manifest = lock(&self.shared.manifest);
-        let days = manifest.state().days.iter();
+        let state = self.shared.state();
+        let days = state.days.iter();
         days.map(|(place, day)| (place.source.clone(), day.destination.clone())).collect()
     }
 
     /// Days that have ended and of which everything is in the store, as far as `wanted`.
     pub fn closable(&self, mut wanted: impl FnMut(&DayPlace, &Destination) -> bool) -> Vec<Closable> {
-        let manifest = lock(&self.shared.manifest);
-        let state = manifest.state();
+        let state = self.shared.state();
         let may_close = |(place, day): &(&DayPlace, &DeliveredDay)| {
             state.days_over >= Some(place.day) && !day.is_unsure() && state.days_unsure < Some(place.day)
         };

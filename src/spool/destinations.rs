@@ -12,22 +12,21 @@ use crate::sources::SourceId;
 impl Outlet {
     /// Where frames of `source` at `position` go, and the first position that goes elsewhere.
     pub fn destination(&self, source: &SourceId, position: u64) -> Option<(Destination, Option<u64>)> {
+        // A move that is only now being noted is waited for: it may be of frames that are already there.
         let manifest = lock(&self.shared.manifest);
-        manifest
-            .state()
-            .destination(source, position)
-            .map(|(destination, until)| (destination.clone(), until))
+        let state = manifest.state();
+        state.destination(source, position).map(|(destination, until)| (destination.clone(), until))
     }
 
     /// Where new frames of `source` go.
     pub fn current_destination(&self, source: &SourceId) -> Option<Destination> {
-        self.destination(source, u64::MAX).map(|(destination, _)| destination)
+        self.shared.state().destination(source, u64::MAX).map(|(destination, _)| destination.clone())
     }
 
     /// Where new frames of each source go.
     pub fn current_destinations(&self) -> Vec<(SourceId, Destination)> {
-        let manifest = lock(&self.shared.manifest);
-        let known = manifest.state().destinations.iter();
+        let state = self.shared.state();
+        let known = state.destinations.iter();
         known.filter_map(|(source, known)| Some((source.clone(), known.last()?.1.clone()))).collect()
     }
 
@@ -44,8 +43,9 @@ impl Outlet {
         let mut manifest = lock(&self.shared.manifest);
         let next = self.shared.next_position();
         let (mut notes, mut changed) = (Vec::new(), Vec::new());
+        let state = self.shared.state();
         for (source, destination) in wanted {
-            let known = manifest.state().destination(&source, u64::MAX).map(|(known, _)| known);
+            let known = state.destination(&source, u64::MAX).map(|(known, _)| known);
             if known == Some(&destination) {
                 continue;
             }
@@ -56,6 +56,7 @@ impl Outlet {
             }
             notes.push(Note::Destination { source, from, destination });
         }
+        drop(state);
         if notes.is_empty() {
             return Ok(changed);
         }
@@ -68,8 +69,8 @@ impl Outlet {
 
     /// The sources whose frames do not all go to the same place.
     pub fn moved_sources(&self) -> BTreeSet<SourceId> {
-        let manifest = lock(&self.shared.manifest);
-        let moved = manifest.state().destinations.iter().filter(|(_, known)| known.len() > 1);
+        let state = self.shared.state();
+        let moved = state.destinations.iter().filter(|(_, known)| known.len() > 1);
         moved.map(|(source, _)| source.clone()).collect()
     }
 }

@@ -211,6 +211,16 @@ pub fn fingerprint(frame: &[u8]) -> u128 {
     frame.get(28..44).and_then(|b| b.try_into().ok()).map_or(0, u128::from_le_bytes)
 }
 
+/// The fingerprints of frames one behind the other, unstamped or stamped.
+pub fn fingerprints(frames: &[u8]) -> impl Iterator<Item = u128> + '_ {
+    let mut rest = frames;
+    std::iter::from_fn(move || {
+        let (frame, behind) = rest.split_at_checked(length(rest)?)?;
+        rest = behind;
+        Some(fingerprint(frame))
+    })
+}
+
 /// Reads the frame that `bytes` begin with and checks it. Returns it and its length.
 ///
 /// # Errors

@@ -7,21 +7,22 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::disk::{self, DiskFile};
-use super::frame;
 use super::index::{Part, Run, Runs};
 use super::ledger::{Hour, ROWS_MAX};
 use super::note::Note;
 use super::scan::Range;
 use super::seen;
-use super::segment::{encode_header, index_name, number_in, seen_name, segment_name, spare_name};
+use super::seen_file::Fingerprints;
+use super::segment::{encode_header, index_name, seen_name, segment_name, spare_name};
 use super::segment_index;
 use super::shared::{FULL_PERCENT, PanicGuard, Prepared, Shared, Stopped, lock};
 use crate::batch::BatchKey;
 use crate::planted::{PlantedBug, planted};
 use crate::time::UnixMillis;
 
-/// Released segments kept to be used again; more are removed.
-pub(super) const SPARES_MAX: usize = 4;
+/// Released segments kept to be used again, where the cap has room for them; more are removed. It is a gigabyte, what comes
+/// in within some seconds: a collector in full work makes no new ones, whose zeroes would be written for nothing.
+pub(super) const SPARES_MAX: usize = 16;
 /// Zeroes are written in pieces of this size.
 const ZERO_CHUNK: usize = 1_024 * 1_024;
 /// Nothing reads or writes it but the kernel, so it takes no memory.
@@ -116,7 +117,7 @@ impl Housekeeper {
             self.shared.set_next(|next| next.no_space = true);
             return Ok(());
         }
-        let number = lock(&self.shared.manifest).state().next_segment;
+        let number = self.shared.state().next_segment;
         match self.make_segment(number) {
             Ok((file, len)) => {
                 self.shared.note(vec![Note::Segment { number }])?;
@@ -187,7 +188,7 @@ impl Housekeeper {
             .collect();
         for (number, pinned) in closed {
             write_index(&self.shared, number);
-            match write_seen(&self.shared, number) {
+            match keep_fingerprints(&self.shared, number) {
                 Ok(Some((newest, count))) => self.seen_files.push((number, newest, count)),
                 Ok(None) => {}
                 Err(error) => {
@@ -248,7 +249,10 @@ impl Housekeeper {
         if damaged {
             return disk.rename(&name, &format!("quarantine/{name}"));
         }
-        if self.spares.len() < SPARES_MAX && len == self.shared.options.segment_bytes {
+        let usage = self.shared.usage();
+        let spares = self.spares.len() as u64 + 1;
+        let has_room = spares.saturating_mul(len) <= usage.max.saturating_sub(usage.used);
+        if self.spares.len() < SPARES_MAX && has_room && len == self.shared.options.segment_bytes {
             disk.rename(&name, &spare_name(number))?;
             self.spares.push((number, len));
             return Ok(());
@@ -279,6 +283,9 @@ impl Housekeeper {
 
     fn keep_manifest(&self) -> Result<(), Stopped> {
         let mut manifest = lock(&self.shared.manifest);
+        if self.shared.is_poisoned() {
+            return Err(Stopped);
+        }
         if !self.disk_full {
             manifest.set_aside();
         }
@@ -288,7 +295,6 @@ impl Housekeeper {
         let oldest = oldest_position(&self.shared);
         manifest.prune(keep_cursors_from(self.shared.clock.wall()), oldest);
         let compacted = manifest.compact();
-        drop(manifest);
         compacted.map_err(|error| self.shared.stop("begin a new manifest", &error))
     }
 
@@ -395,54 +401,21 @@ pub(super) fn write_index(shared: &Shared, number: u64) {
     }
 }
 
-/// Keeps the fingerprints of a closed segment in a file of their own, so that the segment can go before they do. Returns
-/// the newest second and how many there are.
-pub(super) fn write_seen(shared: &Shared, number: u64) -> io::Result<Option<(u32, u64)>> {
+/// Writes the fingerprints of a closed segment into their file. Returns the newest second and how many there are.
+fn keep_fingerprints(shared: &Shared, number: u64) -> io::Result<Option<(u32, u64)>> {
     if shared.options.dedupe_max == 0 {
         return Ok(None);
     }
-    let file = shared.disk.open(&segment_name(number))?;
-    let mut body = Vec::new();
-    let (mut newest, mut count) = (0, 0_u64);
-    super::scan::scan(&*file, shared.salt(number), &mut |_, frame| {
-        if frame.fingerprint != 0 {
-            let second = seen::seconds(frame.received_at);
-            newest = newest.max(second);
-            count += 1;
-            body.extend_from_slice(&frame.fingerprint.to_le_bytes());
-            body.extend_from_slice(&second.to_le_bytes());
-        }
-    })?;
+    let salt = shared.salt(number);
+    let known = lock(&shared.index).segments.get_mut(&number).and_then(|state| state.fingerprints.take());
+    let fingerprints = match known {
+        Some(known) => known,
+        None => Fingerprints::of_segment(&*shared.disk.open(&segment_name(number))?, salt)?,
+    };
+    let (newest, count) = (fingerprints.newest(), fingerprints.count());
     if count == 0 {
         return Ok(None);
     }
-    let crc = shared.salt(number).checksum(b"seen", &body);
-    body.extend_from_slice(&crc.to_le_bytes());
-    disk::write_durably(&*shared.disk, &seen_name(number), &body)?;
+    fingerprints.write(&*shared.disk, salt, number)?;
     Ok(Some((newest, count)))
-}
-
-/// Reads the fingerprints of a segment, in order, with their seconds. `None` where the file is damaged: then repeats of
-/// those calls may get through, and no first copy is ever dropped.
-pub(super) fn read_seen(
-    shared_disk: &dyn disk::Disk,
-    salt: frame::Salt,
-    number: u64,
-) -> io::Result<Option<Vec<(u128, u32)>>> {
-    let file = shared_disk.open(&seen_name(number))?;
-    let bytes = disk::read_all(&*file)?;
-    let Some((body, crc)) = bytes.split_last_chunk::<4>() else { return Ok(None) };
-    if salt.checksum(b"seen", body) != u32::from_le_bytes(*crc) || body.len() % 20 != 0 {
-        return Ok(None);
-    }
-    let entry = |entry: &[u8]| {
-        let (fingerprint, second) = entry.split_at_checked(16)?;
-        Some((u128::from_le_bytes(fingerprint.try_into().ok()?), u32::from_le_bytes(second.try_into().ok()?)))
-    };
-    Ok(body.chunks_exact(20).map(entry).collect())
-}
-
-/// The number in the name of a file of fingerprints.
-pub(super) fn seen_number(name: &str) -> Option<u64> {
-    number_in(name, "seen-", "")
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::ledger::{Difference, Ledger};
+use super::seen_file::Fingerprints;
 use crate::batch::BatchKey;
 use crate::sources::SourceId;
 use crate::time::UnixMillis;
@@ -103,6 +104,8 @@ pub struct SegmentState {
     pub first: u64,
     /// Last position; 0 while it is empty.
     pub last: u64,
+    /// Its fingerprints, once it is closed and until they are on disk. Where they are not known here, they stand in its frames.
+    pub fingerprints: Option<Fingerprints>,
 }
 
 /// A run of new, durable frames of one batch.

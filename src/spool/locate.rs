@@ -167,8 +167,7 @@ impl Outlet {
         });
         let open = keys.iter().filter_map(|key| self.open_batch(key)).collect();
         // After the batches: what is sealed or delivered in between is found here, or not here any more.
-        let manifest = lock(&self.shared.manifest);
-        let state = manifest.state();
+        let state = self.shared.state();
         let spans = |pending: &&PendingSeal| {
             let seal = &pending.seal;
             keys.contains(&seal.batch) && seal.first <= receipt.last && receipt.first <= seal.last

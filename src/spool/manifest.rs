@@ -9,7 +9,7 @@
 //! whole state, so a manifest stands alone: a new one is written, synced and renamed before the old one is removed.
 
 use std::io::{self, IoSlice};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::disk::{self, Disk, DiskFile, read_all};
 use super::frame::Salt;
@@ -76,7 +76,8 @@ pub struct Manifest {
     end: u64,
     first_note: u64,
     reserve: bool,
-    state: State,
+    /// By a lock of its own: whoever only wants to know need not wait for a sync.
+    state: Arc<Mutex<State>>,
 }
 
 /// The file name of a manifest.
@@ -260,7 +261,7 @@ impl Manifest {
     /// What the disk says.
     pub fn begin(disk: Arc<dyn Disk>, spool_id: [u8; 16], number: u64, state: State) -> io::Result<Self> {
         let end = Self::write_state(&*disk, &spool_id, number, &state)?;
-        Self::use_new(disk, spool_id, number, state, end)
+        Self::use_new(disk, spool_id, number, Arc::new(Mutex::new(state)), end)
     }
 
     fn write_state(disk: &dyn Disk, spool_id: &[u8; 16], number: u64, state: &State) -> io::Result<u64> {
@@ -274,7 +275,7 @@ impl Manifest {
         disk: Arc<dyn Disk>,
         spool_id: [u8; 16],
         number: u64,
-        state: State,
+        state: Arc<Mutex<State>>,
         end: u64,
     ) -> io::Result<Self> {
         let name = manifest_name(number);
@@ -290,9 +291,14 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// What all notes say.
-    pub fn state(&self) -> &State {
-        &self.state
+    /// What all notes say that are on disk. Whoever holds it keeps the next note from being taken in.
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same, for those who do not hold the manifest.
+    pub fn shared_state(&self) -> Arc<Mutex<State>> {
+        Arc::clone(&self.state)
     }
 
     /// Appends notes, syncs them, and only then takes them into the state. Several have one checksum: a crash may tear what is
@@ -301,7 +307,15 @@ impl Manifest {
     /// # Errors
     /// What the disk says. The spool must stop then: whether the notes are on disk is not known.
     pub fn append(&mut self, notes: Vec<Note>) -> io::Result<()> {
-        let Some(note) = Note::together(notes) else { return Ok(()) };
+        self.append_and(notes, |_| ())
+    }
+
+    /// The same, and does `then` with the state before anybody else sees it. `then` may not ask for it again.
+    ///
+    /// # Errors
+    /// As [`Manifest::append`].
+    pub fn append_and<T>(&mut self, notes: Vec<Note>, then: impl FnOnce(&State) -> T) -> io::Result<T> {
+        let Some(note) = Note::together(notes) else { return Ok(then(&self.state())) };
         let bytes = encode(&note, salt(&self.spool_id, self.number))?;
         self.write(&bytes)?;
         let seals = matches!(note, Note::Sealed(_));
@@ -309,8 +323,9 @@ impl Manifest {
             self.file.sync()?;
         }
         self.end += bytes.len() as u64;
-        self.state.apply(note);
-        Ok(())
+        let mut state = self.state();
+        state.apply(note);
+        Ok(then(&state))
     }
 
     /// Nothing is synced yet, so a write that found the disk full may be done again once the reserve is given up.
@@ -337,10 +352,10 @@ impl Manifest {
     /// What the disk says. The spool must stop then: which manifest a restart would find is not known.
     pub fn compact(&mut self) -> io::Result<()> {
         let number = self.number + 1;
-        let written = Self::write_state(&*self.disk, &self.spool_id, number, &self.state);
+        let written = Self::write_state(&*self.disk, &self.spool_id, number, &self.state());
         match written {
             Ok(end) => {
-                let state = std::mem::take(&mut self.state);
+                let state = Arc::clone(&self.state);
                 *self = Self::use_new(Arc::clone(&self.disk), self.spool_id, number, state, end)?;
                 Ok(())
             }
@@ -354,7 +369,7 @@ impl Manifest {
 
     /// Changes the state before it is written anew: see [`State::prune`].
     pub fn prune(&mut self, keep_from: crate::time::UnixMillis, oldest_position: u64) {
-        self.state.prune(keep_from, oldest_position);
+        self.state().prune(keep_from, oldest_position);
     }
 
     /// Sets the reserve aside, where there is space for it.

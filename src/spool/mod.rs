@@ -48,6 +48,7 @@ pub mod recovery;
 pub mod request_frames;
 pub mod scan;
 pub mod seen;
+pub mod seen_file;
 pub mod segment;
 pub mod segment_index;
 pub mod shared;

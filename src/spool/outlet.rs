@@ -137,9 +137,9 @@ impl Outlet {
 
     /// When the oldest frame was received that is in no object yet; parked objects count too.
     pub fn oldest_undelivered(&self) -> Option<UnixMillis> {
-        let manifest = lock(&self.shared.manifest);
-        let sealed = manifest.state().seals.values().map(|pending| pending.seal.first_received_at).min();
-        drop(manifest);
+        let state = self.shared.state();
+        let sealed = state.seals.values().map(|pending| pending.seal.first_received_at).min();
+        drop(state);
         let open = lock(&self.shared.index).oldest_open();
         open.into_iter().chain(sealed).min()
     }
@@ -212,12 +212,13 @@ impl Outlet {
         destination: Destination,
         object_key: ObjectKey,
     ) -> Result<Seal, Stopped> {
+        let mut manifest = lock(&self.shared.manifest);
         if self.shared.is_poisoned() {
             return Err(Stopped);
         }
-        let mut manifest = lock(&self.shared.manifest);
+        let state = self.shared.state();
         let seal = Seal {
-            number: manifest.state().next_seal.max(1),
+            number: state.next_seal.max(1),
             batch: batch.clone(),
             first: encoded.first,
             last: encoded.last,
@@ -227,23 +228,24 @@ impl Outlet {
             first_received_at: encoded.first_received_at,
             last_received_at: encoded.last_received_at,
             encoder: encoded.encoder.clone(),
-            previous_last: manifest.state().previous_last(batch, &destination.bucket),
+            previous_last: state.previous_last(batch, &destination.bucket),
             destination,
             object_key,
             hours: lock(&self.shared.index).ledger.place(batch, encoded.hours.clone()),
         };
-        if manifest.state().cursors.get(batch).is_some_and(|cursor| seal.first <= cursor.sealed) {
-            drop(manifest);
+        let sealed_before = state.cursors.get(batch).is_some_and(|cursor| seal.first <= cursor.sealed);
+        drop(state);
+        if sealed_before {
             self.shared.poison("a range would be sealed twice", &"this is a bug in Forebay");
             return Err(Stopped);
         }
-        let noted = manifest.append(vec![Note::Sealed(seal.clone())]);
-        noted.map_err(|error| self.shared.stop("write the manifest", &error))?;
-        let mut index = lock(&self.shared.index);
-        index.seal(batch, seal.last, seal.frames, seal.bytes);
-        index.ledger.seal(batch, &seal.hours());
-        let lost = index.settle(batch);
-        drop(index);
+        let noted = manifest.append_and(vec![Note::Sealed(seal.clone())], |_| {
+            let mut index = lock(&self.shared.index);
+            index.seal(batch, seal.last, seal.frames, seal.bytes);
+            index.ledger.seal(batch, &seal.hours());
+            index.settle(batch)
+        });
+        let lost = noted.map_err(|error| self.shared.stop("write the manifest", &error))?;
         drop(manifest);
         say_lost(batch, lost);
         self.look_behind(batch, seal.last);
@@ -275,12 +277,12 @@ impl Outlet {
 
     /// Seals whose objects are not known to be in the store, oldest first.
     pub fn pending_seals(&self) -> Vec<PendingSeal> {
-        lock(&self.shared.manifest).state().seals.values().cloned().collect()
+        self.shared.state().seals.values().cloned().collect()
     }
 
     /// One pending seal.
     pub fn pending_seal(&self, number: u64) -> Option<PendingSeal> {
-        lock(&self.shared.manifest).state().seals.get(&number).cloned()
+        self.shared.state().seals.get(&number).cloned()
     }
 
     /// Notes that the object is in the store, durably, with what the store said of its encryption, and lets go of its frames.
@@ -319,7 +321,7 @@ impl Outlet {
     /// # Errors
     /// [`Stopped`].
     pub fn note_lost(&self, lost: &[Range]) -> Result<(), Stopped> {
-        let known = lock(&self.shared.manifest).state().lost.clone();
+        let known = self.shared.state().lost.clone();
         let new: Vec<Note> =
             lost.iter().filter(|range| !known.contains(range)).map(|range| Note::Lost(*range)).collect();
         for note in &new {
@@ -331,7 +333,7 @@ impl Outlet {
     /// The positions at which a seal's frames were lost, none of which is left: those of its range that are noted as lost
     /// where that can be all of them, else the whole range.
     pub fn lost_of(&self, seal: &Seal) -> Vec<Range> {
-        let known = Range::merge(lock(&self.shared.manifest).state().lost.iter().copied());
+        let known = Range::merge(self.shared.state().lost.iter().copied());
         let within: Vec<Range> =
             known.into_iter().filter_map(|range| range.within(seal.first, seal.last)).collect();
         let positions = within.iter().map(|range| range.last - range.first + 1).fold(0, u64::saturating_add);
@@ -396,11 +398,11 @@ impl Outlet {
             let known = by_source.entry(source.clone()).or_insert((0, at));
             *known = (known.0 + frames, known.1.min(at));
         };
-        let manifest = lock(&self.shared.manifest);
-        for pending in manifest.state().seals.values() {
+        let state = self.shared.state();
+        for pending in state.seals.values() {
             add(&pending.seal.batch.source, pending.seal.frames, pending.seal.first_received_at);
         }
-        drop(manifest);
+        drop(state);
         let index = lock(&self.shared.index);
         for (key, batch) in index.batches.iter().filter(|(_, batch)| batch.open_frames > 0) {
             add(&key.source, batch.open_frames, batch.first_received_at);

@@ -104,7 +104,9 @@ pub(super) struct Shared {
     pub(super) ident: Ident,
     pub(super) options: SpoolOptions,
     pub(super) index: Mutex<Index>,
+    /// Held while a note is written and synced. What the notes say is had by [`Shared::state`], without that wait.
     pub(super) manifest: Mutex<Manifest>,
+    state: Arc<Mutex<State>>,
     pub(super) next_segment: Mutex<NextSegment>,
     next_changed: Condvar,
     /// The position that the next frame will get.
@@ -147,6 +149,7 @@ impl Shared {
             ident,
             options,
             index: Mutex::new(Index::default()),
+            state: manifest.shared_state(),
             manifest: Mutex::new(manifest),
             next_segment: Mutex::new(NextSegment::default()),
             next_changed: Condvar::new(),
@@ -161,6 +164,11 @@ impl Shared {
             wake: Mutex::new(false),
             woken: Condvar::new(),
         }
+    }
+
+    /// What all notes say that are on disk. Locks are taken in this order: manifest, state, index.
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
     }
 
     pub(super) fn salt(&self, segment: u64) -> Salt {
@@ -200,15 +208,18 @@ impl Shared {
         notes: Vec<Note>,
         change: impl FnOnce(&State, &mut Index) -> T,
     ) -> Result<T, Stopped> {
+        let mut manifest = lock(&self.manifest);
+        // Looked at and stopped while it is held: nothing may be written behind a note whose sync failed.
         if self.is_poisoned() {
             return Err(Stopped);
         }
-        let mut manifest = lock(&self.manifest);
-        manifest.append(notes).map_err(|error| self.stop("write the manifest", &error))?;
-        let mut index = lock(&self.index);
-        // They only ever grow.
-        index.ledger.lost_positions = index.ledger.lost_positions.max(manifest.state().ledger.lost_positions);
-        Ok(change(manifest.state(), &mut index))
+        let noted = manifest.append_and(notes, |state| {
+            let mut index = lock(&self.index);
+            // They only ever grow.
+            index.ledger.lost_positions = index.ledger.lost_positions.max(state.ledger.lost_positions);
+            change(state, &mut index)
+        });
+        noted.map_err(|error| self.stop("write the manifest", &error))
     }
 
     pub(super) fn stop(&self, what: &str, error: &io::Error) -> Stopped {

@@ -403,3 +403,40 @@ fn a_full_spool_refuses_and_takes_calls_again_once_there_is_room() {
         std::thread::yield_now();
     }
 }
+
+#[test]
+fn the_fingerprints_kept_while_a_segment_is_written_are_those_of_its_frames() {
+    let (dir, again) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let real = |dir: &Path| Arc::new(RealDisk::open(dir).unwrap());
+    let (disk, other) = (real(dir.path()), real(again.path()));
+    let clock = Arc::new(TestClock(AtomicI64::new(NOON)));
+    let opened = stepped::Stepped::open(
+        disk.clone(),
+        options(),
+        clock,
+        &Counting::default(),
+        Arc::new(Metrics::new()),
+    );
+    let (mut spool, _) = opened.unwrap();
+    // Each request repeats half of the one before.
+    for number in 0..200 {
+        let group = || [request("web", &numbered(number * 5, 10, 500))];
+        if spool.append(group()) == Err(AppendError::Full) {
+            spool.keep().unwrap();
+            spool.append(group()).unwrap();
+        }
+    }
+    spool.keep().unwrap();
+    let closed: Vec<u64> =
+        (0..10).filter(|number| dir.path().join(segment::seen_name(*number)).exists()).collect();
+    assert!(closed.len() > 1, "{closed:?}");
+    for number in closed {
+        let file = disk.open(&segment::segment_name(number)).unwrap();
+        let salt = spool.outlet().shared.salt(number);
+        let scanned = seen_file::Fingerprints::of_segment(&*file, salt).unwrap();
+        assert!(scanned.count() > 0);
+        scanned.write(&*other, salt, number).unwrap();
+        let bytes = |dir: &Path| fs::read(dir.join(segment::seen_name(number))).unwrap();
+        assert_eq!(bytes(dir.path()), bytes(again.path()), "segment {number}");
+    }
+}

@@ -7,13 +7,13 @@ use sha2::{Digest, Sha256};
 
 use super::disk::{DiskFile, read_all};
 use super::frame::{Frame, Salt};
-use super::housekeeper::{read_seen, seen_number};
 use super::index::{Part, Run, Runs};
 use super::manifest::manifest_name;
 use super::note::{Parked, PendingSeal};
 use super::outlet::parked_name;
 use super::reader::ScannedRuns;
 use super::scan::Range;
+use super::seen_file;
 use super::segment::{index_name, number_in, seen_name};
 use super::segment_index::{read_directory, read_runs};
 use super::survey::{Answered, Finding, Kind, Surveyed, Visitor, survey};
@@ -298,9 +298,9 @@ fn compare(
 fn check_fingerprints(view: &View, checked: &mut Checked) -> Result<Vec<Finding>, ViewError> {
     let mut findings = Vec::new();
     for (name, len) in view.disk.list("").map_err(ViewError::disk("the directory"))? {
-        let Some(number) = seen_number(&name) else { continue };
+        let Some(number) = seen_file::number(&name) else { continue };
         checked.fingerprint_files += 1;
-        let read = read_seen(&*view.disk, view.salt(number), number).map_err(ViewError::disk(&name))?;
+        let read = seen_file::read(&*view.disk, view.salt(number), number).map_err(ViewError::disk(&name))?;
         if read.is_none() {
             let what = "its checksum differs; no call is lost, but repeats of its calls may be stored again";
             findings.push(Finding::new(Kind::Fingerprints, seen_name(number), what).at(0, len));

@@ -13,6 +13,7 @@ use super::index::{Added, Run};
 use super::ledger::{Hour, Row};
 use super::request_frames::RequestFrames;
 use super::seen::Seen;
+use super::seen_file::Fingerprints;
 use super::segment::{BLOCK_HEADER, Block, SEGMENT_HEADER};
 use super::shared::{Shared, lock};
 use crate::batch::BatchKey;
@@ -77,6 +78,8 @@ pub(super) struct Writer {
     shared: Arc<Shared>,
     open: OpenSegment,
     seen: Seen,
+    /// What the open segment has; nothing where it began with frames of an earlier process.
+    fingerprints: Option<Fingerprints>,
     next_position: u64,
 }
 
@@ -105,7 +108,8 @@ struct Piece {
 impl Writer {
     pub(super) fn new(shared: Arc<Shared>, open: OpenSegment, seen: Seen, next_position: u64) -> Self {
         shared.next_position.store(next_position, Ordering::Release);
-        Self { shared, open, seen, next_position }
+        let fingerprints = (open.end == SEGMENT_HEADER).then(Fingerprints::default);
+        Self { shared, open, seen, fingerprints, next_position }
     }
 
     /// Stores a group of requests, whose frames together are no longer than a block, and syncs them.
@@ -193,6 +197,7 @@ impl Writer {
         let body_at = self.open.end + BLOCK_HEADER as u64;
         let mut plan = Plan { body_at, ..Plan::default() };
         let not_before = self.shared.not_before.load(Ordering::Acquire);
+        self.seen.look_ahead(group.iter().flat_map(|request| frame::fingerprints(&request.bytes)));
         for (index, request) in group.iter_mut().enumerate() {
             let mut outcome = Outcome::default();
             if request.source.is_some() && request.received_at.0 < not_before {
@@ -209,6 +214,9 @@ impl Writer {
                 let Some(about) = frame::fields(bytes) else { break };
                 let (stream, line) = (stream_of(about.kind), about.payload.len() as u64 + 1);
                 if self.seen.insert(about.fingerprint, request.received_at) {
+                    if let Some(fingerprints) = &mut self.fingerprints {
+                        fingerprints.push(about.fingerprint, request.received_at);
+                    }
                     frame::stamp(bytes, self.next_position, salt);
                     if piece.as_ref().is_some_and(|piece| piece.stream != stream) {
                         plan.close(index, request, piece.take());
@@ -279,6 +287,7 @@ impl Writer {
         let mut index = lock(&self.shared.index);
         let old = index.segments.entry(self.open.number).or_default();
         old.closed = true;
+        old.fingerprints = self.fingerprints.replace(Fingerprints::default());
         index.ledger.gather(self.next_position - 1);
         index.segments.entry(next.number).or_default().len = next.len;
         drop(index);

@@ -22,7 +22,7 @@ use crate::spool::writer::OpenSegment;
 /// Begins the segment that this process writes to. Where the last process left frames in its open segment they are copied:
 /// a page cache may show bytes that a failed sync never stored, and only a new write and sync makes sure.
 pub(super) fn begin_segment(shared: &Shared, last: Option<Found>) -> io::Result<OpenSegment> {
-    let number = lock(&shared.manifest).state().next_segment;
+    let number = shared.state().next_segment;
     let name = segment_name(number);
     let needed = last.as_ref().map_or(0, |last| last.blocks.last().map_or(0, FoundBlock::end));
     let len = shared.options.segment_bytes.max(needed);
@@ -184,6 +184,7 @@ fn settle_last(shared: &Shared, last: Option<Found>, new: u64) -> io::Result<()>
             pending: 0,
             first: last.span.0,
             last: last.span.1,
+            fingerprints: None,
         };
         lock(&shared.index).segments.insert(last.number, state);
         restore_parts(shared, &last.parts);

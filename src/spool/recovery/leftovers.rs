@@ -6,7 +6,7 @@ use crate::spool::disk::Disk;
 use crate::spool::note::Seal;
 use crate::spool::reader::{self, Go, Read};
 use crate::spool::segment::{index_name, number_in};
-use crate::spool::shared::{Shared, lock};
+use crate::spool::shared::Shared;
 use crate::spool::state::State;
 
 /// Removes what was in the making. No note speaks of it.
@@ -48,7 +48,7 @@ fn quarantine(disk: &dyn Disk, name: &str, why: &str) -> io::Result<()> {
 /// Removes files of parked objects that a crash left without their note: their frames are in the segments. A file whose
 /// frames are not all there may be all that is left, and goes to quarantine.
 pub(super) fn tidy_parked(shared: &Shared) -> io::Result<()> {
-    let state = lock(&shared.manifest).state().clone();
+    let state = shared.state().clone();
     for (name, number) in parked_without_note(&*shared.disk, &state)? {
         let Some(pending) = number.and_then(|number| state.seals.get(&number)) else { continue };
         if has_all_frames(shared, &pending.seal) {

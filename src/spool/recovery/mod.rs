@@ -195,7 +195,7 @@ pub(super) fn open(
     let manifest = with_room(&*disk, begin).map_err(failed("begin a manifest"))?;
     // From here on the state is durable, and what it does not need can go.
     damaged_manifest::drop_copies(&*disk, &copies).map_err(failed("set copies of segments aside"))?;
-    tidy(&*disk, manifest.state()).map_err(failed("remove leftovers"))?;
+    tidy(&*disk, &manifest.state()).map_err(failed("remove leftovers"))?;
     let shared = Arc::new(Shared::new(disk, clock, metrics, ident, options, manifest));
     let mut notes: Vec<Note> = recovered.lost.iter().map(|range| Note::Lost(*range)).collect();
     notes.extend(unused.iter().map(|found| Note::Released { number: found.number, positions: None }));
@@ -214,7 +214,8 @@ pub(super) fn open(
     let seen_counts =
         fill_seen(&shared, &mut seen, &seen_files, &found).map_err(failed("read fingerprints"))?;
 
-    lock(&shared.index).ledger = lock(&shared.manifest).state().ledger.clone();
+    let ledger = shared.state().ledger.clone();
+    lock(&shared.index).ledger = ledger;
     let last = found.pop();
     restore_closed(&shared, &found, &seen_files);
     recovered.segments = found.len() + usize::from(last.is_some());
@@ -231,7 +232,7 @@ pub(super) fn open(
     drop(index);
     {
         let mut manifest = lock(&shared.manifest);
-        recovered.seals = manifest.state().seals.len();
+        recovered.seals = shared.state().seals.len();
         manifest.prune(keep_cursors_from(shared.clock.wall()), oldest_position(&shared));
     }
     let writer = Writer::new(Arc::clone(&shared), open, seen, next_position);

@@ -5,12 +5,12 @@ use std::io;
 
 use super::found::Found;
 use crate::batch::BatchKey;
-use crate::spool::housekeeper::{read_seen, seen_number};
 use crate::spool::index::{Batch, Part, SegmentState};
 use crate::spool::ledger::{Health, Hour, Row};
 use crate::spool::reader;
 use crate::spool::scan::scan;
 use crate::spool::seen::Seen;
+use crate::spool::seen_file;
 use crate::spool::segment::seen_name;
 use crate::spool::shared::{Shared, lock};
 use crate::time::UnixMillis;
@@ -18,8 +18,8 @@ use crate::time::UnixMillis;
 pub(super) fn restore_seen_files(shared: &Shared) -> io::Result<BTreeMap<u64, Vec<(u128, u32)>>> {
     let mut files = BTreeMap::new();
     for (name, _) in shared.disk.list("")? {
-        let Some(number) = seen_number(&name) else { continue };
-        match read_seen(&*shared.disk, shared.salt(number), number) {
+        let Some(number) = seen_file::number(&name) else { continue };
+        match seen_file::read(&*shared.disk, shared.salt(number), number) {
             Ok(Some(entries)) => drop(files.insert(number, entries)),
             Ok(None) | Err(_) => {
                 tracing::warn!(
@@ -76,6 +76,7 @@ pub(super) fn restore_closed(shared: &Shared, found: &[Found], seen_files: &BTre
             pending: 0,
             first: segment.span.0,
             last: segment.span.1,
+            fingerprints: None,
         };
         let mut index = lock(&shared.index);
         index.segments.insert(segment.number, state);
@@ -88,10 +89,10 @@ pub(super) fn restore_closed(shared: &Shared, found: &[Found], seen_files: &BTre
 }
 
 pub(super) fn restore_parts(shared: &Shared, parts: &[(BatchKey, Part)]) {
-    let manifest = lock(&shared.manifest);
+    let state = shared.state();
     let mut index = lock(&shared.index);
     for (key, part) in parts {
-        let cursor = manifest.state().cursors.get(key).cloned().unwrap_or_default();
+        let cursor = state.cursors.get(key).cloned().unwrap_or_default();
         if part.last > cursor.released {
             index.restore(key, part.clone(), cursor.sealed);
         }
@@ -149,8 +150,7 @@ pub(super) fn restore_batches(shared: &Shared) -> io::Result<bool> {
 /// Makes the ledger whole: what is sealed, and what damage or an older release leaves open. What this start counted becomes
 /// a tally at once, so that the next start counts on from here.
 pub(super) fn restore_ledger(shared: &Shared, holes: bool, next_position: u64) {
-    let manifest = lock(&shared.manifest);
-    let state = manifest.state();
+    let state = shared.state();
     let mut index = lock(&shared.index);
     for pending in state.seals.values() {
         let (batch, hours) = (&pending.seal.batch, pending.seal.hours());
@@ -171,9 +171,9 @@ pub(super) fn restore_ledger(shared: &Shared, holes: bool, next_position: u64) {
 
 /// Counts parked objects by source.
 pub(super) fn restore_parked(shared: &Shared) {
-    let manifest = lock(&shared.manifest);
+    let state = shared.state();
     let mut index = lock(&shared.index);
-    for pending in manifest.state().seals.values() {
+    for pending in state.seals.values() {
         if let Some(parked) = pending.parked {
             *index.parked.entry(pending.seal.batch.source.clone()).or_default() += parked.len;
         }
