@@ -14,7 +14,7 @@ use crate::collector::{CollectorSettings, Policy};
 use crate::delivery::DeliverySettings;
 use crate::dev_s3::{self, DevS3, DevS3Running, DevS3Settings};
 use crate::object::{BucketString, Destination, Encryption};
-use crate::runtime::Shutdown;
+use crate::runtime::{Background, Shutdown};
 use crate::spool::SpoolOptions;
 use crate::store::s3::{CredentialsFrom, S3Settings, S3Store};
 
@@ -25,7 +25,7 @@ const ENDING: Ending = Ending { deliver: true, drain_delay: Duration::ZERO, grac
 ///
 /// # Errors
 /// [`Failure`].
-pub async fn run(args: &DevArgs) -> Result<(), Failure> {
+pub async fn run(args: &DevArgs, background: &Background) -> Result<(), Failure> {
     let shutdown = Shutdown::new();
     let _signals = shutdown.listen()?;
     if args.reset {
@@ -44,7 +44,7 @@ pub async fn run(args: &DevArgs) -> Result<(), Failure> {
         random: Arc::clone(&outside.random),
     };
     let s3 = DevS3::start(listener, settings).await?;
-    let node = start(args, &outside, &s3).await?;
+    let node = start(args, &outside, &s3, background).await?;
     say(&format!("collector http://{}\nconsole http://{}\ns3 {}", node.public, node.admin_addr, s3.url()));
     say(&welcome(args, &node, &s3));
     let demo = args.demo.then(|| demo::start(node.public, shutdown.orderly.clone()));
@@ -63,7 +63,12 @@ pub async fn run(args: &DevArgs) -> Result<(), Failure> {
     ended
 }
 
-async fn start(args: &DevArgs, outside: &Outside, s3: &DevS3Running) -> Result<Node, Failure> {
+async fn start(
+    args: &DevArgs,
+    outside: &Outside,
+    s3: &DevS3Running,
+    background: &Background,
+) -> Result<Node, Failure> {
     let disk = open_disk(&args.data_dir.join("spool"), false)?;
     let store = S3Store::new(S3Settings {
         region: Some(dev_s3::REGION.to_owned()),
@@ -79,7 +84,7 @@ async fn start(args: &DevArgs, outside: &Outside, s3: &DevS3Running) -> Result<N
     let rule = DueRule { max_bytes: args.flush_bytes.0, max_age: args.flush_age.get(), align_minute: None };
     let settings = DeliverySettings::new(rule);
     let recovery = Recovery::run(outside.clone(), disk, SpoolOptions::default()).await?;
-    let engine = Engine::start(recovery, Arc::new(store), settings, None);
+    let engine = Engine::start(recovery, Arc::new(store), settings, None, background);
     let bucket = BucketString::parse(dev_s3::BUCKET)?;
     let destination = Destination {
         region: Some(dev_s3::REGION.to_owned()),

@@ -26,7 +26,7 @@ use std::process::ExitCode;
 use args::{Cli, Command};
 use failure::Failure;
 
-use crate::runtime::{filesystem, memory, telemetry};
+use crate::runtime::{Background, filesystem, memory, telemetry};
 
 /// Threads that wait for the disk, or for a name to be looked up. Each keeps a heap of its own, and most would only wait for
 /// each other at the spool's manifest (decision 0075).
@@ -54,10 +54,11 @@ fn run(cli: Cli) -> Result<(), Failure> {
         .max_blocking_threads(BLOCKING_THREADS_MAX)
         .enable_all()
         .build()?;
+    let background = Background::start(BLOCKING_THREADS_MAX)?;
     let done = runtime.block_on(async {
         match cli.command {
-            Command::Dev(args) => dev::run(&args).await,
-            Command::Serve(args) => serve::run(&args).await,
+            Command::Dev(args) => dev::run(&args, &background).await,
+            Command::Serve(args) => serve::run(&args, &background).await,
             Command::Check(args) => check::run(&args, &mut std::io::stdout()).await,
             Command::Status(args) => Ok(status::run(&args, &mut std::io::stdout()).await?),
             Command::Flush(args) => match flush::run(&args, &mut std::io::stdout()).await?.pending {
@@ -72,6 +73,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         }
     });
     // What is still running on a blocking thread holds nothing that a restart does not recover.
+    background.end();
     runtime.shutdown_background();
     done
 }

@@ -22,7 +22,7 @@ use crate::delivery::{Delivery, DeliverySettings, Parts};
 use crate::metrics::Metrics;
 use crate::random::Random;
 use crate::runtime::filesystem::{self, Trust};
-use crate::runtime::{Shutdown, SystemClock, SystemRandom};
+use crate::runtime::{Background, Shutdown, SystemClock, SystemRandom};
 use crate::sources::SourceId;
 use crate::spool::{Outlet, RealDisk, Recovered, Spool, SpoolOptions};
 use crate::store::ObjectStore;
@@ -158,12 +158,13 @@ impl Recovery {
 }
 
 impl Engine {
-    /// Begins to deliver.
+    /// Begins to deliver, on threads that give way to those that answer.
     pub fn start(
         recovery: Recovery,
         store: Arc<dyn ObjectStore>,
         settings: DeliverySettings,
         hook: Option<Arc<dyn DayHook>>,
+        background: &Background,
     ) -> Self {
         let Recovery { outside, spool, recovered } = recovery;
         let alarms = Arc::new(Alarms::new(Arc::clone(&outside.clock), Arc::new(outside.metrics.clone())));
@@ -177,7 +178,10 @@ impl Engine {
             alarms: Arc::clone(&alarms),
             hook,
         };
-        let (delivery, scheduler) = Delivery::start(parts, settings);
+        let (delivery, scheduler) = {
+            let _tasks_start_there = background.handle().enter();
+            Delivery::start(parts, settings)
+        };
         let view = Arc::new(NodeView {
             outlet: spool.outlet(),
             delivery: delivery.clone(),

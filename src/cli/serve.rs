@@ -19,7 +19,7 @@ use crate::delivery::DeliverySettings;
 use crate::delivery::closing::DayHook;
 use crate::hook::{Command, Hooks, Webhook};
 use crate::object::Destination;
-use crate::runtime::{Shutdown, shutdown};
+use crate::runtime::{Background, Shutdown, shutdown};
 use crate::sources::SourceId;
 use crate::spool::SpoolOptions;
 use crate::spool::seen::SEEN_MAX;
@@ -32,13 +32,13 @@ const NO_FILE: &str = "\n  another file is named with --config; to try Forebay w
 ///
 /// # Errors
 /// [`Failure`].
-pub async fn run(args: &ServeArgs) -> Result<(), Failure> {
+pub async fn run(args: &ServeArgs, background: &Background) -> Result<(), Failure> {
     let (loader, loaded) = load(&args.config)?;
     let shutdown = Shutdown::new();
     let _signals = shutdown.listen()?;
     let (hangups, _hangup_listener) = shutdown::hangups()?;
     let config = loaded.config.clone();
-    let node = start(&config).await?;
+    let node = start(&config, background).await?;
     say(&format!("collector http://{}\nconsole http://{}", node.public, node.admin_addr));
     if let Some(tls) = node.tls {
         tracing::info!(addr = %tls, "taking calls over TLS");
@@ -83,7 +83,7 @@ pub(super) fn load(path: &Path) -> Result<(Loader, Loaded), Failure> {
     Ok((loader, loaded))
 }
 
-async fn start(config: &Config) -> Result<Node, Failure> {
+async fn start(config: &Config, background: &Background) -> Result<Node, Failure> {
     let outside = Outside::system();
     let disk = open_disk(&config.spool.dir, !config.spool.unsafe_filesystem)?;
     let recovery = Recovery::run(outside, disk, spool_options(config)).await?;
@@ -91,7 +91,8 @@ async fn start(config: &Config) -> Result<Node, Failure> {
     note_destinations(&recovery.outlet(), config)?;
     let node = recovery.outlet().node();
     let store = Arc::new(S3Store::new(store_settings(config, &node)).await);
-    let engine = Engine::start(recovery, store, delivery_settings(config), hooks(&config.closed_days)?);
+    let engine =
+        Engine::start(recovery, store, delivery_settings(config), hooks(&config.closed_days)?, background);
     let addresses = Addresses {
         public: config.collector.listen,
         tls: config.collector.tls.as_ref().map(|tls| tls.listen),

@@ -1,5 +1,6 @@
 //! The outside world of a running process: its clock, its random numbers, its signals and its log.
 
+pub mod background;
 pub mod clock;
 pub mod filesystem;
 pub mod memory;
@@ -7,6 +8,7 @@ pub mod random;
 pub mod shutdown;
 pub mod telemetry;
 
+pub use background::Background;
 pub use clock::SystemClock;
 pub use random::SystemRandom;
 pub use shutdown::Shutdown;
