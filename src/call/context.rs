@@ -1,6 +1,5 @@
 //! The `context` of a line: the call's, laid over the envelope's, with what the collector fills in.
 
-use super::Stamp;
 use super::body::ContextSpots;
 use crate::json::{Kind, Span, Splice, Value, unescape, write_text};
 
@@ -79,12 +78,4 @@ pub(super) struct Fills<'s> {
     pub ip: Option<&'s str>,
     /// `userAgent`
     pub user_agent: Option<&'s str>,
-}
-
-impl<'s> Fills<'s> {
-    /// What is filled into a call's context. `ip` is the text of [`Stamp::ip`].
-    pub(super) fn of(stamp: &Stamp<'s>, ip: Option<&'s str>, client: bool, direct: bool) -> Self {
-        // A server library's peer is the customer's server, whose address says nothing of the user.
-        Self { ip: ip.filter(|_| client || direct), user_agent: stamp.user_agent }
-    }
 }

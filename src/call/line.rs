@@ -1,6 +1,7 @@
 //! A call as its line: the client's members as they came, and the collector's own.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 
 use super::body::{Body, ContextSpots, Item};
 use super::check::{Checked, check, is_blank};
@@ -23,7 +24,8 @@ pub(super) struct LineWriter<'r> {
     random: &'r dyn Random,
     envelope: Envelope<'r>,
     received: [u8; RFC3339_LEN],
-    ip: Option<String>,
+    /// The text of the client's address, once a call needs it.
+    ip: OnceCell<String>,
     /// The text of a context or of integrations made of the call's and the envelope's. Kept for its capacity.
     merged: Vec<u8>,
     tally: Tally,
@@ -43,7 +45,7 @@ impl<'r> LineWriter<'r> {
             random,
             envelope: Envelope::of(body),
             received: rfc3339(stamp.received_at),
-            ip: stamp.ip.map(|ip| ip.to_string()),
+            ip: OnceCell::new(),
             merged: Vec::new(),
             tally: Tally::default(),
         }
@@ -108,7 +110,7 @@ impl<'r> LineWriter<'r> {
             times: Times::of(members, self.text, self.envelope.sent_at, self.stamp.received_at),
             client,
             new_id: id.is_none(),
-            fills: Fills::of(self.stamp, self.ip.as_deref(), client, direct),
+            fills: Fills { ip: self.client_ip(client || direct), user_agent: self.stamp.user_agent },
             context,
         };
         let replaced = self.write_members(out, call, &stamped);
@@ -119,6 +121,12 @@ impl<'r> LineWriter<'r> {
         });
         self.merged = merged;
         (fingerprint, replaced)
+    }
+
+    /// The address to fill in. A server library's peer is the customer's server, whose address says nothing of the user.
+    fn client_ip(&self, speaks_for_itself: bool) -> Option<&str> {
+        let ip = self.stamp.ip.filter(|_| speaks_for_itself)?;
+        Some(self.ip.get_or_init(|| ip.to_string()))
     }
 
     fn write_members(&self, out: &mut Vec<u8>, call: &Call<'_>, stamped: &Stamped<'_>) -> u32 {

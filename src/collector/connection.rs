@@ -20,6 +20,7 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::handle::Shared;
+use super::known_key::KnownKey;
 use super::settings::Bounds;
 use super::times::{ConnectionTimes, Expired, Verdict};
 use crate::time::Clock;
@@ -43,6 +44,8 @@ pub(super) struct Signals {
 pub(super) struct Peer {
     /// The address of the socket.
     pub(super) address: IpAddr,
+    /// The write key that it sent last.
+    pub(super) known_key: KnownKey,
     times: Arc<Mutex<ConnectionTimes>>,
     clock: Arc<dyn Clock>,
 }
@@ -98,7 +101,7 @@ pub(super) async fn serve<S>(
     let bounds = shared.settings.bounds.clone();
     let clock = Arc::clone(&shared.deps.clock);
     let times = ConnectionTimes::new(bounds.head, bounds.idle, clock.monotonic());
-    let peer = Peer { address, times: Arc::new(Mutex::new(times)), clock };
+    let peer = Peer { address, known_key: KnownKey::default(), times: Arc::new(Mutex::new(times)), clock };
     let watched = Watched { inner: stream, peer: peer.clone(), bounds: bounds.clone(), linger: None };
     let service = service_fn(|request: Request<Incoming>| {
         let open = OpenRequest::begin(&peer, &shared.requests);

@@ -63,7 +63,7 @@ struct Exchange<'r> {
     /// Whether the body was read to its end.
     body_read: bool,
     peer: &'r Peer,
-    policy: &'r Policy,
+    policy: &'r Arc<Policy>,
     until: Instant,
 }
 
@@ -170,11 +170,7 @@ impl Shared {
 
     async fn calls(&self, exchange: &mut Exchange<'_>, shape: Shape, client: bool) -> Result<Reply, Refusal> {
         let (head, policy) = (exchange.head, exchange.policy);
-        let authorization = head.headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
-        let in_header = match auth::basic_key(authorization, policy.accept_bearer) {
-            Ok(key) => key.map(|key| found(policy, &key)).transpose()?,
-            Err(error) => return Err(Refusal::Authorization(error)),
-        };
+        let in_header = header_destiny(head.headers.get(AUTHORIZATION), exchange.peer, policy)?;
         let codings = head.headers.get_all(CONTENT_ENCODING).iter().map(HeaderValue::as_bytes);
         let coding = Coding::of(codings).ok_or(Refusal::UnknownCoding)?;
 
@@ -322,6 +318,25 @@ impl Shared {
 pub(super) enum Destiny {
     Store(SourceId),
     Discard,
+}
+
+/// What the `Authorization` header says, where there is a key in it.
+fn header_destiny(
+    header: Option<&HeaderValue>,
+    peer: &Peer,
+    policy: &Arc<Policy>,
+) -> Result<Option<Destiny>, Refusal> {
+    let Some(header) = header else { return Ok(None) };
+    if let Some(source) = peer.known_key.source(header, policy) {
+        return Ok(Some(Destiny::Store(source)));
+    }
+    let key =
+        auth::basic_key(Some(header.as_bytes()), policy.accept_bearer).map_err(Refusal::Authorization)?;
+    let destiny = key.map(|key| found(policy, &key)).transpose()?;
+    if let Some(Destiny::Store(source)) = &destiny {
+        peer.known_key.learn(header, source, policy);
+    }
+    Ok(destiny)
 }
 
 pub(super) fn found(policy: &Policy, write_key: &str) -> Result<Destiny, Refusal> {

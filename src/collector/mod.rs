@@ -14,6 +14,7 @@ mod counters;
 pub mod decode;
 mod finish_anyway;
 mod handle;
+mod known_key;
 mod listen;
 mod pixel;
 mod rate_limit;

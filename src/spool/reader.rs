@@ -14,6 +14,10 @@ use crate::batch::BatchKey;
 
 /// Bytes read from a segment at a time; a run longer than that is read in pieces.
 const READ_BYTES: usize = 512 * 1_024;
+/// Short runs are read together, as many as lie in this many bytes.
+const TOGETHER_BYTES: u64 = 128 * 1_024;
+/// Bytes of other batches between two runs that are read for nothing: to copy more would cost more than another read.
+const GAP_BYTES: u64 = 8 * 1_024;
 
 /// What reading hands on.
 #[derive(Debug)]
@@ -49,20 +53,26 @@ pub(super) fn read(
         let Some(batch) = index.batches.get(key) else { return Ok(()) };
         batch.parts.iter().filter(|part| part.last > after && part.first <= through).cloned().collect()
     };
+    let mut buffer = Vec::new();
     for part in parts {
         let Places { runs, lost } = runs_of(shared, key, &part)?;
         let file = shared.disk.open(&segment_name(part.segment))?;
         let mut lost = lost.into_iter().filter_map(|range| range.within(after + 1, through)).peekable();
-        for run in runs.into_iter().filter(|run| run.last() > after && run.first <= through) {
+        let runs: Vec<Run> =
+            runs.into_iter().filter(|run| run.last() > after && run.first <= through).collect();
+        let mut piece = Piece { file: &*file, at: 0, len: 0, buffer: std::mem::take(&mut buffer) };
+        for (index, run) in runs.iter().enumerate() {
             while let Some(range) = lost.next_if(|range| range.first < run.first) {
                 if visit(Read::Lost(range))? == Go::Stop {
                     return Ok(());
                 }
             }
-            if read_run(shared, &*file, &part, run, after, through, visit)? == Go::Stop {
+            piece.read_together(runs.get(index..).unwrap_or(&[]))?;
+            if read_run(shared, &mut piece, &part, *run, after, through, visit)? == Go::Stop {
                 return Ok(());
             }
         }
+        buffer = piece.buffer;
         for range in lost {
             if visit(Read::Lost(range))? == Go::Stop {
                 return Ok(());
@@ -173,9 +183,60 @@ impl ScannedRuns {
     }
 }
 
+/// The piece of a segment that is in memory. Its buffer is used again and again.
+struct Piece<'f> {
+    file: &'f dyn DiskFile,
+    at: u64,
+    len: usize,
+    buffer: Vec<u8>,
+}
+
+impl Piece<'_> {
+    /// The bytes from `offset` on, `want` of them or fewer where the segment ends.
+    fn bytes(&mut self, offset: u64, want: usize) -> io::Result<&[u8]> {
+        if !self.holds(offset, want as u64) {
+            if self.buffer.len() < want {
+                self.buffer.resize(want, 0);
+            }
+            let into = self.buffer.get_mut(..want).unwrap_or_default();
+            (self.at, self.len) = (offset, 0);
+            self.len = read_sound(self.file, into, offset)?;
+        }
+        let from = usize::try_from(offset - self.at).unwrap_or(usize::MAX);
+        let end = from.saturating_add(want).min(self.len);
+        Ok(self.buffer.get(from..end).unwrap_or_default())
+    }
+
+    fn holds(&self, offset: u64, len: u64) -> bool {
+        self.at <= offset && offset + len <= self.at + self.len as u64
+    }
+
+    /// Reads the first of `runs` with those that follow closely, unless it is there already. All of them are durable, and so
+    /// is what lies between them: nobody writes there any more.
+    fn read_together(&mut self, runs: &[Run]) -> io::Result<()> {
+        let Some((first, others)) = runs.split_first() else { return Ok(()) };
+        let begin = u64::from(first.offset);
+        if self.holds(begin, u64::from(first.len)) {
+            return Ok(());
+        }
+        let mut end = begin + u64::from(first.len);
+        for run in others {
+            let (from, to) = (u64::from(run.offset), u64::from(run.offset) + u64::from(run.len));
+            if from < end || from - end > GAP_BYTES || to - begin > TOGETHER_BYTES {
+                break;
+            }
+            end = to;
+        }
+        if end - begin <= TOGETHER_BYTES {
+            self.bytes(begin, usize::try_from(end - begin).unwrap_or(0))?;
+        }
+        Ok(())
+    }
+}
+
 fn read_run(
     shared: &Shared,
-    file: &dyn DiskFile,
+    piece: &mut Piece<'_>,
     part: &Part,
     run: Run,
     after: u64,
@@ -186,12 +247,9 @@ fn read_run(
     let (mut offset, mut next) = (u64::from(run.offset), run.first);
     let end = offset + u64::from(run.len);
     let mut size = READ_BYTES;
-    let mut buffer = Vec::new();
     while offset < end && next <= run.last() {
         let want = usize::try_from(end - offset).unwrap_or(size).min(size);
-        buffer.resize(want, 0);
-        let read = read_sound(file, &mut buffer, offset)?;
-        let bytes = buffer.get(..read).unwrap_or(&[]);
+        let bytes = piece.bytes(offset, want)?;
         let whole = offset + want as u64 == end;
         let (mut used, mut lost) = (0, None);
         for item in Frames::of_run(bytes, next, run.last() + 1 - next, salt) {
