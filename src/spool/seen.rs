@@ -150,7 +150,6 @@ impl Seen {
         self.slots[gap] = 0;
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "less than the number of slots")]
     fn home(&self, tag: u64) -> usize {
         ((tag * self.slots.len() as u64) >> ENTRY_BITS) as usize
     }

@@ -411,7 +411,7 @@ fn the_fingerprints_kept_while_a_segment_is_written_are_those_of_its_frames() {
     let (disk, other) = (real(dir.path()), real(again.path()));
     let clock = Arc::new(TestClock(AtomicI64::new(NOON)));
     let opened = stepped::Stepped::open(
-        disk.clone(),
+        Arc::clone(&disk) as _,
         options(),
         clock,
         &Counting::default(),
