@@ -1,4 +1,5 @@
-//! The single-thread floor by stages, for requests of 1, 100 and 2,500 calls.
+//! The single-thread floor by stages, for requests of 1, 100 and 2,500 calls; and beside it the floor by well-known means,
+//! `serde_json` in two passes, with the same encoder and level.
 //!
 //! `cargo bench --bench floor`
 
@@ -11,6 +12,8 @@ mod corpus;
 mod load;
 #[path = "path/mod.rs"]
 mod path;
+#[path = "path/raw_value.rs"]
+mod raw_value;
 
 use std::time::Duration;
 
@@ -19,11 +22,13 @@ use path::Through;
 
 const REPEATS: usize = 5;
 const LASTING: Duration = Duration::from_millis(500);
-const STAGES: [(&str, Through); 4] = [
-    ("parse and lines", Through::Lines),
-    ("+ checksum", Through::Checksum),
-    ("+ gzip = F", Through::Gzip),
-    ("+ sha256", Through::Sha256),
+/// What is run, in turns. `None` is the floor by `serde_json`.
+const STAGES: [(&str, Option<Through>); 5] = [
+    ("parse and lines", Some(Through::Lines)),
+    ("+ checksum", Some(Through::Checksum)),
+    ("+ gzip = F", Some(Through::Gzip)),
+    ("+ sha256", Some(Through::Sha256)),
+    ("F by serde_json", None),
 ];
 
 fn main() {
@@ -33,7 +38,10 @@ fn main() {
         let mut runs: Vec<Vec<path::Floor>> = vec![Vec::new(); STAGES.len()];
         for _ in 0..REPEATS {
             for ((_, through), runs) in STAGES.iter().zip(&mut runs) {
-                runs.push(path::run(&bodies, *through, LASTING));
+                runs.push(match through {
+                    Some(through) => path::run(&bodies, *through, LASTING),
+                    None => raw_value::run(&bodies, LASTING),
+                });
             }
         }
         for ((name, _), mut runs) in STAGES.iter().zip(runs) {

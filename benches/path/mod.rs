@@ -21,7 +21,7 @@ use sha2::{Digest as _, Sha256};
 use crate::load::Bodies;
 
 /// Lines reach the compressor in pieces of this size, as in the product.
-const PIECE_BYTES: usize = 128 * 1_024;
+pub(crate) const PIECE_BYTES: usize = 128 * 1_024;
 
 /// How far along the way the floor goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,7 +75,7 @@ impl Random for Fixed {
 
 /// Counts the compressor's output.
 #[derive(Debug, Default)]
-struct Sink(u64);
+pub(crate) struct Sink(pub(crate) u64);
 
 impl std::io::Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -149,7 +149,8 @@ pub(crate) fn run(bodies: &Bodies, through: Through, lasting: Duration) -> Floor
     Floor { calls, took: began.elapsed(), cpu, line_bytes, gzip_bytes }
 }
 
-fn thread_cpu() -> Duration {
+/// CPU time of the calling thread.
+pub(crate) fn thread_cpu() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     let (seconds, nanos) = (u64::try_from(time.tv_sec), u32::try_from(time.tv_nsec));
     Duration::new(seconds.unwrap_or(0), nanos.unwrap_or(0))
