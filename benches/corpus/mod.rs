@@ -69,9 +69,14 @@ pub(crate) fn call(random: &mut Seeded) -> String {
 
 /// An envelope with `calls` calls.
 pub(crate) fn envelope(random: &mut Seeded, calls: usize) -> String {
+    let calls = array(random, calls);
+    format!(r#"{{"batch":{calls},"writeKey":"WRITEKEY","sentAt":"2026-11-20T06:24:01.018Z"}}"#)
+}
+
+/// A JSON array with `calls` calls.
+pub(crate) fn array(random: &mut Seeded, calls: usize) -> String {
     let calls: Vec<String> = (0..calls).map(|_| call(random)).collect();
-    let calls = calls.join(",");
-    format!(r#"{{"batch":[{calls}],"writeKey":"WRITEKEY","sentAt":"2026-11-20T06:24:01.018Z"}}"#)
+    format!("[{}]", calls.join(","))
 }
 
 fn id(random: &mut Seeded) -> String {

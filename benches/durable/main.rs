@@ -16,6 +16,7 @@ mod node;
 mod path;
 mod report;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use std::time::Duration;
 
 use clap::Parser;
 
-use load::{Bodies, Load, Outcome, Pace};
+use load::{Bodies, Form, Load, Outcome, Pace, Target};
 use node::{Node, Process, on_core};
 use path::Through;
 use report::{Figures, Report};
@@ -120,13 +121,8 @@ fn measure(args: &Args, bodies: &Arc<Bodies>) -> Figures {
     let bare = bare_server(args, bodies);
     let write_keys: Vec<String> = (0..args.sources).map(|number| format!("bench-{number}")).collect();
     let node = Node::start(&args.program, dir.path(), (CORE, OTHER_CORE), &write_keys, args.flush_bytes);
-    let load = Load {
-        address: node.public,
-        connections: connections(args, bodies),
-        write_keys,
-        pace: Pace::Closed,
-        lasting: Duration::from_secs(args.seconds),
-    };
+    let load =
+        Load { write_keys, lasting: Duration::from_secs(args.seconds), ..load_of(args, bodies, node.public) };
 
     let warm_up = generate(&Load { lasting: WARM_UP, ..load.clone() }, bodies);
     node.flush();
@@ -183,14 +179,22 @@ fn generate(load: &Load, bodies: &Arc<Bodies>) -> Outcome {
 fn bare_server(args: &Args, bodies: &Arc<Bodies>) -> Outcome {
     let program = std::env::current_exe().expect("this program");
     let mut server = Process::start(CORE, Command::new(program).arg("--bare"));
-    let load = Load {
-        address: server.address("bare"),
-        connections: connections(args, bodies),
+    generate(&load_of(args, bodies, server.address("bare")), bodies)
+}
+
+/// A second of calls by one source, closed loop.
+fn load_of(args: &Args, bodies: &Bodies, address: SocketAddr) -> Load {
+    let calls = usize::try_from(bodies.calls_per_request()).expect("calls of a request");
+    let connections = connections(args, bodies);
+    Load {
+        target: Target::plain(address, Form::of(calls).path()),
+        connections,
+        active: connections,
         write_keys: vec!["bench-0".to_owned()],
         pace: Pace::Closed,
         lasting: Duration::from_secs(1),
-    };
-    generate(&load, bodies)
+        acked: None,
+    }
 }
 
 #[expect(
