@@ -15,7 +15,7 @@ WRITE_KEY = "peers"
 
 # Lines of an object before gzip, and the object that they make: objects are to be of about the same size everywhere.
 BATCH_BYTES = 10_000_000
-OBJECT_BYTES = 2_000_000
+OBJECT_BYTES = 1_000_000
 BATCH_SECONDS = 5
 VECTOR_BUFFER_BYTES = 2**30
 
