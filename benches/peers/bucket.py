@@ -19,9 +19,7 @@ class Bucket:
         for note in self.notes.iterdir():
             if note.name not in self.counted:
                 noted = json.loads(note.read_bytes())
-                # What else Forebay may put there, such as the marker of a day that is over, has no calls.
-                body = self._unpacked(noted) if noted["key"].endswith(".gz") else b""
-                self.counted[note.name] = body.count(b"\n")
+                self.counted[note.name] = sum(1 for _ in self._lines_of(noted))
         return sum(self.counted.values())
 
     def sizes(self):
@@ -31,9 +29,7 @@ class Bucket:
     def message_ids(self):
         """Of each line, in no order. Raises where a line is not a whole call."""
         for note in self.notes.iterdir():
-            noted = json.loads(note.read_bytes())
-            lines = self._unpacked(noted).split(b"\n") if noted["key"].endswith(".gz") else []
-            for line in filter(None, lines):
+            for line in self._lines_of(json.loads(note.read_bytes())):
                 call = json.loads(line)
                 if not isinstance(call, dict) or not WHOLE_CALL <= call.keys():
                     raise ValueError(f"a line that is not a whole call: {line[:200]!r}")
@@ -42,5 +38,9 @@ class Bucket:
     def _body(self, noted):
         return self.bodies / noted["body"]
 
-    def _unpacked(self, noted):
-        return gzip.decompress(self._body(noted).read_bytes())
+    def _lines_of(self, noted):
+        # What else Forebay may put there, such as the marker of a day that is over, has no calls.
+        if not noted["key"].endswith(".gz"):
+            return []
+        # The last line may end without a line feed.
+        return filter(None, gzip.decompress(self._body(noted).read_bytes()).split(b"\n"))

@@ -11,11 +11,14 @@ from process import free_port
 HERE = pathlib.Path(__file__).parent
 BUCKET = "forebay"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "forebay", "AWS_SECRET_ACCESS_KEY": "forebay-secret"}
-WRITE_KEY = "peers"
+# Forebay gathers the calls of each source by itself; the peers know no sources and gather all of them together.
+WRITE_KEYS = ["peers-0", "peers-1", "peers-2", "peers-3"]
 
 # Lines of an object before gzip, and the object that they make: objects are to be of about the same size everywhere.
-BATCH_BYTES = 10_000_000
-OBJECT_BYTES = 1_000_000
+BATCH_BYTES = 20_000_000
+OBJECT_BYTES = 2_000_000
+# Vector counts what events take in its memory, some times the bytes of their lines: `object MB` shows whether this fits.
+VECTOR_BATCH_BYTES = 50_000_000
 BATCH_SECONDS = 5
 VECTOR_BUFFER_BYTES = 2**30
 
@@ -47,6 +50,7 @@ def forebay(place, port):
     """As `forebay serve`."""
     words = {"port": port, "admin_port": free_port(), "data_dir": place.dir / "spool", "s3": place.s3}
     words |= {"bucket": BUCKET, "object_bytes": OBJECT_BYTES, "batch_seconds": BATCH_SECONDS}
+    words["sources"] = "".join(f'[[source]]\nid = "{key}"\nwrite_keys = ["{key}"]\n' for key in WRITE_KEYS)
     config = filled("forebay.toml", place, words)
     return [place.forebay, "--log", "warn", "serve", "--config", config], CREDENTIALS
 
@@ -64,8 +68,10 @@ def vector(disk, acknowledgements):
         words |= {"buffer": json.dumps(buffer), "acknowledgements": json.dumps(acknowledgements)}
         # In memory an acknowledgement waits for the put: a second, so that answers do not take five.
         seconds = 1 if acknowledgements and not disk else BATCH_SECONDS
-        words |= {"batch_bytes": BATCH_BYTES, "batch_seconds": seconds}
-        command = [os.environ["VECTOR_BIN"], "--threads", "1", "--quiet", "--config"]
+        words |= {"batch_bytes": VECTOR_BATCH_BYTES, "batch_seconds": seconds}
+        command = [os.environ["VECTOR_BIN"], "--threads", "1", "--quiet"]
+        # Time enough to deliver what its buffer holds.
+        command += ["--graceful-shutdown-limit-secs", "300", "--config"]
         return [*command, filled("vector.yaml", place, words)], CREDENTIALS
 
     return start
