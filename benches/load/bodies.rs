@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::corpus::{self, Seeded};
 
-const SEED: u64 = 41;
+/// Of the corpus.
+pub(crate) const SEED: u64 = 41;
 /// Calls in all bodies together: far more bytes than gzip looks back, so that bodies that come again compress no better.
 const CALLS_MADE: usize = 8_192;
 /// What stands before the id of a message in the corpus.
@@ -59,6 +60,11 @@ impl Bodies {
     /// Bodies of so many calls in their usual form.
     pub(crate) fn new(calls_per_request: usize) -> Self {
         Self::in_form(Form::of(calls_per_request), calls_per_request, 0)
+    }
+
+    /// Bodies of so many calls in their usual form, whose ids are counted from `first_id`.
+    pub(crate) fn starting_at(calls_per_request: usize, first_id: u64) -> Self {
+        Self::in_form(Form::of(calls_per_request), calls_per_request, first_id)
     }
 
     /// Bodies of a form; a single call is one whatever `calls_per_request` says. Bodies of two runs against the same

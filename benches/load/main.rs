@@ -7,7 +7,12 @@
 #[path = "../corpus/mod.rs"]
 mod corpus;
 #[path = "mod.rs"]
+#[expect(dead_code, reason = "some of it is for the benches that start a collector themselves")]
 mod load;
+#[path = "../durable/packed.rs"]
+mod packed;
+#[path = "../corpus/statistics.rs"]
+mod statistics;
 
 use std::io;
 use std::net::ToSocketAddrs as _;
@@ -18,15 +23,24 @@ use std::time::Duration;
 
 use clap::Parser;
 
-use load::{Acked, Bodies, Form, Load, Outcome, Pace, Target};
+use corpus::Seeded;
+use load::bodies::{Form, SEED};
+use load::{Acked, Bodies, Generator, Load, Outcome, Pace, Target};
+use statistics::Statistics;
+
+/// Calls that the statistics are of: as many as all bodies have.
+const CALLS_DESCRIBED: usize = 8_192;
 
 #[derive(Debug, Parser)]
 #[command(about = "Sends calls to an address and prints how many were taken, and how fast")]
 #[expect(clippy::struct_excessive_bools, reason = "a command line has switches")]
 struct Args {
     /// Where to, as HOST:PORT
+    #[arg(long, required_unless_present = "corpus")]
+    address: Option<String>,
+    /// Send nothing: print statistics of the calls that are sent, beside those of captured calls
     #[arg(long)]
-    address: String,
+    corpus: bool,
     /// The path of the requests; if not given, that of the tracking API
     #[arg(long)]
     path: Option<String>,
@@ -77,21 +91,34 @@ struct Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    match run(&args) {
-        Ok(outcome) if args.json => println!("{}", outcome.json()),
-        Ok(outcome) => println!("{outcome}"),
+    let done = match &args.address {
+        Some(address) if !args.corpus => run(&args, address)
+            .map(|outcome| if args.json { println!("{}", outcome.json()) } else { println!("{outcome}") }),
+        _ => describe_corpus(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("load: {error}");
-            return ExitCode::FAILURE;
+            ExitCode::FAILURE
         }
     }
-    ExitCode::SUCCESS
 }
 
-fn run(args: &Args) -> io::Result<Outcome> {
+fn describe_corpus() -> io::Result<()> {
+    let mut random = Seeded(SEED);
+    let sent: Vec<String> = (0..CALLS_DESCRIBED).map(|_| corpus::call(&mut random)).collect();
+    println!("the calls that are sent\n{}", Statistics::of(&sent)?);
+    for (name, calls) in statistics::captured()? {
+        println!("captured: {name}\n{}", Statistics::of(&calls)?);
+    }
+    Ok(())
+}
+
+fn run(args: &Args, address: &str) -> io::Result<Outcome> {
     let form = args.body.unwrap_or_else(|| Form::of(args.calls));
     let load = Load {
-        target: target(args, args.path.as_deref().unwrap_or(form.path()))?,
+        target: target(args, address, args.path.as_deref().unwrap_or(form.path()))?,
         connections: args.connections,
         active: args.active.unwrap_or(args.connections),
         write_keys: args.write_keys.clone(),
@@ -101,14 +128,15 @@ fn run(args: &Args) -> io::Result<Outcome> {
     };
     // Calls of an earlier run against the same collector must not come again.
     let bodies = Arc::new(Bodies::in_form(form, args.calls, rand::random()));
-    if args.until_broken { load::run_until_broken(&load, &bodies) } else { load::run(&load, &bodies) }
+    let mut generator = Generator::open(&load)?;
+    if args.until_broken { generator.run_until_broken(&load, &bodies) } else { generator.run(&load, &bodies) }
 }
 
-fn target(args: &Args, path: &str) -> io::Result<Target> {
-    let address = args.address.to_socket_addrs()?.next();
-    let address = address.ok_or_else(|| io::Error::other(format!("{} has no address", args.address)))?;
+fn target(args: &Args, host_port: &str, path: &str) -> io::Result<Target> {
+    let address = host_port.to_socket_addrs()?.next();
+    let address = address.ok_or_else(|| io::Error::other(format!("{host_port} has no address")))?;
     let Some(ca) = &args.ca else { return Ok(Target::plain(address, path)) };
-    let (host, _) = args.address.rsplit_once(':').unwrap_or((&args.address, ""));
+    let (host, _) = host_port.rsplit_once(':').unwrap_or((host_port, ""));
     let host = host.trim_start_matches('[').trim_end_matches(']');
     Target::tls(address, path, args.server_name.as_deref().unwrap_or(host), ca)
 }

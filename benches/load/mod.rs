@@ -6,7 +6,7 @@
 //! request was due, so that a stall is charged to every request it held up (no coordinated omission).
 
 mod acked;
-mod bodies;
+pub(crate) mod bodies;
 mod connection;
 mod outcome;
 mod target;
@@ -19,10 +19,12 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
 pub(crate) use acked::Acked;
-pub(crate) use bodies::{Bodies, Form};
+pub(crate) use bodies::Bodies;
+
 use connection::Connection;
 pub(crate) use outcome::Outcome;
 pub(crate) use target::Target;
@@ -81,28 +83,50 @@ struct Shared {
     spare: Mutex<Vec<Vec<u8>>>,
 }
 
-/// Sends until the time is over. Takes the calling thread for itself.
+/// Opens connections and sends until the time is over. Takes the calling thread for itself.
 ///
 /// # Errors
 /// Where a connection cannot be made or breaks, or what was acknowledged cannot be noted.
 pub(crate) fn run(load: &Load, bodies: &Arc<Bodies>) -> io::Result<Outcome> {
-    let mut outcome = run_until_broken(load, bodies)?;
-    outcome.broken.take().map_or(Ok(outcome), Err)
+    Generator::open(load)?.run(load, bodies)
 }
 
-/// Sends until the time is over or a connection breaks; the outcome says which.
-///
-/// # Errors
-/// Where a connection cannot be made before the first request, or what was acknowledged cannot be noted.
-pub(crate) fn run_until_broken(load: &Load, bodies: &Arc<Bodies>) -> io::Result<Outcome> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
+/// Open connections, dealt out to those that send.
+pub(crate) struct Generator {
+    runtime: Runtime,
+    hands: Vec<VecDeque<Connection>>,
+}
+
+impl Generator {
+    /// Opens all connections of a load.
+    ///
+    /// # Errors
+    /// Where one cannot be made.
+    pub(crate) fn open(load: &Load) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let active = load.active.clamp(1, load.connections);
         let mut hands: Vec<VecDeque<Connection>> = (0..active).map(|_| VecDeque::new()).collect();
         for hand in (0..active).cycle().take(load.connections) {
-            let connection = Connection::open(&load.target).await?;
+            let connection = runtime.block_on(Connection::open(&load.target))?;
             hands.get_mut(hand).expect("a hand below their number").push_back(connection);
         }
+        Ok(Self { runtime, hands })
+    }
+
+    /// Sends until the time is over.
+    ///
+    /// # Errors
+    /// Where a connection breaks, or what was acknowledged cannot be noted.
+    pub(crate) fn run(&mut self, load: &Load, bodies: &Arc<Bodies>) -> io::Result<Outcome> {
+        let mut outcome = self.run_until_broken(load, bodies)?;
+        outcome.broken.take().map_or(Ok(outcome), Err)
+    }
+
+    /// Sends until the time is over or a connection breaks; the outcome says which.
+    ///
+    /// # Errors
+    /// Where what was acknowledged cannot be noted.
+    pub(crate) fn run_until_broken(&mut self, load: &Load, bodies: &Arc<Bodies>) -> io::Result<Outcome> {
         let shared = Arc::new(Shared {
             load: load.clone(),
             bodies: Arc::clone(bodies),
@@ -113,20 +137,25 @@ pub(crate) fn run_until_broken(load: &Load, bodies: &Arc<Bodies>) -> io::Result<
             outcome: Mutex::new(Outcome::new()),
             spare: Mutex::new(Vec::new()),
         });
-        let mut at_work = JoinSet::new();
-        for hand in hands {
-            at_work.spawn(send(Arc::clone(&shared), hand));
-        }
-        while let Some(done) = at_work.join_next().await {
-            done.map_err(io::Error::other)??;
-        }
+        let hands = std::mem::take(&mut self.hands);
+        self.hands = self.runtime.block_on(async {
+            let mut at_work = JoinSet::new();
+            for hand in hands {
+                at_work.spawn(send(Arc::clone(&shared), hand));
+            }
+            let mut back = Vec::with_capacity(at_work.len());
+            while let Some(done) = at_work.join_next().await {
+                back.push(done.map_err(io::Error::other)??);
+            }
+            io::Result::Ok(back)
+        })?;
+        let took = shared.began.elapsed();
         if let Some(acked) = &load.acked {
             acked.finish()?;
         }
-        let mut outcome = std::mem::replace(&mut *locked(&shared.outcome), Outcome::new());
-        outcome.took = shared.began.elapsed();
-        Ok(outcome)
-    })
+        let outcome = std::mem::replace(&mut *locked(&shared.outcome), Outcome::new());
+        Ok(Outcome { took, ..outcome })
+    }
 }
 
 fn heads(load: &Load) -> Vec<String> {
@@ -137,8 +166,11 @@ fn heads(load: &Load) -> Vec<String> {
     load.write_keys.iter().map(|key| load.target.head(&authorization(key))).collect()
 }
 
-/// Sends one request after the other, by each connection in turn.
-async fn send(shared: Arc<Shared>, mut connections: VecDeque<Connection>) -> io::Result<()> {
+/// Sends one request after the other, by each connection in turn, and gives the connections back.
+async fn send(
+    shared: Arc<Shared>,
+    mut connections: VecDeque<Connection>,
+) -> io::Result<VecDeque<Connection>> {
     let bodies = &shared.bodies;
     while !shared.broken.load(Ordering::Relaxed) {
         let ticket = shared.tickets.fetch_add(1, Ordering::Relaxed);
@@ -166,7 +198,7 @@ async fn send(shared: Arc<Shared>, mut connections: VecDeque<Connection>) -> io:
         }
         locked(&shared.spare).push(request);
     }
-    Ok(())
+    Ok(connections)
 }
 
 /// Waits until a ticket's request is due, and says when that was. `None` once the time is over.
