@@ -1,9 +1,8 @@
 //! Believable calls from a seed: the same bytes on every run and machine.
 //!
-//! Lengths follow what SDKs put on the wire: a call of an analytics library in a browser or on a server, 600 to 900
-//! bytes, six of ten a track call, some text that is not ASCII, some numbers.
-
-use std::fmt::Write as _;
+//! They are shaped like the captured calls of `tests/fixtures/captures`: seven of ten come from a browser, with what its
+//! library adds of the page, the rest from a server, with little context. Six of ten are track calls. Their properties are
+//! those of a shop, some text is not ASCII. `cargo bench --bench load -- --corpus` prints both in figures.
 
 /// A small generator of random numbers (splitmix64), so that a corpus hangs on nothing but its seed.
 #[derive(Debug)]
@@ -44,34 +43,63 @@ const PLACES: [&str; 5] = ["/", "/cart", "/products/blue-shoes", "/checkout/paym
 const WORDS: [&str; 6] =
     ["Blue shoes", "Größe 42", "a \\\"quoted\\\" name", "naïve café", "line\\nbreak", "plain"];
 
+/// Each as often as it comes.
+const KINDS: [&str; 20] = [
+    "track", "track", "track", "track", "track", "track", "track", "track", "track", "track", "track",
+    "track", "page", "page", "page", "identify", "identify", "group", "screen", "alias",
+];
+
 /// One call, as JSON.
 pub(crate) fn call(random: &mut Seeded) -> String {
-    let mut call = String::with_capacity(1_024);
-    let kind = random
-        .pick(&["track", "track", "track", "track", "track", "track", "page", "page", "identify", "screen"]);
-    let (second, ms) = (random.below(60), random.below(1_000));
-    write!(call, r#"{{"timestamp":"2026-11-20T06:23:{second:02}.{ms:03}Z","type":"{kind}","#)
-        .expect("a String takes all");
-    write!(call, r#""userId":"user-{:06}","anonymousId":"{}","#, random.below(1_000_000), id(random))
-        .expect("a String takes all");
-    let members = match kind {
-        "track" => track(random),
-        "identify" => traits(random),
-        _ => page(random),
-    };
-    call.push_str(&members);
-    call.push_str(&context(random));
-    write!(call, r#","messageId":"node-next-17951558{:05}-{}","#, random.below(100_000), id(random))
-        .expect("a String takes all");
-    call.push_str(r#""integrations":{},"_metadata":{"nodeVersion":"v20.20.2","jsRuntime":"node"}}"#);
-    call
+    if random.below(10) < 7 { of_browser(random) } else { of_server(random) }
+}
+
+fn of_browser(random: &mut Seeded) -> String {
+    let kind = random.pick(&KINDS);
+    format!(
+        concat!(
+            r#"{{"timestamp":"{}","integrations":{{"Segment.io":true}},{}"type":"{}",{},"#,
+            r#""messageId":"ajs-next-17951558{:05}-{}","userId":"user-{:06}","anonymousId":"{}","#,
+            r#""writeKey":"WRITEKEY","_metadata":{{"bundled":["Segment.io"],"unbundled":[],"bundledIds":[]}}}}"#,
+        ),
+        timestamp(random),
+        members(random, kind),
+        kind,
+        context_of_browser(random),
+        random.below(100_000),
+        id(random),
+        random.below(1_000_000),
+        id(random),
+    )
+}
+
+fn of_server(random: &mut Seeded) -> String {
+    let kind = random.pick(&KINDS);
+    format!(
+        concat!(
+            r#"{{"timestamp":"{}","integrations":{{}},{}"type":"{}","#,
+            r#""context":{{"library":{{"name":"@segment/analytics-node","version":"3.1.0"}}}},"userId":"user-{:06}","#,
+            r#""messageId":"node-next-17951558{:05}-{}","_metadata":{{"nodeVersion":"v20.20.2","jsRuntime":"node"}}}}"#,
+        ),
+        timestamp(random),
+        members(random, kind),
+        kind,
+        random.below(1_000_000),
+        random.below(100_000),
+        id(random),
+    )
 }
 
 /// An envelope with `calls` calls.
 pub(crate) fn envelope(random: &mut Seeded, calls: usize) -> String {
+    let calls = array(random, calls);
+    format!(r#"{{"batch":{calls},"writeKey":"WRITEKEY","sentAt":"2026-11-20T06:24:01.018Z"}}"#)
+}
+
+/// A JSON array with `calls` calls.
+pub(crate) fn array(random: &mut Seeded, calls: usize) -> String {
     let calls: Vec<String> = (0..calls).map(|_| call(random)).collect();
-    let calls = calls.join(",");
-    format!(r#"{{"batch":[{calls}],"writeKey":"WRITEKEY","sentAt":"2026-11-20T06:24:01.018Z"}}"#)
+    format!("[{}]", calls.join(","))
 }
 
 fn id(random: &mut Seeded) -> String {
@@ -84,6 +112,21 @@ fn id(random: &mut Seeded) -> String {
         low & 0xFFF,
         low >> 16
     )
+}
+
+fn timestamp(random: &mut Seeded) -> String {
+    format!("2026-11-20T06:23:{:02}.{:03}Z", random.below(60), random.below(1_000))
+}
+
+/// What calls of a kind have and others have not.
+fn members(random: &mut Seeded, kind: &str) -> String {
+    match kind {
+        "track" => track(random),
+        "identify" => traits(random),
+        "group" => format!(r#""groupId":"group-{:04}",{}"#, random.below(10_000), traits(random)),
+        "alias" => format!(r#""previousId":"{}","#, id(random)),
+        _ => page(random),
+    }
 }
 
 fn track(random: &mut Seeded) -> String {
@@ -123,17 +166,27 @@ fn page(random: &mut Seeded) -> String {
     )
 }
 
-fn context(random: &mut Seeded) -> String {
+fn context_of_browser(random: &mut Seeded) -> String {
     let place = random.pick(&PLACES);
+    let campaign = random.pick(&["news", "spring", "retargeting"]);
+    let number = random.below(20);
     format!(
         concat!(
-            r#""context":{{"library":{{"name":"@segment/analytics-node","version":"3.1.0"}},"locale":"{}","#,
-            r#""page":{{"path":"{}","url":"https://shop.example.com{}"}},"timezone":"Europe/Berlin","#,
-            r#""userAgent":"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{}.0.0.0"}}"#,
+            r#""context":{{"page":{{"path":"{}","referrer":"https://www.example.org/","search":"?utm_source={}&utm_campaign=c{}","#,
+            r#""title":"{}","url":"https://shop.example.com{}?utm_source={}"}},"#,
+            r#""userAgent":"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{}.0.0.0 Safari/537.36","#,
+            r#""locale":"{}","library":{{"name":"analytics.js","version":"npm:next-1.84.3"}},"#,
+            r#""campaign":{{"source":"{}","name":"c{}"}},"timezone":"Europe/Berlin"}}"#,
         ),
-        random.pick(&["en-US", "de-DE", "fr-FR"]),
         place,
+        campaign,
+        number,
+        random.pick(&WORDS),
         place,
+        campaign,
         110 + random.below(20),
+        random.pick(&["en-US", "de-DE", "fr-FR"]),
+        campaign,
+        number,
     )
 }

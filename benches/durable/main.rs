@@ -9,11 +9,16 @@ mod calibrate;
 #[path = "../corpus/mod.rs"]
 mod corpus;
 #[path = "../load/mod.rs"]
+#[expect(dead_code, reason = "some of it is for the command `load`")]
 mod load;
+#[expect(dead_code, reason = "the store is cut off by the bench `scale`")]
 mod node;
+mod packed;
 #[path = "../path/mod.rs"]
 #[expect(dead_code, reason = "its single stages are what the bench `floor` measures")]
 mod path;
+#[expect(dead_code, reason = "peaks of memory are counted anew by the bench `scale`")]
+mod process;
 mod report;
 
 use std::path::{Path, PathBuf};
@@ -21,17 +26,19 @@ use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 
-use load::{Bodies, Load, Outcome, Pace};
-use node::{Node, Process, on_core};
+use load::bodies::Form;
+use load::{Bodies, Load, Outcome, Pace, Target};
+use node::{Node, Setup};
 use path::Through;
+use process::{Process, on_cores};
 use report::{Figures, Report};
 
 /// The collector's core.
-const CORE: usize = 0;
+const CORE: &[usize] = &[0];
 /// The core of the load generator and of the S3 server.
-const OTHER_CORE: usize = 1;
+const OTHER_CORE: &[usize] = &[1];
 /// Long enough that the spool uses its segments again: the first of them are filled with zeroes, which costs CPU and disk.
 const WARM_UP: Duration = Duration::from_secs(2);
 const FLOOR: Duration = Duration::from_secs(1);
@@ -40,19 +47,31 @@ const CALIBRATION: Duration = Duration::from_millis(500);
 const UNDER_WAY_MAX: usize = 16_000_000;
 /// Share of the peak at which the latency of answers is measured.
 const SHARE_OF_PEAK: f64 = 0.5;
+/// Bytes of requests from which the last objects are made, at leisure: too few that size would cut them.
+const AT_LEISURE_BYTES: usize = 8_000_000;
+
+/// Whether calls come by TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Tls {
+    Off,
+    On,
+}
 
 #[derive(Debug, Parser)]
 #[command(about = "Durable calls a second on one core, beside the single-thread floor")]
 struct Args {
-    /// Calls in a request, one case for each
+    /// Calls in a request; each value of this and of the next three makes a case with each of the others
     #[arg(long, value_delimiter = ',', default_value = "1,100,2500")]
     calls: Vec<usize>,
-    /// Connections of the load generator; fewer where requests are long
-    #[arg(long, default_value_t = 64)]
-    connections: usize,
+    /// Connections of the load generator; where requests are long, fewer of them are at work at a time
+    #[arg(long, value_delimiter = ',', default_value = "64")]
+    connections: Vec<usize>,
     /// Sources that the calls come from
-    #[arg(long, default_value_t = 4)]
-    sources: usize,
+    #[arg(long, value_delimiter = ',', default_value = "4")]
+    sources: Vec<usize>,
+    /// Whether calls come by TLS
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "off")]
+    tls: Vec<Tls>,
     /// How often all of it is done, in turns; medians are printed
     #[arg(long, default_value_t = 5)]
     repeats: usize,
@@ -65,6 +84,9 @@ struct Args {
     /// Where spool and bucket are kept meanwhile; its disk is what is measured
     #[arg(long, default_value = "target")]
     dir: PathBuf,
+    /// A directory in memory, where the spool is kept for what the disk costs (B5)
+    #[arg(long, default_value = "/dev/shm")]
+    memory_dir: PathBuf,
     /// Another build of the program, to compare with
     #[arg(long, default_value = env!("CARGO_BIN_EXE_forebay"))]
     program: PathBuf,
@@ -74,6 +96,17 @@ struct Args {
     /// Be the server that only answers
     #[arg(long, hide = true)]
     bare: bool,
+}
+
+/// What is measured with one set of parameters.
+#[derive(Debug)]
+struct Case<'a> {
+    args: &'a Args,
+    bodies: Arc<Bodies>,
+    connections: usize,
+    sources: usize,
+    tls: bool,
+    report: Report,
 }
 
 fn main() -> ExitCode {
@@ -87,110 +120,195 @@ fn main() -> ExitCode {
             }
         };
     }
-    let cases: Vec<Arc<Bodies>> = args.calls.iter().map(|calls| Arc::new(Bodies::new(*calls))).collect();
-    let mut reports: Vec<Report> = cases.iter().map(|_| Report::default()).collect();
+    let mut cases = cases(&args);
     for repeat in 1..=args.repeats {
-        for (bodies, report) in cases.iter().zip(&mut reports) {
-            let figures = measure(&args, bodies);
-            println!("{} repeat={repeat}: {}", name(&args, bodies), figures.line());
-            report.push(figures);
+        for case in &mut cases {
+            let figures = case.measure();
+            println!("{} repeat={repeat}: {}", case.name(), figures.line());
+            case.report.push(figures);
         }
     }
-    for (bodies, report) in cases.iter().zip(&reports) {
-        println!("\n{} (median of {} repeats; least to most)\n{report}", name(&args, bodies), args.repeats);
+    for case in &cases {
+        println!("\n{} (median of {} repeats; least to most)\n{}", case.name(), args.repeats, case.report);
     }
     ExitCode::SUCCESS
 }
 
-fn name(args: &Args, bodies: &Bodies) -> String {
-    let (calls, flush) = (bodies.calls_per_request(), args.flush_bytes);
-    let (connections, sources) = (connections(args, bodies), args.sources);
-    format!("durable/calls={calls}/connections={connections}/sources={sources}/flush_bytes={flush}")
-}
-
-fn connections(args: &Args, bodies: &Bodies) -> usize {
-    let longest = bodies.iter().map(<[u8]>::len).max().unwrap_or(1);
-    args.connections.min(UNDER_WAY_MAX / longest).max(1)
-}
-
-/// One case, once: floor, bare server, collector at its peak, disk, collector at half its peak.
-fn measure(args: &Args, bodies: &Arc<Bodies>) -> Figures {
-    let dir = tempfile::Builder::new().prefix("durable-").tempdir_in(&args.dir).expect("a directory");
-    let floor = on_core(CORE, || path::run(bodies, Through::Gzip, FLOOR));
-    let bare = bare_server(args, bodies);
-    let write_keys: Vec<String> = (0..args.sources).map(|number| format!("bench-{number}")).collect();
-    let node = Node::start(&args.program, dir.path(), (CORE, OTHER_CORE), &write_keys, args.flush_bytes);
-    let load = Load {
-        address: node.public,
-        connections: connections(args, bodies),
-        write_keys,
-        pace: Pace::Closed,
-        lasting: Duration::from_secs(args.seconds),
-    };
-
-    let warm_up = generate(&Load { lasting: WARM_UP, ..load.clone() }, bodies);
-    node.flush();
-    let (syncs, written) = (node.metric("forebay_sync_seconds_count"), written(&node));
-    let (cpu, began) = (node.collector.cpu(), load::now());
-    let peak = generate(&load, bodies);
-    node.flush();
-    let (took, cpu) = (began.elapsed(), node.collector.cpu().saturating_sub(cpu));
-    let syncs = node.metric("forebay_sync_seconds_count") - syncs;
-    let block = (self::written(&node) - written) / syncs.max(1.0);
-
-    let disk = calibrated(dir.path(), block);
-    #[expect(clippy::cast_precision_loss, reason = "requests of some seconds")]
-    let half = SHARE_OF_PEAK * peak.requests as f64 / peak.took.as_secs_f64();
-    let pace = Pace::Open { requests_per_second: half };
-    let at_half = generate(&Load { pace, lasting: Duration::from_secs(2), ..load }, bodies);
-    node.flush();
-    let peak_rss = node.collector.peak_rss();
-
-    let refused = warm_up.refused + peak.refused + at_half.refused;
-    let acknowledged = warm_up.calls + peak.calls + at_half.calls;
-    let (lines, object_bytes) = bucket::lines(&node.s3_dir);
-    // A refusal promises nothing: its calls may be there or not, but all of the others must, once.
-    let most = acknowledged + refused * bodies.calls_per_request();
-    assert!(
-        (acknowledged..=most).contains(&lines),
-        "{acknowledged} calls acknowledged, {refused} requests refused, {lines} lines in the bucket"
-    );
-    Figures {
-        floor,
-        bare,
-        peak,
-        took,
-        cpu,
-        syncs,
-        block,
-        disk,
-        at_half,
-        peak_rss,
-        object_bytes,
-        lines,
-        refused,
+fn cases(args: &Args) -> Vec<Case<'_>> {
+    let mut cases = Vec::new();
+    for calls in &args.calls {
+        let bodies = Arc::new(Bodies::new(*calls));
+        for connections in &args.connections {
+            for sources in &args.sources {
+                for tls in &args.tls {
+                    cases.push(Case {
+                        args,
+                        bodies: Arc::clone(&bodies),
+                        connections: *connections,
+                        sources: *sources,
+                        tls: *tls == Tls::On,
+                        report: Report::default(),
+                    });
+                }
+            }
+        }
     }
+    cases
+}
+
+impl Case<'_> {
+    fn name(&self) -> String {
+        let (calls, flush) = (self.bodies.calls_per_request(), self.args.flush_bytes);
+        let Self { connections, sources, .. } = self;
+        let tls = if self.tls { "on" } else { "off" };
+        format!(
+            "durable/calls={calls}/connections={connections}/sources={sources}/tls={tls}/flush_bytes={flush}"
+        )
+    }
+
+    fn longest(&self) -> usize {
+        self.bodies.iter().map(<[u8]>::len).max().unwrap_or(1)
+    }
+
+    fn setup<'s>(&'s self, dir: &'s Path, spool: &'s Path) -> Setup<'s> {
+        Setup {
+            program: &self.args.program,
+            dir,
+            spool,
+            cores: CORE,
+            s3_cores: OTHER_CORE,
+            sources: self.sources,
+            tls: self.tls,
+            flush_bytes: self.args.flush_bytes,
+        }
+    }
+
+    /// Some seconds of calls, closed loop.
+    fn load(&self, target: Target, write_keys: Vec<String>) -> Load {
+        Load {
+            target,
+            connections: self.connections,
+            active: self.connections.min(UNDER_WAY_MAX / self.longest()),
+            write_keys,
+            pace: Pace::Closed,
+            lasting: Duration::from_secs(self.args.seconds),
+            acked: None,
+        }
+    }
+
+    fn path(&self) -> &'static str {
+        if self.bodies.calls_per_request() == 1 { Form::Single.path() } else { Form::Envelope.path() }
+    }
+
+    /// Once: floor, bare server, collector with its spool in memory, collector at its peak, disk, collector at half its peak,
+    /// collector with little to do.
+    fn measure(&self) -> Figures {
+        let floor = on_cores(CORE, || path::run(&self.bodies, Through::Gzip, FLOOR));
+        let bare = self.bare_server();
+        let in_memory = self.in_memory();
+        let dir = directory(&self.args.dir);
+        let spool = dir.path().join("spool");
+        let setup = self.setup(dir.path(), &spool);
+        let node = Node::start(&setup);
+        let load = self.load(node.target(self.path()), setup.write_keys());
+
+        let warm_up = self.generate(&Load { lasting: WARM_UP, ..load.clone() });
+        node.flush();
+        let (syncs, written) = (node.metric("forebay_sync_seconds_count"), self::written(&node));
+        let disk_bytes = node.collector.disk_bytes();
+        let (cpu, began) = (node.collector.cpu(), load::now());
+        let peak = self.generate(&load);
+        node.flush();
+        let (took, cpu) = (began.elapsed(), node.collector.cpu().saturating_sub(cpu));
+        let disk_bytes = node.collector.disk_bytes().saturating_sub(disk_bytes);
+        let syncs = node.metric("forebay_sync_seconds_count") - syncs;
+        let written = self::written(&node) - written;
+
+        let block = written / syncs.max(1.0);
+        let disk = calibrated(dir.path(), block);
+        let pace = Pace::Open { requests_per_second: SHARE_OF_PEAK * peak.requests_per_second() };
+        let at_half = self.generate(&Load { pace, lasting: Duration::from_secs(2), ..load.clone() });
+        node.flush();
+        let under_load = bucket::names(&node.s3_dir);
+
+        let second = Duration::from_secs(1);
+        #[expect(clippy::cast_precision_loss, reason = "requests of a second")]
+        let pace = Pace::Open { requests_per_second: (AT_LEISURE_BYTES / self.longest()).max(1) as f64 };
+        let few = self.generate(&Load { pace, lasting: second, ..load });
+        node.flush();
+        let peak_rss = node.collector.peak_rss();
+
+        let runs = [&warm_up, &peak, &at_half, &few];
+        let refused = runs.iter().map(|run| run.refused).sum();
+        let (contents, at_leisure) = bucket::contents(&node.s3_dir, &under_load);
+        self.assert_whole(&runs, contents.lines + at_leisure.lines);
+        Figures {
+            floor,
+            bare,
+            in_memory,
+            peak,
+            took,
+            cpu,
+            syncs,
+            block,
+            written,
+            disk_bytes,
+            disk,
+            at_half,
+            peak_rss,
+            contents,
+            at_leisure,
+            refused,
+        }
+    }
+
+    /// A refusal promises nothing: its calls may be there or not, but all of the others must, once.
+    fn assert_whole(&self, runs: &[&Outcome], lines: u64) {
+        let acknowledged: u64 = runs.iter().map(|run| run.calls).sum();
+        let refused: u64 = runs.iter().map(|run| run.refused).sum();
+        let most = acknowledged + refused * self.bodies.calls_per_request();
+        assert!(
+            (acknowledged..=most).contains(&lines),
+            "{acknowledged} calls acknowledged, {refused} requests refused, {lines} lines in the bucket"
+        );
+    }
+
+    /// Calls delivered each second where the spool is in memory: neither a sync nor a write takes time.
+    #[expect(clippy::cast_precision_loss, reason = "calls of some seconds")]
+    fn in_memory(&self) -> f64 {
+        let (dir, spool) = (directory(&self.args.dir), directory(&self.args.memory_dir));
+        let setup = self.setup(dir.path(), spool.path());
+        let node = Node::start(&setup);
+        let load = self.load(node.target(self.path()), setup.write_keys());
+        let warm_up = self.generate(&Load { lasting: WARM_UP, ..load.clone() });
+        node.flush();
+        let began = load::now();
+        let peak = self.generate(&load);
+        node.flush();
+        let delivered = peak.calls as f64 / began.elapsed().as_secs_f64();
+        let (contents, _) = bucket::contents(&node.s3_dir, &bucket::names(&node.s3_dir));
+        self.assert_whole(&[&warm_up, &peak], contents.lines);
+        delivered
+    }
+
+    fn bare_server(&self) -> Outcome {
+        let program = std::env::current_exe().expect("this program");
+        let mut server = Process::start(CORE, Command::new(program).arg("--bare"));
+        let load = self.load(Target::plain(server.address("bare"), self.path()), vec!["bench-0".to_owned()]);
+        self.generate(&Load { lasting: Duration::from_secs(1), ..load })
+    }
+
+    fn generate(&self, load: &Load) -> Outcome {
+        on_cores(OTHER_CORE, || load::run(load, &self.bodies)).expect("the load reaches the server")
+    }
+}
+
+fn directory(within: &Path) -> tempfile::TempDir {
+    tempfile::Builder::new().prefix("durable-").tempdir_in(within).expect("a directory")
 }
 
 fn written(node: &Node) -> f64 {
     node.metric("forebay_spool_written_bytes_total")
-}
-
-fn generate(load: &Load, bodies: &Arc<Bodies>) -> Outcome {
-    on_core(OTHER_CORE, || load::run(load, bodies)).expect("the load reaches the server")
-}
-
-fn bare_server(args: &Args, bodies: &Arc<Bodies>) -> Outcome {
-    let program = std::env::current_exe().expect("this program");
-    let mut server = Process::start(CORE, Command::new(program).arg("--bare"));
-    let load = Load {
-        address: server.address("bare"),
-        connections: connections(args, bodies),
-        write_keys: vec!["bench-0".to_owned()],
-        pace: Pace::Closed,
-        lasting: Duration::from_secs(1),
-    };
-    generate(&load, bodies)
 }
 
 #[expect(
@@ -199,5 +317,5 @@ fn bare_server(args: &Args, bodies: &Arc<Bodies>) -> Outcome {
     reason = "a block has bytes, some megabytes"
 )]
 fn calibrated(dir: &Path, block: f64) -> hdrhistogram::Histogram<u64> {
-    on_core(CORE, || calibrate::syncs(dir, block as usize, CALIBRATION))
+    on_cores(CORE, || calibrate::syncs(dir, block as usize, CALIBRATION))
 }

@@ -1,97 +1,49 @@
-//! The program under test, pinned to a core: the release binary, started as a user starts it.
+//! The program under test: the release binary, started as a user starts it, and its bucket.
 
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{self, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
-use std::time::Duration;
+use std::process::{Command, Stdio};
 
-use rustix::process::{Pid, Signal, kill_process};
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use rcgen::CertifiedKey;
+
+use crate::load::Target;
+use crate::process::Process;
 
 /// The bucket of dev mode, and its credentials.
 const BUCKET: &str = "forebay";
 const ACCESS_KEY_ID: &str = "forebay";
 const SECRET_ACCESS_KEY: &str = "forebay-secret";
-/// How long the kernel counts a process's time in.
-const TICKS_PER_SECOND: u64 = 100;
+/// The name in the certificate.
+const HOST: &str = "localhost";
+/// The longest outage that is measured, and room so that nothing is done for want of it.
+const SPOOL_MAX: &str = "32 GB";
 
-/// Runs `body` on one core; what it starts (threads, processes) stays there, what runs afterwards does not.
-pub(crate) fn on_core<T>(core: usize, body: impl FnOnce() -> T) -> T {
-    let before = sched_getaffinity(None).expect("this thread's cores");
-    let mut only = CpuSet::new();
-    only.set(core);
-    sched_setaffinity(None, &only).expect("to be pinned to a core: the bench needs two");
-    let done = body();
-    sched_setaffinity(None, &before).expect("this thread's cores again");
-    done
+/// How a node is set up.
+#[derive(Clone, Debug)]
+pub(crate) struct Setup<'s> {
+    /// The build of the program.
+    pub(crate) program: &'s Path,
+    /// Where everything but the spool is kept.
+    pub(crate) dir: &'s Path,
+    /// Where the spool is kept.
+    pub(crate) spool: &'s Path,
+    /// The cores of the collector.
+    pub(crate) cores: &'s [usize],
+    /// The cores of the S3 server.
+    pub(crate) s3_cores: &'s [usize],
+    /// How many sources it knows.
+    pub(crate) sources: usize,
+    /// Whether calls come by TLS.
+    pub(crate) tls: bool,
+    /// Bytes at which objects are cut.
+    pub(crate) flush_bytes: u64,
 }
 
-/// A process that ends with this value.
-#[derive(Debug)]
-pub(crate) struct Process {
-    child: Child,
-    out: BufReader<ChildStdout>,
-}
-
-impl Process {
-    /// Starts `command` on a core.
-    pub(crate) fn start(core: usize, command: &mut Command) -> Self {
-        command.stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut child = on_core(core, || command.spawn()).expect("the program starts");
-        let out = BufReader::new(child.stdout.take().expect("its standard output"));
-        Self { child, out }
-    }
-
-    /// The address that it prints under `name`.
-    pub(crate) fn address(&mut self, name: &str) -> SocketAddr {
-        let mut line = String::new();
-        while self.out.read_line(&mut line).expect("its standard output") > 0 {
-            if let Some((said, address)) = line.trim_end().split_once(" http://")
-                && said == name
-            {
-                return address.parse().expect("an address");
-            }
-            line.clear();
-        }
-        panic!("it ended before it said where its {name} is");
-    }
-
-    /// CPU time that it has used, user and system, all threads.
-    pub(crate) fn cpu(&self) -> Duration {
-        let stat =
-            std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("its statistics");
-        // The name may hold spaces; the fields behind it do not. User and system time are the 14th and 15th.
-        let (_, fields) = stat.rsplit_once(')').expect("a name in parentheses");
-        let ticks: u64 = fields
-            .split_whitespace()
-            .skip(11)
-            .take(2)
-            .map(|ticks| ticks.parse::<u64>().expect("ticks"))
-            .sum();
-        Duration::from_millis(ticks * 1_000 / TICKS_PER_SECOND)
-    }
-
-    /// The most memory that it has had, in bytes.
-    pub(crate) fn peak_rss(&self) -> u64 {
-        let status =
-            std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("its status");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("its peak memory");
-        line.trim().trim_end_matches(" kB").parse::<u64>().expect("kilobytes") * 1_024
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It may have ended by itself; either way it is waited for.
-        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw)
-            && let Err(error) = kill_process(pid, Signal::KILL)
-        {
-            eprintln!("it has ended already: {error}");
-        }
-        if let Err(error) = self.child.wait() {
-            eprintln!("it could not be waited for: {error}");
-        }
+impl Setup<'_> {
+    /// A write key for each source.
+    pub(crate) fn write_keys(&self) -> Vec<String> {
+        (0..self.sources).map(|number| format!("bench-{number}")).collect()
     }
 }
 
@@ -100,41 +52,66 @@ impl Drop for Process {
 pub(crate) struct Node {
     /// The collector's process.
     pub(crate) collector: Process,
-    /// Where calls are taken.
-    pub(crate) public: SocketAddr,
-    /// Where it is asked.
-    pub(crate) admin: SocketAddr,
     /// The data directory of the S3 server.
     pub(crate) s3_dir: PathBuf,
+    public: SocketAddr,
+    ca: Option<PathBuf>,
+    admin: SocketAddr,
     program: PathBuf,
-    _s3_server: Process,
+    s3_cores: Vec<usize>,
+    s3: SocketAddr,
+    s3_server: Option<Process>,
 }
 
 impl Node {
-    /// Starts both in `dir`, each on its core. Objects are cut at `flush_bytes`.
-    pub(crate) fn start(
-        program: &Path,
-        dir: &Path,
-        cores: (usize, usize),
-        write_keys: &[String],
-        flush_bytes: u64,
-    ) -> Self {
-        let (core, s3_core) = cores;
+    /// Starts both.
+    pub(crate) fn start(setup: &Setup<'_>) -> Self {
+        let Setup { program, dir, .. } = *setup;
         let s3_dir = dir.join("dev");
-        let mut dev = Command::new(program);
-        dev.args(["--log", "warn", "dev", "--data-dir"]).arg(&s3_dir);
-        dev.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--s3-listen", "127.0.0.1:0"]);
-        let mut s3_server = Process::start(s3_core, &mut dev);
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut s3_server = s3_server(program, &s3_dir, setup.s3_cores, any);
         let s3 = s3_server.address("s3");
+        let tls = setup.tls.then(|| (free_address(), certificate(dir)));
         let file = dir.join("forebay.toml");
-        std::fs::write(&file, configuration(dir, s3, write_keys, flush_bytes)).expect("a configuration");
+        std::fs::write(&file, configuration(setup, s3, tls.as_ref())).expect("a configuration");
         let mut serve = Command::new(program);
         serve.args(["--log", "warn", "serve", "--config"]).arg(&file);
         serve.env("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID).env("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY);
-        let mut collector = Process::start(core, &mut serve);
-        let public = collector.address("collector");
+        let mut collector = Process::start(setup.cores, &mut serve);
+        let plain = collector.address("collector");
         let admin = collector.address("console");
-        Self { collector, public, admin, s3_dir, program: program.to_owned(), _s3_server: s3_server }
+        let (public, ca) = tls.map_or((plain, None), |(address, ca)| (address, Some(ca)));
+        Self {
+            collector,
+            s3_dir,
+            public,
+            ca,
+            admin,
+            program: program.to_owned(),
+            s3_cores: setup.s3_cores.to_vec(),
+            s3,
+            s3_server: Some(s3_server),
+        }
+    }
+
+    /// Where calls are sent.
+    pub(crate) fn target(&self, path: &str) -> Target {
+        match &self.ca {
+            None => Target::plain(self.public, path),
+            Some(ca) => Target::tls(self.public, path, HOST, ca).expect("a certificate of our own"),
+        }
+    }
+
+    /// Ends the S3 server: nothing can be delivered.
+    pub(crate) fn cut_store_off(&mut self) {
+        self.s3_server = None;
+    }
+
+    /// Starts the S3 server again, with what it had.
+    pub(crate) fn bring_store_back(&mut self) {
+        let mut back = s3_server(&self.program, &self.s3_dir, &self.s3_cores, self.s3);
+        assert_eq!(back.address("s3"), self.s3, "it is where it was");
+        self.s3_server = Some(back);
     }
 
     /// Waits until everything that was acknowledged is in the bucket.
@@ -157,16 +134,46 @@ impl Node {
     }
 }
 
-fn configuration(dir: &Path, s3: SocketAddr, write_keys: &[String], flush_bytes: u64) -> String {
+fn s3_server(program: &Path, dir: &Path, cores: &[usize], address: SocketAddr) -> Process {
+    let mut dev = Command::new(program);
+    dev.args(["--log", "warn", "dev", "--data-dir"]).arg(dir);
+    dev.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--s3-listen"]);
+    Process::start(cores, dev.arg(address.to_string()))
+}
+
+/// An address for the TLS listener, which is not among those that the program prints.
+fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("its address")
+}
+
+/// Makes a key (ECDSA on P-256, as certificates have today) and a certificate that trusts itself; the certificate's file.
+fn certificate(dir: &Path) -> PathBuf {
+    let CertifiedKey { cert, signing_key } =
+        rcgen::generate_simple_self_signed([HOST.to_owned()]).expect("a certificate");
+    let file = dir.join("tls.crt");
+    std::fs::write(&file, cert.pem()).expect("room for a certificate");
+    std::fs::write(dir.join("tls.key"), signing_key.serialize_pem()).expect("room for a key");
+    file
+}
+
+fn configuration(setup: &Setup<'_>, s3: SocketAddr, tls: Option<&(SocketAddr, PathBuf)>) -> String {
+    let tls = tls.map_or_else(String::new, |(address, certificate)| {
+        format!(
+            "tls_listen = \"{address}\"\ntls_cert = \"{}\"\ntls_key = \"{}\"\n",
+            certificate.display(),
+            certificate.with_extension("key").display()
+        )
+    });
     let mut text = format!(
         r#"[collector]
 listen = "127.0.0.1:0"
 max_body = "2 MiB"
-[admin]
+{tls}[admin]
 listen = "127.0.0.1:0"
 [spool]
 dir = "{}"
-max_bytes = "16 GB"
+max_bytes = "{SPOOL_MAX}"
 unsafe_filesystem = true
 [s3]
 bucket = "{BUCKET}"
@@ -174,12 +181,13 @@ region = "us-east-1"
 endpoint_url = "http://{s3}"
 path_style = true
 [flush]
-max_bytes = "{flush_bytes} B"
+max_bytes = "{} B"
 max_age = "1 h"
 "#,
-        dir.join("spool").display(),
+        setup.spool.display(),
+        setup.flush_bytes,
     );
-    for key in write_keys {
+    for key in setup.write_keys() {
         text.push_str(&format!("[[source]]\nid = \"{key}\"\nwrite_keys = [\"{key}\"]\n"));
     }
     text

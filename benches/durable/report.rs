@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+use crate::bucket::Contents;
 use crate::load::Outcome;
 use crate::path::Floor;
 
@@ -15,6 +16,8 @@ pub(crate) struct Figures {
     pub(crate) floor: Floor,
     /// A server that only answers.
     pub(crate) bare: Outcome,
+    /// Calls delivered each second where the spool is in memory.
+    pub(crate) in_memory: f64,
     /// The collector, as fast as it answers.
     pub(crate) peak: Outcome,
     /// From the first request of the peak until all of its calls were in the bucket.
@@ -25,22 +28,26 @@ pub(crate) struct Figures {
     pub(crate) syncs: f64,
     /// Bytes of a sync, on average.
     pub(crate) block: f64,
+    /// Bytes written to the spool meanwhile.
+    pub(crate) written: f64,
+    /// All that the collector wrote to the disk meanwhile.
+    pub(crate) disk_bytes: u64,
     /// The disk alone, with blocks of that size.
     pub(crate) disk: Histogram<u64>,
     /// The collector at half of its peak, at a fixed rate.
     pub(crate) at_half: Outcome,
     /// The collector's memory at its most, in bytes.
     pub(crate) peak_rss: u64,
-    /// Bytes of all objects.
-    pub(crate) object_bytes: u64,
-    /// Lines in them.
-    pub(crate) lines: u64,
+    /// What is in the objects that were made under load.
+    pub(crate) contents: Contents,
+    /// What is in those that were made when there was time.
+    pub(crate) at_leisure: Contents,
     /// Requests that were not answered 200.
     pub(crate) refused: u64,
 }
 
 /// Each figure: its name, its unit, its digits behind the point.
-const COLUMNS: [(&str, &str, usize); 22] = [
+const COLUMNS: [(&str, &str, usize); 29] = [
     ("delivered", "calls/s, until all are in the bucket", 0),
     ("answered", "calls/s, while requests are sent", 0),
     ("floor F", "calls/s", 0),
@@ -49,6 +56,8 @@ const COLUMNS: [(&str, &str, usize); 22] = [
     ("CPU", "us a call, from request to bucket", 2),
     ("CPU of F", "us a call", 2),
     ("B2", "CPU / CPU of F", 2),
+    ("in memory", "calls/s, delivered with the spool on tmpfs", 0),
+    ("B5", "delivered / in memory", 2),
     ("bare server", "requests/s", 0),
     ("B3", "requests/s / bare server", 2),
     ("p50 at peak", "ms", 2),
@@ -61,7 +70,12 @@ const COLUMNS: [(&str, &str, usize); 22] = [
     ("p99 at half of peak", "ms", 2),
     ("B4", "p99 at half of peak / disk p99", 2),
     ("peak memory", "MB", 0),
+    ("spool", "bytes written a call", 0),
+    ("line", "bytes", 0),
     ("object", "bytes a line", 1),
+    ("B11 under load", "object / gzip -6 of its lines", 3),
+    ("B11 at leisure", "object / gzip -6 of its lines", 3),
+    ("B12", "bytes written to disk / bytes of lines", 3),
     ("refused", "requests not answered 200", 0),
 ];
 
@@ -72,7 +86,8 @@ impl Figures {
         let (calls, requests) = (self.peak.calls as f64, self.peak.requests as f64);
         let delivered = calls / self.took.as_secs_f64();
         let cpu = self.cpu.as_secs_f64() * 1e6 / calls;
-        let bare = self.bare.requests as f64 / self.bare.took.as_secs_f64();
+        let bare = self.bare.requests_per_second();
+        let (lines, line_bytes) = (self.contents.lines as f64, self.contents.line_bytes as f64);
         let disk_ms = |quantile| self.disk.value_at_quantile(quantile) as f64 / 1e6;
         [
             delivered,
@@ -83,8 +98,10 @@ impl Figures {
             cpu,
             self.floor.cpu_us(),
             cpu / self.floor.cpu_us(),
+            self.in_memory,
+            delivered / self.in_memory,
             bare,
-            requests / self.peak.took.as_secs_f64() / bare,
+            self.peak.requests_per_second() / bare,
             self.peak.latency_ms(0.5),
             self.peak.latency_ms(0.99),
             requests / self.syncs.max(1.0),
@@ -95,7 +112,12 @@ impl Figures {
             self.at_half.latency_ms(0.99),
             self.at_half.latency_ms(0.99) / disk_ms(0.99),
             self.peak_rss as f64 / 1e6,
-            self.object_bytes as f64 / self.lines as f64,
+            self.written / calls,
+            line_bytes / lines,
+            self.contents.object_bytes as f64 / lines,
+            self.contents.to_gzip(),
+            self.at_leisure.to_gzip(),
+            self.disk_bytes as f64 / (calls * line_bytes / lines),
             self.refused as f64,
         ]
     }

@@ -5,15 +5,42 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::corpus::{self, Seeded};
 
-const SEED: u64 = 41;
+/// Of the corpus.
+pub(crate) const SEED: u64 = 41;
 /// Calls in all bodies together: far more bytes than gzip looks back, so that bodies that come again compress no better.
 const CALLS_MADE: usize = 8_192;
-/// What follows the id of a message in the corpus.
-const AFTER_ID: &str = r#"","integrations""#;
-/// Hexadecimal digits of each id that are written anew for each request.
+/// What stands before the id of a message in the corpus.
+const BEFORE_ID: &str = r#""messageId":""#;
+/// Hexadecimal digits at the end of each id that are written anew for each request.
 const DIGITS: usize = 12;
 /// An odd number: multiplying by it (mod 2^48) gives each number another, so that ids look random and none comes twice.
 const SPREAD: u64 = 0x9E37_79B9_7F4B;
+
+/// What a body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Form {
+    /// One call.
+    Single,
+    /// Calls in the envelope of the tracking API.
+    Envelope,
+    /// A JSON array of calls, as collectors that know no envelope take them.
+    Array,
+}
+
+impl Form {
+    /// The usual one of so many calls.
+    pub(crate) fn of(calls: usize) -> Self {
+        if calls == 1 { Self::Single } else { Self::Envelope }
+    }
+
+    /// Where the tracking API takes it.
+    pub(crate) fn path(self) -> &'static str {
+        match self {
+            Self::Single => "/v1/track",
+            Self::Envelope | Self::Array => "/v1/batch",
+        }
+    }
+}
 
 #[derive(Debug)]
 struct Template {
@@ -30,22 +57,30 @@ pub(crate) struct Bodies {
 }
 
 impl Bodies {
-    /// Bodies of so many calls: one is a single call, more are an envelope.
+    /// Bodies of so many calls in their usual form.
     pub(crate) fn new(calls_per_request: usize) -> Self {
+        Self::in_form(Form::of(calls_per_request), calls_per_request, 0)
+    }
+
+    /// Bodies of so many calls in their usual form, whose ids are counted from `first_id`.
+    pub(crate) fn starting_at(calls_per_request: usize, first_id: u64) -> Self {
+        Self::in_form(Form::of(calls_per_request), calls_per_request, first_id)
+    }
+
+    /// Bodies of a form; a single call is one whatever `calls_per_request` says. Bodies of two runs against the same
+    /// collector need a `first_id` each, or their calls are repeats.
+    pub(crate) fn in_form(form: Form, calls_per_request: usize, first_id: u64) -> Self {
+        let calls_per_request = if form == Form::Single { 1 } else { calls_per_request };
         let mut random = Seeded(SEED);
         let templates = (0..CALLS_MADE.div_ceil(calls_per_request))
-            .map(|_| match calls_per_request {
-                1 => template(corpus::call(&mut random)),
-                calls => template(corpus::envelope(&mut random, calls)),
+            .map(|_| match form {
+                Form::Single => template(corpus::call(&mut random)),
+                Form::Envelope => template(corpus::envelope(&mut random, calls_per_request)),
+                Form::Array => template(corpus::array(&mut random, calls_per_request)),
             })
             .inspect(|template| assert_eq!(template.ids.len(), calls_per_request, "each call has one id"))
             .collect();
-        Self { calls_per_request, templates, next_id: AtomicU64::new(0) }
-    }
-
-    /// Where they are posted.
-    pub(crate) fn path(&self) -> &'static str {
-        if self.calls_per_request == 1 { "/v1/track" } else { "/v1/batch" }
+        Self { calls_per_request, templates, next_id: AtomicU64::new(first_id) }
     }
 
     /// Calls of a request.
@@ -60,22 +95,46 @@ impl Bodies {
 
     /// Appends the length of a body, the end of the head and a body with new ids to `out`.
     pub(super) fn append(&self, ticket: u64, out: &mut Vec<u8>) {
-        let index = usize::try_from(ticket % self.templates.len() as u64).unwrap_or(0);
-        let template = self.templates.get(index).expect("an index below the length");
+        let template = self.template(ticket);
         out.extend_from_slice(template.body.len().to_string().as_bytes());
         out.extend_from_slice(b"\r\n\r\n");
         let start = out.len();
         out.extend_from_slice(&template.body);
         let first = self.next_id.fetch_add(template.ids.len() as u64, Ordering::Relaxed);
         for (id, number) in template.ids.iter().zip(first..) {
-            let place = out.get_mut(start + id.start..start + id.end).expect("an id inside the body");
-            write_hex(number.wrapping_mul(SPREAD), place);
+            let digits = start + id.end - DIGITS..start + id.end;
+            write_hex(number.wrapping_mul(SPREAD), out.get_mut(digits).expect("an id inside the body"));
         }
+    }
+
+    /// The ids in a request that [`Self::append`] ended.
+    pub(super) fn ids<'r>(&'r self, ticket: u64, request: &'r [u8]) -> impl Iterator<Item = &'r [u8]> {
+        let template = self.template(ticket);
+        let body = request.get(request.len() - template.body.len()..).expect("a body at its end");
+        template.ids.iter().map(move |id| body.get(id.clone()).expect("an id inside the body"))
+    }
+
+    /// Goes through all of them, each time from another one on: where write keys are taken in turn too, none of them
+    /// always meets the same bodies.
+    fn template(&self, ticket: u64) -> &Template {
+        let templates = self.templates.len() as u64;
+        let index = (ticket + ticket / templates) % templates;
+        usize::try_from(index)
+            .ok()
+            .and_then(|index| self.templates.get(index))
+            .expect("an index below the length")
     }
 }
 
 fn template(body: String) -> Template {
-    let ids = body.match_indices(AFTER_ID).map(|(end, _)| end - DIGITS..end).collect();
+    let ids = body
+        .match_indices(BEFORE_ID)
+        .map(|(at, before)| {
+            let start = at + before.len();
+            let len = body.get(start..).and_then(|rest| rest.find('"')).expect("an id ends");
+            start..start + len
+        })
+        .collect();
     Template { body: body.into_bytes(), ids }
 }
 

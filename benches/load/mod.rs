@@ -1,31 +1,36 @@
 //! A load generator: sends calls to an address by HTTP/1.1 and notes what was answered and when.
 //!
 //! It knows nothing of the program it speaks to. Every call of a run has a `messageId` of its own, so that none is taken
-//! for a repeat. Closed loop: each connection sends its next request when the last one is answered. Open loop: requests
-//! are due at fixed times whether or not the earlier ones are answered, and a latency counts from when its request was
-//! due, so that a stall is charged to every request it held up (no coordinated omission).
+//! for a repeat. Closed loop: each connection at work sends its next request when the last one is answered. Open loop:
+//! requests are due at fixed times whether or not the earlier ones are answered, and a latency counts from when its
+//! request was due, so that a stall is charged to every request it held up (no coordinated omission).
 
-mod bodies;
+mod acked;
+pub(crate) mod bodies;
 mod connection;
+mod outcome;
+mod target;
 
+use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hdrhistogram::Histogram;
+use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
+pub(crate) use acked::Acked;
 pub(crate) use bodies::Bodies;
-use connection::Connection;
 
-/// The longest latency that is told apart.
-const LATENCY_MAX: Duration = Duration::from_secs(60);
-/// Significant digits of a latency.
-const LATENCY_DIGITS: u8 = 3;
+use connection::Connection;
+pub(crate) use outcome::Outcome;
+pub(crate) use target::Target;
+
+/// The runtime's timers are that much late at most, so that a request's last part is waited for without them.
+const TIMERS_LATE: Duration = Duration::from_millis(2);
 
 /// When requests are sent.
 #[derive(Clone, Copy, Debug)]
@@ -43,51 +48,19 @@ pub(crate) enum Pace {
 #[derive(Clone, Debug)]
 pub(crate) struct Load {
     /// Where.
-    pub(crate) address: SocketAddr,
+    pub(crate) target: Target,
     /// Connections, each kept alive.
     pub(crate) connections: usize,
-    /// Write keys, taken in turn by the connections.
+    /// How many of them have a request under way at a time, at most; the connections take turns.
+    pub(crate) active: usize,
+    /// Write keys, taken in turn by the requests. None: requests have no `Authorization`.
     pub(crate) write_keys: Vec<String>,
     /// When.
     pub(crate) pace: Pace,
     /// No request is begun after this; those begun are waited for.
     pub(crate) lasting: Duration,
-}
-
-/// What came of it.
-#[derive(Clone, Debug)]
-pub(crate) struct Outcome {
-    /// Requests answered 200.
-    pub(crate) requests: u64,
-    /// Calls in them.
-    pub(crate) calls: u64,
-    /// Requests answered otherwise.
-    pub(crate) refused: u64,
-    /// From the first request to the last answer.
-    pub(crate) took: Duration,
-    /// Latencies of what was answered 200, in nanoseconds.
-    pub(crate) latencies: Histogram<u64>,
-}
-
-impl Outcome {
-    fn new() -> Self {
-        let longest = u64::try_from(LATENCY_MAX.as_nanos()).expect("a minute");
-        let latencies =
-            Histogram::new_with_max(longest, LATENCY_DIGITS).expect("bounds that a histogram has");
-        Self { requests: 0, calls: 0, refused: 0, took: Duration::ZERO, latencies }
-    }
-
-    /// A latency of 200s, in milliseconds.
-    #[expect(clippy::cast_precision_loss, reason = "a latency in nanoseconds")]
-    pub(crate) fn latency_ms(&self, quantile: f64) -> f64 {
-        self.latencies.value_at_quantile(quantile) as f64 / 1e6
-    }
-
-    /// Calls answered 200, each second.
-    #[expect(clippy::cast_precision_loss, reason = "calls of some seconds")]
-    pub(crate) fn calls_per_second(&self) -> f64 {
-        self.calls as f64 / self.took.as_secs_f64()
-    }
+    /// Who is told what was acknowledged.
+    pub(crate) acked: Option<Arc<Acked>>,
 }
 
 /// The clock of the generator.
@@ -96,83 +69,136 @@ pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
-/// What the connections share.
+/// What all that send have in common.
 #[derive(Debug)]
 struct Shared {
     load: Load,
     bodies: Arc<Bodies>,
+    heads: Vec<String>,
     began: Instant,
     tickets: AtomicU64,
     broken: AtomicBool,
+    outcome: Mutex<Outcome>,
+    /// Buffers for requests: as many as are under way at once, however many connections there are.
+    spare: Mutex<Vec<Vec<u8>>>,
 }
 
-/// Sends until the time is over. Takes the calling thread for itself.
+/// Opens connections and sends until the time is over. Takes the calling thread for itself.
 ///
 /// # Errors
-/// Where a connection cannot be made or breaks.
+/// Where a connection cannot be made or breaks, or what was acknowledged cannot be noted.
 pub(crate) fn run(load: &Load, bodies: &Arc<Bodies>) -> io::Result<Outcome> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let mut open = Vec::with_capacity(load.connections);
-        for _ in 0..load.connections {
-            open.push(Connection::open(load.address).await?);
+    Generator::open(load)?.run(load, bodies)
+}
+
+/// Open connections, dealt out to those that send.
+pub(crate) struct Generator {
+    runtime: Runtime,
+    hands: Vec<VecDeque<Connection>>,
+}
+
+impl Generator {
+    /// Opens all connections of a load.
+    ///
+    /// # Errors
+    /// Where one cannot be made.
+    pub(crate) fn open(load: &Load) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let active = load.active.clamp(1, load.connections);
+        let mut hands: Vec<VecDeque<Connection>> = (0..active).map(|_| VecDeque::new()).collect();
+        for hand in (0..active).cycle().take(load.connections) {
+            let connection = runtime.block_on(Connection::open(&load.target))?;
+            hands.get_mut(hand).expect("a hand below their number").push_back(connection);
         }
+        Ok(Self { runtime, hands })
+    }
+
+    /// Sends until the time is over.
+    ///
+    /// # Errors
+    /// Where a connection breaks, or what was acknowledged cannot be noted.
+    pub(crate) fn run(&mut self, load: &Load, bodies: &Arc<Bodies>) -> io::Result<Outcome> {
+        let mut outcome = self.run_until_broken(load, bodies)?;
+        outcome.broken.take().map_or(Ok(outcome), Err)
+    }
+
+    /// Sends until the time is over or a connection breaks; the outcome says which.
+    ///
+    /// # Errors
+    /// Where what was acknowledged cannot be noted.
+    pub(crate) fn run_until_broken(&mut self, load: &Load, bodies: &Arc<Bodies>) -> io::Result<Outcome> {
         let shared = Arc::new(Shared {
             load: load.clone(),
             bodies: Arc::clone(bodies),
+            heads: heads(load),
             began: now(),
             tickets: AtomicU64::new(0),
             broken: AtomicBool::new(false),
+            outcome: Mutex::new(Outcome::new()),
+            spare: Mutex::new(Vec::new()),
         });
-        let mut at_work = JoinSet::new();
-        for (number, connection) in open.into_iter().enumerate() {
-            at_work.spawn(send(Arc::clone(&shared), connection, number));
+        let hands = std::mem::take(&mut self.hands);
+        self.hands = self.runtime.block_on(async {
+            let mut at_work = JoinSet::new();
+            for hand in hands {
+                at_work.spawn(send(Arc::clone(&shared), hand));
+            }
+            let mut back = Vec::with_capacity(at_work.len());
+            while let Some(done) = at_work.join_next().await {
+                back.push(done.map_err(io::Error::other)??);
+            }
+            io::Result::Ok(back)
+        })?;
+        let took = shared.began.elapsed();
+        if let Some(acked) = &load.acked {
+            acked.finish()?;
         }
-        let mut total = Outcome::new();
-        while let Some(done) = at_work.join_next().await {
-            let part = done.map_err(io::Error::other)??;
-            total.requests += part.requests;
-            total.calls += part.calls;
-            total.refused += part.refused;
-            total.latencies.add(&part.latencies).expect("histograms of the same bounds");
-        }
-        total.took = shared.began.elapsed();
-        Ok(total)
-    })
-}
-
-async fn send(shared: Arc<Shared>, mut connection: Connection, number: usize) -> io::Result<Outcome> {
-    let sent = requests(&shared, &mut connection, number).await;
-    if sent.is_err() {
-        shared.broken.store(true, Ordering::Relaxed);
+        let outcome = std::mem::replace(&mut *locked(&shared.outcome), Outcome::new());
+        Ok(Outcome { took, ..outcome })
     }
-    sent
 }
 
-async fn requests(shared: &Shared, connection: &mut Connection, number: usize) -> io::Result<Outcome> {
-    let load = &shared.load;
-    let key = load.write_keys.get(number % load.write_keys.len()).expect("a write key");
-    let head = format!(
-        "POST {} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nAuthorization: Basic {}\r\nContent-Length: ",
-        shared.bodies.path(),
-        load.address,
-        STANDARD.encode(format!("{key}:")),
-    );
-    let mut outcome = Outcome::new();
+fn heads(load: &Load) -> Vec<String> {
+    if load.write_keys.is_empty() {
+        return vec![load.target.head("")];
+    }
+    let authorization = |key| format!("Authorization: Basic {}\r\n", STANDARD.encode(format!("{key}:")));
+    load.write_keys.iter().map(|key| load.target.head(&authorization(key))).collect()
+}
+
+/// Sends one request after the other, by each connection in turn, and gives the connections back.
+async fn send(
+    shared: Arc<Shared>,
+    mut connections: VecDeque<Connection>,
+) -> io::Result<VecDeque<Connection>> {
+    let bodies = &shared.bodies;
     while !shared.broken.load(Ordering::Relaxed) {
         let ticket = shared.tickets.fetch_add(1, Ordering::Relaxed);
-        let Some(due) = due(shared, ticket).await else { break };
-        let accepted = connection.exchange(&head, &shared.bodies, ticket).await?;
-        if accepted {
-            outcome.requests += 1;
-            outcome.calls += shared.bodies.calls_per_request();
-            let nanos = u64::try_from(due.elapsed().as_nanos()).unwrap_or(u64::MAX);
-            outcome.latencies.saturating_record(nanos);
-        } else {
-            outcome.refused += 1;
+        let Some(due) = due(&shared, ticket).await else { break };
+        let mut request = locked(&shared.spare).pop().unwrap_or_default();
+        request.clear();
+        let head =
+            usize::try_from(ticket).ok().and_then(|ticket| shared.heads.get(ticket % shared.heads.len()));
+        request.extend_from_slice(head.expect("a head below their number").as_bytes());
+        bodies.append(ticket, &mut request);
+        connections.rotate_left(1);
+        let connection = connections.front_mut().expect("a connection each");
+        match connection.exchange(&shared.load.target, &request).await {
+            Ok(true) => {
+                locked(&shared.outcome).accepted(bodies.calls_per_request(), due.elapsed());
+                if let Some(acked) = &shared.load.acked {
+                    acked.write(bodies.ids(ticket, &request))?;
+                }
+            }
+            Ok(false) => locked(&shared.outcome).refused += 1,
+            Err(error) => {
+                shared.broken.store(true, Ordering::Relaxed);
+                locked(&shared.outcome).broken.get_or_insert(error);
+            }
         }
+        locked(&shared.spare).push(request);
     }
-    Ok(outcome)
+    Ok(connections)
 }
 
 /// Waits until a ticket's request is due, and says when that was. `None` once the time is over.
@@ -187,9 +213,16 @@ async fn due(shared: &Shared, ticket: u64) -> Option<Instant> {
     if due.duration_since(shared.began) >= shared.load.lasting {
         return None;
     }
-    // The runtime's timers tick once a millisecond: requests would come in bursts, and their answers late by as much.
+    if due.saturating_duration_since(now()) > TIMERS_LATE {
+        tokio::time::sleep_until((due - TIMERS_LATE).into()).await;
+    }
+    // Timers tick once a millisecond: by them alone requests would come in bursts, and their answers late by as much.
     while now() < due {
         tokio::task::yield_now().await;
     }
     Some(due)
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
