@@ -8,6 +8,7 @@ mod bucket;
 mod calibrate;
 #[path = "../corpus/mod.rs"]
 mod corpus;
+mod disk;
 #[path = "../load/mod.rs"]
 #[expect(dead_code, reason = "some of it is for the command `load`")]
 mod load;
@@ -81,10 +82,11 @@ struct Args {
     /// Bytes at which objects are cut: small, so that encoding and uploading go on all the time
     #[arg(long, default_value_t = 2_000_000)]
     flush_bytes: u64,
-    /// Where spool and bucket are kept meanwhile; its disk is what is measured
+    /// Where the spool is kept meanwhile; its disk is what is measured
     #[arg(long, default_value = "target")]
     dir: PathBuf,
-    /// A directory in memory, where the spool is kept for what the disk costs (B5)
+    /// A directory in memory: for the bucket, whose disk is not the collector's, and for the spool to find out what the disk
+    /// costs (B5)
     #[arg(long, default_value = "/dev/shm")]
     memory_dir: PathBuf,
     /// Another build of the program, to compare with
@@ -206,26 +208,25 @@ impl Case<'_> {
         let floor = on_cores(CORE, || path::run(&self.bodies, Through::Gzip, FLOOR));
         let bare = self.bare_server();
         let in_memory = self.in_memory();
-        let dir = directory(&self.args.dir);
-        let spool = dir.path().join("spool");
-        let setup = self.setup(dir.path(), &spool);
+        let (dir, spool) = (directory(&self.args.memory_dir), directory(&self.args.dir));
+        let setup = self.setup(dir.path(), spool.path());
         let node = Node::start(&setup);
         let load = self.load(node.target(self.path()), setup.write_keys());
 
         let warm_up = self.generate(&Load { lasting: WARM_UP, ..load.clone() });
         node.flush();
         let (syncs, written) = (node.metric("forebay_sync_seconds_count"), self::written(&node));
-        let disk_bytes = node.collector.disk_bytes();
+        let disk_before = disk::written(spool.path());
         let (cpu, began) = (node.collector.cpu(), load::now());
         let peak = self.generate(&load);
         node.flush();
         let (took, cpu) = (began.elapsed(), node.collector.cpu().saturating_sub(cpu));
-        let disk_bytes = node.collector.disk_bytes().saturating_sub(disk_bytes);
+        let disk_bytes = disk::written(spool.path()).zip(disk_before).map(|(now, before)| now - before);
         let syncs = node.metric("forebay_sync_seconds_count") - syncs;
         let written = self::written(&node) - written;
 
         let block = written / syncs.max(1.0);
-        let disk = calibrated(dir.path(), block);
+        let disk = calibrated(spool.path(), block);
         let pace = Pace::Open { requests_per_second: SHARE_OF_PEAK * peak.requests_per_second() };
         let at_half = self.generate(&Load { pace, lasting: Duration::from_secs(2), ..load.clone() });
         node.flush();
@@ -276,7 +277,7 @@ impl Case<'_> {
     /// Calls delivered each second where the spool is in memory: neither a sync nor a write takes time.
     #[expect(clippy::cast_precision_loss, reason = "calls of some seconds")]
     fn in_memory(&self) -> f64 {
-        let (dir, spool) = (directory(&self.args.dir), directory(&self.args.memory_dir));
+        let (dir, spool) = (directory(&self.args.memory_dir), directory(&self.args.memory_dir));
         let setup = self.setup(dir.path(), spool.path());
         let node = Node::start(&setup);
         let load = self.load(node.target(self.path()), setup.write_keys());

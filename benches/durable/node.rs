@@ -136,7 +136,8 @@ impl Node {
 
 fn s3_server(program: &Path, dir: &Path, cores: &[usize], address: SocketAddr) -> Process {
     let mut dev = Command::new(program);
-    dev.args(["--log", "warn", "dev", "--data-dir"]).arg(dir);
+    // Of its idle collector's spool, which is in memory too, it would warn.
+    dev.args(["--log", "error", "dev", "--data-dir"]).arg(dir);
     dev.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--s3-listen"]);
     Process::start(cores, dev.arg(address.to_string()))
 }

@@ -80,12 +80,6 @@ impl Process {
         std::fs::write(self.about("clear_refs"), RESET_PEAK).expect("a kernel that counts peaks anew");
     }
 
-    /// Bytes that it has caused to be written to disks. What the file system writes for itself is not among them, and on
-    /// a file system in memory nothing is.
-    pub(crate) fn disk_bytes(&self) -> u64 {
-        number_after(&self.told("io"), "write_bytes:")
-    }
-
     fn about(&self, file: &str) -> String {
         format!("/proc/{}/{file}", self.child.id())
     }
@@ -96,7 +90,6 @@ impl Process {
 }
 
 fn number_after(text: &str, name: &str) -> u64 {
-    // Among the lines of `io`, `cancelled_write_bytes:` ends with the name of another.
     let line = text.lines().find_map(|line| line.strip_prefix(name)).expect("a line of that name");
     line.split_whitespace().next().and_then(|number| number.parse().ok()).expect("a number")
 }

@@ -30,8 +30,8 @@ pub(crate) struct Figures {
     pub(crate) block: f64,
     /// Bytes written to the spool meanwhile.
     pub(crate) written: f64,
-    /// All that the collector wrote to the disk meanwhile.
-    pub(crate) disk_bytes: u64,
+    /// All that was written to the spool's disk meanwhile, where that is one.
+    pub(crate) disk_bytes: Option<u64>,
     /// The disk alone, with blocks of that size.
     pub(crate) disk: Histogram<u64>,
     /// The collector at half of its peak, at a fixed rate.
@@ -117,7 +117,7 @@ impl Figures {
             self.contents.object_bytes as f64 / lines,
             self.contents.to_gzip(),
             self.at_leisure.to_gzip(),
-            self.disk_bytes as f64 / (calls * line_bytes / lines),
+            self.disk_bytes.map_or(f64::NAN, |bytes| bytes as f64) / (calls * line_bytes / lines),
             self.refused as f64,
         ]
     }

@@ -108,9 +108,8 @@ impl Curve {
     /// A point with a node of its own.
     fn fresh(self, at: u64, round: usize, args: &Args, bodies: &Arc<Bodies>) -> io::Result<()> {
         let count = usize::try_from(at).map_err(io::Error::other)?;
-        let dir = directory(args);
-        let spool = dir.path().join("spool");
-        let mut setup = setup(args, dir.path(), &spool);
+        let (dir, spool) = (directory(&args.memory_dir), directory(&args.dir));
+        let mut setup = setup(args, dir.path(), spool.path());
         let mut point = Point::new(args, bodies, CONNECTIONS, OTHER_CORE);
         match self {
             Self::Sources => (setup.sources, setup.flush_bytes) = (count, FLUSH_LATE),
@@ -136,9 +135,8 @@ impl Curve {
 
 /// One node, in whose bucket there are more and more objects.
 fn objects(points: &[u64], round: usize, args: &Args, bodies: &Arc<Bodies>) -> io::Result<()> {
-    let dir = directory(args);
-    let spool = dir.path().join("spool");
-    let setup = Setup { sources: SOURCES_THAT_FILL, ..setup(args, dir.path(), &spool) };
+    let (dir, spool) = (directory(&args.memory_dir), directory(&args.dir));
+    let setup = Setup { sources: SOURCES_THAT_FILL, ..setup(args, dir.path(), spool.path()) };
     // The measured calls come by a few sources, so that their objects are as large at each point.
     let few = Setup { sources: SOURCES, ..setup.clone() };
     let node = Node::start(&setup);
@@ -164,9 +162,8 @@ fn objects(points: &[u64], round: usize, args: &Args, bodies: &Arc<Bodies>) -> i
 
 /// One node, whose spool is filled further and further while the store is cut off.
 fn backlog(points: &[u64], round: usize, args: &Args, bodies: &Arc<Bodies>) -> io::Result<()> {
-    let dir = directory(args);
-    let spool = dir.path().join("spool");
-    let setup = undisturbed(args, dir.path(), &spool);
+    let (dir, spool) = (directory(&args.memory_dir), directory(&args.dir));
+    let setup = undisturbed(args, dir.path(), spool.path());
     let mut node = Node::start(&setup);
     let point = Point::new(args, bodies, CONNECTIONS, OTHER_CORE);
     node.cut_store_off();
@@ -181,9 +178,8 @@ fn backlog(points: &[u64], round: usize, args: &Args, bodies: &Arc<Bodies>) -> i
 
 /// A node that has so many GB to deliver.
 fn drain(at: u64, round: usize, args: &Args, bodies: &Arc<Bodies>) -> io::Result<()> {
-    let dir = directory(args);
-    let spool = dir.path().join("spool");
-    let setup = undisturbed(args, dir.path(), &spool);
+    let (dir, spool) = (directory(&args.memory_dir), directory(&args.dir));
+    let setup = undisturbed(args, dir.path(), spool.path());
     let mut node = Node::start(&setup);
     let point = Point::new(args, bodies, CONNECTIONS, OTHER_CORE);
     node.cut_store_off();
@@ -228,8 +224,8 @@ fn setup<'s>(args: &'s Args, dir: &'s Path, spool: &'s Path) -> Setup<'s> {
     }
 }
 
-fn directory(args: &Args) -> tempfile::TempDir {
-    tempfile::Builder::new().prefix("scale-").tempdir_in(&args.dir).expect("a directory")
+fn directory(within: &Path) -> tempfile::TempDir {
+    tempfile::Builder::new().prefix("scale-").tempdir_in(within).expect("a directory")
 }
 
 fn with(mut figures: Value, name: &str, value: f64) -> Value {

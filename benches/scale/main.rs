@@ -6,6 +6,8 @@
 #[path = "../corpus/mod.rs"]
 mod corpus;
 mod curve;
+#[path = "../durable/disk.rs"]
+mod disk;
 #[path = "../load/mod.rs"]
 #[expect(dead_code, reason = "some of it is for the command `load`")]
 mod load;
@@ -54,9 +56,12 @@ struct Args {
     /// Requests each second of the curve `active`, all connections together
     #[arg(long, default_value_t = 5_000.0)]
     rate: f64,
-    /// Where spool and bucket are kept meanwhile
+    /// Where the spool is kept meanwhile
     #[arg(long, default_value = "target")]
     dir: PathBuf,
+    /// Where the bucket is kept: in memory, since its disk is not the collector's
+    #[arg(long, default_value = "/dev/shm")]
+    memory_dir: PathBuf,
     /// Where lines are appended; if not given, they are printed only
     #[arg(long)]
     out: Option<PathBuf>,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::Args;
+use crate::disk;
 use crate::load::bodies::Form;
 use crate::load::{self, Bodies, Generator, Load, Outcome, Pace};
 use crate::node::{Node, Setup};
@@ -46,7 +47,8 @@ pub(crate) struct Measured {
     cpu: Duration,
     peak_rss: u64,
     spool_bytes: f64,
-    disk_bytes: u64,
+    /// Written to the spool's disk by everybody, where that is one.
+    disk_bytes: Option<u64>,
     delivered: Option<Delivered>,
 }
 
@@ -108,11 +110,11 @@ impl Point {
             let before =
                 generator.run(&Load { lasting: RUN_UP, pace: Pace::Closed, ..load.clone() }, &self.bodies)?;
             let spool_before = spool_bytes(node);
-            let (cpu, disk_bytes) = (node.collector.cpu(), node.collector.disk_bytes());
+            let (cpu, disk_bytes) = (node.collector.cpu(), disk::written(setup.spool));
             node.collector.reset_peak_rss();
             let taken = generator.run(&load, &self.bodies)?;
             let cpu = node.collector.cpu().saturating_sub(cpu);
-            let disk_bytes = node.collector.disk_bytes().saturating_sub(disk_bytes);
+            let disk_bytes = disk::written(setup.spool).zip(disk_bytes).map(|(now, before)| now - before);
             let peak_rss = node.collector.peak_rss();
             let spool_bytes = spool_bytes(node) - spool_before;
             Ok(Measured {
@@ -189,7 +191,7 @@ impl Measured {
             "p99_ms": self.taken.latency_ms(0.99),
             "peak_rss_mb": self.peak_rss as f64 / 1e6,
             "spool_bytes_per_call": self.spool_bytes / calls,
-            "disk_bytes_per_call": self.disk_bytes as f64 / calls,
+            "disk_bytes_per_call": self.disk_bytes.map(|bytes| bytes as f64 / calls),
         });
         if let (Some(figures), Some(delivered)) = (figures.as_object_mut(), &self.delivered) {
             let all = (self.calls_before + self.taken.calls) as f64;
