@@ -17,6 +17,7 @@ use crate::config::{
 };
 use crate::delivery::DeliverySettings;
 use crate::delivery::closing::DayHook;
+use crate::delivery::settings::encoders_for;
 use crate::hook::{Command, Hooks, Webhook};
 use crate::object::Destination;
 use crate::runtime::{Background, Shutdown, shutdown};
@@ -159,7 +160,9 @@ pub(super) fn delivery_settings(config: &Config) -> DeliverySettings {
         max_age: config.flush.max_age,
         align_minute: config.flush.align.map(|minute| minute.get()),
     };
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     DeliverySettings {
+        encoders: encoders_for(cores),
         put_mode: config.s3.put,
         content_encoding: config.s3.content_encoding.header().is_some(),
         tags: config.s3.object_tags,

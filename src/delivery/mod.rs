@@ -144,7 +144,7 @@ impl Delivery {
             staging,
             settings,
             progress: Progress::default(),
-            encoders: Semaphore::new(settings::ENCODERS),
+            encoders: Semaphore::new(settings.encoders),
             slots: Mutex::default(),
             busy: Mutex::default(),
             asked: Mutex::default(),

@@ -13,8 +13,8 @@ use crate::store::PutMode;
 pub const PUTS_PER_DESTINATION: usize = 8;
 /// Sealed objects of one destination that are not stored or parked; more wait unencoded, in the spool.
 pub const SEALED_PER_DESTINATION: usize = 64;
-/// Objects encoded at once, of all destinations.
-pub const ENCODERS: usize = 2;
+/// Objects encoded at once, of all destinations, at least.
+pub const ENCODERS_MIN: usize = 2;
 /// How often batches are looked at.
 pub const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Refusals of one destination before they are an alarm.
@@ -51,8 +51,15 @@ pub struct DeliverySettings {
     pub object_in_memory_max: usize,
     /// Where work is done that waits for the disk.
     pub disk_work: DiskWork,
+    /// Objects encoded at once, of all destinations.
+    pub encoders: usize,
     /// Whether days are ended and closed. Objects that are saved elsewhere than in their bucket close none.
     pub close_days: bool,
+}
+
+/// Encoders for so many cores: half of what a batch of calls costs is encoding, so half of the cores can be kept busy by it.
+pub fn encoders_for(cores: usize) -> usize {
+    (cores / 2).max(ENCODERS_MIN)
 }
 
 impl DeliverySettings {
@@ -67,6 +74,7 @@ impl DeliverySettings {
             backoff: Backoff::DELIVERY,
             object_in_memory_max: OBJECT_IN_MEMORY_MAX,
             disk_work: DiskWork::default(),
+            encoders: ENCODERS_MIN,
             close_days: true,
         }
     }

@@ -22,7 +22,7 @@ use crate::time::UnixMillis;
 
 /// Released segments kept to be used again, where the cap has room for them; more are removed. It is a gigabyte, what comes
 /// in within some seconds: a collector in full work makes no new ones, whose zeroes would be written for nothing.
-pub(super) const SPARES_MAX: usize = 16;
+pub const SPARES_MAX: usize = 16;
 /// Zeroes are written in pieces of this size.
 const ZERO_CHUNK: usize = 1_024 * 1_024;
 /// Nothing reads or writes it but the kernel, so it takes no memory.

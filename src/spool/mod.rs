@@ -67,6 +67,7 @@ use std::thread::JoinHandle;
 
 pub use appender::{AppendError, Appended, Appender};
 pub use disk::{Disk, DiskFile};
+pub use housekeeper::SPARES_MAX;
 pub use outlet::{Encoded, OpenBatch, Outlet};
 pub use real_disk::{DirectoryError, RealDisk};
 pub use recovery::{OpenError, Recovered};

@@ -140,12 +140,34 @@ impl Node {
         Self::open_on(Arc::new(RealDisk::open(dir).unwrap()), store, clock, (options(), settings()), hook)
     }
 
+    /// As a process starts: it is told where these sources go before it delivers anything.
+    pub(super) fn open_told(
+        dir: &Path,
+        store: &FakeStore,
+        clock: &Arc<StepClock>,
+        told: impl IntoIterator<Item = (SourceId, Destination)>,
+    ) -> Self {
+        let disk = Arc::new(RealDisk::open(dir).unwrap());
+        Self::open_telling(disk, store, clock, (options(), settings()), None, told)
+    }
+
     pub(super) fn open_on(
+        disk: Arc<dyn Disk>,
+        store: &FakeStore,
+        clock: &Arc<StepClock>,
+        how: (SpoolOptions, DeliverySettings),
+        hook: Option<Arc<dyn DayHook>>,
+    ) -> Self {
+        Self::open_telling(disk, store, clock, how, hook, [])
+    }
+
+    fn open_telling(
         disk: Arc<dyn Disk>,
         store: &FakeStore,
         clock: &Arc<StepClock>,
         (options, settings): (SpoolOptions, DeliverySettings),
         hook: Option<Arc<dyn DayHook>>,
+        told: impl IntoIterator<Item = (SourceId, Destination)>,
     ) -> Self {
         let metrics = Arc::new(Metrics::new());
         let (spool, recovered) = Spool::open(
@@ -156,6 +178,7 @@ impl Node {
             Arc::clone(&metrics),
         )
         .unwrap();
+        spool.outlet().set_destinations(told).unwrap();
         let alarms = Arc::new(Alarms::new(Arc::<StepClock>::clone(clock), Arc::clone(&metrics)));
         let parts = Parts {
             outlet: spool.outlet(),

@@ -14,7 +14,7 @@ use forebay::spool::ident::Ident;
 use forebay::spool::ledger::{Hour, Row};
 use forebay::spool::manifest::{self, Manifest};
 use forebay::spool::note::{Note, PendingSeal};
-use forebay::spool::{Disk, Outlet};
+use forebay::spool::{Disk, Outlet, SPARES_MAX};
 use forebay::store::fake::FakeObject;
 use sha2::{Digest as _, Sha256};
 
@@ -78,7 +78,8 @@ pub(super) fn at_rest(world: &mut World, process: &mut Process) -> Result<(), Vi
     }
     let count = |before: &str| files("").filter(|name| name.starts_with(before)).count();
     let counts = (count("wal-"), count("spare-"), count("MANIFEST-"));
-    if counts.0 > 4 || counts.1 > 4 || counts.2 != 1 || files("").any(|name| name.ends_with(".tmp")) {
+    if counts.0 > 4 || counts.1 > SPARES_MAX || counts.2 != 1 || files("").any(|name| name.ends_with(".tmp"))
+    {
         return Err(format!("I8: files that nothing needs: {:?}", files("").collect::<Vec<_>>()));
     }
     Ok(())
