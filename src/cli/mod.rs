@@ -54,7 +54,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         .max_blocking_threads(BLOCKING_THREADS_MAX)
         .enable_all()
         .build()?;
-    let background = Background::start(BLOCKING_THREADS_MAX)?;
+    let background = Background::start()?;
     let done = runtime.block_on(async {
         match cli.command {
             Command::Dev(args) => dev::run(&args, &background).await,

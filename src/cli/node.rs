@@ -158,7 +158,7 @@ impl Recovery {
 }
 
 impl Engine {
-    /// Begins to deliver, on threads that give way to those that answer.
+    /// Begins to deliver; objects are encoded on threads that give way to those that answer.
     pub fn start(
         recovery: Recovery,
         store: Arc<dyn ObjectStore>,
@@ -177,11 +177,9 @@ impl Engine {
             metrics: Arc::new(outside.metrics.clone()),
             alarms: Arc::clone(&alarms),
             hook,
+            background: Some(background.handle().clone()),
         };
-        let (delivery, scheduler) = {
-            let _tasks_start_there = background.handle().enter();
-            Delivery::start(parts, settings)
-        };
+        let (delivery, scheduler) = Delivery::start(parts, settings);
         let view = Arc::new(NodeView {
             outlet: spool.outlet(),
             delivery: delivery.clone(),

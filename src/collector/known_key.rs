@@ -11,7 +11,8 @@ use crate::sources::SourceId;
 /// An `Authorization` header, the source that it was found to belong to, and under which policy.
 #[derive(Debug)]
 struct Known {
-    header: HeaderValue,
+    /// A copy: the header itself would keep the connection's whole read buffer.
+    header: Box<[u8]>,
     source: SourceId,
     policy: Weak<Policy>,
 }
@@ -29,12 +30,16 @@ impl KnownKey {
     pub(super) fn source(&self, header: &HeaderValue, policy: &Arc<Policy>) -> Option<SourceId> {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let known = last.as_ref().filter(|known| std::ptr::eq(known.policy.as_ptr(), Arc::as_ptr(policy)))?;
-        bool::from(known.header.as_bytes().ct_eq(header.as_bytes())).then(|| known.source.clone())
+        bool::from(known.header.ct_eq(header.as_bytes())).then(|| known.source.clone())
     }
 
     /// Takes in what was found of a header.
     pub(super) fn learn(&self, header: &HeaderValue, source: &SourceId, policy: &Arc<Policy>) {
-        let known = Known { header: header.clone(), source: source.clone(), policy: Arc::downgrade(policy) };
+        let known = Known {
+            header: header.as_bytes().into(),
+            source: source.clone(),
+            policy: Arc::downgrade(policy),
+        };
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
     }
 }

@@ -56,6 +56,11 @@ pub(super) async fn flush(inner: &Arc<Inner>, source: Option<&SourceId>, wait: D
 
 fn look(inner: &Inner, targets: &BTreeMap<BatchKey, u64>) -> Flushed {
     let outlet = &inner.parts.outlet;
+    // Before the seals: a batch that is seen as sealed then has its seal among them, or its object in the store.
+    let sealed: Vec<bool> = targets
+        .iter()
+        .map(|(key, through)| outlet.open_batch(key).is_none_or(|batch| batch.first > *through))
+        .collect();
     // The first position of each batch's oldest object that is not in the store.
     let mut unput: BTreeMap<BatchKey, u64> = BTreeMap::new();
     for pending in outlet.pending_seals() {
@@ -63,8 +68,7 @@ fn look(inner: &Inner, targets: &BTreeMap<BatchKey, u64>) -> Flushed {
         *first = pending.seal.first.min(*first);
     }
     let mut flushed = Flushed::default();
-    for (key, through) in targets {
-        let sealed = outlet.open_batch(key).is_none_or(|batch| batch.first > *through);
+    for ((key, through), sealed) in targets.iter().zip(sealed) {
         let put = unput.get(key).is_none_or(|first| first > through);
         flushed.sealed += u64::from(sealed);
         flushed.delivered += u64::from(sealed && put);

@@ -67,6 +67,8 @@ pub struct Parts {
     pub alarms: Arc<Alarms>,
     /// Who is told of closed days.
     pub hook: Option<Arc<dyn closing::DayHook>>,
+    /// Where objects are encoded. `None`: where all other work is done that blocks.
+    pub background: Option<tokio::runtime::Handle>,
 }
 
 /// A destination's share of the work.

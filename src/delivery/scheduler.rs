@@ -1,9 +1,12 @@
 //! Looks at the batches and starts a task for each that is due.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+
+use tokio::task::JoinHandle;
 
 use super::busy::Busy;
 use super::clock_watch::ClockWatch;
@@ -253,12 +256,17 @@ async fn one_object(
             _ => LEVEL_AT_LEISURE,
         },
     };
-    let sealed = blocking(inner, {
-        let (inner, batch) = (Arc::clone(inner), batch.clone());
-        move || encode_and_seal(&inner, &batch, &job, destination, reason)
+    let made = in_background(inner, {
+        let (inner, job) = (Arc::clone(inner), job.clone());
+        move || Ok(encode_job(&inner, &job))
     })
     .await?;
     drop(encoder);
+    let sealed = blocking(inner, {
+        let (inner, batch) = (Arc::clone(inner), batch.clone());
+        move || seal_made(&inner, &batch, &job, made, destination, reason)
+    })
+    .await?;
     match sealed {
         Encoding::Sealed(sealed) => {
             let (seal, staged) = *sealed;
@@ -307,8 +315,23 @@ pub(super) async fn blocking<T: Send + 'static>(
     inner: &Arc<Inner>,
     work: impl FnOnce() -> Result<T, Stopped> + Send + 'static,
 ) -> Result<T, Stopped> {
-    let outcome = on_disk(inner, work).await;
-    match outcome {
+    ended(inner, on_disk(inner, work)).await
+}
+
+/// Does work that computes, where that gives way to answers.
+async fn in_background<T: Send + 'static>(
+    inner: &Arc<Inner>,
+    work: impl FnOnce() -> Result<T, Stopped> + Send + 'static,
+) -> Result<T, Stopped> {
+    let task = match (inner.settings.disk_work, &inner.parts.background) {
+        (DiskWork::OnThreads, Some(background)) => inner.tasks.spawn_blocking_on(work, background),
+        _ => on_disk(inner, work),
+    };
+    ended(inner, task).await
+}
+
+async fn ended<T>(inner: &Inner, task: JoinHandle<Result<T, Stopped>>) -> Result<T, Stopped> {
+    match task.await {
         Ok(outcome) => outcome,
         Err(error) => {
             tracing::error!(%error, "a delivery step panicked; this is a bug in Forebay");
@@ -324,7 +347,7 @@ pub(super) async fn blocking<T: Send + 'static>(
 pub(super) fn on_disk<T: Send + 'static>(
     inner: &Inner,
     work: impl FnOnce() -> T + Send + 'static,
-) -> tokio::task::JoinHandle<T> {
+) -> JoinHandle<T> {
     match inner.settings.disk_work {
         DiskWork::OnThreads => inner.tasks.spawn_blocking(work),
         DiskWork::InPlace => inner.tasks.spawn(async move { work() }),
@@ -341,20 +364,26 @@ enum Encoding {
     Failed,
 }
 
-fn encode_and_seal(
+fn encode_job(inner: &Inner, job: &Job) -> io::Result<Made> {
+    let outlet = &inner.parts.outlet;
+    let made = encode::encode(outlet, &inner.staging, job);
+    if made.as_ref().is_err_and(is_no_space) {
+        // A full disk is emptied by delivering: what fits in memory can still go.
+        let max_bytes = job.max_bytes.min(inner.settings.object_in_memory_max as u64);
+        return encode::encode(outlet, &inner.staging, &Job { max_bytes, ..job.clone() });
+    }
+    made
+}
+
+fn seal_made(
     inner: &Inner,
     batch: &OpenBatch,
     job: &Job,
+    made: io::Result<Made>,
     destination: Destination,
     reason: Reason,
 ) -> Result<Encoding, Stopped> {
     let outlet = &inner.parts.outlet;
-    let mut made = encode::encode(outlet, &inner.staging, job);
-    if made.as_ref().is_err_and(is_no_space) {
-        // A full disk is emptied by delivering: what fits in memory can still go.
-        let max_bytes = job.max_bytes.min(inner.settings.object_in_memory_max as u64);
-        made = encode::encode(outlet, &inner.staging, &Job { max_bytes, ..job.clone() });
-    }
     let object = match made {
         Ok(Made::Object(object)) => object,
         Ok(Made::Nothing { .. }) => return Ok(Encoding::FillsOn),

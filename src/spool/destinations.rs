@@ -40,6 +40,7 @@ impl Outlet {
         &self,
         wanted: impl IntoIterator<Item = (SourceId, Destination)>,
     ) -> Result<Vec<SourceId>, Stopped> {
+        let wanted: Vec<(SourceId, Destination)> = wanted.into_iter().collect();
         let mut manifest = lock(&self.shared.manifest);
         let next = self.shared.next_position();
         let (mut notes, mut changed) = (Vec::new(), Vec::new());

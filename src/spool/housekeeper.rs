@@ -251,7 +251,7 @@ impl Housekeeper {
         }
         let usage = self.shared.usage();
         let spares = self.spares.len() as u64 + 1;
-        let has_room = spares.saturating_mul(len) <= usage.max.saturating_sub(usage.used);
+        let has_room = !self.disk_full && spares.saturating_mul(len) <= usage.max.saturating_sub(usage.used);
         if self.spares.len() < SPARES_MAX && has_room && len == self.shared.options.segment_bytes {
             disk.rename(&name, &spare_name(number))?;
             self.spares.push((number, len));

@@ -260,12 +260,12 @@ impl Manifest {
     /// # Errors
     /// What the disk says.
     pub fn begin(disk: Arc<dyn Disk>, spool_id: [u8; 16], number: u64, state: State) -> io::Result<Self> {
-        let end = Self::write_state(&*disk, &spool_id, number, &state)?;
+        let end = Self::write_state(&*disk, &spool_id, number, state.clone())?;
         Self::use_new(disk, spool_id, number, Arc::new(Mutex::new(state)), end)
     }
 
-    fn write_state(disk: &dyn Disk, spool_id: &[u8; 16], number: u64, state: &State) -> io::Result<u64> {
-        let note = encode(&Note::State(Box::new(state.clone())), salt(spool_id, number))?;
+    fn write_state(disk: &dyn Disk, spool_id: &[u8; 16], number: u64, state: State) -> io::Result<u64> {
+        let note = encode(&Note::State(Box::new(state)), salt(spool_id, number))?;
         let twice = [note.as_slice(), note.as_slice()].concat();
         disk::write_temporary(disk, &manifest_name(number), &twice)?;
         Ok(twice.len() as u64)
@@ -352,7 +352,9 @@ impl Manifest {
     /// What the disk says. The spool must stop then: which manifest a restart would find is not known.
     pub fn compact(&mut self) -> io::Result<()> {
         let number = self.number + 1;
-        let written = Self::write_state(&*self.disk, &self.spool_id, number, &self.state());
+        // A copy: nobody who only wants to know waits for the disk.
+        let state = self.state().clone();
+        let written = Self::write_state(&*self.disk, &self.spool_id, number, state);
         match written {
             Ok(end) => {
                 let state = Arc::clone(&self.state);

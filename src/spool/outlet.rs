@@ -18,6 +18,7 @@ pub use super::parked::parked_name;
 use super::reader::{self, Go, Read};
 use super::scan::Range;
 use super::shared::{PRESSURE_PERCENT, Shared, Stopped, Usage, lock};
+use super::state::State;
 use crate::batch::BatchKey;
 use crate::object::{AppliedEncryption, Destination, ObjectKey};
 use crate::planted::{PlantedBug, planted};
@@ -139,8 +140,9 @@ impl Outlet {
     pub fn oldest_undelivered(&self) -> Option<UnixMillis> {
         let state = self.shared.state();
         let sealed = state.seals.values().map(|pending| pending.seal.first_received_at).min();
-        drop(state);
+        // With the state held: what is being sealed would be in neither.
         let open = lock(&self.shared.index).oldest_open();
+        drop(state);
         open.into_iter().chain(sealed).min()
     }
 
@@ -321,13 +323,21 @@ impl Outlet {
     /// # Errors
     /// [`Stopped`].
     pub fn note_lost(&self, lost: &[Range]) -> Result<(), Stopped> {
-        let known = self.shared.state().lost.clone();
-        let new: Vec<Note> =
-            lost.iter().filter(|range| !known.contains(range)).map(|range| Note::Lost(*range)).collect();
-        for note in &new {
-            tracing::error!(?note, "the spool is damaged: these positions can no longer be read");
+        if lost.is_empty() {
+            return Ok(());
         }
-        if new.is_empty() { Ok(()) } else { self.shared.note(new) }
+        // Several may meet the same damage at once.
+        let new = |state: &State| {
+            let new = lost.iter().filter(|range| !state.lost.contains(range));
+            new.map(|range| Note::Lost(*range)).collect::<Vec<Note>>()
+        };
+        let tell = |notes: Vec<Note>| {
+            for note in &notes {
+                tracing::error!(?note, "the spool is damaged: these positions can no longer be read");
+            }
+            notes
+        };
+        self.shared.note_what(|state| tell(new(state)), |_, _| ())
     }
 
     /// The positions at which a seal's frames were lost, none of which is left: those of its range that are noted as lost
@@ -402,8 +412,8 @@ impl Outlet {
         for pending in state.seals.values() {
             add(&pending.seal.batch.source, pending.seal.frames, pending.seal.first_received_at);
         }
-        drop(state);
         let index = lock(&self.shared.index);
+        drop(state);
         for (key, batch) in index.batches.iter().filter(|(_, batch)| batch.open_frames > 0) {
             add(&key.source, batch.open_frames, batch.first_received_at);
         }

@@ -208,11 +208,21 @@ impl Shared {
         notes: Vec<Note>,
         change: impl FnOnce(&State, &mut Index) -> T,
     ) -> Result<T, Stopped> {
+        self.note_what(|_| notes, change)
+    }
+
+    /// The same, with notes that are made of the state as it is when nobody else can append one.
+    pub(super) fn note_what<T>(
+        &self,
+        notes: impl FnOnce(&State) -> Vec<Note>,
+        change: impl FnOnce(&State, &mut Index) -> T,
+    ) -> Result<T, Stopped> {
         let mut manifest = lock(&self.manifest);
         // Looked at and stopped while it is held: nothing may be written behind a note whose sync failed.
         if self.is_poisoned() {
             return Err(Stopped);
         }
+        let notes = notes(&manifest.state());
         let noted = manifest.append_and(notes, |state| {
             let mut index = lock(&self.index);
             // They only ever grow.

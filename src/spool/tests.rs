@@ -440,3 +440,23 @@ fn the_fingerprints_kept_while_a_segment_is_written_are_those_of_its_frames() {
         assert_eq!(bytes(dir.path()), bytes(again.path()), "segment {number}");
     }
 }
+
+#[test]
+fn without_a_window_no_fingerprints_are_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = Arc::new(RealDisk::open(dir.path()).unwrap());
+    let clock = Arc::new(TestClock(AtomicI64::new(NOON)));
+    let off = SpoolOptions { dedupe_max: 0, ..options() };
+    let opened = stepped::Stepped::open(disk, off, clock, &Counting::default(), Arc::new(Metrics::new()));
+    let (mut spool, _) = opened.unwrap();
+    for number in 0..100 {
+        let group = || [request("web", &numbered(number * 10, 10, 500))];
+        if spool.append(group()) == Err(AppendError::Full) {
+            spool.keep().unwrap();
+            spool.append(group()).unwrap();
+        }
+    }
+    let index = shared::lock(&spool.outlet().shared.index);
+    assert!(index.segments.len() > 2, "{}", index.segments.len());
+    assert!(index.segments.values().all(|segment| segment.fingerprints.is_none()));
+}

@@ -108,7 +108,8 @@ struct Piece {
 impl Writer {
     pub(super) fn new(shared: Arc<Shared>, open: OpenSegment, seen: Seen, next_position: u64) -> Self {
         shared.next_position.store(next_position, Ordering::Release);
-        let fingerprints = (open.end == SEGMENT_HEADER).then(Fingerprints::default);
+        let wanted = open.end == SEGMENT_HEADER && shared.options.dedupe_max > 0;
+        let fingerprints = wanted.then(Fingerprints::default);
         Self { shared, open, seen, fingerprints, next_position }
     }
 
@@ -287,7 +288,8 @@ impl Writer {
         let mut index = lock(&self.shared.index);
         let old = index.segments.entry(self.open.number).or_default();
         old.closed = true;
-        old.fingerprints = self.fingerprints.replace(Fingerprints::default());
+        let next_fingerprints = (self.shared.options.dedupe_max > 0).then(Fingerprints::default);
+        old.fingerprints = std::mem::replace(&mut self.fingerprints, next_fingerprints);
         index.ledger.gather(self.next_position - 1);
         index.segments.entry(next.number).or_default().len = next.len;
         drop(index);

@@ -89,6 +89,7 @@ pub async fn run(args: &SpoolDrainArgs) -> Result<(), Failure> {
         metrics: Arc::new(outside.metrics.clone()),
         alarms: Arc::clone(&alarms),
         hook: way.hook,
+        background: None,
     };
     let until = Until {
         days_closed: way.settings.close_days,

@@ -188,6 +188,7 @@ impl Node {
             metrics,
             alarms: Arc::clone(&alarms),
             hook,
+            background: None,
         };
         let (delivery, scheduler) = Delivery::start(parts, settings);
         Self { spool, delivery, alarms, recovered, clock: Arc::clone(clock), scheduler }

@@ -169,6 +169,7 @@ impl World {
             alarms: Arc::new(Alarms::new(clock, Arc::clone(&metrics))),
             metrics,
             hook: None,
+            background: None,
         };
         let (delivery, scheduler) = Delivery::start(parts, self.plan.settings);
         Ok(Some(Process { spool, delivery, scheduler, disk, waiting_bytes: 0 }))

@@ -107,6 +107,7 @@ impl Node {
             metrics: Arc::clone(&metrics),
             alarms: Arc::new(Alarms::new(Arc::<StandingClock>::clone(clock), metrics)),
             hook: None,
+            background: None,
         };
         let (delivery, scheduler) = Delivery::start(parts, settings);
         Ok((Self { spool, disk: disk.clone(), delivery, scheduler, outlet }, recovered))
