@@ -251,8 +251,10 @@ async fn one_object(
         after: batch.sealed_through,
         through: until.map_or(u64::MAX, |until| until - 1),
         max_bytes: inner.settings.rule.max_bytes,
+        // What has grown beyond an object is behind, for whatever reason it is due.
         level: match reason {
             Reason::Size | Reason::Pressure => LEVEL_UNDER_LOAD,
+            _ if inner.settings.rule.is_full(estimate(inner, batch)) => LEVEL_UNDER_LOAD,
             _ => LEVEL_AT_LEISURE,
         },
     };
