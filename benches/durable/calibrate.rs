@@ -1,7 +1,8 @@
 //! What the disk itself takes: write and sync of one block, in a file of written zeroes, with nothing else.
 //!
 //! Disks of virtual machines have fast and slow spells, tenfold apart: a figure of the collector means something only
-//! beside one of these, taken in the same minute with blocks of the same size.
+//! beside one of these, taken in the same minute with blocks of the same size as often: it matters too whether the core slept
+//! meanwhile.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt as _;
@@ -16,8 +17,8 @@ use crate::load::now;
 const FILE_BYTES: u64 = 64 * 1_024 * 1_024;
 const ZERO_BYTES: usize = 1_024 * 1_024;
 
-/// Writes and syncs blocks of `block` bytes for `lasting`; how long each took, in nanoseconds.
-pub(crate) fn syncs(dir: &Path, block: usize, lasting: Duration) -> Histogram<u64> {
+/// Writes and syncs a block of `block` bytes as often as `every` for `lasting`; how long each took, in nanoseconds.
+pub(crate) fn syncs(dir: &Path, block: usize, every: Duration, lasting: Duration) -> Histogram<u64> {
     let path = dir.join("calibrator");
     let file = OpenOptions::new().create(true).truncate(true).write(true).open(&path).expect("a file");
     let zeroes = vec![0; ZERO_BYTES];
@@ -28,7 +29,11 @@ pub(crate) fn syncs(dir: &Path, block: usize, lasting: Duration) -> Histogram<u6
     let bytes: Vec<u8> = (0_u8..=250).cycle().take(block).collect();
     let mut took = Histogram::new_with_max(60_000_000_000, 3).expect("bounds that a histogram has");
     let (began, mut at) = (now(), 0);
+    let mut due = Duration::ZERO;
     while began.elapsed() < lasting {
+        // One that took longer delays those behind it, and they are not made up for.
+        std::thread::sleep(due.saturating_sub(began.elapsed()));
+        due = began.elapsed() + every;
         let before = now();
         file.write_all_at(&bytes, at).expect("a write");
         file.sync_data().expect("a sync");

@@ -34,7 +34,7 @@ use load::{Bodies, Load, Outcome, Pace, Target};
 use node::{Node, Setup};
 use path::Through;
 use process::{Process, on_cores};
-use report::{Figures, Report};
+use report::{Figures, Half, Report};
 
 /// The collector's core.
 const CORE: &[usize] = &[0];
@@ -43,10 +43,11 @@ const OTHER_CORE: &[usize] = &[1];
 /// Long enough that the spool uses its segments again: the first of them are filled with zeroes, which costs CPU and disk.
 const WARM_UP: Duration = Duration::from_secs(2);
 const FLOOR: Duration = Duration::from_secs(1);
-const CALIBRATION: Duration = Duration::from_millis(500);
+const CALIBRATION: Duration = Duration::from_secs(2);
 /// Bytes of requests under way at most: no more than the spool's queue before the disk takes at once.
 const UNDER_WAY_MAX: usize = 16_000_000;
-/// Share of the peak at which the latency of answers is measured.
+/// Share of the peak at which the latency of answers is measured, and what is written to the disk. The peak is what is delivered:
+/// more than that is answered only for as long as the spool may grow.
 const SHARE_OF_PEAK: f64 = 0.5;
 /// Bytes of requests from which the last objects are made, at leisure: too few that size would cut them.
 const AT_LEISURE_BYTES: usize = 8_000_000;
@@ -216,20 +217,16 @@ impl Case<'_> {
         let warm_up = self.generate(&Load { lasting: WARM_UP, ..load.clone() });
         node.flush();
         let (syncs, written) = (node.metric("forebay_sync_seconds_count"), self::written(&node));
-        let disk_before = disk::written(spool.path());
         let (cpu, began) = (node.collector.cpu(), load::now());
         let peak = self.generate(&load);
         node.flush();
         let (took, cpu) = (began.elapsed(), node.collector.cpu().saturating_sub(cpu));
-        let disk_bytes = disk::written(spool.path()).zip(disk_before).map(|(now, before)| now - before);
         let syncs = node.metric("forebay_sync_seconds_count") - syncs;
         let written = self::written(&node) - written;
-
         let block = written / syncs.max(1.0);
-        let disk = calibrated(spool.path(), block);
-        let pace = Pace::Open { requests_per_second: SHARE_OF_PEAK * peak.requests_per_second() };
-        let at_half = self.generate(&Load { pace, lasting: Duration::from_secs(2), ..load.clone() });
-        node.flush();
+
+        #[expect(clippy::cast_precision_loss, reason = "requests of some seconds")]
+        let half = self.half_of_peak(&node, spool.path(), &load, peak.requests as f64 / took.as_secs_f64());
         let under_load = bucket::names(&node.s3_dir);
 
         let second = Duration::from_secs(1);
@@ -239,7 +236,7 @@ impl Case<'_> {
         node.flush();
         let peak_rss = node.collector.peak_rss();
 
-        let runs = [&warm_up, &peak, &at_half, &few];
+        let runs = [&warm_up, &peak, &half.outcome, &few];
         let refused = runs.iter().map(|run| run.refused).sum();
         let (contents, at_leisure) = bucket::contents(&node.s3_dir, &under_load);
         self.assert_whole(&runs, contents.lines + at_leisure.lines);
@@ -253,14 +250,27 @@ impl Case<'_> {
             syncs,
             block,
             written,
-            disk_bytes,
-            disk,
-            at_half,
+            half,
             peak_rss,
             contents,
             at_leisure,
             refused,
         }
+    }
+
+    /// The collector at half of what it delivers, and the disk alone in the same rhythm.
+    fn half_of_peak(&self, node: &Node, spool: &Path, load: &Load, peak: f64) -> Half {
+        let (syncs, written) = (node.metric("forebay_sync_seconds_count"), self::written(node));
+        let disk_before = disk::written(spool);
+        let pace = Pace::Open { requests_per_second: SHARE_OF_PEAK * peak };
+        let began = load::now();
+        let outcome = self.generate(&Load { pace, ..load.clone() });
+        let syncs = node.metric("forebay_sync_seconds_count") - syncs;
+        let every = began.elapsed().div_f64(syncs.max(1.0));
+        let block = (self::written(node) - written) / syncs.max(1.0);
+        node.flush();
+        let disk_bytes = disk::written(spool).zip(disk_before).map(|(now, before)| now - before);
+        Half { outcome, disk: calibrated(spool, block, every), disk_bytes }
     }
 
     /// A refusal promises nothing: its calls may be there or not, but all of the others must, once.
@@ -317,6 +327,6 @@ fn written(node: &Node) -> f64 {
     clippy::cast_sign_loss,
     reason = "a block has bytes, some megabytes"
 )]
-fn calibrated(dir: &Path, block: f64) -> hdrhistogram::Histogram<u64> {
-    on_cores(CORE, || calibrate::syncs(dir, block as usize, CALIBRATION))
+fn calibrated(dir: &Path, block: f64, every: Duration) -> hdrhistogram::Histogram<u64> {
+    on_cores(CORE, || calibrate::syncs(dir, block as usize, every, CALIBRATION))
 }

@@ -135,7 +135,9 @@ impl Node {
 }
 
 fn s3_server(program: &Path, dir: &Path, cores: &[usize], address: SocketAddr) -> Process {
-    let mut dev = Command::new(program);
+    // It has its core with the load generator, and would hold up what is measured there.
+    let mut dev = Command::new("chrt");
+    dev.args(["--idle", "0"]).arg(program);
     // Of its idle collector's spool, which is in memory too, it would warn.
     dev.args(["--log", "error", "dev", "--data-dir"]).arg(dir);
     dev.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--s3-listen"]);

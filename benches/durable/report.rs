@@ -30,12 +30,8 @@ pub(crate) struct Figures {
     pub(crate) block: f64,
     /// Bytes written to the spool meanwhile.
     pub(crate) written: f64,
-    /// All that was written to the spool's disk meanwhile, where that is one.
-    pub(crate) disk_bytes: Option<u64>,
-    /// The disk alone, with blocks of that size.
-    pub(crate) disk: Histogram<u64>,
-    /// The collector at half of its peak, at a fixed rate.
-    pub(crate) at_half: Outcome,
+    /// The collector at half of its peak.
+    pub(crate) half: Half,
     /// The collector's memory at its most, in bytes.
     pub(crate) peak_rss: u64,
     /// What is in the objects that were made under load.
@@ -44,6 +40,17 @@ pub(crate) struct Figures {
     pub(crate) at_leisure: Contents,
     /// Requests that were not answered 200.
     pub(crate) refused: u64,
+}
+
+/// The collector at half of its peak, at a fixed rate.
+#[derive(Debug)]
+pub(crate) struct Half {
+    /// What was answered.
+    pub(crate) outcome: Outcome,
+    /// The disk alone, in blocks as large and as often.
+    pub(crate) disk: Histogram<u64>,
+    /// All that was written to the spool's disk until all was delivered, where that is one.
+    pub(crate) disk_bytes: Option<u64>,
 }
 
 /// Each figure: its name, its unit, its digits behind the point.
@@ -64,7 +71,7 @@ const COLUMNS: [(&str, &str, usize); 29] = [
     ("p99 at peak", "ms", 2),
     ("requests a sync", "", 1),
     ("bytes a sync", "", 0),
-    ("disk p50", "ms, write and sync of such a block", 3),
+    ("disk p50", "ms, write and sync of what the collector does at half of its peak", 3),
     ("disk p99", "ms", 3),
     ("p50 at half of peak", "ms", 2),
     ("p99 at half of peak", "ms", 2),
@@ -75,7 +82,7 @@ const COLUMNS: [(&str, &str, usize); 29] = [
     ("object", "bytes a line", 1),
     ("B11 under load", "object / gzip -6 of its lines", 3),
     ("B11 at leisure", "object / gzip -6 of its lines", 3),
-    ("B12", "bytes written to disk / bytes of lines", 3),
+    ("B12", "bytes written to disk / bytes of lines, at half of peak", 3),
     ("refused", "requests not answered 200", 0),
 ];
 
@@ -88,7 +95,7 @@ impl Figures {
         let cpu = self.cpu.as_secs_f64() * 1e6 / calls;
         let bare = self.bare.requests_per_second();
         let (lines, line_bytes) = (self.contents.lines as f64, self.contents.line_bytes as f64);
-        let disk_ms = |quantile| self.disk.value_at_quantile(quantile) as f64 / 1e6;
+        let disk_ms = |quantile| self.half.disk.value_at_quantile(quantile) as f64 / 1e6;
         [
             delivered,
             self.peak.calls_per_second(),
@@ -108,16 +115,17 @@ impl Figures {
             self.block,
             disk_ms(0.5),
             disk_ms(0.99),
-            self.at_half.latency_ms(0.5),
-            self.at_half.latency_ms(0.99),
-            self.at_half.latency_ms(0.99) / disk_ms(0.99),
+            self.half.outcome.latency_ms(0.5),
+            self.half.outcome.latency_ms(0.99),
+            self.half.outcome.latency_ms(0.99) / disk_ms(0.99),
             self.peak_rss as f64 / 1e6,
             self.written / calls,
             line_bytes / lines,
             self.contents.object_bytes as f64 / lines,
             self.contents.to_gzip(),
             self.at_leisure.to_gzip(),
-            self.disk_bytes.map_or(f64::NAN, |bytes| bytes as f64) / (calls * line_bytes / lines),
+            self.half.disk_bytes.map_or(f64::NAN, |bytes| bytes as f64)
+                / (self.half.outcome.calls as f64 * line_bytes / lines),
             self.refused as f64,
         ]
     }

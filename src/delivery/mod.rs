@@ -13,6 +13,7 @@ pub mod closing;
 mod conflict;
 pub mod encode;
 mod flush;
+mod give_way;
 mod ledger_watch;
 mod parking;
 pub mod progress;
