@@ -93,9 +93,10 @@ impl Requests {
         for line in self.lines.iter().cycle().skip(begin).take(calls) {
             self.calls += 1;
             frames.line().extend_from_slice(line);
-            // Each number has a place of its own among all fingerprints, and none is 0.
+            // Each number has a place of its own among all fingerprints, and none is 0. The lower half is what one is found by: it
+            // is spread as a hash is.
             let mut spread = Seeded(self.calls);
-            frames.call((u128::from(spread.draw()) << 64) | u128::from(self.calls));
+            frames.call((u128::from(self.calls) << 64) | u128::from(spread.draw()));
         }
         frames
     }
