@@ -63,7 +63,7 @@ enum Tls {
 #[command(about = "Durable calls a second on one core, beside the single-thread floor")]
 struct Args {
     /// Calls in a request; each value of this and of the next three makes a case with each of the others
-    #[arg(long, value_delimiter = ',', default_value = "1,100,2500")]
+    #[arg(long, value_delimiter = ',', default_value = "1,100,2400")]
     calls: Vec<usize>,
     /// Connections of the load generator; where requests are long, fewer of them are at work at a time
     #[arg(long, value_delimiter = ',', default_value = "64")]
