@@ -54,12 +54,24 @@ pub struct Loaded {
     pub config: Config,
     /// What does not hinder but should be said: variables that look like settings and are none.
     pub warnings: Vec<String>,
-    pub(super) digest: ContentDigest,
+    pub(super) content: Content,
 }
 
-/// The SHA-256 of all that was read: the file and the files it refers to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct ContentDigest([u8; 32]);
+/// What was read, by which it is known again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Content {
+    /// The SHA-256 of the file and of the files it refers to.
+    digest: [u8; 32],
+    /// Those files, in the order in which they were read.
+    files: Vec<PathBuf>,
+}
+
+impl Content {
+    /// Of nothing that could be read.
+    fn unreadable(what: &str) -> Self {
+        Self { digest: Sha256::digest(format!("unreadable: {what}")).into(), files: Vec::new() }
+    }
+}
 
 /// Loads a configuration, as often as asked.
 #[derive(Clone, Debug)]
@@ -94,27 +106,43 @@ impl Loader {
         self.look().1
     }
 
-    /// As [`Loader::load`], with the digest of what was read also where it is wrong.
-    pub(super) fn look(&self) -> (ContentDigest, Result<Loaded, ConfigError>) {
+    /// Reads everything once more, and understands nothing: with ten thousand sources that takes milliseconds and megabytes,
+    /// and it is asked every other second. Returns whether it is what `content` was.
+    pub(super) fn is_still(&self, content: &Content) -> bool {
+        let text = match read_text(&self.path, CONFIG_FILE_MAX) {
+            Ok(text) => text,
+            Err(what) => return *content == Content::unreadable(&what),
+        };
+        let mut digest = Sha256::new_with_prefix(&text);
+        for file in &content.files {
+            add_file(&mut digest, &read_text(file, WRITE_KEY_FILE_MAX));
+        }
+        content.digest == <[u8; 32]>::from(digest.finalize())
+    }
+
+    /// As [`Loader::load`], with what was read also where it is wrong.
+    pub(super) fn look(&self) -> (Content, Result<Loaded, ConfigError>) {
         let file = self.path.display().to_string();
         let text = match read_text(&self.path, CONFIG_FILE_MAX) {
             Ok(text) => text,
             Err(what) => {
-                let digest = ContentDigest(Sha256::digest(format!("unreadable: {what}")).into());
-                return (digest, Err(ConfigError::of_file(file, format!("cannot be read: {what}"))));
+                let content = Content::unreadable(&what);
+                return (content, Err(ConfigError::of_file(file, format!("cannot be read: {what}"))));
             }
         };
         let outside = Seen {
             environment: &self.environment,
             secrets_needed: self.secrets_needed,
             digest: RefCell::new(Sha256::new_with_prefix(&text)),
+            files: RefCell::default(),
         };
         let checked = check(&text, &self.environment, &outside);
-        let digest = ContentDigest(outside.digest.into_inner().finalize().into());
+        let digest = outside.digest.into_inner().finalize().into();
+        let content = Content { digest, files: outside.files.into_inner() };
         let loaded = checked
-            .map(|(config, warnings)| Loaded { config, warnings, digest })
+            .map(|(config, warnings)| Loaded { config, warnings, content: content.clone() })
             .map_err(|problems| ConfigError { file, problems });
-        (digest, loaded)
+        (content, loaded)
     }
 }
 
@@ -144,6 +172,13 @@ struct Seen<'a> {
     environment: &'a Environment,
     secrets_needed: bool,
     digest: RefCell<Sha256>,
+    files: RefCell<Vec<PathBuf>>,
+}
+
+/// Takes in the text of a file that is referred to, or why it cannot be read.
+fn add_file(digest: &mut Sha256, text: &Result<String, String>) {
+    digest.update([0]);
+    digest.update(text.as_ref().unwrap_or_else(|what| what));
 }
 
 impl Outside for Seen<'_> {
@@ -154,9 +189,8 @@ impl Outside for Seen<'_> {
 
     fn file(&self, path: &Path) -> Result<String, String> {
         let text = read_text(path, WRITE_KEY_FILE_MAX);
-        let mut digest = self.digest.borrow_mut();
-        digest.update([0]);
-        digest.update(text.as_ref().unwrap_or_else(|what| what));
+        add_file(&mut self.digest.borrow_mut(), &text);
+        self.files.borrow_mut().push(path.to_owned());
         text.or_else(
             |what| if self.secrets_needed { Err(what) } else { Ok(format!("file {}", path.display())) },
         )

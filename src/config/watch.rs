@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::load::{ContentDigest, Loaded, Loader};
+use super::load::{Content, Loaded, Loader};
 use super::problem::ConfigError;
 
 /// How often the files are looked at.
@@ -18,7 +18,7 @@ pub const SETTLED_AFTER: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub struct Watcher {
     loader: Loader,
-    seen: ContentDigest,
+    seen: Content,
     hangups: watch::Receiver<u64>,
     asked: bool,
     look_every: Duration,
@@ -28,7 +28,7 @@ impl Watcher {
     /// Watches what `loader` reads, from the state of `loaded` on. `hangups` changes at each SIGHUP
     /// ([`crate::runtime::shutdown::hangups`]).
     pub fn new(loader: Loader, loaded: &Loaded, hangups: watch::Receiver<u64>) -> Self {
-        Self { loader, seen: loaded.digest, hangups, asked: false, look_every: LOOK_EVERY }
+        Self { loader, seen: loaded.content.clone(), hangups, asked: false, look_every: LOOK_EVERY }
     }
 
     /// Looks this often instead of every [`LOOK_EVERY`].
@@ -52,27 +52,34 @@ impl Watcher {
                     () = hung_up(&mut self.hangups) => self.asked = true,
                 }
             }
-            let (mut digest, mut loaded) = self.look().await?;
-            while !self.asked && digest != self.seen {
+            let seen = self.seen.clone();
+            if !self.asked && self.read(move |loader| loader.is_still(&seen)).await? {
+                continue;
+            }
+            let (mut content, mut loaded) = self.read(Loader::look).await?;
+            while !self.asked && content != self.seen {
                 tokio::time::sleep(SETTLED_AFTER.min(self.look_every)).await;
-                let before = digest;
-                (digest, loaded) = self.look().await?;
-                if digest == before {
+                let before = content;
+                (content, loaded) = self.read(Loader::look).await?;
+                if content == before {
                     break;
                 }
             }
-            if self.asked || digest != self.seen {
+            if self.asked || content != self.seen {
                 self.asked = false;
-                self.seen = digest;
+                self.seen = content;
                 return loaded;
             }
         }
     }
 
-    async fn look(&self) -> Result<(ContentDigest, Result<Loaded, ConfigError>), ConfigError> {
+    /// The file may lie on a network: a worker thread of the runtime must not wait for it.
+    async fn read<T: Send + 'static>(
+        &self,
+        what: impl FnOnce(&Loader) -> T + Send + 'static,
+    ) -> Result<T, ConfigError> {
         let loader = self.loader.clone();
-        // The file may lie on a network: a worker thread of the runtime must not wait for it.
-        tokio::task::spawn_blocking(move || loader.look()).await.map_err(|error| {
+        tokio::task::spawn_blocking(move || what(&loader)).await.map_err(|error| {
             let file = self.loader.path().display().to_string();
             ConfigError::of_file(file, format!("cannot be read: {error}"))
         })

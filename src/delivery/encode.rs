@@ -77,7 +77,7 @@ struct Progress {
 pub fn encode(outlet: &Outlet, staging: &Staging, job: &Job) -> io::Result<Made> {
     let mut gzip: GzipLines<StagingWriter> = GzipLines::new(staging.begin(), job.level, job.max_bytes);
     let mut progress = Progress::default();
-    let mut give_way = GiveWay::default();
+    let mut give_way = GiveWay::new();
     outlet.read(&job.key, job.after, job.through, &mut |read| {
         let frame = match read {
             Read::Frame(frame) => frame,
@@ -99,7 +99,7 @@ pub fn encode(outlet: &Outlet, staging: &Staging, job: &Job) -> io::Result<Made>
         progress.earliest =
             Some(progress.earliest.map_or(frame.received_at, |earliest| earliest.min(frame.received_at)));
         progress.latest = progress.latest.max(frame.received_at);
-        give_way.after(frame.payload.len(), outlet);
+        give_way.after(frame.payload.len());
         Ok(Go::On)
     })?;
     if progress.first == 0 {

@@ -245,6 +245,19 @@ async fn one_object(
     };
     let slots = inner.slots(&destination);
     let Ok(sealed_slot) = Arc::clone(&slots.sealed).acquire_owned().await else { return Ok(()) };
+    let hold = Hold { _busy: busy, _slot: sealed_slot };
+    // Boxed: it takes kilobytes, and thousands of batches may wait for a slot at once.
+    Box::pin(object_at(inner, batch, reason, hold, (destination, until))).await
+}
+
+/// One object of what goes to one destination, up to the position that goes elsewhere.
+async fn object_at(
+    inner: &Arc<Inner>,
+    batch: &OpenBatch,
+    reason: Reason,
+    hold: Hold,
+    (destination, until): (Destination, Option<u64>),
+) -> Result<(), Stopped> {
     let Ok(encoder) = inner.encoders.acquire().await else { return Ok(()) };
     let job = Job {
         key: batch.key.clone(),
@@ -272,7 +285,7 @@ async fn one_object(
     match sealed {
         Encoding::Sealed(sealed) => {
             let (seal, staged) = *sealed;
-            upload::deliver(inner, seal, Some(staged), Some(Hold { _busy: busy, _slot: sealed_slot })).await
+            upload::deliver(inner, seal, Some(staged), Some(hold)).await
         }
         Encoding::FillsOn => Ok(()),
         Encoding::Failed => {

@@ -39,7 +39,8 @@ pub struct DeliveredDay {
     /// another than what is counted here. Such a day is never closed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     unsure: bool,
-    streams: BTreeMap<Stream, DeliveredStream>,
+    /// Boxed: a node of the map has room for eleven, and there are at most two.
+    streams: BTreeMap<Stream, Box<DeliveredStream>>,
 }
 
 /// One stream of it.
@@ -91,6 +92,10 @@ impl DeliveredDay {
                 self.node = place.node;
             }
             stream.closing.push(bucket, &seal.object_key, &metadata_of(&seal));
+        }
+        if stream.ahead.is_empty() {
+            // A map that was emptied keeps a node with room for eleven seals: 3 KB, for each source and day.
+            stream.ahead = BTreeMap::new();
         }
     }
 

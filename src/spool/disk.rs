@@ -104,7 +104,7 @@ pub fn read_all(file: &dyn DiskFile) -> io::Result<Vec<u8>> {
 /// # Errors
 /// What the file system says; the final name is then either absent or as it was.
 pub fn write_durably(disk: &dyn Disk, name: &str, bytes: &[u8]) -> io::Result<()> {
-    write_temporary(disk, name, bytes)?;
+    write_temporary(disk, name, &[IoSlice::new(bytes)])?;
     publish(disk, name)
 }
 
@@ -112,9 +112,9 @@ pub fn write_durably(disk: &dyn Disk, name: &str, bytes: &[u8]) -> io::Result<()
 ///
 /// # Errors
 /// What the file system says; nothing has changed then but a file that the next start removes.
-pub fn write_temporary(disk: &dyn Disk, name: &str, bytes: &[u8]) -> io::Result<()> {
+pub fn write_temporary(disk: &dyn Disk, name: &str, parts: &[IoSlice<'_>]) -> io::Result<()> {
     let file = disk.create(&temporary_name(name))?;
-    file.write_at(&[IoSlice::new(bytes)], 0)?;
+    file.write_at(parts, 0)?;
     file.sync()
 }
 

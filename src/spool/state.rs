@@ -78,6 +78,8 @@ impl State {
             Note::Destination { source, from, destination } => {
                 let known = self.destinations.entry(source).or_default();
                 known.retain(|(at, _)| *at < from);
+                // There may be ten thousand sources, and nearly all have one destination.
+                known.reserve_exact(1);
                 known.push((from, destination));
             }
             Note::Segment { number } => {

@@ -136,6 +136,8 @@ impl Account {
             _ => match self.hours.binary_search_by_key(&hour, |(hour, _)| *hour) {
                 Ok(index) => index,
                 Err(index) => {
+                    // One by one: there may be ten thousand sources, and most have an hour or two.
+                    self.hours.reserve_exact(1);
                     self.hours.insert(index, (hour, Entry::default()));
                     index
                 }
