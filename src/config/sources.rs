@@ -69,7 +69,10 @@ pub(super) fn check(
         ));
     }
     let mut taken = Taken::default();
-    tables.iter().filter_map(|table| source(table, s3, outside, &mut taken, problems)).collect()
+    let mut sources: Vec<_> =
+        tables.iter().filter_map(|table| source(table, s3, outside, &mut taken, problems)).collect();
+    sources.shrink_to_fit();
+    sources
 }
 
 /// Ids and write keys of the sources read so far.

@@ -236,7 +236,7 @@ async fn one_object(
     })
     .await?;
     let (destination, until) = match place {
-        Place::At(destination, until) => (*destination, until),
+        Place::At(destination, until) => (destination, until),
         Place::Nothing => return Ok(()),
         Place::Unknown => {
             tokio::time::sleep(inner.settings.backoff.wait(3, &*inner.parts.random)).await;
@@ -256,7 +256,7 @@ async fn object_at(
     batch: &OpenBatch,
     reason: Reason,
     hold: Hold,
-    (destination, until): (Destination, Option<u64>),
+    (destination, until): (Box<Destination>, Option<u64>),
 ) -> Result<(), Stopped> {
     let Ok(encoder) = inner.encoders.acquire().await else { return Ok(()) };
     let job = Job {
@@ -279,7 +279,7 @@ async fn object_at(
     drop(encoder);
     let sealed = blocking(inner, {
         let (inner, batch) = (Arc::clone(inner), batch.clone());
-        move || seal_made(&inner, &batch, &job, made, destination, reason)
+        move || seal_made(&inner, &batch, &job, made, *destination, reason)
     })
     .await?;
     match sealed {

@@ -5,11 +5,12 @@
 //! what finding a repeat costs is waiting for memory: a slot holds enough of its fingerprint that others are passed by
 //! without a look at the ring, and [`Seen::look_ahead`] waits for the slots of a whole group at once.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::time::UnixMillis;
 
-/// Fingerprints kept at most: with the table, 64 MiB.
+/// Fingerprints kept at most: with the table, 56 MiB.
 pub const SEEN_MAX: usize = 2 * 1_024 * 1_024;
 /// Slots for each entry of the ring, in halves.
 const HALF_SLOTS: usize = 3;
@@ -22,7 +23,8 @@ pub struct Seen {
     window: Duration,
     low: Vec<u64>,
     high: Vec<u64>,
-    seconds: Vec<u32>,
+    /// When they were stored, oldest first: a second, and how many one behind the other.
+    stored: VecDeque<(u32, u32)>,
     /// 0 where it is free; else a tag, by which its home is found, and one more than the number of a ring entry.
     slots: Vec<u64>,
     oldest: usize,
@@ -37,7 +39,7 @@ impl Seen {
             window,
             low: vec![0; capacity],
             high: vec![0; capacity],
-            seconds: vec![0; capacity],
+            stored: VecDeque::new(),
             // One more at least, so that every probe ends.
             slots: vec![0; if capacity == 0 { 0 } else { capacity * HALF_SLOTS / 2 + 1 }],
             oldest: 0,
@@ -90,8 +92,11 @@ impl Seen {
         let at = (self.oldest + self.len) % self.low.len();
         self.low[at] = low;
         self.high[at] = high;
-        self.seconds[at] = seconds(now);
         self.len += 1;
+        match self.stored.back_mut() {
+            Some((second, count)) if *second == seconds(now) => *count += 1,
+            _ => self.stored.push_back((seconds(now), 1)),
+        }
         let mut slot = self.home(tag(low));
         while self.slots[slot] != 0 {
             slot = self.after(slot);
@@ -109,12 +114,13 @@ impl Seen {
         if (self.low[last], self.high[last]) == halves(fingerprint) {
             self.unlink(last);
             self.len -= 1;
+            one_less(self.stored.back_mut()).then(|| self.stored.pop_back());
         }
     }
 
     fn expire(&mut self, now: UnixMillis) {
         let horizon = u64::from(seconds(now)).saturating_sub(self.window.as_secs());
-        while self.len > 0 && u64::from(self.seconds[self.oldest]) < horizon {
+        while self.stored.front().is_some_and(|(second, _)| u64::from(*second) < horizon) {
             self.evict();
         }
     }
@@ -123,6 +129,7 @@ impl Seen {
         self.unlink(self.oldest);
         self.oldest = self.next_entry(self.oldest);
         self.len -= 1;
+        one_less(self.stored.front_mut()).then(|| self.stored.pop_front());
     }
 
     fn find(&self, low: u64, high: u64) -> Option<usize> {
@@ -166,6 +173,14 @@ impl Seen {
     fn steps(&self, from: usize, to: usize) -> usize {
         if to >= from { to - from } else { to + self.slots.len() - from }
     }
+}
+
+/// Takes one entry off a second. Returns whether none is left.
+fn one_less(second: Option<&mut (u32, u32)>) -> bool {
+    second.is_some_and(|(_, count)| {
+        *count -= 1;
+        *count == 0
+    })
 }
 
 /// The tag and the ring entry of a slot that is not free.
