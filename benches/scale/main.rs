@@ -20,7 +20,7 @@ mod point;
 #[path = "../durable/process.rs"]
 mod process;
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -62,7 +62,7 @@ struct Args {
     /// Where the bucket is kept: in memory, since its disk is not the collector's
     #[arg(long, default_value = "/dev/shm")]
     memory_dir: PathBuf,
-    /// Where lines are appended; if not given, they are printed only
+    /// Where lines are kept, in place of what is there; if not given, they are printed only
     #[arg(long)]
     out: Option<PathBuf>,
     /// Another build of the program, to compare with
@@ -75,6 +75,11 @@ struct Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    // Figures of another run would be drawn among these.
+    if let Some(Err(error)) = args.out.as_ref().map(File::create) {
+        eprintln!("scale: --out: {error}");
+        return ExitCode::FAILURE;
+    }
     for curve in &args.curves {
         if let Err(error) = curve.measure(&args) {
             eprintln!("scale: {error}");

@@ -13,7 +13,7 @@ use crate::spool::note::Seal;
 use crate::spool::reader::{Go, Read};
 use crate::spool::scan::Range;
 use crate::spool::{Encoded, Outlet};
-use crate::time::UnixMillis;
+use crate::time::{Clock, UnixMillis};
 
 /// Compression where there is time: objects that age or a person made due.
 pub const LEVEL_AT_LEISURE: u32 = 6;
@@ -74,10 +74,10 @@ struct Progress {
 ///
 /// # Errors
 /// What the disk says; then nothing is changed.
-pub fn encode(outlet: &Outlet, staging: &Staging, job: &Job) -> io::Result<Made> {
+pub fn encode(outlet: &Outlet, staging: &Staging, clock: &dyn Clock, job: &Job) -> io::Result<Made> {
     let mut gzip: GzipLines<StagingWriter> = GzipLines::new(staging.begin(), job.level, job.max_bytes);
     let mut progress = Progress::default();
-    let mut give_way = GiveWay::new();
+    let mut give_way = GiveWay::new(clock);
     outlet.read(&job.key, job.after, job.through, &mut |read| {
         let frame = match read {
             Read::Frame(frame) => frame,
@@ -127,7 +127,7 @@ pub fn encode(outlet: &Outlet, staging: &Staging, job: &Job) -> io::Result<Made>
 ///
 /// # Errors
 /// What the disk says.
-pub fn encode_again(outlet: &Outlet, staging: &Staging, seal: &Seal) -> io::Result<Made> {
+pub fn encode_again(outlet: &Outlet, staging: &Staging, clock: &dyn Clock, seal: &Seal) -> io::Result<Made> {
     let job = Job {
         key: seal.batch.clone(),
         after: seal.first.saturating_sub(1),
@@ -140,7 +140,7 @@ pub fn encode_again(outlet: &Outlet, staging: &Staging, seal: &Seal) -> io::Resu
             .and_then(|level| level.parse().ok())
             .unwrap_or(LEVEL_AT_LEISURE),
     };
-    encode(outlet, staging, &job)
+    encode(outlet, staging, clock, &job)
 }
 
 /// An object without lines in the place of what a seal held and the spool has lost.

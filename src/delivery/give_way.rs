@@ -1,8 +1,10 @@
 //! An encoder lets others have its core.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
+
+use crate::time::Clock;
 
 /// Bytes of lines between two offers: a tenth of a millisecond's work, or two of them at leisure.
 const EVERY: usize = 32 * 1_024;
@@ -16,16 +18,17 @@ const WAITS_FOR_WORK: u32 = 9;
 /// its time offers nothing until it has: then the tenth that low priority leaves it is its own, and an object takes at most
 /// some ten times as long as it would alone.
 #[derive(Debug)]
-pub(super) struct GiveWay {
+pub(super) struct GiveWay<'c> {
+    clock: &'c dyn Clock,
     bytes: usize,
-    began: Instant,
+    began: Duration,
     worked_before: Duration,
 }
 
-impl GiveWay {
+impl<'c> GiveWay<'c> {
     /// For one object, which the calling thread begins now.
-    pub(super) fn new() -> Self {
-        Self { bytes: 0, began: Instant::now(), worked_before: thread_time() }
+    pub(super) fn new(clock: &'c dyn Clock) -> Self {
+        Self { clock, bytes: 0, began: clock.monotonic(), worked_before: thread_time() }
     }
 
     /// After the next `bytes` of lines.
@@ -35,7 +38,8 @@ impl GiveWay {
             return;
         }
         self.bytes = 0;
-        if gives_way(self.began.elapsed(), thread_time().saturating_sub(self.worked_before)) {
+        let passed = self.clock.monotonic().saturating_sub(self.began);
+        if gives_way(passed, thread_time().saturating_sub(self.worked_before)) {
             std::thread::yield_now();
         }
     }

@@ -75,16 +75,17 @@ impl Upload<'_> {
 fn make_again(inner: &Inner, pending: &PendingSeal) -> Result<Option<Staged>, Stopped> {
     let seal = &pending.seal;
     let outlet = &inner.parts.outlet;
-    let made = encode::encode_again(outlet, &inner.staging, seal).and_then(|made| match made {
-        Made::Object(object) => Ok(*object),
-        Made::Nothing { mut lost } => {
-            // A segment that is gone names no positions.
-            if lost.is_empty() {
-                lost = outlet.lost_of(seal);
+    let made =
+        encode::encode_again(outlet, &inner.staging, &*inner.parts.clock, seal).and_then(|made| match made {
+            Made::Object(object) => Ok(*object),
+            Made::Nothing { mut lost } => {
+                // A segment that is gone names no positions.
+                if lost.is_empty() {
+                    lost = outlet.lost_of(seal);
+                }
+                encode::nothing_of(&inner.staging, seal, lost)
             }
-            encode::nothing_of(&inner.staging, seal, lost)
-        }
-    });
+        });
     let Object { encoded, staged, lost } = match made {
         Ok(object) => object,
         Err(error) => {

@@ -380,12 +380,12 @@ enum Encoding {
 }
 
 fn encode_job(inner: &Inner, job: &Job) -> io::Result<Made> {
-    let outlet = &inner.parts.outlet;
-    let made = encode::encode(outlet, &inner.staging, job);
+    let (outlet, clock) = (&inner.parts.outlet, &*inner.parts.clock);
+    let made = encode::encode(outlet, &inner.staging, clock, job);
     if made.as_ref().is_err_and(is_no_space) {
         // A full disk is emptied by delivering: what fits in memory can still go.
         let max_bytes = job.max_bytes.min(inner.settings.object_in_memory_max as u64);
-        return encode::encode(outlet, &inner.staging, &Job { max_bytes, ..job.clone() });
+        return encode::encode(outlet, &inner.staging, clock, &Job { max_bytes, ..job.clone() });
     }
     made
 }

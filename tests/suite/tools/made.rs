@@ -116,7 +116,7 @@ fn seal(outlet: &Outlet, staging: &Staging) -> (Seal, Staged) {
     let batch = outlet.open_batch(&key("web")).unwrap();
     let job =
         Job { key: key("web"), after: batch.sealed_through, through: u64::MAX, max_bytes: 1 << 20, level: 6 };
-    let encode::Made::Object(object) = encode(outlet, staging, &job).unwrap() else {
+    let encode::Made::Object(object) = encode(outlet, staging, &SystemClock::new(), &job).unwrap() else {
         panic!("there are frames")
     };
     let destination = outlet.current_destination(&key("web").source).unwrap();
