@@ -20,8 +20,9 @@ pub(crate) const SOURCES: [&str; 3] = ["alpha", "beta", "gamma"];
 
 /// Clients at a time.
 const CLIENTS: usize = 6;
-/// Calls of one request, at most.
+/// Calls of one request, at most: usually, and of small requests.
 const CALLS_MAX: usize = 12;
+const SMALL_CALLS_MAX: usize = 3;
 /// Random letters in a call, at most: with the objects' size in mind, and, of patient clients, that of a disk to be filled.
 const PADDING_MAX: usize = 1_500;
 const PATIENT_PADDING_MAX: usize = 15_000;
@@ -96,6 +97,21 @@ pub(crate) struct Answers {
     pub(crate) slowest_refusal: Duration,
 }
 
+/// How clients go about it.
+#[derive(Clone, Copy, Debug)]
+struct Manner {
+    /// Whether they go on after a refusal.
+    patient: bool,
+    calls_max: usize,
+    padding_max: usize,
+}
+
+impl Manner {
+    const USUAL: Self = Self { patient: false, calls_max: CALLS_MAX, padding_max: PADDING_MAX };
+    const PATIENT: Self = Self { patient: true, padding_max: PATIENT_PADDING_MAX, ..Self::USUAL };
+    const SMALL: Self = Self { calls_max: SMALL_CALLS_MAX, ..Self::USUAL };
+}
+
 /// Clients at work on one life of the program.
 #[derive(Debug)]
 pub(crate) struct Load {
@@ -109,15 +125,20 @@ impl Load {
     /// Starts the clients, each of which ends with its first refusal. What is taken for a retry leaves the journal, and comes
     /// back by [`Load::stop`].
     pub(crate) fn start(collector: &str, journal: &mut Journal, random: &mut StdRng) -> Self {
-        Self::start_with(collector, journal, random, false)
+        Self::start_with(collector, journal, random, Manner::USUAL)
+    }
+
+    /// As [`Load::start`], with requests of few calls: many are of one, which is no batch.
+    pub(crate) fn start_small(collector: &str, journal: &mut Journal, random: &mut StdRng) -> Self {
+        Self::start_with(collector, journal, random, Manner::SMALL)
     }
 
     /// As [`Load::start`], with clients that go on after a refusal, and longer calls.
     pub(crate) fn start_patient(collector: &str, journal: &mut Journal, random: &mut StdRng) -> Self {
-        Self::start_with(collector, journal, random, true)
+        Self::start_with(collector, journal, random, Manner::PATIENT)
     }
 
-    fn start_with(collector: &str, journal: &mut Journal, random: &mut StdRng, patient: bool) -> Self {
+    fn start_with(collector: &str, journal: &mut Journal, random: &mut StdRng, manner: Manner) -> Self {
         let (stop, acknowledged) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let refused = Arc::new(AtomicUsize::new(0));
         let mut retries = journal.take_retries(random);
@@ -131,7 +152,7 @@ impl Load {
                 stop: Arc::clone(&stop),
                 acknowledged: Arc::clone(&acknowledged),
                 refused: Arc::clone(&refused),
-                patient,
+                manner,
                 answers: Answers::default(),
             };
             let mine = retries.split_off(retries.len() - share.min(retries.len()));
@@ -181,7 +202,7 @@ struct Client {
     stop: Arc<AtomicBool>,
     acknowledged: Arc<AtomicUsize>,
     refused: Arc<AtomicUsize>,
-    patient: bool,
+    manner: Manner,
     answers: Answers,
 }
 
@@ -191,18 +212,18 @@ impl Client {
         let mut settled = Vec::new();
         for source in SOURCES {
             let calls: Vec<_> = retries.iter().filter(|call| call.source == source).cloned().collect();
-            for request in calls.chunks(CALLS_MAX) {
+            for request in calls.chunks(self.manner.calls_max) {
                 settled.extend(self.send(request.to_vec()).await);
             }
         }
         while !self.stop.load(Ordering::Relaxed) {
             let source = SOURCES[self.random.random_range(0..SOURCES.len())];
-            let count = self.random.random_range(1..=CALLS_MAX);
+            let count = self.random.random_range(1..=self.manner.calls_max);
             let calls = (0..count).map(|_| self.call(source)).collect();
             let answered = self.send(calls).await;
             let gone = answered.iter().all(|call| !call.acknowledged);
             settled.extend(answered);
-            if gone && !self.patient {
+            if gone && !self.manner.patient {
                 break;
             }
             if gone {
@@ -213,8 +234,7 @@ impl Client {
     }
 
     fn call(&mut self, source: &'static str) -> Call {
-        let most = if self.patient { PATIENT_PADDING_MAX } else { PADDING_MAX };
-        let letters = self.random.random_range(0..most);
+        let letters = self.random.random_range(0..self.manner.padding_max);
         let padding = (0..letters).map(|_| char::from(self.random.random_range(b'a'..=b'z'))).collect();
         let message_id = format!("load-{:032x}", self.random.random::<u128>());
         Call {
@@ -229,10 +249,13 @@ impl Client {
 
     async fn send(&mut self, mut calls: Vec<Call>) -> Vec<Call> {
         let Some(source) = calls.first().map(|call| call.source) else { return calls };
-        let batch: Vec<Value> = calls.iter().map(body).collect();
-        let url = format!("{}/v1/batch?writeKey={source}", self.collector);
+        let (method, body) = match calls.as_slice() {
+            [alone] => ("track", body(alone)),
+            several => ("batch", json!({ "batch": several.iter().map(body).collect::<Vec<_>>() })),
+        };
+        let url = format!("{}/v1/{method}?writeKey={source}", self.collector);
         let began = Instant::now();
-        let answer = self.http.post(&url, json!({ "batch": batch }).to_string()).await;
+        let answer = self.http.post(&url, body.to_string()).await;
         let now = unix_ms();
         let accepted = answer.as_ref().is_ok_and(is_accepted);
         match &answer {

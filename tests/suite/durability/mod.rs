@@ -3,6 +3,7 @@
 
 #![expect(clippy::indexing_slicing, reason = "tests fail by a panic that names the line")]
 
+mod answer_order;
 mod checker;
 mod clock;
 mod disk_full;
@@ -13,6 +14,8 @@ mod power_cut;
 mod slow_clients;
 mod stand;
 mod syscalls;
+mod system_calls;
+mod tracer;
 
 /// A number from the environment.
 fn setting(name: &str) -> Option<u64> {

@@ -1,22 +1,20 @@
 //! System calls of the real program fail, by strace: a write or sync of the spool that fails ends it, and nothing that was
 //! answered is missing or doubled after a restart.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
 use tokio::time::{Instant, timeout};
 
 use super::load::{Journal, Load};
 use super::setting;
 use super::stand::Stand;
+use super::tracer::Tracer;
 use crate::support::forebay::Forebay;
-use crate::support::tools::{on_path, skipped};
 use crate::support::wait;
 
 /// Positions at which a sync of a segment fails, unless `FOREBAY_SYNC_FAILURES` says how many from the first on.
@@ -25,8 +23,6 @@ const SYNCS: [u64; 5] = [1, 2, 7, 23, 61];
 const EXIT_MAX: Duration = Duration::from_secs(5);
 /// Time for the call to come that is to fail.
 const STRIKE_TIMEOUT: Duration = Duration::from_secs(60);
-/// Time for strace to attach itself.
-const ATTACH_TIMEOUT: Duration = Duration::from_secs(20);
 /// Calls that are acknowledged while others are interrupted.
 const CALLS: usize = 300;
 /// Segments so small that one is full every few seconds; those that come next are aimed at too.
@@ -41,54 +37,16 @@ struct Aim {
     error: &'static str,
 }
 
-/// strace, attached to a program. Dropped, it is killed; the program goes on.
-#[derive(Debug)]
-struct Tracer {
-    _child: Child,
-    record: PathBuf,
-}
-
-impl Tracer {
-    /// Lets the calls fail that `when` names, as strace counts them: for each thread. `None`, loudly, where that is not
-    /// allowed here.
-    async fn attach(forebay: &Forebay, folder: &Path, aim: Aim, when: &str) -> Option<Self> {
-        let strace = on_path("strace")?;
-        let record = folder.join("strace");
-        let mut command = Command::new(strace);
-        command.args(["-f", "-p", &forebay.pid().as_raw_nonzero().to_string(), "-o"]).arg(&record);
-        command.arg("-e").arg(format!("trace={}", aim.calls));
-        command.arg("-e").arg(format!("inject={}:error={}:when={when}", aim.calls, aim.error));
-        for file in targets(&folder.join("spool"), aim.files) {
-            command.arg("-P").arg(file);
+impl Aim {
+    /// Lets the calls fail that `when` names, as strace counts them: for each thread.
+    async fn attach(self, forebay: &Forebay, folder: &Path, when: &str) -> Option<Tracer> {
+        let Self { calls, error, .. } = self;
+        let mut arguments: Vec<OsString> = vec!["-e".into(), format!("trace={calls}").into()];
+        arguments.extend(["-e".into(), format!("inject={calls}:error={error}:when={when}").into()]);
+        for file in targets(&folder.join("spool"), self.files) {
+            arguments.extend(["-P".into(), file.into()]);
         }
-        let mut child = command.stderr(Stdio::piped()).kill_on_drop(true).spawn().expect("strace starts");
-        let mut said = BufReader::new(child.stderr.take().expect("standard error")).lines();
-        let attached = async {
-            let mut all = String::new();
-            while let Ok(Some(line)) = said.next_line().await {
-                all.push_str(&line);
-                if line.contains("attached") && !line.contains("Could not") {
-                    return Ok(());
-                }
-            }
-            Err(all)
-        };
-        match timeout(ATTACH_TIMEOUT, attached).await.expect("strace attaches itself or says why not") {
-            Ok(()) => {
-                // What it says later must not fill the pipe.
-                tokio::spawn(async move { while let Ok(Some(_)) = said.next_line().await {} });
-                Some(Self { _child: child, record })
-            }
-            Err(said) => {
-                skipped(&format!("strace cannot be attached here: {said}"));
-                None
-            }
-        }
-    }
-
-    /// Calls that failed so far.
-    fn strikes(&self) -> usize {
-        fs::read_to_string(&self.record).unwrap_or_default().matches("(INJECTED)").count()
+        Tracer::attach(forebay, folder, arguments).await
     }
 }
 
@@ -107,7 +65,7 @@ fn targets(spool: &Path, beginning: &str) -> Vec<PathBuf> {
 async fn struck(stand: &Stand, config: &Path, aim: Aim, when: u64, world: &mut (Journal, StdRng)) -> bool {
     let (journal, random) = world;
     let forebay = stand.serve(config).await;
-    let Some(tracer) = Tracer::attach(&forebay, stand.folder.path(), aim, &when.to_string()).await else {
+    let Some(tracer) = aim.attach(&forebay, stand.folder.path(), &when.to_string()).await else {
         return false;
     };
     let load = Load::start(&forebay.collector, journal, random);
@@ -165,7 +123,7 @@ async fn calls_that_are_interrupted_go_on() {
     let forebay = stand.serve(&config).await;
     let aim = Aim { files: "", calls: "pwritev,pwrite64,pread64,fdatasync,fsync", error: "EINTR" };
     // Every other call of each kind, in each thread.
-    let Some(tracer) = Tracer::attach(&forebay, stand.folder.path(), aim, "1+2").await else { return };
+    let Some(tracer) = aim.attach(&forebay, stand.folder.path(), "1+2").await else { return };
     let load = Load::start(&forebay.collector, &mut journal, &mut random);
     load.until_acknowledged(CALLS).await;
     let answers = load.stop(&mut journal).await;
