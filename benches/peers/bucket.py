@@ -22,6 +22,10 @@ class Bucket:
                 self.counted[note.name] = sum(1 for _ in self._lines_of(noted))
         return sum(self.counted.values())
 
+    def newest(self):
+        """When the last object was put, in seconds since 1970."""
+        return max(note.stat().st_mtime for note in self.notes.iterdir())
+
     def sizes(self):
         """Bytes of each object, compressed."""
         return [self._body(json.loads(note.read_bytes())).stat().st_size for note in self.notes.iterdir()]

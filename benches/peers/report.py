@@ -6,6 +6,7 @@ SPEED = [
     ("answered_per_s", "answered calls/s", 0),
     ("delivered_per_s", "delivered calls/s", 0),
     ("cpu_us_per_call", "CPU us a call", 2),
+    ("busy_percent", "of a core, %", 0),
     ("p50_ms", "p50 ms", 1),
     ("p99_ms", "p99 ms", 1),
     ("peak_rss_mb", "peak memory MB", 0),
