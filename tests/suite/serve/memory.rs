@@ -27,7 +27,7 @@ const SOURCES: u64 = 60;
 /// Bytes of requests, unless `FOREBAY_BACKLOG_BYTES` says otherwise.
 const BYTES: u64 = 100_000_000;
 /// What the program may have resident, at any moment.
-const RESIDENT_MAX: u64 = 256 * 1_024 * 1_024;
+const RESIDENT_MAX: u64 = 192 * 1_024 * 1_024;
 /// What an outage may add to that which is resident, where the calls come at a rate.
 const GROWTH_MAX: u64 = 64 * 1_024 * 1_024;
 /// How much faster than the intake a backlog is to be delivered, where the calls come at a rate.
