@@ -6,6 +6,7 @@
 //! request was due, so that a stall is charged to every request it held up (no coordinated omission).
 
 mod acked;
+mod alarm;
 pub(crate) mod bodies;
 mod connection;
 mod outcome;
@@ -25,12 +26,10 @@ use tokio::task::JoinSet;
 pub(crate) use acked::Acked;
 pub(crate) use bodies::Bodies;
 
+use alarm::Alarm;
 use connection::Connection;
 pub(crate) use outcome::Outcome;
 pub(crate) use target::Target;
-
-/// The runtime's timers are that much late at most, so that a request's last part is waited for without them.
-const TIMERS_LATE: Duration = Duration::from_millis(2);
 
 /// When requests are sent.
 #[derive(Clone, Copy, Debug)]
@@ -172,9 +171,10 @@ async fn send(
     mut connections: VecDeque<Connection>,
 ) -> io::Result<VecDeque<Connection>> {
     let bodies = &shared.bodies;
+    let alarm = Alarm::new()?;
     while !shared.broken.load(Ordering::Relaxed) {
         let ticket = shared.tickets.fetch_add(1, Ordering::Relaxed);
-        let Some(due) = due(&shared, ticket).await else { break };
+        let Some(due) = due(&shared, &alarm, ticket).await? else { break };
         let mut request = locked(&shared.spare).pop().unwrap_or_default();
         request.clear();
         let head =
@@ -202,7 +202,7 @@ async fn send(
 }
 
 /// Waits until a ticket's request is due, and says when that was. `None` once the time is over.
-async fn due(shared: &Shared, ticket: u64) -> Option<Instant> {
+async fn due(shared: &Shared, alarm: &Alarm, ticket: u64) -> io::Result<Option<Instant>> {
     let due = match shared.load.pace {
         Pace::Closed => now(),
         #[expect(clippy::cast_precision_loss, reason = "tickets of some seconds")]
@@ -211,16 +211,10 @@ async fn due(shared: &Shared, ticket: u64) -> Option<Instant> {
         }
     };
     if due.duration_since(shared.began) >= shared.load.lasting {
-        return None;
+        return Ok(None);
     }
-    if due.saturating_duration_since(now()) > TIMERS_LATE {
-        tokio::time::sleep_until((due - TIMERS_LATE).into()).await;
-    }
-    // Timers tick once a millisecond: by them alone requests would come in bursts, and their answers late by as much.
-    while now() < due {
-        tokio::task::yield_now().await;
-    }
-    Some(due)
+    alarm.wait(due.saturating_duration_since(now())).await?;
+    Ok(Some(due))
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

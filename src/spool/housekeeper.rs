@@ -23,7 +23,8 @@ use crate::time::UnixMillis;
 /// Released segments kept to be used again, where the cap has room for them; more are removed. It is a gigabyte, what comes
 /// in within some seconds: a collector in full work makes no new ones, whose zeroes would be written for nothing.
 pub const SPARES_MAX: usize = 16;
-/// Zeroes are written in pieces of this size.
+/// Zeroes are written and synced in pieces of this size: a sync of calls waits for the disk for as long as one piece takes, not
+/// for as long as a segment.
 const ZERO_CHUNK: usize = 1_024 * 1_024;
 /// Nothing reads or writes it but the kernel, so it takes no memory.
 static ZEROS: [u8; ZERO_CHUNK] = [0; ZERO_CHUNK];
@@ -355,6 +356,7 @@ pub(super) fn write_zeros(file: &dyn DiskFile, at: u64, len: u64) -> io::Result<
     while at < end {
         let piece = usize::try_from(end - at).unwrap_or(ZERO_CHUNK).min(ZERO_CHUNK);
         file.write_at(&[IoSlice::new(ZEROS.get(..piece).unwrap_or(&ZEROS))], at)?;
+        file.sync()?;
         at += piece as u64;
     }
     Ok(())
@@ -418,4 +420,54 @@ fn keep_fingerprints(shared: &Shared, number: u64) -> io::Result<Option<(u32, u6
     }
     fingerprints.write(&*shared.disk, salt, number)?;
     Ok(Some((newest, count)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU64;
+
+    use super::*;
+
+    /// Counts what is written and not synced.
+    #[derive(Debug, Default)]
+    struct Counted {
+        len: AtomicU64,
+        unsynced: AtomicU64,
+        most_unsynced: AtomicU64,
+    }
+
+    impl DiskFile for Counted {
+        fn read_at(&self, _: &mut [u8], _: u64) -> io::Result<usize> {
+            Ok(0)
+        }
+
+        fn write_at(&self, parts: &[IoSlice<'_>], at: u64) -> io::Result<()> {
+            assert_eq!(at, self.len.load(Ordering::Relaxed), "one piece behind the other");
+            assert!(parts.iter().all(|part| part.iter().all(|byte| *byte == 0)));
+            let bytes: u64 = parts.iter().map(|part| part.len() as u64).sum();
+            self.len.fetch_add(bytes, Ordering::Relaxed);
+            let unsynced = self.unsynced.fetch_add(bytes, Ordering::Relaxed) + bytes;
+            self.most_unsynced.fetch_max(unsynced, Ordering::Relaxed);
+            Ok(())
+        }
+
+        fn sync(&self) -> io::Result<()> {
+            self.unsynced.store(0, Ordering::Relaxed);
+            Ok(())
+        }
+
+        fn len(&self) -> io::Result<u64> {
+            Ok(self.len.load(Ordering::Relaxed))
+        }
+    }
+
+    #[test]
+    fn a_new_segment_comes_to_the_disk_piece_by_piece() {
+        let file = Counted::default();
+        let len = 64 * 1_024 * 1_024 + 4_096;
+        write_zeros(&file, 0, len).unwrap();
+        assert_eq!(file.len().unwrap(), len);
+        assert_eq!(file.unsynced.load(Ordering::Relaxed), 0);
+        assert_eq!(file.most_unsynced.load(Ordering::Relaxed), 1_024 * 1_024);
+    }
 }
