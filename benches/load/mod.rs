@@ -171,10 +171,14 @@ async fn send(
     mut connections: VecDeque<Connection>,
 ) -> io::Result<VecDeque<Connection>> {
     let bodies = &shared.bodies;
-    let alarm = Alarm::new()?;
+    // A closed loop waits for nothing, and may have thousands of connections at work.
+    let alarm = match shared.load.pace {
+        Pace::Closed => None,
+        Pace::Open { .. } => Some(Alarm::new()?),
+    };
     while !shared.broken.load(Ordering::Relaxed) {
         let ticket = shared.tickets.fetch_add(1, Ordering::Relaxed);
-        let Some(due) = due(&shared, &alarm, ticket).await? else { break };
+        let Some(due) = due(&shared, alarm.as_ref(), ticket).await? else { break };
         let mut request = locked(&shared.spare).pop().unwrap_or_default();
         request.clear();
         let head =
@@ -202,7 +206,7 @@ async fn send(
 }
 
 /// Waits until a ticket's request is due, and says when that was. `None` once the time is over.
-async fn due(shared: &Shared, alarm: &Alarm, ticket: u64) -> io::Result<Option<Instant>> {
+async fn due(shared: &Shared, alarm: Option<&Alarm>, ticket: u64) -> io::Result<Option<Instant>> {
     let due = match shared.load.pace {
         Pace::Closed => now(),
         #[expect(clippy::cast_precision_loss, reason = "tickets of some seconds")]
@@ -213,7 +217,9 @@ async fn due(shared: &Shared, alarm: &Alarm, ticket: u64) -> io::Result<Option<I
     if due.duration_since(shared.began) >= shared.load.lasting {
         return Ok(None);
     }
-    alarm.wait(due.saturating_duration_since(now())).await?;
+    if let Some(alarm) = alarm {
+        alarm.wait(due.saturating_duration_since(now())).await?;
+    }
     Ok(Some(due))
 }
 
