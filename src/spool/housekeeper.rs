@@ -23,8 +23,7 @@ use crate::time::UnixMillis;
 /// Released segments kept to be used again, where the cap has room for them; more are removed. It is a gigabyte, what comes
 /// in within some seconds: a collector in full work makes no new ones, whose zeroes would be written for nothing.
 pub const SPARES_MAX: usize = 16;
-/// Zeroes are written and synced in pieces of this size: a sync of calls waits for the disk for as long as one piece takes, not
-/// for as long as a segment.
+/// Zeroes are written in pieces of this size.
 const ZERO_CHUNK: usize = 1_024 * 1_024;
 /// Nothing reads or writes it but the kernel, so it takes no memory.
 static ZEROS: [u8; ZERO_CHUNK] = [0; ZERO_CHUNK];
@@ -165,7 +164,7 @@ impl Housekeeper {
             None => {
                 let from = format!("{name}.tmp");
                 let file = disk.create(&from)?;
-                write_zeros(&*file, 0, wanted)?;
+                write_synced_zeros(&*file, wanted)?;
                 (from, file)
             }
         };
@@ -356,8 +355,20 @@ pub(super) fn write_zeros(file: &dyn DiskFile, at: u64, len: u64) -> io::Result<
     while at < end {
         let piece = usize::try_from(end - at).unwrap_or(ZERO_CHUNK).min(ZERO_CHUNK);
         file.write_at(&[IoSlice::new(ZEROS.get(..piece).unwrap_or(&ZEROS))], at)?;
-        file.sync()?;
         at += piece as u64;
+    }
+    Ok(())
+}
+
+/// Writes `len` zeroes into an empty file and syncs each piece before the next: a sync of calls waits for the disk for as long
+/// as one piece takes, not for as long as a segment. At a start nobody waits, and one sync at the end is enough.
+fn write_synced_zeros(file: &dyn DiskFile, len: u64) -> io::Result<()> {
+    let mut at = 0;
+    while at < len {
+        let piece = (len - at).min(ZERO_CHUNK as u64);
+        write_zeros(file, at, piece)?;
+        file.sync()?;
+        at += piece;
     }
     Ok(())
 }
@@ -465,7 +476,7 @@ mod tests {
     fn a_new_segment_comes_to_the_disk_piece_by_piece() {
         let file = Counted::default();
         let len = 64 * 1_024 * 1_024 + 4_096;
-        write_zeros(&file, 0, len).unwrap();
+        write_synced_zeros(&file, len).unwrap();
         assert_eq!(file.len().unwrap(), len);
         assert_eq!(file.unsynced.load(Ordering::Relaxed), 0);
         assert_eq!(file.most_unsynced.load(Ordering::Relaxed), 1_024 * 1_024);
