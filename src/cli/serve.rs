@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::args::ServeArgs;
 use super::failure::Failure;
 use super::node::{Addresses, Ending, Engine, Node, Outside, Recovery, open_disk};
-use super::say;
+use super::say_beside;
 use crate::batch::DueRule;
 use crate::call::Limits;
 use crate::collector::{Bounds, CollectorSettings, Policy, TlsFiles};
@@ -40,7 +40,7 @@ pub async fn run(args: &ServeArgs, background: &Background) -> Result<(), Failur
     let (hangups, _hangup_listener) = shutdown::hangups()?;
     let config = loaded.config.clone();
     let node = start(&config, background).await?;
-    say(&format!("collector http://{}\nconsole http://{}", node.public, node.admin_addr));
+    say_beside(format!("collector http://{}\nconsole http://{}", node.public, node.admin_addr));
     if let Some(tls) = node.tls {
         tracing::info!(addr = %tls, "taking calls over TLS");
     }

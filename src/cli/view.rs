@@ -17,6 +17,7 @@ use crate::metrics::{AccountLabel, Metrics, RejectedLabel, SourceLabel};
 use crate::object::Stream;
 use crate::object::tags::date;
 use crate::receipt::Receipt;
+use crate::runtime::telemetry;
 use crate::sources::SourceId;
 use crate::spool::Outlet;
 use crate::spool::ledger::Row;
@@ -330,5 +331,6 @@ impl AdminView for NodeView {
         }
         let left = self.outlet.time_left(self.rate()).map_or(f64::INFINITY, |left| left.as_secs_f64());
         self.metrics.spool_seconds_left.set(left);
+        self.metrics.log_lines_dropped.inner().fetch_max(telemetry::lines_dropped(), Ordering::Relaxed);
     }
 }

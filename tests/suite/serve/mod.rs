@@ -6,6 +6,7 @@ mod credentials;
 mod dev;
 mod full;
 mod ledger;
+mod log;
 mod memory;
 mod objects;
 mod operator;

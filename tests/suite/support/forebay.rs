@@ -168,21 +168,33 @@ impl Starting {
         Self::spawn(command)
     }
 
-    fn spawn(mut command: Command) -> Self {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    /// As [`Starting::serve`], with its log on `stderr`: [`Forebay::log`] stays empty.
+    pub(crate) fn serve_logging_to(config: &Path, environment: &[(&str, &str)], stderr: Stdio) -> Self {
+        let mut command = command();
+        command.arg("serve").arg("--config").arg(config).envs(environment.iter().copied());
+        Self::spawn_logging_to(command, stderr)
+    }
+
+    fn spawn(command: Command) -> Self {
+        Self::spawn_logging_to(command, Stdio::piped())
+    }
+
+    fn spawn_logging_to(mut command: Command, stderr: Stdio) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr).kill_on_drop(true);
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let log = Arc::new(Mutex::new(String::new()));
         let (lines, output) = mpsc::channel(OUTPUT_LINES_MAX);
         let stdout = child.stdout.take().expect("standard output");
         // What is printed after the addresses is read too: a full pipe would stop the program. It may go unread here.
         tokio::spawn(each_line(stdout, move |line| drop(lines.try_send(line))));
-        let stderr = child.stderr.take().expect("standard error");
-        let kept = Arc::clone(&log);
-        tokio::spawn(each_line(stderr, move |line| {
-            let mut kept = kept.lock().expect("the log's lock");
-            kept.push_str(&line);
-            kept.push('\n');
-        }));
+        if let Some(stderr) = child.stderr.take() {
+            let kept = Arc::clone(&log);
+            tokio::spawn(each_line(stderr, move |line| {
+                let mut kept = kept.lock().expect("the log's lock");
+                kept.push_str(&line);
+                kept.push('\n');
+            }));
+        }
         Self { child, output, log }
     }
 
