@@ -30,4 +30,5 @@ pub mod runtime;
 pub mod sources;
 pub mod spool;
 pub mod store;
+pub mod tasks;
 pub mod time;

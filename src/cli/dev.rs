@@ -55,16 +55,18 @@ pub async fn run(args: &DevArgs, background: &Background) -> Result<(), Failure>
     let demo = args.demo.then(|| demo::start(node.public, shutdown.orderly.clone()));
     tokio::select! {
         () = shutdown.orderly.cancelled() => {}
-        reason = node.spool_stopped() => {
-            tracing::error!(reason, "the spool has stopped; ending, so that a restart can recover");
+        reason = node.failed() => {
+            tracing::error!(reason, "ending, so that a restart can recover");
             shutdown.orderly.cancel();
         }
     }
-    if let Some(demo) = demo {
-        demo.await?;
-    }
+    let demo_ended = match demo {
+        Some(demo) => demo.await,
+        None => Ok(()),
+    };
     let ended = node.end(ENDING, &shutdown).await;
     s3.stop().await?;
+    demo_ended?;
     ended
 }
 

@@ -181,6 +181,7 @@ impl AdminView for NodeView {
         if let Some(reason) = self.outlet.stopped().borrow().as_ref() {
             reasons.push(format!("the spool has stopped ({reason}); restart to recover"));
         }
+        reasons.extend(self.alarms.ending().borrow().clone());
         if self.outlet.is_full() {
             reasons.push(
                 "the spool is full: deliveries make room, or more space in spool.max_bytes or on the disk"

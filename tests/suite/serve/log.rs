@@ -33,7 +33,7 @@ fn full_device() -> Stdio {
 }
 
 /// A pipe whose reader is gone.
-fn closed_pipe() -> Stdio {
+pub(super) fn closed_pipe() -> Stdio {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     writer.into()

@@ -14,4 +14,6 @@ mod reload;
 mod shutdown;
 mod start;
 pub(crate) mod support;
+#[cfg(debug_assertions)]
+mod tasks;
 mod tls;

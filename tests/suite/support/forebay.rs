@@ -36,6 +36,8 @@ pub(crate) struct Flush {
 impl Flush {
     /// Each second, and never by size.
     pub(crate) const SOON: Self = Self { age: "1s", bytes: "100MB" };
+    /// Only when it is asked for, or at the end.
+    pub(crate) const LATE: Self = Self { age: "1h", bytes: "100MB" };
 }
 
 /// A program that was started and has not yet said where it listens.
@@ -117,6 +119,11 @@ impl Forebay {
         found.unwrap_or_else(|| panic!("{text:?} is not printed"))
     }
 
+    /// Whether it has not ended yet.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("its status").is_none()
+    }
+
     /// Its process id.
     pub(crate) fn pid(&self) -> Pid {
         let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
@@ -151,8 +158,18 @@ impl Starting {
 
     /// As [`Starting::dev`], with more arguments.
     pub(crate) fn dev_with(data_dir: &Path, flush: Flush, arguments: &[&str]) -> Self {
+        Self::dev_in(data_dir, flush, arguments, &[])
+    }
+
+    /// As [`Starting::dev_with`], with an environment.
+    pub(crate) fn dev_in(
+        data_dir: &Path,
+        flush: Flush,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
         let mut command = command();
-        command.arg("dev").args(arguments);
+        command.arg("dev").args(arguments).envs(environment.iter().copied());
         for listener in ["--listen", "--admin-listen", "--s3-listen"] {
             command.args([listener, "127.0.0.1:0"]);
         }
