@@ -1,4 +1,7 @@
 //! Writes the log from one thread, so that nobody who logs waits for standard error or meets its errors.
+//!
+//! `tracing-appender` does the same, but bounds no bytes, ignores write errors, and its guard prints to standard output or
+//! error when the queue is stuck at the end: it may wait for ever or panic.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};

@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 
 use super::log::closed_pipe;
 use super::support::{CREDENTIALS, Caller, PATIENCE, Rig, Settings, ask, ids_below, logged, status};
+use super::tls;
 use crate::support::forebay::{Flush, Forebay, Starting};
 use crate::support::http::{Http, is_accepted};
 use crate::support::tcp_proxy::Link;
@@ -62,6 +63,7 @@ async fn is_started_again(task: &str) {
     caller.send(&forebay, "web", 5, 0).await;
     caller.all_arrive(&rig.bucket("lake"), "", "web").await;
     planted.plant(task);
+    connect(&forebay).await;
     caller.send(&forebay, "web", 5, 0).await;
     planted.strikes(task).await;
     logged(&forebay, PANICKED).await;
@@ -137,6 +139,7 @@ async fn tasks_that_panic_while_the_log_is_broken() {
     let mut caller = Caller::new();
     for task in ["scheduler", "delivery", "upload", "accept"] {
         planted.plant(task);
+        connect(&forebay).await;
         caller.send(&forebay, "web", 5, 0).await;
         planted.strikes(task).await;
         caller.all_arrive(&rig.bucket("lake"), "", "web").await;
@@ -194,6 +197,40 @@ async fn the_configuration_watcher_and_what_takes_a_configuration_over() {
 }
 
 #[tokio::test]
+async fn the_watcher_of_tls_files_and_the_tls_accept_loop() {
+    let rig = Rig::start(&["lake"]).await;
+    let planted = Planted::in_folder(rig.folder.path());
+    let folder = rig.folder.path();
+    let first = tls::renew(folder);
+    let mut settings = rig.settings(&["web"]);
+    settings.collector = format!(
+        "drain_delay = \"0 s\"\ntls_listen = \"127.0.0.1:0\"\ntls_cert = \"{0}/cert.pem\"\ntls_key = \"{0}/key.pem\"",
+        folder.display()
+    );
+    let forebay = Forebay::serve(settings.write(), &planted.environment()).await;
+    let address = tls::tls_address(&forebay).await;
+    let mut caller = Caller::new();
+    let mut calls_with = async |certificate: &_| {
+        let (ids, body) = caller.request(3, 0);
+        let answer = tls::post(address, certificate, &body).await.ok()?;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        caller.note("web", ids);
+        Some(())
+    };
+    planted.plant("accept");
+    calls_with(&first).await.unwrap();
+    planted.strikes("accept").await;
+    calls_with(&first).await.unwrap();
+    planted.plant("tls-watcher");
+    planted.strikes("tls-watcher").await;
+    let second = tls::renew(folder);
+    wait::until("the new certificate", PATIENCE, async || calls_with(&second).await).await;
+    assert!(alarm_of_a_task(&forebay).await);
+    caller.all_arrive(&rig.bucket("lake"), "", "web").await;
+    assert_eq!(forebay.terminate().await.code(), Some(0));
+}
+
+#[tokio::test]
 async fn the_signal_listeners() {
     let rig = Rig::start(&["lake"]).await;
     let planted = Planted::in_folder(rig.folder.path());
@@ -246,9 +283,13 @@ async fn ends_and_recovers(task: &str) {
     assert_eq!(forebay.terminate().await.code(), Some(0));
 }
 
+/// A new connection: it wakes the accept loop.
+async fn connect(forebay: &Forebay) -> TcpStream {
+    TcpStream::connect(forebay.collector.strip_prefix("http://").unwrap()).await.unwrap()
+}
+
 async fn unfinished_request(forebay: &Forebay) -> TcpStream {
-    let address = forebay.collector.strip_prefix("http://").unwrap();
-    let mut slow = TcpStream::connect(address).await.unwrap();
+    let mut slow = connect(forebay).await;
     let head = "POST /v1/batch?writeKey=web-key HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n";
     slow.write_all(head.as_bytes()).await.unwrap();
     let mut go_on = [0; 25];
