@@ -383,6 +383,7 @@ fn encode_job(inner: &Inner, job: &Job) -> io::Result<Made> {
     let (outlet, clock) = (&inner.parts.outlet, &*inner.parts.clock);
     let made = encode::encode(outlet, &inner.staging, clock, job);
     if made.as_ref().is_err_and(is_no_space) {
+        outlet.disk_is_full();
         // A full disk is emptied by delivering: what fits in memory can still go.
         let max_bytes = job.max_bytes.min(inner.settings.object_in_memory_max as u64);
         return encode::encode(outlet, &inner.staging, clock, &Job { max_bytes, ..job.clone() });

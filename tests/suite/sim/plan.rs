@@ -47,6 +47,10 @@ pub(super) struct Plan {
     pub(super) foreigners: bool,
 }
 
+/// Room for the manifest and its reserve under the cap, in bytes: against such small segments they are large.
+const MANIFESTS: u64 = 300_000;
+/// The same where every object stays parked, and in the manifest.
+const MANIFESTS_STUCK: u64 = 900_000;
 const EVENING: i64 = 1_700_000_000_000;
 const MIDNIGHT: i64 = 20_000 * DAY_MS;
 pub(super) const YEAR_1970: i64 = 1_000;
@@ -60,13 +64,14 @@ impl Plan {
         let segment_bytes = SEGMENT_HEADER + dice.of(&[4, 8, 12]) * 1_024;
         let max_segments = if stuck || dice.chance(300) { 6 + dice.below(6) } else { 20 + dice.below(40) };
         let options = SpoolOptions {
-            max_bytes: max_segments * segment_bytes,
+            max_bytes: max_segments * segment_bytes + if stuck { MANIFESTS_STUCK } else { MANIFESTS },
             segment_bytes,
             dedupe_window: Duration::from_secs(dice.of(&[86_400, 86_400, 600])),
             dedupe_max: dice.of(&[5_000, 5_000, 5_000, 40, 0]),
             node: dice.chance(500).then(|| "node-1".to_owned()),
             stop_on_corruption: dice.chance(200),
-            compact_bytes: dice.of(&[1_024 * 1_024, 4_000]),
+            compact_bytes: dice.of(&[64 * 1_024, 4_000]),
+            manifest_bytes: 4_096,
         };
         let rule = DueRule {
             max_bytes: dice.of(&[700, 3_000, 20_000, 1_000_000]),
@@ -84,7 +89,7 @@ impl Plan {
             content_encoding: dice.chance(500),
             park_after: Duration::from_secs(1 + if stuck { 0 } else { dice.log(600) }),
             backoff,
-            object_in_memory_max: dice.of(&[OBJECT_IN_MEMORY_MAX, 400]),
+            object_in_memory_max: dice.of(&[OBJECT_IN_MEMORY_MAX, 2_000]),
             disk_work: DiskWork::InPlace,
             ..DeliverySettings::new(rule)
         };
