@@ -1,10 +1,12 @@
 //! A file system of its own on a loop device: for root, who may cut its power.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
+
+use rustix::fs::FallocateFlags;
 
 use super::tools::{on_path, skipped};
 use super::wait;
@@ -38,7 +40,62 @@ impl Kind {
 pub(crate) struct LoopDisk {
     image: PathBuf,
     at: PathBuf,
+    options: String,
     python: PathBuf,
+}
+
+/// A foreign file that takes the free space of a disk. Dropped, it stays.
+#[derive(Debug)]
+pub(crate) struct Filler {
+    path: PathBuf,
+    file: File,
+    len: u64,
+}
+
+impl Filler {
+    /// The largest piece that is taken at once.
+    const PIECE_MAX: u64 = 64 * 1_024 * 1_024;
+    /// The smallest: a block.
+    const PIECE_MIN: u64 = 4_096;
+
+    /// Takes all the space there is.
+    pub(crate) fn fill(disk: &Path) -> Self {
+        let path = disk.join("filler");
+        let mut filler = Self { file: File::create(&path).unwrap(), path, len: 0 };
+        filler.grow();
+        filler
+    }
+
+    /// Takes what space there is now; how many bytes that was.
+    pub(crate) fn grow(&mut self) -> u64 {
+        let (before, mut piece) = (self.len, Self::PIECE_MAX);
+        while piece >= Self::PIECE_MIN {
+            match rustix::fs::fallocate(&self.file, FallocateFlags::empty(), self.len, piece) {
+                Ok(()) => self.len += piece,
+                Err(rustix::io::Errno::NOSPC) => piece /= 2,
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => panic!("{}: {error}", self.path.display()),
+            }
+        }
+        self.len - before
+    }
+
+    /// Gives all of it back.
+    pub(crate) fn remove(self) {
+        fs::remove_file(&self.path).unwrap();
+    }
+}
+
+/// Sees that no further byte fits.
+pub(crate) fn assert_full(disk: &Path) {
+    let path = disk.join("one-byte-more");
+    let error = File::create(&path).and_then(|mut file| file.write_all(&[1])).expect_err("a full disk");
+    assert_eq!(error.kind(), ErrorKind::StorageFull, "{error}");
+    match fs::remove_file(&path) {
+        // xfs has no room for the file's inode either.
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        removed => removed.unwrap(),
+    }
 }
 
 impl LoopDisk {
@@ -48,12 +105,28 @@ impl LoopDisk {
     ///
     /// In CI, where a program that it needs is missing.
     pub(crate) fn mount(kind: Kind, bytes: u64, folder: &Path) -> Option<Self> {
+        Self::mount_with(kind, bytes, folder, &[], "")
+    }
+
+    /// As [`LoopDisk::mount`], with more arguments for `mkfs` and more options for `mount`.
+    ///
+    /// # Panics
+    ///
+    /// As [`LoopDisk::mount`].
+    pub(crate) fn mount_with(
+        kind: Kind,
+        bytes: u64,
+        folder: &Path,
+        mkfs_arguments: &[&str],
+        options: &str,
+    ) -> Option<Self> {
         let (mkfs, arguments) = kind.mkfs();
         let (mkfs, python) = (on_path(mkfs)?, on_path("python3")?);
-        let disk = Self { image: folder.join("image"), at: folder.join("disk"), python };
+        let options = if options.is_empty() { "loop".to_owned() } else { format!("loop,{options}") };
+        let disk = Self { image: folder.join("image"), at: folder.join("disk"), options, python };
         fs::create_dir(&disk.at).unwrap();
         File::create(&disk.image).and_then(|image| image.set_len(bytes)).unwrap();
-        let made = Command::new(mkfs).args(arguments).arg(&disk.image).output();
+        let made = Command::new(mkfs).args(arguments).args(mkfs_arguments).arg(&disk.image).output();
         let mounted = made.and_then(|made| if made.status.success() { disk.try_mount() } else { Ok(made) });
         match mounted {
             Ok(output) if output.status.success() => Some(disk),
@@ -65,12 +138,18 @@ impl LoopDisk {
     }
 
     fn try_mount(&self) -> io::Result<Output> {
-        Command::new("mount").args(["-o", "loop"]).args([&self.image, &self.at]).output()
+        Command::new("mount").args(["-o", &self.options]).args([&self.image, &self.at]).output()
     }
 
     /// Where it is mounted.
     pub(crate) fn path(&self) -> &Path {
         &self.at
+    }
+
+    /// Bytes that it can hold, as `df` shows them.
+    pub(crate) fn size(&self) -> u64 {
+        let about = rustix::fs::statvfs(&self.at).unwrap();
+        about.f_blocks * about.f_frsize
     }
 
     /// Cuts its power: from now on it refuses everything, and what was not synced is gone.
