@@ -64,11 +64,6 @@ impl BulkJournal {
             text
         })
     }
-
-    /// How many were answered 200.
-    pub(crate) fn acknowledged(&self) -> usize {
-        self.0.iter().filter(|call| call.acknowledged).count()
-    }
 }
 
 /// What clients have been answered so far.
@@ -236,7 +231,7 @@ impl Client {
         for nth in 0..count {
             let len = self.random.random_range(PADDING);
             let at = self.random.random_range(0..=POOL_LEN - len);
-            let padding = &self.pool[at..at + len];
+            let padding = self.pool.get(at..at + len).expect("ASCII");
             let message_id = format!("bulk-{:032x}", self.random.random::<u128>());
             let comma = if nth == 0 { "" } else { "," };
             write!(

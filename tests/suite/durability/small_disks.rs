@@ -2,28 +2,17 @@
 //! again without a free byte, deliver everything once the store is back, and take calls again.
 
 use std::future::Future;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use forebay::dev_s3::{ACCESS_KEY_ID, SECRET_ACCESS_KEY};
-use http::StatusCode;
-use http_body_util::Full;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use serde_json::Value;
 use tokio::task::LocalSet;
 use tokio::time::Instant;
 
-use super::bulk::{BulkJournal, BulkLoad, SOURCES, Text};
-use super::stand::Stand;
-use super::usage::{Sampler, Usage};
-use super::{checker, setting};
-use crate::support::forebay::{Forebay, command, finished};
-use crate::support::http::{Answer, Http};
-use crate::support::loop_disk::{Filler, Kind, LoopDisk, assert_full};
+use super::bulk::Text;
+use super::full_spool::{FullSpool, Setting};
+use super::setting;
+use crate::support::loop_disk::Kind;
 use crate::support::tcp_proxy::Link;
-use crate::support::wait;
 
 /// Rounds, unless `FOREBAY_SMALL_DISKS` says otherwise.
 const ROUNDS: u64 = 3;
@@ -41,20 +30,8 @@ const SEGMENT: std::ops::RangeInclusive<u64> = 8..=64;
 /// `spool.max_bytes` holds at least four segments.
 const CAP_SEGMENTS_MIN: u64 = 4;
 
-/// Time to fill the largest disk.
-const FULL_TIMEOUT: Duration = Duration::from_secs(300);
-/// Refusals without an accepted request between them: then the spool is full, and not only waiting for its next segment.
-const REFUSED_IN_A_ROW: usize = 20;
-/// How soon a refusal must come, and an answer of the admin listener.
-const ANSWER_MAX: Duration = Duration::from_secs(1);
-/// How soon calls must be taken again once there is space.
-const RECOVERY_MAX: Duration = Duration::from_secs(5);
 /// How long deliveries go on after SIGTERM. The store is away, so none succeeds.
 const GRACE: &str = "1 s";
-/// Requests that must be accepted after the disk was full.
-const LAST_REQUESTS: usize = 5;
-/// Bytes of a log that a failure shows.
-const LOG_TAIL: usize = 6_000;
 
 /// How the process ends that filled the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,14 +96,18 @@ impl Draw {
         }
     }
 
-    fn spool(&self) -> String {
+    fn setting(&self) -> Setting {
         let cap = self.cap.map_or(String::new(), |cap| format!("\nmax_bytes = \"{cap} B\""));
-        format!("segment_bytes = \"{} B\"{cap}", self.segment_bytes)
-    }
-
-    fn flush(&self) -> String {
         let (bytes, age) = (self.object_bytes, self.max_age);
-        format!("max_bytes = \"{bytes} B\"\nmax_age = \"{age}\"\nshutdown_grace = \"{GRACE}\"")
+        Setting {
+            seed: self.seed,
+            kind: self.kind,
+            disk_bytes: self.disk_bytes,
+            spool: format!("segment_bytes = \"{} B\"{cap}", self.segment_bytes),
+            flush: format!("max_bytes = \"{bytes} B\"\nmax_age = \"{age}\"\nshutdown_grace = \"{GRACE}\""),
+            cap: self.cap,
+            text: self.text,
+        }
     }
 }
 
@@ -140,7 +121,7 @@ async fn a_spool_that_filled_its_disk_starts_delivers_and_takes_calls() {
         let draw = Draw::of(seed, rounds.is_none());
         eprintln!("\n{draw:?}");
         let began = Instant::now();
-        let Some(outcome) = watched(|logs| round(draw, logs)).await else { return };
+        let Some(outcome) = caught(round(draw)).await else { return };
         let took = began.elapsed();
         match outcome {
             Ok(report) => {
@@ -160,66 +141,32 @@ async fn a_spool_that_filled_its_disk_starts_delivers_and_takes_calls() {
     );
 }
 
-/// The logs of all processes of a round.
-#[derive(Clone, Debug, Default)]
-struct Logs(Arc<Mutex<Vec<Arc<Mutex<String>>>>>);
-
-impl Logs {
-    fn add(&self, forebay: &Forebay) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(forebay.live_log());
-    }
-
-    /// The end of each.
-    fn tails(&self) -> String {
-        let logs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let tail = |(nth, log): (usize, &Arc<Mutex<String>>)| {
-            let log = log.lock().unwrap_or_else(PoisonError::into_inner);
-            let from = log.ceil_char_boundary(log.len().saturating_sub(LOG_TAIL));
-            format!("--- process {nth} ---\n{}", &log[from..])
-        };
-        logs.iter().enumerate().map(tail).collect()
-    }
-}
-
 /// Runs a round to its end. A panic is its failure, and the next round goes on; `None` where it was skipped.
-async fn watched<F>(round: impl FnOnce(Logs) -> F) -> Option<Result<String, String>>
-where
-    F: Future<Output = Option<String>> + 'static,
-{
-    let logs = Logs::default();
+async fn caught(round: impl Future<Output = Option<String>> + 'static) -> Option<Result<String, String>> {
     let local = LocalSet::new();
-    let task = local.spawn_local(round(logs.clone()));
+    let task = local.spawn_local(round);
     match local.run_until(task).await {
         Ok(report) => report.map(Ok),
         Err(error) => {
             let panic = error.into_panic();
             let why = panic.downcast_ref::<String>().map(String::as_str);
             let why = why.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic");
-            // What the program says of itself may be in it already.
-            let from = why.ceil_char_boundary(why.len().min(LOG_TAIL));
-            Some(Err(format!("{}\n{}", &why[..from], logs.tails())))
+            Some(Err(why.lines().next().unwrap_or_default().to_owned()))
         }
     }
 }
 
 /// One disk that is filled, and what must follow.
-async fn round(draw: Draw, logs: Logs) -> Option<String> {
-    let stand = Stand::start().await;
-    let disk = LoopDisk::mount(draw.kind, draw.disk_bytes, stand.folder.path())?;
-    let spool = disk.path().join("spool");
-    let config = stand.config_with(&spool, &draw.spool(), &draw.flush(), &SOURCES);
-    let mut random = StdRng::seed_from_u64(draw.seed);
-    let (mut journal, sampler) = (BulkJournal::default(), Sampler::start(&spool));
-
-    stand.link.set(Link::Cut);
-    let mut forebay = stand.serve(&config).await;
-    logs.add(&forebay);
-    let load = BulkLoad::start(&forebay.collector, &mut random, draw.text);
+async fn round(draw: Draw) -> Option<String> {
+    let mut spool = FullSpool::new(draw.setting()).await?;
+    spool.stand.link.set(Link::Cut);
+    let forebay = spool.serve().await;
+    let load = spool.load(&forebay);
     let began = Instant::now();
-    until_full(&forebay, &load).await;
+    spool.until_full(&forebay, &load).await;
     let filled_in = began.elapsed();
-    answers(&forebay).await;
-    let full = Usage::of(&spool);
+    spool.answers(&forebay).await;
+    let full = spool.usage();
     let running = match draw.ending {
         Ending::Kill => {
             forebay.kill().await;
@@ -232,156 +179,36 @@ async fn round(draw: Draw, logs: Logs) -> Option<String> {
         }
         Ending::None => Some(forebay),
     };
-    let counts = load.stop(&mut journal).await;
-    assert!(counts.slowest_refusal() < ANSWER_MAX, "a refusal took {:?}", counts.slowest_refusal());
-    let filler = draw.filler.then(|| {
-        let filler = Filler::fill(disk.path());
-        assert_full(disk.path());
-        filler
-    });
+    let counts = spool.stop(load).await;
+    let filler = draw.filler.then(|| spool.fill());
 
     if draw.store_first || draw.drain {
-        stand.link.set(Link::Up);
+        spool.stand.link.set(Link::Up);
     }
     if draw.drain {
-        drained(&spool, &config).await;
+        spool.drain().await;
     }
-    forebay = match running {
+    let began = Instant::now();
+    let forebay = match running {
         Some(forebay) => forebay,
-        None => {
-            let forebay = stand.serve(&config).await;
-            logs.add(&forebay);
-            forebay
-        }
+        None => spool.serve().await,
     };
-    answers(&forebay).await;
-    stand.link.set(Link::Up);
+    let started_in = began.elapsed();
+    spool.answers(&forebay).await;
+    spool.stand.link.set(Link::Up);
     let began = Instant::now();
     forebay.flush().await;
     let delivered_in = began.elapsed();
-    let taken_in = takes_calls(&forebay, &mut random, draw.text, &mut journal).await;
+    let taken_in = spool.takes_calls(&forebay).await;
     if let Some(filler) = filler {
         filler.remove();
-        takes_calls(&forebay, &mut random, draw.text, &mut journal).await;
+        spool.takes_calls(&forebay).await;
     }
-    forebay.flush().await;
-    let report = checker::check_bulk(&journal, &stand.bucket(), "segment-logs/").await;
-    assert!(forebay.terminate().await.success(), "SIGTERM ends it in order");
-    let (apparent, allocated) = sampler.stop();
-    let used = stays_below_the_cap(&draw, &apparent, &allocated);
+    let (refused, limited, slowest) = (counts.refused(), counts.limited(), counts.slowest_refusal());
+    let report = spool.settle(forebay).await;
     Some(format!(
-        "full in {filled_in:.1?} with {:?}; {} refused, {} limited, slowest {:?}; delivered in {delivered_in:.1?}, taken again in \
-         {taken_in:.1?}; {used}; {}",
+        "full in {filled_in:.1?} with {:?}; {refused} refused, {limited} limited, slowest {slowest:?}; started in \
+         {started_in:.1?}, delivered in {delivered_in:.1?}, taken again in {taken_in:.1?}; {report}",
         full.kinds,
-        counts.refused(),
-        counts.limited(),
-        counts.slowest_refusal(),
-        report.unwrap_or_default(),
     ))
-}
-
-/// Waits until the spool takes no more. Meanwhile each request is answered, and the status shows at most 100 %.
-async fn until_full(forebay: &Forebay, load: &BulkLoad) {
-    wait::until("calls to be refused", FULL_TIMEOUT, async || {
-        assert_eq!(load.counts.unanswered(), 0, "each request is answered\n{}", forebay.log());
-        assert_below_100_percent(&status(forebay).await);
-        (load.counts.refused_in_a_row() >= REFUSED_IN_A_ROW).then_some(())
-    })
-    .await;
-}
-
-/// Sees that the admin listener answers sensibly and at once, whatever the disk's state.
-async fn answers(forebay: &Forebay) {
-    let began = Instant::now();
-    let health = ask(forebay, "/health").await;
-    assert_eq!(health.status, StatusCode::OK, "{health:?}");
-    let ready = ask(forebay, "/ready").await;
-    let says_why = ready.status == StatusCode::SERVICE_UNAVAILABLE && !ready.body.is_empty();
-    assert!(ready.status == StatusCode::OK || says_why, "{ready:?}");
-    assert_below_100_percent(&status(forebay).await);
-    let took = began.elapsed();
-    assert!(took < ANSWER_MAX, "/health, /ready and /api/status took {took:?}");
-}
-
-fn assert_below_100_percent(status: &Value) {
-    let spool = &status["spool"];
-    let (used, max) = (spool["used_bytes"].as_u64().unwrap(), spool["max_bytes"].as_u64().unwrap());
-    assert!(used <= max, "the status shows {used} of {max} bytes: {} %", used * 100 / max);
-}
-
-/// Sees that requests are accepted, soon; how soon.
-async fn takes_calls(
-    forebay: &Forebay,
-    random: &mut StdRng,
-    text: Text,
-    journal: &mut BulkJournal,
-) -> Duration {
-    let load = BulkLoad::start(&forebay.collector, random, text);
-    let began = Instant::now();
-    wait::until("a call to be taken again", RECOVERY_MAX, async || {
-        assert_eq!(load.counts.unanswered(), 0, "each request is answered\n{}", forebay.log());
-        (load.counts.accepted() > 0).then_some(())
-    })
-    .await;
-    let took = began.elapsed();
-    wait::until("calls to be taken again", FULL_TIMEOUT, async || {
-        assert_eq!(load.counts.unanswered(), 0, "each request is answered\n{}", forebay.log());
-        (load.counts.accepted() >= LAST_REQUESTS).then_some(())
-    })
-    .await;
-    load.stop(journal).await;
-    took
-}
-
-/// Empties the spool with `forebay spool drain`.
-async fn drained(spool: &std::path::Path, config: &PathBuf) {
-    let mut drain = command();
-    drain.args(["spool", "drain"]).arg(spool).arg("--config").arg(config);
-    drain.envs([("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID), ("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY)]);
-    let output = finished(&mut drain).await;
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success() && said.contains("the spool is empty"),
-        "spool drain on a full disk: {}\n{said}{}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    );
-}
-
-/// Sees that the spool never took more than its cap; what it took at most.
-fn stays_below_the_cap(draw: &Draw, apparent: &Usage, allocated: &Usage) -> String {
-    let (most, on_disk) = (apparent.apparent, allocated.allocated);
-    if let Some(cap) = draw.cap {
-        assert!(
-            most <= cap,
-            "the spool's files took {most} of {cap} bytes ({} %): {:?}",
-            most * 100 / cap,
-            apparent.kinds
-        );
-        // xfs allocates more than is written to a file that grows, and takes it back when the file is closed.
-        let allowed = if matches!(draw.kind, Kind::Xfs) { draw.disk_bytes } else { cap };
-        assert!(
-            on_disk <= allowed,
-            "the spool took {on_disk} of {allowed} bytes on the disk ({} %): {:?}",
-            on_disk * 100 / allowed,
-            allocated.kinds
-        );
-    }
-    format!("at most {:.1} MB of files, {:.1} MB allocated", mb(most), mb(on_disk))
-}
-
-#[expect(clippy::cast_precision_loss, reason = "to be read by people")]
-fn mb(bytes: u64) -> f64 {
-    bytes as f64 / MB as f64
-}
-
-async fn status(forebay: &Forebay) -> Value {
-    let answer = ask(forebay, "/api/status").await;
-    serde_json::from_slice(&answer.body).unwrap()
-}
-
-async fn ask(forebay: &Forebay, path: &str) -> Answer {
-    let request = http::Request::get(format!("{}{path}", forebay.console)).body(Full::default()).unwrap();
-    let answer = Http::new().send(request).await;
-    answer.unwrap_or_else(|error| panic!("{path}: {error}\n{}", forebay.log()))
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -59,11 +59,11 @@ fn look(dir: &Path, below: &str, files: &mut BTreeMap<u64, (String, u64, u64)>) 
     }
 }
 
-/// The most that a directory took while it was looked at.
+/// The most that a directory took while it was looked at. Dropped, it looks no more.
 #[derive(Debug)]
 pub(crate) struct Sampler {
     stop: Arc<AtomicBool>,
-    thread: JoinHandle<(Usage, Usage)>,
+    thread: Option<JoinHandle<(Usage, Usage)>>,
 }
 
 impl Sampler {
@@ -74,17 +74,23 @@ impl Sampler {
             let (stop, dir) = (Arc::clone(&stop), dir.to_owned());
             move || most(&dir, &stop)
         });
-        Self { stop, thread }
+        Self { stop, thread: Some(thread) }
     }
 
     /// Ends it. What was there when the lengths, and what when the allocated bytes, were most.
-    pub(crate) fn stop(self) -> (Usage, Usage) {
+    pub(crate) fn stop(mut self) -> (Usage, Usage) {
         self.stop.store(true, Ordering::Relaxed);
-        self.thread.join().expect("a sampler that does not panic")
+        self.thread.take().expect("it is stopped once").join().expect("a sampler that does not panic")
     }
 }
 
-fn most(dir: &PathBuf, stop: &AtomicBool) -> (Usage, Usage) {
+impl Drop for Sampler {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+fn most(dir: &Path, stop: &AtomicBool) -> (Usage, Usage) {
     let (mut apparent, mut allocated) = (Usage::default(), Usage::default());
     while !stop.load(Ordering::Relaxed) {
         // A file removed and another one made while the directory is read look as if both were there: only what a second

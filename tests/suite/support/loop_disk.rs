@@ -4,6 +4,9 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rustix::fs::FallocateFlags;
@@ -13,6 +16,9 @@ use super::wait;
 
 /// How long the last process may take to let go of its files.
 const UNMOUNT_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How often a foreign file looks for space that became free.
+const GROW_EVERY: Duration = Duration::from_millis(1);
 
 /// Shuts a file system down as a power cut would: nothing that waits in memory is written, the journal included.
 /// `FS_IOC_SHUTDOWN` with `FS_SHUTDOWN_FLAGS_NOLOGFLUSH`; xfs has the same number for it.
@@ -80,9 +86,46 @@ impl Filler {
         self.len - before
     }
 
+    /// Takes what becomes free from now on, at once.
+    pub(crate) fn keep_growing(mut self) -> Growing {
+        let stop = Arc::new(AtomicBool::new(false));
+        let thread = std::thread::spawn({
+            let stop = Arc::clone(&stop);
+            move || {
+                while !stop.load(Ordering::Relaxed) {
+                    self.grow();
+                    std::thread::sleep(GROW_EVERY);
+                }
+                self
+            }
+        });
+        Growing { stop, thread: Some(thread) }
+    }
+
     /// Gives all of it back.
     pub(crate) fn remove(self) {
         fs::remove_file(&self.path).unwrap();
+    }
+}
+
+/// A foreign file that grows whenever it can. Dropped, it stays as it is.
+#[derive(Debug)]
+pub(crate) struct Growing {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<Filler>>,
+}
+
+impl Growing {
+    /// Ends its growth.
+    pub(crate) fn stop(mut self) -> Filler {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.take().unwrap().join().expect("a filler that does not panic")
+    }
+}
+
+impl Drop for Growing {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
     }
 }
 
