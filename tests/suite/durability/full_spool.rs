@@ -31,6 +31,10 @@ const ANSWER_MAX: Duration = Duration::from_secs(1);
 const RECOVERY_MAX: Duration = Duration::from_secs(5);
 /// Requests that must be accepted then.
 const REQUESTS: usize = 5;
+/// Time to deliver the largest disk.
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(900);
+/// How long nothing may be delivered meanwhile: longer than the longest pause between two tries, 60 s.
+const STALL_MAX: Duration = Duration::from_secs(100);
 /// Bytes of a log that a failure shows.
 const LOG_TAIL: usize = 6_000;
 
@@ -40,6 +44,8 @@ pub(crate) struct Setting {
     pub(crate) seed: u64,
     pub(crate) kind: Kind,
     pub(crate) disk_bytes: u64,
+    /// What other files leave of it, in bytes; without it there are none.
+    pub(crate) room: Option<u64>,
     /// Lines of the sections `[spool]` and `[flush]`.
     pub(crate) spool: String,
     pub(crate) flush: String,
@@ -70,6 +76,9 @@ impl FullSpool {
     pub(crate) async fn new(setting: Setting) -> Option<Self> {
         let stand = Stand::start().await;
         let disk = LoopDisk::mount(setting.kind, setting.disk_bytes, stand.folder.path())?;
+        if let Some(room) = setting.room {
+            Filler::take(&disk.path().join("other-files"), disk.free().saturating_sub(room));
+        }
         let dir = disk.path().join("spool");
         let config = stand.config_with(&dir, &setting.spool, &setting.flush, &SOURCES);
         Some(Self {
@@ -164,6 +173,24 @@ impl FullSpool {
         filler
     }
 
+    /// Asks for delivery until nothing is left to deliver.
+    pub(crate) async fn deliver(&self, forebay: &Forebay) {
+        let (mut delivered, mut since) = (0, Instant::now());
+        let url = format!("{}/api/flush", forebay.console);
+        wait::until("everything to be delivered", DELIVERY_TIMEOUT, async || {
+            let answer = Http::new().post(&url, "").await;
+            let answer = answer.unwrap_or_else(|error| panic!("{url}: {error}\n{}", forebay.log()));
+            let report: Value = serde_json::from_slice(&answer.body).unwrap();
+            let now = status(forebay).await["totals"]["delivered"].as_u64().unwrap();
+            if now > delivered {
+                (delivered, since) = (now, Instant::now());
+            }
+            assert!(since.elapsed() < STALL_MAX, "no delivery for {STALL_MAX:?}, and left is {report}");
+            (report["pending"] == 0).then_some(())
+        })
+        .await;
+    }
+
     /// Sees that requests are accepted, soon; how soon.
     pub(crate) async fn takes_calls(&mut self, forebay: &Forebay) -> Duration {
         let load = self.load(forebay);
@@ -202,7 +229,7 @@ impl FullSpool {
     /// Delivers everything, ends the program in order, and sees that each acknowledged call is in the bucket once and that
     /// nothing was wrong meanwhile. What was counted.
     pub(crate) async fn settle(mut self, forebay: Forebay) -> String {
-        forebay.flush().await;
+        self.deliver(&forebay).await;
         let report = checker::check_bulk(&self.journal, &self.stand.bucket(), "segment-logs/").await;
         assert!(forebay.terminate().await.success(), "SIGTERM ends it in order");
         let used = self.used();

@@ -11,8 +11,10 @@ const MB: u64 = 1_000_000;
 const MIB: u64 = 1_024 * 1_024;
 /// Small enough to be full within seconds.
 const DISK_BYTES: u64 = 100 * MB;
-/// One segment may hold more than half of what the disk can hold.
-const LARGE_SEGMENTS: &str = "segment_bytes = \"48 MiB\"";
+/// What other files leave of it.
+const ROOM: u64 = 60 * MB;
+/// Only one of them fits.
+const LARGE_SEGMENTS: &str = "segment_bytes = \"32 MiB\"";
 const SMALL_SEGMENTS: &str = "segment_bytes = \"8 MiB\"";
 const SOON: &str = "max_age = \"1 s\"\nshutdown_grace = \"1 s\"";
 const LATE: &str = "max_age = \"1 h\"\nshutdown_grace = \"1 s\"";
@@ -23,7 +25,7 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 
 fn setting(kind: Kind, disk_bytes: u64, spool: &str, flush: &str) -> Setting {
     let (spool, flush) = (spool.to_owned(), flush.to_owned());
-    Setting { seed: 1, kind, disk_bytes, spool, flush, cap: None, text: TEXT }
+    Setting { seed: 1, kind, disk_bytes, room: Some(ROOM), spool, flush, cap: None, text: TEXT }
 }
 
 async fn small(spool: &str, flush: &str) -> Option<FullSpool> {
@@ -59,7 +61,7 @@ async fn killed_when_its_last_segment_was_full_it_starts_and_delivers() {
     fill_and_end(&mut spool, End::Kill).await;
     spool.stand.link.set(Link::Up);
     let forebay = spool.serve().await;
-    forebay.flush().await;
+    spool.deliver(&forebay).await;
     spool.takes_calls(&forebay).await;
     eprintln!("{}", spool.settle(forebay).await);
 }
@@ -72,7 +74,7 @@ async fn after_sigterm_on_a_full_disk_it_starts_without_a_free_byte() {
     let forebay = spool.serve().await;
     spool.answers(&forebay).await;
     spool.stand.link.set(Link::Up);
-    forebay.flush().await;
+    spool.deliver(&forebay).await;
     spool.takes_calls(&forebay).await;
     filler.remove();
     spool.takes_calls(&forebay).await;
@@ -116,7 +118,8 @@ async fn with_a_healthy_store_it_starts_without_a_free_byte() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_disk_smaller_than_the_cap_is_the_cap_and_the_start_says_so() {
-    let Some(mut spool) = small(SMALL_SEGMENTS, SOON).await else { return };
+    let setting = Setting { room: None, ..setting(Kind::Ext4, DISK_BYTES, SMALL_SEGMENTS, SOON) };
+    let Some(mut spool) = FullSpool::new(setting).await else { return };
     let forebay = spool.serve().await;
     let said = forebay.log();
     assert!(said.contains("spool.max_bytes") && said.contains("disk"), "{said}");
@@ -136,7 +139,7 @@ async fn a_disk_smaller_than_the_cap_is_the_cap_and_the_start_says_so() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_foreign_file_that_takes_what_is_freed_stops_nothing_while_the_store_is_away() {
     // The cap is below the disk's size, so that pressure parks at once; small objects make many notes.
-    let lines = format!("{SMALL_SEGMENTS}\nmax_bytes = \"64 MiB\"");
+    let lines = format!("{SMALL_SEGMENTS}\nmax_bytes = \"48 MiB\"");
     let Some(mut spool) = small(&lines, &format!("max_bytes = \"1 MB\"\n{LATE}")).await else { return };
     spool.stand.link.set(Link::Cut);
     let forebay = spool.serve().await;
@@ -153,7 +156,7 @@ async fn a_foreign_file_that_takes_what_is_freed_stops_nothing_while_the_store_i
         spool.stop(load).await;
         filler.stop().remove();
         spool.stand.link.set(Link::Up);
-        forebay.flush().await;
+        spool.deliver(&forebay).await;
         spool.takes_calls(&forebay).await;
         spool.stand.link.set(Link::Cut);
     }
@@ -181,9 +184,10 @@ async fn a_disk_filled_by_a_foreign_file_makes_batches_due() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_spool_never_takes_more_than_its_cap() {
-    let lines = format!("{SMALL_SEGMENTS}\nmax_bytes = \"128 MiB\"");
+    let lines = format!("{SMALL_SEGMENTS}\nmax_bytes = \"64 MiB\"");
     for flush in [SOON, LATE] {
-        let setting = Setting { cap: Some(128 * MIB), ..setting(Kind::Ext4, 1_000 * MB, &lines, flush) };
+        let setting =
+            Setting { cap: Some(64 * MIB), room: None, ..setting(Kind::Ext4, 500 * MB, &lines, flush) };
         let Some(mut spool) = FullSpool::new(setting).await else { return };
         fill_and_end(&mut spool, End::Kill).await;
         let forebay = spool.serve().await;
@@ -191,7 +195,7 @@ async fn the_spool_never_takes_more_than_its_cap() {
         spool.until_full(&forebay, &load).await;
         spool.stand.link.set(Link::Up);
         spool
-            .until(&forebay, &load, "calls beside deliveries", TIMEOUT, |counts| counts.accepted() > 300)
+            .until(&forebay, &load, "calls beside deliveries", TIMEOUT, |counts| counts.accepted() > 150)
             .await;
         spool.stop(load).await;
         eprintln!("{}", spool.settle(forebay).await);

@@ -22,13 +22,15 @@ const MIB: u64 = 1_024 * 1_024;
 const EXT4_MIN: u64 = 100 * MB;
 const XFS_MIN: u64 = 300 * MIB;
 const DISK_MAX: u64 = 1_000 * MB;
-/// The same in the ordinary test run, which is to be short.
-const EXT4_QUICK_MAX: u64 = 160 * MB;
-const XFS_QUICK_MAX: u64 = 320 * MIB;
+/// What other files leave of the disk, at least; and at most in the ordinary test run, which is to be short.
+const ROOM_MIN: u64 = 40 * MB;
+const ROOM_QUICK_MAX: u64 = 80 * MB;
 /// Sizes of segments: the smallest that can be set, and the default.
 const SEGMENT: std::ops::RangeInclusive<u64> = 8..=64;
 /// `spool.max_bytes` holds at least four segments.
 const CAP_SEGMENTS_MIN: u64 = 4;
+/// A segment takes at most so many per cent of the room: a disk that holds none takes no calls.
+const SEGMENT_PERCENT_MAX: u64 = 60;
 
 /// How long deliveries go on after SIGTERM. The store is away, so none succeeds.
 const GRACE: &str = "1 s";
@@ -48,6 +50,8 @@ struct Draw {
     seed: u64,
     kind: Kind,
     disk_bytes: u64,
+    /// What other files leave of it.
+    room: Option<u64>,
     segment_bytes: u64,
     /// `spool.max_bytes`; without it the default, 20 GB, which is more than the disk holds.
     cap: Option<u64>,
@@ -68,24 +72,26 @@ impl Draw {
     /// Consecutive seeds take turns with the file systems and the endings.
     fn of(seed: u64, quick: bool) -> Self {
         let mut random = StdRng::seed_from_u64(seed);
-        let (kind, least, most) = match (seed % 2, quick) {
-            (0, true) => (Kind::Ext4, EXT4_MIN, EXT4_QUICK_MAX),
-            (0, false) => (Kind::Ext4, EXT4_MIN, DISK_MAX),
-            (_, true) => (Kind::Xfs, XFS_MIN, XFS_QUICK_MAX),
-            (_, false) => (Kind::Xfs, XFS_MIN, DISK_MAX),
+        let (kind, least) = [(Kind::Ext4, EXT4_MIN), (Kind::Xfs, XFS_MIN)][turn(seed, 2)];
+        let ending = [Ending::Kill, Ending::Terminate, Ending::None][turn(seed, 3)];
+        let disk_bytes = if quick { least } else { random.random_range(least..=DISK_MAX) };
+        let room = match quick {
+            true => Some(random.random_range(ROOM_MIN..=ROOM_QUICK_MAX)),
+            false => random.random_ratio(1, 3).then(|| random.random_range(ROOM_MIN..=disk_bytes / 2)),
         };
-        let ending = [Ending::Kill, Ending::Terminate, Ending::None][usize::try_from(seed % 3).unwrap()];
-        let disk_bytes = random.random_range(least..=most);
-        let cap = random.random_ratio(1, 4).then(|| random.random_range(disk_bytes / 3..disk_bytes / 4 * 3));
-        let segment_bytes = random.random_range(SEGMENT) * MIB;
+        // The file system takes some of the disk for itself.
+        let space = room.unwrap_or(disk_bytes / 4 * 3);
+        let cap = random.random_ratio(1, 4).then(|| {
+            random.random_range(space / 3..space / 4 * 3).max(CAP_SEGMENTS_MIN * SEGMENT.start() * MIB)
+        });
+        let segment_max = cap.map_or(space * SEGMENT_PERCENT_MAX / 100, |cap| cap / CAP_SEGMENTS_MIN);
         Self {
             seed,
             kind,
             disk_bytes,
-            segment_bytes: cap.map_or(segment_bytes, |cap| {
-                segment_bytes.min(cap / CAP_SEGMENTS_MIN).max(SEGMENT.start() * MIB)
-            }),
-            cap: cap.map(|cap| cap.max(CAP_SEGMENTS_MIN * SEGMENT.start() * MIB)),
+            room,
+            segment_bytes: (random.random_range(SEGMENT) * MIB).min(segment_max),
+            cap,
             object_bytes: [100 * MB, 8 * MB, MB][random.random_range(0..3)],
             max_age: ["1 s", "1 h"][random.random_range(0..2)],
             text: Text { letters: [16, 64][random.random_range(0..2)] },
@@ -103,12 +109,18 @@ impl Draw {
             seed: self.seed,
             kind: self.kind,
             disk_bytes: self.disk_bytes,
+            room: self.room,
             spool: format!("segment_bytes = \"{} B\"{cap}", self.segment_bytes),
             flush: format!("max_bytes = \"{bytes} B\"\nmax_age = \"{age}\"\nshutdown_grace = \"{GRACE}\""),
             cap: self.cap,
             text: self.text,
         }
     }
+}
+
+/// Whose turn it is of so many.
+fn turn(seed: u64, of: u64) -> usize {
+    usize::try_from(seed % of).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -197,7 +209,7 @@ async fn round(draw: Draw) -> Option<String> {
     spool.answers(&forebay).await;
     spool.stand.link.set(Link::Up);
     let began = Instant::now();
-    forebay.flush().await;
+    spool.deliver(&forebay).await;
     let delivered_in = began.elapsed();
     let taken_in = spool.takes_calls(&forebay).await;
     if let Some(filler) = filler {

@@ -66,10 +66,18 @@ impl Filler {
 
     /// Takes all the space there is.
     pub(crate) fn fill(disk: &Path) -> Self {
-        let path = disk.join("filler");
-        let mut filler = Self { file: File::create(&path).unwrap(), path, len: 0 };
+        let mut filler = Self::take(&disk.join("filler"), 0);
         filler.grow();
         filler
+    }
+
+    /// Takes so many bytes.
+    pub(crate) fn take(path: &Path, bytes: u64) -> Self {
+        let file = File::create(path).unwrap();
+        if bytes > 0 {
+            rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, bytes).unwrap();
+        }
+        Self { file, path: path.to_owned(), len: bytes }
     }
 
     /// Takes what space there is now; how many bytes that was.
@@ -193,6 +201,12 @@ impl LoopDisk {
     pub(crate) fn size(&self) -> u64 {
         let about = rustix::fs::statvfs(&self.at).unwrap();
         about.f_blocks * about.f_frsize
+    }
+
+    /// Bytes that are free.
+    pub(crate) fn free(&self) -> u64 {
+        let about = rustix::fs::statvfs(&self.at).unwrap();
+        about.f_bfree * about.f_frsize
     }
 
     /// Cuts its power: from now on it refuses everything, and what was not synced is gone.
