@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
@@ -59,9 +60,8 @@ pub(crate) struct Filler {
 }
 
 impl Filler {
-    /// The largest piece that is taken at once.
+    /// The largest piece that is taken at once, and the smallest.
     const PIECE_MAX: u64 = 64 * 1_024 * 1_024;
-    /// The smallest: a block.
     const PIECE_MIN: u64 = 4_096;
 
     /// Takes all the space there is.
@@ -80,9 +80,18 @@ impl Filler {
         Self { file, path: path.to_owned(), len: bytes }
     }
 
-    /// Takes what space there is now; how many bytes that was.
-    pub(crate) fn grow(&mut self) -> u64 {
-        let (before, mut piece) = (self.len, Self::PIECE_MAX);
+    /// Takes what space there is now, to the last block.
+    pub(crate) fn grow(&mut self) {
+        let mut before = None;
+        while before != Some(self.len) {
+            before = Some(self.len);
+            self.allocate();
+            self.write();
+        }
+    }
+
+    fn allocate(&mut self) {
+        let mut piece = Self::PIECE_MAX;
         while piece >= Self::PIECE_MIN {
             match rustix::fs::fallocate(&self.file, FallocateFlags::empty(), self.len, piece) {
                 Ok(()) => self.len += piece,
@@ -91,7 +100,23 @@ impl Filler {
                 Err(error) => panic!("{}: {error}", self.path.display()),
             }
         }
-        self.len - before
+    }
+
+    /// xfs refuses to allocate the last blocks, and takes them for bytes that are written.
+    fn write(&mut self) {
+        let before = self.len;
+        loop {
+            match self.file.write_at(&[1; 1_024], self.len) {
+                Ok(written) => self.len += written as u64,
+                Err(error) if error.kind() == ErrorKind::StorageFull => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => panic!("{}: {error}", self.path.display()),
+            }
+        }
+        if self.len > before {
+            // Only then is known what they took.
+            self.file.sync_data().unwrap();
+        }
     }
 
     /// Takes what becomes free from now on, at once.
