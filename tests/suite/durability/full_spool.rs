@@ -43,6 +43,8 @@ const LOG_TAIL: usize = 6_000;
 pub(crate) struct Setting {
     pub(crate) seed: u64,
     pub(crate) kind: Kind,
+    /// More arguments of `mkfs`.
+    pub(crate) mkfs: &'static [&'static str],
     pub(crate) disk_bytes: u64,
     /// What other files leave of it, in bytes; without it there are none.
     pub(crate) room: Option<u64>,
@@ -75,7 +77,7 @@ impl FullSpool {
     /// Mounts the disk and starts the store. `None`, loudly, where nothing can be mounted.
     pub(crate) async fn new(setting: Setting) -> Option<Self> {
         let stand = Stand::start().await;
-        let disk = LoopDisk::mount(setting.kind, setting.disk_bytes, stand.folder.path())?;
+        let disk = LoopDisk::mount_with(setting.kind, setting.disk_bytes, stand.folder.path(), setting.mkfs)?;
         if let Some(room) = setting.room {
             Filler::take(&disk.path().join("other-files"), disk.free().saturating_sub(room));
         }

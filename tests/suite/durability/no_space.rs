@@ -1,10 +1,11 @@
 //! Single cases of a disk without space: what a start, a drain, an outage and a foreign file do to it.
 
+use std::fs;
 use std::time::Duration;
 
 use super::bulk::Text;
 use super::full_spool::{FullSpool, Setting, status};
-use crate::support::loop_disk::Kind;
+use crate::support::loop_disk::{Kind, take_inodes};
 use crate::support::tcp_proxy::Link;
 
 const MB: u64 = 1_000_000;
@@ -18,6 +19,9 @@ const LARGE_SEGMENTS: &str = "segment_bytes = \"32 MiB\"";
 const SMALL_SEGMENTS: &str = "segment_bytes = \"8 MiB\"";
 const SOON: &str = "max_age = \"1 s\"\nshutdown_grace = \"1 s\"";
 const LATE: &str = "max_age = \"1 h\"\nshutdown_grace = \"1 s\"";
+/// Bytes that are free at a start: enough for this file or that, not for all.
+const LITTLE_SPACE: [u64; 12] =
+    [0, 1_024, 4_096, 8_192, 16_384, 32_768, 65_536, 200_000, MIB, 4 * MIB, 8 * MIB, 0];
 /// Text that gzip can make little of.
 const TEXT: Text = Text { letters: 64 };
 /// Time for what a full disk makes due to be delivered, on a busy machine.
@@ -25,7 +29,7 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 
 fn setting(kind: Kind, disk_bytes: u64, spool: &str, flush: &str) -> Setting {
     let (spool, flush) = (spool.to_owned(), flush.to_owned());
-    Setting { seed: 1, kind, disk_bytes, room: Some(ROOM), spool, flush, cap: None, text: TEXT }
+    Setting { seed: 1, kind, mkfs: &[], disk_bytes, room: Some(ROOM), spool, flush, cap: None, text: TEXT }
 }
 
 async fn small(spool: &str, flush: &str) -> Option<FullSpool> {
@@ -114,6 +118,62 @@ async fn with_a_healthy_store_it_starts_without_a_free_byte() {
         spool.takes_calls(&forebay).await;
         eprintln!("{kind:?}: {}", spool.settle(forebay).await);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn starts_in_a_row_with_ever_so_little_space_use_nothing_up() {
+    for (kind, bytes) in [(Kind::Ext4, DISK_BYTES), (Kind::Xfs, 300 * MIB)] {
+        let Some(mut spool) = FullSpool::new(setting(kind, bytes, SMALL_SEGMENTS, LATE)).await else {
+            return;
+        };
+        fill_and_end(&mut spool, End::Kill).await;
+        let mut filler = spool.fill();
+        for left in LITTLE_SPACE {
+            filler.leave(left);
+            let forebay = spool.serve().await;
+            spool.answers(&forebay).await;
+            forebay.kill().await;
+        }
+        filler.leave(0);
+        spool.stand.link.set(Link::Up);
+        let forebay = spool.serve().await;
+        spool.deliver(&forebay).await;
+        spool.takes_calls(&forebay).await;
+        filler.remove();
+        spool.takes_calls(&forebay).await;
+        eprintln!("{kind:?}: {}", spool.settle(forebay).await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_free_inode_it_starts_delivers_and_takes_calls() {
+    // xfs makes inodes as long as there is space.
+    let few = Setting { mkfs: &["-N", "24"], ..setting(Kind::Ext4, DISK_BYTES, SMALL_SEGMENTS, LATE) };
+    let Some(mut spool) = FullSpool::new(few).await else { return };
+    let forebay = spool.serve().await;
+    let load = spool.load(&forebay);
+    spool.until(&forebay, &load, "a few calls", TIMEOUT, |counts| counts.accepted() > 20).await;
+    let inodes = take_inodes(spool.disk.path());
+    let many = load.counts.accepted() + 100;
+    spool
+        .until(&forebay, &load, "deliveries to free inodes", TIMEOUT, |counts| counts.accepted() > many)
+        .await;
+    spool.stand.link.set(Link::Cut);
+    spool.until_full(&forebay, &load).await;
+    forebay.kill().await;
+    spool.stop(load).await;
+    for _ in 0..2 {
+        let forebay = spool.serve().await;
+        spool.answers(&forebay).await;
+        forebay.kill().await;
+    }
+    spool.stand.link.set(Link::Up);
+    let forebay = spool.serve().await;
+    spool.deliver(&forebay).await;
+    spool.takes_calls(&forebay).await;
+    fs::remove_dir_all(inodes).unwrap();
+    spool.takes_calls(&forebay).await;
+    eprintln!("{}", spool.settle(forebay).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

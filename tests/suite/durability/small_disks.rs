@@ -108,6 +108,7 @@ impl Draw {
         Setting {
             seed: self.seed,
             kind: self.kind,
+            mkfs: &[],
             disk_bytes: self.disk_bytes,
             room: self.room,
             spool: format!("segment_bytes = \"{} B\"{cap}", self.segment_bytes),

@@ -47,7 +47,6 @@ impl Kind {
 pub(crate) struct LoopDisk {
     image: PathBuf,
     at: PathBuf,
-    options: String,
     python: PathBuf,
 }
 
@@ -119,6 +118,14 @@ impl Filler {
         }
     }
 
+    /// Leaves so many bytes free, and takes the rest.
+    pub(crate) fn leave(&mut self, bytes: u64) {
+        self.grow();
+        self.len = self.len.saturating_sub(bytes);
+        self.file.set_len(self.len).unwrap();
+        self.file.sync_data().unwrap();
+    }
+
     /// Takes what becomes free from now on, at once.
     pub(crate) fn keep_growing(mut self) -> Growing {
         let stop = Arc::new(AtomicBool::new(false));
@@ -162,6 +169,15 @@ impl Drop for Growing {
     }
 }
 
+/// Takes all inodes of a disk by empty files; the folder that holds them.
+pub(crate) fn take_inodes(disk: &Path) -> PathBuf {
+    let folder = disk.join("empty-files");
+    fs::create_dir(&folder).unwrap();
+    let error = (0..).find_map(|nth: u64| File::create(folder.join(nth.to_string())).err()).unwrap();
+    assert_eq!(error.kind(), ErrorKind::StorageFull, "{error}");
+    folder
+}
+
 /// Sees that no further byte fits.
 pub(crate) fn assert_full(disk: &Path) {
     let path = disk.join("one-byte-more");
@@ -181,25 +197,18 @@ impl LoopDisk {
     ///
     /// In CI, where a program that it needs is missing.
     pub(crate) fn mount(kind: Kind, bytes: u64, folder: &Path) -> Option<Self> {
-        Self::mount_with(kind, bytes, folder, &[], "")
+        Self::mount_with(kind, bytes, folder, &[])
     }
 
-    /// As [`LoopDisk::mount`], with more arguments for `mkfs` and more options for `mount`.
+    /// As [`LoopDisk::mount`], with more arguments for `mkfs`.
     ///
     /// # Panics
     ///
     /// As [`LoopDisk::mount`].
-    pub(crate) fn mount_with(
-        kind: Kind,
-        bytes: u64,
-        folder: &Path,
-        mkfs_arguments: &[&str],
-        options: &str,
-    ) -> Option<Self> {
+    pub(crate) fn mount_with(kind: Kind, bytes: u64, folder: &Path, mkfs_arguments: &[&str]) -> Option<Self> {
         let (mkfs, arguments) = kind.mkfs();
         let (mkfs, python) = (on_path(mkfs)?, on_path("python3")?);
-        let options = if options.is_empty() { "loop".to_owned() } else { format!("loop,{options}") };
-        let disk = Self { image: folder.join("image"), at: folder.join("disk"), options, python };
+        let disk = Self { image: folder.join("image"), at: folder.join("disk"), python };
         fs::create_dir(&disk.at).unwrap();
         File::create(&disk.image).and_then(|image| image.set_len(bytes)).unwrap();
         let made = Command::new(mkfs).args(arguments).args(mkfs_arguments).arg(&disk.image).output();
@@ -214,7 +223,7 @@ impl LoopDisk {
     }
 
     fn try_mount(&self) -> io::Result<Output> {
-        Command::new("mount").args(["-o", &self.options]).args([&self.image, &self.at]).output()
+        Command::new("mount").args(["-o", "loop"]).args([&self.image, &self.at]).output()
     }
 
     /// Where it is mounted.
