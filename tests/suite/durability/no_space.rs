@@ -86,6 +86,25 @@ async fn after_sigterm_on_a_full_disk_it_starts_without_a_free_byte() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_sealed_is_made_again_without_a_free_byte() {
+    let Some(mut spool) = small(SMALL_SEGMENTS, SOON).await else { return };
+    fill_and_end(&mut spool, End::Kill).await;
+    // Sealed objects that memory does not take. The start throws their files away, and the range of each is fixed.
+    let staged = spool.usage().kinds.get("staging/").map_or(0, |(_, bytes)| *bytes);
+    assert!(staged > 2 * MIB, "only {staged} bytes were staged");
+    let mut filler = spool.fill();
+    let forebay = spool.serve().await;
+    spool.answers(&forebay).await;
+    filler.grow();
+    spool.stand.link.set(Link::Up);
+    spool.deliver(&forebay).await;
+    spool.takes_calls(&forebay).await;
+    filler.remove();
+    spool.takes_calls(&forebay).await;
+    eprintln!("{}", spool.settle(forebay).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn drain_empties_a_spool_that_filled_its_disk() {
     let Some(mut spool) = small(LARGE_SEGMENTS, SOON).await else { return };
     fill_and_end(&mut spool, End::Kill).await;
