@@ -98,6 +98,11 @@ impl Forebay {
         self.log.lock().expect("the log's lock").clone()
     }
 
+    /// What it writes to standard error, also after this value is gone.
+    pub(crate) fn live_log(&self) -> Arc<Mutex<String>> {
+        Arc::clone(&self.log)
+    }
+
     /// Ends it as `kill -9` does.
     pub(crate) async fn kill(mut self) {
         self.child.kill().await.expect("SIGKILL");
