@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::watch;
+
 use crate::metrics::{KindLabel, Metrics};
 use crate::time::{Clock, UnixMillis};
 
@@ -28,11 +30,13 @@ pub enum AlarmKind {
     Hook,
     /// The two sides of the ledger do not meet.
     Ledger,
+    /// A task died by a panic, or the spool has stopped.
+    Task,
 }
 
 impl AlarmKind {
     /// All there are.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Refused,
         Self::Unreachable,
         Self::Encryption,
@@ -42,6 +46,7 @@ impl AlarmKind {
         Self::Closing,
         Self::Hook,
         Self::Ledger,
+        Self::Task,
     ];
 
     /// The label's value.
@@ -56,6 +61,7 @@ impl AlarmKind {
             Self::Closing => "closing",
             Self::Hook => "hook",
             Self::Ledger => "ledger",
+            Self::Task => "task",
         }
     }
 }
@@ -79,6 +85,7 @@ pub struct Alarms {
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     standing: Mutex<BTreeMap<(AlarmKind, String), Alarm>>,
+    ending: watch::Sender<Option<String>>,
 }
 
 impl Alarms {
@@ -88,7 +95,7 @@ impl Alarms {
         for kind in AlarmKind::ALL {
             metrics.alarm.get_or_create(&KindLabel { kind: kind.slug() }).set(0);
         }
-        Self { clock, metrics, standing: Mutex::default() }
+        Self { clock, metrics, standing: Mutex::default(), ending: watch::Sender::new(None) }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<(AlarmKind, String), Alarm>> {
@@ -107,6 +114,21 @@ impl Alarms {
             }
         }
         self.count(kind, &standing);
+    }
+
+    /// Raises an alarm for a task that cannot go on, and asks for the end of the process: only a restart may help.
+    pub fn end_process(&self, subject: &str, what: String) {
+        self.ending.send_if_modified(|ending| {
+            let first = ending.is_none();
+            ending.get_or_insert_with(|| format!("{subject}: {what}"));
+            first
+        });
+        self.raise(AlarmKind::Task, subject, what);
+    }
+
+    /// Why the process must end, once it must.
+    pub fn ending(&self) -> watch::Receiver<Option<String>> {
+        self.ending.subscribe()
     }
 
     /// Takes an alarm back, if it stands.

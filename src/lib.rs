@@ -4,6 +4,8 @@
 //! An answer of 200 means: every call of the request is on stable storage. Everything after that is a function of what is
 //! stored, so a crash at any instant loses nothing and doubles nothing.
 
+#![warn(clippy::print_stderr)]
+
 pub mod admin;
 pub mod alarms;
 pub mod archive;
@@ -28,4 +30,5 @@ pub mod runtime;
 pub mod sources;
 pub mod spool;
 pub mod store;
+pub mod tasks;
 pub mod time;

@@ -115,6 +115,8 @@ pub struct Metrics {
     pub ledger_calls: Family<AccountLabel, Gauge>,
     /// Places where the ledger's two sides do not meet.
     pub ledger_difference: Gauge,
+    /// Log lines that were not written. Set by whoever renders: the log counts by itself.
+    pub log_lines_dropped: Counter,
     /// 1 while an alarm of that kind stands.
     pub alarm: Family<KindLabel, Gauge>,
 }
@@ -253,6 +255,11 @@ impl Metrics {
                 "ledger_difference",
                 "Places where the two sides of the ledger do not meet",
                 Gauge::default()
+            ),
+            log_lines_dropped: register!(
+                "log_lines_dropped",
+                "Log lines that were not written: the log is broken, or nobody reads it",
+                Counter::default()
             ),
             alarm: register!("alarm", "1 while an alarm of that kind stands", Family::default()),
             registry: Arc::new(registry),

@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
+use crate::planted::{PlantedPanic, panic_if_planted};
 
 use super::answer::{self, Answer};
 use super::host::{self, AllowedHosts};
@@ -59,11 +60,12 @@ impl AdminServer {
     /// Serves connections until `stop`, then finishes requests under way for at most [`DRAIN_MAX`].
     ///
     /// Not cancel-safe: dropped, it closes every connection at once. Stop it with the token, then await it.
-    pub async fn serve(self, listener: TcpListener, stop: CancellationToken) {
-        let server = Arc::new(self);
+    pub async fn serve(self: Arc<Self>, listener: Arc<TcpListener>, stop: CancellationToken) {
+        let server = self;
         let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let mut connections = JoinSet::new();
         loop {
+            panic_if_planted(PlantedPanic::Admin);
             let accepted = tokio::select! {
                 () = stop.cancelled() => break,
                 Some(ended) = connections.join_next() => {

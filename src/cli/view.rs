@@ -17,6 +17,7 @@ use crate::metrics::{AccountLabel, Metrics, RejectedLabel, SourceLabel};
 use crate::object::Stream;
 use crate::object::tags::date;
 use crate::receipt::Receipt;
+use crate::runtime::telemetry;
 use crate::sources::SourceId;
 use crate::spool::Outlet;
 use crate::spool::ledger::Row;
@@ -180,6 +181,7 @@ impl AdminView for NodeView {
         if let Some(reason) = self.outlet.stopped().borrow().as_ref() {
             reasons.push(format!("the spool has stopped ({reason}); restart to recover"));
         }
+        reasons.extend(self.alarms.ending().borrow().clone());
         if self.outlet.is_full() {
             reasons.push(
                 "the spool is full: deliveries make room, or more space in spool.max_bytes or on the disk"
@@ -330,5 +332,6 @@ impl AdminView for NodeView {
         }
         let left = self.outlet.time_left(self.rate()).map_or(f64::INFINITY, |left| left.as_secs_f64());
         self.metrics.spool_seconds_left.set(left);
+        self.metrics.log_lines_dropped.inner().fetch_max(telemetry::lines_dropped(), Ordering::Relaxed);
     }
 }

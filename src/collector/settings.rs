@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::alarms::Alarms;
 use crate::call::{Fingerprinter, Limits};
 use crate::metrics::Metrics;
 use crate::random::Random;
@@ -58,6 +59,8 @@ pub struct CollectorDeps {
     pub appender: Appender,
     /// Makes dedupe fingerprints, with the spool's key.
     pub fingerprinter: Fingerprinter,
+    /// What is raised when a task dies.
+    pub alarms: Arc<Alarms>,
 }
 
 /// Bounds and files that stay as they are while the collector runs.

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use super::after_put::{Next, after_head, after_put};
 use super::scheduler::{blocking, on_disk};
 use super::settings::{REFUSALS_BEFORE_ALARM, UNREACHABLE_BEFORE_ALARM};
+use super::supervise::{self, UnderWay, Work};
 use super::{Inner, Way, lock, way_to};
 use crate::alarms::AlarmKind;
 use crate::batch::AFTER_DAY;
@@ -53,7 +54,7 @@ pub trait DayHook: Send + Sync + fmt::Debug {
 
 /// A day that a task is closing.
 #[derive(Debug)]
-pub(super) struct UnderWay {
+pub(super) struct ClosingDay {
     way: Way,
     /// Its marker is in the store, and the hook is told.
     telling: bool,
@@ -82,13 +83,14 @@ impl Closing {
             // Nothing waits for it: the next look finds them ended, or the spool has stopped.
             drop(on_disk(inner, move || outlet.end_days(through)));
         }
+        let resting = supervise::resting(inner);
         let mut closing = lock(&inner.closing);
         let mut putting: BTreeMap<Way, usize> = BTreeMap::new();
         for under_way in closing.values().filter(|under_way| !under_way.telling) {
             *putting.entry(under_way.way.clone()).or_default() += 1;
         }
         let closable = outlet.closable(|place, destination| {
-            if closing.contains_key(place) {
+            if closing.contains_key(place) || resting.contains(&Work::Day(place.clone())) {
                 return false;
             }
             let putting = putting.entry(way_to(destination)).or_default();
@@ -96,18 +98,18 @@ impl Closing {
             *putting <= CLOSING_PER_DESTINATION
         });
         for closable in closable {
-            let under_way = UnderWay { way: way_to(&closable.destination), telling: false, why: None };
-            closing.insert(closable.place.clone(), under_way);
+            let day = ClosingDay { way: way_to(&closable.destination), telling: false, why: None };
+            closing.insert(closable.place.clone(), day);
+            let Some(under_way) = UnderWay::begin(inner, Work::Day(closable.place.clone())) else { continue };
             let inner_of_task = Arc::clone(inner);
             inner.tasks.spawn(async move {
-                let inner = inner_of_task;
+                let (inner, _under_way) = (inner_of_task, under_way);
                 let place = closable.place.clone();
                 let outcome = tokio::select! {
                     biased;
                     () = inner.stop.cancelled() => Ok(()),
                     outcome = close(&inner, closable) => outcome,
                 };
-                lock(&inner.closing).remove(&place);
                 if outcome.is_err() {
                     tracing::debug!(source = %place.source, day = %place.day, "closing ends: the spool has stopped");
                 }

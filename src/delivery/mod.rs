@@ -22,6 +22,7 @@ mod reached;
 mod scheduler;
 pub mod settings;
 pub mod staging;
+mod supervise;
 mod upload;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,6 +48,7 @@ use crate::spool::delivered_day::DayPlace;
 use crate::spool::ledger::Difference;
 use crate::spool::{OpenBatch, Outlet};
 use crate::store::ObjectStore;
+use crate::tasks;
 use crate::time::{Clock, ReceivedDay, UnixMillis};
 use progress::Progress;
 use staging::Staging;
@@ -115,7 +117,8 @@ struct Inner {
     /// Destinations whose last object was given another encryption than was asked for.
     mismatched: Mutex<BTreeSet<Destination>>,
     /// Days that a task is closing, and why those wait that do.
-    closing: Mutex<BTreeMap<DayPlace, closing::UnderWay>>,
+    closing: Mutex<BTreeMap<DayPlace, closing::ClosingDay>>,
+    supervised: supervise::Supervised,
     shutting_down: AtomicBool,
     kick: Notify,
     stop: CancellationToken,
@@ -143,6 +146,7 @@ impl Delivery {
     /// Starts delivering: first what was sealed before, then what becomes due.
     pub fn start(parts: Parts, settings: DeliverySettings) -> (Self, JoinHandle<()>) {
         let staging = Staging::new(Arc::clone(parts.outlet.disk()), settings.object_in_memory_max);
+        let alarms = Arc::clone(&parts.alarms);
         let inner = Arc::new(Inner {
             staging,
             settings,
@@ -157,14 +161,19 @@ impl Delivery {
             failing: Mutex::default(),
             mismatched: Mutex::default(),
             closing: Mutex::default(),
+            supervised: supervise::Supervised::default(),
             shutting_down: AtomicBool::new(false),
             kick: Notify::new(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
             parts,
         });
-        upload::resume(&inner);
-        let scheduler = tokio::spawn(scheduler::run(Arc::clone(&inner)));
+        supervise::resume_all(&inner);
+        let scheduler = {
+            let inner = Arc::clone(&inner);
+            let start = move || scheduler::run(Arc::clone(&inner));
+            tokio::spawn(tasks::keep(alarms, "scheduler", start))
+        };
         (Self { inner }, scheduler)
     }
 

@@ -15,11 +15,12 @@ use super::encode::{self, Job, LEVEL_AT_LEISURE, LEVEL_UNDER_LOAD, Made};
 use super::ledger_watch::LedgerWatch;
 use super::settings::{DiskWork, LOOK_EVERY};
 use super::staging::Staged;
+use super::supervise::{self, Supervision, UnderWay, Work};
 use super::upload::Hold;
 use super::{Inner, lock, upload};
 use crate::batch::{BatchKey, Reason};
 use crate::object::{Destination, ObjectKey, ObjectName};
-use crate::planted::{PlantedBug, planted};
+use crate::planted::{PlantedBug, PlantedPanic, panic_if_planted, planted};
 use crate::sources::SourceId;
 use crate::spool::disk::is_no_space;
 use crate::spool::note::Seal;
@@ -42,7 +43,10 @@ pub(super) async fn run(inner: Arc<Inner>) {
     let mut stopped = inner.parts.outlet.stopped();
     let mut clock_watch = ClockWatch::new(inner.parts.clock.wall(), inner.parts.clock.monotonic());
     let mut ledger_watch = LedgerWatch::default();
+    let mut supervision = Supervision::default();
     loop {
+        panic_if_planted(PlantedPanic::Scheduler);
+        supervision.look(&inner);
         note_clock_step(&inner, &mut clock_watch);
         if inner.settings.close_days {
             closing.look(&inner);
@@ -88,6 +92,7 @@ fn look(inner: &Arc<Inner>, deadlines: &mut Deadlines) -> usize {
     let batches = open.len();
     let pressed = pressed(inner, &open);
     let view = View::now(inner, &open);
+    let resting = supervise::resting(inner);
     let deadlines = deadlines
         .of(&open, |batch| inner.settings.rule.deadline(batch.first_received_at, view.wall, view.monotonic));
     for (batch, deadline) in open.into_iter().zip(deadlines) {
@@ -97,10 +102,12 @@ fn look(inner: &Arc<Inner>, deadlines: &mut Deadlines) -> usize {
             reason => reason,
         };
         if let Some(reason) = reason
+            && (resting.is_empty() || !resting.contains(&Work::Batch(batch.key.clone())))
             && let Some(busy) = Busy::take(inner, &batch.key)
+            && let Some(under_way) = UnderWay::begin(inner, Work::Batch(batch.key.clone()))
         {
             let inner_of_task = Arc::clone(inner);
-            inner.tasks.spawn(async move { deliver(inner_of_task, batch, reason, busy).await });
+            inner.tasks.spawn(async move { deliver(inner_of_task, batch, reason, busy, under_way).await });
         }
     }
     batches
@@ -213,11 +220,11 @@ fn learn(inner: &Inner, batch: &OpenBatch, bytes: u64, object: u64) {
 }
 
 /// Encodes, seals and uploads one object of a due batch.
-async fn deliver(inner: Arc<Inner>, batch: OpenBatch, reason: Reason, busy: Busy) {
+async fn deliver(inner: Arc<Inner>, batch: OpenBatch, reason: Reason, busy: Busy, under_way: UnderWay) {
     let outcome = tokio::select! {
         biased;
         () = inner.stop.cancelled() => Ok(()),
-        outcome = one_object(&inner, &batch, reason, busy) => outcome,
+        outcome = one_object(&inner, &batch, reason, busy, under_way) => outcome,
     };
     if outcome.is_err() {
         tracing::debug!(batch = %batch.key, "delivery ends: the spool has stopped");
@@ -229,7 +236,9 @@ async fn one_object(
     batch: &OpenBatch,
     reason: Reason,
     busy: Busy,
+    under_way: UnderWay,
 ) -> Result<(), Stopped> {
+    panic_if_planted(PlantedPanic::Delivery);
     let place = blocking(inner, {
         let (inner, batch) = (Arc::clone(inner), batch.clone());
         move || place_of(&inner, &batch)
@@ -238,7 +247,7 @@ async fn one_object(
     let (destination, until) = match place {
         Place::At(destination, until) => (destination, until),
         Place::Nothing => return Ok(()),
-        Place::Unknown => {
+        Place::Unknown | Place::Held => {
             tokio::time::sleep(inner.settings.backoff.wait(3, &*inner.parts.random)).await;
             return Ok(());
         }
@@ -247,7 +256,7 @@ async fn one_object(
     let Ok(sealed_slot) = Arc::clone(&slots.sealed).acquire_owned().await else { return Ok(()) };
     let hold = Hold { _busy: busy, _slot: sealed_slot };
     // Boxed: it takes kilobytes, and thousands of batches may wait for a slot at once.
-    Box::pin(object_at(inner, batch, reason, hold, (destination, until))).await
+    Box::pin(object_at(inner, batch, reason, (hold, under_way), (destination, until))).await
 }
 
 /// One object of what goes to one destination, up to the position that goes elsewhere.
@@ -255,7 +264,7 @@ async fn object_at(
     inner: &Arc<Inner>,
     batch: &OpenBatch,
     reason: Reason,
-    hold: Hold,
+    (hold, under_way): (Hold, UnderWay),
     (destination, until): (Box<Destination>, Option<u64>),
 ) -> Result<(), Stopped> {
     let Ok(encoder) = inner.encoders.acquire().await else { return Ok(()) };
@@ -285,6 +294,8 @@ async fn object_at(
     match sealed {
         Encoding::Sealed(sealed) => {
             let (seal, staged) = *sealed;
+            // Held until the object is delivered. A resumed task cannot have it: it would need the batch.
+            let Some(_under_way) = under_way.sealed(seal.number) else { return Ok(()) };
             upload::deliver(inner, seal, Some(staged), Some(hold)).await
         }
         Encoding::FillsOn => Ok(()),
@@ -303,10 +314,15 @@ enum Place {
     Nothing,
     /// That cannot be said for now.
     Unknown,
+    /// The object sealed before is neither stored nor parked: its task died, and it comes first.
+    Held,
 }
 
 fn place_of(inner: &Inner, batch: &OpenBatch) -> Result<Place, Stopped> {
     let (outlet, source) = (&inner.parts.outlet, &batch.key.source);
+    if outlet.has_unparked_seal(&batch.key) {
+        return Ok(Place::Held);
+    }
     let why = match outlet.first_open(batch) {
         Ok(FirstOpen::At(first)) => match outlet.destination(source, first) {
             Some((destination, until)) => return Ok(Place::At(Box::new(destination), until)),
@@ -330,7 +346,7 @@ pub(super) async fn blocking<T: Send + 'static>(
     inner: &Arc<Inner>,
     work: impl FnOnce() -> Result<T, Stopped> + Send + 'static,
 ) -> Result<T, Stopped> {
-    ended(inner, on_disk(inner, work)).await
+    ended(on_disk(inner, work)).await
 }
 
 /// Does work that computes, where that gives way to answers.
@@ -342,18 +358,18 @@ async fn in_background<T: Send + 'static>(
         (DiskWork::OnThreads, Some(background)) => inner.tasks.spawn_blocking_on(work, background),
         _ => on_disk(inner, work),
     };
-    ended(inner, task).await
+    ended(task).await
 }
 
-async fn ended<T>(inner: &Inner, task: JoinHandle<Result<T, Stopped>>) -> Result<T, Stopped> {
+async fn ended<T>(task: JoinHandle<Result<T, Stopped>>) -> Result<T, Stopped> {
     match task.await {
         Ok(outcome) => outcome,
-        Err(error) => {
-            tracing::error!(%error, "a delivery step panicked; this is a bug in Forebay");
-            // It would panic again: what else there is to deliver goes on meanwhile.
-            tokio::time::sleep(inner.settings.backoff.cap).await;
-            Err(Stopped)
-        }
+        Err(error) => match error.try_into_panic() {
+            // The task dies with its step: its work is begun again after a pause.
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The process is ending.
+            Err(_cancelled) => Err(Stopped),
+        },
     }
 }
 
@@ -380,6 +396,7 @@ enum Encoding {
 }
 
 fn encode_job(inner: &Inner, job: &Job) -> io::Result<Made> {
+    panic_if_planted(PlantedPanic::Encoder);
     let (outlet, clock) = (&inner.parts.outlet, &*inner.parts.clock);
     let made = encode::encode(outlet, &inner.staging, clock, job);
     if made.as_ref().is_err_and(is_no_space) {

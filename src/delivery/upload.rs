@@ -8,7 +8,6 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::after_put::{Next, after_put};
 use super::busy::Busy;
-use super::conflict::raise_conflict;
 use super::progress::LastObject;
 use super::reached::Hearer;
 use super::scheduler::blocking;
@@ -19,48 +18,11 @@ use crate::alarms::AlarmKind;
 use crate::metrics::{KindLabel, SourceLabel};
 use crate::object::metadata::Metadata;
 use crate::object::{ObjectKey, ObjectName, Stream};
-use crate::planted::{PlantedBug, planted};
+use crate::planted::{PlantedBug, PlantedPanic, panic_if_planted, planted};
 use crate::spool::Stopped;
 use crate::spool::note::{Parked, PendingSeal, Seal};
 use crate::spool::outlet::parked_name;
 use crate::store::{Body, Fault, Put, PutMode, StoreError, Stored};
-
-/// Starts a task for each seal that an earlier process left without a commit.
-pub(super) fn resume(inner: &Arc<Inner>) {
-    for pending in inner.parts.outlet.pending_seals() {
-        if pending.conflict {
-            raise_conflict(inner, &pending);
-        }
-        // What is parked holds no frames: the batch may go on beside it.
-        let busy = if pending.parked.is_none() { Busy::take(inner, &pending.seal.batch) } else { None };
-        let inner_of_task = Arc::clone(inner);
-        inner.tasks.spawn(async move {
-            let inner = inner_of_task;
-            let seal = pending.seal;
-            let batch = seal.batch.clone();
-            let resumed = async {
-                let slots = inner.slots(&seal.destination);
-                let hold = match busy {
-                    Some(busy) => Arc::clone(&slots.sealed)
-                        .acquire_owned()
-                        .await
-                        .ok()
-                        .map(|slot| Hold { _busy: busy, _slot: slot }),
-                    None => None,
-                };
-                deliver(&inner, seal, None, hold).await
-            };
-            let outcome = tokio::select! {
-                biased;
-                () = inner.stop.cancelled() => Ok(()),
-                outcome = resumed => outcome,
-            };
-            if outcome.is_err() {
-                tracing::debug!(%batch, "delivery ends: the spool has stopped");
-            }
-        });
-    }
-}
 
 /// What is put: the staged object, or the parked file.
 pub(super) enum Source {
@@ -142,6 +104,7 @@ pub(super) async fn deliver(
 impl Upload<'_> {
     /// Tries to put once, and asks whose an object in the way is.
     async fn attempt(&mut self) -> Result<Next, Stopped> {
+        panic_if_planted(PlantedPanic::Upload);
         let (put, may_replace) = match self.put().await? {
             Ready::Put { put, may_replace } => (*put, may_replace),
             Ready::NotNow => {
@@ -320,6 +283,7 @@ impl Upload<'_> {
         };
         // Counted where it is noted: this task may be gone before it is told.
         blocking(self.inner, move || {
+            panic_if_planted(PlantedPanic::ObjectCommit);
             parts.outlet.commit(&seal, applied)?;
             parts.metrics.objects.inc();
             parts.metrics.object_bytes.inc_by(len);

@@ -12,7 +12,7 @@ use super::frame;
 use super::segment::BLOCK_BODY_MAX;
 use super::shared::{PanicGuard, Shared, lock};
 use super::writer::{CommitError, Incoming, Outcome, Writer};
-use crate::planted::{PlantedBug, planted};
+use crate::planted::{PlantedBug, PlantedPanic, panic_if_planted, planted};
 use crate::time::UnixMillis;
 
 /// Bytes of frames that may wait for the disk. At the limit an append waits [`QUEUE_WAIT`], then is refused as busy.
@@ -186,6 +186,7 @@ impl Appender {
     pub(super) fn run(&self, mut writer: Writer) {
         let guard = (PanicGuard(Arc::clone(&self.line.shared)), CloseGuard(self));
         while let Some(group) = self.next_group() {
+            panic_if_planted(PlantedPanic::Commit);
             if !self.commit(&mut writer, group, &mut || self.line.shared.wait_for_next()) {
                 break;
             }

@@ -17,7 +17,7 @@ use super::segment::{encode_header, index_name, seen_name, segment_name, spare_n
 use super::segment_index;
 use super::shared::{FULL_PERCENT, PanicGuard, Prepared, Shared, Stopped, lock};
 use crate::batch::BatchKey;
-use crate::planted::{PlantedBug, planted};
+use crate::planted::{PlantedBug, PlantedPanic, panic_if_planted, planted};
 use crate::time::UnixMillis;
 
 /// Released segments kept to be used again, where the cap has room for them; more are removed. It is a gigabyte, what comes
@@ -72,6 +72,7 @@ impl Housekeeper {
         if self.shared.is_poisoned() {
             return Err(Stopped);
         }
+        panic_if_planted(PlantedPanic::Housekeeper);
         self.look_at_space()?;
         self.tally()?;
         self.close_segments()?;

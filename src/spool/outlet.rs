@@ -17,7 +17,7 @@ use super::note::{Amend, Note, PendingSeal, Seal};
 pub use super::parked::parked_name;
 use super::reader::{self, Go, Read};
 use super::scan::Range;
-use super::shared::{Shared, Stopped, Usage, lock};
+use super::shared::{PanicGuard, Shared, Stopped, Usage, lock};
 use super::state::State;
 use crate::batch::BatchKey;
 use crate::object::{AppliedEncryption, Destination, ObjectKey};
@@ -226,6 +226,7 @@ impl Outlet {
         destination: Destination,
         object_key: ObjectKey,
     ) -> Result<Seal, Stopped> {
+        let _guard = PanicGuard(&*self.shared);
         let mut manifest = lock(&self.shared.manifest);
         if self.shared.is_poisoned() {
             return Err(Stopped);
@@ -292,6 +293,17 @@ impl Outlet {
     /// Seals whose objects are not known to be in the store, oldest first.
     pub fn pending_seals(&self) -> Vec<PendingSeal> {
         self.shared.state().seals.values().cloned().collect()
+    }
+
+    /// Their numbers.
+    pub fn pending_numbers(&self) -> Vec<u64> {
+        self.shared.state().seals.keys().copied().collect()
+    }
+
+    /// Whether a sealed object of this batch still holds its frames: it is neither in the store nor parked.
+    pub fn has_unparked_seal(&self, batch: &BatchKey) -> bool {
+        let state = self.shared.state();
+        state.seals.values().any(|pending| pending.parked.is_none() && pending.seal.batch == *batch)
     }
 
     /// One pending seal.

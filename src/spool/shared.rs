@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -256,6 +257,7 @@ impl Shared {
         notes: impl FnOnce(&State) -> Vec<Note>,
         change: impl FnOnce(&State, &mut Index) -> T,
     ) -> Result<T, Stopped> {
+        let _guard = PanicGuard(self);
         let mut manifest = lock(&self.manifest);
         // Looked at and stopped while it is held: nothing may be written behind a note whose sync failed.
         if self.is_poisoned() {
@@ -342,13 +344,14 @@ impl Shared {
     }
 }
 
-/// Stops the spool if one of its threads panics: nobody may be answered 200 by a loop that is gone, or wait for it.
-pub(super) struct PanicGuard(pub(super) Arc<Shared>);
+/// Stops the spool if one of its threads panics, or whoever changes the manifest: nobody may be answered 200 by a loop that is
+/// gone, wait for it, or go on with a state that the disk does not have.
+pub(super) struct PanicGuard<S: Deref<Target = Shared>>(pub(super) S);
 
-impl Drop for PanicGuard {
+impl<S: Deref<Target = Shared>> Drop for PanicGuard<S> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.poison("a spool thread panicked", &"this is a bug in Forebay");
+            self.0.poison("a task of the spool panicked", &"this is a bug in Forebay");
         }
     }
 }

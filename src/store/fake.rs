@@ -85,6 +85,8 @@ pub enum Step {
     HoldRequest(Gate),
     /// It is applied; the answer comes when the gate opens.
     HoldAnswer(Gate),
+    /// The store panics, and with it the task that asked.
+    Panic,
 }
 
 impl Step {
@@ -294,6 +296,7 @@ impl FakeStore {
                 gate.passed().await;
                 answer
             }
+            Step::Panic => panic!("scripted"),
         }
     }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room and the rooms it may know. `cli` wires everything together and may know all.
-const MAY_KNOW: [(&str, &[&str]); 27] = [
+const MAY_KNOW: [(&str, &[&str]); 28] = [
     ("time", &[]),
     ("random", &[]),
     ("planted", &[]),
@@ -19,22 +19,26 @@ const MAY_KNOW: [(&str, &[&str]); 27] = [
     ("call", &["json", "random", "sources", "time"]),
     ("metrics", &["call"]),
     ("alarms", &["metrics", "time"]),
+    ("tasks", &["alarms"]),
     ("store", &["object"]),
     ("spool", &["batch", "call", "metrics", "object", "planted", "random", "receipt", "sources", "time"]),
     (
         "delivery",
         &[
             "alarms", "batch", "metrics", "object", "planted", "random", "retry", "sources", "spool",
-            "store", "time",
+            "store", "tasks", "time",
         ],
     ),
     ("hook", &["delivery", "object", "store"]),
     ("archive", &["object", "random", "receipt", "retry", "sources", "store", "time"]),
-    ("collector", &["call", "metrics", "random", "receipt", "sources", "spool", "time"]),
-    ("admin", &["metrics", "receipt", "sources"]),
-    ("dev_s3", &["random", "time"]),
+    (
+        "collector",
+        &["alarms", "call", "metrics", "planted", "random", "receipt", "sources", "spool", "tasks", "time"],
+    ),
+    ("admin", &["metrics", "planted", "receipt", "sources"]),
+    ("dev_s3", &["planted", "random", "tasks", "time"]),
     ("check", &["object", "policy", "runtime", "sources", "store", "time"]),
-    ("runtime", &["random", "time"]),
+    ("runtime", &["planted", "random", "tasks", "time"]),
     ("config", &["call", "object", "runtime", "sources", "store"]),
     ("lib", &[]),
     ("main", &[]),

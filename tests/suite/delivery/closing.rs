@@ -279,6 +279,22 @@ fn open_with_hook(dir: &Path, store: &FakeStore, clock: &Arc<StepClock>, hook: &
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_day_whose_task_died_is_closed_by_another() {
+    let (dir, store, clock) = (tempfile::tempdir().unwrap(), FakeStore::new(), StepClock::new());
+    let node = Node::open(dir.path(), &store, &clock);
+    node.send("web", "bucket");
+    node.append("web", &lines(0, 5)).await;
+    node.flush().await;
+    store.script([Step::Panic, Step::Panic]);
+    past_midnight(&clock, "the panics", || store.steps_left() == 0).await;
+    past_midnight(&clock, "the marker", || markers(&store, "bucket").len() == 1).await;
+    eventually("it is noted", || node.outlet().unclosed_days().is_empty()).await;
+    eventually("no alarm", || !node.has_alarm(AlarmKind::Task)).await;
+    proved(&store, "bucket", "web");
+    node.halt().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_hook_is_told_after_the_marker_until_it_has_heard() {
     let (dir, store, clock) = (tempfile::tempdir().unwrap(), FakeStore::new(), StepClock::new());
     let hook = Arc::new(Hearing { fails: Mutex::new(u32::MAX), ..Hearing::default() });

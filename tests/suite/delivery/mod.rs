@@ -11,6 +11,7 @@ mod isolation;
 mod ledger;
 mod located;
 mod node;
+mod panics;
 mod parking;
 mod reach;
 mod restart;

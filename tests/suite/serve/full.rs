@@ -88,11 +88,11 @@ async fn at_the_cap_calls_are_refused_until_the_store_is_back() {
 
 /// A small file system in memory. Dropped, it is unmounted.
 #[derive(Debug)]
-struct SmallDisk(PathBuf);
+pub(super) struct SmallDisk(PathBuf);
 
 impl SmallDisk {
     /// `None`, loudly, where this user may not mount.
-    fn mount(at: PathBuf) -> Option<Self> {
+    pub(super) fn mount(at: PathBuf) -> Option<Self> {
         fs::create_dir(&at).unwrap();
         let mounted =
             Command::new("mount").args(["-t", "tmpfs", "-o", "size=64m", "tmpfs"]).arg(&at).output();
@@ -107,7 +107,7 @@ impl SmallDisk {
         }
     }
 
-    fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         &self.0
     }
 }
@@ -123,7 +123,7 @@ impl Drop for SmallDisk {
 }
 
 /// Takes all the space there is.
-fn fill_up(file: &Path) {
+pub(super) fn fill_up(file: &Path) {
     let mut file = fs::File::create(file).unwrap();
     let error = loop {
         if let Err(error) = file.write_all(&[1; 64 * 1_024]) {

@@ -6,6 +6,7 @@ mod credentials;
 mod dev;
 mod full;
 mod ledger;
+mod log;
 mod memory;
 mod objects;
 mod operator;
@@ -13,4 +14,6 @@ mod reload;
 mod shutdown;
 mod start;
 pub(crate) mod support;
+#[cfg(debug_assertions)]
+mod tasks;
 mod tls;
