@@ -1,10 +1,12 @@
-//! Alarms: what stands wrong until it is mended. Each is an ERROR line when it is raised, a gauge while it stands, and an
-//! entry in the status.
+//! Alarms: what stands wrong until it is fixed. Each is an ERROR line when it is raised and once a minute while it stands, a
+//! gauge, and an entry in the status. Many of one kind share a line.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::metrics::{KindLabel, Metrics};
+use crate::once_a_minute;
 use crate::time::{Clock, UnixMillis};
 
 /// What kind of thing is wrong.
@@ -14,6 +16,8 @@ pub enum AlarmKind {
     Refused,
     /// No put has got through to a destination for minutes.
     Unreachable,
+    /// Clients are refused for want of room in the spool.
+    Refusing,
     /// A store applied another encryption than it was asked for.
     Encryption,
     /// Another object with a sealed key is in the bucket.
@@ -32,9 +36,10 @@ pub enum AlarmKind {
 
 impl AlarmKind {
     /// All there are.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Refused,
         Self::Unreachable,
+        Self::Refusing,
         Self::Encryption,
         Self::Conflict,
         Self::Damage,
@@ -49,6 +54,7 @@ impl AlarmKind {
         match self {
             Self::Refused => "refused",
             Self::Unreachable => "unreachable",
+            Self::Refusing => "refusing",
             Self::Encryption => "encryption",
             Self::Conflict => "conflict",
             Self::Damage => "damage",
@@ -73,12 +79,40 @@ pub struct Alarm {
     pub since: UnixMillis,
 }
 
+/// Lines a minute about one kind of alarm: raised, repeated and cleared. What is more is counted in the next line.
+pub const LINES_MAX: usize = 3;
+
 /// All standing alarms.
 #[derive(Debug)]
 pub struct Alarms {
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
-    standing: Mutex<BTreeMap<(AlarmKind, String), Alarm>>,
+    standing: Mutex<Standing>,
+}
+
+#[derive(Debug, Default)]
+struct Standing {
+    alarms: BTreeMap<(AlarmKind, String), Alarm>,
+    logs: BTreeMap<AlarmKind, Log>,
+}
+
+/// What is logged about one kind.
+#[derive(Debug)]
+struct Log {
+    /// When the minute began whose lines are counted.
+    minute: Duration,
+    lines: usize,
+    /// Alarms that were raised and cleared without a line.
+    raised: u64,
+    cleared: u64,
+}
+
+impl Log {
+    /// Whether there is room for one more line in this minute.
+    fn takes_line(&mut self) -> bool {
+        self.lines += 1;
+        self.lines <= LINES_MAX
+    }
 }
 
 impl Alarms {
@@ -91,40 +125,102 @@ impl Alarms {
         Self { clock, metrics, standing: Mutex::default() }
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<(AlarmKind, String), Alarm>> {
+    fn lock(&self) -> MutexGuard<'_, Standing> {
         self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Raises an alarm, or renews what a standing one says.
     pub fn raise(&self, kind: AlarmKind, subject: &str, what: String) {
         let mut standing = self.lock();
-        let new = Alarm { kind, subject: subject.to_owned(), what, since: self.clock.wall() };
-        match standing.get_mut(&(kind, subject.to_owned())) {
-            Some(old) => old.what = new.what,
-            None => {
-                tracing::error!(kind = kind.slug(), subject, "alarm: {}", new.what);
-                standing.insert((kind, subject.to_owned()), new);
-            }
+        let key = (kind, subject.to_owned());
+        if let Some(old) = standing.alarms.get_mut(&key) {
+            old.what = what;
+            return;
         }
+        let log = standing.log(kind, self.clock.monotonic());
+        if log.takes_line() {
+            tracing::error!(kind = kind.slug(), subject, "alarm: {what}");
+        } else {
+            log.raised += 1;
+        }
+        let new = Alarm { kind, subject: subject.to_owned(), what, since: self.clock.wall() };
+        standing.alarms.insert(key, new);
         self.count(kind, &standing);
     }
 
-    /// Takes an alarm back, if it stands.
+    /// Ends an alarm, if it stands.
     pub fn clear(&self, kind: AlarmKind, subject: &str) {
         let mut standing = self.lock();
-        if standing.remove(&(kind, subject.to_owned())).is_some() {
+        if standing.alarms.remove(&(kind, subject.to_owned())).is_none() {
+            return;
+        }
+        let log = standing.log(kind, self.clock.monotonic());
+        if log.takes_line() {
             tracing::info!(kind = kind.slug(), subject, "alarm cleared");
+        } else {
+            log.cleared += 1;
         }
         self.count(kind, &standing);
     }
 
-    fn count(&self, kind: AlarmKind, standing: &BTreeMap<(AlarmKind, String), Alarm>) {
-        let stands = standing.keys().any(|(of, _)| *of == kind);
+    /// Logs again what has stood for a minute. `now` is monotonic.
+    pub fn repeat(&self, now: Duration) {
+        let mut standing = self.lock();
+        let Standing { alarms, logs } = &mut *standing;
+        logs.retain(|kind, log| {
+            if now.saturating_sub(log.minute) < once_a_minute::EVERY {
+                return true;
+            }
+            let all: Vec<&Alarm> = alarms.values().filter(|alarm| alarm.kind == *kind).collect();
+            let (raised, cleared) = (std::mem::take(&mut log.raised), std::mem::take(&mut log.cleared));
+            (log.minute, log.lines) = (now, all.len().min(LINES_MAX));
+            say_again(*kind, &all, (raised, cleared), self.clock.wall());
+            !all.is_empty()
+        });
+    }
+
+    fn count(&self, kind: AlarmKind, standing: &Standing) {
+        let stands = standing.alarms.keys().any(|(of, _)| *of == kind);
         self.metrics.alarm.get_or_create(&KindLabel { kind: kind.slug() }).set(i64::from(stands));
     }
 
     /// Every standing alarm.
     pub fn standing(&self) -> Vec<Alarm> {
-        self.lock().values().cloned().collect()
+        self.lock().alarms.values().cloned().collect()
+    }
+
+    /// What the standing alarms of some kinds are about.
+    pub fn subjects(&self, kinds: &[AlarmKind]) -> Vec<(AlarmKind, String)> {
+        self.lock().alarms.keys().filter(|(kind, _)| kinds.contains(kind)).cloned().collect()
+    }
+}
+
+impl Standing {
+    fn log(&mut self, kind: AlarmKind, now: Duration) -> &mut Log {
+        self.logs.entry(kind).or_insert(Log { minute: now, lines: 0, raised: 0, cleared: 0 })
+    }
+}
+
+/// The lines of one kind after a minute: one for each alarm, or one for all of them.
+fn say_again(kind: AlarmKind, all: &[&Alarm], (raised, cleared): (u64, u64), now: UnixMillis) {
+    let kind = kind.slug();
+    match all {
+        [] if raised + cleared > 0 => {
+            tracing::info!(kind, raised, cleared, "more alarms were raised and cleared")
+        }
+        [] => {}
+        [first, .., _] if all.len() > LINES_MAX => tracing::error!(
+            kind,
+            standing = all.len(),
+            raised,
+            cleared,
+            "alarms stand, the first about {}: {}",
+            first.subject,
+            first.what
+        ),
+        few => few.iter().for_each(|alarm| {
+            let seconds = now.since(alarm.since).as_secs();
+            tracing::error!(kind, subject = alarm.subject, seconds, "alarm stands: {}", alarm.what);
+        }),
     }
 }

@@ -5,27 +5,52 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room and the rooms it may know. `cli` wires everything together and may know all.
-const MAY_KNOW: [(&str, &[&str]); 27] = [
+const MAY_KNOW: [(&str, &[&str]); 28] = [
     ("time", &[]),
     ("random", &[]),
     ("planted", &[]),
     ("sources", &[]),
     ("json", &[]),
     ("retry", &["random"]),
+    ("once_a_minute", &[]),
     ("object", &["sources", "time"]),
     ("policy", &["object"]),
     ("receipt", &["object", "sources", "time"]),
     ("batch", &["object", "sources", "time"]),
     ("call", &["json", "random", "sources", "time"]),
     ("metrics", &["call"]),
-    ("alarms", &["metrics", "time"]),
+    ("alarms", &["metrics", "once_a_minute", "time"]),
     ("store", &["object"]),
-    ("spool", &["batch", "call", "metrics", "object", "planted", "random", "receipt", "sources", "time"]),
+    (
+        "spool",
+        &[
+            "batch",
+            "call",
+            "metrics",
+            "object",
+            "once_a_minute",
+            "planted",
+            "random",
+            "receipt",
+            "sources",
+            "time",
+        ],
+    ),
     (
         "delivery",
         &[
-            "alarms", "batch", "metrics", "object", "planted", "random", "retry", "sources", "spool",
-            "store", "time",
+            "alarms",
+            "batch",
+            "metrics",
+            "object",
+            "once_a_minute",
+            "planted",
+            "random",
+            "retry",
+            "sources",
+            "spool",
+            "store",
+            "time",
         ],
     ),
     ("hook", &["delivery", "object", "store"]),
@@ -42,7 +67,8 @@ const MAY_KNOW: [(&str, &[&str]); 27] = [
 ];
 
 /// Rooms that neither wait, nor read or write anything, nor know the time or chance.
-const PURE: [&str; 9] = ["json", "call", "object", "policy", "batch", "receipt", "retry", "sources", "time"];
+const PURE: [&str; 10] =
+    ["json", "call", "object", "policy", "batch", "receipt", "retry", "once_a_minute", "sources", "time"];
 /// What a pure room cannot name.
 const IMPURE: [&str; 10] = [
     "std::fs",

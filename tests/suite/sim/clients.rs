@@ -168,7 +168,7 @@ impl Clients {
             Err(AppendError::TooLarge) => (400, "too large"),
             Err(AppendError::Busy) => (1, "busy"),
             Err(AppendError::Full) => (2, "the spool is full"),
-            Err(AppendError::SourceFull) => (3, "a source has too much parked"),
+            Err(AppendError::DestinationFull) => (3, "a source refused for its destination"),
             Err(AppendError::DayOver) => (5, "its day is over"),
             Err(AppendError::Stopped) => (4, "the spool has stopped"),
         };

@@ -10,7 +10,7 @@ const AT_LEAST: [(&str, u64); 63] = [
     ("a repeat", 10_000),
     ("the spool is full", 500),
     ("the spool has stopped", 400),
-    ("a source has too much parked", 20),
+    ("a source refused for its destination", 20),
     // Lives.
     ("a life ended in order", 3_000),
     ("an end that was cut short", 15),
