@@ -289,7 +289,8 @@ impl Index {
 
     /// The batches that pin the oldest segment.
     pub fn pinning_oldest(&self) -> Vec<BatchKey> {
-        let Some((oldest, _)) = self.segments.iter().find(|(_, state)| state.pending > 0) else {
+        let Some((oldest, _)) = self.segments.iter().find(|(_, state)| state.pending > 0 && state.closed)
+        else {
             return Vec::new();
         };
         let pins = |batch: &Batch| batch.parts.front().is_some_and(|part| part.segment == *oldest);

@@ -125,7 +125,7 @@ impl Outlet {
 
     /// The batches that keep the oldest segment from being released, where the spool is so full that this matters.
     pub fn under_pressure(&self) -> Vec<BatchKey> {
-        if !self.shared.usage().reaches(PRESSURE_PERCENT) {
+        if !self.is_under_pressure() {
             return Vec::new();
         }
         lock(&self.shared.index).pinning_oldest()
@@ -133,7 +133,8 @@ impl Outlet {
 
     /// Whether the spool is so full that sealed objects should be parked.
     pub fn is_under_pressure(&self) -> bool {
-        self.shared.usage().reaches(PRESSURE_PERCENT)
+        let usage = self.usage();
+        self.segment_bytes() * 100 >= usage.max.saturating_sub(usage.parked) * PRESSURE_PERCENT
     }
 
     /// When the oldest frame was received that is in no object yet; parked objects count too.
