@@ -224,3 +224,112 @@ fn say_again(kind: AlarmKind, all: &[&Alarm], (raised, cleared): (u64, u64), now
         }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+
+    #[derive(Debug, Default)]
+    struct StepClock(AtomicU64);
+
+    impl Clock for StepClock {
+        fn wall(&self) -> UnixMillis {
+            UnixMillis(0).plus(self.monotonic())
+        }
+        fn monotonic(&self) -> Duration {
+            Duration::from_secs(self.0.load(Ordering::Relaxed))
+        }
+    }
+
+    #[derive(Clone, Debug, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What `story` logs, line by line.
+    fn logged(story: impl FnOnce(&StepClock, &Alarms)) -> Vec<String> {
+        let (lines, clock) = (Lines::default(), Arc::new(StepClock::default()));
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(move || writer.clone())
+            .without_time()
+            .with_ansi(false)
+            .finish();
+        tracing::subscriber::with_default(subscriber, || {
+            story(&clock, &Alarms::new(Arc::<StepClock>::clone(&clock), Arc::new(Metrics::new())));
+        });
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    /// An hour in which something happens each second.
+    fn hour(clock: &StepClock, alarms: &Alarms, mut each_second: impl FnMut(u64)) {
+        for second in 0..3_600 {
+            clock.0.store(second, Ordering::Relaxed);
+            each_second(second);
+            alarms.repeat(clock.monotonic());
+        }
+    }
+
+    #[test]
+    fn an_alarm_that_stands_is_a_line_a_minute() {
+        let lines = logged(|clock, alarms| {
+            hour(clock, alarms, |_| alarms.raise(AlarmKind::Refused, "lake", "403".to_owned()));
+        });
+        assert_eq!(lines.len(), 60, "{:#?}", &lines[..3]);
+        assert!(lines[0].contains("alarm: 403 kind=\"refused\" subject=\"lake\""), "{}", lines[0]);
+        assert!(lines[1].contains("alarm stands: 403") && lines[1].contains("seconds=60"), "{}", lines[1]);
+    }
+
+    #[test]
+    fn a_thousand_of_one_kind_share_a_line() {
+        let lines = logged(|clock, alarms| {
+            hour(clock, alarms, |_| {
+                for source in 0..1_000 {
+                    alarms.raise(AlarmKind::Refused, &format!("s{source}"), "403".to_owned());
+                }
+            });
+        });
+        assert_eq!(lines.len(), LINES_MAX + 59, "{:#?}", &lines[..5]);
+        assert!(lines[LINES_MAX].contains("standing=1000 raised=997"), "{}", lines[LINES_MAX]);
+    }
+
+    #[test]
+    fn alarms_that_come_and_go_are_counted_and_not_logged_each_time() {
+        let lines = logged(|clock, alarms| {
+            hour(clock, alarms, |second| match second % 2 {
+                0 => alarms.raise(AlarmKind::Refused, "lake", "403".to_owned()),
+                _ => alarms.clear(AlarmKind::Refused, "lake"),
+            });
+        });
+        assert!(lines.len() <= 60 * (LINES_MAX + 1), "{} lines", lines.len());
+        let raised = lines.iter().filter(|line| line.contains("alarm: 403")).count();
+        let said = |what: &str| -> usize {
+            let counts = lines.iter().filter_map(|line| line.split_once(what)?.1.split(' ').next());
+            counts.map(|count| count.parse::<usize>().unwrap()).sum()
+        };
+        assert!(raised + said("raised=") >= 1_700, "all but those of the last minute are told");
+    }
+
+    #[test]
+    fn what_was_cleared_is_gone_from_the_log() {
+        let lines = logged(|clock, alarms| {
+            alarms.raise(AlarmKind::Refused, "lake", "403".to_owned());
+            alarms.clear(AlarmKind::Refused, "lake");
+            hour(clock, alarms, |_| ());
+            assert!(alarms.standing().is_empty());
+        });
+        assert_eq!(lines.len(), 2, "{lines:#?}");
+    }
+}

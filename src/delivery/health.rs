@@ -42,8 +42,8 @@ struct Failing {
 }
 
 impl Failing {
-    fn is_failing(&self) -> bool {
-        self.failures >= FAILURES_BEFORE_FAILING
+    fn is_failing(&self, strict: bool) -> bool {
+        strict || self.failures >= FAILURES_BEFORE_FAILING
     }
 
     fn alarm(&self, now: Duration) -> Option<AlarmKind> {
@@ -63,6 +63,8 @@ pub(super) struct Health {
     taken: BTreeMap<Way, Duration>,
     /// When each source last had something in the spool or was delivered.
     heard: BTreeMap<SourceId, Duration>,
+    /// One failure is enough.
+    strict: bool,
 }
 
 /// An alarm that is true now.
@@ -76,6 +78,11 @@ pub(super) struct Wrong {
 }
 
 impl Health {
+    /// From now on one failed put is enough to fail, or not.
+    pub(super) fn be_strict(&mut self, strict: bool) {
+        self.strict = strict;
+    }
+
     /// A put failed.
     pub(super) fn failed(
         &mut self,
@@ -144,7 +151,10 @@ impl Health {
     /// Whether the puts of a source to a destination fail.
     pub(super) fn is_failing(&self, source: &SourceId, to: &Destination) -> bool {
         !self.failing.is_empty()
-            && self.failing.get(&(source.clone(), to.clone())).is_some_and(Failing::is_failing)
+            && self
+                .failing
+                .get(&(source.clone(), to.clone()))
+                .is_some_and(|failing| failing.is_failing(self.strict))
     }
 
     /// Forgets failures of which nothing waits any more, and what nothing needs to know.
@@ -159,19 +169,20 @@ impl Health {
 
     /// The destinations that take nothing from anybody.
     ///
-    /// A put that finds nobody there says so for all sources. A refusal may be meant for one source alone, so it takes two
-    /// that are refused and none that was taken since.
+    /// A put that finds nobody there says so for all sources. A refusal may be meant for one source alone, so where others were
+    /// taken lately it takes two that are refused and none that was taken since.
     pub(super) fn failing_destinations(&self) -> BTreeSet<Way> {
         let mut refused: BTreeMap<Way, usize> = BTreeMap::new();
         let mut failing = BTreeSet::new();
-        for ((_, to), what) in self.failing.iter().filter(|(_, what)| what.is_failing()) {
+        for ((_, to), what) in self.failing.iter().filter(|(_, what)| what.is_failing(self.strict)) {
             let way = way_to(to);
-            if self.taken.get(&way).is_some_and(|taken| *taken > what.since) {
+            let taken = self.taken.get(&way);
+            if taken.is_some_and(|taken| *taken > what.since) {
                 continue;
             }
             let sources = refused.entry(way.clone()).or_default();
             *sources += 1;
-            if what.cause == Cause::Unreachable || *sources > 1 {
+            if what.cause == Cause::Unreachable || *sources > 1 || taken.is_none() {
                 failing.insert(way);
             }
         }
@@ -259,6 +270,9 @@ mod tests {
         let mut story = Story(Health::default());
         story.fails("a", "one", Cause::Refused, 2, 10);
         story.check("two refusals are ordinary", &[], &[]);
+        story.0.be_strict(true);
+        story.check("where there is no time, one is enough", &[("a", "one")], &[]);
+        story.0.be_strict(false);
         story.fails("a", "one", Cause::Refused, 1, 11);
         for second in 0..300 {
             story.takes("b", "one", 12 + second);
@@ -282,6 +296,9 @@ mod tests {
         story.check("two are refused", &[("a", "one"), ("b", "one")], &["one"]);
         story.takes("b", "one", 12);
         story.check("one is taken again", &[("a", "one")], &[]);
+        story.fails("b", "two", Cause::Refused, 3, 12);
+        story.check("nobody was ever taken", &[("a", "one"), ("b", "two")], &["two"]);
+        story.takes("b", "two", 12);
         story.fails("a", "two", Cause::Unreachable, 3, 13);
         story.check("nobody is there", &[("a", "one"), ("a", "two")], &["two"]);
         story.takes("b", "two", 14);

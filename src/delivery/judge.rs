@@ -19,6 +19,8 @@ use crate::store::{Fault, StoreError};
 const FAILING_KINDS: [AlarmKind; 2] = [AlarmKind::Refused, AlarmKind::Unreachable];
 /// How long nobody must have been refused before that alarm ends. Around a mark, clients are refused and taken in turns.
 const REFUSING_ENDS_AFTER: Duration = Duration::from_secs(60);
+/// How long a sealed object of a destination that takes nothing keeps a place that others wait for.
+const LEAVES_PLACE_AFTER: Duration = Duration::from_secs(10);
 /// What the alarm is about where everybody is refused.
 const EVERYBODY: &str = "every source";
 const MB: u64 = 1_000_000;
@@ -76,6 +78,8 @@ impl Inner {
             held.entry((source, to)).or_default().add(of_seals);
         }
         let mut health = lock(&self.health);
+        // There is no time to see whether the next try fares better.
+        health.be_strict(outlet.is_under_pressure());
         health.keep(|source, to| held.contains_key(&(source.clone(), to.clone())), now);
         for (source, to) in &current {
             held.entry((source.clone(), to.clone())).or_default();
@@ -202,19 +206,25 @@ impl Inner {
         open.iter().filter(leaves).map(|batch| batch.key.clone()).collect()
     }
 
-    /// Whether a sealed object is parked at once, because its puts fail and what it holds is needed.
-    pub(super) fn must_leave(&self, source: &SourceId, to: &Destination, slots: &Slots) -> bool {
-        if self.parts.outlet.is_under_pressure() && lock(&self.health).has_failed(source, to) {
-            return true;
-        }
+    /// Whether an object that was sealed `waited` ago is parked, because its puts fail and what it holds is needed.
+    pub(super) fn must_leave(
+        &self,
+        source: &SourceId,
+        to: &Destination,
+        slots: &Slots,
+        waited: Duration,
+    ) -> bool {
         let division = Arc::clone(&lock(&self.division));
-        if division.parties.is_empty() {
-            return false;
-        }
-        let Some(party) = division.party(source, &way_to(to)) else { return false };
-        // Sources that are refused alone leave the slots of their destination to those that are not.
-        let blocks_others = matches!(party, Party::Source(..)) && slots.sealed.available_permits() == 0;
-        division.make_room || blocks_others || division.relieved.contains(&party)
+        let pressure = self.parts.outlet.is_under_pressure();
+        let party = if division.parties.is_empty() { None } else { division.party(source, &way_to(to)) };
+        let Some(party) = party else {
+            // One failure makes no party, but the next try comes late enough.
+            return pressure && lock(&self.health).has_failed(source, to);
+        };
+        // What fails leaves the places of its destination to sources that may be taken: at once where others are.
+        let others_are_taken = matches!(party, Party::Source(..)) || waited >= LEAVES_PLACE_AFTER;
+        let blocks_others = others_are_taken && slots.sealed.available_permits() == 0;
+        pressure || division.make_room || blocks_others || division.relieved.contains(&party)
     }
 }
 

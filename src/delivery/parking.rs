@@ -56,6 +56,7 @@ impl Upload<'_> {
                 source,
                 &self.inner.reach_of(&self.seal),
                 &self.inner.slots(&self.seal.destination),
+                waited,
             )
     }
 

@@ -9,6 +9,7 @@ mod ledger;
 mod memory;
 mod objects;
 mod operator;
+mod refused;
 mod reload;
 mod shutdown;
 mod start;
