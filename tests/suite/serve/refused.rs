@@ -26,8 +26,9 @@ const OBJECT_BYTES: u64 = 1_000_000;
 const LINES_A_MINUTE_MAX: usize = 30;
 
 fn how_long() -> Duration {
-    let minutes = env::var("FOREBAY_REFUSED_MINUTES").ok().map(|text| text.parse::<u64>().expect("minutes"));
-    Duration::from_secs(minutes.map_or(SECONDS, |minutes| 60 * minutes))
+    let minutes = env::var_os("FOREBAY_REFUSED_MINUTES");
+    let minutes = minutes.map(|text| text.to_str().and_then(|text| text.parse().ok()).expect("minutes"));
+    Duration::from_secs(minutes.map_or(SECONDS, |minutes: u64| 60 * minutes))
 }
 
 /// What became of the requests of one source.
@@ -101,7 +102,7 @@ async fn six_sources_that_are_refused_cost_a_healthy_one_nothing() {
     for (_, lines) in settings.sources.iter_mut().take(REFUSED.len()) {
         lines.push_str("\nbucket = \"nowhere\"");
     }
-    settings.spool.push_str("\nsegment_bytes = \"2 MiB\"\nmax_bytes = \"96 MiB\"");
+    settings.spool.push_str("\nsegment_bytes = \"8 MiB\"\nmax_bytes = \"192 MiB\"");
     settings.flush = format!("max_age = \"1 h\"\nmax_bytes = \"{OBJECT_BYTES} B\"\nshutdown_grace = \"2 s\"");
     let forebay = Arc::new(settings.serve().await);
 
@@ -115,7 +116,7 @@ async fn six_sources_that_are_refused_cost_a_healthy_one_nothing() {
     let minutes = began.elapsed().as_secs_f64() / 60.0;
     let lines = forebay.log().lines().count();
     let healthy = answers.pop().unwrap();
-    let (mut taken, mut refused) = (0, BTreeMap::new());
+    let (mut taken, mut refused) = (0, BTreeMap::<String, usize>::new());
     for answers in &answers {
         taken += answers.taken;
         answers.refused.iter().for_each(|(code, count)| *refused.entry(code.clone()).or_default() += count);
@@ -178,7 +179,7 @@ async fn six_sources_that_are_refused_cost_a_healthy_one_nothing() {
 async fn an_outage_of_everything_is_said_once_a_minute_and_makes_no_crumbs() {
     let rig = Rig::start(&["lake"]).await;
     let mut settings = rig.settings(&REFUSED);
-    settings.spool.push_str("\nsegment_bytes = \"2 MiB\"\nmax_bytes = \"64 MiB\"");
+    settings.spool.push_str("\nsegment_bytes = \"8 MiB\"\nmax_bytes = \"96 MiB\"");
     settings.flush = format!("max_age = \"1 h\"\nmax_bytes = \"{OBJECT_BYTES} B\"\nshutdown_grace = \"2 s\"");
     let forebay = Arc::new(settings.serve().await);
     rig.link.set(Link::Cut);
@@ -206,7 +207,7 @@ async fn an_outage_of_everything_is_said_once_a_minute_and_makes_no_crumbs() {
     }
     let bytes = taken as u64 * 100_000;
     eprintln!(
-        "{minutes:.1} min: {taken} requests taken, {} MB parked of 67 MB; {objects} objects of {} MB of calls; {lines} log lines \
+        "{minutes:.1} min: {taken} requests taken, {} MB parked of 101 MB; {objects} objects of {} MB of calls; {lines} log lines \
          ({:.0} an hour)",
         parked / 1_000_000,
         bytes / 1_000_000,
