@@ -83,6 +83,8 @@ pub struct Parts {
 struct Slots {
     /// Puts under way.
     puts: Semaphore,
+    /// Of those, puts of sources that fail. They wait here first, so that nobody waits behind them.
+    failing_puts: Semaphore,
     /// Told when the destination has taken an object: whoever waits for it to come back need not wait to the end.
     reached: reached::Reached,
     /// Sealed objects that are neither stored nor parked.
@@ -258,6 +260,7 @@ impl Inner {
         let new = || {
             Arc::new(Slots {
                 puts: Semaphore::new(settings::PUTS_PER_DESTINATION),
+                failing_puts: Semaphore::new(settings::FAILING_PUTS_PER_DESTINATION),
                 reached: reached::Reached::default(),
                 sealed: Arc::new(Semaphore::new(settings::SEALED_PER_DESTINATION)),
             })

@@ -185,7 +185,9 @@ impl Upload<'_> {
         let began = inner.parts.clock.monotonic();
         self.reached.forget();
         let trying = async {
-            let Ok(_slot) = slots.puts.acquire().await else { return None };
+            let failing = lock(&inner.health).is_failing(&source, &to);
+            let _turn = if failing { Some(slots.failing_puts.acquire().await.ok()?) } else { None };
+            let _slot = slots.puts.acquire().await.ok()?;
             let before = inner.parts.clock.monotonic();
             let answer = inner.parts.store.put(put).await;
             let took = inner.parts.clock.monotonic().saturating_sub(before);
