@@ -29,6 +29,15 @@ pub struct RejectedLabel {
     pub reason: &'static str,
 }
 
+/// A source and why requests of it were refused.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RefusedLabel {
+    /// The source id.
+    pub source: String,
+    /// The error code that was answered, from a closed list.
+    pub reason: &'static str,
+}
+
 /// A source and one of the accounts of its ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct AccountLabel {
@@ -69,6 +78,8 @@ pub struct Metrics {
     pub rejected: Family<RejectedLabel, Counter>,
     /// Calls in objects that the store has confirmed.
     pub delivered: Family<SourceLabel, Counter>,
+    /// Requests with a good write key that were answered 503 for want of room in the spool.
+    pub refused: Family<RefusedLabel, Counter>,
     /// Answers by status.
     pub answers: Family<StatusLabel, Counter>,
     /// Bytes of request bodies as received.
@@ -160,6 +171,11 @@ impl Metrics {
             delivered: register!(
                 "calls_delivered",
                 "Calls in objects that the store has confirmed",
+                Family::default()
+            ),
+            refused: register!(
+                "refused",
+                "Requests answered 503 for want of room in the spool",
                 Family::default()
             ),
             answers: register!("answers", "Answers by status", Family::default()),

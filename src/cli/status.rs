@@ -147,6 +147,11 @@ fn table(status: &Status) -> Vec<String> {
             "{id:<w0$}  {received:>w1$}  {delivered:>w2$}  {waiting:>w3$}  {oldest:>w4$}  {last}"
         ));
         let Some(source) = index.checked_sub(1).and_then(|at| status.sources.get(at)) else { continue };
+        // Where everybody is refused, that is said once, above.
+        lines.extend(source.refused.iter().filter(|_| status.ready).map(|refused| {
+            let requests = counted(source.requests_refused, "request", "requests");
+            format!("  REFUSED ({requests} since the start): {}", outside_text(&refused.why))
+        }));
         let trouble = [("waits for", &source.waiting), ("last error", &source.last_error)];
         for (what, text) in trouble {
             lines.extend(text.iter().map(|text| format!("  {what}: {}", outside_text(text))));

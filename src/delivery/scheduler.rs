@@ -90,6 +90,7 @@ fn note_clock_step(inner: &Arc<Inner>, watch: &mut ClockWatch) {
 fn look(inner: &Arc<Inner>, deadlines: &mut Deadlines) -> usize {
     let open = inner.parts.outlet.open_batches();
     let batches = open.len();
+    inner.judge(&open);
     let pressed = pressed(inner, &open);
     let view = View::now(inner, &open);
     let resting = supervise::resting(inner);
@@ -116,6 +117,7 @@ fn look(inner: &Arc<Inner>, deadlines: &mut Deadlines) -> usize {
 /// The batches that are due for want of space or because too many are open, sorted.
 fn pressed(inner: &Inner, open: &[OpenBatch]) -> Vec<BatchKey> {
     let mut pressed = inner.parts.outlet.under_pressure();
+    pressed.extend(inner.batches_that_leave(open));
     if open.len() > OPEN_BATCHES_MAX {
         let mut by_last: Vec<&OpenBatch> = open.iter().collect();
         by_last.sort_by_key(|batch| batch.last);
@@ -336,7 +338,9 @@ fn place_of(inner: &Inner, batch: &OpenBatch) -> Result<Place, Stopped> {
         }
         Err(error) => format!("read the spool: {error}"),
     };
-    tracing::error!(batch = %batch.key, "waiting to deliver: {why}");
+    if let Some(line) = inner.happened("find the place", source.as_str()) {
+        tracing::error!(batch = %batch.key, times = line.times, others = line.others, "waiting to deliver: {why}");
+    }
     inner.progress.waiting(source, why);
     Ok(Place::Unknown)
 }
@@ -421,7 +425,10 @@ fn seal_made(
         Ok(Made::Object(object)) => object,
         Ok(Made::Nothing { .. }) => return Ok(Encoding::FillsOn),
         Err(error) => {
-            tracing::warn!(%error, batch = %job.key, "an object could not be staged; it is tried again");
+            if let Some(line) = inner.happened("stage", job.key.source.as_str()) {
+                let (times, others) = (line.times, line.others);
+                tracing::warn!(%error, batch = %job.key, times, others, "an object could not be staged; it is retried");
+            }
             inner.progress.waiting(&batch.key.source, format!("stage an object: {error}"));
             return Ok(Encoding::Failed);
         }

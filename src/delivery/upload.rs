@@ -144,9 +144,13 @@ impl Upload<'_> {
     async fn put_while_parking(&mut self, put: &Put) -> Result<Result<Stored, StoreError>, Stopped> {
         let inner = Arc::clone(self.inner);
         let slots = inner.slots(&self.seal.destination);
+        let (source, to) = (self.seal.batch.source.clone(), self.inner.reach_of(&self.seal));
+        let began = inner.parts.clock.monotonic();
         self.reached.forget();
         let trying = async {
-            let Ok(_slot) = slots.puts.acquire().await else { return None };
+            let failing = lock(&inner.health).is_failing(&source, &to);
+            let _turn = if failing { Some(slots.failing_puts.acquire().await.ok()?) } else { None };
+            let _slot = slots.puts.acquire().await.ok()?;
             let before = inner.parts.clock.monotonic();
             let answer = inner.parts.store.put(put).await;
             let took = inner.parts.clock.monotonic().saturating_sub(before);
@@ -160,7 +164,10 @@ impl Upload<'_> {
             tokio::select! {
                 biased;
                 answer = &mut trying => return answer.ok_or(Stopped),
-                () = tokio::time::sleep(self.park_look()) => self.park_if_due().await?,
+                () = tokio::time::sleep(self.park_look()) => {
+                    lock(&inner.health).under_way(&source, &to, began, inner.parts.clock.monotonic());
+                    self.park_if_due().await?;
+                }
             }
         }
     }
@@ -303,7 +310,8 @@ impl Upload<'_> {
             encryption: stored.applied.clone(),
         };
         self.inner.progress.delivered(&self.seal, object);
-        self.inner.taken(&put.destination, self.seal.object_key.as_str(), stored.applied.as_ref());
+        let source = &self.seal.batch.source;
+        self.inner.taken(source, &put.destination, self.seal.object_key.as_str(), stored.applied.as_ref());
         self.inner.parts.alarms.clear(AlarmKind::Damage, &parked_name(self.seal.number));
         tracing::debug!(seal = self.seal.number, key = %self.seal.object_key, "delivered");
         Ok(())
@@ -330,13 +338,19 @@ impl Upload<'_> {
         self.waiting(format!("{what} {} to {}: {error}", self.seal.object_key, to.bucket.bucket()));
         // All objects under way meet the end of a session. It stands for something only where the next session fares no better.
         if what == "put" && (error.fault != Fault::Expired || self.met_the_end) {
-            self.inner.put_failed(&to, error);
+            self.inner.put_failed(&self.seal.batch.source, &to, error);
         }
     }
 
     fn waiting(&self, why: String) {
-        if self.tries <= 1 || self.tries.is_multiple_of(10) {
-            tracing::warn!(tries = self.tries, source = %self.seal.batch.source, "waiting to deliver: {why}");
+        if let Some(line) = self.inner.happened("put", self.seal.destination.bucket.bucket()) {
+            tracing::warn!(
+                failures = line.times,
+                others = line.others,
+                tries = self.tries,
+                source = %self.seal.batch.source,
+                "waiting to deliver: {why}"
+            );
         }
         self.inner.progress.waiting(&self.seal.batch.source, why);
     }

@@ -345,7 +345,7 @@ impl Housekeeper {
         compacted.map_err(|error| self.shared.stop("begin a new manifest", &error))
     }
 
-    /// Says whether there is room for more calls, for all and for each source.
+    /// Says whether there is room for more calls.
     fn judge_space(&self) {
         let usage = self.shared.usage();
         let was_full = self.shared.full.load(Ordering::Acquire);
@@ -354,28 +354,9 @@ impl Housekeeper {
         drop(next);
         self.shared.full.store(full, Ordering::Release);
         if full != was_full {
-            let (used, max) = (usage.used, usage.max);
-            if full {
-                tracing::error!(
-                    used,
-                    max,
-                    "the spool is full: calls are answered 503 until deliveries make room"
-                );
-            } else {
-                tracing::info!(used, max, "the spool has room again");
-            }
+            // Who is refused is an alarm of delivery, which also says why nothing makes room.
+            tracing::debug!(full, used = usage.used, max = usage.max, "room in the spool");
         }
-        let index = lock(&self.shared.index);
-        let quarter = self.shared.options.max_bytes / 4;
-        let full_sources =
-            index.parked.iter().filter(|(_, bytes)| **bytes > quarter).map(|(id, _)| id.clone()).collect();
-        drop(index);
-        let mut known = lock(&self.shared.full_sources);
-        if *known != full_sources {
-            tracing::warn!(sources = ?full_sources, "sources with more than a quarter of the spool parked are answered 429");
-            *known = full_sources;
-        }
-        self.shared.any_full_source.store(!known.is_empty(), Ordering::Release);
     }
 }
 

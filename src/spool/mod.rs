@@ -32,6 +32,7 @@ pub mod delivered_day;
 mod destinations;
 pub mod disk;
 pub mod frame;
+pub mod held;
 mod housekeeper;
 pub mod ident;
 pub mod index;
@@ -68,6 +69,7 @@ use std::thread::JoinHandle;
 
 pub use appender::{AppendError, Appended, Appender};
 pub use disk::{Disk, DiskFile};
+pub use held::{FRAME_BYTES, Held};
 pub use housekeeper::SPARES_MAX;
 pub use outlet::{Encoded, OpenBatch, Outlet};
 pub use real_disk::{DirectoryError, RealDisk};

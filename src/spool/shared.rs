@@ -18,6 +18,7 @@ use super::manifest::{MANIFEST_BYTES, Manifest};
 use super::note::Note;
 use super::state::State;
 use crate::metrics::Metrics;
+use crate::once_a_minute::OnceAMinute;
 use crate::sources::SourceId;
 use crate::time::Clock;
 
@@ -149,9 +150,13 @@ pub(super) struct Shared {
     pub(super) disk_full: AtomicBool,
     /// When it was last logged that a note found no space, on the monotonic clock.
     no_space_logged: Mutex<Option<Duration>>,
-    /// Sources with too much parked.
+    /// Sources that are refused for what waits for their destinations.
     pub(super) full_sources: Mutex<BTreeSet<SourceId>>,
     pub(super) any_full_source: AtomicBool,
+    /// Objects that could not be parked.
+    pub(super) not_parked: Mutex<OnceAMinute<()>>,
+    /// Requests refused because there was no room for anybody.
+    pub(super) refused_for_space: AtomicU64,
     /// Held while a group is committed: whoever takes it knows that no commit is under way that began before.
     pub(super) commit_gate: Mutex<()>,
     /// No call is stored with an earlier `receivedAt`: the days before are over. In milliseconds, [`i64::MIN`] for none.
@@ -197,6 +202,8 @@ impl Shared {
             no_space_logged: Mutex::default(),
             full_sources: Mutex::new(BTreeSet::new()),
             any_full_source: AtomicBool::new(false),
+            not_parked: Mutex::default(),
+            refused_for_space: AtomicU64::new(0),
             commit_gate: Mutex::new(()),
             not_before: AtomicI64::new(not_before),
             changes: watch::Sender::new(0),

@@ -10,6 +10,7 @@ mod log;
 mod memory;
 mod objects;
 mod operator;
+mod refused;
 mod reload;
 mod shutdown;
 mod start;

@@ -12,6 +12,7 @@ use forebay::spool::segment::SEGMENT_HEADER;
 use forebay::store::PutMode;
 use forebay::time::DAY_MS;
 
+use super::refused::Refuses;
 use super::store::Mood;
 use crate::support::sim_disk::Dice;
 
@@ -45,6 +46,8 @@ pub(super) struct Plan {
     pub(super) state_rots: bool,
     /// Somebody else puts objects into our buckets.
     pub(super) foreigners: bool,
+    /// The store refuses one source, or one bucket, until the last life.
+    pub(super) refuses: Option<Refuses>,
 }
 
 /// Room for the manifest and its reserve under the cap, in bytes: against such small segments they are large.
@@ -58,6 +61,40 @@ pub(super) const YEAR_2038: i64 = 2_147_483_648_000;
 
 impl Plan {
     pub(super) fn draw(dice: &mut Dice) -> Self {
+        let plan = Self::draw_any(dice);
+        if dice.chance(900) {
+            return plan;
+        }
+        Self::draw_refusing(plan, dice)
+    }
+
+    /// A world in which the store refuses some and serves the others. What else could refuse or delay a healthy source is left
+    /// out.
+    fn draw_refusing(plan: Self, dice: &mut Dice) -> Self {
+        let refuses = dice.of(&[Refuses::Source, Refuses::Bucket]);
+        let options =
+            SpoolOptions { max_bytes: (20 + dice.below(40)) * plan.options.segment_bytes, ..plan.options };
+        Self {
+            sources: 2 + dice.index(3),
+            buckets: 2,
+            steps: 40 + dice.below(60),
+            options,
+            refuses: Some(refuses),
+            full_disk: false,
+            disk_errors: false,
+            bad_store: false,
+            stuck: false,
+            hangs: false,
+            clock_steps: false,
+            moves: false,
+            flips: false,
+            state_rots: false,
+            foreigners: false,
+            ..plan
+        }
+    }
+
+    fn draw_any(dice: &mut Dice) -> Self {
         let flips = dice.chance(250);
         let state_rots = flips && dice.chance(250);
         let stuck = dice.chance(100);
@@ -126,6 +163,7 @@ impl Plan {
             flips,
             state_rots,
             foreigners,
+            refuses: None,
         }
     }
 
@@ -169,5 +207,6 @@ impl Plan {
             && !self.full_disk
             && !self.disk_errors
             && !self.flips
+            && self.refuses.is_none()
     }
 }
