@@ -13,8 +13,8 @@ use tokio_util::task::TaskTracker;
 
 use super::auth;
 use super::body::{self, BodyBounds};
-use super::budget::ByteBudget;
-use super::client_address::client_address;
+use super::budget::{Address, Client, Shares};
+use super::client_address::{client_address, is_private};
 use super::connection::Peer;
 use super::cors::CorsRules;
 use super::counters::{Counters, RequestCount};
@@ -27,6 +27,8 @@ use super::reply::{self, Refusal, Reply};
 use super::route::{self, NoRoute, Route};
 use super::settings::{CollectorDeps, CollectorSettings, Policy};
 use super::settings_document;
+use super::unread::UnreadAnswers;
+use super::waiting::{Waiter, WaitingBodies, WaitingBody};
 use crate::call::{Request, Shape, Stamp, Tally};
 use crate::metrics::StatusLabel;
 use crate::receipt::{self, Receipt};
@@ -38,6 +40,11 @@ use crate::time::UnixMillis;
 
 /// Bytes that a request's lines may probably have. It is an estimate from above, so it is more than the spool takes.
 const LINES_LEN_MAX: usize = 2 * BLOCK_BODY_MAX;
+
+/// Bytes of memory that an HTTP/2 request holds while it waits, besides its head and body: the task and state of its stream.
+const STREAM_BYTES: usize = 4 * 1_024;
+/// Bytes of memory that a header holds besides its name and value.
+const HEADER_BYTES: usize = 128;
 
 /// What all connections share.
 #[derive(Debug)]
@@ -53,7 +60,8 @@ pub(super) struct Shared {
     pub(super) draining: CancellationToken,
     received: ReceivedClock,
     rate_limit: Option<RateLimit>,
-    budget: Arc<ByteBudget>,
+    waiting: WaitingBodies,
+    pub(super) unread: Arc<UnreadAnswers>,
 }
 
 /// One request, on its way.
@@ -65,13 +73,19 @@ struct Exchange<'r> {
     peer: &'r Peer,
     policy: &'r Arc<Policy>,
     until: Instant,
+    waiting: WaitingBody<'r>,
 }
 
 impl Shared {
     pub(super) fn new(deps: CollectorDeps, settings: CollectorSettings, policy: Policy) -> Self {
         Self {
             counters: Arc::new(Counters::new(deps.metrics.clone())),
-            budget: ByteBudget::new(settings.bounds.bodies_bytes),
+            waiting: WaitingBodies::new(Shares {
+                all: settings.bounds.bodies_bytes,
+                unknown: settings.bounds.bodies_bytes / 2,
+                address: settings.bounds.address_bodies_bytes,
+            }),
+            unread: Arc::new(UnreadAnswers::new(settings.bounds.answers_bytes)),
             rate_limit: settings.calls_per_second.map(RateLimit::new),
             spool_id: deps.appender.spool_id(),
             deps,
@@ -84,16 +98,24 @@ impl Shared {
     }
 
     /// Answers one request. May be dropped half-way, when the client hangs up: what was handed to the spool is finished.
-    pub(super) async fn answer(&self, request: HttpRequest<Incoming>, peer: &Peer) -> Reply {
+    pub(super) async fn answer(&self, request: HttpRequest<Incoming>, peer: &Arc<Peer>) -> Reply {
         let (head, mut body) = request.into_parts();
         let policy = self.policy.load_full();
         let until = Instant::now() + self.settings.bounds.request;
-        let mut exchange =
-            Exchange { head: &head, body: &mut body, body_read: false, peer, policy: &policy, until };
+        let is_http2 = head.version == Version::HTTP_2;
+        let waiting = WaitingBody::new(&self.waiting, is_http2);
+        let mut exchange = Exchange {
+            head: &head,
+            body: &mut body,
+            body_read: false,
+            peer,
+            policy: &policy,
+            until,
+            waiting,
+        };
         let outcome = self.outcome(&mut exchange).await;
         let close_asked = outcome.as_ref().is_err_and(|refusal| refusal.looks().close);
-        let read = exchange.body_read;
-        let unread = !self.finish_body(&head, &mut body, read, close_asked).await;
+        let unread = !self.finish_body(exchange, close_asked).await;
         if unread {
             peer.left_unread();
         }
@@ -108,7 +130,8 @@ impl Shared {
         } else {
             rules.answer(&head.headers, reply.headers_mut());
         }
-        if head.version == Version::HTTP_2 {
+        if is_http2 {
+            reply.body_mut().count(peer);
             // HTTP/2 has no such header: what is unread is reset with the stream.
             reply.headers_mut().remove(CONNECTION);
         } else if unread || self.draining.is_cancelled() {
@@ -120,15 +143,17 @@ impl Shared {
     }
 
     /// Reads what is left of a body that did not matter, so that the connection can go on. Returns whether it can.
-    async fn finish_body(&self, head: &Parts, body: &mut Incoming, read: bool, close: bool) -> bool {
-        if read || body.is_end_stream() {
+    async fn finish_body(&self, exchange: Exchange<'_>, close: bool) -> bool {
+        let Exchange { head, body, body_read, peer, policy, mut waiting, .. } = exchange;
+        if body_read || body.is_end_stream() {
             return true;
         }
         // A client that waits for 100 Continue gets its answer instead, and sends no body.
         if close || head.headers.contains_key(EXPECT) {
             return false;
         }
-        body::discard(body, self.settings.max_body, self.settings.bounds.linger).await
+        let (max, within) = (self.settings.max_body, self.settings.bounds.linger);
+        body::discard(body, max, within, &mut waiting, || waiter(head, peer, policy, false)).await
     }
 
     async fn outcome(&self, exchange: &mut Exchange<'_>) -> Result<Reply, Refusal> {
@@ -169,23 +194,25 @@ impl Shared {
     }
 
     async fn calls(&self, exchange: &mut Exchange<'_>, shape: Shape, client: bool) -> Result<Reply, Refusal> {
-        let (head, policy) = (exchange.head, exchange.policy);
-        let in_header = header_destiny(head.headers.get(AUTHORIZATION), exchange.peer, policy)?;
+        let (head, peer, policy) = (exchange.head, exchange.peer, exchange.policy);
+        let in_header = header_destiny(head.headers.get(AUTHORIZATION), peer, policy)?;
         let codings = head.headers.get_all(CONTENT_ENCODING).iter().map(HeaderValue::as_bytes);
         let coding = Coding::of(codings).ok_or(Refusal::UnknownCoding)?;
 
-        let mut reservation = self.budget.reserve_nothing();
         let bounds = BodyBounds {
             max: self.settings.max_body,
             until: exchange.until.min(Instant::now() + self.settings.bounds.body),
         };
         let metrics = self.counters.metrics();
-        let body = body::read(exchange.body, coding, bounds, &mut reservation, &metrics.body_bytes).await?;
+        let is_known = matches!(in_header, Some(Destiny::Store(_)));
+        let waiter = || waiter(head, peer, policy, is_known);
+        let (waiting, received) = (&mut exchange.waiting, &metrics.body_bytes);
+        let body = body::read(exchange.body, coding, bounds, waiting, waiter, received).await?;
         exchange.body_read = true;
         let lines = self.lines(exchange, body.as_ref(), in_header, shape, client)?;
         // What waits for the disk are the frames, which the spool's queue counts.
         drop(body);
-        drop(reservation);
+        exchange.waiting.leave();
         let receipt = match lines {
             Some((frames, tally)) => self.append(frames, tally, exchange.until).await?,
             None => None,
@@ -312,6 +339,21 @@ impl Shared {
         }
         reading.received_at.max(not_before)
     }
+}
+
+/// A request as it waits for its body. `in_header`: its `Authorization` header holds the key of a source.
+fn waiter(head: &Parts, peer: &Peer, policy: &Policy, in_header: bool) -> Waiter {
+    let is_known = |key: Option<String>| key.is_some_and(|key| policy.sources.is_source(&key));
+    let known = in_header
+        || is_known(auth::query_key(head.uri.query()))
+        || is_known(auth::plain_key(head.headers.get("x-write-key").map(HeaderValue::as_bytes)));
+    // It may be a load balancer: then all clients have its address.
+    let may_be_many = policy.trusted_proxies.is_empty() && is_private(peer.address);
+    let address = || Address::from(client_address(peer.address, &head.headers, &policy.trusted_proxies));
+    let client = Client { known, address: (!may_be_many).then(address) };
+    let stream_bytes = if head.version == Version::HTTP_2 { STREAM_BYTES } else { 0 };
+    let head_bytes = target_len(head) + headers_len(head) + HEADER_BYTES * head.headers.len();
+    Waiter { client, own_bytes: stream_bytes + head_bytes }
 }
 
 /// What becomes of calls with a write key that is good.

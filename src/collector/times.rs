@@ -17,6 +17,8 @@ pub(super) enum Expired {
     Head,
     /// Nothing was asked for too long.
     Idle,
+    /// Answers were not read for too long.
+    Unread,
 }
 
 /// Whether a connection may go on.

@@ -4,6 +4,7 @@
 #![expect(clippy::indexing_slicing, reason = "tests fail by a panic that names the line")]
 
 mod answer_order;
+mod attack;
 mod checker;
 mod clock;
 mod disk_full;
