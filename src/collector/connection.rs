@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use http::Request;
+use http::{Request, Version};
 use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::service::service_fn;
@@ -162,10 +162,16 @@ impl Peer {
                 none => *none = Some(cx.waker().clone()),
             }
         }
-        match (unread_until, state.times.verdict(now)) {
-            (Some(until), _) if now >= until => Verdict::Close(Expired::Unread),
-            (Some(until), Verdict::Fine { again_at }) => Verdict::Fine { again_at: again_at.min(until) },
-            (_, verdict) => verdict,
+        let verdict = state.times.verdict(now);
+        drop(state);
+        let Some(until) = unread_until else { return verdict };
+        if now >= until {
+            return Verdict::Close(Expired::Unread);
+        }
+        let until = self.unread.look_again(now).map_or(until, |look_at| until.min(look_at));
+        match verdict {
+            Verdict::Fine { again_at } => Verdict::Fine { again_at: again_at.min(until) },
+            Verdict::Close(_) => verdict,
         }
     }
 }
@@ -209,11 +215,14 @@ pub(super) async fn serve<S>(
     }
     let peer = Arc::new(Peer::new(address, &shared));
     let _listed: Listed = shared.unread.list(&peer);
-    let watched = Watched::new(stream, &peer, &bounds);
+    let watched = Watched::new(stream, &peer, &shared);
     let service = service_fn(|request: Request<Incoming>| {
         let open = OpenRequest::begin(&peer, &shared.requests);
+        // In HTTP/1 the connection's own task goes on with it at once.
+        let waits = (request.version() == Version::HTTP_2).then(|| shared.backlog.enter());
         let (shared, peer) = (Arc::clone(&shared), Arc::clone(&peer));
         async move {
+            drop(waits);
             let _open = open;
             Ok::<_, std::convert::Infallible>(shared.answer(request, &peer).await)
         }
@@ -322,7 +331,7 @@ where
 struct Watched<S: Socket> {
     inner: S,
     peer: Arc<Peer>,
-    bounds: Bounds,
+    shared: Arc<Shared>,
     linger: Option<Linger>,
     /// Bytes written and not flushed: TLS keeps some.
     unflushed: usize,
@@ -338,9 +347,9 @@ struct Linger {
 }
 
 impl<S: Socket> Watched<S> {
-    fn new(inner: S, peer: &Arc<Peer>, bounds: &Bounds) -> Self {
-        let (peer, bounds) = (Arc::clone(peer), bounds.clone());
-        Self { inner, peer, bounds, linger: None, unflushed: 0, is_full: false, is_told: false }
+    fn new(inner: S, peer: &Arc<Peer>, shared: &Arc<Shared>) -> Self {
+        let (peer, shared) = (Arc::clone(peer), Arc::clone(shared));
+        Self { inner, peer, shared, linger: None, unflushed: 0, is_full: false, is_told: false }
     }
 
     fn wrote(&mut self, offered: usize, outcome: &Poll<io::Result<usize>>) {
@@ -390,6 +399,11 @@ impl<S: Socket> AsyncRead for Watched<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.shared.backlog.is_full() && !self.peer.state().times.is_http1() {
+            // Again once the threads have come to the tasks that are ready before this one.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
         if let Some(bytes) = buf.filled().get(before..).filter(|bytes| !bytes.is_empty()) {
@@ -444,8 +458,9 @@ impl<S: Socket> AsyncWrite for Watched<S> {
                 if !this.peer.state().times.may_still_send() {
                     return Poll::Ready(Ok(()));
                 }
-                let until = Box::pin(sleep(this.bounds.linger));
-                this.linger.insert(Linger { until, bytes_left: this.bounds.linger_bytes })
+                let bounds = &this.shared.settings.bounds;
+                let until = Box::pin(sleep(bounds.linger));
+                this.linger.insert(Linger { until, bytes_left: bounds.linger_bytes })
             }
         };
         let mut scratch = [0; DISCARD_STEP];

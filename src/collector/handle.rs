@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::auth;
+use super::backlog::Backlog;
 use super::body::{self, BodyBounds};
 use super::budget::{Address, Client, Shares};
 use super::client_address::{client_address, is_private};
@@ -62,6 +63,7 @@ pub(super) struct Shared {
     rate_limit: Option<RateLimit>,
     waiting: WaitingBodies,
     pub(super) unread: Arc<UnreadAnswers>,
+    pub(super) backlog: Backlog,
 }
 
 /// One request, on its way.
@@ -86,6 +88,7 @@ impl Shared {
                 address: settings.bounds.address_bodies_bytes,
             }),
             unread: Arc::new(UnreadAnswers::new(settings.bounds.answers_bytes)),
+            backlog: Backlog::default(),
             rate_limit: settings.calls_per_second.map(RateLimit::new),
             spool_id: deps.appender.spool_id(),
             deps,

@@ -6,6 +6,7 @@
 
 mod answer_body;
 pub mod auth;
+mod backlog;
 mod body;
 mod budget;
 mod client_address;

@@ -132,6 +132,11 @@ impl ConnectionTimes {
         matches!(self.wire, Wire::Http2(_))
     }
 
+    /// Whether it is known to be HTTP/1.
+    pub(super) fn is_http1(&self) -> bool {
+        matches!(self.wire, Wire::Http1)
+    }
+
     /// Whether the connection may go on.
     pub(super) fn verdict(&self, now: Duration) -> Verdict {
         let head_until = self.head_since.map(|since| since + self.head_timeout);

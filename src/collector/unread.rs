@@ -93,6 +93,16 @@ impl UnreadAnswers {
         self.bytes.fetch_add(more, Ordering::Relaxed) + more > self.bytes_max
     }
 
+    /// Where it is too much for all together, makes room, and says when a connection that waits has to look again: whoever
+    /// was reading a moment ago may not be now.
+    pub(super) fn look_again(&self, now: Duration) -> Option<Duration> {
+        if self.bytes.load(Ordering::Relaxed) <= self.bytes_max {
+            return None;
+        }
+        self.make_room(now);
+        Some(now + READING)
+    }
+
     /// Ends the connections that have to go at `now`.
     pub(super) fn make_room(&self, now: Duration) {
         // Who cannot have the lock leaves it to whoever has it.
