@@ -8,37 +8,38 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Requests that may wait for a thread before reading pauses.
-const REQUESTS_MAX: usize = 2_048;
+/// Bytes of memory that requests may hold while they wait for a thread, before reading pauses.
+const BYTES_MAX: usize = 16 * 1_024 * 1_024;
 
 /// The requests of the whole process that wait for a thread.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Backlog {
-    requests: Arc<AtomicUsize>,
+    bytes: Arc<AtomicUsize>,
 }
 
 /// A request that waits for a thread; dropped when one has come.
 #[derive(Debug)]
 pub(super) struct InBacklog {
     backlog: Backlog,
+    bytes: usize,
 }
 
 impl Backlog {
-    /// One more request waits.
-    pub(super) fn enter(&self) -> InBacklog {
-        self.requests.fetch_add(1, Ordering::Relaxed);
-        InBacklog { backlog: self.clone() }
+    /// One more request waits, which holds so many bytes.
+    pub(super) fn enter(&self, bytes: usize) -> InBacklog {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        InBacklog { backlog: self.clone(), bytes }
     }
 
     /// Whether reading has to pause.
     pub(super) fn is_full(&self) -> bool {
-        self.requests.load(Ordering::Relaxed) >= REQUESTS_MAX
+        self.bytes.load(Ordering::Relaxed) >= BYTES_MAX
     }
 }
 
 impl Drop for InBacklog {
     fn drop(&mut self) {
-        self.backlog.requests.fetch_sub(1, Ordering::Relaxed);
+        self.backlog.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -47,13 +48,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_full_until_a_thread_has_come_to_one() {
+    fn it_is_full_until_a_thread_has_come_to_some() {
         let backlog = Backlog::default();
-        let mut waiting: Vec<_> = (1..REQUESTS_MAX).map(|_| backlog.enter()).collect();
+        let first = backlog.enter(BYTES_MAX - 1);
         assert!(!backlog.is_full());
-        waiting.push(backlog.enter());
+        let second = backlog.enter(1);
         assert!(backlog.is_full());
-        waiting.pop();
+        drop(first);
         assert!(!backlog.is_full());
+        drop(second);
+        assert_eq!(backlog.bytes.load(Ordering::Relaxed), 0);
     }
 }

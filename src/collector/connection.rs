@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::handle::Shared;
+use super::handle::{Shared, stream_bytes};
 use super::known_key::KnownKey;
 use super::outgoing::{Outgoing, UnreadBounds};
 use super::settings::Bounds;
@@ -143,9 +143,10 @@ impl Peer {
         let mut state = self.state();
         let before = state.outgoing.bytes();
         change(&mut state.outgoing);
-        let after = state.outgoing.bytes();
+        // Under the lock, so that nothing is taken away before it was added.
+        let too_much = self.unread.changed(before, state.outgoing.bytes());
         drop(state);
-        if self.unread.changed(before, after) {
+        if too_much {
             self.unread.make_room(self.clock.monotonic());
         }
     }
@@ -219,7 +220,8 @@ pub(super) async fn serve<S>(
     let service = service_fn(|request: Request<Incoming>| {
         let open = OpenRequest::begin(&peer, &shared.requests);
         // In HTTP/1 the connection's own task goes on with it at once.
-        let waits = (request.version() == Version::HTTP_2).then(|| shared.backlog.enter());
+        let is_http2 = request.version() == Version::HTTP_2;
+        let waits = is_http2.then(|| shared.backlog.enter(stream_bytes(request.uri(), request.headers())));
         let (shared, peer) = (Arc::clone(&shared), Arc::clone(&peer));
         async move {
             drop(waits);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, EXPECT, HeaderValue};
 use http::request::Parts;
-use http::{Method, Request as HttpRequest, Version};
+use http::{HeaderMap, Method, Request as HttpRequest, Uri, Version};
 use hyper::body::{Body as _, Incoming};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -42,7 +42,7 @@ use crate::time::UnixMillis;
 /// Bytes that a request's lines may probably have. It is an estimate from above, so it is more than the spool takes.
 const LINES_LEN_MAX: usize = 2 * BLOCK_BODY_MAX;
 
-/// Bytes of memory that an HTTP/2 request holds while it waits, besides its head and body: the task and state of its stream.
+/// Bytes of memory that an HTTP/2 request holds besides its head and body: the task and state of its stream.
 const STREAM_BYTES: usize = 4 * 1_024;
 /// Bytes of memory that a header holds besides its name and value.
 const HEADER_BYTES: usize = 128;
@@ -165,10 +165,10 @@ impl Shared {
         if self.draining.is_cancelled() {
             return Err(Refusal::Draining);
         }
-        if target_len(head) > bounds.uri_bytes {
+        if target_len(&head.uri) > bounds.uri_bytes {
             return Err(Refusal::UriTooLong { limit: bounds.uri_bytes });
         }
-        if headers_len(head) > bounds.head_bytes {
+        if headers_len(&head.headers) > bounds.head_bytes {
             return Err(Refusal::HeadTooLarge { limit: bounds.head_bytes });
         }
         let route = route::find(&head.method, head.uri.path(), policy.route_prefix.as_deref());
@@ -354,9 +354,15 @@ fn waiter(head: &Parts, peer: &Peer, policy: &Policy, in_header: bool) -> Waiter
     let may_be_many = policy.trusted_proxies.is_empty() && is_private(peer.address);
     let address = || Address::from(client_address(peer.address, &head.headers, &policy.trusted_proxies));
     let client = Client { known, address: (!may_be_many).then(address) };
-    let stream_bytes = if head.version == Version::HTTP_2 { STREAM_BYTES } else { 0 };
-    let head_bytes = target_len(head) + headers_len(head) + HEADER_BYTES * head.headers.len();
-    Waiter { client, own_bytes: stream_bytes + head_bytes }
+    // In HTTP/1 there is one for each connection, in its read buffer.
+    let is_http2 = head.version == Version::HTTP_2;
+    let own_bytes = if is_http2 { stream_bytes(&head.uri, &head.headers) } else { 0 };
+    Waiter { client, own_bytes }
+}
+
+/// Bytes of memory that an HTTP/2 request with such a head holds.
+pub(super) fn stream_bytes(uri: &Uri, headers: &HeaderMap) -> usize {
+    STREAM_BYTES + target_len(uri) + headers_len(headers) + HEADER_BYTES * headers.len()
 }
 
 /// What becomes of calls with a write key that is good.
@@ -414,13 +420,13 @@ fn refused_route(none: NoRoute) -> Refusal {
     }
 }
 
-fn target_len(head: &Parts) -> usize {
-    head.uri.path_and_query().map_or(0, |target| target.as_str().len())
+fn target_len(uri: &Uri) -> usize {
+    uri.path_and_query().map_or(0, |target| target.as_str().len())
 }
 
 /// The length of the headers as HTTP/1 writes them.
-fn headers_len(head: &Parts) -> usize {
+fn headers_len(headers: &HeaderMap) -> usize {
     let line =
         |(name, value): (&http::HeaderName, &HeaderValue)| name.as_str().len() + value.len() + ": \r\n".len();
-    head.headers.iter().map(line).sum()
+    headers.iter().map(line).sum()
 }
