@@ -98,6 +98,8 @@ pub struct Metrics {
     pub received_after_day: Counter,
     /// Open connections of the public listeners.
     pub connections: Gauge,
+    /// Connections reset because their clients did not read their answers.
+    pub unread_connections: Counter,
     /// Bytes written to spool segments.
     pub spool_written_bytes: Counter,
     /// How long a sync of the spool took.
@@ -219,6 +221,11 @@ impl Metrics {
                 "connections",
                 "Open connections of the public listeners",
                 Gauge::default()
+            ),
+            unread_connections: register!(
+                "unread_connections",
+                "Connections reset because their clients did not read their answers",
+                Counter::default()
             ),
             spool_written_bytes: register!(
                 "spool_written",

@@ -6,9 +6,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
-use http_body_util::Full;
 use serde::Serialize;
 
+use super::answer_body::AnswerBody;
 use super::auth::AuthError;
 use super::decode::DecodeError;
 use crate::call::BodyError;
@@ -18,7 +18,7 @@ use crate::spool::AppendError;
 use crate::spool::appender::{DESTINATION_FULL, SPOOL_FULL};
 
 /// An answer. All bodies are small and in one piece.
-pub(super) type Reply = Response<Full<Bytes>>;
+pub(super) type Reply = Response<AnswerBody>;
 
 /// When a client should come back, in seconds; one is drawn, so that they do not all come back at once.
 const SOON: RangeInclusive<u64> = 1..=5;
@@ -263,14 +263,14 @@ pub(super) fn image() -> Reply {
 
 /// 204 without a body, for preflights.
 pub(super) fn no_content() -> Reply {
-    let mut reply = Response::new(Full::default());
+    let mut reply = Response::new(AnswerBody::default());
     *reply.status_mut() = StatusCode::NO_CONTENT;
     reply
 }
 
 /// 200 with a body of the given type.
 pub(super) fn fixed(content_type: &'static str, body: Bytes) -> Reply {
-    let mut reply = Response::new(Full::new(body));
+    let mut reply = Response::new(AnswerBody::new(body));
     reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     reply
 }

@@ -5,6 +5,7 @@
 
 mod answer_order;
 mod bulk;
+mod attack;
 mod checker;
 mod clock;
 mod disk_full;
