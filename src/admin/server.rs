@@ -48,12 +48,19 @@ pub struct AdminServer {
     view: Arc<dyn AdminView>,
     metrics: Metrics,
     hosts: AllowedHosts,
+    connections: usize,
 }
 
 impl AdminServer {
     /// A server that may be called by the names in `hosts`.
     pub fn new(view: Arc<dyn AdminView>, metrics: Metrics, hosts: AllowedHosts) -> Self {
-        Self { view, metrics, hosts }
+        Self { view, metrics, hosts, connections: CONNECTIONS_MAX }
+    }
+
+    /// The same, with so many connections at once instead of [`CONNECTIONS_MAX`].
+    #[must_use]
+    pub fn with_connections(self, connections: usize) -> Self {
+        Self { connections, ..self }
     }
 
     /// Serves connections until `stop`, then finishes requests under way for at most [`DRAIN_MAX`].
@@ -61,7 +68,7 @@ impl AdminServer {
     /// Not cancel-safe: dropped, it closes every connection at once. Stop it with the token, then await it.
     pub async fn serve(self, listener: TcpListener, stop: CancellationToken) {
         let server = Arc::new(self);
-        let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let slots = Arc::new(Semaphore::new(server.connections));
         let mut connections = JoinSet::new();
         loop {
             let accepted = tokio::select! {

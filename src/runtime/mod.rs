@@ -3,6 +3,7 @@
 pub mod background;
 pub mod clock;
 pub mod filesystem;
+pub mod handles;
 pub mod memory;
 pub mod random;
 pub mod shutdown;

@@ -196,7 +196,8 @@ impl Housekeeper {
                     let temporary = disk::temporary_name(&seen_name(number));
                     let removed = self.shared.disk.remove(&temporary);
                     removed.map_err(|error| self.shared.stop("remove fingerprints", &error))?;
-                    if pinned {
+                    // A pinned segment frees no space. Handles come back before space runs short.
+                    if pinned || disk::is_no_handle(&error) {
                         self.disk_full |= disk::is_no_space(&error);
                         continue;
                     }

@@ -80,6 +80,15 @@ pub struct Manifest {
     state: Arc<Mutex<State>>,
 }
 
+/// A manifest that is written and has no name yet. Everything that needs a file handle is done by then: an error after the
+/// rename stops the spool.
+struct Unnamed {
+    file: Arc<dyn DiskFile>,
+    end: u64,
+    /// The names of those before it.
+    older: Vec<String>,
+}
+
 /// The file name of a manifest.
 pub fn manifest_name(number: u64) -> String {
     format!("MANIFEST-{number:020}")
@@ -276,14 +285,18 @@ impl Manifest {
     /// # Errors
     /// What the disk says.
     pub fn begin(disk: Arc<dyn Disk>, spool_id: [u8; 16], number: u64, state: State) -> io::Result<Self> {
-        let end = Self::write_state(&*disk, number, &encode_state(&state, salt(&spool_id, number))?)?;
-        Self::use_new(disk, spool_id, number, Arc::new(Mutex::new(state)), end)
+        let written = Self::write_state(&*disk, number, &encode_state(&state, salt(&spool_id, number))?)?;
+        Self::use_new(disk, spool_id, number, Arc::new(Mutex::new(state)), written)
     }
 
-    /// Writes the note of a state, twice, as the beginning of a manifest that has no name yet. Returns its length.
-    fn write_state(disk: &dyn Disk, number: u64, note: &[u8]) -> io::Result<u64> {
-        disk::write_temporary(disk, &manifest_name(number), &[IoSlice::new(note), IoSlice::new(note)])?;
-        Ok(2 * note.len() as u64)
+    /// Writes the note of a state, twice, as the beginning of a manifest that has no name yet.
+    fn write_state(disk: &dyn Disk, number: u64, note: &[u8]) -> io::Result<Unnamed> {
+        let parts = [IoSlice::new(note), IoSlice::new(note)];
+        let file = disk::write_temporary(disk, &manifest_name(number), &parts)?;
+        let names = disk.list("")?.into_iter().map(|(name, _)| name);
+        let is_older =
+            |name: &String| super::segment::number_in(name, "MANIFEST-", "").is_some_and(|old| old < number);
+        Ok(Unnamed { file, end: 2 * note.len() as u64, older: names.filter(is_older).collect() })
     }
 
     fn use_new(
@@ -291,15 +304,11 @@ impl Manifest {
         spool_id: [u8; 16],
         number: u64,
         state: Arc<Mutex<State>>,
-        end: u64,
+        Unnamed { file, end, older }: Unnamed,
     ) -> io::Result<Self> {
-        let name = manifest_name(number);
-        disk::publish(&*disk, &name)?;
-        let file = disk.open(&name)?;
-        for (name, _) in disk.list("")? {
-            if super::segment::number_in(&name, "MANIFEST-", "").is_some_and(|old| old < number) {
-                disk.remove(&name)?;
-            }
+        disk::publish(&*disk, &manifest_name(number))?;
+        for name in older {
+            disk.remove(&name)?;
         }
         let mut manifest = Self { disk, spool_id, number, file, end, first_note: end, reserve: false, state };
         manifest.set_aside();
@@ -372,9 +381,9 @@ impl Manifest {
         let written = Self::write_state(&*self.disk, number, &note);
         drop(note);
         match written {
-            Ok(end) => {
+            Ok(unnamed) => {
                 let state = Arc::clone(&self.state);
-                *self = Self::use_new(Arc::clone(&self.disk), self.spool_id, number, state, end)?;
+                *self = Self::use_new(Arc::clone(&self.disk), self.spool_id, number, state, unnamed)?;
                 Ok(())
             }
             // Only before it has its name: behind that, notes in the old one would be lost.

@@ -45,6 +45,8 @@ pub(super) struct Plan {
     pub(super) state_rots: bool,
     /// Somebody else puts objects into our buckets.
     pub(super) foreigners: bool,
+    /// Now and then the process has no file handle left.
+    pub(super) starves: bool,
 }
 
 const EVENING: i64 = 1_700_000_000_000;
@@ -121,6 +123,8 @@ impl Plan {
             flips,
             state_rots,
             foreigners,
+            // Drawn last: what else a seed decides stays as it was.
+            starves: dice.chance(250),
         }
     }
 

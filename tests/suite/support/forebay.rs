@@ -168,6 +168,13 @@ impl Starting {
         Self::spawn(command)
     }
 
+    /// As [`Starting::serve`], in a process that may open so many files.
+    pub(crate) fn serve_with_files(config: &Path, environment: &[(&str, &str)], files: u64) -> Self {
+        let mut command = with_files(files);
+        command.arg("serve").arg("--config").arg(config).envs(environment.iter().copied());
+        Self::spawn(command)
+    }
+
     fn spawn(mut command: Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
@@ -235,7 +242,17 @@ impl Starting {
 
 /// The program, without what its environment might tell it: settings of whoever runs the tests are none of its own.
 pub(crate) fn command() -> Command {
-    let mut command = Command::new(binary());
+    without_settings(Command::new(binary()))
+}
+
+/// The same, in a process that may open so many files.
+pub(crate) fn with_files(files: u64) -> Command {
+    let mut command = without_settings(Command::new("sh"));
+    command.arg("-c").arg(format!("ulimit -n {files} && exec \"$0\" \"$@\"")).arg(binary());
+    command
+}
+
+fn without_settings(mut command: Command) -> Command {
     for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("FOREBAY_")) {
         command.env_remove(name);
     }

@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IoSlice};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use forebay::planted::{PlantedBug, planted};
@@ -69,6 +69,8 @@ struct State {
 pub(crate) struct SimDisk {
     state: Arc<Mutex<State>>,
     alive: Arc<AtomicBool>,
+    /// How many calls find no file handle from now on.
+    starved: Arc<AtomicU64>,
 }
 
 #[derive(Debug)]
@@ -189,8 +191,11 @@ impl Default for SimDisk {
 impl SimDisk {
     /// An empty disk; `dice` decide how much of a failed write is written.
     pub(crate) fn new(dice: Dice, trace: Trace) -> Self {
-        let state = State { dice, trace, ..State::default() };
-        Self { state: Arc::new(Mutex::new(state)), alive: Arc::new(AtomicBool::new(true)) }
+        Self::of(Arc::new(Mutex::new(State { dice, trace, ..State::default() })))
+    }
+
+    fn of(state: Arc<Mutex<State>>) -> Self {
+        Self { state, alive: Arc::new(AtomicBool::new(true)), starved: Arc::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -204,7 +209,7 @@ impl SimDisk {
         if held && !planted(PlantedBug::ZombieWriter) {
             return None;
         }
-        let process = Self { state: Arc::clone(&self.state), alive: Arc::new(AtomicBool::new(true)) };
+        let process = Self::of(Arc::clone(&self.state));
         state.holder = Some(Arc::clone(&process.alive));
         Some(process)
     }
@@ -265,7 +270,30 @@ impl SimDisk {
             files: state.files.clone(),
             ..State::default()
         };
-        Self { state: Arc::new(Mutex::new(copy)), alive: Arc::new(AtomicBool::new(true)) }
+        Self::of(Arc::new(Mutex::new(copy)))
+    }
+
+    /// Lets the next `calls` of this process that need a file handle find none.
+    pub(crate) fn starve(&self, calls: u64) {
+        self.starved.store(calls, Ordering::SeqCst);
+    }
+
+    /// How many more calls find no file handle.
+    pub(crate) fn starved(&self) -> u64 {
+        self.starved.load(Ordering::SeqCst)
+    }
+
+    /// Takes a file handle, where there is one.
+    fn handle(&self, name: &str) -> io::Result<()> {
+        let left = self.starved();
+        if left == 0 {
+            return Ok(());
+        }
+        self.starve(left - 1);
+        let state = self.lock();
+        state.trace.note("no handle for", name, &[]);
+        state.trace.count("disk: no file handle");
+        Err(io::Error::from_raw_os_error(EMFILE))
     }
 
     /// The bytes of a file, for a test to change.
@@ -382,11 +410,13 @@ impl SimDisk {
 
 impl Disk for SimDisk {
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        self.handle(name)?;
         let id = *self.lock().names.get(name).ok_or(io::ErrorKind::NotFound)?;
         Ok(Arc::new(SimFile { disk: self.clone(), id, name: name.to_owned() }))
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        self.handle(name)?;
         let mut state = self.change("create", name)?;
         let id = state.files.len();
         state.files.push(Content::default());
@@ -426,6 +456,7 @@ impl Disk for SimDisk {
     }
 
     fn list(&self, dir: &str) -> io::Result<Vec<(String, u64)>> {
+        self.handle(dir)?;
         let state = self.lock();
         let here = state.names.iter().filter(|(name, _)| dir_of(name) == dir);
         let base = |name: &String| name.rsplit('/').next().unwrap_or(name).to_owned();
