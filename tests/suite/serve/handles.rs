@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use rand::RngExt;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::support::{CREDENTIALS, Caller, PATIENCE, Rig, Settings, ask};
 use crate::support::forebay::{self, Forebay, Starting};
@@ -17,6 +18,8 @@ use crate::support::wait;
 const STALLED: usize = 600;
 /// Requests of 400 KB beside them: enough for two segments.
 const REQUESTS: usize = 50;
+/// How often handles are missing for a moment.
+const FLICKERS: usize = 500;
 /// The beginning of a request that never ends.
 const STALL: &[u8] = b"POST /v1/batch HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n\r\n{";
 
@@ -138,6 +141,19 @@ async fn without_a_handle_for_a_while_nothing_stops_and_nothing_is_lost() {
         assert!(ready.status.is_success(), "{files} files, {again} sent again: {ready:?}\n{}", forebay.log());
         caller.all_arrive(&rig.bucket("lake"), "", "web").await;
     }
+    // For moments, so that every step meets one.
+    let before = getrlimit(Resource::Nofile);
+    let flicker = async {
+        let mut random = StdRng::seed_from_u64(rand::rng().random());
+        for _ in 0..FLICKERS {
+            set_files(&forebay, Rlimit { current: Some(0), maximum });
+            sleep(Duration::from_micros(random.random_range(0..8_000))).await;
+            set_files(&forebay, before);
+            sleep(Duration::from_micros(random.random_range(0..8_000))).await;
+        }
+    };
+    tokio::join!(flicker, send_patiently(&mut caller, &forebay, 2 * REQUESTS));
+    caller.all_arrive(&rig.bucket("lake"), "", "web").await;
     let log = forebay.log();
     assert!(log.contains("Too many open files"), "a handle was missing: {log}");
     assert!(forebay.terminate().await.success(), "{log}");

@@ -49,7 +49,7 @@ impl World {
         if self.dice.chance(800) {
             return Ok(Some(spool));
         }
-        process.starve(0);
+        process.starve(0, 0);
         let before = view(spool.outlet());
         drop(spool);
         let Some((spool, recovered)) = self.try_open(process)? else { return Ok(None) };
@@ -128,7 +128,7 @@ impl World {
 
     /// Opens the spool. An error comes with whether the disk is the reason.
     fn try_open_once(&mut self, process: &SimDisk) -> Result<(Stepped, Recovered), (OpenError, bool)> {
-        let (failures, starved) = (self.disk.failures(), process.starved());
+        let (failures, missed) = (self.disk.failures(), process.handles_missed());
         let random = Seeded(Mutex::new(self.dice.split()));
         let opened = Stepped::open(
             Arc::new(process.clone()),
@@ -137,7 +137,7 @@ impl World {
             &random,
             Arc::new(Metrics::new()),
         );
-        let failed = || self.disk.failures() > failures || process.starved() < starved;
+        let failed = || self.disk.failures() > failures || process.handles_missed() > missed;
         opened.map_err(|error| (error, !process.is_alive() || failed()))
     }
 

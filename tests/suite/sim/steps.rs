@@ -33,7 +33,7 @@ impl World {
     /// For some calls from now on a process has no file handle left. No such call changes anything, so the spool must go on.
     pub(super) fn draw_starvation(&mut self, process: &SimDisk, of_thousand: u64) {
         if self.plan.starves && self.dice.chance(of_thousand) {
-            process.starve(1 + self.dice.log(60));
+            process.starve(self.dice.log(30), 1 + self.dice.log(60));
         }
     }
 

@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IoSlice};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use forebay::planted::{PlantedBug, planted};
@@ -69,8 +69,18 @@ struct State {
 pub(crate) struct SimDisk {
     state: Arc<Mutex<State>>,
     alive: Arc<AtomicBool>,
-    /// How many calls find no file handle from now on.
-    starved: Arc<AtomicU64>,
+    starved: Arc<Mutex<Starved>>,
+}
+
+/// When a process has no file handle left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Starved {
+    /// After so many calls that still find one.
+    after: u64,
+    /// For so many calls.
+    calls: u64,
+    /// How many have found none.
+    met: u64,
 }
 
 #[derive(Debug)]
@@ -273,23 +283,31 @@ impl SimDisk {
         Self::of(Arc::new(Mutex::new(copy)))
     }
 
-    /// Lets the next `calls` of this process that need a file handle find none.
-    pub(crate) fn starve(&self, calls: u64) {
-        self.starved.store(calls, Ordering::SeqCst);
+    /// Lets `calls` of this process that need a file handle find none, once `after` such calls have found one.
+    pub(crate) fn starve(&self, after: u64, calls: u64) {
+        let mut starved = self.starved();
+        *starved = Starved { after, calls, ..*starved };
     }
 
-    /// How many more calls find no file handle.
-    pub(crate) fn starved(&self) -> u64 {
-        self.starved.load(Ordering::SeqCst)
+    /// How many calls have found no file handle.
+    pub(crate) fn handles_missed(&self) -> u64 {
+        self.starved().met
+    }
+
+    fn starved(&self) -> MutexGuard<'_, Starved> {
+        self.starved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes a file handle, where there is one.
     fn handle(&self, name: &str) -> io::Result<()> {
-        let left = self.starved();
-        if left == 0 {
+        let mut starved = self.starved();
+        if starved.after > 0 || starved.calls == 0 {
+            starved.after = starved.after.saturating_sub(1);
             return Ok(());
         }
-        self.starve(left - 1);
+        starved.calls -= 1;
+        starved.met += 1;
+        drop(starved);
         let state = self.lock();
         state.trace.note("no handle for", name, &[]);
         state.trace.count("disk: no file handle");
