@@ -102,6 +102,11 @@ fn way_to(to: &Destination) -> Way {
     (to.bucket.clone(), role, to.encryption.kms().map(|kms| kms.key.clone()))
 }
 
+/// How many ways to stores these destinations make: each has puts of its own.
+pub fn ways<'a>(destinations: impl Iterator<Item = &'a Destination>) -> usize {
+    destinations.map(way_to).collect::<BTreeSet<Way>>().len()
+}
+
 #[derive(Debug)]
 struct Inner {
     parts: Parts,

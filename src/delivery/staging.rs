@@ -54,12 +54,12 @@ enum Place {
     File(StagedFile),
 }
 
-/// A staged file, removed when nobody needs it any more.
+/// A staged file, removed when nobody needs it any more. It is not kept open: dozens of objects may wait for each
+/// destination, and each would hold a file handle.
 #[derive(Debug)]
 struct StagedFile {
     disk: Arc<dyn Disk>,
     name: String,
-    file: Arc<dyn DiskFile>,
 }
 
 impl Drop for StagedFile {
@@ -139,9 +139,7 @@ impl StagingWriter {
     pub fn finish(mut self) -> Staged {
         let crc32 = std::mem::take(&mut self.crc32).finalize();
         let place = match self.file.take() {
-            Some(file) => {
-                Place::File(StagedFile { disk: Arc::clone(&self.disk), name: self.name.clone(), file })
-            }
+            Some(_) => Place::File(StagedFile { disk: Arc::clone(&self.disk), name: self.name.clone() }),
             None => {
                 let reserved = Reserved {
                     budget: Arc::clone(&self.reserved.budget),
@@ -195,7 +193,7 @@ impl Staged {
     pub fn body(&self) -> io::Result<Body> {
         match &self.place {
             Place::Memory { bytes, .. } => Ok(Body::Bytes(bytes.clone())),
-            Place::File(staged) => file_body(&*staged.disk, &staged.name, &*staged.file, self.len),
+            Place::File(staged) => file_body(&*staged.disk, &staged.name, self.len),
         }
     }
 
@@ -203,7 +201,7 @@ impl Staged {
     pub fn reader(&self) -> Box<dyn Read + Send + '_> {
         match &self.place {
             Place::Memory { bytes, .. } => Box::new(bytes.as_ref()),
-            Place::File(staged) => Box::new(FileReader { file: &*staged.file, at: 0 }),
+            Place::File(staged) => Box::new(FileReader { staged, file: None, at: 0 }),
         }
     }
 }
@@ -212,21 +210,27 @@ impl Staged {
 ///
 /// # Errors
 /// What the disk says.
-pub fn file_body(disk: &dyn Disk, name: &str, file: &dyn DiskFile, len: u64) -> io::Result<Body> {
+pub fn file_body(disk: &dyn Disk, name: &str, len: u64) -> io::Result<Body> {
     match disk.path(name) {
         Some(path) => Ok(Body::File { path, len }),
-        None => Ok(Body::Bytes(crate::spool::disk::read_all(file)?.into())),
+        None => Ok(Body::Bytes(crate::spool::disk::read_all(&*disk.open(name)?)?.into())),
     }
 }
 
 struct FileReader<'a> {
-    file: &'a dyn DiskFile,
+    staged: &'a StagedFile,
+    /// Opened by the first read.
+    file: Option<Arc<dyn DiskFile>>,
     at: u64,
 }
 
 impl Read for FileReader<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read_at(buf, self.at)?;
+        let file = match &self.file {
+            Some(file) => file,
+            None => self.file.insert(self.staged.disk.open(&self.staged.name)?),
+        };
+        let read = file.read_at(buf, self.at)?;
         self.at += read as u64;
         Ok(read)
     }

@@ -20,6 +20,7 @@ use crate::object::metadata::Metadata;
 use crate::object::{ObjectKey, ObjectName, Stream};
 use crate::planted::{PlantedBug, PlantedPanic, panic_if_planted, planted};
 use crate::spool::Stopped;
+use crate::spool::disk::is_no_handle;
 use crate::spool::note::{Parked, PendingSeal, Seal};
 use crate::spool::outlet::parked_name;
 use crate::store::{Body, Fault, Put, PutMode, StoreError, Stored};
@@ -198,7 +199,7 @@ impl Upload<'_> {
                 Ok(Ready::Put { put: Box::new(self.request(&pending, body, crc32)), may_replace })
             }
             Some(Err(error)) => {
-                if matches!(self.source, Some(Source::Parked(_))) {
+                if matches!(self.source, Some(Source::Parked(_))) && !is_no_handle(&error) {
                     self.parked_is_damaged(&error.to_string());
                 }
                 self.waiting(format!("read the object to be put: {error}"));
@@ -275,8 +276,9 @@ impl Upload<'_> {
     fn parked_body(&self, parked: Parked) -> io::Result<Body> {
         let name = parked_name(self.seal.number);
         let disk = self.inner.parts.outlet.disk();
-        let file = disk.open(&name)?;
-        file_body(&**disk, &name, &*file, parked.len)
+        // A file that is gone is reported here.
+        disk.open(&name)?;
+        file_body(&**disk, &name, parked.len)
     }
 
     async fn commit(&self, put: &Put, stored: &Stored) -> Result<(), Stopped> {

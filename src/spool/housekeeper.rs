@@ -236,7 +236,8 @@ impl Housekeeper {
                     let temporary = disk::temporary_name(&seen_name(number));
                     let removed = self.shared.disk.remove(&temporary);
                     removed.map_err(|error| self.shared.stop("remove fingerprints", &error))?;
-                    if pinned {
+                    // A pinned segment frees no space. Handles come back before space runs short.
+                    if pinned || disk::is_no_handle(&error) {
                         if disk::is_no_space(&error) {
                             self.shared.disk_full.store(true, Ordering::Release);
                         }

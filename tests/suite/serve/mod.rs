@@ -5,6 +5,7 @@ mod closed_days;
 mod credentials;
 mod dev;
 mod full;
+mod handles;
 mod ledger;
 mod log;
 mod memory;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 /// How often each must come up at least in ten thousand schedules: about a fifth of how often it does.
-const AT_LEAST: [(&str, u64); 64] = [
+const AT_LEAST: [(&str, u65); 64] = [
     // Clients.
     ("an answer", 50_000),
     ("a repeat", 10_000),
@@ -46,6 +46,7 @@ const AT_LEAST: [(&str, u64); 64] = [
     ("disk: an object staged in a file", 3_000),
     ("disk: no space", 1_000),
     ("disk: a change failed", 300),
+    ("disk: no file handle", 5_000),
     ("disk: a sync failed and dropped what it was to store", 80),
     ("disk: an unsynced write lost", 400),
     ("disk: an unsynced write torn", 400),

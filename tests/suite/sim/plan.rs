@@ -48,6 +48,8 @@ pub(super) struct Plan {
     pub(super) foreigners: bool,
     /// The store refuses one source, or one bucket, until the last life.
     pub(super) refuses: Option<Refuses>,
+    /// Now and then the process has no file handle left.
+    pub(super) starves: bool,
 }
 
 /// Room for the manifest and its reserve under the cap, in bytes: against such small segments they are large.
@@ -164,6 +166,8 @@ impl Plan {
             state_rots,
             foreigners,
             refuses: None,
+            // Drawn last: what else a seed decides stays as it was.
+            starves: dice.chance(250),
         }
     }
 

@@ -136,6 +136,7 @@ impl World {
         self.draw_troubles();
         let process = self.disk.process().ok_or("a process that has ended holds the lock")?;
         let failures = self.disk.failures();
+        self.draw_starvation(&process, 200);
         let Some(spool) = self.open(&process)? else {
             process.kill();
             return Ok(());
@@ -143,6 +144,7 @@ impl World {
         let Some(mut process) = self.start(spool, process)? else { return Ok(()) };
         let mut cut_short = false;
         for _ in 0..self.plan.steps {
+            self.draw_starvation(&process.disk, 100);
             self.step(&mut process).await?;
             check::ledger(process.spool.outlet())?;
             self.store.arrive(false);
