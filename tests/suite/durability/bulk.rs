@@ -143,6 +143,8 @@ impl Counts {
 pub(crate) struct Text {
     /// Different letters in the padding, 2 to 64.
     pub(crate) letters: usize,
+    /// How often a padding says the same: what repeats is compressed soon, and to little.
+    pub(crate) repeats: usize,
 }
 
 /// Clients at work on one life of the program. They repeat a refused request until it is accepted, as SDKs do.
@@ -168,6 +170,7 @@ impl BulkLoad {
                 collector: collector.to_owned(),
                 random: StdRng::seed_from_u64(random.random()),
                 pool: Arc::clone(&pool),
+                repeats: text.repeats,
                 stop: Arc::clone(&stop),
                 counts: Arc::clone(&counts),
             };
@@ -192,6 +195,7 @@ struct Client {
     collector: String,
     random: StdRng,
     pool: Arc<str>,
+    repeats: usize,
     stop: Arc<AtomicBool>,
     counts: Arc<Counts>,
 }
@@ -229,9 +233,9 @@ impl Client {
         let count = self.random.random_range(CALLS);
         let (mut body, mut calls) = (String::from("{\"batch\":["), Vec::new());
         for nth in 0..count {
-            let len = self.random.random_range(PADDING);
+            let len = self.random.random_range(PADDING) / self.repeats;
             let at = self.random.random_range(0..=POOL_LEN - len);
-            let padding = self.pool.get(at..at + len).expect("ASCII");
+            let padding = self.pool.get(at..at + len).expect("ASCII").repeat(self.repeats);
             let message_id = format!("bulk-{:032x}", self.random.random::<u128>());
             let comma = if nth == 0 { "" } else { "," };
             write!(
@@ -243,7 +247,7 @@ impl Client {
             calls.push(Call {
                 message_id,
                 source,
-                padding_sha256: hex(&Sha256::digest(padding)),
+                padding_sha256: hex(&Sha256::digest(&padding)),
                 first_sent_ms: unix_ms(),
                 last_settled_ms: 0,
                 acknowledged: false,

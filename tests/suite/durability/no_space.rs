@@ -7,6 +7,7 @@ use super::bulk::Text;
 use super::full_spool::{FullSpool, Setting, status};
 use crate::support::loop_disk::{Kind, take_inodes};
 use crate::support::tcp_proxy::Link;
+use crate::support::wait;
 
 const MB: u64 = 1_000_000;
 const MIB: u64 = 1_024 * 1_024;
@@ -23,7 +24,7 @@ const LATE: &str = "max_age = \"1 h\"\nshutdown_grace = \"1 s\"";
 const LITTLE_SPACE: [u64; 12] =
     [0, 1_024, 4_096, 8_192, 16_384, 32_768, 65_536, 200_000, MIB, 4 * MIB, 8 * MIB, 0];
 /// Text that gzip can make little of.
-const TEXT: Text = Text { letters: 64 };
+const TEXT: Text = Text { letters: 64, repeats: 1 };
 /// Time for what a full disk makes due to be delivered, on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -88,10 +89,18 @@ async fn after_sigterm_on_a_full_disk_it_starts_without_a_free_byte() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_sealed_is_made_again_without_a_free_byte() {
     let Some(mut spool) = small(SMALL_SEGMENTS, SOON).await else { return };
-    fill_and_end(&mut spool, End::Kill).await;
-    // Sealed objects that memory does not take. The start throws their files away, and the range of each is fixed.
-    let staged = spool.usage().kinds.get("staging/").map_or(0, |(_, bytes)| *bytes);
-    assert!(staged > 2 * MIB, "only {staged} bytes were staged");
+    spool.stand.link.set(Link::Cut);
+    let forebay = spool.serve().await;
+    let load = spool.load(&forebay);
+    spool.until(&forebay, &load, "a few calls", TIMEOUT, |counts| counts.accepted() > 40).await;
+    spool.stop(load).await;
+    // Objects that memory does not take. The start throws their files away, and the range of each is fixed.
+    wait::until("large objects to be sealed", TIMEOUT, async || {
+        let staged = spool.usage().kinds.get("staging/").map_or(0, |(_, bytes)| *bytes);
+        (staged > 3 * MIB && forebay.log().matches("waiting to deliver: put").count() >= 3).then_some(())
+    })
+    .await;
+    forebay.kill().await;
     let mut filler = spool.fill();
     let forebay = spool.serve().await;
     spool.answers(&forebay).await;

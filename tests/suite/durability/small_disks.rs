@@ -32,6 +32,10 @@ const CAP_SEGMENTS_MIN: u64 = 4;
 /// A segment takes at most so many per cent of the room: a disk that holds none takes no calls.
 const SEGMENT_PERCENT_MAX: u64 = 60;
 
+/// What calls hold: gzip makes half, three quarters or a fraction of it.
+const TEXT_THIN: Text = Text { letters: 16, repeats: 1 };
+const TEXT_DENSE: Text = Text { letters: 64, repeats: 1 };
+const TEXT_REPEATED: Text = Text { letters: 64, repeats: 16 };
 /// How long deliveries go on after SIGTERM. The store is away, so none succeeds.
 const GRACE: &str = "1 s";
 
@@ -74,7 +78,7 @@ impl Draw {
         let mut random = StdRng::seed_from_u64(seed);
         let (kind, least) = [(Kind::Ext4, EXT4_MIN), (Kind::Xfs, XFS_MIN)][turn(seed, 2)];
         let ending = [Ending::Kill, Ending::Terminate, Ending::None][turn(seed, 3)];
-        let disk_bytes = if quick { least } else { random.random_range(least..=DISK_MAX) };
+        let disk_bytes = if quick { least } else { size_between(&mut random, least, DISK_MAX) };
         let room = match quick {
             true => Some(random.random_range(ROOM_MIN..=ROOM_QUICK_MAX)),
             false => random.random_ratio(1, 3).then(|| random.random_range(ROOM_MIN..=disk_bytes / 2)),
@@ -94,7 +98,7 @@ impl Draw {
             cap,
             object_bytes: [100 * MB, 8 * MB, MB][random.random_range(0..3)],
             max_age: ["1 s", "1 h"][random.random_range(0..2)],
-            text: Text { letters: [16, 64][random.random_range(0..2)] },
+            text: [TEXT_THIN, TEXT_DENSE, TEXT_REPEATED][random.random_range(0..3)],
             ending,
             filler: random.random_ratio(1, 2),
             store_first: random.random_ratio(1, 2),
@@ -117,6 +121,18 @@ impl Draw {
             text: self.text,
         }
     }
+}
+
+/// A number between two, small ones as likely as large ones.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a size, of which no digit matters"
+)]
+fn size_between(random: &mut StdRng, least: u64, most: u64) -> u64 {
+    let times = most as f64 / least as f64;
+    (least as f64 * times.powf(random.random_range(0.0..=1.0))) as u64
 }
 
 /// Whose turn it is of so many.
