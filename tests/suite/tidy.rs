@@ -58,7 +58,7 @@ const MAY_KNOW: [(&str, &[&str]); 28] = [
     ("collector", &["call", "metrics", "random", "receipt", "sources", "spool", "time"]),
     ("admin", &["metrics", "receipt", "sources"]),
     ("dev_s3", &["random", "time"]),
-    ("check", &["object", "policy", "runtime", "sources", "store", "time"]),
+    ("check", &["delivery", "object", "policy", "runtime", "sources", "spool", "store", "time"]),
     ("runtime", &["random", "time"]),
     ("config", &["call", "object", "runtime", "sources", "store"]),
     ("lib", &[]),
