@@ -311,7 +311,7 @@ mod tests {
         let four = of(1_000, &shape(vec![Encryption::SseS3; 4]));
         // A quarter of 20 GB, at a quarter of 17.28 GB a day.
         assert_eq!((four.failing_bytes, four.failing_seconds), (Some(5_000_000_000), Some(100_000)));
-        let said = "one source refused   28 h of calls fill 5 GB, its share beside others; then they are answered 503";
+        let said = "one source refused   1 d 3 h of calls fill 5 GB, its share beside others; then they are answered 503";
         assert!(lines(&four).contains(&said.to_owned()), "{:#?}", lines(&four));
     }
 
