@@ -240,10 +240,15 @@ fn say_again(kind: AlarmKind, all: &[&Alarm], (raised, cleared): (u64, u64), now
             first.subject,
             first.what
         ),
-        few => few.iter().for_each(|alarm| {
-            let seconds = now.since(alarm.since).as_secs();
-            tracing::error!(kind, subject = alarm.subject, seconds, "alarm stands: {}", alarm.what);
-        }),
+        few => {
+            for alarm in few {
+                let seconds = now.since(alarm.since).as_secs();
+                tracing::error!(kind, subject = alarm.subject, seconds, "alarm stands: {}", alarm.what);
+            }
+            if raised + cleared > 0 {
+                tracing::info!(kind, raised, cleared, "more alarms were raised and cleared");
+            }
+        }
     }
 }
 

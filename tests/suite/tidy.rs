@@ -63,7 +63,7 @@ const MAY_KNOW: [(&str, &[&str]); 29] = [
     ),
     ("admin", &["metrics", "planted", "receipt", "sources"]),
     ("dev_s3", &["planted", "random", "tasks", "time"]),
-    ("check", &["object", "policy", "runtime", "sources", "store", "time"]),
+    ("check", &["delivery", "object", "policy", "runtime", "sources", "spool", "store", "time"]),
     ("runtime", &["planted", "random", "tasks", "time"]),
     ("config", &["call", "object", "runtime", "sources", "store"]),
     ("lib", &[]),
