@@ -31,6 +31,8 @@ use crate::time::UnixMillis;
 /// Line bytes per object byte before a source's first object: more than real lines give, so that the first object is cut
 /// at its size rather than encoded twice.
 const RATIO_AT_FIRST: f64 = 12.0;
+/// Bytes that an object may have however little room is left under pressure.
+const UNDER_PRESSURE_MIN: u64 = 64 * 1_024;
 /// How long to rest after a look, for each batch looked at: a look at one takes well under a microsecond, so however many
 /// there are, looking takes at most one per cent of a core.
 const REST_PER_BATCH: Duration = Duration::from_micros(100);
@@ -402,12 +404,21 @@ enum Encoding {
 fn encode_job(inner: &Inner, job: &Job) -> io::Result<Made> {
     panic_if_planted(PlantedPanic::Encoder);
     let (outlet, clock) = (&inner.parts.outlet, &*inner.parts.clock);
-    let made = encode::encode(outlet, &inner.staging, clock, job);
+    let encode = |max_bytes: u64| {
+        let job = Job { max_bytes: job.max_bytes.min(max_bytes), ..job.clone() };
+        encode::encode(outlet, &inner.staging, clock, &job)
+    };
+    // It is staged, and copied when it is parked: an object that cannot be parked would keep its segments.
+    let half = if outlet.is_under_pressure() { (outlet.room() / 2).max(UNDER_PRESSURE_MIN) } else { u64::MAX };
+    let made = match encode(half) {
+        // Its first line alone is longer.
+        Ok(Made::Nothing { .. }) if half < job.max_bytes => encode(u64::MAX),
+        made => made,
+    };
     if made.as_ref().is_err_and(is_no_space) {
         outlet.disk_is_full();
         // A full disk is emptied by delivering: what fits in memory can still go.
-        let max_bytes = job.max_bytes.min(inner.settings.object_in_memory_max as u64);
-        return encode::encode(outlet, &inner.staging, clock, &Job { max_bytes, ..job.clone() });
+        return encode(inner.settings.object_in_memory_max as u64);
     }
     made
 }

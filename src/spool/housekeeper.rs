@@ -27,6 +27,9 @@ pub const SPARES_MAX: usize = 16;
 const SPARES_KEPT_PERCENT: u64 = 50;
 /// Per cent of the cap in use from which on they are removed, so that none is in the way when calls need the space.
 const SPARES_GO_PERCENT: u64 = 60;
+/// Quarters of a segment that are kept free when a segment is made: an object of what a segment holds is staged, and copied
+/// when it is parked.
+const KEPT_FREE_QUARTERS: u64 = 9;
 /// How often a full spool begins a new manifest, which may be shorter.
 const COMPACT_FULL_EVERY: Duration = Duration::from_secs(30);
 /// Zeroes are written in pieces of this size.
@@ -87,8 +90,7 @@ impl Housekeeper {
 
     /// Sets the cap by what the disk has left, and gives up spares before they are in the way.
     fn look_at_space(&mut self) -> Result<(), Stopped> {
-        let room = self.shared.capped.look();
-        if self.disk_full() && room > self.shared.segment_bytes {
+        if self.disk_full() && self.has_room_for_segment() {
             self.set_disk_full(false);
         }
         let tight = self.disk_full() || self.shared.usage().reaches(SPARES_GO_PERCENT);
@@ -100,6 +102,12 @@ impl Housekeeper {
             removed.map_err(|error| self.shared.stop("remove a spare segment", &error))?;
         }
         Ok(())
+    }
+
+    /// Whether a new segment leaves room to stage and park what a segment holds: else a full spool could not be emptied.
+    fn has_room_for_segment(&self) -> bool {
+        let segment = self.shared.segment_bytes;
+        self.shared.capped.look() >= segment + segment / 4 * KEPT_FREE_QUARTERS
     }
 
     fn disk_full(&self) -> bool {
@@ -157,7 +165,12 @@ impl Housekeeper {
             return Ok(());
         }
         let number = self.shared.state().next_segment;
-        match self.make_segment(number) {
+        let made = if has_spare || self.has_room_for_segment() {
+            self.make_segment(number)
+        } else {
+            Err(io::Error::new(io::ErrorKind::StorageFull, "what is left is kept for objects"))
+        };
+        match made {
             Ok((file, len)) => {
                 self.shared.note(vec![Note::Segment { number }])?;
                 self.shared.set_next(|next| {

@@ -137,6 +137,11 @@ impl Outlet {
         self.shared.pressure() > 0
     }
 
+    /// How many more bytes the spool may take.
+    pub fn room(&self) -> u64 {
+        self.shared.capped.look()
+    }
+
     /// Whether the disk has no space for another segment.
     pub fn is_disk_full(&self) -> bool {
         self.shared.disk_full.load(std::sync::atomic::Ordering::Acquire)

@@ -78,8 +78,8 @@ async fn at_the_cap_calls_are_refused_until_the_store_is_back() {
     is_refused_for_now(&mut caller, &forebay).await;
     let used: u64 = super::support::status(&forebay).await["spool"]["used_bytes"].as_u64().unwrap();
     let cap = 64 * 1_024 * 1_024;
-    // What is parked is there twice until its segments are released, so it may pass the cap for a while.
-    assert!(used * 100 >= cap * 95 && used <= cap / 4 * 5, "{used} of {cap} bytes are used");
+    // Some is kept free for the objects that make room.
+    assert!(used * 2 >= cap && used <= cap, "{used} of {cap} bytes are used");
     rig.link.set(Link::Up);
     serves_again(&mut caller, &forebay).await;
     forebay.flush().await;
