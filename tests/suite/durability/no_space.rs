@@ -101,14 +101,12 @@ async fn what_was_sealed_is_made_again_without_a_free_byte() {
     })
     .await;
     forebay.kill().await;
-    let mut filler = spool.fill();
+    let filler = spool.fill().keep_growing();
     let forebay = spool.serve().await;
     spool.answers(&forebay).await;
-    filler.grow();
     spool.stand.link.set(Link::Up);
     spool.deliver(&forebay).await;
-    spool.takes_calls(&forebay).await;
-    filler.remove();
+    filler.stop().remove();
     spool.takes_calls(&forebay).await;
     eprintln!("{}", spool.settle(forebay).await);
 }
