@@ -98,7 +98,8 @@ impl Draw {
             cap,
             object_bytes: [100 * MB, 8 * MB, MB][random.random_range(0..3)],
             max_age: ["1 s", "1 h"][random.random_range(0..2)],
-            text: [TEXT_THIN, TEXT_DENSE, TEXT_REPEATED][random.random_range(0..3)],
+            // What repeats takes long to fill a disk: parked, it is a tenth.
+            text: [TEXT_THIN, TEXT_DENSE, TEXT_REPEATED][random.random_range(0..if quick { 2 } else { 3 })],
             ending,
             filler: random.random_ratio(1, 2),
             store_first: random.random_ratio(1, 2),
