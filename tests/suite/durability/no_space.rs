@@ -88,7 +88,9 @@ async fn after_sigterm_on_a_full_disk_it_starts_without_a_free_byte() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_sealed_is_made_again_without_a_free_byte() {
-    let Some(mut spool) = small(SMALL_SEGMENTS, SOON).await else { return };
+    // So large that there is no pressure yet: nothing is parked.
+    let large = Setting { room: None, ..setting(Kind::Ext4, 2 * DISK_BYTES, SMALL_SEGMENTS, SOON) };
+    let Some(mut spool) = FullSpool::new(large).await else { return };
     spool.stand.link.set(Link::Cut);
     let forebay = spool.serve().await;
     let load = spool.load(&forebay);
@@ -101,14 +103,12 @@ async fn what_was_sealed_is_made_again_without_a_free_byte() {
     })
     .await;
     forebay.kill().await;
-    let mut filler = spool.fill();
+    let filler = spool.fill().keep_growing();
     let forebay = spool.serve().await;
     spool.answers(&forebay).await;
-    filler.grow();
     spool.stand.link.set(Link::Up);
     spool.deliver(&forebay).await;
-    spool.takes_calls(&forebay).await;
-    filler.remove();
+    filler.stop().remove();
     spool.takes_calls(&forebay).await;
     eprintln!("{}", spool.settle(forebay).await);
 }

@@ -36,6 +36,8 @@ const SEGMENT_PERCENT_MAX: u64 = 60;
 const TEXT_THIN: Text = Text { letters: 16, repeats: 1 };
 const TEXT_DENSE: Text = Text { letters: 64, repeats: 1 };
 const TEXT_REPEATED: Text = Text { letters: 64, repeats: 16 };
+/// The largest spool that is filled with the last.
+const REPEATED_MAX: u64 = 100 * MB;
 /// How long deliveries go on after SIGTERM. The store is away, so none succeeds.
 const GRACE: &str = "1 s";
 
@@ -89,6 +91,8 @@ impl Draw {
             random.random_range(space / 3..space / 4 * 3).max(CAP_SEGMENTS_MIN * SEGMENT.start() * MIB)
         });
         let segment_max = cap.map_or(space * SEGMENT_PERCENT_MAX / 100, |cap| cap / CAP_SEGMENTS_MIN);
+        // What repeats takes long to fill a large disk: parked, it is a tenth.
+        let texts = if quick || cap.unwrap_or(space) > REPEATED_MAX { 2 } else { 3 };
         Self {
             seed,
             kind,
@@ -98,7 +102,7 @@ impl Draw {
             cap,
             object_bytes: [100 * MB, 8 * MB, MB][random.random_range(0..3)],
             max_age: ["1 s", "1 h"][random.random_range(0..2)],
-            text: [TEXT_THIN, TEXT_DENSE, TEXT_REPEATED][random.random_range(0..3)],
+            text: [TEXT_THIN, TEXT_DENSE, TEXT_REPEATED][random.random_range(0..texts)],
             ending,
             filler: random.random_ratio(1, 2),
             store_first: random.random_ratio(1, 2),
