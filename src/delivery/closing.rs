@@ -100,7 +100,8 @@ impl Closing {
             *putting <= CLOSING_PER_DESTINATION
         });
         for closable in closable {
-            let day = ClosingDay { way: way_to(&closable.destination), telling: false, why: None, alarmed: false };
+            let day =
+                ClosingDay { way: way_to(&closable.destination), telling: false, why: None, alarmed: false };
             closing.insert(closable.place.clone(), day);
             let Some(under_way) = UnderWay::begin(inner, Work::Day(closable.place.clone())) else { continue };
             let inner_of_task = Arc::clone(inner);

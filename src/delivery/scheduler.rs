@@ -409,7 +409,8 @@ fn encode_job(inner: &Inner, job: &Job) -> io::Result<Made> {
         encode::encode(outlet, &inner.staging, clock, &job)
     };
     // It is staged, and copied when it is parked: an object that cannot be parked would keep its segments.
-    let half = if outlet.is_under_pressure() { (outlet.room() / 2).max(UNDER_PRESSURE_MIN) } else { u64::MAX };
+    let half =
+        if outlet.is_under_pressure() { (outlet.room() / 2).max(UNDER_PRESSURE_MIN) } else { u64::MAX };
     let made = match encode(half) {
         // Its first line alone is longer.
         Ok(Made::Nothing { .. }) if half < job.max_bytes => encode(u64::MAX),

@@ -375,8 +375,15 @@ impl Upload<'_> {
         // An outage ends for all objects of a destination at once: the first that gets through tells the others. They come
         // after a short wait of their own, and once, so that one refused key among good ones is not tried without pause.
         let mut may_be_told = matches!(next, Next::Retry(_) | Next::RetryAtCap);
+        self.park_if_due().await?;
+        // Others may get through meanwhile; this one is made again for its next try.
+        let is_last_resort =
+            |source: &Source| matches!(source, Source::Staged(staged) if staged.is_last_resort());
+        let gave_way = self.source.take_if(|source| is_last_resort(source)).is_some();
         loop {
-            self.park_if_due().await?;
+            if !gave_way {
+                self.park_if_due().await?;
+            }
             let left = end.saturating_sub(clock.monotonic());
             if left.is_zero() {
                 return Ok(());

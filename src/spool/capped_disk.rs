@@ -15,6 +15,9 @@ use super::manifest::RESERVE;
 use super::real_disk::SUBDIRECTORIES;
 use super::shared::FULL_PERCENT;
 
+/// What the names of objects in the making begin with.
+const STAGING: &str = "staging/";
+
 /// The disk, with its cap.
 #[derive(Debug)]
 pub(super) struct CappedDisk {
@@ -90,6 +93,13 @@ impl CappedDisk {
         self.total.load(Ordering::Acquire)
     }
 
+    /// Of them, bytes of objects in the making, which go by themselves.
+    pub(super) fn staged(&self) -> u64 {
+        let files = self.files();
+        let staged = files.range(STAGING.to_owned()..).take_while(|(name, _)| name.starts_with(STAGING));
+        staged.map(|(_, length)| length.bytes.load(Ordering::Acquire)).sum()
+    }
+
     /// The cap in force, in bytes.
     pub(super) fn cap(&self) -> u64 {
         self.cap.load(Ordering::Acquire)
@@ -120,7 +130,7 @@ impl CappedDisk {
             // Without them nothing that makes room can be noted.
             _ if name.starts_with("MANIFEST") || name == RESERVE || name.starts_with("IDENT") => u64::MAX,
             // A full spool is emptied by objects that are made, and parked, in what the others leave.
-            _ if name.starts_with("staging/") || name.starts_with("parked/") => self.max,
+            _ if name.starts_with(STAGING) || name.starts_with("parked/") => self.max,
             _ => self.max / 100 * FULL_PERCENT,
         }
     }
@@ -242,6 +252,7 @@ mod tests {
         let staged = capped.create("staging/1").unwrap();
         staged.write_at(&[IoSlice::new(&[1; 300]), IoSlice::new(&[2; 200])], 0).unwrap();
         check(600);
+        assert_eq!(capped.staged(), 500);
         staged.write_at(&[IoSlice::new(&[3; 500])], 0).unwrap();
         check(600);
         let refused = staged.write_at(&[IoSlice::new(&[3; 401])], 500).unwrap_err();

@@ -361,7 +361,9 @@ impl Housekeeper {
 
     /// Says whether there is room for more calls.
     fn judge_space(&self) {
-        let usage = self.shared.usage();
+        let mut usage = self.shared.usage();
+        // Objects in the making go by themselves: nobody is refused for them.
+        usage.used = usage.used.saturating_sub(self.shared.capped.staged());
         let was_full = self.shared.full.load(Ordering::Acquire);
         let next = lock(&self.shared.next_segment);
         let full = usage.reaches(FULL_PERCENT) || (next.no_space && next.wanted);

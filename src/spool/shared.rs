@@ -304,7 +304,10 @@ impl Shared {
         let index = lock(&self.index);
         let (parked, segments) = (index.parked.values().sum(), index.segments.len());
         drop(index);
-        Usage { used: self.capped.used(), max: self.capped.cap(), parked, segments }
+        let (used, cap) = (self.capped.used(), self.capped.cap());
+        // Where the disk is the cap it grows with what is found to fit after all.
+        let max = if self.capped.is_smaller_than_configured() { cap.max(used) } else { cap };
+        Usage { used, max, parked, segments }
     }
 
     /// How many bytes of segments must go to make room: 0 where there is enough.

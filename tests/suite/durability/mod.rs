@@ -4,8 +4,8 @@
 #![expect(clippy::indexing_slicing, reason = "tests fail by a panic that names the line")]
 
 mod answer_order;
-mod bulk;
 mod attack;
+mod bulk;
 mod checker;
 mod clock;
 mod disk_full;
