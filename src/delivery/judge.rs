@@ -11,6 +11,7 @@ use crate::alarms::AlarmKind;
 use crate::batch::BatchKey;
 use crate::object::Destination;
 use crate::once_a_minute::Line;
+use crate::planted::{PlantedBug, planted};
 use crate::sources::SourceId;
 use crate::spool::{Held, OpenBatch};
 use crate::store::{Fault, StoreError};
@@ -23,6 +24,10 @@ const REFUSING_ENDS_AFTER: Duration = Duration::from_secs(60);
 const LEAVES_PLACE_AFTER: Duration = Duration::from_secs(10);
 /// What the alarm is about where everybody is refused.
 const EVERYBODY: &str = "every source";
+/// How long to rest after a judgement, for each source judged: it takes some microseconds, so a few per cent of a core.
+const REST_PER_LANE: Duration = Duration::from_micros(100);
+/// The longest rest. A source may go on for so long after its share is used.
+const REST_MAX: Duration = Duration::from_secs(1);
 const MB: u64 = 1_000_000;
 
 /// Who was refused lately.
@@ -32,6 +37,8 @@ pub(super) struct Refusing {
     lately: BTreeMap<String, Duration>,
     /// Requests that were refused for want of room until the last look.
     for_space: u64,
+    /// When it is judged again.
+    next: Duration,
 }
 
 impl Inner {
@@ -53,8 +60,16 @@ impl Inner {
     /// Judges what fails, tells the spool whom to refuse, and brings the alarms up to date. `open` are all open batches.
     pub(super) fn judge(&self, open: &[OpenBatch]) {
         let now = self.parts.clock.monotonic();
-        let division = self.divide(open, now);
-        let refused: BTreeSet<SourceId> = division.refused.keys().cloned().collect();
+        if now < lock(&self.refusing).next {
+            return;
+        }
+        let (division, lanes) = self.divide(open, now);
+        let rest = REST_PER_LANE.saturating_mul(u32::try_from(lanes).unwrap_or(u32::MAX)).min(REST_MAX);
+        lock(&self.refusing).next = now.saturating_add(rest);
+        let mut refused: BTreeSet<SourceId> = division.refused.keys().cloned().collect();
+        if planted(PlantedBug::NothingRefused) {
+            refused.clear();
+        }
         let outlet = &self.parts.outlet;
         if outlet.refused_sources() != refused {
             outlet.refuse(refused);
@@ -65,10 +80,11 @@ impl Inner {
         self.parts.alarms.repeat(now);
     }
 
-    fn divide(&self, open: &[OpenBatch], now: Duration) -> Division<Way> {
+    /// What each that fails may hold, and of how many sources that was made out.
+    fn divide(&self, open: &[OpenBatch], now: Duration) -> (Division<Way>, usize) {
         let conflicts = lock(&self.conflicts).clone();
         if lock(&self.health).is_well() && conflicts.is_empty() {
-            return Division::default();
+            return (Division::default(), 0);
         }
         let outlet = &self.parts.outlet;
         let current: BTreeMap<SourceId, Destination> = outlet.current_destinations().into_iter().collect();
@@ -122,7 +138,7 @@ impl Inner {
         let lanes: Vec<Lane<Way>> = lanes.into_values().collect();
         let usage = outlet.usage();
         let space = Space { cap: usage.max, segments: outlet.segment_bytes(), parked: usage.parked };
-        divide(space, &lanes, &failing, &outlet.refused_sources())
+        (divide(space, &lanes, &failing, &outlet.refused_sources()), lanes.len())
     }
 
     /// Raises an alarm for each destination at which puts fail, and ends those that are not true any more.

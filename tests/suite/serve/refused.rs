@@ -122,6 +122,19 @@ async fn six_sources_that_are_refused_cost_a_healthy_one_nothing() {
         answers.refused.iter().for_each(|(code, count)| *refused.entry(code.clone()).or_default() += count);
     }
 
+    let objects = rig.bucket("lake").objects(&format!("segment-logs/{HEALTHY}/")).await;
+    let sizes: Vec<usize> = objects.iter().map(|object| object.body.len()).collect();
+    eprintln!(
+        "{minutes:.1} min: healthy {} of {} requests 200, {} objects ({:.0} an hour), the smallest {} of {OBJECT_BYTES} bytes; \
+         six refused: {taken} taken, {refused:?}; {lines} log lines ({:.0} an hour)",
+        healthy.taken,
+        healthy.all(),
+        sizes.len(),
+        sizes.len() as f64 * 60.0 / minutes,
+        sizes.iter().min().copied().unwrap_or(0),
+        lines as f64 * 60.0 / minutes,
+    );
+
     // What the operator is told.
     let said = status(&forebay).await;
     assert_eq!(ask(&forebay, "/ready").await.status, StatusCode::OK, "not everybody is refused");
@@ -142,18 +155,6 @@ async fn six_sources_that_are_refused_cost_a_healthy_one_nothing() {
     assert_eq!(counted, answers[0].refused["503 destination_full"] as u64);
 
     // What it cost.
-    let objects = rig.bucket("lake").objects(&format!("segment-logs/{HEALTHY}/")).await;
-    let sizes: Vec<usize> = objects.iter().map(|object| object.body.len()).collect();
-    eprintln!(
-        "{minutes:.1} min: healthy {} of {} requests 200, {} objects ({:.0} an hour), the smallest {} of {OBJECT_BYTES} bytes; \
-         six refused: {taken} taken, {refused:?}; {lines} log lines ({:.0} an hour)",
-        healthy.taken,
-        healthy.all(),
-        sizes.len(),
-        sizes.len() as f64 * 60.0 / minutes,
-        sizes.iter().min().copied().unwrap_or(0),
-        lines as f64 * 60.0 / minutes,
-    );
     assert_eq!(healthy.refused, BTreeMap::new());
     assert_eq!(refused.keys().collect::<Vec<_>>(), ["503 destination_full"]);
     assert!(sizes.len() > 2, "{sizes:?}");

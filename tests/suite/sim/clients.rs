@@ -102,9 +102,9 @@ impl Clients {
         state.requests.len() - 1
     }
 
-    /// Makes a small request of one source that was never sent.
-    pub(super) fn make_of(&self, source: usize, dice: &mut Dice) -> usize {
-        let request = self.make(dice, 300, false, 0);
+    /// As [`Clients::make`], of one source.
+    pub(super) fn make_of(&self, source: usize, bytes: u64, large: bool, dice: &mut Dice) -> usize {
+        let request = self.make(dice, bytes, large, 0);
         self.lock().requests[request].source = source;
         request
     }

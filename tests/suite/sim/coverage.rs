@@ -10,8 +10,9 @@ const AT_LEAST: [(&str, u64); 65] = [
     ("a repeat", 10_000),
     ("the spool is full", 500),
     ("the spool has stopped", 400),
-    ("a source refused for its destination", 20),
-    ("a healthy source taken beside one that is refused", 400),
+    ("a source refused for its destination", 250),
+    ("a share used", 50),
+    ("a healthy source taken beside one that is refused", 350),
     // Lives.
     ("a life ended in order", 3_000),
     ("an end that was cut short", 15),

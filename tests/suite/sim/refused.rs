@@ -19,6 +19,8 @@ pub(super) enum Refuses {
 
 /// The bucket that refuses, and the one that takes.
 const BUCKETS: [&str; 2] = ["two", "one"];
+/// Requests after which a share must be used: more than the spool holds.
+const REQUESTS_MAX: usize = 300;
 /// How long a healthy source may have to wait for an answer of 200, and for its object.
 const SERVED_WITHIN: Duration = Duration::from_secs(120);
 
@@ -62,7 +64,10 @@ impl World {
         }
         let days = Duration::from_secs(86_400 * self.dice.below(4));
         self.clock.pass(days);
-        let request = self.clients.make_of(0, &mut self.dice);
+        if self.dice.chance(400) && !self.use_the_share(process).await {
+            return Ok(());
+        }
+        let request = self.clients.make_of(0, 300, false, &mut self.dice);
         let began = self.clock.now();
         while !self.clients.is_answered(request) {
             if self.clock.now().saturating_sub(began) > SERVED_WITHIN {
@@ -99,6 +104,27 @@ impl World {
             ));
         }
         Ok(())
+    }
+
+    /// A source that is refused sends until its share is used. Returns whether the process still stands.
+    async fn use_the_share(&mut self, process: &mut Process) -> bool {
+        let most = self.group_max();
+        for _ in 0..REQUESTS_MAX {
+            if !process.spool.outlet().refused_sources().is_empty() {
+                self.trace.count("a share used");
+                break;
+            }
+            let request = self.clients.make_of(1, most / 2, true, &mut self.dice);
+            let prints = process.spool.fingerprinter();
+            self.clients.send(request, self.clock.wall(), &prints, process.spool.appender());
+            tokio::task::yield_now().await;
+            self.turn(process).await;
+            if !self.goes_on(process) {
+                return false;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        true
     }
 
     /// Keeps the house. Returns whether the process still stands.
