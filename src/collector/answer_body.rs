@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use bytes::{Buf, Bytes};
 use hyper::body::{Body, Frame, SizeHint};
 
-use super::connection::Peer;
+use super::peer::Peer;
 
 /// Bytes of memory that an answer of HTTP/2 holds until it is sent, besides its body: the task and state of its stream, and
 /// its head. Measured: 1,000 connections with 128 such answers each.

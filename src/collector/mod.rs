@@ -19,6 +19,7 @@ mod handle;
 mod known_key;
 mod listen;
 mod outgoing;
+mod peer;
 mod pixel;
 mod rate_limit;
 mod received_clock;
@@ -31,6 +32,7 @@ mod times;
 mod tls;
 mod unread;
 mod waiting;
+mod watched;
 
 pub use listen::{Collector, Drained, Listeners, Running, StartError};
 pub use settings::{Bounds, CollectorDeps, CollectorSettings, Policy, TlsFiles};

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use super::connection::Peer;
+use super::peer::Peer;
 
 /// A client that took something within this time is reading. Only others have to go for want of room: a burst of answers
 /// may hold more than is allowed for some milliseconds.
