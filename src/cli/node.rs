@@ -162,7 +162,7 @@ pub struct Recovery {
 }
 
 impl Recovery {
-    /// Recovers the spool. Where a file handle is missing it waits for one, for [`HANDLES_WAIT`] at most.
+    /// Recovers the spool. Where a file handle is missing it waits for one, for 30 s at most.
     ///
     /// # Errors
     /// [`Failure`] where it cannot be opened.

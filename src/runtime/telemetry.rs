@@ -57,7 +57,7 @@ const FLUSH_MAX: Duration = Duration::from_secs(1);
 /// The log of this process.
 static LOG: OnceLock<LogWriter> = OnceLock::new();
 
-/// A started log. Dropped at the end of the process, it writes what still waits, within [`FLUSH_MAX`].
+/// A started log. Dropped at the end of the process, it writes what still waits, within 1 s.
 #[derive(Debug)]
 pub struct Log {
     writer: LogWriter,
