@@ -21,6 +21,7 @@ pub mod hook;
 pub mod json;
 pub mod metrics;
 pub mod object;
+pub mod once_a_minute;
 pub mod planted;
 pub mod policy;
 pub mod random;

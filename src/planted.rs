@@ -45,11 +45,13 @@ pub enum PlantedBug {
     ZombieWriter,
     /// An object's day is that in which it is sealed.
     DayFromUploadTime,
+    /// What fails may hold all of the spool, and nobody is refused for it.
+    NothingRefused,
 }
 
 impl PlantedBug {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::AnswerBeforeSync,
         Self::NoDirectorySync,
         Self::SyncRetried,
@@ -65,6 +67,7 @@ impl PlantedBug {
         Self::UnsaltedWithReuse,
         Self::ZombieWriter,
         Self::DayFromUploadTime,
+        Self::NothingRefused,
     ];
 }
 

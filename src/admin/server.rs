@@ -49,12 +49,19 @@ pub struct AdminServer {
     view: Arc<dyn AdminView>,
     metrics: Metrics,
     hosts: AllowedHosts,
+    connections: usize,
 }
 
 impl AdminServer {
     /// A server that may be called by the names in `hosts`.
     pub fn new(view: Arc<dyn AdminView>, metrics: Metrics, hosts: AllowedHosts) -> Self {
-        Self { view, metrics, hosts }
+        Self { view, metrics, hosts, connections: CONNECTIONS_MAX }
+    }
+
+    /// The same, with so many connections at once instead of [`CONNECTIONS_MAX`].
+    #[must_use]
+    pub fn with_connections(self, connections: usize) -> Self {
+        Self { connections, ..self }
     }
 
     /// Serves connections until `stop`, then finishes requests under way for at most [`DRAIN_MAX`].
@@ -62,7 +69,7 @@ impl AdminServer {
     /// Not cancel-safe: dropped, it closes every connection at once. Stop it with the token, then await it.
     pub async fn serve(self: Arc<Self>, listener: Arc<TcpListener>, stop: CancellationToken) {
         let server = self;
-        let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let slots = Arc::new(Semaphore::new(server.connections));
         let mut connections = JoinSet::new();
         loop {
             panic_if_planted(PlantedPanic::Admin);

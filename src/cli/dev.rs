@@ -7,13 +7,16 @@ use std::time::Duration;
 use super::args::DevArgs;
 use super::dev_sources::DevSources;
 use super::failure::Failure;
-use super::node::{Addresses, Ending, Engine, Node, Outside, Recovery, open_disk};
+use super::node::{Addresses, Ending, Engine, Node, Outside, Recovery, fit_connections, open_disk};
 use super::{demo, say_beside};
+use crate::admin;
 use crate::batch::DueRule;
+use crate::collector::settings::CONNECTIONS_MAX;
 use crate::collector::{CollectorSettings, Policy};
 use crate::delivery::DeliverySettings;
 use crate::dev_s3::{self, DevS3, DevS3Running, DevS3Settings};
 use crate::object::{BucketString, Destination, Encryption};
+use crate::runtime::handles::{Fitted, Wanted};
 use crate::runtime::{Background, Shutdown};
 use crate::spool::SpoolOptions;
 use crate::store::s3::{CredentialsFrom, S3Settings, S3Store};
@@ -31,6 +34,12 @@ pub async fn run(args: &DevArgs, background: &Background) -> Result<(), Failure>
     if args.reset {
         reset(&args.data_dir)?;
     }
+    let fitted = fit_connections(Wanted {
+        connections: CONNECTIONS_MAX,
+        admin: admin::server::CONNECTIONS_MAX,
+        dev_s3: dev_s3::CONNECTIONS_MAX,
+        ways: 1,
+    })?;
     let outside = Outside::system();
     let listener = std::net::TcpListener::bind(args.s3_listen).map_err(|error| {
         let addr = args.s3_listen;
@@ -42,9 +51,10 @@ pub async fn run(args: &DevArgs, background: &Background) -> Result<(), Failure>
         data_dir: args.data_dir.join("s3"),
         clock: Arc::clone(&outside.clock),
         random: Arc::clone(&outside.random),
+        connections: fitted.dev_s3,
     };
     let s3 = DevS3::start(listener, settings).await?;
-    let node = start(args, &outside, &s3, background).await?;
+    let node = start(args, &outside, &s3, fitted, background).await?;
     say_beside(format!(
         "collector http://{}\nconsole http://{}\ns3 {}\n{}",
         node.public,
@@ -74,6 +84,7 @@ async fn start(
     args: &DevArgs,
     outside: &Outside,
     s3: &DevS3Running,
+    fitted: Fitted,
     background: &Background,
 ) -> Result<Node, Failure> {
     let disk = open_disk(&args.data_dir.join("spool"), false)?;
@@ -98,14 +109,20 @@ async fn start(
         ..Destination::new(bucket, Encryption::SseS3)
     };
     let sources = DevSources::new(engine.outlet(), destination);
-    let addresses =
-        Addresses { public: args.listen, tls: None, admin: args.admin_listen, admin_hosts: Vec::new() };
+    let addresses = Addresses {
+        public: args.listen,
+        tls: None,
+        admin: args.admin_listen,
+        admin_hosts: Vec::new(),
+        admin_connections: fitted.admin,
+    };
     // Browser SDKs that are only given the address of the settings document learn from it where to send.
     let policy = |public: std::net::SocketAddr| Policy {
         public_host: Some(format!("http://{public}")),
         ..Policy::new(Arc::new(sources))
     };
-    let settings = CollectorSettings { receipts: args.receipts, ..CollectorSettings::default() };
+    let mut settings = CollectorSettings { receipts: args.receipts, ..CollectorSettings::default() };
+    settings.bounds.connections = fitted.connections;
     engine.listen(settings, policy, &addresses)
 }
 

@@ -26,7 +26,7 @@ use std::process::ExitCode;
 use args::{Cli, Command};
 use failure::Failure;
 
-use crate::runtime::{Background, filesystem, memory, telemetry};
+use crate::runtime::{Background, memory, telemetry};
 
 /// Threads that wait for the disk, or for a name to be looked up. Each keeps a heap of its own, and most would only wait for
 /// each other at the spool's manifest (decision 0075).
@@ -55,7 +55,6 @@ pub fn main(cli: Cli) -> ExitCode {
 
 fn run(cli: Cli) -> Result<(), Failure> {
     if matches!(cli.command, Command::Dev(_) | Command::Serve(_)) {
-        filesystem::raise_open_files();
         memory::without_huge_pages();
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -22,8 +22,10 @@ use crate::delivery::{Delivery, DeliverySettings, Parts};
 use crate::metrics::Metrics;
 use crate::random::Random;
 use crate::runtime::filesystem::{self, Trust};
+use crate::runtime::handles::{self, Fitted, Wanted};
 use crate::runtime::{Background, Shutdown, SystemClock, SystemRandom};
 use crate::sources::SourceId;
+use crate::spool::disk::is_no_handle;
 use crate::spool::{Outlet, RealDisk, Recovered, Spool, SpoolOptions};
 use crate::store::ObjectStore;
 use crate::tasks;
@@ -33,6 +35,10 @@ use crate::time::Clock;
 const BACKLOG: u32 = 4_096;
 /// Time kept back from the shutdown grace for the steps after delivery.
 const CLOSING: Duration = Duration::from_secs(1);
+/// How long a start waits for a file handle.
+const HANDLES_WAIT: Duration = Duration::from_secs(30);
+/// How long it waits before it opens the spool again.
+const HANDLES_PAUSE: Duration = Duration::from_millis(500);
 /// How long requests in flight may take to be answered at shutdown.
 const ANSWERING: Duration = Duration::from_secs(10);
 
@@ -87,6 +93,8 @@ pub struct Addresses {
     pub admin: SocketAddr,
     /// Names by which the admin listener may be called.
     pub admin_hosts: Vec<String>,
+    /// Connections that the admin listener may have open.
+    pub admin_connections: usize,
 }
 
 /// A node that takes calls.
@@ -128,6 +136,23 @@ pub fn open_disk(dir: &Path, refuse_unsafe: bool) -> Result<RealDisk, Failure> {
     }
 }
 
+/// Raises the limit of open files, and fits the number of connections to it.
+///
+/// # Errors
+/// [`Failure`] where the process may open too few files.
+pub fn fit_connections(wanted: Wanted) -> Result<Fitted, Failure> {
+    let limit = handles::raise();
+    let fitted = handles::fit(limit, wanted).map_err(|error| Failure::failed(error.to_string()))?;
+    if fitted.connections < wanted.connections {
+        tracing::warn!(
+            "connections are limited to {}: the process may open {limit} files; raise LimitNOFILE to allow {}",
+            fitted.connections,
+            wanted.connections
+        );
+    }
+    Ok(fitted)
+}
+
 /// A spool that is recovered, before anything of it is delivered.
 #[derive(Debug)]
 pub struct Recovery {
@@ -137,20 +162,31 @@ pub struct Recovery {
 }
 
 impl Recovery {
-    /// Recovers the spool.
+    /// Recovers the spool. Where a file handle is missing it waits for one, for 30 s at most.
     ///
     /// # Errors
     /// [`Failure`] where it cannot be opened.
     pub async fn run(outside: Outside, disk: RealDisk, options: SpoolOptions) -> Result<Self, Failure> {
-        let (spool, recovered) = {
-            let outside = outside.clone();
-            let metrics = Arc::new(outside.metrics.clone());
-            tokio::task::spawn_blocking(move || {
-                Spool::open(Arc::new(disk), options, outside.clock, &*outside.random, metrics)
-            })
-            .await??
-        };
-        Ok(Self { outside, spool, recovered })
+        let disk = Arc::new(disk);
+        let until = outside.clock.monotonic().saturating_add(HANDLES_WAIT);
+        loop {
+            let opened = {
+                let (disk, options, outside) = (Arc::clone(&disk), options.clone(), outside.clone());
+                let metrics = Arc::new(outside.metrics.clone());
+                tokio::task::spawn_blocking(move || {
+                    Spool::open(disk, options, outside.clock, &*outside.random, metrics)
+                })
+                .await?
+            };
+            match opened {
+                Ok((spool, recovered)) => return Ok(Self { outside, spool, recovered }),
+                Err(error) if lacks_handle(&error) && outside.clock.monotonic() < until => {
+                    tracing::warn!(%error, "no file handle is left to open the spool; retrying");
+                    tokio::time::sleep(HANDLES_PAUSE).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
 
     /// The way out of the spool.
@@ -228,7 +264,8 @@ impl Engine {
         let collector = Collector::start(deps, settings, policy(public_addr), listeners)?;
         let admin_stop = CancellationToken::new();
         let hosts = AllowedHosts::new(admin_addr, &addresses.admin_hosts);
-        let server = AdminServer::new(Arc::clone(&self.view) as _, self.outside.metrics.clone(), hosts);
+        let server = AdminServer::new(Arc::clone(&self.view) as _, self.outside.metrics.clone(), hosts)
+            .with_connections(addresses.admin_connections);
         let admin = {
             let (server, listener, stop) = (Arc::new(server), Arc::new(admin), admin_stop.clone());
             let start = move || Arc::clone(&server).serve(Arc::clone(&listener), stop.clone());
@@ -244,6 +281,12 @@ impl Engine {
             admin_addr,
         })
     }
+}
+
+/// Whether an error came of a lack of file handles. The process has opened nothing else yet, so the machine has none left.
+fn lacks_handle(error: &(dyn std::error::Error + 'static)) -> bool {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.filter_map(|error| error.downcast_ref::<io::Error>()).any(is_no_handle)
 }
 
 fn report(recovered: &Recovered, alarms: &Alarms) {

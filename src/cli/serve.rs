@@ -10,8 +10,9 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::args::ServeArgs;
 use super::failure::Failure;
-use super::node::{Addresses, Ending, Engine, Node, Outside, Recovery, open_disk};
+use super::node::{Addresses, Ending, Engine, Node, Outside, Recovery, fit_connections, open_disk};
 use super::say_beside;
+use crate::admin;
 use crate::alarms::AlarmKind;
 use crate::batch::DueRule;
 use crate::call::Limits;
@@ -20,12 +21,13 @@ use crate::config::{
     Acl, AllowedOrigins, Checksums, ClosedDays, Config, ConfigError, Environment, Loaded, Loader,
     OnCorruption, Watcher, reload,
 };
-use crate::delivery::DeliverySettings;
 use crate::delivery::closing::DayHook;
 use crate::delivery::settings::encoders_for;
+use crate::delivery::{self, DeliverySettings};
 use crate::hook::{Command, Hooks, Webhook};
 use crate::object::Destination;
 use crate::planted::{PlantedPanic, panic_if_planted};
+use crate::runtime::handles::Wanted;
 use crate::runtime::{Background, Shutdown, shutdown};
 use crate::sources::SourceId;
 use crate::spool::SpoolOptions;
@@ -112,6 +114,12 @@ pub(super) fn load(path: &Path) -> Result<(Loader, Loaded), Failure> {
 }
 
 async fn start(config: &Config, background: &Background) -> Result<Node, Failure> {
+    let fitted = fit_connections(Wanted {
+        connections: config.collector.max_connections,
+        admin: admin::server::CONNECTIONS_MAX,
+        dev_s3: 0,
+        ways: delivery::ways(config.sources.iter().map(|source| &source.destination)),
+    })?;
     let outside = Outside::system();
     let disk = open_disk(&config.spool.dir, !config.spool.unsafe_filesystem)?;
     let recovery = Recovery::run(outside, disk, spool_options(config)).await?;
@@ -126,8 +134,11 @@ async fn start(config: &Config, background: &Background) -> Result<Node, Failure
         tls: config.collector.tls.as_ref().map(|tls| tls.listen),
         admin: config.admin.listen,
         admin_hosts: config.admin.allowed_hosts.clone(),
+        admin_connections: fitted.admin,
     };
-    let node = engine.listen(collector_settings(config), |_| policy(config), &addresses)?;
+    let mut settings = collector_settings(config);
+    settings.bounds.connections = fitted.connections;
+    let node = engine.listen(settings, |_| policy(config), &addresses)?;
     node.set_configured(config.sources.iter().map(|source| source.id.clone()).collect());
     Ok(node)
 }
@@ -207,7 +218,7 @@ fn collector_settings(config: &Config) -> CollectorSettings {
         },
         max_body: collector.max_body,
         calls_per_second: collector.calls_per_second,
-        bounds: Bounds { connections: collector.max_connections, ..Bounds::default() },
+        bounds: Bounds::default(),
         receipts: collector.receipts,
         tls: collector.tls.as_ref().map(|tls| TlsFiles { cert: tls.cert.clone(), key: tls.key.clone() }),
     }

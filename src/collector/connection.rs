@@ -1,34 +1,35 @@
 //! One connection: the socket, watched, and the HTTP server on it.
 
-use std::io;
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use http::Request;
+use http::{Request, Version};
 use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto::Builder;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::handle::Shared;
-use super::known_key::KnownKey;
+use super::handle::{Shared, stream_bytes};
+use super::peer::{OpenRequest, Peer};
 use super::settings::Bounds;
-use super::times::{ConnectionTimes, Expired, Verdict};
-use crate::time::Clock;
+use super::socket::Socket;
+use super::times::{Expired, Verdict};
+use super::unread::Listed;
+use super::watched::Watched;
 
 /// What the HTTP/1 parser may buffer. More than a head may have, so that heads that are somewhat too long are answered with
 /// a reason; the rest is answered by the parser, with a bare 431.
 const READ_BUFFER_MAX: usize = 96 * 1_024;
-const DISCARD_STEP: usize = 16 * 1_024;
+/// Bytes of bodies that an HTTP/2 client may send before they are taken from its connection: of one stream, and of all.
+const HTTP2_STREAM_WINDOW: u32 = 256 * 1_024;
+const HTTP2_CONNECTION_WINDOW: u32 = 512 * 1_024;
 
 /// The two signals that every connection listens to.
 #[derive(Clone, Debug)]
@@ -37,53 +38,6 @@ pub(super) struct Signals {
     pub(super) draining: CancellationToken,
     /// Finish what is being written, and end.
     pub(super) closing: CancellationToken,
-}
-
-/// The other end of a connection, as requests see it.
-#[derive(Clone, Debug)]
-pub(super) struct Peer {
-    /// The address of the socket.
-    pub(super) address: IpAddr,
-    /// The write key that it sent last.
-    pub(super) known_key: KnownKey,
-    times: Arc<Mutex<ConnectionTimes>>,
-    clock: Arc<dyn Clock>,
-}
-
-impl Peer {
-    fn times(&self) -> MutexGuard<'_, ConnectionTimes> {
-        self.times.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// An answer is given before the whole request was read.
-    pub(super) fn left_unread(&self) {
-        self.times().left_unread();
-    }
-
-    fn verdict(&self) -> Verdict {
-        self.times().verdict(self.clock.monotonic())
-    }
-}
-
-/// A request that is open, for the connection's times and for whoever waits until all are answered.
-#[derive(Debug)]
-pub(super) struct OpenRequest {
-    peer: Peer,
-    _counted: TaskTrackerToken,
-}
-
-impl OpenRequest {
-    fn begin(peer: &Peer, requests: &TaskTracker) -> Self {
-        peer.times().request_began();
-        Self { peer: peer.clone(), _counted: requests.token() }
-    }
-}
-
-impl Drop for OpenRequest {
-    fn drop(&mut self) {
-        let now = self.peer.clock.monotonic();
-        self.peer.times().request_ended(now);
-    }
 }
 
 /// Serves HTTP/1 and HTTP/2 on `stream` until the client leaves, a time is over or `signals` say so.
@@ -96,17 +50,23 @@ pub(super) async fn serve<S>(
     signals: Signals,
     tasks: TaskTracker,
 ) where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Socket,
 {
     let bounds = shared.settings.bounds.clone();
-    let clock = Arc::clone(&shared.deps.clock);
-    let times = ConnectionTimes::new(bounds.head, bounds.idle, clock.monotonic());
-    let peer = Peer { address, known_key: KnownKey::default(), times: Arc::new(Mutex::new(times)), clock };
-    let watched = Watched { inner: stream, peer: peer.clone(), bounds: bounds.clone(), linger: None };
+    if let Err(error) = stream.bound_send_buffer() {
+        tracing::debug!(peer = %address, %error, "cannot bound the socket's send buffer");
+    }
+    let peer = Arc::new(Peer::new(address, &shared));
+    let _listed: Listed = shared.unread.list(&peer);
+    let watched = Watched::new(stream, &peer, &shared);
     let service = service_fn(|request: Request<Incoming>| {
         let open = OpenRequest::begin(&peer, &shared.requests);
-        let (shared, peer) = (Arc::clone(&shared), peer.clone());
+        // In HTTP/1 the connection's own task goes on with it at once.
+        let is_http2 = request.version() == Version::HTTP_2;
+        let waits = is_http2.then(|| shared.backlog.enter(stream_bytes(request.uri(), request.headers())));
+        let (shared, peer) = (Arc::clone(&shared), Arc::clone(&peer));
         async move {
+            drop(waits);
             let _open = open;
             Ok::<_, std::convert::Infallible>(shared.answer(request, &peer).await)
         }
@@ -130,7 +90,7 @@ pub(super) async fn serve<S>(
             () = signals.draining.cancelled(), if !told_to_drain => {
                 told_to_drain = true;
                 // Told so, HTTP/1 would close while idle, where a request may be on its way; it is answered 503 instead.
-                if peer.times().is_http2() {
+                if peer.is_http2() {
                     connection.as_mut().graceful_shutdown();
                 }
             }
@@ -142,7 +102,12 @@ pub(super) async fn serve<S>(
         // Clients that hang up or speak something else are everyday; who looks for one turns debug on.
         Ended::Served(Err(error)) => tracing::debug!(peer = %address, error, "connection ended early"),
         Ended::Expired(Expired::Head) => tracing::debug!(peer = %address, "request head took too long"),
-        Ended::Expired(Expired::Idle) if !peer.times().is_http2() => {}
+        Ended::Expired(Expired::Unread) => {
+            tracing::debug!(peer = %address, "answers were left unread; connection reset");
+            shared.counters.metrics().unread_connections.inc();
+            peer.reset_when_closed();
+        }
+        Ended::Expired(Expired::Idle) if !peer.is_http2() => {}
         Ended::Expired(Expired::Idle) | Ended::Closing => {
             connection.as_mut().graceful_shutdown();
             if let Ok(Err(error)) = timeout(bounds.linger, connection).await {
@@ -165,6 +130,8 @@ fn server(bounds: &Bounds, tasks: TaskTracker) -> Builder<OwnedTasks> {
     server
         .http2()
         .max_concurrent_streams(bounds.http2_streams)
+        .initial_stream_window_size(HTTP2_STREAM_WINDOW)
+        .initial_connection_window_size(HTTP2_CONNECTION_WINDOW)
         .max_header_list_size(u32::try_from(bounds.head_bytes).unwrap_or(u32::MAX));
     server
 }
@@ -177,13 +144,13 @@ fn poll_times(
     cx: &mut Context<'_>,
 ) -> Poll<Expired> {
     loop {
-        let again_at = match peer.verdict() {
+        let again_at = match peer.verdict(cx) {
             Verdict::Close(expired) => return Poll::Ready(expired),
             Verdict::Fine { again_at } => again_at,
         };
         if again_at < *armed {
             *armed = again_at;
-            timer.as_mut().reset(Instant::now() + again_at.saturating_sub(peer.clock.monotonic()));
+            timer.as_mut().reset(Instant::now() + again_at.saturating_sub(peer.now()));
         }
         ready!(timer.as_mut().poll(cx));
         *armed = Duration::MAX;
@@ -200,87 +167,5 @@ where
 {
     fn execute(&self, future: F) {
         self.0.spawn(future);
-    }
-}
-
-/// A socket that tells [`ConnectionTimes`] what is read, and that shuts down so that the client still gets its answer.
-struct Watched<S> {
-    inner: S,
-    peer: Peer,
-    bounds: Bounds,
-    linger: Option<Linger>,
-}
-
-struct Linger {
-    until: Pin<Box<Sleep>>,
-    bytes_left: usize,
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
-        if let Some(bytes) = buf.filled().get(before..).filter(|bytes| !bytes.is_empty()) {
-            let now = self.peer.clock.monotonic();
-            self.peer.times().bytes_read(bytes, now);
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write_vectored(cx, slices)
-    }
-
-    // To close a socket with bytes unread makes the kernel send a reset, which takes the answer away from a client that is
-    // still sending; it would send again for ever. So the rest is read, within bounds.
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        let linger = match &mut this.linger {
-            Some(linger) => linger,
-            None => {
-                ready!(Pin::new(&mut this.inner).poll_shutdown(cx))?;
-                if !this.peer.times().may_still_send() {
-                    return Poll::Ready(Ok(()));
-                }
-                let until = Box::pin(sleep(this.bounds.linger));
-                this.linger.insert(Linger { until, bytes_left: this.bounds.linger_bytes })
-            }
-        };
-        let mut scratch = [0; DISCARD_STEP];
-        loop {
-            let mut buf = ReadBuf::new(&mut scratch);
-            if linger.until.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Ok(()));
-            }
-            let read = ready!(Pin::new(&mut this.inner).poll_read(cx, &mut buf));
-            let len = buf.filled().len();
-            // An error or the end: the client has gone.
-            if read.is_err() || len == 0 || len > linger.bytes_left {
-                return Poll::Ready(Ok(()));
-            }
-            linger.bytes_left -= len;
-        }
     }
 }

@@ -17,6 +17,8 @@ pub(super) enum Expired {
     Head,
     /// Nothing was asked for too long.
     Idle,
+    /// Answers were not read for too long.
+    Unread,
 }
 
 /// Whether a connection may go on.
@@ -128,6 +130,11 @@ impl ConnectionTimes {
     /// Whether it is known to be HTTP/2.
     pub(super) fn is_http2(&self) -> bool {
         matches!(self.wire, Wire::Http2(_))
+    }
+
+    /// Whether it is known to be HTTP/1.
+    pub(super) fn is_http1(&self) -> bool {
+        matches!(self.wire, Wire::Http1)
     }
 
     /// Whether the connection may go on.

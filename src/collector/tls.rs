@@ -16,6 +16,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
 use super::settings::TlsFiles;
+use crate::spool::disk::is_no_handle;
 
 /// Why a certificate and key cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -85,8 +86,16 @@ impl TlsFront {
     /// [`TlsError`].
     pub(super) fn reload(&self) -> Result<(), TlsError> {
         // The marks are taken first: a change while the files are read is seen at the next look.
-        *self.marks.lock().unwrap_or_else(PoisonError::into_inner) = marks_of(&self.files);
-        self.config.store(Arc::new(read_config(&self.files)?));
+        let now = marks_of(&self.files);
+        let before = std::mem::replace(&mut *self.marks.lock().unwrap_or_else(PoisonError::into_inner), now);
+        let read = read_config(&self.files);
+        if let Err(TlsError::Read { cause, .. }) = &read
+            && is_no_handle(cause)
+        {
+            // Nothing is wrong with the files: the next look reads them.
+            *self.marks.lock().unwrap_or_else(PoisonError::into_inner) = before;
+        }
+        self.config.store(Arc::new(read?));
         Ok(())
     }
 

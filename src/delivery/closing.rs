@@ -60,6 +60,8 @@ pub(super) struct ClosingDay {
     telling: bool,
     /// Why it waits, where it does.
     pub(super) why: Option<String>,
+    /// Its marker is not taken, and an alarm says so.
+    pub(super) alarmed: bool,
 }
 
 /// Looks for days to end and to close.
@@ -98,7 +100,8 @@ impl Closing {
             *putting <= CLOSING_PER_DESTINATION
         });
         for closable in closable {
-            let day = ClosingDay { way: way_to(&closable.destination), telling: false, why: None };
+            let day =
+                ClosingDay { way: way_to(&closable.destination), telling: false, why: None, alarmed: false };
             closing.insert(closable.place.clone(), day);
             let Some(under_way) = UnderWay::begin(inner, Work::Day(closable.place.clone())) else { continue };
             let inner_of_task = Arc::clone(inner);
@@ -205,7 +208,7 @@ async fn put(inner: &Arc<Inner>, closable: &Closable, key: &ObjectKey, body: Byt
                         let what = format!(
                             "days are not closed: {why}; their markers are put again until they are taken"
                         );
-                        inner.parts.alarms.raise(AlarmKind::Closing, &subject, what);
+                        raise(inner, &closable.place, &subject, what);
                     }
                     waiting(inner, &closable.place, why, tries);
                     next
@@ -237,8 +240,29 @@ async fn put(inner: &Arc<Inner>, closable: &Closable, key: &ObjectKey, body: Byt
         }
     }
     inner.parts.alarms.clear(AlarmKind::Conflict, key.as_str());
-    inner.parts.alarms.clear(AlarmKind::Closing, &subject);
+    clear(inner, &closable.place, &subject);
     inner.slots(&closable.destination).reached.tell();
+}
+
+/// Raises the alarm of a bucket that does not take a marker.
+fn raise(inner: &Inner, place: &DayPlace, subject: &str, what: String) {
+    let mut closing = lock(&inner.closing);
+    if let Some(under_way) = closing.get_mut(place) {
+        under_way.alarmed = true;
+    }
+    inner.parts.alarms.raise(AlarmKind::Closing, subject, what);
+}
+
+/// Ends the alarm of a bucket, unless it still refuses the marker of another source or day.
+fn clear(inner: &Inner, place: &DayPlace, subject: &str) {
+    let mut closing = lock(&inner.closing);
+    if let Some(under_way) = closing.get_mut(place) {
+        under_way.alarmed = false;
+    }
+    let others = closing.iter().any(|(other, way)| way.alarmed && other.bucket.to_string() == subject);
+    if !others {
+        inner.parts.alarms.clear(AlarmKind::Closing, subject);
+    }
 }
 
 /// Tells the hook, for ever.
@@ -263,8 +287,15 @@ async fn tell(inner: &Arc<Inner>, day: &ClosedDay) {
 }
 
 fn waiting(inner: &Inner, place: &DayPlace, why: String, tries: u32) {
-    if tries <= 1 || tries.is_multiple_of(10) {
-        tracing::warn!(tries, source = %place.source, day = %place.day, "waiting to close a day: {why}");
+    if let Some(line) = inner.happened("close", place.bucket.bucket()) {
+        tracing::warn!(
+            times = line.times,
+            others = line.others,
+            tries,
+            source = %place.source,
+            day = %place.day,
+            "waiting to close a day: {why}"
+        );
     }
     if let Some(known) = lock(&inner.closing).get_mut(place) {
         known.why = Some(why);

@@ -14,6 +14,8 @@ mod conflict;
 pub mod encode;
 mod flush;
 mod give_way;
+mod health;
+mod judge;
 mod ledger_watch;
 mod parking;
 pub mod progress;
@@ -21,6 +23,7 @@ mod reach;
 mod reached;
 mod scheduler;
 pub mod settings;
+pub mod share;
 pub mod staging;
 mod supervise;
 mod upload;
@@ -42,6 +45,7 @@ use crate::alarms::Alarms;
 use crate::batch::{AFTER_DAY, BatchKey};
 use crate::metrics::Metrics;
 use crate::object::{BucketString, Destination, KmsKey, RoleArn, Stream};
+use crate::once_a_minute::OnceAMinute;
 use crate::random::Random;
 use crate::sources::SourceId;
 use crate::spool::delivered_day::DayPlace;
@@ -50,7 +54,9 @@ use crate::spool::{OpenBatch, Outlet};
 use crate::store::ObjectStore;
 use crate::tasks;
 use crate::time::{Clock, ReceivedDay, UnixMillis};
+use health::Health;
 use progress::Progress;
+use share::Division;
 use staging::Staging;
 
 /// What delivery needs from outside.
@@ -79,6 +85,8 @@ pub struct Parts {
 struct Slots {
     /// Puts under way.
     puts: Semaphore,
+    /// Of those, puts of sources that fail. They wait here first, so that nobody waits behind them.
+    failing_puts: Semaphore,
     /// Told when the destination has taken an object: whoever waits for it to come back need not wait to the end.
     reached: reached::Reached,
     /// Sealed objects that are neither stored nor parked.
@@ -92,6 +100,11 @@ type Way = (BucketString, Option<RoleArn>, Option<KmsKey>);
 fn way_to(to: &Destination) -> Way {
     let role = to.role.as_ref().map(|role| role.arn.clone());
     (to.bucket.clone(), role, to.encryption.kms().map(|kms| kms.key.clone()))
+}
+
+/// How many ways to stores these destinations make: each has puts of its own.
+pub fn ways<'a>(destinations: impl Iterator<Item = &'a Destination>) -> usize {
+    destinations.map(way_to).collect::<BTreeSet<Way>>().len()
 }
 
 #[derive(Debug)]
@@ -112,8 +125,14 @@ struct Inner {
     removed: Mutex<BTreeSet<SourceId>>,
     /// Sources with an upload conflict: nothing is put for them.
     conflicts: Mutex<BTreeSet<SourceId>>,
-    /// Destinations that fail.
-    failing: Mutex<BTreeMap<Destination, reach::Failing>>,
+    /// Which puts fail.
+    health: Mutex<Health>,
+    /// What each that fails may hold of the spool, as of the last look.
+    division: Mutex<Arc<Division<Way>>>,
+    /// Who was refused lately.
+    refusing: Mutex<judge::Refusing>,
+    /// What lasts and is logged once a minute: what it is, and of whom.
+    lasting: Mutex<OnceAMinute<(&'static str, String)>>,
     /// Destinations whose last object was given another encryption than was asked for.
     mismatched: Mutex<BTreeSet<Destination>>,
     /// Days that a task is closing, and why those wait that do.
@@ -158,7 +177,10 @@ impl Delivery {
             ratios: Mutex::default(),
             removed: Mutex::default(),
             conflicts: Mutex::default(),
-            failing: Mutex::default(),
+            health: Mutex::default(),
+            division: Mutex::default(),
+            refusing: Mutex::default(),
+            lasting: Mutex::default(),
             mismatched: Mutex::default(),
             closing: Mutex::default(),
             supervised: supervise::Supervised::default(),
@@ -186,11 +208,16 @@ impl Delivery {
     /// What waits for its destination is tried again soon, since that may just have been mended.
     pub fn set_removed(&self, removed: BTreeSet<SourceId>) {
         *lock(&self.inner.removed) = removed;
-        self.inner.forget_the_past();
+        self.inner.forget_mismatches();
         for slots in lock(&self.inner.slots).values() {
             slots.reached.tell();
         }
         self.inner.kick.notify_one();
+    }
+
+    /// Why calls of a source are refused for what waits for its destination, where they are, and what to do.
+    pub fn why_refused(&self, source: &SourceId) -> Option<String> {
+        self.inner.why_refused(source)
     }
 
     /// The days that are being closed and wait, and why.
@@ -247,6 +274,7 @@ impl Inner {
         let new = || {
             Arc::new(Slots {
                 puts: Semaphore::new(settings::PUTS_PER_DESTINATION),
+                failing_puts: Semaphore::new(settings::FAILING_PUTS_PER_DESTINATION),
                 reached: reached::Reached::default(),
                 sealed: Arc::new(Semaphore::new(settings::SEALED_PER_DESTINATION)),
             })

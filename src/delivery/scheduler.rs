@@ -31,6 +31,8 @@ use crate::time::UnixMillis;
 /// Line bytes per object byte before a source's first object: more than real lines give, so that the first object is cut
 /// at its size rather than encoded twice.
 const RATIO_AT_FIRST: f64 = 12.0;
+/// Bytes that an object may have however little room is left under pressure.
+const UNDER_PRESSURE_MIN: u64 = 64 * 1_024;
 /// How long to rest after a look, for each batch looked at: a look at one takes well under a microsecond, so however many
 /// there are, looking takes at most one per cent of a core.
 const REST_PER_BATCH: Duration = Duration::from_micros(100);
@@ -90,6 +92,7 @@ fn note_clock_step(inner: &Arc<Inner>, watch: &mut ClockWatch) {
 fn look(inner: &Arc<Inner>, deadlines: &mut Deadlines) -> usize {
     let open = inner.parts.outlet.open_batches();
     let batches = open.len();
+    inner.judge(&open);
     let pressed = pressed(inner, &open);
     let view = View::now(inner, &open);
     let resting = supervise::resting(inner);
@@ -116,6 +119,7 @@ fn look(inner: &Arc<Inner>, deadlines: &mut Deadlines) -> usize {
 /// The batches that are due for want of space or because too many are open, sorted.
 fn pressed(inner: &Inner, open: &[OpenBatch]) -> Vec<BatchKey> {
     let mut pressed = inner.parts.outlet.under_pressure();
+    pressed.extend(inner.batches_that_leave(open));
     if open.len() > OPEN_BATCHES_MAX {
         let mut by_last: Vec<&OpenBatch> = open.iter().collect();
         by_last.sort_by_key(|batch| batch.last);
@@ -336,7 +340,9 @@ fn place_of(inner: &Inner, batch: &OpenBatch) -> Result<Place, Stopped> {
         }
         Err(error) => format!("read the spool: {error}"),
     };
-    tracing::error!(batch = %batch.key, "waiting to deliver: {why}");
+    if let Some(line) = inner.happened("find the place", source.as_str()) {
+        tracing::error!(batch = %batch.key, times = line.times, others = line.others, "waiting to deliver: {why}");
+    }
     inner.progress.waiting(source, why);
     Ok(Place::Unknown)
 }
@@ -398,11 +404,22 @@ enum Encoding {
 fn encode_job(inner: &Inner, job: &Job) -> io::Result<Made> {
     panic_if_planted(PlantedPanic::Encoder);
     let (outlet, clock) = (&inner.parts.outlet, &*inner.parts.clock);
-    let made = encode::encode(outlet, &inner.staging, clock, job);
+    let encode = |max_bytes: u64| {
+        let job = Job { max_bytes: job.max_bytes.min(max_bytes), ..job.clone() };
+        encode::encode(outlet, &inner.staging, clock, &job)
+    };
+    // It is staged, and copied when it is parked: an object that cannot be parked would keep its segments.
+    let half =
+        if outlet.is_under_pressure() { (outlet.room() / 2).max(UNDER_PRESSURE_MIN) } else { u64::MAX };
+    let made = match encode(half) {
+        // Its first line alone is longer.
+        Ok(Made::Nothing { .. }) if half < job.max_bytes => encode(u64::MAX),
+        made => made,
+    };
     if made.as_ref().is_err_and(is_no_space) {
+        outlet.disk_is_full();
         // A full disk is emptied by delivering: what fits in memory can still go.
-        let max_bytes = job.max_bytes.min(inner.settings.object_in_memory_max as u64);
-        return encode::encode(outlet, &inner.staging, clock, &Job { max_bytes, ..job.clone() });
+        return encode(inner.settings.object_in_memory_max as u64);
     }
     made
 }
@@ -420,7 +437,10 @@ fn seal_made(
         Ok(Made::Object(object)) => object,
         Ok(Made::Nothing { .. }) => return Ok(Encoding::FillsOn),
         Err(error) => {
-            tracing::warn!(%error, batch = %job.key, "an object could not be staged; it is tried again");
+            if let Some(line) = inner.happened("stage", job.key.source.as_str()) {
+                let (times, others) = (line.times, line.others);
+                tracing::warn!(%error, batch = %job.key, times, others, "an object could not be staged; it is retried");
+            }
             inner.progress.waiting(&batch.key.source, format!("stage an object: {error}"));
             return Ok(Encoding::Failed);
         }

@@ -20,6 +20,7 @@ use crate::object::metadata::Metadata;
 use crate::object::{ObjectKey, ObjectName, Stream};
 use crate::planted::{PlantedBug, PlantedPanic, panic_if_planted, planted};
 use crate::spool::Stopped;
+use crate::spool::disk::is_no_handle;
 use crate::spool::note::{Parked, PendingSeal, Seal};
 use crate::spool::outlet::parked_name;
 use crate::store::{Body, Fault, Put, PutMode, StoreError, Stored};
@@ -144,9 +145,13 @@ impl Upload<'_> {
     async fn put_while_parking(&mut self, put: &Put) -> Result<Result<Stored, StoreError>, Stopped> {
         let inner = Arc::clone(self.inner);
         let slots = inner.slots(&self.seal.destination);
+        let (source, to) = (self.seal.batch.source.clone(), self.inner.reach_of(&self.seal));
+        let began = inner.parts.clock.monotonic();
         self.reached.forget();
         let trying = async {
-            let Ok(_slot) = slots.puts.acquire().await else { return None };
+            let failing = lock(&inner.health).is_failing(&source, &to);
+            let _turn = if failing { Some(slots.failing_puts.acquire().await.ok()?) } else { None };
+            let _slot = slots.puts.acquire().await.ok()?;
             let before = inner.parts.clock.monotonic();
             let answer = inner.parts.store.put(put).await;
             let took = inner.parts.clock.monotonic().saturating_sub(before);
@@ -160,7 +165,10 @@ impl Upload<'_> {
             tokio::select! {
                 biased;
                 answer = &mut trying => return answer.ok_or(Stopped),
-                () = tokio::time::sleep(self.park_look()) => self.park_if_due().await?,
+                () = tokio::time::sleep(self.park_look()) => {
+                    lock(&inner.health).under_way(&source, &to, began, inner.parts.clock.monotonic());
+                    self.park_if_due().await?;
+                }
             }
         }
     }
@@ -191,7 +199,7 @@ impl Upload<'_> {
                 Ok(Ready::Put { put: Box::new(self.request(&pending, body, crc32)), may_replace })
             }
             Some(Err(error)) => {
-                if matches!(self.source, Some(Source::Parked(_))) {
+                if matches!(self.source, Some(Source::Parked(_))) && !is_no_handle(&error) {
                     self.parked_is_damaged(&error.to_string());
                 }
                 self.waiting(format!("read the object to be put: {error}"));
@@ -268,8 +276,9 @@ impl Upload<'_> {
     fn parked_body(&self, parked: Parked) -> io::Result<Body> {
         let name = parked_name(self.seal.number);
         let disk = self.inner.parts.outlet.disk();
-        let file = disk.open(&name)?;
-        file_body(&**disk, &name, &*file, parked.len)
+        // A file that is gone is reported here.
+        disk.open(&name)?;
+        file_body(&**disk, &name, parked.len)
     }
 
     async fn commit(&self, put: &Put, stored: &Stored) -> Result<(), Stopped> {
@@ -303,7 +312,8 @@ impl Upload<'_> {
             encryption: stored.applied.clone(),
         };
         self.inner.progress.delivered(&self.seal, object);
-        self.inner.taken(&put.destination, self.seal.object_key.as_str(), stored.applied.as_ref());
+        let source = &self.seal.batch.source;
+        self.inner.taken(source, &put.destination, self.seal.object_key.as_str(), stored.applied.as_ref());
         self.inner.parts.alarms.clear(AlarmKind::Damage, &parked_name(self.seal.number));
         tracing::debug!(seal = self.seal.number, key = %self.seal.object_key, "delivered");
         Ok(())
@@ -330,13 +340,19 @@ impl Upload<'_> {
         self.waiting(format!("{what} {} to {}: {error}", self.seal.object_key, to.bucket.bucket()));
         // All objects under way meet the end of a session. It stands for something only where the next session fares no better.
         if what == "put" && (error.fault != Fault::Expired || self.met_the_end) {
-            self.inner.put_failed(&to, error);
+            self.inner.put_failed(&self.seal.batch.source, &to, error);
         }
     }
 
     fn waiting(&self, why: String) {
-        if self.tries <= 1 || self.tries.is_multiple_of(10) {
-            tracing::warn!(tries = self.tries, source = %self.seal.batch.source, "waiting to deliver: {why}");
+        if let Some(line) = self.inner.happened("put", self.seal.destination.bucket.bucket()) {
+            tracing::warn!(
+                failures = line.times,
+                others = line.others,
+                tries = self.tries,
+                source = %self.seal.batch.source,
+                "waiting to deliver: {why}"
+            );
         }
         self.inner.progress.waiting(&self.seal.batch.source, why);
     }
@@ -359,8 +375,15 @@ impl Upload<'_> {
         // An outage ends for all objects of a destination at once: the first that gets through tells the others. They come
         // after a short wait of their own, and once, so that one refused key among good ones is not tried without pause.
         let mut may_be_told = matches!(next, Next::Retry(_) | Next::RetryAtCap);
+        self.park_if_due().await?;
+        // Others may get through meanwhile; this one is made again for its next try.
+        let is_last_resort =
+            |source: &Source| matches!(source, Source::Staged(staged) if staged.is_last_resort());
+        let gave_way = self.source.take_if(|source| is_last_resort(source)).is_some();
         loop {
-            self.park_if_due().await?;
+            if !gave_way {
+                self.park_if_due().await?;
+            }
             let left = end.saturating_sub(clock.monotonic());
             if left.is_zero() {
                 return Ok(());

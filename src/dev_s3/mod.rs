@@ -69,8 +69,8 @@ pub const ACCESS_KEY_ID: &str = "forebay";
 /// The secret access key of the one user. It protects nothing: the server is for loopback.
 pub const SECRET_ACCESS_KEY: &str = "forebay-secret";
 
-/// Connections served at once. At the limit new ones wait to be accepted.
-const CONNECTIONS_MAX: usize = 512;
+/// Connections served at once, where there are handles for them. At the limit new ones wait to be accepted.
+pub const CONNECTIONS_MAX: usize = 512;
 
 /// How long requests may take to end after [`DevS3Running::stop`]. Then their connections are dropped; an object is there
 /// whole or not at all.
@@ -88,6 +88,8 @@ pub struct DevS3Settings {
     pub clock: Arc<dyn Clock>,
     /// For names of bodies and ids of uploads.
     pub random: Arc<dyn Random>,
+    /// Connections served at once: [`CONNECTIONS_MAX`], or what there are handles for.
+    pub connections: usize,
 }
 
 /// Why the server does not start, or cannot be reset.
@@ -140,6 +142,7 @@ impl DevS3 {
         listener.set_nonblocking(true).map_err(DevS3Error::Listener)?;
         let addr = listener.local_addr().map_err(DevS3Error::Listener)?;
         let listener = TcpListener::from_std(listener).map_err(DevS3Error::Listener)?;
+        let most = settings.connections;
         let vault =
             tokio::task::spawn_blocking(move || Vault::open(settings)).await.map_err(DevS3Error::Task)??;
         let vault = Arc::new(vault);
@@ -147,7 +150,7 @@ impl DevS3 {
         builder.set_auth(OneUser);
         let stop = CancellationToken::new();
         let (listener, service, stopped) = (Arc::new(listener), builder.build(), stop.clone());
-        let start = move || accept(Arc::clone(&listener), service.clone(), stopped.clone());
+        let start = move || accept(Arc::clone(&listener), service.clone(), most, stopped.clone());
         let server = tokio::spawn(tasks::restart(start));
         Ok(DevS3Running { addr, vault, stop, server })
     }
@@ -216,14 +219,14 @@ impl S3Auth for OneUser {
     }
 }
 
-async fn accept(listener: Arc<TcpListener>, service: S3Service, stop: CancellationToken) {
+async fn accept(listener: Arc<TcpListener>, service: S3Service, most: usize, stop: CancellationToken) {
     let mut connections = JoinSet::new();
     loop {
         panic_if_planted(PlantedPanic::DevS3);
         tokio::select! {
             () = stop.cancelled() => break,
             _ = connections.join_next(), if !connections.is_empty() => {}
-            accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => match accepted {
+            accepted = listener.accept(), if connections.len() < most => match accepted {
                 Ok((stream, _)) => {
                     connections.spawn(serve(stream, service.clone(), stop.clone()));
                 }

@@ -1,9 +1,7 @@
-//! What a directory lies on: whether a sync there means anything, and how many files may be open.
+//! What a directory lies on: whether a sync there means anything.
 
 use std::io;
 use std::path::Path;
-
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// How far a file system can be trusted with a spool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,15 +41,6 @@ pub fn of(dir: &Path) -> io::Result<(&'static str, Trust)> {
     // The magic number is 32 bits wide on every Linux; the field is wider on some.
     let magic = u32::try_from(u64::try_from(about.f_type).unwrap_or(0) & 0xFFFF_FFFF).unwrap_or(0);
     Ok(judge(magic))
-}
-
-/// Lets the process open as many files as the hard limit allows: each connection is one.
-pub fn raise_open_files() {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    if let Err(error) = setrlimit(Resource::Nofile, raised) {
-        tracing::debug!(%error, current = ?limit.current, "the limit of open files stays as it is");
-    }
 }
 
 #[cfg(test)]

@@ -35,7 +35,8 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// What the file system says.
     fn remove(&self, name: &str) -> io::Result<()>;
 
-    /// Makes the names in a directory durable. `""` is the spool's own.
+    /// Makes the names in a directory durable. `""` is the spool's own. It needs no new file handle: a sync that fails stops
+    /// the spool, and a lack of handles must not.
     ///
     /// # Errors
     /// What the file system says.
@@ -49,6 +50,11 @@ pub trait Disk: Send + Sync + fmt::Debug {
 
     /// Where a file lies, for those that hand it to somebody else (an upload's body). `None` where files have no path.
     fn path(&self, name: &str) -> Option<PathBuf>;
+
+    /// How many more bytes files may take, as far as the file system tells. `None` where it does not.
+    fn free_bytes(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// An open file. Positioned reads and writes, so that many may use it at once.
@@ -108,14 +114,15 @@ pub fn write_durably(disk: &dyn Disk, name: &str, bytes: &[u8]) -> io::Result<()
     publish(disk, name)
 }
 
-/// The first half of [`write_durably`]: nothing uses the file yet.
+/// The first half of [`write_durably`]: nothing uses the file yet. Returns it, open.
 ///
 /// # Errors
 /// What the file system says; nothing has changed then but a file that the next start removes.
-pub fn write_temporary(disk: &dyn Disk, name: &str, parts: &[IoSlice<'_>]) -> io::Result<()> {
+pub fn write_temporary(disk: &dyn Disk, name: &str, parts: &[IoSlice<'_>]) -> io::Result<Arc<dyn DiskFile>> {
     let file = disk.create(&temporary_name(name))?;
     file.write_at(parts, 0)?;
-    file.sync()
+    file.sync()?;
+    Ok(file)
 }
 
 /// The second half of [`write_durably`].

@@ -1,18 +1,25 @@
 //! The real file system.
+//!
+//! A disk that has no file handle left for the next segment or a note takes no more calls. So the directories are open from
+//! the start, and a few handles are held in reserve for what the spool opens.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::FlockOperation;
 
-use super::disk::{Disk, DiskFile};
+use super::disk::{Disk, DiskFile, is_no_handle};
 
 /// Subdirectories of a spool.
 pub const SUBDIRECTORIES: [&str; 3] = ["staging", "parked", "quarantine"];
 
+/// Handles held in reserve: two segments, and a new manifest, an index, fingerprints, and files that are read, staged and
+/// parked at once.
+const RESERVED_HANDLES: usize = 16;
 /// `IOV_MAX` of Linux: how many parts one `pwritev` takes.
 const WRITE_PARTS_MAX: usize = 1_024;
 
@@ -42,7 +49,49 @@ pub enum DirectoryError {
 #[derive(Debug)]
 pub struct RealDisk {
     root: PathBuf,
-    _lock: File,
+    lock: File,
+    /// The spool's own directory and its subdirectories, by name.
+    directories: Vec<(&'static str, File)>,
+    reserve: Reserve,
+}
+
+/// Handles that nobody else in the process can take.
+#[derive(Debug, Default)]
+struct Reserve(Mutex<Vec<OwnedFd>>);
+
+impl Reserve {
+    /// Opens something. Where there is no handle for it, one of the reserve is given up.
+    fn with_handle<T>(&self, of: &File, mut open: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+        loop {
+            let opened = open();
+            match &opened {
+                // Somebody else may be quicker to take what was given up.
+                Err(error) if is_no_handle(error) && self.give_up() => {}
+                Err(_) => return opened,
+                Ok(_) => {
+                    self.fill(of);
+                    return opened;
+                }
+            }
+        }
+    }
+
+    fn give_up(&self) -> bool {
+        self.held().pop().is_some()
+    }
+
+    /// Takes back what was given up, as far as there are handles again. Any file will do.
+    fn fill(&self, of: &File) {
+        let mut held = self.held();
+        while held.len() < RESERVED_HANDLES {
+            let Ok(handle) = rustix::io::fcntl_dupfd_cloexec(of, 0) else { break };
+            held.push(handle);
+        }
+    }
+
+    fn held(&self) -> MutexGuard<'_, Vec<OwnedFd>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl RealDisk {
@@ -72,7 +121,11 @@ impl RealDisk {
             }
             Err(errno) => return Err(unusable(errno.into())),
         }
-        let disk = Self { root: root.to_owned(), _lock: lock };
+        let open_dir = |dir: &'static str| Ok((dir, File::open(root.join(dir))?));
+        let directories: io::Result<Vec<_>> = [""].into_iter().chain(SUBDIRECTORIES).map(open_dir).collect();
+        let directories = directories.map_err(unusable)?;
+        let disk = Self { root: root.to_owned(), lock, directories, reserve: Reserve::default() };
+        disk.reserve.fill(&disk.lock);
         disk.sync_dir("").map_err(unusable)?;
         // The directory's own name must survive a power cut too.
         if let Some(parent) = root.parent().filter(|parent| !parent.as_os_str().is_empty()) {
@@ -85,22 +138,24 @@ impl RealDisk {
     pub fn root(&self) -> &Path {
         &self.root
     }
+
+    fn with_handle<T>(&self, open: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+        self.reserve.with_handle(&self.lock, open)
+    }
 }
 
 impl Disk for RealDisk {
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        let file = OpenOptions::new().read(true).write(true).open(self.root.join(name))?;
+        let path = self.root.join(name);
+        let file = self.with_handle(|| OpenOptions::new().read(true).write(true).open(&path))?;
         Ok(Arc::new(RealFile(file)))
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(self.root.join(name))?;
+        let path = self.root.join(name);
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(true).mode(0o600);
+        let file = self.with_handle(|| options.open(&path))?;
         Ok(Arc::new(RealFile(file)))
     }
 
@@ -120,15 +175,23 @@ impl Disk for RealDisk {
     }
 
     fn sync_dir(&self, dir: &str) -> io::Result<()> {
-        File::open(self.root.join(dir))?.sync_all()
+        match self.directories.iter().find(|(known, _)| *known == dir) {
+            Some((_, open)) => open.sync_all(),
+            None => self.with_handle(|| File::open(self.root.join(dir)))?.sync_all(),
+        }
     }
 
     fn list(&self, dir: &str) -> io::Result<Vec<(String, u64)>> {
-        files_in(&self.root.join(dir))
+        self.with_handle(|| files_in(&self.root.join(dir)))
     }
 
     fn path(&self, name: &str) -> Option<PathBuf> {
         Some(self.root.join(name))
+    }
+
+    fn free_bytes(&self) -> Option<u64> {
+        let about = rustix::fs::statvfs(&self.root).ok()?;
+        Some(about.f_bavail.saturating_mul(about.f_frsize))
     }
 }
 
@@ -233,6 +296,30 @@ mod tests {
                 8 - written
             );
         }
+    }
+
+    #[test]
+    fn where_no_handle_is_left_one_of_the_reserve_is_given_up_and_taken_back_later() {
+        use rustix::io::Errno;
+        let dir = tempfile::tempdir().unwrap();
+        let disk = RealDisk::open(dir.path()).unwrap();
+        let held = || disk.reserve.held().len();
+        assert_eq!(held(), RESERVED_HANDLES);
+        // Somebody else takes the first two handles that are given up.
+        let mut tries = 0;
+        let opened = disk.with_handle(|| {
+            tries += 1;
+            if tries <= 3 { Err(Errno::MFILE.into()) } else { Ok(held()) }
+        });
+        assert_eq!((opened.unwrap(), held()), (RESERVED_HANDLES - 3, RESERVED_HANDLES));
+        let refused = disk.with_handle(|| Err::<(), _>(Errno::NFILE.into())).unwrap_err();
+        assert!(is_no_handle(&refused));
+        assert_eq!(held(), 0);
+        disk.list("").unwrap();
+        assert_eq!(held(), RESERVED_HANDLES);
+        // What else fails costs no handle.
+        assert!(disk.open("none").is_err());
+        assert_eq!(held(), RESERVED_HANDLES);
     }
 
     #[test]

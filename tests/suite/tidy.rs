@@ -5,28 +5,54 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room and the rooms it may know. `cli` wires everything together and may know all.
-const MAY_KNOW: [(&str, &[&str]); 28] = [
+const MAY_KNOW: [(&str, &[&str]); 29] = [
     ("time", &[]),
     ("random", &[]),
     ("planted", &[]),
     ("sources", &[]),
     ("json", &[]),
     ("retry", &["random"]),
+    ("once_a_minute", &[]),
     ("object", &["sources", "time"]),
     ("policy", &["object"]),
     ("receipt", &["object", "sources", "time"]),
     ("batch", &["object", "sources", "time"]),
     ("call", &["json", "random", "sources", "time"]),
     ("metrics", &["call"]),
-    ("alarms", &["metrics", "time"]),
+    ("alarms", &["metrics", "once_a_minute", "time"]),
     ("tasks", &["alarms"]),
     ("store", &["object"]),
-    ("spool", &["batch", "call", "metrics", "object", "planted", "random", "receipt", "sources", "time"]),
+    (
+        "spool",
+        &[
+            "batch",
+            "call",
+            "metrics",
+            "object",
+            "once_a_minute",
+            "planted",
+            "random",
+            "receipt",
+            "sources",
+            "time",
+        ],
+    ),
     (
         "delivery",
         &[
-            "alarms", "batch", "metrics", "object", "planted", "random", "retry", "sources", "spool",
-            "store", "tasks", "time",
+            "alarms",
+            "batch",
+            "metrics",
+            "object",
+            "once_a_minute",
+            "planted",
+            "random",
+            "retry",
+            "sources",
+            "spool",
+            "store",
+            "tasks",
+            "time",
         ],
     ),
     ("hook", &["delivery", "object", "store"]),
@@ -37,7 +63,7 @@ const MAY_KNOW: [(&str, &[&str]); 28] = [
     ),
     ("admin", &["metrics", "planted", "receipt", "sources"]),
     ("dev_s3", &["planted", "random", "tasks", "time"]),
-    ("check", &["object", "policy", "runtime", "sources", "store", "time"]),
+    ("check", &["delivery", "object", "policy", "runtime", "sources", "spool", "store", "time"]),
     ("runtime", &["planted", "random", "tasks", "time"]),
     ("config", &["call", "object", "runtime", "sources", "store"]),
     ("lib", &[]),
@@ -46,7 +72,8 @@ const MAY_KNOW: [(&str, &[&str]); 28] = [
 ];
 
 /// Rooms that neither wait, nor read or write anything, nor know the time or chance.
-const PURE: [&str; 9] = ["json", "call", "object", "policy", "batch", "receipt", "retry", "sources", "time"];
+const PURE: [&str; 10] =
+    ["json", "call", "object", "policy", "batch", "receipt", "retry", "once_a_minute", "sources", "time"];
 /// What a pure room cannot name.
 const IMPURE: [&str; 10] = [
     "std::fs",

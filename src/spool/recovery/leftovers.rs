@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::spool::disk::Disk;
+use crate::spool::disk::{Disk, is_no_handle};
 use crate::spool::note::Seal;
 use crate::spool::reader::{self, Go, Read};
 use crate::spool::segment::{index_name, number_in};
@@ -51,7 +51,7 @@ pub(super) fn tidy_parked(shared: &Shared) -> io::Result<()> {
     let state = shared.state().clone();
     for (name, number) in parked_without_note(&*shared.disk, &state)? {
         let Some(pending) = number.and_then(|number| state.seals.get(&number)) else { continue };
-        if has_all_frames(shared, &pending.seal) {
+        if has_all_frames(shared, &pending.seal)? {
             shared.disk.remove(&format!("parked/{name}"))?;
         } else {
             quarantine(&*shared.disk, &name, "the segments do not hold all that was sealed")?;
@@ -60,7 +60,7 @@ pub(super) fn tidy_parked(shared: &Shared) -> io::Result<()> {
     Ok(())
 }
 
-fn has_all_frames(shared: &Shared, seal: &Seal) -> bool {
+fn has_all_frames(shared: &Shared, seal: &Seal) -> io::Result<bool> {
     let mut frames = 0;
     let read =
         reader::read(shared, &seal.batch, seal.first.saturating_sub(1), seal.last, &mut |read| match read {
@@ -70,10 +70,14 @@ fn has_all_frames(shared: &Shared, seal: &Seal) -> bool {
             }
             Read::Lost(_) => Ok(Go::Stop),
         });
-    if let Err(error) = &read {
-        tracing::error!(%error, seal = seal.number, "the frames of a sealed object cannot be read");
+    match read {
+        Ok(()) => Ok(frames == seal.frames),
+        Err(error) if is_no_handle(&error) => Err(error),
+        Err(error) => {
+            tracing::error!(%error, seal = seal.number, "the frames of a sealed object cannot be read");
+            Ok(false)
+        }
     }
-    read.is_ok() && frames == seal.frames
 }
 
 /// Removes what `state` no longer needs. It must be durable: what is read of a manifest whose last sync failed may be gone

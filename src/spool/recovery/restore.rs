@@ -5,6 +5,7 @@ use std::io;
 
 use super::found::Found;
 use crate::batch::BatchKey;
+use crate::spool::disk::is_no_handle;
 use crate::spool::index::{Batch, Part, SegmentState};
 use crate::spool::ledger::{Health, Hour, Row};
 use crate::spool::reader;
@@ -21,6 +22,7 @@ pub(super) fn restore_seen_files(shared: &Shared) -> io::Result<BTreeMap<u64, Ve
         let Some(number) = seen_file::number(&name) else { continue };
         match seen_file::read(&*shared.disk, shared.salt(number), number) {
             Ok(Some(entries)) => drop(files.insert(number, entries)),
+            Err(error) if is_no_handle(&error) => return Err(error),
             Ok(None) | Err(_) => {
                 tracing::warn!(
                     segment = number,

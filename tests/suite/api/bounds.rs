@@ -140,28 +140,6 @@ async fn connections_over_the_limit_are_closed_at_once() {
 }
 
 #[tokio::test]
-async fn bodies_over_the_memory_of_the_process_are_503_until_others_are_answered() {
-    let rig = start_with(|settings, _| settings.bounds.bodies_bytes = 40_000).await;
-    let large = post("/v1/batch", &[BASIC], super::bodies::batch_of(30_000));
-    let mut holder = Wire::connect(rig.address).await;
-    holder.send(&large[..large.len() - 1]).await;
-    let mut refused = None;
-    eventually("the budget to be held", async || {
-        let answer = once(rig.address, &large).await;
-        refused = (answer.status == 503).then_some(answer);
-        refused.is_some()
-    })
-    .await;
-    let refused = refused.unwrap();
-    assert_eq!(refused.code(), "overloaded");
-    let after: u64 = refused.header("retry-after").unwrap().parse().unwrap();
-    assert!((1..=60).contains(&after));
-    holder.send(&large[large.len() - 1..]).await;
-    assert_eq!(holder.answer().await.status, 200);
-    assert_eq!(once(rig.address, &large).await.status, 200);
-}
-
-#[tokio::test]
 async fn slow_clients_do_not_keep_others_waiting() {
     let rig = start().await;
     let mut slow = Vec::new();

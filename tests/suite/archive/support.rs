@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use aws_sdk_s3::primitives::ByteStream;
-use forebay::dev_s3::{DevS3, DevS3Running, DevS3Settings};
+use forebay::dev_s3::{CONNECTIONS_MAX, DevS3, DevS3Running, DevS3Settings};
 use forebay::object::closed_marker::{ClosedMarker, Closing};
 use forebay::object::gzip::GzipLines;
 use forebay::object::metadata::{Metadata, rfc3339};
@@ -96,6 +96,7 @@ impl Lake {
             data_dir: folder.path().join("s3"),
             clock: Arc::new(SystemClock::new()),
             random: Arc::new(SystemRandom),
+            connections: CONNECTIONS_MAX,
         };
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let server = DevS3::start(listener, settings).await.unwrap();

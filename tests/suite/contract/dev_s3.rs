@@ -11,7 +11,8 @@ use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{Delete, EncodingType, ObjectIdentifier};
 use forebay::dev_s3::{
-    ACCESS_KEY_ID, BUCKET, DevS3, DevS3Error, DevS3Running, DevS3Settings, REGION, SECRET_ACCESS_KEY,
+    ACCESS_KEY_ID, BUCKET, CONNECTIONS_MAX, DevS3, DevS3Error, DevS3Running, DevS3Settings, REGION,
+    SECRET_ACCESS_KEY,
 };
 use forebay::random::Random;
 use forebay::store::s3::{CredentialsFrom, S3Settings, S3Store};
@@ -53,6 +54,7 @@ pub(super) async fn try_start(data_dir: &Path) -> Result<DevS3Running, DevS3Erro
         data_dir: data_dir.to_owned(),
         clock: Arc::new(Ticking::default()),
         random: Arc::new(Counting),
+        connections: CONNECTIONS_MAX,
     };
     DevS3::start(listener, settings).await
 }

@@ -462,6 +462,32 @@ async fn a_day_is_not_over_while_a_call_of_it_hangs_in_its_sync() {
     node.halt().await;
 }
 
+/// Each marker that a bucket took ended the alarm about those that it refused.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_alarm_of_a_marker_that_is_refused_stands_while_others_are_taken() {
+    let (dir, store, clock) = (tempfile::tempdir().unwrap(), FakeStore::new(), StepClock::new());
+    let node = Node::open(dir.path(), &store, &clock);
+    store.refuse_below("segment-logs/_closed/web/", true);
+    let day = UnixMillis(EVENING).day();
+    for name in ["web", "ios"] {
+        node.send(name, "bucket");
+        node.append(name, &lines(0, 1)).await;
+    }
+    node.delivery.flush(Some(&source("web")), SOON).await;
+    // What waits keeps its day open.
+    store.refuse_below("segment-logs/ios/", true);
+    past_midnight(&clock, "the alarm", || node.has_alarm(AlarmKind::Closing)).await;
+    assert!(stage(&node, "ios", day).is_some());
+    store.refuse_below("segment-logs/ios/", false);
+    past_midnight(&clock, "the other marker", || markers(&store, "bucket").len() == 1).await;
+    eventually("the other day closed", || stage(&node, "ios", day).is_none()).await;
+    assert!(node.has_alarm(AlarmKind::Closing), "the first is still refused");
+    store.refuse_below("segment-logs/_closed/web/", false);
+    past_midnight(&clock, "both markers", || markers(&store, "bucket").len() == 2).await;
+    eventually("no alarm", || !node.has_alarm(AlarmKind::Closing)).await;
+    node.halt().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_one_bucket_refuses_holds_up_no_other() {
     let (dir, store, clock) = (tempfile::tempdir().unwrap(), FakeStore::new(), StepClock::new());

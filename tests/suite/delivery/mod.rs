@@ -15,3 +15,4 @@ mod panics;
 mod parking;
 mod reach;
 mod restart;
+mod share;

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use forebay::dev_s3::{ACCESS_KEY_ID, DevS3, DevS3Running, DevS3Settings, SECRET_ACCESS_KEY};
+use forebay::dev_s3::{
+    ACCESS_KEY_ID, CONNECTIONS_MAX, DevS3, DevS3Running, DevS3Settings, SECRET_ACCESS_KEY,
+};
 use forebay::runtime::{SystemClock, SystemRandom};
 use http_body_util::Full;
 use rand::rngs::StdRng;
@@ -50,6 +52,7 @@ impl Rig {
             data_dir: folder.path().join("s3"),
             clock: Arc::new(SystemClock::new()),
             random: Arc::new(SystemRandom),
+            connections: CONNECTIONS_MAX,
         };
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let server = DevS3::start(listener, settings).await.unwrap();
@@ -165,13 +168,18 @@ impl Caller {
         letters: usize,
     ) -> Answer {
         let (ids, body) = self.request(calls, letters);
-        let url = format!("{}/v1/batch?writeKey={source}-key", forebay.collector);
-        let answer = self.http.post(&url, body).await;
-        let answer = answer.unwrap_or_else(|error| panic!("{url}: {error}\n{}", forebay.log()));
+        let answer = self.post(forebay, source, body).await;
+        let answer = answer.unwrap_or_else(|error| panic!("{error}\n{}", forebay.log()));
         if is_accepted(&answer) {
             self.note(source, ids);
         }
         answer
+    }
+
+    /// Posts a body to a source.
+    pub(crate) async fn post(&self, forebay: &Forebay, source: &str, body: String) -> Result<Answer, String> {
+        let url = format!("{}/v1/batch?writeKey={source}-key", forebay.collector);
+        self.http.post(&url, body).await.map_err(|error| format!("{url}: {error}"))
     }
 
     /// As [`Caller::try_send`], and it must be accepted.

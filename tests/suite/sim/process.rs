@@ -49,6 +49,7 @@ impl World {
         if self.dice.chance(800) {
             return Ok(Some(spool));
         }
+        process.starve(0, 0);
         let before = view(spool.outlet());
         drop(spool);
         let Some((spool, recovered)) = self.try_open(process)? else { return Ok(None) };
@@ -127,7 +128,7 @@ impl World {
 
     /// Opens the spool. An error comes with whether the disk is the reason.
     fn try_open_once(&mut self, process: &SimDisk) -> Result<(Stepped, Recovered), (OpenError, bool)> {
-        let failures = self.disk.failures();
+        let (failures, missed) = (self.disk.failures(), process.handles_missed());
         let random = Seeded(Mutex::new(self.dice.split()));
         let opened = Stepped::open(
             Arc::new(process.clone()),
@@ -136,7 +137,8 @@ impl World {
             &random,
             Arc::new(Metrics::new()),
         );
-        opened.map_err(|error| (error, !process.is_alive() || self.disk.failures() > failures))
+        let failed = || self.disk.failures() > failures || process.handles_missed() > missed;
+        opened.map_err(|error| (error, !process.is_alive() || failed()))
     }
 
     fn count_recovery(&self, recovered: &Recovered) {

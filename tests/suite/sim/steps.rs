@@ -8,7 +8,7 @@ use forebay::time::{Clock as _, DAY_MS};
 use super::plan::{YEAR_1970, YEAR_2038};
 use super::process::Process;
 use super::world::{Violation, World};
-use crate::support::sim_disk::{EIO, EMFILE, ENOSPC, Trouble};
+use crate::support::sim_disk::{EIO, EMFILE, ENOSPC, SimDisk, Trouble};
 
 impl World {
     pub(super) fn draw_mood(&mut self) {
@@ -28,6 +28,13 @@ impl World {
             self.disk.trouble(after, trouble);
         }
         self.draw_capacity();
+    }
+
+    /// For some calls from now on a process has no file handle left. No such call changes anything, so the spool must go on.
+    pub(super) fn draw_starvation(&mut self, process: &SimDisk, of_thousand: u64) {
+        if self.plan.starves && self.dice.chance(of_thousand) {
+            process.starve(self.dice.log(30), 1 + self.dice.log(60));
+        }
     }
 
     /// After how many changes of the disk something happens: often while the spool is opened, as often later.
@@ -78,7 +85,8 @@ impl World {
                 _ => None,
             };
             let request = request.unwrap_or_else(|| {
-                self.clients.make(&mut self.dice, most / 2, self.plan.stuck, self.plan.rejected)
+                let large = self.plan.stuck || self.plan.refuses.is_some();
+                self.clients.make(&mut self.dice, most / 2, large, self.plan.rejected)
             });
             let bytes = self.clients.bytes(request);
             if process.waiting_bytes + bytes > most {

@@ -100,6 +100,11 @@ impl Forebay {
         self.log.lock().expect("the log's lock").clone()
     }
 
+    /// What it writes to standard error, also after this value is gone.
+    pub(crate) fn live_log(&self) -> Arc<Mutex<String>> {
+        Arc::clone(&self.log)
+    }
+
     /// Ends it as `kill -9` does.
     pub(crate) async fn kill(mut self) {
         self.child.kill().await.expect("SIGKILL");
@@ -185,6 +190,13 @@ impl Starting {
         Self::spawn(command)
     }
 
+    /// As [`Starting::serve`], in a process that may open so many files.
+    pub(crate) fn serve_with_files(config: &Path, environment: &[(&str, &str)], files: u64) -> Self {
+        let mut command = with_files(files);
+        command.arg("serve").arg("--config").arg(config).envs(environment.iter().copied());
+        Self::spawn(command)
+    }
+
     /// As [`Starting::serve`], with its log on `stderr`: [`Forebay::log`] stays empty.
     pub(crate) fn serve_logging_to(config: &Path, environment: &[(&str, &str)], stderr: Stdio) -> Self {
         let mut command = command();
@@ -264,7 +276,17 @@ impl Starting {
 
 /// The program, without what its environment might tell it: settings of whoever runs the tests are none of its own.
 pub(crate) fn command() -> Command {
-    let mut command = Command::new(binary());
+    without_settings(Command::new(binary()))
+}
+
+/// The same, in a process that may open so many files.
+pub(crate) fn with_files(files: u64) -> Command {
+    let mut command = without_settings(Command::new("sh"));
+    command.arg("-c").arg(format!("ulimit -n {files} && exec \"$0\" \"$@\"")).arg(binary());
+    command
+}
+
+fn without_settings(mut command: Command) -> Command {
     for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("FOREBAY_")) {
         command.env_remove(name);
     }

@@ -69,6 +69,18 @@ struct State {
 pub(crate) struct SimDisk {
     state: Arc<Mutex<State>>,
     alive: Arc<AtomicBool>,
+    starved: Arc<Mutex<Starved>>,
+}
+
+/// When a process has no file handle left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Starved {
+    /// After so many calls that still find one.
+    after: u64,
+    /// For so many calls.
+    calls: u64,
+    /// How many have found none.
+    met: u64,
 }
 
 #[derive(Debug)]
@@ -163,6 +175,8 @@ impl State {
             (Some("wal"), Some("spare")) => "disk: a segment released",
             (Some("wal"), Some("quarantine/wal")) => "disk: a damaged segment kept",
             (Some("seen"), _) => "disk: fingerprints kept",
+            (Some("MANIFEST"), Some("reserve")) => return,
+            (Some("reserve"), _) => "disk: a manifest begun in the reserve",
             (Some("MANIFEST"), _) => "disk: a manifest begun",
             _ => return,
         };
@@ -189,8 +203,11 @@ impl Default for SimDisk {
 impl SimDisk {
     /// An empty disk; `dice` decide how much of a failed write is written.
     pub(crate) fn new(dice: Dice, trace: Trace) -> Self {
-        let state = State { dice, trace, ..State::default() };
-        Self { state: Arc::new(Mutex::new(state)), alive: Arc::new(AtomicBool::new(true)) }
+        Self::of(Arc::new(Mutex::new(State { dice, trace, ..State::default() })))
+    }
+
+    fn of(state: Arc<Mutex<State>>) -> Self {
+        Self { state, alive: Arc::new(AtomicBool::new(true)), starved: Arc::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -204,7 +221,7 @@ impl SimDisk {
         if held && !planted(PlantedBug::ZombieWriter) {
             return None;
         }
-        let process = Self { state: Arc::clone(&self.state), alive: Arc::new(AtomicBool::new(true)) };
+        let process = Self::of(Arc::clone(&self.state));
         state.holder = Some(Arc::clone(&process.alive));
         Some(process)
     }
@@ -265,7 +282,38 @@ impl SimDisk {
             files: state.files.clone(),
             ..State::default()
         };
-        Self { state: Arc::new(Mutex::new(copy)), alive: Arc::new(AtomicBool::new(true)) }
+        Self::of(Arc::new(Mutex::new(copy)))
+    }
+
+    /// Lets `calls` of this process that need a file handle find none, once `after` such calls have found one.
+    pub(crate) fn starve(&self, after: u64, calls: u64) {
+        let mut starved = self.starved();
+        *starved = Starved { after, calls, ..*starved };
+    }
+
+    /// How many calls have found no file handle.
+    pub(crate) fn handles_missed(&self) -> u64 {
+        self.starved().met
+    }
+
+    fn starved(&self) -> MutexGuard<'_, Starved> {
+        self.starved.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a file handle, where there is one.
+    fn handle(&self, name: &str) -> io::Result<()> {
+        let mut starved = self.starved();
+        if starved.after > 0 || starved.calls == 0 {
+            starved.after = starved.after.saturating_sub(1);
+            return Ok(());
+        }
+        starved.calls -= 1;
+        starved.met += 1;
+        drop(starved);
+        let state = self.lock();
+        state.trace.note("no handle for", name, &[]);
+        state.trace.count("disk: no file handle");
+        Err(io::Error::from_raw_os_error(EMFILE))
     }
 
     /// The bytes of a file, for a test to change.
@@ -382,11 +430,13 @@ impl SimDisk {
 
 impl Disk for SimDisk {
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        self.handle(name)?;
         let id = *self.lock().names.get(name).ok_or(io::ErrorKind::NotFound)?;
         Ok(Arc::new(SimFile { disk: self.clone(), id, name: name.to_owned() }))
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        self.handle(name)?;
         let mut state = self.change("create", name)?;
         let id = state.files.len();
         state.files.push(Content::default());
@@ -426,6 +476,7 @@ impl Disk for SimDisk {
     }
 
     fn list(&self, dir: &str) -> io::Result<Vec<(String, u64)>> {
+        self.handle(dir)?;
         let state = self.lock();
         let here = state.names.iter().filter(|(name, _)| dir_of(name) == dir);
         let base = |name: &String| name.rsplit('/').next().unwrap_or(name).to_owned();
@@ -434,6 +485,11 @@ impl Disk for SimDisk {
 
     fn path(&self, _: &str) -> Option<PathBuf> {
         None
+    }
+
+    fn free_bytes(&self) -> Option<u64> {
+        let state = self.lock();
+        state.capacity.map(|capacity| capacity.saturating_sub(state.used()))
     }
 }
 
@@ -457,10 +513,8 @@ impl DiskFile for SimFile {
             return Err(io::Error::from_raw_os_error(EIO));
         }
         let len: usize = parts.iter().map(|part| part.len()).sum();
-        // Nobody reads the reserve: a part stands for the whole, which would take most of a simulation's time.
-        let len = if self.name == "reserve" { len / 256 } else { len };
         let mut bytes = Vec::with_capacity(len);
-        parts.iter().for_each(|part| bytes.extend_from_slice(&part[..part.len().min(len - bytes.len())]));
+        parts.iter().for_each(|part| bytes.extend_from_slice(part));
         state.trace.note_bytes("write", &self.name, at, &bytes);
         state.manifest_changes += u64::from(self.name.starts_with("MANIFEST"));
         let at = usize::try_from(at).unwrap();

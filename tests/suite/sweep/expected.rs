@@ -1,5 +1,5 @@
 //! What a failure must lead to, by `durability.md` section 1.5: an error of a write or sync of a segment or the manifest
-//! stops the spool for good; no space for the next segment, and whatever befalls a cache, does not.
+//! stops the spool for good; no space for the next segment, no file handle, and whatever befalls a cache, do not.
 
 use super::faulty::{Case, Error, Op, Phase, Record, Role};
 
@@ -22,6 +22,10 @@ pub(super) fn must_stop(case: &Case, record: &Record) -> bool {
 /// What a fault that struck while the spool was running leads to.
 pub(super) fn verdict(case: &Case) -> Verdict {
     let (op, role, error) = (case.site.op, case.site.role, case.fault.error);
+    // Nothing is written where a handle is missing, however long it is.
+    if error == Error::Emfile && op.needs_handle() {
+        return Verdict::Stands;
+    }
     let once = match (op, role) {
         (Op::Write | Op::Sync, Role::Segment) | (Op::Sync, Role::Manifest) => Verdict::Stops,
         // Nothing of it is synced yet, so it is written again in the space that was set aside for it.

@@ -27,6 +27,13 @@ pub(super) enum Op {
     Len,
 }
 
+impl Op {
+    /// Whether it needs a new file handle. A sync of a directory does not: the spool's are open.
+    pub(super) fn needs_handle(self) -> bool {
+        matches!(self, Self::Open | Self::Create | Self::List)
+    }
+}
+
 /// What a file is to the spool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Role {
@@ -184,7 +191,9 @@ impl Recorder {
         let nth = *count;
         let case = record.case?;
         let hit = case.site == Site { op, role, nth };
-        let still = record.struck.is_some() && case.lasting && !record.mended && case.site.op == op;
+        // Where there are no handles, whatever needs one fails.
+        let alike = case.site.op == op || (case.fault.error == Error::Emfile && op.needs_handle());
+        let still = record.struck.is_some() && case.lasting && !record.mended && alike;
         if hit {
             record.struck = Some(if record.opening { Phase::Opening } else { Phase::Running });
         }

@@ -115,7 +115,8 @@ fn faults(op: Op) -> Vec<Fault> {
             (Error::Emfile, Done::Nothing),
         ],
         Op::Open => &[(Error::Eio, Done::Nothing), (Error::Emfile, Done::Nothing)],
-        Op::List | Op::Read | Op::Len => &[(Error::Eio, Done::Nothing)],
+        Op::List => &[(Error::Eio, Done::Nothing), (Error::Emfile, Done::Nothing)],
+        Op::Read | Op::Len => &[(Error::Eio, Done::Nothing)],
     };
     errors.iter().copied().map(fault).collect()
 }

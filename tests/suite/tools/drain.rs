@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use flate2::read::GzDecoder;
-use forebay::dev_s3::{DevS3, DevS3Running, DevS3Settings};
+use forebay::dev_s3::{CONNECTIONS_MAX, DevS3, DevS3Running, DevS3Settings};
 use forebay::runtime::{SystemClock, SystemRandom};
 use forebay::time::ReceivedDay;
 
@@ -172,6 +172,7 @@ async fn server(made: &Made) -> (DevS3Running, Recorder, std::path::PathBuf) {
         data_dir: made.beside("s3"),
         clock: Arc::new(SystemClock::new()),
         random: Arc::new(SystemRandom),
+        connections: CONNECTIONS_MAX,
     };
     let s3 = DevS3::start(listener, settings).await.unwrap();
     let recorder = Recorder::start(s3.addr()).await;

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::sync::Arc;
 
 use flate2::read::GzDecoder;
-use forebay::dev_s3::{DevS3, DevS3Settings};
+use forebay::dev_s3::{CONNECTIONS_MAX, DevS3, DevS3Settings};
 use forebay::runtime::{SystemClock, SystemRandom};
 
 use super::made::{CONFLICT, OPEN, PARKED, lines, made};
@@ -64,6 +64,7 @@ async fn ours_takes_the_place_of_what_is_there() {
         data_dir: made.beside("s3"),
         clock: Arc::new(SystemClock::new()),
         random: Arc::new(SystemRandom),
+        connections: CONNECTIONS_MAX,
     };
     let s3 = DevS3::start(listener, settings).await.unwrap();
     let recorder = Recorder::start(s3.addr()).await;

@@ -1,0 +1,128 @@
+//! File handles: how many the process may open, and how many of them connections may take.
+//!
+//! Connections come from outside, so they get what is left once the process has what it needs itself. Else a few hundred
+//! sockets that send nothing keep the spool from opening a file.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// The process does not start with fewer handles.
+pub const HANDLES_MIN: u64 = 256;
+/// Handles for what the process does whatever comes in: standard streams, event queues, signals and listeners (20), the
+/// spool's lock, directories, reserve, manifest, segments, indexes and fingerprints (40), files read and staged by 16
+/// blocking and a few background threads (50), configuration, certificates, names to look up, credentials, hooks (18).
+pub const OWN_HANDLES: u64 = 128;
+/// Handles for each way to a store: 8 puts at once, each with a connection and the file that it sends.
+pub const HANDLES_PER_WAY: u64 = 16;
+/// Stores get one handle in so many at most. Beyond that a put that finds none is tried again.
+const STORES_SHARE: u64 = 4;
+/// The admin listener gets one handle in so many at most. The S3 server of `dev` gets as many.
+const LISTENER_SHARE: u64 = 8;
+
+/// What the process wants handles for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Connections to the public listeners.
+    pub connections: usize,
+    /// Connections to the admin listener.
+    pub admin: usize,
+    /// Connections to the S3 server of `dev`.
+    pub dev_s3: usize,
+    /// Ways to stores: buckets, roles and keys that differ.
+    pub ways: usize,
+}
+
+/// How many connections each listener may have open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fitted {
+    /// To the public listeners.
+    pub connections: usize,
+    /// To the admin listener.
+    pub admin: usize,
+    /// To the S3 server of `dev`.
+    pub dev_s3: usize,
+}
+
+/// The process may open too few files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the process may open {limit} files (RLIMIT_NOFILE), and needs {HANDLES_MIN} at least: raise LimitNOFILE of the \
+     service, or `ulimit -n`"
+)]
+pub struct TooFew {
+    /// How many it may open.
+    pub limit: u64,
+}
+
+/// Raises the soft limit of open files to the hard one, and returns what is in force: `u64::MAX` where there is none.
+pub fn raise() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => raised.current.unwrap_or(u64::MAX),
+        Err(error) => {
+            tracing::debug!(%error, current = ?limit.current, "the limit of open files stays as it is");
+            limit.current.unwrap_or(u64::MAX)
+        }
+    }
+}
+
+/// Fits connections to the number of files that the process may open.
+///
+/// # Errors
+/// [`TooFew`].
+pub fn fit(limit: u64, wanted: Wanted) -> Result<Fitted, TooFew> {
+    if limit < HANDLES_MIN {
+        return Err(TooFew { limit });
+    }
+    let number = |handles: u64| usize::try_from(handles).unwrap_or(usize::MAX);
+    let admin = wanted.admin.min(number(limit / LISTENER_SHARE));
+    let dev_s3 = wanted.dev_s3.min(number(limit / LISTENER_SHARE));
+    let stores = HANDLES_PER_WAY.saturating_mul(wanted.ways as u64).min(limit / STORES_SHARE);
+    let left = limit - OWN_HANDLES - stores - admin as u64 - dev_s3 as u64;
+    Ok(Fitted { connections: wanted.connections.min(number(left)), admin, dev_s3 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WANTED: Wanted = Wanted { connections: 20_000, admin: 256, dev_s3: 0, ways: 1 };
+
+    #[test]
+    fn connections_get_what_the_process_does_not_need() {
+        let check = |limit: u64, wanted: Wanted, expected: (usize, usize, usize)| {
+            let fitted = fit(limit, wanted).map(|fitted| (fitted.connections, fitted.admin, fitted.dev_s3));
+            assert_eq!(fitted, Ok(expected), "{limit} {wanted:?}");
+        };
+        check(u64::MAX, WANTED, (20_000, 256, 0));
+        check(524_288, WANTED, (20_000, 256, 0));
+        check(20_000, WANTED, (20_000 - 128 - 16 - 256, 256, 0));
+        check(1_024, WANTED, (1_024 - 128 - 16 - 128, 128, 0));
+        check(1_024, Wanted { connections: 10, ..WANTED }, (10, 128, 0));
+        check(256, WANTED, (256 - 128 - 16 - 32, 32, 0));
+        // However many ways there are, and in `dev`, somebody can connect.
+        check(256, Wanted { ways: 1_000, ..WANTED }, (32, 32, 0));
+        check(256, Wanted { dev_s3: 512, ..WANTED }, (48, 32, 32));
+        check(20_000, Wanted { ways: 10_000, ..WANTED }, (20_000 - 128 - 5_000 - 256, 256, 0));
+    }
+
+    #[test]
+    fn what_is_given_away_is_never_more_than_there_is() {
+        for limit in HANDLES_MIN..3_000 {
+            for ways in [0, 1, 2, 7, 500] {
+                for dev_s3 in [0, 512] {
+                    let fitted = fit(limit, Wanted { ways, dev_s3, ..WANTED }).unwrap();
+                    let given = (fitted.connections + fitted.admin + fitted.dev_s3) as u64;
+                    assert!(given + OWN_HANDLES <= limit && fitted.connections > 0, "{limit} {fitted:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn too_few_are_refused_in_words_that_help() {
+        let refused = fit(HANDLES_MIN - 1, WANTED).unwrap_err();
+        assert_eq!(refused, TooFew { limit: 255 });
+        assert!(refused.to_string().contains("may open 255 files"), "{refused}");
+    }
+}

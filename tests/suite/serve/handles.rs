@@ -1,0 +1,174 @@
+//! No file handle left: connections take all that they may have, or the process may open no more files for a while.
+
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+
+use super::support::{CREDENTIALS, Caller, PATIENCE, Rig, Settings, ask};
+use crate::support::forebay::{self, Forebay, Starting};
+use crate::support::http::is_accepted;
+use crate::support::wait;
+
+/// Clients that send a part of a request, without a key, and no more: more than any limit here lets in.
+const STALLED: usize = 600;
+/// Requests of 400 KB beside them: enough for two segments.
+const REQUESTS: usize = 50;
+/// How often handles are missing for a moment.
+const FLICKERS: usize = 500;
+/// The beginning of a request that never ends.
+const STALL: &[u8] = b"POST /v1/batch HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n\r\n{";
+
+fn small_segments(rig: &Rig) -> Settings {
+    let mut settings = rig.settings(&["web"]);
+    settings.spool.push_str("\nsegment_bytes = \"8 MiB\"");
+    settings
+}
+
+/// Sends a request as often as it takes to be accepted.
+async fn accept(caller: &Caller, forebay: &Forebay, body: &str) {
+    wait::until("a request to be accepted", PATIENCE, async || {
+        let answer = caller.post(forebay, "web", body.to_owned()).await.ok()?;
+        is_accepted(&answer).then_some(())
+    })
+    .await;
+}
+
+/// Sends so many requests, each until it is accepted.
+async fn send_patiently(caller: &mut Caller, forebay: &Forebay, requests: usize) {
+    for _ in 0..requests {
+        let (ids, body) = caller.request(20, 20_000);
+        accept(caller, forebay, &body).await;
+        caller.note("web", ids);
+    }
+}
+
+/// Connects so many stalled clients, and waits until each of them is held or turned away.
+async fn stall(forebay: &Forebay, count: usize) -> Vec<TcpStream> {
+    let address = forebay.collector.strip_prefix("http://").unwrap();
+    let mut held = Vec::new();
+    for _ in 0..count {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        // One that is turned away may be closed already.
+        if stream.write_all(STALL).await.is_ok() {
+            held.push(stream);
+        }
+    }
+    held
+}
+
+/// How many of these connections the program has not closed.
+async fn still_held(streams: Vec<TcpStream>) -> Vec<TcpStream> {
+    let mut held = Vec::new();
+    for mut stream in streams {
+        if timeout(Duration::from_millis(1), stream.read(&mut [0; 1])).await.is_err() {
+            held.push(stream);
+        }
+    }
+    held
+}
+
+async fn stalled_clients_take_all_connections(limit: u64) {
+    let rig = Rig::start(&["lake"]).await;
+    let settings = small_segments(&rig);
+    let forebay = Starting::serve_with_files(settings.write(), &CREDENTIALS, limit).serve_ready().await;
+    let mut caller = Caller::new();
+    for _ in 0..2 {
+        let (stalled, ()) =
+            tokio::join!(stall(&forebay, STALLED), send_patiently(&mut caller, &forebay, REQUESTS));
+        let held = still_held(stalled).await.len();
+        assert!(held > 0 && held < STALLED, "{held} of {STALLED} are held with {limit} files");
+        let ready = ask(&forebay, "/ready").await;
+        assert!(ready.status.is_success(), "{limit} files: {ready:?}\n{}", forebay.log());
+        // What was acknowledged beside them is delivered beside them.
+        caller.all_arrive(&rig.bucket("lake"), "", "web").await;
+    }
+    send_patiently(&mut caller, &forebay, 1).await;
+    caller.all_arrive(&rig.bucket("lake"), "", "web").await;
+    let log = forebay.log();
+    let told = format!("the process may open {limit} files; raise LimitNOFILE");
+    assert!(log.contains("connections are limited to") && log.contains(&told), "{log}");
+    assert!(!log.contains("Too many open files"), "handles were kept: {log}");
+    assert!(forebay.terminate().await.success(), "{log}");
+}
+
+#[tokio::test]
+async fn stalled_clients_leave_the_spool_the_handles_it_needs() {
+    stalled_clients_take_all_connections(256).await;
+}
+
+#[tokio::test]
+async fn so_they_do_with_any_limit() {
+    let limit = rand::rng().random_range(257..500);
+    eprintln!("{limit} files");
+    stalled_clients_take_all_connections(limit).await;
+}
+
+/// Sets how many files a running program may open. Returns what was in force.
+fn set_files(forebay: &Forebay, files: Rlimit) -> Rlimit {
+    prlimit(Some(forebay.pid()), Resource::Nofile, files).unwrap_or_else(|error| panic!("{files:?}: {error}"))
+}
+
+#[tokio::test]
+async fn without_a_handle_for_a_while_nothing_stops_and_nothing_is_lost() {
+    let rig = Rig::start(&["lake"]).await;
+    let forebay = small_segments(&rig).serve().await;
+    let mut caller = Caller::new();
+    send_patiently(&mut caller, &forebay, 10).await;
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    for files in [0, 16, 32, 48] {
+        let before = set_files(&forebay, Rlimit { current: Some(files), maximum });
+        // Until the open segment is full, a client that has a connection is served.
+        let mut refused = Vec::new();
+        for _ in 0..REQUESTS {
+            let (ids, body) = caller.request(20, 20_000);
+            match caller.post(&forebay, "web", body.clone()).await {
+                Ok(answer) if is_accepted(&answer) => caller.note("web", ids),
+                _ => refused.push((ids, body)),
+            }
+        }
+        set_files(&forebay, before);
+        let again = refused.len();
+        for (ids, body) in refused {
+            accept(&caller, &forebay, &body).await;
+            caller.note("web", ids);
+        }
+        let ready = ask(&forebay, "/ready").await;
+        assert!(ready.status.is_success(), "{files} files, {again} sent again: {ready:?}\n{}", forebay.log());
+        caller.all_arrive(&rig.bucket("lake"), "", "web").await;
+    }
+    // For moments, so that every step meets one.
+    let before = getrlimit(Resource::Nofile);
+    let flicker = async {
+        let mut random = StdRng::seed_from_u64(rand::rng().random());
+        for _ in 0..FLICKERS {
+            set_files(&forebay, Rlimit { current: Some(0), maximum });
+            sleep(Duration::from_micros(random.random_range(0..8_000))).await;
+            set_files(&forebay, before);
+            sleep(Duration::from_micros(random.random_range(0..8_000))).await;
+        }
+    };
+    tokio::join!(flicker, send_patiently(&mut caller, &forebay, 2 * REQUESTS));
+    caller.all_arrive(&rig.bucket("lake"), "", "web").await;
+    let log = forebay.log();
+    assert!(log.contains("Too many open files"), "a handle was missing: {log}");
+    assert!(forebay.terminate().await.success(), "{log}");
+}
+
+#[tokio::test]
+async fn with_too_few_files_it_does_not_start_and_says_why() {
+    let rig = Rig::start(&["lake"]).await;
+    let mut command = forebay::with_files(100);
+    command.arg("serve").arg("--config").arg(rig.settings(&["web"]).write());
+    let output = forebay::finished(&mut command).await;
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(
+        error.contains("the process may open 100 files (RLIMIT_NOFILE), and needs 256 at least"),
+        "{error}"
+    );
+}
