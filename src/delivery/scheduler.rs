@@ -96,6 +96,7 @@ fn look(inner: &Arc<Inner>, deadlines: &mut Deadlines) -> usize {
     let batches = open.len();
     inner.judge(&open);
     let pressed = pressed(inner, &open);
+    let is_tight = inner.parts.outlet.is_tight();
     let view = View::now(inner, &open, asked);
     let resting = supervise::resting(inner);
     let deadlines = deadlines
@@ -104,6 +105,7 @@ fn look(inner: &Arc<Inner>, deadlines: &mut Deadlines) -> usize {
         let reason = match view.reason(inner, &batch, deadline) {
             // What is due for its size alone may fill on, and under pressure it must not.
             None | Some(Reason::Size) if pressed.binary_search(&batch.key).is_ok() => Some(Reason::Pressure),
+            Some(_) if is_tight && pressed.binary_search(&batch.key).is_err() => None,
             reason => reason,
         };
         if let Some(reason) = reason
@@ -285,10 +287,16 @@ async fn object_at(
     (destination, until): (Box<Destination>, Option<u64>),
 ) -> Result<(), Stopped> {
     let Ok(encoder) = inner.encoders.acquire().await else { return Ok(()) };
+    let outlet = &inner.parts.outlet;
+    let end_of_segment = match reason {
+        Reason::Pressure if outlet.is_tight() => outlet.end_of_oldest(&batch.key, batch.sealed_through),
+        _ => None,
+    };
+    let end_of_segment = end_of_segment.unwrap_or(u64::MAX);
     let job = Job {
         key: batch.key.clone(),
         after: batch.sealed_through,
-        through: until.map_or(u64::MAX, |until| until - 1),
+        through: until.map_or(u64::MAX, |until| until - 1).min(end_of_segment),
         max_bytes: inner.settings.rule.max_bytes,
         // What has grown beyond an object is behind, for whatever reason it is due.
         level: match reason {

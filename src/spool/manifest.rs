@@ -486,9 +486,10 @@ impl Manifest {
                 opened => opened?,
             };
             let len = file.len()?;
-            let grown = fill(&*file, len, wanted.saturating_sub(len)).and_then(|()| file.sync());
+            let filled = fill(&*file, len, wanted.saturating_sub(len));
+            sync_reserve(&*self.disk, &*file)?;
             // What fits is kept: a reserve that is short is better than none.
-            Ok((file.len()?, grown))
+            Ok((file.len()?, filled))
         };
         let outcome: io::Result<(u64, io::Result<()>)> = grow();
         match outcome {
@@ -499,10 +500,20 @@ impl Manifest {
                 }
             }
             Err(error) => {
+                self.reserve = 0;
                 tracing::warn!(%error, "the spool's manifest has no reserve; it is made when there is space")
             }
         }
     }
+}
+
+/// After a failed sync the kernel may take for written what is not: a reserve is made anew then.
+fn sync_reserve(disk: &dyn Disk, file: &dyn DiskFile) -> io::Result<()> {
+    file.sync().inspect_err(|_| {
+        if let Err(error) = disk.remove(RESERVE) {
+            tracing::warn!(%error, "the manifest's reserve could not be written, and cannot be removed");
+        }
+    })
 }
 
 fn fill(file: &dyn DiskFile, at: u64, len: u64) -> io::Result<()> {
@@ -548,19 +559,22 @@ fn wanted_len(end: u64, bytes: u64) -> u64 {
 fn write_state(disk: &dyn Disk, number: u64, note: &[u8], bytes: u64) -> io::Result<Unnamed> {
     let end = 2 * note.len() as u64;
     let wanted = wanted_len(end, bytes);
-    let reserve = match disk.open(RESERVE) {
-        Ok(file) => Some((file.len()?, file)),
+    let reserve = match disk.open(RESERVE).and_then(|file| Ok((file.len()?, file))) {
+        Ok(reserve) => Some(reserve),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(error),
+        Err(error) => {
+            tracing::warn!(%error, "the manifest's reserve cannot be read; a new file is made in its place");
+            None
+        }
     };
     let write = |file: &dyn DiskFile, len: u64| {
         file.write_at(&[IoSlice::new(note), IoSlice::new(note)], 0)?;
         // What stood here before may look like a note.
-        fill(file, end, len.saturating_sub(end))?;
-        file.sync()
+        fill(file, end, len.saturating_sub(end))
     };
     let in_reserve = |(len, file): &(u64, Arc<dyn DiskFile>)| {
         write(&**file, *len)?;
+        sync_reserve(disk, &**file)?;
         Ok(Unnamed { from: RESERVE.to_owned(), file: Arc::clone(file), end, len: *len })
     };
     if let Some(reserve) = reserve.as_ref().filter(|(len, _)| *len >= wanted) {
@@ -570,6 +584,7 @@ fn write_state(disk: &dyn Disk, number: u64, note: &[u8], bytes: u64) -> io::Res
     let in_new = |len: u64| {
         let file = disk.create(&from)?;
         write(&*file, len)?;
+        file.sync()?;
         Ok(Unnamed { from: from.clone(), file, end, len })
     };
     match in_new(wanted) {

@@ -25,6 +25,8 @@ use crate::planted::{PlantedBug, planted};
 use crate::sources::SourceId;
 use crate::time::UnixMillis;
 
+/// So many segments are left where a spool is emptied segment by segment: one more than are kept free for objects.
+const TIGHT_SEGMENTS: u64 = 4;
 /// Open batches at most; above, those that were added to least recently become due.
 pub const OPEN_BATCHES_MAX: usize = 20_000;
 
@@ -128,8 +130,25 @@ impl Outlet {
     pub fn under_pressure(&self) -> Vec<BatchKey> {
         match self.shared.pressure() {
             0 => Vec::new(),
+            _ if self.is_tight() => {
+                let parts_two = self.room() >= 2 * self.shared.segment_bytes;
+                lock(&self.shared.index).pinning(1, parts_two)
+            }
             bytes => lock(&self.shared.index).pinning(bytes, self.is_disk_full()),
         }
+    }
+
+    /// Whether what is left may just do for what a segment holds, staged and parked. Then segments are emptied one by one: objects
+    /// that free none would take what is left, and nothing could be parked any more.
+    pub fn is_tight(&self) -> bool {
+        self.is_under_pressure() && self.room() < TIGHT_SEGMENTS * self.shared.segment_bytes
+    }
+
+    /// The last position of the batch in the oldest segment in which it has frames behind `after`.
+    pub fn end_of_oldest(&self, batch: &BatchKey, after: u64) -> Option<u64> {
+        let index = lock(&self.shared.index);
+        let parts = &index.batches.get(batch)?.parts;
+        parts.iter().map(|part| part.last).find(|last| *last > after)
     }
 
     /// Whether the spool is so full that sealed objects should be parked.

@@ -231,7 +231,7 @@ async fn an_outage_of_everything_parks_objects_and_no_crumbs() {
         node.send(name, "bucket");
     }
     let (mut n, mut full, mut sent) = (0_u32, 0, Vec::new());
-    while full < 100 {
+    while full < 250 {
         let name = ["web", "ios"][(n % 2) as usize];
         let lines = noisy_lines(n * 10, 10, 1_000);
         match node.try_append(name, &lines).await {
