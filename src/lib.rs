@@ -13,6 +13,7 @@ pub mod check;
 pub mod cli;
 pub mod collector;
 pub mod config;
+pub mod connections;
 pub mod delivery;
 pub mod dev_s3;
 pub mod hook;

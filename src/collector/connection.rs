@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use http::Request;
 use hyper::body::Incoming;
@@ -14,7 +13,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep, sleep, timeout};
+use tokio::time::{Sleep, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -22,7 +21,9 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use super::handle::Shared;
 use super::known_key::KnownKey;
 use super::settings::Bounds;
-use super::times::{ConnectionTimes, Expired, Verdict};
+use crate::connections::seats::Standing;
+use crate::connections::timer::Timer;
+use crate::connections::times::{ConnectionTimes, Expired};
 use crate::time::Clock;
 
 /// What the HTTP/1 parser may buffer. More than a head may have, so that heads that are somewhat too long are answered with
@@ -47,6 +48,7 @@ pub(super) struct Peer {
     /// The write key that it sent last.
     pub(super) known_key: KnownKey,
     times: Arc<Mutex<ConnectionTimes>>,
+    standing: Arc<Standing>,
     clock: Arc<dyn Clock>,
 }
 
@@ -59,11 +61,12 @@ impl Peer {
     pub(super) fn left_unread(&self) {
         self.times().left_unread();
     }
-
-    fn verdict(&self) -> Verdict {
-        self.times().verdict(self.clock.monotonic())
-    }
 }
+
+/// The connection was told to make room for another one just before the request came.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the connection makes room for another one")]
+struct MakesRoom;
 
 /// A request that is open, for the connection's times and for whoever waits until all are answered.
 #[derive(Debug)]
@@ -73,25 +76,36 @@ pub(super) struct OpenRequest {
 }
 
 impl OpenRequest {
-    fn begin(peer: &Peer, requests: &TaskTracker) -> Self {
-        peer.times().request_began();
-        Self { peer: peer.clone(), _counted: requests.token() }
+    fn begin(peer: &Peer, requests: &TaskTracker) -> Result<Self, MakesRoom> {
+        let mut times = peer.times();
+        if !times.has_open_requests() && !peer.standing.request_began() {
+            return Err(MakesRoom);
+        }
+        times.request_began();
+        drop(times);
+        Ok(Self { peer: peer.clone(), _counted: requests.token() })
     }
 }
 
 impl Drop for OpenRequest {
     fn drop(&mut self) {
         let now = self.peer.clock.monotonic();
-        self.peer.times().request_ended(now);
+        let mut times = self.peer.times();
+        times.request_ended(now);
+        if !times.has_open_requests() {
+            self.peer.standing.waits(now);
+        }
     }
 }
 
-/// Serves HTTP/1 and HTTP/2 on `stream` until the client leaves, a time is over or `signals` say so.
+/// Serves HTTP/1 and HTTP/2 on `stream` until the client leaves, a time is over, another connection needs its seat or
+/// `signals` say so.
 ///
 /// Dropping it closes the socket; calls that were handed to the spool are finished all the same.
 pub(super) async fn serve<S>(
     stream: S,
     address: IpAddr,
+    standing: Arc<Standing>,
     shared: Arc<Shared>,
     signals: Signals,
     tasks: TaskTracker,
@@ -101,32 +115,34 @@ pub(super) async fn serve<S>(
     let bounds = shared.settings.bounds.clone();
     let clock = Arc::clone(&shared.deps.clock);
     let times = ConnectionTimes::new(bounds.head, bounds.idle, clock.monotonic());
-    let peer = Peer { address, known_key: KnownKey::default(), times: Arc::new(Mutex::new(times)), clock };
+    let times = Arc::new(Mutex::new(times));
+    let peer = Peer { address, known_key: KnownKey::default(), times, standing, clock };
     let watched = Watched { inner: stream, peer: peer.clone(), bounds: bounds.clone(), linger: None };
     let service = service_fn(|request: Request<Incoming>| {
         let open = OpenRequest::begin(&peer, &shared.requests);
         let (shared, peer) = (Arc::clone(&shared), peer.clone());
         async move {
-            let _open = open;
-            Ok::<_, std::convert::Infallible>(shared.answer(request, &peer).await)
+            let _open = open?;
+            Ok::<_, MakesRoom>(shared.answer(request, &peer).await)
         }
     });
     let server = server(&bounds, tasks);
     let mut connection = pin!(server.serve_connection(TokioIo::new(watched), service));
 
-    let mut timer = pin!(sleep(bounds.idle));
-    let mut armed = Duration::MAX;
+    let mut timer = Timer::default();
     let mut told_to_drain = false;
     let ended = loop {
         let watch = std::future::poll_fn(|cx| {
             if let Poll::Ready(result) = connection.as_mut().poll(cx) {
                 return Poll::Ready(Ended::Served(result));
             }
-            poll_times(&peer, timer.as_mut(), &mut armed, cx).map(Ended::Expired)
+            let expired = timer.poll_expired(|| peer.clock.monotonic(), |now| peer.times().verdict(now), cx);
+            expired.map(Ended::Expired)
         });
         tokio::select! {
             biased;
             () = signals.closing.cancelled() => break Ended::Closing,
+            () = peer.standing.told_to_leave() => break Ended::MakesRoom,
             () = signals.draining.cancelled(), if !told_to_drain => {
                 told_to_drain = true;
                 // Told so, HTTP/1 would close while idle, where a request may be on its way; it is answered 503 instead.
@@ -142,11 +158,17 @@ pub(super) async fn serve<S>(
         // Clients that hang up or speak something else are everyday; who looks for one turns debug on.
         Ended::Served(Err(error)) => tracing::debug!(peer = %address, error, "connection ended early"),
         Ended::Expired(Expired::Head) => tracing::debug!(peer = %address, "request head took too long"),
+        Ended::MakesRoom => tracing::debug!(peer = %address, "connection closed for a newer one"),
         Ended::Expired(Expired::Idle) if !peer.times().is_http2() => {}
         Ended::Expired(Expired::Idle) | Ended::Closing => {
             connection.as_mut().graceful_shutdown();
-            if let Ok(Err(error)) = timeout(bounds.linger, connection).await {
-                tracing::debug!(peer = %address, error, "connection ended early");
+            tokio::select! {
+                () = peer.standing.told_to_leave() => {}
+                ended = timeout(bounds.linger, connection) => {
+                    if let Ok(Err(error)) = ended {
+                        tracing::debug!(peer = %address, error, "connection ended early");
+                    }
+                }
             }
         }
     }
@@ -155,6 +177,7 @@ pub(super) async fn serve<S>(
 enum Ended {
     Served(Result<(), Box<dyn std::error::Error + Send + Sync>>),
     Expired(Expired),
+    MakesRoom,
     Closing,
 }
 
@@ -167,27 +190,6 @@ fn server(bounds: &Bounds, tasks: TaskTracker) -> Builder<OwnedTasks> {
         .max_concurrent_streams(bounds.http2_streams)
         .max_header_list_size(u32::try_from(bounds.head_bytes).unwrap_or(u32::MAX));
     server
-}
-
-/// Ready when a time is over. The timer is only set anew for an earlier time or when it fired, not at every request.
-fn poll_times(
-    peer: &Peer,
-    mut timer: Pin<&mut Sleep>,
-    armed: &mut Duration,
-    cx: &mut Context<'_>,
-) -> Poll<Expired> {
-    loop {
-        let again_at = match peer.verdict() {
-            Verdict::Close(expired) => return Poll::Ready(expired),
-            Verdict::Fine { again_at } => again_at,
-        };
-        if again_at < *armed {
-            *armed = again_at;
-            timer.as_mut().reset(Instant::now() + again_at.saturating_sub(peer.clock.monotonic()));
-        }
-        ready!(timer.as_mut().poll(cx));
-        *armed = Duration::MAX;
-    }
 }
 
 /// Runs HTTP/2 streams as tasks that the collector waits for.

@@ -1,7 +1,7 @@
 //! The collector: the public HTTP side. Takes calls and answers 200 once they are on stable storage.
 //!
 //! What can be decided without a socket is a pure function here (`route`, `auth`, `decode`, `cors`, `client_address`,
-//! `received_clock`, `times`, `reply`); `handle` leads one request through them, `connection` and `listen` own the
+//! `received_clock`, `reply`); `handle` leads one request through them, `connection` and `listen` own the
 //! sockets. The collector never waits for the object store: it knows the spool and nothing behind it.
 
 pub mod auth;
@@ -23,7 +23,6 @@ mod reply;
 mod route;
 pub mod settings;
 pub mod settings_document;
-mod times;
 mod tls;
 
 pub use listen::{Collector, Drained, Listeners, Running, StartError};

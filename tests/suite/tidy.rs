@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room and the rooms it may know. `cli` wires everything together and may know all.
-const MAY_KNOW: [(&str, &[&str]); 27] = [
+const MAY_KNOW: [(&str, &[&str]); 28] = [
     ("time", &[]),
     ("random", &[]),
     ("planted", &[]),
@@ -30,8 +30,9 @@ const MAY_KNOW: [(&str, &[&str]); 27] = [
     ),
     ("hook", &["delivery", "object", "store"]),
     ("archive", &["object", "random", "receipt", "retry", "sources", "store", "time"]),
-    ("collector", &["call", "metrics", "random", "receipt", "sources", "spool", "time"]),
-    ("admin", &["metrics", "receipt", "sources"]),
+    ("connections", &[]),
+    ("collector", &["call", "connections", "metrics", "random", "receipt", "sources", "spool", "time"]),
+    ("admin", &["connections", "metrics", "receipt", "sources"]),
     ("dev_s3", &["random", "time"]),
     ("check", &["object", "policy", "runtime", "sources", "store", "time"]),
     ("runtime", &["random", "time"]),
