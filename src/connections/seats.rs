@@ -154,20 +154,32 @@ impl Order {
 
     /// Tells the connection that has waited longest to leave. Looks at so many at most.
     fn tell_one_to_leave(&mut self, now: u64, looks: usize) -> bool {
+        let (mut busy, mut told) = (Vec::new(), false);
         for _ in 0..looks {
-            let Some(((filed, id), standing)) = self.filed.pop_first() else { return false };
+            let Some(((filed, id), standing)) = self.filed.pop_first() else { break };
             let since = standing.since.load(Ordering::Acquire);
-            // One that is busy cannot begin to wait before now.
-            let again = if since == BUSY { now } else { since };
-            if again <= filed && since != BUSY && standing.tell_to_leave(since) {
+            if since == BUSY {
+                busy.push((filed, id, standing));
+            } else if since > filed {
+                self.file(since, id, standing);
+            } else if standing.tell_to_leave(since) {
                 self.leaving += 1;
-                return true;
+                told = true;
+                break;
+            } else {
+                busy.push((filed, id, standing));
             }
-            let again = again.max(filed);
-            standing.filed.store(again, Ordering::Relaxed);
-            self.filed.insert((again, id), standing);
         }
-        false
+        for (filed, id, standing) in busy {
+            // It cannot begin to wait before now.
+            self.file(now.max(filed), id, standing);
+        }
+        told
+    }
+
+    fn file(&mut self, under: u64, id: u64, standing: Arc<Standing>) {
+        standing.filed.store(under, Ordering::Relaxed);
+        self.filed.insert((under, id), standing);
     }
 }
 

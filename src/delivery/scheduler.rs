@@ -16,7 +16,7 @@ use super::ledger_watch::LedgerWatch;
 use super::settings::{DiskWork, LOOK_EVERY};
 use super::staging::Staged;
 use super::upload::Hold;
-use super::{Inner, lock, upload};
+use super::{Inner, lock, measure, upload};
 use crate::batch::{BatchKey, Reason};
 use crate::object::{Destination, ObjectKey, ObjectName};
 use crate::planted::{PlantedBug, planted};
@@ -27,9 +27,6 @@ use crate::spool::outlet::{FirstOpen, OPEN_BATCHES_MAX};
 use crate::spool::{OpenBatch, Stopped};
 use crate::time::UnixMillis;
 
-/// Line bytes per object byte before a source's first object: more than real lines give, so that the first object is cut
-/// at its size rather than encoded twice.
-const RATIO_AT_FIRST: f64 = 12.0;
 /// How long to rest after a look, for each batch looked at: a look at one takes well under a microsecond, so however many
 /// there are, looking takes at most one per cent of a core.
 const REST_PER_BATCH: Duration = Duration::from_micros(100);
@@ -86,6 +83,7 @@ fn note_clock_step(inner: &Arc<Inner>, watch: &mut ClockWatch) {
 fn look(inner: &Arc<Inner>, deadlines: &mut Deadlines) -> usize {
     let open = inner.parts.outlet.open_batches();
     let batches = open.len();
+    inner.forget_estimates(&open);
     let pressed = pressed(inner, &open);
     let view = View::now(inner, &open);
     let deadlines = deadlines
@@ -96,7 +94,9 @@ fn look(inner: &Arc<Inner>, deadlines: &mut Deadlines) -> usize {
             None | Some(Reason::Size) if pressed.binary_search(&batch.key).is_ok() => Some(Reason::Pressure),
             reason => reason,
         };
-        if let Some(reason) = reason
+        if reason.is_none() {
+            measure::begin(inner, &batch);
+        } else if let Some(reason) = reason
             && let Some(busy) = Busy::take(inner, &batch.key)
         {
             let inner_of_task = Arc::clone(inner);
@@ -165,9 +165,7 @@ impl View {
             return Some(Reason::Retargeted);
         }
         let rule = inner.settings.rule;
-        // Lines never grow by much: most batches need no estimate.
-        let bytes = if batch.bytes < rule.max_bytes / 2 { 0 } else { estimate(inner, batch) };
-        rule.decide(batch.key.day, deadline, bytes, self.wall, self.monotonic)
+        rule.decide(batch.key.day, deadline, inner.estimate(batch), self.wall, self.monotonic)
     }
 }
 
@@ -190,26 +188,6 @@ impl Deadlines {
         }
         self.0.iter().map(|(.., deadline)| *deadline).collect()
     }
-}
-
-/// Bytes of the object that a batch would become.
-#[expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "an estimate; the encoder measures"
-)]
-fn estimate(inner: &Inner, batch: &OpenBatch) -> u64 {
-    let of = (batch.key.source.clone(), batch.key.stream);
-    let ratio = lock(&inner.ratios).get(&of).copied().unwrap_or(RATIO_AT_FIRST);
-    (batch.bytes as f64 / ratio) as u64
-}
-
-/// Learns from an object how well a source's lines compress.
-#[expect(clippy::cast_precision_loss, reason = "an estimate; the encoder measures")]
-fn learn(inner: &Inner, batch: &OpenBatch, bytes: u64, object: u64) {
-    let ratio = bytes as f64 / object.max(1) as f64;
-    lock(&inner.ratios).insert((batch.key.source.clone(), batch.key.stream), ratio);
 }
 
 /// Encodes, seals and uploads one object of a due batch.
@@ -267,7 +245,7 @@ async fn object_at(
         // What has grown beyond an object is behind, for whatever reason it is due.
         level: match reason {
             Reason::Size | Reason::Pressure => LEVEL_UNDER_LOAD,
-            _ if inner.settings.rule.is_full(estimate(inner, batch)) => LEVEL_UNDER_LOAD,
+            _ if inner.settings.rule.is_full(inner.estimate(batch)) => LEVEL_UNDER_LOAD,
             _ => LEVEL_AT_LEISURE,
         },
     };
@@ -334,7 +312,7 @@ pub(super) async fn blocking<T: Send + 'static>(
 }
 
 /// Does work that computes, where that gives way to answers.
-async fn in_background<T: Send + 'static>(
+pub(super) async fn in_background<T: Send + 'static>(
     inner: &Arc<Inner>,
     work: impl FnOnce() -> Result<T, Stopped> + Send + 'static,
 ) -> Result<T, Stopped> {
@@ -409,7 +387,7 @@ fn seal_made(
         }
     };
     let encoded = &object.encoded;
-    learn(inner, batch, encoded.bytes, object.staged.len);
+    inner.learn(batch, encoded.bytes, object.staged.len);
     let whole = encoded.next_received_at.is_none() && job.through == u64::MAX;
     if reason == Reason::Size && whole && !inner.settings.rule.is_full(object.staged.len) {
         // Lines that rotted are still counted, and with them it would seem full at every look.

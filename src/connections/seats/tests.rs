@@ -120,6 +120,25 @@ fn a_listener_that_refuses_nobody_waits_until_a_request_ends() {
     assert!(poll(taking.as_mut()).is_some());
 }
 
+/// Closed before its seat is given back.
+struct Socket {
+    open: Arc<AtomicU64>,
+    seat: Seat,
+}
+
+impl Socket {
+    fn open(open: &Arc<AtomicU64>, seat: Seat) -> Self {
+        open.fetch_add(1, Ordering::SeqCst);
+        Self { open: Arc::clone(open), seat }
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        self.open.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn however_many_come_at_once_the_seats_are_never_more_and_each_gets_one() {
     const MOST: usize = 20;
@@ -132,14 +151,9 @@ async fn however_many_come_at_once_the_seats_are_never_more_and_each_gets_one() 
             let mut held = tokio::task::JoinSet::new();
             for n in 0..3_000 {
                 let seat = seats.take(Duration::from_nanos(2 * n + listener)).await.unwrap();
-                let now = open.fetch_add(1, Ordering::SeqCst) + 1;
-                assert!(now <= MOST as u64, "{now} are open");
-                let open = Arc::clone(&open);
-                held.spawn(async move {
-                    seat.standing().told_to_leave().await;
-                    open.fetch_sub(1, Ordering::SeqCst);
-                    drop(seat);
-                });
+                let socket = Socket::open(&open, seat);
+                assert!(open.load(Ordering::SeqCst) <= MOST as u64, "{open:?} are open");
+                held.spawn(async move { socket.seat.standing().told_to_leave().await });
             }
             held.shutdown().await;
         });

@@ -14,3 +14,4 @@ mod node;
 mod parking;
 mod reach;
 mod restart;
+mod size;
