@@ -6,8 +6,7 @@
 //! whatever was sent before. A batch of lines that hardly compress is measured once or twice, one of lines that compress
 //! twelvefold some fifty times, each time a smaller stretch of it.
 //!
-//! With objects of 100 MB 3.3 % of the lines are compressed twice, of 5 MB 4.5 %, of 1 MB 13 %. Nothing else of an encoding is
-//! done twice.
+//! With objects of 100 MB 3.4 % of the lines are compressed once more, of 10 MB 4.5 %, of 5 MB 5.2 %, of 1 MB 16 %.
 
 /// Of so many bytes of lines one is read for a measurement.
 const READ_PART: u64 = 40;
