@@ -1,10 +1,14 @@
-//! Alarms: what stands wrong until it is mended. Each is an ERROR line when it is raised, a gauge while it stands, and an
-//! entry in the status.
+//! Alarms: what stands wrong until it is fixed. Each is an ERROR line when it is raised and once a minute while it stands, a
+//! gauge, and an entry in the status. Many of one kind share a line.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
 
 use crate::metrics::{KindLabel, Metrics};
+use crate::once_a_minute;
 use crate::time::{Clock, UnixMillis};
 
 /// What kind of thing is wrong.
@@ -14,6 +18,8 @@ pub enum AlarmKind {
     Refused,
     /// No put has got through to a destination for minutes.
     Unreachable,
+    /// Clients are refused for want of room in the spool.
+    Refusing,
     /// A store applied another encryption than it was asked for.
     Encryption,
     /// Another object with a sealed key is in the bucket.
@@ -28,13 +34,16 @@ pub enum AlarmKind {
     Hook,
     /// The two sides of the ledger do not meet.
     Ledger,
+    /// A task died by a panic, or the spool has stopped.
+    Task,
 }
 
 impl AlarmKind {
     /// All there are.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Refused,
         Self::Unreachable,
+        Self::Refusing,
         Self::Encryption,
         Self::Conflict,
         Self::Damage,
@@ -42,6 +51,7 @@ impl AlarmKind {
         Self::Closing,
         Self::Hook,
         Self::Ledger,
+        Self::Task,
     ];
 
     /// The label's value.
@@ -49,6 +59,7 @@ impl AlarmKind {
         match self {
             Self::Refused => "refused",
             Self::Unreachable => "unreachable",
+            Self::Refusing => "refusing",
             Self::Encryption => "encryption",
             Self::Conflict => "conflict",
             Self::Damage => "damage",
@@ -56,6 +67,7 @@ impl AlarmKind {
             Self::Closing => "closing",
             Self::Hook => "hook",
             Self::Ledger => "ledger",
+            Self::Task => "task",
         }
     }
 }
@@ -73,12 +85,41 @@ pub struct Alarm {
     pub since: UnixMillis,
 }
 
+/// Lines a minute about one kind of alarm: raised, repeated and cleared. What is more is counted in the next line.
+pub const LINES_MAX: usize = 3;
+
 /// All standing alarms.
 #[derive(Debug)]
 pub struct Alarms {
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
-    standing: Mutex<BTreeMap<(AlarmKind, String), Alarm>>,
+    standing: Mutex<Standing>,
+    ending: watch::Sender<Option<String>>,
+}
+
+#[derive(Debug, Default)]
+struct Standing {
+    alarms: BTreeMap<(AlarmKind, String), Alarm>,
+    logs: BTreeMap<AlarmKind, Log>,
+}
+
+/// What is logged about one kind.
+#[derive(Debug)]
+struct Log {
+    /// When the minute began whose lines are counted.
+    minute: Duration,
+    lines: usize,
+    /// Alarms that were raised and cleared without a line.
+    raised: u64,
+    cleared: u64,
+}
+
+impl Log {
+    /// Whether there is room for one more line in this minute.
+    fn takes_line(&mut self) -> bool {
+        self.lines += 1;
+        self.lines <= LINES_MAX
+    }
 }
 
 impl Alarms {
@@ -88,43 +129,234 @@ impl Alarms {
         for kind in AlarmKind::ALL {
             metrics.alarm.get_or_create(&KindLabel { kind: kind.slug() }).set(0);
         }
-        Self { clock, metrics, standing: Mutex::default() }
+        Self { clock, metrics, standing: Mutex::default(), ending: watch::Sender::new(None) }
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<(AlarmKind, String), Alarm>> {
+    fn lock(&self) -> MutexGuard<'_, Standing> {
         self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Raises an alarm, or renews what a standing one says.
     pub fn raise(&self, kind: AlarmKind, subject: &str, what: String) {
         let mut standing = self.lock();
-        let new = Alarm { kind, subject: subject.to_owned(), what, since: self.clock.wall() };
-        match standing.get_mut(&(kind, subject.to_owned())) {
-            Some(old) => old.what = new.what,
-            None => {
-                tracing::error!(kind = kind.slug(), subject, "alarm: {}", new.what);
-                standing.insert((kind, subject.to_owned()), new);
-            }
+        let key = (kind, subject.to_owned());
+        if let Some(old) = standing.alarms.get_mut(&key) {
+            old.what = what;
+            return;
         }
+        let log = standing.log(kind, self.clock.monotonic());
+        if log.takes_line() {
+            tracing::error!(kind = kind.slug(), subject, "alarm: {what}");
+        } else {
+            log.raised += 1;
+        }
+        let new = Alarm { kind, subject: subject.to_owned(), what, since: self.clock.wall() };
+        standing.alarms.insert(key, new);
         self.count(kind, &standing);
     }
 
-    /// Takes an alarm back, if it stands.
+    /// Raises an alarm for a task that cannot go on, and asks for the end of the process: only a restart may help.
+    pub fn end_process(&self, subject: &str, what: String) {
+        self.ending.send_if_modified(|ending| {
+            let first = ending.is_none();
+            ending.get_or_insert_with(|| format!("{subject}: {what}"));
+            first
+        });
+        self.raise(AlarmKind::Task, subject, what);
+    }
+
+    /// Why the process must end, once it must.
+    pub fn ending(&self) -> watch::Receiver<Option<String>> {
+        self.ending.subscribe()
+    }
+
+    /// Ends an alarm, if it stands.
     pub fn clear(&self, kind: AlarmKind, subject: &str) {
         let mut standing = self.lock();
-        if standing.remove(&(kind, subject.to_owned())).is_some() {
+        if standing.alarms.remove(&(kind, subject.to_owned())).is_none() {
+            return;
+        }
+        let log = standing.log(kind, self.clock.monotonic());
+        if log.takes_line() {
             tracing::info!(kind = kind.slug(), subject, "alarm cleared");
+        } else {
+            log.cleared += 1;
         }
         self.count(kind, &standing);
     }
 
-    fn count(&self, kind: AlarmKind, standing: &BTreeMap<(AlarmKind, String), Alarm>) {
-        let stands = standing.keys().any(|(of, _)| *of == kind);
+    /// Logs again what has stood for a minute. `now` is monotonic.
+    pub fn repeat(&self, now: Duration) {
+        let mut standing = self.lock();
+        let Standing { alarms, logs } = &mut *standing;
+        logs.retain(|kind, log| {
+            if now.saturating_sub(log.minute) < once_a_minute::EVERY {
+                return true;
+            }
+            let all: Vec<&Alarm> = alarms.values().filter(|alarm| alarm.kind == *kind).collect();
+            let (raised, cleared) = (std::mem::take(&mut log.raised), std::mem::take(&mut log.cleared));
+            (log.minute, log.lines) = (now, all.len().min(LINES_MAX));
+            say_again(*kind, &all, (raised, cleared), self.clock.wall());
+            !all.is_empty()
+        });
+    }
+
+    fn count(&self, kind: AlarmKind, standing: &Standing) {
+        let stands = standing.alarms.keys().any(|(of, _)| *of == kind);
         self.metrics.alarm.get_or_create(&KindLabel { kind: kind.slug() }).set(i64::from(stands));
     }
 
     /// Every standing alarm.
     pub fn standing(&self) -> Vec<Alarm> {
-        self.lock().values().cloned().collect()
+        self.lock().alarms.values().cloned().collect()
+    }
+
+    /// What the standing alarms of some kinds are about.
+    pub fn subjects(&self, kinds: &[AlarmKind]) -> Vec<(AlarmKind, String)> {
+        self.lock().alarms.keys().filter(|(kind, _)| kinds.contains(kind)).cloned().collect()
+    }
+}
+
+impl Standing {
+    fn log(&mut self, kind: AlarmKind, now: Duration) -> &mut Log {
+        self.logs.entry(kind).or_insert(Log { minute: now, lines: 0, raised: 0, cleared: 0 })
+    }
+}
+
+/// The lines of one kind after a minute: one for each alarm, or one for all of them.
+fn say_again(kind: AlarmKind, all: &[&Alarm], (raised, cleared): (u64, u64), now: UnixMillis) {
+    let kind = kind.slug();
+    match all {
+        [] if raised + cleared > 0 => {
+            tracing::info!(kind, raised, cleared, "more alarms were raised and cleared")
+        }
+        [] => {}
+        [first, .., _] if all.len() > LINES_MAX => tracing::error!(
+            kind,
+            standing = all.len(),
+            raised,
+            cleared,
+            "alarms stand, the first about {}: {}",
+            first.subject,
+            first.what
+        ),
+        few => {
+            for alarm in few {
+                let seconds = now.since(alarm.since).as_secs();
+                tracing::error!(kind, subject = alarm.subject, seconds, "alarm stands: {}", alarm.what);
+            }
+            if raised + cleared > 0 {
+                tracing::info!(kind, raised, cleared, "more alarms were raised and cleared");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+
+    #[derive(Debug, Default)]
+    struct StepClock(AtomicU64);
+
+    impl Clock for StepClock {
+        fn wall(&self) -> UnixMillis {
+            UnixMillis(0).plus(self.monotonic())
+        }
+        fn monotonic(&self) -> Duration {
+            Duration::from_secs(self.0.load(Ordering::Relaxed))
+        }
+    }
+
+    #[derive(Clone, Debug, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What `story` logs, line by line.
+    fn logged(story: impl FnOnce(&StepClock, &Alarms)) -> Vec<String> {
+        let (lines, clock) = (Lines::default(), Arc::new(StepClock::default()));
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(move || writer.clone())
+            .without_time()
+            .with_ansi(false)
+            .finish();
+        tracing::subscriber::with_default(subscriber, || {
+            story(&clock, &Alarms::new(Arc::<StepClock>::clone(&clock), Arc::new(Metrics::new())));
+        });
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    /// An hour in which something happens each second.
+    fn hour(clock: &StepClock, alarms: &Alarms, mut each_second: impl FnMut(u64)) {
+        for second in 0..3_600 {
+            clock.0.store(second, Ordering::Relaxed);
+            each_second(second);
+            alarms.repeat(clock.monotonic());
+        }
+    }
+
+    #[test]
+    fn an_alarm_that_stands_is_a_line_a_minute() {
+        let lines = logged(|clock, alarms| {
+            hour(clock, alarms, |_| alarms.raise(AlarmKind::Refused, "lake", "403".to_owned()));
+        });
+        assert_eq!(lines.len(), 60, "{:#?}", &lines[..3]);
+        assert!(lines[0].contains("alarm: 403 kind=\"refused\" subject=\"lake\""), "{}", lines[0]);
+        assert!(lines[1].contains("alarm stands: 403") && lines[1].contains("seconds=60"), "{}", lines[1]);
+    }
+
+    #[test]
+    fn a_thousand_of_one_kind_share_a_line() {
+        let lines = logged(|clock, alarms| {
+            hour(clock, alarms, |_| {
+                for source in 0..1_000 {
+                    alarms.raise(AlarmKind::Refused, &format!("s{source}"), "403".to_owned());
+                }
+            });
+        });
+        assert_eq!(lines.len(), LINES_MAX + 59, "{:#?}", &lines[..5]);
+        assert!(lines[LINES_MAX].contains("standing=1000 raised=997"), "{}", lines[LINES_MAX]);
+    }
+
+    #[test]
+    fn alarms_that_come_and_go_are_counted_and_not_logged_each_time() {
+        let lines = logged(|clock, alarms| {
+            hour(clock, alarms, |second| match second % 2 {
+                0 => alarms.raise(AlarmKind::Refused, "lake", "403".to_owned()),
+                _ => alarms.clear(AlarmKind::Refused, "lake"),
+            });
+        });
+        assert!(lines.len() <= 60 * (LINES_MAX + 1), "{} lines", lines.len());
+        let raised = lines.iter().filter(|line| line.contains("alarm: 403")).count();
+        let said = |what: &str| -> usize {
+            let counts = lines.iter().filter_map(|line| line.split_once(what)?.1.split(' ').next());
+            counts.map(|count| count.parse::<usize>().unwrap()).sum()
+        };
+        assert!(raised + said("raised=") >= 1_700, "all but those of the last minute are told");
+    }
+
+    #[test]
+    fn what_was_cleared_is_gone_from_the_log() {
+        let lines = logged(|clock, alarms| {
+            alarms.raise(AlarmKind::Refused, "lake", "403".to_owned());
+            alarms.clear(AlarmKind::Refused, "lake");
+            hour(clock, alarms, |_| ());
+            assert!(alarms.standing().is_empty());
+        });
+        assert_eq!(lines.len(), 2, "{lines:#?}");
     }
 }

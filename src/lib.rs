@@ -4,6 +4,8 @@
 //! An answer of 200 means: every call of the request is on stable storage. Everything after that is a function of what is
 //! stored, so a crash at any instant loses nothing and doubles nothing.
 
+#![warn(clippy::print_stderr)]
+
 pub mod admin;
 pub mod alarms;
 pub mod archive;
@@ -20,6 +22,7 @@ pub mod hook;
 pub mod json;
 pub mod metrics;
 pub mod object;
+pub mod once_a_minute;
 pub mod planted;
 pub mod policy;
 pub mod random;
@@ -29,4 +32,5 @@ pub mod runtime;
 pub mod sources;
 pub mod spool;
 pub mod store;
+pub mod tasks;
 pub mod time;

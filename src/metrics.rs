@@ -29,6 +29,15 @@ pub struct RejectedLabel {
     pub reason: &'static str,
 }
 
+/// A source and why requests of it were refused.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RefusedLabel {
+    /// The source id.
+    pub source: String,
+    /// The error code that was answered, from a closed list.
+    pub reason: &'static str,
+}
+
 /// A source and one of the accounts of its ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct AccountLabel {
@@ -69,6 +78,8 @@ pub struct Metrics {
     pub rejected: Family<RejectedLabel, Counter>,
     /// Calls in objects that the store has confirmed.
     pub delivered: Family<SourceLabel, Counter>,
+    /// Requests with a good write key that were answered 503 for want of room in the spool.
+    pub refused: Family<RefusedLabel, Counter>,
     /// Answers by status.
     pub answers: Family<StatusLabel, Counter>,
     /// Bytes of request bodies as received.
@@ -87,6 +98,8 @@ pub struct Metrics {
     pub received_after_day: Counter,
     /// Open connections of the public listeners.
     pub connections: Gauge,
+    /// Connections reset because their clients did not read their answers.
+    pub unread_connections: Counter,
     /// Bytes written to spool segments.
     pub spool_written_bytes: Counter,
     /// How long a sync of the spool took.
@@ -115,6 +128,8 @@ pub struct Metrics {
     pub ledger_calls: Family<AccountLabel, Gauge>,
     /// Places where the ledger's two sides do not meet.
     pub ledger_difference: Gauge,
+    /// Log lines that were not written. Set by whoever renders: the log counts by itself.
+    pub log_lines_dropped: Counter,
     /// 1 while an alarm of that kind stands.
     pub alarm: Family<KindLabel, Gauge>,
 }
@@ -160,6 +175,11 @@ impl Metrics {
                 "Calls in objects that the store has confirmed",
                 Family::default()
             ),
+            refused: register!(
+                "refused",
+                "Requests answered 503 for want of room in the spool",
+                Family::default()
+            ),
             answers: register!("answers", "Answers by status", Family::default()),
             body_bytes: register!(
                 "body",
@@ -201,6 +221,11 @@ impl Metrics {
                 "connections",
                 "Open connections of the public listeners",
                 Gauge::default()
+            ),
+            unread_connections: register!(
+                "unread_connections",
+                "Connections reset because their clients did not read their answers",
+                Counter::default()
             ),
             spool_written_bytes: register!(
                 "spool_written",
@@ -253,6 +278,11 @@ impl Metrics {
                 "ledger_difference",
                 "Places where the two sides of the ledger do not meet",
                 Gauge::default()
+            ),
+            log_lines_dropped: register!(
+                "log_lines_dropped",
+                "Log lines that were not written: the log is broken, or nobody reads it",
+                Counter::default()
             ),
             alarm: register!("alarm", "1 while an alarm of that kind stands", Family::default()),
             registry: Arc::new(registry),

@@ -125,6 +125,11 @@ pub trait SourceLookup: Send + Sync + fmt::Debug {
     fn is_taken(&self, write_key: &str) -> bool {
         matches!(self.find(write_key), Found::Source(_) | Found::Discard)
     }
+
+    /// Whether this is the key of a source. Asking makes nothing.
+    fn is_source(&self, write_key: &str) -> bool {
+        matches!(self.find(write_key), Found::Source(_))
+    }
 }
 
 /// The configured sources of `serve`.

@@ -1,7 +1,7 @@
 //! A body's content coding undone. The input is what came over the wire, or a text that is gzipped first, in members,
 //! and then damaged.
 //!
-//! - What comes out never passes the limit, and neither does what is held on the way, by more than one step.
+//! - What comes out never passes the limit, and neither does what is held on the way.
 //! - The pieces in which a body arrives change nothing.
 //! - It is what `flate2`'s own reader makes of it, and what that refuses is refused.
 
@@ -61,9 +61,8 @@ fn check(coding: Coding, max: usize, wire: &[u8], found: &Result<Vec<u8>, Decode
 fn decoded(coding: Coding, max: usize, wire: &[u8], piece: usize) -> Result<Vec<u8>, DecodeError> {
     let mut decoder = Decoder::new(coding, max, wire.len());
     for piece in wire.chunks(piece.min(wire.len().max(1))) {
-        let pushed = decoder.push(Bytes::copy_from_slice(piece));
-        assert!(decoder.held() <= max, "more is held than the limit lets through");
-        pushed?;
+        decoder.push(Bytes::copy_from_slice(piece))?;
+        assert!(decoder.wait() <= max, "more is held than the limit lets through");
     }
     decoder.finish().map(|decoded| decoded.as_ref().to_vec())
 }

@@ -91,7 +91,7 @@ pub(super) async fn serve<A>(
             if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
                 return Poll::Ready(Ok(ended));
             }
-            timer.poll_expired(|| watch.now(), |now| watch.times().verdict(now), cx).map(Err)
+            timer.poll_expired(|| watch.now(), |now, _| watch.times().verdict(now), cx).map(Err)
         });
         tokio::select! {
             biased;

@@ -20,5 +20,5 @@ pub use host::AllowedHosts;
 pub use ledger::{Ledger, LedgerCounts, LedgerHour, LedgerSource, LedgerStatus};
 pub use receipt_status::{PositionsStatus, ReceiptState, ReceiptStatus};
 pub use server::AdminServer;
-pub use status::{Alarm, Applied, LastObject, SourceStatus, SpoolStatus, Status, Totals};
+pub use status::{Alarm, Applied, LastObject, Refused, SourceStatus, SpoolStatus, Status, Totals};
 pub use view::{AdminView, BoxFuture, FlushError, FlushOutcome, ReceiptUnread, UnknownSource};

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::connections::seats::Seats;
 use crate::metrics::Metrics;
+use crate::planted::{PlantedPanic, panic_if_planted};
 
 use super::answer::{self, Answer};
 use super::connection;
@@ -72,12 +73,13 @@ impl AdminServer {
     /// Serves connections until `stop`, then finishes requests under way for at most [`DRAIN_MAX`].
     ///
     /// Not cancel-safe: dropped, it closes every connection at once. Stop it with the token, then await it.
-    pub async fn serve(self, listener: TcpListener, stop: CancellationToken) {
-        let server = Arc::new(self);
+    pub async fn serve(self: Arc<Self>, listener: Arc<TcpListener>, stop: CancellationToken) {
+        let server = self;
         let seats = Seats::new(server.connections, server.connections);
         let epoch = Instant::now();
         let mut connections = JoinSet::new();
         loop {
+            panic_if_planted(PlantedPanic::Admin);
             let accepted = tokio::select! {
                 () = stop.cancelled() => break,
                 Some(ended) = connections.join_next() => {

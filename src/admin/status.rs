@@ -113,6 +113,20 @@ pub struct SourceStatus {
     pub waiting: Option<String>,
     /// The last failed try, until one succeeds.
     pub last_error: Option<String>,
+    /// Set while its calls are refused for want of room.
+    pub refused: Option<Refused>,
+    /// Requests of it that were refused for want of room, since the process started.
+    pub requests_refused: u64,
+}
+
+/// Why the calls of a source are refused.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Refused {
+    /// The error code that clients are answered: `spool_full` or `destination_full`.
+    pub code: String,
+    /// Why, and what to do.
+    pub why: String,
 }
 
 /// A delivered object.

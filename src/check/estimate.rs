@@ -3,7 +3,10 @@
 
 use serde::Serialize;
 
+use crate::delivery::share::FAILING_PERCENT;
 use crate::object::Encryption;
+use crate::spool::FRAME_BYTES;
+use crate::spool::shared::FULL_PERCENT;
 
 use super::finding::{Finding, Remedy, Trial};
 use super::words::{about_bytes, about_seconds, count};
@@ -19,13 +22,8 @@ pub const OUTAGE_SECONDS_ASSUMED: u64 = 3_600;
 const GZIP_RATIO: u64 = 6;
 /// What a line has more than the call it is of: the fields that the collector writes (seen: 190 bytes).
 const LINE_BYTES_ADDED: u64 = 200;
-/// What a line takes in the spool beyond its own bytes: the frame's header, the source id, its part of a block and an
-/// index.
-const FRAME_BYTES: u64 = 80;
 /// With a bucket key one use of the KMS key serves many puts; AWS says that it saves up to 99 % of them.
 const PUTS_PER_KEY_USE: u64 = 100;
-/// How much of the spool is used before calls are answered 503, in hundredths.
-const SPOOL_FULL_PERCENT: u64 = 95;
 /// Segments that are never quite used: the one being filled, those kept ready.
 const SEGMENTS_ASIDE: u64 = 3;
 const DAY_SECONDS: u64 = 86_400;
@@ -93,6 +91,11 @@ pub struct Estimate {
     pub spool_bytes: u64,
     /// Whether that is enough.
     pub spool_suffices: bool,
+    /// Bytes of spool that may be held for a destination that fails, or for all that do, while other sources are served. `None`
+    /// for a source alone: it may use the whole spool.
+    pub failing_bytes: Option<u64>,
+    /// Seconds until the calls of one source have used them, parked and compressed, where its destination alone fails.
+    pub failing_seconds: Option<u64>,
     /// What is assumed.
     pub assumptions: Vec<String>,
 }
@@ -118,7 +121,10 @@ pub fn estimate(load: Load, shape: &Shape) -> Estimate {
     let seconds = load.outage_seconds.saturating_add(shape.max_age_seconds);
     let frames = rate.saturating_mul(line_bytes.saturating_add(FRAME_BYTES)).saturating_mul(seconds);
     let aside = shape.segment_bytes.saturating_mul(SEGMENTS_ASIDE);
-    let spool_bytes_needed = (frames.saturating_add(aside) / SPOOL_FULL_PERCENT).saturating_mul(100);
+    let failing_bytes = (sources > 1).then(|| shape.spool_bytes.saturating_mul(FAILING_PERCENT) / 100);
+    let parked_per_day = (stored_bytes_per_day / sources).max(1);
+    let failing_seconds = failing_bytes.map(|bytes| bytes.saturating_mul(DAY_SECONDS) / parked_per_day);
+    let spool_bytes_needed = (frames.saturating_add(aside) / FULL_PERCENT).saturating_mul(100);
 
     Estimate {
         calls_per_second: rate,
@@ -133,6 +139,8 @@ pub fn estimate(load: Load, shape: &Shape) -> Estimate {
         spool_bytes_needed,
         spool_bytes: shape.spool_bytes,
         spool_suffices: spool_bytes_needed <= shape.spool_bytes,
+        failing_bytes,
+        failing_seconds,
         assumptions: assumptions(load, shape, kms_calls_per_day > 0),
     }
 }
@@ -208,8 +216,15 @@ pub fn lines(estimate: &Estimate) -> Vec<String> {
             about_bytes(estimate.spool_bytes_needed),
             about_bytes(estimate.spool_bytes)
         ),
-        "assumed:".to_owned(),
     ];
+    if let (Some(bytes), Some(seconds)) = (estimate.failing_bytes, estimate.failing_seconds) {
+        lines.push(format!(
+            "one source refused   {} of calls fill {}, its share beside others; then they are answered 503",
+            about_seconds(seconds),
+            about_bytes(bytes)
+        ));
+    }
+    lines.push("assumed:".to_owned());
     lines.extend(estimate.assumptions.iter().map(|assumption| format!("  {assumption}")));
     lines
 }
@@ -286,6 +301,18 @@ mod tests {
         let assumed = Shape { spool_bytes: 100_000_000, ..shape(vec![Encryption::SseS3]) };
         assert_eq!(judge(&estimate(Load::default(), &assumed)).outcome, Outcome::Warning);
         assert_eq!(one.stored_bytes_per_day, 17_280_000_000);
+    }
+
+    #[test]
+    fn a_source_whose_bucket_fails_has_a_share_beside_others() {
+        let alone = of(1_000, &shape(vec![Encryption::SseS3]));
+        assert_eq!((alone.failing_bytes, alone.failing_seconds), (None, None));
+        assert!(!lines(&alone).iter().any(|line| line.starts_with("one source refused")));
+        let four = of(1_000, &shape(vec![Encryption::SseS3; 4]));
+        // A quarter of 20 GB, at a quarter of 17.28 GB a day.
+        assert_eq!((four.failing_bytes, four.failing_seconds), (Some(5_000_000_000), Some(100_000)));
+        let said = "one source refused   1 d 3 h of calls fill 5 GB, its share beside others; then they are answered 503";
+        assert!(lines(&four).contains(&said.to_owned()), "{:#?}", lines(&four));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::args::DevArgs;
 use super::dev_sources::DevSources;
 use super::failure::Failure;
 use super::node::{Addresses, Ending, Engine, Node, Outside, Recovery, fit_connections, open_disk};
-use super::{demo, say};
+use super::{demo, say_beside};
 use crate::admin;
 use crate::batch::DueRule;
 use crate::collector::settings::CONNECTIONS_MAX;
@@ -55,21 +55,28 @@ pub async fn run(args: &DevArgs, background: &Background) -> Result<(), Failure>
     };
     let s3 = DevS3::start(listener, settings).await?;
     let node = start(args, &outside, &s3, fitted, background).await?;
-    say(&format!("collector http://{}\nconsole http://{}\ns3 {}", node.public, node.admin_addr, s3.url()));
-    say(&welcome(args, &node, &s3));
+    say_beside(format!(
+        "collector http://{}\nconsole http://{}\ns3 {}\n{}",
+        node.public,
+        node.admin_addr,
+        s3.url(),
+        welcome(args, &node, &s3)
+    ));
     let demo = args.demo.then(|| demo::start(node.public, shutdown.orderly.clone()));
     tokio::select! {
         () = shutdown.orderly.cancelled() => {}
-        reason = node.spool_stopped() => {
-            tracing::error!(reason, "the spool has stopped; ending, so that a restart can recover");
+        reason = node.failed() => {
+            tracing::error!(reason, "ending, so that a restart can recover");
             shutdown.orderly.cancel();
         }
     }
-    if let Some(demo) = demo {
-        demo.await?;
-    }
+    let demo_ended = match demo {
+        Some(demo) => demo.await,
+        None => Ok(()),
+    };
     let ended = node.end(ENDING, &shutdown).await;
     s3.stop().await?;
+    demo_ended?;
     ended
 }
 

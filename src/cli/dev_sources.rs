@@ -48,4 +48,8 @@ impl SourceLookup for DevSources {
     fn is_taken(&self, write_key: &str) -> bool {
         WriteKeyHash::of(write_key).is_some()
     }
+
+    fn is_source(&self, write_key: &str) -> bool {
+        self.is_taken(write_key)
+    }
 }

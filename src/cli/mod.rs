@@ -34,18 +34,26 @@ const BLOCKING_THREADS_MAX: usize = 16;
 
 /// Runs one command. Results go to standard output, logs and what went wrong to standard error.
 pub fn main(cli: Cli) -> ExitCode {
+    let log = match telemetry::start(cli.log) {
+        Ok(log) => log,
+        Err(error) => {
+            // There is nothing else to write it to, and nothing is running yet.
+            return match writeln!(std::io::stderr(), "forebay: start logging: {error}") {
+                Ok(()) | Err(_) => ExitCode::from(failure::FAILED),
+            };
+        }
+    };
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             tracing::debug!(code = failure.code(), "failed");
-            report(&failure);
+            log.say(&format!("forebay: {failure}"));
             ExitCode::from(failure.code())
         }
     }
 }
 
 fn run(cli: Cli) -> Result<(), Failure> {
-    telemetry::start(cli.log).map_err(|error| Failure::failed(error.to_string()))?;
     if matches!(cli.command, Command::Dev(_) | Command::Serve(_)) {
         memory::without_huge_pages();
     }
@@ -85,9 +93,9 @@ fn say(text: &str) {
     }
 }
 
-fn report(failure: &Failure) {
-    let mut err = std::io::stderr().lock();
-    if let Err(error) = writeln!(err, "forebay: {failure}") {
-        tracing::debug!(%error, "nobody reads standard error");
+/// Prints a result while a node runs: from a thread of its own, since nobody may read standard output.
+fn say_beside(text: String) {
+    if let Err(error) = std::thread::Builder::new().name("say".into()).spawn(move || say(&text)) {
+        tracing::warn!(%error, "nothing is printed to standard output");
     }
 }

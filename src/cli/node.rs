@@ -28,6 +28,7 @@ use crate::sources::SourceId;
 use crate::spool::disk::is_no_handle;
 use crate::spool::{Outlet, RealDisk, Recovered, Spool, SpoolOptions};
 use crate::store::ObjectStore;
+use crate::tasks;
 use crate::time::Clock;
 
 /// Connections that wait to be accepted.
@@ -77,6 +78,7 @@ pub struct Engine {
     spool: Spool,
     delivery: Delivery,
     scheduler: JoinHandle<()>,
+    alarms: Arc<Alarms>,
     view: Arc<NodeView>,
 }
 
@@ -160,7 +162,7 @@ pub struct Recovery {
 }
 
 impl Recovery {
-    /// Recovers the spool. Where a file handle is missing it waits for one, for [`HANDLES_WAIT`] at most.
+    /// Recovers the spool. Where a file handle is missing it waits for one, for 30 s at most.
     ///
     /// # Errors
     /// [`Failure`] where it cannot be opened.
@@ -220,14 +222,14 @@ impl Engine {
             outlet: spool.outlet(),
             delivery: delivery.clone(),
             metrics: outside.metrics.clone(),
-            alarms,
+            alarms: Arc::clone(&alarms),
             started: outside.clock.monotonic(),
             clock: Arc::clone(&outside.clock),
             draining: AtomicBool::new(false),
             configured: Mutex::default(),
             rate: Mutex::default(),
         });
-        Self { outside, spool, delivery, scheduler, view }
+        Self { outside, spool, delivery, scheduler, alarms, view }
     }
 
     /// The way out of the spool.
@@ -256,6 +258,7 @@ impl Engine {
             metrics: self.outside.metrics.clone(),
             appender: self.spool.appender(),
             fingerprinter: self.spool.fingerprinter(),
+            alarms: Arc::clone(&self.alarms),
         };
         let listeners = Listeners { plain: vec![public], tls: tls.into_iter().collect() };
         let collector = Collector::start(deps, settings, policy(public_addr), listeners)?;
@@ -263,7 +266,11 @@ impl Engine {
         let hosts = AllowedHosts::new(admin_addr, &addresses.admin_hosts);
         let server = AdminServer::new(Arc::clone(&self.view) as _, self.outside.metrics.clone(), hosts)
             .with_connections(addresses.admin_connections);
-        let admin = tokio::spawn(server.serve(admin, admin_stop.clone()));
+        let admin = {
+            let (server, listener, stop) = (Arc::new(server), Arc::new(admin), admin_stop.clone());
+            let start = move || Arc::clone(&server).serve(Arc::clone(&listener), stop.clone());
+            tokio::spawn(tasks::keep(Arc::clone(&self.alarms), "admin listener", start))
+        };
         Ok(Node {
             engine: self,
             collector,
@@ -354,23 +361,41 @@ impl Node {
         self.engine.outlet()
     }
 
-    /// Resolves once the spool has stopped, with the reason.
-    pub async fn spool_stopped(&self) -> String {
-        let mut stopped = self.engine.outlet().stopped();
-        let reason = stopped.wait_for(Option::is_some).await;
-        reason.ok().and_then(|reason| reason.as_deref().map(str::to_owned)).unwrap_or_default()
+    /// The alarms.
+    pub fn alarms(&self) -> &Arc<Alarms> {
+        &self.engine.alarms
+    }
+
+    /// Resolves once the node cannot go on, with the reason: the spool has stopped, or a task panics each time it is started.
+    /// An alarm stands then.
+    pub async fn failed(&self) -> String {
+        let (mut stopped, mut ending) = (self.engine.outlet().stopped(), self.engine.alarms.ending());
+        tokio::select! {
+            reason = stopped.wait_for(Option::is_some) => {
+                let reason = reason.ok().and_then(|reason| reason.as_deref().map(str::to_owned)).unwrap_or_default();
+                let what = format!("the spool has stopped ({reason}); the process ends, so that a restart recovers");
+                self.engine.alarms.raise(AlarmKind::Task, "spool", what);
+                reason
+            }
+            reason = ending.wait_for(Option::is_some) => {
+                reason.ok().and_then(|reason| reason.clone()).unwrap_or_default()
+            }
+        }
     }
 
     /// Ends the node: not ready, no more connections, what is in flight answered, what is buffered delivered, the spool
     /// closed. At the second signal it stops where it is; what is acknowledged is in the spool.
     ///
     /// # Errors
-    /// [`Failure`] where the spool had stopped.
+    /// [`Failure`] where the node could not go on ([`Node::failed`]).
     pub async fn end(self, ending: Ending, shutdown: &Shutdown) -> Result<(), Failure> {
         let now = || self.engine.outside.clock.monotonic();
         let deadline = now().saturating_add(ending.grace).saturating_sub(CLOSING);
         self.engine.view.draining.store(true, Ordering::Release);
-        let stopped = self.engine.outlet().stopped().borrow().clone();
+        let stopped = self.engine.outlet().stopped().borrow().as_deref().map(str::to_owned);
+        let stopped = stopped
+            .map(|reason| format!("the spool stopped ({reason}); restart to recover"))
+            .or_else(|| self.engine.alarms.ending().borrow().clone());
         let in_order = async {
             if stopped.is_none() {
                 tokio::time::sleep(ending.drain_delay).await;
@@ -403,17 +428,19 @@ impl Node {
                 "stopped before everything was delivered; it is in the spool and goes out after the next start"
             ),
         }
+        // One step that fails does not keep the others from being taken.
+        let mut ended = Ok(());
         if !shutdown.immediate.is_cancelled() {
-            self.engine.scheduler.await?;
+            ended = ended.and(self.engine.scheduler.await);
         }
         self.collector.close().await;
         let spool = self.engine.spool;
-        tokio::task::spawn_blocking(move || spool.close()).await?;
+        ended = ended.and(tokio::task::spawn_blocking(move || spool.close()).await);
         self.admin_stop.cancel();
-        self.admin.await?;
+        ended = ended.and(self.admin.await);
         match stopped {
-            Some(reason) => Err(Failure::failed(format!("the spool stopped ({reason}); restart to recover"))),
-            None => Ok(()),
+            Some(reason) => Err(Failure::failed(reason)),
+            None => Ok(ended?),
         }
     }
 }

@@ -1,14 +1,19 @@
 //! `forebay serve`: the real thing, from forebay.toml.
 
 use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
+
+use tokio::sync::{Mutex, mpsc};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::args::ServeArgs;
 use super::failure::Failure;
 use super::node::{Addresses, Ending, Engine, Node, Outside, Recovery, fit_connections, open_disk};
-use super::say;
+use super::say_beside;
 use crate::admin;
+use crate::alarms::AlarmKind;
 use crate::batch::DueRule;
 use crate::call::Limits;
 use crate::collector::{Bounds, CollectorSettings, Policy, TlsFiles};
@@ -21,12 +26,14 @@ use crate::delivery::settings::encoders_for;
 use crate::delivery::{self, DeliverySettings};
 use crate::hook::{Command, Hooks, Webhook};
 use crate::object::Destination;
+use crate::planted::{PlantedPanic, panic_if_planted};
 use crate::runtime::handles::Wanted;
 use crate::runtime::{Background, Shutdown, shutdown};
 use crate::sources::SourceId;
 use crate::spool::SpoolOptions;
 use crate::spool::seen::SEEN_MAX;
 use crate::store::s3::{self, S3Settings, S3Store};
+use crate::tasks;
 
 /// What a newcomer without a configuration is told besides.
 const NO_FILE: &str = "\n  another file is named with --config; to try Forebay without any: forebay dev";
@@ -42,23 +49,32 @@ pub async fn run(args: &ServeArgs, background: &Background) -> Result<(), Failur
     let (hangups, _hangup_listener) = shutdown::hangups()?;
     let config = loaded.config.clone();
     let node = start(&config, background).await?;
-    say(&format!("collector http://{}\nconsole http://{}", node.public, node.admin_addr));
+    say_beside(format!("collector http://{}\nconsole http://{}", node.public, node.admin_addr));
     if let Some(tls) = node.tls {
         tracing::info!(addr = %tls, "taking calls over TLS");
     }
-    let mut watcher = Watcher::new(loader, &loaded, hangups.clone());
+    let (new, mut changed) = mpsc::channel(1);
+    let _watching = {
+        let watcher = Arc::new(Mutex::new(Watcher::new(loader, &loaded, hangups.clone())));
+        let start = move || watch(Arc::clone(&watcher), new.clone());
+        AbortOnDropHandle::new(tokio::spawn(tasks::keep(
+            Arc::clone(node.alarms()),
+            "configuration watcher",
+            start,
+        )))
+    };
     let mut tls_hangups = hangups;
     let mut current = config;
     loop {
         tokio::select! {
             () = shutdown.orderly.cancelled() => break,
-            reason = node.spool_stopped() => {
-                tracing::error!(reason, "the spool has stopped; ending, so that a restart can recover");
+            reason = node.failed() => {
+                tracing::error!(reason, "ending, so that a restart can recover");
                 break;
             }
-            new = watcher.next() => current = take_over(&node, current, new),
-            hung_up = tls_hangups.changed() => {
-                if hung_up.is_ok() && let Err(error) = node.collector().reload_tls() {
+            Some(new) = changed.recv() => current = take_over_caught(&node, current, new),
+            Ok(()) = tls_hangups.changed() => {
+                if let Err(error) = node.collector().reload_tls() {
                     tracing::error!(%error, "the TLS files stay as they were");
                 }
             }
@@ -70,6 +86,17 @@ pub async fn run(args: &ServeArgs, background: &Background) -> Result<(), Failur
         grace: current.flush.shutdown_grace,
     };
     node.end(ending, &shutdown).await
+}
+
+/// Hands on each change of the configuration.
+async fn watch(watcher: Arc<Mutex<Watcher>>, new: mpsc::Sender<Result<Loaded, ConfigError>>) {
+    let mut watcher = watcher.lock().await;
+    loop {
+        panic_if_planted(PlantedPanic::ConfigWatcher);
+        if new.send(watcher.next().await).await.is_err() {
+            return;
+        }
+    }
 }
 
 /// Reads the configuration, and says what is odd in it.
@@ -229,6 +256,24 @@ fn note_destinations(outlet: &crate::spool::Outlet, config: &Config) -> Result<(
     Ok(())
 }
 
+/// As [`take_over`]. A configuration that makes it panic stops nothing: the running one stays in force.
+fn take_over_caught(node: &Node, current: Config, new: Result<Loaded, ConfigError>) -> Config {
+    const TASK: &str = "configuration";
+    let before = current.clone();
+    match catch_unwind(AssertUnwindSafe(|| take_over(node, current, new))) {
+        Ok(in_force) => {
+            node.alarms().clear(AlarmKind::Task, TASK);
+            in_force
+        }
+        Err(_panic) => {
+            let what = "taking over the changed configuration panicked; this is a bug in Forebay, and the log has the panic; the \
+                        running one stays in force, and the changed one at most in part";
+            node.alarms().raise(AlarmKind::Task, TASK, what.to_owned());
+            before
+        }
+    }
+}
+
 /// Puts a new configuration in force, as far as that can be done while running. Returns what is in force then.
 fn take_over(node: &Node, current: Config, new: Result<Loaded, ConfigError>) -> Config {
     let loaded = match new {
@@ -245,6 +290,7 @@ fn take_over(node: &Node, current: Config, new: Result<Loaded, ConfigError>) -> 
         return current;
     }
     let next = reload::in_force(&current, &loaded.config);
+    panic_if_planted(PlantedPanic::TakeOver);
     // Where frames go is noted before the first of them can come.
     if let Err(failure) = note_destinations(&node.outlet(), &next) {
         tracing::error!("the changed configuration is not taken over: {failure}");

@@ -147,6 +147,11 @@ fn table(status: &Status) -> Vec<String> {
             "{id:<w0$}  {received:>w1$}  {delivered:>w2$}  {waiting:>w3$}  {oldest:>w4$}  {last}"
         ));
         let Some(source) = index.checked_sub(1).and_then(|at| status.sources.get(at)) else { continue };
+        // Where everybody is refused, that is said once, above.
+        lines.extend(source.refused.iter().filter(|_| status.ready).map(|refused| {
+            let requests = counted(source.requests_refused, "request", "requests");
+            format!("  REFUSED ({requests} since the start): {}", outside_text(&refused.why))
+        }));
         let trouble = [("waits for", &source.waiting), ("last error", &source.last_error)];
         for (what, text) in trouble {
             lines.extend(text.iter().map(|text| format!("  {what}: {}", outside_text(text))));
@@ -188,7 +193,7 @@ fn seconds_since(now_ms: i64, then_ms: i64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::{Alarm, Applied, LastObject, LedgerCounts, SpoolStatus, Totals};
+    use crate::admin::{Alarm, Applied, LastObject, LedgerCounts, Refused, SpoolStatus, Totals};
 
     #[test]
     fn a_quiet_collector_fits_five_lines() {
@@ -210,6 +215,21 @@ waiting  nothing: everything is delivered
 spool    0 B of 20.0 GB (0 %), 0 segments
 "
         );
+    }
+
+    #[test]
+    fn a_source_that_is_refused_says_why_and_what_to_do() {
+        let why = "503 destination_full: nowhere takes nothing; fix the destination".to_owned();
+        let refused = SourceStatus {
+            id: "web".into(),
+            refused: Some(Refused { code: "destination_full".into(), why }),
+            requests_refused: 1_234,
+            ..SourceStatus::default()
+        };
+        let status = Status { ready: true, sources: vec![refused], ..Status::default() };
+        let expected = "  REFUSED (1,234 requests since the start): 503 destination_full: nowhere takes nothing; fix the \
+                        destination\n";
+        assert!(render(&status).ends_with(expected), "{}", render(&status));
     }
 
     #[test]
@@ -279,6 +299,8 @@ spool    0 B of 20.0 GB (0 %), 0 segments
                     }),
                     waiting: Some("the next try in 60 s".into()),
                     last_error: Some("403 AccessDenied".into()),
+                    // All are refused, which is said above.
+                    refused: Some(Refused { code: "spool_full".into(), why: "the spool is full".into() }),
                     ..SourceStatus::default()
                 },
                 SourceStatus { id: "ios".into(), ..SourceStatus::default() },

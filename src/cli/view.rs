@@ -13,12 +13,14 @@ use crate::admin::{
 use crate::alarms::{Alarm, AlarmKind, Alarms};
 use crate::call::RejectReason;
 use crate::delivery::Delivery;
-use crate::metrics::{AccountLabel, Metrics, RejectedLabel, SourceLabel};
+use crate::metrics::{AccountLabel, Metrics, RefusedLabel, RejectedLabel, SourceLabel};
 use crate::object::Stream;
 use crate::object::tags::date;
 use crate::receipt::Receipt;
+use crate::runtime::telemetry;
 use crate::sources::SourceId;
 use crate::spool::Outlet;
+use crate::spool::appender::{DESTINATION_FULL, SPOOL_FULL};
 use crate::spool::ledger::Row;
 use crate::spool::locate::{Located, Standing};
 use crate::spool::note::PendingSeal;
@@ -26,6 +28,11 @@ use crate::time::{Clock, UnixMillis};
 
 /// How many lines' bytes came in lately, for the time that the spool lasts.
 const RATE_WINDOW: Duration = Duration::from_secs(60);
+/// The reasons for which requests are refused for want of room.
+const REFUSED: [&str; 2] = [SPOOL_FULL, DESTINATION_FULL];
+/// Said where nobody is taken.
+const NO_ROOM: &str =
+    "the spool is full: deliveries make room, or more space in spool.max_bytes or on the disk";
 /// How often the rate is sampled.
 const RATE_EVERY: Duration = Duration::from_secs(2);
 
@@ -108,9 +115,24 @@ impl NodeView {
                     bucket_key: applied.bucket_key,
                 }),
             }),
+            refused: self.refused(id),
+            requests_refused: REFUSED
+                .iter()
+                .map(|reason| RefusedLabel { source: id.to_string(), reason })
+                .filter_map(|label| self.metrics.refused.get(&label).map(|count| count.get()))
+                .sum(),
             waiting: progress.waiting.as_ref().map(|_| self.waits_for(id).to_owned()),
             last_error: progress.waiting,
         }
+    }
+
+    /// Why calls of a source are refused for want of room, where they are.
+    fn refused(&self, id: &SourceId) -> Option<admin::Refused> {
+        if self.outlet.is_full() {
+            return Some(admin::Refused { code: SPOOL_FULL.to_owned(), why: NO_ROOM.to_owned() });
+        }
+        let why = self.delivery.why_refused(id)?;
+        Some(admin::Refused { code: DESTINATION_FULL.to_owned(), why })
     }
 
     /// What a source waits for after a try that failed.
@@ -180,11 +202,9 @@ impl AdminView for NodeView {
         if let Some(reason) = self.outlet.stopped().borrow().as_ref() {
             reasons.push(format!("the spool has stopped ({reason}); restart to recover"));
         }
+        reasons.extend(self.alarms.ending().borrow().clone());
         if self.outlet.is_full() {
-            reasons.push(
-                "the spool is full: deliveries make room, or more space in spool.max_bytes or on the disk"
-                    .to_owned(),
-            );
+            reasons.push(NO_ROOM.to_owned());
         }
         if self.draining.load(Ordering::Acquire) {
             reasons.push("shutting down".to_owned());
@@ -330,5 +350,6 @@ impl AdminView for NodeView {
         }
         let left = self.outlet.time_left(self.rate()).map_or(f64::INFINITY, |left| left.as_secs_f64());
         self.metrics.spool_seconds_left.set(left);
+        self.metrics.log_lines_dropped.inner().fetch_max(telemetry::lines_dropped(), Ordering::Relaxed);
     }
 }

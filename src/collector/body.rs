@@ -1,15 +1,17 @@
 //! Reads a request's body: bounded in bytes, in time and in what the whole process holds.
 
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
-use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use prometheus_client::metrics::counter::Counter;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
-use super::budget::Reservation;
 use super::decode::{Coding, DecodeError, Decoded, Decoder};
 use super::reply::Refusal;
+use super::waiting::{Partial, Waiter, WaitingBody};
 
 /// The bounds on one body.
 #[derive(Clone, Copy, Debug)]
@@ -20,7 +22,8 @@ pub(super) struct BodyBounds {
     pub(super) until: Instant,
 }
 
-/// Reads and decodes `body` to its end. Bytes are reserved as they arrive, so that slow clients hold little.
+/// Reads and decodes `body` to its end. While the rest of it is waited for, it has a place in the budget of the process:
+/// where there is none, or others made more progress, it is refused.
 ///
 /// # Errors
 /// [`Refusal`]; unless it is about what the whole body says, the rest of the body was not read.
@@ -28,7 +31,8 @@ pub(super) async fn read(
     body: &mut Incoming,
     coding: Coding,
     bounds: BodyBounds,
-    reservation: &mut Reservation,
+    waiting: &mut WaitingBody<'_>,
+    waiter: impl Fn() -> Waiter,
     received: &Counter,
 ) -> Result<Decoded, Refusal> {
     let too_large = || Refusal::BodyTooLarge { limit: bounds.max };
@@ -41,39 +45,61 @@ pub(super) async fn read(
     };
     let expected = body.size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(0);
     let mut decoder = Decoder::new(coding, bounds.max, expected);
-    loop {
-        let frame = match timeout_at(bounds.until, body.frame()).await {
-            Err(_) => return Err(Refusal::BodyTimeout),
-            Ok(None) => break,
-            Ok(Some(Err(_))) => return Err(Refusal::BodyBroken),
-            Ok(Some(Ok(frame))) => frame,
-        };
-        // Trailers say nothing about calls.
-        let Ok(piece) = frame.into_data() else { continue };
-        received.inc_by(u64::try_from(piece.len()).unwrap_or(u64::MAX));
-        decoder.push(piece).map_err(refused)?;
-        if !reservation.grow_to(decoder.held()) {
-            return Err(Refusal::TooManyBytes);
+    let whole = poll_fn(|cx| {
+        loop {
+            let frame = match Pin::new(&mut *body).poll_frame(cx) {
+                Poll::Pending => {
+                    let partial = Partial { held: decoder.wait(), arrived: decoder.arrived() };
+                    let pushed_out = waiting.poll_pushed_out(partial, &waiter, cx);
+                    return pushed_out.map(|()| Err(Refusal::TooManyBytes));
+                }
+                Poll::Ready(None) => return Poll::Ready(Ok(())),
+                Poll::Ready(Some(Err(_))) => return Poll::Ready(Err(Refusal::BodyBroken)),
+                Poll::Ready(Some(Ok(frame))) => frame,
+            };
+            // Trailers say nothing about calls.
+            let Ok(piece) = frame.into_data() else { continue };
+            received.inc_by(u64::try_from(piece.len()).unwrap_or(u64::MAX));
+            if let Err(error) = decoder.push(piece) {
+                return Poll::Ready(Err(refused(error)));
+            }
+            // Where the length is known, the end is not waited for.
+            if body.is_end_stream() {
+                return Poll::Ready(Ok(()));
+            }
         }
-    }
+    });
+    timeout_at(bounds.until, whole).await.unwrap_or(Err(Refusal::BodyTimeout))?;
     decoder.finish().map_err(refused)
 }
 
-/// Reads `body` to its end and throws it away, as far as `max` bytes and `within` allow. Returns whether the end came, so
-/// that the connection can go on.
-pub(super) async fn discard(body: &mut Incoming, max: usize, within: Duration) -> bool {
-    let until = Instant::now() + within;
-    let mut left = max;
-    loop {
-        match timeout_at(until, body.frame()).await {
-            Ok(None) => return true,
-            Err(_) | Ok(Some(Err(_))) => return false,
-            Ok(Some(Ok(frame))) => {
-                let Some(rest) = left.checked_sub(frame.data_ref().map_or(0, bytes::Bytes::len)) else {
-                    return false;
-                };
-                left = rest;
+/// Reads `body` to its end and throws it away, as far as `max` bytes, `within` and the budget of the process allow. Returns
+/// whether the end came, so that the connection can go on.
+pub(super) async fn discard(
+    body: &mut Incoming,
+    max: usize,
+    within: Duration,
+    waiting: &mut WaitingBody<'_>,
+    waiter: impl Fn() -> Waiter,
+) -> bool {
+    let mut arrived = 0_usize;
+    let end = poll_fn(|cx| {
+        loop {
+            match Pin::new(&mut *body).poll_frame(cx) {
+                Poll::Pending => {
+                    let partial = Partial { held: 0, arrived };
+                    return waiting.poll_pushed_out(partial, &waiter, cx).map(|()| false);
+                }
+                Poll::Ready(None) => return Poll::Ready(true),
+                Poll::Ready(Some(Err(_))) => return Poll::Ready(false),
+                Poll::Ready(Some(Ok(frame))) => {
+                    arrived = arrived.saturating_add(frame.data_ref().map_or(0, bytes::Bytes::len));
+                    if arrived > max {
+                        return Poll::Ready(false);
+                    }
+                }
             }
         }
-    }
+    });
+    timeout(within, end).await.unwrap_or(false)
 }

@@ -31,6 +31,15 @@ pub(super) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet
     Some(peer)
 }
 
+/// Whether many clients may share this peer address, since it is that of a machine in the same network: loopback, RFC 1918,
+/// link-local and unique local addresses.
+pub(super) fn is_private(peer: IpAddr) -> bool {
+    match peer.to_canonical() {
+        IpAddr::V4(v4) => v4.is_loopback() || v4.is_private() || v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
+    }
+}
+
 /// The comma-separated values of a header that may stand in several lines, in order. A line that is not text is one
 /// unreadable value.
 fn listed<'h>(headers: &'h HeaderMap, name: &str) -> Vec<&'h str> {
@@ -71,6 +80,26 @@ fn forwarded_for(element: &str) -> Option<IpAddr> {
 mod tests {
     use super::*;
     use http::{HeaderName, HeaderValue};
+
+    #[test]
+    fn private_addresses_are_told_from_public_ones() {
+        let check = |address: &str, expected: bool| {
+            assert_eq!(is_private(address.parse().unwrap()), expected, "{address}");
+        };
+        for private in ["127.0.0.1", "10.1.2.3", "172.16.0.1", "172.31.255.255", "192.168.1.1", "169.254.0.1"]
+        {
+            check(private, true);
+            check(&format!("::ffff:{private}"), true);
+        }
+        for private in ["::1", "fc00::1", "fd12:3456::1", "fe80::1"] {
+            check(private, true);
+        }
+        for public in
+            ["8.8.8.8", "172.32.0.1", "100.64.0.1", "192.0.2.1", "2001:db8::1", "::ffff:8.8.8.8", "fec0::1"]
+        {
+            check(public, false);
+        }
+    }
 
     #[test]
     fn the_right_most_hop_that_is_not_trusted_is_the_client() {

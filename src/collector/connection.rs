@@ -1,35 +1,36 @@
 //! One connection: the socket, watched, and the HTTP server on it.
 
-use std::io;
 use std::net::IpAddr;
-use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
 
-use http::Request;
+use http::{Request, Version};
 use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto::Builder;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::handle::Shared;
-use super::known_key::KnownKey;
+use super::handle::{Shared, stream_bytes};
+use super::peer::{MakesRoom, OpenRequest, Over, Peer};
 use super::settings::Bounds;
+use super::socket::Socket;
+use super::unread::Listed;
+use super::watched::Watched;
 use crate::connections::seats::Standing;
 use crate::connections::timer::Timer;
-use crate::connections::times::{ConnectionTimes, Expired};
-use crate::time::Clock;
+use crate::connections::times::Expired;
 
 /// What the HTTP/1 parser may buffer. More than a head may have, so that heads that are somewhat too long are answered with
 /// a reason; the rest is answered by the parser, with a bare 431.
 const READ_BUFFER_MAX: usize = 96 * 1_024;
-const DISCARD_STEP: usize = 16 * 1_024;
+/// Bytes of bodies that an HTTP/2 client may send before they are taken from its connection: of one stream, and of all.
+const HTTP2_STREAM_WINDOW: u32 = 256 * 1_024;
+const HTTP2_CONNECTION_WINDOW: u32 = 512 * 1_024;
 
 /// The two signals that every connection listens to.
 #[derive(Clone, Debug)]
@@ -38,64 +39,6 @@ pub(super) struct Signals {
     pub(super) draining: CancellationToken,
     /// Finish what is being written, and end.
     pub(super) closing: CancellationToken,
-}
-
-/// The other end of a connection, as requests see it.
-#[derive(Clone, Debug)]
-pub(super) struct Peer {
-    /// The address of the socket.
-    pub(super) address: IpAddr,
-    /// The write key that it sent last.
-    pub(super) known_key: KnownKey,
-    times: Arc<Mutex<ConnectionTimes>>,
-    standing: Arc<Standing>,
-    clock: Arc<dyn Clock>,
-}
-
-impl Peer {
-    fn times(&self) -> MutexGuard<'_, ConnectionTimes> {
-        self.times.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// An answer is given before the whole request was read.
-    pub(super) fn left_unread(&self) {
-        self.times().left_unread();
-    }
-}
-
-/// The connection was told to make room for another one just before the request came.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("the connection makes room for another one")]
-struct MakesRoom;
-
-/// A request that is open, for the connection's times and for whoever waits until all are answered.
-#[derive(Debug)]
-pub(super) struct OpenRequest {
-    peer: Peer,
-    _counted: TaskTrackerToken,
-}
-
-impl OpenRequest {
-    fn begin(peer: &Peer, requests: &TaskTracker) -> Result<Self, MakesRoom> {
-        let mut times = peer.times();
-        if !times.has_open_requests() && !peer.standing.request_began() {
-            return Err(MakesRoom);
-        }
-        times.request_began();
-        drop(times);
-        Ok(Self { peer: peer.clone(), _counted: requests.token() })
-    }
-}
-
-impl Drop for OpenRequest {
-    fn drop(&mut self) {
-        let now = self.peer.clock.monotonic();
-        let mut times = self.peer.times();
-        times.request_ended(now);
-        if !times.has_open_requests() {
-            self.peer.standing.waits(now);
-        }
-    }
 }
 
 /// Serves HTTP/1 and HTTP/2 on `stream` until the client leaves, a time is over, another connection needs its seat or
@@ -110,18 +53,23 @@ pub(super) async fn serve<S>(
     signals: Signals,
     tasks: TaskTracker,
 ) where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Socket,
 {
     let bounds = shared.settings.bounds.clone();
-    let clock = Arc::clone(&shared.deps.clock);
-    let times = ConnectionTimes::new(bounds.head, bounds.idle, clock.monotonic());
-    let times = Arc::new(Mutex::new(times));
-    let peer = Peer { address, known_key: KnownKey::default(), times, standing, clock };
-    let watched = Watched { inner: stream, peer: peer.clone(), bounds: bounds.clone(), linger: None };
+    if let Err(error) = stream.bound_send_buffer() {
+        tracing::debug!(peer = %address, %error, "cannot bound the socket's send buffer");
+    }
+    let peer = Arc::new(Peer::new(address, standing, &shared));
+    let _listed: Listed = shared.unread.list(&peer);
+    let watched = Watched::new(stream, &peer, &shared);
     let service = service_fn(|request: Request<Incoming>| {
         let open = OpenRequest::begin(&peer, &shared.requests);
-        let (shared, peer) = (Arc::clone(&shared), peer.clone());
+        // In HTTP/1 the connection's own task goes on with it at once.
+        let is_http2 = request.version() == Version::HTTP_2;
+        let waits = is_http2.then(|| shared.backlog.enter(stream_bytes(request.uri(), request.headers())));
+        let (shared, peer) = (Arc::clone(&shared), Arc::clone(&peer));
         async move {
+            drop(waits);
             let _open = open?;
             Ok::<_, MakesRoom>(shared.answer(request, &peer).await)
         }
@@ -136,17 +84,16 @@ pub(super) async fn serve<S>(
             if let Poll::Ready(result) = connection.as_mut().poll(cx) {
                 return Poll::Ready(Ended::Served(result));
             }
-            let expired = timer.poll_expired(|| peer.clock.monotonic(), |now| peer.times().verdict(now), cx);
-            expired.map(Ended::Expired)
+            timer.poll_expired(|| peer.now(), |now, cx| peer.verdict(now, cx), cx).map(Ended::Over)
         });
         tokio::select! {
             biased;
             () = signals.closing.cancelled() => break Ended::Closing,
-            () = peer.standing.told_to_leave() => break Ended::MakesRoom,
+            () = peer.told_to_leave() => break Ended::MakesRoom,
             () = signals.draining.cancelled(), if !told_to_drain => {
                 told_to_drain = true;
                 // Told so, HTTP/1 would close while idle, where a request may be on its way; it is answered 503 instead.
-                if peer.times().is_http2() {
+                if peer.is_http2() {
                     connection.as_mut().graceful_shutdown();
                 }
             }
@@ -157,13 +104,20 @@ pub(super) async fn serve<S>(
         Ended::Served(Ok(())) => {}
         // Clients that hang up or speak something else are everyday; who looks for one turns debug on.
         Ended::Served(Err(error)) => tracing::debug!(peer = %address, error, "connection ended early"),
-        Ended::Expired(Expired::Head) => tracing::debug!(peer = %address, "request head took too long"),
-        Ended::MakesRoom => tracing::debug!(peer = %address, "connection closed for a newer one"),
-        Ended::Expired(Expired::Idle) if !peer.times().is_http2() => {}
-        Ended::Expired(Expired::Idle) | Ended::Closing => {
+        Ended::Over(Over::Time(Expired::Head)) => {
+            tracing::debug!(peer = %address, "request head took too long")
+        }
+        Ended::Over(Over::Unread) => {
+            tracing::debug!(peer = %address, "answers were left unread; connection reset");
+            shared.counters.metrics().unread_connections.inc();
+            peer.reset_when_closed();
+        }
+        Ended::MakesRoom => makes_room(&peer),
+        Ended::Over(Over::Time(Expired::Idle)) if !peer.is_http2() => {}
+        Ended::Over(Over::Time(Expired::Idle)) | Ended::Closing => {
             connection.as_mut().graceful_shutdown();
             tokio::select! {
-                () = peer.standing.told_to_leave() => {}
+                () = peer.told_to_leave() => makes_room(&peer),
                 ended = timeout(bounds.linger, connection) => {
                     if let Ok(Err(error)) = ended {
                         tracing::debug!(peer = %address, error, "connection ended early");
@@ -176,9 +130,18 @@ pub(super) async fn serve<S>(
 
 enum Ended {
     Served(Result<(), Box<dyn std::error::Error + Send + Sync>>),
-    Expired(Expired),
+    Over(Over),
     MakesRoom,
     Closing,
+}
+
+fn makes_room(peer: &Peer) {
+    tracing::debug!(peer = %peer.address, "connection closed for a newer one");
+    if peer.unread().since.is_some() {
+        // Closed without a reset, the kernel would keep for minutes what its client has not read, and clients could come
+        // as fast as they go.
+        peer.reset_when_closed();
+    }
 }
 
 fn server(bounds: &Bounds, tasks: TaskTracker) -> Builder<OwnedTasks> {
@@ -188,6 +151,8 @@ fn server(bounds: &Bounds, tasks: TaskTracker) -> Builder<OwnedTasks> {
     server
         .http2()
         .max_concurrent_streams(bounds.http2_streams)
+        .initial_stream_window_size(HTTP2_STREAM_WINDOW)
+        .initial_connection_window_size(HTTP2_CONNECTION_WINDOW)
         .max_header_list_size(u32::try_from(bounds.head_bytes).unwrap_or(u32::MAX));
     server
 }
@@ -202,87 +167,5 @@ where
 {
     fn execute(&self, future: F) {
         self.0.spawn(future);
-    }
-}
-
-/// A socket that tells [`ConnectionTimes`] what is read, and that shuts down so that the client still gets its answer.
-struct Watched<S> {
-    inner: S,
-    peer: Peer,
-    bounds: Bounds,
-    linger: Option<Linger>,
-}
-
-struct Linger {
-    until: Pin<Box<Sleep>>,
-    bytes_left: usize,
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
-        if let Some(bytes) = buf.filled().get(before..).filter(|bytes| !bytes.is_empty()) {
-            let now = self.peer.clock.monotonic();
-            self.peer.times().bytes_read(bytes, now);
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write_vectored(cx, slices)
-    }
-
-    // To close a socket with bytes unread makes the kernel send a reset, which takes the answer away from a client that is
-    // still sending; it would send again for ever. So the rest is read, within bounds.
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        let linger = match &mut this.linger {
-            Some(linger) => linger,
-            None => {
-                ready!(Pin::new(&mut this.inner).poll_shutdown(cx))?;
-                if !this.peer.times().may_still_send() {
-                    return Poll::Ready(Ok(()));
-                }
-                let until = Box::pin(sleep(this.bounds.linger));
-                this.linger.insert(Linger { until, bytes_left: this.bounds.linger_bytes })
-            }
-        };
-        let mut scratch = [0; DISCARD_STEP];
-        loop {
-            let mut buf = ReadBuf::new(&mut scratch);
-            if linger.until.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Ok(()));
-            }
-            let read = ready!(Pin::new(&mut this.inner).poll_read(cx, &mut buf));
-            let len = buf.filled().len();
-            // An error or the end: the client has gone.
-            if read.is_err() || len == 0 || len > linger.bytes_left {
-                return Poll::Ready(Ok(()));
-            }
-            linger.bytes_left -= len;
-        }
     }
 }

@@ -1,10 +1,12 @@
-//! A body's bytes, undone of their content coding as they arrive, and never longer than the limit.
+//! A body's bytes, without their content coding, and never longer than the limit.
 
 use bytes::Bytes;
 use flate2::{Decompress, FlushDecompress, Status};
 
 /// How many bytes are inflated before the limit is looked at again.
 pub(super) const INFLATE_STEP: usize = 8 * 1_024;
+/// How many times the bytes that arrived a body may have set aside, at most.
+const GROWTH: usize = 4;
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 const GZIP_WINDOW_BITS: u8 = 15;
 
@@ -68,105 +70,119 @@ impl AsRef<[u8]> for Decoded {
 }
 
 /// Decodes one body from the pieces it arrives in.
+///
+/// Gzip is kept as it came and inflated once it is complete: a body that is never finished holds what was sent, not what
+/// it would become.
 #[derive(Debug)]
 pub struct Decoder {
     max: usize,
     expected: usize,
-    wire_bytes: usize,
     coding: Coding,
-    state: State,
+    arrived: Arrived,
 }
 
-#[derive(Debug)]
-enum State {
-    Empty,
+#[derive(Debug, Default)]
+enum Arrived {
+    #[default]
+    Nothing,
+    /// One piece, still in the buffer that it was read into.
     Whole(Bytes),
     Built(Vec<u8>),
-    Gzip(Box<Inflater>),
 }
 
 impl Decoder {
-    /// A decoder for a body of at most `max` bytes, before and after inflating. `expected` is how many will probably come;
-    /// room for them is made at once, so that nothing is copied twice.
+    /// A decoder for a body of at most `max` bytes, before and after inflating. `expected` is how many the client says that
+    /// it sends.
     pub fn new(coding: Coding, max: usize, expected: usize) -> Self {
-        let state = match coding {
-            Coding::Unsaid => State::Empty,
-            Coding::Gzip => State::Gzip(Box::new(Inflater::new(max))),
-        };
-        Self { max, expected: expected.min(max), wire_bytes: 0, coding, state }
+        Self { max, expected: expected.min(max), coding, arrived: Arrived::Nothing }
     }
 
-    /// Bytes of the body so far. What is set aside beyond them is not in memory until it is written to.
-    pub fn held(&self) -> usize {
-        match &self.state {
-            State::Empty => 0,
-            State::Whole(bytes) => bytes.len(),
-            State::Built(bytes) => bytes.len(),
-            State::Gzip(inflater) => inflater.out.len(),
+    /// Bytes that arrived.
+    pub fn arrived(&self) -> usize {
+        match &self.arrived {
+            Arrived::Nothing => 0,
+            Arrived::Whole(bytes) => bytes.len(),
+            Arrived::Built(bytes) => bytes.len(),
         }
     }
 
     /// Takes the next piece.
     ///
     /// # Errors
-    /// [`DecodeError`]; then the body is refused and the decoder of no more use.
+    /// [`DecodeError::TooLarge`]; then the body is refused and the decoder of no more use.
     pub fn push(&mut self, piece: Bytes) -> Result<(), DecodeError> {
+        let arrived = self.arrived() + piece.len();
+        if arrived > self.max {
+            return Err(DecodeError::TooLarge);
+        }
         if piece.is_empty() {
             return Ok(());
         }
-        self.wire_bytes = self.wire_bytes.saturating_add(piece.len());
-        if self.wire_bytes > self.max {
-            return Err(DecodeError::TooLarge);
-        }
-        match std::mem::replace(&mut self.state, State::Empty) {
-            State::Empty => self.state = State::Whole(piece),
-            State::Whole(first) => {
-                let mut built = Vec::with_capacity(self.expected.max(first.len() + piece.len()));
+        self.arrived = match std::mem::take(&mut self.arrived) {
+            Arrived::Nothing => Arrived::Whole(piece),
+            Arrived::Whole(first) => {
+                let mut built = Vec::with_capacity(self.room_for(arrived));
                 built.extend_from_slice(&first);
                 built.extend_from_slice(&piece);
-                self.state = State::Built(built);
+                Arrived::Built(built)
             }
-            State::Built(mut built) => {
+            Arrived::Built(mut built) => {
+                if arrived > built.capacity() {
+                    built.reserve_exact(self.room_for(arrived) - built.len());
+                }
                 built.extend_from_slice(&piece);
-                self.state = State::Built(built);
+                Arrived::Built(built)
             }
-            State::Gzip(mut inflater) => {
-                inflater.push(&piece)?;
-                self.state = State::Gzip(inflater);
-                return Ok(());
-            }
-        }
-        self.recognise_gzip()
+        };
+        Ok(())
     }
 
-    // Asked until two bytes are there; JSON never begins with these two, so nothing else is taken for gzip.
-    fn recognise_gzip(&mut self) -> Result<(), DecodeError> {
-        let so_far = match &self.state {
-            State::Whole(bytes) => bytes.as_ref(),
-            State::Built(bytes) => bytes.as_slice(),
-            State::Empty | State::Gzip(_) => return Ok(()),
-        };
-        if self.coding == Coding::Unsaid && so_far.starts_with(&GZIP_MAGIC) {
-            let mut inflater = Box::new(Inflater::new(self.max));
-            inflater.push(so_far)?;
-            self.coding = Coding::Gzip;
-            self.state = State::Gzip(inflater);
+    /// To be called before the next piece is waited for. Returns the bytes of memory that are held meanwhile.
+    ///
+    /// A single piece is copied: it is part of the connection's read buffer, and a byte of it would keep the whole buffer.
+    pub fn wait(&mut self) -> usize {
+        if let Arrived::Whole(first) = &self.arrived {
+            let mut built = Vec::with_capacity(self.room_for(first.len()));
+            built.extend_from_slice(first);
+            self.arrived = Arrived::Built(built);
         }
-        Ok(())
+        match &self.arrived {
+            Arrived::Nothing | Arrived::Whole(_) => 0,
+            Arrived::Built(built) => built.capacity(),
+        }
+    }
+
+    /// How much room to make for a body of which `arrived` bytes are there. It grows with what arrives: who only promises
+    /// a large body gets little.
+    fn room_for(&self, arrived: usize) -> usize {
+        let likely = if self.expected >= arrived { self.expected } else { self.max };
+        likely.min(arrived.saturating_mul(GROWTH)).max(arrived)
     }
 
     /// The whole body, after its last piece.
     ///
     /// # Errors
-    /// [`DecodeError`] where gzip data is cut short or holds gzip again.
+    /// [`DecodeError`] where gzip data is damaged, cut short, too large or holds gzip again.
     pub fn finish(self) -> Result<Decoded, DecodeError> {
-        match self.state {
-            State::Empty => Ok(Decoded::Whole(Bytes::new())),
-            State::Whole(bytes) => Ok(Decoded::Whole(bytes)),
-            State::Built(bytes) => Ok(Decoded::Built(bytes)),
-            State::Gzip(inflater) => inflater.finish().map(Decoded::Built),
+        let decoded = match self.arrived {
+            Arrived::Nothing => Decoded::Whole(Bytes::new()),
+            Arrived::Whole(bytes) => Decoded::Whole(bytes),
+            Arrived::Built(bytes) => Decoded::Built(bytes),
+        };
+        // JSON never begins with these two bytes, so nothing else is taken for gzip.
+        if self.coding == Coding::Unsaid && !decoded.as_ref().starts_with(&GZIP_MAGIC) {
+            return Ok(decoded);
         }
+        let mut inflater = Inflater::new(self.max, said_len(decoded.as_ref()));
+        inflater.push(decoded.as_ref())?;
+        inflater.finish().map(Decoded::Built)
     }
+}
+
+/// How long the inflated bytes are, by the last bytes of a gzip member. It may be a lie.
+fn said_len(gzip: &[u8]) -> usize {
+    let said = gzip.last_chunk().map_or(0, |last| u32::from_le_bytes(*last));
+    usize::try_from(said).unwrap_or(usize::MAX)
 }
 
 /// Inflates gzip members, one after the other.
@@ -180,9 +196,10 @@ struct Inflater {
 }
 
 impl Inflater {
-    fn new(max: usize) -> Self {
+    /// Inflates to `max` bytes at most; `expected` are likely.
+    fn new(max: usize, expected: usize) -> Self {
         let stream = Decompress::new_gzip(GZIP_WINDOW_BITS);
-        Self { max, stream, in_member: false, members: 0, out: Vec::new() }
+        Self { max, stream, in_member: false, members: 0, out: Vec::with_capacity(expected.min(max)) }
     }
 
     fn push(&mut self, mut input: &[u8]) -> Result<(), DecodeError> {
@@ -295,10 +312,36 @@ mod tests {
     }
 
     #[test]
+    fn a_body_that_is_waited_for_holds_little_more_than_what_arrived() {
+        let megabyte = 1 << 20;
+        let check = |coding: Coding, expected: usize, wire: &[u8]| {
+            for piece in [1, 100, 1_400, 65_536] {
+                let mut decoder = Decoder::new(coding, megabyte, expected);
+                let mut arrived = 0;
+                for piece in wire.chunks(piece) {
+                    decoder.push(Bytes::copy_from_slice(piece)).unwrap();
+                    arrived += piece.len();
+                    let held = decoder.wait();
+                    assert_eq!(decoder.arrived(), arrived);
+                    assert!((arrived..=GROWTH * arrived).contains(&held), "{held} bytes for {arrived}");
+                    assert!(held <= megabyte, "{held}");
+                }
+            }
+        };
+        let bomb = gzip(&vec![b' '; megabyte]);
+        check(Coding::Gzip, 0, &bomb);
+        check(Coding::Unsaid, bomb.len(), &bomb);
+        check(Coding::Unsaid, megabyte, &[b' '; 3_000]);
+        check(Coding::Unsaid, 10, &[b' '; 3_000]);
+        check(Coding::Unsaid, megabyte, &vec![b' '; megabyte]);
+    }
+
+    #[test]
     fn a_bomb_is_given_up_after_a_limit_of_output() {
         let bomb = gzip(&vec![0_u8; 64 << 20]);
         let mut decoder = Decoder::new(Coding::Gzip, 1 << 20, 0);
-        assert_eq!(decoder.push(Bytes::from(bomb)), Err(DecodeError::TooLarge));
+        decoder.push(Bytes::from(bomb)).unwrap();
+        assert_eq!(decoder.finish(), Err(DecodeError::TooLarge));
     }
 
     #[test]
@@ -306,7 +349,6 @@ mod tests {
         let piece = Bytes::from_static(b"{\"a\":1}");
         let mut decoder = Decoder::new(Coding::Unsaid, 100, 7);
         decoder.push(piece.clone()).unwrap();
-        assert_eq!(decoder.held(), 7);
         assert_eq!(decoder.finish().unwrap().as_ref().as_ptr(), piece.as_ptr());
     }
 

@@ -5,21 +5,22 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, EXPECT, HeaderValue};
 use http::request::Parts;
-use http::{Method, Request as HttpRequest, Version};
+use http::{HeaderMap, Method, Request as HttpRequest, Uri, Version};
 use hyper::body::{Body as _, Incoming};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::auth;
+use super::backlog::Backlog;
 use super::body::{self, BodyBounds};
-use super::budget::ByteBudget;
-use super::client_address::client_address;
-use super::connection::Peer;
+use super::budget::{Address, Client, Shares};
+use super::client_address::{client_address, is_private};
 use super::cors::CorsRules;
 use super::counters::{Counters, RequestCount};
 use super::decode::Coding;
 use super::finish_anyway::FinishAnyway;
+use super::peer::Peer;
 use super::pixel::PixelRequest;
 use super::rate_limit::RateLimit;
 use super::received_clock::ReceivedClock;
@@ -27,6 +28,8 @@ use super::reply::{self, Refusal, Reply};
 use super::route::{self, NoRoute, Route};
 use super::settings::{CollectorDeps, CollectorSettings, Policy};
 use super::settings_document;
+use super::unread::UnreadAnswers;
+use super::waiting::{Waiter, WaitingBodies, WaitingBody};
 use crate::call::{Request, Shape, Stamp, Tally};
 use crate::metrics::StatusLabel;
 use crate::receipt::{self, Receipt};
@@ -38,6 +41,11 @@ use crate::time::UnixMillis;
 
 /// Bytes that a request's lines may probably have. It is an estimate from above, so it is more than the spool takes.
 const LINES_LEN_MAX: usize = 2 * BLOCK_BODY_MAX;
+
+/// Bytes of memory that an HTTP/2 request holds besides its head and body: the task and state of its stream.
+const STREAM_BYTES: usize = 4 * 1_024;
+/// Bytes of memory that a header holds besides its name and value.
+const HEADER_BYTES: usize = 128;
 
 /// What all connections share.
 #[derive(Debug)]
@@ -53,7 +61,9 @@ pub(super) struct Shared {
     pub(super) draining: CancellationToken,
     received: ReceivedClock,
     rate_limit: Option<RateLimit>,
-    budget: Arc<ByteBudget>,
+    waiting: WaitingBodies,
+    pub(super) unread: Arc<UnreadAnswers>,
+    pub(super) backlog: Backlog,
 }
 
 /// One request, on its way.
@@ -65,13 +75,20 @@ struct Exchange<'r> {
     peer: &'r Peer,
     policy: &'r Arc<Policy>,
     until: Instant,
+    waiting: WaitingBody<'r>,
 }
 
 impl Shared {
     pub(super) fn new(deps: CollectorDeps, settings: CollectorSettings, policy: Policy) -> Self {
         Self {
             counters: Arc::new(Counters::new(deps.metrics.clone())),
-            budget: ByteBudget::new(settings.bounds.bodies_bytes),
+            waiting: WaitingBodies::new(Shares {
+                all: settings.bounds.bodies_bytes,
+                unknown: settings.bounds.bodies_bytes / 2,
+                address: settings.bounds.address_bodies_bytes,
+            }),
+            unread: Arc::new(UnreadAnswers::new(settings.bounds.answers_bytes)),
+            backlog: Backlog::default(),
             rate_limit: settings.calls_per_second.map(RateLimit::new),
             spool_id: deps.appender.spool_id(),
             deps,
@@ -84,16 +101,24 @@ impl Shared {
     }
 
     /// Answers one request. May be dropped half-way, when the client hangs up: what was handed to the spool is finished.
-    pub(super) async fn answer(&self, request: HttpRequest<Incoming>, peer: &Peer) -> Reply {
+    pub(super) async fn answer(&self, request: HttpRequest<Incoming>, peer: &Arc<Peer>) -> Reply {
         let (head, mut body) = request.into_parts();
         let policy = self.policy.load_full();
         let until = Instant::now() + self.settings.bounds.request;
-        let mut exchange =
-            Exchange { head: &head, body: &mut body, body_read: false, peer, policy: &policy, until };
+        let is_http2 = head.version == Version::HTTP_2;
+        let waiting = WaitingBody::new(&self.waiting, is_http2);
+        let mut exchange = Exchange {
+            head: &head,
+            body: &mut body,
+            body_read: false,
+            peer,
+            policy: &policy,
+            until,
+            waiting,
+        };
         let outcome = self.outcome(&mut exchange).await;
         let close_asked = outcome.as_ref().is_err_and(|refusal| refusal.looks().close);
-        let read = exchange.body_read;
-        let unread = !self.finish_body(&head, &mut body, read, close_asked).await;
+        let unread = !self.finish_body(exchange, close_asked).await;
         if unread {
             peer.left_unread();
         }
@@ -108,7 +133,8 @@ impl Shared {
         } else {
             rules.answer(&head.headers, reply.headers_mut());
         }
-        if head.version == Version::HTTP_2 {
+        if is_http2 {
+            reply.body_mut().count(peer);
             // HTTP/2 has no such header: what is unread is reset with the stream.
             reply.headers_mut().remove(CONNECTION);
         } else if unread || self.draining.is_cancelled() {
@@ -120,15 +146,17 @@ impl Shared {
     }
 
     /// Reads what is left of a body that did not matter, so that the connection can go on. Returns whether it can.
-    async fn finish_body(&self, head: &Parts, body: &mut Incoming, read: bool, close: bool) -> bool {
-        if read || body.is_end_stream() {
+    async fn finish_body(&self, exchange: Exchange<'_>, close: bool) -> bool {
+        let Exchange { head, body, body_read, peer, policy, mut waiting, .. } = exchange;
+        if body_read || body.is_end_stream() {
             return true;
         }
         // A client that waits for 100 Continue gets its answer instead, and sends no body.
         if close || head.headers.contains_key(EXPECT) {
             return false;
         }
-        body::discard(body, self.settings.max_body, self.settings.bounds.linger).await
+        let (max, within) = (self.settings.max_body, self.settings.bounds.linger);
+        body::discard(body, max, within, &mut waiting, || waiter(head, peer, policy, false)).await
     }
 
     async fn outcome(&self, exchange: &mut Exchange<'_>) -> Result<Reply, Refusal> {
@@ -137,10 +165,10 @@ impl Shared {
         if self.draining.is_cancelled() {
             return Err(Refusal::Draining);
         }
-        if target_len(head) > bounds.uri_bytes {
+        if target_len(&head.uri) > bounds.uri_bytes {
             return Err(Refusal::UriTooLong { limit: bounds.uri_bytes });
         }
-        if headers_len(head) > bounds.head_bytes {
+        if headers_len(&head.headers) > bounds.head_bytes {
             return Err(Refusal::HeadTooLarge { limit: bounds.head_bytes });
         }
         let route = route::find(&head.method, head.uri.path(), policy.route_prefix.as_deref());
@@ -169,23 +197,25 @@ impl Shared {
     }
 
     async fn calls(&self, exchange: &mut Exchange<'_>, shape: Shape, client: bool) -> Result<Reply, Refusal> {
-        let (head, policy) = (exchange.head, exchange.policy);
-        let in_header = header_destiny(head.headers.get(AUTHORIZATION), exchange.peer, policy)?;
+        let (head, peer, policy) = (exchange.head, exchange.peer, exchange.policy);
+        let in_header = header_destiny(head.headers.get(AUTHORIZATION), peer, policy)?;
         let codings = head.headers.get_all(CONTENT_ENCODING).iter().map(HeaderValue::as_bytes);
         let coding = Coding::of(codings).ok_or(Refusal::UnknownCoding)?;
 
-        let mut reservation = self.budget.reserve_nothing();
         let bounds = BodyBounds {
             max: self.settings.max_body,
             until: exchange.until.min(Instant::now() + self.settings.bounds.body),
         };
         let metrics = self.counters.metrics();
-        let body = body::read(exchange.body, coding, bounds, &mut reservation, &metrics.body_bytes).await?;
+        let is_known = matches!(in_header, Some(Destiny::Store(_)));
+        let waiter = || waiter(head, peer, policy, is_known);
+        let (waiting, received) = (&mut exchange.waiting, &metrics.body_bytes);
+        let body = body::read(exchange.body, coding, bounds, waiting, waiter, received).await?;
         exchange.body_read = true;
         let lines = self.lines(exchange, body.as_ref(), in_header, shape, client)?;
         // What waits for the disk are the frames, which the spool's queue counts.
         drop(body);
-        drop(reservation);
+        exchange.waiting.leave();
         let receipt = match lines {
             Some((frames, tally)) => self.append(frames, tally, exchange.until).await?,
             None => None,
@@ -314,6 +344,27 @@ impl Shared {
     }
 }
 
+/// A request as it waits for its body. `in_header`: its `Authorization` header holds the key of a source.
+fn waiter(head: &Parts, peer: &Peer, policy: &Policy, in_header: bool) -> Waiter {
+    let is_known = |key: Option<String>| key.is_some_and(|key| policy.sources.is_source(&key));
+    let known = in_header
+        || is_known(auth::query_key(head.uri.query()))
+        || is_known(auth::plain_key(head.headers.get("x-write-key").map(HeaderValue::as_bytes)));
+    // It may be a load balancer: then all clients have its address.
+    let may_be_many = policy.trusted_proxies.is_empty() && is_private(peer.address);
+    let address = || Address::from(client_address(peer.address, &head.headers, &policy.trusted_proxies));
+    let client = Client { known, address: (!may_be_many).then(address) };
+    // In HTTP/1 there is one for each connection, in its read buffer.
+    let is_http2 = head.version == Version::HTTP_2;
+    let own_bytes = if is_http2 { stream_bytes(&head.uri, &head.headers) } else { 0 };
+    Waiter { client, own_bytes }
+}
+
+/// Bytes of memory that an HTTP/2 request with such a head holds.
+pub(super) fn stream_bytes(uri: &Uri, headers: &HeaderMap) -> usize {
+    STREAM_BYTES + target_len(uri) + headers_len(headers) + HEADER_BYTES * headers.len()
+}
+
 /// What becomes of calls with a write key that is good.
 pub(super) enum Destiny {
     Store(SourceId),
@@ -369,13 +420,13 @@ fn refused_route(none: NoRoute) -> Refusal {
     }
 }
 
-fn target_len(head: &Parts) -> usize {
-    head.uri.path_and_query().map_or(0, |target| target.as_str().len())
+fn target_len(uri: &Uri) -> usize {
+    uri.path_and_query().map_or(0, |target| target.as_str().len())
 }
 
 /// The length of the headers as HTTP/1 writes them.
-fn headers_len(head: &Parts) -> usize {
+fn headers_len(headers: &HeaderMap) -> usize {
     let line =
         |(name, value): (&http::HeaderName, &HeaderValue)| name.as_str().len() + value.len() + ": \r\n".len();
-    head.headers.iter().map(line).sum()
+    headers.iter().map(line).sum()
 }

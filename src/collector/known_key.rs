@@ -19,9 +19,9 @@ struct Known {
 
 /// What one connection is known to send. It holds for as long as the policy does: a key that is withdrawn is looked up, and
 /// refused, with the next request.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct KnownKey {
-    last: Arc<Mutex<Option<Known>>>,
+    last: Mutex<Option<Known>>,
 }
 
 impl KnownKey {

@@ -16,6 +16,8 @@ use super::handle::Shared;
 use super::settings::{CollectorDeps, CollectorSettings, MAX_BODY_LIMIT, Policy};
 use super::tls::{TlsError, TlsFront};
 use crate::connections::seats::{Seat, Seats};
+use crate::planted::{PlantedPanic, panic_if_planted};
+use crate::tasks;
 
 /// How long accepting rests when the process has no file handles left, so that it does not spin.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
@@ -83,13 +85,16 @@ impl Collector {
         };
         let acceptors = TaskTracker::new();
         for listener in listeners.plain {
-            acceptors.spawn(front.clone().accept(listener, None));
+            acceptors.spawn(front.keep_accepting(listener, None));
         }
         if let Some(tls) = &tls {
             for listener in listeners.tls {
-                acceptors.spawn(front.clone().accept(listener, Some(Arc::clone(tls))));
+                acceptors.spawn(front.keep_accepting(listener, Some(Arc::clone(tls))));
             }
-            acceptors.spawn(watch_files(Arc::clone(tls), front.clone()));
+            let (tls, front, alarms) =
+                (Arc::clone(tls), front.clone(), Arc::clone(&front.shared.deps.alarms));
+            let start = move || watch_files(Arc::clone(&tls), front.clone());
+            acceptors.spawn(tasks::keep(alarms, "TLS file watcher", start));
         }
         Ok(Running { front, acceptors, tls })
     }
@@ -179,8 +184,20 @@ struct Front {
 }
 
 impl Front {
-    async fn accept(self, listener: TcpListener, tls: Option<Arc<TlsFront>>) {
+    fn keep_accepting(
+        &self,
+        listener: TcpListener,
+        tls: Option<Arc<TlsFront>>,
+    ) -> impl Future<Output = ()> + use<> {
+        let (front, listener) = (self.clone(), Arc::new(listener));
+        let name = if tls.is_some() { "TLS accept loop" } else { "accept loop" };
+        let start = move || front.clone().accept(Arc::clone(&listener), tls.clone());
+        tasks::keep(Arc::clone(&self.shared.deps.alarms), name, start)
+    }
+
+    async fn accept(self, listener: Arc<TcpListener>, tls: Option<Arc<TlsFront>>) {
         loop {
+            panic_if_planted(PlantedPanic::Accept);
             let accepted = tokio::select! {
                 biased;
                 () = self.stopping.cancelled() => return,
@@ -269,6 +286,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 
 async fn watch_files(tls: Arc<TlsFront>, front: Front) {
     loop {
+        panic_if_planted(PlantedPanic::TlsWatcher);
         tokio::select! {
             () = front.stopping.cancelled() => return,
             () = sleep(front.shared.settings.bounds.tls_poll) => {}

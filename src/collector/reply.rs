@@ -6,18 +6,19 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
-use http_body_util::Full;
 use serde::Serialize;
 
+use super::answer_body::AnswerBody;
 use super::auth::AuthError;
 use super::decode::DecodeError;
 use crate::call::BodyError;
 use crate::random::Random;
 use crate::receipt::{self, Receipt};
 use crate::spool::AppendError;
+use crate::spool::appender::{DESTINATION_FULL, SPOOL_FULL};
 
 /// An answer. All bodies are small and in one piece.
-pub(super) type Reply = Response<Full<Bytes>>;
+pub(super) type Reply = Response<AnswerBody>;
 
 /// When a client should come back, in seconds; one is drawn, so that they do not all come back at once.
 const SOON: RangeInclusive<u64> = 1..=5;
@@ -212,8 +213,8 @@ fn append_looks(error: AppendError) -> Looks {
     let (status, code, retry_after) = match error {
         AppendError::TooLarge => (StatusCode::BAD_REQUEST, "payload_too_large", None),
         AppendError::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy", Some(SOON)),
-        AppendError::Full => (StatusCode::SERVICE_UNAVAILABLE, "spool_full", Some(LATER)),
-        AppendError::SourceFull => (StatusCode::TOO_MANY_REQUESTS, "source_full", Some(LATER)),
+        AppendError::Full => (StatusCode::SERVICE_UNAVAILABLE, SPOOL_FULL, Some(LATER)),
+        AppendError::DestinationFull => (StatusCode::SERVICE_UNAVAILABLE, DESTINATION_FULL, Some(LATER)),
         AppendError::DayOver => (StatusCode::SERVICE_UNAVAILABLE, "day_over", Some(SOON)),
         AppendError::Stopped => (StatusCode::SERVICE_UNAVAILABLE, "spool_stopped", Some(LATER)),
     };
@@ -262,14 +263,14 @@ pub(super) fn image() -> Reply {
 
 /// 204 without a body, for preflights.
 pub(super) fn no_content() -> Reply {
-    let mut reply = Response::new(Full::default());
+    let mut reply = Response::new(AnswerBody::default());
     *reply.status_mut() = StatusCode::NO_CONTENT;
     reply
 }
 
 /// 200 with a body of the given type.
 pub(super) fn fixed(content_type: &'static str, body: Bytes) -> Reply {
-    let mut reply = Response::new(Full::new(body));
+    let mut reply = Response::new(AnswerBody::new(body));
     reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     reply
 }
@@ -341,7 +342,7 @@ mod tests {
         check(Refusal::Append(AppendError::TooLarge), 400, "payload_too_large");
         check(Refusal::Append(AppendError::Busy), 503, "busy");
         check(Refusal::Append(AppendError::Full), 503, "spool_full");
-        check(Refusal::Append(AppendError::SourceFull), 429, "source_full");
+        check(Refusal::Append(AppendError::DestinationFull), 503, "destination_full");
         check(Refusal::Append(AppendError::DayOver), 503, "day_over");
         check(Refusal::Append(AppendError::Stopped), 503, "spool_stopped");
         check(Refusal::TooSlow, 503, "too_slow");

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::alarms::Alarms;
 use crate::call::{Fingerprinter, Limits};
 use crate::metrics::Metrics;
 use crate::random::Random;
@@ -40,8 +41,22 @@ pub const MAX_BODY_LIMIT: usize = 2 * 1_024 * 1_024;
 pub const LINGER_BYTES_MAX: usize = 8 * 1_024 * 1_024;
 /// How long that may take.
 pub const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
-/// Bytes of bodies held by the whole process; over it 503.
+/// Bytes of memory that bodies hold in the whole process while the rest of them is waited for. Over it the body that has
+/// waited longest since it made progress gets 503. Half is for clients whose write key is known from the head.
 pub const BODIES_BYTES_MAX: usize = 64 * 1_024 * 1_024;
+/// Bytes that such bodies of one client address hold. There is no such bound for a private peer address while no proxy is
+/// trusted: it may be a load balancer.
+pub const ADDRESS_BODIES_BYTES_MAX: usize = 8 * 1_024 * 1_024;
+/// How long a client may read nothing while answers wait for it; then its connection is reset.
+pub const UNREAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// Bytes of memory that the answers that wait for one client may hold for longer than [`UNREAD_OVER_TIMEOUT`].
+pub const CONNECTION_ANSWERS_BYTES_MAX: usize = 64 * 1_024;
+/// How long a client may read nothing while more than [`CONNECTION_ANSWERS_BYTES_MAX`] wait for it. All streams of an HTTP/2
+/// connection may be answered at once, so more may wait for an instant.
+pub const UNREAD_OVER_TIMEOUT: Duration = Duration::from_secs(1);
+/// Bytes of memory that unread answers hold in the whole process. Over it the connection is reset whose client has read
+/// nothing for longest.
+pub const ANSWERS_BYTES_MAX: usize = 16 * 1_024 * 1_024;
 /// How often the TLS files are looked at.
 pub const TLS_POLL: Duration = Duration::from_secs(2);
 
@@ -58,6 +73,8 @@ pub struct CollectorDeps {
     pub appender: Appender,
     /// Makes dedupe fingerprints, with the spool's key.
     pub fingerprinter: Fingerprinter,
+    /// What is raised when a task dies.
+    pub alarms: Arc<Alarms>,
 }
 
 /// Bounds and files that stay as they are while the collector runs.
@@ -126,6 +143,16 @@ pub struct Bounds {
     pub linger: Duration,
     /// [`BODIES_BYTES_MAX`].
     pub bodies_bytes: usize,
+    /// [`ADDRESS_BODIES_BYTES_MAX`].
+    pub address_bodies_bytes: usize,
+    /// [`UNREAD_TIMEOUT`].
+    pub unread: Duration,
+    /// [`UNREAD_OVER_TIMEOUT`].
+    pub unread_over: Duration,
+    /// [`CONNECTION_ANSWERS_BYTES_MAX`].
+    pub connection_answers_bytes: usize,
+    /// [`ANSWERS_BYTES_MAX`].
+    pub answers_bytes: usize,
     /// [`TLS_POLL`].
     pub tls_poll: Duration,
 }
@@ -145,6 +172,11 @@ impl Default for Bounds {
             linger_bytes: LINGER_BYTES_MAX,
             linger: LINGER_TIMEOUT,
             bodies_bytes: BODIES_BYTES_MAX,
+            address_bodies_bytes: ADDRESS_BODIES_BYTES_MAX,
+            unread: UNREAD_TIMEOUT,
+            unread_over: UNREAD_OVER_TIMEOUT,
+            connection_answers_bytes: CONNECTION_ANSWERS_BYTES_MAX,
+            answers_bytes: ANSWERS_BYTES_MAX,
             tls_poll: TLS_POLL,
         }
     }
@@ -220,6 +252,11 @@ mod tests {
                 linger_bytes: 8_388_608,
                 linger: seconds(2),
                 bodies_bytes: 67_108_864,
+                address_bodies_bytes: 8_388_608,
+                unread: seconds(5),
+                unread_over: seconds(1),
+                connection_answers_bytes: 65_536,
+                answers_bytes: 16_777_216,
                 tls_poll: seconds(2),
             }
         );

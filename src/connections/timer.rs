@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::times::{Expired, Verdict};
+use super::times::Verdict;
 
 /// Fires when a time of a connection is over. It is set anew only for an earlier time or when it fired, not at every
 /// request.
@@ -25,14 +25,14 @@ impl Default for Timer {
 impl Timer {
     /// Ready when `verdict`, given the time, says that the connection must close. To be polled after whatever may change the
     /// verdict.
-    pub fn poll_expired(
+    pub fn poll_expired<E>(
         &mut self,
         now: impl Fn() -> Duration,
-        verdict: impl Fn(Duration) -> Verdict,
+        verdict: impl Fn(Duration, &Context<'_>) -> Verdict<E>,
         cx: &mut Context<'_>,
-    ) -> Poll<Expired> {
+    ) -> Poll<E> {
         loop {
-            let again_at = match verdict(now()) {
+            let again_at = match verdict(now(), cx) {
                 Verdict::Close(expired) => return Poll::Ready(expired),
                 Verdict::Fine { again_at } => again_at,
             };

@@ -19,16 +19,16 @@ pub enum Expired {
     Idle,
 }
 
-/// Whether a connection may go on.
+/// Whether a connection may go on. A listener may have more reasons to close one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Verdict<E = Expired> {
     /// It may, and is looked at again at this time at the latest.
     Fine {
         /// Monotonic time.
         again_at: Duration,
     },
     /// It may not.
-    Close(Expired),
+    Close(E),
 }
 
 /// The times of one connection. All instants are readings of the monotonic clock.
@@ -133,6 +133,11 @@ impl ConnectionTimes {
     /// Whether it is known to be HTTP/2.
     pub fn is_http2(&self) -> bool {
         matches!(self.wire, Wire::Http2(_))
+    }
+
+    /// Whether it is known to be HTTP/1.
+    pub fn is_http1(&self) -> bool {
+        matches!(self.wire, Wire::Http1)
     }
 
     /// Whether the connection may go on.

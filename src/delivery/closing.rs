@@ -12,6 +12,7 @@ use bytes::Bytes;
 use super::after_put::{Next, after_head, after_put};
 use super::scheduler::{blocking, on_disk};
 use super::settings::{REFUSALS_BEFORE_ALARM, UNREACHABLE_BEFORE_ALARM};
+use super::supervise::{self, UnderWay, Work};
 use super::{Inner, Way, lock, way_to};
 use crate::alarms::AlarmKind;
 use crate::batch::AFTER_DAY;
@@ -53,12 +54,14 @@ pub trait DayHook: Send + Sync + fmt::Debug {
 
 /// A day that a task is closing.
 #[derive(Debug)]
-pub(super) struct UnderWay {
+pub(super) struct ClosingDay {
     way: Way,
     /// Its marker is in the store, and the hook is told.
     telling: bool,
     /// Why it waits, where it does.
     pub(super) why: Option<String>,
+    /// Its marker is not taken, and an alarm says so.
+    pub(super) alarmed: bool,
 }
 
 /// Looks for days to end and to close.
@@ -82,13 +85,14 @@ impl Closing {
             // Nothing waits for it: the next look finds them ended, or the spool has stopped.
             drop(on_disk(inner, move || outlet.end_days(through)));
         }
+        let resting = supervise::resting(inner);
         let mut closing = lock(&inner.closing);
         let mut putting: BTreeMap<Way, usize> = BTreeMap::new();
         for under_way in closing.values().filter(|under_way| !under_way.telling) {
             *putting.entry(under_way.way.clone()).or_default() += 1;
         }
         let closable = outlet.closable(|place, destination| {
-            if closing.contains_key(place) {
+            if closing.contains_key(place) || resting.contains(&Work::Day(place.clone())) {
                 return false;
             }
             let putting = putting.entry(way_to(destination)).or_default();
@@ -96,18 +100,19 @@ impl Closing {
             *putting <= CLOSING_PER_DESTINATION
         });
         for closable in closable {
-            let under_way = UnderWay { way: way_to(&closable.destination), telling: false, why: None };
-            closing.insert(closable.place.clone(), under_way);
+            let day =
+                ClosingDay { way: way_to(&closable.destination), telling: false, why: None, alarmed: false };
+            closing.insert(closable.place.clone(), day);
+            let Some(under_way) = UnderWay::begin(inner, Work::Day(closable.place.clone())) else { continue };
             let inner_of_task = Arc::clone(inner);
             inner.tasks.spawn(async move {
-                let inner = inner_of_task;
+                let (inner, _under_way) = (inner_of_task, under_way);
                 let place = closable.place.clone();
                 let outcome = tokio::select! {
                     biased;
                     () = inner.stop.cancelled() => Ok(()),
                     outcome = close(&inner, closable) => outcome,
                 };
-                lock(&inner.closing).remove(&place);
                 if outcome.is_err() {
                     tracing::debug!(source = %place.source, day = %place.day, "closing ends: the spool has stopped");
                 }
@@ -203,7 +208,7 @@ async fn put(inner: &Arc<Inner>, closable: &Closable, key: &ObjectKey, body: Byt
                         let what = format!(
                             "days are not closed: {why}; their markers are put again until they are taken"
                         );
-                        inner.parts.alarms.raise(AlarmKind::Closing, &subject, what);
+                        raise(inner, &closable.place, &subject, what);
                     }
                     waiting(inner, &closable.place, why, tries);
                     next
@@ -235,8 +240,29 @@ async fn put(inner: &Arc<Inner>, closable: &Closable, key: &ObjectKey, body: Byt
         }
     }
     inner.parts.alarms.clear(AlarmKind::Conflict, key.as_str());
-    inner.parts.alarms.clear(AlarmKind::Closing, &subject);
+    clear(inner, &closable.place, &subject);
     inner.slots(&closable.destination).reached.tell();
+}
+
+/// Raises the alarm of a bucket that does not take a marker.
+fn raise(inner: &Inner, place: &DayPlace, subject: &str, what: String) {
+    let mut closing = lock(&inner.closing);
+    if let Some(under_way) = closing.get_mut(place) {
+        under_way.alarmed = true;
+    }
+    inner.parts.alarms.raise(AlarmKind::Closing, subject, what);
+}
+
+/// Ends the alarm of a bucket, unless it still refuses the marker of another source or day.
+fn clear(inner: &Inner, place: &DayPlace, subject: &str) {
+    let mut closing = lock(&inner.closing);
+    if let Some(under_way) = closing.get_mut(place) {
+        under_way.alarmed = false;
+    }
+    let others = closing.iter().any(|(other, way)| way.alarmed && other.bucket.to_string() == subject);
+    if !others {
+        inner.parts.alarms.clear(AlarmKind::Closing, subject);
+    }
 }
 
 /// Tells the hook, for ever.
@@ -261,8 +287,15 @@ async fn tell(inner: &Arc<Inner>, day: &ClosedDay) {
 }
 
 fn waiting(inner: &Inner, place: &DayPlace, why: String, tries: u32) {
-    if tries <= 1 || tries.is_multiple_of(10) {
-        tracing::warn!(tries, source = %place.source, day = %place.day, "waiting to close a day: {why}");
+    if let Some(line) = inner.happened("close", place.bucket.bucket()) {
+        tracing::warn!(
+            times = line.times,
+            others = line.others,
+            tries,
+            source = %place.source,
+            day = %place.day,
+            "waiting to close a day: {why}"
+        );
     }
     if let Some(known) = lock(&inner.closing).get_mut(place) {
         known.why = Some(why);

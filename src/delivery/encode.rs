@@ -8,6 +8,7 @@ use super::staging::{Staged, Staging, StagingWriter};
 use crate::batch::BatchKey;
 use crate::object::gzip::{Fit, GzipLines};
 use crate::planted::{PlantedBug, planted};
+use crate::spool::disk::is_no_space;
 use crate::spool::ledger::Hour;
 use crate::spool::note::Seal;
 use crate::spool::reader::{Go, Read};
@@ -75,7 +76,11 @@ struct Progress {
 /// # Errors
 /// What the disk says; then nothing is changed.
 pub fn encode(outlet: &Outlet, staging: &Staging, clock: &dyn Clock, job: &Job) -> io::Result<Made> {
-    let mut gzip: GzipLines<StagingWriter> = GzipLines::new(staging.begin(), job.level, job.max_bytes);
+    encode_into(outlet, staging.begin(), clock, job)
+}
+
+fn encode_into(outlet: &Outlet, to: StagingWriter, clock: &dyn Clock, job: &Job) -> io::Result<Made> {
+    let mut gzip: GzipLines<StagingWriter> = GzipLines::new(to, job.level, job.max_bytes);
     let mut progress = Progress::default();
     let mut give_way = GiveWay::new(clock);
     outlet.read(&job.key, job.after, job.through, &mut |read| {
@@ -140,7 +145,14 @@ pub fn encode_again(outlet: &Outlet, staging: &Staging, clock: &dyn Clock, seal:
             .and_then(|level| level.parse().ok())
             .unwrap_or(LEVEL_AT_LEISURE),
     };
-    encode(outlet, staging, clock, &job)
+    match encode(outlet, staging, clock, &job) {
+        // What it pins is the space: it goes through memory.
+        Err(error) if is_no_space(&error) => match staging.begin_in_memory() {
+            Some(to) => encode_into(outlet, to, clock, &job),
+            None => Err(error),
+        },
+        made => made,
+    }
 }
 
 /// An object without lines in the place of what a seal held and the spool has lost.

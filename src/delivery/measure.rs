@@ -8,6 +8,7 @@ use super::encode::LEVEL_UNDER_LOAD;
 use super::estimate::{Estimate, Pieces, Sampled};
 use super::give_way::GiveWay;
 use super::scheduler::in_background;
+use super::supervise::{UnderWay, Work};
 use super::{Inner, lock};
 use crate::batch::BatchKey;
 use crate::object::gzip::Cost;
@@ -66,13 +67,14 @@ pub(super) fn begin(inner: &Arc<Inner>, batch: &OpenBatch) {
     if !estimate.is_stale(batch.bytes, max_bytes) || lock(&inner.busy).contains(&batch.key) {
         return;
     }
-    let Some(under_way) = UnderWay::take(inner, &batch.key) else { return };
+    let Some(measuring) = Measuring::take(inner, &batch.key) else { return };
+    let Some(under_way) = UnderWay::begin(inner, Work::Batch(batch.key.clone())) else { return };
     let pieces = estimate.pieces(batch.bytes, max_bytes);
     let (inner, batch) = (Arc::clone(inner), batch.clone());
     inner.tasks.spawn({
         let inner = Arc::clone(&inner);
         async move {
-            let _under_way = under_way;
+            let _held = (measuring, under_way);
             tokio::select! {
                 biased;
                 () = inner.stop.cancelled() => {}
@@ -83,13 +85,14 @@ pub(super) fn begin(inner: &Arc<Inner>, batch: &OpenBatch) {
 }
 
 async fn measure(inner: &Arc<Inner>, batch: OpenBatch, mut estimate: Estimate, pieces: Pieces) {
-    let Ok(_turn) = inner.measuring.acquire().await else { return };
+    let Ok(turn) = inner.measuring.acquire().await else { return };
     let work = {
         let (inner, batch) = (Arc::clone(inner), batch.clone());
         move || Ok(sample(&inner.parts.outlet, &*inner.parts.clock, &batch, &pieces))
     };
-    // The spool has stopped, or the work panicked, which is reported there.
+    // The spool has stopped.
     let Ok(sampled) = in_background(inner, work).await else { return };
+    drop(turn);
     match sampled {
         Ok(sampled) => {
             estimate.measured(batch.bytes, sampled);
@@ -132,19 +135,19 @@ fn sample(outlet: &Outlet, clock: &dyn Clock, batch: &OpenBatch, pieces: &Pieces
 }
 
 /// A batch that is being measured, until this is dropped.
-struct UnderWay {
+struct Measuring {
     inner: Arc<Inner>,
     batch: BatchKey,
 }
 
-impl UnderWay {
+impl Measuring {
     fn take(inner: &Arc<Inner>, batch: &BatchKey) -> Option<Self> {
         let new = lock(&inner.measured_now).insert(batch.clone());
         new.then(|| Self { inner: Arc::clone(inner), batch: batch.clone() })
     }
 }
 
-impl Drop for UnderWay {
+impl Drop for Measuring {
     fn drop(&mut self) {
         lock(&self.inner.measured_now).remove(&self.batch);
     }

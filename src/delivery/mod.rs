@@ -15,6 +15,8 @@ pub mod encode;
 mod estimate;
 mod flush;
 mod give_way;
+mod health;
+mod judge;
 mod ledger_watch;
 mod measure;
 mod parking;
@@ -23,7 +25,9 @@ mod reach;
 mod reached;
 mod scheduler;
 pub mod settings;
+pub mod share;
 pub mod staging;
+mod supervise;
 mod upload;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,14 +47,18 @@ use crate::alarms::Alarms;
 use crate::batch::{AFTER_DAY, BatchKey};
 use crate::metrics::Metrics;
 use crate::object::{BucketString, Destination, KmsKey, RoleArn, Stream};
+use crate::once_a_minute::OnceAMinute;
 use crate::random::Random;
 use crate::sources::SourceId;
 use crate::spool::delivered_day::DayPlace;
 use crate::spool::ledger::Difference;
 use crate::spool::{OpenBatch, Outlet};
 use crate::store::ObjectStore;
+use crate::tasks;
 use crate::time::{Clock, ReceivedDay, UnixMillis};
+use health::Health;
 use progress::Progress;
+use share::Division;
 use staging::Staging;
 
 /// What delivery needs from outside.
@@ -79,6 +87,8 @@ pub struct Parts {
 struct Slots {
     /// Puts under way.
     puts: Semaphore,
+    /// Of those, puts of sources that fail. They wait here first, so that nobody waits behind them.
+    failing_puts: Semaphore,
     /// Told when the destination has taken an object: whoever waits for it to come back need not wait to the end.
     reached: reached::Reached,
     /// Sealed objects that are neither stored nor parked.
@@ -122,12 +132,19 @@ struct Inner {
     removed: Mutex<BTreeSet<SourceId>>,
     /// Sources with an upload conflict: nothing is put for them.
     conflicts: Mutex<BTreeSet<SourceId>>,
-    /// Destinations that fail.
-    failing: Mutex<BTreeMap<Destination, reach::Failing>>,
+    /// Which puts fail.
+    health: Mutex<Health>,
+    /// What each that fails may hold of the spool, as of the last look.
+    division: Mutex<Arc<Division<Way>>>,
+    /// Who was refused lately.
+    refusing: Mutex<judge::Refusing>,
+    /// What lasts and is logged once a minute: what it is, and of whom.
+    lasting: Mutex<OnceAMinute<(&'static str, String)>>,
     /// Destinations whose last object was given another encryption than was asked for.
     mismatched: Mutex<BTreeSet<Destination>>,
     /// Days that a task is closing, and why those wait that do.
-    closing: Mutex<BTreeMap<DayPlace, closing::UnderWay>>,
+    closing: Mutex<BTreeMap<DayPlace, closing::ClosingDay>>,
+    supervised: supervise::Supervised,
     shutting_down: AtomicBool,
     kick: Notify,
     stop: CancellationToken,
@@ -155,6 +172,7 @@ impl Delivery {
     /// Starts delivering: first what was sealed before, then what becomes due.
     pub fn start(parts: Parts, settings: DeliverySettings) -> (Self, JoinHandle<()>) {
         let staging = Staging::new(Arc::clone(parts.outlet.disk()), settings.object_in_memory_max);
+        let alarms = Arc::clone(&parts.alarms);
         let inner = Arc::new(Inner {
             staging,
             settings,
@@ -169,17 +187,25 @@ impl Delivery {
             measuring: Semaphore::new(1),
             removed: Mutex::default(),
             conflicts: Mutex::default(),
-            failing: Mutex::default(),
+            health: Mutex::default(),
+            division: Mutex::default(),
+            refusing: Mutex::default(),
+            lasting: Mutex::default(),
             mismatched: Mutex::default(),
             closing: Mutex::default(),
+            supervised: supervise::Supervised::default(),
             shutting_down: AtomicBool::new(false),
             kick: Notify::new(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
             parts,
         });
-        upload::resume(&inner);
-        let scheduler = tokio::spawn(scheduler::run(Arc::clone(&inner)));
+        supervise::resume_all(&inner);
+        let scheduler = {
+            let inner = Arc::clone(&inner);
+            let start = move || scheduler::run(Arc::clone(&inner));
+            tokio::spawn(tasks::keep(alarms, "scheduler", start))
+        };
         (Self { inner }, scheduler)
     }
 
@@ -192,11 +218,16 @@ impl Delivery {
     /// What waits for its destination is tried again soon, since that may just have been mended.
     pub fn set_removed(&self, removed: BTreeSet<SourceId>) {
         *lock(&self.inner.removed) = removed;
-        self.inner.forget_the_past();
+        self.inner.forget_mismatches();
         for slots in lock(&self.inner.slots).values() {
             slots.reached.tell();
         }
         self.inner.kick.notify_one();
+    }
+
+    /// Why calls of a source are refused for what waits for its destination, where they are, and what to do.
+    pub fn why_refused(&self, source: &SourceId) -> Option<String> {
+        self.inner.why_refused(source)
     }
 
     /// The days that are being closed and wait, and why.
@@ -253,6 +284,7 @@ impl Inner {
         let new = || {
             Arc::new(Slots {
                 puts: Semaphore::new(settings::PUTS_PER_DESTINATION),
+                failing_puts: Semaphore::new(settings::FAILING_PUTS_PER_DESTINATION),
                 reached: reached::Reached::default(),
                 sealed: Arc::new(Semaphore::new(settings::SEALED_PER_DESTINATION)),
             })

@@ -13,6 +13,8 @@ use crate::spool::note::{Amend, Parked, PendingSeal};
 
 /// How often a waiting object looks whether it should be parked, at most.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long an object may be on its way under pressure before it is parked, where no put has failed.
+const PATIENCE_UNDER_PRESSURE: Duration = Duration::from_secs(10);
 
 impl Upload<'_> {
     /// How long to wait before the next look.
@@ -22,11 +24,8 @@ impl Upload<'_> {
 
     /// Parks the object if it has waited for long, or if the space is needed.
     pub(super) async fn park_if_due(&mut self) -> Result<(), Stopped> {
-        let waited = self.inner.parts.clock.monotonic().saturating_sub(self.since);
         let outlet = &self.inner.parts.outlet;
-        if matches!(self.source, Some(Source::Parked(_)))
-            || !(waited >= self.inner.settings.park_after || outlet.is_under_pressure())
-        {
+        if matches!(self.source, Some(Source::Parked(_))) || !self.is_to_be_parked() {
             return Ok(());
         }
         if self.source.is_none() {
@@ -38,6 +37,27 @@ impl Upload<'_> {
             };
         }
         if matches!(self.source, Some(Source::Staged(_))) { self.park().await } else { Ok(()) }
+    }
+
+    /// Whether the object has waited for so long that it is parked.
+    ///
+    /// Under pressure one whose puts fail is parked at once. One that may be on its way is not: it would take twice its bytes, and
+    /// be in the store a moment later.
+    fn is_to_be_parked(&self) -> bool {
+        let waited = self.inner.parts.clock.monotonic().saturating_sub(self.since);
+        let patience = if self.inner.parts.outlet.is_under_pressure() {
+            PATIENCE_UNDER_PRESSURE.min(self.inner.settings.park_after)
+        } else {
+            self.inner.settings.park_after
+        };
+        let source = &self.seal.batch.source;
+        waited >= patience
+            || self.inner.must_leave(
+                source,
+                &self.inner.reach_of(&self.seal),
+                &self.inner.slots(&self.seal.destination),
+                waited,
+            )
     }
 
     async fn park(&mut self) -> Result<(), Stopped> {
@@ -53,7 +73,15 @@ impl Upload<'_> {
             self.source = Some(Source::Staged(staged));
             return Ok(());
         }
-        tracing::warn!(seal = self.seal.number, source = %self.seal.batch.source, bytes = parked.len, "parked: its destination cannot be reached");
+        if let Some(line) = self.inner.happened("park", self.seal.destination.bucket.bucket()) {
+            tracing::warn!(
+                objects = line.times,
+                others = line.others,
+                source = %self.seal.batch.source,
+                bytes = parked.len,
+                "parked: its destination does not take it"
+            );
+        }
         self.source = Some(Source::Parked(parked));
         // A put that is under way may still read it.
         self.replaced = Some(staged);
@@ -90,7 +118,9 @@ fn make_again(inner: &Inner, pending: &PendingSeal) -> Result<Option<Staged>, St
         Ok(object) => object,
         Err(error) => {
             let why = format!("make object {} again: {error}", seal.object_key);
-            tracing::warn!("{why}");
+            if let Some(line) = inner.happened("make again", seal.batch.source.as_str()) {
+                tracing::warn!(times = line.times, others = line.others, "{why}");
+            }
             inner.progress.waiting(&seal.batch.source, why);
             return Ok(None);
         }

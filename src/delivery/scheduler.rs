@@ -15,11 +15,12 @@ use super::encode::{self, Job, LEVEL_AT_LEISURE, LEVEL_UNDER_LOAD, Made};
 use super::ledger_watch::LedgerWatch;
 use super::settings::{DiskWork, LOOK_EVERY};
 use super::staging::Staged;
+use super::supervise::{self, Supervision, UnderWay, Work};
 use super::upload::Hold;
 use super::{Inner, lock, measure, upload};
 use crate::batch::{BatchKey, Reason};
 use crate::object::{Destination, ObjectKey, ObjectName};
-use crate::planted::{PlantedBug, planted};
+use crate::planted::{PlantedBug, PlantedPanic, panic_if_planted, planted};
 use crate::sources::SourceId;
 use crate::spool::disk::is_no_space;
 use crate::spool::note::Seal;
@@ -27,6 +28,8 @@ use crate::spool::outlet::{FirstOpen, OPEN_BATCHES_MAX};
 use crate::spool::{OpenBatch, Stopped};
 use crate::time::UnixMillis;
 
+/// Bytes that an object may have however little room is left under pressure.
+const UNDER_PRESSURE_MIN: u64 = 64 * 1_024;
 /// How long to rest after a look, for each batch looked at: a look at one takes well under a microsecond, so however many
 /// there are, looking takes at most one per cent of a core.
 const REST_PER_BATCH: Duration = Duration::from_micros(100);
@@ -39,7 +42,10 @@ pub(super) async fn run(inner: Arc<Inner>) {
     let mut stopped = inner.parts.outlet.stopped();
     let mut clock_watch = ClockWatch::new(inner.parts.clock.wall(), inner.parts.clock.monotonic());
     let mut ledger_watch = LedgerWatch::default();
+    let mut supervision = Supervision::default();
     loop {
+        panic_if_planted(PlantedPanic::Scheduler);
+        supervision.look(&inner);
         note_clock_step(&inner, &mut clock_watch);
         if inner.settings.close_days {
             closing.look(&inner);
@@ -84,8 +90,10 @@ fn look(inner: &Arc<Inner>, deadlines: &mut Deadlines) -> usize {
     let open = inner.parts.outlet.open_batches();
     let batches = open.len();
     inner.forget_estimates(&open);
+    inner.judge(&open);
     let pressed = pressed(inner, &open);
     let view = View::now(inner, &open);
+    let resting = supervise::resting(inner);
     let deadlines = deadlines
         .of(&open, |batch| inner.settings.rule.deadline(batch.first_received_at, view.wall, view.monotonic));
     for (batch, deadline) in open.into_iter().zip(deadlines) {
@@ -94,13 +102,17 @@ fn look(inner: &Arc<Inner>, deadlines: &mut Deadlines) -> usize {
             None | Some(Reason::Size) if pressed.binary_search(&batch.key).is_ok() => Some(Reason::Pressure),
             reason => reason,
         };
+        if !resting.is_empty() && resting.contains(&Work::Batch(batch.key.clone())) {
+            continue;
+        }
         if reason.is_none() {
             measure::begin(inner, &batch);
         } else if let Some(reason) = reason
             && let Some(busy) = Busy::take(inner, &batch.key)
+            && let Some(under_way) = UnderWay::begin(inner, Work::Batch(batch.key.clone()))
         {
             let inner_of_task = Arc::clone(inner);
-            inner.tasks.spawn(async move { deliver(inner_of_task, batch, reason, busy).await });
+            inner.tasks.spawn(async move { deliver(inner_of_task, batch, reason, busy, under_way).await });
         }
     }
     batches
@@ -109,6 +121,7 @@ fn look(inner: &Arc<Inner>, deadlines: &mut Deadlines) -> usize {
 /// The batches that are due for want of space or because too many are open, sorted.
 fn pressed(inner: &Inner, open: &[OpenBatch]) -> Vec<BatchKey> {
     let mut pressed = inner.parts.outlet.under_pressure();
+    pressed.extend(inner.batches_that_leave(open));
     if open.len() > OPEN_BATCHES_MAX {
         let mut by_last: Vec<&OpenBatch> = open.iter().collect();
         by_last.sort_by_key(|batch| batch.last);
@@ -191,11 +204,11 @@ impl Deadlines {
 }
 
 /// Encodes, seals and uploads one object of a due batch.
-async fn deliver(inner: Arc<Inner>, batch: OpenBatch, reason: Reason, busy: Busy) {
+async fn deliver(inner: Arc<Inner>, batch: OpenBatch, reason: Reason, busy: Busy, under_way: UnderWay) {
     let outcome = tokio::select! {
         biased;
         () = inner.stop.cancelled() => Ok(()),
-        outcome = one_object(&inner, &batch, reason, busy) => outcome,
+        outcome = one_object(&inner, &batch, reason, busy, under_way) => outcome,
     };
     if outcome.is_err() {
         tracing::debug!(batch = %batch.key, "delivery ends: the spool has stopped");
@@ -207,7 +220,9 @@ async fn one_object(
     batch: &OpenBatch,
     reason: Reason,
     busy: Busy,
+    under_way: UnderWay,
 ) -> Result<(), Stopped> {
+    panic_if_planted(PlantedPanic::Delivery);
     let place = blocking(inner, {
         let (inner, batch) = (Arc::clone(inner), batch.clone());
         move || place_of(&inner, &batch)
@@ -216,7 +231,7 @@ async fn one_object(
     let (destination, until) = match place {
         Place::At(destination, until) => (destination, until),
         Place::Nothing => return Ok(()),
-        Place::Unknown => {
+        Place::Unknown | Place::Held => {
             tokio::time::sleep(inner.settings.backoff.wait(3, &*inner.parts.random)).await;
             return Ok(());
         }
@@ -225,7 +240,7 @@ async fn one_object(
     let Ok(sealed_slot) = Arc::clone(&slots.sealed).acquire_owned().await else { return Ok(()) };
     let hold = Hold { _busy: busy, _slot: sealed_slot };
     // Boxed: it takes kilobytes, and thousands of batches may wait for a slot at once.
-    Box::pin(object_at(inner, batch, reason, hold, (destination, until))).await
+    Box::pin(object_at(inner, batch, reason, (hold, under_way), (destination, until))).await
 }
 
 /// One object of what goes to one destination, up to the position that goes elsewhere.
@@ -233,7 +248,7 @@ async fn object_at(
     inner: &Arc<Inner>,
     batch: &OpenBatch,
     reason: Reason,
-    hold: Hold,
+    (hold, under_way): (Hold, UnderWay),
     (destination, until): (Box<Destination>, Option<u64>),
 ) -> Result<(), Stopped> {
     let Ok(encoder) = inner.encoders.acquire().await else { return Ok(()) };
@@ -263,6 +278,8 @@ async fn object_at(
     match sealed {
         Encoding::Sealed(sealed) => {
             let (seal, staged) = *sealed;
+            // Held until the object is delivered. A resumed task cannot have it: it would need the batch.
+            let Some(_under_way) = under_way.sealed(seal.number) else { return Ok(()) };
             upload::deliver(inner, seal, Some(staged), Some(hold)).await
         }
         Encoding::FillsOn => Ok(()),
@@ -281,10 +298,15 @@ enum Place {
     Nothing,
     /// That cannot be said for now.
     Unknown,
+    /// The object sealed before is neither stored nor parked: its task died, and it comes first.
+    Held,
 }
 
 fn place_of(inner: &Inner, batch: &OpenBatch) -> Result<Place, Stopped> {
     let (outlet, source) = (&inner.parts.outlet, &batch.key.source);
+    if outlet.has_unparked_seal(&batch.key) {
+        return Ok(Place::Held);
+    }
     let why = match outlet.first_open(batch) {
         Ok(FirstOpen::At(first)) => match outlet.destination(source, first) {
             Some((destination, until)) => return Ok(Place::At(Box::new(destination), until)),
@@ -298,7 +320,9 @@ fn place_of(inner: &Inner, batch: &OpenBatch) -> Result<Place, Stopped> {
         }
         Err(error) => format!("read the spool: {error}"),
     };
-    tracing::error!(batch = %batch.key, "waiting to deliver: {why}");
+    if let Some(line) = inner.happened("find the place", source.as_str()) {
+        tracing::error!(batch = %batch.key, times = line.times, others = line.others, "waiting to deliver: {why}");
+    }
     inner.progress.waiting(source, why);
     Ok(Place::Unknown)
 }
@@ -308,7 +332,7 @@ pub(super) async fn blocking<T: Send + 'static>(
     inner: &Arc<Inner>,
     work: impl FnOnce() -> Result<T, Stopped> + Send + 'static,
 ) -> Result<T, Stopped> {
-    ended(inner, on_disk(inner, work)).await
+    ended(on_disk(inner, work)).await
 }
 
 /// Does work that computes, where that gives way to answers.
@@ -320,18 +344,18 @@ pub(super) async fn in_background<T: Send + 'static>(
         (DiskWork::OnThreads, Some(background)) => inner.tasks.spawn_blocking_on(work, background),
         _ => on_disk(inner, work),
     };
-    ended(inner, task).await
+    ended(task).await
 }
 
-async fn ended<T>(inner: &Inner, task: JoinHandle<Result<T, Stopped>>) -> Result<T, Stopped> {
+async fn ended<T>(task: JoinHandle<Result<T, Stopped>>) -> Result<T, Stopped> {
     match task.await {
         Ok(outcome) => outcome,
-        Err(error) => {
-            tracing::error!(%error, "a delivery step panicked; this is a bug in Forebay");
-            // It would panic again: what else there is to deliver goes on meanwhile.
-            tokio::time::sleep(inner.settings.backoff.cap).await;
-            Err(Stopped)
-        }
+        Err(error) => match error.try_into_panic() {
+            // The task dies with its step: its work is begun again after a pause.
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The process is ending.
+            Err(_cancelled) => Err(Stopped),
+        },
     }
 }
 
@@ -358,12 +382,24 @@ enum Encoding {
 }
 
 fn encode_job(inner: &Inner, job: &Job) -> io::Result<Made> {
+    panic_if_planted(PlantedPanic::Encoder);
     let (outlet, clock) = (&inner.parts.outlet, &*inner.parts.clock);
-    let made = encode::encode(outlet, &inner.staging, clock, job);
+    let encode = |max_bytes: u64| {
+        let job = Job { max_bytes: job.max_bytes.min(max_bytes), ..job.clone() };
+        encode::encode(outlet, &inner.staging, clock, &job)
+    };
+    // It is staged, and copied when it is parked: an object that cannot be parked would keep its segments.
+    let half =
+        if outlet.is_under_pressure() { (outlet.room() / 2).max(UNDER_PRESSURE_MIN) } else { u64::MAX };
+    let made = match encode(half) {
+        // Its first line alone is longer.
+        Ok(Made::Nothing { .. }) if half < job.max_bytes => encode(u64::MAX),
+        made => made,
+    };
     if made.as_ref().is_err_and(is_no_space) {
+        outlet.disk_is_full();
         // A full disk is emptied by delivering: what fits in memory can still go.
-        let max_bytes = job.max_bytes.min(inner.settings.object_in_memory_max as u64);
-        return encode::encode(outlet, &inner.staging, clock, &Job { max_bytes, ..job.clone() });
+        return encode(inner.settings.object_in_memory_max as u64);
     }
     made
 }
@@ -381,7 +417,10 @@ fn seal_made(
         Ok(Made::Object(object)) => object,
         Ok(Made::Nothing { .. }) => return Ok(Encoding::FillsOn),
         Err(error) => {
-            tracing::warn!(%error, batch = %job.key, "an object could not be staged; it is tried again");
+            if let Some(line) = inner.happened("stage", job.key.source.as_str()) {
+                let (times, others) = (line.times, line.others);
+                tracing::warn!(%error, batch = %job.key, times, others, "an object could not be staged; it is retried");
+            }
             inner.progress.waiting(&batch.key.source, format!("stage an object: {error}"));
             return Ok(Encoding::Failed);
         }

@@ -11,6 +11,9 @@ use crate::store::PutMode;
 /// Puts under way at once to one destination (bucket, role and key). Slots are per destination, so that a hung endpoint
 /// takes only its own.
 pub const PUTS_PER_DESTINATION: usize = 8;
+/// Of those, puts of sources that fail there. Thousands of parked objects are retried, and must not keep the slots from a
+/// source that is taken.
+pub const FAILING_PUTS_PER_DESTINATION: usize = PUTS_PER_DESTINATION / 2;
 /// Sealed objects of one destination that are not stored or parked; more wait unencoded, in the spool.
 pub const SEALED_PER_DESTINATION: usize = 64;
 /// Objects encoded at once, of all destinations, at least.

@@ -15,6 +15,8 @@ use crate::store::Body;
 pub const OBJECT_IN_MEMORY_MAX: usize = 1_024 * 1_024;
 /// Bytes of all objects staged in memory.
 const MEMORY_MAX: usize = 16 * 1_024 * 1_024;
+/// Bytes of the one object that may be staged in memory beyond that, where a sealed object finds no space on the disk.
+const LAST_RESORT_MAX: usize = 256 * 1_024 * 1_024;
 
 /// Where objects are staged.
 #[derive(Debug)]
@@ -22,6 +24,7 @@ pub struct Staging {
     disk: Arc<dyn Disk>,
     in_memory_max: usize,
     in_memory: Arc<AtomicUsize>,
+    last_resort: Arc<AtomicUsize>,
     next: AtomicU64,
 }
 
@@ -70,17 +73,18 @@ impl Drop for StagedFile {
     }
 }
 
-/// A share of the memory budget.
+/// A share of a memory budget.
 #[derive(Debug)]
 struct Reserved {
     budget: Arc<AtomicUsize>,
+    max: usize,
     bytes: usize,
 }
 
 impl Reserved {
     /// Takes `more` bytes of the budget, if they are there.
     fn grow(&mut self, more: usize) -> bool {
-        let fits = self.budget.fetch_add(more, Ordering::AcqRel) + more <= MEMORY_MAX;
+        let fits = self.budget.fetch_add(more, Ordering::AcqRel) + more <= self.max;
         if fits {
             self.bytes += more;
         } else {
@@ -103,7 +107,22 @@ impl Drop for Reserved {
 impl Staging {
     /// Stages on `disk`, in its `staging` directory, objects longer than `in_memory_max`.
     pub fn new(disk: Arc<dyn Disk>, in_memory_max: usize) -> Self {
-        Self { disk, in_memory_max, in_memory: Arc::default(), next: AtomicU64::new(1) }
+        let (in_memory, last_resort) = (Arc::default(), Arc::default());
+        Self { disk, in_memory_max, in_memory, last_resort, next: AtomicU64::new(1) }
+    }
+
+    /// Begins the one object that may be staged in memory whatever its size, up to 256 MiB, for want of space on the disk:
+    /// it is sealed, and the segments that it pins are the space. `None` while there is another.
+    pub fn begin_in_memory(&self) -> Option<StagingWriter> {
+        let mut writer = self.begin();
+        writer.reserved = Reserved { budget: Arc::clone(&self.last_resort), max: LAST_RESORT_MAX, bytes: 0 };
+        writer.memory_max = LAST_RESORT_MAX;
+        // A budget that somebody has begun is taken.
+        let taken = self.last_resort.compare_exchange(0, 1, Ordering::AcqRel, Ordering::Acquire);
+        taken.ok().map(|_| {
+            writer.reserved.bytes = 1;
+            writer
+        })
     }
 
     /// Begins an object.
@@ -113,7 +132,7 @@ impl Staging {
             name: format!("staging/{}.gz", self.next.fetch_add(1, Ordering::Relaxed)),
             memory_max: self.in_memory_max,
             memory: Vec::new(),
-            reserved: Reserved { budget: Arc::clone(&self.in_memory), bytes: 0 },
+            reserved: Reserved { budget: Arc::clone(&self.in_memory), max: MEMORY_MAX, bytes: 0 },
             file: None,
             len: 0,
             crc32: crc32fast::Hasher::new(),
@@ -143,6 +162,7 @@ impl StagingWriter {
             None => {
                 let reserved = Reserved {
                     budget: Arc::clone(&self.reserved.budget),
+                    max: self.reserved.max,
                     bytes: std::mem::take(&mut self.reserved.bytes),
                 };
                 Place::Memory { bytes: std::mem::take(&mut self.memory).into(), _reserved: reserved }
@@ -186,6 +206,11 @@ impl Drop for StagingWriter {
 }
 
 impl Staged {
+    /// Whether it has what only one object may have: see [`Staging::begin_in_memory`].
+    pub fn is_last_resort(&self) -> bool {
+        matches!(&self.place, Place::Memory { _reserved, .. } if _reserved.max == LAST_RESORT_MAX)
+    }
+
     /// The object as the body of a put.
     ///
     /// # Errors
@@ -270,5 +295,12 @@ mod tests {
         drop((over, large));
         drop(staging.begin());
         assert_eq!(disk.list("staging").unwrap(), []);
+        let mut last = staging.begin_in_memory().unwrap();
+        last.write_all(&[7; 3_000_000]).unwrap();
+        let last = last.finish();
+        assert!(last.is_last_resort() && in_memory(&last) && disk.list("staging").unwrap().is_empty());
+        assert!(staging.begin_in_memory().is_none(), "there is one at a time");
+        drop(last);
+        assert!(staging.begin_in_memory().is_some());
     }
 }

@@ -8,7 +8,6 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::after_put::{Next, after_put};
 use super::busy::Busy;
-use super::conflict::raise_conflict;
 use super::progress::LastObject;
 use super::reached::Hearer;
 use super::scheduler::blocking;
@@ -19,49 +18,12 @@ use crate::alarms::AlarmKind;
 use crate::metrics::{KindLabel, SourceLabel};
 use crate::object::metadata::Metadata;
 use crate::object::{ObjectKey, ObjectName, Stream};
-use crate::planted::{PlantedBug, planted};
+use crate::planted::{PlantedBug, PlantedPanic, panic_if_planted, planted};
 use crate::spool::Stopped;
 use crate::spool::disk::is_no_handle;
 use crate::spool::note::{Parked, PendingSeal, Seal};
 use crate::spool::outlet::parked_name;
 use crate::store::{Body, Fault, Put, PutMode, StoreError, Stored};
-
-/// Starts a task for each seal that an earlier process left without a commit.
-pub(super) fn resume(inner: &Arc<Inner>) {
-    for pending in inner.parts.outlet.pending_seals() {
-        if pending.conflict {
-            raise_conflict(inner, &pending);
-        }
-        // What is parked holds no frames: the batch may go on beside it.
-        let busy = if pending.parked.is_none() { Busy::take(inner, &pending.seal.batch) } else { None };
-        let inner_of_task = Arc::clone(inner);
-        inner.tasks.spawn(async move {
-            let inner = inner_of_task;
-            let seal = pending.seal;
-            let batch = seal.batch.clone();
-            let resumed = async {
-                let slots = inner.slots(&seal.destination);
-                let hold = match busy {
-                    Some(busy) => Arc::clone(&slots.sealed)
-                        .acquire_owned()
-                        .await
-                        .ok()
-                        .map(|slot| Hold { _busy: busy, _slot: slot }),
-                    None => None,
-                };
-                deliver(&inner, seal, None, hold).await
-            };
-            let outcome = tokio::select! {
-                biased;
-                () = inner.stop.cancelled() => Ok(()),
-                outcome = resumed => outcome,
-            };
-            if outcome.is_err() {
-                tracing::debug!(%batch, "delivery ends: the spool has stopped");
-            }
-        });
-    }
-}
 
 /// What is put: the staged object, or the parked file.
 pub(super) enum Source {
@@ -143,6 +105,7 @@ pub(super) async fn deliver(
 impl Upload<'_> {
     /// Tries to put once, and asks whose an object in the way is.
     async fn attempt(&mut self) -> Result<Next, Stopped> {
+        panic_if_planted(PlantedPanic::Upload);
         let (put, may_replace) = match self.put().await? {
             Ready::Put { put, may_replace } => (*put, may_replace),
             Ready::NotNow => {
@@ -182,9 +145,13 @@ impl Upload<'_> {
     async fn put_while_parking(&mut self, put: &Put) -> Result<Result<Stored, StoreError>, Stopped> {
         let inner = Arc::clone(self.inner);
         let slots = inner.slots(&self.seal.destination);
+        let (source, to) = (self.seal.batch.source.clone(), self.inner.reach_of(&self.seal));
+        let began = inner.parts.clock.monotonic();
         self.reached.forget();
         let trying = async {
-            let Ok(_slot) = slots.puts.acquire().await else { return None };
+            let failing = lock(&inner.health).is_failing(&source, &to);
+            let _turn = if failing { Some(slots.failing_puts.acquire().await.ok()?) } else { None };
+            let _slot = slots.puts.acquire().await.ok()?;
             let before = inner.parts.clock.monotonic();
             let answer = inner.parts.store.put(put).await;
             let took = inner.parts.clock.monotonic().saturating_sub(before);
@@ -198,7 +165,10 @@ impl Upload<'_> {
             tokio::select! {
                 biased;
                 answer = &mut trying => return answer.ok_or(Stopped),
-                () = tokio::time::sleep(self.park_look()) => self.park_if_due().await?,
+                () = tokio::time::sleep(self.park_look()) => {
+                    lock(&inner.health).under_way(&source, &to, began, inner.parts.clock.monotonic());
+                    self.park_if_due().await?;
+                }
             }
         }
     }
@@ -322,6 +292,7 @@ impl Upload<'_> {
         };
         // Counted where it is noted: this task may be gone before it is told.
         blocking(self.inner, move || {
+            panic_if_planted(PlantedPanic::ObjectCommit);
             parts.outlet.commit(&seal, applied)?;
             parts.metrics.objects.inc();
             parts.metrics.object_bytes.inc_by(len);
@@ -341,7 +312,8 @@ impl Upload<'_> {
             encryption: stored.applied.clone(),
         };
         self.inner.progress.delivered(&self.seal, object);
-        self.inner.taken(&put.destination, self.seal.object_key.as_str(), stored.applied.as_ref());
+        let source = &self.seal.batch.source;
+        self.inner.taken(source, &put.destination, self.seal.object_key.as_str(), stored.applied.as_ref());
         self.inner.parts.alarms.clear(AlarmKind::Damage, &parked_name(self.seal.number));
         tracing::debug!(seal = self.seal.number, key = %self.seal.object_key, "delivered");
         Ok(())
@@ -368,13 +340,19 @@ impl Upload<'_> {
         self.waiting(format!("{what} {} to {}: {error}", self.seal.object_key, to.bucket.bucket()));
         // All objects under way meet the end of a session. It stands for something only where the next session fares no better.
         if what == "put" && (error.fault != Fault::Expired || self.met_the_end) {
-            self.inner.put_failed(&to, error);
+            self.inner.put_failed(&self.seal.batch.source, &to, error);
         }
     }
 
     fn waiting(&self, why: String) {
-        if self.tries <= 1 || self.tries.is_multiple_of(10) {
-            tracing::warn!(tries = self.tries, source = %self.seal.batch.source, "waiting to deliver: {why}");
+        if let Some(line) = self.inner.happened("put", self.seal.destination.bucket.bucket()) {
+            tracing::warn!(
+                failures = line.times,
+                others = line.others,
+                tries = self.tries,
+                source = %self.seal.batch.source,
+                "waiting to deliver: {why}"
+            );
         }
         self.inner.progress.waiting(&self.seal.batch.source, why);
     }
@@ -397,8 +375,15 @@ impl Upload<'_> {
         // An outage ends for all objects of a destination at once: the first that gets through tells the others. They come
         // after a short wait of their own, and once, so that one refused key among good ones is not tried without pause.
         let mut may_be_told = matches!(next, Next::Retry(_) | Next::RetryAtCap);
+        self.park_if_due().await?;
+        // Others may get through meanwhile; this one is made again for its next try.
+        let is_last_resort =
+            |source: &Source| matches!(source, Source::Staged(staged) if staged.is_last_resort());
+        let gave_way = self.source.take_if(|source| is_last_resort(source)).is_some();
         loop {
-            self.park_if_due().await?;
+            if !gave_way {
+                self.park_if_due().await?;
+            }
             let left = end.saturating_sub(clock.monotonic());
             if left.is_zero() {
                 return Ok(());

@@ -55,7 +55,9 @@ use tokio_util::sync::CancellationToken;
 
 use self::service::Service;
 use self::vault::Vault;
+use crate::planted::{PlantedPanic, panic_if_planted};
 use crate::random::Random;
+use crate::tasks;
 use crate::time::Clock;
 
 /// The bucket that is there from the start.
@@ -147,7 +149,9 @@ impl DevS3 {
         let mut builder = S3ServiceBuilder::new(Service::new(Arc::clone(&vault)));
         builder.set_auth(OneUser);
         let stop = CancellationToken::new();
-        let server = tokio::spawn(accept(listener, builder.build(), most, stop.clone()));
+        let (listener, service, stopped) = (Arc::new(listener), builder.build(), stop.clone());
+        let start = move || accept(Arc::clone(&listener), service.clone(), most, stopped.clone());
+        let server = tokio::spawn(tasks::restart(start));
         Ok(DevS3Running { addr, vault, stop, server })
     }
 }
@@ -215,9 +219,10 @@ impl S3Auth for OneUser {
     }
 }
 
-async fn accept(listener: TcpListener, service: S3Service, most: usize, stop: CancellationToken) {
+async fn accept(listener: Arc<TcpListener>, service: S3Service, most: usize, stop: CancellationToken) {
     let mut connections = JoinSet::new();
     loop {
+        panic_if_planted(PlantedPanic::DevS3);
         tokio::select! {
             () = stop.cancelled() => break,
             _ = connections.join_next(), if !connections.is_empty() => {}

@@ -4,6 +4,8 @@ pub mod background;
 pub mod clock;
 pub mod filesystem;
 pub mod handles;
+pub mod log_queue;
+pub mod log_writer;
 pub mod memory;
 pub mod random;
 pub mod shutdown;

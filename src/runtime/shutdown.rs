@@ -1,11 +1,15 @@
 //! Signals: the first SIGTERM or SIGINT asks for an orderly stop, the second for an immediate one, SIGHUP for a reload.
 
 use std::io;
+use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
+
+use crate::planted::{PlantedPanic, panic_if_planted};
+use crate::tasks;
 
 /// The two stages of stopping. Every task holds a clone of the first token; whoever drains also watches the second.
 #[derive(Clone, Debug, Default)]
@@ -35,25 +39,28 @@ impl Shutdown {
     /// # Errors
     /// Where the operating system refuses the signal handlers.
     pub fn listen(&self) -> io::Result<AbortOnDropHandle<()>> {
-        let (mut terminate, mut interrupt) =
-            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let signals =
+            Arc::new(Mutex::new((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)));
         let shutdown = self.clone();
-        Ok(AbortOnDropHandle::new(tokio::spawn(async move {
-            while !shutdown.immediate.is_cancelled() {
-                let name = tokio::select! {
-                    _ = terminate.recv() => "SIGTERM",
-                    _ = interrupt.recv() => "SIGINT",
-                };
-                shutdown.advance();
-                if shutdown.immediate.is_cancelled() {
-                    tracing::warn!(
-                        "{name} again: stopping at once; what is not delivered stays in the spool"
-                    );
-                } else {
-                    tracing::info!("{name}: finishing what is under way and delivering what is buffered");
-                }
+        let start = move || shutdown.clone().hear(Arc::clone(&signals));
+        Ok(AbortOnDropHandle::new(tokio::spawn(tasks::restart(start))))
+    }
+
+    async fn hear(self, signals: Arc<Mutex<(Signal, Signal)>>) {
+        let (terminate, interrupt) = &mut *signals.lock().await;
+        while !self.immediate.is_cancelled() {
+            panic_if_planted(PlantedPanic::Signals);
+            let name = tokio::select! {
+                _ = terminate.recv() => "SIGTERM",
+                _ = interrupt.recv() => "SIGINT",
+            };
+            self.advance();
+            if self.immediate.is_cancelled() {
+                tracing::warn!("{name} again: stopping at once; what is not delivered stays in the spool");
+            } else {
+                tracing::info!("{name}: finishing what is under way and delivering what is buffered");
             }
-        })))
+        }
     }
 }
 
@@ -62,13 +69,19 @@ impl Shutdown {
 /// # Errors
 /// Where the operating system refuses the signal handler.
 pub fn hangups() -> io::Result<(watch::Receiver<u64>, AbortOnDropHandle<()>)> {
-    let hangup = signal(SignalKind::hangup())?;
+    let hangup = Arc::new(Mutex::new(signal(SignalKind::hangup())?));
     let (count, receiver) = watch::channel(0);
-    Ok((receiver, AbortOnDropHandle::new(tokio::spawn(count_signals(hangup, count)))))
+    let start = move || count_signals(Arc::clone(&hangup), count.clone());
+    Ok((receiver, AbortOnDropHandle::new(tokio::spawn(tasks::restart(start)))))
 }
 
-async fn count_signals(mut signal: Signal, count: watch::Sender<u64>) {
-    while signal.recv().await.is_some() {
+async fn count_signals(signal: Arc<Mutex<Signal>>, count: watch::Sender<u64>) {
+    let mut signal = signal.lock().await;
+    loop {
+        panic_if_planted(PlantedPanic::Hangups);
+        if signal.recv().await.is_none() {
+            return;
+        }
         count.send_modify(|count| *count += 1);
     }
 }

@@ -1,10 +1,20 @@
-//! The log: on standard error, for a person on a terminal and as JSON lines otherwise.
+//! The log: on standard error, for a person on a terminal and as JSON lines otherwise. Logging never waits and never
+//! fails: [`log_queue`](super::log_queue) has the bounds.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt::{self, Write};
 use std::io::{self, IsTerminal};
+use std::panic::PanicHookInfo;
+use std::sync::OnceLock;
+use std::time::Duration;
 
+use chrono::{DateTime, SecondsFormat};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::MakeWriter;
+
+use super::log_queue::Dropped;
+use super::log_writer::LogWriter;
 
 /// Bytes of outside text that a log line shows.
 pub const OUTSIDE_TEXT_MAX: usize = 256;
@@ -41,16 +51,104 @@ impl From<LogLevel> for LevelFilter {
     }
 }
 
-/// Starts logging, once in a process.
+/// How long the end of the process waits for lines that nobody takes.
+const FLUSH_MAX: Duration = Duration::from_secs(1);
+
+/// The log of this process.
+static LOG: OnceLock<LogWriter> = OnceLock::new();
+
+/// A started log. Dropped at the end of the process, it writes what still waits, within a second.
+#[derive(Debug)]
+pub struct Log {
+    writer: LogWriter,
+}
+
+impl Log {
+    /// Writes text for a person, as it is, among the lines.
+    pub fn say(&self, text: &str) {
+        self.writer.add(format!("{text}\n").as_bytes());
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.writer.flush(FLUSH_MAX);
+    }
+}
+
+/// Starts logging, once in a process. Panics are logged too.
 ///
 /// # Errors
-/// Where it was started already.
-pub fn start(level: LogLevel) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let builder = tracing_subscriber::fmt().with_writer(io::stderr).with_env_filter(filter(level));
+/// It was started already, or there is no thread or handle left.
+pub fn start(level: LogLevel) -> Result<Log, Box<dyn std::error::Error + Send + Sync>> {
+    let writer = LogWriter::to_stderr(report_dropped)?;
+    // The subscriber would report its own errors with `eprintln!`, which panics where standard error is broken.
+    let builder = tracing_subscriber::fmt()
+        .with_writer(ToLog(writer.clone()))
+        .log_internal_errors(false)
+        .with_env_filter(filter(level));
     if io::stderr().is_terminal() {
-        builder.with_target(false).try_init()
+        builder.with_target(false).try_init()?;
     } else {
-        builder.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()
+        builder.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()?;
+    }
+    // The default hook writes to standard error: it would wait for a reader, or panic in turn.
+    std::panic::set_hook(Box::new(log_panic));
+    LOG.get_or_init(|| writer.clone());
+    Ok(Log { writer })
+}
+
+/// Lines of this process's log that were dropped: no room, or an error.
+pub fn lines_dropped() -> u64 {
+    LOG.get().map_or(0, LogWriter::dropped)
+}
+
+fn report_dropped(dropped: Dropped) {
+    let since = DateTime::from_timestamp_millis(dropped.since.0)
+        .map_or_else(String::new, |since| since.to_rfc3339_opts(SecondsFormat::Millis, true));
+    tracing::error!(
+        lines = dropped.lines,
+        since,
+        "the log could not be written, or not fast enough: log lines were dropped"
+    );
+}
+
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let location = panic.location().map(ToString::to_string).unwrap_or_default();
+    let thread = std::thread::current();
+    let thread = thread.name().unwrap_or_default();
+    // It may quote what came from outside.
+    let panic = outside_text(panic.payload_as_str().unwrap_or_default());
+    let backtrace = Backtrace::capture();
+    if backtrace.status() == BacktraceStatus::Captured {
+        tracing::error!(location, thread, %panic, %backtrace, "a task panicked; this is a bug in Forebay");
+    } else {
+        tracing::error!(location, thread, %panic, "a task panicked; this is a bug in Forebay");
+    }
+}
+
+/// Where the subscriber writes.
+struct ToLog(LogWriter);
+
+impl<'a> MakeWriter<'a> for ToLog {
+    type Writer = OneLine<'a>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        OneLine(&self.0)
+    }
+}
+
+/// The subscriber writes each line at once.
+struct OneLine<'a>(&'a LogWriter);
+
+impl io::Write for OneLine<'_> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.add(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -12,9 +12,15 @@ use super::frame;
 use super::segment::BLOCK_BODY_MAX;
 use super::shared::{PanicGuard, Shared, lock};
 use super::writer::{CommitError, Incoming, Outcome, Writer};
-use crate::planted::{PlantedBug, planted};
+use crate::metrics::RefusedLabel;
+use crate::planted::{PlantedBug, PlantedPanic, panic_if_planted, planted};
+use crate::sources::SourceId;
 use crate::time::UnixMillis;
 
+/// The error code of [`AppendError::Full`].
+pub const SPOOL_FULL: &str = "spool_full";
+/// The error code of [`AppendError::DestinationFull`].
+pub const DESTINATION_FULL: &str = "destination_full";
 /// Bytes of frames that may wait for the disk. At the limit an append waits [`QUEUE_WAIT`], then is refused as busy.
 pub const QUEUE_BYTES_MAX: usize = 64 * 1_024 * 1_024;
 /// How long an append waits for room in the queue.
@@ -51,9 +57,10 @@ pub enum AppendError {
     /// No space: the disk is full or the spool's cap is reached: 503.
     #[error("the spool is full")]
     Full,
-    /// This source has too much parked for a destination that cannot be reached: 429 for it alone.
-    #[error("this source has too much waiting for its destination")]
-    SourceFull,
+    /// The source's destination fails, and what waits for it has used its share of the spool: 503, for the sources of that
+    /// destination alone.
+    #[error("the destination of this source takes nothing, and its share of the spool is used")]
+    DestinationFull,
     /// The day of its `receivedAt` ended while it waited, and is not to be added to: 503, the next try gets a new one.
     #[error("the day in which the request was received is over and closed")]
     DayOver,
@@ -120,12 +127,12 @@ impl Appender {
             return Err(AppendError::Stopped);
         }
         if line.shared.full.load(Ordering::Acquire) {
-            return Err(AppendError::Full);
+            return Err(self.refused(frames.source(), AppendError::Full));
         }
         if line.shared.any_full_source.load(Ordering::Acquire)
             && lock(&line.shared.full_sources).contains(frames.source())
         {
-            return Err(AppendError::SourceFull);
+            return Err(self.refused(frames.source(), AppendError::DestinationFull));
         }
         if frames.is_empty() {
             return Ok(Appended::default());
@@ -136,9 +143,28 @@ impl Appender {
             .map_err(|_| AppendError::Busy)?
             .map_err(|_| AppendError::Stopped)?;
         let (done, answer) = oneshot::channel();
+        let source = frames.source().clone();
         self.push(frames.into(), done, room)?;
-        let outcome = answer.await.map_err(|_| AppendError::Stopped)??;
-        Ok(outcome.into())
+        let outcome = answer.await.map_err(|_| AppendError::Stopped)?;
+        outcome.map(Appended::from).map_err(|error| self.refused(&source, error))
+    }
+
+    /// Counts a request that is refused for want of room.
+    fn refused(&self, source: &SourceId, error: AppendError) -> AppendError {
+        let shared = &self.line.shared;
+        let reason = match error {
+            AppendError::Full => {
+                shared.refused_for_space.fetch_add(1, Ordering::AcqRel);
+                SPOOL_FULL
+            }
+            AppendError::DestinationFull => DESTINATION_FULL,
+            AppendError::TooLarge | AppendError::Busy | AppendError::DayOver | AppendError::Stopped => {
+                return error;
+            }
+        };
+        let label = RefusedLabel { source: source.to_string(), reason };
+        shared.metrics.refused.get_or_create(&label).inc();
+        error
     }
 
     /// The earliest `receivedAt` that is taken: the first instant behind the days that are over.
@@ -186,6 +212,7 @@ impl Appender {
     pub(super) fn run(&self, mut writer: Writer) {
         let guard = (PanicGuard(Arc::clone(&self.line.shared)), CloseGuard(self));
         while let Some(group) = self.next_group() {
+            panic_if_planted(PlantedPanic::Commit);
             if !self.commit(&mut writer, group, &mut || self.line.shared.wait_for_next()) {
                 break;
             }

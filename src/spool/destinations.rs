@@ -64,7 +64,7 @@ impl Outlet {
         if self.shared.is_poisoned() {
             return Err(Stopped);
         }
-        manifest.append(notes).map_err(|error| self.shared.stop("write the manifest", &error))?;
+        manifest.append(notes).map_err(|error| self.shared.not_noted(&error))?;
         Ok(changed)
     }
 

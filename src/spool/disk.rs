@@ -50,6 +50,11 @@ pub trait Disk: Send + Sync + fmt::Debug {
 
     /// Where a file lies, for those that hand it to somebody else (an upload's body). `None` where files have no path.
     fn path(&self, name: &str) -> Option<PathBuf>;
+
+    /// How many more bytes files may take, as far as the file system tells. `None` where it does not.
+    fn free_bytes(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// An open file. Positioned reads and writes, so that many may use it at once.

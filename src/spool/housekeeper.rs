@@ -17,12 +17,21 @@ use super::segment::{encode_header, index_name, seen_name, segment_name, spare_n
 use super::segment_index;
 use super::shared::{FULL_PERCENT, PanicGuard, Prepared, Shared, Stopped, lock};
 use crate::batch::BatchKey;
-use crate::planted::{PlantedBug, planted};
+use crate::planted::{PlantedBug, PlantedPanic, panic_if_planted, planted};
 use crate::time::UnixMillis;
 
 /// Released segments kept to be used again, where the cap has room for them; more are removed. It is a gigabyte, what comes
 /// in within some seconds: a collector in full work makes no new ones, whose zeroes would be written for nothing.
 pub const SPARES_MAX: usize = 16;
+/// Per cent of the cap in use up to which released segments are kept.
+const SPARES_KEPT_PERCENT: u64 = 50;
+/// Per cent of the cap in use from which on they are removed, so that none is in the way when calls need the space.
+const SPARES_GO_PERCENT: u64 = 60;
+/// Quarters of a segment that are kept free when a segment is made: an object of what a segment holds is staged, and copied
+/// when it is parked.
+const KEPT_FREE_QUARTERS: u64 = 9;
+/// How often a full spool begins a new manifest, which may be shorter.
+const COMPACT_FULL_EVERY: Duration = Duration::from_secs(30);
 /// Zeroes are written in pieces of this size.
 const ZERO_CHUNK: usize = 1_024 * 1_024;
 /// Nothing reads or writes it but the kernel, so it takes no memory.
@@ -40,7 +49,8 @@ pub(super) struct Housekeeper {
     spares: Vec<(u64, u64)>,
     /// Files of fingerprints: number, newest second, fingerprints.
     seen_files: Vec<(u64, u32, u64)>,
-    disk_full: bool,
+    /// When a new manifest was begun last, on the monotonic clock.
+    compacted_at: Option<Duration>,
     /// The ledger's rows before this hour are folded.
     folded_before: Option<Hour>,
     /// They are folded too when there are more than these.
@@ -54,7 +64,7 @@ impl Housekeeper {
         seen_files: Vec<(u64, u32, u64)>,
     ) -> Self {
         let (folded_before, fold_above) = (None, ROWS_MAX);
-        Self { shared, spares, seen_files, disk_full: false, folded_before, fold_above }
+        Self { shared, spares, seen_files, compacted_at: None, folded_before, fold_above }
     }
 
     /// Does what is to be done now.
@@ -65,6 +75,8 @@ impl Housekeeper {
         if self.shared.is_poisoned() {
             return Err(Stopped);
         }
+        panic_if_planted(PlantedPanic::Housekeeper);
+        self.look_at_space()?;
         self.tally()?;
         self.close_segments()?;
         self.release_segments()?;
@@ -76,12 +88,45 @@ impl Housekeeper {
         Ok(())
     }
 
+    /// Sets the cap by what the disk has left, and gives up spares before they are in the way.
+    fn look_at_space(&mut self) -> Result<(), Stopped> {
+        if self.disk_full() && self.has_room_for_segment() {
+            self.set_disk_full(false);
+        }
+        let tight = self.disk_full() || self.shared.usage().reaches(SPARES_GO_PERCENT);
+        // One is kept where the next segment is not made yet: it will be that.
+        let kept = usize::from(lock(&self.shared.next_segment).prepared.is_none());
+        while tight && self.spares.len() > kept {
+            let Some((number, _)) = self.spares.pop() else { break };
+            let removed = self.shared.disk.remove(&spare_name(number));
+            removed.map_err(|error| self.shared.stop("remove a spare segment", &error))?;
+        }
+        Ok(())
+    }
+
+    /// Whether a new segment leaves room to stage and park what a segment holds: else a full spool could not be emptied.
+    fn has_room_for_segment(&self) -> bool {
+        let segment = self.shared.segment_bytes;
+        self.shared.capped.look() >= segment + segment / 4 * KEPT_FREE_QUARTERS
+    }
+
+    fn disk_full(&self) -> bool {
+        self.shared.disk_full.load(Ordering::Acquire)
+    }
+
+    fn set_disk_full(&self, full: bool) {
+        let before = self.shared.disk_full.swap(full, Ordering::AcqRel);
+        if before && !full {
+            tracing::info!("there is space for a spool segment again");
+        }
+    }
+
     /// Notes what the ledger counted in segments that are full. Only then may they be released.
     fn tally(&self) -> Result<(), Stopped> {
         let mut index = lock(&self.shared.index);
         // On a full disk only what makes room is noted.
         let waits =
-            self.disk_full && !index.segments.values().any(|state| state.closed && state.pending == 0);
+            self.disk_full() && !index.segments.values().any(|state| state.closed && state.pending == 0);
         let Some(tally) = (!waits).then(|| index.ledger.take_gathered()).flatten() else { return Ok(()) };
         drop(index);
         let through = tally.through;
@@ -103,7 +148,7 @@ impl Housekeeper {
     /// Runs until the spool stops or `stop` says so.
     pub(super) fn run(mut self, stop: &std::sync::atomic::AtomicBool) {
         let _guard = PanicGuard(Arc::clone(&self.shared));
-        while !stop.load(Ordering::Acquire) && self.pass().is_ok() {
+        while !stop.load(Ordering::Acquire) && (self.pass().is_ok() || !self.shared.is_poisoned()) {
             self.shared.wait_for_wake(PASS_EVERY);
         }
     }
@@ -113,28 +158,34 @@ impl Housekeeper {
         if lock(&self.shared.next_segment).prepared.is_some() {
             return Ok(());
         }
-        if self.shared.usage().reaches(FULL_PERCENT) {
+        let wanted = self.shared.segment_bytes;
+        let has_spare = self.spares.iter().any(|(_, len)| *len >= wanted);
+        if self.shared.usage().reaches(FULL_PERCENT) && !has_spare {
             self.shared.set_next(|next| next.no_space = true);
             return Ok(());
         }
         let number = self.shared.state().next_segment;
-        match self.make_segment(number) {
+        let made = if has_spare || self.has_room_for_segment() {
+            self.make_segment(number)
+        } else {
+            Err(io::Error::new(io::ErrorKind::StorageFull, "what is left is kept for objects"))
+        };
+        match made {
             Ok((file, len)) => {
                 self.shared.note(vec![Note::Segment { number }])?;
                 self.shared.set_next(|next| {
                     next.prepared = Some(Prepared { number, file, len });
                     next.no_space = false;
                 });
-                if std::mem::take(&mut self.disk_full) {
-                    tracing::info!("there is space for a spool segment again");
-                }
+                self.set_disk_full(false);
                 Ok(())
             }
             Err(error) if disk::is_no_space(&error) || disk::is_no_handle(&error) => {
-                if !std::mem::replace(&mut self.disk_full, true) {
+                if disk::is_no_space(&error) && !self.shared.disk_full.swap(true, Ordering::AcqRel) {
                     tracing::warn!(
                         %error, "the next spool segment cannot be made: calls are taken until the current one is full"
                     );
+                    self.shared.changed();
                 }
                 self.shared.set_next(|next| next.no_space = true);
                 let temporary = format!("{}.tmp", segment_name(number));
@@ -152,20 +203,20 @@ impl Housekeeper {
     fn make_segment(&mut self, number: u64) -> io::Result<(Arc<dyn DiskFile>, u64)> {
         let (disk, id) = (&*self.shared.disk, &self.shared.ident.spool_id);
         let name = segment_name(number);
-        let wanted = self.shared.options.segment_bytes;
-        let spare = self.spares.iter().position(|(_, len)| *len == wanted);
-        let (from, file) = match spare.and_then(|at| self.spares.get(at).map(|(old, _)| (at, *old))) {
-            Some((at, old)) => {
+        let wanted = self.shared.segment_bytes;
+        let spare = self.spares.iter().position(|(_, len)| *len >= wanted);
+        let (from, file, len) = match spare.and_then(|at| Some((at, *self.spares.get(at)?))) {
+            Some((at, (old, len))) => {
                 let from = spare_name(old);
                 let file = disk.open(&from)?;
                 self.spares.swap_remove(at);
-                (from, file)
+                (from, file, len)
             }
             None => {
                 let from = format!("{name}.tmp");
                 let file = disk.create(&from)?;
                 write_synced_zeros(&*file, wanted)?;
-                (from, file)
+                (from, file, wanted)
             }
         };
         file.write_at(&[IoSlice::new(&encode_header(id, number))], 0)?;
@@ -174,7 +225,7 @@ impl Housekeeper {
         if !planted(PlantedBug::NoDirectorySync) {
             disk.sync_dir("")?;
         }
-        Ok((file, wanted))
+        Ok((file, len))
     }
 
     /// Writes index and fingerprints of segments that are full.
@@ -183,7 +234,9 @@ impl Housekeeper {
         let closed: Vec<(u64, bool)> = lock(&self.shared.index)
             .segments
             .iter()
-            .filter(|(_, state)| state.closed && !state.seen_kept && (!self.disk_full || state.pending == 0))
+            .filter(|(_, state)| {
+                state.closed && !state.seen_kept && (!self.disk_full() || state.pending == 0)
+            })
             .map(|(number, state)| (*number, state.pending > 0))
             .collect();
         for (number, pinned) in closed {
@@ -198,7 +251,9 @@ impl Housekeeper {
                     removed.map_err(|error| self.shared.stop("remove fingerprints", &error))?;
                     // A pinned segment frees no space. Handles come back before space runs short.
                     if pinned || disk::is_no_handle(&error) {
-                        self.disk_full |= disk::is_no_space(&error);
+                        if disk::is_no_space(&error) {
+                            self.shared.disk_full.store(true, Ordering::Release);
+                        }
                         continue;
                     }
                     // They are still in memory: only a restart forgets them, and then a repeat may get through.
@@ -250,10 +305,10 @@ impl Housekeeper {
         if damaged {
             return disk.rename(&name, &format!("quarantine/{name}"));
         }
-        let usage = self.shared.usage();
-        let spares = self.spares.len() as u64 + 1;
-        let has_room = !self.disk_full && spares.saturating_mul(len) <= usage.max.saturating_sub(usage.used);
-        if self.spares.len() < SPARES_MAX && has_room && len == self.shared.options.segment_bytes {
+        let ample = !self.disk_full() && !self.shared.usage().reaches(SPARES_KEPT_PERCENT);
+        let needed = self.spares.is_empty() && lock(&self.shared.next_segment).prepared.is_none();
+        let fits = if needed { len >= self.shared.segment_bytes } else { len == self.shared.segment_bytes };
+        if self.spares.len() < SPARES_MAX && (ample || needed) && fits {
             disk.rename(&name, &spare_name(number))?;
             self.spares.push((number, len));
             return Ok(());
@@ -282,54 +337,42 @@ impl Housekeeper {
         Ok(())
     }
 
-    fn keep_manifest(&self) -> Result<(), Stopped> {
+    fn keep_manifest(&mut self) -> Result<(), Stopped> {
+        let full = self.shared.usage().reaches(FULL_PERCENT);
+        let now = self.shared.clock.monotonic();
+        let rested = self.compacted_at.is_none_or(|at| now.saturating_sub(at) >= COMPACT_FULL_EVERY);
         let mut manifest = lock(&self.shared.manifest);
         if self.shared.is_poisoned() {
             return Err(Stopped);
         }
-        if !self.disk_full {
+        if !self.disk_full() {
             manifest.set_aside();
         }
-        if !manifest.is_long(self.shared.options.compact_bytes) {
+        // Where the spool is full, what the manifest says of objects that are gone may be what fills it.
+        if !(manifest.is_long(self.shared.options.compact_bytes) || (full && rested)) {
             return Ok(());
         }
+        self.compacted_at = Some(now);
         let oldest = oldest_position(&self.shared);
         manifest.prune(keep_cursors_from(self.shared.clock.wall()), oldest);
         let compacted = manifest.compact();
         compacted.map_err(|error| self.shared.stop("begin a new manifest", &error))
     }
 
-    /// Says whether there is room for more calls, for all and for each source.
+    /// Says whether there is room for more calls.
     fn judge_space(&self) {
-        let usage = self.shared.usage();
+        let mut usage = self.shared.usage();
+        // Objects in the making go by themselves: nobody is refused for them.
+        usage.used = usage.used.saturating_sub(self.shared.capped.staged());
         let was_full = self.shared.full.load(Ordering::Acquire);
         let next = lock(&self.shared.next_segment);
         let full = usage.reaches(FULL_PERCENT) || (next.no_space && next.wanted);
         drop(next);
         self.shared.full.store(full, Ordering::Release);
         if full != was_full {
-            let (used, max) = (usage.used, usage.max);
-            if full {
-                tracing::error!(
-                    used,
-                    max,
-                    "the spool is full: calls are answered 503 until deliveries make room"
-                );
-            } else {
-                tracing::info!(used, max, "the spool has room again");
-            }
+            // Who is refused is an alarm of delivery, which also says why nothing makes room.
+            tracing::debug!(full, used = usage.used, max = usage.max, "room in the spool");
         }
-        let index = lock(&self.shared.index);
-        let quarter = self.shared.options.max_bytes / 4;
-        let full_sources =
-            index.parked.iter().filter(|(_, bytes)| **bytes > quarter).map(|(id, _)| id.clone()).collect();
-        drop(index);
-        let mut known = lock(&self.shared.full_sources);
-        if *known != full_sources {
-            tracing::warn!(sources = ?full_sources, "sources with more than a quarter of the spool parked are answered 429");
-            *known = full_sources;
-        }
-        self.shared.any_full_source.store(!known.is_empty(), Ordering::Release);
     }
 }
 

@@ -287,13 +287,30 @@ impl Index {
             .collect()
     }
 
-    /// The batches that pin the oldest segment.
-    pub fn pinning_oldest(&self) -> Vec<BatchKey> {
-        let Some((oldest, _)) = self.segments.iter().find(|(_, state)| state.pending > 0) else {
-            return Vec::new();
-        };
-        let pins = |batch: &Batch| batch.parts.front().is_some_and(|part| part.segment == *oldest);
-        self.batches.iter().filter(|(_, batch)| pins(batch)).map(|(key, _)| key.clone()).collect()
+    /// The batches with frames that are not sealed in the oldest closed segments that together have `bytes`. To seal a batch
+    /// of the segment that is written to would free nothing.
+    ///
+    /// A segment of which all is sealed counts as on its way, unless `disk_is_full`: then it may wait for a destination that
+    /// fails, and there may be no space to park what it holds.
+    pub fn pinning(&self, bytes: u64, disk_is_full: bool) -> Vec<BatchKey> {
+        let mut unsealed: BTreeMap<u64, Vec<&BatchKey>> = BTreeMap::new();
+        for (key, batch) in self.batches.iter().filter(|(_, batch)| batch.open_frames > 0) {
+            for part in batch.parts.iter().filter(|part| part.last > batch.sealed_through) {
+                unsealed.entry(part.segment).or_default().push(key);
+            }
+        }
+        let (mut freed, mut pinning) = (0, BTreeSet::new());
+        for (number, state) in self.segments.iter().filter(|(_, state)| state.closed && state.pending > 0) {
+            if freed >= bytes {
+                break;
+            }
+            let keys = unsealed.get(number);
+            if keys.is_some() || !disk_is_full {
+                freed += state.len;
+            }
+            pinning.extend(keys.into_iter().flatten().map(|key| (*key).clone()));
+        }
+        pinning.into_iter().collect()
     }
 
     /// When the oldest frame that is not sealed was received.
@@ -363,7 +380,11 @@ mod tests {
         }
         let Runs::Open(runs) = &index.batches[&key("a")].parts[0].runs else { panic!("open") };
         assert_eq!(runs.len(), 1, "neighbouring runs are joined");
-        assert_eq!(index.pinning_oldest(), [key("a"), key("b")]);
+        for number in [1, 2] {
+            index.segments.get_mut(&number).unwrap().len = 100;
+        }
+        assert_eq!(index.pinning(1, false), [key("a"), key("b")]);
+        assert_eq!(index.pinning(200, false), [key("a"), key("b")]);
         index.release(&key("a"), 2);
         assert_eq!(index.releasable(), [0_u64; 0], "half of a part is not the part");
         index.release(&key("a"), 4);
@@ -373,6 +394,30 @@ mod tests {
         index.release(&key("a"), 5);
         assert_eq!(index.releasable(), [1, 2]);
         assert!(index.batches.is_empty());
+    }
+
+    #[test]
+    fn pressure_is_on_batches_whose_delivery_frees_a_segment() {
+        let mut index = Index::default();
+        for (segment, source) in [(1, "a"), (2, "b"), (3, "c")] {
+            index.add(segment, &key(source), added(0, segment, 1));
+            index.segments.get_mut(&segment).unwrap().len = 100;
+        }
+        let check = |index: &Index, bytes: u64, disk_is_full: bool, expected: &[&str]| {
+            let expected: Vec<BatchKey> = expected.iter().map(|source| key(source)).collect();
+            assert_eq!(index.pinning(bytes, disk_is_full), expected, "{bytes} {disk_is_full}");
+        };
+        check(&index, 1_000, true, &[]);
+        index.segments.get_mut(&1).unwrap().closed = true;
+        check(&index, 1_000, true, &["a"]);
+        index.segments.get_mut(&2).unwrap().closed = true;
+        check(&index, 1, false, &["a"]);
+        check(&index, 101, false, &["a", "b"]);
+        index.seal(&key("a"), 1, 1, 8);
+        // What is sealed is on its way. On a full disk it may be stuck.
+        check(&index, 100, false, &[]);
+        check(&index, 101, false, &["b"]);
+        check(&index, 1, true, &["b"]);
     }
 
     #[test]

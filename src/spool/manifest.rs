@@ -1,12 +1,16 @@
 //! The manifest: an append-only file of notes, each synced before it counts.
 //!
 //! ```text
-//! manifest := note*
+//! manifest := note* filler
 //! note     := len u32 | crc u32 | JSON
 //! ```
 //!
 //! `crc` is CRC-32C over `len` and the JSON, salted with the spool id and the manifest's number. The first note holds the
-//! whole state, so a manifest stands alone: a new one is written, synced and renamed before the old one is removed.
+//! whole state, so a manifest stands alone: a new one is written, synced and renamed before the old one goes.
+//!
+//! A manifest needs no free space: its file is filled when it is begun, so notes are written over bytes that it has
+//! already. The filler is 0xFF, so that notes that rotted to zeroes do not look like space that was never used. The file `reserve` becomes the next manifest, and the manifest that it replaces becomes the reserve.
+//! Nothing else can take that space, so notes and a start work on a disk without a free byte (decision 0121).
 
 use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,12 +21,18 @@ use super::note::Note;
 use super::state::State;
 use crate::planted::{PlantedBug, planted};
 
-/// Bytes set aside so that the manifest can still be written when the disk is full.
-const RESERVE_BYTES: usize = 4 * 1_024 * 1_024;
-/// What it is filled with. Nothing reads or writes it but the kernel, so it takes no memory.
-static ZEROS: [u8; RESERVE_BYTES] = [0; RESERVE_BYTES];
-/// The file that sets them aside.
+/// Length of a manifest's file, and of its reserve, unless its state needs more. In bytes.
+pub const MANIFEST_BYTES: u64 = 4 * 1_024 * 1_024;
+/// The file that becomes the next manifest.
 pub(super) const RESERVE: &str = "reserve";
+/// What a manifest is filled with.
+const FILLER: u8 = 0xFF;
+/// It is written in pieces of this size, in bytes.
+static FILLED: [u8; 64 * 1_024] = [FILLER; 64 * 1_024];
+/// A file is at least so many times as long as the state that it begins with.
+const ROOM_TIMES: u64 = 2;
+/// A manifest is long when it is so many times as long as the state that it begins with.
+const LONG_TIMES: u64 = 4;
 /// Salts of manifests must differ from those of segments with the same number.
 const SALT_SPACE: u64 = 1 << 63;
 
@@ -74,19 +84,16 @@ pub struct Manifest {
     number: u64,
     file: Arc<dyn DiskFile>,
     end: u64,
+    /// Where the state that it begins with ends.
     first_note: u64,
-    reserve: bool,
+    /// Length of its file: notes up to here need no space.
+    len: u64,
+    /// Length of the reserve; 0 where there is none.
+    reserve: u64,
+    /// Length that the file and the reserve should have at least.
+    bytes: u64,
     /// By a lock of its own: whoever only wants to know need not wait for a sync.
     state: Arc<Mutex<State>>,
-}
-
-/// A manifest that is written and has no name yet. Everything that needs a file handle is done by then: an error after the
-/// rename stops the spool.
-struct Unnamed {
-    file: Arc<dyn DiskFile>,
-    end: u64,
-    /// The names of those before it.
-    older: Vec<String>,
 }
 
 /// The file name of a manifest.
@@ -169,8 +176,15 @@ pub struct Beginning {
     pub damaged: Option<(usize, usize)>,
 }
 
+/// The bytes of a manifest without the filler at its end. A note ends with `}`, so none is cut.
+pub fn written(bytes: &[u8]) -> &[u8] {
+    let end = bytes.iter().rposition(|byte| *byte != FILLER).map_or(0, |last| last + 1);
+    bytes.get(..end).unwrap_or(bytes)
+}
+
 /// Reads the beginning of a manifest's bytes. An older release wrote the state once.
 pub fn beginning(bytes: &[u8], salt: Salt) -> Option<Beginning> {
+    let bytes = written(bytes);
     let state_at = |at: usize| match decode(bytes.get(at..)?, salt)? {
         (Note::State(state), len) => Some((*state, len)),
         _ => None,
@@ -224,7 +238,7 @@ pub fn replay_past_damage(
     spool_id: &[u8; 16],
     number: u64,
 ) -> Result<Replayed, ManifestError> {
-    let salt = salt(spool_id, number);
+    let (salt, bytes) = (salt(spool_id, number), written(bytes));
     let note_at = |at: usize| decode(bytes.get(at..).unwrap_or(&[]), salt);
     let Some(Beginning { state, end, damaged }) = beginning(bytes, salt) else {
         return Err(ManifestError::Damaged { name: name.to_owned() });
@@ -279,38 +293,62 @@ fn newest(disk: &dyn Disk) -> Result<Option<(u64, String, Vec<u8>)>, ManifestErr
     Ok(Some((number, name, bytes)))
 }
 
+/// A manifest that is written and synced, and does not have its name yet.
+struct Unnamed {
+    /// Its name until then.
+    from: String,
+    file: Arc<dyn DiskFile>,
+    /// Where its state ends.
+    end: u64,
+    /// The file's length.
+    len: u64,
+}
+
 impl Manifest {
-    /// Begins a new manifest that holds `state`, and removes older ones.
+    /// Begins a new manifest that holds `state`, and lets older ones go. It and its reserve are [`MANIFEST_BYTES`] long.
     ///
     /// # Errors
     /// What the disk says.
     pub fn begin(disk: Arc<dyn Disk>, spool_id: [u8; 16], number: u64, state: State) -> io::Result<Self> {
-        let written = Self::write_state(&*disk, number, &encode_state(&state, salt(&spool_id, number))?)?;
-        Self::use_new(disk, spool_id, number, Arc::new(Mutex::new(state)), written)
+        Self::begin_of(disk, spool_id, number, state, MANIFEST_BYTES)
     }
 
-    /// Writes the note of a state, twice, as the beginning of a manifest that has no name yet.
-    fn write_state(disk: &dyn Disk, number: u64, note: &[u8]) -> io::Result<Unnamed> {
-        let parts = [IoSlice::new(note), IoSlice::new(note)];
-        let file = disk::write_temporary(disk, &manifest_name(number), &parts)?;
-        let names = disk.list("")?.into_iter().map(|(name, _)| name);
-        let is_older =
-            |name: &String| super::segment::number_in(name, "MANIFEST-", "").is_some_and(|old| old < number);
-        Ok(Unnamed { file, end: 2 * note.len() as u64, older: names.filter(is_older).collect() })
+    /// The same, with files of at least `bytes`.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn begin_of(
+        disk: Arc<dyn Disk>,
+        spool_id: [u8; 16],
+        number: u64,
+        state: State,
+        bytes: u64,
+    ) -> io::Result<Self> {
+        let new = write_state(&*disk, number, &encode_state(&state, salt(&spool_id, number))?, bytes)?;
+        Self::use_new(disk, spool_id, number, (new, bytes), Arc::new(Mutex::new(state)))
     }
 
     fn use_new(
         disk: Arc<dyn Disk>,
         spool_id: [u8; 16],
         number: u64,
+        (new, bytes): (Unnamed, u64),
         state: Arc<Mutex<State>>,
-        Unnamed { file, end, older }: Unnamed,
     ) -> io::Result<Self> {
-        disk::publish(&*disk, &manifest_name(number))?;
-        for name in older {
-            disk.remove(&name)?;
+        let Unnamed { from, file, end, len } = new;
+        let name = manifest_name(number);
+        disk.rename(&from, &name)?;
+        if !planted(PlantedBug::NoDirectorySync) {
+            disk.sync_dir("")?;
         }
-        let mut manifest = Self { disk, spool_id, number, file, end, first_note: end, reserve: false, state };
+        // By its new name; without a free file handle the old one is as good.
+        let file = disk.open(&name).unwrap_or(file);
+        let reserve = let_older_go(&*disk, number).unwrap_or_else(|error| {
+            tracing::warn!(%error, "older manifests are left; the next start removes them");
+            0
+        });
+        let mut manifest =
+            Self { disk, spool_id, number, file, end, first_note: end, len, reserve, bytes, state };
         manifest.set_aside();
         Ok(manifest)
     }
@@ -326,10 +364,11 @@ impl Manifest {
     }
 
     /// Appends notes, syncs them, and only then takes them into the state. Several have one checksum: a crash may tear what is
-    /// written at once anywhere, and a later one that is sound behind one that is torn would look like damage.
+    /// written at once anywhere, and a later one that is sound after one that is torn would look like damage.
     ///
     /// # Errors
-    /// What the disk says. The spool must stop then: whether the notes are on disk is not known.
+    /// What the disk says. Where it has no space, no note was written, and a later try may succeed. After any other error the
+    /// spool must stop: whether the notes are on disk is not known.
     pub fn append(&mut self, notes: Vec<Note>) -> io::Result<()> {
         self.append_and(notes, |_| ())
     }
@@ -340,34 +379,42 @@ impl Manifest {
     /// As [`Manifest::append`].
     pub fn append_and<T>(&mut self, notes: Vec<Note>, then: impl FnOnce(&State) -> T) -> io::Result<T> {
         let Some(note) = Note::together(notes) else { return Ok(then(&self.state())) };
-        let bytes = encode(&note, salt(&self.spool_id, self.number))?;
-        self.write(&bytes)?;
+        let len = self.write(&note)?;
         let seals = matches!(note, Note::Sealed(_));
         if !(seals && planted(PlantedBug::SealNotSynced)) {
-            self.file.sync()?;
+            self.file.sync().map_err(not_space)?;
         }
-        self.end += bytes.len() as u64;
+        self.end += len;
+        self.len = self.len.max(self.end);
         let mut state = self.state();
         state.apply(note);
         Ok(then(&state))
     }
 
-    /// Nothing is synced yet, so a write that found the disk full may be done again once the reserve is given up.
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match self.file.write_at(&[IoSlice::new(bytes)], self.end) {
-            Err(error) if disk::is_no_space(&error) && self.reserve => {
-                tracing::warn!("the disk is full: the manifest takes the space that was set aside for it");
-                self.reserve = false;
-                self.disk.remove(RESERVE)?;
-                self.file.write_at(&[IoSlice::new(bytes)], self.end)
+    /// Writes a note after the others, and returns its length. Nothing is synced yet, so a write that found the disk full may
+    /// be done again in a new manifest, which takes the place of the reserve.
+    fn write(&mut self, note: &Note) -> io::Result<u64> {
+        match self.try_write(note) {
+            Err(error) if disk::is_no_space(&error) => {
+                self.compact()?;
+                self.try_write(note)
             }
             written => written,
         }
     }
 
-    /// Whether the manifest has grown so long, beyond `compact_bytes`, that a new one should be begun.
+    fn try_write(&self, note: &Note) -> io::Result<u64> {
+        let bytes = encode(note, salt(&self.spool_id, self.number))?;
+        self.file.write_at(&[IoSlice::new(&bytes)], self.end)?;
+        Ok(bytes.len() as u64)
+    }
+
+    /// Whether the manifest has grown so long, beyond `compact_bytes`, that a new one should be begun. So it should in a file
+    /// that is much longer than the state needs since the state became small.
     pub fn is_long(&self, compact_bytes: u64) -> bool {
-        self.end > compact_bytes && self.end > 4 * self.first_note
+        let wanted = wanted_len(self.first_note, self.bytes);
+        (self.end > compact_bytes && self.end > LONG_TIMES * self.first_note)
+            || self.len.max(self.end) > LONG_TIMES * wanted
     }
 
     /// Begins a new manifest in place of this one. Where there is no space, or no file handle, for it this one stays in use.
@@ -378,15 +425,16 @@ impl Manifest {
         let number = self.number + 1;
         // The state is free again before the disk is waited for.
         let note = encode_state(&self.state(), salt(&self.spool_id, number))?;
-        let written = Self::write_state(&*self.disk, number, &note);
+        let written = write_state(&*self.disk, number, &note, self.bytes);
         drop(note);
         match written {
-            Ok(unnamed) => {
-                let state = Arc::clone(&self.state);
-                *self = Self::use_new(Arc::clone(&self.disk), self.spool_id, number, state, unnamed)?;
+            Ok(new) => {
+                let (state, disk) = (Arc::clone(&self.state), Arc::clone(&self.disk));
+                let used = Self::use_new(disk, self.spool_id, number, (new, self.bytes), state);
+                *self = used.map_err(not_space)?;
                 Ok(())
             }
-            // Only before it has its name: behind that, notes in the old one would be lost.
+            // Only before it has its name: after that, notes in the old one would be lost.
             Err(error) if disk::is_no_space(&error) || disk::is_no_handle(&error) => {
                 self.disk.remove(&disk::temporary_name(&manifest_name(number)))
             }
@@ -399,22 +447,123 @@ impl Manifest {
         self.state().prune(keep_from, oldest_position);
     }
 
-    /// Sets the reserve aside, where there is space for it.
+    /// Makes the reserve as long as the next manifest should be, as far as there is space.
     pub fn set_aside(&mut self) {
-        if self.reserve {
+        let wanted = wanted_len(self.first_note, self.bytes);
+        let too_long = self.reserve > LONG_TIMES * wanted;
+        if self.reserve >= wanted && !too_long {
             return;
         }
-        let made = self.disk.create(RESERVE).and_then(|file| {
-            file.write_at(&[IoSlice::new(&ZEROS)], 0)?;
-            file.sync()
-        });
-        self.reserve = made.is_ok();
-        if let Err(error) = made
-            && let Err(error) = self.disk.remove(RESERVE).map_err(|_| error)
-        {
-            tracing::warn!(%error, "no space can be set aside for the manifest");
+        let grow = || {
+            if too_long {
+                self.disk.remove(RESERVE)?;
+            }
+            let file = match self.disk.open(RESERVE) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => self.disk.create(RESERVE)?,
+                opened => opened?,
+            };
+            let len = file.len()?;
+            let grown = fill(&*file, len, wanted.saturating_sub(len)).and_then(|()| file.sync());
+            // What fits is kept: a reserve that is short is better than none.
+            Ok((file.len()?, grown))
+        };
+        let outcome: io::Result<(u64, io::Result<()>)> = grow();
+        match outcome {
+            Ok((len, grown)) => {
+                self.reserve = len;
+                if let Err(error) = grown {
+                    tracing::warn!(%error, len, wanted, "the reserve of the spool's manifest is too short; it grows when there is space");
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the spool's manifest has no reserve; it is made when there is space")
+            }
         }
     }
+}
+
+fn fill(file: &dyn DiskFile, at: u64, len: u64) -> io::Result<()> {
+    let (mut at, end) = (at, at.saturating_add(len));
+    while at < end {
+        let piece = usize::try_from(end - at).unwrap_or(FILLED.len()).min(FILLED.len());
+        file.write_at(&[IoSlice::new(FILLED.get(..piece).unwrap_or(&FILLED))], at)?;
+        at += piece as u64;
+    }
+    Ok(())
+}
+
+/// Makes the newest manifest before `number` the reserve, unless there is one, and removes the others. Returns the reserve's
+/// length.
+fn let_older_go(disk: &dyn Disk, number: u64) -> io::Result<u64> {
+    let (mut older, mut reserve) = (Vec::new(), 0);
+    for (name, len) in disk.list("")? {
+        match super::segment::number_in(&name, "MANIFEST-", "") {
+            Some(old) if old < number => older.push((old, len)),
+            _ if name == RESERVE => reserve = len,
+            _ => {}
+        }
+    }
+    older.sort_unstable_by(|a, b| b.cmp(a));
+    for (old, len) in older {
+        if reserve == 0 && len > 0 {
+            disk.rename(&manifest_name(old), RESERVE)?;
+            reserve = len;
+        } else {
+            disk.remove(&manifest_name(old))?;
+        }
+    }
+    Ok(reserve)
+}
+
+/// The length of a manifest's file whose state ends at `end`.
+fn wanted_len(end: u64, bytes: u64) -> u64 {
+    bytes.max(ROOM_TIMES.saturating_mul(end))
+}
+
+/// Writes the note of a state, twice, and filler after it, into a file that is not used yet: the reserve if it is long
+/// enough, else a new file, else, where the disk is full, what of both can hold the state.
+fn write_state(disk: &dyn Disk, number: u64, note: &[u8], bytes: u64) -> io::Result<Unnamed> {
+    let end = 2 * note.len() as u64;
+    let wanted = wanted_len(end, bytes);
+    let reserve = match disk.open(RESERVE) {
+        Ok(file) => Some((file.len()?, file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    let write = |file: &dyn DiskFile, len: u64| {
+        file.write_at(&[IoSlice::new(note), IoSlice::new(note)], 0)?;
+        // What stood here before may look like a note.
+        fill(file, end, len.saturating_sub(end))?;
+        file.sync()
+    };
+    let in_reserve = |(len, file): &(u64, Arc<dyn DiskFile>)| {
+        write(&**file, *len)?;
+        Ok(Unnamed { from: RESERVE.to_owned(), file: Arc::clone(file), end, len: *len })
+    };
+    if let Some(reserve) = reserve.as_ref().filter(|(len, _)| *len >= wanted) {
+        return in_reserve(reserve);
+    }
+    let from = disk::temporary_name(&manifest_name(number));
+    let in_new = |len: u64| {
+        let file = disk.create(&from)?;
+        write(&*file, len)?;
+        Ok(Unnamed { from: from.clone(), file, end, len })
+    };
+    match in_new(wanted) {
+        Err(error) if disk::is_no_space(&error) => {
+            disk.remove(&from)?;
+            match reserve.as_ref().filter(|(len, _)| *len >= end) {
+                Some(reserve) => in_reserve(reserve),
+                None => in_new(end),
+            }
+        }
+        made => made,
+    }
+}
+
+/// After a sync an error is final, whatever it says: what was to be stored may be gone.
+fn not_space(error: io::Error) -> io::Error {
+    if disk::is_no_space(&error) { io::Error::other(error) } else { error }
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@
 //! | `wal-n.idx` | a closed segment's index: a cache; see [`segment_index`] |
 //! | `seen-n` | a closed segment's fingerprints, which outlive it |
 //! | `spare-n` | a released segment that waits to be used again |
-//! | `reserve` | space given up in an emergency so that the manifest can still be written |
+//! | `reserve` | the file that becomes the next manifest, so that a full disk needs no space for one |
 //! | `staging/`, `parked/`, `quarantine/` | objects in the making, objects that wait for their destination, damaged bytes |
 //!
 //! # Four orders that are never swapped
@@ -25,12 +25,14 @@
 //! pages, and a second sync would lie. A restart reads the truth from the disk ([`recovery`]).
 
 pub mod appender;
+mod capped_disk;
 pub mod closing;
 mod damaged_manifest;
 pub mod delivered_day;
 mod destinations;
 pub mod disk;
 pub mod frame;
+pub mod held;
 mod housekeeper;
 pub mod ident;
 pub mod index;
@@ -68,6 +70,7 @@ use std::thread::JoinHandle;
 
 pub use appender::{AppendError, Appended, Appender};
 pub use disk::{Disk, DiskFile};
+pub use held::{FRAME_BYTES, Held};
 pub use housekeeper::SPARES_MAX;
 pub use outlet::{Encoded, OpenBatch, Outlet};
 pub use real_disk::{DirectoryError, RealDisk};

@@ -17,7 +17,7 @@ use super::note::{Amend, Note, PendingSeal, Seal};
 pub use super::parked::parked_name;
 use super::reader::{self, Go, Read};
 use super::scan::Range;
-use super::shared::{PRESSURE_PERCENT, Shared, Stopped, Usage, lock};
+use super::shared::{PanicGuard, Shared, Stopped, Usage, lock};
 use super::state::State;
 use crate::batch::BatchKey;
 use crate::object::{AppliedEncryption, Destination, ObjectKey};
@@ -123,17 +123,34 @@ impl Outlet {
         index.batches.get(key).filter(|batch| batch.open_frames > 0).map(|batch| OpenBatch::of(key, batch))
     }
 
-    /// The batches that keep the oldest segment from being released, where the spool is so full that this matters.
+    /// The batches to be delivered so that segments go, oldest first: as many as it takes to end the pressure. None where
+    /// there is no pressure.
     pub fn under_pressure(&self) -> Vec<BatchKey> {
-        if !self.shared.usage().reaches(PRESSURE_PERCENT) {
-            return Vec::new();
+        match self.shared.pressure() {
+            0 => Vec::new(),
+            bytes => lock(&self.shared.index).pinning(bytes, self.is_disk_full()),
         }
-        lock(&self.shared.index).pinning_oldest()
     }
 
     /// Whether the spool is so full that sealed objects should be parked.
     pub fn is_under_pressure(&self) -> bool {
-        self.shared.usage().reaches(PRESSURE_PERCENT)
+        self.shared.pressure() > 0
+    }
+
+    /// How many more bytes the spool may take.
+    pub fn room(&self) -> u64 {
+        self.shared.capped.look()
+    }
+
+    /// Whether the disk has no space for another segment.
+    pub fn is_disk_full(&self) -> bool {
+        self.shared.disk_full.load(std::sync::atomic::Ordering::Acquire)
+    }
+
+    /// Notes that a file found no space: what frees some is due.
+    pub fn disk_is_full(&self) {
+        self.shared.disk_full.store(true, std::sync::atomic::Ordering::Release);
+        self.shared.wake_housekeeper();
     }
 
     /// When the oldest frame was received that is in no object yet; parked objects count too.
@@ -214,6 +231,7 @@ impl Outlet {
         destination: Destination,
         object_key: ObjectKey,
     ) -> Result<Seal, Stopped> {
+        let _guard = PanicGuard(&*self.shared);
         let mut manifest = lock(&self.shared.manifest);
         if self.shared.is_poisoned() {
             return Err(Stopped);
@@ -247,7 +265,7 @@ impl Outlet {
             index.ledger.seal(batch, &seal.hours());
             index.settle(batch)
         });
-        let lost = noted.map_err(|error| self.shared.stop("write the manifest", &error))?;
+        let lost = noted.map_err(|error| self.shared.not_noted(&error))?;
         drop(manifest);
         say_lost(batch, lost);
         self.look_behind(batch, seal.last);
@@ -280,6 +298,17 @@ impl Outlet {
     /// Seals whose objects are not known to be in the store, oldest first.
     pub fn pending_seals(&self) -> Vec<PendingSeal> {
         self.shared.state().seals.values().cloned().collect()
+    }
+
+    /// Their numbers.
+    pub fn pending_numbers(&self) -> Vec<u64> {
+        self.shared.state().seals.keys().copied().collect()
+    }
+
+    /// Whether a sealed object of this batch still holds its frames: it is neither in the store nor parked.
+    pub fn has_unparked_seal(&self, batch: &BatchKey) -> bool {
+        let state = self.shared.state();
+        state.seals.values().any(|pending| pending.parked.is_none() && pending.seal.batch == *batch)
     }
 
     /// One pending seal.

@@ -18,7 +18,7 @@ impl Outlet {
         }
         if let Err(error) = write_parked(&*self.shared.disk, &parked_name(seal.number), object) {
             // Nothing is at stake: the frames are where they were.
-            tracing::warn!(%error, seal = seal.number, "an object could not be parked; its frames stay in the spool");
+            self.not_parked(&error, seal.number);
             self.remove_parked(seal.number);
             return Ok(false);
         }
@@ -31,6 +31,15 @@ impl Outlet {
         self.shared.changed();
         self.shared.wake_housekeeper();
         Ok(true)
+    }
+
+    /// On a full disk it is tried each second for each object.
+    fn not_parked(&self, error: &io::Error, seal: u64) {
+        let line = lock(&self.shared.not_parked).happened((), self.shared.clock.monotonic());
+        if let Some(line) = line {
+            let times = line.times;
+            tracing::warn!(%error, seal, times, "an object could not be parked; its frames stay in the spool");
+        }
     }
 
     /// Counts a committed seal's parked object no more, and removes its file.

@@ -188,6 +188,11 @@ impl Disk for RealDisk {
     fn path(&self, name: &str) -> Option<PathBuf> {
         Some(self.root.join(name))
     }
+
+    fn free_bytes(&self) -> Option<u64> {
+        let about = rustix::fs::statvfs(&self.root).ok()?;
+        Some(about.f_bavail.saturating_mul(about.f_frsize))
+    }
 }
 
 #[derive(Debug)]

@@ -2,29 +2,32 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::disk::{Disk, DiskFile};
+use super::capped_disk::CappedDisk;
+use super::disk::{self, Disk, DiskFile};
 use super::frame::Salt;
 use super::ident::Ident;
 use super::index::Index;
-use super::manifest::Manifest;
+use super::manifest::{MANIFEST_BYTES, Manifest};
 use super::note::Note;
 use super::state::State;
 use crate::metrics::Metrics;
+use crate::once_a_minute::OnceAMinute;
 use crate::sources::SourceId;
 use crate::time::Clock;
 
 /// How a spool is run.
 #[derive(Clone, Debug)]
 pub struct SpoolOptions {
-    /// Its cap: segments in use and parked objects.
+    /// Its cap, in bytes: no more than this is ever in its directory. A smaller disk is a smaller cap.
     pub max_bytes: u64,
-    /// Length of a segment.
+    /// Length of a segment, in bytes. A cap below eight of them makes segments shorter: see [`segment_len`].
     pub segment_bytes: u64,
     /// How long a fingerprint is remembered.
     pub dedupe_window: Duration,
@@ -36,6 +39,8 @@ pub struct SpoolOptions {
     pub stop_on_corruption: bool,
     /// A manifest longer than this is written anew when it is also four times as long as its first note.
     pub compact_bytes: u64,
+    /// Length of the manifest's file and of its reserve, at least, in bytes.
+    pub manifest_bytes: u64,
 }
 
 impl Default for SpoolOptions {
@@ -48,14 +53,31 @@ impl Default for SpoolOptions {
             node: None,
             stop_on_corruption: false,
             compact_bytes: 1_024 * 1_024,
+            manifest_bytes: MANIFEST_BYTES,
         }
     }
 }
 
-/// Per cent of the cap at which the batches that pin the oldest segment become due.
+/// Per cent of what the cap leaves beside parked objects. Above it the batches that pin the oldest segments become due.
 pub const PRESSURE_PERCENT: u64 = 70;
 /// Per cent of the cap at which every append is refused.
 pub const FULL_PERCENT: u64 = 95;
+/// Segments that should fit under the cap.
+const SEGMENTS_UNDER_CAP: u64 = 8;
+/// Segments are not made shorter than this, unless they are configured so, in bytes: the longest block must fit.
+const SEGMENT_BYTES_MIN: u64 = 8 * 1_024 * 1_024;
+
+/// The length of new segments under a cap: as configured, or half of that as often as it takes until eight fit. With fewer,
+/// the one that is written to and the next one would take most of the space.
+pub fn segment_len(configured: u64, cap: u64) -> u64 {
+    let least = configured.min(SEGMENT_BYTES_MIN);
+    let halves = std::iter::successors(Some(configured), |len| Some(len / 2));
+    let mut longer = halves.take_while(|len| *len >= least);
+    longer.find(|len| *len <= cap / SEGMENTS_UNDER_CAP).unwrap_or(least)
+}
+
+/// How often it is logged that notes find no space.
+const NO_SPACE_LOG_EVERY: Duration = Duration::from_secs(60);
 
 /// The next segment, made and synced before it is needed.
 #[derive(Debug)]
@@ -79,9 +101,9 @@ pub(super) struct NextSegment {
 /// How much space a spool uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Bytes of segments in use and of parked objects.
+    /// Bytes of all files in the spool's directory.
     pub used: u64,
-    /// The cap.
+    /// The cap in force: what is configured, or what the disk can hold, where that is less.
     pub max: u64,
     /// Of `used`: parked objects.
     pub parked: u64,
@@ -94,11 +116,22 @@ impl Usage {
     pub fn reaches(&self, percent: u64) -> bool {
         self.used.saturating_mul(100) >= self.max.saturating_mul(percent)
     }
+
+    /// How many bytes must go to end the pressure; 0 without pressure. Parked objects cause none: nothing that is delivered
+    /// from a segment makes them fewer.
+    pub fn excess(&self) -> u64 {
+        let (used, max) = (self.used.saturating_sub(self.parked), self.max.saturating_sub(self.parked));
+        used.saturating_sub(max / 100 * PRESSURE_PERCENT)
+    }
 }
 
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) disk: Arc<dyn Disk>,
+    /// The same disk: what it holds, and its cap.
+    pub(super) capped: Arc<CappedDisk>,
+    /// Length of a new segment, in bytes.
+    pub(super) segment_bytes: u64,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) ident: Ident,
@@ -113,9 +146,17 @@ pub(super) struct Shared {
     pub(super) next_position: AtomicU64,
     /// The cap is reached, or the disk is full and the open segment too.
     pub(super) full: AtomicBool,
-    /// Sources with too much parked.
+    /// A file found no space, and there is none yet for a segment.
+    pub(super) disk_full: AtomicBool,
+    /// When it was last logged that a note found no space, on the monotonic clock.
+    no_space_logged: Mutex<Option<Duration>>,
+    /// Sources that are refused for what waits for their destinations.
     pub(super) full_sources: Mutex<BTreeSet<SourceId>>,
     pub(super) any_full_source: AtomicBool,
+    /// Objects that could not be parked.
+    pub(super) not_parked: Mutex<OnceAMinute<()>>,
+    /// Requests refused because there was no room for anybody.
+    pub(super) refused_for_space: AtomicU64,
     /// Held while a group is committed: whoever takes it knows that no commit is under way that began before.
     pub(super) commit_gate: Mutex<()>,
     /// No call is stored with an earlier `receivedAt`: the days before are over. In milliseconds, [`i64::MIN`] for none.
@@ -134,7 +175,7 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Shared {
     pub(super) fn new(
-        disk: Arc<dyn Disk>,
+        capped: Arc<CappedDisk>,
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
         ident: Ident,
@@ -143,7 +184,9 @@ impl Shared {
     ) -> Self {
         let not_before = manifest.state().days_over.map_or(i64::MIN, |through| through.end().0);
         Self {
-            disk,
+            disk: Arc::<CappedDisk>::clone(&capped),
+            segment_bytes: segment_len(options.segment_bytes, capped.cap()),
+            capped,
             clock,
             metrics,
             ident,
@@ -155,8 +198,12 @@ impl Shared {
             next_changed: Condvar::new(),
             next_position: AtomicU64::new(1),
             full: AtomicBool::new(false),
+            disk_full: AtomicBool::new(false),
+            no_space_logged: Mutex::default(),
             full_sources: Mutex::new(BTreeSet::new()),
             any_full_source: AtomicBool::new(false),
+            not_parked: Mutex::default(),
+            refused_for_space: AtomicU64::new(0),
             commit_gate: Mutex::new(()),
             not_before: AtomicI64::new(not_before),
             changes: watch::Sender::new(0),
@@ -217,6 +264,7 @@ impl Shared {
         notes: impl FnOnce(&State) -> Vec<Note>,
         change: impl FnOnce(&State, &mut Index) -> T,
     ) -> Result<T, Stopped> {
+        let _guard = PanicGuard(self);
         let mut manifest = lock(&self.manifest);
         // Looked at and stopped while it is held: nothing may be written behind a note whose sync failed.
         if self.is_poisoned() {
@@ -229,7 +277,22 @@ impl Shared {
             index.ledger.lost_positions = index.ledger.lost_positions.max(state.ledger.lost_positions);
             change(state, &mut index)
         });
-        noted.map_err(|error| self.stop("write the manifest", &error))
+        noted.map_err(|error| self.not_noted(&error))
+    }
+
+    /// A note could not be written. Lack of space is no reason to stop: nothing was written, and it is done again later.
+    pub(super) fn not_noted(&self, error: &io::Error) -> Stopped {
+        if !disk::is_no_space(error) {
+            return self.stop("write the manifest", error);
+        }
+        self.disk_full.store(true, Ordering::Release);
+        let now = self.clock.monotonic();
+        let mut logged = lock(&self.no_space_logged);
+        if logged.is_none_or(|last| now.saturating_sub(last) >= NO_SPACE_LOG_EVERY) {
+            *logged = Some(now);
+            tracing::error!(%error, "the disk is full and the spool's manifest cannot grow: deliveries wait; free some space");
+        }
+        Stopped
     }
 
     pub(super) fn stop(&self, what: &str, error: &io::Error) -> Stopped {
@@ -239,13 +302,18 @@ impl Shared {
 
     pub(super) fn usage(&self) -> Usage {
         let index = lock(&self.index);
-        let parked = index.parked.values().sum();
-        Usage {
-            used: index.segment_bytes() + parked,
-            max: self.options.max_bytes,
-            parked,
-            segments: index.segments.len(),
-        }
+        let (parked, segments) = (index.parked.values().sum(), index.segments.len());
+        drop(index);
+        let (used, cap) = (self.capped.used(), self.capped.cap());
+        // Where the disk is the cap it grows with what is found to fit after all.
+        let max = if self.capped.is_smaller_than_configured() { cap.max(used) } else { cap };
+        Usage { used, max, parked, segments }
+    }
+
+    /// How many bytes of segments must go to make room: 0 where there is enough.
+    pub(super) fn pressure(&self) -> u64 {
+        let excess = self.usage().excess();
+        if self.disk_full.load(Ordering::Acquire) { excess.max(1) } else { excess }
     }
 
     pub(super) fn changed(&self) {
@@ -286,18 +354,58 @@ impl Shared {
     }
 }
 
-/// Stops the spool if one of its threads panics: nobody may be answered 200 by a loop that is gone, or wait for it.
-pub(super) struct PanicGuard(pub(super) Arc<Shared>);
+/// Stops the spool if one of its threads panics, or whoever changes the manifest: nobody may be answered 200 by a loop that is
+/// gone, wait for it, or go on with a state that the disk does not have.
+pub(super) struct PanicGuard<S: Deref<Target = Shared>>(pub(super) S);
 
-impl Drop for PanicGuard {
+impl<S: Deref<Target = Shared>> Drop for PanicGuard<S> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.poison("a spool thread panicked", &"this is a bug in Forebay");
+            self.0.poison("a task of the spool panicked", &"this is a bug in Forebay");
         }
     }
 }
 
-/// The spool has stopped: a write or sync failed. Only a restart helps.
+/// It is not noted. Mostly the spool has stopped, since a write or sync failed: [`super::Outlet::stopped`] says why, and only
+/// a restart helps. Else the disk is full, nothing has changed, and it can be done again later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the spool has stopped; restart to recover what is on disk")]
+#[error("the spool has stopped, or its disk is full; the log says which")]
 pub struct Stopped;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn eight_segments_fit_under_a_cap_if_they_are_not_too_short() {
+        let mib = |n: u64| n * 1_024 * 1_024;
+        let check = |configured: u64, cap: u64, len: u64| {
+            assert_eq!(segment_len(mib(configured), mib(cap)), mib(len), "{configured} {cap}");
+        };
+        check(64, 20_000, 64);
+        check(64, 512, 64);
+        check(64, 511, 32);
+        check(64, 200, 16);
+        check(64, 100, 8);
+        check(64, 10, 8);
+        check(8, 10, 8);
+        check(1_024, 20_000, 1_024);
+        // Shorter ones are for tests.
+        assert_eq!(segment_len(4_096, 10_000), 4_096);
+    }
+
+    #[test]
+    fn pressure_counts_what_parked_objects_leave() {
+        let check = |used: u64, parked: u64, excess: u64| {
+            let usage = Usage { used, max: 1_000, parked, segments: 0 };
+            assert_eq!(usage.excess(), excess, "{used} {parked}");
+        };
+        check(700, 0, 0);
+        check(701, 0, 1);
+        check(950, 0, 250);
+        // A spool that is full of parked objects presses nobody.
+        check(800, 800, 0);
+        check(840, 800, 0);
+        check(941, 800, 1);
+    }
+}

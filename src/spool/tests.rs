@@ -41,6 +41,7 @@ fn options() -> SpoolOptions {
     SpoolOptions {
         segment_bytes: SEGMENT,
         max_bytes: 200 * SEGMENT,
+        manifest_bytes: 4_096,
         dedupe_max: 10_000,
         ..SpoolOptions::default()
     }
@@ -384,7 +385,7 @@ fn a_full_spool_refuses_and_takes_calls_again_once_there_is_room() {
     let dir = tempfile::tempdir().unwrap();
     let disk = Arc::new(RealDisk::open(dir.path()).unwrap());
     let clock = Arc::new(TestClock(AtomicI64::new(NOON)));
-    let small = SpoolOptions { max_bytes: 5 * SEGMENT, ..options() };
+    let small = SpoolOptions { max_bytes: 5 * SEGMENT + 20_000, ..options() };
     let (spool, _) = Spool::open(disk, small, clock, &Counting::default(), Arc::new(Metrics::new())).unwrap();
     let mut next = 0;
     let refused = (0..2_000).any(|_| {

@@ -188,6 +188,7 @@ fn read_manifest(disk: &dyn Disk, ident: &Ident) -> Result<ManifestView, ViewErr
 
 /// Reads every note that can be read.
 fn replay(bytes: &[u8], salt: Salt, number: u64) -> ManifestView {
+    let bytes = manifest::written(bytes);
     let mut view =
         ManifestView { number: Some(number), bytes: bytes.len() as u64, ..ManifestView::default() };
     let rest = |at: usize| bytes.get(at..).unwrap_or(&[]);

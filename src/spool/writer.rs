@@ -76,7 +76,8 @@ pub(super) struct OpenSegment {
 #[derive(Debug)]
 pub(super) struct Writer {
     shared: Arc<Shared>,
-    open: OpenSegment,
+    /// The segment that is written to. None where it is full, or from the start on a full disk, until the next is made.
+    open: Option<OpenSegment>,
     seen: Seen,
     /// What the open segment has; nothing where it began with frames of an earlier process.
     fingerprints: Option<Fingerprints>,
@@ -106,9 +107,15 @@ struct Piece {
 }
 
 impl Writer {
-    pub(super) fn new(shared: Arc<Shared>, open: OpenSegment, seen: Seen, next_position: u64) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        open: Option<OpenSegment>,
+        seen: Seen,
+        next_position: u64,
+    ) -> Self {
         shared.next_position.store(next_position, Ordering::Release);
-        let wanted = open.end == SEGMENT_HEADER && shared.options.dedupe_max > 0;
+        let began_empty = open.as_ref().is_none_or(|open| open.end == SEGMENT_HEADER);
+        let wanted = began_empty && shared.options.dedupe_max > 0;
         let fingerprints = wanted.then(Fingerprints::default);
         Self { shared, open, seen, fingerprints, next_position }
     }
@@ -124,11 +131,15 @@ impl Writer {
         let shared = Arc::clone(&self.shared);
         let _gate = lock(&shared.commit_gate);
         let most: usize = group.iter().map(|request| request.bytes.len()).sum();
-        if self.open.end + (BLOCK_HEADER + most) as u64 > self.open.len {
-            self.rotate()?;
-        }
-        let salt = self.shared.salt(self.open.number);
-        let plan = self.plan(group, salt);
+        let fits = |open: &OpenSegment| open.end + (BLOCK_HEADER + most) as u64 <= open.len;
+        let open = match self.open.take() {
+            Some(open) if fits(&open) => open,
+            full => self.rotate(full)?,
+        };
+        let (number, end, file) = (open.number, open.end, Arc::clone(&open.file));
+        self.open = Some(open);
+        let salt = self.shared.salt(number);
+        let plan = self.plan(group, (salt, end + BLOCK_HEADER as u64));
         if plan.frames == 0 {
             return Ok(plan.outcomes);
         }
@@ -146,15 +157,17 @@ impl Writer {
             let bytes = group.get(*request).and_then(|request| request.bytes.get(range.clone()));
             parts.push(IoSlice::new(bytes.unwrap_or(&[])));
         }
-        self.write_and_sync(&parts)?;
+        self.write_and_sync(&*file, &parts, end)?;
         let written = (BLOCK_HEADER + plan.body_len) as u64;
-        self.open.end += written;
+        if let Some(open) = &mut self.open {
+            open.end += written;
+        }
         self.shared.metrics.spool_written_bytes.inc_by(written);
         let mut index = lock(&self.shared.index);
         for (key, added) in &plan.adds {
-            index.add(self.open.number, key, *added);
+            index.add(number, key, *added);
         }
-        index.cover(self.open.number, first_position, self.next_position - 1);
+        index.cover(number, first_position, self.next_position - 1);
         for (request, counts) in group.iter().zip(&plan.counts) {
             if let Some(source) = &request.source {
                 index.ledger.count(source, Hour::of(request.received_at), counts);
@@ -165,25 +178,22 @@ impl Writer {
         Ok(plan.outcomes)
     }
 
-    fn write_and_sync(&self, parts: &[IoSlice<'_>]) -> Result<(), CommitError> {
+    fn write_and_sync(&self, file: &dyn DiskFile, parts: &[IoSlice<'_>], at: u64) -> Result<(), CommitError> {
         let stop = |what: &str, error: &std::io::Error| {
             self.shared.poison(what, error);
             CommitError::Stopped
         };
         if planted(PlantedBug::AnswerBeforeSync) {
             // Of the block before, whose requests are answered.
-            self.open.file.sync().map_err(|error| stop("sync a spool segment", &error))?;
+            file.sync().map_err(|error| stop("sync a spool segment", &error))?;
         }
-        self.open
-            .file
-            .write_at(parts, self.open.end)
-            .map_err(|error| stop("write a spool segment", &error))?;
+        file.write_at(parts, at).map_err(|error| stop("write a spool segment", &error))?;
         if planted(PlantedBug::AnswerBeforeSync) {
             return Ok(());
         }
         let before = self.shared.clock.monotonic();
-        let synced = match self.open.file.sync() {
-            Err(_) if planted(PlantedBug::SyncRetried) => self.open.file.sync(),
+        let synced = match file.sync() {
+            Err(_) if planted(PlantedBug::SyncRetried) => file.sync(),
             Err(_) if planted(PlantedBug::AppendedAfterFailedSync) => return Err(CommitError::NoSpace),
             synced => synced,
         };
@@ -194,8 +204,7 @@ impl Writer {
     }
 
     /// Gives positions to the frames that are stored and finds the repeats that are not.
-    fn plan(&mut self, group: &mut [Incoming], salt: Salt) -> Plan {
-        let body_at = self.open.end + BLOCK_HEADER as u64;
+    fn plan(&mut self, group: &mut [Incoming], (salt, body_at): (Salt, u64)) -> Plan {
         let mut plan = Plan { body_at, ..Plan::default() };
         let not_before = self.shared.not_before.load(Ordering::Acquire);
         self.seen.look_ahead(group.iter().flat_map(|request| frame::fingerprints(&request.bytes)));
@@ -279,23 +288,28 @@ impl Writer {
         Some(len)
     }
 
-    /// Goes on to the next segment, which the housekeeper has made.
-    fn rotate(&mut self) -> Result<(), CommitError> {
+    /// Closes the segment that is full, and goes on to the next one, which the housekeeper has made. Where there is none the
+    /// full one is closed all the same: once it is delivered, its space is that of the next.
+    fn rotate(&mut self, full: Option<OpenSegment>) -> Result<OpenSegment, CommitError> {
+        if let Some(full) = full {
+            self.close_segment(full.number);
+        }
         let mut next_segment = lock(&self.shared.next_segment);
         next_segment.wanted = next_segment.prepared.is_none();
         let Some(next) = next_segment.prepared.take() else { return Err(CommitError::NoSpace) };
         drop(next_segment);
-        let mut index = lock(&self.shared.index);
-        let old = index.segments.entry(self.open.number).or_default();
-        old.closed = true;
-        let next_fingerprints = (self.shared.options.dedupe_max > 0).then(Fingerprints::default);
-        old.fingerprints = std::mem::replace(&mut self.fingerprints, next_fingerprints);
-        index.ledger.gather(self.next_position - 1);
-        index.segments.entry(next.number).or_default().len = next.len;
-        drop(index);
-        self.open = OpenSegment { number: next.number, file: next.file, len: next.len, end: SEGMENT_HEADER };
+        lock(&self.shared.index).segments.entry(next.number).or_default().len = next.len;
         self.shared.wake_housekeeper();
-        Ok(())
+        Ok(OpenSegment { number: next.number, file: next.file, len: next.len, end: SEGMENT_HEADER })
+    }
+
+    fn close_segment(&mut self, number: u64) {
+        let mut index = lock(&self.shared.index);
+        let next_fingerprints = (self.shared.options.dedupe_max > 0).then(Fingerprints::default);
+        let state = index.segments.entry(number).or_default();
+        state.closed = true;
+        state.fingerprints = std::mem::replace(&mut self.fingerprints, next_fingerprints);
+        index.ledger.gather(self.next_position - 1);
     }
 
     /// Notes that the process ends in order: damage before this frame cannot be a torn tail.

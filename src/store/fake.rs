@@ -85,6 +85,8 @@ pub enum Step {
     HoldRequest(Gate),
     /// It is applied; the answer comes when the gate opens.
     HoldAnswer(Gate),
+    /// The store panics, and with it the task that asked.
+    Panic,
 }
 
 impl Step {
@@ -134,6 +136,7 @@ struct State {
     heads_refused: bool,
     conditions_ignored: bool,
     refused_buckets: BTreeSet<String>,
+    refused_folders: BTreeSet<String>,
     refused_keys: BTreeSet<String>,
     refused_roles: BTreeSet<String>,
     encrypts_as: Option<AppliedEncryption>,
@@ -181,6 +184,16 @@ impl FakeStore {
             refused.insert(bucket.to_owned());
         } else {
             refused.remove(bucket);
+        }
+    }
+
+    /// Answers every put to a key that begins so with 403, as a policy does that grants some folders only; or stops doing so.
+    pub fn refuse_below(&self, folder: &str, refuse: bool) {
+        let refused = &mut lock(&self.state).refused_folders;
+        if refuse {
+            refused.insert(folder.to_owned());
+        } else {
+            refused.remove(folder);
         }
     }
 
@@ -294,6 +307,7 @@ impl FakeStore {
                 gate.passed().await;
                 answer
             }
+            Step::Panic => panic!("scripted"),
         }
     }
 
@@ -336,7 +350,11 @@ impl State {
 
     fn apply(&mut self, put: &Put) -> Result<Stored, StoreError> {
         let bucket = put.destination.bucket.bucket();
-        if self.refused_buckets.contains(bucket) || self.refuses_role(&put.destination) {
+        let refuses = |folder: &String| put.key.as_str().starts_with(folder.as_str());
+        if self.refused_buckets.contains(bucket)
+            || self.refused_folders.iter().any(refuses)
+            || self.refuses_role(&put.destination)
+        {
             return Err(answer(Fault::Refused, Some(403), Some("AccessDenied")));
         }
         if self.missing_buckets.contains(bucket) {

@@ -1,6 +1,7 @@
 """Holds what clients were told against what is in the bucket: check.py JOURNAL BUCKET [METADATA]
 
-JOURNAL   one JSON object a line: messageId, source, padding, firstSentMs, lastSettledMs, acknowledged
+JOURNAL   one JSON object a line: messageId, source, padding, firstSentMs, lastSettledMs, acknowledged; paddingSha256 may
+          stand in place of padding
 BUCKET    a folder: what `aws s3 sync` brings down from below `segment-logs/`
 METADATA  a JSON object: for each file, named from BUCKET, the user metadata of its object
 
@@ -85,7 +86,7 @@ class Checker:
         self.found[call["messageId"]].append(where)
         if sent["source"] != key["source"]:
             self.complain(f"{where}: {call['messageId']} was sent to {sent['source']}")
-        if call["properties"] != {"padding": sent["padding"], "source": sent["source"]}:
+        if not has_sent_properties(call["properties"], sent):
             self.complain(f"{where}: {call['messageId']} has not the properties it was sent with")
         earliest = sent["firstSentMs"] - CLOCK_TOLERANCE_MS
         latest = sent["lastSettledMs"] + CLOCK_TOLERANCE_MS
@@ -137,6 +138,16 @@ class Checker:
                 self.complain(f"{message_id} of {call['source']} was acknowledged, and is lost")
             if len(places) > 1:
                 self.complain(f"{message_id} stands {len(places)} times: {', '.join(places)}")
+
+
+def has_sent_properties(properties, sent):
+    """Whether a call has the properties that it was sent with."""
+    padding = sent.get("padding")
+    if padding is None:
+        padding = properties.get("padding", "")
+        if hashlib.sha256(padding.encode()).hexdigest() != sent["paddingSha256"]:
+            return False
+    return properties == {"padding": padding, "source": sent["source"]}
 
 
 def instant_ms(text):

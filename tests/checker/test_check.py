@@ -183,6 +183,18 @@ class Checking(unittest.TestCase):
         report, content = world.check()
         self.assertTrue(content, report)
 
+    def test_digests(self):
+        """The digest of a padding stands for it."""
+        world = World()
+        for call in world.journal:
+            call["paddingSha256"] = hashlib.sha256(call.pop("padding").encode()).hexdigest()
+        report, content = world.check()
+        self.assertTrue(content, report)
+        change(world)
+        report, content = world.check()
+        self.assertFalse(content, report)
+        self.assertIn("m0 has not the properties it was sent with", report)
+
     def test_a_stepped_clock(self):
         """Then the time of a call is its own; its folder and all else are held to it."""
         world = World()

@@ -5,37 +5,79 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room and the rooms it may know. `cli` wires everything together and may know all.
-const MAY_KNOW: [(&str, &[&str]); 28] = [
+const MAY_KNOW: [(&str, &[&str]); 30] = [
     ("time", &[]),
     ("random", &[]),
     ("planted", &[]),
     ("sources", &[]),
     ("json", &[]),
     ("retry", &["random"]),
+    ("once_a_minute", &[]),
     ("object", &["sources", "time"]),
     ("policy", &["object"]),
     ("receipt", &["object", "sources", "time"]),
     ("batch", &["object", "sources", "time"]),
     ("call", &["json", "random", "sources", "time"]),
     ("metrics", &["call"]),
-    ("alarms", &["metrics", "time"]),
+    ("alarms", &["metrics", "once_a_minute", "time"]),
+    ("tasks", &["alarms"]),
     ("store", &["object"]),
-    ("spool", &["batch", "call", "metrics", "object", "planted", "random", "receipt", "sources", "time"]),
+    (
+        "spool",
+        &[
+            "batch",
+            "call",
+            "metrics",
+            "object",
+            "once_a_minute",
+            "planted",
+            "random",
+            "receipt",
+            "sources",
+            "time",
+        ],
+    ),
     (
         "delivery",
         &[
-            "alarms", "batch", "metrics", "object", "planted", "random", "retry", "sources", "spool",
-            "store", "time",
+            "alarms",
+            "batch",
+            "metrics",
+            "object",
+            "once_a_minute",
+            "planted",
+            "random",
+            "retry",
+            "sources",
+            "spool",
+            "store",
+            "tasks",
+            "time",
         ],
     ),
     ("hook", &["delivery", "object", "store"]),
     ("archive", &["object", "random", "receipt", "retry", "sources", "store", "time"]),
     ("connections", &[]),
-    ("collector", &["call", "connections", "metrics", "random", "receipt", "sources", "spool", "time"]),
-    ("admin", &["connections", "metrics", "receipt", "sources"]),
-    ("dev_s3", &["random", "time"]),
-    ("check", &["object", "policy", "runtime", "sources", "store", "time"]),
-    ("runtime", &["random", "time"]),
+    (
+        "collector",
+        &[
+            "alarms",
+            "call",
+            "connections",
+            "metrics",
+            "planted",
+            "random",
+            "receipt",
+            "sources",
+            "spool",
+            "tasks",
+            "time",
+        ],
+    ),
+    ("admin", &["connections", "metrics", "planted", "receipt", "sources"]),
+    ("dev_s3", &["planted", "random", "tasks", "time"]),
+    ("check", &["delivery", "object", "policy", "runtime", "sources", "spool", "store", "time"]),
+    ("runtime", &["planted", "random", "tasks", "time"]),
     ("config", &["call", "object", "runtime", "sources", "store"]),
     ("lib", &[]),
     ("main", &[]),
@@ -43,7 +85,8 @@ const MAY_KNOW: [(&str, &[&str]); 28] = [
 ];
 
 /// Rooms that neither wait, nor read or write anything, nor know the time or chance.
-const PURE: [&str; 9] = ["json", "call", "object", "policy", "batch", "receipt", "retry", "sources", "time"];
+const PURE: [&str; 10] =
+    ["json", "call", "object", "policy", "batch", "receipt", "retry", "once_a_minute", "sources", "time"];
 /// What a pure room cannot name.
 const IMPURE: [&str; 10] = [
     "std::fs",

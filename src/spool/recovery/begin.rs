@@ -1,10 +1,12 @@
 //! The segment that this process begins, and the last process's frames that are copied into it.
 
+use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::found::Found;
-use super::restore::restore_parts;
+use super::restore::{restore_closed, restore_parts};
 use super::room::with_room;
 use crate::batch::BatchKey;
 use crate::spool::disk::{self, DiskFile, is_no_space, read_sound};
@@ -21,19 +23,28 @@ use crate::spool::writer::OpenSegment;
 
 /// Begins the segment that this process writes to. Where the last process left frames in its open segment they are copied:
 /// a page cache may show bytes that a failed sync never stored, and only a new write and sync makes sure.
-pub(super) fn begin_segment(shared: &Shared, last: Option<Found>) -> io::Result<OpenSegment> {
+///
+/// `None` where the disk has no space: the frames stay where they are, are written there once more, and calls are refused
+/// until deliveries make room for a segment.
+pub(super) fn begin_segment(shared: &Shared, last: Option<Found>) -> io::Result<Option<OpenSegment>> {
     let number = shared.state().next_segment;
     let name = segment_name(number);
     let needed = last.as_ref().map_or(0, |last| last.blocks.last().map_or(0, FoundBlock::end));
-    let len = shared.options.segment_bytes.max(needed);
+    let len = shared.segment_bytes.max(needed);
     // A closed last segment stays as it is; only its successor is needed.
     let copied = last.as_ref().filter(|last| !last.indexed);
-    let write = || match write_segment(shared, copied, number, len) {
-        // Full from the beginning: calls are refused, and what is there can be delivered, which makes room.
-        Err(error) if is_no_space(&error) => write_segment(shared, copied, number, 0),
-        written => written,
+    let written = with_room(&*shared.disk, || write_segment(shared, copied, number, len));
+    let (file, Copied { end, parts, counts }) = match written {
+        Err(error) if is_no_space(&error) => {
+            shared.disk.remove(&disk::temporary_name(&name))?;
+            shared.disk_full.store(true, Ordering::Release);
+            shared.set_next(|next| (next.no_space, next.wanted) = (true, true));
+            tracing::warn!(%error, "there is no space for a segment: calls are refused until deliveries free some");
+            stay_in_place(shared, last)?;
+            return Ok(None);
+        }
+        written => written?,
     };
-    let (file, Copied { end, parts, counts }) = with_room(&*shared.disk, write)?;
     disk::publish(&*shared.disk, &name)?;
     let note = match copied {
         Some(last) => Note::Replaced { old: last.number, new: number },
@@ -56,7 +67,28 @@ pub(super) fn begin_segment(shared: &Shared, last: Option<Found>) -> io::Result<
         restore_parts(shared, &parts);
     }
     settle_last(shared, last, number)?;
-    Ok(OpenSegment { number, file, len, end })
+    Ok(Some(OpenSegment { number, file, len, end }))
+}
+
+/// Makes the frames of the last segment durable where they are, and closes it. What is stored of them is the same afterwards,
+/// whatever a crash keeps of the write; what only the page cache holds is stored by it.
+fn stay_in_place(shared: &Shared, last: Option<Found>) -> io::Result<()> {
+    let Some(last) = last else { return Ok(()) };
+    if last.indexed {
+        return settle_indexed(shared, last);
+    }
+    for block in &last.blocks {
+        let mut bytes = vec![0; usize::try_from(block.end() - block.offset).map_err(io::Error::other)?];
+        let read = read_sound(&*last.file, &mut bytes, block.offset)?;
+        // What cannot be read any more is left as it is.
+        if read == bytes.len() && block.lost.is_empty() {
+            last.file.write_at(&[IoSlice::new(&bytes)], block.offset)?;
+        }
+    }
+    last.clear_tail()?;
+    last.file.sync()?;
+    restore_closed(shared, &[last], &BTreeMap::new());
+    Ok(())
 }
 
 /// What was copied into a segment: where its blocks end, what they hold, and what of it no tally holds.
@@ -171,24 +203,29 @@ fn copy_run(
     Ok(at + (BLOCK_HEADER + frames.len()) as u64)
 }
 
+/// A last segment that was closed stays as it is.
+fn settle_indexed(shared: &Shared, last: Found) -> io::Result<()> {
+    let seen_kept = shared.disk.open(&seen_name(last.number)).is_ok();
+    let state = SegmentState {
+        len: last.len,
+        closed: true,
+        seen_kept,
+        damaged: last.damaged,
+        pending: 0,
+        first: last.span.0,
+        last: last.span.1,
+        fingerprints: None,
+    };
+    lock(&shared.index).segments.insert(last.number, state);
+    restore_parts(shared, &last.parts);
+    Ok(())
+}
+
 /// What becomes of the last process's open segment once its frames stand in segment `new`.
 fn settle_last(shared: &Shared, last: Option<Found>, new: u64) -> io::Result<()> {
     let Some(last) = last else { return Ok(()) };
     if last.indexed {
-        let seen_kept = shared.disk.open(&seen_name(last.number)).is_ok();
-        let state = SegmentState {
-            len: last.len,
-            closed: true,
-            seen_kept,
-            damaged: last.damaged,
-            pending: 0,
-            first: last.span.0,
-            last: last.span.1,
-            fingerprints: None,
-        };
-        lock(&shared.index).segments.insert(last.number, state);
-        restore_parts(shared, &last.parts);
-        return Ok(());
+        return settle_indexed(shared, last);
     }
     let damaged = last.is_damaged();
     let name = segment_name(last.number);

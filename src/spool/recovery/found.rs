@@ -7,17 +7,21 @@ use std::sync::Arc;
 use super::{OpenError, failed};
 use crate::batch::BatchKey;
 use crate::planted::{PlantedBug, planted};
-use crate::spool::disk::{Disk, DiskFile, read_sound};
+use crate::spool::disk::{Disk, DiskFile, is_no_space, read_sound};
 use crate::spool::frame::{Frame, Salt};
+use crate::spool::housekeeper::write_zeros;
 use crate::spool::ident::Ident;
 use crate::spool::index::{Part, Runs};
 use crate::spool::ledger::FrameCounts;
 use crate::spool::reader::ScannedRuns;
 use crate::spool::scan::{FoundBlock, scan_noting};
-use crate::spool::segment::{HeaderCheck, check_header, index_name, number_in};
+use crate::spool::segment::{HeaderCheck, SEGMENT_HEADER, check_header, index_name, number_in};
 use crate::spool::segment_index::read_directory;
 use crate::spool::state::State;
 use crate::time::UnixMillis;
+
+/// Where the bytes of the last torn write are kept.
+const TORN_TAIL: &str = "quarantine/torn-tail";
 
 /// A segment as it was found.
 pub(in crate::spool) struct Found {
@@ -35,6 +39,8 @@ pub(in crate::spool) struct Found {
     /// The disk could not read some of it.
     pub(super) unreadable: bool,
     pub(super) newest: UnixMillis,
+    /// Where a torn last write ended that was cut off; 0 where there was none.
+    torn: u64,
     /// What its frames count as that no tally holds.
     pub(super) counts: FrameCounts,
 }
@@ -42,6 +48,13 @@ pub(in crate::spool) struct Found {
 impl Found {
     pub(in crate::spool) fn is_damaged(&self) -> bool {
         self.damaged || self.unreadable || self.blocks.iter().any(|block| !block.lost.is_empty())
+    }
+
+    /// Writes zeroes over what a torn last write left after the last block: once other segments follow, it would look like
+    /// damage.
+    pub(super) fn clear_tail(&self) -> io::Result<()> {
+        let end = self.blocks.last().map_or(SEGMENT_HEADER, FoundBlock::end);
+        write_zeros(&*self.file, end, self.torn.saturating_sub(end))
     }
 
     fn set_span(&mut self) {
@@ -103,6 +116,7 @@ fn find_segment(
         damaged,
         unreadable: false,
         newest: UnixMillis::default(),
+        torn: 0,
         counts: FrameCounts::behind(tallied_through),
     };
     let tallied = |last: u64| last <= tallied_through;
@@ -149,9 +163,19 @@ pub(super) fn cut_torn_tail(disk: &dyn Disk, last: Option<&mut Found>, synced: u
     let len = block.end() - block.offset;
     let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
     let read = read_sound(&*last.file, &mut bytes, block.offset)?;
-    let kept = disk.create("quarantine/torn-tail")?;
-    kept.write_at(&[IoSlice::new(bytes.get(..read).unwrap_or(&[]))], 0)?;
-    kept.sync()?;
+    let keep = || {
+        let kept = disk.create(TORN_TAIL)?;
+        kept.write_at(&[IoSlice::new(bytes.get(..read).unwrap_or(&[]))], 0)?;
+        kept.sync()
+    };
+    match keep() {
+        Err(error) if is_no_space(&error) => {
+            tracing::warn!(%error, bytes = len, "a torn last write, which was never answered, is not kept");
+            disk.remove(TORN_TAIL)?;
+        }
+        kept => kept?,
+    }
+    last.torn = block.end();
     last.blocks.pop();
     last.set_span();
     Ok(len)

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 pub(super) use found::Found;
 
+use super::capped_disk::CappedDisk;
 use super::damaged_manifest;
 use super::disk::Disk;
 use super::housekeeper::{Housekeeper, keep_cursors_from, oldest_position};
@@ -130,6 +131,8 @@ pub(super) fn open(
     random: &dyn Random,
     metrics: Arc<Metrics>,
 ) -> Result<Opened, OpenError> {
+    let capped = Arc::new(CappedDisk::new(disk, options.max_bytes).map_err(failed("look at its files"))?);
+    let disk: Arc<dyn Disk> = Arc::<CappedDisk>::clone(&capped);
     let ident = Ident::open(&*disk, random)?;
     let mut recovered = Recovered::default();
     let stop = options.stop_on_corruption;
@@ -191,12 +194,17 @@ pub(super) fn open(
         // Notes are missing that tallies would have been made by, and the next start finds a manifest that can be read.
         state.ledger.doubt_through = state.ledger.doubt_through.max(newest_day);
     }
-    let begin = || Manifest::begin(Arc::clone(&disk), ident.spool_id, number + 1, state.clone());
+    let begin = || {
+        let (disk, bytes) = (Arc::clone(&disk), options.manifest_bytes);
+        Manifest::begin_of(disk, ident.spool_id, number + 1, state.clone(), bytes)
+    };
     let manifest = with_room(&*disk, begin).map_err(failed("begin a manifest"))?;
     // From here on the state is durable, and what it does not need can go.
     damaged_manifest::drop_copies(&*disk, &copies).map_err(failed("set copies of segments aside"))?;
     tidy(&*disk, &manifest.state()).map_err(failed("remove leftovers"))?;
-    let shared = Arc::new(Shared::new(disk, clock, metrics, ident, options, manifest));
+    capped.look();
+    let shared = Arc::new(Shared::new(capped, clock, metrics, ident, options, manifest));
+    say_cap(&shared);
     let mut notes: Vec<Note> = recovered.lost.iter().map(|range| Note::Lost(*range)).collect();
     notes.extend(unused.iter().map(|found| Note::Released { number: found.number, positions: None }));
     notes.extend(gone.into_iter().map(|number| Note::Released { number, positions: None }));
@@ -238,6 +246,19 @@ pub(super) fn open(
     let writer = Writer::new(Arc::clone(&shared), open, seen, next_position);
     housekeeper.pass().map_err(|_| OpenError::Stopped)?;
     Ok(Opened { shared, writer, housekeeper, recovered })
+}
+
+/// Logs a cap that is the disk's, and segments that are shorter for it.
+fn say_cap(shared: &Shared) {
+    let (configured, cap) = (shared.options.max_bytes, shared.capped.cap());
+    if shared.capped.is_smaller_than_configured() {
+        tracing::warn!(
+            configured,
+            cap,
+            segment_bytes = shared.segment_bytes,
+            "the disk can hold less than spool.max_bytes: what it can hold is the cap, in bytes"
+        );
+    }
 }
 
 fn judge_damage(lost: &[Range], stop: bool) -> Result<(), OpenError> {

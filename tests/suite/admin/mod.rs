@@ -112,8 +112,8 @@ pub(crate) async fn start(allowed_hosts: &[&str]) -> Running {
     let (process, metrics, stop) =
         (Arc::new(FakeProcess::default()), Metrics::new(), CancellationToken::new());
     let view: Arc<dyn AdminView> = Arc::<FakeProcess>::clone(&process);
-    let server = AdminServer::new(view, metrics.clone(), AllowedHosts::new(address, &allowed));
-    let task = tokio::spawn(server.serve(listener, stop.clone()));
+    let server = Arc::new(AdminServer::new(view, metrics.clone(), AllowedHosts::new(address, &allowed)));
+    let task = tokio::spawn(server.serve(Arc::new(listener), stop.clone()));
     Running { address, process, metrics, stop, task }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use forebay::collector::settings::HEAD_TIMEOUT;
 use tokio::time::Instant;
 
-use super::support::{BASIC, BATCH, eventually, start, start_with};
+use super::support::{BASIC, BATCH, start, start_with};
 use super::wire::{Answer, Wire, bare, once, post};
 
 const SHORT: Duration = Duration::from_millis(300);
@@ -219,28 +219,6 @@ async fn with_far_too_few_seats_every_client_is_answered_in_the_end_and_what_is_
         .expect("every client is answered");
     let lines = rig.lines("web", forebay::object::Stream::Calls);
     assert_eq!(lines.len(), CLIENTS * CALLS, "each call is stored once");
-}
-
-#[tokio::test]
-async fn bodies_over_the_memory_of_the_process_are_503_until_others_are_answered() {
-    let rig = start_with(|settings, _| settings.bounds.bodies_bytes = 40_000).await;
-    let large = post("/v1/batch", &[BASIC], super::bodies::batch_of(30_000));
-    let mut holder = Wire::connect(rig.address).await;
-    holder.send(&large[..large.len() - 1]).await;
-    let mut refused = None;
-    eventually("the budget to be held", async || {
-        let answer = once(rig.address, &large).await;
-        refused = (answer.status == 503).then_some(answer);
-        refused.is_some()
-    })
-    .await;
-    let refused = refused.unwrap();
-    assert_eq!(refused.code(), "overloaded");
-    let after: u64 = refused.header("retry-after").unwrap().parse().unwrap();
-    assert!((1..=60).contains(&after));
-    holder.send(&large[large.len() - 1..]).await;
-    assert_eq!(holder.answer().await.status, 200);
-    assert_eq!(once(rig.address, &large).await.status, 200);
 }
 
 #[tokio::test]

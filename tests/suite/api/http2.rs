@@ -85,6 +85,18 @@ async fn refusals_and_bounds_are_the_same() {
 }
 
 #[tokio::test]
+async fn an_answer_without_a_body_has_no_length() {
+    let rig = start().await;
+    let (mut sender, _connection) = connect(rig.address).await;
+    let preflight = Request::options("http://c/v1/batch").header("origin", "http://a");
+    let preflight = preflight.header("access-control-request-method", "POST").body(Full::default()).unwrap();
+    let response = timeout(PATIENCE, sender.send_request(preflight)).await.unwrap().unwrap();
+    assert_eq!(response.status(), StatusCode::NO_CONTENT);
+    assert!(!response.headers().contains_key("content-length"), "{response:?}");
+    assert_eq!(timeout(PATIENCE, text(response)).await.unwrap(), "");
+}
+
+#[tokio::test]
 async fn idle_connections_are_told_to_go_away_and_pings_do_not_keep_them() {
     let idle = Duration::from_millis(600);
     let rig = start_with(|settings, _| {

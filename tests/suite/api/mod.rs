@@ -10,4 +10,6 @@ mod shutdown;
 mod stored;
 mod support;
 mod tls;
+mod unfinished;
+mod unread;
 mod wire;

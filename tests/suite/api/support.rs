@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use forebay::alarms::Alarms;
 use forebay::batch::BatchKey;
 use forebay::collector::{Collector, CollectorDeps, CollectorSettings, Listeners, Policy, Running};
 use forebay::metrics::Metrics;
@@ -147,12 +148,14 @@ pub(crate) async fn start_with(change: impl FnOnce(&mut CollectorSettings, &mut 
         Arc::new(metrics.clone()),
     )
     .unwrap();
+    let alarms = Arc::new(Alarms::new(Arc::clone(&clock), Arc::new(metrics.clone())));
     let deps = CollectorDeps {
         clock,
         random,
         metrics: metrics.clone(),
         appender: spool.appender(),
         fingerprinter: spool.fingerprinter(),
+        alarms,
     };
     let plain = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = plain.local_addr().unwrap();

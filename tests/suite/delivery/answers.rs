@@ -96,7 +96,7 @@ async fn a_put_that_is_applied_late_changes_nothing() {
 }
 
 /// Puts something else where the object that is just being put will stand, as a foreign writer might.
-async fn squat(store: &FakeStore, node: &Node) {
+pub(super) async fn squat(store: &FakeStore, node: &Node) {
     let pending = node.pending();
     let seal = &pending[0].seal;
     let put = Put {

@@ -279,6 +279,22 @@ fn open_with_hook(dir: &Path, store: &FakeStore, clock: &Arc<StepClock>, hook: &
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_day_whose_task_died_is_closed_by_another() {
+    let (dir, store, clock) = (tempfile::tempdir().unwrap(), FakeStore::new(), StepClock::new());
+    let node = Node::open(dir.path(), &store, &clock);
+    node.send("web", "bucket");
+    node.append("web", &lines(0, 5)).await;
+    node.flush().await;
+    store.script([Step::Panic, Step::Panic]);
+    past_midnight(&clock, "the panics", || store.steps_left() == 0).await;
+    past_midnight(&clock, "the marker", || markers(&store, "bucket").len() == 1).await;
+    eventually("it is noted", || node.outlet().unclosed_days().is_empty()).await;
+    eventually("no alarm", || !node.has_alarm(AlarmKind::Task)).await;
+    proved(&store, "bucket", "web");
+    node.halt().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_hook_is_told_after_the_marker_until_it_has_heard() {
     let (dir, store, clock) = (tempfile::tempdir().unwrap(), FakeStore::new(), StepClock::new());
     let hook = Arc::new(Hearing { fails: Mutex::new(u32::MAX), ..Hearing::default() });
@@ -443,6 +459,32 @@ async fn a_day_is_not_over_while_a_call_of_it_hangs_in_its_sync() {
     assert!(node.outlet().closable(|_, _| true).is_empty(), "it is stored and not delivered");
     past_midnight(&clock, "the marker", || markers(&store, "bucket").len() == 1).await;
     assert_eq!(proved(&store, "bucket", "web").streams[&Stream::Calls].calls, 2);
+    node.halt().await;
+}
+
+/// Each marker that a bucket took ended the alarm about those that it refused.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_alarm_of_a_marker_that_is_refused_stands_while_others_are_taken() {
+    let (dir, store, clock) = (tempfile::tempdir().unwrap(), FakeStore::new(), StepClock::new());
+    let node = Node::open(dir.path(), &store, &clock);
+    store.refuse_below("segment-logs/_closed/web/", true);
+    let day = UnixMillis(EVENING).day();
+    for name in ["web", "ios"] {
+        node.send(name, "bucket");
+        node.append(name, &lines(0, 1)).await;
+    }
+    node.delivery.flush(Some(&source("web")), SOON).await;
+    // What waits keeps its day open.
+    store.refuse_below("segment-logs/ios/", true);
+    past_midnight(&clock, "the alarm", || node.has_alarm(AlarmKind::Closing)).await;
+    assert!(stage(&node, "ios", day).is_some());
+    store.refuse_below("segment-logs/ios/", false);
+    past_midnight(&clock, "the other marker", || markers(&store, "bucket").len() == 1).await;
+    eventually("the other day closed", || stage(&node, "ios", day).is_none()).await;
+    assert!(node.has_alarm(AlarmKind::Closing), "the first is still refused");
+    store.refuse_below("segment-logs/_closed/web/", false);
+    past_midnight(&clock, "both markers", || markers(&store, "bucket").len() == 2).await;
+    eventually("no alarm", || !node.has_alarm(AlarmKind::Closing)).await;
     node.halt().await;
 }
 

@@ -39,6 +39,7 @@ fn try_open(disk: &SimDisk, clock: &Arc<StepClock>) -> Option<Stepped> {
     let options = SpoolOptions {
         segment_bytes: 16 * 1_024,
         max_bytes: 4_000 * 1_024,
+        manifest_bytes: 4_096,
         dedupe_max: 5_000,
         compact_bytes: 4_096,
         ..Default::default()

@@ -92,6 +92,7 @@ pub(super) fn options() -> SpoolOptions {
     SpoolOptions {
         segment_bytes: SEGMENT,
         max_bytes: 400 * SEGMENT,
+        manifest_bytes: 4_096,
         dedupe_max: 10_000,
         node: Some("n1".to_owned()),
         ..SpoolOptions::default()

@@ -125,7 +125,7 @@ async fn a_put_that_hangs_is_parked_while_it_hangs() {
 async fn one_source_that_cannot_be_delivered_leaves_the_spool_to_the_others() {
     let (dir, store, clock) = (tempfile::tempdir().unwrap(), FakeStore::new(), StepClock::new());
     // Twenty segments: 2.5 MB.
-    let small = SpoolOptions { max_bytes: 20 * SEGMENT, ..options() };
+    let small = SpoolOptions { max_bytes: 20 * SEGMENT + 20_000, ..options() };
     let node = Node::open_with(dir.path(), &store, &clock, small, parking(Duration::from_secs(600)));
     node.send("web", "refuses");
     node.send("ios", "works");
@@ -134,7 +134,7 @@ async fn one_source_that_cannot_be_delivered_leaves_the_spool_to_the_others() {
     loop {
         match node.try_append("web", &noisy_lines(n, 20, 1_000)).await {
             Ok(_) => n += 20,
-            Err(AppendError::SourceFull) => break,
+            Err(AppendError::DestinationFull) => break,
             // The whole spool is full for a moment, until its objects are parked.
             Err(AppendError::Full) => tokio::time::sleep(Duration::from_millis(20)).await,
             Err(other) => panic!("{other}"),

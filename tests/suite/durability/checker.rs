@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use super::bulk::BulkJournal;
 use super::load::Journal;
 use crate::support::bucket::Bucket;
 use crate::support::tools::{on_path, stdout_of};
@@ -17,15 +18,20 @@ use crate::support::tools::{on_path, stdout_of};
 ///
 /// When the checker finds a violation: the text names each.
 pub(crate) async fn check(journal: &Journal, bucket: &Bucket, prefix: &str) -> Option<String> {
-    check_with(journal, bucket, prefix, &[]).await
+    check_with(&journal.to_ndjson(), bucket, prefix, &[]).await
+}
+
+/// As [`check`], of calls of which digests were kept.
+pub(crate) async fn check_bulk(journal: &BulkJournal, bucket: &Bucket, prefix: &str) -> Option<String> {
+    check_with(&journal.to_ndjson(), bucket, prefix, &[]).await
 }
 
 /// As [`check`], of a program whose wall clock was set wrong on purpose.
 pub(crate) async fn check_stepped(journal: &Journal, bucket: &Bucket, prefix: &str) -> Option<String> {
-    check_with(journal, bucket, prefix, &["--stepped-clock"]).await
+    check_with(&journal.to_ndjson(), bucket, prefix, &["--stepped-clock"]).await
 }
 
-async fn check_with(journal: &Journal, bucket: &Bucket, prefix: &str, options: &[&str]) -> Option<String> {
+async fn check_with(journal: &str, bucket: &Bucket, prefix: &str, options: &[&str]) -> Option<String> {
     let python = on_path("python3")?;
     let folder = tempfile::tempdir().expect("a folder");
     let mut metadata = BTreeMap::new();
@@ -36,7 +42,7 @@ async fn check_with(journal: &Journal, bucket: &Bucket, prefix: &str, options: &
         fs::write(&file, &object.body).expect("a file");
         metadata.insert(below.to_owned(), object.metadata);
     }
-    write(folder.path(), "journal.jsonl", &journal.to_ndjson());
+    write(folder.path(), "journal.jsonl", journal);
     write(folder.path(), "metadata.json", &serde_json::to_string(&metadata).expect("JSON"));
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/checker/check.py");
     let mut command = Command::new(python);

@@ -295,6 +295,6 @@ fn body(call: &Call) -> Value {
     clippy::disallowed_methods,
     reason = "the client's clock, which the checker holds against `receivedAt`"
 )]
-fn unix_ms() -> i64 {
+pub(super) fn unix_ms() -> i64 {
     chrono::Utc::now().timestamp_millis()
 }

@@ -4,18 +4,24 @@
 #![expect(clippy::indexing_slicing, reason = "tests fail by a panic that names the line")]
 
 mod answer_order;
+mod attack;
+mod bulk;
 mod checker;
 mod clock;
 mod disk_full;
+mod full_spool;
 mod kill;
 mod load;
+mod no_space;
 mod outage;
 mod power_cut;
 mod slow_clients;
+mod small_disks;
 mod stand;
 mod syscalls;
 mod system_calls;
 mod tracer;
+mod usage;
 
 /// A number from the environment.
 fn setting(name: &str) -> Option<u64> {

@@ -37,14 +37,19 @@ impl Stand {
 
     /// Writes a configuration with this spool, `more` lines in its section, and batches that are due at this age.
     pub(crate) fn config(&self, spool: &Path, more: &str, max_age: &str) -> PathBuf {
-        let sources: String = SOURCES
+        self.config_with(spool, more, &format!("max_age = \"{max_age}\""), &SOURCES)
+    }
+
+    /// As [`Stand::config`], with the lines of the section `[flush]` and these sources, each with its id as write key.
+    pub(crate) fn config_with(&self, spool: &Path, more: &str, flush: &str, sources: &[&str]) -> PathBuf {
+        let sources: String = sources
             .iter()
             .map(|source| format!("[[source]]\nid = \"{source}\"\nwrite_keys = [\"{source}\"]\n"))
             .collect();
         let text = format!(
             "[collector]\nlisten = \"127.0.0.1:0\"\ndrain_delay = \"0 s\"\n[admin]\nlisten = \"127.0.0.1:0\"\n\
              [spool]\ndir = \"{}\"\n{more}\n[s3]\nbucket = \"forebay\"\nendpoint_url = \"{}\"\npath_style = true\n\
-             [flush]\nmax_age = \"{max_age}\"\n{sources}",
+             [flush]\n{flush}\n{sources}",
             spool.display(),
             self.link.url,
         );

@@ -10,8 +10,7 @@ use std::time::Duration;
 use forebay::dev_s3::{ACCESS_KEY_ID, SECRET_ACCESS_KEY};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use rustix::process::Pid;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::support::{CREDENTIALS, status};
@@ -19,6 +18,7 @@ use crate::support::bucket::Bucket;
 use crate::support::forebay::{Flush, Forebay};
 use crate::support::http::{Http, is_accepted};
 use crate::support::recorder::Recorder;
+use crate::support::resident::Resident;
 use crate::support::tcp_proxy::{Link, TcpProxy};
 use crate::support::wait;
 
@@ -42,8 +42,6 @@ const TEXT_LEN: usize = 1_700;
 const POOL_LEN: usize = 256 * 1_024;
 /// Bytes that come before an outage at a rate, so that what every program needs in use is there.
 const WARM_BYTES: u64 = 50_000_000;
-/// How often the resident memory is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Time to deliver the backlog: 2 GB within it are 2 MB/s.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1_000);
 
@@ -229,45 +227,4 @@ async fn each_once(bucket: &Bucket, sources: u64, requests: u64) -> usize {
     let missing: Vec<usize> = seen.iter().enumerate().filter(|(_, seen)| !**seen).map(|(at, _)| at).collect();
     assert_eq!(missing, [0_usize; 0], "calls that are not in the bucket");
     keys.len()
-}
-
-/// Watches how much memory of a process is resident.
-#[derive(Debug)]
-struct Resident {
-    peak: Arc<AtomicU64>,
-    watching: JoinHandle<()>,
-}
-
-impl Resident {
-    fn watch(pid: Pid) -> Self {
-        let peak = Arc::new(AtomicU64::new(0));
-        let watched = Arc::clone(&peak);
-        let watching = tokio::spawn(async move {
-            // Until the process is gone.
-            while let Some(bytes) = resident(pid) {
-                watched.fetch_max(bytes, Ordering::Relaxed);
-                tokio::time::sleep(LOOK_EVERY).await;
-            }
-        });
-        Self { peak, watching }
-    }
-
-    /// The most since the last time it was asked.
-    fn peak(&self) -> u64 {
-        assert!(!self.watching.is_finished(), "the process ended");
-        self.peak.swap(0, Ordering::Relaxed)
-    }
-}
-
-impl Drop for Resident {
-    fn drop(&mut self) {
-        self.watching.abort();
-    }
-}
-
-fn resident(pid: Pid) -> Option<u64> {
-    let text = fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib * 1_024)
 }

@@ -7,11 +7,15 @@ mod dev;
 mod full;
 mod handles;
 mod ledger;
+mod log;
 mod memory;
 mod objects;
 mod operator;
+mod refused;
 mod reload;
 mod shutdown;
 mod start;
 pub(crate) mod support;
+#[cfg(debug_assertions)]
+mod tasks;
 mod tls;

@@ -19,7 +19,7 @@ use crate::support::forebay::Forebay;
 use crate::support::wait;
 
 /// A new certificate for `localhost`, in the files that the configuration names.
-fn renew(folder: &Path) -> CertifiedKey<KeyPair> {
+pub(super) fn renew(folder: &Path) -> CertifiedKey<KeyPair> {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     fs::write(folder.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
     fs::write(folder.join("cert.pem"), made.cert.pem()).unwrap();
@@ -27,7 +27,11 @@ fn renew(folder: &Path) -> CertifiedKey<KeyPair> {
 }
 
 /// Sends a request over TLS, trusting this certificate only; the answer.
-async fn post(address: SocketAddr, trusted: &CertifiedKey<KeyPair>, body: &str) -> std::io::Result<String> {
+pub(super) async fn post(
+    address: SocketAddr,
+    trusted: &CertifiedKey<KeyPair>,
+    body: &str,
+) -> std::io::Result<String> {
     let mut roots = RootCertStore::empty();
     roots.add(trusted.cert.der().clone()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -50,7 +54,7 @@ async fn post(address: SocketAddr, trusted: &CertifiedKey<KeyPair>, body: &str) 
 }
 
 /// Where it said that it takes calls over TLS.
-async fn tls_address(forebay: &Forebay) -> SocketAddr {
+pub(super) async fn tls_address(forebay: &Forebay) -> SocketAddr {
     const SAID: &str = "taking calls over TLS";
     logged(forebay, SAID).await;
     let log = forebay.log();

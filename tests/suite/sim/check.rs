@@ -115,7 +115,10 @@ pub(super) fn resolve(world: &mut World) -> Result<(), Violation> {
     for pending in conflicts {
         state.apply(decide(world, &pending)?);
     }
-    Manifest::begin(disk, ident.spool_id, number + 1, state).map(drop).map_err(|error| error.to_string())
+    let bytes = world.plan.options.manifest_bytes;
+    Manifest::begin_of(disk, ident.spool_id, number + 1, state, bytes)
+        .map(drop)
+        .map_err(|error| error.to_string())
 }
 
 fn decide(world: &mut World, pending: &PendingSeal) -> Result<Note, Violation> {

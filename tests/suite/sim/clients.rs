@@ -1,5 +1,6 @@
 //! The clients: what they sent, what they were answered, and what they will send again.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use forebay::call::{Fingerprinter, LineSink as _, RejectReason};
@@ -44,6 +45,8 @@ struct State {
     requests: Vec<Request>,
     life: u64,
     wrong: Option<String>,
+    /// The only sources that may be refused for their destination, where that is known.
+    refusable: Option<BTreeSet<usize>>,
 }
 
 /// All clients. Clones are the same clients.
@@ -97,6 +100,28 @@ impl Clients {
         let source = dice.index(self.sources.len());
         state.requests.push(Request { source, messages, answered: false, under_way: None });
         state.requests.len() - 1
+    }
+
+    /// As [`Clients::make`], of one source.
+    pub(super) fn make_of(&self, source: usize, bytes: u64, large: bool, dice: &mut Dice) -> usize {
+        let request = self.make(dice, bytes, large, 0);
+        self.lock().requests[request].source = source;
+        request
+    }
+
+    /// Whether a request was answered 200.
+    pub(super) fn is_answered(&self, request: usize) -> bool {
+        self.lock().requests[request].answered
+    }
+
+    /// Whether a request is to be sent again.
+    pub(super) fn waits(&self, request: usize) -> bool {
+        self.unanswered().contains(&request)
+    }
+
+    /// From now on it is wrong to refuse other sources for their destination.
+    pub(super) fn only_these_may_be_refused(&self, sources: BTreeSet<usize>) {
+        self.lock().refusable = Some(sources);
     }
 
     /// Requests that nobody answered and nobody waits for.
@@ -168,7 +193,14 @@ impl Clients {
             Err(AppendError::TooLarge) => (400, "too large"),
             Err(AppendError::Busy) => (1, "busy"),
             Err(AppendError::Full) => (2, "the spool is full"),
-            Err(AppendError::SourceFull) => (3, "a source has too much parked"),
+            Err(AppendError::DestinationFull) => {
+                let source = state.requests[request].source;
+                if state.refusable.as_ref().is_some_and(|some| !some.contains(&source)) {
+                    let name = &self.sources[source];
+                    state.wrong.get_or_insert(format!("I9: {name} is refused, and its bucket takes from it"));
+                }
+                (3, "a source refused for its destination")
+            }
             Err(AppendError::DayOver) => (5, "its day is over"),
             Err(AppendError::Stopped) => (4, "the spool has stopped"),
         };

@@ -4,13 +4,15 @@
 use std::collections::BTreeMap;
 
 /// How often each must come up at least in ten thousand schedules: about a fifth of how often it does.
-const AT_LEAST: [(&str, u64); 64] = [
+const AT_LEAST: [(&str, u64); 66] = [
     // Clients.
     ("an answer", 50_000),
     ("a repeat", 10_000),
     ("the spool is full", 500),
     ("the spool has stopped", 400),
-    ("a source has too much parked", 20),
+    ("a source refused for its destination", 250),
+    ("a share used", 50),
+    ("a healthy source taken beside one that is refused", 350),
     // Lives.
     ("a life ended in order", 3_000),
     ("an end that was cut short", 15),

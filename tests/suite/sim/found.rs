@@ -41,6 +41,7 @@ pub(super) fn options() -> SpoolOptions {
     SpoolOptions {
         segment_bytes: SEGMENT,
         max_bytes: 100 * SEGMENT,
+        manifest_bytes: 4_096,
         dedupe_max: 1_000,
         ..SpoolOptions::default()
     }
@@ -409,7 +410,7 @@ fn notes_that_were_written_at_once_are_torn_as_one() {
     let id = [7; 16];
     let mut manifest = Manifest::begin(Arc::clone(&disk), id, 1, State::new()).unwrap();
     let name = manifest::manifest_name(1);
-    let read = || disk::read_all(&*disk.open(&name).unwrap()).unwrap();
+    let read = || manifest::written(&disk::read_all(&*disk.open(&name).unwrap()).unwrap()).to_vec();
     let before = read().len();
     manifest.append(vec![Note::Segment { number: 1 }, Note::Segment { number: 2 }]).unwrap();
     assert_eq!(manifest.state().segments.len(), 2);

@@ -38,7 +38,8 @@ impl World {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
         if !self.clients.unanswered().is_empty() {
-            return Err("I8: calls are refused though the store takes everything".to_owned());
+            let usage = process.spool.outlet().usage();
+            return Err(format!("I8: calls are refused though the store takes everything: {usage:?}"));
         }
         let conflict = self.drain(&mut process).await?;
         if !conflict {

@@ -29,6 +29,7 @@ mod plan;
 mod planted;
 mod process;
 mod progress;
+mod refused;
 mod rotten;
 mod runner;
 mod steps;

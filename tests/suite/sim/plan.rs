@@ -12,6 +12,7 @@ use forebay::spool::segment::SEGMENT_HEADER;
 use forebay::store::PutMode;
 use forebay::time::DAY_MS;
 
+use super::refused::Refuses;
 use super::store::Mood;
 use crate::support::sim_disk::Dice;
 
@@ -45,10 +46,16 @@ pub(super) struct Plan {
     pub(super) state_rots: bool,
     /// Somebody else puts objects into our buckets.
     pub(super) foreigners: bool,
+    /// The store refuses one source, or one bucket, until the last life.
+    pub(super) refuses: Option<Refuses>,
     /// Now and then the process has no file handle left.
     pub(super) starves: bool,
 }
 
+/// Room for the manifest and its reserve under the cap, in bytes: against such small segments they are large.
+const MANIFESTS: u64 = 300_000;
+/// The same where every object stays parked, and in the manifest.
+const MANIFESTS_STUCK: u64 = 900_000;
 const EVENING: i64 = 1_700_000_000_000;
 const MIDNIGHT: i64 = 20_000 * DAY_MS;
 pub(super) const YEAR_1970: i64 = 1_000;
@@ -56,19 +63,54 @@ pub(super) const YEAR_2038: i64 = 2_147_483_648_000;
 
 impl Plan {
     pub(super) fn draw(dice: &mut Dice) -> Self {
+        let plan = Self::draw_any(dice);
+        if dice.chance(900) {
+            return plan;
+        }
+        Self::draw_refusing(plan, dice)
+    }
+
+    /// A world in which the store refuses some and serves the others. What else could refuse or delay a healthy source is left
+    /// out.
+    fn draw_refusing(plan: Self, dice: &mut Dice) -> Self {
+        let refuses = dice.of(&[Refuses::Source, Refuses::Bucket]);
+        let options =
+            SpoolOptions { max_bytes: (20 + dice.below(40)) * plan.options.segment_bytes, ..plan.options };
+        Self {
+            sources: 2 + dice.index(3),
+            buckets: 2,
+            steps: 40 + dice.below(60),
+            options,
+            refuses: Some(refuses),
+            full_disk: false,
+            disk_errors: false,
+            bad_store: false,
+            stuck: false,
+            hangs: false,
+            clock_steps: false,
+            moves: false,
+            flips: false,
+            state_rots: false,
+            foreigners: false,
+            ..plan
+        }
+    }
+
+    fn draw_any(dice: &mut Dice) -> Self {
         let flips = dice.chance(250);
         let state_rots = flips && dice.chance(250);
         let stuck = dice.chance(100);
         let segment_bytes = SEGMENT_HEADER + dice.of(&[4, 8, 12]) * 1_024;
         let max_segments = if stuck || dice.chance(300) { 6 + dice.below(6) } else { 20 + dice.below(40) };
         let options = SpoolOptions {
-            max_bytes: max_segments * segment_bytes,
+            max_bytes: max_segments * segment_bytes + if stuck { MANIFESTS_STUCK } else { MANIFESTS },
             segment_bytes,
             dedupe_window: Duration::from_secs(dice.of(&[86_400, 86_400, 600])),
             dedupe_max: dice.of(&[5_000, 5_000, 5_000, 40, 0]),
             node: dice.chance(500).then(|| "node-1".to_owned()),
             stop_on_corruption: dice.chance(200),
-            compact_bytes: dice.of(&[1_024 * 1_024, 4_000]),
+            compact_bytes: dice.of(&[64 * 1_024, 4_000]),
+            manifest_bytes: 4_096,
         };
         let rule = DueRule {
             max_bytes: dice.of(&[700, 3_000, 20_000, 1_000_000]),
@@ -86,7 +128,7 @@ impl Plan {
             content_encoding: dice.chance(500),
             park_after: Duration::from_secs(1 + if stuck { 0 } else { dice.log(600) }),
             backoff,
-            object_in_memory_max: dice.of(&[OBJECT_IN_MEMORY_MAX, 400]),
+            object_in_memory_max: dice.of(&[OBJECT_IN_MEMORY_MAX, 2_000]),
             disk_work: DiskWork::InPlace,
             ..DeliverySettings::new(rule)
         };
@@ -123,6 +165,7 @@ impl Plan {
             flips,
             state_rots,
             foreigners,
+            refuses: None,
             // Drawn last: what else a seed decides stays as it was.
             starves: dice.chance(250),
         }
@@ -168,5 +211,6 @@ impl Plan {
             && !self.full_disk
             && !self.disk_errors
             && !self.flips
+            && self.refuses.is_none()
     }
 }

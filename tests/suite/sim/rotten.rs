@@ -2,6 +2,7 @@
 //! parked objects.
 
 use forebay::spool::Disk as _;
+use forebay::spool::manifest;
 use forebay::spool::segment::number_in;
 
 use crate::support::sim_disk::{Dice, SimDisk};
@@ -49,7 +50,7 @@ impl RottenFiles {
             2..7 => {
                 let files = disk.list("").unwrap().into_iter().map(|(name, _)| name);
                 let name = files.filter(|name| number_in(name, "MANIFEST-", "").is_some()).max()?;
-                let bytes = disk.durable(&name)?;
+                let bytes = manifest::written(&disk.durable(&name)?).to_vec();
                 let state = 8 + u32::from_le_bytes(bytes.get(..4)?.try_into().ok()?) as usize;
                 // Where the first has rotted already its length need not be true.
                 if bytes.get(..state)? != bytes.get(state..2 * state)? {

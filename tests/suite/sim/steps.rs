@@ -85,7 +85,8 @@ impl World {
                 _ => None,
             };
             let request = request.unwrap_or_else(|| {
-                self.clients.make(&mut self.dice, most / 2, self.plan.stuck, self.plan.rejected)
+                let large = self.plan.stuck || self.plan.refuses.is_some();
+                self.clients.make(&mut self.dice, most / 2, large, self.plan.rejected)
             });
             let bytes = self.clients.bytes(request);
             if process.waiting_bytes + bytes > most {

@@ -49,9 +49,14 @@ impl World {
         let names = ["web", "ios", "tv", "pos"].into_iter().take(plan.sources);
         let sources: Vec<SourceId> = names.map(|name| SourceId::new(name).unwrap()).collect();
         let buckets: Vec<String> = ["one", "two"].into_iter().take(plan.buckets).map(str::to_owned).collect();
-        let destinations = sources.iter().map(|_| vec![destination(&dice.of(&buckets), "")]).collect();
+        let bucket = |dice: &mut Dice, source| match plan.refuses {
+            Some(refuses) => Self::bucket_beside_refused(refuses, source).to_owned(),
+            None => dice.of(&buckets),
+        };
+        let destinations =
+            (0..sources.len()).map(|source| vec![destination(&bucket(&mut dice, source), "")]).collect();
         let clients = Clients::new(sources, trace.clone());
-        Self {
+        let world = Self {
             plan,
             dice,
             disk,
@@ -64,7 +69,12 @@ impl World {
             buckets,
             destinations,
             zombies: Vec::new(),
+        };
+        if world.plan.refuses.is_some() {
+            world.clients.only_these_may_be_refused(world.refused_sources());
         }
+        world.refuse(true);
+        world
     }
 
     /// All lives, the last of which meets no trouble; then what came of it is judged.
@@ -148,6 +158,9 @@ impl World {
                 break;
             }
         }
+        if !cut_short {
+            self.healthy_is_served(&mut process).await?;
+        }
         if !cut_short && self.dice.chance(350) {
             self.end_in_order(process).await;
         } else {
@@ -183,6 +196,7 @@ impl World {
     /// Nothing goes wrong any more.
     fn heal(&mut self) {
         self.disk.set_capacity(None);
+        self.refuse(false);
         if self.rotten.put_back(&self.disk, |file| file == Rotten::Parked) {
             self.trace.count("a parked object put back");
         }

@@ -36,6 +36,8 @@ pub(crate) struct Flush {
 impl Flush {
     /// Each second, and never by size.
     pub(crate) const SOON: Self = Self { age: "1s", bytes: "100MB" };
+    /// Only when it is asked for, or at the end.
+    pub(crate) const LATE: Self = Self { age: "1h", bytes: "100MB" };
 }
 
 /// A program that was started and has not yet said where it listens.
@@ -98,6 +100,11 @@ impl Forebay {
         self.log.lock().expect("the log's lock").clone()
     }
 
+    /// What it writes to standard error, also after this value is gone.
+    pub(crate) fn live_log(&self) -> Arc<Mutex<String>> {
+        Arc::clone(&self.log)
+    }
+
     /// Ends it as `kill -9` does.
     pub(crate) async fn kill(mut self) {
         self.child.kill().await.expect("SIGKILL");
@@ -115,6 +122,11 @@ impl Forebay {
         };
         let found = timeout(START_TIMEOUT, found).await.ok().flatten();
         found.unwrap_or_else(|| panic!("{text:?} is not printed"))
+    }
+
+    /// Whether it has not ended yet.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("its status").is_none()
     }
 
     /// Its process id.
@@ -151,8 +163,18 @@ impl Starting {
 
     /// As [`Starting::dev`], with more arguments.
     pub(crate) fn dev_with(data_dir: &Path, flush: Flush, arguments: &[&str]) -> Self {
+        Self::dev_in(data_dir, flush, arguments, &[])
+    }
+
+    /// As [`Starting::dev_with`], with an environment.
+    pub(crate) fn dev_in(
+        data_dir: &Path,
+        flush: Flush,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
         let mut command = command();
-        command.arg("dev").args(arguments);
+        command.arg("dev").args(arguments).envs(environment.iter().copied());
         for listener in ["--listen", "--admin-listen", "--s3-listen"] {
             command.args([listener, "127.0.0.1:0"]);
         }
@@ -175,21 +197,33 @@ impl Starting {
         Self::spawn(command)
     }
 
-    fn spawn(mut command: Command) -> Self {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    /// As [`Starting::serve`], with its log on `stderr`: [`Forebay::log`] stays empty.
+    pub(crate) fn serve_logging_to(config: &Path, environment: &[(&str, &str)], stderr: Stdio) -> Self {
+        let mut command = command();
+        command.arg("serve").arg("--config").arg(config).envs(environment.iter().copied());
+        Self::spawn_logging_to(command, stderr)
+    }
+
+    fn spawn(command: Command) -> Self {
+        Self::spawn_logging_to(command, Stdio::piped())
+    }
+
+    fn spawn_logging_to(mut command: Command, stderr: Stdio) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr).kill_on_drop(true);
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let log = Arc::new(Mutex::new(String::new()));
         let (lines, output) = mpsc::channel(OUTPUT_LINES_MAX);
         let stdout = child.stdout.take().expect("standard output");
         // What is printed after the addresses is read too: a full pipe would stop the program. It may go unread here.
         tokio::spawn(each_line(stdout, move |line| drop(lines.try_send(line))));
-        let stderr = child.stderr.take().expect("standard error");
-        let kept = Arc::clone(&log);
-        tokio::spawn(each_line(stderr, move |line| {
-            let mut kept = kept.lock().expect("the log's lock");
-            kept.push_str(&line);
-            kept.push('\n');
-        }));
+        if let Some(stderr) = child.stderr.take() {
+            let kept = Arc::clone(&log);
+            tokio::spawn(each_line(stderr, move |line| {
+                let mut kept = kept.lock().expect("the log's lock");
+                kept.push_str(&line);
+                kept.push('\n');
+            }));
+        }
         Self { child, output, log }
     }
 

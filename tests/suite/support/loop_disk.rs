@@ -1,16 +1,25 @@
 //! A file system of its own on a loop device: for root, who may cut its power.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, ErrorKind, Write as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
+
+use rustix::fs::FallocateFlags;
 
 use super::tools::{on_path, skipped};
 use super::wait;
 
 /// How long the last process may take to let go of its files.
 const UNMOUNT_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How often a foreign file looks for space that became free.
+const GROW_EVERY: Duration = Duration::from_millis(1);
 
 /// Shuts a file system down as a power cut would: nothing that waits in memory is written, the journal included.
 /// `FS_IOC_SHUTDOWN` with `FS_SHUTDOWN_FLAGS_NOLOGFLUSH`; xfs has the same number for it.
@@ -41,6 +50,146 @@ pub(crate) struct LoopDisk {
     python: PathBuf,
 }
 
+/// A foreign file that takes the free space of a disk. Dropped, it stays.
+#[derive(Debug)]
+pub(crate) struct Filler {
+    path: PathBuf,
+    file: File,
+    len: u64,
+}
+
+impl Filler {
+    /// The largest piece that is taken at once, and the smallest.
+    const PIECE_MAX: u64 = 64 * 1_024 * 1_024;
+    const PIECE_MIN: u64 = 4_096;
+
+    /// Takes all the space there is.
+    pub(crate) fn fill(disk: &Path) -> Self {
+        let mut filler = Self::take(&disk.join("filler"), 0);
+        filler.grow();
+        filler
+    }
+
+    /// Takes so many bytes.
+    pub(crate) fn take(path: &Path, bytes: u64) -> Self {
+        let file = File::create(path).unwrap();
+        if bytes > 0 {
+            rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, bytes).unwrap();
+        }
+        Self { file, path: path.to_owned(), len: bytes }
+    }
+
+    /// Takes what space there is now, to the last block.
+    pub(crate) fn grow(&mut self) {
+        let mut before = None;
+        while before != Some(self.len) {
+            before = Some(self.len);
+            self.allocate();
+            self.write();
+        }
+    }
+
+    fn allocate(&mut self) {
+        let mut piece = Self::PIECE_MAX;
+        while piece >= Self::PIECE_MIN {
+            match rustix::fs::fallocate(&self.file, FallocateFlags::empty(), self.len, piece) {
+                Ok(()) => self.len += piece,
+                Err(rustix::io::Errno::NOSPC) => piece /= 2,
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => panic!("{}: {error}", self.path.display()),
+            }
+        }
+    }
+
+    /// xfs refuses to allocate the last blocks, and takes them for bytes that are written.
+    fn write(&mut self) {
+        let before = self.len;
+        loop {
+            match self.file.write_at(&[1; 1_024], self.len) {
+                Ok(written) => self.len += written as u64,
+                Err(error) if error.kind() == ErrorKind::StorageFull => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => panic!("{}: {error}", self.path.display()),
+            }
+        }
+        if self.len > before {
+            // Only then is known what they took.
+            self.file.sync_data().unwrap();
+        }
+    }
+
+    /// Leaves so many bytes free, and takes the rest.
+    pub(crate) fn leave(&mut self, bytes: u64) {
+        self.grow();
+        self.len = self.len.saturating_sub(bytes);
+        self.file.set_len(self.len).unwrap();
+        self.file.sync_data().unwrap();
+    }
+
+    /// Takes what becomes free from now on, at once.
+    pub(crate) fn keep_growing(mut self) -> Growing {
+        let stop = Arc::new(AtomicBool::new(false));
+        let thread = std::thread::spawn({
+            let stop = Arc::clone(&stop);
+            move || {
+                while !stop.load(Ordering::Relaxed) {
+                    self.grow();
+                    std::thread::sleep(GROW_EVERY);
+                }
+                self
+            }
+        });
+        Growing { stop, thread: Some(thread) }
+    }
+
+    /// Gives all of it back.
+    pub(crate) fn remove(self) {
+        fs::remove_file(&self.path).unwrap();
+    }
+}
+
+/// A foreign file that grows whenever it can. Dropped, it stays as it is.
+#[derive(Debug)]
+pub(crate) struct Growing {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<Filler>>,
+}
+
+impl Growing {
+    /// Ends its growth.
+    pub(crate) fn stop(mut self) -> Filler {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.take().unwrap().join().expect("a filler that does not panic")
+    }
+}
+
+impl Drop for Growing {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Takes all inodes of a disk by empty files; the folder that holds them.
+pub(crate) fn take_inodes(disk: &Path) -> PathBuf {
+    let folder = disk.join("empty-files");
+    fs::create_dir(&folder).unwrap();
+    let error = (0..).find_map(|nth: u64| File::create(folder.join(nth.to_string())).err()).unwrap();
+    assert_eq!(error.kind(), ErrorKind::StorageFull, "{error}");
+    folder
+}
+
+/// Sees that no further byte fits.
+pub(crate) fn assert_full(disk: &Path) {
+    let path = disk.join("one-byte-more");
+    let error = File::create(&path).and_then(|mut file| file.write_all(&[1])).expect_err("a full disk");
+    assert_eq!(error.kind(), ErrorKind::StorageFull, "{error}");
+    match fs::remove_file(&path) {
+        // xfs has no room for the file's inode either.
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        removed => removed.unwrap(),
+    }
+}
+
 impl LoopDisk {
     /// Makes one of so many bytes below `folder` and mounts it. `None`, loudly, where that is not possible.
     ///
@@ -48,12 +197,21 @@ impl LoopDisk {
     ///
     /// In CI, where a program that it needs is missing.
     pub(crate) fn mount(kind: Kind, bytes: u64, folder: &Path) -> Option<Self> {
+        Self::mount_with(kind, bytes, folder, &[])
+    }
+
+    /// As [`LoopDisk::mount`], with more arguments for `mkfs`.
+    ///
+    /// # Panics
+    ///
+    /// As [`LoopDisk::mount`].
+    pub(crate) fn mount_with(kind: Kind, bytes: u64, folder: &Path, mkfs_arguments: &[&str]) -> Option<Self> {
         let (mkfs, arguments) = kind.mkfs();
         let (mkfs, python) = (on_path(mkfs)?, on_path("python3")?);
         let disk = Self { image: folder.join("image"), at: folder.join("disk"), python };
         fs::create_dir(&disk.at).unwrap();
         File::create(&disk.image).and_then(|image| image.set_len(bytes)).unwrap();
-        let made = Command::new(mkfs).args(arguments).arg(&disk.image).output();
+        let made = Command::new(mkfs).args(arguments).args(mkfs_arguments).arg(&disk.image).output();
         let mounted = made.and_then(|made| if made.status.success() { disk.try_mount() } else { Ok(made) });
         match mounted {
             Ok(output) if output.status.success() => Some(disk),
@@ -71,6 +229,18 @@ impl LoopDisk {
     /// Where it is mounted.
     pub(crate) fn path(&self) -> &Path {
         &self.at
+    }
+
+    /// Bytes that it can hold, as `df` shows them.
+    pub(crate) fn size(&self) -> u64 {
+        let about = rustix::fs::statvfs(&self.at).unwrap();
+        about.f_blocks * about.f_frsize
+    }
+
+    /// Bytes that are free.
+    pub(crate) fn free(&self) -> u64 {
+        let about = rustix::fs::statvfs(&self.at).unwrap();
+        about.f_bfree * about.f_frsize
     }
 
     /// Cuts its power: from now on it refuses everything, and what was not synced is gone.

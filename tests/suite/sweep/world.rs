@@ -125,6 +125,7 @@ impl World {
         SpoolOptions {
             segment_bytes: self.load.segment_bytes,
             max_bytes: 200 * self.load.segment_bytes,
+            manifest_bytes: 4_096,
             dedupe_max: 5_000,
             node: Some("n1".to_owned()),
             ..SpoolOptions::default()

@@ -1,0 +1,241 @@
+//! The other end of a connection: what is known of it, and what waits for it.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use super::handle::Shared;
+use super::known_key::KnownKey;
+use super::outgoing::{Outgoing, UnreadBounds};
+use super::unread::UnreadAnswers;
+use crate::connections::seats::Standing;
+use crate::connections::times::{ConnectionTimes, Expired, Verdict};
+use crate::time::Clock;
+
+/// The other end of a connection, as requests see it.
+#[derive(Debug)]
+pub(super) struct Peer {
+    /// The address of the socket.
+    pub(super) address: IpAddr,
+    /// The write key that it sent last.
+    pub(super) known_key: KnownKey,
+    state: Mutex<PeerState>,
+    standing: Arc<Standing>,
+    unread: Arc<UnreadAnswers>,
+    clock: Arc<dyn Clock>,
+}
+
+#[derive(Debug)]
+struct PeerState {
+    times: ConnectionTimes,
+    outgoing: Outgoing,
+    /// Of the connection's task, while something waits for the client.
+    waker: Option<Waker>,
+    /// The connection ends with a reset.
+    reset: bool,
+}
+
+/// Why its connection is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Over {
+    /// A time of the connection.
+    Time(Expired),
+    /// It left its answers unread for too long.
+    Unread,
+}
+
+/// What a client has not taken yet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unread {
+    /// Bytes of memory.
+    pub(super) bytes: usize,
+    /// Since when it takes nothing.
+    pub(super) since: Option<Duration>,
+    /// Whether its connection was told to end.
+    pub(super) ending: bool,
+}
+
+impl Peer {
+    /// The client at `address`, of which nothing came yet, in the seat with this standing.
+    pub(super) fn new(address: IpAddr, standing: Arc<Standing>, shared: &Shared) -> Self {
+        let bounds = &shared.settings.bounds;
+        let clock = Arc::clone(&shared.deps.clock);
+        let unread = UnreadBounds {
+            bytes: bounds.connection_answers_bytes,
+            timeout: bounds.unread,
+            over: bounds.unread_over,
+        };
+        let state = PeerState {
+            times: ConnectionTimes::new(bounds.head, bounds.idle, clock.monotonic()),
+            outgoing: Outgoing::new(unread),
+            waker: None,
+            reset: false,
+        };
+        Self {
+            address,
+            known_key: KnownKey::default(),
+            state: Mutex::new(state),
+            standing,
+            unread: Arc::clone(&shared.unread),
+            clock,
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, PeerState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The time, as its connection's times are kept.
+    pub(super) fn now(&self) -> Duration {
+        self.clock.monotonic()
+    }
+
+    /// Bytes came from it.
+    pub(super) fn bytes_read(&self, bytes: &[u8]) {
+        let now = self.now();
+        self.state().times.bytes_read(bytes, now);
+    }
+
+    /// Whether it is known to speak HTTP/1.
+    pub(super) fn is_http1(&self) -> bool {
+        self.state().times.is_http1()
+    }
+
+    /// Whether it is known to speak HTTP/2.
+    pub(super) fn is_http2(&self) -> bool {
+        self.state().times.is_http2()
+    }
+
+    /// Whether it may still be sending when its connection is shut down.
+    pub(super) fn may_still_send(&self) -> bool {
+        self.state().times.may_still_send()
+    }
+
+    /// Resolves when another connection needs its seat: it must be closed at once then.
+    pub(super) async fn told_to_leave(&self) {
+        self.standing.told_to_leave().await;
+    }
+
+    /// From here on, closing its connection resets it.
+    pub(super) fn reset_when_closed(&self) {
+        self.state().reset = true;
+    }
+
+    /// Whether closing its connection is to reset it.
+    pub(super) fn is_reset_when_closed(&self) -> bool {
+        self.state().reset
+    }
+
+    /// An answer is given before the whole request was read.
+    pub(super) fn left_unread(&self) {
+        self.state().times.left_unread();
+    }
+
+    /// An answer of an HTTP/2 stream, which holds so many bytes, is there to be sent.
+    pub(super) fn answered(&self, bytes: usize) {
+        self.change(|outgoing| outgoing.answered(bytes));
+    }
+
+    /// Such an answer was sent, or its stream is gone.
+    pub(super) fn answer_taken(&self, bytes: usize) {
+        self.change(|outgoing| outgoing.answer_taken(bytes));
+    }
+
+    /// What it has not taken yet.
+    pub(super) fn unread(&self) -> Unread {
+        let state = self.state();
+        let outgoing = &state.outgoing;
+        Unread { bytes: outgoing.bytes(), since: outgoing.since(), ending: outgoing.is_given_up() }
+    }
+
+    /// Ends its connection: the room is needed for others.
+    pub(super) fn give_up(&self) {
+        let mut state = self.state();
+        state.outgoing.give_up();
+        let waker = state.waker.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Something changes in what waits for it.
+    pub(super) fn change(&self, change: impl FnOnce(&mut Outgoing)) {
+        let mut state = self.state();
+        let before = state.outgoing.bytes();
+        change(&mut state.outgoing);
+        // Under the lock, so that nothing is taken away before it was added.
+        let too_much = self.unread.changed(before, state.outgoing.bytes());
+        drop(state);
+        if too_much {
+            self.unread.make_room(self.clock.monotonic());
+        }
+    }
+
+    /// Whether the connection may go on at `now`, once all that could be sent was sent.
+    pub(super) fn verdict(&self, now: Duration, cx: &Context<'_>) -> Verdict<Over> {
+        let mut state = self.state();
+        state.outgoing.sent_what_could_be(now);
+        let unread_until = state.outgoing.until();
+        if unread_until.is_some() {
+            match &mut state.waker {
+                Some(waker) => waker.clone_from(cx.waker()),
+                none => *none = Some(cx.waker().clone()),
+            }
+        }
+        let verdict = state.times.verdict(now);
+        drop(state);
+        let look_at = match unread_until {
+            None => Duration::MAX,
+            Some(until) if now >= until => return Verdict::Close(Over::Unread),
+            Some(until) => self.unread.look_again(now).map_or(until, |look_at| until.min(look_at)),
+        };
+        match verdict {
+            Verdict::Fine { again_at } => Verdict::Fine { again_at: again_at.min(look_at) },
+            Verdict::Close(expired) => Verdict::Close(Over::Time(expired)),
+        }
+    }
+}
+
+/// The connection was told to make room for another one just before the request came.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the connection makes room for another one")]
+pub(super) struct MakesRoom;
+
+/// A request that is open, for the connection's times and for whoever waits until all are answered.
+#[derive(Debug)]
+pub(super) struct OpenRequest {
+    peer: Arc<Peer>,
+    _counted: TaskTrackerToken,
+}
+
+impl OpenRequest {
+    /// A request whose head is complete.
+    ///
+    /// # Errors
+    /// [`MakesRoom`]: the connection ends, and the request is not taken.
+    pub(super) fn begin(peer: &Arc<Peer>, requests: &TaskTracker) -> Result<Self, MakesRoom> {
+        let mut state = peer.state();
+        if !state.times.has_open_requests() && !peer.standing.request_began() {
+            return Err(MakesRoom);
+        }
+        state.times.request_began();
+        drop(state);
+        Ok(Self { peer: Arc::clone(peer), _counted: requests.token() })
+    }
+}
+
+impl Drop for OpenRequest {
+    fn drop(&mut self) {
+        let now = self.peer.clock.monotonic();
+        let mut state = self.peer.state();
+        state.times.request_ended(now);
+        if !state.times.has_open_requests() {
+            self.peer.standing.waits(now);
+        }
+    }
+}

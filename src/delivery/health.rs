@@ -1,0 +1,356 @@
+//! Which puts fail: of which source, to which destination, and since when. Pure: the time is passed in.
+//!
+//! Health is kept for each source at each destination. One source's success clears no other's failure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::settings::{REFUSALS_BEFORE_ALARM, UNREACHABLE_BEFORE_ALARM};
+use super::{Way, way_to};
+use crate::alarms::AlarmKind;
+use crate::object::Destination;
+use crate::sources::SourceId;
+
+/// Failed puts in a row after which a source fails at a destination. One or two are ordinary.
+pub(super) const FAILURES_BEFORE_FAILING: u32 = 3;
+/// How long a put may be under way, while its destination takes nothing else, before that counts as failures enough.
+pub(super) const STALLED_AFTER: Duration = Duration::from_secs(60);
+/// How long nothing is heard of a source before it counts as silent.
+const SILENT_AFTER: Duration = Duration::from_secs(3_600);
+/// Sources that an alarm names.
+const NAMED_MAX: usize = 3;
+
+/// How a put failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// The store read the request and said no. That may be for this source alone.
+    Refused,
+    /// There was no answer, or one that has nothing to do with the source.
+    Unreachable,
+}
+
+/// Failures of a source at a destination since its last success there.
+#[derive(Clone, Debug)]
+struct Failing {
+    failures: u32,
+    refusals: u32,
+    /// The first of them.
+    since: Duration,
+    /// The last of them.
+    cause: Cause,
+    why: String,
+}
+
+impl Failing {
+    fn is_failing(&self, strict: bool) -> bool {
+        strict || self.failures >= FAILURES_BEFORE_FAILING
+    }
+
+    fn alarm(&self, now: Duration) -> Option<AlarmKind> {
+        if self.refusals >= REFUSALS_BEFORE_ALARM {
+            return Some(AlarmKind::Refused);
+        }
+        let long = now.saturating_sub(self.since) >= UNREACHABLE_BEFORE_ALARM;
+        long.then_some(AlarmKind::Unreachable)
+    }
+}
+
+/// How all sources are doing at all destinations.
+#[derive(Debug, Default)]
+pub(super) struct Health {
+    failing: BTreeMap<(SourceId, Destination), Failing>,
+    /// When each destination last took something.
+    taken: BTreeMap<Way, Duration>,
+    /// When each source last had something in the spool or was delivered.
+    heard: BTreeMap<SourceId, Duration>,
+    /// One failure is enough.
+    strict: bool,
+}
+
+/// An alarm that is true now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Wrong {
+    pub(super) kind: AlarmKind,
+    /// The destination.
+    pub(super) subject: String,
+    /// The sources whose puts fail there, and why the last one failed.
+    pub(super) what: String,
+}
+
+impl Health {
+    /// From now on one failed put is enough to fail, or not.
+    pub(super) fn be_strict(&mut self, strict: bool) {
+        self.strict = strict;
+    }
+
+    /// A put failed.
+    pub(super) fn failed(
+        &mut self,
+        source: &SourceId,
+        to: &Destination,
+        cause: Cause,
+        why: &str,
+        now: Duration,
+    ) {
+        let new = || Failing { failures: 0, refusals: 0, since: now, cause, why: String::new() };
+        let failing = self.failing.entry((source.clone(), to.clone())).or_insert_with(new);
+        failing.failures = failing.failures.saturating_add(1);
+        failing.refusals = failing.refusals.saturating_add(u32::from(cause == Cause::Refused));
+        failing.cause = cause;
+        why.clone_into(&mut failing.why);
+    }
+
+    /// A put that began at `began` is still under way. Where that is long, and nothing else got through meanwhile, it fails.
+    pub(super) fn under_way(&mut self, source: &SourceId, to: &Destination, began: Duration, now: Duration) {
+        let taken = self.taken.get(&way_to(to)).is_some_and(|taken| *taken >= began);
+        if taken || now.saturating_sub(began) < STALLED_AFTER {
+            return;
+        }
+        let new = || Failing {
+            failures: 0,
+            refusals: 0,
+            since: began,
+            cause: Cause::Unreachable,
+            why: format!("a put has had no answer for {} s", STALLED_AFTER.as_secs()),
+        };
+        let failing = self.failing.entry((source.clone(), to.clone())).or_insert_with(new);
+        failing.failures = failing.failures.max(FAILURES_BEFORE_FAILING);
+    }
+
+    /// A put was taken. Returns whether puts of the source failed there before.
+    pub(super) fn taken(&mut self, source: &SourceId, to: &Destination, now: Duration) -> bool {
+        self.taken.insert(way_to(to), now);
+        self.heard(source, now);
+        // Without a failure there is nothing to look for, and nothing to copy.
+        !self.failing.is_empty() && self.failing.remove(&(source.clone(), to.clone())).is_some()
+    }
+
+    /// A source has something in the spool.
+    pub(super) fn heard(&mut self, source: &SourceId, now: Duration) {
+        match self.heard.get_mut(source) {
+            Some(at) => *at = now,
+            None => drop(self.heard.insert(source.clone(), now)),
+        }
+    }
+
+    /// Whether nothing was heard of a source for long.
+    pub(super) fn is_silent(&self, source: &SourceId, now: Duration) -> bool {
+        self.heard.get(source).is_none_or(|at| now.saturating_sub(*at) >= SILENT_AFTER)
+    }
+
+    /// Whether no put fails.
+    pub(super) fn is_well(&self) -> bool {
+        self.failing.is_empty()
+    }
+
+    /// Whether the last put of a source to a destination failed.
+    pub(super) fn has_failed(&self, source: &SourceId, to: &Destination) -> bool {
+        !self.failing.is_empty() && self.failing.contains_key(&(source.clone(), to.clone()))
+    }
+
+    /// Whether the puts of a source to a destination fail.
+    pub(super) fn is_failing(&self, source: &SourceId, to: &Destination) -> bool {
+        !self.failing.is_empty()
+            && self
+                .failing
+                .get(&(source.clone(), to.clone()))
+                .is_some_and(|failing| failing.is_failing(self.strict))
+    }
+
+    /// Forgets failures of which nothing waits any more, and what nothing needs to know.
+    pub(super) fn keep(&mut self, waits: impl Fn(&SourceId, &Destination) -> bool, now: Duration) {
+        self.failing.retain(|(source, to), _| waits(source, to));
+        self.heard.retain(|_, at| now.saturating_sub(*at) < SILENT_AFTER);
+        let failing = &self.failing;
+        self.taken.retain(|way, at| {
+            now.saturating_sub(*at) < SILENT_AFTER || failing.keys().any(|(_, to)| way_to(to) == *way)
+        });
+    }
+
+    /// The destinations that take nothing from anybody.
+    ///
+    /// A put that finds nobody there says so for all sources. A refusal may be meant for one source alone, so where others were
+    /// taken lately it takes two that are refused and none that was taken since.
+    pub(super) fn failing_destinations(&self) -> BTreeSet<Way> {
+        let mut refused: BTreeMap<Way, usize> = BTreeMap::new();
+        let mut failing = BTreeSet::new();
+        for ((_, to), what) in self.failing.iter().filter(|(_, what)| what.is_failing(self.strict)) {
+            let way = way_to(to);
+            let taken = self.taken.get(&way);
+            if taken.is_some_and(|taken| *taken > what.since) {
+                continue;
+            }
+            let sources = refused.entry(way.clone()).or_default();
+            *sources += 1;
+            if what.cause == Cause::Unreachable || *sources > 1 || taken.is_none() {
+                failing.insert(way);
+            }
+        }
+        failing
+    }
+
+    /// What is an alarm now: one for each destination and kind, whichever of its sources fail.
+    pub(super) fn wrong(&self, now: Duration) -> Vec<Wrong> {
+        let mut of: BTreeMap<(AlarmKind, String), Vec<(&SourceId, &str)>> = BTreeMap::new();
+        for ((source, to), failing) in &self.failing {
+            if let Some(kind) = failing.alarm(now) {
+                of.entry((kind, to.to_string())).or_default().push((source, &failing.why));
+            }
+        }
+        let wrong = of.into_iter().map(|((kind, subject), of)| {
+            let what = match kind {
+                AlarmKind::Refused => "the store refuses puts",
+                _ => "no put gets through",
+            };
+            let why = of.last().map_or("", |(_, why)| why);
+            let sources = named(of.iter().map(|(source, _)| *source));
+            let what = format!(
+                "{what} of {sources}: {why}; nothing is dropped, they are retried for ever; run `forebay check` for the fix"
+            );
+            Wrong { kind, subject, what }
+        });
+        wrong.collect()
+    }
+}
+
+/// The first few sources by name, and how many more there are.
+pub(super) fn named<'a>(sources: impl Iterator<Item = &'a SourceId>) -> String {
+    let all: Vec<&str> = sources.map(SourceId::as_str).collect();
+    let names = all.iter().take(NAMED_MAX).copied().collect::<Vec<_>>().join(", ");
+    match all.len().saturating_sub(NAMED_MAX) {
+        0 => names,
+        more => format!("{names} and {more} more"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::object::{BucketString, Encryption};
+
+    fn source(name: &str) -> SourceId {
+        SourceId::new(name).unwrap()
+    }
+
+    fn to(bucket: &str) -> Destination {
+        Destination::new(BucketString::parse(bucket).unwrap(), Encryption::SseS3)
+    }
+
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    struct Story(Health);
+
+    impl Story {
+        fn fails(&mut self, name: &str, bucket: &str, cause: Cause, times: u32, seconds: u64) {
+            for _ in 0..times {
+                self.0.failed(&source(name), &to(bucket), cause, "403", at(seconds));
+            }
+        }
+
+        fn takes(&mut self, name: &str, bucket: &str, seconds: u64) {
+            self.0.taken(&source(name), &to(bucket), at(seconds));
+        }
+
+        fn check(&self, what: &str, sources: &[(&str, &str)], destinations: &[&str]) {
+            for name in ["a", "b"] {
+                for bucket in ["one", "two"] {
+                    let failing = self.0.is_failing(&source(name), &to(bucket));
+                    assert_eq!(failing, sources.contains(&(name, bucket)), "{what}: {name} to {bucket}");
+                }
+            }
+            let expected = destinations.iter().map(|bucket| way_to(&to(bucket))).collect();
+            assert_eq!(self.0.failing_destinations(), expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn one_sources_success_clears_no_others_failure() {
+        let mut story = Story(Health::default());
+        story.fails("a", "one", Cause::Refused, 2, 10);
+        story.check("two refusals are ordinary", &[], &[]);
+        story.0.be_strict(true);
+        story.check("where there is no time, one is enough", &[("a", "one")], &["one"]);
+        story.0.be_strict(false);
+        story.fails("a", "one", Cause::Refused, 1, 11);
+        for second in 0..300 {
+            story.takes("b", "one", 12 + second);
+            story.check("one is refused beside one that is taken", &[("a", "one")], &[]);
+            assert_eq!(story.0.wrong(at(12)).len(), 1, "its alarm stands");
+        }
+        story.takes("a", "two", 400);
+        story.check("its success elsewhere is none here", &[("a", "one")], &[]);
+        story.takes("a", "one", 401);
+        story.check("its success", &[], &[]);
+        assert!(story.0.wrong(at(402)).is_empty() && story.0.is_well());
+    }
+
+    #[test]
+    fn a_destination_fails_where_it_takes_from_nobody() {
+        let mut story = Story(Health::default());
+        story.takes("b", "one", 5);
+        story.fails("a", "one", Cause::Refused, 3, 10);
+        story.check("one refused source may be refused alone", &[("a", "one")], &[]);
+        story.fails("b", "one", Cause::Refused, 3, 11);
+        story.check("two are refused", &[("a", "one"), ("b", "one")], &["one"]);
+        story.takes("b", "one", 12);
+        story.check("one is taken again", &[("a", "one")], &[]);
+        story.fails("b", "two", Cause::Refused, 3, 12);
+        story.check("nobody was ever taken", &[("a", "one"), ("b", "two")], &["two"]);
+        story.takes("b", "two", 12);
+        story.fails("a", "two", Cause::Unreachable, 3, 13);
+        story.check("nobody is there", &[("a", "one"), ("a", "two")], &["two"]);
+        story.takes("b", "two", 14);
+        story.check("it was there for another", &[("a", "one"), ("a", "two")], &[]);
+    }
+
+    #[test]
+    fn a_put_without_an_answer_fails_after_a_minute_in_which_nothing_got_through() {
+        let mut story = Story(Health::default());
+        let under_way = |story: &mut Story, began, now| {
+            story.0.under_way(&source("a"), &to("one"), at(began), at(now));
+        };
+        under_way(&mut story, 10, 69);
+        story.check("it is slow", &[], &[]);
+        under_way(&mut story, 10, 70);
+        story.check("it hangs", &[("a", "one")], &["one"]);
+        story.takes("a", "one", 71);
+        story.check("it was taken", &[], &[]);
+        story.takes("b", "one", 100);
+        under_way(&mut story, 80, 200);
+        story.check("it is slow beside others that are taken", &[], &[]);
+    }
+
+    #[test]
+    fn an_alarm_names_its_sources_and_stands_until_nothing_waits() {
+        let mut story = Story(Health::default());
+        for name in ["a", "b", "c", "d", "e"] {
+            story.fails(name, "one", Cause::Refused, 3, 10);
+        }
+        let wrong = story.0.wrong(at(11));
+        assert_eq!(wrong.len(), 1, "{wrong:?}");
+        assert_eq!((wrong[0].kind, wrong[0].subject.as_str()), (AlarmKind::Refused, "one"));
+        assert!(wrong[0].what.starts_with("the store refuses puts of a, b, c and 2 more: 403;"), "{wrong:?}");
+        story.0.keep(|source, _| source.as_str() == "e", at(12));
+        assert!(story.0.wrong(at(12))[0].what.contains("of e:"));
+        story.0.keep(|_, _| false, at(12));
+        assert!(story.0.wrong(at(12)).is_empty());
+    }
+
+    #[test]
+    fn no_success_for_minutes_is_an_alarm_of_its_own() {
+        let mut story = Story(Health::default());
+        story.fails("a", "one", Cause::Unreachable, 100, 10);
+        assert!(story.0.wrong(at(309)).is_empty(), "a short outage is none");
+        assert_eq!(story.0.wrong(at(310))[0].kind, AlarmKind::Unreachable);
+    }
+
+    #[test]
+    fn a_source_is_silent_after_an_hour() {
+        let mut health = Health::default();
+        assert!(health.is_silent(&source("a"), at(1)), "it was never heard of");
+        health.heard(&source("a"), at(1));
+        assert!(!health.is_silent(&source("a"), at(3_600)) && health.is_silent(&source("a"), at(3_601)));
+    }
+}

@@ -1,0 +1,361 @@
+//! How much of the spool may be held for destinations that fail, and who is refused beyond that. Pure.
+//!
+//! A *lane* is what one source sends to one destination. What fails is counted in *parties*: a destination that takes
+//! nothing from anybody is one, and so is each source that alone is refused by a destination that takes from others. While
+//! others are served, all parties together may hold [`FAILING_PERCENT`] of the spool's cap, each an equal part. A party over
+//! its part is refused; nobody else is.
+//!
+//! A party keeps its part to compressed bytes as long as that helps: before it is refused, its batches are sealed and parked
+//! ([`Division::relieved`]). It also leaves the segments that others need: it is sealed and parked before a healthy batch
+//! would be due for pressure ([`MAKE_ROOM_PERCENT`]).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::sources::SourceId;
+use crate::spool::Held;
+
+/// Per cent of the spool's cap that everything may hold that fails, while any source is healthy.
+pub const FAILING_PERCENT: u64 = 25;
+/// The same while no other source is healthy, but some have been silent for long: they must find room when they come back.
+pub const FAILING_BESIDE_SILENT_PERCENT: u64 = 85;
+/// Per cent of what the cap leaves beside parked bytes. Where segments use so much of it, failing parties leave those that they
+/// pin. It is less than what is pressure for everybody.
+pub const MAKE_ROOM_PERCENT: u64 = 50;
+/// Per cent of a part. A party that was refused is taken again below it, so that it is not refused and taken in turns.
+const TAKEN_AGAIN_PERCENT: u64 = 90;
+/// Per cent of what a part leaves beside parked bytes. Frames beyond it are sealed and parked.
+const RELIEF_PERCENT: u64 = 70;
+/// Per cent of a part. Fewer frames are not worth objects of their own.
+const RELIEF_LEAST_PERCENT: u64 = 10;
+
+/// How a source is doing at a destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Its puts fail.
+    Failing,
+    /// It sends calls, and no put of it is known to fail.
+    Healthy,
+    /// Nothing was heard of it for long.
+    Silent,
+}
+
+/// What one source sends to one destination.
+#[derive(Clone, Debug)]
+pub struct Lane<W> {
+    /// The source.
+    pub source: SourceId,
+    /// The destination.
+    pub way: W,
+    /// New calls of the source go there.
+    pub current: bool,
+    /// How it is doing.
+    pub standing: Standing,
+    /// What it holds.
+    pub held: Held,
+}
+
+/// How full the spool is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Space {
+    /// Its cap, in bytes.
+    pub cap: u64,
+    /// Segments in use.
+    pub segments: u64,
+    /// Parked objects.
+    pub parked: u64,
+}
+
+/// Who fails: a destination with all its sources, or one source alone.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Party<W> {
+    /// A destination that takes nothing.
+    Destination(W),
+    /// A source whose puts are refused where others are taken.
+    Source(SourceId, W),
+}
+
+/// Who fails, what each may hold, and what follows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Division<W> {
+    /// What each party may hold, in bytes; `None` where only the mark of the whole spool counts.
+    pub part: Option<u64>,
+    /// What each party holds.
+    pub parties: BTreeMap<Party<W>, Held>,
+    /// Sources whose calls are refused, and for which party.
+    pub refused: BTreeMap<SourceId, Party<W>>,
+    /// Parties whose batches are sealed, and whose objects are parked, at once.
+    pub relieved: BTreeSet<Party<W>>,
+    /// Every party leaves the oldest segments.
+    pub make_room: bool,
+}
+
+impl<W> Default for Division<W> {
+    fn default() -> Self {
+        Self {
+            part: None,
+            parties: BTreeMap::new(),
+            refused: BTreeMap::new(),
+            relieved: BTreeSet::new(),
+            make_room: false,
+        }
+    }
+}
+
+impl<W: Ord + Clone> Division<W> {
+    /// The party that a lane belongs to, where it fails.
+    pub fn party(&self, source: &SourceId, way: &W) -> Option<Party<W>> {
+        let destination = Party::Destination(way.clone());
+        if self.parties.contains_key(&destination) {
+            return Some(destination);
+        }
+        let alone = Party::Source(source.clone(), way.clone());
+        self.parties.contains_key(&alone).then_some(alone)
+    }
+}
+
+/// Whether `part` has reached `percent` of `whole`.
+pub fn reaches(part: u64, whole: u64, percent: u64) -> bool {
+    u128::from(part) * 100 >= u128::from(whole) * u128::from(percent)
+}
+
+fn percent_of(whole: u64, percent: u64) -> u64 {
+    u64::try_from(u128::from(whole) * u128::from(percent) / 100).unwrap_or(u64::MAX)
+}
+
+/// Divides the spool between what fails. `failing` are the destinations that take nothing from anybody, `refused_before` the
+/// sources that are refused until now.
+pub fn divide<W: Ord + Clone>(
+    space: Space,
+    lanes: &[Lane<W>],
+    failing: &BTreeSet<W>,
+    refused_before: &BTreeSet<SourceId>,
+) -> Division<W> {
+    let party = |lane: &Lane<W>| match lane.standing {
+        _ if failing.contains(&lane.way) => Some(Party::Destination(lane.way.clone())),
+        Standing::Failing => Some(Party::Source(lane.source.clone(), lane.way.clone())),
+        Standing::Healthy | Standing::Silent => None,
+    };
+    let (mut parties, mut sources) = (BTreeMap::new(), BTreeMap::new());
+    let (mut any_healthy, mut any_silent) = (false, false);
+    for lane in lanes {
+        match party(lane) {
+            Some(party) => {
+                parties.entry(party.clone()).or_insert_with(Held::default).add(lane.held);
+                if lane.current {
+                    sources.insert(&lane.source, party);
+                }
+            }
+            None => {
+                any_healthy |= lane.current && lane.standing == Standing::Healthy;
+                any_silent |= lane.current && lane.standing == Standing::Silent;
+            }
+        }
+    }
+    let percent = match (any_healthy, any_silent) {
+        (true, _) => Some(FAILING_PERCENT),
+        (false, true) => Some(FAILING_BESIDE_SILENT_PERCENT),
+        (false, false) => None,
+    };
+    let part = percent.map(|percent| percent_of(space.cap, percent) / (parties.len() as u64).max(1));
+    let Some(part) = part.filter(|_| !parties.is_empty()) else {
+        return Division { parties, ..Division::default() };
+    };
+    let is_over = |party: &Party<W>, percent| {
+        parties.get(party).is_some_and(|held: &Held| reaches(held.bytes(), part, percent))
+    };
+    let refused = sources.into_iter().filter(|(source, party)| {
+        is_over(party, if refused_before.contains(source) { TAKEN_AGAIN_PERCENT } else { 100 })
+    });
+    let wants_relief = |held: &Held| {
+        reaches(held.frames, part.saturating_sub(held.parked), RELIEF_PERCENT)
+            && reaches(held.frames, part, RELIEF_LEAST_PERCENT)
+    };
+    Division {
+        part: Some(part),
+        refused: refused.map(|(source, party)| (source.clone(), party)).collect(),
+        relieved: parties
+            .iter()
+            .filter(|(_, held)| wants_relief(held))
+            .map(|(party, _)| party.clone())
+            .collect(),
+        make_room: any_healthy
+            && reaches(space.segments, space.cap.saturating_sub(space.parked), MAKE_ROOM_PERCENT),
+        parties,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const CAP: u64 = 1_000;
+
+    fn source(name: &str) -> SourceId {
+        SourceId::new(name).unwrap()
+    }
+
+    fn lane(name: &str, way: u8, standing: Standing, parked: u64, frames: u64) -> Lane<u8> {
+        Lane { source: source(name), way, current: true, standing, held: Held { parked, frames } }
+    }
+
+    fn space(segments: u64) -> Space {
+        Space { cap: CAP, segments, parked: 0 }
+    }
+
+    use Standing::{Failing, Healthy, Silent};
+
+    fn check(what: &str, lanes: &[Lane<u8>], failing: &[u8], refused: &[&str]) {
+        let failing = failing.iter().copied().collect();
+        let division = divide(space(0), lanes, &failing, &BTreeSet::new());
+        let names: Vec<&str> = division.refused.keys().map(SourceId::as_str).collect();
+        assert_eq!(names, refused, "{what}: {division:?}");
+    }
+
+    #[test]
+    fn only_what_fails_is_refused_and_only_over_its_part() {
+        check("nothing fails", &[lane("a", 1, Healthy, 900, 0)], &[], &[]);
+        let healthy = lane("z", 2, Healthy, 0, 700);
+        let beside = |lanes: &[Lane<u8>]| [lanes, std::slice::from_ref(&healthy)].concat();
+        check("below its part", &beside(&[lane("a", 1, Failing, 200, 49)]), &[1], &[]);
+        check("at its part", &beside(&[lane("a", 1, Failing, 200, 50)]), &[1], &["a"]);
+        check("frames alone count", &beside(&[lane("a", 1, Failing, 0, 250)]), &[1], &["a"]);
+        // Of a destination that takes nothing everybody is refused, also who has not tried yet.
+        let six = beside(&[lane("a", 1, Failing, 200, 0), lane("b", 1, Healthy, 0, 50)]);
+        check("all of a destination", &six, &[1], &["a", "b"]);
+        // Alone it is refused alone.
+        check("one of a destination", &six, &[], &[]);
+        let one = beside(&[lane("a", 1, Failing, 250, 0), lane("b", 1, Healthy, 0, 50)]);
+        check("one of a destination, over its part", &one, &[], &["a"]);
+    }
+
+    #[test]
+    fn each_party_has_an_equal_part() {
+        let lanes = [
+            lane("a", 1, Failing, 125, 0),
+            lane("b", 2, Failing, 60, 0),
+            lane("c", 2, Failing, 60, 0),
+            lane("z", 3, Healthy, 0, 0),
+        ];
+        // Two parties: 125 each.
+        check("a destination is one party", &lanes, &[1, 2], &["a"]);
+        // Three parties: 83 each.
+        check("each source alone is one", &lanes, &[], &["a"]);
+        let division = divide(space(0), &lanes, &BTreeSet::from([1, 2]), &BTreeSet::new());
+        assert_eq!((division.part, division.parties.len()), (Some(125), 2));
+    }
+
+    #[test]
+    fn where_nobody_is_healthy_the_whole_spool_may_be_used() {
+        let all = [lane("a", 1, Failing, 940, 0), lane("b", 1, Failing, 0, 0)];
+        check("all fail", &all, &[1], &[]);
+        let silent = lane("z", 2, Silent, 0, 0);
+        let beside_silent = [all.as_slice(), std::slice::from_ref(&silent)].concat();
+        check("one is silent", &beside_silent, &[1], &["a", "b"]);
+        let less = [lane("a", 1, Failing, 849, 0), silent];
+        check("what a silent one needs is left", &less, &[1], &[]);
+    }
+
+    #[test]
+    fn what_a_source_has_left_at_a_destination_that_it_has_left_refuses_it_not() {
+        let old = Lane { current: false, ..lane("a", 1, Failing, 500, 0) };
+        let lanes = [old, lane("a", 2, Healthy, 0, 10)];
+        check("it goes elsewhere now", &lanes, &[1], &[]);
+    }
+
+    #[test]
+    fn who_was_refused_is_taken_again_well_below_its_part() {
+        let healthy = lane("z", 2, Healthy, 0, 0);
+        let refused = |held, before: &[&str]| {
+            let lanes = [lane("a", 1, Failing, held, 0), healthy.clone()];
+            let before = before.iter().map(|name| source(name)).collect();
+            !divide(space(0), &lanes, &BTreeSet::from([1]), &before).refused.is_empty()
+        };
+        assert!(!refused(249, &[]) && refused(249, &["a"]));
+        assert!(refused(225, &["a"]) && !refused(224, &["a"]));
+    }
+
+    #[test]
+    fn frames_are_parked_before_they_are_refused_as_long_as_that_is_worth_an_object() {
+        let healthy = lane("z", 2, Healthy, 0, 0);
+        let relieved = |parked, frames| {
+            let lanes = [lane("a", 1, Failing, parked, frames), healthy.clone()];
+            !divide(space(0), &lanes, &BTreeSet::from([1]), &BTreeSet::new()).relieved.is_empty()
+        };
+        assert!(!relieved(0, 174) && relieved(0, 175));
+        assert!(!relieved(150, 69) && relieved(150, 70));
+        // The last tenth of a part is not parked in crumbs.
+        assert!(!relieved(240, 9) && !relieved(240, 24) && relieved(240, 25));
+    }
+
+    #[test]
+    fn what_fails_leaves_the_segments_before_they_are_wanted_by_others() {
+        let make_room = |segments, standing| {
+            let lanes = [lane("a", 1, Failing, 0, 1), lane("z", 2, standing, 0, 0)];
+            divide(space(segments), &lanes, &BTreeSet::from([1]), &BTreeSet::new()).make_room
+        };
+        assert!(!make_room(499, Healthy) && make_room(500, Healthy));
+        assert!(!make_room(900, Failing), "where nobody else needs them, nobody leaves them");
+    }
+
+    #[test]
+    fn the_largest_numbers_do_no_harm() {
+        let lanes = [lane("a", 1, Failing, u64::MAX, u64::MAX), lane("z", 2, Healthy, u64::MAX, u64::MAX)];
+        let space = Space { cap: u64::MAX, segments: u64::MAX, parked: u64::MAX };
+        let division = divide(space, &lanes, &BTreeSet::from([1]), &BTreeSet::new());
+        assert!(division.refused.contains_key(&source("a")) && division.make_room);
+    }
+
+    fn any_lane() -> impl Strategy<Value = Lane<u8>> {
+        let standing = prop_oneof![Just(Failing), Just(Healthy), Just(Silent)];
+        (0..12_u8, 0..4_u8, any::<bool>(), standing, 0..400_u64, 0..400_u64).prop_map(
+            |(name, way, current, standing, parked, frames)| Lane {
+                current,
+                ..lane(&format!("s{name}"), way, standing, parked, frames)
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_held(
+            mut lanes in proptest::collection::vec(any_lane(), 0..20),
+            failing in proptest::collection::btree_set(0..4_u8, 0..4),
+            before in proptest::collection::btree_set(0..12_u8, 0..12),
+            segments in 0..CAP,
+        ) {
+            // A source has one lane that is current.
+            let mut seen = BTreeSet::new();
+            lanes.iter_mut().for_each(|lane| lane.current &= seen.insert(lane.source.clone()));
+            let before = before.into_iter().map(|name| source(&format!("s{name}"))).collect();
+            let division = divide(space(segments), &lanes, &failing, &before);
+            let fails = |lane: &Lane<u8>| lane.standing == Failing || failing.contains(&lane.way);
+            let healthy = |lane: &Lane<u8>| lane.current && !fails(lane) && lane.standing == Healthy;
+            for lane in lanes.iter().filter(|lane| lane.current) {
+                if !fails(lane) {
+                    prop_assert!(!division.refused.contains_key(&lane.source), "a healthy source is refused");
+                }
+            }
+            for party in division.refused.values().chain(&division.relieved) {
+                let held = division.parties[party].bytes();
+                prop_assert!(reaches(held, division.part.unwrap(), 1), "somebody who holds nothing");
+            }
+            // The parts together are what may fail at most, and no party that holds more is taken.
+            if lanes.iter().any(healthy) && !division.parties.is_empty() {
+                let part = division.part.unwrap();
+                prop_assert!(part * division.parties.len() as u64 <= CAP * FAILING_PERCENT / 100);
+                for lane in lanes.iter().filter(|lane| lane.current && fails(lane)) {
+                    let party = division.party(&lane.source, &lane.way).unwrap();
+                    if division.parties[&party].bytes() >= part {
+                        prop_assert_eq!(division.refused.get(&lane.source), Some(&party));
+                    }
+                }
+            } else {
+                prop_assert!(!division.make_room);
+            }
+            let none = lanes.iter().all(|lane| !lane.current || fails(lane));
+            prop_assert!(!none || division.refused.is_empty(), "nobody else is there, and somebody is refused");
+        }
+    }
+}

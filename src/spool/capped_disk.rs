@@ -1,0 +1,280 @@
+//! A disk that knows how many bytes its files have, and has no space beyond a cap.
+//!
+//! Whatever is in the spool's directory counts: segments, spares, staged and parked objects, quarantine, indexes,
+//! fingerprints, the manifest and its reserve. So `spool.max_bytes` holds without any room asking for it, and a spool whose
+//! cap is reached takes the same paths as one whose disk is full.
+
+use std::collections::BTreeMap;
+use std::io::{self, IoSlice};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::disk::{Disk, DiskFile};
+use super::manifest::RESERVE;
+use super::real_disk::SUBDIRECTORIES;
+use super::shared::FULL_PERCENT;
+
+/// What the names of objects in the making begin with.
+const STAGING: &str = "staging/";
+
+/// The disk, with its cap.
+#[derive(Debug)]
+pub(super) struct CappedDisk {
+    inner: Arc<dyn Disk>,
+    /// The cap that is configured, in bytes.
+    max: u64,
+    /// The cap in force: never more than what the disk can hold.
+    cap: AtomicU64,
+    total: Arc<AtomicU64>,
+    /// The length of each file.
+    files: Mutex<BTreeMap<String, Arc<Length>>>,
+}
+
+/// The length of a file. It has one writer at a time wherever it grows.
+#[derive(Debug)]
+struct Length {
+    bytes: AtomicU64,
+    total: Arc<AtomicU64>,
+}
+
+impl Length {
+    fn new(bytes: u64, total: &Arc<AtomicU64>) -> Arc<Self> {
+        total.fetch_add(bytes, Ordering::AcqRel);
+        Arc::new(Self { bytes: AtomicU64::new(bytes), total: Arc::clone(total) })
+    }
+
+    /// Takes the bytes up to `len` out of what `cap` leaves. Returns the length before.
+    fn grow(&self, len: u64, cap: u64) -> io::Result<u64> {
+        let before = self.bytes.load(Ordering::Acquire);
+        let more = len.saturating_sub(before);
+        if more > 0 {
+            let fits = |total: u64| total.checked_add(more).filter(|total| *total <= cap);
+            self.total.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits).map_err(|_| no_space())?;
+            self.bytes.store(len, Ordering::Release);
+        }
+        Ok(before)
+    }
+
+    fn set(&self, len: u64) {
+        let before = self.bytes.swap(len, Ordering::AcqRel);
+        self.total.fetch_add(len, Ordering::AcqRel);
+        self.total.fetch_sub(before, Ordering::AcqRel);
+    }
+}
+
+fn no_space() -> io::Error {
+    io::Error::new(io::ErrorKind::StorageFull, "the spool has reached its cap")
+}
+
+impl CappedDisk {
+    /// Looks at all files of `disk`. `max` bytes is the cap, or what the disk can hold, where that is less.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub(super) fn new(disk: Arc<dyn Disk>, max: u64) -> io::Result<Self> {
+        let total = Arc::new(AtomicU64::new(0));
+        let mut files = BTreeMap::new();
+        for (name, len) in disk.list("")? {
+            files.insert(name, Length::new(len, &total));
+        }
+        for dir in SUBDIRECTORIES {
+            for (name, len) in disk.list(dir)? {
+                files.insert(format!("{dir}/{name}"), Length::new(len, &total));
+            }
+        }
+        let capped = Self { inner: disk, max, cap: AtomicU64::new(max), total, files: Mutex::new(files) };
+        capped.look();
+        Ok(capped)
+    }
+
+    /// Bytes of all files.
+    pub(super) fn used(&self) -> u64 {
+        self.total.load(Ordering::Acquire)
+    }
+
+    /// Of them, bytes of objects in the making, which go by themselves.
+    pub(super) fn staged(&self) -> u64 {
+        let files = self.files();
+        let staged = files.range(STAGING.to_owned()..).take_while(|(name, _)| name.starts_with(STAGING));
+        staged.map(|(_, length)| length.bytes.load(Ordering::Acquire)).sum()
+    }
+
+    /// The cap in force, in bytes.
+    pub(super) fn cap(&self) -> u64 {
+        self.cap.load(Ordering::Acquire)
+    }
+
+    /// Whether the disk can hold less than is configured.
+    pub(super) fn is_smaller_than_configured(&self) -> bool {
+        self.cap() < self.max
+    }
+
+    /// Looks how much the disk has left, which others may take or give back, and sets the cap by it. Returns how many bytes
+    /// the spool may still take.
+    pub(super) fn look(&self) -> u64 {
+        let free = self.inner.free_bytes().unwrap_or(u64::MAX);
+        let used = self.used();
+        let cap = self.max.min(used.saturating_add(free));
+        self.cap.store(cap, Ordering::Release);
+        cap.saturating_sub(used)
+    }
+
+    fn files(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Length>>> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The cap for a file. Not the cap in force: how much others left on the disk, the disk itself knows best.
+    fn cap_of(&self, name: &str) -> u64 {
+        match name {
+            // Without them nothing that makes room can be noted.
+            _ if name.starts_with("MANIFEST") || name == RESERVE || name.starts_with("IDENT") => u64::MAX,
+            // A full spool is emptied by objects that are made, and parked, in what the others leave.
+            _ if name.starts_with(STAGING) || name.starts_with("parked/") => self.max,
+            _ => self.max / 100 * FULL_PERCENT,
+        }
+    }
+
+    fn wrap(&self, name: &str, file: Arc<dyn DiskFile>, length: Arc<Length>) -> Arc<dyn DiskFile> {
+        Arc::new(CappedFile { inner: file, length, cap: self.cap_of(name) })
+    }
+}
+
+impl Disk for CappedDisk {
+    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        let file = self.inner.open(name)?;
+        let mut files = self.files();
+        let length = match files.get(name) {
+            Some(length) => Arc::clone(length),
+            None => {
+                let length = Length::new(file.len()?, &self.total);
+                files.insert(name.to_owned(), Arc::clone(&length));
+                length
+            }
+        };
+        drop(files);
+        Ok(self.wrap(name, file, length))
+    }
+
+    fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        let file = self.inner.create(name)?;
+        let length = Length::new(0, &self.total);
+        if let Some(replaced) = self.files().insert(name.to_owned(), Arc::clone(&length)) {
+            replaced.set(0);
+        }
+        Ok(self.wrap(name, file, length))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.inner.rename(from, to)?;
+        let mut files = self.files();
+        if let Some(length) = files.remove(from)
+            && let Some(replaced) = files.insert(to.to_owned(), length)
+        {
+            replaced.set(0);
+        }
+        Ok(())
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.inner.remove(name)?;
+        if let Some(removed) = self.files().remove(name) {
+            removed.set(0);
+        }
+        Ok(())
+    }
+
+    fn sync_dir(&self, dir: &str) -> io::Result<()> {
+        self.inner.sync_dir(dir)
+    }
+
+    fn list(&self, dir: &str) -> io::Result<Vec<(String, u64)>> {
+        self.inner.list(dir)
+    }
+
+    fn path(&self, name: &str) -> Option<PathBuf> {
+        self.inner.path(name)
+    }
+
+    fn free_bytes(&self) -> Option<u64> {
+        self.inner.free_bytes()
+    }
+}
+
+#[derive(Debug)]
+struct CappedFile {
+    inner: Arc<dyn DiskFile>,
+    length: Arc<Length>,
+    cap: u64,
+}
+
+impl DiskFile for CappedFile {
+    fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<usize> {
+        self.inner.read_at(buf, at)
+    }
+
+    fn write_at(&self, parts: &[IoSlice<'_>], at: u64) -> io::Result<()> {
+        let end = parts.iter().fold(at, |end, part| end.saturating_add(part.len() as u64));
+        let before = self.length.grow(end, self.cap)?;
+        self.inner.write_at(parts, at).inspect_err(|_| {
+            // How much of it was written only the disk knows.
+            self.length.set(self.inner.len().unwrap_or(before));
+        })
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.inner.sync()
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        self.inner.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spool::RealDisk;
+    use crate::spool::disk::is_no_space;
+
+    #[test]
+    fn every_file_counts_and_the_cap_holds() {
+        let dir = tempfile::tempdir().unwrap();
+        let real: Arc<dyn Disk> = Arc::new(RealDisk::open(dir.path()).unwrap());
+        real.create("parked/old").unwrap().write_at(&[IoSlice::new(&[1; 100])], 0).unwrap();
+        let capped = CappedDisk::new(Arc::clone(&real), 1_000).unwrap();
+        let on_disk = || {
+            let of = |dir| real.list(dir).unwrap().into_iter().map(|(_, len)| len).sum::<u64>();
+            ["", "staging", "parked", "quarantine"].into_iter().map(of).sum::<u64>()
+        };
+        let check = |used: u64| assert_eq!((capped.used(), on_disk()), (used, used));
+        check(100);
+        let staged = capped.create("staging/1").unwrap();
+        staged.write_at(&[IoSlice::new(&[1; 300]), IoSlice::new(&[2; 200])], 0).unwrap();
+        check(600);
+        assert_eq!(capped.staged(), 500);
+        staged.write_at(&[IoSlice::new(&[3; 500])], 0).unwrap();
+        check(600);
+        let refused = staged.write_at(&[IoSlice::new(&[3; 401])], 500).unwrap_err();
+        assert!(is_no_space(&refused), "{refused}");
+        check(600);
+        staged.write_at(&[IoSlice::new(&[3; 400])], 500).unwrap();
+        check(1_000);
+        capped.create("MANIFEST-1").unwrap().write_at(&[IoSlice::new(&[3; 50])], 0).unwrap();
+        check(1_050);
+        assert!(is_no_space(
+            &capped.create("wal-1").unwrap().write_at(&[IoSlice::new(&[0])], 0).unwrap_err()
+        ));
+        capped.rename("staging/1", "parked/old").unwrap();
+        check(950);
+        capped.create("parked/old").unwrap();
+        check(50);
+        capped.remove("MANIFEST-1").unwrap();
+        capped.remove("MANIFEST-1").unwrap();
+        check(0);
+        assert_eq!((capped.cap(), capped.look()), (1_000, 1_000));
+        assert!(!capped.is_smaller_than_configured());
+        let huge = CappedDisk::new(real, u64::MAX).unwrap();
+        assert!(huge.is_smaller_than_configured(), "no disk holds so much");
+    }
+}

@@ -1,0 +1,86 @@
+//! What undelivered calls hold of the spool, for whom, and who is refused for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
+
+use super::outlet::Outlet;
+use super::shared::lock;
+use crate::batch::BatchKey;
+use crate::object::Destination;
+use crate::sources::SourceId;
+
+/// What a line takes in a segment beyond its own bytes: the frame's header, the source id, its part of a block and an index.
+pub const FRAME_BYTES: u64 = 80;
+
+/// What is held for somebody, in bytes of the spool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Parked objects.
+    pub parked: u64,
+    /// Frames in segments, sealed or not.
+    pub frames: u64,
+}
+
+impl Held {
+    /// Lines of so many bytes, in segments.
+    pub fn of_lines(lines: u64, bytes: u64) -> Self {
+        Self { parked: 0, frames: bytes.saturating_add(lines.saturating_mul(FRAME_BYTES)) }
+    }
+
+    /// All of it.
+    pub fn bytes(self) -> u64 {
+        self.parked.saturating_add(self.frames)
+    }
+
+    /// Adds what is held elsewhere.
+    pub fn add(&mut self, other: Self) {
+        self.parked = self.parked.saturating_add(other.parked);
+        self.frames = self.frames.saturating_add(other.frames);
+    }
+}
+
+impl Outlet {
+    /// What sealed objects hold that are not known to be in the store, by source and the destination noted in their seals.
+    pub fn held(&self) -> Vec<(SourceId, Destination, Held)> {
+        let state = self.shared.state();
+        let mut held: BTreeMap<(&SourceId, &Destination), Held> = BTreeMap::new();
+        for pending in state.seals.values() {
+            let seal = &pending.seal;
+            held.entry((&seal.batch.source, &seal.destination)).or_default().add(match pending.parked {
+                Some(parked) => Held { parked: parked.len, frames: 0 },
+                None => Held::of_lines(seal.frames, seal.bytes),
+            });
+        }
+        held.into_iter().map(|((source, to), held)| (source.clone(), to.clone(), held)).collect()
+    }
+
+    /// Bytes of segments in use.
+    pub fn segment_bytes(&self) -> u64 {
+        lock(&self.shared.index).segment_bytes()
+    }
+
+    /// The batches with unsealed frames in the oldest closed segment that has some, whether the spool is under pressure or
+    /// not.
+    pub fn pinning_oldest(&self) -> Vec<BatchKey> {
+        lock(&self.shared.index).pinning(1, true)
+    }
+
+    /// From now on only these sources are refused for what waits for their destinations.
+    pub fn refuse(&self, sources: BTreeSet<SourceId>) {
+        let mut refused = lock(&self.shared.full_sources);
+        let any = !sources.is_empty();
+        *refused = sources;
+        // With the lock held: who sees a source refused finds it in the list.
+        self.shared.any_full_source.store(any, Ordering::Release);
+    }
+
+    /// The sources that are refused for what waits for their destinations.
+    pub fn refused_sources(&self) -> BTreeSet<SourceId> {
+        lock(&self.shared.full_sources).clone()
+    }
+
+    /// Requests that were refused since the start because the spool had no room for anybody.
+    pub fn refused_for_space(&self) -> u64 {
+        self.shared.refused_for_space.load(Ordering::Acquire)
+    }
+}

@@ -1,0 +1,169 @@
+//! Answers that are not read.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::support::{BASIC, BATCH, Rig, eventually, start_with};
+use super::wire::{PATIENCE, bare, once, post};
+use crate::support::raw_http2::{INITIAL_WINDOW, get, ping, preface, stream_ids, window_update};
+
+const SHORT: Duration = Duration::from_millis(400);
+const NEVER: Duration = Duration::from_secs(600);
+
+/// The body of `/health`.
+const HEALTHY: &[u8] = br#"{"status":"ok"}"#;
+
+/// An HTTP/2 connection with as many requests, whose client takes no answer.
+async fn closed_window(address: SocketAddr, requests: usize) -> TcpStream {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let mut bytes = preface(&[(INITIAL_WINDOW, 0)]);
+    for id in stream_ids().take(requests) {
+        bytes.extend(get(id, "/health"));
+    }
+    stream.write_all(&bytes).await.unwrap();
+    stream
+}
+
+/// Reads until the other side ends the connection; what came.
+async fn ended(stream: &mut TcpStream) -> Vec<u8> {
+    let mut read = Vec::new();
+    timeout(PATIENCE, async { while stream.read_buf(&mut read).await.is_ok_and(|read| read > 0) {} })
+        .await
+        .expect("ended in time");
+    read
+}
+
+/// A connection with little room for what it does not read.
+async fn with_little_room(address: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4 * 1_024).unwrap();
+    socket.connect(address).await.unwrap()
+}
+
+/// Writes the same bytes until the other side ends the connection; how long it went on after nothing more was taken.
+async fn flood(stream: &mut TcpStream, bytes: &[u8]) -> Duration {
+    let mut stands_since = Instant::now();
+    let flood = async {
+        while stream.write_all(bytes).await.is_ok() {
+            stands_since = Instant::now();
+        }
+    };
+    timeout(PATIENCE, flood).await.expect("ended in time");
+    stands_since.elapsed()
+}
+
+fn resets(rig: &Rig) -> u64 {
+    rig.metrics.unread_connections.get()
+}
+
+#[tokio::test]
+async fn a_client_that_opens_no_window_is_reset_in_its_time_whatever_else_it_does() {
+    let rig = start_with(|settings, _| settings.bounds.unread = SHORT).await;
+    let began = Instant::now();
+    let mut silent = closed_window(rig.address, 5).await;
+    let mut pinging = closed_window(rig.address, 5).await;
+    let pings = async {
+        let mut read = [0; 1_024];
+        while pinging.write_all(&ping()).await.is_ok()
+            && pinging.read(&mut read).await.is_ok_and(|read| read > 0)
+        {
+            sleep(SHORT / 20).await;
+        }
+    };
+    let (read, pinged) = tokio::join!(ended(&mut silent), timeout(PATIENCE, pings));
+    assert!(pinged.is_ok(), "pings keep it");
+    assert!(began.elapsed() >= SHORT, "{:?}", began.elapsed());
+    assert!(!read.windows(HEALTHY.len()).any(|bytes| bytes == HEALTHY));
+    assert_eq!(resets(&rig), 2);
+    eventually("both to be gone", async || rig.metrics.connections.get() == 0).await;
+}
+
+#[tokio::test]
+async fn a_client_that_opens_its_window_late_gets_its_answers() {
+    let rig = start_with(|settings, _| settings.bounds.unread = SHORT * 2).await;
+    let mut stream = closed_window(rig.address, 5).await;
+    // Each answer that is taken begins a new time for the others.
+    for id in stream_ids().take(5) {
+        sleep(SHORT).await;
+        stream.write_all(&window_update(id, 1_000)).await.unwrap();
+        let mut read = Vec::new();
+        let answer = async {
+            while !read.windows(HEALTHY.len()).any(|bytes| bytes == HEALTHY) {
+                assert!(stream.read_buf(&mut read).await.unwrap() > 0, "ended before its answer");
+            }
+        };
+        timeout(PATIENCE, answer).await.unwrap();
+    }
+    assert_eq!(resets(&rig), 0);
+}
+
+#[tokio::test]
+async fn more_than_a_connection_may_leave_unread_ends_it_sooner() {
+    let rig = start_with(|settings, _| {
+        settings.bounds.unread = NEVER;
+        settings.bounds.unread_over = SHORT;
+    })
+    .await;
+    let few = closed_window(rig.address, 5).await;
+    let began = Instant::now();
+    ended(&mut closed_window(rig.address, 100).await).await;
+    assert!(began.elapsed() >= SHORT, "{:?}", began.elapsed());
+    assert_eq!(resets(&rig), 1);
+    assert_eq!(rig.metrics.connections.get(), 1);
+    drop(few);
+}
+
+#[tokio::test]
+async fn when_all_together_leave_too_much_unread_those_that_stand_longest_go() {
+    let rig = start_with(|settings, _| {
+        settings.bounds.unread = NEVER;
+        settings.bounds.unread_over = NEVER;
+        settings.bounds.answers_bytes = 1 << 20;
+    })
+    .await;
+    // Some 10 KB.
+    let mut early = closed_window(rig.address, 2).await;
+    sleep(SHORT).await;
+    let mut late = Vec::new();
+    for _ in 0..10 {
+        // Some 500 KB each.
+        late.push(closed_window(rig.address, 100).await);
+    }
+    ended(&mut early).await;
+    eventually("the room to be enough", async || rig.metrics.connections.get() <= 3).await;
+    let answer = once(rig.address, post("/v1/batch", &[BASIC], BATCH)).await;
+    assert_eq!(answer.status, 200);
+    let mut last = closed_window(rig.address, 1).await;
+    last.write_all(&window_update(1, 1_000)).await.unwrap();
+    let mut read = Vec::new();
+    let answer = async {
+        while !read.windows(HEALTHY.len()).any(|bytes| bytes == HEALTHY) {
+            assert!(last.read_buf(&mut read).await.unwrap() > 0, "a client that reads is not ended");
+        }
+    };
+    timeout(PATIENCE, answer).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_client_that_sends_on_and_reads_nothing_is_reset() {
+    let rig = start_with(|settings, _| {
+        settings.bounds.unread = SHORT;
+        settings.bounds.unread_over = SHORT;
+    })
+    .await;
+    let mut pipelining = with_little_room(rig.address).await;
+    let took = flood(&mut pipelining, &bare("GET", "/health", &[]).repeat(100)).await;
+    assert!(took < SHORT * 20, "{took:?}");
+    assert_eq!(resets(&rig), 1);
+
+    let mut stream = with_little_room(rig.address).await;
+    stream.write_all(&preface(&[])).await.unwrap();
+    let took = flood(&mut stream, &ping().repeat(100)).await;
+    assert!(took < SHORT * 20, "{took:?}");
+    assert_eq!(resets(&rig), 2);
+    eventually("both to be gone", async || rig.metrics.connections.get() == 0).await;
+}

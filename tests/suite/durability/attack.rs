@@ -1,0 +1,270 @@
+//! What an attack that sends little costs clients whose key is known: bodies that do not end, and answers that nobody reads.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::Request;
+use http_body_util::Full;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedWriteHalf;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::load::SOURCES;
+use super::setting;
+use super::stand::Stand;
+use crate::support::forebay::Forebay;
+use crate::support::http::{Http, is_accepted};
+use crate::support::raw_http2;
+use crate::support::resident::Resident;
+use crate::support::wait;
+
+/// Connections with unread answers, unless `FOREBAY_ATTACK` says otherwise.
+const UNREAD: u64 = 100;
+/// Streams of each: as many as an HTTP/2 client may open.
+const STREAMS: usize = 128;
+/// Connections with bodies that do not end, and how many of these each begins with.
+const FLOODING: usize = 3;
+const BODIES: usize = 40;
+/// From then on, each connection begins another one so often. Together they send 7 KB/s.
+const BODY_EVERY: Duration = Duration::from_millis(430);
+/// Zeros in such a body: first as many as fit, so that it is some 1 KB of gzip; then fewer and fewer, for what is left of
+/// the room.
+const INFLATED: usize = 1_000_000;
+const LARGE_BODIES: usize = 26;
+/// Letters in a call of the good load.
+const LETTERS: usize = 2_000;
+/// Clients of the good load, and how many requests each sends, with a pause before each: in the suite, and when figures
+/// are asked for.
+const CLIENTS: usize = 8;
+const REQUESTS: usize = 60;
+const REQUESTS_MEASURED: usize = 1_000;
+const PAUSE: Duration = Duration::from_millis(15);
+/// What unread answers may add to the memory that is resident: 16 MiB, and what 100 connections take.
+const GROWTH_MAX: u64 = 48 * 1_024 * 1_024;
+/// Time to see that all connections were reset: 5 s, on a busy machine. Shorter than the time for idle ones.
+const RESET_TIMEOUT: Duration = Duration::from_secs(60);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bodies_that_do_not_end_cost_clients_with_a_known_key_nothing() {
+    let stand = Stand::start().await;
+    let forebay = start(&stand).await;
+    let quiet = good_load(&forebay).await;
+    let flood = Flood::begin(&forebay).await;
+    // With what they would become, the bodies of the beginning alone would be more than the program holds.
+    flood.arrived().await;
+    let beside = good_load(&forebay).await;
+    let ratio = report("bodies that do not end", &quiet, &beside);
+    // In the ordinary run other tests run beside this one, and no ratio of a few requests says anything.
+    assert!(
+        setting("FOREBAY_ATTACK").is_none() || ratio < 2.0,
+        "p99 is {ratio} times that without the attack"
+    );
+    drop(flood);
+    assert!(forebay.terminate().await.success(), "SIGTERM ends it in order");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_that_nobody_reads_hold_little_and_not_for_long() {
+    let connections = setting("FOREBAY_ATTACK").unwrap_or(UNREAD);
+    let stand = Stand::start().await;
+    let forebay = start(&stand).await;
+    let quiet = good_load(&forebay).await;
+    let resident = Resident::watch(forebay.pid());
+    let before = wait::until("the memory to be known", RESET_TIMEOUT, async || {
+        Some(resident.peak()).filter(|peak| *peak > 0)
+    })
+    .await;
+    let began = Instant::now();
+    let mut unread = JoinSet::new();
+    for _ in 0..connections {
+        unread.spawn(leave_unread(address(&forebay)));
+    }
+    let all_reset = tokio::spawn(async move {
+        while unread.join_next().await.is_some() {}
+        began.elapsed()
+    });
+    let beside = good_load(&forebay).await;
+    report(&format!("{connections} connections with unread answers"), &quiet, &beside);
+    let reset_after = timeout(RESET_TIMEOUT, all_reset).await.expect("all to be reset").unwrap();
+    let growth = resident.peak().saturating_sub(before);
+    eprintln!(
+        "all {connections} reset after {reset_after:?}; {} MiB more resident than before",
+        growth >> 20
+    );
+    assert!(growth < GROWTH_MAX + connections * 100 * 1_024, "{growth} bytes more resident");
+    assert!(forebay.terminate().await.success(), "SIGTERM ends it in order");
+}
+
+async fn start(stand: &Stand) -> Forebay {
+    let config = stand.config(&stand.folder.path().join("spool"), "unsafe_filesystem = true", "1 h");
+    stand.serve(&config).await
+}
+
+fn address(forebay: &Forebay) -> SocketAddr {
+    forebay.collector.strip_prefix("http://").unwrap().parse().unwrap()
+}
+
+/// How clients fared whose key is in the header.
+#[derive(Debug)]
+struct Fared {
+    requests: usize,
+    accepted: usize,
+    took: Vec<Duration>,
+}
+
+impl Fared {
+    fn p99(&self) -> Duration {
+        self.took[self.took.len() * 99 / 100]
+    }
+}
+
+async fn good_load(forebay: &Forebay) -> Fared {
+    let mut clients = JoinSet::new();
+    let requests = if setting("FOREBAY_ATTACK").is_some() { REQUESTS_MEASURED } else { REQUESTS };
+    for client in 0..CLIENTS {
+        let url = format!("{}/v1/track", forebay.collector);
+        let call = format!(r#"{{"event":"e","userId":"u","properties":{{"x":"{}"}}}}"#, "y".repeat(LETTERS));
+        let call = Bytes::from(call);
+        let basic = format!("Basic {}", STANDARD.encode(format!("{}:", SOURCES[client % SOURCES.len()])));
+        clients.spawn(async move {
+            let (http, mut accepted, mut took) = (Http::new(), 0, Vec::new());
+            for _ in 0..requests {
+                sleep(PAUSE).await;
+                let body = Full::new(call.clone());
+                let request = Request::post(&url).header("authorization", &basic).body(body).unwrap();
+                let began = Instant::now();
+                let answer = http.send(request).await;
+                took.push(began.elapsed());
+                accepted += usize::from(answer.as_ref().is_ok_and(is_accepted));
+            }
+            (accepted, took)
+        });
+    }
+    let fared = clients.join_all().await;
+    let mut took = fared.iter().flat_map(|(_, took)| took.clone()).collect::<Vec<_>>();
+    took.sort();
+    let accepted = fared.iter().map(|(accepted, _)| accepted).sum();
+    Fared { requests: requests * CLIENTS, accepted, took }
+}
+
+/// Says how the good load fared beside an attack, which must have cost it no request; how many times longer its p99 is.
+fn report(attack: &str, quiet: &Fared, beside: &Fared) -> f64 {
+    let ratio = beside.p99().as_secs_f64() / quiet.p99().as_secs_f64();
+    eprintln!(
+        "{attack}: {} of {} requests with a known key were answered 200; p99 {:?} beside it, {:?} without, ratio {ratio:.2}",
+        beside.accepted,
+        beside.requests,
+        beside.p99(),
+        quiet.p99(),
+    );
+    assert_eq!(quiet.accepted, quiet.requests, "without an attack");
+    assert_eq!(beside.accepted, beside.requests, "{attack}");
+    ratio
+}
+
+/// Connections that begin bodies of gzip without a key and never end them.
+#[derive(Debug)]
+struct Flood {
+    metrics: String,
+    gone: CancellationToken,
+}
+
+impl Flood {
+    async fn begin(forebay: &Forebay) -> Self {
+        let gone = CancellationToken::new();
+        for _ in 0..FLOODING {
+            let stream = TcpStream::connect(address(forebay)).await.unwrap();
+            let gone = gone.clone();
+            tokio::spawn(async move {
+                tokio::select! {
+                    () = gone.cancelled() => {}
+                    () = begin_bodies(stream) => {}
+                }
+            });
+        }
+        Self { metrics: format!("{}/metrics", forebay.console), gone }
+    }
+
+    /// Waits until each connection has begun its bodies.
+    async fn arrived(&self) {
+        let http = Http::new();
+        let bytes = FLOODING * unfinished_bodies().iter().map(Vec::len).sum::<usize>();
+        let bytes = u64::try_from(bytes).unwrap();
+        wait::until("the bodies to arrive", RESET_TIMEOUT, async || {
+            let request = Request::get(&self.metrics).body(Full::default()).unwrap();
+            let answer = http.send(request).await.unwrap();
+            let text = String::from_utf8(answer.body.to_vec()).unwrap();
+            let line = text.lines().find(|line| line.starts_with("forebay_body_bytes_total "))?;
+            let arrived: u64 = line.rsplit_once(' ')?.1.parse().ok()?;
+            (arrived >= bytes).then_some(())
+        })
+        .await;
+    }
+}
+
+impl Drop for Flood {
+    fn drop(&mut self) {
+        self.gone.cancel();
+    }
+}
+
+/// The gzip without its end of each body that a connection begins with.
+fn unfinished_bodies() -> Vec<Vec<u8>> {
+    let smaller = (1..).map(|halvings: u32| INFLATED >> halvings);
+    let lens = std::iter::repeat_n(INFLATED, LARGE_BODIES).chain(smaller).take(BODIES);
+    lens.map(|len| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        std::io::Write::write_all(&mut encoder, &vec![0; len]).unwrap();
+        let mut bytes = encoder.finish().unwrap();
+        bytes.truncate(bytes.len() - 9);
+        bytes
+    })
+    .collect()
+}
+
+async fn begin_bodies(stream: TcpStream) {
+    let bodies = unfinished_bodies();
+    let begin = |(stream, body): (u32, &Vec<u8>)| {
+        let head = raw_http2::post(stream, "/v1/batch", &[("content-encoding", "gzip")]);
+        [head, raw_http2::data(stream, body)].concat()
+    };
+    let (reader, mut writing) = reading(stream);
+    let mut requests = raw_http2::stream_ids().zip(bodies.iter().cycle());
+    let mut bytes = raw_http2::preface(&[]);
+    bytes.extend(requests.by_ref().take(BODIES).flat_map(begin));
+    while writing.write_all(&bytes).await.is_ok() {
+        sleep(BODY_EVERY).await;
+        bytes = requests.next().map(begin).unwrap_or_default();
+    }
+    reader.abort();
+}
+
+/// Reads all that comes, in a task of its own.
+fn reading(stream: TcpStream) -> (JoinHandle<()>, OwnedWriteHalf) {
+    let (mut reading, writing) = stream.into_split();
+    let reader = tokio::spawn(async move {
+        let mut scratch = [0; 16 * 1_024];
+        while reading.read(&mut scratch).await.is_ok_and(|read| read > 0) {}
+    });
+    (reader, writing)
+}
+
+/// Asks on all streams of one connection, and takes no answer. Ends with the connection.
+async fn leave_unread(address: SocketAddr) {
+    let stream = TcpStream::connect(address).await.unwrap();
+    let (reader, mut writing) = reading(stream);
+    let mut bytes = raw_http2::preface(&[(raw_http2::INITIAL_WINDOW, 0)]);
+    for id in raw_http2::stream_ids().take(STREAMS) {
+        bytes.extend(raw_http2::get(id, "/health"));
+    }
+    // The connection may end in the middle of it.
+    if writing.write_all(&bytes).await.is_ok() {
+        drop(reader.await);
+    }
+}

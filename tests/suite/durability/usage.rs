@@ -1,0 +1,108 @@
+//! What a spool takes of its disk, sampled while the program runs.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// How often is looked: parking and recovery hold a file twice for longer than this.
+const SAMPLE_EVERY: Duration = Duration::from_millis(5);
+/// Bytes of a block of `st_blocks`.
+const BLOCK: u64 = 512;
+
+/// Bytes of all files of a directory.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Usage {
+    /// As their lengths say.
+    pub(crate) apparent: u64,
+    /// As the file system has allocated them.
+    pub(crate) allocated: u64,
+    /// Each kind of file: how many, and the sum of their lengths.
+    pub(crate) kinds: BTreeMap<String, (usize, u64)>,
+}
+
+impl Usage {
+    /// Measures a directory. A file that is renamed meanwhile counts once.
+    pub(crate) fn of(dir: &Path) -> Self {
+        let mut files = BTreeMap::new();
+        look(dir, "", &mut files);
+        let mut usage = Self::default();
+        for (kind, len, blocks) in files.into_values() {
+            usage.apparent += len;
+            usage.allocated += blocks * BLOCK;
+            let of_kind = usage.kinds.entry(kind).or_default();
+            *of_kind = (of_kind.0 + 1, of_kind.1 + len);
+        }
+        usage
+    }
+}
+
+/// Adds the files below `dir` by their inode: kind, length, blocks.
+fn look(dir: &Path, below: &str, files: &mut BTreeMap<u64, (String, u64, u64)>) {
+    // Before the first start there is none.
+    let Ok(entries) = fs::read_dir(dir) else { return };
+    for entry in entries.flatten() {
+        // What is gone by now takes no space.
+        let Ok(about) = entry.metadata() else { continue };
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if about.is_dir() {
+            look(&entry.path(), &format!("{name}/"), files);
+        } else {
+            let kind = name.split(|c: char| c == '-' || c == '.' || c.is_ascii_digit()).next();
+            let kind = format!("{below}{}", kind.unwrap_or_default());
+            files.insert(about.ino(), (kind, about.len(), about.blocks()));
+        }
+    }
+}
+
+/// The most that a directory took while it was looked at. Dropped, it looks no more.
+#[derive(Debug)]
+pub(crate) struct Sampler {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<(Usage, Usage)>>,
+}
+
+impl Sampler {
+    /// Begins to look at a directory.
+    pub(crate) fn start(dir: &Path) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let thread = std::thread::spawn({
+            let (stop, dir) = (Arc::clone(&stop), dir.to_owned());
+            move || most(&dir, &stop)
+        });
+        Self { stop, thread: Some(thread) }
+    }
+
+    /// Ends it. What was there when the lengths, and what when the allocated bytes, were most.
+    pub(crate) fn stop(mut self) -> (Usage, Usage) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.take().expect("it is stopped once").join().expect("a sampler that does not panic")
+    }
+}
+
+impl Drop for Sampler {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+fn most(dir: &Path, stop: &AtomicBool) -> (Usage, Usage) {
+    let (mut apparent, mut allocated) = (Usage::default(), Usage::default());
+    while !stop.load(Ordering::Relaxed) {
+        // A file removed and another one made while the directory is read look as if both were there: only what a second
+        // look confirms counts.
+        let (first, second) = (Usage::of(dir), Usage::of(dir));
+        if first.apparent.min(second.apparent) > apparent.apparent {
+            apparent = if first.apparent < second.apparent { first.clone() } else { second.clone() };
+        }
+        if first.allocated.min(second.allocated) > allocated.allocated {
+            allocated = if first.allocated < second.allocated { first } else { second };
+        }
+        std::thread::sleep(SAMPLE_EVERY);
+    }
+    (apparent, allocated)
+}

@@ -1,0 +1,192 @@
+//! A log that cannot be written, or that nobody reads: calls are answered and delivered all the same, operators are
+//! answered, and the program ends in order.
+
+use std::fs::File;
+use std::io::{PipeReader, PipeWriter, Write};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::pipe::fcntl_setpipe_size;
+use tokio::time::Instant;
+
+use super::full::{SmallDisk, fill_up};
+use super::support::{CREDENTIALS, Caller, PATIENCE, Rig, ask};
+use crate::support::forebay::{Forebay, Starting, command};
+use crate::support::http::Http;
+use crate::support::tcp_proxy::Link;
+use crate::support::wait;
+
+/// The smallest pipe that Linux has.
+const PIPE_BYTES: usize = 4_096;
+/// How long the end may take: far less than the grace period, which a frozen task would use up.
+const EXIT_MAX: Duration = Duration::from_secs(15);
+/// How soon an operator must be answered while the log is stuck.
+const ANSWER_MAX: Duration = Duration::from_secs(10);
+/// The counter of lines that were not written.
+const DROPPED: &str = "forebay_log_lines_dropped_total";
+
+/// A device on which each write fails: no space.
+fn full_device() -> Stdio {
+    File::options().write(true).open("/dev/full").unwrap().into()
+}
+
+/// A pipe whose reader is gone.
+pub(super) fn closed_pipe() -> Stdio {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    writer.into()
+}
+
+/// A small pipe that nobody reads, for as long as the reader lives.
+fn unread_pipe() -> (PipeReader, PipeWriter) {
+    let (reader, writer) = std::io::pipe().unwrap();
+    fcntl_setpipe_size(&writer, PIPE_BYTES).unwrap();
+    (reader, writer)
+}
+
+/// The value of a counter without labels.
+async fn counter(forebay: &Forebay, name: &str) -> u64 {
+    let answer = ask(forebay, "/metrics").await;
+    let text = String::from_utf8(answer.body.to_vec()).unwrap();
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    value.unwrap_or_else(|| panic!("{name} is not in {text}")).parse().unwrap()
+}
+
+/// The store goes away for some tries and comes back; everything must work as with a log.
+async fn serves_and_delivers(stderr: Stdio, log_level: &str) {
+    let rig = Rig::start(&["lake"]).await;
+    let settings = rig.settings(&["web", "ios"]);
+    let environment: Vec<_> = CREDENTIALS.into_iter().chain([("FOREBAY_LOG", log_level)]).collect();
+    let forebay = Starting::serve_logging_to(settings.write(), &environment, stderr).serve_ready().await;
+    let mut caller = Caller::new();
+    rig.link.set(Link::Cut);
+    for _ in 0..5 {
+        for source in ["web", "ios"] {
+            caller.send(&forebay, source, 1, 0).await;
+        }
+        let tried = rig.link.broken();
+        wait::until("one more try", PATIENCE, async || (rig.link.broken() > tried).then_some(())).await;
+        let asked = Instant::now();
+        assert_eq!(ask(&forebay, "/ready").await.status, 200);
+        assert!(asked.elapsed() < ANSWER_MAX, "{:?}", asked.elapsed());
+    }
+    rig.link.set(Link::Up);
+    caller.send(&forebay, "web", 5, 0).await;
+    for source in ["web", "ios"] {
+        caller.all_arrive(&rig.bucket("lake"), "", source).await;
+    }
+    let ending = Instant::now();
+    assert_eq!(forebay.terminate().await.code(), Some(0));
+    assert!(ending.elapsed() < EXIT_MAX, "{:?}", ending.elapsed());
+}
+
+#[tokio::test]
+async fn a_log_on_a_full_device_stops_nothing() {
+    serves_and_delivers(full_device(), "info").await;
+}
+
+#[tokio::test]
+async fn a_log_on_a_closed_pipe_stops_nothing() {
+    serves_and_delivers(closed_pipe(), "info").await;
+}
+
+#[tokio::test]
+async fn a_log_that_nobody_reads_stops_nothing() {
+    let (reader, mut writer) = unread_pipe();
+    writer.write_all(&[b'\n'; PIPE_BYTES]).unwrap();
+    serves_and_delivers(writer.into(), "trace").await;
+    drop(reader);
+}
+
+#[tokio::test]
+async fn a_log_that_can_be_written_again_says_how_many_lines_were_dropped() {
+    let rig = Rig::start(&["lake"]).await;
+    let Some(disk) = SmallDisk::mount(rig.folder.path().join("disk")) else { return };
+    let (log, filler) = (disk.path().join("log"), disk.path().join("filler"));
+    let settings = rig.settings(&["web"]);
+    let stderr = File::options().create(true).append(true).open(&log).unwrap().into();
+    let environment: Vec<_> = CREDENTIALS.into_iter().chain([("FOREBAY_LOG", "debug")]).collect();
+    let forebay = Starting::serve_logging_to(settings.write(), &environment, stderr).serve_ready().await;
+    let mut caller = Caller::new();
+    caller.send(&forebay, "web", 1, 0).await;
+    caller.all_arrive(&rig.bucket("lake"), "", "web").await;
+    assert_eq!(counter(&forebay, DROPPED).await, 0);
+
+    fill_up(&filler);
+    // What is left of the log's last page takes some lines.
+    wait::until("lines to be dropped", PATIENCE, async || {
+        caller.send(&forebay, "web", 1, 0).await;
+        (counter(&forebay, DROPPED).await >= 5).then_some(())
+    })
+    .await;
+    std::fs::remove_file(&filler).unwrap();
+    caller.all_arrive(&rig.bucket("lake"), "", "web").await;
+    let report = wait::until("the report", PATIENCE, async || {
+        caller.send(&forebay, "web", 1, 0).await;
+        let text = std::fs::read_to_string(&log).unwrap();
+        text.lines().find(|line| line.contains("log lines were dropped")).map(str::to_owned)
+    })
+    .await;
+    let report: serde_json::Value =
+        serde_json::from_str(&report).unwrap_or_else(|error| panic!("{error}: {report}"));
+    assert_eq!(report["lines"].as_u64(), Some(counter(&forebay, DROPPED).await), "{report}");
+    assert!(report["since"].as_str().unwrap() < report["timestamp"].as_str().unwrap(), "{report}");
+    assert!(forebay.terminate().await.success());
+}
+
+/// Three free ports of this machine. Nothing says where the program listens when its standard output is broken.
+fn free_ports() -> [u16; 3] {
+    let listeners = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    listeners.map(|listener| listener.local_addr().unwrap().port())
+}
+
+/// `forebay dev` whose addresses and first steps nobody can read.
+async fn dev_runs(folder: &Path, stdout: Stdio, stderr: Stdio) {
+    let [collector, console, s3] = free_ports();
+    let mut command = command();
+    command.arg("dev").arg("--data-dir").arg(folder);
+    for (option, port) in [("--listen", collector), ("--admin-listen", console), ("--s3-listen", s3)] {
+        command.arg(option).arg(format!("127.0.0.1:{port}"));
+    }
+    command.stdin(Stdio::null()).stdout(stdout).stderr(stderr).kill_on_drop(true);
+    let mut child = command.spawn().unwrap();
+    let http = Http::new();
+    let call = serde_json::json!({ "batch": [{ "type": "track", "event": "e", "userId": "u" }] });
+    wait::until("a call to be taken", PATIENCE, async || {
+        let taken = http.track(&format!("http://127.0.0.1:{collector}"), "app", &call).await;
+        assert_eq!(child.try_wait().unwrap(), None, "it ended");
+        taken.then_some(())
+    })
+    .await;
+    let flushed = http.post(&format!("http://127.0.0.1:{console}/api/flush"), "").await.unwrap();
+    assert!(flushed.status.is_success(), "{flushed:?}");
+    let pid = rustix::process::Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap()).unwrap();
+    let ending = Instant::now();
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert_eq!(child.wait().await.unwrap().code(), Some(0));
+    assert!(ending.elapsed() < EXIT_MAX, "{:?}", ending.elapsed());
+}
+
+#[tokio::test]
+async fn dev_runs_with_its_output_on_a_full_device() {
+    let folder = tempfile::tempdir().unwrap();
+    dev_runs(folder.path(), full_device(), full_device()).await;
+}
+
+#[tokio::test]
+async fn dev_runs_with_its_output_on_closed_pipes() {
+    let folder = tempfile::tempdir().unwrap();
+    dev_runs(folder.path(), closed_pipe(), closed_pipe()).await;
+}
+
+#[tokio::test]
+async fn dev_runs_with_an_output_that_nobody_reads() {
+    let folder = tempfile::tempdir().unwrap();
+    let (reader, mut writer) = unread_pipe();
+    writer.write_all(&[b'\n'; PIPE_BYTES]).unwrap();
+    let both = writer.try_clone().unwrap();
+    dev_runs(folder.path(), writer.into(), both.into()).await;
+    drop(reader);
+}

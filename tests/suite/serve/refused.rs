@@ -1,0 +1,220 @@
+//! Sources that are served beside sources whose bucket refuses them, and what is said of it (issue 15, number 6).
+
+use std::collections::BTreeMap;
+use std::env;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+use serde_json::Value;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::support::{Caller, PATIENCE, Rig, ask, ids_below, status};
+use crate::support::forebay::Forebay;
+use crate::support::http::is_accepted;
+use crate::support::tcp_proxy::Link;
+use crate::support::wait;
+
+const REFUSED: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
+const HEALTHY: &str = "web";
+/// How long sources are refused in an ordinary test run. `tests/refused` says longer, in minutes.
+const SECONDS: u64 = 45;
+/// Bytes of an object, about.
+const OBJECT_BYTES: u64 = 1_000_000;
+/// Log lines a minute, for some states that last: each is said once a minute.
+const LINES_A_MINUTE_MAX: usize = 30;
+
+fn how_long() -> Duration {
+    let minutes = env::var_os("FOREBAY_REFUSED_MINUTES");
+    let minutes = minutes.map(|text| text.to_str().and_then(|text| text.parse().ok()).expect("minutes"));
+    Duration::from_secs(minutes.map_or(SECONDS, |minutes: u64| 60 * minutes))
+}
+
+/// What became of the requests of one source.
+#[derive(Debug, Default)]
+struct Answers {
+    taken: usize,
+    refused: BTreeMap<String, usize>,
+}
+
+impl Answers {
+    fn all(&self) -> usize {
+        self.taken + self.refused.values().sum::<usize>()
+    }
+}
+
+/// All sources send at once, each at its pace, until it is over. Returns who sent what, in the order of the sources.
+async fn all_send(
+    forebay: &Arc<Forebay>,
+    sources: &[(&'static str, Duration)],
+    until: Instant,
+) -> Vec<(Caller, Answers)> {
+    let sending = sources.iter().map(|(source, every)| send(Arc::clone(forebay), source, *every, until));
+    let sending: Vec<JoinHandle<(Caller, Answers)>> = sending.map(tokio::spawn).collect();
+    let mut all = Vec::new();
+    for one in sending {
+        all.push(one.await.unwrap());
+    }
+    all
+}
+
+/// Sends requests of about 100 KB.
+async fn send(
+    forebay: Arc<Forebay>,
+    source: &'static str,
+    every: Duration,
+    until: Instant,
+) -> (Caller, Answers) {
+    let (mut caller, mut answers) = (Caller::new(), Answers::default());
+    let mut ticks = tokio::time::interval(every);
+    while Instant::now() < until {
+        ticks.tick().await;
+        let answer = caller.try_send(&forebay, source, 10, 10_000).await;
+        if is_accepted(&answer) {
+            answers.taken += 1;
+            continue;
+        }
+        let body: Value = serde_json::from_slice(&answer.body).unwrap();
+        let code = format!("{} {}", answer.status.as_u16(), body["code"].as_str().unwrap());
+        *answers.refused.entry(code).or_default() += 1;
+    }
+    (caller, answers)
+}
+
+/// A metric's value; 0 where there is none.
+async fn metric(forebay: &Forebay, name: &str) -> u64 {
+    let text = String::from_utf8(ask(forebay, "/metrics").await.body.to_vec()).unwrap();
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    value.map_or(0, |value| value.parse().unwrap())
+}
+
+fn alarms(status: &Value) -> Vec<&str> {
+    status["alarms"].as_array().unwrap().iter().map(|alarm| alarm["kind"].as_str().unwrap()).collect()
+}
+
+/// `tests/refused MINUTES` measures the same for longer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn six_sources_that_are_refused_cost_a_healthy_one_nothing() {
+    let rig = Rig::start(&["lake"]).await;
+    let sources: Vec<&'static str> = REFUSED.into_iter().chain([HEALTHY]).collect();
+    let mut settings = rig.settings(&sources);
+    for (_, lines) in settings.sources.iter_mut().take(REFUSED.len()) {
+        lines.push_str("\nbucket = \"nowhere\"");
+    }
+    settings.spool.push_str("\nsegment_bytes = \"8 MiB\"\nmax_bytes = \"192 MiB\"");
+    settings.flush = format!("max_age = \"1 h\"\nmax_bytes = \"{OBJECT_BYTES} B\"\nshutdown_grace = \"2 s\"");
+    let forebay = Arc::new(settings.serve().await);
+
+    let (lasts, began) = (how_long(), Instant::now());
+    let until = began + lasts;
+    // The refused ones together twelve times as much.
+    let pace = |source: &str| Duration::from_millis(if source == HEALTHY { 200 } else { 100 });
+    let paced: Vec<_> = sources.iter().map(|source| (*source, pace(source))).collect();
+    let (callers, mut answers): (Vec<_>, Vec<_>) =
+        all_send(&forebay, &paced, until).await.into_iter().unzip();
+    let minutes = began.elapsed().as_secs_f64() / 60.0;
+    let lines = forebay.log().lines().count();
+    let healthy = answers.pop().unwrap();
+    let (mut taken, mut refused) = (0, BTreeMap::<String, usize>::new());
+    for answers in &answers {
+        taken += answers.taken;
+        answers.refused.iter().for_each(|(code, count)| *refused.entry(code.clone()).or_default() += count);
+    }
+
+    let objects = rig.bucket("lake").objects(&format!("segment-logs/{HEALTHY}/")).await;
+    let sizes: Vec<usize> = objects.iter().map(|object| object.body.len()).collect();
+    eprintln!(
+        "{minutes:.1} min: healthy {} of {} requests 200, {} objects ({:.0} an hour), the smallest {} of {OBJECT_BYTES} bytes; \
+         six refused: {taken} taken, {refused:?}; {lines} log lines ({:.0} an hour)",
+        healthy.taken,
+        healthy.all(),
+        sizes.len(),
+        sizes.len() as f64 * 60.0 / minutes,
+        sizes.iter().min().copied().unwrap_or(0),
+        lines as f64 * 60.0 / minutes,
+    );
+
+    // What the operator is told.
+    let said = status(&forebay).await;
+    assert_eq!(ask(&forebay, "/ready").await.status, StatusCode::OK, "not everybody is refused");
+    for kind in ["refused", "refusing"] {
+        assert!(alarms(&said).contains(&kind), "{kind}: {said:#}");
+    }
+    for source in said["sources"].as_array().unwrap() {
+        let (id, why) = (source["id"].as_str().unwrap(), &source["refused"]);
+        if id == HEALTHY {
+            assert!(why.is_null() && source["requests_refused"] == 0, "{source:#}");
+        } else {
+            assert_eq!(why["code"], "destination_full", "{source:#}");
+            assert!(why["why"].as_str().unwrap().contains("nowhere"), "{source:#}");
+            assert!(source["requests_refused"].as_u64().unwrap() > 0, "{source:#}");
+        }
+    }
+    let counted = metric(&forebay, "forebay_refused_total{source=\"a\",reason=\"destination_full\"}").await;
+    assert_eq!(counted, answers[0].refused["503 destination_full"] as u64);
+
+    // What it cost.
+    assert_eq!(healthy.refused, BTreeMap::new());
+    assert_eq!(refused.keys().collect::<Vec<_>>(), ["503 destination_full"]);
+    assert!(sizes.len() > 2, "{sizes:?}");
+    assert!(sizes.iter().all(|size| *size as u64 * 10 >= OBJECT_BYTES * 8), "crumbs: {sizes:?}");
+    assert!(lines as f64 <= LINES_A_MINUTE_MAX as f64 * (minutes + 1.0), "{lines} lines\n{}", forebay.log());
+
+    rig.bucket("lake").client.create_bucket().bucket("nowhere").send().await.unwrap();
+    wait::until("nobody to be refused", 2 * PATIENCE, async || {
+        let said = status(&forebay).await;
+        said["sources"].as_array().unwrap().iter().all(|source| source["refused"].is_null()).then_some(())
+    })
+    .await;
+    forebay.flush().await;
+    for (source, caller) in sources.iter().zip(&callers) {
+        let bucket = rig.bucket(if *source == HEALTHY { "lake" } else { "nowhere" });
+        caller.all_arrive(&bucket, "", source).await;
+    }
+    assert!(Arc::into_inner(forebay).unwrap().terminate().await.success());
+}
+
+/// Everything is away, and calls come until nobody is taken: what is logged, and how many objects that makes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_outage_of_everything_is_said_once_a_minute_and_makes_no_crumbs() {
+    let rig = Rig::start(&["lake"]).await;
+    let mut settings = rig.settings(&REFUSED);
+    settings.spool.push_str("\nsegment_bytes = \"8 MiB\"\nmax_bytes = \"96 MiB\"");
+    settings.flush = format!("max_age = \"1 h\"\nmax_bytes = \"{OBJECT_BYTES} B\"\nshutdown_grace = \"2 s\"");
+    let forebay = Arc::new(settings.serve().await);
+    rig.link.set(Link::Cut);
+    let (lasts, began) = (how_long(), Instant::now());
+    let until = began + lasts;
+    let paced = REFUSED.map(|source| (source, Duration::from_millis(100)));
+    let (callers, answers): (Vec<_>, Vec<_>) = all_send(&forebay, &paced, until).await.into_iter().unzip();
+    let minutes = began.elapsed().as_secs_f64() / 60.0;
+    let lines = forebay.log().lines().count();
+    let (said, taken) = (status(&forebay).await, answers.iter().map(|answers| answers.taken).sum::<usize>());
+    assert!(alarms(&said).contains(&"refusing"), "{said:#}");
+    assert_eq!(ask(&forebay, "/ready").await.status, StatusCode::SERVICE_UNAVAILABLE);
+    for answers in &answers {
+        assert!(answers.refused.keys().all(|code| code == "503 spool_full"), "{answers:?}");
+    }
+    let parked = said["spool"]["parked_bytes"].as_u64().unwrap();
+
+    rig.link.set(Link::Up);
+    forebay.flush().await;
+    let mut objects = 0;
+    for (source, caller) in REFUSED.iter().zip(&callers) {
+        let found = ids_below(&rig.bucket("lake"), &format!("segment-logs/{source}/")).await;
+        assert_eq!(found.len(), caller.of(source).len(), "{source}: more or less lines than calls");
+        objects += rig.bucket("lake").objects(&format!("segment-logs/{source}/")).await.len();
+    }
+    let bytes = taken as u64 * 100_000;
+    eprintln!(
+        "{minutes:.1} min: {taken} requests taken, {} MB parked of 101 MB; {objects} objects of {} MB of calls; {lines} log lines \
+         ({:.0} an hour)",
+        parked / 1_000_000,
+        bytes / 1_000_000,
+        lines as f64 * 60.0 / minutes,
+    );
+    assert!(lines as f64 <= LINES_A_MINUTE_MAX as f64 * (minutes + 1.0), "{lines} lines\n{}", forebay.log());
+    assert!(objects as u64 <= 3 * bytes / OBJECT_BYTES, "{objects} objects of {bytes} bytes");
+    assert!(Arc::into_inner(forebay).unwrap().terminate().await.success());
+}

@@ -1,0 +1,135 @@
+//! Destinations that refuse one source, or everybody, for days. The other sources are served all the time.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use forebay::time::Clock as _;
+
+use super::process::Process;
+use super::world::{Violation, World};
+
+/// Whom the store refuses until the last life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refuses {
+    /// One source, at a bucket that takes from others.
+    Source,
+    /// Everybody, at one of two buckets.
+    Bucket,
+}
+
+/// The bucket that refuses, and the one that takes.
+const BUCKETS: [&str; 2] = ["two", "one"];
+/// Requests after which a share must be used: more than the spool holds.
+const REQUESTS_MAX: usize = 300;
+/// How long a healthy source may have to wait for an answer of 200, and for its object.
+const SERVED_WITHIN: Duration = Duration::from_secs(120);
+
+impl World {
+    /// The sources that are refused: all others are healthy.
+    pub(super) fn refused_sources(&self) -> BTreeSet<usize> {
+        match self.plan.refuses {
+            None => BTreeSet::new(),
+            Some(Refuses::Source) => BTreeSet::from([1]),
+            // The first goes to the other bucket.
+            Some(Refuses::Bucket) => (1..self.clients.sources.len()).collect(),
+        }
+    }
+
+    /// Where a source goes in a world where some are refused.
+    pub(super) fn bucket_beside_refused(refuses: Refuses, source: usize) -> &'static str {
+        match refuses {
+            Refuses::Source => BUCKETS[1],
+            Refuses::Bucket => BUCKETS[usize::from(source == 0)],
+        }
+    }
+
+    /// The store begins to refuse, or ends it.
+    pub(super) fn refuse(&self, refuse: bool) {
+        match self.plan.refuses {
+            None => {}
+            Some(Refuses::Bucket) => self.store.fake.refuse_bucket(BUCKETS[0], refuse),
+            Some(Refuses::Source) => {
+                let source = &self.clients.sources[1];
+                for folder in ["segment-logs", "segment-logs/_rejected"] {
+                    self.store.fake.refuse_below(&format!("{folder}/{source}/"), refuse);
+                }
+            }
+        }
+    }
+
+    /// After days of it a healthy source is taken, and delivered.
+    pub(super) async fn healthy_is_served(&mut self, process: &mut Process) -> Result<(), Violation> {
+        if self.plan.refuses.is_none() {
+            return Ok(());
+        }
+        let days = Duration::from_secs(86_400 * self.dice.below(4));
+        self.clock.pass(days);
+        if self.dice.chance(400) && !self.use_the_share(process).await {
+            return Ok(());
+        }
+        let request = self.clients.make_of(0, 300, false, &mut self.dice);
+        let began = self.clock.now();
+        while !self.clients.is_answered(request) {
+            if self.clock.now().saturating_sub(began) > SERVED_WITHIN {
+                return Err(format!(
+                    "I9: a healthy source is not taken beside one that is refused: {:?}, refused {:?}",
+                    process.spool.outlet().usage(),
+                    process.spool.outlet().refused_sources()
+                ));
+            }
+            if self.clients.waits(request) {
+                let prints = process.spool.fingerprinter();
+                self.clients.send(request, self.clock.wall(), &prints, process.spool.appender());
+                tokio::task::yield_now().await;
+            }
+            self.turn(process).await;
+            if !self.goes_on(process) {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        self.trace.count("a healthy source taken beside one that is refused");
+        let (delivery, source) = (process.delivery.clone(), self.clients.sources[0].clone());
+        let flush = tokio::spawn(async move { delivery.flush(Some(&source), SERVED_WITHIN).await });
+        while !flush.is_finished() {
+            if !self.goes_on(process) {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        let flushed = flush.await.map_err(|error| format!("the flush panicked: {error}"))?;
+        if flushed.pending > 0 {
+            return Err(format!(
+                "I9: a healthy source is not delivered beside one that is refused: {flushed:?}"
+            ));
+        }
+        Ok(())
+    }
+
+    /// A source that is refused sends until its share is used. Returns whether the process still stands.
+    async fn use_the_share(&mut self, process: &mut Process) -> bool {
+        let most = self.group_max();
+        for _ in 0..REQUESTS_MAX {
+            if !process.spool.outlet().refused_sources().is_empty() {
+                self.trace.count("a share used");
+                break;
+            }
+            let request = self.clients.make_of(1, most / 2, true, &mut self.dice);
+            let prints = process.spool.fingerprinter();
+            self.clients.send(request, self.clock.wall(), &prints, process.spool.appender());
+            tokio::task::yield_now().await;
+            self.turn(process).await;
+            if !self.goes_on(process) {
+                return false;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        true
+    }
+
+    /// Keeps the house. Returns whether the process still stands.
+    fn goes_on(&mut self, process: &mut Process) -> bool {
+        self.look();
+        process.spool.keep().is_ok() && process.disk.is_alive()
+    }
+}
