@@ -7,6 +7,10 @@
 //! twelvefold some fifty times, each time a smaller stretch of it.
 //!
 //! With objects of 100 MB 3.4 % of the lines are compressed once more, of 10 MB 4.5 %, of 5 MB 5.2 %, of 1 MB 16 %.
+//!
+//! Each joint between two pieces costs some bytes that an object does not have. That counts only where lines are nearly the
+//! same: of lines that compress fiftyfold an object is taken for 10 to 20 % too much. It is then encoded too early, found not
+//! to be full, and encoded once more when it is, from exact figures. No object is smaller for it.
 
 /// Of so many bytes of lines one is read for a measurement.
 const READ_PART: u64 = 40;

@@ -55,7 +55,7 @@ fn calls(n: u64) -> String {
     )
 }
 
-/// Compresses some fifteenfold.
+/// Compresses some fiftyfold.
 fn alike(n: u64) -> String {
     format!("{{\"n\":{n},\"x\":\"{}\"}}", "the same again and again ".repeat(5))
 }
@@ -136,17 +136,18 @@ impl Sent {
         let what = format!("{what}: an object of {object} bytes, and {rest} behind it, after {}", self.bytes);
         assert!(object <= MAX && object * 100 >= MAX * 95, "{what}");
         assert!((object + rest) * 100 <= MAX * 110, "{what}");
-        eprintln!("{what}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_first_object_is_full_in_time_and_so_are_the_next() {
-    for (what, made, objects) in [
-        ("noise", noise as Lines, 4),
-        ("hexadecimal", hexadecimal, 3),
-        ("calls", calls, 3),
-        ("alike", alike, 2),
+    // Lines that are nearly the same are taken for more than they become, see `delivery::estimate`: their objects are
+    // encoded twice.
+    for (what, made, objects, encodings_each) in [
+        ("noise", noise as Lines, 4, 1),
+        ("hexadecimal", hexadecimal, 3, 1),
+        ("calls", calls, 3, 1),
+        ("alike", alike, 2, 2),
     ] {
         let (machine, mut sent) = (Machine::new(), Sent::default());
         let node = machine.start();
@@ -156,7 +157,8 @@ async fn the_first_object_is_full_in_time_and_so_are_the_next() {
         }
         assert_eq!(machine.objects(), objects, "{what}: one at a time");
         let encoded = machine.encoded();
-        assert!(encoded <= objects as u64 + 1, "{what}: {encoded} were encoded for {objects} objects");
+        let most = objects as u64 * encodings_each;
+        assert!(encoded <= most, "{what}: {encoded} were encoded for {objects} objects");
         node.halt().await;
     }
 }
