@@ -260,7 +260,7 @@ impl Front {
 
     /// A place among the connections that may be open. Cancel-safe.
     async fn slot(&self) -> Option<Slot> {
-        let seat = self.seats.take(self.shared.deps.clock.monotonic()).await?;
+        let seat = self.seats.take(|| self.shared.deps.clock.monotonic()).await?;
         let open = self.shared.counters.metrics().connections.clone();
         open.inc();
         Some(Slot { seat, open })

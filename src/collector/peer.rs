@@ -1,6 +1,7 @@
 //! The other end of a connection: what is known of it, and what waits for it.
 
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 use std::time::Duration;
@@ -25,6 +26,9 @@ pub(super) struct Peer {
     pub(super) known_key: KnownKey,
     state: Mutex<PeerState>,
     standing: Arc<Standing>,
+    /// It sent the write key of a source.
+    keyed: AtomicBool,
+    keyed_place: Duration,
     unread: Arc<UnreadAnswers>,
     clock: Arc<dyn Clock>,
 }
@@ -80,6 +84,8 @@ impl Peer {
             known_key: KnownKey::default(),
             state: Mutex::new(state),
             standing,
+            keyed: AtomicBool::new(false),
+            keyed_place: bounds.keyed_place,
             unread: Arc::clone(&shared.unread),
             clock,
         }
@@ -113,6 +119,11 @@ impl Peer {
     /// Whether it may still be sending when its connection is shut down.
     pub(super) fn may_still_send(&self) -> bool {
         self.state().times.may_still_send()
+    }
+
+    /// It sent the write key of a source.
+    pub(super) fn sent_a_key(&self) {
+        self.keyed.store(true, Ordering::Relaxed);
     }
 
     /// Resolves when another connection needs its seat: it must be closed at once then.
@@ -235,7 +246,9 @@ impl Drop for OpenRequest {
         let mut state = self.peer.state();
         state.times.request_ended(now);
         if !state.times.has_open_requests() {
-            self.peer.standing.waits(now);
+            let keyed = self.peer.keyed.load(Ordering::Relaxed);
+            let kept = if keyed { self.peer.keyed_place } else { Duration::ZERO };
+            self.peer.standing.waits(now.saturating_add(kept));
         }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! A connection *waits* while it has no request under way: before its first byte, while a head comes in, between requests.
 //! A new connection gets the seat of the one that has waited longest, so sockets that send nothing, or heads that never
-//! end, keep nobody out. A connection with a request under way keeps its seat.
+//! end, keep nobody out. A connection with a request under way keeps its seat, and so does one that is said to wait only from
+//! a later time on.
 //!
 //! What a request costs is one atomic store at its beginning and one at its end. The order in which connections wait is
 //! brought up to date only when a seat is needed, for a few connections at a time: each is filed under a time at which it
@@ -71,7 +72,7 @@ enum Asked {
     Taken(Seat),
     /// Somebody was told to leave.
     Soon,
-    /// Of those that were looked at all have a request under way.
+    /// None of those that were looked at waits yet.
     AllBusy,
 }
 
@@ -85,14 +86,14 @@ impl Seats {
         Arc::new(Self { most, looks, order: Mutex::default(), news: Arc::default() })
     }
 
-    /// A seat for a connection that came at `now` (monotonic time). Where all are taken, the connection that has waited longest
-    /// is told to leave. `None`: all that were looked at have a request under way.
+    /// A seat for a connection that comes `now` (monotonic time). Where all are taken, the connection that has waited longest
+    /// is told to leave. `None`: none of those that were looked at waits yet.
     ///
     /// Cancel-safe: no seat is lost.
-    pub async fn take(self: &Arc<Self>, now: Duration) -> Option<Seat> {
+    pub async fn take(self: &Arc<Self>, now: impl Fn() -> Duration) -> Option<Seat> {
         let mut told = false;
         loop {
-            match self.ask(now, told) {
+            match self.ask(&now, told) {
                 Asked::Taken(seat) => return Some(seat),
                 Asked::Soon => told = true,
                 Asked::AllBusy => return None,
@@ -104,12 +105,12 @@ impl Seats {
     /// The same, and waits while all have a request under way: for a listener that refuses nobody.
     pub async fn take_in_time(self: &Arc<Self>, now: impl Fn() -> Duration) -> Seat {
         loop {
-            if let Some(seat) = self.take(now()).await {
+            if let Some(seat) = self.take(&now).await {
                 return seat;
             }
             self.news.wanted.store(true, Ordering::SeqCst);
             // A request may have ended before it was known that a seat is wanted.
-            let seat = self.take(now()).await;
+            let seat = self.take(&now).await;
             if seat.is_none() {
                 self.news.seat.notified().await;
             }
@@ -120,16 +121,18 @@ impl Seats {
         }
     }
 
-    fn ask(self: &Arc<Self>, now: Duration, told: bool) -> Asked {
+    fn ask(self: &Arc<Self>, now: impl Fn() -> Duration, told: bool) -> Asked {
         let mut order = self.order();
+        // Under the lock: later than all that have a seat.
+        let now = nanos(now());
         if order.taken < self.most {
-            let seat = order.seat(self, nanos(now));
+            let seat = order.seat(self, now);
             if order.taken < self.most {
                 self.news.seat.notify_one();
             }
             return Asked::Taken(seat);
         }
-        if (told && order.leaving > 0) || order.tell_one_to_leave(nanos(now), self.looks) {
+        if (told && order.leaving > 0) || order.tell_one_to_leave(now, self.looks) {
             Asked::Soon
         } else {
             Asked::AllBusy
@@ -162,6 +165,10 @@ impl Order {
                 busy.push((filed, id, standing));
             } else if since > filed {
                 self.file(since, id, standing);
+            } else if since > now {
+                // So do all that are filed behind it.
+                self.file(since, id, standing);
+                break;
             } else if standing.tell_to_leave(since) {
                 self.leaving += 1;
                 told = true;
@@ -192,9 +199,9 @@ impl Standing {
             && self.since.compare_exchange(before, BUSY, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
-    /// No request is under way from `now` on.
-    pub fn waits(&self, now: Duration) {
-        self.since.store(nanos(now), Ordering::SeqCst);
+    /// No request is under way any more. It counts as waiting from `since` on, which may be later than now.
+    pub fn waits(&self, since: Duration) {
+        self.since.store(nanos(since), Ordering::SeqCst);
         if self.news.wanted.load(Ordering::SeqCst) {
             self.news.seat.notify_one();
         }

@@ -21,7 +21,7 @@ fn is_told(seat: &Seat) -> bool {
 }
 
 fn full(seats: &Arc<Seats>, times: impl Iterator<Item = u64>) -> Vec<Option<Seat>> {
-    times.map(|time| poll(seats.take(at(time))).unwrap()).collect()
+    times.map(|time| poll(seats.take(move || at(time))).unwrap()).collect()
 }
 
 fn taken(seat: &Option<Seat>) -> &Seat {
@@ -30,7 +30,7 @@ fn taken(seat: &Option<Seat>) -> &Seat {
 
 /// Needs a seat: the connections that leave for it.
 fn leave_for_another(seats: &Arc<Seats>, held: &mut [Option<Seat>], now: u64) -> (Vec<usize>, Option<Seat>) {
-    let mut taking = pin!(seats.take(at(now)));
+    let mut taking = pin!(seats.take(|| at(now)));
     let mut context = Context::from_waker(Waker::noop());
     if let Poll::Ready(seat) = taking.as_mut().poll(&mut context) {
         return (Vec::new(), seat);
@@ -71,11 +71,29 @@ fn a_connection_with_a_request_under_way_keeps_its_seat() {
     let seats = Seats::new(3, 8);
     let held = full(&seats, 0..3);
     held.iter().for_each(|seat| assert!(taken(seat).standing().request_began()));
-    assert!(poll(seats.take(at(9))).unwrap().is_none());
+    assert!(poll(seats.take(|| at(9))).unwrap().is_none());
     assert!(held.iter().all(|seat| !is_told(taken(seat))));
     // The seat of one that goes by itself is free.
     drop(held);
-    assert!(poll(seats.take(at(9))).unwrap().is_some());
+    assert!(poll(seats.take(|| at(9))).unwrap().is_some());
+}
+
+#[test]
+fn one_that_waits_only_from_a_later_time_on_keeps_its_seat_until_then() {
+    let seats = Seats::new(3, 8);
+    let mut held = full(&seats, 0..3);
+    held.iter().for_each(|seat| assert!(taken(seat).standing().request_began()));
+    taken(&held[1]).standing().waits(at(10));
+    taken(&held[2]).standing().waits(at(12));
+    for now in [5, 9] {
+        assert!(poll(seats.take(|| at(now))).unwrap().is_none(), "{now}");
+    }
+    let (left, seat) = leave_for_another(&seats, &mut held, 10);
+    assert_eq!((left, seat.is_some()), (vec![1], true));
+    // The new one has not asked for anything.
+    held.push(seat);
+    let (left, _seat) = leave_for_another(&seats, &mut held, 11);
+    assert_eq!(left, [3]);
 }
 
 #[test]
@@ -83,11 +101,11 @@ fn who_was_told_to_leave_takes_no_request_and_leaves_once() {
     let seats = Seats::new(1, 8);
     let mut held = full(&seats, 0..1);
     let standing = Arc::clone(taken(&held[0]).standing());
-    let mut first = Box::pin(seats.take(at(1)));
+    let mut first = Box::pin(seats.take(|| at(1)));
     assert!(poll(first.as_mut()).is_none());
     assert!(!standing.request_began() && !standing.request_began());
     // Another one that needs a seat, too, finds nobody else to tell.
-    assert!(poll(seats.take(at(1))).unwrap().is_none());
+    assert!(poll(seats.take(|| at(1))).unwrap().is_none());
     held.clear();
     assert!(poll(first.as_mut()).unwrap().is_some());
 }
@@ -100,7 +118,7 @@ fn so_many_are_looked_at_and_all_of_them_in_turn() {
         taken(seat).standing().request_began();
     }
     // Nine times ten that are busy, then the last ten.
-    let refused = (0..9).filter(|_| poll(seats.take(at(200))).unwrap().is_none()).count();
+    let refused = (0..9).filter(|_| poll(seats.take(|| at(200))).unwrap().is_none()).count();
     let (left, seat) = leave_for_another(&seats, &mut held, 200);
     assert_eq!((refused, left, seat.is_some()), (9, vec![95], true));
 }
@@ -113,7 +131,7 @@ fn a_listener_that_refuses_nobody_waits_until_a_request_ends() {
     let mut taking = Box::pin(seats.take_in_time(|| at(5)));
     assert!(poll(taking.as_mut()).is_none());
     assert!(poll(taking.as_mut()).is_none());
-    taken(&held[1]).standing().waits(at(6));
+    taken(&held[1]).standing().waits(at(5));
     assert!(poll(taking.as_mut()).is_none());
     assert!(!is_told(taken(&held[0])) && is_told(taken(&held[1])));
     held.pop();
@@ -143,14 +161,15 @@ impl Drop for Socket {
 async fn however_many_come_at_once_the_seats_are_never_more_and_each_gets_one() {
     const MOST: usize = 20;
     let (seats, open) = (Seats::new(MOST, MOST), Arc::new(AtomicU64::new(0)));
+    let began = tokio::time::Instant::now();
     let mut connections = tokio::task::JoinSet::new();
     // Two listeners.
-    for listener in 0..2_u64 {
+    for _ in 0..2 {
         let (seats, open) = (Arc::clone(&seats), Arc::clone(&open));
         connections.spawn(async move {
             let mut held = tokio::task::JoinSet::new();
-            for n in 0..3_000 {
-                let seat = seats.take(Duration::from_nanos(2 * n + listener)).await.unwrap();
+            for _ in 0..3_000 {
+                let seat = seats.take(|| began.elapsed()).await.unwrap();
                 let socket = Socket::open(&open, seat);
                 assert!(open.load(Ordering::SeqCst) <= MOST as u64, "{open:?} are open");
                 held.spawn(async move { socket.seat.standing().told_to_leave().await });

@@ -176,7 +176,11 @@ async fn connections_that_ask_nothing_make_room_the_oldest_first() {
 
 #[tokio::test]
 async fn a_client_that_asks_again_and_again_keeps_its_connection_beside_those_that_ask_nothing() {
-    let rig = start_with(|settings, _| settings.bounds.connections = FEW).await;
+    let rig = start_with(|settings, _| {
+        settings.bounds.connections = FEW;
+        settings.bounds.keyed_place = Duration::ZERO;
+    })
+    .await;
     let mut asking = Wire::connect(rig.address).await;
     let mut idle = Vec::new();
     for _ in 0..MANY / FEW {
@@ -190,6 +194,25 @@ async fn a_client_that_asks_again_and_again_keeps_its_connection_beside_those_th
         idle.push(Wire::connect(rig.address).await);
     }
     asking.closed().await;
+}
+
+#[tokio::test]
+async fn a_client_with_a_key_keeps_its_connection_beside_requests_that_never_end() {
+    let rig = start_with(|settings, _| settings.bounds.connections = FEW).await;
+    let mut asking = Wire::connect(rig.address).await;
+    let mut stalled = Vec::new();
+    let request = post("/v1/batch", &[], BATCH);
+    for _ in 0..MANY / FEW {
+        asking.send(post("/v1/batch", &[BASIC], BATCH)).await;
+        assert_eq!(asking.answer().await.status, 200);
+        for _ in 0..FEW {
+            let mut wire = Wire::connect(rig.address).await;
+            wire.try_send(&request[..request.len() - 1]).await;
+            stalled.push(wire);
+        }
+    }
+    asking.send(post("/v1/batch", &[BASIC], BATCH)).await;
+    assert_eq!(asking.answer().await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -175,7 +175,9 @@ async fn a_client_that_has_to_make_room_and_has_not_read_its_answers_is_reset() 
     assert!(end.as_ref().is_err_and(|error| error.kind() == ErrorKind::ConnectionReset), "{end:?}");
 
     // One that waits for nothing is closed in order.
+    eventually("the place to be free", async || rig.metrics.connections.get() == 0).await;
     let mut idle = TcpStream::connect(rig.address).await.unwrap();
+    eventually("it to have the place", async || rig.metrics.connections.get() == 1).await;
     assert_eq!(once(rig.address, post("/v1/batch", &[BASIC], BATCH)).await.status, 200);
     let end = timeout(PATIENCE, idle.read(&mut [0; 1_024])).await.unwrap();
     assert!(end.as_ref().is_ok_and(|read| *read == 0), "{end:?}");
