@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::health::{Cause, named};
-use super::share::{Division, Lane, Party, Space, Standing, divide};
+use super::share::{Division, Lane, Party, Standing, divide};
 use super::{Inner, Slots, Way, lock, way_to};
 use crate::alarms::AlarmKind;
 use crate::batch::BatchKey;
@@ -136,9 +136,7 @@ impl Inner {
         let failing = health.failing_destinations();
         drop(health);
         let lanes: Vec<Lane<Way>> = lanes.into_values().collect();
-        let usage = outlet.usage();
-        let space = Space { cap: usage.max, segments: outlet.segment_bytes(), parked: usage.parked };
-        (divide(space, &lanes, &failing, &outlet.refused_sources()), lanes.len())
+        (divide(outlet.space(), &lanes, &failing, &outlet.refused_sources()), lanes.len())
     }
 
     /// Raises an alarm for each destination at which puts fail, and ends those that are not true any more.

@@ -87,12 +87,14 @@ fn note_clock_step(inner: &Arc<Inner>, watch: &mut ClockWatch) {
 
 /// Starts a task for each batch that is due and has none. Returns how many batches there are.
 fn look(inner: &Arc<Inner>, deadlines: &mut Deadlines) -> usize {
+    // Before the batches: a flush asks for what is open, and would be forgotten where it is not seen yet.
+    let asked = lock(&inner.asked).clone();
     let open = inner.parts.outlet.open_batches();
     let batches = open.len();
     inner.forget_estimates(&open);
     inner.judge(&open);
     let pressed = pressed(inner, &open);
-    let view = View::now(inner, &open);
+    let view = View::now(inner, &open, asked);
     let resting = supervise::resting(inner);
     let deadlines = deadlines
         .of(&open, |batch| inner.settings.rule.deadline(batch.first_received_at, view.wall, view.monotonic));
@@ -142,17 +144,19 @@ struct View {
 }
 
 impl View {
-    fn now(inner: &Inner, open: &[OpenBatch]) -> Self {
+    fn now(inner: &Inner, open: &[OpenBatch], mut asked: BTreeMap<BatchKey, u64>) -> Self {
         let find = |key: &BatchKey| {
             open.binary_search_by(|batch| batch.key.cmp(key)).ok().and_then(|at| open.get(at))
         };
-        let mut asked = lock(&inner.asked);
-        asked.retain(|key, through| find(key).is_some_and(|batch| batch.first <= *through));
+        let done = asked
+            .extract_if(.., |key, through| find(key).is_none_or(|batch| batch.first > *through))
+            .collect();
+        forget(&mut lock(&inner.asked), done);
         Self {
             wall: inner.parts.clock.wall(),
             monotonic: inner.parts.clock.monotonic(),
             shutting_down: inner.shutting_down.load(Ordering::Acquire),
-            asked: asked.clone(),
+            asked,
             removed: lock(&inner.removed).clone(),
             moved: inner.parts.outlet.moved_sources(),
         }
@@ -179,6 +183,15 @@ impl View {
         }
         let rule = inner.settings.rule;
         rule.decide(batch.key.day, deadline, inner.estimate(batch), self.wall, self.monotonic)
+    }
+}
+
+/// Takes out of `asked` what is done, unless more was asked for meanwhile.
+fn forget(asked: &mut BTreeMap<BatchKey, u64>, done: BTreeMap<BatchKey, u64>) {
+    for (key, through) in done {
+        if asked.get(&key) == Some(&through) {
+            asked.remove(&key);
+        }
     }
 }
 

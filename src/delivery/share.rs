@@ -12,7 +12,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::sources::SourceId;
-use crate::spool::Held;
+use crate::spool::{Held, Space};
 
 /// Per cent of the spool's cap that everything may hold that fails, while any source is healthy.
 pub const FAILING_PERCENT: u64 = 25;
@@ -52,17 +52,6 @@ pub struct Lane<W> {
     pub standing: Standing,
     /// What it holds.
     pub held: Held,
-}
-
-/// How full the spool is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Space {
-    /// Its cap, in bytes.
-    pub cap: u64,
-    /// Segments in use.
-    pub segments: u64,
-    /// Parked objects.
-    pub parked: u64,
 }
 
 /// Who fails: a destination with all its sources, or one source alone.

@@ -17,6 +17,8 @@ use super::shared::FULL_PERCENT;
 
 /// What the names of objects in the making begin with.
 const STAGING: &str = "staging/";
+/// What the names of manifests begin with.
+const MANIFEST: &str = "MANIFEST";
 
 /// The disk, with its cap.
 #[derive(Debug)]
@@ -95,9 +97,18 @@ impl CappedDisk {
 
     /// Of them, bytes of objects in the making, which go by themselves.
     pub(super) fn staged(&self) -> u64 {
+        self.of(STAGING)
+    }
+
+    /// Of them, bytes of the manifest and its reserve.
+    pub(super) fn manifests(&self) -> u64 {
+        self.of(MANIFEST).saturating_add(self.of(RESERVE))
+    }
+
+    fn of(&self, prefix: &str) -> u64 {
         let files = self.files();
-        let staged = files.range(STAGING.to_owned()..).take_while(|(name, _)| name.starts_with(STAGING));
-        staged.map(|(_, length)| length.bytes.load(Ordering::Acquire)).sum()
+        let of_prefix = files.range(prefix.to_owned()..).take_while(|(name, _)| name.starts_with(prefix));
+        of_prefix.map(|(_, length)| length.bytes.load(Ordering::Acquire)).sum()
     }
 
     /// The cap in force, in bytes.
@@ -128,7 +139,7 @@ impl CappedDisk {
     fn cap_of(&self, name: &str) -> u64 {
         match name {
             // Without them nothing that makes room can be noted.
-            _ if name.starts_with("MANIFEST") || name == RESERVE || name.starts_with("IDENT") => u64::MAX,
+            _ if name.starts_with(MANIFEST) || name == RESERVE || name.starts_with("IDENT") => u64::MAX,
             // A full spool is emptied by objects that are made, and parked, in what the others leave.
             _ if name.starts_with(STAGING) || name.starts_with("parked/") => self.max,
             _ => self.max / 100 * FULL_PERCENT,

@@ -12,10 +12,14 @@ use crate::sources::SourceId;
 /// What a line takes in a segment beyond its own bytes: the frame's header, the source id, its part of a block and an index.
 pub const FRAME_BYTES: u64 = 80;
 
+/// What a pending object takes beyond its calls, in bytes: the manifest notes it twice, leaves as much room after it, and its
+/// reserve is as long.
+pub const NOTE_BYTES: u64 = 5 * 1_024;
+
 /// What is held for somebody, in bytes of the spool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Held {
-    /// Parked objects.
+    /// Parked objects, and the notes of all sealed ones.
     pub parked: u64,
     /// Frames in segments, sealed or not.
     pub frames: u64,
@@ -39,6 +43,17 @@ impl Held {
     }
 }
 
+/// How full the spool is, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Space {
+    /// Its cap, without what is there whether calls wait or not: the index of what was seen, the manifest of an empty spool.
+    pub cap: u64,
+    /// Segments in use.
+    pub segments: u64,
+    /// Parked objects, and the notes of all sealed ones.
+    pub parked: u64,
+}
+
 impl Outlet {
     /// What sealed objects hold that are not known to be in the store, by source and the destination noted in their seals.
     pub fn held(&self) -> Vec<(SourceId, Destination, Held)> {
@@ -47,16 +62,22 @@ impl Outlet {
         for pending in state.seals.values() {
             let seal = &pending.seal;
             held.entry((&seal.batch.source, &seal.destination)).or_default().add(match pending.parked {
-                Some(parked) => Held { parked: parked.len, frames: 0 },
-                None => Held::of_lines(seal.frames, seal.bytes),
+                Some(parked) => Held { parked: parked.len.saturating_add(NOTE_BYTES), frames: 0 },
+                None => Held { parked: NOTE_BYTES, ..Held::of_lines(seal.frames, seal.bytes) },
             });
         }
         held.into_iter().map(|((source, to), held)| (source.clone(), to.clone(), held)).collect()
     }
 
-    /// Bytes of segments in use.
-    pub fn segment_bytes(&self) -> u64 {
-        lock(&self.shared.index).segment_bytes()
+    /// What the spool's cap leaves for calls, and what they take of it.
+    pub fn space(&self) -> Space {
+        let (usage, capped) = (self.usage(), &self.shared.capped);
+        let segments = lock(&self.shared.index).segment_bytes();
+        // The manifest grows by leaps: what its notes will take is taken already.
+        let notes = (self.shared.state().seals.len() as u64).saturating_mul(NOTE_BYTES);
+        let files_of_calls = [segments, usage.parked, capped.staged(), capped.manifests().min(notes)];
+        let others = files_of_calls.into_iter().fold(usage.used, u64::saturating_sub);
+        Space { cap: usage.max.saturating_sub(others), segments, parked: usage.parked.saturating_add(notes) }
     }
 
     /// The batches with unsealed frames in the oldest closed segment that has some, whether the spool is under pressure or

@@ -33,6 +33,8 @@ static FILLED: [u8; 64 * 1_024] = [FILLER; 64 * 1_024];
 const ROOM_TIMES: u64 = 2;
 /// A manifest is long when it is so many times as long as the state that it begins with.
 const LONG_TIMES: u64 = 4;
+/// A manifest that began with fewer pending objects is not written anew because they are delivered.
+const MANY_SEALS: u64 = 16;
 /// Salts of manifests must differ from those of segments with the same number.
 const SALT_SPACE: u64 = 1 << 63;
 
@@ -86,6 +88,8 @@ pub struct Manifest {
     end: u64,
     /// Where the state that it begins with ends.
     first_note: u64,
+    /// Pending objects at that time.
+    first_seals: u64,
     /// Length of its file: notes up to here need no space.
     len: u64,
     /// Length of the reserve; 0 where there is none.
@@ -347,8 +351,20 @@ impl Manifest {
             tracing::warn!(%error, "older manifests are left; the next start removes them");
             0
         });
-        let mut manifest =
-            Self { disk, spool_id, number, file, end, first_note: end, len, reserve, bytes, state };
+        let first_seals = state.lock().unwrap_or_else(PoisonError::into_inner).seals.len() as u64;
+        let mut manifest = Self {
+            disk,
+            spool_id,
+            number,
+            file,
+            end,
+            first_note: end,
+            first_seals,
+            len,
+            reserve,
+            bytes,
+            state,
+        };
         manifest.set_aside();
         Ok(manifest)
     }
@@ -410,11 +426,18 @@ impl Manifest {
     }
 
     /// Whether the manifest has grown so long, beyond `compact_bytes`, that a new one should be begun. So it should in a file
-    /// that is much longer than the state needs since the state became small.
+    /// that is much longer than the state needs, and where the state itself has become small.
     pub fn is_long(&self, compact_bytes: u64) -> bool {
         let wanted = wanted_len(self.first_note, self.bytes);
+        let len = self.len.max(self.end);
         (self.end > compact_bytes && self.end > LONG_TIMES * self.first_note)
-            || self.len.max(self.end) > LONG_TIMES * wanted
+            || len > LONG_TIMES * wanted
+            || (len > self.bytes && self.has_few_seals_left())
+    }
+
+    /// Whether most of many seals that the file began with are delivered.
+    fn has_few_seals_left(&self) -> bool {
+        self.first_seals >= MANY_SEALS && LONG_TIMES * (self.state().seals.len() as u64) < self.first_seals
     }
 
     /// Begins a new manifest in place of this one. Where there is no space, or no file handle, for it this one stays in use.

@@ -70,7 +70,7 @@ use std::thread::JoinHandle;
 
 pub use appender::{AppendError, Appended, Appender};
 pub use disk::{Disk, DiskFile};
-pub use held::{FRAME_BYTES, Held};
+pub use held::{FRAME_BYTES, Held, Space};
 pub use housekeeper::SPARES_MAX;
 pub use outlet::{Encoded, OpenBatch, Outlet};
 pub use real_disk::{DirectoryError, RealDisk};

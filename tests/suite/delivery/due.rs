@@ -164,6 +164,20 @@ async fn a_clock_that_steps_back_neither_delivers_early_nor_late_nor_out_of_its_
     node.halt().await;
 }
 
+/// A flush was forgotten where the scheduler had listed the batches just before, and forgot what it did not see.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_flush_is_forgotten() {
+    let (dir, store, clock) = (tempfile::tempdir().unwrap(), FakeStore::new(), StepClock::new());
+    let node = Node::open(dir.path(), &store, &clock);
+    for n in 0..300 {
+        node.send(&format!("s{n}"), "bucket");
+        node.append(&format!("s{n}"), &lines(n, 1)).await;
+        node.delivery.flush(Some(&source(&format!("s{n}"))), Duration::ZERO).await;
+    }
+    eventually("every source's object", || store.keys().len() == 300).await;
+    node.halt().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flush_delivers_what_was_there_and_leaves_alone_what_comes_after() {
     let (dir, store, clock) = (tempfile::tempdir().unwrap(), FakeStore::new(), StepClock::new());

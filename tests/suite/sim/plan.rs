@@ -56,6 +56,9 @@ pub(super) struct Plan {
 const MANIFESTS: u64 = 300_000;
 /// The same where every object stays parked, and in the manifest.
 const MANIFESTS_STUCK: u64 = 900_000;
+/// An object is at least so long where its share of the spool is looked at: a smaller one takes more room in the manifest than
+/// in the segments, so that parking it makes no room.
+const OBJECT_MIN: u64 = 3_000;
 const EVENING: i64 = 1_700_000_000_000;
 const MIDNIGHT: i64 = 20_000 * DAY_MS;
 pub(super) const YEAR_1970: i64 = 1_000;
@@ -74,13 +77,16 @@ impl Plan {
     /// out.
     fn draw_refusing(plan: Self, dice: &mut Dice) -> Self {
         let refuses = dice.of(&[Refuses::Source, Refuses::Bucket]);
-        let options =
-            SpoolOptions { max_bytes: (20 + dice.below(40)) * plan.options.segment_bytes, ..plan.options };
+        let max_bytes = (20 + dice.below(40)) * plan.options.segment_bytes + MANIFESTS;
+        let options = SpoolOptions { max_bytes, ..plan.options };
+        let rule = DueRule { max_bytes: plan.settings.rule.max_bytes.max(OBJECT_MIN), ..plan.settings.rule };
+        let settings = DeliverySettings { rule, ..plan.settings.clone() };
         Self {
             sources: 2 + dice.index(3),
             buckets: 2,
             steps: 40 + dice.below(60),
             options,
+            settings,
             refuses: Some(refuses),
             full_disk: false,
             disk_errors: false,
