@@ -15,6 +15,7 @@ pub mod check;
 pub mod cli;
 pub mod collector;
 pub mod config;
+pub mod connections;
 pub mod delivery;
 pub mod dev_s3;
 pub mod hook;

@@ -5,6 +5,7 @@
 //! no other room: what it shows and does comes in as an [`AdminView`].
 
 mod answer;
+mod connection;
 pub mod days;
 pub mod host;
 pub mod ledger;

@@ -1,41 +1,45 @@
 //! The admin listener: accepts, checks who is called and by whom, and answers.
 
-use std::convert::Infallible;
 use std::fmt;
-use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, StatusCode};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::connections::seats::Seats;
 use crate::metrics::Metrics;
 use crate::planted::{PlantedPanic, panic_if_planted};
 
 use super::answer::{self, Answer};
+use super::connection;
 use super::host::{self, AllowedHosts};
 use super::route::{Route, route};
 use super::view::{AdminView, UnknownSource};
 
-/// Connections at once. One more waits, unaccepted, until another closes: nothing is refused here.
+/// Connections at once. One more takes the place of the one that has waited longest for a request; while all have a request
+/// under way it waits until one is answered: nothing is refused here.
 pub const CONNECTIONS_MAX: usize = 256;
 /// Bytes of a request's head. Over it: 431. Bodies are not read.
 pub const HEAD_MAX: usize = 16 << 10;
-/// How long a request's head may take, and a connection idle. Metrics are scraped more often than that.
-pub const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
+/// How long a request's head may take, from its first byte.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a connection may be idle. Metrics are scraped more often than that.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 /// How long an answer may stay unread (on Linux), so that a client that stopped reading does not keep its slot.
 pub const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long `POST /api/flush` waits for deliveries.
 pub const FLUSH_WAIT: Duration = Duration::from_secs(30);
+/// Flushes that wait at once. Beyond that the answer comes at once and says what is pending: whoever flushes again and again
+/// keeps no seat that others need.
+pub const FLUSHES_WAITING_MAX: usize = 64;
 /// How long requests under way may still take once the listener stops.
 pub const DRAIN_MAX: Duration = Duration::from_secs(5);
 /// How long nothing is accepted after the operating system could not give a connection (too many open files).
@@ -50,12 +54,14 @@ pub struct AdminServer {
     metrics: Metrics,
     hosts: AllowedHosts,
     connections: usize,
+    flushes: Semaphore,
 }
 
 impl AdminServer {
     /// A server that may be called by the names in `hosts`.
     pub fn new(view: Arc<dyn AdminView>, metrics: Metrics, hosts: AllowedHosts) -> Self {
-        Self { view, metrics, hosts, connections: CONNECTIONS_MAX }
+        let flushes = Semaphore::new(FLUSHES_WAITING_MAX);
+        Self { view, metrics, hosts, connections: CONNECTIONS_MAX, flushes }
     }
 
     /// The same, with so many connections at once instead of [`CONNECTIONS_MAX`].
@@ -69,7 +75,8 @@ impl AdminServer {
     /// Not cancel-safe: dropped, it closes every connection at once. Stop it with the token, then await it.
     pub async fn serve(self: Arc<Self>, listener: Arc<TcpListener>, stop: CancellationToken) {
         let server = self;
-        let slots = Arc::new(Semaphore::new(server.connections));
+        let seats = Seats::new(server.connections, server.connections);
+        let epoch = Instant::now();
         let mut connections = JoinSet::new();
         loop {
             panic_if_planted(PlantedPanic::Admin);
@@ -81,14 +88,20 @@ impl AdminServer {
                     }
                     continue;
                 }
-                accepted = accept(&listener, &slots) => accepted,
+                accepted = listener.accept() => accepted,
             };
             match accepted {
-                Ok((socket, permit)) => {
+                Ok((socket, _)) => {
+                    let seat = tokio::select! {
+                        () = stop.cancelled() => break,
+                        seat = seats.take_in_time(|| epoch.elapsed()) => seat,
+                    };
                     let (server, stop) = (Arc::clone(&server), stop.clone());
                     connections.spawn(async move {
-                        server.connection(socket, stop).await;
-                        drop(permit);
+                        let answer =
+                            async |request: Request<Incoming>, local| server.answer(&request, local).await;
+                        connection::serve(socket, Arc::clone(seat.standing()), epoch, stop, answer).await;
+                        drop(seat);
                     });
                 }
                 Err(error) => {
@@ -101,34 +114,6 @@ impl AdminServer {
         let drained = async { while connections.join_next().await.is_some() {} };
         if tokio::time::timeout(DRAIN_MAX, drained).await.is_err() {
             connections.shutdown().await;
-        }
-    }
-
-    async fn connection(self: Arc<Self>, socket: TcpStream, stop: CancellationToken) {
-        let local = match prepare(&socket) {
-            Ok(local) => local,
-            Err(error) => {
-                tracing::debug!(%error, "an admin connection ended before it began");
-                return;
-            }
-        };
-        let service = service_fn(|request| {
-            let server = Arc::clone(&self);
-            async move { Ok::<_, Infallible>(server.answer(&request, local).await) }
-        });
-        let mut builder = http1::Builder::new();
-        builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_header_size(HEAD_MAX);
-        let connection = builder.serve_connection(TokioIo::new(socket), service);
-        let mut connection = std::pin::pin!(connection);
-        let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = stop.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
-        };
-        if let Err(error) = ended {
-            tracing::debug!(%error, "an admin connection ended early");
         }
     }
 
@@ -165,7 +150,9 @@ impl AdminServer {
                 if let Err(intruder) = host::check_origin(request.headers()) {
                     return answer::intruder(intruder);
                 }
-                match self.view.flush(source, FLUSH_WAIT).await {
+                let turn = self.flushes.try_acquire();
+                let wait = if turn.is_ok() { FLUSH_WAIT } else { Duration::ZERO };
+                match self.view.flush(source, wait).await {
                     Ok(outcome) => answer::json(StatusCode::OK, &outcome),
                     Err(why) => answer::not_flushed(&why),
                 }
@@ -189,22 +176,4 @@ struct Health {
 struct Ready<'a> {
     ready: bool,
     reasons: &'a [String],
-}
-
-/// Bounds how long sent bytes may stay unread, and gives the address that the client called.
-fn prepare(socket: &TcpStream) -> io::Result<IpAddr> {
-    #[cfg(target_os = "linux")]
-    socket2::SockRef::from(socket).set_tcp_user_timeout(Some(SEND_TIMEOUT))?;
-    socket.set_nodelay(true)?;
-    socket.local_addr().map(|address| address.ip())
-}
-
-/// A slot first, then a connection for it.
-async fn accept(
-    listener: &TcpListener,
-    slots: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
-    let permit = Arc::clone(slots).acquire_owned().await.map_err(io::Error::other)?;
-    let (socket, _) = listener.accept().await?;
-    Ok((socket, permit))
 }

@@ -1,10 +1,9 @@
 //! One connection: the socket, watched, and the HTTP server on it.
 
 use std::net::IpAddr;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::task::Poll;
 
 use http::{Request, Version};
 use hyper::body::Incoming;
@@ -12,17 +11,19 @@ use hyper::rt::Executor;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto::Builder;
-use tokio::time::{Instant, Sleep, sleep, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::handle::{Shared, stream_bytes};
-use super::peer::{OpenRequest, Peer};
+use super::peer::{MakesRoom, OpenRequest, Over, Peer};
 use super::settings::Bounds;
 use super::socket::Socket;
-use super::times::{Expired, Verdict};
 use super::unread::Listed;
 use super::watched::Watched;
+use crate::connections::seats::Standing;
+use crate::connections::timer::Timer;
+use crate::connections::times::Expired;
 
 /// What the HTTP/1 parser may buffer. More than a head may have, so that heads that are somewhat too long are answered with
 /// a reason; the rest is answered by the parser, with a bare 431.
@@ -40,12 +41,14 @@ pub(super) struct Signals {
     pub(super) closing: CancellationToken,
 }
 
-/// Serves HTTP/1 and HTTP/2 on `stream` until the client leaves, a time is over or `signals` say so.
+/// Serves HTTP/1 and HTTP/2 on `stream` until the client leaves, a time is over, another connection needs its seat or
+/// `signals` say so.
 ///
 /// Dropping it closes the socket; calls that were handed to the spool are finished all the same.
 pub(super) async fn serve<S>(
     stream: S,
     address: IpAddr,
+    standing: Arc<Standing>,
     shared: Arc<Shared>,
     signals: Signals,
     tasks: TaskTracker,
@@ -56,7 +59,7 @@ pub(super) async fn serve<S>(
     if let Err(error) = stream.bound_send_buffer() {
         tracing::debug!(peer = %address, %error, "cannot bound the socket's send buffer");
     }
-    let peer = Arc::new(Peer::new(address, &shared));
+    let peer = Arc::new(Peer::new(address, standing, &shared));
     let _listed: Listed = shared.unread.list(&peer);
     let watched = Watched::new(stream, &peer, &shared);
     let service = service_fn(|request: Request<Incoming>| {
@@ -67,26 +70,26 @@ pub(super) async fn serve<S>(
         let (shared, peer) = (Arc::clone(&shared), Arc::clone(&peer));
         async move {
             drop(waits);
-            let _open = open;
-            Ok::<_, std::convert::Infallible>(shared.answer(request, &peer).await)
+            let _open = open?;
+            Ok::<_, MakesRoom>(shared.answer(request, &peer).await)
         }
     });
     let server = server(&bounds, tasks);
     let mut connection = pin!(server.serve_connection(TokioIo::new(watched), service));
 
-    let mut timer = pin!(sleep(bounds.idle));
-    let mut armed = Duration::MAX;
+    let mut timer = Timer::default();
     let mut told_to_drain = false;
     let ended = loop {
         let watch = std::future::poll_fn(|cx| {
             if let Poll::Ready(result) = connection.as_mut().poll(cx) {
                 return Poll::Ready(Ended::Served(result));
             }
-            poll_times(&peer, timer.as_mut(), &mut armed, cx).map(Ended::Expired)
+            timer.poll_expired(|| peer.now(), |now, cx| peer.verdict(now, cx), cx).map(Ended::Over)
         });
         tokio::select! {
             biased;
             () = signals.closing.cancelled() => break Ended::Closing,
+            () = peer.told_to_leave() => break Ended::MakesRoom,
             () = signals.draining.cancelled(), if !told_to_drain => {
                 told_to_drain = true;
                 // Told so, HTTP/1 would close while idle, where a request may be on its way; it is answered 503 instead.
@@ -101,17 +104,25 @@ pub(super) async fn serve<S>(
         Ended::Served(Ok(())) => {}
         // Clients that hang up or speak something else are everyday; who looks for one turns debug on.
         Ended::Served(Err(error)) => tracing::debug!(peer = %address, error, "connection ended early"),
-        Ended::Expired(Expired::Head) => tracing::debug!(peer = %address, "request head took too long"),
-        Ended::Expired(Expired::Unread) => {
+        Ended::Over(Over::Time(Expired::Head)) => {
+            tracing::debug!(peer = %address, "request head took too long")
+        }
+        Ended::Over(Over::Unread) => {
             tracing::debug!(peer = %address, "answers were left unread; connection reset");
             shared.counters.metrics().unread_connections.inc();
             peer.reset_when_closed();
         }
-        Ended::Expired(Expired::Idle) if !peer.is_http2() => {}
-        Ended::Expired(Expired::Idle) | Ended::Closing => {
+        Ended::MakesRoom => makes_room(&peer),
+        Ended::Over(Over::Time(Expired::Idle)) if !peer.is_http2() => {}
+        Ended::Over(Over::Time(Expired::Idle)) | Ended::Closing => {
             connection.as_mut().graceful_shutdown();
-            if let Ok(Err(error)) = timeout(bounds.linger, connection).await {
-                tracing::debug!(peer = %address, error, "connection ended early");
+            tokio::select! {
+                () = peer.told_to_leave() => makes_room(&peer),
+                ended = timeout(bounds.linger, connection) => {
+                    if let Ok(Err(error)) = ended {
+                        tracing::debug!(peer = %address, error, "connection ended early");
+                    }
+                }
             }
         }
     }
@@ -119,8 +130,18 @@ pub(super) async fn serve<S>(
 
 enum Ended {
     Served(Result<(), Box<dyn std::error::Error + Send + Sync>>),
-    Expired(Expired),
+    Over(Over),
+    MakesRoom,
     Closing,
+}
+
+fn makes_room(peer: &Peer) {
+    tracing::debug!(peer = %peer.address, "connection closed for a newer one");
+    if peer.unread().since.is_some() {
+        // Closed without a reset, the kernel would keep for minutes what its client has not read, and clients could come
+        // as fast as they go.
+        peer.reset_when_closed();
+    }
 }
 
 fn server(bounds: &Bounds, tasks: TaskTracker) -> Builder<OwnedTasks> {
@@ -134,27 +155,6 @@ fn server(bounds: &Bounds, tasks: TaskTracker) -> Builder<OwnedTasks> {
         .initial_connection_window_size(HTTP2_CONNECTION_WINDOW)
         .max_header_list_size(u32::try_from(bounds.head_bytes).unwrap_or(u32::MAX));
     server
-}
-
-/// Ready when a time is over. The timer is only set anew for an earlier time or when it fired, not at every request.
-fn poll_times(
-    peer: &Peer,
-    mut timer: Pin<&mut Sleep>,
-    armed: &mut Duration,
-    cx: &mut Context<'_>,
-) -> Poll<Expired> {
-    loop {
-        let again_at = match peer.verdict(cx) {
-            Verdict::Close(expired) => return Poll::Ready(expired),
-            Verdict::Fine { again_at } => again_at,
-        };
-        if again_at < *armed {
-            *armed = again_at;
-            timer.as_mut().reset(Instant::now() + again_at.saturating_sub(peer.now()));
-        }
-        ready!(timer.as_mut().poll(cx));
-        *armed = Duration::MAX;
-    }
 }
 
 /// Runs HTTP/2 streams as tasks that the collector waits for.

@@ -250,6 +250,7 @@ impl Shared {
         let Destiny::Store(source) = destiny else {
             return Ok(None);
         };
+        exchange.peer.sent_a_key();
         let stamp = Stamp {
             received_at,
             source: &source,

@@ -3,9 +3,9 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -15,11 +15,16 @@ use super::connection::{self, Signals};
 use super::handle::Shared;
 use super::settings::{CollectorDeps, CollectorSettings, MAX_BODY_LIMIT, Policy};
 use super::tls::{TlsError, TlsFront};
+use crate::connections::seats::{Seat, Seats};
 use crate::planted::{PlantedPanic, panic_if_planted};
 use crate::tasks;
 
 /// How long accepting rests when the process has no file handles left, so that it does not spin.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
+
+/// Connections that are looked at for each new one while all seats are taken: where so many have a request under way, the
+/// new one is closed.
+const LOOKS_MAX: usize = 64;
 
 /// Sockets that already listen, so that whoever bound them can say where.
 #[derive(Debug, Default)]
@@ -75,7 +80,7 @@ impl Collector {
             signals: Signals { draining: shared.draining.clone(), closing: CancellationToken::new() },
             stopping: CancellationToken::new(),
             connections: TaskTracker::new(),
-            open: Arc::default(),
+            seats: Seats::new(shared.settings.bounds.connections, LOOKS_MAX),
             shared,
         };
         let acceptors = TaskTracker::new();
@@ -175,7 +180,7 @@ struct Front {
     signals: Signals,
     stopping: CancellationToken,
     connections: TaskTracker,
-    open: Arc<AtomicUsize>,
+    seats: Arc<Seats>,
 }
 
 impl Front {
@@ -199,7 +204,13 @@ impl Front {
                 accepted = listener.accept() => accepted,
             };
             match accepted {
-                Ok((stream, peer)) => self.begin(stream, peer, tls.clone()),
+                Ok((stream, peer)) => {
+                    tokio::select! {
+                        biased;
+                        () = self.stopping.cancelled() => return,
+                        slot = self.slot() => self.begin(stream, peer, slot, tls.clone()),
+                    }
+                }
                 // That client has gone; the next may be there.
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
@@ -213,29 +224,33 @@ impl Front {
         }
     }
 
-    fn begin(&self, stream: TcpStream, peer: SocketAddr, tls: Option<Arc<TlsFront>>) {
-        let Some(slot) = self.slot() else {
-            tracing::debug!(%peer, "too many connections; closed at once");
+    fn begin(&self, stream: TcpStream, peer: SocketAddr, slot: Option<Slot>, tls: Option<Arc<TlsFront>>) {
+        let Some(slot) = slot else {
+            tracing::debug!(%peer, "too many connections, all with a request under way; closed at once");
             return;
         };
         let front = self.clone();
         self.connections.spawn(async move {
-            let _slot = slot;
+            // Given back last, when the socket is closed.
+            let slot = slot;
+            let standing = Arc::clone(slot.seat.standing());
             if let Err(error) = stream.set_nodelay(true) {
                 tracing::debug!(%peer, %error, "cannot switch off Nagle's algorithm");
             }
             let (shared, signals) = (front.shared, front.signals);
             let Some(tls) = tls else {
-                return connection::serve(stream, peer.ip(), shared, signals, front.connections).await;
+                return connection::serve(stream, peer.ip(), standing, shared, signals, front.connections)
+                    .await;
             };
             let handshake = timeout(shared.settings.bounds.handshake, tls.acceptor().accept(stream));
             let accepted = tokio::select! {
                 () = signals.closing.cancelled() => return,
+                () = standing.told_to_leave() => return,
                 accepted = handshake => accepted,
             };
             match accepted {
                 Ok(Ok(stream)) => {
-                    connection::serve(stream, peer.ip(), shared, signals, front.connections).await;
+                    connection::serve(stream, peer.ip(), standing, shared, signals, front.connections).await;
                 }
                 Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
                 Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
@@ -243,26 +258,24 @@ impl Front {
         });
     }
 
-    fn slot(&self) -> Option<Slot> {
-        let max = self.shared.settings.bounds.connections;
-        let taken = self
-            .open
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |open| (open < max).then_some(open + 1));
-        taken.ok()?;
-        self.shared.counters.metrics().connections.inc();
-        Some(Slot { front: self.clone() })
+    /// A place among the connections that may be open. Cancel-safe.
+    async fn slot(&self) -> Option<Slot> {
+        let seat = self.seats.take(|| self.shared.deps.clock.monotonic()).await?;
+        let open = self.shared.counters.metrics().connections.clone();
+        open.inc();
+        Some(Slot { seat, open })
     }
 }
 
 /// One of the connections that may be open; given back when dropped.
 struct Slot {
-    front: Front,
+    seat: Seat,
+    open: Gauge,
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.front.open.fetch_sub(1, Ordering::AcqRel);
-        self.front.shared.counters.metrics().connections.dec();
+        self.open.dec();
     }
 }
 

@@ -1,7 +1,7 @@
 //! The collector: the public HTTP side. Takes calls and answers 200 once they are on stable storage.
 //!
 //! What can be decided without a socket is a pure function here (`route`, `auth`, `decode`, `cors`, `client_address`,
-//! `received_clock`, `times`, `budget`, `outgoing`, `reply`); `handle` leads one request through them, `connection` and `listen` own the
+//! `received_clock`, `budget`, `outgoing`, `reply`); `handle` leads one request through them, `connection` and `listen` own the
 //! sockets. The collector never waits for the object store: it knows the spool and nothing behind it.
 
 mod answer_body;
@@ -28,7 +28,6 @@ mod route;
 pub mod settings;
 pub mod settings_document;
 mod socket;
-mod times;
 mod tls;
 mod unread;
 mod waiting;

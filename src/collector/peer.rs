@@ -1,6 +1,7 @@
 //! The other end of a connection: what is known of it, and what waits for it.
 
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 use std::time::Duration;
@@ -11,8 +12,9 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use super::handle::Shared;
 use super::known_key::KnownKey;
 use super::outgoing::{Outgoing, UnreadBounds};
-use super::times::{ConnectionTimes, Expired, Verdict};
 use super::unread::UnreadAnswers;
+use crate::connections::seats::Standing;
+use crate::connections::times::{ConnectionTimes, Expired, Verdict};
 use crate::time::Clock;
 
 /// The other end of a connection, as requests see it.
@@ -23,6 +25,10 @@ pub(super) struct Peer {
     /// The write key that it sent last.
     pub(super) known_key: KnownKey,
     state: Mutex<PeerState>,
+    standing: Arc<Standing>,
+    /// It sent the write key of a source.
+    keyed: AtomicBool,
+    keyed_place: Duration,
     unread: Arc<UnreadAnswers>,
     clock: Arc<dyn Clock>,
 }
@@ -37,6 +43,15 @@ struct PeerState {
     reset: bool,
 }
 
+/// Why its connection is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Over {
+    /// A time of the connection.
+    Time(Expired),
+    /// It left its answers unread for too long.
+    Unread,
+}
+
 /// What a client has not taken yet.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Unread {
@@ -49,8 +64,8 @@ pub(super) struct Unread {
 }
 
 impl Peer {
-    /// The client at `address`, of which nothing came yet.
-    pub(super) fn new(address: IpAddr, shared: &Shared) -> Self {
+    /// The client at `address`, of which nothing came yet, in the seat with this standing.
+    pub(super) fn new(address: IpAddr, standing: Arc<Standing>, shared: &Shared) -> Self {
         let bounds = &shared.settings.bounds;
         let clock = Arc::clone(&shared.deps.clock);
         let unread = UnreadBounds {
@@ -68,6 +83,9 @@ impl Peer {
             address,
             known_key: KnownKey::default(),
             state: Mutex::new(state),
+            standing,
+            keyed: AtomicBool::new(false),
+            keyed_place: bounds.keyed_place,
             unread: Arc::clone(&shared.unread),
             clock,
         }
@@ -101,6 +119,16 @@ impl Peer {
     /// Whether it may still be sending when its connection is shut down.
     pub(super) fn may_still_send(&self) -> bool {
         self.state().times.may_still_send()
+    }
+
+    /// It sent the write key of a source.
+    pub(super) fn sent_a_key(&self) {
+        self.keyed.store(true, Ordering::Relaxed);
+    }
+
+    /// Resolves when another connection needs its seat: it must be closed at once then.
+    pub(super) async fn told_to_leave(&self) {
+        self.standing.told_to_leave().await;
     }
 
     /// From here on, closing its connection resets it.
@@ -159,9 +187,8 @@ impl Peer {
         }
     }
 
-    /// Whether the connection may go on, once all that could be sent was sent.
-    pub(super) fn verdict(&self, cx: &Context<'_>) -> Verdict {
-        let now = self.clock.monotonic();
+    /// Whether the connection may go on at `now`, once all that could be sent was sent.
+    pub(super) fn verdict(&self, now: Duration, cx: &Context<'_>) -> Verdict<Over> {
         let mut state = self.state();
         state.outgoing.sent_what_could_be(now);
         let unread_until = state.outgoing.until();
@@ -173,17 +200,22 @@ impl Peer {
         }
         let verdict = state.times.verdict(now);
         drop(state);
-        let Some(until) = unread_until else { return verdict };
-        if now >= until {
-            return Verdict::Close(Expired::Unread);
-        }
-        let until = self.unread.look_again(now).map_or(until, |look_at| until.min(look_at));
+        let look_at = match unread_until {
+            None => Duration::MAX,
+            Some(until) if now >= until => return Verdict::Close(Over::Unread),
+            Some(until) => self.unread.look_again(now).map_or(until, |look_at| until.min(look_at)),
+        };
         match verdict {
-            Verdict::Fine { again_at } => Verdict::Fine { again_at: again_at.min(until) },
-            Verdict::Close(_) => verdict,
+            Verdict::Fine { again_at } => Verdict::Fine { again_at: again_at.min(look_at) },
+            Verdict::Close(expired) => Verdict::Close(Over::Time(expired)),
         }
     }
 }
+
+/// The connection was told to make room for another one just before the request came.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the connection makes room for another one")]
+pub(super) struct MakesRoom;
 
 /// A request that is open, for the connection's times and for whoever waits until all are answered.
 #[derive(Debug)]
@@ -194,15 +226,29 @@ pub(super) struct OpenRequest {
 
 impl OpenRequest {
     /// A request whose head is complete.
-    pub(super) fn begin(peer: &Arc<Peer>, requests: &TaskTracker) -> Self {
-        peer.state().times.request_began();
-        Self { peer: Arc::clone(peer), _counted: requests.token() }
+    ///
+    /// # Errors
+    /// [`MakesRoom`]: the connection ends, and the request is not taken.
+    pub(super) fn begin(peer: &Arc<Peer>, requests: &TaskTracker) -> Result<Self, MakesRoom> {
+        let mut state = peer.state();
+        if !state.times.has_open_requests() && !peer.standing.request_began() {
+            return Err(MakesRoom);
+        }
+        state.times.request_began();
+        drop(state);
+        Ok(Self { peer: Arc::clone(peer), _counted: requests.token() })
     }
 }
 
 impl Drop for OpenRequest {
     fn drop(&mut self) {
         let now = self.peer.clock.monotonic();
-        self.peer.state().times.request_ended(now);
+        let mut state = self.peer.state();
+        state.times.request_ended(now);
+        if !state.times.has_open_requests() {
+            let keyed = self.peer.keyed.load(Ordering::Relaxed);
+            let kept = if keyed { self.peer.keyed_place } else { Duration::ZERO };
+            self.peer.standing.waits(now.saturating_add(kept));
+        }
     }
 }

@@ -15,7 +15,8 @@ use crate::sources::SourceLookup;
 use crate::spool::Appender;
 use crate::time::Clock;
 
-/// Connections open at once on all public listeners together. Over it, a new one is closed at once.
+/// Connections open at once on all public listeners together. One more takes the place of the one that has waited longest for
+/// a request; where all have a request under way, it is closed at once.
 pub const CONNECTIONS_MAX: usize = 20_000;
 /// How long a TLS handshake may take.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -23,6 +24,9 @@ pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a connection may be idle, before its first byte and between requests. SDKs keep theirs for up to 75 s.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(76);
+/// How long a connection that brought calls of a source keeps its place after an answer, however many others come: requests
+/// without a key that never end must not push out clients that send.
+pub const KEYED_PLACE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a body may take to arrive; then 408.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a whole request may take; then 503.
@@ -127,6 +131,8 @@ pub struct Bounds {
     pub head: Duration,
     /// [`IDLE_TIMEOUT`].
     pub idle: Duration,
+    /// [`KEYED_PLACE_TIMEOUT`].
+    pub keyed_place: Duration,
     /// [`BODY_TIMEOUT`].
     pub body: Duration,
     /// [`REQUEST_TIMEOUT`].
@@ -164,6 +170,7 @@ impl Default for Bounds {
             handshake: HANDSHAKE_TIMEOUT,
             head: HEAD_TIMEOUT,
             idle: IDLE_TIMEOUT,
+            keyed_place: KEYED_PLACE_TIMEOUT,
             body: BODY_TIMEOUT,
             request: REQUEST_TIMEOUT,
             http2_streams: HTTP2_STREAMS_MAX,
@@ -244,6 +251,7 @@ mod tests {
                 handshake: seconds(5),
                 head: seconds(5),
                 idle: seconds(76),
+                keyed_place: seconds(5),
                 body: seconds(15),
                 request: seconds(30),
                 http2_streams: 128,

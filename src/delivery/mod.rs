@@ -12,11 +12,13 @@ mod clock_watch;
 pub mod closing;
 mod conflict;
 pub mod encode;
+mod estimate;
 mod flush;
 mod give_way;
 mod health;
 mod judge;
 mod ledger_watch;
+mod measure;
 mod parking;
 pub mod progress;
 mod reach;
@@ -121,6 +123,11 @@ struct Inner {
     asked: Mutex<BTreeMap<BatchKey, u64>>,
     /// Line bytes per object byte, learnt from the objects of each source and stream.
     ratios: Mutex<BTreeMap<(SourceId, Stream), f64>>,
+    estimates: Mutex<measure::Estimates>,
+    /// Batches that are being measured.
+    measured_now: Mutex<BTreeSet<BatchKey>>,
+    /// Measurements at a time: one, since none is urgent.
+    measuring: Semaphore,
     /// Sources that are no longer configured: due at once.
     removed: Mutex<BTreeSet<SourceId>>,
     /// Sources with an upload conflict: nothing is put for them.
@@ -175,6 +182,9 @@ impl Delivery {
             busy: Mutex::default(),
             asked: Mutex::default(),
             ratios: Mutex::default(),
+            estimates: Mutex::default(),
+            measured_now: Mutex::default(),
+            measuring: Semaphore::new(1),
             removed: Mutex::default(),
             conflicts: Mutex::default(),
             health: Mutex::default(),

@@ -17,7 +17,7 @@ use super::settings::{DiskWork, LOOK_EVERY};
 use super::staging::Staged;
 use super::supervise::{self, Supervision, UnderWay, Work};
 use super::upload::Hold;
-use super::{Inner, lock, upload};
+use super::{Inner, lock, measure, upload};
 use crate::batch::{BatchKey, Reason};
 use crate::object::{Destination, ObjectKey, ObjectName};
 use crate::planted::{PlantedBug, PlantedPanic, panic_if_planted, planted};
@@ -28,9 +28,6 @@ use crate::spool::outlet::{FirstOpen, OPEN_BATCHES_MAX};
 use crate::spool::{OpenBatch, Stopped};
 use crate::time::UnixMillis;
 
-/// Line bytes per object byte before a source's first object: more than real lines give, so that the first object is cut
-/// at its size rather than encoded twice.
-const RATIO_AT_FIRST: f64 = 12.0;
 /// Bytes that an object may have however little room is left under pressure.
 const UNDER_PRESSURE_MIN: u64 = 64 * 1_024;
 /// How long to rest after a look, for each batch looked at: a look at one takes well under a microsecond, so however many
@@ -94,6 +91,7 @@ fn look(inner: &Arc<Inner>, deadlines: &mut Deadlines) -> usize {
     let asked = lock(&inner.asked).clone();
     let open = inner.parts.outlet.open_batches();
     let batches = open.len();
+    inner.forget_estimates(&open);
     inner.judge(&open);
     let pressed = pressed(inner, &open);
     let is_tight = inner.parts.outlet.is_tight();
@@ -108,8 +106,12 @@ fn look(inner: &Arc<Inner>, deadlines: &mut Deadlines) -> usize {
             Some(_) if is_tight && pressed.binary_search(&batch.key).is_err() => None,
             reason => reason,
         };
-        if let Some(reason) = reason
-            && (resting.is_empty() || !resting.contains(&Work::Batch(batch.key.clone())))
+        if !resting.is_empty() && resting.contains(&Work::Batch(batch.key.clone())) {
+            continue;
+        }
+        if reason.is_none() {
+            measure::begin(inner, &batch);
+        } else if let Some(reason) = reason
             && let Some(busy) = Busy::take(inner, &batch.key)
             && let Some(under_way) = UnderWay::begin(inner, Work::Batch(batch.key.clone()))
         {
@@ -182,9 +184,7 @@ impl View {
             return Some(Reason::Retargeted);
         }
         let rule = inner.settings.rule;
-        // Lines never grow by much: most batches need no estimate.
-        let bytes = if batch.bytes < rule.max_bytes / 2 { 0 } else { estimate(inner, batch) };
-        rule.decide(batch.key.day, deadline, bytes, self.wall, self.monotonic)
+        rule.decide(batch.key.day, deadline, inner.estimate(batch), self.wall, self.monotonic)
     }
 }
 
@@ -216,26 +216,6 @@ impl Deadlines {
         }
         self.0.iter().map(|(.., deadline)| *deadline).collect()
     }
-}
-
-/// Bytes of the object that a batch would become.
-#[expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "an estimate; the encoder measures"
-)]
-fn estimate(inner: &Inner, batch: &OpenBatch) -> u64 {
-    let of = (batch.key.source.clone(), batch.key.stream);
-    let ratio = lock(&inner.ratios).get(&of).copied().unwrap_or(RATIO_AT_FIRST);
-    (batch.bytes as f64 / ratio) as u64
-}
-
-/// Learns from an object how well a source's lines compress.
-#[expect(clippy::cast_precision_loss, reason = "an estimate; the encoder measures")]
-fn learn(inner: &Inner, batch: &OpenBatch, bytes: u64, object: u64) {
-    let ratio = bytes as f64 / object.max(1) as f64;
-    lock(&inner.ratios).insert((batch.key.source.clone(), batch.key.stream), ratio);
 }
 
 /// Encodes, seals and uploads one object of a due batch.
@@ -301,7 +281,7 @@ async fn object_at(
         // What has grown beyond an object is behind, for whatever reason it is due.
         level: match reason {
             Reason::Size | Reason::Pressure => LEVEL_UNDER_LOAD,
-            _ if inner.settings.rule.is_full(estimate(inner, batch)) => LEVEL_UNDER_LOAD,
+            _ if inner.settings.rule.is_full(inner.estimate(batch)) => LEVEL_UNDER_LOAD,
             _ => LEVEL_AT_LEISURE,
         },
     };
@@ -377,7 +357,7 @@ pub(super) async fn blocking<T: Send + 'static>(
 }
 
 /// Does work that computes, where that gives way to answers.
-async fn in_background<T: Send + 'static>(
+pub(super) async fn in_background<T: Send + 'static>(
     inner: &Arc<Inner>,
     work: impl FnOnce() -> Result<T, Stopped> + Send + 'static,
 ) -> Result<T, Stopped> {
@@ -467,7 +447,7 @@ fn seal_made(
         }
     };
     let encoded = &object.encoded;
-    learn(inner, batch, encoded.bytes, object.staged.len);
+    inner.learn(batch, encoded.bytes, object.staged.len);
     let whole = encoded.next_received_at.is_none() && job.through == u64::MAX;
     if reason == Reason::Size && whole && !inner.settings.rule.is_full(object.staged.len) {
         // Lines that rotted are still counted, and with them it would seem full at every look.

@@ -5,7 +5,7 @@
 use std::io::{self, Write};
 
 use flate2::write::GzEncoder;
-use flate2::{Compression, GzBuilder};
+use flate2::{Compress, Compression, FlushCompress, GzBuilder};
 use sha2::{Digest, Sha256};
 
 /// Lines are handed to the compressor in pieces of this size: line by line costs a fifth to a third more.
@@ -144,6 +144,52 @@ impl<W: Write> GzipLines<W> {
     }
 }
 
+/// What lines cost as a part of a member.
+#[derive(Debug)]
+pub struct Cost {
+    compress: Compress,
+    out: Vec<u8>,
+}
+
+impl Cost {
+    /// At a compression level.
+    pub fn new(level: u32) -> Self {
+        Self { compress: Compress::new(Compression::new(level), false), out: vec![0; PIECE_BYTES] }
+    }
+
+    /// How many bytes `lines` add to a member that ends with `before`, of which the last 32 KiB matter. `after` is called after
+    /// each piece of work, with its bytes.
+    pub fn of(&mut self, before: &[u8], lines: &[u8], after: &mut dyn FnMut(usize)) -> u64 {
+        // Each time one block that ends where the bytes do: what that block costs by itself, some 80 bytes, cancels out.
+        let without = self.alone(&[before], after);
+        self.alone(&[before, lines], after).saturating_sub(without)
+    }
+
+    fn alone(&mut self, all: &[&[u8]], after: &mut dyn FnMut(usize)) -> u64 {
+        self.compress.reset();
+        for piece in all.iter().flat_map(|bytes| bytes.chunks(PIECE_BYTES)) {
+            self.take(piece, FlushCompress::None);
+            after(piece.len());
+        }
+        self.take(&[], FlushCompress::Sync)
+    }
+
+    /// Takes bytes, to the last one. Returns how many bytes have come out then.
+    fn take(&mut self, mut bytes: &[u8], flush: FlushCompress) -> u64 {
+        loop {
+            let (taken, made) = (self.compress.total_in(), self.compress.total_out());
+            // Memory to memory it cannot fail; where it does nothing, nothing more would come out.
+            let failed = self.compress.compress(bytes, &mut self.out, flush).is_err();
+            let taken = usize::try_from(self.compress.total_in() - taken).unwrap_or(usize::MAX);
+            let made = usize::try_from(self.compress.total_out() - made).unwrap_or(usize::MAX);
+            bytes = bytes.get(taken..).unwrap_or(&[]);
+            if failed || (bytes.is_empty() && made < self.out.len()) {
+                return self.compress.total_out();
+            }
+        }
+    }
+}
+
 impl<W: Write> std::fmt::Debug for GzipLines<W> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("GzipLines")
@@ -214,6 +260,30 @@ mod tests {
         assert_eq!(one.out[..4], [0x1f, 0x8b, 8, 0]);
         assert_eq!(one.out[4..8], [0; 4], "no time");
         assert_eq!(one.out[9], 255, "no operating system");
+    }
+
+    #[test]
+    fn pieces_cost_what_they_add_to_a_member() {
+        for level in [1, 3, 6] {
+            for random in [false, true] {
+                let lines = |from: u64, to: u64| {
+                    (from..to).flat_map(|n| line(n, random).into_iter().chain(*b"\n")).collect::<Vec<u8>>()
+                };
+                let member = |to: u64| {
+                    let mut gzip = GzipLines::new(Vec::new(), level, u64::MAX);
+                    (0..to).for_each(|n| assert_eq!(gzip.push(&line(n, random)).unwrap(), Fit::Taken));
+                    gzip.finish().unwrap().out.len() as u64
+                };
+                let added = member(3_000) - member(2_000);
+                let mut cost = Cost::new(level);
+                for _ in 0..2 {
+                    let told = cost.of(&lines(1_400, 2_000), &lines(2_000, 3_000), &mut |_| ());
+                    let off = told.abs_diff(added) * 100 / added;
+                    assert!(off <= 3, "level {level} random {random}: {told} bytes told, {added} added");
+                }
+                assert_eq!(cost.of(&lines(0, 10), &[], &mut |_| ()), 0);
+            }
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub const OWN_HANDLES: u64 = 128;
 /// Handles for each way to a store: 8 puts at once, each with a connection and the file that it sends.
 pub const HANDLES_PER_WAY: u64 = 16;
 /// Stores get one handle in so many at most. Beyond that a put that finds none is tried again.
-const STORES_SHARE: u64 = 4;
+const STORES_SHARE: u64 = 8;
 /// The admin listener gets one handle in so many at most. The S3 server of `dev` gets as many.
 const LISTENER_SHARE: u64 = 8;
 
@@ -101,9 +101,9 @@ mod tests {
         check(1_024, Wanted { connections: 10, ..WANTED }, (10, 128, 0));
         check(256, WANTED, (256 - 128 - 16 - 32, 32, 0));
         // However many ways there are, and in `dev`, somebody can connect.
-        check(256, Wanted { ways: 1_000, ..WANTED }, (32, 32, 0));
+        check(256, Wanted { ways: 1_000, ..WANTED }, (64, 32, 0));
         check(256, Wanted { dev_s3: 512, ..WANTED }, (48, 32, 32));
-        check(20_000, Wanted { ways: 10_000, ..WANTED }, (20_000 - 128 - 5_000 - 256, 256, 0));
+        check(20_000, Wanted { ways: 10_000, ..WANTED }, (20_000 - 128 - 2_500 - 256, 256, 0));
     }
 
     #[test]

@@ -54,6 +54,7 @@ pub mod seen_file;
 pub mod segment;
 pub mod segment_index;
 pub mod shared;
+mod spread;
 pub mod state;
 pub mod stepped;
 pub mod survey;

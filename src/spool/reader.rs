@@ -84,13 +84,13 @@ pub(super) fn read(
 
 /// What is known of a part: where its frames stand, and positions of its segment that cannot be read, some of which are its
 /// own.
-struct Places {
-    runs: Vec<Run>,
+pub(super) struct Places {
+    pub(super) runs: Vec<Run>,
     lost: Vec<Range>,
 }
 
 /// Where a part's frames stand.
-fn runs_of(shared: &Shared, key: &BatchKey, part: &Part) -> io::Result<Places> {
+pub(super) fn runs_of(shared: &Shared, key: &BatchKey, part: &Part) -> io::Result<Places> {
     let (offset, count) = match &part.runs {
         Runs::Open(runs) => return Ok(Places { runs: runs.clone(), lost: Vec::new() }),
         Runs::File { offset, count } => (*offset, *count),

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room and the rooms it may know. `cli` wires everything together and may know all.
-const MAY_KNOW: [(&str, &[&str]); 29] = [
+const MAY_KNOW: [(&str, &[&str]); 30] = [
     ("time", &[]),
     ("random", &[]),
     ("planted", &[]),
@@ -57,11 +57,24 @@ const MAY_KNOW: [(&str, &[&str]); 29] = [
     ),
     ("hook", &["delivery", "object", "store"]),
     ("archive", &["object", "random", "receipt", "retry", "sources", "store", "time"]),
+    ("connections", &[]),
     (
         "collector",
-        &["alarms", "call", "metrics", "planted", "random", "receipt", "sources", "spool", "tasks", "time"],
+        &[
+            "alarms",
+            "call",
+            "connections",
+            "metrics",
+            "planted",
+            "random",
+            "receipt",
+            "sources",
+            "spool",
+            "tasks",
+            "time",
+        ],
     ),
-    ("admin", &["metrics", "planted", "receipt", "sources"]),
+    ("admin", &["connections", "metrics", "planted", "receipt", "sources"]),
     ("dev_s3", &["planted", "random", "tasks", "time"]),
     ("check", &["delivery", "object", "policy", "runtime", "sources", "spool", "store", "time"]),
     ("runtime", &["planted", "random", "tasks", "time"]),

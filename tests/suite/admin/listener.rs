@@ -1,10 +1,11 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use forebay::admin::server::{CONNECTIONS_MAX, FLUSH_WAIT, HEAD_MAX};
+use forebay::admin::server::{CONNECTIONS_MAX, FLUSH_WAIT, FLUSHES_WAITING_MAX, HEAD_MAX, HEAD_TIMEOUT};
 use forebay::metrics::SourceLabel;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 use super::{Running, start, until};
 
@@ -183,23 +184,111 @@ async fn a_head_that_is_too_long_is_refused() {
     assert_eq!(&answer, b"HTTP/1.1 431");
 }
 
-#[tokio::test]
-async fn beyond_the_connections_it_keeps_one_waits_and_is_served() {
-    let running = start(&[]).await;
-    let mut idle = Vec::new();
-    for _ in 0..CONNECTIONS_MAX {
+/// How soon an operator is answered, whatever else is connected.
+const SOON: Duration = Duration::from_secs(1);
+
+/// Connects so many, each of which sends `bytes` and no more.
+async fn crowd(running: &Running, count: usize, bytes: &[u8]) -> Vec<TcpStream> {
+    let mut sockets = Vec::new();
+    for _ in 0..count {
         let mut socket = TcpStream::connect(running.address).await.unwrap();
-        socket.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
-        // An answer proves that it holds a slot.
-        socket.read_exact(&mut [0; 15]).await.unwrap();
-        idle.push(socket);
+        // It may be closed already, for one that came later.
+        if socket.write_all(bytes).await.is_ok() {
+            sockets.push(socket);
+        }
     }
-    let one_more = get(&running, "/health");
-    let leaving = async {
-        idle.pop();
+    sockets
+}
+
+async fn is_closed(socket: &mut TcpStream) -> bool {
+    !matches!(
+        tokio::time::timeout(Duration::from_secs(5), socket.read(&mut [0; 1])).await,
+        Ok(Ok(1..)) | Err(_)
+    )
+}
+
+#[tokio::test]
+async fn an_operator_is_answered_at_once_beside_connections_that_ask_nothing() {
+    for bytes in [&b""[..], b"GET /ready HTTP/1.1\r\nHost: local"] {
+        let running = start(&[]).await;
+        let mut idle = crowd(&running, CONNECTIONS_MAX + 50, bytes).await;
+        for path in ["/ready", "/health", "/metrics"] {
+            let began = Instant::now();
+            assert_eq!(get(&running, path).await.status, 200);
+            let took = began.elapsed();
+            assert!(
+                took < SOON,
+                "{path} took {took:?} beside {} connections that sent {bytes:?}",
+                idle.len()
+            );
+        }
+        // The oldest went, the newest are there.
+        assert!(is_closed(&mut idle[0]).await);
+        let newest = idle.last_mut().unwrap();
+        newest
+            .write_all(if bytes.is_empty() { b"GET /ready HTTP/1.1\r\nHost: local" } else { b"" })
+            .await
+            .unwrap();
+        newest.write_all(b"host\r\n\r\n").await.unwrap();
+        let mut answer = [0; 12];
+        newest.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 200");
+    }
+}
+
+#[tokio::test]
+async fn the_connection_that_has_been_idle_longest_goes_first() {
+    let running = start(&[]).await;
+    let mut asking = TcpStream::connect(running.address).await.unwrap();
+    let ask = async |socket: &mut TcpStream| {
+        socket.write_all(b"HEAD /health HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\n") {
+            answer.push(socket.read_u8().await.unwrap());
+        }
+        assert!(answer.starts_with(b"HTTP/1.1 200"));
     };
-    let (answer, ()) = tokio::join!(one_more, leaving);
-    assert_eq!(answer.status, 200);
+    ask(&mut asking).await;
+    // It came first, and asks again and again: for every one that comes, one goes that asks nothing.
+    for _ in 0..4 {
+        drop(crowd(&running, CONNECTIONS_MAX / 2, b"").await);
+        ask(&mut asking).await;
+    }
+    let idle = crowd(&running, 2 * CONNECTIONS_MAX, b"").await;
+    assert!(is_closed(&mut asking).await, "beside {} that came later", idle.len());
+}
+
+#[tokio::test]
+async fn a_head_has_five_seconds() {
+    let running = start(&[]).await;
+    let began = Instant::now();
+    let mut slow = crowd(&running, 1, b"GET /ready HTTP/1.1\r\nHost: ").await;
+    let closed = async { slow[0].read(&mut [0; 1]).await };
+    let closed = tokio::time::timeout(Duration::from_secs(20), closed).await.unwrap();
+    let took = began.elapsed();
+    assert!(matches!(closed, Ok(0) | Err(_)), "{closed:?}");
+    assert!(took >= HEAD_TIMEOUT && took < HEAD_TIMEOUT * 3, "{took:?}");
+}
+
+#[tokio::test]
+async fn where_all_have_a_request_under_way_one_more_waits_for_the_first_that_ends() {
+    let running = start(&[]).await;
+    running.process.held.store(true, Ordering::SeqCst);
+    let flush = b"POST /api/flush HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let mut flushing = crowd(&running, CONNECTIONS_MAX, flush).await;
+    until("all flushes have begun", || running.process.flushes.lock().unwrap().len() == CONNECTIONS_MAX)
+        .await;
+    let waiting = get(&running, "/health");
+    let releasing = async {
+        running.process.release.notify_one();
+    };
+    let (answer, ()) = tokio::join!(waiting, releasing);
+    assert_eq!((answer.status, flushing.len()), (200, CONNECTIONS_MAX));
+    flushing.clear();
+    // Beyond so many, flushes do not wait.
+    let waits = running.process.flushes.lock().unwrap().clone();
+    let waits = waits.iter().filter(|(_, wait)| *wait == FLUSH_WAIT).count();
+    assert_eq!(waits, FLUSHES_WAITING_MAX);
 }
 
 #[tokio::test]

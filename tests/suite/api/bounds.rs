@@ -6,7 +6,7 @@ use std::time::Duration;
 use forebay::collector::settings::HEAD_TIMEOUT;
 use tokio::time::Instant;
 
-use super::support::{BASIC, BATCH, eventually, start, start_with};
+use super::support::{BASIC, BATCH, start, start_with};
 use super::wire::{Answer, Wire, bare, once, post};
 
 const SHORT: Duration = Duration::from_millis(300);
@@ -120,23 +120,128 @@ async fn long_heads_are_431_and_long_targets_414() {
 }
 
 #[tokio::test]
-async fn connections_over_the_limit_are_closed_at_once() {
+async fn connections_over_the_limit_are_closed_at_once_where_all_have_a_request_under_way() {
     let rig = start_with(|settings, _| settings.bounds.connections = 2).await;
-    let mut first = Wire::connect(rig.address).await;
-    let mut second = Wire::connect(rig.address).await;
-    for wire in [&mut first, &mut second] {
-        wire.send(bare("GET", "/health", &[])).await;
-        assert_eq!(wire.answer().await.status, 200);
+    let request = post("/v1/batch", &[BASIC, ("expect", "100-continue")], BATCH);
+    let (head, body) = request.split_at(request.len() - BATCH.len());
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let mut wire = Wire::connect(rig.address).await;
+        wire.send(head).await;
+        assert_eq!(wire.answer().await.status, 100, "its body is waited for");
+        held.push(wire);
     }
     assert_eq!(rig.metrics.connections.get(), 2);
     let mut third = Wire::connect(rig.address).await;
     assert!(third.closed().await.is_empty());
-    drop(first);
-    eventually("a place to come free", async || {
-        let mut wire = Wire::connect(rig.address).await;
-        wire.try_send(bare("GET", "/health", &[])).await && !wire.closed_or_answered().await.is_empty()
+    for mut wire in held {
+        wire.send(body).await;
+        assert_eq!(wire.answer().await.status, 200, "a request under way is answered");
+    }
+    assert_eq!(once(rig.address, post("/v1/batch", &[BASIC], BATCH)).await.status, 200);
+}
+
+/// Seats, and connections that take them and ask nothing.
+const FEW: usize = 20;
+const MANY: usize = 200;
+/// How soon a client is answered, whatever else is connected.
+const SOON: Duration = Duration::from_secs(1);
+
+#[tokio::test]
+async fn connections_that_ask_nothing_make_room_the_oldest_first() {
+    let silent = ["", "POST /v1/batch HTTP/1.1\r\nx: ", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"];
+    for bytes in silent {
+        let rig = start_with(|settings, _| settings.bounds.connections = FEW).await;
+        let mut idle = Vec::new();
+        for _ in 0..MANY {
+            let mut wire = Wire::connect(rig.address).await;
+            // It may be closed already, for one that came later.
+            wire.try_send(bytes).await;
+            idle.push(wire);
+        }
+        for _ in 0..5 {
+            let began = Instant::now();
+            assert_eq!(once(rig.address, post("/v1/batch", &[BASIC], BATCH)).await.status, 200, "{bytes:?}");
+            assert!(began.elapsed() < SOON, "{bytes:?} {:?}", began.elapsed());
+        }
+        assert!(rig.metrics.connections.get() <= i64::try_from(FEW).unwrap());
+        idle.remove(0).closed().await;
+        if bytes.is_empty() {
+            let mut newest = idle.pop().unwrap();
+            newest.send(post("/v1/batch", &[BASIC], BATCH)).await;
+            assert_eq!(newest.answer().await.status, 200, "the newest has its seat");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_asks_again_and_again_keeps_its_connection_beside_those_that_ask_nothing() {
+    let rig = start_with(|settings, _| {
+        settings.bounds.connections = FEW;
+        settings.bounds.keyed_place = Duration::ZERO;
     })
     .await;
+    let mut asking = Wire::connect(rig.address).await;
+    let mut idle = Vec::new();
+    for _ in 0..MANY / FEW {
+        for _ in 0..FEW / 2 {
+            idle.push(Wire::connect(rig.address).await);
+        }
+        asking.send(post("/v1/batch", &[BASIC], BATCH)).await;
+        assert_eq!(asking.answer().await.status, 200);
+    }
+    for _ in 0..2 * FEW {
+        idle.push(Wire::connect(rig.address).await);
+    }
+    asking.closed().await;
+}
+
+#[tokio::test]
+async fn a_client_with_a_key_keeps_its_connection_beside_requests_that_never_end() {
+    let rig = start_with(|settings, _| settings.bounds.connections = FEW).await;
+    let mut asking = Wire::connect(rig.address).await;
+    let mut stalled = Vec::new();
+    let request = post("/v1/batch", &[], BATCH);
+    for _ in 0..MANY / FEW {
+        asking.send(post("/v1/batch", &[BASIC], BATCH)).await;
+        assert_eq!(asking.answer().await.status, 200);
+        for _ in 0..FEW {
+            let mut wire = Wire::connect(rig.address).await;
+            wire.try_send(&request[..request.len() - 1]).await;
+            stalled.push(wire);
+        }
+    }
+    asking.send(post("/v1/batch", &[BASIC], BATCH)).await;
+    assert_eq!(asking.answer().await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_far_too_few_seats_every_client_is_answered_in_the_end_and_what_is_answered_is_stored() {
+    const CLIENTS: usize = 24;
+    const CALLS: usize = 20;
+    let rig = start_with(|settings, _| settings.bounds.connections = 3).await;
+    let mut clients = tokio::task::JoinSet::new();
+    for client in 0..CLIENTS {
+        let address = rig.address;
+        clients.spawn(async move {
+            for call in 0..CALLS {
+                let id = format!("c-{client}-{call}");
+                let body = BATCH.replace("\"m\"", &format!("\"{id}\""));
+                let request = post("/v1/batch", &[BASIC], &body);
+                let mut answer = Vec::new();
+                while !answer.starts_with(b"HTTP/1.1 200") {
+                    let mut wire = Wire::connect(address).await;
+                    wire.try_send(&request).await;
+                    answer = wire.closed_or_answered().await;
+                }
+            }
+        });
+    }
+    tokio::time::timeout(Duration::from_secs(60), clients.join_all())
+        .await
+        .expect("every client is answered");
+    let lines = rig.lines("web", forebay::object::Stream::Calls);
+    assert_eq!(lines.len(), CLIENTS * CALLS, "each call is stored once");
 }
 
 #[tokio::test]

@@ -175,3 +175,27 @@ async fn a_changed_certificate_is_used_and_a_bad_one_is_not() {
     rig.running.reload_tls().unwrap();
     assert!(connect(&rig, &old, &TLS13, &[]).await.is_ok());
 }
+
+#[tokio::test]
+async fn handshakes_that_never_end_make_room_for_others() {
+    let pair = pair();
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), &pair);
+    let rig = start_with(|settings, _| {
+        settings.tls = Some(files(dir.path()));
+        settings.bounds.connections = 8;
+    })
+    .await;
+    let mut silent = Vec::new();
+    for _ in 0..40 {
+        silent.push(Wire::connect(rig.tls.unwrap()).await);
+    }
+    let began = Instant::now();
+    let mut plain = Wire::connect(rig.address).await;
+    plain.send(post("/v1/batch", &[BASIC], BATCH)).await;
+    assert_eq!(plain.answer().await.status, 200);
+    let mut wire = Wire::over(connect(&rig, &pair, &TLS13, &[]).await.unwrap());
+    wire.send(post("/v1/batch", &[BASIC], BATCH)).await;
+    assert_eq!(wire.answer().await.status, 200);
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+}

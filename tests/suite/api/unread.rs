@@ -1,5 +1,6 @@
 //! Answers that are not read.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -146,6 +147,40 @@ async fn when_all_together_leave_too_much_unread_those_that_stand_longest_go() {
         }
     };
     timeout(PATIENCE, answer).await.unwrap();
+}
+
+/// Waits until the heads of so many answers came. They need no window.
+async fn heads_of_answers(stream: &mut TcpStream, count: usize) {
+    let (mut read, mut heads) = (Vec::new(), 0);
+    while heads < count {
+        while read.len() < 9 || read.len() < 9 + usize::from(read[1]) * 256 + usize::from(read[2]) {
+            assert!(stream.read_buf(&mut read).await.unwrap() > 0, "ended before its answers");
+        }
+        heads += usize::from(read[3] == 1);
+        read.drain(..9 + usize::from(read[1]) * 256 + usize::from(read[2]));
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_has_to_make_room_and_has_not_read_its_answers_is_reset() {
+    let rig = start_with(|settings, _| {
+        settings.bounds.connections = 1;
+        settings.bounds.unread = NEVER;
+    })
+    .await;
+    let mut silent = closed_window(rig.address, 5).await;
+    timeout(PATIENCE, heads_of_answers(&mut silent, 5)).await.unwrap();
+    assert_eq!(once(rig.address, post("/v1/batch", &[BASIC], BATCH)).await.status, 200);
+    let end = timeout(PATIENCE, silent.read(&mut [0; 1_024])).await.unwrap();
+    assert!(end.as_ref().is_err_and(|error| error.kind() == ErrorKind::ConnectionReset), "{end:?}");
+
+    // One that waits for nothing is closed in order.
+    eventually("the place to be free", async || rig.metrics.connections.get() == 0).await;
+    let mut idle = TcpStream::connect(rig.address).await.unwrap();
+    eventually("it to have the place", async || rig.metrics.connections.get() == 1).await;
+    assert_eq!(once(rig.address, post("/v1/batch", &[BASIC], BATCH)).await.status, 200);
+    let end = timeout(PATIENCE, idle.read(&mut [0; 1_024])).await.unwrap();
+    assert!(end.as_ref().is_ok_and(|read| *read == 0), "{end:?}");
 }
 
 #[tokio::test]

@@ -16,3 +16,4 @@ mod parking;
 mod reach;
 mod restart;
 mod share;
+mod size;

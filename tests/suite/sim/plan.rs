@@ -80,7 +80,7 @@ impl Plan {
         let max_bytes = (20 + dice.below(40)) * plan.options.segment_bytes + MANIFESTS;
         let options = SpoolOptions { max_bytes, ..plan.options };
         let rule = DueRule { max_bytes: plan.settings.rule.max_bytes.max(OBJECT_MIN), ..plan.settings.rule };
-        let settings = DeliverySettings { rule, ..plan.settings.clone() };
+        let settings = DeliverySettings { rule, ..plan.settings };
         Self {
             sources: 2 + dice.index(3),
             buckets: 2,

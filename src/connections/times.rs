@@ -12,30 +12,28 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Why a connection is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Expired {
+pub enum Expired {
     /// A head was not complete in time.
     Head,
     /// Nothing was asked for too long.
     Idle,
-    /// Answers were not read for too long.
-    Unread,
 }
 
-/// Whether a connection may go on.
+/// Whether a connection may go on. A listener may have more reasons to close one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub enum Verdict<E = Expired> {
     /// It may, and is looked at again at this time at the latest.
     Fine {
         /// Monotonic time.
         again_at: Duration,
     },
     /// It may not.
-    Close(Expired),
+    Close(E),
 }
 
 /// The times of one connection. All instants are readings of the monotonic clock.
 #[derive(Debug)]
-pub(super) struct ConnectionTimes {
+pub struct ConnectionTimes {
     head_timeout: Duration,
     idle_timeout: Duration,
     wire: Wire,
@@ -55,7 +53,7 @@ enum Wire {
 
 impl ConnectionTimes {
     /// A connection accepted at `now`.
-    pub(super) fn new(head_timeout: Duration, idle_timeout: Duration, now: Duration) -> Self {
+    pub fn new(head_timeout: Duration, idle_timeout: Duration, now: Duration) -> Self {
         Self {
             head_timeout,
             idle_timeout,
@@ -68,7 +66,7 @@ impl ConnectionTimes {
     }
 
     /// Bytes came from the client.
-    pub(super) fn bytes_read(&mut self, mut bytes: &[u8], now: Duration) {
+    pub fn bytes_read(&mut self, mut bytes: &[u8], now: Duration) {
         if let Wire::Unknown(matched) = &mut self.wire {
             while let (Some(wanted), Some((first, rest))) = (PREFACE.get(*matched), bytes.split_first()) {
                 if wanted != first {
@@ -102,7 +100,7 @@ impl ConnectionTimes {
     }
 
     /// A request's head is complete.
-    pub(super) fn request_began(&mut self) {
+    pub fn request_began(&mut self) {
         self.open_requests += 1;
         if !self.is_http2() {
             self.head_since = None;
@@ -110,35 +108,40 @@ impl ConnectionTimes {
     }
 
     /// A request was answered, or given up by its client.
-    pub(super) fn request_ended(&mut self, now: Duration) {
+    pub fn request_ended(&mut self, now: Duration) {
         self.open_requests = self.open_requests.saturating_sub(1);
         if self.open_requests == 0 {
             self.idle_since = now;
         }
     }
 
+    /// Whether a request is under way.
+    pub fn has_open_requests(&self) -> bool {
+        self.open_requests > 0
+    }
+
     /// An answer was given before the whole request was read.
-    pub(super) fn left_unread(&mut self) {
+    pub fn left_unread(&mut self) {
         self.unread = true;
     }
 
     /// Whether the client may still be sending when the connection is shut down.
-    pub(super) fn may_still_send(&self) -> bool {
+    pub fn may_still_send(&self) -> bool {
         self.unread || self.head_since.is_some()
     }
 
     /// Whether it is known to be HTTP/2.
-    pub(super) fn is_http2(&self) -> bool {
+    pub fn is_http2(&self) -> bool {
         matches!(self.wire, Wire::Http2(_))
     }
 
     /// Whether it is known to be HTTP/1.
-    pub(super) fn is_http1(&self) -> bool {
+    pub fn is_http1(&self) -> bool {
         matches!(self.wire, Wire::Http1)
     }
 
     /// Whether the connection may go on.
-    pub(super) fn verdict(&self, now: Duration) -> Verdict {
+    pub fn verdict(&self, now: Duration) -> Verdict {
         let head_until = self.head_since.map(|since| since + self.head_timeout);
         // While requests are open they keep their own times; it is enough to look again one idle time later.
         let idle_until = if self.open_requests == 0 { self.idle_since } else { now } + self.idle_timeout;

@@ -1,0 +1,184 @@
+//! One connection of the admin listener: the socket, watched, and the HTTP server on it.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::io;
+use std::net::IpAddr;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::answer::Answer;
+use super::server::{HEAD_MAX, HEAD_TIMEOUT, IDLE_TIMEOUT, SEND_TIMEOUT};
+use crate::connections::seats::Standing;
+use crate::connections::timer::Timer;
+use crate::connections::times::{ConnectionTimes, Expired};
+
+/// What a connection is doing.
+#[derive(Clone)]
+struct Watch {
+    times: Arc<Mutex<ConnectionTimes>>,
+    standing: Arc<Standing>,
+    /// Monotonic time is counted from here, for all connections.
+    epoch: Instant,
+}
+
+impl Watch {
+    fn now(&self) -> Duration {
+        self.epoch.elapsed()
+    }
+
+    fn times(&self) -> MutexGuard<'_, ConnectionTimes> {
+        self.times.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Answers requests on `socket` with `answer` until the client leaves, a time is over, another connection needs its seat, or
+/// `stop` says so and the request under way is answered.
+pub(super) async fn serve<A>(
+    socket: TcpStream,
+    standing: Arc<Standing>,
+    epoch: Instant,
+    stop: CancellationToken,
+    answer: impl Fn(Request<Incoming>, IpAddr) -> A,
+) where
+    A: Future<Output = Answer>,
+{
+    let local = match prepare(&socket) {
+        Ok(local) => local,
+        Err(error) => {
+            tracing::debug!(%error, "an admin connection ended before it began");
+            return;
+        }
+    };
+    let times = ConnectionTimes::new(HEAD_TIMEOUT, IDLE_TIMEOUT, epoch.elapsed());
+    let watch = Watch { times: Arc::new(Mutex::new(times)), standing, epoch };
+    let service = service_fn(|request| {
+        let taken = watch.standing.request_began();
+        watch.times().request_began();
+        let answering = answer(request, local);
+        let watch = &watch;
+        async move {
+            if !taken {
+                // The seat is given to another connection, which ends this one.
+                std::future::pending::<()>().await;
+            }
+            let answer = answering.await;
+            watch.times().request_ended(watch.now());
+            watch.standing.waits(watch.now());
+            Ok::<_, Infallible>(answer)
+        }
+    });
+    let watched = Watched { inner: socket, watch: watch.clone() };
+    let mut builder = http1::Builder::new();
+    builder.header_read_timeout(None).max_header_size(HEAD_MAX);
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(watched), service));
+    let mut timer = Timer::default();
+    let mut stopping = false;
+    let ended = loop {
+        let ending = poll_fn(|cx| {
+            if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+                return Poll::Ready(Ok(ended));
+            }
+            timer.poll_expired(|| watch.now(), |now, _| watch.times().verdict(now), cx).map(Err)
+        });
+        tokio::select! {
+            biased;
+            () = watch.standing.told_to_leave() => {
+                tracing::debug!("an admin connection is closed for a newer one");
+                return;
+            }
+            ended = ending => break ended,
+            () = stop.cancelled(), if !stopping => {
+                stopping = true;
+                connection.as_mut().graceful_shutdown();
+            }
+        }
+    };
+    match ended {
+        Ok(Ok(())) | Err(Expired::Idle) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "an admin connection ended early"),
+        Err(Expired::Head) => tracing::debug!("the head of an admin request took too long"),
+    }
+}
+
+/// Bounds how long sent bytes may stay unread, and gives the address that the client called.
+fn prepare(socket: &TcpStream) -> io::Result<IpAddr> {
+    #[cfg(target_os = "linux")]
+    socket2::SockRef::from(socket).set_tcp_user_timeout(Some(SEND_TIMEOUT))?;
+    socket.set_nodelay(true)?;
+    socket.local_addr().map(|address| address.ip())
+}
+
+/// A socket that reports what is read. What is written is reported too: an answer that a slow operator is still reading
+/// keeps its seat before those of connections that do nothing.
+struct Watched {
+    inner: TcpStream,
+    watch: Watch,
+}
+
+impl Watched {
+    fn wrote(&self, written: &Poll<io::Result<usize>>) {
+        let times = self.watch.times();
+        if matches!(written, Poll::Ready(Ok(_))) && !times.has_open_requests() {
+            self.watch.standing.still_active(self.watch.now());
+        }
+    }
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
+        if let Some(bytes) = buf.filled().get(before..).filter(|bytes| !bytes.is_empty()) {
+            let now = self.watch.now();
+            self.watch.times().bytes_read(bytes, now);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.inner).poll_write(cx, bytes);
+        self.wrote(&written);
+        written
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.inner).poll_write_vectored(cx, slices);
+        self.wrote(&written);
+        written
+    }
+}

@@ -1,0 +1,6 @@
+//! What every listener needs for its connections: how many may be open, which one makes room for another, and how long each
+//! may take.
+
+pub mod seats;
+pub mod timer;
+pub mod times;

@@ -1,0 +1,254 @@
+//! Seats: how many connections a listener has open at once, and which one makes room when all seats are taken.
+//!
+//! A connection *waits* while it has no request under way: before its first byte, while a head comes in, between requests.
+//! A new connection gets the seat of the one that has waited longest, so sockets that send nothing, or heads that never
+//! end, keep nobody out. A connection with a request under way keeps its seat, and so does one that is said to wait only from
+//! a later time on.
+//!
+//! What a request costs is one atomic store at its beginning and one at its end. The order in which connections wait is
+//! brought up to date only when a seat is needed, for a few connections at a time: each is filed under a time at which it
+//! began to wait or under an earlier one, so the first whose time is still right has waited longest of all.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+/// A request is under way.
+const BUSY: u64 = u64::MAX;
+/// The connection was told to leave.
+const LEAVING: u64 = u64::MAX - 1;
+
+/// The seats of one listener.
+#[derive(Debug)]
+pub struct Seats {
+    most: usize,
+    looks: usize,
+    order: Mutex<Order>,
+    news: Arc<News>,
+}
+
+#[derive(Debug, Default)]
+struct Order {
+    taken: usize,
+    /// Of those taken: told to leave, and not gone yet.
+    leaving: usize,
+    next_id: u64,
+    /// All others, by when they began to wait, or by an earlier time.
+    filed: BTreeMap<(u64, u64), Arc<Standing>>,
+}
+
+/// Wakes whoever needs a seat.
+#[derive(Debug, Default)]
+struct News {
+    seat: Notify,
+    /// Somebody needs a seat as soon as a request ends.
+    wanted: AtomicBool,
+}
+
+/// What one connection is doing.
+#[derive(Debug)]
+pub struct Standing {
+    /// Since when it waits, in nanoseconds; or [`BUSY`], or [`LEAVING`].
+    since: AtomicU64,
+    /// Under what time it is filed. Changed only with the order locked.
+    filed: AtomicU64,
+    leave: Notify,
+    news: Arc<News>,
+}
+
+/// One connection's seat, given back when dropped.
+#[derive(Debug)]
+pub struct Seat {
+    seats: Arc<Seats>,
+    id: u64,
+    standing: Arc<Standing>,
+}
+
+/// What came of asking for a seat.
+enum Asked {
+    Taken(Seat),
+    /// Somebody was told to leave.
+    Soon,
+    /// None of those that were looked at waits yet.
+    AllBusy,
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX).min(LEAVING - 1)
+}
+
+impl Seats {
+    /// So many seats. `looks` bounds how many connections are looked at for each that needs a seat.
+    pub fn new(most: usize, looks: usize) -> Arc<Self> {
+        Arc::new(Self { most, looks, order: Mutex::default(), news: Arc::default() })
+    }
+
+    /// A seat for a connection that comes `now` (monotonic time). Where all are taken, the connection that has waited longest
+    /// is told to leave. `None`: none of those that were looked at waits yet.
+    ///
+    /// Cancel-safe: no seat is lost.
+    pub async fn take(self: &Arc<Self>, now: impl Fn() -> Duration) -> Option<Seat> {
+        let mut told = false;
+        loop {
+            match self.ask(&now, told) {
+                Asked::Taken(seat) => return Some(seat),
+                Asked::Soon => told = true,
+                Asked::AllBusy => return None,
+            }
+            self.news.seat.notified().await;
+        }
+    }
+
+    /// The same, and waits while all have a request under way: for a listener that refuses nobody.
+    pub async fn take_in_time(self: &Arc<Self>, now: impl Fn() -> Duration) -> Seat {
+        loop {
+            if let Some(seat) = self.take(&now).await {
+                return seat;
+            }
+            self.news.wanted.store(true, Ordering::SeqCst);
+            // A request may have ended before it was known that a seat is wanted.
+            let seat = self.take(&now).await;
+            if seat.is_none() {
+                self.news.seat.notified().await;
+            }
+            self.news.wanted.store(false, Ordering::SeqCst);
+            if let Some(seat) = seat {
+                return seat;
+            }
+        }
+    }
+
+    fn ask(self: &Arc<Self>, now: impl Fn() -> Duration, told: bool) -> Asked {
+        let mut order = self.order();
+        // Under the lock: later than all that have a seat.
+        let now = nanos(now());
+        if order.taken < self.most {
+            let seat = order.seat(self, now);
+            if order.taken < self.most {
+                self.news.seat.notify_one();
+            }
+            return Asked::Taken(seat);
+        }
+        if (told && order.leaving > 0) || order.tell_one_to_leave(now, self.looks) {
+            Asked::Soon
+        } else {
+            Asked::AllBusy
+        }
+    }
+
+    fn order(&self) -> MutexGuard<'_, Order> {
+        self.order.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Order {
+    fn seat(&mut self, seats: &Arc<Seats>, now: u64) -> Seat {
+        let (id, news) = (self.next_id, Arc::clone(&seats.news));
+        let (since, filed) = (AtomicU64::new(now), AtomicU64::new(now));
+        let standing = Arc::new(Standing { since, filed, leave: Notify::new(), news });
+        self.next_id += 1;
+        self.taken += 1;
+        self.filed.insert((now, id), Arc::clone(&standing));
+        Seat { seats: Arc::clone(seats), id, standing }
+    }
+
+    /// Tells the connection that has waited longest to leave. Looks at so many at most.
+    fn tell_one_to_leave(&mut self, now: u64, looks: usize) -> bool {
+        let (mut busy, mut told) = (Vec::new(), false);
+        for _ in 0..looks {
+            let Some(((filed, id), standing)) = self.filed.pop_first() else { break };
+            let since = standing.since.load(Ordering::Acquire);
+            if since == BUSY {
+                busy.push((filed, id, standing));
+            } else if since > filed {
+                self.file(since, id, standing);
+            } else if since > now {
+                // So do all that are filed behind it.
+                self.file(since, id, standing);
+                break;
+            } else if standing.tell_to_leave(since) {
+                self.leaving += 1;
+                told = true;
+                break;
+            } else {
+                busy.push((filed, id, standing));
+            }
+        }
+        for (filed, id, standing) in busy {
+            // It cannot begin to wait before now.
+            self.file(now.max(filed), id, standing);
+        }
+        told
+    }
+
+    fn file(&mut self, under: u64, id: u64, standing: Arc<Standing>) {
+        standing.filed.store(under, Ordering::Relaxed);
+        self.filed.insert((under, id), standing);
+    }
+}
+
+impl Standing {
+    /// A request begins. `false`: the connection was told to leave before, and must not take it.
+    pub fn request_began(&self) -> bool {
+        let before = self.since.load(Ordering::Acquire);
+        // Only who tells it to leave changes it meanwhile.
+        before != LEAVING
+            && self.since.compare_exchange(before, BUSY, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// No request is under way any more. It counts as waiting from `since` on, which may be later than now.
+    pub fn waits(&self, since: Duration) {
+        self.since.store(nanos(since), Ordering::SeqCst);
+        if self.news.wanted.load(Ordering::SeqCst) {
+            self.news.seat.notify_one();
+        }
+    }
+
+    /// While it waits: its client was still active at `now`.
+    pub fn still_active(&self, now: Duration) {
+        let before = self.since.load(Ordering::Acquire);
+        let renewed = || self.since.compare_exchange(before, nanos(now), Ordering::AcqRel, Ordering::Acquire);
+        if before < LEAVING && renewed().is_err() {
+            tracing::trace!("a connection was told to leave while its client was active");
+        }
+    }
+
+    /// Resolves when the connection must leave. It must be dropped at once then: somebody waits for its seat.
+    pub async fn told_to_leave(&self) {
+        self.leave.notified().await;
+    }
+
+    fn tell_to_leave(&self, since: u64) -> bool {
+        let told = self.since.compare_exchange(since, LEAVING, Ordering::AcqRel, Ordering::Acquire).is_ok();
+        if told {
+            self.leave.notify_one();
+        }
+        told
+    }
+}
+
+impl Seat {
+    /// What the connection in it is doing.
+    pub fn standing(&self) -> &Arc<Standing> {
+        &self.standing
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut order = self.seats.order();
+        let filed = self.standing.filed.load(Ordering::Relaxed);
+        if order.filed.remove(&(filed, self.id)).is_none() {
+            order.leaving -= 1;
+        }
+        order.taken -= 1;
+        drop(order);
+        self.seats.news.seat.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests;
