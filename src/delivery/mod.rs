@@ -171,7 +171,8 @@ pub struct Drained {
 impl Delivery {
     /// Starts delivering: first what was sealed before, then what becomes due.
     pub fn start(parts: Parts, settings: DeliverySettings) -> (Self, JoinHandle<()>) {
-        let staging = Staging::new(Arc::clone(parts.outlet.disk()), settings.object_in_memory_max);
+        let (disk, in_memory) = (Arc::clone(parts.outlet.disk()), parts.outlet.staged_in_memory());
+        let staging = Staging::new(disk, settings.object_in_memory_max, in_memory);
         let alarms = Arc::clone(&parts.alarms);
         let inner = Arc::new(Inner {
             staging,

@@ -105,10 +105,10 @@ impl Drop for Reserved {
 }
 
 impl Staging {
-    /// Stages on `disk`, in its `staging` directory, objects longer than `in_memory_max`.
-    pub fn new(disk: Arc<dyn Disk>, in_memory_max: usize) -> Self {
-        let (in_memory, last_resort) = (Arc::default(), Arc::default());
-        Self { disk, in_memory_max, in_memory, last_resort, next: AtomicU64::new(1) }
+    /// Stages on `disk`, in its `staging` directory, objects longer than `in_memory_max`. How many bytes it has in memory is
+    /// counted in `in_memory`.
+    pub fn new(disk: Arc<dyn Disk>, in_memory_max: usize, in_memory: Arc<AtomicUsize>) -> Self {
+        Self { disk, in_memory_max, in_memory, last_resort: Arc::default(), next: AtomicU64::new(1) }
     }
 
     /// Begins the one object that may be staged in memory whatever its size, up to 256 MiB, for want of space on the disk:
@@ -270,7 +270,7 @@ mod tests {
     fn small_objects_stay_in_memory_large_ones_and_those_over_budget_go_to_files() {
         let dir = tempfile::tempdir().unwrap();
         let disk: Arc<dyn Disk> = Arc::new(RealDisk::open(dir.path()).unwrap());
-        let staging = Staging::new(Arc::clone(&disk), OBJECT_IN_MEMORY_MAX);
+        let staging = Staging::new(Arc::clone(&disk), OBJECT_IN_MEMORY_MAX, Arc::default());
         let make = |len: usize| {
             let mut writer = staging.begin();
             let bytes: Vec<u8> = (0..len).map(|i| u8::try_from(i % 251).unwrap()).collect();

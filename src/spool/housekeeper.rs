@@ -104,10 +104,12 @@ impl Housekeeper {
         Ok(())
     }
 
-    /// Whether a new segment leaves room to stage and park what a segment holds: else a full spool could not be emptied.
+    /// Whether a new segment leaves room to stage and park what a segment holds, and to park what is staged: else a full spool
+    /// could not be emptied.
     fn has_room_for_segment(&self) -> bool {
-        let segment = self.shared.segment_bytes;
-        self.shared.capped.look() >= segment + segment / 4 * KEPT_FREE_QUARTERS
+        let Shared { segment_bytes, capped, staged_in_memory, .. } = &*self.shared;
+        let staged = capped.staged() + staged_in_memory.load(Ordering::Acquire) as u64;
+        capped.look() >= segment_bytes + segment_bytes / 4 * KEPT_FREE_QUARTERS + staged
     }
 
     fn disk_full(&self) -> bool {

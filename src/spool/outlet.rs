@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -432,6 +433,11 @@ impl Outlet {
     /// Where the ledger's two sides do not meet.
     pub fn ledger_differences(&self) -> Vec<Difference> {
         lock(&self.shared.index).differences()
+    }
+
+    /// The count of bytes of objects that are staged in memory: parked, they would take as much space.
+    pub fn staged_in_memory(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.shared.staged_in_memory)
     }
 
     /// The disk, for staged and parked files.

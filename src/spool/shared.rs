@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -153,6 +153,8 @@ pub(super) struct Shared {
     /// Sources that are refused for what waits for their destinations.
     pub(super) full_sources: Mutex<BTreeSet<SourceId>>,
     pub(super) any_full_source: AtomicBool,
+    /// Bytes of objects that are staged in memory.
+    pub(super) staged_in_memory: Arc<AtomicUsize>,
     /// Objects that could not be parked.
     pub(super) not_parked: Mutex<OnceAMinute<()>>,
     /// Requests refused because there was no room for anybody.
@@ -202,6 +204,7 @@ impl Shared {
             no_space_logged: Mutex::default(),
             full_sources: Mutex::new(BTreeSet::new()),
             any_full_source: AtomicBool::new(false),
+            staged_in_memory: Arc::default(),
             not_parked: Mutex::default(),
             refused_for_space: AtomicU64::new(0),
             commit_gate: Mutex::new(()),

@@ -137,7 +137,7 @@ pub(super) async fn made() -> Made {
     let made = Made { folder: tempfile::tempdir().unwrap() };
     let spool = open(&made.closed());
     let outlet = spool.outlet();
-    let staging = Staging::new(Arc::clone(outlet.disk()), OBJECT_IN_MEMORY_MAX);
+    let staging = Staging::new(Arc::clone(outlet.disk()), OBJECT_IN_MEMORY_MAX, outlet.staged_in_memory());
     let goes = |source: &str, bucket: &str| {
         let bucket = BucketString::parse(bucket).unwrap();
         let destination = Destination::new(bucket, Encryption::SseS3);
