@@ -410,11 +410,23 @@ fn encode_job(inner: &Inner, job: &Job) -> io::Result<Made> {
         encode::encode(outlet, &inner.staging, clock, &job)
     };
     // It is staged, and copied when it is parked: an object that cannot be parked would keep its segments.
-    let half =
-        if outlet.is_under_pressure() { (outlet.room() / 2).max(UNDER_PRESSURE_MIN) } else { u64::MAX };
-    let made = match encode(half) {
+    let half = || {
+        if outlet.is_under_pressure() { (outlet.room() / 2).max(UNDER_PRESSURE_MIN) } else { u64::MAX }
+    };
+    let mut most = half();
+    let mut made = encode(most);
+    while let Ok(Made::Object(object)) = &made
+        && object.staged.len > outlet.room()
+        && half() < most
+    {
+        // Meanwhile calls took the space that it needs.
+        drop(made);
+        most = half();
+        made = encode(most);
+    }
+    let made = match made {
         // Its first line alone is longer.
-        Ok(Made::Nothing { .. }) if half < job.max_bytes => encode(u64::MAX),
+        Ok(Made::Nothing { .. }) if most < job.max_bytes => encode(u64::MAX),
         made => made,
     };
     if made.as_ref().is_err_and(is_no_space) {
