@@ -46,7 +46,8 @@ impl Held {
 /// How full the spool is, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Space {
-    /// Its cap, without what is there whether calls wait or not: the index of what was seen, the manifest of an empty spool.
+    /// Its cap, without what is there whether calls wait or not (the index of what was seen, the manifest of an empty spool),
+    /// and without what must be left for the next segment.
     pub cap: u64,
     /// Segments in use.
     pub segments: u64,
@@ -77,6 +78,7 @@ impl Outlet {
         let notes = (self.shared.state().seals.len() as u64).saturating_mul(NOTE_BYTES);
         let files_of_calls = [segments, usage.parked, capped.staged(), capped.manifests().min(notes)];
         let others = files_of_calls.into_iter().fold(usage.used, u64::saturating_sub);
+        let others = others.saturating_add(self.shared.wanted_for_segment());
         Space { cap: usage.max.saturating_sub(others), segments, parked: usage.parked.saturating_add(notes) }
     }
 

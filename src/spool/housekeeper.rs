@@ -27,9 +27,6 @@ pub const SPARES_MAX: usize = 16;
 const SPARES_KEPT_PERCENT: u64 = 50;
 /// Per cent of the cap in use from which on they are removed, so that none is in the way when calls need the space.
 const SPARES_GO_PERCENT: u64 = 60;
-/// Quarters of a segment that are kept free when a segment is made: an object of what a segment holds is staged, and copied
-/// when it is parked.
-const KEPT_FREE_QUARTERS: u64 = 9;
 /// How often a full spool begins a new manifest, which may be shorter.
 const COMPACT_FULL_EVERY: Duration = Duration::from_secs(30);
 /// Zeroes are written in pieces of this size.
@@ -107,9 +104,9 @@ impl Housekeeper {
     /// Whether a new segment leaves room to stage and park what a segment holds, and to park what is staged: else a full spool
     /// could not be emptied.
     fn has_room_for_segment(&self) -> bool {
-        let Shared { segment_bytes, capped, staged_in_memory, .. } = &*self.shared;
+        let Shared { capped, staged_in_memory, .. } = &*self.shared;
         let staged = capped.staged() + staged_in_memory.load(Ordering::Acquire) as u64;
-        capped.look() >= segment_bytes + segment_bytes / 4 * KEPT_FREE_QUARTERS + staged
+        capped.look() >= self.shared.wanted_for_segment() + staged
     }
 
     fn disk_full(&self) -> bool {

@@ -58,6 +58,9 @@ impl Default for SpoolOptions {
     }
 }
 
+/// Quarters of a segment that are kept free when a segment is made: an object of what a segment holds is staged, and copied
+/// when it is parked.
+const KEPT_FREE_QUARTERS: u64 = 9;
 /// Per cent of what the cap leaves beside parked objects. Above it the batches that pin the oldest segments become due.
 pub const PRESSURE_PERCENT: u64 = 70;
 /// Per cent of the cap at which every append is refused.
@@ -311,6 +314,11 @@ impl Shared {
         // Where the disk is the cap it grows with what is found to fit after all.
         let max = if self.capped.is_smaller_than_configured() { cap.max(used) } else { cap };
         Usage { used, max, parked, segments }
+    }
+
+    /// Bytes that must be left for a segment to be made.
+    pub(super) fn wanted_for_segment(&self) -> u64 {
+        self.segment_bytes + self.segment_bytes / 4 * KEPT_FREE_QUARTERS
     }
 
     /// How many bytes of segments must go to make room: 0 where there is enough.
