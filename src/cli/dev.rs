@@ -34,7 +34,7 @@ pub async fn run(args: &DevArgs, background: &Background) -> Result<(), Failure>
     if args.reset {
         reset(&args.data_dir)?;
     }
-    let fitted = fit_connections(Wanted {
+    let (fitted, fewer_connections) = fit_connections(Wanted {
         connections: CONNECTIONS_MAX,
         admin: admin::server::CONNECTIONS_MAX,
         dev_s3: dev_s3::CONNECTIONS_MAX,
@@ -55,6 +55,7 @@ pub async fn run(args: &DevArgs, background: &Background) -> Result<(), Failure>
     };
     let s3 = DevS3::start(listener, settings).await?;
     let node = start(args, &outside, &s3, fitted, background).await?;
+    fewer_connections.iter().for_each(|warning| tracing::warn!("{warning}"));
     say_beside(format!(
         "collector http://{}\nconsole http://{}\ns3 {}\n{}",
         node.public,

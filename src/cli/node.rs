@@ -136,21 +136,23 @@ pub fn open_disk(dir: &Path, refuse_unsafe: bool) -> Result<RealDisk, Failure> {
     }
 }
 
-/// Raises the limit of open files, and fits the number of connections to it.
+/// Raises the limit of open files, and fits the number of connections to it. Where they are fewer than wanted, the second value
+/// says so: to be logged once the spool is open.
 ///
 /// # Errors
 /// [`Failure`] where the process may open too few files.
-pub fn fit_connections(wanted: Wanted) -> Result<Fitted, Failure> {
+pub fn fit_connections(wanted: Wanted) -> Result<(Fitted, Option<String>), Failure> {
     let limit = handles::raise();
     let fitted = handles::fit(limit, wanted).map_err(|error| Failure::failed(error.to_string()))?;
-    if fitted.connections < wanted.connections {
-        tracing::warn!(
-            "connections are limited to {}: the process may open {limit} files; raise LimitNOFILE to allow {}",
-            fitted.connections,
-            wanted.connections
-        );
-    }
-    Ok(fitted)
+    let (allowed, more) = (fitted.connections, wanted.connections.saturating_sub(fitted.connections));
+    let fewer = (more > 0).then(|| {
+        format!(
+            "connections are limited to {allowed}: the process may open {limit} files; for {} set LimitNOFILE to {} or more",
+            wanted.connections,
+            limit.saturating_add(more as u64)
+        )
+    });
+    Ok((fitted, fewer))
 }
 
 /// A spool that is recovered, before anything of it is delivered.

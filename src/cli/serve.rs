@@ -114,7 +114,7 @@ pub(super) fn load(path: &Path) -> Result<(Loader, Loaded), Failure> {
 }
 
 async fn start(config: &Config, background: &Background) -> Result<Node, Failure> {
-    let fitted = fit_connections(Wanted {
+    let (fitted, fewer_connections) = fit_connections(Wanted {
         connections: config.collector.max_connections,
         admin: admin::server::CONNECTIONS_MAX,
         dev_s3: 0,
@@ -123,6 +123,7 @@ async fn start(config: &Config, background: &Background) -> Result<Node, Failure
     let outside = Outside::system();
     let disk = open_disk(&config.spool.dir, !config.spool.unsafe_filesystem)?;
     let recovery = Recovery::run(outside, disk, spool_options(config)).await?;
+    fewer_connections.iter().for_each(|warning| tracing::warn!("{warning}"));
     // Before anything is delivered: what was sealed by an earlier process is put as the configuration says now.
     note_destinations(&recovery.outlet(), config)?;
     let node = recovery.outlet().node();
