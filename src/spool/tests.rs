@@ -1,6 +1,7 @@
 //! The spool as a whole, on a real directory.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -103,8 +104,10 @@ fn copy(from: &Path, to: &Path) {
         let to = to.join(entry.file_name());
         if entry.file_type().unwrap().is_dir() {
             copy(&entry.path(), &to);
-        } else {
-            fs::copy(entry.path(), to).unwrap();
+        } else if let Err(error) = fs::copy(entry.path(), to) {
+            // The housekeeper has given it its name since.
+            let is_temporary = entry.path().extension().is_some_and(|extension| extension == "tmp");
+            assert!(is_temporary && error.kind() == io::ErrorKind::NotFound, "{:?}: {error}", entry.path());
         }
     }
 }
