@@ -49,8 +49,13 @@ impl<K: Ord> OnceAMinute<K> {
     pub fn happened(&mut self, thing: K, now: Duration) -> Option<Line> {
         if now.saturating_sub(self.minute) >= EVERY {
             (self.minute, self.lines) = (now, 0);
-            let recent = |thing: &Thing| thing.reported.is_some_and(|at| now.saturating_sub(at) < EVERY);
-            self.things.retain(|_, thing| thing.unreported > 0 || recent(thing));
+            let others = &mut self.others;
+            self.things.retain(|_, thing| {
+                // What has stopped must not take the place of what is new; that it happened is told with the others.
+                let lasts = thing.reported.is_some_and(|at| now.saturating_sub(at) < 2 * EVERY);
+                *others += if lasts { 0 } else { thing.unreported };
+                lasts
+            });
         }
         if self.things.len() >= THINGS_MAX && !self.things.contains_key(&thing) {
             self.others += 1;

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::connections::seats::Seats;
 use crate::metrics::Metrics;
+use crate::once_a_minute::OnceAMinute;
 use crate::planted::{PlantedPanic, panic_if_planted};
 
 use super::answer::{self, Answer};
@@ -76,7 +77,7 @@ impl AdminServer {
     pub async fn serve(self: Arc<Self>, listener: Arc<TcpListener>, stop: CancellationToken) {
         let server = self;
         let seats = Seats::new(server.connections, server.connections);
-        let epoch = Instant::now();
+        let (epoch, mut failures) = (Instant::now(), OnceAMinute::default());
         let mut connections = JoinSet::new();
         loop {
             panic_if_planted(PlantedPanic::Admin);
@@ -105,7 +106,9 @@ impl AdminServer {
                     });
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "the admin listener could not accept a connection");
+                    if let Some(line) = failures.happened((), epoch.elapsed()) {
+                        tracing::warn!(%error, times = line.times, "the admin listener could not accept a connection");
+                    }
                     tokio::time::sleep(ACCEPT_BACKOFF).await;
                 }
             }

@@ -121,7 +121,8 @@ pub fn estimate(load: Load, shape: &Shape) -> Estimate {
     let seconds = load.outage_seconds.saturating_add(shape.max_age_seconds);
     let frames = rate.saturating_mul(line_bytes.saturating_add(FRAME_BYTES)).saturating_mul(seconds);
     let aside = shape.segment_bytes.saturating_mul(SEGMENTS_ASIDE);
-    let failing_bytes = (sources > 1).then(|| shape.spool_bytes.saturating_mul(FAILING_PERCENT) / 100);
+    let failing_bytes =
+        (sources > 1).then(|| shape.spool_bytes.saturating_sub(aside).saturating_mul(FAILING_PERCENT) / 100);
     let parked_per_day = (stored_bytes_per_day / sources).max(1);
     let failing_seconds = failing_bytes.map(|bytes| bytes.saturating_mul(DAY_SECONDS) / parked_per_day);
     let spool_bytes_needed = (frames.saturating_add(aside) / FULL_PERCENT).saturating_mul(100);

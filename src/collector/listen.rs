@@ -16,6 +16,7 @@ use super::handle::Shared;
 use super::settings::{CollectorDeps, CollectorSettings, MAX_BODY_LIMIT, Policy};
 use super::tls::{TlsError, TlsFront};
 use crate::connections::seats::{Seat, Seats};
+use crate::once_a_minute::OnceAMinute;
 use crate::planted::{PlantedPanic, panic_if_planted};
 use crate::tasks;
 
@@ -196,6 +197,7 @@ impl Front {
     }
 
     async fn accept(self, listener: Arc<TcpListener>, tls: Option<Arc<TlsFront>>) {
+        let (began, mut failures) = (tokio::time::Instant::now(), OnceAMinute::default());
         loop {
             panic_if_planted(PlantedPanic::Accept);
             let accepted = tokio::select! {
@@ -214,7 +216,9 @@ impl Front {
                 // That client has gone; the next may be there.
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept connections; trying again");
+                    if let Some(line) = failures.happened((), began.elapsed()) {
+                        tracing::warn!(%error, times = line.times, "cannot accept connections; trying again");
+                    }
                     tokio::select! {
                         () = self.stopping.cancelled() => return,
                         () = sleep(ACCEPT_REST) => {}

@@ -220,6 +220,17 @@ impl Inner {
         open.iter().filter(leaves).map(|batch| batch.key.clone()).collect()
     }
 
+    /// The sources of open batches that a put of has failed where their calls go now.
+    pub(super) fn failing_sources(&self, open: &[OpenBatch]) -> BTreeSet<SourceId> {
+        let current = self.parts.outlet.current_destinations();
+        let waiting: BTreeSet<&SourceId> = open.iter().map(|batch| &batch.key.source).collect();
+        let health = lock(&self.health);
+        let fails = |(source, to): &&(SourceId, Destination)| {
+            waiting.contains(source) && health.has_failed(source, to)
+        };
+        current.iter().filter(fails).map(|(source, _)| source.clone()).collect()
+    }
+
     /// Whether an object that was sealed `waited` ago is parked, because its puts fail and what it holds is needed.
     pub(super) fn must_leave(
         &self,

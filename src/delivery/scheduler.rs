@@ -94,7 +94,8 @@ fn look(inner: &Arc<Inner>, deadlines: &mut Deadlines) -> usize {
     inner.forget_estimates(&open);
     inner.judge(&open);
     let pressed = pressed(inner, &open);
-    let is_tight = inner.parts.outlet.is_tight();
+    // Where hardly anything is left, what fails may take it only for what frees a segment.
+    let failing = if inner.parts.outlet.is_tight() { inner.failing_sources(&open) } else { BTreeSet::new() };
     let view = View::now(inner, &open, asked);
     let resting = supervise::resting(inner);
     let deadlines = deadlines
@@ -103,7 +104,9 @@ fn look(inner: &Arc<Inner>, deadlines: &mut Deadlines) -> usize {
         let reason = match view.reason(inner, &batch, deadline) {
             // What is due for its size alone may fill on, and under pressure it must not.
             None | Some(Reason::Size) if pressed.binary_search(&batch.key).is_ok() => Some(Reason::Pressure),
-            Some(_) if is_tight && pressed.binary_search(&batch.key).is_err() => None,
+            Some(_) if failing.contains(&batch.key.source) => {
+                pressed.binary_search(&batch.key).is_ok().then_some(Reason::Pressure)
+            }
             reason => reason,
         };
         if !resting.is_empty() && resting.contains(&Work::Batch(batch.key.clone())) {
@@ -124,7 +127,12 @@ fn look(inner: &Arc<Inner>, deadlines: &mut Deadlines) -> usize {
 
 /// The batches that are due for want of space or because too many are open, sorted.
 fn pressed(inner: &Inner, open: &[OpenBatch]) -> Vec<BatchKey> {
-    let mut pressed = inner.parts.outlet.under_pressure();
+    let outlet = &inner.parts.outlet;
+    let mut pressed = outlet.under_pressure();
+    if outlet.is_too_tight_for_two() {
+        let (oldest, failing) = (outlet.pinning_oldest_unsealed(), inner.failing_sources(open));
+        pressed.retain(|key| oldest.contains(key) || !failing.contains(&key.source));
+    }
     pressed.extend(inner.batches_that_leave(open));
     if open.len() > OPEN_BATCHES_MAX {
         let mut by_last: Vec<&OpenBatch> = open.iter().collect();

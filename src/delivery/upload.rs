@@ -146,13 +146,15 @@ impl Upload<'_> {
         let inner = Arc::clone(self.inner);
         let slots = inner.slots(&self.seal.destination);
         let (source, to) = (self.seal.batch.source.clone(), self.inner.reach_of(&self.seal));
-        let began = inner.parts.clock.monotonic();
+        // Since the slot was had: who waits for one has not been kept waiting by the store.
+        let began = std::sync::OnceLock::new();
         self.reached.forget();
         let trying = async {
             let failing = lock(&inner.health).is_failing(&source, &to);
             let _turn = if failing { Some(slots.failing_puts.acquire().await.ok()?) } else { None };
             let _slot = slots.puts.acquire().await.ok()?;
             let before = inner.parts.clock.monotonic();
+            began.get_or_init(|| before);
             let answer = inner.parts.store.put(put).await;
             let took = inner.parts.clock.monotonic().saturating_sub(before);
             if answer.is_ok() {
@@ -166,7 +168,9 @@ impl Upload<'_> {
                 biased;
                 answer = &mut trying => return answer.ok_or(Stopped),
                 () = tokio::time::sleep(self.park_look()) => {
-                    lock(&inner.health).under_way(&source, &to, began, inner.parts.clock.monotonic());
+                    if let Some(began) = began.get() {
+                        lock(&inner.health).under_way(&source, &to, *began, inner.parts.clock.monotonic());
+                    }
                     self.park_if_due().await?;
                 }
             }

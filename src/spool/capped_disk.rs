@@ -116,6 +116,11 @@ impl CappedDisk {
         self.cap.load(Ordering::Acquire)
     }
 
+    /// The cap that is configured, in bytes.
+    pub(super) fn max(&self) -> u64 {
+        self.max
+    }
+
     /// Whether the disk can hold less than is configured.
     pub(super) fn is_smaller_than_configured(&self) -> bool {
         self.cap() < self.max

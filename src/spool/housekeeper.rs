@@ -29,6 +29,8 @@ const SPARES_KEPT_PERCENT: u64 = 50;
 const SPARES_GO_PERCENT: u64 = 60;
 /// How often a full spool begins a new manifest, which may be shorter.
 const COMPACT_FULL_EVERY: Duration = Duration::from_secs(30);
+/// A segment that could not be made, though there seemed to be room, is tried again after this long.
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(2);
 /// Zeroes are written in pieces of this size.
 const ZERO_CHUNK: usize = 1_024 * 1_024;
 /// Nothing reads or writes it but the kernel, so it takes no memory.
@@ -48,6 +50,8 @@ pub(super) struct Housekeeper {
     seen_files: Vec<(u64, u32, u64)>,
     /// When a new manifest was begun last, on the monotonic clock.
     compacted_at: Option<Duration>,
+    /// When a segment could last not be made though there seemed to be room, on the monotonic clock.
+    no_segment_at: Option<Duration>,
     /// The ledger's rows before this hour are folded.
     folded_before: Option<Hour>,
     /// They are folded too when there are more than these.
@@ -61,7 +65,15 @@ impl Housekeeper {
         seen_files: Vec<(u64, u32, u64)>,
     ) -> Self {
         let (folded_before, fold_above) = (None, ROWS_MAX);
-        Self { shared, spares, seen_files, compacted_at: None, folded_before, fold_above }
+        Self {
+            shared,
+            spares,
+            seen_files,
+            compacted_at: None,
+            no_segment_at: None,
+            folded_before,
+            fold_above,
+        }
     }
 
     /// Does what is to be done now.
@@ -87,7 +99,8 @@ impl Housekeeper {
 
     /// Sets the cap by what the disk has left, and gives up spares before they are in the way.
     fn look_at_space(&mut self) -> Result<(), Stopped> {
-        if self.disk_full() && self.has_room_for_segment() {
+        let room = self.has_room_for_segment();
+        if self.disk_full() && room && !self.rests() {
             self.set_disk_full(false);
         }
         let tight = self.disk_full() || self.shared.usage().reaches(SPARES_GO_PERCENT);
@@ -109,6 +122,12 @@ impl Housekeeper {
         capped.look() >= self.shared.wanted_for_segment() + staged
     }
 
+    /// Whether a segment could not be made just now, though there seemed to be room: a quota, or no free inode.
+    fn rests(&self) -> bool {
+        let now = self.shared.clock.monotonic();
+        self.no_segment_at.is_some_and(|at| now.saturating_sub(at) < TRY_AGAIN_AFTER)
+    }
+
     fn disk_full(&self) -> bool {
         self.shared.disk_full.load(Ordering::Acquire)
     }
@@ -116,7 +135,9 @@ impl Housekeeper {
     fn set_disk_full(&self, full: bool) {
         let before = self.shared.disk_full.swap(full, Ordering::AcqRel);
         if before && !full {
-            tracing::info!("there is space for a spool segment again");
+            if let Some(line) = self.shared.happened("space again") {
+                tracing::info!(times = line.times, "there is space for a spool segment again");
+            }
         }
     }
 
@@ -163,9 +184,15 @@ impl Housekeeper {
             self.shared.set_next(|next| next.no_space = true);
             return Ok(());
         }
+        if self.rests() {
+            return Ok(());
+        }
         let number = self.shared.state().next_segment;
         let made = if has_spare || self.has_room_for_segment() {
-            self.make_segment(number)
+            let made = self.make_segment(number);
+            let failed = made.as_ref().is_err_and(disk::is_no_space);
+            self.no_segment_at = failed.then(|| self.shared.clock.monotonic());
+            made
         } else {
             Err(io::Error::new(io::ErrorKind::StorageFull, "what is left is kept for objects"))
         };
@@ -180,11 +207,17 @@ impl Housekeeper {
                 Ok(())
             }
             Err(error) if disk::is_no_space(&error) || disk::is_no_handle(&error) => {
-                if disk::is_no_space(&error) && !self.shared.disk_full.swap(true, Ordering::AcqRel) {
-                    tracing::warn!(
-                        %error, "the next spool segment cannot be made: calls are taken until the current one is full"
-                    );
-                    self.shared.changed();
+                if disk::is_no_space(&error) {
+                    if !self.shared.disk_full.swap(true, Ordering::AcqRel) {
+                        self.shared.changed();
+                    }
+                    if let Some(line) = self.shared.happened("no segment") {
+                        tracing::warn!(
+                            %error,
+                            times = line.times,
+                            "the next spool segment cannot be made: calls are taken until the current one is full"
+                        );
+                    }
                 }
                 self.shared.set_next(|next| next.no_space = true);
                 let temporary = format!("{}.tmp", segment_name(number));
@@ -256,11 +289,14 @@ impl Housekeeper {
                         continue;
                     }
                     // They are still in memory: only a restart forgets them, and then a repeat may get through.
-                    tracing::warn!(
-                        %error,
-                        segment = number,
-                        "a segment's fingerprints could not be kept: after a restart repeats of its calls may be stored"
-                    );
+                    if let Some(line) = self.shared.happened("fingerprints") {
+                        tracing::warn!(
+                          %error,
+                          segment = number,
+                          times = line.times,
+                          "a segment's fingerprints could not be kept: after a restart repeats of its calls may be stored"
+                        );
+                    }
                 }
             }
             if let Some(state) = lock(&self.shared.index).segments.get_mut(&number) {
@@ -345,7 +381,11 @@ impl Housekeeper {
             return Err(Stopped);
         }
         if !self.disk_full() {
-            manifest.set_aside();
+            if let Some(why) = manifest.set_aside()
+                && let Some(line) = self.shared.happened("reserve")
+            {
+                tracing::warn!(times = line.times, "{why}");
+            }
         }
         // Where the spool is full, what the manifest says of objects that are gone may be what fills it.
         if !(manifest.is_long(self.shared.options.compact_bytes) || (full && rested)) {
@@ -365,6 +405,8 @@ impl Housekeeper {
         usage.used = usage.used.saturating_sub(self.shared.capped.staged());
         let was_full = self.shared.full.load(Ordering::Acquire);
         let next = lock(&self.shared.next_segment);
+        // Where the disk is the cap, the segments that there are can still be filled.
+        usage.max = self.shared.capped.max();
         let full = usage.reaches(FULL_PERCENT) || (next.no_space && next.wanted);
         drop(next);
         self.shared.full.store(full, Ordering::Release);
@@ -442,7 +484,10 @@ pub(super) fn write_index(shared: &Shared, number: u64) {
     let written =
         shared.disk.create(&index_name(number)).and_then(|file| file.write_at(&[IoSlice::new(&bytes)], 0));
     if let Err(error) = written {
-        tracing::warn!(%error, segment = number, "a segment's index could not be written; it stays in memory");
+        if let Some(line) = shared.happened("index") {
+            let times = line.times;
+            tracing::warn!(%error, segment = number, times, "a segment's index could not be written; it stays in memory");
+        }
         return;
     }
     let mut index = lock(&shared.index);

@@ -365,7 +365,9 @@ impl Manifest {
             bytes,
             state,
         };
-        manifest.set_aside();
+        if let Some(why) = manifest.set_aside() {
+            tracing::warn!("{why}");
+        }
         Ok(manifest)
     }
 
@@ -470,12 +472,12 @@ impl Manifest {
         self.state().prune(keep_from, oldest_position);
     }
 
-    /// Makes the reserve as long as the next manifest should be, as far as there is space.
-    pub fn set_aside(&mut self) {
+    /// Makes the reserve as long as the next manifest should be, as far as there is space. Returns what stands against it.
+    pub fn set_aside(&mut self) -> Option<String> {
         let wanted = wanted_len(self.first_note, self.bytes);
         let too_long = self.reserve > LONG_TIMES * wanted;
         if self.reserve >= wanted && !too_long {
-            return;
+            return None;
         }
         let grow = || {
             if too_long {
@@ -495,13 +497,16 @@ impl Manifest {
         match outcome {
             Ok((len, grown)) => {
                 self.reserve = len;
-                if let Err(error) = grown {
-                    tracing::warn!(%error, len, wanted, "the reserve of the spool's manifest is too short; it grows when there is space");
-                }
+                let too_short = |error| {
+                    format!(
+                        "the reserve of the spool's manifest is too short ({len} of {wanted} bytes); it grows when there is space: {error}"
+                    )
+                };
+                grown.err().map(too_short)
             }
             Err(error) => {
                 self.reserve = 0;
-                tracing::warn!(%error, "the spool's manifest has no reserve; it is made when there is space")
+                Some(format!("the spool's manifest has no reserve; it is made when there is space: {error}"))
             }
         }
     }

@@ -131,10 +131,7 @@ impl Outlet {
     pub fn under_pressure(&self) -> Vec<BatchKey> {
         match self.shared.pressure() {
             0 => Vec::new(),
-            _ if self.is_tight() => {
-                let parts_two = self.room() >= 2 * self.shared.segment_bytes;
-                lock(&self.shared.index).pinning(1, parts_two)
-            }
+            _ if self.is_tight() => self.pinning_oldest(),
             bytes => lock(&self.shared.index).pinning(bytes, self.is_disk_full()),
         }
     }
@@ -143,6 +140,16 @@ impl Outlet {
     /// that free none would take what is left, and nothing could be parked any more.
     pub fn is_tight(&self) -> bool {
         self.is_under_pressure() && self.room() < TIGHT_SEGMENTS * self.shared.segment_bytes
+    }
+
+    /// The same, where what is left may not do for what two segments hold.
+    pub fn is_too_tight_for_two(&self) -> bool {
+        self.is_tight() && self.room() < 2 * self.shared.segment_bytes
+    }
+
+    /// The batches with unsealed frames in the oldest closed segment; none where all of it is sealed.
+    pub fn pinning_oldest_unsealed(&self) -> Vec<BatchKey> {
+        lock(&self.shared.index).pinning(1, false)
     }
 
     /// The last position of the batch in the oldest segment in which it has frames behind `after`.

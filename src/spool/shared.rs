@@ -18,7 +18,7 @@ use super::manifest::{MANIFEST_BYTES, Manifest};
 use super::note::Note;
 use super::state::State;
 use crate::metrics::Metrics;
-use crate::once_a_minute::OnceAMinute;
+use crate::once_a_minute::{Line, OnceAMinute};
 use crate::sources::SourceId;
 use crate::time::Clock;
 
@@ -158,6 +158,8 @@ pub(super) struct Shared {
     pub(super) any_full_source: AtomicBool,
     /// Bytes of objects that are staged in memory.
     pub(super) staged_in_memory: Arc<AtomicUsize>,
+    /// What may last, and is logged once a minute.
+    pub(super) lasting: Mutex<OnceAMinute<&'static str>>,
     /// Objects that could not be parked.
     pub(super) not_parked: Mutex<OnceAMinute<()>>,
     /// Requests refused because there was no room for anybody.
@@ -208,6 +210,7 @@ impl Shared {
             full_sources: Mutex::new(BTreeSet::new()),
             any_full_source: AtomicBool::new(false),
             staged_in_memory: Arc::default(),
+            lasting: Mutex::default(),
             not_parked: Mutex::default(),
             refused_for_space: AtomicU64::new(0),
             commit_gate: Mutex::new(()),
@@ -325,6 +328,11 @@ impl Shared {
     pub(super) fn pressure(&self) -> u64 {
         let excess = self.usage().excess();
         if self.disk_full.load(Ordering::Acquire) { excess.max(1) } else { excess }
+    }
+
+    /// Counts what may last, and returns the line where one is due.
+    pub(super) fn happened(&self, what: &'static str) -> Option<Line> {
+        lock(&self.lasting).happened(what, self.clock.monotonic())
     }
 
     pub(super) fn changed(&self) {

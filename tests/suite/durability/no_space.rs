@@ -270,6 +270,47 @@ async fn a_disk_filled_by_a_foreign_file_makes_batches_due() {
     eprintln!("{}", spool.settle(forebay).await);
 }
 
+/// No segment is full, so none is emptied to make room; but a flush, age and an end deliver what there is, and the segments that
+/// there are take calls.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_free_byte_the_open_segment_is_delivered_and_takes_calls() {
+    let Some(mut spool) = small(SMALL_SEGMENTS, LATE).await else { return };
+    let forebay = spool.serve().await;
+    let load = spool.load(&forebay);
+    spool.until(&forebay, &load, "a few calls", TIMEOUT, |counts| counts.accepted() > 3).await;
+    spool.stop(load).await;
+    let filler = spool.fill();
+    spool.deliver(&forebay).await;
+    spool.takes_calls(&forebay).await;
+    spool.deliver(&forebay).await;
+    assert!(forebay.terminate().await.success(), "SIGTERM ends it in order");
+    let forebay = spool.serve().await;
+    spool.deliver(&forebay).await;
+    filler.remove();
+    eprintln!("{}", spool.settle(forebay).await);
+}
+
+/// So small a cap leaves no room for another segment beside what is kept for objects.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cap_of_four_segments_is_enough_to_take_and_deliver_calls() {
+    let lines = format!("{SMALL_SEGMENTS}\nmax_bytes = \"32 MiB\"");
+    let setting = Setting { cap: Some(32 * MIB), room: None, ..setting(Kind::Ext4, 500 * MB, &lines, LATE) };
+    let Some(mut spool) = FullSpool::new(setting).await else { return };
+    for _ in 0..2 {
+        let forebay = spool.serve().await;
+        spool.takes_calls(&forebay).await;
+        spool.deliver(&forebay).await;
+        forebay.kill().await;
+    }
+    spool.stand.link.set(Link::Cut);
+    fill_and_end(&mut spool, End::Terminate).await;
+    spool.stand.link.set(Link::Up);
+    spool.drain().await;
+    let forebay = spool.serve().await;
+    spool.takes_calls(&forebay).await;
+    eprintln!("{}", spool.settle(forebay).await);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_spool_never_takes_more_than_its_cap() {
     let lines = format!("{SMALL_SEGMENTS}\nmax_bytes = \"64 MiB\"");
