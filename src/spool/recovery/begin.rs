@@ -121,7 +121,6 @@ fn write_segment(
 fn copy_frames(shared: &Shared, last: &Found, file: &dyn DiskFile, number: u64) -> io::Result<Copied> {
     let (old, new) = (shared.salt(last.number), shared.salt(number));
     let mut end = SEGMENT_HEADER;
-    // What its torn end held was counted when it was found, and is not copied.
     let counts = FrameCounts::behind(last.counts.tallied_through);
     let mut copied = (ScannedRuns::default(), counts);
     for block in &last.blocks {

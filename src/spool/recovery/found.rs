@@ -26,6 +26,7 @@ const TORN_TAIL: &str = "quarantine/torn-tail";
 /// A segment as it was found.
 pub(in crate::spool) struct Found {
     pub(in crate::spool) number: u64,
+    salt: Salt,
     pub(super) file: Arc<dyn DiskFile>,
     pub(super) len: u64,
     pub(super) blocks: Vec<FoundBlock>,
@@ -55,6 +56,25 @@ impl Found {
     pub(super) fn clear_tail(&self) -> io::Result<()> {
         let end = self.blocks.last().map_or(SEGMENT_HEADER, FoundBlock::end);
         write_zeros(&*self.file, end, self.torn.saturating_sub(end))
+    }
+
+    /// Reads its frames, and takes in those that begin before `end`. Returns all its blocks.
+    fn scan(&mut self, end: u64) -> io::Result<Vec<FoundBlock>> {
+        let mut scanned = ScannedRuns::default();
+        let (mut newest, mut counts) =
+            (UnixMillis::default(), FrameCounts::behind(self.counts.tallied_through));
+        let mut visit = |offset: u64, frame: &Frame<'_>| {
+            if offset < end {
+                newest = newest.max(frame.received_at);
+                scanned.take(offset, frame);
+                counts.take(frame);
+            }
+        };
+        let blocks = scan_noting(&*self.file, self.salt, &mut visit, &mut self.unreadable)?;
+        let part = |(key, (part, runs))| (key, Part { segment: self.number, runs: Runs::Open(runs), ..part });
+        self.parts = scanned.runs.into_iter().map(part).collect();
+        (self.newest, self.counts) = (newest, counts);
+        Ok(blocks)
     }
 
     fn set_span(&mut self) {
@@ -106,6 +126,7 @@ fn find_segment(
     };
     let mut found = Found {
         number,
+        salt,
         file,
         len,
         blocks: Vec::new(),
@@ -128,20 +149,9 @@ fn find_segment(
         found.indexed = true;
         return Ok(found);
     }
-    let mut scanned = ScannedRuns::default();
-    let mut newest = UnixMillis::default();
-    let mut visit = |offset: u64, frame: &Frame<'_>| {
-        newest = newest.max(frame.received_at);
-        scanned.take(offset, frame);
-        found.counts.take(frame);
-    };
-    let blocks = scan_noting(&*found.file, salt, &mut visit, &mut found.unreadable);
-    found.newest = newest;
-    found.blocks = blocks.map_err(failed("read a segment"))?;
+    found.blocks = found.scan(u64::MAX).map_err(failed("read a segment"))?;
     found.synced = found.blocks.iter().map(|block| block.header.durable_position).max().unwrap_or(0);
     found.set_span();
-    let part = |(key, (part, runs))| (key, Part { segment: number, runs: Runs::Open(runs), ..part });
-    found.parts = scanned.runs.into_iter().map(part).collect();
     Ok(found)
 }
 
@@ -175,9 +185,12 @@ pub(super) fn cut_torn_tail(disk: &dyn Disk, last: Option<&mut Found>, synced: u
         }
         kept => kept?,
     }
+    let begin = block.offset;
     last.torn = block.end();
     last.blocks.pop();
     last.set_span();
+    // Some of its frames may be whole. None was answered, and what stays in place is known without them.
+    last.scan(begin)?;
     Ok(len)
 }
 
