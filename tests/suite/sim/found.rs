@@ -1,5 +1,6 @@
 //! What seeds have found, each in the fewest steps that show it.
 
+use std::io::IoSlice;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -204,6 +205,35 @@ fn a_segment_that_was_begun_on_a_full_disk_is_no_hole() {
     drop(spool);
     let (spool, recovered) = open(&disk);
     assert_eq!((recovered.lost, read(&spool, "web").0), (vec![], vec!["1".to_owned()]));
+}
+
+/// Seed 9930: the whole frames of a torn write were known where the segment stayed in place, and named as lost once its tail was
+/// cleared.
+#[test]
+fn a_torn_write_that_stays_in_place_on_a_full_disk_is_not_lost() {
+    let disk = SimDisk::default();
+    let (mut spool, _) = open(&disk);
+    append(&mut spool, "web", "1");
+    let mut request = RequestFrames::new(batch("web").source, NOON, 0);
+    for line in ["whole", "torn"] {
+        request.line().extend_from_slice(line.as_bytes());
+        request.call(0);
+    }
+    spool.append([request]).unwrap();
+    drop(spool);
+    let torn = disk.list("").unwrap().into_iter().find_map(|(name, len)| {
+        let file = disk.open(&name).ok().filter(|_| name.starts_with("wal-"))?;
+        let mut bytes = vec![0; usize::try_from(len).unwrap()];
+        file.read_at(&mut bytes, 0).unwrap();
+        let at = bytes.windows(4).position(|window| window == b"torn")?;
+        Some((file, at as u64))
+    });
+    let (file, at) = torn.unwrap();
+    file.write_at(&[IoSlice::new(b"TORN")], at).unwrap();
+    let used: u64 = disk.list("").unwrap().iter().map(|(_, len)| len).sum();
+    disk.set_capacity(Some(used));
+    let (spool, recovered) = open(&disk);
+    assert_eq!((recovered.lost, read(&spool, "web")), (vec![], (vec!["1".to_owned()], vec![])));
 }
 
 #[test]
