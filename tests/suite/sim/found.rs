@@ -231,7 +231,8 @@ fn a_torn_write_that_stays_in_place_on_a_full_disk_is_not_lost() {
     let (file, at) = torn.unwrap();
     file.write_at(&[IoSlice::new(b"TORN")], at).unwrap();
     let used: u64 = disk.list("").unwrap().iter().map(|(_, len)| len).sum();
-    disk.set_capacity(Some(used));
+    // Nor does what the start lets go of do for a segment.
+    disk.set_capacity(Some(used - SEGMENT));
     let (spool, recovered) = open(&disk);
     assert_eq!((recovered.lost, read(&spool, "web")), (vec![], (vec!["1".to_owned()], vec![])));
 }
