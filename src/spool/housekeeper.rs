@@ -134,10 +134,11 @@ impl Housekeeper {
 
     fn set_disk_full(&self, full: bool) {
         let before = self.shared.disk_full.swap(full, Ordering::AcqRel);
-        if before && !full {
-            if let Some(line) = self.shared.happened("space again") {
-                tracing::info!(times = line.times, "there is space for a spool segment again");
-            }
+        if before
+            && !full
+            && let Some(line) = self.shared.happened("space again")
+        {
+            tracing::info!(times = line.times, "there is space for a spool segment again");
         }
     }
 
@@ -380,12 +381,11 @@ impl Housekeeper {
         if self.shared.is_poisoned() {
             return Err(Stopped);
         }
-        if !self.disk_full() {
-            if let Some(why) = manifest.set_aside()
-                && let Some(line) = self.shared.happened("reserve")
-            {
-                tracing::warn!(times = line.times, "{why}");
-            }
+        if !self.disk_full()
+            && let Some(why) = manifest.set_aside()
+            && let Some(line) = self.shared.happened("reserve")
+        {
+            tracing::warn!(times = line.times, "{why}");
         }
         // Where the spool is full, what the manifest says of objects that are gone may be what fills it.
         if !(manifest.is_long(self.shared.options.compact_bytes) || (full && rested)) {
