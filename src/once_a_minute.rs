@@ -49,12 +49,15 @@ impl<K: Ord> OnceAMinute<K> {
     pub fn happened(&mut self, thing: K, now: Duration) -> Option<Line> {
         if now.saturating_sub(self.minute) >= EVERY {
             (self.minute, self.lines) = (now, 0);
-            let others = &mut self.others;
+            let (crowded, others) = (self.things.len() >= THINGS_MAX, &mut self.others);
             self.things.retain(|_, thing| {
-                // What has stopped must not take the place of what is new; that it happened is told with the others.
-                let lasts = thing.reported.is_some_and(|at| now.saturating_sub(at) < 2 * EVERY);
-                *others += if lasts { 0 } else { thing.unreported };
-                lasts
+                let is_recent = thing.reported.is_some_and(|at| now.saturating_sub(at) < EVERY);
+                if is_recent || (thing.unreported > 0 && !crowded) {
+                    return true;
+                }
+                // What has stopped must not take the place of what is new: that it happened is told with the others.
+                *others += thing.unreported;
+                false
             });
         }
         if self.things.len() >= THINGS_MAX && !self.things.contains_key(&thing) {
@@ -83,6 +86,18 @@ mod tests {
 
     fn at(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn what_has_stopped_makes_room_for_what_is_new() {
+        let mut log = OnceAMinute::default();
+        for minute in 0..THINGS_MAX {
+            let then = at(minute as u64);
+            log.happened(minute, then);
+            log.happened(minute, then);
+        }
+        let line = log.happened(THINGS_MAX, at(10_000)).map(|line| line.times);
+        assert_eq!(line, Some(1), "a new thing is told of");
     }
 
     #[test]

@@ -218,7 +218,8 @@ async fn a_disk_smaller_than_the_cap_is_the_cap_and_the_start_says_so() {
     spool.until_full(&forebay, &load).await;
     let spool_now = &status(&forebay).await["spool"];
     let (used, max) = (spool_now["used_bytes"].as_u64().unwrap(), spool_now["max_bytes"].as_u64().unwrap());
-    assert!(used * 10 >= max * 8 && used <= max, "full with {used} of {max} bytes");
+    // Two and a quarter segments of 8 MiB are kept for objects, and what is staged.
+    assert!(used * 10 >= max * 6 && used <= max, "full with {used} of {max} bytes");
     spool.stop(load).await;
     spool.stand.link.set(Link::Up);
     eprintln!("{}", spool.settle(forebay).await);
