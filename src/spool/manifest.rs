@@ -343,7 +343,8 @@ impl Manifest {
         let name = manifest_name(number);
         disk.rename(&from, &name)?;
         if !planted(PlantedBug::NoDirectorySync) {
-            disk.sync_dir("")?;
+            // Final: a restart would find the new one, or the old one.
+            disk.sync_dir("").map_err(io::Error::other)?;
         }
         // By its new name; without a free file handle the old one is as good.
         let file = disk.open(&name).unwrap_or(file);
@@ -452,14 +453,16 @@ impl Manifest {
         let note = encode_state(&self.state(), salt(&self.spool_id, number))?;
         let written = write_state(&*self.disk, number, &note, self.bytes);
         drop(note);
-        match written {
+        let used = written.and_then(|new| {
+            let (state, disk) = (Arc::clone(&self.state), Arc::clone(&self.disk));
+            Self::use_new(disk, self.spool_id, number, (new, self.bytes), state)
+        });
+        match used {
             Ok(new) => {
-                let (state, disk) = (Arc::clone(&self.state), Arc::clone(&self.disk));
-                let used = Self::use_new(disk, self.spool_id, number, (new, self.bytes), state);
-                *self = used.map_err(not_space)?;
+                *self = new;
                 Ok(())
             }
-            // Only before it has its name: after that, notes in the old one would be lost.
+            // Only before it has its name (xfs may have no space for that): after that, notes in the old one would be lost.
             Err(error) if disk::is_no_space(&error) || disk::is_no_handle(&error) => {
                 self.disk.remove(&disk::temporary_name(&manifest_name(number)))
             }
