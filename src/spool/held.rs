@@ -79,7 +79,9 @@ impl Outlet {
         let files_of_calls = [segments, usage.parked, capped.staged(), capped.manifests().min(notes)];
         let others = files_of_calls.into_iter().fold(usage.used, u64::saturating_sub);
         let others = others.saturating_add(self.shared.wanted_for_segment());
-        Space { cap: usage.max.saturating_sub(others), segments, parked: usage.parked.saturating_add(notes) }
+        // On a very small spool little is left beside them; a share is never nothing.
+        let cap = usage.max.saturating_sub(others).max(usage.max / 4);
+        Space { cap, segments, parked: usage.parked.saturating_add(notes) }
     }
 
     /// The batches with unsealed frames in the oldest closed segment that has some, whether the spool is under pressure or

@@ -234,11 +234,12 @@ impl Housekeeper {
     /// A segment file with header and zeroes, synced under its final name. A released one is used again: its old bytes
     /// carry another salt, so they never look valid.
     fn make_segment(&mut self, number: u64) -> io::Result<(Arc<dyn DiskFile>, u64)> {
-        let (disk, id) = (&*self.shared.disk, &self.shared.ident.spool_id);
+        let shared = Arc::clone(&self.shared);
+        let (disk, id) = (&*shared.disk, &shared.ident.spool_id);
         let name = segment_name(number);
         let wanted = self.shared.segment_bytes;
-        let spare = self.spares.iter().position(|(_, len)| *len >= wanted);
-        let (from, file, len) = match spare.and_then(|at| Some((at, *self.spares.get(at)?))) {
+        let spare = self.spares.iter().copied().enumerate().find(|(_, (_, len))| *len >= wanted);
+        let (from, file, len) = match spare {
             Some((at, (old, len))) => {
                 let from = spare_name(old);
                 let file = disk.open(&from)?;
@@ -254,7 +255,13 @@ impl Housekeeper {
         };
         file.write_at(&[IoSlice::new(&encode_header(id, number))], 0)?;
         file.sync()?;
-        disk.rename(&from, &name)?;
+        disk.rename(&from, &name).inspect_err(|error| {
+            if disk::is_no_space(error)
+                && let Some((_, spare)) = spare
+            {
+                self.spares.push(spare);
+            }
+        })?;
         if !planted(PlantedBug::NoDirectorySync) {
             disk.sync_dir("")?;
         }
@@ -345,9 +352,15 @@ impl Housekeeper {
         let needed = self.spares.is_empty() && lock(&self.shared.next_segment).prepared.is_none();
         let fits = if needed { len >= self.shared.segment_bytes } else { len == self.shared.segment_bytes };
         if self.spares.len() < SPARES_MAX && (ample || needed) && fits {
-            disk.rename(&name, &spare_name(number))?;
-            self.spares.push((number, len));
-            return Ok(());
+            match disk.rename(&name, &spare_name(number)) {
+                // xfs may have no space for a name: then the segment itself is the space.
+                Err(error) if disk::is_no_space(&error) => {}
+                renamed => {
+                    renamed?;
+                    self.spares.push((number, len));
+                    return Ok(());
+                }
+            }
         }
         disk.remove(&name)
     }
