@@ -14,6 +14,8 @@ use super::setting;
 use crate::support::loop_disk::Kind;
 use crate::support::tcp_proxy::Link;
 
+/// The first seed of a test run.
+const SEED: u64 = 41_982_163_944_404;
 /// Rounds, unless `FOREBAY_SMALL_DISKS` says otherwise.
 const ROUNDS: u64 = 3;
 const MB: u64 = 1_000_000;
@@ -147,8 +149,10 @@ fn turn(seed: u64, of: u64) -> usize {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_spool_that_filled_its_disk_starts_delivers_and_takes_calls() {
     let rounds = setting("FOREBAY_SMALL_DISKS");
-    // From some 48 bits, so that it is easily read and typed.
-    let seed = setting("FOREBAY_SMALL_DISKS_SEED").unwrap_or_else(|| rand::random::<u64>() >> 16);
+    // A test run draws the same disks each time; `tests/small-disks` draws others, from some 48 bits, so that a seed is easily
+    // read and typed.
+    let any = || if rounds.is_some() { rand::random::<u64>() >> 16 } else { SEED };
+    let seed = setting("FOREBAY_SMALL_DISKS_SEED").unwrap_or_else(any);
     let (mut passed, mut failed) = (0, Vec::new());
     for seed in seed..seed + rounds.unwrap_or(ROUNDS) {
         let draw = Draw::of(seed, rounds.is_none());
