@@ -175,7 +175,7 @@ async fn a_source_that_cannot_be_delivered_is_refused_alone() {
     let rig = Rig::start(&["lake"]).await;
     let mut settings = rig.settings(&["stuck", "other"]);
     settings.sources[0].1.push_str("\nbucket = \"nowhere\"");
-    settings.spool.push_str("\nsegment_bytes = \"8 MiB\"\nmax_bytes = \"64 MiB\"");
+    settings.spool.push_str("\nsegment_bytes = \"8 MiB\"\nmax_bytes = \"128 MiB\"");
     settings.flush.push_str("\nshutdown_grace = \"2 s\"");
     let forebay = settings.serve().await;
     let mut caller = Caller::new();
