@@ -30,6 +30,9 @@ use crate::time::UnixMillis;
 
 /// Bytes that an object may have however little room is left under pressure.
 const UNDER_PRESSURE_MIN: u64 = 64 * 1_024;
+/// Why nothing can be sealed or committed on a full disk.
+pub(super) const NO_SPACE_FOR_NOTE: &str =
+    "the disk is full and the spool's manifest cannot grow: free some space";
 /// How long to rest after a look, for each batch looked at: a look at one takes well under a microsecond, so however many
 /// there are, looking takes at most one per cent of a core.
 const REST_PER_BATCH: Duration = Duration::from_micros(100);
@@ -93,20 +96,19 @@ fn look(inner: &Arc<Inner>, deadlines: &mut Deadlines) -> usize {
     let batches = open.len();
     inner.forget_estimates(&open);
     inner.judge(&open);
-    let pressed = pressed(inner, &open);
     // Where hardly anything is left, what fails may take it only for what frees a segment.
     let failing = if inner.parts.outlet.is_tight() { inner.failing_sources(&open) } else { BTreeSet::new() };
+    let pressed = pressed(inner, &open, &failing);
     let view = View::now(inner, &open, asked);
     let resting = supervise::resting(inner);
     let deadlines = deadlines
         .of(&open, |batch| inner.settings.rule.deadline(batch.first_received_at, view.wall, view.monotonic));
     for (batch, deadline) in open.into_iter().zip(deadlines) {
+        let is_pressed = pressed.binary_search(&batch.key).is_ok();
         let reason = match view.reason(inner, &batch, deadline) {
             // What is due for its size alone may fill on, and under pressure it must not.
-            None | Some(Reason::Size) if pressed.binary_search(&batch.key).is_ok() => Some(Reason::Pressure),
-            Some(_) if failing.contains(&batch.key.source) => {
-                pressed.binary_search(&batch.key).is_ok().then_some(Reason::Pressure)
-            }
+            None | Some(Reason::Size) if is_pressed => Some(Reason::Pressure),
+            Some(_) if failing.contains(&batch.key.source) => is_pressed.then_some(Reason::Pressure),
             reason => reason,
         };
         if !resting.is_empty() && resting.contains(&Work::Batch(batch.key.clone())) {
@@ -126,11 +128,11 @@ fn look(inner: &Arc<Inner>, deadlines: &mut Deadlines) -> usize {
 }
 
 /// The batches that are due for want of space or because too many are open, sorted.
-fn pressed(inner: &Inner, open: &[OpenBatch]) -> Vec<BatchKey> {
+fn pressed(inner: &Inner, open: &[OpenBatch], failing: &BTreeSet<SourceId>) -> Vec<BatchKey> {
     let outlet = &inner.parts.outlet;
     let mut pressed = outlet.under_pressure();
     if outlet.is_too_tight_for_two() {
-        let (oldest, failing) = (outlet.pinning_oldest_unsealed(), inner.failing_sources(open));
+        let oldest = outlet.pinning_oldest_unsealed();
         pressed.retain(|key| oldest.contains(key) || !failing.contains(&key.source));
     }
     pressed.extend(inner.batches_that_leave(open));
@@ -302,8 +304,14 @@ async fn object_at(
     let sealed = blocking(inner, {
         let (inner, batch) = (Arc::clone(inner), batch.clone());
         move || seal_made(&inner, &batch, &job, made, *destination, reason)
-    })
-    .await?;
+    });
+    let sealed = match sealed.await {
+        Err(Stopped) if !outlet.is_stopped() => {
+            inner.progress.waiting(&batch.key.source, NO_SPACE_FOR_NOTE.to_owned());
+            Encoding::Failed
+        }
+        sealed => sealed?,
+    };
     match sealed {
         Encoding::Sealed(sealed) => {
             let (seal, staged) = *sealed;
@@ -406,7 +414,7 @@ enum Encoding {
     Sealed(Box<(Seal, Staged)>),
     /// Size alone made the batch due, and it is not full yet (or has nothing).
     FillsOn,
-    /// It could not be staged; nothing is sealed, so nothing is at stake.
+    /// It could not be staged, or its seal not noted; nothing is sealed, so nothing is at stake.
     Failed,
 }
 

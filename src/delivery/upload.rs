@@ -1,7 +1,7 @@
 //! From a seal to its commit: put, understand the answer, try again for as long as it takes.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
@@ -10,7 +10,7 @@ use super::after_put::{Next, after_put};
 use super::busy::Busy;
 use super::progress::LastObject;
 use super::reached::Hearer;
-use super::scheduler::blocking;
+use super::scheduler::{NO_SPACE_FOR_NOTE, blocking};
 use super::settings::REFUSALS_BEFORE_ALARM;
 use super::staging::{Staged, file_body};
 use super::{Inner, lock};
@@ -24,6 +24,9 @@ use crate::spool::disk::is_no_handle;
 use crate::spool::note::{Parked, PendingSeal, Seal};
 use crate::spool::outlet::parked_name;
 use crate::store::{Body, Fault, Put, PutMode, StoreError, Stored};
+
+/// A commit whose note found no space is noted again after this long.
+const COMMIT_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// What is put: the staged object, or the parked file.
 pub(super) enum Source {
@@ -147,14 +150,13 @@ impl Upload<'_> {
         let slots = inner.slots(&self.seal.destination);
         let (source, to) = (self.seal.batch.source.clone(), self.inner.reach_of(&self.seal));
         // Since the slot was had: who waits for one has not been kept waiting by the store.
-        let began = std::sync::OnceLock::new();
+        let began = OnceLock::new();
         self.reached.forget();
         let trying = async {
             let failing = lock(&inner.health).is_failing(&source, &to);
             let _turn = if failing { Some(slots.failing_puts.acquire().await.ok()?) } else { None };
             let _slot = slots.puts.acquire().await.ok()?;
-            let before = inner.parts.clock.monotonic();
-            began.get_or_init(|| before);
+            let before = *began.get_or_init(|| inner.parts.clock.monotonic());
             let answer = inner.parts.store.put(put).await;
             let took = inner.parts.clock.monotonic().saturating_sub(before);
             if answer.is_ok() {
@@ -295,9 +297,9 @@ impl Upload<'_> {
             Body::File { len, .. } => *len,
         };
         // Counted where it is noted: this task may be gone before it is told.
-        blocking(self.inner, move || {
+        let commit = move || {
             panic_if_planted(PlantedPanic::ObjectCommit);
-            parts.outlet.commit(&seal, applied)?;
+            parts.outlet.commit(&seal, applied.clone())?;
             parts.metrics.objects.inc();
             parts.metrics.object_bytes.inc_by(len);
             if seal.batch.stream == Stream::Calls {
@@ -305,8 +307,15 @@ impl Upload<'_> {
                 parts.metrics.delivered.get_or_create(&SourceLabel { source }).inc_by(calls);
             }
             Ok(())
-        })
-        .await?;
+        };
+        while let Err(stopped) = blocking(self.inner, commit.clone()).await {
+            if self.inner.parts.outlet.is_stopped() {
+                return Err(stopped);
+            }
+            // The store has the object: only the note found no space.
+            self.inner.progress.waiting(&self.seal.batch.source, NO_SPACE_FOR_NOTE.to_owned());
+            tokio::time::sleep(COMMIT_AGAIN_AFTER).await;
+        }
         self.inner.slots(&self.seal.destination).reached.tell();
         let object = LastObject {
             key: self.seal.object_key.clone(),

@@ -50,6 +50,8 @@ pub(super) struct Housekeeper {
     seen_files: Vec<(u64, u32, u64)>,
     /// When a new manifest was begun last, on the monotonic clock.
     compacted_at: Option<Duration>,
+    /// A segment that is made and whose note found no space.
+    unnoted: Option<Prepared>,
     /// When a segment could last not be made though there seemed to be room, on the monotonic clock.
     no_segment_at: Option<Duration>,
     /// The ledger's rows before this hour are folded.
@@ -70,6 +72,7 @@ impl Housekeeper {
             spares,
             seen_files,
             compacted_at: None,
+            unnoted: None,
             no_segment_at: None,
             folded_before,
             fold_above,
@@ -179,6 +182,9 @@ impl Housekeeper {
         if lock(&self.shared.next_segment).prepared.is_some() {
             return Ok(());
         }
+        if let Some(made) = self.unnoted.take() {
+            return self.note_prepared(made);
+        }
         let wanted = self.shared.segment_bytes;
         let has_spare = self.spares.iter().any(|(_, len)| *len >= wanted);
         if self.shared.usage().reaches(FULL_PERCENT) && !has_spare {
@@ -198,15 +204,7 @@ impl Housekeeper {
             Err(io::Error::new(io::ErrorKind::StorageFull, "what is left is kept for objects"))
         };
         match made {
-            Ok((file, len)) => {
-                self.shared.note(vec![Note::Segment { number }])?;
-                self.shared.set_next(|next| {
-                    next.prepared = Some(Prepared { number, file, len });
-                    next.no_space = false;
-                });
-                self.set_disk_full(false);
-                Ok(())
-            }
+            Ok((file, len)) => self.note_prepared(Prepared { number, file, len }),
             Err(error) if disk::is_no_space(&error) || disk::is_no_handle(&error) => {
                 if disk::is_no_space(&error) {
                     if !self.shared.disk_full.swap(true, Ordering::AcqRel) {
@@ -229,6 +227,21 @@ impl Housekeeper {
             }
             Err(error) => Err(self.shared.stop("make a spool segment", &error)),
         }
+    }
+
+    /// Notes a segment that is made, and gives it to the commit loop. Where the note finds no space the segment is kept.
+    fn note_prepared(&mut self, made: Prepared) -> Result<(), Stopped> {
+        if let Err(stopped) = self.shared.note(vec![Note::Segment { number: made.number }]) {
+            self.unnoted = Some(made);
+            self.shared.set_next(|next| next.no_space = true);
+            return Err(stopped);
+        }
+        self.shared.set_next(|next| {
+            next.prepared = Some(made);
+            next.no_space = false;
+        });
+        self.set_disk_full(false);
+        Ok(())
     }
 
     /// A segment file with header and zeroes, synced under its final name. A released one is used again: its old bytes
@@ -299,10 +312,10 @@ impl Housekeeper {
                     // They are still in memory: only a restart forgets them, and then a repeat may get through.
                     if let Some(line) = self.shared.happened("fingerprints") {
                         tracing::warn!(
-                          %error,
-                          segment = number,
-                          times = line.times,
-                          "a segment's fingerprints could not be kept: after a restart repeats of its calls may be stored"
+                            %error,
+                            segment = number,
+                            times = line.times,
+                            "a segment's fingerprints could not be kept: after a restart repeats of its calls may be stored"
                         );
                     }
                 }
@@ -401,7 +414,8 @@ impl Housekeeper {
             tracing::warn!(times = line.times, "{why}");
         }
         // Where the spool is full, what the manifest says of objects that are gone may be what fills it.
-        if !(manifest.is_long(self.shared.options.compact_bytes) || (full && rested)) {
+        let again = rested && (full || manifest.stands_once());
+        if !(manifest.is_long(self.shared.options.compact_bytes) || again) {
             return Ok(());
         }
         self.compacted_at = Some(now);

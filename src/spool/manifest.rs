@@ -10,7 +10,9 @@
 //!
 //! A manifest needs no free space: its file is filled when it is begun, so notes are written over bytes that it has
 //! already. The filler is 0xFF, so that notes that rotted to zeroes do not look like space that was never used. The file `reserve` becomes the next manifest, and the manifest that it replaces becomes the reserve.
-//! Nothing else can take that space, so notes and a start work on a disk without a free byte (decision 0121).
+//! Nothing else can take that space, so notes and a start work on a disk without a free byte (decision 0121). A seal
+//! makes the state longer, and needs notes of its own later: on a full disk none is written where the next manifest, and
+//! what makes room, would no longer find theirs.
 
 use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,14 +29,20 @@ pub const MANIFEST_BYTES: u64 = 4 * 1_024 * 1_024;
 pub(super) const RESERVE: &str = "reserve";
 /// What a manifest is filled with.
 const FILLER: u8 = 0xFF;
-/// It is written in pieces of this size, in bytes.
 static FILLED: [u8; 64 * 1_024] = [FILLER; 64 * 1_024];
+/// So many of these are written at once.
+const FILLED_AT_ONCE: usize = 16;
 /// A file is at least so many times as long as the state that it begins with.
 const ROOM_TIMES: u64 = 2;
 /// A manifest is long when it is so many times as long as the state that it begins with.
 const LONG_TIMES: u64 = 4;
 /// A manifest that began with fewer pending objects is not written anew because they are delivered.
 const MANY_SEALS: u64 = 16;
+/// Seals leave at least so many bytes of the file: more than a note takes.
+const KEPT_FROM_SEALS: u64 = 4_096;
+/// The state that notes make is at most so many times as long as they are: a first object of a day makes a cursor, a day and
+/// a row of the ledger, too.
+const STATE_TIMES: u64 = 2;
 /// Salts of manifests must differ from those of segments with the same number.
 const SALT_SPACE: u64 = 1 << 63;
 
@@ -88,6 +96,8 @@ pub struct Manifest {
     end: u64,
     /// Where the state that it begins with ends.
     first_note: u64,
+    /// That state stands there once: there was no space for it twice.
+    stands_once: bool,
     /// Pending objects at that time.
     first_seals: u64,
     /// Length of its file: notes up to here need no space.
@@ -199,7 +209,10 @@ pub fn beginning(bytes: &[u8], salt: Salt) -> Option<Beginning> {
             return Some(Beginning { state, end: 2 * len, damaged: None });
         }
         let follows = bytes.len() == 2 * len || decode(bytes.get(2 * len..).unwrap_or(&[]), salt).is_some();
-        return Some(match follows {
+        // It stands once where a full disk had no space for two, too.
+        let once = decode(bytes.get(len..).unwrap_or(&[]), salt)
+            .is_some_and(|(note, _)| !matches!(note, Note::State(_)));
+        return Some(match follows && !once {
             true => Beginning { state, end: 2 * len, damaged: Some((len, 2 * len)) },
             false => Beginning { state, end: len, damaged: None },
         });
@@ -306,6 +319,8 @@ struct Unnamed {
     end: u64,
     /// The file's length.
     len: u64,
+    /// Its state stands there once.
+    stands_once: bool,
 }
 
 impl Manifest {
@@ -339,7 +354,7 @@ impl Manifest {
         (new, bytes): (Unnamed, u64),
         state: Arc<Mutex<State>>,
     ) -> io::Result<Self> {
-        let Unnamed { from, file, end, len } = new;
+        let Unnamed { from, file, end, len, stands_once } = new;
         let name = manifest_name(number);
         disk.rename(&from, &name)?;
         if !planted(PlantedBug::NoDirectorySync) {
@@ -360,6 +375,7 @@ impl Manifest {
             file,
             end,
             first_note: end,
+            stands_once,
             first_seals,
             len,
             reserve,
@@ -422,10 +438,34 @@ impl Manifest {
         }
     }
 
-    fn try_write(&self, note: &Note) -> io::Result<u64> {
-        let bytes = encode(note, salt(&self.spool_id, self.number))?;
+    fn try_write(&mut self, note: &Note) -> io::Result<u64> {
+        let mut bytes = encode(note, salt(&self.spool_id, self.number))?;
+        if matches!(note, Note::Sealed(_)) && self.len < self.len_for(bytes.len()) {
+            // Rather a new manifest than a longer one, as soon as its notes are longer than its state.
+            if self.end > self.bytes.max(2 * self.first_note) {
+                self.compact()?;
+                bytes = encode(note, salt(&self.spool_id, self.number))?;
+            }
+            let wanted = self.len_for(bytes.len());
+            fill(&*self.file, self.len, wanted.saturating_sub(self.len))?;
+            self.len = self.len.max(wanted);
+        }
         self.file.write_at(&[IoSlice::new(&bytes)], self.end)?;
         Ok(bytes.len() as u64)
+    }
+
+    /// How long the file should be to take a seal's note of `len` bytes: a file of that length has room for the state that the
+    /// next manifest would begin with, once, and for the notes by which that state gets shorter.
+    fn len_for(&self, len: usize) -> u64 {
+        let began_with = if self.stands_once { self.first_note } else { self.first_note / 2 };
+        let end = self.end + len as u64;
+        let next = began_with + STATE_TIMES * (end - self.first_note);
+        KEPT_FROM_SEALS + end.max(next)
+    }
+
+    /// Whether the state that it begins with stands there once, which one bad sector could take.
+    pub fn stands_once(&self) -> bool {
+        self.stands_once
     }
 
     /// Whether the manifest has grown so long, beyond `compact_bytes`, that a new one should be begun. So it should in a file
@@ -477,7 +517,7 @@ impl Manifest {
 
     /// Makes the reserve as long as the next manifest should be, as far as there is space. Returns what stands against it.
     pub fn set_aside(&mut self) -> Option<String> {
-        let wanted = wanted_len(self.first_note, self.bytes);
+        let wanted = wanted_len(self.first_note, self.bytes).max(self.len);
         let too_long = self.reserve > LONG_TIMES * wanted;
         if self.reserve >= wanted && !too_long {
             return None;
@@ -527,9 +567,13 @@ fn sync_reserve(disk: &dyn Disk, file: &dyn DiskFile) -> io::Result<()> {
 fn fill(file: &dyn DiskFile, at: u64, len: u64) -> io::Result<()> {
     let (mut at, end) = (at, at.saturating_add(len));
     while at < end {
-        let piece = usize::try_from(end - at).unwrap_or(FILLED.len()).min(FILLED.len());
-        file.write_at(&[IoSlice::new(FILLED.get(..piece).unwrap_or(&FILLED))], at)?;
-        at += piece as u64;
+        let pieces = (at..end).step_by(FILLED.len()).take(FILLED_AT_ONCE);
+        let piece = |from: u64| {
+            IoSlice::new(FILLED.get(..usize::try_from(end - from).unwrap_or(usize::MAX)).unwrap_or(&FILLED))
+        };
+        let pieces: Vec<_> = pieces.map(piece).collect();
+        file.write_at(&pieces, at)?;
+        at += pieces.iter().map(|piece| piece.len() as u64).sum::<u64>();
     }
     Ok(())
 }
@@ -563,11 +607,11 @@ fn wanted_len(end: u64, bytes: u64) -> u64 {
 }
 
 /// Writes the note of a state, twice, and filler after it, into a file that is not used yet: the reserve if it is long
-/// enough, else a new file, else, where the disk is full, what of both can hold the state.
+/// enough, else a new file, else, where the disk is full, what of both can hold the state, or at the least once.
 fn write_state(disk: &dyn Disk, number: u64, note: &[u8], bytes: u64) -> io::Result<Unnamed> {
     let end = 2 * note.len() as u64;
     let wanted = wanted_len(end, bytes);
-    let reserve = match disk.open(RESERVE).and_then(|file| Ok((file.len()?, file))) {
+    let mut reserve = match disk.open(RESERVE).and_then(|file| Ok((file.len()?, file))) {
         Ok(reserve) => Some(reserve),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => {
@@ -575,35 +619,52 @@ fn write_state(disk: &dyn Disk, number: u64, note: &[u8], bytes: u64) -> io::Res
             None
         }
     };
-    let write = |file: &dyn DiskFile, len: u64| {
-        file.write_at(&[IoSlice::new(note), IoSlice::new(note)], 0)?;
+    let write = |file: &dyn DiskFile, times: usize, len: u64| {
+        let end = (times * note.len()) as u64;
+        file.write_at(&vec![IoSlice::new(note); times], 0)?;
         // What stood here before may look like a note.
         fill(file, end, len.saturating_sub(end))
     };
-    let in_reserve = |(len, file): &(u64, Arc<dyn DiskFile>)| {
-        write(&**file, *len)?;
+    let in_reserve = |times: usize, (len, file): &(u64, Arc<dyn DiskFile>)| {
+        write(&**file, times, *len)?;
         sync_reserve(disk, &**file)?;
-        Ok(Unnamed { from: RESERVE.to_owned(), file: Arc::clone(file), end, len: *len })
+        let end = (times * note.len()) as u64;
+        let (from, file) = (RESERVE.to_owned(), Arc::clone(file));
+        Ok(Unnamed { from, file, end, len: *len, stands_once: times == 1 })
     };
-    if let Some(reserve) = reserve.as_ref().filter(|(len, _)| *len >= wanted) {
-        return in_reserve(reserve);
+    let long_enough = reserve.take_if(|(len, _)| *len >= wanted);
+    if let Some(made) = long_enough.map(|reserve| in_reserve(2, &reserve)) {
+        match made {
+            // It is not used again: after a failed sync nothing that it holds can be trusted.
+            Err(error) => {
+                tracing::warn!(%error, "the manifest's reserve cannot be written; a new file is made in its place");
+            }
+            made => return made,
+        }
     }
     let from = disk::temporary_name(&manifest_name(number));
     let in_new = |len: u64| {
         let file = disk.create(&from)?;
-        write(&*file, len)?;
+        write(&*file, 2, len)?;
         file.sync()?;
-        Ok(Unnamed { from: from.clone(), file, end, len })
+        Ok(Unnamed { from: from.clone(), file, end, len, stands_once: false })
     };
-    match in_new(wanted) {
-        Err(error) if disk::is_no_space(&error) => {
-            disk.remove(&from)?;
-            match reserve.as_ref().filter(|(len, _)| *len >= end) {
-                Some(reserve) => in_reserve(reserve),
-                None => in_new(end),
-            }
+    let is_full = |made: &io::Result<Unnamed>| made.as_ref().is_err_and(disk::is_no_space);
+    let mut made = in_new(wanted);
+    if is_full(&made) {
+        disk.remove(&from)?;
+        if let Some(reserve) = reserve.take_if(|(len, _)| *len >= end) {
+            return in_reserve(2, &reserve);
         }
-        made => made,
+        made = in_new(end);
+    }
+    let once = note.len() as u64 + KEPT_FROM_SEALS;
+    match reserve.take_if(|(len, _)| is_full(&made) && *len >= once) {
+        Some(reserve) => {
+            disk.remove(&from)?;
+            in_reserve(1, &reserve)
+        }
+        None => made,
     }
 }
 

@@ -507,6 +507,11 @@ impl Outlet {
         self.shared.poisoned()
     }
 
+    /// Whether the spool has stopped for good. Where [`Stopped`] is returned and it has not, a note found no space.
+    pub fn is_stopped(&self) -> bool {
+        self.shared.is_poisoned()
+    }
+
     /// Notes a step of the wall clock.
     ///
     /// # Errors

@@ -24,10 +24,18 @@ impl Outlet {
         }
         let amended = self.pending_seal(seal.number).and_then(|pending| pending.amended).map(Box::new);
         let note = Note::Parked { number: seal.number, parked, seal: Some(Box::new(seal.clone())), amended };
-        self.shared.note_and(vec![note], |state, index| {
+        let noted = self.shared.note_and(vec![note], |state, index| {
             *index.parked.entry(seal.batch.source.clone()).or_default() += parked.len;
             index.release(&seal.batch, state.released_through(&seal.batch));
-        })?;
+        });
+        if let Err(stopped) = noted {
+            if self.shared.is_poisoned() {
+                return Err(stopped);
+            }
+            // The note found no space: what the file takes may be what it needs.
+            self.remove_parked(seal.number);
+            return Ok(false);
+        }
         self.shared.changed();
         self.shared.wake_housekeeper();
         Ok(true)

@@ -79,9 +79,6 @@ pub fn segment_len(configured: u64, cap: u64) -> u64 {
     longer.find(|len| *len <= cap / SEGMENTS_UNDER_CAP).unwrap_or(least)
 }
 
-/// How often it is logged that notes find no space.
-const NO_SPACE_LOG_EVERY: Duration = Duration::from_secs(60);
-
 /// The next segment, made and synced before it is needed.
 #[derive(Debug)]
 pub(super) struct Prepared {
@@ -151,8 +148,8 @@ pub(super) struct Shared {
     pub(super) full: AtomicBool,
     /// A file found no space, and there is none yet for a segment.
     pub(super) disk_full: AtomicBool,
-    /// When it was last logged that a note found no space, on the monotonic clock.
-    no_space_logged: Mutex<Option<Duration>>,
+    /// Notes that found no space.
+    not_noted: Mutex<OnceAMinute<()>>,
     /// Sources that are refused for what waits for their destinations.
     pub(super) full_sources: Mutex<BTreeSet<SourceId>>,
     pub(super) any_full_source: AtomicBool,
@@ -206,7 +203,7 @@ impl Shared {
             next_position: AtomicU64::new(1),
             full: AtomicBool::new(false),
             disk_full: AtomicBool::new(false),
-            no_space_logged: Mutex::default(),
+            not_noted: Mutex::default(),
             full_sources: Mutex::new(BTreeSet::new()),
             any_full_source: AtomicBool::new(false),
             staged_in_memory: Arc::default(),
@@ -295,11 +292,9 @@ impl Shared {
             return self.stop("write the manifest", error);
         }
         self.disk_full.store(true, Ordering::Release);
-        let now = self.clock.monotonic();
-        let mut logged = lock(&self.no_space_logged);
-        if logged.is_none_or(|last| now.saturating_sub(last) >= NO_SPACE_LOG_EVERY) {
-            *logged = Some(now);
-            tracing::error!(%error, "the disk is full and the spool's manifest cannot grow: deliveries wait; free some space");
+        if let Some(line) = lock(&self.not_noted).happened((), self.clock.monotonic()) {
+            let times = line.times;
+            tracing::error!(%error, times, "the disk is full and the spool's manifest cannot grow: deliveries wait; free some space");
         }
         Stopped
     }

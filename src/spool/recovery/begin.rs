@@ -73,7 +73,7 @@ pub(super) fn begin_segment(shared: &Shared, last: Option<Found>) -> io::Result<
 /// Makes the frames of the last segment durable where they are, and closes it. What is stored of them is the same afterwards,
 /// whatever a crash keeps of the write; what only the page cache holds is stored by it.
 fn stay_in_place(shared: &Shared, last: Option<Found>) -> io::Result<()> {
-    let Some(last) = last else { return Ok(()) };
+    let Some(mut last) = last else { return Ok(()) };
     if last.indexed {
         return settle_indexed(shared, last);
     }
@@ -87,6 +87,7 @@ fn stay_in_place(shared: &Shared, last: Option<Found>) -> io::Result<()> {
     }
     last.clear_tail()?;
     last.file.sync()?;
+    last.forget_torn()?;
     restore_closed(shared, &[last], &BTreeMap::new());
     Ok(())
 }
@@ -121,6 +122,7 @@ fn write_segment(
 fn copy_frames(shared: &Shared, last: &Found, file: &dyn DiskFile, number: u64) -> io::Result<Copied> {
     let (old, new) = (shared.salt(last.number), shared.salt(number));
     let mut end = SEGMENT_HEADER;
+    // What its torn end held was counted when it was found, and is not copied.
     let counts = FrameCounts::behind(last.counts.tallied_through);
     let mut copied = (ScannedRuns::default(), counts);
     for block in &last.blocks {

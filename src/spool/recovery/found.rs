@@ -58,17 +58,23 @@ impl Found {
         write_zeros(&*self.file, end, self.torn.saturating_sub(end))
     }
 
-    /// Reads its frames, and takes in those that begin before `end`. Returns all its blocks.
-    fn scan(&mut self, end: u64) -> io::Result<Vec<FoundBlock>> {
+    /// Forgets the whole frames of a torn last write that was cleared: they were taken in when it was read.
+    pub(super) fn forget_torn(&mut self) -> io::Result<()> {
+        if self.torn > 0 {
+            self.scan()?;
+        }
+        Ok(())
+    }
+
+    /// Reads its frames and takes them in. Returns its blocks.
+    fn scan(&mut self) -> io::Result<Vec<FoundBlock>> {
         let mut scanned = ScannedRuns::default();
         let (mut newest, mut counts) =
             (UnixMillis::default(), FrameCounts::behind(self.counts.tallied_through));
         let mut visit = |offset: u64, frame: &Frame<'_>| {
-            if offset < end {
-                newest = newest.max(frame.received_at);
-                scanned.take(offset, frame);
-                counts.take(frame);
-            }
+            newest = newest.max(frame.received_at);
+            scanned.take(offset, frame);
+            counts.take(frame);
         };
         let blocks = scan_noting(&*self.file, self.salt, &mut visit, &mut self.unreadable)?;
         let part = |(key, (part, runs))| (key, Part { segment: self.number, runs: Runs::Open(runs), ..part });
@@ -149,7 +155,7 @@ fn find_segment(
         found.indexed = true;
         return Ok(found);
     }
-    found.blocks = found.scan(u64::MAX).map_err(failed("read a segment"))?;
+    found.blocks = found.scan().map_err(failed("read a segment"))?;
     found.synced = found.blocks.iter().map(|block| block.header.durable_position).max().unwrap_or(0);
     found.set_span();
     Ok(found)
@@ -185,12 +191,9 @@ pub(super) fn cut_torn_tail(disk: &dyn Disk, last: Option<&mut Found>, synced: u
         }
         kept => kept?,
     }
-    let begin = block.offset;
     last.torn = block.end();
     last.blocks.pop();
     last.set_span();
-    // Some of its frames may be whole. None was answered, and what stays in place is known without them.
-    last.scan(begin)?;
     Ok(len)
 }
 

@@ -20,7 +20,7 @@ use forebay::spool::scan::Range;
 use forebay::spool::segment::{BLOCK_HEADER, SEGMENT_HEADER, index_name, segment_name};
 use forebay::spool::state::State;
 use forebay::spool::{
-    AppendError, Disk, Encoded, OpenError, Recovered, RequestFrames, SpoolOptions, Stepped,
+    AppendError, Disk, Encoded, OpenError, Recovered, RequestFrames, SpoolOptions, Stepped, Stopped,
 };
 use forebay::time::UnixMillis;
 
@@ -156,12 +156,21 @@ fn encoded(frames: u64, sha256: &str, at: UnixMillis) -> Encoded {
 }
 
 fn seal_encoded(spool: &Stepped, source: &str, encoded: &Encoded) -> Seal {
+    try_seal_encoded(spool, source, encoded).unwrap()
+}
+
+/// Seals one line at one position, if there is space for the note.
+pub(super) fn try_seal(spool: &Stepped, source: &str, position: u64) -> Result<Seal, Stopped> {
+    try_seal_encoded(spool, source, &Encoded { first: position, last: position, ..encoded(1, "sha", NOON) })
+}
+
+fn try_seal_encoded(spool: &Stepped, source: &str, encoded: &Encoded) -> Result<Seal, Stopped> {
     let (outlet, key) = (spool.outlet(), batch(source));
     let to = Destination::new(BucketString::parse("bucket").unwrap(), Encryption::SseS3);
     let name =
         ObjectName { first_received_at: NOON, node: "n", spool_id: "s", first_position: encoded.first };
     let object_key = ObjectKey::of_batch(&to.bucket, key.stream, &key.source, key.day, name);
-    outlet.seal(&key, encoded, to, object_key).unwrap()
+    outlet.seal(&key, encoded, to, object_key)
 }
 
 /// Damages what stands behind `needle` in a file.

@@ -22,6 +22,7 @@ mod coverage;
 mod damage;
 mod foreign;
 mod found;
+mod full_notes;
 mod ident_rot;
 mod last_life;
 mod notes_rot;

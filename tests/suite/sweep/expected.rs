@@ -35,6 +35,8 @@ pub(super) fn verdict(case: &Case) -> Verdict {
             if error.may_pass() { Verdict::Stands } else { Verdict::Stops }
         }
         (Op::Remove, Role::Index | Role::Fingerprints) => Verdict::Open,
+        // It is renamed to be the next manifest.
+        (Op::Rename, Role::Reserve) => Verdict::Open,
         (_, Role::Index | Role::Fingerprints | Role::Reserve | Role::Staged | Role::Parked) => {
             Verdict::Stands
         }

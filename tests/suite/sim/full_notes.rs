@@ -1,0 +1,63 @@
+//! Notes on a disk without a free byte: whatever was sealed there can be committed.
+
+use forebay::spool::manifest::manifest_name;
+use forebay::spool::segment::number_in;
+use forebay::spool::{Disk as _, SpoolOptions, disk};
+
+use super::found::{append, options, try_open, try_seal};
+use crate::support::sim_disk::SimDisk;
+
+/// More objects than the manifest has room for.
+const OBJECTS: u64 = 400;
+
+/// Seals objects on a full disk until none can be sealed, and commits them while nothing becomes free. Returns how many,
+/// and whether a manifest was begun that had no space for its state twice.
+fn seal_and_commit(manifest_bytes: u64) -> (usize, bool) {
+    let disk = SimDisk::default();
+    let options = || SpoolOptions { manifest_bytes, max_bytes: 16 * 1_024 * 1_024, ..options() };
+    let (mut spool, _) = try_open(&disk, options()).unwrap();
+    for n in 1..=OBJECTS {
+        append(&mut spool, &format!("s{n}"), "x");
+    }
+    let full = || disk.set_capacity(Some(disk.used()));
+    full();
+    let mut sealed: Vec<_> =
+        (1..=OBJECTS).map_while(|n| try_seal(&spool, &format!("s{n}"), n).ok()).collect();
+    assert!(sealed.len() < usize::try_from(OBJECTS).unwrap(), "the manifest never was full");
+    assert!(!spool.outlet().is_stopped());
+    let count = sealed.len();
+    sealed.reverse();
+    let mut once = false;
+    while let Some(seal) = sealed.pop() {
+        full();
+        spool
+            .outlet()
+            .commit(&seal, None)
+            .unwrap_or_else(|_| panic!("{} of {count} are left", sealed.len() + 1));
+        once |= state_stands_once(&disk);
+        // A kill loses none of it.
+        let killed = disk.copy();
+        let left = |spool: &forebay::spool::Stepped| spool.outlet().pending_numbers();
+        assert_eq!(left(&try_open(&killed, options()).unwrap().0), left(&spool));
+    }
+    (count, once)
+}
+
+fn state_stands_once(disk: &SimDisk) -> bool {
+    let files = disk.list("").unwrap().into_iter();
+    let number = files.filter_map(|(name, _)| number_in(&name, "MANIFEST-", "")).max().unwrap();
+    let bytes = disk::read_all(&*disk.open(&manifest_name(number)).unwrap()).unwrap();
+    let len = u32::from_le_bytes(bytes[..4].try_into().unwrap()) as usize + 8;
+    bytes.get(len..2 * len) != bytes.get(..len)
+}
+
+#[test]
+fn every_object_sealed_on_a_full_disk_can_be_committed() {
+    let mut any_once = false;
+    for manifest_bytes in [50_000, 65_536, 100_000] {
+        let (count, once) = seal_and_commit(manifest_bytes);
+        assert!(count > 3, "only {count} objects in {manifest_bytes} bytes");
+        any_once |= once;
+    }
+    assert!(any_once, "each manifest had space for its state twice");
+}
