@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::after_put::{Next, after_head, after_put};
-use super::scheduler::{blocking, on_disk};
+use super::scheduler::{noted, on_disk};
 use super::settings::{REFUSALS_BEFORE_ALARM, UNREACHABLE_BEFORE_ALARM};
 use super::supervise::{self, UnderWay, Work};
 use super::{Inner, Way, lock, way_to};
@@ -155,7 +155,7 @@ async fn close(inner: &Arc<Inner>, closable: Closable) -> Result<(), Stopped> {
     let day = ClosedDay { bucket: closable.place.bucket.clone(), key, marker: closable.marker };
     tell(inner, &day).await;
     let (outlet, place) = (inner.parts.outlet.clone(), closable.place.clone());
-    blocking(inner, move || outlet.closed(&place)).await?;
+    noted(inner, Some(&closable.place.source), move || outlet.closed(&place)).await?;
     inner.parts.metrics.days_closed.inc();
     let calls: u64 = day.marker.streams.values().map(|stream| stream.calls).sum();
     tracing::info!(source = %closable.place.source, day = %closable.place.day, lines = calls, key = %day.key, "a day is closed");

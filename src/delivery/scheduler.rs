@@ -31,8 +31,9 @@ use crate::time::UnixMillis;
 /// Bytes that an object may have however little room is left under pressure.
 const UNDER_PRESSURE_MIN: u64 = 64 * 1_024;
 /// Why nothing can be sealed or committed on a full disk.
-pub(super) const NO_SPACE_FOR_NOTE: &str =
-    "the disk is full and the spool's manifest cannot grow: free some space";
+const NO_SPACE_FOR_NOTE: &str = "the disk is full and the spool's manifest cannot grow: free some space";
+/// What could not be noted for want of space is noted again after this long.
+const NOTE_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// How long to rest after a look, for each batch looked at: a look at one takes well under a microsecond, so however many
 /// there are, looking takes at most one per cent of a core.
 const REST_PER_BATCH: Duration = Duration::from_micros(100);
@@ -81,10 +82,16 @@ pub(super) async fn run(inner: Arc<Inner>) {
 fn note_clock_step(inner: &Arc<Inner>, watch: &mut ClockWatch) {
     let to = inner.parts.clock.wall();
     if let Some(from) = watch.read(to, inner.parts.clock.monotonic()) {
-        let outlet = inner.parts.outlet.clone();
-        let noted = on_disk(inner, move || outlet.note_clock(from, to));
         // Nothing waits for it: a spool that has stopped says so to everybody.
-        drop(noted);
+        let inner_of_task = Arc::clone(inner);
+        inner.tasks.spawn(async move {
+            let (inner, outlet) = (&inner_of_task, inner_of_task.parts.outlet.clone());
+            tokio::select! {
+                biased;
+                () = inner.stop.cancelled() => {}
+                _ = noted(inner, None, move || outlet.note_clock(from, to)) => {}
+            }
+        });
     }
 }
 
@@ -370,6 +377,25 @@ pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Stopped> + Send + 'static,
 ) -> Result<T, Stopped> {
     ended(on_disk(inner, work)).await
+}
+
+/// Does work that notes something, again and again while there is no space for the note: what it tells of is done.
+pub(super) async fn noted<T: Send + 'static>(
+    inner: &Arc<Inner>,
+    source: Option<&SourceId>,
+    work: impl Fn() -> Result<T, Stopped> + Clone + Send + 'static,
+) -> Result<T, Stopped> {
+    loop {
+        match blocking(inner, work.clone()).await {
+            Err(Stopped) if !inner.parts.outlet.is_stopped() => {
+                if let Some(source) = source {
+                    inner.progress.waiting(source, NO_SPACE_FOR_NOTE.to_owned());
+                }
+                tokio::time::sleep(NOTE_AGAIN_AFTER).await;
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 /// Does work that computes, where that gives way to answers.

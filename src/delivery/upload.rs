@@ -10,7 +10,7 @@ use super::after_put::{Next, after_put};
 use super::busy::Busy;
 use super::progress::LastObject;
 use super::reached::Hearer;
-use super::scheduler::{NO_SPACE_FOR_NOTE, blocking};
+use super::scheduler::noted;
 use super::settings::REFUSALS_BEFORE_ALARM;
 use super::staging::{Staged, file_body};
 use super::{Inner, lock};
@@ -24,9 +24,6 @@ use crate::spool::disk::is_no_handle;
 use crate::spool::note::{Parked, PendingSeal, Seal};
 use crate::spool::outlet::parked_name;
 use crate::store::{Body, Fault, Put, PutMode, StoreError, Stored};
-
-/// A commit whose note found no space is noted again after this long.
-const COMMIT_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// What is put: the staged object, or the parked file.
 pub(super) enum Source {
@@ -308,14 +305,7 @@ impl Upload<'_> {
             }
             Ok(())
         };
-        while let Err(stopped) = blocking(self.inner, commit.clone()).await {
-            if self.inner.parts.outlet.is_stopped() {
-                return Err(stopped);
-            }
-            // The store has the object: only the note found no space.
-            self.inner.progress.waiting(&self.seal.batch.source, NO_SPACE_FOR_NOTE.to_owned());
-            tokio::time::sleep(COMMIT_AGAIN_AFTER).await;
-        }
+        noted(self.inner, Some(&self.seal.batch.source), commit).await?;
         self.inner.slots(&self.seal.destination).reached.tell();
         let object = LastObject {
             key: self.seal.object_key.clone(),

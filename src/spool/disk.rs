@@ -131,6 +131,14 @@ pub fn write_temporary(disk: &dyn Disk, name: &str, parts: &[IoSlice<'_>]) -> io
 /// What the file system says; which of the two names a crash leaves is not known then.
 pub fn publish(disk: &dyn Disk, name: &str) -> io::Result<()> {
     disk.rename(&temporary_name(name), name)?;
+    sync_name(disk, name)
+}
+
+/// Makes a file's name durable.
+///
+/// # Errors
+/// What the disk says.
+pub fn sync_name(disk: &dyn Disk, name: &str) -> io::Result<()> {
     if planted(PlantedBug::NoDirectorySync) {
         return Ok(());
     }

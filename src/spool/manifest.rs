@@ -40,6 +40,8 @@ const LONG_TIMES: u64 = 4;
 const MANY_SEALS: u64 = 16;
 /// Seals leave at least so many bytes of the file: more than a note takes.
 const KEPT_FROM_SEALS: u64 = 4_096;
+/// A file that must grow does so by one part of so many of its least length.
+const GROWTH_PART: u64 = 16;
 /// The state that notes make is at most so many times as long as they are: a first object of a day makes a cursor, a day and
 /// a row of the ledger, too.
 const STATE_TIMES: u64 = 2;
@@ -343,6 +345,7 @@ impl Manifest {
         state: State,
         bytes: u64,
     ) -> io::Result<Self> {
+        take_back_reserve(&*disk, number)?;
         let new = write_state(&*disk, number, &encode_state(&state, salt(&spool_id, number))?, bytes)?;
         Self::use_new(disk, spool_id, number, (new, bytes), Arc::new(Mutex::new(state)))
     }
@@ -446,12 +449,24 @@ impl Manifest {
                 self.compact()?;
                 bytes = encode(note, salt(&self.spool_id, self.number))?;
             }
-            let wanted = self.len_for(bytes.len());
-            fill(&*self.file, self.len, wanted.saturating_sub(self.len))?;
-            self.len = self.len.max(wanted);
+            self.grow(self.len_for(bytes.len()))?;
         }
         self.file.write_at(&[IoSlice::new(&bytes)], self.end)?;
         Ok(bytes.len() as u64)
+    }
+
+    /// Makes the file so long, and a little longer; the reserve first, which the state must fit into.
+    fn grow(&mut self, len: u64) -> io::Result<()> {
+        if self.len >= len {
+            return Ok(());
+        }
+        let len = len + self.bytes / GROWTH_PART;
+        if let Some(why) = self.set_aside_for(len) {
+            return Err(io::Error::new(io::ErrorKind::StorageFull, why));
+        }
+        fill(&*self.file, self.len, len - self.len)?;
+        self.len = len;
+        Ok(())
     }
 
     /// How long the file should be to take a seal's note of `len` bytes: a file of that length has room for the state that the
@@ -517,7 +532,10 @@ impl Manifest {
 
     /// Makes the reserve as long as the next manifest should be, as far as there is space. Returns what stands against it.
     pub fn set_aside(&mut self) -> Option<String> {
-        let wanted = wanted_len(self.first_note, self.bytes).max(self.len);
+        self.set_aside_for(wanted_len(self.first_note, self.bytes).max(self.len))
+    }
+
+    fn set_aside_for(&mut self, wanted: u64) -> Option<String> {
         let too_long = self.reserve > LONG_TIMES * wanted;
         if self.reserve >= wanted && !too_long {
             return None;
@@ -527,7 +545,12 @@ impl Manifest {
                 self.disk.remove(RESERVE)?;
             }
             let file = match self.disk.open(RESERVE) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => self.disk.create(RESERVE)?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    let file = self.disk.create(RESERVE)?;
+                    // A crash would take a file without a durable name, and its space with it.
+                    self.disk.sync_dir("")?;
+                    file
+                }
                 opened => opened?,
             };
             let len = file.len()?;
@@ -578,7 +601,22 @@ fn fill(file: &dyn DiskFile, at: u64, len: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes the newest manifest before `number` the reserve, unless there is one, and removes the others. Returns the reserve's
+/// Where a crash forgot the reserve's name, or it never got it, its file still has that of the manifest that it was. The one in
+/// use, just before `number`, stays.
+fn take_back_reserve(disk: &dyn Disk, number: u64) -> io::Result<()> {
+    let files = disk.list("")?;
+    let is_older = |name: &str| {
+        super::segment::number_in(name, "MANIFEST-", "").is_some_and(|old| old.saturating_add(1) < number)
+    };
+    if !files.iter().any(|(name, _)| is_older(name)) {
+        return Ok(());
+    }
+    // First the name of the one in use: after one more crash it must not be the older one that is found.
+    disk.sync_dir("")?;
+    let_older_go(disk, number - 1).map(drop)
+}
+
+/// Makes the newest manifest before `number` the reserve, unless there is one as long, and removes the others. Returns the reserve's
 /// length.
 fn let_older_go(disk: &dyn Disk, number: u64) -> io::Result<u64> {
     let (mut older, mut reserve) = (Vec::new(), 0);
@@ -591,7 +629,7 @@ fn let_older_go(disk: &dyn Disk, number: u64) -> io::Result<u64> {
     }
     older.sort_unstable_by(|a, b| b.cmp(a));
     for (old, len) in older {
-        if reserve == 0 && len > 0 {
+        if len > reserve {
             disk.rename(&manifest_name(old), RESERVE)?;
             reserve = len;
         } else {

@@ -33,7 +33,12 @@ pub(super) fn begin_segment(shared: &Shared, last: Option<Found>) -> io::Result<
     let len = shared.segment_bytes.max(needed);
     // A closed last segment stays as it is; only its successor is needed.
     let copied = last.as_ref().filter(|last| !last.indexed);
-    let written = with_room(&*shared.disk, || write_segment(shared, copied, number, len));
+    let written = with_room(&*shared.disk, || {
+        let written = write_segment(shared, copied, number, len)?;
+        // xfs may have no space for a name.
+        shared.disk.rename(&disk::temporary_name(&name), &name)?;
+        Ok(written)
+    });
     let (file, Copied { end, parts, counts }) = match written {
         Err(error) if is_no_space(&error) => {
             shared.disk.remove(&disk::temporary_name(&name))?;
@@ -45,7 +50,7 @@ pub(super) fn begin_segment(shared: &Shared, last: Option<Found>) -> io::Result<
         }
         written => written?,
     };
-    disk::publish(&*shared.disk, &name)?;
+    disk::sync_name(&*shared.disk, &name)?;
     let note = match copied {
         Some(last) => Note::Replaced { old: last.number, new: number },
         None => Note::Segment { number },

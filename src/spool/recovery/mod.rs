@@ -16,7 +16,7 @@ pub(super) use found::Found;
 
 use super::capped_disk::CappedDisk;
 use super::damaged_manifest;
-use super::disk::Disk;
+use super::disk::{Disk, is_no_space};
 use super::housekeeper::{Housekeeper, keep_cursors_from, oldest_position};
 use super::ident::{Ident, IdentError};
 use super::manifest::{Manifest, ManifestError};
@@ -212,8 +212,13 @@ pub(super) fn open(
         shared.note(notes).map_err(|_| OpenError::Stopped)?;
     }
     for found in &unused {
-        let rename = shared.disk.rename(&segment_name(found.number), &spare_name(found.number));
-        rename.map_err(failed("set an unused segment aside"))?;
+        let name = segment_name(found.number);
+        let set_aside = match shared.disk.rename(&name, &spare_name(found.number)) {
+            // xfs may have no space for a name.
+            Err(error) if is_no_space(&error) => shared.disk.remove(&name),
+            renamed => renamed,
+        };
+        set_aside.map_err(failed("set an unused segment aside"))?;
     }
 
     let seen_files = restore_seen_files(&shared).map_err(failed("read fingerprints"))?;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 /// How often each must come up at least in ten thousand schedules: about a fifth of how often it does.
-const AT_LEAST: [(&str, u64); 67] = [
+const AT_LEAST: [(&str, u64); 70] = [
     // Clients.
     ("an answer", 50_000),
     ("a repeat", 10_000),
@@ -28,6 +28,8 @@ const AT_LEAST: [(&str, u64); 67] = [
     ("a recovery with seals to put", 1_500),
     ("a recovery that names a hole", 150),
     ("a clock more than a day behind", 300),
+    ("a start without space", 400),
+    ("a full disk emptied", 200),
     ("a torn tail", 20),
     ("recovered twice", 1_000),
     ("a call lost, and named", 200),
@@ -47,6 +49,7 @@ const AT_LEAST: [(&str, u64); 67] = [
     ("disk: an object parked", 2_000),
     ("disk: an object staged in a file", 3_000),
     ("disk: no space", 1_000),
+    ("disk: no space for a name", 20),
     ("disk: a change failed", 300),
     ("disk: no file handle", 5_000),
     ("disk: a sync failed and dropped what it was to store", 80),

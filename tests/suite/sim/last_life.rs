@@ -50,6 +50,18 @@ impl World {
         Ok(conflict)
     }
 
+    /// There is no space, and never will be but for what is delivered: everything that was stored is delivered all the same.
+    pub(super) async fn life_on_a_full_disk(&mut self) -> Result<(), Violation> {
+        let disk = self.disk.process().ok_or("a process that has ended holds the lock")?;
+        let spool = self.open(&disk)?.ok_or("I6: the spool cannot be opened, and only space is missing")?;
+        let started = self.start(spool, disk)?;
+        let mut process = started.ok_or("the spool has stopped, and only space is missing")?;
+        let conflict = self.drain(&mut process).await?;
+        self.trace.count(if conflict { "a full disk, and a conflict" } else { "a full disk emptied" });
+        process.disk.kill();
+        Ok(())
+    }
+
     /// Keeps the house, where nothing can fail.
     pub(super) fn keep(&mut self, process: &mut Process) -> Result<(), Violation> {
         self.look();

@@ -56,9 +56,14 @@ pub(super) struct Plan {
 const MANIFESTS: u64 = 300_000;
 /// The same where every object stays parked, and in the manifest.
 const MANIFESTS_STUCK: u64 = 900_000;
+/// Length of the manifest's file, in bytes, where it must do on a full disk: against what these worlds note it is as long as
+/// the real one.
+const MANIFEST_ON_A_FULL_DISK: u64 = 32 * 1_024;
 /// An object is at least so long where its share of the spool is looked at: a smaller one takes more room in the manifest than
 /// in the segments, so that parking it makes no room.
 const OBJECT_MIN: u64 = 3_000;
+/// There it is at most one part of so many of the spool: to be parked it must fit in what is left, beside itself.
+const OBJECT_PART: u64 = 16;
 const EVENING: i64 = 1_700_000_000_000;
 const MIDNIGHT: i64 = 20_000 * DAY_MS;
 pub(super) const YEAR_1970: i64 = 1_000;
@@ -66,7 +71,10 @@ pub(super) const YEAR_2038: i64 = 2_147_483_648_000;
 
 impl Plan {
     pub(super) fn draw(dice: &mut Dice) -> Self {
-        let plan = Self::draw_any(dice);
+        let mut plan = Self::draw_any(dice);
+        if plan.full_disk {
+            plan.options.manifest_bytes = MANIFEST_ON_A_FULL_DISK;
+        }
         if dice.chance(900) {
             return plan;
         }
@@ -79,7 +87,11 @@ impl Plan {
         let refuses = dice.of(&[Refuses::Source, Refuses::Bucket]);
         let max_bytes = (20 + dice.below(40)) * plan.options.segment_bytes + MANIFESTS;
         let options = SpoolOptions { max_bytes, ..plan.options };
-        let rule = DueRule { max_bytes: plan.settings.rule.max_bytes.max(OBJECT_MIN), ..plan.settings.rule };
+        let object_max = max_bytes / OBJECT_PART;
+        let rule = DueRule {
+            max_bytes: plan.settings.rule.max_bytes.clamp(OBJECT_MIN, object_max),
+            ..plan.settings.rule
+        };
         let settings = DeliverySettings { rule, ..plan.settings };
         Self {
             sources: 2 + dice.index(3),

@@ -15,7 +15,7 @@ use forebay::spool::manifest::ManifestError;
 use forebay::spool::note::Seal;
 use forebay::spool::reader::{Go, Read};
 use forebay::spool::scan::Range;
-use forebay::spool::{OpenError, Outlet, Recovered, Stepped};
+use forebay::spool::{Disk as _, OpenError, Outlet, Recovered, Stepped};
 
 use super::check;
 use super::clock::SimClock;
@@ -128,7 +128,8 @@ impl World {
 
     /// Opens the spool. An error comes with whether the disk is the reason.
     fn try_open_once(&mut self, process: &SimDisk) -> Result<(Stepped, Recovered), (OpenError, bool)> {
-        let (failures, missed) = (self.disk.failures(), process.handles_missed());
+        let (failures, missed, space) =
+            (self.disk.failures(), process.handles_missed(), self.disk.space_missed());
         let random = Seeded(Mutex::new(self.dice.split()));
         let opened = Stepped::open(
             Arc::new(process.clone()),
@@ -138,7 +139,27 @@ impl World {
             Arc::new(Metrics::new()),
         );
         let failed = || self.disk.failures() > failures || process.handles_missed() > missed;
-        opened.map_err(|error| (error, !process.is_alive() || failed()))
+        // A start needs no space, but for the first one; and what an error took may be what was set aside for it.
+        let no_space = self.disk.space_missed() > space;
+        let excused = no_space && (!self.has_reserve || self.disk.errors() > 0);
+        if opened.is_ok() && no_space {
+            self.trace.count("a start without space");
+        }
+        let outcome = opened.map_err(|error| (error, !process.is_alive() || failed() || excused));
+        self.has_reserve |= outcome.is_ok() && self.is_set_aside();
+        outcome
+    }
+
+    /// Whether the manifest and its reserve are as long as they should be: then nothing needs space any more.
+    fn is_set_aside(&self) -> bool {
+        let files = self.disk.list("").unwrap_or_default();
+        let long = |begin: &str| {
+            let is_long = |(name, len): &(String, u64)| {
+                name.starts_with(begin) && *len >= self.plan.options.manifest_bytes
+            };
+            files.iter().any(is_long)
+        };
+        long("reserve") && long("MANIFEST")
     }
 
     fn count_recovery(&self, recovered: &Recovered) {
@@ -157,7 +178,12 @@ impl World {
     pub(super) fn start(&mut self, spool: Stepped, disk: SimDisk) -> Result<Option<Process>, Violation> {
         let now = self.clients.sources.iter().zip(&self.destinations);
         let now: Vec<_> = now.map(|(source, all)| (source.clone(), all[all.len() - 1].clone())).collect();
+        let failures = self.disk.failures();
         if spool.outlet().set_destinations(now).is_err() {
+            let excused = self.disk.failures() > failures || self.disk.errors() > 0 || !self.has_reserve;
+            if disk.is_alive() && !excused {
+                return Err("no destination can be noted, and nothing failed".to_owned());
+            }
             disk.kill();
             return Ok(None);
         }

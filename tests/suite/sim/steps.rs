@@ -48,6 +48,12 @@ impl World {
         self.disk.set_capacity(full.then(|| self.disk.used() + room));
     }
 
+    /// Leaves no space, or next to none.
+    pub(super) fn fill_disk(&mut self) {
+        let room = if self.dice.chance(500) { 0 } else { self.dice.log(2_000) };
+        self.disk.set_capacity(Some(self.disk.used() + room));
+    }
+
     pub(super) async fn step(&mut self, process: &mut Process) -> Result<(), Violation> {
         match self.dice.below(20) {
             0..7 => self.clients_send(process).await,

@@ -30,6 +30,8 @@ pub(super) struct World {
     pub(super) trace: Trace,
     pub(super) damage: Damage,
     pub(super) rotten: RottenFiles,
+    /// What a start without space needs was there once.
+    pub(super) has_reserve: bool,
     pub(super) buckets: Vec<String>,
     /// Where each source may have sent anything, the last one being where it sends now.
     pub(super) destinations: Vec<Vec<Destination>>,
@@ -66,6 +68,7 @@ impl World {
             trace,
             damage: Damage::default(),
             rotten: RottenFiles::default(),
+            has_reserve: false,
             buckets,
             destinations,
             zombies: Vec::new(),
@@ -87,6 +90,11 @@ impl World {
             self.between_lives();
         }
         self.heal();
+        if self.plan.full_disk && self.has_reserve && self.disk.errors() == 0 {
+            self.fill_disk();
+            self.in_a_life(async |world| world.life_on_a_full_disk().await)?;
+            self.disk.set_capacity(None);
+        }
         let mut persons = 0;
         while self.in_a_life(async |world| world.last_life().await)? {
             persons += 1;

@@ -54,6 +54,8 @@ struct State {
     troubles: Vec<(u64, Trouble)>,
     changes_made: u64,
     failures: u64,
+    errors: u64,
+    space_missed: u64,
     /// How often something became of a manifest: its bytes, its name, its loss.
     manifest_changes: u64,
     capacity: Option<u64>,
@@ -142,6 +144,14 @@ impl State {
         changed
     }
 
+    /// As xfs, where no block is free and the directory needs one. The names of the manifest and its reserve take turns in
+    /// what the directory has.
+    fn has_no_space_for_a_name(&mut self, name: &str) -> bool {
+        let is_full = self.capacity.is_some_and(|capacity| capacity <= self.used());
+        let is_new = name.starts_with("wal-") || name.starts_with("spare-");
+        is_full && is_new && self.dice.chance(100)
+    }
+
     fn try_change(&mut self) -> io::Result<()> {
         self.changes_made += 1;
         if self.down {
@@ -159,6 +169,7 @@ impl State {
         });
         match fails {
             Some(errno) => {
+                self.errors += 1;
                 self.trace.count("disk: a change failed");
                 self.trace.note("fails", "", &[u64::try_from(errno).unwrap()]);
                 Err(io::Error::from_raw_os_error(errno))
@@ -243,7 +254,17 @@ impl SimDisk {
         state.troubles.push((at, trouble));
     }
 
-    /// How many changes have failed, for whatever reason.
+    /// How many changes the disk has refused that had space for them.
+    pub(crate) fn errors(&self) -> u64 {
+        self.lock().errors
+    }
+
+    /// How many writes have found no space.
+    pub(crate) fn space_missed(&self) -> u64 {
+        self.lock().space_missed
+    }
+
+    /// How many changes have failed, but for want of space.
     pub(crate) fn failures(&self) -> u64 {
         self.lock().failures
     }
@@ -454,6 +475,11 @@ impl Disk for SimDisk {
         if !state.names.contains_key(from) {
             return Err(io::ErrorKind::NotFound.into());
         }
+        if state.has_no_space_for_a_name(to) {
+            state.space_missed += 1;
+            state.trace.count("disk: no space for a name");
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         state.count_rename(from, to);
         state.rename(NameChange::Rename(from.to_owned(), to.to_owned()));
         Ok(())
@@ -523,7 +549,7 @@ impl DiskFile for SimFile {
         let grows = (at + bytes.len()).saturating_sub(state.files[self.id].seen.len()) as u64;
         let full = state.capacity.is_some_and(|capacity| grows > 0 && state.used() + grows > capacity);
         let outcome = changed.and(if full { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) });
-        state.failures += u64::from(full);
+        state.space_missed += u64::from(full);
         if full {
             state.trace.count("disk: no space");
         }
