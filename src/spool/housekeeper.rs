@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::disk::{self, DiskFile};
+use super::disk::{self, Disk, DiskFile};
 use super::index::{Part, Run, Runs};
 use super::ledger::{Hour, ROWS_MAX};
 use super::note::Note;
@@ -365,15 +365,10 @@ impl Housekeeper {
         let needed = self.spares.is_empty() && lock(&self.shared.next_segment).prepared.is_none();
         let fits = if needed { len >= self.shared.segment_bytes } else { len == self.shared.segment_bytes };
         if self.spares.len() < SPARES_MAX && (ample || needed) && fits {
-            match disk.rename(&name, &spare_name(number)) {
-                // xfs may have no space for a name: then the segment itself is the space.
-                Err(error) if disk::is_no_space(&error) => {}
-                renamed => {
-                    renamed?;
-                    self.spares.push((number, len));
-                    return Ok(());
-                }
+            if keep_as_spare(disk, number)? {
+                self.spares.push((number, len));
             }
+            return Ok(());
         }
         disk.remove(&name)
     }
@@ -441,6 +436,16 @@ impl Housekeeper {
             // Who is refused is an alarm of delivery, which also says why nothing makes room.
             tracing::debug!(full, used = usage.used, max = usage.max, "room in the spool");
         }
+    }
+}
+
+/// Keeps a released segment to be used again. Returns whether it is: xfs may have no space for the name, and then the segment
+/// itself is the space.
+pub(super) fn keep_as_spare(disk: &dyn Disk, number: u64) -> io::Result<bool> {
+    let name = segment_name(number);
+    match disk.rename(&name, &spare_name(number)) {
+        Err(error) if disk::is_no_space(&error) => disk.remove(&name).map(|()| false),
+        renamed => renamed.map(|()| true),
     }
 }
 

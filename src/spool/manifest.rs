@@ -117,6 +117,11 @@ pub fn manifest_name(number: u64) -> String {
     format!("MANIFEST-{number:020}")
 }
 
+/// The number of the manifest whose file has this name.
+fn number_of(name: &str) -> Option<u64> {
+    super::segment::number_in(name, "MANIFEST-", "")
+}
+
 /// What the checksums of a manifest begin with.
 pub fn salt(spool_id: &[u8; 16], number: u64) -> Salt {
     Salt::new(spool_id, SALT_SPACE | number)
@@ -305,7 +310,7 @@ pub fn read_newest_past_damage(
 fn newest(disk: &dyn Disk) -> Result<Option<(u64, String, Vec<u8>)>, ManifestError> {
     let failed = |name: &str, cause| ManifestError::Disk { name: name.to_owned(), cause };
     let files = disk.list("").map_err(|cause| failed("directory", cause))?;
-    let number = files.iter().filter_map(|(name, _)| super::segment::number_in(name, "MANIFEST-", "")).max();
+    let number = files.iter().filter_map(|(name, _)| number_of(name)).max();
     let Some(number) = number else { return Ok(None) };
     let name = manifest_name(number);
     let bytes = disk.open(&name).and_then(|file| read_all(&*file)).map_err(|cause| failed(&name, cause))?;
@@ -604,11 +609,8 @@ fn fill(file: &dyn DiskFile, at: u64, len: u64) -> io::Result<()> {
 /// Where a crash forgot the reserve's name, or it never got it, its file still has that of the manifest that it was. The one in
 /// use, just before `number`, stays.
 fn take_back_reserve(disk: &dyn Disk, number: u64) -> io::Result<()> {
-    let files = disk.list("")?;
-    let is_older = |name: &str| {
-        super::segment::number_in(name, "MANIFEST-", "").is_some_and(|old| old.saturating_add(1) < number)
-    };
-    if !files.iter().any(|(name, _)| is_older(name)) {
+    let mut numbers = disk.list("")?.into_iter().filter_map(|(name, _)| number_of(&name));
+    if !numbers.any(|old| old.saturating_add(1) < number) {
         return Ok(());
     }
     // First the name of the one in use: after one more crash it must not be the older one that is found.
@@ -621,7 +623,7 @@ fn take_back_reserve(disk: &dyn Disk, number: u64) -> io::Result<()> {
 fn let_older_go(disk: &dyn Disk, number: u64) -> io::Result<u64> {
     let (mut older, mut reserve) = (Vec::new(), 0);
     for (name, len) in disk.list("")? {
-        match super::segment::number_in(&name, "MANIFEST-", "") {
+        match number_of(&name) {
             Some(old) if old < number => older.push((old, len)),
             _ if name == RESERVE => reserve = len,
             _ => {}
@@ -661,12 +663,12 @@ fn write_state(disk: &dyn Disk, number: u64, note: &[u8], bytes: u64) -> io::Res
         let end = (times * note.len()) as u64;
         file.write_at(&vec![IoSlice::new(note); times], 0)?;
         // What stood here before may look like a note.
-        fill(file, end, len.saturating_sub(end))
+        fill(file, end, len.saturating_sub(end))?;
+        Ok::<u64, io::Error>(end)
     };
     let in_reserve = |times: usize, (len, file): &(u64, Arc<dyn DiskFile>)| {
-        write(&**file, times, *len)?;
+        let end = write(&**file, times, *len)?;
         sync_reserve(disk, &**file)?;
-        let end = (times * note.len()) as u64;
         let (from, file) = (RESERVE.to_owned(), Arc::clone(file));
         Ok(Unnamed { from, file, end, len: *len, stands_once: times == 1 })
     };
@@ -683,7 +685,7 @@ fn write_state(disk: &dyn Disk, number: u64, note: &[u8], bytes: u64) -> io::Res
     let from = disk::temporary_name(&manifest_name(number));
     let in_new = |len: u64| {
         let file = disk.create(&from)?;
-        write(&*file, 2, len)?;
+        let end = write(&*file, 2, len)?;
         file.sync()?;
         Ok(Unnamed { from: from.clone(), file, end, len, stands_once: false })
     };

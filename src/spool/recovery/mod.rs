@@ -16,14 +16,13 @@ pub(super) use found::Found;
 
 use super::capped_disk::CappedDisk;
 use super::damaged_manifest;
-use super::disk::{Disk, is_no_space};
-use super::housekeeper::{Housekeeper, keep_cursors_from, oldest_position};
+use super::disk::Disk;
+use super::housekeeper::{Housekeeper, keep_as_spare, keep_cursors_from, oldest_position};
 use super::ident::{Ident, IdentError};
 use super::manifest::{Manifest, ManifestError};
 use super::note::Note;
 use super::scan::Range;
 use super::seen::Seen;
-use super::segment::{segment_name, spare_name};
 use super::shared::{Shared, SpoolOptions, lock};
 use super::writer::Writer;
 use crate::metrics::Metrics;
@@ -212,13 +211,7 @@ pub(super) fn open(
         shared.note(notes).map_err(|_| OpenError::Stopped)?;
     }
     for found in &unused {
-        let name = segment_name(found.number);
-        let set_aside = match shared.disk.rename(&name, &spare_name(found.number)) {
-            // xfs may have no space for a name.
-            Err(error) if is_no_space(&error) => shared.disk.remove(&name),
-            renamed => renamed,
-        };
-        set_aside.map_err(failed("set an unused segment aside"))?;
+        keep_as_spare(&*shared.disk, found.number).map_err(failed("set an unused segment aside"))?;
     }
 
     let seen_files = restore_seen_files(&shared).map_err(failed("read fingerprints"))?;

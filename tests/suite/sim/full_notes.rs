@@ -1,11 +1,13 @@
 //! Notes on a disk without a free byte: whatever was sealed there can be committed.
 
+use std::io::IoSlice;
+
 use forebay::spool::manifest::manifest_name;
 use forebay::spool::segment::number_in;
 use forebay::spool::{Disk as _, SpoolOptions, disk};
 
 use super::found::{append, options, try_open, try_seal};
-use crate::support::sim_disk::SimDisk;
+use crate::support::sim_disk::{Dice, SimDisk};
 
 /// More objects than the manifest has room for.
 const OBJECTS: u64 = 400;
@@ -60,4 +62,44 @@ fn every_object_sealed_on_a_full_disk_can_be_committed() {
         any_once |= once;
     }
     assert!(any_once, "each manifest had space for its state twice");
+}
+
+/// Seed 53 of the simulation: the manifest that becomes the reserve is renamed without a sync.
+#[test]
+fn a_start_without_space_finds_the_reserve_whose_name_a_crash_forgot() {
+    let disk = SimDisk::default();
+    let options = || SpoolOptions { manifest_bytes: 32 * 1_024, ..options() };
+    drop(try_open(&disk, options()).unwrap());
+    drop(try_open(&disk, options()).unwrap());
+    disk.rename("reserve", &manifest_name(1)).unwrap();
+    disk.set_capacity(Some(0));
+    drop(try_open(&disk, options()).unwrap());
+    assert!(disk.open("reserve").is_ok() && disk.open(&manifest_name(3)).is_ok());
+}
+
+/// Seed 1018 of the simulation: without a file handle the older manifest stayed, and a full disk took a part of a new reserve.
+#[test]
+fn a_start_without_space_takes_the_longer_of_two_reserves() {
+    let disk = SimDisk::default();
+    let options = || SpoolOptions { manifest_bytes: 32 * 1_024, ..options() };
+    drop(try_open(&disk, options()).unwrap());
+    drop(try_open(&disk, options()).unwrap());
+    disk.rename("reserve", &manifest_name(1)).unwrap();
+    disk.create("reserve").unwrap().write_at(&[IoSlice::new(&[0xFF; 100])], 0).unwrap();
+    disk.set_capacity(Some(0));
+    drop(try_open(&disk, options()).unwrap());
+    assert!(disk.open("reserve").is_ok() && disk.open(&manifest_name(3)).is_ok());
+}
+
+/// Seed 2849 of the simulation: a file that was made and filled had no durable name.
+#[test]
+fn a_crash_right_after_the_first_start_leaves_the_reserve() {
+    for dice in 0..20 {
+        let disk = SimDisk::default();
+        let options = || SpoolOptions { manifest_bytes: 32 * 1_024, ..options() };
+        drop(try_open(&disk, options()).unwrap());
+        disk.crash(&mut Dice(dice));
+        disk.set_capacity(Some(0));
+        drop(try_open(&disk, options()).unwrap());
+    }
 }

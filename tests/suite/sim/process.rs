@@ -139,15 +139,19 @@ impl World {
             Arc::new(Metrics::new()),
         );
         let failed = || self.disk.failures() > failures || process.handles_missed() > missed;
-        // A start needs no space, but for the first one; and what an error took may be what was set aside for it.
         let no_space = self.disk.space_missed() > space;
-        let excused = no_space && (!self.has_reserve || self.disk.errors() > 0);
+        let excused = no_space && !self.needs_no_space();
         if opened.is_ok() && no_space {
             self.trace.count("a start without space");
         }
         let outcome = opened.map_err(|error| (error, !process.is_alive() || failed() || excused));
         self.has_reserve |= outcome.is_ok() && self.is_set_aside();
         outcome
+    }
+
+    /// Whether notes and starts need no space: manifest and reserve were whole once, and no error can have taken them since.
+    pub(super) fn needs_no_space(&self) -> bool {
+        self.has_reserve && self.disk.errors() == 0
     }
 
     /// Whether the manifest and its reserve are as long as they should be: then nothing needs space any more.
@@ -180,8 +184,7 @@ impl World {
         let now: Vec<_> = now.map(|(source, all)| (source.clone(), all[all.len() - 1].clone())).collect();
         let failures = self.disk.failures();
         if spool.outlet().set_destinations(now).is_err() {
-            let excused = self.disk.failures() > failures || self.disk.errors() > 0 || !self.has_reserve;
-            if disk.is_alive() && !excused {
+            if disk.is_alive() && self.disk.failures() == failures && self.needs_no_space() {
                 return Err("no destination can be noted, and nothing failed".to_owned());
             }
             disk.kill();

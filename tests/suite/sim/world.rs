@@ -90,7 +90,7 @@ impl World {
             self.between_lives();
         }
         self.heal();
-        if self.plan.full_disk && self.has_reserve && self.disk.errors() == 0 {
+        if self.plan.full_disk && self.needs_no_space() {
             self.fill_disk();
             self.in_a_life(async |world| world.life_on_a_full_disk().await)?;
             self.disk.set_capacity(None);
