@@ -98,6 +98,8 @@ pub struct Metrics {
     pub received_after_day: Counter,
     /// Open connections of the public listeners.
     pub connections: Gauge,
+    /// Connections closed at once, because all places were taken by requests under way.
+    pub refused_connections: Counter,
     /// Connections reset because their clients did not read their answers.
     pub unread_connections: Counter,
     /// Bytes written to spool segments.
@@ -221,6 +223,11 @@ impl Metrics {
                 "connections",
                 "Open connections of the public listeners",
                 Gauge::default()
+            ),
+            refused_connections: register!(
+                "refused_connections",
+                "Connections closed at once because all places were taken by requests under way",
+                Counter::default()
             ),
             unread_connections: register!(
                 "unread_connections",

@@ -10,6 +10,7 @@ use prometheus_client::metrics::counter::Counter;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::decode::{Coding, DecodeError, Decoded, Decoder};
+use super::peer::Stalled;
 use super::reply::Refusal;
 use super::waiting::{Partial, Waiter, WaitingBody};
 
@@ -27,12 +28,12 @@ pub(super) struct BodyBounds {
 ///
 /// # Errors
 /// [`Refusal`]; unless it is about what the whole body says, the rest of the body was not read.
-pub(super) async fn read(
+pub(super) async fn read<'p>(
     body: &mut Incoming,
     coding: Coding,
     bounds: BodyBounds,
     waiting: &mut WaitingBody<'_>,
-    waiter: impl Fn() -> Waiter,
+    (waiter, stalls): (impl Fn() -> Waiter, impl Fn() -> Stalled<'p>),
     received: &Counter,
 ) -> Result<Decoded, Refusal> {
     let too_large = || Refusal::BodyTooLarge { limit: bounds.max };
@@ -45,10 +46,16 @@ pub(super) async fn read(
     };
     let expected = body.size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(0);
     let mut decoder = Decoder::new(coding, bounds.max, expected);
+    let mut stalled = None;
     let whole = poll_fn(|cx| {
         loop {
-            let frame = match Pin::new(&mut *body).poll_frame(cx) {
+            let polled = Pin::new(&mut *body).poll_frame(cx);
+            if polled.is_ready() {
+                stalled = None;
+            }
+            let frame = match polled {
                 Poll::Pending => {
+                    stalled.get_or_insert_with(&stalls);
                     let partial = Partial { held: decoder.wait(), arrived: decoder.arrived() };
                     let pushed_out = waiting.poll_pushed_out(partial, &waiter, cx);
                     return pushed_out.map(|()| Err(Refusal::TooManyBytes));
@@ -75,24 +82,26 @@ pub(super) async fn read(
 
 /// Reads `body` to its end and throws it away, as far as `max` bytes, `within` and the budget of the process allow. Returns
 /// whether the end came, so that the connection can go on.
-pub(super) async fn discard(
+pub(super) async fn discard<'p>(
     body: &mut Incoming,
     max: usize,
     within: Duration,
     waiting: &mut WaitingBody<'_>,
-    waiter: impl Fn() -> Waiter,
+    (waiter, stalls): (impl Fn() -> Waiter, impl Fn() -> Stalled<'p>),
 ) -> bool {
-    let mut arrived = 0_usize;
+    let (mut arrived, mut stalled) = (0_usize, None);
     let end = poll_fn(|cx| {
         loop {
             match Pin::new(&mut *body).poll_frame(cx) {
                 Poll::Pending => {
+                    stalled.get_or_insert_with(&stalls);
                     let partial = Partial { held: 0, arrived };
                     return waiting.poll_pushed_out(partial, &waiter, cx).map(|()| false);
                 }
                 Poll::Ready(None) => return Poll::Ready(true),
                 Poll::Ready(Some(Err(_))) => return Poll::Ready(false),
                 Poll::Ready(Some(Ok(frame))) => {
+                    stalled = None;
                     arrived = arrived.saturating_add(frame.data_ref().map_or(0, bytes::Bytes::len));
                     if arrived > max {
                         return Poll::Ready(false);

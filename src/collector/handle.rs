@@ -156,7 +156,8 @@ impl Shared {
             return false;
         }
         let (max, within) = (self.settings.max_body, self.settings.bounds.linger);
-        body::discard(body, max, within, &mut waiting, || waiter(head, peer, policy, false)).await
+        let waiter = || waiter(head, peer, policy, false);
+        body::discard(body, max, within, &mut waiting, (waiter, || peer.body_stalls(false))).await
     }
 
     async fn outcome(&self, exchange: &mut Exchange<'_>) -> Result<Reply, Refusal> {
@@ -209,8 +210,9 @@ impl Shared {
         let metrics = self.counters.metrics();
         let is_known = matches!(in_header, Some(Destiny::Store(_)));
         let waiter = || waiter(head, peer, policy, is_known);
+        let stalls = || peer.body_stalls(is_known);
         let (waiting, received) = (&mut exchange.waiting, &metrics.body_bytes);
-        let body = body::read(exchange.body, coding, bounds, waiting, waiter, received).await?;
+        let body = body::read(exchange.body, coding, bounds, waiting, (waiter, stalls), received).await?;
         exchange.body_read = true;
         let lines = self.lines(exchange, body.as_ref(), in_header, shape, client)?;
         // What waits for the disk are the frames, which the spool's queue counts.

@@ -16,7 +16,7 @@ use super::handle::Shared;
 use super::settings::{CollectorDeps, CollectorSettings, MAX_BODY_LIMIT, Policy};
 use super::tls::{TlsError, TlsFront};
 use crate::connections::seats::{Seat, Seats};
-use crate::once_a_minute::OnceAMinute;
+use crate::once_a_minute::{Line, OnceAMinute};
 use crate::planted::{PlantedPanic, panic_if_planted};
 use crate::tasks;
 
@@ -198,6 +198,7 @@ impl Front {
 
     async fn accept(self, listener: Arc<TcpListener>, tls: Option<Arc<TlsFront>>) {
         let (began, mut failures) = (tokio::time::Instant::now(), OnceAMinute::default());
+        let mut refusals = OnceAMinute::default();
         loop {
             panic_if_planted(PlantedPanic::Accept);
             let accepted = tokio::select! {
@@ -210,7 +211,10 @@ impl Front {
                     tokio::select! {
                         biased;
                         () = self.stopping.cancelled() => return,
-                        slot = self.slot() => self.begin(stream, peer, slot, tls.clone()),
+                        slot = self.slot() => match slot {
+                            Some(slot) => self.begin(stream, peer, slot, tls.clone()),
+                            None => self.refuse(&peer, refusals.happened((), began.elapsed())),
+                        },
                     }
                 }
                 // That client has gone; the next may be there.
@@ -228,11 +232,19 @@ impl Front {
         }
     }
 
-    fn begin(&self, stream: TcpStream, peer: SocketAddr, slot: Option<Slot>, tls: Option<Arc<TlsFront>>) {
-        let Some(slot) = slot else {
-            tracing::debug!(%peer, "too many connections, all with a request under way; closed at once");
-            return;
-        };
+    fn refuse(&self, peer: &SocketAddr, line: Option<Line>) {
+        self.shared.counters.metrics().refused_connections.inc();
+        tracing::debug!(%peer, "too many connections, all with a request under way; closed at once");
+        if let Some(Line { times, .. }) = line {
+            tracing::warn!(
+                times,
+                "connections are refused: all places are taken by requests under way; raise collector.max_connections or \
+                 the limit of open files"
+            );
+        }
+    }
+
+    fn begin(&self, stream: TcpStream, peer: SocketAddr, slot: Slot, tls: Option<Arc<TlsFront>>) {
         let front = self.clone();
         self.connections.spawn(async move {
             // Given back last, when the socket is closed.

@@ -41,6 +41,8 @@ struct PeerState {
     waker: Option<Waker>,
     /// The connection ends with a reset.
     reset: bool,
+    /// Of its requests, those that wait for the rest of their bodies.
+    stalled: u32,
 }
 
 /// Why its connection is closed.
@@ -78,6 +80,7 @@ impl Peer {
             outgoing: Outgoing::new(unread),
             waker: None,
             reset: false,
+            stalled: 0,
         };
         Self {
             address,
@@ -124,6 +127,20 @@ impl Peer {
     /// It sent the write key of a source.
     pub(super) fn sent_a_key(&self) {
         self.keyed.store(true, Ordering::Relaxed);
+    }
+
+    /// A request of it waits for the rest of its body: where all of them do, it waits as one that asks nothing, from now on, or,
+    /// with a known write key, from when its place is over.
+    pub(super) fn body_stalls(&self, is_keyed: bool) -> Stalled<'_> {
+        let now = self.now();
+        let mut state = self.state();
+        state.stalled += 1;
+        if state.stalled >= state.times.open_requests() {
+            let kept = if is_keyed { self.keyed_place } else { Duration::ZERO };
+            self.standing.waits(now.saturating_add(kept));
+        }
+        drop(state);
+        Stalled(self)
     }
 
     /// Resolves when another connection needs its seat: it must be closed at once then.
@@ -212,6 +229,21 @@ impl Peer {
     }
 }
 
+/// A request that waits for the rest of its body.
+#[derive(Debug)]
+pub(super) struct Stalled<'p>(&'p Peer);
+
+impl Drop for Stalled<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.stalled = state.stalled.saturating_sub(1);
+        // Where it was told to leave meanwhile it does so, whatever came.
+        if state.times.has_open_requests() && !self.0.standing.request_began() {
+            tracing::trace!("a body came on as its connection was told to leave");
+        }
+    }
+}
+
 /// The connection was told to make room for another one just before the request came.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the connection makes room for another one")]
@@ -231,7 +263,8 @@ impl OpenRequest {
     /// [`MakesRoom`]: the connection ends, and the request is not taken.
     pub(super) fn begin(peer: &Arc<Peer>, requests: &TaskTracker) -> Result<Self, MakesRoom> {
         let mut state = peer.state();
-        if !state.times.has_open_requests() && !peer.standing.request_began() {
+        let may_wait = state.stalled >= state.times.open_requests();
+        if may_wait && !peer.standing.request_began() {
             return Err(MakesRoom);
         }
         state.times.request_began();
@@ -245,7 +278,7 @@ impl Drop for OpenRequest {
         let now = self.peer.clock.monotonic();
         let mut state = self.peer.state();
         state.times.request_ended(now);
-        if !state.times.has_open_requests() {
+        if state.stalled >= state.times.open_requests() {
             let keyed = self.peer.keyed.load(Ordering::Relaxed);
             let kept = if keyed { self.peer.keyed_place } else { Duration::ZERO };
             self.peer.standing.waits(now.saturating_add(kept));

@@ -1,6 +1,7 @@
 //! Seats: how many connections a listener has open at once, and which one makes room when all seats are taken.
 //!
 //! A connection *waits* while it has no request under way: before its first byte, while a head comes in, between requests.
+//! Its owner may say that it waits while a request has not come whole.
 //! A new connection gets the seat of the one that has waited longest, so sockets that send nothing, or heads that never
 //! end, keep nobody out. A connection with a request under way keeps its seat, and so does one that is said to wait only from
 //! a later time on.
@@ -201,7 +202,10 @@ impl Standing {
 
     /// No request is under way any more. It counts as waiting from `since` on, which may be later than now.
     pub fn waits(&self, since: Duration) {
-        self.since.store(nanos(since), Ordering::SeqCst);
+        let kept = |before: u64| (before != LEAVING).then(|| nanos(since));
+        if self.since.fetch_update(Ordering::SeqCst, Ordering::SeqCst, kept).is_err() {
+            return;
+        }
         if self.news.wanted.load(Ordering::SeqCst) {
             self.news.seat.notify_one();
         }

@@ -115,6 +115,11 @@ impl ConnectionTimes {
         }
     }
 
+    /// How many requests are under way.
+    pub fn open_requests(&self) -> u32 {
+        self.open_requests
+    }
+
     /// Whether a request is under way.
     pub fn has_open_requests(&self) -> bool {
         self.open_requests > 0

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::support::{BASIC, BATCH, start, start_with};
 use super::wire::{Answer, Wire, bare, once, post};
+use crate::support::wait;
 
 const SHORT: Duration = Duration::from_millis(300);
 
@@ -194,6 +195,41 @@ async fn a_client_that_asks_again_and_again_keeps_its_connection_beside_those_th
         idle.push(Wire::connect(rig.address).await);
     }
     asking.closed().await;
+}
+
+#[tokio::test]
+async fn requests_whose_bodies_do_not_come_make_room() {
+    const KEYED_PLACE: Duration = Duration::from_millis(300);
+    // Without a key at once, with one when its place is over.
+    for key in [None, Some(BASIC)] {
+        let rig = start_with(|settings, _| {
+            settings.bounds.connections = FEW;
+            settings.bounds.keyed_place = KEYED_PLACE;
+        })
+        .await;
+        let headers: Vec<_> = key.into_iter().collect();
+        let request = post("/v1/batch", &headers, BATCH);
+        let mut stalled = Vec::new();
+        for _ in 0..FEW {
+            let mut wire = Wire::connect(rig.address).await;
+            wire.send(&request[..request.len() - 1]).await;
+            stalled.push(wire);
+        }
+        let all_wait = async || (rig.metrics.body_bytes.get() as usize >= FEW * (BATCH.len() - 1)).then_some(());
+        wait::until("all bodies to come but for their ends", SOON * 10, all_wait).await;
+        if key.is_some() {
+            assert!(Wire::connect(rig.address).await.closed().await.is_empty(), "they keep their places for a while");
+            assert_eq!(rig.metrics.refused_connections.get(), 1);
+            tokio::time::sleep(KEYED_PLACE).await;
+        }
+        for _ in 0..5 {
+            assert_eq!(once(rig.address, post("/v1/batch", &[BASIC], BATCH)).await.status, 200, "{key:?}");
+        }
+        stalled.remove(0).closed().await;
+        let last = stalled.last_mut().unwrap();
+        last.send(&request[request.len() - 1..]).await;
+        assert_eq!(last.answer().await.status, if key.is_some() { 200 } else { 401 }, "the last keeps its place");
+    }
 }
 
 #[tokio::test]
