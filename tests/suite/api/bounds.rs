@@ -215,10 +215,14 @@ async fn requests_whose_bodies_do_not_come_make_room() {
             wire.send(&request[..request.len() - 1]).await;
             stalled.push(wire);
         }
-        let all_wait = async || (rig.metrics.body_bytes.get() as usize >= FEW * (BATCH.len() - 1)).then_some(());
+        let all_wait =
+            async || (rig.metrics.body_bytes.get() >= (FEW * (BATCH.len() - 1)) as u64).then_some(());
         wait::until("all bodies to come but for their ends", SOON * 10, all_wait).await;
         if key.is_some() {
-            assert!(Wire::connect(rig.address).await.closed().await.is_empty(), "they keep their places for a while");
+            assert!(
+                Wire::connect(rig.address).await.closed().await.is_empty(),
+                "they keep their places for a while"
+            );
             assert_eq!(rig.metrics.refused_connections.get(), 1);
             tokio::time::sleep(KEYED_PLACE).await;
         }
@@ -228,7 +232,11 @@ async fn requests_whose_bodies_do_not_come_make_room() {
         stalled.remove(0).closed().await;
         let last = stalled.last_mut().unwrap();
         last.send(&request[request.len() - 1..]).await;
-        assert_eq!(last.answer().await.status, if key.is_some() { 200 } else { 401 }, "the last keeps its place");
+        assert_eq!(
+            last.answer().await.status,
+            if key.is_some() { 200 } else { 401 },
+            "the last keeps its place"
+        );
     }
 }
 
