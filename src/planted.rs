@@ -115,6 +115,10 @@ pub enum PlantedPanic {
     Hangups,
     /// The spool's housekeeper.
     Housekeeper,
+    /// What writes the log, on a thread of its own.
+    Log,
+    /// What measures how well a batch compresses.
+    Measure,
     /// The note that an object is stored, on a thread of its own.
     ObjectCommit,
     /// What looks for due batches.
@@ -142,6 +146,8 @@ impl PlantedPanic {
             Self::Encoder => "encoder",
             Self::Hangups => "hangups",
             Self::Housekeeper => "housekeeper",
+            Self::Log => "log",
+            Self::Measure => "measure",
             Self::ObjectCommit => "object-commit",
             Self::Scheduler => "scheduler",
             Self::Signals => "signals",

@@ -12,6 +12,7 @@ use super::supervise::{UnderWay, Work};
 use super::{Inner, lock};
 use crate::batch::BatchKey;
 use crate::object::gzip::Cost;
+use crate::planted::{PlantedPanic, panic_if_planted};
 use crate::spool::reader::{Go, Read};
 use crate::spool::{OpenBatch, Outlet};
 use crate::time::Clock;
@@ -109,6 +110,7 @@ async fn measure(inner: &Arc<Inner>, batch: OpenBatch, mut estimate: Estimate, p
 
 /// Compresses pieces of a batch.
 fn sample(outlet: &Outlet, clock: &dyn Clock, batch: &OpenBatch, pieces: &Pieces) -> io::Result<Sampled> {
+    panic_if_planted(PlantedPanic::Measure);
     let mut give_way = GiveWay::new(clock);
     let number = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
     let mut offsets = pieces.offsets.clone();

@@ -3,9 +3,11 @@
 //! `tracing-appender` does the same, but bounds no bytes, ignores write errors, and its guard prints to standard output or
 //! error when the queue is stuck at the end: it may wait for ever or panic.
 
+use std::convert::Infallible;
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
@@ -14,6 +16,8 @@ use rustix::event::{PollFd, PollFlags, poll};
 
 use super::SystemClock;
 use super::log_queue::{Dropped, LogQueue};
+use crate::planted::{PlantedPanic, panic_if_planted};
+use crate::tasks::RESTART_FIRST;
 use crate::time::Clock;
 
 /// A log whose lines are written by a thread of its own. Cheap to clone; clones are the same.
@@ -56,7 +60,7 @@ impl LogWriter {
         let lines = Arc::clone(&line);
         let output = Output { to: file, has_room, torn: false };
         let thread =
-            thread::Builder::new().name("log".into()).spawn(move || lines.write_to(output, report))?;
+            thread::Builder::new().name("log".into()).spawn(move || lines.keep_writing(output, report))?;
         Ok(Self { line, thread: thread.thread().id() })
     }
 
@@ -99,9 +103,24 @@ impl Line {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write_to(&self, mut output: Output<File>, report: fn(Dropped)) {
+    /// Writes for ever. After a panic it goes on with the next line: nobody else would notice that there is no log.
+    fn keep_writing(&self, mut output: Output<File>, report: fn(Dropped)) {
+        loop {
+            let Err(_panic) = catch_unwind(AssertUnwindSafe(|| self.write_to(&mut output, report)));
+            let mut waiting = self.lock();
+            if waiting.writing {
+                waiting.queue.count_dropped(self.clock.wall());
+            }
+            drop(waiting);
+            // Where each line panics, it must not take a core.
+            thread::sleep(RESTART_FIRST);
+        }
+    }
+
+    fn write_to(&self, output: &mut Output<File>, report: fn(Dropped)) -> Infallible {
         loop {
             let line = self.take();
+            panic_if_planted(PlantedPanic::Log);
             let written = output.write(&line);
             let mut waiting = self.lock();
             let dropped = match written {

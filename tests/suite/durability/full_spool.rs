@@ -179,18 +179,36 @@ impl FullSpool {
 
     /// Asks for delivery until nothing is left to deliver.
     pub(crate) async fn deliver(&self, forebay: &Forebay) {
-        let (mut delivered, mut since) = (0, Instant::now());
         let url = format!("{}/api/flush", forebay.console);
-        wait::until("everything to be delivered", DELIVERY_TIMEOUT, async || {
+        self.until_delivered(forebay, async || {
             let answer = Http::new().post(&url, "").await;
             let answer = answer.unwrap_or_else(|error| panic!("{url}: {error}\n{}", forebay.log()));
             let report: Value = serde_json::from_slice(&answer.body).unwrap();
+            report["pending"].as_u64().unwrap()
+        })
+        .await;
+    }
+
+    /// Asks for nothing, and waits until nothing is left to deliver.
+    pub(crate) async fn delivers_by_itself(&self, forebay: &Forebay) {
+        self.until_delivered(forebay, async || {
+            let shown = status(forebay).await;
+            let sources = shown["sources"].as_array().unwrap();
+            sources.iter().map(|source| source["pending_calls"].as_u64().unwrap()).sum()
+        })
+        .await;
+    }
+
+    async fn until_delivered(&self, forebay: &Forebay, mut left: impl AsyncFnMut() -> u64) {
+        let (mut delivered, mut since) = (0, Instant::now());
+        wait::until("everything to be delivered", DELIVERY_TIMEOUT, async || {
+            let left = left().await;
             let now = status(forebay).await["totals"]["delivered"].as_u64().unwrap();
             if now > delivered {
                 (delivered, since) = (now, Instant::now());
             }
-            assert!(since.elapsed() < STALL_MAX, "no delivery for {STALL_MAX:?}, and left is {report}");
-            (report["pending"] == 0).then_some(())
+            assert!(since.elapsed() < STALL_MAX, "no delivery for {STALL_MAX:?}, and {left} calls are left");
+            (left == 0).then_some(())
         })
         .await;
     }

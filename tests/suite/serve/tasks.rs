@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use http_body_util::Full;
 use rustix::process::Signal;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -89,6 +90,48 @@ async fn an_encoder() {
     is_started_again("encoder").await;
 }
 
+/// It panics over the first line that comes, and writes those behind it: the panic, and that a line is missing.
+#[tokio::test]
+async fn the_log_thread() {
+    let rig = Rig::start(&["lake"]).await;
+    let planted = Planted::in_folder(rig.folder.path());
+    let mut settings = rig.settings(&["web"]);
+    let forebay = Forebay::serve(settings.write(), &planted.environment()).await;
+    let mut reload = |source: &str| {
+        settings.sources.push((source.to_owned(), format!("write_keys = [\"{source}-key\"]")));
+        settings.write();
+        forebay.signal(Signal::HUP);
+    };
+    planted.plant("log");
+    reload("ios");
+    planted.strikes("log").await;
+    logged(&forebay, "planted: log").await;
+    reload("tv");
+    logged(&forebay, "log lines were dropped").await;
+    assert_eq!(status(&forebay).await["alarms"], json!([]));
+    assert_eq!(forebay.terminate().await.code(), Some(0));
+}
+
+/// Its batch is half full and not due. Nothing but its alarm knows of it.
+#[tokio::test]
+async fn what_measures_a_batch() {
+    let rig = Rig::start(&["lake"]).await;
+    let planted = Planted::in_folder(rig.folder.path());
+    let mut settings = rig.settings(&["web"]);
+    settings.flush = "max_age = \"5 s\"\nmax_bytes = \"1 MB\"".to_owned();
+    let forebay = Forebay::serve(settings.write(), &planted.environment()).await;
+    let mut caller = Caller::new();
+    planted.plant("measure");
+    for _ in 0..5 {
+        caller.send(&forebay, "web", 20, 10_000).await;
+    }
+    planted.strikes("measure").await;
+    wait::until("the alarm", PATIENCE, async || alarm_of_a_task(&forebay).await.then_some(())).await;
+    caller.all_arrive(&rig.bucket("lake"), "", "web").await;
+    wait::until("no alarm", PATIENCE, async || (!alarm_of_a_task(&forebay).await).then_some(())).await;
+    assert_eq!(forebay.terminate().await.code(), Some(0));
+}
+
 #[tokio::test]
 async fn a_delivery_task_after_its_seal() {
     is_started_again("upload").await;
@@ -156,7 +199,7 @@ async fn the_admin_listener() {
     // The answer to the request that wakes it may be lost.
     let ready = format!("{}/ready", forebay.console);
     let is_ready = async || {
-        let request = http::Request::get(&ready).body(http_body_util::Full::default()).unwrap();
+        let request = http::Request::get(&ready).body(Full::default()).unwrap();
         Http::new().send(request).await.is_ok_and(|answer| answer.status == 200)
     };
     wait::until("the panic", PATIENCE, async || {
@@ -314,15 +357,33 @@ async fn a_task_that_panics_each_time_it_is_started() {
     let planted = Planted::in_folder(rig.folder.path());
     let settings: Settings = rig.settings(&["web"]);
     let mut forebay = Forebay::serve(settings.write(), &planted.environment()).await;
+    let console = forebay.console.clone();
+    // Once it has ended nobody answers.
+    let answered = async |path: &str| {
+        let request = http::Request::get(format!("{console}{path}")).body(Full::default()).unwrap();
+        let answer = Http::new().send(request).await;
+        answer.map_or((0, String::new()), |answer| {
+            (answer.status.as_u16(), String::from_utf8_lossy(&answer.body).into_owned())
+        })
+    };
     let mut caller = Caller::new();
     planted.plant("scheduler");
-    let _slow = unfinished_request(&forebay).await;
     caller.send(&forebay, "web", 5, 0).await;
+    let (mut slow, mut reasons) = (None, String::new());
     wait::until("it to end", PATIENCE, async || {
         planted.plant("scheduler");
+        if slow.is_none() && answered("/api/status").await.1.contains("10 in a row") {
+            // The end waits a second for it: time to look.
+            slow = Some(unfinished_request(&forebay).await);
+        }
+        let (status, text) = answered("/ready").await;
+        if status == 503 {
+            reasons.push_str(&text);
+        }
         (!forebay.is_running()).then_some(())
     })
     .await;
+    assert!(reasons.contains("scheduler"), "{reasons}");
     assert!(forebay.log().contains("the process ends, so that a restart recovers"), "{}", forebay.log());
     assert_eq!(forebay.exit().await.code(), Some(1));
     let forebay = settings.serve().await;
