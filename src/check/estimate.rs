@@ -6,7 +6,9 @@ use serde::Serialize;
 use crate::delivery::share::FAILING_PERCENT;
 use crate::object::Encryption;
 use crate::spool::FRAME_BYTES;
-use crate::spool::shared::FULL_PERCENT;
+use crate::spool::manifest::MANIFEST_BYTES;
+use crate::spool::seen::SEEN_MAX;
+use crate::spool::shared::{FULL_PERCENT, segment_len, wanted_for_segment};
 
 use super::finding::{Finding, Remedy, Trial};
 use super::words::{about_bytes, about_seconds, count};
@@ -24,8 +26,12 @@ const GZIP_RATIO: u64 = 6;
 const LINE_BYTES_ADDED: u64 = 200;
 /// With a bucket key one use of the KMS key serves many puts; AWS says that it saves up to 99 % of them.
 const PUTS_PER_KEY_USE: u64 = 100;
-/// Segments that are never quite used: the one being filled, those kept ready.
-const SEGMENTS_ASIDE: u64 = 3;
+/// The manifest and its reserve.
+const MANIFESTS: u64 = 2;
+/// Bytes for each call that is remembered so that a repeat is known, in the spool's directory. Some are there twice for a while.
+const SEEN_BYTES: u64 = 28;
+/// Per cent of the spool that calls may take at least, however much is kept beside them.
+const CALLS_PERCENT_MIN: u64 = 25;
 const DAY_SECONDS: u64 = 86_400;
 
 /// What is estimated for.
@@ -58,10 +64,26 @@ pub struct Shape {
     pub object_bytes: u64,
     /// The greatest age of a batch, in seconds; an hour where batches are cut at a minute of each hour.
     pub max_age_seconds: u64,
-    /// Bytes that the spool may take.
+    /// Bytes that the spool may take: `spool.max_bytes`.
     pub spool_bytes: u64,
-    /// Bytes of one of its segments.
+    /// Bytes that its disk can hold of it, where that is known.
+    pub disk_bytes: Option<u64>,
+    /// Bytes of one of its segments, as configured.
     pub segment_bytes: u64,
+}
+
+impl Shape {
+    /// The cap in force.
+    fn cap(&self) -> u64 {
+        self.spool_bytes.min(self.disk_bytes.unwrap_or(u64::MAX))
+    }
+
+    /// Bytes of a spool with this cap that calls do not get.
+    fn aside(&self, cap: u64, calls_per_day: u64) -> u64 {
+        let remembered = calls_per_day.min(SEEN_MAX as u64).saturating_mul(SEEN_BYTES);
+        let segment = wanted_for_segment(segment_len(self.segment_bytes, cap));
+        [segment, MANIFESTS * MANIFEST_BYTES, remembered].into_iter().fold(0, u64::saturating_add)
+    }
 }
 
 /// What it comes to.
@@ -87,8 +109,10 @@ pub struct Estimate {
     pub outage_seconds: u64,
     /// Bytes of spool that calls need through it.
     pub spool_bytes_needed: u64,
-    /// Bytes of spool there may be.
+    /// Bytes of spool there may be: as configured, or what the disk can hold, where that is less.
     pub spool_bytes: u64,
+    /// Whether the disk is the cap.
+    pub disk_is_the_cap: bool,
     /// Whether that is enough.
     pub spool_suffices: bool,
     /// Bytes of spool that may be held for a destination that fails, or for all that do, while other sources are served. `None`
@@ -120,12 +144,18 @@ pub fn estimate(load: Load, shape: &Shape) -> Estimate {
     // What was not yet due when the store went away is there as well.
     let seconds = load.outage_seconds.saturating_add(shape.max_age_seconds);
     let frames = rate.saturating_mul(line_bytes.saturating_add(FRAME_BYTES)).saturating_mul(seconds);
-    let aside = shape.segment_bytes.saturating_mul(SEGMENTS_ASIDE);
-    let failing_bytes =
-        (sources > 1).then(|| shape.spool_bytes.saturating_sub(aside).saturating_mul(FAILING_PERCENT) / 100);
+    let cap = shape.cap();
+    let aside = shape.aside(cap, calls_per_day);
+    let needed = |cap: u64| {
+        (frames.saturating_add(shape.aside(cap, calls_per_day)) / FULL_PERCENT).saturating_mul(100)
+    };
+    // A larger spool has larger segments.
+    let spool_bytes_needed = Some(needed(cap)).filter(|bytes| *bytes <= cap);
+    let spool_bytes_needed = spool_bytes_needed.unwrap_or_else(|| needed(needed(u64::MAX)));
+    let for_calls = cap.saturating_sub(aside).max(percent_of(cap, CALLS_PERCENT_MIN));
+    let failing_bytes = (sources > 1).then(|| percent_of(for_calls, FAILING_PERCENT));
     let parked_per_day = (stored_bytes_per_day / sources).max(1);
     let failing_seconds = failing_bytes.map(|bytes| bytes.saturating_mul(DAY_SECONDS) / parked_per_day);
-    let spool_bytes_needed = (frames.saturating_add(aside) / FULL_PERCENT).saturating_mul(100);
 
     Estimate {
         calls_per_second: rate,
@@ -138,12 +168,17 @@ pub fn estimate(load: Load, shape: &Shape) -> Estimate {
         stored_bytes_per_day,
         outage_seconds: load.outage_seconds,
         spool_bytes_needed,
-        spool_bytes: shape.spool_bytes,
-        spool_suffices: spool_bytes_needed <= shape.spool_bytes,
+        spool_bytes: cap,
+        disk_is_the_cap: cap < shape.spool_bytes,
+        spool_suffices: spool_bytes_needed <= cap,
         failing_bytes,
         failing_seconds,
         assumptions: assumptions(load, shape, kms_calls_per_day > 0),
     }
+}
+
+fn percent_of(bytes: u64, percent: u64) -> u64 {
+    bytes / 100 * percent
 }
 
 /// Each stretch of the greatest age ends an object, and so does the size; a stretch without a call makes none. The day ends
@@ -183,17 +218,25 @@ pub fn judge(estimate: &Estimate) -> Finding {
     let rate = count(estimate.calls_per_second);
     let trial =
         Trial::new("spool_for_outage", format!("{rate} calls a second through an outage of {outage}"));
+    let limit = if estimate.disk_is_the_cap {
+        format!("the disk of spool.dir can hold {there}")
+    } else {
+        format!("spool.max_bytes is {there}")
+    };
     if estimate.spool_suffices {
         return trial.passed(format!(
-            "{rate} calls a second need {needed} through {outage} without the store; spool.max_bytes is {there}"
+            "{rate} calls a second need {needed} through {outage} without the store; {limit}"
         ));
     }
-    let found = format!(
-        "{rate} calls a second need {needed} through {outage} without the store, and spool.max_bytes is {there}"
-    );
+    let found =
+        format!("{rate} calls a second need {needed} through {outage} without the store, and {limit}");
     let gigabytes = estimate.spool_bytes_needed.div_ceil(1_000_000_000);
-    let remedy = Remedy::paste("give the spool room", format!("[spool]\nmax_bytes = \"{gigabytes} GB\""));
-    if estimate.rate_given { trial.failed(found, vec![remedy]) } else { trial.warning(found, vec![remedy]) }
+    let mut remedies =
+        vec![Remedy::paste("give the spool room", format!("[spool]\nmax_bytes = \"{gigabytes} GB\""))];
+    if estimate.disk_is_the_cap {
+        remedies.insert(0, Remedy::say("take a larger disk, or put spool.dir on one"));
+    }
+    if estimate.rate_given { trial.failed(found, remedies) } else { trial.warning(found, remedies) }
 }
 
 /// The estimate in lines for a person.
@@ -251,6 +294,7 @@ mod tests {
             object_bytes: 100_000_000,
             max_age_seconds: 3_600,
             spool_bytes: 20_000_000_000,
+            disk_bytes: None,
             segment_bytes: 64 << 20,
         }
     }
@@ -292,9 +336,12 @@ mod tests {
 
     #[test]
     fn the_spool_holds_the_outage_and_what_waits_anyway() {
+        const MIB: u64 = 1 << 20;
         let one = of(1_000, &shape(vec![Encryption::SseS3]));
-        // Two hours of 1,280 bytes, three segments, at 95 %.
-        let expected = (1_000 * 1_280 * 7_200 + 3 * (64 << 20)) / 95 * 100;
+        // Two hours of 1,280 bytes; three and a quarter segments, two manifests and what is remembered; at 95 %.
+        let calls = 1_000 * 1_280 * 7_200;
+        let aside = (13 * 16 + 2 * 4) * MIB + 2 * MIB * 28;
+        let expected = (calls + aside) / 95 * 100;
         assert_eq!((one.spool_bytes_needed, one.spool_suffices), (expected, true));
         assert_eq!(judge(&one).outcome, Outcome::Passed);
         let more = of(5_000, &shape(vec![Encryption::SseS3]));
@@ -302,6 +349,31 @@ mod tests {
         let assumed = Shape { spool_bytes: 100_000_000, ..shape(vec![Encryption::SseS3]) };
         assert_eq!(judge(&estimate(Load::default(), &assumed)).outcome, Outcome::Warning);
         assert_eq!(one.stored_bytes_per_day, 17_280_000_000);
+        // A small spool has short segments.
+        let few = of(1, &assumed);
+        let expected = (1_280 * 7_200 + (13 * 2 + 2 * 4) * MIB + 86_400 * 28) / 95 * 100;
+        assert_eq!((few.spool_bytes_needed, few.spool_suffices), (expected, true));
+    }
+
+    #[test]
+    fn a_disk_that_is_smaller_than_the_cap_is_the_cap() {
+        let of_disk = |disk_bytes| {
+            estimate(Load::default(), &Shape { disk_bytes, ..shape(vec![Encryption::SseS3; 2]) })
+        };
+        for disk in [None, Some(30_000_000_000)] {
+            let large = of_disk(disk);
+            assert_eq!((large.spool_bytes, large.disk_is_the_cap), (20_000_000_000, false));
+            assert!(judge(&large).found.contains("spool.max_bytes is 20 GB"));
+        }
+        let small = of_disk(Some(500_000_000));
+        assert_eq!(
+            (small.spool_bytes, small.disk_is_the_cap, small.spool_suffices),
+            (500_000_000, true, false)
+        );
+        let judged = judge(&small);
+        assert!(judged.found.contains("the disk of spool.dir can hold 500 MB"), "{}", judged.found);
+        assert_eq!(judged.remedies.len(), 2);
+        assert!(small.failing_bytes < of_disk(None).failing_bytes);
     }
 
     #[test]
@@ -310,8 +382,10 @@ mod tests {
         assert_eq!((alone.failing_bytes, alone.failing_seconds), (None, None));
         assert!(!lines(&alone).iter().any(|line| line.starts_with("one source refused")));
         let four = of(1_000, &shape(vec![Encryption::SseS3; 4]));
-        // A quarter of 20 GB beside three segments, at a quarter of 17.28 GB a day.
-        assert_eq!((four.failing_bytes, four.failing_seconds), (Some(4_949_668_352), Some(98_993)));
+        // A quarter of 20 GB beside what calls do not get, at a quarter of 17.28 GB a day.
+        let part = four.failing_bytes.unwrap();
+        assert!((4_900_000_000..4_950_000_000).contains(&part), "{part}");
+        assert_eq!(four.failing_seconds, Some(part * 86_400 / 4_320_000_000));
         let said = "one source refused   1 d 3 h of calls fill 4.9 GB, its share beside others; then they are answered 503";
         assert!(lines(&four).contains(&said.to_owned()), "{:#?}", lines(&four));
     }

@@ -206,6 +206,7 @@ mod tests {
             object_bytes: 1,
             max_age_seconds: 1,
             spool_bytes: 1,
+            disk_bytes: None,
             segment_bytes: 1,
         };
         Report { groups: vec![group], estimate: estimate(Load::default(), &shape) }

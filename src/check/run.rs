@@ -8,7 +8,7 @@ use tokio::task::{JoinError, JoinSet};
 
 use super::access::{self, Identity};
 use super::clock::{self, Reading};
-use super::estimate::{self, Estimate};
+use super::estimate::{self, Load, Shape};
 use super::finding::Finding;
 use super::ports::{self, Port, PortUse, Speaks};
 use super::probe;
@@ -50,8 +50,10 @@ pub struct Settings {
     pub tls: Option<TlsSettings>,
     /// Where is listened: the collector, with TLS, and the admin side.
     pub ports: Vec<Port>,
-    /// What is estimated.
-    pub estimate: Estimate,
+    /// What is estimated for.
+    pub load: Load,
+    /// What of the configuration counts for the estimate; what the disk can hold is looked at.
+    pub shape: Shape,
 }
 
 /// Runs every check. `progress` is told how many destinations are done, of how many.
@@ -96,9 +98,11 @@ pub async fn run(
     let (checked, reading) = destinations(common, settings.targets, clock.wall(), progress).await?;
     groups.extend(checked);
     let local = Local { spool: settings.spool, tls: settings.tls, ports: settings.ports };
-    groups.push(Group::new("this machine", machine(local, clock, reading).await?));
-    groups.push(Group::new("load", vec![estimate::judge(&settings.estimate)]));
-    Ok(Report { groups, estimate: settings.estimate })
+    let (findings, disk_bytes) = machine(local, clock, reading).await?;
+    groups.push(Group::new("this machine", findings));
+    let estimate = estimate::estimate(settings.load, &Shape { disk_bytes, ..settings.shape });
+    groups.push(Group::new("load", vec![estimate::judge(&estimate)]));
+    Ok(Report { groups, estimate })
 }
 
 /// Checks every destination, some at once. Returns what was found in their order, and the first that told the time.
@@ -140,24 +144,27 @@ struct Local {
     ports: Vec<Port>,
 }
 
+/// What is found of this machine, and how many bytes its disk can hold of the spool, where that is known.
 async fn machine(
     local: Local,
     clock: Arc<dyn Clock>,
     reading: Option<Reading>,
-) -> Result<Vec<Finding>, JoinError> {
+) -> Result<(Vec<Finding>, Option<u64>), JoinError> {
     let mut findings = vec![clock::difference(reading.as_ref())];
     let Local { spool, tls, ports } = local;
     let listening = listening(&ports).await;
     let files = move || {
-        let mut findings = super::spool::judge(&spool, &probe::spool::look(&spool.dir, &*clock));
+        let facts = probe::spool::look(&spool.dir, &*clock);
+        let mut findings = super::spool::judge(&spool, &facts);
         if let Some(tls) = &tls {
             findings.extend(super::tls::judge(tls, &probe::tls::look(tls), clock.wall()));
         }
-        findings
+        (findings, facts.room())
     };
-    findings.extend(tokio::task::spawn_blocking(files).await?);
+    let (of_files, disk_bytes) = tokio::task::spawn_blocking(files).await?;
+    findings.extend(of_files);
     findings.extend(listening);
-    Ok(findings)
+    Ok((findings, disk_bytes))
 }
 
 /// A listener with TLS cannot be asked who it is; where the collector's other one is ours, so is this.

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::runtime::filesystem::Trust;
+use crate::spool::manifest::MANIFEST_BYTES;
+use crate::spool::shared::{segment_len, wanted_for_segment};
 
 use super::finding::{Finding, Remedy, Trial};
 use super::words::about_bytes;
@@ -13,8 +15,6 @@ use super::words::about_bytes;
 const TOO_FAST: Duration = Duration::from_micros(20);
 /// A sync that is slower than this holds back every request that waits for it.
 const SLOW: Duration = Duration::from_millis(50);
-/// Segments without which a spool cannot turn over.
-const SEGMENTS_MIN: u64 = 4;
 
 /// How the spool is configured.
 #[derive(Clone, Debug)]
@@ -42,6 +42,13 @@ pub struct SpoolFacts {
     pub used: u64,
     /// How long synced writes of 4 KiB took.
     pub syncs: Result<Vec<Duration>, String>,
+}
+
+impl SpoolFacts {
+    /// Bytes that the disk can hold of the spool, where that is known.
+    pub fn room(&self) -> Option<u64> {
+        self.free.as_ref().ok().map(|free| free.saturating_add(self.used))
+    }
 }
 
 /// Whether a directory can be used.
@@ -129,28 +136,26 @@ fn space(settings: &SpoolSettings, facts: &SpoolFacts) -> Finding {
     };
     let room = free.saturating_add(facts.used);
     let max = about_bytes(settings.max_bytes);
-    // A tenth stays free: a file system that is full to the brim is slow, and others write there too.
-    let whole_mb = (room / 10 * 9) / 1_000_000;
-    if room < settings.segment_bytes.saturating_mul(SEGMENTS_MIN) {
+    let needed = 2 * MANIFEST_BYTES + wanted_for_segment(segment_len(settings.segment_bytes, room));
+    if room < needed {
         return trial.failed(
-            format!(
-                "{} are free, and a spool needs {SEGMENTS_MIN} segments of {}",
-                about_bytes(free),
-                about_bytes(settings.segment_bytes)
-            ),
+            format!("{} are free, and the smallest spool needs {}", about_bytes(free), about_bytes(needed)),
             vec![Remedy::say("make room, or put spool.dir on a larger disk")],
         );
     }
     if room < settings.max_bytes {
         return trial.warning(
             format!(
-                "{} are free, and spool.max_bytes is {max}: the disk is full before the spool is",
+                "{} are free, and spool.max_bytes is {max}: the spool is full when the disk is",
                 about_bytes(free)
             ),
-            vec![Remedy::paste(
-                "take a larger disk, or say how much there is",
-                format!("[spool]\nmax_bytes = \"{whole_mb} MB\""),
-            )],
+            vec![
+                Remedy::say("take a larger disk"),
+                Remedy::paste(
+                    "or leave a tenth to others on this disk",
+                    format!("[spool]\nmax_bytes = \"{} MB\"", room / 10 * 9 / 1_000_000),
+                ),
+            ],
         );
     }
     trial.passed(format!("{} are free for the {max} of spool.max_bytes", about_bytes(free)))
@@ -264,7 +269,8 @@ mod tests {
         let free = |free, used| SpoolFacts { free: Ok(free), used, ..facts() };
         check("half", &set, &free(10_000_000_000, 0), "spool_space", Warning);
         check("its own bytes count", &set, &free(10_000_000_000, 15_000_000_000), "spool_space", Passed);
-        check("none", &set, &free(100_000_000, 0), "spool_space", Failed);
+        check("little", &set, &free(100_000_000, 0), "spool_space", Warning);
+        check("none", &set, &free(30_000_000, 0), "spool_space", Failed);
 
         let took = |micros| SpoolFacts { syncs: Ok(vec![Duration::from_micros(micros); 3]), ..facts() };
         check("lies", &set, &took(3), "spool_sync", Warning);

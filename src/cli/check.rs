@@ -10,8 +10,7 @@ use super::args::CheckArgs;
 use super::failure::Failure;
 use super::serve::{load, store_settings};
 use crate::check::{
-    self, Estimate, Load, Port, Reach, Report, Settings, Shape, Speaks, SpoolSettings, Target, TlsSettings,
-    estimate,
+    self, Load, Port, Reach, Report, Settings, Shape, Speaks, SpoolSettings, Target, TlsSettings,
 };
 use crate::config::{Acl, Config};
 use crate::object::{ExternalId, RoleArn};
@@ -110,7 +109,8 @@ fn settings(args: &CheckArgs, config: &Config, node: String) -> Result<Settings,
         spool,
         tls,
         ports: ports(config),
-        estimate: estimated(args, config),
+        load: expected_load(args),
+        shape: shape(config),
     })
 }
 
@@ -129,20 +129,23 @@ fn ports(config: &Config) -> Vec<Port> {
     named.into_iter().filter_map(port).collect()
 }
 
-fn estimated(args: &CheckArgs, config: &Config) -> Estimate {
-    let load = Load {
+fn expected_load(args: &CheckArgs) -> Load {
+    Load {
         calls_per_second: args.rate,
         call_bytes: args.call_bytes.0,
         outage_seconds: args.outage.get().as_secs(),
-    };
-    let shape = Shape {
+    }
+}
+
+fn shape(config: &Config) -> Shape {
+    Shape {
         encryptions: config.sources.iter().map(|source| source.destination.encryption.clone()).collect(),
         object_bytes: config.flush.max_bytes,
         max_age_seconds: config.flush.max_age.as_secs(),
         spool_bytes: config.spool.max_bytes,
+        disk_bytes: None,
         segment_bytes: config.spool.segment_bytes,
-    };
-    estimate::estimate(load, &shape)
+    }
 }
 
 /// The node id as the collector would choose it, as far as that is known without taking the spool.

@@ -28,9 +28,20 @@ pub(super) struct CappedDisk {
     max: u64,
     /// The cap in force: never more than what the disk can hold.
     cap: AtomicU64,
+    /// The length of an ordinary manifest.
+    manifest_bytes: u64,
     total: Arc<AtomicU64>,
     /// The length of each file.
     files: Mutex<BTreeMap<String, Arc<Length>>>,
+}
+
+/// How far a file may grow.
+#[derive(Clone, Copy, Debug)]
+struct Bound {
+    /// Up to this length, whatever the others take.
+    always: u64,
+    /// Beyond it, while all files together take no more.
+    cap: u64,
 }
 
 /// The length of a file. It has one writer at a time wherever it grows.
@@ -46,12 +57,13 @@ impl Length {
         Arc::new(Self { bytes: AtomicU64::new(bytes), total: Arc::clone(total) })
     }
 
-    /// Takes the bytes up to `len` out of what `cap` leaves. Returns the length before.
-    fn grow(&self, len: u64, cap: u64) -> io::Result<u64> {
+    /// Takes the bytes up to `len` out of what the cap leaves. Returns the length before.
+    fn grow(&self, len: u64, bound: Bound) -> io::Result<u64> {
         let before = self.bytes.load(Ordering::Acquire);
         let more = len.saturating_sub(before);
         if more > 0 {
-            let fits = |total: u64| total.checked_add(more).filter(|total| *total <= cap);
+            let may = |total: u64| len <= bound.always || total <= bound.cap;
+            let fits = |total: u64| total.checked_add(more).filter(|total| may(*total));
             self.total.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits).map_err(|_| no_space())?;
             self.bytes.store(len, Ordering::Release);
         }
@@ -70,11 +82,12 @@ fn no_space() -> io::Error {
 }
 
 impl CappedDisk {
-    /// Looks at all files of `disk`. `max` bytes is the cap, or what the disk can hold, where that is less.
+    /// Looks at all files of `disk`. `max` bytes is the cap, or what the disk can hold, where that is less. The manifest and its
+    /// reserve may always be `manifest_bytes` long.
     ///
     /// # Errors
     /// What the disk says.
-    pub(super) fn new(disk: Arc<dyn Disk>, max: u64) -> io::Result<Self> {
+    pub(super) fn new(disk: Arc<dyn Disk>, max: u64, manifest_bytes: u64) -> io::Result<Self> {
         let total = Arc::new(AtomicU64::new(0));
         let mut files = BTreeMap::new();
         for (name, len) in disk.list("")? {
@@ -85,7 +98,8 @@ impl CappedDisk {
                 files.insert(format!("{dir}/{name}"), Length::new(len, &total));
             }
         }
-        let capped = Self { inner: disk, max, cap: AtomicU64::new(max), total, files: Mutex::new(files) };
+        let cap = AtomicU64::new(max);
+        let capped = Self { inner: disk, max, cap, manifest_bytes, total, files: Mutex::new(files) };
         capped.look();
         Ok(capped)
     }
@@ -140,19 +154,24 @@ impl CappedDisk {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The cap for a file. Not the cap in force: how much others left on the disk, the disk itself knows best.
-    fn cap_of(&self, name: &str) -> u64 {
+    /// How far a file may grow. Not by the cap in force: how much others left on the disk, the disk itself knows best.
+    fn bound_of(&self, name: &str) -> Bound {
+        let cap = |cap| Bound { always: 0, cap };
         match name {
-            // Without them nothing that makes room can be noted.
-            _ if name.starts_with(MANIFEST) || name == RESERVE || name.starts_with("IDENT") => u64::MAX,
+            _ if name.starts_with("IDENT") => Bound { always: u64::MAX, cap: self.max },
+            // Nothing that makes room can be noted without them. They are longer where many objects wait: then they grow before
+            // an object is sealed, and what is sealed needs no more.
+            _ if name.starts_with(MANIFEST) || name == RESERVE => {
+                Bound { always: self.manifest_bytes, cap: self.max }
+            }
             // A full spool is emptied by objects that are made, and parked, in what the others leave.
-            _ if name.starts_with(STAGING) || name.starts_with("parked/") => self.max,
-            _ => self.max / 100 * FULL_PERCENT,
+            _ if name.starts_with(STAGING) || name.starts_with("parked/") => cap(self.max),
+            _ => cap(self.max / 100 * FULL_PERCENT),
         }
     }
 
     fn wrap(&self, name: &str, file: Arc<dyn DiskFile>, length: Arc<Length>) -> Arc<dyn DiskFile> {
-        Arc::new(CappedFile { inner: file, length, cap: self.cap_of(name) })
+        Arc::new(CappedFile { inner: file, length, bound: self.bound_of(name) })
     }
 }
 
@@ -221,7 +240,7 @@ impl Disk for CappedDisk {
 struct CappedFile {
     inner: Arc<dyn DiskFile>,
     length: Arc<Length>,
-    cap: u64,
+    bound: Bound,
 }
 
 impl DiskFile for CappedFile {
@@ -231,7 +250,7 @@ impl DiskFile for CappedFile {
 
     fn write_at(&self, parts: &[IoSlice<'_>], at: u64) -> io::Result<()> {
         let end = parts.iter().fold(at, |end, part| end.saturating_add(part.len() as u64));
-        let before = self.length.grow(end, self.cap)?;
+        let before = self.length.grow(end, self.bound)?;
         self.inner.write_at(parts, at).inspect_err(|_| {
             // How much of it was written only the disk knows.
             self.length.set(self.inner.len().unwrap_or(before));
@@ -258,7 +277,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let real: Arc<dyn Disk> = Arc::new(RealDisk::open(dir.path()).unwrap());
         real.create("parked/old").unwrap().write_at(&[IoSlice::new(&[1; 100])], 0).unwrap();
-        let capped = CappedDisk::new(Arc::clone(&real), 1_000).unwrap();
+        let capped = CappedDisk::new(Arc::clone(&real), 1_000, 80).unwrap();
         let on_disk = || {
             let of = |dir| real.list(dir).unwrap().into_iter().map(|(_, len)| len).sum::<u64>();
             ["", "staging", "parked", "quarantine"].into_iter().map(of).sum::<u64>()
@@ -276,7 +295,12 @@ mod tests {
         check(600);
         staged.write_at(&[IoSlice::new(&[3; 400])], 500).unwrap();
         check(1_000);
-        capped.create("MANIFEST-1").unwrap().write_at(&[IoSlice::new(&[3; 50])], 0).unwrap();
+        let manifest = capped.create("MANIFEST-1").unwrap();
+        manifest.write_at(&[IoSlice::new(&[3; 50])], 0).unwrap();
+        check(1_050);
+        let longer = |len: usize| manifest.write_at(&[IoSlice::new(&vec![3; len])], 50);
+        assert!(is_no_space(&longer(31).unwrap_err()), "a long manifest counts as any other file");
+        longer(0).unwrap();
         check(1_050);
         assert!(is_no_space(
             &capped.create("wal-1").unwrap().write_at(&[IoSlice::new(&[0])], 0).unwrap_err()
@@ -290,7 +314,7 @@ mod tests {
         check(0);
         assert_eq!((capped.cap(), capped.look()), (1_000, 1_000));
         assert!(!capped.is_smaller_than_configured());
-        let huge = CappedDisk::new(real, u64::MAX).unwrap();
+        let huge = CappedDisk::new(real, u64::MAX, 80).unwrap();
         assert!(huge.is_smaller_than_configured(), "no disk holds so much");
     }
 }

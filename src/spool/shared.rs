@@ -79,6 +79,11 @@ pub fn segment_len(configured: u64, cap: u64) -> u64 {
     longer.find(|len| *len <= cap / SEGMENTS_UNDER_CAP).unwrap_or(least)
 }
 
+/// Bytes that must be left for a segment of so many bytes to be made.
+pub const fn wanted_for_segment(segment_bytes: u64) -> u64 {
+    segment_bytes.saturating_add((segment_bytes / 4).saturating_mul(KEPT_FREE_QUARTERS))
+}
+
 /// The next segment, made and synced before it is needed.
 #[derive(Debug)]
 pub(super) struct Prepared {
@@ -314,9 +319,9 @@ impl Shared {
         Usage { used, max, parked, segments }
     }
 
-    /// Bytes that must be left for a segment to be made.
+    /// [`wanted_for_segment`], for a segment of this spool.
     pub(super) fn wanted_for_segment(&self) -> u64 {
-        self.segment_bytes + self.segment_bytes / 4 * KEPT_FREE_QUARTERS
+        wanted_for_segment(self.segment_bytes)
     }
 
     /// How many bytes of segments must go to make room: 0 where there is enough.

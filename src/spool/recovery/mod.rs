@@ -130,7 +130,10 @@ pub(super) fn open(
     random: &dyn Random,
     metrics: Arc<Metrics>,
 ) -> Result<Opened, OpenError> {
-    let capped = Arc::new(CappedDisk::new(disk, options.max_bytes).map_err(failed("look at its files"))?);
+    let capped = Arc::new(
+        CappedDisk::new(disk, options.max_bytes, options.manifest_bytes)
+            .map_err(failed("look at its files"))?,
+    );
     let disk: Arc<dyn Disk> = Arc::<CappedDisk>::clone(&capped);
     let ident = Ident::open(&*disk, random)?;
     let mut recovered = Recovered::default();

@@ -83,6 +83,7 @@ impl FullSpool {
         if let Some(room) = setting.room {
             Filler::take(&disk.path().join("other-files"), disk.free().saturating_sub(room));
         }
+        Filler::make(disk.path());
         let dir = disk.path().join("spool");
         let config = stand.config_with(&dir, &setting.spool, &setting.flush, &SOURCES);
         Some(Self {

@@ -63,6 +63,11 @@ impl Filler {
     const PIECE_MAX: u64 = 64 * 1_024 * 1_024;
     const PIECE_MIN: u64 = 4_096;
 
+    /// Makes the file that [`Filler::fill`] fills: a full xfs may have no space for a new one.
+    pub(crate) fn make(disk: &Path) {
+        Self::take(&disk.join("filler"), 0);
+    }
+
     /// Takes all the space there is.
     pub(crate) fn fill(disk: &Path) -> Self {
         let mut filler = Self::take(&disk.join("filler"), 0);
@@ -237,10 +242,10 @@ impl LoopDisk {
         about.f_blocks * about.f_frsize
     }
 
-    /// Bytes that are free.
+    /// Bytes that are free, without what is kept for root.
     pub(crate) fn free(&self) -> u64 {
         let about = rustix::fs::statvfs(&self.at).unwrap();
-        about.f_bfree * about.f_frsize
+        about.f_bavail * about.f_frsize
     }
 
     /// Cuts its power: from now on it refuses everything, and what was not synced is gone.
