@@ -210,7 +210,7 @@ impl Shared {
         let metrics = self.counters.metrics();
         let is_known = matches!(in_header, Some(Destiny::Store(_)));
         let waiter = || waiter(head, peer, policy, is_known);
-        let stalls = || peer.body_stalls(is_known);
+        let stalls = || peer.body_stalls(waiter().client.known);
         let (waiting, received) = (&mut exchange.waiting, &metrics.body_bytes);
         let body = body::read(exchange.body, coding, bounds, waiting, (waiter, stalls), received).await?;
         exchange.body_read = true;

@@ -2,10 +2,11 @@
 //!
 //! Health is kept for each source at each destination. One source's success clears no other's failure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::settings::{REFUSALS_BEFORE_ALARM, UNREACHABLE_BEFORE_ALARM};
+pub(super) use super::share::Cause;
 use super::{Way, way_to};
 use crate::alarms::AlarmKind;
 use crate::object::Destination;
@@ -19,15 +20,6 @@ pub(super) const STALLED_AFTER: Duration = Duration::from_secs(60);
 const SILENT_AFTER: Duration = Duration::from_secs(3_600);
 /// Sources that an alarm names.
 const NAMED_MAX: usize = 3;
-
-/// How a put failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cause {
-    /// The store read the request and said no. That may be for this source alone.
-    Refused,
-    /// There was no answer, or one that has nothing to do with the source.
-    Unreachable,
-}
 
 /// Failures of a source at a destination since its last success there.
 #[derive(Clone, Debug)]
@@ -167,13 +159,13 @@ impl Health {
         });
     }
 
-    /// The destinations that take nothing from anybody.
+    /// The destinations that take nothing from anybody, and how that is known.
     ///
     /// A put that finds nobody there says so for all sources. A refusal may be meant for one source alone, so where others were
     /// taken lately it takes two that are refused and none that was taken since.
-    pub(super) fn failing_destinations(&self) -> BTreeSet<Way> {
+    pub(super) fn failing_destinations(&self) -> BTreeMap<Way, Cause> {
         let mut refused: BTreeMap<Way, usize> = BTreeMap::new();
-        let mut failing = BTreeSet::new();
+        let mut failing = BTreeMap::new();
         for ((_, to), what) in self.failing.iter().filter(|(_, what)| what.is_failing(self.strict)) {
             let way = way_to(to);
             let taken = self.taken.get(&way);
@@ -182,8 +174,12 @@ impl Health {
             }
             let sources = refused.entry(way.clone()).or_default();
             *sources += 1;
-            if what.cause == Cause::Unreachable || *sources > 1 || taken.is_none() {
-                failing.insert(way);
+            match what.cause {
+                Cause::Unreachable => drop(failing.insert(way, what.cause)),
+                Cause::Refused if *sources > 1 || taken.is_none() => {
+                    failing.entry(way).or_insert(what.cause);
+                }
+                Cause::Refused => {}
             }
         }
         failing
@@ -225,6 +221,8 @@ pub(super) fn named<'a>(sources: impl Iterator<Item = &'a SourceId>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::object::{BucketString, Encryption};
 
@@ -260,8 +258,12 @@ mod tests {
                     assert_eq!(failing, sources.contains(&(name, bucket)), "{what}: {name} to {bucket}");
                 }
             }
-            let expected = destinations.iter().map(|bucket| way_to(&to(bucket))).collect();
-            assert_eq!(self.0.failing_destinations(), expected, "{what}");
+            let expected: BTreeSet<Way> = destinations.iter().map(|bucket| way_to(&to(bucket))).collect();
+            assert_eq!(
+                self.0.failing_destinations().into_keys().collect::<BTreeSet<_>>(),
+                expected,
+                "{what}"
+            );
         }
     }
 
@@ -301,6 +303,9 @@ mod tests {
         story.takes("b", "two", 12);
         story.fails("a", "two", Cause::Unreachable, 3, 13);
         story.check("nobody is there", &[("a", "one"), ("a", "two")], &["two"]);
+        assert_eq!(story.0.failing_destinations()[&way_to(&to("two"))], Cause::Unreachable);
+        story.fails("b", "two", Cause::Refused, 3, 13);
+        assert_eq!(story.0.failing_destinations()[&way_to(&to("two"))], Cause::Unreachable, "one is enough");
         story.takes("b", "two", 14);
         story.check("it was there for another", &[("a", "one"), ("a", "two")], &[]);
     }

@@ -28,6 +28,15 @@ const RELIEF_PERCENT: u64 = 70;
 /// Per cent of a part. Fewer frames are not worth objects of their own.
 const RELIEF_LEAST_PERCENT: u64 = 10;
 
+/// How a put failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The store read the request and said no. That may be for this source alone.
+    Refused,
+    /// There was no answer, or one that has nothing to do with the source.
+    Unreachable,
+}
+
 /// How a source is doing at a destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
@@ -116,11 +125,11 @@ fn percent_of(whole: u64, percent: u64) -> u64 {
 pub fn divide<W: Ord + Clone>(
     space: Space,
     lanes: &[Lane<W>],
-    failing: &BTreeSet<W>,
+    failing: &BTreeMap<W, Cause>,
     refused_before: &BTreeSet<SourceId>,
 ) -> Division<W> {
     let party = |lane: &Lane<W>| match lane.standing {
-        _ if failing.contains(&lane.way) => Some(Party::Destination(lane.way.clone())),
+        _ if failing.contains_key(&lane.way) => Some(Party::Destination(lane.way.clone())),
         Standing::Failing => Some(Party::Source(lane.source.clone(), lane.way.clone())),
         Standing::Healthy | Standing::Silent => None,
     };
@@ -130,7 +139,10 @@ pub fn divide<W: Ord + Clone>(
         match party(lane) {
             Some(party) => {
                 parties.entry(party.clone()).or_insert_with(Held::default).add(lane.held);
-                if lane.current {
+                // That others are refused need not mean it: its own put will tell.
+                let tells =
+                    lane.standing == Standing::Failing || failing.get(&lane.way) == Some(&Cause::Unreachable);
+                if lane.current && tells {
                     sources.insert(&lane.source, party);
                 }
             }
@@ -195,9 +207,12 @@ mod tests {
 
     use Standing::{Failing, Healthy, Silent};
 
+    fn unreachable(ways: &[u8]) -> BTreeMap<u8, Cause> {
+        ways.iter().map(|way| (*way, Cause::Unreachable)).collect()
+    }
+
     fn check(what: &str, lanes: &[Lane<u8>], failing: &[u8], refused: &[&str]) {
-        let failing = failing.iter().copied().collect();
-        let division = divide(space(0), lanes, &failing, &BTreeSet::new());
+        let division = divide(space(0), lanes, &unreachable(failing), &BTreeSet::new());
         let names: Vec<&str> = division.refused.keys().map(SourceId::as_str).collect();
         assert_eq!(names, refused, "{what}: {division:?}");
     }
@@ -220,6 +235,25 @@ mod tests {
     }
 
     #[test]
+    fn a_source_whose_own_puts_were_not_refused_is_not_refused_for_others() {
+        let lanes =
+            [lane("a", 1, Failing, 250, 0), lane("b", 1, Healthy, 0, 50), lane("z", 2, Healthy, 0, 0)];
+        let refused = |cause| {
+            let division = divide(space(0), &lanes, &BTreeMap::from([(1, cause)]), &BTreeSet::new());
+            division.refused.into_keys().collect::<Vec<_>>()
+        };
+        assert_eq!(refused(Cause::Refused), [source("a")]);
+        assert_eq!(
+            refused(Cause::Unreachable),
+            [source("a"), source("b")],
+            "there is nobody who could take it"
+        );
+        let alone = [lane("a", 1, Failing, 900, 0), lane("b", 1, Healthy, 0, 50)];
+        let division = divide(space(0), &alone, &BTreeMap::from([(1, Cause::Refused)]), &BTreeSet::new());
+        assert_eq!(division.part, None, "nobody is known to be served");
+    }
+
+    #[test]
     fn each_party_has_an_equal_part() {
         let lanes = [
             lane("a", 1, Failing, 125, 0),
@@ -231,7 +265,7 @@ mod tests {
         check("a destination is one party", &lanes, &[1, 2], &["a"]);
         // Three parties: 83 each.
         check("each source alone is one", &lanes, &[], &["a"]);
-        let division = divide(space(0), &lanes, &BTreeSet::from([1, 2]), &BTreeSet::new());
+        let division = divide(space(0), &lanes, &unreachable(&[1, 2]), &BTreeSet::new());
         assert_eq!((division.part, division.parties.len()), (Some(125), 2));
     }
 
@@ -259,7 +293,7 @@ mod tests {
         let refused = |held, before: &[&str]| {
             let lanes = [lane("a", 1, Failing, held, 0), healthy.clone()];
             let before = before.iter().map(|name| source(name)).collect();
-            !divide(space(0), &lanes, &BTreeSet::from([1]), &before).refused.is_empty()
+            !divide(space(0), &lanes, &unreachable(&[1]), &before).refused.is_empty()
         };
         assert!(!refused(249, &[]) && refused(249, &["a"]));
         assert!(refused(225, &["a"]) && !refused(224, &["a"]));
@@ -270,7 +304,7 @@ mod tests {
         let healthy = lane("z", 2, Healthy, 0, 0);
         let relieved = |parked, frames| {
             let lanes = [lane("a", 1, Failing, parked, frames), healthy.clone()];
-            !divide(space(0), &lanes, &BTreeSet::from([1]), &BTreeSet::new()).relieved.is_empty()
+            !divide(space(0), &lanes, &unreachable(&[1]), &BTreeSet::new()).relieved.is_empty()
         };
         assert!(!relieved(0, 174) && relieved(0, 175));
         assert!(!relieved(150, 69) && relieved(150, 70));
@@ -282,7 +316,7 @@ mod tests {
     fn what_fails_leaves_the_segments_before_they_are_wanted_by_others() {
         let make_room = |segments, standing| {
             let lanes = [lane("a", 1, Failing, 0, 1), lane("z", 2, standing, 0, 0)];
-            divide(space(segments), &lanes, &BTreeSet::from([1]), &BTreeSet::new()).make_room
+            divide(space(segments), &lanes, &unreachable(&[1]), &BTreeSet::new()).make_room
         };
         assert!(!make_room(499, Healthy) && make_room(500, Healthy));
         assert!(!make_room(900, Failing), "where nobody else needs them, nobody leaves them");
@@ -292,8 +326,12 @@ mod tests {
     fn the_largest_numbers_do_no_harm() {
         let lanes = [lane("a", 1, Failing, u64::MAX, u64::MAX), lane("z", 2, Healthy, u64::MAX, u64::MAX)];
         let space = Space { cap: u64::MAX, segments: u64::MAX, parked: u64::MAX };
-        let division = divide(space, &lanes, &BTreeSet::from([1]), &BTreeSet::new());
+        let division = divide(space, &lanes, &unreachable(&[1]), &BTreeSet::new());
         assert!(division.refused.contains_key(&source("a")) && division.make_room);
+    }
+
+    fn any_cause() -> impl Strategy<Value = Cause> {
+        prop_oneof![Just(Cause::Refused), Just(Cause::Unreachable)]
     }
 
     fn any_lane() -> impl Strategy<Value = Lane<u8>> {
@@ -310,7 +348,7 @@ mod tests {
         #[test]
         fn whatever_is_held(
             mut lanes in proptest::collection::vec(any_lane(), 0..20),
-            failing in proptest::collection::btree_set(0..4_u8, 0..4),
+            failing in proptest::collection::btree_map(0..4_u8, any_cause(), 0..4),
             before in proptest::collection::btree_set(0..12_u8, 0..12),
             segments in 0..CAP,
         ) {
@@ -319,8 +357,12 @@ mod tests {
             lanes.iter_mut().for_each(|lane| lane.current &= seen.insert(lane.source.clone()));
             let before = before.into_iter().map(|name| source(&format!("s{name}"))).collect();
             let division = divide(space(segments), &lanes, &failing, &before);
-            let fails = |lane: &Lane<u8>| lane.standing == Failing || failing.contains(&lane.way);
-            let healthy = |lane: &Lane<u8>| lane.current && !fails(lane) && lane.standing == Healthy;
+            let fails = |lane: &Lane<u8>| {
+                lane.standing == Failing || failing.get(&lane.way) == Some(&Cause::Unreachable)
+            };
+            let healthy = |lane: &Lane<u8>| {
+                lane.current && !fails(lane) && !failing.contains_key(&lane.way) && lane.standing == Healthy
+            };
             for lane in lanes.iter().filter(|lane| lane.current) {
                 if !fails(lane) {
                     prop_assert!(!division.refused.contains_key(&lane.source), "a healthy source is refused");

@@ -18,7 +18,7 @@ use super::note::{Amend, Note, PendingSeal, Seal};
 pub use super::parked::parked_name;
 use super::reader::{self, Go, Read};
 use super::scan::Range;
-use super::shared::{PanicGuard, Shared, Stopped, Usage, lock};
+use super::shared::{FULL_PERCENT, PanicGuard, Shared, Stopped, Usage, lock};
 use super::state::State;
 use crate::batch::BatchKey;
 use crate::object::{AppliedEncryption, Destination, ObjectKey};
@@ -528,7 +528,10 @@ impl Outlet {
     /// How long the spool lasts at `bytes_per_second` of lines without deliveries; `None` at no rate.
     pub fn time_left(&self, bytes_per_second: f64) -> Option<Duration> {
         let usage = self.usage();
-        let left = usage.max.saturating_sub(usage.used);
+        // Where the disk is the cap it is the mark, too.
+        let is_disk = self.shared.capped.is_smaller_than_configured();
+        let full = if is_disk { usage.max } else { usage.max / 100 * FULL_PERCENT };
+        let left = full.saturating_sub(usage.used);
         #[expect(clippy::cast_precision_loss, reason = "an estimate for people")]
         (bytes_per_second > 0.0)
             .then(|| Duration::try_from_secs_f64(left as f64 / bytes_per_second).unwrap_or(Duration::MAX))

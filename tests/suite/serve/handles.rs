@@ -114,6 +114,17 @@ fn set_files(forebay: &Forebay, files: Rlimit) -> Rlimit {
 }
 
 #[tokio::test]
+async fn a_limit_that_may_be_raised_is_raised() {
+    let rig = Rig::start(&["lake"]).await;
+    let settings = rig.settings(&["web"]);
+    let starting = Starting::serve_with_file_limits(settings.write(), &CREDENTIALS, 64, 2_000);
+    let forebay = starting.serve_ready().await;
+    let in_force = set_files(&forebay, Rlimit { current: Some(2_000), maximum: Some(2_000) });
+    assert_eq!(in_force.current, Some(2_000));
+    assert_eq!(forebay.terminate().await.code(), Some(0));
+}
+
+#[tokio::test]
 async fn without_a_handle_for_a_while_nothing_stops_and_nothing_is_lost() {
     let rig = Rig::start(&["lake"]).await;
     let forebay = small_segments(&rig).serve().await;

@@ -192,7 +192,17 @@ impl Starting {
 
     /// As [`Starting::serve`], in a process that may open so many files.
     pub(crate) fn serve_with_files(config: &Path, environment: &[(&str, &str)], files: u64) -> Self {
-        let mut command = with_files(files);
+        Self::serve_with_file_limits(config, environment, files, files)
+    }
+
+    /// The same, where the process may raise the first limit to the second.
+    pub(crate) fn serve_with_file_limits(
+        config: &Path,
+        environment: &[(&str, &str)],
+        soft: u64,
+        hard: u64,
+    ) -> Self {
+        let mut command = with_file_limits(soft, hard);
         command.arg("serve").arg("--config").arg(config).envs(environment.iter().copied());
         Self::spawn(command)
     }
@@ -281,8 +291,14 @@ pub(crate) fn command() -> Command {
 
 /// The same, in a process that may open so many files.
 pub(crate) fn with_files(files: u64) -> Command {
+    with_file_limits(files, files)
+}
+
+/// The same, in a process that may open so many files, and may raise that to so many.
+pub(crate) fn with_file_limits(soft: u64, hard: u64) -> Command {
     let mut command = without_settings(Command::new("sh"));
-    command.arg("-c").arg(format!("ulimit -n {files} && exec \"$0\" \"$@\"")).arg(binary());
+    let limited = format!("ulimit -n {hard} && ulimit -S -n {soft} && exec \"$0\" \"$@\"");
+    command.arg("-c").arg(limited).arg(binary());
     command
 }
 
