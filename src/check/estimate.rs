@@ -149,9 +149,14 @@ pub fn estimate(load: Load, shape: &Shape) -> Estimate {
     let needed = |cap: u64| {
         (frames.saturating_add(shape.aside(cap, calls_per_day)) / FULL_PERCENT).saturating_mul(100)
     };
-    // A larger spool has larger segments.
-    let spool_bytes_needed = Some(needed(cap)).filter(|bytes| *bytes <= cap);
-    let spool_bytes_needed = spool_bytes_needed.unwrap_or_else(|| needed(needed(u64::MAX)));
+    // A larger spool has larger segments, which need more: up from the smallest, the first that suffices for itself.
+    let mut spool_bytes_needed = needed(0);
+    while needed(spool_bytes_needed) > spool_bytes_needed {
+        spool_bytes_needed = needed(spool_bytes_needed);
+    }
+    if needed(cap) <= cap {
+        spool_bytes_needed = needed(cap);
+    }
     let for_calls = cap.saturating_sub(aside).max(percent_of(cap, CALLS_PERCENT_MIN));
     let failing_bytes = (sources > 1).then(|| percent_of(for_calls, FAILING_PERCENT));
     let parked_per_day = (stored_bytes_per_day / sources).max(1);
@@ -353,6 +358,9 @@ mod tests {
         let few = of(1, &assumed);
         let expected = (1_280 * 7_200 + (13 * 2 + 2 * 4) * MIB + 86_400 * 28) / 95 * 100;
         assert_eq!((few.spool_bytes_needed, few.spool_suffices), (expected, true));
+        // A little more than there is needs a little more.
+        let more = (1..60).map(|rate| of(rate, &assumed)).find(|estimate| !estimate.spool_suffices).unwrap();
+        assert!(more.spool_bytes_needed < 130_000_000, "{}", more.spool_bytes_needed);
     }
 
     #[test]

@@ -156,8 +156,9 @@ impl Shared {
             return false;
         }
         let (max, within) = (self.settings.max_body, self.settings.bounds.linger);
+        let since = peer.now();
         let waiter = || waiter(head, peer, policy, false);
-        body::discard(body, max, within, &mut waiting, (waiter, || peer.body_stalls(false))).await
+        body::discard(body, max, within, &mut waiting, (waiter, || peer.body_stalls(false, since))).await
     }
 
     async fn outcome(&self, exchange: &mut Exchange<'_>) -> Result<Reply, Refusal> {
@@ -210,7 +211,8 @@ impl Shared {
         let metrics = self.counters.metrics();
         let is_known = matches!(in_header, Some(Destiny::Store(_)));
         let waiter = || waiter(head, peer, policy, is_known);
-        let stalls = || peer.body_stalls(waiter().client.known);
+        let since = peer.now();
+        let stalls = || peer.body_stalls(waiter().client.known, since);
         let (waiting, received) = (&mut exchange.waiting, &metrics.body_bytes);
         let body = body::read(exchange.body, coding, bounds, waiting, (waiter, stalls), received).await?;
         exchange.body_read = true;

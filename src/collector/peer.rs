@@ -129,15 +129,15 @@ impl Peer {
         self.keyed.store(true, Ordering::Relaxed);
     }
 
-    /// A request of it waits for the rest of its body: where all of them do, it waits as one that asks nothing, from now on, or,
-    /// with a known write key, from when its place is over.
-    pub(super) fn body_stalls(&self, is_keyed: bool) -> Stalled<'_> {
-        let now = self.now();
+    /// The rest of a body, which began to come at `since`, is waited for. Where that is so of all its requests, the connection
+    /// may be closed for another as one that asks nothing: at once, or, with a known write key, once its place is over. A body
+    /// that comes byte by byte gains no time by that.
+    pub(super) fn body_stalls(&self, is_keyed: bool, since: Duration) -> Stalled<'_> {
         let mut state = self.state();
         state.stalled += 1;
         if state.stalled >= state.times.open_requests() {
             let kept = if is_keyed { self.keyed_place } else { Duration::ZERO };
-            self.standing.waits(now.saturating_add(kept));
+            self.standing.waits(since.saturating_add(kept));
         }
         drop(state);
         Stalled(self)

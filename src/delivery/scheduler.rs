@@ -451,32 +451,37 @@ fn encode_job(inner: &Inner, job: &Job) -> io::Result<Made> {
         let job = Job { max_bytes: job.max_bytes.min(max_bytes), ..job.clone() };
         encode::encode(outlet, &inner.staging, clock, &job)
     };
-    // It is staged, and copied when it is parked: an object that cannot be parked would keep its segments.
-    let half = || {
-        if outlet.is_under_pressure() { (outlet.room() / 2).max(UNDER_PRESSURE_MIN) } else { u64::MAX }
-    };
-    let mut most = half();
-    let mut made = encode(most);
-    while let Ok(Made::Object(object)) = &made
-        && object.staged.len > outlet.room()
-        && half() < most
-    {
-        // Meanwhile calls took the space that it needs.
+    // It is staged, and copied when it is parked: an object that cannot be parked would keep its segments. Whether the spool is
+    // under pressure says nothing yet: what is staged is what makes it.
+    let half = || outlet.room() / 2;
+    let in_memory = inner.settings.object_in_memory_max as u64;
+    let mut most = half().max(UNDER_PRESSURE_MIN).min(job.max_bytes);
+    let made = loop {
+        let made = encode(most);
+        let least = match &made {
+            // Meanwhile calls, or other objects, took the space that it needs.
+            Ok(Made::Object(object)) if object.staged.len > outlet.room() => {
+                in_memory.max(UNDER_PRESSURE_MIN)
+            }
+            // A full disk is emptied by delivering: what fits in memory can still go.
+            Err(error) if is_no_space(error) => {
+                outlet.disk_is_full();
+                in_memory
+            }
+            _ => break made,
+        };
+        if most <= least {
+            break made;
+        }
         drop(made);
-        most = half();
-        made = encode(most);
-    }
-    let made = match made {
+        // Each try is for less, so that there is a last one whatever the others do.
+        most = half().min(most / 2).max(least);
+    };
+    match made {
         // Its first line alone is longer.
         Ok(Made::Nothing { .. }) if most < job.max_bytes => encode(u64::MAX),
         made => made,
-    };
-    if made.as_ref().is_err_and(is_no_space) {
-        outlet.disk_is_full();
-        // A full disk is emptied by delivering: what fits in memory can still go.
-        return encode(inner.settings.object_in_memory_max as u64);
     }
-    made
 }
 
 fn seal_made(

@@ -6,7 +6,7 @@ use std::time::Duration;
 use forebay::collector::settings::HEAD_TIMEOUT;
 use tokio::time::Instant;
 
-use super::support::{BASIC, BATCH, start, start_with};
+use super::support::{BASIC, BATCH, KEY, start, start_with};
 use super::wire::{Answer, Wire, bare, once, post};
 use crate::support::wait;
 
@@ -237,6 +237,44 @@ async fn requests_whose_bodies_do_not_come_make_room() {
             if key.is_some() { 200 } else { 401 },
             "the last keeps its place"
         );
+    }
+}
+
+#[tokio::test]
+async fn bodies_that_come_byte_by_byte_make_room_too_whatever_key_they_have() {
+    const KEYED_PLACE: Duration = Duration::from_millis(500);
+    for key in [BASIC, ("x-write-key", KEY)] {
+        let rig = start_with(|settings, _| {
+            settings.bounds.connections = FEW;
+            settings.bounds.keyed_place = KEYED_PLACE;
+        })
+        .await;
+        let request = post("/v1/batch", &[key], BATCH);
+        let head = request.len() - BATCH.len();
+        let mut dripping = tokio::task::JoinSet::new();
+        for _ in 0..FEW {
+            let (mut wire, request) = (Wire::connect(rig.address).await, request.clone());
+            wire.send(&request[..head]).await;
+            dripping.spawn(async move {
+                // Each byte within the time of a place; the last one never.
+                for byte in request[head..request.len() - 1].chunks(1) {
+                    if !wire.try_send(byte).await {
+                        return;
+                    }
+                    tokio::time::sleep(KEYED_PLACE / 5).await;
+                }
+                wire.closed().await;
+            });
+        }
+        let began = Instant::now();
+        wait::until("a request to be answered", KEYED_PLACE * 8, async || {
+            let mut wire = Wire::connect(rig.address).await;
+            wire.try_send(&request).await;
+            wire.closed_or_answered().await.starts_with(b"HTTP/1.1 200").then_some(())
+        })
+        .await;
+        assert!(began.elapsed() >= KEYED_PLACE / 2, "they keep their places for a while");
+        dripping.shutdown().await;
     }
 }
 

@@ -96,6 +96,36 @@ async fn sources_of_a_bucket_that_refuses_take_nothing_from_a_healthy_one() {
     node.halt().await;
 }
 
+/// With the default of 100 MB on a spool of 300 MB, a backlog was encoded again and again, and neither delivered nor let go of at
+/// the end: the staged object itself took the room that it was held to.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backlog_whose_object_finds_no_room_beside_it_is_delivered_in_smaller_ones() {
+    for megabytes in [2, 3, 4, 5] {
+        let (dir, store, clock) = (tempfile::tempdir().unwrap(), FakeStore::new(), StepClock::new());
+        let rule =
+            DueRule { max_bytes: 100_000_000, max_age: Duration::from_secs(3_600), align_minute: None };
+        let node =
+            Node::open_with(dir.path(), &store, &clock, small(), DeliverySettings { rule, ..settings() });
+        node.send("web", "bucket");
+        store.refuse_bucket("bucket", true);
+        let mut sent = Vec::new();
+        for n in 0..megabytes * 10 {
+            let lines = noisy_lines(n * 100, 100, 1_000);
+            match node.try_append("web", &lines).await {
+                Ok(_) => sent.extend(lines),
+                Err(AppendError::Full) => break,
+                Err(other) => panic!("{other}"),
+            }
+        }
+        store.refuse_bucket("bucket", false);
+        let flushed = node.delivery.flush(None, SOON).await;
+        assert_eq!(flushed.pending, 0, "{megabytes} MB: {:?}", node.outlet().usage());
+        let stored: BTreeSet<String> = stored(&store, "bucket", "web").into_iter().collect();
+        assert_eq!(stored.len(), sent.len(), "{megabytes} MB");
+        tokio::time::timeout(SOON, node.halt()).await.expect("an end");
+    }
+}
+
 /// A quiet source pins every segment that a busy one fills. Its bucket refuses it: it leaves the segments before the busy one
 /// has to cut its objects short.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
