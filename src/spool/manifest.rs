@@ -647,7 +647,8 @@ fn wanted_len(end: u64, bytes: u64) -> u64 {
 }
 
 /// Writes the note of a state, twice, and filler after it, into a file that is not used yet: the reserve if it is long
-/// enough, else a new file, else, where the disk is full, what of both can hold the state, or at the least once.
+/// enough and not much longer, else a new file, else, where the disk is full, what of both can hold the state, or at the least
+/// once.
 fn write_state(disk: &dyn Disk, number: u64, note: &[u8], bytes: u64) -> io::Result<Unnamed> {
     let end = 2 * note.len() as u64;
     let wanted = wanted_len(end, bytes);
@@ -672,7 +673,9 @@ fn write_state(disk: &dyn Disk, number: u64, note: &[u8], bytes: u64) -> io::Res
         let (from, file) = (RESERVE.to_owned(), Arc::clone(file));
         Ok(Unnamed { from, file, end, len: *len, stands_once: times == 1 })
     };
-    let long_enough = reserve.take_if(|(len, _)| *len >= wanted);
+    // A manifest that grew long would pass its length on for ever.
+    let fits = wanted..=LONG_TIMES.saturating_mul(wanted);
+    let long_enough = reserve.take_if(|(len, _)| fits.contains(len));
     if let Some(made) = long_enough.map(|reserve| in_reserve(2, &reserve)) {
         match made {
             // It is not used again: after a failed sync nothing that it holds can be trusted.

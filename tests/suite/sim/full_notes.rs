@@ -111,3 +111,34 @@ fn a_crash_right_after_the_first_start_leaves_the_reserve() {
         drop(try_open(&disk, options()).unwrap());
     }
 }
+
+/// Bytes of the manifest and its reserve, and the manifest's number.
+fn manifests(disk: &SimDisk) -> (u64, u64) {
+    let files = disk.list("").unwrap().into_iter();
+    let ours = files.filter(|(name, _)| name.starts_with("MANIFEST-") || name == "reserve");
+    (ours.map(|(_, len)| len).sum(), newest(disk))
+}
+
+/// Seed 8807 of the simulation: manifest and reserve passed their length on to each other, a new one was begun at each look, and on
+/// a small spool they left no room for calls.
+#[test]
+fn a_manifest_that_grew_long_becomes_short_again() {
+    let disk = SimDisk::default();
+    let options = SpoolOptions { manifest_bytes: 32 * 1_024, max_bytes: 64 * 1_024 * 1_024, ..options() };
+    let (mut spool, _) = try_open(&disk, options).unwrap();
+    // Of few sources: what is remembered of each makes the state long as well.
+    let name = |n: u64| format!("s{}", n % 4);
+    for n in 1..=OBJECTS {
+        append(&mut spool, &name(n), "x");
+    }
+    let seals: Vec<_> = (1..=OBJECTS).map(|n| try_seal(&spool, &name(n), n).unwrap()).collect();
+    let (long, _) = manifests(&disk);
+    seals.iter().for_each(|seal| spool.outlet().commit(seal, None).unwrap());
+    for _ in 0..3 {
+        spool.keep().unwrap();
+    }
+    let (short, number) = manifests(&disk);
+    assert!(short < long / 2, "{short} of {long} bytes are left");
+    spool.keep().unwrap();
+    assert_eq!(manifests(&disk), (short, number), "nothing is begun anew where nothing changes");
+}
