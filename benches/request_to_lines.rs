@@ -10,7 +10,9 @@ use std::hint::black_box;
 
 use corpus::Seeded;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use forebay::call::{CallKind, Fingerprinter, Limits, LineSink, RejectReason, Request, Shape, Stamp};
+use forebay::call::{
+    CallKind, ClientLibraries, Fingerprinter, Limits, LineSink, RejectReason, Request, Shape, Stamp,
+};
 use forebay::random::Random;
 use forebay::sources::SourceId;
 use forebay::time::UnixMillis;
@@ -56,8 +58,9 @@ fn ours(body: &[u8], shape: Shape, out: &mut Buffer) {
         received_at: UnixMillis(1_795_156_200_123),
         source: &source,
         ip: None,
-        client_route: false,
+        client_side: false,
         user_agent: None,
+        client_libraries: ClientLibraries::usual(),
         fingerprinter: &fingerprinter,
     };
     let request = Request::parse(body, shape, &Limits::default()).expect("a good body");

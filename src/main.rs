@@ -2,12 +2,10 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 /// Lines and bodies are made and dropped by the hundred thousand a second, on several threads.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    forebay::cli::main(forebay::cli::args::Cli::parse())
+    forebay::cli::main(forebay::cli::args::Cli::of_process())
 }

@@ -114,6 +114,8 @@ pub struct Metrics {
     pub upload_seconds: Histogram,
     /// Failed tries to put, by fault.
     pub upload_failures: Family<KindLabel, Counter>,
+    /// Objects put without looking what has their key: the credentials may not.
+    pub puts_unasked: Counter,
     /// Batches with undelivered calls.
     pub open_batches: Gauge,
     /// The age of the oldest undelivered call: the headline. 0 where everything is delivered.
@@ -260,6 +262,11 @@ impl Metrics {
                 Histogram::new(upload_buckets)
             ),
             upload_failures: register!("upload_failures", "Failed tries to put, by fault", Family::default()),
+            puts_unasked: register!(
+                "puts_unasked",
+                "Objects put in place of whatever has their key: it may not be looked at (s3:GetObject)",
+                Counter::default()
+            ),
             open_batches: register!("open_batches", "Batches with undelivered calls", Gauge::default()),
             oldest_undelivered_seconds: register!(
                 "oldest_undelivered",

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use forebay::call::{CallKind, Fingerprinter, Limits, Request, Shape, Stamp};
+use forebay::call::{CallKind, ClientLibraries, Fingerprinter, Limits, Request, Shape, Stamp};
 use forebay::delivery::encode::LEVEL_UNDER_LOAD;
 use forebay::random::Random;
 use forebay::sources::SourceId;
@@ -98,8 +98,9 @@ pub(crate) fn run(bodies: &Bodies, through: Through, lasting: Duration) -> Floor
         received_at,
         source: &source,
         ip: None,
-        client_route: false,
+        client_side: false,
         user_agent: None,
+        client_libraries: ClientLibraries::usual(),
         fingerprinter: &fingerprinter,
     };
     let shape =

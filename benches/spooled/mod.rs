@@ -1,6 +1,6 @@
 //! Requests as the collector hands them to the spool, made of the corpus, and a delivery that takes no store.
 
-use forebay::call::{CallKind, Fingerprinter, Limits, LineSink as _, Request, Shape, Stamp};
+use forebay::call::{CallKind, ClientLibraries, Fingerprinter, Limits, LineSink as _, Request, Shape, Stamp};
 use forebay::object::{BucketString, Destination, Encryption, ObjectKey, ObjectName};
 use forebay::random::Random;
 use forebay::sources::SourceId;
@@ -41,7 +41,15 @@ pub(crate) fn frames(
     fingerprinter: &Fingerprinter,
     received_at: UnixMillis,
 ) -> RequestFrames {
-    let stamp = Stamp { received_at, source, ip: None, client_route: false, user_agent: None, fingerprinter };
+    let stamp = Stamp {
+        received_at,
+        source,
+        ip: None,
+        client_side: false,
+        client_libraries: ClientLibraries::usual(),
+        user_agent: None,
+        fingerprinter,
+    };
     let request = Request::parse(body, shape, &Limits::default()).expect("a good body");
     let capacity = request.lines_len() + request.lines() * (FRAME_HEADER + source.as_str().len());
     let mut frames = RequestFrames::new(source.clone(), received_at, capacity);

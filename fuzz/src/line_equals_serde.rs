@@ -38,7 +38,7 @@ const OWNED: [&str; 11] = [
     "version",
 ];
 /// How names of libraries begin whose peer is the user's own device.
-const CLIENT_LIBRARIES: [&str; 8] = [
+const CLIENT_LIBRARIES: [&str; 9] = [
     "analytics-ios",
     "analytics-android",
     "analytics-kotlin",
@@ -47,7 +47,12 @@ const CLIENT_LIBRARIES: [&str; 8] = [
     "@segment/analytics-react-native",
     "Analytics-CSharp",
     "analytics_flutter",
+    "com.rudderstack.",
 ];
+/// Names of such libraries that are no beginnings of others.
+const CLIENT_LIBRARIES_WHOLE: [&str; 3] = ["analytics.js", "rudder.android", "rudder.ios"];
+/// What calls of clients say as their `channel`.
+const CLIENT_CHANNELS: [&str; 4] = ["browser", "web", "client", "mobile"];
 
 /// Runs one input.
 pub fn run(input: &[u8]) {
@@ -293,10 +298,16 @@ fn read_time(time: Option<&str>) -> Option<Option<i64>> {
     }
 }
 
+/// Whether the request or the call itself says that it is of a client.
+fn from_client(way: Way, call: &Members<'_>) -> bool {
+    let says = value(call, "channel").and_then(said);
+    way.client_side || says.is_some_and(|channel| CLIENT_CHANNELS.contains(&&*channel))
+}
+
 /// What the line's context is, where it is not the call's own as sent; and whether the call is of a client-side library.
 fn context(way: Way, call: &Members<'_>, envelope: Option<&Members<'_>>) -> (Option<String>, bool) {
     let own = value(call, "context").filter(|own| *own != "null");
-    let Some(own) = members(own.unwrap_or("{}")) else { return (None, way.client_route) };
+    let Some(own) = members(own.unwrap_or("{}")) else { return (None, from_client(way, call)) };
     let shared = envelope.and_then(|envelope| members(value(envelope, "context")?));
     let merged = shared.map(|shared| merged(&shared, &own, usize::MAX));
     let mut context: Vec<(String, String)> = match &merged {
@@ -310,9 +321,10 @@ fn context(way: Way, call: &Members<'_>, envelope: Option<&Members<'_>>) -> (Opt
         |name: &str| context.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.clone());
     let library = last("library").and_then(|library| said(value(&counting(&members(&library)?), "name")?));
     let known = |name: &str| {
-        name == "analytics.js" || CLIENT_LIBRARIES.iter().any(|library| name.starts_with(library))
+        CLIENT_LIBRARIES_WHOLE.contains(&name)
+            || CLIENT_LIBRARIES.iter().any(|library| name.starts_with(library))
     };
-    let client = way.client_route || library.is_some_and(|name| known(&name));
+    let client = from_client(way, call) || library.is_some_and(|name| known(&name));
     let direct = last("direct").is_some_and(|direct| direct == "true");
     let fills = [("ip", IP, way.ip && (client || direct)), ("userAgent", USER_AGENT, way.user_agent)];
     for (name, text, filled) in fills {

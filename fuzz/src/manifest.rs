@@ -122,7 +122,8 @@ fn use_state(state: &State, choices: &mut Choices<'_>) {
             let batch = BatchKey { source: place.source.clone(), day: place.day, stream };
             assert_eq!(state.previous_last(&batch, &place.bucket), day.sealed_through(stream));
         }
-        if let Some(marker) = day.marker(place, "0123456789abcdef0123456789abcdef") {
+        if let Some(marker) = day.marker(place, "0123456789abcdef0123456789abcdef", state.previous_day(place))
+        {
             assert!(marker.streams.values().all(|stream| stream.objects > 0));
         }
     }

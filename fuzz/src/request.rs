@@ -3,7 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::LazyLock;
 
-use forebay::call::{BodyError, CallKind, Fingerprinter, Limits, Request, Shape, Stamp, Tally, Validation};
+use forebay::call::{
+    BodyError, CallKind, ClientLibraries, Fingerprinter, Limits, Request, Shape, Stamp, Tally, Validation,
+};
 use forebay::random::Random;
 use forebay::sources::SourceId;
 use forebay::spool::RequestFrames;
@@ -38,7 +40,7 @@ pub struct Way {
     /// The kind that the route gives; `None` for a batch route.
     pub kind: Option<CallKind>,
     /// Whether the route is one of client-side libraries.
-    pub client_route: bool,
+    pub client_side: bool,
     /// Whether the client's address is known.
     pub ip: bool,
     /// Whether there is a user agent to fill in.
@@ -65,7 +67,7 @@ impl Way {
             false => Limits { validation, ..Limits::default() },
         };
         let kind = kinds.get(usize::from(byte & 7)).copied();
-        Self { kind, client_route: bit(3), ip: bit(4), user_agent: bit(5), limits }
+        Self { kind, client_side: bit(3), ip: bit(4), user_agent: bit(5), limits }
     }
 
     /// Reads a body.
@@ -79,8 +81,9 @@ impl Way {
             received_at: RECEIVED,
             source: &SOURCE,
             ip: self.ip.then_some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7))),
-            client_route: self.client_route,
+            client_side: self.client_side,
             user_agent: self.user_agent.then_some(USER_AGENT),
+            client_libraries: ClientLibraries::usual(),
             fingerprinter: &FINGERPRINTER,
         };
         let mut frames = RequestFrames::new(SOURCE.clone(), RECEIVED, request.lines_len());

@@ -37,8 +37,12 @@ pub struct Status {
     pub oldest_undelivered_seconds: Option<u64>,
     /// Calls since the process started, over all sources.
     pub totals: Totals,
+    /// The proxy of the environment through which S3 is asked.
+    pub s3_proxy: Option<String>,
     /// The ledger, since the spool was made; `None` from a process that keeps none.
     pub ledger: Option<LedgerStatus>,
+    /// Objects that are sealed and not known to be in the store.
+    pub sealed_objects: u64,
     /// Every source that is configured or has something in the spool.
     pub sources: Vec<SourceStatus>,
 }

@@ -243,6 +243,6 @@ impl Archive {
 fn may_pass(fault: Fault) -> bool {
     match fault {
         Fault::Transient | Fault::Busy | Fault::Region | Fault::Expired | Fault::Digest => true,
-        Fault::Exists | Fault::NotFound | Fault::Refused | Fault::NoAccess => false,
+        Fault::Exists | Fault::NotFound | Fault::Refused | Fault::NoAccess | Fault::Local => false,
     }
 }

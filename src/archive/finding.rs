@@ -73,6 +73,11 @@ pub enum Problem {
     },
     /// The day has long been over, and nothing says where the chain ends.
     NoMarker,
+    /// A later marker of the spool says that it had objects of this day, and neither they nor its marker are there.
+    DayMissing {
+        /// The day of the later marker.
+        said_on: ReceivedDay,
+    },
     /// The marker says nothing.
     Marker {
         /// Why.
@@ -148,6 +153,7 @@ impl Problem {
             Self::Forks { .. } => "fork",
             Self::Overlaps { .. } => "overlap",
             Self::NoMarker => "no_marker",
+            Self::DayMissing { .. } => "day_missing",
             Self::Marker { .. } => "marker",
             Self::MarkerDiffers { .. } => "marker_differs",
             Self::Metadata { .. } => "metadata",
@@ -183,6 +189,10 @@ impl Problem {
             Self::NoMarker => {
                 "ask the node whether something of the day is not delivered yet (`forebay status`); if the node is gone, drain its \
                  spool (`forebay spool drain`)"
+            }
+            Self::DayMissing { .. } => {
+                "all of what this spool put on the day is gone, with its marker: look for deleted versions (`aws s3api \
+                 list-object-versions`), for a rule of the bucket's lifecycle, and for who may delete"
             }
             Self::Marker { .. } => {
                 "look who wrote it; a marker is put once and never changed, so an older version of it may be there"
@@ -230,6 +240,11 @@ impl fmt::Display for Problem {
             }
             Self::Overlaps { with } => write!(f, "holds positions that {} holds, too", shown(with)),
             Self::NoMarker => f.write_str("the day is over, and no marker says that all of it was delivered"),
+            Self::DayMissing { said_on } => write!(
+                f,
+                "the marker of {} says that this spool had put objects on this day; neither they nor its marker are there",
+                date(*said_on)
+            ),
             Self::Marker { why } => write!(f, "the marker says nothing: {why}"),
             Self::MarkerDiffers { what, marker, bucket } => {
                 write!(f, "the marker says {what} {marker}, the objects together {bucket}")

@@ -93,6 +93,12 @@ impl DayListing {
         keys(self) == keys(other) && self.markers.len() == other.markers.len()
     }
 
+    /// Whether there is an object or a marker of a spool.
+    pub fn has_spool(&self, spool_id: &str) -> bool {
+        self.objects.iter().any(|(at, _)| at.spool_id == spool_id)
+            || self.markers.iter().any(|at| at.spool_id == spool_id)
+    }
+
     /// Whether there is nothing.
     pub fn is_empty(&self) -> bool {
         self.objects.is_empty() && self.markers.is_empty() && self.foreign.is_empty()

@@ -19,6 +19,7 @@ pub mod bucket;
 pub mod chain;
 pub mod closing;
 pub mod day;
+pub mod day_chain;
 pub mod finding;
 pub mod lines;
 pub mod listing;

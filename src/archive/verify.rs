@@ -17,6 +17,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::bucket::{Archive, ArchiveError, Got};
 use super::day::{Day, DayReport, FoundMarker, Rules, judge};
+use super::day_chain::{DayChain, Link, links};
 use super::finding::{Finding, Place, Problem, shown};
 use super::lines::{Content, Expected};
 use super::listing::{DayListing, Days, FOREIGN_NAMED_MAX, Span};
@@ -81,6 +82,7 @@ pub struct Around {
 /// A day that was looked at.
 struct Looked {
     report: DayReport,
+    links: Vec<Link>,
     /// Objects that are to be read, chain by chain, in the order of their first positions.
     unread: VecDeque<Stored>,
     _objects: OwnedSemaphorePermit,
@@ -111,6 +113,7 @@ pub struct Verify {
     reading: VecDeque<Reading>,
     hasher: RandomState,
     /// Of the source at hand.
+    chain: DayChain,
     windows: Windows,
     windows_of: Option<SourceId>,
 }
@@ -155,6 +158,7 @@ impl Verify {
             unread: VecDeque::new(),
             reading: VecDeque::new(),
             hasher: RandomState::new(),
+            chain: DayChain::default(),
             windows: Windows::default(),
             windows_of: None,
         })
@@ -195,10 +199,36 @@ impl Verify {
             }
             return Ok(false);
         };
-        let Looked { report, unread, _objects } = day.await??;
+        let Looked { mut report, links, unread, _objects } = day.await??;
+        report.found(self.missing_days(&report, &links).await?);
         self.waiting.push_back(Waiting { report, left: unread.len(), _objects });
         self.unread.extend(unread);
         Ok(true)
+    }
+
+    /// Days before this one that its markers name, and that are not there.
+    async fn missing_days(
+        &mut self,
+        report: &DayReport,
+        links: &[Link],
+    ) -> Result<Vec<Finding>, VerifyError> {
+        let Some(day) = report.day else { return Ok(Vec::new()) };
+        let mut findings = Vec::new();
+        for (at, missing) in self.chain.take(&report.source, day, links) {
+            // It may have come since it was listed.
+            let again = Days::of_day(&self.archive, &report.source, missing).await?;
+            if self.options.span.has(missing) && !again.has_spool(&at.spool_id) {
+                let place = Place {
+                    source: Some(report.source.clone()),
+                    day: Some(missing),
+                    node: Some(at.node),
+                    spool: Some(at.spool_id),
+                    ..Place::default()
+                };
+                findings.push(Finding { place, problem: Problem::DayMissing { said_on: day } });
+            }
+        }
+        Ok(findings)
     }
 
     fn begin(&mut self, object: Stored) {
@@ -421,7 +451,9 @@ async fn look(
     deep: bool,
     permit: OwnedSemaphorePermit,
 ) -> Result<Looked, VerifyError> {
-    let (mut report, mut objects) = judge(archive.bucket(), ask(&archive, &listing).await?, &rules);
+    let day = ask(&archive, &listing).await?;
+    let mut linked = links(&day);
+    let (mut report, mut objects) = judge(archive.bucket(), day, &rules);
     let moved = |finding: &Finding| {
         use Problem::{Marker, MarkerDiffers, Missing, NoMarker, Vanished};
         matches!(finding.problem, Missing | NoMarker | Marker { .. } | MarkerDiffers { .. } | Vanished)
@@ -431,12 +463,14 @@ async fn look(
     {
         let again = Days::of_day(&archive, &listing.source, day).await?;
         if !again.is_same(&listing) {
-            (report, objects) = judge(archive.bucket(), ask(&archive, &again).await?, &rules);
+            let day = ask(&archive, &again).await?;
+            linked = links(&day);
+            (report, objects) = judge(archive.bucket(), day, &rules);
         }
     }
     let readable = |object: &Stored| deep && object.len > 0;
     let unread = objects.into_iter().filter(readable).collect();
-    Ok(Looked { report, unread, _objects: permit })
+    Ok(Looked { report, links: linked, unread, _objects: permit })
 }
 
 /// Asks for the metadata of a day's objects and for its markers.

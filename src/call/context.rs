@@ -1,19 +1,8 @@
 //! The `context` of a line: the call's, laid over the envelope's, with what the collector fills in.
 
 use super::body::ContextSpots;
+use super::client::ClientLibraries;
 use crate::json::{Kind, Span, Splice, Value, unescape, write_text};
-
-/// Names of libraries that run in a browser or an app, by their beginning. Their peer is the user's own device.
-const CLIENT_LIBRARIES: [&[u8]; 8] = [
-    b"analytics-ios",
-    b"analytics-android",
-    b"analytics-kotlin",
-    b"analytics-swift",
-    b"analytics-react-native",
-    b"@segment/analytics-react-native",
-    b"Analytics-CSharp",
-    b"analytics_flutter",
-];
 
 /// A `context` that is an object, wherever its text stands.
 #[derive(Clone, Copy, Debug)]
@@ -37,12 +26,9 @@ impl ContextObject<'_> {
         in_place: false,
     };
 
-    /// Whether the library named in it is one that runs at the user's.
-    pub(super) fn names_client_library(&self) -> bool {
-        self.spots.library_name.is_some_and(|name| {
-            let name = unescape(name, self.text);
-            *name == *b"analytics.js" || CLIENT_LIBRARIES.iter().any(|known| name.starts_with(known))
-        })
+    /// Whether the library named in it is one of these.
+    pub(super) fn names_one_of(&self, libraries: &ClientLibraries) -> bool {
+        self.spots.library_name.is_some_and(|name| libraries.have(&unescape(name, self.text)))
     }
 
     /// Copies the object in `splice`, which is at or before it, with what the collector fills in.

@@ -5,6 +5,7 @@ use std::cell::OnceCell;
 
 use super::body::{Body, ContextSpots, Item};
 use super::check::{Checked, check, is_blank};
+use super::client::says_client;
 use super::context::{ContextObject, Fills};
 use super::envelope::Envelope;
 use super::name::{Field, Name, find};
@@ -103,7 +104,10 @@ impl<'r> LineWriter<'r> {
         let Call { item, members, checked, .. } = *call;
         let mut merged = std::mem::take(&mut self.merged);
         let context = self.context_of(item, members, &mut merged);
-        let client = self.stamp.client_route || context.is_some_and(|context| context.names_client_library());
+        let libraries = self.stamp.client_libraries;
+        let client = self.stamp.client_side
+            || context.is_some_and(|context| context.names_one_of(libraries))
+            || says_client(members, self.text);
         let direct = context.is_some_and(|context| context.spots.direct);
         let id = message_id(members, self.text);
         let stamped = Stamped {

@@ -4,6 +4,7 @@
 
 mod body;
 mod check;
+mod client;
 mod context;
 mod envelope;
 pub mod fingerprint;
@@ -18,6 +19,7 @@ pub mod sink;
 mod times;
 pub mod timestamp;
 
+pub use client::{CLIENT_LIBRARIES, ClientLibraries};
 pub use fingerprint::Fingerprinter;
 pub use kind::{CallKind, Shape};
 pub use limits::{Limits, Validation};

@@ -204,6 +204,7 @@ fn own_write_key(body: &[u8]) -> Result<Option<String>, &'static str> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::ClientLibraries;
     use super::*;
     use crate::call::Fingerprinter;
     use crate::sources::SourceId;
@@ -303,8 +304,9 @@ mod tests {
             received_at: UnixMillis(1_561_134_806_158),
             source: &source,
             ip: None,
-            client_route: true,
+            client_side: true,
             user_agent: None,
+            client_libraries: ClientLibraries::usual(),
             fingerprinter: &Fingerprinter::new([0; 16]),
         };
         let mut line = Line(Vec::new(), None);

@@ -8,7 +8,7 @@ use super::check::kind_of;
 use super::envelope::Envelope;
 use super::line::LineWriter;
 use super::name::{Name, find};
-use super::{CallKind, Fingerprinter, Limits, LineSink, RejectReason, Shape};
+use super::{CallKind, ClientLibraries, Fingerprinter, Limits, LineSink, RejectReason, Shape};
 use crate::json::{Value, unescape};
 use crate::random::Random;
 use crate::sources::SourceId;
@@ -61,8 +61,11 @@ pub struct Stamp<'a> {
     pub source: &'a SourceId,
     /// The client's address: `context.ip` of client-side calls that have none.
     pub ip: Option<IpAddr>,
-    /// Whether the route is one that only client-side libraries use (letter routes, `/v1/b`, the pixel).
-    pub client_route: bool,
+    /// Whether the request shows that a client sent it: by a route that only client-side libraries use (letter routes, `/v1/b`,
+    /// the pixel), or an `Origin` header.
+    pub client_side: bool,
+    /// Libraries whose calls come from clients, whatever the request shows.
+    pub client_libraries: &'a ClientLibraries,
     /// `context.userAgent` for calls that have none: pixels only.
     pub user_agent: Option<&'a str>,
     /// Makes the dedupe fingerprints.

@@ -2,6 +2,7 @@
 
 use crate::object::Encryption;
 use crate::policy::Template;
+use crate::store::PutMode;
 
 use super::finding::Remedy;
 use super::refusal::{Kind, Refusal};
@@ -126,8 +127,18 @@ pub fn set_the_clock() -> Remedy {
     Remedy::paste("set this machine's clock, and keep it set", "timedatectl set-ntp true")
 }
 
-/// What mends a refused put.
-pub fn put(subject: &Subject<'_>, refusal: &Refusal) -> Vec<Remedy> {
+/// What mends a refused put. `unconditional`: it was refused without the condition, too.
+pub fn put(subject: &Subject<'_>, refusal: &Refusal, unconditional: bool) -> Vec<Remedy> {
+    if let Some(kms) = subject.destination.encryption.kms()
+        && refusal.code.as_deref() == Some("InvalidAccessKeyId")
+    {
+        // So Ceph says of a KMS key that it does not have.
+        let key = format!(
+            "the store does not know the KMS key {}, or, where it refuses every request, the access key: name a key that it has",
+            kms.key
+        );
+        return vec![Remedy::paste(key, subject.setting("encryption = { kms = \"…\" }"))];
+    }
     if let Some(remedies) = common(Service::Store, refusal) {
         return remedies;
     }
@@ -137,7 +148,7 @@ pub fn put(subject: &Subject<'_>, refusal: &Refusal) -> Vec<Remedy> {
     if refusal.message.starts_with("find the region") {
         let text = "name the bucket's region, so that it need not be found; credentials that are no good are another \
                     cause";
-        return vec![Remedy::paste(text, region_line(subject, "…"))];
+        return vec![Remedy::paste(text, region_line(subject, subject.region.unwrap_or("…")))];
     }
     let settings = |text: &str, paste: &str| vec![Remedy::paste(text, paste)];
     let code = refusal.code.as_deref().unwrap_or("");
@@ -151,7 +162,7 @@ pub fn put(subject: &Subject<'_>, refusal: &Refusal) -> Vec<Remedy> {
         | (_, "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException") => {
             vec![Remedy::paste(
                 "the bucket is in another region: name it (or leave it out, and it is found)",
-                region_line(subject, "…"),
+                region_line(subject, subject.region.unwrap_or("…")),
             )]
         }
         (_, "AccessControlListNotSupported") => settings(
@@ -165,7 +176,7 @@ pub fn put(subject: &Subject<'_>, refusal: &Refusal) -> Vec<Remedy> {
             "an object of this name is said to exist already, and it cannot: look whether something between this \
              machine and the store answers in its place",
         )],
-        (Some(501), _) | (_, "NotImplemented") => not_implemented(subject),
+        (Some(501), _) | (_, "NotImplemented") => not_implemented(subject, unconditional),
         (_, "BadDigest" | "InvalidDigest" | "XAmzContentSHA256Mismatch" | "XAmzContentChecksumMismatch") => {
             settings(
                 "the store received other bytes than were sent, or counts the checksum in another way: look at what \
@@ -173,17 +184,25 @@ pub fn put(subject: &Subject<'_>, refusal: &Refusal) -> Vec<Remedy> {
                 "[s3]\nchecksums = \"when-required\"",
             )
         }
-        (Some(400), _) => not_implemented(subject),
+        (Some(400), _) => not_implemented(subject, unconditional),
         _ => vec![Remedy::say("the store's own words say what it misses")],
     }
 }
 
-fn not_implemented(subject: &Subject<'_>) -> Vec<Remedy> {
-    let mut remedies = vec![Remedy::paste(
-        "the store does not take the request as it is sent; where it does not know checksums or conditional writes, \
-         these leave them out",
-        "[s3]\nchecksums = \"when-required\"\nput = \"overwrite\"",
-    )];
+fn not_implemented(subject: &Subject<'_>, unconditional: bool) -> Vec<Remedy> {
+    let mut remedies = vec![if unconditional || subject.reach.put == PutMode::Overwrite {
+        Remedy::paste(
+            "the store does not take the request as it is sent, without the condition neither; where it does not know \
+             checksums, this leaves them out",
+            "[s3]\nchecksums = \"when-required\"",
+        )
+    } else {
+        Remedy::paste(
+            "the store does not take the request as it is sent; where it does not know checksums or conditional writes, \
+             these leave them out",
+            "[s3]\nchecksums = \"when-required\"\nput = \"overwrite\"",
+        )
+    }];
     if subject.destination.encryption != Encryption::None && subject.reach.endpoint_url.is_some() {
         let none = subject.setting("encryption = \"none\"");
         remedies.push(Remedy::paste("where it does not encrypt as asked", none));

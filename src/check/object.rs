@@ -54,7 +54,9 @@ pub fn put(subject: &Subject<'_>, key: &ObjectKey, put: &PutAnswer) -> Finding {
         (Err(refusal), Some(Ok(_))) => {
             trial.passed(format!("{key} is stored, without the condition ({refusal} with it)"))
         }
-        (Err(refusal), _) => trial.failed(refusal.to_string(), mend::put(subject, refusal)),
+        (Err(refusal), _) => {
+            trial.failed(refusal.to_string(), mend::put(subject, refusal, put.unconditional.is_some()))
+        }
     }
 }
 
@@ -165,8 +167,8 @@ pub fn look(found: &Result<u64, Refusal>, len: u64) -> Finding {
             vec![Remedy::say("look at what is between this machine and the store: it changes bodies")],
         ),
         Err(refusal) if refusal.is_denied() => trial.not_tested(format!(
-            "not testable with these rights (s3:GetObject); nothing needs it: it spares a second upload after an \
-             answer was lost ({refusal})"
+            "not testable with these rights (s3:GetObject); nothing needs it, but without it another writer's object \
+             under a name of ours is replaced and only counted, where it would wait for a person ({refusal})"
         )),
         Err(refusal) => trial.not_tested(format!("it cannot be looked at; deliveries work without ({refusal})")),
     }

@@ -84,6 +84,7 @@ pub async fn run(
         Ok(_) => access::identity(&identity, has_role),
         Err(_) => access::nobody(),
     });
+    access.extend(surroundings::proxy(aws.store.proxy().as_deref()));
     access.extend(surroundings::transport(&settings.reach));
     let common = Arc::new(Common {
         external_ids: settings.external_ids,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use chrono::NaiveDate;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::config::checked::FLUSH_BYTES_MAX;
 use crate::config::units::UnitError;
@@ -566,13 +566,66 @@ fn region(text: &str) -> Result<String, String> {
     region_name(text).map(str::to_owned).ok_or_else(|| "expected a region such as eu-west-1".to_owned())
 }
 
+impl Cli {
+    /// The command line of this process. Where it is wrong, the process ends with what is wrong, and without passwords: an
+    /// error is often logged.
+    pub fn of_process() -> Self {
+        Self::try_parse().unwrap_or_else(|error| {
+            let text = error.render().to_string();
+            match without_passwords(&text) {
+                Some(text) => Self::command().error(error.kind(), text.trim_start_matches("error: ")).exit(),
+                None => error.exit(),
+            }
+        })
+    }
+}
+
+/// The text with `…` in place of what stands before the host of each URL. `None` where there is none.
+fn without_passwords(text: &str) -> Option<String> {
+    let mut pieces = text.split("://");
+    let mut out = pieces.next()?.to_owned();
+    let mut found = false;
+    for piece in pieces {
+        let end = piece.find(|c: char| c.is_whitespace() || "/?#'\"".contains(c)).unwrap_or(piece.len());
+        let (authority, rest) = piece.split_at(end);
+        out.push_str("://");
+        match authority.rsplit_once('@') {
+            Some((_, host)) => {
+                found = true;
+                out.push_str("…@");
+                out.push_str(host);
+            }
+            None => out.push_str(authority),
+        }
+        out.push_str(rest);
+    }
+    found.then_some(out)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     fn parse(line: &str) -> Result<Cli, clap::Error> {
         Cli::try_parse_from(std::iter::once("forebay").chain(line.split_whitespace()))
+    }
+
+    #[test]
+    fn no_password_is_shown() {
+        let check = |text: &str, expected: Option<&str>| {
+            assert_eq!(without_passwords(text).as_deref(), expected, "{text}");
+        };
+        check(
+            "error: 'http://me:secret@host:1/x' for --admin",
+            Some("error: 'http://…@host:1/x' for --admin"),
+        );
+        check("http://a@b@c and https://d:e@f", Some("http://…@c and https://…@f"));
+        check("http://host:1 and me@example.com", None);
+        let error = parse("status --admin http://me:secret@host:1").unwrap_err().to_string();
+        assert!(
+            error.contains("secret") && !without_passwords(&error).unwrap().contains("secret"),
+            "{error}"
+        );
     }
 
     #[test]

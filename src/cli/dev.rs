@@ -1,14 +1,13 @@
 //! `forebay dev`: everything on one machine with nothing to set up.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::args::DevArgs;
 use super::dev_sources::DevSources;
 use super::failure::Failure;
-use super::node::{Addresses, Ending, Engine, Node, Outside, Recovery, fit_connections, open_disk};
-use super::{demo, say_beside};
+use super::node::{Addresses, Bound, Ending, Engine, Node, Outside, Recovery, fit_connections, open_disk};
+use super::{demo, dev_folders, say_beside};
 use crate::admin;
 use crate::batch::DueRule;
 use crate::collector::settings::CONNECTIONS_MAX;
@@ -31,9 +30,6 @@ const ENDING: Ending = Ending { deliver: true, drain_delay: Duration::ZERO, grac
 pub async fn run(args: &DevArgs, background: &Background) -> Result<(), Failure> {
     let shutdown = Shutdown::new();
     let _signals = shutdown.listen()?;
-    if args.reset {
-        reset(&args.data_dir)?;
-    }
     let (fitted, fewer_connections) = fit_connections(Wanted {
         connections: CONNECTIONS_MAX,
         admin: admin::server::CONNECTIONS_MAX,
@@ -47,6 +43,19 @@ pub async fn run(args: &DevArgs, background: &Background) -> Result<(), Failure>
             "cannot listen on {addr} for S3: {error}; is another process using the port?"
         ))
     })?;
+    let addresses = Addresses {
+        public: args.listen,
+        tls: None,
+        admin: args.admin_listen,
+        admin_hosts: Vec::new(),
+        admin_connections: fitted.admin,
+    };
+    // All ports before anything is deleted: a second `dev` must not take the data from under the first.
+    let bound = Bound::bind(&addresses)?;
+    if args.reset {
+        dev_folders::reset(&args.data_dir)?;
+    }
+    dev_folders::make(&args.data_dir)?;
     let settings = DevS3Settings {
         data_dir: args.data_dir.join("s3"),
         clock: Arc::clone(&outside.clock),
@@ -54,7 +63,7 @@ pub async fn run(args: &DevArgs, background: &Background) -> Result<(), Failure>
         connections: fitted.dev_s3,
     };
     let s3 = DevS3::start(listener, settings).await?;
-    let node = start(args, &outside, &s3, fitted, background).await?;
+    let node = start(args, &outside, &s3, (bound, &addresses), fitted, background).await?;
     fewer_connections.iter().for_each(|warning| tracing::warn!("{warning}"));
     say_beside(format!(
         "collector http://{}\nconsole http://{}\ns3 {}\n{}",
@@ -85,6 +94,7 @@ async fn start(
     args: &DevArgs,
     outside: &Outside,
     s3: &DevS3Running,
+    (bound, addresses): (Bound, &Addresses),
     fitted: Fitted,
     background: &Background,
 ) -> Result<Node, Failure> {
@@ -110,39 +120,9 @@ async fn start(
         ..Destination::new(bucket, Encryption::SseS3)
     };
     let sources = DevSources::new(engine.outlet(), destination);
-    let addresses = Addresses {
-        public: args.listen,
-        tls: None,
-        admin: args.admin_listen,
-        admin_hosts: Vec::new(),
-        admin_connections: fitted.admin,
-    };
-    // Browser SDKs that are only given the address of the settings document learn from it where to send.
-    let policy = |public: std::net::SocketAddr| Policy {
-        public_host: Some(format!("http://{public}")),
-        ..Policy::new(Arc::new(sources))
-    };
     let mut settings = CollectorSettings { receipts: args.receipts, ..CollectorSettings::default() };
     settings.bounds.connections = fitted.connections;
-    engine.listen(settings, policy, &addresses)
-}
-
-/// Removes what an earlier run left: only the two folders that dev mode makes.
-fn reset(data_dir: &Path) -> Result<(), Failure> {
-    for name in ["spool", "s3"] {
-        let dir = data_dir.join(name);
-        // Taking the lock first: another process may be using it.
-        if name == "spool" && dir.exists() {
-            drop(open_disk(&dir, false)?);
-        }
-        match std::fs::remove_dir_all(&dir) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(Failure::failed(format!("cannot remove {}: {error}", dir.display())));
-            }
-            _ => {}
-        }
-    }
-    Ok(())
+    engine.listen(settings, Policy::new(Arc::new(sources)), bound, addresses)
 }
 
 /// What to do next, ready to paste.

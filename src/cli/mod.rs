@@ -5,6 +5,7 @@ pub mod args;
 pub mod check;
 pub mod demo;
 pub mod dev;
+mod dev_folders;
 pub mod dev_sources;
 pub mod failure;
 pub mod flush;

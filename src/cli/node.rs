@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket};
@@ -97,6 +97,28 @@ pub struct Addresses {
     pub admin_connections: usize,
 }
 
+/// Listeners whose ports are taken. Clients that connect wait until there is a node.
+#[derive(Debug)]
+pub struct Bound {
+    public: TcpListener,
+    tls: Option<TcpListener>,
+    admin: TcpListener,
+}
+
+impl Bound {
+    /// Takes the ports.
+    ///
+    /// # Errors
+    /// [`Failure`] where an address cannot be used.
+    pub fn bind(addresses: &Addresses) -> Result<Self, Failure> {
+        Ok(Self {
+            public: bind(addresses.public, "take calls")?,
+            tls: addresses.tls.map(|addr| bind(addr, "take calls over TLS")).transpose()?,
+            admin: bind(addresses.admin, "show the console")?,
+        })
+    }
+}
+
 /// A node that takes calls.
 #[derive(Debug)]
 pub struct Node {
@@ -117,13 +139,19 @@ pub struct Node {
 /// # Errors
 /// [`Failure`] with what to do.
 pub fn open_disk(dir: &Path, refuse_unsafe: bool) -> Result<RealDisk, Failure> {
-    let disk = RealDisk::open(dir)?;
-    match filesystem::of(dir) {
-        Ok((name, Trust::Unsafe)) if refuse_unsafe => Err(Failure::usage(format!(
+    // Before anything is made there.
+    let found = filesystem::of_nearest(dir);
+    if let Ok((name, Trust::Unsafe)) = &found
+        && refuse_unsafe
+    {
+        return Err(Failure::usage(format!(
             "the spool directory {} lies on {name}, where a sync promises little; use a directory on ext4 or xfs, or set \
              spool.unsafe_filesystem = true and accept that a power cut may lose acknowledged calls",
             dir.display()
-        ))),
+        )));
+    }
+    let disk = RealDisk::open(dir)?;
+    match found {
         Ok((name, Trust::Unsafe | Trust::Unknown)) => {
             tracing::warn!(dir = %dir.display(), filesystem = name, "the spool lies on a file system that Forebay is not tested on");
             Ok(disk)
@@ -230,6 +258,7 @@ impl Engine {
             draining: AtomicBool::new(false),
             configured: Mutex::default(),
             rate: Mutex::default(),
+            proxy: OnceLock::new(),
         });
         Self { outside, spool, delivery, scheduler, alarms, view }
     }
@@ -239,19 +268,18 @@ impl Engine {
         self.spool.outlet()
     }
 
-    /// Opens the listeners. `policy` is told the public address, whose port may only now be known.
+    /// Takes calls, and answers operators.
     ///
     /// # Errors
-    /// [`Failure`] where an address cannot be used.
+    /// [`Failure`] where a listener cannot be used.
     pub fn listen(
         self,
         settings: CollectorSettings,
-        policy: impl FnOnce(SocketAddr) -> Policy,
+        policy: Policy,
+        bound: Bound,
         addresses: &Addresses,
     ) -> Result<Node, Failure> {
-        let public = bind(addresses.public, "take calls")?;
-        let tls = addresses.tls.map(|addr| bind(addr, "take calls over TLS")).transpose()?;
-        let admin = bind(addresses.admin, "show the console")?;
+        let Bound { public, tls, admin } = bound;
         let (public_addr, admin_addr) = (public.local_addr()?, admin.local_addr()?);
         let tls_addr = tls.as_ref().map(TcpListener::local_addr).transpose()?;
         let deps = CollectorDeps {
@@ -263,7 +291,7 @@ impl Engine {
             alarms: Arc::clone(&self.alarms),
         };
         let listeners = Listeners { plain: vec![public], tls: tls.into_iter().collect() };
-        let collector = Collector::start(deps, settings, policy(public_addr), listeners)?;
+        let collector = Collector::start(deps, settings, policy, listeners)?;
         let admin_stop = CancellationToken::new();
         let hosts = AllowedHosts::new(admin_addr, &addresses.admin_hosts);
         let server = AdminServer::new(Arc::clone(&self.view) as _, self.outside.metrics.clone(), hosts)
@@ -351,6 +379,11 @@ impl Node {
         let known: BTreeSet<SourceId> = self.engine.outlet().sources().into_iter().collect();
         self.engine.delivery.set_removed(known.difference(&sources).cloned().collect());
         *self.engine.view.configured.lock().unwrap_or_else(PoisonError::into_inner) = sources;
+    }
+
+    /// Says which proxy of the environment stands before the store: once.
+    pub fn set_proxy(&self, proxy: String) {
+        self.engine.view.proxy.get_or_init(|| proxy);
     }
 
     /// The collector.

@@ -10,12 +10,12 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::args::ServeArgs;
 use super::failure::Failure;
-use super::node::{Addresses, Ending, Engine, Node, Outside, Recovery, fit_connections, open_disk};
+use super::node::{Addresses, Bound, Ending, Engine, Node, Outside, Recovery, fit_connections, open_disk};
 use super::say_beside;
 use crate::admin;
 use crate::alarms::AlarmKind;
 use crate::batch::DueRule;
-use crate::call::Limits;
+use crate::call::{ClientLibraries, Limits};
 use crate::collector::{Bounds, CollectorSettings, Policy, TlsFiles};
 use crate::config::{
     Acl, AllowedOrigins, Checksums, ClosedDays, Config, ConfigError, Environment, Loaded, Loader,
@@ -127,7 +127,12 @@ async fn start(config: &Config, background: &Background) -> Result<Node, Failure
     // Before anything is delivered: what was sealed by an earlier process is put as the configuration says now.
     note_destinations(&recovery.outlet(), config)?;
     let node = recovery.outlet().node();
-    let store = Arc::new(S3Store::new(store_settings(config, &node)).await);
+    let store = S3Store::new(store_settings(config, &node)).await;
+    let proxy = store.proxy();
+    if let Some(proxy) = &proxy {
+        tracing::info!(proxy, "S3 is asked through this proxy of the environment");
+    }
+    let store = Arc::new(store);
     let engine =
         Engine::start(recovery, store, delivery_settings(config), hooks(&config.closed_days)?, background);
     let addresses = Addresses {
@@ -139,7 +144,8 @@ async fn start(config: &Config, background: &Background) -> Result<Node, Failure
     };
     let mut settings = collector_settings(config);
     settings.bounds.connections = fitted.connections;
-    let node = engine.listen(settings, |_| policy(config), &addresses)?;
+    let node = engine.listen(settings, policy(config), Bound::bind(&addresses)?, &addresses)?;
+    proxy.into_iter().for_each(|proxy| node.set_proxy(proxy));
     node.set_configured(config.sources.iter().map(|source| source.id.clone()).collect());
     Ok(node)
 }
@@ -217,6 +223,7 @@ fn collector_settings(config: &Config) -> CollectorSettings {
             validation: collector.validation,
             ..Limits::default()
         },
+        client_libraries: ClientLibraries::new(collector.client_libraries.clone()),
         max_body: collector.max_body,
         calls_per_second: collector.calls_per_second,
         bounds: Bounds::default(),

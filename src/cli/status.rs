@@ -7,12 +7,14 @@ use http::Method;
 
 use crate::admin::{LedgerStatus, SourceStatus, Status};
 use crate::config::units::{about_bytes, about_seconds};
-use crate::runtime::telemetry::outside_text;
+use crate::runtime::telemetry::{outside_text, outside_text_within};
 
 use super::admin_client::{AskError, ask};
 use super::args::StatusArgs;
 use super::numbers::{counted, grouped};
 
+/// Bytes of an alarm that are shown: what to do stands at its end.
+const ALARM_TEXT_MAX: usize = 2_048;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Asks for the status and prints it.
@@ -55,10 +57,14 @@ pub fn render(status: &Status) -> String {
 fn troubles(status: &Status) -> Vec<String> {
     let mut lines = vec![if status.ready { "ready".to_owned() } else { "NOT READY".to_owned() }];
     lines.extend(status.not_ready.iter().map(|why| format!("  {}", outside_text(why))));
-    lines.extend(status.degraded.iter().map(|why| format!("degraded: {}", outside_text(why))));
+    // An older collector says of some what no alarm says.
+    let is_alarm = |why: &&String| status.alarms.iter().any(|alarm| alarm.what.ends_with(why.as_str()));
+    let others = status.degraded.iter().filter(|why| !is_alarm(why));
+    lines.extend(others.map(|why| format!("degraded: {}", outside_text_within(why, ALARM_TEXT_MAX))));
     lines.extend(status.alarms.iter().map(|alarm| {
         let age = about_seconds(seconds_since(status.now_ms, alarm.since_ms));
-        format!("ALARM {} for {age}: {}", outside_text(&alarm.kind), outside_text(&alarm.what))
+        let what = outside_text_within(&alarm.what, ALARM_TEXT_MAX);
+        format!("ALARM {} for {age}: {what}", outside_text(&alarm.kind))
     }));
     lines
 }
@@ -78,9 +84,10 @@ fn whole(status: &Status) -> Vec<String> {
         Some(seconds) => {
             let pending = status.sources.iter().fold(0_u64, |sum, s| sum.saturating_add(s.pending_calls));
             format!(
-                "waiting  {} in {}, the oldest for {}",
+                "waiting  {} in {} and {}, the oldest for {}",
                 counted(pending, "call", "calls"),
                 counted(status.open_batches, "batch", "batches"),
+                counted(status.sealed_objects, "sealed object", "sealed objects"),
                 about_seconds(seconds)
             )
         }
@@ -103,6 +110,12 @@ fn whole(status: &Status) -> Vec<String> {
             counted(spool.segments, "segment", "segments")
         ),
     ];
+    lines.extend(status.s3_proxy.iter().map(|proxy| {
+        format!(
+            "proxy    S3 is asked through {}, of the environment (HTTPS_PROXY, NO_PROXY)",
+            outside_text(proxy)
+        )
+    }));
     lines.extend(status.ledger.iter().flat_map(ledger));
     lines
 }
@@ -257,7 +270,9 @@ spool    0 B of 20.0 GB (0 %), 0 segments
                 seconds_left: Some(600),
             },
             open_batches: 2,
+            sealed_objects: 3,
             oldest_undelivered_seconds: Some(3_700),
+            s3_proxy: Some("http://proxy:3128".to_owned()),
             ledger: Some(LedgerStatus {
                 balanced: false,
                 differences: vec!["web, earlier: 3 stored, but 4 of them delivered + 0 lost".into()],
@@ -314,8 +329,9 @@ NOT READY
 degraded: positions 3 to 9 are lost\\u{1b}[31m
 ALARM refused for 1 min 5 s: put refused
 calls    12,345 received since the start: 12,000 stored, 300 repeats, 45 rejected; 10,000 delivered
-waiting  2,000 calls in 2 batches, the oldest for 1 h 1 min
+waiting  2,000 calls in 2 batches and 3 sealed objects, the oldest for 1 h 1 min
 spool    19.0 GB of 20.0 GB (95 %), 280 segments, 1.0 MB parked, would last 10 min without deliveries
+proxy    S3 is asked through http://proxy:3128, of the environment (HTTPS_PROXY, NO_PROXY)
 ledger   12,345 received = 12,000 stored + 45 rejected + 299 repeated + 1 suppressed; 12,000 stored = 9,999 delivered + 2,000 \
 pending + 1 lost: NOT BALANCED
   difference: web, earlier: 3 stored, but 4 of them delivered + 0 lost

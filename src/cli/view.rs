@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::ledger_view;
@@ -48,6 +48,8 @@ pub struct NodeView {
     pub(super) draining: AtomicBool,
     pub(super) configured: Mutex<BTreeSet<SourceId>>,
     pub(super) rate: Mutex<Vec<(Duration, u64)>>,
+    /// The proxy of the environment before the store.
+    pub(super) proxy: OnceLock<String>,
 }
 
 impl NodeView {
@@ -252,6 +254,7 @@ impl AdminView for NodeView {
                 seconds_left: self.outlet.time_left(self.rate()).map(|left| left.as_secs()),
             },
             open_batches: self.outlet.batches_in_use() as u64,
+            sealed_objects: self.outlet.pending_numbers().len() as u64,
             oldest_undelivered_seconds: self.outlet.oldest_undelivered().map(|at| now.since(at).as_secs()),
             totals: Totals {
                 received: sum(|totals| totals.received),
@@ -260,6 +263,7 @@ impl AdminView for NodeView {
                 rejected: sum(|totals| totals.rejected),
                 delivered: sum(|totals| totals.delivered),
             },
+            s3_proxy: self.proxy.get().cloned(),
             ledger: Some(ledger),
             sources,
         }

@@ -13,10 +13,10 @@ use ipnet::IpNet;
 /// left of it can be made up by the client; without that header `x-real-ip`, then `forwarded`.
 pub(super) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> Option<IpAddr> {
     let peer = peer.to_canonical();
-    let is_trusted = |address: &IpAddr| trusted.iter().any(|net| net.contains(address));
-    if !is_trusted(&peer) {
+    if !is_trusted(peer, trusted) {
         return Some(peer);
     }
+    let is_trusted = |address: &IpAddr| is_trusted(*address, trusted);
     let hops = listed(headers, "x-forwarded-for");
     if !hops.is_empty() {
         return right_most(hops.into_iter().map(parsed), is_trusted);
@@ -29,6 +29,12 @@ pub(super) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet
         return right_most(hops.into_iter().map(forwarded_for), is_trusted);
     }
     Some(peer)
+}
+
+/// Whether an address is one of a trusted proxy.
+pub(super) fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
+    let address = address.to_canonical();
+    trusted.iter().any(|net| net.contains(&address))
 }
 
 /// Whether many clients may share this peer address, since it is that of a machine in the same network: loopback, RFC 1918,

@@ -59,7 +59,7 @@ pub(super) async fn serve<S>(
     if let Err(error) = stream.bound_send_buffer() {
         tracing::debug!(peer = %address, %error, "cannot bound the socket's send buffer");
     }
-    let peer = Arc::new(Peer::new(address, standing, &shared));
+    let peer = Arc::new(Peer::new(address, stream.is_tls(), standing, &shared));
     let _listed: Listed = shared.unread.list(&peer);
     let watched = Watched::new(stream, &peer, &shared);
     let service = service_fn(|request: Request<Incoming>| {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use http::header::{AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, EXPECT, HeaderValue};
+use http::header::{AUTHORIZATION, CONNECTION, CONTENT_ENCODING, EXPECT, HeaderValue, ORIGIN};
 use http::request::Parts;
 use http::{HeaderMap, Method, Request as HttpRequest, Uri, Version};
 use hyper::body::{Body as _, Incoming};
@@ -15,19 +15,21 @@ use super::auth;
 use super::backlog::Backlog;
 use super::body::{self, BodyBounds};
 use super::budget::{Address, Client, Shares};
-use super::client_address::{client_address, is_private};
+use super::client_address::{client_address, is_private, is_trusted};
 use super::cors::CorsRules;
 use super::counters::{Counters, RequestCount};
 use super::decode::Coding;
 use super::finish_anyway::FinishAnyway;
 use super::peer::Peer;
 use super::pixel::PixelRequest;
+use super::public_address::{SentTo, public_address};
 use super::rate_limit::RateLimit;
 use super::received_clock::ReceivedClock;
 use super::reply::{self, Refusal, Reply};
 use super::route::{self, NoRoute, Route};
 use super::settings::{CollectorDeps, CollectorSettings, Policy};
 use super::settings_document;
+use super::source_config;
 use super::unread::UnreadAnswers;
 use super::waiting::{Waiter, WaitingBodies, WaitingBody};
 use crate::call::{Request, Shape, Stamp, Tally};
@@ -122,7 +124,10 @@ impl Shared {
         if unread {
             peer.left_unread();
         }
-        let mut reply = outcome.unwrap_or_else(|refusal| refusal.reply(&*self.deps.random));
+        let mut reply = outcome.unwrap_or_else(|refusal| {
+            let reply = refusal.reply(&*self.deps.random);
+            if is_pixel(&head, &policy) { reply::as_image(reply) } else { reply }
+        });
         let rules = CorsRules {
             allowed_origins: policy.allowed_origins.as_deref(),
             private_network: policy.private_network,
@@ -179,7 +184,8 @@ impl Shared {
             Route::Health => Ok(reply::healthy()),
             // Counters of the SDKs themselves: taken, so that they do not try again, and thrown away.
             Route::Counters => Ok(reply::success()),
-            Route::Settings(encoded) => settings_reply(policy, encoded),
+            Route::Settings(encoded) => settings_reply(exchange, encoded),
+            Route::SourceConfig => source_config_reply(head, policy),
             Route::Pixel(kind) => {
                 if head.method != Method::HEAD {
                     let pixel = PixelRequest {
@@ -189,7 +195,7 @@ impl Shared {
                         ip: client_address(exchange.peer.address, &head.headers, &policy.trusted_proxies),
                         received_at: self.received_now(),
                     };
-                    let receipt = self.store_pixel(policy, pixel, exchange.until).await;
+                    let receipt = self.store_pixel(policy, pixel, exchange.until).await?;
                     return Ok(reply::with_receipt(reply::image(), receipt.as_ref()));
                 }
                 Ok(reply::image())
@@ -259,7 +265,9 @@ impl Shared {
             received_at,
             source: &source,
             ip: client_address(exchange.peer.address, &head.headers, &policy.trusted_proxies),
-            client_route,
+            // Only a web page sends one.
+            client_side: client_route || head.headers.contains_key(ORIGIN),
+            client_libraries: &self.settings.client_libraries,
             user_agent: None,
             fingerprinter: &self.deps.fingerprinter,
         };
@@ -407,15 +415,36 @@ pub(super) fn found(policy: &Policy, write_key: &str) -> Result<Destiny, Refusal
     }
 }
 
-fn settings_reply(policy: &Policy, encoded: &str) -> Result<Reply, Refusal> {
+fn settings_reply(exchange: &Exchange<'_>, encoded: &str) -> Result<Reply, Refusal> {
+    let Exchange { head, peer, policy, .. } = exchange;
     let key = auth::percent_decoded(encoded, false).ok_or(Refusal::UnknownSettingsKey)?;
     if !policy.sources.is_taken(&key) {
         return Err(Refusal::UnknownSettingsKey);
     }
-    let document = settings_document::document(&key, policy.public_host.as_deref());
-    let mut reply = reply::fixed("application/json", document);
-    reply.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static(settings_document::CACHE_CONTROL));
-    Ok(reply)
+    let sent_to = SentTo {
+        uri: &head.uri,
+        headers: &head.headers,
+        tls: peer.tls,
+        by_trusted_proxy: is_trusted(peer.address, &policy.trusted_proxies),
+    };
+    let address = public_address(policy.public_host.as_deref(), sent_to);
+    let prefix = route::behind_prefix(head.uri.path(), policy.route_prefix.as_deref());
+    let document = settings_document::document(&key, &address, prefix.map_or("", |(prefix, _)| prefix));
+    // What a request says of itself must not be told to others by a cache between.
+    Ok(reply::cached(document, address.of_request))
+}
+
+fn source_config_reply(head: &Parts, policy: &Policy) -> Result<Reply, Refusal> {
+    let in_header = || auth::basic_key(head.headers.get(AUTHORIZATION).map(HeaderValue::as_bytes), true);
+    let key = auth::query_key(head.uri.query()).or_else(|| in_header().ok()?);
+    let key = key.filter(|key| policy.sources.is_taken(key)).ok_or(Refusal::UnknownSettingsKey)?;
+    Ok(reply::cached(source_config::document(&key), true))
+}
+
+/// Whether whoever asks wants to see an image.
+fn is_pixel(head: &Parts, policy: &Policy) -> bool {
+    let route = route::find(&head.method, head.uri.path(), policy.route_prefix.as_deref());
+    matches!(route, Ok(Route::Pixel(_)))
 }
 
 fn refused_route(none: NoRoute) -> Refusal {

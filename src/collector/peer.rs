@@ -22,6 +22,8 @@ use crate::time::Clock;
 pub(super) struct Peer {
     /// The address of the socket.
     pub(super) address: IpAddr,
+    /// It speaks TLS.
+    pub(super) tls: bool,
     /// The write key that it sent last.
     pub(super) known_key: KnownKey,
     state: Mutex<PeerState>,
@@ -67,7 +69,7 @@ pub(super) struct Unread {
 
 impl Peer {
     /// The client at `address`, of which nothing came yet, in the seat with this standing.
-    pub(super) fn new(address: IpAddr, standing: Arc<Standing>, shared: &Shared) -> Self {
+    pub(super) fn new(address: IpAddr, tls: bool, standing: Arc<Standing>, shared: &Shared) -> Self {
         let bounds = &shared.settings.bounds;
         let clock = Arc::clone(&shared.deps.clock);
         let unread = UnreadBounds {
@@ -84,6 +86,7 @@ impl Peer {
         };
         Self {
             address,
+            tls,
             known_key: KnownKey::default(),
             state: Mutex::new(state),
             standing,

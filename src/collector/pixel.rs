@@ -1,4 +1,4 @@
-//! The pixel: a call in a query, always answered with the same image.
+//! The pixel: a call in a query, always answered with the same image. The status says whether the call is stored.
 
 use std::net::IpAddr;
 
@@ -25,23 +25,25 @@ pub(super) struct PixelRequest<'r> {
 }
 
 impl Shared {
-    /// Stores a pixel's call, or what was sent in its place, and waits until it is on stable storage. What cannot be stored
-    /// is counted: the image says nothing. Returns the receipt of what was stored, where receipts are given.
+    /// Stores a pixel's call, or what was sent in its place, and waits until it is on stable storage. Returns the receipt of
+    /// what was stored, where receipts are given.
+    ///
+    /// # Errors
+    /// Nothing is stored, which is counted: hardly anybody looks at the status of an image.
     pub(super) async fn store_pixel(
         &self,
         policy: &Policy,
         pixel: PixelRequest<'_>,
         until: Instant,
-    ) -> Option<Receipt> {
+    ) -> Result<Option<Receipt>, Refusal> {
         let outcome = match self.pixel_frames(policy, pixel) {
             Ok(Some((frames, tally))) => self.append(frames, tally, until).await,
             Ok(None) => Ok(None),
             Err(refusal) => Err(refusal),
         };
-        outcome.unwrap_or_else(|refusal| {
+        outcome.inspect_err(|refusal| {
             self.counters.metrics().pixels_not_stored.inc();
             tracing::debug!(code = refusal.looks().code, "a pixel's call was not stored");
-            None
         })
     }
 
@@ -55,14 +57,16 @@ impl Shared {
             Ok(call) => &call.write_key,
             Err(error) => &error.write_key,
         };
-        let Destiny::Store(source) = found(policy, write_key.as_ref().ok_or(Refusal::NoWriteKey)?)? else {
+        let none = || if call.is_ok() { Refusal::NoWriteKey } else { Refusal::UnreadablePixel };
+        let Destiny::Store(source) = found(policy, write_key.as_ref().ok_or_else(none)?)? else {
             return Ok(None);
         };
         let stamp = Stamp {
             received_at: pixel.received_at,
             source: &source,
             ip: pixel.ip,
-            client_route: true,
+            client_side: true,
+            client_libraries: &self.settings.client_libraries,
             user_agent: pixel.headers.get(USER_AGENT).and_then(|value| value.to_str().ok()),
             fingerprinter: &self.deps.fingerprinter,
         };

@@ -48,6 +48,8 @@ pub(super) enum Refusal {
     Body(BodyError),
     Authorization(AuthError),
     NoWriteKey,
+    /// Nothing of a pixel's query can be read, not even a write key.
+    UnreadablePixel,
     UnknownWriteKey,
     TooManySources,
     UnknownSettingsKey,
@@ -133,6 +135,11 @@ impl Refusal {
                 "bearer tokens are not taken here: send a write key",
             ),
             Self::NoWriteKey => looks(S::UNAUTHORIZED, "invalid_write_key", "the request has no write key"),
+            Self::UnreadablePixel => looks(
+                S::BAD_REQUEST,
+                "bad_pixel_data",
+                "neither a call nor a write key can be read in the query",
+            ),
             Self::UnknownWriteKey => {
                 looks(S::UNAUTHORIZED, "invalid_write_key", "the write key belongs to no source")
             }
@@ -254,10 +261,26 @@ pub(super) fn healthy() -> Reply {
     reply
 }
 
+/// A document with which SDKs begin. It may be kept for five minutes, by the client alone or by caches, too.
+pub(super) fn cached(document: Bytes, by_client_alone: bool) -> Reply {
+    let mut reply = fixed("application/json", document);
+    let rule = if by_client_alone { "private, max-age=300" } else { "public, max-age=300" };
+    reply.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static(rule));
+    reply
+}
+
 /// The 42 bytes of a transparent GIF of one pixel, which every pixel request is answered.
 pub(super) fn image() -> Reply {
     let mut reply = fixed("image/gif", Bytes::from_static(GIF));
     reply.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    reply
+}
+
+/// `reply` with the image in place of its words: whoever asks for an image shows a broken one else.
+pub(super) fn as_image(mut reply: Reply) -> Reply {
+    let (parts, body) = image().into_parts();
+    *reply.body_mut() = body;
+    reply.headers_mut().extend(parts.headers);
     reply
 }
 
@@ -333,6 +356,7 @@ mod tests {
         check(Refusal::Authorization(AuthError::Scheme), 401, "invalid_write_key");
         check(Refusal::Authorization(AuthError::Bearer), 401, "invalid_write_key");
         check(Refusal::NoWriteKey, 401, "invalid_write_key");
+        check(Refusal::UnreadablePixel, 400, "bad_pixel_data");
         check(Refusal::UnknownWriteKey, 401, "invalid_write_key");
         check(Refusal::TooManySources, 401, "too_many_sources");
         check(Refusal::UnknownSettingsKey, 404, "invalid_write_key");

@@ -18,6 +18,8 @@ pub(super) enum Route<'p> {
     Counters,
     /// The settings document of a write key, which is still percent-encoded.
     Settings(&'p str),
+    /// The document with which RudderStack's browser SDK begins; the write key is in the query or the header.
+    SourceConfig,
     /// A call in a query, answered with an image.
     Pixel(CallKind),
     /// Whether the process answers.
@@ -40,11 +42,7 @@ pub(super) enum NoRoute {
 
 /// Finds the route. The path is compared case-sensitively, with and without one trailing slash, with and without `prefix`.
 pub(super) fn find<'p>(method: &Method, path: &'p str, prefix: Option<&str>) -> Result<Route<'p>, NoRoute> {
-    let bare = prefix
-        .map(|prefix| prefix.trim_end_matches('/'))
-        .and_then(|prefix| path.strip_prefix(prefix))
-        .filter(|rest| rest.starts_with('/'))
-        .unwrap_or(path);
+    let bare = behind_prefix(path, prefix).map_or(path, |(_, rest)| rest);
     let route = by_path(bare.strip_suffix('/').unwrap_or(bare)).ok_or(NoRoute::Path)?;
     let posted = matches!(route, Route::Calls { .. } | Route::Counters);
     match *method {
@@ -56,11 +54,47 @@ pub(super) fn find<'p>(method: &Method, path: &'p str, prefix: Option<&str>) -> 
     }
 }
 
+/// `prefix`, without a slash at its end, and what is behind it, where the path begins with it.
+pub(super) fn behind_prefix<'p, 'x>(path: &'p str, prefix: Option<&'x str>) -> Option<(&'x str, &'p str)> {
+    let prefix = prefix?.trim_end_matches('/');
+    let rest = path.strip_prefix(prefix).filter(|rest| rest.starts_with('/'))?;
+    Some((prefix, rest))
+}
+
 fn by_path(path: &str) -> Option<Route<'_>> {
-    if path == "/health" {
-        return Some(Route::Health);
+    match path {
+        "/health" => return Some(Route::Health),
+        "/sourceConfig" => return Some(Route::SourceConfig),
+        // RudderStack's browser SDK with `useBeacon`.
+        "/beacon/v1/batch" => return Some(Route::Calls { shape: Shape::Envelope, client: true }),
+        _ => {}
     }
-    let name = path.strip_prefix("/v1/")?;
+    match path.strip_prefix("/v1/") {
+        Some(name) => segments(name),
+        None => other_vendors(path),
+    }
+}
+
+/// The routes of June, Jitsu and RudderStack that hold what Segment's do.
+fn other_vendors(path: &str) -> Option<Route<'_>> {
+    let single = |name, client| {
+        CallKind::from_name(name).map(|kind| Route::Calls { shape: Shape::Single(kind), client })
+    };
+    if let Some(name) = path.strip_prefix("/sdk/") {
+        let batch = || Route::Calls { shape: Shape::Envelope, client: false };
+        return if name == "batch" { Some(batch()) } else { single(name, false) };
+    }
+    if let Some(name) = path.strip_prefix("/api/s/") {
+        return match name.strip_prefix("s2s/") {
+            Some(name) => single(name, false),
+            None => single(name, true),
+        };
+    }
+    CallKind::from_name(path.strip_prefix("/pixel/v1/")?).map(Route::Pixel)
+}
+
+/// The routes of Segment's API, behind `/v1/`.
+fn segments(name: &str) -> Option<Route<'_>> {
     if let Some(kind) = name.strip_prefix("pixel/") {
         return letter(kind).or_else(|| CallKind::from_name(kind)).map(Route::Pixel);
     }
@@ -134,6 +168,13 @@ mod tests {
         }
         check(Method::GET, "/v1/projects/a%20b/settings", Route::Settings("a%20b"));
         check(Method::GET, "/health", Route::Health);
+        check(Method::GET, "/sourceConfig", Route::SourceConfig);
+        check(Method::POST, "/beacon/v1/batch", Route::Calls { shape: Shape::Envelope, client: true });
+        check(Method::POST, "/sdk/batch", ENVELOPE);
+        check(Method::POST, "/sdk/identify", single(Identify, false));
+        check(Method::POST, "/api/s/track", single(Track, true));
+        check(Method::POST, "/api/s/s2s/track", single(Track, false));
+        check(Method::GET, "/pixel/v1/page", Route::Pixel(Page));
     }
 
     #[test]
@@ -159,6 +200,15 @@ mod tests {
             "/v1/pixel",
             "/v1/pixel/x",
             "/proxy/v1/batch",
+            "/beacon/v1/track",
+            "/sourceConfig/k",
+            "/sdk/b",
+            "/sdk/t",
+            "/api/s/s2s",
+            "/api/s/batch",
+            "/api/s/s2s/s2s/track",
+            "/pixel/v1",
+            "/pixel/v1/p",
             "/proxyv1/batch",
             "//v1/batch",
         ] {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::alarms::Alarms;
-use crate::call::{Fingerprinter, Limits};
+use crate::call::{ClientLibraries, Fingerprinter, Limits};
 use crate::metrics::Metrics;
 use crate::random::Random;
 use crate::sources::SourceLookup;
@@ -86,6 +86,8 @@ pub struct CollectorDeps {
 pub struct CollectorSettings {
     /// Bounds on what a request may hold.
     pub limits: Limits,
+    /// Libraries whose calls come from clients.
+    pub client_libraries: ClientLibraries,
     /// Bytes of a body after inflating, at most 2 MiB. Over it 400.
     pub max_body: usize,
     /// Calls a second that one source may send; over it 429 for that source alone. `None`: no limit.
@@ -102,6 +104,7 @@ impl Default for CollectorSettings {
     fn default() -> Self {
         Self {
             limits: Limits::default(),
+            client_libraries: ClientLibraries::default(),
             max_body: MAX_BODY_DEFAULT,
             calls_per_second: None,
             bounds: Bounds::default(),

@@ -17,6 +17,9 @@ pub(super) trait Socket: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     /// The TCP connection.
     fn tcp(&self) -> &TcpStream;
 
+    /// Whether it is encrypted.
+    fn is_tls(&self) -> bool;
+
     /// Bounds what the kernel keeps for a client that does not read.
     ///
     /// # Errors
@@ -38,10 +41,18 @@ impl Socket for TcpStream {
     fn tcp(&self) -> &TcpStream {
         self
     }
+
+    fn is_tls(&self) -> bool {
+        false
+    }
 }
 
 impl Socket for TlsStream<TcpStream> {
     fn tcp(&self) -> &TcpStream {
         self.get_ref().0
+    }
+
+    fn is_tls(&self) -> bool {
+        true
     }
 }

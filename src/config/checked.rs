@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::call::Validation;
+use crate::call::{CLIENT_LIBRARIES, Validation};
 use crate::object::{AccountId, BucketString, Encryption, ExternalId, ObjectTags, RoleArn, StorageClass};
 use crate::sources::ConfiguredSources;
 use crate::store::PutMode;
@@ -76,6 +76,8 @@ pub struct Collector {
     pub unknown_key: UnknownKey,
     /// Whether `Authorization: Bearer` is let through unverified, the write key then being in the body.
     pub accept_bearer: bool,
+    /// Libraries whose calls come from browsers and apps; one that ends with `*` stands for all names that begin so.
+    pub client_libraries: Vec<String>,
     /// Whose forwarding headers are believed.
     pub trusted_proxies: Vec<IpNet>,
     /// Which web pages may call.
@@ -103,6 +105,7 @@ impl Default for Collector {
             validation: Validation::Permissive,
             unknown_key: UnknownKey::Reject,
             accept_bearer: false,
+            client_libraries: CLIENT_LIBRARIES.map(str::to_owned).to_vec(),
             trusted_proxies: Vec::new(),
             allowed_origins: AllowedOrigins::Any,
             private_network: false,

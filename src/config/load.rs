@@ -2,15 +2,16 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fmt;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
 use super::checked::Config;
-use super::problem::{ConfigError, Problem};
+use super::problem::{ConfigError, Place, Problem};
 use super::raw::{Raw, VARIABLE_PREFIX};
 use super::sections;
 use super::sources::Outside;
@@ -24,20 +25,33 @@ pub const WRITE_KEY_FILE_MAX: u64 = 4 << 10;
 #[derive(Clone, Default)]
 pub struct Environment {
     variables: BTreeMap<String, String>,
+    /// Names of those of ours that are not UTF-8.
+    unreadable: Vec<String>,
 }
 
 impl Environment {
-    /// Those of this process. One that is not UTF-8 can be no setting and is left out.
+    /// Those of this process.
     pub fn of_process() -> Self {
-        Self::of(
-            std::env::vars_os()
-                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
-        )
+        Self::of_os(std::env::vars_os())
+    }
+
+    /// These variables. One that is not UTF-8 is left out, and a problem where its name is that of a setting.
+    pub fn of_os(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
+        let mut all = Self::default();
+        for (name, value) in variables {
+            match (name.into_string(), value.into_string()) {
+                (Ok(name), Ok(value)) => drop(all.variables.insert(name, value)),
+                (Ok(name), Err(_)) if name.starts_with(VARIABLE_PREFIX) => all.unreadable.push(name),
+                _ => {}
+            }
+        }
+        all
     }
 
     /// These variables.
     pub fn of<N: Into<String>, V: Into<String>>(variables: impl IntoIterator<Item = (N, V)>) -> Self {
-        Self { variables: variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect() }
+        let variables = variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        Self { variables, unreadable: Vec::new() }
     }
 }
 
@@ -164,7 +178,18 @@ fn check(
     let ours = environment.variables.range(VARIABLE_PREFIX.to_owned()..);
     raw.override_by(ours.map(|(name, value)| (name.as_str(), value.as_str())));
     let warnings = std::mem::take(&mut raw.warnings);
-    sections::check(raw, outside).map(|config| (config, warnings))
+    let checked = sections::check(raw, outside);
+    if environment.unreadable.is_empty() {
+        return checked.map(|config| (config, warnings));
+    }
+    let mut problems = checked.err().unwrap_or_default();
+    problems.extend(environment.unreadable.iter().map(|name| Problem {
+        place: Place::Variable(name.clone()),
+        name: name.clone(),
+        value: None,
+        what: "the variable's value is not UTF-8".to_owned(),
+    }));
+    Err(problems)
 }
 
 /// What write keys refer to, remembered in a digest, so that a changed key file is a changed configuration.
@@ -214,8 +239,13 @@ impl Outside for TextAlone<'_> {
 
 fn read_text(path: &Path, len_max: u64) -> Result<String, String> {
     let mut bytes = Vec::new();
-    let read =
-        |bytes: &mut Vec<u8>| -> io::Result<usize> { File::open(path)?.take(len_max + 1).read_to_end(bytes) };
+    let read = |bytes: &mut Vec<u8>| -> io::Result<usize> {
+        // A pipe would be waited for, at each look again, until somebody writes into it.
+        if !fs::metadata(path)?.is_file() {
+            return Err(io::Error::other("it is no regular file"));
+        }
+        File::open(path)?.take(len_max + 1).read_to_end(bytes)
+    };
     read(&mut bytes).map_err(|error| error.to_string())?;
     if bytes.len() as u64 > len_max {
         return Err(format!("it is longer than {len_max} bytes"));

@@ -26,6 +26,7 @@ pub const SECTIONS: [(&str, &[&str]); 6] = [
             "validation",
             "unknown_key",
             "accept_bearer",
+            "client_libraries",
             "trusted_proxies",
             "allowed_origins",
             "private_network",

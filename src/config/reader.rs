@@ -71,9 +71,14 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Whether a value is not to be shown: the path or query of a webhook often holds a token, in a list by mistake, too.
+/// Whether a value is not to be shown: the path or query of a webhook often holds a token, in a list by mistake, too; and the
+/// query of a URL may be a signature. (Passwords are hidden where a value is shown.)
 fn is_secret(key: &str, value: &Typed) -> bool {
-    key == "webhook" && matches!(value, Typed::Text(_) | Typed::Variable(_) | Typed::List(_))
+    match value {
+        Typed::Text(text) | Typed::Variable(text) if key.ends_with("_url") => text.contains(['?', '#']),
+        Typed::Text(_) | Typed::Variable(_) | Typed::List(_) => key == "webhook",
+        _ => false,
+    }
 }
 
 /// A text.

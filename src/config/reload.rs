@@ -149,6 +149,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         "collector.drain_delay": collector.drain_delay;
         "collector.validation": collector.validation;
         "collector.accept_bearer": collector.accept_bearer;
+        "collector.client_libraries": collector.client_libraries;
         "collector.trusted_proxies": collector.trusted_proxies;
         "collector.allowed_origins": collector.allowed_origins;
         "collector.private_network": collector.private_network;

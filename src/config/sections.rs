@@ -84,6 +84,11 @@ fn collector(table: &Table, problems: &mut Vec<Problem>) -> Collector {
             reader::one_of(&[("reject", UnknownKey::Reject), ("accept", UnknownKey::Accept)]),
         ),
         accept_bearer: reader.get("accept_bearer", default.accept_bearer, reader::boolean),
+        client_libraries: reader.get(
+            "client_libraries",
+            default.client_libraries,
+            reader::list("a list of names, such as [\"analytics.js\", \"analytics-ios*\"]", values::library),
+        ),
         trusted_proxies: reader.get(
             "trusted_proxies",
             default.trusted_proxies,

@@ -178,6 +178,10 @@ fn write_key(value: &Typed, outside: &dyn Outside) -> Result<WriteKeyHash, Strin
     } else {
         (typed.to_owned(), String::new())
     };
+    if key.contains(':') {
+        // Basic is `key:password`: what an SDK sends ends at the colon.
+        return Err(format!("{from}has a colon, so no SDK can send it: a write key ends at the first one"));
+    }
     // Trimmed as the collector trims what clients send; files end in a line break.
     WriteKeyHash::of(key.trim()).ok_or_else(|| format!("{from}{form}"))
 }

@@ -229,6 +229,18 @@ pub(super) fn host(text: &str, port: bool) -> Result<String, String> {
     }
 }
 
+/// The name of a library, or the beginning of some, with `*` behind it.
+pub(super) fn library(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let name = text.strip_suffix('*').unwrap_or(text);
+    let fits = (1..=256).contains(&name.len()) && !name.contains(|c: char| c == '*' || c.is_control());
+    if fits {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("{text:?}: expected the name of a library, or its beginning and a * at the end"))
+    }
+}
+
 /// `/proxy`: what comes before every route. No slash at its end.
 pub(super) fn path_prefix(text: &str) -> Result<String, String> {
     let path = text.trim_end_matches('/');
@@ -308,6 +320,10 @@ mod tests {
         assert!(host("collect.example.com:8443", false).is_err());
         for text in ["https://x.example.com", "x/y", "", "a@b", "x:", "x:99999"] {
             assert!(host(text, true).is_err(), "{text:?}");
+        }
+        assert_eq!(library(" analytics-ios* ").unwrap(), "analytics-ios*");
+        for text in ["", "*", "a*b", "a**", "a\nb"] {
+            assert!(library(text).is_err(), "{text:?}");
         }
         assert_eq!(path_prefix("/proxy/a/").unwrap(), "/proxy/a");
         for text in ["proxy", "/", "", "/a//b", "/a/../b", "/a b", "/a%20"] {

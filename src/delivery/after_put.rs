@@ -15,6 +15,8 @@ pub enum Next {
     RetryAtCap,
     /// The store received other bytes: make the object again from the spool, then retry.
     Rebuild,
+    /// The object's bytes could not be read: read them again, from the spool where they are staged, then retry.
+    ReadAgain,
     /// Another object has the key: stop, and wait for a person.
     Conflict,
 }
@@ -28,6 +30,7 @@ pub fn after_put(fault: Fault, mode: PutMode) -> Next {
         Fault::Busy | Fault::Transient | Fault::Region | Fault::Expired => Next::Retry(mode),
         Fault::Refused | Fault::NoAccess => Next::RetryAtCap,
         Fault::Digest => Next::Rebuild,
+        Fault::Local => Next::ReadAgain,
     }
 }
 
@@ -64,6 +67,7 @@ mod tests {
         check(Fault::NoAccess, CreateOnly, Next::RetryAtCap);
         check(Fault::Digest, CreateOnly, Next::Rebuild);
         check(Fault::NotFound, CreateOnly, Next::Retry(CreateOnly));
+        check(Fault::Local, CreateOnly, Next::ReadAgain);
     }
 
     #[test]

@@ -140,15 +140,16 @@ pub fn last_over(wall: UnixMillis) -> ReceivedDay {
 
 /// Puts the marker until the store has it, tells the hook until it has heard, and notes that the day is closed.
 async fn close(inner: &Arc<Inner>, closable: Closable) -> Result<(), Stopped> {
-    let body = match closable.marker.body() {
-        Ok(body) => Bytes::from(body),
+    let made = closable.marker.body().and_then(|body| Ok((Bytes::from(body), closable.marker.metadata()?)));
+    let marker = match made {
+        Ok(marker) => marker,
         Err(error) => {
             tracing::error!(%error, "a marker could not be written; this is a bug in Forebay");
             return Err(Stopped);
         }
     };
     let key = closable.marker.key(&closable.place.bucket);
-    put(inner, &closable, &key, body).await;
+    put(inner, &closable, &key, marker).await;
     if let Some(under_way) = lock(&inner.closing).get_mut(&closable.place) {
         under_way.telling = true;
     }
@@ -162,10 +163,12 @@ async fn close(inner: &Arc<Inner>, closable: Closable) -> Result<(), Stopped> {
     Ok(())
 }
 
+/// The body of a marker, and its metadata.
+type Made = (Bytes, Vec<(&'static str, String)>);
+
 /// Puts the marker, for ever.
-async fn put(inner: &Arc<Inner>, closable: &Closable, key: &ObjectKey, body: Bytes) {
+async fn put(inner: &Arc<Inner>, closable: &Closable, key: &ObjectKey, (body, metadata): Made) {
     let DayPlace { source, day, .. } = &closable.place;
-    let metadata = ClosedMarker::metadata(&body);
     let ours = metadata.first().map(|(_, hash)| hash.clone()).unwrap_or_default();
     let crc32 = crc32fast::hash(&body);
     let mut reached = inner.slots(&closable.destination).reached.hearer();
@@ -228,7 +231,9 @@ async fn put(inner: &Arc<Inner>, closable: &Closable, key: &ObjectKey, body: Byt
                 waiting(inner, &closable.place, what.clone(), tries);
                 inner.parts.alarms.raise(AlarmKind::Conflict, key.as_str(), what);
             }
-            Next::RetryAtCap | Next::Rebuild | Next::AskWhose => mode = inner.settings.put_mode,
+            Next::RetryAtCap | Next::Rebuild | Next::ReadAgain | Next::AskWhose => {
+                mode = inner.settings.put_mode
+            }
         }
         let early = (1..REFUSALS_BEFORE_ALARM).contains(&refusals);
         let at_cap = matches!(next, Next::RetryAtCap | Next::Conflict) && !early;

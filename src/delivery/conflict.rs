@@ -8,7 +8,7 @@ use crate::alarms::AlarmKind;
 use crate::object::metadata::SHA256;
 use crate::spool::Stopped;
 use crate::spool::note::PendingSeal;
-use crate::store::Stored;
+use crate::store::{PutMode, Stored};
 
 impl Upload<'_> {
     /// After a 412: the key is taken. By us, in an earlier try whose answer was lost?
@@ -20,6 +20,9 @@ impl Upload<'_> {
         ours.extend(amended.as_deref());
         let found = head.as_ref().map(|head| head.metadata.get(SHA256).map(String::as_str));
         let next = after_head(found.map_err(|error| error.fault), &ours, may_replace);
+        if next == Next::Retry(PutMode::Overwrite) {
+            self.inner.parts.metrics.puts_unasked.inc();
+        }
         if next == Next::Commit
             && amended.is_some()
             && found.is_ok_and(|hash| hash == Some(&self.seal.sha256))

@@ -185,6 +185,12 @@ impl Health {
         failing
     }
 
+    /// What fails, in words, before it is an alarm too: one of them.
+    pub(super) fn in_words(&self) -> Option<String> {
+        let ((source, to), failing) = self.failing.iter().max_by_key(|(_, failing)| failing.failures)?;
+        Some(format!("puts of {source} to {to} fail: {}", failing.why))
+    }
+
     /// What is an alarm now: one for each destination and kind, whichever of its sources fail.
     pub(super) fn wrong(&self, now: Duration) -> Vec<Wrong> {
         let mut of: BTreeMap<(AlarmKind, String), Vec<(&SourceId, &str)>> = BTreeMap::new();
@@ -344,11 +350,12 @@ mod tests {
     }
 
     #[test]
-    fn no_success_for_minutes_is_an_alarm_of_its_own() {
+    fn no_success_for_a_minute_is_an_alarm_of_its_own() {
         let mut story = Story(Health::default());
         story.fails("a", "one", Cause::Unreachable, 100, 10);
-        assert!(story.0.wrong(at(309)).is_empty(), "a short outage is none");
-        assert_eq!(story.0.wrong(at(310))[0].kind, AlarmKind::Unreachable);
+        assert!(story.0.wrong(at(69)).is_empty(), "a short outage is none");
+        assert_eq!(story.0.wrong(at(70))[0].kind, AlarmKind::Unreachable);
+        assert_eq!(story.0.in_words().unwrap(), "puts of a to one fail: 403");
     }
 
     #[test]

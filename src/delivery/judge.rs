@@ -163,12 +163,13 @@ impl Inner {
         let mut refused: Vec<(String, String)> = Vec::new();
         if outlet.is_full() || for_space > refusing.for_space {
             let usage = outlet.usage();
+            let failing = lock(&self.health).in_words();
             let what = format!(
                 "calls of every source are answered 503 spool_full: the spool has no room ({} MB of {} MB); they are taken again \
-                 when deliveries make room: see the other alarms for what keeps objects from the store, or give the spool \
-                 more space (spool.max_bytes, or a larger disk)",
+                 when deliveries make room: {}, or give the spool more space (spool.max_bytes, or a larger disk)",
                 usage.used / MB,
-                usage.max / MB
+                usage.max / MB,
+                failing.as_deref().unwrap_or("see the other alarms for what keeps objects from the store"),
             );
             refused.push((EVERYBODY.to_owned(), what));
         }

@@ -23,7 +23,7 @@ pub const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Refusals of one destination before they are an alarm.
 pub const REFUSALS_BEFORE_ALARM: u32 = 3;
 /// How long no put of a destination gets through before it is an alarm. Shorter outages are ordinary, and mend themselves.
-pub const UNREACHABLE_BEFORE_ALARM: Duration = Duration::from_secs(300);
+pub const UNREACHABLE_BEFORE_ALARM: Duration = Duration::from_secs(60);
 
 /// Where work is done that waits for the disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -96,6 +96,8 @@ pub(super) async fn deliver(
             Next::AskWhose | Next::RetryAtCap => {}
             Next::Retry(mode) => upload.mode = mode,
             Next::Rebuild => upload.rebuild(),
+            // Where a parked file is really gone, the next look says so.
+            Next::ReadAgain => upload.source = None,
             Next::Conflict => upload.conflict().await?,
         }
         upload.wait(next).await?;
@@ -331,6 +333,7 @@ impl Upload<'_> {
             Fault::Expired => "expired",
             Fault::NoAccess => "no_access",
             Fault::Digest => "digest",
+            Fault::Local => "local",
             Fault::Region => "region",
             Fault::Transient => "transient",
         };
@@ -340,9 +343,13 @@ impl Upload<'_> {
             return;
         }
         let to = self.inner.reach_of(&self.seal);
-        self.waiting(format!("{what} {} to {}: {error}", self.seal.object_key, to.bucket.bucket()));
-        // All objects under way meet the end of a session. It stands for something only where the next session fares no better.
-        if what == "put" && (error.fault != Fault::Expired || self.met_the_end) {
+        let doing = if what == "head" { "ask whose object is in the way (412) of" } else { what };
+        self.waiting(format!("{doing} {} to {}: {error}", self.seal.object_key, to.bucket.bucket()));
+        // A local failure is not the store's. All objects under way meet the end of a session: it stands for something only where
+        // the next session fares no better.
+        let says_nothing =
+            error.fault == Fault::Local || (error.fault == Fault::Expired && !self.met_the_end);
+        if what == "put" && !says_nothing {
             self.inner.put_failed(&self.seal.batch.source, &to, error);
         }
     }

@@ -167,6 +167,7 @@ mod tests {
             node: "n1".into(),
             spool: "0123456789abcdef0123456789abcdef".into(),
             streams: BTreeMap::new(),
+            previous_day: None,
         };
         ClosedDay { key: marker.key(&bucket), bucket, marker }
     }

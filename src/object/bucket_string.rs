@@ -23,6 +23,9 @@ impl BucketString {
         if text.chars().any(char::is_control) {
             return Err(wrong("control characters cannot stand in a bucket string"));
         }
+        if text.trim_matches('/').contains("//") {
+            return Err(wrong("two slashes in a row: a prefix cannot have an empty part"));
+        }
         let mut parts = text.split('/').filter(|part| !part.is_empty());
         let bucket = parts.next().ok_or_else(|| wrong("a bucket name is needed"))?;
         let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.';
@@ -109,7 +112,7 @@ mod tests {
         };
         check("mytestbucket", "mytestbucket", "");
         check("mytestbucket/path/prefix", "mytestbucket", "path/prefix");
-        check("/mytestbucket//path///prefix//", "mytestbucket", "path/prefix");
+        check("/mytestbucket/path/prefix/", "mytestbucket", "path/prefix");
         check("my.bucket/ü +%", "my.bucket", "ü +%");
     }
 
@@ -118,6 +121,8 @@ mod tests {
         for text in [
             "",
             "/",
+            "mytestbucket//path",
+            "mytestbucket/path//prefix",
             "ab",
             "Bucket",
             "-ab",

@@ -34,6 +34,11 @@ pub struct ClosedMarker {
     pub spool: String,
     /// What was delivered, by stream. A stream without objects is left out.
     pub streams: BTreeMap<Stream, ClosedStream>,
+    /// The latest earlier day of which this spool had put objects of this source into this bucket string, when this marker
+    /// was made: should that day vanish with its marker, this one still tells of it. `None`: it knew of none, or an older
+    /// release made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_day: Option<ReceivedDay>,
 }
 
 /// All objects of one spool, source, received-day and stream, together.
@@ -136,9 +141,14 @@ impl ClosedMarker {
         serde_json::to_vec(self)
     }
 
-    /// The user metadata: what another try of the same put is known by.
-    pub fn metadata(body: &[u8]) -> Vec<(&'static str, String)> {
-        vec![(SHA256, hex(&Sha256::digest(body)))]
+    /// The user metadata: what another try of the same put is known by. They are made without `previous_day`, of which a
+    /// try after a restart may know more.
+    ///
+    /// # Errors
+    /// As [`Self::body`].
+    pub fn metadata(&self) -> Result<Vec<(&'static str, String)>, serde_json::Error> {
+        let own = Self { previous_day: None, ..self.clone() };
+        Ok(vec![(SHA256, hex(&Sha256::digest(own.body()?)))])
     }
 
     /// Reads the body of the marker that stands at `place`.
@@ -259,7 +269,23 @@ mod tests {
             node: "n-1".into(),
             spool: SPOOL.into(),
             streams: closing.sum().map(|stream| (Stream::Calls, stream.clone())).into_iter().collect(),
+            previous_day: None,
         }
+    }
+
+    #[test]
+    fn the_day_before_stands_at_the_end_and_is_no_part_of_what_a_try_is_known_by() {
+        let mut later = marker();
+        later.previous_day = Some(UnixMillis(1_432_598_400_000).day());
+        let body = String::from_utf8(later.body().unwrap()).unwrap();
+        assert!(body.ends_with(r#"}},"previous_day":1432598400000}"#), "{body}");
+        assert_ne!(later.body().unwrap(), marker().body().unwrap());
+        assert_eq!(later.metadata().unwrap(), marker().metadata().unwrap());
+        let place = MarkerPlace::of(
+            &BucketString::parse("bucket").unwrap(),
+            later.key(&BucketString::parse("bucket").unwrap()).as_str(),
+        );
+        assert_eq!(ClosedMarker::read(&place.unwrap(), body.as_bytes()).unwrap(), later);
     }
 
     /// The form is fixed: releases read each other's markers.

@@ -43,6 +43,21 @@ pub fn of(dir: &Path) -> io::Result<(&'static str, Trust)> {
     Ok(judge(magic))
 }
 
+/// The same, for a directory that may not be there yet: of the nearest above it that is.
+///
+/// # Errors
+/// What the operating system says.
+pub fn of_nearest(dir: &Path) -> io::Result<(&'static str, Trust)> {
+    let mut looked = of(dir);
+    for above in dir.ancestors().skip(1) {
+        if !matches!(&looked, Err(error) if error.kind() == io::ErrorKind::NotFound) {
+            break;
+        }
+        looked = of(if above.as_os_str().is_empty() { Path::new(".") } else { above });
+    }
+    looked
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,5 +70,7 @@ mod tests {
         assert_eq!(judge(1), ("unknown", Trust::Unknown));
         assert!(of(Path::new("/")).is_ok());
         assert!(of(Path::new("/no/such/place")).is_err());
+        assert_eq!(of_nearest(Path::new("/no/such/place")).unwrap(), of(Path::new("/")).unwrap());
+        assert_eq!(of_nearest(Path::new("no-such/place")).unwrap(), of(Path::new(".")).unwrap());
     }
 }

@@ -34,11 +34,16 @@ impl Shutdown {
         self.orderly.cancel();
     }
 
-    /// Listens to SIGTERM and SIGINT until both stages are reached. Drop the handle to listen no longer.
+    /// Listens to SIGTERM and SIGINT until both stages are reached. Drop the handle to listen no longer. Signals that other
+    /// programs give a meaning to, and that would end this one, do nothing from now on.
     ///
     /// # Errors
     /// Where the operating system refuses the signal handlers.
     pub fn listen(&self) -> io::Result<AbortOnDropHandle<()>> {
+        for kind in [SignalKind::user_defined1(), SignalKind::user_defined2(), SignalKind::alarm()] {
+            // The handler stays for as long as the process runs, and nobody asks it.
+            drop(signal(kind)?);
+        }
         let signals =
             Arc::new(Mutex::new((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)));
         let shutdown = self.clone();

@@ -166,14 +166,19 @@ fn filter(level: LogLevel) -> EnvFilter {
 
 /// Text from outside, made fit for a log: control characters escaped, cut at [`OUTSIDE_TEXT_MAX`] bytes.
 pub fn outside_text(text: &str) -> impl fmt::Display + '_ {
-    OutsideText(text)
+    outside_text_within(text, OUTSIDE_TEXT_MAX)
 }
 
-struct OutsideText<'a>(&'a str);
+/// The same, cut at `max` bytes.
+pub fn outside_text_within(text: &str, max: usize) -> impl fmt::Display + '_ {
+    OutsideText(text, max)
+}
+
+struct OutsideText<'a>(&'a str, usize);
 
 impl fmt::Display for OutsideText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut left = OUTSIDE_TEXT_MAX;
+        let mut left = self.1;
         for c in self.0.chars() {
             let unsafe_to_show = c.is_control() || is_invisible(c);
             let len = if unsafe_to_show { c.escape_default().count() } else { c.len_utf8() };

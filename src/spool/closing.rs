@@ -142,7 +142,7 @@ impl Outlet {
             Some(Closable {
                 place: place.clone(),
                 destination: day.destination.clone(),
-                marker: day.marker(place, &spool_id)?,
+                marker: day.marker(place, &spool_id, state.previous_day(place))?,
             })
         };
         days.filter(is_wanted).filter_map(closable).collect()

@@ -104,8 +104,18 @@ impl DeliveredDay {
         self.unsure
     }
 
+    /// Whether one of its objects is in the store, and counted.
+    pub fn has_objects(&self) -> bool {
+        self.streams.values().any(|stream| stream.closing.sum().is_some())
+    }
+
     /// What the marker says once everything is in the store; `None` while nothing is.
-    pub fn marker(&self, place: &DayPlace, spool_id: &str) -> Option<ClosedMarker> {
+    pub fn marker(
+        &self,
+        place: &DayPlace,
+        spool_id: &str,
+        previous_day: Option<ReceivedDay>,
+    ) -> Option<ClosedMarker> {
         let streams: BTreeMap<_, _> = self
             .streams
             .iter()
@@ -118,6 +128,7 @@ impl DeliveredDay {
             node: self.node.clone(),
             spool: spool_id.to_owned(),
             streams,
+            previous_day,
         })
     }
 }
@@ -185,7 +196,7 @@ mod tests {
     }
 
     fn marker_of(day: &DeliveredDay) -> Option<ClosedMarker> {
-        day.marker(&DayPlace::of(&seal(1, 1, 1)), "0123456789abcdef0123456789abcdef")
+        day.marker(&DayPlace::of(&seal(1, 1, 1)), "0123456789abcdef0123456789abcdef", None)
     }
 
     #[test]

@@ -525,8 +525,11 @@ impl Outlet {
         self.shared.full.load(std::sync::atomic::Ordering::Acquire)
     }
 
-    /// How long the spool lasts at `bytes_per_second` of lines without deliveries; `None` at no rate.
+    /// How long the spool lasts at `bytes_per_second` of lines without deliveries; `None` at no rate, and where it is full.
     pub fn time_left(&self, bytes_per_second: f64) -> Option<Duration> {
+        if self.is_full() {
+            return None;
+        }
         let usage = self.usage();
         // Where the disk is the cap it is the mark, too.
         let is_disk = self.shared.capped.is_smaller_than_configured();

@@ -94,6 +94,12 @@ impl Reserve {
     }
 }
 
+/// The directories above `root` that are not there yet, from below.
+fn to_be_made(root: &Path, is_there: impl Fn(&Path) -> bool) -> Vec<&Path> {
+    let above = root.ancestors().skip(1).filter(|dir| !dir.as_os_str().is_empty());
+    above.take_while(|dir| !is_there(dir)).collect()
+}
+
 impl RealDisk {
     /// Opens a spool directory, making it (0700) where it is missing, and locks it.
     ///
@@ -101,6 +107,7 @@ impl RealDisk {
     /// [`DirectoryError`].
     pub fn open(root: &Path) -> Result<Self, DirectoryError> {
         let unusable = |cause| DirectoryError::Unusable { path: root.to_owned(), cause };
+        let made = to_be_made(root, |dir| dir.is_dir());
         let mut builder = fs::DirBuilder::new();
         builder.recursive(true).mode(0o700);
         builder.create(root).map_err(unusable)?;
@@ -127,8 +134,10 @@ impl RealDisk {
         let disk = Self { root: root.to_owned(), lock, directories, reserve: Reserve::default() };
         disk.reserve.fill(&disk.lock);
         disk.sync_dir("").map_err(unusable)?;
-        // The directory's own name must survive a power cut too.
-        if let Some(parent) = root.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        // The directory's own name must survive a power cut too, and so must those above it that were made with it.
+        for dir in std::iter::once(root).chain(made) {
+            let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
+            let parent = parent.unwrap_or(Path::new("."));
             File::open(parent).and_then(|dir| dir.sync_all()).map_err(unusable)?;
         }
         Ok(disk)
@@ -296,6 +305,20 @@ mod tests {
                 8 - written
             );
         }
+    }
+
+    #[test]
+    fn the_directories_that_are_made_with_a_spools_are_known() {
+        let check = |root: &str, there: &[&str], expected: &[&str]| {
+            let made = to_be_made(Path::new(root), |dir| there.iter().any(|known| Path::new(known) == dir));
+            assert_eq!(made, expected.iter().map(Path::new).collect::<Vec<_>>(), "{root}");
+        };
+        check("/a/b/c/spool", &["/", "/a"], &["/a/b/c", "/a/b"]);
+        check("/a/spool", &["/", "/a"], &[]);
+        check("x/y/spool", &[], &["x/y", "x"]);
+        check("spool", &[], &[]);
+        let dir = tempfile::tempdir().unwrap();
+        drop(RealDisk::open(&dir.path().join("a/b/spool")).unwrap());
     }
 
     #[test]

@@ -46,6 +46,9 @@ pub struct State {
     /// Days that have sealed objects and are not closed.
     #[serde(default, with = "pairs")]
     pub days: BTreeMap<DayPlace, DeliveredDay>,
+    /// The last day that was closed, of each source in each bucket string.
+    #[serde(default, with = "pairs")]
+    pub last_closed: BTreeMap<(SourceId, BucketString), ReceivedDay>,
     /// No call is received in this day or one before it any more.
     #[serde(default)]
     pub days_over: Option<ReceivedDay>,
@@ -135,7 +138,11 @@ impl State {
                 self.next_segment = self.next_segment.max(new.saturating_add(1));
             }
             Note::DaysOver { through } => self.days_over = self.days_over.max(Some(through)),
-            Note::Closed(place) => drop(self.days.remove(&place)),
+            Note::Closed(place) => {
+                self.days.remove(&place);
+                let last = self.last_closed.entry((place.source, place.bucket)).or_insert(place.day);
+                *last = place.day.max(*last);
+            }
             Note::Clock { .. } => {}
         }
     }
@@ -234,6 +241,19 @@ impl State {
             known.retain(|(from, _)| *from < next || last.is_none());
             known.extend(last);
         }
+    }
+
+    /// The latest day before `place` that has objects in its bucket string, of its source; see [`ClosedMarker`].
+    ///
+    /// [`ClosedMarker`]: crate::object::ClosedMarker
+    pub fn previous_day(&self, place: &DayPlace) -> Option<ReceivedDay> {
+        let closed = self.last_closed.get(&(place.source.clone(), place.bucket.clone())).copied();
+        let before = self.days.range(..place).rev().take_while(|(other, _)| other.source == place.source);
+        let delivered = before
+            .filter(|(other, day)| other.bucket == place.bucket && day.has_objects())
+            .map(|(other, _)| other.day)
+            .next();
+        closed.filter(|day| *day < place.day).max(delivered)
     }
 
     /// The last position of the object before one of `batch` that goes to `bucket`.

@@ -70,8 +70,7 @@ impl DirectoryStore {
             metadata: put.metadata.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
         };
         let json = serde_json::to_vec_pretty(&beside).map_err(|error| refused(&place, &error.into()))?;
-        // Staging that is gone is made again, as after a wrong digest.
-        let mut body = read_body(&put.body).map_err(|error| failed(Fault::Digest, &error.to_string()))?;
+        let mut body = read_body(&put.body).map_err(|error| failed(Fault::Local, &error.to_string()))?;
         let mut written = || -> io::Result<bool> {
             make_dirs(place.parent().unwrap_or(&self.root))?;
             let staged = temporary_of(&place);
@@ -162,7 +161,17 @@ fn temporary_of(place: &Path) -> PathBuf {
 fn read_body(body: &Body) -> io::Result<Box<dyn Read + '_>> {
     match body {
         Body::Bytes(bytes) => Ok(Box::new(bytes.as_ref())),
-        Body::File { path, .. } => Ok(Box::new(File::open(path)?)),
+        Body::File { path, len } => {
+            let file = File::open(path)?;
+            let found = file.metadata()?.len();
+            if found != *len {
+                return Err(io::Error::other(format!(
+                    "the object's file {} has {found} bytes, not {len}",
+                    path.display()
+                )));
+            }
+            Ok(Box::new(file))
+        }
     }
 }
 

@@ -407,7 +407,7 @@ fn bytes_of(body: &Body) -> Result<Bytes, StoreError> {
         Body::Bytes(bytes) => Ok(bytes.clone()),
         Body::File { path, len } => match std::fs::read(path) {
             Ok(bytes) if bytes.len() as u64 == *len => Ok(Bytes::from(bytes)),
-            _ => Err(answer(Fault::Digest, None, None)),
+            _ => Err(answer(Fault::Local, None, None)),
         },
     }
 }

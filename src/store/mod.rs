@@ -102,6 +102,8 @@ pub enum Fault {
     NoAccess,
     /// The store received other bytes than were named by the checksum.
     Digest,
+    /// Nothing was asked: a local file with the object's bytes cannot be read. That is not the store's fault.
+    Local,
     /// The bucket is in another region than the one used; the store's cache of regions has been corrected.
     Region,
     /// Everything else: timeout, reset, 5xx, SlowDown, unknown. Whether the put was applied is not known.

@@ -11,6 +11,7 @@ mod clients;
 mod default_chain;
 mod error;
 mod process;
+mod proxy;
 mod read;
 mod session;
 mod settings;
@@ -31,6 +32,7 @@ use self::clients::{Access, Clients};
 use self::default_chain::DefaultChain;
 use self::error::{Context, Told, local_error, store_error};
 use self::process::Process;
+pub use self::proxy::is_loopback;
 pub use self::read::{GetBody, ListFrom, ListPage, Listed};
 pub use self::settings::{Checksums, CredentialsFrom, S3Settings, Timeouts};
 use super::fault::{Asked, outside_text};
@@ -75,6 +77,9 @@ impl S3Store {
     /// front of AWS and hands on its answers about regions.
     pub async fn with_region_rule(settings: S3Settings, rule: RegionRule) -> Self {
         let mut loader = surroundings_of_sdk();
+        if settings.endpoint_url.as_deref().is_some_and(proxy::is_loopback) {
+            loader = loader.http_client(proxy::direct());
+        }
         match (&settings.region, &settings.endpoint_url) {
             (Some(region), _) => loader = loader.region(Region::new(region.clone())),
             (None, Some(url)) => loader = loader.region(Region::new(region_of_endpoint(url).to_owned())),
@@ -106,6 +111,14 @@ impl S3Store {
         let process = Process::new(sdk, settings.sts_endpoint_url.clone());
         let clients = Clients::new(settings.clone(), process);
         Self { settings, regions: Regions::new(rule), clients }
+    }
+
+    /// The proxy of the environment through which the store is asked, without user and password.
+    pub fn proxy(&self) -> Option<String> {
+        match &self.settings.endpoint_url {
+            Some(url) => proxy::of(url),
+            None => proxy::of(&format!("https://s3.{}.amazonaws.com", self.clients.process().home())),
+        }
     }
 
     /// The region to use for a bucket: see [`Regions::of`]. A bucket that is not known is asked, once.
@@ -351,13 +364,15 @@ fn tagging(tags: &[(&'static str, String)]) -> Option<String> {
     (!tags.is_empty()).then(|| query.finish())
 }
 
-/// A staged file that is gone, or not as long as it was, is answered as a wrong digest is: build it again.
 async fn byte_stream(body: &Body) -> Result<(ByteStream, u64), StoreError> {
     match body {
         Body::Bytes(bytes) => Ok((ByteStream::from(bytes.clone()), bytes.len() as u64)),
         Body::File { path, len } => {
             let unreadable = |cause: &dyn fmt::Display| {
-                local_error(Fault::Digest, format!("staged file {}: {cause}", path.display()))
+                local_error(
+                    Fault::Local,
+                    format!("the object's file {} cannot be read: {cause}", path.display()),
+                )
             };
             let found = tokio::fs::metadata(path).await.map_err(|err| unreadable(&err))?.len();
             if found != *len {

@@ -54,6 +54,7 @@ fn marker(spool: u8, objects: &[Stored]) -> FoundMarker {
         node: at.node.clone(),
         spool: at.spool_id.clone(),
         streams: streams.into_iter().filter_map(|(stream, sum)| Some((stream, sum.sum()?.clone()))).collect(),
+        previous_day: None,
     };
     FoundMarker { at, said: Ok(said) }
 }

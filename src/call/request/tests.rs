@@ -74,7 +74,7 @@ struct Given {
     shape: Shape,
     limits: Limits,
     ip: Option<&'static str>,
-    client_route: bool,
+    client_side: bool,
     user_agent: Option<&'static str>,
 }
 
@@ -82,7 +82,7 @@ const TRACK: Given = Given {
     shape: Shape::Single(CallKind::Track),
     limits: Limits { max_event: 1_000, max_calls: 3, max_depth: 8, validation: Validation::Permissive },
     ip: None,
-    client_route: false,
+    client_side: false,
     user_agent: None,
 };
 
@@ -106,8 +106,9 @@ impl Given {
             received_at: UnixMillis(1_561_134_806_158),
             source: &source,
             ip: self.ip.map(|ip| ip.parse().unwrap()),
-            client_route: self.client_route,
+            client_side: self.client_side,
             user_agent: self.user_agent,
+            client_libraries: ClientLibraries::usual(),
             fingerprinter: &fingerprinter,
         };
         request.write_lines(&stamp, &Counter::default(), lines)

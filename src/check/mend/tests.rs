@@ -4,7 +4,6 @@ use super::super::subject::Reach;
 use super::*;
 use crate::object::{BucketString, Destination, KmsContext, KmsKey, ObjectTags, SseKms};
 use crate::sources::SourceId;
-use crate::store::PutMode;
 
 const KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 
@@ -26,6 +25,11 @@ fn to(encryption: Encryption) -> Destination {
 
 /// All that is said to mend a put that was answered so.
 fn mended(reach: &Reach, to: &Destination, status: u16, code: &str, message: &str) -> String {
+    mended_where(reach, to, false, &Refusal::new(Some(status), Some(code), message))
+}
+
+/// The same; `unconditional`: it was answered so without the condition, too.
+fn mended_where(reach: &Reach, to: &Destination, unconditional: bool, refusal: &Refusal) -> String {
     let subject = Subject {
         reach,
         destination: to,
@@ -34,8 +38,8 @@ fn mended(reach: &Reach, to: &Destination, status: u16, code: &str, message: &st
         sources: &[],
         external_ids: None,
     };
-    let remedies = put(&subject, &Refusal::new(Some(status), Some(code), message));
-    assert!(!remedies.is_empty(), "{status} {code}: nothing mends it");
+    let remedies = put(&subject, refusal, unconditional);
+    assert!(!remedies.is_empty(), "{refusal}: nothing mends it");
     remedies.iter().map(|r| format!("{}\n{}\n", r.text, r.paste.as_deref().unwrap_or(""))).collect()
 }
 
@@ -58,8 +62,8 @@ fn each_code_is_mended_by_its_setting_or_statement() {
     );
     // MinIO's word for a key that it does not know.
     check(404, "kms:KeyNotFound", "there is no such key");
-    check(301, "PermanentRedirect", "region = ");
-    check(400, "AuthorizationHeaderMalformed", "region = ");
+    check(301, "PermanentRedirect", "region = \"eu-west-1\"");
+    check(400, "AuthorizationHeaderMalformed", "region = \"eu-west-1\"");
     check(400, "AccessControlListNotSupported", "# acl");
     check(501, "NotImplemented", "put = \"overwrite\"");
     check(400, "KMS.DisabledException", "enable-key");
@@ -69,6 +73,21 @@ fn each_code_is_mended_by_its_setting_or_statement() {
     check(500, "InternalError", "busy");
     check(412, "PreconditionFailed", "exist already");
     check(400, "BadDigest", "when-required");
+}
+
+#[test]
+fn what_is_known_not_to_help_is_not_advised() {
+    let refusal = Refusal::new(Some(501), Some("NotImplemented"), "");
+    let (plain, sse) = (reach(), to(Encryption::SseS3));
+    let text = mended_where(&plain, &sse, true, &refusal);
+    assert!(text.contains("when-required") && !text.contains("put ="), "{text}");
+    // Of a KMS key that it does not know, Ceph says that the access key is unknown.
+    let key = SseKms { key: KmsKey::parse(KEY).unwrap(), bucket_key: None, context: KmsContext::default() };
+    let text = mended(&plain, &to(Encryption::Kms(key)), 403, "InvalidAccessKeyId", "");
+    assert!(
+        text.contains(KEY) && text.contains("encryption = ") && !text.contains("AWS_ACCESS_KEY_ID"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::meter::Meter;
 use super::verify::finding;
+use crate::batch::BatchKey;
 use crate::cli::args::SpoolExportArgs;
 use crate::cli::failure::Failure;
 use crate::cli::numbers::grouped;
@@ -44,6 +45,10 @@ struct Exported {
     bytes: u64,
     /// Of `lines`: out of parked objects.
     from_parked: u64,
+    /// Of `lines`: those of objects that were sealed. Where only the answer to a put was lost, the bucket has them, too.
+    sealed_lines: u64,
+    /// The keys of these objects.
+    sealed_keys: Vec<String>,
     unread: Vec<Finding>,
 }
 
@@ -76,6 +81,7 @@ fn export(view: &View, args: &SpoolExportArgs, out: &mut dyn Write) -> Result<Ex
     };
     // What is parked stands no longer in the segments, and is older than what does.
     for pending in view.manifest.state.seals.values() {
+        lines.sealed(pending);
         if let Some(parked) = pending.parked {
             lines.parked(pending, parked)?;
         }
@@ -103,9 +109,20 @@ struct Lines<'a, W: Write> {
 }
 
 impl<W: Write> Lines<'_, W> {
+    fn wants(&self, batch: &BatchKey) -> bool {
+        batch.stream == self.stream && self.source.is_none_or(|source| batch.source == *source)
+    }
+
+    fn sealed(&mut self, pending: &PendingSeal) {
+        let seal = &pending.seal;
+        if self.wants(&seal.batch) {
+            self.exported.sealed_lines += pending.amended.as_ref().map_or(seal.frames, |amend| amend.frames);
+            self.exported.sealed_keys.push(seal.object_key.to_string());
+        }
+    }
+
     fn parked(&mut self, pending: &PendingSeal, parked: Parked) -> Result<(), Failure> {
-        let batch = &pending.seal.batch;
-        if batch.stream != self.stream || self.source.is_some_and(|source| batch.source != *source) {
+        if !self.wants(&pending.seal.batch) {
             return Ok(());
         }
         if let Some(finding) = crate::spool::verify::check_parked(self.view, pending, parked) {
@@ -135,8 +152,7 @@ impl<W: Write> Lines<'_, W> {
 impl<W: Write> Visitor for Lines<'_, W> {
     fn frame(&mut self, _segment: u64, _offset: u64, frame: &Frame<'_>) {
         let Some(key) = batch_of(frame) else { return };
-        let wanted = key.stream == self.stream && self.source.is_none_or(|source| key.source == *source);
-        if !wanted || self.failed.is_some() || frame.position <= self.view.cursor(&key).1 {
+        if !self.wants(&key) || self.failed.is_some() || frame.position <= self.view.cursor(&key).1 {
             return;
         }
         let written = self.out.write_all(frame.payload).and_then(|()| self.out.write_all(b"\n"));
@@ -163,5 +179,14 @@ fn report(exported: &Exported, json: bool) -> io::Result<()> {
         0 => String::new(),
         parked => format!(", {} of them out of parked objects", grouped(parked)),
     };
-    writeln!(err, "{lines} lines, {bytes}{parked}")
+    writeln!(err, "{lines} lines, {bytes}{parked}")?;
+    let Some(first) = exported.sealed_keys.first() else { return Ok(()) };
+    writeln!(
+        err,
+        "{} of them belong to {} sealed objects, which may be in the bucket already, where only the answer to a put was lost; look \
+         there before you load them a second time: {first}{}",
+        grouped(exported.sealed_lines),
+        grouped(exported.sealed_keys.len() as u64),
+        if exported.sealed_keys.len() > 1 { ", … (--json names all)" } else { "" },
+    )
 }

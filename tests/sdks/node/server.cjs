@@ -28,6 +28,7 @@ function callbacksOnly (Constructor, options) {
 const SDKS = {
   'analytics-node-3': () => segment('@segment/analytics-node'),
   'analytics-node-2': () => segment('@segment/analytics-node-2'),
+  'customerio-node': () => segment('@customerio/cdp-analytics-node'),
   'analytics-node-6': () => callbacksOnly(require('analytics-node'), { host: url }),
   'rudder-node': () => callbacksOnly(require('@rudderstack/rudder-sdk-node'), { dataPlaneUrl: url })
 }

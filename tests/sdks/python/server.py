@@ -1,4 +1,4 @@
-"""Drives a Python SDK: server.py <segment|rudder> <write key> <base URL> <scenario> [gzip] [one-by-one]
+"""Drives a Python SDK: server.py <SDK, see MODULES> <write key> <base URL> <scenario> [gzip] [one-by-one]
 
 Which version is imported is a matter of PYTHONPATH. With `one-by-one` the next call is made when the SDK has settled
 the one before (delivered it, or given it up).
@@ -11,7 +11,13 @@ import logging
 import pathlib
 import sys
 
-MODULES = {"segment": "segment.analytics", "rudder": "rudderstack.analytics"}
+MODULES = {
+    "segment": "segment.analytics",
+    "segment-1": "analytics",
+    "rudder": "rudderstack.analytics",
+    "customerio": "customerio.analytics",
+    "hightouch": "hightouch.htevents",
+}
 # How the calls' fields are named in Python.
 ARGUMENTS = {
     "anonymousId": "anonymous_id",

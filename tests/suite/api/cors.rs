@@ -16,7 +16,8 @@ async fn every_answer_carries_the_origin() {
         (post("/v1/batch", &[unknown, SITE], BATCH), 401),
         (post("/v1/none", &[SITE], BATCH), 404),
         (bare("GET", "/v1/batch", &[SITE]), 405),
-        (bare("GET", "/v1/pixel/t", &[SITE]), 200),
+        (bare("GET", "/v1/pixel/t?writeKey=web-key&event=e", &[SITE]), 200),
+        (bare("GET", "/v1/pixel/t", &[SITE]), 400),
     ] {
         wire.send(&request).await;
         let answer = wire.answer().await;

@@ -82,35 +82,105 @@ async fn the_settings_document_is_for_known_keys() {
     }
     rig.running.reload(policy());
     let answer = once(rig.address, bare("GET", &path, &[])).await;
+    assert_eq!(answer.header("cache-control"), Some("private, max-age=300"), "it is of this request");
     let document: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
-    assert_eq!(document["integrations"]["Segment.io"]["apiHost"], serde_json::Value::Null, "after a reload");
+    let tracking = &document["integrations"]["Segment.io"];
+    assert_eq!(
+        (&tracking["apiHost"], &tracking["protocol"]),
+        (&"c/v1".into(), &"http".into()),
+        "after a reload"
+    );
 }
 
 #[tokio::test]
-async fn the_pixel_is_always_an_image() {
+async fn a_trusted_proxy_says_where_sdks_reach_the_collector() {
+    let rig = start_with(|_, policy| {
+        policy.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+        policy.route_prefix = Some("/proxy".into());
+    })
+    .await;
+    let forwarded = [("x-forwarded-host", "c.example"), ("x-forwarded-proto", "https")];
+    for (path, host) in [("/v1/projects", "c.example/v1"), ("/proxy/v1/projects", "c.example/proxy/v1")] {
+        let answer = once(rig.address, bare("GET", &format!("{path}/{KEY}/settings"), &forwarded)).await;
+        let document: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+        let tracking = &document["integrations"]["Segment.io"];
+        assert_eq!((&tracking["apiHost"], &tracking["protocol"]), (&host.into(), &"https".into()));
+    }
+}
+
+#[tokio::test]
+async fn the_source_configuration_is_for_known_keys() {
+    let rig = start().await;
+    let check = async |path: &str, headers: &[(&str, &str)], status: u16| {
+        let answer = once(rig.address, bare("GET", path, headers)).await;
+        assert_eq!(answer.status, status, "{path}");
+        assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
+        if status == 200 {
+            let document: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+            assert_eq!(document["source"]["writeKey"], KEY);
+        }
+    };
+    check(&format!("/sourceConfig/?p=cdn&v=3&writeKey={KEY}"), &[], 200).await;
+    check("/sourceConfig", &[BASIC], 200).await;
+    check("/sourceConfig", &[], 404).await;
+    check("/sourceConfig?writeKey=nobody", &[], 404).await;
+    assert!(rig.is_empty());
+}
+
+#[tokio::test]
+async fn other_vendors_routes_take_what_their_sdks_send() {
+    let rig = start().await;
+    let check = async |path: &str, headers: &[(&str, &str)], body: &str, channel: &str| {
+        let answer = once(rig.address, post(path, headers, body)).await;
+        assert_eq!(answer.status, 200, "{path}");
+        let line: serde_json::Value =
+            serde_json::from_str(rig.lines("web", Stream::Calls).last().unwrap()).unwrap();
+        assert_eq!(line["channel"], channel, "{path}");
+        assert_eq!(line["context"]["ip"].is_string(), channel == "client", "{path}");
+    };
+    let batch = r#"{"batch":[{"type":"track","event":"e","userId":"u"}]}"#;
+    let call = r#"{"event":"e","userId":"u"}"#;
+    let site = ("origin", "https://shop.example");
+    check(&format!("/beacon/v1/batch?writeKey={KEY}"), &[("content-type", "text/plain")], batch, "client")
+        .await;
+    check("/sdk/batch", &[BASIC], batch, "server").await;
+    check("/sdk/track", &[BASIC, site], call, "client").await;
+    check("/api/s/track", &[("x-write-key", KEY)], call, "client").await;
+    check("/api/s/s2s/track", &[("x-write-key", KEY)], call, "server").await;
+    check("/v1/track", &[BASIC], call, "server").await;
+    check("/v1/track", &[BASIC, site], call, "client").await;
+    check("/v1/batch", &[BASIC, site], batch, "client").await;
+}
+
+#[tokio::test]
+async fn the_pixel_is_always_an_image_and_its_status_says_whether_the_call_is_stored() {
     let rig = start().await;
     // {"event":"e","userId":"u","writeKey":"web-key"}
     let data = "eyJldmVudCI6ImUiLCJ1c2VySWQiOiJ1Iiwid3JpdGVLZXkiOiJ3ZWIta2V5In0=";
-    let check = async |method: &str, path: String, not_stored: u64| {
+    let check = async |method: &str, path: String, status: u16| {
         let before = rig.metrics.pixels_not_stored.get();
         let answer = once(rig.address, bare(method, &path, &[])).await;
-        assert_eq!(answer.status, 200, "{method} {path}");
+        assert_eq!(answer.status, status, "{method} {path}");
         assert_eq!(answer.header("content-type"), Some("image/gif"));
         assert_eq!(answer.header("cache-control"), Some("no-store"));
         assert_eq!(answer.header("content-length"), Some("42"));
         assert_eq!(answer.body.len(), if method == "HEAD" { 0 } else { 42 });
-        assert_eq!(rig.metrics.pixels_not_stored.get() - before, not_stored, "{method} {path}");
+        assert_eq!(answer.header("retry-after").is_some(), status == 503);
+        let not_stored = rig.metrics.pixels_not_stored.get() - before;
+        assert_eq!(not_stored, u64::from(status != 200), "{method} {path}");
     };
     for name in SINGLES {
-        check("GET", format!("/v1/pixel/{name}?data={data}"), 0).await;
-        check("GET", format!("/v1/pixel/{name}/?data={data}"), 0).await;
+        check("GET", format!("/v1/pixel/{name}?data={data}"), 200).await;
+        check("GET", format!("/v1/pixel/{name}/?data={data}"), 200).await;
     }
-    check("HEAD", format!("/v1/pixel/track?data={data}"), 0).await;
-    check("HEAD", "/v1/pixel/track".into(), 0).await;
-    check("GET", "/v1/pixel/track".into(), 1).await;
-    check("GET", "/v1/pixel/track?data=%%%".into(), 1).await;
-    check("GET", "/v1/pixel/track?data=%%%&writeKey=nobody".into(), 1).await;
-    check("GET", "/v1/pixel/track?data=%%%&writeKey=web-key".into(), 0).await;
+    check("GET", "/pixel/v1/track?writeKey=web-key&anonymousId=a&event=e".into(), 200).await;
+    check("HEAD", format!("/v1/pixel/track?data={data}"), 200).await;
+    check("HEAD", "/v1/pixel/track".into(), 200).await;
+    check("GET", "/v1/pixel/track".into(), 400).await;
+    check("GET", "/v1/pixel/track?event=e&userId=u".into(), 401).await;
+    check("GET", "/v1/pixel/track?data=%%%".into(), 400).await;
+    check("GET", "/v1/pixel/track?data=%%%&writeKey=nobody".into(), 401).await;
+    check("GET", "/v1/pixel/track?data=%%%&writeKey=web-key".into(), 200).await;
     assert_eq!(rig.lines("web", Stream::Rejected).len(), 1);
     assert_eq!(rig.metric(r#"forebay_calls_rejected_total{source="web",reason="bad_pixel_data"}"#), Some(1));
 }

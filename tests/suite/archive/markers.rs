@@ -4,7 +4,7 @@ use forebay::runtime::SystemClock;
 use forebay::time::{Clock, UnixMillis};
 use serde_json::json;
 
-use super::support::{Chain, DAY, DAY_MS, Lake};
+use super::support::{Chain, DAY, DAY_MS, Lake, Made};
 
 const NONE: [&str; 0] = [];
 
@@ -49,6 +49,49 @@ async fn a_day_is_closed_by_every_spool_that_wrote_to_it() {
     torn.body.truncate(40);
     lake.put(&torn).await;
     assert_eq!(lake.verify(&["--json"]).await.findings(), ["marker"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_day_that_vanished_with_its_marker_is_found() {
+    let lake = Lake::start().await;
+    let mut chain = Chain::new("web", 'a', DAY);
+    let mut days = Vec::new();
+    for nth in 0..3 {
+        let objects = vec![chain.object(2), chain.object(1)];
+        let marker = if nth == 0 {
+            chain.marker(&objects)
+        } else {
+            chain.marker_after(DAY + (nth - 1) * DAY_MS, &objects)
+        };
+        days.push([objects, vec![marker]].concat());
+        chain = chain.next_day();
+    }
+    // Another spool has the days, too.
+    let mut other = Chain::new("web", 'b', DAY + DAY_MS);
+    let of_other = other.object(1);
+    lake.put_all(&[of_other.clone(), other.marker(&[of_other])]).await;
+    for day in &days {
+        lake.put_all(day).await;
+    }
+    let findings = async |rest: &[&str]| lake.verify(&[&["--json"], rest].concat()).await.findings();
+    assert_eq!(findings(&[]).await, NONE);
+
+    let delete = async |day: &[Made]| {
+        for made in day {
+            lake.delete(&made.key).await;
+        }
+    };
+    delete(&days[1]).await;
+    let said = lake.verify(&["--json"]).await;
+    assert_eq!(said.findings(), ["day_missing"]);
+    assert_eq!(said.code, Some(1));
+    let found = &said.json()["days"][2]["findings"][0];
+    assert_eq!(found["spool"], "a".repeat(32));
+    assert_eq!(found["day"], DAY + DAY_MS);
+    assert_eq!(findings(&["--from", "2015-05-29"]).await, NONE, "nobody asked for the days before");
+
+    delete(&days[0]).await;
+    assert_eq!(findings(&[]).await, NONE, "the oldest days go by themselves");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

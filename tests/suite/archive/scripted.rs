@@ -3,14 +3,19 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::support::{Chain, DAY, Made, verify_at};
+use super::support::{Chain, DAY, DAY_MS, Made, verify_at};
 use crate::support::scripted_http::{Reply, Request, ScriptedHttp};
 
 const KEYS: [&str; 2] = ["id", "secret"];
 
 fn listing(keys: &[&str], folders: &[&str]) -> Reply {
-    let keys: String =
-        keys.iter().map(|key| format!("<Contents><Key>{key}</Key><Size>9</Size></Contents>")).collect();
+    let keys: String = keys
+        .iter()
+        .map(|key| {
+            let size = if key.ends_with('/') { 0 } else { 9 };
+            format!("<Contents><Key>{key}</Key><Size>{size}</Size></Contents>")
+        })
+        .collect();
     let folders: String = folders
         .iter()
         .map(|folder| format!("<CommonPrefixes><Prefix>{folder}</Prefix></CommonPrefixes>"))
@@ -44,8 +49,9 @@ fn paged(objects: &BTreeMap<String, Made>, request: &Request) -> Reply {
     let more = entries.len() > 2;
     entries.truncate(2);
     let token = entries.last().filter(|_| more);
-    let (folders, keys): (Vec<&str>, Vec<&str>) =
-        entries.iter().map(String::as_str).partition(|entry| entry.ends_with('/'));
+    let is_folder =
+        |entry: &&str| query.contains_key("delimiter") && entry.ends_with('/') && *entry != prefix;
+    let (folders, keys): (Vec<&str>, Vec<&str>) = entries.iter().map(String::as_str).partition(is_folder);
     let Reply::Answer { status, headers, body } = listing(&keys, &folders) else { return Reply::Close };
     let next = token.map_or_else(String::new, |token| {
         format!("<IsTruncated>true</IsTruncated><NextContinuationToken>{token}</NextContinuationToken>")
@@ -83,6 +89,25 @@ async fn sources_and_days_may_go_over_many_pages() {
         fewer.remove(&of_c[at]);
         assert_eq!(check(fewer, &[], 15, &[missing]).await, 74);
     }
+}
+
+/// Consoles put such keys with "create folder", and some stores list them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_of_empty_folders_are_nothing() {
+    let mut chain = Chain::new("a", 'a', DAY);
+    let objects = [chain.object(1), chain.object(1)];
+    let mut by_key: BTreeMap<String, Made> =
+        objects.into_iter().map(|made| (made.key.clone(), made)).collect();
+    for inside in ["", "a/", "z/", "_closed/", "_closed/a/", "_rejected/", "_rejected/a/"] {
+        for day in [None, Some(DAY), Some(DAY + DAY_MS)] {
+            let day = day.filter(|_| inside.contains("a/")).map_or(String::new(), |day| format!("{day}/"));
+            let key = format!("segment-logs/{inside}{day}");
+            by_key.insert(key.clone(), Made { key, metadata: BTreeMap::new(), body: Vec::new() });
+        }
+    }
+    let store = ScriptedHttp::start(move |request| paged(&by_key, request)).await;
+    let said = verify_at(&store.url(), KEYS, "lake", &["--json"]).await;
+    assert_eq!((said.findings(), said.days()), (vec![], vec!["a 2015-05-27 open".to_owned()]), "{said:?}");
 }
 
 fn is_list(request: &Request, prefix: &str) -> bool {

@@ -235,6 +235,15 @@ impl Chain {
         self.spool.to_string().repeat(32)
     }
 
+    /// The same, and the marker names the day before.
+    pub(super) fn marker_after(&self, day: i64, objects: &[Made]) -> Made {
+        let mut made = self.marker(objects);
+        let mut said: Value = serde_json::from_slice(&made.body).unwrap();
+        said["previous_day"] = json!(day);
+        made.body = said.to_string().into_bytes();
+        made
+    }
+
     /// The marker of this day, when these are all of its objects.
     pub(super) fn marker(&self, objects: &[Made]) -> Made {
         marker(self.source, self.day, &self.node(), &self.spool_id(), objects)
@@ -260,6 +269,7 @@ pub(super) fn marker(source: &str, day: i64, node: &str, spool: &str, objects: &
         node: node.to_owned(),
         spool: spool.to_owned(),
         streams: streams.into_iter().filter_map(|(stream, sum)| Some((stream, sum.sum()?.clone()))).collect(),
+        previous_day: None,
     };
     Made { key: marker.key(&bucket).to_string(), metadata: BTreeMap::new(), body: marker.body().unwrap() }
 }

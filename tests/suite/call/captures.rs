@@ -49,7 +49,7 @@ fn check(captures: &str) -> BTreeMap<String, usize> {
     let mut seen = BTreeMap::new();
     for captured in captures.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()) {
         let path = captured["url"].as_str().unwrap();
-        let Some((shape, client_route)) = route(path).filter(|_| captured["method"] == "POST") else {
+        let Some((shape, client_side)) = route(path).filter(|_| captured["method"] == "POST") else {
             continue;
         };
         let body = body_of(&captured);
@@ -67,12 +67,12 @@ fn check(captures: &str) -> BTreeMap<String, usize> {
             Shape::Single(kind) if envelope.is_empty() => Some(kind.name()),
             _ => None,
         };
-        let (lines, tally) = lines_of(&request, client_route);
+        let (lines, tally) = lines_of(&request, client_side);
         assert_eq!(lines.closed.len(), calls.len(), "{path}");
         assert_eq!((tally.incomplete, tally.surrogates_replaced), (0, 0), "{path}");
         for ((call, raw), (reason, line)) in calls.iter().zip(&raw_calls).zip(&lines.closed) {
             assert_eq!(*reason, None);
-            let expected = model::line(call, &envelope, kind, client_route, &Value::Null);
+            let expected = model::line(call, &envelope, kind, client_side, &Value::Null);
             assert_eq!(serde_json::from_str::<Value>(line).unwrap(), expected, "{line}");
             let raw_line: BTreeMap<String, Box<RawValue>> = serde_json::from_str(line).unwrap();
             for (name, value) in raw.iter().filter(|(name, _)| !OWNED.contains(&name.as_str())) {

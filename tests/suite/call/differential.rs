@@ -219,16 +219,16 @@ proptest! {
     fn a_single_call_becomes_the_line_of_the_model(
         call in call(),
         style in vec(any::<u8>(), 0..64),
-        client_route in any::<bool>(),
+        client_side in any::<bool>(),
     ) {
         let text = body(&Value::Object(call.clone()), &style);
         // Numbers with a fraction are not exact in serde_json: both sides are what it reads.
         let call: Map<String, Value> = serde_json::from_str(&text).unwrap();
         let request = Request::parse(text.as_bytes(), Shape::Single(CallKind::Group), &LIMITS).unwrap();
-        let (lines, _) = lines_of(&request, client_route);
+        let (lines, _) = lines_of(&request, client_side);
         prop_assert_eq!(lines.closed.len(), 1);
         let line: Value = serde_json::from_str(&lines.closed[0].1).unwrap();
-        let expected = model::line(&call, &Map::new(), Some("group"), client_route, &id_of(&line));
+        let expected = model::line(&call, &Map::new(), Some("group"), client_side, &id_of(&line));
         prop_assert_eq!(line, expected, "{}", text);
     }
 

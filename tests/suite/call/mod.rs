@@ -12,7 +12,7 @@ mod receipts;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use forebay::call::{Fingerprinter, LineSink, RejectReason, Request, Stamp, Tally};
+use forebay::call::{ClientLibraries, Fingerprinter, LineSink, RejectReason, Request, Stamp, Tally};
 use forebay::random::Random;
 use forebay::sources::SourceId;
 use forebay::time::UnixMillis;
@@ -61,15 +61,16 @@ impl LineSink for Lines {
 }
 
 /// The lines of a request that came on a route of client-side libraries, or not.
-fn lines_of(request: &Request<'_>, client_route: bool) -> (Lines, Tally) {
+fn lines_of(request: &Request<'_>, client_side: bool) -> (Lines, Tally) {
     let source = SourceId::new("src").unwrap();
     let fingerprinter = Fingerprinter::new([3; 16]);
     let stamp = Stamp {
         received_at: RECEIVED,
         source: &source,
         ip: Some([192, 0, 2, 7].into()),
-        client_route,
+        client_side,
         user_agent: None,
+        client_libraries: ClientLibraries::usual(),
         fingerprinter: &fingerprinter,
     };
     let mut lines = Lines::default();

@@ -10,7 +10,7 @@ pub(super) fn line(
     call: &Map<String, Value>,
     envelope: &Map<String, Value>,
     kind: Option<&str>,
-    client_route: bool,
+    client_side: bool,
     made_id: &Value,
 ) -> Value {
     let mut line = call.clone();
@@ -22,7 +22,7 @@ pub(super) fn line(
         line.insert("messageId".into(), made_id.clone());
     }
     set_times(&mut line, call, envelope);
-    set_context(&mut line, call, envelope, client_route);
+    set_context(&mut line, call, envelope, client_side);
     if let Some(shared @ Value::Object(_)) = envelope.get("integrations") {
         match call.get("integrations") {
             None | Some(Value::Null) => drop(line.insert("integrations".into(), shared.clone())),
@@ -65,7 +65,7 @@ fn set_context(
     line: &mut Map<String, Value>,
     call: &Map<String, Value>,
     envelope: &Map<String, Value>,
-    client_route: bool,
+    client_side: bool,
 ) {
     let mut context = match call.get("context") {
         None | Some(Value::Null) => json!({}),
@@ -75,7 +75,11 @@ fn set_context(
         context = merged(shared, own).into();
     }
     let library = context.pointer("/library/name").and_then(Value::as_str).unwrap_or("");
-    let client = client_route || library == "analytics.js" || library.starts_with("analytics-ios");
+    let says = call.get("channel").and_then(Value::as_str);
+    let client = client_side
+        || library == "analytics.js"
+        || library.starts_with("analytics-ios")
+        || says.is_some_and(|channel| ["browser", "web", "client", "mobile"].contains(&channel));
     line.entry("channel").or_insert(if client { "client" } else { "server" }.into());
     let direct = context.get("direct") == Some(&Value::Bool(true));
     if let Value::Object(context) = &mut context

@@ -1,6 +1,6 @@
 //! A line that says its position is otherwise the line that does not.
 
-use forebay::call::{Fingerprinter, Request, Shape, Stamp};
+use forebay::call::{ClientLibraries, Fingerprinter, Request, Shape, Stamp};
 use forebay::receipt;
 use forebay::sources::SourceId;
 use forebay::spool::RequestFrames;
@@ -47,8 +47,9 @@ fn frames(body: &[u8], say_positions: bool, first: u64) -> Vec<(FrameKind, u128,
         received_at: RECEIVED,
         source: &source,
         ip: None,
-        client_route: false,
+        client_side: false,
         user_agent: None,
+        client_libraries: ClientLibraries::usual(),
         fingerprinter: &fingerprinter,
     };
     let mut frames = RequestFrames::new(source.clone(), RECEIVED, 0);

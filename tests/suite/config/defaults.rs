@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use forebay::call::Validation;
+use forebay::call::{CLIENT_LIBRARIES, Validation};
 use forebay::config::{
     Admin, AllowedOrigins, Checksums, Collector, ContentEncoding, Flush, OnCorruption, S3, Spool, UnknownKey,
 };
@@ -26,6 +26,7 @@ fn every_default_is_the_documented_one() {
             validation: Validation::Permissive,
             unknown_key: UnknownKey::Reject,
             accept_bearer: false,
+            client_libraries: CLIENT_LIBRARIES.map(str::to_owned).to_vec(),
             trusted_proxies: vec![],
             allowed_origins: AllowedOrigins::Any,
             private_network: false,

@@ -1,4 +1,4 @@
-use forebay::config::{AllowedOrigins, Environment};
+use forebay::config::{AllowedOrigins, Environment, Loader};
 
 use super::{SMALLEST, load, problems};
 
@@ -43,6 +43,21 @@ fn a_wrong_variable_is_named_as_where_the_value_came_from() {
             "FOREBAY_FLUSH_ON_SHUTDOWN: flush.on_shutdown = \"maybe\": expected true or false",
         ]
     );
+}
+
+#[test]
+fn a_variable_that_is_no_text_is_refused() {
+    use std::ffi::OsString;
+    use std::os::unix::ffi::OsStringExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("forebay.toml");
+    std::fs::write(&path, SMALLEST).unwrap();
+    let variables =
+        ["FOREBAY_S3_BUCKET", "OTHER"].map(|name| (name.into(), OsString::from_vec(vec![b'b', 0xFF])));
+    let error = Loader::new(path, Environment::of_os(variables)).load().unwrap_err();
+    assert_eq!(error.problems.len(), 1);
+    let said = error.problems[0].to_string();
+    assert!(said.contains("FOREBAY_S3_BUCKET") && said.contains("not UTF-8"), "{said}");
 }
 
 #[test]

@@ -22,6 +22,39 @@ fn a_webhook_is_shown_neither_as_a_text_nor_in_a_list() {
 }
 
 #[test]
+fn an_endpoint_with_a_secret_is_not_shown() {
+    let form = "expected a URL such as \"https://s3.example.com\" or \"http://127.0.0.1:9000\"";
+    let wrong = "[s3]\nbucket = \"b-1\"\nendpoint_url = \"https://s3.example.com/?token=secret\"\n\
+                 kms_endpoint_url = \"https://me:secret@kms.example.com\"\n[[source]]\nid = \"web\"\nwrite_keys = [\"k\"]\n";
+    let expected = [
+        format!("line 3: s3.endpoint_url {form}"),
+        "line 4: s3.kms_endpoint_url = \"https://…@kms.example.com\": expected a URL without user and password: credentials come \
+         from the AWS credential chain"
+            .to_owned(),
+    ];
+    assert_eq!(problems(wrong, &[]), expected);
+}
+
+#[test]
+fn a_write_key_that_no_sdk_can_send_is_refused() {
+    check_source(
+        "id = \"x\"\nwrite_keys = [\"a:secret\"]",
+        "line 5: source.x.write_keys number 1 has a colon, so no SDK can send it: a write key ends at the first one",
+    );
+}
+
+#[test]
+fn a_pipe_in_place_of_the_file_is_not_waited_for() {
+    use forebay::config::{Environment, Loader};
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("forebay.toml");
+    rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0)
+        .unwrap();
+    let error = Loader::new(path, Environment::default()).load().unwrap_err();
+    assert!(error.to_string().contains("it is no regular file"), "{error}");
+}
+
+#[test]
 fn a_wrong_value_is_named_with_its_value_and_the_form_expected() {
     check(
         "[flush]\nmax_bytes = 100",

@@ -100,6 +100,7 @@ fn every_setting_either_changes_while_running_or_is_named_as_needing_a_restart()
         ("collector", "drain_delay") => "1 s",
         ("collector", "validation") => "strict",
         ("collector", "unknown_key") => "accept",
+        ("collector", "client_libraries") => "x.js",
         ("collector", "trusted_proxies") => "10.0.0.0/8",
         ("collector", "allowed_origins") => "https://a.example.com",
         ("collector", "public_host") => "c.example.com",

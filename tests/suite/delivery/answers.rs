@@ -54,6 +54,23 @@ async fn every_failure_ends_in_the_one_object() {
     assert_eq!(calls, (3, 1), "412, HEAD refused, plain put");
 }
 
+/// With PutObject alone an object in the way is replaced, whoever put it: that is counted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_object_that_is_replaced_because_it_may_not_be_looked_at_is_counted() {
+    for (refused, counted) in [(false, 0), (true, 1)] {
+        let (dir, store, clock) = (tempfile::tempdir().unwrap(), FakeStore::new(), StepClock::new());
+        store.script([Step::LoseAnswer]);
+        store.refuse_heads(refused);
+        let node = Node::open(dir.path(), &store, &clock);
+        node.send("web", "bucket");
+        node.append("web", &lines(0, 5)).await;
+        node.flush().await;
+        assert_eq!(node.metrics.puts_unasked.get(), counted);
+        assert_eq!(lines_of(&objects(&store, "bucket", "").remove(0).1), lines(0, 5));
+        node.halt().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_plain_put_that_is_refused_asks_again() {
     let (dir, store, clock) = (tempfile::tempdir().unwrap(), FakeStore::new(), StepClock::new());

@@ -109,6 +109,43 @@ async fn each_source_that_had_calls_gets_one_marker_after_its_last_object() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_marker_names_the_day_before_it_also_after_a_restart() {
+    let (dir, store, clock) = (tempfile::tempdir().unwrap(), FakeStore::new(), StepClock::new());
+    let mut node = Node::open(dir.path(), &store, &clock);
+    let mut before = None;
+    // The third day has no calls.
+    for (round, nth) in (0_u32..).zip([0, 1, 3]) {
+        let name = if round == 1 { "ios" } else { "web" };
+        clock.set_wall(TODAY + nth * DAY_MS + 1_000);
+        for name in ["web", name] {
+            node.send(name, "bucket");
+            node.append(name, &lines(round * 10, 1)).await;
+        }
+        clock.set_wall(TODAY + (nth + 1) * DAY_MS);
+        let of_web = || {
+            let all = markers(&store, "bucket");
+            let mut of_web = all.into_iter().filter(|(key, _)| key.contains("/web/"));
+            of_web.nth(round as usize)
+        };
+        eventually("its marker", || {
+            clock.pass(Duration::from_secs(7));
+            of_web().is_some()
+        })
+        .await;
+        let (key, object) = of_web().unwrap();
+        let place = MarkerPlace::of(&BucketString::parse("bucket").unwrap(), &key).unwrap();
+        let marker = ClosedMarker::read(&place, &object.bytes).unwrap();
+        assert_eq!(marker.previous_day, before, "{key}");
+        before = Some(marker.day);
+        node.halt().await;
+        node = Node::open(dir.path(), &store, &clock);
+    }
+    let ios = markers(&store, "bucket").into_iter().find(|(key, _)| key.contains("/ios/")).unwrap();
+    assert!(!String::from_utf8_lossy(&ios.1.bytes).contains("previous_day"), "its first");
+    node.halt().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_added_to_a_day_that_is_over_whatever_the_clock_says() {
     let (dir, store, clock) = (tempfile::tempdir().unwrap(), FakeStore::new(), StepClock::new());
     let node = Node::open(dir.path(), &store, &clock);

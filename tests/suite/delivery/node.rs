@@ -112,6 +112,7 @@ pub(super) struct Node {
     pub(super) spool: Spool,
     pub(super) delivery: Delivery,
     pub(super) alarms: Arc<Alarms>,
+    pub(super) metrics: Arc<Metrics>,
     pub(super) recovered: Recovered,
     pub(super) clock: Arc<StepClock>,
     scheduler: JoinHandle<()>,
@@ -186,13 +187,13 @@ impl Node {
             store: Arc::new(store.clone()),
             clock: Arc::<StepClock>::clone(clock),
             random: Arc::new(Counting::default()),
-            metrics,
+            metrics: Arc::clone(&metrics),
             alarms: Arc::clone(&alarms),
             hook,
             background: None,
         };
         let (delivery, scheduler) = Delivery::start(parts, settings);
-        Self { spool, delivery, alarms, recovered, clock: Arc::clone(clock), scheduler }
+        Self { spool, delivery, alarms, metrics, recovered, clock: Arc::clone(clock), scheduler }
     }
 
     pub(super) fn outlet(&self) -> Outlet {

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use forebay::alarms::AlarmKind;
 use forebay::delivery::DeliverySettings;
 use forebay::spool::{AppendError, SpoolOptions};
+use forebay::store::Fault;
 use forebay::store::fake::{FakeStore, Gate, Step};
 
 use super::node::*;
@@ -49,6 +51,30 @@ async fn what_is_parked_survives_a_restart_and_its_source_goes_on_beside_it() {
     assert_eq!(stored(&store, "bucket", "web"), lines(0, n + 10));
     let files = || std::fs::read_dir(dir.path().join("parked")).unwrap().count();
     eventually("no parked file", || node.outlet().usage().parked == 0 && files() == 0).await;
+    node.halt().await;
+}
+
+/// A second SIGTERM, or no file handle: the alarm said that the store had received other bytes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_cannot_be_read_for_a_moment_is_nobodys_damage_and_not_the_stores_fault() {
+    let (dir, store, clock) = (tempfile::tempdir().unwrap(), FakeStore::new(), StepClock::new());
+    let node = Node::open_with(dir.path(), &store, &clock, options(), parking(Duration::from_millis(20)));
+    node.send("web", "bucket");
+    store.refuse_bucket("bucket", true);
+    node.append("web", &lines(0, 5)).await;
+    node.delivery.flush(None, Duration::ZERO).await;
+    eventually("parked", || is_parked(&node, 1)).await;
+    let (local, last) = (Step::Answer { fault: Fault::Local, status: None, code: None }, Gate::new());
+    store.script([local.clone(), local.clone(), local, Step::HoldRequest(last.clone())]);
+    store.refuse_bucket("bucket", false);
+    let flushed = node.delivery.flush(None, SOON);
+    let looks = async {
+        eventually("the last try", || last.is_awaited()).await;
+        assert!(!node.has_alarm(AlarmKind::Damage), "{:?}", node.alarms.standing());
+        last.open();
+    };
+    assert_eq!(tokio::join!(flushed, looks).0.pending, 0);
+    assert_eq!(stored(&store, "bucket", "web"), lines(0, 5));
     node.halt().await;
 }
 

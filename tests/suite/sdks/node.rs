@@ -32,6 +32,11 @@ async fn segment_analytics_node_2_1_2() {
 }
 
 #[tokio::test]
+async fn customerio_cdp_analytics_node_0_5_9() {
+    conforms("customerio-node").await;
+}
+
+#[tokio::test]
 async fn analytics_node_6_2_0() {
     conforms("analytics-node-6").await;
 }

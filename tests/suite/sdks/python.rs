@@ -39,3 +39,18 @@ async fn segment_analytics_python_2_3_2() {
 async fn rudder_sdk_python_2_1_9() {
     conforms("rudder", Some("rudder"), &["gzip"]).await;
 }
+
+#[tokio::test]
+async fn analytics_python_1_4() {
+    conforms("segment-1", Some("segment-1.4"), &["gzip"]).await;
+}
+
+#[tokio::test]
+async fn customerio_cdp_analytics_1_1_0() {
+    conforms("customerio", Some("customerio"), &["gzip"]).await;
+}
+
+#[tokio::test]
+async fn events_sdk_python_0_0_4() {
+    conforms("hightouch", Some("hightouch"), &["gzip"]).await;
+}

@@ -45,11 +45,28 @@ async fn a_restart_keeps_everything_and_reset_begins_anew() {
 
     // Not while it is in use.
     let data = folder.path().to_str().unwrap();
-    let again = run(&["dev", "--reset", "--data-dir", data, "--s3-listen", "127.0.0.1:0"]).await;
-    assert_eq!(again.status.code(), Some(1), "{again:?}");
+    let reset = async |collector: &str, console: &str, s3: &str| {
+        let ports = ["--listen", collector, "--admin-listen", console, "--s3-listen", s3];
+        let again = run(&[&["dev", "--reset", "--data-dir", data], &ports[..]].concat()).await;
+        assert_eq!(again.status.code(), Some(1), "{again:?}");
+        String::from_utf8(again.stderr).unwrap()
+    };
+    const ANY: &str = "127.0.0.1:0";
+    reset(ANY, ANY, ANY).await;
     assert_eq!(ids(&forebay).await, ["first", "second"]);
     forebay.signal(Signal::INT);
     assert_eq!(forebay.exit().await.code(), Some(0));
+
+    // Nor where a port is taken.
+    let taken = std::net::TcpListener::bind(ANY).unwrap();
+    let port = taken.local_addr().unwrap().to_string();
+    for [collector, console, s3] in [[&*port, ANY, ANY], [ANY, &port, ANY], [ANY, ANY, &port]] {
+        let said = reset(collector, console, s3).await;
+        assert!(said.contains(&format!("cannot listen on {port}")), "{said}");
+    }
+    let forebay = start(folder.path(), &[]).await;
+    assert_eq!(ids(&forebay).await, ["first", "second"]);
+    assert!(forebay.terminate().await.success());
 
     let forebay = start(folder.path(), &["--reset"]).await;
     assert_eq!(forebay.bucket().keys("").await, [""; 0]);

@@ -11,6 +11,7 @@ mod log;
 mod memory;
 mod objects;
 mod operator;
+mod proxy;
 mod refused;
 mod reload;
 mod shutdown;

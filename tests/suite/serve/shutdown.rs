@@ -49,6 +49,19 @@ async fn what_is_in_flight_is_answered_and_everything_is_delivered() {
 }
 
 #[tokio::test]
+async fn signals_that_mean_nothing_to_it_do_nothing() {
+    let rig = Rig::start(&["lake"]).await;
+    let forebay = rig.settings(&["web"]).serve().await;
+    let mut caller = Caller::new();
+    for signal in [Signal::USR1, Signal::USR2, Signal::ALARM] {
+        forebay.signal(signal);
+        caller.send(&forebay, "web", 5, 0).await;
+    }
+    caller.all_arrive(&rig.bucket("lake"), "", "web").await;
+    assert_eq!(forebay.terminate().await.code(), Some(0));
+}
+
+#[tokio::test]
 async fn while_drain_delay_lasts_it_is_not_ready_and_still_takes_calls() {
     let rig = Rig::start(&["lake"]).await;
     let mut settings = rig.settings(&["web"]);

@@ -116,6 +116,7 @@ async fn a_spool_in_memory_is_refused_unless_that_is_accepted() {
     let (code, said) = refused(settings.write()).await;
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("tmpfs") && said.contains("spool.unsafe_filesystem"), "{said}");
+    assert!(!memory.path().join("spool").exists(), "what is refused leaves nothing behind");
     settings.spool = format!("{dir}\nunsafe_filesystem = true");
     let forebay = settings.serve().await;
     logged(&forebay, "tmpfs").await;

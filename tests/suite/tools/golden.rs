@@ -29,6 +29,7 @@ fn opened_and_delivered(format: &str) {
     let web = [lines("web", PARKED), lines("web", CONFLICT), lines("web", OPEN)].concat();
     let exported = spool("export", &dir, &[]);
     assert_eq!(exported.out.lines().collect::<Vec<_>>(), [web.clone(), lines("ios", IOS)].concat());
+    assert!(exported.err.contains("may be in the bucket already"), "{}", exported.err);
     let rejected = spool("export", &dir, &["--rejected"]);
     assert_eq!(rejected.out.lines().collect::<Vec<_>>(), lines("rejected", REJECTED));
 

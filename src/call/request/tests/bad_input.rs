@@ -121,7 +121,7 @@ fn a_byte_order_mark_is_removed() {
 #[test]
 fn one_call_is_one_line_whatever_white_space_came() {
     let body = "\r\n{\n\t\"messageId\": \"m\",\r\n  \"context\" : {\n \"a b\" : [ 1,\n2 ]\n},\n\"timestamp\":\n{\n},\"x\":\"\\n\"\n}\n";
-    let given = Given { client_route: true, ip: Some("1.2.3.4"), ..TRACK };
+    let given = Given { client_side: true, ip: Some("1.2.3.4"), ..TRACK };
     let line = given.text(body);
     let expected = concat!(
         r#"{"messageId":"m","context":{"a b":[1,2],"ip":"1.2.3.4"},"#,

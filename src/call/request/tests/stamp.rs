@@ -34,7 +34,7 @@ fn what_the_client_sent_keeps_its_bytes_and_order() {
         r#""version":1.0,"integrations":{"All": false},"context":{ "ip":"0.0.0.0" },"#,
         r#""originalTimestamp":"2019-06-21T16:33:26.060Z"}"#,
     );
-    let given = Given { client_route: true, ip: Some("10.0.0.1"), ..TRACK };
+    let given = Given { client_side: true, ip: Some("10.0.0.1"), ..TRACK };
     assert_eq!(given.text(body), expected);
 }
 
@@ -108,8 +108,8 @@ fn times_are_kept_corrected_and_filled_in() {
 
 #[test]
 fn an_ip_is_filled_in_for_client_side_calls_that_have_none() {
-    let check = |context: &str, client_route: bool, ip: Option<&'static str>, expected: &str| {
-        let given = Given { client_route, ip, ..TRACK };
+    let check = |context: &str, client_side: bool, ip: Option<&'static str>, expected: &str| {
+        let given = Given { client_side, ip, ..TRACK };
         let line = given.text(&format!(r#"{{"context":{context},"messageId":"m"}}"#));
         let start = format!(r#"{{"context":{expected},"messageId":"m","#);
         assert!(line.starts_with(&start), "{context} became {line}");
@@ -140,14 +140,32 @@ fn an_ip_is_filled_in_for_client_side_calls_that_have_none() {
 }
 
 #[test]
+fn a_call_of_a_clients_channel_is_of_a_client() {
+    let has_ip = |channel: &str| {
+        let given = Given { ip: Some("67.160.210.48"), ..TRACK };
+        let line = given.line(&format!(r#"{{"channel":{channel},"messageId":"m"}}"#));
+        assert_eq!(line["channel"], serde_json::from_str::<Json>(channel).unwrap());
+        line["context"]["ip"] == "67.160.210.48"
+    };
+    for channel in [r#""browser""#, r#""web""#, r#""client""#, r#""mobile""#, r#""w\u0065b""#] {
+        assert!(has_ip(channel), "{channel}");
+    }
+    for channel in [r#""server""#, r#""Web""#, r#""""#, "null", "1", r#"["web"]"#] {
+        assert!(!has_ip(channel), "{channel}");
+    }
+}
+
+#[test]
 fn the_channel_is_told_by_the_library_or_the_route() {
-    let check = |members: &str, client_route: bool, expected: Json| {
-        let line = Given { client_route, ..TRACK }.line(&format!("{{{members}}}"));
+    let check = |members: &str, client_side: bool, expected: Json| {
+        let line = Given { client_side, ..TRACK }.line(&format!("{{{members}}}"));
         assert_eq!(line["channel"], expected, "{members}");
     };
     check("", false, json!("server"));
     check("", true, json!("client"));
     check(r#""channel":"browser""#, false, json!("browser"));
+    check(r#""context":{"library":{"name":"rudder.android"}}"#, false, json!("client"));
+    check(r#""context":{"library":{"name":"rudder.android2"}}"#, false, json!("server"));
     check(r#""channel":null"#, false, Json::Null);
     for name in [
         "analytics.js",
@@ -183,7 +201,7 @@ fn the_channel_is_told_by_the_library_or_the_route() {
 #[test]
 fn a_pixels_user_agent_is_filled_in() {
     let check = |context: &str, expected: &str| {
-        let given = Given { user_agent: Some("M\"1\""), ip: Some("1.2.3.4"), client_route: true, ..TRACK };
+        let given = Given { user_agent: Some("M\"1\""), ip: Some("1.2.3.4"), client_side: true, ..TRACK };
         let line = given.text(&format!(r#"{{"context":{context}}}"#));
         assert!(line.starts_with(&format!(r#"{{"context":{expected},"#)), "{context} became {line}");
     };

@@ -1,0 +1,98 @@
+//! The two folders of dev mode: marked when they are made, so that a reset deletes nothing else.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use super::failure::Failure;
+use super::node::open_disk;
+
+/// The folders, in the data directory.
+const FOLDERS: [&str; 2] = ["spool", "s3"];
+/// The file that marks a folder.
+const MARK: &str = "MADE-BY-FOREBAY-DEV";
+const MARK_TEXT: &str = "`forebay dev --reset` deletes this folder.\n";
+
+/// Makes the folders that are not there yet, and marks them. One that is there already stays as it is.
+///
+/// # Errors
+/// [`Failure`] where one cannot be made.
+pub(super) fn make(data_dir: &Path) -> Result<(), Failure> {
+    for dir in FOLDERS.map(|name| data_dir.join(name)) {
+        if is_empty(&dir)? {
+            let made = fs::create_dir_all(&dir).and_then(|()| {
+                let mark = OpenOptions::new().write(true).create_new(true).open(dir.join(MARK));
+                mark?.write_all(MARK_TEXT.as_bytes())
+            });
+            made.map_err(|error| failed("make", &dir, &error))?;
+        }
+    }
+    Ok(())
+}
+
+/// Deletes the folders, both or none: only those that dev mode made, and that nobody uses.
+///
+/// # Errors
+/// [`Failure`] where one is not marked, is in use, or cannot be deleted.
+pub(super) fn reset(data_dir: &Path) -> Result<(), Failure> {
+    let mut made: Vec<PathBuf> = Vec::new();
+    for name in FOLDERS {
+        let dir = data_dir.join(name);
+        if is_empty(&dir)? {
+            continue;
+        }
+        if !dir.join(MARK).is_file() {
+            return Err(Failure::failed(format!(
+                "{} has no file {MARK}, so it is not known to be of `forebay dev`: nothing is deleted; delete it yourself, or choose \
+                 another --data-dir",
+                dir.display()
+            )));
+        }
+        // Another process may be using it.
+        if name == "spool" {
+            drop(open_disk(&dir, false)?);
+        }
+        made.push(dir);
+    }
+    made.iter().try_for_each(|dir| fs::remove_dir_all(dir).map_err(|error| failed("delete", dir, &error)))
+}
+
+/// Whether there is nothing in a folder, or no folder.
+fn is_empty(dir: &Path) -> Result<bool, Failure> {
+    match fs::read_dir(dir) {
+        Ok(mut entries) => Ok(entries.next().is_none()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(failed("read", dir, &error)),
+    }
+}
+
+fn failed(what: &str, dir: &Path, error: &io::Error) -> Failure {
+    Failure::failed(format!("cannot {what} {}: {error}", dir.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_dev_made_is_deleted_and_both_or_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        reset(dir.path()).unwrap();
+        make(dir.path()).unwrap();
+        make(dir.path()).unwrap();
+        fs::write(at("s3/object"), "x").unwrap();
+        fs::write(at("note"), "mine").unwrap();
+        reset(dir.path()).unwrap();
+        assert!(!at("s3").exists() && !at("spool").exists() && at("note").exists());
+
+        make(dir.path()).unwrap();
+        fs::remove_dir_all(at("s3")).unwrap();
+        fs::create_dir(at("s3")).unwrap();
+        fs::write(at("s3/precious"), "mine").unwrap();
+        make(dir.path()).unwrap();
+        let said = reset(dir.path()).unwrap_err().to_string();
+        assert!(said.contains("s3 has no file") && said.contains("nothing is deleted"), "{said}");
+        assert!(at("s3/precious").exists() && at("spool").exists());
+    }
+}
