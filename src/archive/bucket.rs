@@ -17,6 +17,8 @@ use crate::store::{Fault, Head, StoreError};
 
 /// Tries of one request. With the waits between them about a minute: what fails for longer is told.
 const TRIES_MAX: u32 = 10;
+/// Tries of a request whose time the store refuses: where its answers tell no time, more do not help.
+const SKEWED_TRIES_MAX: u32 = 3;
 /// The waits between tries.
 const BACKOFF: Backoff = Backoff { first: Duration::from_millis(200), cap: Duration::from_secs(10) };
 /// The error code of an object in a storage class that must be restored first.
@@ -208,7 +210,9 @@ impl Archive {
             };
             tries += 1;
             match answer {
-                Err(error) if tries < TRIES_MAX && may_pass(error.fault) => {
+                Err(error)
+                    if tries < TRIES_MAX && (may_pass(error.fault) || clock_is_learnt(&error, tries)) =>
+                {
                     tracing::debug!(%error, tries, "reading is tried again");
                     tokio::time::sleep(BACKOFF.wait(tries, &*self.random)).await;
                 }
@@ -237,6 +241,12 @@ impl Archive {
     fn error(&self, what: String, right: &'static str, cause: StoreError) -> ArchiveError {
         ArchiveError { what, bucket: self.bucket().bucket().to_owned(), right, cause }
     }
+}
+
+/// Whether the store refused the time that a request was signed with. Its answer has told the client what time it is there, so
+/// the next request is signed with that.
+fn clock_is_learnt(error: &StoreError, tries: u32) -> bool {
+    error.code.as_deref() == Some("RequestTimeTooSkewed") && tries < SKEWED_TRIES_MAX
 }
 
 /// Whether the same request may fare better by itself.

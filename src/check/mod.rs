@@ -9,6 +9,7 @@ pub mod bucket;
 pub mod clock;
 pub mod estimate;
 pub mod finding;
+pub mod folders;
 pub mod key;
 pub mod mend;
 pub mod object;

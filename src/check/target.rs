@@ -8,6 +8,7 @@ use super::access::{self, Identity};
 use super::bucket::{self, HeadBucket};
 use super::clock::Reading;
 use super::finding::{Finding, Trial};
+use super::folders::{self, Answers};
 use super::key;
 use super::object::{self, PutAnswer};
 use super::probe::aws::Aws;
@@ -43,7 +44,8 @@ pub(super) struct Checked {
 
 /// The checks that need a bucket, in their order, for when there is nothing to try them with.
 const OF_A_ROLE: [&str; 2] = ["role", "role_without_external_id"];
-const OF_A_BUCKET: [&str; 7] = ["bucket", "region", "put", "encryption", "create_only", "look", "cleanup"];
+const OF_A_BUCKET: [&str; 8] =
+    ["bucket", "region", "put", "encryption", "create_only", "folders", "look", "cleanup"];
 const OF_A_KEY: [&str; 2] = ["kms_key", "kms_use"];
 
 struct Visit<'a> {
@@ -194,6 +196,7 @@ impl<'a> Visit<'a> {
             Body::Bytes(bytes) => bytes.len() as u64,
             Body::File { len, .. } => *len,
         };
+        let folders = if stored.is_some() { Some(self.folders(&put, at).await) } else { None };
         let looked = if stored.is_some() { Some(aws.look(to, &put.key).await) } else { None };
         let removed = if stored.is_some() { Some(aws.remove(to, &put.key).await) } else { None };
         let subject = self.subject(region);
@@ -204,6 +207,10 @@ impl<'a> Visit<'a> {
                 None => object::without_object("encryption", "what the store says that it applied"),
             },
             object::create_only(&subject, &answer, again.as_ref()),
+            match &folders {
+                Some(answers) => folders::judge(&subject, answers),
+                None => object::without_object("folders", "PutObject with a wrong checksum"),
+            },
             match &looked {
                 Some(found) => object::look(found, len),
                 None => object::without_object("look", "HeadObject of the test object"),
@@ -215,6 +222,33 @@ impl<'a> Visit<'a> {
         ];
         self.findings.extend(findings);
         stored.map(|_| put.key)
+    }
+
+    /// Tries the folders of the sources, so that nothing is stored.
+    async fn folders(&self, put: &Put, at: UnixMillis) -> Answers {
+        let (aws, to) = (&self.common.aws, &self.target.destination);
+        let try_at = async |key: ObjectKey| aws.put(&folders::with_wrong_checksum(put, key)).await.map(drop);
+        let beside = ObjectKey::listed(format!("{}-checksum", put.key));
+        let answer = try_at(beside.clone()).await;
+        if !folders::is_about_the_checksum(&answer) {
+            if answer.is_ok() {
+                // Where that is refused, it stays as the test object does.
+                drop(aws.remove(to, &beside).await);
+            }
+            return Answers::Unfit(answer);
+        }
+        let name = format!("check-{}-{}", self.common.node, at.0);
+        let mut answers = Vec::new();
+        for key in folders::keys(to, &self.target.sources, at.day(), &name) {
+            let folder = key.as_str().trim_end_matches(&name).to_owned();
+            let answer = try_at(key).await;
+            let taken = answer.is_ok();
+            answers.push((folder, answer));
+            if taken {
+                break;
+            }
+        }
+        Answers::Of(answers)
     }
 
     async fn put(&self, put: &Put) -> PutAnswer {

@@ -56,6 +56,7 @@ pub fn main(cli: Cli) -> ExitCode {
 
 fn run(cli: Cli) -> Result<(), Failure> {
     if matches!(cli.command, Command::Dev(_) | Command::Serve(_)) {
+        memory::enough()?;
         memory::without_huge_pages();
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()

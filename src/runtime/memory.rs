@@ -1,9 +1,112 @@
-//! How much memory stays with the process.
+//! How much memory the process may have, and how much of it stays.
+
+use std::fs;
+use std::path::Path;
+
+use rustix::process::{Resource, getrlimit};
+
+const MIB: u64 = 1_024 * 1_024;
+/// The process does not start with less address space, in bytes. Most of it is only reserved, for heaps and stacks of threads:
+/// below some 750 MB an allocation fails before the first log line.
+pub const ADDRESS_SPACE_MIN: u64 = 1_024 * MIB;
+/// The process does not start with less memory, in bytes: it has 30 MB or so before the first call comes.
+pub const MEMORY_MIN: u64 = 64 * MIB;
+/// Where the kernel shows control groups.
+const GROUPS: &str = "/sys/fs/cgroup";
+
+/// The process may have too little memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TooLittle {
+    /// Of addresses.
+    #[error(
+        "the process may have {} MiB of addresses (RLIMIT_AS), and needs {} MiB to start, most of it never used: lift the limit \
+         (`ulimit -v unlimited`, LimitAS=infinity), and bound memory by the control group (MemoryMax=, `docker run --memory`)",
+        .limit / MIB, ADDRESS_SPACE_MIN / MIB
+    )]
+    Addresses {
+        /// How much, in bytes.
+        limit: u64,
+    },
+    /// Of memory.
+    #[error(
+        "the process's control group may have {} MiB of memory (memory.max), and {} MiB is the least to start with: raise it \
+         (MemoryMax=, `docker run --memory`)",
+        .limit / MIB, MEMORY_MIN / MIB
+    )]
+    Memory {
+        /// How much, in bytes.
+        limit: u64,
+    },
+}
+
+/// Looks whether the process may have the memory that it needs to start.
+///
+/// # Errors
+/// [`TooLittle`].
+pub fn enough() -> Result<(), TooLittle> {
+    judge(getrlimit(Resource::As).current, of_groups(Path::new(GROUPS), &own_group()))
+}
+
+/// Judges the limits of addresses and of memory, in bytes; `None` is no limit.
+fn judge(addresses: Option<u64>, memory: Option<u64>) -> Result<(), TooLittle> {
+    if let Some(limit) = addresses.filter(|limit| *limit < ADDRESS_SPACE_MIN) {
+        return Err(TooLittle::Addresses { limit });
+    }
+    match memory.filter(|limit| *limit < MEMORY_MIN) {
+        Some(limit) => Err(TooLittle::Memory { limit }),
+        None => Ok(()),
+    }
+}
+
+/// The control group of the process (version 2), as the kernel names it.
+fn own_group() -> String {
+    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    groups.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/").to_owned()
+}
+
+/// The least limit of memory among a group and those above it. `None` where there is none, or none can be read.
+fn of_groups(root: &Path, group: &str) -> Option<u64> {
+    let limit = |dir: &Path| fs::read_to_string(dir.join("memory.max")).ok()?.trim().parse::<u64>().ok();
+    let own = root.join(group.trim_start_matches('/'));
+    own.ancestors().take_while(|dir| dir.starts_with(root)).filter_map(limit).min()
+}
 
 /// Keeps the kernel from giving the process huge pages. Each thread's heap holds a little free memory; in pages of 2 MiB
 /// instead of 4 KiB that little is most of what is resident after an outage (decision 0075).
 pub fn without_huge_pages() {
     if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
         tracing::debug!(%error, "huge pages stay as they are: more memory will be resident");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_little_is_refused_in_words_that_help() {
+        assert_eq!(judge(None, None), Ok(()));
+        assert_eq!(judge(Some(ADDRESS_SPACE_MIN), Some(MEMORY_MIN)), Ok(()));
+        let refused = |addresses, memory| judge(addresses, memory).unwrap_err().to_string();
+        let addresses = refused(Some(600 * MIB), None);
+        assert!(addresses.contains("600 MiB of addresses (RLIMIT_AS), and needs 1024 MiB"), "{addresses}");
+        let memory = refused(None, Some(32 * MIB));
+        assert!(memory.contains("32 MiB of memory (memory.max), and 64 MiB is the least"), "{memory}");
+    }
+
+    #[test]
+    fn the_least_limit_of_all_groups_above_counts() {
+        let root = tempfile::tempdir().unwrap();
+        let inner = root.path().join("system.slice/forebay.service");
+        fs::create_dir_all(&inner).unwrap();
+        let of = |group: &str| of_groups(root.path(), group);
+        assert_eq!(of("/system.slice/forebay.service"), None);
+        fs::write(inner.join("memory.max"), "max\n").unwrap();
+        assert_eq!(of("/system.slice/forebay.service"), None);
+        fs::write(root.path().join("system.slice/memory.max"), "1000\n").unwrap();
+        assert_eq!(of("/system.slice/forebay.service"), Some(1_000));
+        fs::write(inner.join("memory.max"), "900\n").unwrap();
+        assert_eq!(of("/system.slice/forebay.service"), Some(900));
+        assert_eq!(of("/elsewhere/that/is/not/there"), None);
     }
 }

@@ -48,6 +48,11 @@ pub enum Ending<'a> {
 const DIGEST: &[&str] =
     &["BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch"];
 
+/// Whether a store's error code says that the bytes were not those of the checksum.
+pub fn is_digest(code: &str) -> bool {
+    DIGEST.contains(&code)
+}
+
 /// Codes that say: the credentials have ended, or are not what they were.
 const EXPIRED: &[&str] = &["ExpiredToken", "ExpiredTokenException", "InvalidToken", "TokenRefreshRequired"];
 
@@ -87,7 +92,7 @@ pub fn classify(asked: Asked, ending: Ending<'_>) -> Fault {
         Ending::NoCredentials => return Fault::NoAccess,
         Ending::Unbuildable => return Fault::Refused,
     };
-    if DIGEST.contains(&code) {
+    if is_digest(code) {
         return Fault::Digest;
     }
     if EXPIRED.contains(&code) {

@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use forebay::runtime::SystemClock;
+use forebay::time::{Clock as _, UnixMillis};
+
 use super::support::{Chain, DAY, DAY_MS, Made, verify_at};
 use crate::support::scripted_http::{Reply, Request, ScriptedHttp};
 
@@ -205,4 +208,34 @@ fn head_of(made: &Made) -> Reply {
     let reply = Reply::Answer { status: 200, headers: Vec::new(), body: "x".repeat(made.body.len()) };
     let metadata = made.metadata.iter();
     metadata.fold(reply, |reply, (name, value)| reply.with(&format!("x-amz-meta-{name}"), value))
+}
+
+/// A machine whose clock is 9 hours off: the store refuses the first request, and its answer tells the time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_that_is_off_is_learnt_from_the_store() {
+    let UnixMillis(now) = SystemClock::new().wall();
+    let theirs = chrono::DateTime::from_timestamp_millis(now + 9 * 3_600_000).unwrap();
+    let (date, hour) =
+        (theirs.format("%a, %d %b %Y %H:%M:%S GMT").to_string(), theirs.format("%Y%m%dT%H").to_string());
+    let signed_then = {
+        let hour = hour.clone();
+        move |request: &Request| request.header("x-amz-date").is_some_and(|at| at.starts_with(&hour))
+    };
+    let store = ScriptedHttp::start(move |request| {
+        let answer = if signed_then(request) {
+            listing(&[], &[])
+        } else {
+            Reply::s3_error(403, "RequestTimeTooSkewed")
+        };
+        answer.with("date", &date)
+    })
+    .await;
+    let said = verify_at(&store.url(), KEYS, "lake", &[]).await;
+    assert_eq!((said.code, said.out.as_str()), (Some(1), "nothing is there\n"), "{said:?}");
+
+    // A store that tells no time, or refuses whatever it is, ends it.
+    let store = ScriptedHttp::start(|_| Reply::s3_error(403, "RequestTimeTooSkewed")).await;
+    let said = verify_at(&store.url(), KEYS, "lake", &[]).await;
+    assert!(said.code == Some(1) && said.err.contains("403 RequestTimeTooSkewed"), "{said:?}");
+    assert_eq!(store.requests().len(), 3);
 }

@@ -138,7 +138,7 @@ async fn a_sound_setup_passes_every_check_and_leaves_nothing() {
     expect(ran.of("role"), "passed", &[role, "external id web", "forebay-check"]);
     expect(ran.of("role_without_external_id"), "passed", &["is refused"]);
     for source in ["web", "ios", "android"] {
-        for check in ["bucket", "region", "put", "encryption", "create_only", "look", "cleanup"] {
+        for check in ["bucket", "region", "put", "encryption", "create_only", "folders", "look", "cleanup"] {
             expect(ran.for_source(source, check), "passed", &[]);
         }
     }
@@ -163,6 +163,7 @@ async fn the_right_to_put_is_enough() {
     expect(ran.of("put"), "passed", &[]);
     expect(ran.of("encryption"), "passed", &["AES256"]);
     expect(ran.of("create_only"), "passed", &["412"]);
+    expect(ran.of("folders"), "passed", &["the source may be written to"]);
     expect(ran.of("look"), "not_tested", &["nothing needs it"]);
     expect(ran.of("cleanup"), "not_tested", &["the test object stays"]);
     let keys = aws.bucket.keys("").await;
@@ -178,6 +179,38 @@ async fn the_right_to_put_is_enough() {
 }
 
 #[tokio::test]
+async fn a_policy_that_refuses_the_folder_of_one_source_is_found() {
+    let Some(aws) = Aws::start(Value::Null).await else { return };
+    let denied = |folder: &str| {
+        json!({
+            "Sid": "Deny", "Effect": "Deny", "Principal": "*", "Action": "s3:PutObject",
+            "Resource": format!("arn:aws:s3:::events-raw/logs/segment-logs/{folder}/*"),
+        })
+    };
+    let setup = aws.setup().source("web", "").source("ios", "");
+    for folder in ["ios", "_closed/web"] {
+        aws.bucket_policy(json!([aws.puts(), denied(folder)])).await;
+        let ran = setup.run().await;
+        assert_eq!(ran.code, 1, "{}", ran.text);
+        expect(ran.of("put"), "passed", &[]);
+        expect(
+            ran.of("folders"),
+            "failed",
+            &[&format!("logs/segment-logs/{folder}/"), "cannot be written to: 403 AccessDenied"],
+        );
+    }
+    let keys = aws.bucket.keys("").await;
+    assert!(
+        keys.iter().all(|key| key.starts_with("logs/segment-logs/_check/")),
+        "nothing is stored: {keys:?}"
+    );
+
+    aws.bucket_policy(json!([aws.puts()])).await;
+    let ran = setup.run().await;
+    expect(ran.of("folders"), "passed", &["all 2 sources may be written to"]);
+}
+
+#[tokio::test]
 async fn what_is_printed_for_a_refused_put_mends_it() {
     let Some(aws) = Aws::start(Value::Null).await else { return };
     let setup = aws.setup().source("web", "");
@@ -188,7 +221,7 @@ async fn what_is_printed_for_a_refused_put_mends_it() {
         "failed",
         &["403 AccessDenied", "PutObject events-raw/logs/segment-logs/_check/", OBJECTS, &aws.user],
     );
-    for check in ["encryption", "create_only", "look", "cleanup"] {
+    for check in ["encryption", "create_only", "folders", "look", "cleanup"] {
         expect(ran.of(check), "not_tested", &["nothing could be put"]);
     }
     let statement: Value = serde_json::from_str(paste(put, "grant s3:PutObject")).unwrap();

@@ -61,7 +61,11 @@ async fn a_sound_store_is_asked_as_delivery_asks_it() {
     assert_eq!(ran.code, 0, "{}", ran.text);
     expect(ran.of("kms_use"), "passed", &[]);
     let puts: Vec<&Request> = requests.iter().filter(|request| request.method == "PUT").collect();
-    assert_eq!(puts.len(), 2);
+    let folders: Vec<&str> = puts
+        .iter()
+        .filter_map(|put| Some(put.target.split_once("/segment-logs/")?.1.split_once('/')?.0))
+        .collect();
+    assert_eq!(folders, ["_check", "_check", "_check", "web", "_rejected", "_closed"]);
     for put in puts {
         assert_eq!(put.header("if-none-match"), Some("*"));
         assert_eq!(put.header("x-amz-server-side-encryption"), Some("aws:kms"));
@@ -79,6 +83,34 @@ async fn a_sound_store_is_asked_as_delivery_asks_it() {
     let object = context["aws:s3:arn"].as_str().unwrap();
     assert!(object.starts_with("arn:aws:s3:::lake/segment-logs/_check/check-"), "{object}");
     assert_eq!(context["team"], "data");
+}
+
+/// Of those each knows the difference, or `check` says that it was not told.
+#[tokio::test]
+async fn what_a_wrong_checksum_tells_of_the_folders_is_told_apart() {
+    let answered = async |beside: Reply, folder: Reply| {
+        let ran = check("", move |asked, request| {
+            let in_check = request.target.contains("/_check/");
+            (asked == Asked::PutWrong).then(|| if in_check { beside.clone() } else { folder.clone() })
+        })
+        .await;
+        ran.of("folders").clone()
+    };
+    let (digest, taken) = (Reply::s3_error(400, "BadDigest"), Reply::status(200));
+    let denied = Reply::s3_error(403, "AccessDenied");
+    let busy = Reply::s3_error(503, "SlowDown");
+    let untold = "is not tested, and would show at its first delivery";
+    for (beside, folder, outcome, said) in [
+        (&digest, &digest, "passed", "the source may be written to"),
+        (&digest, &denied, "failed", "segment-logs/web/"),
+        (&digest, &busy, "not_tested", untold),
+        (&digest, &taken, "not_tested", "look into segment-logs/web/"),
+        (&taken, &digest, "not_tested", untold),
+        (&denied, &digest, "not_tested", untold),
+        (&busy, &digest, "not_tested", untold),
+    ] {
+        expect(&answered(beside.clone(), folder.clone()).await, outcome, &[said]);
+    }
 }
 
 #[tokio::test]
@@ -114,7 +146,7 @@ fn actions(request: &Request) -> Vec<&'static str> {
         Asked::WhoAmI => "sts:GetCallerIdentity",
         Asked::AssumeRole { .. } => "sts:AssumeRole",
         Asked::HeadBucket => "s3:ListBucket",
-        Asked::Put | Asked::PutAgain => "s3:PutObject",
+        Asked::Put | Asked::PutAgain | Asked::PutWrong => "s3:PutObject",
         Asked::Head => "s3:GetObject",
         Asked::Delete => "s3:DeleteObject",
         Asked::DescribeKey => "kms:DescribeKey",

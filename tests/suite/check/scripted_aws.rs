@@ -14,10 +14,14 @@ const WHO: &str = "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
     WhoAmI,
-    AssumeRole { with_id: bool },
+    AssumeRole {
+        with_id: bool,
+    },
     HeadBucket,
     Put,
     PutAgain,
+    /// With a checksum that is not that of the bytes.
+    PutWrong,
     Head,
     Delete,
     DescribeKey,
@@ -36,6 +40,7 @@ pub(super) fn asked(request: &Request, stored: usize) -> Asked {
         }
         ("HEAD", _) if is_object => Asked::Head,
         ("HEAD", _) => Asked::HeadBucket,
+        ("PUT", _) if !is_object || request.target.contains("-checksum") => Asked::PutWrong,
         ("PUT", _) if is_object && stored > 0 => Asked::PutAgain,
         ("PUT", _) if is_object => Asked::Put,
         ("DELETE", _) if is_object => Asked::Delete,
@@ -72,6 +77,7 @@ pub(super) fn sound(asked: Asked, request: &Request) -> Reply {
                 None => reply,
             }
         }
+        Asked::PutWrong => Reply::s3_error(400, "BadDigest"),
         Asked::PutAgain => Reply::s3_error(412, "PreconditionFailed"),
         Asked::Head | Asked::Delete => Reply::status(403),
         Asked::DescribeKey => json_answer(200, json!({ "KeyMetadata": key("Enabled") })),

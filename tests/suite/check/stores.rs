@@ -25,7 +25,7 @@ async fn a_store_that_is_not_aws_is_checked_as_far_as_it_goes() {
     expect(ran.of("identity"), "not_tested", &["sts_endpoint_url"]);
     expect(ran.of("kms_key"), "not_tested", &["kms_endpoint_url"]);
     expect(ran.of("kms_use"), "not_tested", &["kms_endpoint_url"]);
-    for check in ["bucket", "region", "put", "encryption", "create_only", "look", "cleanup"] {
+    for check in ["bucket", "region", "put", "encryption", "create_only", "folders", "look", "cleanup"] {
         expect(ran.of(check), "passed", &[]);
     }
     assert_eq!(dev.bucket().keys("").await, [""; 0]);

@@ -302,6 +302,13 @@ pub(crate) fn with_file_limits(soft: u64, hard: u64) -> Command {
     command
 }
 
+/// The same, in a process that may have so many KiB of addresses.
+pub(crate) fn with_addresses(kib: u64) -> Command {
+    let mut command = without_settings(Command::new("sh"));
+    command.arg("-c").arg(format!("ulimit -v {kib} && exec \"$0\" \"$@\"")).arg(binary());
+    command
+}
+
 fn without_settings(mut command: Command) -> Command {
     for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("FOREBAY_")) {
         command.env_remove(name);

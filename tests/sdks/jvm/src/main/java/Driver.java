@@ -60,7 +60,7 @@ public final class Driver {
         return JsonParser.parseString(scenarios).getAsJsonObject().getAsJsonArray(scenario);
     }
 
-    /** Makes these certificates the ones that every TLS client in this process trusts; Java itself takes no PEM file. */
+    /** Makes every TLS client in this process trust these certificates alone; Java itself takes no PEM file. */
     private static void trust(Path authority) throws Exception {
         String password = "changeit";
         KeyStore store = KeyStore.getInstance("PKCS12");

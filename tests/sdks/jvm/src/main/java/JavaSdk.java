@@ -75,7 +75,8 @@ final class JavaSdk implements Sdk, Callback {
         text(call, "timestamp", time -> message.timestamp(Date.from(Instant.parse(time))));
         map(call, "context", message::context);
         if (call.has("integrations")) {
-            call.getAsJsonObject("integrations").entrySet().forEach(entry -> integrate(message, entry.getKey(), entry.getValue()));
+            call.getAsJsonObject("integrations").entrySet().forEach(
+                integration -> integrate(message, integration.getKey(), integration.getValue()));
         }
         return message;
     }

@@ -12,15 +12,15 @@ import com.segment.analytics.kotlin.core.utilities.EventTransformer;
 import com.segment.analytics.kotlin.core.utilities.FileEventStream;
 import com.segment.analytics.kotlin.core.utilities.PropertiesFile;
 import com.segment.analytics.kotlin.core.utilities.StorageImpl;
+import java.io.File;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.Comparator;
+import java.util.Arrays;
 import java.util.concurrent.Semaphore;
 import java.util.function.BiConsumer;
 import java.util.function.Consumer;
-import java.util.stream.Stream;
 import kotlin.Unit;
 import kotlin.jvm.functions.Function1;
 import kotlinx.coroutines.CoroutineDispatcher;
@@ -68,7 +68,10 @@ final class KotlinSdk implements Sdk {
         Function1<BaseEvent, BaseEvent> enrichment = event -> enriched(event, call);
         String type = call.get("type").getAsString();
         switch (type) {
-            case "screen" -> analytics.screen(text(call, "name"), object(call, "properties"), text(call, "category"), enrichment);
+            case "screen" -> {
+                String category = text(call, "category");
+                analytics.screen(text(call, "name"), object(call, "properties"), category, enrichment);
+            }
             case "identify" -> analytics.identify(text(call, "userId"), object(call, "traits"), enrichment);
             case "track" -> analytics.track(text(call, "event"), object(call, "properties"), enrichment);
             case "group" -> analytics.group(text(call, "groupId"), object(call, "traits"), enrichment);
@@ -86,10 +89,9 @@ final class KotlinSdk implements Sdk {
     @Override
     public void close() throws IOException {
         System.in.transferTo(OutputStream.nullOutputStream());
-        analytics.shutdown();
-        try (Stream<Path> files = Files.walk(folder)) {
-            files.sorted(Comparator.reverseOrder()).map(Path::toFile).forEach(file -> file.delete());
-        }
+        boolean waitForTasks = true;
+        analytics.shutdown(waitForTasks);
+        delete(folder.toFile());
     }
 
     /** What the SDK's calls take no argument for. */
@@ -98,9 +100,19 @@ final class KotlinSdk implements Sdk {
         ifThere(call, "anonymousId", value -> event.setAnonymousId(value.getAsString()));
         ifThere(call, "timestamp", value -> event.setTimestamp(value.getAsString()));
         ifThere(call, "previousId", value -> ((AliasEvent) event).setPreviousId(value.getAsString()));
-        ifThere(call, "context", context -> eachMember(context, (name, value) -> EventTransformer.putInContext(event, name, value)));
-        ifThere(call, "integrations", integrations -> eachMember(integrations, (name, value) -> EventTransformer.putIntegrations(event, name, value)));
+        ifThere(call, "context", context -> eachMember(
+            context, (name, value) -> EventTransformer.putInContext(event, name, value)));
+        ifThere(call, "integrations", integrations -> eachMember(
+            integrations, (name, value) -> EventTransformer.putIntegrations(event, name, value)));
         return event;
+    }
+
+    private static void delete(File file) {
+        File[] inside = file.listFiles();
+        if (inside != null) {
+            Arrays.stream(inside).forEach(KotlinSdk::delete);
+        }
+        file.delete();
     }
 
     private static void ifThere(JsonObject call, String name, Consumer<JsonElement> use) {
@@ -110,7 +122,8 @@ final class KotlinSdk implements Sdk {
     }
 
     private static void eachMember(JsonElement object, BiConsumer<String, kotlinx.serialization.json.JsonElement> use) {
-        object.getAsJsonObject().entrySet().forEach(member -> use.accept(member.getKey(), converted(member.getValue())));
+        object.getAsJsonObject().entrySet().forEach(
+            member -> use.accept(member.getKey(), converted(member.getValue())));
     }
 
     private static String text(JsonObject call, String name) {
@@ -127,8 +140,8 @@ final class KotlinSdk implements Sdk {
     }
 
     /**
-     * The SDK's own storage, but in a folder of this process, where the SDK keeps all of a write key's processes' calls
-     * in one: what a process before it left there would be sent too.
+     * The SDK's own storage, but in a folder of this process. By itself the SDK has one for each write key under /tmp,
+     * and would send too what a process before this one left there.
      */
     private final class Folder implements StorageProvider {
         @Override
@@ -137,7 +150,8 @@ final class KotlinSdk implements Sdk {
             String writeKey = analytics.getConfiguration().getWriteKey();
             PropertiesFile properties = new PropertiesFile(folder.resolve("properties").toFile());
             FileEventStream events = new FileEventStream(folder.resolve("events").toFile());
-            return new StorageImpl(properties, events, analytics.getStore(), writeKey, "segment.events.file.index", analytics.getFileIODispatcher()) {
+            CoroutineDispatcher dispatcher = analytics.getFileIODispatcher();
+            return new StorageImpl(properties, events, analytics.getStore(), writeKey, "events.index", dispatcher) {
                 // The SDK removes a batch's file when it has delivered the batch or given it up.
                 @Override
                 public boolean removeFile(String path) {
@@ -150,7 +164,8 @@ final class KotlinSdk implements Sdk {
 
         @Override
         @Deprecated
-        public Storage getStorage(Analytics analytics, Store store, String writeKey, CoroutineDispatcher dispatcher, Object application) {
+        public Storage getStorage(
+            Analytics analytics, Store store, String writeKey, CoroutineDispatcher dispatcher, Object application) {
             return createStorage(analytics, application);
         }
     }

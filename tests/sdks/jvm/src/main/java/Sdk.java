@@ -5,7 +5,7 @@ interface Sdk {
     /** Makes a call of a scenario. */
     void make(JsonObject call) throws Exception;
 
-    /** Waits until the SDK has settled a call made: delivered it, or given it up. Only where calls are made one by one. */
+    /** Waits until the SDK has settled the call made last: delivered it, or given it up. */
     void settleOne() throws Exception;
 
     /** Returns when nothing is left to send. */
