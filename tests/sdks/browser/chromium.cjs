@@ -2,7 +2,7 @@
 //
 // standard, batching: the delivery strategy of analytics-next and hightouch.
 // beacon: rudder sends with `sendBeacon`.
-// one-by-one: the next call is made when the SDK has settled the one before. Rudder says no more than that it has queued it.
+// one-by-one: the next call is made when the SDK has settled the one before.
 // unload: the page is left as soon as the SDK has taken the calls, so that what it does on leaving has to deliver them.
 //
 // The page is of another origin than the collector, so CORS and preflights are the browser's own. It stays open until
@@ -33,9 +33,10 @@ async function loadAnalyticsNext ({ writeKey, url, deliveryStrategy }) {
 }
 
 async function loadHightouch ({ writeKey, url, deliveryStrategy }) {
+  const { host, protocol } = new URL(url)
   const [analytics] = await window.HtEvents.HtEventsBrowser.load({ writeKey }, {
-    apiHost: new URL(url).host,
-    protocol: 'http',
+    apiHost: host,
+    protocol: protocol.slice(0, -1),
     integrations: { 'Hightouch.io': { deliveryStrategy } }
   })
   window.analytics = analytics
@@ -78,25 +79,29 @@ function makeRudders ({ type, ...call }) {
       case 'track': return analytics.track(call.event, call.properties, options, queued)
       case 'group': return analytics.group(call.groupId, call.traits, options, queued)
       case 'alias': return analytics.alias(call.userId, call.previousId, options, queued)
-      // It has no such call.
-      case 'screen': return resolve()
       default: reject(new Error(`no such call: ${type}`))
     }
   })
 }
 
 const SDKS = {
-  'analytics-next': { bundle: '@segment/analytics-next/dist/umd/index.js', load: loadAnalyticsNext, make: makeSegments },
-  hightouch: { bundle: '@ht-sdks/events-sdk-js-browser/dist/umd/index.js', load: loadHightouch, make: makeSegments },
-  // Its plugins are in this build; the other one fetches them from the vendor.
-  rudder: { bundle: '@rudderstack/analytics-js/bundled', file: '../umd/index.js', load: loadRudder, make: makeRudders }
-}
-
-function bundle () {
-  const { bundle, file } = SDKS[sdk]
-  const found = require.resolve(bundle)
-  // Not every file of a package can be named from outside of it.
-  return file ? path.join(path.dirname(found), file) : found
+  'analytics-next': {
+    bundle: () => require.resolve('@segment/analytics-next/dist/umd/index.js'),
+    load: loadAnalyticsNext,
+    make: makeSegments
+  },
+  hightouch: {
+    bundle: () => require.resolve('@ht-sdks/events-sdk-js-browser/dist/umd/index.js'),
+    load: loadHightouch,
+    make: makeSegments
+  },
+  rudder: {
+    // With its plugins in it: the other build fetches them from the vendor. The package lets no file of its own be named.
+    bundle: () => path.join(path.dirname(require.resolve('@rudderstack/analytics-js/bundled')), '..', 'umd', 'index.js'),
+    load: loadRudder,
+    make: makeRudders,
+    lacks: 'screen'
+  }
 }
 
 function settings () {
@@ -114,7 +119,7 @@ function serve () {
   const server = createServer((request, response) => {
     if (request.url === '/sdk.js') {
       response.setHeader('content-type', 'text/javascript; charset=utf-8')
-      createReadStream(bundle()).pipe(response)
+      createReadStream(SDKS[sdk].bundle()).pipe(response)
     } else {
       response.setHeader('content-type', 'text/html; charset=utf-8')
       response.end(request.url.startsWith('/cart?') ? HTML : '')
@@ -142,7 +147,40 @@ async function within (milliseconds, what, promise) {
   clearTimeout(timer)
 }
 
+// Rudder says no more of a call than that it is queued, so the network has to tell when it was sent.
+function answered (page) {
+  const predicate = (request) => request.method() === 'POST' && request.url().startsWith(url)
+  const seen = (event) => page.waitForEvent(event, { predicate, timeout: 0 })
+  return Promise.race([seen('requestfinished'), seen('requestfailed')])
+}
+
+async function makeOneByOne (page, make, calls) {
+  for (const call of calls) {
+    const sent = sdk === 'rudder' ? answered(page) : null
+    await page.evaluate(make, call)
+    await sent
+  }
+}
+
+async function visit (page, origin) {
+  await page.goto(`${origin}/cart?utm_source=news&utm_campaign=c1`, { referer: 'http://ref.example.test/' })
+  const { load, make, lacks } = SDKS[sdk]
+  await within(LOAD_TIMEOUT_MS, 'loading the SDK', page.evaluate(load, settings()))
+  const possible = calls.filter(({ type }) => type !== lacks)
+  if (flags.includes('one-by-one')) {
+    await makeOneByOne(page, make, possible)
+  } else {
+    await Promise.all(possible.map((call) => page.evaluate(make, call)))
+  }
+  if (flags.includes('unload')) await page.goto(`${origin}/left`)
+}
+
+async function stdinClosed () {
+  for await (const _ of process.stdin);
+}
+
 async function main () {
+  const closed = stdinClosed()
   const origin = await serve()
   const browser = await open()
   const page = await browser.newPage()
@@ -153,20 +191,9 @@ async function main () {
     const to = new URL(request.url())
     if (![origin, new URL(url).origin].includes(to.origin) && to.protocol !== 'data:') strangers.push(to.href)
   })
-  await page.goto(`${origin}/cart?utm_source=news&utm_campaign=c1`, { referer: 'http://ref.example.test/' })
-
-  const { load, make } = SDKS[sdk]
-  await within(LOAD_TIMEOUT_MS, 'loading the SDK', page.evaluate(load, settings()))
-  const made = []
-  for (const call of calls) {
-    made.push(page.evaluate(make, call))
-    if (flags.includes('one-by-one')) await made.at(-1)
-  }
-  if (flags.includes('unload')) {
-    await Promise.all(made)
-    await page.goto(`${origin}/left`)
-  }
-  for await (const _ of process.stdin);
+  // A call that is never settled must not keep the page open.
+  await Promise.race([visit(page, origin), closed])
+  await closed
   await browser.close()
   if (strangers.length) throw new Error(`requests to others than the collector: ${strangers}`)
 }

@@ -2,19 +2,20 @@
 
 use http::StatusCode;
 
-use super::conformance::{Driver, Traits, fresh, preflighted, script};
+use super::conformance::{Driver, as_made, fresh, preflighted, script};
 use crate::support::fault_proxy::Fault;
 use crate::support::json::Numbers;
 use crate::support::tools::{on_path, require};
 
-fn driver(sdk: &str, strategy: &'static str) -> Option<Driver> {
+pub(super) fn driver(sdk: &str, strategy: &'static str) -> Option<Driver> {
     Some(Driver {
         program: on_path("node")?,
-        sdk: [script("node/browser.cjs"), sdk.to_owned()],
+        script: vec![script("node/browser.cjs"), sdk.to_owned()],
         flags: vec![strategy],
         environment: vec![("NODE_PATH", require("node/node_modules")?.into())],
         numbers: Numbers::AsDoubles,
-        traits: Traits::TopLevel,
+        as_sent: as_made,
+        only_tls: false,
     })
 }
 

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::to_raw_value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::conformance::{fresh, text_member};
+use super::conformance::{COLLECTORS_OWN, calls_of_body, fresh, text_member};
 use crate::support::json::{Members, Numbers, contains, members};
 
 /// One captured request. What the server of that day answered does not count here.
@@ -28,9 +28,6 @@ struct Capture {
 
 /// The write key of all captures: in dev mode, also the source.
 const WRITE_KEY: &str = "WRITEKEY";
-
-/// What the collector writes itself.
-const COLLECTORS_OWN: [&str; 5] = ["sentAt", "timestamp", "originalTimestamp", "writeKey", "receivedAt"];
 
 #[tokio::test]
 async fn node() {
@@ -93,13 +90,7 @@ async fn replay(captures: &str) {
 
 /// The calls of a captured body.
 fn calls(capture: &Capture) -> Vec<Members> {
-    if capture.url == "/v1/m" {
-        return Vec::new();
-    }
-    let mut body = members(&capture.body);
-    let Some(batch) = body.remove("batch") else { return vec![body] };
-    let items: Vec<Box<RawValue>> = serde_json::from_str(batch.get()).expect("a list");
-    items.iter().map(|item| members(item.get())).collect()
+    if capture.url == "/v1/m" { Vec::new() } else { calls_of_body(&capture.body) }
 }
 
 fn identity(call: &Members) -> [String; 3] {

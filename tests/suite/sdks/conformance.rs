@@ -1,20 +1,23 @@
 //! What is asked of each SDK, whatever its language.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use chrono::DateTime;
 use http::{Method, StatusCode};
 use serde_json::value::{RawValue, to_raw_value};
-use tokio::process::Command;
+use tokio::process::{ChildStdin, Command};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::support::fault_proxy::{Fault, FaultProxy, Seen};
 use crate::support::forebay::{Flush, Forebay};
 use crate::support::json::{Members, Numbers, contains, members};
+use crate::support::tls_front::TlsFront;
 use crate::support::wait;
 
 /// Time for a driver to make its calls and for them to be in the bucket. An SDK may wait seconds before it tries again.
@@ -30,23 +33,55 @@ const SCENARIOS: &str = include_str!("../../sdks/scenarios.json");
 #[derive(Clone, Debug)]
 pub(crate) struct Driver {
     pub(crate) program: PathBuf,
-    /// The script and the SDK's name in it.
-    pub(crate) sdk: [String; 2],
+    /// What comes before the write key: the script, and the SDK's name in it.
+    pub(crate) script: Vec<String>,
     pub(crate) flags: Vec<&'static str>,
     pub(crate) environment: Vec<(&'static str, OsString)>,
     /// What its language makes of a big integer.
     pub(crate) numbers: Numbers,
-    /// Where it puts the traits of an identify call.
-    pub(crate) traits: Traits,
+    /// What the SDK makes of a call; `None` where it has no such call.
+    pub(crate) as_sent: fn(Members) -> Option<Members>,
+    /// Whether it speaks TLS and nothing else.
+    pub(crate) only_tls: bool,
 }
 
-/// Where an SDK puts the traits of an identify call.
+/// The call as it was made.
+#[expect(clippy::unnecessary_wraps, reason = "some SDKs lack a call")]
+pub(crate) fn as_made(call: Members) -> Option<Members> {
+    Some(call)
+}
+
+/// Traits of an identify call in `context.traits`, where RudderStack's SDKs put them.
+#[expect(clippy::unnecessary_wraps, reason = "some SDKs lack a call")]
+pub(crate) fn traits_in_context(mut call: Members) -> Option<Members> {
+    if call["type"].get() == r#""identify""#
+        && let Some(traits) = call.remove("traits")
+    {
+        let mut context = call.get("context").map(|context| members(context.get())).unwrap_or_default();
+        context.insert("traits".to_owned(), traits);
+        call.insert("context".to_owned(), to_raw_value(&context).expect("JSON again"));
+    }
+    Some(call)
+}
+
+/// What became of two calls of which the first met a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Traits {
-    /// In `traits`, as the tracking API says.
-    TopLevel,
-    /// In `context.traits`.
-    Context,
+pub(crate) enum Fate {
+    /// Both are stored, each once.
+    Once,
+    /// The SDK gave the first up.
+    GivenUp,
+    /// Anything else.
+    Wrong,
+}
+
+/// What a first request meets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// This, once.
+    Fault(Fault),
+    /// The program is killed, and started again on its data.
+    Restart,
 }
 
 /// How quickly a driver makes its calls.
@@ -86,11 +121,13 @@ impl Driver {
         );
     }
 
-    /// Each call of a scenario arrives once, ids and values equal.
+    /// Each call of a scenario arrives once, ids and values equal, and each of its members byte for byte as it was sent.
     pub(crate) async fn delivers(&self, forebay: &Forebay, name: &str) {
+        let proxy = FaultProxy::start(&forebay.collector, []).await;
         let calls = self.as_sent(scenario(name));
-        let lines = self.run(forebay, &forebay.collector, name, name, Pace::AtOnce, calls.len()).await;
+        let lines = self.run(forebay, &proxy.url, name, name, Pace::AtOnce, calls.len()).await;
         assert_calls(&calls, &lines, self.numbers);
+        assert_as_on_the_wire(&proxy.tracking(), &lines);
     }
 
     /// The first request meets a fault that is to be retried: nothing is lost, nothing doubled. Returns what the
@@ -119,24 +156,48 @@ impl Driver {
         assert_eq!(tracking.len(), 2, "one request for each call, and no other: {tracking:?}");
     }
 
+    /// What becomes of two calls where the first meets trouble, within `patience`. Makes a program of its own.
+    pub(crate) async fn fate(&self, trouble: Trouble, patience: Duration) -> Fate {
+        let (forebay, folder) = fresh().await;
+        let (forebay, proxy, running) = match trouble {
+            Trouble::Fault(fault) => {
+                let proxy = FaultProxy::start(&forebay.collector, [fault]).await;
+                let running = self.start(&proxy.url, "two-calls", "fate", Pace::OneByOne).await;
+                (forebay, proxy, running)
+            }
+            Trouble::Restart => {
+                let proxy = FaultProxy::start_down(&forebay.collector).await;
+                let running = self.start(&proxy.url, "two-calls", "fate", Pace::OneByOne).await;
+                wait::until("a request", DELIVERY_TIMEOUT, async || proxy.tracking().first().map(drop)).await;
+                forebay.kill().await;
+                let forebay = Forebay::dev(folder.path(), Flush::SOON).await;
+                proxy.pass_to(&forebay.collector);
+                (forebay, proxy, running)
+            }
+        };
+        let bucket = forebay.bucket();
+        let all = async || {
+            let done = running.ended.is_finished() || bucket.lines("fate").await.len() >= 2;
+            done.then_some(())
+        };
+        // What is given up never comes, and not every SDK ends by itself.
+        drop(timeout(patience, wait::until("both calls", patience * 2, all)).await);
+        running.end().await;
+        forebay.flush().await;
+        let lines = bucket.lines("fate").await;
+        let of = |event: &str| lines.iter().filter(|line| text_member(line, "event") == event).count();
+        drop(proxy);
+        match (of("First"), of("Second"), lines.len()) {
+            (1, 1, 2) => Fate::Once,
+            (0, 0..=1, 0..=1) => Fate::GivenUp,
+            _ => Fate::Wrong,
+        }
+    }
+
     /// The calls as this SDK puts them.
     fn as_sent(&self, calls: Vec<Box<RawValue>>) -> Vec<Box<RawValue>> {
-        if self.traits == Traits::TopLevel {
-            return calls;
-        }
-        let moved = |call: Box<RawValue>| {
-            let mut call = members(call.get());
-            if call["type"].get() == r#""identify""#
-                && let Some(traits) = call.remove("traits")
-            {
-                let mut context =
-                    call.get("context").map(|context| members(context.get())).unwrap_or_default();
-                context.insert("traits".to_owned(), traits);
-                call.insert("context".to_owned(), to_raw_value(&context).expect("JSON again"));
-            }
-            to_raw_value(&call).expect("JSON again")
-        };
-        calls.into_iter().map(moved).collect()
+        let sent = calls.iter().filter_map(|call| (self.as_sent)(members(call.get())));
+        sent.map(|call| to_raw_value(&call).expect("JSON again")).collect()
     }
 
     /// Runs the driver to its end, and returns all lines of the source once they are delivered.
@@ -149,32 +210,54 @@ impl Driver {
         pace: Pace,
         expected_lines: usize,
     ) -> Vec<String> {
+        let running = self.start(url, scenario, write_key, pace).await;
+        let bucket = forebay.bucket();
+        let what = format!("{expected_lines} lines of {}", running.what);
+        wait::until(&what, DELIVERY_TIMEOUT, async || {
+            let done = running.ended.is_finished() || bucket.lines(write_key).await.len() >= expected_lines;
+            done.then_some(())
+        })
+        .await;
+        running.end().await;
+        forebay.flush().await;
+        bucket.lines(write_key).await
+    }
+
+    async fn start(&self, url: &str, scenario: &str, write_key: &str, pace: Pace) -> Running {
+        let front = if self.only_tls { Some(TlsFront::start(url).await) } else { None };
+        let url = front.as_ref().map_or(url, |front| &front.url);
         let mut command = Command::new(&self.program);
-        command.args(&self.sdk).args([write_key, url, scenario]).args(&self.flags);
+        command.args(&self.script).args([write_key, url, scenario]).args(&self.flags);
         if pace == Pace::OneByOne {
             command.arg("one-by-one");
         }
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command.envs(front.iter().map(|front| ("FOREBAY_CA", &front.authority)));
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
-        let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let what = format!("{command:?}");
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{what}: {error}"));
         let stdin = child.stdin.take();
-        let ended = tokio::spawn(child.wait_with_output());
+        Running { what, stdin, ended: tokio::spawn(child.wait_with_output()), _front: front }
+    }
+}
 
-        let bucket = forebay.bucket();
-        let what = format!("{expected_lines} lines of {command:?}");
-        wait::until(&what, DELIVERY_TIMEOUT, async || {
-            let done = ended.is_finished() || bucket.lines(write_key).await.len() >= expected_lines;
-            done.then_some(())
-        })
-        .await;
+/// A driver that runs.
+struct Running {
+    what: String,
+    stdin: Option<ChildStdin>,
+    ended: JoinHandle<io::Result<Output>>,
+    _front: Option<TlsFront>,
+}
+
+impl Running {
+    /// Tells it that nothing is waited for any more, and waits for its end, which must be a good one.
+    async fn end(self) {
+        let Self { what, stdin, ended, _front } = self;
         drop(stdin);
-        let output =
-            timeout(EXIT_TIMEOUT, ended).await.unwrap_or_else(|_| panic!("{command:?} does not end"));
+        let output = timeout(EXIT_TIMEOUT, ended).await.unwrap_or_else(|_| panic!("{what} does not end"));
         let output = output.expect("a task that does not panic").expect("the driver's output");
         let log = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{command:?}: {}\n{log}", output.status);
-        forebay.flush().await;
-        bucket.lines(write_key).await
+        assert!(output.status.success(), "{what}: {}\n{log}", output.status);
     }
 }
 
@@ -199,6 +282,43 @@ pub(crate) fn assert_calls(calls: &[Box<RawValue>], lines: &[String], numbers: N
     assert_eq!(matched.len(), lines.len(), "a line stands for two calls:\n{all}");
     let ids: BTreeSet<_> = lines.iter().map(|line| text_member(line, "messageId")).collect();
     assert_eq!(ids.len(), lines.len(), "each call has an id of its own:\n{all}");
+}
+
+/// What the collector writes in place of what was sent, or leaves out.
+pub(crate) const COLLECTORS_OWN: [&str; 5] =
+    ["sentAt", "timestamp", "originalTimestamp", "writeKey", "receivedAt"];
+
+/// Each line has every member that its call had on the wire, byte for byte. A `context` may have more, such as the address.
+fn assert_as_on_the_wire(requests: &[Seen], lines: &[String]) {
+    let text = |request: &Seen| String::from_utf8(request.body.to_vec()).expect("text");
+    let sent: BTreeMap<String, Members> = requests
+        .iter()
+        .flat_map(|request| calls_of_body(&text(request)))
+        .map(|call| (serde_json::from_str(call["messageId"].get()).expect("an id"), call))
+        .collect();
+    for line in lines {
+        let stored = members(line);
+        let call = sent.get(&text_member(line, "messageId")).unwrap_or_else(|| panic!("not sent: {line}"));
+        for (name, value) in call.iter().filter(|(name, _)| !COLLECTORS_OWN.contains(&name.as_str())) {
+            let kept = stored.get(name).unwrap_or_else(|| panic!("{name} is not there: {line}"));
+            if name == "context" {
+                let kept = members(kept.get());
+                for (name, value) in members(value.get()) {
+                    assert_eq!(kept.get(&name).map(|kept| kept.get()), Some(value.get()), "context.{name}");
+                }
+            } else {
+                assert_eq!(kept.get(), value.get(), "{name}");
+            }
+        }
+    }
+}
+
+/// The calls of a request's body: those of its batch, or itself.
+pub(crate) fn calls_of_body(body: &str) -> Vec<Members> {
+    let mut body = members(body);
+    let Some(batch) = body.remove("batch") else { return vec![body] };
+    let items: Vec<Box<RawValue>> = serde_json::from_str(batch.get()).expect("a list");
+    items.iter().map(|item| members(item.get())).collect()
 }
 
 /// Where a line is not the call, where it is not.

@@ -3,6 +3,8 @@
 mod browser;
 mod captures;
 mod conformance;
+mod jvm;
 mod node;
 mod python;
 mod rust_crate;
+mod table;

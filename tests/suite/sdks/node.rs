@@ -1,17 +1,18 @@
 //! Server-side Node SDKs.
 
-use super::conformance::{Driver, Traits, script};
+use super::conformance::{Driver, as_made, script};
 use crate::support::json::Numbers;
 use crate::support::tools::{on_path, require};
 
-fn driver(sdk: &str) -> Option<Driver> {
+pub(super) fn driver(sdk: &str) -> Option<Driver> {
     Some(Driver {
         program: on_path("node")?,
-        sdk: [script("node/server.cjs"), sdk.to_owned()],
+        script: vec![script("node/server.cjs"), sdk.to_owned()],
         flags: Vec::new(),
         environment: vec![("NODE_PATH", require("node/node_modules")?.into())],
         numbers: Numbers::AsDoubles,
-        traits: Traits::TopLevel,
+        as_sent: as_made,
+        only_tls: false,
     })
 }
 

@@ -1,28 +1,31 @@
 //! Python SDKs.
 
-use super::conformance::{Driver, Traits, script};
+use super::conformance::{Driver, as_made, script, traits_in_context};
 use crate::support::json::Numbers;
 use crate::support::tools::{in_venv, require};
 
 /// `packages`: where the SDK is, if it cannot share an environment with the others.
-async fn conforms(sdk: &str, packages: Option<&str>, flags: &[&'static str]) {
-    let Some(program) = in_venv("python") else { return };
+pub(super) fn driver(sdk: &str, packages: Option<&str>, flags: &[&'static str]) -> Option<Driver> {
+    let program = in_venv("python")?;
     let environment = match packages {
         None => Vec::new(),
-        Some(packages) => match require(packages) {
-            None => return,
-            Some(folder) => vec![("PYTHONPATH", folder.into())],
-        },
+        Some(packages) => vec![("PYTHONPATH", require(packages)?.into())],
     };
-    let driver = Driver {
+    Some(Driver {
         program,
-        sdk: [script("python/server.py"), sdk.to_owned()],
+        script: vec![script("python/server.py"), sdk.to_owned()],
         flags: flags.to_vec(),
         environment,
         numbers: Numbers::AsWritten,
-        traits: if sdk == "rudder" { Traits::Context } else { Traits::TopLevel },
-    };
-    driver.conforms().await;
+        as_sent: if sdk == "rudder" { traits_in_context } else { as_made },
+        only_tls: false,
+    })
+}
+
+async fn conforms(sdk: &str, packages: Option<&str>, flags: &[&'static str]) {
+    if let Some(driver) = driver(sdk, packages, flags) {
+        driver.conforms().await;
+    }
 }
 
 #[tokio::test]

@@ -1,12 +1,13 @@
 //! An HTTP proxy in front of the collector that answers the first tracking requests itself, by a script.
 
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, Read as _};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http::header::{
-    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, CONNECTION, CONTENT_TYPE, ORIGIN,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE,
+    ORIGIN,
 };
 use http::header::{RETRY_AFTER, TRANSFER_ENCODING};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
@@ -29,6 +30,8 @@ pub(crate) enum Fault {
     TooManyRequests,
     /// The connection ends without an answer.
     HangUp,
+    /// It is passed on, and the connection ends without the answer that came.
+    LostAnswer,
 }
 
 /// A request that came, and what it met: `None` where it was passed on.
@@ -37,6 +40,8 @@ pub(crate) struct Seen {
     pub(crate) method: Method,
     pub(crate) path: String,
     pub(crate) fault: Option<Fault>,
+    /// Without its gzip.
+    pub(crate) body: Bytes,
 }
 
 /// The proxy. Dropped, it stops accepting.
@@ -50,19 +55,35 @@ pub(crate) struct FaultProxy {
 
 #[derive(Debug)]
 struct State {
-    upstream: String,
+    upstream: Mutex<String>,
+    /// The connections of tracking requests end without an answer.
+    down: Mutex<bool>,
     http: Http,
     script: Mutex<VecDeque<Fault>>,
     seen: Mutex<Vec<Seen>>,
 }
 
 impl FaultProxy {
+    /// Starts one whose tracking requests go nowhere until [`Self::pass_to`]; others go to `upstream`.
+    pub(crate) async fn start_down(upstream: &str) -> Self {
+        let proxy = Self::start(upstream, []).await;
+        *proxy.state.down.lock().expect("the state's lock") = true;
+        proxy
+    }
+
+    /// From here on requests go to `upstream`.
+    pub(crate) fn pass_to(&self, upstream: &str) {
+        upstream.clone_into(&mut self.state.upstream.lock().expect("the state's lock"));
+        *self.state.down.lock().expect("the state's lock") = false;
+    }
+
     /// Starts one in front of `upstream`, a base URL.
     pub(crate) async fn start(upstream: &str, script: impl IntoIterator<Item = Fault>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("its address"));
         let state = Arc::new(State {
-            upstream: upstream.to_owned(),
+            upstream: Mutex::new(upstream.to_owned()),
+            down: Mutex::new(false),
             http: Http::new(),
             script: Mutex::new(script.into_iter().collect()),
             seen: Mutex::default(),
@@ -90,7 +111,7 @@ impl Drop for FaultProxy {
 
 /// The SDKs' own counters (`/v1/m`) are no calls.
 fn is_tracking(method: &Method, path: &str) -> bool {
-    *method == Method::POST && path.starts_with("/v1/") && path != "/v1/m"
+    *method == Method::POST && path != "/v1/m"
 }
 
 async fn accept(listener: TcpListener, state: Arc<State>) {
@@ -109,11 +130,17 @@ impl State {
     async fn answer(&self, request: Request<Incoming>) -> io::Result<Response<Full<Bytes>>> {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let scripted = is_tracking(&method, &path);
-        let fault = if scripted { self.script.lock().expect("the script's lock").pop_front() } else { None };
-        self.seen.lock().expect("the list's lock").push(Seen { method, path, fault });
+        let next = || self.script.lock().expect("the script's lock").pop_front();
+        let fault = match (scripted, *self.down.lock().expect("the state's lock")) {
+            (false, _) => None,
+            (true, true) => Some(Fault::HangUp),
+            (true, false) => next(),
+        };
         let (head, body) = request.into_parts();
         // Read whole even where it is not passed on, as a server would that answers after it has read.
         let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+        let seen = Seen { method, path, fault, body: plain(&head.headers, &body)? };
+        self.seen.lock().expect("the list's lock").push(seen);
         match fault {
             Some(Fault::HangUp) => Err(io::Error::other("hung up by the script")),
             Some(Fault::Status(status)) => Ok(scripted_answer(status, &head.headers)),
@@ -122,13 +149,16 @@ impl State {
                 answer.headers_mut().insert(RETRY_AFTER, http::HeaderValue::from_static("1"));
                 Ok(answer)
             }
-            None => {
+            None | Some(Fault::LostAnswer) => {
                 let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
-                let mut onward =
-                    Request::builder().method(head.method).uri(format!("{}{path}", self.upstream));
+                let upstream = self.upstream.lock().expect("the state's lock").clone();
+                let mut onward = Request::builder().method(head.method).uri(format!("{upstream}{path}"));
                 onward.headers_mut().expect("a URI that parses").extend(end_to_end(head.headers));
                 let onward = onward.body(Full::new(body)).map_err(io::Error::other)?;
                 let answer = self.http.send(onward).await.map_err(io::Error::other)?;
+                if fault.is_some() {
+                    return Err(io::Error::other("the answer is lost by the script"));
+                }
                 let mut passed_on = Response::new(Full::new(answer.body));
                 *passed_on.status_mut() = answer.status;
                 passed_on.headers_mut().extend(end_to_end(answer.headers));
@@ -136,6 +166,15 @@ impl State {
             }
         }
     }
+}
+
+fn plain(headers: &HeaderMap, body: &Bytes) -> io::Result<Bytes> {
+    if headers.get(CONTENT_ENCODING).is_none_or(|coding| coding != "gzip") {
+        return Ok(body.clone());
+    }
+    let mut plain = Vec::new();
+    flate2::read::GzDecoder::new(&**body).read_to_end(&mut plain)?;
+    Ok(plain.into())
 }
 
 /// Without the headers that are between two neighbours only.

@@ -28,6 +28,7 @@ pub(crate) mod resident;
 pub(crate) mod scripted_http;
 pub(crate) mod sim_disk;
 pub(crate) mod tcp_proxy;
+pub(crate) mod tls_front;
 pub(crate) mod tools;
 pub(crate) mod trace;
 pub(crate) mod wait;

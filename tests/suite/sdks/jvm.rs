@@ -1,0 +1,64 @@
+//! SDKs of the JVM. They take long to start and to try again, so the suite only looks whether every call arrives.
+
+use serde_json::value::{RawValue, to_raw_value};
+
+use super::conformance::{Driver, fresh};
+use crate::support::json::{Members, Numbers, members};
+use crate::support::tools::{extra, on_path};
+
+/// `sdk`: as the driver names it.
+pub(super) fn driver(sdk: &str) -> Option<Driver> {
+    let jars = extra("jvm/driver.jar", "tests/set-up")?;
+    let all = jars.parent()?.join("*");
+    Some(Driver {
+        program: on_path("java")?,
+        script: vec!["-cp".to_owned(), all.display().to_string(), "Driver".to_owned(), sdk.to_owned()],
+        flags: Vec::new(),
+        environment: vec![(
+            "FOREBAY_SCENARIOS",
+            concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sdks/scenarios.json").into(),
+        )],
+        numbers: Numbers::AsWritten,
+        as_sent: if sdk == "java" { by_java } else { by_kotlin },
+        only_tls: sdk == "kotlin",
+    })
+}
+
+/// It leaves out members that are null, and knows no category of a screen.
+#[expect(clippy::unnecessary_wraps, reason = "some SDKs lack a call")]
+fn by_java(mut call: Members) -> Option<Members> {
+    if call["type"].get() == r#""screen""# {
+        call.remove("category");
+    }
+    if let Some(traits) = call.get_mut("traits") {
+        *traits = without_nulls(traits);
+    }
+    Some(call)
+}
+
+fn without_nulls(object: &RawValue) -> Box<RawValue> {
+    let mut members = members(object.get());
+    members.retain(|_, value| value.get() != "null");
+    to_raw_value(&members).expect("JSON again")
+}
+
+/// It has no page.
+fn by_kotlin(call: Members) -> Option<Members> {
+    (call["type"].get() != r#""page""#).then_some(call)
+}
+
+async fn delivers(sdk: &str) {
+    let Some(driver) = driver(sdk) else { return };
+    let (forebay, _folder) = fresh().await;
+    tokio::join!(driver.delivers(&forebay, "all-calls"), driver.delivers(&forebay, "audience"));
+}
+
+#[tokio::test]
+async fn analytics_java_3_5_4() {
+    delivers("java").await;
+}
+
+#[tokio::test]
+async fn analytics_kotlin_1_27_0() {
+    delivers("kotlin").await;
+}
