@@ -6,9 +6,9 @@ use serde::Serialize;
 use crate::delivery::share::FAILING_PERCENT;
 use crate::object::Encryption;
 use crate::spool::FRAME_BYTES;
-use crate::spool::manifest::MANIFEST_BYTES;
+use crate::spool::held::CALLS_PERCENT_MIN;
 use crate::spool::seen::SEEN_MAX;
-use crate::spool::shared::{FULL_PERCENT, segment_len, wanted_for_segment};
+use crate::spool::shared::{FULL_PERCENT, beside_calls, percent_of};
 
 use super::finding::{Finding, Remedy, Trial};
 use super::words::{about_bytes, about_seconds, count};
@@ -26,12 +26,8 @@ const GZIP_RATIO: u64 = 6;
 const LINE_BYTES_ADDED: u64 = 200;
 /// With a bucket key one use of the KMS key serves many puts; AWS says that it saves up to 99 % of them.
 const PUTS_PER_KEY_USE: u64 = 100;
-/// The manifest and its reserve.
-const MANIFESTS: u64 = 2;
 /// Bytes for each call that is remembered so that a repeat is known, in the spool's directory. Some are there twice for a while.
 const SEEN_BYTES: u64 = 28;
-/// Per cent of the spool that calls may take at least, however much is kept beside them.
-const CALLS_PERCENT_MIN: u64 = 25;
 const DAY_SECONDS: u64 = 86_400;
 
 /// What is estimated for.
@@ -81,8 +77,7 @@ impl Shape {
     /// Bytes of a spool with this cap that calls do not get.
     fn aside(&self, cap: u64, calls_per_day: u64) -> u64 {
         let remembered = calls_per_day.min(SEEN_MAX as u64).saturating_mul(SEEN_BYTES);
-        let segment = wanted_for_segment(segment_len(self.segment_bytes, cap));
-        [segment, MANIFESTS * MANIFEST_BYTES, remembered].into_iter().fold(0, u64::saturating_add)
+        beside_calls(self.segment_bytes, cap).saturating_add(remembered)
     }
 }
 
@@ -150,13 +145,10 @@ pub fn estimate(load: Load, shape: &Shape) -> Estimate {
         (frames.saturating_add(shape.aside(cap, calls_per_day)) / FULL_PERCENT).saturating_mul(100)
     };
     // A larger spool has larger segments, which need more: up from the smallest, the first that suffices for itself.
-    let mut spool_bytes_needed = needed(0);
-    while needed(spool_bytes_needed) > spool_bytes_needed {
-        spool_bytes_needed = needed(spool_bytes_needed);
-    }
-    if needed(cap) <= cap {
-        spool_bytes_needed = needed(cap);
-    }
+    let mut larger = std::iter::successors(Some(needed(0)), |bytes| Some(needed(*bytes)));
+    let smallest = larger.find(|bytes| needed(*bytes) <= *bytes).unwrap_or(u64::MAX);
+    let here = needed(cap);
+    let spool_bytes_needed = if here <= cap { here } else { smallest };
     let for_calls = cap.saturating_sub(aside).max(percent_of(cap, CALLS_PERCENT_MIN));
     let failing_bytes = (sources > 1).then(|| percent_of(for_calls, FAILING_PERCENT));
     let parked_per_day = (stored_bytes_per_day / sources).max(1);
@@ -180,10 +172,6 @@ pub fn estimate(load: Load, shape: &Shape) -> Estimate {
         failing_seconds,
         assumptions: assumptions(load, shape, kms_calls_per_day > 0),
     }
-}
-
-fn percent_of(bytes: u64, percent: u64) -> u64 {
-    bytes / 100 * percent
 }
 
 /// Each stretch of the greatest age ends an object, and so does the size; a stretch without a call makes none. The day ends

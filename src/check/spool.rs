@@ -4,8 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::runtime::filesystem::Trust;
-use crate::spool::manifest::MANIFEST_BYTES;
-use crate::spool::shared::{segment_len, wanted_for_segment};
+use crate::spool::shared::beside_calls;
 
 use super::finding::{Finding, Remedy, Trial};
 use super::words::about_bytes;
@@ -136,7 +135,7 @@ fn space(settings: &SpoolSettings, facts: &SpoolFacts) -> Finding {
     };
     let room = free.saturating_add(facts.used);
     let max = about_bytes(settings.max_bytes);
-    let needed = 2 * MANIFEST_BYTES + wanted_for_segment(segment_len(settings.segment_bytes, room));
+    let needed = beside_calls(settings.segment_bytes, room);
     if room < needed {
         return trial.failed(
             format!("{} are free, and the smallest spool needs {}", about_bytes(free), about_bytes(needed)),

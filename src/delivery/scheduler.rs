@@ -28,8 +28,8 @@ use crate::spool::outlet::{FirstOpen, OPEN_BATCHES_MAX};
 use crate::spool::{OpenBatch, Stopped};
 use crate::time::UnixMillis;
 
-/// Bytes that an object may have however little room is left under pressure.
-const UNDER_PRESSURE_MIN: u64 = 64 * 1_024;
+/// Bytes that an object may have however little room is left.
+const OBJECT_BYTES_MIN: u64 = 64 * 1_024;
 /// Why nothing can be sealed or committed on a full disk.
 const NO_SPACE_FOR_NOTE: &str = "the disk is full and the spool's manifest cannot grow: free some space";
 /// What could not be noted for want of space is noted again after this long.
@@ -451,18 +451,16 @@ fn encode_job(inner: &Inner, job: &Job) -> io::Result<Made> {
         let job = Job { max_bytes: job.max_bytes.min(max_bytes), ..job.clone() };
         encode::encode(outlet, &inner.staging, clock, &job)
     };
-    // It is staged, and copied when it is parked: an object that cannot be parked would keep its segments. Whether the spool is
-    // under pressure says nothing yet: what is staged is what makes it.
+    // An object is staged, and copied when it is parked: one that finds no room for its copy would keep its segments. That the
+    // spool is not under pressure now does not mean that there is room for both.
     let half = || outlet.room() / 2;
     let in_memory = inner.settings.object_in_memory_max as u64;
-    let mut most = half().max(UNDER_PRESSURE_MIN).min(job.max_bytes);
+    let mut most = half().max(OBJECT_BYTES_MIN).min(job.max_bytes);
     let made = loop {
         let made = encode(most);
         let least = match &made {
             // Meanwhile calls, or other objects, took the space that it needs.
-            Ok(Made::Object(object)) if object.staged.len > outlet.room() => {
-                in_memory.max(UNDER_PRESSURE_MIN)
-            }
+            Ok(Made::Object(object)) if object.staged.len > outlet.room() => in_memory.max(OBJECT_BYTES_MIN),
             // A full disk is emptied by delivering: what fits in memory can still go.
             Err(error) if is_no_space(error) => {
                 outlet.disk_is_full();

@@ -12,6 +12,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::sources::SourceId;
+use crate::spool::shared::percent_of;
 use crate::spool::{Held, Space};
 
 /// Per cent of the spool's cap that everything may hold that fails, while any source is healthy.
@@ -114,10 +115,6 @@ impl<W: Ord + Clone> Division<W> {
 /// Whether `part` has reached `percent` of `whole`.
 pub fn reaches(part: u64, whole: u64, percent: u64) -> bool {
     u128::from(part) * 100 >= u128::from(whole) * u128::from(percent)
-}
-
-fn percent_of(whole: u64, percent: u64) -> u64 {
-    u64::try_from(u128::from(whole) * u128::from(percent) / 100).unwrap_or(u64::MAX)
 }
 
 /// Divides the spool between what fails. `failing` are the destinations that take nothing from anybody, `refused_before` the

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::disk::{Disk, DiskFile};
 use super::manifest::RESERVE;
 use super::real_disk::SUBDIRECTORIES;
-use super::shared::FULL_PERCENT;
+use super::shared::full_mark;
 
 /// What the names of objects in the making begin with.
 const STAGING: &str = "staging/";
@@ -166,7 +166,7 @@ impl CappedDisk {
             }
             // A full spool is emptied by objects that are made, and parked, in what the others leave.
             _ if name.starts_with(STAGING) || name.starts_with("parked/") => cap(self.max),
-            _ => cap(self.max / 100 * FULL_PERCENT),
+            _ => cap(full_mark(self.max)),
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 
 use super::outlet::Outlet;
-use super::shared::lock;
+use super::shared::{lock, percent_of};
 use crate::batch::BatchKey;
 use crate::object::Destination;
 use crate::sources::SourceId;
@@ -55,6 +55,9 @@ pub struct Space {
     pub parked: u64,
 }
 
+/// Per cent of the cap that shares are counted of at least: on a very small spool little is left beside what calls never get.
+pub const CALLS_PERCENT_MIN: u64 = 25;
+
 impl Outlet {
     /// What sealed objects hold that are not known to be in the store, by source and the destination noted in their seals.
     pub fn held(&self) -> Vec<(SourceId, Destination, Held)> {
@@ -79,8 +82,7 @@ impl Outlet {
         let files_of_calls = [segments, usage.parked, capped.staged(), capped.manifests().min(notes)];
         let others = files_of_calls.into_iter().fold(usage.used, u64::saturating_sub);
         let others = others.saturating_add(self.shared.wanted_for_segment());
-        // On a very small spool little is left beside them; a share is never nothing.
-        let cap = usage.max.saturating_sub(others).max(usage.max / 4);
+        let cap = usage.max.saturating_sub(others).max(percent_of(usage.max, CALLS_PERCENT_MIN));
         Space { cap, segments, parked: usage.parked.saturating_add(notes) }
     }
 

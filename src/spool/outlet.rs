@@ -18,7 +18,7 @@ use super::note::{Amend, Note, PendingSeal, Seal};
 pub use super::parked::parked_name;
 use super::reader::{self, Go, Read};
 use super::scan::Range;
-use super::shared::{FULL_PERCENT, PanicGuard, Shared, Stopped, Usage, lock};
+use super::shared::{PanicGuard, Shared, Stopped, Usage, full_mark, lock};
 use super::state::State;
 use crate::batch::BatchKey;
 use crate::object::{AppliedEncryption, Destination, ObjectKey};
@@ -533,7 +533,7 @@ impl Outlet {
         let usage = self.usage();
         // Where the disk is the cap it is the mark, too.
         let is_disk = self.shared.capped.is_smaller_than_configured();
-        let full = if is_disk { usage.max } else { usage.max / 100 * FULL_PERCENT };
+        let full = if is_disk { usage.max } else { full_mark(usage.max) };
         let left = full.saturating_sub(usage.used);
         #[expect(clippy::cast_precision_loss, reason = "an estimate for people")]
         (bytes_per_second > 0.0)

@@ -84,6 +84,21 @@ pub const fn wanted_for_segment(segment_bytes: u64) -> u64 {
     segment_bytes.saturating_add((segment_bytes / 4).saturating_mul(KEPT_FREE_QUARTERS))
 }
 
+/// Bytes of a spool with this cap that calls never get: its manifest, the reserve, and what must be left for a segment.
+pub fn beside_calls(segment_bytes: u64, cap: u64) -> u64 {
+    (2 * MANIFEST_BYTES).saturating_add(wanted_for_segment(segment_len(segment_bytes, cap)))
+}
+
+/// How many bytes a spool with this cap holds when it is full.
+pub const fn full_mark(cap: u64) -> u64 {
+    cap / 100 * FULL_PERCENT
+}
+
+/// So many per cent of `whole`, rounded down.
+pub fn percent_of(whole: u64, percent: u64) -> u64 {
+    u64::try_from(u128::from(whole) * u128::from(percent) / 100).unwrap_or(u64::MAX)
+}
+
 /// The next segment, made and synced before it is needed.
 #[derive(Debug)]
 pub(super) struct Prepared {

@@ -116,10 +116,11 @@ function settings () {
 }
 
 function serve () {
+  const bundle = SDKS[sdk].bundle()
   const server = createServer((request, response) => {
     if (request.url === '/sdk.js') {
       response.setHeader('content-type', 'text/javascript; charset=utf-8')
-      createReadStream(SDKS[sdk].bundle()).pipe(response)
+      createReadStream(bundle).pipe(response)
     } else {
       response.setHeader('content-type', 'text/html; charset=utf-8')
       response.end(request.url.startsWith('/cart?') ? HTML : '')

@@ -64,6 +64,13 @@ pub(crate) fn traits_in_context(mut call: Members) -> Option<Members> {
     Some(call)
 }
 
+/// Without the members that are null, which some SDKs leave out.
+pub(crate) fn without_nulls(object: &RawValue) -> Box<RawValue> {
+    let mut members = members(object.get());
+    members.retain(|_, value| value.get() != "null");
+    to_raw_value(&members).expect("JSON again")
+}
+
 /// What became of two calls of which the first met a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
@@ -201,7 +208,7 @@ impl Driver {
     }
 
     /// Runs the driver to its end, and returns all lines of the source once they are delivered.
-    async fn run(
+    pub(crate) async fn run(
         &self,
         forebay: &Forebay,
         url: &str,

@@ -1,9 +1,7 @@
 //! SDKs of the JVM. They take long to start and to try again, so the suite only looks whether every call arrives.
 
-use serde_json::value::{RawValue, to_raw_value};
-
-use super::conformance::{Driver, fresh};
-use crate::support::json::{Members, Numbers, members};
+use super::conformance::{Driver, fresh, without_nulls};
+use crate::support::json::{Members, Numbers};
 use crate::support::tools::{extra, on_path};
 
 /// `sdk`: as the driver names it.
@@ -34,12 +32,6 @@ fn by_java(mut call: Members) -> Option<Members> {
         *traits = without_nulls(traits);
     }
     Some(call)
-}
-
-fn without_nulls(object: &RawValue) -> Box<RawValue> {
-    let mut members = members(object.get());
-    members.retain(|_, value| value.get() != "null");
-    to_raw_value(&members).expect("JSON again")
 }
 
 /// It has no page.

@@ -2,6 +2,7 @@
 
 mod browser;
 mod captures;
+mod chromium;
 mod conformance;
 mod jvm;
 mod node;

@@ -9,7 +9,7 @@ use http::StatusCode;
 use tokio::task::{LocalSet, spawn_local};
 
 use super::conformance::{Driver, Fate, Trouble, fresh};
-use super::{browser, jvm, node, python};
+use super::{browser, chromium, jvm, node, python};
 use crate::support::fault_proxy::Fault;
 
 /// Time for an SDK to try again: analytics-java waits up to 30 s. What is not there then was given up.
@@ -29,7 +29,8 @@ struct Sdk {
     /// Package and version, as the page has it.
     name: &'static str,
     driver: fn() -> Option<Driver>,
-    /// Calls of both scenarios: all eleven, or as many as it has.
+    scenarios: &'static [&'static str],
+    /// Calls of these: all, or as many as it has.
     calls: usize,
     /// The troubles at which it gives a call up.
     gives_up: &'static [&'static str],
@@ -66,13 +67,39 @@ const ALL: &[Sdk] = &[
         11,
     )
     .gives_up(&["500", "503", "429"]),
+    in_chromium("`@segment/analytics-next` 1.84.3", || chromium::driver("analytics-next", &["standard"]), 6),
+    in_chromium(
+        "`@segment/analytics-next` 1.84.3, batching",
+        || chromium::driver("analytics-next", &["batching"]),
+        6,
+    ),
+    in_chromium("`@rudderstack/analytics-js` 3.34.1", || chromium::driver("rudder", &[]), 5),
+    in_chromium(
+        "`@rudderstack/analytics-js` 3.34.1, `useBeacon`",
+        || chromium::driver("rudder", &["beacon"]),
+        5,
+    )
+    .gives_up(&["500", "503", "429", "reset", "restart"]),
+    in_chromium("`@ht-sdks/events-sdk-js-browser` 1.5.1", || chromium::driver("hightouch", &["standard"]), 6)
+        .gives_up(&["500", "503", "429"]),
+    in_chromium(
+        "`@ht-sdks/events-sdk-js-browser` 1.5.1, batching",
+        || chromium::driver("hightouch", &["batching"]),
+        6,
+    )
+    .gives_up(&["500", "503", "429", "restart"]),
     Sdk::new("analytics-java 3.5.4", || jvm::driver("java"), 11),
     Sdk::new("analytics-kotlin 1.27.0", || jvm::driver("kotlin"), 10),
 ];
 
+/// A browser has one user, so it makes only the first of the scenarios.
+const fn in_chromium(name: &'static str, driver: fn() -> Option<Driver>, calls: usize) -> Sdk {
+    Sdk { scenarios: &["all-calls"], ..Sdk::new(name, driver, calls) }
+}
+
 impl Sdk {
     const fn new(name: &'static str, driver: fn() -> Option<Driver>, calls: usize) -> Self {
-        Self { name, driver, calls, gives_up: &[] }
+        Self { name, driver, scenarios: &["all-calls", "audience"], calls, gives_up: &[] }
     }
 
     const fn gives_up(self, at: &'static [&'static str]) -> Self {
@@ -91,7 +118,7 @@ impl Sdk {
     async fn drive(&self) -> Vec<String> {
         let Some(driver) = (self.driver)() else { return vec!["cannot be driven here".to_owned()] };
         let (forebay, _folder) = fresh().await;
-        for scenario in ["all-calls", "audience"] {
+        for scenario in self.scenarios {
             driver.delivers(&forebay, scenario).await;
         }
         let running = TROUBLES.map(|(name, trouble)| {

@@ -46,9 +46,7 @@ fn seal_and_commit(manifest_bytes: u64) -> (usize, bool) {
 }
 
 fn state_stands_once(disk: &SimDisk) -> bool {
-    let files = disk.list("").unwrap().into_iter();
-    let number = files.filter_map(|(name, _)| number_in(&name, "MANIFEST-", "")).max().unwrap();
-    let bytes = disk::read_all(&*disk.open(&manifest_name(number)).unwrap()).unwrap();
+    let bytes = disk::read_all(&*disk.open(&manifest_name(newest(disk))).unwrap()).unwrap();
     let len = u32::from_le_bytes(bytes[..4].try_into().unwrap()) as usize + 8;
     bytes.get(len..2 * len) != bytes.get(..len)
 }
@@ -70,32 +68,36 @@ fn newest(disk: &SimDisk) -> u64 {
     names.filter_map(|name| number_in(&name, "MANIFEST-", "")).max().unwrap()
 }
 
+fn short_manifests() -> SpoolOptions {
+    SpoolOptions { manifest_bytes: 32 * 1_024, ..options() }
+}
+
+/// A spool whose reserve has the name of an older manifest, and the number of the one in use.
+fn with_a_nameless_reserve() -> (SimDisk, u64) {
+    let disk = SimDisk::default();
+    drop(try_open(&disk, short_manifests()).unwrap());
+    drop(try_open(&disk, short_manifests()).unwrap());
+    let number = newest(&disk);
+    disk.rename("reserve", &manifest_name(number - 1)).unwrap();
+    (disk, number)
+}
+
 /// Seed 53 of the simulation: the manifest that becomes the reserve is renamed without a sync.
 #[test]
 fn a_start_without_space_finds_the_reserve_whose_name_a_crash_forgot() {
-    let disk = SimDisk::default();
-    let options = || SpoolOptions { manifest_bytes: 32 * 1_024, ..options() };
-    drop(try_open(&disk, options()).unwrap());
-    drop(try_open(&disk, options()).unwrap());
-    let number = newest(&disk);
-    disk.rename("reserve", &manifest_name(number - 1)).unwrap();
+    let (disk, number) = with_a_nameless_reserve();
     disk.set_capacity(Some(0));
-    drop(try_open(&disk, options()).unwrap());
+    drop(try_open(&disk, short_manifests()).unwrap());
     assert!(disk.open("reserve").is_ok() && newest(&disk) > number, "{:?}", disk.list(""));
 }
 
 /// Seed 1018 of the simulation: without a file handle the older manifest stayed, and a full disk took a part of a new reserve.
 #[test]
 fn a_start_without_space_takes_the_longer_of_two_reserves() {
-    let disk = SimDisk::default();
-    let options = || SpoolOptions { manifest_bytes: 32 * 1_024, ..options() };
-    drop(try_open(&disk, options()).unwrap());
-    drop(try_open(&disk, options()).unwrap());
-    let number = newest(&disk);
-    disk.rename("reserve", &manifest_name(number - 1)).unwrap();
+    let (disk, number) = with_a_nameless_reserve();
     disk.create("reserve").unwrap().write_at(&[IoSlice::new(&[0xFF; 100])], 0).unwrap();
     disk.set_capacity(Some(0));
-    drop(try_open(&disk, options()).unwrap());
+    drop(try_open(&disk, short_manifests()).unwrap());
     assert!(disk.open("reserve").is_ok() && newest(&disk) > number, "{:?}", disk.list(""));
 }
 

@@ -54,9 +54,7 @@ pub(crate) fn in_venv(program: &str) -> Option<PathBuf> {
 ///
 /// As [`require`].
 pub(crate) fn on_path(program: &str) -> Option<PathBuf> {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let file = env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file());
-    found(file, program, "install it with the system's packages")
+    found(path_of(program), program, "install it with the system's packages")
 }
 
 fn found(tool: Option<PathBuf>, name: &str, remedy: &str) -> Option<PathBuf> {
@@ -91,6 +89,20 @@ pub(crate) async fn run(command: Command) -> Output {
         .await
         .unwrap_or_else(|_| panic!("{command:?} was not done after {PROGRAM_TIMEOUT:?}"))
         .unwrap_or_else(|error| panic!("{command:?} could not be started: {error}"))
+}
+
+/// A program of the system that few machines have: where it is missing the test is skipped, in CI too.
+pub(crate) fn extra_on_path(program: &str) -> Option<PathBuf> {
+    let file = path_of(program);
+    if file.is_none() {
+        skipped(&format!("{program} is missing (install it with the system's packages)"));
+    }
+    file
+}
+
+fn path_of(program: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
 }
 
 /// Standard output of a command that must succeed.
