@@ -52,7 +52,7 @@ pub struct Settings {
     pub ports: Vec<Port>,
     /// What is estimated for.
     pub load: Load,
-    /// What of the configuration counts for the estimate; what the disk can hold is looked at.
+    /// What the estimate takes from the configuration. How much the disk can hold is found out by looking.
     pub shape: Shape,
 }
 
