@@ -16,7 +16,7 @@ use crate::time::{Clock, UnixMillis};
 pub enum AlarmKind {
     /// A destination refuses puts until somebody changes something.
     Refused,
-    /// No put has got through to a destination for minutes.
+    /// No put has got through to a destination for a minute.
     Unreachable,
     /// Clients are refused for want of room in the spool.
     Refusing,

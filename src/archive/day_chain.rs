@@ -1,11 +1,12 @@
 //! The days of one source, as their markers chain them: each names the day before it that its spool had put objects on. Pure.
 //!
 //! A day that vanished with its marker leaves nothing behind but that name. The last day has none, and the first ones of an
-//! archive go when they are old: only what is missing between two days is found.
+//! archive go when they are old: only what is missing behind a day of which the same spool still has calls is found.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::day::Day;
+use crate::object::Stream;
 use crate::object::closed_marker::MarkerPlace;
 use crate::sources::SourceId;
 use crate::time::ReceivedDay;
@@ -14,35 +15,51 @@ use crate::time::ReceivedDay;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
     spool_id: String,
+    /// It has objects with calls.
+    calls: bool,
     /// Where its marker stands, and the day before that it names.
     before: Option<(MarkerPlace, ReceivedDay)>,
 }
 
 /// What a day has to say of the days before it.
 pub fn links(day: &Day) -> Vec<Link> {
-    let of_object = |spool_id: &String| Link { spool_id: spool_id.clone(), before: None };
-    let spools: BTreeSet<&String> = day.objects.iter().map(|object| &object.at.spool_id).collect();
+    let of_object = |(spool_id, stream): (&String, Stream)| Link {
+        spool_id: spool_id.clone(),
+        calls: stream == Stream::Calls,
+        before: None,
+    };
+    let spools: BTreeSet<(&String, Stream)> =
+        day.objects.iter().map(|object| (&object.at.spool_id, object.at.stream)).collect();
     let of_markers = day.markers.iter().map(|marker| {
         let before = marker.said.as_ref().ok().and_then(|said| said.previous_day);
         let before = before.filter(|before| *before < marker.at.day);
         Link {
             spool_id: marker.at.spool_id.clone(),
+            calls: false,
             before: before.map(|before| (marker.at.clone(), before)),
         }
     });
     spools.into_iter().map(of_object).chain(of_markers).collect()
 }
 
+/// What went by of one spool.
+#[derive(Debug, Default)]
+struct Seen {
+    /// The first day with calls.
+    first: Option<ReceivedDay>,
+    days: BTreeSet<ReceivedDay>,
+}
+
 /// The days of a source that went by, in order.
 #[derive(Debug, Default)]
 pub struct DayChain {
     source: Option<SourceId>,
-    first: Option<ReceivedDay>,
-    of_spool: BTreeMap<String, BTreeSet<ReceivedDay>>,
+    of_spool: BTreeMap<String, Seen>,
 }
 
 impl DayChain {
-    /// Takes in the next day. Answers the markers that name a day before it that is not there although an earlier one is.
+    /// Takes in the next day. Answers the markers that name a day before it that is not there, although the same spool has
+    /// calls of an earlier one.
     pub fn take(
         &mut self,
         source: &SourceId,
@@ -52,16 +69,17 @@ impl DayChain {
         if self.source.as_ref() != Some(source) {
             *self = Self { source: Some(source.clone()), ..Self::default() };
         }
-        if links.is_empty() {
-            return Vec::new();
-        }
-        let first = *self.first.get_or_insert(day);
         let mut missing = Vec::new();
-        for Link { spool_id, before } in links {
-            let days = self.of_spool.entry(spool_id.clone()).or_default();
-            let is_gone = |before: &ReceivedDay| *before > first && !days.contains(before);
+        for Link { spool_id, calls, before } in links {
+            let seen = self.of_spool.entry(spool_id.clone()).or_default();
+            let is_gone = |before: &ReceivedDay| {
+                seen.first.is_some_and(|first| first < *before) && !seen.days.contains(before)
+            };
             missing.extend(before.as_ref().filter(|(_, before)| is_gone(before)).cloned());
-            days.insert(day);
+            seen.days.insert(day);
+            if *calls {
+                seen.first.get_or_insert(day);
+            }
         }
         missing
     }
@@ -82,7 +100,7 @@ mod tests {
 
     fn link(spool: &str, on: i64, before: Option<i64>) -> Link {
         let at = MarkerPlace { source: web(), day: day(on), node: "n1".into(), spool_id: spool.into() };
-        Link { spool_id: spool.into(), before: before.map(|before| (at, day(before))) }
+        Link { spool_id: spool.into(), calls: true, before: before.map(|before| (at, day(before))) }
     }
 
     fn gone(days: &[&[Link]]) -> Vec<(i64, i64)> {
@@ -112,6 +130,13 @@ mod tests {
         check([&[], &second, &third], &[], "the oldest days go by themselves");
         check([&[], &[], &third], &[], "the oldest days go by themselves");
         check([&first, &[], &of_a(3, None)], &[], "nothing was said");
+        check(
+            [&[link("b", 1, None)], &[], &third],
+            &[],
+            "another spool's days say nothing of when this one's go",
+        );
+        let rejected = [Link { calls: false, ..link("a", 1, None) }];
+        check([&rejected, &[], &third], &[], "what was rejected may be kept for longer");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::mend;
 use super::refusal::Refusal;
 use super::subject::Subject;
 
-/// Sources of one destination whose folders are tried, one request each.
+/// Sources of one destination whose folders are tried, three requests each.
 pub const SOURCES_MAX: usize = 100;
 /// Refused folders that are named.
 const NAMED_MAX: usize = 3;
@@ -30,17 +30,16 @@ pub enum Answers {
     Of(Vec<(String, Result<(), Refusal>)>),
 }
 
-/// The keys that are tried, each in a folder that delivery writes to: of the calls of every source, and for the first one of
-/// what was rejected and of its markers.
+/// The keys that are tried, each in a folder that delivery writes to: of the calls of every source, of what was rejected, and of
+/// its markers.
 pub(super) fn keys(to: &Destination, sources: &[SourceId], day: ReceivedDay, name: &str) -> Vec<ObjectKey> {
     let root = match to.bucket.prefix() {
         "" => "segment-logs".to_owned(),
         prefix => format!("{prefix}/segment-logs"),
     };
-    let first = sources.first().into_iter();
-    let beside = first.flat_map(|source| [format!("_rejected/{source}"), format!("_closed/{source}")]);
-    let of_calls = sources.iter().take(SOURCES_MAX).map(ToString::to_string);
-    of_calls.chain(beside).map(|folder| ObjectKey::listed(format!("{root}/{folder}/{day}/{name}"))).collect()
+    let folders =
+        |source| ["", "_rejected/", "_closed/"].map(|beside| format!("{root}/{beside}{source}/{day}/{name}"));
+    sources.iter().take(SOURCES_MAX).flat_map(folders).map(ObjectKey::listed).collect()
 }
 
 /// `put` at another key, with a checksum that is not that of its bytes.

@@ -192,7 +192,7 @@ pub fn put(subject: &Subject<'_>, refusal: &Refusal, unconditional: bool) -> Vec
 fn not_implemented(subject: &Subject<'_>, unconditional: bool) -> Vec<Remedy> {
     let mut remedies = vec![if unconditional || subject.reach.put == PutMode::Overwrite {
         Remedy::paste(
-            "the store does not take the request as it is sent, without the condition neither; where it does not know \
+            "the store does not take the request as it is sent, not without the condition either; where it does not know \
              checksums, this leaves them out",
             "[s3]\nchecksums = \"when-required\"",
         )

@@ -84,7 +84,9 @@ pub async fn run(
         Ok(_) => access::identity(&identity, has_role),
         Err(_) => access::nobody(),
     });
-    access.extend(surroundings::proxy(aws.store.proxy().as_deref()));
+    if let Some(proxy) = aws.store.proxy() {
+        access.push(surroundings::proxy(&proxy, &probe::proxy::connect(&proxy, settings.timeout).await));
+    }
     access.extend(surroundings::transport(&settings.reach));
     let common = Arc::new(Common {
         external_ids: settings.external_ids,

@@ -20,10 +20,21 @@ pub fn transport(reach: &Reach) -> Option<Finding> {
     ))
 }
 
-/// A proxy of the environment is easily forgotten, and every request goes through it.
-pub fn proxy(proxy: Option<&str>) -> Option<Finding> {
-    let trial = Trial::new("proxy", "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY");
-    Some(trial.passed(format!("S3 is asked through the proxy {} of the environment, as below", proxy?)))
+/// A proxy of the environment is easily forgotten, and every request goes through it. `connected`: what came of a connection.
+pub fn proxy(proxy: &str, connected: &Result<(), String>) -> Finding {
+    let trial = Trial::new("proxy", format!("connect to {proxy}"));
+    match connected {
+        Ok(()) => trial.passed(format!(
+            "S3 is asked through the proxy {proxy} of the environment (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY)"
+        )),
+        Err(why) => trial.failed(
+            format!("S3 would be asked through the proxy {proxy} of the environment, and nobody answers there: {why}"),
+            vec![
+                Remedy::say("correct HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, or start the proxy"),
+                Remedy::paste("or ask the store without a proxy: name its host in NO_PROXY", "export NO_PROXY=…"),
+            ],
+        ),
+    }
 }
 
 /// Whether people can read what is stored without restoring it first.

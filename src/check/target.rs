@@ -186,6 +186,14 @@ impl<'a> Visit<'a> {
             return None;
         };
         let answer = self.put(&put).await;
+        // Where the store has answered that the bucket is elsewhere, that answer says where.
+        let elsewhere = match &answer.answer {
+            Err(refusal) if refusal.status == Some(301) || refusal.is("AuthorizationHeaderMalformed") => {
+                aws.store.region_of(to).await.ok()
+            }
+            _ => None,
+        };
+        let region = elsewhere.as_deref().or(region);
         let stored = answer.stored().cloned();
         // Where the store has refused the condition, it would only refuse it again.
         let again = match (&stored, &answer.answer, put.mode) {
@@ -196,7 +204,10 @@ impl<'a> Visit<'a> {
             Body::Bytes(bytes) => bytes.len() as u64,
             Body::File { len, .. } => *len,
         };
-        let folders = if stored.is_some() { Some(self.folders(&put, at).await) } else { None };
+        // As the object was taken: a store that does not know the condition would refuse it for that.
+        let mode = if answer.answer.is_ok() { put.mode } else { PutMode::Overwrite };
+        let as_taken = Put { mode, ..put.clone() };
+        let folders = if stored.is_some() { Some(self.folders(&as_taken, at).await) } else { None };
         let looked = if stored.is_some() { Some(aws.look(to, &put.key).await) } else { None };
         let removed = if stored.is_some() { Some(aws.remove(to, &put.key).await) } else { None };
         let subject = self.subject(region);
@@ -231,10 +242,8 @@ impl<'a> Visit<'a> {
         let beside = ObjectKey::listed(format!("{}-checksum", put.key));
         let answer = try_at(beside.clone()).await;
         if !folders::is_about_the_checksum(&answer) {
-            if answer.is_ok() {
-                // Where that is refused, it stays as the test object does.
-                drop(aws.remove(to, &beside).await);
-            }
+            // A store that does not look at checksums may have it. Where that is refused, it stays as the test object does.
+            drop(aws.remove(to, &beside).await);
             return Answers::Unfit(answer);
         }
         let name = format!("check-{}-{}", self.common.node, at.0);

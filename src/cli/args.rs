@@ -1,11 +1,12 @@
 //! The command line: what can be asked for, and the help for it.
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use chrono::NaiveDate;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::checked::FLUSH_BYTES_MAX;
 use crate::config::units::UnitError;
@@ -111,7 +112,7 @@ pub struct DevArgs {
     #[arg(long)]
     pub receipts: bool,
 
-    /// Delete what is in the data directory and begin anew
+    /// Delete what `dev` made in the data directory, and begin anew
     #[arg(long)]
     pub reset: bool,
 
@@ -571,39 +572,49 @@ impl Cli {
     /// error is often logged.
     pub fn of_process() -> Self {
         Self::try_parse().unwrap_or_else(|error| {
-            let text = error.render().to_string();
-            match without_passwords(&text) {
-                Some(text) => Self::command().error(error.kind(), text.trim_start_matches("error: ")).exit(),
-                None => error.exit(),
+            if !error.use_stderr() {
+                error.exit();
             }
+            let text = without_secrets(&error.render().to_string());
+            // There is nobody else to tell.
+            drop(write!(std::io::stderr(), "{text}"));
+            std::process::exit(error.exit_code())
         })
     }
 }
 
-/// The text with `…` in place of what stands before the host of each URL. `None` where there is none.
-fn without_passwords(text: &str) -> Option<String> {
-    let mut pieces = text.split("://");
-    let mut out = pieces.next()?.to_owned();
-    let mut found = false;
-    for piece in pieces {
-        let end = piece.find(|c: char| c.is_whitespace() || "/?#'\"".contains(c)).unwrap_or(piece.len());
-        let (authority, rest) = piece.split_at(end);
-        out.push_str("://");
-        match authority.rsplit_once('@') {
-            Some((_, host)) => {
-                found = true;
-                out.push_str("…@");
-                out.push_str(host);
-            }
-            None => out.push_str(authority),
+/// The text with `…` in place of what may be a secret of a URL: what stands before its host, and its query.
+fn without_secrets(text: &str) -> String {
+    let ends = |c: char| c.is_whitespace() || "'\"".contains(c);
+    text.split_inclusive(ends).map(without_secret).collect()
+}
+
+fn without_secret(word: &str) -> String {
+    let (scheme, rest) = word.split_once("://").map_or(("", word), |(scheme, rest)| (scheme, rest));
+    let is_url = !scheme.is_empty();
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, rest) = rest.split_at(end);
+    let authority = authority.rsplit_once('@').map_or(authority.to_owned(), |(_, host)| format!("…@{host}"));
+    let rest = match rest.split_once(['?', '#']) {
+        // What ends the word is kept.
+        Some((path, query)) if is_url => {
+            let quote: String = query
+                .chars()
+                .last()
+                .filter(|c| c.is_whitespace() || "'\"".contains(*c))
+                .into_iter()
+                .collect();
+            format!("{path}?…{quote}")
         }
-        out.push_str(rest);
-    }
-    found.then_some(out)
+        _ => rest.to_owned(),
+    };
+    if is_url { format!("{scheme}://{authority}{rest}") } else { format!("{authority}{rest}") }
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
     use super::*;
 
     fn parse(line: &str) -> Result<Cli, clap::Error> {
@@ -611,21 +622,17 @@ mod tests {
     }
 
     #[test]
-    fn no_password_is_shown() {
-        let check = |text: &str, expected: Option<&str>| {
-            assert_eq!(without_passwords(text).as_deref(), expected, "{text}");
-        };
-        check(
-            "error: 'http://me:secret@host:1/x' for --admin",
-            Some("error: 'http://…@host:1/x' for --admin"),
-        );
-        check("http://a@b@c and https://d:e@f", Some("http://…@c and https://…@f"));
-        check("http://host:1 and me@example.com", None);
-        let error = parse("status --admin http://me:secret@host:1").unwrap_err().to_string();
-        assert!(
-            error.contains("secret") && !without_passwords(&error).unwrap().contains("secret"),
-            "{error}"
-        );
+    fn no_secret_is_shown() {
+        let check = |text: &str, expected: &str| assert_eq!(without_secrets(text), expected, "{text}");
+        check("error: 'http://me:secret@host:1/x' for --admin", "error: 'http://…@host:1/x' for --admin");
+        check("http://a@b@c and https://d:e@f\n", "http://…@c and https://…@f\n");
+        check("'me:secret@host:1' for", "'…@host:1' for");
+        check("'https://host/x?sig=s' for", "'https://host/x?…' for");
+        check("https://host/#s\nis it?", "https://host/?…\nis it?");
+        for plain in ["http://host:1/x", "forebay status [OPTIONS]\n\nFor more information, try '--help'.\n"]
+        {
+            check(plain, plain);
+        }
     }
 
     #[test]

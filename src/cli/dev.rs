@@ -1,5 +1,6 @@
 //! `forebay dev`: everything on one machine with nothing to set up.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -125,9 +126,19 @@ async fn start(
     engine.listen(settings, Policy::new(Arc::new(sources)), bound, addresses)
 }
 
+/// Where this machine reaches a listener: one on all addresses has none of its own.
+fn reached_at(listening: SocketAddr) -> SocketAddr {
+    let ip = match listening.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listening.port())
+}
+
 /// What to do next, ready to paste.
 fn welcome(args: &DevArgs, node: &Node, s3: &DevS3Running) -> String {
-    let (collector, console, s3) = (node.public, node.admin_addr, s3.url());
+    let (collector, console, s3) = (reached_at(node.public), reached_at(node.admin_addr), s3.url());
     let (id, secret, bucket) = (dev_s3::ACCESS_KEY_ID, dev_s3::SECRET_ACCESS_KEY, dev_s3::BUCKET);
     let age = &args.flush_age;
     format!(

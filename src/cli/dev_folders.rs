@@ -54,7 +54,20 @@ pub(super) fn reset(data_dir: &Path) -> Result<(), Failure> {
         }
         made.push(dir);
     }
-    made.iter().try_for_each(|dir| fs::remove_dir_all(dir).map_err(|error| failed("delete", dir, &error)))
+    made.iter().try_for_each(|dir| delete(dir).map_err(|error| failed("delete", dir, &error)))
+}
+
+/// The mark goes last: where something cannot be deleted, the next reset may go on.
+fn delete(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_name() == MARK {
+            continue;
+        }
+        let path = entry.path();
+        if entry.file_type()?.is_dir() { fs::remove_dir_all(path)? } else { fs::remove_file(path)? }
+    }
+    fs::remove_dir_all(dir)
 }
 
 /// Whether there is nothing in a folder, or no folder.

@@ -55,8 +55,10 @@ pub fn main(cli: Cli) -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<(), Failure> {
-    if matches!(cli.command, Command::Dev(_) | Command::Serve(_)) {
+    if matches!(cli.command, Command::Dev(_) | Command::Serve(_) | Command::Check(_)) {
         memory::enough()?;
+    }
+    if matches!(cli.command, Command::Dev(_) | Command::Serve(_)) {
         memory::without_huge_pages();
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -83,11 +83,17 @@ fn whole(status: &Status) -> Vec<String> {
     let waiting = match status.oldest_undelivered_seconds {
         Some(seconds) => {
             let pending = status.sources.iter().fold(0_u64, |sum, s| sum.saturating_add(s.pending_calls));
+            let places = [
+                (status.open_batches, ["batch", "batches"]),
+                (status.sealed_objects, ["sealed object", "sealed objects"]),
+            ];
+            let places = places.into_iter().filter(|(count, _)| *count > 0);
+            let places: Vec<String> = places.map(|(count, [one, many])| counted(count, one, many)).collect();
+            let within =
+                if places.is_empty() { String::new() } else { format!(" in {}", places.join(" and ")) };
             format!(
-                "waiting  {} in {} and {}, the oldest for {}",
+                "waiting  {}{within}, the oldest for {}",
                 counted(pending, "call", "calls"),
-                counted(status.open_batches, "batch", "batches"),
-                counted(status.sealed_objects, "sealed object", "sealed objects"),
                 about_seconds(seconds)
             )
         }

@@ -253,7 +253,7 @@ impl AdminView for NodeView {
                 parked_bytes: usage.parked,
                 seconds_left: self.outlet.time_left(self.rate()).map(|left| left.as_secs()),
             },
-            open_batches: self.outlet.batches_in_use() as u64,
+            open_batches: self.outlet.open_batches().len() as u64,
             sealed_objects: self.outlet.pending_numbers().len() as u64,
             oldest_undelivered_seconds: self.outlet.oldest_undelivered().map(|at| now.since(at).as_secs()),
             totals: Totals {

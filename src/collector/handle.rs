@@ -126,7 +126,13 @@ impl Shared {
         }
         let mut reply = outcome.unwrap_or_else(|refusal| {
             let reply = refusal.reply(&*self.deps.random);
-            if is_pixel(&head, &policy) { reply::as_image(reply) } else { reply }
+            if !is_pixel(&head, &policy) {
+                return reply;
+            }
+            // Hardly anybody looks at the status of an image.
+            self.counters.metrics().pixels_not_stored.inc();
+            tracing::debug!(code = refusal.looks().code, "a pixel's call was not stored");
+            reply::as_image(reply)
         });
         let rules = CorsRules {
             allowed_origins: policy.allowed_origins.as_deref(),
@@ -137,6 +143,9 @@ impl Shared {
             rules.preflight(&head.headers, reply.headers_mut());
         } else {
             rules.answer(&head.headers, reply.headers_mut());
+        }
+        if is_http2 && head.method == Method::HEAD {
+            reply = reply::without_body(reply);
         }
         if is_http2 {
             reply.body_mut().count(peer);

@@ -29,22 +29,21 @@ impl Shared {
     /// what was stored, where receipts are given.
     ///
     /// # Errors
-    /// Nothing is stored, which is counted: hardly anybody looks at the status of an image.
+    /// Nothing is stored.
     pub(super) async fn store_pixel(
         &self,
         policy: &Policy,
         pixel: PixelRequest<'_>,
         until: Instant,
     ) -> Result<Option<Receipt>, Refusal> {
-        let outcome = match self.pixel_frames(policy, pixel) {
-            Ok(Some((frames, tally))) => self.append(frames, tally, until).await,
-            Ok(None) => Ok(None),
-            Err(refusal) => Err(refusal),
-        };
-        outcome.inspect_err(|refusal| {
-            self.counters.metrics().pixels_not_stored.inc();
-            tracing::debug!(code = refusal.looks().code, "a pixel's call was not stored");
-        })
+        match self.pixel_frames(policy, pixel)? {
+            Some((frames, tally)) => self.append(frames, tally, until).await,
+            // Of an unknown key, where those are taken and thrown away.
+            None => {
+                self.counters.metrics().pixels_not_stored.inc();
+                Ok(None)
+            }
+        }
     }
 
     fn pixel_frames(

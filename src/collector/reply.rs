@@ -4,7 +4,9 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER,
+};
 use http::{Response, StatusCode};
 use serde::Serialize;
 
@@ -281,6 +283,15 @@ pub(super) fn as_image(mut reply: Reply) -> Reply {
     let (parts, body) = image().into_parts();
     *reply.body_mut() = body;
     reply.headers_mut().extend(parts.headers);
+    reply
+}
+
+/// The answer to a HEAD: as to a GET, without its body. HTTP/1.1 leaves it out by itself; HTTP/2 would send it.
+pub(super) fn without_body(mut reply: Reply) -> Reply {
+    if let Some(len) = hyper::body::Body::size_hint(reply.body()).exact() {
+        reply.headers_mut().entry(CONTENT_LENGTH).or_insert(HeaderValue::from(len));
+    }
+    *reply.body_mut() = AnswerBody::default();
     reply
 }
 

@@ -42,8 +42,10 @@ pub(super) enum NoRoute {
 
 /// Finds the route. The path is compared case-sensitively, with and without one trailing slash, with and without `prefix`.
 pub(super) fn find<'p>(method: &Method, path: &'p str, prefix: Option<&str>) -> Result<Route<'p>, NoRoute> {
-    let bare = behind_prefix(path, prefix).map_or(path, |(_, rest)| rest);
-    let route = by_path(bare.strip_suffix('/').unwrap_or(bare)).ok_or(NoRoute::Path)?;
+    let bare = behind_prefix(path, prefix).map(|(_, rest)| rest);
+    let by = |path: &'p str| by_path(path.strip_suffix('/').unwrap_or(path));
+    // A route may itself begin with the prefix.
+    let route = bare.and_then(by).or_else(|| by(path)).ok_or(NoRoute::Path)?;
     let posted = matches!(route, Route::Calls { .. } | Route::Counters);
     match *method {
         Method::OPTIONS => Ok(Route::Preflight),
@@ -135,6 +137,17 @@ mod tests {
 
     fn single(kind: CallKind, client: bool) -> Route<'static> {
         Route::Calls { shape: Shape::Single(kind), client }
+    }
+
+    #[test]
+    fn a_prefix_that_routes_begin_with_hides_none() {
+        let check = |path: &str, prefix: &str, expected: Route<'_>| {
+            assert_eq!(find(&Method::POST, path, Some(prefix)).unwrap(), expected, "{path} {prefix}");
+        };
+        for path in ["/v1/batch", "/v1/v1/batch"] {
+            check(path, "/v1", Route::Calls { shape: Shape::Envelope, client: false });
+        }
+        check("/sdk/batch", "/sdk", Route::Calls { shape: Shape::Envelope, client: false });
     }
 
     #[test]

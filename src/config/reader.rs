@@ -75,7 +75,10 @@ impl<'a> Reader<'a> {
 /// query of a URL may be a signature. (Passwords are hidden where a value is shown.)
 fn is_secret(key: &str, value: &Typed) -> bool {
     match value {
-        Typed::Text(text) | Typed::Variable(text) if key.ends_with("_url") => text.contains(['?', '#']),
+        Typed::Text(text) | Typed::Variable(text) if key.ends_with("_url") => {
+            text.contains(['?', '#']) || (text.contains('@') && !text.contains("://"))
+        }
+        Typed::List(_) if key.ends_with("_url") => true,
         Typed::Text(_) | Typed::Variable(_) | Typed::List(_) => key == "webhook",
         _ => false,
     }

@@ -21,7 +21,7 @@ use crate::object::{BucketString, ClosedMarker, Destination, ObjectKey};
 use crate::spool::Stopped;
 use crate::spool::closing::Closable;
 use crate::spool::delivered_day::DayPlace;
-use crate::store::{Body, BoxFuture, Put};
+use crate::store::{Body, BoxFuture, Put, PutMode};
 use crate::time::{ReceivedDay, UnixMillis};
 
 /// How often it is looked for days to close.
@@ -201,7 +201,11 @@ async fn put(inner: &Arc<Inner>, closable: &Closable, key: &ObjectKey, (body, me
                 if next == Next::AskWhose {
                     let head = inner.parts.store.head(&destination, key).await;
                     let found = head.as_ref().map(|head| head.metadata.get(SHA256).map(String::as_str));
-                    after_head(found.map_err(|error| error.fault), &[&ours], true)
+                    let next = after_head(found.map_err(|error| error.fault), &[&ours], true);
+                    if next == Next::Retry(PutMode::Overwrite) {
+                        inner.parts.metrics.puts_unasked.inc();
+                    }
+                    next
                 } else {
                     let why = format!("put {key} to {destination}: {error}");
                     let long =

@@ -164,12 +164,15 @@ impl Inner {
         if outlet.is_full() || for_space > refusing.for_space {
             let usage = outlet.usage();
             let failing = lock(&self.health).in_words();
+            let because = failing.map_or_else(
+                || "see the other alarms for what keeps objects from the store".to_owned(),
+                |failing| format!("it is full because {failing}"),
+            );
             let what = format!(
-                "calls of every source are answered 503 spool_full: the spool has no room ({} MB of {} MB); they are taken again \
-                 when deliveries make room: {}, or give the spool more space (spool.max_bytes, or a larger disk)",
+                "calls of every source are answered 503 spool_full: the spool has no room ({} MB of {} MB); {because}; they are \
+                 taken again once deliveries make room; more space: spool.max_bytes, or a larger disk",
                 usage.used / MB,
                 usage.max / MB,
-                failing.as_deref().unwrap_or("see the other alarms for what keeps objects from the store"),
             );
             refused.push((EVERYBODY.to_owned(), what));
         }

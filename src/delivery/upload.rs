@@ -343,8 +343,20 @@ impl Upload<'_> {
             return;
         }
         let to = self.inner.reach_of(&self.seal);
+        let (key, bucket) = (&self.seal.object_key, to.bucket.bucket());
+        if what == "head" && error.fault == Fault::NotFound {
+            let nothing = StoreError {
+                fault: Fault::Transient,
+                status: Some(412),
+                code: error.code.clone(),
+                message: "the store says that the key is taken, and finds nothing under it".to_owned(),
+            };
+            self.waiting(format!("put {key} to {bucket}: {nothing}"));
+            self.inner.put_failed(&self.seal.batch.source, &to, &nothing);
+            return;
+        }
         let doing = if what == "head" { "ask whose object is in the way (412) of" } else { what };
-        self.waiting(format!("{doing} {} to {}: {error}", self.seal.object_key, to.bucket.bucket()));
+        self.waiting(format!("{doing} {key} to {bucket}: {error}"));
         // A local failure is not the store's. All objects under way meet the end of a session: it stands for something only where
         // the next session fares no better.
         let says_nothing =

@@ -23,7 +23,7 @@ impl BucketString {
         if text.chars().any(char::is_control) {
             return Err(wrong("control characters cannot stand in a bucket string"));
         }
-        if text.trim_matches('/').contains("//") {
+        if text.contains("//") {
             return Err(wrong("two slashes in a row: a prefix cannot have an empty part"));
         }
         let mut parts = text.split('/').filter(|part| !part.is_empty());

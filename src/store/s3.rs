@@ -32,7 +32,7 @@ use self::clients::{Access, Clients};
 use self::default_chain::DefaultChain;
 use self::error::{Context, Told, local_error, store_error};
 use self::process::Process;
-pub use self::proxy::is_loopback;
+pub use self::proxy::{direct_client, is_loopback};
 pub use self::read::{GetBody, ListFrom, ListPage, Listed};
 pub use self::settings::{Checksums, CredentialsFrom, S3Settings, Timeouts};
 use super::fault::{Asked, outside_text};
@@ -77,9 +77,6 @@ impl S3Store {
     /// front of AWS and hands on its answers about regions.
     pub async fn with_region_rule(settings: S3Settings, rule: RegionRule) -> Self {
         let mut loader = surroundings_of_sdk();
-        if settings.endpoint_url.as_deref().is_some_and(proxy::is_loopback) {
-            loader = loader.http_client(proxy::direct());
-        }
         match (&settings.region, &settings.endpoint_url) {
             (Some(region), _) => loader = loader.region(Region::new(region.clone())),
             (None, Some(url)) => loader = loader.region(Region::new(region_of_endpoint(url).to_owned())),

@@ -2,5 +2,6 @@
 
 pub(super) mod aws;
 pub(super) mod ports;
+pub(super) mod proxy;
 pub(super) mod spool;
 pub(super) mod tls;

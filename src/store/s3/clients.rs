@@ -8,9 +8,11 @@ use aws_credential_types::provider::ProvideCredentials;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::{IdentityCache, RequestChecksumCalculation, ResponseChecksumValidation};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 
 use super::assumed_role::AssumedRole;
 use super::process::Process;
+use super::proxy::direct_client;
 use super::settings::{Checksums, S3Settings};
 use crate::object::Role;
 
@@ -22,6 +24,8 @@ const ROLES_MAX: usize = 16_384;
 /// All clients of a store.
 pub(super) struct Clients {
     settings: S3Settings,
+    /// Where the store is on this machine: see [`direct_client`].
+    direct: Option<SharedHttpClient>,
     process: Arc<Process>,
     roles: Mutex<BTreeMap<Role, Arc<AssumedRole>>>,
     made: Mutex<BTreeMap<(Option<Role>, String), Made>>,
@@ -70,7 +74,9 @@ impl Access {
 
 impl Clients {
     pub(super) fn new(settings: S3Settings, process: Process) -> Self {
-        Self { settings, process: Arc::new(process), roles: Mutex::default(), made: Mutex::default() }
+        let direct = direct_client(settings.endpoint_url.as_deref());
+        let process = Arc::new(process);
+        Self { settings, direct, process, roles: Mutex::default(), made: Mutex::default() }
     }
 
     pub(super) fn process(&self) -> &Process {
@@ -118,6 +124,9 @@ impl Clients {
         let settings = &self.settings;
         let mut builder = aws_sdk_s3::config::Builder::from(self.process.sdk());
         builder.set_endpoint_url(settings.endpoint_url.clone());
+        if let Some(direct) = &self.direct {
+            builder = builder.http_client(direct.clone());
+        }
         builder = match role {
             None => builder.identity_cache(self.process.cache()),
             // A role keeps its session itself.

@@ -10,6 +10,7 @@ use aws_config::{Region, SdkConfig};
 use aws_sdk_s3::config::{IdentityCache, SharedIdentityCache};
 
 use super::super::region::DEFAULT_REGION;
+use super::proxy::direct_client;
 
 /// Asking for a role changes nothing, so the client may try again by itself.
 const ROLE_TRIES: u32 = 3;
@@ -67,6 +68,9 @@ impl Process {
             TimeoutConfig::builder().connect_timeout(CONNECT).operation_attempt_timeout(TRY).build();
         let mut builder = aws_sdk_sts::config::Builder::from(&self.sdk);
         builder.set_endpoint_url(self.sts_endpoint_url.clone());
+        if let Some(direct) = direct_client(self.sts_endpoint_url.as_deref()) {
+            builder = builder.http_client(direct);
+        }
         let config = builder
             .region(Region::new(self.home().to_owned()))
             .identity_cache(self.cache())

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http2::{SendRequest, handshake};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -82,6 +82,27 @@ async fn refusals_and_bounds_are_the_same() {
     check(Request::get(format!("http://c/v1/batch?{}", "q".repeat(33_000))), Vec::new(), 414).await;
     check(Request::get("http://c/v1/batch").header("x", "h".repeat(64 * 1_024)), Vec::new(), 431).await;
     check(post().header(BASIC.0, BASIC.1), BATCH.into(), 200).await;
+}
+
+/// Load balancers ask so whether anybody is there.
+#[tokio::test]
+async fn a_head_is_answered_without_a_body() {
+    let rig = start().await;
+    for path in ["/health", "/none", "/v1/batch", "/v1/projects/web-key/settings", "/v1/pixel/track"] {
+        let (mut sender, _connection) = connect(rig.address).await;
+        let request = |method| {
+            let body = Full::new(Bytes::new());
+            Request::builder().method(method).uri(format!("http://c{path}")).body(body).unwrap()
+        };
+        let response = sender.send_request(request(Method::HEAD)).await.unwrap();
+        let head = response.headers().clone();
+        assert_eq!(text(response).await, "", "{path}");
+        sender.ready().await.unwrap();
+        let response = sender.send_request(request(Method::GET)).await.unwrap();
+        assert_eq!(response.headers().get("content-type"), head.get("content-type"), "{path}");
+        let len = response.into_body().collect().await.unwrap().to_bytes().len();
+        assert_eq!(head["content-length"], len.to_string().as_str(), "{path}");
+    }
 }
 
 #[tokio::test]

@@ -188,7 +188,7 @@ async fn a_policy_that_refuses_the_folder_of_one_source_is_found() {
         })
     };
     let setup = aws.setup().source("web", "").source("ios", "");
-    for folder in ["ios", "_closed/web"] {
+    for folder in ["ios", "_closed/ios", "_rejected/web"] {
         aws.bucket_policy(json!([aws.puts(), denied(folder)])).await;
         let ran = setup.run().await;
         assert_eq!(ran.code, 1, "{}", ran.text);

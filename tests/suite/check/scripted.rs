@@ -85,6 +85,18 @@ async fn a_sound_store_is_asked_as_delivery_asks_it() {
     assert_eq!(context["team"], "data");
 }
 
+/// A store that does not know the condition is asked without it.
+#[tokio::test]
+async fn folders_are_tried_as_the_object_was_taken() {
+    let ran = check("", |asked, request| {
+        let conditional = request.header("if-none-match").is_some();
+        (matches!(asked, Asked::Put | Asked::PutWrong) && conditional)
+            .then(|| Reply::s3_error(501, "NotImplemented"))
+    })
+    .await;
+    expect(ran.of("folders"), "passed", &["the source may be written to"]);
+}
+
 /// Of those each knows the difference, or `check` says that it was not told.
 #[tokio::test]
 async fn what_a_wrong_checksum_tells_of_the_folders_is_told_apart() {

@@ -54,6 +54,27 @@ async fn every_failure_ends_in_the_one_object() {
     assert_eq!(calls, (3, 1), "412, HEAD refused, plain put");
 }
 
+/// A store, or something before it, that answers 412 whatever is put, and knows nothing of the object.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_is_taken_by_nothing_is_said_in_words_and_becomes_an_alarm() {
+    let (dir, store, clock) = (tempfile::tempdir().unwrap(), FakeStore::new(), StepClock::new());
+    store.script(vec![Step::EXISTS; 2_000]);
+    let node = Node::open(dir.path(), &store, &clock);
+    node.send("web", "bucket");
+    node.append("web", &lines(0, 5)).await;
+    clock.pass(Duration::from_secs(3_700));
+    eventually("the alarm", || {
+        clock.pass(Duration::from_secs(30));
+        let alarm = node.alarms.standing().into_iter().find(|alarm| alarm.kind == AlarmKind::Unreachable);
+        alarm.is_some_and(|alarm| {
+            alarm.what.contains("412")
+                && alarm.what.contains("says that the key is taken, and finds nothing under it")
+        })
+    })
+    .await;
+    node.halt().await;
+}
+
 /// With PutObject alone an object in the way is replaced, whoever put it: that is counted.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_object_that_is_replaced_because_it_may_not_be_looked_at_is_counted() {

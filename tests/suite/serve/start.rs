@@ -63,12 +63,12 @@ async fn a_wrong_configuration_is_refused_with_all_its_problems() {
 /// Heaps and stacks are reserved before anything can be said.
 #[tokio::test]
 async fn too_few_addresses_are_refused_in_words() {
-    for arguments in [&["dev"][..], &["serve", "--config", "no.toml"]] {
+    for arguments in [&["dev"][..], &["serve", "--config", "no.toml"], &["check", "--config", "no.toml"]] {
         let mut limited = with_addresses(600_000);
         let Output { status, stdout, stderr } = finished(limited.args(arguments)).await;
         let said = String::from_utf8_lossy(&stderr);
         assert_eq!(status.code(), Some(1), "{said}");
-        assert!(said.contains("585 MiB of addresses (RLIMIT_AS), and needs 1024 MiB"), "{said}");
+        assert!(said.contains("585 MiB of addresses (RLIMIT_AS), and needs 2048 MiB"), "{said}");
         assert!(said.contains("ulimit -v unlimited"), "{said}");
         assert!(stdout.is_empty());
     }
