@@ -31,7 +31,7 @@ pub struct Status {
     pub alarms: Vec<Alarm>,
     /// The spool.
     pub spool: SpoolStatus,
-    /// Batches with undelivered calls.
+    /// Batches with calls that are not sealed.
     pub open_batches: u64,
     /// The age of the oldest undelivered call; `None` where everything is delivered.
     pub oldest_undelivered_seconds: Option<u64>,

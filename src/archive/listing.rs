@@ -50,6 +50,11 @@ impl Span {
     }
 }
 
+/// Whether a key is only that of a folder: consoles put one with "create folder", and Hadoop one that ends with `_$folder$`.
+pub(super) fn is_folder(listed: &Listed) -> bool {
+    listed.len == 0 && (listed.key.as_str().ends_with('/') || listed.key.as_str().ends_with("_$folder$"))
+}
+
 /// What stands below `segment-logs/`.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
@@ -105,8 +110,7 @@ impl DayListing {
     }
 
     fn push(&mut self, archive: &Archive, listed: Listed) {
-        // The console's "create folder" makes these; nothing is in them.
-        if listed.len == 0 && listed.key.as_str().ends_with('/') {
+        if is_folder(&listed) {
             return;
         }
         let key = listed.key.as_str();

@@ -20,7 +20,7 @@ use super::day::{Day, DayReport, FoundMarker, Rules, judge};
 use super::day_chain::{DayChain, Link, links};
 use super::finding::{Finding, Place, Problem, shown};
 use super::lines::{Content, Expected};
-use super::listing::{DayListing, Days, FOREIGN_NAMED_MAX, Span};
+use super::listing::{DayListing, Days, FOREIGN_NAMED_MAX, Span, is_folder};
 use super::object::{Facts, Stored};
 use super::repeats::{self, Windows};
 use crate::object::{ObjectKey, ObjectPlace, Stream};
@@ -369,7 +369,7 @@ async fn strays(archive: &Archive, foreign: &[String], around: &mut Around) -> R
             // A key that stands by itself begins others, perhaps: those are listed with their folder.
             let whole = |key: &str| prefix.ends_with('/') || key == prefix;
             for listed in page.objects.into_iter().filter(|listed| whole(listed.key.as_str())) {
-                if listed.len == 0 && listed.key.as_str().ends_with('/') {
+                if is_folder(&listed) {
                     continue;
                 }
                 if around.findings.len() >= FOREIGN_NAMED_MAX {

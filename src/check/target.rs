@@ -185,14 +185,7 @@ impl<'a> Visit<'a> {
             self.skip(rest, "the test object could not be made");
             return None;
         };
-        let answer = self.put(&put).await;
-        // Where the store has answered that the bucket is elsewhere, that answer says where.
-        let elsewhere = match &answer.answer {
-            Err(refusal) if refusal.status == Some(301) || refusal.is("AuthorizationHeaderMalformed") => {
-                aws.store.region_of(to).await.ok()
-            }
-            _ => None,
-        };
+        let (answer, elsewhere) = self.put(&put).await;
         let region = elsewhere.as_deref().or(region);
         let stored = answer.stored().cloned();
         // Where the store has refused the condition, it would only refuse it again.
@@ -260,16 +253,16 @@ impl<'a> Visit<'a> {
         Answers::Of(answers)
     }
 
-    async fn put(&self, put: &Put) -> PutAnswer {
+    async fn put(&self, put: &Put) -> (PutAnswer, Option<String>) {
         let aws = &self.common.aws;
-        let answer = aws.put(put).await;
+        let (answer, elsewhere) = aws.put_where(put).await;
         let about_the_condition = answer.as_ref().err().is_some_and(PutAnswer::may_be_about_the_condition);
         let unconditional = if about_the_condition && put.mode == PutMode::CreateOnly {
             Some(aws.put(&Put { mode: PutMode::Overwrite, ..put.clone() }).await)
         } else {
             None
         };
-        PutAnswer { answer, unconditional }
+        (PutAnswer { answer, unconditional }, elsewhere)
     }
 
     async fn key(

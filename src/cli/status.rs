@@ -215,6 +215,38 @@ mod tests {
     use crate::admin::{Alarm, Applied, LastObject, LedgerCounts, Refused, SpoolStatus, Totals};
 
     #[test]
+    fn an_alarm_is_shown_whole_and_once() {
+        let what =
+            format!("AES256 was applied, for {}; look at the bucket's default encryption", "k/".repeat(300));
+        let alarm = Alarm { kind: "encryption".into(), what: what.clone(), since_ms: 0 };
+        let status = Status { degraded: vec![what.clone()], alarms: vec![alarm], ..Status::default() };
+        let text = render(&status);
+        assert_eq!(text.matches("look at the bucket's default encryption").count(), 1, "{text}");
+        assert!(text.contains(&what), "{text}");
+    }
+
+    #[test]
+    fn what_waits_is_told_without_what_there_is_none_of() {
+        let check = |batches: u64, sealed: u64, expected: &str| {
+            let web = SourceStatus { id: "web".into(), pending_calls: 2_000, ..SourceStatus::default() };
+            let status = Status {
+                open_batches: batches,
+                sealed_objects: sealed,
+                oldest_undelivered_seconds: Some(3_700),
+                sources: vec![web],
+                ..Status::default()
+            };
+            let text = render(&status);
+            let line = text.lines().find(|line| line.starts_with("waiting")).unwrap();
+            assert_eq!(line, format!("waiting  2,000 calls{expected}, the oldest for 1 h 1 min"));
+        };
+        check(1, 0, " in 1 batch");
+        check(0, 6, " in 6 sealed objects");
+        check(2, 1, " in 2 batches and 1 sealed object");
+        check(0, 0, "");
+    }
+
+    #[test]
     fn a_quiet_collector_fits_five_lines() {
         let status = Status {
             version: "0.1.0".into(),

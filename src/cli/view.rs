@@ -129,9 +129,16 @@ impl NodeView {
     }
 
     /// Why calls of a source are refused for want of room, where they are.
+    fn no_room(&self) -> String {
+        match self.delivery.what_fails() {
+            Some(fails) => format!("{NO_ROOM}; {fails}"),
+            None => NO_ROOM.to_owned(),
+        }
+    }
+
     fn refused(&self, id: &SourceId) -> Option<admin::Refused> {
         if self.outlet.is_full() {
-            return Some(admin::Refused { code: SPOOL_FULL.to_owned(), why: NO_ROOM.to_owned() });
+            return Some(admin::Refused { code: SPOOL_FULL.to_owned(), why: self.no_room() });
         }
         let why = self.delivery.why_refused(id)?;
         Some(admin::Refused { code: DESTINATION_FULL.to_owned(), why })
@@ -206,7 +213,7 @@ impl AdminView for NodeView {
         }
         reasons.extend(self.alarms.ending().borrow().clone());
         if self.outlet.is_full() {
-            reasons.push(NO_ROOM.to_owned());
+            reasons.push(self.no_room());
         }
         if self.draining.load(Ordering::Acquire) {
             reasons.push("shutting down".to_owned());

@@ -180,7 +180,9 @@ fn write_key(value: &Typed, outside: &dyn Outside) -> Result<WriteKeyHash, Strin
     };
     if key.contains(':') {
         // Basic is `key:password`: what an SDK sends ends at the colon.
-        return Err(format!("{from}has a colon, so no SDK can send it: a write key ends at the first one"));
+        return Err(format!(
+            "{from}has a colon, so SDKs that send it as Basic auth cannot: there a write key ends at the first one"
+        ));
     }
     // Trimmed as the collector trims what clients send; files end in a line break.
     WriteKeyHash::of(key.trim()).ok_or_else(|| format!("{from}{form}"))

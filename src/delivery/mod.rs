@@ -226,6 +226,11 @@ impl Delivery {
         self.inner.kick.notify_one();
     }
 
+    /// What fails, in words: one of the destinations whose puts do.
+    pub fn what_fails(&self) -> Option<String> {
+        lock(&self.inner.health).in_words()
+    }
+
     /// Why calls of a source are refused for what waits for its destination, where they are, and what to do.
     pub fn why_refused(&self, source: &SourceId) -> Option<String> {
         self.inner.why_refused(source)

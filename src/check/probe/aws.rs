@@ -137,11 +137,18 @@ impl Aws {
     /// Puts an object. Where the store says that the bucket is elsewhere, the put goes there, as that of a delivery
     /// would.
     pub(in crate::check) async fn put(&self, put: &Put) -> Result<Stored, Refusal> {
+        self.put_where(put).await.0
+    }
+
+    /// The same, and the region in which the first answer said that the bucket is, where it sent us elsewhere.
+    pub(in crate::check) async fn put_where(&self, put: &Put) -> (Result<Stored, Refusal>, Option<String>) {
         let mut answer = self.store.put(put).await;
+        let mut elsewhere = None;
         if answer.as_ref().is_err_and(|error| error.fault == Fault::Region) {
+            elsewhere = self.store.region_of(&put.destination).await.ok();
             answer = self.store.put(put).await;
         }
-        answer.map_err(|error| Refusal::from(&error))
+        (answer.map_err(|error| Refusal::from(&error)), elsewhere)
     }
 
     /// The length of an object.

@@ -10,7 +10,7 @@ use super::verify::finding;
 use crate::batch::BatchKey;
 use crate::cli::args::SpoolExportArgs;
 use crate::cli::failure::Failure;
-use crate::cli::numbers::grouped;
+use crate::cli::numbers::{counted, grouped};
 use crate::config::units::about_bytes;
 use crate::object::Stream;
 use crate::sources::SourceId;
@@ -183,10 +183,10 @@ fn report(exported: &Exported, json: bool) -> io::Result<()> {
     let Some(first) = exported.sealed_keys.first() else { return Ok(()) };
     writeln!(
         err,
-        "{} of them belong to {} sealed objects, which may be in the bucket already, where only the answer to a put was lost; look \
-         there before you load them a second time: {first}{}",
-        grouped(exported.sealed_lines),
-        grouped(exported.sealed_keys.len() as u64),
+        "{} of sealed objects that may be in the bucket already, where only the answer to a put was lost; look there before you load \
+         them a second time ({} in all): {first}{}",
+        counted(exported.sealed_lines, "line is", "lines are"),
+        counted(exported.sealed_keys.len() as u64, "object", "objects"),
         if exported.sealed_keys.len() > 1 { ", … (--json names all)" } else { "" },
     )
 }

@@ -15,7 +15,7 @@ fn listing(keys: &[&str], folders: &[&str]) -> Reply {
     let keys: String = keys
         .iter()
         .map(|key| {
-            let size = if key.ends_with('/') { 0 } else { 9 };
+            let size = if key.ends_with(['/', '$']) { 0 } else { 9 };
             format!("<Contents><Key>{key}</Key><Size>{size}</Size></Contents>")
         })
         .collect();
@@ -104,8 +104,11 @@ async fn keys_of_empty_folders_are_nothing() {
     for inside in ["", "a/", "z/", "_closed/", "_closed/a/", "_rejected/", "_rejected/a/"] {
         for day in [None, Some(DAY), Some(DAY + DAY_MS)] {
             let day = day.filter(|_| inside.contains("a/")).map_or(String::new(), |day| format!("{day}/"));
-            let key = format!("segment-logs/{inside}{day}");
-            by_key.insert(key.clone(), Made { key, metadata: BTreeMap::new(), body: Vec::new() });
+            let folder = format!("segment-logs/{inside}{day}");
+            let of_hadoop = format!("{}_$folder$", folder.trim_end_matches('/'));
+            for key in [folder, of_hadoop] {
+                by_key.insert(key.clone(), Made { key, metadata: BTreeMap::new(), body: Vec::new() });
+            }
         }
     }
     let store = ScriptedHttp::start(move |request| paged(&by_key, request)).await;

@@ -9,7 +9,7 @@ use forebay::time::Clock;
 use serde_json::{Value, json};
 
 use super::scripted_aws::{ARN, Asked, asked, key, kms_error, sound, sts_error};
-use super::{Ran, Setup, expect};
+use super::{Ran, Setup, expect, paste};
 use crate::support::granted;
 use crate::support::scripted_http::{Reply, Request, ScriptedHttp};
 
@@ -83,6 +83,16 @@ async fn a_sound_store_is_asked_as_delivery_asks_it() {
     let object = context["aws:s3:arn"].as_str().unwrap();
     assert!(object.starts_with("arn:aws:s3:::lake/segment-logs/_check/check-"), "{object}");
     assert_eq!(context["team"], "data");
+}
+
+/// A HEAD that names no region, or another one: what the put is answered counts.
+#[tokio::test]
+async fn a_redirect_of_the_put_names_the_region() {
+    let elsewhere = || Reply::s3_error(301, "PermanentRedirect").with("x-amz-bucket-region", "eu-west-1");
+    let ran = when("", Asked::Put, elsewhere()).await;
+    let put = ran.of("put");
+    expect(put, "failed", &["301"]);
+    assert!(paste(put, "the bucket is in another region").contains("region = \"eu-west-1\""), "{put}");
 }
 
 /// A store that does not know the condition is asked without it.

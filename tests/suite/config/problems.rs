@@ -39,7 +39,7 @@ fn an_endpoint_with_a_secret_is_not_shown() {
 fn a_write_key_that_no_sdk_can_send_is_refused() {
     check_source(
         "id = \"x\"\nwrite_keys = [\"a:secret\"]",
-        "line 5: source.x.write_keys number 1 has a colon, so no SDK can send it: a write key ends at the first one",
+        "line 5: source.x.write_keys number 1 has a colon, so SDKs that send it as Basic auth cannot: there a write key ends at the first one",
     );
 }
 

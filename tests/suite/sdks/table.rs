@@ -153,7 +153,9 @@ async fn each_sdk_does_what_its_row_says() {
     let wanted = env::var_os("FOREBAY_DRIVE_SDKS").and_then(|wanted| wanted.into_string().ok());
     let Some(wanted) = wanted else { return };
     let mut wrong = Vec::new();
-    for sdk in ALL.iter().filter(|sdk| wanted == "all" || sdk.name.contains(&wanted)) {
+    let driven: Vec<&Sdk> = ALL.iter().filter(|sdk| wanted == "all" || sdk.name.contains(&wanted)).collect();
+    assert!(!driven.is_empty(), "no SDK has {wanted:?} in its name");
+    for sdk in driven {
         let odd = LocalSet::new().run_until(sdk.drive()).await;
         println!("{} {}", sdk.row(), odd.join("; "));
         wrong.extend(odd.into_iter().map(|odd| format!("{}: {odd}", sdk.name)));

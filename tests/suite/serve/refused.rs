@@ -192,7 +192,13 @@ async fn an_outage_of_everything_is_said_once_a_minute_and_makes_no_crumbs() {
     let lines = forebay.log().lines().count();
     let (said, taken) = (status(&forebay).await, answers.iter().map(|answers| answers.taken).sum::<usize>());
     assert!(alarms(&said).contains(&"refusing"), "{said:#}");
-    assert_eq!(ask(&forebay, "/ready").await.status, StatusCode::SERVICE_UNAVAILABLE);
+    let full = said["alarms"].as_array().unwrap().iter().find(|alarm| alarm["kind"] == "refusing").unwrap();
+    assert!(full["what"].as_str().unwrap().contains("it is full because puts of "), "{full}");
+    let ready = ask(&forebay, "/ready").await;
+    assert_eq!(ready.status, StatusCode::SERVICE_UNAVAILABLE);
+    let why = String::from_utf8_lossy(&ready.body).into_owned();
+    assert!(why.contains("the spool is full") && why.contains("puts of "), "{why}");
+    assert_eq!(said["spool"]["seconds_left"], serde_json::Value::Null, "it lasts no longer: {said:#}");
     for answers in &answers {
         assert!(answers.refused.keys().all(|code| code == "503 spool_full"), "{answers:?}");
     }
