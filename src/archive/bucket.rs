@@ -113,10 +113,7 @@ impl Archive {
 
     /// `inside` below the bucket string's prefix.
     pub fn key(&self, inside: &str) -> String {
-        match self.bucket().prefix() {
-            "" => inside.to_owned(),
-            prefix => format!("{prefix}/{inside}"),
-        }
+        self.bucket().below(inside)
     }
 
     /// One page of a listing.

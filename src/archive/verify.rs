@@ -214,10 +214,11 @@ impl Verify {
     ) -> Result<Vec<Finding>, VerifyError> {
         let Some(day) = report.day else { return Ok(Vec::new()) };
         let mut findings = Vec::new();
-        for (at, missing) in self.chain.take(&report.source, day, links) {
+        let named = self.chain.take(&report.source, day, links);
+        for (at, missing) in named.into_iter().filter(|(_, missing)| self.options.span.has(*missing)) {
             // It may have come since it was listed.
             let again = Days::of_day(&self.archive, &report.source, missing).await?;
-            if self.options.span.has(missing) && !again.has_spool(&at.spool_id) {
+            if !again.has_spool(&at.spool_id) {
                 let place = Place {
                     source: Some(report.source.clone()),
                     day: Some(missing),
@@ -451,9 +452,11 @@ async fn look(
     deep: bool,
     permit: OwnedSemaphorePermit,
 ) -> Result<Looked, VerifyError> {
-    let day = ask(&archive, &listing).await?;
-    let mut linked = links(&day);
-    let (mut report, mut objects) = judge(archive.bucket(), day, &rules);
+    let judged = async |listing: &DayListing| {
+        let day = ask(&archive, listing).await?;
+        Ok::<_, VerifyError>((links(&day), judge(archive.bucket(), day, &rules)))
+    };
+    let (mut links, (mut report, mut objects)) = judged(&listing).await?;
     let moved = |finding: &Finding| {
         use Problem::{Marker, MarkerDiffers, Missing, NoMarker, Vanished};
         matches!(finding.problem, Missing | NoMarker | Marker { .. } | MarkerDiffers { .. } | Vanished)
@@ -463,14 +466,12 @@ async fn look(
     {
         let again = Days::of_day(&archive, &listing.source, day).await?;
         if !again.is_same(&listing) {
-            let day = ask(&archive, &again).await?;
-            linked = links(&day);
-            (report, objects) = judge(archive.bucket(), day, &rules);
+            (links, (report, objects)) = judged(&again).await?;
         }
     }
     let readable = |object: &Stored| deep && object.len > 0;
     let unread = objects.into_iter().filter(readable).collect();
-    Ok(Looked { report, links: linked, unread, _objects: permit })
+    Ok(Looked { report, links, unread, _objects: permit })
 }
 
 /// Asks for the metadata of a day's objects and for its markers.

@@ -33,10 +33,7 @@ pub enum Answers {
 /// The keys that are tried, each in a folder that delivery writes to: of the calls of every source, of what was rejected, and of
 /// its markers.
 pub(super) fn keys(to: &Destination, sources: &[SourceId], day: ReceivedDay, name: &str) -> Vec<ObjectKey> {
-    let root = match to.bucket.prefix() {
-        "" => "segment-logs".to_owned(),
-        prefix => format!("{prefix}/segment-logs"),
-    };
+    let root = to.bucket.below("segment-logs");
     let folders =
         |source| ["", "_rejected/", "_closed/"].map(|beside| format!("{root}/{beside}{source}/{day}/{name}"));
     sources.iter().take(SOURCES_MAX).flat_map(folders).map(ObjectKey::listed).collect()

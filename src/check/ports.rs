@@ -1,6 +1,6 @@
 //! The addresses to listen on: free, or taken by a collector that runs already.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::finding::{Finding, Remedy, Trial};
 
@@ -75,6 +75,16 @@ pub fn judge(port: &Port, found: &PortUse) -> Finding {
         PortUse::Other(why) => trial
             .failed(format!("{addr}: {why}"), vec![Remedy::say(format!("set another address in {setting}"))]),
     }
+}
+
+/// Where this machine reaches a listener: one on all addresses is asked on the loopback.
+pub fn here(addr: SocketAddr) -> SocketAddr {
+    let ip = match addr.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, addr.port())
 }
 
 #[cfg(test)]

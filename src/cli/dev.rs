@@ -1,6 +1,5 @@
 //! `forebay dev`: everything on one machine with nothing to set up.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use super::node::{Addresses, Bound, Ending, Engine, Node, Outside, Recovery, fit
 use super::{demo, dev_folders, say_beside};
 use crate::admin;
 use crate::batch::DueRule;
+use crate::check::ports::here;
 use crate::collector::settings::CONNECTIONS_MAX;
 use crate::collector::{CollectorSettings, Policy};
 use crate::delivery::DeliverySettings;
@@ -126,19 +126,9 @@ async fn start(
     engine.listen(settings, Policy::new(Arc::new(sources)), bound, addresses)
 }
 
-/// Where this machine reaches a listener: one on all addresses has none of its own.
-fn reached_at(listening: SocketAddr) -> SocketAddr {
-    let ip = match listening.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ip => ip,
-    };
-    SocketAddr::new(ip, listening.port())
-}
-
 /// What to do next, ready to paste.
 fn welcome(args: &DevArgs, node: &Node, s3: &DevS3Running) -> String {
-    let (collector, console, s3) = (reached_at(node.public), reached_at(node.admin_addr), s3.url());
+    let (collector, console, s3) = (here(node.public), here(node.admin_addr), s3.url());
     let (id, secret, bucket) = (dev_s3::ACCESS_KEY_ID, dev_s3::SECRET_ACCESS_KEY, dev_s3::BUCKET);
     let age = &args.flush_age;
     format!(

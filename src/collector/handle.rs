@@ -144,10 +144,10 @@ impl Shared {
         } else {
             rules.answer(&head.headers, reply.headers_mut());
         }
-        if is_http2 && head.method == Method::HEAD {
-            reply = reply::without_body(reply);
-        }
         if is_http2 {
+            if head.method == Method::HEAD {
+                reply = reply::without_body(reply);
+            }
             reply.body_mut().count(peer);
             // HTTP/2 has no such header: what is unread is reset with the stream.
             reply.headers_mut().remove(CONNECTION);

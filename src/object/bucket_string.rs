@@ -60,6 +60,14 @@ impl BucketString {
     pub fn prefix(&self) -> &str {
         &self.prefix
     }
+
+    /// The key of `inside`, which stands below the prefix.
+    pub fn below(&self, inside: &str) -> String {
+        match self.prefix() {
+            "" => inside.to_owned(),
+            prefix => format!("{prefix}/{inside}"),
+        }
+    }
 }
 
 impl fmt::Display for BucketString {

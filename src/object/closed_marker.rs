@@ -208,12 +208,10 @@ impl MarkerPlace {
 
     /// The key in `bucket`.
     pub fn key(&self, bucket: &BucketString) -> ObjectKey {
-        let slash = if bucket.prefix().is_empty() { "" } else { "/" };
         let Self { source, day, node, spool_id } = self;
-        ObjectKey::listed(format!(
-            "{}{slash}segment-logs/_closed/{source}/{day}/{node}-{spool_id}.json",
-            bucket.prefix()
-        ))
+        ObjectKey::listed(
+            bucket.below(&format!("segment-logs/_closed/{source}/{day}/{node}-{spool_id}.json")),
+        )
     }
 }
 

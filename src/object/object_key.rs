@@ -61,8 +61,7 @@ impl ObjectKey {
 
     /// The key of a test object: `{prefix/}segment-logs/_check/{node}-{ms}`, which readers skip and the plain policy allows.
     pub fn of_check(bucket: &BucketString, node: &str, at: UnixMillis) -> Self {
-        let slash = if bucket.prefix().is_empty() { "" } else { "/" };
-        Self(format!("{}{slash}segment-logs/_check/{node}-{}", bucket.prefix(), at.0))
+        Self(bucket.below(&format!("segment-logs/_check/{node}-{}", at.0)))
     }
 
     /// A key that a store listed, as it is: nothing says that it is one of ours.

@@ -248,12 +248,9 @@ impl State {
     /// [`ClosedMarker`]: crate::object::ClosedMarker
     pub fn previous_day(&self, place: &DayPlace) -> Option<ReceivedDay> {
         let closed = self.last_closed.get(&(place.source.clone(), place.bucket.clone())).copied();
-        let before = self.days.range(..place).rev().take_while(|(other, _)| other.source == place.source);
-        let delivered = before
-            .filter(|(other, day)| other.bucket == place.bucket && day.has_objects())
-            .map(|(other, _)| other.day)
-            .next();
-        closed.filter(|day| *day < place.day).max(delivered)
+        let mut before = self.days.range(..place).rev().take_while(|(other, _)| other.source == place.source);
+        let delivered = before.find(|(other, day)| other.bucket == place.bucket && day.has_objects());
+        closed.filter(|day| *day < place.day).max(delivered.map(|(other, _)| other.day))
     }
 
     /// The last position of the object before one of `batch` that goes to `bucket`.

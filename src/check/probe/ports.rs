@@ -1,13 +1,13 @@
 //! Tries to bind to an address, and asks whoever has it.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::check::ports::PortUse;
+use crate::check::ports::{PortUse, here};
 
 /// How long somebody may take to answer `/health`.
 const ANSWER: Duration = Duration::from_secs(2);
@@ -39,16 +39,6 @@ fn bind(addr: SocketAddr) -> io::Result<()> {
 async fn is_forebay(addr: SocketAddr) -> bool {
     let asked = tokio::time::timeout(ANSWER, health(here(addr))).await;
     asked.is_ok_and(|answer| answer.is_ok_and(|answer| tells_of_forebay(&answer)))
-}
-
-/// An address that stands for all of the machine's is asked on the loopback.
-fn here(addr: SocketAddr) -> SocketAddr {
-    let ip = match addr.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, addr.port())
 }
 
 async fn health(addr: SocketAddr) -> io::Result<String> {
