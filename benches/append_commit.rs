@@ -1,9 +1,10 @@
-//! Append and commit: from a request's frames to the answer that they are on stable storage, through the real spool.
+//! Append and commit: from a request's frames to the answer that they are on stable storage, through the real
+//! spool.
 //!
-//! After each append the same bytes are written and synced once more, with nothing else, in a file of written zeroes: disks
-//! of virtual machines have fast and slow spells, and the ratio of the two is what can be compared. It is printed behind
-//! Criterion's figures. `in_flight` requests are appended at once and waited for together. On tmpfs a sync costs nothing:
-//! what is left is the spool's own work.
+//! After each append the same bytes are written and synced once more, alone, to a file of written zeroes.
+//! Disks of virtual machines have fast and slow phases, so only the ratio of the two can be compared. It is
+//! printed after Criterion's figures. `in_flight` requests are appended at once and awaited together. On
+//! tmpfs a sync costs nothing, so only the spool's own work remains.
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
@@ -20,9 +21,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
+use forebay::disk::real_disk::RealDisk;
+use forebay::log::RequestFrames;
 use forebay::metrics::Metrics;
 use forebay::runtime::{SystemClock, SystemRandom};
-use forebay::spool::{RealDisk, RequestFrames, Spool, SpoolOptions};
+use forebay::spool::{Spool, SpoolOptions};
 use forebay::time::Clock as _;
 use hdrhistogram::Histogram;
 use spooled::Requests;
@@ -33,12 +36,13 @@ use tokio::task::JoinSet;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Calls of a request, and requests at once.
+/// Calls of a request, and requests in flight.
 const CASES: [(usize, usize); 5] = [(1, 1), (1, 64), (100, 1), (100, 16), (2_500, 1)];
 const SAMPLES: usize = 20;
 const WARM_UP: Duration = Duration::from_millis(500);
 const MEASURED: Duration = Duration::from_secs(2);
-/// As large as a segment: when so much is appended it is let go, and the spool uses its segments again.
+/// As large as a segment: after so many bytes the appended frames are released, and the spool reuses its
+/// segments.
 const FILE_BYTES: u64 = 64 * 1_024 * 1_024;
 const ZERO_BYTES: usize = 1_024 * 1_024;
 
@@ -54,7 +58,7 @@ impl Raw {
         let file = OpenOptions::new().create(true).truncate(true).write(true).open(path).expect("a file");
         let zeroes = vec![0; ZERO_BYTES];
         for at in (0..FILE_BYTES).step_by(ZERO_BYTES) {
-            file.write_all_at(&zeroes, at).expect("room for a file");
+            file.write_all_at(&zeroes, at).expect("space for a file");
         }
         file.sync_all().expect("a sync");
         Self { file, at: 0 }
@@ -78,7 +82,7 @@ fn timed(work: impl FnOnce()) -> Duration {
 }
 
 fn histogram() -> Histogram<u64> {
-    Histogram::new_with_max(60_000_000_000, 3).expect("bounds that a histogram has")
+    Histogram::new_with_max(60_000_000_000, 3).expect("valid bounds of a histogram")
 }
 
 fn record(into: &mut Histogram<u64>, took: Duration) {
@@ -93,7 +97,7 @@ fn append(runtime: &Runtime, spool: &Spool, requests: Vec<RequestFrames>) {
             appends.spawn(async move { appender.append(frames).await });
         }
         while let Some(appended) = appends.join_next().await {
-            black_box(appended.expect("no panic").expect("room in the spool"));
+            black_box(appended.expect("no panic").expect("space in the spool"));
         }
     });
 }
@@ -128,7 +132,7 @@ fn case(criterion: &mut Criterion, on: &str, dir: &Path, calls: usize, in_flight
                 since += block.len() as u64;
                 if since > FILE_BYTES / 2 {
                     since = 0;
-                    spooled::let_go(&spool.outlet());
+                    spooled::let_go(&*spool.log());
                 }
             }
             total

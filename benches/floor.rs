@@ -1,5 +1,5 @@
-//! The single-thread floor by stages, for requests of 1, 100 and 2,500 calls; and beside it the floor by well-known means,
-//! `serde_json` in two passes, with the same encoder and level.
+//! The single-thread floor by stages, for requests of 1, 100 and 2,500 calls; and for comparison a floor
+//! built from well-known means, `serde_json` in two passes, with the same encoder and level.
 //!
 //! `cargo bench --bench floor`
 
@@ -22,7 +22,7 @@ use path::Through;
 
 const REPEATS: usize = 5;
 const LASTING: Duration = Duration::from_millis(500);
-/// What is run, in turns. `None` is the floor by `serde_json`.
+/// The stages, run in turns. `None` is the floor by `serde_json`.
 const STAGES: [(&str, Option<Through>); 5] = [
     ("parse and lines", Some(Through::Lines)),
     ("+ checksum", Some(Through::Checksum)),

@@ -1,5 +1,6 @@
-//! Gzip to object: lines into one gzip member with the encoder that ships, hashed as objects are, at both of its levels.
-//! Throughput is in bytes of lines. Behind Criterion's figures stand the sizes, beside what `gzip -6` makes of the lines.
+//! Compresses lines into one gzip member with the shipped encoder, at both of its levels, hashing them as for
+//! objects. Throughput is in bytes of lines. After Criterion's figures come the sizes, compared with those of
+//! `gzip -6` for the same lines.
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
@@ -32,24 +33,24 @@ const MEASURED: Duration = Duration::from_secs(3);
 fn object(lines: &[Vec<u8>], level: u32, out: Vec<u8>) -> Vec<u8> {
     let mut gzip = GzipLines::new(out, level, u64::MAX);
     for line in lines {
-        let fit = gzip.push(line).expect("a Vec takes all");
+        let fit = gzip.push(line).expect("a Vec accepts all bytes");
         assert_eq!(fit, Fit::Taken, "there is no limit");
     }
-    gzip.finish().expect("a Vec takes all").out
+    gzip.finish().expect("a Vec accepts all bytes").out
 }
 
-/// How many bytes `gzip -6` makes of the lines. `None`, loudly, where there is no gzip.
+/// The size that `gzip -6` gives for the lines. `None`, with a message, if there is no gzip.
 fn gzip_6(lines: &[Vec<u8>]) -> Option<usize> {
     let mut file = tempfile::tempfile().expect("a temporary file");
     for line in lines {
-        file.write_all(line).and_then(|()| file.write_all(b"\n")).expect("room for the lines");
+        file.write_all(line).and_then(|()| file.write_all(b"\n")).expect("space for the lines");
     }
     file.rewind().expect("a file");
     let done = Command::new("gzip").args(["-6", "-n", "-c"]).stdin(Stdio::from(file)).output();
     match done {
         Ok(done) if done.status.success() => Some(done.stdout.len()),
         failed => {
-            println!("gzip -6 cannot be run, so nothing is compared with it: {failed:?}");
+            println!("cannot run gzip -6, so the comparison is skipped: {failed:?}");
             None
         }
     }

@@ -1,45 +1,46 @@
-//! Alarms: what stands wrong until it is fixed. Each is an ERROR line when it is raised and once a minute while it stands, a
-//! gauge, and an entry in the status. Many of one kind share a line.
+//! Alarms: faults that stand until they are fixed. Each is an ERROR line when it is raised and once a minute
+//! while it stands, a gauge, and an entry in the status. Many of one kind share a line.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::lock::lock;
 use crate::metrics::{KindLabel, Metrics};
 use crate::once_a_minute;
 use crate::time::{Clock, UnixMillis};
 
-/// What kind of thing is wrong.
+/// The kind of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum AlarmKind {
-    /// A destination refuses puts until somebody changes something.
+    /// A destination refuses puts until a person fixes the cause.
     Refused,
-    /// No put has got through to a destination for a minute.
+    /// No put to a destination has succeeded for a minute.
     Unreachable,
-    /// Clients are refused for want of room in the spool.
+    /// Clients are refused because the spool has no space left.
     Refusing,
-    /// A store applied another encryption than it was asked for.
+    /// A store applied a different encryption from the one requested.
     Encryption,
     /// Another object with a sealed key is in the bucket.
     Conflict,
     /// Frames of the spool were lost.
     Damage,
-    /// The wall clock is more than a day behind the newest frame.
+    /// The wall clock is more than a day before the newest frame.
     Clock,
-    /// Markers of closed days are not taken.
+    /// The store refuses closed-day markers.
     Closing,
-    /// Whoever is to be told of closed days does not hear.
+    /// A hook for closed days fails.
     Hook,
-    /// The two sides of the ledger do not meet.
+    /// The two sides of the ledger differ.
     Ledger,
-    /// A task died by a panic, or the spool has stopped.
+    /// A task panicked, or the spool has stopped.
     Task,
 }
 
 impl AlarmKind {
-    /// All there are.
+    /// Every kind.
     pub const ALL: [Self; 11] = [
         Self::Refused,
         Self::Unreachable,
@@ -75,9 +76,9 @@ impl AlarmKind {
 /// A standing alarm.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alarm {
-    /// What kind.
+    /// Its kind.
     pub kind: AlarmKind,
-    /// What it is about: a source, a bucket.
+    /// Its subject: a source, a bucket.
     pub subject: String,
     /// What happened and what to do.
     pub what: String,
@@ -85,7 +86,8 @@ pub struct Alarm {
     pub since: UnixMillis,
 }
 
-/// Lines a minute about one kind of alarm: raised, repeated and cleared. What is more is counted in the next line.
+/// Lines a minute about one kind of alarm: raised, repeated and cleared. Further ones are counted in the next
+/// line.
 pub const LINES_MAX: usize = 3;
 
 /// All standing alarms.
@@ -103,10 +105,10 @@ struct Standing {
     logs: BTreeMap<AlarmKind, Log>,
 }
 
-/// What is logged about one kind.
+/// The log state of one kind.
 #[derive(Debug)]
 struct Log {
-    /// When the minute began whose lines are counted.
+    /// The start of the minute in which lines are counted.
     minute: Duration,
     lines: usize,
     /// Alarms that were raised and cleared without a line.
@@ -115,7 +117,7 @@ struct Log {
 }
 
 impl Log {
-    /// Whether there is room for one more line in this minute.
+    /// Whether this minute allows one more line.
     fn takes_line(&mut self) -> bool {
         self.lines += 1;
         self.lines <= LINES_MAX
@@ -123,9 +125,9 @@ impl Log {
 }
 
 impl Alarms {
-    /// None stands.
+    /// No alarms.
     pub fn new(clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
-        // Each gauge is there from the start: a rule on one that is missing is never met.
+        // Each gauge exists from the start: an alerting rule on a missing gauge never fires.
         for kind in AlarmKind::ALL {
             metrics.alarm.get_or_create(&KindLabel { kind: kind.slug() }).set(0);
         }
@@ -133,10 +135,10 @@ impl Alarms {
     }
 
     fn lock(&self) -> MutexGuard<'_, Standing> {
-        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.standing)
     }
 
-    /// Raises an alarm, or renews what a standing one says.
+    /// Raises an alarm, or updates the text of a standing one.
     pub fn raise(&self, kind: AlarmKind, subject: &str, what: String) {
         let mut standing = self.lock();
         let key = (kind, subject.to_owned());
@@ -155,7 +157,7 @@ impl Alarms {
         self.count(kind, &standing);
     }
 
-    /// Raises an alarm for a task that cannot go on, and asks for the end of the process: only a restart may help.
+    /// Raises an alarm for a task that cannot continue, and asks the process to end: only a restart may help.
     pub fn end_process(&self, subject: &str, what: String) {
         self.ending.send_if_modified(|ending| {
             let first = ending.is_none();
@@ -165,12 +167,12 @@ impl Alarms {
         self.raise(AlarmKind::Task, subject, what);
     }
 
-    /// Why the process must end, once it must.
+    /// The reason why the process must end; `None` while it can continue.
     pub fn ending(&self) -> watch::Receiver<Option<String>> {
         self.ending.subscribe()
     }
 
-    /// Ends an alarm, if it stands.
+    /// Clears an alarm if it stands.
     pub fn clear(&self, kind: AlarmKind, subject: &str) {
         let mut standing = self.lock();
         if standing.alarms.remove(&(kind, subject.to_owned())).is_none() {
@@ -185,7 +187,7 @@ impl Alarms {
         self.count(kind, &standing);
     }
 
-    /// Logs again what has stood for a minute. `now` is monotonic.
+    /// Logs alarms again that have stood for a minute. `now` is monotonic.
     pub fn repeat(&self, now: Duration) {
         let mut standing = self.lock();
         let Standing { alarms, logs } = &mut *standing;
@@ -211,7 +213,7 @@ impl Alarms {
         self.lock().alarms.values().cloned().collect()
     }
 
-    /// What the standing alarms of some kinds are about.
+    /// The subjects of the standing alarms of some kinds.
     pub fn subjects(&self, kinds: &[AlarmKind]) -> Vec<(AlarmKind, String)> {
         self.lock().alarms.keys().filter(|(kind, _)| kinds.contains(kind)).cloned().collect()
     }
@@ -223,7 +225,7 @@ impl Standing {
     }
 }
 
-/// The lines of one kind after a minute: one for each alarm, or one for all of them.
+/// Writes the lines of one kind after a minute: one for each alarm, or one for all of them.
 fn say_again(kind: AlarmKind, all: &[&Alarm], (raised, cleared): (u64, u64), now: UnixMillis) {
     let kind = kind.slug();
     match all {
@@ -236,14 +238,14 @@ fn say_again(kind: AlarmKind, all: &[&Alarm], (raised, cleared): (u64, u64), now
             standing = all.len(),
             raised,
             cleared,
-            "alarms stand, the first about {}: {}",
+            "alarms still stand, the first about {}: {}",
             first.subject,
             first.what
         ),
         few => {
             for alarm in few {
                 let seconds = now.since(alarm.since).as_secs();
-                tracing::error!(kind, subject = alarm.subject, seconds, "alarm stands: {}", alarm.what);
+                tracing::error!(kind, subject = alarm.subject, seconds, "alarm still stands: {}", alarm.what);
             }
             if raised + cleared > 0 {
                 tracing::info!(kind, raised, cleared, "more alarms were raised and cleared");
@@ -284,7 +286,7 @@ mod tests {
         }
     }
 
-    /// What `story` logs, line by line.
+    /// The lines that `story` logs.
     fn logged(story: impl FnOnce(&StepClock, &Alarms)) -> Vec<String> {
         let (lines, clock) = (Lines::default(), Arc::new(StepClock::default()));
         let writer = lines.clone();
@@ -300,7 +302,7 @@ mod tests {
         text.lines().map(str::to_owned).collect()
     }
 
-    /// An hour in which something happens each second.
+    /// An hour in which something happens every second.
     fn hour(clock: &StepClock, alarms: &Alarms, mut each_second: impl FnMut(u64)) {
         for second in 0..3_600 {
             clock.0.store(second, Ordering::Relaxed);
@@ -310,17 +312,21 @@ mod tests {
     }
 
     #[test]
-    fn an_alarm_that_stands_is_a_line_a_minute() {
+    fn a_standing_alarm_is_a_line_a_minute() {
         let lines = logged(|clock, alarms| {
             hour(clock, alarms, |_| alarms.raise(AlarmKind::Refused, "lake", "403".to_owned()));
         });
         assert_eq!(lines.len(), 60, "{:#?}", &lines[..3]);
         assert!(lines[0].contains("alarm: 403 kind=\"refused\" subject=\"lake\""), "{}", lines[0]);
-        assert!(lines[1].contains("alarm stands: 403") && lines[1].contains("seconds=60"), "{}", lines[1]);
+        assert!(
+            lines[1].contains("alarm still stands: 403") && lines[1].contains("seconds=60"),
+            "{}",
+            lines[1]
+        );
     }
 
     #[test]
-    fn a_thousand_of_one_kind_share_a_line() {
+    fn a_thousand_alarms_of_one_kind_share_a_line() {
         let lines = logged(|clock, alarms| {
             hour(clock, alarms, |_| {
                 for source in 0..1_000 {
@@ -333,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn alarms_that_come_and_go_are_counted_and_not_logged_each_time() {
+    fn alarms_that_come_and_go_are_counted_but_not_logged_each_time() {
         let lines = logged(|clock, alarms| {
             hour(clock, alarms, |second| match second % 2 {
                 0 => alarms.raise(AlarmKind::Refused, "lake", "403".to_owned()),
@@ -346,11 +352,11 @@ mod tests {
             let counts = lines.iter().filter_map(|line| line.split_once(what)?.1.split(' ').next());
             counts.map(|count| count.parse::<usize>().unwrap()).sum()
         };
-        assert!(raised + said("raised=") >= 1_700, "all but those of the last minute are told");
+        assert!(raised + said("raised=") >= 1_700, "all but those of the last minute must be reported");
     }
 
     #[test]
-    fn what_was_cleared_is_gone_from_the_log() {
+    fn a_cleared_alarm_is_not_logged_again() {
         let lines = logged(|clock, alarms| {
             alarms.raise(AlarmKind::Refused, "lake", "403".to_owned());
             alarms.clear(AlarmKind::Refused, "lake");

@@ -1,15 +1,17 @@
-//! Forebay takes tracking-API calls from unmodified SDKs and writes each call it has acknowledged, exactly once, to S3
-//! as gzipped newline-delimited JSON under `segment-logs/<source-id>/<received-day>/`.
+//! Forebay takes tracking-API calls from unmodified SDKs. It writes each call that it has acknowledged to S3
+//! exactly once, as gzipped newline-delimited JSON under `segment-logs/<source-id>/<received-day>/`.
 //!
-//! An answer of 200 means: every call of the request is on stable storage. Everything after that is a function of what is
-//! stored, so a crash at any instant loses nothing and doubles nothing.
+//! An answer of 200 means that every call of the request is on stable storage. Everything after that depends
+//! only on what is stored, so a crash at any instant loses and duplicates nothing.
 
 #![warn(clippy::print_stderr)]
 
 pub mod admin;
 pub mod alarms;
 pub mod archive;
+pub mod arn;
 pub mod batch;
+pub mod boxed_future;
 pub mod call;
 pub mod check;
 pub mod cli;
@@ -18,8 +20,12 @@ pub mod config;
 pub mod connections;
 pub mod delivery;
 pub mod dev_s3;
+pub mod disk;
 pub mod hook;
+pub mod ingest;
 pub mod json;
+pub mod lock;
+pub mod log;
 pub mod metrics;
 pub mod object;
 pub mod once_a_minute;
@@ -34,3 +40,4 @@ pub mod spool;
 pub mod store;
 pub mod tasks;
 pub mod time;
+pub mod words;

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-/// Lines and bodies are made and dropped by the hundred thousand a second, on several threads.
+/// Lines and bodies are allocated and freed by the hundred thousand a second, on several threads.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -1,6 +1,6 @@
-//! What Forebay counts. Every room is given this struct; `admin` renders it as Prometheus text.
+//! What Forebay counts. Every room gets this struct; `admin` renders it as Prometheus text.
 //!
-//! Labels take values only from the configuration or from closed lists, so nothing outside can make series.
+//! Label values come only from the configuration or from closed lists, so outsiders cannot create series.
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ pub struct SourceLabel {
     pub source: String,
 }
 
-/// A source and why calls of it were rejected.
+/// A source and the reason why its items were rejected.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct RejectedLabel {
     /// The source id.
@@ -29,12 +29,12 @@ pub struct RejectedLabel {
     pub reason: &'static str,
 }
 
-/// A source and why requests of it were refused.
+/// A source and the reason why its requests were refused.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct RefusedLabel {
     /// The source id.
     pub source: String,
-    /// The error code that was answered, from a closed list.
+    /// The error code of the answer, from a closed list.
     pub reason: &'static str,
 }
 
@@ -50,11 +50,11 @@ pub struct AccountLabel {
 /// An HTTP status code.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct StatusLabel {
-    /// The code that was answered.
+    /// The status code of the answer.
     pub status: u16,
 }
 
-/// A kind of thing, from a closed list.
+/// A kind, from a closed list.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct KindLabel {
     /// Its slug.
@@ -72,33 +72,34 @@ pub struct Metrics {
     pub received: Family<SourceLabel, Counter>,
     /// Calls stored in the spool.
     pub stored: Family<SourceLabel, Counter>,
-    /// Calls that were repeats of stored ones.
+    /// Repeats of stored calls.
     pub repeated: Family<SourceLabel, Counter>,
     /// Items that went to the rejected stream.
     pub rejected: Family<RejectedLabel, Counter>,
     /// Calls in objects that the store has confirmed.
     pub delivered: Family<SourceLabel, Counter>,
-    /// Requests with a good write key that were answered 503 for want of room in the spool.
+    /// Requests with a valid write key that were answered 503 because the spool had no space left.
     pub refused: Family<RefusedLabel, Counter>,
-    /// Answers by status.
+    /// Answers by HTTP status.
     pub answers: Family<StatusLabel, Counter>,
-    /// Bytes of request bodies as received.
+    /// Bytes of request bodies, as received.
     pub body_bytes: Counter,
-    /// Calls stored although something is missing that strict validation asks for.
+    /// Calls stored although strict validation would reject them.
     pub incomplete: Counter,
     /// Lone surrogate escapes replaced by `\ufffd`.
     pub surrogates_replaced: Counter,
     /// Pixels whose call could not be stored; they are answered with the image all the same.
     pub pixels_not_stored: Counter,
-    /// Steps of the wall clock back by more than 60 s.
+    /// Backward steps of the wall clock by more than 60 s.
     pub clock_steps: Counter,
-    /// Days closed: their markers are in the store.
+    /// Closed days: their markers are in the store.
     pub days_closed: Counter,
-    /// Requests whose `receivedAt` is the first instant behind a day that is over, since the clock was set back into it.
+    /// Requests received after the clock was set back into a day that was already over. They count as
+    /// received just after that day.
     pub received_after_day: Counter,
     /// Open connections of the public listeners.
     pub connections: Gauge,
-    /// Connections closed at once, because all places were taken by requests under way.
+    /// Connections closed at once, because all open ones had a request in flight.
     pub refused_connections: Counter,
     /// Connections reset because their clients did not read their answers.
     pub unread_connections: Counter,
@@ -108,38 +109,39 @@ pub struct Metrics {
     pub sync_seconds: Histogram,
     /// Objects that the store has confirmed.
     pub objects: Counter,
-    /// Bytes of those objects, as stored.
+    /// Bytes of these objects, as stored.
     pub object_bytes: Counter,
-    /// How long a put that succeeded took.
+    /// How long a successful put took.
     pub upload_seconds: Histogram,
-    /// Failed tries to put, by fault.
+    /// Failed puts, by fault.
     pub upload_failures: Family<KindLabel, Counter>,
-    /// Objects put without looking what has their key: the credentials may not.
+    /// Objects put without checking for an object with their key first, because the credentials do not allow
+    /// it.
     pub puts_unasked: Counter,
     /// Batches with undelivered calls.
     pub open_batches: Gauge,
-    /// The age of the oldest undelivered call: the headline. 0 where everything is delivered.
+    /// The age of the oldest undelivered call: the most important figure. 0 if everything is delivered.
     pub oldest_undelivered_seconds: Seconds,
     /// Bytes of the spool in use, parked objects included.
     pub spool_bytes: Gauge,
     /// The spool's cap.
     pub spool_max_bytes: Gauge,
-    /// How long the spool would last at the rate of the last minute if nothing were delivered.
+    /// How long the spool would last without deliveries, at the rate of the last minute.
     pub spool_seconds_left: Seconds,
     /// Bytes of parked objects.
     pub parked_bytes: Gauge,
-    /// The ledger: calls of each source by account, since the spool was made.
+    /// The ledger: calls of each source by account, since the spool was created.
     pub ledger_calls: Family<AccountLabel, Gauge>,
-    /// Places where the ledger's two sides do not meet.
+    /// Mismatches between the two sides of the ledger.
     pub ledger_difference: Gauge,
-    /// Log lines that were not written. Set by whoever renders: the log counts by itself.
+    /// Dropped log lines. Set when metrics are rendered: the log has its own counter.
     pub log_lines_dropped: Counter,
     /// 1 while an alarm of that kind stands.
     pub alarm: Family<KindLabel, Gauge>,
 }
 
 impl Metrics {
-    /// All at zero.
+    /// All metrics at zero.
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("forebay");
         macro_rules! register {
@@ -154,7 +156,8 @@ impl Metrics {
                 metric
             }};
         }
-        // 50 µs to 3.3 s: a fast disk's sync to a sick one's. 5 ms to 160 s: a near store's put to a slow large one.
+        // Syncs: 50 µs to 3.3 s, from a fast disk to a failing one. Puts: 5 ms to 160 s, from a near store to
+        // a slow large put.
         let sync_buckets = exponential_buckets(50e-6, 2.0, 17);
         let upload_buckets = exponential_buckets(5e-3, 2.0, 16);
         Self {
@@ -166,7 +169,7 @@ impl Metrics {
             stored: register!("calls_stored", "Calls stored in the spool", Family::default()),
             repeated: register!(
                 "calls_repeated",
-                "Calls that were repeats of stored ones",
+                "Repeats of calls that are already stored",
                 Family::default()
             ),
             rejected: register!(
@@ -181,14 +184,14 @@ impl Metrics {
             ),
             refused: register!(
                 "refused",
-                "Requests answered 503 for want of room in the spool",
+                "Requests answered 503 because the spool had no space left",
                 Family::default()
             ),
-            answers: register!("answers", "Answers by status", Family::default()),
+            answers: register!("answers", "Answers by HTTP status", Family::default()),
             body_bytes: register!(
                 "body",
                 Unit::Bytes,
-                "Bytes of request bodies as received",
+                "Bytes of request bodies, as received",
                 Counter::default()
             ),
             incomplete: register!(
@@ -213,12 +216,12 @@ impl Metrics {
             ),
             days_closed: register!(
                 "days_closed",
-                "Days of sources whose markers are in the store",
+                "Closed days of sources: their markers are in the store",
                 Counter::default()
             ),
             received_after_day: register!(
                 "received_after_day",
-                "Requests received in a day that was over, and stored as received just after it",
+                "Requests counted as received just after a finished day, because the clock was set back",
                 Counter::default()
             ),
             connections: register!(
@@ -228,7 +231,7 @@ impl Metrics {
             ),
             refused_connections: register!(
                 "refused_connections",
-                "Connections closed at once because all places were taken by requests under way",
+                "Connections closed at once because all open ones had a request in flight",
                 Counter::default()
             ),
             unread_connections: register!(
@@ -258,13 +261,13 @@ impl Metrics {
             upload_seconds: register!(
                 "upload",
                 Unit::Seconds,
-                "How long a put that succeeded took",
+                "How long a successful put took",
                 Histogram::new(upload_buckets)
             ),
-            upload_failures: register!("upload_failures", "Failed tries to put, by fault", Family::default()),
+            upload_failures: register!("upload_failures", "Failed puts, by fault", Family::default()),
             puts_unasked: register!(
                 "puts_unasked",
-                "Objects put in place of whatever has their key: it may not be looked at (s3:GetObject)",
+                "Objects put without checking their key first, because s3:GetObject is not allowed",
                 Counter::default()
             ),
             open_batches: register!("open_batches", "Batches with undelivered calls", Gauge::default()),
@@ -279,23 +282,23 @@ impl Metrics {
             spool_seconds_left: register!(
                 "spool_left",
                 Unit::Seconds,
-                "How long the spool lasts at the present rate without deliveries",
+                "How long the spool lasts at the current rate without deliveries",
                 Seconds::default()
             ),
             parked_bytes: register!("parked", Unit::Bytes, "Bytes of parked objects", Gauge::default()),
             ledger_calls: register!(
                 "ledger_calls",
-                "Calls of each source by account of the ledger, since the spool was made",
+                "Calls of each source by account of the ledger, since the spool was created",
                 Family::default()
             ),
             ledger_difference: register!(
                 "ledger_difference",
-                "Places where the two sides of the ledger do not meet",
+                "Mismatches between the two sides of the ledger",
                 Gauge::default()
             ),
             log_lines_dropped: register!(
                 "log_lines_dropped",
-                "Log lines that were not written: the log is broken, or nobody reads it",
+                "Log lines dropped because standard error is broken or not read fast enough",
                 Counter::default()
             ),
             alarm: register!("alarm", "1 while an alarm of that kind stands", Family::default()),
@@ -306,7 +309,7 @@ impl Metrics {
     /// Everything as Prometheus text (the OpenMetrics exposition).
     ///
     /// # Errors
-    /// Only where formatting into a `String` fails, which it does not.
+    /// Only if formatting into a `String` fails, which never happens.
     pub fn render(&self) -> Result<String, fmt::Error> {
         let mut out = String::with_capacity(16 * 1_024);
         text::encode(&mut out, &self.registry)?;

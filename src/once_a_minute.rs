@@ -1,24 +1,24 @@
-//! Reports what lasts once a minute, however often it happens. Pure: the time is passed in.
+//! Reports a lasting condition once a minute, however often it occurs. Pure: the time is passed in.
 //!
-//! An outage makes thousands of failures a minute that all say the same. The first is reported at once; after that one
-//! line a minute says how many there were.
+//! An outage causes thousands of identical failures a minute. The first is reported at once; after that, one
+//! line a minute gives their number.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Between two lines about the same thing.
+/// The time between two lines about the same thing.
 pub const EVERY: Duration = Duration::from_secs(60);
-/// Lines a minute, over all things: a thousand destinations that fail make no thousand lines.
+/// Lines a minute over all things, so that a thousand failing destinations do not write a thousand lines.
 pub const LINES_MAX: usize = 5;
-/// Things whose happenings are counted apart. Those of further ones are counted together.
+/// Things that are counted separately. Further ones are counted together.
 pub const THINGS_MAX: usize = 1_000;
 
 /// A line that is due, and what was not reported before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// How often it happened since the last line about it, this time included.
+    /// How often it happened since the last line about it, including this time.
     pub times: u64,
-    /// Happenings of other things that got no line for want of room in their minute.
+    /// How often other things happened that got no line because their minute had no line left.
     pub others: u64,
 }
 
@@ -45,7 +45,7 @@ impl<K> Default for OnceAMinute<K> {
 }
 
 impl<K: Ord> OnceAMinute<K> {
-    /// Counts a happening at `now` on a clock that never goes back. Returns the line where one is due.
+    /// Counts an event at `now` on a clock that never goes back. Returns the line if one is due.
     pub fn happened(&mut self, thing: K, now: Duration) -> Option<Line> {
         if now.saturating_sub(self.minute) >= EVERY {
             (self.minute, self.lines) = (now, 0);
@@ -55,7 +55,7 @@ impl<K: Ord> OnceAMinute<K> {
                 if is_recent || (thing.unreported > 0 && !crowded) {
                     return true;
                 }
-                // What has stopped must not take the place of what is new: that it happened is told with the others.
+                // Things that stopped make way for new ones; their counts go to the others.
                 *others += thing.unreported;
                 false
             });
@@ -70,7 +70,7 @@ impl<K: Ord> OnceAMinute<K> {
             return None;
         }
         if self.lines >= LINES_MAX {
-            // It waits for a later minute, and is told of there.
+            // It waits for a later minute and is reported then, among the others.
             self.others += std::mem::take(&mut thing.unreported);
             return None;
         }
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_stopped_makes_room_for_what_is_new() {
+    fn things_that_stopped_make_way_for_new_ones() {
         let mut log = OnceAMinute::default();
         for minute in 0..THINGS_MAX {
             let then = at(minute as u64);
@@ -97,11 +97,11 @@ mod tests {
             log.happened(minute, then);
         }
         let line = log.happened(THINGS_MAX, at(10_000)).map(|line| line.times);
-        assert_eq!(line, Some(1), "a new thing is told of");
+        assert_eq!(line, Some(1), "a new thing is reported");
     }
 
     #[test]
-    fn the_first_is_reported_at_once_and_the_others_once_a_minute() {
+    fn the_first_event_is_reported_at_once_and_later_ones_once_a_minute() {
         let mut log = OnceAMinute::default();
         let mut check = |seconds, expected: Option<(u64, u64)>| {
             let line = log.happened("bucket", at(seconds)).map(|line| (line.times, line.others));
@@ -119,7 +119,7 @@ mod tests {
     fn many_things_share_the_lines_of_a_minute() {
         let mut log = OnceAMinute::default();
         let mut lines = 0;
-        // An hour of a thousand destinations that fail each second.
+        // An hour of a thousand destinations that fail every second.
         for second in 0..3_600 {
             for thing in 0..1_000 {
                 lines += usize::from(log.happened(thing, at(second)).is_some());
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_happened_goes_uncounted() {
+    fn every_event_is_counted() {
         let mut log = OnceAMinute::default();
         let (mut happened, mut told) = (0, 0);
         for second in 0..1_000 {
@@ -144,13 +144,13 @@ mod tests {
     }
 
     #[test]
-    fn more_things_than_are_kept_apart_take_no_more_memory() {
+    fn things_beyond_the_limit_take_no_more_memory() {
         let mut log = OnceAMinute::default();
         for thing in 0..3 * THINGS_MAX {
             log.happened(thing, at(1));
         }
         assert_eq!(log.things.len(), THINGS_MAX);
         log.happened(0, at(200));
-        assert!(log.things.len() < 2 * LINES_MAX, "what is long over is forgotten");
+        assert!(log.things.len() < 2 * LINES_MAX, "things that stopped long ago must be removed");
     }
 }

@@ -1,12 +1,11 @@
-//! Bugs that a test plants to see that the simulation catches them: each swaps an order, skips a sync or trusts an
-//! answer as a careless change would.
+//! Bugs that a test plants to check that the simulation finds them: each swaps an order, skips a sync or
+//! trusts an answer, as a careless change would.
 //!
-//! They are planted for one thread, which is where a simulated world runs. Nothing but a test can plant one, and a
-//! build without debug assertions holds neither the bugs nor the switch: there [`planted`] is `false` before it is
-//! asked.
+//! A bug is planted for one thread, the one that runs a simulated world. Only tests can plant one. A build
+//! without debug assertions contains neither the bugs nor the switch: there [`planted`] is always `false`.
 //!
-//! A test of the real program plants panics instead: the variable `PLANTED_PANICS` names a folder, and a file there with the
-//! name of a [`PlantedPanic`] makes that task panic, once.
+//! A test of the real program plants panics instead: the variable `PLANTED_PANICS` names a folder, and a file
+//! in it with the name of a [`PlantedPanic`] makes that task panic, once.
 
 #[cfg(debug_assertions)]
 use std::{cell::Cell, path::PathBuf, sync::OnceLock};
@@ -14,38 +13,38 @@ use std::{cell::Cell, path::PathBuf, sync::OnceLock};
 /// A bug that can be planted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PlantedBug {
-    /// A request is answered when its block is written, and the block is synced later.
+    /// A request is answered after its block is written, and the block is synced later.
     AnswerBeforeSync,
-    /// Files get their names, and the directory is not synced.
+    /// Files get their names, but the directory is not synced.
     NoDirectorySync,
-    /// A sync that failed is tried again, and believed.
+    /// A failed sync is repeated, and its success is believed.
     SyncRetried,
-    /// The segment is written on behind a sync that failed.
+    /// The segment is continued after a failed sync.
     AppendedAfterFailedSync,
-    /// A segment goes when its frames are sealed, before their object is known to be stored.
+    /// A segment is removed once its frames are sealed, before their object is known to be stored.
     UnlinkBeforeCommit,
-    /// A seal is written and not synced before its object is put.
+    /// A seal is written but not synced before its object is put.
     SealNotSynced,
-    /// An object that is made again takes in what has come since.
+    /// A retried object includes calls that came later.
     NewRangeOnRetry,
-    /// An object is named by when it is put.
+    /// An object is named after the time of its put.
     RandomObjectName,
-    /// Each try to put has a name of its own.
+    /// Each try to put an object uses a new name.
     NewNameOnRetry,
-    /// Whatever has the key is taken for ours.
+    /// Any existing object with the key is taken for our own.
     ExistsUnchecked,
-    /// Damage in the middle of the last segment ends it.
+    /// Damage in the middle of the last segment truncates it.
     MidLogCutAsTornTail,
     /// A repeat is answered while the first copy still waits for its sync.
     DedupeAnswersEarly,
-    /// Checksums do not tell the lives of a segment's file apart.
+    /// Checksums do not distinguish successive uses of a segment's file.
     UnsaltedWithReuse,
-    /// A second process starts while the first still runs. (The lock is the disk's: the simulated one does not hold
-    /// it.)
+    /// A second process starts while the first still runs. (The lock belongs to the disk; the simulated disk
+    /// does not hold it.)
     ZombieWriter,
-    /// An object's day is that in which it is sealed.
+    /// An object's day is the day on which it is sealed.
     DayFromUploadTime,
-    /// What fails may hold all of the spool, and nobody is refused for it.
+    /// Failing destinations may fill the whole spool, and no source is refused for it.
     NothingRefused,
 }
 
@@ -76,7 +75,7 @@ thread_local! {
     static PLANTED: Cell<Option<PlantedBug>> = const { Cell::new(None) };
 }
 
-/// Plants a bug for this thread, or takes it back.
+/// Plants a bug for this thread, or removes it.
 #[cfg(debug_assertions)]
 pub fn plant(bug: Option<PlantedBug>) {
     PLANTED.set(bug);
@@ -94,40 +93,40 @@ pub const fn planted(_: PlantedBug) -> bool {
     false
 }
 
-/// A task that a test can kill.
+/// A task that a test can make panic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PlantedPanic {
-    /// What accepts connections of clients.
+    /// Accepts connections of clients.
     Accept,
-    /// What accepts connections of operators.
+    /// Accepts connections of operators.
     Admin,
-    /// The spool's commit loop, with requests in its hands.
+    /// The spool's commit loop, while it handles requests.
     Commit,
-    /// What notices a changed configuration.
+    /// Watches the configuration for changes.
     ConfigWatcher,
     /// A delivery task before its seal.
     Delivery,
-    /// What accepts connections of the S3 server inside `dev`.
+    /// Accepts connections of the S3 server inside `dev`.
     DevS3,
-    /// The work of encoding, on a thread of its own.
+    /// Encoding, on a thread of its own.
     Encoder,
-    /// What listens to SIGHUP.
+    /// Listens for SIGHUP.
     Hangups,
     /// The spool's housekeeper.
     Housekeeper,
-    /// What writes the log, on a thread of its own.
+    /// Writes the log, on a thread of its own.
     Log,
-    /// What measures how well a batch compresses.
+    /// Measures how well a batch compresses.
     Measure,
-    /// The note that an object is stored, on a thread of its own.
+    /// Notes that an object is stored, on a thread of its own.
     ObjectCommit,
-    /// What looks for due batches.
+    /// Looks for due batches.
     Scheduler,
-    /// What listens to SIGTERM and SIGINT.
+    /// Listens for SIGTERM and SIGINT.
     Signals,
-    /// What puts a changed configuration in force.
+    /// Applies a changed configuration.
     TakeOver,
-    /// What notices changed TLS files.
+    /// Watches the TLS files for changes.
     TlsWatcher,
     /// A delivery task after its seal.
     Upload,
@@ -158,15 +157,15 @@ impl PlantedPanic {
     }
 }
 
-/// Panics where a test has planted that.
+/// Panics if a test has planted this panic.
 ///
 /// # Panics
-/// Then only.
+/// Only in that case.
 #[cfg(debug_assertions)]
 pub fn panic_if_planted(task: PlantedPanic) {
     static FOLDER: OnceLock<Option<PathBuf>> = OnceLock::new();
     let folder = FOLDER.get_or_init(|| std::env::var_os("PLANTED_PANICS").map(PathBuf::from));
-    // Only one of several that look at once removes the file.
+    // If several tasks check at once, only one of them removes the file.
     let is_planted =
         folder.as_ref().is_some_and(|folder| std::fs::remove_file(folder.join(task.name())).is_ok());
     assert!(!is_planted, "planted: {}", task.name());

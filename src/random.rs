@@ -1,8 +1,9 @@
-//! Chance, given from outside so that a simulation can replay it.
+//! Randomness, passed in so that a simulation can replay it.
 
 use std::fmt;
 
-/// A source of random numbers. Production draws from the operating system's generator (`runtime::SystemRandom`).
+/// A source of random numbers. Production draws from the operating system's generator
+/// (`runtime::SystemRandom`).
 pub trait Random: Send + Sync + fmt::Debug {
     /// The next 64 random bits.
     fn next_u64(&self) -> u64;

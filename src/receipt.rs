@@ -1,11 +1,13 @@
-//! Receipts: where a request's lines stand in the spool, as its answer says it, and as each of the lines says it.
+//! Receipts: the positions of a request's lines in the spool, as given in its answer and in each of its
+//! lines.
 //!
-//! A receipt is one token, `{source}/{received-day}/{spool id}/{first}-{last}` (or one position alone): what a listing needs
-//! to find the object, and the positions, which one request's lines have without a gap.
+//! A receipt is one token, `{source}/{received-day}/{spool id}/{first}-{last}` (or a single position): what a
+//! listing needs to find the object, and the positions, which are consecutive within one request.
 //!
-//! Positions are given to a whole spool, so they do not count an object's lines. With receipts on each line says its own,
-//! as its last member: `,"forebayPosition":"00000000000000000042"}`. The position is only known once the line is made, so it
-//! is written into room that was kept, always at the same distance from the line's end.
+//! Positions run over the whole spool, so they do not count an object's lines. With receipts enabled, each
+//! line ends with its own position: `,"forebayPosition":"00000000000000000042"}`. The position is known only
+//! after the line is made, so it is written into a reserved field, always at the same distance from the
+//! line's end.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,26 +16,26 @@ use crate::object::object_key::{is_spool_id, received_day};
 use crate::sources::SourceId;
 use crate::time::ReceivedDay;
 
-/// The header of an answer.
+/// The response header that carries the receipt.
 pub const HEADER: &str = "forebay-receipt";
-/// The member of a line that says its position: always the collector's, never a client's.
+/// The member of a line that holds its position: always the collector's, never a client's.
 pub const MEMBER: &str = "forebayPosition";
-/// Positions of one receipt at most: more lines than one block of the spool has room for.
+/// The largest number of positions in one receipt: more lines than fit into one block of the spool.
 pub const POSITIONS_MAX: u64 = 100_000;
 /// The longest receipt, in bytes: source 64, day 20, spool id 32, two positions of 20.
 pub const TOKEN_BYTES_MAX: usize = 64 + 1 + 20 + 1 + 32 + 1 + 20 + 1 + 20;
 
-/// What a line ends with before its position is known.
+/// The end of a line before its position is known.
 const ROOM: &[u8] = br#","forebayPosition":"00000000000000000000"}"#;
 /// Digits of a position.
 const DIGITS: usize = 20;
-/// What follows the digits: `"}`.
+/// The bytes after the digits: `"}`.
 const BEHIND: usize = 2;
-/// Bytes that a line grows by.
+/// Bytes by which a line grows.
 pub const MEMBER_BYTES: usize = ROOM.len() - 1;
 
-/// Keeps room for the position at the end of the line that `out` ends with. Answers whether there is any: a line that is no
-/// object, or an empty one, is left alone.
+/// Reserves the field for the position at the end of the line in `out`. Returns whether it did: a line that
+/// is not an object, or is an empty one, is left alone.
 pub fn keep_room(out: &mut Vec<u8>) -> bool {
     let is_object = out.ends_with(b"}") && !out.ends_with(b"{}");
     if is_object {
@@ -43,7 +45,7 @@ pub fn keep_room(out: &mut Vec<u8>) -> bool {
     is_object
 }
 
-/// Writes the position into the room at the end of `line`.
+/// Writes the position into the reserved field at the end of `line`.
 pub fn write_position(line: &mut [u8], position: u64) {
     let Some(end) = line.len().checked_sub(BEHIND) else { return };
     let Some(digits) = end.checked_sub(DIGITS).and_then(|start| line.get_mut(start..end)) else { return };
@@ -54,8 +56,8 @@ pub fn write_position(line: &mut [u8], position: u64) {
     }
 }
 
-/// The position that a line (without its `\n`) says. Nothing but the last member can end a line like this: in a string each
-/// of its quotes would have a backslash before it.
+/// The position in a line (without its `\n`). Only the last member can end a line like this: in a string,
+/// each of its quotes would have a backslash before it.
 pub fn position_of(line: &[u8]) -> Option<u64> {
     let end = line.get(line.len().checked_sub(ROOM.len())?..)?;
     let (name, rest) = end.split_at_checked(ROOM.len() - BEHIND - DIGITS)?;
@@ -64,7 +66,7 @@ pub fn position_of(line: &[u8]) -> Option<u64> {
     std::str::from_utf8(digits).ok().filter(|_| is_member)?.parse().ok()
 }
 
-/// Where the lines of one request stand.
+/// The positions of one request's lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
     /// The source.
@@ -75,36 +77,37 @@ pub struct Receipt {
     pub spool_id: String,
     /// The first position.
     pub first: u64,
-    /// The last position, at most [`POSITIONS_MAX`] - 1 behind the first.
+    /// The last position, at most [`POSITIONS_MAX`] - 1 after the first.
     pub last: u64,
 }
 
-/// Why a text is no receipt.
+/// Why a text is not a receipt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReceiptError {
-    /// It has another form.
+    /// It has the wrong form.
     #[error(
-        "expected a receipt as the header forebay-receipt has it: \
-         SOURCE/RECEIVED-DAY/SPOOL-ID/FIRST-LAST, such as web/1763596800000/0123456789abcdef0123456789abcdef/42-44"
+        "expected a receipt as in the header forebay-receipt: \
+         SOURCE/RECEIVED-DAY/SPOOL-ID/FIRST-LAST, such as \
+         web/1763596800000/0123456789abcdef0123456789abcdef/42-44"
     )]
     Form,
     /// It names more positions than one request can have.
-    #[error("the receipt names more than {POSITIONS_MAX} positions: no request has as many lines")]
+    #[error("the receipt has more than {POSITIONS_MAX} positions, which no request can have")]
     TooMany,
 }
 
 impl Receipt {
-    /// How many positions it names.
+    /// How many positions it has.
     pub fn len(&self) -> u64 {
         self.last - self.first + 1
     }
 
-    /// Never: it names one at least.
+    /// Never true: a receipt has at least one position.
     pub fn is_empty(&self) -> bool {
         false
     }
 
-    /// Whether it names this position.
+    /// Whether it includes this position.
     pub fn has(&self, position: u64) -> bool {
         (self.first..=self.last).contains(&position)
     }
@@ -120,7 +123,7 @@ impl fmt::Display for Receipt {
 impl FromStr for Receipt {
     type Err = ReceiptError;
 
-    /// Takes exactly what is printed: no other form of a number, no white space.
+    /// Accepts exactly the printed form: no other form of a number, no white space.
     fn from_str(text: &str) -> Result<Self, ReceiptError> {
         if text.len() > TOKEN_BYTES_MAX {
             return Err(ReceiptError::Form);
@@ -155,7 +158,7 @@ mod tests {
     const SPOOL: &str = "0123456789abcdef0123456789abcdef";
 
     #[test]
-    fn what_is_no_receipt_is_refused() {
+    fn texts_that_are_no_receipts_are_refused() {
         let check = |text: &str, expected: Result<(), ReceiptError>| {
             assert_eq!(text.parse::<Receipt>().map(drop), expected, "{text}");
         };
@@ -201,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_receipt_is_read() {
+    fn the_longest_receipt_fits_the_limit() {
         let receipt = Receipt {
             source: SourceId::new(&"s".repeat(crate::sources::SOURCE_ID_MAX)).unwrap(),
             day: UnixMillis(-9_000_000_000_000_000_000).day(),
@@ -215,7 +218,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_receipt_is_read_as_it_is_printed(
+        fn a_receipt_is_parsed_as_it_is_printed(
             source in "[A-Za-z0-9-][A-Za-z0-9_-]{0,63}",
             at in any::<i32>().prop_map(|at| i64::from(at) * 4_321),
             spool_id in "[0-9a-f]{32}",
@@ -228,7 +231,7 @@ mod tests {
         }
 
         #[test]
-        fn a_line_says_the_position_that_was_written(
+        fn a_line_holds_the_position_that_was_written(
             members in prop::collection::btree_map("[ -~]{1,6}", any::<i64>(), 1..4),
             position in any::<u64>(),
         ) {
@@ -248,7 +251,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_can_be_asked(mut line in prop::collection::vec(any::<u8>(), 0..60), position in any::<u64>()) {
+        fn any_bytes_can_be_given(mut line in prop::collection::vec(any::<u8>(), 0..60), position in any::<u64>()) {
             prop_assert_eq!(position_of(&line), None);
             let len = line.len();
             write_position(&mut line, position);
@@ -257,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_looks_like_a_position_is_none() {
+    fn other_text_is_not_mistaken_for_a_position() {
         let digits = "00000000000000000042";
         let check =
             |line: &str, expected: Option<u64>| assert_eq!(position_of(line.as_bytes()), expected, "{line}");

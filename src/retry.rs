@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::random::Random;
 
-/// The shape of a backoff. It has no give-up count: what Forebay has acknowledged it delivers, however long it takes.
+/// The shape of a backoff. It never gives up: Forebay delivers what it has acknowledged, however long it
+/// takes.
 #[derive(Clone, Copy, Debug)]
 pub struct Backoff {
     /// Upper bound of the first wait.
@@ -17,7 +18,7 @@ impl Backoff {
     /// Deliveries to a store: 200 ms, doubling, at most 60 s.
     pub const DELIVERY: Self = Self { first: Duration::from_millis(200), cap: Duration::from_secs(60) };
 
-    /// The wait before try number `tries + 1`, where `tries` have failed: uniform in (0, min(cap, first × 2^(tries-1))].
+    /// The wait after `tries` failed tries: uniform in (0, min(cap, first × 2^(tries-1))].
     pub fn wait(&self, tries: u32, random: &dyn Random) -> Duration {
         let doublings = tries.saturating_sub(1).min(31);
         let bound = self.first.saturating_mul(1 << doublings).min(self.cap);

@@ -1,4 +1,4 @@
-//! Sources: where calls come from. Finds the source that a write key belongs to.
+//! Sources: where calls come from. Finds the source of a write key.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -9,8 +9,8 @@ use subtle::ConstantTimeEq;
 
 /// The id of a source: `[A-Za-z0-9-][A-Za-z0-9_-]{0,63}`.
 ///
-/// It is a part of every object key. The names that are not sources there (`_rejected`, `_check`, …) begin with an
-/// underscore, which a source id cannot.
+/// It is part of every object key. Folders there that are not sources (`_rejected`, `_check`, …) begin with
+/// an underscore, which a source id cannot.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct SourceId(Arc<str>);
@@ -19,10 +19,10 @@ pub struct SourceId(Arc<str>);
 pub const SOURCE_ID_MAX: usize = 64;
 
 impl SourceId {
-    /// Checks `text` and takes it as a source id.
+    /// Checks that `text` is a source id.
     ///
     /// # Errors
-    /// [`SourceIdError`] with the text and the form expected.
+    /// [`SourceIdError`] with the text and the expected form.
     pub fn new(text: &str) -> Result<Self, SourceIdError> {
         let legal = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
         if text.is_empty() || text.len() > SOURCE_ID_MAX || text.starts_with('_') || !text.bytes().all(legal)
@@ -63,20 +63,21 @@ impl From<SourceId> for String {
     }
 }
 
-/// A text that is no source id.
+/// A text is not a source id.
 #[derive(Debug, thiserror::Error)]
-#[error("source id {0:?} is not 1 to 64 of A-Z a-z 0-9 - _, beginning with a letter, digit or -")]
+#[error("source id {0:?} must be 1 to 64 characters of A-Z a-z 0-9 - _, beginning with a letter, digit or -")]
 pub struct SourceIdError(String);
 
 /// The longest write key, in bytes.
 pub const WRITE_KEY_MAX: usize = 1_024;
 
-/// The SHA-256 of a write key. The key itself is never kept, logged or shown.
+/// The SHA-256 of a write key. The key itself is never stored, logged or shown.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct WriteKeyHash([u8; 32]);
 
 impl WriteKeyHash {
-    /// Hashes a write key. `None` where it cannot be one: empty, over [`WRITE_KEY_MAX`] bytes, or with control characters.
+    /// Hashes a write key. `None` if it cannot be one: empty, over [`WRITE_KEY_MAX`] bytes, or with control
+    /// characters.
     pub fn of(write_key: &str) -> Option<Self> {
         let legal = !write_key.is_empty()
             && write_key.len() <= WRITE_KEY_MAX
@@ -84,16 +85,16 @@ impl WriteKeyHash {
         legal.then(|| Self(Sha256::digest(write_key.as_bytes()).into()))
     }
 
-    /// The first 16 hexadecimal digits, which name a source in dev mode.
+    /// The first 16 hexadecimal digits, which form a source id in dev mode.
     pub fn hex16(&self) -> String {
-        self.0.iter().take(8).map(|b| format!("{b:02x}")).collect()
+        hex::encode(self.0).chars().take(16).collect()
     }
 }
 
-/// The first 8 hexadecimal digits: all that a log shows of a write key.
+/// The first 8 hexadecimal digits: logs show no more of a write key.
 impl fmt::Display for WriteKeyHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().take(4).try_for_each(|b| write!(f, "{b:02x}"))
+        write!(f, "{:.8}", hex::encode(self.0))
     }
 }
 
@@ -103,30 +104,32 @@ impl fmt::Debug for WriteKeyHash {
     }
 }
 
-/// What the collector answers for a write key.
+/// The result of looking up a write key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
     /// The key belongs to this source.
     Source(SourceId),
     /// No source has this key, or it cannot be a key: 401 `invalid_write_key`.
     Unknown,
-    /// Dev mode has given out all its sources: 401 `too_many_sources`.
+    /// Dev mode has reached its limit of sources: 401 `too_many_sources`.
     TooManySources,
-    /// No source has this key and the configuration says to answer 200 and store nothing (`unknown_key = "accept"`).
+    /// No source has this key, and the configuration says to answer 200 and store nothing (`unknown_key =
+    /// "accept"`).
     Discard,
 }
 
-/// Finds the source of a write key. Cheap to call: once or twice a request.
+/// Finds the source of a write key. Cheap: called once or twice per request.
 pub trait SourceLookup: Send + Sync + fmt::Debug {
-    /// The source that `write_key` belongs to. Implementations look it up by hash and compare in constant time.
+    /// The source of `write_key`. Implementations look it up by hash and compare in constant time.
     fn find(&self, write_key: &str) -> Found;
 
-    /// Whether calls with this key would be taken. Asking makes nothing: settings documents are asked for by anybody.
+    /// Whether calls with this key would be accepted. Creates no source, because anyone may request a
+    /// settings document.
     fn is_taken(&self, write_key: &str) -> bool {
         matches!(self.find(write_key), Found::Source(_) | Found::Discard)
     }
 
-    /// Whether this is the key of a source. Asking makes nothing.
+    /// Whether a source has this key. Creates no source.
     fn is_source(&self, write_key: &str) -> bool {
         matches!(self.find(write_key), Found::Source(_))
     }
@@ -140,7 +143,8 @@ pub struct ConfiguredSources {
 }
 
 impl ConfiguredSources {
-    /// A table of write keys. A later source with the same key replaces the earlier; `config` refuses such a file.
+    /// A table of write keys. A later source with the same key replaces an earlier one; `config` refuses such
+    /// a file.
     pub fn new(keys: impl IntoIterator<Item = (WriteKeyHash, SourceId)>, accept_unknown: bool) -> Self {
         Self { by_hash: keys.into_iter().collect(), accept_unknown }
     }

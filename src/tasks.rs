@@ -1,4 +1,4 @@
-//! Long-running tasks: one that panics is noticed at once and started again, or the process ends in order.
+//! Long-running tasks: a panic is noticed at once; the task is restarted, or the process shuts down in order.
 
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,26 +11,27 @@ use tokio::time::{sleep, timeout};
 
 use crate::alarms::{AlarmKind, Alarms};
 
-/// The wait before a task is started again for the first time. It doubles with each panic in a row.
+/// The wait before the first restart of a task. It doubles with each panic in a row.
 pub const RESTART_FIRST: Duration = Duration::from_millis(100);
-/// The longest wait before a task is started again. The end of the process may wait for it.
+/// The longest wait before a restart. Shutdown may have to wait for it.
 pub const RESTART_CAP: Duration = Duration::from_secs(5);
-/// Restarts in a row before the process ends: only a new process, with a new state in memory, may still help.
+/// Restarts in a row before the process shuts down: then only a new process, with fresh state in memory, may
+/// help.
 pub const RESTARTS_MAX: u32 = 10;
-/// A task that has run for this long since it was started again is sound: its alarm is cleared.
+/// A task that has run for this long after a restart is healthy: its alarm is cleared.
 pub const SOUND_AFTER: Duration = Duration::from_secs(60);
 
-/// A future panicked. The log has the panic.
+/// A future panicked. The panic is in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Panicked;
 
-/// Runs a future, and stops a panic of it here.
+/// Runs a future and catches its panic.
 ///
 /// # Errors
 /// [`Panicked`].
 pub async fn caught<F: Future>(future: F) -> Result<F::Output, Panicked> {
     let mut future = pin!(future);
-    // As for a task of the runtime: what it shares is behind locks that a panic does not poison.
+    // As with tasks of the runtime, shared state is behind locks that recover from a panic.
     poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
         Ok(polled) => polled.map(Ok),
         Err(_) => Poll::Ready(Err(Panicked)),
@@ -38,8 +39,9 @@ pub async fn caught<F: Future>(future: F) -> Result<F::Output, Panicked> {
     .await
 }
 
-/// Runs a task until it ends by itself, and starts it again when it panics. An alarm stands from the panic until the task
-/// is sound again. After [`RESTARTS_MAX`] restarts in vain the process is asked to end ([`Alarms::ending`]).
+/// Runs a task until it ends by itself, and restarts it when it panics. An alarm stands from the panic until
+/// the task is healthy again. After [`RESTARTS_MAX`] failed restarts the process is asked to end
+/// ([`Alarms::ending`]).
 pub async fn keep<F>(alarms: Arc<Alarms>, name: &'static str, mut start: impl FnMut() -> F)
 where
     F: Future<Output = ()>,
@@ -61,18 +63,19 @@ where
         }
         panics += 1;
         let what = format!(
-            "the task panicked, {panics} in a row; this is a bug in Forebay, and the log has the panic"
+            "the task panicked ({panics} in a row); this is a bug in Forebay; the log shows the panic"
         );
         if panics > RESTARTS_MAX {
-            return alarms.end_process(name, format!("{what}; the process ends, so that a restart recovers"));
+            return alarms
+                .end_process(name, format!("{what}; the process ends, so that a restart can recover"));
         }
-        alarms.raise(AlarmKind::Task, name, format!("{what}; the task is started again"));
+        alarms.raise(AlarmKind::Task, name, format!("{what}; the task is being restarted"));
         sleep(RESTART_FIRST.saturating_mul(1 << (panics - 1)).min(RESTART_CAP)).await;
     }
 }
 
-/// Runs a task until it ends by itself, and starts it again after [`RESTART_FIRST`] when it panics: for a task that runs
-/// before there are alarms. The log has its panics.
+/// Runs a task until it ends by itself, and restarts it after [`RESTART_FIRST`] when it panics: for tasks
+/// that run before there are alarms. The log shows their panics.
 pub async fn restart<F>(mut start: impl FnMut() -> F)
 where
     F: Future<Output = ()>,
@@ -111,7 +114,7 @@ mod tests {
         alarms.standing().iter().any(|alarm| (alarm.kind, alarm.subject.as_str()) == (AlarmKind::Task, "t"))
     }
 
-    /// Panics the first `times` times it is started, and then runs for `then`.
+    /// Panics at its first `times` starts, then runs for `then`.
     fn shaky(
         started: &Arc<AtomicU32>,
         times: u32,
@@ -129,20 +132,20 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_task_is_started_again_and_its_alarm_stands_until_it_is_sound() {
+    async fn a_task_is_restarted_and_its_alarm_stands_until_it_is_healthy() {
         let (alarms, started) = (alarms(), Arc::new(AtomicU32::new(0)));
         let start = shaky(&started, 3, SOUND_AFTER * 2);
         let began = Instant::now();
         let kept = keep(Arc::clone(&alarms), "t", start);
         let looks = async {
             sleep(RESTART_FIRST * 7 + SOUND_AFTER / 2).await;
-            assert!(stands(&alarms), "not sound yet");
+            assert!(stands(&alarms), "not healthy yet");
             sleep(SOUND_AFTER).await;
-            assert!(!stands(&alarms), "sound");
+            assert!(!stands(&alarms), "healthy");
         };
         tokio::join!(kept, looks);
         assert_eq!(started.load(Ordering::Relaxed), 4);
-        // It waited longer each time.
+        // The wait grew each time.
         assert_eq!(began.elapsed(), RESTART_FIRST * 7 + SOUND_AFTER * 2);
         assert_eq!(*alarms.ending().borrow(), None);
     }
@@ -160,6 +163,9 @@ mod tests {
         keep(Arc::clone(&alarms), "t", shaky(&started, u32::MAX, Duration::ZERO)).await;
         assert_eq!((started.load(Ordering::Relaxed), stands(&alarms)), (RESTARTS_MAX + 1, true));
         let ending = alarms.ending().borrow().clone();
-        assert!(ending.is_some_and(|why| why.contains("t: the task panicked")), "it says which and why");
+        assert!(
+            ending.is_some_and(|why| why.contains("t: the task panicked")),
+            "the reason names the task and the panic"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! Wall-clock instants, received-days and the clock that everything is given from outside.
+//! Wall-clock times, received-days and the clock, which is always passed in.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,9 +14,9 @@ pub const DAY_MS: i64 = 86_400_000;
 pub struct UnixMillis(pub i64);
 
 impl UnixMillis {
-    /// The received-day this instant falls in.
+    /// The received-day that contains this instant.
     pub fn day(self) -> ReceivedDay {
-        // The first day that there is may begin before what a number can say.
+        // The very first day may begin before the smallest representable instant.
         ReceivedDay(self.0.div_euclid(DAY_MS).saturating_mul(DAY_MS))
     }
 
@@ -25,15 +25,15 @@ impl UnixMillis {
         Self(self.0.saturating_add(i64::try_from(delta.as_millis()).unwrap_or(i64::MAX)))
     }
 
-    /// How long after `earlier` this instant is; zero where it is not after it.
+    /// How long this instant is after `earlier`; zero if it is not after it.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 }
 
-/// The UTC day in which calls were received: the Unix time of its midnight, in milliseconds.
+/// The UTC day on which calls were received: the Unix time of its midnight, in milliseconds.
 ///
-/// It is a part of the object key (`segment-logs/<source-id>/<received-day>/`) and is shown as that number.
+/// It is part of the object key (`segment-logs/<source-id>/<received-day>/`) and is shown as that number.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize, serde::Deserialize,
 )]
@@ -58,12 +58,13 @@ impl fmt::Display for ReceivedDay {
     }
 }
 
-/// Where time comes from. Production has one clock (`runtime::SystemClock`); tests step their own.
+/// The source of time. Production has one clock (`runtime::SystemClock`); tests advance their own.
 pub trait Clock: Send + Sync + fmt::Debug {
     /// UTC wall-clock time. It may step in either direction.
     fn wall(&self) -> UnixMillis;
 
-    /// Time since some fixed instant of this process. It never goes back; every timeout, deadline and backoff uses it.
+    /// Time since a fixed instant of this process. It never goes back; every timeout, deadline and backoff
+    /// uses it.
     fn monotonic(&self) -> Duration;
 }
 

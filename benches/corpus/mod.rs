@@ -1,10 +1,11 @@
-//! Believable calls from a seed: the same bytes on every run and machine.
+//! Realistic calls from a seed: the same bytes on every run and machine.
 //!
-//! They are shaped like the captured calls of `tests/fixtures/captures`: seven of ten come from a browser, with what its
-//! library adds of the page, the rest from a server, with little context. Six of ten are track calls. Their properties are
-//! those of a shop, some text is not ASCII. `cargo bench --bench load -- --corpus` prints both in figures.
+//! They resemble the captured calls of `tests/fixtures/captures`. Seven of ten come from a browser, with what
+//! its library adds about the page; the rest come from a server, with little context. Six of ten are track
+//! calls. Their properties are those of a shop, and some text is not ASCII. `cargo bench --bench load --
+//! --corpus` prints statistics of both.
 
-/// A small generator of random numbers (splitmix64), so that a corpus hangs on nothing but its seed.
+/// A small generator of random numbers (splitmix64), so that a corpus depends only on its seed.
 #[derive(Debug)]
 pub(crate) struct Seeded(pub(crate) u64);
 
@@ -43,7 +44,7 @@ const PLACES: [&str; 5] = ["/", "/cart", "/products/blue-shoes", "/checkout/paym
 const WORDS: [&str; 6] =
     ["Blue shoes", "Größe 42", "a \\\"quoted\\\" name", "naïve café", "line\\nbreak", "plain"];
 
-/// Each as often as it comes.
+/// Each kind is listed as often as it occurs.
 const KINDS: [&str; 20] = [
     "track", "track", "track", "track", "track", "track", "track", "track", "track", "track", "track",
     "track", "page", "page", "page", "identify", "identify", "group", "screen", "alias",
@@ -118,7 +119,7 @@ fn timestamp(random: &mut Seeded) -> String {
     format!("2026-11-20T06:23:{:02}.{:03}Z", random.below(60), random.below(1_000))
 }
 
-/// What calls of a kind have and others have not.
+/// The members that only calls of this kind have.
 fn members(random: &mut Seeded, kind: &str) -> String {
     match kind {
         "track" => track(random),

@@ -1,4 +1,4 @@
-//! Calls in figures: how long they are, what they are, how well they pack.
+//! Statistics of calls: lengths, kinds, and compression ratio.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,25 +12,25 @@ use serde_json::value::RawValue;
 
 use crate::packed;
 
-/// What SDKs were seen to send, a request a line.
+/// Captured requests of real SDKs, one per line.
 const CAPTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/captures");
 
-/// A captured request, as far as it is needed here.
+/// A captured request, as far as needed here.
 #[derive(Debug, Deserialize)]
 struct Captured {
     body: String,
 }
 
-/// A body with the calls as they were written.
+/// A body with the unchanged text of its calls.
 #[derive(Debug, Deserialize)]
 struct Envelope {
     batch: Vec<Box<RawValue>>,
 }
 
-/// The calls of each file of captured requests, beside its name.
+/// The calls of each file of captured requests, with the file's name.
 ///
 /// # Errors
-/// Where the files cannot be read.
+/// If the files cannot be read.
 pub(crate) fn captured() -> io::Result<Vec<(String, Vec<String>)>> {
     let mut files: Vec<_> = fs::read_dir(CAPTURES)?.collect::<io::Result<_>>()?;
     files.sort_by_key(fs::DirEntry::file_name);
@@ -56,7 +56,7 @@ fn calls(file: &Path) -> io::Result<Vec<String>> {
     Ok(calls)
 }
 
-/// Some calls in figures.
+/// Statistics of some calls.
 #[derive(Debug)]
 pub(crate) struct Statistics {
     lengths: Vec<usize>,
@@ -66,10 +66,10 @@ pub(crate) struct Statistics {
 }
 
 impl Statistics {
-    /// Of these calls, each as JSON.
+    /// Computed from these calls, each as JSON.
     ///
     /// # Errors
-    /// Where one is no JSON, or there is no program `gzip`.
+    /// If a call is not JSON, or the program `gzip` is missing.
     pub(crate) fn of(calls: &[String]) -> io::Result<Self> {
         let mut lengths: Vec<usize> = calls.iter().map(String::len).collect();
         lengths.sort_unstable();

@@ -1,4 +1,4 @@
-//! A server that reads each request and answers it 200, and does nothing else: what HTTP alone costs.
+//! A server that reads each request and answers 200, and does nothing else: the cost of HTTP alone.
 
 use std::convert::Infallible;
 use std::io::{self, Write as _};

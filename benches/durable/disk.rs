@@ -1,7 +1,8 @@
-//! What a disk was given to write.
+//! How much was written to a disk.
 //!
-//! The kernel's count for a process (`write_bytes` in `/proc/PID/io`) is of no use here: it counts whole folios of the page
-//! cache, which are up to megabytes since kernels have large ones for files, where a sync writes a block or two of them.
+//! The kernel's count for a process (`write_bytes` in `/proc/PID/io`) does not help: it counts whole folios
+//! of the page cache. Since kernels have large folios for files, these are up to megabytes, of which a sync
+//! writes a block or two.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -9,13 +10,13 @@ use std::path::Path;
 
 use rustix::fs::{major, minor};
 
-/// Sectors of the kernel's statistics, whatever the disk's own are.
+/// The unit of the kernel's statistics, whatever the disk's own sectors are.
 const SECTOR_BYTES: u64 = 512;
-/// Which of the numbers counts sectors written.
+/// The index of the number of sectors written.
 const SECTORS_WRITTEN: usize = 6;
 
-/// Bytes written to the disk that a directory is on, by everybody and by the file system itself, since the machine's start.
-/// `None` where that is no disk: a file system in memory, or one of several disks.
+/// Bytes written to the disk of a directory, by all processes and by the file system itself, since boot.
+/// `None` if it is not on one disk: a file system in memory, or on several disks.
 pub(crate) fn written(dir: &Path) -> Option<u64> {
     let device = fs::metadata(dir).expect("the directory").dev();
     let statistics = format!("/sys/dev/block/{}:{}/stat", major(device), minor(device));

@@ -1,7 +1,8 @@
-//! The whole way on one core: durable calls a second, from an HTTP request to an object in the bucket, beside the
-//! single-thread floor. `benches/README.md` says what the figures mean and how to run it.
+//! The whole path on one core: durable calls per second, from an HTTP request to an object in the bucket,
+//! compared with the single-thread floor. `benches/README.md` explains the figures and how to run it.
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
+#![allow(clippy::indexing_slicing, reason = "a bench that cannot go on stops where it is")]
 
 mod bare;
 mod bucket;
@@ -10,15 +11,15 @@ mod calibrate;
 mod corpus;
 mod disk;
 #[path = "../load/mod.rs"]
-#[expect(dead_code, reason = "some of it is for the command `load`")]
+#[expect(dead_code, reason = "some of it is only for the command `load`")]
 mod load;
-#[expect(dead_code, reason = "the store is cut off by the bench `scale`")]
+#[expect(dead_code, reason = "only the bench `scale` cuts off the store")]
 mod node;
 mod packed;
 #[path = "../path/mod.rs"]
-#[expect(dead_code, reason = "its single stages are what the bench `floor` measures")]
+#[expect(dead_code, reason = "its single stages are measured by the bench `floor`")]
 mod path;
-#[expect(dead_code, reason = "peaks of memory are counted anew by the bench `scale`")]
+#[expect(dead_code, reason = "only the bench `scale` resets peaks of memory")]
 mod process;
 mod report;
 
@@ -40,19 +41,20 @@ use report::{Figures, Half, Report};
 const CORE: &[usize] = &[0];
 /// The core of the load generator and of the S3 server.
 const OTHER_CORE: &[usize] = &[1];
-/// Long enough that the spool uses its segments again: the first of them are filled with zeroes, which costs CPU and disk.
+/// Long enough for the spool to start reusing its segments: the first ones are filled with zeroes, which
+/// costs CPU and disk.
 const WARM_UP: Duration = Duration::from_secs(2);
 const FLOOR: Duration = Duration::from_secs(1);
 const CALIBRATION: Duration = Duration::from_secs(2);
-/// Bytes of requests under way at most: no more than the spool's queue before the disk takes at once.
+/// The largest number of bytes of requests in flight: no more than the queue before the disk accepts at once.
 const UNDER_WAY_MAX: usize = 16_000_000;
-/// Share of the peak at which the latency of answers is measured, and what is written to the disk. The peak is what is delivered:
-/// more than that is answered only for as long as the spool may grow.
+/// The share of the peak at which the latency of answers and the writes to the disk are measured. The peak is
+/// what is delivered: more than that is answered only as long as the spool may grow.
 const SHARE_OF_PEAK: f64 = 0.5;
-/// Bytes of requests from which the last objects are made, at leisure: too few that size would cut them.
+/// Bytes of requests for the last objects, which are made at leisure: too few to be cut by size.
 const AT_LEISURE_BYTES: usize = 8_000_000;
 
-/// Whether calls come by TLS.
+/// Whether calls come over TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Tls {
     Off,
@@ -60,48 +62,48 @@ enum Tls {
 }
 
 #[derive(Debug, Parser)]
-#[command(about = "Durable calls a second on one core, beside the single-thread floor")]
+#[command(about = "Durable calls per second on one core, compared with the single-thread floor")]
 struct Args {
-    /// Calls in a request; each value of this and of the next three makes a case with each of the others
+    /// Calls per request; the values of this and the next three options are combined to cases
     #[arg(long, value_delimiter = ',', default_value = "1,100,2400")]
     calls: Vec<usize>,
-    /// Connections of the load generator; where requests are long, fewer of them are at work at a time
+    /// Connections of the load generator; if requests are long, fewer of them are active at a time
     #[arg(long, value_delimiter = ',', default_value = "64")]
     connections: Vec<usize>,
     /// Sources that the calls come from
     #[arg(long, value_delimiter = ',', default_value = "4")]
     sources: Vec<usize>,
-    /// Whether calls come by TLS
+    /// Whether calls come over TLS
     #[arg(long, value_enum, value_delimiter = ',', default_value = "off")]
     tls: Vec<Tls>,
-    /// How often all of it is done, in turns; medians are printed
+    /// How often everything is repeated, in turns; medians are printed
     #[arg(long, default_value_t = 5)]
     repeats: usize,
     /// Seconds of load for each case and repeat
     #[arg(long, default_value_t = 4)]
     seconds: u64,
-    /// Bytes at which objects are cut: small, so that encoding and uploading go on all the time
+    /// Bytes at which objects are cut: small, so that encoding and uploading never pause
     #[arg(long, default_value_t = 2_000_000)]
     flush_bytes: u64,
-    /// Where the spool is kept meanwhile; its disk is what is measured
+    /// The directory for the spool; its disk is measured
     #[arg(long, default_value = "target")]
     dir: PathBuf,
-    /// A directory in memory: for the bucket, whose disk is not the collector's, and for the spool to find out what the disk
-    /// costs (B5)
+    /// A directory in memory: for the bucket, which does not use the collector's disk, and for a second spool
+    /// that shows the cost of the disk (B5)
     #[arg(long, default_value = "/dev/shm")]
     memory_dir: PathBuf,
-    /// Another build of the program, to compare with
+    /// Another build of the program, for comparison
     #[arg(long, default_value = env!("CARGO_BIN_EXE_forebay"))]
     program: PathBuf,
-    /// Given by `cargo bench`
+    /// Passed by `cargo bench`
     #[arg(long, hide = true)]
     bench: bool,
-    /// Be the server that only answers
+    /// Run as the server that only answers
     #[arg(long, hide = true)]
     bare: bool,
 }
 
-/// What is measured with one set of parameters.
+/// One set of parameters.
 #[derive(Debug)]
 struct Case<'a> {
     args: &'a Args,
@@ -203,8 +205,8 @@ impl Case<'_> {
         if self.bodies.calls_per_request() == 1 { Form::Single.path() } else { Form::Envelope.path() }
     }
 
-    /// Once: floor, bare server, collector with its spool in memory, collector at its peak, disk, collector at half its peak,
-    /// collector with little to do.
+    /// One repeat: floor, bare server, collector with its spool in memory, collector at its peak, disk,
+    /// collector at half its peak, collector with little to do.
     fn measure(&self) -> Figures {
         let floor = on_cores(CORE, || path::run(&self.bodies, Through::Gzip, FLOOR));
         let bare = self.bare_server();
@@ -273,7 +275,7 @@ impl Case<'_> {
         Half { outcome, disk: calibrated(spool, block, every), disk_bytes }
     }
 
-    /// A refusal promises nothing: its calls may be there or not, but all of the others must, once.
+    /// Calls of refused requests may be stored or not, but all others must be there exactly once.
     fn assert_whole(&self, runs: &[&Outcome], lines: u64) {
         let acknowledged: u64 = runs.iter().map(|run| run.calls).sum();
         let refused: u64 = runs.iter().map(|run| run.refused).sum();
@@ -284,7 +286,7 @@ impl Case<'_> {
         );
     }
 
-    /// Calls delivered each second where the spool is in memory: neither a sync nor a write takes time.
+    /// Calls delivered per second with the spool in memory, where syncs and writes take no time.
     #[expect(clippy::cast_precision_loss, reason = "calls of some seconds")]
     fn in_memory(&self) -> f64 {
         let (dir, spool) = (directory(&self.args.memory_dir), directory(&self.args.memory_dir));

@@ -1,4 +1,4 @@
-//! The program under test: the release binary, started as a user starts it, and its bucket.
+//! The program under test: the release binary, started like by a user, and its bucket.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -16,7 +16,7 @@ const ACCESS_KEY_ID: &str = "forebay";
 const SECRET_ACCESS_KEY: &str = "forebay-secret";
 /// The name in the certificate.
 const HOST: &str = "localhost";
-/// The longest outage that is measured, and room so that nothing is done for want of it.
+/// Enough for the longest measured outage, so that a lack of space never triggers anything.
 const SPOOL_MAX: &str = "32 GB";
 
 /// How a node is set up.
@@ -24,17 +24,17 @@ const SPOOL_MAX: &str = "32 GB";
 pub(crate) struct Setup<'s> {
     /// The build of the program.
     pub(crate) program: &'s Path,
-    /// Where everything but the spool is kept.
+    /// The directory for everything except the spool.
     pub(crate) dir: &'s Path,
-    /// Where the spool is kept.
+    /// The directory for the spool.
     pub(crate) spool: &'s Path,
     /// The cores of the collector.
     pub(crate) cores: &'s [usize],
     /// The cores of the S3 server.
     pub(crate) s3_cores: &'s [usize],
-    /// How many sources it knows.
+    /// The number of sources.
     pub(crate) sources: usize,
-    /// Whether calls come by TLS.
+    /// Whether calls come over TLS.
     pub(crate) tls: bool,
     /// Bytes at which objects are cut.
     pub(crate) flush_bytes: u64,
@@ -47,7 +47,7 @@ impl Setup<'_> {
     }
 }
 
-/// A collector by `forebay serve` and, in a process of its own, the S3 server of `forebay dev`.
+/// A collector by `forebay serve` and, in a separate process, the S3 server of `forebay dev`.
 #[derive(Debug)]
 pub(crate) struct Node {
     /// The collector's process.
@@ -64,7 +64,7 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// Starts both.
+    /// Starts both processes.
     pub(crate) fn start(setup: &Setup<'_>) -> Self {
         let Setup { program, dir, .. } = *setup;
         let s3_dir = dir.join("dev");
@@ -94,36 +94,36 @@ impl Node {
         }
     }
 
-    /// Where calls are sent.
+    /// The target for calls.
     pub(crate) fn target(&self, path: &str) -> Target {
         match &self.ca {
             None => Target::plain(self.public, path),
-            Some(ca) => Target::tls(self.public, path, HOST, ca).expect("a certificate of our own"),
+            Some(ca) => Target::tls(self.public, path, HOST, ca).expect("a valid certificate"),
         }
     }
 
-    /// Ends the S3 server: nothing can be delivered.
+    /// Ends the S3 server, so that nothing can be delivered.
     pub(crate) fn cut_store_off(&mut self) {
         self.s3_server = None;
     }
 
-    /// Starts the S3 server again, with what it had.
+    /// Starts the S3 server again, with its previous content.
     pub(crate) fn bring_store_back(&mut self) {
         let mut back = s3_server(&self.program, &self.s3_dir, &self.s3_cores, self.s3);
-        assert_eq!(back.address("s3"), self.s3, "it is where it was");
+        assert_eq!(back.address("s3"), self.s3, "the address must not change");
         self.s3_server = Some(back);
     }
 
-    /// Waits until everything that was acknowledged is in the bucket.
+    /// Waits until everything acknowledged is in the bucket.
     pub(crate) fn flush(&self) {
         let mut flush = Command::new(&self.program);
         flush.args(["flush", "--admin", &format!("http://{}", self.admin)]).stdout(Stdio::null());
-        // It waits some time by itself, and fails where something is still left then.
+        // One flush waits for some time, and fails if something is still pending.
         let delivered = (0..10).any(|_| flush.status().expect("`forebay flush` runs").success());
-        assert!(delivered, "what was acknowledged was not delivered");
+        assert!(delivered, "acknowledged calls were not delivered");
     }
 
-    /// A counter or gauge of its metrics, all labels together.
+    /// The sum of a counter or gauge over all labels.
     pub(crate) fn metric(&self, name: &str) -> f64 {
         let text = get(self.admin, "/metrics").expect("its metrics");
         text.lines()
@@ -135,28 +135,28 @@ impl Node {
 }
 
 fn s3_server(program: &Path, dir: &Path, cores: &[usize], address: SocketAddr) -> Process {
-    // It has its core with the load generator, and would hold up what is measured there.
+    // It shares its core with the load generator, and would disturb the measurement there.
     let mut dev = Command::new("chrt");
     dev.args(["--idle", "0"]).arg(program);
-    // Of its idle collector's spool, which is in memory too, it would warn.
+    // Errors only: it would warn about the spool of its idle collector, which is in memory too.
     dev.args(["--log", "error", "dev", "--data-dir"]).arg(dir);
     dev.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--s3-listen"]);
     Process::start(cores, dev.arg(address.to_string()))
 }
 
-/// An address for the TLS listener, which is not among those that the program prints.
+/// An address for the TLS listener, which the program does not print.
 fn free_address() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("its address")
 }
 
-/// Makes a key (ECDSA on P-256, as certificates have today) and a certificate that trusts itself; the certificate's file.
+/// Makes a key (ECDSA on P-256, as is common) and a self-signed certificate. Returns the certificate's file.
 fn certificate(dir: &Path) -> PathBuf {
     let CertifiedKey { cert, signing_key } =
         rcgen::generate_simple_self_signed([HOST.to_owned()]).expect("a certificate");
     let file = dir.join("tls.crt");
-    std::fs::write(&file, cert.pem()).expect("room for a certificate");
-    std::fs::write(dir.join("tls.key"), signing_key.serialize_pem()).expect("room for a key");
+    std::fs::write(&file, cert.pem()).expect("space for a certificate");
+    std::fs::write(dir.join("tls.key"), signing_key.serialize_pem()).expect("space for a key");
     file
 }
 

@@ -1,13 +1,13 @@
-//! What the program `gzip` makes of some lines.
+//! The size of lines after the program `gzip`.
 
 use std::fs::File;
 use std::io;
 use std::process::{Command, Stdio};
 
-/// Bytes of `gzip -6` of a whole file.
+/// The size of a whole file after `gzip -6`.
 ///
 /// # Errors
-/// Where there is no such program, or it fails.
+/// If the program is missing or fails.
 pub(crate) fn gzip_6(mut lines: File) -> io::Result<u64> {
     io::Seek::rewind(&mut lines)?;
     let mut gzip = Command::new("gzip").arg("-6").stdin(lines).stdout(Stdio::piped()).spawn()?;

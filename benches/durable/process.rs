@@ -1,4 +1,4 @@
-//! A process on cores of its own, and what the kernel says of it.
+//! A process pinned to cores, and its usage according to the kernel.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
@@ -8,12 +8,12 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-/// How long the kernel counts a process's time in.
+/// The unit in which the kernel counts a process's time.
 const TICKS_PER_SECOND: u64 = 100;
-/// What makes the kernel count a process's peak of memory from now on.
+/// Written to `clear_refs`, it makes the kernel restart its count of peak memory.
 const RESET_PEAK: &str = "5";
 
-/// Runs `body` on these cores; what it starts (threads, processes) stays there, what runs afterwards does not.
+/// Runs `body` on these cores. Threads and processes that it starts stay there; later ones do not.
 pub(crate) fn on_cores<T>(cores: &[usize], body: impl FnOnce() -> T) -> T {
     let before = sched_getaffinity(None).expect("this thread's cores");
     let mut only = CpuSet::new();
@@ -26,7 +26,7 @@ pub(crate) fn on_cores<T>(cores: &[usize], body: impl FnOnce() -> T) -> T {
     done
 }
 
-/// A process that ends with this value.
+/// A process that is killed when this value is dropped.
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
@@ -34,7 +34,7 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts `command` on cores.
+    /// Starts `command` on these cores.
     pub(crate) fn start(cores: &[usize], command: &mut Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = on_cores(cores, || command.spawn()).expect("the program starts");
@@ -53,13 +53,13 @@ impl Process {
             }
             line.clear();
         }
-        panic!("it ended before it said where its {name} is");
+        panic!("the process ended before it printed the address of {name}");
     }
 
-    /// CPU time that it has used, user and system, all threads.
+    /// The CPU time that it has used: user and system, all threads.
     pub(crate) fn cpu(&self) -> Duration {
         let stat = self.told("stat");
-        // The name may hold spaces; the fields behind it do not. User and system time are the 14th and 15th.
+        // The name may contain spaces; the fields after it do not. User and system time are fields 14 and 15.
         let (_, fields) = stat.rsplit_once(')').expect("a name in parentheses");
         let ticks: u64 = fields
             .split_whitespace()
@@ -70,14 +70,14 @@ impl Process {
         Duration::from_millis(ticks * 1_000 / TICKS_PER_SECOND)
     }
 
-    /// The most memory that it has had, in bytes, since its start or [`Self::reset_peak_rss`].
+    /// The peak of its resident memory, in bytes, since its start or [`Self::reset_peak_rss`].
     pub(crate) fn peak_rss(&self) -> u64 {
         number_after(&self.told("status"), "VmHWM:") * 1_024
     }
 
-    /// Lets [`Self::peak_rss`] begin anew.
+    /// Restarts the count of [`Self::peak_rss`].
     pub(crate) fn reset_peak_rss(&self) {
-        std::fs::write(self.about("clear_refs"), RESET_PEAK).expect("a kernel that counts peaks anew");
+        std::fs::write(self.about("clear_refs"), RESET_PEAK).expect("a kernel that can reset peaks");
     }
 
     fn about(&self, file: &str) -> String {
@@ -85,7 +85,7 @@ impl Process {
     }
 
     fn told(&self, file: &str) -> String {
-        std::fs::read_to_string(self.about(file)).expect("what the kernel says of it")
+        std::fs::read_to_string(self.about(file)).expect("a readable file in /proc")
     }
 }
 
@@ -96,14 +96,14 @@ fn number_after(text: &str, name: &str) -> u64 {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended by itself; either way it is waited for.
+        // It may have ended by itself; it is awaited in either case.
         if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw)
             && let Err(error) = kill_process(pid, Signal::KILL)
         {
-            eprintln!("it has ended already: {error}");
+            eprintln!("the process has already ended: {error}");
         }
         if let Err(error) = self.child.wait() {
-            eprintln!("it could not be waited for: {error}");
+            eprintln!("cannot wait for the process: {error}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Figures of a case, and their medians.
+//! The figures of a case, and their medians.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,51 +9,51 @@ use crate::bucket::Contents;
 use crate::load::Outcome;
 use crate::path::Floor;
 
-/// What one repeat of one case measured.
+/// The measurements of one repeat of a case.
 #[derive(Debug)]
 pub(crate) struct Figures {
     /// The single-thread floor.
     pub(crate) floor: Floor,
     /// A server that only answers.
     pub(crate) bare: Outcome,
-    /// Calls delivered each second where the spool is in memory.
+    /// Calls delivered per second with the spool in memory.
     pub(crate) in_memory: f64,
-    /// The collector, as fast as it answers.
+    /// The collector at its fastest rate of answers.
     pub(crate) peak: Outcome,
     /// From the first request of the peak until all of its calls were in the bucket.
     pub(crate) took: Duration,
     /// CPU time of the collector over `took`.
     pub(crate) cpu: Duration,
-    /// Syncs of the spool meanwhile.
+    /// Syncs of the spool in that time.
     pub(crate) syncs: f64,
     /// Bytes of a sync, on average.
     pub(crate) block: f64,
-    /// Bytes written to the spool meanwhile.
+    /// Bytes written to the spool in that time.
     pub(crate) written: f64,
     /// The collector at half of its peak.
     pub(crate) half: Half,
-    /// The collector's memory at its most, in bytes.
+    /// The peak memory of the collector, in bytes.
     pub(crate) peak_rss: u64,
-    /// What is in the objects that were made under load.
+    /// The content of the objects made under load.
     pub(crate) contents: Contents,
-    /// What is in those that were made when there was time.
+    /// The content of the objects made at leisure.
     pub(crate) at_leisure: Contents,
-    /// Requests that were not answered 200.
+    /// Requests not answered 200.
     pub(crate) refused: u64,
 }
 
 /// The collector at half of its peak, at a fixed rate.
 #[derive(Debug)]
 pub(crate) struct Half {
-    /// What was answered.
+    /// The answers.
     pub(crate) outcome: Outcome,
-    /// The disk alone, in blocks as large and as often.
+    /// The disk alone, with blocks of the same size at the same rate.
     pub(crate) disk: Histogram<u64>,
-    /// All that was written to the spool's disk until all was delivered, where that is one.
+    /// All bytes written to the spool's disk until everything was delivered; `None` if it is not a disk.
     pub(crate) disk_bytes: Option<u64>,
 }
 
-/// Each figure: its name, its unit, its digits behind the point.
+/// Each figure: its name, its unit, its digits after the point.
 const COLUMNS: [(&str, &str, usize); 29] = [
     ("delivered", "calls/s, until all are in the bucket", 0),
     ("answered", "calls/s, while requests are sent", 0),
@@ -71,7 +71,7 @@ const COLUMNS: [(&str, &str, usize); 29] = [
     ("p99 at peak", "ms", 2),
     ("requests a sync", "", 1),
     ("bytes a sync", "", 0),
-    ("disk p50", "ms, write and sync of what the collector does at half of its peak", 3),
+    ("disk p50", "ms, write and sync in the rhythm of the collector at half of its peak", 3),
     ("disk p99", "ms", 3),
     ("p50 at half of peak", "ms", 2),
     ("p99 at half of peak", "ms", 2),
@@ -130,7 +130,7 @@ impl Figures {
         ]
     }
 
-    /// The most telling ones on one line.
+    /// The most important figures on one line.
     pub(crate) fn line(&self) -> String {
         let wanted = ["delivered", "answered", "floor F", "CPU", "CPU of F", "p99 at peak", "disk p50"];
         let all = COLUMNS.iter().zip(self.values());

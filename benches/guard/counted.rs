@@ -1,4 +1,5 @@
-//! Instructions a call, by callgrind: each case is a process of its own in which only [`counted_by_the_guard`] is counted.
+//! Instructions per call, by callgrind: each case runs in a separate process, in which only
+//! [`counted_by_the_guard`] is counted.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,20 +10,21 @@ use std::sync::Arc;
 
 use forebay::call::Fingerprinter;
 use forebay::delivery::encode::{LEVEL_AT_LEISURE, LEVEL_UNDER_LOAD};
+use forebay::log::RequestFrames;
 use forebay::object::gzip::GzipLines;
 use forebay::sources::SourceId;
-use forebay::spool::{RequestFrames, SpoolOptions, Stepped};
+use forebay::spool::{SpoolOptions, Stepped};
 
 use crate::corpus::Seeded;
 use crate::memory::{self, Counted, MemoryDisk, NOON};
 use crate::spooled;
 
-/// Where the profiles are kept.
+/// The folder for the profiles.
 pub(crate) const FOLDER: &str = "target/guard";
 const SEED: u64 = 41;
-/// Calls counted, and as many before them that are not: they find memory, caches and tables cold.
+/// Calls that are counted, after as many that are not, because those find memory, caches and tables cold.
 const CALLS: usize = 1_600;
-/// Longer than all calls of a case.
+/// Larger than all calls of a case.
 const SEGMENT: u64 = 16 * 1_024 * 1_024;
 
 /// What is counted.
@@ -30,11 +32,11 @@ const SEGMENT: u64 = 16 * 1_024 * 1_024;
 pub(crate) enum Case {
     /// From a body to its frames.
     Lines { calls: usize },
-    /// From frames to a committed block: repeats looked for, positions and checksums, index, ledger.
+    /// From frames to a committed block: lookup of repeats, positions and checksums, index, ledger.
     Commit { calls: usize, requests: usize },
-    /// The same of calls that are all repeats.
+    /// The same for calls that are all repeats.
     Repeats { calls: usize },
-    /// From lines to gzip, with the hash over them.
+    /// From lines to gzip, including their hash.
     Gzip { level: u32 },
 }
 
@@ -69,13 +71,13 @@ impl FromStr for Case {
     }
 }
 
-/// Instructions a call of each case. `None` where there is no valgrind.
+/// Instructions per call of each case. `None` without valgrind.
 pub(crate) fn all() -> Option<BTreeMap<String, f64>> {
     Command::new("valgrind").arg("--version").output().ok()?;
     Some(CASES.into_iter().map(|case| (case.to_string(), instructions(case))).collect())
 }
 
-/// Counts the instructions of a case in a process of its own.
+/// Counts the instructions of a case in a separate process.
 #[expect(clippy::cast_precision_loss, reason = "some millions of instructions")]
 fn instructions(case: Case) -> f64 {
     std::fs::create_dir_all(FOLDER).expect("a folder for profiles");
@@ -84,7 +86,7 @@ fn instructions(case: Case) -> f64 {
     let mut valgrind = Command::new("valgrind");
     valgrind.args(["--tool=callgrind", "--toggle-collect=*counted_by_the_guard*"]);
     valgrind.arg(format!("--callgrind-out-file={profile}"));
-    // Memory is not given back to the system after some milliseconds: nothing that is counted looks at a clock.
+    // Keep freed memory: returning it after some milliseconds would make the count depend on a clock.
     valgrind.env("MIMALLOC_PURGE_DELAY", "-1");
     let done = valgrind.arg(program).args(["--work", &case.to_string()]).output().expect("valgrind starts");
     let said = String::from_utf8_lossy(&done.stderr);
@@ -92,11 +94,14 @@ fn instructions(case: Case) -> f64 {
     let text = std::fs::read_to_string(&profile).expect("callgrind's profile");
     let total = text.lines().find_map(|line| line.strip_prefix("totals: ")).expect("a total");
     let total: u64 = total.trim().parse().expect("a number of instructions");
-    assert!(total > 0, "{case}: nothing was counted; is `counted_by_the_guard` still a function?\n{said}");
+    assert!(
+        total > 0,
+        "{case}: nothing was counted; is `counted_by_the_guard` still a separate function?\n{said}"
+    );
     total as f64 / CALLS as f64
 }
 
-/// What callgrind counts: this, and all that it calls.
+/// What callgrind counts: this function and everything that it calls.
 #[inline(never)]
 fn counted_by_the_guard(work: &mut dyn FnMut()) {
     work();
@@ -117,15 +122,15 @@ pub(crate) fn work(case: Case) {
         Case::Commit { calls, requests } => {
             let mut spool = spool();
             let groups = groups(calls, requests);
-            halves(groups, |group| drop(black_box(spool.append(group).expect("room in the spool"))));
+            halves(groups, |group| drop(black_box(spool.append(group).expect("space in the spool"))));
         }
         Case::Repeats { calls } => {
             let mut spool = spool();
             for group in groups(calls, 1) {
-                spool.append(group).expect("room in the spool");
+                spool.append(group).expect("space in the spool");
             }
             halves(groups(calls, 1), |group| {
-                let appended = spool.append(group).expect("room in the spool");
+                let appended = spool.append(group).expect("space in the spool");
                 assert!(appended.iter().all(|appended| appended.stored == 0), "all of them are repeats");
             });
         }
@@ -133,14 +138,14 @@ pub(crate) fn work(case: Case) {
             let mut gzip = GzipLines::new(Vec::with_capacity(1 << 22), level, u64::MAX);
             let lines = spooled::lines(2 * CALLS, NOON);
             halves(lines, |line| {
-                black_box(gzip.push(&line).expect("a Vec takes all"));
+                black_box(gzip.push(&line).expect("a Vec accepts all bytes"));
             });
-            black_box(gzip.finish().expect("a Vec takes all").out.len());
+            black_box(gzip.finish().expect("a Vec accepts all bytes").out.len());
         }
     }
 }
 
-/// Does the first half uncounted and the second counted.
+/// Does the first half uncounted and the second half counted.
 fn halves<T>(mut all: Vec<T>, mut work: impl FnMut(T)) {
     let second = all.split_off(all.len() / 2);
     all.into_iter().for_each(&mut work);
@@ -148,7 +153,7 @@ fn halves<T>(mut all: Vec<T>, mut work: impl FnMut(T)) {
     counted_by_the_guard(&mut || second.by_ref().for_each(&mut work));
 }
 
-/// Requests in groups that are committed together, of which no call is a repeat of another.
+/// Requests in groups that share a commit. No call is a repeat of another.
 fn groups(calls: usize, requests: usize) -> Vec<Vec<RequestFrames>> {
     let (mut random, source, fingerprinter) = (Seeded(SEED), source(), fingerprinter());
     let mut request = || {

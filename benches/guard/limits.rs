@@ -1,25 +1,26 @@
-//! The figures of the last setting, and how far today's may be above them.
+//! The stored figures, and how much today's may exceed them.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-/// By how much instructions a call may grow. Another compiler or C library moves them by some per cent too.
+/// How much the instructions per call may grow. Another compiler or C library also changes them by some per
+/// cent.
 const INSTRUCTIONS_PERCENT: f64 = 5.0;
-/// The same of gzip: valgrind's processor has no SHA instructions, so two thirds of what is counted is the hash.
+/// The same for gzip: valgrind's processor has no SHA instructions, so two thirds of the count is the hash.
 const GZIP_PERCENT: f64 = 2.0;
-/// By how much what is written may grow. It hangs on nothing but the code.
+/// How much the writes may grow. They depend only on the code.
 const WRITTEN_PERCENT: f64 = 1.0;
-const HEADER: &str = "# What `tests/guard` holds its figures against. Written by `tests/guard --set`.\n";
+const HEADER: &str = "# The stored figures of `tests/guard`. Written by `tests/guard --set`.\n";
 
-/// What a run has counted.
+/// The counts of a run.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Figures {
     /// Compiler, valgrind and machine.
     pub(crate) set_with: String,
-    /// Instructions a call, by case. Empty where they were not counted.
+    /// Instructions per call, by case. Empty if they were not counted.
     pub(crate) instructions_per_call: BTreeMap<String, f64>,
-    /// What was written, by case.
+    /// Writes, by case.
     pub(crate) written: BTreeMap<String, f64>,
 }
 
@@ -37,13 +38,13 @@ fn file() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("benches/guard/limits.toml")
 }
 
-/// The figures of the last setting.
+/// The stored figures.
 pub(crate) fn last() -> Figures {
     let text = std::fs::read_to_string(file()).expect("benches/guard/limits.toml");
-    toml::from_str(&text).expect("benches/guard/limits.toml as `--set` writes it")
+    toml::from_str(&text).expect("benches/guard/limits.toml in the form that `--set` writes")
 }
 
-/// Makes these the figures that later runs are held against.
+/// Stores these figures for later runs.
 pub(crate) fn set(figures: &Figures) {
     let round = |(name, figure): (&String, &f64)| (name.clone(), (figure * 1e4).round() / 1e4);
     let rounded = Figures {
@@ -55,7 +56,7 @@ pub(crate) fn set(figures: &Figures) {
     std::fs::write(file(), format!("{HEADER}{text}")).expect("benches/guard/limits.toml can be written");
 }
 
-/// What has grown by more than it may, in words; and cases of one side that the other does not know.
+/// Describes what has grown beyond its limit, and the cases that only one side has.
 pub(crate) fn grown(last: &Figures, today: &Figures) -> Vec<String> {
     let instructions = if today.instructions_per_call.is_empty() {
         Vec::new()
@@ -74,14 +75,14 @@ fn compare(
     allowed: impl Fn(&str) -> f64,
 ) -> Vec<String> {
     let gone = last.keys().filter(|name| !today.contains_key(*name));
-    let gone = gone.map(|name| format!("{name}: it is in limits.toml and was not measured"));
+    let gone = gone.map(|name| format!("{name}: it is in limits.toml but was not measured"));
     let grown = today.iter().filter_map(|(name, now)| {
         let Some(before) = last.get(name) else {
-            return Some(format!("{name}: it is {now:.4} and has no figure in limits.toml"));
+            return Some(format!("{name}: it is {now:.4} but has no figure in limits.toml"));
         };
         let (allowed, percent) = (allowed(name), (now / before - 1.0) * 100.0);
         if percent < -allowed {
-            println!("  {name} has shrunk from {before:.4} to {now:.4}: `--set` keeps what was won");
+            println!("  {name} has shrunk from {before:.4} to {now:.4}: `--set` makes this the new limit");
         }
         (percent > allowed).then(|| {
             format!("{name}: from {before:.4} to {now:.4}, {percent:.1} % more; {allowed} % are allowed")

@@ -1,7 +1,8 @@
-//! The guard against slow growth: figures that do not depend on time, held against those of the last setting.
+//! Guards against gradual growth: figures that do not depend on time are compared with stored ones.
 //!
-//! Instructions a call of the path that computes, counted by callgrind, and bytes and calls to the disk for what is stored,
-//! counted under the real spool. `benches/README.md` says how to run it and how to set new figures on purpose.
+//! Instructions per call of the computing path, counted by callgrind; and bytes and calls to the disk,
+//! counted under the real spool. `benches/README.md` explains how to run it and how to store new figures on
+//! purpose.
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
@@ -21,14 +22,16 @@ use clap::Parser;
 use counted::Case;
 use limits::Figures;
 
-/// As in the program: what it spends on memory counts.
+/// As in the program: its cost of memory allocation counts.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[derive(Debug, Parser)]
-#[command(about = "Instructions a call, and bytes written for a byte of line, held against the last setting")]
+#[command(
+    about = "Compares instructions per call, and bytes written per byte of line, with the stored figures"
+)]
 struct Args {
-    /// Write today's figures as those that later runs are held against
+    /// Store today's figures for later runs
     #[arg(long)]
     set: bool,
     /// Do the work of one case, to be counted from outside
@@ -44,7 +47,7 @@ fn main() -> ExitCode {
     }
     let instructions = counted::all();
     if instructions.is_none() {
-        eprintln!("=== SKIPPED: valgrind is missing, and no instruction was counted. Install valgrind.");
+        eprintln!("=== SKIPPED: valgrind is missing, so instructions were not counted. Install valgrind.");
         if args.set || ["CI", "FOREBAY_NO_SKIP"].iter().any(|name| std::env::var_os(name).is_some()) {
             return ExitCode::FAILURE;
         }
@@ -67,8 +70,9 @@ fn main() -> ExitCode {
     eprintln!("guard: FAILED\n");
     grown.iter().for_each(|grown| eprintln!("  {grown}"));
     eprintln!(
-        "\nSet with {}; this run: {}. Where the instructions of a case are: callgrind_annotate {}/CASE.callgrind\n\
-         If it is meant, set new figures and say why in the commit:  tests/guard --set",
+        "\nStored with {}; this run: {}. To see the instructions of a case: \
+         callgrind_annotate {}/CASE.callgrind\n\
+         If the growth is intended, store new figures and explain it in the commit:  tests/guard --set",
         last.set_with,
         today.set_with,
         counted::FOLDER,
@@ -76,7 +80,7 @@ fn main() -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// What the figures hang on besides the code.
+/// What the figures depend on besides the code.
 fn tools() -> String {
     let said = |program: &str| {
         let output = Command::new(program).arg("--version").output();

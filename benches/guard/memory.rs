@@ -1,5 +1,5 @@
-//! A disk in memory that counts what it is asked to write and sync, and a clock that stands still: the same work does the
-//! same calls on every run.
+//! A disk in memory that counts writes and syncs, and a clock that stands still: the same work makes the same
+//! calls on every run.
 
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
@@ -8,15 +8,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use forebay::disk::Disk;
+use forebay::disk::DiskFile;
 use forebay::metrics::Metrics;
 use forebay::random::Random;
-use forebay::spool::{Disk, DiskFile, SpoolOptions, Stepped};
+use forebay::spool::{SpoolOptions, Stepped};
 use forebay::time::{Clock, UnixMillis};
 
-/// When all is received.
+/// When all calls are received.
 pub(crate) const NOON: UnixMillis = UnixMillis(1_795_176_000_123);
 
-/// What was asked of a disk so far.
+/// The requests to a disk so far.
 #[derive(Debug, Default)]
 pub(crate) struct Counted {
     /// Bytes written to all files.
@@ -50,7 +52,7 @@ impl DiskFile for MemoryFile {
             if bytes.len() < end {
                 bytes.resize(end, 0);
             }
-            bytes.get_mut(at..end).expect("it was made as long").copy_from_slice(part);
+            bytes.get_mut(at..end).expect("the file was extended").copy_from_slice(part);
             at = end;
             self.counted.bytes.fetch_add(part.len() as u64, Ordering::Relaxed);
         }
@@ -76,7 +78,7 @@ pub(crate) struct MemoryDisk {
 }
 
 impl MemoryDisk {
-    /// No files yet.
+    /// An empty disk.
     pub(crate) fn new(counted: Arc<Counted>) -> Self {
         Self { files: Mutex::default(), counted }
     }
@@ -160,6 +162,6 @@ pub(crate) fn open(disk: Arc<MemoryDisk>, options: SpoolOptions) -> Stepped {
     let metrics = Arc::new(Metrics::new());
     let (mut spool, _) =
         Stepped::open(disk, options, Arc::new(Still), &Fixed, metrics).expect("an empty disk");
-    spool.keep().expect("a spool that stands");
+    spool.keep().expect("a working spool");
     spool
 }

@@ -1,23 +1,24 @@
-//! Bytes and calls to the disk, counted under the real spool: each segment is filled, its lines are taken as delivered, and
-//! it is used again, as in a collector that has run for a while.
+//! Bytes and calls to the disk, counted under the real spool: each segment is filled, its lines are committed
+//! as delivered, and it is reused, as in a collector that has run for a while.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use forebay::spool::{AppendError, RequestFrames, SpoolOptions, Stepped};
+use forebay::log::{AppendError, RequestFrames};
+use forebay::spool::{SpoolOptions, Stepped};
 
 use crate::memory::{self, Counted, MemoryDisk, NOON};
 use crate::spooled::{self, Requests};
 
 /// Calls of a request, and requests that share a commit.
 const CASES: [(usize, usize); 4] = [(1, 1), (1, 64), (100, 1), (2_500, 1)];
-/// Segments filled before anything is counted: the first are new files, filled with zeroes.
+/// Segments filled before counting starts: the first ones are new files, filled with zeroes.
 const BEFORE: usize = 3;
-/// Segments filled while it is counted, each from its first byte to its last.
+/// Segments filled while counting, each from its first byte to its last.
 const SEGMENTS: usize = 2;
 
-/// What was written for each case, by name.
+/// What was written in each case, by name.
 pub(crate) fn all() -> BTreeMap<String, f64> {
     CASES.into_iter().flat_map(|(calls, requests)| case(calls, requests)).collect()
 }
@@ -54,7 +55,8 @@ struct Filled {
     commits: u64,
 }
 
-/// Commits until the segment is full, then lets all of it go and commits what did not fit into the next one.
+/// Commits until the segment is full, then releases everything and commits the remainder into the next
+/// segment.
 fn fill(spool: &mut Stepped, source: &mut Requests, calls: usize, requests: usize) -> Filled {
     let mut commits = 0;
     loop {
@@ -65,7 +67,7 @@ fn fill(spool: &mut Stepped, source: &mut Requests, calls: usize, requests: usiz
             Err(error) => panic!("{error}: nothing fails on this disk"),
         }
     }
-    let line_bytes = spooled::let_go(spool.outlet());
-    spool.keep().expect("a spool that stands");
+    let line_bytes = spooled::let_go(&*spool.log());
+    spool.keep().expect("a working spool");
     Filled { line_bytes, commits }
 }

@@ -1,19 +1,19 @@
-//! The ids of what was acknowledged, in a file, so that what a collector loses can be counted.
+//! Writes the ids of acknowledged calls to a file, so that calls lost by a collector can be counted.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-/// A file with one `messageId` a line.
+/// A file with one `messageId` per line.
 #[derive(Debug)]
 pub(crate) struct Acked(Mutex<BufWriter<File>>);
 
 impl Acked {
-    /// A new file, in place of an old one.
+    /// Creates the file, replacing an old one.
     ///
     /// # Errors
-    /// Where it cannot be created.
+    /// If it cannot be created.
     pub(crate) fn create(path: &Path) -> io::Result<Self> {
         Ok(Self(Mutex::new(BufWriter::new(File::create(path)?))))
     }
@@ -27,10 +27,10 @@ impl Acked {
         Ok(())
     }
 
-    /// Hands everything to the system.
+    /// Writes all buffered ids to the file.
     ///
     /// # Errors
-    /// Where the file cannot be written.
+    /// If the file cannot be written.
     pub(super) fn finish(&self) -> io::Result<()> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).flush()
     }

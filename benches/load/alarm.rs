@@ -1,4 +1,4 @@
-//! Waits until a moment, to some microseconds, and leaves the core to others meanwhile.
+//! Waits until a given time, accurate to some microseconds, and leaves the core to others meanwhile.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -9,22 +9,22 @@ use rustix::time::{
 };
 use tokio::io::unix::AsyncFd;
 
-/// A timer of the kernel's. Those of the runtime tick once a millisecond: by them requests would come in bursts, and their
-/// answers late by as much. To look at the clock again and again instead would take the core from the S3 server, which then
-/// holds up what is measured where it gets its turn at last.
+/// A timer of the kernel. The runtime's timers tick once a millisecond: with them requests would come in
+/// bursts, and answers would seem late by as much. Polling the clock would take the core from the S3 server,
+/// which would then disturb the measurement when it gets its turn.
 #[derive(Debug)]
 pub(super) struct Alarm {
     timer: AsyncFd<OwnedFd>,
 }
 
 impl Alarm {
-    /// One that is not set. Within a runtime.
+    /// Creates a timer that is not set. Must be called within a runtime.
     pub(super) fn new() -> io::Result<Self> {
         let timer =
             timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
         #[expect(
             deprecated,
-            reason = "what stands in its place is unsafe, for types that change their descriptor; this one does not"
+            reason = "its replacement is unsafe, for types that change their descriptor; this one does not"
         )]
         let timer = AsyncFd::new(timer)?;
         Ok(Self { timer })
@@ -33,7 +33,7 @@ impl Alarm {
     /// Waits for so long.
     pub(super) async fn wait(&self, how_long: Duration) -> io::Result<()> {
         if how_long.is_zero() {
-            // To set a timer to zero is to stop it.
+            // Setting a timer to zero stops it.
             return Ok(());
         }
         let it_value = Timespec::try_from(how_long).map_err(io::Error::other)?;

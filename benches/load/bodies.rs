@@ -1,39 +1,41 @@
-//! Bodies made beforehand, in which only the ids of the messages change.
+//! Prepared bodies, in which only the message ids change.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::corpus::{self, Seeded};
 
-/// Of the corpus.
+/// The seed of the corpus.
 pub(crate) const SEED: u64 = 41;
-/// Calls in all bodies together: far more bytes than gzip looks back, so that bodies that come again compress no better.
+/// Calls in all bodies together: far more bytes than the window of gzip, so that repeated bodies do not
+/// compress better.
 const CALLS_MADE: usize = 8_192;
-/// What stands before the id of a message in the corpus.
+/// The text before a message id in the corpus.
 const BEFORE_ID: &str = r#""messageId":""#;
-/// Hexadecimal digits at the end of each id that are written anew for each request.
+/// Hexadecimal digits at the end of each id that are rewritten for each request.
 const DIGITS: usize = 12;
-/// An odd number: multiplying by it (mod 2^48) gives each number another, so that ids look random and none comes twice.
+/// An odd number: multiplying by it (mod 2^48) maps each number to a different one, so ids look random and
+/// none repeats.
 const SPREAD: u64 = 0x9E37_79B9_7F4B;
 
-/// What a body is.
+/// The form of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Form {
     /// One call.
     Single,
     /// Calls in the envelope of the tracking API.
     Envelope,
-    /// A JSON array of calls, as collectors that know no envelope take them.
+    /// A JSON array of calls, for collectors that know no envelope.
     Array,
 }
 
 impl Form {
-    /// The usual one of so many calls.
+    /// The usual form for so many calls.
     pub(crate) fn of(calls: usize) -> Self {
         if calls == 1 { Self::Single } else { Self::Envelope }
     }
 
-    /// Where the tracking API takes it.
+    /// The path of the tracking API for this form.
     pub(crate) fn path(self) -> &'static str {
         match self {
             Self::Single => "/v1/track",
@@ -48,7 +50,7 @@ struct Template {
     ids: Vec<Range<usize>>,
 }
 
-/// Bodies of one number of calls.
+/// Bodies with a fixed number of calls.
 #[derive(Debug)]
 pub(crate) struct Bodies {
     calls_per_request: usize,
@@ -62,13 +64,13 @@ impl Bodies {
         Self::in_form(Form::of(calls_per_request), calls_per_request, 0)
     }
 
-    /// Bodies of so many calls in their usual form, whose ids are counted from `first_id`.
+    /// Bodies of so many calls in their usual form, with ids counted from `first_id`.
     pub(crate) fn starting_at(calls_per_request: usize, first_id: u64) -> Self {
         Self::in_form(Form::of(calls_per_request), calls_per_request, first_id)
     }
 
-    /// Bodies of a form; a single call is one whatever `calls_per_request` says. Bodies of two runs against the same
-    /// collector need a `first_id` each, or their calls are repeats.
+    /// Bodies of a form; a single call stays single whatever `calls_per_request` says. Two runs against the
+    /// same collector need different values of `first_id`; otherwise the second run sends repeats.
     pub(crate) fn in_form(form: Form, calls_per_request: usize, first_id: u64) -> Self {
         let calls_per_request = if form == Form::Single { 1 } else { calls_per_request };
         let mut random = Seeded(SEED);
@@ -88,7 +90,7 @@ impl Bodies {
         self.calls_per_request as u64
     }
 
-    /// All bodies, as they were made.
+    /// All bodies, as generated.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> + Clone {
         self.templates.iter().map(|template| template.body.as_slice())
     }
@@ -107,15 +109,15 @@ impl Bodies {
         }
     }
 
-    /// The ids in a request that [`Self::append`] ended.
+    /// The ids in a request that [`Self::append`] finished.
     pub(super) fn ids<'r>(&'r self, ticket: u64, request: &'r [u8]) -> impl Iterator<Item = &'r [u8]> {
         let template = self.template(ticket);
         let body = request.get(request.len() - template.body.len()..).expect("a body at its end");
         template.ids.iter().map(move |id| body.get(id.clone()).expect("an id inside the body"))
     }
 
-    /// Goes through all of them, each time from another one on: where write keys are taken in turn too, none of them
-    /// always meets the same bodies.
+    /// Cycles through all bodies, starting each cycle at another one. Otherwise, because write keys cycle
+    /// too, each key would always meet the same bodies.
     fn template(&self, ticket: u64) -> &Template {
         let templates = self.templates.len() as u64;
         let index = (ticket + ticket / templates) % templates;

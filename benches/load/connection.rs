@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::target::{Stream, Target};
 
-/// Bytes of an answer read at once; answers have some hundred.
+/// Bytes of an answer read at once; answers have a few hundred.
 const ANSWER_READ: usize = 1_024;
 const END_OF_HEAD: &[u8] = b"\r\n\r\n";
 
@@ -17,7 +17,7 @@ pub(super) struct Connection {
     closing: bool,
 }
 
-/// What the head of an answer says.
+/// The relevant parts of an answer's head.
 #[derive(Debug, PartialEq, Eq)]
 struct Answer {
     status: u16,
@@ -29,14 +29,14 @@ impl Connection {
         Ok(Self { stream: target.connect().await?, answer: Vec::new(), closing: false })
     }
 
-    /// Sends a request and reads its answer whole. Returns whether it was 2xx. A connection that the last answer announced
-    /// to be closed is made anew, as HTTP clients do.
+    /// Sends a request and reads its whole answer. Returns whether it was 2xx. If the previous answer
+    /// announced a close, reconnects first, as HTTP clients do.
     pub(super) async fn exchange(&mut self, target: &Target, request: &[u8]) -> io::Result<bool> {
         if self.closing {
             *self = Self::open(target).await?;
         }
         self.stream.write_all(request).await?;
-        // With TLS what is written may wait for the next flush.
+        // With TLS, written data may wait for the next flush.
         self.stream.flush().await?;
         self.answer.clear();
         loop {
@@ -52,7 +52,7 @@ impl Connection {
     }
 }
 
-/// What an answer says, once all of it is there.
+/// Parses an answer once it is complete.
 fn whole_answer(bytes: &[u8]) -> io::Result<Option<Answer>> {
     let Some(head_end) = memmem::find(bytes, END_OF_HEAD) else { return Ok(None) };
     let body = bytes.get(head_end + END_OF_HEAD.len()..).unwrap_or_default();
@@ -74,7 +74,7 @@ fn whole_answer(bytes: &[u8]) -> io::Result<Option<Answer>> {
     Ok(is_whole.then_some(Answer { status, closing }))
 }
 
-/// Whether a chunked body is there up to its last chunk. Trailers are not known.
+/// Whether a chunked body is complete up to its last chunk. Trailers are not supported.
 fn ends_its_chunks(body: &[u8]) -> io::Result<bool> {
     let mut rest = body;
     loop {
@@ -82,7 +82,7 @@ fn ends_its_chunks(body: &[u8]) -> io::Result<bool> {
         let line = rest.get(..line_end).and_then(|line| std::str::from_utf8(line).ok());
         let size = line.and_then(|line| line.split(';').next()).ok_or_else(bad_answer)?;
         let size = usize::from_str_radix(size.trim(), 16).map_err(|_| bad_answer())?;
-        // The size's own line, the chunk, the end of its line.
+        // The line of the size, the chunk, the end of its line.
         let Some(behind) = rest.get(line_end + 2 + size + 2..) else { return Ok(false) };
         if size == 0 {
             return Ok(true);
@@ -92,5 +92,5 @@ fn ends_its_chunks(body: &[u8]) -> io::Result<bool> {
 }
 
 fn bad_answer() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "an answer that is no HTTP/1.1 with its length")
+    io::Error::new(io::ErrorKind::InvalidData, "an answer that is not HTTP/1.1 with a length")
 }

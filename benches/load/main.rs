@@ -1,13 +1,14 @@
-//! The load generator as a command of its own, for anything that takes calls by HTTP.
+//! The load generator as a separate command, for any collector that takes calls by HTTP.
 //!
 //! `cargo bench --bench load -- --address 127.0.0.1:8080 --calls 100 --write-keys a,b --seconds 10`
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
+#![allow(clippy::indexing_slicing, reason = "a bench that cannot go on stops where it is")]
 
 #[path = "../corpus/mod.rs"]
 mod corpus;
 #[path = "mod.rs"]
-#[expect(dead_code, reason = "some of it is for the benches that start a collector themselves")]
+#[expect(dead_code, reason = "some of it is only for the benches that start a collector themselves")]
 mod load;
 #[path = "../durable/packed.rs"]
 mod packed;
@@ -28,63 +29,63 @@ use load::bodies::{Form, SEED};
 use load::{Acked, Bodies, Generator, Load, Outcome, Pace, Target};
 use statistics::Statistics;
 
-/// Calls that the statistics are of: as many as all bodies have.
+/// How many calls the statistics cover: as many as all bodies have.
 const CALLS_DESCRIBED: usize = 8_192;
 
 #[derive(Debug, Parser)]
-#[command(about = "Sends calls to an address and prints how many were taken, and how fast")]
+#[command(about = "Sends calls to an address and prints how many were accepted, and how fast")]
 #[expect(clippy::struct_excessive_bools, reason = "a command line has switches")]
 struct Args {
-    /// Where to, as HOST:PORT
+    /// The address, as HOST:PORT
     #[arg(long, required_unless_present = "corpus")]
     address: Option<String>,
-    /// Send nothing: print statistics of the calls that are sent, beside those of captured calls
+    /// Send nothing: print statistics of the generated calls, and those of captured calls
     #[arg(long)]
     corpus: bool,
-    /// The path of the requests; if not given, that of the tracking API
+    /// The path of the requests; by default that of the tracking API
     #[arg(long)]
     path: Option<String>,
     /// Calls in a request
     #[arg(long, default_value_t = 100)]
     calls: usize,
-    /// What a body is; if not given, a single call or an envelope, by --calls
+    /// The form of a body; by default a single call or an envelope, depending on --calls
     #[arg(long, value_enum)]
     body: Option<Form>,
     /// Connections, each kept alive
     #[arg(long, default_value_t = 64)]
     connections: usize,
-    /// How many of them have a request under way at a time, at most; if not given, all
+    /// The largest number of connections with a request in flight at a time; by default all
     #[arg(long)]
     active: Option<usize>,
-    /// Write keys, taken in turn by the requests; without any, requests have no Authorization
+    /// Write keys, which the requests use in turn; without any, requests have no Authorization
     #[arg(long, value_delimiter = ',')]
     write_keys: Vec<String>,
     /// How long requests are sent
     #[arg(long, default_value_t = 10.0)]
     seconds: f64,
-    /// Requests each second, whether or not the earlier ones are answered; if not given, each connection sends its next
-    /// request when the last one is answered
+    /// Requests per second, sent on schedule even if earlier ones are unanswered; by default each connection
+    /// sends its next request when the previous one is answered
     #[arg(long)]
     rate: Option<f64>,
-    /// Speak TLS
+    /// Use TLS
     #[arg(long, requires = "ca")]
     tls: bool,
     /// PEM file with the certificates to trust
     #[arg(long, requires = "tls")]
     ca: Option<PathBuf>,
-    /// The name that the certificate must have; if not given, the host of --address
+    /// The name that the certificate must have; by default the host of --address
     #[arg(long, requires = "tls")]
     server_name: Option<String>,
-    /// Write the messageId of each acknowledged call here, one a line
+    /// Write the messageId of each acknowledged call to this file, one per line
     #[arg(long)]
     acked: Option<PathBuf>,
-    /// A connection that breaks ends the run, but is no failure
+    /// A broken connection ends the run without failure
     #[arg(long)]
     until_broken: bool,
     /// Print one line of JSON
     #[arg(long)]
     json: bool,
-    /// Given by `cargo bench`
+    /// Passed by `cargo bench`
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -126,7 +127,8 @@ fn run(args: &Args, address: &str) -> io::Result<Outcome> {
         lasting: Duration::from_secs_f64(args.seconds),
         acked: args.acked.as_deref().map(Acked::create).transpose()?.map(Arc::new),
     };
-    // Calls of an earlier run against the same collector must not come again.
+    // Ids must differ from those of earlier runs against the same collector; otherwise the calls would be
+    // repeats.
     let bodies = Arc::new(Bodies::in_form(form, args.calls, rand::random()));
     let mut generator = Generator::open(&load)?;
     if args.until_broken { generator.run_until_broken(&load, &bodies) } else { generator.run(&load, &bodies) }

@@ -1,9 +1,10 @@
-//! A load generator: sends calls to an address by HTTP/1.1 and notes what was answered and when.
+//! A load generator: sends calls to an address by HTTP/1.1 and records the answers and their times.
 //!
-//! It knows nothing of the program it speaks to. Every call of a run has a `messageId` of its own, so that none is taken
-//! for a repeat. Closed loop: each connection at work sends its next request when the last one is answered. Open loop:
-//! requests are due at fixed times whether or not the earlier ones are answered, and a latency counts from when its
-//! request was due, so that a stall is charged to every request it held up (no coordinated omission).
+//! It knows nothing about the program under test. Every call of a run has its own `messageId`, so that none
+//! is a repeat. Closed loop: each active connection sends its next request when the previous one is answered.
+//! Open loop: requests are due at fixed times even if earlier ones are unanswered, and a latency counts from
+//! the time at which its request was due. So a stall is charged to every request that it delayed (no
+//! coordinated omission).
 
 mod acked;
 mod alarm;
@@ -34,31 +35,31 @@ pub(crate) use target::Target;
 /// When requests are sent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Pace {
-    /// As soon as the last one of a connection is answered.
+    /// As soon as the connection's previous request is answered.
     Closed,
-    /// At this rate, all connections together.
+    /// At this rate, over all connections.
     Open {
-        /// Requests each second.
+        /// Requests per second.
         requests_per_second: f64,
     },
 }
 
-/// What is to be sent, and for how long.
+/// What to send, and for how long.
 #[derive(Clone, Debug)]
 pub(crate) struct Load {
-    /// Where.
+    /// The target.
     pub(crate) target: Target,
     /// Connections, each kept alive.
     pub(crate) connections: usize,
-    /// How many of them have a request under way at a time, at most; the connections take turns.
+    /// The largest number of connections with a request in flight at a time; the connections take turns.
     pub(crate) active: usize,
-    /// Write keys, taken in turn by the requests. None: requests have no `Authorization`.
+    /// Write keys, used by the requests in turn. If empty, requests have no `Authorization`.
     pub(crate) write_keys: Vec<String>,
-    /// When.
+    /// When requests are sent.
     pub(crate) pace: Pace,
-    /// No request is begun after this; those begun are waited for.
+    /// No request begins after this time; requests in flight are awaited.
     pub(crate) lasting: Duration,
-    /// Who is told what was acknowledged.
+    /// Records the ids of acknowledged calls.
     pub(crate) acked: Option<Arc<Acked>>,
 }
 
@@ -68,7 +69,7 @@ pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
-/// What all that send have in common.
+/// The state shared by all senders.
 #[derive(Debug)]
 struct Shared {
     load: Load,
@@ -78,19 +79,19 @@ struct Shared {
     tickets: AtomicU64,
     broken: AtomicBool,
     outcome: Mutex<Outcome>,
-    /// Buffers for requests: as many as are under way at once, however many connections there are.
+    /// Buffers for requests: as many as there are requests in flight, however many connections there are.
     spare: Mutex<Vec<Vec<u8>>>,
 }
 
-/// Opens connections and sends until the time is over. Takes the calling thread for itself.
+/// Opens connections and sends until the time is over. Occupies the calling thread.
 ///
 /// # Errors
-/// Where a connection cannot be made or breaks, or what was acknowledged cannot be noted.
+/// If a connection cannot be opened or breaks, or acknowledged ids cannot be recorded.
 pub(crate) fn run(load: &Load, bodies: &Arc<Bodies>) -> io::Result<Outcome> {
     Generator::open(load)?.run(load, bodies)
 }
 
-/// Open connections, dealt out to those that send.
+/// Open connections, distributed over the senders.
 pub(crate) struct Generator {
     runtime: Runtime,
     hands: Vec<VecDeque<Connection>>,
@@ -100,7 +101,7 @@ impl Generator {
     /// Opens all connections of a load.
     ///
     /// # Errors
-    /// Where one cannot be made.
+    /// If one cannot be opened.
     pub(crate) fn open(load: &Load) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let active = load.active.clamp(1, load.connections);
@@ -115,16 +116,16 @@ impl Generator {
     /// Sends until the time is over.
     ///
     /// # Errors
-    /// Where a connection breaks, or what was acknowledged cannot be noted.
+    /// If a connection breaks, or acknowledged ids cannot be recorded.
     pub(crate) fn run(&mut self, load: &Load, bodies: &Arc<Bodies>) -> io::Result<Outcome> {
         let mut outcome = self.run_until_broken(load, bodies)?;
         outcome.broken.take().map_or(Ok(outcome), Err)
     }
 
-    /// Sends until the time is over or a connection breaks; the outcome says which.
+    /// Sends until the time is over or a connection breaks; the outcome tells which.
     ///
     /// # Errors
-    /// Where what was acknowledged cannot be noted.
+    /// If acknowledged ids cannot be recorded.
     pub(crate) fn run_until_broken(&mut self, load: &Load, bodies: &Arc<Bodies>) -> io::Result<Outcome> {
         let shared = Arc::new(Shared {
             load: load.clone(),
@@ -165,13 +166,13 @@ fn heads(load: &Load) -> Vec<String> {
     load.write_keys.iter().map(|key| load.target.head(&authorization(key))).collect()
 }
 
-/// Sends one request after the other, by each connection in turn, and gives the connections back.
+/// Sends one request after another, on each connection in turn, and returns the connections.
 async fn send(
     shared: Arc<Shared>,
     mut connections: VecDeque<Connection>,
 ) -> io::Result<VecDeque<Connection>> {
     let bodies = &shared.bodies;
-    // A closed loop waits for nothing, and may have thousands of connections at work.
+    // A closed loop never waits, and may have thousands of active connections.
     let alarm = match shared.load.pace {
         Pace::Closed => None,
         Pace::Open { .. } => Some(Alarm::new()?),
@@ -205,7 +206,7 @@ async fn send(
     Ok(connections)
 }
 
-/// Waits until a ticket's request is due, and says when that was. `None` once the time is over.
+/// Waits until a ticket's request is due, and returns when that was. `None` after the time is over.
 async fn due(shared: &Shared, alarm: Option<&Alarm>, ticket: u64) -> io::Result<Option<Instant>> {
     let due = match shared.load.pace {
         Pace::Closed => now(),

@@ -1,4 +1,4 @@
-//! What came of a run, for people and for programs.
+//! The outcome of a run, for people and for programs.
 
 use std::fmt;
 use std::io;
@@ -7,27 +7,27 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
-/// The longest latency that is told apart.
+/// The longest latency that is recorded exactly.
 const LATENCY_MAX: Duration = Duration::from_secs(60);
 /// Significant digits of a latency.
 const LATENCY_DIGITS: u8 = 3;
 /// Points of the curve for each halving of the distance to 100 %.
 const CURVE_STEPS: u32 = 2;
 
-/// What came of it.
+/// The outcome of a run.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     /// Requests answered 2xx.
     pub(crate) requests: u64,
     /// Calls in them.
     pub(crate) calls: u64,
-    /// Requests answered otherwise.
+    /// Requests with other answers.
     pub(crate) refused: u64,
     /// From the first request to the last answer.
     pub(crate) took: Duration,
-    /// Latencies of what was answered 2xx, in nanoseconds.
+    /// Latencies of requests answered 2xx, in nanoseconds.
     pub(crate) latencies: Histogram<u64>,
-    /// What ended the run before its time: the first connection that broke.
+    /// What ended the run early: the first connection that broke.
     pub(super) broken: Option<io::Error>,
 }
 
@@ -35,7 +35,7 @@ impl Outcome {
     pub(super) fn new() -> Self {
         let longest = u64::try_from(LATENCY_MAX.as_nanos()).expect("a minute");
         let latencies =
-            Histogram::new_with_max(longest, LATENCY_DIGITS).expect("bounds that a histogram has");
+            Histogram::new_with_max(longest, LATENCY_DIGITS).expect("valid bounds of a histogram");
         Self { requests: 0, calls: 0, refused: 0, took: Duration::ZERO, latencies, broken: None }
     }
 
@@ -45,25 +45,25 @@ impl Outcome {
         self.latencies.saturating_record(u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX));
     }
 
-    /// A latency of 2xx, in milliseconds.
+    /// A latency of the requests answered 2xx, in milliseconds.
     #[expect(clippy::cast_precision_loss, reason = "a latency in nanoseconds")]
     pub(crate) fn latency_ms(&self, quantile: f64) -> f64 {
         self.latencies.value_at_quantile(quantile) as f64 / 1e6
     }
 
-    /// Calls answered 2xx, each second.
+    /// Calls answered 2xx, per second.
     #[expect(clippy::cast_precision_loss, reason = "calls of some seconds")]
     pub(crate) fn calls_per_second(&self) -> f64 {
         self.calls as f64 / self.took.as_secs_f64()
     }
 
-    /// Requests answered 2xx, each second.
+    /// Requests answered 2xx, per second.
     #[expect(clippy::cast_precision_loss, reason = "requests of some seconds")]
     pub(crate) fn requests_per_second(&self) -> f64 {
         self.requests as f64 / self.took.as_secs_f64()
     }
 
-    /// Everything, with the curve of latencies as pairs of a quantile and milliseconds.
+    /// All figures, with the curve of latencies as pairs of a quantile and milliseconds.
     #[expect(clippy::cast_precision_loss, reason = "a latency in nanoseconds")]
     pub(crate) fn json(&self) -> Value {
         let curve: Vec<(f64, f64)> = self
@@ -110,7 +110,7 @@ impl fmt::Display for Outcome {
         writeln!(f, "latency, ms: {}", latencies.join(", "))?;
         write!(f, "refused: {} requests", self.refused)?;
         match &self.broken {
-            Some(error) => write!(f, "\nended by a connection that broke: {error}"),
+            Some(error) => write!(f, "\nended by a broken connection: {error}"),
             None => Ok(()),
         }
     }

@@ -1,4 +1,4 @@
-//! Where requests go, with or without TLS.
+//! The target of requests, with or without TLS.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-/// An address, and what is spoken there.
+/// An address, and the protocol used there.
 #[derive(Clone)]
 pub(crate) struct Target {
     address: SocketAddr,
@@ -33,10 +33,11 @@ impl Target {
         Self { address, path: path.to_owned(), tls: None }
     }
 
-    /// With TLS, 1.3 where the server has it; the certificate must be good for `name` and lead to one of those in `ca`.
+    /// With TLS, 1.3 if the server supports it. The certificate must be valid for `name` and lead to one of
+    /// those in `ca`.
     ///
     /// # Errors
-    /// Where `ca` cannot be read or holds no certificate, or `name` is none that a certificate can have.
+    /// If `ca` cannot be read or contains no certificate, or if `name` cannot be in a certificate.
     pub(crate) fn tls(address: SocketAddr, path: &str, name: &str, ca: &Path) -> io::Result<Self> {
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_file_iter(ca).map_err(io::Error::other)? {
@@ -70,7 +71,7 @@ impl Target {
     }
 }
 
-/// What a request is written to and its answer read from.
+/// A stream for requests and answers.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}

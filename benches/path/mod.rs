@@ -1,7 +1,7 @@
 //! The single-thread floor: what a call costs without HTTP, disk and upload.
 //!
-//! Parse, lines, checksum and gzip, with the encoder and level that ship, in one thread over the same bodies that the load
-//! generator sends. Nothing that does the whole job by these means can be faster on one core.
+//! Parse, lines, checksum and gzip, with the shipped encoder and level, in one thread over the same bodies
+//! that the load generator sends. Nothing that does the whole job by these means can be faster on one core.
 
 use std::io::Write as _;
 use std::time::{Duration, Instant};
@@ -10,10 +10,10 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use forebay::call::{CallKind, ClientLibraries, Fingerprinter, Limits, Request, Shape, Stamp};
 use forebay::delivery::encode::LEVEL_UNDER_LOAD;
+use forebay::log::RequestFrames;
+use forebay::log::frame::{self, FRAME_HEADER, Salt};
 use forebay::random::Random;
 use forebay::sources::SourceId;
-use forebay::spool::RequestFrames;
-use forebay::spool::frame::{self, FRAME_HEADER, Salt};
 use forebay::time::UnixMillis;
 use rustix::time::{ClockId, clock_gettime};
 use sha2::{Digest as _, Sha256};
@@ -23,25 +23,25 @@ use crate::load::Bodies;
 /// Lines reach the compressor in pieces of this size, as in the product.
 pub(crate) const PIECE_BYTES: usize = 128 * 1_024;
 
-/// How far along the way the floor goes.
+/// The last stage that the floor includes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Through {
-    /// The body is read and its lines written into frames.
+    /// The body is parsed and its lines written into frames.
     Lines,
-    /// Frames are given their positions and checksums.
+    /// Frames get their positions and checksums.
     Checksum,
     /// Lines are compressed: the floor F.
     Gzip,
-    /// Lines are hashed too, as objects are.
+    /// Lines are hashed too, as for objects.
     Sha256,
 }
 
-/// What a run of it took.
+/// The result of a run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Floor {
-    /// Calls that went through.
+    /// Calls processed.
     pub(crate) calls: u64,
-    /// Real time.
+    /// Wall-clock time.
     pub(crate) took: Duration,
     /// CPU time of the thread.
     pub(crate) cpu: Duration,
@@ -53,12 +53,12 @@ pub(crate) struct Floor {
 
 #[expect(clippy::cast_precision_loss, reason = "calls and bytes of some seconds")]
 impl Floor {
-    /// Calls each second of real time.
+    /// Calls per second of wall-clock time.
     pub(crate) fn calls_per_second(&self) -> f64 {
         self.calls as f64 / self.took.as_secs_f64()
     }
 
-    /// CPU of a call, in microseconds.
+    /// CPU per call, in microseconds.
     pub(crate) fn cpu_us(&self) -> f64 {
         self.cpu.as_secs_f64() * 1e6 / self.calls as f64
     }
@@ -111,7 +111,7 @@ pub(crate) fn run(bodies: &Bodies, through: Through, lasting: Duration) -> Floor
     let (mut calls, mut line_bytes) = (0, 0);
     let (began, cpu_before) = (Instant::now(), thread_cpu());
     for body in bodies.iter().cycle() {
-        let request = Request::parse(body, shape, &Limits::default()).expect("a good body");
+        let request = Request::parse(body, shape, &Limits::default()).expect("a valid body");
         let capacity = request.lines_len() + request.lines() * (FRAME_HEADER + source.as_str().len());
         let mut frames = RequestFrames::new(source.clone(), received_at, capacity);
         std::hint::black_box(request.write_lines(&stamp, &Fixed, &mut frames));
@@ -121,7 +121,7 @@ pub(crate) fn run(bodies: &Bodies, through: Through, lasting: Duration) -> Floor
             while let Some(len) = bytes.get(at..).and_then(frame::length) {
                 let one = bytes.get_mut(at..at + len).expect("a whole frame");
                 frame::stamp(one, calls, salt);
-                let about = frame::fields(one).expect("a frame of ours");
+                let about = frame::fields(one).expect("a frame of our own");
                 line_bytes += about.payload.len() as u64 + 1;
                 if through >= Through::Gzip {
                     piece.extend_from_slice(about.payload);
@@ -137,7 +137,7 @@ pub(crate) fn run(bodies: &Bodies, through: Through, lasting: Duration) -> Floor
             if through >= Through::Sha256 {
                 sha256.update(&piece);
             }
-            object.write_all(&piece).expect("a sink takes all");
+            object.write_all(&piece).expect("a sink accepts all bytes");
             piece.clear();
         }
         if began.elapsed() >= lasting {
@@ -146,7 +146,7 @@ pub(crate) fn run(bodies: &Bodies, through: Through, lasting: Duration) -> Floor
     }
     std::hint::black_box(sha256.finalize());
     let cpu = thread_cpu().saturating_sub(cpu_before);
-    let gzip_bytes = object.finish().expect("a sink takes all").0;
+    let gzip_bytes = object.finish().expect("a sink accepts all bytes").0;
     Floor { calls, took: began.elapsed(), cpu, line_bytes, gzip_bytes }
 }
 

@@ -1,6 +1,7 @@
-//! The floor by well-known means: `serde_json` splits a body into its calls (`&RawValue`), reads the few members that a call
-//! is judged by in a second pass, and our members are put behind the client's own bytes. Then checksum and gzip as in the
-//! other floor. No tree is built; nothing else of the product is done.
+//! The floor built from well-known means: `serde_json` splits a body into its calls (`&RawValue`) and parses
+//! the few members needed to check a call in a second pass; the members that Forebay adds are appended to the
+//! client's own bytes. Then checksum and gzip as in the other floor. No tree is built, and no other work of
+//! the product is done.
 
 use std::borrow::Cow;
 use std::io::Write as _;
@@ -15,7 +16,7 @@ use serde_json::value::RawValue;
 use crate::load::Bodies;
 use crate::path::{Floor, PIECE_BYTES, Sink, thread_cpu};
 
-/// The members that our own lines get too, as fixed bytes: both floors compress lines of the same length.
+/// The members that our own lines also get, as fixed bytes: both floors compress lines of the same length.
 const ADDED: &[u8] = concat!(
     r#","originalTimestamp":"2026-11-20T06:23:59.123Z","receivedAt":"2026-11-20T06:30:00.123Z","#,
     r#""sentAt":"2026-11-20T06:24:01.018Z","projectId":"bench-0","channel":"server","version":2}"#,
@@ -28,7 +29,7 @@ struct Envelope<'b> {
     batch: Vec<&'b RawValue>,
 }
 
-/// What a call is judged by.
+/// The members needed to check a call.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Header<'b> {
@@ -44,7 +45,7 @@ struct Header<'b> {
     timestamp: Option<Text<'b>>,
 }
 
-/// A text that is borrowed unless it has escapes: within an `Option` a bare `Cow` is always allocated.
+/// A text that is borrowed unless it has escapes: inside an `Option`, a bare `Cow` is always allocated.
 #[derive(Deserialize)]
 struct Text<'b>(#[serde(borrow)] Cow<'b, str>);
 
@@ -64,12 +65,12 @@ pub(crate) fn run(bodies: &Bodies, lasting: Duration) -> Floor {
     let (began, cpu_before) = (Instant::now(), thread_cpu());
     for body in bodies.iter().cycle() {
         let batch = match bodies.calls_per_request() {
-            1 => vec![serde_json::from_slice::<&RawValue>(body).expect("a good body")],
-            _ => serde_json::from_slice::<Envelope<'_>>(body).expect("a good body").batch,
+            1 => vec![serde_json::from_slice::<&RawValue>(body).expect("a valid body")],
+            _ => serde_json::from_slice::<Envelope<'_>>(body).expect("a valid body").batch,
         };
         for call in batch {
-            let header: Header<'_> = serde_json::from_str(call.get()).expect("a good call");
-            assert!(header.is_whole(), "the corpus has only calls");
+            let header: Header<'_> = serde_json::from_str(call.get()).expect("a valid call");
+            assert!(header.is_whole(), "the corpus has only valid calls");
             let start = piece.len();
             let object = call.get().trim_end().strip_suffix('}').expect("an object");
             piece.extend_from_slice(object.as_bytes());
@@ -80,7 +81,7 @@ pub(crate) fn run(bodies: &Bodies, lasting: Duration) -> Floor {
             calls += 1;
         }
         if piece.len() >= PIECE_BYTES {
-            object.write_all(&piece).expect("a sink takes all");
+            object.write_all(&piece).expect("a sink accepts all bytes");
             piece.clear();
         }
         if began.elapsed() >= lasting {
@@ -88,6 +89,6 @@ pub(crate) fn run(bodies: &Bodies, lasting: Duration) -> Floor {
         }
     }
     let cpu = thread_cpu().saturating_sub(cpu_before);
-    let gzip_bytes = object.finish().expect("a sink takes all").0;
+    let gzip_bytes = object.finish().expect("a sink accepts all bytes").0;
     Floor { calls, took: began.elapsed(), cpu, line_bytes, gzip_bytes }
 }

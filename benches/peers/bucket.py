@@ -1,4 +1,4 @@
-"""What has landed in the bucket, read from the files of the S3 server: what is counted is what is on disk."""
+"""The content of the bucket, read from the files of the S3 server: this counts what is really on disk."""
 
 import gzip
 import json
@@ -7,7 +7,7 @@ WHOLE_CALL = {"messageId", "type", "context", "userId"}
 
 
 class Bucket:
-    """The bucket of a `forebay dev`. No object changes after it is there."""
+    """The bucket of a `forebay dev`. Objects never change after their put."""
 
     def __init__(self, data_dir):
         self.notes = data_dir / "s3" / "objects"
@@ -15,7 +15,7 @@ class Bucket:
         self.counted = {}
 
     def lines(self):
-        """How many have landed. Raises where an object is not gzip."""
+        """The number of lines in all objects. Raises if an object is not gzip."""
         for note in self.notes.iterdir():
             if note.name not in self.counted:
                 noted = json.loads(note.read_bytes())
@@ -23,15 +23,15 @@ class Bucket:
         return sum(self.counted.values())
 
     def newest(self):
-        """When the last object was put, in seconds since 1970."""
+        """The time of the last put, in seconds since 1970."""
         return max(note.stat().st_mtime for note in self.notes.iterdir())
 
     def sizes(self):
-        """Bytes of each object, compressed."""
+        """The compressed size of each object, in bytes."""
         return [self._body(json.loads(note.read_bytes())).stat().st_size for note in self.notes.iterdir()]
 
     def message_ids(self):
-        """Of each line, in no order. Raises where a line is not a whole call."""
+        """The messageId of each line, in no order. Raises if a line is not a whole call."""
         for note in self.notes.iterdir():
             for line in self._lines_of(json.loads(note.read_bytes())):
                 call = json.loads(line)
@@ -43,8 +43,8 @@ class Bucket:
         return self.bodies / noted["body"]
 
     def _lines_of(self, noted):
-        # What else Forebay may put there, such as the marker of a day that is over, has no calls.
+        # Other objects of Forebay, such as closed-day markers, contain no calls.
         if not noted["key"].endswith(".gz"):
             return []
-        # The last line may end without a line feed.
+        # The last line may lack a line feed.
         return filter(None, gzip.decompress(self._body(noted).read_bytes()).split(b"\n"))

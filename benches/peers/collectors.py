@@ -1,4 +1,4 @@
-"""What is compared, how each is configured and started."""
+"""The compared collectors, their configurations and commands."""
 
 import dataclasses
 import json
@@ -11,13 +11,13 @@ from process import free_port
 HERE = pathlib.Path(__file__).parent
 BUCKET = "forebay"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "forebay", "AWS_SECRET_ACCESS_KEY": "forebay-secret"}
-# Forebay gathers the calls of each source by itself; the peers know no sources and gather all of them together.
+# Forebay batches the calls of each source separately; the peers know no sources and batch all calls together.
 WRITE_KEYS = ["peers-0", "peers-1", "peers-2", "peers-3"]
 
-# Lines of an object before gzip, and the object that they make: objects are to be of about the same size everywhere.
+# Bytes of an object before and after gzip: objects should have about the same size for all collectors.
 BATCH_BYTES = 20_000_000
 OBJECT_BYTES = 2_000_000
-# Vector counts what events take in its memory, some times the bytes of their lines: `object MB` shows whether this fits.
+# Vector counts the memory of events, several times the bytes of their lines: `object MB` shows whether this fits.
 VECTOR_BATCH_BYTES = 50_000_000
 BATCH_SECONDS = 5
 VECTOR_BUFFER_BYTES = 2**30
@@ -25,7 +25,7 @@ VECTOR_BUFFER_BYTES = 2**30
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """Where a collector runs: its folder, the address of S3, the packages, the program under test."""
+    """The surroundings of a collector: its folder, the address of S3, the packages, the program under test."""
 
     dir: pathlib.Path
     s3: str
@@ -35,19 +35,19 @@ class Place:
 
 @dataclasses.dataclass(frozen=True)
 class Collector:
-    """One way to take calls and to put them to S3."""
+    """A collector under test, which takes calls and puts them to S3."""
 
     name: str
-    # What is true of a call when it is answered 200.
+    # Where a call is when it is answered 200.
     when_answered: str
-    # Of several calls in a request: `envelope` or `array`.
+    # The form of several calls in a request: `envelope` or `array`.
     body: str
-    # From a place and a port to a command and its environment.
+    # Gives the command and its environment for a place and a port.
     start: callable
 
 
 def forebay(place, port):
-    """As `forebay serve`."""
+    """Forebay, as `forebay serve`."""
     words = {"port": port, "admin_port": free_port(), "data_dir": place.dir / "spool", "s3": place.s3}
     words |= {"bucket": BUCKET, "object_bytes": OBJECT_BYTES, "batch_seconds": BATCH_SECONDS}
     words["sources"] = "".join(f'[[source]]\nid = "{key}"\nwrite_keys = ["{key}"]\n' for key in WRITE_KEYS)
@@ -56,7 +56,7 @@ def forebay(place, port):
 
 
 def vector(disk, acknowledgements):
-    """Vector with its buffer on disk or in memory, waiting for acknowledgements or not."""
+    """Vector with its buffer on disk or in memory, with or without acknowledgements."""
 
     def start(place, port):
         data_dir = place.dir / "vector"
@@ -66,11 +66,11 @@ def vector(disk, acknowledgements):
             buffer = {"type": "disk", "when_full": "block", "max_size": VECTOR_BUFFER_BYTES}
         words = {"data_dir": data_dir, "port": port, "bucket": BUCKET, "s3": place.s3}
         words |= {"buffer": json.dumps(buffer), "acknowledgements": json.dumps(acknowledgements)}
-        # In memory an acknowledgement waits for the put: a second, so that answers do not take five.
+        # In memory, an acknowledgement waits for the put: one second, so that answers do not take five.
         seconds = 1 if acknowledgements and not disk else BATCH_SECONDS
         words |= {"batch_bytes": VECTOR_BATCH_BYTES, "batch_seconds": seconds}
         command = [os.environ["VECTOR_BIN"], "--threads", "1", "--quiet"]
-        # Time enough to deliver what its buffer holds.
+        # Enough time to deliver the content of its buffer.
         command += ["--graceful-shutdown-limit-secs", "300", "--config"]
         return [*command, filled("vector.yaml", place, words)], CREDENTIALS
 
@@ -78,7 +78,7 @@ def vector(disk, acknowledgements):
 
 
 def node(durable):
-    """Express and the AWS SDK, in memory or with a file that each request is appended to and synced."""
+    """Express and the AWS SDK, in memory or with each request appended to a file and synced."""
 
     def start(place, port):
         env = {"NODE_ENV": "production"} | script(place, port)
@@ -103,7 +103,7 @@ def script(place, port):
 
 
 def filled(name, place, words):
-    """The configuration `name` with `words` in it, in the folder of the collector."""
+    """Writes the template `name`, filled in with `words`, to the folder of the collector."""
     file = place.dir / name
     file.write_text(string.Template((HERE / name).read_text()).substitute(words))
     return file

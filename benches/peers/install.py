@@ -1,4 +1,4 @@
-"""The packages that the peers need, as their lock files name them."""
+"""Installs the packages of the peers, in the versions of their lock files."""
 
 import hashlib
 import json
@@ -11,9 +11,9 @@ HERE = pathlib.Path(__file__).parent
 
 
 def install(tools):
-    """Brings them into the folder `tools`, unless they are there."""
+    """Installs them into the folder `tools`, unless they are already there."""
     tools.mkdir(parents=True, exist_ok=True)
-    # Node looks for packages beside the script, so that the script goes where they are.
+    # Node searches for packages beside the script, so the script is copied to them.
     files = [HERE / "node" / name for name in ("package.json", "package-lock.json", "collector.mjs")]
     if outdated(tools, "node", files):
         (tools / "node").mkdir(exist_ok=True)
@@ -29,7 +29,7 @@ def install(tools):
 
 
 def versions(program):
-    """Of all that runs here."""
+    """The versions of everything that runs here."""
     packages = json.loads((HERE / "node" / "package.json").read_text())["dependencies"]
     pins = (HERE / "python" / "requirements.txt").read_text().split()
     wanted = ("fastapi==", "uvicorn==", "uvloop==", "httptools==", "orjson==", "boto3==")

@@ -1,4 +1,4 @@
-"""A program pinned to a core: what it costs, and how it is ended."""
+"""A program pinned to a core: its cost, and how it ends."""
 
 import os
 import signal
@@ -6,7 +6,7 @@ import socket
 import subprocess
 import time
 
-# The collector has a core of its own; the load generator and the S3 server share the other.
+# The collector has its own core; the load generator and the S3 server share the other.
 CORE, OTHER_CORE = 0, 1
 TICKS = os.sysconf("SC_CLK_TCK")
 READY_SECONDS = 60
@@ -15,12 +15,12 @@ LOOK_SECONDS = 0.01
 
 
 def pinned(core, command):
-    """`command` so that all of its threads stay on `core`. The process is the same."""
+    """`command`, with all of its threads pinned to `core`. It stays the same process."""
     return ["taskset", "-c", str(core), *map(str, command)]
 
 
 def free_port():
-    """A port that nothing listens at."""
+    """A port without a listener."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return server.getsockname()[1]
 
@@ -43,7 +43,7 @@ class Process:
             self.kill()
 
     def wait_ready(self, port):
-        """Until it listens. Raises where it ends before, or takes too long."""
+        """Waits until it listens. Raises if it ends before, or takes too long."""
         deadline = time.monotonic() + READY_SECONDS
         while True:
             try:
@@ -51,17 +51,17 @@ class Process:
                 return
             except ConnectionRefusedError:
                 if self.child.poll() is not None or time.monotonic() > deadline:
-                    raise RuntimeError(f"it did not start:\n{self.log.read_text()}") from None
+                    raise RuntimeError(f"the process did not start:\n{self.log.read_text()}") from None
                 time.sleep(LOOK_SECONDS)
 
     def cpu(self):
-        """Seconds of CPU until now, user and system, all threads."""
+        """Seconds of CPU so far: user and system, all threads."""
         with open(f"/proc/{self.child.pid}/stat") as stat:
             fields = stat.read().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / TICKS
 
     def peak_rss(self):
-        """The most memory that it has had, in bytes; None of one that has ended."""
+        """The peak of its resident memory, in bytes; None if it has ended."""
         with open(f"/proc/{self.child.pid}/status") as status:
             for line in status:
                 if line.startswith("VmHWM:"):
@@ -69,7 +69,7 @@ class Process:
         return None
 
     def finish(self):
-        """Lets it deliver what it has and end. Returns its CPU seconds and its peak memory in bytes."""
+        """Lets it deliver everything and end. Returns its CPU seconds and its peak memory in bytes."""
         self.child.send_signal(signal.SIGTERM)
         deadline = time.monotonic() + DRAIN_SECONDS
         peak = 0
@@ -80,7 +80,7 @@ class Process:
                 self.child.returncode = os.waitstatus_to_exitcode(status)
                 return usage.ru_utime + usage.ru_stime, peak
             if time.monotonic() > deadline:
-                raise RuntimeError(f"it did not end:\n{self.log.read_text()}")
+                raise RuntimeError(f"the process did not end:\n{self.log.read_text()}")
             time.sleep(LOOK_SECONDS)
 
     def kill(self):

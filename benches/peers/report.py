@@ -1,4 +1,4 @@
-"""Tables of what was measured."""
+"""Tables of the measurements."""
 
 import statistics
 
@@ -26,7 +26,7 @@ LOSS = [
 
 
 def tables(rows):
-    """Of all rows: first how fast, then what was lost."""
+    """The tables of all rows: first speed, then loss."""
     for calls in sorted({row["calls"] for row in rows}, reverse=True):
         for kind, columns in (("speed", SPEED), ("loss", LOSS)):
             chosen = [row for row in rows if row["kind"] == kind and row["calls"] == calls]
@@ -36,7 +36,7 @@ def tables(rows):
 
 
 def table(rows, columns):
-    """In Markdown, a line for each collector."""
+    """A table in Markdown, one line per collector."""
     yield "| collector | " + " | ".join(heading for _, heading, _ in columns) + " |"
     yield "| --- |" + " --- |" * len(columns)
     for name in dict.fromkeys(row["collector"] for row in rows):
@@ -46,6 +46,6 @@ def table(rows, columns):
 
 
 def cell(values, digits):
-    """The median, and the spread where there is one."""
+    """The median, and the spread if there is one."""
     least, median, most = (f"{at(values):,.{digits}f}" for at in (min, statistics.median, max))
     return median if least == most else f"{median} ({least} to {most})"

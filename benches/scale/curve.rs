@@ -1,4 +1,4 @@
-//! The curves, and how the state of each point comes about.
+//! The curves, and how the state of each point is reached.
 
 use std::io;
 use std::path::Path;
@@ -18,20 +18,20 @@ const CORE: &[usize] = &[0];
 /// The core of the load generator and of the S3 server.
 const OTHER_CORE: &[usize] = &[1];
 const BOTH: &[usize] = &[0, 1];
-/// Long enough that the spool uses its segments again.
+/// Long enough for the spool to start reusing its segments.
 const WARM_UP: Duration = Duration::from_secs(2);
 const CONNECTIONS: usize = 64;
 const SOURCES: usize = 4;
-/// Sources of the curve `backlog`, so many that no object is full before the most is reached; and those of `objects`, each
-/// of which leaves an object at each flush.
+/// The sources of the curve `backlog`, so many that no object becomes full before the last point; and those
+/// of `objects`, each of which leaves an object at each flush.
 const MANY_SOURCES: usize = 64;
 const SOURCES_THAT_FILL: usize = 1_000;
 /// Objects are cut all the time.
 const FLUSH_OFTEN: u64 = 2_000_000;
-/// No object is full while calls are taken: all batches stay open until the end.
+/// No object becomes full while calls are taken: all batches stay open until the end.
 const FLUSH_LATE: u64 = 1_000_000_000;
 const GB: f64 = 1e9;
-/// Time between two looks at how far the spool is filled.
+/// The time between two checks of the spool's size.
 const FILLING: Duration = Duration::from_secs(1);
 
 /// What grows from point to point.
@@ -39,7 +39,7 @@ const FILLING: Duration = Duration::from_secs(1);
 pub(crate) enum Curve {
     /// Sources, each with an open batch; then all are flushed.
     Sources,
-    /// Open connections, the same number at work at a time.
+    /// Open connections, with the same number active at a time.
     Open,
     /// Connections that take turns in sending at the same total rate.
     Active,
@@ -49,7 +49,7 @@ pub(crate) enum Curve {
     Cores,
     /// GB in the spool, while the store is cut off.
     Backlog,
-    /// GB in the spool, which are then delivered.
+    /// GB in the spool that are then delivered.
     Drain,
 }
 
@@ -68,7 +68,7 @@ impl Curve {
         }
     }
 
-    /// Calls in a request: where connections are many, each is a device that sends one.
+    /// Calls per request: if there are many connections, each stands for a device that sends one call.
     fn calls(self) -> usize {
         match self {
             Self::Open | Self::Active => 1,
@@ -79,7 +79,7 @@ impl Curve {
     /// All points, all rounds.
     ///
     /// # Errors
-    /// Where a line cannot be written.
+    /// If a line cannot be written.
     pub(crate) fn measure(self, args: &Args) -> io::Result<()> {
         let bodies = &Arc::new(Bodies::new(args.calls.unwrap_or(self.calls())));
         for round in 1..=args.rounds {
@@ -105,7 +105,7 @@ impl Curve {
         Ok(())
     }
 
-    /// A point with a node of its own.
+    /// Measures a point with a fresh node.
     fn fresh(self, at: u64, round: usize, args: &Args, bodies: &Arc<Bodies>) -> io::Result<()> {
         let count = usize::try_from(at).map_err(io::Error::other)?;
         let (dir, spool) = (directory(&args.memory_dir), directory(&args.dir));
@@ -133,11 +133,11 @@ impl Curve {
     }
 }
 
-/// One node, in whose bucket there are more and more objects.
+/// One node, whose bucket gets more and more objects.
 fn objects(points: &[u64], round: usize, args: &Args, bodies: &Arc<Bodies>) -> io::Result<()> {
     let (dir, spool) = (directory(&args.memory_dir), directory(&args.dir));
     let setup = Setup { sources: SOURCES_THAT_FILL, ..setup(args, dir.path(), spool.path()) };
-    // The measured calls come by a few sources, so that their objects are as large at each point.
+    // The measured calls come from a few sources, so that their objects have the same size at each point.
     let few = Setup { sources: SOURCES, ..setup.clone() };
     let node = Node::start(&setup);
     let point = Point::new(args, bodies, CONNECTIONS, OTHER_CORE);
@@ -160,7 +160,7 @@ fn objects(points: &[u64], round: usize, args: &Args, bodies: &Arc<Bodies>) -> i
     Ok(())
 }
 
-/// One node, whose spool is filled further and further while the store is cut off.
+/// One node, whose spool fills up while the store is cut off.
 fn backlog(points: &[u64], round: usize, args: &Args, bodies: &Arc<Bodies>) -> io::Result<()> {
     let (dir, spool) = (directory(&args.memory_dir), directory(&args.dir));
     let setup = undisturbed(args, dir.path(), spool.path());
@@ -192,7 +192,7 @@ fn undisturbed<'s>(args: &'s Args, dir: &'s Path, spool: &'s Path) -> Setup<'s> 
     Setup { sources: MANY_SOURCES, flush_bytes: FLUSH_LATE, ..setup(args, dir, spool) }
 }
 
-/// Sends until so many GB are in the spool; how many calls that were.
+/// Sends until so many GB are in the spool. Returns how many calls that took.
 fn fill(node: &Node, setup: &Setup<'_>, point: &Point, gb: u64) -> io::Result<u64> {
     #[expect(clippy::cast_precision_loss, reason = "some gigabytes")]
     let wanted = gb as f64;

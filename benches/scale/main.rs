@@ -1,7 +1,10 @@
-//! What a call costs against the size of the state: sources, connections, backlog, objects; and on two cores beside one.
+//! The cost of a call depending on the size of the state: sources, connections, backlog, objects; and on two
+//! cores instead of one.
 //!
-//! Each measurement is one line of JSON; `benches/plot` makes the plots of `docs/performance` of them.
-//! `benches/README.md` says what the figures mean and how to run it.
+//! Each measurement is one line of JSON, from which `benches/plot` makes the plots of `docs/performance`.
+//! `benches/README.md` explains the figures and how to run it.
+
+#![allow(clippy::indexing_slicing, reason = "a bench that cannot go on stops where it is")]
 
 #[path = "../corpus/mod.rs"]
 mod corpus;
@@ -9,12 +12,12 @@ mod curve;
 #[path = "../durable/disk.rs"]
 mod disk;
 #[path = "../load/mod.rs"]
-#[expect(dead_code, reason = "some of it is for the command `load`")]
+#[expect(dead_code, reason = "some of it is only for the command `load`")]
 mod load;
 #[path = "../durable/node.rs"]
 mod node;
 #[path = "../path/mod.rs"]
-#[expect(dead_code, reason = "its single stages are what the bench `floor` measures")]
+#[expect(dead_code, reason = "its single stages are measured by the bench `floor`")]
 mod path;
 mod point;
 #[path = "../durable/process.rs"]
@@ -31,9 +34,9 @@ use serde_json::Value;
 use curve::Curve;
 
 #[derive(Debug, Parser)]
-#[command(about = "What a call costs against the size of the state, a line of JSON for each measurement")]
+#[command(about = "The cost of a call depending on the size of the state: one line of JSON per measurement")]
 struct Args {
-    /// Which curves
+    /// The curves to measure
     #[arg(
         long,
         value_enum,
@@ -41,41 +44,41 @@ struct Args {
         default_value = "sources,open,active,objects,cores,backlog,drain"
     )]
     curves: Vec<Curve>,
-    /// The points of a curve, if not its own (GB for backlog and drain)
+    /// The points of a curve, instead of its default ones (GB for backlog and drain)
     #[arg(long, value_delimiter = ',')]
     points: Vec<u64>,
-    /// Calls in a request; if not given, 1 for the curves of connections and 100 for the others
+    /// Calls per request; by default 1 for the curves of connections and 100 for the others
     #[arg(long)]
     calls: Option<usize>,
     /// Seconds of load at each point
     #[arg(long, default_value_t = 5)]
     seconds: u64,
-    /// How often all points are measured; every other time in the opposite order
+    /// How often all points are measured; every second time in reverse order
     #[arg(long, default_value_t = 3)]
     rounds: usize,
-    /// Requests each second of the curve `active`, all connections together
+    /// Requests per second for the curve `active`, over all connections
     #[arg(long, default_value_t = 5_000.0)]
     rate: f64,
-    /// Where the spool is kept meanwhile
+    /// The directory for the spool
     #[arg(long, default_value = "target")]
     dir: PathBuf,
-    /// Where the bucket is kept: in memory, since its disk is not the collector's
+    /// The directory for the bucket: in memory, because a bucket does not use the collector's disk
     #[arg(long, default_value = "/dev/shm")]
     memory_dir: PathBuf,
-    /// Where lines are kept, in place of what is there; if not given, they are printed only
+    /// The file for the lines, which is replaced; by default they are only printed
     #[arg(long)]
     out: Option<PathBuf>,
-    /// Another build of the program, to compare with
+    /// Another build of the program, for comparison
     #[arg(long, default_value = env!("CARGO_BIN_EXE_forebay"))]
     program: PathBuf,
-    /// Given by `cargo bench`
+    /// Passed by `cargo bench`
     #[arg(long, hide = true)]
     bench: bool,
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    // Figures of another run would be drawn among these.
+    // Lines of an earlier run would be plotted along with these.
     if let Some(Err(error)) = args.out.as_ref().map(File::create) {
         eprintln!("scale: --out: {error}");
         return ExitCode::FAILURE;

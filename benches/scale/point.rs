@@ -14,10 +14,10 @@ use crate::node::{Node, Setup};
 use crate::path::{self, Through};
 use crate::process::on_cores;
 
-/// A first part of the load that is not measured: all connections are accepted then, and the processor is at its pace.
+/// An unmeasured first part of the load, in which all connections are accepted and the processor speeds up.
 const RUN_UP: Duration = Duration::from_millis(500);
 const FLOOR: Duration = Duration::from_millis(500);
-/// Bytes of requests under way at most: no more than the spool's queue before the disk takes at once.
+/// The largest number of bytes of requests in flight: no more than the queue before the disk accepts at once.
 const UNDER_WAY_MAX: usize = 16_000_000;
 
 /// How a point is measured.
@@ -25,7 +25,7 @@ const UNDER_WAY_MAX: usize = 16_000_000;
 pub(crate) struct Point {
     /// Open connections.
     pub(crate) connections: usize,
-    /// How many of them have a request under way at a time, at most.
+    /// The largest number of connections with a request in flight at a time.
     pub(crate) active: usize,
     /// When requests are sent.
     pub(crate) pace: Pace,
@@ -33,26 +33,26 @@ pub(crate) struct Point {
     pub(crate) cores: &'static [usize],
     bodies: Arc<Bodies>,
     lasting: Duration,
-    /// CPU of a call in the floor F, in microseconds: how fast the machine is in this minute.
+    /// CPU of a call in the floor F, in microseconds: how fast the machine is at this time.
     floor_us: f64,
 }
 
-/// What a point measured.
+/// The figures of a point.
 #[derive(Debug)]
 pub(crate) struct Measured {
-    /// What was answered.
+    /// The answers.
     taken: Outcome,
-    /// Calls of the run-up: they are delivered with the others.
+    /// Calls of the run-up, which are delivered along with the others.
     calls_before: u64,
     cpu: Duration,
     peak_rss: u64,
     spool_bytes: f64,
-    /// Written to the spool's disk by everybody, where that is one.
+    /// Bytes written to the spool's disk by all processes; `None` if it is not a disk.
     disk_bytes: Option<u64>,
     delivered: Option<Delivered>,
 }
 
-/// What delivering the rest took, after the last answer.
+/// The cost of delivering the rest, after the last answer.
 #[derive(Debug)]
 struct Delivered {
     took: Duration,
@@ -62,7 +62,7 @@ struct Delivered {
 }
 
 impl Point {
-    /// Closed loop; measures the floor.
+    /// Closed loop. Also measures the floor.
     pub(crate) fn new(
         args: &Args,
         bodies: &Arc<Bodies>,
@@ -105,7 +105,7 @@ impl Point {
         let load = self.load(node, setup, self.lasting);
         let spool_bytes = |node: &Node| node.metric("forebay_spool_written_bytes_total");
         on_cores(self.cores, || {
-            // Connections are opened and closed outside of what is measured.
+            // Connections are opened and closed outside the measurement.
             let mut generator = Generator::open(&load)?;
             let before =
                 generator.run(&Load { lasting: RUN_UP, pace: Pace::Closed, ..load.clone() }, &self.bodies)?;
@@ -143,7 +143,7 @@ impl Point {
         })
     }
 
-    /// The line of a measurement: what was measured where, beside its figures.
+    /// The line of a measurement: its parameters and its figures.
     pub(crate) fn described(&self, curve: &str, round: usize, at: u64, figures: Value) -> Value {
         let mut line = json!({
             "curve": curve,
@@ -178,7 +178,7 @@ impl Measured {
         self.delivered = Some(delivered(node));
     }
 
-    /// Its figures: while calls are taken, and with what it took to deliver the rest of them.
+    /// The figures: while calls are taken, and including the delivery of the rest.
     pub(crate) fn json(&self) -> Value {
         let calls = self.taken.calls as f64;
         let us = |cpu: Duration| cpu.as_secs_f64() * 1e6 / calls;

@@ -1,19 +1,20 @@
-//! Requests as the collector hands them to the spool, made of the corpus, and a delivery that takes no store.
+//! Requests as the collector hands them to the spool, made from the corpus, and deliveries that need no
+//! store.
 
 use forebay::call::{CallKind, ClientLibraries, Fingerprinter, Limits, LineSink as _, Request, Shape, Stamp};
+use forebay::log::frame::{self, FRAME_HEADER};
+use forebay::log::{Encoded, Log, RequestFrames};
 use forebay::object::{BucketString, Destination, Encryption, ObjectKey, ObjectName};
 use forebay::random::Random;
 use forebay::sources::SourceId;
-use forebay::spool::frame::{self, FRAME_HEADER};
-use forebay::spool::{Encoded, Outlet, RequestFrames};
 use forebay::time::UnixMillis;
 
 use crate::corpus::{self, Seeded};
 
 const SEED: u64 = 41;
-/// Far more bytes than gzip looks back.
+/// Far more bytes than the window of gzip.
 const LINES: usize = 8_192;
-/// Sources that take turns, request by request.
+/// Sources that alternate from request to request.
 const SOURCES: usize = 4;
 
 #[derive(Debug)]
@@ -25,7 +26,7 @@ impl Random for Fixed {
     }
 }
 
-/// A body of so many calls, and how it is sent: one is a single call, more are an envelope.
+/// A body of so many calls, and its shape: one call is sent alone, several in an envelope.
 pub(crate) fn body(random: &mut Seeded, calls: usize) -> (String, Shape) {
     match calls {
         1 => (corpus::call(random), Shape::Single(CallKind::Track)),
@@ -33,7 +34,7 @@ pub(crate) fn body(random: &mut Seeded, calls: usize) -> (String, Shape) {
     }
 }
 
-/// From a body to its frames, as the collector goes.
+/// From a body to its frames, as in the collector.
 pub(crate) fn frames(
     body: &[u8],
     shape: Shape,
@@ -50,7 +51,7 @@ pub(crate) fn frames(
         user_agent: None,
         fingerprinter,
     };
-    let request = Request::parse(body, shape, &Limits::default()).expect("a good body");
+    let request = Request::parse(body, shape, &Limits::default()).expect("a valid body");
     let capacity = request.lines_len() + request.lines() * (FRAME_HEADER + source.as_str().len());
     let mut frames = RequestFrames::new(source.clone(), received_at, capacity);
     frames.came(request.lines());
@@ -75,7 +76,7 @@ pub(crate) fn lines(count: usize, received_at: UnixMillis) -> Vec<Vec<u8>> {
     (0..count).map(line).collect()
 }
 
-/// Makes requests without end. No call of theirs is a repeat.
+/// Makes any number of requests. None of their calls is a repeat.
 #[derive(Debug)]
 pub(crate) struct Requests {
     sources: Vec<SourceId>,
@@ -101,8 +102,8 @@ impl Requests {
         for line in self.lines.iter().cycle().skip(begin).take(calls) {
             self.calls += 1;
             frames.line().extend_from_slice(line);
-            // Each number has a place of its own among all fingerprints, and none is 0. The lower half is what one is found by: it
-            // is spread as a hash is.
+            // Each number has a place of its own among all fingerprints, and none is 0. The lower half is
+            // used for the lookup, so it is spread like a hash.
             let mut spread = Seeded(self.calls);
             frames.call((u128::from(self.calls) << 64) | u128::from(spread.draw()));
         }
@@ -110,11 +111,11 @@ impl Requests {
     }
 }
 
-/// Seals all that is open and takes it as stored, so that its segments are used again. Returns the bytes of its lines.
-pub(crate) fn let_go(outlet: &Outlet) -> u64 {
-    let (node, spool_id) = (outlet.node(), outlet.spool_id());
+/// Seals everything open and commits it as stored, so that its segments are reused. Returns the bytes of its lines.
+pub(crate) fn let_go(log: &dyn Log) -> u64 {
+    let (node, spool_id) = (log.node(), log.spool_id());
     let mut bytes = 0;
-    for batch in outlet.open_batches() {
+    for batch in log.open_batches() {
         bytes += batch.bytes;
         let at = batch.first_received_at;
         let encoded = Encoded {
@@ -139,8 +140,8 @@ pub(crate) fn let_go(outlet: &Outlet) -> u64 {
             first_position: batch.first,
         };
         let key = ObjectKey::of_batch(&to.bucket, batch.key.stream, &batch.key.source, batch.key.day, name);
-        let seal = outlet.seal(&batch.key, &encoded, to, key).expect("a spool that stands");
-        outlet.commit(&seal, None).expect("a spool that stands");
+        let seal = log.seal(&batch.key, &encoded, to, key).expect("a working spool");
+        log.commit(&seal, None).expect("a working spool");
     }
     bytes
 }

@@ -1,12 +1,14 @@
-//! Where a write key may stand outside a body: the `Authorization` header, `X-Write-Key`, the query.
+//! The places for a write key outside a body: the `Authorization` header, `X-Write-Key`, the query.
 //!
-//! - A header made of a key by the rules of Basic, in any alphabet and padding, gives that key.
-//! - A header that gives a key is base64 by a library's strict reading, and the key is what stands before the colon.
+//! - A header built from a key by the rules of Basic, in any alphabet and padding, gives that key.
+//! - If a header gives a key, a library's strict reading accepts the base64, and the key is the part before
+//!   the colon.
 //! - A query gives the key that `form_urlencoded` reads.
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
-use forebay::collector::auth::{AuthError, basic_key, percent_decoded, plain_key, query_key};
+use forebay::collector::auth::{AuthError, basic_key, plain_key, query_key};
+use forebay::words::percent::decoded as percent_decoded;
 
 use super::choices::Choices;
 
@@ -21,12 +23,12 @@ pub fn run(input: &[u8]) {
     }
 }
 
-/// What counts of a key: not the spaces and tabs around it, and never nothing.
+/// The significant part of a key: without spaces and tabs around it, and `None` if empty.
 fn trimmed(key: &str) -> Option<&str> {
     Some(key.trim_matches([' ', '\t'])).filter(|key| !key.is_empty())
 }
 
-/// A header made of a user and a password.
+/// A header built from a user and a password.
 fn given(choices: &mut Choices<'_>) {
     let engine = choices.below(4);
     let scheme = choices.one(&["Basic ", "basic\t", "BASIC   ", " bAsIc "]);
@@ -62,19 +64,19 @@ fn header(accept_bearer: bool, header: &[u8]) {
         Err(AuthError::Malformed) => {
             assert!(scheme.eq_ignore_ascii_case(b"basic"));
             let read = STANDARD.decode(credentials.trim_ascii());
-            assert!(read.is_err() || String::from_utf8(read.unwrap()).is_err(), "refused, and it is right");
+            assert!(read.is_err() || String::from_utf8(read.unwrap()).is_err(), "a valid header was refused");
         }
         Ok(None) if header.is_empty() => {}
         Ok(None) if scheme.eq_ignore_ascii_case(b"bearer") => assert!(accept_bearer),
         Ok(key) => {
             assert!(scheme.eq_ignore_ascii_case(b"basic"));
-            let said = String::from_utf8(strictly(credentials.trim_ascii())).expect("a key that is no text");
+            let said = String::from_utf8(strictly(credentials.trim_ascii())).expect("a key that is not text");
             assert_eq!(key.as_deref(), trimmed(said.split(':').next().unwrap_or_default()));
         }
     }
 }
 
-/// What base64 says that may be in either alphabet, padded or not, with needless bits at its end.
+/// Decodes base64 in either alphabet, padded or not, with non-zero trailing bits.
 fn strictly(credentials: &[u8]) -> Vec<u8> {
     let mut digits: Vec<u8> = credentials.to_vec();
     for digit in &mut digits {
@@ -87,7 +89,7 @@ fn strictly(credentials: &[u8]) -> Vec<u8> {
     while digits.last() == Some(&b'=') {
         digits.pop();
     }
-    // The bits of the last digit that no byte has are put to zero, which a strict reader asks for.
+    // The unused bits of the last digit are set to zero, as a strict reader requires.
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let needless = match digits.len() % 4 {
         2 => 0b1111,
@@ -99,7 +101,7 @@ fn strictly(credentials: &[u8]) -> Vec<u8> {
     {
         *last = ALPHABET[value & !needless];
     }
-    STANDARD_NO_PAD.decode(digits).expect("a key from what is no base64")
+    STANDARD_NO_PAD.decode(digits).expect("a key from invalid base64")
 }
 
 fn plain(header: &[u8]) {
@@ -110,7 +112,7 @@ fn plain(header: &[u8]) {
 fn query(query: &[u8]) {
     let Ok(query) = std::str::from_utf8(query) else { return };
     let found = query_key(Some(query));
-    // The library puts U+FFFD where bytes are no text; such a name or value is none here.
+    // The library inserts U+FFFD for invalid UTF-8; here such a name or value is ignored.
     let theirs = form_urlencoded::parse(query.as_bytes())
         .filter(|(name, value)| name == "writeKey" && !value.contains('\u{fffd}'))
         .find_map(|(_, value)| trimmed(&value).map(str::to_owned));

@@ -1,13 +1,14 @@
-//! HTTP body to lines: the first byte says the way ([`Way`]), the rest is the body.
+//! HTTP body to lines: the first byte chooses the way ([`Way`]), the rest is the body.
 //!
-//! - A body is taken exactly where `serde_json` reads it as an object, and refused for the reason that is true.
-//! - Every call becomes one line: no line break or other control character, UTF-8, JSON by `serde_json`'s grammar.
-//! - Frames read back as what was counted, and no line passes its bound.
+//! - A body is accepted exactly if `serde_json` reads it as an object, and refused for the true reason.
+//! - Every call becomes one line: no line break or other control character, UTF-8, JSON by `serde_json`'s
+//!   grammar.
+//! - Frames read back as what was counted, and no line exceeds its bound.
 
 use std::str;
 
 use forebay::call::{BodyError, Limits};
-use forebay::spool::frame::FrameKind;
+use forebay::log::frame::FrameKind;
 use serde::de::IgnoredAny;
 
 use super::request::{Way, read_back};
@@ -26,17 +27,20 @@ pub fn run(input: &[u8]) {
     let request = match read {
         Ok(request) => request,
         Err(BodyError::InvalidUtf8 { at }) => {
-            assert!(text.is_err() && at < body.len(), "the body is UTF-8");
+            assert!(text.is_err() && at < body.len(), "a UTF-8 body was refused as not UTF-8");
             return;
         }
         Err(BodyError::InvalidJson { at, .. }) => {
             assert!(at <= body.len());
-            assert!(!theirs(), "refused, and it is JSON");
+            assert!(!theirs(), "a JSON body was refused");
             return;
         }
         Err(BodyError::TooDeep { limit, at }) => {
             let opening = body.get(..=at).unwrap_or_default().iter().filter(|b| matches!(b, b'{' | b'['));
-            assert!(limit == way.limits.max_depth && opening.count() > limit, "it is not that deep");
+            assert!(
+                limit == way.limits.max_depth && opening.count() > limit,
+                "a body within the depth limit was refused"
+            );
             return;
         }
         Err(BodyError::NoBatch) => {
@@ -48,7 +52,7 @@ pub fn run(input: &[u8]) {
             return;
         }
     };
-    assert!(theirs(), "taken, and it is no JSON object");
+    assert!(theirs(), "a body that is not a JSON object was accepted");
     if let Some(key) = request.write_key() {
         assert!(!key.is_empty() && key.trim() == key);
     }
@@ -57,8 +61,8 @@ pub fn run(input: &[u8]) {
     for frame in read_back(frames.bytes()) {
         let line = str::from_utf8(frame.payload).expect("a line is UTF-8");
         assert!(line.bytes().all(|byte| byte >= b' '), "a control character in {line:?}");
-        assert!(line.starts_with('{') && line.ends_with('}'), "no object: {line}");
-        assert!(serde_json::from_str::<IgnoredAny>(line).is_ok(), "no JSON: {line}");
+        assert!(line.starts_with('{') && line.ends_with('}'), "not an object: {line}");
+        assert!(serde_json::from_str::<IgnoredAny>(line).is_ok(), "not JSON: {line}");
         lines += 1;
         if frame.kind == FrameKind::Call {
             calls += 1;

@@ -1,15 +1,16 @@
 //! Bucket strings.
 //!
-//! - What is printed is read back the same, also through JSON, and prints the same again.
-//! - No leading, doubled or trailing slash, no control character and no part `.` or `..` reaches a key, and none is too long.
-//! - A key built with it says again what it was built from.
+//! - The printed form parses back to the same value, also through JSON, and prints the same again.
+//! - No leading, doubled or trailing slash, no control character and no part `.` or `..` reaches a key, and
+//!   no key is too long.
+//! - A key built with it parses into the parts it was built from.
 
 use forebay::object::object_key::ObjectPlace;
 use forebay::object::{BucketString, ObjectKey, Stream};
 use forebay::sources::SourceId;
 use forebay::time::UnixMillis;
 
-/// The longest key that S3 takes, in bytes.
+/// The longest key that S3 accepts, in bytes.
 const KEY_MAX: usize = 1_024;
 
 /// Runs one input.
@@ -18,7 +19,7 @@ pub fn run(input: &[u8]) {
     let bucket = match BucketString::parse(text) {
         Ok(bucket) => bucket,
         Err(error) => {
-            assert!(!error.to_string().chars().any(|c| c.is_control()), "an error of more than one line");
+            assert!(!error.to_string().chars().any(|c| c.is_control()), "an error with control characters");
             return;
         }
     };

@@ -1,6 +1,6 @@
 //! Choices read from a fuzzer's bytes, so that a changed byte is a changed choice.
 
-/// What is left of an input. At its end every choice is 0, so that inputs may be short.
+/// The rest of an input. After its end every choice is 0, so inputs may be short.
 #[derive(Clone, Debug)]
 pub struct Choices<'a>(&'a [u8]);
 
@@ -33,7 +33,7 @@ impl<'a> Choices<'a> {
 
     /// One of a few.
     pub fn one<T: Copy>(&mut self, of: &[T]) -> T {
-        *of.get(self.below(of.len())).expect("there is something to choose from")
+        *of.get(self.below(of.len())).expect("a choice needs options")
     }
 
     /// Yes or no.
@@ -56,14 +56,14 @@ impl<'a> Choices<'a> {
         }
     }
 
-    /// The next `len` bytes, or as many as there are.
+    /// The next `len` bytes, or as many as are left.
     pub fn take(&mut self, len: usize) -> &'a [u8] {
         let (taken, rest) = self.0.split_at(len.min(self.0.len()));
         self.0 = rest;
         taken
     }
 
-    /// All that is left.
+    /// Everything that is left.
     pub fn rest(self) -> &'a [u8] {
         self.0
     }

@@ -1,18 +1,18 @@
-//! The configuration: TOML as it stands, or settings that an input chooses and that are put into the file and, beside it,
-//! into the environment.
+//! The configuration: TOML as typed, or settings chosen by the input that are put into the file and also into
+//! the environment.
 //!
-//! - A text that is refused says why, on lines of their own, and never shows a write key.
-//! - A text that loads, loads the same again, and again behind a comment and with empty variables.
+//! - A text that is refused gives its reasons, one per line, and never shows a write key.
+//! - A text that loads gives the same again, and again after a comment and with empty variables.
 //! - A text value means the same in the file and in the environment.
-//! - Sizes and durations print so that they are read back the same.
+//! - Sizes and durations print in a form that parses back to the same value.
 
 use forebay::config::raw::{SECTIONS, variable_of};
-use forebay::config::{ByteSize, Config, Environment, Period, Problem, check_text, diff};
+use forebay::config::{ByteSize, Config, ConfigProblem, Environment, Period, check_text, diff};
 
 use super::choices::Choices;
 
 const SECRET: &str = "a-write-key-that-nobody-may-see";
-/// Rightly and wrongly; the path may be a secret.
+/// Valid and invalid ones; the path may be a secret.
 const WEBHOOKS: [&str; 5] = [
     "https://a.example/a-write-key-that-nobody-may-see",
     "ftp://a.example/a-write-key-that-nobody-may-see",
@@ -20,7 +20,8 @@ const WEBHOOKS: [&str; 5] = [
     "https://u:p@a.example/a-write-key-that-nobody-may-see",
     " a-write-key-that-nobody-may-see",
 ];
-/// Sources that hold the secret, rightly and wrongly. What stands in a variable is there, with the secret or a line break.
+/// Sources that contain the secret, valid and invalid. The variables exist, with the secret or a line break
+/// in it.
 const SOURCES: [&str; 9] = [
     "write_keys = [\"a-write-key-that-nobody-may-see\"]",
     "write_keys = [\"env:RIGHT\"]",
@@ -71,13 +72,13 @@ pub fn run(input: &[u8]) {
     }
 }
 
-/// A file as it stands.
+/// A file as typed.
 fn typed(text: &str) {
     match check_text(text, &Environment::default()) {
         Ok((config, warnings)) => {
-            assert!(warnings.is_empty(), "nothing in the environment, and {warnings:?}");
+            assert!(warnings.is_empty(), "warnings without any environment: {warnings:?}");
             let again = check_text(&format!("# a comment\n{text}"), &with_empty_variables());
-            assert_eq!(again.expect("loaded once").0, config);
+            assert_eq!(again.expect("it loaded before").0, config);
             read_back(&config);
         }
         Err(problems) => check_problems(&problems),
@@ -101,12 +102,12 @@ fn chosen(choices: &mut Choices<'_>) {
                     String::from_utf8_lossy(choices.take(len)).into_owned()
                 }
             };
-            // What is empty counts as not set in the environment, and nothing there can hold NUL.
+            // An empty value counts as unset in the environment, and no variable can contain NUL.
             if text.is_empty() || text.contains('\0') {
                 continue;
             }
             let typed = toml::Value::from(text.as_str());
-            // What should be no list, and the other way round.
+            // Sometimes a list where none is expected, and the reverse.
             let typed = if choices.byte() < 250 { typed } else { toml::Value::from(vec![typed]) };
             file.push_str(&format!("{key} = {typed}\n"));
             variables.push((section, *key, text));
@@ -121,7 +122,8 @@ fn chosen(choices: &mut Choices<'_>) {
     if let Err(problems) = &in_file {
         check_problems(problems);
     }
-    // In the environment everything is text, so that a number or a list may stand there, which a text in the file is not.
+    // In the environment everything is text, so a variable can hold a number or a list, which a text in the
+    // file cannot.
     let environment = variables.iter().map(|(section, key, text)| (variable_of(section, key), text.clone()));
     let in_environment = check_text(&tail, &Environment::of(environment.chain(secrets())));
     match (in_file, in_environment) {
@@ -130,7 +132,7 @@ fn chosen(choices: &mut Choices<'_>) {
             assert_eq!(file, environment);
             read_back(&file);
         }
-        (Ok(_), Err(problems)) => panic!("right in the file, and in the environment: {problems:?}"),
+        (Ok(_), Err(problems)) => panic!("valid in the file, but in the environment: {problems:?}"),
         (Err(_), Err(problems)) => check_problems(&problems),
         (Err(_), Ok((environment, _))) => read_back(&environment),
     }
@@ -145,8 +147,8 @@ fn with_empty_variables() -> Environment {
     Environment::of(names.map(|name| (name, String::new())))
 }
 
-fn check_problems(problems: &[Problem]) {
-    assert!(!problems.is_empty(), "refused for nothing");
+fn check_problems(problems: &[ConfigProblem]) {
+    assert!(!problems.is_empty(), "refused without a problem");
     for problem in problems {
         let shown = problem.to_string();
         assert!(!shown.contains(SECRET), "a write key is shown: {shown}");

@@ -1,9 +1,9 @@
-//! A body's content coding undone. The input is what came over the wire, or a text that is gzipped first, in members,
-//! and then damaged.
+//! Decodes a body's content coding. The input is the body as sent, or a text that is gzipped first, in
+//! members, and then damaged.
 //!
-//! - What comes out never passes the limit, and neither does what is held on the way.
-//! - The pieces in which a body arrives change nothing.
-//! - It is what `flate2`'s own reader makes of it, and what that refuses is refused.
+//! - The output never exceeds the limit, and neither does the memory held on the way.
+//! - The pieces in which a body arrives make no difference.
+//! - The output equals that of `flate2`'s own reader, and a body that this reader refuses is refused.
 
 use std::io::{Read, Write};
 
@@ -26,15 +26,15 @@ pub fn run(input: &[u8]) {
     let piece = 1 + choices.short();
     let wire = if how & 2 == 0 { zipped(&mut choices) } else { choices.rest().to_vec() };
     let found = decoded(coding, max, &wire, piece);
-    // Which of two things is found wrong first may depend on the pieces.
+    // Which of two faults is found first may depend on the pieces.
     let whole = decoded(coding, max, &wire, usize::MAX);
-    assert_eq!(found.as_ref().ok(), whole.as_ref().ok(), "pieces of {piece} change what a body is");
+    assert_eq!(found.as_ref().ok(), whole.as_ref().ok(), "pieces of {piece} change the result");
     check(coding, max, &wire, &found);
 }
 
 fn check(coding: Coding, max: usize, wire: &[u8], found: &Result<Vec<u8>, DecodeError>) {
     if wire.len() > max {
-        assert!(found.is_err(), "taken, and longer than the limit as sent");
+        assert!(found.is_err(), "a body over the limit was accepted");
         return;
     }
     if coding == Coding::Unsaid && !wire.starts_with(&MAGIC) {
@@ -42,18 +42,20 @@ fn check(coding: Coding, max: usize, wire: &[u8], found: &Result<Vec<u8>, Decode
         return;
     }
     let mut theirs = Vec::new();
-    // One more than the limit, so that what is too long is seen to be, whatever follows.
+    // One more than the limit, so that an over-long body is noticed, whatever follows.
     let limit = u64::try_from(max).unwrap() + 1;
     let read = MultiGzDecoder::new(wire).take(limit).read_to_end(&mut theirs);
     match found {
         Ok(body) => {
             assert!(body.len() <= max && !body.starts_with(&MAGIC));
-            assert!(read.is_ok() && *body == theirs, "taken, and not what is in it");
+            assert!(read.is_ok() && *body == theirs, "accepted with a wrong content");
         }
-        Err(DecodeError::TooLarge) => assert!(theirs.len() > max || read.is_err(), "refused, and it fits"),
+        Err(DecodeError::TooLarge) => {
+            assert!(theirs.len() > max || read.is_err(), "a body within the limit was refused")
+        }
         Err(DecodeError::DoubleGzip) => assert!(read.is_ok() && theirs.starts_with(&MAGIC)),
         Err(DecodeError::BadGzip | DecodeError::TruncatedGzip) => {
-            assert!(read.is_err() || theirs.len() > max || wire.is_empty(), "refused, and it is gzip");
+            assert!(read.is_err() || theirs.len() > max || wire.is_empty(), "valid gzip was refused");
         }
     }
 }
@@ -62,7 +64,7 @@ fn decoded(coding: Coding, max: usize, wire: &[u8], piece: usize) -> Result<Vec<
     let mut decoder = Decoder::new(coding, max, wire.len());
     for piece in wire.chunks(piece.min(wire.len().max(1))) {
         decoder.push(Bytes::copy_from_slice(piece))?;
-        assert!(decoder.wait() <= max, "more is held than the limit lets through");
+        assert!(decoder.wait() <= max, "more is held than the limit allows");
     }
     decoder.finish().map(|decoded| decoded.as_ref().to_vec())
 }

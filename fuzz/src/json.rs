@@ -1,5 +1,5 @@
-//! `serde_json`'s view of a text, one level at a time: numbers by their literal, names in the order they stand in,
-//! lone surrogates as U+FFFD.
+//! `serde_json`'s view of a text, one level at a time: numbers by their literal, names in order, lone
+//! surrogates as U+FFFD.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,12 +7,12 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// A value, of which arrays and objects hold the text of what is in them.
+/// A value. Arrays and objects hold the text of their elements.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Level<'t> {
-    /// A number, `true`, `false` or `null`, as it stands.
+    /// A number, `true`, `false` or `null`, unchanged.
     Literal(&'t str),
-    /// What a string says.
+    /// The content of a string.
     Text(String),
     /// The elements of an array.
     List(Vec<&'t str>),
@@ -20,7 +20,7 @@ pub enum Level<'t> {
     Object(Vec<(String, &'t str)>),
 }
 
-/// The value that `text` is. It must be JSON.
+/// The value in `text`, which must be JSON.
 pub fn level(text: &str) -> Level<'_> {
     let text = text.trim_matches([' ', '\t', '\r', '\n']);
     match text.as_bytes().first() {
@@ -37,7 +37,7 @@ pub fn level(text: &str) -> Level<'_> {
     }
 }
 
-/// The members of an object; `None` where `text` is none.
+/// The members of an object; `None` if `text` is not an object.
 pub fn members(text: &str) -> Option<Vec<(String, &str)>> {
     match level(text) {
         Level::Object(members) => Some(members),
@@ -45,7 +45,7 @@ pub fn members(text: &str) -> Option<Vec<(String, &str)>> {
     }
 }
 
-/// What a string says; `None` where `text` is none.
+/// The content of a string; `None` if `text` is not a string.
 pub fn said(text: &str) -> Option<String> {
     match level(text) {
         Level::Text(said) => Some(said),
@@ -53,7 +53,7 @@ pub fn said(text: &str) -> Option<String> {
     }
 }
 
-/// The members that count: of equal names the last.
+/// The members that count: of equal names, the last.
 pub fn counting<'t>(members: &[(String, &'t str)]) -> Vec<(String, &'t str)> {
     let counts = |index: usize, name: &str| !members.iter().skip(index + 1).any(|(later, _)| later == name);
     members
@@ -69,8 +69,8 @@ pub fn value<'t>(members: &[(String, &'t str)], name: &str) -> Option<&'t str> {
     members.iter().find(|(known, _)| known == name).map(|(_, value)| *value)
 }
 
-/// Whether two texts have the same value: the same literals, texts, and names in the same order, doubled ones too.
-/// Without `ordered`, the names of objects may stand in any order.
+/// Whether two texts have the same value: the same literals, texts, and names in the same order, including
+/// duplicates. Without `ordered`, the names of objects may be in any order.
 pub fn same(a: &str, b: &str, ordered: bool) -> bool {
     if a == b {
         return true;
@@ -92,7 +92,7 @@ pub fn same(a: &str, b: &str, ordered: bool) -> bool {
     }
 }
 
-/// Whether a text has a lone surrogate anywhere in it, which readers refuse.
+/// Whether a text contains a lone surrogate, which readers refuse.
 pub fn has_lone_surrogate(text: &str) -> bool {
     if !text.contains("\\u") {
         return false;
@@ -101,7 +101,7 @@ pub fn has_lone_surrogate(text: &str) -> bool {
         Level::Literal(_) => false,
         Level::Text(_) => serde_json::from_str::<String>(text).is_err(),
         Level::List(items) => items.into_iter().any(has_lone_surrogate),
-        // A name as strict readers read it, and then its value.
+        // A name as strict readers read it, then its value.
         Level::Object(members) => {
             serde_json::from_str::<std::collections::HashMap<String, &RawValue>>(text).is_err()
                 || members.into_iter().any(|(_, value)| has_lone_surrogate(value))
@@ -114,7 +114,7 @@ pub fn quoted(text: &str) -> String {
     serde_json::to_string(text).expect("text can be written")
 }
 
-/// What a string says, read so that lone surrogates come through.
+/// The content of a string, parsed so that lone surrogates are preserved.
 struct Said(String);
 
 impl<'de> Deserialize<'de> for Said {
@@ -133,7 +133,7 @@ impl<'de> Deserialize<'de> for Said {
     }
 }
 
-/// The text of bytes in which surrogates are encoded as if they were characters.
+/// The text of bytes in which surrogates are encoded like characters.
 fn without_surrogates(bytes: &[u8]) -> String {
     let mut tidy = Cow::Borrowed(bytes);
     for at in 0..bytes.len() {
@@ -141,7 +141,7 @@ fn without_surrogates(bytes: &[u8]) -> String {
             tidy.to_mut()[at..at + 3].copy_from_slice("\u{fffd}".as_bytes());
         }
     }
-    String::from_utf8(tidy.into_owned()).expect("what serde_json reads is text")
+    String::from_utf8(tidy.into_owned()).expect("serde_json gives text")
 }
 
 struct Members<'t>(Vec<(String, &'t str)>);

@@ -1,10 +1,11 @@
-//! What is fuzzed: one function a target, from a fuzzer's bytes to properties that must hold for them.
+//! The fuzz targets: one function each, from a fuzzer's bytes to properties that must hold for them.
 //!
-//! The programs under `fuzz_targets` hand them to libFuzzer. The test suite takes in this same file, and calls each with
-//! the corpus and with mutations of it, so that the functions also run where nothing can be built twice.
+//! The programs under `fuzz_targets` hand them to libFuzzer. The test suite includes this same file and calls
+//! each with the corpus and mutations of it, so the functions also run where the instrumented programs cannot
+//! be built.
 
-#![allow(unreachable_pub, reason = "public to the programs, private to the test suite")]
-#![allow(clippy::unwrap_used, reason = "a property that cannot even be asked for does not hold")]
+#![allow(unreachable_pub, reason = "public for the programs, private in the test suite")]
+#![allow(clippy::unwrap_used, reason = "a property that cannot be checked does not hold")]
 
 pub mod auth_header;
 pub mod body_to_lines;
@@ -19,7 +20,7 @@ pub mod request;
 pub mod settings_document;
 pub mod spool_frames;
 
-/// A target: its name, and what is done with one input.
+/// A target: its name, and the function for one input.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.

@@ -1,16 +1,17 @@
-//! A call's line against `serde_json`'s view of the same call. The first byte says the way ([`Way`]), the second whether
-//! lines say their positions, and whether the rest is a body as it stands or choices from which one is built that always
-//! is JSON.
+//! Compares a call's line with `serde_json`'s view of the same call. The first byte chooses the way
+//! ([`Way`]). The second chooses whether lines carry their positions, and whether the rest is a body as typed
+//! or choices for a generated body that is always JSON.
 //!
-//! - Every member of the call has an equal value in the line, in the order sent: numbers digit for digit, of equal names
-//!   the last. Only what the collector owns differs, and then it is what the rules say, written here a second time.
-//! - What is no call is in the rejected stream for the reason that is true, as it was sent but for its write key.
-//! - No line has a lone surrogate, a write key, a name twice at its top, or a control character.
+//! - Every member of the call has an equal value in the line, in the order sent: numbers digit for digit, of
+//!   equal names the last. Only the collector's own members differ, and they follow the rules, implemented
+//!   here a second time.
+//! - Invalid items are in the rejected stream for the true reason, as sent except for their write key.
+//! - No line has a lone surrogate, a write key, a duplicate name at the top level, or a control character.
 
 use std::str;
 
 use forebay::call::Validation;
-use forebay::spool::frame::FrameKind;
+use forebay::log::frame::FrameKind;
 
 use super::choices::Choices;
 use super::json::{Level, counting, has_lone_surrogate, level, members, quoted, said, same, value};
@@ -23,7 +24,7 @@ type Members<'t> = Vec<(String, &'t str)>;
 /// The position of a request's first line.
 const FIRST_POSITION: u64 = 99_999_999_998;
 const KINDS: [&str; 6] = ["track", "identify", "page", "screen", "group", "alias"];
-/// What every line has.
+/// The members of every line.
 const OWNED: [&str; 11] = [
     "type",
     "messageId",
@@ -37,7 +38,7 @@ const OWNED: [&str; 11] = [
     "projectId",
     "version",
 ];
-/// How names of libraries begin whose peer is the user's own device.
+/// Beginnings of the names of libraries whose peer is the user's own device.
 const CLIENT_LIBRARIES: [&str; 9] = [
     "analytics-ios",
     "analytics-android",
@@ -49,9 +50,9 @@ const CLIENT_LIBRARIES: [&str; 9] = [
     "analytics_flutter",
     "com.rudderstack.",
 ];
-/// Names of such libraries that are no beginnings of others.
+/// Names of such libraries that must match completely.
 const CLIENT_LIBRARIES_WHOLE: [&str; 3] = ["analytics.js", "rudder.android", "rudder.ios"];
-/// What calls of clients say as their `channel`.
+/// The values of `channel` that mean that a client sent the call.
 const CLIENT_CHANNELS: [&str; 4] = ["browser", "web", "client", "mobile"];
 
 /// Runs one input.
@@ -70,9 +71,9 @@ pub fn run(input: &[u8]) {
 
 fn check(way: Way, body: &[u8], say_positions: bool) {
     let Ok(request) = way.parse(body) else { return };
-    let text =
-        str::from_utf8(body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body)).expect("taken, and no UTF-8");
-    let top = counting(&members(text).expect("taken, and no object"));
+    let text = str::from_utf8(body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body))
+        .expect("a body that is not UTF-8 was accepted");
+    let top = counting(&members(text).expect("a body that is not an object was accepted"));
     let (frames, _) = way.frames(&request, say_positions);
     let stored = stamped(&frames, FIRST_POSITION);
     let mut position = FIRST_POSITION;
@@ -104,7 +105,7 @@ fn check(way: Way, body: &[u8], say_positions: bool) {
             check_item(way, text, None, false, kind, &line);
         }
     }
-    assert!(lines.next().is_none(), "a line too many");
+    assert!(lines.next().is_none(), "more lines than items");
 }
 
 fn check_item(
@@ -124,7 +125,7 @@ fn check_item(
         }
         (FrameKind::Rejected, found) => {
             let said_reason = said(value(&line, "reason").expect("a reason")).expect("a text");
-            // How long a line would be is not worked out a second time.
+            // The length of the line is not computed a second time here.
             assert!(
                 found == Some(said_reason.as_str()) || (found.is_none() && said_reason == "line_too_large"),
                 "rejected as {said_reason}, not {found:?}: {item}"
@@ -134,7 +135,7 @@ fn check_item(
             let kept = value(&line, "value").expect("a value");
             assert!(same(&without_write_key(item), kept, true), "{item}\nis kept as\n{kept}");
         }
-        (kind, reason) => panic!("{kind:?}, and should be rejected as {reason:?}: {item}"),
+        (kind, reason) => panic!("{kind:?}, but should be rejected as {reason:?}: {item}"),
     }
 }
 
@@ -188,7 +189,7 @@ fn reason_to_reject(way: Way, item: &str, envelope: Option<&Members<'_>>) -> Opt
     }
 }
 
-/// Holds a line against the call it was made of.
+/// Compares a line with its call.
 fn check_line(way: Way, call: &Members<'_>, envelope: Option<&Members<'_>>, line: &Members<'_>) {
     let not_null = |members: &Members<'_>, name: &str| {
         value(members, name).filter(|value| *value != "null").map(str::to_owned)
@@ -225,23 +226,23 @@ fn check_line(way: Way, call: &Members<'_>, envelope: Option<&Members<'_>>, line
         match (made, expected.iter_mut().find(|(known, _)| known == name)) {
             (Some(made), Some((_, value))) => *value = made,
             (Some(made), None) => expected.push((name.to_owned(), made)),
-            (None, known) => assert!(known.is_some(), "nothing says what {name} is"),
+            (None, known) => assert!(known.is_some(), "no rule gives {name}"),
         }
     }
     let names = |members: &mut dyn Iterator<Item = String>| members.collect::<Vec<_>>();
     assert_eq!(
         names(&mut line.iter().map(|(name, _)| name.clone())),
         names(&mut expected.iter().map(|(name, _)| name.clone())),
-        "the members of the line"
+        "the members of the line differ"
     );
     for ((name, found), (_, expected)) in line.iter().zip(&expected) {
-        // What is merged of two objects has an order of its own.
+        // Merged objects have an order of their own.
         let ordered = envelope.is_none() || (name != "context" && name != "integrations");
         assert!(same(expected, found, ordered), "{name}: {expected}\nbecame\n{found}");
     }
 }
 
-/// The id that a line was given: a UUID of version 7.
+/// The id that the line was given: a UUID of version 7.
 fn made_id(line: &Members<'_>) -> String {
     let id = value(line, "messageId").expect("a line has an id");
     let uuid = uuid::Uuid::parse_str(&said(id).expect("an id is a text")).expect("a made id is a UUID");
@@ -249,7 +250,8 @@ fn made_id(line: &Members<'_>) -> String {
     id.to_owned()
 }
 
-/// The corrected time, where this page knows how the client's times are read; else what the line has, if it is a time.
+/// The corrected time, if this file can parse the client's times; otherwise the line's own value, if it is a
+/// time.
 fn timestamp(line: &Members<'_>, sent: Option<&str>, original: Option<&str>) -> String {
     let found = value(line, "timestamp").expect("a line has a timestamp");
     let time = chrono::DateTime::parse_from_rfc3339(&said(found).expect("a text")).expect("RFC 3339");
@@ -267,7 +269,8 @@ fn timestamp(line: &Members<'_>, sent: Option<&str>, original: Option<&str>) -> 
     quoted(&expected.to_rfc3339_opts(chrono::SecondsFormat::Millis, true))
 }
 
-/// A client's time in milliseconds: `Some(None)` where it is surely none, `None` where this page does not know.
+/// A client's time in milliseconds: `Some(None)` if it is certainly invalid, `None` if this file cannot parse
+/// it.
 fn read_time(time: Option<&str>) -> Option<Option<i64>> {
     let Some(time) = time else { return Some(Some(RECEIVED.0)) };
     match level(time) {
@@ -298,13 +301,13 @@ fn read_time(time: Option<&str>) -> Option<Option<i64>> {
     }
 }
 
-/// Whether the request or the call itself says that it is of a client.
+/// Whether the request or the call itself shows that a client sent it.
 fn from_client(way: Way, call: &Members<'_>) -> bool {
     let says = value(call, "channel").and_then(said);
     way.client_side || says.is_some_and(|channel| CLIENT_CHANNELS.contains(&&*channel))
 }
 
-/// What the line's context is, where it is not the call's own as sent; and whether the call is of a client-side library.
+/// The line's context, if it differs from the call's own; and whether the call is of a client-side library.
 fn context(way: Way, call: &Members<'_>, envelope: Option<&Members<'_>>) -> (Option<String>, bool) {
     let own = value(call, "context").filter(|own| *own != "null");
     let Some(own) = members(own.unwrap_or("{}")) else { return (None, from_client(way, call)) };
@@ -338,7 +341,7 @@ fn context(way: Way, call: &Members<'_>, envelope: Option<&Members<'_>>) -> (Opt
     (Some(text), client)
 }
 
-/// What the line's integrations are, where they are not the call's own as sent.
+/// The line's integrations, if they differ from the call's own.
 fn integrations(own: Option<&str>, envelope: Option<&Members<'_>>) -> Option<String> {
     let shared = envelope.and_then(|envelope| members(value(envelope, "integrations")?));
     match (shared, own) {
@@ -349,7 +352,7 @@ fn integrations(own: Option<&str>, envelope: Option<&Members<'_>>) -> Option<Str
     }
 }
 
-/// Two objects in one: what is laid over wins, and objects in both are merged in turn, so many levels deep.
+/// Merges two objects: the overlaid values win, and objects in both are merged in turn, so many levels deep.
 fn merged(base: &Members<'_>, over: &Members<'_>, levels: usize) -> String {
     let (base, over) = (counting(base), counting(over));
     let mut result: Vec<(String, String)> = Vec::new();

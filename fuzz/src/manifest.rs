@@ -1,20 +1,18 @@
-//! The manifest: notes built from choices or read from JSON, under true checksums, and then damaged.
+//! The manifest: notes built from choices or parsed from JSON, with correct checksums, and then damaged.
 //!
-//! - Notes in any order never panic, and neither does what is done with the state they make.
+//! - Notes in any order never cause a panic, and neither does using the state that they make.
 //! - A note is read back as it was written, and so is the state that all of them make.
-//! - A manifest cut anywhere says what its whole notes say; damage is told where notes stand behind it.
+//! - A manifest cut anywhere gives the state of its whole notes. Damage is reported if notes follow it.
 
 use forebay::batch::BatchKey;
+use forebay::log::{Amend, DayPlace, Hour, Hours, Parked, Range, Row, Seal};
 use forebay::object::{
     AppliedEncryption, BucketString, Destination, Encryption, KmsContext, KmsKey, ObjectKey, SseKms, Stream,
 };
 use forebay::sources::SourceId;
-use forebay::spool::delivered_day::DayPlace;
-use forebay::spool::ledger::{Hour, Hours, Row, Tally};
-use forebay::spool::manifest::{ManifestError, decode, encode, replay, replay_past_damage, salt};
-use forebay::spool::note::{Amend, Note, Parked, Seal};
-use forebay::spool::scan::Range;
-use forebay::spool::state::State;
+use forebay::spool::manifest::{
+    ManifestError, Note, State, Tally, decode, encode, replay, replay_past_damage, salt,
+};
 use forebay::time::UnixMillis;
 
 use super::choices::Choices;
@@ -41,7 +39,7 @@ pub fn run(input: &[u8]) {
     check(notes, &mut choices);
 }
 
-/// Lines of JSON, each as one note where it is one.
+/// Lines of JSON, each as one note if it is one.
 fn as_json(text: &[u8]) {
     let notes: Vec<Note> = text
         .split(|byte| *byte == b'\n')
@@ -93,17 +91,17 @@ fn check(notes: Vec<Note>, choices: &mut Choices<'_>) {
             let told = (hit > 0 && hit + 1 < ends.len()).then(|| ends[hit - 1].0);
             assert_eq!(replayed.damaged_at, told);
         }
-        Err(error) => panic!("one of the two first notes is whole, so there is something to go on: {error}"),
+        Err(error) => panic!("one of the two first notes is whole, so the manifest is usable: {error}"),
     }
 }
 
-/// What the spool asks of a state.
+/// What the spool does with a state.
 fn use_state(state: &State, choices: &mut Choices<'_>) {
     let mut state = state.clone();
     let source = SourceId::new(choices.one(&SOURCES)).unwrap();
     let position = choices.number();
     if let Some((_, Some(next))) = state.destination(&source, position) {
-        assert!(next > position, "the next destination begins behind the position");
+        assert!(next > position, "the next destination begins after the position");
     }
     state.clamp_destinations(choices.number());
     for known in state.destinations.values() {
@@ -112,7 +110,7 @@ fn use_state(state: &State, choices: &mut Choices<'_>) {
     let (keep_from, oldest) = (UnixMillis(choices.number().cast_signed()), choices.number());
     let pending = state.seals.clone();
     state.prune(keep_from, oldest);
-    assert_eq!(state.seals, pending, "what is not delivered is never forgotten");
+    assert_eq!(state.seals, pending, "undelivered seals are never forgotten");
     let whole = Note::State(Box::new(state.clone()));
     let salt = salt(&SPOOL, NUMBER);
     let written = encode(&whole, salt).expect("a state can be written");
@@ -205,7 +203,7 @@ fn applied(choices: &mut Choices<'_>) -> Option<AppliedEncryption> {
     })
 }
 
-/// A seal, said once more.
+/// A seal that repeats an earlier one.
 fn again(choices: &mut Choices<'_>) -> Option<Box<Seal>> {
     choices.yes().then(|| Box::new(seal(choices)))
 }

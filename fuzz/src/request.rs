@@ -1,4 +1,4 @@
-//! A request's body turned into lines as the collector does it, under settings that an input chooses.
+//! Turns a request's body into lines as the collector does, with settings chosen by the input.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::LazyLock;
@@ -6,17 +6,17 @@ use std::sync::LazyLock;
 use forebay::call::{
     BodyError, CallKind, ClientLibraries, Fingerprinter, Limits, Request, Shape, Stamp, Tally, Validation,
 };
+use forebay::log::RequestFrames;
+use forebay::log::frame::{self, Frame, Salt};
 use forebay::random::Random;
 use forebay::sources::SourceId;
-use forebay::spool::RequestFrames;
-use forebay::spool::frame::{self, Frame, Salt};
 use forebay::time::UnixMillis;
 
 /// When every request is received: 2026-11-20T06:30:00.123Z.
 pub const RECEIVED: UnixMillis = UnixMillis(1_795_156_200_123);
-/// [`RECEIVED`] as it stands in lines.
+/// [`RECEIVED`] in the form of lines.
 pub const RECEIVED_TEXT: &str = "2026-11-20T06:30:00.123Z";
-/// The client's address, where there is one.
+/// The client's address, if there is one.
 pub const IP: &str = "192.0.2.7";
 /// The user agent of pixels.
 pub const USER_AGENT: &str = "agent \"quoted\"";
@@ -34,7 +34,7 @@ impl Random for Fixed {
     }
 }
 
-/// How a request is read: what its route, its client and the configuration say.
+/// How a request is processed: what its route, its client and the configuration determine.
 #[derive(Clone, Copy, Debug)]
 pub struct Way {
     /// The kind that the route gives; `None` for a batch route.
@@ -50,7 +50,7 @@ pub struct Way {
 }
 
 impl Way {
-    /// The way that one byte names.
+    /// The way for a byte.
     pub fn of(byte: u8) -> Self {
         let kinds = [
             CallKind::Track,
@@ -70,12 +70,12 @@ impl Way {
         Self { kind, client_side: bit(3), ip: bit(4), user_agent: bit(5), limits }
     }
 
-    /// Reads a body.
+    /// Parses a body.
     pub fn parse(self, body: &[u8]) -> Result<Request<'_>, BodyError> {
         Request::parse(body, self.kind.map_or(Shape::Envelope, Shape::Single), &self.limits)
     }
 
-    /// Writes a request's lines into frames, which may say their positions.
+    /// Writes a request's lines into frames, optionally with their positions.
     pub fn frames(self, request: &Request<'_>, say_positions: bool) -> (RequestFrames, Tally) {
         let stamp = Stamp {
             received_at: RECEIVED,
@@ -93,7 +93,7 @@ impl Way {
     }
 }
 
-/// The frames of a request as the spool stores them, from position `first` on.
+/// The frames of a request as the spool stores them, with positions from `first` on.
 pub fn stamped(frames: &RequestFrames, first: u64) -> Vec<u8> {
     let (mut bytes, mut at, mut position) = (frames.bytes().to_vec(), 0, first);
     while let Some(len) = bytes.get(at..).and_then(frame::length) {
@@ -103,7 +103,7 @@ pub fn stamped(frames: &RequestFrames, first: u64) -> Vec<u8> {
     bytes
 }
 
-/// The frames of a request, read back from their bytes.
+/// The frames of a request, parsed from their bytes.
 pub fn read_back(frames: &[u8]) -> impl Iterator<Item = Frame<'_>> {
     let mut rest = frames;
     std::iter::from_fn(move || {

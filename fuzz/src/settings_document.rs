@@ -1,19 +1,20 @@
-//! The settings document, for any write key, any public host that the configuration lets through, and any `Host` header.
+//! The settings document, for any write key, any public host that the configuration allows, and any `Host`
+//! header.
 //!
-//! - It is JSON, names the key as it is, and the host without its scheme and with `/v1`.
-//! - A `Host` header is told on only where it is a host.
-//! - Whatever the key, nothing else in it changes.
+//! - It is JSON, and has the key unchanged, and the host without its scheme and with `/v1`.
+//! - A `Host` header is used only if it is a valid host.
+//! - Whatever the key, nothing else changes.
 
-use forebay::collector::auth::percent_decoded;
 use forebay::collector::public_address::{SentTo, public_address};
 use forebay::collector::settings_document::document;
+use forebay::words::percent::decoded as percent_decoded;
 use http::header::HOST;
 use http::{HeaderMap, HeaderValue, Uri};
 use serde_json::{Value, json};
 
 use super::choices::Choices;
 
-/// A `Host` header with the text of a key, where a header may have it.
+/// A `Host` header with the text of a key, if a header may contain it.
 fn host_header(key: &str) -> Option<HeaderValue> {
     HeaderValue::from_str(key).ok()
 }
@@ -25,7 +26,7 @@ pub fn run(input: &[u8]) {
     let len = usize::from(choices.byte());
     let host = String::from_utf8_lossy(if with_host { choices.take(len) } else { b"" }).into_owned();
     let host = with_host.then_some(host);
-    // As it comes: percent-encoded in a path.
+    // As received: percent-encoded in a path.
     let Ok(encoded) = std::str::from_utf8(choices.rest()) else { return };
     let Some(key) = percent_decoded(encoded, false) else { return };
     let (uri, mut headers) = (Uri::from_static("/"), HeaderMap::new());
@@ -60,5 +61,5 @@ pub fn run(input: &[u8]) {
     }
     let mut plain: Value = serde_json::from_slice(&document("k", &address, "")).unwrap();
     plain["integrations"]["Segment.io"] = Value::Null;
-    assert_eq!(found, plain, "a key changes more than its own place");
+    assert_eq!(found, plain, "the key changes other parts of the document");
 }

@@ -1,18 +1,21 @@
-//! A segment's bytes, scanned. The input chooses blocks of frames, which get true checksums, and then damage: so it comes
-//! past the checksums. A header may also be given another count, length or position, under a true checksum.
+//! Scans a segment's bytes. The input chooses blocks of frames, which get correct checksums, and then damage;
+//! this way the input gets past the checksums. A header may also get another count, length or position, with
+//! a correct checksum.
 //!
-//! - What was written is read back the same, frame for frame, from every block that damage did not touch.
-//! - No frame is read that was not written, as long as damage is so small that a CRC-32C surely tells.
-//! - The frames read and the positions lost of a block are together its positions, each once, and blocks do not overlap.
+//! - Everything that was written is read back the same, frame by frame, from every block that damage did not
+//!   touch.
+//! - No frame is read that was not written, as long as the damage is small enough for a CRC-32C to detect it
+//!   for certain.
+//! - The frames read and the positions lost of a block together are its positions, each once, and blocks do
+//!   not overlap.
 
 use std::io::{self, IoSlice};
 
+use forebay::disk::DiskFile;
+use forebay::log::frame::{self, Frame, FrameKind, Origin, Salt};
 use forebay::receipt;
 use forebay::sources::SourceId;
-use forebay::spool::DiskFile;
-use forebay::spool::frame::{self, Frame, FrameKind, Origin, Salt};
-use forebay::spool::scan::{FoundBlock, scan};
-use forebay::spool::segment::{BLOCK_HEADER, Block, SEGMENT_HEADER};
+use forebay::spool::format::{BLOCK_HEADER, Block, FoundBlock, SEGMENT_HEADER, scan};
 use forebay::time::UnixMillis;
 
 use super::choices::Choices;
@@ -20,7 +23,7 @@ use super::choices::Choices;
 const BLOCKS_MAX: usize = 4;
 const FRAMES_MAX: usize = 6;
 const DAMAGES_MAX: usize = 6;
-/// As many flipped bits as a CRC-32C always tells in texts far longer than a segment.
+/// The number of flipped bits that a CRC-32C always detects, even in texts far longer than a segment.
 const SURE_BITS: u32 = 3;
 const SOURCES: [&str; 3] = ["web", "a", "0123456789012345678901234567890123456789012345678901234567890123"];
 
@@ -49,23 +52,23 @@ impl DiskFile for Segment {
     }
 }
 
-/// A frame that was written, and where.
+/// A written frame, and its place.
 struct Written {
     block: usize,
     offset: usize,
     bytes: Vec<u8>,
 }
 
-/// What an input builds.
+/// What the input builds.
 struct Built {
     bytes: Vec<u8>,
     frames: Vec<Written>,
-    /// Where each block stands, and whether its header says what is true.
+    /// The place of each block, and whether its header is correct.
     blocks: Vec<(usize, usize, bool)>,
-    /// The bytes that were changed afterwards, and how many bits in all.
+    /// The bytes that were changed afterwards, and the number of changed bits.
     changed: Vec<usize>,
     bits: u32,
-    /// Whether the end was cut off, or bytes were put in.
+    /// Whether the end was cut off, or bytes were inserted.
     moved: bool,
 }
 
@@ -102,7 +105,7 @@ struct Found<'f> {
 }
 
 impl Found<'_> {
-    /// Blocks stand one behind the other, and each accounts for each of its positions once.
+    /// Blocks are in order, and each accounts for each of its positions once.
     fn check_order(&self) {
         let mut seen = self.seen.iter().peekable();
         let mut end = SEGMENT_HEADER;
@@ -128,7 +131,7 @@ impl Found<'_> {
             }
             assert!(lost.next().is_none(), "positions are lost twice");
         }
-        assert!(seen.next().is_none(), "a frame that no block has");
+        assert!(seen.next().is_none(), "a frame outside all blocks");
     }
 }
 
@@ -145,10 +148,11 @@ fn check_what_was_written(
         for frame in found.seen {
             let same = written.iter().find(|written| written.offset == frame.offset);
             let read = &bytes[frame.offset..frame.offset + frame.len];
-            assert!(same.is_some_and(|written| written.bytes == read), "a frame that nobody wrote");
+            assert!(same.is_some_and(|written| written.bytes == read), "a frame that was never written");
         }
     }
-    // Damage may make of any bytes a block that reaches over those behind it, so only what stands before it is sure.
+    // Damage may turn any bytes into a block that reaches over those after it, so only what precedes it is
+    // certain.
     let first_changed = changed.iter().copied().min().unwrap_or(usize::MAX);
     for frame in written {
         let (start, end, true_header) = blocks[frame.block];
@@ -157,7 +161,10 @@ fn check_what_was_written(
         let sure =
             sure || (true_header && bits <= SURE_BITS && !touched(start, end) && blocks.iter().all(|b| b.2));
         if sure {
-            assert!(found.seen.iter().any(|seen| seen.offset == frame.offset), "a sound frame was not read");
+            assert!(
+                found.seen.iter().any(|seen| seen.offset == frame.offset),
+                "an undamaged frame was not read"
+            );
         }
     }
 }
@@ -176,7 +183,7 @@ fn build(choices: &mut Choices<'_>, salt: Salt) -> Built {
     for _ in 0..1 + choices.below(BLOCKS_MAX) {
         position = block(choices, salt, position, &mut built);
         if choices.byte() == 255 {
-            // What lies between blocks belongs to nobody.
+            // Bytes between blocks belong to no block.
             let len = choices.below(64);
             built.bytes.extend_from_slice(choices.take(len));
         }
@@ -185,7 +192,7 @@ fn build(choices: &mut Choices<'_>, salt: Salt) -> Built {
     built
 }
 
-/// Writes one block; answers the next position.
+/// Writes one block. Returns the next position.
 fn block(choices: &mut Choices<'_>, salt: Salt, first: u64, built: &mut Built) -> u64 {
     let start = built.bytes.len();
     let mut body = Vec::new();
@@ -204,7 +211,7 @@ fn block(choices: &mut Choices<'_>, salt: Salt, first: u64, built: &mut Built) -
             None => break,
         }
     }
-    // The highest number is no position.
+    // The highest number is not a position.
     let overflows = first.checked_add(u64::from(written)).is_none();
     let mut header = Block {
         body_len: u32::try_from(body.len()).unwrap(),
@@ -271,7 +278,7 @@ fn damage(choices: &mut Choices<'_>, built: &mut Built) {
                 built.moved = true;
             }
             how => {
-                // Mostly one bit: what a disk does.
+                // Mostly one bit, as disks do.
                 let flip = if how < 200 { 1 << (how % 8) } else { choices.byte() };
                 if let Some(byte) = built.bytes.get_mut(at) {
                     *byte ^= flip;

@@ -1,4 +1,4 @@
-//! What is answered: one place where every refusal gets its status.
+//! Answers: the one place where every refusal gets its status.
 
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
@@ -6,9 +6,9 @@ use http::{Response, StatusCode};
 use http_body_util::Full;
 use serde::Serialize;
 
+use super::admin_view::{FlushError, ReceiptUnread};
 use super::host::Intruder;
 use super::route::NoRoute;
-use super::view::{FlushError, ReceiptUnread};
 use crate::sources::SourceId;
 
 pub(super) type Answer = Response<Full<Bytes>>;
@@ -45,14 +45,16 @@ pub(super) fn metrics(rendered: Result<String, std::fmt::Error>) -> Answer {
 
 pub(super) fn intruder(why: Intruder) -> Answer {
     match why {
-        Intruder::BadHost => refused(StatusCode::BAD_REQUEST, "bad_host", "a single Host header is needed"),
+        Intruder::BadHost => {
+            refused(StatusCode::BAD_REQUEST, "bad_host", "exactly one Host header is required")
+        }
         Intruder::UnknownHost => refused(
             StatusCode::MISDIRECTED_REQUEST,
             "unknown_host",
-            "this name is not known here: call localhost, or add the name to admin.allowed_hosts",
+            "unknown host name: use localhost, or add the name to admin.allowed_hosts",
         ),
         Intruder::CrossSite => {
-            refused(StatusCode::FORBIDDEN, "cross_site", "pages of other sites cannot change anything here")
+            refused(StatusCode::FORBIDDEN, "cross_site", "requests from pages of other sites are not allowed")
         }
     }
 }
@@ -62,10 +64,11 @@ pub(super) fn no_route(why: &NoRoute) -> Answer {
         NoRoute::Path => refused(
             StatusCode::NOT_FOUND,
             "not_found",
-            "there are /metrics, /health, /ready, /api/status, /api/days, /api/ledger, /api/receipt and /api/flush",
+            "unknown path: use /metrics, /health, /ready, /api/status, /api/days, /api/ledger, \
+             /api/receipt or /api/flush",
         ),
         NoRoute::Method { allow } => {
-            let message = format!("the methods here are {allow}");
+            let message = format!("this path accepts {allow}");
             let mut answer = refused(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", &message);
             answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
             answer
@@ -95,7 +98,7 @@ fn refused(status: StatusCode, code: &'static str, message: &str) -> Answer {
     answer(status, JSON, body)
 }
 
-/// No answer has a CORS header: pages of other sites can read nothing here.
+/// No answer has a CORS header, so pages of other sites cannot read it.
 fn answer(status: StatusCode, content_type: HeaderValue, body: impl Into<Bytes>) -> Answer {
     let mut answer = Response::new(Full::new(body.into()));
     *answer.status_mut() = status;

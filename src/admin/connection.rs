@@ -1,11 +1,11 @@
-//! One connection of the admin listener: the socket, watched, and the HTTP server on it.
+//! One connection of the admin listener: the watched socket, and the HTTP server on it.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -24,13 +24,14 @@ use super::server::{HEAD_MAX, HEAD_TIMEOUT, IDLE_TIMEOUT, SEND_TIMEOUT};
 use crate::connections::seats::Standing;
 use crate::connections::timer::Timer;
 use crate::connections::times::{ConnectionTimes, Expired};
+use crate::lock::lock;
 
-/// What a connection is doing.
+/// The state of a connection.
 #[derive(Clone)]
 struct Watch {
     times: Arc<Mutex<ConnectionTimes>>,
     standing: Arc<Standing>,
-    /// Monotonic time is counted from here, for all connections.
+    /// The start of monotonic time, for all connections.
     epoch: Instant,
 }
 
@@ -40,12 +41,12 @@ impl Watch {
     }
 
     fn times(&self) -> MutexGuard<'_, ConnectionTimes> {
-        self.times.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.times)
     }
 }
 
-/// Answers requests on `socket` with `answer` until the client leaves, a time is over, another connection needs its seat, or
-/// `stop` says so and the request under way is answered.
+/// Answers requests on `socket` with `answer` until the client leaves, a time limit passes, another
+/// connection needs its seat, or `stop` is set and the request in flight is answered.
 pub(super) async fn serve<A>(
     socket: TcpStream,
     standing: Arc<Standing>,
@@ -71,7 +72,7 @@ pub(super) async fn serve<A>(
         let watch = &watch;
         async move {
             if !taken {
-                // The seat is given to another connection, which ends this one.
+                // The seat was given to another connection, which ends this one.
                 std::future::pending::<()>().await;
             }
             let answer = answering.await;
@@ -113,7 +114,7 @@ pub(super) async fn serve<A>(
     }
 }
 
-/// Bounds how long sent bytes may stay unread, and gives the address that the client called.
+/// Bounds how long sent bytes may stay unread. Returns the address that the client connected to.
 fn prepare(socket: &TcpStream) -> io::Result<IpAddr> {
     #[cfg(target_os = "linux")]
     socket2::SockRef::from(socket).set_tcp_user_timeout(Some(SEND_TIMEOUT))?;
@@ -121,8 +122,8 @@ fn prepare(socket: &TcpStream) -> io::Result<IpAddr> {
     socket.local_addr().map(|address| address.ip())
 }
 
-/// A socket that reports what is read. What is written is reported too: an answer that a slow operator is still reading
-/// keeps its seat before those of connections that do nothing.
+/// A socket that reports reads. It also reports writes, so that a slow operator who is still reading an
+/// answer keeps the seat longer than idle connections.
 struct Watched {
     inner: TcpStream,
     watch: Watch,

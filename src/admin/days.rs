@@ -1,13 +1,13 @@
-//! What `/api/days` tells: the days that are not closed.
+//! The answer of `/api/days`: the days that are not closed.
 
 use serde::{Deserialize, Serialize};
 
 /// Days of sources that have calls in the spool or objects in the store, and are not closed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Days {
-    /// The last day to which no call is added any more, as the number that its folder is named by.
+    /// The last day that can get no more calls, as the number in its folder name.
     pub over_through: Option<i64>,
-    /// By day and source.
+    /// In the order of day and source.
     pub unclosed: Vec<UnclosedDay>,
 }
 
@@ -16,12 +16,12 @@ pub struct Days {
 pub struct UnclosedDay {
     /// The source.
     pub source: String,
-    /// The received-day, as the number that its folder is named by.
+    /// The received-day, as the number in its folder name.
     pub day: i64,
     /// The received-day as a date.
     pub date: String,
     /// `open`, `delivering`, `closing` or `unsure`.
     pub stage: String,
-    /// Why it is not closed yet, where something stands in the way.
+    /// Why it is not closed yet, if something prevents it.
     pub why: Option<String>,
 }

@@ -1,8 +1,8 @@
-//! By which names the admin side may be called, and from which pages it may be posted to. Pure.
+//! Which host names the admin side answers to, and which pages may post to it. Pure.
 //!
-//! A browser lets a page of `evil.example` talk to any address that `evil.example` resolves to, this one included. It
-//! still says `Host: evil.example`, so that a list of names stops it. Numeric addresses cannot be rebound, but only those
-//! that are this machine's own are let through.
+//! A browser lets a page of `evil.example` talk to any address that `evil.example` resolves to, including
+//! this one. It still sends `Host: evil.example`, so a list of names stops it. Numeric addresses cannot be
+//! rebound, but only this machine's own are allowed.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -10,26 +10,28 @@ use http::HeaderMap;
 use http::header::{HOST, ORIGIN};
 use http::uri::Authority;
 
-/// The names by which the admin side may be called.
+use crate::words::url::bare_host;
+
+/// The host names that the admin side answers to.
 #[derive(Clone, Debug)]
 pub struct AllowedHosts {
     addresses: Vec<IpAddr>,
     names: Vec<String>,
 }
 
-/// Why a request is refused before it is looked at.
+/// Why a request is refused before it is processed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Intruder {
-    /// No `Host`, two, or one that cannot be read.
+    /// No `Host`, more than one, or an unreadable one.
     BadHost,
-    /// A `Host` that is not this one's.
+    /// An unknown `Host`.
     UnknownHost,
     /// A post that a page of another site made a browser send.
     CrossSite,
 }
 
 impl AllowedHosts {
-    /// Loopback, the address listened on (unless that is "all"), and `more`.
+    /// Loopback, the listen address (unless it means "all"), and `more`.
     pub fn new(listen: SocketAddr, more: &[String]) -> Self {
         let mut addresses = vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
         if !listen.ip().is_unspecified() {
@@ -39,14 +41,14 @@ impl AllowedHosts {
         Self { addresses, names: names.collect() }
     }
 
-    /// Checks `Host` of any request. `local` is this end of its connection: listening on all addresses, it is the one
-    /// that the client used.
+    /// Checks the `Host` of any request. `local` is this end of its connection: if the listener accepts on
+    /// all addresses, this is the one that the client used.
     ///
     /// # Errors
-    /// [`Intruder`]: answer 400, 421 or 403 and do nothing.
+    /// [`Intruder`]: answer 400, 421 or 403 and do nothing else.
     pub fn check(&self, headers: &HeaderMap, local: IpAddr) -> Result<(), Intruder> {
         let host = host_header(headers)?;
-        let bare = host.host().trim_start_matches('[').trim_end_matches(']');
+        let bare = bare_host(host.host());
         let known = match bare.parse::<IpAddr>() {
             Ok(ip) => {
                 let ip = ip.to_canonical();
@@ -62,10 +64,10 @@ impl AllowedHosts {
     }
 }
 
-/// Checks that a request which changes something comes from no page, or from one of this very host.
+/// Checks that a request which changes something comes from no page, or from a page of this very host.
 ///
 /// # Errors
-/// [`Intruder::CrossSite`], or [`Intruder::BadHost`] where there is nothing to compare with.
+/// [`Intruder::CrossSite`], or [`Intruder::BadHost`] if there is nothing to compare with.
 pub fn check_origin(headers: &HeaderMap) -> Result<(), Intruder> {
     let host = host_header(headers)?;
     let own = |origin: &str| {
@@ -104,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn only_own_names_are_answered() {
+    fn only_own_names_are_accepted() {
         let more = ["Forebay.internal".to_owned(), "192.0.2.9".to_owned()];
         let allowed = AllowedHosts::new("10.1.2.3:9180".parse().unwrap(), &more);
         let check = |host: &str, expected| {
@@ -137,7 +139,7 @@ mod tests {
         assert_eq!(allowed.check(&HeaderMap::new(), local), Err(Intruder::BadHost));
         let two = headers(&[("host", "localhost"), ("host", "evil.example")]);
         assert_eq!(allowed.check(&two, local), Err(Intruder::BadHost));
-        // Listening on all addresses is no address to be called by.
+        // The unspecified address is no valid host name.
         let all = AllowedHosts::new("0.0.0.0:9180".parse().unwrap(), &[]);
         assert_eq!(all.check(&headers(&[("host", "0.0.0.0:9180")]), local), Err(Intruder::UnknownHost));
     }

@@ -1,20 +1,21 @@
-//! The ledger, as `GET /api/ledger` answers it: for each source and hour, what came in and what became of it.
+//! The ledger, as answered by `GET /api/ledger`: for each source and hour, what came in and what became of
+//! it.
 
 use serde::{Deserialize, Serialize};
 
-/// Everything, of one instant.
+/// The whole ledger at one instant.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Ledger {
-    /// Whether the two sides of every equation meet, for all sources.
+    /// Whether the two sides of every equation agree, for all sources.
     pub balanced: bool,
-    /// Where they do not: a sentence each, the first 100.
+    /// The first 100 mismatches, one sentence each.
     pub differences: Vec<String>,
-    /// How many such places there are in all.
+    /// The number of all mismatches.
     pub difference_count: u64,
-    /// Positions of the spool that were ever noted as lost. Not each held a call.
+    /// Positions of the spool that were ever noted as lost. Not every one of them held a call.
     pub lost_positions: u64,
-    /// Over all sources that are shown.
+    /// Totals of all sources shown.
     pub totals: LedgerCounts,
     /// By source.
     pub sources: Vec<LedgerSource>,
@@ -26,9 +27,9 @@ pub struct Ledger {
 pub struct LedgerSource {
     /// Its id.
     pub source: String,
-    /// All of it.
+    /// Totals of the source.
     pub totals: LedgerCounts,
-    /// Hours that are long past and of which nothing is pending, in one.
+    /// The sum of old hours with nothing pending.
     pub earlier: LedgerCounts,
     /// The other hours, oldest first.
     pub hours: Vec<LedgerHour>,
@@ -38,15 +39,15 @@ pub struct LedgerSource {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LedgerHour {
-    /// When the hour begins (RFC 3339, UTC). Calls belong to the hour of their `receivedAt`.
+    /// When the hour begins (RFC 3339, UTC). A call belongs to the hour of its `receivedAt`.
     pub hour: String,
     /// Its counts.
     #[serde(flatten)]
     pub counts: LedgerCounts,
 }
 
-/// `received = stored + rejected + repeated + suppressed`, `stored = delivered + pending + lost`, and the same for what was
-/// rejected.
+/// `received = stored + rejected + repeated + suppressed`, `stored = delivered + pending + lost`, and the
+/// same for rejected items.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LedgerCounts {
@@ -62,26 +63,26 @@ pub struct LedgerCounts {
     pub suppressed: u64,
     /// Stored calls in objects that the store has confirmed.
     pub delivered: u64,
-    /// Stored calls that wait for that.
+    /// Stored calls that are not delivered yet.
     pub pending: u64,
     /// Stored calls that can no longer be read.
     pub lost: u64,
     /// Rejected items in objects that the store has confirmed.
     pub rejected_delivered: u64,
-    /// Rejected items that wait for that.
+    /// Rejected items that are not delivered yet.
     pub rejected_pending: u64,
     /// Rejected items that can no longer be read.
     pub rejected_lost: u64,
 }
 
-/// The ledger in short, as it stands in the status.
+/// A summary of the ledger, as part of the status.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LedgerStatus {
-    /// Whether the two sides of every equation meet.
+    /// Whether the two sides of every equation agree.
     pub balanced: bool,
-    /// Where they do not, the first of them.
+    /// The first mismatches.
     pub differences: Vec<String>,
-    /// Over all sources, since the spool was made.
+    /// Totals of all sources, since the spool was created.
     pub totals: LedgerCounts,
 }

@@ -1,9 +1,11 @@
-//! The operator's side, on a listener of its own: metrics, readiness, status, receipts and flush. None of it is on the public port.
+//! The operator's side, on a listener of its own: metrics, readiness, status, receipts and flush. None of it
+//! is on the public port.
 //!
-//! It asks for no password, so it listens on loopback unless told otherwise, checks by which name it was called (a web
-//! page that rebinds its own name to this address is refused) and lets no other site make a browser post to it. It knows
-//! no other room: what it shows and does comes in as an [`AdminView`].
+//! It has no password, so it listens on loopback by default. It checks the host name of each request (a web
+//! page that rebinds its own name to this address is refused), and no other site can make a browser post to
+//! it. It knows neither the log nor delivery: everything it shows and does comes through an [`AdminView`].
 
+pub mod admin_view;
 mod answer;
 mod connection;
 pub mod days;
@@ -13,12 +15,11 @@ pub mod receipt_status;
 mod route;
 pub mod server;
 pub mod status;
-pub mod view;
 
+pub use admin_view::{AdminView, FlushError, FlushOutcome, ReceiptUnread, UnknownSource};
 pub use days::{Days, UnclosedDay};
 pub use host::AllowedHosts;
 pub use ledger::{Ledger, LedgerCounts, LedgerHour, LedgerSource, LedgerStatus};
 pub use receipt_status::{PositionsStatus, ReceiptState, ReceiptStatus};
 pub use server::AdminServer;
 pub use status::{Alarm, Applied, LastObject, Refused, SourceStatus, SpoolStatus, Status, Totals};
-pub use view::{AdminView, BoxFuture, FlushError, FlushOutcome, ReceiptUnread, UnknownSource};

@@ -1,30 +1,30 @@
-//! What a collector says of a receipt, as `GET /api/receipt` answers it and `forebay receipt` reads it.
+//! What a collector reports for a receipt: `GET /api/receipt` answers it and `forebay receipt` reads it.
 
 use serde::{Deserialize, Serialize};
 
-/// Where the positions of a receipt stand. Instants are Unix milliseconds.
+/// The state of a receipt's positions. Times are Unix milliseconds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ReceiptStatus {
-    /// The id of this collector's spool. Of another spool's receipt it knows nothing.
+    /// The id of this collector's spool. It knows nothing of receipts of other spools.
     pub spool_id: String,
-    /// Where the source's objects go now, as a bucket string; `None` where it has no such source.
+    /// Where the source's objects go now, as a bucket string; `None` if there is no such source.
     pub bucket: Option<String>,
-    /// In order, without a gap; none where the receipt is another spool's.
+    /// In order, without a gap; empty if the receipt is of another spool.
     pub positions: Vec<PositionsStatus>,
 }
 
-/// Positions, one behind the other, that stand alike.
+/// Consecutive positions with the same state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PositionsStatus {
-    /// The first.
+    /// The first position.
     pub first: u64,
-    /// The last.
+    /// The last position.
     pub last: u64,
-    /// Where they stand.
+    /// Their state.
     pub state: ReceiptState,
-    /// `calls` or `rejected`, where that is known.
+    /// `calls` or `rejected`, if known.
     pub stream: Option<String>,
     /// Why they were rejected.
     pub reason: Option<String>,
@@ -32,33 +32,34 @@ pub struct PositionsStatus {
     pub since_ms: Option<i64>,
     /// Lines of their batch that are in no object yet.
     pub batch_lines: Option<u64>,
-    /// When their batch is due at the latest.
+    /// The latest time at which their batch is due.
     pub due_ms: Option<i64>,
-    /// The object they are sealed into, as `bucket/key`. There is one, unless two parked objects both span them.
+    /// The object into which they are sealed, as `bucket/key`. There is only one, unless two parked objects
+    /// both span them.
     pub objects: Vec<String>,
-    /// Why it is not in the store yet.
+    /// Why the object is not in the store yet.
     pub waiting: Option<String>,
 }
 
-/// Where a position stands.
+/// The state of a position.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReceiptState {
     /// In a batch, and in no object yet.
     Pending,
-    /// In an object that is on its way.
+    /// In a sealed object that is being delivered.
     Sealed,
-    /// In an object that waits in a file of its own for its destination.
+    /// In a parked object, which waits for its destination in a file of its own.
     Parked,
-    /// In an object whose key another object has: it waits for a person.
+    /// In an object whose key is taken by another object: a person must resolve it.
     Conflict,
-    /// It was damaged and can no longer be read.
+    /// Damaged and no longer readable.
     Lost,
-    /// The spool has not come so far.
+    /// The spool has not reached this position.
     NotGiven,
     /// Not in the spool: delivered, or in no batch of this source and day.
     NotHere,
-    /// A newer collector says something else.
+    /// A state that only newer collectors know.
     #[default]
     #[serde(other)]
     Unknown,

@@ -1,11 +1,12 @@
-//! Which thing a request asks for. Pure.
+//! Finds the route of a request. Pure.
 
 use http::Method;
+use percent_encoding::percent_decode_str;
 
 use crate::receipt::Receipt;
 use crate::sources::SourceId;
 
-/// What is asked for.
+/// What a request asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Route {
     /// `GET /`
@@ -28,14 +29,14 @@ pub(super) enum Route {
     Flush(Option<SourceId>),
 }
 
-/// Why it is not answered.
+/// Why there is no route for a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum NoRoute {
     /// No such path.
     Path,
-    /// Another method is needed.
+    /// The path needs another method.
     Method { allow: &'static str },
-    /// A query that is not understood.
+    /// The query is not understood.
     Query(String),
 }
 
@@ -64,11 +65,11 @@ pub(super) fn route(method: &Method, path: &str, query: Option<&str>) -> Result<
 fn receipt(query: &str) -> Result<Route, NoRoute> {
     let token = query.strip_prefix("receipt=").filter(|token| !token.contains('&'));
     let token = token.ok_or_else(|| NoRoute::Query("the only parameter is receipt".to_owned()))?;
-    let receipt = token.replace("%2F", "/").replace("%2f", "/").parse::<Receipt>();
+    let receipt = percent_decode_str(token).decode_utf8_lossy().parse::<Receipt>();
     receipt.map(Route::Receipt).map_err(|error| NoRoute::Query(error.to_string()))
 }
 
-/// A parameter that is not understood is refused: `?sorce=web` must not flush everything.
+/// Unknown parameters are refused: `?sorce=web` must not flush everything.
 fn source(query: &str) -> Result<Option<SourceId>, NoRoute> {
     let mut source = None;
     for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {

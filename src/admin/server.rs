@@ -1,4 +1,4 @@
-//! The admin listener: accepts, checks who is called and by whom, and answers.
+//! The admin listener: accepts connections, checks hosts and origins, and answers.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -19,37 +19,38 @@ use crate::metrics::Metrics;
 use crate::once_a_minute::OnceAMinute;
 use crate::planted::{PlantedPanic, panic_if_planted};
 
+use super::admin_view::{AdminView, UnknownSource};
 use super::answer::{self, Answer};
 use super::connection;
 use super::host::{self, AllowedHosts};
 use super::route::{Route, route};
-use super::view::{AdminView, UnknownSource};
 
-/// Connections at once. One more takes the place of the one that has waited longest for a request; while all have a request
-/// under way it waits until one is answered: nothing is refused here.
+/// Connections at once. A further one replaces the connection that has waited longest for a request. If all
+/// have a request in flight, it waits until one is answered: this listener refuses no one.
 pub const CONNECTIONS_MAX: usize = 256;
-/// Bytes of a request's head. Over it: 431. Bodies are not read.
+/// Bytes of a request's head; a longer one gets 431. Bodies are not read.
 pub const HEAD_MAX: usize = 16 << 10;
 /// How long a request's head may take, from its first byte.
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a connection may be idle. Metrics are scraped more often than that.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
-/// How long an answer may stay unread (on Linux), so that a client that stopped reading does not keep its slot.
+/// How long an answer may stay unread (on Linux), so that a client that stopped reading does not keep its
+/// slot.
 pub const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long `POST /api/flush` waits for deliveries.
 pub const FLUSH_WAIT: Duration = Duration::from_secs(30);
-/// Flushes that wait at once. Beyond that the answer comes at once and says what is pending: whoever flushes again and again
-/// keeps no seat that others need.
+/// Flushes that wait at once. Beyond that, the answer comes at once and reports what is pending, so that
+/// repeated flushes cannot take all seats.
 pub const FLUSHES_WAITING_MAX: usize = 64;
-/// How long requests under way may still take once the listener stops.
+/// How long requests in flight may still take after the listener stops.
 pub const DRAIN_MAX: Duration = Duration::from_secs(5);
-/// How long nothing is accepted after the operating system could not give a connection (too many open files).
+/// How long accepting pauses after an accept failed (too many open files).
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
-const ROOT_TEXT: &str = "Forebay: metrics at /metrics, readiness at /ready, status at /api/status, ledger at /api/ledger, \
-     a receipt at /api/receipt, flush by POST /api/flush\n";
+const ROOT_TEXT: &str = "Forebay: metrics at /metrics, readiness at /ready, status at /api/status, \
+     ledger at /api/ledger, a receipt at /api/receipt, flush by POST /api/flush\n";
 
-/// What the admin listener answers with.
+/// The admin server.
 pub struct AdminServer {
     view: Arc<dyn AdminView>,
     metrics: Metrics,
@@ -59,21 +60,21 @@ pub struct AdminServer {
 }
 
 impl AdminServer {
-    /// A server that may be called by the names in `hosts`.
+    /// A server that answers to the names in `hosts`.
     pub fn new(view: Arc<dyn AdminView>, metrics: Metrics, hosts: AllowedHosts) -> Self {
         let flushes = Semaphore::new(FLUSHES_WAITING_MAX);
         Self { view, metrics, hosts, connections: CONNECTIONS_MAX, flushes }
     }
 
-    /// The same, with so many connections at once instead of [`CONNECTIONS_MAX`].
+    /// The same server with at most `connections` connections at once, instead of [`CONNECTIONS_MAX`].
     #[must_use]
     pub fn with_connections(self, connections: usize) -> Self {
         Self { connections, ..self }
     }
 
-    /// Serves connections until `stop`, then finishes requests under way for at most [`DRAIN_MAX`].
+    /// Serves connections until `stop`, then finishes requests in flight for at most [`DRAIN_MAX`].
     ///
-    /// Not cancel-safe: dropped, it closes every connection at once. Stop it with the token, then await it.
+    /// Not cancel-safe: dropping it closes every connection at once. Stop it with the token, then await it.
     pub async fn serve(self: Arc<Self>, listener: Arc<TcpListener>, stop: CancellationToken) {
         let server = self;
         let seats = Seats::new(server.connections, server.connections);
@@ -85,7 +86,7 @@ impl AdminServer {
                 () = stop.cancelled() => break,
                 Some(ended) = connections.join_next() => {
                     if let Err(error) = ended {
-                        tracing::error!(%error, "an admin connection ended by a bug");
+                        tracing::error!(%error, "an admin connection panicked; this is a bug in Forebay");
                     }
                     continue;
                 }
@@ -107,7 +108,11 @@ impl AdminServer {
                 }
                 Err(error) => {
                     if let Some(line) = failures.happened((), epoch.elapsed()) {
-                        tracing::warn!(%error, times = line.times, "the admin listener could not accept a connection");
+                        tracing::warn!(
+                            %error,
+                            times = line.times,
+                            "the admin listener cannot accept connections; retrying"
+                        );
                     }
                     tokio::time::sleep(ACCEPT_BACKOFF).await;
                 }

@@ -1,13 +1,13 @@
-//! The state of a running process, as `GET /api/status` answers it and `forebay status` reads it.
+//! The state of a running process: `GET /api/status` answers it and `forebay status` reads it.
 //!
-//! Instants are Unix milliseconds (`…_ms`), lengths of time whole seconds (`…_seconds`), sizes bytes (`…_bytes`). Fields
-//! that a newer or older process does not send read as their default.
+//! Times are Unix milliseconds (`…_ms`), durations whole seconds (`…_seconds`), sizes bytes (`…_bytes`).
+//! Fields that a newer or older process does not send are read as their default.
 
 use serde::{Deserialize, Serialize};
 
 use super::ledger::{LedgerCounts, LedgerStatus};
 
-/// Everything.
+/// The whole state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Status {
@@ -15,7 +15,7 @@ pub struct Status {
     pub version: String,
     /// The process's wall clock.
     pub now_ms: i64,
-    /// How long it has been running.
+    /// How long the process has been running.
     pub uptime_seconds: u64,
     /// This node's name in object keys.
     pub node: String,
@@ -23,35 +23,35 @@ pub struct Status {
     pub spool_id: String,
     /// Whether it can take calls.
     pub ready: bool,
-    /// Why it cannot.
+    /// Why it cannot take calls.
     pub not_ready: Vec<String>,
-    /// What is wrong although it takes calls: a hole in the spool, a clock far off.
+    /// Problems that do not stop it from taking calls: lost positions in the spool, a wrong clock.
     pub degraded: Vec<String>,
-    /// What waits for somebody.
+    /// Faults that need attention.
     pub alarms: Vec<Alarm>,
     /// The spool.
     pub spool: SpoolStatus,
     /// Batches with calls that are not sealed.
     pub open_batches: u64,
-    /// The age of the oldest undelivered call; `None` where everything is delivered.
+    /// The age of the oldest undelivered call; `None` if everything is delivered.
     pub oldest_undelivered_seconds: Option<u64>,
     /// Calls since the process started, over all sources.
     pub totals: Totals,
-    /// The proxy of the environment through which S3 is asked.
+    /// The proxy for S3, as set in the environment.
     pub s3_proxy: Option<String>,
-    /// The ledger, since the spool was made; `None` from a process that keeps none.
+    /// The ledger, since the spool was created; `None` from a process that keeps none.
     pub ledger: Option<LedgerStatus>,
-    /// Objects that are sealed and not known to be in the store.
+    /// Sealed objects that are not known to be in the store.
     pub sealed_objects: u64,
     /// Every source that is configured or has something in the spool.
     pub sources: Vec<SourceStatus>,
 }
 
-/// Something that does not mend itself, or has not for long.
+/// A fault that does not fix itself, or has lasted for a long time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Alarm {
-    /// Which kind, from a closed list.
+    /// The kind, from a closed list.
     pub kind: String,
     /// What happened, to what, and what to do.
     pub what: String,
@@ -63,15 +63,16 @@ pub struct Alarm {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SpoolStatus {
-    /// In use, parked objects included.
+    /// Bytes in use, including parked objects.
     pub used_bytes: u64,
-    /// The most it may take.
+    /// The cap.
     pub max_bytes: u64,
     /// Files that hold calls.
     pub segments: u64,
     /// Parked objects.
     pub parked_bytes: u64,
-    /// How long it lasts at the rate of the last minute if nothing is delivered; `None` where nothing comes in.
+    /// How long the spool would last without deliveries, at the rate of the last minute; `None` if nothing
+    /// comes in.
     pub seconds_left: Option<u64>,
 }
 
@@ -83,7 +84,7 @@ pub struct Totals {
     pub received: u64,
     /// Stored in the spool.
     pub stored: u64,
-    /// Repeats of stored ones.
+    /// Repeats of stored calls.
     pub repeated: u64,
     /// Sent to the rejected stream.
     pub rejected: u64,
@@ -99,7 +100,7 @@ pub struct SourceStatus {
     pub id: String,
     /// Where its objects go, as a bucket string.
     pub bucket: String,
-    /// The server-side encryption that is asked for: `none`, `sse-s3`, `kms` and the key.
+    /// The requested server-side encryption: `none`, `sse-s3`, `kms` and the key.
     pub encryption: String,
     /// The role that is assumed for it.
     pub role: Option<String>,
@@ -109,17 +110,17 @@ pub struct SourceStatus {
     pub ledger: LedgerCounts,
     /// Calls in the spool that are not delivered.
     pub pending_calls: u64,
-    /// The age of the oldest of them.
+    /// The age of the oldest of these calls.
     pub oldest_undelivered_seconds: Option<u64>,
     /// The object delivered last, since the process started.
     pub last_object: Option<LastObject>,
-    /// What it waits for, where that is more than being due: a retry, an upload slot, a person.
+    /// What it waits for beyond becoming due: a retry, an upload slot, a person.
     pub waiting: Option<String>,
-    /// The last failed try, until one succeeds.
+    /// The last failed put, until one succeeds.
     pub last_error: Option<String>,
-    /// Set while its calls are refused for want of room.
+    /// Set while its calls are refused because the spool has no space left.
     pub refused: Option<Refused>,
-    /// Requests of it that were refused for want of room, since the process started.
+    /// Its requests that were refused because the spool had no space left, since the process started.
     pub requests_refused: u64,
 }
 
@@ -127,7 +128,7 @@ pub struct SourceStatus {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Refused {
-    /// The error code that clients are answered: `spool_full` or `destination_full`.
+    /// The error code in the answers: `spool_full` or `destination_full`.
     pub code: String,
     /// Why, and what to do.
     pub why: String,
@@ -145,15 +146,15 @@ pub struct LastObject {
     pub bytes: u64,
     /// Calls in it.
     pub calls: u64,
-    /// The server-side encryption that the store says it applied; `None` where it says nothing of it.
+    /// The server-side encryption that the store reports; `None` if it reports nothing.
     pub encryption: Option<Applied>,
 }
 
-/// What a store says it did to an object.
+/// The encryption that a store reports for an object.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Applied {
-    /// `AES256`, `aws:kms`; `None` where it names none.
+    /// `AES256`, `aws:kms`; `None` if the store names none.
     pub algorithm: Option<String>,
     /// The key's ARN.
     pub kms_key: Option<String>,

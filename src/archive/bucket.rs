@@ -1,4 +1,4 @@
-//! Reading a bucket: lists, metadata and bodies, several at once, each tried again while there is hope.
+//! Reads a bucket: listings, metadata and bodies, several at once, each retried while that may help.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -15,16 +15,17 @@ use crate::retry::Backoff;
 use crate::store::s3::{ListFrom, ListPage, S3Store};
 use crate::store::{Fault, Head, StoreError};
 
-/// Tries of one request. With the waits between them about a minute: what fails for longer is told.
+/// The most attempts of a request. With the pauses this takes about a minute; a longer failure is reported.
 const TRIES_MAX: u32 = 10;
-/// Tries of a request whose time the store refuses: where its answers tell no time, more do not help.
+/// The most attempts of a request whose time the store refuses. More do not help if its answers contain no
+/// time.
 const SKEWED_TRIES_MAX: u32 = 3;
-/// The waits between tries.
+/// The pauses between attempts.
 const BACKOFF: Backoff = Backoff { first: Duration::from_millis(200), cap: Duration::from_secs(10) };
-/// The error code of an object in a storage class that must be restored first.
+/// The error code for an object in a storage class from which it must be restored first.
 const ARCHIVED: &str = "InvalidObjectState";
 
-/// A bucket that cannot be read, and so cannot be judged.
+/// A bucket that cannot be read, and therefore not judged.
 #[derive(Debug, thiserror::Error)]
 #[error("{what} in bucket {bucket}: {cause}{}", hint(.cause, .right))]
 pub struct ArchiveError {
@@ -35,13 +36,17 @@ pub struct ArchiveError {
 }
 
 fn hint(cause: &StoreError, right: &str) -> String {
-    // Of the codes with these statuses the others name another reason, such as a clock that is wrong.
+    // Other codes with these statuses have other reasons, such as a wrong clock.
     let denied = cause.code.as_deref().is_none_or(|code| matches!(code, "AccessDenied" | "Forbidden"));
     let refused = cause.fault == Fault::Refused && matches!(cause.status, Some(401 | 403)) && denied;
-    if refused { format!("; it needs the right {right}, see `forebay policy reader`") } else { String::new() }
+    if refused {
+        format!("; reading needs the right {right}: see `forebay policy reader`")
+    } else {
+        String::new()
+    }
 }
 
-/// How far a reading has come.
+/// The progress of reading.
 #[derive(Debug, Default)]
 pub struct Progress {
     listed: AtomicU64,
@@ -50,23 +55,23 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Objects and markers that were listed.
+    /// Objects and markers listed so far.
     pub fn listed(&self) -> u64 {
         self.listed.load(Ordering::Relaxed)
     }
 
-    /// Of those, the ones whose metadata, or text, was read.
+    /// Objects and markers of which the metadata or text was read.
     pub fn looked_at(&self) -> u64 {
         self.looked_at.load(Ordering::Relaxed)
     }
 
-    /// Bytes of objects that were read.
+    /// Bytes of objects read so far.
     pub fn bytes_read(&self) -> u64 {
         self.bytes_read.load(Ordering::Relaxed)
     }
 }
 
-/// A bucket and prefix that is read. Share it by reference.
+/// A bucket and prefix to read. Share it by reference.
 #[derive(Debug)]
 pub struct Archive {
     store: S3Store,
@@ -77,41 +82,41 @@ pub struct Archive {
     progress: Progress,
 }
 
-/// What reading an object came to.
+/// The result of reading an object or marker.
 #[derive(Debug)]
 pub enum Got<T> {
-    /// This.
+    /// It was read.
     Read(T),
-    /// It is not there any more.
+    /// It no longer exists.
     Gone,
-    /// It is kept where it must be restored from first.
+    /// It is in a storage class from which it must be restored first; the text is the store's error.
     Archived(String),
 }
 
 impl Archive {
-    /// Reads the bucket string of `destination`, with at most so many requests at once.
+    /// Reads the bucket string of `destination` with at most `requests` requests at once.
     pub fn new(store: S3Store, destination: Destination, requests: usize, random: Arc<dyn Random>) -> Self {
         let requests_max = requests.max(1);
         let requests = Semaphore::new(requests_max);
         Self { store, destination, random, requests, requests_max, progress: Progress::default() }
     }
 
-    /// How many requests are under way at most.
+    /// The most requests in flight.
     pub fn requests_max(&self) -> usize {
         self.requests_max
     }
 
-    /// Bucket and prefix.
+    /// The bucket string.
     pub fn bucket(&self) -> &BucketString {
         &self.destination.bucket
     }
 
-    /// How far reading has come.
+    /// The progress of reading.
     pub fn progress(&self) -> &Progress {
         &self.progress
     }
 
-    /// `inside` below the bucket string's prefix.
+    /// The key of `inside`, below the bucket string's prefix.
     pub fn key(&self, inside: &str) -> String {
         self.bucket().below(inside)
     }
@@ -128,7 +133,7 @@ impl Archive {
         Ok(page)
     }
 
-    /// An object's length and metadata.
+    /// The length and metadata of an object.
     ///
     /// # Errors
     /// [`ArchiveError`].
@@ -139,7 +144,7 @@ impl Archive {
         self.got(head, key, "ask for the metadata of")
     }
 
-    /// A marker: what it says, or why it says nothing.
+    /// A marker, or the reason why it is invalid.
     ///
     /// # Errors
     /// [`ArchiveError`].
@@ -169,7 +174,8 @@ impl Archive {
         })
     }
 
-    /// Reads an object to its end, and judges its lines by `expected`. Its memory is a line and the prints.
+    /// Reads an object to its end and judges its lines by `expected`. Keeps one line and the prints in
+    /// memory.
     ///
     /// # Errors
     /// [`ArchiveError`].
@@ -193,7 +199,7 @@ impl Archive {
         self.got(content, key, "get")
     }
 
-    /// Tries in one of the slots for requests, and again after a wait where that may help.
+    /// Runs a request in one of the slots, and retries it after a pause while that may help.
     async fn again<T, F>(&self, once: impl Fn() -> F) -> Result<T, StoreError>
     where
         F: Future<Output = Result<T, StoreError>>,
@@ -210,7 +216,7 @@ impl Archive {
                 Err(error)
                     if tries < TRIES_MAX && (may_pass(error.fault) || clock_is_learnt(&error, tries)) =>
                 {
-                    tracing::debug!(%error, tries, "reading is tried again");
+                    tracing::debug!(%error, tries, "retrying a request");
                     tokio::time::sleep(BACKOFF.wait(tries, &*self.random)).await;
                 }
                 answer => return answer,
@@ -240,13 +246,13 @@ impl Archive {
     }
 }
 
-/// Whether the store refused the time that a request was signed with. Its answer has told the client what time it is there, so
-/// the next request is signed with that.
+/// Whether the store refused the time in the request's signature. The client has learnt the store's time from
+/// the answer and signs the next request with it.
 fn clock_is_learnt(error: &StoreError, tries: u32) -> bool {
     error.code.as_deref() == Some("RequestTimeTooSkewed") && tries < SKEWED_TRIES_MAX
 }
 
-/// Whether the same request may fare better by itself.
+/// Whether the same request may succeed later.
 fn may_pass(fault: Fault) -> bool {
     match fault {
         Fault::Transient | Fault::Busy | Fault::Region | Fault::Expired | Fault::Digest => true,

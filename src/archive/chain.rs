@@ -1,19 +1,19 @@
-//! Whether the objects of one chain follow each other: one spool, source, received-day and stream. Pure.
+//! Checks that the objects of one chain follow each other: one spool, source, received-day and stream. Pure.
 
-use super::finding::{Finding, Place, Positions, Problem};
+use super::finding::{BucketFinding, BucketPlace, BucketProblem, Positions};
 use super::object::Stored;
 use crate::object::ObjectKey;
 
-/// What is known of the object before.
+/// What is known of the previous object.
 enum Before<'a> {
     /// It ends at `last`.
     Ends { last: u64, key: &'a ObjectKey },
-    /// Its metadata cannot be believed; it begins at `first`.
+    /// Its metadata is not credible; it begins at `first`.
     Unknown { first: u64 },
 }
 
-/// Holds objects, in the order of their first positions, against each other.
-pub fn check(objects: &[Stored]) -> Vec<Finding> {
+/// Compares objects with each other, in the order of their first positions.
+pub fn check(objects: &[Stored]) -> Vec<BucketFinding> {
     let mut findings = Vec::new();
     let mut before: Option<Before<'_>> = None;
     for object in objects {
@@ -32,32 +32,33 @@ pub fn check(objects: &[Stored]) -> Vec<Finding> {
     findings
 }
 
-/// What is wrong between an object and the one before it.
-fn follows(before: Option<&Before<'_>>, object: &Stored, previous: Option<u64>) -> Option<Finding> {
-    let at = |problem| Some(Finding { place: object.place(), problem });
+/// What is wrong between an object and the previous one.
+fn follows(before: Option<&Before<'_>>, object: &Stored, previous: Option<u64>) -> Option<BucketFinding> {
+    let at = |problem| Some(BucketFinding { place: object.place(), problem });
     match (before, previous) {
         (None, None) => None,
         (None, Some(last)) => Some(missing(object, 0, last)),
         (Some(Before::Ends { last, key }), _) if object.at.first_position <= *last => {
-            at(Problem::Overlaps { with: (*key).clone() })
+            at(BucketProblem::Overlaps { with: (*key).clone() })
         }
         (Some(Before::Ends { last, .. }), Some(previous)) if previous == *last => None,
         (Some(Before::Ends { last, .. }), Some(previous)) if previous > *last => {
             Some(missing(object, last + 1, previous))
         }
-        (Some(Before::Ends { last, .. }), Some(says)) => at(Problem::Forks { says, stands: *last }),
-        (Some(Before::Ends { last, .. }), None) => at(Problem::BeginsAgain { after: *last }),
-        // What its neighbours say fits as long as it leaves room for that object.
+        (Some(Before::Ends { last, .. }), Some(says)) => at(BucketProblem::Forks { says, stands: *last }),
+        (Some(Before::Ends { last, .. }), None) => at(BucketProblem::BeginsAgain { after: *last }),
+        // The metadata of the neighbours is consistent if it leaves space for the unknown object between
+        // them.
         (Some(Before::Unknown { first }), Some(previous)) if previous >= *first => None,
-        (Some(Before::Unknown { first }), Some(says)) => at(Problem::Forks { says, stands: *first }),
-        (Some(Before::Unknown { first }), None) => at(Problem::BeginsAgain { after: *first }),
+        (Some(Before::Unknown { first }), Some(says)) => at(BucketProblem::Forks { says, stands: *first }),
+        (Some(Before::Unknown { first }), None) => at(BucketProblem::BeginsAgain { after: *first }),
     }
 }
 
-/// Positions of the chain that `beside` stands in, and no object holds.
-pub fn missing(beside: &Stored, first: u64, last: u64) -> Finding {
-    let place = Place { key: None, positions: Some(Positions { first, last }), ..beside.place() };
-    Finding { place, problem: Problem::Missing }
+/// The finding for positions that no object in the chain of `beside` contains.
+pub fn missing(beside: &Stored, first: u64, last: u64) -> BucketFinding {
+    let place = BucketPlace { key: None, positions: Some(Positions { first, last }), ..beside.place() };
+    BucketFinding { place, problem: BucketProblem::Missing }
 }
 
 #[cfg(test)]
@@ -65,7 +66,7 @@ mod tests {
     use super::super::day::tests::stored;
     use super::*;
 
-    /// First, last and previous of each object; no last where the metadata cannot be believed.
+    /// First, last and previous position of each object; no last position if its metadata is not credible.
     type Objects<'a> = &'a [(u64, Option<u64>, Option<u64>)];
 
     fn check(objects: Objects<'_>, expected: &[&str]) {
@@ -90,10 +91,10 @@ mod tests {
     }
 
     #[test]
-    fn each_object_must_find_the_one_before_it() {
+    fn each_object_must_follow_the_previous_one() {
         check(&[], &[]);
         check(&[(1, Some(4), None)], &[]);
-        // Gaps in positions mean nothing: other sources have them.
+        // Gaps in positions are normal: those positions belong to other sources.
         check(&[(7, Some(9), None), (20, Some(21), Some(9)), (40, Some(40), Some(21))], &[]);
         check(&[(20, Some(21), Some(9))], &["missing 0-9"]);
         check(&[(7, Some(9), None), (40, Some(40), Some(21))], &["missing 10-21"]);
@@ -109,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_that_cannot_be_believed_leaves_room_for_itself_and_no_more() {
+    fn an_object_without_credible_metadata_may_fill_only_its_own_gap() {
         check(&[(7, Some(9), None), (20, None, None), (40, Some(41), Some(30))], &[]);
         check(&[(20, None, None), (40, Some(41), Some(20))], &[]);
         check(&[(7, Some(9), None), (20, None, None), (40, Some(41), Some(9))], &["fork 40-41"]);

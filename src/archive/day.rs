@@ -1,85 +1,86 @@
-//! One source's received-day: whether its chains are whole, and whether it is closed. Pure.
+//! Judges one received-day of a source: whether its chains are complete, and whether it is closed. Pure.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::chain;
-use super::finding::{Finding, Place, Positions, Problem};
+use super::finding::{BucketFinding, BucketPlace, BucketProblem, Positions};
 use super::object::Stored;
 use crate::object::closed_marker::{ClosedMarker, ClosedStream, Closing, MarkerPlace};
-use crate::object::metadata::rfc3339;
 use crate::object::{BucketString, ObjectKey, Stream};
 use crate::sources::SourceId;
 use crate::time::{ReceivedDay, UnixMillis};
+use crate::words::rfc3339;
 
-/// How long after the end of a day its markers may still come without a word: the last batch is due a minute after it.
+/// The grace period after the end of a day, in which a missing marker is not a finding. The last batch is due
+/// one minute after the day.
 pub const MARKER_GRACE: Duration = Duration::from_secs(3_600);
-/// Findings of one day that are kept. What is above is counted.
+/// The most findings kept of one day. Further ones are counted.
 pub const FINDINGS_MAX: usize = 1_000;
 
-/// How a day stands.
+/// The state of a day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DayState {
-    /// Each spool that has objects there has a marker, and it holds.
+    /// Each spool with objects of the day has a matching marker.
     Closed,
-    /// Nothing is wrong, and where the chains end is not proved.
+    /// Nothing is wrong, but the ends of the chains are not proved.
     Open,
-    /// Something was found.
+    /// There are findings.
     Broken,
-    /// Nothing in it is Forebay's.
+    /// It contains no object of Forebay.
     Foreign,
 }
 
-/// What a day is held against.
+/// The circumstances and options for judging a day.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
-    /// Now.
+    /// The current time.
     pub now: UnixMillis,
-    /// The first day of the bucket that has a marker, where one has.
+    /// The first day in the bucket with a marker, if any.
     pub markers_since: Option<ReceivedDay>,
-    /// Whether objects that are not Forebay's are let pass.
+    /// Whether foreign objects are accepted.
     pub allow_foreign: bool,
 }
 
-/// A marker as it was found.
+/// A marker in the bucket.
 #[derive(Clone, Debug)]
 pub struct FoundMarker {
-    /// What its key tells.
+    /// The facts in its key.
     pub at: MarkerPlace,
-    /// What it says, or why it says nothing.
+    /// Its content, or the reason why it is invalid.
     pub said: Result<ClosedMarker, String>,
 }
 
-/// Everything that was found of a day.
+/// Everything found of a day.
 #[derive(Clone, Debug)]
 pub struct Day {
     /// The source.
     pub source: SourceId,
-    /// The received-day; `None` of what stands in no day's folder.
+    /// The received-day; `None` for keys outside of any day's folder.
     pub day: Option<ReceivedDay>,
     /// Objects of both streams.
     pub objects: Vec<Stored>,
     /// Markers.
     pub markers: Vec<FoundMarker>,
-    /// Keys that are not ours.
+    /// Keys that are not Forebay's.
     pub foreign: Vec<ObjectKey>,
-    /// How many more there are.
+    /// The number of further keys that are not Forebay's.
     pub foreign_more: u64,
-    /// What was found while it was looked for.
-    pub findings: Vec<Finding>,
+    /// Findings made while reading it.
+    pub findings: Vec<BucketFinding>,
 }
 
-/// Objects, together.
+/// Totals of objects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Sum {
     /// Objects.
     pub objects: u64,
-    /// Lines, as the metadata tell.
+    /// Lines, according to the metadata.
     pub calls: u64,
-    /// Their bytes, as the metadata tell.
+    /// Bytes of the lines, according to the metadata.
     pub bytes: u64,
-    /// Bytes of gzip.
+    /// Bytes as stored (gzip).
     pub stored_bytes: u64,
 }
 
@@ -103,7 +104,7 @@ impl Sum {
     }
 }
 
-/// A spool that has objects of the day and no marker.
+/// A spool with objects of the day but without a marker.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Unclosed {
     /// The node id.
@@ -112,34 +113,34 @@ pub struct Unclosed {
     pub spool: String,
 }
 
-/// How a day stands, and why.
+/// The state of a day, and the reasons.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct DayReport {
     /// The source.
     pub source: SourceId,
-    /// The received-day; `None` of what stands in no day's folder.
+    /// The received-day; `None` for keys outside of any day's folder.
     pub day: Option<ReceivedDay>,
     /// The day as a date.
     pub date: Option<String>,
-    /// How it stands.
+    /// Its state.
     pub state: DayState,
-    /// The streams that have objects.
+    /// Totals of each stream that has objects.
     pub streams: BTreeMap<Stream, Sum>,
-    /// The spools that have not closed it.
+    /// Spools that have not closed the day.
     pub unclosed: Vec<Unclosed>,
-    /// Objects that are not ours.
+    /// The number of objects that are not Forebay's.
     pub foreign: u64,
-    /// What was found, at most [`FINDINGS_MAX`].
-    pub findings: Vec<Finding>,
-    /// How many more were found.
+    /// The findings, at most [`FINDINGS_MAX`].
+    pub findings: Vec<BucketFinding>,
+    /// The number of further findings.
     pub findings_left_out: u64,
-    /// Lines that were read and not looked at for repeats: those of an object behind its first 8,388,608.
+    /// Lines that were read but not compared to find repeats: those after the first 8,388,608 of an object.
     pub lines_not_compared: u64,
 }
 
 impl DayReport {
-    /// Adds what was found since.
-    pub fn found(&mut self, findings: impl IntoIterator<Item = Finding>) {
+    /// Adds findings.
+    pub fn found(&mut self, findings: impl IntoIterator<Item = BucketFinding>) {
         for finding in findings {
             self.state = DayState::Broken;
             if self.findings.len() < FINDINGS_MAX {
@@ -150,25 +151,25 @@ impl DayReport {
         }
     }
 
-    /// All that was found.
+    /// The number of all findings.
     pub fn findings(&self) -> u64 {
         self.findings.len() as u64 + self.findings_left_out
     }
 }
 
-/// What one spool has of a day. Objects in the order of their first positions.
+/// One spool's part of a day. Objects are in the order of their first positions.
 #[derive(Default)]
 struct OfSpool<'a> {
     streams: BTreeMap<Stream, Vec<Stored>>,
     markers: Vec<&'a FoundMarker>,
 }
 
-/// Judges a day. Also answers its objects, chain by chain, in the order of their first positions.
+/// Judges a day. Also returns its objects, chain by chain, in the order of their first positions.
 pub fn judge(bucket: &BucketString, day: Day, rules: &Rules) -> (DayReport, Vec<Stored>) {
     let Day { source, day, mut objects, markers, foreign, foreign_more, mut findings } = day;
     objects.sort_by(|a, b| (a.at.first_position, &a.key).cmp(&(b.at.first_position, &b.key)));
     let mut report = DayReport {
-        date: day.map(crate::object::tags::date),
+        date: day.map(crate::words::date),
         source: source.clone(),
         day,
         state: DayState::Closed,
@@ -188,7 +189,7 @@ pub fn judge(bucket: &BucketString, day: Day, rules: &Rules) -> (DayReport, Vec<
         let of_spool = spools.entry(object.at.spool_id.clone()).or_default();
         of_spool.streams.entry(object.at.stream).or_default().push(object);
     }
-    // They come as the store answered.
+    // They arrive in the order of the store's answers.
     findings.sort_by(|a, b| a.place.key.cmp(&b.place.key));
     report.found(findings);
     for (spool, of_spool) in &spools {
@@ -201,8 +202,8 @@ pub fn judge(bucket: &BucketString, day: Day, rules: &Rules) -> (DayReport, Vec<
         let node = node.unwrap_or_default();
         if day.is_some_and(|day| must_be_closed(day, rules)) {
             let (source, node, spool) = (Some(source.clone()), Some(node.clone()), Some(spool.clone()));
-            let place = Place { source, day, node, spool, ..Place::default() };
-            report.found([Finding { place, problem: Problem::NoMarker }]);
+            let place = BucketPlace { source, day, node, spool, ..BucketPlace::default() };
+            report.found([BucketFinding { place, problem: BucketProblem::NoMarker }]);
         }
         report.unclosed.push(Unclosed { node, spool: spool.clone() });
     }
@@ -213,9 +214,14 @@ pub fn judge(bucket: &BucketString, day: Day, rules: &Rules) -> (DayReport, Vec<
         report.state = DayState::Foreign;
     }
     if !rules.allow_foreign {
-        report.found(foreign.into_iter().map(|key| Finding {
-            place: Place { source: Some(source.clone()), day, key: Some(key), ..Place::default() },
-            problem: Problem::Foreign,
+        report.found(foreign.into_iter().map(|key| BucketFinding {
+            place: BucketPlace {
+                source: Some(source.clone()),
+                day,
+                key: Some(key),
+                ..BucketPlace::default()
+            },
+            problem: BucketProblem::Foreign,
         }));
         report.findings_left_out += foreign_more;
     }
@@ -223,39 +229,41 @@ pub fn judge(bucket: &BucketString, day: Day, rules: &Rules) -> (DayReport, Vec<
     (report, ordered.collect())
 }
 
-/// Whether a spool without a marker is a finding: others have theirs, and it has had its time.
+/// Whether a missing marker is a finding: earlier days have markers, and the grace period is over.
 fn must_be_closed(day: ReceivedDay, rules: &Rules) -> bool {
     rules.markers_since.is_some_and(|since| since <= day) && rules.now >= day.end().plus(MARKER_GRACE)
 }
 
-/// What came of one spool's part of a day.
+/// The result for one spool's part of a day.
 struct Judged {
-    findings: Vec<Finding>,
+    findings: Vec<BucketFinding>,
     unclosed: bool,
 }
 
 impl OfSpool<'_> {
     fn judge(&self, bucket: &BucketString) -> Judged {
-        let mut findings: Vec<Finding> =
+        let mut findings: Vec<BucketFinding> =
             self.streams.values().flat_map(|objects| chain::check(objects)).collect();
         let sums = self.sums(bucket);
         let said = || self.markers.iter().filter_map(|marker| marker.said.as_ref().ok());
         let holds = said().any(|marker| sums.as_ref() == Some(&marker.streams));
         if holds {
-            // The marker names each object, so nothing stood between the two.
-            findings.retain(|finding| !matches!(finding.problem, Problem::BeginsAgain { .. }));
+            // The marker covers every object, so there was nothing in between.
+            findings.retain(|finding| !matches!(finding.problem, BucketProblem::BeginsAgain { .. }));
             return Judged { findings, unclosed: false };
         }
         for marker in &self.markers {
             match &marker.said {
-                Err(why) => findings.push(at_marker(bucket, marker, Problem::Marker { why: why.clone() })),
+                Err(why) => {
+                    findings.push(at_marker(bucket, marker, BucketProblem::Marker { why: why.clone() }))
+                }
                 Ok(said) => findings.extend(self.differs(bucket, marker, said, sums.as_ref(), &findings)),
             }
         }
         Judged { unclosed: self.markers.is_empty(), findings }
     }
 
-    /// What a marker of these objects would say; `None` where metadata of one cannot be believed.
+    /// The content that a marker of these objects would have; `None` if the metadata of one is not credible.
     fn sums(&self, bucket: &BucketString) -> Option<BTreeMap<Stream, ClosedStream>> {
         let mut sums = BTreeMap::new();
         for (stream, objects) in &self.streams {
@@ -268,22 +276,23 @@ impl OfSpool<'_> {
         Some(sums)
     }
 
-    /// In what a marker does not hold. `known` is what was found of the chains: most of it shows in the marker, too.
+    /// How a marker differs. `known` are the findings in the chains, which usually also explain the
+    /// difference.
     fn differs(
         &self,
         bucket: &BucketString,
         marker: &FoundMarker,
         said: &ClosedMarker,
         sums: Option<&BTreeMap<Stream, ClosedStream>>,
-        known: &[Finding],
-    ) -> Vec<Finding> {
+        known: &[BucketFinding],
+    ) -> Vec<BucketFinding> {
         let mut findings = Vec::new();
         for stream in [Stream::Calls, Stream::Rejected] {
             let objects = self.streams.get(&stream).map(Vec::as_slice).unwrap_or_default();
             let Some(theirs) = said.streams.get(&stream) else {
-                findings.extend(objects.first().map(|object| Finding {
+                findings.extend(objects.first().map(|object| BucketFinding {
                     place: object.place(),
-                    problem: Problem::MarkerDiffers {
+                    problem: BucketProblem::MarkerDiffers {
                         what: "objects",
                         marker: "0".to_owned(),
                         bucket: objects.len().to_string(),
@@ -296,9 +305,13 @@ impl OfSpool<'_> {
             let missing = theirs.last_position >= first;
             if missing {
                 let positions = Some(Positions { first, last: theirs.last_position });
-                let place =
-                    Place { stream: Some(stream), key: None, positions, ..marker_place(bucket, marker) };
-                findings.push(Finding { place, problem: Problem::Missing });
+                let place = BucketPlace {
+                    stream: Some(stream),
+                    key: None,
+                    positions,
+                    ..marker_place(bucket, marker)
+                };
+                findings.push(BucketFinding { place, problem: BucketProblem::Missing });
             }
             let told = known.iter().any(|finding| finding.place.stream == Some(stream));
             let Some(ours) = sums.and_then(|sums| sums.get(&stream)).filter(|_| !missing && !told) else {
@@ -314,8 +327,8 @@ impl OfSpool<'_> {
     }
 }
 
-/// The first thing in which two sums differ.
-fn difference(marker: &ClosedStream, bucket: &ClosedStream) -> Option<Problem> {
+/// The first difference between two summaries.
+fn difference(marker: &ClosedStream, bucket: &ClosedStream) -> Option<BucketProblem> {
     let number = |what, of: fn(&ClosedStream) -> u64| (what, of(marker).to_string(), of(bucket).to_string());
     let time = |what, of: fn(&ClosedStream) -> UnixMillis| (what, rfc3339(of(marker)), rfc3339(of(bucket)));
     let all = [
@@ -329,22 +342,22 @@ fn difference(marker: &ClosedStream, bucket: &ClosedStream) -> Option<Problem> {
         ("SHA-256", marker.sha256.clone(), bucket.sha256.clone()),
     ];
     let (what, marker, bucket) = all.into_iter().find(|(_, marker, bucket)| marker != bucket)?;
-    Some(Problem::MarkerDiffers { what, marker, bucket })
+    Some(BucketProblem::MarkerDiffers { what, marker, bucket })
 }
 
-fn marker_place(bucket: &BucketString, marker: &FoundMarker) -> Place {
-    Place {
+fn marker_place(bucket: &BucketString, marker: &FoundMarker) -> BucketPlace {
+    BucketPlace {
         source: Some(marker.at.source.clone()),
         day: Some(marker.at.day),
         node: Some(marker.at.node.clone()),
         spool: Some(marker.at.spool_id.clone()),
         key: Some(marker.at.key(bucket)),
-        ..Place::default()
+        ..BucketPlace::default()
     }
 }
 
-fn at_marker(bucket: &BucketString, marker: &FoundMarker, problem: Problem) -> Finding {
-    Finding { place: marker_place(bucket, marker), problem }
+fn at_marker(bucket: &BucketString, marker: &FoundMarker, problem: BucketProblem) -> BucketFinding {
+    BucketFinding { place: marker_place(bucket, marker), problem }
 }
 
 #[cfg(test)]

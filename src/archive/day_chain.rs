@@ -1,7 +1,9 @@
-//! The days of one source, as their markers chain them: each names the day before it that its spool had put objects on. Pure.
+//! The days of one source, linked by their markers: each marker names the previous day on which its spool put
+//! objects. Pure.
 //!
-//! A day that vanished with its marker leaves nothing behind but that name. The last day has none, and the first ones of an
-//! archive go when they are old: only what is missing behind a day of which the same spool still has calls is found.
+//! If a day vanished together with its marker, only that name remains. No marker names the last day, and the
+//! oldest days of an archive may expire: so a missing day is found only if the same spool still has calls of
+//! an earlier one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,17 +13,17 @@ use crate::object::closed_marker::MarkerPlace;
 use crate::sources::SourceId;
 use crate::time::ReceivedDay;
 
-/// A spool that has objects or a marker of a day.
+/// A spool with objects or a marker of a day.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
     spool_id: String,
-    /// It has objects with calls.
+    /// Whether it has objects with calls.
     calls: bool,
-    /// Where its marker stands, and the day before that it names.
+    /// The place of its marker, and the previous day that it names.
     before: Option<(MarkerPlace, ReceivedDay)>,
 }
 
-/// What a day has to say of the days before it.
+/// The spools of a day, with the earlier days that their markers name.
 pub fn links(day: &Day) -> Vec<Link> {
     let of_object = |(spool_id, stream): (&String, Stream)| Link {
         spool_id: spool_id.clone(),
@@ -42,7 +44,7 @@ pub fn links(day: &Day) -> Vec<Link> {
     spools.into_iter().map(of_object).chain(of_markers).collect()
 }
 
-/// What went by of one spool.
+/// The days of one spool so far.
 #[derive(Debug, Default)]
 struct Seen {
     /// The first day with calls.
@@ -50,7 +52,7 @@ struct Seen {
     days: BTreeSet<ReceivedDay>,
 }
 
-/// The days of a source that went by, in order.
+/// The days of a source so far, in order.
 #[derive(Debug, Default)]
 pub struct DayChain {
     source: Option<SourceId>,
@@ -58,8 +60,8 @@ pub struct DayChain {
 }
 
 impl DayChain {
-    /// Takes in the next day. Answers the markers that name a day before it that is not there, although the same spool has
-    /// calls of an earlier one.
+    /// Adds the next day. Returns the markers that name an earlier day that is missing although the same
+    /// spool has calls of a still earlier one.
     pub fn take(
         &mut self,
         source: &SourceId,
@@ -117,30 +119,30 @@ mod tests {
     const DAYS: [i64; 3] = [1, 2, 3];
 
     #[test]
-    fn a_day_that_a_later_marker_names_is_missed() {
+    fn a_missing_day_that_a_later_marker_names_is_found() {
         let of_a = |on, before| vec![link("a", on, before)];
         let (first, second, third) = (of_a(1, None), of_a(2, Some(1)), of_a(3, Some(2)));
         let others = vec![link("b", 2, None)];
         let check = |days: [&[Link]; 3], expected: &[(i64, i64)], why: &str| {
             assert_eq!(gone(&days), expected, "{why}");
         };
-        check([&first, &second, &third], &[], "all are there");
+        check([&first, &second, &third], &[], "all days exist");
         check([&first, &[], &third], &[(3, 2)], "the day is gone");
-        check([&first, &others, &third], &[(3, 2)], "there is another spool's day");
-        check([&[], &second, &third], &[], "the oldest days go by themselves");
-        check([&[], &[], &third], &[], "the oldest days go by themselves");
-        check([&first, &[], &of_a(3, None)], &[], "nothing was said");
+        check([&first, &others, &third], &[(3, 2)], "only another spool has the day");
+        check([&[], &second, &third], &[], "the oldest days expire");
+        check([&[], &[], &third], &[], "the oldest days expire");
+        check([&first, &[], &of_a(3, None)], &[], "the marker names no day");
         check(
             [&[link("b", 1, None)], &[], &third],
             &[],
-            "another spool's days say nothing of when this one's go",
+            "another spool's days prove nothing about this spool",
         );
         let rejected = [Link { calls: false, ..link("a", 1, None) }];
-        check([&rejected, &[], &third], &[], "what was rejected may be kept for longer");
+        check([&rejected, &[], &third], &[], "rejected items may be kept longer");
     }
 
     #[test]
-    fn each_source_has_its_own() {
+    fn each_source_has_its_own_chain_of_days() {
         let mut chain = DayChain::default();
         chain.take(&web(), day(1), &[link("a", 1, None)]);
         let other = SourceId::new("shop").unwrap();

@@ -1,14 +1,14 @@
-//! What is wrong with an archive: what, where, and what to do. Pure.
+//! What is wrong with an archive: the problem, its place and the advice. Pure.
 
 use std::fmt;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::lines::LineFault;
-use crate::object::tags::date;
 use crate::object::{ObjectKey, Stream};
 use crate::sources::SourceId;
 use crate::time::ReceivedDay;
+use crate::words::date;
 
 /// A range of positions, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -19,9 +19,9 @@ pub struct Positions {
     pub last: u64,
 }
 
-/// Where something is wrong: as much of it as is known.
+/// The place of a problem, as far as it is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Place {
+pub struct BucketPlace {
     /// The source.
     pub source: Option<SourceId>,
     /// The received-day.
@@ -32,120 +32,121 @@ pub struct Place {
     pub node: Option<String>,
     /// The spool id.
     pub spool: Option<String>,
-    /// The object, or marker.
+    /// The key of the object or marker.
     pub key: Option<ObjectKey>,
-    /// Which positions.
+    /// The positions.
     pub positions: Option<Positions>,
-    /// The line of the object, from 1.
+    /// The number of the line in the object, from 1.
     pub line: Option<u64>,
 }
 
-/// One thing that is wrong.
+/// One problem with its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// Where.
-    pub place: Place,
-    /// What.
-    pub problem: Problem,
+pub struct BucketFinding {
+    /// The place.
+    pub place: BucketPlace,
+    /// The problem.
+    pub problem: BucketProblem,
 }
 
 /// What is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Problem {
-    /// No object holds these positions, and an object or a marker says that one did.
+pub enum BucketProblem {
+    /// No object contains these positions, although another object or a marker says that one did.
     Missing,
-    /// The object says that none was before it, and one is.
+    /// The object says that it is the first, but there is one before it.
     BeginsAgain {
-        /// Where the one before it ends.
+        /// The last position of the object before it.
         after: u64,
     },
-    /// The object says that the one before it ends where none does.
+    /// The object names a position at which the previous object ends, but no object ends there.
     Forks {
-        /// Where it says so.
+        /// The last position that it names.
         says: u64,
-        /// Where the one before it ends.
+        /// The last position of the previous object.
         stands: u64,
     },
-    /// Two objects hold the same positions.
+    /// Two objects contain the same positions.
     Overlaps {
-        /// The other.
+        /// The other object.
         with: ObjectKey,
     },
-    /// The day has long been over, and nothing says where the chain ends.
+    /// The day is long over, but no marker proves where the chain ends.
     NoMarker,
-    /// A later marker of the spool says that it had objects of this day, and neither they nor its marker are there.
+    /// A later marker of the spool says that it put objects on this day, but neither they nor its marker
+    /// exist.
     DayMissing {
         /// The day of the later marker.
         said_on: ReceivedDay,
     },
-    /// The marker says nothing.
+    /// The marker is invalid.
     Marker {
-        /// Why.
+        /// The reason.
         why: String,
     },
-    /// The marker says another thing than the objects.
+    /// The marker and the objects differ.
     MarkerDiffers {
-        /// Of what.
+        /// The differing value.
         what: &'static str,
-        /// What it says.
+        /// The value in the marker.
         marker: String,
-        /// What the objects say together.
+        /// The value computed from the objects.
         bucket: String,
     },
-    /// The metadata are not those of an object of this key.
+    /// The metadata does not fit an object with this key.
     Metadata {
-        /// Why.
+        /// The reason.
         why: String,
     },
-    /// The object itself says that calls of it were lost before it was put.
+    /// According to its metadata, calls of the object were lost before the put.
     Lost {
-        /// How many; releases before this was said put an empty object where everything was lost.
+        /// How many; older releases put an empty object without this number if everything was lost.
         calls: Option<u64>,
     },
-    /// The object was listed and is gone.
+    /// The object was listed but no longer exists.
     Vanished,
-    /// The store does not give the object out.
+    /// The store does not return the object.
     Unreadable {
-        /// Why.
+        /// The reason.
         why: String,
     },
-    /// The object is not one whole gzip member.
+    /// The object is not exactly one complete gzip member.
     Damaged {
-        /// How.
+        /// The reason.
         why: String,
     },
-    /// The lines are not those that the metadata tell of.
+    /// The lines do not match the metadata.
     Content {
-        /// In what.
+        /// The differing value.
         what: &'static str,
-        /// What the metadata say.
+        /// The value in the metadata.
         metadata: String,
-        /// What was read.
+        /// The value of the content.
         content: String,
     },
-    /// Lines that cannot stand where they do; the place names the first.
+    /// Lines with the same fault; the place names the first.
     Lines {
-        /// What is wrong with them.
+        /// What is wrong.
         fault: LineFault,
         /// How many.
         count: u64,
     },
-    /// Calls that stand in the archive already; the place names the first.
+    /// Calls that are already in the archive; the place names the first.
     Repeats {
-        /// Whether `messageId`, `type` and the client's time are all seen to be the same. Where a client sent no time,
-        /// the first two are all that is left of them.
+        /// Whether `messageId`, `type` and the client's time are all known to be the same. If a client sent
+        /// no time, only the first two can be compared.
         certain: bool,
-        /// The first position of the object that holds the first copy of the first of them.
+        /// The first position of the object that contains the original of the first repeat.
         of: u64,
         /// How many.
         count: u64,
     },
-    /// Nothing that was written by this program.
+    /// An object that this program did not write.
     Foreign,
 }
 
-impl Problem {
-    /// The kind, as one word of lower case.
+impl BucketProblem {
+    /// The kind, as one word in lower case.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Missing => "missing",
@@ -169,113 +170,115 @@ impl Problem {
         }
     }
 
-    /// What a person does about it.
+    /// What a person should do about it.
     pub fn advice(&self) -> &'static str {
         match self {
             Self::Missing => {
-                "ask the node (`forebay status`, `forebay spool inspect`): a parked object comes later; else look for deleted \
-                 versions (`aws s3api list-object-versions`) and put the object back under its old key with its metadata"
+                "check the node (`forebay status`, `forebay spool inspect`): a parked object is delivered later; otherwise look \
+                 for deleted versions (`aws s3api list-object-versions`) and restore the object under its key with its metadata"
             }
             Self::BeginsAgain { .. } => {
-                "a source that went to another bucket and back on one day looks like this; what came between can only be proved \
-                 by the day's marker, or from the other bucket"
+                "this happens if a source moved to another bucket and back within a day; only the day's marker or the other bucket \
+                 can prove what was delivered in between"
             }
             Self::Forks { .. } => {
                 "two processes wrote with one spool id: find out whether a spool's directory was copied, and never run the copy"
             }
             Self::Overlaps { .. } => {
-                "keep both; compare them line by line, and report it: Forebay never seals a position twice"
+                "keep both, compare them line by line, and report a bug: Forebay never seals a position twice"
             }
             Self::NoMarker => {
-                "ask the node whether something of the day is not delivered yet (`forebay status`); if the node is gone, drain its \
+                "check with `forebay status` whether the node still has calls of the day to deliver; if the node is gone, drain its \
                  spool (`forebay spool drain`)"
             }
             Self::DayMissing { .. } => {
-                "all of what this spool put on the day is gone, with its marker: look for deleted versions (`aws s3api \
-                 list-object-versions`), for a rule of the bucket's lifecycle, and for who may delete"
+                "everything that this spool put on the day is gone, its marker too: check deleted versions (`aws s3api \
+                 list-object-versions`), the bucket's lifecycle rules, and who may delete"
             }
             Self::Marker { .. } => {
-                "look who wrote it; a marker is put once and never changed, so an older version of it may be there"
+                "find out who wrote it; a marker is put once and never changed, so an older version of it may exist"
             }
             Self::MarkerDiffers { .. } => {
-                "look for objects that were deleted, replaced or added after the day was closed; older versions of the bucket tell"
+                "look for objects that were deleted, replaced or added after the day was closed; older versions show the change"
             }
             Self::Metadata { .. } => {
-                "if it was copied without its metadata, copy it again with them from where it came; else look for an older version"
+                "if it was copied without its metadata, copy it again with it; otherwise look for an older version"
             }
             Self::Lost { .. } => {
                 "the node's log names the positions, and its `quarantine` folder keeps the bytes (`forebay spool verify`)"
             }
-            Self::Vanished => "nobody may delete objects while this runs; run it again",
-            Self::Unreadable { .. } => "restore the object or grant the right, and run it again",
+            Self::Vanished => "run the command again, and delete no objects meanwhile",
+            Self::Unreadable { .. } => "restore the object or grant the right, then run the command again",
             Self::Damaged { .. } | Self::Content { .. } => {
-                "the object is not what was put: look for an older version of it, and for who may write below the prefix"
+                "the object differs from what was put: look for an older version, and check who may write below the prefix"
             }
             Self::Lines { .. } => {
-                "if the object is otherwise as it was put, this is a bug in Forebay: report it with the line"
+                "if the object is otherwise unchanged since its put, this is a bug in Forebay: report it with the line"
             }
             Self::Repeats { certain: true, .. } => {
-                "readers drop one of the two by messageId; a spool without dedupe (`spool.dedupe_window`), or one that had lost its \
+                "readers can drop one of the two by messageId; a spool without dedupe (`spool.dedupe_window`), or one that lost its \
                  index, stores repeats"
             }
             Self::Repeats { certain: false, .. } => {
                 "compare the lines: the client sent no time with them, so it may have used one messageId for two calls"
             }
             Self::Foreign => {
-                "nothing can be said of its calls; move it elsewhere, or let it pass with --allow-foreign if you know it"
+                "its calls cannot be verified; move it elsewhere, or accept it with --allow-foreign if you know it"
             }
         }
     }
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for BucketProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Missing => f.write_str("one object or more of these is not there"),
+            Self::Missing => f.write_str("at least one object with these positions is missing"),
             Self::BeginsAgain { after } => {
-                write!(f, "says that it is the first, yet one before it ends at position {after}")
+                write!(f, "says that it is the first, but one before it ends at position {after}")
             }
             Self::Forks { says, stands } => {
-                write!(f, "says that the object before it ends at position {says}, yet one ends at {stands}")
+                write!(
+                    f,
+                    "says that the object before it ends at position {says}, but that one ends at {stands}"
+                )
             }
-            Self::Overlaps { with } => write!(f, "holds positions that {} holds, too", shown(with)),
-            Self::NoMarker => f.write_str("the day is over, and no marker says that all of it was delivered"),
+            Self::Overlaps { with } => write!(f, "contains positions that {} also contains", shown(with)),
+            Self::NoMarker => f.write_str("the day is over, but no marker says that all of it was delivered"),
             Self::DayMissing { said_on } => write!(
                 f,
-                "the marker of {} says that this spool had put objects on this day; neither they nor its marker are there",
+                "the marker of {} says that this spool put objects on this day, but neither they nor its marker exist",
                 date(*said_on)
             ),
-            Self::Marker { why } => write!(f, "the marker says nothing: {why}"),
+            Self::Marker { why } => write!(f, "the marker is invalid: {why}"),
             Self::MarkerDiffers { what, marker, bucket } => {
-                write!(f, "the marker says {what} {marker}, the objects together {bucket}")
+                write!(f, "the marker says {what} {marker}, but the objects give {bucket}")
             }
-            Self::Metadata { why } => write!(f, "its metadata are wrong: {why}"),
+            Self::Metadata { why } => write!(f, "its metadata is wrong: {why}"),
             Self::Lost { calls: Some(calls) } => {
                 write!(
                     f,
-                    "says itself that {calls} of its calls were lost on the spool's disk before it was put"
+                    "{calls} of its calls were lost on the spool's disk before the put, according to its metadata"
                 )
             }
             Self::Lost { calls: None } => {
-                f.write_str("is empty: all of its calls were lost on the spool's disk before it was put")
+                f.write_str("is empty: all of its calls were lost on the spool's disk before the put")
             }
-            Self::Vanished => f.write_str("was listed and is gone"),
+            Self::Vanished => f.write_str("was listed but no longer exists"),
             Self::Unreadable { why } => write!(f, "cannot be read: {why}"),
             Self::Damaged { why } => write!(f, "is damaged: {why}"),
             Self::Content { what, metadata, content } => {
-                write!(f, "its metadata say {what} {metadata}, its content {content}")
+                write!(f, "its metadata says {what} {metadata}, but its content gives {content}")
             }
             Self::Lines { fault, count } => {
                 write!(f, "{fault}")?;
                 others(f, *count)
             }
             Self::Repeats { certain, of, count } => {
-                let what =
-                    if *certain { "the call stands" } else { "a call with this messageId and type stands" };
+                let what = if *certain { "the call is" } else { "a call with this messageId and type is" };
                 write!(f, "{what} already in the object that begins at position {of}")?;
                 others(f, *count)
             }
-            Self::Foreign => f.write_str("is no object of Forebay"),
+            Self::Foreign => f.write_str("is not an object of Forebay"),
         }
     }
 }
@@ -283,17 +286,17 @@ impl fmt::Display for Problem {
 fn others(f: &mut fmt::Formatter<'_>, count: u64) -> fmt::Result {
     match count.saturating_sub(1) {
         0 => Ok(()),
-        1 => f.write_str(", and 1 other line so"),
-        others => write!(f, ", and {others} other lines so"),
+        1 => f.write_str(" (and 1 other line)"),
+        others => write!(f, " (and {others} other lines)"),
     }
 }
 
-/// A key as it can be printed anywhere: anybody may have put an object.
+/// A key in printable form: anyone may have put an object with any name.
 pub fn shown(key: &ObjectKey) -> impl fmt::Display {
     key.as_str().escape_debug()
 }
 
-/// The stream's name, as markers have it.
+/// The stream's name, as in markers.
 pub fn stream_name(stream: Stream) -> &'static str {
     match stream {
         Stream::Calls => "calls",
@@ -301,11 +304,11 @@ pub fn stream_name(stream: Stream) -> &'static str {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for BucketPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut parts: Vec<String> = Vec::new();
         match (&self.key, &self.source) {
-            // A key says everything else.
+            // A key already contains everything else.
             (Some(key), _) => parts.push(shown(key).to_string()),
             (None, Some(source)) => {
                 let day = self.day.map_or_else(String::new, |day| format!(" {}", date(day)));
@@ -319,7 +322,7 @@ impl fmt::Display for Place {
         }
         parts.extend(self.positions.iter().map(|range| match range.first {
             first if first == range.last => format!("position {first}"),
-            // Where the first is not known, what is known is the end.
+            // If the first position is unknown, only the end is.
             0 => format!("positions up to {}", range.last),
             first => format!("positions {first} to {}", range.last),
         }));
@@ -328,15 +331,15 @@ impl fmt::Display for Place {
     }
 }
 
-impl fmt::Display for Finding {
+impl fmt::Display for BucketFinding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}: {}", self.problem.kind(), self.place, self.problem)
     }
 }
 
-impl Serialize for Finding {
+impl Serialize for BucketFinding {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Place { source, day, stream, node, spool, key, positions, line } = &self.place;
+        let BucketPlace { source, day, stream, node, spool, key, positions, line } = &self.place;
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("kind", self.problem.kind())?;
         map.serialize_entry("source", source)?;
@@ -359,37 +362,39 @@ mod tests {
     use crate::time::UnixMillis;
 
     #[test]
-    fn a_finding_says_where_and_what_in_one_line() {
-        let chain = Place {
+    fn a_finding_shows_place_and_problem_in_one_line() {
+        let chain = BucketPlace {
             source: SourceId::new("web").ok(),
             day: Some(UnixMillis(1_432_684_800_000).day()),
             stream: Some(Stream::Calls),
             node: Some("n1".into()),
             spool: Some("00ff".into()),
-            ..Place::default()
+            ..BucketPlace::default()
         };
-        let check = |place: Place, problem: Problem, said: &str| {
-            assert_eq!(Finding { place, problem }.to_string(), said);
+        let check = |place: BucketPlace, problem: BucketProblem, said: &str| {
+            assert_eq!(BucketFinding { place, problem }.to_string(), said);
         };
-        let at = |first, last| Place { positions: Some(Positions { first, last }), ..chain.clone() };
+        let at = |first, last| BucketPlace { positions: Some(Positions { first, last }), ..chain.clone() };
         check(
             at(5, 9),
-            Problem::Missing,
-            "missing: web 2015-05-27 calls, node n1, spool 00ff, positions 5 to 9: one object or more of these is not there",
+            BucketProblem::Missing,
+            "missing: web 2015-05-27 calls, node n1, spool 00ff, positions 5 to 9: at least one object with these positions is missing",
         );
         check(
             at(0, 9),
-            Problem::Missing,
-            "missing: web 2015-05-27 calls, node n1, spool 00ff, positions up to 9: one object or more of these is not there",
+            BucketProblem::Missing,
+            "missing: web 2015-05-27 calls, node n1, spool 00ff, positions up to 9: at least one object with these positions is missing",
         );
-        let key = Place { key: Some(ObjectKey::listed("a/\u{1b}[31m")), line: Some(3), ..chain.clone() };
+        let key =
+            BucketPlace { key: Some(ObjectKey::listed("a/\u{1b}[31m")), line: Some(3), ..chain.clone() };
         check(
             key.clone(),
-            Problem::Lines { fault: LineFault::NotJson, count: 2 },
-            "line: a/\\u{1b}[31m, line 3: the line is no JSON object with `receivedAt` and `projectId`, and 1 other line so",
+            BucketProblem::Lines { fault: LineFault::NotJson, count: 2 },
+            "line: a/\\u{1b}[31m, line 3: the line is not a JSON object with `receivedAt` and `projectId` (and 1 other line)",
         );
-        let json = serde_json::to_value(Finding { place: key, problem: Problem::Foreign }).unwrap();
+        let json =
+            serde_json::to_value(BucketFinding { place: key, problem: BucketProblem::Foreign }).unwrap();
         assert_eq!((json["kind"].as_str(), json["day"].as_i64()), (Some("foreign"), Some(1_432_684_800_000)));
-        assert_eq!(json["key"], "a/\u{1b}[31m", "JSON has it as it is");
+        assert_eq!(json["key"], "a/\u{1b}[31m", "JSON contains the key unchanged");
     }
 }

@@ -1,4 +1,4 @@
-//! The inside of an object, as it arrives: one gzip member, and each of its lines. Pure.
+//! Reads the inside of an object as it arrives: one gzip member, and each of its lines. Pure.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -11,105 +11,106 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use crate::object::Stream;
-use crate::object::metadata::parse_rfc3339;
 use crate::receipt;
 use crate::sources::SourceId;
 use crate::time::{ReceivedDay, UnixMillis};
+use crate::words::date::parse_rfc3339;
 
-/// The longest line that is looked into, in bytes: several times what a frame of the spool can hold.
+/// The longest line that is parsed, in bytes: several times the longest frame of the spool.
 pub const LINE_BYTES_MAX: usize = 8 * 1_024 * 1_024;
 
 /// What is wrong with a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LineFault {
-    /// It is no JSON object, or has no `receivedAt` and `projectId`.
+    /// It is not a JSON object, or has no `receivedAt` or `projectId`.
     NotJson,
     /// It is longer than [`LINE_BYTES_MAX`].
     TooLong,
-    /// It is the last and has no `\n`.
+    /// It is the last one and has no `\n`.
     NotEnded,
     /// It was received on another day.
     OtherDay,
-    /// It was received before the first or after the last call that the metadata tell of.
+    /// It was received before the first or after the last call according to the metadata.
     OtherTime,
-    /// It is of another source.
+    /// It belongs to another source.
     OtherSource,
-    /// It says a position that its object does not span, or that is not behind that of the line before it.
+    /// Its position is outside of its object, or not greater than that of an earlier line.
     Position,
 }
 
 impl fmt::Display for LineFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::NotJson => "the line is no JSON object with `receivedAt` and `projectId`",
+            Self::NotJson => "the line is not a JSON object with `receivedAt` and `projectId`",
             Self::TooLong => "the line is longer than any that Forebay writes",
-            Self::NotEnded => "the line is not ended",
+            Self::NotEnded => "the line has no line break at its end",
             Self::OtherDay => "the line was received on another day",
-            Self::OtherTime => "the line was received at a time that the metadata leave out",
-            Self::OtherSource => "the line is of another source",
-            Self::Position => "the line says a position that cannot stand there",
+            Self::OtherTime => "the line was received outside the times in the metadata",
+            Self::OtherSource => "the line belongs to another source",
+            Self::Position => "the line has a position that is impossible there",
         })
     }
 }
 
-/// What the lines of an object must be.
+/// What the lines of an object must look like.
 #[derive(Clone, Debug)]
 pub struct Expected {
-    /// The stream: what was rejected is never a repeat.
+    /// The stream: rejected items are never repeats.
     pub stream: Stream,
     /// Their `projectId`.
     pub source: SourceId,
     /// The day of each `receivedAt`.
     pub day: ReceivedDay,
-    /// The earliest and the latest `receivedAt`, where the metadata can be believed.
+    /// The earliest and the latest `receivedAt`, if the metadata is credible.
     pub times: Option<(UnixMillis, UnixMillis)>,
-    /// The first and the last position, where the metadata can be believed. Only lines that say a position are judged by it.
+    /// The first and the last position, if the metadata is credible. Only lines with a position are checked
+    /// against it.
     pub positions: Option<(u64, u64)>,
-    /// Positions whose lines are told by themselves, the first and the last.
+    /// The first and last position of the lines to return in [`Content::found`].
     pub wanted: Option<(u64, u64)>,
 }
 
-/// A line that says a position that was wanted.
+/// A line at one of the wanted positions.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Sighting {
     /// The position.
     pub position: u64,
     /// The line's number, from 1.
     pub line: u64,
-    /// `receivedAt`, as it stands in the line.
+    /// `receivedAt`, as in the line.
     pub received_at: String,
-    /// `type`, at most [`TEXT_CHARS_MAX`] of it, like the texts below.
+    /// `type`, at most [`TEXT_CHARS_MAX`] characters, like the texts below.
     #[serde(rename = "type")]
     pub kind: Option<String>,
     /// `messageId`.
     pub message_id: Option<String>,
-    /// Why it was rejected; `None` of a call.
+    /// Why it was rejected; `None` for a call.
     pub reason: Option<String>,
 }
 
-/// Characters of a text of a line that a [`Sighting`] keeps.
+/// The most characters of a text that a [`Sighting`] keeps.
 pub const TEXT_CHARS_MAX: usize = 256;
 
-/// What tells a call from others, as far as its line still shows it.
+/// The hashes by which calls are compared, as far as the line still contains the values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Print {
     /// Of `messageId`, `type` and `originalTimestamp`.
     pub timed: u64,
-    /// Of the first two, where `originalTimestamp` is only a copy of `sentAt` or `receivedAt`: the client may have sent no
-    /// time, and then a repeat shows another one.
+    /// Of the first two only, if `originalTimestamp` is just a copy of `sentAt` or `receivedAt`: then the
+    /// client may have sent no time, and a repeat has a different one.
     pub untimed: Option<u64>,
     /// `receivedAt` in seconds since 1970, up to the year 2106.
     pub seconds: u32,
 }
 
-/// Lines of one object whose prints are kept, at 12 bytes or so each. Lines behind them are not compared: only an object of
-/// many times the usual 100 MB has as many.
+/// The most lines of an object whose prints are kept, at about 12 bytes each. Later lines are not compared:
+/// only an object many times the usual 100 MB has more.
 pub const PRINTS_MAX: usize = 8 * 1_024 * 1_024;
 
 /// The prints of an object's lines, in order.
 #[derive(Clone, Debug, Default)]
 pub struct Prints {
-    /// 0 of a line that has none.
+    /// 0 for a line without a print.
     timed: Vec<u64>,
     seconds: Vec<u32>,
     /// By the line's number, from 0. Few lines have one.
@@ -131,12 +132,12 @@ impl Prints {
         self.seconds.push(print.map_or(0, |print| print.seconds));
     }
 
-    /// Lines whose prints are kept, or that have none.
+    /// The number of lines covered, including those without a print.
     pub fn len(&self) -> usize {
         self.timed.len()
     }
 
-    /// Whether there is no line.
+    /// Whether no line is covered.
     pub fn is_empty(&self) -> bool {
         self.timed.is_empty()
     }
@@ -171,15 +172,15 @@ pub struct Content {
     pub sha256: String,
     /// What is wrong with lines: the number of the first, from 1, and how many.
     pub faults: BTreeMap<LineFault, (u64, u64)>,
-    /// Of the lines of calls; what was rejected is never a repeat.
+    /// The prints of the lines, for calls only: rejected items are never repeats.
     pub prints: Prints,
-    /// The lines that were wanted.
+    /// The lines at wanted positions.
     pub found: Vec<Sighting>,
-    /// Why it is not one whole gzip member.
+    /// Why it is not exactly one complete gzip member.
     pub damage: Option<String>,
 }
 
-/// Takes in the bytes of an object, piece by piece. Its memory is one line and the prints.
+/// Reads the bytes of an object piece by piece. Keeps one line and the prints in memory.
 #[derive(Debug)]
 pub struct ObjectReader {
     gzip: GzDecoder<Lines>,
@@ -187,12 +188,12 @@ pub struct ObjectReader {
 }
 
 impl ObjectReader {
-    /// For an object of which `expected` must hold. Prints can be compared where their `hasher` is the same.
+    /// Starts an object whose lines must match `expected`. Prints are comparable only with the same `hasher`.
     pub fn new(expected: Expected, hasher: RandomState) -> Self {
         Self { gzip: GzDecoder::new(Lines::new(expected, hasher)), damage: None }
     }
 
-    /// Takes in the next piece.
+    /// Adds the next piece.
     pub fn push(&mut self, mut piece: &[u8]) {
         while !piece.is_empty() && self.damage.is_none() {
             match self.gzip.write(piece) {
@@ -203,7 +204,7 @@ impl ObjectReader {
         }
     }
 
-    /// The end of the object.
+    /// Ends the object.
     pub fn finish(mut self) -> Content {
         if self.damage.is_none()
             && let Err(error) = self.gzip.try_finish()
@@ -217,24 +218,24 @@ impl ObjectReader {
     }
 }
 
-/// Lines as they come out of the gzip.
+/// Receives the decompressed lines.
 struct Lines {
     expected: Expected,
     hasher: RandomState,
-    /// `projectId` as it must stand in a line.
+    /// `projectId` as it must appear in a line.
     project_id: String,
     sha256: Sha256,
     bytes: u64,
     lines: u64,
-    /// The beginning of a line whose end has not come yet.
+    /// The beginning of a line that is not complete yet.
     open: Vec<u8>,
     too_long: bool,
     faults: BTreeMap<LineFault, (u64, u64)>,
     prints: Prints,
-    /// The position that the last line said; 0 before the first.
+    /// The position of the last line that had one; 0 before the first.
     position: u64,
     found: Vec<Sighting>,
-    /// Many lines were received at the same time.
+    /// Caches the last parsed time: many lines were received at the same time.
     last_time: (String, Option<UnixMillis>),
 }
 
@@ -247,7 +248,7 @@ impl fmt::Debug for Lines {
     }
 }
 
-/// The members of a line that are looked at, as they stand in it.
+/// The members of a line that are used, in their raw form.
 #[derive(serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Members<'a> {
@@ -319,7 +320,7 @@ impl Lines {
         }
     }
 
-    /// The line in `open` has come to its end.
+    /// Ends the line in `open`.
     fn close(&mut self) {
         if std::mem::take(&mut self.too_long) {
             self.lines += 1;
@@ -367,11 +368,11 @@ impl Lines {
         position > self.position && self.expected.positions.is_none_or(spans)
     }
 
-    /// Takes in the position that the line counted last says.
+    /// Records the position of the current line.
     fn sight(&mut self, position: u64, members: &Members<'_>) {
         self.position = position;
         let wanted = self.expected.wanted.is_some_and(|(first, last)| (first..=last).contains(&position));
-        // A sound object has each position once; any other must not fill the memory.
+        // A sound object has each position once; a damaged one must not fill the memory.
         if !wanted || self.found.len() as u64 >= receipt::POSITIONS_MAX {
             return;
         }
@@ -413,7 +414,7 @@ impl Lines {
         }
     }
 
-    /// Notes a fault of the line counted last.
+    /// Records a fault of the current line.
     fn fault(&mut self, fault: LineFault) {
         self.faults.entry(fault).or_insert((self.lines, 0)).1 += 1;
     }
@@ -421,7 +422,7 @@ impl Lines {
     fn finish(&mut self, damage: Option<String>) -> Content {
         if !self.open.is_empty() || self.too_long {
             self.close();
-            // What breaks off within a line is told as the damage it is.
+            // An object that ends within a line is already reported as damaged.
             if damage.is_none() {
                 self.fault(LineFault::NotEnded);
             }
@@ -429,11 +430,7 @@ impl Lines {
         Content {
             lines: self.lines,
             bytes: self.bytes,
-            sha256: std::mem::take(&mut self.sha256)
-                .finalize()
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect(),
+            sha256: hex::encode(std::mem::take(&mut self.sha256).finalize()),
             faults: std::mem::take(&mut self.faults),
             prints: std::mem::take(&mut self.prints),
             found: std::mem::take(&mut self.found),
@@ -442,7 +439,7 @@ impl Lines {
     }
 }
 
-/// What a JSON string says.
+/// The value of a JSON string.
 fn text_of(raw: &RawValue) -> Option<Cow<'_, str>> {
     let inner = raw.get().strip_prefix('"')?.strip_suffix('"')?;
     if inner.contains('\\') {
@@ -491,7 +488,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_is_read_back_whatever_the_pieces() {
+    fn an_object_reads_back_in_pieces_of_any_size() {
         let long = line(&format!(r#","pad":"{}""#, "x".repeat(70_000)));
         let lines = [line(""), long, line(r#","n":1e999"#)];
         let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
@@ -504,7 +501,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_cannot_stand_there_are_told() {
+    fn misplaced_lines_are_reported() {
         let check = |text: &str, fault: Option<LineFault>| {
             let sound = line("");
             let content = read(&zip(&[&sound, text, text]).0, 50);
@@ -526,7 +523,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_that_is_not_one_whole_member_is_damaged() {
+    fn an_object_that_is_not_one_complete_member_is_damaged() {
         let (gzip, ..) = zip(&[&line("")]);
         let check = |bytes: &[u8], said: &str| {
             for piece in [1, bytes.len().max(1)] {
@@ -547,7 +544,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_line_must_be_ended_and_none_be_without_end() {
+    fn the_last_line_must_end_and_no_line_may_be_too_long() {
         use flate2::write::GzEncoder;
         let zip = |text: &[u8]| {
             let mut gzip = GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -569,7 +566,7 @@ mod tests {
     }
 
     #[test]
-    fn prints_show_what_is_still_seen_of_a_call() {
+    fn prints_cover_the_values_that_a_line_still_contains() {
         let call = |id: &str, time: &str, sent: &str| {
             line(&format!(r#","type":"track","messageId":"{id}","originalTimestamp":{time},"sentAt":{sent}"#))
         };
@@ -596,7 +593,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_say_positions_are_found_by_them_and_judged() {
+    fn lines_with_positions_are_found_and_checked() {
         let at = |position: u64, id: &str| {
             line(&format!(r#","type":"track","messageId":"{id}","forebayPosition":"{position:020}""#))
         };

@@ -1,5 +1,5 @@
-//! What a bucket holds, source by source and day by day, in the order of its listings. A page of each is kept, and the day
-//! that is being put together.
+//! Lists a bucket source by source and day by day, in the order of its listings. Only one page of each
+//! listing and the current day are kept in memory.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -12,17 +12,17 @@ use crate::sources::SourceId;
 use crate::store::s3::{ListFrom, Listed};
 use crate::time::ReceivedDay;
 
-/// Keys of one day that are not ours and are named. What is above is counted.
+/// The most keys of a day that are not Forebay's and are kept by name. Further ones are counted.
 pub const FOREIGN_NAMED_MAX: usize = 1_000;
-/// From 2001-09-09 on days have 13 digits, as many as there will be until 2286, and sort as numbers do.
+/// From 2001-09-09 to 2286, days have 13 digits, so that their names sort like numbers.
 const THIRTEEN_DIGITS: i64 = 1_000_000_000_000;
 
-/// The days that are wanted, both ends included.
+/// The wanted days, both ends included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Span {
-    /// The first; all from the beginning without one.
+    /// The first day; `None` for all from the beginning.
     pub from: Option<ReceivedDay>,
-    /// The last.
+    /// The last day; `None` for all until the end.
     pub to: Option<ReceivedDay>,
 }
 
@@ -32,17 +32,17 @@ impl Span {
         self.from.is_none_or(|from| from <= day) && self.to.is_none_or(|to| day <= to)
     }
 
-    /// Whether all days are.
+    /// Whether all days are wanted.
     pub fn is_all(&self) -> bool {
         *self == Self::default()
     }
 
-    /// The folder behind which a listing may begin.
+    /// The folder after which a listing may begin.
     fn after(&self) -> Option<String> {
         self.from.filter(|from| from.start().0 >= THIRTEEN_DIGITS).map(|from| from.to_string())
     }
 
-    /// Whether no folder from this one on can be wanted.
+    /// Whether neither this folder nor a later one can be wanted.
     fn ends_before(&self, folder: &str) -> bool {
         let long = |day: &ReceivedDay| day.start().0 >= THIRTEEN_DIGITS;
         let (Some(_), Some(to)) = (self.from.filter(long), self.to.filter(long)) else { return false };
@@ -50,38 +50,39 @@ impl Span {
     }
 }
 
-/// Whether a key is only that of a folder: consoles put one with "create folder", and Hadoop one that ends with `_$folder$`.
+/// Whether a key only marks a folder: consoles put one with "create folder", and Hadoop one that ends with
+/// `_$folder$`.
 pub(super) fn is_folder(listed: &Listed) -> bool {
     listed.len == 0 && (listed.key.as_str().ends_with('/') || listed.key.as_str().ends_with("_$folder$"))
 }
 
-/// What stands below `segment-logs/`.
+/// The content of `segment-logs/`.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
-    /// The sources that have objects or markers.
+    /// The sources with objects or markers.
     pub sources: BTreeSet<SourceId>,
-    /// Those of them that have markers.
+    /// The sources with markers.
     pub marked: BTreeSet<SourceId>,
-    /// Folders beside the sources that hold no calls and are not looked into (`_check`).
+    /// Folders next to the sources that contain no calls and are not read (`_check`).
     pub beside: BTreeSet<String>,
-    /// Folders whose names cannot be a source's, and keys outside of any folder.
+    /// Folders whose names cannot be source ids, and keys outside of any folder.
     pub foreign: Vec<String>,
 }
 
-/// One source's day, as it is listed.
+/// The listing of one source's day.
 #[derive(Clone, Debug)]
 pub struct DayListing {
     /// The source.
     pub source: SourceId,
-    /// The day; `None` of what stands in no day's folder.
+    /// The day; `None` for keys outside of any day's folder.
     pub day: Option<ReceivedDay>,
     /// Objects of both streams.
     pub objects: Vec<(ObjectPlace, Listed)>,
     /// Markers.
     pub markers: Vec<MarkerPlace>,
-    /// Keys that are not ours, at most [`FOREIGN_NAMED_MAX`].
+    /// Keys that are not Forebay's, at most [`FOREIGN_NAMED_MAX`].
     pub foreign: Vec<ObjectKey>,
-    /// How many more there are.
+    /// The number of further keys that are not Forebay's.
     pub foreign_more: u64,
 }
 
@@ -91,7 +92,7 @@ impl DayListing {
         Self { source, day, objects, markers, foreign, foreign_more: 0 }
     }
 
-    /// Whether two listings of a day show the same.
+    /// Whether two listings of a day are equal.
     pub fn is_same(&self, other: &Self) -> bool {
         let keys =
             |of: &Self| of.objects.iter().map(|(_, listed)| listed.key.clone()).collect::<BTreeSet<_>>();
@@ -104,7 +105,7 @@ impl DayListing {
             || self.markers.iter().any(|at| at.spool_id == spool_id)
     }
 
-    /// Whether there is nothing.
+    /// Whether the day has no keys.
     pub fn is_empty(&self) -> bool {
         self.objects.is_empty() && self.markers.is_empty() && self.foreign.is_empty()
     }
@@ -127,7 +128,7 @@ impl DayListing {
 }
 
 impl Archive {
-    /// Looks which sources there are.
+    /// Lists the sources.
     ///
     /// # Errors
     /// [`ArchiveError`].
@@ -157,7 +158,7 @@ impl Archive {
         Ok(all)
     }
 
-    /// The names of the folders in a folder. Keys that stand in it themselves are added to `strays`.
+    /// The names of the folders in a folder. Keys directly in it are added to `strays`.
     async fn folders(&self, folder: &str, strays: &mut Vec<String>) -> Result<Vec<String>, ArchiveError> {
         let prefix = self.key(folder);
         let (mut names, mut next) = (Vec::new(), None::<String>);
@@ -178,7 +179,7 @@ impl Archive {
         }
     }
 
-    /// The first day of a source that has a marker.
+    /// The first day of a source with a marker.
     ///
     /// # Errors
     /// [`ArchiveError`].
@@ -191,7 +192,7 @@ impl Archive {
     }
 }
 
-/// The listing of one folder's keys, page by page.
+/// Lists the keys below one folder, page by page.
 #[derive(Debug)]
 struct Pages {
     archive: Arc<Archive>,
@@ -209,7 +210,7 @@ impl Pages {
         Self { archive: Arc::clone(archive), prefix, after, next: None, begun: false, page: VecDeque::new() }
     }
 
-    /// The name of the folder that the next key stands in, or the key's own.
+    /// The name of the folder of the next key, or of the key itself.
     async fn folder(&mut self) -> Result<Option<String>, ArchiveError> {
         while self.page.is_empty() {
             if self.begun && self.next.is_none() {
@@ -230,7 +231,7 @@ impl Pages {
         Ok(Some(rest.split('/').next().unwrap_or_default().to_owned()))
     }
 
-    /// Moves the keys of the folder that comes next into `day`.
+    /// Moves the next keys into `day`, as long as they are in `folder`.
     async fn take(&mut self, folder: &str, day: &mut DayListing) -> Result<(), ArchiveError> {
         while self.folder().await?.as_deref() == Some(folder) {
             if let Some(listed) = self.page.pop_front() {
@@ -241,24 +242,24 @@ impl Pages {
     }
 }
 
-/// The days of one source, in the order of their folders' names.
+/// The days of one source, in the order of their folder names.
 #[derive(Debug)]
 pub struct Days {
     source: SourceId,
     span: Span,
-    /// Markers first: what they tell of is there when it is listed.
+    /// Markers first, so that the objects they cover already exist when they are listed.
     pages: [Pages; 3],
 }
 
 impl Days {
-    /// Of the days in `span`.
+    /// Lists the days in `span`.
     pub fn new(archive: &Arc<Archive>, source: SourceId, span: Span) -> Self {
         let pages = ["_closed/", "", "_rejected/"]
             .map(|beside| Pages::new(archive, &format!("segment-logs/{beside}{source}/"), &span));
         Self { source, span, pages }
     }
 
-    /// The next day that has anything.
+    /// The next day with any key.
     ///
     /// # Errors
     /// [`ArchiveError`].
@@ -267,7 +268,8 @@ impl Days {
             let mut folder: Option<String> = None;
             for pages in &mut self.pages {
                 let theirs = pages.folder().await?;
-                // A name that others begin with comes behind them: a slash follows it, and digits stand behind a slash.
+                // Keys are sorted with the slash of their folder: `1-/` comes before `1/`, because `-` sorts
+                // before `/`.
                 folder = match (folder, theirs) {
                     (Some(a), Some(b)) => Some(if sorts_before(&b, &a) { b } else { a }),
                     (a, b) => a.or(b),
@@ -288,7 +290,7 @@ impl Days {
         }
     }
 
-    /// One day, listed by itself.
+    /// Lists a single day.
     ///
     /// # Errors
     /// [`ArchiveError`].
@@ -311,7 +313,7 @@ impl Days {
     }
 }
 
-/// Whether a folder's keys stand before another's.
+/// Whether a folder's keys sort before another's.
 fn sorts_before(a: &str, b: &str) -> bool {
     a.bytes().chain([b'/']).lt(b.bytes().chain([b'/']))
 }
@@ -322,16 +324,16 @@ mod tests {
     use crate::time::UnixMillis;
 
     #[test]
-    fn folders_come_in_the_order_of_their_keys() {
+    fn folders_are_ordered_like_their_keys() {
         assert!(sorts_before("0", "86400000"));
         assert!(sorts_before("1432684800000", "1432771200000"));
         assert!(sorts_before("-86400000", "0"));
-        assert!(sorts_before("a-b", "a") && !sorts_before("a", "a-b"), "`-` stands before `/`");
+        assert!(sorts_before("a-b", "a") && !sorts_before("a", "a-b"), "`-` sorts before `/`");
         assert!(sorts_before("14", "1432684800000"));
     }
 
     #[test]
-    fn a_span_skips_what_it_can_and_nothing_else() {
+    fn a_span_skips_only_unwanted_folders() {
         let day = |days: i64| Some(UnixMillis(days * 86_400_000).day());
         let check =
             |span: Span, days: i64, has: bool| assert_eq!(span.has(day(days).unwrap()), has, "{days}");

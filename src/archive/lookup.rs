@@ -1,13 +1,13 @@
-//! Finds the lines that a receipt is for: from the listing of its day to the objects that may hold them, to the lines.
+//! Finds the lines of a receipt: lists its day, then reads the objects that may contain the lines.
 
 use std::sync::Arc;
 
 use super::bucket::{Archive, ArchiveError, Got};
-use super::finding::{Finding, Problem};
+use super::finding::{BucketFinding, BucketProblem};
 use super::lines::{Expected, Sighting};
 use super::listing::Days;
 use super::object::Stored;
-use super::verify::{expected, judge_content};
+use super::verify_bucket::{expected, judge_content};
 use crate::object::{ObjectKey, ObjectPlace};
 use crate::receipt::Receipt;
 
@@ -16,23 +16,24 @@ use crate::receipt::Receipt;
 pub struct HeldBy {
     /// The object.
     pub object: Stored,
-    /// Those of its lines that the receipt is for.
+    /// Its lines that belong to the receipt.
     pub lines: Vec<Sighting>,
-    /// What is wrong with it.
-    pub findings: Vec<Finding>,
+    /// What is wrong with the object.
+    pub findings: Vec<BucketFinding>,
 }
 
-/// What a bucket has of a receipt's lines.
+/// The lines of a receipt in a bucket.
 #[derive(Debug, Default)]
 pub struct Lookup {
-    /// Every object that was read, calls before what was rejected.
+    /// Every object that was read, first calls, then rejected items.
     pub objects: Vec<HeldBy>,
-    /// Objects that may hold lines of the receipt and cannot be read, and why.
+    /// Objects that may contain lines of the receipt but cannot be read, with the reasons.
     pub unreadable: Vec<(ObjectKey, String)>,
 }
 
 impl Archive {
-    /// Looks for the lines at the positions of `receipt`. What is kept in memory is the listing of its day and the lines found.
+    /// Finds the lines at the positions of `receipt`. Keeps the listing of its day and the found lines in
+    /// memory.
     ///
     /// # Errors
     /// [`ArchiveError`].
@@ -77,9 +78,9 @@ impl Archive {
 }
 
 impl HeldBy {
-    /// Whether what it holds is what its metadata say. Lines that were lost before it was made do not count.
+    /// Whether its content matches its metadata. Lines that were lost before the put do not count.
     pub fn is_sound(&self) -> bool {
-        self.findings.iter().all(|finding| matches!(finding.problem, Problem::Lost { .. }))
+        self.findings.iter().all(|finding| matches!(finding.problem, BucketProblem::Lost { .. }))
     }
 }
 

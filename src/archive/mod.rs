@@ -1,23 +1,24 @@
-//! A bucket as an archive: what its objects, their metadata and the markers of closed days say, and whether that is whole.
+//! A bucket as an archive: checks its objects, their metadata and the markers of closed days for
+//! completeness.
 //!
 //! ```text
 //! {prefix/}segment-logs/{source}/{day}/…gz              calls
-//! {prefix/}segment-logs/_rejected/{source}/{day}/…gz    what was rejected
+//! {prefix/}segment-logs/_rejected/{source}/{day}/…gz    rejected items
 //! {prefix/}segment-logs/_closed/{source}/{day}/…json    markers of closed days
 //! ```
 //!
-//! A *chain* is what one spool delivered of one source, received-day and stream: each of its objects names the last
-//! position of the object before it. Positions are given spool-wide, so gaps between objects mean nothing; what proves that
-//! nothing is missing is that each object finds the one before it. Nothing follows the last object: its place at the end
-//! is proved by the day's marker.
+//! A *chain* is the sequence of objects that one spool delivered for one source, received-day and stream:
+//! each names the last position of the object before it. Positions are spool-wide, so gaps between the
+//! objects of a chain are normal. The chain is complete if each object follows the one before it. The day's
+//! marker proves that the last object is the last.
 //!
-//! Days come one after the other, source by source, and are forgotten when they are told: memory grows with the largest
-//! day, not with the bucket. What is decided (`chain`, `day`, `lines`, `object`, `repeats`) is apart from what reads the
-//! bucket (`bucket`, `listing`, `verify`).
+//! Days are processed one after the other, source by source, and forgotten after their report: memory grows
+//! with the largest day, not with the bucket. Pure decisions (`chain`, `day`, `lines`, `object`, `repeats`)
+//! are separate from reading the bucket (`bucket`, `listing`, `verify`).
 
 pub mod bucket;
 pub mod chain;
-pub mod closing;
+pub mod closed_day;
 pub mod day;
 pub mod day_chain;
 pub mod finding;
@@ -26,11 +27,11 @@ pub mod listing;
 pub mod lookup;
 pub mod object;
 pub mod repeats;
-pub mod verify;
+pub mod verify_bucket;
 
 pub use bucket::{Archive, ArchiveError, Progress};
 pub use day::{DayReport, DayState};
-pub use finding::{Finding, Place, Positions, Problem};
+pub use finding::{BucketFinding, BucketPlace, BucketProblem, Positions};
 pub use listing::Span;
 pub use lookup::{HeldBy, Lookup};
-pub use verify::{Options, Verify};
+pub use verify_bucket::{Options, Verify};

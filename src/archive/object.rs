@@ -1,8 +1,8 @@
-//! One object, as its key and its metadata tell of it. Pure.
+//! One object, as described by its key and its metadata. Pure.
 
 use std::collections::BTreeMap;
 
-use super::finding::{Finding, Place, Positions, Problem};
+use super::finding::{BucketFinding, BucketPlace, BucketProblem, Positions};
 use crate::object::metadata::Metadata;
 use crate::object::{ObjectKey, ObjectPlace};
 use crate::time::UnixMillis;
@@ -12,15 +12,15 @@ use crate::time::UnixMillis;
 pub struct Stored {
     /// Its key.
     pub key: ObjectKey,
-    /// What the key tells.
+    /// The facts in the key.
     pub at: ObjectPlace,
     /// Bytes of gzip.
     pub len: u64,
-    /// What its metadata tell; `None` where they cannot be believed.
+    /// The facts in its metadata; `None` if it is not credible.
     pub facts: Option<Facts>,
 }
 
-/// What an object's metadata tell that its key does not.
+/// The facts in an object's metadata that are not in its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
     /// Lines.
@@ -40,35 +40,35 @@ pub struct Facts {
 }
 
 impl Stored {
-    /// Holds an object's metadata against its key.
+    /// Compares an object's metadata with its key.
     pub fn new(
         key: ObjectKey,
         at: ObjectPlace,
         len: u64,
         metadata: &BTreeMap<String, String>,
-    ) -> (Self, Vec<Finding>) {
+    ) -> (Self, Vec<BucketFinding>) {
         let mut stored = Self { key, at, len, facts: None };
         let mut problems = Vec::new();
         if len == 0 {
-            problems.push(Problem::Damaged { why: "it has no bytes".to_owned() });
+            problems.push(BucketProblem::Damaged { why: "it has no bytes".to_owned() });
         }
         match Metadata::read(metadata) {
             Ok(metadata) => {
                 problems.extend(against_key(&stored.at, &metadata));
                 stored.facts = facts(&stored.at, &metadata);
             }
-            Err(error) => problems.push(Problem::Metadata { why: error.to_string() }),
+            Err(error) => problems.push(BucketProblem::Metadata { why: error.to_string() }),
         }
         let place = stored.place();
         let findings =
-            problems.into_iter().map(|problem| Finding { place: place.clone(), problem }).collect();
+            problems.into_iter().map(|problem| BucketFinding { place: place.clone(), problem }).collect();
         (stored, findings)
     }
 
-    /// Where it is.
-    pub fn place(&self) -> Place {
+    /// Its place.
+    pub fn place(&self) -> BucketPlace {
         let positions = self.facts.as_ref();
-        Place {
+        BucketPlace {
             source: Some(self.at.source.clone()),
             day: Some(self.at.day),
             stream: Some(self.at.stream),
@@ -81,7 +81,7 @@ impl Stored {
         }
     }
 
-    /// The metadata as they were, where they can be believed.
+    /// The metadata as it was, if it is credible.
     pub fn metadata(&self) -> Option<Metadata<'_>> {
         self.facts.as_ref().map(|facts| Metadata {
             calls: facts.calls,
@@ -99,7 +99,7 @@ impl Stored {
 }
 
 fn facts(at: &ObjectPlace, metadata: &Metadata<'_>) -> Option<Facts> {
-    // Metadata of another object say nothing about the chain.
+    // Metadata of another object says nothing about this chain.
     (metadata.first_position == at.first_position).then(|| Facts {
         calls: metadata.calls,
         bytes: metadata.bytes,
@@ -111,28 +111,28 @@ fn facts(at: &ObjectPlace, metadata: &Metadata<'_>) -> Option<Facts> {
     })
 }
 
-fn against_key(at: &ObjectPlace, metadata: &Metadata<'_>) -> Vec<Problem> {
-    let wrong = |why: String| Problem::Metadata { why };
+fn against_key(at: &ObjectPlace, metadata: &Metadata<'_>) -> Vec<BucketProblem> {
+    let wrong = |why: String| BucketProblem::Metadata { why };
     let mut problems = Vec::new();
     if metadata.first_position != at.first_position {
         let (theirs, ours) = (metadata.first_position, at.first_position);
-        problems.push(wrong(format!("they begin at position {theirs}, its key at {ours}")));
+        problems.push(wrong(format!("it begins at position {theirs}, the key at {ours}")));
     }
     if metadata.node != at.node {
-        problems.push(wrong(format!("they name node {:?}, its key {}", metadata.node, at.node)));
+        problems.push(wrong(format!("it names node {:?}, the key {}", metadata.node, at.node)));
     }
-    // The key has the time of the first line, which need not be the earliest: clocks step back.
+    // The key contains the time of the first line, which is not always the earliest: clocks step back.
     let times = metadata.first_received_at..=metadata.last_received_at;
     if !times.contains(&at.first_received_at) {
-        problems.push(wrong("the time in its key is none between the first and the last call".to_owned()));
+        problems.push(wrong("the time in the key is not between the first and the last call".to_owned()));
     }
     if times.start().day() != at.day || times.end().day() != at.day {
-        problems.push(wrong("they tell of calls of another day".to_owned()));
+        problems.push(wrong("its times are of another day".to_owned()));
     }
     if metadata.lost_calls > 0 {
-        problems.push(Problem::Lost { calls: Some(metadata.lost_calls) });
+        problems.push(BucketProblem::Lost { calls: Some(metadata.lost_calls) });
     } else if metadata.calls == 0 {
-        problems.push(Problem::Lost { calls: None });
+        problems.push(BucketProblem::Lost { calls: None });
     }
     problems
 }
@@ -172,13 +172,13 @@ mod tests {
     }
 
     #[test]
-    fn a_sound_object_has_its_metadata_back() {
+    fn metadata_of_a_sound_object_is_reproduced() {
         let (stored, findings) = stored(10, &sound());
         assert_eq!((findings.len(), stored.metadata()), (0, Some(sound())));
     }
 
     #[test]
-    fn an_object_whose_metadata_do_not_fit_its_key_is_told() {
+    fn metadata_that_does_not_fit_the_key_is_reported() {
         let check = |len, metadata: Metadata<'_>, believed: bool, said: &str| {
             let (stored, findings) = stored(len, &metadata);
             assert_eq!(findings.len(), 1, "{findings:?}");
@@ -187,13 +187,13 @@ mod tests {
         };
         let day = 86_400_000;
         check(0, sound(), true, "it has no bytes");
-        check(9, Metadata { first_position: 8, ..sound() }, false, "begin at position 8, its key at 7");
-        check(9, Metadata { node: "n2", ..sound() }, true, "name node \"n2\", its key n1");
+        check(9, Metadata { first_position: 8, ..sound() }, false, "begins at position 8, the key at 7");
+        check(9, Metadata { node: "n2", ..sound() }, true, "names node \"n2\", the key n1");
         check(
             9,
             Metadata { first_received_at: UnixMillis(DAY + 12_360), ..sound() },
             true,
-            "the time in its key",
+            "the time in the key",
         );
         check(9, Metadata { last_received_at: UnixMillis(DAY + day), ..sound() }, true, "of another day");
         check(9, Metadata { lost_calls: 1, ..sound() }, true, "1 of its calls were lost");

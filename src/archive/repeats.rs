@@ -1,23 +1,24 @@
-//! Calls that stand twice, as far as the collector could have seen it. Pure.
+//! Finds calls that are stored twice although the collector could have recognised the repeat. Pure.
 //!
-//! The collector finds a repeat within its dedupe window: 24 h, and 2,097,152 calls of all sources. A line does not show its
-//! position, but its object does, within bounds: line `k` of `n` stands at `first + k` or later, and at
-//! `last - (n - 1 - k)` or earlier. Two lines are compared where they surely stood within one window.
+//! The collector recognises a repeat within its dedupe window: 24 h, and 2,097,152 calls of all sources. A
+//! line does not contain its position, but its object limits it: line `k` of `n` has at least position
+//! `first + k` and at most `last - (n - 1 - k)`. Two lines are compared only if they were certainly within
+//! one window.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use super::lines::Prints;
 
-/// Positions of one window: what the collector keeps at most.
+/// Positions in one window: the most calls that the collector remembers.
 pub const POSITIONS_MAX: u64 = 2 * 1_024 * 1_024;
-/// Seconds of one window.
+/// Seconds in one window.
 pub const SECONDS_MAX: u32 = 24 * 3_600;
 
-/// Calls that are kept of all spools of a source together, at up to 100 bytes each. Above, the spools that are not at hand
-/// keep the newest of theirs: a client sends again soon, or not at all.
+/// The most calls kept for all spools of a source, at up to 100 bytes each. Above it, spools other than the
+/// current one keep only their newest calls: a client retries soon or not at all.
 pub const KEPT_MAX: usize = 3 * 1_024 * 1_024;
 
-/// What was seen lately of one source, by spool: each has a dedupe of its own.
+/// Recent calls of one source, by spool, because each spool has its own dedupe.
 #[derive(Debug)]
 pub struct Windows {
     by_spool: BTreeMap<String, Window>,
@@ -31,12 +32,12 @@ impl Default for Windows {
 }
 
 impl Windows {
-    /// Forgets everything: another source begins.
+    /// Forgets everything, before another source.
     pub fn clear(&mut self) {
         self.by_spool.clear();
     }
 
-    /// Takes in the next object of a spool.
+    /// Adds the next object of a spool, and returns its repeats.
     pub fn take(&mut self, spool: &str, object: &Object<'_>) -> Vec<Repeats> {
         let window = self.by_spool.entry(spool.to_owned()).or_default();
         let found = window.take(object);
@@ -51,21 +52,21 @@ impl Windows {
         found
     }
 
-    /// Calls that are kept.
+    /// The number of calls kept.
     pub fn len(&self) -> usize {
         self.by_spool.values().map(Window::len).sum()
     }
 
-    /// Whether none is kept.
+    /// Whether no call is kept.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-/// What was seen lately of one source in one spool: at most what lies within [`POSITIONS_MAX`], and one object.
+/// Recent calls of one source in one spool: at most those within [`POSITIONS_MAX`], plus one object.
 #[derive(Debug, Default)]
 struct Window {
-    /// Print, and the first position of the object with the first copy.
+    /// Maps a print to the first position of the object that contains the original.
     known: HashMap<u64, u64>,
     /// In the order of positions.
     order: VecDeque<Entry>,
@@ -74,32 +75,32 @@ struct Window {
 #[derive(Debug)]
 struct Entry {
     print: u64,
-    /// Where the line stands at the earliest.
+    /// The lowest possible position of the line.
     low: u64,
     seconds: u32,
 }
 
-/// An object whose lines are compared with those before it.
+/// An object whose lines are compared with earlier ones.
 #[derive(Clone, Copy, Debug)]
 pub struct Object<'a> {
     /// Its first position.
     pub first: u64,
-    /// Its last.
+    /// Its last position.
     pub last: u64,
     /// Its lines.
     pub lines: u64,
-    /// What is seen of them.
+    /// The prints of its lines.
     pub prints: &'a Prints,
 }
 
 /// Repeats of one kind in one object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Repeats {
-    /// Whether the client's time is seen to be the same.
+    /// Whether the client's time is known to be the same.
     pub certain: bool,
-    /// The number of the first, from 1.
+    /// The line number of the first, from 1.
     pub line: u64,
-    /// The first position of the object that has the first copy of it.
+    /// The first position of the object that contains its original.
     pub of: u64,
     /// How many.
     pub count: u64,
@@ -132,7 +133,7 @@ impl Window {
         self.order.len()
     }
 
-    /// When the newest was received, in seconds.
+    /// The time at which the newest call was received, in seconds.
     fn newest(&self) -> u32 {
         self.order.back().map_or(0, |entry| entry.seconds)
     }
@@ -146,7 +147,8 @@ impl Window {
         self.known.shrink_to_fit();
     }
 
-    /// Where the first copy stands, if there is one; else this is it.
+    /// The first position of the object that contains the original. If there is none, this call is recorded
+    /// as the original.
     fn insert(&mut self, print: u64, low: u64, seconds: u32, object: u64) -> Option<u64> {
         let known = self.known.get(&print).copied();
         if known.is_none() {
@@ -193,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repeat_is_found_once_it_is_sure_to_be_one() {
+    fn only_certain_repeats_are_found() {
         let mut window = Window::default();
         let sure = |line, of, count| Repeats { certain: true, line, of, count };
         let unsure = |line, of, count| Repeats { certain: false, line, of, count };
@@ -203,12 +205,12 @@ mod tests {
             [sure(2, 1, 2)]
         );
         assert_eq!(window.took(20, 20, &[print(4, Some(9), 2)]), [unsure(1, 1, 1)]);
-        // A retry whose first copy left the client in the millisecond that it was made.
+        // A retry whose first copy was sent in the millisecond in which it was created.
         assert_eq!(window.took(30, 30, &[print(2, None, 3)]), [sure(1, 1, 1)]);
     }
 
     #[test]
-    fn what_may_stand_outside_the_window_is_not_held_against_it() {
+    fn calls_possibly_outside_the_window_are_not_compared() {
         let check = |first: u64, last: u64, seconds: u32, found: bool| {
             let mut window = Window::default();
             window.took(1, 1, &[print(1, None, 0)]);
@@ -220,14 +222,14 @@ mod tests {
         };
         check(POSITIONS_MAX, POSITIONS_MAX, 0, true);
         check(POSITIONS_MAX + 1, POSITIONS_MAX + 1, 0, false);
-        // Where the one line of an object stands is known no better than where the object does.
+        // The position of an object's only line is known only as precisely as the object's range.
         check(10, POSITIONS_MAX + 1, 0, false);
         check(2, 2, SECONDS_MAX - 1, true);
         check(2, 2, SECONDS_MAX, false);
     }
 
     #[test]
-    fn memory_is_that_of_a_window() {
+    fn memory_is_bounded_by_the_window() {
         let mut window = Window::default();
         for step in 0..5_000 {
             window.took(step * 1_024 + 1, step * 1_024 + 1, &[print(step + 1, None, 0)]);
@@ -237,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn many_spools_share_what_is_kept_and_old_ones_go() {
+    fn many_spools_share_the_limit_and_old_ones_are_dropped() {
         let mut windows = Windows { kept_max: 400, ..Windows::default() };
         let prints = |from: u64| -> Vec<_> { (0..100).map(|at| print(from + at, None, 0)).collect() };
         for (at, spool) in (0..).zip(["a", "b", "c", "d", "e", "f"]) {

@@ -1,28 +1,30 @@
-//! When a batch is to be delivered: a function of the batch and two clocks.
+//! Decides when a batch is due, from the batch and two clocks.
 
 use std::time::Duration;
 
 use crate::time::{ReceivedDay, UnixMillis};
 
-/// How long after its end a received-day's batches are due: calls of requests still in flight then belong to it.
+/// How long after its end a received-day's batches are due: calls of requests still in flight then belong to
+/// it.
 pub const AFTER_DAY: Duration = Duration::from_secs(60);
 
-/// What part of `max_bytes` an object that size alone made due must reach, else the batch fills on.
+/// The percentage of `max_bytes` that an object due only for its size must reach; otherwise the batch keeps
+/// filling.
 pub const FULL_PERCENT: u64 = 95;
 
-/// Why a batch is to be delivered.
+/// Why a batch is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// Its object is estimated to have reached `max_bytes`.
     Size,
-    /// `max_age` (or the aligned minute) has come.
+    /// `max_age` has passed, or the aligned minute has come.
     Age,
     /// Its received-day is over.
     DayOver,
-    /// An operator asked.
+    /// An operator requested it.
     Asked,
-    /// The source was removed or sent elsewhere.
+    /// The source was removed, or has another destination.
     Retargeted,
     /// The spool needs the space, or too many batches are open.
     Pressure,
@@ -33,17 +35,18 @@ pub enum Reason {
 /// When batches are due.
 #[derive(Clone, Copy, Debug)]
 pub struct DueRule {
-    /// Bytes of an object at most.
+    /// The largest object, in bytes.
     pub max_bytes: u64,
     /// How long after its first call was received a batch is due.
     pub max_age: Duration,
-    /// The minute of each hour (0 to 59) at which batches are due instead of by age.
+    /// The minute of each hour (0 to 59) at which batches are due, instead of by age.
     pub align_minute: Option<u8>,
 }
 
 impl DueRule {
-    /// The monotonic instant at which a batch is due by age, counted from its first call and not from the process: what
-    /// the wall clock says has already passed is taken off, so a restart does not begin a new hour.
+    /// The monotonic time at which a batch is due by age. The age counts from the first call, not from the
+    /// start of the process: the time that has passed on the wall clock is subtracted, so a restart does not
+    /// begin a new hour.
     pub fn deadline(&self, first_received_at: UnixMillis, wall: UnixMillis, monotonic: Duration) -> Duration {
         let age = wall.since(first_received_at);
         let wait = match self.align_minute {
@@ -53,7 +56,7 @@ impl DueRule {
         monotonic.saturating_add(wait.saturating_sub(age))
     }
 
-    /// Whether a batch is due without having been asked for.
+    /// Whether a batch is due by itself, and why.
     pub fn decide(
         &self,
         day: ReceivedDay,
@@ -62,7 +65,8 @@ impl DueRule {
         wall: UnixMillis,
         monotonic: Duration,
     ) -> Option<Reason> {
-        // Size comes last: what is due for it alone fills on where its object turns out not to be full.
+        // Size comes last: a batch that is due only for its size keeps filling if its object turns out not to
+        // be full.
         if wall >= day.end().plus(AFTER_DAY) {
             Some(Reason::DayOver)
         } else if monotonic >= deadline {
@@ -80,7 +84,7 @@ impl DueRule {
     }
 }
 
-/// How long from `at` to the next time the clock shows `minute`; a whole hour where it just did.
+/// The time from `at` until the clock next shows `minute`; a whole hour if it just did.
 fn until_minute(at: UnixMillis, minute: u8) -> Duration {
     const HOUR_MS: i64 = 3_600_000;
     let into = at.0.rem_euclid(HOUR_MS);
@@ -97,7 +101,7 @@ mod tests {
         DueRule { max_bytes: 100_000_000, max_age: Duration::from_secs(3_600), align_minute: None };
 
     #[test]
-    fn age_counts_from_the_call_not_from_the_process() {
+    fn age_counts_from_the_call_not_from_the_start_of_the_process() {
         let first = UnixMillis(1_000_000_000_000);
         let check = |already: u64, wait: u64| {
             let wall = first.plus(Duration::from_secs(already));
@@ -107,12 +111,12 @@ mod tests {
         check(0, 3_600);
         check(3_000, 600);
         check(9_000, 0);
-        // A wall clock behind the call: no longer than max_age.
+        // A wall clock that is behind the call: no longer than max_age.
         assert_eq!(RULE.deadline(first, UnixMillis(0), Duration::ZERO), RULE.max_age);
     }
 
     #[test]
-    fn an_aligned_minute_is_the_next_on_the_clock() {
+    fn an_aligned_minute_is_the_next_one_on_the_clock() {
         let rule = DueRule { align_minute: Some(40), ..RULE };
         let hour = 3_600_000 * 400_000_i64;
         let check = |minute: i64, wait_minutes: u64| {

@@ -1,4 +1,4 @@
-//! What a batch is of: one source, one received-day, one stream.
+//! What identifies a batch: one source, one received-day, one stream.
 
 use std::fmt;
 
@@ -11,9 +11,9 @@ use crate::time::ReceivedDay;
 pub struct BatchKey {
     /// The source.
     pub source: SourceId,
-    /// The day in which the collector received the calls.
+    /// The UTC day on which the collector received the calls.
     pub day: ReceivedDay,
-    /// Calls, or what was rejected.
+    /// The stream: calls or rejected items.
     pub stream: Stream,
 }
 

@@ -1,4 +1,4 @@
-//! Which batch a line belongs to, and when a batch is to be delivered. Pure.
+//! Which batch a line belongs to, and when a batch is due. Pure.
 
 pub mod due;
 pub mod key;

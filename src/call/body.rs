@@ -1,48 +1,49 @@
-//! The one pass over a body: checks that it is JSON, and notes where its calls and their members stand.
+//! The single pass over a body: checks that it is JSON, and notes the places of its calls and their members.
 
 use std::ops::Range;
 
 use super::BodyError;
 use super::name::{Field, Name, find};
-use crate::json::{Cursor, Kind, ScanError, Span, Text, Value, mark_shadowed, unescape};
+use crate::json::{Cursor, ScanError, Span, Text, Value, ValueKind, mark_shadowed, unescape};
 
-/// Where the calls of a body stand.
+/// The places of a body's calls.
 #[derive(Debug)]
 pub(super) struct Body<'b> {
-    /// The body without its byte order mark: what all spans point into.
+    /// The body without its byte order mark. All spans point into it.
     pub text: &'b [u8],
     /// The object at the top: an envelope, or a single call.
     pub top: Item,
     /// The members of the object at the top.
     top_members: Vec<Field>,
-    /// The `batch` array, where there is one.
+    /// The `batch` array, if there is one.
     pub batch: Option<Batch>,
 }
 
 /// The items of a `batch` array.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
-    /// The first items, as many as are taken from one request.
+    /// The first items, up to the limit of calls per request.
     pub items: Vec<Item>,
     /// The members of all of them.
     members: Vec<Field>,
-    /// The items beyond.
+    /// The items beyond the limit.
     pub beyond: Vec<Value>,
 }
 
 /// One item of a `batch` array, or the object at the top.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Item {
-    /// Where it stands and what it is.
+    /// Its place and kind.
     pub value: Value,
     members: Range<usize>,
-    /// What its `context` says that matters.
+    /// The relevant parts of its `context`.
     pub context: ContextSpots,
-    /// Whether something in it must not reach a line as it is: a line break or tab between tokens, a lone surrogate.
+    /// Whether it contains text that must not reach a line unchanged: a line break or tab between tokens, or
+    /// a lone surrogate.
     pub untidy: bool,
 }
 
-/// What of a `context` object the collector looks at.
+/// The parts of a `context` object that the collector uses.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct ContextSpots {
     /// `ip`
@@ -51,14 +52,14 @@ pub(super) struct ContextSpots {
     pub user_agent: Option<Value>,
     /// Whether `direct` is `true`.
     pub direct: bool,
-    /// `library.name`, where it is a string.
+    /// `library.name`, if it is a string.
     pub library_name: Option<Text>,
     /// Whether it has any members.
     pub any: bool,
 }
 
 impl<'b> Body<'b> {
-    /// Reads a body whose top is an object. At most `calls_max` items are looked into.
+    /// Reads a body whose top is an object. Only the first `calls_max` items are read in detail.
     pub(super) fn read(body: &'b [u8], calls_max: usize, depth_max: usize) -> Result<Self, BodyError> {
         let text = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
         let removed = body.len() - text.len();
@@ -78,7 +79,7 @@ impl<'b> Body<'b> {
         &self.top_members
     }
 
-    /// The value of the top object's member `name` that counts.
+    /// The value of the top object's last member called `name`.
     pub(super) fn top_value(&self, name: Name) -> Option<Value> {
         find(&self.top_members, name)
     }
@@ -92,7 +93,7 @@ impl Batch {
 }
 
 impl ContextSpots {
-    /// Looks through the object at which the cursor stands.
+    /// Reads the object at the cursor.
     pub(super) fn read(cursor: &mut Cursor<'_>) -> Result<Self, ScanError> {
         let mut spots = Self::default();
         cursor.enter()?;
@@ -101,7 +102,7 @@ impl ContextSpots {
             match &*unescape(name, cursor.text()) {
                 b"ip" => spots.ip = Some(cursor.value()?),
                 b"userAgent" => spots.user_agent = Some(cursor.value()?),
-                b"direct" => spots.direct = cursor.value()?.kind == Kind::True,
+                b"direct" => spots.direct = cursor.value()?.kind == ValueKind::True,
                 b"library" => spots.library_name = read_library_name(cursor)?,
                 _ => {
                     cursor.value()?;
@@ -115,7 +116,7 @@ impl ContextSpots {
 fn read_top<'b>(cursor: &mut Cursor<'b>, calls_max: usize) -> Result<Body<'b>, ScanError> {
     match cursor.peek() {
         Some(b'{') => {}
-        Some(_) => return Err(ScanError::Syntax { what: "the body is no JSON object", at: cursor.at() }),
+        Some(_) => return Err(ScanError::Syntax { what: "the body is not a JSON object", at: cursor.at() }),
         None => return Err(ScanError::Syntax { what: "the body is empty", at: cursor.at() }),
     }
     if cursor.text().len() > Cursor::TEXT_MAX {
@@ -137,14 +138,14 @@ fn read_top<'b>(cursor: &mut Cursor<'b>, calls_max: usize) -> Result<Body<'b>, S
         };
         members.push(Field::new(name, value, label));
     }
-    let value = Value { span: Span::new(start, cursor.at()), kind: Kind::Object };
+    let value = Value { span: Span::new(start, cursor.at()), kind: ValueKind::Object };
     cursor.finish()?;
     mark_shadowed(&mut members, cursor.text());
     let top = Item { value, members: 0..members.len(), context, untidy: cursor.untidy() > 0 };
     Ok(Body { text: cursor.text(), top, top_members: members, batch })
 }
 
-/// Reads the value of a `batch` member, whose items are looked into where it is an array.
+/// Reads the value of a `batch` member. If it is an array, its items are read in detail.
 fn read_batch(cursor: &mut Cursor<'_>, calls_max: usize) -> Result<(Value, Option<Batch>), ScanError> {
     if cursor.peek() != Some(b'[') {
         return Ok((cursor.value()?, None));
@@ -160,7 +161,7 @@ fn read_batch(cursor: &mut Cursor<'_>, calls_max: usize) -> Result<(Value, Optio
             batch.beyond.push(cursor.value()?);
         }
     }
-    let value = Value { span: Span::new(start, cursor.at()), kind: Kind::Array };
+    let value = Value { span: Span::new(start, cursor.at()), kind: ValueKind::Array };
     Ok((value, Some(batch)))
 }
 
@@ -175,7 +176,7 @@ fn read_item(cursor: &mut Cursor<'_>, members: &mut Vec<Field>) -> Result<Item, 
             let value = read_value(cursor, label, &mut context)?;
             members.push(Field::new(name, value, label));
         }
-        Value { span: Span::new(start, cursor.at()), kind: Kind::Object }
+        Value { span: Span::new(start, cursor.at()), kind: ValueKind::Object }
     } else {
         cursor.value()?
     };
@@ -183,7 +184,8 @@ fn read_item(cursor: &mut Cursor<'_>, members: &mut Vec<Field>) -> Result<Item, 
     Ok(Item { value, members: first..members.len(), context, untidy: cursor.untidy() != untidy })
 }
 
-/// Reads the value of a call's member. A `context` is looked through on the way, so that no text is read twice.
+/// Reads the value of a call's member. A `context` is read in detail in the same pass, so that no text is
+/// read twice.
 fn read_value(cursor: &mut Cursor<'_>, name: Name, context: &mut ContextSpots) -> Result<Value, ScanError> {
     if name != Name::Context {
         return cursor.value();
@@ -194,10 +196,10 @@ fn read_value(cursor: &mut Cursor<'_>, name: Name, context: &mut ContextSpots) -
     }
     let start = cursor.at();
     *context = ContextSpots::read(cursor)?;
-    Ok(Value { span: Span::new(start, cursor.at()), kind: Kind::Object })
+    Ok(Value { span: Span::new(start, cursor.at()), kind: ValueKind::Object })
 }
 
-/// The `name` in the value of a `library`.
+/// Reads the `name` in the value of a `library`.
 fn read_library_name(cursor: &mut Cursor<'_>) -> Result<Option<Text>, ScanError> {
     let mut found = None;
     if cursor.peek() != Some(b'{') {

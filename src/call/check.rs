@@ -1,8 +1,8 @@
-//! Whether an item is a call that can be stored.
+//! Decides whether an item is a valid call.
 
 use super::name::{Field, Name, find};
 use super::{CallKind, Limits, RejectReason, Validation};
-use crate::json::{Kind, Value, unescape};
+use crate::json::{Value, ValueKind, unescape};
 
 /// An item that is a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,10 +13,11 @@ pub(super) struct Checked {
     pub incomplete: bool,
 }
 
-/// Checks one item. `route_kind` is the kind that a single route gives its call; elsewhere the item's `type` counts.
+/// Checks one item. `route_kind` is the kind that a single route gives its call; otherwise the item's `type`
+/// counts.
 ///
 /// # Errors
-/// The reason for which the item goes to the rejected stream.
+/// The reason why the item goes to the rejected stream.
 pub(super) fn check(
     item: Value,
     members: &[Field],
@@ -24,7 +25,7 @@ pub(super) fn check(
     route_kind: Option<CallKind>,
     limits: &Limits,
 ) -> Result<Checked, RejectReason> {
-    if item.kind != Kind::Object {
+    if item.kind != ValueKind::Object {
         return Err(RejectReason::NotAnObject);
     }
     if item.span.len() > limits.max_event {
@@ -55,12 +56,13 @@ pub(super) fn is_blank(said: &[u8]) -> bool {
     std::str::from_utf8(said).is_ok_and(|said| said.trim().is_empty())
 }
 
-/// What strict validation misses in a call.
+/// What strict validation finds missing in a call.
 fn missing(kind: CallKind, members: &[Field], text: &[u8]) -> Option<RejectReason> {
     let said = |value: Value| value.text().map(|inner| unescape(inner, text));
     let has_id = |name: Name| {
-        find(members, name)
-            .is_some_and(|value| value.kind == Kind::Number || said(value).is_some_and(|id| !is_blank(&id)))
+        find(members, name).is_some_and(|value| {
+            value.kind == ValueKind::Number || said(value).is_some_and(|id| !is_blank(&id))
+        })
     };
     let has_event = || find(members, Name::Event).and_then(said).is_some_and(|event| !event.is_empty());
     if !has_id(Name::UserId) && !has_id(Name::AnonymousId) {
@@ -124,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn incomplete_calls_are_told_and_strictly_rejected() {
+    fn incomplete_calls_are_counted_or_strictly_rejected() {
         let check = |text: &str, missing: Option<RejectReason>| {
             let strict = checked(text, None, Validation::Strict);
             assert_eq!(strict.err(), missing, "{text}");

@@ -1,11 +1,13 @@
-//! Which calls come from the user's own device, a browser or an app: their peer is the user, and not a customer's server.
+//! Decides which calls come from the user's own device, a browser or an app: their peer is the user, not a
+//! customer's server.
 
 use std::sync::LazyLock;
 
 use super::name::{Field, Name, find};
 use crate::json::{Value, unescape};
 
-/// Libraries that run at the user's, unless configured. One that ends with `*` stands for all names that begin so.
+/// Libraries that run on the user's device, unless configured. A name that ends with `*` matches every name
+/// with that beginning.
 pub const CLIENT_LIBRARIES: [&str; 12] = [
     "analytics.js",
     "analytics-ios*",
@@ -21,15 +23,15 @@ pub const CLIENT_LIBRARIES: [&str; 12] = [
     "com.rudderstack.*",
 ];
 
-/// What a call's own `channel` says where a client sent it.
+/// The values of a call's `channel` that mean that a client sent it.
 const CLIENT_CHANNELS: [&[u8]; 4] = [b"browser", b"web", b"client", b"mobile"];
 
-/// Names of libraries that run at the user's.
+/// Names of libraries that run on the user's device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientLibraries(Vec<String>);
 
 impl ClientLibraries {
-    /// These names. One that ends with `*` stands for all that begin so.
+    /// These names. A name that ends with `*` matches every name with that beginning.
     pub fn new(names: Vec<String>) -> Self {
         Self(names)
     }
@@ -41,7 +43,7 @@ impl ClientLibraries {
         &USUAL
     }
 
-    /// Whether a library is among them.
+    /// Whether a library is in the list.
     pub(super) fn have(&self, name: &[u8]) -> bool {
         self.0.iter().any(|known| match known.strip_suffix('*') {
             Some(beginning) => name.starts_with(beginning.as_bytes()),
@@ -56,7 +58,7 @@ impl Default for ClientLibraries {
     }
 }
 
-/// Whether the call itself says that a client sent it.
+/// Whether the call's own `channel` means that a client sent it.
 pub(super) fn says_client(members: &[Field], of: &[u8]) -> bool {
     let channel = find(members, Name::Channel).and_then(Value::text);
     channel.is_some_and(|channel| CLIENT_CHANNELS.contains(&&*unescape(channel, of)))

@@ -1,19 +1,19 @@
-//! The `context` of a line: the call's, laid over the envelope's, with what the collector fills in.
+//! The `context` of a line: the call's, merged over the envelope's, plus what the collector fills in.
 
 use super::body::ContextSpots;
 use super::client::ClientLibraries;
-use crate::json::{Kind, Span, Splice, Value, unescape, write_text};
+use crate::json::{Span, Splice, Value, ValueKind, unescape, write_text};
 
-/// A `context` that is an object, wherever its text stands.
+/// A `context` that is an object, and the text that contains it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ContextObject<'t> {
     /// The text that the spans point into.
     pub text: &'t [u8],
-    /// Where the object stands in it.
+    /// The place of the object in that text.
     pub span: Span,
-    /// What it says that matters.
+    /// The relevant parts of it.
     pub spots: ContextSpots,
-    /// Whether it is the call's own, where the call has it.
+    /// Whether this is the call's own context, so that it can be copied in place.
     pub in_place: bool,
 }
 
@@ -26,12 +26,12 @@ impl ContextObject<'_> {
         in_place: false,
     };
 
-    /// Whether the library named in it is one of these.
+    /// Whether it names one of these libraries.
     pub(super) fn names_one_of(&self, libraries: &ClientLibraries) -> bool {
         self.spots.library_name.is_some_and(|name| libraries.have(&unescape(name, self.text)))
     }
 
-    /// Copies the object in `splice`, which is at or before it, with what the collector fills in.
+    /// Copies the object with `splice`, which must be at or before it, and fills in what is missing.
     pub(super) fn fill(&self, splice: &mut Splice<'_>, fills: &Fills<'_>) {
         let mut missing =
             [(fills.ip, "ip", self.spots.ip), (fills.user_agent, "userAgent", self.spots.user_agent)];
@@ -39,7 +39,7 @@ impl ContextObject<'_> {
         let mut any = self.spots.any;
         for (text, name, present) in missing {
             match (text, present) {
-                (Some(text), Some(Value { span, kind: Kind::Null })) => {
+                (Some(text), Some(Value { span, kind: ValueKind::Null })) => {
                     write_text(splice.replace(span), text)
                 }
                 (Some(text), None) => {
@@ -57,7 +57,7 @@ impl ContextObject<'_> {
     }
 }
 
-/// What is written where a `context` has none of its own.
+/// What is filled in if a `context` lacks it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Fills<'s> {
     /// `ip`

@@ -1,32 +1,32 @@
-//! What an envelope says for all of its calls.
+//! The fields that an envelope gives to all of its calls.
 
 use super::body::Body;
 use super::name::Name;
-use crate::json::{Kind, Merger, Value};
+use crate::json::{Merger, Value, ValueKind};
 
-/// The members of an envelope that belong to its calls. All others are ignored.
+/// The members of an envelope that apply to its calls. All others are ignored.
 #[derive(Debug, Default)]
 pub(super) struct Envelope<'r> {
-    /// `sentAt`, where it is not null.
+    /// `sentAt`, if it is not null.
     pub sent_at: Option<Value>,
-    /// `context`, where it is an object: each call's own is laid over it.
+    /// `context`, if it is an object: each call's own is merged over it.
     pub context: Option<Merger<'r>>,
-    /// `integrations`, where it is an object: each call's own is laid over it, one level deep.
+    /// `integrations`, if it is an object: each call's own is merged over it, one level deep.
     pub integrations: Option<Merger<'r>>,
-    /// Whether something in it must not reach a line as it is.
+    /// Whether it contains text that must not reach a line unchanged.
     pub untidy: bool,
     shared_len: usize,
 }
 
 impl<'r> Envelope<'r> {
-    /// What the envelope of a body says; nothing, where the body is a single call.
+    /// Reads the envelope of a body; empty if the body is a single call.
     pub(super) fn of(body: &'r Body<'_>) -> Self {
         if body.batch.is_none() {
             return Self::default();
         }
         let object = |name| object_of(body, name);
         Self {
-            sent_at: body.top_value(Name::SentAt).filter(|value| value.kind != Kind::Null),
+            sent_at: body.top_value(Name::SentAt).filter(|value| value.kind != ValueKind::Null),
             context: object(Name::Context).and_then(|text| Merger::new(text, Merger::LEVELS_MAX)),
             integrations: object(Name::Integrations).and_then(|text| Merger::new(text, 1)),
             untidy: body.top.untidy,
@@ -34,12 +34,12 @@ impl<'r> Envelope<'r> {
         }
     }
 
-    /// The length of what each call's line takes from it, in bytes.
+    /// The length, in bytes, of the envelope's parts that go into the line of each call.
     pub(super) fn shared_len(&self) -> usize {
         self.shared_len
     }
 
-    /// The length of what each call's line takes from a body's envelope, in bytes.
+    /// The same length, computed from a body before its envelope is read.
     pub(super) fn shared_len_of(body: &Body<'_>) -> usize {
         if body.batch.is_none() {
             return 0;
@@ -53,5 +53,5 @@ impl<'r> Envelope<'r> {
 }
 
 fn object_of<'r>(body: &'r Body<'_>, name: Name) -> Option<&'r [u8]> {
-    body.top_value(name).filter(|value| value.kind == Kind::Object).map(|value| value.span.of(body.text))
+    body.top_value(name).filter(|value| value.kind == ValueKind::Object).map(|value| value.span.of(body.text))
 }

@@ -1,4 +1,4 @@
-//! The 128-bit fingerprint by which a repeat is recognised.
+//! The 128-bit fingerprint by which repeats are recognised.
 
 use std::fmt;
 use std::hash::Hasher;
@@ -9,7 +9,8 @@ use crate::sources::SourceId;
 
 /// Hashes what identifies a call: its source, `messageId`, `type` and the client's time, as sent.
 ///
-/// The hash is keyed (the key is made with the spool and kept there), so nobody outside can make two calls collide.
+/// The hash is keyed (the key is created with the spool and kept in it), so outsiders cannot make two calls
+/// collide.
 #[derive(Clone)]
 pub struct Fingerprinter {
     keyed: SipHasher13,
@@ -23,11 +24,11 @@ impl Fingerprinter {
 
     /// The fingerprint of one call; never 0, which means "none".
     ///
-    /// `message_id` is the unescaped id; `time` is the raw JSON text of the client's `timestamp`, else of its
-    /// `originalTimestamp`, else empty.
+    /// `message_id` is the unescaped id. `time` is the raw JSON text of the client's `timestamp`, or of its
+    /// `originalTimestamp`, or empty.
     pub fn of(&self, source: &SourceId, message_id: &[u8], kind: &str, time: &[u8]) -> u128 {
         let mut hasher = self.keyed;
-        // 0xFF occurs in no UTF-8 text, so the parts cannot run into each other.
+        // 0xFF occurs in no UTF-8 text, so the parts cannot run together.
         for part in [source.as_str().as_bytes(), message_id, kind.as_bytes(), time] {
             hasher.write(part);
             hasher.write(&[0xFF]);
@@ -47,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_part_tells_calls_apart_and_parts_do_not_run_together() {
+    fn every_part_distinguishes_calls_and_parts_do_not_run_together() {
         let prints = Fingerprinter::new([7; 16]);
         let (a, b) = (SourceId::new("a").unwrap(), SourceId::new("b").unwrap());
         let all = [

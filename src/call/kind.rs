@@ -1,19 +1,19 @@
 //! The six kinds of call, and the two shapes of a request.
 
-/// The kind of a call, which the tracking API names `type`.
+/// The kind of a call: the tracking API's `type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CallKind {
     /// What a user did.
     Track,
     /// Who a user is.
     Identify,
-    /// A page seen.
+    /// A page viewed.
     Page,
-    /// A screen seen.
+    /// A screen viewed.
     Screen,
-    /// What a user belongs to.
+    /// A group that a user belongs to.
     Group,
-    /// Two ids, one user.
+    /// Two ids of one user.
     Alias,
 }
 
@@ -38,10 +38,11 @@ impl CallKind {
     }
 }
 
-/// What a route expects in the body. Each also takes the other (an envelope is told by its `batch` array).
+/// What a route expects in the body. Each route also accepts the other shape (an envelope is recognised by
+/// its `batch` array).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
-    /// `{"batch":[…]}`: each item says its own `type`.
+    /// `{"batch":[…]}`: each item has its own `type`.
     Envelope,
     /// One call; the route decides its `type`.
     Single(CallKind),

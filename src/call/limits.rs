@@ -3,19 +3,21 @@
 /// Whether incomplete calls are stored or rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Validation {
-    /// Only "a JSON object with a known `type`" is asked of a call; what else is missing is stored and counted.
+    /// A call only needs to be a JSON object with a known `type`; calls that lack other fields are stored and
+    /// counted.
     #[default]
     Permissive,
     /// Calls without ids, `event`, `groupId` or `previousId` go to the rejected stream.
     Strict,
 }
 
-/// Bounds on one request. Over `max_event`: 400 on a single route, else the call is rejected.
+/// Bounds on one request. A call longer than `max_event` is answered 400 on a single route, and rejected
+/// otherwise.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Bytes of one call as received.
     pub max_event: usize,
-    /// Calls taken from one request; what is over goes to the rejected stream.
+    /// Calls taken from one request; further ones go to the rejected stream.
     pub max_calls: usize,
     /// Nesting of arrays and objects.
     pub max_depth: usize,
@@ -24,7 +26,8 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// What a line may be longer than `max_event`: fields the collector adds and an envelope's merged context.
+    /// How much longer than `max_event` a line may be: for the fields that the collector adds and an
+    /// envelope's merged context.
     pub const LINE_ALLOWANCE: usize = 32 * 1_024;
 }
 

@@ -1,4 +1,4 @@
-//! A call as its line: the client's members as they came, and the collector's own.
+//! Writes a call as its line: the client's members as sent, and the collector's own.
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
@@ -11,10 +11,10 @@ use super::envelope::Envelope;
 use super::name::{Field, Name, find};
 use super::rejected::write_rejected;
 use super::times::{Times, not_null};
-use super::timestamp::{RFC3339_LEN, rfc3339};
 use super::{CallKind, Limits, LineSink, RejectReason, Stamp, Tally};
-use crate::json::{Cursor, Kind, ObjectSplice, Span, Splice, Value, unescape};
+use crate::json::{Cursor, ObjectSplice, Span, Splice, Value, ValueKind, unescape};
 use crate::random::Random;
+use crate::words::date::{RFC3339_LEN, rfc3339_within_years};
 
 /// Writes the lines of one request.
 #[derive(Debug)]
@@ -25,9 +25,9 @@ pub(super) struct LineWriter<'r> {
     random: &'r dyn Random,
     envelope: Envelope<'r>,
     received: [u8; RFC3339_LEN],
-    /// The text of the client's address, once a call needs it.
+    /// The client's address as text, set when a call first needs it.
     ip: OnceCell<String>,
-    /// The text of a context or of integrations made of the call's and the envelope's. Kept for its capacity.
+    /// The merged text of a context or of integrations. Kept for its capacity.
     merged: Vec<u8>,
     tally: Tally,
 }
@@ -45,14 +45,14 @@ impl<'r> LineWriter<'r> {
             stamp,
             random,
             envelope: Envelope::of(body),
-            received: rfc3339(stamp.received_at),
+            received: rfc3339_within_years(stamp.received_at),
             ip: OnceCell::new(),
             merged: Vec::new(),
             tally: Tally::default(),
         }
     }
 
-    /// What was noticed.
+    /// The counts so far.
     pub(super) fn tally(&self) -> Tally {
         self.tally
     }
@@ -70,7 +70,7 @@ impl<'r> LineWriter<'r> {
             Err(reason) => return self.reject(item.value, reason, sink),
         };
         let line_max = self.limits.max_event.saturating_add(Limits::LINE_ALLOWANCE);
-        // An envelope's context that cannot fit is not merged for each call: that would cost its length every time.
+        // Reject early: merging a context that cannot fit would copy it once for each call.
         if self.envelope.shared_len() > line_max {
             return self.reject(item.value, RejectReason::LineTooLarge, sink);
         }
@@ -88,7 +88,7 @@ impl<'r> LineWriter<'r> {
         self.tally.incomplete += u32::from(checked.incomplete);
     }
 
-    /// Writes an item that is no call as a line of the rejected stream.
+    /// Writes an invalid item as a line of the rejected stream.
     pub(super) fn reject(&mut self, item: Value, reason: RejectReason, sink: &mut impl LineSink) {
         self.write_rejected_into(sink.line(), item, reason);
         sink.rejected(reason);
@@ -99,7 +99,7 @@ impl<'r> LineWriter<'r> {
         self.tally.surrogates_replaced += write_rejected(out, self.stamp, reason, value);
     }
 
-    /// Answers the call's fingerprint, and how many lone surrogates were replaced.
+    /// Returns the call's fingerprint, and how many lone surrogates were replaced.
     fn write_call(&mut self, out: &mut Vec<u8>, call: &Call<'_>) -> (u128, u32) {
         let Call { item, members, checked, .. } = *call;
         let mut merged = std::mem::take(&mut self.merged);
@@ -118,7 +118,7 @@ impl<'r> LineWriter<'r> {
             context,
         };
         let replaced = self.write_members(out, call, &stamped);
-        // A new id has never been seen before, so such a call can be no repeat.
+        // A new id has never been seen before, so such a call cannot be a repeat.
         let fingerprint = id.map_or(0, |id| {
             let time = stamped.times.said.map_or(&[][..], |value| value.span.of(self.text));
             self.stamp.fingerprinter.of(self.stamp.source, &id, checked.kind.name(), time)
@@ -127,7 +127,8 @@ impl<'r> LineWriter<'r> {
         (fingerprint, replaced)
     }
 
-    /// The address to fill in. A server library's peer is the customer's server, whose address says nothing of the user.
+    /// The address to fill in. The peer of a server library is the customer's server, whose address says
+    /// nothing about the user.
     fn client_ip(&self, speaks_for_itself: bool) -> Option<&str> {
         let ip = self.stamp.ip.filter(|_| speaks_for_itself)?;
         Some(self.ip.get_or_init(|| ip.to_string()))
@@ -137,7 +138,8 @@ impl<'r> LineWriter<'r> {
         let mut line = ObjectSplice::new(out, self.text, call.item.value.span, call.item.untidy);
         let mut sent = 0_u32;
         for member in call.members {
-            // A position in a line is the collector's word, whether it says positions or not.
+            // Only the collector writes positions into lines, so a client's own is dropped even if receipts
+            // are off.
             if member.shadowed || matches!(member.label, Name::WriteKey | Name::ForebayPosition) {
                 line.leave_out(member.span());
                 continue;
@@ -166,16 +168,16 @@ impl<'r> LineWriter<'r> {
             Name::ReceivedAt | Name::ProjectId | Name::OriginalTimestamp | Name::Timestamp => false,
             Name::Type => !call.replaces_type,
             Name::MessageId => !stamped.new_id,
-            Name::SentAt => kind != Kind::Null,
+            Name::SentAt => kind != ValueKind::Null,
             Name::Context => stamped.context.is_none(),
             Name::Integrations => {
-                self.envelope.integrations.is_none() || !matches!(kind, Kind::Object | Kind::Null)
+                self.envelope.integrations.is_none() || !matches!(kind, ValueKind::Object | ValueKind::Null)
             }
             _ => true,
         }
     }
 
-    /// Writes what the collector says of `name`. `sent` is the client's value, which was passed over.
+    /// Writes the collector's value of `name`. `sent` is the client's value, which was skipped.
     fn write_value(
         &self,
         line: &mut Splice<'_>,
@@ -192,7 +194,7 @@ impl<'r> LineWriter<'r> {
             Name::ProjectId => quote(line, self.stamp.source.as_str().as_bytes()),
             Name::OriginalTimestamp => self.copy_time(line, stamped.times.original, tidy),
             Name::SentAt => self.copy_time(line, stamped.times.sent, tidy),
-            Name::Timestamp => quote(line, &rfc3339(stamped.times.corrected)),
+            Name::Timestamp => quote(line, &rfc3339_within_years(stamped.times.corrected)),
             Name::Channel => quote(line, if stamped.client { b"client" } else { b"server" }),
             Name::Version => line.insert(b"2", false),
             Name::Integrations => self.write_integrations(line, sent, tidy),
@@ -209,7 +211,7 @@ impl<'r> LineWriter<'r> {
     }
 
     fn write_integrations(&self, line: &mut Splice<'_>, sent: Option<Value>, tidy: bool) {
-        let over = sent.filter(|value| value.kind == Kind::Object);
+        let over = sent.filter(|value| value.kind == ValueKind::Object);
         let over = over.map_or(&b"{}"[..], |value| value.span.of(self.text));
         match &self.envelope.integrations {
             Some(merger) => {
@@ -221,7 +223,8 @@ impl<'r> LineWriter<'r> {
         }
     }
 
-    /// The context that the line will have; `None` where the client sent something that is no object, which then stays.
+    /// The context for the line; `None` if the client sent a context that is not an object, which is then
+    /// kept.
     fn context_of<'c>(
         &self,
         item: &Item,
@@ -233,7 +236,7 @@ impl<'r> LineWriter<'r> {
     {
         let sent = not_null(members, Name::Context);
         let over: &[u8] = match (sent, &self.envelope.context) {
-            (Some(value), _) if value.kind != Kind::Object => return None,
+            (Some(value), _) if value.kind != ValueKind::Object => return None,
             (Some(value), None) => {
                 return Some(ContextObject {
                     text: self.text,
@@ -277,7 +280,7 @@ struct Call<'c> {
     replaces_type: bool,
 }
 
-/// What the collector says of a call.
+/// The values that the collector adds to a call.
 struct Stamped<'c> {
     times: Times,
     client: bool,
@@ -287,14 +290,14 @@ struct Stamped<'c> {
 }
 
 impl Stamped<'_> {
-    /// Copies the client's context where it stands, with what the collector fills in.
+    /// Copies the client's context in place, and fills in what is missing.
     fn fill_context(&self, line: &mut Splice<'_>) {
         if let Some(context) = self.context {
             context.fill(line, &self.fills);
         }
     }
 
-    /// Writes a context whose text stands elsewhere.
+    /// Writes a context from another text.
     fn write_context(&self, line: &mut Splice<'_>, tidy: bool) {
         if let Some(context) = self.context {
             line.insert_edited(context.text, context.span, tidy, |copy| context.fill(copy, &self.fills));
@@ -302,7 +305,7 @@ impl Stamped<'_> {
     }
 }
 
-/// The members that every line has, in the order in which those that a client did not send are added.
+/// The members that every line has. Those that the client did not send are added in this order.
 const OWNED: [(Name, &str); 11] = [
     (Name::Type, "type"),
     (Name::MessageId, "messageId"),
@@ -317,7 +320,7 @@ const OWNED: [(Name, &str); 11] = [
     (Name::Version, "version"),
 ];
 
-/// The call's `messageId`, where it is a string that is not blank.
+/// The call's `messageId`, if it is a string that is not blank.
 fn message_id<'t>(members: &[Field], text: &'t [u8]) -> Option<Cow<'t, [u8]>> {
     let id = find(members, Name::MessageId).and_then(Value::text)?;
     Some(unescape(id, text)).filter(|id| !is_blank(id))

@@ -1,6 +1,6 @@
-//! What a request says, as pure functions: bytes and a clock reading in, lines out.
+//! Pure functions from a request's bytes and a clock reading to lines.
 //!
-//! Nothing here knows a socket, a file, a runtime or the spool. The rules are those of the tracking API.
+//! Nothing here knows sockets, files, the runtime or the spool. The rules are those of the tracking API.
 
 mod body;
 mod check;

@@ -1,11 +1,11 @@
-//! The names that the collector knows at the top of a call or envelope.
+//! The names that the collector knows at the top level of a call or envelope.
 
 use crate::json::{Member, Text, Value, unescape};
 
 /// A member of a call or envelope.
 pub(super) type Field = Member<Name>;
 
-/// A name at the top of a call or envelope.
+/// A name at the top level of a call or envelope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Name {
     AnonymousId,
@@ -27,19 +27,19 @@ pub(super) enum Name {
     UserId,
     Version,
     WriteKey,
-    /// Any other: copied as it is.
+    /// Any other name: its member is copied unchanged.
     Other,
 }
 
 impl Name {
-    /// One bit for each name, to note which were seen.
+    /// One bit for each name, to note which ones occurred.
     pub(super) fn bit(self) -> u32 {
         1 << (self as u32)
     }
 
-    /// The name that `name` says.
+    /// The [`Name`] for the text of a name.
     pub(super) fn of(name: Text, text: &[u8]) -> Self {
-        // An owned name would have to be freed on every way out of the match.
+        // Avoids an owned name here: freeing it would cost something in every arm of the match.
         if name.escaped { Self::said(&unescape(name, text)) } else { Self::said(name.span.of(text)) }
     }
 
@@ -69,7 +69,7 @@ impl Name {
     }
 }
 
-/// The value of the member `name` that counts.
+/// The value of the last member called `name`.
 pub(super) fn find(members: &[Field], name: Name) -> Option<Value> {
     members.iter().find(|member| member.label == name && !member.shadowed).map(|member| member.value)
 }

@@ -1,4 +1,4 @@
-//! Pixels: calls that come as the query of an image's address.
+//! Pixels: calls sent in the query of an image's address.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -10,20 +10,21 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use super::rejected::write_rejected;
 use super::{CallKind, Limits, LineSink, RejectReason, Request, Shape, Stamp};
 use crate::json::write_text;
+use crate::words::percent;
 
-/// Names in one another that a flat query may have (`a.b.c` has three).
+/// Levels of nesting that a dotted name of a flat query may have (`a.b.c` has three).
 pub const PIXEL_LEVELS_MAX: usize = 32;
 
-/// A call that a pixel's query said.
+/// A call read from a pixel's query.
 #[derive(Debug, PartialEq, Eq)]
 pub struct PixelCall {
-    /// The call as JSON, to be read with [`Request::parse`] and [`Shape::Single`].
+    /// The call as JSON, to be parsed with [`Request::parse`] and [`Shape::Single`].
     pub body: Vec<u8>,
-    /// The write key: the call's own, else that of the query. Trimmed; never empty.
+    /// The write key: the call's own, otherwise that of the query. Trimmed; never empty.
     pub write_key: Option<String>,
 }
 
-/// A pixel's query that says no call. With a write key that is known, the query goes to the rejected stream
+/// A pixel's query without a readable call. If its write key is known, the query goes to the rejected stream
 /// ([`write_rejected_pixel`]).
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a pixel's query cannot be read: {what}")]
@@ -34,15 +35,15 @@ pub struct PixelError {
     pub write_key: Option<String>,
 }
 
-/// Reads a pixel's query, which is what follows the `?` of its address: `data=` with a call as base64, else a flat query
-/// whose dotted names nest and whose values are strings.
+/// Reads a pixel's query, the part of its address after the `?`: `data=` with a call as base64, or a flat
+/// query whose dotted names nest and whose values are strings.
 ///
 /// # Errors
-/// [`PixelError`] where there is no call in it.
+/// [`PixelError`] if there is no call in it.
 pub fn call_of_query(query: &str) -> Result<PixelCall, PixelError> {
     let write_key = pairs(query)
         .filter(|(name, _)| is_write_key(name))
-        .filter_map(|(_, value)| decoded(value, true))
+        .filter_map(|(_, value)| percent::decoded(value, true))
         .map(|key| key.trim().to_owned())
         .rfind(|key| !key.is_empty());
     let data = pairs(query).rfind(|(name, value)| *name == "data" && !value.is_empty());
@@ -57,14 +58,14 @@ pub fn call_of_query(query: &str) -> Result<PixelCall, PixelError> {
     }
 }
 
-/// Writes a query that [`call_of_query`] could not read, or that is no call for another reason, as a line of the rejected
-/// stream: as a string, without its `writeKey`. Of `data` only the length is kept: what cannot be read may hold a write key.
+/// Writes a query that is not a valid call as a line of the rejected stream: as a string, without its
+/// `writeKey`. Only the length of `data` is kept, because unreadable data may hold a write key.
 pub fn write_rejected_pixel(query: &str, stamp: &Stamp<'_>, sink: &mut impl LineSink) {
     let kept: Vec<Cow<'_, str>> = query
         .split('&')
         .filter(|pair| !is_write_key(split(pair).0))
         .map(|pair| match split(pair) {
-            (name, value) if decoded(name, true).is_some_and(|name| name == "data") => {
+            (name, value) if percent::decoded(name, true).is_some_and(|name| name == "data") => {
                 format!("data=({} bytes)", value.len()).into()
             }
             _ => pair.into(),
@@ -76,7 +77,7 @@ pub fn write_rejected_pixel(query: &str, stamp: &Stamp<'_>, sink: &mut impl Line
     sink.rejected(RejectReason::BadPixelData);
 }
 
-/// The names and values of a query, as they stand in it.
+/// The names and values of a query, still encoded.
 fn pairs(query: &str) -> impl DoubleEndedIterator<Item = (&str, &str)> {
     query.split('&').filter(|pair| !pair.is_empty()).map(split)
 }
@@ -85,41 +86,12 @@ fn split(pair: &str) -> (&str, &str) {
     pair.split_once('=').unwrap_or((pair, ""))
 }
 
-/// Whether a name, as it stands in a query, is that of the write key. It may be percent-encoded too.
+/// Whether a name, still encoded, is that of the write key. It may be percent-encoded.
 fn is_write_key(name: &str) -> bool {
-    decoded(name, true).is_some_and(|name| name == "writeKey")
+    percent::decoded(name, true).is_some_and(|name| name == "writeKey")
 }
 
-/// A name or value without its percent encoding. `None` where that makes no UTF-8.
-fn decoded(text: &str, plus_is_space: bool) -> Option<Cow<'_, str>> {
-    let plus = |byte: u8| plus_is_space && byte == b'+';
-    if !text.bytes().any(|byte| byte == b'%' || plus(byte)) {
-        return Some(Cow::Borrowed(text));
-    }
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, after)) = rest.split_first() {
-        rest = after;
-        match (first, hex_byte(after)) {
-            (b'%', Some((byte, after))) => {
-                bytes.push(byte);
-                rest = after;
-            }
-            (byte, _) if plus(byte) => bytes.push(b' '),
-            (byte, _) => bytes.push(byte),
-        }
-    }
-    String::from_utf8(bytes).ok().map(Cow::Owned)
-}
-
-fn hex_byte(text: &[u8]) -> Option<(u8, &[u8])> {
-    let (digits, rest) = text.split_first_chunk::<2>()?;
-    let [high, low] = digits.map(|digit| char::from(digit).to_digit(16));
-    let byte = u8::try_from(high? * 16 + low?).ok()?;
-    Some((byte, rest))
-}
-
-/// Base64 as beacons carry it: with or without padding, and with whatever bits left over at the end.
+/// Base64 as beacons send it: with or without padding, tolerating trailing bits.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new()
@@ -128,11 +100,11 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 );
 
 fn body_of_data(data: &str) -> Result<Vec<u8>, &'static str> {
-    let data = decoded(data, false).ok_or("`data` is not UTF-8")?;
+    let data = percent::decoded(data, false).ok_or("`data` is not UTF-8")?;
     let standard: String = data
         .chars()
         .map(|character| match character {
-            // A `+` that something on the way took for an encoded space.
+            // Something on the way decoded a `+` as a space.
             ' ' | '-' => '+',
             '_' => '/',
             other => other,
@@ -141,7 +113,7 @@ fn body_of_data(data: &str) -> Result<Vec<u8>, &'static str> {
     LENIENT.decode(standard.trim_end_matches('=')).map_err(|_| "`data` is not base64")
 }
 
-/// A value of a flat query, or what has the same beginning of its name.
+/// A value of a flat query, or the object of all names with the same beginning.
 enum Node {
     Text(String),
     Object(BTreeMap<String, Node>),
@@ -150,22 +122,23 @@ enum Node {
 fn body_of_pairs(query: &str) -> Result<Vec<u8>, &'static str> {
     let mut top = BTreeMap::new();
     for (name, value) in pairs(query).filter(|(name, _)| !is_write_key(name)) {
-        let name = decoded(name, true).ok_or("a name is not UTF-8")?;
-        let value = decoded(value, true).ok_or("a value is not UTF-8")?;
+        let name = percent::decoded(name, true).ok_or("a name is not UTF-8")?;
+        let value = percent::decoded(value, true).ok_or("a value is not UTF-8")?;
         if name.split('.').count() > PIXEL_LEVELS_MAX {
             return Err("a name has too many dots");
         }
         insert(&mut top, &name, value.into_owned());
     }
     if top.is_empty() {
-        return Err("there is nothing in it");
+        return Err("the query is empty");
     }
     let mut body = Vec::with_capacity(query.len() * 2);
     write_object(&mut body, &top);
     Ok(body)
 }
 
-/// Puts a value where its name says. Of equal names, and of a value and an object at one place, the last wins.
+/// Inserts a value at the place given by its name. If two names are equal, or a value and an object have the
+/// same place, the last one wins.
 fn insert(object: &mut BTreeMap<String, Node>, name: &str, value: String) {
     let Some((first, rest)) = name.split_once('.') else {
         object.insert(name.to_owned(), Node::Text(value));
@@ -195,7 +168,8 @@ fn write_object(out: &mut Vec<u8>, object: &BTreeMap<String, Node>) {
 
 /// The write key in a body, which must be one call.
 fn own_write_key(body: &[u8]) -> Result<Option<String>, &'static str> {
-    // The length of the call is judged with the limits of its route, when it is read to be stored.
+    // The length of the call is checked against the limits of its route later, when it is parsed to be
+    // stored.
     let limits = Limits { max_event: usize::MAX, ..Limits::default() };
     let request = Request::parse(body, Shape::Single(CallKind::Track), &limits)
         .map_err(|_| "`data` is not a JSON object")?;
@@ -222,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn data_is_base64_in_every_dress() {
+    fn data_is_read_in_every_form_of_base64() {
         let body = r#"{"writeKey":"k","event":"~~~???>>>é","userId":"u1"}"#;
         let padded = LENIENT.encode(body);
         assert!(padded.contains('+') && padded.contains('/') && padded.ends_with('='), "{padded}");
@@ -236,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_key_is_in_the_data_or_beside_it() {
+    fn a_write_key_may_be_in_the_data_or_beside_it() {
         let (with, without) = (LENIENT.encode(r#"{"writeKey":" k "}"#), LENIENT.encode("{}"));
         check(&format!("data={with}&writeKey=other"), r#"{"writeKey":" k "}"#, Some("k"));
         check(&format!("writeKey=+k%20&data={without}"), "{}", Some("k"));
@@ -264,10 +238,10 @@ mod tests {
     }
 
     #[test]
-    fn what_says_no_call_is_refused_with_the_key_that_is_known() {
-        check_refused("", "there is nothing in it", None);
-        check_refused("&&", "there is nothing in it", None);
-        check_refused("writeKey=k", "there is nothing in it", Some("k"));
+    fn an_unreadable_query_is_refused_with_its_write_key_if_known() {
+        check_refused("", "the query is empty", None);
+        check_refused("&&", "the query is empty", None);
+        check_refused("writeKey=k", "the query is empty", Some("k"));
         check_refused("data=%%%&writeKey=k", "`data` is not base64", Some("k"));
         check_refused("data=%ff", "`data` is not UTF-8", None);
         check_refused("data=A", "`data` is not base64", None);
@@ -290,7 +264,7 @@ mod tests {
                 &mut self.0
             }
             fn call(&mut self, _: u128) {
-                panic!("a rejected query is no call");
+                panic!("a rejected query must not be a call");
             }
             fn rejected(&mut self, reason: RejectReason) {
                 self.1 = Some(reason);

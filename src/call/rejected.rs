@@ -1,13 +1,14 @@
 //! The lines of the rejected stream.
 
-use super::timestamp::rfc3339;
 use super::{RejectReason, Stamp};
 use crate::json::{Member, ObjectSplice, Span, Splice, unescape};
+use crate::words::date::rfc3339_within_years;
 
-/// Writes `value`, the scanned text of what is no call, with the reason. It stays as it was sent, but that it is one line,
-/// has no lone surrogates and, where it is an object, no `writeKey`: a write key never reaches a line.
+/// Writes `value`, the scanned text of a rejected item, with the reason. The text stays as sent, except that
+/// it becomes one line without lone surrogates and, if it is an object, without `writeKey`: a write key never
+/// reaches a line.
 ///
-/// Answers how many lone surrogates were replaced.
+/// Returns how many lone surrogates were replaced.
 pub(super) fn write_rejected(
     out: &mut Vec<u8>,
     stamp: &Stamp<'_>,
@@ -15,7 +16,7 @@ pub(super) fn write_rejected(
     value: &[u8],
 ) -> u32 {
     out.extend_from_slice(b"{\"receivedAt\":\"");
-    out.extend_from_slice(&rfc3339(stamp.received_at));
+    out.extend_from_slice(&rfc3339_within_years(stamp.received_at));
     out.extend_from_slice(b"\",\"projectId\":\"");
     out.extend_from_slice(stamp.source.as_str().as_bytes());
     out.extend_from_slice(b"\",\"reason\":\"");

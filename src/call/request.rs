@@ -1,4 +1,4 @@
-//! A request's body, read: its calls, its write key, and the lines they become.
+//! Reads a request's body: its calls, its write key, and the lines that the calls become.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -14,7 +14,7 @@ use crate::random::Random;
 use crate::sources::SourceId;
 use crate::time::UnixMillis;
 
-/// Why a whole body is refused: 400, nothing of it is stored.
+/// Why a whole body is refused with 400; nothing of it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BodyError {
     /// Not JSON, or not an object at the top.
@@ -22,7 +22,7 @@ pub enum BodyError {
     InvalidJson {
         /// What was wrong.
         what: &'static str,
-        /// Where, in bytes from the body's beginning.
+        /// Where, in bytes from the beginning of the body.
         at: usize,
     },
     /// Not UTF-8.
@@ -39,11 +39,11 @@ pub enum BodyError {
         /// Where.
         at: usize,
     },
-    /// A batch route without a `batch` array (and the body is no call of a known type).
+    /// A batch route without a `batch` array, and the body is not a call of a known type either.
     #[error("`batch` is missing or is not an array")]
     NoBatch,
     /// A call on a single route that is longer than `max_event`.
-    #[error("the call has {len} bytes, more than the {limit} that one call may have")]
+    #[error("the call is {len} bytes long; the limit is {limit} bytes")]
     EventTooLarge {
         /// Its length.
         len: usize,
@@ -61,10 +61,10 @@ pub struct Stamp<'a> {
     pub source: &'a SourceId,
     /// The client's address: `context.ip` of client-side calls that have none.
     pub ip: Option<IpAddr>,
-    /// Whether the request shows that a client sent it: by a route that only client-side libraries use (letter routes, `/v1/b`,
-    /// the pixel), or an `Origin` header.
+    /// Whether the request shows that a client sent it: by a route that only client-side libraries use
+    /// (letter routes, `/v1/b`, the pixel), or by an `Origin` header.
     pub client_side: bool,
-    /// Libraries whose calls come from clients, whatever the request shows.
+    /// Libraries whose calls come from clients, regardless of what the request shows.
     pub client_libraries: &'a ClientLibraries,
     /// `context.userAgent` for calls that have none: pixels only.
     pub user_agent: Option<&'a str>,
@@ -72,16 +72,16 @@ pub struct Stamp<'a> {
     pub fingerprinter: &'a Fingerprinter,
 }
 
-/// What was noticed while lines were written, to be counted.
+/// Counts made while lines are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Stored although strict validation would reject them.
+    /// Calls that were stored although strict validation would reject them.
     pub incomplete: u32,
     /// Lone surrogate escapes replaced by `\ufffd`.
     pub surrogates_replaced: u32,
 }
 
-/// A body that was read: where its calls stand. Nothing is rebuilt.
+/// A parsed body: the places of its calls in the unchanged text.
 #[derive(Debug)]
 pub struct Request<'b> {
     body: Body<'b>,
@@ -91,7 +91,7 @@ pub struct Request<'b> {
 }
 
 impl<'b> Request<'b> {
-    /// Reads a decompressed body.
+    /// Parses a decompressed body.
     ///
     /// # Errors
     /// [`BodyError`]: the whole request is answered 400.
@@ -113,7 +113,8 @@ impl<'b> Request<'b> {
         Ok(Self { body, limits: *limits, route_kind })
     }
 
-    /// The write key in the body: `writeKey` of the envelope or call, else that of the first item. Trimmed; never empty.
+    /// The write key in the body: `writeKey` of the envelope or call, otherwise that of the first item.
+    /// Trimmed; never empty.
     pub fn write_key(&self) -> Option<Cow<'b, str>> {
         let batch = self.body.batch.as_ref();
         let first = || {
@@ -124,19 +125,19 @@ impl<'b> Request<'b> {
         self.body.top_value(Name::WriteKey).and_then(key).or_else(|| first().and_then(key))
     }
 
-    /// How many lines will be written: calls and what is no call.
+    /// How many lines will be written: calls and rejected items.
     pub fn lines(&self) -> usize {
         self.body.batch.as_ref().map_or(1, |batch| batch.items.len() + batch.beyond.len())
     }
 
-    /// About how many bytes the lines will have, mostly somewhat more: to reserve room, and to refuse a request whose
-    /// envelope would multiply beyond what can be stored. Takes no time.
+    /// An estimate of the lines' length in bytes, usually slightly too high. Used to reserve memory, and to
+    /// refuse a request whose envelope would multiply beyond what can be stored. Costs no time.
     pub fn lines_len(&self) -> usize {
         let shared = Envelope::shared_len_of(&self.body);
         self.body.text.len() + self.lines() * (STAMP_LEN + shared)
     }
 
-    /// Writes one line for each call into `sink`, in order, and what is no call as a line of the rejected stream.
+    /// Writes one line per call into `sink`, in order. Rejected items become lines of the rejected stream.
     pub fn write_lines(&self, stamp: &Stamp<'_>, random: &dyn Random, sink: &mut impl LineSink) -> Tally {
         let mut writer = LineWriter::new(&self.body, &self.limits, stamp, random);
         match &self.body.batch {
@@ -157,7 +158,7 @@ impl<'b> Request<'b> {
 /// What the collector adds to most lines, in bytes: five names with their times, ids and constants.
 const STAMP_LEN: usize = 320;
 
-/// A write key without white space around it, where something is left.
+/// A write key without surrounding white space; `None` if nothing is left.
 fn trimmed(said: Cow<'_, [u8]>) -> Option<Cow<'_, str>> {
     let key = match said {
         Cow::Borrowed(said) => Cow::Borrowed(std::str::from_utf8(said).ok()?.trim()),

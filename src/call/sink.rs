@@ -1,17 +1,17 @@
 //! Where finished lines go.
 
-/// Why an item of a good request is no call that can be stored.
+/// Why an item of an accepted request is not a valid call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RejectReason {
-    /// The item is no JSON object.
+    /// The item is not a JSON object.
     NotAnObject,
     /// `type` is missing or not a string.
     MissingType,
-    /// `type` is none of the six.
+    /// `type` is not one of the six kinds.
     UnknownType,
     /// The item is longer than `max_event`.
     EventTooLarge,
-    /// The line, with what the envelope adds, is longer than `max_event` and the allowance.
+    /// The line, including what the envelope adds, is longer than `max_event` plus the allowance.
     LineTooLarge,
     /// The request held more calls than `max_calls`.
     TooManyCalls,
@@ -61,19 +61,20 @@ impl RejectReason {
     }
 }
 
-/// Takes lines, one at a time, without a copy: the writer appends the line's bytes (without `\n`) to [`LineSink::line`]'s
-/// buffer and then closes it with [`LineSink::call`] or [`LineSink::rejected`], or takes it back with [`LineSink::discard`].
+/// Takes lines, one at a time, without a copy. The writer appends the line's bytes (without `\n`) to the
+/// buffer of [`LineSink::line`], then closes the line with [`LineSink::call`] or [`LineSink::rejected`], or
+/// drops it with [`LineSink::discard`].
 pub trait LineSink {
-    /// Begins a line and returns the buffer to append to. What is in the buffer already belongs to earlier lines: only
-    /// append, and never cut below the length it had.
+    /// Begins a line and returns the buffer to append to. The buffer already holds earlier lines: only
+    /// append, and never truncate below its present length.
     fn line(&mut self) -> &mut Vec<u8>;
 
-    /// Closes the line begun as a call with this dedupe fingerprint (0: never a repeat).
+    /// Closes the current line as a call with this dedupe fingerprint (0: never a repeat).
     fn call(&mut self, fingerprint: u128);
 
-    /// Closes the line begun as one for the rejected stream.
+    /// Closes the current line as one of the rejected stream.
     fn rejected(&mut self, reason: RejectReason);
 
-    /// Takes the line begun back.
+    /// Drops the current line.
     fn discard(&mut self);
 }

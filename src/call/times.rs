@@ -1,8 +1,8 @@
-//! The three times of a call: what the client said, and what the collector makes of it.
+//! The three times of a call: what the client sent, and what the collector derives from it.
 
 use super::name::{Field, Name, find};
 use super::timestamp::{corrected, parse};
-use crate::json::{Kind, Value, unescape};
+use crate::json::{Value, ValueKind, unescape};
 use crate::time::UnixMillis;
 
 /// The times of one call.
@@ -10,9 +10,9 @@ use crate::time::UnixMillis;
 pub(super) struct Times {
     /// The client's `timestamp`, else its `originalTimestamp`.
     pub said: Option<Value>,
-    /// What `originalTimestamp` is a copy of; without it, `receivedAt`.
+    /// The value to copy into `originalTimestamp`; `None`: `receivedAt`.
     pub original: Option<Value>,
-    /// What `sentAt` is a copy of; without it, `receivedAt`.
+    /// The value to copy into `sentAt`; `None`: `receivedAt`.
     pub sent: Option<Value>,
     /// `timestamp`.
     pub corrected: UnixMillis,
@@ -34,16 +34,16 @@ impl Times {
     }
 }
 
-/// The value of the member `name`, where it is not null.
+/// The value of the member `name`, if it is not null.
 pub(super) fn not_null(members: &[Field], name: Name) -> Option<Value> {
-    find(members, name).filter(|value| value.kind != Kind::Null)
+    find(members, name).filter(|value| value.kind != ValueKind::Null)
 }
 
 fn time_of(value: Value, text: &[u8]) -> Option<UnixMillis> {
     match value.text() {
         Some(inner) => parse(&unescape(inner, text)),
         None => Some(value)
-            .filter(|value| value.kind == Kind::Number)
+            .filter(|value| value.kind == ValueKind::Number)
             .and_then(|value| parse(value.span.of(text))),
     }
 }

@@ -1,44 +1,12 @@
-//! Times as clients write them and as lines show them, and the correction by the client's clock.
+//! Times as clients write them and as lines show them, and the correction for the client's clock.
 
 use crate::time::{DAY_MS, UnixMillis};
+use crate::words::date::{EARLIEST, LATEST, days_of_civil};
 
-/// 1970-01-01T00:00:00.000Z: the earliest time that a line's `timestamp` shows.
-const EARLIEST: i64 = 0;
-/// 9999-12-31T23:59:59.999Z: the latest, since later years have five digits, which readers refuse.
-const LATEST: i64 = 253_402_300_799_999;
-
-/// The length of [`rfc3339`]'s text.
-pub const RFC3339_LEN: usize = 24;
-
-/// `at` as RFC 3339 in UTC with milliseconds, such as `2019-06-21T16:33:26.158Z`.
+/// Parses a time as SDKs write it; digits beyond milliseconds are cut off.
 ///
-/// Times outside of the years 1970 to 9999 are shown as the nearest one inside.
-pub fn rfc3339(at: UnixMillis) -> [u8; RFC3339_LEN] {
-    let ms = at.0.clamp(EARLIEST, LATEST);
-    let (year, month, day) = civil_of_days(ms / DAY_MS);
-    let in_day = ms % DAY_MS;
-    let mut text = *b"0000-00-00T00:00:00.000Z";
-    let mut put = |at: usize, digits: usize, value: i64| {
-        let mut rest = value;
-        for place in text.iter_mut().skip(at).take(digits).rev() {
-            *place = b'0' + u8::try_from(rest % 10).unwrap_or(0);
-            rest /= 10;
-        }
-    };
-    put(0, 4, year);
-    put(5, 2, month);
-    put(8, 2, day);
-    put(11, 2, in_day / 3_600_000);
-    put(14, 2, in_day / 60_000 % 60);
-    put(17, 2, in_day / 1_000 % 60);
-    put(20, 3, in_day % 1_000);
-    text
-}
-
-/// Reads a time as SDKs write it, with more than milliseconds cut off.
-///
-/// RFC 3339 with `T` or a space, 0 to 9 digits of fraction, `Z`, `±hh:mm`, `±hhmm` or no zone, which means UTC; a date
-/// alone, which means its midnight; 10 digits of seconds or 13 of milliseconds.
+/// Accepts RFC 3339 with `T` or a space, 0 to 9 digits of fraction, `Z`, `±hh:mm`, `±hhmm` or no zone, which
+/// means UTC; a date alone, which means its midnight; 10 digits of seconds or 13 of milliseconds.
 pub fn parse(text: &[u8]) -> Option<UnixMillis> {
     if text.iter().all(u8::is_ascii_digit) {
         let scale = match text.len() {
@@ -67,12 +35,13 @@ pub fn parse(text: &[u8]) -> Option<UnixMillis> {
     rest.0.is_empty().then_some(UnixMillis(midnight + in_day - zone))
 }
 
-/// The time that a line's `timestamp` shows: when the call happened, on the collector's clock.
+/// The time for a line's `timestamp`: when the call happened, by the collector's clock.
 ///
-/// `receivedAt − (sentAt − originalTimestamp)`, where both of the client's times are known and the result lies in the years
-/// 1970 to 9999; else the client's time, where it lies there itself; else `receivedAt`.
+/// It is `receivedAt − (sentAt − originalTimestamp)` if both of the client's times are known and the result
+/// is in the years 1970 to 9999; otherwise the client's time, if that is in these years; otherwise
+/// `receivedAt`.
 pub fn corrected(received: UnixMillis, sent: Option<UnixMillis>, original: Option<UnixMillis>) -> UnixMillis {
-    let shown = |ms: &i64| (EARLIEST..=LATEST).contains(ms);
+    let shown = |ms: &i64| (EARLIEST.0..=LATEST.0).contains(ms);
     let corrected = sent.zip(original).and_then(|(sent, original)| {
         let age = sent.0.checked_sub(original.0)?;
         received.0.checked_sub(age).filter(shown)
@@ -105,7 +74,7 @@ fn time_of_day(rest: &mut Rest<'_>) -> Option<i64> {
     Some(((hours * 60 + minutes) * 60 + seconds) * 1_000 + ms)
 }
 
-/// How far the zone is ahead of UTC, in milliseconds.
+/// The zone's offset from UTC, in milliseconds.
 fn zone(rest: &mut Rest<'_>) -> Option<i64> {
     if rest.0.is_empty() || rest.one_of(b"Zz").is_some() {
         return Some(0);
@@ -155,39 +124,13 @@ fn days_in_month(year: i64, month: i64) -> i64 {
     }
 }
 
-/// Days in 400 years, after which the calendar repeats.
-const ERA_DAYS: i64 = 146_097;
-/// Days from 0000-03-01 to 1970-01-01. Years are counted from March, so that the leap day is a year's last.
-const EPOCH_DAYS: i64 = 719_468;
-
-fn days_of_civil(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
-    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    era * ERA_DAYS + of_era * 365 + of_era / 4 - of_era / 100 + of_year - EPOCH_DAYS
-}
-
-fn civil_of_days(days: i64) -> (i64, i64, i64) {
-    let days = days + EPOCH_DAYS;
-    let (era, of_era) = (days.div_euclid(ERA_DAYS), days.rem_euclid(ERA_DAYS));
-    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    (era * 400 + year + i64::from(month <= 2), month, day)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn shown(at: UnixMillis) -> String {
-        String::from_utf8(rfc3339(at).to_vec()).unwrap()
-    }
+    use crate::words::rfc3339 as shown;
 
     #[test]
-    fn every_form_that_sdks_write_is_read() {
+    fn every_form_that_sdks_write_is_parsed() {
         let check = |text: &str, expected: &str| {
             let read = parse(text.as_bytes()).map(shown);
             assert_eq!(read.as_deref(), Some(expected), "{text}");
@@ -209,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_time_is_not_read() {
+    fn other_texts_are_not_parsed_as_times() {
         for text in [
             "",
             "not a date",
@@ -245,29 +188,6 @@ mod tests {
         ] {
             assert_eq!(parse(text.as_bytes()), None, "{text:?}");
         }
-    }
-
-    #[test]
-    fn the_calendar_is_that_of_chrono() {
-        let first = chrono::NaiveDate::from_ymd_opt(0, 1, 1).unwrap();
-        let epoch = chrono::NaiveDate::from_ymd_opt(1970, 1, 1).unwrap();
-        for step in 0..36_525 {
-            let date = first + chrono::Days::new(step * 100);
-            let days = (date - epoch).num_days();
-            let text = date.format("%Y-%m-%d").to_string();
-            assert_eq!(parse(text.as_bytes()), Some(UnixMillis(days * DAY_MS)), "{text}");
-            if days >= 0 {
-                assert_eq!(shown(UnixMillis(days * DAY_MS + 1)), format!("{text}T00:00:00.001Z"));
-            }
-        }
-    }
-
-    #[test]
-    fn times_out_of_range_are_shown_as_the_nearest() {
-        assert_eq!(shown(UnixMillis(-1)), "1970-01-01T00:00:00.000Z");
-        assert_eq!(shown(UnixMillis(i64::MIN)), "1970-01-01T00:00:00.000Z");
-        assert_eq!(shown(UnixMillis(LATEST + 1)), "9999-12-31T23:59:59.999Z");
-        assert_eq!(shown(UnixMillis(i64::MAX)), "9999-12-31T23:59:59.999Z");
     }
 
     #[test]

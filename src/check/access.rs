@@ -1,45 +1,46 @@
-//! Who asks: the process's credentials, and the roles it assumes.
+//! Checks access: the process's credentials, and the roles that it assumes.
 
 use crate::object::Role;
 use crate::policy::Template;
+use crate::store::reason::{NoCredentials, Reason};
 
-use super::finding::{Finding, Remedy, Trial};
-use super::mend::{self, Service};
-use super::refusal::{Kind, Refusal};
+use super::finding::{CheckFinding, Remedy, Trial};
+use super::fix::{self, Service};
+use super::refusal::Refusal;
 use super::subject::Subject;
 
-/// The process's credentials, as far as they may be shown.
+/// The process's credentials, without secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credentials {
-    /// The access key id. It is no secret; it stands in every log of the service.
+    /// The access key id. Not secret: it is in every log of the service.
     pub access_key_id: String,
-    /// Where they come from, in words.
+    /// The origin of the credentials, in words.
     pub from: Option<&'static str>,
 }
 
-/// Who the credentials are, by the token service.
+/// The identity of the credentials, according to STS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Identity {
-    /// Nobody could be asked.
+    /// STS was not asked, because no endpoint of it is known.
     NotAsked,
-    /// It said so.
+    /// STS answered.
     Is {
         /// The ARN of the user, or of the session of a role.
         arn: String,
-        /// Which region's token service said so.
+        /// The region of the STS endpoint.
         region: String,
     },
-    /// It refused to say.
+    /// STS refused to answer.
     Refused {
-        /// How.
+        /// The refusal.
         refusal: Refusal,
-        /// Which region's token service.
+        /// The region of the STS endpoint.
         region: String,
     },
 }
 
 /// Whether there are credentials.
-pub fn credentials(found: Result<&Credentials, &Refusal>) -> Finding {
+pub fn credentials(found: Result<&Credentials, &Refusal>) -> CheckFinding {
     let trial = Trial::new("credentials", "find credentials by the default chain of AWS");
     match found {
         Ok(credentials) => trial.passed(match credentials.from {
@@ -47,58 +48,58 @@ pub fn credentials(found: Result<&Credentials, &Refusal>) -> Finding {
             None => format!("access key {}", credentials.access_key_id),
         }),
         Err(refusal) => {
-            let what = match refusal.kind {
-                Kind::Credentials if refusal.message.contains("no providers in chain") => {
-                    "there are none: environment, profile, web identity, container and instance were tried"
-                        .to_owned()
+            let what = match refusal.reason {
+                Reason::NoCredentials(NoCredentials::NoneFound) => {
+                    "none found: tried environment, profile, web identity, container and instance".to_owned()
                 }
-                _ => format!("there are none: {}", refusal.message),
+                _ => format!("none found: {}", refusal.message),
             };
-            trial.failed(what, mend::give_credentials())
+            trial.failed(what, fix::give_credentials())
         }
     }
 }
 
-/// What stands in for whose they are, where there are none.
-pub fn nobody() -> Finding {
+/// The identity finding if there are no credentials.
+pub fn nobody() -> CheckFinding {
     Trial::new("identity", "sts:GetCallerIdentity").not_tested("not tested, because there are no credentials")
 }
 
-/// Whose they are. `has_role`: whether a role is assumed, for which the token service must be within reach.
-pub fn identity(identity: &Identity, has_role: bool) -> Finding {
+/// The identity of the credentials. `has_role`: whether a role is assumed, which requires a reachable STS.
+pub fn identity(identity: &Identity, has_role: bool) -> CheckFinding {
     let asked = |region: &str| Trial::new("identity", format!("sts:GetCallerIdentity in {region}"));
     match identity {
         Identity::NotAsked => Trial::new("identity", "sts:GetCallerIdentity").not_tested(
-            "the store is not AWS's own and s3.sts_endpoint_url is not set, so nobody can be asked whose they are",
+            "the store is not AWS and s3.sts_endpoint_url is not set, so the identity cannot be determined",
         ),
         Identity::Is { arn, region } => asked(region).passed(format!("{arn} (asked in {region})")),
         Identity::Refused { refusal, region } => {
             let trial = asked(region);
-            // A network with a way to the store alone is enough for a collector that assumes no role.
-            if refusal.kind != Kind::Answered && !has_role {
-                return trial
-                    .not_tested(format!("the token service cannot be reached; without a role nothing needs it ({refusal})"));
+            // A collector that assumes no role only needs network access to the store.
+            if !refusal.is_answered() && !has_role {
+                return trial.not_tested(format!(
+                    "the token service cannot be reached; it is not required without a role ({refusal})"
+                ));
             }
-            match mend::common(Service::Token, refusal) {
+            match fix::common(Service::Token, refusal) {
                 Some(remedies) => trial.failed(refusal.to_string(), remedies),
                 None if refusal.is_denied() => trial.not_needed(refusal),
                 None => trial.failed(
                     refusal.to_string(),
-                    vec![Remedy::say("the token service's own words say what it misses")],
+                    vec![Remedy::say("see the error message of the token service")],
                 ),
             }
         }
     }
 }
 
-/// Whether the role is given to who has the external id.
+/// Whether the role can be assumed with the external id.
 pub fn role(
     subject: &Subject<'_>,
     role: &Role,
     region: &str,
     session: &str,
     answer: &Result<(), Refusal>,
-) -> Finding {
+) -> CheckFinding {
     let trial = Trial::new(
         "role",
         format!(
@@ -115,23 +116,23 @@ pub fn role(
         }
         Err(refusal) => refusal,
     };
-    if let Some(remedies) = mend::common(Service::Token, refusal) {
+    if let Some(remedies) = fix::common(Service::Token, refusal) {
         return trial.failed(refusal.to_string(), remedies);
     }
-    let remedies = match refusal.code.as_deref() {
-        Some("RegionDisabledException") => vec![Remedy::say(format!(
-            "the token service of {region} is switched off for the account: switch it on (IAM, account settings), or \
-             set another one with s3.sts_endpoint_url"
+    let remedies = match refusal.reason {
+        Reason::RegionDisabled => vec![Remedy::say(format!(
+            "the token service in {region} is disabled for the account: enable it (IAM, account settings), or set \
+             another endpoint in s3.sts_endpoint_url"
         ))],
         _ => vec![
             trust(subject, role),
             subject.statement(
                 Template::Collector,
                 "ForebayAssumesRole",
-                "and let the process assume it, in the policy of its own user or role".to_owned(),
+                "also allow the process to assume it, in the policy of its own user or role".to_owned(),
             ),
             Remedy::paste(
-                "or tell the external id that the trust policy has already",
+                "or set the external id that the trust policy already requires",
                 subject.setting("external_id = \"…\""),
             ),
         ],
@@ -139,24 +140,24 @@ pub fn role(
     trial.failed(refusal.to_string(), remedies)
 }
 
-/// Whether the role is refused to who has no external id.
+/// Whether the role is refused without the external id.
 pub fn role_without_external_id(
     subject: &Subject<'_>,
     role: &Role,
     with: &Result<(), Refusal>,
     without: &Result<(), Refusal>,
-) -> Finding {
+) -> CheckFinding {
     let trial =
         Trial::new("role_without_external_id", format!("sts:AssumeRole {} without an external id", role.arn));
     if with.is_err() {
         return trial.not_tested(
-            "not tested, because the role cannot be assumed with the external id either: a refusal would tell nothing",
+            "not tested, because the role cannot be assumed with the external id either: a refusal would prove nothing",
         );
     }
     match without {
         Ok(()) => trial.failed(
             format!(
-                "{} is assumed without an external id: whoever may use this process can make it write for others",
+                "{} is assumed without an external id: it can be misused to write for others (confused deputy)",
                 role.arn
             ),
             vec![trust(subject, role)],
@@ -166,7 +167,7 @@ pub fn role_without_external_id(
             role.arn
         )),
         Err(refusal) => {
-            trial.not_tested(format!("what came back tells nothing of the external id ({refusal})"))
+            trial.not_tested(format!("the answer proves nothing about the external id ({refusal})"))
         }
     }
 }
@@ -177,6 +178,6 @@ fn trust(subject: &Subject<'_>, role: &Role) -> Remedy {
     } else {
         Template::RoleTrust
     };
-    let text = format!("the trust policy of {} must say this", role.arn);
+    let text = format!("the trust policy of {} needs this statement", role.arn);
     subject.statement(template, "CollectorAssumes", text)
 }

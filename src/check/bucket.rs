@@ -1,14 +1,14 @@
-//! Whether the bucket is there, and in which region.
+//! Checks that the bucket exists, and finds its region.
 
-use super::finding::{Finding, Remedy, Trial};
-use super::mend::{self, Service};
-use super::refusal::{Kind, Refusal};
+use super::finding::{CheckFinding, Remedy, Trial};
+use super::fix::{self, Service};
+use super::refusal::Refusal;
 use super::subject::Subject;
 
-/// What `HeadBucket` was answered. A refusal has no body, so no code: status and headers are all there is.
+/// The answer to `HeadBucket`. A refusal has no body, so no code: only status and headers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeadBucket {
-    /// In which region it was asked.
+    /// The region that was asked.
     pub asked_in: String,
     /// Whether it succeeded.
     pub answer: Result<(), Refusal>,
@@ -17,7 +17,7 @@ pub struct HeadBucket {
 }
 
 impl HeadBucket {
-    /// Whether the bucket must be asked elsewhere: the answer names another region, and does not say 200 or 404.
+    /// The region to ask instead: the answer names another one, and is not 200 or 404.
     pub fn elsewhere(&self) -> Option<&str> {
         let refusal = self.answer.as_ref().err()?;
         let moved = matches!(refusal.status, Some(301 | 307 | 308 | 400));
@@ -26,40 +26,41 @@ impl HeadBucket {
 
     /// Whether the service answered at all.
     pub fn is_answered(&self) -> bool {
-        self.answer.as_ref().err().is_none_or(|refusal| refusal.kind == Kind::Answered)
+        self.answer.as_ref().err().is_none_or(Refusal::is_answered)
     }
 }
 
-/// Whether the bucket is there. `head` is the last answer, of the region that the first one named.
-pub fn exists(subject: &Subject<'_>, head: &HeadBucket) -> Finding {
+/// Whether the bucket exists. `head` is the last answer, from the region that the first one named.
+pub fn exists(subject: &Subject<'_>, head: &HeadBucket) -> CheckFinding {
     let bucket = subject.bucket();
     let trial = Trial::new("bucket", format!("HeadBucket {bucket} in {}", head.asked_in));
     let refusal = match &head.answer {
-        Ok(()) => return trial.passed(format!("{bucket} is there")),
+        Ok(()) => return trial.passed(format!("{bucket} exists")),
         Err(refusal) => refusal,
     };
     if refusal.status == Some(404) {
-        return trial.failed(format!("404: there is no bucket {bucket}"), mend::no_such_bucket(subject));
+        return trial.failed(format!("404: bucket {bucket} does not exist"), fix::no_such_bucket(subject));
     }
-    if let Some(remedies) = mend::common(Service::Store, refusal) {
+    if let Some(remedies) = fix::common(Service::Store, refusal) {
         return trial.failed(refusal.to_string(), remedies);
     }
     match refusal.status {
         Some(403) => {
             let owner = subject
                 .owner()
-                .map_or_else(String::new, |owner| format!(", or it is not of account {owner}"));
+                .map_or_else(String::new, |owner| format!(", or the owner is not account {owner}"));
             trial.not_tested(format!(
-                "403: not testable with these rights (s3:ListBucket{owner}); nothing needs it, the put tells"
+                "403: not testable with these rights (s3:ListBucket{owner}); not required: the put test below covers it"
             ))
         }
-        Some(301 | 400) => trial.not_tested(format!("{refusal}: the region must be known first")),
-        _ => trial.failed(refusal.to_string(), vec![Remedy::say("the store's own words say what it misses")]),
+        Some(301 | 400) => trial.not_tested(format!("{refusal}: the region must be found first")),
+        _ => trial.failed(refusal.to_string(), vec![Remedy::say("see the store's error message")]),
     }
 }
 
-/// Whether the region is known, and the configured one is right. `first` is the answer of where was asked first.
-pub fn region(subject: &Subject<'_>, first: &HeadBucket, last: &HeadBucket) -> Finding {
+/// Whether the region is known and configured correctly. `first` is the answer from the region that was asked
+/// first.
+pub fn region(subject: &Subject<'_>, first: &HeadBucket, last: &HeadBucket) -> CheckFinding {
     let bucket = subject.bucket();
     let trial = Trial::new(
         "region",
@@ -71,27 +72,27 @@ pub fn region(subject: &Subject<'_>, first: &HeadBucket, last: &HeadBucket) -> F
     match (found, configured) {
         (Some(found), Some(configured)) if found != configured && (subject.reach.is_aws() || sent_away) => {
             trial.warning(
-                format!("{bucket} is in {found}, and {configured} is configured: Forebay goes where the bucket is, \
-                         and asks again at each start"),
-                vec![Remedy::paste("name the region that the bucket is in", mend::region_line(subject, found))],
+                format!("{bucket} is in {found}, but {configured} is configured: Forebay uses the bucket's region, but \
+                         must find it again at each start"),
+                vec![Remedy::paste("set the bucket's region", fix::region_line(subject, Some(found)))],
             )
         }
-        // A store that is not AWS says what it likes, as long as it takes requests for the region that is configured.
+        // A store other than AWS may name any region if it accepts requests for the configured one.
         (Some(found), _) => trial.passed(format!("{bucket} is in {found}")),
         (None, Some(configured)) if last.is_answered() && !matches!(status(last), Some(301 | 400 | 404)) => {
-            trial.passed(format!("{configured}, as configured; the store does not name it"))
+            trial.passed(format!("{configured}, as configured; the store does not report a region"))
         }
         (None, _) if !last.is_answered() => trial.not_tested("not tested, because the store did not answer"),
-        (None, _) if status(last) == Some(404) => trial.not_tested("not tested, because there is no such bucket"),
-        // A session that has ended is answered like this, without a body that says so.
+        (None, _) if status(last) == Some(404) => trial.not_tested("not tested, because the bucket does not exist"),
+        // An expired session is also answered like this, without a body that gives the reason.
         (None, _) if status(last) == Some(400) => {
-            trial.not_tested("the answer (400) names no region and gives no reason; the put tells")
+            trial.not_tested("the answer (400) names no region and gives no reason; the put test below covers it")
         }
         (None, _) => trial.failed(
             format!("the answer ({}) names no region", status(last).unwrap_or(200)),
             vec![Remedy::paste(
-                "name the bucket's region (`aws s3api get-bucket-location --bucket …` tells its owner)",
-                mend::region_line(subject, "…"),
+                "set the bucket's region (its owner can run `aws s3api get-bucket-location --bucket …`)",
+                fix::region_line(subject, None),
             )],
         ),
     }

@@ -1,32 +1,34 @@
-//! How far this machine's clock is from the store's.
+//! Compares this machine's clock with the store's.
 
 use std::time::Duration;
 
 use chrono::DateTime;
 
 use crate::time::UnixMillis;
+use crate::words::about_seconds;
 
-use super::finding::{Finding, Trial};
-use super::mend;
+use super::finding::{CheckFinding, Trial};
+use super::fix;
 
-/// Above this a warning: the hours and days of calls are told by this clock.
+/// Above this difference the check warns: this clock determines the hours and days of calls.
 const WARN_ABOVE: Duration = Duration::from_secs(5);
-/// S3 refuses requests that are further off (`RequestTimeTooSkewed`).
+/// S3 refuses requests with a larger difference (`RequestTimeTooSkewed`).
 const REFUSED_ABOVE: Duration = Duration::from_secs(15 * 60);
 
-/// What an answer said of the time.
+/// The time in an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reading {
     /// This machine's clock before the request.
     pub before: UnixMillis,
-    /// And after its answer.
+    /// This machine's clock after the answer.
     pub after: UnixMillis,
     /// The header `Date` of the answer.
     pub date: String,
 }
 
-/// How many milliseconds this clock is ahead of the store's (behind: negative), as far as is certain: the header has
-/// whole seconds, and the request took a while. `None` where the header is no date.
+/// By how many milliseconds this clock is at least ahead of the store's; negative if it is behind. The exact
+/// difference is unknown, because the header has whole seconds and the request takes time. `None` if the
+/// header is not a date.
 pub fn ahead(reading: &Reading) -> Option<i64> {
     let first = DateTime::parse_from_rfc2822(&reading.date).ok()?.timestamp_millis();
     let last = first.saturating_add(999);
@@ -39,28 +41,26 @@ pub fn ahead(reading: &Reading) -> Option<i64> {
     })
 }
 
-/// Whether the clock is right. `None`: no answer had a date.
-pub fn difference(reading: Option<&Reading>) -> Finding {
-    let trial = Trial::new("clock", "the date of the store's answers beside this machine's clock");
+/// Judges the clock. `None`: no answer had a date.
+pub fn difference(reading: Option<&Reading>) -> CheckFinding {
+    let trial = Trial::new("clock", "compare the date of the store's answers with this machine's clock");
     let Some(ahead) = reading.and_then(ahead) else {
-        return trial.not_tested("not tested, because no answer of a store told the time");
+        return trial.not_tested("not tested, because no answer of a store had a date");
     };
     let off = Duration::from_millis(ahead.unsigned_abs());
     let way = if ahead > 0 { "ahead of" } else { "behind" };
-    let seconds = off.as_secs_f64();
+    let about = about_seconds(off.as_secs());
     if off > REFUSED_ABOVE {
-        let what =
-            format!("this machine is {seconds:.0} s {way} the store, which refuses requests from 15 min on");
-        trial.failed(what, vec![mend::set_the_clock()])
+        let what = format!("this machine is {about} {way} the store, which refuses requests beyond 15 min");
+        trial.failed(what, vec![fix::set_the_clock()])
     } else if off > WARN_ABOVE {
-        let what = format!(
-            "this machine is {seconds:.0} s {way} the store; the days of calls are told by its clock"
-        );
-        trial.warning(what, vec![mend::set_the_clock()])
+        let what =
+            format!("this machine is {about} {way} the store; this clock determines the days of calls");
+        trial.warning(what, vec![fix::set_the_clock()])
     } else if off.is_zero() {
-        trial.passed("no difference to the store's is seen")
+        trial.passed("no difference to the store's clock")
     } else {
-        trial.passed(format!("{seconds:.1} s {way} the store's"))
+        trial.passed(format!("{:.1} s {way} the store's clock", off.as_secs_f64()))
     }
 }
 
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_certain_counts_as_a_difference() {
+    fn only_a_certain_difference_counts() {
         const AT: i64 = 1_432_684_812_000;
         let check = |before, after, ahead_by| {
             let date = "Wed, 27 May 2015 00:00:12 GMT".to_owned();

@@ -1,43 +1,42 @@
-//! What a rate of calls comes to: objects, requests, uses of the key, bytes, and the spool that an outage needs. Pure
-//! arithmetic on stated assumptions.
+//! Estimates the load of a rate of calls: objects, requests, uses of KMS keys, bytes, and the spool for an
+//! outage. Pure arithmetic on stated assumptions.
 
 use serde::Serialize;
 
 use crate::delivery::share::FAILING_PERCENT;
+use crate::log::{FRAME_BYTES, FULL_PERCENT, percent_of};
 use crate::object::Encryption;
-use crate::spool::FRAME_BYTES;
-use crate::spool::held::CALLS_PERCENT_MIN;
-use crate::spool::seen::SEEN_MAX;
-use crate::spool::shared::{FULL_PERCENT, beside_calls, percent_of};
+use crate::spool::{CALLS_PERCENT_MIN, SEEN_MAX, beside_calls};
 
-use super::finding::{Finding, Remedy, Trial};
-use super::words::{about_bytes, about_seconds, count};
+use super::finding::{CheckFinding, Remedy, Trial};
+use crate::words::{about_bytes, about_seconds, counted, grouped};
 
-/// Calls a second where no rate is given.
+/// Calls per second if no rate is given.
 pub const RATE_ASSUMED: u64 = 100;
-/// Bytes of one call where none are given.
+/// Bytes of one call if not given.
 pub const CALL_BYTES_ASSUMED: u64 = 1_000;
-/// Seconds of an outage where none are given.
+/// Seconds of an outage if not given.
 pub const OUTAGE_SECONDS_ASSUMED: u64 = 3_600;
 
-/// How many times smaller gzip makes lines. Calls of one source are much alike; those with many random ids less so.
+/// The factor by which gzip compresses lines. Calls of one source are similar; many random ids reduce it.
 const GZIP_RATIO: u64 = 6;
-/// What a line has more than the call it is of: the fields that the collector writes (seen: 190 bytes).
+/// Bytes that the collector's own fields add to a call's line (measured: 190 bytes).
 const LINE_BYTES_ADDED: u64 = 200;
-/// With a bucket key one use of the KMS key serves many puts; AWS says that it saves up to 99 % of them.
+/// With a bucket key one use of the KMS key serves many puts; AWS claims savings of up to 99 %.
 const PUTS_PER_KEY_USE: u64 = 100;
-/// Bytes for each call that is remembered so that a repeat is known, in the spool's directory. Some are there twice for a while.
+/// Bytes in the spool's directory per call remembered to recognise repeats. Some are temporarily stored
+/// twice.
 const SEEN_BYTES: u64 = 28;
 const DAY_SECONDS: u64 = 86_400;
 
-/// What is estimated for.
+/// The load to estimate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Load {
-    /// Calls a second, all sources together; `None`: [`RATE_ASSUMED`].
+    /// Calls per second of all sources together; `None`: [`RATE_ASSUMED`].
     pub calls_per_second: Option<u64>,
     /// Bytes of one call.
     pub call_bytes: u64,
-    /// How long the store is away.
+    /// The duration of the store's outage.
     pub outage_seconds: u64,
 }
 
@@ -51,20 +50,20 @@ impl Default for Load {
     }
 }
 
-/// What of the configuration counts.
+/// The relevant part of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shape {
     /// The encryption of each source.
     pub encryptions: Vec<Encryption>,
     /// The largest object, in bytes.
     pub object_bytes: u64,
-    /// The greatest age of a batch, in seconds; an hour where batches are cut at a minute of each hour.
+    /// The maximum age of a batch, in seconds; an hour if batches are due at a minute of each hour.
     pub max_age_seconds: u64,
-    /// Bytes that the spool may take: `spool.max_bytes`.
+    /// Bytes that the spool may use: `spool.max_bytes`.
     pub spool_bytes: u64,
-    /// Bytes that its disk can hold of it, where that is known.
+    /// Bytes of the spool that its disk can hold, if known.
     pub disk_bytes: Option<u64>,
-    /// Bytes of one of its segments, as configured.
+    /// Bytes of one segment, as configured.
     pub segment_bytes: u64,
 }
 
@@ -74,52 +73,53 @@ impl Shape {
         self.spool_bytes.min(self.disk_bytes.unwrap_or(u64::MAX))
     }
 
-    /// Bytes of a spool with this cap that calls do not get.
+    /// Bytes of a spool with this cap that are not available for calls.
     fn aside(&self, cap: u64, calls_per_day: u64) -> u64 {
         let remembered = calls_per_day.min(SEEN_MAX as u64).saturating_mul(SEEN_BYTES);
         beside_calls(self.segment_bytes, cap).saturating_add(remembered)
     }
 }
 
-/// What it comes to.
+/// The estimate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Estimate {
-    /// Calls a second, all sources together.
+    /// Calls per second of all sources together.
     pub calls_per_second: u64,
-    /// Whether that rate was given, not assumed.
+    /// Whether the rate was given. If not, it is assumed.
     pub rate_given: bool,
     /// Bytes of one call.
     pub call_bytes: u64,
-    /// Sources.
+    /// The number of sources.
     pub sources: u64,
-    /// Objects a day.
+    /// Objects per day.
     pub objects_per_day: u64,
-    /// Requests to the store a day.
+    /// Requests to the store per day.
     pub requests_per_day: u64,
-    /// Uses of KMS keys a day, as far as keys are asked for.
+    /// Uses of KMS keys per day, for sources that request a key.
     pub kms_calls_per_day: u64,
-    /// Bytes that the store keeps more each day.
+    /// Bytes added to the store per day.
     pub stored_bytes_per_day: u64,
     /// Seconds of the outage.
     pub outage_seconds: u64,
-    /// Bytes of spool that calls need through it.
+    /// Bytes of spool needed for the calls of the outage.
     pub spool_bytes_needed: u64,
-    /// Bytes of spool there may be: as configured, or what the disk can hold, where that is less.
+    /// Bytes of spool available: as configured, or what the disk can hold, whichever is less.
     pub spool_bytes: u64,
-    /// Whether the disk is the cap.
+    /// Whether the disk limits the spool.
     pub disk_is_the_cap: bool,
-    /// Whether that is enough.
+    /// Whether the available spool is large enough for the outage.
     pub spool_suffices: bool,
-    /// Bytes of spool that may be held for a destination that fails, or for all that do, while other sources are served. `None`
-    /// for a source alone: it may use the whole spool.
+    /// Bytes of spool that calls of failing destinations may use together while other sources are served.
+    /// `None` for a single source, which may use the whole spool.
     pub failing_bytes: Option<u64>,
-    /// Seconds until the calls of one source have used them, parked and compressed, where its destination alone fails.
+    /// Seconds until the parked, compressed calls of one source use all of `failing_bytes`, if only its
+    /// destination fails.
     pub failing_seconds: Option<u64>,
-    /// What is assumed.
+    /// The assumptions.
     pub assumptions: Vec<String>,
 }
 
-/// Works it out. Nothing overflows: what is too much is the most there can be.
+/// Computes the estimate. Arithmetic saturates instead of overflowing.
 pub fn estimate(load: Load, shape: &Shape) -> Estimate {
     let rate = load.calls_per_second.unwrap_or(RATE_ASSUMED);
     let sources = (shape.encryptions.len() as u64).max(1);
@@ -136,7 +136,7 @@ pub fn estimate(load: Load, shape: &Shape) -> Estimate {
     };
     let kms_calls_per_day = shape.encryptions.iter().map(key_uses).fold(0, u64::saturating_add);
 
-    // What was not yet due when the store went away is there as well.
+    // Includes calls that were not yet due when the outage began.
     let seconds = load.outage_seconds.saturating_add(shape.max_age_seconds);
     let frames = rate.saturating_mul(line_bytes.saturating_add(FRAME_BYTES)).saturating_mul(seconds);
     let cap = shape.cap();
@@ -144,7 +144,8 @@ pub fn estimate(load: Load, shape: &Shape) -> Estimate {
     let needed = |cap: u64| {
         (frames.saturating_add(shape.aside(cap, calls_per_day)) / FULL_PERCENT).saturating_mul(100)
     };
-    // A larger spool has larger segments, which need more: up from the smallest, the first that suffices for itself.
+    // A larger spool has larger segments, which need more space: start small, and take the first size that
+    // suffices.
     let mut larger = std::iter::successors(Some(needed(0)), |bytes| Some(needed(*bytes)));
     let smallest = larger.find(|bytes| needed(*bytes) <= *bytes).unwrap_or(u64::MAX);
     let here = needed(cap);
@@ -174,8 +175,7 @@ pub fn estimate(load: Load, shape: &Shape) -> Estimate {
     }
 }
 
-/// Each stretch of the greatest age ends an object, and so does the size; a stretch without a call makes none. The day ends
-/// with its marker.
+/// Objects end by age and by size; an interval without calls produces none. The day's marker counts as one.
 fn objects_of_one_source(calls: u64, stored: u64, shape: &Shape) -> u64 {
     let stretches = DAY_SECONDS.div_ceil(shape.max_age_seconds.max(1)).min(calls);
     let of_a_stretch = (stored / stretches.max(1)).div_ceil(shape.object_bytes.max(1)).max(1);
@@ -184,33 +184,33 @@ fn objects_of_one_source(calls: u64, stored: u64, shape: &Shape) -> u64 {
 
 fn assumptions(load: Load, shape: &Shape, keys: bool) -> Vec<String> {
     let mut all = vec![
-        "calls come evenly, day and night, and to all sources alike".to_owned(),
+        "calls arrive evenly over the day and over all sources".to_owned(),
         format!("gzip makes lines {GZIP_RATIO} times smaller"),
-        "the day of each source ends with a marker, an object of its own".to_owned(),
-        "one request an object, as long as no answer is lost".to_owned(),
+        "the day of each source ends with a marker, which is also an object".to_owned(),
+        "one request per object, unless an answer is lost".to_owned(),
         format!(
-            "a call of {} becomes a line of {}, which takes {FRAME_BYTES} bytes more in the spool",
+            "a call of {} becomes a line of {}, plus {FRAME_BYTES} bytes in the spool",
             about_bytes(load.call_bytes),
             about_bytes(load.call_bytes.saturating_add(LINE_BYTES_ADDED)),
         ),
-        format!("up to {} of calls wait in the spool anyway", about_seconds(shape.max_age_seconds)),
+        format!("up to {} of calls always wait in the spool", about_seconds(shape.max_age_seconds)),
     ];
     if keys {
         all.push(format!(
-            "one use of a KMS key an object, or {PUTS_PER_KEY_USE} times fewer with bucket_key = true (AWS: up to 99 \
-             % fewer)"
+            "one use of a KMS key per object, or {PUTS_PER_KEY_USE} times fewer with bucket_key = true (AWS: up to \
+             99 % fewer)"
         ));
     }
     all
 }
 
 /// Whether the spool is large enough for the outage.
-pub fn judge(estimate: &Estimate) -> Finding {
+pub fn judge(estimate: &Estimate) -> CheckFinding {
     let outage = about_seconds(estimate.outage_seconds);
     let (needed, there) = (about_bytes(estimate.spool_bytes_needed), about_bytes(estimate.spool_bytes));
-    let rate = count(estimate.calls_per_second);
+    let rate = grouped(estimate.calls_per_second);
     let trial =
-        Trial::new("spool_for_outage", format!("{rate} calls a second through an outage of {outage}"));
+        Trial::new("spool_for_outage", format!("{rate} calls per second during an outage of {outage}"));
     let limit = if estimate.disk_is_the_cap {
         format!("the disk of spool.dir can hold {there}")
     } else {
@@ -218,35 +218,33 @@ pub fn judge(estimate: &Estimate) -> Finding {
     };
     if estimate.spool_suffices {
         return trial.passed(format!(
-            "{rate} calls a second need {needed} through {outage} without the store; {limit}"
+            "{rate} calls per second need {needed} for {outage} without the store; {limit}"
         ));
     }
-    let found =
-        format!("{rate} calls a second need {needed} through {outage} without the store, and {limit}");
+    let found = format!("{rate} calls per second need {needed} for {outage} without the store, but {limit}");
     let gigabytes = estimate.spool_bytes_needed.div_ceil(1_000_000_000);
     let mut remedies =
-        vec![Remedy::paste("give the spool room", format!("[spool]\nmax_bytes = \"{gigabytes} GB\""))];
+        vec![Remedy::paste("enlarge the spool", format!("[spool]\nmax_bytes = \"{gigabytes} GB\""))];
     if estimate.disk_is_the_cap {
-        remedies.insert(0, Remedy::say("take a larger disk, or put spool.dir on one"));
+        remedies.insert(0, Remedy::say("use a larger disk for spool.dir"));
     }
     if estimate.rate_given { trial.failed(found, remedies) } else { trial.warning(found, remedies) }
 }
 
-/// The estimate in lines for a person.
+/// The estimate as lines for people.
 pub fn lines(estimate: &Estimate) -> Vec<String> {
-    let given = if estimate.rate_given { "" } else { " (assumed: say --rate)" };
+    let given = if estimate.rate_given { "" } else { " (assumed; set --rate)" };
     let mut lines = vec![
         format!(
-            "{} calls a second{given} of {}, {} {}",
-            count(estimate.calls_per_second),
+            "{} calls per second{given} of {}, {}",
+            grouped(estimate.calls_per_second),
             about_bytes(estimate.call_bytes),
-            count(estimate.sources),
-            if estimate.sources == 1 { "source" } else { "sources" },
+            counted(estimate.sources, "source", "sources"),
         ),
-        format!("objects a day        {}", count(estimate.objects_per_day)),
-        format!("requests a day       {}", count(estimate.requests_per_day)),
-        format!("KMS calls a day      {}", count(estimate.kms_calls_per_day)),
-        format!("stored a day         {}", about_bytes(estimate.stored_bytes_per_day)),
+        format!("objects per day      {}", grouped(estimate.objects_per_day)),
+        format!("requests per day     {}", grouped(estimate.requests_per_day)),
+        format!("KMS calls per day    {}", grouped(estimate.kms_calls_per_day)),
+        format!("stored per day       {}", about_bytes(estimate.stored_bytes_per_day)),
         format!(
             "spool for {}  {} of {}",
             pad(&about_seconds(estimate.outage_seconds), 9),
@@ -256,7 +254,7 @@ pub fn lines(estimate: &Estimate) -> Vec<String> {
     ];
     if let (Some(bytes), Some(seconds)) = (estimate.failing_bytes, estimate.failing_seconds) {
         lines.push(format!(
-            "one source refused   {} of calls fill {}, its share beside others; then they are answered 503",
+            "one source failing   {} of its calls fill its share of {}; further calls are answered 503",
             about_seconds(seconds),
             about_bytes(bytes)
         ));
@@ -297,20 +295,20 @@ mod tests {
     }
 
     #[test]
-    fn objects_are_cut_by_age_until_size_cuts_them() {
+    fn objects_end_by_age_at_low_rates_and_by_size_at_high_rates() {
         let check = |rate, sources, objects| {
             let estimate = of(rate, &shape(vec![Encryption::SseS3; sources]));
-            assert_eq!(estimate.objects_per_day, objects, "{rate} a second, {sources} sources");
+            assert_eq!(estimate.objects_per_day, objects, "{rate} per second, {sources} sources");
         };
-        // The marker of each source's day is one, too.
+        // The marker of each source's day is also an object.
         check(100, 1, 25);
         check(100, 10, 250);
-        // 1,000 a second of 1 KB are 720 MB an hour: 8 objects, or 2 for each of 6 sources.
+        // 1,000 per second of 1 KB are 720 MB per hour: 8 objects, or 2 for each of 6 sources.
         check(1_000, 1, 24 * 8 + 1);
         check(1_000, 6, (24 * 2 + 1) * 6);
         check(10_000, 1, 24 * 72 + 1);
         check(0, 3, 0);
-        // Fewer calls than hours: no more objects than calls, and the marker.
+        // Fewer calls than hours: as many objects as calls, and the marker.
         assert_eq!(objects_of_one_source(5, 10, &shape(vec![])), 6);
     }
 
@@ -328,10 +326,11 @@ mod tests {
     }
 
     #[test]
-    fn the_spool_holds_the_outage_and_what_waits_anyway() {
+    fn the_spool_covers_the_outage_and_the_calls_already_waiting() {
         const MIB: u64 = 1 << 20;
         let one = of(1_000, &shape(vec![Encryption::SseS3]));
-        // Two hours of 1,280 bytes; three and a quarter segments, two manifests and what is remembered; at 95 %.
+        // Two hours of calls of 1,280 bytes, three and a quarter segments, two manifests and the remembered
+        // calls, in 95 % of the cap.
         let calls = 1_000 * 1_280 * 7_200;
         let aside = (13 * 16 + 2 * 4) * MIB + 2 * MIB * 28;
         let expected = (calls + aside) / 95 * 100;
@@ -346,13 +345,13 @@ mod tests {
         let few = of(1, &assumed);
         let expected = (1_280 * 7_200 + (13 * 2 + 2 * 4) * MIB + 86_400 * 28) / 95 * 100;
         assert_eq!((few.spool_bytes_needed, few.spool_suffices), (expected, true));
-        // A little more than there is needs a little more.
+        // Slightly more than the cap needs slightly more.
         let more = (1..60).map(|rate| of(rate, &assumed)).find(|estimate| !estimate.spool_suffices).unwrap();
         assert!(more.spool_bytes_needed < 130_000_000, "{}", more.spool_bytes_needed);
     }
 
     #[test]
-    fn a_disk_that_is_smaller_than_the_cap_is_the_cap() {
+    fn a_disk_smaller_than_the_cap_limits_the_spool() {
         let of_disk = |disk_bytes| {
             estimate(Load::default(), &Shape { disk_bytes, ..shape(vec![Encryption::SseS3; 2]) })
         };
@@ -373,21 +372,21 @@ mod tests {
     }
 
     #[test]
-    fn a_source_whose_bucket_fails_has_a_share_beside_others() {
+    fn a_failing_source_has_a_limited_share_of_the_spool() {
         let alone = of(1_000, &shape(vec![Encryption::SseS3]));
         assert_eq!((alone.failing_bytes, alone.failing_seconds), (None, None));
-        assert!(!lines(&alone).iter().any(|line| line.starts_with("one source refused")));
+        assert!(!lines(&alone).iter().any(|line| line.starts_with("one source failing")));
         let four = of(1_000, &shape(vec![Encryption::SseS3; 4]));
-        // A quarter of 20 GB beside what calls do not get, at a quarter of 17.28 GB a day.
+        // A quarter of the 20 GB available for calls, at a quarter of 17.28 GB per day.
         let part = four.failing_bytes.unwrap();
         assert!((4_900_000_000..4_950_000_000).contains(&part), "{part}");
         assert_eq!(four.failing_seconds, Some(part * 86_400 / 4_320_000_000));
-        let said = "one source refused   1 d 3 h of calls fill 4.9 GB, its share beside others; then they are answered 503";
+        let said = "one source failing   1 d 3 h of its calls fill its share of 4.9 GB; further calls are answered 503";
         assert!(lines(&four).contains(&said.to_owned()), "{:#?}", lines(&four));
     }
 
     #[test]
-    fn the_largest_numbers_do_no_harm() {
+    fn the_largest_numbers_do_not_overflow() {
         let load = Load { calls_per_second: Some(u64::MAX), call_bytes: u64::MAX, outage_seconds: u64::MAX };
         let all = estimate(load, &shape(vec![kms(None); 3]));
         assert!(!all.spool_suffices);

@@ -1,26 +1,28 @@
-//! What one check found: what was tried, what came back, and what mends it.
+//! The result of a check: what was tried, what was found, and the remedies.
 
 use serde::Serialize;
 
-/// Bytes of what was found that are shown: room for a few ARNs.
+use crate::words::outside_text_within;
+
+/// The most bytes shown of what was found: enough for a few ARNs.
 const FOUND_BYTES_MAX: usize = 2_048;
 
-/// How a check ended.
+/// The outcome of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// It is as it should be.
+    /// It works.
     Passed,
     /// Forebay would not work, or not as promised.
     Failed,
-    /// It works, and somebody should know this.
+    /// It works, but needs attention.
     Warning,
-    /// It could not be tried, or what came back tells nothing.
+    /// It could not be tried, or the result proves nothing.
     NotTested,
 }
 
 impl Outcome {
-    /// The mark that begins its line.
+    /// The mark at the beginning of its line.
     pub fn mark(self) -> char {
         match self {
             Self::Passed => '✓',
@@ -31,47 +33,48 @@ impl Outcome {
     }
 }
 
-/// What mends a finding.
+/// A remedy for a finding.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Remedy {
-    /// What to do, as a sentence without its full stop.
+    /// What to do, as a sentence without a full stop.
     pub text: String,
-    /// What to paste: a setting, a statement of a policy, a command.
+    /// Text to paste: a setting, a statement of a policy, a command.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paste: Option<String>,
 }
 
 impl Remedy {
-    /// Something to do.
+    /// A remedy that only says what to do.
     pub fn say(text: impl Into<String>) -> Self {
         Self { text: text.into(), paste: None }
     }
 
-    /// Something to paste.
+    /// A remedy with text to paste.
     pub fn paste(text: impl Into<String>, paste: impl Into<String>) -> Self {
-        // Parts of it may be what somebody answered: no escape of a terminal is in it.
-        let clean = |c: char| if c.is_control() && c != '\n' { '\u{fffd}' } else { c };
-        Self { text: text.into(), paste: Some(paste.into().chars().map(clean).collect()) }
+        // It may contain text from an answer: remove terminal escapes.
+        let clean = |line| outside_text_within(line, usize::MAX).to_string();
+        let lines: Vec<String> = paste.into().split('\n').map(clean).collect();
+        Self { text: text.into(), paste: Some(lines.join("\n")) }
     }
 }
 
-/// What one check found.
+/// The result of a check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    /// The check's name, which stays the same between releases.
+pub struct CheckFinding {
+    /// The check's name, which is stable between releases.
     pub check: &'static str,
-    /// How it ended.
+    /// The outcome.
     pub outcome: Outcome,
     /// What was tried.
     pub tried: String,
-    /// What came back.
+    /// What was found.
     pub found: String,
-    /// What mends it; none where nothing is wrong.
+    /// The remedies; none if nothing is wrong.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub remedies: Vec<Remedy>,
 }
 
-/// One check about to be judged: its name and what was tried.
+/// A check before its judgement: its name and what was tried.
 #[derive(Clone, Debug)]
 pub struct Trial {
     check: &'static str,
@@ -79,55 +82,45 @@ pub struct Trial {
 }
 
 impl Trial {
-    /// Of the check `check`, which tried `tried`.
+    /// The check `check`, which tried `tried`.
     pub fn new(check: &'static str, tried: impl Into<String>) -> Self {
         Self { check, tried: tried.into() }
     }
 
-    fn end(self, outcome: Outcome, found: impl Into<String>, remedies: Vec<Remedy>) -> Finding {
-        Finding { check: self.check, outcome, tried: self.tried, found: bounded(found.into()), remedies }
+    fn end(self, outcome: Outcome, found: impl Into<String>, remedies: Vec<Remedy>) -> CheckFinding {
+        CheckFinding {
+            check: self.check,
+            outcome,
+            tried: self.tried,
+            found: outside_text_within(&found.into(), FOUND_BYTES_MAX).to_string(),
+            remedies,
+        }
     }
 
-    /// It is as it should be.
-    pub fn passed(self, found: impl Into<String>) -> Finding {
+    /// It works.
+    pub fn passed(self, found: impl Into<String>) -> CheckFinding {
         self.end(Outcome::Passed, found, Vec::new())
     }
 
-    /// It is not, and this mends it.
-    pub fn failed(self, found: impl Into<String>, remedies: Vec<Remedy>) -> Finding {
+    /// It fails, with these remedies.
+    pub fn failed(self, found: impl Into<String>, remedies: Vec<Remedy>) -> CheckFinding {
         self.end(Outcome::Failed, found, remedies)
     }
 
-    /// It works, and somebody should know this.
-    pub fn warning(self, found: impl Into<String>, remedies: Vec<Remedy>) -> Finding {
+    /// It works, but needs attention.
+    pub fn warning(self, found: impl Into<String>, remedies: Vec<Remedy>) -> CheckFinding {
         self.end(Outcome::Warning, found, remedies)
     }
 
-    /// It tells nothing, because of this.
-    pub fn not_tested(self, because: impl Into<String>) -> Finding {
+    /// It could not be tried, or proves nothing, for this reason.
+    pub fn not_tested(self, because: impl Into<String>) -> CheckFinding {
         self.end(Outcome::NotTested, because, Vec::new())
     }
 
-    /// The request was refused, and nothing that Forebay does needs it.
-    pub fn not_needed(self, refusal: impl std::fmt::Display) -> Finding {
-        self.not_tested(format!("not testable with these rights; nothing needs it ({refusal})"))
+    /// The request was refused, but Forebay does not require it.
+    pub fn not_needed(self, refusal: impl std::fmt::Display) -> CheckFinding {
+        self.not_tested(format!("not testable with these rights; not required ({refusal})"))
     }
-}
-
-/// What a service says stands in what was found: no control characters, and not more than a person reads.
-fn bounded(text: String) -> String {
-    if text.len() <= FOUND_BYTES_MAX && !text.chars().any(char::is_control) {
-        return text;
-    }
-    let mut line = String::new();
-    for char in text.chars() {
-        if line.len() >= FOUND_BYTES_MAX {
-            line.push('…');
-            break;
-        }
-        line.extend(if char.is_control() { vec!['\u{fffd}'] } else { vec![char] });
-    }
-    line
 }
 
 #[cfg(test)]
@@ -135,10 +128,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_service_says_is_bounded() {
+    fn external_text_is_cleaned_and_bounded() {
         let found = |text: &str| Trial::new("x", "x").passed(text).found;
         assert_eq!(found("ünïcode stays"), "ünïcode stays");
-        assert_eq!(found("a\u{1b}[31m\nb"), "a\u{fffd}[31m\u{fffd}b");
+        assert_eq!(found("a\u{1b}[31m\nb"), "a\\u{1b}[31m\\nb");
         let long = found(&"ü".repeat(10_000));
         assert!(long.len() <= FOUND_BYTES_MAX + 8 && long.ends_with('…'), "{}", long.len());
     }

@@ -1,37 +1,36 @@
-//! The folders of the sources: whether a policy that lets the test object in lets their objects in, too.
+//! Checks the folders of the sources: whether a policy that allows the test object also allows their objects.
 //!
-//! A put whose checksum is wrong stores nothing. Where the rights are missing the store says so, since it looks at them before
-//! it looks at the bytes; where they are there it refuses the checksum. Whether it does is tried beside the test object first.
-
-use std::fmt;
+//! A put with a wrong checksum stores nothing. A store that checks rights before checksums answers that
+//! access is denied if the right is missing, and that the checksum is wrong if the right is there. A first
+//! put, next to the test object, shows whether the store works this way.
 
 use crate::object::{Destination, ObjectKey};
 use crate::sources::SourceId;
-use crate::store::Put;
-use crate::store::fault::is_digest;
+use crate::store::{Put, Reason};
 use crate::time::ReceivedDay;
+use crate::words::first_few;
 
-use super::finding::{Finding, Trial};
-use super::mend;
+use super::finding::{CheckFinding, Trial};
+use super::fix;
 use super::refusal::Refusal;
 use super::subject::Subject;
 
-/// Sources of one destination whose folders are tried, three requests each.
+/// The most sources of a destination whose folders are tried, with three requests each.
 pub const SOURCES_MAX: usize = 100;
-/// Refused folders that are named.
+/// The most refused folders shown by name.
 const NAMED_MAX: usize = 3;
 
-/// What came back for puts with a wrong checksum.
+/// The answers to puts with a wrong checksum.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answers {
-    /// The one beside the test object was not refused for its checksum, so that others would tell nothing.
+    /// The put next to the test object was not refused for its checksum, so others would prove nothing.
     Unfit(Result<(), Refusal>),
-    /// One for each folder.
+    /// The answer for each folder.
     Of(Vec<(String, Result<(), Refusal>)>),
 }
 
-/// The keys that are tried, each in a folder that delivery writes to: of the calls of every source, of what was rejected, and of
-/// its markers.
+/// The keys to try, one in each folder that delivery writes to: those of each source's calls, rejected items
+/// and markers.
 pub(super) fn keys(to: &Destination, sources: &[SourceId], day: ReceivedDay, name: &str) -> Vec<ObjectKey> {
     let root = to.bucket.below("segment-logs");
     let folders =
@@ -39,25 +38,26 @@ pub(super) fn keys(to: &Destination, sources: &[SourceId], day: ReceivedDay, nam
     sources.iter().take(SOURCES_MAX).flat_map(folders).map(ObjectKey::listed).collect()
 }
 
-/// `put` at another key, with a checksum that is not that of its bytes.
+/// `put` with another key and a wrong checksum.
 pub(super) fn with_wrong_checksum(put: &Put, key: ObjectKey) -> Put {
     Put { key, crc32: !put.crc32, ..put.clone() }
 }
 
-/// Whether a store said that the checksum is wrong, and nothing else.
+/// Whether the store refused the checksum, and nothing else.
 pub(super) fn is_about_the_checksum(answer: &Result<(), Refusal>) -> bool {
-    answer.as_ref().is_err_and(|refusal| refusal.code.as_deref().is_some_and(is_digest))
+    answer.as_ref().is_err_and(|refusal| refusal.reason == Reason::Digest)
 }
 
-/// Whether the sources' objects are let in.
-pub fn judge(subject: &Subject<'_>, answers: &Answers) -> Finding {
+/// Whether the sources' objects are allowed.
+pub fn judge(subject: &Subject<'_>, answers: &Answers) -> CheckFinding {
     let all = subject.sources.len();
     let trial = Trial::new("folders", format!("PutObject with a wrong checksum, below {}", subject.bucket()));
-    let untold = "whether a policy refuses the folder of one source is not tested, and would show at its first delivery";
+    let untold =
+        "whether a policy refuses the folder of a source is not tested; its first delivery would show it";
     let tried = match answers {
         Answers::Of(tried) => tried,
         Answers::Unfit(Ok(())) => {
-            return trial.not_tested(format!("{untold}: the store takes a put whose checksum is wrong"));
+            return trial.not_tested(format!("{untold}: the store accepts puts with a wrong checksum"));
         }
         Answers::Unfit(Err(refusal)) => return trial.not_tested(format!("{untold} ({refusal})")),
     };
@@ -67,44 +67,21 @@ pub fn judge(subject: &Subject<'_>, answers: &Answers) -> Finding {
         .filter(|(_, refusal)| refusal.is_denied())
         .collect();
     if let Some((_, refusal)) = denied.first() {
-        let found = format!("{} cannot be written to: {refusal}", Named(&denied));
-        return trial.failed(found, mend::put(subject, refusal, false));
+        let folders = first_few(denied.iter().map(|(folder, _)| folder), NAMED_MAX);
+        let found = format!("{folders} cannot be written to: {refusal}");
+        return trial.failed(found, fix::put(subject, refusal, false));
     }
     let odd = tried.iter().find(|(_, answer)| !is_about_the_checksum(answer));
     match odd {
         Some((folder, Ok(()))) => trial.not_tested(format!(
-            "{untold}: the store took a put whose checksum is wrong; look into {folder} for an object of this check, \
+            "{untold}: the store accepted a put with a wrong checksum; look for an object of this check in {folder}, \
              and remove it"
         )),
         Some((folder, Err(refusal))) => trial.not_tested(format!("{untold}: {folder}: {refusal}")),
         None if all > SOURCES_MAX => trial.passed(format!(
-            "those of the first {SOURCES_MAX} of {all} sources may be written to; the others are not tested"
+            "the folders of the first {SOURCES_MAX} of {all} sources are writable; the others are not tested"
         )),
-        None => trial.passed(format!("those of {} may be written to", Sources(all))),
-    }
-}
-
-struct Sources(usize);
-
-impl fmt::Display for Sources {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            1 => f.write_str("the source"),
-            all => write!(f, "all {all} sources"),
-        }
-    }
-}
-
-/// Some of the folders, and how many more there are.
-struct Named<'a>(&'a [(&'a str, &'a Refusal)]);
-
-impl fmt::Display for Named<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let named: Vec<&str> = self.0.iter().take(NAMED_MAX).map(|(folder, _)| *folder).collect();
-        f.write_str(&named.join(", "))?;
-        match self.0.len() - named.len() {
-            0 => Ok(()),
-            more => write!(f, " and {more} more"),
-        }
+        None if all == 1 => trial.passed("the folders of the source are writable"),
+        None => trial.passed(format!("the folders of all {all} sources are writable")),
     }
 }

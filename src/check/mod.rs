@@ -1,17 +1,17 @@
-//! `forebay check`: whether a configuration works, found out before the first call.
+//! `forebay check`: tests whether a configuration works, before the first call.
 //!
-//! Each check is a pure function from what was observed to a [`Finding`]; `probe` makes the observations, and [`run()`]
-//! says in which order, and what depends on what. What is refused and needed by nobody is no failure: with no right but
-//! `s3:PutObject` a collector works, and so does this.
+//! Each check is a pure function from observations to a [`CheckFinding`]; `probe` makes the observations, and
+//! [`run()`] defines their order and dependencies. A refusal of something not required is not a failure:
+//! `s3:PutObject` alone is enough for a collector, and for this check.
 
 pub mod access;
 pub mod bucket;
 pub mod clock;
 pub mod estimate;
 pub mod finding;
+pub mod fix;
 pub mod folders;
 pub mod key;
-pub mod mend;
 pub mod object;
 pub mod ports;
 mod probe;
@@ -24,12 +24,11 @@ pub mod subject;
 pub mod surroundings;
 mod target;
 pub mod tls;
-mod words;
 
 pub use estimate::{Estimate, Load, Shape};
-pub use finding::{Finding, Outcome, Remedy};
+pub use finding::{CheckFinding, Outcome, Remedy};
 pub use ports::{Port, Speaks};
-pub use report::{Group, Report, Summary};
+pub use report::{CheckReport, Group, Summary};
 pub use run::{Settings, run};
 pub use spool::SpoolSettings;
 pub use subject::{Reach, Target, targets};

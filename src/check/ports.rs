@@ -1,10 +1,10 @@
-//! The addresses to listen on: free, or taken by a collector that runs already.
+//! Checks the addresses to listen on: free, or used by a running collector.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::finding::{Finding, Remedy, Trial};
+use super::finding::{CheckFinding, Remedy, Trial};
 
-/// What is spoken at an address.
+/// The protocol at an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Speaks {
     /// HTTP in clear.
@@ -13,30 +13,30 @@ pub enum Speaks {
     Tls,
 }
 
-/// An address that the configuration names.
+/// An address in the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Port {
     /// The check's name.
     pub check: &'static str,
     /// The setting that names it.
     pub setting: &'static str,
-    /// It.
+    /// The address.
     pub addr: SocketAddr,
-    /// What a collector speaks there.
+    /// The collector's protocol there.
     pub speaks: Speaks,
 }
 
-/// What became of binding to it.
+/// The result of binding to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PortUse {
     /// It is free.
     Free,
-    /// Somebody listens there.
+    /// Another process listens there.
     Taken {
         /// Whether it is a collector of Forebay.
         by_forebay: bool,
     },
-    /// This user may not.
+    /// This user may not listen there.
     Denied,
     /// This machine does not have the address.
     NotHere,
@@ -45,7 +45,7 @@ pub enum PortUse {
 }
 
 /// Whether a listener can be opened there.
-pub fn judge(port: &Port, found: &PortUse) -> Finding {
+pub fn judge(port: &Port, found: &PortUse) -> CheckFinding {
     let Port { check, setting, addr, .. } = *port;
     let trial = Trial::new(check, format!("bind {addr} ({setting})"));
     match found {
@@ -55,21 +55,21 @@ pub fn judge(port: &Port, found: &PortUse) -> Finding {
         PortUse::Taken { by_forebay: false } => trial.failed(
             format!("{addr} is taken by another program"),
             vec![Remedy::paste(
-                format!("end that program, or set another port in {setting}"),
+                format!("stop that program, or set another port in {setting}"),
                 format!("ss -ltnp 'sport = :{}'", addr.port()),
             )],
         ),
         PortUse::Denied => trial.failed(
-            format!("{addr}: this user may not listen there (ports below 1024 need a right)"),
+            format!("{addr}: this user may not listen there (ports below 1024 need a capability)"),
             vec![Remedy::paste(
-                format!("set a port from 1024 on in {setting}, or give the service the right"),
+                format!("set a port of at least 1024 in {setting}, or give the service the capability"),
                 "AmbientCapabilities=CAP_NET_BIND_SERVICE",
             )],
         ),
         PortUse::NotHere => trial.failed(
             format!("{addr}: this machine has no such address"),
             vec![Remedy::say(format!(
-                "set an address of this machine in {setting} (0.0.0.0 is all of them)"
+                "set an address of this machine in {setting} (0.0.0.0 means all of them)"
             ))],
         ),
         PortUse::Other(why) => trial
@@ -77,7 +77,7 @@ pub fn judge(port: &Port, found: &PortUse) -> Finding {
     }
 }
 
-/// Where this machine reaches a listener: one on all addresses is asked on the loopback.
+/// The address at which this machine reaches a listener: loopback if the listener accepts on all addresses.
 pub fn here(addr: SocketAddr) -> SocketAddr {
     let ip = match addr.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_port_of_a_running_collector_is_fine() {
+    fn a_port_used_by_a_running_collector_passes() {
         let check = |found: PortUse, outcome| {
             let addr = "127.0.0.1:8080".parse().unwrap();
             let port = Port { check: "listen", setting: "collector.listen", addr, speaks: Speaks::Http };

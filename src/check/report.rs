@@ -1,54 +1,57 @@
-//! All findings of a run, and how they are printed.
+//! All findings of a run, and their output.
 
 use serde::Serialize;
 
-use super::estimate::{self, Estimate};
-use super::finding::{Finding, Outcome};
+use crate::words::counted;
+use crate::words::table::wrapped;
 
-/// Findings that belong together.
+use super::estimate::{self, Estimate};
+use super::finding::{CheckFinding, Outcome};
+
+/// Findings with a common title.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
-    /// What they are about, for people.
+    /// The title, for people.
     pub title: String,
-    /// The destination, where they are about one.
+    /// The destination, if they concern one.
     pub destination: Option<String>,
-    /// The sources whose objects go there.
+    /// The sources of that destination.
     pub sources: Vec<String>,
     /// The findings.
-    pub findings: Vec<Finding>,
+    pub findings: Vec<CheckFinding>,
 }
 
 impl Group {
-    /// Findings that are about no destination.
-    pub fn new(title: &str, findings: Vec<Finding>) -> Self {
+    /// Findings that concern no destination.
+    pub fn new(title: &str, findings: Vec<CheckFinding>) -> Self {
         Self { title: title.to_owned(), destination: None, sources: Vec::new(), findings }
     }
 }
 
-/// What a run found.
+/// The result of a run.
 #[derive(Clone, Debug)]
-pub struct Report {
-    /// In the order in which they are printed.
+pub struct CheckReport {
+    /// The groups in the order of the output.
     pub groups: Vec<Group>,
-    /// What a rate of calls comes to.
+    /// The load estimate.
     pub estimate: Estimate,
 }
 
-/// How many findings ended how.
+/// The number of findings by outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Summary {
-    /// As they should be.
+    /// Passed.
     pub passed: usize,
-    /// Not so.
+    /// Failed.
     pub failed: usize,
-    /// Worth knowing.
+    /// Warnings.
     pub warnings: usize,
-    /// Not tried, or telling nothing.
+    /// Not tried, or without proof.
     pub not_tested: usize,
 }
 
 impl Summary {
-    fn of<'a>(findings: impl IntoIterator<Item = &'a Finding>) -> Self {
+    fn of<'a>(findings: impl IntoIterator<Item = &'a CheckFinding>) -> Self {
         let mut summary = Self::default();
         for finding in findings {
             *match finding.outcome {
@@ -61,15 +64,11 @@ impl Summary {
         summary
     }
 
-    /// In one line.
+    /// The summary in one line.
     pub fn in_words(&self) -> String {
         let mut parts = vec![format!("{} passed", self.passed), format!("{} failed", self.failed)];
         if self.warnings > 0 {
-            parts.push(format!(
-                "{} {}",
-                self.warnings,
-                if self.warnings == 1 { "warning" } else { "warnings" }
-            ));
+            parts.push(counted(self.warnings as u64, "warning", "warnings"));
         }
         if self.not_tested > 0 {
             parts.push(format!("{} not tested", self.not_tested));
@@ -78,11 +77,11 @@ impl Summary {
     }
 }
 
-/// One finding as JSON, with what it is about.
+/// A finding as JSON, with its destination.
 #[derive(Serialize)]
 struct Printed<'a> {
     #[serde(flatten)]
-    finding: &'a Finding,
+    finding: &'a CheckFinding,
     #[serde(skip_serializing_if = "Option::is_none")]
     destination: Option<&'a str>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
@@ -98,11 +97,8 @@ struct PrintedReport<'a> {
 
 /// The width of a check's name: the longest one and a space.
 const NAME_WIDTH: usize = 26;
-/// Where lines are broken. What is to be pasted is not.
-const LINE_WIDTH: usize = 120;
-
-impl Report {
-    /// How many findings ended how.
+impl CheckReport {
+    /// The number of findings by outcome.
     pub fn summary(&self) -> Summary {
         Summary::of(self.groups.iter().flat_map(|group| &group.findings))
     }
@@ -110,7 +106,7 @@ impl Report {
     /// The report as JSON.
     ///
     /// # Errors
-    /// What the encoder says.
+    /// The encoder's error.
     pub fn json(&self) -> serde_json::Result<String> {
         let findings = self
             .groups
@@ -130,7 +126,7 @@ impl Report {
         })
     }
 
-    /// The report for a person: one line a check, and what mends it below those that failed.
+    /// The report for people: one line per check, and the remedies below.
     pub fn text(&self) -> String {
         let mut lines = Vec::new();
         for group in self.groups.iter().filter(|group| !group.findings.is_empty()) {
@@ -146,8 +142,8 @@ impl Report {
     }
 }
 
-fn finding_lines(finding: &Finding) -> Vec<String> {
-    let Finding { check, outcome, tried, found, remedies } = finding;
+fn finding_lines(finding: &CheckFinding) -> Vec<String> {
+    let CheckFinding { check, outcome, tried, found, remedies } = finding;
     let name = check.replace('_', " ");
     let mut lines = wrapped(&format!("  {} {name:NAME_WIDTH$}", outcome.mark()), found);
     if *outcome == Outcome::Failed {
@@ -163,40 +159,16 @@ fn finding_lines(finding: &Finding) -> Vec<String> {
     lines
 }
 
-/// A text behind its beginning, broken at spaces; what follows stands below where it began. Words are never broken:
-/// ARNs and keys are copied from here.
-fn wrapped(beginning: &str, text: &str) -> Vec<String> {
-    let indent = beginning.chars().count();
-    let mut lines = Vec::new();
-    let mut line = beginning.to_owned();
-    let mut len = indent;
-    for word in text.split(' ') {
-        let more = word.chars().count();
-        if len > indent && len + 1 + more > LINE_WIDTH {
-            lines.push(std::mem::replace(&mut line, " ".repeat(indent)));
-            len = indent;
-        }
-        if len > indent {
-            line.push(' ');
-            len += 1;
-        }
-        line.push_str(word);
-        len += more;
-    }
-    lines.push(line);
-    lines
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::estimate::{Load, Shape, estimate};
     use super::super::finding::{Remedy, Trial};
     use super::*;
 
-    fn report() -> Report {
-        let passed = Trial::new("bucket", "HeadBucket lake").passed("lake is there");
-        let mend = Remedy::paste("grant it", "{\n  \"Effect\": \"Allow\"\n}");
-        let failed = Trial::new("put", "PutObject lake/x").failed("403 AccessDenied: no", vec![mend]);
+    fn report() -> CheckReport {
+        let passed = Trial::new("bucket", "HeadBucket lake").passed("lake exists");
+        let fix = Remedy::paste("grant it", "{\n  \"Effect\": \"Allow\"\n}");
+        let failed = Trial::new("put", "PutObject lake/x").failed("403 AccessDenied: no", vec![fix]);
         let untested = Trial::new("look", "HeadObject").not_tested("403");
         let mut group = Group::new("to lake, for source web", vec![passed, failed, untested]);
         group.destination = Some("lake".to_owned());
@@ -209,14 +181,14 @@ mod tests {
             disk_bytes: None,
             segment_bytes: 1,
         };
-        Report { groups: vec![group], estimate: estimate(Load::default(), &shape) }
+        CheckReport { groups: vec![group], estimate: estimate(Load::default(), &shape) }
     }
 
     #[test]
-    fn a_failure_is_followed_by_what_was_tried_and_what_mends_it() {
+    fn a_failure_is_followed_by_what_was_tried_and_its_remedies() {
         let text = report().text();
         let expected = "to lake, for source web
-  ✓ bucket                    lake is there
+  ✓ bucket                    lake exists
   ✗ put                       403 AccessDenied: no
       tried: PutObject lake/x
       → grant it:
@@ -229,14 +201,6 @@ estimate
 ";
         assert!(text.starts_with(expected), "{text}");
         assert!(text.ends_with("1 passed, 1 failed, 1 not tested\n"), "{text}");
-    }
-
-    #[test]
-    fn long_lines_are_broken_at_spaces() {
-        let word = "x".repeat(70);
-        let lines = wrapped("  - ", &format!("{word} {word} a b"));
-        assert_eq!(lines, [format!("  - {word}"), format!("    {word} a b")]);
-        assert_eq!(wrapped("", ""), [""]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! One run: the process's access, every destination, this machine, the estimate.
+//! One run: access, every destination, this machine, the estimate.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -9,11 +9,11 @@ use tokio::task::{JoinError, JoinSet};
 use super::access::{self, Identity};
 use super::clock::{self, Reading};
 use super::estimate::{self, Load, Shape};
-use super::finding::Finding;
+use super::finding::CheckFinding;
 use super::ports::{self, Port, PortUse, Speaks};
 use super::probe;
 use super::probe::aws::Aws;
-use super::report::{Group, Report};
+use super::report::{CheckReport, Group};
 use super::spool::SpoolSettings;
 use super::subject::{Reach, Target};
 use super::surroundings;
@@ -23,18 +23,18 @@ use crate::object::{ExternalId, RoleArn};
 use crate::store::s3::S3Store;
 use crate::time::{Clock, UnixMillis};
 
-/// Destinations that are checked at once. Each sends one request at a time.
+/// The most destinations checked at once. Each sends one request at a time.
 const AT_ONCE: usize = 8;
 
-/// What is checked.
+/// What to check.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// How destinations are reached.
     pub reach: Reach,
     /// The destinations.
     pub targets: Vec<Target>,
-    /// The external ids with which each role is assumed, for all sources and not only for those that are checked: a trust
-    /// policy names them all.
+    /// The external ids for each role, of all sources and not only of those that are checked: a trust policy
+    /// names them all.
     pub external_ids: BTreeMap<RoleArn, BTreeSet<ExternalId>>,
     /// The node id, which is part of the test objects' names.
     pub node: String,
@@ -46,26 +46,26 @@ pub struct Settings {
     pub timeout: Duration,
     /// The spool.
     pub spool: SpoolSettings,
-    /// The TLS files, where there are any.
+    /// The TLS files, if configured.
     pub tls: Option<TlsSettings>,
-    /// Where is listened: the collector, with TLS, and the admin side.
+    /// The addresses to listen on: the collector, its TLS listener, and the admin listener.
     pub ports: Vec<Port>,
-    /// What is estimated for.
+    /// The load to estimate.
     pub load: Load,
-    /// What the estimate takes from the configuration. How much the disk can hold is found out by looking.
+    /// The relevant configuration for the estimate. The free space of the disk is measured.
     pub shape: Shape,
 }
 
-/// Runs every check. `progress` is told how many destinations are done, of how many.
+/// Runs every check. `progress` is called with the number of finished destinations and the total number.
 ///
 /// # Errors
-/// A check that ended in a panic.
+/// A check panicked.
 pub async fn run(
     settings: Settings,
     store: S3Store,
     clock: Arc<dyn Clock>,
     progress: impl Fn(usize, usize),
-) -> Result<Report, JoinError> {
+) -> Result<CheckReport, JoinError> {
     let aws = Aws {
         store,
         clock: Arc::clone(&clock),
@@ -105,10 +105,11 @@ pub async fn run(
     groups.push(Group::new("this machine", findings));
     let estimate = estimate::estimate(settings.load, &Shape { disk_bytes, ..settings.shape });
     groups.push(Group::new("load", vec![estimate::judge(&estimate)]));
-    Ok(Report { groups, estimate })
+    Ok(CheckReport { groups, estimate })
 }
 
-/// Checks every destination, some at once. Returns what was found in their order, and the first that told the time.
+/// Checks every destination, several at once. Returns the findings in order, and the first answer with a
+/// time.
 async fn destinations(
     common: Arc<Common>,
     targets: Vec<Target>,
@@ -127,7 +128,7 @@ async fn destinations(
         {
             let first = target.destination.role.as_ref().is_some_and(|role| roles.insert(role.arn.clone()));
             let common = Arc::clone(&common);
-            // A name of its own for each object, also in one bucket.
+            // A different name for each object, even in the same bucket.
             let at = at.plus(Duration::from_millis(index as u64));
             running.spawn(async move { (index, target::check(&common, &target, at, first).await) });
         }
@@ -140,19 +141,19 @@ async fn destinations(
     Ok((done.into_values().map(|checked| checked.group).collect(), reading))
 }
 
-/// What is checked of this machine.
+/// The local settings to check.
 struct Local {
     spool: SpoolSettings,
     tls: Option<TlsSettings>,
     ports: Vec<Port>,
 }
 
-/// What is found of this machine, and how many bytes its disk can hold of the spool, where that is known.
+/// The findings about this machine, and how many bytes of spool its disk can hold, if known.
 async fn machine(
     local: Local,
     clock: Arc<dyn Clock>,
     reading: Option<Reading>,
-) -> Result<(Vec<Finding>, Option<u64>), JoinError> {
+) -> Result<(Vec<CheckFinding>, Option<u64>), JoinError> {
     let mut findings = vec![clock::difference(reading.as_ref())];
     let Local { spool, tls, ports } = local;
     let listening = listening(&ports).await;
@@ -170,8 +171,9 @@ async fn machine(
     Ok((findings, disk_bytes))
 }
 
-/// A listener with TLS cannot be asked who it is; where the collector's other one is ours, so is this.
-async fn listening(ports: &[Port]) -> Vec<Finding> {
+/// A TLS listener cannot be identified directly: it counts as Forebay's if the plain listener before it is
+/// Forebay's.
+async fn listening(ports: &[Port]) -> Vec<CheckFinding> {
     let mut findings = Vec::new();
     let mut collector_runs = false;
     for port in ports {

@@ -1,4 +1,4 @@
-//! The test object: one line, made into a put by the code that makes every put.
+//! The test object: a single line, put by the same code as every object.
 
 use std::io;
 
@@ -13,25 +13,25 @@ use crate::time::UnixMillis;
 
 use super::subject::Reach;
 
-/// Compression level; any would do for one line.
+/// The compression level; irrelevant for one line.
 const LEVEL: u32 = 6;
 
-/// Who puts a test object, and when.
+/// The node and the time for a test object.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Maker<'a> {
     /// The node id.
     pub(super) node: &'a str,
-    /// Now; another one for each object, since it is part of the name.
+    /// The current time; different for each object, because it is part of the name.
     pub(super) at: UnixMillis,
 }
 
 /// A put of one line, with all headers that delivery would send for an object of `source`.
 ///
 /// # Errors
-/// What the compressor says.
+/// The compressor's error.
 pub(super) fn put(reach: &Reach, to: &Destination, source: &SourceId, maker: Maker<'_>) -> io::Result<Put> {
     let Maker { node, at } = maker;
-    let line = serde_json::json!({ "type": "check", "node": node, "receivedAt": crate::object::metadata::rfc3339(at) });
+    let line = serde_json::json!({ "type": "check", "node": node, "receivedAt": crate::words::rfc3339(at) });
     let mut gzip = GzipLines::new(Vec::new(), LEVEL, u64::MAX);
     gzip.push(format!("{line}\n").as_bytes())?;
     let done = gzip.finish()?;

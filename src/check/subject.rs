@@ -1,38 +1,40 @@
-//! What is checked of one destination, and the statements of policies that mend it.
+//! A destination under check, and the policy statements that fix it.
 
 use std::collections::{BTreeSet, HashMap};
 
+use crate::arn::Arn;
 use crate::object::{AccountId, Destination, ExternalId, ObjectTags};
-use crate::policy::{self, Arn, Place, Template, Values};
+use crate::policy::{self, PolicyPlace, Template, Values};
 use crate::sources::SourceId;
 use crate::store::PutMode;
+use crate::words::first_few;
 
 use super::finding::Remedy;
 
-/// Sources that are named beside a destination; of more only the number is told.
+/// The most sources named next to a destination. Further ones are only counted.
 const SOURCES_SHOWN: usize = 3;
 
-/// How every destination of a configuration is reached.
+/// The settings with which every destination is reached.
 #[derive(Clone, Debug)]
 pub struct Reach {
-    /// A store that is not AWS's own.
+    /// The endpoint of a store other than AWS.
     pub endpoint_url: Option<String>,
-    /// A token service that is not AWS's own.
+    /// An STS endpoint other than AWS's own.
     pub sts_endpoint_url: Option<String>,
-    /// A key service that is not AWS's own.
+    /// A KMS endpoint other than AWS's own.
     pub kms_endpoint_url: Option<String>,
     /// Whether a put may replace an object.
     pub put: PutMode,
-    /// Whether objects say that they are gzip.
+    /// Whether objects carry `Content-Encoding: gzip`.
     pub content_encoding: bool,
     /// The tags of each object.
     pub tags: ObjectTags,
-    /// Whether objects are given to the bucket's owner.
+    /// Whether the bucket's owner gets full control of objects.
     pub acl: bool,
 }
 
 impl Reach {
-    /// Whether the store is AWS's own, perhaps by a VPC endpoint.
+    /// Whether the store is AWS, possibly through a VPC endpoint.
     pub fn is_aws(&self) -> bool {
         let Some(url) = &self.endpoint_url else { return true };
         let rest = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
@@ -40,40 +42,36 @@ impl Reach {
         host.strip_suffix(".cn").unwrap_or(host).ends_with(".amazonaws.com")
     }
 
-    /// Whether requests go without TLS.
+    /// Whether requests are sent without TLS.
     pub fn is_in_clear(&self) -> bool {
         self.endpoint_url.as_ref().is_some_and(|url| url.starts_with("http://"))
     }
 
-    /// Whether a token service can be asked: AWS's own, or one that is configured.
+    /// Whether there is a token service to ask: AWS's own, or a configured one.
     pub fn has_token_service(&self) -> bool {
         self.is_aws() || self.sts_endpoint_url.is_some()
     }
 
-    /// Whether a key service can be asked.
+    /// Whether there is a key service to ask.
     pub fn has_key_service(&self) -> bool {
         self.is_aws() || self.kms_endpoint_url.is_some()
     }
 }
 
-/// A destination, and the sources whose objects go there.
+/// A destination, and its sources.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// Where and how.
+    /// The destination.
     pub destination: Destination,
-    /// Whose objects; at least one.
+    /// Its sources; at least one.
     pub sources: Vec<SourceId>,
 }
 
 impl Target {
-    /// Which sources it stands for, in a few words.
+    /// The sources in a few words.
     pub fn sources_in_words(&self) -> String {
-        let shown: Vec<&str> = self.sources.iter().take(SOURCES_SHOWN).map(SourceId::as_str).collect();
-        match self.sources.len().saturating_sub(shown.len()) {
-            0 if shown.len() == 1 => format!("source {}", shown.join("")),
-            0 => format!("sources {}", shown.join(", ")),
-            more => format!("sources {} and {more} more", shown.join(", ")),
-        }
+        let what = if self.sources.len() == 1 { "source" } else { "sources" };
+        format!("{what} {}", first_few(&self.sources, SOURCES_SHOWN))
     }
 }
 
@@ -92,20 +90,20 @@ pub fn targets(sources: impl IntoIterator<Item = (SourceId, Destination)>) -> Ve
     targets
 }
 
-/// A destination under check: what is asked of it, and who asks.
+/// A destination under check, and the identity that asks.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
-    /// How it is reached.
+    /// The settings with which it is reached.
     pub reach: &'a Reach,
-    /// Where and how.
+    /// The destination.
     pub destination: &'a Destination,
-    /// Who the process is, as the token service says; `None` where that is not known.
+    /// The identity of the process according to STS; `None` if unknown.
     pub process: Option<&'a str>,
-    /// The bucket's region where it is known.
+    /// The bucket's region, if known.
     pub region: Option<&'a str>,
-    /// The sources that go there.
+    /// The sources of the destination.
     pub sources: &'a [SourceId],
-    /// All external ids with which its role is assumed, for other sources too: a trust policy names them all.
+    /// All external ids for its role, also of other sources: a trust policy names them all.
     pub external_ids: Option<&'a BTreeSet<ExternalId>>,
 }
 
@@ -115,18 +113,18 @@ impl Subject<'_> {
         self.destination.bucket.bucket()
     }
 
-    /// Lines of the configuration, under the heading where they hold for this destination: in a source's own table, which
-    /// stands above `[s3]`, or for many sources there.
+    /// Lines of the configuration, with the heading where they apply to this destination: the table of its
+    /// only source, which takes precedence over `[s3]`, or `[s3]` for several sources.
     pub fn setting(&self, lines: &str) -> String {
         match self.sources {
             [source] => format!("[[source]]\nid = \"{source}\"\n{lines}"),
             _ => format!(
-                "[s3]  # or in the table of each source that sets it itself, or has a bucket of its own\n{lines}"
+                "[s3]  # or in the table of each source that overrides it or has its own bucket\n{lines}"
             ),
         }
     }
 
-    /// What a put asks for beside the bytes, in the words of the configuration.
+    /// What a put requests besides storing bytes, in the words of the configuration.
     pub fn asked_for(&self) -> String {
         let mut asked = vec![format!("encryption {}", self.destination.encryption)];
         if let Some(bucket_key) = self.destination.encryption.kms().and_then(|kms| kms.bucket_key) {
@@ -154,32 +152,33 @@ impl Subject<'_> {
         asked.join(", ")
     }
 
-    /// A statement that grants what was refused, filled in. Where the writer's ARN is known it goes into the bucket's
-    /// policy (which suffices within one account), else into the policy of whoever that is.
+    /// A statement that grants what was refused, filled in. If the writer's ARN is known, it is for the
+    /// bucket's policy (which is enough within one account), otherwise for the writer's own policy.
     pub fn grant(&self, sid: &str, what: &str) -> Remedy {
         let role = self.destination.role.as_ref();
         if role.is_none() && self.principal().is_some() {
             let template = if sid == "ForebayPuts" { Template::Bucket } else { Template::BucketCrossAccount };
             let bucket = self.bucket();
             let text = format!(
-                "grant {what} in the policy of bucket {bucket} (of another account than the bucket's, also in the \
-                 policy of {}: forebay policy collector)",
+                "grant {what} in the policy of bucket {bucket} (if the bucket is in another account, also in the policy \
+                 of {}: forebay policy collector)",
                 self.process.unwrap_or("the user or role")
             );
             return self.statement(template, sid, text);
         }
         let (template, whom) = match role {
             Some(role) => (Template::Role, format!("the role {}", role.arn)),
-            None => (Template::Collector, "the user or role whose credentials these are".to_owned()),
+            None => (Template::Collector, "the user or role of these credentials".to_owned()),
         };
         let text = format!(
-            "grant {what} in the policy of {whom} (where the bucket is of another account, also in its own: forebay \
-             policy bucket-cross-account)"
+            "grant {what} in the policy of {whom} (if the bucket is in another account, also in the bucket's policy: \
+             forebay policy bucket-cross-account)"
         );
         self.statement(template, sid, text)
     }
 
-    /// A statement of one template, filled in; where a value for it is not known, how to print it with that.
+    /// A statement of a template, filled in. If a value is unknown, the remedy says which command prints the
+    /// statement once the value is given.
     pub fn statement(&self, template: Template, sid: &str, text: String) -> Remedy {
         match policy::statement(template, sid, &self.values()) {
             Ok(statement) => Remedy::paste(text, statement),
@@ -190,22 +189,22 @@ impl Subject<'_> {
         }
     }
 
-    /// Who the process is, as a policy names it: the role of a session, not the session.
+    /// The identity of the process as policies name it: the role of a session, not the session.
     fn principal(&self) -> Option<Arn> {
         let arn: Arn = self.process?.parse().ok()?;
         if arn.service() != "sts" {
             return Some(arn);
         }
-        // The path of a role does not stand in the ARN of its sessions; most have none.
+        // The path of a role is missing in the ARN of its sessions, but most roles have none.
         let name = arn.resource().strip_prefix("assumed-role/")?.split('/').next()?.to_owned();
         format!("arn:{}:iam::{}:role/{name}", arn.partition(), arn.account()).parse().ok()
     }
 
     fn values(&self) -> Values {
-        let as_configured = Place::of(self.destination, self.reach.tags.any(), self.reach.acl);
+        let as_configured = PolicyPlace::of(self.destination, self.reach.tags.any(), self.reach.acl);
         let region = self.region.map(str::to_owned).or_else(|| as_configured.region.clone());
-        let place = Place { region, ..as_configured };
-        let with_id = |id: &ExternalId| Place { external_id: Some(id.to_string()), ..place.clone() };
+        let place = PolicyPlace { region, ..as_configured };
+        let with_id = |id: &ExternalId| PolicyPlace { external_id: Some(id.to_string()), ..place.clone() };
         let places = match self.external_ids {
             Some(ids) if ids.len() > 1 => ids.iter().map(with_id).collect(),
             _ => vec![place],
@@ -219,7 +218,7 @@ impl Subject<'_> {
         }
     }
 
-    /// The owner that the bucket must have, where one is configured.
+    /// The owner that the bucket must have, if configured.
     pub fn owner(&self) -> Option<&AccountId> {
         self.destination.expected_bucket_owner.as_ref()
     }
@@ -231,7 +230,7 @@ mod tests {
     use crate::object::{BucketString, Encryption};
 
     #[test]
-    fn sources_of_one_destination_are_one_target() {
+    fn sources_with_the_same_destination_are_one_target() {
         let to = |bucket: &str| Destination::new(BucketString::parse(bucket).unwrap(), Encryption::SseS3);
         let source = |id: &str| SourceId::new(id).unwrap();
         let all = [("a", "one"), ("b", "two"), ("c", "one"), ("d", "one"), ("e", "one")];

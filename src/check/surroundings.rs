@@ -1,11 +1,11 @@
-//! What needs no request: settings that work and that somebody should know of.
+//! Checks without requests: settings that work but need attention.
 
-use super::finding::{Finding, Remedy, Trial};
+use super::finding::{CheckFinding, Remedy, Trial};
 use super::subject::{Reach, Subject};
 use crate::store::s3::is_loopback;
 
-/// Whether what is sent can be read on the way. Nothing is said of AWS's own endpoints: they are all https.
-pub fn transport(reach: &Reach) -> Option<Finding> {
+/// Whether requests can be read in transit. Not reported for AWS's own endpoints, which always use https.
+pub fn transport(reach: &Reach) -> Option<CheckFinding> {
     let url = reach.endpoint_url.as_deref()?;
     let trial = Trial::new("transport", format!("s3.endpoint_url {url}"));
     if !url.starts_with("http://") {
@@ -15,37 +15,38 @@ pub fn transport(reach: &Reach) -> Option<Finding> {
         return Some(trial.passed("http, which does not leave this machine"));
     }
     Some(trial.warning(
-        "http: calls travel in clear, and so does what signs them",
+        "http: calls and signatures are sent unencrypted",
         vec![Remedy::say("set an https:// URL in s3.endpoint_url")],
     ))
 }
 
-/// A proxy of the environment is easily forgotten, and every request goes through it. `connected`: what came of a connection.
-pub fn proxy(proxy: &str, connected: &Result<(), String>) -> Finding {
+/// A proxy in the environment is easily overlooked, and every request goes through it. `connected`: the
+/// result of connecting.
+pub fn proxy(proxy: &str, connected: &Result<(), String>) -> CheckFinding {
     let trial = Trial::new("proxy", format!("connect to {proxy}"));
     match connected {
         Ok(()) => trial.passed(format!(
-            "S3 is asked through the proxy {proxy} of the environment (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY)"
+            "S3 is reached through the proxy {proxy} from the environment (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY)"
         )),
         Err(why) => trial.failed(
-            format!("S3 would be asked through the proxy {proxy} of the environment, and nobody answers there: {why}"),
+            format!("requests to S3 go to the proxy {proxy} from the environment, but it cannot be reached: {why}"),
             vec![
-                Remedy::say("correct HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, or start the proxy"),
-                Remedy::paste("or ask the store without a proxy: name its host in NO_PROXY", "export NO_PROXY=…"),
+                Remedy::say("fix HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, or start the proxy"),
+                Remedy::paste("or bypass the proxy: add the store's host to NO_PROXY", "export NO_PROXY=…"),
             ],
         ),
     }
 }
 
-/// Whether people can read what is stored without restoring it first.
-pub fn storage_class(subject: &Subject<'_>) -> Option<Finding> {
+/// Whether stored objects can be read without restoring them first.
+pub fn storage_class(subject: &Subject<'_>) -> Option<CheckFinding> {
     let class = subject.destination.storage_class?;
     let trial = Trial::new("storage_class", format!("storage class {class}"));
     if class.is_archive() {
         return Some(trial.warning(
-            format!("{class}: nobody can read or sync an object before it is restored, and `forebay verify` cannot \
-                     either"),
-            vec![Remedy::paste("GLACIER_IR costs little more and is read at once", "storage_class = \"GLACIER_IR\"")],
+            format!("{class}: objects cannot be read or synced before they are restored, and `forebay verify` cannot read \
+                     them either"),
+            vec![Remedy::paste("GLACIER_IR costs little more and can be read at once", "storage_class = \"GLACIER_IR\"")],
         ));
     }
     Some(trial.passed(format!("{class} can be read at once")))
@@ -56,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_travels_in_clear_is_a_warning() {
+    fn unencrypted_transport_is_a_warning() {
         use super::super::finding::Outcome;
         let check = |url: Option<&str>, outcome| {
             let reach = Reach {

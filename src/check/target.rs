@@ -7,7 +7,7 @@ use aws_credential_types::Credentials as Secrets;
 use super::access::{self, Identity};
 use super::bucket::{self, HeadBucket};
 use super::clock::Reading;
-use super::finding::{Finding, Trial};
+use super::finding::{CheckFinding, Trial};
 use super::folders::{self, Answers};
 use super::key;
 use super::object::{self, PutAnswer};
@@ -17,32 +17,33 @@ use super::report::Group;
 use super::specimen::{self, Maker};
 use super::subject::{Reach, Subject, Target};
 use super::surroundings;
+use crate::arn::partition_of;
 use crate::object::{ExternalId, ObjectKey, RoleArn, SseKms};
 use crate::store::region::DEFAULT_REGION;
 use crate::store::{Body, Put, PutMode};
 use crate::time::UnixMillis;
 
-/// What the checks of all destinations have in common.
+/// Everything that the checks of all destinations share.
 #[derive(Debug)]
 pub(super) struct Common {
     pub(super) aws: Aws,
     pub(super) reach: Reach,
     pub(super) node: String,
     pub(super) session: String,
-    /// `Err`: there are none, and nothing can be asked.
+    /// `Err`: there are no credentials, so nothing can be asked.
     pub(super) credentials: Result<(), Refusal>,
     pub(super) identity: Identity,
-    /// With which external ids each role is assumed.
+    /// The external ids for each role.
     pub(super) external_ids: BTreeMap<RoleArn, BTreeSet<ExternalId>>,
 }
 
-/// What was found at one destination.
+/// The findings for one destination.
 pub(super) struct Checked {
     pub(super) group: Group,
     pub(super) reading: Option<Reading>,
 }
 
-/// The checks that need a bucket, in their order, for when there is nothing to try them with.
+/// The checks in their order, to report those that cannot be run.
 const OF_A_ROLE: [&str; 2] = ["role", "role_without_external_id"];
 const OF_A_BUCKET: [&str; 8] =
     ["bucket", "region", "put", "encryption", "create_only", "folders", "look", "cleanup"];
@@ -51,12 +52,12 @@ const OF_A_KEY: [&str; 2] = ["kms_key", "kms_use"];
 struct Visit<'a> {
     common: &'a Common,
     target: &'a Target,
-    findings: Vec<Finding>,
+    findings: Vec<CheckFinding>,
     reading: Option<Reading>,
 }
 
-/// Checks a destination. `probe_role`: whether its role is also tried without an external id, which once a role is
-/// enough.
+/// Checks a destination. `probe_role`: whether its role is also tried without an external id, which is done
+/// once per role.
 pub(super) async fn check(common: &Common, target: &Target, at: UnixMillis, probe_role: bool) -> Checked {
     let mut visit = Visit { common, target, findings: Vec::new(), reading: None };
     visit.all(at, probe_role).await;
@@ -121,7 +122,7 @@ impl<'a> Visit<'a> {
         }
         let missing = head.answer.as_ref().err().is_some_and(|refusal| refusal.status == Some(404));
         let stored = if missing {
-            self.skip(rest, "there is no such bucket");
+            self.skip(rest, "the bucket does not exist");
             None
         } else {
             self.object(head.region.as_deref(), at).await
@@ -131,7 +132,7 @@ impl<'a> Visit<'a> {
         }
     }
 
-    /// The session of the role, where there is one; `Err` where it is refused.
+    /// The session of the role, if there is one; `Err` if it is refused.
     async fn role(&mut self, probe: bool) -> Result<Option<Secrets>, ()> {
         let target = self.target;
         let Some(role) = &target.destination.role else { return Ok(None) };
@@ -151,7 +152,7 @@ impl<'a> Visit<'a> {
         secrets.map(Some).ok_or(())
     }
 
-    /// Asks for the bucket, and once more where the first answer says that it is elsewhere.
+    /// Sends `HeadBucket`, and again to another region if the first answer names one.
     async fn bucket(&mut self) -> HeadBucket {
         let to = &self.target.destination;
         let aws = &self.common.aws;
@@ -172,7 +173,7 @@ impl<'a> Visit<'a> {
         HeadBucket { region: found, ..last_head }
     }
 
-    /// Puts the test object, and all that follows from it. Returns its key if it is stored.
+    /// Puts the test object, and runs the checks that depend on it. Returns its key if it is stored.
     async fn object(&mut self, region: Option<&str>, at: UnixMillis) -> Option<ObjectKey> {
         let common = self.common;
         let (aws, reach, to) = (&common.aws, &common.reach, &self.target.destination);
@@ -182,13 +183,13 @@ impl<'a> Visit<'a> {
             None => None,
         };
         let Some(put) = made else {
-            self.skip(rest, "the test object could not be made");
+            self.skip(rest, "the test object could not be created");
             return None;
         };
         let (answer, elsewhere) = self.put(&put).await;
         let region = elsewhere.as_deref().or(region);
         let stored = answer.stored().cloned();
-        // Where the store has refused the condition, it would only refuse it again.
+        // If the store refused the condition, it would only refuse it again.
         let again = match (&stored, &answer.answer, put.mode) {
             (Some(_), Ok(_), PutMode::CreateOnly) => Some(aws.put(&put).await),
             _ => None,
@@ -197,7 +198,7 @@ impl<'a> Visit<'a> {
             Body::Bytes(bytes) => bytes.len() as u64,
             Body::File { len, .. } => *len,
         };
-        // As the object was taken: a store that does not know the condition would refuse it for that.
+        // Use the mode that the store accepted: without conditional writes it would refuse the condition.
         let mode = if answer.answer.is_ok() { put.mode } else { PutMode::Overwrite };
         let as_taken = Put { mode, ..put.clone() };
         let folders = if stored.is_some() { Some(self.folders(&as_taken, at).await) } else { None };
@@ -208,7 +209,7 @@ impl<'a> Visit<'a> {
             object::put(&subject, &put.key, &answer),
             match &stored {
                 Some(stored) => object::encryption(&subject, stored.applied.as_ref()),
-                None => object::without_object("encryption", "what the store says that it applied"),
+                None => object::without_object("encryption", "the encryption that the store reports"),
             },
             object::create_only(&subject, &answer, again.as_ref()),
             match &folders {
@@ -228,14 +229,15 @@ impl<'a> Visit<'a> {
         stored.map(|_| put.key)
     }
 
-    /// Tries the folders of the sources, so that nothing is stored.
+    /// Tries the folders of the sources without storing anything.
     async fn folders(&self, put: &Put, at: UnixMillis) -> Answers {
         let (aws, to) = (&self.common.aws, &self.target.destination);
         let try_at = async |key: ObjectKey| aws.put(&folders::with_wrong_checksum(put, key)).await.map(drop);
         let beside = ObjectKey::listed(format!("{}-checksum", put.key));
         let answer = try_at(beside.clone()).await;
         if !folders::is_about_the_checksum(&answer) {
-            // A store that does not look at checksums may have it. Where that is refused, it stays as the test object does.
+            // A store that ignores checksums may have stored it. If removal is refused, it stays like the
+            // test object.
             drop(aws.remove(to, &beside).await);
             return Answers::Unfit(answer);
         }
@@ -288,13 +290,9 @@ impl<'a> Visit<'a> {
     }
 }
 
-/// What S3 names in the encryption context: the object, or with a bucket key the bucket.
+/// The ARN in the encryption context: that of the object or, with a bucket key, of the bucket.
 fn object_arn(region: &str, bucket: &str, kms: &SseKms, key: Option<&ObjectKey>) -> String {
-    let partition = match region {
-        cn if cn.starts_with("cn-") => "aws-cn",
-        gov if gov.starts_with("us-gov-") => "aws-us-gov",
-        _ => "aws",
-    };
+    let partition = partition_of(region);
     match key {
         Some(key) if kms.bucket_key != Some(true) => format!("arn:{partition}:s3:::{bucket}/{key}"),
         _ => format!("arn:{partition}:s3:::{bucket}"),

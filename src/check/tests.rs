@@ -1,8 +1,8 @@
-//! What is said of each answer about a destination: tables from what was observed to how the check ended.
+//! Tables from observations of a destination to the outcome of the check.
 
 use super::access::{self, Credentials, Identity};
 use super::bucket::{self, HeadBucket};
-use super::finding::{Finding, Outcome};
+use super::finding::{CheckFinding, Outcome};
 use super::key::{self, KeyFacts};
 use super::object::{self, PutAnswer, Removal};
 use super::refusal::Refusal;
@@ -11,6 +11,7 @@ use crate::object::{
     AppliedEncryption, BucketString, Destination, Encryption, ExternalId, KmsContext, KmsKey, ObjectKey,
     ObjectTags, Role, RoleArn, SseKms,
 };
+use crate::store::reason::{NoAnswer, NoCredentials, Reason};
 use crate::store::{PutMode, Stored};
 use crate::time::UnixMillis;
 
@@ -57,27 +58,27 @@ impl Rig {
     }
 }
 
-fn ends(what: &str, finding: &Finding, outcome: Outcome, said: &str) {
+fn ends(what: &str, finding: &CheckFinding, outcome: Outcome, said: &str) {
     assert_eq!(finding.outcome, outcome, "{what}: {finding:?}");
     assert!(finding.found.contains(said), "{what}: {said:?} is missing in {finding:?}");
-    let mended = matches!(outcome, Failed | Warning);
-    assert_eq!(!finding.remedies.is_empty(), mended, "{what}: {finding:?}");
+    let fixed = matches!(outcome, Failed | Warning);
+    assert_eq!(!finding.remedies.is_empty(), fixed, "{what}: {finding:?}");
 }
 
 fn refusal(status: u16, code: &str) -> Refusal {
-    Refusal::new(Some(status), (!code.is_empty()).then_some(code), "")
+    Refusal::answered(status, code, "")
 }
 
 fn unreachable() -> Refusal {
-    Refusal::new(None, None, "tcp connect error: Connection refused (os error 111)")
+    Refusal::unanswered(NoAnswer::Connect)
 }
 
 #[test]
-fn who_asks() {
+fn credentials_and_identity_are_judged() {
     let found = Credentials { access_key_id: "AKIA1".to_owned(), from: Some("a profile") };
     ends("found", &access::credentials(Ok(&found)), Passed, "AKIA1 from a profile");
-    let none = Refusal::new(None, None, "no providers in chain provided credentials");
-    ends("none", &access::credentials(Err(&none)), Failed, "there are none: environment");
+    let none = Refusal::without_credentials(Reason::NoCredentials(NoCredentials::NoneFound), "none");
+    ends("none", &access::credentials(Err(&none)), Failed, "none found: tried environment");
     let check = |what, identity: Identity, outcome, said| {
         ends(what, &access::identity(&identity, false), outcome, said);
     };
@@ -87,14 +88,14 @@ fn who_asks() {
     check("named", Identity::Is { arn: "arn:x".to_owned(), region: region() }, Passed, "arn:x");
     check("unknown key", refused(refusal(403, "InvalidClientTokenId")), Failed, "InvalidClientTokenId");
     check("ended", refused(refusal(403, "ExpiredToken")), Failed, "ExpiredToken");
-    check("forbidden", refused(refusal(403, "AccessDenied")), NotTested, "nothing needs it");
-    check("away", refused(unreachable()), NotTested, "without a role nothing needs it");
+    check("forbidden", refused(refusal(403, "AccessDenied")), NotTested, "not required");
+    check("away", refused(unreachable()), NotTested, "not required without a role");
     ends("away, needed", &access::identity(&refused(unreachable()), true), Failed, "refused");
     check("odd", refused(refusal(400, "Odd")), Failed, "Odd");
 }
 
 #[test]
-fn a_role_with_and_without_its_external_id() {
+fn a_role_is_judged_with_and_without_its_external_id() {
     let rig = Rig::new();
     let role = Role {
         arn: RoleArn::parse("arn:aws:iam::111122223333:role/writer").unwrap(),
@@ -111,12 +112,12 @@ fn a_role_with_and_without_its_external_id() {
     };
     ends("kept", &without(Ok(()), Err(refusal(403, "AccessDenied"))), Passed, "as it should be");
     ends("open", &without(Ok(()), Ok(())), Failed, "without an external id");
-    ends("odd", &without(Ok(()), Err(refusal(400, "ValidationError"))), NotTested, "tells nothing");
+    ends("odd", &without(Ok(()), Err(refusal(400, "ValidationError"))), NotTested, "proves nothing");
     ends("no way", &without(Err(refusal(403, "AccessDenied")), Err(refusal(403, ""))), NotTested, "either");
 }
 
 #[test]
-fn a_bucket_and_its_region() {
+fn a_bucket_and_its_region_are_judged() {
     let head = |answer: Result<(), Refusal>, region: Option<&str>| HeadBucket {
         asked_in: "eu-west-1".to_owned(),
         answer,
@@ -135,7 +136,7 @@ fn a_bucket_and_its_region() {
     check("as configured", here, head(Ok(()), here), Passed, Passed);
     check("nameless", here, head(Ok(()), None), Passed, Passed);
     check("nameless, not configured", None, head(Ok(()), None), Passed, Failed);
-    check("not to be looked at", None, head(Err(refusal(403, "")), here), NotTested, Passed);
+    check("not readable", None, head(Err(refusal(403, "")), here), NotTested, Passed);
     check("elsewhere", here, head(Err(refusal(301, "")), there), NotTested, Warning);
     check("elsewhere, nameless", None, head(Err(refusal(301, "")), None), NotTested, Failed);
     check("no reason", None, head(Err(refusal(400, "")), None), NotTested, NotTested);
@@ -143,8 +144,12 @@ fn a_bucket_and_its_region() {
     check("away", None, head(Err(unreachable()), None), Failed, NotTested);
     check("busy", here, head(Err(refusal(503, "")), None), Failed, Passed);
     assert_eq!(head(Err(refusal(400, "")), there).elsewhere(), there);
-    assert_eq!(head(Err(refusal(403, "")), there).elsewhere(), None, "it was asked, and said no");
-    assert_eq!(head(Err(refusal(301, "")), here).elsewhere(), None, "a redirect to itself is no answer");
+    assert_eq!(head(Err(refusal(403, "")), there).elsewhere(), None, "a refusal is an answer");
+    assert_eq!(
+        head(Err(refusal(301, "")), here).elsewhere(),
+        None,
+        "a redirect to the same region is not an answer"
+    );
 }
 
 fn stored(algorithm: Option<&str>, key: Option<&str>, bucket_key: bool) -> Stored {
@@ -157,7 +162,7 @@ fn stored(algorithm: Option<&str>, key: Option<&str>, bucket_key: bool) -> Store
 }
 
 #[test]
-fn what_was_applied() {
+fn the_applied_encryption_is_judged() {
     let check = |what: &str, rig: &Rig, stored: &Stored, outcome, said: &str| {
         ends(what, &object::encryption(&rig.subject(), stored.applied.as_ref()), outcome, said);
     };
@@ -167,7 +172,7 @@ fn what_was_applied() {
     check("another", &Rig::new(), &stored(Some("aws:kms"), Some(KEY), false), Failed, "applied aws:kms");
     check("not said", &Rig::new(), &stored(None, None, false), Failed, "does not say");
     check("default", &none, &stored(Some("aws:kms"), Some(KEY), false), Passed, "default");
-    check("nothing known", &none, &Stored::default(), NotTested, "does not say");
+    check("nothing known", &none, &Stored::default(), NotTested, "does not report");
     check("key", &Rig::kms(None), &stored(Some("aws:kms"), Some(KEY), false), Passed, KEY);
     check("other key", &Rig::kms(None), &stored(Some("aws:kms"), Some("x"), false), Failed, "used x");
     check(
@@ -187,7 +192,7 @@ fn what_was_applied() {
 }
 
 #[test]
-fn an_object_that_is_put_twice() {
+fn the_test_object_is_judged() {
     let (rig, mut over) = (Rig::new(), Rig::new());
     over.reach.put = PutMode::Overwrite;
     let good = || PutAnswer { answer: Ok(Stored::default()), unconditional: None };
@@ -202,14 +207,14 @@ fn an_object_that_is_put_twice() {
         object::create_only(&rig.subject(), put, again.as_ref())
     };
     ends("412", &again(&rig, &good(), Some(Err(refusal(412, "")))), Passed, "412");
-    ends("200", &again(&rig, &good(), Some(Ok(Stored::default()))), Failed, "does not heed");
-    ends("409", &again(&rig, &good(), Some(Err(refusal(409, "")))), NotTested, "tells nothing");
-    ends("501", &again(&rig, &unknown, None), Failed, "does not know");
-    ends("nothing put", &again(&rig, &refused, None), NotTested, "nothing could be put");
+    ends("200", &again(&rig, &good(), Some(Ok(Stored::default()))), Failed, "ignores the condition");
+    ends("409", &again(&rig, &good(), Some(Err(refusal(409, "")))), NotTested, "proves nothing");
+    ends("501", &again(&rig, &unknown, None), Failed, "does not support");
+    ends("nothing put", &again(&rig, &refused, None), NotTested, "the put failed");
     ends("overwrite", &again(&over, &good(), None), NotTested, "overwrite");
-    ends("looked at", &object::look(&Ok(7), 7), Passed, "7 bytes");
+    ends("read", &object::look(&Ok(7), 7), Passed, "7 bytes");
     ends("shorter", &object::look(&Ok(6), 7), Failed, "6 bytes");
-    ends("hidden", &object::look(&Err(refusal(403, "")), 7), NotTested, "nothing needs it");
+    ends("hidden", &object::look(&Err(refusal(403, "")), 7), NotTested, "not required");
     ends("broken", &object::look(&Err(refusal(500, "")), 7), NotTested, "without");
     let removed = |removal| object::removal(&rig.subject(), &key, &removal);
     ends("removed", &removed(Removal::Removed { marker: false }), Passed, "removed");
@@ -221,7 +226,7 @@ fn an_object_that_is_put_twice() {
 }
 
 #[test]
-fn a_key_that_may_or_may_not_be_asked_for() {
+fn a_kms_key_is_judged() {
     let rig = Rig::kms(None);
     let good = KeyFacts {
         arn: KEY.to_owned(),
@@ -233,9 +238,9 @@ fn a_key_that_may_or_may_not_be_asked_for() {
     let state = |answer: Result<KeyFacts, Refusal>, put| key::state(&rig.subject(), &answer, put);
     ends("enabled", &state(Ok(good.clone()), true), Passed, KEY);
     for (name, said) in [
-        ("Disabled", "switched off"),
-        ("PendingDeletion", "about to be deleted"),
-        ("PendingReplicaDeletion", "about to be deleted"),
+        ("Disabled", "is disabled"),
+        ("PendingDeletion", "pending deletion"),
+        ("PendingReplicaDeletion", "pending deletion"),
         ("PendingImport", "no key material"),
         ("Unavailable", "custom key store"),
         ("Creating", "not ready"),
@@ -253,16 +258,16 @@ fn a_key_that_may_or_may_not_be_asked_for() {
         "RSA_2048",
     );
     let denied = || refusal(400, "AccessDeniedException");
-    ends("denied, put", &state(Err(denied()), true), NotTested, "the put under this key succeeded");
-    ends("denied, not put", &state(Err(denied()), false), NotTested, "nothing could be put");
+    ends("denied, put", &state(Err(denied()), true), NotTested, "the put with this key succeeded");
+    ends("denied, not put", &state(Err(denied()), false), NotTested, "the put with the key failed");
     ends("away", &state(Err(unreachable()), true), NotTested, "only S3 needs to reach it");
     let expired = || Err(refusal(400, "ExpiredTokenException"));
-    ends("ended, put", &state(expired(), true), Warning, "the put under this key succeeded");
+    ends("ended, put", &state(expired(), true), Warning, "the put with this key succeeded");
     ends("ended, not put", &state(expired(), false), Failed, "ExpiredToken");
     ends("unknown", &state(Err(refusal(400, "NotFoundException")), false), Failed, "NotFound");
     let usable = |answer: Result<(), Refusal>| key::usable(&rig.subject(), &answer, true);
-    ends("dry run", &usable(Err(refusal(400, "DryRunOperationException"))), Passed, "may be made");
-    ends("done", &usable(Ok(())), Passed, "may be made");
+    ends("dry run", &usable(Err(refusal(400, "DryRunOperationException"))), Passed, "can be generated");
+    ends("done", &usable(Ok(())), Passed, "can be generated");
     ends("off", &usable(Err(refusal(400, "DisabledException"))), Failed, "Disabled");
-    ends("denied", &usable(Err(denied())), NotTested, "the put under this key succeeded");
+    ends("denied", &usable(Err(denied())), NotTested, "the put with this key succeeded");
 }

@@ -1,61 +1,60 @@
-//! The TLS files: whether they are a pair, in force, and for the name by which SDKs call.
+//! Checks the TLS files: that they match, are valid now, and fit the host name that SDKs use.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use chrono::DateTime;
-
 use crate::time::{DAY_MS, UnixMillis};
+use crate::words::date;
 
-use super::finding::{Finding, Remedy, Trial};
+use super::finding::{CheckFinding, Remedy, Trial};
 
-/// A certificate that ends sooner than this should have been renewed: those that renew by themselves do it 30 days
+/// A certificate that expires sooner should already have been renewed: automatic renewal happens 30 days
 /// before.
 const ENDS_SOON_DAYS: i64 = 14;
-/// Names that are shown of a certificate.
+/// The most names shown of a certificate.
 const NAMES_SHOWN: usize = 4;
 
-/// The files that are configured.
+/// The configured files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsSettings {
-    /// The certificate and those that lead from it to an authority, in PEM.
+    /// The certificate followed by its chain, in PEM.
     pub cert: PathBuf,
     /// Its private key, in PEM.
     pub key: PathBuf,
-    /// The host (and port) by which SDKs reach the collector.
+    /// The host (and port) at which SDKs reach the collector.
     pub public_host: Option<String>,
 }
 
-/// What was read from the files.
+/// The content of the files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TlsFacts {
-    /// They cannot be used, because of this.
+    /// They are unusable, for this reason.
     Unusable(String),
-    /// They are a pair.
+    /// They match.
     Pair(Certificate),
 }
 
-/// What the first certificate of the chain says.
+/// The first certificate of the chain.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Certificate {
-    /// The names and addresses it is for.
+    /// The names and addresses that it is for.
     pub names: Vec<String>,
-    /// From when on it is in force.
+    /// The start of its validity.
     pub not_before: UnixMillis,
-    /// Until when.
+    /// The end of its validity.
     pub not_after: UnixMillis,
-    /// Whether it vouches for itself.
+    /// Whether it is self-signed.
     pub self_signed: bool,
 }
 
-/// All that is said of the files.
-pub fn judge(settings: &TlsSettings, facts: &TlsFacts, now: UnixMillis) -> Vec<Finding> {
+/// The findings about the files.
+pub fn judge(settings: &TlsSettings, facts: &TlsFacts, now: UnixMillis) -> Vec<CheckFinding> {
     let TlsSettings { cert, key, public_host } = settings;
     let trial = Trial::new("tls_files", format!("read {} and {}", cert.display(), key.display()));
     let certificate = match facts {
         TlsFacts::Unusable(why) => {
-            let text = "both files are PEM: the certificate first, then those that lead to its authority; and its \
-                        private key, readable for the user that Forebay runs as";
+            let text = "both files must be PEM: the certificate followed by its chain, and its private key; both readable \
+                        for the user that Forebay runs as";
             return vec![trial.failed(why.clone(), vec![Remedy::say(text)])];
         }
         TlsFacts::Pair(certificate) => certificate,
@@ -67,28 +66,28 @@ pub fn judge(settings: &TlsSettings, facts: &TlsFacts, now: UnixMillis) -> Vec<F
     ]
 }
 
-fn in_force(certificate: &Certificate, now: UnixMillis) -> Finding {
-    let (from, until) = (date(certificate.not_before), date(certificate.not_after));
-    let trial = Trial::new("tls_validity", "when the certificate is in force");
+fn in_force(certificate: &Certificate, now: UnixMillis) -> CheckFinding {
+    let (from, until) = (date(certificate.not_before.day()), date(certificate.not_after.day()));
+    let trial = Trial::new("tls_validity", "the validity of the certificate");
     let renew =
-        || vec![Remedy::say("renew the certificate; the files are read again by themselves, or at SIGHUP")];
+        || vec![Remedy::say("renew the certificate; changed files are loaded automatically, or at SIGHUP")];
     let days = certificate.not_after.0.saturating_sub(now.0).div_euclid(DAY_MS);
     if now > certificate.not_after {
-        trial.failed(format!("it ended on {until}"), renew())
+        trial.failed(format!("it expired on {until}"), renew())
     } else if now < certificate.not_before {
         trial.failed(
-            format!("it is in force from {from} on only"),
-            vec![Remedy::say("set this machine's clock, or use a certificate that is in force")],
+            format!("it is valid only from {from}"),
+            vec![Remedy::say("set this machine's clock, or use a certificate that is valid now")],
         )
     } else if days < ENDS_SOON_DAYS {
-        trial.warning(format!("it ends on {until}, in {days} days"), renew())
+        trial.warning(format!("it expires on {until}, in {days} days"), renew())
     } else {
-        trial.passed(format!("in force until {until}"))
+        trial.passed(format!("valid until {until}"))
     }
 }
 
-fn for_host(certificate: &Certificate, public_host: Option<&str>) -> Finding {
-    let trial = Trial::new("tls_names", "the names in the certificate beside collector.public_host");
+fn for_host(certificate: &Certificate, public_host: Option<&str>) -> CheckFinding {
+    let trial = Trial::new("tls_names", "compare the names in the certificate with collector.public_host");
     let names = match certificate.names.len() {
         0 => "no name".to_owned(),
         n if n > NAMES_SHOWN => {
@@ -102,16 +101,14 @@ fn for_host(certificate: &Certificate, public_host: Option<&str>) -> Finding {
         && !certificate.names.iter().any(|name| covers(name, host))
     {
         return trial.failed(
-            format!("it is for {names}, and SDKs call {host} (collector.public_host)"),
-            vec![Remedy::say(format!(
-                "use a certificate that names {host}, or correct collector.public_host"
-            ))],
+            format!("it is for {names}, but SDKs call {host} (collector.public_host)"),
+            vec![Remedy::say(format!("use a certificate for {host}, or fix collector.public_host"))],
         );
     }
     if certificate.self_signed {
         return trial.warning(
-            format!("it is for {names}, and vouches for itself: browsers and SDKs do not trust it"),
-            vec![Remedy::say("use a certificate of an authority that clients trust")],
+            format!("it is for {names} and self-signed: browsers and SDKs do not trust it"),
+            vec![Remedy::say("use a certificate from an authority that clients trust")],
         );
     }
     match host {
@@ -131,7 +128,7 @@ fn without_port(host: &str) -> &str {
     }
 }
 
-/// Whether a name of a certificate is that host: a leading `*.` stands for one label (RFC 9525, section 6.3).
+/// Whether a name in a certificate matches a host: a leading `*.` matches one label (RFC 9525, section 6.3).
 fn covers(name: &str, host: &str) -> bool {
     if let (Ok(a), Ok(b)) = (name.parse::<IpAddr>(), host.parse::<IpAddr>()) {
         return a == b;
@@ -144,11 +141,6 @@ fn covers(name: &str, host: &str) -> bool {
     }
 }
 
-fn date(at: UnixMillis) -> String {
-    DateTime::from_timestamp_millis(at.0)
-        .map_or_else(|| at.0.to_string(), |at| at.format("%Y-%m-%d").to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::finding::Outcome;
@@ -157,7 +149,7 @@ mod tests {
     const NOW: UnixMillis = UnixMillis(1_432_684_812_345);
 
     #[test]
-    fn a_name_covers_a_host() {
+    fn a_certificate_name_covers_a_host() {
         let check =
             |name: &str, host: &str, yes| assert_eq!(covers(name, without_port(host)), yes, "{name} {host}");
         check("collect.example.com", "collect.example.com:8443", true);
@@ -171,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn each_trouble_of_a_certificate_is_found() {
+    fn each_problem_of_a_certificate_is_found() {
         let settings = |host: Option<&str>| TlsSettings {
             cert: "tls.crt".into(),
             key: "tls.key".into(),

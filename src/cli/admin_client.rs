@@ -1,4 +1,4 @@
-//! Asks the admin listener of a running collector.
+//! A client for the admin listener of a running collector.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,12 +15,13 @@ use serde::de::DeserializeOwned;
 use tokio::net::TcpStream;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::runtime::telemetry::outside_text;
+use crate::words::url::bare_host;
+use crate::words::{about_seconds, outside_text};
 
-/// The longest answer that is read, in bytes: a status of ten thousand sources fits several times.
+/// The most bytes of an answer that are read: several times the status of ten thousand sources.
 const ANSWER_MAX: usize = 64 << 20;
 
-/// Where an admin listener is: `http://host:port`.
+/// The address of an admin listener: `http://host:port`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdminUrl(Authority);
 
@@ -44,47 +45,47 @@ impl fmt::Display for AdminUrl {
     }
 }
 
-/// Why a running collector gave no answer that can be used.
+/// Why a running collector gave no usable answer.
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
-    /// Nobody is there.
+    /// Nothing listens there.
     #[error("no collector answers at {url}: is it running, and is this its admin address? (see --admin)")]
     Unreachable {
-        /// Who was asked.
+        /// The URL.
         url: AdminUrl,
-        /// What the operating system said.
+        /// The error of the operating system.
         #[source]
         cause: std::io::Error,
     },
-    /// It took too long.
-    #[error("{url} did not answer within {} s", .waited.as_secs())]
+    /// No answer came in time.
+    #[error("{url} did not answer within {}", about_seconds(.waited.as_secs()))]
     TimedOut {
-        /// Who was asked.
+        /// The URL.
         url: AdminUrl,
-        /// How long.
+        /// The time limit.
         waited: Duration,
     },
-    /// The connection broke, or what came is no answer of an admin listener.
-    #[error("{url} did not answer as an admin listener of Forebay does")]
+    /// The connection broke, or the answer is not that of an admin listener.
+    #[error("{url} did not answer like an admin listener of Forebay")]
     Broken {
-        /// Who was asked.
+        /// The URL.
         url: AdminUrl,
-        /// What went wrong.
+        /// The error.
         #[source]
         cause: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// It refused.
+    /// The request was refused.
     #[error("{url} refused: {}", outside_text(.message))]
     Refused {
-        /// Who was asked.
+        /// The URL.
         url: AdminUrl,
-        /// The status.
+        /// The HTTP status.
         status: StatusCode,
-        /// Why, in its words.
+        /// The reason in the answer.
         message: String,
     },
-    /// What was learned could not be printed.
-    #[error("the answer could not be printed")]
+    /// The result could not be printed.
+    #[error("the result could not be printed")]
     Print(#[source] std::io::Error),
 }
 
@@ -94,7 +95,7 @@ struct RefusedBody {
     message: String,
 }
 
-/// Sends one request without a body and reads the JSON of a 200, within `patience`.
+/// Sends one request without a body, and reads the JSON of a 200 answer within `patience`.
 ///
 /// # Errors
 /// [`AskError`].
@@ -121,7 +122,7 @@ pub async fn ask<T: DeserializeOwned>(
 async fn exchange(url: &AdminUrl, method: Method, path: &str) -> Result<(StatusCode, Bytes), AskError> {
     let broken =
         |cause: Box<dyn std::error::Error + Send + Sync>| AskError::Broken { url: url.clone(), cause };
-    let host = url.0.host().trim_start_matches('[').trim_end_matches(']');
+    let host = bare_host(url.0.host());
     let socket = TcpStream::connect((host, url.0.port_u16().unwrap_or(80)))
         .await
         .map_err(|cause| AskError::Unreachable { url: url.clone(), cause })?;
@@ -129,7 +130,7 @@ async fn exchange(url: &AdminUrl, method: Method, path: &str) -> Result<(StatusC
         hyper::client::conn::http1::handshake::<_, Empty<Bytes>>(TokioIo::new(socket))
             .await
             .map_err(|error| broken(error.into()))?;
-    // Its result says nothing that the answer does not; dropping the handle closes the connection.
+    // Its result adds nothing to the answer; dropping the handle closes the connection.
     let _connection = AbortOnDropHandle::new(tokio::spawn(connection));
     let request = Request::builder()
         .method(method)

@@ -1,4 +1,4 @@
-//! The command line: what can be asked for, and the help for it.
+//! The command line: commands, options and their help.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -8,20 +8,23 @@ use chrono::NaiveDate;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::arn::Arn;
 use crate::config::checked::FLUSH_BYTES_MAX;
 use crate::config::units::UnitError;
 use crate::config::{ByteSize, Endpoint, Period};
 use crate::object::{AccountId, BucketString, ExternalId, KmsKey, RoleArn, object_key};
-use crate::policy::{Arn, Template};
+use crate::policy::Template;
 use crate::receipt::Receipt;
 use crate::runtime::telemetry::LogLevel;
 use crate::sources::SourceId;
 use crate::store::region::region_name;
 use crate::time::{ReceivedDay, UnixMillis};
+use crate::words::url::without_userinfo;
 
 use super::admin_client::AdminUrl;
 
-/// Takes tracking-API calls from unmodified SDKs and writes each, exactly once, to S3 as gzipped newline-delimited JSON.
+/// Accepts tracking API calls from unmodified SDKs and writes each exactly once to S3, as gzipped
+/// newline-delimited JSON
 #[derive(Clone, Debug, Parser)]
 #[command(
     name = "forebay",
@@ -31,11 +34,11 @@ use super::admin_client::AdminUrl;
     arg_required_else_help = true
 )]
 #[command(after_help = "\
-Start with `forebay dev`: it needs nothing else, and prints what to do next.
+Start with `forebay dev`: it needs no set-up, and prints the next steps.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.")]
+Exit codes: 0 success, 1 failure, 2 wrong usage or configuration.")]
 pub struct Cli {
-    /// How much is logged, to standard error
+    /// Log level; the log goes to standard error
     #[arg(
         long,
         global = true,
@@ -47,56 +50,58 @@ pub struct Cli {
     )]
     pub log: LogLevel,
 
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What to do.
+/// A command.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
-    /// Try it on this machine: collector, admin listener and an S3 server in one process, nothing to set up
+    /// Try Forebay on this machine: collector, admin listener and S3 server in one process, without set-up
     Dev(DevArgs),
-    /// Run it: take calls and deliver them to the bucket that forebay.toml names
+    /// Run the collector: accept calls and deliver them to the buckets in forebay.toml
     Serve(ServeArgs),
-    /// Find out whether the configuration works: credentials, role, bucket, encryption, key, disk, ports
+    /// Test the configuration: credentials, role, bucket, encryption, key, disk, ports
     Check(CheckArgs),
-    /// Show what a running collector holds, what it delivered last and what waits
+    /// Show the state of a running collector: problems, spool, waiting calls, latest deliveries
     Status(StatusArgs),
-    /// Seal and deliver now what a running collector has buffered; waits up to 30 s
+    /// Deliver now all calls that a running collector has buffered; wait for this up to 30 s
     Flush(FlushArgs),
-    /// Print a policy for AWS, filled in from the configuration and these flags
+    /// Print an AWS policy, filled in from the configuration and flags
     Policy(PolicyArgs),
-    /// Look into a spool directory while no process uses it
+    /// Examine, export or empty a spool that no process uses
     #[command(subcommand)]
     Spool(SpoolCommand),
-    /// Prove from a bucket alone that nothing in it is missing, and with --deep that nothing is damaged or doubled
+    /// Prove from the bucket alone that no object is missing; with --deep, also that none is damaged or
+    /// duplicated
     Verify(VerifyArgs),
-    /// Wait until a source's day is closed by every node that wrote to it
+    /// Wait until all nodes have closed a source's day
     Wait(WaitArgs),
-    /// Say which object and line holds a call that was answered, or that it is on its way, or rejected and why
+    /// Find a call by its receipt: delivered (object and line), not yet delivered, or rejected (reason)
     Receipt(ReceiptArgs),
 }
 
 /// `forebay dev`
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
-Any write key is accepted and is its own source. The S3 server's bucket is `forebay`, its region us-east-1, its access key
-`forebay` and its secret key `forebay-secret`. A port of 0 takes any free one; the addresses in use are printed.")]
+Any write key is accepted, and each is its own source. The S3 server has the bucket `forebay`, the region
+us-east-1, the access key `forebay` and the secret key `forebay-secret`. Port 0 selects any free port; the
+addresses in use are printed.")]
 pub struct DevArgs {
-    /// Where calls are taken
+    /// Address for calls
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
 
-    /// Where metrics, readiness, status and flush are
+    /// Address for metrics, readiness, status and flush
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9180")]
     pub admin_listen: SocketAddr,
 
-    /// Where the S3 server is
+    /// Address of the S3 server
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9000")]
     pub s3_listen: SocketAddr,
 
-    /// Where the spool and the objects are kept; they are still there after a restart
+    /// Directory of the spool and the objects; both survive a restart
     #[arg(long, value_name = "DIR", default_value = "./forebay-data")]
     pub data_dir: PathBuf,
 
@@ -108,20 +113,20 @@ pub struct DevArgs {
     #[arg(long, value_name = "SIZE", default_value = "100 MB", value_parser = flush_bytes)]
     pub flush_bytes: ByteSize,
 
-    /// Say in answers and lines where calls stand, for `forebay receipt`
+    /// Add receipts to answers and positions to lines, for `forebay receipt`
     #[arg(long)]
     pub receipts: bool,
 
-    /// Delete what `dev` made in the data directory, and begin anew
+    /// Delete the data of earlier runs of `dev` from the data directory, and start empty
     #[arg(long)]
     pub reset: bool,
 
-    /// Send a believable stream of calls from several sources, so that there is something to look at
+    /// Send realistic calls from several sources, as sample data
     #[arg(long)]
     pub demo: bool,
 }
 
-/// The bounds of `flush.max_bytes`: an object is one put, also in dev mode.
+/// A size within the bounds of `flush.max_bytes`, which also apply to dev mode: an object is always one put.
 fn flush_bytes(text: &str) -> Result<ByteSize, String> {
     let least = ByteSize(1_000);
     let size: ByteSize = text.parse().map_err(|error: UnitError| error.to_string())?;
@@ -135,10 +140,10 @@ fn flush_bytes(text: &str) -> Result<ByteSize, String> {
 /// `forebay serve`
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
-Every setting can be overridden by an environment variable: flush.max_bytes by FOREBAY_FLUSH_MAX_BYTES. Credentials come
-from the AWS default chain. Sources may be changed while it runs: save the file, or send SIGHUP.")]
+Every setting can be overridden by an environment variable: flush.max_bytes by FOREBAY_FLUSH_MAX_BYTES.
+Credentials come from the AWS default chain. To change sources while it runs, save the file, or send SIGHUP.")]
 pub struct ServeArgs {
-    /// The configuration file
+    /// Configuration file
     #[arg(long, value_name = "FILE", default_value = "forebay.toml", env = "FOREBAY_CONFIG")]
     pub config: PathBuf,
 }
@@ -146,42 +151,42 @@ pub struct ServeArgs {
 /// `forebay check`
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
-It puts a small object under segment-logs/_check/ and removes it where that is allowed. It needs no right that Forebay
-does not need, and says what it could not test. Run it as the user, and with the environment, that the collector will
-have; one may be running with the same configuration.
+It puts a small object below segment-logs/_check/, and removes it if that is allowed. It needs no right that
+Forebay does not need, and reports what it could not test. Run it as the same user and with the same
+environment as the collector. A collector with the same configuration may be running.
 
-Exit codes: 0 nothing failed, 1 something did, 2 wrong usage or configuration.")]
+Exit codes: 0 no check failed, 1 a check failed, 2 wrong usage or configuration.")]
 pub struct CheckArgs {
-    /// The configuration file
+    /// Configuration file
     #[arg(long, value_name = "FILE", default_value = "forebay.toml", env = "FOREBAY_CONFIG")]
     pub config: PathBuf,
 
-    /// Only the destination of this source
+    /// Check only the destination of this source
     #[arg(long, value_name = "ID", value_parser = SourceId::new)]
     pub source: Option<SourceId>,
 
-    /// Estimate for this many calls a second, all sources together; without it 100 are assumed
+    /// Calls per second of all sources together, for the estimate; 100 are assumed if not set
     #[arg(long, value_name = "CALLS_PER_SECOND")]
     pub rate: Option<u64>,
 
-    /// Estimate for calls of this size
+    /// Size of a call, for the estimate
     #[arg(long, value_name = "SIZE", default_value = "1 KB")]
     pub call_bytes: ByteSize,
 
-    /// Estimate for an outage of the store of this length
+    /// Length of an outage of the store, for the estimate
     #[arg(long, value_name = "DURATION", default_value = "1 h")]
     pub outage: Period,
 
-    /// How long one request may take
+    /// Time limit of each request
     #[arg(long, value_name = "DURATION", default_value = "10 s", value_parser = patience)]
     pub timeout: Period,
 
-    /// Print what was found as JSON
+    /// Print the findings as JSON
     #[arg(long)]
     pub json: bool,
 }
 
-/// No request is answered in no time.
+/// A timeout within its bounds. Every request takes some time, so very short timeouts are refused.
 fn patience(text: &str) -> Result<Period, String> {
     let (least, most) = (Period::from_millis(100), Period::from_secs(600));
     let period: Period = text.parse().map_err(|error: UnitError| error.to_string())?;
@@ -192,10 +197,10 @@ fn patience(text: &str) -> Result<Period, String> {
     }
 }
 
-/// Where the running collector is asked.
+/// The running collector to query.
 #[derive(Clone, Debug, Args)]
 pub struct AdminArgs {
-    /// The admin listener of the running collector
+    /// URL of the running collector's admin listener
     #[arg(
         long = "admin",
         value_name = "URL",
@@ -208,11 +213,11 @@ pub struct AdminArgs {
 /// `forebay status`
 #[derive(Clone, Debug, Args)]
 pub struct StatusArgs {
-    /// Whom to ask.
+    /// The collector to query.
     #[command(flatten)]
     pub admin: AdminArgs,
 
-    /// Print the answer as JSON
+    /// Print the result as JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -220,15 +225,15 @@ pub struct StatusArgs {
 /// `forebay flush`
 #[derive(Clone, Debug, Args)]
 pub struct FlushArgs {
-    /// Whom to ask.
+    /// The collector to query.
     #[command(flatten)]
     pub admin: AdminArgs,
 
-    /// Only this source
+    /// Flush only this source
     #[arg(long, value_name = "ID", value_parser = SourceId::new)]
     pub source: Option<SourceId>,
 
-    /// Print the answer as JSON
+    /// Print the result as JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -236,11 +241,11 @@ pub struct FlushArgs {
 /// `forebay policy`
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
-What is printed is what is filled in of the file of the same name under policies/, where a page for each says what it grants
-and what breaks without it. What a source's destination says is taken from the configuration; a flag stands above it. A
-configuration may be missing where the flags give everything.")]
+The policy is the template of the same name in policies/, filled in. A page for each template there explains
+what it grants and what fails without it. Values come from the configuration of the sources; flags override
+them. If the flags give every value, no configuration is needed.")]
 pub struct PolicyArgs {
-    /// Which policy; all are listed without
+    /// Name of the policy; if not given, all policies are listed
     #[arg(value_name = "NAME", value_parser = policy_name())]
     pub name: Option<Template>,
 
@@ -248,40 +253,40 @@ pub struct PolicyArgs {
     #[arg(long, conflicts_with = "name")]
     pub list: bool,
 
-    /// The configuration file; forebay.toml where there is one
+    /// Configuration file; by default forebay.toml, if it exists
     #[arg(long, value_name = "FILE", env = "FOREBAY_CONFIG")]
     pub config: Option<PathBuf>,
 
-    /// The bucket, with its prefix: picks one of the configuration, or names another
+    /// Bucket with its prefix: selects a configured bucket, or names another one
     #[arg(long, value_name = "NAME/PREFIX", value_parser = BucketString::parse)]
     pub bucket: Option<BucketString>,
 
-    /// Who the collector runs as: the ARN of a role or user; may be given several times. What is written by a role that is
-    /// assumed is that role's, in the policies of bucket and key
+    /// ARN of the role or user that the collector runs as; repeatable. If it assumes a role, the policies of
+    /// bucket and key name that role instead
     #[arg(long, value_name = "ARN")]
     pub principal: Vec<Arn>,
 
-    /// The KMS key: picks one of the configuration, or stands for the one that it names
+    /// KMS key: selects a configured key, or replaces it
     #[arg(long, value_name = "ARN", value_parser = KmsKey::parse)]
     pub kms_key: Option<KmsKey>,
 
-    /// The role that is assumed: picks one of the configuration, or names another
+    /// Role that the collector assumes: selects a configured role, or names another one
     #[arg(long, value_name = "ARN", value_parser = RoleArn::parse)]
     pub role: Option<RoleArn>,
 
-    /// The external id that the role is assumed with; may be given several times
+    /// External id with which the role is assumed; repeatable
     #[arg(long, value_name = "ID", value_parser = ExternalId::parse)]
     pub external_id: Vec<ExternalId>,
 
-    /// Who reads what was delivered: the ARN of a role or user; may be given several times
+    /// ARN of a role or user that reads the delivered objects; repeatable
     #[arg(long, value_name = "ARN")]
     pub reader: Vec<Arn>,
 
-    /// The account of the KMS key, where its ARN does not say it
+    /// Account of the KMS key, if its ARN does not contain it
     #[arg(long, value_name = "DIGITS", value_parser = AccountId::parse)]
     pub account: Option<AccountId>,
 
-    /// The region of bucket and KMS key, where neither the key's ARN nor the configuration says it
+    /// Region of the bucket and the KMS key, if neither the key's ARN nor the configuration contains it
     #[arg(long, value_name = "REGION")]
     pub region: Option<String>,
 }
@@ -293,26 +298,26 @@ fn policy_name() -> impl TypedValueParser<Value = Template> {
 /// `forebay spool …`
 #[derive(Clone, Debug, Subcommand)]
 pub enum SpoolCommand {
-    /// Say what a spool holds: segments, batches, what is sealed, parked or waits for a person
+    /// Show the content of a spool: segments, batches, and objects that are sealed, parked or need a decision
     Inspect(SpoolReadArgs),
-    /// Check every byte of a spool, and name what is damaged
+    /// Check every byte of a spool, and report all damage
     Verify(SpoolReadArgs),
-    /// Write the calls of a spool as lines of JSON
+    /// Write the calls in a spool as lines of JSON
     Export(SpoolExportArgs),
-    /// Deliver what a spool holds, so that it can be removed
+    /// Deliver everything in a spool, so that it can be removed
     Drain(SpoolDrainArgs),
-    /// Decide what becomes of a sealed object whose key is taken by another one
+    /// Decide what to do with a sealed object whose key is taken by another object
     Resolve(SpoolResolveArgs),
 }
 
 /// `forebay spool inspect` and `forebay spool verify`
 #[derive(Clone, Debug, Args)]
 pub struct SpoolReadArgs {
-    /// The spool's directory
+    /// Spool directory
     #[arg(value_name = "DIR")]
     pub dir: PathBuf,
 
-    /// Print the answer as JSON
+    /// Print the result as JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -320,23 +325,23 @@ pub struct SpoolReadArgs {
 /// `forebay spool export`
 #[derive(Clone, Debug, Args)]
 pub struct SpoolExportArgs {
-    /// The spool's directory
+    /// Spool directory
     #[arg(value_name = "DIR")]
     pub dir: PathBuf,
 
-    /// Only this source
+    /// Export only this source
     #[arg(long, value_name = "ID", value_parser = SourceId::new)]
     pub source: Option<SourceId>,
 
-    /// Only what was rejected, in place of the calls
+    /// Export the rejected items instead of the calls
     #[arg(long)]
     pub rejected: bool,
 
-    /// Write to this new file rather than to standard output
+    /// Write to this new file instead of standard output
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
 
-    /// Print a summary as JSON, to standard error
+    /// Print a summary as JSON to standard error
     #[arg(long)]
     pub json: bool,
 }
@@ -345,15 +350,15 @@ pub struct SpoolExportArgs {
 #[derive(Clone, Debug, Args)]
 #[group(skip)]
 pub struct SpoolDrainArgs {
-    /// The spool's directory
+    /// Spool directory
     #[arg(value_name = "DIR")]
     pub dir: PathBuf,
 
-    /// Write the objects into this directory
+    /// Write the objects to this directory
     #[arg(long, value_name = "DIR", conflicts_with = "config", required_unless_present = "config")]
     pub to: Option<PathBuf>,
 
-    /// Deliver to the buckets that the spool names, by the endpoint and credentials of this configuration
+    /// Deliver to the buckets recorded in the spool, with the endpoint and credentials of this configuration
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }
@@ -361,80 +366,80 @@ pub struct SpoolDrainArgs {
 /// `forebay spool resolve`
 #[derive(Clone, Debug, Args)]
 pub struct SpoolResolveArgs {
-    /// The spool's directory
+    /// Spool directory
     #[arg(value_name = "DIR")]
     pub dir: PathBuf,
 
-    /// The number of the seal, as `forebay spool inspect` shows it
+    /// Number of the seal, as shown by `forebay spool inspect`
     #[arg(long, value_name = "N")]
     pub seal: u64,
 
-    /// What to do
+    /// What to do with the object
     #[arg(long, value_enum, value_name = "ACTION")]
     pub action: ResolveAction,
 }
 
-/// What becomes of a sealed object whose key is taken by another one.
+/// What to do with a sealed object whose key is taken by another object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ResolveAction {
-    /// Put ours in place of what is there
+    /// Replace the other object with the sealed one
     Overwrite,
-    /// Leave what is there and count ours as delivered
+    /// Keep the other object, and count the sealed one as delivered
     KeepTheirs,
 }
 
-/// Which bucket is read, and how it is reached.
+/// The bucket to read, and how to connect to it.
 #[derive(Clone, Debug, Args)]
 pub struct BucketArgs {
-    /// Bucket and prefix, as `s3.bucket` has them: mytestbucket/path/prefix
+    /// Bucket and prefix, in the form of `s3.bucket`: mytestbucket/path/prefix
     #[arg(value_name = "BUCKET", value_parser = BucketString::parse)]
     pub bucket: BucketString,
 
-    /// How it is reached.
+    /// How to connect to the bucket.
     #[command(flatten)]
     pub reach: ReachArgs,
 }
 
-/// How a bucket is reached.
+/// How to connect to a bucket.
 #[derive(Clone, Debug, Args)]
 pub struct ReachArgs {
-    /// Reach it as this configuration says: region, endpoint, role, owner (forebay.toml, where that is there)
+    /// Configuration file with region, endpoint, role and owner; by default forebay.toml, if it exists
     #[arg(long, value_name = "FILE", env = "FOREBAY_CONFIG")]
     pub config: Option<PathBuf>,
 
-    /// A store that is not AWS; no forebay.toml is looked for then
+    /// Endpoint of a store other than AWS; the default forebay.toml is then not read
     #[arg(long, value_name = "URL", value_parser = Endpoint::parse)]
     pub endpoint_url: Option<Endpoint>,
 
-    /// The bucket's region
+    /// Region of the bucket
     #[arg(long, value_name = "REGION", value_parser = region)]
     pub region: Option<String>,
 
-    /// Write endpoint/bucket/key in place of bucket.endpoint/key
+    /// Use URLs of the form endpoint/bucket/key instead of bucket.endpoint/key
     #[arg(long)]
     pub path_style: bool,
 
-    /// Requests that are under way at once
+    /// Number of concurrent requests
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1_024))]
     pub concurrency: u16,
 }
 
-/// Which part of a bucket is read.
+/// The part of a bucket to read.
 #[derive(Clone, Debug, Args)]
 pub struct PartArgs {
-    /// Only this source
+    /// Read only this source
     #[arg(long, value_name = "ID", value_parser = SourceId::new)]
     pub source: Option<SourceId>,
 
-    /// Only this received-day: a date (UTC), or the number that its folder is named by
+    /// Read only this received-day: a date (UTC), or the number in the name of its folder
     #[arg(long, value_name = "DAY", value_parser = received_day, conflicts_with_all = ["from", "to"])]
     pub day: Option<ReceivedDay>,
 
-    /// Only days from this one on
+    /// Read only this day and later ones
     #[arg(long, value_name = "DAY", value_parser = received_day)]
     pub from: Option<ReceivedDay>,
 
-    /// Only days up to this one
+    /// Read only this day and earlier ones
     #[arg(long, value_name = "DAY", value_parser = received_day)]
     pub to: Option<ReceivedDay>,
 }
@@ -442,48 +447,50 @@ pub struct PartArgs {
 /// `forebay wait`
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
-A day is closed by a node once it is over there and all of it is in the bucket; the node then puts a marker beside the day's
-folder. This looks for the markers of all nodes that have objects in that folder. A node whose objects have not arrived yet is
-not seen in the bucket: name its admin listener with --admin, and it is asked, too. A day without any calls has nothing in the
-bucket: without --admin it is waited for until the time is up. It needs s3:ListBucket on the bucket and s3:GetObject on the
+When a day is over for a node, and all calls of that day are in the bucket, the node closes the day: it puts
+a marker next to the day's folder. This command waits for the markers of all nodes that have objects in the
+folder. A node whose objects have not arrived yet is not visible in the bucket: give its admin listener with
+--admin, so that it is queried, too. A day without calls leaves nothing in the bucket: without --admin, the
+command waits for it until the timeout. It needs s3:ListBucket on the bucket and s3:GetObject on the
 markers.
 
-Exit codes: 0 the day is closed, 1 the time is up or the day cannot be called closed, 2 wrong usage or configuration.")]
+Exit codes: 0 the day is closed, 1 the timeout was reached or the day cannot be confirmed as closed, 2 wrong
+usage or configuration.")]
 pub struct WaitArgs {
-    /// Bucket and prefix, as `s3.bucket` has them; if not given, those of the source in the configuration
+    /// Bucket and prefix, in the form of `s3.bucket`; by default those of the source in the configuration
     #[arg(value_name = "BUCKET", value_parser = BucketString::parse)]
     pub bucket: Option<BucketString>,
 
-    /// How it is reached.
+    /// How to connect to the bucket.
     #[command(flatten)]
     pub reach: ReachArgs,
 
-    /// The source
+    /// Source
     #[arg(long, value_name = "ID", value_parser = SourceId::new)]
     pub source: SourceId,
 
-    /// The received-day: a date (UTC), or the number that its folder is named by
+    /// Received-day: a date (UTC), or the number in the name of its folder
     #[arg(long, value_name = "DAY", value_parser = received_day)]
     pub day: ReceivedDay,
 
-    /// The admin listener of a collector that takes calls of this source; may be given several times
+    /// URL of the admin listener of a collector that accepts calls of this source; repeatable
     #[arg(long, value_name = "URL")]
     pub admin: Vec<AdminUrl>,
 
-    /// Give up after this time ("0 s" looks once)
+    /// Give up after this time ("0 s": check once)
     #[arg(long, value_name = "DURATION", default_value = "24 h")]
     pub timeout: Period,
 
-    /// Look as often as this
+    /// Interval between checks
     #[arg(long, value_name = "DURATION", default_value = "30 s", value_parser = look_every)]
     pub every: Period,
 
-    /// Print how the day stands as JSON
+    /// Print the state of the day as JSON
     #[arg(long)]
     pub json: bool,
 }
 
-/// A look costs a few requests: not more than ten a second.
+/// The interval between checks: each costs a few requests, so at most ten per second.
 fn look_every(text: &str) -> Result<Period, String> {
     let period: Period = text.parse().map_err(|error: UnitError| error.to_string())?;
     if period < Period::from_millis(100) { Err("expected at least 100 ms".to_owned()) } else { Ok(period) }
@@ -492,29 +499,29 @@ fn look_every(text: &str) -> Result<Period, String> {
 /// `forebay verify`
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
-Lists the bucket and asks for each object's metadata; --deep also reads each object. It needs s3:ListBucket on the bucket
-and s3:GetObject on its objects. Credentials come from the AWS default chain.
+It lists the bucket and reads the metadata of each object; with --deep it also reads each object. It needs
+s3:ListBucket on the bucket and s3:GetObject on its objects. Credentials come from the AWS default chain.
 
-Exit codes: 0 nothing wrong was found, 1 something was, nothing is there, or the bucket could not be read, 2 wrong usage or
-configuration.")]
+Exit codes: 0 no problem was found, 1 a problem was found, there are no objects, or the bucket could not be
+read, 2 wrong usage or configuration.")]
 pub struct VerifyArgs {
-    /// Which bucket.
+    /// The bucket.
     #[command(flatten)]
     pub bucket: BucketArgs,
 
-    /// Which part.
+    /// The part to read.
     #[command(flatten)]
     pub part: PartArgs,
 
-    /// Read every line: right day, right source, nothing twice, and the content as the metadata say
+    /// Read every line: its day, its source, duplicates, and whether the content matches the metadata
     #[arg(long)]
     pub deep: bool,
 
-    /// Let objects pass that Forebay did not write
+    /// Accept objects that Forebay did not write
     #[arg(long)]
     pub allow_foreign: bool,
 
-    /// Print everything as JSON
+    /// Print the result as JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -522,38 +529,39 @@ pub struct VerifyArgs {
 /// `forebay receipt`
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
-Asks the running collector whether the calls are still on their way, and looks for what it does not hold in the bucket: one
-listing of the day, then the objects that can hold the positions are read. It needs s3:ListBucket on the bucket and
-s3:GetObject on its objects. Credentials come from the AWS default chain.
+It asks the running collector whether it still holds the calls, and searches the bucket for the others: it
+lists the day, then reads the objects that can contain the positions. It needs s3:ListBucket on the bucket
+and s3:GetObject on its objects. Credentials come from the AWS default chain.
 
-Exit codes: 0 every position was found (delivered, rejected or on its way), 1 one was not, or could not be looked for,
-2 wrong usage or configuration.")]
+Exit codes: 0 every position was found (delivered, not yet delivered, or rejected), 1 a position was not
+found or could not be looked up, 2 wrong usage or configuration.")]
 pub struct ReceiptArgs {
-    /// The receipt, as the header forebay-receipt of an answer has it
+    /// Receipt: the value of the header forebay-receipt of an answer
     #[arg(value_name = "RECEIPT")]
     pub receipt: Receipt,
 
-    /// Bucket and prefix, as `s3.bucket` has them; else the source's in the configuration, else the one the collector names
+    /// Bucket and prefix, in the form of `s3.bucket`; by default those of the source in the configuration, or
+    /// else those that the collector reports
     #[arg(long, value_name = "BUCKET", value_parser = BucketString::parse)]
     pub bucket: Option<BucketString>,
 
-    /// How the bucket is reached.
+    /// How to connect to the bucket.
     #[command(flatten)]
     pub reach: ReachArgs,
 
-    /// Whom to ask.
+    /// The collector to query.
     #[command(flatten)]
     pub admin: AdminArgs,
 
-    /// Print everything as JSON
+    /// Print the result as JSON
     #[arg(long)]
     pub json: bool,
 }
 
-/// A received-day as a person writes it.
+/// A received-day in the form that people write.
 fn received_day(text: &str) -> Result<ReceivedDay, String> {
     let form =
-        || "expected a date such as 2026-11-20, or the number that the day's folder is named by".to_owned();
+        || "expected a date such as 2026-11-20, or the number in the name of the day's folder".to_owned();
     if let Some(day) = object_key::received_day(text) {
         return Ok(day);
     }
@@ -562,53 +570,51 @@ fn received_day(text: &str) -> Result<ReceivedDay, String> {
     Ok(UnixMillis(midnight.and_utc().timestamp_millis()).day())
 }
 
-/// A region becomes part of a host name, so nothing else may pass.
+/// A region name. It becomes part of a host name, so anything else is refused.
 fn region(text: &str) -> Result<String, String> {
     region_name(text).map(str::to_owned).ok_or_else(|| "expected a region such as eu-west-1".to_owned())
 }
 
 impl Cli {
-    /// The command line of this process. Where it is wrong, the process ends with what is wrong, and without passwords: an
-    /// error is often logged.
+    /// The command line of this process. If it is invalid, prints an error and ends the process. The error
+    /// contains no passwords, because it is often logged.
     pub fn of_process() -> Self {
         Self::try_parse().unwrap_or_else(|error| {
             if !error.use_stderr() {
                 error.exit();
             }
             let text = without_secrets(&error.render().to_string());
-            // There is nobody else to tell.
+            // If standard error fails, there is no other place to report to.
             drop(write!(std::io::stderr(), "{text}"));
             std::process::exit(error.exit_code())
         })
     }
 }
 
-/// The text with `…` in place of what may be a secret of a URL: what stands before its host, and its query.
+/// The text with `…` instead of possible secrets in URLs: the part before the host, and the query.
 fn without_secrets(text: &str) -> String {
-    let ends = |c: char| c.is_whitespace() || "'\"".contains(c);
-    text.split_inclusive(ends).map(without_secret).collect()
+    text.split_inclusive(ends_word).map(without_secret).collect()
 }
 
 fn without_secret(word: &str) -> String {
-    let (scheme, rest) = word.split_once("://").map_or(("", word), |(scheme, rest)| (scheme, rest));
-    let is_url = !scheme.is_empty();
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let (authority, rest) = rest.split_at(end);
-    let authority = authority.rsplit_once('@').map_or(authority.to_owned(), |(_, host)| format!("…@{host}"));
-    let rest = match rest.split_once(['?', '#']) {
-        // What ends the word is kept.
-        Some((path, query)) if is_url => {
-            let quote: String = query
-                .chars()
-                .last()
-                .filter(|c| c.is_whitespace() || "'\"".contains(*c))
-                .into_iter()
-                .collect();
-            format!("{path}?…{quote}")
+    if !word.contains("://") {
+        let (authority, rest) = word.split_at(word.find(['/', '?', '#']).unwrap_or(word.len()));
+        let shown = authority.rsplit_once('@').map_or(authority.to_owned(), |(_, host)| format!("…@{host}"));
+        return shown + rest;
+    }
+    let shown = without_userinfo(word);
+    match shown.split_once(['?', '#']) {
+        Some((address, query)) => {
+            // The character that ends the word is kept.
+            let end = query.chars().last().filter(|c| ends_word(*c));
+            format!("{address}?…{}", end.map(String::from).unwrap_or_default())
         }
-        _ => rest.to_owned(),
-    };
-    if is_url { format!("{scheme}://{authority}{rest}") } else { format!("{authority}{rest}") }
+        None => shown.into_owned(),
+    }
+}
+
+fn ends_word(c: char) -> bool {
+    c.is_whitespace() || "'\"".contains(c)
 }
 
 #[cfg(test)]
@@ -622,12 +628,13 @@ mod tests {
     }
 
     #[test]
-    fn no_secret_is_shown() {
+    fn secrets_are_not_shown() {
         let check = |text: &str, expected: &str| assert_eq!(without_secrets(text), expected, "{text}");
         check("error: 'http://me:secret@host:1/x' for --admin", "error: 'http://…@host:1/x' for --admin");
         check("http://a@b@c and https://d:e@f\n", "http://…@c and https://…@f\n");
         check("'me:secret@host:1' for", "'…@host:1' for");
         check("'https://host/x?sig=s' for", "'https://host/x?…' for");
+        check("'http://me:a?b/c@host/x' for", "'http://…@host/x' for");
         check("https://host/#s\nis it?", "https://host/?…\nis it?");
         for plain in ["http://host:1/x", "forebay status [OPTIONS]\n\nFor more information, try '--help'.\n"]
         {
@@ -636,7 +643,7 @@ mod tests {
     }
 
     #[test]
-    fn the_definition_is_sound() {
+    fn the_definition_is_valid() {
         Cli::command().debug_assert();
     }
 
@@ -653,7 +660,7 @@ mod tests {
     }
 
     #[test]
-    fn every_command_is_read() {
+    fn every_command_is_parsed() {
         for line in [
             "dev --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --s3-listen [::1]:0 --data-dir /x --flush-age 2s \
              --flush-bytes 64KiB --receipts --reset --demo",
@@ -686,7 +693,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_usage_is_exit_code_2_and_says_the_form() {
+    fn wrong_usage_is_exit_code_2_and_shows_the_expected_form() {
         let check = |line: &str, said: &str| {
             let error = parse(line).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{line}");
@@ -700,7 +707,7 @@ mod tests {
         check("check --rate many", "invalid digit");
         check("check --timeout 0s", "a duration from 100 ms to 10 min");
         check("check --call-bytes 1000", "a size with its unit, such as");
-        check("flush --source ../x", "is not 1 to 64 of");
+        check("flush --source ../x", "must be 1 to 64 characters of");
         check("status --admin https://localhost", "speaks plain HTTP");
         check("policy nothing", "[possible values: collector, role, role-trust,");
         check("policy bucket --principal forebay", "expected an ARN such as");
@@ -717,7 +724,7 @@ mod tests {
         check("verify lake --region a/b", "expected a region");
         check("verify lake --concurrency 0", "not in 1..=1024");
         check("receipt", "<RECEIPT>");
-        check("receipt 42", "expected a receipt as the header forebay-receipt has it");
+        check("receipt 42", "expected a receipt as in the header forebay-receipt");
         check(
             "receipt web/1763596800000/0123456789abcdef0123456789abcdef/1-200000",
             "more than 100000 positions",

@@ -1,4 +1,4 @@
-//! `forebay check`: is the configuration right, and would it work?
+//! `forebay check`: tests whether the configuration is valid and works.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -10,24 +10,24 @@ use super::args::CheckArgs;
 use super::failure::Failure;
 use super::serve::{load, store_settings};
 use crate::check::{
-    self, Load, Port, Reach, Report, Settings, Shape, Speaks, SpoolSettings, Target, TlsSettings,
+    self, CheckReport, Load, Port, Reach, Settings, Shape, Speaks, SpoolSettings, Target, TlsSettings,
 };
 use crate::config::{Acl, Config};
 use crate::object::{ExternalId, RoleArn};
 use crate::runtime::SystemClock;
 use crate::store::s3::{S3Settings, S3Store, Timeouts};
 
-/// The node in the names of test objects where the configuration and the spool name none.
+/// The node in the names of test objects, if neither the configuration nor the spool has one.
 const NODE: &str = "check";
-/// The longest IDENT file that is read, in bytes.
+/// The most bytes of an IDENT file that are read.
 const IDENT_MAX: usize = 4_096;
-/// With fewer destinations nobody waits long enough to wonder.
+/// With fewer destinations, the check is too short for a progress display.
 const PROGRESS_FROM: usize = 10;
 
-/// Runs every check and prints what was found.
+/// Runs every check and prints the findings.
 ///
 /// # Errors
-/// [`Failure`]: exit code 1 where something failed, 2 where the configuration cannot be used.
+/// [`Failure`]: exit code 1 if a check failed, 2 if the configuration cannot be used.
 pub async fn run(args: &CheckArgs, out: &mut (dyn Write + Send)) -> Result<(), Failure> {
     let (_, loaded) = load(&args.config)?;
     let config = &loaded.config;
@@ -46,7 +46,7 @@ pub async fn run(args: &CheckArgs, out: &mut (dyn Write + Send)) -> Result<(), F
     }
 }
 
-fn print(report: &Report, json: bool, out: &mut dyn Write) -> Result<(), Failure> {
+fn print(report: &CheckReport, json: bool, out: &mut dyn Write) -> Result<(), Failure> {
     let text = if json { format!("{}\n", report.json()?) } else { report.text() };
     out.write_all(text.as_bytes())?;
     Ok(())
@@ -59,7 +59,7 @@ fn progress(done: usize, all: usize) {
     }
     let end = if done == all { "\n" } else { "" };
     if let Err(error) = write!(err, "\r{done} of {all} destinations{end}").and_then(|()| err.flush()) {
-        tracing::debug!(%error, "nobody reads standard error");
+        tracing::debug!(%error, "standard error cannot be written");
     }
 }
 
@@ -116,7 +116,7 @@ fn settings(args: &CheckArgs, config: &Config, node: String) -> Result<Settings,
 
 fn ports(config: &Config) -> Vec<Port> {
     let tls = config.collector.tls.as_ref().map(|tls| tls.listen);
-    // The collector's own first: by it a listener with TLS is known.
+    // The collector's plain listener must come first: `run::listening` uses it to recognise the TLS listener.
     let named = [
         ("listen", "collector.listen", Some(config.collector.listen), Speaks::Http),
         ("tls_listen", "collector.tls_listen", tls, Speaks::Tls),
@@ -148,13 +148,13 @@ fn shape(config: &Config) -> Shape {
     }
 }
 
-/// The node id as the collector would choose it, as far as that is known without taking the spool.
+/// The node id that the collector would choose, as far as it is known without opening the spool.
 fn node(config: &Config) -> String {
     let set = config.spool.node.as_ref().map(|node| node.as_str().to_owned());
     set.or_else(|| node_of_spool(&config.spool.dir)).unwrap_or_else(|| NODE.to_owned())
 }
 
-/// A running collector holds the spool, so its file is read past the lock; it never changes.
+/// Ignores the lock of a running collector, because the file never changes.
 fn node_of_spool(dir: &Path) -> Option<String> {
     #[derive(serde::Deserialize)]
     struct Ident {

@@ -1,4 +1,4 @@
-//! `forebay dev --demo`: a believable stream of calls from several sources, sent over HTTP as an SDK would.
+//! `forebay dev --demo`: sends realistic calls from several sources over HTTP, as an SDK would.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -10,13 +10,14 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use rand::RngExt;
+use rand::seq::IndexedRandom as _;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// Time between two requests of one source, at the most.
+/// The longest pause between two requests of one source.
 const PAUSE_MAX_MS: u64 = 600;
-/// Calls in one request, at the most.
+/// The most calls in one request.
 const CALLS_MAX: usize = 12;
 
 const PAGES: [(&str, &str); 5] = [
@@ -36,7 +37,7 @@ const EVENTS: [&str; 6] = [
 ];
 const CITIES: [&str; 5] = ["Lisbon", "Kraków", "東京", "São Paulo", "Oslo"];
 
-/// A source of the demo: its write key, and the library its calls say they come from.
+/// A source of the demo: its write key, and the library and version in its calls.
 const SOURCES: [(&str, &str, &str); 4] = [
     ("web-shop", "analytics.js", "1.84.3"),
     ("ios-app", "analytics-swift", "1.9.4"),
@@ -78,8 +79,10 @@ async fn send(
         let Ok(request) = request else { return };
         match client.request(request).await {
             Ok(answer) if answer.status() == StatusCode::OK => {}
-            Ok(answer) => tracing::warn!(status = %answer.status(), "the demo's calls were not taken"),
-            Err(error) => tracing::warn!(%error, "the demo's calls were not taken"),
+            Ok(answer) => {
+                tracing::warn!(status = %answer.status(), "the calls of the demo were not accepted")
+            }
+            Err(error) => tracing::warn!(%error, "the calls of the demo were not accepted"),
         }
     }
 }
@@ -87,16 +90,16 @@ async fn send(
 fn call(library: &str, version: &str) -> Value {
     let mut rng = rand::rng();
     let user = rng.random_range(1..5_000_u32);
-    let (title, path) = PAGES[rng.random_range(0..PAGES.len())];
+    let (title, path) = PAGES.choose(&mut rng).copied().unwrap_or_default();
     let mut call = match rng.random_range(0..10) {
         0 => json!({ "type": "identify", "traits": {
             "plan": if user.is_multiple_of(3) { "pro" } else { "free" },
-            "city": CITIES[rng.random_range(0..CITIES.len())],
+            "city": CITIES.choose(&mut rng),
         } }),
         1..4 => json!({ "type": "page", "name": title, "properties": {
             "path": path, "title": title, "url": format!("https://shop.example.com{path}"),
         } }),
-        _ => json!({ "type": "track", "event": EVENTS[rng.random_range(0..EVENTS.len())], "properties": {
+        _ => json!({ "type": "track", "event": EVENTS.choose(&mut rng), "properties": {
             "product_id": rng.random_range(1_000..2_000_u32),
             "price": f64::from(rng.random_range(499..19_999_u32)) / 100.0,
             "currency": "EUR",

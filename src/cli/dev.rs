@@ -1,4 +1,4 @@
-//! `forebay dev`: everything on one machine with nothing to set up.
+//! `forebay dev`: everything on one machine, without set-up.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use crate::runtime::{Background, Shutdown};
 use crate::spool::SpoolOptions;
 use crate::store::s3::{CredentialsFrom, S3Settings, S3Store};
 
-/// How dev mode ends: nothing to drain, everything delivered.
+/// How dev mode ends: without a drain delay, and with everything delivered.
 const ENDING: Ending = Ending { deliver: true, drain_delay: Duration::ZERO, grace: Duration::from_secs(25) };
 
 /// Runs until a signal ends it.
@@ -51,7 +51,7 @@ pub async fn run(args: &DevArgs, background: &Background) -> Result<(), Failure>
         admin_hosts: Vec::new(),
         admin_connections: fitted.admin,
     };
-    // All ports before anything is deleted: a second `dev` must not take the data from under the first.
+    // All ports before anything is deleted: a second `dev` must not delete the data of the first.
     let bound = Bound::bind(&addresses)?;
     if args.reset {
         dev_folders::reset(&args.data_dir)?;
@@ -77,7 +77,7 @@ pub async fn run(args: &DevArgs, background: &Background) -> Result<(), Failure>
     tokio::select! {
         () = shutdown.orderly.cancelled() => {}
         reason = node.failed() => {
-            tracing::error!(reason, "ending, so that a restart can recover");
+            tracing::error!(reason, "shutting down, so that a restart can recover");
             shutdown.orderly.cancel();
         }
     }
@@ -120,13 +120,13 @@ async fn start(
         region: Some(dev_s3::REGION.to_owned()),
         ..Destination::new(bucket, Encryption::SseS3)
     };
-    let sources = DevSources::new(engine.outlet(), destination);
+    let sources = DevSources::new(engine.log(), destination);
     let mut settings = CollectorSettings { receipts: args.receipts, ..CollectorSettings::default() };
     settings.bounds.connections = fitted.connections;
     engine.listen(settings, Policy::new(Arc::new(sources)), bound, addresses)
 }
 
-/// What to do next, ready to paste.
+/// The next steps, ready to paste.
 fn welcome(args: &DevArgs, node: &Node, s3: &DevS3Running) -> String {
     let (collector, console, s3) = (here(node.public), here(node.admin_addr), s3.url());
     let (id, secret, bucket) = (dev_s3::ACCESS_KEY_ID, dev_s3::SECRET_ACCESS_KEY, dev_s3::BUCKET);
@@ -144,7 +144,7 @@ After {age} (or now, with: forebay flush --admin http://{console}) the calls are
     aws s3 sync s3://{bucket}/segment-logs ./segment-logs --endpoint-url {s3}
   find segment-logs -name '*.gz' | xargs zcat
 
-Stop with Ctrl-C; the data stays in {data_dir}, and --reset begins anew.",
+Stop with Ctrl-C. The data stays in {data_dir}; to start empty, use --reset.",
         region = dev_s3::REGION,
         data_dir = args.data_dir.display(),
     )

@@ -1,4 +1,4 @@
-//! The two folders of dev mode: marked when they are made, so that a reset deletes nothing else.
+//! The two folders of dev mode. They are marked when they are created, so that a reset deletes nothing else.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
@@ -7,16 +7,16 @@ use std::path::{Path, PathBuf};
 use super::failure::Failure;
 use super::node::open_disk;
 
-/// The folders, in the data directory.
+/// The folders in the data directory.
 const FOLDERS: [&str; 2] = ["spool", "s3"];
 /// The file that marks a folder.
 const MARK: &str = "MADE-BY-FOREBAY-DEV";
 const MARK_TEXT: &str = "`forebay dev --reset` deletes this folder.\n";
 
-/// Makes the folders that are not there yet, and marks them. One that is there already stays as it is.
+/// Creates and marks the missing folders. Existing ones stay as they are.
 ///
 /// # Errors
-/// [`Failure`] where one cannot be made.
+/// [`Failure`] if one cannot be created.
 pub(super) fn make(data_dir: &Path) -> Result<(), Failure> {
     for dir in FOLDERS.map(|name| data_dir.join(name)) {
         if is_empty(&dir)? {
@@ -24,16 +24,16 @@ pub(super) fn make(data_dir: &Path) -> Result<(), Failure> {
                 let mark = OpenOptions::new().write(true).create_new(true).open(dir.join(MARK));
                 mark?.write_all(MARK_TEXT.as_bytes())
             });
-            made.map_err(|error| failed("make", &dir, &error))?;
+            made.map_err(|error| failed("create", &dir, &error))?;
         }
     }
     Ok(())
 }
 
-/// Deletes the folders, both or none: only those that dev mode made, and that nobody uses.
+/// Deletes both folders or none: only if dev mode created them, and no process uses them.
 ///
 /// # Errors
-/// [`Failure`] where one is not marked, is in use, or cannot be deleted.
+/// [`Failure`] if one is not marked, is in use, or cannot be deleted.
 pub(super) fn reset(data_dir: &Path) -> Result<(), Failure> {
     let mut made: Vec<PathBuf> = Vec::new();
     for name in FOLDERS {
@@ -43,7 +43,7 @@ pub(super) fn reset(data_dir: &Path) -> Result<(), Failure> {
         }
         if !dir.join(MARK).is_file() {
             return Err(Failure::failed(format!(
-                "{} has no file {MARK}, so it is not known to be of `forebay dev`: nothing is deleted; delete it yourself, or choose \
+                "{} has no file {MARK}, so `forebay dev` may not have created it: nothing is deleted; delete it yourself, or choose \
                  another --data-dir",
                 dir.display()
             )));
@@ -57,7 +57,7 @@ pub(super) fn reset(data_dir: &Path) -> Result<(), Failure> {
     made.iter().try_for_each(|dir| delete(dir).map_err(|error| failed("delete", dir, &error)))
 }
 
-/// The mark goes last: where something cannot be deleted, the next reset may go on.
+/// Deletes the mark last: if something cannot be deleted, the next reset can continue.
 fn delete(dir: &Path) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
@@ -70,7 +70,7 @@ fn delete(dir: &Path) -> io::Result<()> {
     fs::remove_dir_all(dir)
 }
 
-/// Whether there is nothing in a folder, or no folder.
+/// Whether a folder is empty or missing.
 fn is_empty(dir: &Path) -> Result<bool, Failure> {
     match fs::read_dir(dir) {
         Ok(mut entries) => Ok(entries.next().is_none()),
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_dev_made_is_deleted_and_both_or_none() {
+    fn reset_deletes_both_folders_of_dev_or_none() {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
         reset(dir.path()).unwrap();

@@ -1,34 +1,38 @@
-//! Dev mode's sources: every write key is its own.
+//! The sources of dev mode: each write key is its own source.
+
+use std::sync::Arc;
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
+use crate::lock::lock;
+use crate::log::Log;
 use crate::object::Destination;
 use crate::sources::{Found, SourceId, SourceLookup, WriteKeyHash};
-use crate::spool::Outlet;
 
-/// Sources given out at most; the next write key gets 401 `too_many_sources`.
+/// The most sources; the next write key gets 401 `too_many_sources`.
 pub const DEV_SOURCES_MAX: usize = 1_000;
 
-/// Takes any write key. The source id is the key itself where it is a legal id, else `k-` and 16 digits of its hash.
+/// Accepts any write key. The source id is the key itself if it is a valid id; otherwise it is `k-` and 16
+/// digits of the key's hash.
 #[derive(Debug)]
 pub struct DevSources {
-    outlet: Outlet,
+    log: Arc<dyn Log>,
     destination: Destination,
     known: Mutex<HashMap<WriteKeyHash, SourceId>>,
 }
 
 impl DevSources {
-    /// None yet; each new one's frames go to `destination`.
-    pub fn new(outlet: Outlet, destination: Destination) -> Self {
-        Self { outlet, destination, known: Mutex::default() }
+    /// No sources yet; the frames of each new one go to `destination`.
+    pub fn new(log: Arc<dyn Log>, destination: Destination) -> Self {
+        Self { log, destination, known: Mutex::default() }
     }
 }
 
 impl SourceLookup for DevSources {
     fn find(&self, write_key: &str) -> Found {
         let Some(hash) = WriteKeyHash::of(write_key) else { return Found::Unknown };
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = lock(&self.known);
         if let Some(id) = known.get(&hash) {
             return Found::Source(id.clone());
         }
@@ -37,11 +41,11 @@ impl SourceLookup for DevSources {
         }
         let hashed = || SourceId::new(&format!("k-{}", hash.hex16()));
         let Ok(id) = SourceId::new(write_key).or_else(|_| hashed()) else { return Found::Unknown };
-        // Once for each new key: where its frames go is noted before the first of them.
-        if self.outlet.set_destinations([(id.clone(), self.destination.clone())]).is_ok() {
+        // Once for each new key: its destination is recorded before its first frame.
+        if self.log.set_destinations(vec![(id.clone(), self.destination.clone())]).is_ok() {
             known.insert(hash, id.clone());
         }
-        // A spool that has stopped refuses the append, with its own answer.
+        // A stopped spool refuses the append with its own answer.
         Found::Source(id)
     }
 

@@ -1,7 +1,9 @@
-//! How a command fails: what a person is told, and the exit code.
+//! How a command fails: its message and exit code.
 
 use std::error::Error;
 use std::fmt;
+
+use crate::words::with_causes;
 
 /// A command's failure.
 #[derive(Debug)]
@@ -10,9 +12,9 @@ pub struct Failure {
     text: String,
 }
 
-/// Failed.
+/// The exit code of a failure.
 pub const FAILED: u8 = 1;
-/// Wrong usage or configuration.
+/// The exit code of wrong usage or configuration.
 pub const WRONG_USAGE: u8 = 2;
 
 impl Failure {
@@ -39,14 +41,8 @@ impl fmt::Display for Failure {
 }
 
 /// An error with all its causes, in one line: exit code 1.
-impl<E: Error> From<E> for Failure {
+impl<E: Error + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
-        let mut text = error.to_string();
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            text = format!("{text}: {error}");
-            cause = error.source();
-        }
-        Self { code: FAILED, text }
+        Self { code: FAILED, text: with_causes(&error) }
     }
 }

@@ -1,4 +1,4 @@
-//! `forebay flush`: seal and deliver now what a running collector has buffered.
+//! `forebay flush`: delivers now what a running collector has buffered.
 
 use std::io::Write;
 use std::time::Duration;
@@ -14,14 +14,14 @@ use super::args::FlushArgs;
 /// Longer than the collector waits for its deliveries.
 const PATIENCE: Duration = FLUSH_WAIT.saturating_add(Duration::from_secs(10));
 
-/// Asks for a flush and prints what became of it. `Ok` also where something is still pending: the outcome says so, and
-/// the command should then fail.
+/// Requests a flush and prints its outcome. Returns `Ok` even if something is still pending; the command
+/// should then fail.
 ///
 /// # Errors
 /// [`AskError`].
 pub async fn run(args: &FlushArgs, out: &mut dyn Write) -> Result<FlushOutcome, AskError> {
     let path = match &args.source {
-        // A source id has no character that a query would need to escape.
+        // A source id has no character that must be escaped in a query.
         Some(id) => format!("/api/flush?source={id}"),
         None => "/api/flush".to_owned(),
     };
@@ -42,7 +42,7 @@ pub fn render(outcome: &FlushOutcome) -> String {
         (0, 0) => "nothing was buffered".to_owned(),
         (_, 0) => format!("objects: {sealed} sealed, {delivered} delivered"),
         _ => format!(
-            "objects: {sealed} sealed, {delivered} delivered, {pending} still on the way: `forebay status` says what they \
+            "objects: {sealed} sealed, {delivered} delivered, {pending} still pending: `forebay status` shows what they \
              wait for"
         ),
     }

@@ -1,17 +1,17 @@
-//! The spool's ledger, as the admin listener shows it.
+//! The spool's ledger, as shown by the admin listener.
 
 use crate::admin::{Ledger, LedgerCounts, LedgerHour, LedgerSource, LedgerStatus};
+use crate::log::{Difference, Report, Row};
 use crate::object::Stream;
-use crate::object::metadata::rfc3339;
 use crate::sources::SourceId;
-use crate::spool::ledger::{Difference, Report, Row};
+use crate::words::rfc3339;
 
-/// Differences that are told one by one.
+/// The most differences that are listed.
 const TOLD_MAX: usize = 100;
-/// Differences that the status tells.
+/// The most differences that are listed in the status.
 const TOLD_IN_STATUS: usize = 5;
 
-/// Everything that a report says.
+/// The whole ledger.
 pub(super) fn ledger(report: &Report) -> Ledger {
     let mut totals = Row::default();
     report.sources.iter().for_each(|source| totals.add(&source.total));
@@ -38,7 +38,7 @@ pub(super) fn ledger(report: &Report) -> Ledger {
     }
 }
 
-/// The ledger in short.
+/// A summary of the ledger.
 pub(super) fn summary(totals: &[(SourceId, Row)], differences: &[Difference]) -> LedgerStatus {
     let mut all = Row::default();
     totals.iter().for_each(|(_, row)| all.add(row));
@@ -53,7 +53,7 @@ fn texts(differences: &[Difference], most: usize) -> Vec<String> {
     differences.iter().take(most).map(ToString::to_string).collect()
 }
 
-/// A row's counts. Where more is delivered than was stored nothing is pending, and a difference says so.
+/// A row's counts. If more is delivered than was stored, nothing is pending, and a difference reports this.
 pub(super) fn counts(row: &Row) -> LedgerCounts {
     LedgerCounts {
         received: row.received,

@@ -11,14 +11,13 @@ pub mod failure;
 pub mod flush;
 mod ledger_view;
 pub mod node;
-mod numbers;
+pub mod node_view;
 pub mod policy;
 pub mod receipt;
 pub mod serve;
 pub mod spool;
 pub mod status;
 pub mod verify;
-pub mod view;
 pub mod wait;
 
 use std::io::Write;
@@ -29,16 +28,16 @@ use failure::Failure;
 
 use crate::runtime::{Background, memory, telemetry};
 
-/// Threads that wait for the disk, or for a name to be looked up. Each keeps a heap of its own, and most would only wait for
-/// each other at the spool's manifest (decision 0075).
+/// Threads for blocking work: reading and writing files, and name lookups. Each has its own heap, and more
+/// threads would only wait for each other to release the spool's manifest (decision 0075).
 const BLOCKING_THREADS_MAX: usize = 16;
 
-/// Runs one command. Results go to standard output, logs and what went wrong to standard error.
+/// Runs one command. Results go to standard output, logs and errors to standard error.
 pub fn main(cli: Cli) -> ExitCode {
     let log = match telemetry::start(cli.log) {
         Ok(log) => log,
         Err(error) => {
-            // There is nothing else to write it to, and nothing is running yet.
+            // There is no log to write to, and nothing is running yet.
             return match writeln!(std::io::stderr(), "forebay: start logging: {error}") {
                 Ok(()) | Err(_) => ExitCode::from(failure::FAILED),
             };
@@ -83,21 +82,21 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Command::Verify(args) => verify::run(&args, &mut std::io::stdout()).await,
         }
     });
-    // What is still running on a blocking thread holds nothing that a restart does not recover.
+    // Threads that are still blocked can be abandoned: a restart recovers whatever they were doing.
     background.end();
     runtime.shutdown_background();
     done
 }
 
-/// Prints a result at once: whoever reads the addresses waits for them.
+/// Prints a result and flushes it: readers wait for the addresses.
 fn say(text: &str) {
     let mut out = std::io::stdout().lock();
     if let Err(error) = writeln!(out, "{text}").and_then(|()| out.flush()) {
-        tracing::debug!(%error, "nobody reads standard output");
+        tracing::debug!(%error, "standard output cannot be written");
     }
 }
 
-/// Prints a result while a node runs: from a thread of its own, since nobody may read standard output.
+/// Prints a result while a node runs, on its own thread: if nothing reads standard output, printing blocks.
 fn say_beside(text: String) {
     if let Err(error) = std::thread::Builder::new().name("say".into()).spawn(move || say(&text)) {
         tracing::warn!(%error, "nothing is printed to standard output");

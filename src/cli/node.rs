@@ -1,11 +1,12 @@
-//! One running node: spool, delivery, collector and admin listener, wired together, and ended in order.
+//! One running node: spool, delivery, collector and admin listener, connected to each other and shut down in
+//! order.
 
 use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket};
@@ -13,65 +14,69 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::failure::Failure;
-use super::view::NodeView;
+use super::node_view::NodeView;
 use crate::admin::{AdminServer, AllowedHosts};
 use crate::alarms::{AlarmKind, Alarms};
 use crate::collector::{Collector, CollectorDeps, CollectorSettings, Listeners, Policy, Running};
 use crate::delivery::closing::DayHook;
 use crate::delivery::{Delivery, DeliverySettings, Parts};
+use crate::disk::is_no_handle;
+use crate::disk::real_disk::RealDisk;
+use crate::lock::lock;
+use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::random::Random;
 use crate::runtime::filesystem::{self, Trust};
 use crate::runtime::handles::{self, Fitted, Wanted};
 use crate::runtime::{Background, Shutdown, SystemClock, SystemRandom};
 use crate::sources::SourceId;
-use crate::spool::disk::is_no_handle;
-use crate::spool::{Outlet, RealDisk, Recovered, Spool, SpoolOptions};
+use crate::spool::{Recovered, Spool, SpoolOptions};
 use crate::store::ObjectStore;
 use crate::tasks;
 use crate::time::Clock;
+use crate::words::causes::chain;
 
-/// Connections that wait to be accepted.
+/// The most connections that wait to be accepted.
 const BACKLOG: u32 = 4_096;
-/// Time kept back from the shutdown grace for the steps after delivery.
+/// The part of the shutdown grace that is reserved for the steps after delivery.
 const CLOSING: Duration = Duration::from_secs(1);
-/// How long a start waits for a file handle.
+/// How long a start waits for a free file handle.
 const HANDLES_WAIT: Duration = Duration::from_secs(30);
-/// How long it waits before it opens the spool again.
+/// The pause before the spool is opened again.
 const HANDLES_PAUSE: Duration = Duration::from_millis(500);
-/// How long requests in flight may take to be answered at shutdown.
+/// How long requests in flight may take at shutdown.
 const ANSWERING: Duration = Duration::from_secs(10);
 
-/// Clock, chance and counters that a node's rooms share.
+/// The clock, random numbers and metrics that a node's rooms share.
 #[derive(Clone, Debug)]
 pub struct Outside {
     /// Time.
     pub clock: Arc<dyn Clock>,
-    /// Chance.
+    /// Random numbers.
     pub random: Arc<dyn Random>,
-    /// Counters.
+    /// Metrics.
     pub metrics: Metrics,
 }
 
 impl Outside {
-    /// The real ones.
+    /// Those of the operating system.
     pub fn system() -> Self {
         Self { clock: Arc::new(SystemClock::new()), random: Arc::new(SystemRandom), metrics: Metrics::new() }
     }
 }
 
-/// How a node is ended.
+/// How to shut down a node.
 #[derive(Clone, Copy, Debug)]
 pub struct Ending {
     /// Whether everything buffered is delivered first.
     pub deliver: bool,
-    /// How long the collector goes on accepting after the signal, while `/ready` says no.
+    /// How long the collector continues to accept calls after the signal, while `/ready` reports not ready.
     pub drain_delay: Duration,
     /// When deliveries end, counted from the signal.
     pub grace: Duration,
 }
 
-/// An open spool with delivery running: what has to be there before the first call.
+/// An open spool with delivery running: everything that must exist before the first call.
 #[derive(Debug)]
 pub struct Engine {
     outside: Outside,
@@ -91,13 +96,13 @@ pub struct Addresses {
     pub tls: Option<SocketAddr>,
     /// For operators.
     pub admin: SocketAddr,
-    /// Names by which the admin listener may be called.
+    /// Host names that are allowed for the admin listener.
     pub admin_hosts: Vec<String>,
-    /// Connections that the admin listener may have open.
+    /// The most open connections of the admin listener.
     pub admin_connections: usize,
 }
 
-/// Listeners whose ports are taken. Clients that connect wait until there is a node.
+/// Bound listeners. Clients that connect wait until the node accepts.
 #[derive(Debug)]
 pub struct Bound {
     public: TcpListener,
@@ -106,46 +111,46 @@ pub struct Bound {
 }
 
 impl Bound {
-    /// Takes the ports.
+    /// Binds the ports.
     ///
     /// # Errors
-    /// [`Failure`] where an address cannot be used.
+    /// [`Failure`] if an address cannot be used.
     pub fn bind(addresses: &Addresses) -> Result<Self, Failure> {
         Ok(Self {
-            public: bind(addresses.public, "take calls")?,
-            tls: addresses.tls.map(|addr| bind(addr, "take calls over TLS")).transpose()?,
+            public: bind(addresses.public, "accept calls")?,
+            tls: addresses.tls.map(|addr| bind(addr, "accept calls over TLS")).transpose()?,
             admin: bind(addresses.admin, "show the console")?,
         })
     }
 }
 
-/// A node that takes calls.
+/// A node that accepts calls.
 #[derive(Debug)]
 pub struct Node {
     engine: Engine,
     collector: Running,
     admin: JoinHandle<()>,
     admin_stop: CancellationToken,
-    /// Where calls are taken.
+    /// The address for calls.
     pub public: SocketAddr,
-    /// Where calls are taken over TLS.
+    /// The address for calls over TLS.
     pub tls: Option<SocketAddr>,
-    /// Where operators look.
+    /// The address of the admin listener.
     pub admin_addr: SocketAddr,
 }
 
-/// Opens a spool directory; refuses or warns where its file system cannot be trusted.
+/// Opens a spool directory; refuses or warns if its file system is not known to be safe.
 ///
 /// # Errors
 /// [`Failure`] with what to do.
 pub fn open_disk(dir: &Path, refuse_unsafe: bool) -> Result<RealDisk, Failure> {
-    // Before anything is made there.
+    // Before anything is created there.
     let found = filesystem::of_nearest(dir);
     if let Ok((name, Trust::Unsafe)) = &found
         && refuse_unsafe
     {
         return Err(Failure::usage(format!(
-            "the spool directory {} lies on {name}, where a sync promises little; use a directory on ext4 or xfs, or set \
+            "the spool directory {} is on {name}, where a sync does not guarantee durability; use a directory on ext4 or xfs, or set \
              spool.unsafe_filesystem = true and accept that a power cut may lose acknowledged calls",
             dir.display()
         )));
@@ -153,22 +158,22 @@ pub fn open_disk(dir: &Path, refuse_unsafe: bool) -> Result<RealDisk, Failure> {
     let disk = RealDisk::open(dir)?;
     match found {
         Ok((name, Trust::Unsafe | Trust::Unknown)) => {
-            tracing::warn!(dir = %dir.display(), filesystem = name, "the spool lies on a file system that Forebay is not tested on");
+            tracing::warn!(dir = %dir.display(), filesystem = name, "the spool is on a file system that Forebay is not tested on");
             Ok(disk)
         }
         Ok((_, Trust::Tested)) => Ok(disk),
         Err(error) => {
-            tracing::warn!(%error, dir = %dir.display(), "the spool's file system could not be looked at");
+            tracing::warn!(%error, dir = %dir.display(), "the spool's file system could not be determined");
             Ok(disk)
         }
     }
 }
 
-/// Raises the limit of open files, and fits the number of connections to it. Where they are fewer than wanted, the second value
-/// says so: to be logged once the spool is open.
+/// Raises the limit of open files, and reduces the number of connections to fit it. If there are fewer
+/// connections than wanted, the second value is a warning, to be logged once the spool is open.
 ///
 /// # Errors
-/// [`Failure`] where the process may open too few files.
+/// [`Failure`] if the process may open too few files.
 pub fn fit_connections(wanted: Wanted) -> Result<(Fitted, Option<String>), Failure> {
     let limit = handles::raise();
     let fitted = handles::fit(limit, wanted).map_err(|error| Failure::failed(error.to_string()))?;
@@ -183,7 +188,7 @@ pub fn fit_connections(wanted: Wanted) -> Result<(Fitted, Option<String>), Failu
     Ok((fitted, fewer))
 }
 
-/// A spool that is recovered, before anything of it is delivered.
+/// A recovered spool, before delivery starts.
 #[derive(Debug)]
 pub struct Recovery {
     outside: Outside,
@@ -192,10 +197,10 @@ pub struct Recovery {
 }
 
 impl Recovery {
-    /// Recovers the spool. Where a file handle is missing it waits for one, for 30 s at most.
+    /// Recovers the spool. If no file handle is free, waits for one for at most 30 s.
     ///
     /// # Errors
-    /// [`Failure`] where it cannot be opened.
+    /// [`Failure`] if it cannot be opened.
     pub async fn run(outside: Outside, disk: RealDisk, options: SpoolOptions) -> Result<Self, Failure> {
         let disk = Arc::new(disk);
         let until = outside.clock.monotonic().saturating_add(HANDLES_WAIT);
@@ -220,13 +225,13 @@ impl Recovery {
     }
 
     /// The way out of the spool.
-    pub fn outlet(&self) -> Outlet {
-        self.spool.outlet()
+    pub fn log(&self) -> Arc<dyn Log> {
+        self.spool.log()
     }
 }
 
 impl Engine {
-    /// Begins to deliver; objects are encoded on threads that give way to those that answer.
+    /// Starts delivery. Objects are encoded on threads that yield to those that answer requests.
     pub fn start(
         recovery: Recovery,
         store: Arc<dyn ObjectStore>,
@@ -238,7 +243,7 @@ impl Engine {
         let alarms = Arc::new(Alarms::new(Arc::clone(&outside.clock), Arc::new(outside.metrics.clone())));
         report(&recovered, &alarms);
         let parts = Parts {
-            outlet: spool.outlet(),
+            log: spool.log(),
             store,
             clock: Arc::clone(&outside.clock),
             random: Arc::clone(&outside.random),
@@ -249,7 +254,7 @@ impl Engine {
         };
         let (delivery, scheduler) = Delivery::start(parts, settings);
         let view = Arc::new(NodeView {
-            outlet: spool.outlet(),
+            log: spool.log(),
             delivery: delivery.clone(),
             metrics: outside.metrics.clone(),
             alarms: Arc::clone(&alarms),
@@ -264,14 +269,14 @@ impl Engine {
     }
 
     /// The way out of the spool.
-    pub fn outlet(&self) -> Outlet {
-        self.spool.outlet()
+    pub fn log(&self) -> Arc<dyn Log> {
+        self.spool.log()
     }
 
-    /// Takes calls, and answers operators.
+    /// Accepts calls, and serves operators.
     ///
     /// # Errors
-    /// [`Failure`] where a listener cannot be used.
+    /// [`Failure`] if a listener cannot be used.
     pub fn listen(
         self,
         settings: CollectorSettings,
@@ -313,10 +318,10 @@ impl Engine {
     }
 }
 
-/// Whether an error came of a lack of file handles. The process has opened nothing else yet, so the machine has none left.
+/// Whether the cause of an error is a lack of file handles. This process has opened nothing else yet, so the
+/// machine has none left.
 fn lacks_handle(error: &(dyn std::error::Error + 'static)) -> bool {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.filter_map(|error| error.downcast_ref::<io::Error>()).any(is_no_handle)
+    chain(error).filter_map(|error| error.downcast_ref::<io::Error>()).any(is_no_handle)
 }
 
 fn report(recovered: &Recovered, alarms: &Alarms) {
@@ -325,36 +330,39 @@ fn report(recovered: &Recovered, alarms: &Alarms) {
             calls = recovered.frames,
             sealed_objects = recovered.seals,
             segments = recovered.segments,
-            "the spool holds what was not delivered before; it goes out now"
+            "the spool has undelivered calls of an earlier run; they are delivered now"
         );
     }
     if recovered.torn_bytes > 0 {
-        tracing::info!(bytes = recovered.torn_bytes, "a last write that was never answered was cut off");
+        tracing::info!(
+            bytes = recovered.torn_bytes,
+            "an incomplete last write, which was never acknowledged, was cut off"
+        );
     }
     for range in &recovered.lost {
         let what = format!(
-            "positions {} to {} of the spool can no longer be read; their bytes are kept in quarantine, `forebay spool verify` \
-             tells more",
+            "positions {} to {} of the spool can no longer be read; their bytes are kept in quarantine; run `forebay spool \
+             verify` for details",
             range.first, range.last
         );
         alarms.raise(AlarmKind::Damage, &format!("{}-{}", range.first, range.last), what);
     }
     if let Some(segment) = recovered.unreadable {
         let what = format!(
-            "segment {segment}, the last of the spool, cannot be read to its end: calls behind the last position that was \
-             found are lost, if there were any; it is kept in quarantine"
+            "segment {segment}, the last one of the spool, cannot be read to its end: calls after the last position that was \
+             found are lost, if there were any; the segment is kept in quarantine"
         );
         alarms.raise(AlarmKind::Damage, &format!("segment {segment}"), what);
     }
     if recovered.manifest_damaged {
-        let what = "notes of the spool's manifest cannot be read: what they said is done again, so a call may be delivered \
-                    twice or wait as a conflict; `forebay spool verify` tells more"
+        let what = "some notes of the spool's manifest cannot be read: their steps are repeated, so a call may be delivered \
+                    twice or wait as a conflict; run `forebay spool verify` for details"
             .to_owned();
         alarms.raise(AlarmKind::Damage, "manifest", what);
     }
     if recovered.clock_behind {
-        let what =
-            "the wall clock is more than a day behind the newest call in the spool; set it right".to_owned();
+        let what = "the wall clock is more than a day behind the newest call in the spool; correct the clock"
+            .to_owned();
         alarms.raise(AlarmKind::Clock, "wall clock", what);
     }
 }
@@ -374,14 +382,14 @@ fn bind(addr: SocketAddr, what: &str) -> Result<TcpListener, Failure> {
 }
 
 impl Node {
-    /// Says which sources are configured.
+    /// Sets which sources are configured.
     pub fn set_configured(&self, sources: BTreeSet<SourceId>) {
-        let known: BTreeSet<SourceId> = self.engine.outlet().sources().into_iter().collect();
+        let known: BTreeSet<SourceId> = self.engine.log().sources().into_iter().collect();
         self.engine.delivery.set_removed(known.difference(&sources).cloned().collect());
-        *self.engine.view.configured.lock().unwrap_or_else(PoisonError::into_inner) = sources;
+        *lock(&self.engine.view.configured) = sources;
     }
 
-    /// Says which proxy of the environment stands before the store: once.
+    /// Sets the proxy for the store, from the environment. Only the first call has an effect.
     pub fn set_proxy(&self, proxy: String) {
         self.engine.view.proxy.get_or_init(|| proxy);
     }
@@ -392,8 +400,8 @@ impl Node {
     }
 
     /// The way out of the spool.
-    pub fn outlet(&self) -> Outlet {
-        self.engine.outlet()
+    pub fn log(&self) -> Arc<dyn Log> {
+        self.engine.log()
     }
 
     /// The alarms.
@@ -401,14 +409,14 @@ impl Node {
         &self.engine.alarms
     }
 
-    /// Resolves once the node cannot go on, with the reason: the spool has stopped, or a task panics each time it is started.
-    /// An alarm stands then.
+    /// Resolves with the reason when the node cannot continue: the spool has stopped, or a task panics at
+    /// every start. An alarm is then raised.
     pub async fn failed(&self) -> String {
-        let (mut stopped, mut ending) = (self.engine.outlet().stopped(), self.engine.alarms.ending());
+        let (mut stopped, mut ending) = (self.engine.log().stopped(), self.engine.alarms.ending());
         tokio::select! {
             reason = stopped.wait_for(Option::is_some) => {
                 let reason = reason.ok().and_then(|reason| reason.as_deref().map(str::to_owned)).unwrap_or_default();
-                let what = format!("the spool has stopped ({reason}); the process ends, so that a restart recovers");
+                let what = format!("the spool has stopped ({reason}); the process ends, so that a restart can recover");
                 self.engine.alarms.raise(AlarmKind::Task, "spool", what);
                 reason
             }
@@ -418,16 +426,17 @@ impl Node {
         }
     }
 
-    /// Ends the node: not ready, no more connections, what is in flight answered, what is buffered delivered, the spool
-    /// closed. At the second signal it stops where it is; what is acknowledged is in the spool.
+    /// Shuts down the node: reports not ready, accepts no more connections, answers requests in flight,
+    /// delivers what is buffered, and closes the spool. At the second signal it stops at once; all
+    /// acknowledged calls are in the spool.
     ///
     /// # Errors
-    /// [`Failure`] where the node could not go on ([`Node::failed`]).
+    /// [`Failure`] if the node could not continue ([`Node::failed`]).
     pub async fn end(self, ending: Ending, shutdown: &Shutdown) -> Result<(), Failure> {
         let now = || self.engine.outside.clock.monotonic();
         let deadline = now().saturating_add(ending.grace).saturating_sub(CLOSING);
         self.engine.view.draining.store(true, Ordering::Release);
-        let stopped = self.engine.outlet().stopped().borrow().as_deref().map(str::to_owned);
+        let stopped = self.engine.log().stopped().borrow().as_deref().map(str::to_owned);
         let stopped = stopped
             .map(|reason| format!("the spool stopped ({reason}); restart to recover"))
             .or_else(|| self.engine.alarms.ending().borrow().clone());
@@ -436,7 +445,8 @@ impl Node {
                 tokio::time::sleep(ending.drain_delay).await;
             }
             self.collector.stop_accepting().await;
-            // A spool that has stopped has answered whoever waited for it: only slow clients are left.
+            // A stopped spool has already answered all requests that waited for it: only slow clients are
+            // left.
             let answering = if stopped.is_none() { ANSWERING } else { CLOSING };
             self.collector.drain(answering.min(deadline.saturating_sub(now()))).await;
         };
@@ -455,15 +465,15 @@ impl Node {
             Some(drained) if drained.left > 0 => {
                 tracing::warn!(
                     batches = drained.left,
-                    "not everything was delivered; it is in the spool and goes out after the next start"
+                    "not everything was delivered; the rest is in the spool and is delivered after the next start"
                 );
             }
             Some(_) => tracing::info!("everything is delivered"),
             None => tracing::warn!(
-                "stopped before everything was delivered; it is in the spool and goes out after the next start"
+                "stopped before everything was delivered; the rest is in the spool and is delivered after the next start"
             ),
         }
-        // One step that fails does not keep the others from being taken.
+        // If one step fails, the others are still taken.
         let mut ended = Ok(());
         if !shutdown.immediate.is_cancelled() {
             ended = ended.and(self.engine.scheduler.await);

@@ -1,22 +1,24 @@
-//! `forebay policy`: a policy for AWS, filled in from the configuration and from flags.
+//! `forebay policy`: an AWS policy, filled in from the configuration and flags.
 
 use std::path::{Path, PathBuf};
 
+use crate::arn::Arn;
 use crate::config::{Config, Environment, Loader};
 use crate::object::BucketString;
-use crate::policy::{self, Arn, Place, Template, Values};
+use crate::policy::{self, PolicyPlace, Template, Values};
+use crate::words::table::table;
 
 use super::args::PolicyArgs;
 use super::failure::Failure;
 use super::say;
 
-/// Where the configuration is unless it is named; it need not be there.
+/// The configuration file if none is given; it may be missing.
 const CONFIG_FILE: &str = "forebay.toml";
 
-/// Prints one policy, or the names of all.
+/// Prints one policy, or lists all.
 ///
 /// # Errors
-/// [`Failure`] with exit code 2 where something is missing: it names the flag or setting that gives it.
+/// [`Failure`] with exit code 2 if a value is missing: it names the flag or setting for the value.
 pub fn run(args: &PolicyArgs) -> Result<(), Failure> {
     let Some(template) = args.name.filter(|_| !args.list) else {
         say(&list());
@@ -26,24 +28,24 @@ pub fn run(args: &PolicyArgs) -> Result<(), Failure> {
     let values = values(args, configured).map_err(Failure::usage)?;
     let text = policy::document(template, &values).map_err(|error| Failure::usage(error.to_string()))?;
     if let Some(what) = policy::too_long(template, &text) {
-        tracing::warn!("{what}: pick a part by --bucket or --role, or have sources share a prefix");
+        tracing::warn!("{what}: select a part with --bucket or --role, or let sources share a prefix");
     }
     say(&text);
     Ok(())
 }
 
-/// Names and what they are, one to a line.
+/// The names of all policies with their descriptions, one per line.
 pub fn list() -> String {
-    let width = Template::ALL.iter().map(|template| template.name().len()).max().unwrap_or_default();
-    let line = |template: &Template| format!("{:width$}  {}", template.name(), template.about());
-    Template::ALL.iter().map(line).collect::<Vec<_>>().join("\n")
+    let rows = Template::ALL.map(|template| [template.name(), template.about()].map(str::to_owned));
+    table(&rows, &[]).join("\n")
 }
 
 /// The places that a configuration delivers to, each once.
-pub fn places(config: &Config) -> Vec<Place> {
+pub fn places(config: &Config) -> Vec<PolicyPlace> {
     let mut places = Vec::new();
     for source in &config.sources {
-        let place = Place::of(&source.destination, config.s3.object_tags.any(), config.s3.acl.is_some());
+        let place =
+            PolicyPlace::of(&source.destination, config.s3.object_tags.any(), config.s3.acl.is_some());
         if !places.contains(&place) {
             places.push(place);
         }
@@ -51,31 +53,31 @@ pub fn places(config: &Config) -> Vec<Place> {
     places
 }
 
-/// The places of the configuration file. One that is not named may be missing.
-fn configured(named: Option<&Path>) -> Result<Vec<Place>, Failure> {
+/// The places in the configuration file. The default file may be missing.
+fn configured(named: Option<&Path>) -> Result<Vec<PolicyPlace>, Failure> {
     let path = named.map_or_else(|| PathBuf::from(CONFIG_FILE), Path::to_owned);
     if named.is_none() && !path.exists() {
         return Ok(Vec::new());
     }
-    // A policy says nothing of write keys, and whoever prints one need not have them.
+    // A policy contains no write keys, and the person who prints one need not have them.
     let loaded = Loader::new(&path, Environment::of_process()).without_write_keys().load();
     let loaded = loaded.map_err(|error| Failure::usage(error.to_string()))?;
     loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     Ok(places(&loaded.config))
 }
 
-/// What the flags make of the places of the configuration: a flag that names one of them picks it, another stands above
-/// what is configured.
-fn values(args: &PolicyArgs, configured: Vec<Place>) -> Result<Values, String> {
+/// The configured places, as changed by the flags: a flag that matches configured places selects them;
+/// another value overrides the configured ones.
+fn values(args: &PolicyArgs, configured: Vec<PolicyPlace>) -> Result<Values, String> {
     let mut places = match &args.bucket {
         Some(bucket) => pick(configured, |place| is_meant(bucket, place.bucket.as_ref()))
-            .unwrap_or_else(|_| vec![Place::plain(Some(bucket.clone()))]),
-        None if configured.is_empty() => vec![Place::plain(None)],
+            .unwrap_or_else(|_| vec![PolicyPlace::plain(Some(bucket.clone()))]),
+        None if configured.is_empty() => vec![PolicyPlace::plain(None)],
         None => configured,
     };
     if let Some(role) = &args.role {
-        let arn: Arn = role.as_str().parse().map_err(|error| format!("--role {role}: {error}"))?;
-        places = pick(places, |place| place.role.as_ref() == Some(&arn)).unwrap_or_else(|mut places| {
+        let arn: &Arn = role.arn();
+        places = pick(places, |place| place.role.as_ref() == Some(arn)).unwrap_or_else(|mut places| {
             places.iter_mut().for_each(|place| place.role = Some(arn.clone()));
             places
         });
@@ -87,9 +89,9 @@ fn values(args: &PolicyArgs, configured: Vec<Place>) -> Result<Values, String> {
         };
     }
     if !args.external_id.is_empty() {
-        let with = |place: &Place| {
+        let with = |place: &PolicyPlace| {
             let ids = args.external_id.iter().map(|id| Some(id.to_string()));
-            ids.map(|external_id| Place { external_id, ..place.clone() }).collect::<Vec<_>>()
+            ids.map(|external_id| PolicyPlace { external_id, ..place.clone() }).collect::<Vec<_>>()
         };
         places = places.iter().flat_map(with).collect();
     }
@@ -105,26 +107,29 @@ fn values(args: &PolicyArgs, configured: Vec<Place>) -> Result<Values, String> {
     })
 }
 
-/// A bucket without a prefix means every prefix in it.
+/// A bucket without a prefix matches every prefix in it.
 fn is_meant(bucket: &BucketString, other: Option<&BucketString>) -> bool {
     other.is_some_and(|other| {
         other == bucket || bucket.prefix().is_empty() && other.bucket() == bucket.bucket()
     })
 }
 
-/// The places that fit; all of them as an error where none does.
-fn pick(places: Vec<Place>, fits: impl Fn(&Place) -> bool) -> Result<Vec<Place>, Vec<Place>> {
+/// The places that match. If none matches, the error lists all places.
+fn pick(
+    places: Vec<PolicyPlace>,
+    fits: impl Fn(&PolicyPlace) -> bool,
+) -> Result<Vec<PolicyPlace>, Vec<PolicyPlace>> {
     if places.iter().any(&fits) { Ok(places.into_iter().filter(fits).collect()) } else { Err(places) }
 }
 
-/// The key in place of the one that is configured, which may be named by an alias; everywhere where none is.
-fn with_key(mut places: Vec<Place>, key: &str) -> Result<Vec<Place>, String> {
+/// Replaces the configured key, which may be an alias; if no key is configured, sets it everywhere.
+fn with_key(mut places: Vec<PolicyPlace>, key: &str) -> Result<Vec<PolicyPlace>, String> {
     let mut named: Vec<&str> = places.iter().filter_map(|place| place.kms_key.as_deref()).collect();
     named.sort_unstable();
     named.dedup();
     if named.len() > 1 {
         return Err(format!(
-            "--kms-key cannot stand for several keys ({}): name each by its ARN in the configuration, or pick with --bucket",
+            "--kms-key cannot replace several keys ({}): configure each by its ARN, or select one with --bucket",
             named.join(", ")
         ));
     }

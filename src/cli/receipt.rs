@@ -1,4 +1,4 @@
-//! `forebay receipt`: which object and line holds a call that was answered, or where it is on its way.
+//! `forebay receipt`: finds the object and line of an acknowledged call, or its state in the collector.
 
 pub mod report;
 
@@ -11,27 +11,27 @@ use http::Method;
 use super::admin_client::{AskError, ask};
 use super::args::ReceiptArgs;
 use super::failure::Failure;
-use super::numbers::counted;
 use super::verify::{bucket_of, configuration, open};
 use crate::admin::ReceiptStatus;
 use crate::config::Config;
 use crate::object::BucketString;
+use crate::words::counted;
 
-use report::{Asked, Report};
+use report::{Asked, ReceiptReport};
 
-/// How long the collector may take: it may have to read the disk.
+/// The time limit for the collector's answer: it may have to read the disk.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// Who reads, in the name of the role's session.
+/// The reader's name in the role's session.
 const SESSION: &str = "receipt";
 
-/// Looks for the calls of a receipt, and prints where they are.
+/// Looks up the calls of a receipt, and prints where they are.
 ///
 /// # Errors
-/// [`Failure`] where one was not found, or could not be looked for.
+/// [`Failure`] if one was not found, or could not be looked up.
 pub async fn run(args: &ReceiptArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    // The collector first: what it delivers meanwhile is in the bucket by the time that is looked into.
+    // Query the collector first: calls that it delivers in the meantime are then found in the bucket.
     let asked = asked(args, ask_collector(args).await);
-    let mut report = Report::new(args.receipt.clone(), &asked);
+    let mut report = ReceiptReport::new(args.receipt.clone(), &asked);
     if let Some(unanswered) = report.unanswered() {
         let config = configuration(&args.reach)?;
         let bucket = bucket(args, config.as_ref(), &asked)?;
@@ -47,7 +47,7 @@ pub async fn run(args: &ReceiptArgs, out: &mut dyn Write) -> Result<(), Failure>
     }
     match report.not_found() {
         0 if report.damaged.is_empty() => Ok(()),
-        0 => Err(Failure::failed("an object is damaged: `forebay verify --deep` tells more")),
+        0 => Err(Failure::failed("an object is damaged: run `forebay verify --deep` for details")),
         count => {
             let count = counted(count, "position was", "positions were");
             Err(Failure::failed(format!("{count} not found")))
@@ -56,35 +56,36 @@ pub async fn run(args: &ReceiptArgs, out: &mut dyn Write) -> Result<(), Failure>
 }
 
 async fn ask_collector(args: &ReceiptArgs) -> Result<ReceiptStatus, AskError> {
-    // A receipt has no character that a query would need to escape.
+    // A receipt has no character that must be escaped in a query.
     let path = format!("/api/receipt?receipt={}", args.receipt);
     ask(&args.admin.url, Method::GET, &path, PATIENCE).await
 }
 
-/// What the collector's answer is worth.
+/// Evaluates the collector's answer.
 fn asked(args: &ReceiptArgs, answer: Result<ReceiptStatus, AskError>) -> Asked {
     match answer {
         Ok(status) if status.spool_id == args.receipt.spool_id => Asked::Told(status),
         Ok(status) => {
             let url = &args.admin.url;
-            let why =
-                format!("the collector at {url} has another spool: ask the one that answered (--admin)");
+            let why = format!(
+                "the collector at {url} has another spool: query the one that issued the receipt (--admin)"
+            );
             Asked::Nothing { why, bucket: status.bucket }
         }
         Err(error) => Asked::Nothing { why: Failure::from(error).to_string(), bucket: None },
     }
 }
 
-/// The bucket to look into.
+/// The bucket to search.
 fn bucket(args: &ReceiptArgs, config: Option<&Config>, asked: &Asked) -> Result<BucketString, Failure> {
     let source = &args.receipt.source;
     let in_config = || bucket_of(source, config?);
     let told = || BucketString::parse(asked.bucket()?).ok();
     args.bucket.clone().or_else(in_config).or_else(told).ok_or_else(|| {
         Failure::usage(format!(
-            "which bucket holds the objects of {source}? No configuration and no collector says it: give --bucket, or \
+            "the bucket of {source} is in no configuration, and no collector reported it: give --bucket, or \
              --config; {}",
-            asked.why_nothing().unwrap_or("the collector answered, and knows no such source")
+            asked.why_nothing().unwrap_or("the collector answered, but does not know this source")
         ))
     })
 }

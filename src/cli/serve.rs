@@ -1,4 +1,4 @@
-//! `forebay serve`: the real thing, from forebay.toml.
+//! `forebay serve`: runs the collector with forebay.toml.
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -25,18 +25,19 @@ use crate::delivery::closing::DayHook;
 use crate::delivery::settings::encoders_for;
 use crate::delivery::{self, DeliverySettings};
 use crate::hook::{Command, Hooks, Webhook};
+use crate::log::Log;
 use crate::object::Destination;
 use crate::planted::{PlantedPanic, panic_if_planted};
 use crate::runtime::handles::Wanted;
 use crate::runtime::{Background, Shutdown, shutdown};
 use crate::sources::SourceId;
-use crate::spool::SpoolOptions;
-use crate::spool::seen::SEEN_MAX;
+use crate::spool::{SEEN_MAX, SpoolOptions};
 use crate::store::s3::{self, S3Settings, S3Store};
 use crate::tasks;
 
-/// What a newcomer without a configuration is told besides.
-const NO_FILE: &str = "\n  another file is named with --config; to try Forebay without any: forebay dev";
+/// A hint if the configuration file is missing.
+const NO_FILE: &str =
+    "\n  use --config for another file; to try Forebay without a configuration: forebay dev";
 
 /// Runs until a signal ends it.
 ///
@@ -51,7 +52,7 @@ pub async fn run(args: &ServeArgs, background: &Background) -> Result<(), Failur
     let node = start(&config, background).await?;
     say_beside(format!("collector http://{}\nconsole http://{}", node.public, node.admin_addr));
     if let Some(tls) = node.tls {
-        tracing::info!(addr = %tls, "taking calls over TLS");
+        tracing::info!(addr = %tls, "accepting calls over TLS");
     }
     let (new, mut changed) = mpsc::channel(1);
     let _watching = {
@@ -69,13 +70,13 @@ pub async fn run(args: &ServeArgs, background: &Background) -> Result<(), Failur
         tokio::select! {
             () = shutdown.orderly.cancelled() => break,
             reason = node.failed() => {
-                tracing::error!(reason, "ending, so that a restart can recover");
+                tracing::error!(reason, "shutting down, so that a restart can recover");
                 break;
             }
             Some(new) = changed.recv() => current = take_over_caught(&node, current, new),
             Ok(()) = tls_hangups.changed() => {
                 if let Err(error) = node.collector().reload_tls() {
-                    tracing::error!(%error, "the TLS files stay as they were");
+                    tracing::error!(%error, "the changed TLS files cannot be used; the previous ones stay in use");
                 }
             }
         }
@@ -88,7 +89,7 @@ pub async fn run(args: &ServeArgs, background: &Background) -> Result<(), Failur
     node.end(ending, &shutdown).await
 }
 
-/// Hands on each change of the configuration.
+/// Sends each change of the configuration.
 async fn watch(watcher: Arc<Mutex<Watcher>>, new: mpsc::Sender<Result<Loaded, ConfigError>>) {
     let mut watcher = watcher.lock().await;
     loop {
@@ -99,10 +100,10 @@ async fn watch(watcher: Arc<Mutex<Watcher>>, new: mpsc::Sender<Result<Loaded, Co
     }
 }
 
-/// Reads the configuration, and says what is odd in it.
+/// Reads the configuration, and logs its warnings.
 ///
 /// # Errors
-/// [`Failure`] with every problem there is: exit code 2.
+/// [`Failure`] with all problems: exit code 2.
 pub(super) fn load(path: &Path) -> Result<(Loader, Loaded), Failure> {
     let loader = Loader::new(path, Environment::of_process());
     let loaded = loader.load().map_err(|error| {
@@ -124,13 +125,13 @@ async fn start(config: &Config, background: &Background) -> Result<Node, Failure
     let disk = open_disk(&config.spool.dir, !config.spool.unsafe_filesystem)?;
     let recovery = Recovery::run(outside, disk, spool_options(config)).await?;
     fewer_connections.iter().for_each(|warning| tracing::warn!("{warning}"));
-    // Before anything is delivered: what was sealed by an earlier process is put as the configuration says now.
-    note_destinations(&recovery.outlet(), config)?;
-    let node = recovery.outlet().node();
+    // Before anything is delivered: objects sealed by an earlier process are put as configured now.
+    note_destinations(&*recovery.log(), config)?;
+    let node = recovery.log().node();
     let store = S3Store::new(store_settings(config, &node)).await;
     let proxy = store.proxy();
     if let Some(proxy) = &proxy {
-        tracing::info!(proxy, "S3 is asked through this proxy of the environment");
+        tracing::info!(proxy, "S3 is reached through this proxy, set in the environment");
     }
     let store = Arc::new(store);
     let engine =
@@ -150,12 +151,12 @@ async fn start(config: &Config, background: &Background) -> Result<Node, Failure
     Ok(node)
 }
 
-/// Who is told of closed days.
+/// The hooks that are notified of closed days.
 pub(super) fn hooks(config: &ClosedDays) -> Result<Option<Arc<dyn DayHook>>, Failure> {
     let webhook = config.webhook.as_ref().map(|to| Webhook::new(to.uri().clone())).transpose();
     let webhook = webhook.map_err(|error| {
         Failure::failed(format!(
-            "closed_days.webhook: the certificates that this system trusts cannot be read: {error}"
+            "closed_days.webhook: the system's trusted certificates cannot be read: {error}"
         ))
     })?;
     let command = Command::new(&config.command);
@@ -165,7 +166,7 @@ pub(super) fn hooks(config: &ClosedDays) -> Result<Option<Arc<dyn DayHook>>, Fai
     Ok(Some(Arc::new(Hooks::new(webhook, command, config.timeout))))
 }
 
-/// How the store is reached by this node.
+/// How this node connects to the store.
 pub(super) fn store_settings(config: &Config, node: &str) -> S3Settings {
     S3Settings {
         region: config.s3.region.clone(),
@@ -185,7 +186,7 @@ pub(super) fn store_settings(config: &Config, node: &str) -> S3Settings {
     }
 }
 
-/// How the spool is run.
+/// The options of the spool.
 pub(super) fn spool_options(config: &Config) -> SpoolOptions {
     SpoolOptions {
         max_bytes: config.spool.max_bytes,
@@ -198,7 +199,7 @@ pub(super) fn spool_options(config: &Config) -> SpoolOptions {
     }
 }
 
-/// How batches are delivered.
+/// The settings of delivery.
 pub(super) fn delivery_settings(config: &Config) -> DeliverySettings {
     let rule = DueRule {
         max_bytes: config.flush.max_bytes,
@@ -248,23 +249,23 @@ fn policy(config: &Config) -> Policy {
     }
 }
 
-fn note_destinations(outlet: &crate::spool::Outlet, config: &Config) -> Result<(), Failure> {
+fn note_destinations(log: &dyn Log, config: &Config) -> Result<(), Failure> {
     let wanted = || config.sources.iter().map(|source| (source.id.clone(), source.destination.clone()));
     let same_place = |(source, to): &(SourceId, Destination)| {
-        outlet.current_destination(source).is_some_and(|noted| noted.bucket == to.bucket)
+        log.current_destination(source).is_some_and(|noted| noted.bucket == to.bucket)
     };
     let staying: BTreeSet<SourceId> = wanted().filter(same_place).map(|(source, _)| source).collect();
-    for source in outlet.set_destinations(wanted())? {
+    for source in log.set_destinations(wanted().collect())? {
         if staying.contains(&source) {
-            tracing::info!(%source, "its bucket is reached, or its objects are kept, in another way from now on, also those that wait");
+            tracing::info!(%source, "the settings of the source's destination have changed; they apply to waiting objects, too");
         } else {
-            tracing::info!(%source, "goes to another place from now on; what came before goes to the old one at once");
+            tracing::info!(%source, "the source's destination has changed; earlier calls are delivered to the old one at once");
         }
     }
     Ok(())
 }
 
-/// As [`take_over`]. A configuration that makes it panic stops nothing: the running one stays in force.
+/// Like [`take_over`], but a panic has no effect: the running configuration stays in force.
 fn take_over_caught(node: &Node, current: Config, new: Result<Loaded, ConfigError>) -> Config {
     const TASK: &str = "configuration";
     let before = current.clone();
@@ -274,15 +275,15 @@ fn take_over_caught(node: &Node, current: Config, new: Result<Loaded, ConfigErro
             in_force
         }
         Err(_panic) => {
-            let what = "taking over the changed configuration panicked; this is a bug in Forebay, and the log has the panic; the \
-                        running one stays in force, and the changed one at most in part";
+            let what = "applying the changed configuration panicked; this is a bug in Forebay, and the log has the panic; the \
+                        running one stays in force, and the changed one is applied at most in part";
             node.alarms().raise(AlarmKind::Task, TASK, what.to_owned());
             before
         }
     }
 }
 
-/// Puts a new configuration in force, as far as that can be done while running. Returns what is in force then.
+/// Applies a new configuration, as far as possible while running. Returns the configuration in force.
 fn take_over(node: &Node, current: Config, new: Result<Loaded, ConfigError>) -> Config {
     let loaded = match new {
         Ok(loaded) => loaded,
@@ -299,9 +300,9 @@ fn take_over(node: &Node, current: Config, new: Result<Loaded, ConfigError>) -> 
     }
     let next = reload::in_force(&current, &loaded.config);
     panic_if_planted(PlantedPanic::TakeOver);
-    // Where frames go is noted before the first of them can come.
-    if let Err(failure) = note_destinations(&node.outlet(), &next) {
-        tracing::error!("the changed configuration is not taken over: {failure}");
+    // Destinations are recorded before the first frame for them can arrive.
+    if let Err(failure) = note_destinations(&*node.log(), &next) {
+        tracing::error!("the changed configuration is not applied: {failure}");
         return current;
     }
     node.collector().reload(policy(&next));

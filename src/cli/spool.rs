@@ -1,4 +1,4 @@
-//! `forebay spool …`: a spool while no process uses it.
+//! `forebay spool …`: commands for a spool that no process uses.
 
 pub mod drain;
 pub mod export;
@@ -15,7 +15,7 @@ use super::failure::Failure;
 /// Runs one of the spool commands.
 ///
 /// # Errors
-/// [`Failure`]; exit code 1 where damage was found or something is left.
+/// [`Failure`]; exit code 1 if damage was found or something is left.
 pub async fn run(command: &SpoolCommand) -> Result<(), Failure> {
     match command {
         SpoolCommand::Inspect(args) => inspect::run(args, &mut io::stdout().lock()),

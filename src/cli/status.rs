@@ -1,4 +1,4 @@
-//! `forebay status`: what a running collector holds, what it delivered last and what waits.
+//! `forebay status`: the state of a running collector: problems, spool, waiting calls, latest deliveries.
 
 use std::io::Write;
 use std::time::Duration;
@@ -6,25 +6,25 @@ use std::time::Duration;
 use http::Method;
 
 use crate::admin::{LedgerStatus, SourceStatus, Status};
-use crate::config::units::{about_bytes, about_seconds};
-use crate::runtime::telemetry::{outside_text, outside_text_within};
+use crate::words::count::percent;
+use crate::words::table::table;
+use crate::words::{about_bytes, about_seconds, counted, grouped, outside_text, outside_text_within};
 
 use super::admin_client::{AskError, ask};
 use super::args::StatusArgs;
-use super::numbers::{counted, grouped};
 
-/// Bytes of an alarm that are shown: what to do stands at its end.
+/// The most bytes of an alarm's text that are shown. Its advice is at the end.
 const ALARM_TEXT_MAX: usize = 2_048;
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Asks for the status and prints it.
+/// Queries the status and prints it.
 ///
 /// # Errors
 /// [`AskError`].
 pub async fn run(args: &StatusArgs, out: &mut dyn Write) -> Result<(), AskError> {
     let url = &args.admin.url;
     let printed = if args.json {
-        // As it came, so that fields this version does not know are there too.
+        // Not parsed into `Status`, so that fields that this version does not know are printed, too.
         let value: serde_json::Value = ask(url, Method::GET, "/api/status", PATIENCE).await?;
         serde_json::to_writer_pretty(&mut *out, &value)
             .map_err(std::io::Error::from)
@@ -36,7 +36,7 @@ pub async fn run(args: &StatusArgs, out: &mut dyn Write) -> Result<(), AskError>
     printed.map_err(AskError::Print)
 }
 
-/// The status as a person reads it: what is wrong first, then the whole, then a line for each source.
+/// The status for people: problems first, then the totals, then a line for each source.
 pub fn render(status: &Status) -> String {
     let mut lines = vec![format!(
         "forebay {}, node {}, spool {}, up {}",
@@ -49,7 +49,7 @@ pub fn render(status: &Status) -> String {
     lines.extend(whole(status));
     if !status.sources.is_empty() {
         lines.push(String::new());
-        lines.extend(table(status));
+        lines.extend(sources(status));
     }
     lines.iter().map(|line| format!("{}\n", line.trim_end())).collect()
 }
@@ -57,7 +57,7 @@ pub fn render(status: &Status) -> String {
 fn troubles(status: &Status) -> Vec<String> {
     let mut lines = vec![if status.ready { "ready".to_owned() } else { "NOT READY".to_owned() }];
     lines.extend(status.not_ready.iter().map(|why| format!("  {}", outside_text(why))));
-    // An older collector says of some what no alarm says.
+    // An older collector may report a degradation without an alarm.
     let is_alarm = |why: &&String| status.alarms.iter().any(|alarm| alarm.what.ends_with(why.as_str()));
     let others = status.degraded.iter().filter(|why| !is_alarm(why));
     lines.extend(others.map(|why| format!("degraded: {}", outside_text_within(why, ALARM_TEXT_MAX))));
@@ -71,13 +71,13 @@ fn troubles(status: &Status) -> Vec<String> {
 
 fn whole(status: &Status) -> Vec<String> {
     let (spool, totals) = (&status.spool, &status.totals);
-    let percent = u128::from(spool.used_bytes) * 100 / u128::from(spool.max_bytes.max(1));
+    let percent = percent(spool.used_bytes, spool.max_bytes);
     let parked = match spool.parked_bytes {
         0 => String::new(),
         bytes => format!(", {} parked", about_bytes(bytes)),
     };
     let left = match spool.seconds_left {
-        Some(seconds) => format!(", would last {} without deliveries", about_seconds(seconds)),
+        Some(seconds) => format!(", full in {} without deliveries", about_seconds(seconds)),
         None => String::new(),
     };
     let waiting = match status.oldest_undelivered_seconds {
@@ -118,7 +118,7 @@ fn whole(status: &Status) -> Vec<String> {
     ];
     lines.extend(status.s3_proxy.iter().map(|proxy| {
         format!(
-            "proxy    S3 is asked through {}, of the environment (HTTPS_PROXY, NO_PROXY)",
+            "proxy    S3 is reached through {}, set in the environment (HTTPS_PROXY, NO_PROXY)",
             outside_text(proxy)
         )
     }));
@@ -152,21 +152,15 @@ fn ledger(ledger: &LedgerStatus) -> Vec<String> {
 
 const COLUMNS: [&str; 6] = ["source", "received", "delivered", "waiting", "oldest", "last object"];
 
-fn table(status: &Status) -> Vec<String> {
+fn sources(status: &Status) -> Vec<String> {
     let rows: Vec<[String; 6]> = std::iter::once(COLUMNS.map(str::to_owned))
         .chain(status.sources.iter().map(|source| row(source, status.now_ms)))
         .collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: [usize; 6] = std::array::from_fn(width);
-    let mut lines = Vec::new();
-    for (index, row) in rows.iter().enumerate() {
-        let [id, received, delivered, waiting, oldest, last] = row;
-        let [w0, w1, w2, w3, w4, _] = widths;
-        lines.push(format!(
-            "{id:<w0$}  {received:>w1$}  {delivered:>w2$}  {waiting:>w3$}  {oldest:>w4$}  {last}"
-        ));
-        let Some(source) = index.checked_sub(1).and_then(|at| status.sources.get(at)) else { continue };
-        // Where everybody is refused, that is said once, above.
+    let mut rows = table(&rows, &[1, 2, 3, 4]).into_iter();
+    let mut lines: Vec<String> = rows.by_ref().take(1).collect();
+    for (source, row) in status.sources.iter().zip(rows) {
+        lines.push(row);
+        // If all calls are refused, a line above says so.
         lines.extend(source.refused.iter().filter(|_| status.ready).map(|refused| {
             let requests = counted(source.requests_refused, "request", "requests");
             format!("  REFUSED ({requests} since the start): {}", outside_text(&refused.why))
@@ -190,7 +184,7 @@ fn row(source: &SourceStatus, now_ms: i64) -> [String; 6] {
                 counted(object.calls, "call", "calls"),
                 about_bytes(object.bytes),
                 encryption.map_or_else(String::new, |applied| format!("{}, ", outside_text(applied))),
-                // A key is longer than what is cut off other outside text.
+                // Keys are not cut off, because they are longer than the limit for other outside text.
                 object.key.escape_debug()
             )
         },
@@ -217,16 +211,16 @@ mod tests {
     #[test]
     fn an_alarm_is_shown_whole_and_once() {
         let what =
-            format!("AES256 was applied, for {}; look at the bucket's default encryption", "k/".repeat(300));
+            format!("AES256 was applied, for {}; check the bucket's default encryption", "k/".repeat(300));
         let alarm = Alarm { kind: "encryption".into(), what: what.clone(), since_ms: 0 };
         let status = Status { degraded: vec![what.clone()], alarms: vec![alarm], ..Status::default() };
         let text = render(&status);
-        assert_eq!(text.matches("look at the bucket's default encryption").count(), 1, "{text}");
+        assert_eq!(text.matches("check the bucket's default encryption").count(), 1, "{text}");
         assert!(text.contains(&what), "{text}");
     }
 
     #[test]
-    fn what_waits_is_told_without_what_there_is_none_of() {
+    fn the_waiting_line_omits_zero_counts() {
         let check = |batches: u64, sealed: u64, expected: &str| {
             let web = SourceStatus { id: "web".into(), pending_calls: 2_000, ..SourceStatus::default() };
             let status = Status {
@@ -263,7 +257,7 @@ mod tests {
 ready
 calls    0 received since the start: 0 stored, 0 repeats, 0 rejected; 0 delivered
 waiting  nothing: everything is delivered
-spool    0 B of 20.0 GB (0 %), 0 segments
+spool    0 B of 20 GB (0 %), 0 segments
 "
         );
     }
@@ -284,7 +278,7 @@ spool    0 B of 20.0 GB (0 %), 0 segments
     }
 
     #[test]
-    fn trouble_stands_first_and_every_source_has_its_line() {
+    fn problems_come_first_and_each_source_has_a_line() {
         let now_ms = 1_700_000_000_000;
         let status = Status {
             version: "0.1.0".into(),
@@ -350,9 +344,9 @@ spool    0 B of 20.0 GB (0 %), 0 segments
                             bucket_key: true,
                         }),
                     }),
-                    waiting: Some("the next try in 60 s".into()),
+                    waiting: Some("the next attempt in 60 s".into()),
                     last_error: Some("403 AccessDenied".into()),
-                    // All are refused, which is said above.
+                    // All calls are refused, which is reported above.
                     refused: Some(Refused { code: "spool_full".into(), why: "the spool is full".into() }),
                     ..SourceStatus::default()
                 },
@@ -368,15 +362,15 @@ degraded: positions 3 to 9 are lost\\u{1b}[31m
 ALARM refused for 1 min 5 s: put refused
 calls    12,345 received since the start: 12,000 stored, 300 repeats, 45 rejected; 10,000 delivered
 waiting  2,000 calls in 2 batches and 3 sealed objects, the oldest for 1 h 1 min
-spool    19.0 GB of 20.0 GB (95 %), 280 segments, 1.0 MB parked, would last 10 min without deliveries
-proxy    S3 is asked through http://proxy:3128, of the environment (HTTPS_PROXY, NO_PROXY)
+spool    19 GB of 20 GB (95 %), 280 segments, 1 MB parked, full in 10 min without deliveries
+proxy    S3 is reached through http://proxy:3128, set in the environment (HTTPS_PROXY, NO_PROXY)
 ledger   12,345 received = 12,000 stored + 45 rejected + 299 repeated + 1 suppressed; 12,000 stored = 9,999 delivered + 2,000 \
 pending + 1 lost: NOT BALANCED
   difference: web, earlier: 3 stored, but 4 of them delivered + 0 lost
 
 source        received  delivered  waiting     oldest  last object
-checkout-web    12,345     10,000    2,000  1 h 1 min  5 s ago, 1,000 calls, 99.0 MB, aws:kms, segment-logs/checkout-web/1/x.gz
-  waits for: the next try in 60 s
+checkout-web    12,345     10,000    2,000  1 h 1 min  5 s ago, 1,000 calls, 99 MB, aws:kms, segment-logs/checkout-web/1/x.gz
+  waits for: the next attempt in 60 s
   last error: 403 AccessDenied
 ios                  0          0        0          -  none yet
 "

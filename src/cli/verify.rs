@@ -1,4 +1,4 @@
-//! `forebay verify`: proves from a bucket alone that nothing in it is missing, damaged or doubled.
+//! `forebay verify`: proves from the bucket alone that no object is missing, damaged or duplicated.
 
 pub mod report;
 
@@ -9,33 +9,33 @@ use std::time::Duration;
 
 use super::args::{PartArgs, ReachArgs, VerifyArgs};
 use super::failure::Failure;
-use super::numbers::grouped;
 use super::serve::store_settings;
 use super::spool::meter::Meter;
 use crate::archive::{Archive, DayReport, Options, Progress, Span, Verify};
-use crate::config::units::about_bytes;
 use crate::config::{Config, Environment, Loader};
 use crate::object::{BucketString, Destination, Encryption};
 use crate::runtime::{SystemClock, SystemRandom};
 use crate::sources::SourceId;
 use crate::store::s3::{S3Settings, S3Store};
 use crate::time::Clock;
+use crate::words::count::percent;
+use crate::words::{about_bytes, grouped};
 
 use report::Summary;
 
-/// Read where no configuration is named and none is ruled out.
+/// The configuration file that is read if none is given, unless an endpoint is given.
 const DEFAULT_CONFIG: &str = "forebay.toml";
-/// How often the progress is looked at.
+/// The interval of the progress display.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// Objects that are read at once: what is seen of each one's lines is kept until its turn.
+/// The most objects that are read concurrently: the facts about each one's lines are kept until its turn.
 const READERS_MAX: usize = 16;
-/// Who reads, in the name of the role's session.
+/// The reader's name in the role's session.
 pub(super) const SESSION: &str = "verify";
 
-/// Verifies, and prints what was found.
+/// Verifies, and prints the result.
 ///
 /// # Errors
-/// [`Failure`] where something was found, or the bucket cannot be read.
+/// [`Failure`] if there is a finding, or the bucket cannot be read.
 pub async fn run(args: &VerifyArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let archive =
         Arc::new(archive(&args.bucket.bucket, &args.bucket.reach, args.part.source.as_ref()).await?);
@@ -63,9 +63,9 @@ pub async fn run(args: &VerifyArgs, out: &mut dyn Write) -> Result<(), Failure> 
     drop(meter);
     printer.end(out, &summary, archive.progress())?;
     match summary.findings() {
-        // Whoever asks every night is to learn that there is nothing any more, or that a name was mistyped.
+        // A nightly run must fail if the objects have gone, or if a name was mistyped.
         0 if summary.days() == 0 => {
-            Err(Failure::failed(format!("nothing of {} is in {bucket}", part(&args.part))))
+            Err(Failure::failed(format!("{bucket} has no objects of {}", part(&args.part))))
         }
         0 => Ok(()),
         1 => Err(Failure::failed(format!("1 finding in {bucket}"))),
@@ -73,16 +73,16 @@ pub async fn run(args: &VerifyArgs, out: &mut dyn Write) -> Result<(), Failure> 
     }
 }
 
-/// What was looked for, in words.
+/// The searched part, in words.
 fn part(part: &PartArgs) -> String {
     let source = part.source.as_ref().map_or_else(|| "Forebay".to_owned(), |id| format!("source {id}"));
     match part.day.or(part.from).or(part.to) {
-        Some(_) => format!("{source} of these days"),
+        Some(_) => format!("{source} on these days"),
         None => source,
     }
 }
 
-/// Waits for the next day, and shows how far it has come.
+/// Waits for the next day, and shows the progress.
 async fn next(
     verify: &mut Verify,
     meter: &mut Meter,
@@ -109,7 +109,7 @@ fn shown(progress: &Progress, summary: &Summary) -> String {
         0 => String::new(),
         found => format!(", {} findings", grouped(found)),
     };
-    let percent = looked.saturating_mul(100) / listed.max(1);
+    let percent = percent(looked, listed);
     format!(
         "{} days, {} of {} listed objects ({percent} %){read}{found}",
         grouped(summary.days()),
@@ -122,26 +122,27 @@ fn span(part: &PartArgs) -> Span {
     Span { from: part.day.or(part.from), to: part.day.or(part.to) }
 }
 
-/// Reading is the processor's work: two objects for each, so that one may wait.
+/// Reading is limited by the processor. Two objects per core keep it busy while one of them waits for its
+/// bytes.
 fn readers(requests: usize) -> usize {
     let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     requests.min(processors * 2).min(READERS_MAX)
 }
 
-/// The configuration that says how a bucket is reached, where there is one.
+/// The configuration for the connection to a bucket, if there is one.
 ///
 /// # Errors
-/// [`Failure`] where it is wrong.
+/// [`Failure`] if it is invalid.
 pub(super) fn configuration(args: &ReachArgs) -> Result<Option<Config>, Failure> {
     let load = |file| Loader::new(file, Environment::of_process()).load();
     let loaded = config_file(args).map(load).transpose();
     Ok(loaded.map_err(|error| Failure::usage(error.to_string()))?.map(|loaded| loaded.config))
 }
 
-/// The bucket, reached as the configuration says, and the arguments above it.
+/// The bucket, with the connection of the configuration, as overridden by the arguments.
 ///
 /// # Errors
-/// [`Failure`] where the configuration is wrong.
+/// [`Failure`] if the configuration is invalid.
 async fn archive(
     bucket: &BucketString,
     args: &ReachArgs,
@@ -150,7 +151,7 @@ async fn archive(
     Ok(open(args, bucket, source, configuration(args)?.as_ref(), SESSION).await)
 }
 
-/// The same for a configuration that is known. `session` is who reads, in the name of the role's session.
+/// The same for a loaded configuration. `session` is the reader's name in the role's session.
 pub(super) async fn open(
     args: &ReachArgs,
     bucket: &BucketString,
@@ -177,12 +178,12 @@ pub(super) async fn open(
     Archive::new(store, destination, usize::from(args.concurrency), Arc::new(SystemRandom))
 }
 
-/// The bucket string of a source, where the configuration has it.
+/// The bucket string of a source, if the configuration has it.
 pub(super) fn bucket_of(source: &SourceId, config: &Config) -> Option<BucketString> {
     config.sources.iter().find(|known| known.id == *source).map(|known| known.destination.bucket.clone())
 }
 
-/// The configuration by which a bucket is reached.
+/// The configuration file for the connection to a bucket.
 pub(super) fn config_file(args: &ReachArgs) -> Option<&Path> {
     match &args.config {
         Some(file) => Some(file.as_path()),
@@ -190,7 +191,8 @@ pub(super) fn config_file(args: &ReachArgs) -> Option<&Path> {
     }
 }
 
-/// What the configuration says of the bucket: of the source asked for, else of the first that writes there.
+/// The configured destination for a bucket: that of the given source, or else of the first one that writes
+/// there.
 fn configured(bucket: &BucketString, source: Option<&SourceId>, config: &Config) -> Destination {
     let of = |wanted: &dyn Fn(&Destination) -> bool| {
         let mut sources = config.sources.iter();
@@ -207,7 +209,7 @@ fn configured(bucket: &BucketString, source: Option<&SourceId>, config: &Config)
     }
 }
 
-/// Prints days as they come, so that memory does not grow with them.
+/// Prints days as they are verified, so that memory does not grow with their number.
 enum Printer {
     Text,
     Json { days: u64 },
@@ -249,12 +251,12 @@ impl Printer {
 #[cfg(test)]
 mod tests {
     use crate::archive::repeats::{POSITIONS_MAX, SECONDS_MAX};
+    use crate::spool::SEEN_MAX;
     use crate::spool::SpoolOptions;
-    use crate::spool::seen::SEEN_MAX;
 
-    /// Neither room knows the other.
+    /// The two rooms do not know each other, so a test compares their constants.
     #[test]
-    fn repeats_are_looked_for_where_the_collector_looks() {
+    fn repeats_are_compared_over_the_collectors_window() {
         assert_eq!(POSITIONS_MAX, SEEN_MAX as u64);
         assert_eq!(u64::from(SECONDS_MAX), SpoolOptions::default().dedupe_window.as_secs());
     }

@@ -1,4 +1,4 @@
-//! `forebay wait`: returns when a source's received-day is closed by every node that wrote to it.
+//! `forebay wait`: returns when every node that wrote to a source's received-day has closed it.
 
 use std::io::Write;
 use std::time::Duration;
@@ -10,25 +10,24 @@ use tokio::time::Instant;
 use super::admin_client::{AdminUrl, ask};
 use super::args::WaitArgs;
 use super::failure::Failure;
-use super::numbers::counted;
 use super::spool::meter::Meter;
 use super::verify::{SESSION, bucket_of, config_file, configuration, open};
 use crate::admin::{Days, UnclosedDay};
-use crate::archive::closing::{Closed, Parts, Standing, judge};
+use crate::archive::closed_day::{Closed, DayStanding, Parts, judge};
 use crate::batch::AFTER_DAY;
 use crate::config::Config;
 use crate::delivery::closing::SETTLED;
 use crate::object::BucketString;
-use crate::object::tags::date;
 use crate::runtime::SystemClock;
 use crate::time::Clock;
+use crate::words::{about_seconds, counted, date};
 
-/// How long a collector may take to answer.
+/// The time limit for a collector's answer.
 const ADMIN_PATIENCE: Duration = Duration::from_secs(10);
 
-/// What is printed in the end.
+/// The result, as printed.
 #[derive(Serialize)]
-struct Report<'a> {
+struct WaitReport<'a> {
     bucket: String,
     source: &'a str,
     day: i64,
@@ -38,10 +37,10 @@ struct Report<'a> {
     spools: &'a Parts,
 }
 
-/// Waits, and prints how the day stands.
+/// Waits, and prints the state of the day.
 ///
 /// # Errors
-/// [`Failure`] where the time is up, the day can never be called closed, or the bucket cannot be read.
+/// [`Failure`] if the timeout is reached, the day can never be closed, or the bucket cannot be read.
 pub async fn run(args: &WaitArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let config = configuration(&args.reach)?;
     let bucket = bucket(args, config.as_ref())?;
@@ -49,11 +48,11 @@ pub async fn run(args: &WaitArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let (every, until) = (args.every.get(), Instant::now() + args.timeout.get());
     let mut meter = Meter::new("waiting");
     loop {
-        // The collectors first: what they deliver and close meanwhile is in the listing.
+        // Query the collectors first: whatever they deliver and close in the meantime is then in the listing.
         let at_nodes = at_nodes(args).await;
         let parts = archive.parts_of(&args.source, args.day).await?;
         let standing = judge(&parts);
-        let broken = matches!(standing, Standing::Broken(_));
+        let broken = matches!(standing, DayStanding::Broken(_));
         let waiting_for = if broken { None } else { at_nodes }.or_else(|| in_bucket(args, standing, &parts));
         let left = until.saturating_duration_since(Instant::now());
         match waiting_for {
@@ -65,31 +64,31 @@ pub async fn run(args: &WaitArgs, out: &mut dyn Write) -> Result<(), Failure> {
                 drop(meter);
                 print(args, &archive.bucket().to_string(), &parts, why.clone(), out)?;
                 let Some(why) = why else { return Ok(()) };
-                let why = if broken { why } else { format!("the time is up: {why}") };
+                let why = if broken { why } else { format!("timed out: {why}") };
                 return Err(Failure::failed(format!("{} of {}: {why}", date(args.day), args.source)));
             }
         }
     }
 }
 
-/// The bucket that was given, or that of the source in the configuration.
+/// The given bucket, or that of the source in the configuration.
 fn bucket(args: &WaitArgs, config: Option<&Config>) -> Result<BucketString, Failure> {
     let known = args.bucket.clone().or_else(|| bucket_of(&args.source, config?));
     known.ok_or_else(|| match config_file(&args.reach) {
         Some(file) => {
-            Failure::usage(format!("{} has no source {}: name the bucket", file.display(), args.source))
+            Failure::usage(format!("{} has no source {}: give the bucket", file.display(), args.source))
         }
-        None => Failure::usage("name the bucket, or with --config a configuration that has the source"),
+        None => Failure::usage("give the bucket, or with --config a configuration that has the source"),
     })
 }
 
-/// What is waited for whatever the bucket holds: the day's end, and a collector that has not closed it.
+/// What to wait for regardless of the bucket: the end of the day, and collectors that have not closed it.
 async fn at_nodes(args: &WaitArgs) -> Option<String> {
     let now = SystemClock::new().wall();
-    // Until then nodes may still take calls of it.
+    // Until then, nodes may still accept calls of the day.
     let ends = args.day.end().plus(AFTER_DAY).plus(SETTLED);
     if now < ends {
-        return Some(format!("the day can be closed in {} min", ends.since(now).as_secs().div_ceil(60)));
+        return Some(format!("the day can be closed in {}", about_seconds(ends.since(now).as_secs())));
     }
     for url in &args.admin {
         if let Some(why) = at_node(url, args).await {
@@ -99,20 +98,20 @@ async fn at_nodes(args: &WaitArgs) -> Option<String> {
     None
 }
 
-/// What the bucket lacks; `None` where every spool that has objects there has closed the day.
-fn in_bucket(args: &WaitArgs, standing: Standing, parts: &Parts) -> Option<String> {
+/// What is missing in the bucket; `None` if every spool that has objects there has closed the day.
+fn in_bucket(args: &WaitArgs, standing: DayStanding, parts: &Parts) -> Option<String> {
     match standing {
-        Standing::Closed => None,
-        // Every collector was asked, and none has anything of it.
-        Standing::Empty if !args.admin.is_empty() => None,
-        Standing::Empty => Some("nothing of it is in the bucket".to_owned()),
-        Standing::Open => {
+        DayStanding::Closed => None,
+        // Every collector was queried, and none has anything of the day.
+        DayStanding::Empty if !args.admin.is_empty() => None,
+        DayStanding::Empty => Some("the bucket has nothing of the day".to_owned()),
+        DayStanding::Open => {
             let open = parts.iter().filter(|(_, part)| part.closed.is_none());
             let open: Vec<String> =
                 open.map(|(spool, part)| format!("{} (spool {spool})", part.node)).collect();
             Some(format!("not closed by {}", open.join(", ")))
         }
-        Standing::Broken(why) => Some(why),
+        DayStanding::Broken(why) => Some(why),
     }
 }
 
@@ -121,14 +120,14 @@ async fn at_node(url: &AdminUrl, args: &WaitArgs) -> Option<String> {
     let path = format!("/api/days?source={}", args.source);
     let days: Days = match ask(url, Method::GET, &path, ADMIN_PATIENCE).await {
         Ok(days) => days,
-        // It may be restarting: what it has is on its disk, and it is asked again.
+        // It may be restarting: its calls are on its disk, and it is queried again.
         Err(error) => return Some(error.to_string()),
     };
     let of_day = |day: &&UnclosedDay| day.day == args.day.start().0;
     let unclosed = days.unclosed.iter().find(of_day);
     unclosed.map(|day| match (&*day.stage, &day.why) {
         ("unsure", _) => {
-            "it never closes this day, since it cannot say for sure what the bucket has of it".to_owned()
+            "it will never close this day, because it is not certain what the bucket has of it".to_owned()
         }
         (stage, None) => format!("the day is {stage} there"),
         (stage, Some(why)) => format!("the day is {stage} there: {why}"),
@@ -144,7 +143,7 @@ fn print(
 ) -> Result<(), Failure> {
     let closed = waiting_for.is_none();
     if args.json {
-        let report = Report {
+        let report = WaitReport {
             bucket: bucket.to_owned(),
             source: args.source.as_str(),
             day: args.day.start().0,

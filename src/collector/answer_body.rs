@@ -1,4 +1,4 @@
-//! The body of an answer, which is counted until it is sent.
+//! The body of an answer, counted until it is sent.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -10,8 +10,8 @@ use hyper::body::{Body, Frame, SizeHint};
 
 use super::peer::Peer;
 
-/// Bytes of memory that an answer of HTTP/2 holds until it is sent, besides its body: the task and state of its stream, and
-/// its head. Measured: 1,000 connections with 128 such answers each.
+/// Bytes of memory that an HTTP/2 answer holds until it is sent, besides its body: the task and state of its
+/// stream, and its head. Measured with 1,000 connections of 128 such answers each.
 pub(super) const ANSWER_BYTES: usize = 5 * 1_024;
 
 /// A small body in one piece.
@@ -22,14 +22,14 @@ pub(super) struct AnswerBody {
     given: bool,
 }
 
-/// The piece. The HTTP/2 server keeps it until it is written, or until its stream is gone.
+/// The data of a body. The HTTP/2 server keeps it until it is written, or until its stream is gone.
 #[derive(Debug)]
 pub(super) struct AnswerData {
     bytes: Bytes,
     _unread: Option<Unread>,
 }
 
-/// An answer that its client has not taken yet.
+/// An answer that the client has not read yet.
 #[derive(Debug)]
 struct Unread {
     peer: Arc<Peer>,
@@ -42,8 +42,8 @@ impl AnswerBody {
         Self { bytes, unread: None, given: false }
     }
 
-    /// Counts the answer against what `peer` may leave unread. Only for HTTP/2: in HTTP/1 an answer waits before the socket,
-    /// and is counted there.
+    /// Counts the answer as unread by `peer`. Only for HTTP/2: an HTTP/1 answer waits for the socket, and is
+    /// counted there.
     pub(super) fn count(&mut self, peer: &Arc<Peer>) {
         let bytes = ANSWER_BYTES + self.bytes.len();
         peer.answered(bytes);
@@ -74,14 +74,14 @@ impl Body for AnswerBody {
         Poll::Ready(Some(Ok(Frame::data(data))))
     }
 
-    // An empty body that is counted goes as an empty frame, since only a frame is kept until it is sent.
+    // A counted empty body is sent as an empty frame, because only a frame is kept until it is sent.
     fn is_end_stream(&self) -> bool {
         self.given || (self.bytes.is_empty() && self.unread.is_none())
     }
 
     fn size_hint(&self) -> SizeHint {
         if self.bytes.is_empty() && self.unread.is_some() {
-            // With a length the server would add a `content-length`, which an answer 204 may not have.
+            // With a length, the server would add a `content-length`, which a 204 answer must not have.
             return SizeHint::default();
         }
         SizeHint::with_exact(u64::try_from(self.bytes.len()).unwrap_or(u64::MAX))

@@ -1,12 +1,12 @@
-//! Which write key a request carries, outside its body.
-
-use std::borrow::Cow;
+//! Finds the write key of a request outside its body.
 
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
-/// Standard alphabet, padded or not, forgiving of trailing bits: SDKs send all of these.
+use crate::words::percent;
+
+/// Standard alphabet, with or without padding, tolerating trailing bits: SDKs send all of these.
 const FORGIVING: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new()
@@ -14,18 +14,19 @@ const FORGIVING: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
-/// An `Authorization` header that is refused with 401, whatever the body holds.
+/// Why an `Authorization` header is refused with 401, regardless of the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuthError {
     /// Basic, but not base64 of UTF-8 text.
     Malformed,
     /// A scheme other than Basic and Bearer.
     Scheme,
-    /// Bearer, which is not configured to be let pass.
+    /// Bearer, which the configuration does not accept.
     Bearer,
 }
 
-/// The write key of an `Authorization` header. `None` where the header is absent, holds an empty key, or is an accepted Bearer.
+/// The write key of an `Authorization` header. `None` if the header is absent, holds an empty key, or is an
+/// accepted Bearer.
 ///
 /// # Errors
 /// [`AuthError`].
@@ -67,40 +68,11 @@ pub fn query_key(query: Option<&str>) -> Option<String> {
         .unwrap_or_default()
         .split('&')
         .filter_map(|pair| pair.split_once('='))
-        .filter(|(name, _)| percent_decoded(name, true).as_deref() == Some("writeKey"))
-        .find_map(|(_, value)| trimmed(&percent_decoded(value, true)?))
+        .filter(|(name, _)| percent::decoded(name, true).as_deref() == Some("writeKey"))
+        .find_map(|(_, value)| trimmed(&percent::decoded(value, true)?))
 }
 
-/// Undoes percent-encoding. `None` where it is not UTF-8; a `%` that begins no escape stays.
-pub fn percent_decoded(text: &str, plus_is_space: bool) -> Option<Cow<'_, str>> {
-    if !text.bytes().any(|b| b == b'%' || (plus_is_space && b == b'+')) {
-        return Some(Cow::Borrowed(text));
-    }
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, tail)) = rest.split_first() {
-        rest = tail;
-        let escaped = match (first, tail) {
-            (b'%', [high, low, ..]) => hex(*high).zip(hex(*low)),
-            _ => None,
-        };
-        match (first, escaped) {
-            (_, Some((high, low))) => {
-                out.push(high << 4 | low);
-                rest = tail.get(2..).unwrap_or_default();
-            }
-            (b'+', None) if plus_is_space => out.push(b' '),
-            (byte, None) => out.push(*byte),
-        }
-    }
-    String::from_utf8(out).ok().map(Cow::Owned)
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
-}
-
-// Only spaces and tabs: a key with a line break in it is no key, rather than a shorter one.
+// Only spaces and tabs are trimmed: a key with a line break in it must match no source, not a shorter key.
 fn trimmed(key: &str) -> Option<String> {
     let key = key.trim_matches([' ', '\t']);
     (!key.is_empty()).then(|| key.to_owned())
@@ -111,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn authorization_names_a_key_or_is_refused() {
+    fn authorization_gives_a_key_or_is_refused() {
         let check = |header: &str, expected: Result<Option<&str>, AuthError>| {
             let found = basic_key(Some(header.as_bytes()), false);
             assert_eq!(found, expected.map(|key| key.map(str::to_owned)), "{header:?}");
@@ -141,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn other_places_name_a_key() {
+    fn queries_and_x_write_key_give_a_key() {
         let check = |query: &str, expected: Option<&str>| {
             assert_eq!(query_key(Some(query)).as_deref(), expected, "{query:?}");
         };
@@ -161,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plus_in_a_path_stays() {
-        assert_eq!(percent_decoded("a+b%20c", false).as_deref(), Some("a+b c"));
+    fn a_plus_in_a_path_is_kept() {
+        assert_eq!(percent::decoded("a+b%20c", false).as_deref(), Some("a+b c"));
     }
 }

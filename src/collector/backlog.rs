@@ -1,14 +1,15 @@
-//! Requests that were read and that no thread has begun yet.
+//! Requests that were read but that no thread has started yet.
 //!
-//! One read from an HTTP/2 connection may bring a hundred requests, each with a task of its own. Were every connection read
-//! whenever it can be, a burst over many of them would be in memory at once, long before it is answered. So nothing is read
-//! from an HTTP/2 connection while there are too many: they wait in the kernel, or with the client. Nobody can hold
-//! a place here: each is free as soon as a thread comes to it.
+//! One read from an HTTP/2 connection may bring a hundred requests, each with a task of its own. If every
+//! connection were read whenever it has data, a burst over many connections would fill the memory long before
+//! the requests are answered. So HTTP/2 connections are not read while the backlog is full: further requests
+//! wait in the kernel or at the client. No client can hold a place here, because a place is free as soon as a
+//! thread starts the request.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Bytes of memory that requests may hold while they wait for a thread, before reading pauses: about a thousand.
+/// Bytes of memory that waiting requests may hold before reading pauses: about a thousand requests.
 const BYTES_MAX: usize = 4 * 1_024 * 1_024;
 
 /// The requests of the whole process that wait for a thread.
@@ -17,7 +18,7 @@ pub(super) struct Backlog {
     bytes: Arc<AtomicUsize>,
 }
 
-/// A request that waits for a thread; dropped when one has come.
+/// A request that waits for a thread. Drop it when a thread starts the request.
 #[derive(Debug)]
 pub(super) struct InBacklog {
     backlog: Backlog,
@@ -25,13 +26,13 @@ pub(super) struct InBacklog {
 }
 
 impl Backlog {
-    /// One more request waits, which holds so many bytes.
+    /// Adds a waiting request that holds `bytes` bytes of memory.
     pub(super) fn enter(&self, bytes: usize) -> InBacklog {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         InBacklog { backlog: self.clone(), bytes }
     }
 
-    /// Whether reading has to pause.
+    /// Whether reading must pause.
     pub(super) fn is_full(&self) -> bool {
         self.bytes.load(Ordering::Relaxed) >= BYTES_MAX
     }
@@ -48,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_full_until_a_thread_has_come_to_some() {
+    fn the_backlog_is_full_until_threads_start_some_requests() {
         let backlog = Backlog::default();
         let first = backlog.enter(BYTES_MAX - 1);
         assert!(!backlog.is_full());

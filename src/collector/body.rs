@@ -1,4 +1,4 @@
-//! Reads a request's body: bounded in bytes, in time and in what the whole process holds.
+//! Reads a request's body, within bounds on bytes, on time and on the memory of the whole process.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -19,15 +19,15 @@ use super::waiting::{Partial, Waiter, WaitingBody};
 pub(super) struct BodyBounds {
     /// Bytes, before and after inflating.
     pub(super) max: usize,
-    /// When it must be complete.
+    /// The deadline for the complete body.
     pub(super) until: Instant,
 }
 
-/// Reads and decodes `body` to its end. While the rest of it is waited for, it has a place in the budget of the process:
-/// where there is none, or others made more progress, it is refused.
+/// Reads and decodes `body` to its end. While the rest is awaited, the request has a place in the budget of
+/// the process. It is refused if there is no place, or if others made more progress.
 ///
 /// # Errors
-/// [`Refusal`]; unless it is about what the whole body says, the rest of the body was not read.
+/// [`Refusal`]. The rest of the body is unread, unless the refusal needs the whole body.
 pub(super) async fn read<'p>(
     body: &mut Incoming,
     coding: Coding,
@@ -64,13 +64,13 @@ pub(super) async fn read<'p>(
                 Poll::Ready(Some(Err(_))) => return Poll::Ready(Err(Refusal::BodyBroken)),
                 Poll::Ready(Some(Ok(frame))) => frame,
             };
-            // Trailers say nothing about calls.
+            // Trailers carry no calls.
             let Ok(piece) = frame.into_data() else { continue };
             received.inc_by(u64::try_from(piece.len()).unwrap_or(u64::MAX));
             if let Err(error) = decoder.push(piece) {
                 return Poll::Ready(Err(refused(error)));
             }
-            // Where the length is known, the end is not waited for.
+            // If the length is known, there is no need to wait for the end.
             if body.is_end_stream() {
                 return Poll::Ready(Ok(()));
             }
@@ -80,8 +80,8 @@ pub(super) async fn read<'p>(
     decoder.finish().map_err(refused)
 }
 
-/// Reads `body` to its end and throws it away, as far as `max` bytes, `within` and the budget of the process allow. Returns
-/// whether the end came, so that the connection can go on.
+/// Reads `body` and discards it, up to `max` bytes, the time `within` and the budget of the process. Returns
+/// whether the end was reached; then the connection can be kept.
 pub(super) async fn discard<'p>(
     body: &mut Incoming,
     max: usize,

@@ -1,11 +1,14 @@
-//! What unfinished bodies may hold in memory, all requests together, and which of them goes when there is no room.
+//! How much memory the unfinished bodies of all requests may hold, and which body is pushed out when the
+//! budget is used up.
 //!
-//! It decides and does nothing else: who waits reports what it holds, and is told who has to go.
+//! This module only decides: callers report what they hold, and are told which bodies must go.
 //!
-//! - A part is kept for clients whose write key is known from the head. Others cannot use it, and never push them out.
-//! - One address holds no more than its share.
-//! - Where there is no room, the body goes that has waited longest since it made progress. First go those whose key is
-//!   unknown, whatever they did: a known client is not pushed out while one of them holds anything.
+//! - A part is reserved for clients whose write key is known from the head. Other clients cannot use it, and
+//!   never push known clients out.
+//! - One address holds at most its share.
+//! - If the budget is used up, the body that has made no progress for the longest time is pushed out. Bodies
+//!   of unknown clients go first, regardless of their progress: a known client is pushed out only if no
+//!   unknown client holds anything.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -13,22 +16,22 @@ use std::net::IpAddr;
 /// Bytes that unfinished bodies may hold.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Shares {
-    /// All of them together.
+    /// All bodies together.
     pub(super) all: usize,
-    /// Those whose client is unknown, together.
+    /// All bodies of unknown clients together.
     pub(super) unknown: usize,
-    /// Those of one address.
+    /// All bodies of one address.
     pub(super) address: usize,
 }
 
-/// A client as the budget tells it from others.
+/// A client's address, as the budget distinguishes clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Address {
     /// One address.
     V4([u8; 4]),
-    /// A network of /64: whoever has one address of it has all of them.
+    /// A /64 network: a client that has one of its addresses has all of them.
     V6([u8; 8]),
-    /// What a trusted proxy sent cannot be read.
+    /// A trusted proxy sent an unreadable address.
     Unreadable,
 }
 
@@ -45,36 +48,36 @@ impl From<Option<IpAddr>> for Address {
     }
 }
 
-/// Whose body it is.
+/// The client that sends a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Client {
-    /// Whether its write key is known from the head.
+    /// Whether the client's write key is known from the head.
     pub(super) known: bool,
-    /// Whose share it uses; `None` where no share applies.
+    /// The address whose share it uses; `None` if no share applies.
     pub(super) address: Option<Address>,
 }
 
-/// Where a body stands in the budget. It changes when the body makes progress.
+/// The place of a body in the budget. It changes when the body makes progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct BudgetPlace {
     known: bool,
     turn: Turn,
 }
 
-/// Grows with each progress of any body, so the lowest waits longest.
+/// A number that grows each time any body makes progress: the body with the lowest turn has waited longest.
 type Turn = u64;
 
-/// What became of a wish for room. Whoever has to go holds nothing any more, in the budget's eyes.
+/// The answer to a request for memory. Bodies that must go are already removed from the budget.
 #[derive(Debug)]
 #[must_use]
 pub(super) struct Outcome<T> {
-    /// Where the body stands now; `None`: it has to go itself.
-    pub(super) place: Option<Place>,
-    /// The others that have to go.
+    /// The place of the body; `None` if it must go itself.
+    pub(super) place: Option<BudgetPlace>,
+    /// The other bodies that must go.
     pub(super) gone: Vec<T>,
 }
 
-/// The bodies that are waited for. `T` is how their owners are reached.
+/// The unfinished bodies. `T` is a handle to the owner of a body.
 #[derive(Debug)]
 pub(super) struct Budget<T> {
     shares: Shares,
@@ -105,7 +108,7 @@ struct AtAddress {
     known: BTreeSet<Turn>,
 }
 
-/// Who can be pushed out, in this order.
+/// Which bodies can be pushed out.
 #[derive(Clone, Copy)]
 enum Among {
     All,
@@ -113,35 +116,36 @@ enum Among {
 }
 
 impl<T> Budget<T> {
-    /// A budget that nobody uses yet.
+    /// An unused budget.
     pub(super) fn new(shares: Shares) -> Self {
         let class = || Class { bytes: 0, bodies: BTreeMap::new() };
         Self { shares, next: 0, unknown: class(), known: class(), addresses: HashMap::new() }
     }
 
-    /// A body of `client` begins to be waited for, and holds so many bytes.
+    /// A body of `client`, which holds `bytes` bytes, begins to wait.
     pub(super) fn enter(&mut self, client: Client, bytes: usize, owner: T) -> Outcome<T> {
         let turn = self.turn();
         self.put(turn, Waiting { client, bytes, owner })
     }
 
-    /// A body holds so many bytes now. `place` is `None` in the outcome also where it had to go before.
-    pub(super) fn hold(&mut self, place: Place, bytes: usize) -> Outcome<T> {
+    /// A body now holds `bytes` bytes. `place` in the outcome is also `None` if the body was already pushed
+    /// out.
+    pub(super) fn hold(&mut self, place: BudgetPlace, bytes: usize) -> Outcome<T> {
         match self.remove(place) {
             Some(waiting) => self.put(place.turn, Waiting { bytes, ..waiting }),
             None => Outcome { place: None, gone: Vec::new() },
         }
     }
 
-    /// A body made progress: it is the last to go. `None` where it had to go before.
-    pub(super) fn progress(&mut self, place: Place) -> Option<Place> {
+    /// A body made progress, so it is now the last to be pushed out. `None` if it was already pushed out.
+    pub(super) fn progress(&mut self, place: BudgetPlace) -> Option<BudgetPlace> {
         let waiting = self.remove(place)?;
         let turn = self.turn();
         Some(self.insert(turn, waiting))
     }
 
-    /// A body is no longer waited for. Nothing happens where it had to go before.
-    pub(super) fn leave(&mut self, place: Place) {
+    /// A body no longer waits. Does nothing if it was already pushed out.
+    pub(super) fn leave(&mut self, place: BudgetPlace) {
         self.remove(place);
     }
 
@@ -150,7 +154,7 @@ impl<T> Budget<T> {
         self.next
     }
 
-    /// Gives a body its room, if need be by pushing out others.
+    /// Reserves memory for a body, by pushing out others if needed.
     fn put(&mut self, turn: Turn, waiting: Waiting<T>) -> Outcome<T> {
         let mut gone = Vec::new();
         if !self.could_fit(&waiting) {
@@ -158,7 +162,7 @@ impl<T> Budget<T> {
         }
         while let Some(among) = self.too_small(&waiting) {
             match self.least_progressed(among, waiting.client.known) {
-                // Where it has itself waited longest, among those that it could push out, it goes.
+                // The body itself goes if it has waited longer than those that it could push out.
                 Some(place) if place.known == waiting.client.known && place.turn > turn => {
                     return Outcome { place: None, gone };
                 }
@@ -169,7 +173,8 @@ impl<T> Budget<T> {
         Outcome { place: Some(self.insert(turn, waiting)), gone }
     }
 
-    /// Whether it would fit once everybody was gone that it can push out. Nobody is pushed out in vain.
+    /// Whether the body would fit after pushing out every body that it may. Checked first, so that no body is
+    /// pushed out in vain.
     fn could_fit(&self, waiting: &Waiting<T>) -> bool {
         let Client { known, address } = waiting.client;
         let at_address = address.and_then(|address| self.addresses.get(&address));
@@ -180,7 +185,7 @@ impl<T> Budget<T> {
             && (address.is_none() || kept_at_address.saturating_add(waiting.bytes) <= self.shares.address)
     }
 
-    /// Which bound it would pass, and so among whom room has to be made.
+    /// The bodies that can make way for this one, if it would exceed a bound. `None` if it fits.
     fn too_small(&self, waiting: &Waiting<T>) -> Option<Among> {
         let Client { known, address } = waiting.client;
         let with = |held: usize| held.saturating_add(waiting.bytes);
@@ -194,7 +199,7 @@ impl<T> Budget<T> {
         (over_unknown || with(self.unknown.bytes + self.known.bytes) > self.shares.all).then_some(Among::All)
     }
 
-    fn least_progressed(&self, among: Among, also_known: bool) -> Option<Place> {
+    fn least_progressed(&self, among: Among, also_known: bool) -> Option<BudgetPlace> {
         let (unknown, known) = match among {
             Among::All => {
                 let first = |class: &Class<T>| class.bodies.keys().next().copied();
@@ -205,11 +210,11 @@ impl<T> Budget<T> {
                 (at.unknown.first().copied(), at.known.first().copied())
             }
         };
-        let of_unknown = unknown.map(|turn| Place { known: false, turn });
-        of_unknown.or_else(|| known.filter(|_| also_known).map(|turn| Place { known: true, turn }))
+        let of_unknown = unknown.map(|turn| BudgetPlace { known: false, turn });
+        of_unknown.or_else(|| known.filter(|_| also_known).map(|turn| BudgetPlace { known: true, turn }))
     }
 
-    fn insert(&mut self, turn: Turn, waiting: Waiting<T>) -> Place {
+    fn insert(&mut self, turn: Turn, waiting: Waiting<T>) -> BudgetPlace {
         let Client { known, address } = waiting.client;
         if let Some(address) = address {
             let at = self.addresses.entry(address).or_default();
@@ -220,10 +225,10 @@ impl<T> Budget<T> {
         let class = self.class(known);
         class.bytes += waiting.bytes;
         class.bodies.insert(turn, waiting);
-        Place { known, turn }
+        BudgetPlace { known, turn }
     }
 
-    fn remove(&mut self, place: Place) -> Option<Waiting<T>> {
+    fn remove(&mut self, place: BudgetPlace) -> Option<Waiting<T>> {
         let class = self.class(place.known);
         let waiting = class.bodies.remove(&place.turn)?;
         class.bytes -= waiting.bytes;

@@ -1,4 +1,4 @@
-//! The client's address: the socket's, or what trusted proxies say.
+//! The client's address: the socket's, or the one that trusted proxies report.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -6,11 +6,12 @@ use http::HeaderMap;
 use http::header::FORWARDED;
 use ipnet::IpNet;
 
-/// The address of the client whose request came from `peer` with `headers`. `None` where a trusted proxy sent one that
-/// cannot be read.
+/// The address of the client whose request came from `peer` with `headers`. `None` if a trusted proxy sent an
+/// unreadable one.
 ///
-/// Only a trusted peer is believed. Then the right-most `x-forwarded-for` hop that is not trusted counts, since everything
-/// left of it can be made up by the client; without that header `x-real-ip`, then `forwarded`.
+/// Forwarding headers count only from a trusted peer. Then the client is the right-most `x-forwarded-for` hop
+/// that is not trusted, because the client can forge everything to the left of it. Without that header,
+/// `x-real-ip` counts, then `forwarded`.
 pub(super) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> Option<IpAddr> {
     let peer = peer.to_canonical();
     if !is_trusted(peer, trusted) {
@@ -31,13 +32,13 @@ pub(super) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet
     Some(peer)
 }
 
-/// Whether an address is one of a trusted proxy.
+/// Whether an address belongs to a trusted proxy.
 pub(super) fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
     let address = address.to_canonical();
     trusted.iter().any(|net| net.contains(&address))
 }
 
-/// Whether many clients may share this peer address, since it is that of a machine in the same network: loopback, RFC 1918,
+/// Whether the peer address is of a private network, so that many clients may share it: loopback, RFC 1918,
 /// link-local and unique local addresses.
 pub(super) fn is_private(peer: IpAddr) -> bool {
     match peer.to_canonical() {
@@ -46,8 +47,8 @@ pub(super) fn is_private(peer: IpAddr) -> bool {
     }
 }
 
-/// The comma-separated values of a header that may stand in several lines, in order. A line that is not text is one
-/// unreadable value.
+/// The comma-separated values of a header that may occur on several lines, in order. A line that is not text
+/// counts as one unreadable value.
 fn listed<'h>(headers: &'h HeaderMap, name: &str) -> Vec<&'h str> {
     headers.get_all(name).iter().flat_map(|line| line.to_str().unwrap_or("?").split(',')).collect()
 }
@@ -88,7 +89,7 @@ mod tests {
     use http::{HeaderName, HeaderValue};
 
     #[test]
-    fn private_addresses_are_told_from_public_ones() {
+    fn private_addresses_are_distinguished_from_public_ones() {
         let check = |address: &str, expected: bool| {
             assert_eq!(is_private(address.parse().unwrap()), expected, "{address}");
         };
@@ -108,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn the_right_most_hop_that_is_not_trusted_is_the_client() {
+    fn the_right_most_untrusted_hop_is_the_client() {
         let trusted: Vec<IpNet> =
             ["10.0.0.0/8", "2001:db8::/32"].iter().map(|net| net.parse().unwrap()).collect();
         let check = |peer: &str, sent: &[(&str, &str)], expected: Option<&str>| {

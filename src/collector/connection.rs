@@ -1,4 +1,4 @@
-//! One connection: the socket, watched, and the HTTP server on it.
+//! One connection: the watched socket, and the HTTP server on it.
 
 use std::net::IpAddr;
 use std::pin::pin;
@@ -25,26 +25,27 @@ use crate::connections::seats::Standing;
 use crate::connections::timer::Timer;
 use crate::connections::times::Expired;
 
-/// What the HTTP/1 parser may buffer. More than a head may have, so that heads that are somewhat too long are answered with
-/// a reason; the rest is answered by the parser, with a bare 431.
+/// Bytes that the HTTP/1 parser may buffer. This is more than a head may have, so that a head slightly over
+/// the limit gets an answer with the reason. The parser answers longer heads with a bare 431.
 const READ_BUFFER_MAX: usize = 96 * 1_024;
-/// Bytes of bodies that an HTTP/2 client may send before they are taken from its connection: of one stream, and of all.
+/// Bytes of bodies that an HTTP/2 client may send before the collector reads them: on one stream, and on all
+/// streams of a connection.
 const HTTP2_STREAM_WINDOW: u32 = 256 * 1_024;
 const HTTP2_CONNECTION_WINDOW: u32 = 512 * 1_024;
 
-/// The two signals that every connection listens to.
+/// The two signals that every connection watches.
 #[derive(Clone, Debug)]
 pub(super) struct Signals {
-    /// No new requests: HTTP/2 is told to go away, HTTP/1 is answered `Connection: close`.
+    /// Take no new requests: HTTP/2 gets a GOAWAY, HTTP/1 is answered `Connection: close`.
     pub(super) draining: CancellationToken,
-    /// Finish what is being written, and end.
+    /// Finish pending writes, and end.
     pub(super) closing: CancellationToken,
 }
 
-/// Serves HTTP/1 and HTTP/2 on `stream` until the client leaves, a time is over, another connection needs its seat or
-/// `signals` say so.
+/// Serves HTTP/1 and HTTP/2 on `stream` until the client leaves, a time limit passes, another connection
+/// needs its seat or `signals` end it.
 ///
-/// Dropping it closes the socket; calls that were handed to the spool are finished all the same.
+/// Dropping the future closes the socket; calls that were already passed to the spool are still stored.
 pub(super) async fn serve<S>(
     stream: S,
     address: IpAddr,
@@ -64,7 +65,7 @@ pub(super) async fn serve<S>(
     let watched = Watched::new(stream, &peer, &shared);
     let service = service_fn(|request: Request<Incoming>| {
         let open = OpenRequest::begin(&peer, &shared.requests);
-        // In HTTP/1 the connection's own task goes on with it at once.
+        // In HTTP/1 the connection's own task continues with the request at once.
         let is_http2 = request.version() == Version::HTTP_2;
         let waits = is_http2.then(|| shared.backlog.enter(stream_bytes(request.uri(), request.headers())));
         let (shared, peer) = (Arc::clone(&shared), Arc::clone(&peer));
@@ -92,7 +93,8 @@ pub(super) async fn serve<S>(
             () = peer.told_to_leave() => break Ended::MakesRoom,
             () = signals.draining.cancelled(), if !told_to_drain => {
                 told_to_drain = true;
-                // Told so, HTTP/1 would close while idle, where a request may be on its way; it is answered 503 instead.
+                // A graceful shutdown would close an idle HTTP/1 connection while a request may be on its
+                // way; that request gets 503 instead.
                 if peer.is_http2() {
                     connection.as_mut().graceful_shutdown();
                 }
@@ -102,14 +104,14 @@ pub(super) async fn serve<S>(
     };
     match ended {
         Ended::Served(Ok(())) => {}
-        // Clients that hang up or speak something else are everyday; who looks for one turns debug on.
+        // Clients that hang up or speak another protocol are common, so this is logged only at debug.
         Ended::Served(Err(error)) => tracing::debug!(peer = %address, error, "connection ended early"),
         Ended::Over(Over::Time(Expired::Head)) => {
             tracing::debug!(peer = %address, "request head took too long")
         }
         Ended::Over(Over::Unread) => {
             tracing::debug!(peer = %address, "answers were left unread; connection reset");
-            shared.counters.metrics().unread_connections.inc();
+            shared.deps.metrics.unread_connections.inc();
             peer.reset_when_closed();
         }
         Ended::MakesRoom => makes_room(&peer),
@@ -138,15 +140,15 @@ enum Ended {
 fn makes_room(peer: &Peer) {
     tracing::debug!(peer = %peer.address, "connection closed for a newer one");
     if peer.unread().since.is_some() {
-        // Closed without a reset, the kernel would keep for minutes what its client has not read, and clients could come
-        // as fast as they go.
+        // Without a reset, the kernel would keep what the client has not read for minutes, and clients could
+        // reconnect as fast as they are closed.
         peer.reset_when_closed();
     }
 }
 
 fn server(bounds: &Bounds, tasks: TaskTracker) -> Builder<OwnedTasks> {
     let mut server = Builder::new(OwnedTasks(tasks));
-    // A client may close its side once it has sent everything, and still waits for the answer.
+    // A client may close its side after sending everything, and still wait for the answer.
     server.http1().header_read_timeout(None).max_buf_size(READ_BUFFER_MAX).half_close(true);
     server
         .http2()

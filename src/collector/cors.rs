@@ -1,4 +1,4 @@
-//! The headers that let browsers call, on every answer and on preflights.
+//! The CORS headers of answers and preflights, which allow browsers to send calls.
 
 use http::HeaderMap;
 use http::header::{
@@ -13,25 +13,25 @@ const ALLOW_HEADERS: HeaderValue =
     HeaderValue::from_static("authorization, content-type, content-encoding, x-retry-count, x-write-key");
 const MAX_AGE: HeaderValue = HeaderValue::from_static("86400");
 
-/// Who may call from a browser.
+/// Which pages may call from a browser.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CorsRules<'p> {
-    /// The origins allowed; `None`: all.
+    /// The allowed origins; `None`: all.
     pub(super) allowed_origins: Option<&'p [String]>,
-    /// Whether private-network access is granted where it is asked for.
+    /// Whether private-network access is granted on request.
     pub(super) private_network: bool,
     /// Whether answers carry receipts, which pages may then read.
     pub(super) receipts: bool,
 }
 
 impl CorsRules<'_> {
-    /// Adds what every answer to a request with `sent` headers carries.
+    /// Adds the headers that every answer carries. `sent`: the headers of the request.
     pub(super) fn answer(&self, sent: &HeaderMap, reply: &mut HeaderMap) {
         reply.insert(VARY, HeaderValue::from_static("origin"));
         self.allow(sent, reply);
     }
 
-    /// Adds what the answer to a preflight carries.
+    /// Adds the headers of the answer to a preflight.
     pub(super) fn preflight(&self, sent: &HeaderMap, reply: &mut HeaderMap) {
         reply.insert(VARY, HeaderValue::from_static("origin, access-control-request-headers"));
         if !self.allow(sent, reply) {
@@ -67,7 +67,7 @@ impl CorsRules<'_> {
                 reply.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
             }
         }
-        // Without it the browser SDK cannot read the header.
+        // Pages, and so the browser SDK, can read only the headers that are exposed.
         let exposed = if self.receipts { "retry-after, forebay-receipt" } else { "retry-after" };
         reply.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(exposed));
         true
@@ -96,7 +96,7 @@ mod tests {
     const SITE: &str = "https://shop.example";
 
     #[test]
-    fn answers_carry_the_origin_that_asked_if_it_may() {
+    fn answers_carry_an_allowed_origin() {
         let list = vec![SITE.to_owned()];
         let check = |allowed: Option<&[String]>, sent: &[(&str, &str)], expected: &[(&str, &str)]| {
             let mut reply = HeaderMap::new();
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn receipts_can_be_read_by_pages_where_there_are_any() {
+    fn pages_can_read_receipts_if_there_are_any() {
         for receipts in [false, true] {
             let mut reply = HeaderMap::new();
             let rules = CorsRules { allowed_origins: None, private_network: false, receipts };
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn preflights_echo_what_is_asked() {
+    fn preflights_echo_the_requested_headers() {
         let list = vec![SITE.to_owned()];
         let default = "authorization, content-type, content-encoding, x-retry-count, x-write-key";
         let allowed = ("access-control-allow-headers", default);

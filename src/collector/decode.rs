@@ -1,11 +1,11 @@
-//! A body's bytes, without their content coding, and never longer than the limit.
+//! Removes a body's content coding, and never inflates beyond the limit.
 
 use bytes::Bytes;
 use flate2::{Decompress, FlushDecompress, Status};
 
-/// How many bytes are inflated before the limit is looked at again.
+/// How many bytes are inflated between checks of the limit.
 pub(super) const INFLATE_STEP: usize = 8 * 1_024;
-/// How many times the bytes that arrived a body may have set aside, at most.
+/// The most memory that a body may reserve, as a multiple of the bytes that have arrived.
 const GROWTH: usize = 4;
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 const GZIP_WINDOW_BITS: u8 = 15;
@@ -13,14 +13,15 @@ const GZIP_WINDOW_BITS: u8 = 15;
 /// What `Content-Encoding` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Coding {
-    /// Nothing, or `identity`. Gzip is still recognised by its first bytes: some SDKs forget the header.
+    /// No coding, or `identity`. Gzip is still recognised by its first bytes: some SDKs omit the header.
     Unsaid,
     /// `gzip` or `x-gzip`.
     Gzip,
 }
 
 impl Coding {
-    /// Reads the values of all `Content-Encoding` lines. `None` where it is one we do not take, or more than one.
+    /// Reads the values of all `Content-Encoding` lines. `None` if a coding is unsupported, or if there is
+    /// more than one.
     pub fn of<'h>(values: impl IntoIterator<Item = &'h [u8]>) -> Option<Self> {
         let mut coding = Self::Unsaid;
         for name in values.into_iter().flat_map(|line| line.split(|b| *b == b',')) {
@@ -41,7 +42,7 @@ impl Coding {
 /// Why a body cannot be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DecodeError {
-    /// More bytes than the limit, as sent or inflated.
+    /// More bytes than the limit, as sent or after inflating.
     TooLarge,
     /// Not gzip, or damaged.
     BadGzip,
@@ -51,12 +52,12 @@ pub enum DecodeError {
     DoubleGzip,
 }
 
-/// A decoded body in one piece. A body that came in one piece was not copied.
+/// A decoded body in one piece. A body that arrived in one piece was not copied.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Decoded {
-    /// As it came.
+    /// As it arrived.
     Whole(Bytes),
-    /// Put together or inflated.
+    /// Assembled from pieces, or inflated.
     Built(Vec<u8>),
 }
 
@@ -69,10 +70,9 @@ impl AsRef<[u8]> for Decoded {
     }
 }
 
-/// Decodes one body from the pieces it arrives in.
+/// Decodes one body from the pieces in which it arrives.
 ///
-/// Gzip is kept as it came and inflated once it is complete: a body that is never finished holds what was sent, not what
-/// it would become.
+/// Gzip is inflated only when it is complete: an unfinished body holds what was sent, not its inflated size.
 #[derive(Debug)]
 pub struct Decoder {
     max: usize,
@@ -91,8 +91,8 @@ enum Arrived {
 }
 
 impl Decoder {
-    /// A decoder for a body of at most `max` bytes, before and after inflating. `expected` is how many the client says that
-    /// it sends.
+    /// A decoder for a body of at most `max` bytes, before and after inflating. `expected` is the length that
+    /// the client announced.
     pub fn new(coding: Coding, max: usize, expected: usize) -> Self {
         Self { max, expected: expected.min(max), coding, arrived: Arrived::Nothing }
     }
@@ -109,7 +109,7 @@ impl Decoder {
     /// Takes the next piece.
     ///
     /// # Errors
-    /// [`DecodeError::TooLarge`]; then the body is refused and the decoder of no more use.
+    /// [`DecodeError::TooLarge`]; then the body is refused and the decoder must not be used again.
     pub fn push(&mut self, piece: Bytes) -> Result<(), DecodeError> {
         let arrived = self.arrived() + piece.len();
         if arrived > self.max {
@@ -137,9 +137,10 @@ impl Decoder {
         Ok(())
     }
 
-    /// To be called before the next piece is waited for. Returns the bytes of memory that are held meanwhile.
+    /// Must be called before waiting for the next piece. Returns the bytes of memory held meanwhile.
     ///
-    /// A single piece is copied: it is part of the connection's read buffer, and a byte of it would keep the whole buffer.
+    /// A single piece is copied: it is a slice of the connection's read buffer, and a slice of one byte keeps
+    /// the whole buffer allocated.
     pub fn wait(&mut self) -> usize {
         if let Arrived::Whole(first) = &self.arrived {
             let mut built = Vec::with_capacity(self.room_for(first.len()));
@@ -152,8 +153,8 @@ impl Decoder {
         }
     }
 
-    /// How much room to make for a body of which `arrived` bytes are there. It grows with what arrives: who only promises
-    /// a large body gets little.
+    /// How much memory to reserve after `arrived` bytes of a body. It grows as bytes arrive: a client that
+    /// only announces a large body gets little.
     fn room_for(&self, arrived: usize) -> usize {
         let likely = if self.expected >= arrived { self.expected } else { self.max };
         likely.min(arrived.saturating_mul(GROWTH)).max(arrived)
@@ -162,14 +163,14 @@ impl Decoder {
     /// The whole body, after its last piece.
     ///
     /// # Errors
-    /// [`DecodeError`] where gzip data is damaged, cut short, too large or holds gzip again.
+    /// [`DecodeError`] if gzip data is damaged, truncated, too large or contains gzip again.
     pub fn finish(self) -> Result<Decoded, DecodeError> {
         let decoded = match self.arrived {
             Arrived::Nothing => Decoded::Whole(Bytes::new()),
             Arrived::Whole(bytes) => Decoded::Whole(bytes),
             Arrived::Built(bytes) => Decoded::Built(bytes),
         };
-        // JSON never begins with these two bytes, so nothing else is taken for gzip.
+        // JSON never begins with these two bytes, so no JSON is mistaken for gzip.
         if self.coding == Coding::Unsaid && !decoded.as_ref().starts_with(&GZIP_MAGIC) {
             return Ok(decoded);
         }
@@ -179,7 +180,7 @@ impl Decoder {
     }
 }
 
-/// How long the inflated bytes are, by the last bytes of a gzip member. It may be a lie.
+/// The inflated length according to the last bytes of a gzip member. It may be wrong.
 fn said_len(gzip: &[u8]) -> usize {
     let said = gzip.last_chunk().map_or(0, |last| u32::from_le_bytes(*last));
     usize::try_from(said).unwrap_or(usize::MAX)
@@ -196,7 +197,7 @@ struct Inflater {
 }
 
 impl Inflater {
-    /// Inflates to `max` bytes at most; `expected` are likely.
+    /// Inflates at most `max` bytes; `expected` is the likely length.
     fn new(max: usize, expected: usize) -> Self {
         let stream = Decompress::new_gzip(GZIP_WINDOW_BITS);
         Self { max, stream, in_member: false, members: 0, out: Vec::with_capacity(expected.min(max)) }
@@ -229,7 +230,7 @@ impl Inflater {
             self.out.extend_from_slice(step.get(..made).unwrap_or_default());
             match status {
                 Status::StreamEnd => self.in_member = false,
-                // A full step may have left more behind, without any input.
+                // After a full step more output may be pending, even without input.
                 Status::Ok | Status::BufError if made == INFLATE_STEP => {}
                 Status::Ok | Status::BufError if input.is_empty() => return Ok(()),
                 Status::Ok | Status::BufError if read == 0 && made == 0 => return Err(DecodeError::BadGzip),
@@ -269,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn bodies_decode_alike_in_whatever_pieces_they_arrive() {
+    fn bodies_decode_the_same_in_any_pieces() {
         let text: Vec<u8> = (0..40_000_u32).flat_map(|n| n.to_string().into_bytes()).collect();
         let check = |name: &str, coding: Coding, wire: &[u8], expected: Result<&[u8], DecodeError>| {
             for piece in [1, 2, 3, 1_000, 8_192, usize::MAX] {
@@ -283,7 +284,7 @@ mod tests {
         check("empty", Coding::Unsaid, b"", Ok(b""));
         check("half a magic", Coding::Unsaid, b"\x1f", Ok(b"\x1f"));
         check("gzip", Coding::Gzip, &zipped, Ok(&text));
-        check("gzip unsaid", Coding::Unsaid, &zipped, Ok(&text));
+        check("gzip without the header", Coding::Unsaid, &zipped, Ok(&text));
         check("members", Coding::Gzip, &both, Ok(b"{\"a\":1}"));
         check("empty gzip", Coding::Gzip, b"", Err(DecodeError::TruncatedGzip));
         check("not gzip", Coding::Gzip, b"{\"batch\":[]}", Err(DecodeError::BadGzip));
@@ -312,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_is_waited_for_holds_little_more_than_what_arrived() {
+    fn an_unfinished_body_holds_little_more_than_what_arrived() {
         let megabyte = 1 << 20;
         let check = |coding: Coding, expected: usize, wire: &[u8]| {
             for piece in [1, 100, 1_400, 65_536] {
@@ -337,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bomb_is_given_up_after_a_limit_of_output() {
+    fn a_bomb_is_refused_at_the_limit_of_output() {
         let bomb = gzip(&vec![0_u8; 64 << 20]);
         let mut decoder = Decoder::new(Coding::Gzip, 1 << 20, 0);
         decoder.push(Bytes::from(bomb)).unwrap();
@@ -345,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn one_piece_is_not_copied() {
+    fn a_single_piece_is_not_copied() {
         let piece = Bytes::from_static(b"{\"a\":1}");
         let mut decoder = Decoder::new(Coding::Unsaid, 100, 7);
         decoder.push(piece.clone()).unwrap();
@@ -353,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn content_encodings_are_read() {
+    fn content_encodings_are_parsed() {
         let check = |lines: &[&str], expected: Option<Coding>| {
             assert_eq!(Coding::of(lines.iter().map(|line| line.as_bytes())), expected, "{lines:?}");
         };

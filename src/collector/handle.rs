@@ -1,4 +1,4 @@
-//! The whole way of one request: from its head to its answer.
+//! Handles one request, from its head to its answer.
 
 use std::sync::Arc;
 
@@ -17,14 +17,10 @@ use super::body::{self, BodyBounds};
 use super::budget::{Address, Client, Shares};
 use super::client_address::{client_address, is_private, is_trusted};
 use super::cors::CorsRules;
-use super::counters::{Counters, RequestCount};
 use super::decode::Coding;
-use super::finish_anyway::FinishAnyway;
 use super::peer::Peer;
 use super::pixel::PixelRequest;
 use super::public_address::{SentTo, public_address};
-use super::rate_limit::RateLimit;
-use super::received_clock::ReceivedClock;
 use super::reply::{self, Refusal, Reply};
 use super::route::{self, NoRoute, Route};
 use super::settings::{CollectorDeps, CollectorSettings, Policy};
@@ -32,43 +28,34 @@ use super::settings_document;
 use super::source_config;
 use super::unread::UnreadAnswers;
 use super::waiting::{Waiter, WaitingBodies, WaitingBody};
-use crate::call::{Request, Shape, Stamp, Tally};
+use crate::call::Shape;
+use crate::ingest::{Arrival, Ingest, IngestDeps, IngestSettings, Lines};
 use crate::metrics::StatusLabel;
-use crate::receipt::{self, Receipt};
-use crate::sources::{Found, SOURCE_ID_MAX, SourceId, WriteKeyHash};
-use crate::spool::frame::FRAME_HEADER;
-use crate::spool::segment::BLOCK_BODY_MAX;
-use crate::spool::{AppendError, RequestFrames};
-use crate::time::UnixMillis;
+use crate::receipt::Receipt;
+use crate::sources::{Found, SourceId, WriteKeyHash};
+use crate::words::percent;
 
-/// Bytes that a request's lines may probably have. It is an estimate from above, so it is more than the spool takes.
-const LINES_LEN_MAX: usize = 2 * BLOCK_BODY_MAX;
-
-/// Bytes of memory that an HTTP/2 request holds besides its head and body: the task and state of its stream.
+/// Bytes of memory that an HTTP/2 request takes besides its head and body: the task and state of its stream.
 const STREAM_BYTES: usize = 4 * 1_024;
-/// Bytes of memory that a header holds besides its name and value.
+/// Bytes of memory that a header takes besides its name and value.
 const HEADER_BYTES: usize = 128;
 
-/// What all connections share.
+/// The state that all connections share.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) deps: CollectorDeps,
     pub(super) settings: CollectorSettings,
     pub(super) policy: ArcSwap<Policy>,
-    pub(super) counters: Arc<Counters>,
-    /// Requests that are open, and appends that outlive their clients.
+    pub(super) ingest: Ingest,
+    /// Open requests, and appends that outlive their clients.
     pub(super) requests: TaskTracker,
-    /// As receipts name it.
-    spool_id: String,
     pub(super) draining: CancellationToken,
-    received: ReceivedClock,
-    rate_limit: Option<RateLimit>,
     waiting: WaitingBodies,
     pub(super) unread: Arc<UnreadAnswers>,
     pub(super) backlog: Backlog,
 }
 
-/// One request, on its way.
+/// One request being handled.
 struct Exchange<'r> {
     head: &'r Parts,
     body: &'r mut Incoming,
@@ -82,8 +69,22 @@ struct Exchange<'r> {
 
 impl Shared {
     pub(super) fn new(deps: CollectorDeps, settings: CollectorSettings, policy: Policy) -> Self {
+        let requests = TaskTracker::new();
+        let ingest = IngestDeps {
+            clock: Arc::clone(&deps.clock),
+            random: Arc::clone(&deps.random),
+            metrics: deps.metrics.clone(),
+            appender: Arc::clone(&deps.appender),
+            fingerprinter: deps.fingerprinter.clone(),
+        };
+        let ingest_settings = IngestSettings {
+            limits: settings.limits,
+            client_libraries: settings.client_libraries.clone(),
+            calls_per_second: settings.calls_per_second,
+            receipts: settings.receipts,
+        };
         Self {
-            counters: Arc::new(Counters::new(deps.metrics.clone())),
+            ingest: Ingest::new(ingest, ingest_settings, requests.clone()),
             waiting: WaitingBodies::new(Shares {
                 all: settings.bounds.bodies_bytes,
                 unknown: settings.bounds.bodies_bytes / 2,
@@ -91,18 +92,16 @@ impl Shared {
             }),
             unread: Arc::new(UnreadAnswers::new(settings.bounds.answers_bytes)),
             backlog: Backlog::default(),
-            rate_limit: settings.calls_per_second.map(RateLimit::new),
-            spool_id: deps.appender.spool_id(),
             deps,
             settings,
             policy: ArcSwap::from_pointee(policy),
-            requests: TaskTracker::new(),
+            requests,
             draining: CancellationToken::new(),
-            received: ReceivedClock::default(),
         }
     }
 
-    /// Answers one request. May be dropped half-way, when the client hangs up: what was handed to the spool is finished.
+    /// Answers one request. The future may be dropped at any time, if the client hangs up; frames already
+    /// passed to the spool are still stored.
     pub(super) async fn answer(&self, request: HttpRequest<Incoming>, peer: &Arc<Peer>) -> Reply {
         let (head, mut body) = request.into_parts();
         let policy = self.policy.load_full();
@@ -129,8 +128,8 @@ impl Shared {
             if !is_pixel(&head, &policy) {
                 return reply;
             }
-            // Hardly anybody looks at the status of an image.
-            self.counters.metrics().pixels_not_stored.inc();
+            // Few clients check the status of an image.
+            self.deps.metrics.pixels_not_stored.inc();
             tracing::debug!(code = refusal.looks().code, "a pixel's call was not stored");
             reply::as_image(reply)
         });
@@ -149,23 +148,24 @@ impl Shared {
                 reply = reply::without_body(reply);
             }
             reply.body_mut().count(peer);
-            // HTTP/2 has no such header: what is unread is reset with the stream.
+            // HTTP/2 has no such header: an unread body is reset with its stream.
             reply.headers_mut().remove(CONNECTION);
         } else if unread || self.draining.is_cancelled() {
             reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         let status = StatusLabel { status: reply.status().as_u16() };
-        self.counters.metrics().answers.get_or_create(&status).inc();
+        self.deps.metrics.answers.get_or_create(&status).inc();
         reply
     }
 
-    /// Reads what is left of a body that did not matter, so that the connection can go on. Returns whether it can.
+    /// Reads the rest of a body that is not needed, so that the connection can be reused. Returns whether the
+    /// connection can be reused.
     async fn finish_body(&self, exchange: Exchange<'_>, close: bool) -> bool {
         let Exchange { head, body, body_read, peer, policy, mut waiting, .. } = exchange;
         if body_read || body.is_end_stream() {
             return true;
         }
-        // A client that waits for 100 Continue gets its answer instead, and sends no body.
+        // A client that waits for 100 Continue gets the answer instead, and sends no body.
         if close || head.headers.contains_key(EXPECT) {
             return false;
         }
@@ -191,7 +191,7 @@ impl Shared {
         match route.map_err(refused_route)? {
             Route::Preflight => Ok(reply::no_content()),
             Route::Health => Ok(reply::healthy()),
-            // Counters of the SDKs themselves: taken, so that they do not try again, and thrown away.
+            // Counters of the SDKs themselves: accepted, so that they are not retried, and discarded.
             Route::Counters => Ok(reply::success()),
             Route::Settings(encoded) => settings_reply(exchange, encoded),
             Route::SourceConfig => source_config_reply(head, policy),
@@ -202,7 +202,7 @@ impl Shared {
                         query: head.uri.query().unwrap_or_default(),
                         headers: &head.headers,
                         ip: client_address(exchange.peer.address, &head.headers, &policy.trusted_proxies),
-                        received_at: self.received_now(),
+                        received_at: self.ingest.received_now(),
                     };
                     let receipt = self.store_pixel(policy, pixel, exchange.until).await?;
                     return Ok(reply::with_receipt(reply::image(), receipt.as_ref()));
@@ -223,7 +223,7 @@ impl Shared {
             max: self.settings.max_body,
             until: exchange.until.min(Instant::now() + self.settings.bounds.body),
         };
-        let metrics = self.counters.metrics();
+        let metrics = &self.deps.metrics;
         let is_known = matches!(in_header, Some(Destiny::Store(_)));
         let waiter = || waiter(head, peer, policy, is_known);
         let since = peer.now();
@@ -232,17 +232,17 @@ impl Shared {
         let body = body::read(exchange.body, coding, bounds, waiting, (waiter, stalls), received).await?;
         exchange.body_read = true;
         let lines = self.lines(exchange, body.as_ref(), in_header, shape, client)?;
-        // What waits for the disk are the frames, which the spool's queue counts.
+        // Only the frames wait for the disk, and the spool's queue counts those.
         drop(body);
         exchange.waiting.leave();
         let receipt = match lines {
-            Some((frames, tally)) => self.append(frames, tally, exchange.until).await?,
+            Some(lines) => self.append(lines, exchange.until).await?,
             None => None,
         };
         Ok(reply::with_receipt(reply::success(), receipt.as_ref()))
     }
 
-    /// From a whole body to the frames to store; `None` where there is nothing to store.
+    /// Turns a whole body into the lines to store; `None` if nothing is to be stored.
     fn lines(
         &self,
         exchange: &Exchange<'_>,
@@ -250,10 +250,10 @@ impl Shared {
         in_header: Option<Destiny>,
         shape: Shape,
         client_route: bool,
-    ) -> Result<Option<(RequestFrames, Tally)>, Refusal> {
+    ) -> Result<Option<Lines>, Refusal> {
         let (head, policy) = (exchange.head, exchange.policy);
-        let received_at = self.received_now();
-        let request = Request::parse(body, shape, &self.settings.limits).map_err(Refusal::Body)?;
+        let received_at = self.ingest.received_now();
+        let request = self.ingest.parse(body, shape).map_err(Refusal::Body)?;
         let destiny = match in_header {
             Some(destiny) => destiny,
             None => {
@@ -270,130 +270,53 @@ impl Shared {
             return Ok(None);
         };
         exchange.peer.sent_a_key();
-        let stamp = Stamp {
-            received_at,
+        let arrival = Arrival {
             source: &source,
+            received_at,
             ip: client_address(exchange.peer.address, &head.headers, &policy.trusted_proxies),
-            // Only a web page sends one.
+            // Only web pages send an origin.
             client_side: client_route || head.headers.contains_key(ORIGIN),
-            client_libraries: &self.settings.client_libraries,
             user_agent: None,
-            fingerprinter: &self.deps.fingerprinter,
+            imported_from: None,
         };
-        self.frames(&request, &stamp).map(Some)
+        self.ingest.lines(&request, &arrival).map(Some).map_err(Refusal::Append)
     }
 
-    /// The frames of a request's lines.
-    pub(super) fn frames(
-        &self,
-        request: &Request<'_>,
-        stamp: &Stamp<'_>,
-    ) -> Result<(RequestFrames, Tally), Refusal> {
-        let len = request.lines_len();
-        // Each call of an envelope takes the envelope's context; a small body could become gigabytes of lines.
-        if len > LINES_LEN_MAX {
-            return Err(Refusal::Append(AppendError::TooLarge));
-        }
-        let headers = request.lines() * (FRAME_HEADER + SOURCE_ID_MAX + receipt::MEMBER_BYTES);
-        let mut frames = self.no_frames(stamp, len + headers, request.lines());
-        let tally = request.write_lines(stamp, &*self.deps.random, &mut frames);
-        Ok((frames, tally))
-    }
-
-    /// Where the lines of a request with so many items go; they will have about `len` bytes.
-    pub(super) fn no_frames(&self, stamp: &Stamp<'_>, len: usize, items: usize) -> RequestFrames {
-        let mut frames = RequestFrames::new(stamp.source.clone(), stamp.received_at, len);
-        frames.came(items);
-        frames.say_positions(self.settings.receipts);
-        frames
-    }
-
-    /// Stores frames, and counts them once they are on stable storage, also when the client has hung up by then.
-    /// Returns the receipt of what was stored, where receipts are given.
-    pub(super) async fn append(
-        &self,
-        frames: RequestFrames,
-        tally: Tally,
-        until: Instant,
-    ) -> Result<Option<Receipt>, Refusal> {
-        if frames.is_empty() {
-            return Ok(None);
-        }
-        if let Some(limit) = &self.rate_limit {
-            let rejected: u32 = frames.rejected_by_reason().map(|(_, count)| count).sum();
-            limit
-                .take(frames.source(), frames.calls() + rejected, self.deps.clock.monotonic())
-                .map_err(|wait| Refusal::TooFast { wait })?;
-        }
-        let (appender, counters) = (self.deps.appender.clone(), Arc::clone(&self.counters));
-        let (source, day) = (frames.source().clone(), frames.received_at().day());
-        let append = FinishAnyway::new(&self.requests, async move {
-            let count = RequestCount::of(&frames, tally);
-            let appended = appender.append(frames).await?;
-            counters.stored(&count, appended);
-            Ok(appended)
-        });
-        match timeout_at(until, append).await {
-            Ok(outcome) => {
-                let appended = outcome.map_err(Refusal::Append)?;
-                let first = appended.first.filter(|_| self.settings.receipts);
-                Ok(first.map(|first| Receipt {
-                    source,
-                    day,
-                    spool_id: self.spool_id.clone(),
-                    first,
-                    last: first + u64::from(appended.stored.saturating_sub(1)),
-                }))
-            }
-            Err(_) => Err(Refusal::TooSlow),
-        }
-    }
-
-    fn received_now(&self) -> UnixMillis {
-        let reading = self.received.read(self.deps.clock.wall());
-        if let Some(back) = reading.stepped_back {
-            self.counters.metrics().clock_steps.inc();
-            tracing::warn!(
-                seconds = back.as_secs(),
-                "the wall clock stepped back; receivedAt follows it, so check this machine's time service"
-            );
-        }
-        let not_before = self.deps.appender.not_before();
-        if reading.received_at < not_before {
-            self.counters.metrics().received_after_day.inc();
-        }
-        reading.received_at.max(not_before)
+    /// Stores lines, or stops waiting at `until`; they may still be stored after that.
+    pub(super) async fn append(&self, lines: Lines, until: Instant) -> Result<Option<Receipt>, Refusal> {
+        let ack = timeout_at(until, self.ingest.append(lines)).await.map_err(|_elapsed| Refusal::TooSlow)?;
+        Ok(ack?.receipt)
     }
 }
 
-/// A request as it waits for its body. `in_header`: its `Authorization` header holds the key of a source.
+/// A request that waits for its body. `in_header`: its `Authorization` header holds the key of a source.
 fn waiter(head: &Parts, peer: &Peer, policy: &Policy, in_header: bool) -> Waiter {
     let is_known = |key: Option<String>| key.is_some_and(|key| policy.sources.is_source(&key));
     let known = in_header
         || is_known(auth::query_key(head.uri.query()))
         || is_known(auth::plain_key(head.headers.get("x-write-key").map(HeaderValue::as_bytes)));
-    // It may be a load balancer: then all clients have its address.
+    // The peer may be a load balancer: then all of its clients have the same address.
     let may_be_many = policy.trusted_proxies.is_empty() && is_private(peer.address);
     let address = || Address::from(client_address(peer.address, &head.headers, &policy.trusted_proxies));
     let client = Client { known, address: (!may_be_many).then(address) };
-    // In HTTP/1 there is one for each connection, in its read buffer.
+    // In HTTP/1 the head is in the connection's read buffer, once per connection.
     let is_http2 = head.version == Version::HTTP_2;
     let own_bytes = if is_http2 { stream_bytes(&head.uri, &head.headers) } else { 0 };
     Waiter { client, own_bytes }
 }
 
-/// Bytes of memory that an HTTP/2 request with such a head holds.
+/// Bytes of memory that an HTTP/2 request with this head takes.
 pub(super) fn stream_bytes(uri: &Uri, headers: &HeaderMap) -> usize {
     STREAM_BYTES + target_len(uri) + headers_len(headers) + HEADER_BYTES * headers.len()
 }
 
-/// What becomes of calls with a write key that is good.
+/// What happens to calls with a valid write key.
 pub(super) enum Destiny {
     Store(SourceId),
     Discard,
 }
 
-/// What the `Authorization` header says, where there is a key in it.
+/// The result of the `Authorization` header, if it contains a key.
 fn header_destiny(
     header: Option<&HeaderValue>,
     peer: &Peer,
@@ -426,7 +349,7 @@ pub(super) fn found(policy: &Policy, write_key: &str) -> Result<Destiny, Refusal
 
 fn settings_reply(exchange: &Exchange<'_>, encoded: &str) -> Result<Reply, Refusal> {
     let Exchange { head, peer, policy, .. } = exchange;
-    let key = auth::percent_decoded(encoded, false).ok_or(Refusal::UnknownSettingsKey)?;
+    let key = percent::decoded(encoded, false).ok_or(Refusal::UnknownSettingsKey)?;
     if !policy.sources.is_taken(&key) {
         return Err(Refusal::UnknownSettingsKey);
     }
@@ -439,7 +362,7 @@ fn settings_reply(exchange: &Exchange<'_>, encoded: &str) -> Result<Reply, Refus
     let address = public_address(policy.public_host.as_deref(), sent_to);
     let prefix = route::behind_prefix(head.uri.path(), policy.route_prefix.as_deref());
     let document = settings_document::document(&key, &address, prefix.map_or("", |(prefix, _)| prefix));
-    // What a request says of itself must not be told to others by a cache between.
+    // A shared cache must not serve an address that one request named to other clients.
     Ok(reply::cached(document, address.of_request))
 }
 
@@ -450,7 +373,7 @@ fn source_config_reply(head: &Parts, policy: &Policy) -> Result<Reply, Refusal> 
     Ok(reply::cached(source_config::document(&key), true))
 }
 
-/// Whether whoever asks wants to see an image.
+/// Whether the request asks for an image.
 fn is_pixel(head: &Parts, policy: &Policy) -> bool {
     let route = route::find(&head.method, head.uri.path(), policy.route_prefix.as_deref());
     matches!(route, Ok(Route::Pixel(_)))
@@ -467,7 +390,7 @@ fn target_len(uri: &Uri) -> usize {
     uri.path_and_query().map_or(0, |target| target.as_str().len())
 }
 
-/// The length of the headers as HTTP/1 writes them.
+/// The length of the headers as written by HTTP/1.
 fn headers_len(headers: &HeaderMap) -> usize {
     let line =
         |(name, value): (&http::HeaderName, &HeaderValue)| name.as_str().len() + value.len() + ": \r\n".len();

@@ -1,4 +1,4 @@
-//! The listeners: accepts connections, and ends them in order.
+//! The listeners: accept connections, and shut them down in order.
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,14 +20,14 @@ use crate::once_a_minute::{Line, OnceAMinute};
 use crate::planted::{PlantedPanic, panic_if_planted};
 use crate::tasks;
 
-/// How long accepting rests when the process has no file handles left, so that it does not spin.
+/// How long accepting pauses when the process has no file handles left, so that it does not spin.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
-/// Connections that are looked at for each new one while all seats are taken: where so many have a request under way, the
-/// new one is closed.
+/// Connections that are examined for each new one while all seats are taken. If all of these have a request
+/// in flight, the new one is closed.
 const LOOKS_MAX: usize = 64;
 
-/// Sockets that already listen, so that whoever bound them can say where.
+/// Sockets that already listen, so that the caller that bound them can report their addresses.
 #[derive(Debug, Default)]
 pub struct Listeners {
     /// For HTTP.
@@ -39,26 +39,26 @@ pub struct Listeners {
 /// Why the collector cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// A TLS listener without a certificate and key.
+    /// There is a TLS listener but no certificate and key.
     #[error("a TLS listener needs a certificate and a key: set tls_cert and tls_key")]
     NoTlsFiles,
     /// The certificate or key cannot be used.
     #[error("read the TLS certificate and key")]
     Tls(#[source] TlsError),
-    /// `max_body` is larger than what a frame of the spool holds.
-    #[error("max_body is {given} bytes; it may be {MAX_BODY_LIMIT} at most")]
+    /// `max_body` is larger than one frame of the spool can hold.
+    #[error("max_body is {given} bytes; the largest allowed value is {MAX_BODY_LIMIT}")]
     MaxBody {
-        /// What was set.
+        /// The configured value.
         given: usize,
     },
 }
 
-/// The collector before it runs.
+/// The collector before it is started.
 #[derive(Debug)]
 pub struct Collector;
 
 impl Collector {
-    /// Begins to take calls on `listeners`. Must be called inside a tokio runtime.
+    /// Starts taking calls on `listeners`. Must be called inside a tokio runtime.
     ///
     /// # Errors
     /// [`StartError`]; then nothing was started.
@@ -101,8 +101,8 @@ impl Collector {
     }
 }
 
-/// A collector that takes calls. To end it in order: [`Running::stop_accepting`], [`Running::drain`], [`Running::close`].
-/// Dropped, it stops as it is, without waiting.
+/// A running collector. To shut it down in order: [`Running::stop_accepting`], [`Running::drain`],
+/// [`Running::close`]. When dropped, it stops at once, without waiting.
 #[derive(Debug)]
 pub struct Running {
     front: Front,
@@ -110,41 +110,42 @@ pub struct Running {
     tls: Option<Arc<TlsFront>>,
 }
 
-/// How a drain went.
+/// The outcome of a drain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Drained {
     /// Every request was answered.
     AllAnswered,
-    /// The deadline came first.
+    /// The deadline passed first.
     Unanswered {
-        /// Requests still open.
+        /// Requests still in flight.
         requests: usize,
     },
 }
 
 impl Running {
-    /// Puts a new policy in force for all requests that begin from now on.
+    /// Puts a new policy in force for all requests that begin after this.
     pub fn reload(&self, policy: Policy) {
         self.front.shared.policy.store(Arc::new(policy));
     }
 
-    /// Reads the TLS certificate and key again; without TLS it does nothing. They are also looked at every 2 s.
+    /// Reads the TLS certificate and key again; does nothing without TLS. Their files are also checked
+    /// every 2 s.
     ///
     /// # Errors
-    /// [`TlsError`]; then what was in force stays in force.
+    /// [`TlsError`]; the previous certificate and key stay in force.
     pub fn reload_tls(&self) -> Result<(), TlsError> {
         self.tls.as_ref().map_or(Ok(()), |tls| tls.reload())
     }
 
-    /// Closes the listeners. Open connections go on.
+    /// Closes the listeners. Open connections stay open.
     pub async fn stop_accepting(&self) {
         self.front.stopping.cancel();
         self.acceptors.close();
         self.acceptors.wait().await;
     }
 
-    /// Answers what is in flight, for `deadline` at most. From here on later requests on open connections get 503 and
-    /// `Connection: close`, or a GOAWAY; that stays so until [`Running::close`].
+    /// Answers the requests in flight, for at most `deadline`. Later requests on open connections get 503
+    /// with `Connection: close`, or a GOAWAY, until [`Running::close`].
     pub async fn drain(&self, deadline: Duration) -> Drained {
         let requests = &self.front.shared.requests;
         self.front.shared.draining.cancel();
@@ -155,8 +156,8 @@ impl Running {
         }
     }
 
-    /// Ends all connections, once what is being written to them is written (2 s at most), and waits for every task. The
-    /// spool must be open until then: appends whose clients hung up are still finished.
+    /// Ends all connections after pending writes are done (2 s at most), and waits for every task. The spool
+    /// must be open until then: appends whose clients hung up are still finished.
     pub async fn close(self) {
         self.stop_accepting().await;
         self.front.shared.draining.cancel();
@@ -217,11 +218,11 @@ impl Front {
                         },
                     }
                 }
-                // That client has gone; the next may be there.
+                // Only this client is gone; the next may be waiting.
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     if let Some(line) = failures.happened((), began.elapsed()) {
-                        tracing::warn!(%error, times = line.times, "cannot accept connections; trying again");
+                        tracing::warn!(%error, times = line.times, "cannot accept connections; retrying");
                     }
                     tokio::select! {
                         () = self.stopping.cancelled() => return,
@@ -233,13 +234,13 @@ impl Front {
     }
 
     fn refuse(&self, peer: &SocketAddr, line: Option<Line>) {
-        self.shared.counters.metrics().refused_connections.inc();
-        tracing::debug!(%peer, "too many connections, all with a request under way; closed at once");
+        self.shared.deps.metrics.refused_connections.inc();
+        tracing::debug!(%peer, "all connections have a request in flight; the new one is closed");
         if let Some(Line { times, .. }) = line {
             tracing::warn!(
                 times,
-                "connections are refused: all places are taken by requests under way; raise collector.max_connections or \
-                 the limit of open files"
+                "connections are refused because all of them have a request in flight; raise \
+                 collector.max_connections or the limit of open files"
             );
         }
     }
@@ -247,7 +248,7 @@ impl Front {
     fn begin(&self, stream: TcpStream, peer: SocketAddr, slot: Slot, tls: Option<Arc<TlsFront>>) {
         let front = self.clone();
         self.connections.spawn(async move {
-            // Given back last, when the socket is closed.
+            // Dropped last, after the socket is closed.
             let slot = slot;
             let standing = Arc::clone(slot.seat.standing());
             if let Err(error) = stream.set_nodelay(true) {
@@ -274,16 +275,16 @@ impl Front {
         });
     }
 
-    /// A place among the connections that may be open. Cancel-safe.
+    /// A place among the open connections. Cancel-safe.
     async fn slot(&self) -> Option<Slot> {
         let seat = self.seats.take(|| self.shared.deps.clock.monotonic()).await?;
-        let open = self.shared.counters.metrics().connections.clone();
+        let open = self.shared.deps.metrics.connections.clone();
         open.inc();
         Some(Slot { seat, open })
     }
 }
 
-/// One of the connections that may be open; given back when dropped.
+/// One of the open connections. Dropping it frees the place.
 struct Slot {
     seat: Seat,
     open: Gauge,
@@ -313,9 +314,13 @@ async fn watch_files(tls: Arc<TlsFront>, front: Front) {
             Ok(Some(Ok(()))) => tracing::info!("the TLS certificate changed and is in use"),
             Ok(Some(Err(error))) => {
                 let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-                tracing::error!(%error, cause, "the changed TLS files cannot be used; the earlier stay in use");
+                tracing::error!(
+                    %error,
+                    cause,
+                    "the changed TLS files cannot be used; the previous ones stay in use"
+                );
             }
-            Err(error) => tracing::error!(%error, "cannot look at the TLS files"),
+            Err(error) => tracing::error!(%error, "cannot check the TLS files"),
         }
     }
 }

@@ -1,8 +1,9 @@
 //! The collector: the public HTTP side. Takes calls and answers 200 once they are on stable storage.
 //!
-//! What can be decided without a socket is a pure function here (`route`, `auth`, `decode`, `cors`, `client_address`,
-//! `received_clock`, `budget`, `outgoing`, `reply`); `handle` leads one request through them, `connection` and `listen` own the
-//! sockets. The collector never waits for the object store: it knows the spool and nothing behind it.
+//! Decisions that need no socket are pure functions (`route`, `auth`, `decode`, `cors`, `client_address`,
+//! `received_clock`, `budget`, `outgoing`, `reply`). `handle` takes one request through them; `connection`
+//! and `listen` own the sockets. The collector never waits for the object store: it knows the spool and
+//! nothing after it.
 
 mod answer_body;
 pub mod auth;
@@ -12,9 +13,7 @@ mod budget;
 mod client_address;
 mod connection;
 mod cors;
-mod counters;
 pub mod decode;
-mod finish_anyway;
 mod handle;
 mod known_key;
 mod listen;
@@ -22,8 +21,6 @@ mod outgoing;
 mod peer;
 mod pixel;
 pub mod public_address;
-mod rate_limit;
-mod received_clock;
 mod reply;
 mod route;
 pub mod settings;

@@ -1,8 +1,8 @@
-//! What a connection's client has not taken yet, and since when it takes nothing.
+//! What a connection's client has not read yet, and since when it has read nothing.
 //!
-//! There are two places where answers wait. An HTTP/2 answer waits in its stream, for the client to open its window. Bytes
-//! wait before the socket, for the client to read. Each has a time of its own: a client that reads its answers to pings
-//! reads no answers to requests.
+//! Answers wait in two places. An HTTP/2 answer waits in its stream until the client opens its window. Bytes
+//! wait before the socket until the client reads. Each place has its own timer, because a client that reads
+//! the answers to its pings may leave the answers to its requests unread.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use std::time::Duration;
 pub(super) struct UnreadBounds {
     /// Bytes of memory that its answers may hold for longer than `over`.
     pub(super) bytes: usize,
-    /// How long nothing may be taken.
+    /// How long the client may read nothing.
     pub(super) timeout: Duration,
-    /// How long nothing may be taken where more than `bytes` wait.
+    /// How long it may read nothing while more than `bytes` wait.
     pub(super) over: Duration,
 }
 
-/// What waits to be taken by one client.
+/// What waits for one client to read it.
 #[derive(Debug)]
 pub(super) struct Outgoing {
     bounds: UnreadBounds,
@@ -34,7 +34,7 @@ impl Outgoing {
         Self { bounds, answers: 0, answers_since: None, socket: 0, socket_since: None, given_up: false }
     }
 
-    /// An answer of an HTTP/2 stream, which holds so many bytes, is there to be sent.
+    /// An answer of an HTTP/2 stream, which holds `bytes` bytes, is ready to be sent.
     pub(super) fn answered(&mut self, bytes: usize) {
         self.answers += bytes;
     }
@@ -45,17 +45,17 @@ impl Outgoing {
         self.answers_since = None;
     }
 
-    /// The socket takes no more, and so many bytes wait before it.
+    /// The socket is full, and `bytes` bytes wait before it.
     pub(super) fn socket_full(&mut self, bytes: usize) {
         self.socket = bytes;
     }
 
-    /// The socket took some of them.
+    /// The socket took some of the waiting bytes.
     pub(super) fn socket_moved(&mut self) {
         self.socket_since = None;
     }
 
-    /// The socket took all of them.
+    /// The socket took all of the waiting bytes.
     pub(super) fn socket_free(&mut self) {
         self.socket = 0;
         self.socket_since = None;
@@ -66,30 +66,30 @@ impl Outgoing {
         self.answers + self.socket
     }
 
-    /// At `now`, what could be sent was sent: what is left waits for the client. Not before: answers may wait for a
-    /// processor.
+    /// At `now`, everything that could be sent was sent, so the rest waits for the client. Before this call,
+    /// answers may only be waiting for a processor.
     pub(super) fn sent_what_could_be(&mut self, now: Duration) {
         let since = |waits: usize, since: Option<Duration>| (waits > 0).then(|| since.unwrap_or(now));
         self.answers_since = since(self.answers, self.answers_since);
         self.socket_since = since(self.socket, self.socket_since);
     }
 
-    /// Since when the client takes nothing, although something waits.
+    /// Since when the client has read nothing although something waits.
     pub(super) fn since(&self) -> Option<Duration> {
         [self.answers_since, self.socket_since].into_iter().flatten().min()
     }
 
-    /// The room is needed for others.
+    /// Others need the memory: the connection must end.
     pub(super) fn give_up(&mut self) {
         self.given_up = true;
     }
 
-    /// Whether the room was needed for others.
+    /// Whether the connection must end because others need the memory.
     pub(super) fn is_given_up(&self) -> bool {
         self.given_up
     }
 
-    /// When the client has left its answers unread for too long.
+    /// When the client will have left its answers unread for too long.
     pub(super) fn until(&self) -> Option<Duration> {
         if self.given_up {
             return Some(Duration::ZERO);
@@ -110,19 +110,23 @@ mod tests {
     }
 
     #[test]
-    fn the_time_runs_from_when_nothing_more_could_be_sent() {
+    fn the_time_starts_when_nothing_more_can_be_sent() {
         let mut outgoing = outgoing();
         outgoing.sent_what_could_be(SECOND);
         assert_eq!(outgoing.until(), None);
         outgoing.answered(600);
-        assert_eq!(outgoing.until(), None, "it waits for a processor, perhaps");
+        assert_eq!(outgoing.until(), None, "it may still wait for a processor");
         outgoing.sent_what_could_be(2 * SECOND);
         outgoing.sent_what_could_be(3 * SECOND);
         assert_eq!(outgoing.until(), Some(7 * SECOND));
         outgoing.answered(600);
-        assert_eq!((outgoing.bytes(), outgoing.until()), (1_200, Some(3 * SECOND)), "more than may wait");
+        assert_eq!(
+            (outgoing.bytes(), outgoing.until()),
+            (1_200, Some(3 * SECOND)),
+            "more than the limit waits"
+        );
         outgoing.answer_taken(600);
-        assert_eq!(outgoing.until(), None, "one was taken");
+        assert_eq!(outgoing.until(), None, "one was read");
         outgoing.sent_what_could_be(4 * SECOND);
         assert_eq!(outgoing.until(), Some(9 * SECOND));
         outgoing.answer_taken(600);
@@ -131,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read_from_the_socket_is_no_answer_that_is_taken() {
+    fn reading_from_the_socket_does_not_count_as_reading_an_answer() {
         let mut outgoing = outgoing();
         outgoing.answered(10);
         outgoing.socket_full(90);
@@ -142,7 +146,7 @@ mod tests {
         assert_eq!(outgoing.until(), Some(6 * SECOND));
         outgoing.answer_taken(10);
         outgoing.sent_what_could_be(3 * SECOND);
-        assert_eq!(outgoing.until(), Some(7 * SECOND), "the socket stands since 2 s");
+        assert_eq!(outgoing.until(), Some(7 * SECOND), "the socket has not moved since 2 s");
         outgoing.socket_free();
         outgoing.sent_what_could_be(4 * SECOND);
         assert_eq!((outgoing.bytes(), outgoing.until()), (0, None));

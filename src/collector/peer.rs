@@ -1,8 +1,8 @@
-//! The other end of a connection: what is known of it, and what waits for it.
+//! The client at the other end of a connection: what is known of it, and what waits for it.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
@@ -15,20 +15,21 @@ use super::outgoing::{Outgoing, UnreadBounds};
 use super::unread::UnreadAnswers;
 use crate::connections::seats::Standing;
 use crate::connections::times::{ConnectionTimes, Expired, Verdict};
+use crate::lock::lock;
 use crate::time::Clock;
 
-/// The other end of a connection, as requests see it.
+/// The client at the other end of a connection, as requests see it.
 #[derive(Debug)]
 pub(super) struct Peer {
     /// The address of the socket.
     pub(super) address: IpAddr,
-    /// It speaks TLS.
+    /// Whether it speaks TLS.
     pub(super) tls: bool,
     /// The write key that it sent last.
     pub(super) known_key: KnownKey,
     state: Mutex<PeerState>,
     standing: Arc<Standing>,
-    /// It sent the write key of a source.
+    /// Whether it sent the write key of a source.
     keyed: AtomicBool,
     keyed_place: Duration,
     unread: Arc<UnreadAnswers>,
@@ -39,36 +40,36 @@ pub(super) struct Peer {
 struct PeerState {
     times: ConnectionTimes,
     outgoing: Outgoing,
-    /// Of the connection's task, while something waits for the client.
+    /// The waker of the connection's task, set while something waits for the client.
     waker: Option<Waker>,
-    /// The connection ends with a reset.
+    /// Whether the connection ends with a reset.
     reset: bool,
-    /// Of its requests, those that wait for the rest of their bodies.
+    /// How many of its requests wait for the rest of their bodies.
     stalled: u32,
 }
 
-/// Why its connection is closed.
+/// Why a connection is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Over {
-    /// A time of the connection.
+    /// A time limit of the connection.
     Time(Expired),
-    /// It left its answers unread for too long.
+    /// The client left its answers unread for too long.
     Unread,
 }
 
-/// What a client has not taken yet.
+/// What a client has not read yet.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Unread {
     /// Bytes of memory.
     pub(super) bytes: usize,
-    /// Since when it takes nothing.
+    /// Since when it has read nothing.
     pub(super) since: Option<Duration>,
     /// Whether its connection was told to end.
     pub(super) ending: bool,
 }
 
 impl Peer {
-    /// The client at `address`, of which nothing came yet, in the seat with this standing.
+    /// A new client at `address`, in the seat with this standing.
     pub(super) fn new(address: IpAddr, tls: bool, standing: Arc<Standing>, shared: &Shared) -> Self {
         let bounds = &shared.settings.bounds;
         let clock = Arc::clone(&shared.deps.clock);
@@ -98,43 +99,44 @@ impl Peer {
     }
 
     fn state(&self) -> MutexGuard<'_, PeerState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
-    /// The time, as its connection's times are kept.
+    /// The time on the clock that the connection's times use.
     pub(super) fn now(&self) -> Duration {
         self.clock.monotonic()
     }
 
-    /// Bytes came from it.
+    /// Bytes came from the client.
     pub(super) fn bytes_read(&self, bytes: &[u8]) {
         let now = self.now();
         self.state().times.bytes_read(bytes, now);
     }
 
-    /// Whether it is known to speak HTTP/1.
+    /// Whether the client is known to speak HTTP/1.
     pub(super) fn is_http1(&self) -> bool {
         self.state().times.is_http1()
     }
 
-    /// Whether it is known to speak HTTP/2.
+    /// Whether the client is known to speak HTTP/2.
     pub(super) fn is_http2(&self) -> bool {
         self.state().times.is_http2()
     }
 
-    /// Whether it may still be sending when its connection is shut down.
+    /// Whether the client may still be sending when its connection is shut down.
     pub(super) fn may_still_send(&self) -> bool {
         self.state().times.may_still_send()
     }
 
-    /// It sent the write key of a source.
+    /// The client sent the write key of a source.
     pub(super) fn sent_a_key(&self) {
         self.keyed.store(true, Ordering::Relaxed);
     }
 
-    /// The rest of a body, which began to come at `since`, is waited for. Where that is so of all its requests, the connection
-    /// may be closed for another as one that asks nothing: at once, or, with a known write key, once its place is over. A body
-    /// that comes byte by byte gains no time by that.
+    /// A request waits for the rest of a body whose first byte came at `since`. If all requests of the
+    /// connection wait like this, the connection counts as idle and may be closed for another one: at once,
+    /// or, with a known write key, after its protected time. A body that trickles in byte by byte gains no
+    /// time.
     pub(super) fn body_stalls(&self, is_keyed: bool, since: Duration) -> Stalled<'_> {
         let mut state = self.state();
         state.stalled += 1;
@@ -146,27 +148,27 @@ impl Peer {
         Stalled(self)
     }
 
-    /// Resolves when another connection needs its seat: it must be closed at once then.
+    /// Resolves when another connection needs the seat: then the connection must be closed at once.
     pub(super) async fn told_to_leave(&self) {
         self.standing.told_to_leave().await;
     }
 
-    /// From here on, closing its connection resets it.
+    /// From now on, closing the connection resets it.
     pub(super) fn reset_when_closed(&self) {
         self.state().reset = true;
     }
 
-    /// Whether closing its connection is to reset it.
+    /// Whether closing the connection must reset it.
     pub(super) fn is_reset_when_closed(&self) -> bool {
         self.state().reset
     }
 
-    /// An answer is given before the whole request was read.
+    /// An answer is sent before the whole request was read.
     pub(super) fn left_unread(&self) {
         self.state().times.left_unread();
     }
 
-    /// An answer of an HTTP/2 stream, which holds so many bytes, is there to be sent.
+    /// An answer of an HTTP/2 stream, which holds `bytes` bytes, is ready to be sent.
     pub(super) fn answered(&self, bytes: usize) {
         self.change(|outgoing| outgoing.answered(bytes));
     }
@@ -176,14 +178,14 @@ impl Peer {
         self.change(|outgoing| outgoing.answer_taken(bytes));
     }
 
-    /// What it has not taken yet.
+    /// What the client has not read yet.
     pub(super) fn unread(&self) -> Unread {
         let state = self.state();
         let outgoing = &state.outgoing;
         Unread { bytes: outgoing.bytes(), since: outgoing.since(), ending: outgoing.is_given_up() }
     }
 
-    /// Ends its connection: the room is needed for others.
+    /// Ends the connection, because others need its memory.
     pub(super) fn give_up(&self) {
         let mut state = self.state();
         state.outgoing.give_up();
@@ -194,12 +196,12 @@ impl Peer {
         }
     }
 
-    /// Something changes in what waits for it.
+    /// Changes what waits for the client.
     pub(super) fn change(&self, change: impl FnOnce(&mut Outgoing)) {
         let mut state = self.state();
         let before = state.outgoing.bytes();
         change(&mut state.outgoing);
-        // Under the lock, so that nothing is taken away before it was added.
+        // Under the lock, so that nothing is subtracted before it was added.
         let too_much = self.unread.changed(before, state.outgoing.bytes());
         drop(state);
         if too_much {
@@ -207,7 +209,7 @@ impl Peer {
         }
     }
 
-    /// Whether the connection may go on at `now`, once all that could be sent was sent.
+    /// Whether the connection may continue at `now`. Call it after everything that can be sent was sent.
     pub(super) fn verdict(&self, now: Duration, cx: &Context<'_>) -> Verdict<Over> {
         let mut state = self.state();
         state.outgoing.sent_what_could_be(now);
@@ -240,19 +242,19 @@ impl Drop for Stalled<'_> {
     fn drop(&mut self) {
         let mut state = self.0.state();
         state.stalled = state.stalled.saturating_sub(1);
-        // Where it was told to leave meanwhile it does so, whatever came.
+        // A connection that was told to leave in the meantime leaves, even though more of the body came.
         if state.times.has_open_requests() && !self.0.standing.request_began() {
-            tracing::trace!("a body came on as its connection was told to leave");
+            tracing::trace!("more of a body came just as its connection was told to leave");
         }
     }
 }
 
-/// The connection was told to make room for another one just before the request came.
+/// The connection was told to leave just before the request came.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("the connection makes room for another one")]
+#[error("the connection is closed for another one")]
 pub(super) struct MakesRoom;
 
-/// A request that is open, for the connection's times and for whoever waits until all are answered.
+/// A request in flight. The connection's times count it, and shutdown waits for it.
 #[derive(Debug)]
 pub(super) struct OpenRequest {
     peer: Arc<Peer>,

@@ -1,4 +1,5 @@
-//! The pixel: a call in a query, always answered with the same image. The status says whether the call is stored.
+//! The pixel: a call in a query, always answered with the same image. The status says whether the call is
+//! stored.
 
 use std::net::IpAddr;
 
@@ -9,12 +10,12 @@ use tokio::time::Instant;
 use super::handle::{Destiny, Shared, found};
 use super::reply::Refusal;
 use super::settings::Policy;
-use crate::call::{CallKind, Request, Shape, Stamp, Tally, call_of_query, write_rejected_pixel};
+use crate::call::{CallKind, call_of_query};
+use crate::ingest::{Arrival, Lines};
 use crate::receipt::Receipt;
-use crate::spool::RequestFrames;
 use crate::time::UnixMillis;
 
-/// What a pixel request says, and when it came.
+/// A pixel request, and when it came.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PixelRequest<'r> {
     pub(super) kind: CallKind,
@@ -25,32 +26,28 @@ pub(super) struct PixelRequest<'r> {
 }
 
 impl Shared {
-    /// Stores a pixel's call, or what was sent in its place, and waits until it is on stable storage. Returns the receipt of
-    /// what was stored, where receipts are given.
+    /// Stores a pixel's call, or the rejected query in its place, and waits until it is on stable storage.
+    /// Returns the receipt, if receipts are enabled.
     ///
     /// # Errors
-    /// Nothing is stored.
+    /// [`Refusal`]; then nothing is stored.
     pub(super) async fn store_pixel(
         &self,
         policy: &Policy,
         pixel: PixelRequest<'_>,
         until: Instant,
     ) -> Result<Option<Receipt>, Refusal> {
-        match self.pixel_frames(policy, pixel)? {
-            Some((frames, tally)) => self.append(frames, tally, until).await,
-            // Of an unknown key, where those are taken and thrown away.
+        match self.pixel_lines(policy, pixel)? {
+            Some(lines) => self.append(lines, until).await,
+            // The key is unknown, and unknown keys are accepted and discarded.
             None => {
-                self.counters.metrics().pixels_not_stored.inc();
+                self.deps.metrics.pixels_not_stored.inc();
                 Ok(None)
             }
         }
     }
 
-    fn pixel_frames(
-        &self,
-        policy: &Policy,
-        pixel: PixelRequest<'_>,
-    ) -> Result<Option<(RequestFrames, Tally)>, Refusal> {
+    fn pixel_lines(&self, policy: &Policy, pixel: PixelRequest<'_>) -> Result<Option<Lines>, Refusal> {
         let call = call_of_query(pixel.query);
         let write_key = match &call {
             Ok(call) => &call.write_key,
@@ -60,25 +57,17 @@ impl Shared {
         let Destiny::Store(source) = found(policy, write_key.as_ref().ok_or_else(none)?)? else {
             return Ok(None);
         };
-        let stamp = Stamp {
-            received_at: pixel.received_at,
+        let arrival = Arrival {
             source: &source,
+            received_at: pixel.received_at,
             ip: pixel.ip,
             client_side: true,
-            client_libraries: &self.settings.client_libraries,
             user_agent: pixel.headers.get(USER_AGENT).and_then(|value| value.to_str().ok()),
-            fingerprinter: &self.deps.fingerprinter,
+            imported_from: None,
         };
-        let shape = Shape::Single(pixel.kind);
+        // An unreadable query has no body; an empty body is not JSON either, so both are stored as rejected.
         let body = call.map(|call| call.body).unwrap_or_default();
-        // A body that was not made is no JSON either, so both go the same way.
-        match Request::parse(&body, shape, &self.settings.limits) {
-            Ok(request) => self.frames(&request, &stamp).map(Some),
-            Err(_) => {
-                let mut frames = self.no_frames(&stamp, pixel.query.len() + 512, 1);
-                write_rejected_pixel(pixel.query, &stamp, &mut frames);
-                Ok(Some((frames, Tally::default())))
-            }
-        }
+        let lines = self.ingest.pixel_lines(pixel.kind, &body, pixel.query, &arrival);
+        lines.map(Some).map_err(Refusal::Append)
     }
 }

@@ -1,4 +1,4 @@
-//! Where SDKs reach the collector: what is configured, or what the request itself was sent to.
+//! The address at which SDKs reach the collector: configured, or taken from the request.
 
 use http::header::{FORWARDED, HOST};
 use http::uri::Authority;
@@ -9,26 +9,26 @@ use http::{HeaderMap, Uri};
 pub struct PublicAddress {
     /// `http` or `https`.
     pub scheme: &'static str,
-    /// The host, and the port where it is not the scheme's own. `None` where the request names none.
+    /// The host, and the port if it is not the scheme's default. `None` if the request names no host.
     pub host: Option<String>,
-    /// Whether the request was asked: another one may be answered otherwise.
+    /// Whether the address was taken from the request, so that another request may get another address.
     pub of_request: bool,
 }
 
-/// What a request says of where it was sent.
+/// What a request says about the address it was sent to.
 #[derive(Clone, Copy, Debug)]
 pub struct SentTo<'r> {
-    /// Its target.
+    /// The request's target.
     pub uri: &'r Uri,
-    /// Its headers.
+    /// The request's headers.
     pub headers: &'r HeaderMap,
-    /// It came to the TLS listener.
+    /// Whether the request came to the TLS listener.
     pub tls: bool,
-    /// The peer is a proxy that is trusted.
+    /// Whether the peer is a trusted proxy.
     pub by_trusted_proxy: bool,
 }
 
-/// The address to tell SDKs. `configured` may begin with a scheme; without one it is reached by https.
+/// The address to give to SDKs. `configured` may begin with a scheme; without one it means https.
 pub fn public_address(configured: Option<&str>, sent_to: SentTo<'_>) -> PublicAddress {
     if let Some(host) = configured {
         let (scheme, host) = match (host.strip_prefix("http://"), host.strip_prefix("https://")) {
@@ -56,7 +56,7 @@ pub fn public_address(configured: Option<&str>, sent_to: SentTo<'_>) -> PublicAd
     PublicAddress { scheme, host, of_request: true }
 }
 
-/// The first of the comma-separated values of a header: what the proxy nearest to the client wrote.
+/// The first of a header's comma-separated values: the one written by the proxy nearest to the client.
 fn first<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     headers.get(name)?.to_str().ok()?.split(',').next().map(str::trim)
 }
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_configured_counts_before_what_the_request_says() {
+    fn a_configured_address_wins_over_the_request() {
         let check = |configured: &str, expected: &str| {
             let lines = [("host", "x.example"), ("x-forwarded-host", "y.example")];
             assert_eq!(of(Some(configured), "/", &lines, false, true), expected);
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn otherwise_it_is_where_the_request_was_sent() {
+    fn without_configuration_the_request_names_the_address() {
         let check = |uri: &str, lines: &[(&str, &str)], tls: bool, expected: &str| {
             assert_eq!(of(None, uri, lines, tls, false), expected, "{uri} {lines:?}");
         };
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trusted_proxy_says_where_it_was_sent_before() {
+    fn a_trusted_proxy_names_the_original_address() {
         let check = |lines: &[(&str, &str)], expected: &str| {
             let lines = [&[("host", "10.0.0.1:8080")], lines].concat();
             assert_eq!(of(None, "/", &lines, false, true), expected, "{lines:?}");

@@ -1,4 +1,4 @@
-//! Answers: every refusal to its status, code and words, in one match.
+//! Answers: one match gives every refusal its status, code and message.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -14,17 +14,18 @@ use super::answer_body::AnswerBody;
 use super::auth::AuthError;
 use super::decode::DecodeError;
 use crate::call::BodyError;
+use crate::ingest::IngestError;
+use crate::log::{AppendError, DESTINATION_FULL, SPOOL_FULL};
 use crate::random::Random;
 use crate::receipt::{self, Receipt};
-use crate::spool::AppendError;
-use crate::spool::appender::{DESTINATION_FULL, SPOOL_FULL};
 
 /// An answer. All bodies are small and in one piece.
 pub(super) type Reply = Response<AnswerBody>;
 
-/// When a client should come back, in seconds; one is drawn, so that they do not all come back at once.
+/// When a client should retry, in seconds. A value is drawn at random, so that clients do not all retry at
+/// once.
 const SOON: RangeInclusive<u64> = 1..=5;
-/// For what takes longer to mend.
+/// For causes that take longer to fix.
 const LATER: RangeInclusive<u64> = 10..=60;
 
 /// Why a request is not answered 200.
@@ -50,14 +51,14 @@ pub(super) enum Refusal {
     Body(BodyError),
     Authorization(AuthError),
     NoWriteKey,
-    /// Nothing of a pixel's query can be read, not even a write key.
+    /// Nothing in a pixel's query can be read, not even a write key.
     UnreadablePixel,
     UnknownWriteKey,
     TooManySources,
     UnknownSettingsKey,
     TooManyBytes,
     Append(AppendError),
-    /// This source sends faster than it may.
+    /// This source sends more calls than its limit allows.
     TooFast {
         wait: Duration,
     },
@@ -65,19 +66,19 @@ pub(super) enum Refusal {
     Draining,
 }
 
-/// What a refusal looks like from outside.
+/// How a refusal appears to the client.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Looks {
     pub(super) status: StatusCode,
     pub(super) code: &'static str,
     pub(super) message: String,
     pub(super) retry_after: Option<RangeInclusive<u64>>,
-    /// Whether the rest of the request is not read, so that the connection cannot go on.
+    /// Whether the rest of the request is left unread, so that the connection must close.
     pub(super) close: bool,
 }
 
 impl Refusal {
-    /// The status, code and message of each refusal. No wildcard arm: a new refusal must choose.
+    /// The status, code and message of each refusal. There is no wildcard arm: a new refusal must choose.
     pub(super) fn looks(&self) -> Looks {
         use StatusCode as S;
         let looks = |status, code, message: &str| Looks {
@@ -91,9 +92,9 @@ impl Refusal {
             |looks: Looks, after: &RangeInclusive<u64>| Looks { retry_after: Some(after.clone()), ..looks };
         let close = |looks: Looks| Looks { close: true, ..looks };
         match self {
-            Self::NotFound => looks(S::NOT_FOUND, "not_found", "there is no such route here"),
+            Self::NotFound => looks(S::NOT_FOUND, "not_found", "there is no route for this path"),
             Self::Method { allow } => {
-                looks(S::METHOD_NOT_ALLOWED, "method_not_allowed", &format!("this route takes {allow}"))
+                looks(S::METHOD_NOT_ALLOWED, "method_not_allowed", &format!("this route accepts {allow}"))
             }
             Self::UriTooLong { limit } => close(looks(
                 S::URI_TOO_LONG,
@@ -108,7 +109,7 @@ impl Refusal {
             Self::UnknownCoding => looks(
                 S::BAD_REQUEST,
                 "unsupported_encoding",
-                "content-encoding is neither gzip, once, nor identity",
+                "content-encoding must be gzip (one layer) or identity",
             ),
             Self::BodyTooLarge { limit } => close(looks(
                 S::BAD_REQUEST,
@@ -126,29 +127,27 @@ impl Refusal {
             Self::Authorization(AuthError::Malformed) => looks(
                 S::UNAUTHORIZED,
                 "invalid_write_key",
-                "the authorization header is not Basic with base64 of the write key and a colon",
+                "the authorization header must be Basic with base64 of the write key and a colon",
             ),
             Self::Authorization(AuthError::Scheme) => {
-                looks(S::UNAUTHORIZED, "invalid_write_key", "the authorization scheme is not Basic")
+                looks(S::UNAUTHORIZED, "invalid_write_key", "the authorization scheme must be Basic")
             }
             Self::Authorization(AuthError::Bearer) => looks(
                 S::UNAUTHORIZED,
                 "invalid_write_key",
-                "bearer tokens are not taken here: send a write key",
+                "bearer tokens are not accepted: send a write key",
             ),
             Self::NoWriteKey => looks(S::UNAUTHORIZED, "invalid_write_key", "the request has no write key"),
-            Self::UnreadablePixel => looks(
-                S::BAD_REQUEST,
-                "bad_pixel_data",
-                "neither a call nor a write key can be read in the query",
-            ),
+            Self::UnreadablePixel => {
+                looks(S::BAD_REQUEST, "bad_pixel_data", "the query contains no readable call or write key")
+            }
             Self::UnknownWriteKey => {
                 looks(S::UNAUTHORIZED, "invalid_write_key", "the write key belongs to no source")
             }
             Self::TooManySources => looks(
                 S::UNAUTHORIZED,
                 "too_many_sources",
-                "every write key is a source here, and there are too many of them",
+                "every write key becomes a source, and the limit of sources is reached",
             ),
             Self::UnknownSettingsKey => {
                 looks(S::NOT_FOUND, "invalid_write_key", "the write key belongs to no source")
@@ -163,7 +162,7 @@ impl Refusal {
                 let looks = looks(
                     S::TOO_MANY_REQUESTS,
                     "rate_limited",
-                    "this source sends faster than it may; send again after the time in retry-after",
+                    "this source exceeds its rate limit; retry after the time in retry-after",
                 );
                 retry(looks, &(seconds..=seconds.saturating_add(2).min(*LATER.end())))
             }
@@ -199,11 +198,11 @@ impl Refusal {
 
 fn decode_looks(error: DecodeError) -> Looks {
     let (code, message, close) = match error {
-        // The limit is said where it is known; here it is only told apart.
+        // Callers that know the limit report it; this arm only gives the code.
         DecodeError::TooLarge => ("payload_too_large", "the body is too long", true),
         DecodeError::BadGzip => ("invalid_gzip", "the body is not gzip, or is damaged", true),
         DecodeError::TruncatedGzip => ("invalid_gzip", "the gzip data ends too early", false),
-        DecodeError::DoubleGzip => ("invalid_gzip", "the body is gzip inside gzip; one layer is read", false),
+        DecodeError::DoubleGzip => ("invalid_gzip", "the body is gzip inside gzip; send one layer", false),
     };
     Looks { status: StatusCode::BAD_REQUEST, code, message: message.to_owned(), retry_after: None, close }
 }
@@ -215,6 +214,15 @@ fn body_code(error: &BodyError) -> &'static str {
         }
         BodyError::NoBatch => "invalid_batch",
         BodyError::EventTooLarge { .. } => "payload_too_large",
+    }
+}
+
+impl From<IngestError> for Refusal {
+    fn from(error: IngestError) -> Self {
+        match error {
+            IngestError::TooFast { wait } => Self::TooFast { wait },
+            IngestError::Append(error) => Self::Append(error),
+        }
     }
 }
 
@@ -247,9 +255,9 @@ pub(super) fn success() -> Reply {
     fixed("application/json", Bytes::from_static(b"{\"success\":true}"))
 }
 
-/// `reply` with the receipt of what was stored, where there is one.
+/// `reply` with the receipt of the stored calls, if there is one.
 pub(super) fn with_receipt(mut reply: Reply, receipt: Option<&Receipt>) -> Reply {
-    // A receipt has no character that a header may not have.
+    // A receipt has only characters that a header may have.
     if let Some(Ok(value)) = receipt.map(|receipt| HeaderValue::try_from(receipt.to_string())) {
         reply.headers_mut().insert(receipt::HEADER, value);
     }
@@ -263,7 +271,8 @@ pub(super) fn healthy() -> Reply {
     reply
 }
 
-/// A document with which SDKs begin. It may be kept for five minutes, by the client alone or by caches, too.
+/// A document that SDKs load first. It may be cached for five minutes: by the client alone, or also by shared
+/// caches.
 pub(super) fn cached(document: Bytes, by_client_alone: bool) -> Reply {
     let mut reply = fixed("application/json", document);
     let rule = if by_client_alone { "private, max-age=300" } else { "public, max-age=300" };
@@ -271,14 +280,14 @@ pub(super) fn cached(document: Bytes, by_client_alone: bool) -> Reply {
     reply
 }
 
-/// The 42 bytes of a transparent GIF of one pixel, which every pixel request is answered.
+/// The 42 bytes of a transparent one-pixel GIF, which answers every pixel request.
 pub(super) fn image() -> Reply {
     let mut reply = fixed("image/gif", Bytes::from_static(GIF));
     reply.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     reply
 }
 
-/// `reply` with the image in place of its words: whoever asks for an image shows a broken one else.
+/// `reply` with the image as its body: otherwise pages would show a broken image.
 pub(super) fn as_image(mut reply: Reply) -> Reply {
     let (parts, body) = image().into_parts();
     *reply.body_mut() = body;
@@ -286,7 +295,8 @@ pub(super) fn as_image(mut reply: Reply) -> Reply {
     reply
 }
 
-/// The answer to a HEAD: as to a GET, without its body. HTTP/1.1 leaves it out by itself; HTTP/2 would send it.
+/// The answer to a HEAD: as to a GET, without its body. HTTP/1.1 omits the body by itself; HTTP/2 would send
+/// it.
 pub(super) fn without_body(mut reply: Reply) -> Reply {
     if let Some(len) = hyper::body::Body::size_hint(reply.body()).exact() {
         reply.headers_mut().entry(CONTENT_LENGTH).or_insert(HeaderValue::from(len));
@@ -310,7 +320,7 @@ pub(super) fn fixed(content_type: &'static str, body: Bytes) -> Reply {
 }
 
 fn json(status: StatusCode, body: &ErrorBody<'_>) -> Reply {
-    // Serialising strings and a bool cannot fail; were it to, the status still says it.
+    // Serialising strings and a bool cannot fail; if it did, the status would still be right.
     let text = serde_json::to_vec(body).unwrap_or_default();
     let mut reply = fixed("application/json", Bytes::from(text));
     *reply.status_mut() = status;
@@ -340,7 +350,7 @@ mod tests {
         let check = |refusal: Refusal, status: u16, code: &str| {
             let looks = refusal.looks();
             assert_eq!((looks.status.as_u16(), looks.code), (status, code), "{refusal:?}");
-            // Without it SDKs come back at once, or never.
+            // Without it, SDKs retry at once, or never.
             assert_eq!(looks.retry_after.is_some(), matches!(status, 429 | 503), "{refusal:?}");
             for seed in [0, 1, 59, u64::MAX] {
                 let reply = refusal.reply(&Always(seed));
@@ -385,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn the_image_is_the_documented_one() {
+    fn the_image_matches_the_documented_one() {
         assert_eq!(STANDARD.encode(GIF), "R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7");
     }
 }

@@ -1,4 +1,4 @@
-//! Which route a method and a path are.
+//! Finds the route of a method and a path.
 
 use http::Method;
 
@@ -14,33 +14,34 @@ pub(super) enum Route<'p> {
         /// Whether only client-side libraries use this route.
         client: bool,
     },
-    /// SDKs' own counters: answered, never stored.
+    /// The SDKs' own counters: answered, never stored.
     Counters,
     /// The settings document of a write key, which is still percent-encoded.
     Settings(&'p str),
-    /// The document with which RudderStack's browser SDK begins; the write key is in the query or the header.
+    /// The document that RudderStack's browser SDK loads first; the write key is in the query or the header.
     SourceConfig,
     /// A call in a query, answered with an image.
     Pixel(CallKind),
-    /// Whether the process answers.
+    /// Reports whether the process answers.
     Health,
     /// A CORS preflight of any route.
     Preflight,
 }
 
-/// Why a method and a path are no route.
+/// Why there is no route for a method and a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NoRoute {
     /// No such path: 404.
     Path,
-    /// Another method is needed: 405, and the value of `Allow`.
+    /// The path needs another method: 405, with the value of `Allow`.
     Method {
         /// The methods of the path.
         allow: &'static str,
     },
 }
 
-/// Finds the route. The path is compared case-sensitively, with and without one trailing slash, with and without `prefix`.
+/// Finds the route. The path is compared case-sensitively, with and without one trailing slash, with and
+/// without `prefix`.
 pub(super) fn find<'p>(method: &Method, path: &'p str, prefix: Option<&str>) -> Result<Route<'p>, NoRoute> {
     let bare = behind_prefix(path, prefix).map(|(_, rest)| rest);
     let by = |path: &'p str| by_path(path.strip_suffix('/').unwrap_or(path));
@@ -56,7 +57,8 @@ pub(super) fn find<'p>(method: &Method, path: &'p str, prefix: Option<&str>) -> 
     }
 }
 
-/// `prefix`, without a slash at its end, and what is behind it, where the path begins with it.
+/// Splits `path` into `prefix`, without its trailing slash, and the rest. `None` if the path does not begin
+/// with it.
 pub(super) fn behind_prefix<'p, 'x>(path: &'p str, prefix: Option<&'x str>) -> Option<(&'x str, &'p str)> {
     let prefix = prefix?.trim_end_matches('/');
     let rest = path.strip_prefix(prefix).filter(|rest| rest.starts_with('/'))?;
@@ -77,7 +79,7 @@ fn by_path(path: &str) -> Option<Route<'_>> {
     }
 }
 
-/// The routes of June, Jitsu and RudderStack that hold what Segment's do.
+/// The routes of June, Jitsu and RudderStack that carry the same calls as Segment's.
 fn other_vendors(path: &str) -> Option<Route<'_>> {
     let single = |name, client| {
         CallKind::from_name(name).map(|kind| Route::Calls { shape: Shape::Single(kind), client })
@@ -95,7 +97,7 @@ fn other_vendors(path: &str) -> Option<Route<'_>> {
     CallKind::from_name(path.strip_prefix("/pixel/v1/")?).map(Route::Pixel)
 }
 
-/// The routes of Segment's API, behind `/v1/`.
+/// The routes of Segment's API, after `/v1/`.
 fn segments(name: &str) -> Option<Route<'_>> {
     if let Some(kind) = name.strip_prefix("pixel/") {
         return letter(kind).or_else(|| CallKind::from_name(kind)).map(Route::Pixel);
@@ -140,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_that_routes_begin_with_hides_none() {
+    fn a_prefix_that_equals_a_routes_beginning_hides_no_route() {
         let check = |path: &str, prefix: &str, expected: Route<'_>| {
             assert_eq!(find(&Method::POST, path, Some(prefix)).unwrap(), expected, "{path} {prefix}");
         };
@@ -191,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_route_says_why() {
+    fn a_missing_route_gives_its_reason() {
         let check = |method: Method, path: &str, expected: NoRoute| {
             assert_eq!(find(&method, path, None), Err(expected), "{method} {path}");
         };

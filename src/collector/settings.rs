@@ -1,4 +1,4 @@
-//! What the collector is given: its neighbours, its bounds, and the policy that can change while it runs.
+//! What the collector is given: other rooms, bounds, and the policy that can change while it runs.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -9,23 +9,24 @@ use ipnet::IpNet;
 
 use crate::alarms::Alarms;
 use crate::call::{ClientLibraries, Fingerprinter, Limits};
+use crate::log::Append;
 use crate::metrics::Metrics;
 use crate::random::Random;
 use crate::sources::SourceLookup;
-use crate::spool::Appender;
 use crate::time::Clock;
 
-/// Connections open at once on all public listeners together. One more takes the place of the one that has waited longest for
-/// a request; where all have a request under way, it is closed at once.
+/// Connections open at once on all public listeners together. A further connection replaces the one that has
+/// waited longest for a request; if all have a request in flight, the new one is closed at once.
 pub const CONNECTIONS_MAX: usize = 20_000;
 /// How long a TLS handshake may take.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
-/// From the first byte of a request to the end of its head.
+/// How long a request's head may take, from its first byte to its end.
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a connection may be idle, before its first byte and between requests. SDKs keep theirs for up to 75 s.
+/// How long a connection may be idle, before its first byte and between requests. SDKs keep theirs for up to
+/// 75 s.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(76);
-/// How long a connection that brought calls of a source keeps its place after an answer, however many others come: requests
-/// without a key that never end must not push out clients that send.
+/// How long a connection that brought calls of a source keeps its place after an answer, regardless of how
+/// many others connect. Otherwise endless requests without a key would push out clients that send calls.
 pub const KEYED_PLACE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a body may take to arrive; then 408.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(15);
@@ -33,68 +34,70 @@ pub const BODY_TIMEOUT: Duration = Duration::from_secs(15);
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Streams open at once on one HTTP/2 connection.
 pub const HTTP2_STREAMS_MAX: u32 = 128;
-/// Bytes of a request's head; over it 431.
+/// Bytes of a request's head; a longer one gets 431.
 pub const HEAD_BYTES_MAX: usize = 48 * 1_024;
-/// Bytes of a request's target; over it 414.
+/// Bytes of a request's target; a longer one gets 414.
 pub const URI_BYTES_MAX: usize = 32 * 1_024;
-/// Bytes of a body, after inflating, unless configured.
+/// Bytes of a body after inflating, unless configured.
 pub const MAX_BODY_DEFAULT: usize = 1_024 * 1_024;
 /// The largest `max_body` that can be configured: what one frame of the spool can hold as a rejected item.
 pub const MAX_BODY_LIMIT: usize = 2 * 1_024 * 1_024;
-/// Bytes read and thrown away after an answer that came before the whole request, so that the client gets the answer.
+/// Bytes read and discarded after an answer that came before the whole request, so that the client gets the
+/// answer.
 pub const LINGER_BYTES_MAX: usize = 8 * 1_024 * 1_024;
-/// How long that may take.
+/// How long reading and discarding these bytes may take.
 pub const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
-/// Bytes of memory that bodies hold in the whole process while the rest of them is waited for. Over it the body that has
-/// waited longest since it made progress gets 503. Half is for clients whose write key is known from the head.
+/// Bytes of memory that unfinished bodies hold in the whole process. At the bound, the request whose body has
+/// made no progress for the longest time gets 503. Half is reserved for clients whose write key is known from
+/// the head.
 pub const BODIES_BYTES_MAX: usize = 64 * 1_024 * 1_024;
-/// Bytes that such bodies of one client address hold. There is no such bound for a private peer address while no proxy is
-/// trusted: it may be a load balancer.
+/// Bytes that unfinished bodies of one client address hold. The bound does not apply to private peer
+/// addresses while no proxy is trusted: such a peer may be a load balancer.
 pub const ADDRESS_BODIES_BYTES_MAX: usize = 8 * 1_024 * 1_024;
 /// How long a client may read nothing while answers wait for it; then its connection is reset.
 pub const UNREAD_TIMEOUT: Duration = Duration::from_secs(5);
-/// Bytes of memory that the answers that wait for one client may hold for longer than [`UNREAD_OVER_TIMEOUT`].
+/// Bytes of memory that the unread answers of one client may hold for longer than [`UNREAD_OVER_TIMEOUT`].
 pub const CONNECTION_ANSWERS_BYTES_MAX: usize = 64 * 1_024;
-/// How long a client may read nothing while more than [`CONNECTION_ANSWERS_BYTES_MAX`] wait for it. All streams of an HTTP/2
-/// connection may be answered at once, so more may wait for an instant.
+/// How long a client may read nothing while more than [`CONNECTION_ANSWERS_BYTES_MAX`] wait for it. All
+/// streams of an HTTP/2 connection may be answered at once, so more may wait for an instant.
 pub const UNREAD_OVER_TIMEOUT: Duration = Duration::from_secs(1);
-/// Bytes of memory that unread answers hold in the whole process. Over it the connection is reset whose client has read
-/// nothing for longest.
+/// Bytes of memory that unread answers hold in the whole process. At the bound, the connection whose client
+/// has read nothing for the longest time is reset.
 pub const ANSWERS_BYTES_MAX: usize = 16 * 1_024 * 1_024;
-/// How often the TLS files are looked at.
+/// How often the TLS files are checked for changes.
 pub const TLS_POLL: Duration = Duration::from_secs(2);
 
-/// The rooms and outside things that the collector works with.
+/// The other rooms and outside resources that the collector works with.
 #[derive(Clone, Debug)]
 pub struct CollectorDeps {
     /// Wall and monotonic time.
     pub clock: Arc<dyn Clock>,
     /// Makes message ids and the jitter of `Retry-After`.
     pub random: Arc<dyn Random>,
-    /// What is counted.
+    /// The metrics.
     pub metrics: Metrics,
     /// The way into the spool.
-    pub appender: Appender,
+    pub appender: Arc<dyn Append>,
     /// Makes dedupe fingerprints, with the spool's key.
     pub fingerprinter: Fingerprinter,
-    /// What is raised when a task dies.
+    /// The alarms, raised when a task panics.
     pub alarms: Arc<Alarms>,
 }
 
-/// Bounds and files that stay as they are while the collector runs.
+/// Bounds and files that stay fixed while the collector runs.
 #[derive(Clone, Debug)]
 pub struct CollectorSettings {
     /// Bounds on what a request may hold.
     pub limits: Limits,
     /// Libraries whose calls come from clients.
     pub client_libraries: ClientLibraries,
-    /// Bytes of a body after inflating, at most 2 MiB. Over it 400.
+    /// Bytes of a body after inflating, at most 2 MiB. A longer body gets 400.
     pub max_body: usize,
-    /// Calls a second that one source may send; over it 429 for that source alone. `None`: no limit.
+    /// Calls per second that one source may send; above it that source gets 429. `None`: no limit.
     pub calls_per_second: Option<u32>,
-    /// Times, counts and sizes that protect the process.
+    /// Time limits, counts and sizes that protect the process.
     pub bounds: Bounds,
-    /// Whether answers and lines say the positions of calls.
+    /// Whether answers and lines carry the positions of calls.
     pub receipts: bool,
     /// The certificate and key of the TLS listener.
     pub tls: Option<TlsFiles>,
@@ -114,7 +117,7 @@ impl Default for CollectorSettings {
     }
 }
 
-/// A PEM certificate chain and its private key. Both are read again when they change.
+/// A PEM certificate chain and its private key. Both are reloaded when they change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
     /// The certificate chain, leaf first.
@@ -123,7 +126,7 @@ pub struct TlsFiles {
     pub key: PathBuf,
 }
 
-/// The bounds that are not configured, as fields, so that tests can shorten them.
+/// The bounds that are not configurable. They are fields so that tests can shorten them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bounds {
     /// [`CONNECTIONS_MAX`].
@@ -192,27 +195,27 @@ impl Default for Bounds {
     }
 }
 
-/// What can be changed while the collector runs: [`super::Running::reload`] swaps it whole.
+/// What can change while the collector runs: [`super::Running::reload`] replaces it whole.
 #[derive(Clone)]
 pub struct Policy {
     /// Finds the source of a write key.
     pub sources: Arc<dyn SourceLookup>,
-    /// Proxies whose word on the client's address is taken.
+    /// Proxies that are trusted to report the client's address.
     pub trusted_proxies: Vec<IpNet>,
     /// The origins that browsers may call from. `None`: all.
     pub allowed_origins: Option<Vec<String>>,
-    /// The host (and port) that SDKs are told to send to, with or without `http://` or `https://` before it.
+    /// The host (and port) that SDKs are told to send to, with an optional `http://` or `https://`.
     pub public_host: Option<String>,
     /// A prefix such as `/proxy` under which all routes are served too.
     pub route_prefix: Option<String>,
-    /// Whether `Authorization: Bearer` is let pass, unverified; the body's `writeKey` then names the source.
+    /// Whether `Authorization: Bearer` is accepted unverified; the body's `writeKey` then names the source.
     pub accept_bearer: bool,
-    /// Whether preflights that ask for private-network access are allowed it.
+    /// Whether preflights that request private-network access get it.
     pub private_network: bool,
 }
 
 impl Policy {
-    /// All at their defaults but the sources.
+    /// The default policy for these sources.
     pub fn new(sources: Arc<dyn SourceLookup>) -> Self {
         Self {
             sources,
@@ -227,7 +230,7 @@ impl Policy {
 }
 
 impl fmt::Debug for Policy {
-    // Lookups may hold what must not be logged; the rest is what an operator asks for.
+    // Lookups may hold secrets that must not be logged; operators need only the rest.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Policy")
             .field("trusted_proxies", &self.trusted_proxies)
@@ -245,7 +248,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_defaults_are_the_documented_ones() {
+    fn the_defaults_match_the_documentation() {
         let seconds = Duration::from_secs;
         assert_eq!(
             Bounds::default(),

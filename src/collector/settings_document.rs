@@ -1,4 +1,4 @@
-//! The settings document, with which browser and mobile SDKs begin.
+//! The settings document that browser and mobile SDKs load first.
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -15,7 +15,7 @@ struct TrackingSettings<'a> {
     protocol: &'static str,
 }
 
-/// The document for a write key. SDKs are told to send their calls to `address`, below `prefix`.
+/// The document for a write key. It tells SDKs to send their calls to `address`, below `prefix`.
 pub fn document(write_key: &str, address: &PublicAddress, prefix: &str) -> Bytes {
     let tracking = TrackingSettings {
         api_key: write_key,

@@ -1,4 +1,4 @@
-//! What a connection asks of its socket besides bytes.
+//! What a connection needs from its socket besides bytes.
 
 use std::io;
 use std::time::Duration;
@@ -8,8 +8,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-/// Bytes of answers that the kernel keeps for one client, as it is asked for them; Linux doubles them for its own accounts.
-/// Unbounded, it would keep megabytes for a client that reads nothing.
+/// Bytes of answers that the kernel may keep for one client, as requested; Linux doubles the value for its
+/// own bookkeeping. Unbounded, it would keep megabytes for a client that reads nothing.
 const SEND_BUFFER: usize = 64 * 1_024;
 
 /// A TCP connection, with or without TLS.
@@ -23,15 +23,15 @@ pub(super) trait Socket: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     /// Bounds what the kernel keeps for a client that does not read.
     ///
     /// # Errors
-    /// The system's.
+    /// The system's error.
     fn bound_send_buffer(&self) -> io::Result<()> {
         SockRef::from(self.tcp()).set_send_buffer_size(SEND_BUFFER)
     }
 
-    /// Makes closing it a reset, so that the kernel too forgets what the client has not read.
+    /// Makes the close a reset, so that the kernel also drops what the client has not read.
     ///
     /// # Errors
-    /// The system's.
+    /// The system's error.
     fn reset_when_closed(&self) -> io::Result<()> {
         SockRef::from(self.tcp()).set_linger(Some(Duration::ZERO))
     }

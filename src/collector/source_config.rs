@@ -1,18 +1,18 @@
-//! The source configuration document, with which RudderStack's browser SDK begins.
+//! The source configuration document that RudderStack's browser SDK loads first.
 
 use bytes::Bytes;
 use serde_json::json;
 
-/// When it was changed last: never since it is served.
+/// The document's date of change; it never changes.
 const UPDATED_AT: &str = "2026-11-22T00:00:00.000Z";
 
-/// The document for a write key: a source that is switched on, without destinations in the browser, and without reports of
-/// the SDK's own errors and times.
+/// The document for a write key: an enabled source with no destinations in the browser. The SDK does not
+/// report its own errors and metrics.
 pub(super) fn document(write_key: &str) -> Bytes {
     let off = json!({ "enabled": false });
     let document = json!({
         "source": {
-            // The source's own id is not told to whoever asks.
+            // Not the source's own id: anyone can request this document.
             "id": write_key,
             "name": write_key,
             "writeKey": write_key,
@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_source_is_on_and_the_sdk_reports_nothing_of_itself() {
+    fn the_source_is_enabled_and_the_sdks_own_reports_are_off() {
         let found: Value = serde_json::from_slice(&document("k\"1")).unwrap();
         assert_eq!(
             (&found["source"]["writeKey"], &found["source"]["enabled"]),

@@ -1,10 +1,10 @@
-//! TLS: the certificate and key, read again when their files change.
+//! TLS: the certificate and key, reloaded when their files change.
 
 use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
@@ -16,7 +16,8 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
 use super::settings::TlsFiles;
-use crate::spool::disk::is_no_handle;
+use crate::disk::is_no_handle;
+use crate::lock::lock;
 
 /// Why a certificate and key cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +27,7 @@ pub enum TlsError {
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The error beneath.
         #[source]
         cause: io::Error,
     },
@@ -37,27 +38,27 @@ pub enum TlsError {
         path: PathBuf,
         /// What it should hold.
         expected: &'static str,
-        /// Why.
+        /// The error beneath.
         #[source]
         cause: pem::Error,
     },
-    /// The certificate and key are not a pair, or of no kind that is known.
+    /// The certificate and key do not match, or are of an unknown kind.
     #[error("use {cert} with {key}: check that the key belongs to the first certificate of the chain")]
     Pair {
         /// The certificate file.
         cert: PathBuf,
         /// The key file.
         key: PathBuf,
-        /// Why.
+        /// The error beneath.
         #[source]
         cause: rustls::Error,
     },
 }
 
-/// When and how long both files were when they were read.
+/// The modification time and length of both files when they were read.
 type Marks = [Option<(SystemTime, u64)>; 2];
 
-/// The TLS settings in force, and the files they came from.
+/// The TLS settings in force, and the files that they came from.
 pub(super) struct TlsFront {
     files: TlsFiles,
     config: ArcSwap<ServerConfig>,
@@ -75,33 +76,33 @@ impl TlsFront {
         Ok(Self { files, config: ArcSwap::from_pointee(config), marks: Mutex::new(marks) })
     }
 
-    /// What makes TLS of an accepted connection, with the settings now in force.
+    /// Makes TLS streams of accepted connections, with the settings now in force.
     pub(super) fn acceptor(&self) -> TlsAcceptor {
         TlsAcceptor::from(self.config.load_full())
     }
 
-    /// Reads the files again. On an error what was in force stays in force.
+    /// Reads the files again. On an error, the previous settings stay in force.
     ///
     /// # Errors
     /// [`TlsError`].
     pub(super) fn reload(&self) -> Result<(), TlsError> {
-        // The marks are taken first: a change while the files are read is seen at the next look.
+        // The marks are taken first, so that a change during the read is found by the next check.
         let now = marks_of(&self.files);
-        let before = std::mem::replace(&mut *self.marks.lock().unwrap_or_else(PoisonError::into_inner), now);
+        let before = std::mem::replace(&mut *lock(&self.marks), now);
         let read = read_config(&self.files);
         if let Err(TlsError::Read { cause, .. }) = &read
             && is_no_handle(cause)
         {
-            // Nothing is wrong with the files: the next look reads them.
-            *self.marks.lock().unwrap_or_else(PoisonError::into_inner) = before;
+            // Nothing is wrong with the files: the next check reads them.
+            *lock(&self.marks) = before;
         }
         self.config.store(Arc::new(read?));
         Ok(())
     }
 
-    /// Reads the files again if they changed since they were last read. `None` where they did not.
+    /// Reads the files again if they changed since the last read. `None` if they did not.
     pub(super) fn reload_if_changed(&self) -> Option<Result<(), TlsError>> {
-        let changed = *self.marks.lock().unwrap_or_else(PoisonError::into_inner) != marks_of(&self.files);
+        let changed = *lock(&self.marks) != marks_of(&self.files);
         changed.then(|| self.reload())
     }
 }

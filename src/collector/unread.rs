@@ -1,19 +1,22 @@
-//! Answers that clients leave unread: what they hold in the whole process, and whose connection ends when it is too much.
+//! Answers that clients leave unread: the memory that they hold in the whole process, and which connections
+//! end when it is too much.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use super::peer::Peer;
+use crate::lock::lock;
 
-/// A client that took something within this time is reading. Only others have to go for want of room: a burst of answers
-/// may hold more than is allowed for some milliseconds.
+/// A client that read something within this time counts as reading, and keeps its connection when memory is
+/// short: a burst of answers may exceed the bound for some milliseconds.
 const READING: Duration = Duration::from_millis(20);
-/// All connections are looked at no more often than this, however full it is: 20,000 of them take about a millisecond.
+/// All connections are examined at most this often, even while the limit is exceeded: examining 20,000 of
+/// them takes about a millisecond.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
-/// Answers that wait for their clients, in the whole process.
+/// Unread answers in the whole process.
 #[derive(Debug)]
 pub(super) struct UnreadAnswers {
     bytes_max: usize,
@@ -28,7 +31,7 @@ struct Connections {
     looked_at: Option<Duration>,
 }
 
-/// A connection in the list of all; removed when dropped.
+/// An entry of the list of connections; removed when dropped.
 #[derive(Debug)]
 pub(super) struct Listed {
     all: Arc<UnreadAnswers>,
@@ -40,12 +43,12 @@ pub(super) struct Listed {
 pub(super) struct Holder<T> {
     pub(super) connection: T,
     pub(super) bytes: usize,
-    /// Since when its client takes nothing.
+    /// Since when its client has read nothing.
     pub(super) since: Duration,
 }
 
-/// Which connections have to go, so that the others hold no more than `bytes_max`: those that have taken nothing for
-/// longest. Those that took something after `reading_since` stay.
+/// Which connections must go so that the others hold at most `bytes_max`: those whose clients have read
+/// nothing for the longest time. Clients that read something after `reading_since` stay.
 fn to_end<T>(
     mut holders: Vec<Holder<T>>,
     bytes: usize,
@@ -65,7 +68,7 @@ fn to_end<T>(
 }
 
 impl UnreadAnswers {
-    /// Up to `bytes_max` bytes of memory.
+    /// A limit of `bytes_max` bytes of memory.
     pub(super) fn new(bytes_max: usize) -> Self {
         Self {
             bytes_max,
@@ -75,15 +78,16 @@ impl UnreadAnswers {
         }
     }
 
-    /// Takes a connection into the list.
+    /// Adds a connection to the list.
     pub(super) fn list(self: &Arc<Self>, peer: &Arc<Peer>) -> Listed {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut connections = lock(&self.connections);
         connections.open.insert(id, Arc::downgrade(peer));
         Listed { all: Arc::clone(self), id }
     }
 
-    /// A connection holds `after` bytes where it held `before`. Returns whether that is too much for all together.
+    /// A connection now holds `after` bytes instead of `before`. Returns whether all together exceed the
+    /// limit.
     pub(super) fn changed(&self, before: usize, after: usize) -> bool {
         if after <= before {
             self.bytes.fetch_sub(before - after, Ordering::Relaxed);
@@ -93,8 +97,8 @@ impl UnreadAnswers {
         self.bytes.fetch_add(more, Ordering::Relaxed) + more > self.bytes_max
     }
 
-    /// Where it is too much for all together, makes room, and says when a connection that waits has to look again: whoever
-    /// was reading a moment ago may not be now.
+    /// If all together exceed the limit, ends connections, and returns when a waiting connection must check
+    /// again: a client that was reading a moment ago may have stopped.
     pub(super) fn look_again(&self, now: Duration) -> Option<Duration> {
         if self.bytes.load(Ordering::Relaxed) <= self.bytes_max {
             return None;
@@ -103,9 +107,9 @@ impl UnreadAnswers {
         Some(now + READING)
     }
 
-    /// Ends the connections that have to go at `now`.
+    /// Ends the connections that must go at `now`.
     pub(super) fn make_room(&self, now: Duration) {
-        // Who cannot have the lock leaves it to whoever has it.
+        // Only one task at a time needs to do this.
         let Ok(mut connections) = self.connections.try_lock() else { return };
         if connections.looked_at.is_some_and(|at| now < at + LOOK_EVERY) {
             return;
@@ -123,7 +127,7 @@ impl UnreadAnswers {
                 holders.push(Holder { connection: peer, bytes: unread.bytes, since });
             }
         }
-        // Some room more, so that the next answers need no look.
+        // Frees somewhat more than needed, so that the next answers cause no new search.
         let bytes_max = self.bytes_max / 4 * 3;
         for peer in to_end(holders, bytes, bytes_max, now.saturating_sub(READING)) {
             peer.give_up();
@@ -133,7 +137,7 @@ impl UnreadAnswers {
 
 impl Drop for Listed {
     fn drop(&mut self) {
-        let mut connections = self.all.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut connections = lock(&self.all.connections);
         connections.open.remove(&self.id);
     }
 }
@@ -143,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn those_that_took_nothing_for_longest_have_to_go() {
+    fn clients_that_read_nothing_for_longest_have_to_go() {
         let check = |bytes: usize, expected: &[&str]| {
             let second = Duration::from_secs;
             let holders = vec![

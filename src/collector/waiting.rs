@@ -1,49 +1,52 @@
-//! Requests that wait for their bodies: the [`Budget`] that all connections share, and each request's place in it.
+//! Requests that wait for their bodies: the [`Budget`] that all connections share, and the place of each
+//! request in it.
 
 use std::pin::Pin;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::task::{Context, Poll};
 
 use tokio::sync::oneshot;
 
-use super::budget::{Budget, Client, Outcome, Place, Shares};
+use super::budget::{Budget, BudgetPlace, Client, Outcome, Shares};
 
-/// Bytes that a place in the budget takes itself.
+use crate::lock::lock;
+
+/// Bytes of memory that the record of a place in the budget takes.
 const PLACE_BYTES: usize = 512;
-/// A body makes progress when so many more bytes of it arrived. A byte now and then is none.
+/// A body makes progress when this many more bytes of it have arrived. An occasional byte is no progress.
 const PROGRESS_BYTES: usize = 4 * 1_024;
 
-/// The bodies that all connections wait for.
+/// The unfinished bodies of all connections.
 ///
-/// A body that is there when it is asked for never comes here: as many of those are held as there are threads. So the lock
-/// is taken only for bodies that come in pieces.
+/// A body that is complete when it is read is never registered here, because each thread holds at most one
+/// such body. So the lock is taken only for bodies that arrive in pieces.
 #[derive(Debug)]
 pub(super) struct WaitingBodies {
-    /// Dropping a sender says that its request has to go.
+    /// Dropping a sender pushes its request out.
     budget: Mutex<Budget<oneshot::Sender<()>>>,
 }
 
 impl WaitingBodies {
-    /// None yet.
+    /// No bodies.
     pub(super) fn new(shares: Shares) -> Self {
         Self { budget: Mutex::new(Budget::new(shares)) }
     }
 
     fn budget(&self) -> MutexGuard<'_, Budget<oneshot::Sender<()>>> {
-        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.budget)
     }
 }
 
-/// A request that waits, as the budget counts it.
+/// A waiting request, as the budget counts it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Waiter {
-    /// Whose it is.
+    /// Whose request it is.
     pub(super) client: Client,
     /// Bytes that it holds besides its body.
     pub(super) own_bytes: usize,
 }
 
-/// What is there of a body.
+/// The part of a body that has arrived.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Partial {
     /// Bytes that arrived.
@@ -52,22 +55,22 @@ pub(super) struct Partial {
     pub(super) held: usize,
 }
 
-/// One request that may have to wait for its body. Dropped, it holds nothing.
+/// One request that may have to wait for its body. Dropping this gives up its place.
 #[derive(Debug)]
 pub(super) struct WaitingBody<'b> {
     all: &'b WaitingBodies,
-    /// Whether it counts without a byte of a body too: in HTTP/2 one connection may have many such requests.
+    /// Whether it counts even before any byte of its body: one HTTP/2 connection may have many such requests.
     counts_empty: bool,
     seat: Option<Seat>,
 }
 
 #[derive(Debug)]
 struct Seat {
-    place: Place,
+    place: BudgetPlace,
     pushed_out: oneshot::Receiver<()>,
     own_bytes: usize,
     held: usize,
-    /// Bytes that had arrived when it last made progress.
+    /// Bytes that had arrived at its last progress.
     arrived: usize,
 }
 
@@ -77,7 +80,8 @@ impl<'b> WaitingBody<'b> {
         Self { all, counts_empty, seat: None }
     }
 
-    /// The request waits for the rest of its body. Ready when it has to go. `waiter` is asked only for its first wait.
+    /// The request waits for the rest of its body. Ready when the request must go. `waiter` is called only
+    /// for the first wait.
     pub(super) fn poll_pushed_out(
         &mut self,
         body: Partial,
@@ -100,7 +104,7 @@ impl<'b> WaitingBody<'b> {
         }
     }
 
-    /// The request waits no more.
+    /// The request no longer waits.
     pub(super) fn leave(&mut self) {
         if let Some(seat) = self.seat.take() {
             self.all.budget().leave(seat.place);
@@ -111,7 +115,7 @@ impl<'b> WaitingBody<'b> {
         let own_bytes = waiter.own_bytes + PLACE_BYTES;
         let (owner, pushed_out) = oneshot::channel();
         let outcome = self.all.budget().enter(waiter.client, own_bytes + body.held, owner);
-        // The lock is free again: to drop who has to go wakes their tasks.
+        // Drop them after the lock is released: dropping wakes the tasks of the requests that must go.
         let Outcome { place, gone } = outcome;
         drop(gone);
         self.seat =
@@ -121,7 +125,7 @@ impl<'b> WaitingBody<'b> {
 }
 
 impl Seat {
-    /// Whether the request may stay, with what is there of its body now.
+    /// Whether the request may stay, given what has arrived of its body.
     fn stay(&mut self, all: &WaitingBodies, body: Partial) -> bool {
         let progress = body.arrived - self.arrived >= PROGRESS_BYTES;
         if !progress && body.held == self.held {

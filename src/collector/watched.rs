@@ -1,4 +1,4 @@
-//! A connection's socket, and who is told what happens on it.
+//! A connection's socket, which reports to its peer what happens on it.
 
 use std::io;
 use std::pin::Pin;
@@ -13,21 +13,21 @@ use super::outgoing::Outgoing;
 use super::peer::Peer;
 use super::socket::Socket;
 
-/// Bytes that are read and thrown away at once.
+/// Bytes to read and discard in one step.
 const DISCARD_STEP: usize = 16 * 1_024;
 
-/// A socket that tells its [`Peer`] what is read and what is not taken, and that shuts down so that the client still gets its
-/// answer.
+/// A socket that reports to its [`Peer`] which bytes are read and which the client does not take. On shutdown
+/// it still lets the client receive the answer.
 pub(super) struct Watched<S: Socket> {
     inner: S,
     peer: Arc<Peer>,
     shared: Arc<Shared>,
     linger: Option<Linger>,
-    /// Bytes written and not flushed: TLS keeps some.
+    /// Bytes written but not flushed: TLS keeps some.
     unflushed: usize,
-    /// The last write found no room.
+    /// The socket's buffer was full at the last write.
     is_full: bool,
-    /// The peer knows of bytes that wait.
+    /// The peer was told of waiting bytes.
     is_told: bool,
 }
 
@@ -51,7 +51,7 @@ impl<S: Socket> Watched<S> {
             }
             Poll::Ready(Ok(taken)) => {
                 self.unflushed += taken;
-                // Without a write that found no room before, it is only that TLS keeps some more.
+                // If the socket was not full before, TLS has only buffered more.
                 if std::mem::take(&mut self.is_full) {
                     self.peer.change(Outgoing::socket_moved);
                 }
@@ -91,7 +91,7 @@ impl<S: Socket> AsyncRead for Watched<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.shared.backlog.is_full() && !self.peer.is_http1() {
-            // Again once the threads have come to the tasks that are ready before this one.
+            // Poll again after the tasks that are ready before this one have run.
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -137,8 +137,8 @@ impl<S: Socket> AsyncWrite for Watched<S> {
         outcome
     }
 
-    // To close a socket with bytes unread makes the kernel send a reset, which takes the answer away from a client that is
-    // still sending; it would send again for ever. So the rest is read, within bounds.
+    // Closing a socket with unread bytes makes the kernel send a reset. A client that is still sending then
+    // loses the answer and would retry forever. So the rest is read, within bounds.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         let linger = match &mut this.linger {

@@ -1,4 +1,4 @@
-//! The configuration as meant: valid by construction. Defaults stand here and nowhere else.
+//! The validated configuration: every value is checked. All defaults are defined here.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -19,11 +19,11 @@ use super::values::{
     UnknownKey,
 };
 
-/// The largest `collector.max_body`: what the spool's longest frame can hold as one rejected item.
+/// The largest `collector.max_body`: a rejected item of this size still fits into the spool's longest frame.
 pub const MAX_BODY_MAX: ByteSize = ByteSize(2 << 20);
-/// The largest `flush.max_bytes`: one put, never a multipart upload.
+/// The largest `flush.max_bytes`: an object is one put, never a multipart upload.
 pub const FLUSH_BYTES_MAX: ByteSize = ByteSize(4_000_000_000);
-/// A whole configuration.
+/// The whole configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// The HTTP side that takes calls.
@@ -36,14 +36,14 @@ pub struct Config {
     pub s3: S3,
     /// When batches are due.
     pub flush: Flush,
-    /// Who is told that a day is closed.
+    /// How the operator is notified of closed days.
     pub closed_days: ClosedDays,
-    /// Where calls come from; at least one, with ids and write keys that are each given once.
+    /// Where calls come from; at least one. Ids and write keys are unique.
     pub sources: Vec<Source>,
 }
 
 impl Config {
-    /// The table by which the collector finds the source of a write key.
+    /// The table in which the collector looks up the source of a write key.
     pub fn configured_sources(&self) -> ConfiguredSources {
         let keys = self
             .sources
@@ -60,35 +60,35 @@ pub struct Collector {
     pub listen: SocketAddr,
     /// TLS on another address.
     pub tls: Option<Tls>,
-    /// Bytes of an inflated body.
+    /// The largest body after decompression, in bytes.
     pub max_body: usize,
-    /// Bytes of one call; never more than `max_body`.
+    /// The largest call, in bytes; at most `max_body`.
     pub max_event: usize,
-    /// Connections open at once, over all listeners.
+    /// Connections open at once, across all listeners.
     pub max_connections: usize,
-    /// Calls a second that one source may send; no limit unless set.
+    /// Calls per second that each source may send; `None` is no limit.
     pub calls_per_second: Option<u32>,
-    /// How long it goes on accepting after the signal to stop, while `/ready` already says no.
+    /// How long calls are still accepted after the stop signal, while `/ready` already reports not ready.
     pub drain_delay: Duration,
     /// Whether incomplete calls are stored.
     pub validation: Validation,
-    /// What a write key of no source gets.
+    /// How a request with an unknown write key is answered.
     pub unknown_key: UnknownKey,
-    /// Whether `Authorization: Bearer` is let through unverified, the write key then being in the body.
+    /// Whether an unverified `Authorization: Bearer` is allowed; the write key is then taken from the body.
     pub accept_bearer: bool,
-    /// Libraries whose calls come from browsers and apps; one that ends with `*` stands for all names that begin so.
+    /// Libraries that run in browsers and apps. A trailing `*` matches any rest of the name.
     pub client_libraries: Vec<String>,
-    /// Whose forwarding headers are believed.
+    /// Proxies whose forwarding headers are trusted.
     pub trusted_proxies: Vec<IpNet>,
-    /// Which web pages may call.
+    /// Which web pages may send calls.
     pub allowed_origins: AllowedOrigins,
-    /// Whether preflights that ask for access to a private network are allowed.
+    /// Whether preflights that request access to a private network are allowed.
     pub private_network: bool,
-    /// The host (and port) by which SDKs reach the collector, told to them in the settings document.
+    /// The host (and port) at which SDKs reach the collector, as announced in the settings document.
     pub public_host: Option<String>,
-    /// What comes before every route: begins with a slash, does not end with one.
+    /// A path before every route: starts with a slash, has none at the end.
     pub path_prefix: Option<String>,
-    /// Whether answers and lines say the positions of calls.
+    /// Whether answers carry receipts and lines their positions.
     pub receipts: bool,
 }
 
@@ -121,7 +121,7 @@ impl Default for Collector {
 pub struct Admin {
     /// Where it listens.
     pub listen: SocketAddr,
-    /// Names, besides this machine's own, by which it may be called.
+    /// Host names accepted in requests, besides those of this machine.
     pub allowed_hosts: Vec<String>,
 }
 
@@ -136,17 +136,17 @@ impl Default for Admin {
 pub struct Spool {
     /// Its directory.
     pub dir: PathBuf,
-    /// Bytes it may take, parked objects included; at least four segments.
+    /// The most bytes it may use, parked objects included; at least four segments.
     pub max_bytes: u64,
     /// Bytes of one segment.
     pub segment_bytes: u64,
-    /// This node's name in object keys; the first 8 digits of the spool id where it is not set.
+    /// This node's name in object keys. If not set: the first 8 digits of the spool id.
     pub node: Option<NodeId>,
-    /// Whether memory and network file systems are taken although a sync there promises little.
+    /// Whether memory and network file systems are allowed, although a sync there guarantees little.
     pub unsafe_filesystem: bool,
-    /// What happens when damage is met.
+    /// What happens when damage is found.
     pub on_corruption: OnCorruption,
-    /// How long a call is remembered, to recognise its repeats; zero: never.
+    /// How long calls are remembered so that repeats are recognised; zero turns this off.
     pub dedupe_window: Duration,
 }
 
@@ -164,42 +164,44 @@ impl Default for Spool {
     }
 }
 
-/// `[s3]`: where objects go. What a source may set for itself is also in each source's destination, which is what counts.
+/// `[s3]`: where objects go. Settings that a source can override are resolved in each source's destination:
+/// use those.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct S3 {
-    /// The bucket of every source that names none.
+    /// The bucket of every source that sets none.
     pub bucket: Option<BucketString>,
-    /// The bucket's region; else it is found.
+    /// The bucket's region. If not set, it is discovered.
     pub region: Option<String>,
-    /// A store that is not AWS's own.
+    /// The endpoint of a store other than AWS.
     pub endpoint: Option<Endpoint>,
-    /// Whether the bucket goes into the path rather than into the host name. On with an endpoint, unless set.
+    /// Whether the bucket is part of the path instead of the host name. The default is true with an endpoint,
+    /// else false.
     pub path_style: bool,
-    /// Whether AWS's FIPS endpoints are used. Not together with an endpoint.
+    /// Whether AWS's FIPS endpoints are used. Cannot be combined with an endpoint.
     pub fips: bool,
-    /// Whether AWS's dual-stack endpoints are used. Not together with an endpoint.
+    /// Whether AWS's dual-stack endpoints are used. Cannot be combined with an endpoint.
     pub dual_stack: bool,
-    /// A token service that is not AWS's own of the region.
+    /// An STS endpoint other than AWS's own in the region.
     pub sts_endpoint: Option<Endpoint>,
-    /// A key service that is not AWS's own of the region.
+    /// A KMS endpoint other than AWS's own in the region.
     pub kms_endpoint: Option<Endpoint>,
-    /// The role of every source that names none.
+    /// The role of every source that sets none.
     pub role_arn: Option<RoleArn>,
-    /// The external id of every source that names none; else it is the source id.
+    /// The external id of every source that sets none. If this is not set either, it is the source id.
     pub external_id: Option<ExternalId>,
-    /// The owner that every bucket must have for which a source names none.
+    /// The account that must own the bucket, for every source that sets none.
     pub expected_bucket_owner: Option<AccountId>,
     /// Whether the requester pays for requests.
     pub request_payer: bool,
-    /// The canned ACL of every object, where one is asked for.
+    /// The canned ACL of every object, if any.
     pub acl: Option<Acl>,
-    /// Encryption of every source that names none.
+    /// The encryption of every source that sets none.
     pub encryption: Encryption,
-    /// The storage class of every source that names none.
+    /// The storage class of every source that sets none.
     pub storage_class: Option<StorageClass>,
     /// The tags of every object.
     pub object_tags: ObjectTags,
-    /// Whether objects say that they are gzip.
+    /// Whether objects are put with `Content-Encoding: gzip`.
     pub content_encoding: ContentEncoding,
     /// When puts carry a checksum.
     pub checksums: Checksums,
@@ -236,15 +238,15 @@ impl Default for S3 {
 /// `[flush]`: when a batch is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flush {
-    /// Bytes that no object passes.
+    /// The largest object, in bytes.
     pub max_bytes: u64,
-    /// How long after its first call was received.
+    /// The age at which a batch is due, counted from when its first call was received.
     pub max_age: Duration,
-    /// At this minute of every hour.
+    /// The minute of every hour at which batches are due.
     pub align: Option<MinuteOfHour>,
-    /// Whether everything is due at shutdown.
+    /// Whether every batch is due at shutdown.
     pub on_shutdown: bool,
-    /// How long after the signal to stop deliveries go on; longer than the collector's `drain_delay`.
+    /// How long deliveries continue after the stop signal; longer than the collector's `drain_delay`.
     pub shutdown_grace: Duration,
 }
 

@@ -1,25 +1,25 @@
-//! `[closed_days]`: who is told that a day is closed.
+//! `[closed_days]`: how the operator is notified of closed days.
 
 use std::fmt;
 use std::time::Duration;
 
-use super::problem::Problem;
+use super::problem::ConfigProblem;
 use super::raw::{Table, Typed};
 use super::reader::{self, Reader};
 use super::units::Period;
 use super::values::refuse_link_local;
 
-/// Arguments of a command at most.
+/// The most words of a command: the program and its arguments.
 const WORDS_MAX: usize = 64;
 
-/// `[closed_days]`: who is told that a day is closed.
+/// `[closed_days]`: how the operator is notified of closed days.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClosedDays {
-    /// A web address.
+    /// A URL that receives a POST.
     pub webhook: Option<WebAddress>,
-    /// A command and its arguments.
+    /// A program and its arguments.
     pub command: Vec<String>,
-    /// How long each may take.
+    /// How long one webhook request or command may take.
     pub timeout: Duration,
 }
 
@@ -29,7 +29,7 @@ impl Default for ClosedDays {
     }
 }
 
-/// A web address whose path and query may be a secret.
+/// The URL of a webhook. Its path and query may contain a secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct WebAddress(http::Uri);
 
@@ -40,14 +40,14 @@ impl WebAddress {
     }
 }
 
-/// Shows no more than the host.
+/// Shows only the host.
 impl fmt::Debug for WebAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "WebAddress({}/…)", self.0.host().unwrap_or_default())
     }
 }
 
-pub(super) fn check(table: &Table, problems: &mut Vec<Problem>) -> ClosedDays {
+pub(super) fn check(table: &Table, problems: &mut Vec<ConfigProblem>) -> ClosedDays {
     let default = ClosedDays::default();
     let mut reader = Reader::new(table, problems);
     ClosedDays {
@@ -70,7 +70,7 @@ fn web_address(value: &Typed) -> Result<WebAddress, String> {
         return Err(form());
     }
     if authority.as_str().contains('@') {
-        return Err("expected a URL without user and password: put a token in its path or query".to_owned());
+        return Err("expected a URL without user and password: put a token into its path or query".to_owned());
     }
     refuse_link_local(authority.host())?;
     Ok(WebAddress(uri))
@@ -79,12 +79,12 @@ fn web_address(value: &Typed) -> Result<WebAddress, String> {
 fn command(value: &Typed) -> Result<Vec<String>, String> {
     let form = "a list such as [\"/usr/local/bin/day-closed\", \"--notify\"]";
     let word = |text: &str| match text {
-        text if text.contains('\0') => Err("expected words without NUL".to_owned()),
+        text if text.contains('\0') => Err("expected words without NUL characters".to_owned()),
         text => Ok(text.to_owned()),
     };
     let words = reader::list(form, word)(value)?;
     match words.first() {
-        Some(program) if program.is_empty() => Err("expected a program as its first word".to_owned()),
+        Some(program) if program.is_empty() => Err("expected a program as the first word".to_owned()),
         _ if words.len() > WORDS_MAX => Err(format!("expected at most {WORDS_MAX} words")),
         _ => Ok(words),
     }

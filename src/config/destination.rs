@@ -1,4 +1,5 @@
-//! What says where objects go and how: bucket, encryption, role and the like, for all sources or for one.
+//! Reads the settings that say where and how objects are put (bucket, encryption, role and so on), from
+//! `[s3]` or a source.
 
 use std::collections::BTreeMap;
 
@@ -14,13 +15,15 @@ use super::raw::{Entry, Typed};
 use super::reader::{self, Reader};
 use super::values;
 
-/// What is written in place of a role where a source is not to have that of all.
+/// The value of `role_arn` with which a source uses the process's own credentials instead of the role of
+/// `[s3]`.
 const NO_ROLE: &str = "none";
 
 const ENCRYPTION_FORM: &str =
     "expected \"sse-s3\", \"none\", \"kms:KEY\" or { kms = \"KEY\", bucket_key = true, context = { … } }";
 
-/// Reads the destination of a source from its own keys and those of `[s3]`. `None` where there is no bucket.
+/// Reads the destination of a source from its own keys and those of `[s3]`. `None` if neither sets a valid
+/// bucket.
 pub(super) fn of_source(reader: &mut Reader<'_>, id: Option<&SourceId>, s3: &S3) -> Option<Destination> {
     let bucket = reader.optional("bucket", bucket);
     let region = reader.optional("region", |value| reader::text(value).and_then(values::region));
@@ -34,7 +37,7 @@ pub(super) fn of_source(reader: &mut Reader<'_>, id: Option<&SourceId>, s3: &S3)
         && of_key != of_bucket
     {
         let what = format!(
-            "the key is in {of_key} and the bucket in {of_bucket}: S3 takes keys of the bucket's region only"
+            "the key is in {of_key} and the bucket in {of_bucket}: S3 accepts only keys of the bucket's region"
         );
         reader.refuse("encryption", what);
     }
@@ -48,7 +51,8 @@ pub(super) fn of_source(reader: &mut Reader<'_>, id: Option<&SourceId>, s3: &S3)
     })
 }
 
-/// The role to assume: the source's own, or that of all; its external id alike, and the source id where none is set.
+/// The role to assume: the source's own, else that of `[s3]`. The external id is found in the same way; if
+/// neither sets one, it is the source id.
 fn role(reader: &mut Reader<'_>, id: Option<&SourceId>, s3: &S3) -> Option<Role> {
     let own_arn = reader.optional("role_arn", |value| match reader::text(value)? {
         NO_ROLE => Ok(None),
@@ -57,7 +61,10 @@ fn role(reader: &mut Reader<'_>, id: Option<&SourceId>, s3: &S3) -> Option<Role>
     let own_id = reader.optional("external_id", external_id);
     let Some(arn) = own_arn.unwrap_or_else(|| s3.role_arn.clone()) else {
         if reader.has("external_id") && !reader.has("role_arn") {
-            reader.refuse("external_id", "is told to a role, and there is no role_arn".to_owned());
+            reader.refuse(
+                "external_id",
+                "is used only with a role: set role_arn, or remove external_id".to_owned(),
+            );
         }
         return None;
     };
@@ -67,8 +74,8 @@ fn role(reader: &mut Reader<'_>, id: Option<&SourceId>, s3: &S3) -> Option<Role>
         (None, Some(id)) => match ExternalId::parse(id.as_str()) {
             Ok(external_id) => external_id,
             Err(_) => {
-                let what = "is not set, and the source id, which stands in for it, is too short: an external id has 2 \
-                            characters or more";
+                let what = "is not set, and the source id, used instead, is too short: an external id needs at least 2 \
+                       characters";
                 reader.refuse("external_id", what.to_owned());
                 return None;
             }
@@ -78,7 +85,8 @@ fn role(reader: &mut Reader<'_>, id: Option<&SourceId>, s3: &S3) -> Option<Role>
     Some(Role { arn, external_id })
 }
 
-/// A region belongs to its bucket, so another bucket does not inherit it; a store behind an endpoint has one for all.
+/// Another bucket does not inherit the region, but a store at a custom endpoint has one region for all its
+/// buckets.
 fn region_of(bucket: &BucketString, own: Option<String>, s3: &S3) -> Option<String> {
     let inherited = || match (&s3.endpoint, &s3.bucket) {
         (Some(endpoint), _) => {
@@ -121,7 +129,7 @@ pub(super) fn encryption(value: &Typed) -> Result<Encryption, String> {
             "sse-s3" => Ok(Encryption::SseS3),
             "none" => Ok(Encryption::None),
             "kms" | "sse-kms" => {
-                Err("needs a key: expected \"kms:KEY\" or { kms = \"KEY\" }; with \"none\" the bucket's default applies".to_owned())
+                Err("needs a key: expected \"kms:KEY\" or { kms = \"KEY\" }; for the bucket's default encryption use \"none\"".to_owned())
             }
             text => {
                 let key = text.strip_prefix("kms:").ok_or_else(|| ENCRYPTION_FORM.to_owned())?;
@@ -144,7 +152,7 @@ fn kms(entries: &[(String, Entry)]) -> Result<SseKms, String> {
                 bucket_key = Some(yes);
             }
             "context" => context = kms_context(&entry.value)?,
-            _ => return Err(format!("{name} is unknown here: {ENCRYPTION_FORM}")),
+            _ => return Err(format!("{name} is not a key of this table: {ENCRYPTION_FORM}")),
         }
     }
     let key = key.ok_or_else(|| ENCRYPTION_FORM.to_owned())?;
@@ -152,7 +160,7 @@ fn kms(entries: &[(String, Entry)]) -> Result<SseKms, String> {
 }
 
 fn kms_context(value: &Typed) -> Result<KmsContext, String> {
-    let form = || "context: expected a table of texts, such as { team = \"data\" }".to_owned();
+    let form = || "context: expected a table with text values, such as { team = \"data\" }".to_owned();
     let Typed::Table(entries) = value else { return Err(form()) };
     let pair = |(name, entry): &(String, Entry)| {
         Ok((name.clone(), reader::text(&entry.value).map_err(|_| form())?.to_owned()))

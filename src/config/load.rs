@@ -1,4 +1,4 @@
-//! Reads the file, the environment and what write keys refer to.
+//! Reads the file, the environment, and the variables and files that write keys refer to.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -11,31 +11,32 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::checked::Config;
-use super::problem::{ConfigError, Place, Problem};
+use super::problem::{ConfigError, ConfigProblem, SettingPlace};
 use super::raw::{Raw, VARIABLE_PREFIX};
 use super::sections;
 use super::sources::Outside;
 
-/// The longest configuration file, in bytes: ten thousand sources fit several times.
+/// The longest configuration file, in bytes: several times what ten thousand sources need.
 pub const CONFIG_FILE_MAX: u64 = 16 << 20;
-/// The longest file that holds a write key, in bytes.
+/// The longest file with a write key, in bytes.
 pub const WRITE_KEY_FILE_MAX: u64 = 4 << 10;
 
-/// The environment variables of the process, as they were when it started. They hold secrets, so it shows none.
+/// The environment variables of the process at its start. They contain secrets, so `Debug` shows none.
 #[derive(Clone, Default)]
 pub struct Environment {
     variables: BTreeMap<String, String>,
-    /// Names of those of ours that are not UTF-8.
+    /// Names of Forebay's variables whose value is not UTF-8.
     unreadable: Vec<String>,
 }
 
 impl Environment {
-    /// Those of this process.
+    /// The variables of this process.
     pub fn of_process() -> Self {
         Self::of_os(std::env::vars_os())
     }
 
-    /// These variables. One that is not UTF-8 is left out, and a problem where its name is that of a setting.
+    /// The given variables. Those that are not UTF-8 are left out; if the name begins with `FOREBAY_`,
+    /// loading fails.
     pub fn of_os(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
         let mut all = Self::default();
         for (name, value) in variables {
@@ -48,7 +49,7 @@ impl Environment {
         all
     }
 
-    /// These variables.
+    /// The given variables.
     pub fn of<N: Into<String>, V: Into<String>>(variables: impl IntoIterator<Item = (N, V)>) -> Self {
         let variables = variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
         Self { variables, unreadable: Vec::new() }
@@ -61,33 +62,33 @@ impl fmt::Debug for Environment {
     }
 }
 
-/// A configuration that was read and is right.
+/// A valid configuration.
 #[derive(Clone, Debug)]
 pub struct Loaded {
-    /// It.
+    /// The configuration.
     pub config: Config,
-    /// What does not hinder but should be said: variables that look like settings and are none.
+    /// Problems that do not prevent a start: unknown variables that begin with `FOREBAY_`.
     pub warnings: Vec<String>,
     pub(super) content: Content,
 }
 
-/// What was read, by which it is known again.
+/// Identifies what was read, to detect changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Content {
     /// The SHA-256 of the file and of the files it refers to.
     digest: [u8; 32],
-    /// Those files, in the order in which they were read.
+    /// The files that write keys refer to, in the order in which they were read.
     files: Vec<PathBuf>,
 }
 
 impl Content {
-    /// Of nothing that could be read.
+    /// The content of a file that cannot be read.
     fn unreadable(what: &str) -> Self {
         Self { digest: Sha256::digest(format!("unreadable: {what}")).into(), files: Vec::new() }
     }
 }
 
-/// Loads a configuration, as often as asked.
+/// Loads a configuration, any number of times.
 #[derive(Clone, Debug)]
 pub struct Loader {
     path: PathBuf,
@@ -96,32 +97,32 @@ pub struct Loader {
 }
 
 impl Loader {
-    /// Of the file at `path`, overridden by `environment`.
+    /// Loads the file at `path`, overridden by `environment`.
     pub fn new(path: impl Into<PathBuf>, environment: Environment) -> Self {
         Self { path: path.into(), environment, secrets_needed: true }
     }
 
-    /// Takes variables and files that write keys refer to as given, though they are not there: for whoever looks at a
-    /// configuration on a machine that holds no secrets. The write keys of what is loaded are not to be used.
+    /// Substitutes placeholders for missing variables and files of write keys, so that a configuration can be
+    /// examined on a machine without its secrets. Never use the write keys of such a configuration.
     pub fn without_write_keys(self) -> Self {
         Self { secrets_needed: false, ..self }
     }
 
-    /// The file.
+    /// The path of the configuration file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Reads and checks everything. It blocks on the file system.
+    /// Reads and checks everything. Blocks on the file system.
     ///
     /// # Errors
-    /// [`ConfigError`] with every problem there is.
+    /// [`ConfigError`] with all problems.
     pub fn load(&self) -> Result<Loaded, ConfigError> {
         self.look().1
     }
 
-    /// Reads everything once more, and understands nothing: with ten thousand sources that takes milliseconds and megabytes,
-    /// and it is asked every other second. Returns whether it is what `content` was.
+    /// Whether the content is still `content`. It compares digests and does not parse: with ten thousand
+    /// sources, parsing takes milliseconds and megabytes, and this runs every 2 seconds.
     pub(super) fn is_still(&self, content: &Content) -> bool {
         let text = match read_text(&self.path, CONFIG_FILE_MAX) {
             Ok(text) => text,
@@ -134,7 +135,7 @@ impl Loader {
         content.digest == <[u8; 32]>::from(digest.finalize())
     }
 
-    /// As [`Loader::load`], with what was read also where it is wrong.
+    /// Like [`Loader::load`], and returns the content even if it is invalid.
     pub(super) fn look(&self) -> (Content, Result<Loaded, ConfigError>) {
         let file = self.path.display().to_string();
         let text = match read_text(&self.path, CONFIG_FILE_MAX) {
@@ -160,12 +161,15 @@ impl Loader {
     }
 }
 
-/// Checks a configuration's text and its overrides as [`Loader::load`] does, without looking at any file: a write key that
-/// stands in one is a problem.
+/// Checks a configuration's text and its overrides as [`Loader::load`] does, but reads no files: a write key
+/// given as a file is a problem.
 ///
 /// # Errors
-/// Every problem there is.
-pub fn check_text(text: &str, environment: &Environment) -> Result<(Config, Vec<String>), Vec<Problem>> {
+/// All problems.
+pub fn check_text(
+    text: &str,
+    environment: &Environment,
+) -> Result<(Config, Vec<String>), Vec<ConfigProblem>> {
     check(text, environment, &TextAlone { environment })
 }
 
@@ -173,7 +177,7 @@ fn check(
     text: &str,
     environment: &Environment,
     outside: &dyn Outside,
-) -> Result<(Config, Vec<String>), Vec<Problem>> {
+) -> Result<(Config, Vec<String>), Vec<ConfigProblem>> {
     let mut raw = Raw::parse(text)?;
     let ours = environment.variables.range(VARIABLE_PREFIX.to_owned()..);
     raw.override_by(ours.map(|(name, value)| (name.as_str(), value.as_str())));
@@ -183,16 +187,16 @@ fn check(
         return checked.map(|config| (config, warnings));
     }
     let mut problems = checked.err().unwrap_or_default();
-    problems.extend(environment.unreadable.iter().map(|name| Problem {
-        place: Place::Variable(name.clone()),
+    problems.extend(environment.unreadable.iter().map(|name| ConfigProblem {
+        place: SettingPlace::Variable(name.clone()),
         name: name.clone(),
         value: None,
-        what: "the variable's value is not UTF-8".to_owned(),
+        what: "has a value that is not UTF-8".to_owned(),
     }));
     Err(problems)
 }
 
-/// What write keys refer to, remembered in a digest, so that a changed key file is a changed configuration.
+/// Resolves what write keys refer to, and adds it to a digest, so that a changed key file counts as a change.
 struct Seen<'a> {
     environment: &'a Environment,
     secrets_needed: bool,
@@ -200,7 +204,7 @@ struct Seen<'a> {
     files: RefCell<Vec<PathBuf>>,
 }
 
-/// Takes in the text of a file that is referred to, or why it cannot be read.
+/// Adds the text of such a file, or the reason why it cannot be read.
 fn add_file(digest: &mut Sha256, text: &Result<String, String>) {
     digest.update([0]);
     digest.update(text.as_ref().unwrap_or_else(|what| what));
@@ -222,7 +226,7 @@ impl Outside for Seen<'_> {
     }
 }
 
-/// What write keys refer to, where no file is looked at.
+/// Resolves variables but no files.
 struct TextAlone<'a> {
     environment: &'a Environment,
 }
@@ -233,16 +237,16 @@ impl Outside for TextAlone<'_> {
     }
 
     fn file(&self, _path: &Path) -> Result<String, String> {
-        Err("files are not looked at here".to_owned())
+        Err("files are not read here".to_owned())
     }
 }
 
 fn read_text(path: &Path, len_max: u64) -> Result<String, String> {
     let mut bytes = Vec::new();
     let read = |bytes: &mut Vec<u8>| -> io::Result<usize> {
-        // A pipe would be waited for, at each look again, until somebody writes into it.
+        // Opening a pipe would block until it is written to, at every check.
         if !fs::metadata(path)?.is_file() {
-            return Err(io::Error::other("it is no regular file"));
+            return Err(io::Error::other("it is not a regular file"));
         }
         File::open(path)?.take(len_max + 1).read_to_end(bytes)
     };

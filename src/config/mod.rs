@@ -1,8 +1,8 @@
-//! The configuration: read from `forebay.toml` and the environment, checked once, and from then on valid by construction.
+//! The configuration: read from `forebay.toml` and the environment, and checked once.
 //!
-//! It is parsed twice. [`raw`] is the file as typed: sections, keys and values with the place each stands in. [`checked`]
-//! is what is meant: [`Config`], whose every value has been found right. All problems of a file are reported together.
-//! Only `cli` reads a [`Config`]; each room has small settings of its own.
+//! It is parsed twice. [`raw`] is the file as typed: sections, keys and values with their places. [`checked`]
+//! is the result: a [`Config`] with only valid values. All problems of a file are reported together. Only
+//! `cli` reads a [`Config`]; each room has small settings of its own.
 
 pub mod checked;
 mod closed_days;
@@ -21,7 +21,7 @@ pub mod watch;
 pub use checked::{Admin, Collector, Config, Flush, S3, Spool};
 pub use closed_days::{ClosedDays, WebAddress};
 pub use load::{Environment, Loaded, Loader, check_text};
-pub use problem::{ConfigError, Problem};
+pub use problem::{ConfigError, ConfigProblem};
 pub use reload::{Changes, Retargeted, diff};
 pub use sources::Source;
 pub use units::{ByteSize, Period};

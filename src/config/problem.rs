@@ -1,63 +1,70 @@
-//! What is wrong with a configuration: every problem with its name, its value, the form expected and where it stands.
+//! What is wrong with a configuration: each problem with its place, name, value and the form expected.
 
 use std::fmt;
 
-/// How much of a value is shown in a problem, in characters.
+use crate::words::{counted, outside_text_within};
+
+/// The most bytes of a value that a problem shows.
 const VALUE_SHOWN_MAX: usize = 120;
 
 /// Where a value was set.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Place {
+pub enum SettingPlace {
     /// A line of the file, counted from 1.
     Line(usize),
     /// An environment variable.
     Variable(String),
-    /// Nowhere: it is missing.
+    /// Nowhere: the value is missing.
     Nowhere,
 }
 
-/// One thing that is wrong.
+/// One problem.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// Where.
-    pub place: Place,
-    /// The setting's dotted name (`flush.max_bytes`); empty where the file is no TOML.
+pub struct ConfigProblem {
+    /// Where the value was set.
+    pub place: SettingPlace,
+    /// The dotted name of the setting (`flush.max_bytes`); empty if the problem belongs to no setting.
     pub name: String,
-    /// The value as typed. Never that of a write key.
+    /// The value as typed; never that of a write key.
     pub value: Option<String>,
-    /// What is wrong with it or which form is expected, in words that follow the name.
+    /// What is wrong or which form is expected, in words that follow the name.
     pub what: String,
 }
 
-/// A configuration that cannot be used, with all its problems, in the order they stand in.
+/// An unusable configuration, with all its problems in the order of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
-    /// The file, as it was named.
+    /// The path of the file, as given.
     pub file: String,
-    /// Everything that is wrong; at least one.
-    pub problems: Vec<Problem>,
+    /// All problems; at least one.
+    pub problems: Vec<ConfigProblem>,
 }
 
 impl ConfigError {
-    /// An error with one problem that belongs to no setting.
+    /// An error with a single problem that belongs to no setting.
     pub(crate) fn of_file(file: String, what: String) -> Self {
         Self {
             file,
-            problems: vec![Problem { place: Place::Nowhere, name: String::new(), value: None, what }],
+            problems: vec![ConfigProblem {
+                place: SettingPlace::Nowhere,
+                name: String::new(),
+                value: None,
+                what,
+            }],
         }
     }
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for ConfigProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.place {
-            Place::Line(line) => write!(f, "line {line}: ")?,
-            Place::Variable(name) => write!(f, "{name}: ")?,
-            Place::Nowhere => {}
+            SettingPlace::Line(line) => write!(f, "line {line}: ")?,
+            SettingPlace::Variable(name) => write!(f, "{name}: ")?,
+            SettingPlace::Nowhere => {}
         }
         f.write_str(&self.name)?;
         if let Some(value) = &self.value {
-            write!(f, " = {}", shorten(value))?;
+            write!(f, " = {}", outside_text_within(value, VALUE_SHOWN_MAX))?;
         }
         let separator = match (self.name.is_empty(), &self.value) {
             (true, _) => "",
@@ -70,19 +77,10 @@ impl fmt::Display for Problem {
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let count = self.problems.len();
-        write!(f, "{} has {count} {}", self.file, if count == 1 { "problem:" } else { "problems:" })?;
+        let count = self.problems.len() as u64;
+        write!(f, "{} has {}:", self.file, counted(count, "problem", "problems"))?;
         self.problems.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
     }
 }
 
 impl std::error::Error for ConfigError {}
-
-fn shorten(value: &str) -> String {
-    let mut shown: String =
-        value.chars().take(VALUE_SHOWN_MAX).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
-    if value.chars().nth(VALUE_SHOWN_MAX).is_some() {
-        shown.push('…');
-    }
-    shown
-}

@@ -1,15 +1,16 @@
-//! The configuration as typed: sections, keys and values, each with the place it stands in, and nothing understood yet
-//! but which names exist.
+//! The configuration as typed: sections, keys and values with their places. Only the names are checked here.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::problem::{Place, Problem};
+use super::problem::{ConfigProblem, SettingPlace};
 
-/// Every section and its keys. The reader asks for no other, and the example file mentions each.
+use crate::words::url::without_userinfo;
+
+/// Every section and its keys. The reader uses all of these and no others, and the example file mentions
+/// each.
 pub const SECTIONS: [(&str, &[&str]); 6] = [
     (
         "collector",
@@ -81,7 +82,7 @@ pub const SOURCE_KEYS: &[&str] = &[
     "storage_class",
 ];
 
-/// What every environment variable of Forebay begins with.
+/// The prefix of Forebay's environment variables.
 pub const VARIABLE_PREFIX: &str = "FOREBAY_";
 /// Variables that the command line reads.
 pub const COMMAND_LINE_VARIABLES: [&str; 3] = ["FOREBAY_CONFIG", "FOREBAY_LOG", "FOREBAY_ADMIN_URL"];
@@ -94,21 +95,21 @@ pub(super) enum Typed {
     List(Vec<Entry>),
     Table(Vec<(String, Entry)>),
     Other(&'static str, String),
-    /// From the environment, where everything is text: read as whatever the key expects.
+    /// From the environment, where every value is text: read as the type that the key expects.
     Variable(String),
 }
 
-/// A value and where it stands.
+/// A value and its place.
 pub(super) struct Entry {
     pub(super) value: Typed,
-    pub(super) place: Place,
+    pub(super) place: SettingPlace,
 }
 
-/// The keys of one section or source, all of them known ones.
+/// The keys of one section or source. Unknown keys are left out.
 pub(super) struct Table {
-    /// What comes before a key in its dotted name.
+    /// The part of a dotted name before the key.
     pub(super) name: String,
-    pub(super) place: Place,
+    pub(super) place: SettingPlace,
     pub(super) entries: BTreeMap<&'static str, Entry>,
 }
 
@@ -116,17 +117,17 @@ pub(super) struct Table {
 pub(super) struct Raw {
     sections: BTreeMap<&'static str, Table>,
     pub(super) sources: Vec<Table>,
-    /// What is wrong already: names that do not exist, tables that are none.
-    pub(super) problems: Vec<Problem>,
-    /// Variables that look like ours and are not.
+    /// Problems found so far: unknown names, values that should be tables.
+    pub(super) problems: Vec<ConfigProblem>,
+    /// Unknown variables with Forebay's prefix.
     pub(super) warnings: Vec<String>,
 }
 
 impl Typed {
-    /// It as it would be typed, without the password of a URL. Write keys never come here.
+    /// The value as it would be typed, without the password of a URL. Never called for write keys.
     pub(super) fn show(&self) -> String {
         match self {
-            Self::Text(text) | Self::Variable(text) => format!("{:?}", without_password(text)),
+            Self::Text(text) | Self::Variable(text) => format!("{:?}", without_userinfo(text)),
             Self::Integer(text) | Self::Other(_, text) => text.clone(),
             Self::Bool(yes) => yes.to_string(),
             Self::List(items) => {
@@ -142,8 +143,9 @@ impl Typed {
 }
 
 impl Raw {
-    /// Reads a file's text. Every name that does not exist becomes a problem; where it is no TOML, those are all that is said.
-    pub(super) fn parse(text: &str) -> Result<Self, Vec<Problem>> {
+    /// Parses a file's text. Unknown names become problems. If the text is not TOML, the parser's errors are
+    /// returned alone.
+    pub(super) fn parse(text: &str) -> Result<Self, Vec<ConfigProblem>> {
         let lines = Lines::of(text);
         let (root, errors) = DeTable::parse_recoverable(text);
         if !errors.is_empty() {
@@ -153,8 +155,11 @@ impl Raw {
             sections: SECTIONS
                 .iter()
                 .map(|(name, _)| {
-                    let table =
-                        Table { name: (*name).to_owned(), place: Place::Nowhere, entries: BTreeMap::new() };
+                    let table = Table {
+                        name: (*name).to_owned(),
+                        place: SettingPlace::Nowhere,
+                        entries: BTreeMap::new(),
+                    };
                     (*name, table)
                 })
                 .collect(),
@@ -168,7 +173,7 @@ impl Raw {
         Ok(raw)
     }
 
-    /// Lets environment variables override what the file says. One that is set but empty counts as not set.
+    /// Overrides the file's values by environment variables. An empty variable counts as not set.
     pub(super) fn override_by<'v>(&mut self, variables: impl Iterator<Item = (&'v str, &'v str)>) {
         for (variable, value) in variables {
             if !variable.starts_with(VARIABLE_PREFIX) || COMMAND_LINE_VARIABLES.contains(&variable) {
@@ -182,17 +187,17 @@ impl Raw {
                 continue;
             };
             if let (false, Some(section)) = (value.is_empty(), self.sections.get_mut(section)) {
-                let place = Place::Variable(variable.to_owned());
+                let place = SettingPlace::Variable(variable.to_owned());
                 section.entries.insert(key, Entry { value: Typed::Variable(value.to_owned()), place });
             }
         }
     }
 
-    /// The section of that name; empty where the file has none.
+    /// Takes the section of that name; it is empty if the file has none.
     pub(super) fn take_section(&mut self, name: &'static str) -> Table {
         self.sections.remove(name).unwrap_or_else(|| Table {
             name: name.to_owned(),
-            place: Place::Nowhere,
+            place: SettingPlace::Nowhere,
             entries: BTreeMap::new(),
         })
     }
@@ -213,7 +218,7 @@ impl Raw {
             return;
         };
         let DeValue::Table(table) = value.get_ref() else {
-            self.problems.push(Problem {
+            self.problems.push(ConfigProblem {
                 place,
                 name: name.to_owned(),
                 value: None,
@@ -225,7 +230,7 @@ impl Raw {
         self.sections.insert(known, Table { name: name.to_owned(), place, entries });
     }
 
-    fn source_list(&mut self, value: &Spanned<DeValue<'_>>, place: Place, lines: &Lines) {
+    fn source_list(&mut self, value: &Spanned<DeValue<'_>>, place: SettingPlace, lines: &Lines) {
         let tables: Option<Vec<_>> = match value.get_ref() {
             DeValue::Array(items) => items
                 .iter()
@@ -237,7 +242,7 @@ impl Raw {
             _ => None,
         };
         let Some(tables) = tables else {
-            self.problems.push(Problem {
+            self.problems.push(ConfigProblem {
                 place,
                 name: "source".to_owned(),
                 value: None,
@@ -246,7 +251,7 @@ impl Raw {
             return;
         };
         for (index, (table, place)) in tables.into_iter().enumerate() {
-            // Named by its id where it has one, since nobody counts sources.
+            // Name the source by its id if it has one: sources are hard to find by number.
             let id = table.get("id").and_then(|id| id.get_ref().as_str()).filter(|id| plain(id));
             let name = id.map_or_else(|| format!("source[{}]", index + 1), |id| format!("source.{id}"));
             let entries = entries(&name, table, SOURCE_KEYS, lines, &mut self.problems);
@@ -260,15 +265,6 @@ pub fn variable_of(section: &str, key: &str) -> String {
     format!("{VARIABLE_PREFIX}{section}_{key}").to_ascii_uppercase()
 }
 
-fn without_password(text: &str) -> Cow<'_, str> {
-    let masked = || {
-        let (scheme, rest) = text.split_once("://")?;
-        let (_, rest) = rest.rsplit_once('@')?;
-        Some(format!("{scheme}://…@{rest}"))
-    };
-    masked().map_or(Cow::Borrowed(text), Cow::Owned)
-}
-
 fn plain(id: &str) -> bool {
     !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
 }
@@ -278,7 +274,7 @@ fn entries(
     table: &DeTable<'_>,
     known: &[&'static str],
     lines: &Lines,
-    problems: &mut Vec<Problem>,
+    problems: &mut Vec<ConfigProblem>,
 ) -> BTreeMap<&'static str, Entry> {
     let mut entries = BTreeMap::new();
     for (key, value) in table {
@@ -321,14 +317,14 @@ fn typed(value: &DeValue<'_>, lines: &Lines) -> Typed {
     }
 }
 
-/// The parser's message alone: the line itself may hold a write key.
-fn not_toml(error: &toml::de::Error, lines: &Lines) -> Problem {
-    let place = error.span().map_or(Place::Nowhere, |span| lines.place(span.start));
+/// Uses only the parser's message: the line itself may hold a write key.
+fn not_toml(error: &toml::de::Error, lines: &Lines) -> ConfigProblem {
+    let place = error.span().map_or(SettingPlace::Nowhere, |span| lines.place(span.start));
     let what = error.message().lines().collect::<Vec<_>>().join(", ");
-    Problem { place, name: String::new(), value: None, what: format!("not TOML: {what}") }
+    ConfigProblem { place, name: String::new(), value: None, what: format!("not TOML: {what}") }
 }
 
-fn unknown_section(name: &str, place: Place) -> Problem {
+fn unknown_section(name: &str, place: SettingPlace) -> ConfigProblem {
     let sections = || SECTIONS.iter().map(|(section, _)| *section).chain(["source"]);
     let holder = SECTIONS.iter().find(|(_, keys)| keys.contains(&name));
     let what = match (nearest(name, sections()), holder) {
@@ -339,17 +335,17 @@ fn unknown_section(name: &str, place: Place) -> Problem {
             format!("is unknown: the sections are {}", sections().collect::<Vec<_>>().join(", "))
         }
     };
-    Problem { place, name: name.to_owned(), value: None, what }
+    ConfigProblem { place, name: name.to_owned(), value: None, what }
 }
 
-fn unknown_key(section: &str, key: &str, known: &[&'static str], place: Place) -> Problem {
+fn unknown_key(section: &str, key: &str, known: &[&'static str], place: SettingPlace) -> ConfigProblem {
     let elsewhere = SECTIONS.iter().find(|(_, keys)| keys.contains(&key));
     let what = match (nearest(key, known.iter().copied()), elsewhere) {
         (_, Some((other, _))) => format!("is unknown: did you mean {other}.{key}?"),
         (Some(near), None) => format!("is unknown: did you mean {section}.{near}?"),
-        (None, None) => format!("is unknown: the keys here are {}", known.join(", ")),
+        (None, None) => format!("is unknown: the keys of this section are {}", known.join(", ")),
     };
-    Problem { place, name: format!("{section}.{key}"), value: None, what }
+    ConfigProblem { place, name: format!("{section}.{key}"), value: None, what }
 }
 
 fn unknown_variable(variable: &str) -> String {
@@ -360,15 +356,13 @@ fn unknown_variable(variable: &str) -> String {
         .collect();
     match nearest(variable, known.iter().map(String::as_str)) {
         Some(near) => {
-            format!(
-                "the environment variable {variable} is unknown and changes nothing: did you mean {near}?"
-            )
+            format!("the environment variable {variable} is unknown and ignored: did you mean {near}?")
         }
-        None => format!("the environment variable {variable} is unknown and changes nothing"),
+        None => format!("the environment variable {variable} is unknown and ignored"),
     }
 }
 
-/// The known name with the fewest slips from what was typed, if that few that it was probably meant.
+/// The known name with the fewest typos in `typed`, or `None` if no known name is similar enough.
 fn nearest<'k>(typed: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
     let slips_max = (typed.chars().count() / 3).max(2);
     known
@@ -378,7 +372,7 @@ fn nearest<'k>(typed: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k 
         .map(|(_, name)| name)
 }
 
-/// Where each line of a text begins.
+/// The start of each line of a text.
 struct Lines(Vec<usize>);
 
 impl Lines {
@@ -386,7 +380,7 @@ impl Lines {
         Self(std::iter::once(0).chain(memchr::memchr_iter(b'\n', text.as_bytes()).map(|at| at + 1)).collect())
     }
 
-    fn place(&self, at: usize) -> Place {
-        Place::Line(self.0.partition_point(|start| *start <= at))
+    fn place(&self, at: usize) -> SettingPlace {
+        SettingPlace::Line(self.0.partition_point(|start| *start <= at))
     }
 }

@@ -1,23 +1,24 @@
-//! Reads the values of one section, collecting what is wrong and going on.
+//! Reads the values of one section and collects their problems.
 
 use std::str::FromStr;
 
-use super::problem::Problem;
+use super::problem::ConfigProblem;
 use super::raw::{Entry, Table, Typed};
 use super::units::{ByteSize, Period};
 
-/// One section being read. Where a value is wrong, its default stands in, so that the next problem is found too.
+/// One section being read. A wrong value is replaced by its default, so that later problems are found too.
 pub(super) struct Reader<'a> {
     table: &'a Table,
-    problems: &'a mut Vec<Problem>,
+    problems: &'a mut Vec<ConfigProblem>,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(table: &'a Table, problems: &'a mut Vec<Problem>) -> Self {
+    pub(super) fn new(table: &'a Table, problems: &'a mut Vec<ConfigProblem>) -> Self {
         Self { table, problems }
     }
 
-    /// The key's value as `read` understands it, or `default` where it is not set (or wrong: then a problem is noted).
+    /// The key's value as `read` parses it, or `default` if it is not set. A wrong value is reported and also
+    /// replaced.
     pub(super) fn get<T>(
         &mut self,
         key: &'static str,
@@ -27,7 +28,7 @@ impl<'a> Reader<'a> {
         self.optional(key, read).unwrap_or(default)
     }
 
-    /// The key's value, or `None` where it is not set or wrong.
+    /// The key's value, or `None` if it is not set or wrong.
     pub(super) fn optional<T>(
         &mut self,
         key: &'static str,
@@ -43,16 +44,16 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Whether the key is set, rightly or wrongly.
+    /// Whether the key is set, to any value.
     pub(super) fn has(&self, key: &str) -> bool {
         self.table.entries.contains_key(key)
     }
 
-    /// Notes that a value does not go with another one.
+    /// Reports that a value does not fit with another.
     pub(super) fn refuse(&mut self, key: &str, what: String) {
         match self.table.entries.get(key) {
             Some(entry) => self.wrong(key, entry, what),
-            None => self.problems.push(Problem {
+            None => self.problems.push(ConfigProblem {
                 place: self.table.place.clone(),
                 name: format!("{}.{key}", self.table.name),
                 value: None,
@@ -62,7 +63,7 @@ impl<'a> Reader<'a> {
     }
 
     fn wrong(&mut self, key: &str, entry: &Entry, what: String) {
-        self.problems.push(Problem {
+        self.problems.push(ConfigProblem {
             place: entry.place.clone(),
             name: format!("{}.{key}", self.table.name),
             value: (!is_secret(key, &entry.value)).then(|| entry.value.show()),
@@ -71,8 +72,9 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Whether a value is not to be shown: the path or query of a webhook often holds a token, in a list by mistake, too; and the
-/// query of a URL may be a signature. (Passwords are hidden where a value is shown.)
+/// Whether a value must not be shown. The path or query of a webhook often holds a token, even when it is
+/// given as a list by mistake; the query of another URL may be a signature. (Passwords in URLs are hidden by
+/// [`Typed::show`].)
 fn is_secret(key: &str, value: &Typed) -> bool {
     match value {
         Typed::Text(text) | Typed::Variable(text) if key.ends_with("_url") => {
@@ -92,7 +94,7 @@ pub(super) fn text(value: &Typed) -> Result<&str, String> {
     }
 }
 
-/// A text that `T` reads, with the form that is expected of it.
+/// Text parsed as a `T`; `form` describes the expected form.
 pub(super) fn parsed<T: FromStr>(form: &'static str) -> impl Fn(&Typed) -> Result<T, String> {
     move |value| {
         let expected = || format!("expected {form}");
@@ -158,7 +160,7 @@ pub(super) fn one_of<T: Copy>(words: &'static [(&'static str, T)]) -> impl Fn(&T
     }
 }
 
-/// A list of texts, each read by `item`. In the environment: separated by commas.
+/// A list of texts, each read by `item`. In an environment variable they are separated by commas.
 pub(super) fn list<T>(
     form: &'static str,
     item: impl Fn(&str) -> Result<T, String>,
@@ -173,7 +175,8 @@ pub(super) fn list<T>(
 }
 
 fn with_unit<T: FromStr<Err = super::units::UnitError>>(value: &Typed) -> Result<T, String> {
-    // A bare number is the likeliest slip: show the form with its unit rather than speak of quotes.
+    // A number without a unit is the most likely mistake: show the expected unit instead of asking for
+    // quotes.
     let shown = match value {
         Typed::Text(text) | Typed::Variable(text) => text.clone(),
         other => other.show(),

@@ -1,61 +1,67 @@
-//! What a new configuration changes in a running process, as a pure comparison.
+//! Compares a new configuration with the running one. Pure.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::object::Destination;
 use crate::sources::SourceId;
+use crate::words::first_few;
 
 use super::checked::{Config, S3};
 use super::sources::Source;
 
-/// Source ids that one log line shows.
+/// The most source ids shown in one log line.
 const NAMES_SHOWN_MAX: usize = 20;
 
-/// A source whose objects go elsewhere from now on.
+/// A source whose objects go to another destination from now on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retargeted {
-    /// Which.
+    /// The source.
     pub id: SourceId,
-    /// Where what is buffered already still goes.
+    /// The destination of calls that are already buffered.
     pub from: Destination,
-    /// Where what comes from now on goes.
+    /// The destination of new calls.
     pub to: Destination,
 }
 
-/// What is different. Sources, with all that belongs to them, change while running; the rest needs a restart.
+/// The differences. Sources and their settings change at run time; other settings need a restart.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
     /// New sources.
     pub added: Vec<Source>,
-    /// Sources that are gone. What they have buffered still goes where it would have gone.
+    /// Removed sources. Their buffered calls still go to the old destination.
     pub removed: Vec<Source>,
     /// Sources with another bucket, prefix, region, encryption, role, owner or storage class.
     pub retargeted: Vec<Retargeted>,
-    /// Sources with other write keys.
+    /// Sources with changed write keys.
     pub rekeyed: Vec<SourceId>,
-    /// Whether unknown write keys are answered otherwise.
+    /// Whether the answer to unknown write keys changed.
     pub unknown_key: bool,
-    /// Dotted names of settings that changed and take effect at the next start.
+    /// Dotted names of changed settings that take effect at the next start.
     pub needs_restart: Vec<&'static str>,
 }
 
 impl Changes {
-    /// Whether nothing is different.
+    /// Whether nothing changed.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 }
 
-/// What changed, in one line for the log.
+/// The changes in one line for the log.
 impl fmt::Display for Changes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let source_ids = |sources: &[Source]| names(sources.iter().map(|source| source.id.as_str()));
+        // Shortened, so that the log line stays short.
+        let sources =
+            |sources: &[Source]| first_few(sources.iter().map(|source| &source.id), NAMES_SHOWN_MAX);
         let parts = [
-            ("added", source_ids(&self.added)),
-            ("removed", source_ids(&self.removed)),
-            ("given another destination", names(self.retargeted.iter().map(|source| source.id.as_str()))),
-            ("given other write keys", names(self.rekeyed.iter().map(SourceId::as_str))),
+            ("added", sources(&self.added)),
+            ("removed", sources(&self.removed)),
+            (
+                "with a changed destination",
+                first_few(self.retargeted.iter().map(|source| &source.id), NAMES_SHOWN_MAX),
+            ),
+            ("with changed write keys", first_few(&self.rekeyed, NAMES_SHOWN_MAX)),
         ];
         let mut said: Vec<String> = parts
             .into_iter()
@@ -70,15 +76,6 @@ impl fmt::Display for Changes {
         }
         f.write_str(if said.is_empty() { "nothing changed" } else { "" })?;
         f.write_str(&said.join("; "))
-    }
-}
-
-/// The first names, and how many more there are: a log line has an end.
-fn names<'n>(mut all: impl Iterator<Item = &'n str>) -> String {
-    let shown = all.by_ref().take(NAMES_SHOWN_MAX).collect::<Vec<_>>().join(", ");
-    match all.count() {
-        0 => shown,
-        more => format!("{shown} and {more} more"),
     }
 }
 
@@ -104,7 +101,7 @@ pub fn diff(old: &Config, new: &Config) -> Changes {
                 to: to.destination.clone(),
             });
         }
-        // The order of keys means nothing.
+        // The order of write keys has no meaning.
         let same_keys = from.write_keys.len() == to.write_keys.len()
             && from.write_keys.iter().all(|key| to.write_keys.contains(key));
         if !same_keys {
@@ -114,7 +111,8 @@ pub fn diff(old: &Config, new: &Config) -> Changes {
     changes
 }
 
-/// The configuration in force after `new` was taken over: its sources and what they are made of, the rest as it was.
+/// The configuration in force after a reload: sources and the settings they are made of from `new`, the rest
+/// from `old`.
 pub fn in_force(old: &Config, new: &Config) -> Config {
     let mut config = old.clone();
     config.sources.clone_from(&new.sources);

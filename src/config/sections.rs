@@ -1,4 +1,4 @@
-//! Reads each section into what is meant, and compares what must fit together.
+//! Converts each section into validated settings, and checks settings that depend on each other.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use crate::store::PutMode;
 use super::checked::{Admin, Collector, Config, FLUSH_BYTES_MAX, Flush, MAX_BODY_MAX, S3, Spool};
 use super::closed_days;
 use super::destination;
-use super::problem::Problem;
+use super::problem::ConfigProblem;
 use super::raw::{Raw, Table, Typed};
 use super::reader::{self, Reader};
 use super::sources::{self, Outside};
@@ -20,13 +20,14 @@ use super::values::{
     UnknownKey,
 };
 
-/// Segments that a spool needs to turn over: one being filled, one prepared, one in delivery, one in reserve.
+/// The fewest segments that a spool needs: one being filled, one prepared, one in delivery and one in
+/// reserve.
 const SEGMENTS_MIN: u64 = 4;
 
 const ADDRESS_FORM: &str = "an address and a port, such as \"127.0.0.1:8080\" or \"[::]:8080\"";
 
-/// Understands what was typed. Everything that is wrong is reported at once, in the order it stands in.
-pub(super) fn check(mut raw: Raw, outside: &dyn Outside) -> Result<Config, Vec<Problem>> {
+/// Validates the configuration. All problems are reported at once, in the order of the file.
+pub(super) fn check(mut raw: Raw, outside: &dyn Outside) -> Result<Config, Vec<ConfigProblem>> {
     let mut problems = std::mem::take(&mut raw.problems);
     let tables =
         ["collector", "admin", "spool", "s3", "flush", "closed_days"].map(|name| raw.take_section(name));
@@ -41,7 +42,7 @@ pub(super) fn check(mut raw: Raw, outside: &dyn Outside) -> Result<Config, Vec<P
     let bucket_wrong = s3_table.entries.contains_key("bucket") && s3.bucket.is_none();
     let sources = sources::check(&raw.sources, &s3, bucket_wrong, outside, &mut problems);
     if s3.external_id.is_some() && sources.iter().all(|source| source.destination.role.is_none()) {
-        let what = "is told to a role, and there is no role_arn".to_owned();
+        let what = "is used only with a role: set role_arn, or remove external_id".to_owned();
         Reader::new(s3_table, &mut problems).refuse("external_id", what);
     }
     if problems.is_empty() {
@@ -51,7 +52,7 @@ pub(super) fn check(mut raw: Raw, outside: &dyn Outside) -> Result<Config, Vec<P
     Err(problems)
 }
 
-fn collector(table: &Table, problems: &mut Vec<Problem>) -> Collector {
+fn collector(table: &Table, problems: &mut Vec<ConfigProblem>) -> Collector {
     let default = Collector::default();
     let mut reader = Reader::new(table, problems);
     let to_usize = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
@@ -124,7 +125,7 @@ fn tls(reader: &mut Reader<'_>) -> Option<Tls> {
     Some(Tls { listen: listen?, cert: cert?, key: key? })
 }
 
-fn admin(table: &Table, collector: &Collector, problems: &mut Vec<Problem>) -> Admin {
+fn admin(table: &Table, collector: &Collector, problems: &mut Vec<ConfigProblem>) -> Admin {
     let default = Admin::default();
     let mut reader = Reader::new(table, problems);
     let admin = Admin {
@@ -141,13 +142,13 @@ fn admin(table: &Table, collector: &Collector, problems: &mut Vec<Problem>) -> A
     if public.into_iter().flatten().any(|listen| same_address(listen, admin.listen)) {
         reader.refuse(
             "listen",
-            "is an address of the collector: the admin side is never on a public port".to_owned(),
+            "is an address of the collector: give the admin listener a port of its own".to_owned(),
         );
     }
     admin
 }
 
-fn spool(table: &Table, problems: &mut Vec<Problem>) -> Spool {
+fn spool(table: &Table, problems: &mut Vec<ConfigProblem>) -> Spool {
     let default = Spool::default();
     let mut reader = Reader::new(table, problems);
     let spool = Spool {
@@ -177,12 +178,12 @@ fn spool(table: &Table, problems: &mut Vec<Problem>) -> Spool {
     };
     if spool.max_bytes / SEGMENTS_MIN < spool.segment_bytes {
         let key = if reader.has("max_bytes") { "max_bytes" } else { "segment_bytes" };
-        reader.refuse(key, format!("max_bytes must hold at least {SEGMENTS_MIN} times segment_bytes"));
+        reader.refuse(key, format!("max_bytes must be at least {SEGMENTS_MIN} times segment_bytes"));
     }
     spool
 }
 
-fn s3(table: &Table, problems: &mut Vec<Problem>) -> S3 {
+fn s3(table: &Table, problems: &mut Vec<ConfigProblem>) -> S3 {
     let default = S3::default();
     let mut reader = Reader::new(table, problems);
     let endpoint_of = |value: &Typed| reader::text(value).and_then(Endpoint::parse);
@@ -193,14 +194,14 @@ fn s3(table: &Table, problems: &mut Vec<Problem>) -> S3 {
         ["endpoint_url", "sts_endpoint_url", "kms_endpoint_url"].into_iter().find(|key| reader.has(key));
     for (key, on) in [("fips", fips), ("dual_stack", dual_stack)] {
         if let (true, Some(custom)) = (on, custom) {
-            let what = format!("chooses among AWS's own endpoints, and {custom} is set: leave one out");
+            let what = format!("selects an AWS endpoint, but {custom} is set: remove one of them");
             reader.refuse(key, what);
         }
     }
     S3 {
         bucket: reader.optional("bucket", destination::bucket),
         region: reader.optional("region", |value| reader::text(value).and_then(values::region)),
-        // Few stores behind an endpoint of their own have a host name for each bucket.
+        // Few stores other than AWS have a host name for each bucket.
         path_style: reader.get("path_style", endpoint.is_some(), reader::boolean),
         endpoint,
         fips,
@@ -245,7 +246,7 @@ fn object_tags(value: &Typed) -> Result<ObjectTags, String> {
     Ok(ObjectTags { source: each.iter().any(|tags| tags.source), day: each.iter().any(|tags| tags.day) })
 }
 
-fn flush(table: &Table, collector: &Collector, problems: &mut Vec<Problem>) -> Flush {
+fn flush(table: &Table, collector: &Collector, problems: &mut Vec<ConfigProblem>) -> Flush {
     let default = Flush::default();
     let mut reader = Reader::new(table, problems);
     let flush = Flush {
@@ -284,12 +285,12 @@ fn allowed_origins(value: &Typed) -> Result<AllowedOrigins, String> {
 fn path(value: &Typed) -> Result<PathBuf, String> {
     match reader::text(value)? {
         "" => Err("expected a path".to_owned()),
-        path if path.contains('\0') => Err("expected a path without NUL".to_owned()),
+        path if path.contains('\0') => Err("expected a path without NUL characters".to_owned()),
         path => Ok(path.into()),
     }
 }
 
-/// Port 0 is another port each time.
+/// Port 0 never conflicts: the system assigns a different port each time.
 fn same_address(a: SocketAddr, b: SocketAddr) -> bool {
     a == b && a.port() != 0
 }

@@ -1,4 +1,4 @@
-//! `[[source]]`: its id, its write keys (of which only hashes are kept) and where its objects go.
+//! `[[source]]`: its id, its write keys (only their hashes are kept) and where its objects go.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -8,13 +8,13 @@ use crate::sources::{SourceId, WriteKeyHash};
 
 use super::checked::S3;
 use super::destination;
-use super::problem::{Place, Problem};
+use super::problem::{ConfigProblem, SettingPlace};
 use super::raw::{Entry, Table, Typed};
 use super::reader::{self, Reader};
 
-/// Sources of one configuration: each has metric series and a place in the status.
+/// The most sources of a configuration: each has its own metric series and status entry.
 const SOURCES_MAX: usize = 10_000;
-/// Write keys of one source: two are enough to rotate.
+/// The most write keys of a source. Two are enough for a rotation.
 const WRITE_KEYS_MAX: usize = 100;
 
 /// A source.
@@ -22,30 +22,30 @@ const WRITE_KEYS_MAX: usize = 100;
 pub struct Source {
     /// Its id.
     pub id: SourceId,
-    /// The hashes of its write keys; at least one, none of which another source has.
+    /// The hashes of its write keys; at least one, and none belongs to another source.
     pub write_keys: Vec<WriteKeyHash>,
     /// Where its objects go.
     pub destination: Destination,
 }
 
-/// What write keys may refer to.
+/// Resolves what write keys refer to.
 pub(super) trait Outside {
-    /// An environment variable.
+    /// The value of an environment variable.
     fn variable(&self, name: &str) -> Option<String>;
-    /// A small file's text, or what went wrong.
+    /// The text of a small file, or the reason why it cannot be read.
     fn file(&self, path: &Path) -> Result<String, String>;
 }
 
-/// Reads every source. `bucket_wrong`: `s3.bucket` is set but unusable, which has been said once already.
+/// Reads every source. `bucket_wrong`: `s3.bucket` is set but invalid, which is already reported.
 pub(super) fn check(
     tables: &[Table],
     s3: &S3,
     bucket_wrong: bool,
     outside: &dyn Outside,
-    problems: &mut Vec<Problem>,
+    problems: &mut Vec<ConfigProblem>,
 ) -> Vec<Source> {
-    let nowhere = |name: &str, what: String| Problem {
-        place: Place::Nowhere,
+    let nowhere = |name: &str, what: String| ConfigProblem {
+        place: SettingPlace::Nowhere,
         name: name.to_owned(),
         value: None,
         what,
@@ -57,7 +57,10 @@ pub(super) fn check(
         ));
     }
     if tables.len() > SOURCES_MAX {
-        problems.push(nowhere("source", format!("is given {} times, at most {SOURCES_MAX}", tables.len())));
+        problems.push(nowhere(
+            "source",
+            format!("is given {} times: at most {SOURCES_MAX} are allowed", tables.len()),
+        ));
         return Vec::new();
     }
     let every_source_has_one =
@@ -87,7 +90,7 @@ fn source(
     s3: &S3,
     outside: &dyn Outside,
     taken: &mut Taken,
-    problems: &mut Vec<Problem>,
+    problems: &mut Vec<ConfigProblem>,
 ) -> Option<Source> {
     let mut reader = Reader::new(table, problems);
     let id = reader.optional("id", |value| {
@@ -101,7 +104,7 @@ fn source(
     if let Some(id) = &id
         && taken.ids.insert(id.clone(), ()).is_some()
     {
-        reader.refuse("id", "another source has this id".to_owned());
+        reader.refuse("id", "is the id of another source too".to_owned());
     }
     let destination = destination::of_source(&mut reader, id.as_ref(), s3);
     let write_keys = write_keys(table, id.as_ref(), outside, taken, problems);
@@ -109,17 +112,17 @@ fn source(
     Some(Source { id: id?, write_keys, destination })
 }
 
-/// Problems here never show a value: it may be a key.
+/// Problems found here never show a value, because it may be a write key.
 fn write_keys(
     table: &Table,
     id: Option<&SourceId>,
     outside: &dyn Outside,
     taken: &mut Taken,
-    problems: &mut Vec<Problem>,
+    problems: &mut Vec<ConfigProblem>,
 ) -> Vec<WriteKeyHash> {
-    let mut refuse = |place: &Place, what: String| {
+    let mut refuse = |place: &SettingPlace, what: String| {
         let name = format!("{}.write_keys", table.name);
-        problems.push(Problem { place: place.clone(), name, value: None, what });
+        problems.push(ConfigProblem { place: place.clone(), name, value: None, what });
     };
     let form = "expected a list such as [\"env:CHECKOUT_WRITE_KEY\"]";
     let entry = table.entries.get("write_keys");
@@ -132,7 +135,7 @@ fn write_keys(
         (false, _) => refuse(place, format!("is not set: {form}")),
         (true, 0) => refuse(place, format!("is not a list with at least one write key: {form}")),
         (true, count) if count > WRITE_KEYS_MAX => {
-            refuse(place, format!("has {count} write keys, at most {WRITE_KEYS_MAX}"));
+            refuse(place, format!("has {count} write keys: at most {WRITE_KEYS_MAX} are allowed"));
             return Vec::new();
         }
         (true, _) => {}
@@ -179,11 +182,11 @@ fn write_key(value: &Typed, outside: &dyn Outside) -> Result<WriteKeyHash, Strin
         (typed.to_owned(), String::new())
     };
     if key.contains(':') {
-        // Basic is `key:password`: what an SDK sends ends at the colon.
+        // Basic is `key:password`, so the write key that arrives ends at the first colon.
         return Err(format!(
-            "{from}has a colon, so SDKs that send it as Basic auth cannot: there a write key ends at the first one"
+            "{from}contains a colon: SDKs that use Basic auth cannot send it, because there the key ends at the first colon"
         ));
     }
-    // Trimmed as the collector trims what clients send; files end in a line break.
+    // Trimmed like the keys that clients send; a file usually ends with a line break.
     WriteKeyHash::of(key.trim()).ok_or_else(|| format!("{from}{form}"))
 }

@@ -1,19 +1,19 @@
-//! Sizes and durations, which always carry a unit: `100 MB`, `64KiB`, `1h`, `500 ms`.
+//! Sizes and durations, always with a unit: `100 MB`, `64KiB`, `1h`, `500 ms`.
 //!
-//! KB is 1,000 bytes and KiB 1,024. Upper and lower case mean the same, a space before the unit and a decimal fraction
-//! are allowed (`1.5 GB`), and what is shown reads back as exactly the same value.
+//! KB is 1,000 bytes and KiB is 1,024. Case does not matter; a space before the unit and a decimal fraction
+//! are allowed (`1.5 GB`). A displayed value parses back to exactly the same value.
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// The form expected of a size, for messages.
+/// The expected form of a size, for messages.
 pub const SIZE_FORM: &str = "a size with its unit, such as \"100 MB\" or \"64 KiB\"";
-/// The form expected of a duration, for messages.
+/// The expected form of a duration, for messages.
 pub const PERIOD_FORM: &str =
     "a duration with its unit, such as \"500 ms\", \"2 s\", \"10 min\", \"1 h\" or \"1 d\"";
 
-/// Digits after the decimal point that are read. More would name parts of a byte or of a nanosecond.
+/// The most digits after the decimal point. More would be fractions of a byte or of a nanosecond.
 const FRACTION_DIGITS_MAX: usize = 9;
 
 const SIZE_UNITS: [(&str, u64); 9] = [
@@ -28,7 +28,7 @@ const SIZE_UNITS: [(&str, u64); 9] = [
     ("B", 1),
 ];
 
-/// In milliseconds, the finest that a setting can say.
+/// In milliseconds, the smallest unit of a setting.
 const PERIOD_UNITS: [(&str, u64); 6] =
     [("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
@@ -40,7 +40,7 @@ pub struct ByteSize(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Period(Duration);
 
-/// A text that is no size or duration. Its text says which form is expected.
+/// A text that is not a size or duration. The message gives the expected form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnitError {
     /// Not a number followed by a unit of size.
@@ -49,10 +49,10 @@ pub enum UnitError {
     /// Not a number followed by a unit of time.
     #[error("expected {PERIOD_FORM}")]
     Period,
-    /// More than 64 bits hold.
+    /// More than fits into 64 bits.
     #[error("is too large")]
     TooLarge,
-    /// A fraction that is no whole byte or millisecond.
+    /// A fraction that is not a whole number of bytes or milliseconds.
     #[error("is not a whole number of {0}")]
     NotWhole(&'static str),
 }
@@ -68,7 +68,7 @@ impl Period {
         Self(Duration::from_secs(seconds))
     }
 
-    /// It as a [`Duration`].
+    /// The period as a [`Duration`].
     pub const fn get(self) -> Duration {
         self.0
     }
@@ -88,45 +88,18 @@ impl FromStr for Period {
     }
 }
 
-/// The largest unit that leaves no fraction, so that it reads back as the same size.
+/// In the largest unit that needs no fraction, so that it parses back to the same size.
 impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         show_exact(f, self.0, &SIZE_UNITS)
     }
 }
 
-/// The largest unit that leaves no fraction, so that it reads back as the same duration.
+/// In the largest unit that needs no fraction, so that it parses back to the same duration.
 impl fmt::Display for Period {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         show_exact(f, u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX), &PERIOD_UNITS)
     }
-}
-
-/// About how many bytes, for a person: `1.2 GB`.
-pub fn about_bytes(bytes: u64) -> String {
-    let decimal = [("TB", 1_000_000_000_000), ("GB", 1_000_000_000), ("MB", 1_000_000), ("KB", 1_000)];
-    for (unit, of) in decimal {
-        if bytes >= of {
-            let tenths = u128::from(bytes) * 10 / u128::from(of);
-            return format!("{}.{} {unit}", tenths / 10, tenths % 10);
-        }
-    }
-    format!("{bytes} B")
-}
-
-/// About how long, for a person: the two largest units (`2 h 5 min`), whole seconds at the finest.
-pub fn about_seconds(seconds: u64) -> String {
-    let units = [("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)];
-    let Some(first) = units.iter().position(|(_, of)| seconds >= *of) else { return "0 s".to_owned() };
-    let mut rest = seconds;
-    let mut parts = Vec::new();
-    for (unit, of) in units.iter().skip(first).take(2) {
-        if rest >= *of {
-            parts.push(format!("{} {unit}", rest / of));
-        }
-        rest %= of;
-    }
-    parts.join(" ")
 }
 
 fn quantity(
@@ -164,7 +137,7 @@ fn quantity(
 
 fn show_exact(f: &mut fmt::Formatter<'_>, amount: u64, units: &[(&str, u64)]) -> fmt::Result {
     let exact = |of: u64| of <= amount && amount.is_multiple_of(of);
-    // Zero has no largest unit.
+    // Zero fits no unit.
     match units.iter().find(|(_, of)| exact(*of)) {
         Some((unit, of)) => write!(f, "{} {unit}", amount / of),
         None => write!(f, "{amount} {}", units.last().map_or("", |(unit, _)| unit)),
@@ -177,7 +150,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn sizes_are_read_with_their_unit() {
+    fn sizes_need_a_unit() {
         let check = |text: &str, expected: Result<u64, UnitError>| {
             assert_eq!(text.parse::<ByteSize>().map(|size| size.0), expected, "{text:?}");
         };
@@ -208,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_are_read_with_their_unit() {
+    fn durations_need_a_unit() {
         let check = |text: &str, expected: Result<u64, UnitError>| {
             assert_eq!(
                 text.parse::<Period>().map(|period| period.get().as_millis()),
@@ -231,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shown_is_short() {
+    fn values_are_shown_in_the_largest_exact_unit() {
         let check =
             |text: &str, shown: &str| assert_eq!(text.parse::<ByteSize>().unwrap().to_string(), shown);
         check("1000 KB", "1 MB");
@@ -243,36 +216,23 @@ mod tests {
         assert_eq!("0 h".parse::<Period>().unwrap().to_string(), "0 ms");
     }
 
-    #[test]
-    fn for_a_person_two_units_are_enough() {
-        assert_eq!(about_bytes(999), "999 B");
-        assert_eq!(about_bytes(1_999), "1.9 KB");
-        assert_eq!(about_bytes(20_000_000_000), "20.0 GB");
-        assert_eq!(about_bytes(u64::MAX), "18446744.0 TB");
-        assert_eq!(about_seconds(0), "0 s");
-        assert_eq!(about_seconds(59), "59 s");
-        assert_eq!(about_seconds(3_600), "1 h");
-        assert_eq!(about_seconds(7_505), "2 h 5 min");
-        assert_eq!(about_seconds(90_061), "1 d 1 h");
-    }
-
     proptest! {
         #[test]
-        fn a_size_reads_back_as_shown(bytes: u64, small in 0_u64..5_000_000) {
+        fn a_displayed_size_parses_back(bytes: u64, small in 0_u64..5_000_000) {
             for size in [ByteSize(bytes), ByteSize(small), ByteSize(small << 10), ByteSize(small * 1_000)] {
                 prop_assert_eq!(size.to_string().parse(), Ok(size));
             }
         }
 
         #[test]
-        fn a_duration_reads_back_as_shown(millis in 0_u64..u64::MAX / 2, small in 0_u64..5_000) {
+        fn a_displayed_duration_parses_back(millis in 0_u64..u64::MAX / 2, small in 0_u64..5_000) {
             for period in [Period::from_millis(millis), Period::from_secs(small), Period::from_secs(small * 60)] {
                 prop_assert_eq!(period.to_string().parse(), Ok(period));
             }
         }
 
         #[test]
-        fn any_text_is_read_or_refused(text in "[0-9]{0,4}[.]?[0-9]{0,3} ?(\\PC{0,3}|[kKmMgGtT]?i?[bB]|[mM]?[sS]|[hd])") {
+        fn any_text_is_parsed_or_refused(text in "[0-9]{0,4}[.]?[0-9]{0,3} ?(\\PC{0,3}|[kKmMgGtT]?i?[bB]|[mM]?[sS]|[hd])") {
             if let Ok(size) = text.parse::<ByteSize>() {
                 prop_assert_eq!(size.to_string().parse(), Ok(size));
             }

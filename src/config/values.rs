@@ -1,4 +1,4 @@
-//! The values that only a configuration has, each checked when it is read.
+//! Value types that only the configuration uses, each validated when parsed.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -7,7 +7,9 @@ use std::str::FromStr;
 
 use ipnet::IpNet;
 
-/// TLS on a listener of its own.
+use crate::words::url::bare_host;
+
+/// TLS, on a separate listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tls {
     /// Where it listens.
@@ -18,7 +20,7 @@ pub struct Tls {
     pub key: PathBuf,
 }
 
-/// What a request with a key of no source gets.
+/// How a request with an unknown write key is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UnknownKey {
     /// 401 `invalid_write_key`.
@@ -36,26 +38,26 @@ pub enum AllowedOrigins {
     Only(Vec<String>),
 }
 
-/// What the spool does when it meets damage.
+/// What the spool does when it finds damage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnCorruption {
-    /// Name the hole, say degraded, go on.
+    /// Report the damaged range, become degraded and continue.
     Continue,
     /// Stop the process.
     Stop,
 }
 
-/// Whether objects say `Content-Encoding: gzip`. They are gzip either way.
+/// Whether objects carry the header `Content-Encoding: gzip`. They are gzip either way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ContentEncoding {
     /// The header is sent.
     Gzip,
-    /// It is left out, for tools that would unpack the download.
+    /// The header is omitted, for tools that would decompress the download.
     None,
 }
 
 impl ContentEncoding {
-    /// The header's value, if it is sent.
+    /// The header's value, unless it is omitted.
     pub fn header(self) -> Option<&'static str> {
         match self {
             Self::Gzip => Some("gzip"),
@@ -64,19 +66,20 @@ impl ContentEncoding {
     }
 }
 
-/// A canned ACL that puts may ask for.
+/// A canned ACL for puts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Acl {
-    /// The bucket's owner may do everything with the object, for buckets of other accounts that still use ACLs.
+    /// Gives the bucket's owner full control of the object. For buckets of other accounts that still use
+    /// ACLs.
     BucketOwnerFullControl,
 }
 
 /// When puts carry a checksum of the object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Checksums {
-    /// Always: the store compares it with what it received.
+    /// Always; the store compares it with the bytes it received.
     Auto,
-    /// Only where the store demands one, for stores that do not know the header.
+    /// Only where the store requires one. For stores that do not support checksums.
     WhenRequired,
 }
 
@@ -85,7 +88,7 @@ pub enum Checksums {
 pub struct NodeId(String);
 
 impl NodeId {
-    /// The form expected, for messages.
+    /// The expected form, for messages.
     pub const FORM: &str = "1 to 32 of a-z 0-9 -";
 
     /// The name as text.
@@ -103,15 +106,15 @@ impl FromStr for NodeId {
     }
 }
 
-/// A minute of every hour, typed as `:40`.
+/// A minute of every hour, written as `:40`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MinuteOfHour(u8);
 
 impl MinuteOfHour {
-    /// The form expected, for messages.
+    /// The expected form, for messages.
     pub const FORM: &str = "a minute of the hour, from \":00\" to \":59\"";
 
-    /// 0 to 59.
+    /// The minute, 0 to 59.
     pub fn get(self) -> u8 {
         self.0
     }
@@ -128,15 +131,16 @@ impl FromStr for MinuteOfHour {
     }
 }
 
-/// The URL of a store that is not AWS's own: `http` or `https`, never a link-local address.
+/// The URL of a store or service other than AWS's own endpoint: `http` or `https`, never a link-local
+/// address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint(String);
 
 impl Endpoint {
-    /// Reads a URL.
+    /// Parses a URL.
     ///
     /// # Errors
-    /// What is wrong, in words. The URL is not repeated.
+    /// What is wrong, in words. The text does not repeat the URL.
     pub fn parse(text: &str) -> Result<Self, String> {
         let form =
             || "expected a URL such as \"https://s3.example.com\" or \"http://127.0.0.1:9000\"".to_owned();
@@ -159,7 +163,7 @@ impl Endpoint {
         Ok(Self(text.to_owned()))
     }
 
-    /// The URL, without a slash at its end.
+    /// The URL, without a slash at the end.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -171,26 +175,26 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// Link-local addresses are where clouds keep instance credentials: no store is there, and nobody shall make us ask.
+/// Refuses link-local addresses: clouds serve instance credentials there, and no store uses them.
 pub(super) fn refuse_link_local(host: &str) -> Result<(), String> {
-    // The instance metadata service has this unique-local address besides its link-local one.
+    // The instance metadata service also has this unique-local address.
     const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let bare = bare_host(host);
     let last_label = bare.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
     match bare.parse::<IpAddr>().map(|ip| ip.to_canonical()) {
         Ok(IpAddr::V4(ip)) if ip.is_link_local() => {}
         Ok(IpAddr::V6(ip)) if ip.is_unicast_link_local() || ip == METADATA_V6 => {}
         Ok(_) => return Ok(()),
-        // Resolvers take `2852039166` and `0xa9fe.1` for addresses; no host name ends in a number.
+        // Resolvers accept `2852039166` and `0xa9fe.1` as addresses; no host name ends in a number.
         Err(_) if last_label.starts_with("0x") || last_label.bytes().all(|b| b.is_ascii_digit()) => {
             return Err("expected a host name or an address in its usual form".to_owned());
         }
         Err(_) => return Ok(()),
     }
-    Err("link-local addresses are refused as endpoints".to_owned())
+    Err("a link-local address cannot be an endpoint".to_owned())
 }
 
-/// An address range, or one address, whose forwarding headers are believed.
+/// An address range or a single address.
 pub(super) fn address_range(text: &str) -> Result<IpNet, String> {
     let text = text.trim();
     text.parse::<IpNet>()
@@ -212,7 +216,7 @@ pub(super) fn origin(text: &str) -> Result<String, String> {
     }
 }
 
-/// A host name or address, with a port where `port` allows one.
+/// A host name or address; with a port only if `port` allows one.
 pub(super) fn host(text: &str, port: bool) -> Result<String, String> {
     let text = text.trim().to_ascii_lowercase();
     let fits = text.parse::<http::uri::Authority>().is_ok_and(|authority| {
@@ -229,7 +233,7 @@ pub(super) fn host(text: &str, port: bool) -> Result<String, String> {
     }
 }
 
-/// The name of a library, or the beginning of some, with `*` behind it.
+/// The name of a library, or the beginning of one followed by `*`.
 pub(super) fn library(text: &str) -> Result<String, String> {
     let text = text.trim();
     let name = text.strip_suffix('*').unwrap_or(text);
@@ -237,11 +241,11 @@ pub(super) fn library(text: &str) -> Result<String, String> {
     if fits {
         Ok(text.to_owned())
     } else {
-        Err(format!("{text:?}: expected the name of a library, or its beginning and a * at the end"))
+        Err(format!("{text:?}: expected a library name, or the beginning of one followed by *"))
     }
 }
 
-/// `/proxy`: what comes before every route. No slash at its end.
+/// A path before every route, such as `/proxy`. No slash at the end.
 pub(super) fn path_prefix(text: &str) -> Result<String, String> {
     let path = text.trim_end_matches('/');
     let legal = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
@@ -253,7 +257,7 @@ pub(super) fn path_prefix(text: &str) -> Result<String, String> {
     if fits { Ok(path.to_owned()) } else { Err("expected a path such as \"/proxy\"".to_owned()) }
 }
 
-/// A region as AWS and other stores name theirs.
+/// A region name of AWS or another store.
 pub(super) fn region(text: &str) -> Result<String, String> {
     let legal = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
     let fits = (1..=64).contains(&text.len()) && text.bytes().all(legal);
@@ -296,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn small_forms() {
+    fn small_values_accept_only_their_form() {
         let minute = |text: &str| text.parse::<MinuteOfHour>().ok().map(MinuteOfHour::get);
         assert_eq!(minute(":40"), Some(40));
         assert_eq!(minute(":00"), Some(0));

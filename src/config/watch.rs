@@ -1,5 +1,5 @@
-//! Notices that the configuration has changed: the file and the files it refers to are looked at every 2 s, and at once
-//! on SIGHUP.
+//! Detects changes of the configuration: checks the file, and the files it refers to, every 2 s and at
+//! SIGHUP.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use tokio::sync::watch;
 use super::load::{Content, Loaded, Loader};
 use super::problem::ConfigError;
 
-/// How often the files are looked at.
+/// How often the files are checked.
 pub const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// How long a changed file must stay the same before it is taken: an editor may be half-way through writing it, and half
-/// a file can be a right one with fewer sources.
+/// How long a changed file must stay the same before it is loaded. An editor may still be writing it, and
+/// half a file can be valid with fewer sources.
 pub const SETTLED_AFTER: Duration = Duration::from_millis(250);
 
 /// Waits for changes.
@@ -25,25 +25,25 @@ pub struct Watcher {
 }
 
 impl Watcher {
-    /// Watches what `loader` reads, from the state of `loaded` on. `hangups` changes at each SIGHUP
-    /// ([`crate::runtime::shutdown::hangups`]).
+    /// Watches the files that `loader` reads, starting from the state `loaded`. `hangups` changes at each
+    /// SIGHUP ([`crate::runtime::shutdown::hangups`]).
     pub fn new(loader: Loader, loaded: &Loaded, hangups: watch::Receiver<u64>) -> Self {
         Self { loader, seen: loaded.content.clone(), hangups, asked: false, look_every: LOOK_EVERY }
     }
 
-    /// Looks this often instead of every [`LOOK_EVERY`].
+    /// Checks at this interval instead of [`LOOK_EVERY`].
     #[must_use]
     pub fn look_every(self, look_every: Duration) -> Self {
         Self { look_every, ..self }
     }
 
-    /// Waits until the content changed, or until SIGHUP, and gives what it now says. The same content is given once,
-    /// right or wrong, so that what is wrong is said once; after SIGHUP it is given anyway.
+    /// Waits for a change or a SIGHUP and returns the result of loading. Each content is returned once, valid
+    /// or not, so that its problems are reported once; after a SIGHUP it is returned even if unchanged.
     ///
-    /// Cancel-safe: a change or a signal that was noticed is noticed again.
+    /// Cancel-safe: a change or signal is not lost.
     ///
     /// # Errors
-    /// [`ConfigError`]: the new content cannot be used, and what is in force should stay so.
+    /// [`ConfigError`]: the new content is invalid. The configuration in force should stay.
     pub async fn next(&mut self) -> Result<Loaded, ConfigError> {
         loop {
             if !self.asked {
@@ -73,7 +73,7 @@ impl Watcher {
         }
     }
 
-    /// The file may lie on a network: a worker thread of the runtime must not wait for it.
+    /// The file may be on a network file system: a worker thread of the runtime must not wait for it.
     async fn read<T: Send + 'static>(
         &self,
         what: impl FnOnce(&Loader) -> T + Send + 'static,
@@ -88,7 +88,7 @@ impl Watcher {
 
 async fn hung_up(hangups: &mut watch::Receiver<u64>) {
     if hangups.changed().await.is_err() {
-        // Nobody will signal any more; the files are still looked at.
+        // No more signals will come, but the files must still be checked.
         std::future::pending::<()>().await;
     }
 }

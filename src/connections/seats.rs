@@ -1,23 +1,27 @@
-//! Seats: how many connections a listener has open at once, and which one makes room when all seats are taken.
+//! Seats: how many connections a listener has open at once, and which one leaves when a new one needs its
+//! seat.
 //!
-//! A connection *waits* while it has no request under way: before its first byte, while a head comes in, between requests.
-//! Its owner may say that it waits while a request has not come whole.
-//! A new connection gets the seat of the one that has waited longest, so sockets that send nothing, or heads that never
-//! end, keep nobody out. A connection with a request under way keeps its seat, and so does one that is said to wait only from
-//! a later time on.
+//! A connection *waits* while it has no request in flight: before its first byte, while a head comes in,
+//! between requests. Its owner may also declare it waiting while the rest of a request is missing. A new
+//! connection gets the seat of the one that has waited longest. So sockets that send nothing, or heads that
+//! never end, keep no one out. A connection with a request in flight keeps its seat, and so does one whose
+//! waiting counts only from a later time.
 //!
-//! What a request costs is one atomic store at its beginning and one at its end. The order in which connections wait is
-//! brought up to date only when a seat is needed, for a few connections at a time: each is filed under a time at which it
-//! began to wait or under an earlier one, so the first whose time is still right has waited longest of all.
+//! A request costs one atomic store at its beginning and one at its end. The order of waiting connections is
+//! updated only when a seat is needed, for a few connections at a time. Each is filed under the time at which
+//! it began to wait, or under an earlier one, so the first entry whose time is still right has waited longest
+//! of all.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 
-/// A request is under way.
+use crate::lock::lock;
+
+/// A request is in flight.
 const BUSY: u64 = u64::MAX;
 /// The connection was told to leave.
 const LEAVING: u64 = u64::MAX - 1;
@@ -34,33 +38,33 @@ pub struct Seats {
 #[derive(Debug, Default)]
 struct Order {
     taken: usize,
-    /// Of those taken: told to leave, and not gone yet.
+    /// Taken seats whose connections were told to leave and are still there.
     leaving: usize,
     next_id: u64,
-    /// All others, by when they began to wait, or by an earlier time.
+    /// All other taken seats, by the time at which waiting began, or an earlier one.
     filed: BTreeMap<(u64, u64), Arc<Standing>>,
 }
 
-/// Wakes whoever needs a seat.
+/// Wakes the tasks that need a seat.
 #[derive(Debug, Default)]
 struct News {
     seat: Notify,
-    /// Somebody needs a seat as soon as a request ends.
+    /// A task needs a seat as soon as a request ends.
     wanted: AtomicBool,
 }
 
-/// What one connection is doing.
+/// The state of one connection.
 #[derive(Debug)]
 pub struct Standing {
     /// Since when it waits, in nanoseconds; or [`BUSY`], or [`LEAVING`].
     since: AtomicU64,
-    /// Under what time it is filed. Changed only with the order locked.
+    /// The time under which it is filed. Changed only while the order is locked.
     filed: AtomicU64,
     leave: Notify,
     news: Arc<News>,
 }
 
-/// One connection's seat, given back when dropped.
+/// One connection's seat. Dropping it frees the seat.
 #[derive(Debug)]
 pub struct Seat {
     seats: Arc<Seats>,
@@ -68,12 +72,12 @@ pub struct Seat {
     standing: Arc<Standing>,
 }
 
-/// What came of asking for a seat.
+/// The answer to a task that needs a seat.
 enum Asked {
     Taken(Seat),
-    /// Somebody was told to leave.
+    /// A connection was told to leave.
     Soon,
-    /// None of those that were looked at waits yet.
+    /// None of the examined connections is waiting.
     AllBusy,
 }
 
@@ -82,13 +86,13 @@ fn nanos(time: Duration) -> u64 {
 }
 
 impl Seats {
-    /// So many seats. `looks` bounds how many connections are looked at for each that needs a seat.
+    /// So many seats. `looks` is the number of connections to examine at most for each one that needs a seat.
     pub fn new(most: usize, looks: usize) -> Arc<Self> {
         Arc::new(Self { most, looks, order: Mutex::default(), news: Arc::default() })
     }
 
-    /// A seat for a connection that comes `now` (monotonic time). Where all are taken, the connection that has waited longest
-    /// is told to leave. `None`: none of those that were looked at waits yet.
+    /// A seat for a connection that arrives `now` (monotonic time). If all are taken, the connection that has
+    /// waited longest is told to leave. `None`: none of the examined connections is waiting.
     ///
     /// Cancel-safe: no seat is lost.
     pub async fn take(self: &Arc<Self>, now: impl Fn() -> Duration) -> Option<Seat> {
@@ -103,14 +107,15 @@ impl Seats {
         }
     }
 
-    /// The same, and waits while all have a request under way: for a listener that refuses nobody.
+    /// Like [`Self::take`], but waits if all connections have a request in flight: for a listener that
+    /// refuses no one.
     pub async fn take_in_time(self: &Arc<Self>, now: impl Fn() -> Duration) -> Seat {
         loop {
             if let Some(seat) = self.take(&now).await {
                 return seat;
             }
             self.news.wanted.store(true, Ordering::SeqCst);
-            // A request may have ended before it was known that a seat is wanted.
+            // A request may have ended before `wanted` was set.
             let seat = self.take(&now).await;
             if seat.is_none() {
                 self.news.seat.notified().await;
@@ -124,7 +129,7 @@ impl Seats {
 
     fn ask(self: &Arc<Self>, now: impl Fn() -> Duration, told: bool) -> Asked {
         let mut order = self.order();
-        // Under the lock: later than all that have a seat.
+        // Read under the lock, so that it is later than the times of all seats.
         let now = nanos(now());
         if order.taken < self.most {
             let seat = order.seat(self, now);
@@ -141,7 +146,7 @@ impl Seats {
     }
 
     fn order(&self) -> MutexGuard<'_, Order> {
-        self.order.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.order)
     }
 }
 
@@ -156,7 +161,7 @@ impl Order {
         Seat { seats: Arc::clone(seats), id, standing }
     }
 
-    /// Tells the connection that has waited longest to leave. Looks at so many at most.
+    /// Tells the connection that has waited longest to leave. Examines at most `looks` connections.
     fn tell_one_to_leave(&mut self, now: u64, looks: usize) -> bool {
         let (mut busy, mut told) = (Vec::new(), false);
         for _ in 0..looks {
@@ -167,7 +172,7 @@ impl Order {
             } else if since > filed {
                 self.file(since, id, standing);
             } else if since > now {
-                // So do all that are filed behind it.
+                // The same holds for all that are filed after it.
                 self.file(since, id, standing);
                 break;
             } else if standing.tell_to_leave(since) {
@@ -192,15 +197,16 @@ impl Order {
 }
 
 impl Standing {
-    /// A request begins. `false`: the connection was told to leave before, and must not take it.
+    /// A request begins. `false`: the connection was told to leave before, and must not take the request.
     pub fn request_began(&self) -> bool {
         let before = self.since.load(Ordering::Acquire);
-        // Only who tells it to leave changes it meanwhile.
+        // In the meantime only `tell_to_leave` changes it.
         before != LEAVING
             && self.since.compare_exchange(before, BUSY, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
-    /// No request is under way any more. It counts as waiting from `since` on, which may be later than now.
+    /// No request is in flight any more. The connection counts as waiting from `since` on, which may be later
+    /// than now.
     pub fn waits(&self, since: Duration) {
         let kept = |before: u64| (before != LEAVING).then(|| nanos(since));
         if self.since.fetch_update(Ordering::SeqCst, Ordering::SeqCst, kept).is_err() {
@@ -211,7 +217,7 @@ impl Standing {
         }
     }
 
-    /// While it waits: its client was still active at `now`.
+    /// The client of a waiting connection was still active at `now`.
     pub fn still_active(&self, now: Duration) {
         let before = self.since.load(Ordering::Acquire);
         let renewed = || self.since.compare_exchange(before, nanos(now), Ordering::AcqRel, Ordering::Acquire);
@@ -220,7 +226,8 @@ impl Standing {
         }
     }
 
-    /// Resolves when the connection must leave. It must be dropped at once then: somebody waits for its seat.
+    /// Resolves when the connection must leave. Then it must be dropped at once, because another one waits
+    /// for its seat.
     pub async fn told_to_leave(&self) {
         self.leave.notified().await;
     }
@@ -235,7 +242,7 @@ impl Standing {
 }
 
 impl Seat {
-    /// What the connection in it is doing.
+    /// The state of the connection in this seat.
     pub fn standing(&self) -> &Arc<Standing> {
         &self.standing
     }

@@ -8,8 +8,8 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::times::Verdict;
 
-/// Fires when a time of a connection is over. It is set anew only for an earlier time or when it fired, not at every
-/// request.
+/// Fires when a time limit of a connection passes. It is rearmed only for an earlier time or after it fired,
+/// not at every request.
 #[derive(Debug)]
 pub struct Timer {
     sleep: Pin<Box<Sleep>>,
@@ -23,8 +23,8 @@ impl Default for Timer {
 }
 
 impl Timer {
-    /// Ready when `verdict`, given the time, says that the connection must close. To be polled after whatever may change the
-    /// verdict.
+    /// Ready when `verdict`, given the time, closes the connection. Poll it after everything that may change
+    /// the verdict.
     pub fn poll_expired<E>(
         &mut self,
         now: impl Fn() -> Duration,

@@ -1,10 +1,10 @@
-//! How long a connection may take, as a state machine over what happened and when.
+//! Decides how long a connection may take: a state machine over events and their times.
 //!
-//! Two times are kept: from the first byte of a request's head to its end, and idle between requests. Neither the HTTP/1
-//! parser's own timer (it also runs while a kept-alive connection idles) nor that of HTTP/2 (there is none) can keep both,
-//! and none runs while the protocol is being told apart. So the bytes are looked at as they come: of HTTP/1 only whether
-//! there are any while no request is open, of HTTP/2 the frame headers, since settings, pings and window updates come at
-//! any time and are no request.
+//! There are two limits: from the first byte of a request's head to its end, and idle between requests.
+//! Neither the HTTP/1 parser's own timer (it also runs while a kept-alive connection idles) nor HTTP/2 (it
+//! has none) can keep both, and none runs while the protocol is still unknown. So this module examines the
+//! bytes as they arrive: for HTTP/1 only whether any come while no request is open, for HTTP/2 the frame
+//! headers, because settings, pings and window updates may come at any time and are no requests.
 
 use std::time::Duration;
 
@@ -15,23 +15,23 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 pub enum Expired {
     /// A head was not complete in time.
     Head,
-    /// Nothing was asked for too long.
+    /// No request came for too long.
     Idle,
 }
 
 /// Whether a connection may go on. A listener may have more reasons to close one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict<E = Expired> {
-    /// It may, and is looked at again at this time at the latest.
+    /// It may go on; check again at this time at the latest.
     Fine {
         /// Monotonic time.
         again_at: Duration,
     },
-    /// It may not.
+    /// It must close.
     Close(E),
 }
 
-/// The times of one connection. All instants are readings of the monotonic clock.
+/// The times of one connection. All times are readings of the monotonic clock.
 #[derive(Debug)]
 pub struct ConnectionTimes {
     head_timeout: Duration,
@@ -45,7 +45,7 @@ pub struct ConnectionTimes {
 
 #[derive(Debug)]
 enum Wire {
-    /// So many bytes of the HTTP/2 preface have come, and nothing else.
+    /// Only so many bytes of the HTTP/2 preface have come so far.
     Unknown(usize),
     Http1,
     Http2(FrameTracker),
@@ -89,7 +89,7 @@ impl ConnectionTimes {
             }
             Wire::Http1 if self.open_requests > 0 => {}
             Wire::Http1 => {
-                // Old clients end a body with a line break that belongs to nothing.
+                // Old clients end a body with a line break that is part of no request.
                 let is_of_a_head = |byte: &u8| self.head_since.is_some() || !matches!(byte, b'\r' | b'\n');
                 if bytes.iter().any(is_of_a_head) {
                     self.head_since.get_or_insert(now);
@@ -107,7 +107,7 @@ impl ConnectionTimes {
         }
     }
 
-    /// A request was answered, or given up by its client.
+    /// A request was answered, or its client gave up.
     pub fn request_ended(&mut self, now: Duration) {
         self.open_requests = self.open_requests.saturating_sub(1);
         if self.open_requests == 0 {
@@ -115,17 +115,17 @@ impl ConnectionTimes {
         }
     }
 
-    /// How many requests are under way.
+    /// How many requests are in flight.
     pub fn open_requests(&self) -> u32 {
         self.open_requests
     }
 
-    /// Whether a request is under way.
+    /// Whether a request is in flight.
     pub fn has_open_requests(&self) -> bool {
         self.open_requests > 0
     }
 
-    /// An answer was given before the whole request was read.
+    /// An answer was sent before the whole request was read.
     pub fn left_unread(&mut self) {
         self.unread = true;
     }
@@ -135,12 +135,12 @@ impl ConnectionTimes {
         self.unread || self.head_since.is_some()
     }
 
-    /// Whether it is known to be HTTP/2.
+    /// Whether the connection is known to be HTTP/2.
     pub fn is_http2(&self) -> bool {
         matches!(self.wire, Wire::Http2(_))
     }
 
-    /// Whether it is known to be HTTP/1.
+    /// Whether the connection is known to be HTTP/1.
     pub fn is_http1(&self) -> bool {
         matches!(self.wire, Wire::Http1)
     }
@@ -148,11 +148,12 @@ impl ConnectionTimes {
     /// Whether the connection may go on.
     pub fn verdict(&self, now: Duration) -> Verdict {
         let head_until = self.head_since.map(|since| since + self.head_timeout);
-        // While requests are open they keep their own times; it is enough to look again one idle time later.
+        // Open requests have their own time limits, so the next check can be one idle time later.
         let idle_until = if self.open_requests == 0 { self.idle_since } else { now } + self.idle_timeout;
         match head_until {
             Some(until) if now >= until => Verdict::Close(Expired::Head),
-            // A head that began in time may end. Not so in HTTP/2, where any frame could put the end off for ever.
+            // In HTTP/1 a head that began in time may finish. In HTTP/2 it may not, because any frame could
+            // delay the end for ever.
             Some(until) if !self.is_http2() => Verdict::Fine { again_at: until },
             _ if now >= idle_until => Verdict::Close(Expired::Idle),
             Some(until) => Verdict::Fine { again_at: until.min(idle_until) },
@@ -166,7 +167,7 @@ const HEADERS: u8 = 1;
 const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 4;
 
-/// Tells, from the frames of an HTTP/2 connection, while a request's head is coming in.
+/// Finds out from the frames of an HTTP/2 connection when a request's head is coming in.
 #[derive(Debug, Default)]
 struct FrameTracker {
     header: [u8; FRAME_HEADER_LEN],

@@ -1,31 +1,32 @@
-//! What to do after a try to put: a function from the store's answer. Pure.
+//! Decides the next step after a put: a pure function of the store's answer.
 
 use crate::store::{Fault, PutMode};
 
-/// What comes next.
+/// The next step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     /// The object is in the store.
     Commit,
-    /// An object with this key is there: ask whose it is.
+    /// An object with this key exists: ask whether it is ours.
     AskWhose,
-    /// Try again after a backoff, in this mode.
+    /// Retry after a backoff, in this mode.
     Retry(PutMode),
-    /// Try again at the longest wait: somebody has to change something first.
+    /// Retry after the longest wait: a person has to change something first.
     RetryAtCap,
     /// The store received other bytes: make the object again from the spool, then retry.
     Rebuild,
-    /// The object's bytes could not be read: read them again, from the spool where they are staged, then retry.
+    /// The object's bytes could not be read: read them again, from the spool where they are staged, then
+    /// retry.
     ReadAgain,
-    /// Another object has the key: stop, and wait for a person.
+    /// Another object has the key: wait for a person.
     Conflict,
 }
 
-/// After a put that failed with `fault`.
+/// The next step after a put that failed with `fault`.
 pub fn after_put(fault: Fault, mode: PutMode) -> Next {
     match fault {
         Fault::Exists if mode == PutMode::CreateOnly => Next::AskWhose,
-        // A plain put that finds something in its way cannot be: treat it as an answer that is not understood.
+        // A plain put replaces whatever has the key, so this answer makes no sense: retry.
         Fault::Exists | Fault::NotFound => Next::Retry(mode),
         Fault::Busy | Fault::Transient | Fault::Region | Fault::Expired => Next::Retry(mode),
         Fault::Refused | Fault::NoAccess => Next::RetryAtCap,
@@ -34,17 +35,20 @@ pub fn after_put(fault: Fault, mode: PutMode) -> Next {
     }
 }
 
-/// After the HEAD that follows a 412: `found` is the content hash in the object's metadata, `ours` those that the seal
-/// may have left there. `may_replace`: what would be put is all that was sealed, or a person said so.
+/// The next step after the HEAD that follows a 412. `found` is the content hash in the object's metadata,
+/// `ours` are the hashes that an object of ours may have. `may_replace` is set if the put holds everything
+/// that was sealed, or if a person allowed it to replace an object.
 pub fn after_head(found: Result<Option<&str>, Fault>, ours: &[&str], may_replace: bool) -> Next {
     match found {
         Ok(Some(hash)) if ours.contains(&hash) => Next::Commit,
         Ok(_) => Next::Conflict,
-        // It was there a moment ago: a delete marker, or another's transaction. The conditional put settles it.
+        // The key was taken a moment ago and is free now: a delete marker, or another client's transaction.
+        // The conditional put settles it.
         Err(Fault::NotFound) => Next::Retry(PutMode::CreateOnly),
-        // The plain bucket policy grants no right to read. Same name, same content: a plain put is as good.
+        // The plain bucket policy grants no right to read. The same key has the same content, so a plain put
+        // is as good.
         Err(Fault::Refused) if may_replace => Next::Retry(PutMode::Overwrite),
-        // What is there may be the whole object, and what would be put is less.
+        // The existing object may be whole, and the put holds less.
         Err(Fault::Refused) => Next::Conflict,
         Err(_) => Next::Retry(PutMode::CreateOnly),
     }
@@ -55,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_fault_has_its_answer() {
+    fn each_fault_leads_to_one_next_step() {
         use PutMode::{CreateOnly, Overwrite};
         let check = |fault, mode, next| assert_eq!(after_put(fault, mode), next, "{fault:?} {mode:?}");
         check(Fault::Exists, CreateOnly, Next::AskWhose);
@@ -79,14 +83,14 @@ mod tests {
         check(Ok(None), Next::Conflict);
         check(Err(Fault::NotFound), Next::Retry(PutMode::CreateOnly));
         check(Err(Fault::Refused), Next::Retry(PutMode::Overwrite));
-        // Only the store's own no to this question says that it will not be answered.
+        // Only a refusal by the store means that this question will never be answered.
         for passing in [Fault::Transient, Fault::Expired, Fault::NoAccess, Fault::Region] {
             check(Err(passing), Next::Retry(PutMode::CreateOnly));
         }
         assert_eq!(
             after_head(Err(Fault::Refused), &["aa"], false),
             Next::Conflict,
-            "less never replaces the whole"
+            "an object with fewer lines never replaces a whole one"
         );
     }
 }

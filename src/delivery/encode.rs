@@ -1,4 +1,4 @@
-//! A range of the spool becomes a staged object.
+//! Encodes a range of the spool into a staged object.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -6,19 +6,15 @@ use std::io;
 use super::give_way::GiveWay;
 use super::staging::{Staged, Staging, StagingWriter};
 use crate::batch::BatchKey;
+use crate::disk::is_no_space;
+use crate::log::{Batches, Encoded, Go, Hour, Range, Read, Seal};
 use crate::object::gzip::{Fit, GzipLines};
 use crate::planted::{PlantedBug, planted};
-use crate::spool::disk::is_no_space;
-use crate::spool::ledger::Hour;
-use crate::spool::note::Seal;
-use crate::spool::reader::{Go, Read};
-use crate::spool::scan::Range;
-use crate::spool::{Encoded, Outlet};
 use crate::time::{Clock, UnixMillis};
 
-/// Compression where there is time: objects that age or a person made due.
+/// Compression level when there is time: for objects that age or a person made due.
 pub const LEVEL_AT_LEISURE: u32 = 6;
-/// Compression under load: objects that size or pressure made due.
+/// Compression level under load: for objects that size or pressure made due.
 pub const LEVEL_UNDER_LOAD: u32 = 3;
 
 /// What is to be encoded.
@@ -30,7 +26,7 @@ pub struct Job {
     pub after: u64,
     /// The last position that may be in the object.
     pub through: u64,
-    /// Bytes of the object at most.
+    /// Maximum bytes of the object.
     pub max_bytes: u64,
     /// Compression level.
     pub level: u32,
@@ -39,7 +35,7 @@ pub struct Job {
 /// An encoded range.
 #[derive(Debug)]
 pub struct Object {
-    /// What a seal says of it.
+    /// What its seal records.
     pub encoded: Encoded,
     /// Its bytes.
     pub staged: Staged,
@@ -47,12 +43,12 @@ pub struct Object {
     pub lost: Vec<Range>,
 }
 
-/// What encoding came to.
+/// The outcome of an encoding.
 #[derive(Debug)]
 pub enum Made {
     /// An object.
     Object(Box<Object>),
-    /// There is no sound frame.
+    /// No frame could be read.
     Nothing {
         /// Positions that could not be read.
         lost: Vec<Range>,
@@ -71,19 +67,19 @@ struct Progress {
     hours: BTreeMap<Hour, u64>,
 }
 
-/// Encodes the frames of a batch until the object is full or the batch is at its end.
+/// Encodes the frames of a batch until the object is full or the batch ends.
 ///
 /// # Errors
-/// What the disk says; then nothing is changed.
-pub fn encode(outlet: &Outlet, staging: &Staging, clock: &dyn Clock, job: &Job) -> io::Result<Made> {
-    encode_into(outlet, staging.begin(), clock, job)
+/// The disk's error. Nothing has changed then.
+pub fn encode(log: &dyn Batches, staging: &Staging, clock: &dyn Clock, job: &Job) -> io::Result<Made> {
+    encode_into(log, staging.begin(), clock, job)
 }
 
-fn encode_into(outlet: &Outlet, to: StagingWriter, clock: &dyn Clock, job: &Job) -> io::Result<Made> {
+fn encode_into(log: &dyn Batches, to: StagingWriter, clock: &dyn Clock, job: &Job) -> io::Result<Made> {
     let mut gzip: GzipLines<StagingWriter> = GzipLines::new(to, job.level, job.max_bytes);
     let mut progress = Progress::default();
     let mut give_way = GiveWay::new(clock);
-    outlet.read(&job.key, job.after, job.through, &mut |read| {
+    log.read(&job.key, job.after, job.through, &mut |read| {
         let frame = match read {
             Read::Frame(frame) => frame,
             Read::Lost(range) => {
@@ -124,15 +120,20 @@ fn encode_into(outlet: &Outlet, to: StagingWriter, clock: &dyn Clock, job: &Job)
         next_received_at: progress.next,
         hours: progress.hours.into_iter().collect(),
     };
-    // Behind the last frame of a full object nothing was read.
+    // Nothing after the last frame of a full object was read, so `lost` holds only positions before it.
     Ok(Made::Object(Box::new(Object { encoded, staged: done.out.finish(), lost: progress.lost })))
 }
 
-/// Encodes exactly what a seal holds, again.
+/// Encodes again exactly what a seal holds.
 ///
 /// # Errors
-/// What the disk says.
-pub fn encode_again(outlet: &Outlet, staging: &Staging, clock: &dyn Clock, seal: &Seal) -> io::Result<Made> {
+/// The disk's error.
+pub fn encode_again(
+    log: &dyn Batches,
+    staging: &Staging,
+    clock: &dyn Clock,
+    seal: &Seal,
+) -> io::Result<Made> {
     let job = Job {
         key: seal.batch.clone(),
         after: seal.first.saturating_sub(1),
@@ -145,20 +146,20 @@ pub fn encode_again(outlet: &Outlet, staging: &Staging, clock: &dyn Clock, seal:
             .and_then(|level| level.parse().ok())
             .unwrap_or(LEVEL_AT_LEISURE),
     };
-    match encode(outlet, staging, clock, &job) {
-        // What it pins is the space: it goes through memory.
+    match encode(log, staging, clock, &job) {
+        // The disk is full because of the segments that this object pins, so it is staged in memory.
         Err(error) if is_no_space(&error) => match staging.begin_in_memory() {
-            Some(to) => encode_into(outlet, to, clock, &job),
+            Some(to) => encode_into(log, to, clock, &job),
             None => Err(error),
         },
         made => made,
     }
 }
 
-/// An object without lines in the place of what a seal held and the spool has lost.
+/// Makes an object without lines, for a seal whose frames are all lost.
 ///
 /// # Errors
-/// What the disk says.
+/// The disk's error.
 pub fn nothing_of(staging: &Staging, seal: &Seal, lost: Vec<Range>) -> io::Result<Object> {
     let done = GzipLines::new(staging.begin(), LEVEL_AT_LEISURE, u64::MAX).finish()?;
     let encoded = Encoded {

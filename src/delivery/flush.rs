@@ -1,69 +1,70 @@
-//! A flush: everything that is there now becomes due, and is waited for.
+//! A flush makes everything that is in the spool now due, and waits until it is delivered.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Inner, lock};
+use super::shared::Shared;
 use crate::batch::BatchKey;
 use crate::sources::SourceId;
 
-/// What a flush came to, in batches.
+/// The outcome of a flush, in batches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flushed {
     /// Batches that are sealed (delivered ones included).
     pub sealed: u64,
     /// Batches that are in the store.
     pub delivered: u64,
-    /// Batches that are not.
+    /// Batches that are not in the store.
     pub pending: u64,
 }
 
-/// How often a flush looks whether it is done, at most.
+/// Minimum time between two checks whether a flush is done.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// How long to rest after a look, for each batch looked at.
+/// How long to rest after a check, for each batch checked.
 const REST_PER_BATCH: Duration = Duration::from_micros(50);
 
-pub(super) async fn flush(inner: &Arc<Inner>, source: Option<&SourceId>, wait: Duration) -> Flushed {
-    let outlet = &inner.parts.outlet;
+pub(super) async fn flush(shared: &Arc<Shared>, source: Option<&SourceId>, wait: Duration) -> Flushed {
+    let log = &shared.parts.log;
     let wanted = |key: &BatchKey| source.is_none_or(|source| key.source == *source);
     // The last position of each batch.
-    let mut targets: BTreeMap<BatchKey, u64> = outlet
+    let mut targets: BTreeMap<BatchKey, u64> = log
         .open_batches()
         .into_iter()
         .filter(|batch| wanted(&batch.key))
         .map(|batch| (batch.key, batch.last))
         .collect();
-    lock(&inner.asked).extend(targets.clone());
-    for pending in outlet.pending_seals() {
+    shared.wishes.ask(targets.clone());
+    for pending in log.pending_seals() {
         let seal = pending.seal;
         if wanted(&seal.batch) {
             let last = targets.entry(seal.batch).or_default();
             *last = seal.last.max(*last);
         }
     }
-    inner.kick.notify_one();
+    shared.kick.notify_one();
     let rest = REST_PER_BATCH.saturating_mul(u32::try_from(targets.len()).unwrap_or(u32::MAX));
     let deadline = tokio::time::Instant::now() + wait;
     loop {
-        let flushed = look(inner, &targets);
-        if flushed.pending == 0 || tokio::time::Instant::now() >= deadline || inner.stop.is_cancelled() {
+        let flushed = look(shared, &targets);
+        if flushed.pending == 0 || tokio::time::Instant::now() >= deadline || shared.stop.is_cancelled() {
             return flushed;
         }
         tokio::time::sleep(LOOK_EVERY.max(rest)).await;
     }
 }
 
-fn look(inner: &Inner, targets: &BTreeMap<BatchKey, u64>) -> Flushed {
-    let outlet = &inner.parts.outlet;
-    // Before the seals: a batch that is seen as sealed then has its seal among them, or its object in the store.
+fn look(shared: &Shared, targets: &BTreeMap<BatchKey, u64>) -> Flushed {
+    let log = &shared.parts.log;
+    // Read before the seals: if a batch is sealed here, its seal is among those read below, or its object is
+    // in the store.
     let sealed: Vec<bool> = targets
         .iter()
-        .map(|(key, through)| outlet.open_batch(key).is_none_or(|batch| batch.first > *through))
+        .map(|(key, through)| log.open_batch(key).is_none_or(|batch| batch.first > *through))
         .collect();
     // The first position of each batch's oldest object that is not in the store.
     let mut unput: BTreeMap<BatchKey, u64> = BTreeMap::new();
-    for pending in outlet.pending_seals() {
+    for pending in log.pending_seals() {
         let first = unput.entry(pending.seal.batch).or_insert(pending.seal.first);
         *first = pending.seal.first.min(*first);
     }

@@ -1,4 +1,4 @@
-//! An encoder lets others have its core.
+//! Lets an encoder offer its core to the threads that answer requests.
 
 use std::time::Duration;
 
@@ -8,15 +8,16 @@ use crate::time::Clock;
 
 /// Bytes of lines between two offers: a tenth of a millisecond's work, or two of them at leisure.
 const EVERY: usize = 32 * 1_024;
-/// For how many times its work an object waits for others at most.
+/// An encoder waits for others for at most this many times the duration of its own work.
 const WAITS_FOR_WORK: u32 = 9;
 
-/// When an encoder offers its core to others. Low priority alone is not enough: the kernel leaves a core to the thread that has
-/// it for some milliseconds, whoever is waiting, and an answer would wait as long.
+/// When an encoder offers its core to others. Low priority alone is not enough: the kernel leaves a core to
+/// its present thread for some milliseconds, whichever threads wait, and an answer would be delayed as long.
 ///
-/// Beside others that always have something to do, who offers gets next to nothing. So one that has had less than a tenth of
-/// its time offers nothing until it has: then the tenth that low priority leaves it is its own, and an object takes at most
-/// some ten times as long as it would alone.
+/// Beside threads that are always busy, an encoder that offers its core gets next to nothing. So an encoder
+/// that has had less than a tenth of the time does not offer its core until it has had that tenth. Low
+/// priority alone leaves it as much. An object therefore takes at most about ten times as long as it would
+/// alone.
 #[derive(Debug)]
 pub(super) struct GiveWay<'c> {
     clock: &'c dyn Clock,
@@ -26,12 +27,12 @@ pub(super) struct GiveWay<'c> {
 }
 
 impl<'c> GiveWay<'c> {
-    /// For one object, which the calling thread begins now.
+    /// Starts with one object, which the calling thread begins now.
     pub(super) fn new(clock: &'c dyn Clock) -> Self {
         Self { clock, bytes: 0, began: clock.monotonic(), worked_before: thread_time() }
     }
 
-    /// After the next `bytes` of lines.
+    /// Call this after each `bytes` of lines.
     pub(super) fn after(&mut self, bytes: usize) {
         self.bytes += bytes;
         if self.bytes < EVERY {
@@ -45,14 +46,14 @@ impl<'c> GiveWay<'c> {
     }
 }
 
-/// Whether an encoder that has `worked` so much of what has `passed` gives way.
+/// Whether an encoder that has `worked` for this long, out of the time that has `passed`, gives way.
 fn gives_way(passed: Duration, worked: Duration) -> bool {
     passed <= worked * (1 + WAITS_FOR_WORK)
 }
 
 /// Processor time of this thread.
 fn thread_time() -> Duration {
-    // Neither is ever negative.
+    // A thread's time is never negative.
     Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
 }
 
@@ -61,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tenth_of_the_time_is_its_own() {
+    fn an_encoder_keeps_a_tenth_of_the_time() {
         let ms = Duration::from_millis;
         assert!(gives_way(ms(0), ms(0)));
         assert!(gives_way(ms(50), ms(50)), "alone on its core");
@@ -70,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_knows_how_long_it_worked() {
+    fn the_time_of_a_working_thread_grows() {
         let before = thread_time();
         while thread_time() == before {
             std::hint::spin_loop();

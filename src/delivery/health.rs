@@ -1,39 +1,43 @@
-//! Which puts fail: of which source, to which destination, and since when. Pure: the time is passed in.
+//! Records which puts fail: of which source, to which destination, and since when. Pure: the time is passed
+//! in.
 //!
-//! Health is kept for each source at each destination. One source's success clears no other's failure.
+//! This is kept for each source at each destination, so that one source's success does not clear another's
+//! failure.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::settings::{REFUSALS_BEFORE_ALARM, UNREACHABLE_BEFORE_ALARM};
 pub(super) use super::share::Cause;
-use super::{Way, way_to};
+use super::ways::{Way, way_to};
 use crate::alarms::AlarmKind;
 use crate::object::Destination;
 use crate::sources::SourceId;
+use crate::words::first_few;
 
-/// Failed puts in a row after which a source fails at a destination. One or two are ordinary.
+/// Failed puts in a row after which a source counts as failing at a destination. One or two are common.
 pub(super) const FAILURES_BEFORE_FAILING: u32 = 3;
-/// How long a put may be under way, while its destination takes nothing else, before that counts as failures enough.
+/// How long a put may be in flight, while its destination accepts nothing else, before the source counts as
+/// failing.
 pub(super) const STALLED_AFTER: Duration = Duration::from_secs(60);
-/// How long nothing is heard of a source before it counts as silent.
+/// A source counts as silent after it has had nothing in the spool and nothing delivered for this long.
 const SILENT_AFTER: Duration = Duration::from_secs(3_600);
-/// Sources that an alarm names.
+/// Maximum number of sources that an alarm names.
 const NAMED_MAX: usize = 3;
 
 /// Failures of a source at a destination since its last success there.
 #[derive(Clone, Debug)]
-struct Failing {
+struct Failures {
     failures: u32,
     refusals: u32,
-    /// The first of them.
+    /// When the first of them came.
     since: Duration,
-    /// The last of them.
+    /// The cause of the last of them.
     cause: Cause,
     why: String,
 }
 
-impl Failing {
+impl Failures {
     fn is_failing(&self, strict: bool) -> bool {
         strict || self.failures >= FAILURES_BEFORE_FAILING
     }
@@ -47,19 +51,19 @@ impl Failing {
     }
 }
 
-/// How all sources are doing at all destinations.
+/// The failures of all sources at all destinations.
 #[derive(Debug, Default)]
 pub(super) struct Health {
-    failing: BTreeMap<(SourceId, Destination), Failing>,
-    /// When each destination last took something.
+    failing: BTreeMap<(SourceId, Destination), Failures>,
+    /// When each destination last accepted something.
     taken: BTreeMap<Way, Duration>,
     /// When each source last had something in the spool or was delivered.
     heard: BTreeMap<SourceId, Duration>,
-    /// One failure is enough.
+    /// Whether one failure is enough to count as failing.
     strict: bool,
 }
 
-/// An alarm that is true now.
+/// An alarm that is due now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Wrong {
     pub(super) kind: AlarmKind,
@@ -70,12 +74,12 @@ pub(super) struct Wrong {
 }
 
 impl Health {
-    /// From now on one failed put is enough to fail, or not.
+    /// Sets whether one failed put is enough to count as failing.
     pub(super) fn be_strict(&mut self, strict: bool) {
         self.strict = strict;
     }
 
-    /// A put failed.
+    /// Records a put that failed.
     pub(super) fn failed(
         &mut self,
         source: &SourceId,
@@ -84,7 +88,7 @@ impl Health {
         why: &str,
         now: Duration,
     ) {
-        let new = || Failing { failures: 0, refusals: 0, since: now, cause, why: String::new() };
+        let new = || Failures { failures: 0, refusals: 0, since: now, cause, why: String::new() };
         let failing = self.failing.entry((source.clone(), to.clone())).or_insert_with(new);
         failing.failures = failing.failures.saturating_add(1);
         failing.refusals = failing.refusals.saturating_add(u32::from(cause == Cause::Refused));
@@ -92,13 +96,14 @@ impl Health {
         why.clone_into(&mut failing.why);
     }
 
-    /// A put that began at `began` is still under way. Where that is long, and nothing else got through meanwhile, it fails.
+    /// Records that a put which began at `began` is still in flight. If it has been in flight for long, and
+    /// the destination accepted nothing else meanwhile, its source counts as failing.
     pub(super) fn under_way(&mut self, source: &SourceId, to: &Destination, began: Duration, now: Duration) {
         let taken = self.taken.get(&way_to(to)).is_some_and(|taken| *taken >= began);
         if taken || now.saturating_sub(began) < STALLED_AFTER {
             return;
         }
-        let new = || Failing {
+        let new = || Failures {
             failures: 0,
             refusals: 0,
             since: began,
@@ -109,15 +114,15 @@ impl Health {
         failing.failures = failing.failures.max(FAILURES_BEFORE_FAILING);
     }
 
-    /// A put was taken. Returns whether puts of the source failed there before.
+    /// Records a put that succeeded. Returns whether puts of the source failed there before.
     pub(super) fn taken(&mut self, source: &SourceId, to: &Destination, now: Duration) -> bool {
         self.taken.insert(way_to(to), now);
         self.heard(source, now);
-        // Without a failure there is nothing to look for, and nothing to copy.
+        // Usually there are no failures, and then the key need not be copied.
         !self.failing.is_empty() && self.failing.remove(&(source.clone(), to.clone())).is_some()
     }
 
-    /// A source has something in the spool.
+    /// Records that a source has something in the spool, or was delivered.
     pub(super) fn heard(&mut self, source: &SourceId, now: Duration) {
         match self.heard.get_mut(source) {
             Some(at) => *at = now,
@@ -125,7 +130,7 @@ impl Health {
         }
     }
 
-    /// Whether nothing was heard of a source for long.
+    /// Whether a source has been silent for long.
     pub(super) fn is_silent(&self, source: &SourceId, now: Duration) -> bool {
         self.heard.get(source).is_none_or(|at| now.saturating_sub(*at) >= SILENT_AFTER)
     }
@@ -149,7 +154,8 @@ impl Health {
                 .is_some_and(|failing| failing.is_failing(self.strict))
     }
 
-    /// Forgets failures of which nothing waits any more, and what nothing needs to know.
+    /// Forgets failures of sources and destinations for which nothing `waits`, and everything else that is
+    /// old.
     pub(super) fn keep(&mut self, waits: impl Fn(&SourceId, &Destination) -> bool, now: Duration) {
         self.failing.retain(|(source, to), _| waits(source, to));
         self.heard.retain(|_, at| now.saturating_sub(*at) < SILENT_AFTER);
@@ -159,10 +165,11 @@ impl Health {
         });
     }
 
-    /// The destinations that take nothing from anybody, and how that is known.
+    /// The destinations that accept nothing from any source, and why.
     ///
-    /// A put that finds nobody there says so for all sources. A refusal may be meant for one source alone, so where others were
-    /// taken lately it takes two that are refused and none that was taken since.
+    /// A destination that cannot be reached fails for all sources. A refusal may concern one source alone. So
+    /// a destination that refuses puts is included only if it refuses at least two sources and has accepted
+    /// none since, or if it has accepted nothing lately.
     pub(super) fn failing_destinations(&self) -> BTreeMap<Way, Cause> {
         let mut refused: BTreeMap<Way, usize> = BTreeMap::new();
         let mut failing = BTreeMap::new();
@@ -185,13 +192,13 @@ impl Health {
         failing
     }
 
-    /// What fails, in words, before it is an alarm too: one of them.
+    /// Describes one of the failures, even before it raises an alarm.
     pub(super) fn in_words(&self) -> Option<String> {
         let ((source, to), failing) = self.failing.iter().max_by_key(|(_, failing)| failing.failures)?;
         Some(format!("puts of {source} to {to} fail: {}", failing.why))
     }
 
-    /// What is an alarm now: one for each destination and kind, whichever of its sources fail.
+    /// The alarms that are due now: one for each destination and kind, for all sources that fail there.
     pub(super) fn wrong(&self, now: Duration) -> Vec<Wrong> {
         let mut of: BTreeMap<(AlarmKind, String), Vec<(&SourceId, &str)>> = BTreeMap::new();
         for ((source, to), failing) in &self.failing {
@@ -200,14 +207,14 @@ impl Health {
             }
         }
         let wrong = of.into_iter().map(|((kind, subject), of)| {
-            let what = match kind {
-                AlarmKind::Refused => "the store refuses puts",
-                _ => "no put gets through",
-            };
             let why = of.last().map_or("", |(_, why)| why);
             let sources = named(of.iter().map(|(source, _)| *source));
+            let what = match kind {
+                AlarmKind::Refused => format!("the store refuses puts of {sources}"),
+                _ => format!("no put of {sources} succeeds"),
+            };
             let what = format!(
-                "{what} of {sources}: {why}; nothing is dropped, they are retried for ever; run `forebay check` for the fix"
+                "{what}: {why}; nothing is lost: the puts are retried until they succeed; run `forebay check` for the fix"
             );
             Wrong { kind, subject, what }
         });
@@ -217,12 +224,7 @@ impl Health {
 
 /// The first few sources by name, and how many more there are.
 pub(super) fn named<'a>(sources: impl Iterator<Item = &'a SourceId>) -> String {
-    let all: Vec<&str> = sources.map(SourceId::as_str).collect();
-    let names = all.iter().take(NAMED_MAX).copied().collect::<Vec<_>>().join(", ");
-    match all.len().saturating_sub(NAMED_MAX) {
-        0 => names,
-        more => format!("{names} and {more} more"),
-    }
+    first_few(sources, NAMED_MAX)
 }
 
 #[cfg(test)]
@@ -274,28 +276,28 @@ mod tests {
     }
 
     #[test]
-    fn one_sources_success_clears_no_others_failure() {
+    fn one_sources_success_does_not_clear_anothers_failure() {
         let mut story = Story(Health::default());
         story.fails("a", "one", Cause::Refused, 2, 10);
-        story.check("two refusals are ordinary", &[], &[]);
+        story.check("two refusals are common", &[], &[]);
         story.0.be_strict(true);
-        story.check("where there is no time, one is enough", &[("a", "one")], &["one"]);
+        story.check("under pressure one is enough", &[("a", "one")], &["one"]);
         story.0.be_strict(false);
         story.fails("a", "one", Cause::Refused, 1, 11);
         for second in 0..300 {
             story.takes("b", "one", 12 + second);
-            story.check("one is refused beside one that is taken", &[("a", "one")], &[]);
-            assert_eq!(story.0.wrong(at(12)).len(), 1, "its alarm stands");
+            story.check("one is refused, the other taken", &[("a", "one")], &[]);
+            assert_eq!(story.0.wrong(at(12)).len(), 1, "its alarm lasts");
         }
         story.takes("a", "two", 400);
-        story.check("its success elsewhere is none here", &[("a", "one")], &[]);
+        story.check("a success elsewhere changes nothing here", &[("a", "one")], &[]);
         story.takes("a", "one", 401);
         story.check("its success", &[], &[]);
         assert!(story.0.wrong(at(402)).is_empty() && story.0.is_well());
     }
 
     #[test]
-    fn a_destination_fails_where_it_takes_from_nobody() {
+    fn a_destination_fails_if_it_takes_nothing_from_any_source() {
         let mut story = Story(Health::default());
         story.takes("b", "one", 5);
         story.fails("a", "one", Cause::Refused, 3, 10);
@@ -305,19 +307,19 @@ mod tests {
         story.takes("b", "one", 12);
         story.check("one is taken again", &[("a", "one")], &[]);
         story.fails("b", "two", Cause::Refused, 3, 12);
-        story.check("nobody was ever taken", &[("a", "one"), ("b", "two")], &["two"]);
+        story.check("nothing was ever taken", &[("a", "one"), ("b", "two")], &["two"]);
         story.takes("b", "two", 12);
         story.fails("a", "two", Cause::Unreachable, 3, 13);
-        story.check("nobody is there", &[("a", "one"), ("a", "two")], &["two"]);
+        story.check("it cannot be reached", &[("a", "one"), ("a", "two")], &["two"]);
         assert_eq!(story.0.failing_destinations()[&way_to(&to("two"))], Cause::Unreachable);
         story.fails("b", "two", Cause::Refused, 3, 13);
         assert_eq!(story.0.failing_destinations()[&way_to(&to("two"))], Cause::Unreachable, "one is enough");
         story.takes("b", "two", 14);
-        story.check("it was there for another", &[("a", "one"), ("a", "two")], &[]);
+        story.check("it took something of another source", &[("a", "one"), ("a", "two")], &[]);
     }
 
     #[test]
-    fn a_put_without_an_answer_fails_after_a_minute_in_which_nothing_got_through() {
+    fn a_put_without_an_answer_fails_after_a_minute_in_which_nothing_was_taken() {
         let mut story = Story(Health::default());
         let under_way = |story: &mut Story, began, now| {
             story.0.under_way(&source("a"), &to("one"), at(began), at(now));
@@ -330,11 +332,11 @@ mod tests {
         story.check("it was taken", &[], &[]);
         story.takes("b", "one", 100);
         under_way(&mut story, 80, 200);
-        story.check("it is slow beside others that are taken", &[], &[]);
+        story.check("it is slow, but others are taken", &[], &[]);
     }
 
     #[test]
-    fn an_alarm_names_its_sources_and_stands_until_nothing_waits() {
+    fn an_alarm_names_its_sources_and_lasts_until_nothing_waits() {
         let mut story = Story(Health::default());
         for name in ["a", "b", "c", "d", "e"] {
             story.fails(name, "one", Cause::Refused, 3, 10);
@@ -353,7 +355,7 @@ mod tests {
     fn no_success_for_a_minute_is_an_alarm_of_its_own() {
         let mut story = Story(Health::default());
         story.fails("a", "one", Cause::Unreachable, 100, 10);
-        assert!(story.0.wrong(at(69)).is_empty(), "a short outage is none");
+        assert!(story.0.wrong(at(69)).is_empty(), "a short outage is no alarm");
         assert_eq!(story.0.wrong(at(70))[0].kind, AlarmKind::Unreachable);
         assert_eq!(story.0.in_words().unwrap(), "puts of a to one fail: 403");
     }
@@ -361,7 +363,7 @@ mod tests {
     #[test]
     fn a_source_is_silent_after_an_hour() {
         let mut health = Health::default();
-        assert!(health.is_silent(&source("a"), at(1)), "it was never heard of");
+        assert!(health.is_silent(&source("a"), at(1)), "it never sent anything");
         health.heard(&source("a"), at(1));
         assert!(!health.is_silent(&source("a"), at(3_600)) && health.is_silent(&source("a"), at(3_601)));
     }

@@ -1,46 +1,44 @@
-//! Looks whether the two sides of the spool's ledger meet, and raises an alarm where they do not.
+//! Checks whether the ledger of the spool balances, and raises an alarm if it does not.
 
 use std::time::Duration;
 
-use super::Inner;
+use super::shared::Shared;
 use crate::alarms::AlarmKind;
-use crate::spool::ledger::Difference;
+use crate::log::Difference;
 
-/// How often it is looked. A look at 10,000 sources takes some milliseconds.
+/// How often the ledger is checked. Checking 10,000 sources takes some milliseconds.
 const EVERY: Duration = Duration::from_secs(10);
-/// What the alarm is about.
+/// The subject of the alarm.
 const SUBJECT: &str = "counts";
 
-/// When the next look is due.
+/// When the next check is due.
 #[derive(Debug, Default)]
 pub(super) struct LedgerWatch {
     next: Duration,
 }
 
 impl LedgerWatch {
-    /// Looks, where that is due.
-    pub(super) fn look(&mut self, inner: &Inner) {
-        let now = inner.parts.clock.monotonic();
+    /// Checks the ledger, if that is due.
+    pub(super) fn look(&mut self, shared: &Shared) {
+        let now = shared.parts.clock.monotonic();
         if now >= self.next {
             self.next = now.saturating_add(EVERY);
-            inner.judge_ledger(&inner.parts.outlet.ledger_differences());
+            judge(shared, &shared.parts.log.ledger_differences());
         }
     }
 }
 
-impl Inner {
-    /// Raises the alarm where there are differences, and takes it back where there are none.
-    pub(super) fn judge_ledger(&self, differences: &[Difference]) {
-        self.parts.metrics.ledger_difference.set(i64::try_from(differences.len()).unwrap_or(i64::MAX));
-        let Some(first) = differences.first() else {
-            self.parts.alarms.clear(AlarmKind::Ledger, SUBJECT);
-            return;
-        };
-        let what = format!(
-            "the ledger does not balance, in {} places, the first: {first}; calls may be missing or doubled, or are counted \
-             wrong: see /api/ledger, hold the bucket against it with `forebay verify`, and report it with the log",
-            differences.len()
-        );
-        self.parts.alarms.raise(AlarmKind::Ledger, SUBJECT, what);
-    }
+/// Raises the alarm if there are differences, and clears it if there are none.
+pub(super) fn judge(shared: &Shared, differences: &[Difference]) {
+    shared.parts.metrics.ledger_difference.set(i64::try_from(differences.len()).unwrap_or(i64::MAX));
+    let Some(first) = differences.first() else {
+        shared.parts.alarms.clear(AlarmKind::Ledger, SUBJECT);
+        return;
+    };
+    let what = format!(
+        "the ledger does not balance in {} places, the first: {first}; calls may be missing, doubled or counted wrong: \
+         see /api/ledger, check the bucket with `forebay verify`, and report this with the log",
+        differences.len()
+    );
+    shared.parts.alarms.raise(AlarmKind::Ledger, SUBJECT, what);
 }

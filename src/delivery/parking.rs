@@ -1,79 +1,110 @@
-//! Objects whose destination cannot be reached for long leave the spool's segments: they are parked in files of their own.
+//! Parks sealed objects whose destination accepts nothing for long: each moves from the spool's segments to a
+//! file of its own.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use super::Inner;
-use super::encode::{self, Made, Object};
-use super::scheduler::blocking;
-use super::staging::Staged;
-use super::upload::{Source, Upload};
-use crate::planted::{PlantedBug, planted};
-use crate::spool::Stopped;
-use crate::spool::note::{Amend, Parked, PendingSeal};
+use super::sealed_object::{Form, SealedObject};
+use super::work::blocking;
+use crate::log::{Parked, Stopped};
+use crate::store::{Put, StoreError, Stored};
 
-/// How often a waiting object looks whether it should be parked, at most.
+/// Maximum time between two checks whether to park a waiting object.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How long an object may be on its way under pressure before it is parked, where no put has failed.
+/// Minimum time between two such checks, however short `park_after` is.
+const LOOK_EVERY_LEAST: Duration = Duration::from_millis(10);
+/// How long an object may be in flight under pressure before it is parked, if no put has failed.
 const PATIENCE_UNDER_PRESSURE: Duration = Duration::from_secs(10);
 
-impl Upload<'_> {
-    /// How long to wait before the next look.
+impl SealedObject<'_> {
+    /// The time until the next check whether to park it.
     pub(super) fn park_look(&self) -> Duration {
-        LOOK_EVERY.min(self.inner.settings.park_after).max(Duration::from_millis(10))
+        LOOK_EVERY.min(self.shared.settings.park_after).max(LOOK_EVERY_LEAST)
+    }
+
+    /// Puts once, in one of the destination's slots. An endpoint that hangs keeps its slots occupied, but no
+    /// space in the segments: the object is parked meanwhile.
+    pub(super) async fn put_while_parking(
+        &mut self,
+        put: &Put,
+    ) -> Result<Result<Stored, StoreError>, Stopped> {
+        let shared = Arc::clone(self.shared);
+        let slots = shared.ways.slots(&self.seal.destination);
+        let (source, to) = (self.seal.batch.source.clone(), self.reached_at());
+        // Set once the put has its slots: time spent waiting for a slot is not caused by the store.
+        let began = OnceLock::new();
+        let trying = async {
+            let failing = shared.failing.health().is_failing(&source, &to);
+            let _turn = if failing { Some(slots.failing_puts.acquire().await.ok()?) } else { None };
+            let _slot = slots.puts.acquire().await.ok()?;
+            let before = *began.get_or_init(|| shared.parts.clock.monotonic());
+            let answer = shared.parts.store.put(put).await;
+            let took = shared.parts.clock.monotonic().saturating_sub(before);
+            if answer.is_ok() {
+                shared.parts.metrics.upload_seconds.observe(took.as_secs_f64());
+            }
+            Some(answer)
+        };
+        tokio::pin!(trying);
+        loop {
+            tokio::select! {
+                biased;
+                answer = &mut trying => return answer.ok_or(Stopped),
+                () = tokio::time::sleep(self.park_look()) => {
+                    if let Some(began) = began.get() {
+                        let now = shared.parts.clock.monotonic();
+                        shared.failing.health().under_way(&source, &to, *began, now);
+                    }
+                    self.park_if_due().await?;
+                }
+            }
+        }
     }
 
     /// Parks the object if it has waited for long, or if the space is needed.
     pub(super) async fn park_if_due(&mut self) -> Result<(), Stopped> {
-        let outlet = &self.inner.parts.outlet;
-        if matches!(self.source, Some(Source::Parked(_))) || !self.is_to_be_parked() {
+        if matches!(self.form, Some(Form::Parked(_))) || !self.is_to_be_parked() {
             return Ok(());
         }
-        if self.source.is_none() {
-            // Sealed by an earlier process, and not put since: it holds its frames all the same.
-            let Some(pending) = outlet.pending_seal(self.seal.number) else { return Ok(()) };
-            self.source = match pending.parked {
-                Some(parked) => Some(Source::Parked(parked)),
-                None => self.make_again(pending).await?.map(Source::Staged),
-            };
+        if self.form.is_none() {
+            // An earlier process sealed the object, and this one has not put it yet. It still holds its
+            // frames.
+            let Some(pending) = self.shared.parts.log.pending_seal(self.seal.number) else { return Ok(()) };
+            self.find_form(pending).await?;
         }
-        if matches!(self.source, Some(Source::Staged(_))) { self.park().await } else { Ok(()) }
+        if matches!(self.form, Some(Form::Staged(_))) { self.park().await } else { Ok(()) }
     }
 
     /// Whether the object has waited for so long that it is parked.
     ///
-    /// Under pressure one whose puts fail is parked at once. One that may be on its way is not: it would take twice its bytes, and
-    /// be in the store a moment later.
+    /// Under pressure it is parked at once if its puts fail, but not while it may be in flight: parking would
+    /// take twice its bytes, and it may be in the store a moment later.
     fn is_to_be_parked(&self) -> bool {
-        let waited = self.inner.parts.clock.monotonic().saturating_sub(self.since);
-        let patience = if self.inner.parts.outlet.is_under_pressure() {
-            PATIENCE_UNDER_PRESSURE.min(self.inner.settings.park_after)
-        } else {
-            self.inner.settings.park_after
-        };
-        let source = &self.seal.batch.source;
-        waited >= patience
-            || self.inner.must_leave(
-                source,
-                &self.inner.reach_of(&self.seal),
-                &self.inner.slots(&self.seal.destination),
-                waited,
-            )
+        let waited = self.shared.parts.clock.monotonic().saturating_sub(self.since);
+        let pressure = self.shared.parts.log.is_under_pressure();
+        let park_after = self.shared.settings.park_after;
+        let patience = if pressure { PATIENCE_UNDER_PRESSURE.min(park_after) } else { park_after };
+        waited >= patience || {
+            let places_left = self.shared.ways.slots(&self.seal.destination).sealed.available_permits();
+            let (source, to) = (&self.seal.batch.source, self.reached_at());
+            self.shared.failing.must_leave(source, &to, (pressure, places_left), waited)
+        }
     }
 
     async fn park(&mut self) -> Result<(), Stopped> {
-        let Some(Source::Staged(staged)) = self.source.take() else { return Ok(()) };
+        let Some(Form::Staged(staged)) = self.form.take() else { return Ok(()) };
         let parked = Parked { len: staged.len, crc32: staged.crc32 };
-        let (parts, seal) = (self.inner.parts.clone(), self.seal.clone());
-        let (fitted, staged) = blocking(self.inner, move || {
-            let fitted = parts.outlet.park(&seal, &mut staged.reader(), parked)?;
+        let (parts, seal) = (self.shared.parts.clone(), self.seal.clone());
+        let (fitted, staged) = blocking(self.shared, move || {
+            let fitted = parts.log.park(&seal, &mut staged.reader(), parked)?;
             Ok((fitted, staged))
         })
         .await?;
         if !fitted {
-            self.source = Some(Source::Staged(staged));
+            self.form = Some(Form::Staged(staged));
             return Ok(());
         }
-        if let Some(line) = self.inner.happened("park", self.seal.destination.bucket.bucket()) {
+        if let Some(line) = self.shared.repeated.happened("park", self.seal.destination.bucket.bucket()) {
             tracing::warn!(
                 objects = line.times,
                 others = line.others,
@@ -82,61 +113,10 @@ impl Upload<'_> {
                 "parked: its destination does not take it"
             );
         }
-        self.source = Some(Source::Parked(parked));
-        // A put that is under way may still read it.
+        self.form = Some(Form::Parked(parked));
         self.replaced = Some(staged);
-        // The frames are released: the batch may go on beside this object.
+        // The frames are released: the batch can continue.
         self.hold = None;
         Ok(())
     }
-
-    /// Makes the object again from the spool, after a restart or where the store received other bytes.
-    pub(super) async fn make_again(&self, pending: PendingSeal) -> Result<Option<Staged>, Stopped> {
-        let inner = std::sync::Arc::clone(self.inner);
-        let Ok(_encoder) = self.inner.encoders.acquire().await else { return Ok(None) };
-        blocking(self.inner, move || make_again(&inner, &pending)).await
-    }
-}
-
-/// Makes a sealed object again. Where its content is no longer what was sealed, what is left is noted before it is put.
-/// Where nothing is left it has no lines: the chain of the batch's objects stays whole.
-fn make_again(inner: &Inner, pending: &PendingSeal) -> Result<Option<Staged>, Stopped> {
-    let seal = &pending.seal;
-    let outlet = &inner.parts.outlet;
-    let made =
-        encode::encode_again(outlet, &inner.staging, &*inner.parts.clock, seal).and_then(|made| match made {
-            Made::Object(object) => Ok(*object),
-            Made::Nothing { mut lost } => {
-                // A segment that is gone names no positions.
-                if lost.is_empty() {
-                    lost = outlet.lost_of(seal);
-                }
-                encode::nothing_of(&inner.staging, seal, lost)
-            }
-        });
-    let Object { encoded, staged, lost } = match made {
-        Ok(object) => object,
-        Err(error) => {
-            let why = format!("make object {} again: {error}", seal.object_key);
-            if let Some(line) = inner.happened("make again", seal.batch.source.as_str()) {
-                tracing::warn!(times = line.times, others = line.others, "{why}");
-            }
-            inner.progress.waiting(&seal.batch.source, why);
-            return Ok(None);
-        }
-    };
-    let expected = pending.amended.as_ref().map_or(&seal.sha256, |amend| &amend.sha256);
-    if encoded.sha256 != *expected && !planted(PlantedBug::NewRangeOnRetry) {
-        tracing::error!(
-            seal = seal.number,
-            left = encoded.frames,
-            of = seal.frames,
-            ?lost,
-            "a sealed range was damaged before its object was known to be stored; what is left is delivered"
-        );
-        let crate::spool::Encoded { frames, bytes, sha256, hours, .. } = encoded;
-        let amend = Amend { frames, bytes, sha256, lost, hours };
-        outlet.amend(seal, amend)?;
-    }
-    Ok(Some(staged))
 }

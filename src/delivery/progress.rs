@@ -1,11 +1,12 @@
-//! What delivery shows of itself: per source, what was last delivered and what it waits for.
+//! What delivery reports about itself: for each source, what was last delivered and why its objects wait.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
+use crate::lock::lock;
+use crate::log::Seal;
 use crate::object::{AppliedEncryption, ObjectKey};
 use crate::sources::SourceId;
-use crate::spool::note::Seal;
 use crate::time::UnixMillis;
 
 /// The last object of a source that the store has confirmed.
@@ -19,16 +20,16 @@ pub struct LastObject {
     pub calls: u64,
     /// Its bytes.
     pub bytes: u64,
-    /// The server-side encryption that the store says it applied.
+    /// The server-side encryption that the store reported.
     pub encryption: Option<AppliedEncryption>,
 }
 
-/// How a source is doing.
+/// The progress of one source.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SourceProgress {
     /// The last object.
     pub last_object: Option<LastObject>,
-    /// Why its objects wait, if a try failed and none has succeeded since.
+    /// Why its objects wait, if a try failed and none has succeeded since then.
     pub waiting: Option<String>,
     /// Calls delivered by this process.
     pub delivered: u64,
@@ -42,10 +43,10 @@ pub struct Progress {
 
 impl Progress {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<SourceId, SourceProgress>> {
-        self.sources.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.sources)
     }
 
-    /// Notes an object that the store has confirmed.
+    /// Records an object that the store has confirmed.
     pub fn delivered(&self, seal: &Seal, object: LastObject) {
         let mut sources = self.lock();
         let source = sources.entry(seal.batch.source.clone()).or_default();
@@ -54,17 +55,17 @@ impl Progress {
         source.last_object = Some(object);
     }
 
-    /// Notes why a source's objects wait.
+    /// Records why a source's objects wait.
     pub fn waiting(&self, source: &SourceId, why: String) {
         self.lock().entry(source.clone()).or_default().waiting = Some(why);
     }
 
-    /// How one source is doing.
+    /// The progress of one source.
     pub fn of(&self, source: &SourceId) -> SourceProgress {
         self.lock().get(source).cloned().unwrap_or_default()
     }
 
-    /// Every source that was heard of.
+    /// Every source with recorded progress.
     pub fn sources(&self) -> Vec<SourceId> {
         self.lock().keys().cloned().collect()
     }

@@ -1,14 +1,16 @@
-//! Tells the objects that wait for a destination that it has taken one: whoever hears it need not wait to the end.
+//! Notifies the objects that wait for a destination when it has accepted one, so that they are retried before
+//! their wait ends.
 //!
-//! They are told in the order in which they began to wait, so that the same events lead to the same steps. (A channel
-//! that spreads its waiters by chance would tell them in another order each time.)
+//! They are notified in the order in which they began to wait, so that the same events lead to the same
+//! steps. (A channel that wakes its waiters in random order would not do.)
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Notify;
 
-/// Counts what a destination has taken, and tells it. Cheap to clone; clones are the same.
+/// Counts the objects that a destination has accepted, and notifies those that wait. Cheap to clone; clones
+/// share their state.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Reached(Arc<Told>);
 
@@ -18,7 +20,7 @@ struct Told {
     notify: Notify,
 }
 
-/// One that waits to be told.
+/// Waits for a notification.
 #[derive(Debug)]
 pub(super) struct Hearer {
     from: Reached,
@@ -26,13 +28,13 @@ pub(super) struct Hearer {
 }
 
 impl Reached {
-    /// Tells all that the destination has taken an object.
+    /// Notifies all hearers that the destination has accepted an object.
     pub(super) fn tell(&self) {
         self.0.count.fetch_add(1, Ordering::AcqRel);
         self.0.notify.notify_waiters();
     }
 
-    /// Hears what is told from now on.
+    /// A hearer of the notifications from now on.
     pub(super) fn hearer(&self) -> Hearer {
         Hearer { from: self.clone(), heard: self.count() }
     }
@@ -43,15 +45,15 @@ impl Reached {
 }
 
 impl Hearer {
-    /// What was told until now is old.
+    /// Ignores the notifications until now.
     pub(super) fn forget(&mut self) {
         self.heard = self.from.count();
     }
 
-    /// Ready once something was told that was not heard before. Cancel-safe.
+    /// Ready at the first notification that was neither heard nor ignored. Cancel-safe.
     pub(super) async fn told(&mut self) {
         loop {
-            // Before the count is read: what is told in between wakes it.
+            // Created before the count is read, so that a notification in between wakes it.
             let told = self.from.0.notify.notified();
             let count = self.from.count();
             if count != self.heard {
@@ -68,7 +70,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_was_told_before_is_heard_once_and_what_is_old_not_at_all() {
+    async fn earlier_notifications_are_heard_once_and_ignored_ones_never() {
         let reached = Reached::default();
         let mut hearer = reached.hearer();
         reached.tell();

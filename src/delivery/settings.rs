@@ -1,4 +1,4 @@
-//! How delivery is run.
+//! The settings of delivery.
 
 use std::time::Duration;
 
@@ -8,34 +8,36 @@ use crate::object::ObjectTags;
 use crate::retry::Backoff;
 use crate::store::PutMode;
 
-/// Puts under way at once to one destination (bucket, role and key). Slots are per destination, so that a hung endpoint
-/// takes only its own.
+/// Puts in flight at once to one destination (bucket, role and key). Slots are per destination, so that an
+/// endpoint that hangs occupies only its own.
 pub const PUTS_PER_DESTINATION: usize = 8;
-/// Of those, puts of sources that fail there. Thousands of parked objects are retried, and must not keep the slots from a
-/// source that is taken.
+/// Of those, puts of sources that fail there. Thousands of parked objects are retried, and must not take all
+/// slots from a source whose puts succeed.
 pub const FAILING_PUTS_PER_DESTINATION: usize = PUTS_PER_DESTINATION / 2;
-/// Sealed objects of one destination that are not stored or parked; more wait unencoded, in the spool.
+/// Sealed objects of one destination that are neither stored nor parked. Further batches wait in the spool,
+/// not encoded.
 pub const SEALED_PER_DESTINATION: usize = 64;
-/// Objects encoded at once, of all destinations, at least.
+/// Minimum for the number of objects encoded at once, over all destinations.
 pub const ENCODERS_MIN: usize = 2;
-/// How often batches are looked at.
+/// How often all batches are checked.
 pub const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// Refusals of one destination before they are an alarm.
+/// Refusals in a row that raise an alarm.
 pub const REFUSALS_BEFORE_ALARM: u32 = 3;
-/// How long no put of a destination gets through before it is an alarm. Shorter outages are ordinary, and mend themselves.
+/// An alarm is raised if no put to a destination succeeds for this long. Shorter outages are common, and end
+/// without help.
 pub const UNREACHABLE_BEFORE_ALARM: Duration = Duration::from_secs(60);
 
-/// Where work is done that waits for the disk.
+/// Where work that waits for the disk runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DiskWork {
-    /// On the runtime's threads for such work, so that nothing else waits for it.
+    /// On the runtime's threads for blocking work, so that no other task waits for it.
     #[default]
     OnThreads,
-    /// Where it is asked for. A simulation runs on one thread, and its disk never waits.
+    /// On the thread that asks for it. A simulation runs on one thread, and its disk never waits.
     InPlace,
 }
 
-/// Settings that hold for the life of the process.
+/// Settings that do not change while the process runs.
 #[derive(Clone, Copy, Debug)]
 pub struct DeliverySettings {
     /// When batches are due.
@@ -52,21 +54,23 @@ pub struct DeliverySettings {
     pub backoff: Backoff,
     /// An object longer than this is staged in a file.
     pub object_in_memory_max: usize,
-    /// Where work is done that waits for the disk.
+    /// Where work that waits for the disk runs.
     pub disk_work: DiskWork,
     /// Objects encoded at once, of all destinations.
     pub encoders: usize,
-    /// Whether days are ended and closed. Objects that are saved elsewhere than in their bucket close none.
+    /// Whether days are ended and closed. No day is closed if objects are saved anywhere other than in their
+    /// bucket.
     pub close_days: bool,
 }
 
-/// Encoders for so many cores: half of what a batch of calls costs is encoding, so half of the cores can be kept busy by it.
+/// Encoders for this many cores: encoding is half of the cost of a call, so it can keep half of the cores
+/// busy.
 pub fn encoders_for(cores: usize) -> usize {
     (cores / 2).max(ENCODERS_MIN)
 }
 
 impl DeliverySettings {
-    /// The defaults, with this rule.
+    /// The default settings with this rule.
     pub fn new(rule: DueRule) -> Self {
         Self {
             rule,

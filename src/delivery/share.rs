@@ -1,51 +1,53 @@
-//! How much of the spool may be held for destinations that fail, and who is refused beyond that. Pure.
+//! Divides the spool among failing destinations and sources: how much each of them may hold, and which
+//! sources are refused beyond that. Pure.
 //!
-//! A *lane* is what one source sends to one destination. What fails is counted in *parties*: a destination that takes
-//! nothing from anybody is one, and so is each source that alone is refused by a destination that takes from others. While
-//! others are served, all parties together may hold [`FAILING_PERCENT`] of the spool's cap, each an equal part. A party over
-//! its part is refused; nobody else is.
+//! A *lane* is what one source sends to one destination. What fails is counted in *parties*: a destination
+//! that takes nothing from any source is one party; a source that alone is refused by a destination is
+//! another. While other sources are served, all parties together may hold [`FAILING_PERCENT`] of the spool's
+//! cap, each an equal part. Only a party over its part is refused.
 //!
-//! A party keeps its part to compressed bytes as long as that helps: before it is refused, its batches are sealed and parked
-//! ([`Division::relieved`]). It also leaves the segments that others need: it is sealed and parked before a healthy batch
-//! would be due for pressure ([`MAKE_ROOM_PERCENT`]).
+//! Before a party is refused, its batches are sealed and parked, so that its part holds compressed bytes
+//! ([`Division::relieved`]). A party also leaves the segments that others need: it is sealed and parked
+//! before a healthy batch would be due for pressure ([`MAKE_ROOM_PERCENT`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::log::{Held, Space, percent_of};
 use crate::sources::SourceId;
-use crate::spool::shared::percent_of;
-use crate::spool::{Held, Space};
 
-/// Per cent of the spool's cap that everything may hold that fails, while any source is healthy.
+/// Per cent of the spool's cap that all parties together may hold while any source is healthy.
 pub const FAILING_PERCENT: u64 = 25;
-/// The same while no other source is healthy, but some have been silent for long: they must find room when they come back.
+/// The same while no other source is healthy, but some have been silent for long: they need space when they
+/// come back.
 pub const FAILING_BESIDE_SILENT_PERCENT: u64 = 85;
-/// Per cent of what the cap leaves beside parked bytes. Where segments use so much of it, failing parties leave those that they
-/// pin. It is less than what is pressure for everybody.
+/// Per cent of the cap without parked bytes. If segments use this much, failing parties leave the segments
+/// that they pin. It is less than the mark at which all batches are under pressure.
 pub const MAKE_ROOM_PERCENT: u64 = 50;
-/// Per cent of a part. A party that was refused is taken again below it, so that it is not refused and taken in turns.
+/// Per cent of a part. A refused party is accepted again below it, so that it is not alternately refused and
+/// accepted.
 const TAKEN_AGAIN_PERCENT: u64 = 90;
-/// Per cent of what a part leaves beside parked bytes. Frames beyond it are sealed and parked.
+/// Per cent of a part without its parked bytes. Frames beyond it are sealed and parked.
 const RELIEF_PERCENT: u64 = 70;
-/// Per cent of a part. Fewer frames are not worth objects of their own.
+/// Per cent of a part. Fewer frames are not worth an object.
 const RELIEF_LEAST_PERCENT: u64 = 10;
 
-/// How a put failed.
+/// Why a put failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// The store read the request and said no. That may be for this source alone.
+    /// The store refused the request, perhaps for this source alone.
     Refused,
-    /// There was no answer, or one that has nothing to do with the source.
+    /// There was no answer, or an answer that does not depend on the source.
     Unreachable,
 }
 
-/// How a source is doing at a destination.
+/// The state of a source at a destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// Its puts fail.
     Failing,
-    /// It sends calls, and no put of it is known to fail.
+    /// It sends calls, and its puts are not known to fail.
     Healthy,
-    /// Nothing was heard of it for long.
+    /// It has sent nothing for long.
     Silent,
 }
 
@@ -56,35 +58,35 @@ pub struct Lane<W> {
     pub source: SourceId,
     /// The destination.
     pub way: W,
-    /// New calls of the source go there.
+    /// Whether new calls of the source go there.
     pub current: bool,
-    /// How it is doing.
+    /// Its state.
     pub standing: Standing,
-    /// What it holds.
+    /// What it holds of the spool.
     pub held: Held,
 }
 
-/// Who fails: a destination with all its sources, or one source alone.
+/// What fails together: a destination with all its sources, or one source alone.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Party<W> {
     /// A destination that takes nothing.
     Destination(W),
-    /// A source whose puts are refused where others are taken.
+    /// A source whose puts are refused by a destination that takes others.
     Source(SourceId, W),
 }
 
-/// Who fails, what each may hold, and what follows.
+/// The parties, what each may hold, and what follows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Division<W> {
-    /// What each party may hold, in bytes; `None` where only the mark of the whole spool counts.
+    /// Bytes that each party may hold. `None` if only the marks of the whole spool count.
     pub part: Option<u64>,
     /// What each party holds.
     pub parties: BTreeMap<Party<W>, Held>,
-    /// Sources whose calls are refused, and for which party.
+    /// Sources whose calls are refused, and because of which party.
     pub refused: BTreeMap<SourceId, Party<W>>,
     /// Parties whose batches are sealed, and whose objects are parked, at once.
     pub relieved: BTreeSet<Party<W>>,
-    /// Every party leaves the oldest segments.
+    /// Whether every party leaves the oldest segments.
     pub make_room: bool,
 }
 
@@ -101,7 +103,7 @@ impl<W> Default for Division<W> {
 }
 
 impl<W: Ord + Clone> Division<W> {
-    /// The party that a lane belongs to, where it fails.
+    /// The party that a lane belongs to, if it fails.
     pub fn party(&self, source: &SourceId, way: &W) -> Option<Party<W>> {
         let destination = Party::Destination(way.clone());
         if self.parties.contains_key(&destination) {
@@ -117,8 +119,8 @@ pub fn reaches(part: u64, whole: u64, percent: u64) -> bool {
     u128::from(part) * 100 >= u128::from(whole) * u128::from(percent)
 }
 
-/// Divides the spool between what fails. `failing` are the destinations that take nothing from anybody, `refused_before` the
-/// sources that are refused until now.
+/// Divides the spool among the failing parties. `failing` lists the destinations that accept nothing from any
+/// source, `refused_before` the sources that are refused now.
 pub fn divide<W: Ord + Clone>(
     space: Space,
     lanes: &[Lane<W>],
@@ -136,7 +138,7 @@ pub fn divide<W: Ord + Clone>(
         match party(lane) {
             Some(party) => {
                 parties.entry(party.clone()).or_insert_with(Held::default).add(lane.held);
-                // That others are refused need not mean it: its own put will tell.
+                // Refusals of others need not concern this source: its own put will show that.
                 let tells =
                     lane.standing == Standing::Failing || failing.get(&lane.way) == Some(&Cause::Unreachable);
                 if lane.current && tells {
@@ -215,17 +217,17 @@ mod tests {
     }
 
     #[test]
-    fn only_what_fails_is_refused_and_only_over_its_part() {
+    fn only_a_failing_party_over_its_part_is_refused() {
         check("nothing fails", &[lane("a", 1, Healthy, 900, 0)], &[], &[]);
         let healthy = lane("z", 2, Healthy, 0, 700);
         let beside = |lanes: &[Lane<u8>]| [lanes, std::slice::from_ref(&healthy)].concat();
         check("below its part", &beside(&[lane("a", 1, Failing, 200, 49)]), &[1], &[]);
         check("at its part", &beside(&[lane("a", 1, Failing, 200, 50)]), &[1], &["a"]);
         check("frames alone count", &beside(&[lane("a", 1, Failing, 0, 250)]), &[1], &["a"]);
-        // Of a destination that takes nothing everybody is refused, also who has not tried yet.
+        // If a destination takes nothing, all its sources are refused, even those that have not tried yet.
         let six = beside(&[lane("a", 1, Failing, 200, 0), lane("b", 1, Healthy, 0, 50)]);
         check("all of a destination", &six, &[1], &["a", "b"]);
-        // Alone it is refused alone.
+        // A source that is refused alone is a party of its own.
         check("one of a destination", &six, &[], &[]);
         let one = beside(&[lane("a", 1, Failing, 250, 0), lane("b", 1, Healthy, 0, 50)]);
         check("one of a destination, over its part", &one, &[], &["a"]);
@@ -243,11 +245,11 @@ mod tests {
         assert_eq!(
             refused(Cause::Unreachable),
             [source("a"), source("b")],
-            "there is nobody who could take it"
+            "the destination cannot be reached"
         );
         let alone = [lane("a", 1, Failing, 900, 0), lane("b", 1, Healthy, 0, 50)];
         let division = divide(space(0), &alone, &BTreeMap::from([(1, Cause::Refused)]), &BTreeSet::new());
-        assert_eq!(division.part, None, "nobody is known to be served");
+        assert_eq!(division.part, None, "no source is known to be served");
     }
 
     #[test]
@@ -267,25 +269,25 @@ mod tests {
     }
 
     #[test]
-    fn where_nobody_is_healthy_the_whole_spool_may_be_used() {
+    fn the_whole_spool_may_be_used_if_no_source_is_healthy() {
         let all = [lane("a", 1, Failing, 940, 0), lane("b", 1, Failing, 0, 0)];
         check("all fail", &all, &[1], &[]);
         let silent = lane("z", 2, Silent, 0, 0);
         let beside_silent = [all.as_slice(), std::slice::from_ref(&silent)].concat();
         check("one is silent", &beside_silent, &[1], &["a", "b"]);
         let less = [lane("a", 1, Failing, 849, 0), silent];
-        check("what a silent one needs is left", &less, &[1], &[]);
+        check("space is left for a silent source", &less, &[1], &[]);
     }
 
     #[test]
-    fn what_a_source_has_left_at_a_destination_that_it_has_left_refuses_it_not() {
+    fn a_source_is_not_refused_for_a_destination_that_it_left() {
         let old = Lane { current: false, ..lane("a", 1, Failing, 500, 0) };
         let lanes = [old, lane("a", 2, Healthy, 0, 10)];
         check("it goes elsewhere now", &lanes, &[1], &[]);
     }
 
     #[test]
-    fn who_was_refused_is_taken_again_well_below_its_part() {
+    fn a_refused_source_is_taken_again_well_below_its_part() {
         let healthy = lane("z", 2, Healthy, 0, 0);
         let refused = |held, before: &[&str]| {
             let lanes = [lane("a", 1, Failing, held, 0), healthy.clone()];
@@ -297,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_are_parked_before_they_are_refused_as_long_as_that_is_worth_an_object() {
+    fn a_party_is_parked_before_it_is_refused_if_that_is_worth_an_object() {
         let healthy = lane("z", 2, Healthy, 0, 0);
         let relieved = |parked, frames| {
             let lanes = [lane("a", 1, Failing, parked, frames), healthy.clone()];
@@ -305,22 +307,22 @@ mod tests {
         };
         assert!(!relieved(0, 174) && relieved(0, 175));
         assert!(!relieved(150, 69) && relieved(150, 70));
-        // The last tenth of a part is not parked in crumbs.
+        // The last tenth of a part is not parked in small pieces.
         assert!(!relieved(240, 9) && !relieved(240, 24) && relieved(240, 25));
     }
 
     #[test]
-    fn what_fails_leaves_the_segments_before_they_are_wanted_by_others() {
+    fn a_failing_party_leaves_segments_before_others_need_them() {
         let make_room = |segments, standing| {
             let lanes = [lane("a", 1, Failing, 0, 1), lane("z", 2, standing, 0, 0)];
             divide(space(segments), &lanes, &unreachable(&[1]), &BTreeSet::new()).make_room
         };
         assert!(!make_room(499, Healthy) && make_room(500, Healthy));
-        assert!(!make_room(900, Failing), "where nobody else needs them, nobody leaves them");
+        assert!(!make_room(900, Failing), "no other source needs them");
     }
 
     #[test]
-    fn the_largest_numbers_do_no_harm() {
+    fn the_largest_numbers_do_not_overflow() {
         let lanes = [lane("a", 1, Failing, u64::MAX, u64::MAX), lane("z", 2, Healthy, u64::MAX, u64::MAX)];
         let space = Space { cap: u64::MAX, segments: u64::MAX, parked: u64::MAX };
         let division = divide(space, &lanes, &unreachable(&[1]), &BTreeSet::new());
@@ -343,13 +345,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_held(
+        fn no_healthy_source_is_refused_and_the_parts_are_kept(
             mut lanes in proptest::collection::vec(any_lane(), 0..20),
             failing in proptest::collection::btree_map(0..4_u8, any_cause(), 0..4),
             before in proptest::collection::btree_set(0..12_u8, 0..12),
             segments in 0..CAP,
         ) {
-            // A source has one lane that is current.
+            // A source has at most one current lane.
             let mut seen = BTreeSet::new();
             lanes.iter_mut().for_each(|lane| lane.current &= seen.insert(lane.source.clone()));
             let before = before.into_iter().map(|name| source(&format!("s{name}"))).collect();
@@ -367,9 +369,10 @@ mod tests {
             }
             for party in division.refused.values().chain(&division.relieved) {
                 let held = division.parties[party].bytes();
-                prop_assert!(reaches(held, division.part.unwrap(), 1), "somebody who holds nothing");
+                prop_assert!(reaches(held, division.part.unwrap(), 1), "a party that holds nothing");
             }
-            // The parts together are what may fail at most, and no party that holds more is taken.
+            // The parts together do not exceed the share of what fails, and every party over its part is
+            // refused.
             if lanes.iter().any(healthy) && !division.parties.is_empty() {
                 let part = division.part.unwrap();
                 prop_assert!(part * division.parties.len() as u64 <= CAP * FAILING_PERCENT / 100);
@@ -383,7 +386,7 @@ mod tests {
                 prop_assert!(!division.make_room);
             }
             let none = lanes.iter().all(|lane| !lane.current || fails(lane));
-            prop_assert!(!none || division.refused.is_empty(), "nobody else is there, and somebody is refused");
+            prop_assert!(!none || division.refused.is_empty(), "there is no other source, and one is refused");
         }
     }
 }

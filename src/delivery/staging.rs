@@ -1,6 +1,6 @@
-//! Objects in the making: in memory while they are small and the budget lasts, else in a file.
+//! Stages objects: in memory while they are small and the budget lasts, else in a file.
 //!
-//! A staged object is thrown away by a crash, and made again from the spool.
+//! A crash loses staged objects; they are made again from the spool.
 
 use std::io::{self, IoSlice, Read, Write};
 use std::sync::Arc;
@@ -8,14 +8,16 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 
-use crate::spool::{Disk, DiskFile};
+use crate::disk::Disk;
+use crate::disk::DiskFile;
 use crate::store::Body;
 
-/// An object longer than this goes to a file, unless it is set otherwise.
+/// An object longer than this goes to a file, unless the settings say otherwise.
 pub const OBJECT_IN_MEMORY_MAX: usize = 1_024 * 1_024;
-/// Bytes of all objects staged in memory.
+/// Maximum bytes of all objects staged in memory.
 const MEMORY_MAX: usize = 16 * 1_024 * 1_024;
-/// Bytes of the one object that may be staged in memory beyond that, where a sealed object finds no space on the disk.
+/// Maximum bytes of the one object that may be staged in memory beyond that budget, if the disk has no space
+/// for a sealed object.
 const LAST_RESORT_MAX: usize = 256 * 1_024 * 1_024;
 
 /// Where objects are staged.
@@ -57,7 +59,7 @@ enum Place {
     File(StagedFile),
 }
 
-/// A staged file, removed when nobody needs it any more. It is not kept open: dozens of objects may wait for each
+/// A staged file, removed when it is dropped. It is not kept open: dozens of objects may wait for each
 /// destination, and each would hold a file handle.
 #[derive(Debug)]
 struct StagedFile {
@@ -68,7 +70,7 @@ struct StagedFile {
 impl Drop for StagedFile {
     fn drop(&mut self) {
         if let Err(error) = self.disk.remove(&self.name) {
-            tracing::warn!(%error, file = self.name, "a staged object was not removed; the next start removes it");
+            tracing::warn!(%error, file = self.name, "a staged object could not be removed; the next start removes it");
         }
     }
 }
@@ -82,7 +84,7 @@ struct Reserved {
 }
 
 impl Reserved {
-    /// Takes `more` bytes of the budget, if they are there.
+    /// Takes `more` bytes of the budget, if it has them.
     fn grow(&mut self, more: usize) -> bool {
         let fits = self.budget.fetch_add(more, Ordering::AcqRel) + more <= self.max;
         if fits {
@@ -105,19 +107,19 @@ impl Drop for Reserved {
 }
 
 impl Staging {
-    /// Stages on `disk`, in its `staging` directory, objects longer than `in_memory_max`. How many bytes it has in memory is
-    /// counted in `in_memory`.
+    /// Stages objects longer than `in_memory_max` on `disk`, in its `staging` directory. `in_memory` counts
+    /// the bytes that are staged in memory.
     pub fn new(disk: Arc<dyn Disk>, in_memory_max: usize, in_memory: Arc<AtomicUsize>) -> Self {
         Self { disk, in_memory_max, in_memory, last_resort: Arc::default(), next: AtomicU64::new(1) }
     }
 
-    /// Begins the one object that may be staged in memory whatever its size, up to 256 MiB, for want of space on the disk:
-    /// it is sealed, and the segments that it pins are the space. `None` while there is another.
+    /// Begins the one object of up to 256 MiB that may be staged in memory because the disk is full: it is
+    /// sealed, and delivering it frees the segments that it pins. `None` while there is another.
     pub fn begin_in_memory(&self) -> Option<StagingWriter> {
         let mut writer = self.begin();
         writer.reserved = Reserved { budget: Arc::clone(&self.last_resort), max: LAST_RESORT_MAX, bytes: 0 };
         writer.memory_max = LAST_RESORT_MAX;
-        // A budget that somebody has begun is taken.
+        // One byte marks the budget as taken.
         let taken = self.last_resort.compare_exchange(0, 1, Ordering::AcqRel, Ordering::Acquire);
         taken.ok().map(|_| {
             writer.reserved.bytes = 1;
@@ -143,7 +145,7 @@ impl Staging {
 impl StagingWriter {
     fn spill(&mut self) -> io::Result<Arc<dyn DiskFile>> {
         let file = self.disk.create(&self.name)?;
-        // Ours from here on: where the disk is full the file must go again.
+        // Set before the write: if the disk is full, dropping this removes the file.
         self.file = Some(Arc::clone(&file));
         file.write_at(&[IoSlice::new(&self.memory)], 0)?;
         self.memory = Vec::new();
@@ -151,10 +153,7 @@ impl StagingWriter {
         Ok(file)
     }
 
-    /// Ends the object.
-    ///
-    /// # Errors
-    /// What the disk says.
+    /// Finishes the object.
     pub fn finish(mut self) -> Staged {
         let crc32 = std::mem::take(&mut self.crc32).finalize();
         let place = match self.file.take() {
@@ -200,13 +199,13 @@ impl Drop for StagingWriter {
         if self.file.take().is_some()
             && let Err(error) = self.disk.remove(&self.name)
         {
-            tracing::warn!(%error, file = self.name, "an object that was not finished was not removed; the next start removes it");
+            tracing::warn!(%error, file = self.name, "an unfinished object could not be removed; the next start removes it");
         }
     }
 }
 
 impl Staged {
-    /// Whether it has what only one object may have: see [`Staging::begin_in_memory`].
+    /// Whether it is the one object of [`Staging::begin_in_memory`].
     pub fn is_last_resort(&self) -> bool {
         matches!(&self.place, Place::Memory { _reserved, .. } if _reserved.max == LAST_RESORT_MAX)
     }
@@ -214,7 +213,7 @@ impl Staged {
     /// The object as the body of a put.
     ///
     /// # Errors
-    /// What the disk says.
+    /// The disk's error.
     pub fn body(&self) -> io::Result<Body> {
         match &self.place {
             Place::Memory { bytes, .. } => Ok(Body::Bytes(bytes.clone())),
@@ -231,14 +230,14 @@ impl Staged {
     }
 }
 
-/// A file as the body of a put: by its path, or, on a disk whose files have none, by its bytes.
+/// A file as the body of a put: its path, or its bytes if files of this disk have no path.
 ///
 /// # Errors
-/// What the disk says.
+/// The disk's error.
 pub fn file_body(disk: &dyn Disk, name: &str, len: u64) -> io::Result<Body> {
     match disk.path(name) {
         Some(path) => Ok(Body::File { path, len }),
-        None => Ok(Body::Bytes(crate::spool::disk::read_all(&*disk.open(name)?)?.into())),
+        None => Ok(Body::Bytes(crate::disk::read_all(&*disk.open(name)?)?.into())),
     }
 }
 
@@ -264,10 +263,10 @@ impl Read for FileReader<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spool::RealDisk;
+    use crate::disk::real_disk::RealDisk;
 
     #[test]
-    fn small_objects_stay_in_memory_large_ones_and_those_over_budget_go_to_files() {
+    fn small_objects_stay_in_memory_and_large_ones_or_those_over_budget_go_to_files() {
         let dir = tempfile::tempdir().unwrap();
         let disk: Arc<dyn Disk> = Arc::new(RealDisk::open(dir.path()).unwrap());
         let staging = Staging::new(Arc::clone(&disk), OBJECT_IN_MEMORY_MAX, Arc::default());
@@ -299,7 +298,7 @@ mod tests {
         last.write_all(&[7; 3_000_000]).unwrap();
         let last = last.finish();
         assert!(last.is_last_resort() && in_memory(&last) && disk.list("staging").unwrap().is_empty());
-        assert!(staging.begin_in_memory().is_none(), "there is one at a time");
+        assert!(staging.begin_in_memory().is_none(), "only one at a time");
         drop(last);
         assert!(staging.begin_in_memory().is_some());
     }

@@ -1,4 +1,4 @@
-//! The files of the server, and the order in which they are synced.
+//! The server's files, and the order in which they are synced.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -11,7 +11,6 @@ use sha2::{Digest, Sha256};
 
 use super::DevS3Error;
 use super::meta::{BucketMeta, ObjectMeta, UploadMeta};
-use super::sums::hex;
 
 const BUCKETS: &str = "buckets";
 const OBJECTS: &str = "objects";
@@ -19,14 +18,14 @@ const UPLOADS: &str = "uploads";
 const BODIES: &str = "bodies";
 const TMP: &str = "tmp";
 
-/// The directory, held by a lock for as long as this lives.
+/// The data directory, locked for the lifetime of this value.
 #[derive(Debug)]
 pub(super) struct Disk {
     root: PathBuf,
     _lock: File,
 }
 
-/// All that is on disk.
+/// Everything found on disk.
 #[derive(Debug, Default)]
 pub(super) struct Loaded {
     pub(super) buckets: Vec<BucketMeta>,
@@ -42,15 +41,15 @@ fn failed(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Dev
 }
 
 impl Disk {
-    /// Takes the directory, and makes what is missing of it.
+    /// Locks the directory, and creates what is missing.
     pub(super) fn open(root: &Path) -> Result<Self> {
         for name in ["", BUCKETS, OBJECTS, UPLOADS, BODIES, TMP] {
             let dir = root.join(name);
-            fs::create_dir_all(&dir).map_err(failed("make the directory", &dir))?;
+            fs::create_dir_all(&dir).map_err(failed("create the directory", &dir))?;
         }
         sync_dir(root)?;
         let path = root.join("lock");
-        let lock = File::create(&path).map_err(failed("make the file", &path))?;
+        let lock = File::create(&path).map_err(failed("create the file", &path))?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { root: root.to_owned(), _lock: lock }),
             Err(fs::TryLockError::WouldBlock) => Err(DevS3Error::InUse(root.to_owned())),
@@ -58,7 +57,7 @@ impl Disk {
         }
     }
 
-    /// Reads everything, and removes the bodies that nothing names: what a crash left behind.
+    /// Reads everything, and removes bodies left by a crash that no object or part names.
     pub(super) fn load(&self) -> Result<Loaded> {
         let loaded = Loaded {
             buckets: self.read_all(BUCKETS)?,
@@ -82,25 +81,25 @@ impl Disk {
         Ok(loaded)
     }
 
-    /// Where bytes are received.
+    /// Where a body is received.
     pub(super) fn tmp(&self, id: &str) -> PathBuf {
         self.root.join(TMP).join(id)
     }
 
-    /// Where the bytes of an object or a part are.
+    /// Where the body of an object or part is kept.
     pub(super) fn body(&self, id: &str) -> PathBuf {
         self.root.join(BODIES).join(id)
     }
 
-    /// Moves bytes that were received and synced to their place.
+    /// Moves a received and synced body to its place.
     pub(super) fn keep_body(&self, id: &str) -> Result<()> {
         rename_durably(&self.tmp(id), &self.body(id), &self.root.join(BODIES))
     }
 
-    /// Removes a body. It is no failure if it stays: the next start removes it.
+    /// Removes a body. If that fails, the next start removes it.
     pub(super) fn drop_body(&self, id: &str) {
         if let Err(err) = fs::remove_file(self.body(id)) {
-            tracing::warn!(%err, body = id, "a body of the S3 server stays until the next start");
+            tracing::warn!(%err, body = id, "could not remove a body of the S3 server: the next start removes it");
         }
     }
 
@@ -130,7 +129,8 @@ impl Disk {
 
     /// Removes everything.
     pub(super) fn clear(&self) -> Result<()> {
-        // Objects first: a crash half-way leaves bodies that nothing names, never an object without its body.
+        // Objects first: a crash in between leaves bodies without an object, never an object without its
+        // body.
         for name in [OBJECTS, UPLOADS, BUCKETS, BODIES] {
             for path in self.files(name)? {
                 fs::remove_file(&path).map_err(failed("remove the file", &path))?;
@@ -180,22 +180,22 @@ impl Disk {
     }
 }
 
-/// The name of an object's file. No bucket has a zero byte in its name, so no two objects share one.
+/// The name of an object's file. A bucket name contains no zero byte, so no two objects share one.
 fn digest(bucket: &str, key: &str) -> String {
     let mut hasher = Sha256::new();
     hasher.update(bucket);
     hasher.update([0]);
     hasher.update(key);
-    hex(&hasher.finalize())
+    hex::encode(hasher.finalize())
 }
 
-#[expect(clippy::disallowed_methods, reason = "the directory is synced in the next line")]
+#[expect(clippy::disallowed_methods, reason = "the directory is synced right after")]
 fn rename_durably(from: &Path, to: &Path, dir: &Path) -> Result<()> {
     fs::rename(from, to).map_err(failed("rename to", to))?;
     sync_dir(dir)
 }
 
-/// Without it a new name can vanish at a power loss while the bytes survive.
+/// Without this, a power failure can lose the new name although the file's bytes survive.
 fn sync_dir(dir: &Path) -> Result<()> {
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed("sync the directory", dir))
 }

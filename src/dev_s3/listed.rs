@@ -1,4 +1,4 @@
-//! The answers to the four listings.
+//! Answers the four listing operations.
 
 use std::sync::Arc;
 
@@ -150,7 +150,7 @@ fn as_i32(count: usize) -> Option<i32> {
     i32::try_from(count).ok()
 }
 
-/// Writes keys as the client asked for them.
+/// Writes keys plainly or URL-encoded, as requested.
 #[derive(Clone, Copy)]
 struct Shown {
     encoded: bool,
@@ -190,14 +190,14 @@ impl Shown {
     }
 }
 
-/// The token of a page: opaque to clients, so that a key with any character in it comes back unharmed.
+/// The token of a page. It is opaque to clients, so that any key survives the round trip.
 fn page_token(after: &str) -> String {
     URL_SAFE_NO_PAD.encode(after)
 }
 
-/// What a token stands for.
+/// Decodes a page token.
 fn from_page_token(token: &str) -> S3Result<String> {
-    let wrong = || s3_error!(InvalidArgument, "the continuation token is not one of this server");
+    let wrong = || s3_error!(InvalidArgument, "the continuation token was not issued by this server");
     let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| wrong())?;
     String::from_utf8(bytes).map_err(|_| wrong())
 }

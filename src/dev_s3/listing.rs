@@ -1,18 +1,20 @@
-//! Which keys one page of a listing holds. Pure.
+//! Selects the keys of one page of a listing. Pure.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
 /// The most entries of a page, as in S3.
 pub(super) const PAGE_ENTRIES_MAX: usize = 1_000;
 
-/// What is listed.
+/// A listing request.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Query {
     pub(super) prefix: String,
-    /// Keys that go on behind it are shown as one common prefix; empty for none.
+    /// Keys that continue after it are grouped into one common prefix. Empty: no grouping.
     pub(super) delimiter: String,
-    /// Only what comes after it: a key, or a common prefix that has been listed.
+    /// Only entries after this one: a key, or a common prefix already listed.
     pub(super) after: String,
     pub(super) max: usize,
 }
@@ -22,11 +24,11 @@ pub(super) struct Query {
 pub(super) struct Page<'a, T> {
     pub(super) objects: Vec<(&'a str, &'a T)>,
     pub(super) common_prefixes: Vec<&'a str>,
-    /// The last entry of the page, where there are more: the `after` of the next.
+    /// The last entry of the page if there are more: the `after` of the next page.
     pub(super) next_after: Option<&'a str>,
 }
 
-/// The page that a query asks for.
+/// The page that a query selects.
 pub(super) fn page<'a, T>(objects: &'a BTreeMap<String, T>, query: &Query) -> Page<'a, T> {
     let mut page = Page { objects: Vec::new(), common_prefixes: Vec::new(), next_after: None };
     if query.max == 0 {
@@ -38,7 +40,7 @@ pub(super) fn page<'a, T>(objects: &'a BTreeMap<String, T>, query: &Query) -> Pa
         Bound::Included(query.prefix.as_str())
     };
     let mut last = "";
-    // The group that the walk is in: its keys are one entry, which is on this page or was on the one before.
+    // The group of the current keys. They are a single entry, on this page or the previous one.
     let mut group: Option<&str> = None;
     for (key, object) in objects.range::<str, _>((start, Bound::Unbounded)) {
         let Some(rest) = key.strip_prefix(&query.prefix) else { break };
@@ -63,7 +65,7 @@ pub(super) fn page<'a, T>(objects: &'a BTreeMap<String, T>, query: &Query) -> Pa
     page
 }
 
-/// What of `key` is its common prefix; `rest` is the key without the prefix asked for.
+/// The common prefix of `key`, if it has one; `rest` is the key without the requested prefix.
 fn common_prefix<'a>(key: &'a str, rest: &str, delimiter: &str) -> Option<&'a str> {
     if delimiter.is_empty() {
         return None;
@@ -72,19 +74,13 @@ fn common_prefix<'a>(key: &'a str, rest: &str, delimiter: &str) -> Option<&'a st
     key.get(..key.len() - rest.len() + at + delimiter.len())
 }
 
-/// A key as it stands in a listing with `encoding-type=url`. A blank is `%20`: clients that read `+` as a blank and
-/// clients that do not both get it right.
+/// The characters escaped in a listing with `encoding-type=url`. A space becomes `%20`, which all clients
+/// decode, whether or not they read `+` as a space.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
+
+/// A key as such a listing shows it.
 pub(super) fn url_encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b'/' => {
-                encoded.push(char::from(byte));
-            }
-            _ => encoded.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    encoded
+    utf8_percent_encode(text, ENCODED).to_string()
 }
 
 #[cfg(test)]
@@ -94,7 +90,7 @@ mod tests {
     const KEYS: &[&str] =
         &["a", "a/", "a/1", "a/2", "a/b/1", "a/b/2", "b", "b+%/x", "c/1", "c/2", "d", "x", "x/y"];
 
-    /// Every page of a listing, each as its entries in the order of the walk.
+    /// All pages of a listing, each with its entries in order.
     fn pages(prefix: &str, delimiter: &str, after: &str, max: usize) -> Vec<Vec<String>> {
         let objects: BTreeMap<String, ()> = KEYS.iter().map(|key| ((*key).to_owned(), ())).collect();
         let mut query =
@@ -115,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listing_is_the_same_whatever_the_page_size() {
+    fn a_listing_is_the_same_for_every_page_size() {
         let check = |prefix, delimiter, after, expected: &[&str]| {
             for max in 1..=20 {
                 let pages = pages(prefix, delimiter, after, max);
@@ -129,7 +125,7 @@ mod tests {
         check("a/", "", "a/1", &["a/2", "a/b/1", "a/b/2"]);
         check("a", "/", "", &["a", "a/*"]);
         check("", "", "c/1", &["c/2", "d", "x", "x/y"]);
-        // Starting behind a key within a group: the rest of the group is still one entry.
+        // Starts at a key within a group: the rest of the group is still one entry.
         check("", "/", "c/1", &["c/*", "d", "x", "x/*"]);
         check("", "/", "c/", &["d", "x", "x/*"]);
         check("nothing", "/", "", &[]);
@@ -137,12 +133,12 @@ mod tests {
     }
 
     #[test]
-    fn no_entries_asked_for_is_an_empty_whole_listing() {
+    fn a_request_for_no_entries_gets_an_empty_complete_listing() {
         assert_eq!(pages("", "", "", 0), [Vec::<String>::new()]);
     }
 
     #[test]
-    fn keys_are_encoded_so_that_every_client_reads_them_alike() {
+    fn keys_are_encoded_so_that_every_client_decodes_them() {
         let check = |text, expected| assert_eq!(url_encoded(text), expected);
         check("a+b%.gz", "a%2Bb%25.gz");
         check("a b/ü&<", "a%20b/%C3%BC%26%3C");

@@ -1,4 +1,4 @@
-//! What is kept of buckets, objects and uploads, in memory and in their files.
+//! The metadata of buckets, objects and uploads, as kept in memory and on disk.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ pub(super) struct BucketMeta {
     pub(super) created_ms: i64,
 }
 
-/// The headers that a client gives an object, and gets back.
+/// The headers that a client sends for an object, and gets back.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Described {
     pub(super) content_type: Option<String>,
@@ -40,7 +40,7 @@ pub(super) struct ObjectMeta {
     pub(super) modified_ms: i64,
     pub(super) described: Described,
     pub(super) sums: Sums,
-    /// The checksums are made of those of the parts, not of the bytes.
+    /// Whether the checksums are computed from those of the parts instead of the bytes.
     pub(super) sums_are_composite: bool,
 }
 
@@ -62,7 +62,7 @@ pub(super) struct UploadMeta {
     pub(super) key: String,
     pub(super) started_ms: i64,
     pub(super) described: Described,
-    /// The checksum algorithm that the client named.
+    /// The checksum algorithm that the client named, if any.
     pub(super) algorithm: Option<super::sums::Algorithm>,
     pub(super) full_object_sums: bool,
     pub(super) parts: BTreeMap<i32, PartMeta>,

@@ -1,4 +1,5 @@
-//! The S3 server inside the process, for `forebay dev` and for tests: the S3 protocol of `s3s` over a backend of our own.
+//! The S3 server inside the process, for `forebay dev` and for tests: the S3 protocol of `s3s` over our own
+//! backend.
 //!
 //! On disk, below the data directory:
 //!
@@ -11,17 +12,18 @@
 //! tmp/<id>                 bytes that are being received; removed at start
 //! ```
 //!
-//! No file is named by a key: keys are up to 1,024 bytes of anything, and `x` and `x/y` may both exist. `<digest>` is the
-//! SHA-256 of bucket and key. An answer of 200 means: the body is synced, then its name in `bodies`, then the object's
-//! file, then its name in `objects`. Replacing an object is one rename of a small file that names another body, so a
-//! crash leaves the old object or the new one, and at worst a body that nothing names, which the next start removes.
+//! No file is named by a key: keys are up to 1,024 arbitrary bytes, and `x` and `x/y` may both exist.
+//! `<digest>` is the SHA-256 of bucket and key. Before a put is answered with 200, the server syncs the body,
+//! then its name in `bodies`, then the object's file, then its name in `objects`. Replacing an object renames
+//! one small file that names another body, so after a crash either the old or the new object exists, and at
+//! worst a body without an object, which the next start removes.
 //!
-//! The index in memory is rebuilt at start; a listing is a range of it and touches no disk. It is a store for one machine
-//! in development: one set of keys, one region, no versions, policies or tags; nothing is encrypted, the headers that ask
-//! for encryption are checked, kept and answered as S3 would.
+//! The index in memory is rebuilt at start. A listing is a range of it and does not read the disk. The store
+//! is meant for development on one machine: one key pair, one region, no versions, policies or tags. Nothing
+//! is encrypted; encryption headers are checked, kept and answered as S3 would.
 //!
-//! The protocol layer logs requests, with their headers, at debug level and every refused request as an error, under the
-//! target `s3s`: a program that logs should leave that target out.
+//! The protocol layer logs requests with their headers at debug level, and every refused request as an error,
+//! under the target `s3s`: exclude that target from logs.
 
 mod disk;
 mod listed;
@@ -60,81 +62,81 @@ use crate::random::Random;
 use crate::tasks;
 use crate::time::Clock;
 
-/// The bucket that is there from the start.
+/// The bucket that always exists after a start.
 pub const BUCKET: &str = "forebay";
-/// The region that every bucket is in.
+/// The region of every bucket.
 pub const REGION: &str = "us-east-1";
 /// The access key id of the one user.
 pub const ACCESS_KEY_ID: &str = "forebay";
-/// The secret access key of the one user. It protects nothing: the server is for loopback.
+/// The secret access key of the one user. It protects nothing: the server is only for loopback.
 pub const SECRET_ACCESS_KEY: &str = "forebay-secret";
 
-/// Connections served at once, where there are handles for them. At the limit new ones wait to be accepted.
+/// The most connections at once, if there are enough file handles. At the limit new ones wait to be accepted.
 pub const CONNECTIONS_MAX: usize = 512;
 
-/// How long requests may take to end after [`DevS3Running::stop`]. Then their connections are dropped; an object is there
-/// whole or not at all.
+/// How long requests may take to finish after [`DevS3Running::stop`]. Then their connections are dropped; an
+/// object exists completely or not at all.
 const STOP_GRACE: Duration = Duration::from_secs(5);
 
-/// Wait after a failed accept (out of file descriptors), so that it is not tried in a tight loop.
+/// The pause after a failed accept (no file descriptors left), to avoid a tight loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Where the server keeps its files, and its clock and chance.
+/// The server's data directory, clock and random source.
 #[derive(Debug)]
 pub struct DevS3Settings {
-    /// The directory of its files; made if it is not there.
+    /// The data directory; created if missing.
     pub data_dir: PathBuf,
     /// For `LastModified`.
     pub clock: Arc<dyn Clock>,
-    /// For names of bodies and ids of uploads.
+    /// For body names and upload ids.
     pub random: Arc<dyn Random>,
-    /// Connections served at once: [`CONNECTIONS_MAX`], or what there are handles for.
+    /// The most connections at once: [`CONNECTIONS_MAX`], or as many as there are file handles for.
     pub connections: usize,
 }
 
-/// Why the server does not start, or cannot be reset.
+/// Why the server cannot start or be reset.
 #[derive(Debug, thiserror::Error)]
 pub enum DevS3Error {
-    /// The directory is in use.
+    /// The directory is in use by another process.
     #[error("the S3 data directory {} is in use by another process", .0.display())]
     InUse(PathBuf),
     /// Something below the directory cannot be read, written or synced.
     #[error("{what} {}", .path.display())]
     Disk {
-        /// What was tried.
+        /// The failed operation.
         what: &'static str,
-        /// On what.
+        /// The file or directory.
         path: PathBuf,
-        /// What went wrong.
+        /// The error.
         #[source]
         cause: std::io::Error,
     },
-    /// A file says nothing that can be understood.
+    /// The content of a file cannot be parsed.
     #[error("{} is damaged: remove it, or the whole S3 data directory", .path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The parser's error.
         #[source]
         cause: serde_json::Error,
     },
-    /// The listener cannot be used.
-    #[error("serve S3 on this address")]
+    /// The listener is unusable.
+    #[error("use the listener of the S3 server")]
     Listener(#[source] std::io::Error),
-    /// A task of the server did not end by itself.
+    /// A task of the server panicked or was cancelled.
     #[error("the S3 server ended unexpectedly")]
     Task(#[source] tokio::task::JoinError),
 }
 
-/// The server: [`DevS3::start`] is its only door.
+/// The server; start it with [`DevS3::start`].
 #[derive(Debug)]
 pub struct DevS3;
 
 impl DevS3 {
-    /// Reads what is on disk, makes the bucket [`BUCKET`] if it is not there, and serves on `listener`.
+    /// Reads the disk, creates the bucket [`BUCKET`] if missing, and serves on `listener`.
     ///
     /// # Errors
-    /// The directory is in use, cannot be read or written, or holds a damaged file.
+    /// The directory is in use, cannot be read or written, or contains a damaged file.
     pub async fn start(
         listener: std::net::TcpListener,
         settings: DevS3Settings,
@@ -156,7 +158,7 @@ impl DevS3 {
     }
 }
 
-/// A running server. Dropping it without [`DevS3Running::stop`] ends it without waiting for requests.
+/// A running server. Dropping it without [`DevS3Running::stop`] does not wait for requests.
 pub struct DevS3Running {
     addr: SocketAddr,
     vault: Arc<Vault>,
@@ -171,7 +173,7 @@ impl fmt::Debug for DevS3Running {
 }
 
 impl DevS3Running {
-    /// The address it serves on.
+    /// The address of the listener.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
@@ -181,7 +183,7 @@ impl DevS3Running {
         format!("http://{}", self.addr)
     }
 
-    /// Removes everything but the empty bucket [`BUCKET`].
+    /// Removes everything except the empty bucket [`BUCKET`].
     ///
     /// # Errors
     /// A file could not be removed.
@@ -190,10 +192,10 @@ impl DevS3Running {
         tokio::task::spawn_blocking(move || vault.reset()).await.map_err(DevS3Error::Task)?
     }
 
-    /// Accepts nothing more, lets requests end, and gives the directory free. Not cancel-safe.
+    /// Stops accepting, waits for requests in flight, and unlocks the directory. Not cancel-safe.
     ///
     /// # Errors
-    /// The server had ended by a panic.
+    /// The server ended with a panic.
     pub async fn stop(mut self) -> Result<(), DevS3Error> {
         self.stop.cancel();
         (&mut self.server).await.map_err(DevS3Error::Task)
@@ -237,24 +239,24 @@ async fn accept(listener: Arc<TcpListener>, service: S3Service, most: usize, sto
     drop(listener);
     let ended = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(STOP_GRACE, ended).await.is_err() {
-        tracing::warn!("requests to the S3 server were cut off: they did not end in time");
+        tracing::warn!("requests to the S3 server did not finish in time and were aborted");
     }
 }
 
 async fn serve(stream: tokio::net::TcpStream, service: S3Service, stop: CancellationToken) {
-    // Answers are small and many: without this each waits for the acknowledgement of the one before it.
+    // Without nodelay, each of many small answers waits for the acknowledgement of the previous one.
     let nodelay = stream.set_nodelay(true);
     let builder = auto::Builder::new(TokioExecutor::new());
     let service = service_fn(move |mut request: http::Request<Incoming>| {
         join_content_encodings(&mut request);
         let expects = request.headers().get(EXPECT).is_some_and(|expect| expect == "100-continue");
         let is_empty = request.body().is_end_stream();
-        // Not the method of the same name, whose future would borrow the service.
+        // Not the method of the same name: its future would borrow the service.
         let answer = hyper::service::Service::call(&service, request);
         async move {
             let mut answer = answer.await?;
-            // Boto takes a final answer that comes in place of "100 Continue" for the answer to the next request on the
-            // connection, too, and then waits in vain for the rest of that one.
+            // Boto takes a final answer sent instead of "100 Continue" also for the answer to the next
+            // request on the connection, and then waits forever for the rest of that answer.
             if expects && (is_empty || !answer.status().is_success()) {
                 answer.headers_mut().insert(CONNECTION, http::HeaderValue::from_static("close"));
             }
@@ -270,12 +272,12 @@ async fn serve(stream: tokio::net::TcpStream, service: S3Service, stop: Cancella
         }
     };
     if let Err(err) = ended {
-        tracing::debug!(%err, ?nodelay, "a connection to the S3 server broke off");
+        tracing::debug!(%err, ?nodelay, "a connection to the S3 server failed");
     }
 }
 
-/// Some clients send `Content-Encoding` once for the object and once for `aws-chunked`, which the S3 layer takes for an
-/// error. A list in one header means the same, and is what the signature is made over.
+/// Some clients send `Content-Encoding` twice, for the object and for `aws-chunked`, which the S3 layer
+/// rejects. A list in a single header means the same, and the signature covers that form.
 fn join_content_encodings<B>(request: &mut http::Request<B>) {
     let values: Vec<&[u8]> =
         request.headers().get_all(CONTENT_ENCODING).iter().map(http::HeaderValue::as_bytes).collect();

@@ -1,4 +1,4 @@
-//! Multipart uploads: what `aws s3 cp` does with large files.
+//! Multipart uploads, which `aws s3 cp` uses for large files.
 
 use std::sync::Arc;
 
@@ -7,24 +7,24 @@ use s3s::{S3Result, s3_error};
 
 use super::meta::{ObjectMeta, PartMeta, UploadMeta};
 use super::receive::{Received, copy};
-use super::sums::{Algorithm, Hasher, Sums, composite, hex, sums_of};
+use super::sums::{Algorithm, Hasher, Sums, composite, sums_of};
 use super::vault::{Conditions, Vault};
 
-/// The least length of every part but the last, in bytes, as in S3.
+/// The minimum length of every part except the last, in bytes, as in S3.
 pub(super) const PART_BYTES_MIN: u64 = 5 * 1024 * 1024;
 
-/// The greatest number of a part, as in S3.
+/// The largest part number, as in S3.
 const PART_NUMBER_MAX: i32 = 10_000;
 
-/// Whether this can be the number of a part.
+/// Checks a part number.
 pub(super) fn check_part_number(number: i32) -> S3Result<()> {
     if (1..=PART_NUMBER_MAX).contains(&number) {
         return Ok(());
     }
-    Err(s3_error!(InvalidArgument, "a part number is 1 to {PART_NUMBER_MAX}"))
+    Err(s3_error!(InvalidArgument, "a part number must be from 1 to {PART_NUMBER_MAX}"))
 }
 
-/// An upload, which must be that of this bucket and key.
+/// An upload; it must belong to this bucket and key.
 pub(super) fn find(vault: &Vault, id: &str, bucket: &str, key: &str) -> S3Result<UploadMeta> {
     let index = vault.read();
     index.bucket(bucket)?;
@@ -35,18 +35,18 @@ pub(super) fn find(vault: &Vault, id: &str, bucket: &str, key: &str) -> S3Result
     Err(s3_error!(NoSuchUpload))
 }
 
-/// A part as it is kept.
+/// The metadata of a received part.
 pub(super) fn part_of(received: &Received, modified_ms: i64) -> PartMeta {
     PartMeta {
         body: received.id.clone(),
         len: received.len,
-        etag: hex(&received.md5),
+        etag: hex::encode(received.md5),
         modified_ms,
         sums: received.sums.clone(),
     }
 }
 
-/// Makes the object of the parts named.
+/// Creates the object from the named parts.
 pub(super) async fn complete(
     vault: &Arc<Vault>,
     input: CompleteMultipartUploadInput,
@@ -68,7 +68,7 @@ pub(super) async fn complete(
     for (algorithm, claimed) in &claimed {
         let of_bytes = received.sums.get(algorithm);
         if of_bytes != Some(claimed) && sums.get(algorithm) != Some(claimed) {
-            return Err(s3_error!(BadDigest, "the {} is not that of the object", algorithm.name()));
+            return Err(s3_error!(BadDigest, "the {} does not match the object", algorithm.name()));
         }
     }
     let object = ObjectMeta {
@@ -84,7 +84,7 @@ pub(super) async fn complete(
     };
     let conditions = Conditions { if_none_match: input.if_none_match, if_match: input.if_match };
     let vault = Arc::clone(vault);
-    // `received` goes with it: its file is no longer in `tmp` when it is dropped.
+    // Moved into the closure, so that its file has left `tmp` when it is dropped.
     blocking(move || {
         let object = vault.put_object(object, &conditions, Some(&upload.id));
         drop(received);
@@ -93,17 +93,17 @@ pub(super) async fn complete(
     .await
 }
 
-/// Runs what blocks on the disk where it may.
+/// Runs work that blocks on the disk in a blocking thread.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> S3Result<T> + Send + 'static,
 ) -> S3Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(s3s::S3Error::internal_error)?
 }
 
-/// The parts that a request names, each held against what was uploaded.
+/// The parts that a request names, compared with the uploaded ones.
 fn chosen_parts<'a>(upload: &'a UploadMeta, named: &[CompletedPart]) -> S3Result<Vec<&'a PartMeta>> {
     if named.is_empty() {
-        return Err(s3_error!(MalformedXML, "no part is named"));
+        return Err(s3_error!(MalformedXML, "the request names no part"));
     }
     let mut parts: Vec<&PartMeta> = Vec::with_capacity(named.len());
     let mut before = 0;
@@ -139,7 +139,7 @@ fn composite_sums(algorithm: Algorithm, parts: &[&PartMeta]) -> Sums {
         .collect()
 }
 
-/// The MD5 of the parts' MD5s, with their number.
+/// The MD5 of the parts' MD5s, followed by their number.
 fn etag_of(parts: &[&PartMeta]) -> String {
     let mut hasher = Hasher::new([]);
     for part in parts {
@@ -148,5 +148,5 @@ fn etag_of(parts: &[&PartMeta]) -> String {
         hasher.update(&bytes.collect::<Vec<u8>>());
     }
     let (md5, _) = hasher.finish();
-    format!("{}-{}", hex(&md5), parts.len())
+    format!("{}-{}", hex::encode(md5), parts.len())
 }

@@ -1,4 +1,4 @@
-//! What requests say of an object, and what is answered of it.
+//! Reads an object's headers from requests, and writes them into answers.
 
 use std::time::{Duration, SystemTime};
 
@@ -11,13 +11,13 @@ use s3s::{S3Result, s3_error};
 use super::meta::{Described, ObjectMeta};
 use super::sums::set_sums;
 
-/// What a client gets where it named no content type.
+/// The content type of objects put without one.
 const DEFAULT_CONTENT_TYPE: &str = "binary/octet-stream";
 
-/// User metadata at most, in bytes of names and values, as in S3.
+/// The most user metadata, in bytes of names and values, as in S3.
 const METADATA_BYTES_MAX: usize = 2 * 1024;
 
-/// The headers of an object in an input of `s3s`: three inputs have the same fields and no type in common.
+/// The headers of an object from an input of `s3s`. A macro, because three inputs share fields but no type.
 macro_rules! described {
     ($input:expr) => {
         $crate::dev_s3::objects::checked($crate::dev_s3::meta::Described {
@@ -45,7 +45,7 @@ pub(super) fn described_by_upload(input: &CreateMultipartUploadInput) -> S3Resul
     described!(input)
 }
 
-/// A copy keeps the headers of its source unless it is told to replace them; its encryption is its own.
+/// A copy keeps the source's headers unless the request replaces them. Its encryption is always its own.
 pub(super) fn described_by_copy(input: &CopyObjectInput, source: &Described) -> S3Result<Described> {
     let named = described!(input)?;
     if input.metadata_directive.as_ref().is_some_and(|directive| directive.as_str() == "REPLACE") {
@@ -59,7 +59,7 @@ pub(super) fn described_by_copy(input: &CopyObjectInput, source: &Described) -> 
     })
 }
 
-/// `aws-chunked` says how the request was sent, not what the object is.
+/// Removes `aws-chunked`, which describes the transfer and not the object.
 fn stored_encoding(header: &str) -> Option<String> {
     let codings: Vec<&str> = header
         .split(',')
@@ -81,7 +81,7 @@ fn checked(described: Described) -> S3Result<Described> {
         }
         (Some(other), _) => Err(s3_error!(
             InvalidEncryptionAlgorithmError,
-            "the encryption {other:?} is not supported: AES256 or aws:kms"
+            "the encryption {other:?} is not supported: use AES256 or aws:kms"
         )),
     }
 }
@@ -109,7 +109,8 @@ pub(super) struct ReadConditions {
 }
 
 impl ReadConditions {
-    /// In the order of RFC 9110: an entity tag stands above a date. Dates in headers are whole seconds.
+    /// In the order of RFC 9110: an entity tag takes precedence over a date. Dates in headers are whole
+    /// seconds.
     pub(super) fn check(&self, object: &ObjectMeta) -> S3Result<()> {
         let is = |condition: &ETagCondition| match condition {
             ETagCondition::Any => true,
@@ -133,7 +134,7 @@ impl ReadConditions {
     }
 }
 
-/// The answer to HEAD; that to GET has the same headers.
+/// The answer to a HEAD. The answer to a GET has the same headers.
 pub(super) fn head_output(object: &ObjectMeta, with_sums: bool) -> HeadObjectOutput {
     let described = &object.described;
     let metadata: Metadata = described.metadata.clone().into_iter().collect();
@@ -186,7 +187,7 @@ pub(super) fn get_output(object: &ObjectMeta, with_sums: bool) -> GetObjectOutpu
     }
 }
 
-/// How the checksums of an object were made, where it has any.
+/// How the object's checksums were computed, if it has any.
 pub(super) fn sums_type(object: &ObjectMeta) -> Option<s3s::dto::ChecksumType> {
     use s3s::dto::ChecksumType;
     (!object.sums.is_empty()).then(|| {
@@ -203,7 +204,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn aws_chunked_is_no_encoding_of_the_object() {
+    fn aws_chunked_is_not_an_encoding_of_the_object() {
         let check = |header, stored: Option<&str>| assert_eq!(stored_encoding(header).as_deref(), stored);
         check("gzip", Some("gzip"));
         check("aws-chunked", None);
@@ -213,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn conditions_of_a_read() {
+    fn conditions_of_a_read_follow_rfc_9110() {
         let object = ObjectMeta {
             bucket: "b".into(),
             key: "k".into(),

@@ -1,4 +1,4 @@
-//! Bytes from a request to a synced file, hashed on the way: they are never held in memory as a whole.
+//! Writes request bodies to synced files and hashes them on the way, without keeping a whole body in memory.
 
 use std::sync::Arc;
 
@@ -11,22 +11,22 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::sums::{Algorithm, Hasher, Sums, content_md5};
 use super::vault::Vault;
 
-/// How much of a file is copied at a time, in bytes.
+/// How many bytes of a file are copied at a time.
 const COPY_CHUNK_BYTES: usize = 256 * 1024;
 
-/// What a request says of its body.
+/// A request's statements about its body, to be verified.
 #[derive(Debug, Default)]
 pub(super) struct Claimed {
     pub(super) len: Option<i64>,
     pub(super) md5: Option<String>,
-    /// Checksums in headers.
+    /// Checksums given in headers.
     pub(super) sums: Sums,
-    /// The algorithm named without a value: of a trailer, or of the checksum to be computed.
+    /// The algorithm named without a value: for a trailer, or for a checksum to compute.
     pub(super) algorithm: Option<Algorithm>,
     pub(super) trailers: Option<TrailingHeaders>,
 }
 
-/// Bytes in a synced file of `tmp`. Dropped, the file is removed, unless it has been moved to its place.
+/// A synced file in `tmp`. It is removed on drop unless it has been moved to its place.
 #[derive(Debug)]
 pub(super) struct Received {
     vault: Arc<Vault>,
@@ -38,12 +38,12 @@ pub(super) struct Received {
 
 impl Drop for Received {
     fn drop(&mut self) {
-        // Most often it is no longer there; where it stays, the next start removes it.
+        // Usually it has been moved. If removal fails, the next start removes it.
         drop(std::fs::remove_file(self.vault.disk.tmp(&self.id)));
     }
 }
 
-/// A file of `tmp` that is being written.
+/// A file in `tmp` that is being written.
 struct Writing {
     received: Received,
     file: File,
@@ -75,7 +75,7 @@ impl Writing {
     }
 }
 
-/// Receives a body and holds it against everything the request claims of it.
+/// Receives a body and verifies it against the request's statements.
 pub(super) async fn receive(
     vault: &Arc<Vault>,
     body: Option<StreamingBlob>,
@@ -97,7 +97,7 @@ pub(super) async fn receive(
     Ok(received)
 }
 
-/// Copies files, one behind the other, into a new one.
+/// Concatenates files into a new one.
 pub(super) async fn copy(
     vault: &Arc<Vault>,
     bodies: &[(String, std::ops::Range<u64>)],
@@ -121,8 +121,8 @@ pub(super) async fn copy(
     writing.finish().await
 }
 
-/// A body that does not come to its end, or is not what was signed. The S3 layer keeps its error types to itself, so its
-/// words are all there is to go by.
+/// The error for an incomplete body or one that does not match its signature. The error types of the S3 layer
+/// are private, so only its texts distinguish them.
 fn broken_body(err: Box<dyn std::error::Error + Send + Sync>) -> S3Error {
     let text = err.to_string();
     let code = if text.contains("Sha256Mismatch") {
@@ -150,7 +150,7 @@ impl Claimed {
         if let Some(text) = &self.md5 {
             let md5 = content_md5(text).ok_or_else(|| s3_error!(InvalidDigest))?;
             if md5 != received.md5 {
-                return Err(s3_error!(BadDigest, "the Content-MD5 is not that of the body"));
+                return Err(s3_error!(BadDigest, "the Content-MD5 does not match the body"));
             }
         }
         if let Some(trailers) = self.trailers.take().and_then(|trailers| trailers.take()) {

@@ -1,4 +1,4 @@
-//! Each operation of the S3 protocol: from its input to the state and back. What is not here answers 501.
+//! The operations of the S3 protocol, from input to answer. Other operations get 501.
 
 use std::collections::BTreeSet;
 use std::io::SeekFrom;
@@ -20,18 +20,18 @@ use super::objects::{
     head_output, sums_type, timestamp,
 };
 use super::receive::{Claimed, Received, copy, receive};
-use super::sums::{Algorithm, hex, set_sums, sums_of};
+use super::sums::{Algorithm, set_sums, sums_of};
 use super::vault::{Conditions, Vault};
 
-/// How much of a body is read at a time for an answer, in bytes.
+/// How many bytes of a body are read at a time for an answer.
 const READ_CHUNK_BYTES: usize = 64 * 1024;
 
-/// How often a body is looked for again that was replaced between the look in the index and its opening.
+/// How often opening a body is attempted, because an object may be replaced between lookup and opening.
 const OPEN_TRIES: usize = 8;
 
 type Answer<T> = S3Result<S3Response<T>>;
 
-/// The operations.
+/// Implements the operations.
 #[derive(Debug)]
 pub(super) struct Service {
     vault: Arc<Vault>,
@@ -46,7 +46,7 @@ impl Service {
         self.vault.read().object(bucket, key)
     }
 
-    /// An object and its opened body, which belong together even if the object is replaced meanwhile.
+    /// An object and its opened body. They match even if the object is replaced in the meantime.
     async fn opened(&self, bucket: &str, key: &str) -> S3Result<(Arc<ObjectMeta>, File)> {
         for _ in 0..OPEN_TRIES {
             let object = self.found(bucket, key)?;
@@ -56,7 +56,7 @@ impl Service {
                 Err(err) => return Err(S3Error::internal_error(err)),
             }
         }
-        Err(s3_error!(InternalError, "the body of this object is not on disk"))
+        Err(s3_error!(InternalError, "the body of this object is missing on disk"))
     }
 
     async fn kept(
@@ -83,11 +83,11 @@ impl Service {
         .await
     }
 
-    /// The bucket, key and body of a copy's source.
+    /// The source object of a copy.
     fn source(&self, source: &CopySource) -> S3Result<Arc<ObjectMeta>> {
         match source {
             CopySource::Bucket { bucket, key, .. } => self.found(bucket, key),
-            _ => Err(s3_error!(NotImplemented, "a copy can only be made from a bucket")),
+            _ => Err(s3_error!(NotImplemented, "only objects of a bucket can be copied")),
         }
     }
 }
@@ -133,7 +133,7 @@ impl S3 for Service {
         Ok(S3Response::new(ListBucketsOutput { buckets, ..ListBucketsOutput::default() }))
     }
 
-    /// us-east-1 is the region without a name.
+    /// us-east-1 is answered with an empty location, as S3 does.
     async fn get_bucket_location(
         &self,
         req: S3Request<GetBucketLocationInput>,
@@ -163,7 +163,7 @@ impl S3 for Service {
             key: input.key,
             body: received.id.clone(),
             len: received.len,
-            etag: hex(&received.md5),
+            etag: hex::encode(received.md5),
             modified_ms: self.vault.now_ms(),
             described,
             sums: received.sums.clone(),
@@ -194,7 +194,7 @@ impl S3 for Service {
         };
         conditions.check(&object)?;
         let range = input.range.map(|range| range.check(object.len)).transpose()?;
-        // The checksums are those of the whole object, so they do not go with a part of it.
+        // Checksums cover the whole object, so they are left out of partial answers.
         let mut output = get_output(&object, input.checksum_mode.is_some() && range.is_none());
         let mut len = object.len;
         if let Some(range) = range {
@@ -275,11 +275,14 @@ impl S3 for Service {
             if_modified_since: input.copy_source_if_modified_since.clone(),
             if_unmodified_since: input.copy_source_if_unmodified_since.clone(),
         };
-        // Of a copy, an unchanged source is a failed precondition too.
+        // For a copy, an unmodified source is also a failed precondition.
         conditions.check(&source).map_err(|_| s3_error!(PreconditionFailed))?;
         let described = described_by_copy(&input, &source.described)?;
         if (&source.bucket, &source.key) == (&input.bucket, &input.key) && described == source.described {
-            return Err(s3_error!(InvalidRequest, "a copy of an object onto itself must change something"));
+            return Err(s3_error!(
+                InvalidRequest,
+                "copying an object onto itself must change its headers or encryption"
+            ));
         }
         let bodies = [(source.body.clone(), 0..source.len)];
         let kept = source.sums.keys().copied().filter(|_| !source.sums_are_composite);
@@ -290,7 +293,7 @@ impl S3 for Service {
             key: input.key,
             body: received.id.clone(),
             len: received.len,
-            etag: hex(&received.md5),
+            etag: hex::encode(received.md5),
             modified_ms: self.vault.now_ms(),
             described,
             sums: received.sums.clone(),
@@ -359,7 +362,7 @@ impl S3 for Service {
         };
         let received = receive(&self.vault, input.body, claimed).await?;
         let mut output = UploadPartOutput {
-            e_tag: etag(&hex(&received.md5)),
+            e_tag: etag(&hex::encode(received.md5)),
             server_side_encryption: encryption(&upload.described),
             ssekms_key_id: upload.described.kms_key_id.clone(),
             ..UploadPartOutput::default()
@@ -376,13 +379,13 @@ impl S3 for Service {
         let source = self.source(&input.copy_source)?;
         let range = match &input.copy_source_range {
             Some(range) => Range::parse(range)
-                .map_err(|_| s3_error!(InvalidArgument, "the range of the copy cannot be read"))?
+                .map_err(|_| s3_error!(InvalidArgument, "the range of the copy is invalid"))?
                 .check(source.len)?,
             None => 0..source.len,
         };
         let received = copy(&self.vault, &[(source.body.clone(), range)], upload.algorithm).await?;
         let mut result = CopyPartResult {
-            e_tag: etag(&hex(&received.md5)),
+            e_tag: etag(&hex::encode(received.md5)),
             last_modified: Some(timestamp(self.vault.now_ms())),
             ..CopyPartResult::default()
         };

@@ -1,4 +1,4 @@
-//! The checksums that S3 knows.
+//! The checksums that S3 supports.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use s3s::checksum::ChecksumHasher;
 use s3s::crypto::{Checksum as _, Crc32, Crc32c, Crc64Nvme, Md5, Sha1, Sha256};
 use serde::{Deserialize, Serialize};
 
-/// An algorithm.
+/// A checksum algorithm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) enum Algorithm {
     Crc32,
@@ -19,7 +19,7 @@ pub(super) enum Algorithm {
 }
 
 impl Algorithm {
-    /// By the name in `x-amz-checksum-algorithm`, or the end of `x-amz-checksum-…`.
+    /// The algorithm with this name in `x-amz-checksum-algorithm`, or this ending of `x-amz-checksum-…`.
     pub(super) fn named(name: &str) -> Option<Self> {
         Some(match name.to_ascii_uppercase().as_str() {
             "CRC32" => Self::Crc32,
@@ -46,7 +46,7 @@ impl Algorithm {
 /// Checksums in base64, as S3 writes them.
 pub(super) type Sums = BTreeMap<Algorithm, String>;
 
-/// The checksums named in an input or output of `s3s`.
+/// The checksums in an input or output of `s3s`.
 macro_rules! sums_of {
     ($from:expr) => {{
         use $crate::dev_s3::sums::Algorithm;
@@ -78,7 +78,7 @@ macro_rules! set_sums {
 }
 pub(super) use set_sums;
 
-/// Computes MD5 and the checksums asked for in one pass.
+/// Computes the MD5 and the requested checksums in one pass.
 pub(super) struct Hasher {
     md5: Md5,
     sums: ChecksumHasher,
@@ -104,14 +104,14 @@ impl Hasher {
         self.sums.update(bytes);
     }
 
-    /// The MD5, and the checksums.
+    /// The MD5 and the checksums.
     pub(super) fn finish(self) -> ([u8; 16], Sums) {
         let sums = self.sums.finalize();
         (self.md5.finalize(), sums_of!(sums))
     }
 }
 
-/// The checksum of checksums of a multipart object: over the parts' raw sums, with their number.
+/// The composite checksum of a multipart object: over the parts' raw checksums, followed by their number.
 pub(super) fn composite(algorithm: Algorithm, parts: &[&str]) -> Option<String> {
     let mut hasher = Hasher::new([algorithm]);
     for part in parts {
@@ -121,12 +121,7 @@ pub(super) fn composite(algorithm: Algorithm, parts: &[&str]) -> Option<String> 
     Some(format!("{}-{}", sums.get(&algorithm)?, parts.len()))
 }
 
-/// Bytes as lower-case hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// A `Content-MD5`, if it is one.
+/// Parses a `Content-MD5`.
 pub(super) fn content_md5(text: &str) -> Option<[u8; 16]> {
     STANDARD.decode(text).ok()?.try_into().ok()
 }
@@ -136,14 +131,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sums_are_those_of_the_check_string() {
+    fn checksums_of_the_standard_check_string_are_correct() {
         let check = |name: &str, expected: &str| {
             let algorithm = Algorithm::named(name).unwrap();
             let mut hasher = Hasher::new([algorithm]);
             hasher.update(b"1234");
             hasher.update(b"56789");
             let (md5, sums) = hasher.finish();
-            assert_eq!(hex(&md5), "25f9e794323b453885f5181f1b624d0b");
+            assert_eq!(hex::encode(md5), "25f9e794323b453885f5181f1b624d0b");
             assert_eq!(sums, Sums::from([(algorithm, expected.to_owned())]), "{name}");
             assert_eq!(algorithm.name(), name);
         };

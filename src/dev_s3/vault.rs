@@ -1,7 +1,7 @@
-//! The index in memory and its files, changed together: what is answered from the index is on disk.
+//! The index in memory and its files, changed together: everything in the index is on disk.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use s3s::dto::ETagCondition;
 use s3s::{S3Error, S3Result, s3_error};
@@ -9,23 +9,25 @@ use s3s::{S3Error, S3Result, s3_error};
 use super::disk::Disk;
 use super::meta::{BucketMeta, ObjectMeta, PartMeta, UploadMeta};
 use super::{BUCKET, DevS3Error, DevS3Settings};
+use crate::lock::{lock, read, write};
 use crate::random::Random;
 use crate::time::Clock;
 
-/// Buckets at most, as in an account of AWS.
+/// The most buckets, as in an AWS account.
 const BUCKETS_MAX: usize = 1_000;
 
-/// Multipart uploads under way at most.
+/// The most multipart uploads in progress.
 const UPLOADS_MAX: usize = 1_000;
 
-/// The server's state. Its methods block on the disk; call them where that is allowed.
+/// The server's state. Its methods block on the disk: call them only from blocking threads.
 #[derive(Debug)]
 pub(super) struct Vault {
     pub(super) disk: Disk,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     index: RwLock<Index>,
-    /// Held over each change, from its conditions to its last sync; the index itself is locked only to read or note it.
+    /// Held for each whole change, from its conditions to its last sync. The index is locked only to read or
+    /// update it.
     changes: Mutex<()>,
 }
 
@@ -41,7 +43,7 @@ pub(super) struct Bucket {
     pub(super) objects: BTreeMap<String, Arc<ObjectMeta>>,
 }
 
-/// What must be so for a put to be made.
+/// The conditions of a put.
 #[derive(Debug, Default)]
 pub(super) struct Conditions {
     pub(super) if_none_match: Option<ETagCondition>,
@@ -50,7 +52,7 @@ pub(super) struct Conditions {
 
 impl From<DevS3Error> for S3Error {
     fn from(err: DevS3Error) -> Self {
-        tracing::error!(error = &err as &dyn std::error::Error, "the S3 server cannot use its disk");
+        tracing::error!(error = &err as &dyn std::error::Error, "the S3 server failed to use its disk");
         Self::internal_error(err)
     }
 }
@@ -90,7 +92,7 @@ impl Vault {
         Ok(())
     }
 
-    /// Removes everything but the first bucket.
+    /// Removes everything except the first bucket.
     pub(super) fn reset(&self) -> Result<(), DevS3Error> {
         let _change = self.change();
         *self.write() = Index::default();
@@ -102,21 +104,21 @@ impl Vault {
         self.clock.wall().0
     }
 
-    /// A name that no other body or upload has.
+    /// A unique name for a body or upload.
     pub(super) fn new_id(&self) -> String {
         format!("{:032x}", self.random.next_u128())
     }
 
     pub(super) fn read(&self) -> RwLockReadGuard<'_, Index> {
-        self.index.read().unwrap_or_else(PoisonError::into_inner)
+        read(&self.index)
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Index> {
-        self.index.write().unwrap_or_else(PoisonError::into_inner)
+        write(&self.index)
     }
 
     fn change(&self) -> MutexGuard<'_, ()> {
-        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.changes)
     }
 
     pub(super) fn create_bucket(&self, name: &str) -> S3Result<()> {
@@ -149,7 +151,7 @@ impl Vault {
         Ok(())
     }
 
-    /// Makes an object of a body that has been received. `upload` ends with it.
+    /// Creates an object from a received body, and ends `upload`.
     pub(super) fn put_object(
         &self,
         object: ObjectMeta,
@@ -175,7 +177,7 @@ impl Vault {
         Ok(object)
     }
 
-    /// Removes an object, if it is there.
+    /// Removes an object if it exists.
     pub(super) fn delete_object(&self, bucket: &str, key: &str) -> S3Result<()> {
         let _change = self.change();
         let Some(object) = self.read().bucket(bucket)?.objects.get(key).cloned() else { return Ok(()) };
@@ -191,14 +193,14 @@ impl Vault {
         let _change = self.change();
         self.read().bucket(&upload.bucket)?;
         if self.read().uploads.len() >= UPLOADS_MAX {
-            return Err(s3_error!(SlowDown, "{UPLOADS_MAX} multipart uploads are under way: abort some"));
+            return Err(s3_error!(SlowDown, "{UPLOADS_MAX} multipart uploads are in progress: abort some"));
         }
         self.disk.write_upload(&upload)?;
         self.write().uploads.insert(upload.id.clone(), upload);
         Ok(())
     }
 
-    /// Adds a part whose body has been received, in place of one of the same number.
+    /// Adds a part whose body has been received, replacing one of the same number.
     pub(super) fn put_part(&self, id: &str, number: i32, part: PartMeta) -> S3Result<()> {
         let _change = self.change();
         let mut upload = self.read().upload(id)?;
@@ -251,7 +253,7 @@ impl Conditions {
         match (&self.if_none_match, object) {
             (Some(ETagCondition::Any), Some(_)) => return Err(s3_error!(PreconditionFailed)),
             (Some(ETagCondition::ETag(_)), _) => {
-                return Err(s3_error!(NotImplemented, "If-None-Match of a put can only be *"));
+                return Err(s3_error!(NotImplemented, "If-None-Match of a put must be *"));
             }
             (Some(ETagCondition::Any) | None, _) => {}
         }

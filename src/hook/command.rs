@@ -1,4 +1,4 @@
-//! A command that is run for each closed day.
+//! Runs a command for each closed day.
 
 use std::fmt;
 use std::process::Stdio;
@@ -10,15 +10,15 @@ use tokio::process::{Child, ChildStderr};
 use tokio::time::timeout;
 
 use crate::delivery::closing::ClosedDay;
-use crate::object::tags::date;
-use crate::store::fault::outside_text;
+use crate::words::{date, outside_text};
 
-/// Bytes of what it writes to its standard error that are kept.
+/// Bytes of the command's standard error to keep.
 const COMPLAINT_MAX: usize = 4_096;
-/// How long its standard error is read after its end: what it has left running may hold that open for ever.
+/// How long standard error is read after the command's end: processes that it left running may keep it open
+/// for ever.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
-/// A command and its arguments; no shell stands in between.
+/// A command and its arguments, started without a shell.
 #[derive(Clone, Debug)]
 pub struct Command {
     program: String,
@@ -26,14 +26,15 @@ pub struct Command {
 }
 
 impl Command {
-    /// A program and its arguments; `None` where there is no program.
+    /// A program and its arguments; `None` without a program.
     pub fn new(words: &[String]) -> Option<Self> {
         let (program, arguments) = words.split_first()?;
         Some(Self { program: program.clone(), arguments: arguments.to_vec() })
     }
 
-    /// Runs it, with the message on its standard input and the day in its environment. Only exit code 0 says that all went
-    /// well. Dropped half-way, the command is killed, and all that it has started and that has not left its process group.
+    /// Runs the command, with the message on its standard input and the day in its environment. Only exit
+    /// code 0 means success. When dropped, this kills the command and everything that it started in its
+    /// process group.
     pub(super) async fn tell(&self, day: &ClosedDay, message: &[u8]) -> Result<(), String> {
         let mut child = tokio::process::Command::new(&self.program)
             .args(&self.arguments)
@@ -48,11 +49,11 @@ impl Command {
             .process_group(0)
             .kill_on_drop(true)
             .spawn()
-            .map_err(|error| format!("it cannot be started: {error}"))?;
+            .map_err(|error| format!("cannot start: {error}"))?;
         let mut group = Group::of(&child);
         let (input, complaint) = (child.stdin.take(), child.stderr.take());
         let write = async {
-            // One that does not want to read it may close it.
+            // A command that does not want the message may close its standard input.
             if let Some(mut input) = input
                 && let Err(error) = input.write_all(message).await
             {
@@ -79,29 +80,33 @@ impl Command {
                 }
             };
             if reads && timeout(LAST_WORDS, read).await.is_err() {
-                tracing::debug!(command = %self.program, "something holds the standard error of a command that has ended");
+                tracing::debug!(
+                    command = %self.program,
+                    "the command has ended, but something keeps its standard error open"
+                );
             }
             status.map_err(|error| error.to_string())?
         };
         let said = String::from_utf8_lossy(&said);
         match (status.success(), said.trim()) {
             (true, _) => Ok(()),
-            (false, "") => Err(format!("it ended with {status}")),
-            (false, said) => Err(format!("it ended with {status}: {}", outside_text(said))),
+            (false, "") => Err(format!("failed with {status}")),
+            (false, said) => Err(format!("failed with {status}: {}", outside_text(said))),
         }
     }
 }
 
-/// The process group of a command: killed when this is dropped before the command has ended.
+/// The process group of a command. Dropping this before the command has ended kills the group.
 struct Group(Option<Pid>);
 
 impl Group {
-    /// That of a command which was started as the first of a group.
+    /// The group of a command that was started as the leader of a group.
     fn of(child: &Child) -> Self {
         Self(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw))
     }
 
-    /// The command has ended by itself: what it has left running may run on, and its number may soon be another's.
+    /// The command has ended by itself. Processes that it left running may continue, and its id may soon
+    /// belong to another process.
     fn leave_alone(&mut self) {
         self.0 = None;
     }
@@ -112,12 +117,16 @@ impl Drop for Group {
         if let Some(group) = self.0
             && let Err(error) = kill_process_group(group, Signal::KILL)
         {
-            tracing::warn!(%error, group = group.as_raw_nonzero(), "a command that took too long cannot be killed");
+            tracing::warn!(
+                %error,
+                group = group.as_raw_nonzero(),
+                "cannot kill a command that took too long"
+            );
         }
     }
 }
 
-/// Reads to the end, so that whoever writes never waits nor fails, and keeps the beginning.
+/// Reads to the end, so that the writer never blocks or fails, and keeps the beginning.
 async fn keep(complaint: Option<ChildStderr>, said: &mut Vec<u8>) {
     let Some(mut complaint) = complaint else { return };
     let mut piece = [0; 1_024];
@@ -129,7 +138,7 @@ async fn keep(complaint: Option<ChildStderr>, said: &mut Vec<u8>) {
                 said.extend_from_slice(piece.get(..room).unwrap_or_default());
             }
             Err(error) => {
-                tracing::debug!(%error, "the standard error of the command cannot be read");
+                tracing::debug!(%error, "cannot read the standard error of the command");
                 return;
             }
         }
@@ -178,41 +187,40 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_exit_code_0_says_that_all_went_well() {
+    async fn only_exit_code_0_means_success() {
         assert_eq!(sh("test \"$FOREBAY_SOURCE $FOREBAY_DATE $(cat)\" = 'web 2015-05-27 {}'").await, Ok(()));
-        assert_eq!(sh("exit 3").await, Err("it ended with exit status: 3".into()));
+        assert_eq!(sh("exit 3").await, Err("failed with exit status: 3".into()));
         assert_eq!(
             sh("echo no such table >&2; exit 1").await.unwrap_err(),
-            "it ended with exit status: 1: no such table"
+            "failed with exit status: 1: no such table"
         );
         let missing = Command::new(&["/no/such/program".to_owned()]).unwrap();
-        assert!(missing.tell(&day(), b"{}").await.unwrap_err().starts_with("it cannot be started: "));
+        assert!(missing.tell(&day(), b"{}").await.unwrap_err().starts_with("cannot start: "));
     }
 
     #[tokio::test]
-    async fn one_that_writes_much_is_not_ended_by_it() {
+    async fn a_command_may_write_much_to_its_outputs() {
         assert_eq!(sh("head -c 300000 /dev/zero >&2 && head -c 300000 /dev/zero").await, Ok(()));
         let why = sh("head -c 100000 /dev/zero >&2; exit 1").await.unwrap_err();
         assert!(why.len() < 400, "{why}");
     }
 
     #[tokio::test]
-    async fn what_it_leaves_running_is_not_waited_for() {
-        let soon =
-            async |script| timeout(Duration::from_secs(10), sh(script)).await.expect("it is not waited for");
+    async fn processes_that_a_command_leaves_running_are_not_waited_for() {
+        let soon = async |script| timeout(Duration::from_secs(10), sh(script)).await.expect("must not wait");
         assert_eq!(soon("sleep 20 & exit 0").await, Ok(()));
         let why = soon("sleep 20 & echo no >&2; exit 1").await.unwrap_err();
-        assert_eq!(why, "it ended with exit status: 1: no");
+        assert_eq!(why, "failed with exit status: 1: no");
     }
 
-    /// Whether a process runs. One that has ended, and that nobody has asked about yet, does not.
+    /// Whether a process runs. A zombie does not.
     fn runs(id: &str) -> bool {
         let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
         stat.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with(['Z', 'X']))
     }
 
     #[tokio::test]
-    async fn commands_that_hang_are_ended_with_all_that_they_have_started_and_few_run_at_once() {
+    async fn hanging_commands_are_killed_with_their_children_and_few_run_at_once() {
         let dir = tempfile::tempdir().unwrap();
         let ids = dir.path().join("ids");
         let script = format!("sh -c 'echo $$ >> {}; exec sleep 3111'; true", ids.display());
@@ -227,10 +235,13 @@ mod tests {
             telling.spawn(async move { hooks.tell(&day()).await });
         }
         for told in telling.join_all().await {
-            assert_eq!(told, Err("command sh: it took longer than 1 s".to_owned()));
+            assert_eq!(told, Err("command sh: timed out after 1 s".to_owned()));
         }
         let took = clock.monotonic().saturating_sub(began);
-        assert!(took >= timeout * 2, "{took:?}: the last one waited for a place, and then had its own time");
+        assert!(
+            took >= timeout * 2,
+            "{took:?}: the last one must wait for a place, and then have its full time"
+        );
         let ids = std::fs::read_to_string(ids).unwrap();
         assert_eq!(ids.lines().count(), COMMANDS_MAX + 1);
         let gone = async {
@@ -238,6 +249,8 @@ mod tests {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(10), gone).await.expect("what the commands started is gone");
+        tokio::time::timeout(Duration::from_secs(10), gone)
+            .await
+            .expect("what the commands started must be gone");
     }
 }

@@ -1,7 +1,7 @@
-//! Tells others that a day is closed: a web address, a command, or both.
+//! Reports closed days: to a web address, a command, or both.
 //!
-//! Each is told at least once, in no order between days, and after the marker is in the store. What it is told is the
-//! marker and where that stands, as one JSON object.
+//! Each day is reported at least once to each, in no particular order of days, and only after the marker is
+//! in the store. The message is one JSON object with the marker, its bucket and its key.
 
 mod command;
 mod webhook;
@@ -13,14 +13,15 @@ use tokio::sync::Semaphore;
 pub use command::Command;
 pub use webhook::Webhook;
 
+use crate::boxed_future::BoxFuture;
 use crate::delivery::closing::{ClosedDay, DayHook};
 use crate::object::ClosedMarker;
-use crate::store::BoxFuture;
+use crate::words::about_seconds;
 
 /// Commands that run at once: each is a process, and many days are closed in the same minute.
 pub const COMMANDS_MAX: usize = 4;
 
-/// Everybody who is told.
+/// All hooks.
 #[derive(Debug)]
 pub struct Hooks {
     webhook: Option<Webhook>,
@@ -30,14 +31,14 @@ pub struct Hooks {
 }
 
 impl Hooks {
-    /// A web address and a command, and how long each may take. Of the command at most [`COMMANDS_MAX`] run at once; its
-    /// time begins when it is started.
+    /// A web address and a command, and how long each may take. At most [`COMMANDS_MAX`] commands run at
+    /// once; the time of each begins when it is started.
     pub fn new(webhook: Option<Webhook>, command: Option<Command>, timeout: Duration) -> Self {
         Self { webhook, command, timeout, running: Semaphore::new(COMMANDS_MAX) }
     }
 }
 
-/// What is told.
+/// The message.
 #[derive(serde::Serialize)]
 struct Message<'a> {
     event: &'static str,
@@ -60,7 +61,7 @@ impl DayHook for Hooks {
     fn tell<'a>(&'a self, day: &'a ClosedDay) -> BoxFuture<'a, Result<(), String>> {
         Box::pin(async move {
             let message = message(day)?;
-            let late = |_| format!("it took longer than {} s", self.timeout.as_secs());
+            let late = |_| format!("timed out after {}", about_seconds(self.timeout.as_secs()));
             if let Some(webhook) = &self.webhook {
                 let told = tokio::time::timeout(self.timeout, webhook.tell(message.clone())).await;
                 told.map_err(late).flatten().map_err(|why| format!("{webhook}: {why}"))?;

@@ -1,4 +1,4 @@
-//! A web address that is told by a POST.
+//! Reports a closed day to a web address by POST.
 
 use std::fmt;
 
@@ -11,6 +11,8 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
+use crate::words::with_causes;
+
 /// A web address. Its path and query may hold a secret, so only its host is ever shown.
 pub struct Webhook {
     to: Uri,
@@ -18,7 +20,7 @@ pub struct Webhook {
 }
 
 impl Webhook {
-    /// A web address, `http` or `https`. Certificates are held against those that the system trusts.
+    /// A web address, `http` or `https`. Certificates are checked against those that the system trusts.
     ///
     /// # Errors
     /// The system's trusted certificates cannot be read.
@@ -28,7 +30,7 @@ impl Webhook {
         Ok(Self { to, client: Client::builder(TokioExecutor::new()).build(connector) })
     }
 
-    /// Posts the message. Only a 2xx says that it was heard; a redirect is not followed.
+    /// Posts the message. Only a 2xx means success; redirects are not followed.
     pub(super) async fn tell(&self, message: Vec<u8>) -> Result<(), String> {
         let request = Request::builder()
             .method(Method::POST)
@@ -38,18 +40,8 @@ impl Webhook {
             .body(Full::from(message))
             .map_err(|error| error.to_string())?;
         let answer = self.client.request(request).await.map_err(|error| with_causes(&error))?;
-        if answer.status().is_success() { Ok(()) } else { Err(format!("it answered {}", answer.status())) }
+        if answer.status().is_success() { Ok(()) } else { Err(format!("answered {}", answer.status())) }
     }
-}
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
 }
 
 impl fmt::Display for Webhook {

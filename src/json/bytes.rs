@@ -1,7 +1,7 @@
-//! The bytes inside a string: where plain text ends, and what a `\uXXXX` is.
+//! The bytes of a string: where plain text ends, and what a `\uXXXX` means.
 
-/// Reads the `\uXXXX` at `at`, with the second half of its pair where there is one: its length, and whether it is a lone
-/// surrogate. `None` where four hexadecimal digits do not follow.
+/// Reads the `\uXXXX` at `at`, with the second half of its pair if there is one. Returns its length, and
+/// whether it is a lone surrogate. `None` if four hexadecimal digits do not follow.
 pub(super) fn unicode_escape(text: &[u8], at: usize) -> Option<(usize, bool)> {
     match code_unit(text, at)? {
         0xD800..=0xDBFF => match code_unit(text, at + 6) {
@@ -13,7 +13,7 @@ pub(super) fn unicode_escape(text: &[u8], at: usize) -> Option<(usize, bool)> {
     }
 }
 
-/// The UTF-16 code unit that the `\uXXXX` at `at` stands for.
+/// The UTF-16 code unit of the `\uXXXX` at `at`.
 pub(super) fn code_unit(text: &[u8], at: usize) -> Option<u16> {
     let digits = text.get(at..)?.strip_prefix(b"\\u")?.first_chunk::<4>()?;
     digits.iter().try_fold(0_u16, |unit, digit| {
@@ -25,9 +25,9 @@ pub(super) fn code_unit(text: &[u8], at: usize) -> Option<u16> {
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGHS: u64 = 0x8080_8080_8080_8080;
 
-/// Where the next quote, backslash or control character stands, from `at` on; the end of the text where there is none.
+/// The place of the next quote, backslash or control character from `at` on, or the end of the text.
 ///
-/// Eight bytes a step. Strings here are mostly 5 to 40 bytes long, too short for what a call of memchr costs to pay off.
+/// Eight bytes per step. Strings here mostly have 5 to 40 bytes, too few to pay for a call of memchr.
 #[inline]
 pub(super) fn end_of_plain_text(text: &[u8], mut at: usize) -> usize {
     while let Some(chunk) = text.get(at..).and_then(|rest| rest.first_chunk::<8>()) {

@@ -1,11 +1,11 @@
-//! The members of one object. Names compare unescaped; the last of equal names wins.
+//! The members of one object. Names are compared unescaped; the last of equal names wins.
 
 use std::borrow::Cow;
 
 use super::scan::{Cursor, ScanError, Span, Text, Value};
 use super::text::unescape;
 
-/// A name and its value, with whatever `L` the reader knows the name as.
+/// A name and its value, with the reader's label `L` for the name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Member<L = ()> {
     /// The name.
@@ -14,12 +14,12 @@ pub struct Member<L = ()> {
     pub value: Value,
     /// Whether a later member has the same name, so that this one does not count.
     pub shadowed: bool,
-    /// What the reader knows the name as.
+    /// The reader's label for the name.
     pub label: L,
 }
 
 impl<L> Member<L> {
-    /// A member that no other shadows.
+    /// A member that is not shadowed.
     pub fn new(name: Text, value: Value, label: L) -> Self {
         Self { name, value, shadowed: false, label }
     }
@@ -31,10 +31,10 @@ impl<L> Member<L> {
 }
 
 impl Member {
-    /// The members of the object that `text` is.
+    /// The members of the object in `text`.
     ///
     /// # Errors
-    /// [`ScanError`] where `text` is no object.
+    /// [`ScanError`] if `text` is not an object.
     pub fn all_of(text: &[u8], depth_max: usize) -> Result<Vec<Self>, ScanError> {
         let mut members = Vec::new();
         let mut cursor = Cursor::new(text, depth_max);
@@ -47,11 +47,11 @@ impl Member {
     }
 }
 
-/// Objects with more members than this are searched by sorting: the time for a hostile object of very many members must
-/// not grow with the square of their number.
+/// Objects with more members than this are checked by sorting, so that the time for a hostile object with
+/// very many members does not grow with the square of their number.
 const PAIRWISE_MAX: usize = 64;
 
-/// Marks each member that has the name of a later one.
+/// Marks each member whose name occurs again later.
 pub fn mark_shadowed<L>(members: &mut [Member<L>], text: &[u8]) {
     if members.len() > PAIRWISE_MAX || members.iter().any(|member| member.name.escaped) {
         mark_shadowed_sorted(members, text);
@@ -66,7 +66,7 @@ fn mark_shadowed_pairwise<L>(members: &mut [Member<L>], text: &[u8]) {
         let (earlier, rest) = members.split_at_mut(index);
         let Some(member) = rest.first() else { return };
         let name = member.name.span.of(text);
-        // Names of different length, first or last byte mostly have different marks, and then need no comparing.
+        // Names of different length, first or last byte mostly have different marks and need no comparison.
         let mark = mark(name);
         let bit = 1_u64 << (mark % 64);
         let Some(word) = seen.get_mut(mark / 64) else { return };
@@ -103,7 +103,7 @@ fn mark_shadowed_sorted<L>(members: &mut [Member<L>], text: &[u8]) {
 mod tests {
     use super::*;
 
-    /// The values that count, as text, in their order.
+    /// The values that count, as text, in order.
     fn values(text: &str) -> Vec<&str> {
         let members = Member::all_of(text.as_bytes(), 8).unwrap();
         members

@@ -1,12 +1,12 @@
-//! Two objects made into one, by splicing their members' text.
+//! Merges two objects by splicing their members' text.
 
 use std::borrow::Cow;
 
 use super::members::Member;
-use super::scan::Kind;
+use super::scan::ValueKind;
 use super::text::unescape;
 
-/// An object that others are laid over: what they say wins.
+/// A base object. Other objects are merged over it, and their values win.
 #[derive(Debug)]
 pub struct Merger<'t> {
     base: &'t [u8],
@@ -17,12 +17,12 @@ pub struct Merger<'t> {
 }
 
 impl<'t> Merger<'t> {
-    /// Levels of objects that are merged at most. Deeper down what is laid over wins whole, which keeps the recursion
-    /// bounded whatever depth a configuration allows.
+    /// The most levels of objects that are merged. Below them, the overlaid value replaces the base's value.
+    /// This bounds the recursion, regardless of the depth that a configuration allows.
     pub const LEVELS_MAX: usize = 128;
 
-    /// Makes `base`, the scanned text of a value, ready. `levels` objects in one another are merged, 1 being `base`
-    /// alone. `None` where `base` is no object.
+    /// Prepares `base`, the scanned text of a value. `levels` is the number of nested levels to merge; 1
+    /// merges only the members of `base` itself. `None` if `base` is not an object.
     pub fn new(base: &'t [u8], levels: usize) -> Option<Self> {
         let members = Member::all_of(base, usize::MAX).ok()?;
         let mut by_name: Vec<_> = members
@@ -35,8 +35,9 @@ impl<'t> Merger<'t> {
         Some(Self { base, members, by_name, levels: levels.min(Self::LEVELS_MAX) })
     }
 
-    /// Appends the merger of the base and `over`, the scanned text of a value. Objects merge; of anything else, `over`
-    /// wins whole. Its members come first, in its order, then those that only the base has.
+    /// Appends `over`, the scanned text of a value, merged over the base. Objects are merged; any other value
+    /// of `over` replaces the base's value. The members of `over` come first, in order, then those that only
+    /// the base has.
     pub fn write(&self, out: &mut Vec<u8>, over: &[u8]) {
         let Ok(members) = Member::all_of(over, usize::MAX) else {
             out.extend_from_slice(over);
@@ -52,8 +53,8 @@ impl<'t> Merger<'t> {
             }
             let nested = below
                 .and_then(|index| self.members.get(index))
-                .filter(|below| self.levels > 1 && below.value.kind == Kind::Object)
-                .filter(|_| member.value.kind == Kind::Object)
+                .filter(|below| self.levels > 1 && below.value.kind == ValueKind::Object)
+                .filter(|_| member.value.kind == ValueKind::Object)
                 .and_then(|below| Merger::new(below.value.span.of(self.base), self.levels - 1));
             match nested {
                 Some(merger) => {
@@ -81,7 +82,7 @@ impl<'t> Merger<'t> {
     }
 }
 
-/// Appends what stands before a member: a comma, or the bracket before the first.
+/// Appends what precedes a member: a comma, or the bracket before the first.
 fn separate(out: &mut Vec<u8>, start: usize) {
     out.push(if out.len() == start { b'{' } else { b',' });
 }
@@ -97,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_laid_over_wins() {
+    fn overlaid_values_win() {
         let check = |base: &str, over: &str, expected: &str| {
             assert_eq!(merged(base, over, Merger::LEVELS_MAX), expected, "{base} under {over}");
         };
@@ -113,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn names_merge_unescaped_and_the_last_of_equal_ones_wins() {
+    fn names_are_merged_unescaped_and_the_last_of_equal_ones_wins() {
         let check = |base: &str, over: &str, expected: &str| {
             assert_eq!(merged(base, over, Merger::LEVELS_MAX), expected, "{base} under {over}");
         };

@@ -1,6 +1,6 @@
-//! JSON text that is read without being rebuilt: spans into the text, and edits that copy all the rest byte for byte.
+//! Reads JSON text as spans, and edits it by copying everything else byte for byte.
 //!
-//! Digits, escapes and key order reach the output as they came, since nothing here ever makes a number or a tree of them.
+//! Digits, escapes and key order reach the output unchanged, because no numbers and no tree are ever built.
 
 mod bytes;
 mod members;
@@ -11,6 +11,6 @@ mod text;
 
 pub use members::{Member, mark_shadowed};
 pub use merge::Merger;
-pub use scan::{Cursor, Kind, ScanError, Span, Text, Value};
+pub use scan::{Cursor, ScanError, Span, Text, Value, ValueKind};
 pub use splice::{ObjectSplice, Splice};
 pub use text::{tidy_into, unescape, write_text};

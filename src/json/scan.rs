@@ -1,8 +1,8 @@
 //! A strict, single-pass scanner of JSON text (RFC 8259).
 //!
-//! It checks the whole grammar and answers with spans. It neither recurses nor allocates per value: what is open is a
-//! stack of one flag per level, bounded by the depth limit. The text must be UTF-8 already; bytes of 0x80 and above are
-//! taken as they are inside strings and are errors everywhere else.
+//! It checks the whole grammar and returns spans. It neither recurses nor allocates per value: open brackets
+//! are a stack of one flag per level, bounded by the depth limit. The text must already be UTF-8; bytes of
+//! 0x80 and above are accepted inside strings and are errors everywhere else.
 
 use super::bytes::{end_of_plain_text, unicode_escape};
 
@@ -37,34 +37,34 @@ impl Span {
         self.end().saturating_sub(self.start())
     }
 
-    /// Whether there is nothing in it.
+    /// Whether the piece is empty.
     pub fn is_empty(self) -> bool {
         self.start >= self.end
     }
 
-    /// The piece's bytes. Empty where `text` is not the text that was scanned.
+    /// The piece's bytes. Empty if `text` is not the scanned text.
     pub fn of(self, text: &[u8]) -> &[u8] {
         text.get(self.start()..self.end()).unwrap_or_default()
     }
 }
 
-/// Half the memory of `usize` for each span; [`Cursor::TEXT_MAX`] keeps it exact.
+/// Halves the memory of each span compared with `usize`; [`Cursor::TEXT_MAX`] keeps the conversion exact.
 fn offset(at: usize) -> u32 {
     u32::try_from(at).unwrap_or(u32::MAX)
 }
 
-/// A string without its quotes, as it stands in the text.
+/// A string without its quotes, still escaped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Text {
-    /// What is between the quotes.
+    /// The text between the quotes.
     pub span: Span,
-    /// Whether there is an escape in it.
+    /// Whether it contains an escape.
     pub escaped: bool,
 }
 
-/// What a value is.
+/// The kind of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Kind {
+pub enum ValueKind {
     /// `{…}`
     Object,
     /// `[…]`
@@ -84,28 +84,28 @@ pub enum Kind {
     Null,
 }
 
-/// A value's place and kind. The span of a string includes its quotes.
+/// The place and kind of a value. The span of a string includes its quotes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Value {
-    /// Where it stands.
+    /// The value's place.
     pub span: Span,
-    /// What it is.
-    pub kind: Kind,
+    /// The value's kind.
+    pub kind: ValueKind,
 }
 
 impl Value {
-    /// The value as a string.
+    /// The value's text if it is a string.
     pub fn text(self) -> Option<Text> {
         let inner = Span { start: self.span.start + 1, end: self.span.end.saturating_sub(1) };
         match self.kind {
-            Kind::Plain => Some(Text { span: inner, escaped: false }),
-            Kind::Escaped => Some(Text { span: inner, escaped: true }),
+            ValueKind::Plain => Some(Text { span: inner, escaped: false }),
+            ValueKind::Escaped => Some(Text { span: inner, escaped: true }),
             _ => None,
         }
     }
 }
 
-/// What was wrong with a text.
+/// Why a text cannot be scanned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ScanError {
     /// Not JSON.
@@ -116,23 +116,24 @@ pub enum ScanError {
         /// Where.
         at: usize,
     },
-    /// Too many arrays and objects in one another.
+    /// Arrays and objects are nested too deeply.
     #[error("nested too deeply at byte {at}")]
     TooDeep {
-        /// Where the first bracket too many stands.
+        /// The place of the first bracket beyond the limit.
         at: usize,
     },
 }
 
-/// Goes through a text once, from value to value.
+/// Moves through a text once, from value to value.
 #[derive(Debug)]
 pub struct Cursor<'t> {
     text: &'t [u8],
     at: usize,
     depth_max: usize,
-    /// One flag for each open bracket: whether it is an object's.
+    /// One flag for each open bracket: whether it opened an object.
     open: Vec<bool>,
-    /// Whether the last thing read was an opening bracket: the only place where a closing one needs no value before it.
+    /// Whether the last thing read was an opening bracket: only then may a closing bracket follow without a
+    /// value.
     fresh: bool,
     untidy: u32,
 }
@@ -141,37 +142,38 @@ impl<'t> Cursor<'t> {
     /// The longest text that spans can point into.
     pub const TEXT_MAX: usize = u32::MAX as usize - 1;
 
-    /// Stands before the first byte of `text`; allows `depth_max` brackets to be open at once.
+    /// Starts before the first byte of `text`; allows `depth_max` brackets to be open at once.
     pub fn new(text: &'t [u8], depth_max: usize) -> Self {
         Self { text, at: 0, depth_max, open: Vec::new(), fresh: false, untidy: 0 }
     }
 
-    /// The text under the cursor.
+    /// The scanned text.
     pub fn text(&self) -> &'t [u8] {
         self.text
     }
 
-    /// How much was seen so far that must not reach a line: line breaks and tabs between tokens, and lone surrogate
-    /// escapes. A piece of text in which this did not change can be copied as it is.
+    /// The number of places so far that must not reach a line: line breaks and tabs between tokens, and lone
+    /// surrogate escapes. If the count did not change while a text was read, the text can be copied
+    /// unchanged.
     pub fn untidy(&self) -> u32 {
         self.untidy
     }
 
-    /// The byte at which the next value begins; white space before it is passed over. `None` at the end of the text.
+    /// Skips white space and returns the first byte of the next value. `None` at the end of the text.
     pub fn peek(&mut self) -> Option<u8> {
         self.whitespace();
         self.byte()
     }
 
-    /// Where the cursor stands.
+    /// The cursor's place.
     pub fn at(&self) -> usize {
         self.at
     }
 
-    /// Reads a whole value, with all that is in it.
+    /// Reads a whole value, with everything in it.
     ///
     /// # Errors
-    /// [`ScanError`] where the text is no JSON or nests too deeply.
+    /// [`ScanError`] if the text is not JSON or is nested too deeply.
     #[inline]
     pub fn value(&mut self) -> Result<Value, ScanError> {
         self.whitespace();
@@ -179,21 +181,21 @@ impl<'t> Cursor<'t> {
         let kind = match self.byte() {
             Some(b'{') => {
                 self.container()?;
-                Kind::Object
+                ValueKind::Object
             }
             Some(b'[') => {
                 self.container()?;
-                Kind::Array
+                ValueKind::Array
             }
             other => self.scalar(other)?,
         };
         Ok(Value { span: Span::new(start, self.at), kind })
     }
 
-    /// Enters the array or object at whose bracket the cursor stands.
+    /// Enters the array or object whose bracket is at the cursor.
     ///
     /// # Errors
-    /// [`ScanError`] where there is no bracket, or one too many.
+    /// [`ScanError`] if there is no bracket, or one beyond the limit.
     pub fn enter(&mut self) -> Result<(), ScanError> {
         let object = match self.peek() {
             Some(b'{') => true,
@@ -209,11 +211,11 @@ impl<'t> Cursor<'t> {
         Ok(())
     }
 
-    /// The next name in the object that was entered last, with the cursor left before its value; `None` where the object
-    /// ends.
+    /// The next name in the object that was entered last; the cursor then is before its value. `None` at the
+    /// end of the object.
     ///
     /// # Errors
-    /// [`ScanError`] where the text is no JSON.
+    /// [`ScanError`] if the text is not JSON.
     #[inline]
     pub fn next_name(&mut self) -> Result<Option<Text>, ScanError> {
         if self.ends(b'}')? {
@@ -222,18 +224,18 @@ impl<'t> Cursor<'t> {
         self.name().map(Some)
     }
 
-    /// Whether the array that was entered last has another element; the cursor is left before it.
+    /// Whether the array that was entered last has another element; the cursor then is before it.
     ///
     /// # Errors
-    /// [`ScanError`] where the text is no JSON.
+    /// [`ScanError`] if the text is not JSON.
     pub fn next_element(&mut self) -> Result<bool, ScanError> {
         Ok(!self.ends(b']')?)
     }
 
-    /// Makes sure that nothing but white space follows.
+    /// Checks that only white space follows.
     ///
     /// # Errors
-    /// [`ScanError`] where something does.
+    /// [`ScanError`] if anything else follows.
     pub fn finish(&mut self) -> Result<(), ScanError> {
         match self.peek() {
             None => Ok(()),
@@ -253,7 +255,7 @@ impl<'t> Cursor<'t> {
 
     #[inline]
     fn whitespace(&mut self) {
-        // Bodies are mostly written without blanks.
+        // Most bodies have no white space between tokens.
         if self.byte().is_none_or(|byte| byte > b' ') {
             return;
         }
@@ -265,7 +267,7 @@ impl<'t> Cursor<'t> {
         }
     }
 
-    /// Passes over the comma before another entry, or the bracket after the last one.
+    /// Skips the comma before another entry, or the bracket after the last one.
     #[inline]
     fn ends(&mut self, closing: u8) -> Result<bool, ScanError> {
         self.whitespace();
@@ -303,8 +305,8 @@ impl<'t> Cursor<'t> {
         Ok(Text { span, escaped })
     }
 
-    /// Reads the array or object at whose bracket the cursor stands, to its end. A loop, not a recursion: hostile nesting
-    /// meets the limit, never the end of the stack.
+    /// Reads the array or object at the cursor to its end. A loop, not a recursion: hostile nesting reaches
+    /// the depth limit, never the end of the stack.
     fn container(&mut self) -> Result<(), ScanError> {
         let floor = self.open.len();
         self.enter()?;
@@ -328,19 +330,19 @@ impl<'t> Cursor<'t> {
     }
 
     #[inline]
-    fn scalar(&mut self, first: Option<u8>) -> Result<Kind, ScanError> {
+    fn scalar(&mut self, first: Option<u8>) -> Result<ValueKind, ScanError> {
         match first {
-            Some(b'"') => Ok(if self.string()? { Kind::Escaped } else { Kind::Plain }),
+            Some(b'"') => Ok(if self.string()? { ValueKind::Escaped } else { ValueKind::Plain }),
             Some(b'-' | b'0'..=b'9') => self.number(),
-            Some(b't') => self.literal(b"true", Kind::True),
-            Some(b'f') => self.literal(b"false", Kind::False),
-            Some(b'n') => self.literal(b"null", Kind::Null),
+            Some(b't') => self.literal(b"true", ValueKind::True),
+            Some(b'f') => self.literal(b"false", ValueKind::False),
+            Some(b'n') => self.literal(b"null", ValueKind::Null),
             Some(_) => Err(self.syntax("expected a value")),
             None => Err(self.syntax("the text ends where a value is expected")),
         }
     }
 
-    fn literal(&mut self, word: &'static [u8], kind: Kind) -> Result<Kind, ScanError> {
+    fn literal(&mut self, word: &'static [u8], kind: ValueKind) -> Result<ValueKind, ScanError> {
         if !self.text.get(self.at..).is_some_and(|rest| rest.starts_with(word)) {
             return Err(self.syntax("expected true, false or null"));
         }
@@ -348,14 +350,14 @@ impl<'t> Cursor<'t> {
         Ok(kind)
     }
 
-    fn number(&mut self) -> Result<Kind, ScanError> {
+    fn number(&mut self) -> Result<ValueKind, ScanError> {
         if self.byte() == Some(b'-') {
             self.at += 1;
         }
         if self.byte() == Some(b'0') {
             self.at += 1;
             if matches!(self.byte(), Some(b'0'..=b'9')) {
-                return Err(self.syntax("a number begins with a needless 0"));
+                return Err(self.syntax("a number has a leading zero"));
             }
         } else {
             self.digits()?;
@@ -371,7 +373,7 @@ impl<'t> Cursor<'t> {
             }
             self.digits()?;
         }
-        Ok(Kind::Number)
+        Ok(ValueKind::Number)
     }
 
     #[inline]
@@ -383,7 +385,7 @@ impl<'t> Cursor<'t> {
         if self.at == start { Err(self.syntax("expected a digit")) } else { Ok(()) }
     }
 
-    /// Reads the string at whose opening quote the cursor stands; answers whether there is an escape in it.
+    /// Reads the string whose opening quote is at the cursor. Returns whether it contains an escape.
     #[inline]
     fn string(&mut self) -> Result<bool, ScanError> {
         self.at += 1;
@@ -399,13 +401,13 @@ impl<'t> Cursor<'t> {
                     escaped = true;
                     self.escape()?;
                 }
-                Some(_) => return Err(self.syntax("a control character in a string")),
+                Some(_) => return Err(self.syntax("unescaped control character in a string")),
                 None => return Err(self.syntax("the text ends inside a string")),
             }
         }
     }
 
-    // Rare: kept out of the loop over plain text, so that it stays small.
+    // Escapes are rare: this stays out of the loop over plain text, to keep that loop small.
     #[inline(never)]
     fn escape(&mut self) -> Result<(), ScanError> {
         match self.text.get(self.at + 1) {
@@ -420,7 +422,7 @@ impl<'t> Cursor<'t> {
                 self.untidy = self.untidy.saturating_add(u32::from(lone));
                 Ok(())
             }
-            _ => Err(self.syntax("an unknown escape in a string")),
+            _ => Err(self.syntax("unknown escape in a string")),
         }
     }
 }

@@ -1,9 +1,9 @@
-//! Copies a text with edits: what is not edited is copied in as few, as long pieces as there can be.
+//! Copies a text with edits. Unedited text is copied in as few and as long pieces as possible.
 
 use super::scan::Span;
 use super::text::tidy_into;
 
-/// A copy of `text` under way. Edits come in the order of the text.
+/// A copy in progress of `text`. Edits must come in the order of the text.
 #[derive(Debug)]
 pub struct Splice<'s> {
     out: &'s mut Vec<u8>,
@@ -14,13 +14,13 @@ pub struct Splice<'s> {
 }
 
 impl<'s> Splice<'s> {
-    /// Begins a copy at byte `at` of `text`, to the end of `out`. With `tidy`, white space between tokens is left out and
-    /// lone surrogates are replaced (every edit must then be outside of strings).
+    /// Starts a copy at byte `at` of `text`, appended to `out`. With `tidy`, white space between tokens is
+    /// dropped and lone surrogates are replaced (then every edit must be outside of strings).
     pub fn new(out: &'s mut Vec<u8>, text: &'s [u8], at: usize, tidy: bool) -> Self {
         Self { out, text, at, tidy, replaced: 0 }
     }
 
-    /// Copies up to byte `end`. Nothing happens where the copy is already further.
+    /// Copies up to byte `end`. Does nothing if the copy is already further.
     pub fn copy_to(&mut self, end: usize) {
         if let Some(piece) = self.text.get(self.at..end) {
             self.insert(piece, self.tidy);
@@ -28,12 +28,12 @@ impl<'s> Splice<'s> {
         }
     }
 
-    /// Leaves out what is before byte `end`.
+    /// Drops the text before byte `end`.
     pub fn skip_to(&mut self, end: usize) {
         self.at = self.at.max(end);
     }
 
-    /// Copies up to `old` and leaves that out; the caller writes what stands there instead.
+    /// Copies up to `old` and drops it; the caller writes its replacement.
     pub fn replace(&mut self, old: Span) -> &mut Vec<u8> {
         self.copy_to(old.start());
         self.skip_to(old.end());
@@ -49,7 +49,7 @@ impl<'s> Splice<'s> {
         }
     }
 
-    /// Copies the piece `piece` of another text, with the edits that `edit` makes in the copy.
+    /// Copies `piece` of another text, with the edits that `edit` makes in the copy.
     pub fn insert_edited(
         &mut self,
         text: &[u8],
@@ -63,7 +63,7 @@ impl<'s> Splice<'s> {
         self.replaced += copy.replaced;
     }
 
-    /// Where new text goes.
+    /// The output, for new text.
     pub fn out(&mut self) -> &mut Vec<u8> {
         self.out
     }
@@ -74,7 +74,7 @@ impl<'s> Splice<'s> {
     }
 }
 
-/// A copy of an object under way, of which some members are left out, some replaced and some added.
+/// A copy in progress of an object, in which members are dropped, replaced or added.
 #[derive(Debug)]
 pub struct ObjectSplice<'s> {
     /// The copy. Edits to it must lie within the member kept last.
@@ -85,7 +85,7 @@ pub struct ObjectSplice<'s> {
 }
 
 impl<'s> ObjectSplice<'s> {
-    /// Begins a copy of the object `object` in `text`. `tidy` is that of [`Splice::new`].
+    /// Starts a copy of the object `object` in `text`. For `tidy` see [`Splice::new`].
     pub fn new(out: &'s mut Vec<u8>, text: &'s [u8], object: Span, tidy: bool) -> Self {
         out.push(b'{');
         Self { splice: Splice::new(out, text, object.start() + 1, tidy), kept: None, any: false }
@@ -100,7 +100,7 @@ impl<'s> ObjectSplice<'s> {
         self.kept = Some(member.end());
     }
 
-    /// Leaves the next member out, with the comma that would be one too many.
+    /// Drops the next member, along with its comma.
     pub fn leave_out(&mut self, member: Span) {
         if let Some(end) = self.kept.take() {
             self.splice.copy_to(end);
@@ -119,7 +119,7 @@ impl<'s> ObjectSplice<'s> {
         &mut self.splice
     }
 
-    /// Ends the object. Answers how many lone surrogates were replaced.
+    /// Ends the object. Returns how many lone surrogates were replaced.
     pub fn finish(mut self) -> u32 {
         self.copy_kept();
         self.splice.out.push(b'}');
@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_edited_is_copied() {
+    fn unedited_text_is_copied() {
         let mut out = b"<".to_vec();
         let mut splice = Splice::new(&mut out, b"0123456789", 1, false);
         splice.replace(Span::new(3, 5)).push(b'x');
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn members_are_left_out_with_their_commas() {
+    fn members_are_dropped_with_their_commas() {
         let check = |text: &str, left_out: &str, expected: &str| {
             let text = text.as_bytes();
             let mut out = Vec::new();

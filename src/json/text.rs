@@ -1,11 +1,11 @@
-//! Strings and raw text: unescaped for comparing, tidied for a line, written anew.
+//! Strings and raw text: unescapes for comparison, tidies for a line, writes new strings.
 
 use std::borrow::Cow;
 
 use super::bytes::{code_unit, end_of_plain_text, unicode_escape};
 use super::scan::Text;
 
-/// What a string says. Borrowed where it has no escapes; a lone surrogate reads as U+FFFD.
+/// The content of a string. Borrowed if it has no escapes; a lone surrogate becomes U+FFFD.
 #[inline]
 pub fn unescape(text: Text, of: &[u8]) -> Cow<'_, [u8]> {
     let raw = text.span.of(of);
@@ -24,7 +24,7 @@ fn unescaped(raw: &[u8]) -> Vec<u8> {
     said
 }
 
-/// Appends what the escape at `at` says to `said`; answers the escape's length.
+/// Appends the character of the escape at `at` to `said`. Returns the escape's length.
 fn unescape_one(raw: &[u8], at: usize, said: &mut Vec<u8>) -> usize {
     let simple = match raw.get(at + 1) {
         Some(b'u') => {
@@ -49,8 +49,8 @@ fn unescape_one(raw: &[u8], at: usize, said: &mut Vec<u8>) -> usize {
     2
 }
 
-/// Appends `raw`, a piece of scanned text that begins and ends outside of strings, without the white space between its
-/// tokens and with `\ufffd` in place of lone surrogates. Answers how many of these there were.
+/// Appends `raw`, a piece of scanned text that begins and ends outside of strings, without the white space
+/// between its tokens and with `\ufffd` in place of lone surrogates. Returns how many of these there were.
 pub fn tidy_into(out: &mut Vec<u8>, raw: &[u8]) -> u32 {
     let mut replaced = 0;
     let mut at = 0;
@@ -67,7 +67,7 @@ pub fn tidy_into(out: &mut Vec<u8>, raw: &[u8]) -> u32 {
     replaced
 }
 
-/// Appends the string whose opening quote is at `start`; answers where it ends.
+/// Appends the string whose opening quote is at `start`. Returns where it ends.
 fn tidy_string_into(out: &mut Vec<u8>, raw: &[u8], start: usize, replaced: &mut u32) -> usize {
     let (mut copied, mut at) = (start, start + 1);
     loop {
@@ -112,11 +112,11 @@ pub fn write_text(out: &mut Vec<u8>, text: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Cursor, Kind};
+    use super::super::{Cursor, ValueKind};
     use super::*;
 
     #[test]
-    fn a_string_says_what_serde_json_reads() {
+    fn unescaping_agrees_with_serde_json() {
         let check = |raw: &str| {
             let value = Cursor::new(raw.as_bytes(), 1).value().unwrap();
             let said = unescape(value.text().unwrap(), raw.as_bytes());
@@ -133,7 +133,7 @@ mod tests {
     fn lone_surrogates_read_as_the_replacement_character() {
         let check = |raw: &str, expected: &str| {
             let value = Cursor::new(raw.as_bytes(), 1).value().unwrap();
-            assert_eq!(value.kind, Kind::Escaped);
+            assert_eq!(value.kind, ValueKind::Escaped);
             assert_eq!(unescape(value.text().unwrap(), raw.as_bytes()), expected.as_bytes(), "{raw}");
         };
         check(r#""a\ud800""#, "a\u{fffd}");
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn tidying_drops_white_space_and_lone_surrogates_and_nothing_else() {
+    fn tidying_drops_only_white_space_and_lone_surrogates() {
         let check = |raw: &str, expected: &str, replaced: u32| {
             let mut out = b"kept,".to_vec();
             assert_eq!(tidy_into(&mut out, raw.as_bytes()), replaced, "{raw}");

@@ -1,4 +1,4 @@
-//! `bucket/path/prefix`: a bucket and what its object keys begin with.
+//! `bucket/path/prefix`: a bucket and the prefix of its object keys.
 
 use std::fmt;
 
@@ -11,17 +11,17 @@ pub struct BucketString {
 }
 
 impl BucketString {
-    /// Reads a bucket string. Leading, doubled and trailing slashes are dropped: none reaches a key.
+    /// Parses a bucket string. Leading and trailing slashes are dropped: none reaches a key.
     ///
     /// # Errors
-    /// [`BucketStringError`] with what is wrong.
+    /// [`BucketStringError`] with the reason.
     pub fn parse(text: &str) -> Result<Self, BucketStringError> {
         let wrong = |what| BucketStringError { text: text.chars().take(120).collect(), what };
         if text.starts_with("s3://") || text.starts_with("arn:") {
             return Err(wrong("write the bucket's name alone, without s3:// or arn:"));
         }
         if text.chars().any(char::is_control) {
-            return Err(wrong("control characters cannot stand in a bucket string"));
+            return Err(wrong("a bucket string cannot contain control characters"));
         }
         if text.contains("//") {
             return Err(wrong("two slashes in a row: a prefix cannot have an empty part"));
@@ -61,7 +61,7 @@ impl BucketString {
         &self.prefix
     }
 
-    /// The key of `inside`, which stands below the prefix.
+    /// The key of `inside` below the prefix.
     pub fn below(&self, inside: &str) -> String {
         match self.prefix() {
             "" => inside.to_owned(),
@@ -93,7 +93,7 @@ impl From<BucketString> for String {
     }
 }
 
-/// A text that is no bucket string.
+/// A text is not a bucket string.
 #[derive(Debug, thiserror::Error)]
 #[error("bucket {text:?}: {what}")]
 pub struct BucketStringError {
@@ -102,7 +102,7 @@ pub struct BucketStringError {
 }
 
 impl BucketStringError {
-    /// What is wrong, without the text itself.
+    /// The reason, without the text itself.
     pub fn what(&self) -> &'static str {
         self.what
     }
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_bucket_is_refused() {
+    fn texts_that_name_no_bucket_are_refused() {
         for text in [
             "",
             "/",

@@ -1,25 +1,25 @@
-//! The marker of a closed day: what one spool has delivered of a source's received-day, and that nothing comes after it.
+//! The closed-day marker: what one spool has delivered of a source's received-day, and that nothing follows.
 //!
-//! It is written last and create-only, outside the day folders, so that no reader of calls meets it:
-//! `{prefix/}segment-logs/_closed/{source}/{received-day}/{node}-{spool id}.json`. It closes the end of the chain of
-//! positions, which the objects themselves cannot do: nothing follows the last.
+//! It is written last and create-only, outside the day folders, so that readers of calls never see it:
+//! `{prefix/}segment-logs/_closed/{source}/{received-day}/{node}-{spool id}.json`. It proves where the chain
+//! of positions ends. The objects cannot prove this, because none follows the last one.
 
 use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 
-use super::metadata::{Metadata, SHA256, parse_rfc3339, rfc3339};
+use super::metadata::{Metadata, SHA256};
 use super::object_key::{below_prefix, is_node, is_spool_id, received_day};
 use super::{BucketString, ObjectKey, Stream};
 use crate::sources::SourceId;
 use crate::time::{ReceivedDay, UnixMillis};
 
-/// The version that is written and read.
+/// The version that is written and accepted.
 pub const VERSION: u32 = 1;
-/// The longest marker that is read, in bytes. One with both streams has less than 1 KiB.
+/// The longest marker that is read, in bytes. A marker with both streams has less than 1 KiB.
 pub const MARKER_BYTES_MAX: usize = 16 * 1_024;
 
-/// What one spool says when it has delivered all of a source's received-day.
+/// What one spool states after it has delivered all of a source's received-day.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ClosedMarker {
     /// [`VERSION`].
@@ -32,16 +32,16 @@ pub struct ClosedMarker {
     pub node: String,
     /// The spool id, as 32 hexadecimal digits.
     pub spool: String,
-    /// What was delivered, by stream. A stream without objects is left out.
+    /// What was delivered, by stream. A stream without objects is omitted.
     pub streams: BTreeMap<Stream, ClosedStream>,
-    /// The latest earlier day of which this spool had put objects of this source into this bucket string, when this marker
-    /// was made: should that day vanish with its marker, this one still tells of it. `None`: it knew of none, or an older
-    /// release made it.
+    /// The latest earlier day for which this spool had put objects of this source into this bucket string
+    /// when the marker was made. If that day is deleted together with its marker, this one still names it.
+    /// `None`: there was none, or an older release made the marker.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous_day: Option<ReceivedDay>,
 }
 
-/// All objects of one spool, source, received-day and stream, together.
+/// The sums over all objects of one spool, source, received-day and stream.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ClosedStream {
     /// Objects.
@@ -60,13 +60,14 @@ pub struct ClosedStream {
     /// The latest `receivedAt`.
     #[serde(with = "instant")]
     pub last_received_at: UnixMillis,
-    /// A SHA-256, in hexadecimal, made object by object in the order of first positions: over three lines, which are this
-    /// value as it was before the object (empty before the first), its key from `segment-logs/` on, and the SHA-256 of its
-    /// lines as its metadata give it. So it can be carried on from one object to the next, and kept in between.
+    /// A SHA-256, in hexadecimal, computed object by object in the order of first positions. Each step hashes
+    /// three lines: the value before the object (empty before the first), the object's key from
+    /// `segment-logs/` on, and the SHA-256 of its lines from its metadata. So the value can be carried from
+    /// one object to the next and stored in between.
     pub sha256: String,
 }
 
-/// A [`ClosedStream`] as it grows, object by object, in the order of first positions.
+/// A [`ClosedStream`] in progress, fed object by object in the order of first positions.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub struct Closing {
@@ -74,7 +75,7 @@ pub struct Closing {
 }
 
 impl Closing {
-    /// Takes in the next object of the stream.
+    /// Adds the next object of the stream.
     pub fn push(&mut self, bucket: &BucketString, key: &ObjectKey, object: &Metadata<'_>) {
         let inside = below_prefix(bucket, key.as_str()).unwrap_or(key.as_str());
         let sum = self.sum.get_or_insert_with(|| ClosedStream {
@@ -88,7 +89,7 @@ impl Closing {
             sha256: String::new(),
         });
         let digest = Sha256::digest(format!("{}\n{inside}\n{}\n", sum.sha256, object.sha256));
-        sum.sha256 = hex(&digest);
+        sum.sha256 = hex::encode(digest);
         sum.objects += 1;
         sum.calls = sum.calls.saturating_add(object.calls);
         sum.bytes = sum.bytes.saturating_add(object.bytes);
@@ -97,32 +98,28 @@ impl Closing {
         sum.last_received_at = sum.last_received_at.max(object.last_received_at);
     }
 
-    /// The stream so far; `None` where it has no object.
+    /// The stream so far; `None` if it has no object.
     pub fn sum(&self) -> Option<&ClosedStream> {
         self.sum.as_ref()
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Why a marker says nothing.
+/// Why a marker cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum MarkerError {
-    /// It is no JSON of this form.
-    #[error("it cannot be read: {0}")]
+    /// It is not JSON of this form.
+    #[error("it cannot be parsed: {0}")]
     Illegible(#[from] serde_json::Error),
     /// A newer release wrote it.
-    #[error("it has version {0}, which a newer release wrote")]
+    #[error("a newer release wrote it (version {0})")]
     Newer(u32),
-    /// What it says is not what its key says.
-    #[error("its key names another {0}")]
+    /// It contradicts its key.
+    #[error("its key is that of another {0}")]
     OtherPlace(&'static str),
 }
 
 impl ClosedMarker {
-    /// The key under which it stands in `bucket`.
+    /// Its key in `bucket`.
     pub fn key(&self, bucket: &BucketString) -> ObjectKey {
         let place = MarkerPlace {
             source: self.source.clone(),
@@ -136,22 +133,22 @@ impl ClosedMarker {
     /// The body.
     ///
     /// # Errors
-    /// None that a marker made by this program can have.
+    /// Never for a marker that this program made.
     pub fn body(&self) -> Result<Vec<u8>, serde_json::Error> {
         serde_json::to_vec(self)
     }
 
-    /// The user metadata: what another try of the same put is known by. They are made without `previous_day`, of which a
-    /// try after a restart may know more.
+    /// The user metadata, by which a retry of the same put recognises the marker. It is computed without
+    /// `previous_day`, because a retry after a restart may know a later previous day.
     ///
     /// # Errors
     /// As [`Self::body`].
     pub fn metadata(&self) -> Result<Vec<(&'static str, String)>, serde_json::Error> {
         let own = Self { previous_day: None, ..self.clone() };
-        Ok(vec![(SHA256, hex(&Sha256::digest(own.body()?)))])
+        Ok(vec![(SHA256, hex::encode(Sha256::digest(own.body()?)))])
     }
 
-    /// Reads the body of the marker that stands at `place`.
+    /// Parses the body of the marker at `place`.
     ///
     /// # Errors
     /// [`MarkerError`].
@@ -178,7 +175,7 @@ impl ClosedMarker {
     }
 }
 
-/// What the key of a marker tells.
+/// The parts of a marker's key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MarkerPlace {
     /// The source.
@@ -192,7 +189,7 @@ pub struct MarkerPlace {
 }
 
 impl MarkerPlace {
-    /// Takes the key of a marker in `bucket` apart. `None` where it is none.
+    /// Parses the key of a marker in `bucket`. `None` if it is not the key of a marker.
     pub fn of(bucket: &BucketString, key: &str) -> Option<Self> {
         let inside = below_prefix(bucket, key)?.strip_prefix("segment-logs/_closed/")?;
         let (source, inside) = inside.split_once('/')?;
@@ -215,11 +212,12 @@ impl MarkerPlace {
     }
 }
 
-/// Instants as lines show them.
+/// Times in the form of lines.
 mod instant {
     use serde::{Deserialize, Deserializer, Serializer, de};
 
-    use super::{UnixMillis, parse_rfc3339, rfc3339};
+    use crate::time::UnixMillis;
+    use crate::words::date::{parse_rfc3339, rfc3339};
 
     pub(super) fn serialize<S: Serializer>(at: &UnixMillis, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&rfc3339(*at))
@@ -227,7 +225,8 @@ mod instant {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<UnixMillis, D::Error> {
         let text = String::deserialize(deserializer)?;
-        parse_rfc3339(&text).ok_or_else(|| de::Error::custom("expected a time as lines show it"))
+        parse_rfc3339(&text)
+            .ok_or_else(|| de::Error::custom("expected an RFC 3339 time in UTC with milliseconds"))
     }
 }
 
@@ -272,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn the_day_before_stands_at_the_end_and_is_no_part_of_what_a_try_is_known_by() {
+    fn the_previous_day_is_last_and_does_not_change_the_metadata() {
         let mut later = marker();
         later.previous_day = Some(UnixMillis(1_432_598_400_000).day());
         let body = String::from_utf8(later.body().unwrap()).unwrap();
@@ -288,9 +287,10 @@ mod tests {
 
     /// The form is fixed: releases read each other's markers.
     #[test]
-    fn a_marker_is_written_in_this_form_and_read_back() {
-        let first = hex(&Sha256::digest(format!("\nsegment-logs/web/1432684800000/1.gz\n{LINES}\n")));
-        let sum = hex(&Sha256::digest(format!("{first}\nsegment-logs/web/1432684800000/5.gz\n{LINES}\n")));
+    fn a_marker_is_written_in_this_form_and_parsed_back() {
+        let first = hex::encode(Sha256::digest(format!("\nsegment-logs/web/1432684800000/1.gz\n{LINES}\n")));
+        let sum =
+            hex::encode(Sha256::digest(format!("{first}\nsegment-logs/web/1432684800000/5.gz\n{LINES}\n")));
         let marker = marker();
         let body = String::from_utf8(marker.body().unwrap()).unwrap();
         assert_eq!(
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn a_marker_that_says_nothing_says_why() {
+    fn an_unusable_marker_gives_the_reason() {
         let bucket = BucketString::parse("bucket").unwrap();
         let marker = marker();
         let place = MarkerPlace::of(&bucket, marker.key(&bucket).as_str()).unwrap();
@@ -325,12 +325,12 @@ mod tests {
         check("n-1", "n-2", "another node");
         check("\"web\"", "\"ios\"", "another source");
         check("1432684800000", "1432771200000", "another day");
-        check("2015-05-27T00:00:12.345Z", "yesterday", "expected a time");
-        check("}", "", "cannot be read");
+        check("2015-05-27T00:00:12.345Z", "yesterday", "expected an RFC 3339 time");
+        check("}", "", "cannot be parsed");
     }
 
     #[test]
-    fn an_empty_stream_is_left_out() {
+    fn an_empty_stream_is_omitted() {
         assert_eq!(Closing::default().sum(), None);
     }
 }

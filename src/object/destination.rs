@@ -1,33 +1,33 @@
-//! Where a source's objects go.
+//! The place for a source's objects.
 
 use std::fmt;
 
 use super::{AccountId, BucketString, Encryption, Role, StorageClass};
 
-/// Where the objects of a source go, how the place is reached, and how they are kept there.
+/// The bucket for a source's objects, how it is reached, and how they are kept there.
 ///
 /// Endpoint and credentials are not part of it: they always come from the running process.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Destination {
     /// Bucket and prefix.
     pub bucket: BucketString,
-    /// The bucket's region where it is configured; else it is found.
+    /// The configured region of the bucket; `None`: it is discovered.
     pub region: Option<String>,
     /// Server-side encryption.
     pub encryption: Encryption,
-    /// The role that is assumed; else the process's own credentials are used.
+    /// The role to assume; `None`: the process's own credentials are used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<Role>,
-    /// The account that must own the bucket, checked by the store with every request.
+    /// The account that must own the bucket. The store checks it at every request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected_bucket_owner: Option<AccountId>,
-    /// The storage class; the store's own default where it is not set.
+    /// The storage class; `None`: the store's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage_class: Option<StorageClass>,
 }
 
 impl Destination {
-    /// A bucket and an encryption; the rest is not set.
+    /// A bucket and an encryption; everything else is unset.
     pub fn new(bucket: BucketString, encryption: Encryption) -> Self {
         Self {
             bucket,
@@ -40,7 +40,7 @@ impl Destination {
     }
 }
 
-/// The bucket string, and the role and key where there are any: by these one destination is told from another.
+/// The bucket string, and the role and key if set: these distinguish destinations.
 impl fmt::Display for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.bucket)?;

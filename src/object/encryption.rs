@@ -1,16 +1,18 @@
-//! Server-side encryption: what a put asks for, what the store says it did, and whether the two agree.
+//! Server-side encryption: what a put requests, what the store reports, and whether they agree.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// The most pairs of an encryption context.
+use crate::arn::ArnParts;
+
+/// The largest number of pairs in an encryption context.
 const CONTEXT_PAIRS_MAX: usize = 10;
-/// The most bytes of an encryption context as JSON: it becomes a header.
+/// The largest encryption context as JSON, in bytes: it becomes a header.
 const CONTEXT_BYTES_MAX: usize = 2_048;
 /// The longest key id, alias or ARN, in bytes.
 const KEY_BYTES_MAX: usize = 2_048;
 
-/// Which server-side encryption a put asks for.
+/// The server-side encryption that a put requests.
 #[derive(
     Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize, serde::Deserialize,
 )]
@@ -25,14 +27,14 @@ pub enum Encryption {
     Kms(SseKms),
 }
 
-/// SSE-KMS: the object's key is made by the key service, under a key that the operator names.
+/// SSE-KMS: the key service creates the object's key under a key that the operator names.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct SseKms {
-    /// Under which key.
+    /// The key.
     pub key: KmsKey,
-    /// Whether the bucket key is asked for or refused; what the bucket says where it is not set.
+    /// Whether the bucket key is requested or refused; `None`: the bucket's own setting applies.
     pub bucket_key: Option<bool>,
-    /// The encryption context, which S3 hands to the key service with every use of the key.
+    /// The encryption context, which S3 passes to the key service with every use of the key.
     pub context: KmsContext,
 }
 
@@ -46,7 +48,7 @@ impl Encryption {
         }
     }
 
-    /// The KMS settings, where a key is asked for.
+    /// The KMS settings, if a key is requested.
     pub fn kms(&self) -> Option<&SseKms> {
         match self {
             Self::Kms(kms) => Some(kms),
@@ -54,10 +56,10 @@ impl Encryption {
         }
     }
 
-    /// What is wrong with what the store says it applied; `None` where it is what was asked for.
+    /// How the store's report differs from the request; `None` if it does not.
     ///
-    /// Where no header was sent anything goes. A key is compared where what was asked for names one key for certain: its
-    /// id or ARN. An alias names whatever key it points at.
+    /// Without a header anything is accepted. A key is compared only if the request names one key for
+    /// certain, by its id or ARN: an alias may point to any key.
     pub fn mismatch(&self, applied: &AppliedEncryption) -> Option<String> {
         let asked = self.algorithm()?;
         match applied.algorithm.as_deref() {
@@ -92,10 +94,10 @@ impl fmt::Display for Encryption {
     }
 }
 
-/// What a store says it did to an object. Kept in the note that the object is stored.
+/// The encryption that a store reports for an object. Kept in the note that commits the object.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct AppliedEncryption {
-    /// `AES256`, `aws:kms`, `aws:kms:dsse`; `None` where it says nothing.
+    /// `AES256`, `aws:kms`, `aws:kms:dsse`; `None` if the store reports nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub algorithm: Option<String>,
     /// The key, normally its ARN.
@@ -106,7 +108,7 @@ pub struct AppliedEncryption {
     pub bucket_key: bool,
 }
 
-/// In one line, for people: `AES256`, `aws:kms with arn:…`, `nothing`.
+/// One line for people: `AES256`, `aws:kms with arn:…`, `nothing`.
 impl fmt::Display for AppliedEncryption {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.algorithm.as_deref().unwrap_or("nothing"))?;
@@ -117,24 +119,24 @@ impl fmt::Display for AppliedEncryption {
     }
 }
 
-/// A KMS key as it may be named to S3: key id, `alias/…`, or the ARN of either.
+/// The name of a KMS key, in a form that S3 accepts: key id, `alias/…`, or the ARN of either.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct KmsKey(String);
 
 impl KmsKey {
-    /// The forms, for messages.
+    /// The allowed forms, for messages.
     pub const FORM: &str = "a KMS key: its id, \"alias/…\" or an ARN";
 
-    /// Reads the name of a key.
+    /// Parses the name of a key.
     ///
     /// # Errors
-    /// The forms expected.
+    /// The expected forms.
     pub fn parse(text: &str) -> Result<Self, String> {
         let wrong = || Err(format!("expected {}", Self::FORM));
         let resource = match text.strip_prefix("arn:") {
             Some(_) => match Self::arn_parts(text) {
-                Some((_, resource)) => resource,
+                Some(arn) => arn.resource,
                 None => return wrong(),
             },
             None => text,
@@ -154,40 +156,36 @@ impl KmsKey {
         Ok(Self(text.to_owned()))
     }
 
-    /// The name as it was given.
+    /// The name as given.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The region in its ARN, where it is one.
+    /// The region of the ARN, if the name is one.
     pub fn region(&self) -> Option<&str> {
-        Self::arn_parts(&self.0).map(|(region, _)| region)
+        Self::arn_parts(&self.0).map(|arn| arn.region)
     }
 
-    /// The id, where the name is that of one key for certain and not an alias.
+    /// The id, if the name certainly means one key; `None` for an alias.
     pub fn certain_id(&self) -> Option<&str> {
         Self::id_in(&self.0)
     }
 
     fn id_in(name: &str) -> Option<&str> {
         match Self::arn_parts(name) {
-            Some((_, resource)) => resource.strip_prefix("key/"),
+            Some(arn) => arn.resource.strip_prefix("key/"),
             None => {
-                // MinIO answers with its key's bare name behind this.
+                // MinIO reports the bare name of its key after this.
                 let name = name.strip_prefix("arn:aws:kms:").unwrap_or(name);
                 (!name.starts_with("alias/")).then_some(name)
             }
         }
     }
 
-    /// Region and resource of `arn:partition:kms:region:account:resource`.
-    fn arn_parts(text: &str) -> Option<(&str, &str)> {
-        let mut parts = text.splitn(6, ':');
-        let (arn, partition, service) = (parts.next()?, parts.next()?, parts.next()?);
-        let (region, account, resource) = (parts.next()?, parts.next()?, parts.next()?);
-        let named = arn == "arn" && partition.starts_with("aws") && service == "kms" && !region.is_empty();
-        let account_fits = account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit());
-        (named && account_fits).then_some((region, resource))
+    /// The parts of `arn:partition:kms:region:account:resource`.
+    fn arn_parts(text: &str) -> Option<ArnParts<'_>> {
+        ArnParts::of(text)
+            .filter(|arn| arn.service == "kms" && !arn.region.is_empty() && !arn.account.is_empty())
     }
 }
 
@@ -210,7 +208,7 @@ impl From<KmsKey> for String {
     }
 }
 
-/// An encryption context: pairs of text, none of them secret (they stand in the key service's log).
+/// An encryption context: pairs of text. They are not secret, because the key service logs them.
 #[derive(
     Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
 )]
@@ -218,8 +216,8 @@ impl From<KmsKey> for String {
 pub struct KmsContext(BTreeMap<String, String>);
 
 impl KmsContext {
-    /// Checks pairs: at most 10, at most 2,048 bytes as JSON, no name that begins with `aws:` (S3 sets those itself), no
-    /// control characters.
+    /// Checks the pairs: at most 10, at most 2,048 bytes as JSON, no name that begins with `aws:` (S3 sets
+    /// those itself), no control characters.
     ///
     /// # Errors
     /// What is wrong.
@@ -252,7 +250,7 @@ impl KmsContext {
         &self.0
     }
 
-    /// As JSON, which goes into the header in base64; `None` where there are no pairs.
+    /// As JSON, which goes into the header in base64; `None` if there are no pairs.
     pub fn json(&self) -> Option<String> {
         (!self.0.is_empty()).then(|| serde_json::json!(self.0).to_string())
     }
@@ -288,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_applied_is_held_against_what_was_asked() {
+    fn the_reported_encryption_is_compared_with_the_requested_one() {
         let check = |asked: &Encryption, algorithm: Option<&str>, key: Option<&str>, fits: bool| {
             let applied = AppliedEncryption {
                 algorithm: algorithm.map(str::to_owned),
@@ -334,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn what_older_versions_noted_is_still_read() {
+    fn encryption_in_older_notes_can_still_be_parsed() {
         let read = |json: &str| serde_json::from_str::<Encryption>(json).unwrap();
         assert_eq!(read("\"none\""), Encryption::None);
         assert_eq!(read("\"sse-s3\""), Encryption::SseS3);

@@ -1,6 +1,7 @@
-//! Lines become one gzip member that never passes a size.
+//! Writes lines into one gzip member of bounded size.
 //!
-//! One member: readers that stop at the first would lose the lines of a second without a word.
+//! The object must be one member: readers that stop after the first would silently lose the lines of a second
+//! one.
 
 use std::io::{self, Write};
 
@@ -8,19 +9,20 @@ use flate2::write::GzEncoder;
 use flate2::{Compress, Compression, FlushCompress, GzBuilder};
 use sha2::{Digest, Sha256};
 
-/// Lines are handed to the compressor in pieces of this size: line by line costs a fifth to a third more.
+/// Lines are handed to the compressor in pieces of this size: line by line would cost a fifth to a third
+/// more.
 const PIECE_BYTES: usize = 32 * 1_024;
-/// Bytes that end a member: the last block, checksum and length.
+/// Bytes at the end of a member: the last block, checksum and length.
 const TRAILER_MAX: u64 = 32;
 /// "Unknown", so that the same lines make the same object on any machine.
 const OS_UNKNOWN: u8 = 255;
 
-/// Whether a line was taken.
+/// Whether a line was accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fit {
-    /// It is in the object.
+    /// The line is in the object.
     Taken,
-    /// With it the object could pass `max_bytes`; it is not in it.
+    /// With the line, the object might exceed `max_bytes`; the line is not in it.
     Full,
 }
 
@@ -30,7 +32,7 @@ pub struct GzipLines<W: Write> {
     piece: Vec<u8>,
     sha256: Sha256,
     max_bytes: u64,
-    /// Line bytes taken since the compressor's output was last known to the byte.
+    /// Line bytes since the last point at which the compressor's output was known exactly.
     since_flush: u64,
     bytes: u64,
     lines: u64,
@@ -39,11 +41,11 @@ pub struct GzipLines<W: Write> {
 /// A finished member.
 #[derive(Debug)]
 pub struct Gzipped<W> {
-    /// What was written to.
+    /// The output.
     pub out: W,
     /// Lines.
     pub lines: u64,
-    /// Their bytes, with their `\n`.
+    /// Bytes of the lines, including their `\n`.
     pub bytes: u64,
     /// SHA-256 of the lines, in hexadecimal.
     pub sha256: String,
@@ -84,15 +86,16 @@ impl<W: Write> GzipLines<W> {
         }
     }
 
-    /// Takes a line (without its `\n`) if the object stays within `max_bytes` with it. The first line is always taken: an
-    /// object smaller than a line cannot be had.
+    /// Adds a line (without its `\n`) if the object stays within `max_bytes`. The first line is always
+    /// accepted, because no object can be smaller than a line.
     ///
     /// # Errors
-    /// What the writer says.
+    /// The writer's error.
     pub fn push(&mut self, line: &[u8]) -> io::Result<Fit> {
         let len = line.len() as u64 + 1;
         if self.lines > 0 && !self.fits(len) {
-            // The bound counts everything since the last flush as incompressible. A flush makes the output known.
+            // The bound assumes that everything since the last flush is incompressible. A flush gives the
+            // exact size.
             self.drain()?;
             self.encoder.flush()?;
             self.since_flush = 0;
@@ -111,11 +114,13 @@ impl<W: Write> GzipLines<W> {
         Ok(Fit::Taken)
     }
 
-    /// Whether `more` bytes surely fit: the fixed code that the fastest levels use spends at most 9 bits on a byte.
+    /// Whether `more` bytes certainly fit: the fixed code of the fastest levels spends at most 9 bits on a
+    /// byte.
     fn fits(&self, more: u64) -> bool {
         let pending = self.since_flush + more;
         let known = self.encoder.get_ref().len;
-        // Before a flush `known` may lag behind what `since_flush` counts; together they never count too little.
+        // Before a flush, the compressor may still hold bytes that `known` lacks. `since_flush` counts them,
+        // so the sum is never too low.
         known.saturating_add(pending + pending / 8 + TRAILER_MAX) <= self.max_bytes
     }
 
@@ -134,17 +139,20 @@ impl<W: Write> GzipLines<W> {
     /// Ends the member.
     ///
     /// # Errors
-    /// What the writer says.
+    /// The writer's error.
     pub fn finish(mut self) -> io::Result<Gzipped<W>> {
         self.drain()?;
         let counted = self.encoder.finish()?;
-        let digest = self.sha256.finalize();
-        let sha256 = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Gzipped { out: counted.out, lines: self.lines, bytes: self.bytes, sha256 })
+        Ok(Gzipped {
+            out: counted.out,
+            lines: self.lines,
+            bytes: self.bytes,
+            sha256: hex::encode(self.sha256.finalize()),
+        })
     }
 }
 
-/// What lines cost as a part of a member.
+/// Measures how many bytes lines add to a member.
 #[derive(Debug)]
 pub struct Cost {
     compress: Compress,
@@ -152,15 +160,16 @@ pub struct Cost {
 }
 
 impl Cost {
-    /// At a compression level.
+    /// Measures at a compression level.
     pub fn new(level: u32) -> Self {
         Self { compress: Compress::new(Compression::new(level), false), out: vec![0; PIECE_BYTES] }
     }
 
-    /// How many bytes `lines` add to a member that ends with `before`, of which the last 32 KiB matter. `after` is called after
-    /// each piece of work, with its bytes.
+    /// How many bytes `lines` add to a member that ends with `before`, of which the last 32 KiB matter.
+    /// `after` is called with the bytes of each piece of work.
     pub fn of(&mut self, before: &[u8], lines: &[u8], after: &mut dyn FnMut(usize)) -> u64 {
-        // Each time one block that ends where the bytes do: what that block costs by itself, some 80 bytes, cancels out.
+        // Each run ends with a flush, which ends the current block. The fixed cost of a block, about 80
+        // bytes, cancels out in the difference of the two runs.
         let without = self.alone(&[before], after);
         self.alone(&[before, lines], after).saturating_sub(without)
     }
@@ -174,11 +183,12 @@ impl Cost {
         self.take(&[], FlushCompress::Sync)
     }
 
-    /// Takes bytes, to the last one. Returns how many bytes have come out then.
+    /// Compresses all of `bytes`. Returns the size of the output so far.
     fn take(&mut self, mut bytes: &[u8], flush: FlushCompress) -> u64 {
         loop {
             let (taken, made) = (self.compress.total_in(), self.compress.total_out());
-            // Memory to memory it cannot fail; where it does nothing, nothing more would come out.
+            // Compression from memory to memory cannot fail. If it makes no progress, no more output would
+            // come.
             let failed = self.compress.compress(bytes, &mut self.out, flush).is_err();
             let taken = usize::try_from(self.compress.total_in() - taken).unwrap_or(usize::MAX);
             let made = usize::try_from(self.compress.total_out() - made).unwrap_or(usize::MAX);
@@ -208,11 +218,7 @@ mod tests {
     fn line(n: u64, random: bool) -> Vec<u8> {
         if random {
             // Hex of a hash: compresses to about half.
-            Sha256::digest(n.to_le_bytes())
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect::<String>()
-                .into_bytes()
+            hex::encode(Sha256::digest(n.to_le_bytes())).into_bytes()
         } else {
             format!(
                 "{{\"type\":\"track\",\"event\":\"Order Completed\",\"n\":{n},\"context\":{{\"a\":[1,2,3]}}}}"
@@ -222,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_never_passes_its_size_and_is_nearly_full() {
+    fn an_object_never_exceeds_its_size_and_is_nearly_full() {
         for level in [1, 3, 6] {
             for max in [20_000, 1_000_000] {
                 for random in [false, true] {
@@ -240,7 +246,7 @@ mod tests {
                     assert!(len <= max && len * 100 >= max * 95, "{what}");
                     assert_eq!((done.lines, done.bytes), (n, plain.len() as u64));
                     let mut read = Vec::new();
-                    // One member: a reader that stops at the first has everything.
+                    // One member: a reader that stops after the first gets everything.
                     flate2::read::GzDecoder::new(done.out.as_slice()).read_to_end(&mut read).unwrap();
                     assert_eq!(read, plain, "{what}");
                 }
@@ -249,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_lines_make_the_same_bytes_and_the_header_tells_nothing_of_the_machine() {
+    fn the_same_lines_give_the_same_bytes_on_any_machine() {
         let make = || {
             let mut gzip = GzipLines::new(Vec::new(), 6, u64::MAX);
             (0..1_000).for_each(|n| assert_eq!(gzip.push(&line(n, false)).unwrap(), Fit::Taken));
@@ -279,7 +285,7 @@ mod tests {
                 for _ in 0..2 {
                     let told = cost.of(&lines(1_400, 2_000), &lines(2_000, 3_000), &mut |_| ());
                     let off = told.abs_diff(added) * 100 / added;
-                    assert!(off <= 3, "level {level} random {random}: {told} bytes told, {added} added");
+                    assert!(off <= 3, "level {level} random {random}: {told} bytes measured, {added} added");
                 }
                 assert_eq!(cost.of(&lines(0, 10), &[], &mut |_| ()), 0);
             }
@@ -287,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_line_is_taken_even_where_it_is_longer_than_the_object_may_be() {
+    fn the_first_line_is_accepted_even_if_it_exceeds_the_size() {
         let mut gzip = GzipLines::new(Vec::new(), 6, 10);
         assert_eq!(gzip.push(&line(1, true)).unwrap(), Fit::Taken);
         assert_eq!(gzip.push(&line(2, true)).unwrap(), Fit::Full);

@@ -1,12 +1,12 @@
-//! The user metadata of an object: what is inside, so that its place in a day can be proved without reading it.
+//! The user metadata of an object. It describes the content, so that the object's place in a day can be
+//! proved without reading the object.
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, SecondsFormat, Utc};
-
 use crate::time::UnixMillis;
+use crate::words::date::{parse_rfc3339, rfc3339};
 
-/// SHA-256 of the lines; two objects with the same are the same.
+/// SHA-256 of the lines. Objects with the same value are the same.
 pub const SHA256: &str = "forebay-sha256";
 
 const CALLS: &str = "forebay-calls";
@@ -19,7 +19,7 @@ const BYTES: &str = "forebay-bytes";
 const PREVIOUS_LAST_POSITION: &str = "forebay-previous-last-position";
 const LOST_CALLS: &str = "forebay-lost-calls";
 
-/// What an object's metadata says.
+/// The content of an object's metadata.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Metadata<'a> {
     /// Lines.
@@ -40,36 +40,37 @@ pub struct Metadata<'a> {
     pub sha256: &'a str,
     /// The last position of the object before it.
     pub previous_last_position: Option<u64>,
-    /// Lines that were sealed for it and rotted on the spool's disk before it was put; said only where there are any.
+    /// Lines that were sealed for this object and damaged on the spool's disk before the put; omitted if
+    /// zero.
     pub lost_calls: u64,
 }
 
-/// Metadata that are not what [`Metadata::pairs`] writes.
+/// Metadata that [`Metadata::pairs`] would not write.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MetadataError {
-    /// One is not there.
+    /// A member is missing.
     #[error("{0} is missing")]
     Missing(&'static str),
-    /// One cannot be read.
-    #[error("{name} is {value:?} and not {form}")]
+    /// A member cannot be parsed.
+    #[error("{name} is {value:?}, not {form}")]
     Illegible {
-        /// Which.
+        /// Its name.
         name: &'static str,
-        /// The beginning of what it says.
+        /// The beginning of its value.
         value: String,
-        /// What it should be.
+        /// The expected form.
         form: &'static str,
     },
-    /// Two contradict each other.
+    /// Two members contradict each other.
     #[error("{0}")]
     Contradiction(&'static str),
 }
 
 impl<'a> Metadata<'a> {
-    /// Reads what [`Metadata::pairs`] wrote, from names (without `x-amz-meta-`) and values.
+    /// Parses what [`Metadata::pairs`] wrote, from names (without `x-amz-meta-`) and values.
     ///
     /// # Errors
-    /// [`MetadataError`] with the first that is wrong.
+    /// [`MetadataError`] for the first wrong member.
     pub fn read(values: &'a BTreeMap<String, String>) -> Result<Self, MetadataError> {
         let fields = Fields(values);
         let metadata = Self {
@@ -87,22 +88,22 @@ impl<'a> Metadata<'a> {
         metadata.contradiction().map_or(Ok(metadata), |what| Err(MetadataError::Contradiction(what)))
     }
 
-    /// What can never be true of an object at once.
+    /// Combinations that no object can have.
     fn contradiction(&self) -> Option<&'static str> {
         if self.last_position < self.first_position {
-            return Some("the last position stands before the first");
+            return Some("the last position is before the first");
         }
         if self.last_received_at < self.first_received_at {
             return Some("the last call was received before the first");
         }
         if self.previous_last_position.is_some_and(|previous| previous >= self.first_position) {
-            return Some("the object before it ends behind its own first position");
+            return Some("the previous object ends at or after the first position of this one");
         }
         let positions = (self.last_position - self.first_position).saturating_add(1);
         if self.calls.saturating_add(self.lost_calls) > positions {
             return Some("there are more calls than positions");
         }
-        // A line has two bytes at least: a digit or so, and its end.
+        // A line has at least two bytes: one character and the `\n`.
         (self.bytes / 2 < self.calls).then_some("there are more calls than their bytes can hold")
     }
 
@@ -128,10 +129,10 @@ impl<'a> Metadata<'a> {
     }
 }
 
-/// User metadata as a store gives it.
+/// User metadata as a store returns them.
 struct Fields<'a>(&'a BTreeMap<String, String>);
 
-/// How much of a value that cannot be read is shown, in characters.
+/// How much of an unparsable value is shown, in characters.
 const SHOWN_MAX: usize = 40;
 
 impl<'a> Fields<'a> {
@@ -155,7 +156,8 @@ impl<'a> Fields<'a> {
 
     fn instant(&self, name: &'static str) -> Result<UnixMillis, MetadataError> {
         let value = self.text(name)?;
-        parse_rfc3339(value).ok_or_else(|| illegible(name, value, "a time as lines show it"))
+        parse_rfc3339(value)
+            .ok_or_else(|| illegible(name, value, "an RFC 3339 time in UTC with milliseconds"))
     }
 
     fn sha256(&self) -> Result<&'a str, MetadataError> {
@@ -168,23 +170,6 @@ impl<'a> Fields<'a> {
 
 fn illegible(name: &'static str, value: &str, form: &'static str) -> MetadataError {
     MetadataError::Illegible { name, value: value.chars().take(SHOWN_MAX).collect(), form }
-}
-
-/// The instant that [`rfc3339`] shows as `text`.
-pub fn parse_rfc3339(text: &str) -> Option<UnixMillis> {
-    let at = match DateTime::parse_from_rfc3339(text) {
-        Ok(at) => UnixMillis(at.timestamp_millis()),
-        Err(_) => UnixMillis(
-            text.parse().or_else(|_| text.parse::<DateTime<Utc>>().map(|at| at.timestamp_millis())).ok()?,
-        ),
-    };
-    (rfc3339(at) == text).then_some(at)
-}
-
-/// An instant as it stands in a line's `receivedAt`; its milliseconds where it is in no year that RFC 3339 can write.
-pub fn rfc3339(at: UnixMillis) -> String {
-    DateTime::<Utc>::from_timestamp_millis(at.0)
-        .map_or_else(|| at.0.to_string(), |at| at.to_rfc3339_opts(SecondsFormat::Millis, true))
 }
 
 #[cfg(test)]
@@ -235,7 +220,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(
+        fn written_metadata_can_be_parsed(
             first in any::<u64>(), more in 0_u64..1_000_000, lost in 0_u64..3, previous in prop::option::of(any::<u64>()),
             at in any::<i64>(), later in 0_i64..86_400_000,
         ) {
@@ -257,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_said() {
+    fn impossible_metadata_give_the_reason() {
         let check = |name: &str, value: Option<&str>, said: &str| {
             let mut pairs = of(&sound());
             pairs.remove(name);
@@ -267,15 +252,15 @@ mod tests {
         };
         check(CALLS, None, "forebay-calls is missing");
         check(SHA256, None, "forebay-sha256 is missing");
-        check(CALLS, Some("2.0"), "forebay-calls is \"2.0\" and not a number");
+        check(CALLS, Some("2.0"), "forebay-calls is \"2.0\", not a number");
         check(CALLS, Some("+2"), "not a number");
         check(CALLS, Some("4"), "more calls than positions");
         check(LOST_CALLS, Some("2"), "more calls than positions");
         check(BYTES, Some("3"), "more calls than their bytes");
         check(SHA256, Some("AB"), "not 64 hexadecimal digits");
-        check(FIRST_RECEIVED_AT, Some("2015-05-27"), "not a time as lines show it");
+        check(FIRST_RECEIVED_AT, Some("2015-05-27"), "not an RFC 3339 time in UTC with milliseconds");
         check(FIRST_RECEIVED_AT, Some("2015-05-27T00:00:13.000Z"), "received before the first");
         check(LAST_POSITION, Some("6"), "before the first");
-        check(PREVIOUS_LAST_POSITION, Some("7"), "behind its own first position");
+        check(PREVIOUS_LAST_POSITION, Some("7"), "after the first position");
     }
 }

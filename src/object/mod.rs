@@ -1,4 +1,4 @@
-//! What one batch becomes: its key, its headers and metadata, its gzip. Pure.
+//! The object that a batch becomes: its key, headers, metadata and gzip. Pure.
 
 pub mod bucket_string;
 pub mod closed_marker;

@@ -1,4 +1,4 @@
-//! Object keys: the only place that builds one, or takes one apart.
+//! Object keys. Only this module builds and parses them.
 
 use std::fmt;
 
@@ -6,17 +6,18 @@ use super::BucketString;
 use crate::sources::SourceId;
 use crate::time::{ReceivedDay, UnixMillis};
 
-/// Calls and what was rejected go to streams of their own.
+/// Calls and rejected items go to streams of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stream {
     /// Calls: `segment-logs/<source-id>/<received-day>/`.
     Calls,
-    /// What came in a request that was answered 200 but is no call: `segment-logs/_rejected/<source-id>/<received-day>/`.
+    /// Items that are not valid calls, sent in an accepted request:
+    /// `segment-logs/_rejected/<source-id>/<received-day>/`.
     Rejected,
 }
 
-/// What an object's name is made of. It is a function of the batch alone, so a retry writes the same object.
+/// The parts of an object's name. The name depends on the batch alone, so a retry writes the same object.
 #[derive(Clone, Copy, Debug)]
 pub struct ObjectName<'a> {
     /// The `receivedAt` of the batch's first call.
@@ -35,8 +36,8 @@ pub struct ObjectName<'a> {
 pub struct ObjectKey(String);
 
 impl ObjectKey {
-    /// The key of a batch: `{prefix/}segment-logs/{source}/{day}/{first ms}-{node}-{spool id}-{first position}.gz`,
-    /// with `_rejected/` before the source in the rejected stream.
+    /// The key of a batch: `{prefix/}segment-logs/{source}/{day}/{first ms}-{node}-{spool id}-{first
+    /// position}.gz`, with `_rejected/` before the source in the rejected stream.
     pub fn of_batch(
         bucket: &BucketString,
         stream: Stream,
@@ -59,12 +60,13 @@ impl ObjectKey {
         ))
     }
 
-    /// The key of a test object: `{prefix/}segment-logs/_check/{node}-{ms}`, which readers skip and the plain policy allows.
+    /// The key of a test object: `{prefix/}segment-logs/_check/{node}-{ms}`, which readers skip and the plain
+    /// policy allows.
     pub fn of_check(bucket: &BucketString, node: &str, at: UnixMillis) -> Self {
         Self(bucket.below(&format!("segment-logs/_check/{node}-{}", at.0)))
     }
 
-    /// A key that a store listed, as it is: nothing says that it is one of ours.
+    /// A key that a store listed, unchecked: it may not be one of Forebay's.
     pub fn listed(key: impl Into<String>) -> Self {
         Self(key.into())
     }
@@ -75,7 +77,7 @@ impl ObjectKey {
     }
 }
 
-/// What the key of a batch's object tells: the inverse of [`ObjectKey::of_batch`].
+/// The parts of the key of a batch's object: the inverse of [`ObjectKey::of_batch`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObjectPlace {
     /// The stream.
@@ -95,7 +97,7 @@ pub struct ObjectPlace {
 }
 
 impl ObjectPlace {
-    /// Takes the key of an object in `bucket` apart. `None` where [`ObjectKey::of_batch`] builds no such key.
+    /// Parses the key of an object in `bucket`. `None` if [`ObjectKey::of_batch`] never builds such a key.
     pub fn of(bucket: &BucketString, key: &str) -> Option<Self> {
         let inside = below_prefix(bucket, key)?.strip_prefix("segment-logs/")?;
         let (stream, inside) = match inside.strip_prefix("_rejected/") {
@@ -118,7 +120,8 @@ impl ObjectPlace {
             spool_id: Some(spool_id).filter(|id| is_spool_id(id))?.to_owned(),
             first_position: first_position.parse().ok()?,
         };
-        // Numbers have one form only: what is not built again is not ours.
+        // Every number has only one valid form, so a key that differs after being rebuilt from its parts is
+        // not Forebay's.
         (place.key(bucket).as_str() == key).then_some(place)
     }
 
@@ -134,7 +137,7 @@ impl ObjectPlace {
     }
 }
 
-/// What of a key stands behind the prefix of `bucket`. `None` where the key is not below it.
+/// The part of a key after the prefix of `bucket`. `None` if the key is not below the prefix.
 pub fn below_prefix<'k>(bucket: &BucketString, key: &'k str) -> Option<&'k str> {
     match bucket.prefix() {
         "" => Some(key),
@@ -142,7 +145,7 @@ pub fn below_prefix<'k>(bucket: &BucketString, key: &'k str) -> Option<&'k str> 
     }
 }
 
-/// The day that a folder of this name is for.
+/// The received-day of a folder with this name.
 pub fn received_day(folder: &str) -> Option<ReceivedDay> {
     let at = UnixMillis(folder.parse().ok()?);
     Some(at.day()).filter(|day| day.start() == at && day.to_string() == folder)
@@ -191,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_test_object_stands_beside_the_sources() {
+    fn a_test_object_is_beside_the_sources() {
         let key = |bucket: &str| {
             ObjectKey::of_check(&BucketString::parse(bucket).unwrap(), "n1", UnixMillis(7)).to_string()
         };
@@ -201,7 +204,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_key_says_again_what_it_was_built_from(
+        fn a_key_parses_into_the_parts_it_was_built_from(
             bucket in "[a-z]{3}(/[a-zA-Z ü+%._-]{1,8}){0,2}",
             stream in prop_oneof![Just(Stream::Calls), Just(Stream::Rejected)],
             source in "[A-Za-z0-9-][A-Za-z0-9_-]{0,63}",
@@ -227,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_of_ours_is_not_taken_for_one() {
+    fn foreign_keys_are_not_taken_for_our_own() {
         let spool = "0123456789abcdef0123456789abcdef";
         let check = |key: &str, ours: bool| {
             let bucket = BucketString::parse("bucket/a").unwrap();

@@ -1,27 +1,27 @@
-//! A role that is assumed to reach a bucket, and the external id that its trust policy asks for.
+//! A role to assume for access to a bucket, and the external id that its trust policy requires.
 
 use std::fmt;
 
-/// The longest role ARN, in bytes (STS `AssumeRole`, parameter `RoleArn`).
-const ARN_BYTES_MAX: usize = 2_048;
+use crate::arn::{Arn, ArnParts};
+
 /// Bounds of an external id (STS `AssumeRole`, parameter `ExternalId`).
 const EXTERNAL_ID_BYTES: std::ops::RangeInclusive<usize> = 2..=1_224;
 
 /// A role to assume.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Role {
-    /// Which role.
+    /// The role.
     pub arn: RoleArn,
-    /// What is told to the role's trust policy, so that nobody can be made to assume it for somebody else.
+    /// The external id in the role's trust policy. It protects against the confused deputy.
     pub external_id: ExternalId,
 }
 
 /// `arn:aws:iam::111122223333:role/path/name`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct RoleArn(String);
+pub struct RoleArn(Arn);
 
-/// An external id: 2 to 1,224 of letters, digits and `+=,.@:/-_`.
+/// An external id: 2 to 1,224 characters of letters, digits and `+=,.@:/-_`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ExternalId(String);
@@ -32,46 +32,44 @@ pub struct ExternalId(String);
 pub struct AccountId(String);
 
 impl RoleArn {
-    /// Reads an ARN.
+    /// Parses an ARN.
     ///
     /// # Errors
-    /// The form expected.
+    /// The expected form.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let fits = || {
-            let mut parts = text.splitn(6, ':');
-            let (arn, partition, service) = (parts.next()?, parts.next()?, parts.next()?);
-            let (region, account, resource) = (parts.next()?, parts.next()?, parts.next()?);
-            AccountId::parse(account).ok()?;
-            let name = resource.strip_prefix("role/")?;
-            let legal = |b: u8| b.is_ascii_alphanumeric() || b"+=,.@-_/".contains(&b);
-            let named = arn == "arn" && partition.starts_with("aws") && service == "iam" && region.is_empty();
-            (named && !name.is_empty() && !name.ends_with('/') && name.bytes().all(legal)).then_some(())
+        let legal = |b: u8| b.is_ascii_alphanumeric() || b"+=,.@-_/".contains(&b);
+        let is_role = |arn: &Arn| {
+            let ArnParts { service, region, account, resource, .. } = arn.parts();
+            let name = resource.strip_prefix("role/").unwrap_or_default();
+            let named = service == "iam" && region.is_empty() && !account.is_empty();
+            named && !name.is_empty() && !name.ends_with('/') && name.bytes().all(legal)
         };
-        match fits() {
-            Some(()) if text.len() <= ARN_BYTES_MAX => Ok(Self(text.to_owned())),
-            _ => {
-                Err("expected the ARN of a role, such as \"arn:aws:iam::111122223333:role/forebay\""
-                    .to_owned())
-            }
-        }
+        text.parse().ok().filter(is_role).map(Self).ok_or_else(|| {
+            "expected the ARN of a role, such as \"arn:aws:iam::111122223333:role/forebay\"".to_owned()
+        })
+    }
+
+    /// The ARN.
+    pub fn arn(&self) -> &Arn {
+        &self.0
     }
 
     /// The ARN as text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.as_str()
     }
 
-    /// The account that the role is of.
+    /// The account of the role.
     pub fn account(&self) -> &str {
-        self.0.split(':').nth(4).unwrap_or_default()
+        self.0.account()
     }
 }
 
 impl ExternalId {
-    /// Reads an external id.
+    /// Parses an external id.
     ///
     /// # Errors
-    /// The form expected.
+    /// The expected form.
     pub fn parse(text: &str) -> Result<Self, String> {
         let legal = |b: u8| b.is_ascii_alphanumeric() || b"+=,.@:/-_".contains(&b);
         if EXTERNAL_ID_BYTES.contains(&text.len()) && text.bytes().all(legal) {
@@ -88,10 +86,10 @@ impl ExternalId {
 }
 
 impl AccountId {
-    /// Reads an account id.
+    /// Parses an account id.
     ///
     /// # Errors
-    /// The form expected.
+    /// The expected form.
     pub fn parse(text: &str) -> Result<Self, String> {
         if text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit()) {
             Ok(Self(text.to_owned()))
@@ -116,7 +114,7 @@ macro_rules! text {
     ($type:ident) => {
         impl fmt::Display for $type {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
+                f.write_str(self.as_str())
             }
         }
 
@@ -129,7 +127,7 @@ macro_rules! text {
 
         impl From<$type> for String {
             fn from(value: $type) -> Self {
-                value.0
+                value.as_str().to_owned()
             }
         }
     };
@@ -144,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_can_be_a_role() {
+    fn role_arns_are_checked() {
         for good in ["arn:aws:iam::111122223333:role/forebay", "arn:aws-cn:iam::111122223333:role/a/b+c=d"] {
             assert_eq!(RoleArn::parse(good).unwrap().as_str(), good);
         }
@@ -163,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_an_external_id_and_an_account() {
+    fn external_ids_and_accounts_are_checked() {
         assert!(ExternalId::parse("checkout-web").is_ok());
         for bad in ["", "a", "a b", "ü1", &"x".repeat(1_225)] {
             assert!(ExternalId::parse(bad).is_err(), "{bad:?}");

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Every class that a put can ask for, by the name that S3 gives it.
+/// Every class that a put can request, by its S3 name.
 const NAMES: [(&str, StorageClass); 7] = [
     ("STANDARD", StorageClass::Standard),
     ("STANDARD_IA", StorageClass::StandardIa),
@@ -17,27 +17,27 @@ const NAMES: [(&str, StorageClass); 7] = [
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum StorageClass {
-    /// What S3 does where none is asked for.
+    /// The default of S3.
     Standard,
-    /// Seldom read.
+    /// Infrequent access.
     StandardIa,
-    /// Seldom read, kept in one zone.
+    /// Infrequent access, kept in one zone.
     OneZoneIa,
-    /// Moved between tiers as it is read.
+    /// Moved between tiers according to access.
     IntelligentTiering,
-    /// Archived, read at once.
+    /// Archived, but readable at once.
     GlacierIr,
-    /// Archived: cannot be read before it is restored.
+    /// Archived: must be restored before reading.
     Glacier,
-    /// Archived deeper: cannot be read before it is restored.
+    /// Archived deeper: must be restored before reading.
     DeepArchive,
 }
 
 impl StorageClass {
-    /// Reads the name that S3 gives it.
+    /// Parses the S3 name.
     ///
     /// # Errors
-    /// The names there are.
+    /// The allowed names.
     pub fn parse(text: &str) -> Result<Self, String> {
         NAMES.iter().find(|(name, _)| *name == text).map(|(_, class)| *class).ok_or_else(|| {
             let names: Vec<&str> = NAMES.iter().map(|(name, _)| *name).collect();
@@ -45,12 +45,12 @@ impl StorageClass {
         })
     }
 
-    /// The name that S3 gives it.
+    /// The S3 name.
     pub fn as_str(self) -> &'static str {
         NAMES.iter().find(|(_, class)| *class == self).map_or("STANDARD", |(name, _)| *name)
     }
 
-    /// Whether objects must be restored before anybody can read them.
+    /// Whether objects must be restored before they can be read.
     pub fn is_archive(self) -> bool {
         matches!(self, Self::Glacier | Self::DeepArchive)
     }

@@ -1,11 +1,10 @@
-//! Object tags: by which a lifecycle rule, a bill or a policy can tell objects apart.
-
-use chrono::DateTime;
+//! Object tags, by which lifecycle rules, bills and policies can distinguish objects.
 
 use crate::sources::SourceId;
 use crate::time::ReceivedDay;
+use crate::words::date;
 
-/// Which tags objects carry. None, unless asked for: each put then needs `s3:PutObjectTagging`, too.
+/// The tags that objects carry. None by default, because each put with tags also needs `s3:PutObjectTagging`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ObjectTags {
     /// `source`: the source id.
@@ -31,12 +30,6 @@ impl ObjectTags {
         }
         pairs
     }
-}
-
-/// A received-day as a date, `2026-11-20`; its milliseconds where it is in no year that a date can show.
-pub fn date(day: ReceivedDay) -> String {
-    let date = DateTime::from_timestamp_millis(day.start().0);
-    date.map_or_else(|| day.to_string(), |date| date.format("%Y-%m-%d").to_string())
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The CloudFormation form: its parameters get defaults from the values.
+//! The CloudFormation template: the values become defaults of its parameters.
 
 use crate::object::BucketString;
 
@@ -6,7 +6,7 @@ use super::places::only;
 use super::template::text;
 use super::{PolicyError, Template, Values, problem};
 
-/// The template with a default for each parameter that the values give.
+/// The template with a default for each parameter that has a value.
 pub(super) fn document(values: &Values) -> Result<String, PolicyError> {
     let template = Template::Cloudformation;
     let named = || values.places.iter().filter_map(|place| place.bucket.as_ref());
@@ -17,7 +17,9 @@ pub(super) fn document(values: &Values) -> Result<String, PolicyError> {
     let prefixes = named().map(BucketString::prefix);
     let prefix = only(template, "prefix", "--bucket NAME/PREFIX", prefixes)?.unwrap_or_default();
     if prefix.contains(['*', '?', '$']) {
-        let what = format!("a prefix with * ? or $ ({prefix}) needs the JSON templates");
+        let what = format!(
+            "the prefix {prefix} contains * ? or $, which this template does not support: use the JSON templates"
+        );
         return Err(PolicyError::Unusable { template, what });
     }
     if !prefix.is_empty() {
@@ -29,7 +31,9 @@ pub(super) fn document(values: &Values) -> Result<String, PolicyError> {
     let mut ids: Vec<&str> = values.places.iter().filter_map(|place| place.external_id.as_deref()).collect();
     ids.dedup();
     if let Some(id) = ids.iter().find(|id| id.contains(',')) {
-        let what = format!("the external id {id} has a comma, by which CloudFormation tells several apart");
+        let what = format!(
+            "the external id {id} contains a comma, which CloudFormation reads as a separator: use another id"
+        );
         return Err(PolicyError::Unusable { template, what });
     }
     if !ids.is_empty() {
@@ -41,8 +45,9 @@ pub(super) fn document(values: &Values) -> Result<String, PolicyError> {
     let keys = values.places.iter().filter_map(|place| place.kms_key.as_deref());
     if let Some(key) = only(template, "KMS key", "--kms-key ARN", keys)? {
         if values.places.iter().any(|place| place.kms_key.is_none()) {
-            let what = "sources ask for different encryptions, and the stack enforces one: pick by --bucket"
-                .to_owned();
+            let what =
+                "sources request different encryptions, but the stack enforces one: select with --bucket"
+                    .to_owned();
             return Err(PolicyError::Unusable { template, what });
         }
         defaults.push(("Encryption", "sse-kms".to_owned()));
@@ -51,15 +56,17 @@ pub(super) fn document(values: &Values) -> Result<String, PolicyError> {
         }
     }
     if values.places.iter().any(|place| place.kms_key.is_none() && !place.sse_s3) {
-        let what = "a source asks for no encryption (encryption = \"none\"), and the stack refuses puts that ask for none: \
-                    let it ask for \"sse-s3\" or a key, or take the single policies"
-            .to_owned();
+        let what =
+            "a source requests no encryption (encryption = \"none\"), but the stack refuses such puts: set \
+                    \"sse-s3\" or a key, or use the JSON templates"
+                .to_owned();
         return Err(PolicyError::Unusable { template, what });
     }
     if values.places.iter().any(|place| place.acl) {
-        let what = "objects are to carry an ACL (s3.acl), and the stack's bucket takes none, since its owner owns every \
-                    object: leave s3.acl out"
-            .to_owned();
+        let what =
+            "objects are configured to carry an ACL (s3.acl), but the stack's bucket accepts none, because \
+                    its owner owns every object: remove s3.acl"
+                .to_owned();
         return Err(PolicyError::Unusable { template, what });
     }
     if values.places.iter().any(|place| place.tags) {
@@ -68,7 +75,7 @@ pub(super) fn document(values: &Values) -> Result<String, PolicyError> {
     Ok(with_defaults(text(template).trim_end(), &defaults))
 }
 
-/// Puts a `Default` line behind the heading of each parameter, in place of the one that stands there.
+/// Adds a `Default` line after the heading of each such parameter, replacing an existing one.
 fn with_defaults(template: &str, defaults: &[(&str, String)]) -> String {
     let mut out: Vec<String> = Vec::new();
     let (mut among_parameters, mut replacing) = (false, false);
@@ -81,7 +88,7 @@ fn with_defaults(template: &str, defaults: &[(&str, String)]) -> String {
             let default = defaults.iter().find(|(known, _)| *known == name);
             replacing = default.is_some();
             out.push(line.to_owned());
-            // JSON's way of quoting is YAML's, too.
+            // A JSON string is also valid YAML.
             out.extend(
                 default.map(|(_, value)| format!("    Default: {}", serde_json::Value::from(value.as_str()))),
             );
@@ -97,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn defaults_stand_in_the_parameter_that_they_are_of() {
+    fn a_default_is_added_to_its_own_parameter() {
         let template = "Parameters:\n  A:\n    Type: String\n    Default: old\n  B:\n    Default: kept\nResources:\n  A:\n    Type: X";
         let filled = with_defaults(template, &[("A", "n\"w".to_owned())]);
         assert_eq!(

@@ -1,20 +1,22 @@
-//! From a template and values to a text.
+//! Fills a template with values.
 
 use super::rows::{self, Row};
 use super::template::text;
 use super::tree::Tree;
 use super::{PolicyError, Template, Values, cloudformation, problem};
 
-/// The lists that hold what is filled in one by one: statements of a policy, rules of a lifecycle configuration.
+/// The lists whose items are filled one by one: statements of a policy, rules of a lifecycle configuration.
 const LISTS: [&str; 2] = ["Statement", "Rules"];
-/// The names of their items.
+/// The members that name such an item.
 const NAMES: [&str; 2] = ["Sid", "ID"];
 
 pub(super) fn document(template: Template, values: &Values) -> Result<String, PolicyError> {
     if template == Template::Cloudformation {
         return cloudformation::document(values);
     }
-    let Tree::Object(members) = parse(template)? else { return Err(unreadable(template, "is no object")) };
+    let Tree::Object(members) = parse(template)? else {
+        return Err(unreadable(template, "it is not a JSON object"));
+    };
     let mut filled = Vec::new();
     for (name, value) in members {
         let value = match value {
@@ -55,15 +57,16 @@ fn parse(template: Template) -> Result<Tree, PolicyError> {
 }
 
 fn unreadable(template: Template, what: &str) -> PolicyError {
-    PolicyError::Unusable { template, what: format!("its template cannot be read: {what}") }
+    PolicyError::Unusable { template, what: format!("the built-in template cannot be read: {what}") }
 }
 
 fn name_of(item: &Tree) -> &str {
     NAMES.iter().find_map(|name| item.member(name)).and_then(Tree::text).unwrap_or_default()
 }
 
-/// What one statement becomes: none where nothing asks for it, and several where one would grant what nobody needs,
-/// such as a role's rights below another role's prefix. The first keeps the name, the others get a number behind it.
+/// The statements that one statement of the template becomes. None if no value needs it; several if a single
+/// one would grant more than needed, such as one role's rights below another role's prefix. The first keeps
+/// the name, the others get a number appended.
 fn statements(template: Template, item: &Tree, values: &Values) -> Result<Vec<Tree>, PolicyError> {
     let groups = rows::of(template, item, values)?;
     let filled = groups.iter().enumerate().map(|(index, rows)| {
@@ -112,7 +115,7 @@ fn fill(template: Template, tree: &Tree, rows: &[Row]) -> Tree {
     }
 }
 
-/// What a text becomes for each row; each result once, in the order of the rows.
+/// The text filled in for each row, without duplicates, in the order of the rows.
 fn texts(template: Template, text: &str, rows: &[Row]) -> Vec<String> {
     let mut all = Vec::new();
     for row in rows {

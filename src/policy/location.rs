@@ -1,10 +1,12 @@
-//! In which region, account and partition things are, and which ARN a key has.
+//! Finds the region, account and partition of buckets and keys, and the ARN of a key.
 
 use super::problem::{missing, no_key};
-use super::{Arn, Place, PolicyError, Template, Values};
+use super::{PolicyError, PolicyPlace, Template, Values};
 
-/// The key's ARN: policies match no other name of a key.
-pub(super) fn key_arn(template: Template, place: &Place, values: &Values) -> Result<Arn, PolicyError> {
+use crate::arn::{Arn, partition_of};
+
+/// The key's ARN: policies identify a key by its ARN alone.
+pub(super) fn key_arn(template: Template, place: &PolicyPlace, values: &Values) -> Result<Arn, PolicyError> {
     let unusable = |what| PolicyError::Unusable { template, what };
     let key = place.kms_key.as_deref().ok_or_else(|| no_key(template))?;
     let text = if key.starts_with("arn:") || key.starts_with("alias/") {
@@ -17,41 +19,47 @@ pub(super) fn key_arn(template: Template, place: &Place, values: &Values) -> Res
     match text.parse::<Arn>() {
         Ok(arn) if arn.service() == "kms" && arn.resource().starts_with("key/") => Ok(arn),
         _ => Err(unusable(format!(
-            "the KMS key {key} is not named by its ARN, and a policy matches no other name: give \
-             --kms-key arn:aws:kms:REGION:ACCOUNT_ID:key/KEY_ID (`aws kms describe-key --key-id {key}` names it)"
+            "the KMS key {key} is not given by its ARN, and policies match nothing else: give --kms-key \
+             arn:aws:kms:REGION:ACCOUNT_ID:key/KEY_ID (`aws kms describe-key --key-id {key}` shows it)"
         ))),
     }
 }
 
-/// The part of a key's ARN that is wanted, where the key is named by one.
-fn of_key(place: &Place, part: impl Fn(&Arn) -> String) -> Option<String> {
+/// A part of the key's ARN, if the key is configured by its ARN.
+fn of_key(place: &PolicyPlace, part: impl Fn(&Arn) -> String) -> Option<String> {
     place.kms_key.as_deref()?.parse::<Arn>().ok().map(|arn| part(&arn)).filter(|part| !part.is_empty())
 }
 
-/// The region of bucket and key: S3 encrypts with keys of the bucket's region only.
-pub(super) fn region(template: Template, place: &Place, values: &Values) -> Result<String, PolicyError> {
+/// The region of bucket and key, which is the same: S3 accepts only keys of the bucket's region.
+pub(super) fn region(
+    template: Template,
+    place: &PolicyPlace,
+    values: &Values,
+) -> Result<String, PolicyError> {
     let known = of_key(place, |arn| arn.region().to_owned()).or_else(|| place.region.clone());
     let known = known.or_else(|| values.region.clone());
     known.ok_or_else(|| missing(template, "the region", "--region REGION, or s3.region in the configuration"))
 }
 
-pub(super) fn account(template: Template, place: &Place, values: &Values) -> Result<String, PolicyError> {
+pub(super) fn account(
+    template: Template,
+    place: &PolicyPlace,
+    values: &Values,
+) -> Result<String, PolicyError> {
     let known = of_key(place, |arn| arn.account().to_owned()).or_else(|| values.account.clone());
     known.ok_or_else(|| missing(template, "the key's account", "--account, twelve digits"))
 }
 
-/// The partition that everything is in.
+/// The one partition of all resources.
 pub(super) fn partition(template: Template, values: &Values) -> Result<String, PolicyError> {
     let keys = values.places.iter().filter_map(|place| of_key(place, |arn| arn.partition().to_owned()));
     let roles = values.places.iter().filter_map(|place| place.role.as_ref());
     let arns = roles.chain(&values.principals).chain(&values.readers);
     let regions =
         values.places.iter().filter_map(|place| place.region.as_deref()).chain(values.region.as_deref());
-    let of_region = |region: &str| match region {
-        cn if cn.starts_with("cn-") => Some("aws-cn".to_owned()),
-        gov if gov.starts_with("us-gov-") => Some("aws-us-gov".to_owned()),
-        _ => None,
-    };
+    // A region of the partition `aws` proves nothing: other stores use such names, too.
+    let of_region =
+        |region: &str| Some(partition_of(region).to_owned()).filter(|partition| partition != "aws");
     let mut all: Vec<String> =
         keys.chain(arns.map(|arn| arn.partition().to_owned())).chain(regions.filter_map(of_region)).collect();
     all.sort();

@@ -1,11 +1,10 @@
-//! The policies under `policies/`, filled in for a configuration: what AWS must be told so that Forebay may do what it
-//! does, and nothing else. Pure: a template and values become a text.
+//! The policies under `policies/`, filled in for a configuration. They grant in AWS exactly the rights that
+//! Forebay needs. Pure: a template and values become a text.
 //!
-//! The files under `policies/` are what a person reads and fills in by hand; the program carries the same files, so the
-//! two cannot differ. A placeholder is a word in capitals inside a JSON string (`BUCKET`, `PREFIX/`, `COLLECTOR_ARN`
-//! …). Where a configuration gives several values for it, the string becomes a list.
+//! People can read the files under `policies/` and fill them in by hand. The program embeds the same files,
+//! so the two cannot differ. A placeholder is a word in capitals inside a JSON string (`BUCKET`, `PREFIX/`,
+//! `COLLECTOR_ARN` …). If a configuration has several values for it, the string becomes a list.
 
-mod arn;
 mod cloudformation;
 mod fill;
 mod location;
@@ -18,23 +17,23 @@ mod values;
 
 use template::Limit;
 
-pub use arn::{Arn, NotAnArn};
 pub use problem::PolicyError;
 pub use template::Template;
-pub use values::{Place, Values};
+pub use values::{PolicyPlace, Values};
 
-/// A whole policy, filled in: JSON as AWS takes it (YAML for [`Template::Cloudformation`]), without a newline behind
-/// it.
+/// A whole policy, filled in: JSON in the form that AWS accepts (YAML for [`Template::Cloudformation`]),
+/// without a newline at the end.
 ///
-/// Statements that the values give no reason for are left out: object tags, ACLs, KMS keys, roles.
+/// Statements that no value needs are left out: object tags, ACLs, KMS keys, roles.
 ///
 /// # Errors
-/// [`PolicyError`] names what is missing, and the flag or setting that gives it.
+/// [`PolicyError`] names the missing value, and the flag or setting that gives it.
 pub fn document(template: Template, values: &Values) -> Result<String, PolicyError> {
     fill::document(template, values)
 }
 
-/// What is wrong with the length of a policy, where AWS would not take it: in characters or bytes, as AWS counts.
+/// Reports a policy that is longer than AWS accepts. The length is counted as AWS counts it, in characters or
+/// bytes.
 pub fn too_long(template: Template, policy: &str) -> Option<String> {
     let (length, limit, unit) = match template::limit(template) {
         Limit::Characters(limit) => {
@@ -43,13 +42,13 @@ pub fn too_long(template: Template, policy: &str) -> Option<String> {
         Limit::Bytes(limit) => (policy.len(), limit, "bytes"),
         Limit::None => return None,
     };
-    (length > limit).then(|| format!("the policy has {length} {unit}, and AWS takes {limit}"))
+    (length > limit).then(|| format!("the policy has {length} {unit}, but AWS accepts at most {limit}"))
 }
 
-/// One statement of a policy, filled in, ready to be pasted into the `Statement` list of one that exists.
+/// One statement of a policy, filled in, ready to be pasted into the `Statement` list of an existing policy.
 ///
 /// # Errors
-/// [`PolicyError`] as [`document`], and where the template has no statement of that Sid.
+/// [`PolicyError`] as for [`document`], or if the template has no statement with this Sid.
 pub fn statement(template: Template, sid: &str, values: &Values) -> Result<String, PolicyError> {
     fill::statement(template, sid, values)
 }

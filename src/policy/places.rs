@@ -1,22 +1,23 @@
-//! Which of the places a statement is about, and who writes there.
+//! Selects the places that a statement applies to, and the principals that write there.
 
+use crate::arn::Arn;
 use crate::object::BucketString;
 
 use super::problem::{missing, no_key};
 use super::rows::{KMS_KEY, ROLE};
 use super::tree::Tree;
-use super::{Arn, Place, PolicyError, Template, Values};
+use super::{PolicyError, PolicyPlace, Template, Values};
 
-/// The places that a statement is about.
+/// The places that a statement applies to.
 pub(super) fn places<'a>(
     template: Template,
     item: &Tree,
     values: &'a Values,
-) -> Result<Vec<&'a Place>, PolicyError> {
-    let all: Vec<&Place> = values.places.iter().collect();
+) -> Result<Vec<&'a PolicyPlace>, PolicyError> {
+    let all: Vec<&PolicyPlace> = values.places.iter().collect();
     let with_role = || all.iter().copied().filter(|place| place.role.is_some()).collect::<Vec<_>>();
     let with_key = || all.iter().copied().filter(|place| place.kms_key.is_some()).collect::<Vec<_>>();
-    let or_all = |some: Vec<&'a Place>| if some.is_empty() { all.clone() } else { some };
+    let or_all = |some: Vec<&'a PolicyPlace>| if some.is_empty() { all.clone() } else { some };
     match template {
         Template::Collector if item.mentions(ROLE) => Ok(with_role()),
         Template::Collector => Ok(all.into_iter().filter(|place| place.role.is_none()).collect()),
@@ -66,31 +67,32 @@ pub(super) fn places<'a>(
     }
 }
 
-/// The places that a refusal is to bind: with an enforced encryption, those that ask for it.
-fn enforced(template: Template, all: Vec<&Place>) -> Result<Vec<&Place>, PolicyError> {
-    let (asks, none): (fn(&Place) -> bool, _) = match template {
+/// The places that an enforced encryption applies to: those that request it.
+fn enforced(template: Template, all: Vec<&PolicyPlace>) -> Result<Vec<&PolicyPlace>, PolicyError> {
+    let (asks, none): (fn(&PolicyPlace) -> bool, _) = match template {
         Template::BucketEnforceSseS3 => {
-            let give = "--bucket of one, or encryption = \"sse-s3\" in the configuration";
-            (|place| place.sse_s3, missing(template, "a source that asks for SSE-S3", give))
+            let give = "--bucket with such a bucket, or encryption = \"sse-s3\" in the configuration";
+            (|place| place.sse_s3, missing(template, "a source that requests SSE-S3", give))
         }
         Template::BucketEnforceSseKms => (|place| place.kms_key.is_some(), no_key(template)),
         _ => return Ok(all),
     };
-    let (bound, free): (Vec<&Place>, Vec<&Place>) = all.into_iter().partition(|place| asks(place));
+    let (bound, free): (Vec<&PolicyPlace>, Vec<&PolicyPlace>) =
+        all.into_iter().partition(|place| asks(place));
     let shared = bound.iter().find(|place| free.iter().any(|other| other.bucket == place.bucket));
     match (bound.is_empty(), shared.and_then(|place| place.bucket.as_ref())) {
         (true, _) => Err(none),
         (_, Some(bucket)) => Err(PolicyError::Unusable {
             template,
             what: format!(
-                "sources ask for different encryptions in {bucket}, so none can be enforced: give each a prefix"
+                "sources request different encryptions in {bucket}, so none can be enforced: give each encryption its own prefix"
             ),
         }),
         (false, None) => Ok(bound),
     }
 }
 
-/// The one value there is, if any; two different ones are refused.
+/// The only value, if there is one. Different values are an error.
 pub(super) fn only<T: PartialEq + std::fmt::Display>(
     template: Template,
     what: &'static str,
@@ -110,11 +112,11 @@ pub(super) fn only<T: PartialEq + std::fmt::Display>(
     Err(PolicyError::Several { template, what, flag, among })
 }
 
-/// Without the places that do not use what the statement grants.
-pub(super) fn asked_for<'a>(item: &Tree, places: Vec<&'a Place>) -> Vec<&'a Place> {
+/// Only the places that use what the statement grants.
+pub(super) fn asked_for<'a>(item: &Tree, places: Vec<&'a PolicyPlace>) -> Vec<&'a PolicyPlace> {
     let action = item.member("Action").and_then(Tree::text).unwrap_or_default();
     let keyed = item.mentions(KMS_KEY);
-    let used = |place: &&Place| match action {
+    let used = |place: &&PolicyPlace| match action {
         "s3:PutObjectTagging" => place.tags,
         "s3:PutObjectAcl" => place.acl,
         _ => !keyed || place.kms_key.is_some(),
@@ -122,10 +124,10 @@ pub(super) fn asked_for<'a>(item: &Tree, places: Vec<&'a Place>) -> Vec<&'a Plac
     places.into_iter().filter(used).collect()
 }
 
-/// Who writes there; for a trust policy, who assumes the role.
+/// The principals that write there; for a trust policy, those that assume the role.
 pub(super) fn collectors<'a>(
     template: Template,
-    place: &'a Place,
+    place: &'a PolicyPlace,
     values: &'a Values,
 ) -> Result<Vec<&'a Arn>, PolicyError> {
     let trust = matches!(template, Template::RoleTrust | Template::RoleTrustMany);
@@ -133,8 +135,8 @@ pub(super) fn collectors<'a>(
         Some(role) if !trust => Ok(vec![role]),
         _ if values.principals.is_empty() => Err(missing(
             template,
-            "who the collector runs as",
-            "--principal ARN, the role or user of its credentials (`aws sts get-caller-identity` names it)",
+            "the identity of the collector",
+            "--principal ARN, the role or user of its credentials (`aws sts get-caller-identity` shows it)",
         )),
         _ => Ok(values.principals.iter().collect()),
     }

@@ -7,7 +7,7 @@ use super::tree::Tree;
 /// Why a policy cannot be filled in.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PolicyError {
-    /// Something that the template needs is not there.
+    /// A value that the template needs is missing.
     #[error("policy {}: {what} is missing: give {give}", .template.name())]
     Missing {
         /// The template.
@@ -17,32 +17,32 @@ pub enum PolicyError {
         /// The flag or setting that gives it.
         give: &'static str,
     },
-    /// There are several, and the policy is for one.
-    #[error("policy {} is for one {what}: pick one by {flag} ({})", .template.name(), .among.join(", "))]
+    /// There are several values, but the policy can have only one.
+    #[error("policy {} is for one {what}: select one with {flag} ({})", .template.name(), .among.join(", "))]
     Several {
         /// The template.
         template: Template,
-        /// Of what.
+        /// The kind of value.
         what: &'static str,
-        /// The flag that picks.
+        /// The flag that selects one.
         flag: &'static str,
-        /// What there is.
+        /// The values.
         among: Vec<String>,
     },
-    /// What is there cannot be used.
+    /// A value cannot be used.
     #[error("policy {}: {what}", .template.name())]
     Unusable {
         /// The template.
         template: Template,
-        /// What is wrong with it, and what to give in its place.
+        /// What is wrong with it, and what to give instead.
         what: String,
     },
-    /// There is no statement of that name.
+    /// The template has no statement of this name.
     #[error("policy {} has no statement {sid}", .template.name())]
     NoStatement {
         /// The template.
         template: Template,
-        /// Its name.
+        /// The name.
         sid: String,
     },
 }
@@ -59,23 +59,25 @@ pub(super) fn no_key(template: Template) -> PolicyError {
     missing(template, "the KMS key", "--kms-key ARN, or encryption = { kms = \"…\" } in the configuration")
 }
 
-/// What is missing where a policy has nothing to say.
+/// The error of a policy that would be empty.
 pub(super) fn nothing(template: Template) -> PolicyError {
     missing(
         template,
-        "anything to grant",
-        "--bucket NAME/PREFIX, or --config FILE with sources that deliver so",
+        "any place that needs this policy",
+        "--bucket NAME/PREFIX, or --config FILE with sources that need it",
     )
 }
 
-/// What is missing where nothing asks for a statement.
+/// The error of a statement that no value needs.
 pub(super) fn nothing_for(template: Template, item: &Tree) -> PolicyError {
     let action = item.member("Action").and_then(Tree::text).unwrap_or_default();
     match action {
-        "s3:PutObjectTagging" => missing(template, "a source with object tags", "them in the configuration"),
-        "s3:PutObjectAcl" => missing(template, "a source with an object ACL", "it in the configuration"),
+        "s3:PutObjectTagging" => {
+            missing(template, "a source with object tags", "s3.object_tags in the configuration")
+        }
+        "s3:PutObjectAcl" => missing(template, "a source with an object ACL", "s3.acl in the configuration"),
         "sts:AssumeRole" => missing(template, "a role", "--role ARN, or role_arn in the configuration"),
-        _ if item.mentions(READER) => missing(template, "who reads", "--reader ARN"),
+        _ if item.mentions(READER) => missing(template, "a reader", "--reader ARN"),
         _ if item.mentions(KMS_KEY) => no_key(template),
         _ => nothing(template),
     }

@@ -1,11 +1,13 @@
-//! What the placeholders of one statement stand for: one row for each place, principal and external id that it is
-//! about.
+//! The values of the placeholders of one statement: one row for each place, principal and external id that it
+//! applies to.
 
 use super::location::{account, key_arn, partition, region};
 use super::places::{asked_for, collectors, places};
 use super::problem::no_bucket;
 use super::tree::Tree;
-use super::{Arn, PolicyError, Template, Values};
+use super::{PolicyError, Template, Values};
+
+use crate::arn::Arn;
 
 /// Values for the placeholders of one text.
 #[derive(Clone, Debug, Default)]
@@ -16,8 +18,8 @@ impl Row {
         self.0.push((placeholder, value.into()));
     }
 
-    /// The text with every placeholder replaced, in one pass: what is filled in is not looked at again. `None` where
-    /// this row has no value for one of them.
+    /// The text with every placeholder replaced, in one pass: values that contain a placeholder's word stay
+    /// as they are. `None` if this row has no value for one of them.
     pub(super) fn fill(&self, template: Template, text: &str) -> Option<String> {
         let mut filled = String::with_capacity(text.len());
         let mut rest = text;
@@ -46,7 +48,8 @@ const REGION: &str = "REGION";
 const ACCOUNT: &str = "ACCOUNT_ID";
 const EXTERNAL_ID: &str = "EXTERNAL_ID";
 const OTHER_EXTERNAL_ID: &str = "ANOTHER_EXTERNAL_ID";
-/// No placeholders to a reader, but other in other partitions.
+/// These are not placeholders that people fill in. They are replaced because they differ between AWS
+/// partitions.
 const ARN_START: &str = "arn:aws:";
 const HOST_END: &str = ".amazonaws.com";
 
@@ -69,8 +72,7 @@ fn begins_with_placeholder(text: &str) -> Option<(&'static str, &str)> {
     PLACEHOLDERS.iter().find_map(|known| text.strip_prefix(known).map(|behind| (*known, behind)))
 }
 
-/// `*`, `?` and `$` mean themselves in a policy only when written like this ("IAM policy elements: Variables and
-/// tags").
+/// In a policy, `*`, `?` and `$` are literal only in this form ("IAM policy elements: Variables and tags").
 fn as_literal(prefix: &str) -> String {
     let mut literal = String::with_capacity(prefix.len());
     for c in prefix.chars() {
@@ -83,7 +85,7 @@ fn as_literal(prefix: &str) -> String {
     literal
 }
 
-/// The rows of a statement, in groups: each group becomes a statement of its own.
+/// The rows of a statement, in groups. Each group becomes a statement.
 pub(super) fn of(template: Template, item: &Tree, values: &Values) -> Result<Vec<Vec<Row>>, PolicyError> {
     if values.places.is_empty() {
         return Err(no_bucket(template));
@@ -150,12 +152,12 @@ fn with_readers<'a>(rows: Vec<PlacedRow<'a>>, readers: &[Arn]) -> Vec<PlacedRow<
     rows.into_iter().flat_map(each).collect()
 }
 
-/// What is granted to one principal, or for one key, in one place stands apart from what is granted to another
-/// elsewhere.
+/// Puts the rights of different principals or keys into separate statements, so that none is granted the
+/// rights of another.
 fn group(template: Template, item: &Tree, rows: Vec<PlacedRow<'_>>) -> Vec<Vec<Row>> {
     let mut groups: Vec<(String, Vec<usize>, Vec<Row>)> = Vec::new();
     let denies = item.member("Effect").and_then(Tree::text) == Some("Deny");
-    // A refusal of every other key must spare all that are used below the same prefix.
+    // A statement that denies other keys must exempt every key used below the same prefix.
     let keys_beside: Vec<String> = rows
         .iter()
         .map(|(_, _, row)| {
@@ -167,7 +169,7 @@ fn group(template: Template, item: &Tree, rows: Vec<PlacedRow<'_>>) -> Vec<Vec<R
         .collect();
     for ((index, whom, row), keys_beside) in rows.into_iter().zip(keys_beside) {
         let apart = match whom {
-            // Without a place in it a statement grants all of them the same.
+            // A statement that names no place grants the same for all places.
             _ if !item.mentions(BUCKET) && !item.mentions(PREFIX) => String::new(),
             Some(arn) => arn.to_string(),
             None if item.mentions(KMS_KEY) && denies => keys_beside,

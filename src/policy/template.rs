@@ -1,42 +1,43 @@
-//! The templates: their names, and the files that the program carries.
+//! The templates: their names and the embedded files.
 
 use std::str::FromStr;
 
 /// A policy that Forebay has a template for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Template {
-    /// What the collector's own identity may do.
+    /// The identity policy of the collector.
     Collector,
-    /// What a role that the collector assumes may do.
+    /// The identity policy of a role that the collector assumes.
     Role,
-    /// Who may assume that role, by one external id.
+    /// The trust policy of that role, with one external id.
     RoleTrust,
     /// The same with several external ids.
     RoleTrustMany,
-    /// The bucket policy that allows the puts, and nothing else.
+    /// The bucket policy that allows only puts.
     Bucket,
-    /// All that the collector's identity policy says of the bucket, for a collector of another account.
+    /// The bucket policy with all rights that the collector's identity policy has in the bucket, for a
+    /// collector of another account.
     BucketCrossAccount,
-    /// The plain one, with SSE-S3 enforced.
+    /// The plain bucket policy, with SSE-S3 enforced.
     BucketEnforceSseS3,
     /// The same, with SSE-KMS and one key enforced.
     BucketEnforceSseKms,
-    /// Refuses what comes without TLS.
+    /// The same, without access over plain HTTP or old TLS.
     BucketTlsOnly,
-    /// Refuses puts that could replace an object.
+    /// The same, without puts that could replace an object.
     BucketCreateOnly,
-    /// The policy of the KMS key.
+    /// The key policy of the KMS key.
     KmsKey,
-    /// What people who sync may do.
+    /// The identity policy of people who sync.
     Reader,
-    /// Advice for the bucket's lifecycle.
+    /// A recommended lifecycle configuration of the bucket.
     Lifecycle,
-    /// All of it, with bucket, role and key, for CloudFormation.
+    /// All of these with bucket, role and key, for CloudFormation.
     Cloudformation,
 }
 
 impl Template {
-    /// All of them, in the order in which they are listed.
+    /// All templates, in the order of the list.
     pub const ALL: [Self; 14] = [
         Self::Collector,
         Self::Role,
@@ -54,7 +55,7 @@ impl Template {
         Self::Cloudformation,
     ];
 
-    /// Its name: that of its file under `policies/`, without the ending.
+    /// Its name: that of its file under `policies/`, without the extension.
     pub fn name(self) -> &'static str {
         match self {
             Self::Collector => "collector",
@@ -74,7 +75,7 @@ impl Template {
         }
     }
 
-    /// What it is, in one line.
+    /// A description in one line.
     pub fn about(self) -> &'static str {
         match self {
             Self::Collector => {
@@ -85,37 +86,39 @@ impl Template {
             Self::RoleTrustMany => {
                 "trust policy of that role: the collector, with any of several external ids"
             }
-            Self::Bucket => "bucket policy: the collector may put below segment-logs/, nothing else",
+            Self::Bucket => "bucket policy: the collector may only put below segment-logs/",
             Self::BucketCrossAccount => {
-                "bucket policy for a collector of another account that writes without a role"
+                "bucket policy for a collector of another account that assumes no role"
             }
-            Self::BucketEnforceSseS3 => "bucket policy, and every put must ask for SSE-S3",
-            Self::BucketEnforceSseKms => "bucket policy, and every put must ask for SSE-KMS with your key",
-            Self::BucketTlsOnly => "bucket policy, and nothing without TLS 1.2 or later",
-            Self::BucketCreateOnly => "bucket policy, and no put may replace an object",
+            Self::BucketEnforceSseS3 => "bucket policy that also requires SSE-S3 in every put",
+            Self::BucketEnforceSseKms => {
+                "bucket policy that also requires SSE-KMS with your key in every put"
+            }
+            Self::BucketTlsOnly => "bucket policy that also requires TLS 1.2 or later",
+            Self::BucketCreateOnly => "bucket policy that also refuses puts that could replace an object",
             Self::KmsKey => "key policy of the KMS key: the collector encrypts, readers decrypt, through S3",
             Self::Reader => "identity policy of people who sync: list and read below segment-logs/",
-            Self::Lifecycle => "lifecycle configuration of the bucket: advice, Forebay never deletes",
-            Self::Cloudformation => "CloudFormation template of the whole set: bucket, key, roles, policies",
+            Self::Lifecycle => "recommended lifecycle configuration of the bucket (Forebay never deletes)",
+            Self::Cloudformation => "CloudFormation template of the whole set: bucket, key, role, policies",
         }
     }
 }
 
-/// What AWS takes at most ("IAM and AWS STS quotas", "Bucket policies", "Key policies in AWS KMS").
+/// The length limits of AWS ("IAM and AWS STS quotas", "Bucket policies", "Key policies in AWS KMS").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Limit {
-    /// Characters, white space not counted.
+    /// In characters, without white space.
     Characters(usize),
-    /// Bytes, all counted.
+    /// In bytes, with white space.
     Bytes(usize),
-    /// Nothing that a policy could reach.
+    /// None that a policy could reach.
     None,
 }
 
-/// The limit of a policy made from this template.
+/// The length limit of a policy made from this template.
 pub(super) fn limit(template: Template) -> Limit {
     match template {
-        // A managed policy. All inline policies of a role together may have 10,240.
+        // As a managed policy. All inline policies of a role together may have 10,240.
         Template::Collector | Template::Role | Template::Reader => Limit::Characters(6_144),
         Template::RoleTrust | Template::RoleTrustMany => Limit::Characters(2_048),
         Template::Bucket
@@ -129,7 +132,7 @@ pub(super) fn limit(template: Template) -> Limit {
     }
 }
 
-/// The file, as it stands under `policies/`.
+/// The embedded file, as it is under `policies/`.
 pub(super) fn text(template: Template) -> &'static str {
     macro_rules! file {
         ($name:literal) => {
@@ -154,9 +157,9 @@ pub(super) fn text(template: Template) -> &'static str {
     }
 }
 
-/// There is no template of this name.
+/// An unknown template name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no policy {0:?}: `forebay policy --list` names them all")]
+#[error("unknown policy {0:?}: `forebay policy --list` lists all")]
 pub struct UnknownTemplate(String);
 
 impl FromStr for Template {

@@ -3,17 +3,17 @@ use crate::object::BucketString;
 
 const KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/1234";
 
-fn place(bucket: &str) -> Place {
-    Place::plain(Some(BucketString::parse(bucket).unwrap()))
+fn place(bucket: &str) -> PolicyPlace {
+    PolicyPlace::plain(Some(BucketString::parse(bucket).unwrap()))
 }
 
-fn values(places: Vec<Place>) -> Values {
+fn values(places: Vec<PolicyPlace>) -> Values {
     Values { places, ..Values::default() }
 }
 
 #[test]
-fn a_statement_is_given_alone_and_filled_in() {
-    let with_key = Place { kms_key: Some(KEY.to_owned()), ..place("b-1/p") };
+fn a_single_statement_is_filled_in() {
+    let with_key = PolicyPlace { kms_key: Some(KEY.to_owned()), ..place("b-1/p") };
     let text = statement(Template::Collector, "ForebayChecksKey", &values(vec![with_key])).unwrap();
     let expected = format!(
         "{{\n  \"Sid\": \"ForebayChecksKey\",\n  \"Effect\": \"Allow\",\n  \"Action\": \"kms:DescribeKey\",\n  \
@@ -23,10 +23,10 @@ fn a_statement_is_given_alone_and_filled_in() {
 }
 
 #[test]
-fn statements_for_several_keys_stand_apart() {
+fn each_key_gets_its_own_statement() {
     let other = KEY.replace("1234", "5678");
-    let first = Place { kms_key: Some(KEY.to_owned()), ..place("b-1") };
-    let second = Place { kms_key: Some(other.clone()), ..place("b-2") };
+    let first = PolicyPlace { kms_key: Some(KEY.to_owned()), ..place("b-1") };
+    let second = PolicyPlace { kms_key: Some(other.clone()), ..place("b-2") };
     let text = statement(Template::Collector, "ForebayEncrypts", &values(vec![first, second])).unwrap();
     let both: serde_json::Value = serde_json::from_str(&format!("[{text}]")).unwrap();
     let context = |index: usize| &both[index]["Condition"]["StringLike"]["kms:EncryptionContext:aws:s3:arn"];
@@ -37,11 +37,11 @@ fn statements_for_several_keys_stand_apart() {
 }
 
 #[test]
-fn a_statement_without_a_place_in_it_is_made_once() {
+fn a_statement_that_names_no_place_is_made_once() {
     let role = |name: &str| format!("arn:aws:iam::111122223333:role/{name}").parse().unwrap();
     let key = Some(KEY.to_owned());
-    let first = Place { kms_key: key.clone(), role: Some(role("a")), ..place("b-1") };
-    let second = Place { kms_key: key, role: Some(role("b")), ..place("b-2") };
+    let first = PolicyPlace { kms_key: key.clone(), role: Some(role("a")), ..place("b-1") };
+    let second = PolicyPlace { kms_key: key, role: Some(role("b")), ..place("b-2") };
     let values = values(vec![first, second]);
     let text = statement(Template::KmsKey, "ForebayChecksKey", &values).unwrap();
     let one: serde_json::Value = serde_json::from_str(&text).unwrap();
@@ -51,11 +51,11 @@ fn a_statement_without_a_place_in_it_is_made_once() {
 }
 
 #[test]
-fn what_aws_would_not_take_is_too_long() {
+fn policies_longer_than_aws_accepts_are_reported() {
     let many = (0..200).map(|n| place(&format!("a-bucket-with-a-long-name-{n}"))).collect();
     let text = document(Template::Collector, &values(many)).unwrap();
     let what = too_long(Template::Collector, &text).unwrap();
-    assert!(what.ends_with("characters without white space, and AWS takes 6144"), "{what}");
+    assert!(what.ends_with("characters without white space, but AWS accepts at most 6144"), "{what}");
     assert_eq!(too_long(Template::Collector, &"\n".repeat(10_000)), None);
     assert_eq!(too_long(Template::Bucket, &" ".repeat(20_480)), None);
     assert!(too_long(Template::Bucket, &" ".repeat(20_481)).is_some());
@@ -63,7 +63,7 @@ fn what_aws_would_not_take_is_too_long() {
 }
 
 #[test]
-fn what_nothing_asks_for_is_an_error_that_says_what_would() {
+fn an_unused_statement_is_an_error_that_says_what_to_give() {
     let check = |template, sid: &str, said: &str| {
         let error = statement(template, sid, &values(vec![place("b-1")])).unwrap_err().to_string();
         assert!(error.contains(said), "{sid}: {error}");
@@ -79,7 +79,7 @@ fn what_nothing_asks_for_is_an_error_that_says_what_would() {
 }
 
 #[test]
-fn every_template_has_its_own_name_and_is_found_by_it() {
+fn every_template_is_found_by_its_name() {
     for template in Template::ALL {
         assert_eq!(template.name().parse::<Template>(), Ok(template));
         assert!(template.about().len() < 100 && !template.about().ends_with('.'), "{}", template.about());
@@ -88,7 +88,7 @@ fn every_template_has_its_own_name_and_is_found_by_it() {
 }
 
 #[test]
-fn what_is_filled_in_is_not_looked_at_again() {
+fn a_value_that_contains_a_placeholder_is_not_replaced_again() {
     let text =
         statement(Template::Collector, "ForebayPuts", &values(vec![place("b-1/BUCKET/REGION")])).unwrap();
     assert!(text.contains("arn:aws:s3:::b-1/BUCKET/REGION/segment-logs/*"), "{text}");

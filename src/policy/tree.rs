@@ -1,6 +1,6 @@
-//! JSON whose members keep the order in which they were written: a policy is read by people.
+//! JSON that keeps the order of members as written, because policies are read by people.
 //!
-//! `serde_json` keeps it too, with a feature that would change every map of the program.
+//! `serde_json` can keep the order too, but only with a feature that would change every map of the program.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A JSON value, as far as policies use it.
+/// A JSON value, as far as policies use them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Tree {
     Object(Vec<(String, Tree)>),
@@ -24,7 +24,7 @@ impl Tree {
         members.iter().find(|(known, _)| known == name).map(|(_, value)| value)
     }
 
-    /// The text, where it is one.
+    /// The text, if the value is one.
     pub(super) fn text(&self) -> Option<&str> {
         if let Self::Text(text) = self { Some(text) } else { None }
     }
@@ -39,7 +39,7 @@ impl Tree {
         }
     }
 
-    /// Indented by two spaces, without a newline at the end.
+    /// As JSON, indented by two spaces, without a newline at the end.
     pub(super) fn pretty(&self) -> Result<String, serde_json::Error> {
         serde_json::to_string_pretty(self)
     }

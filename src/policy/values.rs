@@ -1,21 +1,21 @@
-//! What is filled in.
+//! The values that are filled in.
 
+use crate::arn::Arn;
 use crate::object::{BucketString, Destination, Encryption};
 
-use super::Arn;
-
-/// One place that Forebay writes to, and as whom: what a source's destination says, as far as policies speak of it.
+/// One place that Forebay writes to, and its identity there: the part of a source's destination that policies
+/// depend on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// Bucket and prefix. `None` where only a role is known.
+pub struct PolicyPlace {
+    /// Bucket and prefix. `None` if only a role is known.
     pub bucket: Option<BucketString>,
-    /// The bucket's region where it is known.
+    /// The bucket's region, if known.
     pub region: Option<String>,
-    /// The KMS key that is asked for, as configured: ARN, key id or alias. `None`: none is asked for.
+    /// The requested KMS key, as configured: ARN, key id or alias. `None`: no key is requested.
     pub kms_key: Option<String>,
-    /// Whether SSE-S3 is asked for. With no key either, nothing is asked for, and the bucket's default applies.
+    /// Whether SSE-S3 is requested. Without it and without a key, the bucket's default encryption applies.
     pub sse_s3: bool,
-    /// The role that is assumed to write there. `None`: the collector writes as itself.
+    /// The role assumed for writing there. `None`: the collector uses its own identity.
     pub role: Option<Arn>,
     /// The external id with which the role is assumed.
     pub external_id: Option<String>,
@@ -25,8 +25,9 @@ pub struct Place {
     pub acl: bool,
 }
 
-impl Place {
-    /// Of this bucket nothing but its name is known: the collector writes as itself, with SSE-S3, the default.
+impl PolicyPlace {
+    /// A bucket of which only the name is known: the collector writes with its own identity and SSE-S3, the
+    /// default.
     pub fn plain(bucket: Option<BucketString>) -> Self {
         Self {
             bucket,
@@ -40,7 +41,7 @@ impl Place {
         }
     }
 
-    /// What a destination says. `tags`, `acl`: whether objects carry tags, an ACL.
+    /// The place of a destination. `tags`, `acl`: whether objects carry tags, an ACL.
     pub fn of(destination: &Destination, tags: bool, acl: bool) -> Self {
         let role = destination.role.as_ref();
         Self {
@@ -48,7 +49,7 @@ impl Place {
             region: destination.region.clone(),
             kms_key: destination.encryption.kms().map(|kms| kms.key.to_string()),
             sse_s3: destination.encryption == Encryption::SseS3,
-            role: role.and_then(|role| role.arn.as_str().parse().ok()),
+            role: role.map(|role| role.arn.arn().clone()),
             external_id: role.map(|role| role.external_id.to_string()),
             tags,
             acl,
@@ -56,17 +57,17 @@ impl Place {
     }
 }
 
-/// All that the placeholders of the templates can stand for.
+/// Values for all placeholders of the templates.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Values {
-    /// Every place that is written to; each once.
-    pub places: Vec<Place>,
-    /// Who the collector's process runs as: roles or users. The configuration does not say it.
+    /// Every place that is written to, without duplicates.
+    pub places: Vec<PolicyPlace>,
+    /// The roles or users that the collector runs as. Not known from the configuration.
     pub principals: Vec<Arn>,
-    /// Who may read what was delivered. The configuration does not say it.
+    /// The principals that may read the delivered objects. Not known from the configuration.
     pub readers: Vec<Arn>,
-    /// The account of the KMS key, where its ARN does not say it.
+    /// The account of the KMS key, if its ARN does not name it.
     pub account: Option<String>,
-    /// The region of bucket and key, where no place and no key says it.
+    /// The region of bucket and key, if no place and no key names it.
     pub region: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! The clock of production.
+//! The production clock.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_tells_this_century_and_never_goes_back() {
+    fn the_clock_is_in_this_century_and_never_goes_back() {
         let clock = SystemClock::new();
         assert!(clock.wall() > UnixMillis(1_700_000_000_000));
         let first = clock.monotonic();

@@ -1,4 +1,4 @@
-//! What a directory lies on: whether a sync there means anything.
+//! The file system under a directory: whether a sync on it can be trusted.
 
 use std::io;
 use std::path::Path;
@@ -8,13 +8,13 @@ use std::path::Path;
 pub enum Trust {
     /// ext4 and xfs: tested.
     Tested,
-    /// Not tested: a warning.
+    /// Not tested: causes a warning.
     Unknown,
     /// Memory and network file systems: a sync promises little.
     Unsafe,
 }
 
-/// The name and trust of a file system's magic number (`statfs(2)`).
+/// The name and trust of a file system, by its magic number (`statfs(2)`).
 pub fn judge(magic: u32) -> (&'static str, Trust) {
     match magic {
         0xEF53 => ("ext4", Trust::Tested),
@@ -32,10 +32,10 @@ pub fn judge(magic: u32) -> (&'static str, Trust) {
     }
 }
 
-/// Looks at the file system that a directory lies on.
+/// Examines the file system of a directory.
 ///
 /// # Errors
-/// What the operating system says.
+/// The operating system's error.
 pub fn of(dir: &Path) -> io::Result<(&'static str, Trust)> {
     let about = rustix::fs::statfs(dir)?;
     // The magic number is 32 bits wide on every Linux; the field is wider on some.
@@ -43,10 +43,10 @@ pub fn of(dir: &Path) -> io::Result<(&'static str, Trust)> {
     Ok(judge(magic))
 }
 
-/// The same, for a directory that may not be there yet: of the nearest above it that is.
+/// The same for a directory that may not exist yet: examines the nearest existing ancestor.
 ///
 /// # Errors
-/// What the operating system says.
+/// The operating system's error.
 pub fn of_nearest(dir: &Path) -> io::Result<(&'static str, Trust)> {
     let mut looked = of(dir);
     for above in dir.ancestors().skip(1) {
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_and_network_are_unsafe_and_what_is_not_tested_is_unknown() {
+    fn memory_and_network_are_unsafe_and_untested_ones_unknown() {
         assert_eq!(judge(0xEF53), ("ext4", Trust::Tested));
         assert_eq!(judge(0x0102_1994).1, Trust::Unsafe);
         assert_eq!(judge(0x6969).1, Trust::Unsafe);

@@ -1,21 +1,22 @@
 //! File handles: how many the process may open, and how many of them connections may take.
 //!
-//! Connections come from outside, so they get what is left once the process has what it needs itself. Else a few hundred
-//! sockets that send nothing keep the spool from opening a file.
+//! Connections come from outside, so they get only what the process does not need itself. Otherwise a few
+//! hundred idle sockets could keep the spool from opening a file.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// The process does not start with fewer handles.
 pub const HANDLES_MIN: u64 = 256;
-/// Handles for what the process does whatever comes in: standard streams, event queues, signals and listeners (20), the
-/// spool's lock, directories, reserve, manifest, segments, indexes and fingerprints (40), files read and staged by 16
-/// blocking and a few background threads (50), configuration, certificates, names to look up, credentials, hooks (18).
+/// Handles that the process itself needs: standard streams, event queues, signals and listeners (20); the
+/// spool's lock, directories, reserve, manifest, segments, indexes and fingerprints (40); files read and
+/// staged by 16 blocking and a few background threads (50); configuration, certificates, name lookups,
+/// credentials, hooks (18).
 pub const OWN_HANDLES: u64 = 128;
 /// Handles for each way to a store: 8 puts at once, each with a connection and the file that it sends.
 pub const HANDLES_PER_WAY: u64 = 16;
-/// Stores get one handle in so many at most. Beyond that a put that finds none is tried again.
+/// Stores get at most this fraction (1/8) of the handles. Beyond it, a put that finds none is retried.
 const STORES_SHARE: u64 = 8;
-/// The admin listener gets one handle in so many at most. The S3 server of `dev` gets as many.
+/// The admin listener gets at most this fraction (1/8) of the handles, and so does the S3 server of `dev`.
 const LISTENER_SHARE: u64 = 8;
 
 /// What the process wants handles for.
@@ -27,7 +28,7 @@ pub struct Wanted {
     pub admin: usize,
     /// Connections to the S3 server of `dev`.
     pub dev_s3: usize,
-    /// Ways to stores: buckets, roles and keys that differ.
+    /// Ways to stores: distinct buckets, roles and keys.
     pub ways: usize,
 }
 
@@ -45,15 +46,16 @@ pub struct Fitted {
 /// The process may open too few files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the process may open {limit} files (RLIMIT_NOFILE), and needs {HANDLES_MIN} at least: raise LimitNOFILE of the \
-     service, or `ulimit -n`"
+    "the process may open only {limit} files (RLIMIT_NOFILE) but needs at least {HANDLES_MIN}: \
+     raise LimitNOFILE of the service, or `ulimit -n`"
 )]
 pub struct TooFew {
-    /// How many it may open.
+    /// How many files it may open.
     pub limit: u64,
 }
 
-/// Raises the soft limit of open files to the hard one, and returns what is in force: `u64::MAX` where there is none.
+/// Raises the soft limit of open files to the hard one. Returns the limit in force: `u64::MAX` if there is
+/// none.
 pub fn raise() -> u64 {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
@@ -66,7 +68,7 @@ pub fn raise() -> u64 {
     }
 }
 
-/// Fits connections to the number of files that the process may open.
+/// Fits the numbers of connections to the limit of open files.
 ///
 /// # Errors
 /// [`TooFew`].
@@ -100,14 +102,14 @@ mod tests {
         check(1_024, WANTED, (1_024 - 128 - 16 - 128, 128, 0));
         check(1_024, Wanted { connections: 10, ..WANTED }, (10, 128, 0));
         check(256, WANTED, (256 - 128 - 16 - 32, 32, 0));
-        // However many ways there are, and in `dev`, somebody can connect.
+        // However many ways there are, and in `dev`, some connections are left.
         check(256, Wanted { ways: 1_000, ..WANTED }, (64, 32, 0));
         check(256, Wanted { dev_s3: 512, ..WANTED }, (48, 32, 32));
         check(20_000, Wanted { ways: 10_000, ..WANTED }, (20_000 - 128 - 2_500 - 256, 256, 0));
     }
 
     #[test]
-    fn what_is_given_away_is_never_more_than_there_is() {
+    fn handles_given_away_never_exceed_the_limit() {
         for limit in HANDLES_MIN..3_000 {
             for ways in [0, 1, 2, 7, 500] {
                 for dev_s3 in [0, 512] {
@@ -120,9 +122,9 @@ mod tests {
     }
 
     #[test]
-    fn too_few_are_refused_in_words_that_help() {
+    fn too_few_handles_are_refused_with_advice() {
         let refused = fit(HANDLES_MIN - 1, WANTED).unwrap_err();
         assert_eq!(refused, TooFew { limit: 255 });
-        assert!(refused.to_string().contains("may open 255 files"), "{refused}");
+        assert!(refused.to_string().contains("may open only 255 files"), "{refused}");
     }
 }

@@ -1,5 +1,5 @@
-//! Log lines that wait to be written: bounded, and what does not fit is counted. What writes them is
-//! [`super::log_writer`].
+//! Log lines that wait to be written. The queue is bounded; lines that do not fit are counted.
+//! [`super::log_writer`] writes them.
 
 use std::collections::VecDeque;
 
@@ -12,19 +12,19 @@ pub const BYTES_MAX: usize = 4 * 1_024 * 1_024;
 /// Bytes of one line. A longer one is cut.
 pub const LINE_BYTES_MAX: usize = 16 * 1_024;
 
-/// How a line ends that was cut.
+/// The end of a line that was cut.
 const CUT: &str = "…\n";
 
-/// Lines that were dropped and not reported yet.
+/// Lines that were dropped but not reported yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dropped {
-    /// How many.
+    /// Their number.
     pub lines: u64,
     /// When the first of them was dropped.
     pub since: UnixMillis,
 }
 
-/// The lines that wait.
+/// The waiting lines.
 #[derive(Debug, Default)]
 pub(super) struct LogQueue {
     lines: VecDeque<Vec<u8>>,
@@ -34,7 +34,7 @@ pub(super) struct LogQueue {
 }
 
 impl LogQueue {
-    /// Adds a line, or counts it as dropped where there is no room.
+    /// Adds a line, or counts it as dropped if the queue is full.
     pub(super) fn push(&mut self, line: &[u8], now: UnixMillis) {
         let line = cut(line);
         if self.lines.len() >= LINES_MAX || self.bytes + line.len() > BYTES_MAX {
@@ -43,7 +43,7 @@ impl LogQueue {
         self.push_anyway(line);
     }
 
-    /// Adds the report of dropped lines: it must not be dropped in turn.
+    /// Adds the report of dropped lines, which must not be dropped itself.
     pub(super) fn push_report(&mut self, line: &[u8]) {
         self.push_anyway(cut(line));
     }
@@ -65,13 +65,13 @@ impl LogQueue {
         self.lines.is_empty()
     }
 
-    /// Counts a line that found no room or could not be written.
+    /// Counts a line that did not fit or could not be written.
     pub(super) fn count_dropped(&mut self, now: UnixMillis) {
         self.dropped += 1;
         self.unreported.get_or_insert(Dropped { lines: 0, since: now }).lines += 1;
     }
 
-    /// A line was written. Returns what is to be reported: all that was dropped, once no line waits any more.
+    /// A line was written. Returns what must be reported: everything dropped, once the queue is empty.
     pub(super) fn written(&mut self) -> Option<Dropped> {
         if self.is_empty() { self.unreported.take() } else { None }
     }
@@ -82,13 +82,13 @@ impl LogQueue {
     }
 }
 
-/// A line within [`LINE_BYTES_MAX`].
+/// A line, cut to [`LINE_BYTES_MAX`].
 fn cut(line: &[u8]) -> Vec<u8> {
     if line.len() <= LINE_BYTES_MAX {
         return line.to_vec();
     }
     let room = LINE_BYTES_MAX - CUT.len();
-    // Not within a character: the bytes of one after its first begin with the bits 10.
+    // Never cut inside a character: all bytes of a character except its first begin with the bits 10.
     let end = (0..=room).rev().find(|at| line.get(*at).is_none_or(|byte| byte & 0xC0 != 0x80)).unwrap_or(0);
     [line.get(..end).unwrap_or_default(), CUT.as_bytes()].concat()
 }

@@ -1,7 +1,7 @@
-//! Writes the log from one thread, so that nobody who logs waits for standard error or meets its errors.
+//! Writes the log from one thread, so that tasks that log neither wait for standard error nor see its errors.
 //!
-//! `tracing-appender` does the same, but bounds no bytes, ignores write errors, and its guard prints to standard output or
-//! error when the queue is stuck at the end: it may wait for ever or panic.
+//! `tracing-appender` does the same, but it bounds no bytes and ignores write errors. Its guard prints to
+//! standard output or error if the queue is stuck at exit, so it may wait forever or panic.
 
 use std::convert::Infallible;
 use std::fs::File;
@@ -16,22 +16,23 @@ use rustix::event::{PollFd, PollFlags, poll};
 
 use super::SystemClock;
 use super::log_queue::{Dropped, LogQueue};
+use crate::lock::lock;
 use crate::planted::{PlantedPanic, panic_if_planted};
 use crate::tasks::RESTART_FIRST;
 use crate::time::Clock;
 
-/// A log whose lines are written by a thread of its own. Cheap to clone; clones are the same.
+/// A log whose lines are written by a thread of its own. Cheap to clone; clones share the log.
 #[derive(Clone, Debug)]
 pub struct LogWriter {
     line: Arc<Line>,
-    /// The thread that writes: only it logs the report of dropped lines.
+    /// The writing thread: only this thread logs the report of dropped lines.
     thread: ThreadId,
 }
 
 #[derive(Debug)]
 struct Line {
     waiting: Mutex<Waiting>,
-    /// A line has come.
+    /// A line was added.
     came: Condvar,
     /// All lines are written or dropped.
     done: Condvar,
@@ -64,15 +65,16 @@ impl LogWriter {
         Ok(Self { line, thread: thread.thread().id() })
     }
 
-    /// Writes to standard error. It has a handle of its own: whoever holds the lock of [`io::stderr`] blocks nobody.
+    /// Writes to standard error. It uses a handle of its own, so a holder of the lock of [`io::stderr`]
+    /// cannot block it.
     ///
     /// # Errors
-    /// There is no handle or no thread left.
+    /// No handle or no thread is left.
     pub fn to_stderr(report: fn(Dropped)) -> io::Result<Self> {
         Self::start(File::from(io::stderr().as_fd().try_clone_to_owned()?), report)
     }
 
-    /// Adds a line. It never waits and never fails: where there is no room the line is dropped and counted.
+    /// Adds a line. It never waits and never fails: if the queue is full, the line is dropped and counted.
     pub fn add(&self, line: &[u8]) {
         let now = self.line.clock.wall();
         let mut waiting = self.line.lock();
@@ -85,7 +87,8 @@ impl LogWriter {
         self.line.came.notify_one();
     }
 
-    /// Waits until all lines are written or dropped, at most `at_most`: nobody may read them.
+    /// Waits until all lines are written or dropped, but at most `at_most`, because standard error may not be
+    /// read.
     pub fn flush(&self, at_most: Duration) {
         let busy = |waiting: &mut Waiting| waiting.writing || !waiting.queue.is_empty();
         let waited = self.line.done.wait_timeout_while(self.line.lock(), at_most, busy);
@@ -100,10 +103,11 @@ impl LogWriter {
 
 impl Line {
     fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.waiting)
     }
 
-    /// Writes for ever. After a panic it goes on with the next line: nobody else would notice that there is no log.
+    /// Writes forever. After a panic it continues with the next line, because nothing else would notice that
+    /// the log is dead.
     fn keep_writing(&self, mut output: Output<File>, report: fn(Dropped)) {
         loop {
             let Err(_panic) = catch_unwind(AssertUnwindSafe(|| self.write_to(&mut output, report)));
@@ -112,7 +116,7 @@ impl Line {
                 waiting.queue.count_dropped(self.clock.wall());
             }
             drop(waiting);
-            // Where each line panics, it must not take a core.
+            // If every line panics, the loop must not use up a core.
             thread::sleep(RESTART_FIRST);
         }
     }
@@ -153,14 +157,14 @@ impl Line {
 /// Where lines go.
 struct Output<W> {
     to: W,
-    /// Waits for room where a write would block. `false` where that cannot be waited for.
+    /// Waits until a write would not block. `false` if waiting is impossible.
     has_room: fn(&W) -> bool,
     /// The last line was written in part.
     torn: bool,
 }
 
 impl<W: Write> Output<W> {
-    /// Writes a line, on a new line after a torn one.
+    /// Writes a line; after a torn one, on a new line.
     fn write(&mut self, line: &[u8]) -> io::Result<()> {
         if self.torn {
             self.write_all(b"\n")?;
@@ -175,7 +179,8 @@ impl<W: Write> Output<W> {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(written) => rest = rest.get(written..).unwrap_or_default(),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // Whoever shares the pipe may have made it non-blocking; a full pipe is no broken one.
+                // Another process that shares the pipe may have made it non-blocking; a full pipe is not a
+                // broken one.
                 Err(error) if error.kind() == ErrorKind::WouldBlock && (self.has_room)(&self.to) => {}
                 Err(error) => return Err(error),
             }
@@ -185,7 +190,7 @@ impl<W: Write> Output<W> {
     }
 }
 
-/// Waits until `file` takes more. `false` where that cannot be waited for.
+/// Waits until `file` can take more. `false` if waiting is impossible.
 fn has_room(file: &File) -> bool {
     loop {
         match poll(&mut [PollFd::new(file, PollFlags::OUT)], None) {
@@ -223,17 +228,17 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_for_a_pipe_that_is_not_read() {
+    fn an_unread_pipe_delays_no_one() {
         let (mut reader, file) = pipe();
         let log = LogWriter::start(file, |_| ()).unwrap();
         let line = [b'x'; 200];
-        // As many as the pipe holds at the most, as many as the queue holds, and more.
+        // As many as the pipe can hold, plus as many as the queue can hold, plus more.
         let lines = 1_048_576 / line.len() + LINES_MAX + 1_000;
         (0..lines).for_each(|_| log.add(&line));
         let dropped = log.dropped();
         assert!((1_000..lines as u64).contains(&dropped), "{dropped}");
         log.flush(Duration::from_millis(10));
-        // All others come once somebody reads.
+        // All others arrive once the pipe is read.
         let mut rest = vec![0; (lines - usize::try_from(dropped).unwrap()) * line.len()];
         reader.read_exact(&mut rest).unwrap();
         log.flush(SOON);
@@ -257,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_not_be_written_is_counted_and_the_next_line_is_tried() {
+    fn an_unwritable_line_is_counted_and_the_next_one_is_tried() {
         let (reader, file) = pipe();
         drop(reader);
         let log = LogWriter::start(file, |_| ()).unwrap();
@@ -268,7 +273,7 @@ mod tests {
         }
     }
 
-    /// Takes so many bytes, and then has no room.
+    /// Accepts the given number of bytes, then is full.
     struct Room(usize, Vec<u8>);
 
     impl Write for Room {

@@ -1,4 +1,4 @@
-//! How much memory the process may have, and how much of it stays.
+//! How much memory the process may use, and how much stays resident.
 
 use std::fs;
 use std::path::Path;
@@ -6,41 +6,42 @@ use std::path::Path;
 use rustix::process::{Resource, getrlimit};
 
 const MIB: u64 = 1_024 * 1_024;
-/// The process does not start with less address space, in bytes. Most of it is only reserved, for heaps and stacks of threads:
-/// below some 750 MB an allocation fails before the first log line, and 150 clients with requests of 0.9 MB took 1.7 GB of it, with
-/// 193 MB resident.
+/// The least address space to start with, in bytes. Most of it is only reserved, for heaps and stacks of
+/// threads: below about 750 MB an allocation fails before the first log line, and 150 clients with requests
+/// of 0.9 MB used 1.7 GB of it, with 193 MB resident.
 pub const ADDRESS_SPACE_MIN: u64 = 2_048 * MIB;
-/// The process does not start with less memory, in bytes: it has 30 MB or so before the first call comes.
+/// The least memory to start with, in bytes: the process uses about 30 MB before the first call.
 pub const MEMORY_MIN: u64 = 64 * MIB;
 /// Where the kernel shows control groups.
 const GROUPS: &str = "/sys/fs/cgroup";
 
-/// The process may have too little memory.
+/// The process may use too little memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TooLittle {
-    /// Of addresses.
+    /// Too little address space.
     #[error(
-        "the process may have {} MiB of addresses (RLIMIT_AS), and needs {} MiB to start, most of it never used: lift the limit \
-         (`ulimit -v unlimited`, LimitAS=infinity), and bound memory by the control group (MemoryMax=, `docker run --memory`)",
+        "the process may use only {} MiB of address space (RLIMIT_AS) but needs {} MiB to start, most of it \
+         never used: lift the limit (`ulimit -v unlimited`, LimitAS=infinity), and limit memory by the control \
+         group (MemoryMax=, `docker run --memory`)",
         .limit / MIB, ADDRESS_SPACE_MIN / MIB
     )]
     Addresses {
-        /// How much, in bytes.
+        /// The limit, in bytes.
         limit: u64,
     },
-    /// Of memory.
+    /// Too little memory.
     #[error(
-        "the process's control group may have {} MiB of memory (memory.max), and {} MiB is the least to start with: raise it \
-         (MemoryMax=, `docker run --memory`)",
+        "the process's control group allows only {} MiB of memory (memory.max) but at least {} MiB are needed \
+         to start: raise it (MemoryMax=, `docker run --memory`)",
         .limit / MIB, MEMORY_MIN / MIB
     )]
     Memory {
-        /// How much, in bytes.
+        /// The limit, in bytes.
         limit: u64,
     },
 }
 
-/// Looks whether the process may have the memory that it needs to start.
+/// Checks that the process may use the memory that it needs to start.
 ///
 /// # Errors
 /// [`TooLittle`].
@@ -48,7 +49,7 @@ pub fn enough() -> Result<(), TooLittle> {
     judge(getrlimit(Resource::As).current, of_groups(Path::new(GROUPS), &own_group()))
 }
 
-/// Judges the limits of addresses and of memory, in bytes; `None` is no limit.
+/// Checks the limits of address space and memory, in bytes; `None` means no limit.
 fn judge(addresses: Option<u64>, memory: Option<u64>) -> Result<(), TooLittle> {
     if let Some(limit) = addresses.filter(|limit| *limit < ADDRESS_SPACE_MIN) {
         return Err(TooLittle::Addresses { limit });
@@ -65,18 +66,19 @@ fn own_group() -> String {
     groups.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/").to_owned()
 }
 
-/// The least limit of memory among a group and those above it. `None` where there is none, or none can be read.
+/// The lowest memory limit of a group and its ancestors. `None` if there is none, or none can be read.
 fn of_groups(root: &Path, group: &str) -> Option<u64> {
     let limit = |dir: &Path| fs::read_to_string(dir.join("memory.max")).ok()?.trim().parse::<u64>().ok();
     let own = root.join(group.trim_start_matches('/'));
     own.ancestors().take_while(|dir| dir.starts_with(root)).filter_map(limit).min()
 }
 
-/// Keeps the kernel from giving the process huge pages. Each thread's heap holds a little free memory; in pages of 2 MiB
-/// instead of 4 KiB that little is most of what is resident after an outage (decision 0075).
+/// Keeps the kernel from giving the process huge pages. Each thread's heap holds a little free memory; in
+/// pages of 2 MiB instead of 4 KiB these bits are most of the resident memory after an outage (decision
+/// 0075).
 pub fn without_huge_pages() {
     if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
-        tracing::debug!(%error, "huge pages stay as they are: more memory will be resident");
+        tracing::debug!(%error, "cannot turn off huge pages: more memory will be resident");
     }
 }
 
@@ -85,18 +87,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn too_little_is_refused_in_words_that_help() {
+    fn too_little_memory_is_refused_with_advice() {
         assert_eq!(judge(None, None), Ok(()));
         assert_eq!(judge(Some(ADDRESS_SPACE_MIN), Some(MEMORY_MIN)), Ok(()));
         let refused = |addresses, memory| judge(addresses, memory).unwrap_err().to_string();
         let addresses = refused(Some(600 * MIB), None);
-        assert!(addresses.contains("600 MiB of addresses (RLIMIT_AS), and needs 2048 MiB"), "{addresses}");
+        assert!(addresses.contains("600 MiB of address space (RLIMIT_AS) but needs 2048 MiB"), "{addresses}");
         let memory = refused(None, Some(32 * MIB));
-        assert!(memory.contains("32 MiB of memory (memory.max), and 64 MiB is the least"), "{memory}");
+        assert!(memory.contains("32 MiB of memory (memory.max) but at least 64 MiB"), "{memory}");
     }
 
     #[test]
-    fn the_least_limit_of_all_groups_above_counts() {
+    fn the_lowest_limit_of_all_ancestor_groups_counts() {
         let root = tempfile::tempdir().unwrap();
         let inner = root.path().join("system.slice/forebay.service");
         fs::create_dir_all(&inner).unwrap();

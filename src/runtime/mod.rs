@@ -1,4 +1,4 @@
-//! The outside world of a running process: its clock, its random numbers, its signals and its log.
+//! The environment of a running process: its clock, random numbers, signals, limits and log.
 
 pub mod background;
 pub mod clock;

@@ -1,10 +1,10 @@
-//! The random numbers of production.
+//! The production random numbers.
 
 use rand::Rng;
 
 use crate::random::Random;
 
-/// A generator of its own for each thread, seeded by the operating system and fit for cryptography.
+/// A separate generator for each thread, seeded by the operating system and fit for cryptography.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemRandom;
 

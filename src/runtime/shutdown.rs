@@ -1,4 +1,5 @@
-//! Signals: the first SIGTERM or SIGINT asks for an orderly stop, the second for an immediate one, SIGHUP for a reload.
+//! Signals: the first SIGTERM or SIGINT requests an orderly shutdown, the second an immediate one, SIGHUP a
+//! reload.
 
 use std::io;
 use std::sync::Arc;
@@ -11,22 +12,23 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::planted::{PlantedPanic, panic_if_planted};
 use crate::tasks;
 
-/// The two stages of stopping. Every task holds a clone of the first token; whoever drains also watches the second.
+/// The two stages of a shutdown. Every task holds a clone of the first token; tasks that drain also watch the
+/// second.
 #[derive(Clone, Debug, Default)]
 pub struct Shutdown {
-    /// Stop taking work, finish what is under way, deliver, exit 0.
+    /// Take no more work, finish requests in flight, deliver, exit 0.
     pub orderly: CancellationToken,
-    /// Stop at once. What is acknowledged is in the spool. Implies `orderly`.
+    /// Stop at once. Acknowledged calls stay in the spool. Implies `orderly`.
     pub immediate: CancellationToken,
 }
 
 impl Shutdown {
-    /// Neither stage asked for yet, and no signal listened to: for tests and for what stops itself.
+    /// No stage requested, and no signal listened for: for tests and for tasks that stop by themselves.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Goes on to the next stage.
+    /// Moves to the next stage.
     pub fn advance(&self) {
         if self.orderly.is_cancelled() {
             self.immediate.cancel();
@@ -34,14 +36,14 @@ impl Shutdown {
         self.orderly.cancel();
     }
 
-    /// Listens to SIGTERM and SIGINT until both stages are reached. Drop the handle to listen no longer. Signals that other
-    /// programs give a meaning to, and that would end this one, do nothing from now on.
+    /// Listens for SIGTERM and SIGINT until both stages are reached. Drop the handle to stop listening. Also
+    /// ignores signals that other programs use and that would end this process by default.
     ///
     /// # Errors
-    /// Where the operating system refuses the signal handlers.
+    /// The operating system refuses the signal handlers.
     pub fn listen(&self) -> io::Result<AbortOnDropHandle<()>> {
         for kind in [SignalKind::user_defined1(), SignalKind::user_defined2(), SignalKind::alarm()] {
-            // The handler stays for as long as the process runs, and nobody asks it.
+            // The handler stays installed for the life of the process, and is never queried.
             drop(signal(kind)?);
         }
         let signals =
@@ -61,18 +63,19 @@ impl Shutdown {
             };
             self.advance();
             if self.immediate.is_cancelled() {
-                tracing::warn!("{name} again: stopping at once; what is not delivered stays in the spool");
+                tracing::warn!("{name} again: stopping at once; undelivered calls stay in the spool");
             } else {
-                tracing::info!("{name}: finishing what is under way and delivering what is buffered");
+                tracing::info!("{name}: finishing requests in flight and delivering buffered calls");
             }
         }
     }
 }
 
-/// The number of SIGHUPs so far, as a channel that any number of tasks can wait on. Drop the handle to listen no longer.
+/// The number of SIGHUPs so far, as a channel that any number of tasks can await. Drop the handle to stop
+/// listening.
 ///
 /// # Errors
-/// Where the operating system refuses the signal handler.
+/// The operating system refuses the signal handler.
 pub fn hangups() -> io::Result<(watch::Receiver<u64>, AbortOnDropHandle<()>)> {
     let hangup = Arc::new(Mutex::new(signal(SignalKind::hangup())?));
     let (count, receiver) = watch::channel(0);
@@ -107,7 +110,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_hangup_is_seen_by_everyone_who_waits() {
+    async fn every_waiting_task_sees_each_hangup() {
         let (mut first, _listening) = hangups().unwrap();
         let mut second = first.clone();
         for _ in 0..2 {

@@ -1,39 +1,40 @@
-//! What is in the spool and not yet delivered, by batch. No payload is kept: only counters, and where the frames stand.
+//! Undelivered frames, by batch. No payload is kept, only counters and where the frames are.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::ledger::{Difference, Ledger};
-use super::seen_file::Fingerprints;
 use crate::batch::BatchKey;
+use crate::log::Difference;
 use crate::sources::SourceId;
+use crate::spool::format::seen_file::Fingerprints;
+use crate::spool::ledger::Ledger;
 use crate::time::UnixMillis;
 
-/// Frames of one batch that stand one behind the other in a segment.
+/// Consecutive frames of one batch in a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Run {
-    /// Where the first frame begins, from the segment's beginning.
+pub(super) struct Run {
+    /// The offset of the first frame in the segment.
     pub offset: u32,
     /// Bytes of all frames.
     pub len: u32,
     /// Position of the first; the others follow without a gap.
     pub first: u64,
-    /// How many.
+    /// The number of frames.
     pub frames: u32,
 }
 
 impl Run {
     /// The last position.
-    pub fn last(&self) -> u64 {
+    pub(super) fn last(&self) -> u64 {
         self.first + u64::from(self.frames) - 1
     }
 }
 
-/// What one batch has in one segment.
+/// The frames of one batch in one segment.
 #[derive(Clone, Debug)]
-pub struct Part {
+pub(super) struct Part {
     /// The segment.
     pub segment: u64,
-    /// First and last position.
+    /// First position.
     pub first: u64,
     /// Last position.
     pub last: u64,
@@ -41,62 +42,63 @@ pub struct Part {
     pub frames: u64,
     /// Bytes of lines, with their `\n`.
     pub bytes: u64,
-    /// When the first was received.
+    /// When the first frame was received.
     pub first_received_at: UnixMillis,
     /// Where the runs are.
     pub runs: Runs,
 }
 
-/// Where a part's runs are to be found.
+/// Where a part's runs are stored.
 #[derive(Clone, Debug)]
-pub enum Runs {
-    /// In memory: the segment is still written to.
+pub(super) enum Runs {
+    /// In memory: the segment is still being written.
     Open(Vec<Run>),
     /// In the segment's index file.
     File {
-        /// Where they begin in it.
+        /// Their offset in the file.
         offset: u64,
-        /// How many.
+        /// Their number.
         count: u32,
     },
 }
 
-/// A batch that is not wholly delivered.
+/// A batch that is not completely delivered.
 #[derive(Clone, Debug)]
-pub struct Batch {
-    /// Its frames by segment, oldest first, down to the first that is not released.
+pub(super) struct Batch {
+    /// Its unreleased frames by segment, oldest first.
     pub parts: VecDeque<Part>,
     /// Everything up to here is sealed.
     pub sealed_through: u64,
-    /// Frames behind `sealed_through`.
+    /// Frames after `sealed_through`.
     pub open_frames: u64,
     /// Their bytes as lines.
     pub open_bytes: u64,
-    /// Position of the first of them: exact but between a seal and [`Index::first_open`], where it may be too low.
+    /// Position of the first open frame. It may be too low between a seal and [`Index::first_open`], and is
+    /// exact otherwise.
     pub first_open: u64,
-    /// When the first of them was received.
+    /// When the first open frame was received.
     pub first_received_at: UnixMillis,
-    /// Counts up whenever `first_received_at` changes, so that deadlines can be kept outside.
+    /// Incremented when `first_received_at` changes, so that deadlines can be kept outside the index.
     pub generation: u64,
 }
 
 impl Batch {
     /// The last position of the batch.
-    pub fn last(&self) -> u64 {
+    pub(super) fn last(&self) -> u64 {
         self.parts.back().map_or(0, |part| part.last)
     }
 }
 
-/// A segment with frames that are not released.
+/// A segment with unreleased frames.
 #[derive(Clone, Debug, Default)]
-pub struct SegmentState {
+pub(super) struct SegmentState {
     /// Its length in bytes.
     pub len: u64,
-    /// No more frames will come.
+    /// Whether it gets no more frames.
     pub closed: bool,
-    /// Its fingerprints are on disk (or need not be).
+    /// Whether its fingerprints are on disk (or need not be).
     pub seen_kept: bool,
-    /// Damage was found in it: its bytes are kept when it is released.
+    /// Whether damage was found in it. It then goes to quarantine when it is released.
     pub damaged: bool,
     /// Batches with unreleased frames in it.
     pub pending: usize,
@@ -104,13 +106,13 @@ pub struct SegmentState {
     pub first: u64,
     /// Last position; 0 while it is empty.
     pub last: u64,
-    /// Its fingerprints, once it is closed and until they are on disk. Where they are not known here, they stand in its frames.
+    /// Its fingerprints, from closing until they are on disk. `None` if they must be read from its frames.
     pub fingerprints: Option<Fingerprints>,
 }
 
 /// A run of new, durable frames of one batch.
 #[derive(Clone, Copy, Debug)]
-pub struct Added {
+pub(super) struct Added {
     /// The run.
     pub run: Run,
     /// Bytes as lines, with their `\n`.
@@ -121,23 +123,22 @@ pub struct Added {
 
 /// All undelivered batches and all segments.
 #[derive(Debug, Default)]
-pub struct Index {
+pub(super) struct Index {
     /// Batches with unreleased frames.
     pub batches: BTreeMap<BatchKey, Batch>,
     /// Segments with frames, or open.
     pub segments: BTreeMap<u64, SegmentState>,
     /// Bytes of parked objects by source.
     pub parked: BTreeMap<SourceId, u64>,
-    /// Damage: positions that can no longer be read.
-    pub lost: Vec<super::scan::Range>,
-    /// What came in and what became of it. It is here so that both are read, and change, as one.
+    /// The ledger. It is part of the index so that both are read and changed under one lock.
     pub ledger: Ledger,
     generations: u64,
 }
 
 impl Index {
-    /// Notes the positions of a block. Not every frame belongs to a batch, and a position that nobody covers looks lost.
-    pub fn cover(&mut self, segment: u64, first: u64, last: u64) {
+    /// Records the positions of a block, including those of frames that belong to no batch: a position
+    /// outside every segment would look lost.
+    pub(super) fn cover(&mut self, segment: u64, first: u64, last: u64) {
         let state = self.segments.entry(segment).or_default();
         if state.first == 0 {
             state.first = first;
@@ -146,20 +147,20 @@ impl Index {
         state.last = state.last.max(last);
     }
 
-    /// Counts what a batch's rows in the ledger still have open as lost, where the batch has nothing open any more. Returns
-    /// how many frames that are.
-    pub fn settle(&mut self, key: &BatchKey) -> u64 {
+    /// If a batch has no open frames left, counts the frames that its ledger rows still show as open as lost.
+    /// Returns the number of these frames.
+    pub(super) fn settle(&mut self, key: &BatchKey) -> u64 {
         let open = self.batches.get(key).map_or(0, |batch| batch.open_frames);
         if open == 0 { self.ledger.settle(key) } else { 0 }
     }
 
-    /// Where the ledger's two sides do not meet.
-    pub fn differences(&self) -> Vec<Difference> {
+    /// The differences between the ledger's two sides.
+    pub(super) fn differences(&self) -> Vec<Difference> {
         self.ledger.differences(self.batches.iter().map(|(key, batch)| (key, batch.open_frames)))
     }
 
-    /// Takes in frames that are now durable.
-    pub fn add(&mut self, segment: u64, key: &BatchKey, added: Added) {
+    /// Adds frames that are now durable.
+    pub(super) fn add(&mut self, segment: u64, key: &BatchKey, added: Added) {
         let Added { run, bytes, received_at } = added;
         self.cover(segment, run.first, run.last());
         let Some(batch) = self.batches.get_mut(key) else {
@@ -209,9 +210,9 @@ impl Index {
         }
     }
 
-    /// Takes in a part of a closed segment, as its index file tells, in order of segments. Frames up to `released` and
-    /// up to `sealed` are known to be so.
-    pub fn restore(&mut self, key: &BatchKey, part: Part, sealed: u64) {
+    /// Adds a part of a segment that gets no more frames. Call it in the order of segments. Frames up to
+    /// `sealed` are sealed.
+    pub(super) fn restore(&mut self, key: &BatchKey, part: Part, sealed: u64) {
         let batch = self.batches.entry(key.clone()).or_insert_with(|| Batch {
             parts: VecDeque::new(),
             sealed_through: sealed,
@@ -227,35 +228,37 @@ impl Index {
         batch.parts.push_back(part);
     }
 
-    /// Notes that frames of a batch are sealed through `last`. [`Index::first_open`] tells what is behind them.
-    pub fn seal(&mut self, key: &BatchKey, last: u64, frames: u64, bytes: u64) {
+    /// Records that frames of a batch are sealed through `last`. [`Index::first_open`] then sets the first
+    /// frame after them.
+    pub(super) fn seal(&mut self, key: &BatchKey, last: u64, frames: u64, bytes: u64) {
         let Some(batch) = self.batches.get_mut(key) else { return };
         batch.sealed_through = last;
         batch.open_frames = batch.open_frames.saturating_sub(frames);
         batch.open_bytes = batch.open_bytes.saturating_sub(bytes);
         if batch.last() <= last {
-            // What was lost within the range was counted when it was stored.
+            // Zero, because lost frames of the range were also counted as open when they were stored.
             (batch.open_frames, batch.open_bytes) = (0, 0);
         }
         batch.first_open = batch.first_open.max(last + 1);
     }
 
-    /// Corrects the bytes of a batch that ends at `last`, where that is still its end.
-    pub fn recount(&mut self, key: &BatchKey, last: u64, bytes: u64) {
+    /// Corrects the bytes of a batch that ends at `last`, unless frames were added since.
+    pub(super) fn recount(&mut self, key: &BatchKey, last: u64, bytes: u64) {
         if let Some(batch) = self.batches.get_mut(key).filter(|batch| batch.last() == last) {
             batch.open_bytes = bytes;
         }
     }
 
-    /// Lets go of a batch of which no frame behind its last seal can be read, up to `through`, unless more has come since.
-    pub fn give_up(&mut self, key: &BatchKey, through: u64) {
+    /// Releases a batch through `through` because no frame after its last seal can be read, unless frames
+    /// were added since.
+    pub(super) fn give_up(&mut self, key: &BatchKey, through: u64) {
         let Some(batch) = self.batches.get_mut(key).filter(|batch| batch.last() <= through) else { return };
         (batch.open_frames, batch.open_bytes) = (0, 0);
         self.release(key, through);
     }
 
-    /// Notes which the first frame behind a batch's last seal is, and when it was received.
-    pub fn first_open(&mut self, key: &BatchKey, position: u64, at: UnixMillis) {
+    /// Sets the first frame after a batch's last seal, and when it was received.
+    pub(super) fn first_open(&mut self, key: &BatchKey, position: u64, at: UnixMillis) {
         let Some(batch) = self.batches.get_mut(key) else { return };
         batch.first_open = position;
         batch.first_received_at = at;
@@ -263,8 +266,8 @@ impl Index {
         batch.generation = self.generations;
     }
 
-    /// Notes that the frames of a batch up to `through` need no longer be kept.
-    pub fn release(&mut self, key: &BatchKey, through: u64) {
+    /// Releases the frames of a batch up to `through`.
+    pub(super) fn release(&mut self, key: &BatchKey, through: u64) {
         let Some(batch) = self.batches.get_mut(key) else { return };
         while batch.parts.front().is_some_and(|part| part.last <= through) {
             if let Some(part) = batch.parts.pop_front()
@@ -278,8 +281,8 @@ impl Index {
         }
     }
 
-    /// Closed segments that nothing pins.
-    pub fn releasable(&self) -> Vec<u64> {
+    /// Closed segments that no batch pins.
+    pub(super) fn releasable(&self) -> Vec<u64> {
         self.segments
             .iter()
             .filter(|(_, state)| state.closed && state.pending == 0 && state.seen_kept)
@@ -287,12 +290,12 @@ impl Index {
             .collect()
     }
 
-    /// The batches with frames that are not sealed in the oldest closed segments that together have `bytes`. To seal a batch
-    /// of the segment that is written to would free nothing.
+    /// The batches with unsealed frames in the oldest closed segments that together have `bytes`. Sealing a
+    /// batch of the segment being written would free nothing.
     ///
-    /// A segment of which all is sealed counts as on its way, unless `disk_is_full`: then it may wait for a destination that
-    /// fails, and there may be no space to park what it holds.
-    pub fn pinning(&self, bytes: u64, disk_is_full: bool) -> Vec<BatchKey> {
+    /// A completely sealed segment counts as being delivered, unless `disk_is_full`: it may then wait for a
+    /// failing destination, and there may be no space to park its objects.
+    pub(super) fn pinning(&self, bytes: u64, disk_is_full: bool) -> Vec<BatchKey> {
         let mut unsealed: BTreeMap<u64, Vec<&BatchKey>> = BTreeMap::new();
         for (key, batch) in self.batches.iter().filter(|(_, batch)| batch.open_frames > 0) {
             for part in batch.parts.iter().filter(|part| part.last > batch.sealed_through) {
@@ -313,19 +316,19 @@ impl Index {
         pinning.into_iter().collect()
     }
 
-    /// When the oldest frame that is not sealed was received.
-    pub fn oldest_open(&self) -> Option<UnixMillis> {
+    /// When the oldest unsealed frame was received.
+    pub(super) fn oldest_open(&self) -> Option<UnixMillis> {
         let open = self.batches.values().filter(|batch| batch.open_frames > 0);
         open.map(|batch| batch.first_received_at).min()
     }
 
     /// Bytes of segments in use.
-    pub fn segment_bytes(&self) -> u64 {
+    pub(super) fn segment_bytes(&self) -> u64 {
         self.segments.values().map(|state| state.len).sum()
     }
 
     /// Every source with an undelivered batch.
-    pub fn sources(&self) -> BTreeSet<SourceId> {
+    pub(super) fn sources(&self) -> BTreeSet<SourceId> {
         self.batches.keys().map(|key| key.source.clone()).collect()
     }
 }
@@ -342,7 +345,7 @@ fn part(segment: u64, added: Added) -> Part {
     }
 }
 
-/// Appends a run, joining it with the last where it continues it.
+/// Appends a run, or extends the last one if the new run continues it.
 fn join(runs: &mut Vec<Run>, run: Run) {
     match runs.last_mut() {
         Some(last) if last.offset + last.len == run.offset && last.last() + 1 == run.first => {
@@ -368,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn a_segment_is_pinned_until_each_of_its_batches_is_released() {
+    fn a_segment_is_pinned_until_all_its_batches_are_released() {
         let mut index = Index::default();
         index.add(1, &key("a"), added(0, 1, 2));
         index.add(1, &key("a"), added(20, 3, 1));
@@ -386,7 +389,7 @@ mod tests {
         assert_eq!(index.pinning(1, false), [key("a"), key("b")]);
         assert_eq!(index.pinning(200, false), [key("a"), key("b")]);
         index.release(&key("a"), 2);
-        assert_eq!(index.releasable(), [0_u64; 0], "half of a part is not the part");
+        assert_eq!(index.releasable(), [0_u64; 0], "a part is released only as a whole");
         index.release(&key("a"), 4);
         index.release(&key("b"), 4);
         assert_eq!(index.releasable(), [1]);
@@ -414,14 +417,14 @@ mod tests {
         check(&index, 1, false, &["a"]);
         check(&index, 101, false, &["a", "b"]);
         index.seal(&key("a"), 1, 1, 8);
-        // What is sealed is on its way. On a full disk it may be stuck.
+        // Sealed frames are being delivered. On a full disk they may be stuck.
         check(&index, 100, false, &[]);
         check(&index, 101, false, &["b"]);
         check(&index, 1, true, &["b"]);
     }
 
     #[test]
-    fn sealing_leaves_what_is_behind_it() {
+    fn frames_after_a_seal_stay_open() {
         let mut index = Index::default();
         index.add(1, &key("a"), added(0, 1, 5));
         let before = index.batches[&key("a")].generation;

@@ -4,91 +4,68 @@
 //!
 //! | name | what |
 //! | --- | --- |
-//! | `LOCK` | held for as long as a process uses the spool |
-//! | `IDENT`, `IDENT.copy` | spool id and fingerprint key, written once, twice |
-//! | `MANIFEST-n` | the state, twice, and notes: destinations, seals, commits, releases; see [`manifest`] |
-//! | `wal-n.seg` | a segment: blocks of frames; see [`segment`] and [`frame`] |
-//! | `wal-n.idx` | a closed segment's index: a cache; see [`segment_index`] |
+//! | `LOCK` | locked while a process uses the spool |
+//! | `IDENT`, `IDENT.copy` | spool id and fingerprint key: written once, in two copies |
+//! | `MANIFEST-n` | the state, in two copies, and notes: destinations, seals, commits, releases; see [`manifest`] |
+//! | `wal-n.seg` | a segment: blocks of frames; see `format/segment.rs` and [`frame`](crate::log::frame) |
+//! | `wal-n.idx` | a closed segment's index: a cache; see `format/segment_index.rs` |
 //! | `seen-n` | a closed segment's fingerprints, which outlive it |
-//! | `spare-n` | a released segment that waits to be used again |
-//! | `reserve` | the file that becomes the next manifest, so that a full disk needs no space for one |
-//! | `staging/`, `parked/`, `quarantine/` | objects in the making, objects that wait for their destination, damaged bytes |
+//! | `spare-n` | a released segment that can be used again |
+//! | `reserve` | the file that becomes the next manifest, so that a full disk needs no free space for one |
+//! | `staging/`, `parked/`, `quarantine/` | objects being made, objects waiting to be put, damaged bytes |
 //!
-//! # Four orders that are never swapped
+//! # Four orders that never change
 //!
 //! - O1: a block is synced, then its requests are answered (`writer`).
-//! - O2: a seal is synced, then the first byte of its object is uploaded ([`outlet`]).
-//! - O3: the store's success is verified, then the commit is synced, then the segment may go ([`outlet`]).
-//! - O4: a new file is written, synced, renamed, its directory synced, and only then used ([`disk::write_durably`]).
+//! - O2: a seal is synced, then the first byte of its object is uploaded ([`Seals`](crate::log::Seals)).
+//! - O3: the store's success is verified, then the commit is synced, then the segment may be released
+//!   ([`Seals`](crate::log::Seals)).
+//! - O4: a new file is written, synced, renamed, its directory synced, and only then used
+//!   ([`write_durably`](crate::disk::write_durably)).
 //!
-//! Any error of a write or sync on a segment or the manifest stops the spool for good: the kernel may have dropped the
-//! pages, and a second sync would lie. A restart reads the truth from the disk ([`recovery`]).
+//! Any error of a write or sync on a segment or the manifest stops the spool for good: the kernel may have
+//! dropped the pages, and a second sync would report success wrongly. A restart reads the truth from the disk
+//! (`recovery`).
 
-pub mod appender;
-mod capped_disk;
-pub mod closing;
-mod damaged_manifest;
-pub mod delivered_day;
-mod destinations;
-pub mod disk;
-pub mod frame;
-pub mod held;
-mod housekeeper;
-pub mod ident;
-pub mod index;
-pub mod inspect;
-pub mod ledger;
-pub mod locate;
+pub mod format;
+mod index;
+mod ledger;
 pub mod manifest;
-pub mod note;
-pub mod outlet;
-mod parked;
-pub mod read_only;
-pub mod reader;
-pub mod real_disk;
-pub mod recovery;
-pub mod request_frames;
-pub mod scan;
-pub mod seen;
-pub mod seen_file;
-pub mod segment;
-pub mod segment_index;
-pub mod shared;
-mod spread;
-pub mod state;
-pub mod stepped;
-pub mod survey;
+pub mod offline;
+mod outgoing;
+mod reading;
+mod recovery;
+mod shared;
+mod stepped;
 #[cfg(test)]
 mod tests;
-pub mod verify;
-pub mod view;
-mod writer;
+mod writing;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-pub use appender::{AppendError, Appended, Appender};
-pub use disk::{Disk, DiskFile};
-pub use held::{FRAME_BYTES, Held, Space};
-pub use housekeeper::SPARES_MAX;
-pub use outlet::{Encoded, OpenBatch, Outlet};
-pub use real_disk::{DirectoryError, RealDisk};
+pub use outgoing::CALLS_PERCENT_MIN;
 pub use recovery::{OpenError, Recovered};
-pub use request_frames::RequestFrames;
-pub use shared::{SpoolOptions, Stopped, Usage};
+pub use shared::{SpoolOptions, beside_calls};
 pub use stepped::Stepped;
+pub use writing::housekeeper::SPARES_MAX;
+pub use writing::seen::SEEN_MAX;
 
 use crate::call::Fingerprinter;
+use crate::disk::Disk;
+use crate::log::{Append, Log};
 use crate::metrics::Metrics;
 use crate::random::Random;
+use crate::spool::outgoing::SpoolLog;
+use crate::spool::writing::appender::Appender;
 use crate::time::Clock;
 
-/// An open spool: the way in, the way out, and the two threads that own its files.
+/// An open spool: its appender, its log, and the two threads that own its files.
 #[derive(Debug)]
 pub struct Spool {
     appender: Appender,
-    outlet: Outlet,
+    log: SpoolLog,
     commit_loop: Option<JoinHandle<()>>,
     housekeeper: Option<JoinHandle<()>>,
     stop: Arc<AtomicBool>,
@@ -122,7 +99,7 @@ impl Spool {
         };
         let spool = Self {
             appender,
-            outlet: Outlet { shared: opened.shared },
+            log: SpoolLog { shared: opened.shared },
             commit_loop: Some(commit_loop),
             housekeeper: Some(housekeeper),
             stop,
@@ -130,32 +107,33 @@ impl Spool {
         Ok((spool, opened.recovered))
     }
 
-    /// The way in.
-    pub fn appender(&self) -> Appender {
-        self.appender.clone()
+    /// Appends calls to the spool.
+    pub fn appender(&self) -> Arc<dyn Append> {
+        Arc::new(self.appender.clone())
     }
 
-    /// The way out.
-    pub fn outlet(&self) -> Outlet {
-        self.outlet.clone()
+    /// What delivery and status need.
+    pub fn log(&self) -> Arc<dyn Log> {
+        Arc::new(self.log.clone())
     }
 
     /// Makes the fingerprints that this spool compares.
     pub fn fingerprinter(&self) -> Fingerprinter {
-        Fingerprinter::new(self.outlet.shared.ident.fingerprint_key)
+        Fingerprinter::new(self.log.shared.ident.fingerprint_key)
     }
 
-    /// Stores what waits, takes no more, and ends the threads. Blocks until they have ended.
+    /// Stores queued requests, takes no more, and ends the threads. Blocks until they have ended.
     pub fn close(mut self) {
         self.end();
     }
 
     fn end(&mut self) {
         self.appender.close();
-        // The housekeeper goes on until the commit loop has ended: what waits may need a next segment.
+        // The housekeeper runs until the commit loop has ended, because queued requests may need another
+        // segment.
         join(self.commit_loop.take());
         self.stop.store(true, Ordering::Release);
-        self.outlet.shared.wake_housekeeper();
+        self.log.shared.wake_housekeeper();
         join(self.housekeeper.take());
     }
 }

@@ -1,29 +1,29 @@
-//! A spool without threads: whoever holds it decides when a group is committed and when the house is kept, so a simulation
-//! that draws its steps from a seed is replayed by that seed. Everything else is what a spool with threads does, its queue
-//! and its answers included.
+//! A spool without threads. The caller decides when a group is committed and when the housekeeper runs, so a
+//! simulation that draws its steps from a seed can be replayed. Everything else is as in a spool with
+//! threads, including its queue and its answers.
 
 use std::sync::Arc;
 
-use super::appender::{AppendError, Appended, Appender};
-use super::disk::Disk;
-use super::housekeeper::Housekeeper;
-use super::outlet::Outlet;
-use super::recovery::{self, OpenError, Recovered};
-use super::request_frames::RequestFrames;
-use super::shared::{SpoolOptions, Stopped, lock};
-use super::writer::{CommitError, Incoming, Outcome, Writer};
 use crate::call::Fingerprinter;
+use crate::disk::Disk;
+use crate::log::{Append, AppendError, Appended, Log, RequestFrames, Stopped};
 use crate::metrics::Metrics;
 use crate::random::Random;
+use crate::spool::outgoing::SpoolLog;
+use crate::spool::recovery::{self, OpenError, Recovered};
+use crate::spool::shared::{SpoolOptions, lock};
+use crate::spool::writing::appender::Appender;
+use crate::spool::writing::housekeeper::Housekeeper;
+use crate::spool::writing::writer::{CommitError, Incoming, Outcome, Writer};
 use crate::time::Clock;
 
-/// The rooms of an open spool, to be called one after the other.
+/// An open spool whose parts the caller runs one after the other.
 #[derive(Debug)]
 pub struct Stepped {
     appender: Appender,
     writer: Writer,
     housekeeper: Housekeeper,
-    outlet: Outlet,
+    pub(in crate::spool) log: SpoolLog,
 }
 
 impl Stepped {
@@ -40,33 +40,33 @@ impl Stepped {
     ) -> Result<(Self, Recovered), OpenError> {
         let opened = recovery::open(disk, options, clock, random, metrics)?;
         let appender = Appender::new(Arc::clone(&opened.shared));
-        let outlet = Outlet { shared: opened.shared };
-        let spool = Self { appender, writer: opened.writer, housekeeper: opened.housekeeper, outlet };
+        let log = SpoolLog { shared: opened.shared };
+        let spool = Self { appender, writer: opened.writer, housekeeper: opened.housekeeper, log };
         Ok((spool, opened.recovered))
     }
 
-    /// The way in: what is appended waits for [`Stepped::turn`].
-    pub fn appender(&self) -> Appender {
-        self.appender.clone()
+    /// Queues requests until [`Stepped::turn`] stores them.
+    pub fn appender(&self) -> Arc<dyn Append> {
+        Arc::new(self.appender.clone())
     }
 
     /// Makes the fingerprints that this spool compares.
     pub fn fingerprinter(&self) -> Fingerprinter {
-        Fingerprinter::new(self.outlet.shared.ident.fingerprint_key)
+        Fingerprinter::new(self.log.shared.ident.fingerprint_key)
     }
 
-    /// Stores what waits, up to one block, and answers it: one write, one sync. Where the open segment is full the
-    /// housekeeper is given its turn. Returns whether the spool still stands.
+    /// Stores queued requests, up to one block, and answers them, with one write and one sync. Runs the
+    /// housekeeper if the open segment is full. Returns whether the spool still runs.
     pub fn turn(&mut self) -> bool {
-        let (shared, housekeeper) = (&self.outlet.shared, &mut self.housekeeper);
+        let (shared, housekeeper) = (&self.log.shared, &mut self.housekeeper);
         let mut make_next = || housekeeper.pass().is_ok() && lock(&shared.next_segment).prepared.is_some();
         self.appender.turn(&mut self.writer, &mut make_next)
     }
 
-    /// Commits a group of requests that wait in no queue: one write, one sync.
+    /// Commits a group of requests without the queue, with one write and one sync.
     ///
     /// # Errors
-    /// [`AppendError::Full`]: nothing has changed; after [`Stepped::keep`] there may be room.
+    /// [`AppendError::Full`]: nothing has changed; there may be space after [`Stepped::keep`].
     /// [`AppendError::DayOver`]: the day of one of them is over; the others are stored.
     /// [`AppendError::Stopped`]: the spool has stopped.
     pub fn append(
@@ -85,7 +85,7 @@ impl Stepped {
         }
     }
 
-    /// Does what the housekeeper has to do now.
+    /// Runs the housekeeper once.
     ///
     /// # Errors
     /// [`Stopped`].
@@ -93,15 +93,15 @@ impl Stepped {
         self.housekeeper.pass()
     }
 
-    /// The way out.
-    pub fn outlet(&self) -> &Outlet {
-        &self.outlet
+    /// What delivery and status need.
+    pub fn log(&self) -> Arc<dyn Log> {
+        Arc::new(self.log.clone())
     }
 
-    /// Stores what waits, takes no more, and ends it in order.
+    /// Stores queued requests, takes no more, and closes the spool cleanly.
     ///
     /// # Errors
-    /// [`Stopped`]. A spool without room for the last note is not closed in order, and loses nothing by it.
+    /// [`Stopped`]. If the spool has no space for the clean close, nothing is lost.
     pub fn close(mut self) -> Result<(), Stopped> {
         self.appender.close();
         while !self.appender.is_idle() {

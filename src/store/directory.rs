@@ -1,16 +1,19 @@
-//! [`DirectoryStore`]: a store whose objects are files, for a spool that is emptied without a bucket.
+//! [`DirectoryStore`]: a store whose objects are files, for emptying a spool without a bucket.
 //!
-//! An object is a file of its key, its headers and metadata one beside it with `.json` behind the name. A file gets its
-//! name when it is whole and synced, so one that is there is complete.
+//! An object is a file named by its key; its headers and metadata are in a file next to it, with `.json`
+//! appended to the name. A file is renamed to its final name only after it is complete and synced, so an
+//! existing file is always complete.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
-use super::{Body, BoxFuture, Fault, Head, ObjectStore, Put, PutMode, StoreError, Stored};
+use super::{Body, Fault, Head, ObjectStore, Put, PutMode, StoreError, Stored};
+use crate::boxed_future::BoxFuture;
+use crate::lock::lock;
 use crate::object::{Destination, ObjectKey};
 
 /// Bytes copied at a time.
@@ -20,11 +23,11 @@ const PIECE_BYTES: usize = 256 * 1_024;
 #[derive(Clone, Debug)]
 pub struct DirectoryStore {
     root: PathBuf,
-    /// One put at a time, so that of two with the same key one finds the other.
+    /// Serialises puts, so that the second of two puts with the same key finds the first object.
     putting: Arc<Mutex<()>>,
 }
 
-/// What stands beside an object.
+/// The content of the `.json` file next to an object.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 struct Beside {
     bucket: String,
@@ -36,10 +39,10 @@ struct Beside {
 }
 
 impl DirectoryStore {
-    /// Keeps objects below `root`, which is made where it is missing.
+    /// Opens a store with its objects below `root`, which is created if missing.
     ///
     /// # Errors
-    /// What the file system says.
+    /// The file system's error.
     pub fn open(root: &Path) -> io::Result<Self> {
         make_dirs(root)?;
         Ok(Self { root: root.to_owned(), putting: Arc::default() })
@@ -47,19 +50,19 @@ impl DirectoryStore {
 
     fn place(&self, key: &ObjectKey) -> Result<PathBuf, StoreError> {
         let path = Path::new(key.as_str());
-        // A key is made by Forebay, but of a prefix that a person chose.
+        // Forebay makes the key, but with a prefix chosen by a person.
         if path.components().all(|part| matches!(part, Component::Normal(_))) && !key.as_str().is_empty() {
             Ok(self.root.join(path))
         } else {
-            Err(failed(Fault::Refused, &format!("the key {key} cannot be a path")))
+            Err(failed(Fault::Refused, &format!("the object key {key} cannot be used as a path")))
         }
     }
 
     fn put_file(&self, put: &Put) -> Result<Stored, StoreError> {
         let place = self.place(&put.key)?;
-        let _one = self.putting.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one = lock(&self.putting);
         if put.mode == PutMode::CreateOnly && place.try_exists().map_err(|error| refused(&place, &error))? {
-            return Err(failed(Fault::Exists, &format!("{} exists", place.display())));
+            return Err(failed(Fault::Exists, &format!("{} already exists", place.display())));
         }
         let beside = Beside {
             bucket: put.destination.bucket.bucket().to_owned(),
@@ -78,7 +81,7 @@ impl DirectoryStore {
                 fs::remove_file(&staged)?;
                 return Ok(false);
             }
-            // The object last: where it is, what stands beside it is too.
+            // Rename the object last, so that an existing object always has its `.json` file.
             let beside = beside_of(&place);
             write_synced(&temporary_of(&beside), &mut json.as_slice())?;
             name_durably(&beside)?;
@@ -87,9 +90,7 @@ impl DirectoryStore {
         };
         match written() {
             Ok(true) => Ok(Stored::default()),
-            Ok(false) => {
-                Err(failed(Fault::Digest, "the staged object has another checksum than it was made with"))
-            }
+            Ok(false) => Err(failed(Fault::Digest, "the staged object does not match its checksum")),
             Err(error) => Err(refused(&place, &error)),
         }
     }
@@ -99,7 +100,7 @@ impl DirectoryStore {
         let len = match fs::metadata(&place) {
             Ok(about) => about.len(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(failed(Fault::NotFound, &format!("there is no {}", place.display())));
+                return Err(failed(Fault::NotFound, &format!("{} does not exist", place.display())));
             }
             Err(error) => return Err(refused(&place, &error)),
         };
@@ -107,7 +108,7 @@ impl DirectoryStore {
         let read = fs::read(&beside).and_then(|json| Ok(serde_json::from_slice::<Beside>(&json)?));
         match read {
             Ok(beside) => Ok(Head { len, metadata: beside.metadata, ..Head::default() }),
-            // A file of somebody else's: without metadata it is not ours.
+            // A file of someone else: without metadata it is not Forebay's.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Head { len, ..Head::default() }),
             Err(error) => Err(refused(&beside, &error)),
         }
@@ -138,10 +139,10 @@ async fn blocking<T: Send + 'static>(
 }
 
 fn failed(fault: Fault, message: &str) -> StoreError {
-    StoreError { fault, status: None, code: None, message: message.to_owned() }
+    StoreError::local(fault, message)
 }
 
-/// What a file system refuses, it refuses until somebody changes something.
+/// File system errors last until a person does something, so they are [`Fault::Refused`].
 fn refused(place: &Path, error: &io::Error) -> StoreError {
     failed(Fault::Refused, &format!("{}: {error}", place.display()))
 }
@@ -166,7 +167,7 @@ fn read_body(body: &Body) -> io::Result<Box<dyn Read + '_>> {
             let found = file.metadata()?.len();
             if found != *len {
                 return Err(io::Error::other(format!(
-                    "the object's file {} has {found} bytes, not {len}",
+                    "the object's file {} has {found} bytes instead of {len}",
                     path.display()
                 )));
             }
@@ -175,7 +176,7 @@ fn read_body(body: &Body) -> io::Result<Box<dyn Read + '_>> {
     }
 }
 
-/// Makes a directory and those above it, and syncs each new name.
+/// Creates a directory with its parents, and syncs each parent.
 fn make_dirs(dir: &Path) -> io::Result<()> {
     if dir.as_os_str().is_empty() || dir.is_dir() {
         return Ok(());
@@ -194,7 +195,7 @@ fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
-/// Writes a file and syncs it; returns the CRC-32 of its bytes.
+/// Writes and syncs a file; returns the CRC-32 of its bytes.
 fn write_synced(place: &Path, from: &mut dyn Read) -> io::Result<u32> {
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(place)?;
     let mut crc32 = crc32fast::Hasher::new();
@@ -212,8 +213,8 @@ fn write_synced(place: &Path, from: &mut dyn Read) -> io::Result<u32> {
     Ok(crc32.finalize())
 }
 
-/// Gives a synced temporary file its name.
-#[expect(clippy::disallowed_methods, reason = "the file is synced before, its directory behind")]
+/// Renames a synced temporary file to its final name.
+#[expect(clippy::disallowed_methods, reason = "the file is synced before, and its directory after")]
 fn name_durably(place: &Path) -> io::Result<()> {
     fs::rename(temporary_of(place), place)?;
     sync_dir(place.parent().unwrap_or(Path::new("")))

@@ -1,19 +1,21 @@
-//! [`FakeStore`]: a store in memory that obeys the same contract, for tests and simulations.
+//! [`FakeStore`]: a store in memory that obeys the store's contract, for tests and simulations.
 //!
-//! It has no threads, no clock and no chance in it: what goes wrong is scripted, and a future that waits, waits for a
-//! [`Gate`] that the test opens. So a simulation that polls it by hand is replayed by its seed alone.
+//! It uses no threads, clock or randomness: faults are scripted, and a waiting future waits for a [`Gate`]
+//! that the test opens. A simulation that polls it by hand is therefore reproducible from its seed.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 
 use bytes::Bytes;
 
-use super::{Body, BoxFuture, Fault, Head, ObjectStore, Put, PutMode, StoreError, Stored};
+use super::{Body, Fault, Head, ObjectStore, Put, PutMode, StoreError, Stored};
+use crate::boxed_future::BoxFuture;
+use crate::lock::lock;
 use crate::object::{AppliedEncryption, Destination, Encryption, ObjectKey};
 
-/// Something that futures wait at until it is opened. Clones are the same gate.
+/// A gate where futures wait until it is opened. Clones are the same gate.
 #[derive(Clone, Debug, Default)]
 pub struct Gate {
     state: Arc<Mutex<GateState>>,
@@ -31,7 +33,7 @@ impl Gate {
         Self::default()
     }
 
-    /// Lets everything through, now and from now on.
+    /// Lets all futures pass from now on.
     pub fn open(&self) {
         let waiting = {
             let mut state = lock(&self.state);
@@ -41,7 +43,7 @@ impl Gate {
         waiting.into_iter().for_each(Waker::wake);
     }
 
-    /// Whether somebody waits at it.
+    /// Whether a future is waiting at it.
     pub fn is_awaited(&self) -> bool {
         !lock(&self.state).waiting.is_empty()
     }
@@ -65,49 +67,49 @@ impl Gate {
 /// What happens to one put.
 #[derive(Clone, Debug)]
 pub enum Step {
-    /// What the contract says.
+    /// It is handled as the contract says.
     Proper,
-    /// It is not applied, and this is answered.
+    /// It is not applied, and fails with this answer.
     Answer {
-        /// What kind of failure.
+        /// The kind of failure.
         fault: Fault,
-        /// HTTP status, where there is an answer.
+        /// The HTTP status, if there is an answer.
         status: Option<u16>,
         /// The error code.
         code: Option<&'static str>,
     },
-    /// It is applied as the contract says, and the answer is lost: [`Fault::Transient`].
+    /// It is applied, but the answer is lost: [`Fault::Transient`].
     LoseAnswer,
-    /// The answer is lost at once, and it is applied when [`FakeStore::apply_late`] is called, if the store still allows
-    /// it then: a request that was slow on its way.
+    /// The answer is lost at once. The put is applied when [`FakeStore::apply_late`] is called, if the
+    /// contract still allows it: a request that was delayed on the network.
     ApplyLate,
-    /// The request arrives when the gate opens.
+    /// The request arrives only when the gate opens.
     HoldRequest(Gate),
-    /// It is applied; the answer comes when the gate opens.
+    /// It is applied, but the answer arrives only when the gate opens.
     HoldAnswer(Gate),
-    /// The store panics, and with it the task that asked.
+    /// The store panics, and so does the calling task.
     Panic,
 }
 
 impl Step {
-    /// 503 before anything was applied.
+    /// 503, not applied.
     pub const SLOW_DOWN: Self =
         Self::Answer { fault: Fault::Transient, status: Some(503), code: Some("SlowDown") };
-    /// 409: another conditional put is under way.
+    /// 409: another conditional put is in progress.
     pub const BUSY: Self =
         Self::Answer { fault: Fault::Busy, status: Some(409), code: Some("ConditionalRequestConflict") };
-    /// 412, whether the object is there or not.
+    /// 412, whether or not the object exists.
     pub const EXISTS: Self =
         Self::Answer { fault: Fault::Exists, status: Some(412), code: Some("PreconditionFailed") };
     /// 403.
     pub const REFUSED: Self =
         Self::Answer { fault: Fault::Refused, status: Some(403), code: Some("AccessDenied") };
-    /// 400: the store received other bytes.
+    /// 400: the store received bytes that do not match the checksum.
     pub const DIGEST: Self =
         Self::Answer { fault: Fault::Digest, status: Some(400), code: Some("BadDigest") };
 }
 
-/// An object as it is stored.
+/// A stored object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FakeObject {
     /// Its bytes.
@@ -116,9 +118,9 @@ pub struct FakeObject {
     pub metadata: BTreeMap<String, String>,
     /// Its `Content-Encoding`.
     pub content_encoding: Option<&'static str>,
-    /// What encryption was asked for.
+    /// The requested encryption.
     pub encryption: Encryption,
-    /// How often it was written: 1, unless it was overwritten.
+    /// How often it was written: 1 unless it was overwritten.
     pub writes: u32,
 }
 
@@ -147,37 +149,37 @@ struct State {
 }
 
 impl FakeStore {
-    /// An empty store in which every bucket exists and nothing goes wrong.
+    /// An empty store in which every bucket exists and every put succeeds.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// What happens to the next puts, in order, after those already scripted. Then everything is proper again.
+    /// Appends steps for the next puts, in order. Puts after the last step succeed.
     pub fn script(&self, steps: impl IntoIterator<Item = Step>) {
         lock(&self.state).steps.extend(steps);
     }
 
-    /// Forgets the steps that have not come up: everything is proper again.
+    /// Discards the remaining steps, so that puts succeed again.
     pub fn clear_script(&self) {
         lock(&self.state).steps.clear();
     }
 
-    /// Steps that are scripted and have not come up.
+    /// The number of steps not yet used.
     pub fn steps_left(&self) -> usize {
         lock(&self.state).steps.len()
     }
 
-    /// Answers every HEAD with 403, as a policy that grants only PutObject does; or stops doing so.
+    /// Answers every HEAD with 403, like a policy that grants only PutObject; or stops doing so.
     pub fn refuse_heads(&self, refuse: bool) {
         lock(&self.state).heads_refused = refuse;
     }
 
-    /// Takes `If-None-Match` without heeding it, as stores without conditional writes do.
+    /// Ignores `If-None-Match`, like stores without conditional writes.
     pub fn ignore_conditions(&self, ignore: bool) {
         lock(&self.state).conditions_ignored = ignore;
     }
 
-    /// Answers everything about a bucket with 403, or stops doing so.
+    /// Answers all requests to a bucket with 403, or stops doing so.
     pub fn refuse_bucket(&self, bucket: &str, refuse: bool) {
         let refused = &mut lock(&self.state).refused_buckets;
         if refuse {
@@ -187,7 +189,8 @@ impl FakeStore {
         }
     }
 
-    /// Answers every put to a key that begins so with 403, as a policy does that grants some folders only; or stops doing so.
+    /// Answers puts below a key prefix with 403, like a policy that grants only some folders; or stops doing
+    /// so.
     pub fn refuse_below(&self, folder: &str, refuse: bool) {
         let refused = &mut lock(&self.state).refused_folders;
         if refuse {
@@ -197,7 +200,7 @@ impl FakeStore {
         }
     }
 
-    /// Answers every put under a KMS key as S3 does while the key is disabled, or stops doing so.
+    /// Answers puts with this KMS key as S3 does while the key is disabled, or stops doing so.
     pub fn refuse_key(&self, key: &str, refuse: bool) {
         let refused = &mut lock(&self.state).refused_keys;
         if refuse {
@@ -207,7 +210,7 @@ impl FakeStore {
         }
     }
 
-    /// Answers everything asked as a role as if the role could not be assumed, or stops doing so.
+    /// Answers all requests with a role as if it could not be assumed, or stops doing so.
     pub fn refuse_role(&self, arn: &str, refuse: bool) {
         let refused = &mut lock(&self.state).refused_roles;
         if refuse {
@@ -217,12 +220,12 @@ impl FakeStore {
         }
     }
 
-    /// Encrypts in another way than it is asked to, and says so; `None`: as it is asked to.
+    /// Applies and reports another encryption than requested; `None`: the requested one.
     pub fn encrypt_as(&self, applied: Option<AppliedEncryption>) {
         lock(&self.state).encrypts_as = applied;
     }
 
-    /// Lets a bucket be missing, or be there again.
+    /// Makes a bucket missing, or restores it.
     pub fn miss_bucket(&self, bucket: &str, missing: bool) {
         let buckets = &mut lock(&self.state).missing_buckets;
         if missing {
@@ -232,23 +235,23 @@ impl FakeStore {
         }
     }
 
-    /// Everything about a bucket waits until the gate is opened.
+    /// Holds all requests to a bucket until the gate is opened.
     pub fn hold_bucket(&self, bucket: &str) -> Gate {
         let gate = Gate::new();
         lock(&self.state).gates.insert(bucket.to_owned(), gate.clone());
         gate
     }
 
-    /// The requests that were slow on their way arrive now, in order.
+    /// Applies the delayed puts now, in order.
     pub fn apply_late(&self) {
         let mut state = lock(&self.state);
         for put in std::mem::take(&mut state.late) {
-            // Nobody waits for the answer.
+            // Their answers were already lost.
             drop(state.apply(&put));
         }
     }
 
-    /// An object.
+    /// An object, if it exists.
     pub fn object(&self, bucket: &str, key: &str) -> Option<FakeObject> {
         lock(&self.state).objects.get(&(bucket.to_owned(), key.to_owned())).cloned()
     }
@@ -263,12 +266,12 @@ impl FakeStore {
         lock(&self.state).objects.remove(&(bucket.to_owned(), key.to_owned()));
     }
 
-    /// Puts that were tried.
+    /// The number of attempted puts.
     pub fn puts(&self) -> u64 {
         lock(&self.state).puts
     }
 
-    /// HEADs that were tried.
+    /// The number of attempted HEADs.
     pub fn heads(&self) -> u64 {
         lock(&self.state).heads
     }
@@ -334,7 +337,7 @@ impl FakeStore {
     }
 }
 
-/// What a store that does as it is asked says of it.
+/// The encryption that a store reports if it applies what was requested.
 fn applied(asked: &Encryption) -> Option<AppliedEncryption> {
     Some(AppliedEncryption {
         algorithm: asked.algorithm().map(str::to_owned),
@@ -413,11 +416,10 @@ fn bytes_of(body: &Body) -> Result<Bytes, StoreError> {
 }
 
 fn answer(fault: Fault, status: Option<u16>, code: Option<&str>) -> StoreError {
-    StoreError { fault, status, code: code.map(str::to_owned), message: "scripted".to_owned() }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    match status {
+        Some(status) => StoreError::answered(fault, status, code, "scripted"),
+        None => StoreError::local(fault, "scripted"),
+    }
 }
 
 #[cfg(test)]

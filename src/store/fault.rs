@@ -1,15 +1,13 @@
-//! What an answer means: from a status and an error code to a [`Fault`]. Pure.
+//! Classifies an answer: from a status and an error code to a [`Fault`]. Pure.
 //!
-//! The rule behind the table: [`Fault::Transient`] only where the same request may fare better by itself. Where the
-//! store has read the request and says no, trying again changes nothing until a person does something, and the person
-//! has to be told: [`Fault::Refused`]. Both are retried for ever; they differ in pace and in alarm.
+//! The rule for the table: [`Fault::Transient`] only if the same request may succeed later by itself. If the
+//! store understood the request and refuses it, retrying does not help until a person acts, and an alarm must
+//! say so: [`Fault::Refused`]. Both are retried forever; they differ in pace and in the alarm.
 
 use super::Fault;
+use super::reason::{DIGEST, REGION};
 
-/// Outside text in a message, in bytes. What is longer is cut.
-pub const OUTSIDE_TEXT_BYTES_MAX: usize = 256;
-
-/// Which request was answered: a 404 says another thing to each.
+/// The request that was answered: a 404 means something different for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked {
     /// `PutObject`.
@@ -22,51 +20,32 @@ pub enum Asked {
     List,
     /// `HeadBucket`.
     HeadBucket,
-    /// `AssumeRole` of the token service.
+    /// `AssumeRole` of STS.
     AssumeRole,
 }
 
-/// How a try ended.
+/// How an attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending<'a> {
-    /// With an answer of HTTP.
+    /// With an HTTP answer.
     Answer {
         /// The status.
         status: u16,
-        /// The store's error code, where the body or a header named one.
+        /// The store's error code, if the body or a header contains one.
         code: Option<&'a str>,
     },
-    /// Without an answer: timeout, reset, refused connection, a name that does not resolve, half an answer.
+    /// Without an answer: timeout, reset, refused connection, unresolved name, incomplete answer.
     NoAnswer,
-    /// Before anything was sent: no credentials, or they could not be had.
+    /// Before anything was sent: there are no credentials, or fetching them failed.
     NoCredentials,
     /// Before anything was sent: the request cannot be built from this configuration.
     Unbuildable,
 }
 
-/// Codes that say: the bytes were not those of the checksum.
-const DIGEST: &[&str] =
-    &["BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch"];
-
-/// Whether a store's error code says that the bytes were not those of the checksum.
-pub fn is_digest(code: &str) -> bool {
-    DIGEST.contains(&code)
-}
-
-/// Codes that say: the credentials have ended, or are not what they were.
+/// Codes that mean that the credentials have expired or became invalid.
 const EXPIRED: &[&str] = &["ExpiredToken", "ExpiredTokenException", "InvalidToken", "TokenRefreshRequired"];
 
-/// Codes that say: ask another region.
-const REGION: &[&str] = &[
-    "PermanentRedirect",
-    "AuthorizationHeaderMalformed",
-    "IncorrectRegion",
-    "IncorrectEndpoint",
-    "IllegalLocationConstraintException",
-    "InvalidRegion",
-];
-
-/// Codes below 500 that pass by themselves.
+/// Codes with a status below 500 that are transient.
 const PASSING: &[&str] = &[
     "RequestTimeout",
     "IncompleteBody",
@@ -81,10 +60,10 @@ const PASSING: &[&str] = &[
     "ClientDisconnected",
 ];
 
-/// Codes at or above 500 that do not.
+/// Codes with a status of 500 or more that are not transient.
 const LASTING: &[&str] = &["NotImplemented", "MethodNotAllowed", "NoSuchBucket", "AccessDenied"];
 
-/// What kind of failure this is.
+/// Classifies a failure.
 pub fn classify(asked: Asked, ending: Ending<'_>) -> Fault {
     let (status, code) = match ending {
         Ending::Answer { status, code } => (status, code.unwrap_or("")),
@@ -92,7 +71,7 @@ pub fn classify(asked: Asked, ending: Ending<'_>) -> Fault {
         Ending::NoCredentials => return Fault::NoAccess,
         Ending::Unbuildable => return Fault::Refused,
     };
-    if is_digest(code) {
+    if DIGEST.contains(&code) {
         return Fault::Digest;
     }
     if EXPIRED.contains(&code) {
@@ -102,7 +81,7 @@ pub fn classify(asked: Asked, ending: Ending<'_>) -> Fault {
         return Fault::Region;
     }
     if let Some(kms) = code.strip_prefix("KMS.") {
-        // A key that is off, gone or forbidden waits for a person; the key service being busy does not.
+        // A key that is disabled, deleted or forbidden needs a person; a busy KMS does not.
         let busy = ["Throttling", "LimitExceeded", "Internal", "DependencyTimeout", "KeyUnavailable"];
         return if busy.iter().any(|word| kms.contains(word)) { Fault::Transient } else { Fault::Refused };
     }
@@ -116,32 +95,15 @@ pub fn classify(asked: Asked, ending: Ending<'_>) -> Fault {
         (412, Asked::Put) => Fault::Exists,
         (409, _) => Fault::Busy,
         (408 | 425 | 429, _) => Fault::Transient,
-        // Of a HEAD there is no body to say so: this is how S3 answers one whose session has ended.
+        // S3 answers a HEAD like this when the session has expired; without a body there is no code.
         (400, Asked::Head) => Fault::Expired,
         (400..=499, Asked::AssumeRole) => Fault::NoAccess,
         (400..=499, _) => Fault::Refused,
         (500.., _) if LASTING.contains(&code) => Fault::Refused,
-        // 307 comes while a young bucket's name spreads; a success that cannot be read is an unknown outcome.
+        // 307 occurs while the name of a new bucket propagates; after an unreadable success the outcome is
+        // unknown.
         _ => Fault::Transient,
     }
-}
-
-/// One line of at most [`OUTSIDE_TEXT_BYTES_MAX`] bytes from a text that came from outside: control characters escaped.
-pub fn outside_text(text: &str) -> String {
-    let mut line = String::new();
-    for char in text.trim().chars() {
-        let escaped: String =
-            if char.is_control() || matches!(char, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}') {
-                char.escape_default().collect()
-            } else {
-                char.to_string()
-            };
-        if line.len() + escaped.len() > OUTSIDE_TEXT_BYTES_MAX {
-            break;
-        }
-        line.push_str(&escaped);
-    }
-    line
 }
 
 #[cfg(test)]
@@ -153,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_put_was_answered() {
+    fn answers_to_a_put_are_classified() {
         let check = |status, code, fault| {
             assert_eq!(classify(Asked::Put, answer(status, code)), fault, "{status} {code}");
         };
@@ -202,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_head_was_answered() {
+    fn answers_to_a_head_are_classified() {
         let check = |status, code, fault| {
             assert_eq!(classify(Asked::Head, answer(status, code)), fault, "{status} {code}");
         };
@@ -217,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_token_service_answered() {
+    fn answers_of_sts_are_classified() {
         let check = |status, code, fault| {
             assert_eq!(classify(Asked::AssumeRole, answer(status, code)), fault, "{status} {code}");
         };
@@ -231,16 +193,9 @@ mod tests {
     }
 
     #[test]
-    fn what_was_never_answered() {
+    fn missing_answers_are_classified() {
         assert_eq!(classify(Asked::Put, Ending::NoAnswer), Fault::Transient);
         assert_eq!(classify(Asked::Put, Ending::NoCredentials), Fault::NoAccess);
         assert_eq!(classify(Asked::Put, Ending::Unbuildable), Fault::Refused);
-    }
-
-    #[test]
-    fn outside_text_is_one_bounded_line() {
-        assert_eq!(outside_text(" Access\nDenied\u{1b}[31m "), r"Access\nDenied\u{1b}[31m");
-        assert_eq!(outside_text("ünïcode"), "ünïcode");
-        assert_eq!(outside_text(&"ü".repeat(1_000)).len(), OUTSIDE_TEXT_BYTES_MAX);
     }
 }

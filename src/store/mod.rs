@@ -1,41 +1,41 @@
-//! The object store: one narrow trait, the S3 client behind it, and how its answers are understood.
+//! The object store: a narrow trait, the S3 client that implements it, and the classification of its answers.
 //!
-//! A store tries once. Whether and when to try again is decided by `delivery`, which knows what was sealed.
+//! A store makes one attempt. `delivery` decides whether and when to retry, because it knows what is sealed.
 
 pub mod directory;
 pub mod fake;
 pub mod fault;
+pub mod reason;
 pub mod region;
 pub mod s3;
 
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 
 use bytes::Bytes;
 
+use crate::boxed_future::BoxFuture;
 use crate::object::{AppliedEncryption, Destination, ObjectKey};
+use crate::words::{outside_text, outside_text_within};
 
-/// A future that a trait object can return.
-pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+pub use reason::Reason;
 
 /// Whether a put may replace an object of the same key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PutMode {
-    /// `If-None-Match: *`: 412 where the key exists.
+    /// `If-None-Match: *`: 412 if the key exists.
     CreateOnly,
     /// A plain put.
     Overwrite,
 }
 
-/// What is put: in memory, or a file whose length is known.
+/// The bytes of a put: in memory, or in a file of known length.
 #[derive(Clone, Debug)]
 pub enum Body {
     /// In memory.
     Bytes(Bytes),
     /// The whole of a staged file.
     File {
-        /// Where it lies.
+        /// Its path.
         path: std::path::PathBuf,
         /// Its length in bytes.
         len: u64,
@@ -45,7 +45,7 @@ pub enum Body {
 /// One put.
 #[derive(Clone, Debug)]
 pub struct Put {
-    /// Where it goes and how (the destination's prefix is already part of `key`).
+    /// The destination (its prefix is already part of `key`).
     pub destination: Destination,
     /// The whole object key.
     pub key: ObjectKey,
@@ -59,68 +59,91 @@ pub struct Put {
     pub metadata: Vec<(&'static str, String)>,
     /// Object tags.
     pub tags: Vec<(&'static str, String)>,
-    /// Whether an existing object is left alone.
+    /// Whether the put may replace an object.
     pub mode: PutMode,
 }
 
-/// What a store says of a put that it has taken.
+/// A store's answer to a successful put.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stored {
     /// The entity tag, as answered.
     pub etag: Option<String>,
-    /// The server-side encryption that the store says it applied; `None` from a store that knows none.
+    /// The server-side encryption that the store reports; `None` if it reports none.
     pub applied: Option<AppliedEncryption>,
     /// The version id, in versioned buckets.
     pub version: Option<String>,
 }
 
-/// What a HEAD tells of an object.
+/// A store's answer to a HEAD.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Head {
     /// Length in bytes.
     pub len: u64,
     /// User metadata by name, without `x-amz-meta-`.
     pub metadata: std::collections::BTreeMap<String, String>,
-    /// The server-side encryption that the store names; `None` from a store that knows none.
+    /// The server-side encryption that the store reports; `None` if it reports none.
     pub applied: Option<AppliedEncryption>,
 }
 
-/// What kind of failure an answer is; each asks for something else of the one who delivers.
+/// The kind of a failure. Delivery reacts differently to each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// 412: an object with this key exists.
     Exists,
-    /// 409: another conditional request is under way.
+    /// 409: another conditional request is in progress.
     Busy,
     /// 404 on HEAD: no such object.
     NotFound,
-    /// Refused until somebody changes something: 403, no such bucket, a key that cannot be used, no credentials.
+    /// Refused until a person acts: 403, missing bucket, unusable key.
     Refused,
-    /// The credentials used have ended before their time; the next try gets new ones.
+    /// The credentials expired early or were revoked; the next attempt uses new ones.
     Expired,
-    /// Nothing was asked: there are no credentials, or the role that opens the bucket is refused.
+    /// Nothing was sent: there are no credentials, or the role cannot be assumed.
     NoAccess,
-    /// The store received other bytes than were named by the checksum.
+    /// The store received bytes that do not match the checksum.
     Digest,
-    /// Nothing was asked: a local file with the object's bytes cannot be read. That is not the store's fault.
+    /// Nothing was sent: the local file with the object's bytes cannot be read. Not a fault of the store.
     Local,
-    /// The bucket is in another region than the one used; the store's cache of regions has been corrected.
+    /// The bucket is in another region than the one used; the remembered region has been corrected.
     Region,
-    /// Everything else: timeout, reset, 5xx, SlowDown, unknown. Whether the put was applied is not known.
+    /// Everything else: timeout, reset, 5xx, SlowDown, unknown. Whether the put was applied is unknown.
     Transient,
 }
 
-/// A failed try. `fault` says what to do; the text says what happened, for a person.
+/// The longest error code, in bytes. Longer ones are cut.
+const CODE_BYTES_MAX: usize = 64;
+
+/// A failed attempt. `fault` is for the program, the text is for people.
 #[derive(Clone, Debug)]
 pub struct StoreError {
-    /// What kind of failure it is.
+    /// The kind of failure.
     pub fault: Fault,
-    /// HTTP status, where there was an answer.
+    /// The HTTP status, if there was an answer.
     pub status: Option<u16>,
-    /// The store's error code (`AccessDenied`, `SlowDown`, …), where it gave one.
+    /// The store's error code (`AccessDenied`, `SlowDown`, …), if it gave one.
     pub code: Option<String>,
-    /// What happened, in one line, at most 256 bytes of outside text.
+    /// What the failure is about, for the person who fixes it.
+    pub reason: Reason,
+    /// What happened, in one line; at most 256 bytes of external text, then `…` if more was cut off.
     pub message: String,
+}
+
+impl StoreError {
+    /// A failure on this side, before or after the request.
+    pub fn local(fault: Fault, message: impl Into<String>) -> Self {
+        Self { fault, status: None, code: None, reason: Reason::Other, message: message.into() }
+    }
+
+    /// A failure with an answer.
+    pub fn answered(fault: Fault, status: u16, code: Option<&str>, message: &str) -> Self {
+        Self {
+            fault,
+            status: Some(status),
+            code: code.map(|code| outside_text_within(code, CODE_BYTES_MAX).to_string()),
+            reason: Reason::of_answer(status, code, message),
+            message: outside_text(message.trim()).to_string(),
+        }
+    }
 }
 
 impl fmt::Display for StoreError {
@@ -135,12 +158,13 @@ impl fmt::Display for StoreError {
 
 impl std::error::Error for StoreError {}
 
-/// An object store, as narrow as Forebay needs it.
+/// An object store, with only the operations that delivery needs.
 pub trait ObjectStore: Send + Sync + fmt::Debug {
-    /// Puts one object, in one request, trying once. `Ok` means the store has it durably and its checksum was that sent.
+    /// Puts one object with one request, without a retry. `Ok`: the store has it durably, with the checksum
+    /// that was sent.
     fn put<'a>(&'a self, put: &'a Put) -> BoxFuture<'a, Result<Stored, StoreError>>;
 
-    /// Asks for an object's metadata, trying once.
+    /// Reads an object's metadata, without a retry.
     fn head<'a>(
         &'a self,
         destination: &'a Destination,

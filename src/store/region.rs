@@ -1,29 +1,32 @@
-//! Which region a bucket is in: configured, or found, and remembered until the store says otherwise.
+//! The region of each bucket: configured or discovered, and remembered until the store reports another.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
-/// Buckets whose region is remembered. At the limit the memory is emptied: finding again costs one request a bucket.
+use crate::lock::lock;
+
+/// The most buckets whose region is remembered. At the limit all are forgotten; discovery costs one request
+/// per bucket.
 pub const REGIONS_REMEMBERED_MAX: usize = 4_096;
 
-/// The longest name of a region, in bytes.
+/// The longest region name, in bytes.
 const REGION_BYTES_MAX: usize = 32;
 
-/// The region of stores that are not AWS, and the one first asked where nothing is configured.
+/// The region of stores other than AWS, and the first one asked if none is configured.
 pub const DEFAULT_REGION: &str = "us-east-1";
 
-/// What is said about regions before any request.
+/// How regions are determined.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RegionRule {
-    /// Every bucket without a region of its own is in this one.
+    /// All buckets without a configured region are in this one.
     Fixed(String),
-    /// Each bucket is asked for (`HeadBucket`).
+    /// Each bucket is asked with `HeadBucket`.
     Find,
 }
 
 impl RegionRule {
-    /// The rule of a configuration: the region set; with a custom endpoint the one that its host names, else us-east-1;
-    /// without either, each bucket is asked.
+    /// The rule of a configuration: the configured region; with a custom endpoint the region in its host
+    /// name, else us-east-1; without either, each bucket is asked.
     pub fn of(region: Option<&str>, endpoint_url: Option<&str>) -> Self {
         match (region, endpoint_url) {
             (Some(region), _) => Self::Fixed(region.to_owned()),
@@ -33,8 +36,9 @@ impl RegionRule {
     }
 }
 
-/// The region of a store behind an endpoint of its own: named by the host where it is one of AWS (a VPC endpoint,
-/// `https://bucket.vpce-1a2b.s3.eu-west-1.vpce.amazonaws.com`, or `https://s3.eu-west-1.amazonaws.com`), else us-east-1.
+/// The region of a custom endpoint: the one in its host name if that is an AWS host (a VPC endpoint such as
+/// `https://bucket.vpce-1a2b.s3.eu-west-1.vpce.amazonaws.com`, or `https://s3.eu-west-1.amazonaws.com`), else
+/// us-east-1.
 pub fn region_of_endpoint(url: &str) -> &str {
     let named = || {
         let (_, rest) = url.split_once("://")?;
@@ -49,17 +53,17 @@ pub fn region_of_endpoint(url: &str) -> &str {
     named().unwrap_or(DEFAULT_REGION)
 }
 
-/// Where to send a bucket's requests.
+/// Where to send requests to a bucket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Where {
     /// To this region.
     Region(String),
-    /// The bucket must be asked first.
+    /// Unknown: ask the bucket first.
     Unknown,
 }
 
-/// What is known of each bucket. What a store answered stands above what was configured: a configuration that names
-/// the wrong region would otherwise be refused for ever, with the right one in every refusal.
+/// The regions of buckets. A region reported by the store takes precedence over the configured one: otherwise
+/// a wrong configuration would be refused forever, although each refusal names the correct region.
 #[derive(Debug)]
 pub struct Regions {
     rule: RegionRule,
@@ -67,14 +71,14 @@ pub struct Regions {
 }
 
 impl Regions {
-    /// Nothing learned yet.
+    /// Starts without discovered regions.
     pub fn new(rule: RegionRule) -> Self {
         Self { rule, learned: Mutex::new(BTreeMap::new()) }
     }
 
     /// The region to use for a bucket, given the one configured for it.
     pub fn of(&self, bucket: &str, configured: Option<&str>) -> Where {
-        let learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
+        let learned = lock(&self.learned);
         match (learned.get(bucket), configured, &self.rule) {
             (Some(known), _, _) => known.clone(),
             (None, Some(region), _) => Where::Region(region.to_owned()),
@@ -83,7 +87,7 @@ impl Regions {
         }
     }
 
-    /// Where to go when a bucket cannot say where it is: as configured.
+    /// The configured region, for a store that does not report one.
     pub fn fallback<'a>(&'a self, configured: Option<&'a str>) -> Option<&'a str> {
         match (configured, &self.rule) {
             (Some(region), _) => Some(region),
@@ -92,13 +96,13 @@ impl Regions {
         }
     }
 
-    /// Remembers where a bucket was found.
+    /// Remembers the region of a bucket.
     pub fn learn(&self, bucket: &str, region: &str) {
         self.note(bucket, Where::Region(region.to_owned()));
     }
 
-    /// A request to `used` was answered with "another region". `named` is the region in that answer, if it had one; else
-    /// the bucket is asked before its next request.
+    /// Handles the answer "another region" to a request sent to region `used`. `named` is the region in that
+    /// answer, if any; without it the bucket is asked before its next request.
     pub fn correct(&self, bucket: &str, used: &str, named: Option<&str>) {
         match named {
             Some(region) if region != used => self.learn(bucket, region),
@@ -107,7 +111,7 @@ impl Regions {
     }
 
     fn note(&self, bucket: &str, known: Where) {
-        let mut learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut learned = lock(&self.learned);
         if learned.len() >= REGIONS_REMEMBERED_MAX && !learned.contains_key(bucket) {
             learned.clear();
         }
@@ -115,17 +119,17 @@ impl Regions {
     }
 }
 
-/// A region named by an answer, if it can be one. It becomes part of a host name, so nothing else may pass.
+/// A region named by an answer, if it is valid. It becomes part of a host name, so anything else is rejected.
 pub fn region_name(text: &str) -> Option<&str> {
     let text = text.trim();
-    // `GetBucketLocation` and old answers say `EU` for the first European region.
+    // `GetBucketLocation` and old answers use `EU` for the first European region.
     let text = if text == "EU" { "eu-west-1" } else { text };
     let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     let fits = (1..=REGION_BYTES_MAX).contains(&text.len());
     (fits && text.bytes().all(legal) && !text.starts_with('-') && !text.ends_with('-')).then_some(text)
 }
 
-/// The region that the XML of an error names (`<Region>` of `AuthorizationHeaderMalformed`).
+/// The region in the XML of an error (`<Region>` of `AuthorizationHeaderMalformed`).
 pub fn region_in_error_body(body: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(body).ok()?;
     let (_, rest) = text.split_once("<Region>")?;
@@ -138,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_rule_is_configured_then_custom_endpoint_then_find() {
+    fn a_configured_region_precedes_that_of_the_endpoint_and_discovery() {
         let check = |region, endpoint, rule| assert_eq!(RegionRule::of(region, endpoint), rule);
         check(Some("eu-west-1"), None, RegionRule::Fixed("eu-west-1".into()));
         check(Some("eu-west-1"), Some("http://x"), RegionRule::Fixed("eu-west-1".into()));
@@ -148,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn the_host_of_an_endpoint_of_aws_names_its_region() {
+    fn the_host_of_an_aws_endpoint_names_its_region() {
         let check = |url, region| assert_eq!(region_of_endpoint(url), region, "{url}");
         check("https://bucket.vpce-1a2b-3c4d.s3.eu-west-1.vpce.amazonaws.com", "eu-west-1");
         check("https://vpce-1a2b-3c4d-eu-west-1a.s3.eu-west-1.vpce.amazonaws.com/", "eu-west-1");
@@ -162,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_store_says_stands_above_the_configuration() {
+    fn a_region_reported_by_the_store_overrides_the_configured_one() {
         let at = |region: &str| Where::Region(region.to_owned());
         let regions = Regions::new(RegionRule::Find);
         assert_eq!(regions.of("b", None), Where::Unknown);
@@ -170,15 +174,15 @@ mod tests {
         regions.correct("b", "eu-west-1", Some("eu-south-1"));
         assert_eq!(regions.of("b", Some("eu-west-1")), at("eu-south-1"));
         regions.correct("b", "eu-south-1", None);
-        assert_eq!(regions.of("b", Some("eu-west-1")), Where::Unknown, "it must be asked");
+        assert_eq!(regions.of("b", Some("eu-west-1")), Where::Unknown, "the bucket must be asked");
         regions.learn("b", "eu-north-1");
         assert_eq!(regions.of("b", None), at("eu-north-1"));
         regions.correct("b", "eu-north-1", Some("eu-north-1"));
-        assert_eq!(regions.of("b", None), Where::Unknown, "a redirect to itself is no answer");
+        assert_eq!(regions.of("b", None), Where::Unknown, "a redirect to the same region is not an answer");
     }
 
     #[test]
-    fn the_memory_is_bounded() {
+    fn remembered_regions_are_bounded() {
         let regions = Regions::new(RegionRule::Find);
         for n in 0..=REGIONS_REMEMBERED_MAX {
             regions.learn(&format!("bucket-{n}"), "eu-west-1");
@@ -189,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_region_can_become_part_of_a_host_name() {
+    fn only_valid_region_names_are_accepted() {
         let check = |text, name: Option<&str>| assert_eq!(region_name(text), name, "{text:?}");
         check("eu-west-1", Some("eu-west-1"));
         check("EU", Some("eu-west-1"));
@@ -202,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_region_is_read_from_an_error() {
+    fn a_region_is_read_from_an_error_body() {
         let check = |body: &str, name: Option<&str>| {
             assert_eq!(region_in_error_body(body.as_bytes()), name, "{body}");
         };

@@ -1,10 +1,11 @@
-//! [`S3Store`]: the object store over the AWS client.
+//! [`S3Store`]: the object store that uses the AWS client.
 //!
-//! One put is one request. The client's own retries are off: a hidden second try of a create-only put would be answered
-//! 412 by our own success. The checksum goes out as a value in a header and never as a trailer, so the body has a plain
-//! `Content-Length` whether it lies in memory or in a file; several stores refuse `aws-chunked` bodies.
+//! One put is one request. The client's own retries are off: a hidden second attempt of a create-only put
+//! would be answered with 412 because of the first. The checksum is sent as a header, never as a trailer, so
+//! that the body has a plain `Content-Length` both from memory and from a file; several stores refuse
+//! `aws-chunked` bodies.
 //!
-//! Endpoints come from the configuration only: `AWS_ENDPOINT_URL` and the like are not followed.
+//! Endpoints come only from the configuration: `AWS_ENDPOINT_URL` and similar variables are ignored.
 
 mod assumed_role;
 mod clients;
@@ -30,30 +31,34 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 use self::clients::{Access, Clients};
 use self::default_chain::DefaultChain;
-use self::error::{Context, Told, local_error, store_error};
+use self::error::{Context, Told, store_error};
+pub use self::error::{failure, no_credentials};
 use self::process::Process;
 pub use self::proxy::{direct_client, is_loopback};
 pub use self::read::{GetBody, ListFrom, ListPage, Listed};
 pub use self::settings::{Checksums, CredentialsFrom, S3Settings, Timeouts};
-use super::fault::{Asked, outside_text};
+use super::fault::Asked;
 use super::region::{DEFAULT_REGION, RegionRule, Regions, Where, region_name, region_of_endpoint};
-use super::{Body, BoxFuture, Fault, Head, ObjectStore, Put, PutMode, StoreError, Stored};
+use super::{Body, Fault, Head, ObjectStore, Put, PutMode, Reason, StoreError, Stored};
+use crate::boxed_future::BoxFuture;
 use crate::object::{AccountId, AppliedEncryption, Destination, ObjectKey};
+use crate::words::outside_text;
 
 /// The content type of every object.
 const CONTENT_TYPE: &str = "text/plain";
 
-/// How much of a staged file is read at a time, in bytes.
+/// How many bytes of a staged file are read at a time.
 const FILE_CHUNK_BYTES: usize = 64 * 1024;
 
-/// The object store over the AWS client. Share it by reference: any number of tasks may use it at once.
+/// The object store that uses the AWS client. Share it by reference: any number of tasks may use it at the
+/// same time.
 pub struct S3Store {
     settings: S3Settings,
     regions: Regions,
     clients: Clients,
 }
 
-/// What a request was signed with.
+/// The credentials that signed a request.
 struct Used {
     access: Access,
     generation: u64,
@@ -66,21 +71,22 @@ impl fmt::Debug for S3Store {
 }
 
 impl S3Store {
-    /// Reads the surroundings that the settings leave open (profile, environment). No request is sent and credentials are
-    /// not fetched yet: a store that cannot be reached fails in the first put, and may be reachable later.
+    /// Reads settings from the environment (profile, variables) where `settings` has none. It sends no
+    /// request and does not fetch credentials: if the store is unreachable, the first put fails, and later
+    /// ones may succeed.
     pub async fn new(settings: S3Settings) -> Self {
         let rule = RegionRule::of(settings.region.as_deref(), settings.endpoint_url.as_deref());
         Self::with_region_rule(settings, rule).await
     }
 
-    /// As [`S3Store::new`], with a region rule that does not follow from the settings: for an endpoint that stands in
-    /// front of AWS and hands on its answers about regions.
+    /// Like [`S3Store::new`], with an explicit region rule: for an endpoint in front of AWS that passes on
+    /// its answers about regions.
     pub async fn with_region_rule(settings: S3Settings, rule: RegionRule) -> Self {
         let mut loader = surroundings_of_sdk();
         match (&settings.region, &settings.endpoint_url) {
             (Some(region), _) => loader = loader.region(Region::new(region.clone())),
             (None, Some(url)) => loader = loader.region(Region::new(region_of_endpoint(url).to_owned())),
-            // The region of the surroundings is where token services are asked, and whose partition buckets are in.
+            // The region of the environment selects the STS endpoint and the partition.
             (None, None) => {
                 let surroundings = RegionProviderChain::default_provider();
                 loader = loader.region(surroundings.or_else(Region::from_static(DEFAULT_REGION)));
@@ -110,7 +116,7 @@ impl S3Store {
         Self { settings, regions: Regions::new(rule), clients }
     }
 
-    /// The proxy of the environment through which the store is asked, without user and password.
+    /// The proxy used to reach the store, from the environment, without user and password.
     pub fn proxy(&self) -> Option<String> {
         match &self.settings.endpoint_url {
             Some(url) => proxy::of(url),
@@ -118,10 +124,10 @@ impl S3Store {
         }
     }
 
-    /// The region to use for a bucket: see [`Regions::of`]. A bucket that is not known is asked, once.
+    /// The region to use for a bucket: see [`Regions::of`]. If unknown, the bucket is asked once.
     ///
     /// # Errors
-    /// The bucket could not be asked, or its answer named no region.
+    /// Asking the bucket failed, or its answer named no region.
     pub async fn region_of(&self, destination: &Destination) -> Result<String, StoreError> {
         let bucket = destination.bucket.bucket();
         match self.regions.of(bucket, destination.region.as_deref()) {
@@ -129,7 +135,8 @@ impl S3Store {
             Where::Unknown => {
                 let region = match self.ask_bucket(destination).await {
                     Ok(region) => region,
-                    // It answers and names none, so it knows no regions: something before it once sent us away.
+                    // The store answers without naming a region, so it has no regions: an earlier redirect
+                    // came from a proxy or gateway.
                     Err(error) if error.fault == Fault::Refused && error.status.is_none() => {
                         let configured = self.regions.fallback(destination.region.as_deref());
                         configured.ok_or(error)?.to_owned()
@@ -142,27 +149,28 @@ impl S3Store {
         }
     }
 
-    /// The process's own client in a region. For the reading commands, which list and get.
+    /// A client in a region, with the process's own credentials. For the reading commands, which list and
+    /// get.
     pub fn client(&self, region: &str) -> Client {
         self.clients.client(None, region)
     }
 
-    /// The client that acts as the destination's role, where it has one, in a region.
+    /// A client in a region, with the destination's role if it has one.
     pub fn client_for(&self, destination: &Destination, region: &str) -> Client {
         self.clients.client(destination.role.as_ref(), region)
     }
 
-    /// A client of the token service with the process's own credentials, at the endpoint that is set for it.
+    /// An STS client with the process's own credentials, at the configured endpoint.
     pub fn token_service(&self) -> aws_sdk_sts::Client {
         self.clients.process().token_service()
     }
 
-    /// What the clients are made from: credentials, region, kind of endpoints.
+    /// The SDK configuration that all clients use: credentials, region, endpoint options.
     pub fn sdk(&self) -> &SdkConfig {
         self.clients.process().sdk()
     }
 
-    /// Asks a bucket where it is. AWS says so in a header even where it refuses or redirects.
+    /// Asks a bucket for its region. AWS names it in a header even when it refuses or redirects the request.
     async fn ask_bucket(&self, destination: &Destination) -> Result<String, StoreError> {
         let bucket = destination.bucket.bucket();
         let home = self.clients.process().home().to_owned();
@@ -180,7 +188,7 @@ impl S3Store {
         if let Some(region) = named {
             return Ok(region);
         }
-        let hint = format!("find the region of bucket {bucket} (or set it: [s3] region)");
+        let hint = format!("find the region of bucket {bucket} (or set s3.region)");
         match answer {
             Err(err) => {
                 let mut error = store_error(Context { asked: Asked::HeadBucket, region: &home }, &err).error;
@@ -188,13 +196,25 @@ impl S3Store {
                     used.access.expired(used.generation);
                 }
                 error.message = format!("{hint}: {}", error.message);
+                // A refused HEAD has no body, so only its status is known.
+                use Reason::{
+                    BadRequest, Exists, NoSuchBucket, NotFound, NotImplemented, Other, OtherRegion,
+                };
+                if let BadRequest | Exists | NoSuchBucket | NotFound | NotImplemented | Other | OtherRegion =
+                    error.reason
+                {
+                    error.reason = Reason::RegionNotFound;
+                }
                 Err(error)
             }
-            Ok(_) => Err(local_error(Fault::Refused, format!("{hint}: the answer names none"))),
+            Ok(_) => {
+                let error = StoreError::local(Fault::Refused, format!("{hint}: the answer names no region"));
+                Err(StoreError { reason: Reason::RegionNotFound, ..error })
+            }
         }
     }
 
-    /// Corrects what is remembered of the bucket's region, and of credentials, by a failure.
+    /// After a failure, corrects the remembered region and invalidates credentials as needed.
     fn failed(&self, destination: &Destination, context: Context<'_>, used: &Used, told: Told) -> StoreError {
         if told.error.fault == Fault::Expired {
             used.access.expired(used.generation);
@@ -208,7 +228,7 @@ impl S3Store {
         told.error
     }
 
-    /// The credentials at hand for a destination.
+    /// The current credentials for a destination.
     async fn used(&self, destination: &Destination) -> Used {
         let access = self.clients.access(destination.role.as_ref());
         Used { generation: access.generation().await, access }
@@ -224,7 +244,7 @@ impl S3Store {
         let region = self.region_of(to).await?;
         let (body, len) = byte_stream(&put.body).await?;
         let content_length = i64::try_from(len)
-            .map_err(|_| local_error(Fault::Refused, format!("a body of {len} bytes cannot be put")))?;
+            .map_err(|_| StoreError::local(Fault::Refused, format!("a body of {len} bytes cannot be put")))?;
         let checksum = BASE64.encode(put.crc32.to_be_bytes());
 
         let used = self.used(to).await;
@@ -272,7 +292,10 @@ impl S3Store {
         match stored.checksum_crc32() {
             Some(theirs) if theirs != checksum => {
                 let theirs = outside_text(theirs);
-                Err(local_error(Fault::Digest, format!("stored with CRC-32 {theirs}, sent with {checksum}")))
+                Err(StoreError::local(
+                    Fault::Digest,
+                    format!("the store reports CRC-32 {theirs}, but {checksum} was sent"),
+                ))
             }
             _ => Ok(Stored {
                 etag: stored.e_tag().map(str::to_owned),
@@ -288,7 +311,7 @@ impl S3Store {
 
     async fn head_once(&self, destination: &Destination, key: &ObjectKey) -> Result<Head, StoreError> {
         let region = self.region_of(destination).await.map_err(|error| match error.fault {
-            // It is not the object that may not be looked at.
+            // The refusal concerns the bucket, not the object.
             Fault::Refused => StoreError { fault: Fault::Region, ..error },
             _ => error,
         })?;
@@ -330,14 +353,15 @@ impl ObjectStore for S3Store {
     }
 }
 
-/// What is found around the process, without the client's own watch over stalled bodies: that counts through every tenth of a
-/// second by the wall clock, for hours where it steps by years (decision 0110). Attempts have an end of their own.
+/// The SDK configuration from the environment, without the client's stalled-body protection: it steps through
+/// every tenth of a second of the wall clock, which takes hours after a step of years (decision 0110).
+/// Attempts have their own timeouts.
 fn surroundings_of_sdk() -> ConfigLoader {
     let loader = aws_config::defaults(BehaviorVersion::latest());
     loader.stalled_stream_protection(StalledStreamProtectionConfig::disabled())
 }
 
-/// What an answer says of the encryption that was applied.
+/// The encryption reported by an answer.
 fn applied(
     algorithm: Option<&ServerSideEncryption>,
     kms_key: Option<&str>,
@@ -354,7 +378,7 @@ fn owner_of(destination: &Destination) -> Option<String> {
     destination.expected_bucket_owner.as_ref().map(AccountId::to_string)
 }
 
-/// Tags as the header wants them: a query string.
+/// Tags in the form of the header: a query string.
 fn tagging(tags: &[(&'static str, String)]) -> Option<String> {
     let mut query = form_urlencoded::Serializer::new(String::new());
     query.extend_pairs(tags);
@@ -366,14 +390,14 @@ async fn byte_stream(body: &Body) -> Result<(ByteStream, u64), StoreError> {
         Body::Bytes(bytes) => Ok((ByteStream::from(bytes.clone()), bytes.len() as u64)),
         Body::File { path, len } => {
             let unreadable = |cause: &dyn fmt::Display| {
-                local_error(
+                StoreError::local(
                     Fault::Local,
                     format!("the object's file {} cannot be read: {cause}", path.display()),
                 )
             };
             let found = tokio::fs::metadata(path).await.map_err(|err| unreadable(&err))?.len();
             if found != *len {
-                return Err(unreadable(&format!("it has {found} bytes where {len} were staged")));
+                return Err(unreadable(&format!("it has {found} bytes instead of {len}")));
             }
             let stream = ByteStream::read_from()
                 .path(path)

@@ -1,15 +1,15 @@
-"""Holds what clients were told against what is in the bucket: check.py JOURNAL BUCKET [METADATA]
+"""Compares the records of clients with the bucket: check.py JOURNAL BUCKET [METADATA]
 
-JOURNAL   one JSON object a line: messageId, source, padding, firstSentMs, lastSettledMs, acknowledged; paddingSha256 may
-          stand in place of padding
-BUCKET    a folder: what `aws s3 sync` brings down from below `segment-logs/`
-METADATA  a JSON object: for each file, named from BUCKET, the user metadata of its object
+JOURNAL   one JSON object per line: messageId, source, padding, firstSentMs, lastSettledMs, acknowledged; paddingSha256 may
+          replace padding
+BUCKET    a folder with the content of `segment-logs/`, as downloaded by `aws s3 sync`
+METADATA  a JSON object: for each file, by its path in BUCKET, the user metadata of its object
 
-With --stepped-clock the program's wall clock was set wrong on purpose: when a call was received is not held against when
-it was sent. All else is.
+With --stepped-clock the program's wall clock was deliberately wrong: the time at which a call was received is not compared
+with the time at which it was sent. Everything else is.
 
-It shares nothing with the program it checks: another language, and no code of its own for gzip, JSON or dates.
-Prints what it counted and exits 0, or prints each violation and exits 1.
+It shares nothing with the program that it checks: it is written in another language, and uses the standard library for
+gzip, JSON and dates. Prints its counts and exits with 0, or prints each violation and exits with 1.
 """
 
 import collections
@@ -22,7 +22,7 @@ import re
 import sys
 
 DAY_MS = 86_400_000
-# The program stamps whole milliseconds, and so does the client.
+# Both the program and the client use whole milliseconds.
 CLOCK_TOLERANCE_MS = 1
 
 KEY = re.compile(
@@ -34,7 +34,7 @@ STEPPED_CLOCK = "--stepped-clock"
 
 
 class Checker:
-    """Collects violations over one journal and one bucket."""
+    """Collects the violations of one journal and one bucket."""
 
     def __init__(self, journal, stepped_clock=False):
         self.journal = journal
@@ -45,14 +45,14 @@ class Checker:
         self.chains = collections.defaultdict(list)
 
     def complain(self, text):
-        """Notes a violation."""
+        """Records a violation."""
         self.violations.append(text)
 
     def object(self, name, packed, metadata):
-        """Checks one object, and notes which calls are in it."""
+        """Checks one object, and records the calls in it."""
         key = KEY.fullmatch(name)
         if key is None:
-            self.complain(f"{name}: not the name of an object")
+            self.complain(f"{name}: not a valid object name")
             return
         try:
             plain = gzip.decompress(packed)
@@ -60,7 +60,7 @@ class Checker:
             self.complain(f"{name}: {error}")
             return
         if not plain.endswith(b"\n"):
-            self.complain(f"{name}: the last line is not ended")
+            self.complain(f"{name}: the last line has no line break")
         lines = plain.split(b"\n")[:-1]
         self.lines += len(lines)
         received = [self.line(name, key, number, line) for number, line in enumerate(lines, 1)]
@@ -71,7 +71,7 @@ class Checker:
             self.metadata(name, key, plain, lines, received, metadata)
 
     def line(self, name, key, number, line):
-        """Checks one line against the journal; when it was received."""
+        """Checks one line against the journal; returns when it was received."""
         where = f"{name}:{number}"
         call = json.loads(line)
         received = instant_ms(call["receivedAt"])
@@ -87,15 +87,15 @@ class Checker:
         if sent["source"] != key["source"]:
             self.complain(f"{where}: {call['messageId']} was sent to {sent['source']}")
         if not has_sent_properties(call["properties"], sent):
-            self.complain(f"{where}: {call['messageId']} has not the properties it was sent with")
+            self.complain(f"{where}: {call['messageId']} does not have the properties it was sent with")
         earliest = sent["firstSentMs"] - CLOCK_TOLERANCE_MS
         latest = sent["lastSettledMs"] + CLOCK_TOLERANCE_MS
         if not self.stepped_clock and not earliest <= received <= latest:
-            self.complain(f"{where}: received at {received}, but under way from {earliest} to {latest}")
+            self.complain(f"{where}: received at {received}, but in flight from {earliest} to {latest}")
         return received
 
     def metadata(self, name, key, plain, lines, received, metadata):
-        """Checks what an object says of itself, and notes its place in the chain of its source and day."""
+        """Checks the metadata of an object, and records its place in the chain of its source and day."""
         expected = {
             "forebay-calls": str(len(lines)),
             "forebay-bytes": str(len(plain)),
@@ -105,7 +105,7 @@ class Checker:
         for field, value in expected.items():
             if metadata.get(field) != value:
                 self.complain(f"{name}: {field} is {metadata.get(field)}, not {value}")
-        # Requests that came at once stand in the order of their positions, which need not be that of their milliseconds.
+        # Simultaneous requests are in the order of their positions, which may differ from that of their milliseconds.
         ends = {"first": received and {received[0], min(received)}, "last": received and {received[-1], max(received)}}
         for end, allowed in ends.items():
             stated = metadata.get(f"forebay-{end}-received-at", "")
@@ -119,7 +119,7 @@ class Checker:
         self.chains[key["spool"], key["source"], key["day"]].append((*positions, previous, name))
 
     def chain(self, chain):
-        """Checks that the objects of a source and day follow one another without a gap or an overlap."""
+        """Checks that the objects of a source and day follow each other without gaps or overlaps."""
         last = None
         for first, end, previous, name in sorted(chain):
             if previous != last:
@@ -129,15 +129,15 @@ class Checker:
             last = end
 
     def finish(self):
-        """Checks that each acknowledged call is there, and none twice."""
+        """Checks that no acknowledged call is missing, and none is there twice."""
         for chain in self.chains.values():
             self.chain(chain)
         for message_id, call in self.journal.items():
             places = self.found.get(message_id, [])
             if call["acknowledged"] and not places:
-                self.complain(f"{message_id} of {call['source']} was acknowledged, and is lost")
+                self.complain(f"{message_id} of {call['source']} was acknowledged, but is lost")
             if len(places) > 1:
-                self.complain(f"{message_id} stands {len(places)} times: {', '.join(places)}")
+                self.complain(f"{message_id} is there {len(places)} times: {', '.join(places)}")
 
 
 def has_sent_properties(properties, sent):
@@ -157,7 +157,7 @@ def instant_ms(text):
 
 
 def instant_or_none(text):
-    """As instant_ms, if it is one."""
+    """Like instant_ms; None if the text is not an instant."""
     try:
         return instant_ms(text)
     except ValueError:
@@ -165,7 +165,7 @@ def instant_or_none(text):
 
 
 def number_or_none(text):
-    """The number, if it is one."""
+    """The number; None if the text is not one."""
     return int(text) if re.fullmatch(r"\d+", text) else None
 
 
@@ -177,7 +177,7 @@ def main():
         calls = [json.loads(line) for line in lines]
     journal = {call["messageId"]: call for call in calls}
     if len(journal) != len(calls):
-        sys.exit("the journal names a call twice")
+        sys.exit("the journal contains a call twice")
     metadata = json.loads(metadata_file[0].read_text(encoding="utf-8")) if metadata_file else None
 
     checker = Checker(journal, stepped_clock)

@@ -1,4 +1,4 @@
-"""Plants each kind of violation, one at a time, and expects the checker to name it: python3 -m unittest test_check"""
+"""Plants each kind of violation and expects the checker to report it: python3 -m unittest test_check"""
 
 import gzip
 import hashlib
@@ -16,7 +16,7 @@ SPOOL = "0123456789abcdef0123456789abcdef"
 
 
 class World:
-    """Three calls of one source in two objects: all as it should be, until a test changes it."""
+    """Three calls of one source in two objects, without violations until a test adds one."""
 
     def __init__(self):
         self.journal = [
@@ -37,7 +37,7 @@ class World:
         self.cut = 0
 
     def check(self, *options):
-        """What the checker prints, and whether it is content."""
+        """The output of the checker, and whether it found no violations."""
         with tempfile.TemporaryDirectory() as folder:
             folder = pathlib.Path(folder)
             metadata = {}
@@ -95,7 +95,7 @@ def double_unacknowledged(world):
 
 
 def invent(world):
-    """A line stands for no call."""
+    """A line belongs to no sent call."""
     world.objects[0]["lines"][0]["messageId"] = "m9"
 
 
@@ -115,51 +115,51 @@ def wrong_day(world):
 
 
 def change(world):
-    """A call's content is not what was sent."""
+    """A call's content differs from what was sent."""
     world.objects[0]["lines"][0]["properties"]["padding"] = "y"
 
 
 def too_late(world):
-    """A call was stamped when it was no longer under way."""
+    """A call was received after it was no longer in flight."""
     world.journal[0]["lastSettledMs"] = RECEIVED - 2
 
 
 def misname(world):
-    """An object's name is not of the form."""
+    """An object's name does not have the required form."""
     world.name = "{day}/{position}.gz"
 
 
 def tear(world):
-    """An object is cut short."""
+    """An object is truncated."""
     world.cut = 9
 
 
 def miscount(world):
-    """An object's metadata does not fit what is in it."""
+    """An object's metadata does not match its content."""
     world.metadata = {"forebay-calls": "7"}
 
 
 def digest(world):
-    """An object's digest is not that of its lines."""
+    """An object's digest does not match its lines."""
     world.metadata = {"forebay-sha256": "0" * 64}
 
 
 def unchain(world):
-    """An object does not follow the one before it."""
+    """An object does not follow the previous one."""
     world.objects[1]["previous"] = 0
 
 
 PLANTED = [
-    (lose, "m2 of alpha was acknowledged, and is lost"),
-    (double, "m0 stands 2 times"),
-    (double_unacknowledged, "m0 stands 2 times"),
+    (lose, "m2 of alpha was acknowledged, but is lost"),
+    (double, "m0 is there 2 times"),
+    (double_unacknowledged, "m0 is there 2 times"),
     (invent, "m9 was never sent"),
     (misplace, "m0 was sent to beta"),
     (project, "of source beta"),
     (wrong_day, "another day"),
-    (change, "m0 has not the properties it was sent with"),
-    (too_late, "but under way from"),
-    (misname, "not the name of an object"),
+    (change, "m0 does not have the properties it was sent with"),
+    (too_late, "but in flight from"),
+    (misname, "not a valid object name"),
     (tear, "end-of-stream marker"),
     (miscount, "forebay-calls is 7, not 2"),
     (digest, "forebay-sha256 is 000"),
@@ -168,15 +168,15 @@ PLANTED = [
 
 
 class Checking(unittest.TestCase):
-    """What the checker lets pass, and what it does not."""
+    """What the checker accepts and what it reports."""
 
     def test_nothing_wrong(self):
-        """All as it should be."""
+        """A world without violations is accepted."""
         report, content = World().check()
         self.assertTrue(content, report)
 
     def test_an_unacknowledged_call_may_be_missing(self):
-        """The client was told nothing, so nothing is owed."""
+        """The client got no acknowledgement, so the call may be missing."""
         world = World()
         world.journal[2]["acknowledged"] = False
         lose(world)
@@ -184,7 +184,7 @@ class Checking(unittest.TestCase):
         self.assertTrue(content, report)
 
     def test_digests(self):
-        """The digest of a padding stands for it."""
+        """The digest of a padding may replace it."""
         world = World()
         for call in world.journal:
             call["paddingSha256"] = hashlib.sha256(call.pop("padding").encode()).hexdigest()
@@ -193,10 +193,10 @@ class Checking(unittest.TestCase):
         change(world)
         report, content = world.check()
         self.assertFalse(content, report)
-        self.assertIn("m0 has not the properties it was sent with", report)
+        self.assertIn("m0 does not have the properties it was sent with", report)
 
     def test_a_stepped_clock(self):
-        """Then the time of a call is its own; its folder and all else are held to it."""
+        """The time of a call is not compared with the client's; everything else is still checked."""
         world = World()
         too_late(world)
         report, content = world.check("--stepped-clock")
@@ -212,7 +212,7 @@ class Checking(unittest.TestCase):
                 self.assertIn(named, report)
 
     def test_planted_violations(self):
-        """Each is named, and none passes."""
+        """Each is reported."""
         for plant, named in PLANTED:
             with self.subTest(plant.__doc__):
                 world = World()

@@ -1,8 +1,8 @@
-"""The policies inside policies/cloudformation.yaml, with its functions worked out.
+"""Evaluates the functions of policies/cloudformation.yaml, to get the policies in it.
 
 cloudformation.py TEMPLATE VALUES: VALUES is a JSON object with `parameters`, `pseudo` (AWS::Region and the like) and
-`attributes` ("Key.Arn" and the like). Prints a JSON object: the properties of each resource whose condition is met.
-What a function cannot be worked out from is an error, so nothing is compared that was not there.
+`attributes` ("Key.Arn" and the like). Prints a JSON object with the properties of each resource whose condition holds.
+A function that cannot be evaluated is an error, so that nothing is compared by mistake.
 """
 
 import json
@@ -72,7 +72,7 @@ class Template:
             if name in FUNCTIONS:
                 return FUNCTIONS[name](self, argument)
             if name.startswith("Fn::"):
-                raise ValueError(f"{name} is not known here")
+                raise ValueError(f"{name} is not supported here")
         members = {name: self.value(member) for name, member in node.items()}
         return {name: member for name, member in members.items() if member is not GONE}
 

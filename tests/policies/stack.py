@@ -1,7 +1,7 @@
-"""What `forebay policy` prints, put to work on a server that evaluates policies.
+"""Uses the output of `forebay policy` on a server that evaluates policies.
 
-stack.py URL FOREBAY: makes a user `collector` at URL, a stack from the printed CloudFormation template, and gives the user the
-printed identity policy. Prints a JSON object of what came of each request: "passes", or the error's code.
+stack.py URL FOREBAY: creates a user `collector` at URL and a stack from the printed CloudFormation template, and gives the
+user the printed identity policy. Prints a JSON object with the result of each request: "passes", or the error code.
 """
 
 import json
@@ -36,7 +36,7 @@ def outcome(request, **arguments):
 
 
 def stack(template):
-    """Makes the stack, and gives its outputs."""
+    """Creates the stack and returns its outputs."""
     cloudformation = client("cloudformation")
     cloudformation.create_stack(StackName="forebay", TemplateBody=template, Capabilities=["CAPABILITY_IAM"])
     deadline = time.monotonic() + PATIENCE_SECONDS
@@ -50,7 +50,7 @@ def stack(template):
 
 
 def puts(s3):
-    """What comes of puts by key and encryption."""
+    """The results of puts by key and encryption."""
     came = {}
     for key in ("logs/segment-logs/web/0/1.gz", "logs/other/1.gz", "segment-logs/web/0/1.gz"):
         for encryption in ("AES256", "aws:kms", None):
@@ -81,7 +81,7 @@ def main():
     session = sts.assume_role(ExternalId="web-1", **assume)["Credentials"]
     s3 = client("s3", session["AccessKeyId"], session["SecretAccessKey"], session["SessionToken"])
     came["over plain HTTP"] = puts(s3)
-    # The server speaks no TLS: what the other statements do shows without the one that asks for it.
+    # The server has no TLS: remove the statement that requires it, to see the effect of the others.
     policy = json.loads(root.get_bucket_policy(Bucket=BUCKET)["Policy"])
     policy["Statement"] = [it for it in policy["Statement"] if it["Sid"] != "DenyPlainHttp"]
     root.put_bucket_policy(Bucket=BUCKET, Policy=json.dumps(policy))

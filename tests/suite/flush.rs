@@ -1,4 +1,4 @@
-//! A flush while calls go on coming.
+//! A flush while calls keep coming.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use crate::support::forebay::{Flush, Forebay};
 use crate::support::http::Http;
 
-/// Delivered, a batch begins anew with the next call; a flush once took that for one that was never sealed, and waited
-/// its whole time.
+/// After its delivery, a batch starts anew with the next call. A flush once mistook that batch for an
+/// unsealed old one and waited its full time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_flush_under_load_ends_when_what_was_there_is_delivered() {
+async fn a_flush_under_load_ends_when_the_calls_before_it_are_delivered() {
     let folder = tempfile::tempdir().unwrap();
     let forebay = Forebay::dev(folder.path(), Flush { age: "1h", bytes: "100MB" }).await;
     let stop = Arc::new(AtomicBool::new(false));
@@ -21,7 +21,7 @@ async fn a_flush_under_load_ends_when_what_was_there_is_delivered() {
             let (stop, collector) = (Arc::clone(&stop), forebay.collector.clone());
             tokio::spawn(async move {
                 let http = Http::new();
-                // Slow enough that a batch ends before the next call begins it anew.
+                // Slow enough that a batch ends before the next call starts it anew.
                 let mut pace = tokio::time::interval(Duration::from_millis(30));
                 while !stop.load(Ordering::Relaxed) {
                     pace.tick().await;

@@ -1,7 +1,8 @@
-//! Everything that is tested from outside the rooms, in one binary: linking the AWS client again for each would cost
+//! All tests that run from outside the rooms, in one binary: linking the AWS client for each would cost
 //! minutes.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops where it is")]
+#![allow(clippy::indexing_slicing, reason = "a test that cannot go on stops where it is")]
 
 mod admin;
 mod api;
@@ -14,6 +15,7 @@ mod delivery;
 mod durability;
 mod flush;
 mod fuzz;
+mod log;
 mod policies;
 mod readers;
 mod receipts;

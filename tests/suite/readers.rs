@@ -1,4 +1,4 @@
-//! What is in the bucket is read by the tools that people have.
+//! The objects in the bucket can be read with common tools.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,7 +17,7 @@ const CALLS: usize = 1_000;
 /// Calls of one request.
 const CALLS_PER_REQUEST: usize = 50;
 
-/// A program with objects of two sources in its bucket, and the folder of its data.
+/// A program that has delivered objects of two sources, and its data folder.
 async fn delivered() -> (Forebay, tempfile::TempDir, Vec<Object>) {
     let folder = tempfile::tempdir().expect("a folder");
     let forebay = Forebay::dev(folder.path(), Flush::SOON).await;
@@ -38,7 +38,7 @@ async fn delivered() -> (Forebay, tempfile::TempDir, Vec<Object>) {
     (forebay, folder, objects)
 }
 
-/// A call with text that a reader might stumble over, and that gzip does not fold away.
+/// A call with text that may trip a reader, and that gzip does not compress away.
 fn call(nth: usize) -> Value {
     let digits = nth.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let text = format!("{nth} \"quoted\" \\ {{}} \u{2028} ünïcode 注文 🎉 {digits:x}");
@@ -50,7 +50,7 @@ fn call(nth: usize) -> Value {
     })
 }
 
-/// `aws` with the keys of dev mode.
+/// Runs `aws` with the keys of dev mode.
 async fn aws(program: &Path, forebay: &Forebay, arguments: &[&str]) -> String {
     let mut command = Command::new(program);
     command.args(["--endpoint-url", &forebay.s3]).args(arguments).envs(credentials());
@@ -66,7 +66,7 @@ fn credentials() -> [(&'static str, &'static str); 4] {
     ]
 }
 
-/// All files below a folder, by their path from it.
+/// All files below a folder, by relative path.
 fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut folders = vec![folder.to_owned()];

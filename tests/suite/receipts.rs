@@ -1,5 +1,5 @@
-//! Receipts, as whoever sends calls and whoever looks for them meets them: the header of an answer, the member of a line, and
-//! `forebay receipt`.
+//! Receipts as senders and operators see them: the header of an answer, the member of a line, and `forebay
+//! receipt`.
 
 #![expect(
     clippy::unwrap_used,
@@ -22,7 +22,7 @@ use crate::support::http::{Answer, Http};
 use crate::support::tcp_proxy::Link;
 use crate::support::wait;
 
-/// A batch that is due only when it is asked for.
+/// A batch becomes due only by a flush.
 fn settings(rig: &Rig, receipts: bool) -> Settings {
     let mut settings = rig.settings(&["web", "ios"]);
     settings.flush = "max_age = \"1 h\"\non_shutdown = false".to_owned();
@@ -50,14 +50,15 @@ fn header(answer: &Answer) -> Option<Receipt> {
     Some(header.to_str().unwrap().parse().unwrap_or_else(|error| panic!("{header:?}: {error}")))
 }
 
-/// What one position of a receipt is for: the id of a call, or the reason of what was rejected and a part of it as sent.
+/// What a position of a receipt stands for: the id of a call, or the reason of a rejected item and a part of
+/// it as sent.
 #[derive(Clone, Copy, Debug)]
 enum Sent {
     Call(&'static str),
     Rejected(&'static str, &'static str),
 }
 
-/// Receipts, and what they are for.
+/// Receipts, and what they stand for.
 #[derive(Debug, Default)]
 struct Sender(Vec<(Receipt, Vec<Sent>)>);
 
@@ -85,7 +86,7 @@ struct Said {
 }
 
 impl Said {
-    /// What is said of each position.
+    /// What is reported for each position.
     fn positions(&self) -> BTreeMap<u64, Value> {
         let json: Value = serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"));
         let all = json["positions"].as_array().unwrap().iter();
@@ -97,7 +98,7 @@ impl Said {
     }
 }
 
-/// Runs `forebay receipt`, reaching the bucket as the configuration says.
+/// Runs `forebay receipt` with the configured bucket.
 async fn look(settings: &Settings, admin: &str, receipt: &str, rest: &[&str]) -> Said {
     let mut command = command();
     command.args(["receipt", receipt, "--admin", admin, "--config"]).arg(settings.write()).args(rest);
@@ -107,7 +108,7 @@ async fn look(settings: &Settings, admin: &str, receipt: &str, rest: &[&str]) ->
     Said { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
 
-/// Sees that each position is pending, in the right stream and with its reason.
+/// Checks that each position is pending, in the right stream and with its reason.
 async fn all_pending(settings: &Settings, forebay: &Forebay, sender: &Sender) {
     for (receipt, stored) in &sender.0 {
         let said = look(settings, &forebay.console, &receipt.to_string(), &["--json"]).await;
@@ -132,7 +133,7 @@ async fn all_pending(settings: &Settings, forebay: &Forebay, sender: &Sender) {
     }
 }
 
-/// Sees that each position is in the line that is named, and that this line is what was sent.
+/// Checks that each position is in the named line, and that this line is what was sent.
 async fn all_delivered(rig: &Rig, settings: &Settings, admin: &str, sender: &Sender) {
     let bucket = rig.bucket("lake");
     for (receipt, stored) in &sender.0 {
@@ -172,7 +173,8 @@ async fn all_delivered(rig: &Rig, settings: &Settings, admin: &str, sender: &Sen
     }
 }
 
-/// Singles, batches with what is rejected and what came before among them, a pixel; two sources in turn.
+/// Sends single calls, batches that include rejected items and repeats, and a pixel, alternating between two
+/// sources.
 async fn send_all(forebay: &Forebay, sender: &mut Sender) {
     use Sent::{Call, Rejected};
     let single = format!("{}/v1/track?writeKey=web-key", forebay.collector);
@@ -189,7 +191,7 @@ async fn send_all(forebay: &Forebay, sender: &mut Sender) {
     ];
     sender.send(forebay, "ios", &mixed, &stored).await;
     sender.send(forebay, "web", &[call("web-1"), call("web-2"), call("web-2")], &[Call("web-2")]).await;
-    // Everything came before: nothing is stored, so there is no position.
+    // All of these are repeats: nothing is stored, so there is no position.
     sender.send(forebay, "ios", &[call("ios-3"), call("ios-1")], &[]).await;
     sender.send(forebay, "web", &[], &[]).await;
     sender.send(forebay, "ios", &[json!("only this")], &[Rejected("not_an_object", "only this")]).await;
@@ -204,7 +206,7 @@ async fn send_all(forebay: &Forebay, sender: &mut Sender) {
 }
 
 #[tokio::test]
-async fn every_call_is_found_by_its_receipt_pending_delivered_and_after_a_kill() {
+async fn every_call_is_found_by_its_receipt_when_pending_delivered_and_after_a_kill() {
     let rig = Rig::start(&["lake"]).await;
     let settings = settings(&rig, true);
     let forebay = settings.serve().await;
@@ -213,7 +215,7 @@ async fn every_call_is_found_by_its_receipt_pending_delivered_and_after_a_kill()
     all_pending(&settings, &forebay, &sender).await;
     forebay.kill().await;
 
-    // The frames were copied into a new segment, and more come behind them.
+    // The frames were copied into a new segment, and more follow them.
     let forebay = settings.serve().await;
     all_pending(&settings, &forebay, &sender).await;
     sender
@@ -241,7 +243,7 @@ async fn every_call_is_found_by_its_receipt_pending_delivered_and_after_a_kill()
     assert_eq!(said.code, Some(0), "{said:?}");
     assert!(said.out.contains("delivered in s3://lake/segment-logs/web/"), "{said:?}");
     assert!(said.out.contains(": line 1, received 20") && said.out.contains("messageId web-1"), "{said:?}");
-    assert!(said.out.contains("What is on its way cannot be said: no collector answers at"), "{said:?}");
+    assert!(said.out.contains("The collector's state is unknown: no collector answers at"), "{said:?}");
 
     let mut verify = command();
     verify.args(["verify", "lake", "--deep", "--config"]).arg(settings.write()).envs(CREDENTIALS);
@@ -250,7 +252,7 @@ async fn every_call_is_found_by_its_receipt_pending_delivered_and_after_a_kill()
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_told_as_that() {
+async fn missing_positions_are_reported_as_missing() {
     let rig = Rig::start(&["lake"]).await;
     let settings = settings(&rig, true);
     let forebay = settings.serve().await;
@@ -263,12 +265,12 @@ async fn what_is_not_there_is_told_as_that() {
     assert_eq!((said.code, said.err.trim()), (Some(1), "forebay: 8 positions were not found"), "{said:?}");
     assert!(said.out.contains("pending in a batch of 2 lines since 20"), "{said:?}");
     assert!(
-        said.out.contains(&format!("position {}: not in the spool, and in no object", other.first)),
+        said.out.contains(&format!("position {}: neither in the spool nor in an object", other.first)),
         "{said:?}"
     );
     assert!(
         said.out.contains(&format!(
-            "positions {} to {}: the spool has not come so far",
+            "positions {} to {}: the spool has not reached this position",
             other.first + 1,
             beyond.last
         )),
@@ -287,7 +289,7 @@ async fn what_is_not_there_is_told_as_that() {
     let told: Value = serde_json::from_slice(&ask(&forebay, &api).await.body).unwrap();
     assert_eq!(told["positions"][0]["state"], "not_here", "{told}");
 
-    // Its gzip is damaged, and then it is gone.
+    // First its gzip is damaged, then the object is deleted.
     let object = rig.bucket("lake").object(&key).await;
     let mut body = object.body.to_vec();
     let at = body.len() - 5;
@@ -304,16 +306,19 @@ async fn what_is_not_there_is_told_as_that() {
     let nobody = forebay.console.clone();
     assert!(forebay.terminate().await.success());
     let said = of(&receipt, &nobody).await;
-    assert!(said.code == Some(1) && said.out.contains("whether it is on its way cannot be said"), "{said:?}");
+    assert!(
+        said.code == Some(1) && said.out.contains("whether a collector still holds it is unknown"),
+        "{said:?}"
+    );
     let said = look(&settings, &nobody, "42", &[]).await;
-    assert!(said.code == Some(2) && said.err.contains("expected a receipt as the header"), "{said:?}");
+    assert!(said.code == Some(2) && said.err.contains("expected a receipt as in the header"), "{said:?}");
     let unknown = Receipt { source: SourceId::new("android").unwrap(), ..receipt };
     let said = of(&unknown, &nobody).await;
     assert!(said.code == Some(2) && said.err.contains("give --bucket"), "{said:?}");
 }
 
 #[tokio::test]
-async fn what_waits_for_its_destination_is_told_with_its_object_and_why() {
+async fn positions_that_wait_for_their_destination_are_reported_with_object_and_reason() {
     let rig = Rig::start(&["lake"]).await;
     let mut settings = settings(&rig, true);
     settings.flush = "max_age = \"1 s\"".to_owned();
@@ -334,8 +339,8 @@ async fn what_waits_for_its_destination_is_told_with_its_object_and_why() {
     })
     .await;
     let said = look(&settings, &forebay.console, &receipt.to_string(), &[]).await;
-    let rejected = format!("sealed, on its way to s3://lake/segment-logs/_rejected/web/{}/", receipt.day);
-    assert!(said.out.contains(&rejected) && said.out.contains("the last try failed: "), "{said:?}");
+    let rejected = format!("sealed, in delivery to s3://lake/segment-logs/_rejected/web/{}/", receipt.day);
+    assert!(said.out.contains(&rejected) && said.out.contains("the last attempt failed: "), "{said:?}");
     assert!(said.out.contains(&format!("position {}: rejected, not_an_object", receipt.last)), "{said:?}");
     rig.link.set(Link::Up);
     wait::until("both to be delivered", PATIENCE, async || {
@@ -348,7 +353,7 @@ async fn what_waits_for_its_destination_is_told_with_its_object_and_why() {
 }
 
 #[tokio::test]
-async fn switched_off_there_is_no_receipt_and_lines_say_nothing() {
+async fn without_receipts_there_is_no_header_and_no_member() {
     let rig = Rig::start(&["lake"]).await;
     let settings = settings(&rig, false);
     let forebay = settings.serve().await;

@@ -1,7 +1,7 @@
 // A collector as a team would write it in an afternoon: Express takes calls, the AWS SDK puts them to S3.
 //
-// Without LOG_DIR calls wait in memory until they are put. With LOG_DIR each request is appended to a file and synced
-// before it is answered, and what a crash left there is put at the next start, under the same key.
+// Without LOG_DIR, calls wait in memory until they are put. With LOG_DIR, each request is appended to a file and synced
+// before it is answered; after a crash, the next start puts the remaining files under the same keys.
 
 import fs from 'node:fs';
 import path from 'node:path';

@@ -28,7 +28,7 @@ class Batch:
         self.bytes = 0
 
     def put(self):
-        """Compresses and uploads, in a thread of its own."""
+        """Compresses and uploads the lines, in a separate thread."""
         body = gzip.compress(b"".join(self.lines), GZIP_LEVEL)
         s3.put_object(
             Bucket=os.environ["S3_BUCKET"],
@@ -43,7 +43,7 @@ deliveries = set()
 
 
 def close_batch():
-    """Sends what has come together on its way."""
+    """Starts the delivery of the current batch."""
     global batch
     if batch.lines:
         delivery = asyncio.create_task(asyncio.to_thread(batch.put))

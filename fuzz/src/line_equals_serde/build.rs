@@ -1,8 +1,9 @@
-//! Bodies built from choices: always JSON, with the names that the collector knows, and with all that JSON allows.
+//! Bodies built from choices: always JSON, with the names that the collector knows, and with everything that
+//! JSON allows.
 
 use super::super::choices::Choices;
 
-/// How deep values nest, and how long a body grows.
+/// The greatest depth of values, and the greatest length of a body.
 const DEPTH_MAX: usize = 12;
 const BODY_MAX: usize = 16 * 1_024;
 
@@ -41,7 +42,7 @@ const NAMES: [&str; 33] = [
     r"mess\u0061geId",
     "forebayPosition",
 ];
-/// Few, so that what is merged meets: the names within contexts and the like.
+/// Only a few, so that merged objects share names.
 const INNER_NAMES: [&str; 12] =
     ["app", "library", "name", "ip", "userAgent", "direct", "a", "b", "/", r"\/", r"\u002f", r"\ud800"];
 const TEXTS: [&str; 30] = [

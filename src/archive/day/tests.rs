@@ -1,4 +1,4 @@
-//! Days as tables: what is there, and what is said of it.
+//! Tests of days as tables: their content and the resulting findings.
 
 use super::*;
 use crate::archive::object::Facts;
@@ -11,7 +11,7 @@ fn bucket() -> BucketString {
     BucketString::parse("bucket/a").unwrap()
 }
 
-/// An object of a spool that is all of one digit.
+/// An object of a spool whose id repeats one digit.
 pub(crate) fn stored(source: &str, spool: u8, first: u64, last: u64, previous: Option<u64>) -> Stored {
     let at = ObjectPlace {
         stream: Stream::Calls,
@@ -34,7 +34,7 @@ pub(crate) fn stored(source: &str, spool: u8, first: u64, last: u64, previous: O
     Stored { key: at.key(&bucket()), at, len: 5, facts: Some(facts) }
 }
 
-/// The marker that a spool would write of these objects.
+/// The marker that a spool would write for these objects.
 fn marker(spool: u8, objects: &[Stored]) -> FoundMarker {
     let mut streams: BTreeMap<Stream, Closing> = BTreeMap::new();
     for object in objects {
@@ -102,7 +102,7 @@ fn without(mut objects: Vec<Stored>, at: usize) -> Vec<Stored> {
 }
 
 #[test]
-fn a_day_is_closed_when_each_spool_says_so_and_its_objects_do() {
+fn a_day_is_closed_when_each_spool_has_a_matching_marker() {
     let second = || stored("web", 2, 1, 30, None);
     check("no marker", three(), vec![], DayState::Open, &[]);
     check("marked", three(), vec![marker(1, &three())], DayState::Closed, &[]);
@@ -112,15 +112,15 @@ fn a_day_is_closed_when_each_spool_says_so_and_its_objects_do() {
     let mut reversed = three();
     reversed.reverse();
     check("in any order", reversed, vec![marker(1, &three())], DayState::Closed, &[]);
-    check("nothing was there", vec![], vec![marker(1, &[])], DayState::Closed, &[]);
+    check("empty", vec![], vec![marker(1, &[])], DayState::Closed, &[]);
 }
 
 #[test]
-fn what_is_missing_is_named_by_its_positions() {
+fn missing_objects_are_named_by_their_positions() {
     let marked = || vec![marker(1, &three())];
     check("first", without(three(), 0), vec![], DayState::Broken, &["missing 0-4"]);
     check("middle", without(three(), 1), vec![], DayState::Broken, &["missing 5-9"]);
-    check("last, which nothing tells", without(three(), 2), vec![], DayState::Open, &[]);
+    check("last, without a marker to prove it", without(three(), 2), vec![], DayState::Open, &[]);
     check("first, marked", without(three(), 0), marked(), DayState::Broken, &["missing 0-4"]);
     check("middle, marked", without(three(), 1), marked(), DayState::Broken, &["missing 5-9"]);
     check("last, marked", without(three(), 2), marked(), DayState::Broken, &["missing 10-20"]);
@@ -135,10 +135,10 @@ fn what_is_missing_is_named_by_its_positions() {
 }
 
 #[test]
-fn a_marker_that_says_another_thing_is_a_finding() {
+fn a_marker_that_differs_is_a_finding() {
     let mut other = three();
     other[1].facts.as_mut().unwrap().sha256 = SHA256.replace("ab", "cd");
-    check("another content", other, vec![marker(1, &three())], DayState::Broken, &["marker_differs"]);
+    check("different content", other, vec![marker(1, &three())], DayState::Broken, &["marker_differs"]);
     let late = [three(), vec![stored("web", 1, 30, 31, Some(20))]].concat();
     check("a later object", late, vec![marker(1, &three())], DayState::Broken, &["marker_differs"]);
     let mut rejected = stored("web", 1, 5, 5, None);
@@ -157,14 +157,14 @@ fn a_marker_that_says_another_thing_is_a_finding() {
 }
 
 #[test]
-fn a_chain_that_begins_again_is_let_pass_where_a_marker_proves_the_day() {
+fn a_second_chain_start_is_accepted_if_a_marker_proves_the_day() {
     let again = || vec![stored("web", 1, 1, 4, None), stored("web", 1, 8, 9, None)];
     check("without", again(), vec![], DayState::Broken, &["begins_again 8-9"]);
     check("with", again(), vec![marker(1, &again())], DayState::Closed, &[]);
 }
 
 #[test]
-fn a_marker_is_missed_where_others_are_and_it_had_its_time() {
+fn a_missing_marker_is_a_finding_after_the_grace_period() {
     let of = |markers_since: Option<i64>, after_end: i64| {
         let rules = Rules {
             now: UnixMillis(DAY + 86_400_000 + after_end),
@@ -174,15 +174,15 @@ fn a_marker_is_missed_where_others_are_and_it_had_its_time() {
         judged(day(three(), vec![]), &rules)
     };
     let hour = 3_600_000;
-    assert_eq!(of(None, 100 * hour), (DayState::Open, vec![]), "no release wrote markers then");
-    assert_eq!(of(Some(1), 100 * hour), (DayState::Open, vec![]), "they began later");
+    assert_eq!(of(None, 100 * hour), (DayState::Open, vec![]), "the bucket has no markers");
+    assert_eq!(of(Some(1), 100 * hour), (DayState::Open, vec![]), "markers began later");
     assert_eq!(of(Some(0), -1), (DayState::Open, vec![]), "the day is not over");
-    assert_eq!(of(Some(0), hour - 1), (DayState::Open, vec![]), "it may still come");
+    assert_eq!(of(Some(0), hour - 1), (DayState::Open, vec![]), "the marker may still come");
     assert_eq!(of(Some(-3), hour), (DayState::Broken, vec!["no_marker".to_owned()]));
 }
 
 #[test]
-fn what_is_not_ours_is_a_finding_unless_it_is_allowed() {
+fn foreign_objects_are_findings_unless_allowed() {
     let foreign = |objects: Vec<Stored>| Day {
         foreign: vec![ObjectKey::listed("a/segment-logs/web/x.gz")],
         foreign_more: 2,
@@ -196,7 +196,7 @@ fn what_is_not_ours_is_a_finding_unless_it_is_allowed() {
 }
 
 #[test]
-fn objects_come_back_chain_by_chain() {
+fn objects_are_returned_chain_by_chain() {
     let mixed = vec![three().remove(2), stored("web", 2, 5, 5, None), three().remove(0)];
     let (report, objects) = judge(&bucket(), day(mixed, vec![]), &rules());
     let order: Vec<u64> = objects.iter().map(|object| object.at.first_position).collect();

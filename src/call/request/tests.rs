@@ -20,7 +20,7 @@ impl Random for Counter {
     }
 }
 
-/// Keeps lines, checking on the way that each is one line of JSON.
+/// Keeps lines, and checks that each is one line of JSON.
 struct Lines {
     checks_json: bool,
     buffer: Vec<u8>,
@@ -68,7 +68,7 @@ impl LineSink for Lines {
     }
 }
 
-/// A request and what surrounds it; the default is a track call's own route at 2019-06-21T16:33:26.158Z.
+/// A request and its surroundings; by default a track call on its own route at 2019-06-21T16:33:26.158Z.
 #[derive(Clone)]
 struct Given {
     shape: Shape,
@@ -160,7 +160,7 @@ fn a_write_key_is_found_in_the_body() {
 }
 
 #[test]
-fn room_for_the_lines_is_estimated_a_little_high() {
+fn the_estimated_length_of_lines_is_a_little_high() {
     let calls: Vec<String> = (0..3)
         .map(|i| format!(r#"{{"type":"track","messageId":"m{i}","event":"e","properties":{{"n":{i}}}}}"#))
         .collect();

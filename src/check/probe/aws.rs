@@ -1,7 +1,7 @@
-//! Requests to the store, the token service and the key service, each tried once.
+//! Requests to the store, STS and KMS, each with one attempt.
 
 use std::error::Error;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws_config::Region;
@@ -19,7 +19,6 @@ use aws_smithy_runtime_api::client::interceptors::{Intercept, dyn_dispatch_hint}
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::ConfigBag;
-use aws_smithy_types::date_time::Format;
 
 use crate::check::access::{Credentials, Identity};
 use crate::check::bucket::HeadBucket;
@@ -27,19 +26,21 @@ use crate::check::clock::Reading;
 use crate::check::key::KeyFacts;
 use crate::check::object::Removal;
 use crate::check::refusal::Refusal;
+use crate::lock::lock;
 use crate::object::{Destination, ObjectKey, Role, SseKms};
+use crate::store::fault::Asked;
+use crate::store::reason::NoCredentials;
 use crate::store::region::{DEFAULT_REGION, region_in_error_body, region_name};
 use crate::store::s3::S3Store;
-use crate::store::s3::direct_client;
-use crate::store::{Fault, ObjectStore, Put, Stored};
-use crate::time::Clock;
+use crate::store::s3::{direct_client, failure, no_credentials};
+use crate::store::{Fault, ObjectStore, Put, Reason, Stored};
+use crate::time::{Clock, UnixMillis};
+use crate::words::{rfc3339, with_causes};
 
-/// Causes of an error that are put into its text.
-const CAUSES_MAX: usize = 6;
 /// The longest time to connect.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 
-/// Who asks, and how long an answer may take.
+/// The clients, and how long an answer may take.
 #[derive(Debug)]
 pub(in crate::check) struct Aws {
     pub(in crate::check) store: S3Store,
@@ -49,7 +50,7 @@ pub(in crate::check) struct Aws {
     pub(in crate::check) request_payer: bool,
 }
 
-/// A head of a bucket, and what its answer said of the time.
+/// The answer to `HeadBucket`, with its time.
 pub(in crate::check) struct Head {
     pub(in crate::check) head: HeadBucket,
     pub(in crate::check) reading: Option<Reading>,
@@ -58,23 +59,26 @@ pub(in crate::check) struct Head {
 impl Aws {
     /// The process's own credentials.
     pub(in crate::check) async fn credentials(&self) -> Result<Credentials, Refusal> {
+        let without = |reason, why: &str| Refusal::without_credentials(reason, why);
         let provider = self.store.sdk().credentials_provider();
-        let provider =
-            provider.ok_or_else(|| Refusal::new(None, None, "no providers in chain provided credentials"))?;
+        let provider = provider.ok_or_else(|| {
+            without(Reason::NoCredentials(NoCredentials::NoneFound), "no provider is configured")
+        })?;
         let found = tokio::time::timeout(self.timeout, provider.provide_credentials()).await;
-        let found =
-            found.map_err(|_| Refusal::new(None, None, "credentials: the request for them timed out"))?;
-        let secrets =
-            found.map_err(|error| Refusal::new(None, None, &format!("credentials: {}", causes(&error))))?;
+        let late = Reason::NoCredentials(NoCredentials::Failed);
+        let found = found.map_err(|_| without(late, "credentials: the request for them timed out"))?;
+        let secrets = found.map_err(|error| {
+            without(no_credentials(&error), &format!("credentials: {}", with_causes(&error)))
+        })?;
         Ok(Credentials { access_key_id: secrets.access_key_id().to_owned(), from: source_of(&secrets) })
     }
 
-    /// The region whose token service is asked.
+    /// The region of the STS endpoint.
     pub(in crate::check) fn token_region(&self) -> String {
         self.store.sdk().region().map_or(DEFAULT_REGION, AsRef::as_ref).to_owned()
     }
 
-    /// Whose the process's credentials are.
+    /// The identity of the process's credentials.
     pub(in crate::check) async fn identity(&self) -> Identity {
         let region = self.token_region();
         let request = self.store.token_service().get_caller_identity().customize();
@@ -109,13 +113,12 @@ impl Aws {
             .retry_config(RetryConfig::disabled());
         let answer = request.config_override(once).send().await.map_err(|error| refusal(&error))?;
         let session = answer.credentials();
-        let session =
-            session.ok_or_else(|| Refusal::new(Some(200), None, "the answer has no credentials"))?;
+        let session = session.ok_or_else(|| Refusal::odd("the answer contains no credentials"))?;
         let token = Some(session.session_token().to_owned());
         Ok(Secrets::new(session.access_key_id(), session.secret_access_key(), token, None, "forebay-check"))
     }
 
-    /// Asks for a bucket in a region, as who writes there.
+    /// Sends `HeadBucket` to a region, with the writer's identity.
     pub(in crate::check) async fn head_bucket(&self, to: &Destination, region: &str) -> Head {
         let witness = Witness::default();
         let request = self.store.client_for(to, region).head_bucket().bucket(to.bucket.bucket());
@@ -134,13 +137,13 @@ impl Aws {
         Head { head, reading: seen.date.map(|date| Reading { before, after, date }) }
     }
 
-    /// Puts an object. Where the store says that the bucket is elsewhere, the put goes there, as that of a delivery
-    /// would.
+    /// Puts an object. If the store answers that the bucket is in another region, repeats the put there, like
+    /// delivery.
     pub(in crate::check) async fn put(&self, put: &Put) -> Result<Stored, Refusal> {
         self.put_where(put).await.0
     }
 
-    /// The same, and the region in which the first answer said that the bucket is, where it sent us elsewhere.
+    /// Like [`Self::put`]. Also returns the bucket's region if the first answer named another one.
     pub(in crate::check) async fn put_where(&self, put: &Put) -> (Result<Stored, Refusal>, Option<String>) {
         let mut answer = self.store.put(put).await;
         let mut elsewhere = None;
@@ -148,20 +151,20 @@ impl Aws {
             elsewhere = self.store.region_of(&put.destination).await.ok();
             answer = self.store.put(put).await;
         }
-        (answer.map_err(|error| Refusal::from(&error)), elsewhere)
+        (answer.map_err(Refusal::from), elsewhere)
     }
 
     /// The length of an object.
     pub(in crate::check) async fn look(&self, to: &Destination, key: &ObjectKey) -> Result<u64, Refusal> {
         let head = self.store.head(to, key).await;
-        head.map(|head| head.len).map_err(|error| Refusal::from(&error))
+        head.map(|head| head.len).map_err(Refusal::from)
     }
 
     /// Removes an object.
     pub(in crate::check) async fn remove(&self, to: &Destination, key: &ObjectKey) -> Removal {
         let region = match self.store.region_of(to).await {
             Ok(region) => region,
-            Err(error) => return Removal::Refused(Refusal::from(&error)),
+            Err(error) => return Removal::Refused(Refusal::from(error)),
         };
         let request =
             self.store.client_for(to, &region).delete_object().bucket(to.bucket.bucket()).key(key.as_str());
@@ -174,7 +177,7 @@ impl Aws {
         }
     }
 
-    /// What the key service says of a key. `as_role`: the session of the role that writes, where there is one.
+    /// Describes a key. `as_role`: the session of the writing role, if there is one.
     pub(in crate::check) async fn describe_key(
         &self,
         kms: &SseKms,
@@ -184,19 +187,21 @@ impl Aws {
         let request = self.key_service(region, as_role).describe_key().key_id(kms.key.as_str());
         let answer = request.send().await.map_err(|error| refusal(&error))?;
         let about = answer.key_metadata();
-        let about =
-            about.ok_or_else(|| Refusal::new(Some(200), None, "the answer says nothing of the key"))?;
+        let about = about.ok_or_else(|| Refusal::odd("the answer contains nothing about the key"))?;
         let text = |value: Option<&str>| value.unwrap_or("unknown").to_owned();
         Ok(KeyFacts {
             arn: about.arn().unwrap_or(about.key_id()).to_owned(),
             state: text(about.key_state().map(AsRef::as_ref)),
             usage: text(about.key_usage().map(AsRef::as_ref)),
             spec: text(about.key_spec().map(AsRef::as_ref)),
-            deletion: about.deletion_date().and_then(|at| at.fmt(Format::DateTime).ok()),
+            deletion: about
+                .deletion_date()
+                .and_then(|at| at.to_millis().ok())
+                .map(|ms| rfc3339(UnixMillis(ms))),
         })
     }
 
-    /// Whether a data key could be made for an object, as S3 would have it made.
+    /// Whether a data key for an object could be generated, with the same context as S3 uses.
     pub(in crate::check) async fn generate_data_key(
         &self,
         kms: &SseKms,
@@ -243,7 +248,7 @@ impl Aws {
     }
 }
 
-/// In words, the last of the ways by which credentials came: the SDK notes each step of the chain.
+/// The origin of the credentials in words: the last step of the chain that the SDK recorded.
 fn source_of(secrets: &Secrets) -> Option<&'static str> {
     use AwsCredentialFeature as From;
     let steps: &Vec<From> = secrets.get_property()?;
@@ -252,52 +257,32 @@ fn source_of(secrets: &Secrets) -> Option<&'static str> {
         From::CredentialsProfile
         | From::CredentialsProfileSourceProfile
         | From::CredentialsProfileNamedProvider => Some("a profile"),
-        From::CredentialsProfileProcess | From::CredentialsProcess => {
-            Some("a program that the profile names")
-        }
+        From::CredentialsProfileProcess | From::CredentialsProcess => Some("a program named in the profile"),
         From::CredentialsEnvVarsStsWebIdToken
         | From::CredentialsProfileStsWebIdToken
         | From::CredentialsStsAssumeRoleWebId => Some("a web identity"),
-        From::CredentialsStsAssumeRole => Some("a role that the profile names"),
+        From::CredentialsStsAssumeRole => Some("a role named in the profile"),
         From::CredentialsHttp => Some("the container's endpoint"),
         From::CredentialsImds => Some("the instance's metadata"),
         _ => None,
     })
 }
 
-/// What a failed request was answered.
+/// The answer to a failed request.
 fn refusal<E>(error: &SdkError<E, HttpResponse>) -> Refusal
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
-    let status = error.raw_response().map(|raw| raw.status().as_u16());
-    let service = error.as_service_error().map(ProvideErrorMetadata::meta);
-    let code = service.and_then(|meta| meta.code());
-    let text = match service.and_then(|meta| meta.message()) {
-        Some(message) => message.to_owned(),
-        None if status.is_some() => String::new(),
-        None => causes(error),
-    };
-    Refusal::new(status, code, &text)
-}
-
-/// An error and what lies beneath it, in one line.
-fn causes(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut beneath = error.source();
-    for _ in 0..CAUSES_MAX {
-        let Some(cause) = beneath else { break };
-        let said = cause.to_string();
-        if !text.ends_with(&said) {
-            text.push_str(": ");
-            text.push_str(&said);
-        }
-        beneath = cause.source();
+    // The kind of request matters only to a delivery.
+    let mut refusal = Refusal::from(failure(Asked::HeadBucket, error));
+    let said = error.as_service_error().and_then(|error| error.meta().message());
+    if refusal.is_answered() && said.is_none() {
+        refusal.message.clear();
     }
-    text
+    refusal
 }
 
-/// Takes down what the client's own answer types leave out.
+/// Records headers that the client's answer types omit.
 #[derive(Clone, Debug, Default)]
 struct Witness(Arc<Mutex<Seen>>);
 
@@ -309,7 +294,7 @@ struct Seen {
 
 impl Witness {
     fn take(&self) -> Seen {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *lock(&self.0))
     }
 }
 
@@ -326,7 +311,7 @@ impl Intercept for Witness {
         _config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let headers = context.response().headers();
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Seen {
+        *lock(&self.0) = Seen {
             date: headers.get("date").map(str::to_owned),
             region: headers.get("x-amz-bucket-region").and_then(region_name).map(str::to_owned),
         };

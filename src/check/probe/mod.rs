@@ -1,4 +1,4 @@
-//! What is done to find things out: requests, a look at a disk, a try to bind. Nothing is judged here.
+//! Observations: requests, file system checks, binding to ports. Nothing is judged here.
 
 pub(super) mod aws;
 pub(super) mod ports;

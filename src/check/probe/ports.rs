@@ -1,4 +1,4 @@
-//! Tries to bind to an address, and asks whoever has it.
+//! Tries to bind to an address, and identifies its current user.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,12 +9,12 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use crate::check::ports::{PortUse, here};
 
-/// How long somebody may take to answer `/health`.
+/// How long an answer to `/health` may take.
 const ANSWER: Duration = Duration::from_secs(2);
-/// Bytes of an answer that are read.
+/// The most bytes read of an answer.
 const ANSWER_MAX: u64 = 4_096;
 
-/// Whether a listener can be opened there, and if not, who has it.
+/// Whether a listener can be opened there, and if not, who uses it.
 pub(in crate::check) async fn look(addr: SocketAddr) -> PortUse {
     match bind(addr) {
         Ok(()) => PortUse::Free,
@@ -27,15 +27,15 @@ pub(in crate::check) async fn look(addr: SocketAddr) -> PortUse {
     }
 }
 
-/// Without listening: nobody shall be let in and turned away.
+/// Binds without listening, so that no connection is accepted and dropped.
 fn bind(addr: SocketAddr) -> io::Result<()> {
     let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // As the collector does: connections that linger from its last run do not hinder it.
+    // Like the collector: lingering connections of its last run do not prevent binding.
     socket.set_reuseaddr(true)?;
     socket.bind(addr)
 }
 
-/// Whether whoever listens there answers `/health` as Forebay does.
+/// Whether the listener there answers `/health` like Forebay.
 async fn is_forebay(addr: SocketAddr) -> bool {
     let asked = tokio::time::timeout(ANSWER, health(here(addr))).await;
     asked.is_ok_and(|answer| answer.is_ok_and(|answer| tells_of_forebay(&answer)))
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_answer_of_forebay_counts() {
+    fn only_forebays_answer_counts() {
         assert!(tells_of_forebay("HTTP/1.1 200 OK\r\nx: y\r\n\r\n{\"status\":\"ok\"}"));
         assert!(tells_of_forebay("HTTP/1.1 200 OK\r\n\r\nok\n"));
         assert!(!tells_of_forebay("HTTP/1.1 404 Not Found\r\n\r\nok"));
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_port_that_is_taken_is_told_from_a_free_one() {
+    async fn a_used_port_is_distinguished_from_a_free_one() {
         let other = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = other.local_addr().unwrap();
         let accepting = tokio::spawn(async move {

@@ -1,4 +1,4 @@
-//! Looks at the spool's directory. What is written for it has no name by then, so nothing stays behind.
+//! Examines the spool's directory. Test files are unlinked before they are written, so nothing stays behind.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -12,14 +12,14 @@ use crate::check::spool::{Directory, SpoolFacts};
 use crate::runtime::filesystem;
 use crate::time::Clock;
 
-/// Synced writes that are timed.
+/// The number of timed syncs.
 const SYNCS: usize = 15;
-/// Bytes of each.
+/// Bytes written before each sync.
 const SYNC_BYTES: usize = 4_096;
-/// Depth to which a spool's files are counted: its own directory and the few in it.
+/// The depth to which a spool's files are counted: its directory and the few below it.
 const DEPTH: usize = 2;
 
-/// Looks at a directory.
+/// Examines a directory.
 pub(in crate::check) fn look(dir: &Path, clock: &dyn Clock) -> SpoolFacts {
     let (there, in_use) = match nearest(dir) {
         Ok(there) => there,
@@ -56,7 +56,7 @@ fn unusable(at: PathBuf, error: &io::Error) -> SpoolFacts {
 
 type There = (PathBuf, Option<bool>);
 
-/// The directory and whether it is in use, or the nearest above it that is there.
+/// The directory and whether it is in use, or its nearest existing parent.
 fn nearest(dir: &Path) -> Result<There, (PathBuf, io::Error)> {
     for (steps, at) in dir.ancestors().enumerate() {
         let at = if at.as_os_str().is_empty() { Path::new(".") } else { at };
@@ -77,8 +77,8 @@ fn nearest(dir: &Path) -> Result<There, (PathBuf, io::Error)> {
     Err((dir.to_owned(), io::Error::from(io::ErrorKind::NotFound)))
 }
 
-/// Whether a process holds the spool's lock. It is tried and let go at once: a collector that starts in that very
-/// instant would say that the spool is in use, and start at the next try.
+/// Whether a process holds the spool's lock. The lock is released at once: a collector that starts at that
+/// very moment would report that the spool is in use, and start at its next attempt.
 fn in_use(dir: &Path) -> io::Result<bool> {
     let lock = match File::open(dir.join("LOCK")) {
         Ok(lock) => lock,
@@ -92,7 +92,7 @@ fn in_use(dir: &Path) -> io::Result<bool> {
     }
 }
 
-/// A file whose name is gone before anything is written to it.
+/// A file that is unlinked before anything is written to it.
 fn nameless_file(dir: &Path, clock: &dyn Clock) -> io::Result<File> {
     let name = dir.join(format!(".forebay-check-{}-{}", std::process::id(), clock.wall().0));
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&name)?;
@@ -112,7 +112,7 @@ fn time_syncs(mut file: &File, clock: &dyn Clock) -> io::Result<Vec<Duration>> {
     Ok(times)
 }
 
-/// Bytes of the files in a directory. What cannot be looked at counts nothing.
+/// Bytes of the files in a directory. Unreadable files count as zero.
 fn bytes_in(dir: &Path, depth: usize) -> u64 {
     let Ok(entries) = fs::read_dir(dir) else { return 0 };
     let mut bytes = 0_u64;
@@ -127,17 +127,17 @@ fn bytes_in(dir: &Path, depth: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::real_disk::RealDisk;
     use crate::runtime::SystemClock;
-    use crate::spool::RealDisk;
 
     #[test]
-    fn a_directory_is_looked_at_and_left_as_it_was() {
+    fn examining_a_directory_leaves_it_unchanged() {
         let clock = SystemClock::new();
         let dir = tempfile::tempdir().unwrap();
         let spool = dir.path().join("a/spool");
         let before = look(&spool, &clock);
         assert_eq!(before.directory, Directory::CanBeMade { below: dir.path().to_owned() });
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "nothing is left behind");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "no file is left behind");
 
         let held = RealDisk::open(&spool).unwrap();
         assert_eq!(look(&spool, &clock).directory, Directory::Writable { in_use: true });
@@ -151,8 +151,8 @@ mod tests {
         assert_eq!(found.used, 1_000);
         assert_eq!(found.syncs.unwrap().len(), SYNCS);
         assert!(found.free.unwrap() > 0 && found.filesystem.is_ok());
-        assert_eq!(names(), there, "nothing is left behind");
-        RealDisk::open(&spool).expect("the lock is let go");
+        assert_eq!(names(), there, "no file is left behind");
+        RealDisk::open(&spool).expect("the lock is released");
 
         fs::write(dir.path().join("file"), "").unwrap();
         let on_a_file = look(&dir.path().join("file"), &clock);

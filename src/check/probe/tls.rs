@@ -15,10 +15,10 @@ use x509_parser::prelude::FromDer;
 use crate::check::tls::{Certificate, TlsFacts, TlsSettings};
 use crate::time::UnixMillis;
 
-/// The longest file that is read, in bytes: a chain has a few certificates of some KB.
+/// The most bytes read of a file: a chain has a few certificates of some KB each.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
-/// Reads certificate and key, and holds them against each other.
+/// Reads certificate and key, and checks that they match.
 pub(in crate::check) fn look(settings: &TlsSettings) -> TlsFacts {
     read(settings).map_or_else(TlsFacts::Unusable, TlsFacts::Pair)
 }
@@ -27,10 +27,11 @@ fn read(settings: &TlsSettings) -> Result<Certificate, String> {
     let (cert, key) = (settings.cert.display(), settings.key.display());
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&bytes(&settings.cert)?)
         .collect::<Result<_, _>>()
-        .map_err(|error| format!("{cert} holds no certificate in PEM form: {error}"))?;
-    let first = chain.first().cloned().ok_or_else(|| format!("{cert} holds no certificate in PEM form"))?;
+        .map_err(|error| format!("{cert} contains no certificate in PEM form: {error}"))?;
+    let first =
+        chain.first().cloned().ok_or_else(|| format!("{cert} contains no certificate in PEM form"))?;
     let secret = PrivateKeyDer::from_pem_slice(&bytes(&settings.key)?)
-        .map_err(|error| format!("{key} holds no private key in PEM form: {error}"))?;
+        .map_err(|error| format!("{key} contains no private key in PEM form: {error}"))?;
     let signing =
         any_supported_type(&secret).map_err(|error| format!("the key in {key} cannot be used: {error}"))?;
     CertifiedKey::new(chain, signing).keys_match().map_err(|error| {
@@ -42,9 +43,9 @@ fn read(settings: &TlsSettings) -> Result<Certificate, String> {
 fn bytes(path: &Path) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let read = |bytes: &mut Vec<u8>| -> io::Result<usize> {
-        // A pipe would be waited for, for ever.
+        // Opening a pipe would block forever.
         if !std::fs::metadata(path)?.is_file() {
-            return Err(io::Error::other("it is no regular file"));
+            return Err(io::Error::other("it is not a regular file"));
         }
         File::open(path)?.take(FILE_BYTES_MAX).read_to_end(bytes)
     };
@@ -56,7 +57,7 @@ fn facts(der: &CertificateDer<'_>) -> Result<Certificate, String> {
     let (_, parsed) = X509Certificate::from_der(der).map_err(|error| error.to_string())?;
     let names = match parsed.subject_alternative_name() {
         Ok(Some(extension)) => extension.value.general_names.iter().filter_map(name).collect(),
-        // The common name alone counts for nobody any more.
+        // Clients no longer use the common name.
         _ => Vec::new(),
     };
     let millis = |at: x509_parser::time::ASN1Time| UnixMillis(at.timestamp().saturating_mul(1_000));
@@ -85,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pair_is_told_from_what_is_none() {
+    fn a_matching_pair_is_distinguished_from_other_files() {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
         let make = |names: &[&str]| {

@@ -1,38 +1,35 @@
-//! What is known of a receipt's positions, and how a person is told.
+//! The report on the positions of a receipt, and its text for people.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
 use crate::admin::{PositionsStatus, ReceiptState, ReceiptStatus};
 use crate::archive::finding::shown;
-use crate::archive::{Finding, HeldBy, Lookup};
-use crate::cli::numbers::counted;
-use crate::object::metadata::rfc3339;
-use crate::object::tags::date;
+use crate::archive::{BucketFinding, HeldBy, Lookup};
 use crate::object::{BucketString, Stream};
 use crate::receipt::Receipt;
-use crate::runtime::telemetry::outside_text;
 use crate::time::UnixMillis;
+use crate::words::{counted, date, outside_text, rfc3339};
 
-/// Findings of one object that are told.
+/// The most findings per object that are reported.
 const FINDINGS_MAX: usize = 10;
 
-/// What came of asking the collector.
+/// The result of querying the collector.
 #[derive(Clone, Debug)]
 pub enum Asked {
-    /// It is the one that answered the calls.
+    /// The answer of the collector that issued the receipt.
     Told(ReceiptStatus),
-    /// Nothing can be said of what is on its way.
+    /// The state of calls that are not yet delivered is unknown.
     Nothing {
         /// Why.
         why: String,
-        /// Where a collector that answered would send the source's objects.
+        /// The bucket of the source according to another collector that answered.
         bucket: Option<String>,
     },
 }
 
 impl Asked {
-    /// Where the source's objects go, in the collector's words.
+    /// The bucket of the source, as reported by the collector.
     pub fn bucket(&self) -> Option<&str> {
         match self {
             Self::Told(status) => status.bucket.as_deref(),
@@ -40,7 +37,7 @@ impl Asked {
         }
     }
 
-    /// Why nothing was said.
+    /// Why the collector's state is unknown.
     pub fn why_nothing(&self) -> Option<&str> {
         match self {
             Self::Told(_) => None,
@@ -49,37 +46,37 @@ impl Asked {
     }
 }
 
-/// Everything that was found out.
+/// All results.
 #[derive(Clone, Debug, serde::Serialize)]
-pub struct Report {
+pub struct ReceiptReport {
     /// The receipt.
     #[serde(serialize_with = "as_text")]
     pub receipt: Receipt,
-    /// Why the collector said nothing; then whether a call is on its way cannot be told.
+    /// Why the collector's state is unknown; calls that are not yet delivered are then not found.
     pub collector_unknown: Option<String>,
-    /// The bucket that was looked into, where that was needed.
+    /// The bucket that was searched, if that was necessary.
     pub bucket: Option<String>,
-    /// Every position, in order. Those that stand alike are told together, but for those that are in an object.
+    /// All positions, in order. Adjacent ones with the same state are combined, unless they are in an object.
     pub positions: Vec<Positions>,
-    /// Objects that can hold positions and cannot be read, and why.
+    /// Objects that may contain positions but cannot be read, with the reasons.
     pub unreadable: Vec<Unreadable>,
     /// What is wrong with the objects that were read.
-    pub damaged: Vec<Finding>,
+    pub damaged: Vec<BucketFinding>,
 }
 
-/// Positions, one behind the other, that stand alike.
+/// Adjacent positions with the same state.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Positions {
     /// The first.
     pub first: u64,
     /// The last.
     pub last: u64,
-    /// Where they stand.
+    /// Their state.
     #[serde(flatten)]
     pub state: State,
 }
 
-/// Where positions stand.
+/// The state of positions.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum State {
@@ -89,12 +86,12 @@ pub enum State {
     Rejected(Line),
     /// The collector holds it.
     OnItsWay {
-        /// What it says.
+        /// Its answer.
         collector: PositionsStatus,
     },
-    /// Nowhere that was looked.
+    /// Not found anywhere.
     NotFound {
-        /// What is known all the same.
+        /// What is known about it.
         why: &'static str,
     },
 }
@@ -106,7 +103,7 @@ pub struct Line {
     pub key: String,
     /// The line's number, from 1.
     pub line: u64,
-    /// `receivedAt`, and the rest as it stands in the line.
+    /// `receivedAt`. The following members, too, are as in the line.
     #[serde(rename = "receivedAt")]
     pub received_at: String,
     /// `type`.
@@ -133,13 +130,14 @@ fn as_text<S: serde::Serializer>(receipt: &Receipt, serializer: S) -> Result<S::
     serializer.collect_str(receipt)
 }
 
-const DELIVERED_OR_NEVER: &str = "not in the spool, and in no object of this day in the bucket";
-const NEVER: &str = "the spool has not come so far: no call was given this position";
+const DELIVERED_OR_NEVER: &str = "neither in the spool nor in an object of this day in the bucket";
+const NEVER: &str = "the spool has not reached this position: no call has it";
 const LOST: &str = "it was damaged in the spool and can no longer be read: see `forebay spool verify`";
-const CANNOT_SAY: &str = "in no object of this day in the bucket; whether it is on its way cannot be said";
+const CANNOT_SAY: &str =
+    "in no object of this day in the bucket; whether a collector still holds it is unknown";
 
-impl Report {
-    /// What the collector's answer tells.
+impl ReceiptReport {
+    /// A report with the collector's answer.
     pub fn new(receipt: Receipt, asked: &Asked) -> Self {
         let whole = |state| Positions { first: receipt.first, last: receipt.last, state };
         let positions = match asked {
@@ -164,7 +162,7 @@ impl Report {
         Some(Receipt { first, last, ..self.receipt.clone() })
     }
 
-    /// Takes in what the bucket has of what was unanswered.
+    /// Adds what the bucket has.
     pub fn take_in(&mut self, bucket: &BucketString, lookup: Lookup) {
         self.bucket = Some(bucket.to_string());
         let unreadable = lookup.unreadable.into_iter();
@@ -185,13 +183,14 @@ impl Report {
             .collect();
     }
 
-    /// How many positions were not found.
+    /// The number of positions that were not found.
     pub fn not_found(&self) -> u64 {
         let missing = |positions: &&Positions| matches!(positions.state, State::NotFound { .. });
         self.positions.iter().filter(missing).map(|positions| positions.last - positions.first + 1).sum()
     }
 
-    /// For a person: a paragraph for each object, or each place on the way, with a line for each position.
+    /// The text for people: a paragraph for each object or state in the collector, with a line for each
+    /// position.
     pub fn render(&self) -> String {
         let mut out = String::new();
         // Writing to a string cannot fail.
@@ -205,7 +204,8 @@ impl Report {
         let Receipt { source, day, spool_id, .. } = &self.receipt;
         let positions = numbers(self.receipt.first, self.receipt.last);
         writeln!(out, "{positions} of {source}, {}, spool {spool_id}", date(*day))?;
-        // By heading, in the order in which these first come: what was rejected stands between calls of one object.
+        // By heading, in the order of their first positions: rejected items lie between the calls of one
+        // object.
         let mut headings: Vec<(String, String)> = Vec::new();
         for positions in &self.positions {
             let Positions { first, last, state } = positions;
@@ -229,14 +229,14 @@ impl Report {
         }
         for Unreadable { key, why } in &self.unreadable {
             let (key, why) = (key.escape_debug(), outside_text(why));
-            writeln!(out, "{key} may hold them and cannot be read: {why}")?;
+            writeln!(out, "{key} may contain them, but cannot be read: {why}")?;
         }
         for finding in &self.damaged {
             let key = finding.place.key.as_ref().map(|key| shown(key).to_string()).unwrap_or_default();
             writeln!(out, "{key} is damaged: {}", finding.problem)?;
         }
         match &self.collector_unknown {
-            Some(why) => writeln!(out, "What is on its way cannot be said: {why}"),
+            Some(why) => writeln!(out, "The collector's state is unknown: {why}"),
             None => Ok(()),
         }
     }
@@ -280,7 +280,7 @@ fn states(held: HeldBy) -> impl Iterator<Item = (u64, State)> {
     })
 }
 
-/// Positions that were not found, of which some may stand in `lines`.
+/// Splits positions that were not found, because some may be in `lines`.
 fn split(positions: &Positions, lines: &mut BTreeMap<u64, State>) -> Vec<Positions> {
     let mut all: Vec<Positions> = Vec::new();
     for position in positions.first..=positions.last {
@@ -311,19 +311,20 @@ fn told_line(line: &Line) -> String {
     told
 }
 
-/// What the collector says: a heading, and what stands behind the positions.
+/// The collector's answer: a heading, and the text after the positions.
 fn on_its_way(status: &PositionsStatus) -> (String, String) {
     let at = |ms: Option<i64>| ms.map_or_else(|| "an unknown time".to_owned(), |ms| rfc3339(UnixMillis(ms)));
     let objects: Vec<String> =
         status.objects.iter().map(|object| format!("s3://{}", object.escape_debug())).collect();
     let object = objects.join(" or ");
-    let waiting = status.waiting.as_ref().map(|why| format!("; the last try failed: {}", outside_text(why)));
+    let waiting =
+        status.waiting.as_ref().map(|why| format!("; the last attempt failed: {}", outside_text(why)));
     let waiting = waiting.unwrap_or_default();
     let what = match status.state {
-        ReceiptState::Sealed => format!("sealed, on its way to {object}{waiting}"),
-        ReceiptState::Parked => format!("parked until its destination can be reached, for {object}{waiting}"),
+        ReceiptState::Sealed => format!("sealed, in delivery to {object}{waiting}"),
+        ReceiptState::Parked => format!("parked until its destination is available, for {object}{waiting}"),
         ReceiptState::Conflict => {
-            format!("held back: another object has its key, {object}; `forebay spool resolve` decides")
+            format!("held back: another object has its key, {object}; decide with `forebay spool resolve`")
         }
         _ => format!(
             "pending in a batch of {} since {}, due by {}{waiting}",

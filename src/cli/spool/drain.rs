@@ -1,4 +1,4 @@
-//! `forebay spool drain`: delivers what a spool holds, by the very code that delivers while calls come in.
+//! `forebay spool drain`: delivers everything in a spool, with the same code as a running collector.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,61 +10,62 @@ use crate::batch::DueRule;
 use crate::cli::args::SpoolDrainArgs;
 use crate::cli::failure::Failure;
 use crate::cli::node::{Outside, open_disk};
-use crate::cli::numbers::{counted, grouped};
 use crate::cli::say;
 use crate::cli::serve::{delivery_settings, hooks, spool_options, store_settings};
 use crate::config::{Environment, Loader};
 use crate::delivery::closing::{DayHook, last_over};
 use crate::delivery::{Delivery, DeliverySettings, Parts};
+use crate::disk::read_only::ReadOnlyDisk;
+use crate::log::{DayStage, Log};
 use crate::object::Destination;
 use crate::retry::Backoff;
 use crate::runtime::Shutdown;
 use crate::sources::SourceId;
-use crate::spool::closing::DayStage;
-use crate::spool::read_only::ReadOnlyDisk;
-use crate::spool::view::View;
-use crate::spool::{Outlet, Recovered, Spool, SpoolOptions};
+use crate::spool::offline::View;
+use crate::spool::{Recovered, Spool, SpoolOptions};
 use crate::store::ObjectStore;
 use crate::store::directory::DirectoryStore;
 use crate::store::s3::S3Store;
 use crate::time::{ReceivedDay, UnixMillis};
+use crate::words::counted;
 
-/// No call comes in, so a segment need only hold what is copied out of the last one: a full disk has little room.
+/// Small, because a full disk has little space left. No calls arrive, so a segment need only hold the frames
+/// that are copied from the last one.
 const SEGMENT_BYTES: u64 = 1_024 * 1_024;
-/// Bytes of an object at most where no configuration says otherwise.
+/// The most bytes of an object, if no configuration sets them.
 const OBJECT_BYTES: u64 = 100_000_000;
-/// Longest wait between tries: a person is waiting.
+/// The longest wait between attempts: a person is waiting.
 const BACKOFF: Backoff = Backoff { first: Duration::from_millis(200), cap: Duration::from_secs(5) };
-/// How long is waited at a time before what is left is counted again.
+/// The interval at which undelivered batches and unclosed days are counted.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// Given up after this long without a delivery or a closed day, and after what a hook may take besides; nothing is lost, and
-/// the same command goes on where it stopped.
+/// The drain gives up after this time without a delivery or a closed day, plus the timeout of a hook. Nothing
+/// is lost: the same command continues where it stopped.
 const STALLED_AFTER: Duration = Duration::from_secs(120);
 
-/// How a spool is to be emptied.
+/// How to empty a spool.
 struct Way {
     store: Arc<dyn ObjectStore>,
     options: SpoolOptions,
     settings: DeliverySettings,
-    /// Who is told of closed days.
+    /// The hook that is notified of closed days.
     hook: Option<Arc<dyn DayHook>>,
-    /// How long that may take.
+    /// The timeout of the hook.
     hook_timeout: Duration,
-    /// What the configuration says of each source.
+    /// The configured destination of each source.
     configured: Vec<(SourceId, Destination)>,
 }
 
 /// Delivers until the spool is empty.
 ///
 /// # Errors
-/// [`Failure`] where something is left, and what it waits for.
+/// [`Failure`] if something is left, with what it waits for.
 pub async fn run(args: &SpoolDrainArgs) -> Result<(), Failure> {
-    // What is no spool is left as it is: opening for writing would make one of it.
+    // Open it read-only first: opening a directory for writing turns it into a spool.
     drop(ReadOnlyDisk::open(&args.dir)?);
     let way = match (&args.to, &args.config) {
         (Some(to), _) => to_directory(to)?,
         (None, Some(config)) => to_buckets(config).await?,
-        (None, None) => return Err(Failure::usage("say where to: --to DIR or --config FILE")),
+        (None, None) => return Err(Failure::usage("give a target: --to DIR or --config FILE")),
     };
     let shutdown = Shutdown::new();
     let _signals = shutdown.listen()?;
@@ -79,10 +80,10 @@ pub async fn run(args: &SpoolDrainArgs) -> Result<(), Failure> {
         .await??
     };
     warn_of_damage(&recovered);
-    reach_as_configured(&spool.outlet(), way.configured)?;
+    reach_as_configured(&*spool.log(), way.configured)?;
     let alarms = Arc::new(Alarms::new(Arc::clone(&outside.clock), Arc::new(outside.metrics.clone())));
     let parts = Parts {
-        outlet: spool.outlet(),
+        log: spool.log(),
         store: way.store,
         clock: Arc::clone(&outside.clock),
         random: Arc::clone(&outside.random),
@@ -96,24 +97,25 @@ pub async fn run(args: &SpoolDrainArgs) -> Result<(), Failure> {
         stalled_after: STALLED_AFTER.saturating_add(way.hook_timeout),
     };
     if until.days_closed {
-        // Nothing is received here, so days that are over need no minute to make sure.
-        let outlet = spool.outlet();
-        if let Some(through) = outlet.last_to_end(last_over(outside.clock.wall())) {
-            outlet.end_days(through)?;
+        // No calls arrive here, so days that are over end without the usual delay of a minute.
+        let log = spool.log();
+        if let Some(through) = log.last_to_end(last_over(outside.clock.wall())) {
+            log.end_days(through)?;
         }
     }
     let (delivery, scheduler) = Delivery::start(parts, way.settings);
-    let why = deliver(&delivery, &spool.outlet(), &alarms, &outside, &shutdown, until).await;
+    let why = deliver(&delivery, &*spool.log(), &alarms, &outside, &shutdown, until).await;
     let left = delivery.shutdown(false, Duration::ZERO).await.left;
-    let over = until.left(&spool.outlet(), outside.clock.wall()).days as u64;
-    let unclosed = spool.outlet().unclosed_days();
+    let over = until.left(&*spool.log(), outside.clock.wall()).days as u64;
+    let unclosed = spool.log().unclosed_days();
     scheduler.await?;
     let objects = outside.metrics.objects.get();
     tokio::task::spawn_blocking(move || spool.close()).await?;
-    let objects = if objects == 1 { "1 object".to_owned() } else { format!("{objects} objects") };
+    let objects = counted(objects, "object", "objects");
     if left > 0 {
         return Err(Failure::failed(format!(
-            "{left} batches are left in the spool ({objects} delivered); {why}"
+            "{} left in the spool ({objects} delivered); {why}",
+            counted(left as u64, "batch is", "batches are")
         )));
     }
     if over > 0 {
@@ -126,15 +128,15 @@ pub async fn run(args: &SpoolDrainArgs) -> Result<(), Failure> {
     let days = |number: usize| counted(number as u64, "day is", "days are");
     if !until.days_closed && !unclosed.is_empty() {
         let days = days(unclosed.len());
-        say(&format!("{days} not closed: a spool that is saved into a directory closes none"));
+        say(&format!("{days} not closed: draining to a directory closes no days"));
     }
     if until.days_closed && open > 0 {
         let days = days(open);
-        say(&format!("{days} not closed: to have that done, run this again after midnight (UTC)"));
+        say(&format!("{days} not closed yet: run this again after midnight (UTC)"));
     }
     if until.days_closed && unsure > 0 {
         say(&format!(
-            "{} never closed: what the store has of such a day is not known for sure",
+            "{} never closed, because it is not certain which objects are in the store",
             days(unsure)
         ));
     }
@@ -143,23 +145,26 @@ pub async fn run(args: &SpoolDrainArgs) -> Result<(), Failure> {
     let dir = args.dir.display();
     say(&match kept {
         0 => format!("{dir} can be removed"),
-        kept => format!("{dir} can be removed but for `quarantine`: {kept} files there are in no object"),
+        kept => {
+            format!("{dir} can be removed, except `quarantine`: {kept} files there are not in any object")
+        }
     });
     Ok(())
 }
 
-/// What the spool holds stays where it is to go; how that is reached may have been mended since (decision 0080).
-fn reach_as_configured(outlet: &Outlet, configured: Vec<(SourceId, Destination)>) -> Result<(), Failure> {
+/// Bucket and prefix stay as recorded in the spool. How to connect to them may have been fixed since
+/// (decision 0080).
+fn reach_as_configured(log: &dyn Log, configured: Vec<(SourceId, Destination)>) -> Result<(), Failure> {
     let same_place = |(source, to): &(SourceId, Destination)| {
-        outlet.current_destination(source).is_some_and(|noted| noted.bucket == to.bucket)
+        log.current_destination(source).is_some_and(|noted| noted.bucket == to.bucket)
     };
-    outlet.set_destinations(configured.into_iter().filter(same_place).collect::<Vec<_>>())?;
+    log.set_destinations(configured.into_iter().filter(same_place).collect::<Vec<_>>())?;
     Ok(())
 }
 
 fn to_directory(to: &Path) -> Result<Way, Failure> {
     let store = DirectoryStore::open(to)
-        .map_err(|error| Failure::failed(format!("make the directory {}: {error}", to.display())))?;
+        .map_err(|error| Failure::failed(format!("create the directory {}: {error}", to.display())))?;
     let rule = DueRule { max_bytes: OBJECT_BYTES, max_age: Duration::ZERO, align_minute: None };
     Ok(Way {
         store: Arc::new(store),
@@ -167,7 +172,7 @@ fn to_directory(to: &Path) -> Result<Way, Failure> {
         settings: DeliverySettings {
             backoff: BACKOFF,
             park_after: Duration::MAX,
-            // The bucket has part of them, and a marker speaks of all.
+            // The bucket already has some of the objects, and a marker counts all of them.
             close_days: false,
             ..DeliverySettings::new(rule)
         },
@@ -199,25 +204,26 @@ async fn to_buckets(config: &Path) -> Result<Way, Failure> {
 /// When to stop.
 #[derive(Clone, Copy)]
 struct Until {
-    /// Whether days that are over are to be closed, too.
+    /// Whether days that are over must be closed, too.
     days_closed: bool,
-    /// How long nothing may move.
+    /// The time without progress after which the drain gives up.
     stalled_after: Duration,
 }
 
-/// Delivers until nothing is left, a person is needed, nothing moves any more, or a signal comes. Returns what is waited for.
+/// Delivers until nothing is left, a person is needed, there is no more progress, or a signal arrives.
+/// Returns what the rest waits for.
 async fn deliver(
     delivery: &Delivery,
-    outlet: &Outlet,
+    log: &dyn Log,
     alarms: &Alarms,
     outside: &Outside,
     shutdown: &Shutdown,
     until: Until,
 ) -> String {
     let mut meter = Meter::new("delivered");
-    let left = || until.left(outlet, outside.clock.wall());
+    let left = || until.left(log, outside.clock.wall());
     let (mut least, mut since) = (left(), outside.clock.monotonic());
-    let stopped = outlet.stopped();
+    let stopped = log.stopped();
     loop {
         let still = left();
         let now = outside.clock.monotonic();
@@ -228,11 +234,15 @@ async fn deliver(
             (least, since) = (still, now);
         }
         meter.show(&match still.batches {
-            0 => format!("{} days to close", still.days),
-            batches => format!("{batches} batches left, {} lines", grouped(still.lines)),
+            0 => format!("{} to close", counted(still.days as u64, "day", "days")),
+            batches => format!(
+                "{} left, {}",
+                counted(batches as u64, "batch", "batches"),
+                counted(still.lines, "line", "lines")
+            ),
         });
         let idle = now.saturating_sub(since);
-        // Other destinations are given their time: an alarm ends it only once nothing else moves.
+        // An alarm of one destination ends the drain only when no other destination makes progress.
         let needs_a_person = |kind| matches!(kind, AlarmKind::Refused | AlarmKind::Conflict);
         if let Some(alarm) = alarms.standing().into_iter().find(|alarm| needs_a_person(alarm.kind))
             && idle > BACKOFF.cap
@@ -244,7 +254,7 @@ async fn deliver(
         }
         tokio::select! {
             _ = delivery.flush(None, LOOK_EVERY) => {}
-            () = shutdown.orderly.cancelled() => return "stopped by a signal; the same command goes on".to_owned(),
+            () = shutdown.orderly.cancelled() => return "stopped by a signal; run the same command again to continue".to_owned(),
         }
         let reason = stopped.borrow().clone();
         if let Some(reason) = reason {
@@ -253,19 +263,19 @@ async fn deliver(
     }
 }
 
-/// What is not delivered.
+/// What is left to deliver.
 #[derive(Clone, Copy)]
 struct Left {
     batches: usize,
     lines: u64,
-    /// Days that are over, and not closed though they can be.
+    /// Days that are over and can be closed, but are not.
     days: usize,
 }
 
 impl Until {
-    fn left(self, outlet: &Outlet, now: UnixMillis) -> Left {
-        let (open, seals) = (outlet.open_batches(), outlet.pending_seals());
-        let unclosed = outlet.unclosed_days();
+    fn left(self, log: &dyn Log, now: UnixMillis) -> Left {
+        let (open, seals) = (log.open_batches(), log.pending_seals());
+        let unclosed = log.unclosed_days();
         let waits = |((day, _), stage): &(&(ReceivedDay, SourceId), &DayStage)| {
             self.days_closed && *day <= last_over(now) && **stage != DayStage::Unsure
         };

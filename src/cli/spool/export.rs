@@ -1,4 +1,4 @@
-//! `forebay spool export`: the lines of a spool that are in no object in the store yet.
+//! `forebay spool export`: writes the lines of a spool that are not yet in an object in the store.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Read, Write};
@@ -10,21 +10,18 @@ use super::verify::finding;
 use crate::batch::BatchKey;
 use crate::cli::args::SpoolExportArgs;
 use crate::cli::failure::Failure;
-use crate::cli::numbers::{counted, grouped};
-use crate::config::units::about_bytes;
+use crate::disk::read_all;
+use crate::log::frame::Frame;
+use crate::log::{Parked, PendingSeal, parked_name};
 use crate::object::Stream;
 use crate::sources::SourceId;
-use crate::spool::disk::read_all;
-use crate::spool::frame::Frame;
-use crate::spool::note::{Parked, PendingSeal};
-use crate::spool::outlet::parked_name;
-use crate::spool::survey::{Finding, Visitor, survey};
-use crate::spool::view::{View, batch_of};
+use crate::spool::offline::{Finding, View, Visitor, batch_of, survey};
+use crate::words::{about_bytes, counted, grouped};
 
-/// Writes the lines, and says on standard error what was written and what could not be read.
+/// Writes the lines, and reports on standard error what was written and what could not be read.
 ///
 /// # Errors
-/// [`Failure`] where something could not be read or written; what can be read is written nevertheless.
+/// [`Failure`] if something could not be read or written; everything readable is written nevertheless.
 pub fn run(args: &SpoolExportArgs) -> Result<(), Failure> {
     let view = View::open(&args.dir)?;
     let exported = match &args.out {
@@ -34,20 +31,21 @@ pub fn run(args: &SpoolExportArgs) -> Result<(), Failure> {
     report(&exported, args.json)?;
     match exported.unread.len() {
         0 => Ok(()),
-        _ => Err(Failure::failed("not everything could be read; what could is written")),
+        _ => Err(Failure::failed("some lines could not be read; all others are written")),
     }
 }
 
-/// What an export came to.
+/// The result of an export.
 #[derive(Debug, Default, serde::Serialize)]
 struct Exported {
     lines: u64,
     bytes: u64,
-    /// Of `lines`: out of parked objects.
+    /// Of `lines`: those from parked objects.
     from_parked: u64,
-    /// Of `lines`: those of objects that were sealed. Where only the answer to a put was lost, the bucket has them, too.
+    /// Of `lines`: those of sealed objects. If only the answer to a put was lost, they are also in the
+    /// bucket.
     sealed_lines: u64,
-    /// The keys of these objects.
+    /// The keys of the sealed objects.
     sealed_keys: Vec<String>,
     unread: Vec<Finding>,
 }
@@ -56,9 +54,9 @@ fn to_file(view: &View, args: &SpoolExportArgs, path: &Path) -> Result<Exported,
     let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     let file = opened.map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => {
-            Failure::failed(format!("{} exists already; name a new file", path.display()))
+            Failure::failed(format!("{} already exists; choose a new file", path.display()))
         }
-        _ => Failure::failed(format!("make {}: {error}", path.display())),
+        _ => Failure::failed(format!("create {}: {error}", path.display())),
     })?;
     let mut out = BufWriter::new(file);
     let exported = export(view, args, &mut out)?;
@@ -79,7 +77,7 @@ fn export(view: &View, args: &SpoolExportArgs, out: &mut dyn Write) -> Result<Ex
         failed: None,
         meter: Meter::new("exported from"),
     };
-    // What is parked stands no longer in the segments, and is older than what does.
+    // Parked lines are no longer in the segments, and are older than the lines there.
     for pending in view.manifest.state.seals.values() {
         lines.sealed(pending);
         if let Some(parked) = pending.parked {
@@ -94,7 +92,7 @@ fn export(view: &View, args: &SpoolExportArgs, out: &mut dyn Write) -> Result<Ex
     lines.out.flush()?;
     let mut exported = lines.exported;
     exported.unread.extend(surveyed.findings.into_iter().filter(Finding::hides_lines));
-    exported.unread.extend(crate::spool::verify::manifest_findings(view));
+    exported.unread.extend(crate::spool::offline::manifest_findings(view));
     Ok(exported)
 }
 
@@ -125,7 +123,7 @@ impl<W: Write> Lines<'_, W> {
         if !self.wants(&pending.seal.batch) {
             return Ok(());
         }
-        if let Some(finding) = crate::spool::verify::check_parked(self.view, pending, parked) {
+        if let Some(finding) = crate::spool::offline::check_parked(self.view, pending, parked) {
             self.exported.unread.push(finding);
             return Ok(());
         }
@@ -177,16 +175,16 @@ fn report(exported: &Exported, json: bool) -> io::Result<()> {
     let (lines, bytes) = (grouped(exported.lines), about_bytes(exported.bytes));
     let parked = match exported.from_parked {
         0 => String::new(),
-        parked => format!(", {} of them out of parked objects", grouped(parked)),
+        parked => format!(", {} of them from parked objects", grouped(parked)),
     };
     writeln!(err, "{lines} lines, {bytes}{parked}")?;
     let Some(first) = exported.sealed_keys.first() else { return Ok(()) };
     writeln!(
         err,
-        "{} of sealed objects that may be in the bucket already, where only the answer to a put was lost; look there before you load \
-         them a second time ({} in all): {first}{}",
+        "{} from sealed objects, which may already be in the bucket if only the answer to a put was lost; check before you load \
+         them again ({} in all): {first}{}",
         counted(exported.sealed_lines, "line is", "lines are"),
         counted(exported.sealed_keys.len() as u64, "object", "objects"),
-        if exported.sealed_keys.len() > 1 { ", … (--json names all)" } else { "" },
+        if exported.sealed_keys.len() > 1 { ", … (--json lists all)" } else { "" },
     )
 }

@@ -1,26 +1,23 @@
-//! `forebay spool inspect`: what a spool holds.
+//! `forebay spool inspect`: shows the content of a spool.
 
 use std::io::Write;
 
 use crate::cli::args::SpoolReadArgs;
 use crate::cli::failure::Failure;
-use crate::cli::numbers::grouped;
-use crate::config::units::about_bytes;
+use crate::log::Range;
 use crate::object::Stream;
-use crate::object::metadata::rfc3339;
-use crate::runtime::telemetry::outside_text;
-use crate::spool::inspect::{BatchAbout, Inspection, SealAbout, SegmentIs, inspect};
-use crate::spool::scan::Range;
-use crate::spool::view::View;
+use crate::spool::offline::{BatchAbout, Inspection, SealAbout, SegmentIs, View, inspect};
 use crate::time::UnixMillis;
+use crate::words::table::table;
+use crate::words::{about_bytes, date, grouped, outside_text};
 
-/// Segments shown one by one; of more, the first and the last ones.
+/// The most segments that are listed. If there are more, the first and the last ones are listed.
 const SEGMENTS_SHOWN: usize = 20;
 
-/// Looks into a spool and prints what it holds.
+/// Reads a spool and prints its content.
 ///
 /// # Errors
-/// [`Failure`] where there is no spool, a process uses it, or it cannot be read.
+/// [`Failure`] if there is no spool, a process uses it, or it cannot be read.
 pub fn run(args: &SpoolReadArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let inspection = inspect(&View::open(&args.dir)?)?;
     if args.json {
@@ -31,7 +28,7 @@ pub fn run(args: &SpoolReadArgs, out: &mut dyn Write) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The inspection as a person reads it.
+/// The inspection for people.
 pub fn render(of: &Inspection) -> String {
     let mut text = format!("spool {}, node {}, format {}\n", of.spool_id, of.node, of.format);
     text.push_str(&manifest(of));
@@ -74,12 +71,12 @@ fn segments(of: &Inspection) -> String {
         let positions = segment.positions.map_or_else(|| "-".to_owned(), range);
         rows.push([segment.number.to_string(), state.to_owned(), positions, about_bytes(segment.bytes)]);
     }
-    table(&rows, &[])
+    paragraph(&rows, &[])
 }
 
 fn batches(batches: &[BatchAbout]) -> String {
     if batches.is_empty() {
-        return "\nno line in the segments waits to be delivered\n".to_owned();
+        return "\nno lines in the segments wait for delivery\n".to_owned();
     }
     let columns = ["source", "received-day", "stream", "calls", "of them sealed", "bytes", "first received"];
     let mut rows = vec![columns.map(str::to_owned)];
@@ -97,7 +94,7 @@ fn batches(batches: &[BatchAbout]) -> String {
             batch.first_received_at.clone(),
         ]
     }));
-    table(&rows, &[3, 4, 5])
+    paragraph(&rows, &[3, 4, 5])
 }
 
 fn seals(seals: &[SealAbout]) -> String {
@@ -114,7 +111,7 @@ fn seals(seals: &[SealAbout]) -> String {
             state.push("frames were lost after it was sealed".to_owned());
         }
         if seal.overwrite {
-            state.push("will take the place of what is there".to_owned());
+            state.push("will replace the object in the bucket".to_owned());
         }
         if seal.conflict {
             state.push(format!(
@@ -156,7 +153,7 @@ fn rest(of: &Inspection) -> String {
     rows.extend(
         of.disk.iter().map(|(sort, use_)| [(*sort).to_owned(), grouped(use_.files), about_bytes(use_.bytes)]),
     );
-    text.push_str(&table(&rows, &[1, 2]));
+    text.push_str(&paragraph(&rows, &[1, 2]));
     text
 }
 
@@ -171,26 +168,10 @@ fn range(range: Range) -> String {
 
 /// `2015-05-27 (1432684800000)`
 fn day(start: i64) -> String {
-    let date: String = rfc3339(UnixMillis(start)).chars().take_while(|c| *c != 'T').collect();
-    format!("{date} ({start})")
+    format!("{} ({start})", date(UnixMillis(start).day()))
 }
 
-/// Columns side by side, after an empty line; those in `right` end where the widest ends.
-fn table<const N: usize>(rows: &[[String; N]], right: &[usize]) -> String {
-    let widths: [usize; N] = std::array::from_fn(|column| {
-        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
-    });
-    let mut text = "\n".to_owned();
-    for row in rows {
-        let mut shown = String::new();
-        for (column, (cell, width)) in row.iter().zip(widths).enumerate() {
-            let pad = " ".repeat(width.saturating_sub(cell.chars().count()));
-            let (before, after) =
-                if right.contains(&column) { (pad.as_str(), "") } else { ("", pad.as_str()) };
-            shown.push_str(&format!("{before}{cell}{after}  "));
-        }
-        text.push_str(shown.trim_end());
-        text.push('\n');
-    }
-    text
+/// A table after an empty line.
+fn paragraph<const N: usize>(rows: &[[String; N]], right: &[usize]) -> String {
+    table(rows, right).iter().fold("\n".to_owned(), |text, line| text + line + "\n")
 }

@@ -1,13 +1,14 @@
-//! How far a long reading has come, on a terminal only.
+//! Shows the progress of long operations, on a terminal only.
 
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
-use crate::config::units::about_bytes;
 use crate::runtime::SystemClock;
 use crate::time::Clock;
+use crate::words::about_bytes;
+use crate::words::count::percent;
 
-/// Nothing is shown before this, and then as often.
+/// The delay before the first line, and the interval between updates.
 const EVERY: Duration = Duration::from_millis(500);
 
 /// Shows one line on standard error and rewrites it.
@@ -21,20 +22,20 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// For what is done to a spool.
+    /// A meter for the operation `what`.
     pub fn new(what: &'static str) -> Self {
         let clock = SystemClock::new();
         let next = clock.monotonic() + EVERY;
         Self { what, terminal: io::stderr().is_terminal(), clock, next, shown: false }
     }
 
-    /// `done` of `total` bytes are read.
+    /// Shows that `done` of `total` bytes are done.
     pub fn bytes(&mut self, done: u64, total: u64) {
-        let percent = done.saturating_mul(100) / total.max(1);
+        let percent = percent(done, total);
         self.show(&format!("{} {} of {} ({percent} %)", self.what, about_bytes(done), about_bytes(total)));
     }
 
-    /// Shows a line, if it is time to.
+    /// Shows a line, if the interval has passed.
     pub fn show(&mut self, text: &str) {
         let now = self.clock.monotonic();
         if !self.terminal || now < self.next {
@@ -45,7 +46,7 @@ impl Meter {
         self.write(&format!("\r{text}\u{1b}[K"));
     }
 
-    /// Takes the line away.
+    /// Removes the line.
     pub fn clear(&mut self) {
         if std::mem::take(&mut self.shown) {
             self.write("\r\u{1b}[K");
@@ -55,7 +56,7 @@ impl Meter {
     fn write(&self, text: &str) {
         let mut err = io::stderr().lock();
         if let Err(error) = err.write_all(text.as_bytes()).and_then(|()| err.flush()) {
-            tracing::debug!(%error, "nobody reads standard error");
+            tracing::debug!(%error, "standard error cannot be written");
         }
     }
 }

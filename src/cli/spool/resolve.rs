@@ -1,4 +1,5 @@
-//! `forebay spool resolve`: a person decides what becomes of a sealed object whose key is taken by another one.
+//! `forebay spool resolve`: records a person's decision about a sealed object whose key is taken by another
+//! object.
 
 use std::io::{self, IoSlice, Write};
 use std::sync::Arc;
@@ -6,25 +7,25 @@ use std::sync::Arc;
 use crate::cli::args::{ResolveAction, SpoolResolveArgs};
 use crate::cli::failure::Failure;
 use crate::delivery::encode::LEVEL_AT_LEISURE;
+use crate::disk::Disk;
+use crate::disk::DiskFile;
+use crate::disk::read_all;
+use crate::disk::read_only::ReadOnlyDisk;
+use crate::disk::real_disk::RealDisk;
+use crate::log::frame::Frame;
+use crate::log::{PendingSeal, parked_name};
 use crate::object::gzip::GzipLines;
-use crate::spool::disk::read_all;
-use crate::spool::frame::Frame;
-use crate::spool::ident::Ident;
-use crate::spool::manifest::{self, Manifest};
-use crate::spool::note::{Note, PendingSeal};
-use crate::spool::outlet::parked_name;
-use crate::spool::read_only::ReadOnlyDisk;
-use crate::spool::state::State;
-use crate::spool::survey::{Visitor, survey};
-use crate::spool::view::{View, batch_of};
-use crate::spool::{Disk, DiskFile, RealDisk};
+use crate::spool::SpoolOptions;
+use crate::spool::format::Ident;
+use crate::spool::manifest::{self, Manifest, Note, State};
+use crate::spool::offline::{View, Visitor, batch_of, survey};
 
-/// Notes the decision in the spool. It takes effect at the next start.
+/// Records the decision in the spool. It takes effect at the next start.
 ///
 /// # Errors
-/// [`Failure`] where the seal does not wait for a decision, or the spool cannot be read or written.
+/// [`Failure`] if the seal needs no decision, or the spool cannot be read or written.
 pub fn run(args: &SpoolResolveArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    // What is no spool is left as it is: opening for writing would make one of it.
+    // Open it read-only first: opening a directory for writing turns it into a spool.
     drop(ReadOnlyDisk::open(&args.dir)?);
     let disk: Arc<dyn Disk> = Arc::new(RealDisk::open(&args.dir)?);
     let ident = Ident::read(&*disk)?.ok_or_else(|| Failure::failed("the spool has no IDENT file"))?;
@@ -34,21 +35,23 @@ pub fn run(args: &SpoolResolveArgs, out: &mut dyn Write) -> Result<(), Failure> 
         ResolveAction::Overwrite => Note::Retry { number: args.seal, overwrite: true },
         ResolveAction::KeepTheirs => {
             let kept = keep_ours(&disk, &pending)?;
-            writeln!(out, "our lines are kept: {}/{kept}", args.dir.display())?;
+            writeln!(out, "our lines are kept in {}/{kept}", args.dir.display())?;
             Note::Committed { number: args.seal, applied: None, seal: None, amended: None }
         }
     };
     state.apply(note);
-    drop(Manifest::begin(Arc::clone(&disk), ident.spool_id, number + 1, state)?);
+    let bytes = SpoolOptions::default().manifest_bytes;
+    drop(Manifest::begin(Arc::clone(&disk), ident.spool_id, number + 1, state, bytes)?);
     let key = &pending.seal.object_key;
     match args.action {
         ResolveAction::Overwrite => {
-            writeln!(out, "seal {}: the next start puts ours in place of {key}", args.seal)?;
+            writeln!(out, "seal {}: the next start replaces {key} with ours", args.seal)?;
         }
         ResolveAction::KeepTheirs => {
-            // The manifest first, the file after: a crash between leaves a file that the next start removes.
+            // Write the manifest before removing the file: a crash in between leaves a file that the next
+            // start removes.
             disk.remove(&parked_name(args.seal))?;
-            writeln!(out, "seal {}: {key} stays as it is, and ours counts as delivered", args.seal)?;
+            writeln!(out, "seal {}: {key} is kept, and ours counts as delivered", args.seal)?;
         }
     }
     Ok(())
@@ -66,10 +69,10 @@ fn conflicted(state: &State, number: u64) -> Result<&PendingSeal, Failure> {
         .collect();
     let those =
         if waiting.is_empty() { "none does".to_owned() } else { format!("these do: {}", waiting.join(", ")) };
-    Err(Failure::failed(format!("seal {number} does not wait for a decision; {those}")))
+    Err(Failure::failed(format!("seal {number} needs no decision; {those}")))
 }
 
-/// Keeps our lines in quarantine, durably, before they count as delivered. Returns the file.
+/// Keeps our lines durably in quarantine before they count as delivered. Returns the name of the file.
 fn keep_ours(disk: &Arc<dyn Disk>, pending: &PendingSeal) -> Result<String, Failure> {
     let number = pending.seal.number;
     let name = format!("quarantine/seal-{number:020}.gz");
@@ -93,7 +96,7 @@ fn keep_ours(disk: &Arc<dyn Disk>, pending: &PendingSeal) -> Result<String, Fail
             tracing::warn!(
                 lines = done.lines,
                 sealed = pending.seal.frames,
-                "not all of our lines can be read any more; those that can are kept"
+                "some of our lines can no longer be read; the others are kept"
             );
         }
     }

@@ -1,20 +1,17 @@
-//! `forebay spool verify`: checks every byte, and names what is damaged.
+//! `forebay spool verify`: checks every byte, and reports all damage.
 
 use std::io::Write;
 
 use super::meter::Meter;
 use crate::cli::args::SpoolReadArgs;
 use crate::cli::failure::Failure;
-use crate::cli::numbers::grouped;
-use crate::config::units::about_bytes;
-use crate::spool::survey::{Answered, Finding};
-use crate::spool::verify::{Verified, verify};
-use crate::spool::view::View;
+use crate::spool::offline::{Answered, Finding, Verified, View, verify};
+use crate::words::{about_bytes, counted, grouped};
 
-/// Checks a spool and prints what was found.
+/// Checks a spool and prints the result.
 ///
 /// # Errors
-/// [`Failure`] where something is damaged, or there is no spool that can be read.
+/// [`Failure`] if something is damaged, or there is no readable spool.
 pub fn run(args: &SpoolReadArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let view = View::open(&args.dir)?;
     let mut meter = Meter::new("checked");
@@ -32,14 +29,14 @@ pub fn run(args: &SpoolReadArgs, out: &mut dyn Write) -> Result<(), Failure> {
     }
 }
 
-/// The verification as a person reads it.
+/// The verification for people.
 pub fn render(of: &Verified) -> String {
     let mut text: String = of.findings.iter().map(finding).collect();
     for note in &of.notes {
         text.push_str(&format!("note: {note}\n"));
     }
     for lost in &of.known_lost {
-        text.push_str(&format!("known: positions {} to {} were lost before\n", lost.first, lost.last));
+        text.push_str(&format!("known: positions {} to {} were lost earlier\n", lost.first, lost.last));
     }
     let checked = &of.checked;
     let verdict = if of.sound { "sound" } else { "DAMAGED" };
@@ -66,18 +63,17 @@ pub(super) fn finding(finding: &Finding) -> String {
     if let Some(range) = finding.positions {
         let count = range.last - range.first + 1;
         places.push(format!(
-            "positions {} to {} ({} {})",
+            "positions {} to {} ({})",
             range.first,
             range.last,
-            grouped(count),
-            if count == 1 { "frame" } else { "frames" }
+            counted(count, "frame", "frames")
         ));
     }
     places.extend(finding.answered.map(|answered| {
         let said = match answered {
-            Answered::Yes => "answered",
-            Answered::Partly => "answered in part",
-            Answered::NotKnown => "not known to be answered",
+            Answered::Yes => "acknowledged",
+            Answered::Partly => "partly acknowledged",
+            Answered::NotKnown => "not known to be acknowledged",
         };
         said.to_owned()
     }));

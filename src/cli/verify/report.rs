@@ -1,60 +1,59 @@
-//! What `forebay verify` tells a person: findings, a table of days, the verdict.
+//! The output of `forebay verify` for people: findings, a table of days, the verdict.
 
 use crate::archive::day::Sum;
-use crate::archive::verify::Around;
-use crate::archive::{DayReport, DayState, Finding};
-use crate::cli::numbers::{counted, grouped};
-use crate::config::units::about_bytes;
+use crate::archive::verify_bucket::Around;
+use crate::archive::{BucketFinding, DayReport, DayState};
 use crate::object::Stream;
-use crate::object::tags::date;
 use crate::sources::SourceId;
 use crate::time::ReceivedDay;
+use crate::words::table::table;
+use crate::words::{about_bytes, counted, date, grouped};
 
-/// Rows of the table. What is above is counted.
+/// The most rows of the table. The days of further rows are counted.
 const ROWS_MAX: usize = 100;
-/// Notes on days that are open.
+/// The most notes on open days.
 const NOTES_MAX: usize = 10;
 
-/// All days together, in bounded memory.
+/// The sum of all days, in bounded memory.
 #[derive(Debug)]
 pub struct Summary {
-    /// What stands beside the days.
+    /// What is outside the folders of days.
     pub around: Around,
-    /// Everything, together.
+    /// The totals.
     pub totals: Totals,
     rows: Vec<Row>,
     rows_left_out: u64,
     notes: Vec<String>,
-    /// Open days from the first marker on.
+    /// Open days since the first marker.
     open_since_markers: u64,
 }
 
-/// Everything, together.
+/// The totals.
 #[derive(Clone, Copy, Debug, Default, serde::Serialize)]
 pub struct Totals {
     /// Days of sources.
     pub days: u64,
     /// Days that are closed.
     pub closed: u64,
-    /// Days of which nothing is wrong and the end is not proved.
+    /// Days without findings whose end is not proved.
     pub open: u64,
     /// Days with findings.
     pub broken: u64,
-    /// Days with nothing of Forebay's.
+    /// Days without objects of Forebay.
     pub foreign_days: u64,
     /// Objects of calls.
     pub calls: Sum,
-    /// Objects of what was rejected.
+    /// Objects of rejected items.
     pub rejected: Sum,
-    /// Objects that are not Forebay's, within the folders of sources.
+    /// Objects of other writers in the folders of sources.
     pub foreign: u64,
     /// Findings.
     pub findings: u64,
-    /// Lines that were read and not looked at for repeats.
+    /// Lines that were read but not compared for repeats.
     pub lines_not_compared: u64,
 }
 
-/// Days of one source that follow each other and stand alike.
+/// Consecutive days of one source with the same state.
 #[derive(Clone, Debug)]
 struct Row {
     source: SourceId,
@@ -67,7 +66,7 @@ struct Row {
 }
 
 impl Summary {
-    /// Nothing yet but what stands beside the days.
+    /// Only what is outside the folders of days.
     pub fn new(around: Around) -> Self {
         let findings = around.findings.len() as u64 + around.findings_left_out;
         Self {
@@ -90,7 +89,7 @@ impl Summary {
         self.totals.days
     }
 
-    /// Takes in a day.
+    /// Adds a day.
     pub fn day(&mut self, day: &DayReport) {
         let of = |stream| day.streams.get(&stream).copied().unwrap_or_default();
         let (calls, rejected) = (of(Stream::Calls), of(Stream::Rejected));
@@ -108,7 +107,7 @@ impl Summary {
             DayState::Foreign => totals.foreign_days += 1,
         }
         self.note(day);
-        // Once days are left out, the last row is not that of the day before.
+        // Once days are left out, the last row is not that of the previous day.
         if let Some(row) = self.rows.last_mut().filter(|_| self.rows_left_out == 0)
             && row.source == day.source
             && row.state == day.state
@@ -135,13 +134,17 @@ impl Summary {
             let spools: Vec<String> =
                 day.unclosed.iter().map(|of| format!("node {}, spool {}", of.node, of.spool)).collect();
             let date = day.date.as_deref().unwrap_or_default();
-            self.notes.push(format!("{} {date} is open: no marker yet of {}", day.source, spools.join("; ")));
+            self.notes.push(format!(
+                "{} {date} is open: no marker yet from {}",
+                day.source,
+                spools.join("; ")
+            ));
         }
     }
 }
 
-/// Findings as they are printed while it goes on.
-pub fn findings(findings: &[Finding], left_out: u64) -> String {
+/// Findings, as printed during the run.
+pub fn findings(findings: &[BucketFinding], left_out: u64) -> String {
     let mut text = String::new();
     for finding in findings {
         text.push_str(&format!("{finding}\n  {}\n", finding.problem.advice()));
@@ -157,7 +160,7 @@ pub fn render(summary: &Summary, bytes_read: u64) -> String {
     let mut text = findings(&summary.around.findings, 0);
     let left_out = summary.around.findings_left_out;
     if left_out > 0 {
-        text.push_str(&format!("… and {} more that stand in no source's folder\n", grouped(left_out)));
+        text.push_str(&format!("… and {} more outside the folders of sources\n", grouped(left_out)));
     }
     for note in notes(summary) {
         text.push_str(&format!("note: {note}\n"));
@@ -165,7 +168,7 @@ pub fn render(summary: &Summary, bytes_read: u64) -> String {
     if !text.is_empty() {
         text.push('\n');
     }
-    text.push_str(&table(summary));
+    text.push_str(&days(summary));
     text.push_str(&verdict(summary, bytes_read));
     text
 }
@@ -193,38 +196,22 @@ fn notes(summary: &Summary) -> Vec<String> {
     }
     if totals.lines_not_compared > 0 {
         let lines = counted(totals.lines_not_compared, "line was", "lines were");
-        notes.push(format!("{lines} not looked at for repeats: their objects have more than 8,388,608"));
+        notes.push(format!("{lines} not compared for repeats: their objects have more than 8,388,608 lines"));
     }
     if !summary.around.beside.is_empty() {
-        notes.push(format!("not looked into, for no calls are there: {}", summary.around.beside.join(", ")));
+        notes.push(format!("not examined, because no calls are there: {}", summary.around.beside.join(", ")));
     }
     notes
 }
 
-fn table(summary: &Summary) -> String {
+fn days(summary: &Summary) -> String {
     if summary.rows.is_empty() {
         return String::new();
     }
     let header = ["source", "days", "", "state", "objects", "calls", "rejected", "stored"].map(str::to_owned);
     let rows: Vec<[String; 8]> = std::iter::once(header).chain(summary.rows.iter().map(cells)).collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: [usize; 8] = std::array::from_fn(width);
-    let mut text = String::new();
-    for row in &rows {
-        let mut line = String::new();
-        for (column, cell) in row.iter().enumerate() {
-            let width = widths[column];
-            // Names to the left, numbers to the right.
-            let cell = if matches!(column, 0 | 1 | 3) {
-                format!("{cell:<width$}  ")
-            } else {
-                format!("{cell:>width$}  ")
-            };
-            line.push_str(&cell);
-        }
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
+    // Names are left-aligned, numbers right-aligned.
+    let mut text: String = table(&rows, &[2, 4, 5, 6, 7]).iter().map(|line| format!("{line}\n")).collect();
     if summary.rows_left_out > 0 {
         let left_out = counted(summary.rows_left_out, "more day is", "more days are");
         text.push_str(&format!("… {left_out} not shown (--json has all)\n"));
@@ -284,7 +271,7 @@ fn verdict(summary: &Summary, bytes_read: u64) -> String {
         grouped(totals.broken)
     );
     match totals.findings {
-        0 if totals.days == 0 => "nothing is there\n".to_owned(),
+        0 if totals.days == 0 => "there are no objects\n".to_owned(),
         0 => format!("sound: {seen}; days: {days}{foreign}\n"),
         found => {
             format!("NOT SOUND: {} in {seen}; days: {days}{foreign}\n", counted(found, "finding", "findings"))
@@ -298,16 +285,16 @@ mod tests {
 
     use super::*;
     use crate::archive::day::Unclosed;
-    use crate::archive::{Place, Problem};
+    use crate::archive::{BucketPlace, BucketProblem};
     use crate::object::ObjectKey;
     use crate::time::UnixMillis;
 
     fn day(source: &str, day: i64, state: DayState, findings: u64) -> DayReport {
         let day = UnixMillis(day * 86_400_000).day();
         let sum = Sum { objects: 24, calls: 1_000, bytes: 1_000_000, stored_bytes: 100_000 };
-        let finding = Finding {
-            place: Place { key: Some(ObjectKey::listed("k")), ..Place::default() },
-            problem: Problem::Foreign,
+        let finding = BucketFinding {
+            place: BucketPlace { key: Some(ObjectKey::listed("k")), ..BucketPlace::default() },
+            problem: BucketProblem::Foreign,
         };
         DayReport {
             source: SourceId::new(source).unwrap(),
@@ -328,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn days_that_stand_alike_are_one_row() {
+    fn consecutive_days_with_the_same_state_are_one_row() {
         let since = Some(UnixMillis(16_582 * 86_400_000).day());
         let around = Around { markers_since: since, beside: vec!["_check/".into()], ..Around::default() };
         let mut summary = Summary::new(around);
@@ -341,14 +328,14 @@ mod tests {
         assert_eq!(
             render(&summary, 0),
             "note: 1 open day is from before the first marker (2015-05-27)
-note: web 2015-06-15 is open: no marker yet of node n1, spool 00ff
-note: not looked into, for no calls are there: _check/
+note: web 2015-06-15 is open: no marker yet from node n1, spool 00ff
+note: not examined, because no calls are there: _check/
 
-source  days                         state   objects   calls  rejected    stored
-ios     2015-05-26                1  open         24   1,000         0  100.0 KB
-web     2015-05-27 – 2015-06-13  18  closed      432  18,000         0    1.8 MB
-web     2015-06-14                1  BROKEN       24   1,000         0  100.0 KB
-web     2015-06-15                1  open         24   1,000         0  100.0 KB
+source  days                         state   objects   calls  rejected  stored
+ios     2015-05-26                1  open         24   1,000         0  100 KB
+web     2015-05-27 – 2015-06-13  18  closed      432  18,000         0  1.8 MB
+web     2015-06-14                1  BROKEN       24   1,000         0  100 KB
+web     2015-06-15                1  open         24   1,000         0  100 KB
 
 NOT SOUND: 12 findings in 504 objects of 21 days with 21,000 calls and 0 rejected; days: 18 closed, 2 open, 1 broken
 "
@@ -356,7 +343,7 @@ NOT SOUND: 12 findings in 504 objects of 21 days with 21,000 calls and 0 rejecte
     }
 
     #[test]
-    fn what_is_printed_is_bounded() {
+    fn the_output_is_bounded() {
         let mut summary =
             Summary::new(Around { markers_since: Some(UnixMillis(0).day()), ..Around::default() });
         for at in 0..1_000 {
@@ -369,13 +356,13 @@ NOT SOUND: 12 findings in 504 objects of 21 days with 21,000 calls and 0 rejecte
             text.contains("… 900 more days are not shown") && text.contains("490 more days are open"),
             "{text}"
         );
-        assert!(text.contains("1.0 MB read to the last line"), "{text}");
+        assert!(text.contains("1 MB read to the last line"), "{text}");
     }
 
     #[test]
-    fn a_bucket_without_markers_is_told_so_once() {
+    fn missing_markers_are_noted_once() {
         let mut summary = Summary::new(Around::default());
-        assert_eq!(render(&summary, 0), "nothing is there\n");
+        assert_eq!(render(&summary, 0), "there are no objects\n");
         summary.day(&sound("web", 1, DayState::Open));
         summary.day(&sound("web", 2, DayState::Open));
         let text = render(&summary, 0);

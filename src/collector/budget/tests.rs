@@ -12,14 +12,14 @@ fn budget() -> Budget<&'static str> {
     Budget::new(SHARES)
 }
 
-/// Enters a body that must get a place, and who goes for it.
+/// Enters a body that must get a place; returns which bodies go for it.
 fn enter(
     budget: &mut Budget<&'static str>,
     known: bool,
     address: Option<u8>,
     bytes: usize,
     name: &'static str,
-) -> (Place, Vec<&'static str>) {
+) -> (BudgetPlace, Vec<&'static str>) {
     let outcome = budget.enter(client(known, address), bytes, name);
     (outcome.place.unwrap_or_else(|| panic!("{name} has no place")), outcome.gone)
 }
@@ -29,46 +29,46 @@ fn held(budget: &Budget<&'static str>) -> (usize, usize) {
 }
 
 #[test]
-fn half_is_kept_for_known_clients() {
+fn half_is_reserved_for_known_clients() {
     let mut budget = budget();
     let (stalled, _) = enter(&mut budget, false, None, 30, "stalled");
     let (_, gone) = enter(&mut budget, false, None, 20, "second");
     assert_eq!(gone, [""; 0]);
     let (_, gone) = enter(&mut budget, false, None, 10, "third");
-    assert_eq!(gone, ["stalled"], "the rest is kept for others");
-    assert_eq!(budget.progress(stalled), None, "it has gone");
+    assert_eq!(gone, ["stalled"], "the rest is reserved for known clients");
+    assert_eq!(budget.progress(stalled), None, "it was pushed out");
     let (_, gone) = enter(&mut budget, true, None, 50, "known");
     assert_eq!(gone, [""; 0]);
     assert_eq!(held(&budget), (50, 30));
 }
 
 #[test]
-fn known_clients_push_out_unknown_ones_and_never_the_other_way_round() {
+fn known_clients_push_out_unknown_ones_but_never_the_reverse() {
     let mut budget = budget();
     let (known, _) = enter(&mut budget, true, None, 60, "known");
     let (_, _) = enter(&mut budget, false, None, 40, "unknown");
     let outcome = budget.enter(client(false, None), 41, "too large beside the known one");
-    assert!(outcome.place.is_none() && outcome.gone.is_empty(), "and nobody goes in vain");
+    assert!(outcome.place.is_none() && outcome.gone.is_empty(), "no body is pushed out in vain");
     let (_, gone) = enter(&mut budget, true, None, 10, "also known");
     assert_eq!(gone, ["unknown"]);
     let (_, gone) = enter(&mut budget, true, None, 40, "too many of them");
-    assert_eq!(gone, ["known"], "among themselves the least progressed goes");
+    assert_eq!(gone, ["known"], "among known clients the least progressed goes");
     assert_eq!(budget.progress(known), None);
 }
 
 #[test]
-fn the_body_that_progressed_least_goes_first() {
+fn the_body_with_the_least_progress_goes_first() {
     let mut budget = budget();
     let (first, _) = enter(&mut budget, false, None, 20, "first");
     let (second, _) = enter(&mut budget, false, None, 20, "second");
     let first = budget.progress(first).unwrap();
     let (_, gone) = enter(&mut budget, false, None, 20, "third");
     assert_eq!(gone, ["second"]);
-    assert!(budget.hold(second, 1).place.is_none(), "it has gone");
+    assert!(budget.hold(second, 1).place.is_none(), "it was pushed out");
     let outcome = budget.hold(first, 40);
     assert!(
         outcome.place.is_none() && outcome.gone.is_empty(),
-        "it wants more and has waited longest: {outcome:?}"
+        "it asks for more and has waited longest: {outcome:?}"
     );
     let (fourth, _) = enter(&mut budget, false, None, 10, "fourth");
     let outcome = budget.hold(fourth, 40);
@@ -80,7 +80,7 @@ fn the_body_that_progressed_least_goes_first() {
 }
 
 #[test]
-fn an_address_holds_its_share_and_pushes_out_only_its_own() {
+fn an_address_holds_its_share_and_pushes_out_only_its_own_bodies() {
     let mut budget = budget();
     enter(&mut budget, false, Some(1), 15, "one");
     enter(&mut budget, false, Some(2), 15, "of another address");
@@ -97,7 +97,7 @@ fn an_address_holds_its_share_and_pushes_out_only_its_own() {
 }
 
 #[test]
-fn an_address_is_told_from_others_as_networks_are_given_out() {
+fn an_ipv6_network_counts_as_one_address() {
     let check = |left: &str, right: &str, same: bool| {
         let of = |text: &str| Address::from(Some(text.parse().unwrap()));
         assert_eq!(of(left) == of(right), same, "{left} {right}");
@@ -135,30 +135,31 @@ struct Seen {
     id: usize,
     client: Client,
     bytes: usize,
-    place: Place,
+    place: BudgetPlace,
 }
 
-/// What must hold after `asking` (which held `had` before) got its outcome, with these others there before.
+/// Checks the outcome of a request of `asking`. `before`: the other bodies at that time.
 fn check_outcome(before: &[Seen], asking: Client, turn: Turn, wants: usize, outcome: &Outcome<usize>) {
     let gone = |seen: &&Seen| outcome.gone.contains(&seen.id);
     let at = |seen: &&Seen| seen.client.address.is_some() && seen.client.address == asking.address;
     for seen in before.iter().filter(gone) {
         assert!(asking.known || !seen.client.known, "{asking:?} pushed out {seen:?}");
-        // Somebody of the same class who progressed less stays only where it could not help: it is of another address.
+        // A body of the same class with less progress stays only if pushing it out would not help, because it
+        // is of another address.
         let worse = |other: &&Seen| {
             !outcome.gone.contains(&other.id)
                 && other.client.known == seen.client.known
                 && other.place.turn < seen.place.turn
         };
         let not_helping = |other: &Seen| at(&seen) && !at(&other);
-        assert!(before.iter().filter(worse).all(not_helping), "{seen:?} went before its turn");
+        assert!(before.iter().filter(worse).all(not_helping), "{seen:?} was pushed out before its turn");
         assert!(
             seen.client.known != asking.known || seen.place.turn < turn,
-            "{seen:?} went for one that progressed less"
+            "{seen:?} was pushed out for a body with less progress"
         );
     }
     if outcome.place.is_none() {
-        // It fits into nothing that it could have been given, or there was somebody later than itself only.
+        // It is refused only if it does not fit beside the bodies that it cannot push out.
         let sum =
             |of: &dyn Fn(&&Seen) -> bool| before.iter().filter(of).map(|seen| seen.bytes).sum::<usize>();
         let stays = |seen: &&Seen| {
@@ -171,7 +172,7 @@ fn check_outcome(before: &[Seen], asking: Client, turn: Turn, wants: usize, outc
             !asking.known && sum(&|seen| stays(seen) && unknown(seen)) + wants > SHARES.unknown;
         let over_address =
             asking.address.is_some() && sum(&|seen| stays(seen) && at(seen)) + wants > SHARES.address;
-        assert!(over_all || over_unknown || over_address, "{asking:?} had to go without need");
+        assert!(over_all || over_unknown || over_address, "{asking:?} was refused needlessly");
     }
 }
 
@@ -185,14 +186,14 @@ fn check_budget(budget: &Budget<usize>, seen: &[Seen]) {
         let held = sum(&|seen| seen.client.address == Some(*address));
         assert_eq!(at.known_bytes + at.unknown_bytes, held);
         assert!(held <= SHARES.address);
-        assert!(!at.known.is_empty() || !at.unknown.is_empty(), "an address without a body is forgotten");
+        assert!(!at.known.is_empty() || !at.unknown.is_empty(), "an address without a body must be removed");
     }
     assert_eq!(budget.known.bodies.len() + budget.unknown.bodies.len(), seen.len());
 }
 
 proptest! {
     #[test]
-    fn bounds_hold_and_who_goes_is_who_progressed_least(events in events()) {
+    fn bounds_hold_and_the_least_progressed_body_goes(events in events()) {
         let mut budget: Budget<usize> = Budget::new(SHARES);
         let mut seen: Vec<Seen> = Vec::new();
         for (id, event) in events.into_iter().enumerate() {

@@ -28,7 +28,7 @@ fn taken(seat: &Option<Seat>) -> &Seat {
     seat.as_ref().unwrap()
 }
 
-/// Needs a seat: the connections that leave for it.
+/// Takes a seat at `now`; returns which connections leave for it, and the seat.
 fn leave_for_another(seats: &Arc<Seats>, held: &mut [Option<Seat>], now: u64) -> (Vec<usize>, Option<Seat>) {
     let mut taking = pin!(seats.take(|| at(now)));
     let mut context = Context::from_waker(Waker::noop());
@@ -47,10 +47,10 @@ fn leave_for_another(seats: &Arc<Seats>, held: &mut [Option<Seat>], now: u64) ->
 }
 
 #[test]
-fn the_one_that_has_waited_longest_makes_room() {
+fn the_connection_that_has_waited_longest_leaves() {
     let seats = Seats::new(4, 4);
     let mut held = full(&seats, 0..4);
-    // The first asks and is answered, the second asks.
+    // The first connection sends a request and is answered; the second sends one.
     assert!(taken(&held[0]).standing().request_began());
     taken(&held[0]).standing().waits(at(5));
     assert!(taken(&held[1]).standing().request_began());
@@ -59,7 +59,7 @@ fn the_one_that_has_waited_longest_makes_room() {
         assert_eq!((left, seat.is_some()), (vec![expected], true), "{now}");
         held.push(seat);
     }
-    // Now the new ones, oldest first; the one with a request under way stays.
+    // Then the new ones go, oldest first; the one with a request in flight stays.
     taken(&held[4]).standing().request_began();
     taken(&held[4]).standing().waits(at(20));
     let (left, seat) = leave_for_another(&seats, &mut held, 21);
@@ -67,19 +67,19 @@ fn the_one_that_has_waited_longest_makes_room() {
 }
 
 #[test]
-fn a_connection_with_a_request_under_way_keeps_its_seat() {
+fn a_connection_with_a_request_in_flight_keeps_its_seat() {
     let seats = Seats::new(3, 8);
     let held = full(&seats, 0..3);
     held.iter().for_each(|seat| assert!(taken(seat).standing().request_began()));
     assert!(poll(seats.take(|| at(9))).unwrap().is_none());
     assert!(held.iter().all(|seat| !is_told(taken(seat))));
-    // The seat of one that goes by itself is free.
+    // A connection that closes by itself frees its seat.
     drop(held);
     assert!(poll(seats.take(|| at(9))).unwrap().is_some());
 }
 
 #[test]
-fn one_that_waits_only_from_a_later_time_on_keeps_its_seat_until_then() {
+fn a_connection_whose_waiting_counts_from_later_keeps_its_seat_until_then() {
     let seats = Seats::new(3, 8);
     let mut held = full(&seats, 0..3);
     held.iter().for_each(|seat| assert!(taken(seat).standing().request_began()));
@@ -90,41 +90,41 @@ fn one_that_waits_only_from_a_later_time_on_keeps_its_seat_until_then() {
     }
     let (left, seat) = leave_for_another(&seats, &mut held, 10);
     assert_eq!((left, seat.is_some()), (vec![1], true));
-    // The new one has not asked for anything.
+    // The new one has not sent a request.
     held.push(seat);
     let (left, _seat) = leave_for_another(&seats, &mut held, 11);
     assert_eq!(left, [3]);
 }
 
 #[test]
-fn who_was_told_to_leave_takes_no_request_and_leaves_once() {
+fn a_connection_told_to_leave_takes_no_request_and_leaves_once() {
     let seats = Seats::new(1, 8);
     let mut held = full(&seats, 0..1);
     let standing = Arc::clone(taken(&held[0]).standing());
     let mut first = Box::pin(seats.take(|| at(1)));
     assert!(poll(first.as_mut()).is_none());
     assert!(!standing.request_began() && !standing.request_began());
-    // Another one that needs a seat, too, finds nobody else to tell.
+    // A second connection that needs a seat finds no other one to tell.
     assert!(poll(seats.take(|| at(1))).unwrap().is_none());
     held.clear();
     assert!(poll(first.as_mut()).unwrap().is_some());
 }
 
 #[test]
-fn so_many_are_looked_at_and_all_of_them_in_turn() {
+fn a_bounded_number_of_connections_is_examined_each_in_its_turn() {
     let seats = Seats::new(100, 10);
     let mut held = full(&seats, 0..100);
     for seat in &held[..95] {
         taken(seat).standing().request_began();
     }
-    // Nine times ten that are busy, then the last ten.
+    // Nine times ten busy ones, then the last ten.
     let refused = (0..9).filter(|_| poll(seats.take(|| at(200))).unwrap().is_none()).count();
     let (left, seat) = leave_for_another(&seats, &mut held, 200);
     assert_eq!((refused, left, seat.is_some()), (9, vec![95], true));
 }
 
 #[test]
-fn a_listener_that_refuses_nobody_waits_until_a_request_ends() {
+fn a_listener_that_refuses_no_one_waits_until_a_request_ends() {
     let seats = Seats::new(2, 2);
     let mut held = full(&seats, 0..2);
     held.iter().for_each(|seat| assert!(taken(seat).standing().request_began()));
@@ -138,7 +138,7 @@ fn a_listener_that_refuses_nobody_waits_until_a_request_ends() {
     assert!(poll(taking.as_mut()).is_some());
 }
 
-/// Closed before its seat is given back.
+/// Closed before its seat is freed.
 struct Socket {
     open: Arc<AtomicU64>,
     seat: Seat,
@@ -158,7 +158,7 @@ impl Drop for Socket {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn however_many_come_at_once_the_seats_are_never_more_and_each_gets_one() {
+async fn seats_are_never_exceeded_and_every_connection_gets_one() {
     const MOST: usize = 20;
     let (seats, open) = (Seats::new(MOST, MOST), Arc::new(AtomicU64::new(0)));
     let began = tokio::time::Instant::now();

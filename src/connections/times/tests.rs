@@ -1,6 +1,6 @@
 use super::*;
 
-/// What happens at a second.
+/// An event at a second.
 enum Event<'a> {
     Bytes(u64, &'a [u8]),
     Began,
@@ -46,7 +46,7 @@ fn a_connection_is_closed_when_its_time_is_over_and_not_before() {
     let second = [Bytes(1, b"POST /"), Began, Ended(3), Bytes(60, b"POST ")];
     check("a second head", &second, 65, Expired::Head);
     check(
-        "a line break too many",
+        "an extra line break",
         &[Bytes(1, b"POST /"), Began, Ended(3), Bytes(4, b"\r\n")],
         79,
         Expired::Idle,
@@ -67,7 +67,7 @@ fn a_connection_is_closed_when_its_time_is_over_and_not_before() {
     check("HTTP/2 frame header cut", &[Bytes(1, &settings), Bytes(9, &[0, 0])], 14, Expired::Head);
     let whole = [PREFACE, &frame(HEADERS, 0, 20), &frame(CONTINUATION, END_HEADERS, 3)].concat();
     let late = [Bytes(1, &settings), Bytes(75, &frame(6, 0, 8)[..3])];
-    check("HTTP/2 frames put no end off", &late, 76, Expired::Idle);
+    check("HTTP/2 frames do not delay the end", &late, 76, Expired::Idle);
     check(
         "HTTP/2 answered",
         &[Bytes(1, &whole), Began, Ended(2), Bytes(3, &frame(8, 0, 4))],
@@ -94,7 +94,7 @@ fn open_requests_keep_their_own_times() {
 }
 
 #[test]
-fn frames_are_followed_in_whatever_pieces_they_come() {
+fn frames_are_followed_in_any_pieces() {
     let wire = [
         PREFACE,
         &frame(4, 0, 12),
@@ -115,7 +115,7 @@ fn frames_are_followed_in_whatever_pieces_they_come() {
 }
 
 #[test]
-fn what_may_still_be_sent_is_known() {
+fn data_that_may_still_be_sent_is_known() {
     let mut times = after(&[Bytes(1, b"GET / HTTP/1.1\r\n\r\n"), Began, Ended(1)]);
     assert!(!times.may_still_send());
     times.left_unread();

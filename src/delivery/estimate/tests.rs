@@ -21,11 +21,11 @@ fn object_of(ratios: &Ratios, from: u64, to: u64) -> u64 {
     stretches.sum::<f64>() as u64
 }
 
-/// What came of lines that came in until they were due for their size.
+/// The result of adding lines until they were due for their size.
 #[derive(Debug)]
 struct Due {
     lines: u64,
-    /// Bytes of lines with which the object is full.
+    /// Bytes of lines that fill the object.
     needed: u64,
     object: u64,
     /// Bytes of lines that were compressed for measurements, and how many there were.
@@ -33,10 +33,10 @@ struct Due {
     measurements: u64,
 }
 
-/// Lines come in steps of a hundredth of an object, from `begin` bytes on, until they are due. A measurement is off by up to
-/// `error` thousandths, to one side and the other.
+/// Lines come in steps of a hundredth of an object, from `begin` bytes on, until they are due. A measurement
+/// is off by up to `error` thousandths in either direction.
 fn until_due(ratios: &Ratios, max: u64, begin: u64, learnt: Option<f64>, error: u64) -> Due {
-    let mut estimate = Estimate::behind(7);
+    let mut estimate = Estimate::unknown_after(7);
     let mut due = Due { lines: begin, needed: 0, object: 0, compressed: 0, measurements: 0 };
     while estimate.object_bytes(due.lines, learnt) < max {
         if estimate.is_stale(due.lines, max) {
@@ -70,7 +70,7 @@ fn check(what: &str, ratios: &Ratios, max: u64, learnt: Option<f64>, error: u64)
     let due = until_due(ratios, max, 0, learnt, error);
     let what = format!("{what} of {max}: {due:?}");
     assert!(due.object * 100 >= max * 95 && due.object * 100 <= max * 110, "{what}");
-    // Where lines compress a hundredfold at the end, one per cent of the object is much of the lines.
+    // Where lines compress a hundredfold at the end, one per cent of the object is a large part of the lines.
     if ratios.len() == 1 {
         assert!(due.lines * 100 <= due.needed * 110 && due.lines * 100 >= due.needed * 90, "{what}");
     }
@@ -112,7 +112,7 @@ fn it_is_so_where_lines_begin_to_compress_otherwise_within_the_batch() {
             check(&what, &[(0, first), (change, then)], max, Some(first), 20);
         }
     }
-    // Again and again.
+    // The ratio changes again and again.
     let back_and_forth: Vec<(u64, f64)> =
         (0..200).map(|n| (n * 7 * MB, if n % 2 == 0 { 12.0 } else { 1.2 })).collect();
     check("back and forth", &back_and_forth, max, None, 20);
@@ -136,7 +136,8 @@ fn what_a_start_finds_is_measured_at_once() {
         let needed = (max as f64 * ratio) as u64;
         check(needed / 2, needed);
         check(needed * 99 / 100, needed);
-        // A backlog of many objects: it is due as it is, for a measurement that costs what that of one object does.
+        // A backlog of many objects is due at once, and its measurement costs no more than that of one
+        // object.
         check(needed * 100, needed * 100);
         let backlog = until_due(&[(0, ratio)], max, needed * 100, None, 20);
         assert!(backlog.compressed <= max / 20, "{ratio}: {backlog:?}");
@@ -154,7 +155,7 @@ fn an_encoding_that_was_not_full_says_it_exactly() {
 
 #[test]
 fn lines_that_cannot_be_read_are_not_measured_again_and_again() {
-    let mut estimate = Estimate::behind(7);
+    let mut estimate = Estimate::unknown_after(7);
     estimate.measured(100 * MB, Sampled::default());
     assert!(!estimate.is_stale(100 * MB, 100 * MB));
     assert_eq!(estimate.object_bytes(100 * MB, None), 0);

@@ -8,22 +8,22 @@ fn scan(text: &str, depth_max: usize) -> Result<Value, ScanError> {
 }
 
 #[test]
-fn values_are_told_by_kind_and_place() {
-    let check = |text: &str, kind: Kind, start: usize, end: usize| {
+fn values_have_the_right_kind_and_place() {
+    let check = |text: &str, kind: ValueKind, start: usize, end: usize| {
         assert_eq!(scan(text, 9), Ok(Value { span: Span::new(start, end), kind }), "{text}");
     };
-    check("{}", Kind::Object, 0, 2);
-    check(" [ ] ", Kind::Array, 1, 4);
-    check(r#""a""#, Kind::Plain, 0, 3);
-    check(r#""\n""#, Kind::Escaped, 0, 4);
-    check("\n-0.5E+10\t", Kind::Number, 1, 9);
-    check("true", Kind::True, 0, 4);
-    check("false", Kind::False, 0, 5);
-    check("null", Kind::Null, 0, 4);
+    check("{}", ValueKind::Object, 0, 2);
+    check(" [ ] ", ValueKind::Array, 1, 4);
+    check(r#""a""#, ValueKind::Plain, 0, 3);
+    check(r#""\n""#, ValueKind::Escaped, 0, 4);
+    check("\n-0.5E+10\t", ValueKind::Number, 1, 9);
+    check("true", ValueKind::True, 0, 4);
+    check("false", ValueKind::False, 0, 5);
+    check("null", ValueKind::Null, 0, 4);
 }
 
 #[test]
-fn texts_are_accepted_exactly_where_serde_json_accepts_them() {
+fn texts_are_accepted_exactly_if_serde_json_accepts_them() {
     let check = |text: &str| {
         let ours = scan(text, 100).is_ok();
         let theirs = serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
@@ -104,7 +104,7 @@ fn texts_are_accepted_exactly_where_serde_json_accepts_them() {
 #[test]
 fn numbers_of_any_size_are_text() {
     for text in ["1e999", "-1e400", "123456789012345678901234567890"] {
-        assert_eq!(scan(text, 1).map(|value| value.kind), Ok(Kind::Number), "{text}");
+        assert_eq!(scan(text, 1).map(|value| value.kind), Ok(ValueKind::Number), "{text}");
     }
 }
 
@@ -114,17 +114,18 @@ fn a_control_character_is_found_at_every_place_of_a_string() {
         for at in 0..=len {
             for byte in ["\u{1f}", "\u{0}", "\n"] {
                 let text = format!("\"{}{byte}{}\"", "x".repeat(at), "é".repeat(len - at));
-                let expected = ScanError::Syntax { what: "a control character in a string", at: at + 1 };
+                let expected =
+                    ScanError::Syntax { what: "unescaped control character in a string", at: at + 1 };
                 assert_eq!(scan(&text, 1), Err(expected), "{text:?}");
             }
             let text = format!("\"{}\\u0020{}\"", "x".repeat(at), "\u{80}".repeat(len - at));
-            assert_eq!(scan(&text, 1).map(|value| value.kind), Ok(Kind::Escaped), "{text:?}");
+            assert_eq!(scan(&text, 1).map(|value| value.kind), Ok(ValueKind::Escaped), "{text:?}");
         }
     }
 }
 
 #[test]
-fn depth_is_bounded_and_never_the_stack() {
+fn depth_is_bounded_by_the_limit_not_by_the_stack() {
     let nested = |count: usize| format!("{}{}", "[".repeat(count), "]".repeat(count));
     assert!(scan(&nested(128), 128).is_ok());
     assert_eq!(scan(&nested(129), 128), Err(ScanError::TooDeep { at: 128 }));
@@ -134,7 +135,7 @@ fn depth_is_bounded_and_never_the_stack() {
 }
 
 #[test]
-fn what_is_untidy_is_counted() {
+fn untidy_text_is_counted() {
     let check = |text: &str, expected: u32| {
         let mut cursor = Cursor::new(text.as_bytes(), 8);
         cursor.value().unwrap();
@@ -163,7 +164,7 @@ fn members_and_elements_are_read_one_by_one() {
     }
     assert_eq!(elements, [&b"1"[..], br#"{"x": 2}"#, br#""s""#]);
     assert_eq!(cursor.next_name().unwrap().unwrap().span.of(text), b"b");
-    assert_eq!(cursor.value().unwrap().kind, Kind::Null);
+    assert_eq!(cursor.value().unwrap().kind, ValueKind::Null);
     assert_eq!(cursor.next_name().unwrap(), None);
     cursor.finish().unwrap();
 }

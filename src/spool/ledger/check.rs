@@ -1,106 +1,13 @@
-//! Whether the ledger's two sides meet, and what it shows.
+//! Compares the two sides of the ledger, and makes its report.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
-use super::{Account, Hour, Ledger, Row};
+use super::{Account, Ledger};
 use crate::batch::BatchKey;
+use crate::log::{Difference, Report, Row, SourceReport};
 use crate::object::Stream;
-use crate::object::metadata::rfc3339;
 use crate::sources::SourceId;
 use crate::time::ReceivedDay;
-
-/// Counts that should be equal and are not: a call went missing, was counted twice, or Forebay counts wrong.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Difference {
-    /// What was received is not what was stored, rejected, repeated or suppressed.
-    Received {
-        /// The source.
-        source: SourceId,
-        /// The hour; `None` for what was folded.
-        hour: Option<Hour>,
-        /// What was counted.
-        row: Row,
-    },
-    /// More is delivered or lost than was stored.
-    Delivered {
-        /// The source.
-        source: SourceId,
-        /// The hour; `None` for what was folded.
-        hour: Option<Hour>,
-        /// The stream.
-        stream: Stream,
-        /// What was counted.
-        row: Row,
-    },
-    /// What the rows of a batch have open is not what the spool has open of it.
-    Open {
-        /// The batch.
-        batch: BatchKey,
-        /// Frames by the ledger. Below zero where more is sealed than was stored.
-        ledger: i128,
-        /// Frames by the index of the spool.
-        spool: u64,
-    },
-}
-
-impl fmt::Display for Difference {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let when = |hour: &Option<Hour>| hour.map_or("earlier".to_owned(), |hour| rfc3339(hour.start()));
-        match self {
-            Self::Received { source, hour, row } => write!(
-                f,
-                "{source}, {}: {} received, but {} stored + {} rejected + {} repeated + {} suppressed = {}",
-                when(hour),
-                row.received,
-                row.stored,
-                row.rejected,
-                row.repeated,
-                row.suppressed,
-                row.accounted()
-            ),
-            Self::Delivered { source, hour, stream, row } => {
-                let (stored, delivered, lost) = row.of(*stream);
-                let of = match stream {
-                    Stream::Calls => "stored",
-                    Stream::Rejected => "rejected",
-                };
-                write!(
-                    f,
-                    "{source}, {}: {stored} {of}, but {delivered} of them delivered + {lost} lost",
-                    when(hour)
-                )
-            }
-            Self::Open { batch, ledger, spool } => {
-                write!(f, "batch {batch}: {ledger} pending by the counts, but {spool} in the spool")
-            }
-        }
-    }
-}
-
-/// What the ledger shows of one source.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SourceReport {
-    /// The source.
-    pub source: SourceId,
-    /// Everything.
-    pub total: Row,
-    /// What was folded.
-    pub earlier: Row,
-    /// By hour, oldest first.
-    pub hours: Vec<(Hour, Row)>,
-}
-
-/// What the ledger shows: all of one instant.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
-    /// Sources in order.
-    pub sources: Vec<SourceReport>,
-    /// All differences, of every source.
-    pub differences: Vec<Difference>,
-    /// Positions that were ever noted as lost.
-    pub lost_positions: u64,
-}
 
 impl Account {
     fn total(&self) -> Row {
@@ -109,7 +16,7 @@ impl Account {
         total
     }
 
-    /// What the rows have open, by batch.
+    /// Open frames in the rows, by batch.
     fn open(&self) -> BTreeMap<(ReceivedDay, Stream), i128> {
         let mut open = BTreeMap::new();
         for (hour, entry) in &self.hours {
@@ -126,12 +33,12 @@ impl Account {
 
 impl Ledger {
     /// The totals of each source.
-    pub fn totals(&self) -> Vec<(SourceId, Row)> {
+    pub(crate) fn totals(&self) -> Vec<(SourceId, Row)> {
         self.accounts.iter().map(|(source, account)| (source.clone(), account.total())).collect()
     }
 
-    /// What there is of one source, or of every one. The differences are not filled in.
-    pub fn report(&self, only: Option<&SourceId>) -> Report {
+    /// The rows of one source, or of all sources. Differences are not filled in.
+    pub(crate) fn report(&self, only: Option<&SourceId>) -> Report {
         let shown = self.accounts.iter().filter(|(source, _)| only.is_none_or(|only| only == *source));
         let source = |(source, account): (&SourceId, &Account)| SourceReport {
             source: source.clone(),
@@ -146,8 +53,8 @@ impl Ledger {
         }
     }
 
-    /// Every difference. `open` tells what each batch of the index has open, in the order of batches.
-    pub fn differences<'a>(&self, open: impl Iterator<Item = (&'a BatchKey, u64)>) -> Vec<Difference> {
+    /// All differences. `open` lists the open frames of each batch in the index, sorted by batch.
+    pub(crate) fn differences<'a>(&self, open: impl Iterator<Item = (&'a BatchKey, u64)>) -> Vec<Difference> {
         let mut found = Vec::new();
         let mut open = open.peekable();
         let unknown = |(batch, spool): (&BatchKey, u64)| {
@@ -168,7 +75,7 @@ impl Ledger {
                 let spool = of_index.get(&(day, stream)).copied().unwrap_or(0);
                 if ledger != i128::from(spool) {
                     let batch = BatchKey { source: source.clone(), day, stream };
-                    if !self.doubtful.contains(&batch) {
+                    if !self.uncertain.contains(&batch) {
                         found.push(Difference::Open { batch, ledger, spool });
                     }
                 }
@@ -179,7 +86,7 @@ impl Ledger {
     }
 }
 
-/// The equations of each row.
+/// Checks the two equations in each row.
 fn rows_of(source: &SourceId, account: &Account, found: &mut Vec<Difference>) {
     let hours = account.hours.iter().map(|(hour, entry)| (Some(*hour), entry.row));
     for (hour, row) in std::iter::once((None, account.earlier)).chain(hours) {

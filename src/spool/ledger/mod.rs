@@ -1,44 +1,45 @@
-//! The ledger: for each source and hour, what came in and what became of it, so that a call that went missing would show.
+//! For each source and hour, the ledger counts the calls received and what became of them, so that a missing
+//! call is noticed.
 //!
 //! Two equations hold for each row at every instant:
 //!
 //! ```text
 //! received = stored + rejected + repeated + suppressed
-//! stored   = delivered + lost + pending        (and the same for what was rejected)
+//! stored   = delivered + lost + pending        (and the same for rejected items)
 //! ```
 //!
-//! Their sides are counted in different places. The collector counts what is received, as items of requests. The commit loop
-//! counts what is stored, frame by frame, and what repeats. The encoder counts what is delivered, as frames read back from
-//! the disk. What is pending is known to the index: what the rows of a batch have open is what the index says that it has.
+//! The two sides of each equation are counted in different places. The collector counts the items of requests
+//! as received. The commit loop counts frames as stored, and counts repeats. The encoder counts the frames
+//! that it reads back from disk as delivered. The index counts pending frames: the open frames in the rows of
+//! a batch must equal the batch's open frames in the index.
 //!
-//! # What of it is durable, and how
+//! # What is durable
 //!
-//! Calls and rejected items are frames; repeats leave a frame of their own. So everything that came since the last tally is
-//! in frames with positions behind [`Ledger::tallied_through`]. When a segment is full its counts are noted in the manifest
-//! as one [`Tally`]; a commit note books what its seal holds as delivered. A start takes the manifest's ledger and counts the
-//! frames behind the last tally: each exactly once, wherever they stand and however often they were copied.
+//! Calls and rejected items are frames; repeats leave a frame of their own. So everything counted since the
+//! last tally is in frames whose positions are after [`Ledger::tallied_through`]. When a segment is full, its
+//! counts are noted in the manifest as one [`Tally`]. A commit note books the frames of its seal as
+//! delivered. A start takes the manifest's ledger and counts the frames after the last tally, each exactly
+//! once, even if a frame was copied to another segment.
 
 mod check;
-mod row;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use check::{Difference, Report, SourceReport};
-pub use row::{Hour, Hours, Row};
-
-use super::frame::{Frame, FrameKind};
 use crate::batch::BatchKey;
+use crate::log::frame::{Frame, FrameKind};
+use crate::log::{Hour, Hours, Row};
 use crate::object::Stream;
 use crate::sources::SourceId;
 use crate::time::ReceivedDay;
 
-/// Rows of single hours that are kept. Above, the oldest with nothing pending are folded. A row takes some 170 bytes of memory,
-/// twice, and some 60 bytes of a manifest.
-pub const ROWS_MAX: usize = 100_000;
+/// Limit for rows of single hours. Above it, the oldest rows with nothing pending are folded into the
+/// `earlier` row of their source. A row takes about 170 bytes in each of two ledgers in memory (the
+/// manifest's and the running one), and about 60 bytes of a manifest.
+pub(super) const ROWS_MAX: usize = 100_000;
 
-/// What was counted since the last tally, up to a position.
+/// The counts since the last tally, up to a position.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Tally {
     /// Every frame up to here is counted.
@@ -52,58 +53,61 @@ pub struct Tally {
 #[serde(transparent)]
 struct Entry {
     row: Row,
-    /// Of `row`: what no tally holds yet.
+    /// The part of `row` that is in no tally yet.
     #[serde(skip)]
     new: Row,
-    /// Frames in objects that are sealed and not yet confirmed: calls, and rejected ones.
+    /// Frames in sealed objects that the store has not confirmed: calls, and rejected items.
     #[serde(skip)]
     sealed: [u64; 2],
 }
 
-/// All of one source.
+/// All rows of one source.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 struct Account {
-    /// What was folded.
+    /// The sum of the folded rows.
     earlier: Row,
-    /// By hour, in order.
+    /// Rows by hour, in order.
     hours: Vec<(Hour, Entry)>,
 }
 
-/// What a start knows of its spool's health, which decides what it makes of counts that do not meet.
+/// What a start knows about damage to the spool. It explains counts that do not agree.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Health {
+pub(crate) struct Health {
     /// This start found that frames were lost.
     pub lost: bool,
     /// The manifest was written by a release that kept no ledger.
     pub unknown: bool,
 }
 
-/// The ledger of a spool: of the manifest's state, or of the running process.
+/// The ledger of a spool, either in the manifest's state or in the running process.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(default)]
-pub struct Ledger {
-    /// Whether every frame of the spool was counted since it was new, or since a start that took in what was there.
+pub(crate) struct Ledger {
+    /// Whether every frame has been counted since the spool was created, or since a start that counted all
+    /// frames then present.
     pub began: bool,
     /// Every frame up to this position is in the rows.
     pub tallied_through: u64,
-    /// Positions that were ever noted as lost. Not each held a call.
+    /// Positions ever noted as lost. Not every one held a call.
     pub lost_positions: u64,
-    /// Notes were missing on this day: of days up to it not all need have been counted.
+    /// The newest day on which notes were missing. Counts of days up to it may be incomplete.
     pub doubt_through: Option<ReceivedDay>,
-    /// Positions were lost up to this day: of days up to it the counts need not meet what a start finds.
+    /// The newest day on which positions were lost. Counts of days up to it may differ from what a start
+    /// finds.
     pub lost_through: Option<ReceivedDay>,
-    /// [`Self::lost_positions`] when that day was noted.
+    /// The value of [`Self::lost_positions`] when `lost_through` was set.
     lost_seen: u64,
     accounts: BTreeMap<SourceId, Account>,
-    /// Of segments that are full, for the next note.
+    /// Counts of full segments, for the next tally.
     #[serde(skip)]
-    waiting: Option<Tally>,
-    /// Batches of which damage took frames whose hours are not known: their open frames are compared when they are settled.
+    gathered: Option<Tally>,
+    /// Batches that lost frames of unknown hours to damage. Their open frames are compared only when the
+    /// batch is settled.
     #[serde(skip)]
-    doubtful: BTreeSet<BatchKey>,
+    uncertain: BTreeSet<BatchKey>,
 }
 
-fn at(stream: Stream) -> usize {
+fn stream_index(stream: Stream) -> usize {
     match stream {
         Stream::Calls => 0,
         Stream::Rejected => 1,
@@ -111,10 +115,10 @@ fn at(stream: Stream) -> usize {
 }
 
 impl Entry {
-    /// What is in no seal yet. Below zero where more is sealed, delivered or lost than was stored.
+    /// Frames that are in no seal yet. Negative if more was sealed, delivered or lost than was stored.
     fn open(&self, stream: Stream) -> i128 {
         let (stored, delivered, lost) = self.row.of(stream);
-        let sealed = self.sealed.get(at(stream)).copied().unwrap_or(0);
+        let sealed = self.sealed.get(stream_index(stream)).copied().unwrap_or(0);
         i128::from(stored) - i128::from(delivered) - i128::from(lost) - i128::from(sealed)
     }
 
@@ -130,13 +134,14 @@ impl Entry {
 
 impl Account {
     fn hour(&mut self, hour: Hour) -> &mut Entry {
-        // Nearly always it is the last.
+        // The hour asked for is nearly always the last one.
         let index = match self.hours.last() {
             Some((last, _)) if *last == hour => self.hours.len() - 1,
             _ => match self.hours.binary_search_by_key(&hour, |(hour, _)| *hour) {
                 Ok(index) => index,
                 Err(index) => {
-                    // One by one: there may be ten thousand sources, and most have an hour or two.
+                    // Reserves exactly one more, because there may be ten thousand sources, most with one or
+                    // two hours.
                     self.hours.reserve_exact(1);
                     self.hours.insert(index, (hour, Entry::default()));
                     index
@@ -152,8 +157,8 @@ impl Account {
 }
 
 impl Ledger {
-    /// The ledger of a spool that is new.
-    pub fn new() -> Self {
+    /// The ledger of a new spool.
+    pub(crate) fn new() -> Self {
         Self { began: true, ..Self::default() }
     }
 
@@ -164,18 +169,18 @@ impl Ledger {
         self.accounts.entry(source.clone()).or_default().hour(hour)
     }
 
-    /// Counts what became of one request, or of one frame.
-    pub fn count(&mut self, source: &SourceId, hour: Hour, counts: &Row) {
-        // One look-up: it is done for each request.
+    /// Adds the counts of one request or one frame.
+    pub(crate) fn count(&mut self, source: &SourceId, hour: Hour, counts: &Row) {
+        // This runs for each request, so it makes only one lookup.
         match self.accounts.get_mut(source) {
             Some(account) => account.hour(hour).count(counts),
             None => self.entry(source, hour).count(counts),
         }
     }
 
-    /// Gathers what was counted since the last time for the next tally: every frame up to `through` is counted.
-    pub fn gather(&mut self, through: u64) {
-        let tally = self.waiting.get_or_insert_default();
+    /// Gathers the counts since the last call for the next tally. Every frame up to `through` is counted.
+    pub(crate) fn gather(&mut self, through: u64) {
+        let tally = self.gathered.get_or_insert_default();
         tally.through = tally.through.max(through);
         for (source, account) in &mut self.accounts {
             for (hour, entry) in account.hours.iter_mut().filter(|(_, entry)| !entry.new.is_zero()) {
@@ -184,74 +189,78 @@ impl Ledger {
         }
     }
 
-    /// Takes what was gathered, to be noted.
-    pub fn take_gathered(&mut self) -> Option<Tally> {
-        self.waiting.take()
+    /// Takes the gathered counts, so that they can be noted.
+    pub(crate) fn take_gathered(&mut self) -> Option<Tally> {
+        self.gathered.take()
     }
 
-    /// A start notes up to which day counts may be wrong: `newest` where positions were lost since the last one.
-    pub fn note_losses(&mut self, newest: Option<ReceivedDay>) {
+    /// Records at a start that counts up to the day `newest` may be wrong, if positions were lost since this
+    /// was last recorded.
+    pub(crate) fn set_lost_through(&mut self, newest: Option<ReceivedDay>) {
         if self.lost_positions > self.lost_seen {
             self.lost_through = self.lost_through.max(newest);
             self.lost_seen = self.lost_positions;
         }
     }
 
-    /// The newest day of which an hour is counted.
-    pub fn newest_day(&self) -> Option<ReceivedDay> {
+    /// The newest day that has a row.
+    pub(crate) fn newest_day(&self) -> Option<ReceivedDay> {
         self.accounts.values().filter_map(|account| account.hours.last()).map(|(hour, _)| hour.day()).max()
     }
 
-    /// A tally is noted.
-    pub fn tallied(&mut self, through: u64) {
+    /// Records that a tally up to `through` is in the manifest.
+    pub(crate) fn set_tallied(&mut self, through: u64) {
         self.began = true;
         self.tallied_through = self.tallied_through.max(through);
     }
 
-    /// Takes in a noted tally.
-    pub fn take_in(&mut self, tally: &Tally) {
-        self.tallied(tally.through);
+    /// Adds a tally from the manifest.
+    pub(crate) fn add_tally(&mut self, tally: &Tally) {
+        self.set_tallied(tally.through);
         for (source, hour, counts) in &tally.rows {
             self.entry(source, *hour).row.add(counts);
         }
     }
 
-    /// Positions are noted as lost.
-    pub fn lost(&mut self, positions: u64) {
+    /// Counts positions that were noted as lost.
+    pub(crate) fn add_lost_positions(&mut self, positions: u64) {
         self.lost_positions = self.lost_positions.saturating_add(positions);
     }
 
-    /// The hours that a seal is to name for the frames that were read for it. They are what was read, but in a batch of which
-    /// damage took frames whose hours are not known: there what one hour does not have is taken from the others.
-    pub fn place(&self, batch: &BatchKey, read: Hours) -> Hours {
-        let Some(account) = self.accounts.get(&batch.source).filter(|_| self.doubtful.contains(batch)) else {
+    /// The hours that a seal names for the frames read for it. Normally these are the hours that were read.
+    /// If damage hid the hours of some frames of the batch, frames beyond an hour's open frames are charged
+    /// to other hours.
+    pub(crate) fn hours_for_seal(&self, batch: &BatchKey, read: Hours) -> Hours {
+        let Some(account) = self.accounts.get(&batch.source).filter(|_| self.uncertain.contains(batch))
+        else {
             return read;
         };
         let of_day = account.hours.iter().filter(|(hour, _)| hour.day() == batch.day);
         let open = of_day.map(|(hour, entry)| (*hour, u64::try_from(entry.open(batch.stream)).unwrap_or(0)));
-        placed(&open.collect::<Vec<_>>(), &read)
+        fit_to_hours(&open.collect::<Vec<_>>(), &read)
     }
 
-    /// Frames of a batch are sealed.
-    pub fn seal(&mut self, batch: &BatchKey, hours: &[(Hour, u64)]) {
-        let doubtful = self.doubtful.contains(batch);
+    /// Books frames of a batch as sealed.
+    pub(crate) fn seal(&mut self, batch: &BatchKey, hours: &[(Hour, u64)]) {
+        let uncertain = self.uncertain.contains(batch);
         for (hour, frames) in hours {
             let entry = self.entry(&batch.source, *hour);
-            if let Some(sealed) = entry.sealed.get_mut(at(batch.stream)) {
+            if let Some(sealed) = entry.sealed.get_mut(stream_index(batch.stream)) {
                 *sealed = sealed.saturating_add(*frames);
             }
-            if doubtful {
-                raise(entry, batch.stream);
+            if uncertain {
+                raise_stored(entry, batch.stream);
             }
         }
     }
 
-    /// The object of a seal is in the store: of what was sealed, `left` was delivered, and the rest is lost.
-    pub fn deliver(&mut self, batch: &BatchKey, sealed: &[(Hour, u64)], left: &[(Hour, u64)]) {
-        let left = placed(sealed, left);
+    /// Books a seal whose object is in the store: of its `sealed` frames, those in `left` were delivered, and
+    /// the others are lost.
+    pub(crate) fn deliver(&mut self, batch: &BatchKey, sealed: &[(Hour, u64)], left: &[(Hour, u64)]) {
+        let left = fit_to_hours(sealed, left);
         for (hour, frames) in sealed {
             let entry = self.entry(&batch.source, *hour);
-            if let Some(sealed) = entry.sealed.get_mut(at(batch.stream)) {
+            if let Some(sealed) = entry.sealed.get_mut(stream_index(batch.stream)) {
                 *sealed = sealed.saturating_sub(*frames);
             }
             let delivered = left.iter().filter(|(of, _)| of == hour).map(|(_, frames)| *frames);
@@ -263,16 +272,18 @@ impl Ledger {
         }
     }
 
-    /// A batch has nothing open any more: what its rows still have open is lost, where so much is known to be. Returns how
-    /// many frames that are.
-    pub fn settle(&mut self, batch: &BatchKey) -> u64 {
-        let doubtful = self.doubtful.remove(batch) || self.doubt_through >= Some(batch.day);
-        let open: i128 = self.open_of(batch).into_iter().filter(|open| *open > 0).sum();
+    /// Writes off the open frames of a batch that has no open frames left in the index. Does so only if at
+    /// least as many lost positions are not yet booked, or if the batch's counts are uncertain. Returns the
+    /// number of frames written off.
+    pub(crate) fn settle(&mut self, batch: &BatchKey) -> u64 {
+        let uncertain = self.uncertain.remove(batch) || self.doubt_through >= Some(batch.day);
+        let open: i128 = self.open_by_hour(batch).into_iter().filter(|open| *open > 0).sum();
         if open == 0 {
             return 0;
         }
-        let known = i128::from(self.lost_positions) - i128::from(self.lost_in_all());
-        let Some(account) = self.accounts.get_mut(&batch.source).filter(|_| doubtful || open <= known) else {
+        let not_booked = i128::from(self.lost_positions) - i128::from(self.total_lost());
+        let Some(account) = self.accounts.get_mut(&batch.source).filter(|_| uncertain || open <= not_booked)
+        else {
             return 0;
         };
         for (_, entry) in account.of_day(batch.day) {
@@ -283,13 +294,13 @@ impl Ledger {
         u64::try_from(open).unwrap_or(u64::MAX)
     }
 
-    fn open_of(&self, batch: &BatchKey) -> Vec<i128> {
+    fn open_by_hour(&self, batch: &BatchKey) -> Vec<i128> {
         let hours = self.accounts.get(&batch.source).map_or(&[][..], |account| &account.hours);
         let of_day = hours.iter().filter(|(hour, _)| hour.day() == batch.day);
         of_day.map(|(_, entry)| entry.open(batch.stream)).collect()
     }
 
-    fn lost_in_all(&self) -> u64 {
+    fn total_lost(&self) -> u64 {
         let lost = |row: &Row| row.lost.saturating_add(row.rejected_lost);
         let of = |account: &Account| {
             lost(&account.earlier) + account.hours.iter().map(|(_, entry)| lost(&entry.row)).sum::<u64>()
@@ -297,41 +308,42 @@ impl Ledger {
         self.accounts.values().map(of).sum()
     }
 
-    /// Makes the rows of a start agree with what it found, where damage or an older release explains that they do not.
-    /// `open` tells what each batch of the index has open, and the hour of its first frame. Where nothing explains it
-    /// nothing is changed, and [`Ledger::differences`] names it.
-    pub fn reconcile(&mut self, open: &[(BatchKey, u64, Hour)], health: Health) {
+    /// Makes the rows agree with what a start found, if damage or an older release explains the difference.
+    /// `open` lists each batch of the index with its open frames and the hour of its first frame. Differences
+    /// without an explanation stay, and [`Ledger::differences`] reports them.
+    pub(crate) fn reconcile(&mut self, open: &[(BatchKey, u64, Hour)], health: Health) {
         let doubt = self.doubt_through;
         let unknown = |day: ReceivedDay| health.unknown || doubt >= Some(day);
         let lost = self.lost_through;
         let explained = |day: ReceivedDay| health.lost || lost >= Some(day) || unknown(day);
         for account in self.accounts.values_mut() {
-            // Delivered before the frame was lost that would have been counted again.
+            // A row shows more delivered than stored if a frame was delivered and then lost before it could
+            // be counted again.
             for (_, entry) in account.hours.iter_mut().filter(|(hour, _)| explained(hour.day())) {
-                [Stream::Calls, Stream::Rejected].into_iter().for_each(|of| raise(entry, of));
+                [Stream::Calls, Stream::Rejected].into_iter().for_each(|of| raise_stored(entry, of));
             }
         }
         for (batch, frames, first) in open.iter().filter(|(batch, ..)| explained(batch.day)) {
-            let counted: i128 = self.open_of(batch).into_iter().sum();
+            let counted: i128 = self.open_by_hour(batch).into_iter().sum();
             let missing = u64::try_from(i128::from(*frames) - counted).unwrap_or(0);
             if unknown(batch.day) && missing > 0 {
                 self.count(&batch.source, *first, &Row::stored_in(batch.stream, missing));
             }
-            // Also where the sums meet: two hours may be wrong by as much.
-            self.doubtful.insert(batch.clone());
+            // Uncertain even if the sums are equal: the errors of two hours may cancel out.
+            self.uncertain.insert(batch.clone());
         }
         let indexed: BTreeSet<&BatchKey> =
             open.iter().filter(|(_, frames, _)| *frames > 0).map(|(batch, ..)| batch).collect();
-        let gone: Vec<BatchKey> =
+        let missing: Vec<BatchKey> =
             self.open_batches().filter(|batch| !indexed.contains(batch) && explained(batch.day)).collect();
-        for batch in gone {
-            self.doubtful.insert(batch.clone());
+        for batch in missing {
+            self.uncertain.insert(batch.clone());
             let frames = self.settle(&batch);
             tracing::error!(%batch, frames, "frames of this batch are lost");
         }
     }
 
-    /// Batches of which some row has frames open.
+    /// Batches that have open frames in some row.
     fn open_batches(&self) -> impl Iterator<Item = BatchKey> {
         let mut batches = BTreeSet::new();
         for (source, account) in &self.accounts {
@@ -347,13 +359,14 @@ impl Ledger {
         batches.into_iter()
     }
 
-    /// Rows of single hours.
-    pub fn rows(&self) -> usize {
+    /// The number of rows of single hours.
+    pub(crate) fn rows(&self) -> usize {
         self.accounts.values().map(|account| account.hours.len()).sum()
     }
 
-    /// Folds rows of hours before `before` that are settled, and, where there are more than `rows_max`, the oldest that are.
-    pub fn fold(&mut self, before: Hour, rows_max: usize) {
+    /// Folds settled rows of hours before `before`. If more than `rows_max` rows are left, folds the oldest
+    /// settled ones too.
+    pub(crate) fn fold(&mut self, before: Hour, rows_max: usize) {
         let rows = self.rows();
         let mut before = before;
         if rows > rows_max {
@@ -377,39 +390,39 @@ impl Ledger {
     }
 }
 
-/// An hour, as a length of time.
 const HOUR: std::time::Duration = std::time::Duration::from_secs(3_600);
 
-/// Raises what was stored to what was sealed, delivered and lost of it.
-fn raise(entry: &mut Entry, stream: Stream) {
+/// Raises the stored count of a row to at least what was sealed, delivered and lost.
+fn raise_stored(entry: &mut Entry, stream: Stream) {
     let missing = u64::try_from(-entry.open(stream)).unwrap_or(0);
     if missing > 0 {
         entry.count(&Row::stored_in(stream, missing));
     }
 }
 
-/// Puts `wanted` where there is room: each hour into itself as far as `room` has it, what is over into the others, and what
-/// is still over into itself all the same.
-fn placed(room: &[(Hour, u64)], wanted: &[(Hour, u64)]) -> Hours {
-    let mut room: BTreeMap<Hour, u64> = room.iter().copied().collect();
-    let mut placed: BTreeMap<Hour, u64> = BTreeMap::new();
-    let mut over = Vec::new();
+/// Distributes the `wanted` frames over hours, each of which has a limit. An hour first takes its own frames,
+/// up to its limit. The surplus goes to hours that are below their limit, and what still remains stays in its
+/// own hour.
+fn fit_to_hours(limits: &[(Hour, u64)], wanted: &[(Hour, u64)]) -> Hours {
+    let mut limits: BTreeMap<Hour, u64> = limits.iter().copied().collect();
+    let mut fitted: BTreeMap<Hour, u64> = BTreeMap::new();
+    let mut surplus = Vec::new();
     for (hour, frames) in wanted {
-        let left = room.entry(*hour).or_default();
+        let left = limits.entry(*hour).or_default();
         let here = (*frames).min(*left);
         *left -= here;
-        add(&mut placed, *hour, here);
-        over.push((*hour, frames - here));
+        add(&mut fitted, *hour, here);
+        surplus.push((*hour, frames - here));
     }
-    for (hour, mut frames) in over {
-        for (other, left) in &mut room {
+    for (hour, mut frames) in surplus {
+        for (other, left) in &mut limits {
             let here = frames.min(*left);
             (*left, frames) = (*left - here, frames - here);
-            add(&mut placed, *other, here);
+            add(&mut fitted, *other, here);
         }
-        add(&mut placed, hour, frames);
+        add(&mut fitted, hour, frames);
     }
-    placed.into_iter().filter(|(_, frames)| *frames > 0).collect()
+    fitted.into_iter().filter(|(_, frames)| *frames > 0).collect()
 }
 
 fn add(to: &mut BTreeMap<Hour, u64>, hour: Hour, frames: u64) {
@@ -417,36 +430,37 @@ fn add(to: &mut BTreeMap<Hour, u64>, hour: Hour, frames: u64) {
     *count = count.saturating_add(frames);
 }
 
-/// What a frame counts as, where it counts: a call, a rejected item, or the repeats that it stands for.
-pub fn counts_of(frame: &Frame<'_>) -> Option<Row> {
+/// The counts of a frame: a call, a rejected item, or the repeats that it stands for. `None` if it counts as
+/// nothing.
+pub(super) fn counts_of(frame: &Frame<'_>) -> Option<Row> {
     match frame.kind {
         FrameKind::Call => Some(Row::stored_in(Stream::Calls, 1)),
         FrameKind::Rejected => Some(Row::stored_in(Stream::Rejected, 1)),
         FrameKind::Repeats => {
-            let repeated = super::frame::repeats(frame.payload);
+            let repeated = crate::log::frame::repeats(frame.payload);
             Some(Row { received: repeated, repeated, ..Row::default() })
         }
         FrameKind::ImportProgress | FrameKind::CleanClose => None,
     }
 }
 
-/// Counts the frames of a scan that no tally holds yet.
+/// Counts frames of a scan that are in no tally yet.
 #[derive(Clone, Debug, Default)]
-pub struct FrameCounts {
-    /// Every frame up to here is counted already.
+pub(super) struct FrameCounts {
+    /// Frames up to this position are counted already.
     pub tallied_through: u64,
-    /// By source and hour.
+    /// Counts by source and hour.
     pub rows: BTreeMap<(SourceId, Hour), Row>,
 }
 
 impl FrameCounts {
-    /// Counts frames behind a position.
-    pub fn behind(tallied_through: u64) -> Self {
+    /// Counts only frames after this position.
+    pub(super) fn after(tallied_through: u64) -> Self {
         Self { tallied_through, rows: BTreeMap::new() }
     }
 
-    /// Counts a frame.
-    pub fn take(&mut self, frame: &Frame<'_>) {
+    /// Counts a frame, unless it is in a tally.
+    pub(super) fn count(&mut self, frame: &Frame<'_>) {
         if frame.position <= self.tallied_through {
             return;
         }

@@ -1,4 +1,4 @@
-//! The ledger against a plain list of frames, through seals, deliveries, losses, folding and crashes.
+//! Compares the ledger with a plain list of frames, through seals, deliveries, losses, folding and crashes.
 
 use proptest::prelude::*;
 
@@ -35,7 +35,7 @@ fn texts(ledger: &Ledger, open: &[(BatchKey, u64)]) -> Vec<String> {
 }
 
 #[test]
-fn hours_are_of_utc_and_a_row_is_a_short_list() {
+fn hours_are_in_utc_and_a_row_is_a_short_list() {
     let check = |ms: i64, start: i64| assert_eq!(Hour::of(UnixMillis(ms)).start(), UnixMillis(start), "{ms}");
     check(0, 0);
     check(HOUR_MS - 1, 0);
@@ -52,28 +52,27 @@ fn hours_are_of_utc_and_a_row_is_a_short_list() {
     assert_eq!(
         serde_json::from_str::<Row>("[1,2,3,4,5,6,7,8,9,10]").unwrap().rejected_lost,
         9,
-        "a later release's"
+        "a count that a later release adds is ignored"
     );
 }
 
 #[test]
-fn a_state_without_a_ledger_is_one_that_has_not_begun() {
+fn a_state_without_a_ledger_has_one_that_has_not_begun() {
     let ledger: Ledger = serde_json::from_str("{}").unwrap();
     assert_eq!(ledger, Ledger::default());
     assert!(!ledger.began && Ledger::new().began);
 }
 
 #[test]
-fn each_difference_is_named() {
+fn every_difference_is_reported() {
     let mut ledger = Ledger::new();
     let row = Row { received: 9, stored: 5, rejected: 1, repeated: 2, ..Row::default() };
     ledger.count(&source("web"), hour(0), &row);
     let rejected = BatchKey { stream: Stream::Rejected, ..calls("web", 0) };
     assert_eq!(
         texts(&ledger, &[(calls("web", 0), 5), (rejected.clone(), 1)]),
-        [
-            "web, 1970-01-01T00:00:00.000Z: 9 received, but 5 stored + 1 rejected + 2 repeated + 0 suppressed = 8"
-        ]
+        ["web, 1970-01-01T00:00:00.000Z: 9 received, but 5 stored + 1 rejected + 2 repeated + 0 \
+             suppressed = 8"]
     );
     ledger.count(&source("web"), hour(0), &Row { suppressed: 1, ..Row::default() });
     assert_eq!(texts(&ledger, &[(calls("web", 0), 5), (rejected.clone(), 1)]), [""; 0]);
@@ -102,7 +101,7 @@ fn each_difference_is_named() {
 }
 
 #[test]
-fn what_is_missing_is_lost_only_where_so_much_is_known_to_be() {
+fn missing_frames_count_as_lost_only_up_to_the_known_losses() {
     let mut ledger = Ledger::new();
     ledger.count(&source("web"), hour(0), &stored(5));
     ledger.count(&source("web"), hour(1), &stored(5));
@@ -111,40 +110,39 @@ fn what_is_missing_is_lost_only_where_so_much_is_known_to_be() {
     ledger.deliver(&calls("web", 0), &sealed, &sealed);
     assert_eq!(ledger.settle(&calls("web", 0)), 0);
     assert_eq!(texts(&ledger, &[]), ["batch web/0: 1 pending by the counts, but 0 in the spool"]);
-    ledger.lost(1);
+    ledger.add_lost_positions(1);
     assert_eq!(ledger.settle(&calls("web", 0)), 1);
     assert_eq!(texts(&ledger, &[]), [""; 0]);
     let report = ledger.report(None);
     assert_eq!(report.sources[0].hours[0], (hour(0), Row { delivered: 4, lost: 1, ..stored(5) }));
     assert_eq!(report.lost_positions, 1);
-    // Once booked, the same position explains nothing more.
+    // A booked position explains no further loss.
     ledger.count(&source("web"), hour(2), &stored(1));
     assert_eq!(ledger.settle(&calls("web", 0)), 0);
 }
 
-/// The simulation found it: one frame of an hour was lost and not yet booked, and one of another hour was sealed and rotted
-/// before it was counted.
+/// Found by the simulation: one frame of an hour was lost and not yet booked, and one of another hour was
+/// sealed and damaged before it was counted.
 #[test]
-fn losses_of_two_hours_that_make_up_for_each_other_are_both_found() {
+fn losses_of_two_hours_that_cancel_out_are_both_found() {
     let mut ledger = Ledger::new();
     ledger.count(&source("web"), hour(0), &stored(2));
     ledger.count(&source("web"), hour(1), &stored(4));
     ledger.seal(&calls("web", 0), &[(hour(0), 1), (hour(1), 3)]);
-    ledger.lost(2);
-    ledger.note_losses(Some(hour(0).day()));
+    ledger.add_lost_positions(2);
+    ledger.set_lost_through(Some(hour(0).day()));
     ledger.reconcile(&[(calls("web", 0), 2, hour(1))], Health::default());
     ledger.seal(&calls("web", 0), &[(hour(1), 2)]);
     ledger.settle(&calls("web", 0));
     assert_eq!(texts(&ledger, &[]), [""; 0]);
 }
 
-/// What was lost once explains nothing of days that come after it.
 #[test]
-fn losses_explain_nothing_of_later_days() {
+fn losses_explain_no_difference_on_later_days() {
     let mut ledger = Ledger::new();
-    ledger.lost(1);
-    ledger.note_losses(Some(hour(0).day()));
-    ledger.note_losses(Some(hour(48).day()));
+    ledger.add_lost_positions(1);
+    ledger.set_lost_through(Some(hour(0).day()));
+    ledger.set_lost_through(Some(hour(48).day()));
     for day in [0, 1] {
         ledger.count(&source("web"), hour(24 * day), &stored(2));
     }
@@ -154,7 +152,7 @@ fn losses_explain_nothing_of_later_days() {
 }
 
 #[test]
-fn of_a_seal_that_was_amended_the_rest_is_lost() {
+fn the_frames_missing_from_an_amended_seal_are_lost() {
     let mut ledger = Ledger::new();
     ledger.count(&source("web"), hour(0), &stored(5));
     ledger.count(&source("web"), hour(1), &stored(5));
@@ -166,13 +164,13 @@ fn of_a_seal_that_was_amended_the_rest_is_lost() {
 }
 
 #[test]
-fn frames_lost_while_nobody_ran_are_lost_when_their_batch_is_settled() {
+fn frames_found_missing_at_a_start_count_as_lost_when_their_batch_is_settled() {
     let mut noted = Ledger::new();
-    noted.take_in(&Tally {
+    noted.add_tally(&Tally {
         through: 20,
         rows: vec![(source("web"), hour(0), stored(10)), (source("web"), hour(1), stored(10))],
     });
-    noted.lost(4);
+    noted.add_lost_positions(4);
     let check = |unknown: bool, open: u64, sealed: &[(Hour, u64)], left: Row| {
         let mut ledger = noted.clone();
         let health = Health { lost: true, unknown };
@@ -180,9 +178,9 @@ fn frames_lost_while_nobody_ran_are_lost_when_their_batch_is_settled() {
         assert_eq!(
             texts(&ledger, &[(calls("web", 0), open)]),
             [""; 0],
-            "what is not known yet is no difference"
+            "a loss that is not settled yet is no difference"
         );
-        let sealed = ledger.place(&calls("web", 0), sealed.to_vec());
+        let sealed = ledger.hours_for_seal(&calls("web", 0), sealed.to_vec());
         ledger.seal(&calls("web", 0), &sealed);
         ledger.settle(&calls("web", 0));
         ledger.deliver(&calls("web", 0), &sealed, &sealed);
@@ -190,15 +188,15 @@ fn frames_lost_while_nobody_ran_are_lost_when_their_batch_is_settled() {
         assert_eq!(total(&ledger), left);
     };
     check(false, 16, &[(hour(0), 8), (hour(1), 8)], Row { delivered: 16, lost: 4, ..stored(20) });
-    // Behind a damaged manifest hours that were never counted take the place of those that were.
+    // After damage to the manifest, hours that were never counted replace those that were.
     check(true, 20, &[(hour(0), 8), (hour(2), 12)], Row { delivered: 20, ..stored(20) });
     check(true, 22, &[(hour(0), 11), (hour(1), 11)], Row { delivered: 22, ..stored(22) });
 }
 
 #[test]
-fn a_batch_that_is_gone_with_its_segment_is_lost_at_once_and_without_damage_it_is_a_difference() {
+fn a_batch_that_vanished_is_lost_after_damage_and_a_difference_without() {
     let mut ledger = Ledger::new();
-    ledger.take_in(&Tally { through: 5, rows: vec![(source("web"), hour(0), stored(5))] });
+    ledger.add_tally(&Tally { through: 5, rows: vec![(source("web"), hour(0), stored(5))] });
     ledger.reconcile(&[], Health::default());
     assert_eq!(texts(&ledger, &[]), ["batch web/0: 5 pending by the counts, but 0 in the spool"]);
     ledger.reconcile(&[], Health { lost: true, unknown: false });
@@ -207,11 +205,11 @@ fn a_batch_that_is_gone_with_its_segment_is_lost_at_once_and_without_damage_it_i
 }
 
 #[test]
-fn a_spool_of_an_older_release_begins_with_what_is_pending() {
+fn a_spool_of_an_older_release_begins_its_ledger_with_the_pending_frames() {
     let mut ledger = Ledger::default();
     ledger.reconcile(&[(calls("web", 0), 9, hour(3))], Health { lost: false, unknown: true });
     assert_eq!(texts(&ledger, &[(calls("web", 0), 9)]), [""; 0]);
-    let sealed = ledger.place(&calls("web", 0), vec![(hour(3), 4), (hour(5), 5)]);
+    let sealed = ledger.hours_for_seal(&calls("web", 0), vec![(hour(3), 4), (hour(5), 5)]);
     assert_eq!(sealed, [(hour(3), 9)], "only the first hour of a batch is known");
     ledger.seal(&calls("web", 0), &sealed);
     ledger.deliver(&calls("web", 0), &sealed, &sealed);
@@ -220,7 +218,7 @@ fn a_spool_of_an_older_release_begins_with_what_is_pending() {
 }
 
 #[test]
-fn settled_rows_are_folded_by_age_and_above_the_cap_and_totals_stay() {
+fn settled_rows_are_folded_by_age_and_above_the_cap_without_changing_totals() {
     let mut ledger = Ledger::new();
     for at in 0..50 {
         ledger.count(&source("web"), hour(at), &Row { received: 2, repeated: 2, ..Row::default() });
@@ -230,22 +228,26 @@ fn settled_rows_are_folded_by_age_and_above_the_cap_and_totals_stay() {
     ledger.gather(1);
     let before = total(&ledger);
     ledger.fold(hour(20), 1_000);
-    assert_eq!((ledger.rows(), total(&ledger)), (32, before), "pending and different rows stay");
+    assert_eq!(
+        (ledger.rows(), total(&ledger)),
+        (32, before),
+        "rows with pending frames or a difference stay"
+    );
     ledger.fold(hour(20), 12);
     assert_eq!((ledger.rows(), total(&ledger)), (12, before));
-    assert_eq!(ledger.report(None).sources[0].hours.last().unwrap().0, hour(49), "the oldest went");
+    assert_eq!(ledger.report(None).sources[0].hours.last().unwrap().0, hour(49), "the oldest were folded");
     ledger.fold(hour(20), 0);
     assert_eq!((ledger.rows(), total(&ledger)), (2, before));
     ledger.count(&source("web"), hour(60), &Row { received: 2, repeated: 2, ..Row::default() });
     ledger.fold(hour(70), 0);
-    assert_eq!(ledger.rows(), 3, "what is in no tally yet stays");
+    assert_eq!(ledger.rows(), 3, "a row that is not in a tally yet stays");
 }
 
 #[test]
-fn hours_that_have_no_room_take_that_of_others() {
-    let check = |room: &[(i64, u64)], wanted: &[(i64, u64)], is: &[(i64, u64)]| {
+fn frames_beyond_the_limit_of_an_hour_go_to_other_hours() {
+    let check = |limits: &[(i64, u64)], wanted: &[(i64, u64)], expected: &[(i64, u64)]| {
         let hours = |list: &[(i64, u64)]| list.iter().map(|(at, n)| (hour(*at), *n)).collect::<Hours>();
-        assert_eq!(placed(&hours(room), &hours(wanted)), hours(is), "{room:?} {wanted:?}");
+        assert_eq!(fit_to_hours(&hours(limits), &hours(wanted)), hours(expected), "{limits:?} {wanted:?}");
     };
     check(&[(0, 5), (1, 5)], &[(0, 5), (1, 2)], &[(0, 5), (1, 2)]);
     check(&[(0, 5), (1, 5)], &[(0, 7), (1, 2)], &[(0, 5), (1, 4)]);
@@ -254,16 +256,16 @@ fn hours_that_have_no_room_take_that_of_others() {
     check(&[(0, 5)], &[], &[]);
 }
 
-/// What the plain model does to a spool.
+/// A step of the model.
 #[derive(Clone, Debug)]
 enum Step {
-    /// A request of a source in an hour: calls, rejected items, repeats.
+    /// A request of a source in an hour, with calls, rejected items and repeats.
     Request(u8, i64, u64, u64, u64),
     /// The segment is full.
     Close,
     /// The housekeeper notes what was gathered.
     Tally,
-    /// So many open frames of a source's stream are sealed.
+    /// This many open frames of a source's stream are sealed.
     Seal(u8, bool, usize),
     /// The oldest seal is delivered.
     Deliver,
@@ -283,7 +285,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A frame of the model: where it stands, and what it counts as.
+/// A frame of the model: its position and what it counts as.
 type Plain = (u64, SourceId, Hour, Row);
 
 #[derive(Default)]
@@ -339,7 +341,7 @@ impl Model {
 
 proptest! {
     #[test]
-    fn it_balances_after_every_step_and_says_what_a_plain_list_says(steps in prop::collection::vec(step(), 1..120)) {
+    fn the_ledger_balances_after_every_step_and_agrees_with_a_plain_list(steps in prop::collection::vec(step(), 1..120)) {
         let (mut live, mut noted, mut model) = (Ledger::new(), Ledger::new(), Model::default());
         let name = |number: u8| ["a", "b", "c"][usize::from(number)];
         for step in steps {
@@ -349,8 +351,8 @@ proptest! {
                 }
                 Step::Close => live.gather(model.position),
                 Step::Tally => if let Some(tally) = live.take_gathered() {
-                    noted.take_in(&tally);
-                    live.tallied(tally.through);
+                    noted.add_tally(&tally);
+                    live.set_tallied(tally.through);
                 },
                 Step::Seal(of, rejected, frames) => {
                     let stream = if rejected { Stream::Rejected } else { Stream::Calls };
@@ -362,7 +364,7 @@ proptest! {
                         for hour in open.drain(..frames.min(open.len())) {
                             *hours.entry(hour).or_default() += 1;
                         }
-                        let hours = live.place(batch, hours.into_iter().collect());
+                        let hours = live.hours_for_seal(batch, hours.into_iter().collect());
                         live.seal(batch, &hours);
                         prop_assert_eq!(if open.is_empty() { live.settle(batch) } else { 0 }, 0);
                         model.seals.push((batch.clone(), hours));

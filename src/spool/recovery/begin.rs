@@ -1,4 +1,4 @@
-//! The segment that this process begins, and the last process's frames that are copied into it.
+//! Begins the segment that this process writes to, with a copy of the frames of the previous open segment.
 
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
@@ -7,35 +7,38 @@ use std::sync::atomic::Ordering;
 
 use super::found::Found;
 use super::restore::{restore_closed, restore_parts};
-use super::room::with_room;
+use super::spares::retry_without_spares;
 use crate::batch::BatchKey;
-use crate::spool::disk::{self, DiskFile, is_no_space, read_sound};
-use crate::spool::frame::{self, Salt};
-use crate::spool::housekeeper::write_zeros;
+use crate::disk::{self, DiskFile, is_no_space, read_sound};
+use crate::log::frame::{self, Salt};
+use crate::spool::format::scan::{FoundBlock, Frames, Item};
+use crate::spool::format::segment::{
+    BLOCK_HEADER, Block, SEGMENT_HEADER, encode_header, seen_name, segment_name,
+};
 use crate::spool::index::{Part, Runs, SegmentState};
 use crate::spool::ledger::FrameCounts;
-use crate::spool::note::Note;
-use crate::spool::reader::ScannedRuns;
-use crate::spool::scan::{FoundBlock, Frames, Item};
-use crate::spool::segment::{BLOCK_HEADER, Block, SEGMENT_HEADER, encode_header, seen_name, segment_name};
+use crate::spool::manifest::note::Note;
+use crate::spool::reading::reader::ScannedRuns;
 use crate::spool::shared::{Shared, lock};
-use crate::spool::writer::OpenSegment;
+use crate::spool::writing::housekeeper::write_zeros;
+use crate::spool::writing::writer::OpenSegment;
 
-/// Begins the segment that this process writes to. Where the last process left frames in its open segment they are copied:
-/// a page cache may show bytes that a failed sync never stored, and only a new write and sync makes sure.
+/// Begins the segment that this process writes to. Frames in the previous process's open segment are copied
+/// into it: the page cache may show bytes that a failed sync never stored, and only a new write and sync is
+/// certain to store them.
 ///
-/// `None` where the disk has no space: the frames stay where they are, are written there once more, and calls are refused
-/// until deliveries make room for a segment.
+/// Returns `None` if the disk has no space. The frames then stay in the old segment, where they are rewritten
+/// in place, and calls are refused until deliveries free enough space for a segment.
 pub(super) fn begin_segment(shared: &Shared, last: Option<Found>) -> io::Result<Option<OpenSegment>> {
     let number = shared.state().next_segment;
     let name = segment_name(number);
     let needed = last.as_ref().map_or(0, |last| last.blocks.last().map_or(0, FoundBlock::end));
     let len = shared.segment_bytes.max(needed);
-    // A closed last segment stays as it is; only its successor is needed.
+    // If the last segment is closed, its frames are not copied; only a new segment is needed.
     let copied = last.as_ref().filter(|last| !last.indexed);
-    let written = with_room(&*shared.disk, || {
+    let written = retry_without_spares(&*shared.disk, || {
         let written = write_segment(shared, copied, number, len)?;
-        // xfs may have no space for a name.
+        // On xfs even a rename may need space.
         shared.disk.rename(&disk::temporary_name(&name), &name)?;
         Ok(written)
     });
@@ -44,8 +47,11 @@ pub(super) fn begin_segment(shared: &Shared, last: Option<Found>) -> io::Result<
             shared.disk.remove(&disk::temporary_name(&name))?;
             shared.disk_full.store(true, Ordering::Release);
             shared.set_next(|next| (next.no_space, next.wanted) = (true, true));
-            tracing::warn!(%error, "there is no space for a segment: calls are refused until deliveries free some");
-            stay_in_place(shared, last)?;
+            tracing::warn!(
+                %error,
+                "no space for a new segment: calls are refused until deliveries free enough space"
+            );
+            rewrite_in_place(shared, last)?;
             return Ok(None);
         }
         written => written?,
@@ -67,44 +73,46 @@ pub(super) fn begin_segment(shared: &Shared, last: Option<Found>) -> io::Result<
         index.ledger.count(source, *hour, row);
     }
     drop(index);
-    // In the order of segments.
+    // Parts must be restored in the order of their segments.
     if copied.is_some() {
         restore_parts(shared, &parts);
     }
-    settle_last(shared, last, number)?;
+    remove_copied_segment(shared, last, number)?;
     Ok(Some(OpenSegment { number, file, len, end }))
 }
 
-/// Makes the frames of the last segment durable where they are, and closes it. What is stored of them is the same afterwards,
-/// whatever a crash keeps of the write; what only the page cache holds is stored by it.
-fn stay_in_place(shared: &Shared, last: Option<Found>) -> io::Result<()> {
+/// Makes the frames of the last segment durable in place, and closes it. Each block is rewritten with the
+/// same bytes, so a crash cannot change what is already stored, and bytes that were only in the page cache
+/// become durable.
+fn rewrite_in_place(shared: &Shared, last: Option<Found>) -> io::Result<()> {
     let Some(mut last) = last else { return Ok(()) };
     if last.indexed {
-        return settle_indexed(shared, last);
+        return keep_closed_segment(shared, last);
     }
     for block in &last.blocks {
         let mut bytes = vec![0; usize::try_from(block.end() - block.offset).map_err(io::Error::other)?];
         let read = read_sound(&*last.file, &mut bytes, block.offset)?;
-        // What cannot be read any more is left as it is.
+        // A block that cannot be read any more is left unchanged.
         if read == bytes.len() && block.lost.is_empty() {
             last.file.write_at(&[IoSlice::new(&bytes)], block.offset)?;
         }
     }
-    last.clear_tail()?;
+    last.zero_torn_write()?;
     last.file.sync()?;
-    last.forget_torn()?;
+    last.forget_torn_frames()?;
     restore_closed(shared, &[last], &BTreeMap::new());
     Ok(())
 }
 
-/// What was copied into a segment: where its blocks end, what they hold, and what of it no tally holds.
+/// The result of copying frames into a segment: where its blocks end, its parts, and counts that are not yet
+/// in a tally.
 struct Copied {
     end: u64,
     parts: Vec<(BatchKey, Part)>,
     counts: FrameCounts,
 }
 
-/// Writes a segment of `len` bytes, or as long as what is copied into it, under its temporary name.
+/// Writes a segment under its temporary name. It is `len` bytes long, or longer if the copied frames need it.
 fn write_segment(
     shared: &Shared,
     copied: Option<&Found>,
@@ -123,12 +131,13 @@ fn write_segment(
     Ok((file, copied))
 }
 
-/// Writes the sound frames of `last` into `file`, restamped. Returns where they end, and what they are.
+/// Copies the sound frames of `last` into `file`, restamped.
 fn copy_frames(shared: &Shared, last: &Found, file: &dyn DiskFile, number: u64) -> io::Result<Copied> {
     let (old, new) = (shared.salt(last.number), shared.salt(number));
     let mut end = SEGMENT_HEADER;
-    // What its torn end held was counted when it was found, and is not copied.
-    let counts = FrameCounts::behind(last.counts.tallied_through);
+    // Counting starts again, because the scan also counted the frames of the torn write, which are not
+    // copied.
+    let counts = FrameCounts::after(last.counts.tallied_through);
     let mut copied = (ScannedRuns::default(), counts);
     for block in &last.blocks {
         let mut body = vec![0; block.header.body_len as usize];
@@ -139,9 +148,10 @@ fn copy_frames(shared: &Shared, last: &Found, file: &dyn DiskFile, number: u64) 
         if runs.iter().map(|(.., count)| u64::from(*count)).sum::<u64>() + lost
             != u64::from(block.header.frames)
         {
-            // Else they would be gone with the old segment, and no note would name them.
+            // Without this error the missing frames would be removed with the old segment, and no note would
+            // name them.
             return Err(io::Error::other(
-                "frames that were sound when they were looked at cannot be read any more",
+                "frames that could be read at the first scan of this start can no longer be read",
             ));
         }
         for run in runs {
@@ -153,7 +163,7 @@ fn copy_frames(shared: &Shared, last: &Found, file: &dyn DiskFile, number: u64) 
     Ok(Copied { end, parts: scanned.runs.into_iter().map(part).collect(), counts })
 }
 
-/// Frames one behind the other without a hole: where in the body, the first position, how many.
+/// Consecutive frames without a gap: their bytes in the body, the first position, and the count.
 type SoundRun = (std::ops::Range<usize>, u64, u32);
 
 fn sound_runs(body: &[u8], header: Block, salt: Salt) -> Vec<SoundRun> {
@@ -200,7 +210,7 @@ fn copy_run(
             let offset = at + (BLOCK_HEADER + from) as u64;
             if let Some(fields) = frame::fields(frame) {
                 scanned.take(offset, &fields);
-                counts.take(&fields);
+                counts.count(&fields);
             }
         }
         from += len;
@@ -209,8 +219,8 @@ fn copy_run(
     Ok(at + (BLOCK_HEADER + frames.len()) as u64)
 }
 
-/// A last segment that was closed stays as it is.
-fn settle_indexed(shared: &Shared, last: Found) -> io::Result<()> {
+/// Keeps a last segment that was already closed as it is.
+fn keep_closed_segment(shared: &Shared, last: Found) -> io::Result<()> {
     let seen_kept = shared.disk.open(&seen_name(last.number)).is_ok();
     let state = SegmentState {
         len: last.len,
@@ -227,11 +237,12 @@ fn settle_indexed(shared: &Shared, last: Found) -> io::Result<()> {
     Ok(())
 }
 
-/// What becomes of the last process's open segment once its frames stand in segment `new`.
-fn settle_last(shared: &Shared, last: Option<Found>, new: u64) -> io::Result<()> {
+/// Removes the last process's open segment once its frames are in segment `new`. If it is damaged, it goes to
+/// quarantine.
+fn remove_copied_segment(shared: &Shared, last: Option<Found>, new: u64) -> io::Result<()> {
     let Some(last) = last else { return Ok(()) };
     if last.indexed {
-        return settle_indexed(shared, last);
+        return keep_closed_segment(shared, last);
     }
     let damaged = last.is_damaged();
     let name = segment_name(last.number);

@@ -1,80 +1,80 @@
-//! Segments as they are found on disk: what their indexes or their frames say, and the torn tail of the last.
+//! Segments found on disk: what their indexes or frames show, and the torn write at the end of the last one.
 
-use std::collections::BTreeSet;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
 use super::{OpenError, failed};
 use crate::batch::BatchKey;
+use crate::disk::{Disk, DiskFile, is_no_space, read_sound};
+use crate::log::frame::{Frame, Salt};
 use crate::planted::{PlantedBug, planted};
-use crate::spool::disk::{Disk, DiskFile, is_no_space, read_sound};
-use crate::spool::frame::{Frame, Salt};
-use crate::spool::housekeeper::write_zeros;
-use crate::spool::ident::Ident;
+use crate::spool::format::ident::Ident;
+use crate::spool::format::scan::{FoundBlock, scan_noting};
+use crate::spool::format::segment::{HeaderCheck, SEGMENT_HEADER, check_header, index_name, number_in};
+use crate::spool::format::segment_index::read_directory;
 use crate::spool::index::{Part, Runs};
 use crate::spool::ledger::FrameCounts;
-use crate::spool::reader::ScannedRuns;
-use crate::spool::scan::{FoundBlock, scan_noting};
-use crate::spool::segment::{HeaderCheck, SEGMENT_HEADER, check_header, index_name, number_in};
-use crate::spool::segment_index::read_directory;
-use crate::spool::state::State;
+use crate::spool::manifest::state::State;
+use crate::spool::reading::reader::ScannedRuns;
+use crate::spool::writing::housekeeper::write_zeros;
 use crate::time::UnixMillis;
 
-/// Where the bytes of the last torn write are kept.
+/// Keeps the bytes of the last torn write.
 const TORN_TAIL: &str = "quarantine/torn-tail";
 
-/// A segment as it was found.
-pub(in crate::spool) struct Found {
-    pub(in crate::spool) number: u64,
+/// A segment found on disk.
+pub(super) struct Found {
+    pub(super) number: u64,
     salt: Salt,
     pub(super) file: Arc<dyn DiskFile>,
     pub(super) len: u64,
     pub(super) blocks: Vec<FoundBlock>,
     pub(super) parts: Vec<(BatchKey, Part)>,
-    /// First and last position, 0 where there are none.
-    pub(in crate::spool) span: (u64, u64),
-    /// The last position that its blocks say was synced before them, also where they are cut off as torn.
+    /// First and last position; zeros if it has no frames.
+    pub(super) span: (u64, u64),
+    /// The last position that its block headers call durable, including headers of blocks that are cut off as
+    /// torn.
     pub(super) synced: u64,
     pub(super) indexed: bool,
     pub(super) damaged: bool,
-    /// The disk could not read some of it.
+    /// The disk could not read all of it.
     pub(super) unreadable: bool,
     pub(super) newest: UnixMillis,
-    /// Where a torn last write ended that was cut off; 0 where there was none.
-    torn: u64,
-    /// What its frames count as that no tally holds.
+    /// The end of the torn write that was cut off; 0 if there was none.
+    torn_end: u64,
+    /// Counts of its frames that are not yet in a tally.
     pub(super) counts: FrameCounts,
 }
 
 impl Found {
-    pub(in crate::spool) fn is_damaged(&self) -> bool {
+    pub(super) fn is_damaged(&self) -> bool {
         self.damaged || self.unreadable || self.blocks.iter().any(|block| !block.lost.is_empty())
     }
 
-    /// Writes zeroes over what a torn last write left after the last block: once other segments follow, it would look like
-    /// damage.
-    pub(super) fn clear_tail(&self) -> io::Result<()> {
+    /// Overwrites the torn write after the last block with zeros. Otherwise it would look like damage once
+    /// other segments follow.
+    pub(super) fn zero_torn_write(&self) -> io::Result<()> {
         let end = self.blocks.last().map_or(SEGMENT_HEADER, FoundBlock::end);
-        write_zeros(&*self.file, end, self.torn.saturating_sub(end))
+        write_zeros(&*self.file, end, self.torn_end.saturating_sub(end))
     }
 
-    /// Forgets the whole frames of a torn last write that was cleared: they were taken in when it was read.
-    pub(super) fn forget_torn(&mut self) -> io::Result<()> {
-        if self.torn > 0 {
+    /// Forgets the intact frames of a torn write that was zeroed. The scan had counted them.
+    pub(super) fn forget_torn_frames(&mut self) -> io::Result<()> {
+        if self.torn_end > 0 {
             self.scan()?;
         }
         Ok(())
     }
 
-    /// Reads its frames and takes them in. Returns its blocks.
+    /// Scans the segment for its parts, counts and newest frame. Returns its blocks.
     fn scan(&mut self) -> io::Result<Vec<FoundBlock>> {
         let mut scanned = ScannedRuns::default();
         let (mut newest, mut counts) =
-            (UnixMillis::default(), FrameCounts::behind(self.counts.tallied_through));
+            (UnixMillis::default(), FrameCounts::after(self.counts.tallied_through));
         let mut visit = |offset: u64, frame: &Frame<'_>| {
             newest = newest.max(frame.received_at);
             scanned.take(offset, frame);
-            counts.take(frame);
+            counts.count(frame);
         };
         let blocks = scan_noting(&*self.file, self.salt, &mut visit, &mut self.unreadable)?;
         let part = |(key, (part, runs))| (key, Part { segment: self.number, runs: Runs::Open(runs), ..part });
@@ -104,7 +104,7 @@ pub(super) fn find_segments(disk: &dyn Disk, ident: &Ident, state: &State) -> Re
     Ok(all)
 }
 
-/// Reads a segment's index, or, where there is none, its frames.
+/// Reads a segment's index. If it has none that is usable, scans its frames.
 fn find_segment(
     disk: &dyn Disk,
     ident: &Ident,
@@ -112,20 +112,20 @@ fn find_segment(
     (number, len): (u64, u64),
     state: &State,
 ) -> Result<Found, OpenError> {
-    // Where no tally was ever noted the ledger begins with what is pending, and nothing is counted frame by frame.
+    // Without a noted tally the ledger begins with the pending frames, so frames are not counted one by one.
     let tallied_through = if state.ledger.began { state.ledger.tallied_through } else { u64::MAX };
     let salt = Salt::new(&ident.spool_id, number);
     let file = disk.open(name).map_err(failed("open a segment"))?;
     let mut header = [0; 64];
     read_sound(&*file, &mut header, 0).map_err(failed("read a segment's header"))?;
-    // A damaged header alone hides nothing: every block proves itself.
+    // A damaged file header hides no frames: every block has its own checksum.
     let damaged = match check_header(&header, &ident.spool_id, number) {
         HeaderCheck::Good => false,
         HeaderCheck::Bad => true,
         HeaderCheck::Newer(major) => return Err(OpenError::Newer { segment: number, major }),
     };
     let index = match disk.open(&index_name(number)) {
-        // A cache: where it cannot be read the frames are.
+        // The index is only a cache. If it cannot be read, the frames are scanned.
         Ok(index) => read_directory(&*index, salt, number).unwrap_or_default(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(failed("open a segment's index")(error)),
@@ -143,8 +143,8 @@ fn find_segment(
         damaged,
         unreadable: false,
         newest: UnixMillis::default(),
-        torn: 0,
-        counts: FrameCounts::behind(tallied_through),
+        torn_end: 0,
+        counts: FrameCounts::after(tallied_through),
     };
     let tallied = |last: u64| last <= tallied_through;
     if let Some(directory) = index.filter(|directory| directory.first > 0 && tallied(directory.last)) {
@@ -161,10 +161,11 @@ fn find_segment(
     Ok(found)
 }
 
-/// A bad block at the very end of the last segment was never answered: nothing valid was written after it. It is kept in
-/// quarantine, and cut off. Returns its bytes. Where the disk cannot read all of the segment nothing is known of its end, and
-/// what is before `synced` was synced once: that is damage.
-pub(super) fn cut_torn_tail(disk: &dyn Disk, last: Option<&mut Found>, synced: u64) -> io::Result<u64> {
+/// Cuts a bad block off the end of the last segment and keeps it in quarantine. Returns its length. Such a
+/// block was never acknowledged, because nothing valid was written after it. Two cases are damage instead:
+/// the disk cannot read the whole segment, so its end is unknown, or the block's positions are before
+/// `synced`, so they were synced once.
+pub(super) fn cut_torn_write(disk: &dyn Disk, last: Option<&mut Found>, synced: u64) -> io::Result<u64> {
     let Some(last) = last.filter(|last| !last.indexed && !last.unreadable) else { return Ok(0) };
     if planted(PlantedBug::MidLogCutAsTornTail) {
         let follows = |pair: &[FoundBlock]| pair[1].offset == pair[0].end();
@@ -186,23 +187,18 @@ pub(super) fn cut_torn_tail(disk: &dyn Disk, last: Option<&mut Found>, synced: u
     };
     match keep() {
         Err(error) if is_no_space(&error) => {
-            tracing::warn!(%error, bytes = len, "a torn last write, which was never answered, is not kept");
+            tracing::warn!(
+                %error,
+                bytes = len,
+                "the disk is full: a copy of the torn last write is not kept; its calls were never \
+                 acknowledged"
+            );
             disk.remove(TORN_TAIL)?;
         }
         kept => kept?,
     }
-    last.torn = block.end();
+    last.torn_end = block.end();
     last.blocks.pop();
     last.set_span();
     Ok(len)
-}
-
-/// Segments that the manifest names and that are gone: their positions are among the lost.
-pub(super) fn missing(state: &State, found: &[Found], unused: &[Found]) -> Vec<u64> {
-    let there: BTreeSet<u64> = found.iter().chain(unused).map(|found| found.number).collect();
-    let gone: Vec<u64> = state.segments.difference(&there).copied().collect();
-    for number in &gone {
-        tracing::error!(segment = number, "a spool segment is missing");
-    }
-    gone
 }

@@ -1,16 +1,16 @@
-//! What a crash left behind.
+//! Files that a crash left.
 
 use std::io;
 
-use crate::spool::disk::{Disk, is_no_handle};
-use crate::spool::note::Seal;
-use crate::spool::reader::{self, Go, Read};
-use crate::spool::segment::{index_name, number_in};
+use crate::disk::{Disk, is_no_handle};
+use crate::log::{Go, Read, Seal};
+use crate::spool::format::segment::{index_name, number_in};
+use crate::spool::manifest::state::State;
+use crate::spool::reading::reader::{self};
 use crate::spool::shared::Shared;
-use crate::spool::state::State;
 
-/// Removes what was in the making. No note speaks of it.
-pub(super) fn clear(disk: &dyn Disk) -> io::Result<()> {
+/// Removes unfinished files. No note refers to them.
+pub(super) fn remove_unfinished(disk: &dyn Disk) -> io::Result<()> {
     for (name, _) in disk.list("staging")? {
         disk.remove(&format!("staging/{name}"))?;
     }
@@ -22,14 +22,14 @@ pub(super) fn clear(disk: &dyn Disk) -> io::Result<()> {
     Ok(())
 }
 
-/// Sets aside parked files that only notes that cannot be read may have spoken of: all that no note speaks of, where notes
-/// are damaged, and always those of seals that nobody knows of. It is durable before the next manifest is, which tells
-/// nothing of the damage.
-pub(super) fn set_aside(disk: &dyn Disk, state: &State, manifest_damaged: bool) -> io::Result<()> {
+/// Moves parked files that no note claims to quarantine if a lost note may have claimed them: all of them if
+/// notes are damaged, otherwise those of unknown seals. This must be durable before the next manifest, which
+/// no longer shows the damage.
+pub(super) fn quarantine_unclaimed(disk: &dyn Disk, state: &State, manifest_damaged: bool) -> io::Result<()> {
     let mut moved = false;
-    for (name, number) in parked_without_note(disk, state)? {
+    for (name, number) in unclaimed_parked(disk, state)? {
         if manifest_damaged || number.is_some_and(|number| number >= state.next_seal) {
-            quarantine(disk, &name, "no note that can be read speaks of it")?;
+            quarantine(disk, &name, "no readable note claims it")?;
             moved = true;
         }
     }
@@ -41,15 +41,15 @@ pub(super) fn set_aside(disk: &dyn Disk, state: &State, manifest_damaged: bool) 
 }
 
 fn quarantine(disk: &dyn Disk, name: &str, why: &str) -> io::Result<()> {
-    tracing::error!(file = name, why, "the file of a parked object is kept in quarantine");
+    tracing::error!(file = name, why, "a parked file is moved to quarantine");
     disk.rename(&format!("parked/{name}"), &format!("quarantine/parked-{name}"))
 }
 
-/// Removes files of parked objects that a crash left without their note: their frames are in the segments. A file whose
-/// frames are not all there may be all that is left, and goes to quarantine.
-pub(super) fn tidy_parked(shared: &Shared) -> io::Result<()> {
+/// Removes parked files that a crash left without a note, if the segments hold all their frames. Otherwise
+/// the file may be the only copy, and goes to quarantine.
+pub(super) fn clean_up_parked(shared: &Shared) -> io::Result<()> {
     let state = shared.state().clone();
-    for (name, number) in parked_without_note(&*shared.disk, &state)? {
+    for (name, number) in unclaimed_parked(&*shared.disk, &state)? {
         let Some(pending) = number.and_then(|number| state.seals.get(&number)) else { continue };
         if has_all_frames(shared, &pending.seal)? {
             shared.disk.remove(&format!("parked/{name}"))?;
@@ -80,17 +80,18 @@ fn has_all_frames(shared: &Shared, seal: &Seal) -> io::Result<bool> {
     }
 }
 
-/// Removes what `state` no longer needs. It must be durable: what is read of a manifest whose last sync failed may be gone
-/// after the next crash, and what it let go of is needed then.
-pub(super) fn tidy(disk: &dyn Disk, state: &State) -> io::Result<()> {
-    for (name, number) in parked_without_note(disk, state)? {
-        // It was committed: its seal was known, and waits no more.
+/// Removes files that `state` does not need. `state` must be durable: if the last sync of the previous
+/// manifest failed, its last notes may be lost in the next crash, and the files that these notes released are
+/// then needed again.
+pub(super) fn remove_unneeded(disk: &dyn Disk, state: &State) -> io::Result<()> {
+    for (name, number) in unclaimed_parked(disk, state)? {
+        // Its seal is known and no longer pending, so it was committed.
         if number.is_none_or(|number| !state.seals.contains_key(&number)) {
             disk.remove(&format!("parked/{name}"))?;
         }
     }
     for (name, _) in disk.list("")? {
-        // A segment that the manifest does not name was released, replaced, or never used.
+        // The manifest does not name this segment: it was released, replaced, or never used.
         if let Some(number) =
             number_in(&name, "wal-", ".seg").filter(|number| !state.segments.contains(number))
         {
@@ -104,8 +105,8 @@ pub(super) fn tidy(disk: &dyn Disk, state: &State) -> io::Result<()> {
     Ok(())
 }
 
-/// Files of parked objects that no note speaks of, with the number of their seal.
-fn parked_without_note(disk: &dyn Disk, state: &State) -> io::Result<Vec<(String, Option<u64>)>> {
+/// Parked files that no note claims, each with the number of its seal.
+fn unclaimed_parked(disk: &dyn Disk, state: &State) -> io::Result<Vec<(String, Option<u64>)>> {
     let noted = |number: u64| state.seals.get(&number).is_some_and(|pending| pending.parked.is_some());
     let number = |name: &str| name.strip_suffix(".gz").and_then(|number| number.parse::<u64>().ok());
     let files = disk.list("parked")?.into_iter().map(|(name, _)| (number(&name), name));

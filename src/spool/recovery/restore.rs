@@ -1,22 +1,79 @@
-//! What is kept in memory, restored from what is on disk: the index, its batches, fingerprints and parked objects.
+//! Phase 5: the running spool. Restores the index, dedupe window, ledger and parked objects from disk, and
+//! begins the segment that this process writes to.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::sync::Arc;
 
+use super::begin::begin_segment;
+use super::durable::Durable;
 use super::found::Found;
+use super::leftovers::clean_up_parked;
+use super::spares::usable_spares;
+use super::{OpenError, Recovered, failed};
 use crate::batch::BatchKey;
-use crate::spool::disk::is_no_handle;
+use crate::disk::is_no_handle;
+use crate::log::{Go, Hour, Read, Row};
+use crate::spool::format::scan::scan;
+use crate::spool::format::seen_file;
+use crate::spool::format::segment::seen_name;
 use crate::spool::index::{Batch, Part, SegmentState};
-use crate::spool::ledger::{Health, Hour, Row};
-use crate::spool::reader;
-use crate::spool::scan::scan;
-use crate::spool::seen::Seen;
-use crate::spool::seen_file;
-use crate::spool::segment::seen_name;
+use crate::spool::ledger::Health;
+use crate::spool::reading::reader;
 use crate::spool::shared::{Shared, lock};
+use crate::spool::writing::housekeeper::{Housekeeper, keep_cursors_from, oldest_position};
+use crate::spool::writing::seen::Seen;
+use crate::spool::writing::writer::Writer;
 use crate::time::UnixMillis;
 
-pub(super) fn restore_seen_files(shared: &Shared) -> io::Result<BTreeMap<u64, Vec<(u128, u32)>>> {
+/// How far the clock may be behind the newest frame without a warning.
+const CLOCK_BEHIND_MS: i64 = 86_400_000;
+
+/// The parts of a running spool.
+pub(super) struct Running {
+    pub(super) shared: Arc<Shared>,
+    pub(super) writer: Writer,
+    pub(super) housekeeper: Housekeeper,
+}
+
+/// Restores the state that is kept in memory. `frames_missing` states whether frames are known to be missing.
+pub(super) fn restore(
+    durable: Durable,
+    mut found: Vec<Found>,
+    frames_missing: bool,
+    recovered: &mut Recovered,
+) -> Result<Running, OpenError> {
+    let Durable { shared, next_position, newest } = durable;
+    let seen_files = restore_seen_files(&shared).map_err(failed("read fingerprints"))?;
+    let mut seen = Seen::new(shared.options.dedupe_max, shared.options.dedupe_window);
+    recovered.clock_behind = shared.clock.wall().0 < newest.0 - CLOCK_BEHIND_MS;
+    let seen_counts =
+        fill_seen(&shared, &mut seen, &seen_files, &found).map_err(failed("read fingerprints"))?;
+
+    let ledger = shared.state().ledger.clone();
+    lock(&shared.index).ledger = ledger;
+    let last = found.pop();
+    restore_closed(&shared, &found, &seen_files);
+    let open = begin_segment(&shared, last).map_err(failed("copy the last segment"))?;
+    clean_up_parked(&shared).map_err(failed("clean up parked files"))?;
+    // Listed only now, because beginning a segment on a full disk may remove spares.
+    let spares = usable_spares(&shared).map_err(failed("list spare segments"))?;
+    let mut housekeeper = Housekeeper::new(Arc::clone(&shared), spares, seen_counts);
+    let damage_met = restore_batches(&shared).map_err(failed("read the index"))?;
+    restore_parked(&shared);
+    restore_ledger(&shared, frames_missing || damage_met, next_position);
+    recovered.frames = lock(&shared.index).batches.values().map(|batch| batch.open_frames).sum();
+    {
+        let mut manifest = lock(&shared.manifest);
+        recovered.seals = shared.state().seals.len();
+        manifest.prune(keep_cursors_from(shared.clock.wall()), oldest_position(&shared));
+    }
+    let writer = Writer::new(Arc::clone(&shared), open, seen, next_position);
+    housekeeper.pass().map_err(|_| OpenError::Stopped)?;
+    Ok(Running { shared, writer, housekeeper })
+}
+
+fn restore_seen_files(shared: &Shared) -> io::Result<BTreeMap<u64, Vec<(u128, u32)>>> {
     let mut files = BTreeMap::new();
     for (name, _) in shared.disk.list("")? {
         let Some(number) = seen_file::number(&name) else { continue };
@@ -26,7 +83,7 @@ pub(super) fn restore_seen_files(shared: &Shared) -> io::Result<BTreeMap<u64, Ve
             Ok(None) | Err(_) => {
                 tracing::warn!(
                     segment = number,
-                    "a file of fingerprints is damaged: repeats of its calls may be stored"
+                    "a fingerprint file is damaged and removed: repeats of its calls may be stored"
                 );
                 shared.disk.remove(&seen_name(number))?;
             }
@@ -35,9 +92,9 @@ pub(super) fn restore_seen_files(shared: &Shared) -> io::Result<BTreeMap<u64, Ve
     Ok(files)
 }
 
-/// Fills the dedupe window in order: from the files of fingerprints, and from the frames of segments that have none.
-/// Returns number, newest second and count of each file.
-pub(super) fn fill_seen(
+/// Fills the dedupe window in order, from the fingerprint files, or from the frames of segments that have
+/// none. Returns the segment number, newest second and number of entries of each file.
+fn fill_seen(
     shared: &Shared,
     seen: &mut Seen,
     files: &BTreeMap<u64, Vec<(u128, u32)>>,
@@ -66,7 +123,7 @@ pub(super) fn fill_seen(
     Ok(counts)
 }
 
-/// Takes in the segments that no more frames will come to.
+/// Adds closed segments to the index.
 pub(super) fn restore_closed(shared: &Shared, found: &[Found], seen_files: &BTreeMap<u64, Vec<(u128, u32)>>) {
     for segment in found {
         let state = SegmentState {
@@ -101,9 +158,9 @@ pub(super) fn restore_parts(shared: &Shared, parts: &[(BatchKey, Part)]) {
     }
 }
 
-/// Counts what each batch has behind its last seal. Returns whether it met damage that no note names yet.
-pub(super) fn restore_batches(shared: &Shared) -> io::Result<bool> {
-    let mut holes = false;
+/// Counts the frames of each batch after its last seal. Returns whether it met damage that no note names yet.
+fn restore_batches(shared: &Shared) -> io::Result<bool> {
+    let mut frames_missing = false;
     let batches: Vec<_> = {
         let index = lock(&shared.index);
         index
@@ -121,21 +178,21 @@ pub(super) fn restore_batches(shared: &Shared) -> io::Result<bool> {
                 first = first.or(Some((part.first, part.first_received_at)));
                 continue;
             }
-            // The seal ends inside this part: its frames tell what is behind it.
+            // The seal ends inside this part, so its frames are read to count those after the seal.
             reader::read(shared, &key, sealed, part.last, &mut |read| {
                 match read {
-                    reader::Read::Frame(frame) => {
+                    Read::Frame(frame) => {
                         frames += 1;
                         bytes += frame.payload.len() as u64 + 1;
                         first = first.or(Some((frame.position, frame.received_at)));
                     }
-                    // Counted, so that somebody looks at the batch and lets go of it.
-                    reader::Read::Lost(range) => {
-                        holes = true;
+                    // Counted, so that a delivery reads the batch and notes the loss.
+                    Read::Lost(range) => {
+                        frames_missing = true;
                         frames += range.last - range.first + 1;
                     }
                 }
-                Ok(reader::Go::On)
+                Ok(Go::On)
             })?;
         }
         let mut index = lock(&shared.index);
@@ -146,12 +203,12 @@ pub(super) fn restore_batches(shared: &Shared) -> io::Result<bool> {
                 first.unwrap_or((sealed + 1, batch.first_received_at));
         }
     }
-    Ok(holes)
+    Ok(frames_missing)
 }
 
-/// Makes the ledger whole: what is sealed, and what damage or an older release leaves open. What this start counted becomes
-/// a tally at once, so that the next start counts on from here.
-pub(super) fn restore_ledger(shared: &Shared, holes: bool, next_position: u64) {
+/// Brings the ledger up to date: books what is sealed, and reconciles it with damage or with a spool of an
+/// older release. The counts of this start become a tally at once, so that the next start counts from here.
+fn restore_ledger(shared: &Shared, frames_missing: bool, next_position: u64) {
     let state = shared.state();
     let mut index = lock(&shared.index);
     for pending in state.seals.values() {
@@ -166,13 +223,13 @@ pub(super) fn restore_ledger(shared: &Shared, holes: bool, next_position: u64) {
     let hour = |batch: &Batch| Hour::of(batch.first_received_at);
     let open: Vec<_> =
         index.batches.iter().map(|(key, batch)| (key.clone(), batch.open_frames, hour(batch))).collect();
-    let health = Health { lost: holes, unknown: !state.ledger.began };
+    let health = Health { lost: frames_missing, unknown: !state.ledger.began };
     index.ledger.reconcile(&open, health);
     index.ledger.gather(next_position - 1);
 }
 
-/// Counts parked objects by source.
-pub(super) fn restore_parked(shared: &Shared) {
+/// Sums the length of parked files by source.
+fn restore_parked(shared: &Shared) {
     let state = shared.state();
     let mut index = lock(&shared.index);
     for pending in state.seals.values() {

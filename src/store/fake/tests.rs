@@ -19,7 +19,7 @@ fn a_put(text: &str) -> Put {
     }
 }
 
-/// One poll, which needs no runtime.
+/// Polls once, without a runtime.
 fn poll<F: Future + ?Sized>(future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
 }
@@ -27,12 +27,12 @@ fn poll<F: Future + ?Sized>(future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
 fn put_now(store: &FakeStore, put: &Put) -> Result<Stored, Fault> {
     match poll(store.put(put).as_mut()) {
         Poll::Ready(answer) => answer.map_err(|err| err.fault),
-        Poll::Pending => panic!("an ungated put waits for nothing"),
+        Poll::Pending => panic!("a put without a gate must not wait"),
     }
 }
 
 #[test]
-fn each_step_applies_what_it_says_and_answers_what_it_says() {
+fn each_step_applies_and_answers_as_documented() {
     let check = |step: Step, applied: bool, fault: Option<Fault>| {
         let store = FakeStore::new();
         store.script([step.clone()]);
@@ -51,7 +51,7 @@ fn each_step_applies_what_it_says_and_answers_what_it_says() {
 }
 
 #[test]
-fn a_late_put_heeds_what_happened_meanwhile() {
+fn a_delayed_put_does_not_replace_an_object_put_meanwhile() {
     let store = FakeStore::new();
     store.script([Step::ApplyLate]);
     assert_eq!(put_now(&store, &a_put("late")).err(), Some(Fault::Transient));
@@ -62,7 +62,7 @@ fn a_late_put_heeds_what_happened_meanwhile() {
 }
 
 #[test]
-fn gates_hold_the_request_or_the_answer() {
+fn a_gate_holds_the_request_or_the_answer() {
     let check = |step: fn(Gate) -> Step, applied_while_held: usize| {
         let (store, gate, put) = (FakeStore::new(), Gate::new(), a_put("x"));
         store.script([step(gate.clone())]);
@@ -79,7 +79,7 @@ fn gates_hold_the_request_or_the_answer() {
 }
 
 #[test]
-fn a_held_bucket_holds_only_itself() {
+fn holding_a_bucket_does_not_hold_other_buckets() {
     let store = FakeStore::new();
     let gate = store.hold_bucket("bucket");
     let (held, mut free) = (a_put("x"), a_put("x"));

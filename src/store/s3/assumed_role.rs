@@ -1,11 +1,11 @@
-//! Credentials of an assumed role: one session for all requests, renewed before it ends.
+//! Credentials of an assumed role: one session for all requests, renewed before it expires.
 //!
-//! The client's own cache would drop a session that is still good when its renewal fails, and would ask for a refused role
-//! with every request. So sessions are kept here.
+//! The client's own cache drops a valid session when its renewal fails, and retries a refused role with every
+//! request. So sessions are cached here.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::SystemTime;
 
 use aws_credential_types::Credentials;
@@ -17,11 +17,13 @@ use tokio::time::Instant;
 use super::error::{Failure, NotAssumed, failure};
 use super::process::Process;
 use super::session::{Next, Term, is_usable, may_be_revoked, next, silence};
+use crate::lock::lock;
 use crate::object::Role;
-use crate::store::fault::{Asked, outside_text};
+use crate::store::fault::Asked;
 use crate::store::{Fault, StoreError};
+use crate::words::outside_text;
 
-/// A role as a source of credentials.
+/// A role that provides credentials.
 #[derive(Debug)]
 pub(super) struct AssumedRole {
     role: Role,
@@ -29,15 +31,15 @@ pub(super) struct AssumedRole {
     process: Arc<Process>,
     generation: AtomicU64,
     state: Mutex<State>,
-    /// Held while a session is asked for.
+    /// Held during a renewal.
     renewing: tokio::sync::Mutex<()>,
 }
 
-/// What there is without asking anybody.
+/// What is available without a request.
 enum AtHand {
-    /// Credentials, or why there are none for now.
+    /// Credentials, or the reason why there are none for now.
     Answer(CredentialsResult),
-    /// A session must be asked for; meanwhile the one at hand is good, where there is one.
+    /// A session must be requested; the current one, if any, is valid until then.
     Renew(Option<Credentials>),
 }
 
@@ -45,7 +47,7 @@ enum AtHand {
 struct State {
     session: Option<(Credentials, Term)>,
     failures: u32,
-    /// Nothing is asked before this, and this is why.
+    /// No request is made before this time, for this reason.
     silent: Option<(Instant, StoreError)>,
 }
 
@@ -67,21 +69,21 @@ impl AssumedRole {
         }
     }
 
-    /// Which session is at hand; each has its own number.
+    /// The number of the current session.
     pub(super) fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
     }
 
-    /// The store says that the session of `generation` has ended: it is not used again.
+    /// Discards the session of `generation`, which has expired according to the store.
     pub(super) fn expired(&self, generation: u64) {
-        // Another request may have found out before, and what is at hand may be new.
+        // Another request may already have reported it, and the current session may be new.
         if self.generation() == generation {
             self.state().session = None;
         }
     }
 
-    /// The store refuses what the session of `generation` signed. It may be one of those that somebody has revoked, which is
-    /// answered like a missing right; so now and then a new one is asked for.
+    /// Handles a refusal of a request signed with the session of `generation`. A revoked session is refused
+    /// in the same way as a missing right, so a new session is requested from time to time.
     pub(super) fn refused(&self, generation: u64) {
         let now = self.process.now();
         let mut state = self.state();
@@ -91,18 +93,18 @@ impl AssumedRole {
         }
     }
 
-    /// Credentials of a session that is good now.
+    /// The credentials of a valid session.
     pub(super) async fn credentials(&self) -> CredentialsResult {
         let _renewing = match self.at_hand() {
             AtHand::Answer(answer) => return answer,
-            // One renews; who comes meanwhile uses what there is.
+            // Only one request renews; the others use the current session.
             AtHand::Renew(Some(still_good)) => match self.renewing.try_lock() {
                 Ok(guard) => guard,
                 Err(_) => return Ok(still_good),
             },
             AtHand::Renew(None) => self.renewing.lock().await,
         };
-        // Another may have renewed it while this one waited.
+        // Another request may have renewed it during the wait.
         if let AtHand::Answer(answer) = self.at_hand() {
             return answer;
         }
@@ -139,7 +141,7 @@ impl AssumedRole {
             (Next::Use, Some((credentials, _)), _) => AtHand::Answer(Ok(credentials.clone())),
             (Next::Wait, _, Some((_, why))) => {
                 let seconds = silent_for.as_secs() + 1;
-                let message = format!("{} (asked again in {seconds} s at the earliest)", why.message);
+                let message = format!("{} (retried in {seconds} s at the earliest)", why.message);
                 AtHand::Answer(Err(not_assumed(StoreError { message, ..why.clone() })))
             }
             (_, session, _) => {
@@ -150,7 +152,7 @@ impl AssumedRole {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     async fn assume(&self) -> Result<(Credentials, Term), StoreError> {
@@ -168,18 +170,15 @@ impl AssumedRole {
             }
             why
         })?;
-        let odd = |what: &str| StoreError {
-            fault: Fault::Transient,
-            status: None,
-            code: None,
-            message: format!("assume the role {}: {what}", self.role.arn),
+        let odd = |what: &str| {
+            StoreError::local(Fault::Transient, format!("assume the role {}: {what}", self.role.arn))
         };
-        let session = answer.credentials().ok_or_else(|| odd("the answer has no credentials"))?;
+        let session = answer.credentials().ok_or_else(|| odd("the answer contains no credentials"))?;
         let now = self.process.now();
         let ends = SystemTime::try_from(*session.expiration()).unwrap_or(now);
         let term = Term { begun: now, ends };
         if !is_usable(now, term) {
-            return Err(odd("the session that came is over already: compare this machine's clock"));
+            return Err(odd("the new session has already expired: check this machine's clock"));
         }
         let credentials = Credentials::new(
             session.access_key_id(),
@@ -205,7 +204,7 @@ fn not_assumed(why: StoreError) -> CredentialsError {
     CredentialsError::provider_error(NotAssumed(why))
 }
 
-/// What a failed `AssumeRole` means, in the words of a store's failures.
+/// A failed `AssumeRole` as a [`StoreError`].
 fn why_not<E>(role: &Role, err: &Failure<E>) -> StoreError
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
@@ -213,5 +212,5 @@ where
     let why = failure(Asked::AssumeRole, err);
     let Role { arn, external_id } = role;
     let message = format!("assume the role {arn} with the external id {external_id}: {}", why.message);
-    StoreError { message: outside_text(&message), ..why }
+    StoreError { message: outside_text(&message).to_string(), ..why }
 }

@@ -1,7 +1,7 @@
-//! A client for each region and each role, made when first needed.
+//! A client for each region and role, created when first needed.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use aws_config::Region;
 use aws_credential_types::provider::ProvideCredentials;
@@ -14,17 +14,18 @@ use super::assumed_role::AssumedRole;
 use super::process::Process;
 use super::proxy::direct_client;
 use super::settings::{Checksums, S3Settings};
+use crate::lock::lock;
 use crate::object::Role;
 
-/// Clients kept. At the limit all are dropped and made again when needed.
+/// The most clients kept. At the limit all are dropped and created again when needed.
 const CLIENTS_MAX: usize = 1_024;
-/// Roles whose sessions are kept. At the limit all are dropped and assumed again when needed.
+/// The most roles whose sessions are kept. At the limit all are dropped and assumed again when needed.
 const ROLES_MAX: usize = 16_384;
 
 /// All clients of a store.
 pub(super) struct Clients {
     settings: S3Settings,
-    /// Where the store is on this machine: see [`direct_client`].
+    /// Set if the store is on this machine: see [`direct_client`].
     direct: Option<SharedHttpClient>,
     process: Arc<Process>,
     roles: Mutex<BTreeMap<Role, Arc<AssumedRole>>>,
@@ -33,37 +34,37 @@ pub(super) struct Clients {
 
 struct Made {
     client: Client,
-    /// Of the process's credentials: a client holds on to those it has.
+    /// The generation of the process's credentials; a client keeps those it was created with.
     generation: u64,
 }
 
-/// Whose credentials a request is signed with.
+/// The credentials that sign a request.
 pub(super) enum Access {
     Process(Arc<Process>),
     Role(Arc<AssumedRole>),
 }
 
 impl Access {
-    /// Which credentials the next request is signed with.
+    /// The generation of the credentials that sign the next request.
     pub(super) async fn generation(&self) -> u64 {
         match self {
             Self::Process(process) => process.generation(),
             Self::Role(role) => {
-                // The request that follows meets the same failure, and tells of it.
+                // A failure is ignored here, because the following request meets and reports it.
                 drop(role.credentials().await);
                 role.generation()
             }
         }
     }
 
-    /// The store refuses what the credentials of `generation` signed: sessions may have been revoked.
+    /// The store refused a request signed with the credentials of `generation`: their session may be revoked.
     pub(super) fn refused(&self, generation: u64) {
         if let Self::Role(role) = self {
             role.refused(generation);
         }
     }
 
-    /// The store says that the credentials of `generation` have ended.
+    /// The credentials of `generation` have expired according to the store.
     pub(super) fn expired(&self, generation: u64) {
         match self {
             Self::Process(process) => process.expired(generation),
@@ -90,10 +91,10 @@ impl Clients {
         }
     }
 
-    /// The client that acts as `role`, or as the process, in a region.
+    /// The client for a region that uses `role`, or the process's own credentials.
     pub(super) fn client(&self, role: Option<&Role>, region: &str) -> Client {
         let generation = if role.is_none() { self.process.generation() } else { 0 };
-        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut made = lock(&self.made);
         let key = (role.cloned(), region.to_owned());
         if let Some(known) = made.get(&key).filter(|known| known.generation == generation) {
             return known.client.clone();
@@ -107,7 +108,7 @@ impl Clients {
     }
 
     fn assumed(&self, role: &Role) -> Arc<AssumedRole> {
-        let mut roles = self.roles.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut roles = lock(&self.roles);
         if let Some(known) = roles.get(role) {
             return Arc::clone(known);
         }
@@ -129,7 +130,7 @@ impl Clients {
         }
         builder = match role {
             None => builder.identity_cache(self.process.cache()),
-            // A role keeps its session itself.
+            // A role caches its session itself.
             Some(role) => {
                 let provider: Arc<dyn ProvideCredentials> = self.assumed(role);
                 builder.identity_cache(IdentityCache::no_cache()).credentials_provider(provider)
@@ -140,9 +141,9 @@ impl Clients {
             .force_path_style(settings.path_style)
             .retry_config(RetryConfig::disabled())
             .timeout_config(settings.timeouts.of_body(0))
-            // `Auto` sends the checksum itself; the client adding one of its own would make it a trailer.
+            // With `Auto`, put_once sends the checksum; a checksum added by the client would be a trailer.
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
-            // Of reads only: a HEAD does not ask for checksums, for which S3 may want kms:Decrypt.
+            // Applies only to GETs: a HEAD requests no checksum, for which S3 may require kms:Decrypt.
             .response_checksum_validation(match settings.checksums {
                 Checksums::Auto => ResponseChecksumValidation::WhenSupported,
                 Checksums::WhenRequired => ResponseChecksumValidation::WhenRequired,

@@ -1,9 +1,9 @@
-//! The default chain of credentials, looked through anew each time it is asked.
+//! The default credential chain, evaluated each time it is asked.
 //!
-//! The client's own reads the files of profiles once: credentials that come late, or that somebody renews in the file,
-//! would not be seen before a restart. What was found is kept by the cache of [`super::process::Process`].
+//! The SDK's own chain reads profile files only once: credentials that are added or renewed later would need
+//! a restart. Found credentials are cached by [`super::process::Process`].
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
@@ -11,8 +11,10 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, Result as CredentialsResult, future};
 use tokio::time::Instant;
 
-use super::error::causes;
 use super::session::silence;
+
+use crate::lock::lock;
+use crate::words::with_causes;
 
 /// The default chain.
 #[derive(Debug)]
@@ -21,25 +23,25 @@ pub(super) struct DefaultChain {
     failed: Mutex<Failed>,
 }
 
-/// Failures in a row, and until when nothing is asked after the last of them.
+/// Failures in a row, and until when no attempt is made after the last one.
 #[derive(Debug, Default)]
 struct Failed {
     count: u32,
     silent: Option<(Instant, String)>,
 }
 
-/// The longest time that nothing is asked: credentials that come late are not to wait for long.
+/// The longest pause after failures. It is short so that credentials that appear later are soon used.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 
 impl DefaultChain {
-    /// With the region, the endpoints and the connections of `surroundings`.
+    /// Uses the region, endpoint options and HTTP client of `surroundings`.
     pub(super) fn new(surroundings: SdkConfig) -> Self {
         Self { surroundings, failed: Mutex::default() }
     }
 
-    /// What the chain finds; what it failed with a moment ago, however many requests ask.
+    /// The credentials of the chain. During the pause after a failure, the same error for all requests.
     async fn provide(&self) -> CredentialsResult {
-        let lock = || self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        let lock = || lock(&self.failed);
         if let Some((until, why)) = &lock().silent
             && Instant::now() < *until
         {
@@ -52,7 +54,7 @@ impl DefaultChain {
             Err(error) => {
                 let count = failed.count.saturating_add(1);
                 let until = Instant::now() + silence(count).min(SILENCE_MAX);
-                Failed { count, silent: Some((until, causes(error))) }
+                Failed { count, silent: Some((until, with_causes(error))) }
             }
         };
         found
@@ -74,7 +76,7 @@ impl DefaultChain {
         }
         match loader.load().await.credentials_provider() {
             Some(chain) => chain.provide_credentials().await,
-            None => Err(CredentialsError::not_loaded("the default chain is empty")),
+            None => Err(CredentialsError::not_loaded("the default credential chain is empty")),
         }
     }
 }

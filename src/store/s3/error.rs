@@ -1,33 +1,33 @@
-//! From the client's errors to [`StoreError`]: what was answered, and the region that an answer names.
+//! Converts errors of the AWS client to [`StoreError`], and extracts the region that an answer names.
 
 use std::error::Error;
-use std::fmt;
+use std::{fmt, io};
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_smithy_runtime_api::client::dns::ResolveDnsError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use hyper_util::client::legacy;
 
-use crate::store::fault::{Asked, Ending, classify, outside_text};
+use crate::store::fault::{Asked, Ending, classify};
+use crate::store::reason::{NoAnswer, NoCredentials};
 use crate::store::region::{region_in_error_body, region_name};
-use crate::store::{Fault, StoreError};
+use crate::store::{Fault, Reason, StoreError};
+use crate::words::causes::{chain, with_causes};
+use crate::words::outside_text;
 
-/// Error codes are short; what is longer is cut, in bytes.
-const CODE_BYTES_MAX: usize = 64;
-
-/// Causes of an error that are put into its message.
-const CAUSES_MAX: usize = 6;
-
-/// A failure of one request.
+/// The failure of one request.
 pub(super) type Failure<E> = SdkError<E, HttpResponse>;
 
-/// What was asked, and of which region.
+/// The request and the region that it was sent to.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Context<'a> {
     pub(super) asked: Asked,
     pub(super) region: &'a str,
 }
 
-/// A failure as it was told: the error, and the region that the answer names.
+/// A converted failure, with the region that the answer names.
 #[derive(Debug)]
 pub(super) struct Told {
     pub(super) error: StoreError,
@@ -39,7 +39,7 @@ pub(super) fn region_header<E>(err: &Failure<E>) -> Option<&str> {
     err.raw_response()?.headers().get("x-amz-bucket-region").and_then(region_name)
 }
 
-/// Why a role could not be assumed, inside the client's own errors.
+/// Carries the reason why a role could not be assumed through the client's errors.
 #[derive(Debug)]
 pub(super) struct NotAssumed(pub(super) StoreError);
 
@@ -51,12 +51,7 @@ impl fmt::Display for NotAssumed {
 
 impl Error for NotAssumed {}
 
-/// An error of our own, before or after the request.
-pub(super) fn local_error(fault: Fault, message: String) -> StoreError {
-    StoreError { fault, status: None, code: None, message }
-}
-
-/// What a failed request means to a store: also why its role was not assumed, and that the bucket is elsewhere.
+/// Converts the failure of a store request, including a role that could not be assumed and a wrong region.
 pub(super) fn store_error<E>(context: Context<'_>, err: &Failure<E>) -> Told
 where
     E: ProvideErrorMetadata + Error + 'static,
@@ -67,7 +62,8 @@ where
     let body = err.raw_response().and_then(|raw| raw.body().bytes());
     let region = region_header(err).or_else(|| body.and_then(region_in_error_body));
     let mut error = failure(context.asked, err);
-    // An answer to HEAD has no body, so no code: only the header tells a wrong region from another bad request.
+    // An answer to HEAD has no body and so no code: only the header distinguishes a wrong region from other
+    // bad requests.
     let elsewhere = region.is_some_and(|region| region != context.region);
     if elsewhere && error.code.is_none() && matches!(error.status, Some(301 | 307 | 400)) {
         error.fault = Fault::Region;
@@ -75,46 +71,141 @@ where
     Told { error, region: region.map(str::to_owned) }
 }
 
-/// What a failed request means by itself, whichever service was asked.
-pub(super) fn failure<E>(asked: Asked, err: &Failure<E>) -> StoreError
+/// Converts the failure of a request to any service.
+pub fn failure<E>(asked: Asked, err: &Failure<E>) -> StoreError
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
-    let status = err.raw_response().map(|raw| raw.status().as_u16());
-    let code = err.as_service_error().and_then(|err| err.meta().code());
-    let ending = match (err, status) {
-        (_, Some(status)) => Ending::Answer { status, code },
-        (SdkError::ConstructionFailure(_), None) => Ending::Unbuildable,
-        _ if chain(err).any(|err| err.is::<CredentialsError>()) => Ending::NoCredentials,
-        _ => Ending::NoAnswer,
+    let service = err.as_service_error().map(ProvideErrorMetadata::meta);
+    let code = service.and_then(|meta| meta.code());
+    if let Some(status) = err.raw_response().map(|raw| raw.status().as_u16()) {
+        let message = service.and_then(|meta| meta.message()).unwrap_or("no reason was given");
+        let fault = classify(asked, Ending::Answer { status, code });
+        return StoreError::answered(fault, status, code, message);
+    }
+    let no_credentials = chain(err).find_map(|err| err.downcast_ref()).map(no_credentials);
+    let (ending, reason) = match (err, no_credentials) {
+        (SdkError::ConstructionFailure(_), reason) => (Ending::Unbuildable, reason.unwrap_or(Reason::Other)),
+        (_, Some(reason)) => (Ending::NoCredentials, reason),
+        (SdkError::TimeoutError(_), None) => (Ending::NoAnswer, Reason::NoAnswer(NoAnswer::Timeout)),
+        (_, None) => (Ending::NoAnswer, Reason::NoAnswer(no_answer(err))),
     };
-    let text = match err.as_service_error().and_then(|err| err.meta().message()) {
-        Some(message) => message.to_owned(),
-        None if status.is_some() => "no reason was given".to_owned(),
-        None => causes(err),
-    };
-    let fault = classify(asked, ending);
-    let code = code.map(|code| outside_text(code).chars().take(CODE_BYTES_MAX).collect());
-    StoreError { fault, status, code, message: outside_text(&text) }
+    let message = outside_text(&with_causes(err)).to_string();
+    StoreError { reason, ..StoreError::local(classify(asked, ending), message) }
 }
 
-/// An error and what lies beneath it.
-fn chain<'a>(err: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(err), |err: &&'a (dyn Error + 'static)| {
-        let err: &'a (dyn Error + 'static) = *err;
-        err.source()
+/// Why there are no credentials.
+pub fn no_credentials(error: &CredentialsError) -> Reason {
+    Reason::NoCredentials(match error {
+        CredentialsError::CredentialsNotLoaded(_) => NoCredentials::NoneFound,
+        _ => NoCredentials::Failed,
     })
 }
 
-/// The chain of causes in one line: the client's outermost error alone says no more than "dispatch failure".
-pub(super) fn causes(err: &(dyn Error + 'static)) -> String {
-    let mut text = err.to_string();
-    for cause in chain(err).skip(1).take(CAUSES_MAX) {
-        let cause = cause.to_string();
-        if !text.ends_with(&cause) {
-            text.push_str(": ");
-            text.push_str(&cause);
+/// Why there was no answer, by the types of the causes of the client's error.
+fn no_answer(err: &(dyn Error + 'static)) -> NoAnswer {
+    use io::ErrorKind as Io;
+    let any = |is: fn(&(dyn Error + 'static)) -> bool| chain(err).any(is);
+    let io = chain(err).filter_map(|err| err.downcast_ref::<io::Error>()).last().map(io::Error::kind);
+    let connecting = any(|err| err.downcast_ref::<legacy::Error>().is_some_and(legacy::Error::is_connect));
+    if any(is_of_resolver) {
+        NoAnswer::Name
+    } else if any(|err| err.is::<rustls::Error>()) || (connecting && io == Some(Io::UnexpectedEof)) {
+        NoAnswer::Tls
+    } else if any(|err| err.downcast_ref::<ConnectorError>().is_some_and(ConnectorError::is_timeout)) {
+        NoAnswer::Timeout
+    } else {
+        match io {
+            Some(Io::ConnectionRefused | Io::HostUnreachable | Io::NetworkUnreachable) => NoAnswer::Connect,
+            Some(Io::TimedOut) => NoAnswer::Timeout,
+            _ => NoAnswer::Broke,
         }
     }
-    text
+}
+
+/// Whether an error is about resolving a host name. hyper-util wraps the errors of its own resolver in a
+/// private type, so only its text can be compared.
+fn is_of_resolver(err: &(dyn Error + 'static)) -> bool {
+    err.is::<ResolveDnsError>() || err.to_string() == "dns error"
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use aws_credential_types::credential_fn::provide_credentials_fn;
+    use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider};
+    use aws_smithy_types::retry::RetryConfig;
+    use aws_smithy_types::timeout::TimeoutConfig;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Why HEAD of a bucket at `url` had no answer.
+    async fn reason(url: &str, credentials: SharedCredentialsProvider) -> Reason {
+        let times = TimeoutConfig::builder().operation_timeout(Duration::from_millis(500)).build();
+        let config = aws_sdk_s3::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .endpoint_url(url)
+            .region(Region::new("eu-west-1"))
+            .force_path_style(true)
+            .timeout_config(times)
+            .credentials_provider(credentials)
+            .retry_config(RetryConfig::disabled());
+        let client = aws_sdk_s3::Client::from_conf(config.build());
+        let error = client.head_bucket().bucket("lake").send().await.unwrap_err();
+        let failed = failure(Asked::HeadBucket, &error);
+        assert!(!failed.message.is_empty());
+        failed.reason
+    }
+
+    /// The types of the causes may change with any release of the client.
+    #[tokio::test]
+    async fn the_reason_for_no_answer_is_derived_from_the_types_of_the_causes() {
+        let credentials = || SharedCredentialsProvider::new(Credentials::for_tests());
+        let check =
+            async |url: &str, why| assert_eq!(reason(url, credentials()).await, Reason::NoAnswer(why));
+        check("http://name.invalid", NoAnswer::Name).await;
+        let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let nobody = free.local_addr().unwrap();
+        drop(free);
+        check(&format!("http://{nobody}"), NoAnswer::Connect).await;
+
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        check(&format!("http://{}", silent.local_addr().unwrap()), NoAnswer::Timeout).await;
+
+        let plain = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = plain.local_addr().unwrap();
+        let talking = tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = plain.accept().await.unwrap();
+                stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
+            }
+        });
+        check(&format!("https://{addr}"), NoAnswer::Tls).await;
+        talking.abort();
+
+        let hanging_up = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = hanging_up.local_addr().unwrap();
+        let hanging_up = tokio::spawn(async move {
+            loop {
+                // Read everything: unread bytes would cause a reset.
+                let (mut stream, _) = hanging_up.accept().await.unwrap();
+                stream.read_buf(&mut Vec::with_capacity(64 << 10)).await.unwrap();
+            }
+        });
+        check(&format!("http://{addr}"), NoAnswer::Broke).await;
+        check(&format!("https://{addr}"), NoAnswer::Tls).await;
+        hanging_up.abort();
+    }
+
+    #[tokio::test]
+    async fn missing_credentials_are_distinguished_from_an_unreachable_store() {
+        let failing = provide_credentials_fn(|| async { Err(CredentialsError::provider_error("odd")) });
+        let reason = reason("http://127.0.0.1:1", SharedCredentialsProvider::new(failing)).await;
+        assert_eq!(reason, Reason::NoCredentials(NoCredentials::Failed));
+        let none = CredentialsError::not_loaded("none");
+        assert_eq!(no_credentials(&none), Reason::NoCredentials(NoCredentials::NoneFound));
+    }
 }

@@ -1,7 +1,7 @@
-//! What the process itself has for AWS: its credentials, where to ask for roles, the time.
+//! The process's own AWS access: its credentials, region and STS client.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use aws_config::retry::RetryConfig;
@@ -12,18 +12,20 @@ use aws_sdk_s3::config::{IdentityCache, SharedIdentityCache};
 use super::super::region::DEFAULT_REGION;
 use super::proxy::direct_client;
 
-/// Asking for a role changes nothing, so the client may try again by itself.
+use crate::lock::lock;
+
+/// Assuming a role changes nothing, so the client may retry by itself.
 const ROLE_TRIES: u32 = 3;
 const CONNECT: Duration = Duration::from_secs(3);
 const TRY: Duration = Duration::from_secs(5);
 
-/// The process's own access.
+/// The process's own AWS access.
 #[derive(Debug)]
 pub(super) struct Process {
     sdk: SdkConfig,
     sts_endpoint_url: Option<String>,
     cache: Mutex<SharedIdentityCache>,
-    /// How often credentials were thrown away before their time.
+    /// How often credentials were discarded before their expiry.
     generation: AtomicU64,
 }
 
@@ -36,7 +38,7 @@ impl Process {
         &self.sdk
     }
 
-    /// The region of the surroundings, else the one that is asked first.
+    /// The region of the environment, else the default region.
     pub(super) fn home(&self) -> &str {
         self.sdk.region().map_or(DEFAULT_REGION, AsRef::as_ref)
     }
@@ -46,23 +48,23 @@ impl Process {
     }
 
     pub(super) fn cache(&self) -> SharedIdentityCache {
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.cache).clone()
     }
 
     pub(super) fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
     }
 
-    /// The credentials of `generation` have ended before their time: the next request gets new ones.
+    /// Discards the credentials of `generation`, which ended early: the next request gets new ones.
     pub(super) fn expired(&self, generation: u64) {
         let next = generation.wrapping_add(1);
-        // Another request may have found out before.
+        // Another request may already have reported it.
         if self.generation.compare_exchange(generation, next, Ordering::AcqRel, Ordering::Acquire).is_ok() {
-            *self.cache.lock().unwrap_or_else(PoisonError::into_inner) = new_cache();
+            *lock(&self.cache) = new_cache();
         }
     }
 
-    /// The token service. Made anew each time: a role is asked for once an hour.
+    /// An STS client. Created each time, because a role is assumed only about once an hour.
     pub(super) fn token_service(&self) -> aws_sdk_sts::Client {
         let timeouts =
             TimeoutConfig::builder().connect_timeout(CONNECT).operation_attempt_timeout(TRY).build();

@@ -1,4 +1,4 @@
-//! What the reading commands ask of a store: lists of keys, and objects. Each tries once, as everything here.
+//! Requests of the reading commands: lists of keys, and objects. Each makes one attempt.
 
 use std::time::Duration;
 
@@ -8,12 +8,12 @@ use bytes::Bytes;
 use percent_encoding::percent_decode_str;
 use tokio::time::timeout;
 
-use super::{Asked, Context, S3Store, local_error, owner_of, store_error};
+use super::{Asked, Context, S3Store, owner_of, store_error};
 use crate::object::{Destination, ObjectKey};
-use crate::store::fault::outside_text;
 use crate::store::{Fault, StoreError};
+use crate::words::outside_text;
 
-/// How long nothing may come of a body before it is given up. Links that stall for a while are common.
+/// How long a body may stall before it is given up. Short stalls are common.
 const STALL_MAX: Duration = Duration::from_secs(20);
 
 /// An object as a listing shows it.
@@ -30,26 +30,26 @@ pub struct Listed {
 pub struct ListPage {
     /// Objects.
     pub objects: Vec<Listed>,
-    /// What keys have in common up to the next slash, where that was asked for.
+    /// Common prefixes of keys up to the next slash, if requested.
     pub folders: Vec<String>,
-    /// What the next page is asked for with; `None` on the last.
+    /// The token for the next page; `None` on the last.
     pub next: Option<String>,
 }
 
-/// Which page of a listing is asked for.
+/// Selects a page of a listing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ListFrom<'a> {
-    /// Only keys that begin so.
+    /// Only keys with this prefix.
     pub prefix: &'a str,
-    /// Only keys behind this one.
+    /// Only keys after this one.
     pub after: Option<&'a str>,
-    /// [`ListPage::next`] of the page before.
+    /// [`ListPage::next`] of the previous page.
     pub next: Option<&'a str>,
-    /// Whether keys that go on behind a slash are shown as folders.
+    /// Whether keys with a further slash are grouped into folders.
     pub folders: bool,
 }
 
-/// The body of an object, as it arrives.
+/// The body of an object, read in pieces.
 #[derive(Debug)]
 pub struct GetBody {
     stream: ByteStream,
@@ -59,24 +59,26 @@ impl GetBody {
     /// The next piece; `None` at the end.
     ///
     /// # Errors
-    /// The connection ended or stalled: the object must be asked for again.
+    /// The connection broke or stalled: request the object again.
     pub async fn next(&mut self) -> Result<Option<Bytes>, StoreError> {
         let unread = |error: &dyn std::error::Error| {
             let cause = error.source().map_or_else(String::new, |cause| format!(": {cause}"));
-            local_error(Fault::Transient, outside_text(&format!("the body broke off: {error}{cause}")))
+            let what = format!("reading the body failed: {error}{cause}");
+            StoreError::local(Fault::Transient, outside_text(&what).to_string())
         };
         match timeout(STALL_MAX, self.stream.next()).await {
             Ok(piece) => piece.transpose().map_err(|error| unread(&error)),
             Err(_) => {
-                let what = format!("the body broke off: nothing came for {} s", STALL_MAX.as_secs());
-                Err(local_error(Fault::Transient, what))
+                let what = format!("reading the body failed: no data for {} s", STALL_MAX.as_secs());
+                Err(StoreError::local(Fault::Transient, what))
             }
         }
     }
 }
 
 impl S3Store {
-    /// One page of the bucket's keys. The bucket string's prefix is not added: `from.prefix` is the whole beginning.
+    /// One page of the bucket's keys. The prefix of the bucket string is not added: `from.prefix` is the full
+    /// prefix.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -88,7 +90,7 @@ impl S3Store {
             .list_objects_v2()
             .bucket(destination.bucket.bucket())
             .prefix(from.prefix)
-            // Keys may hold what XML cannot.
+            // Keys may contain characters that XML cannot.
             .encoding_type(EncodingType::Url)
             .set_delimiter(from.folders.then(|| "/".to_owned()))
             .set_start_after(from.after.map(str::to_owned))
@@ -117,7 +119,7 @@ impl S3Store {
         })
     }
 
-    /// Asks for an object. `Ok` means that its body is on its way.
+    /// Requests an object. `Ok`: the body follows.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -142,7 +144,7 @@ impl S3Store {
     }
 }
 
-/// A key as it was before a listing with `encoding-type=url` showed it: `%` and two digits, and `+` for a blank.
+/// Decodes a key from a listing with `encoding-type=url`: `%` and two digits, and `+` for a space.
 fn url_decoded(text: &str) -> String {
     percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()
 }
@@ -152,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_of_a_listing_are_read_as_they_were() {
+    fn keys_of_a_listing_are_decoded() {
         let check = |shown, key| assert_eq!(url_decoded(shown), key);
         check("a/b-1_2.gz", "a/b-1_2.gz");
         check("a%2Bb%25.gz", "a+b%.gz");

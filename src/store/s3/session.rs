@@ -1,41 +1,43 @@
-//! When the session of an assumed role is renewed, and when a role that was refused is asked for again. Pure.
+//! Decides when the session of an assumed role is renewed, and when a refused role is requested again. Pure.
 
 use std::time::{Duration, SystemTime};
 
-/// A session is renewed when this much of it is left, or a third, whichever is less.
+/// A session is renewed when less than this or than a third of its length is left, whichever is shorter.
 const RENEW_BEFORE_END: Duration = Duration::from_secs(300);
-/// A session with less left than this is not used: a request has to arrive, too.
+/// A session with less time left is not used, because the request needs time too.
 const UNUSABLE: Duration = Duration::from_secs(5);
-/// A refused session is replaced when it is this old, so at most as often.
+/// A refused session is replaced only if it is at least this old. So there is at most one replacement in this
+/// time.
 const REVOKED_AFTER: Duration = Duration::from_secs(180);
-/// Waits after a first failure, and at most.
+/// The pause after a first failure, and the longest pause.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
-/// From when until when a session holds.
+/// The lifetime of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Term {
     pub(super) begun: SystemTime,
     pub(super) ends: SystemTime,
 }
 
-/// What to do for credentials.
+/// What to do to get credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
-    /// The session at hand is good.
+    /// Use the current session.
     Use,
-    /// Ask for a new one; if that fails, the one at hand is still good where there is one that has not ended.
+    /// Request a new session; if that fails, use the current one while it is valid.
     Renew,
-    /// It was refused a moment ago: do not ask again yet.
+    /// A request failed recently: do not request again yet.
     Wait,
 }
 
-/// What to do now, given the session at hand and for how long nothing is to be asked after a failure.
+/// What to do now, given the current session and the remaining pause after a failure.
 pub(super) fn next(now: SystemTime, term: Option<Term>, silent_for: Duration) -> Next {
     let usable = term.is_some_and(|term| is_usable(now, term));
     let fresh = term.is_some_and(|term| {
         let whole = term.ends.duration_since(term.begun).unwrap_or_default();
         let left = term.ends.duration_since(now).unwrap_or_default();
-        // A clock that was set back makes the session look younger than it can be: its length is still an end.
+        // After the clock was set back the session seems younger than possible: never assume more than its
+        // whole length.
         left > RENEW_BEFORE_END.min(whole / 3) && left <= whole + UNUSABLE
     });
     match (fresh, usable, silent_for.is_zero()) {
@@ -45,18 +47,18 @@ pub(super) fn next(now: SystemTime, term: Option<Term>, silent_for: Duration) ->
     }
 }
 
-/// Whether requests may still be signed with it.
+/// Whether requests may still be signed with the session.
 pub(super) fn is_usable(now: SystemTime, term: Term) -> bool {
     term.ends.duration_since(now).is_ok_and(|left| left > UNUSABLE)
 }
 
-/// Whether a session that is refused is old enough that a new one may fare better: one that has just begun was made with the
-/// rights that there are, and asking for one all the time would help nobody.
+/// Whether a refused session is old enough to be replaced. A session that has just begun has the current
+/// rights, and requesting new ones continuously would not help.
 pub(super) fn may_be_revoked(now: SystemTime, term: Term) -> bool {
     now.duration_since(term.begun).is_ok_and(|age| age >= REVOKED_AFTER)
 }
 
-/// How long to ask nothing after so many failures in a row.
+/// The pause after this number of failures in a row.
 pub(super) fn silence(failures: u32) -> Duration {
     let (first, most) = RETRY;
     first.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(most)
@@ -67,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_session_is_renewed_before_it_ends_and_used_until_it_does() {
+    fn a_session_is_renewed_early_and_used_until_its_end() {
         let begun = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
         let check = |age: i64, length: u64, silent: u64, expected| {
             let term = Term { begun, ends: begun + Duration::from_secs(length) };
@@ -88,7 +90,7 @@ mod tests {
         check(3_594, 3_600, 5, Next::Use);
         check(3_595, 3_600, 5, Next::Wait);
         check(4_000, 3_600, 0, Next::Renew);
-        // One that is short from the start is not renewed with every request.
+        // A short session is not renewed with every request.
         check(0, 240, 0, Next::Use);
         check(159, 240, 0, Next::Use);
         check(161, 240, 0, Next::Renew);
@@ -98,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_old_session_is_thought_to_be_revoked() {
+    fn only_an_old_session_may_be_revoked() {
         let begun = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
         let term = Term { begun, ends: begun + Duration::from_secs(3_600) };
         assert!(!may_be_revoked(begun + Duration::from_secs(179), term));
@@ -107,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_role_that_is_refused_is_asked_for_ever_more_seldom() {
+    fn the_pause_grows_with_each_refusal_of_a_role() {
         let seconds: Vec<u64> = (1..9).map(|failures| silence(failures).as_secs()).collect();
         assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 60, 60]);
         assert_eq!(silence(u32::MAX).as_secs(), 60);

@@ -1,4 +1,4 @@
-//! How the store is reached.
+//! Settings for reaching the store.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use aws_sdk_s3::config::SharedCredentialsProvider;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 
-/// What the operation may take beyond its one attempt: credentials are fetched in it.
+/// How much longer an operation may take than its one attempt, because it may fetch credentials.
 const OPERATION_SLACK: Duration = Duration::from_secs(20);
 
 /// Whether checksums are sent.
@@ -15,24 +15,24 @@ pub enum Checksums {
     /// `x-amz-checksum-crc32` with every put.
     #[default]
     Auto,
-    /// None, for stores that do not know the header; nor are they asked for with reads.
+    /// None, for stores that do not support them; not requested with reads either.
     WhenRequired,
 }
 
 /// Where credentials come from.
 #[derive(Clone, Default)]
 pub enum CredentialsFrom {
-    /// Environment, profile, web identity, container, instance: the order of the AWS tools.
+    /// Environment, profile, web identity, container, instance, in the order of the AWS tools.
     #[default]
     DefaultChain,
-    /// A fixed pair.
+    /// A fixed key pair.
     Static {
         /// Access key id.
         access_key_id: String,
         /// Secret access key.
         secret_access_key: String,
     },
-    /// A provider: an assumed role, which renews itself.
+    /// A provider, such as an assumed role, which renews itself.
     Provider(SharedCredentialsProvider),
 }
 
@@ -46,14 +46,14 @@ impl fmt::Debug for CredentialsFrom {
     }
 }
 
-/// How long one try may take.
+/// The time limits of an attempt.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeouts {
-    /// To connect.
+    /// For connecting.
     pub connect: Duration,
-    /// For one request with an empty body, answer included.
+    /// For a request with an empty body, including the answer.
     pub attempt: Duration,
-    /// What a body adds: its length divided by this many bytes per second.
+    /// Extra time for a body: its length divided by this many bytes per second.
     pub slowest_bytes_per_second: u64,
 }
 
@@ -79,31 +79,32 @@ impl Timeouts {
     }
 }
 
-/// How to reach the store.
+/// Settings for reaching the store.
 #[derive(Clone, Debug, Default)]
 pub struct S3Settings {
-    /// The region of buckets that have none of their own; else it is found (with a custom endpoint: us-east-1).
+    /// The region of buckets without one of their own. If not set, it is discovered (us-east-1 with a custom
+    /// endpoint).
     pub region: Option<String>,
-    /// A store that is not AWS.
+    /// The endpoint of a store other than AWS.
     pub endpoint_url: Option<String>,
-    /// `endpoint/bucket/key` in place of `bucket.endpoint/key`.
+    /// `endpoint/bucket/key` instead of `bucket.endpoint/key`.
     pub path_style: bool,
     /// Whether checksums are sent.
     pub checksums: Checksums,
-    /// FIPS endpoints of AWS, also of its token service.
+    /// AWS FIPS endpoints, also of STS.
     pub fips: bool,
-    /// Endpoints of AWS that have IPv4 and IPv6 addresses.
+    /// AWS endpoints with both IPv4 and IPv6 addresses.
     pub dual_stack: bool,
-    /// The token service by which roles are assumed, where it is not AWS's own of the region.
+    /// The STS endpoint for assuming roles, if not AWS's own in the region.
     pub sts_endpoint_url: Option<String>,
-    /// The name that sessions of assumed roles have in the logs of AWS.
+    /// The name of assumed-role sessions in AWS logs.
     pub session_name: String,
-    /// Whether objects are given to the bucket's owner (`x-amz-acl: bucket-owner-full-control`).
+    /// Whether the bucket's owner gets full control of objects (`x-amz-acl: bucket-owner-full-control`).
     pub bucket_owner_full_control: bool,
     /// Whether the requester pays (`x-amz-request-payer: requester`).
     pub request_payer: bool,
     /// Where credentials come from.
     pub credentials: CredentialsFrom,
-    /// How long one try may take.
+    /// The time limits of an attempt.
     pub timeouts: Timeouts,
 }

@@ -1,21 +1,21 @@
-// Evaluates requests against policies as IAM does, by @cloud-copilot/iam-simulate, in a process of its own.
+// Evaluates requests against policies as IAM does, with @cloud-copilot/iam-simulate, in a separate process.
 //
 // node evaluate.cjs FILE: FILE is a JSON list of { identity: [policy], resource: policy or null, principal, action, on,
 // account, context }: `on` is the ARN that the request is about, `account` the account that owns it, `context` the condition
-// keys. Prints a JSON list: { result, identity: [Sid], resource: [Sid] }, the statements that decided, or { error }.
+// keys. Prints a JSON list of { result, identity: [Sid], resource: [Sid] } with the statements that decided, or { error }.
 'use strict'
 const fs = require('node:fs')
 const { runSimulation } = require('@cloud-copilot/iam-simulate')
 
-// The engine knows the family of these condition keys by one name, and takes no other for a request. Renamed in policy and
-// request alike, operator and values are evaluated as they stand.
+// The engine accepts these condition keys only under their generic name. Renamed in both policy and request, operator and
+// values are still evaluated.
 const FAMILY = ['kms:EncryptionContext:aws:s3:arn', 'kms:EncryptionContext:${EncryptionContextKey}']
 
 function renamed(value) {
   return JSON.parse(JSON.stringify(value).replaceAll(`"${FAMILY[0]}":`, `"${FAMILY[1]}":`))
 }
 
-// Sids of what decided: of denials where there is one, else of what allowed.
+// The Sids of the statements that decided: the denials if there is one, else those that allowed.
 function decisive(analysis, result) {
   const statements = result === 'ExplicitlyDenied' ? analysis?.denyStatements : analysis?.allowStatements
   return (statements ?? []).map(({ statement }) => statement.sid() ?? '')
@@ -32,7 +32,7 @@ async function evaluate({ identity, resource, principal, action, on, account, co
   const answer = await runSimulation(simulation, {})
   if (answer.resultType !== 'single') return { error: JSON.stringify(answer) }
   const { analysis, ignoredContextKeys } = answer.result
-  // A key that AWS does not have for the action would be a condition that is never met.
+  // A condition with a key that AWS does not have for the action would never be met.
   if (ignoredContextKeys?.length) return { error: `${action} has no condition key ${ignoredContextKeys}` }
   const result = answer.overallResult
   return {

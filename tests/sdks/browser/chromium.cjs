@@ -2,11 +2,11 @@
 //
 // standard, batching: the delivery strategy of analytics-next and hightouch.
 // beacon: rudder sends with `sendBeacon`.
-// one-by-one: the next call is made when the SDK has settled the one before.
-// unload: the page is left as soon as the SDK has taken the calls, so that what it does on leaving has to deliver them.
+// one-by-one: the next call is made when the SDK has settled the previous one.
+// unload: the page is left as soon as the SDK has accepted the calls, so that it must deliver them while unloading.
 //
-// The page is of another origin than the collector, so CORS and preflights are the browser's own. It stays open until
-// standard input is closed, as a visitor would: the SDKs do not say when their queues are empty.
+// The page has another origin than the collector, so that the browser applies CORS and sends preflights. It stays open
+// until standard input is closed, as a visitor would keep it open: the SDKs do not report when their queues are empty.
 'use strict'
 
 const { createReadStream } = require('node:fs')
@@ -19,13 +19,13 @@ const calls = require(path.join(__dirname, '..', 'scenarios.json'))[scenario]
 
 const HTML = '<!doctype html><html><head><title>Test page</title><link rel="icon" href="data:,"><script src="/sdk.js"></script></head></html>'
 const LOAD_TIMEOUT_MS = 30_000
-// Short, so that a test does not wait; or so long that only leaving the page can be what sends.
+// Short, so that a test does not wait; or so long that the calls are sent only when the page is left.
 const FLUSH_INTERVAL_MS = flags.includes('unload') ? 60_000 : 300
 
-// What runs in the page: Playwright sends these functions there as text, so they can use nothing of this file.
+// These functions run in the page: Playwright sends them there as text, so they cannot use anything of this file.
 
 async function loadAnalyticsNext ({ writeKey, url, deliveryStrategy }) {
-  // As docs/sdks.md says. Where to send the calls is in the settings document.
+  // As in docs/sdks.md. The settings document has the address for calls.
   const [analytics] = await window.AnalyticsNext.AnalyticsBrowser.load({ writeKey, cdnURL: url }, {
     integrations: { 'Segment.io': { deliveryStrategy } }
   })
@@ -96,7 +96,7 @@ const SDKS = {
     make: makeSegments
   },
   rudder: {
-    // With its plugins in it: the other build fetches them from the vendor. The package lets no file of its own be named.
+    // The build that contains its plugins: the other one fetches them from the vendor. The package does not export it.
     bundle: () => path.join(path.dirname(require.resolve('@rudderstack/analytics-js/bundled')), '..', 'umd', 'index.js'),
     load: loadRudder,
     make: makeRudders,
@@ -148,7 +148,7 @@ async function within (milliseconds, what, promise) {
   clearTimeout(timer)
 }
 
-// Rudder says no more of a call than that it is queued, so the network has to tell when it was sent.
+// Rudder reports only that a call is queued, so the network shows when it was sent.
 function answered (page) {
   const predicate = (request) => request.method() === 'POST' && request.url().startsWith(url)
   const seen = (event) => page.waitForEvent(event, { predicate, timeout: 0 })

@@ -1,8 +1,8 @@
 // Drives analytics-next in jsdom: node browser.cjs <sdk> <write key> <base URL> <scenario> <standard|batching> [one-by-one]
 //
-// `fetch` is taken away, so that the SDK uses jsdom's XMLHttpRequest: that one obeys the same-origin policy and sends
-// real preflights. The page stays open until standard input is closed, as a visitor would: the SDK does not say
-// when its queue of retries is empty.
+// `fetch` is removed, so that the SDK uses jsdom's XMLHttpRequest, which obeys the same-origin policy and sends real
+// preflights. The page stays open until standard input is closed, as a visitor would keep it open: the SDK does not
+// report when its queue of retries is empty.
 'use strict'
 
 const path = require('node:path')
@@ -15,7 +15,7 @@ const SDKS = {
   'analytics-next-1.70': '@segment/analytics-next-1.70'
 }
 
-// Names that the SDK looks up as globals, as in a page.
+// The globals that the SDK expects in a page.
 const PAGE_GLOBALS = ['window', 'document', 'navigator', 'location', 'localStorage', 'sessionStorage', 'XMLHttpRequest',
   'CustomEvent', 'Event', 'HTMLElement', 'self']
 
@@ -54,7 +54,7 @@ async function main () {
   openPage()
   const { AnalyticsBrowser } = require(SDKS[sdk])
   const address = new URL(url).host
-  // As an application names its collector: an `apiHost` that the settings document may carry does not count here.
+  // Applications set their collector here: this setting overrides an `apiHost` in the settings document.
   const [analytics] = await AnalyticsBrowser.load({ writeKey, cdnURL: url }, {
     integrations: { 'Segment.io': { apiHost: `${address}/v1`, protocol: 'http', ...deliveryStrategy() } }
   })

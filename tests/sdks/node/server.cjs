@@ -1,7 +1,7 @@
 // Drives a server-side Node SDK: node server.cjs <sdk> <write key> <base URL> <scenario> [one-by-one]
 //
-// With `one-by-one` the next call is made when the SDK has settled the one before (delivered it, or given it up).
-// The SDKs are found through NODE_PATH, so that this file needs no node_modules beside it.
+// With `one-by-one` the next call is made when the SDK has settled the previous one (delivered it, or given up).
+// The SDKs are found through NODE_PATH, so that this file needs no node_modules next to it.
 'use strict'
 
 const path = require('node:path')
@@ -45,7 +45,7 @@ async function main () {
   await close()
 }
 
-// rudder-sdk-node keeps a timer for ever, so the end has to be said.
+// rudder-sdk-node keeps a timer forever, so the process must exit explicitly.
 main().then(() => process.exit(0), (error) => {
   console.error(error)
   process.exit(1)

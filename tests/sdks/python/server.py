@@ -18,7 +18,7 @@ MODULES = {
     "customerio": "customerio.analytics",
     "hightouch": "hightouch.htevents",
 }
-# How the calls' fields are named in Python.
+# The names of the calls' fields in Python.
 ARGUMENTS = {
     "anonymousId": "anonymous_id",
     "userId": "user_id",
@@ -36,7 +36,7 @@ def arguments(call):
 
 
 def main():
-    """Makes the scenario's calls, and returns when each is settled."""
+    """Makes the scenario's calls, and returns when all are settled."""
     sdk, write_key, url, scenario, *flags = sys.argv[1:]
     scenarios = pathlib.Path(__file__).resolve().parent.parent / "scenarios.json"
     calls = json.loads(scenarios.read_text(encoding="utf-8"))[scenario]

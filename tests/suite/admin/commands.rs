@@ -36,7 +36,7 @@ async fn status_prints_a_table_or_json() {
 }
 
 #[tokio::test]
-async fn flush_prints_what_became_of_it() {
+async fn flush_prints_its_result() {
     let running = start(&[]).await;
     let check = async |rest: &str, said: &str| {
         let (result, out) = run(&format!("flush --admin http://{} {rest}", running.address)).await;
@@ -48,7 +48,7 @@ async fn flush_prints_what_became_of_it() {
     running.process.pending.store(2, Ordering::SeqCst);
     let outcome = check(
         "",
-        "objects: 3 sealed, 3 delivered, 2 still on the way: `forebay status` says what they wait for\n",
+        "objects: 3 sealed, 3 delivered, 2 still pending: `forebay status` shows what they wait for\n",
     );
     assert_eq!(outcome.await.pending, 2);
     let sources: Vec<_> = running.process.flushes.lock().unwrap().iter().map(|(id, _)| id.clone()).collect();
@@ -56,14 +56,14 @@ async fn flush_prints_what_became_of_it() {
 }
 
 #[tokio::test]
-async fn what_fails_says_what_to_look_at() {
+async fn failures_say_what_to_check() {
     let running = start(&[]).await;
     let (result, out) = run(&format!("flush --source ios --admin http://{}", running.address)).await;
     let said = result.unwrap_err().to_string();
     assert!(said.ends_with("refused: there is no source ios"), "{said}");
     assert_eq!(out, "");
 
-    // A port that was free a moment ago and that nobody listens on.
+    // A port that was free a moment ago, with no listener.
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let (result, _) = run(&format!("status --admin http://{nobody}")).await;
     let error = result.unwrap_err();

@@ -21,7 +21,7 @@ impl Answer {
     }
 }
 
-/// Sends a request as it is typed and reads until the server closes.
+/// Sends a request exactly as given, and reads until the server closes.
 async fn exchange(running: &Running, request: &str) -> Answer {
     let mut socket = TcpStream::connect(running.address).await.unwrap();
     socket.write_all(request.as_bytes()).await.unwrap();
@@ -43,7 +43,7 @@ async fn get(running: &Running, target: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn readiness_says_why_not() {
+async fn readiness_gives_its_reasons() {
     let running = start(&[]).await;
     let answer = get(&running, "/ready").await;
     assert_eq!((answer.status, answer.body.as_str()), (200, r#"{"ready":true,"reasons":[]}"#));
@@ -51,13 +51,13 @@ async fn readiness_says_why_not() {
     let answer = get(&running, "/ready").await;
     assert_eq!(answer.status, 503);
     assert_eq!(answer.body, r#"{"ready":false,"reasons":["the spool has stopped","stopping"]}"#);
-    // The process lives although it is not ready.
+    // The process is alive although it is not ready.
     let answer = get(&running, "/health").await;
     assert_eq!((answer.status, answer.body.as_str()), (200, r#"{"status":"ok"}"#));
 }
 
 #[tokio::test]
-async fn metrics_are_brought_up_to_date_and_rendered() {
+async fn metrics_are_refreshed_and_rendered() {
     let running = start(&[]).await;
     running.metrics.received.get_or_create(&SourceLabel { source: "web".into() }).inc_by(3);
     let answer = get(&running, "/metrics").await;
@@ -70,7 +70,7 @@ async fn metrics_are_brought_up_to_date_and_rendered() {
 }
 
 #[tokio::test]
-async fn status_is_json_and_the_root_says_where_things_are() {
+async fn status_is_json_and_the_root_lists_the_paths() {
     let running = start(&[]).await;
     let answer = get(&running, "/api/status").await;
     let status = answer.json();
@@ -85,7 +85,7 @@ async fn status_is_json_and_the_root_says_where_things_are() {
 }
 
 #[tokio::test]
-async fn a_receipt_is_looked_for_and_nothing_else() {
+async fn receipts_are_looked_up_and_other_queries_refused() {
     let running = start(&[]).await;
     let spool = "0123456789abcdef0123456789abcdef";
     let answer = get(&running, &format!("/api/receipt?receipt=web/1763596800000/{spool}/42-44")).await;
@@ -103,7 +103,7 @@ async fn a_receipt_is_looked_for_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn flush_waits_and_says_what_became_of_it() {
+async fn flush_waits_and_reports_the_result() {
     let running = start(&[]).await;
     let host = "Host: localhost\r\n";
     running.process.held.store(true, Ordering::SeqCst);
@@ -131,7 +131,7 @@ async fn flush_waits_and_says_what_became_of_it() {
 }
 
 #[tokio::test]
-async fn what_is_refused_changes_nothing() {
+async fn refused_requests_change_nothing() {
     let running = start(&["forebay.internal"]).await;
     let own = format!("Host: {}\r\n", running.address);
     let check = async |method: &str, target: &str, headers: &str, status: u16, code: &str| {
@@ -159,7 +159,7 @@ async fn what_is_refused_changes_nothing() {
     check("POST", "/v1/batch", &own, 404, "not_found").await;
     assert!(running.process.flushes.lock().unwrap().is_empty());
 
-    // Its own page may.
+    // Its own page may post.
     let own_page = format!("{own}Origin: http://{}\r\n", running.address);
     assert_eq!(send(&running, "POST", "/api/flush", &own_page).await.status, 200);
     for host in ["localhost", "127.0.0.1:9180", "[::1]", "forebay.internal:80"] {
@@ -184,15 +184,15 @@ async fn a_head_that_is_too_long_is_refused() {
     assert_eq!(&answer, b"HTTP/1.1 431");
 }
 
-/// How soon an operator is answered, whatever else is connected.
+/// How soon an operator must be answered, whatever else is connected.
 const SOON: Duration = Duration::from_secs(1);
 
-/// Connects so many, each of which sends `bytes` and no more.
+/// Opens so many connections, each of which sends only `bytes`.
 async fn crowd(running: &Running, count: usize, bytes: &[u8]) -> Vec<TcpStream> {
     let mut sockets = Vec::new();
     for _ in 0..count {
         let mut socket = TcpStream::connect(running.address).await.unwrap();
-        // It may be closed already, for one that came later.
+        // It may be closed already, for a later one.
         if socket.write_all(bytes).await.is_ok() {
             sockets.push(socket);
         }
@@ -208,7 +208,7 @@ async fn is_closed(socket: &mut TcpStream) -> bool {
 }
 
 #[tokio::test]
-async fn an_operator_is_answered_at_once_beside_connections_that_ask_nothing() {
+async fn an_operator_is_answered_at_once_among_silent_connections() {
     for bytes in [&b""[..], b"GET /ready HTTP/1.1\r\nHost: local"] {
         let running = start(&[]).await;
         let mut idle = crowd(&running, CONNECTIONS_MAX + 50, bytes).await;
@@ -222,7 +222,7 @@ async fn an_operator_is_answered_at_once_beside_connections_that_ask_nothing() {
                 idle.len()
             );
         }
-        // The oldest went, the newest are there.
+        // The oldest left, the newest are still there.
         assert!(is_closed(&mut idle[0]).await);
         let newest = idle.last_mut().unwrap();
         newest
@@ -249,7 +249,7 @@ async fn the_connection_that_has_been_idle_longest_goes_first() {
         assert!(answer.starts_with(b"HTTP/1.1 200"));
     };
     ask(&mut asking).await;
-    // It came first, and asks again and again: for every one that comes, one goes that asks nothing.
+    // It connected first but keeps sending requests: for every new connection, a silent one leaves.
     for _ in 0..4 {
         drop(crowd(&running, CONNECTIONS_MAX / 2, b"").await);
         ask(&mut asking).await;
@@ -271,7 +271,7 @@ async fn a_head_has_five_seconds() {
 }
 
 #[tokio::test]
-async fn where_all_have_a_request_under_way_one_more_waits_for_the_first_that_ends() {
+async fn if_all_have_a_request_in_flight_a_new_connection_waits_for_the_first_to_end() {
     let running = start(&[]).await;
     running.process.held.store(true, Ordering::SeqCst);
     let flush = b"POST /api/flush HTTP/1.1\r\nHost: localhost\r\n\r\n";
@@ -285,14 +285,14 @@ async fn where_all_have_a_request_under_way_one_more_waits_for_the_first_that_en
     let (answer, ()) = tokio::join!(waiting, releasing);
     assert_eq!((answer.status, flushing.len()), (200, CONNECTIONS_MAX));
     flushing.clear();
-    // Beyond so many, flushes do not wait.
+    // Beyond this number, flushes do not wait.
     let waits = running.process.flushes.lock().unwrap().clone();
     let waits = waits.iter().filter(|(_, wait)| *wait == FLUSH_WAIT).count();
     assert_eq!(waits, FLUSHES_WAITING_MAX);
 }
 
 #[tokio::test]
-async fn stopping_finishes_what_is_under_way() {
+async fn stopping_finishes_requests_in_flight() {
     let running = start(&[]).await;
     running.process.held.store(true, Ordering::SeqCst);
     let waiting = send(&running, "POST", "/api/flush", "Host: localhost\r\n");

@@ -1,4 +1,4 @@
-//! The admin listener on a real socket, with a process behind it that is made up.
+//! The admin listener on a real socket, with a fake process behind it.
 
 mod commands;
 mod listener;
@@ -9,9 +9,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use forebay::admin::{
-    AdminServer, AdminView, AllowedHosts, BoxFuture, Days, FlushError, FlushOutcome, Ledger, PositionsStatus,
+    AdminServer, AdminView, AllowedHosts, Days, FlushError, FlushOutcome, Ledger, PositionsStatus,
     ReceiptStatus, ReceiptUnread, SourceStatus, Status, UnclosedDay, UnknownSource,
 };
+use forebay::boxed_future::BoxFuture;
 use forebay::metrics::Metrics;
 use forebay::receipt::Receipt;
 use forebay::sources::SourceId;
@@ -20,7 +21,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// A process with one source, `web`, that flushes three objects, or as long as it is held.
+/// A process with one source, `web`, whose flush delivers three objects, or blocks while it is held.
 #[derive(Default)]
 pub(crate) struct FakeProcess {
     pub(crate) not_ready: Mutex<Vec<String>>,

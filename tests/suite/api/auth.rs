@@ -1,4 +1,4 @@
-//! Where the write key may stand, and what is refused.
+//! Where the write key may be, and which requests are refused.
 
 use forebay::collector::Policy;
 
@@ -9,7 +9,7 @@ const KEYED: &str = r#"{"batch":[{"type":"track","userId":"u"}],"writeKey":"web-
 const KEYED_UNKNOWN: &str = r#"{"batch":[{"type":"track","userId":"u"}],"writeKey":"nobody"}"#;
 const BROKEN: &str = r#"{"batch":["#;
 
-/// A path, headers, a body, and the status they are answered.
+/// A path, headers, a body, and the expected status.
 type Row<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str, u16);
 
 async fn table(change: impl FnOnce(&mut Policy), rows: &[Row<'_>]) {
@@ -22,7 +22,7 @@ async fn table(change: impl FnOnce(&mut Policy), rows: &[Row<'_>]) {
         if *status == 401 {
             assert_eq!(answer.code(), "invalid_write_key");
         }
-        assert_eq!(answer.header("connection"), None, "the connection goes on");
+        assert_eq!(answer.header("connection"), None, "the connection stays open");
     }
 }
 
@@ -38,12 +38,12 @@ async fn the_authorization_header_comes_first() {
             ("/v1/batch?writeKey=nobody", &[BASIC, ("x-write-key", "nobody")], BATCH, 200),
             ("/v1/batch", &[unknown], KEYED, 401),
             ("/v1/batch?writeKey=web-key", &[unknown, ("x-write-key", "web-key")], BATCH, 401),
-            // Known bad in the header: before the body is looked at.
+            // The header is already known to be bad, so the body is not examined.
             ("/v1/batch", &[unknown], BROKEN, 401),
             ("/v1/batch", &[("authorization", "Basic %%%")], BROKEN, 401),
             ("/v1/batch", &[("authorization", "Digest x")], BROKEN, 401),
             ("/v1/batch", &[("authorization", "Bearer abc")], BROKEN, 401),
-            // Keys that cannot be: line breaks, NUL.
+            // Impossible keys: line breaks, NUL.
             ("/v1/batch", &[("authorization", "Basic d2ViLWtleQ0KOg==")], BATCH, 401),
             ("/v1/batch", &[("authorization", "Basic d2ViAGtleTo=")], BATCH, 401),
         ],
@@ -52,7 +52,7 @@ async fn the_authorization_header_comes_first() {
 }
 
 #[tokio::test]
-async fn without_it_the_body_then_the_query_then_the_plain_header_count() {
+async fn without_it_the_body_then_the_query_then_x_write_key_counts() {
     let plain = ("x-write-key", "web-key");
     table(
         |_| {},
@@ -68,7 +68,7 @@ async fn without_it_the_body_then_the_query_then_the_plain_header_count() {
             ("/v1/batch", &[], BATCH, 401),
             ("/v1/batch", &[], r#"{"batch":[]}"#, 401),
             ("/v1/batch?writeKey=%20", &[("x-write-key", " ")], BATCH, 401),
-            // A body that cannot be read comes before a missing or unknown key.
+            // An unreadable body is reported before a missing or unknown key.
             ("/v1/batch", &[], BROKEN, 400),
             ("/v1/batch?writeKey=nobody", &[("x-write-key", "nobody")], BROKEN, 400),
         ],
@@ -77,7 +77,7 @@ async fn without_it_the_body_then_the_query_then_the_plain_header_count() {
 }
 
 #[tokio::test]
-async fn a_bearer_is_let_pass_only_where_it_is_configured() {
+async fn a_bearer_is_accepted_only_if_configured() {
     let bearer = ("authorization", "Bearer abc.def");
     table(
         |policy| policy.accept_bearer = true,

@@ -1,4 +1,4 @@
-//! Good bodies in every form, and the bad ones with their answers.
+//! Valid bodies in every form, and invalid ones with their answers.
 
 use std::io::Write as _;
 
@@ -11,7 +11,7 @@ pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// A batch whose body has exactly `len` bytes, in calls that are each short enough.
+/// A batch whose body has exactly `len` bytes, made of calls within the limit for one call.
 pub(crate) fn batch_of(len: usize) -> String {
     let mut body = String::from(r#"{"batch":["#);
     while body.len() + 30_000 < len {
@@ -37,7 +37,7 @@ const CHUNKED: (&str, &str) = ("transfer-encoding", "chunked");
 const GZIP: (&str, &str) = ("content-encoding", "gzip");
 
 #[tokio::test]
-async fn good_bodies_are_taken_in_every_form() {
+async fn valid_bodies_are_accepted_in_every_form() {
     let rig = start().await;
     let mut wire = Wire::connect(rig.address).await;
     let mut check = async |name: &str, request: Vec<u8>| {
@@ -57,7 +57,7 @@ async fn good_bodies_are_taken_in_every_form() {
         check(coding, post("/v1/batch", &[BASIC, ("content-encoding", coding)], &zipped)).await;
     }
     check("identity", post("/v1/batch", &[BASIC, ("content-encoding", "identity")], BATCH)).await;
-    check("gzip without saying so", post("/v1/batch", &[BASIC], &zipped)).await;
+    check("gzip without the header", post("/v1/batch", &[BASIC], &zipped)).await;
     check(
         "gzip as a form",
         post("/v1/batch", &[BASIC, ("content-type", "application/x-www-form-urlencoded")], &zipped),
@@ -76,7 +76,7 @@ async fn good_bodies_are_taken_in_every_form() {
 }
 
 #[tokio::test]
-async fn bad_bodies_are_400_and_the_connection_goes_on() {
+async fn invalid_bodies_get_400_and_the_connection_stays_open() {
     let rig = start().await;
     let mut wire = Wire::connect(rig.address).await;
     let mut check = async |name: &str, headers: &[(&str, &str)], path: &str, body: &[u8], code: &str| {
@@ -109,7 +109,7 @@ async fn bad_bodies_are_400_and_the_connection_goes_on() {
     check("not UTF-8", &[], batch, b"{\"batch\":[\"\xff\"]}", "invalid_json").await;
     check("deep", &[], batch, "[".repeat(100_000).as_bytes(), "invalid_json").await;
     check("no batch", &[], batch, b"{}", "invalid_batch").await;
-    check("batch is no list", &[], batch, b"{\"batch\":{}}", "invalid_batch").await;
+    check("batch is not a list", &[], batch, b"{\"batch\":{}}", "invalid_batch").await;
     let long = CALL.replace("\"e\"", &format!("\"{}\"", "e".repeat(32 * 1_024)));
     check("a long call", &[], "/v1/track", long.as_bytes(), "payload_too_large").await;
 }
@@ -136,7 +136,7 @@ async fn damaged_gzip_and_bodies_over_the_limit_are_answered_and_the_connection_
     check("one byte over, zipped", &[GZIP], gzip(batch_of((1 << 20) + 1).as_bytes()), "payload_too_large")
         .await;
     check("a bomb", &[GZIP], gzip(&vec![b' '; 400 << 20]), "payload_too_large").await;
-    // The whole body was sent and read, although the answer came first: the client is not reset.
+    // The whole body was sent and read, although the answer came first, so the client is not reset.
     check("far over", &[], vec![b' '; 7 << 20], "payload_too_large").await;
 }
 
@@ -154,7 +154,7 @@ async fn an_endless_body_is_refused_at_the_limit() {
 }
 
 #[tokio::test]
-async fn an_endless_body_gets_its_answer() {
+async fn a_client_with_an_endless_body_gets_its_answer() {
     let rig = start().await;
     let mut wire = Wire::connect(rig.address).await;
     wire.send(bare("POST", "/v1/batch", &[BASIC, CHUNKED])).await;
@@ -178,7 +178,7 @@ async fn a_declared_length_over_the_limit_is_refused_before_the_body_comes() {
 }
 
 #[tokio::test]
-async fn a_length_said_twice_is_read_as_chunked_answered_and_closed() {
+async fn a_request_with_two_lengths_is_read_as_chunked_answered_and_closed() {
     let rig = start().await;
     for lengths in [
         ["content-length: 7", "transfer-encoding: chunked"],
@@ -217,7 +217,7 @@ async fn a_client_that_waits_for_100_continue_gets_it_or_its_refusal() {
 }
 
 #[tokio::test]
-async fn requests_in_a_row_are_answered_in_order() {
+async fn pipelined_requests_are_answered_in_order() {
     let rig = start().await;
     let mut wire = Wire::connect(rig.address).await;
     let requests = [
@@ -236,7 +236,7 @@ async fn requests_in_a_row_are_answered_in_order() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_in_the_middle_stores_nothing() {
+async fn a_client_that_leaves_halfway_stores_nothing() {
     let rig = start().await;
     let mut wire = Wire::connect(rig.address).await;
     let request = post("/v1/batch", &[BASIC], BATCH);
@@ -262,7 +262,7 @@ async fn a_client_that_has_closed_its_side_still_gets_its_answer() {
 }
 
 #[tokio::test]
-async fn http_1_0_is_spoken() {
+async fn http_1_0_is_supported() {
     let rig = start().await;
     let mut wire = Wire::connect(rig.address).await;
     let length = BATCH.len();
@@ -278,7 +278,7 @@ async fn http_1_0_is_spoken() {
 #[tokio::test]
 async fn an_envelope_that_would_multiply_is_refused() {
     let rig = start().await;
-    // 2,500 calls that would each take 200 KB of context: half a gigabyte of lines.
+    // 2,500 calls that would each repeat 200 KB of context: half a gigabyte of lines.
     let calls = vec![r#"{"type":"page"}"#; 2_500].join(",");
     let body = format!(r#"{{"batch":[{calls}],"context":{{"x":"{}"}}}}"#, "y".repeat(200_000));
     let answer = once(rig.address, post("/v1/batch", &[BASIC], body)).await;

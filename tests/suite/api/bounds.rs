@@ -1,5 +1,5 @@
-//! Every bound in time, size and number, on real sockets. Long times are shortened; that the defaults are in force is a
-//! test of its own.
+//! Every bound in time, size and number, on real sockets. Long times are shortened; separate tests check that
+//! the defaults are in force.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::support::wait;
 
 const SHORT: Duration = Duration::from_millis(300);
 
-/// Sends a byte now and then until the other side closes; answers how long that took.
+/// Sends a byte at a time until the other side closes. Returns how long that took.
 async fn trickle(wire: &mut Wire, bytes: &[u8], pause: Duration) -> Duration {
     let began = Instant::now();
     for byte in bytes.chunks(1).cycle() {
@@ -25,7 +25,7 @@ async fn trickle(wire: &mut Wire, bytes: &[u8], pause: Duration) -> Duration {
 }
 
 #[tokio::test]
-async fn a_head_that_comes_byte_by_byte_is_closed_in_its_time() {
+async fn a_head_that_trickles_in_is_closed_at_its_time_limit() {
     let rig = start_with(|settings, _| settings.bounds.head = SHORT).await;
     for first in ["", "POST /v1/batch HTTP/1.1\r\nx: "] {
         let mut wire = Wire::connect(rig.address).await;
@@ -33,11 +33,11 @@ async fn a_head_that_comes_byte_by_byte_is_closed_in_its_time() {
         let took = trickle(&mut wire, b"a", Duration::from_millis(20)).await;
         assert!(took >= SHORT && took < SHORT * 10, "{first:?} {took:?}");
     }
-    // The same where it is not yet known which protocol it is.
+    // The same while the protocol is still unknown.
     let mut wire = Wire::connect(rig.address).await;
     let took = trickle(&mut wire, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Duration::from_millis(20)).await;
     assert!(took >= SHORT && took < SHORT * 10, "{took:?}");
-    // The same after a request that was answered.
+    // The same after an answered request.
     let mut wire = Wire::connect(rig.address).await;
     wire.send(post("/v1/batch", &[BASIC], BATCH)).await;
     assert_eq!(wire.answer().await.status, 200);
@@ -46,7 +46,7 @@ async fn a_head_that_comes_byte_by_byte_is_closed_in_its_time() {
 }
 
 #[tokio::test]
-async fn the_default_time_for_a_head_is_in_force() {
+async fn the_default_time_limit_for_a_head_is_in_force() {
     let rig = start().await;
     let mut wire = Wire::connect(rig.address).await;
     let took = trickle(&mut wire, b"a", Duration::from_millis(100)).await;
@@ -54,7 +54,7 @@ async fn the_default_time_for_a_head_is_in_force() {
 }
 
 #[tokio::test]
-async fn an_idle_connection_is_closed_in_its_time_and_not_by_the_time_for_heads() {
+async fn an_idle_connection_is_closed_at_its_own_time_limit_not_at_that_for_heads() {
     let rig = start_with(|settings, _| {
         settings.bounds.head = SHORT;
         settings.bounds.idle = SHORT * 4;
@@ -71,7 +71,7 @@ async fn an_idle_connection_is_closed_in_its_time_and_not_by_the_time_for_heads(
 }
 
 #[tokio::test]
-async fn a_body_that_does_not_come_is_408_and_nothing_is_stored() {
+async fn a_body_that_does_not_come_gets_408_and_nothing_is_stored() {
     let rig = start_with(|settings, _| settings.bounds.body = SHORT).await;
     let request = post("/v1/batch", &[BASIC], BATCH);
     let mut wire = Wire::connect(rig.address).await;
@@ -86,7 +86,7 @@ async fn a_body_that_does_not_come_is_408_and_nothing_is_stored() {
 }
 
 #[tokio::test]
-async fn a_whole_request_has_its_time_too() {
+async fn a_whole_request_has_a_time_limit_too() {
     let rig = start_with(|settings, _| settings.bounds.request = SHORT).await;
     let request = post("/v1/batch", &[BASIC], BATCH);
     let mut wire = Wire::connect(rig.address).await;
@@ -121,7 +121,7 @@ async fn long_heads_are_431_and_long_targets_414() {
 }
 
 #[tokio::test]
-async fn connections_over_the_limit_are_closed_at_once_where_all_have_a_request_under_way() {
+async fn connections_over_the_limit_are_closed_at_once_if_all_have_a_request_in_flight() {
     let rig = start_with(|settings, _| settings.bounds.connections = 2).await;
     let request = post("/v1/batch", &[BASIC, ("expect", "100-continue")], BATCH);
     let (head, body) = request.split_at(request.len() - BATCH.len());
@@ -129,7 +129,7 @@ async fn connections_over_the_limit_are_closed_at_once_where_all_have_a_request_
     for _ in 0..2 {
         let mut wire = Wire::connect(rig.address).await;
         wire.send(head).await;
-        assert_eq!(wire.answer().await.status, 100, "its body is waited for");
+        assert_eq!(wire.answer().await.status, 100, "its body is expected");
         held.push(wire);
     }
     assert_eq!(rig.metrics.connections.get(), 2);
@@ -137,26 +137,26 @@ async fn connections_over_the_limit_are_closed_at_once_where_all_have_a_request_
     assert!(third.closed().await.is_empty());
     for mut wire in held {
         wire.send(body).await;
-        assert_eq!(wire.answer().await.status, 200, "a request under way is answered");
+        assert_eq!(wire.answer().await.status, 200, "a request in flight is answered");
     }
     assert_eq!(once(rig.address, post("/v1/batch", &[BASIC], BATCH)).await.status, 200);
 }
 
-/// Seats, and connections that take them and ask nothing.
+/// The number of seats, and of silent connections that want them.
 const FEW: usize = 20;
 const MANY: usize = 200;
-/// How soon a client is answered, whatever else is connected.
+/// How soon a client must be answered, whatever else is connected.
 const SOON: Duration = Duration::from_secs(1);
 
 #[tokio::test]
-async fn connections_that_ask_nothing_make_room_the_oldest_first() {
+async fn silent_connections_leave_for_new_ones_oldest_first() {
     let silent = ["", "POST /v1/batch HTTP/1.1\r\nx: ", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"];
     for bytes in silent {
         let rig = start_with(|settings, _| settings.bounds.connections = FEW).await;
         let mut idle = Vec::new();
         for _ in 0..MANY {
             let mut wire = Wire::connect(rig.address).await;
-            // It may be closed already, for one that came later.
+            // It may be closed already, for a later one.
             wire.try_send(bytes).await;
             idle.push(wire);
         }
@@ -170,13 +170,13 @@ async fn connections_that_ask_nothing_make_room_the_oldest_first() {
         if bytes.is_empty() {
             let mut newest = idle.pop().unwrap();
             newest.send(post("/v1/batch", &[BASIC], BATCH)).await;
-            assert_eq!(newest.answer().await.status, 200, "the newest has its seat");
+            assert_eq!(newest.answer().await.status, 200, "the newest keeps its seat");
         }
     }
 }
 
 #[tokio::test]
-async fn a_client_that_asks_again_and_again_keeps_its_connection_beside_those_that_ask_nothing() {
+async fn an_active_client_keeps_its_connection_among_silent_ones() {
     let rig = start_with(|settings, _| {
         settings.bounds.connections = FEW;
         settings.bounds.keyed_place = Duration::ZERO;
@@ -198,9 +198,9 @@ async fn a_client_that_asks_again_and_again_keeps_its_connection_beside_those_th
 }
 
 #[tokio::test]
-async fn requests_whose_bodies_do_not_come_make_room() {
+async fn requests_whose_bodies_do_not_come_leave_for_new_connections() {
     const KEYED_PLACE: Duration = Duration::from_millis(300);
-    // Without a key at once, with one when its place is over.
+    // Without a key at once; with a key when its protected time is over.
     for key in [None, Some(BASIC)] {
         let rig = start_with(|settings, _| {
             settings.bounds.connections = FEW;
@@ -235,13 +235,13 @@ async fn requests_whose_bodies_do_not_come_make_room() {
         assert_eq!(
             last.answer().await.status,
             if key.is_some() { 200 } else { 401 },
-            "the last keeps its place"
+            "the last one keeps its place"
         );
     }
 }
 
 #[tokio::test]
-async fn bodies_that_come_byte_by_byte_make_room_too_whatever_key_they_have() {
+async fn bodies_that_trickle_in_leave_for_new_connections_whatever_their_key() {
     const KEYED_PLACE: Duration = Duration::from_millis(500);
     for key in [BASIC, ("x-write-key", KEY)] {
         let rig = start_with(|settings, _| {
@@ -256,7 +256,7 @@ async fn bodies_that_come_byte_by_byte_make_room_too_whatever_key_they_have() {
             let (mut wire, request) = (Wire::connect(rig.address).await, request.clone());
             wire.send(&request[..head]).await;
             dripping.spawn(async move {
-                // Each byte within the time of a place; the last one never.
+                // Each byte within the protected time; the last byte never.
                 for byte in request[head..request.len() - 1].chunks(1) {
                     if !wire.try_send(byte).await {
                         return;
@@ -279,7 +279,7 @@ async fn bodies_that_come_byte_by_byte_make_room_too_whatever_key_they_have() {
 }
 
 #[tokio::test]
-async fn a_client_with_a_key_keeps_its_connection_beside_requests_that_never_end() {
+async fn a_client_with_a_key_keeps_its_connection_among_requests_that_never_end() {
     let rig = start_with(|settings, _| settings.bounds.connections = FEW).await;
     let mut asking = Wire::connect(rig.address).await;
     let mut stalled = Vec::new();
@@ -298,7 +298,7 @@ async fn a_client_with_a_key_keeps_its_connection_beside_requests_that_never_end
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn with_far_too_few_seats_every_client_is_answered_in_the_end_and_what_is_answered_is_stored() {
+async fn with_far_too_few_seats_every_client_is_finally_answered_and_every_answered_call_stored() {
     const CLIENTS: usize = 24;
     const CALLS: usize = 20;
     let rig = start_with(|settings, _| settings.bounds.connections = 3).await;
@@ -327,7 +327,7 @@ async fn with_far_too_few_seats_every_client_is_answered_in_the_end_and_what_is_
 }
 
 #[tokio::test]
-async fn slow_clients_do_not_keep_others_waiting() {
+async fn slow_clients_do_not_delay_others() {
     let rig = start().await;
     let mut slow = Vec::new();
     for _ in 0..500 {
@@ -343,7 +343,7 @@ async fn slow_clients_do_not_keep_others_waiting() {
 }
 
 #[tokio::test]
-async fn a_source_that_is_too_fast_gets_429_and_no_other_pays_for_it() {
+async fn a_source_that_exceeds_its_rate_gets_429_without_affecting_others() {
     let rig = start_with(|settings, _| settings.calls_per_second = Some(1)).await;
     let calls = vec![r#"{"type":"page","userId":"u"}"#; 40].join(",");
     let forty = format!(r#"{{"batch":[{calls}]}}"#);
@@ -351,7 +351,7 @@ async fn a_source_that_is_too_fast_gets_429_and_no_other_pays_for_it() {
     let refused = once(rig.address, post("/v1/batch", &[BASIC], BATCH)).await;
     assert_eq!((refused.status, refused.code().as_str()), (429, "rate_limited"));
     let after: u64 = refused.header("retry-after").unwrap().parse().unwrap();
-    assert!((30..=60).contains(&after), "38 calls are owed: {after}");
+    assert!((30..=60).contains(&after), "the debt is 38 calls: {after}");
     let other = r#"{"batch":[{"type":"page","userId":"u"}],"writeKey":"other-key"}"#;
     assert_eq!(once(rig.address, post("/v1/batch", &[], other)).await.status, 200);
     assert_eq!(

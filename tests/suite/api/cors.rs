@@ -1,4 +1,4 @@
-//! What browsers need, on every answer.
+//! The headers that browsers need, on every answer.
 
 use super::support::{BASIC, BATCH, start, start_with};
 use super::wire::{Wire, bare, once, post};
@@ -49,7 +49,7 @@ async fn preflights_are_answered_without_a_key() {
 }
 
 #[tokio::test]
-async fn origins_that_are_not_listed_get_no_headers_and_the_list_can_be_changed() {
+async fn unlisted_origins_get_no_headers_and_the_list_can_be_changed() {
     let rig =
         start_with(|_, policy| policy.allowed_origins = Some(vec!["https://other.example".into()])).await;
     let answer = once(rig.address, bare("OPTIONS", "/v1/t", &[SITE])).await;

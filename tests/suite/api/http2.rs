@@ -63,7 +63,7 @@ async fn many_requests_share_a_connection() {
 }
 
 #[tokio::test]
-async fn refusals_and_bounds_are_the_same() {
+async fn refusals_and_bounds_are_the_same_as_in_http1() {
     let rig = start().await;
     let (mut sender, _connection) = connect(rig.address).await;
     let mut check = async |request: http::request::Builder, body: Vec<u8>, status: u16| {
@@ -84,7 +84,7 @@ async fn refusals_and_bounds_are_the_same() {
     check(post().header(BASIC.0, BASIC.1), BATCH.into(), 200).await;
 }
 
-/// Load balancers ask so whether anybody is there.
+/// Load balancers use it as a health check.
 #[tokio::test]
 async fn a_head_is_answered_without_a_body() {
     let rig = start().await;
@@ -118,7 +118,7 @@ async fn an_answer_without_a_body_has_no_length() {
 }
 
 #[tokio::test]
-async fn idle_connections_are_told_to_go_away_and_pings_do_not_keep_them() {
+async fn idle_connections_get_a_goaway_even_if_they_ping() {
     let idle = Duration::from_millis(600);
     let rig = start_with(|settings, _| {
         settings.bounds.head = Duration::from_millis(200);
@@ -148,7 +148,8 @@ async fn idle_connections_are_told_to_go_away_and_pings_do_not_keep_them() {
 async fn a_head_that_is_never_finished_is_closed() {
     let rig = start_with(|settings, _| settings.bounds.head = Duration::from_millis(300)).await;
     let mut raw = TcpStream::connect(rig.address).await.unwrap();
-    // SETTINGS, then HEADERS of stream 1 without END_HEADERS, with one header (`:method: GET`, from the static table).
+    // SETTINGS, then HEADERS of stream 1 without END_HEADERS, with one header (`:method: GET`, from the
+    // static table).
     raw.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\0\0\x01\x01\0\0\0\0\x01\x82")
         .await
         .unwrap();

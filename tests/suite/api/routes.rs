@@ -1,4 +1,4 @@
-//! Every route, with and without a slash, and what is no route.
+//! Every route, with and without a trailing slash, and paths without a route.
 
 use forebay::object::Stream;
 
@@ -9,7 +9,7 @@ const SINGLES: [&str; 12] =
     ["t", "i", "p", "s", "g", "a", "track", "identify", "page", "screen", "group", "alias"];
 
 #[tokio::test]
-async fn calls_are_taken_on_every_route() {
+async fn calls_are_accepted_on_every_route() {
     let rig = start_with(|_, policy| policy.route_prefix = Some("/proxy".into())).await;
     let mut wire = Wire::connect(rig.address).await;
     let envelopes = ["batch", "import", "b"].map(|name| (name, BATCH));
@@ -36,7 +36,7 @@ async fn calls_are_taken_on_every_route() {
 }
 
 #[tokio::test]
-async fn what_is_no_route_is_404_and_keeps_the_connection() {
+async fn an_unknown_path_gets_404_and_keeps_the_connection() {
     let rig = start().await;
     let mut wire = Wire::connect(rig.address).await;
     for path in
@@ -63,7 +63,7 @@ async fn health_and_the_counters_of_sdks_need_no_key() {
 }
 
 #[tokio::test]
-async fn the_settings_document_is_for_known_keys() {
+async fn the_settings_document_needs_a_known_key() {
     let rig = start_with(|_, policy| policy.public_host = Some("c.example".into())).await;
     let path = format!("/v1/projects/{KEY}/settings");
     let answer = once(rig.address, bare("GET", &path, &[])).await;
@@ -82,7 +82,7 @@ async fn the_settings_document_is_for_known_keys() {
     }
     rig.running.reload(policy());
     let answer = once(rig.address, bare("GET", &path, &[])).await;
-    assert_eq!(answer.header("cache-control"), Some("private, max-age=300"), "it is of this request");
+    assert_eq!(answer.header("cache-control"), Some("private, max-age=300"), "it depends on the request");
     let document: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
     let tracking = &document["integrations"]["Segment.io"];
     assert_eq!(
@@ -93,7 +93,7 @@ async fn the_settings_document_is_for_known_keys() {
 }
 
 #[tokio::test]
-async fn a_trusted_proxy_says_where_sdks_reach_the_collector() {
+async fn a_trusted_proxy_names_the_address_for_sdks() {
     let rig = start_with(|_, policy| {
         policy.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
         policy.route_prefix = Some("/proxy".into());
@@ -109,7 +109,7 @@ async fn a_trusted_proxy_says_where_sdks_reach_the_collector() {
 }
 
 #[tokio::test]
-async fn the_source_configuration_is_for_known_keys() {
+async fn the_source_configuration_needs_a_known_key() {
     let rig = start().await;
     let check = async |path: &str, headers: &[(&str, &str)], status: u16| {
         let answer = once(rig.address, bare("GET", path, headers)).await;
@@ -128,7 +128,7 @@ async fn the_source_configuration_is_for_known_keys() {
 }
 
 #[tokio::test]
-async fn other_vendors_routes_take_what_their_sdks_send() {
+async fn routes_of_other_vendors_accept_what_their_sdks_send() {
     let rig = start().await;
     let check = async |path: &str, headers: &[(&str, &str)], body: &str, channel: &str| {
         let answer = once(rig.address, post(path, headers, body)).await;

@@ -1,4 +1,4 @@
-//! The order of ending.
+//! The order of shutdown.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::support::{BASIC, BATCH, eventually, start};
 use super::wire::{PATIENCE, Wire, bare, post};
 
 #[tokio::test]
-async fn what_is_in_flight_is_answered_and_later_requests_are_503() {
+async fn requests_in_flight_are_answered_and_later_ones_get_503() {
     let rig = start().await;
     let request = post("/v1/batch", &[BASIC], BATCH);
     let (most, last) = request.split_at(request.len() - 1);
@@ -68,7 +68,7 @@ async fn a_drain_ends_at_its_deadline_and_close_ends_everything() {
 }
 
 #[tokio::test]
-async fn http2_is_told_to_go_away() {
+async fn http2_gets_a_goaway() {
     let rig = start().await;
     let (mut sender, connection) = http2::connect(rig.address).await;
     assert_eq!(sender.send_request(http2::batch()).await.unwrap().status(), 200);

@@ -1,4 +1,4 @@
-//! What an answer of 200 leaves in the spool, and what is counted.
+//! What a request that was answered 200 leaves in the spool, and what is counted.
 
 use forebay::object::Stream;
 use serde_json::Value;
@@ -19,7 +19,7 @@ async fn accepted(rig: &Rig, request: Vec<u8>) {
 }
 
 #[tokio::test]
-async fn every_way_of_sending_stores_one_line_a_call() {
+async fn every_way_of_sending_stores_one_line_per_call() {
     let rig = start().await;
     let body = |id: &str| {
         format!(
@@ -63,7 +63,7 @@ async fn the_source_is_that_of_the_first_key_found() {
 }
 
 #[tokio::test]
-async fn what_is_no_call_goes_to_the_rejected_stream_and_is_counted() {
+async fn invalid_items_go_to_the_rejected_stream_and_are_counted() {
     let rig = start().await;
     let body = r#"{"batch":[null,{"type":"track","event":"e"},{"type":"merge"},7]}"#;
     accepted(&rig, post("/v1/batch", &[BASIC], body)).await;
@@ -77,7 +77,7 @@ async fn what_is_no_call_goes_to_the_rejected_stream_and_is_counted() {
 }
 
 #[tokio::test]
-async fn a_repeat_is_answered_and_not_stored() {
+async fn a_repeat_is_answered_but_not_stored() {
     let rig = start().await;
     for _ in 0..3 {
         accepted(&rig, post("/v1/batch", &[BASIC], BATCH)).await;
@@ -101,7 +101,7 @@ async fn client_side_calls_get_the_address_of_their_client() {
 }
 
 #[tokio::test]
-async fn a_pixel_is_stored_with_its_user_agent_and_no_head_request_is() {
+async fn a_pixel_is_stored_with_its_user_agent_but_a_head_request_is_not() {
     let rig = start().await;
     let path = "/v1/pixel/track?writeKey=web-key&event=opened&userId=u&properties.subject=hi";
     let agent = ("user-agent", "mail/1.0");
@@ -117,7 +117,7 @@ async fn a_pixel_is_stored_with_its_user_agent_and_no_head_request_is() {
 }
 
 #[tokio::test]
-async fn a_client_that_hangs_up_does_not_take_its_calls_back() {
+async fn a_client_that_hangs_up_does_not_cancel_its_calls() {
     let rig = start().await;
     let many = 50;
     for n in 0..many {
@@ -126,13 +126,13 @@ async fn a_client_that_hangs_up_does_not_take_its_calls_back() {
         drop(wire);
     }
     eventually("every connection to end", async || rig.metrics.connections.get() == 0).await;
-    // Some were given up before they were read; what was stored was also counted.
+    // Some connections ended before their request was read; every stored call is also counted.
     let stored = rig.metric(r#"forebay_calls_stored_total{source="web"}"#).unwrap_or(0);
     assert_eq!(u64::try_from(calls(&rig).len()).unwrap(), stored);
 }
 
 #[tokio::test]
-async fn a_spool_that_has_stopped_is_503_with_retry_after_and_never_200() {
+async fn a_stopped_spool_gives_503_with_retry_after_and_never_200() {
     let rig = start().await;
     let Rig { spool, address, .. } = rig;
     spool.close();
@@ -140,6 +140,6 @@ async fn a_spool_that_has_stopped_is_503_with_retry_after_and_never_200() {
     assert_eq!((answer.status, answer.code().as_str()), (503, "spool_stopped"));
     let after: u64 = answer.header("retry-after").unwrap().parse().unwrap();
     assert!((1..=60).contains(&after));
-    // Nothing to store needs no spool.
+    // A request with nothing to store needs no spool.
     assert_eq!(once(address, post("/v1/batch", &[BASIC], r#"{"batch":[]}"#)).await.status, 200);
 }

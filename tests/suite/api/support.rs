@@ -1,4 +1,4 @@
-//! A collector on a loopback port.
+//! A collector on a loopback port, with a real spool.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,12 +8,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use forebay::alarms::Alarms;
 use forebay::batch::BatchKey;
 use forebay::collector::{Collector, CollectorDeps, CollectorSettings, Listeners, Policy, Running};
+use forebay::disk::real_disk::RealDisk;
+use forebay::log::{Go, Read};
 use forebay::metrics::Metrics;
 use forebay::object::Stream;
 use forebay::random::Random;
 use forebay::sources::{Found, SourceId, SourceLookup, WriteKeyHash};
-use forebay::spool::reader::{Go, Read};
-use forebay::spool::{RealDisk, Spool, SpoolOptions};
+use forebay::spool::{Spool, SpoolOptions};
 use forebay::time::{Clock, UnixMillis};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -24,10 +25,10 @@ pub(crate) const KEY: &str = "web-key";
 pub(crate) const BASIC: (&str, &str) = ("authorization", "Basic d2ViLWtleTo=");
 /// A body with one call, for batch routes.
 pub(crate) const BATCH: &str = r#"{"batch":[{"type":"track","event":"e","userId":"u","messageId":"m"}]}"#;
-/// A body that is one call.
+/// A body that is a single call.
 pub(crate) const CALL: &str = r#"{"event":"e","userId":"u","groupId":"g","previousId":"p"}"#;
 
-/// Knows one key of each outcome.
+/// Knows one key for each outcome.
 #[derive(Debug)]
 pub(crate) struct TestSources;
 
@@ -39,7 +40,7 @@ impl SourceLookup for TestSources {
             "one-too-many" => Found::TooManySources,
             "discard" => Found::Discard,
             _ => {
-                assert!(write_key.len() < 100_000, "a key of any length is only hashed");
+                assert!(write_key.len() < 100_000, "keys that are too long must not be looked up");
                 assert_ne!(WriteKeyHash::of(write_key), WriteKeyHash::of(KEY));
                 Found::Unknown
             }
@@ -78,10 +79,10 @@ impl Random for Counting {
     }
 }
 
-/// Bytes of the segments: small, since every test makes some.
+/// Bytes of a segment: small, because every test creates some.
 const SEGMENT_BYTES: u64 = 8 * 1_024 * 1_024;
 
-/// A collector that runs, before a real spool.
+/// A running collector with a real spool.
 #[derive(Debug)]
 pub(crate) struct Rig {
     pub(crate) running: Running,
@@ -95,26 +96,26 @@ pub(crate) struct Rig {
 impl Rig {
     /// The lines stored for a source, in order.
     pub(crate) fn lines(&self, source: &str, stream: Stream) -> Vec<String> {
-        let outlet = self.spool.outlet();
+        let log = self.spool.log();
         let is_wanted = |key: &BatchKey| key.source.as_str() == source && key.stream == stream;
         let mut lines = Vec::new();
-        for batch in outlet.open_batches().into_iter().filter(|batch| is_wanted(&batch.key)) {
+        for batch in log.open_batches().into_iter().filter(|batch| is_wanted(&batch.key)) {
             let mut visit = |read: Read<'_>| {
                 let Read::Frame(frame) = read else { panic!("a frame is damaged") };
                 lines.push(String::from_utf8(frame.payload.to_vec()).unwrap());
                 Ok(Go::On)
             };
-            outlet.read(&batch.key, 0, u64::MAX, &mut visit).unwrap();
+            log.read(&batch.key, 0, u64::MAX, &mut visit).unwrap();
         }
         lines
     }
 
-    /// Whether nothing at all is stored.
+    /// Whether nothing is stored at all.
     pub(crate) fn is_empty(&self) -> bool {
-        self.spool.outlet().open_batches().is_empty()
+        self.spool.log().open_batches().is_empty()
     }
 
-    /// The value of a counter or gauge, as `/metrics` shows it; `None` where there is no such series.
+    /// The value of a counter or gauge, as in `/metrics`; `None` if there is no such series.
     pub(crate) fn metric(&self, series: &str) -> Option<u64> {
         let text = self.metrics.render().unwrap();
         let line = text.lines().find(|line| line.rsplit_once(' ').is_some_and(|(name, _)| name == series))?;
@@ -127,12 +128,12 @@ pub(crate) fn policy() -> Policy {
     Policy::new(Arc::new(TestSources))
 }
 
-/// Starts a collector with everything at its default.
+/// Starts a collector with all defaults.
 pub(crate) async fn start() -> Rig {
     start_with(|_, _| {}).await
 }
 
-/// Starts a collector whose settings and policy a test has changed.
+/// Starts a collector with settings and policy changed by a test.
 pub(crate) async fn start_with(change: impl FnOnce(&mut CollectorSettings, &mut Policy)) -> Rig {
     let (mut settings, mut policy) = (CollectorSettings::default(), policy());
     change(&mut settings, &mut policy);
@@ -177,7 +178,5 @@ pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> b
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(super::wire::PATIENCE, waited)
-        .await
-        .unwrap_or_else(|_| panic!("not in time: {what}"));
+    tokio::time::timeout(super::wire::PATIENCE, waited).await.unwrap_or_else(|_| panic!("timed out: {what}"));
 }

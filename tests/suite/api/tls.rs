@@ -1,4 +1,4 @@
-//! TLS: versions, protocols, and certificates that change.
+//! TLS: versions, protocols, and changing certificates.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use super::http2;
 use super::support::{BASIC, BATCH, Rig, eventually, start_with};
 use super::wire::{PATIENCE, Wire, post};
 
-/// A certificate for `localhost` that signs itself.
+/// A self-signed certificate for `localhost`.
 struct Pair {
     certificate: CertificateDer<'static>,
     cert_pem: String,
@@ -77,7 +77,7 @@ async fn connect(
 }
 
 #[tokio::test]
-async fn both_versions_and_both_protocols_are_spoken() {
+async fn both_versions_and_both_protocols_work() {
     let pair = pair();
     let (rig, _dir) = rig(&pair).await;
     for version in [&TLS12, &TLS13] {
@@ -88,7 +88,7 @@ async fn both_versions_and_both_protocols_are_spoken() {
             wire.send(post("/v1/batch", &[BASIC], BATCH)).await;
             assert_eq!(wire.answer().await.status, 200);
         }
-        // Without a protocol named, HTTP/1.1.
+        // Without ALPN, HTTP/1.1.
         let mut wire = Wire::over(connect(&rig, &pair, version, &[]).await.unwrap());
         wire.send(post("/v1/batch", &[BASIC], BATCH)).await;
         assert_eq!(wire.answer().await.status, 200);
@@ -115,8 +115,8 @@ async fn the_answer_survives_a_body_over_the_limit() {
 fn client_hello(version: [u8; 2]) -> Vec<u8> {
     let mut hello = version.to_vec();
     hello.extend_from_slice(&[7; 32]);
-    // No session; the suite ECDHE-ECDSA-AES128-GCM-SHA256; no compression; 24 bytes of extensions: groups x25519 and
-    // P-256, the signature ECDSA with P-256, uncompressed points.
+    // No session; the suite ECDHE-ECDSA-AES128-GCM-SHA256; no compression; 24 bytes of extensions: groups
+    // x25519 and P-256, the signature ECDSA with P-256, uncompressed points.
     hello.extend_from_slice(&[0, 0, 2, 0xc0, 0x2b, 1, 0, 0, 24]);
     hello.extend_from_slice(&[
         0, 10, 0, 6, 0, 4, 0, 0x1d, 0, 0x17, 0, 13, 0, 4, 0, 2, 4, 3, 0, 11, 0, 2, 1, 0,
@@ -152,7 +152,7 @@ async fn a_handshake_that_does_not_end_is_closed() {
 }
 
 #[tokio::test]
-async fn a_changed_certificate_is_used_and_a_bad_one_is_not() {
+async fn a_changed_certificate_is_used_but_a_bad_one_is_not() {
     let (old, new) = (pair(), pair());
     let (rig, dir) = rig(&old).await;
     let mut kept = Wire::over(connect(&rig, &old, &TLS13, &[]).await.unwrap());
@@ -161,7 +161,7 @@ async fn a_changed_certificate_is_used_and_a_bad_one_is_not() {
     write(dir.path(), &new);
     eventually("the new certificate", async || connect(&rig, &new, &TLS13, &[]).await.is_ok()).await;
     kept.send(post("/v1/batch", &[BASIC], BATCH)).await;
-    assert_eq!(kept.answer().await.status, 200, "open connections go on");
+    assert_eq!(kept.answer().await.status, 200, "open connections stay open");
 
     std::fs::write(files(dir.path()).key, &old.key_pem).unwrap();
     assert!(matches!(rig.running.reload_tls(), Err(TlsError::Pair { .. })));
@@ -169,7 +169,7 @@ async fn a_changed_certificate_is_used_and_a_bad_one_is_not() {
     assert!(matches!(rig.running.reload_tls(), Err(TlsError::Pem { .. })));
     std::fs::remove_file(files(dir.path()).key).unwrap();
     assert!(matches!(rig.running.reload_tls(), Err(TlsError::Read { .. })));
-    assert!(connect(&rig, &new, &TLS13, &[]).await.is_ok(), "what was in force stays");
+    assert!(connect(&rig, &new, &TLS13, &[]).await.is_ok(), "the previous certificate stays in force");
 
     write(dir.path(), &old);
     rig.running.reload_tls().unwrap();
@@ -177,7 +177,7 @@ async fn a_changed_certificate_is_used_and_a_bad_one_is_not() {
 }
 
 #[tokio::test]
-async fn handshakes_that_never_end_make_room_for_others() {
+async fn handshakes_that_never_end_leave_for_new_connections() {
     let pair = pair();
     let dir = tempfile::tempdir().unwrap();
     write(dir.path(), &pair);

@@ -1,4 +1,4 @@
-//! Bodies that do not end: what they may hold, and who has to go for whom.
+//! Unfinished bodies: what they may hold, and which one is refused for another.
 
 use std::io::Write as _;
 use std::time::Duration;
@@ -12,13 +12,13 @@ use super::support::{BASIC, BATCH, Rig, eventually, start, start_with};
 use super::wire::{PATIENCE, Wire, once, post};
 use crate::support::raw_http2;
 
-/// A batch of this many bytes whose key is in the body alone.
+/// A batch of this many bytes whose write key is only in the body.
 fn keyless(len: usize) -> Vec<u8> {
     let body = batch_of(len - r#","writeKey":"web-key""#.len());
     post("/v1/batch", &[], format!(r#"{},"writeKey":"web-key"}}"#, body.strip_suffix('}').unwrap()))
 }
 
-/// Sends all of a request but its last byte, and waits until it has arrived.
+/// Sends all of a request except its last byte, and waits until it has arrived.
 async fn stall(rig: &Rig, request: &[u8]) -> Wire {
     let arrived = rig.metrics.body_bytes.get();
     let mut wire = Wire::connect(rig.address).await;
@@ -26,12 +26,13 @@ async fn stall(rig: &Rig, request: &[u8]) -> Wire {
     let head = request.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
     let body = u64::try_from(request.len() - 1 - head).unwrap();
     eventually("the body to arrive", async || rig.metrics.body_bytes.get() >= arrived + body).await;
-    // The bytes are counted an instant before the request has its place. A second one, in turn, has it after the first.
+    // The bytes are counted just before the request gets its place. This second request gets its place after
+    // the first.
     assert_eq!(once(rig.address, post("/v1/batch", &[BASIC], BATCH)).await.status, 200);
     wire
 }
 
-/// A request that was stalled was refused for want of room.
+/// Checks that a stalled request was refused because the budget was used up.
 async fn is_overloaded(wire: &mut Wire) {
     let answer = wire.answer().await;
     assert_eq!((answer.status, answer.code().as_str()), (503, "overloaded"));
@@ -41,15 +42,15 @@ async fn is_overloaded(wire: &mut Wire) {
     wire.closed().await;
 }
 
-/// A request that was stalled is taken once its last byte is there.
+/// Checks that a stalled request is accepted after its last byte.
 async fn ends_well(wire: &mut Wire, request: &[u8]) {
     wire.send(&request[request.len() - 1..]).await;
     assert_eq!(wire.answer().await.status, 200);
 }
 
 #[tokio::test]
-async fn the_body_that_stands_longest_goes_for_one_that_comes() {
-    // Without a key in the header there are 40,000 bytes.
+async fn the_body_without_progress_for_longest_goes_for_a_new_one() {
+    // Without a key in the header, 40,000 bytes are available.
     let rig = start_with(|settings, _| settings.bounds.bodies_bytes = 80_000).await;
     let request = keyless(15_000);
     let mut first = stall(&rig, &request).await;
@@ -58,7 +59,7 @@ async fn the_body_that_stands_longest_goes_for_one_that_comes() {
     is_overloaded(&mut first).await;
     ends_well(&mut second, &request).await;
     ends_well(&mut third, &request).await;
-    // What is there at once waits for nobody, and needs no room.
+    // A body that is complete at once does not wait and needs no budget.
     let large = keyless(19_000);
     let mut holders = [stall(&rig, &large).await, stall(&rig, &large).await];
     assert_eq!(once(rig.address, keyless(6_000)).await.status, 200);
@@ -68,7 +69,7 @@ async fn the_body_that_stands_longest_goes_for_one_that_comes() {
 }
 
 #[tokio::test]
-async fn clients_with_a_known_key_have_a_half_of_their_own() {
+async fn half_is_reserved_for_clients_with_a_known_key() {
     let rig = start_with(|settings, _| settings.bounds.bodies_bytes = 80_000).await;
     let (keyless, known) = (keyless(25_000), post("/v1/batch", &[BASIC], batch_of(25_000)));
     let by_query = post("/v1/batch?writeKey=web-key", &[], batch_of(25_000));
@@ -80,7 +81,7 @@ async fn clients_with_a_known_key_have_a_half_of_their_own() {
     is_overloaded(&mut stalled).await;
     let mut third = stall(&rig, &known).await;
     is_overloaded(&mut unknown).await;
-    // There is some room left, but not enough, and none of these goes for it.
+    // Some budget is left, but not enough, and none of the others goes for this one.
     let mut late = Wire::connect(rig.address).await;
     late.send(&keyless[..keyless.len() - 1]).await;
     is_overloaded(&mut late).await;
@@ -106,7 +107,7 @@ async fn an_address_has_its_share() {
 }
 
 #[tokio::test]
-async fn a_private_address_has_no_share_while_no_proxy_is_trusted() {
+async fn a_private_address_has_no_share_limit_while_no_proxy_is_trusted() {
     let rig = start_with(|settings, _| settings.bounds.address_bodies_bytes = 20_000).await;
     let request = post("/v1/batch", &[BASIC], batch_of(15_000));
     let mut wires = Vec::new();
@@ -119,7 +120,7 @@ async fn a_private_address_has_no_share_while_no_proxy_is_trusted() {
 }
 
 #[tokio::test]
-async fn an_unfinished_body_holds_what_was_sent_and_not_what_it_would_become() {
+async fn an_unfinished_body_holds_what_was_sent_not_its_inflated_size() {
     let rig = start_with(|settings, _| settings.bounds.bodies_bytes = 200_000).await;
     let bomb = gzip(batch_of(1_000_000).as_bytes());
     assert!(bomb.len() < 10_000, "{}", bomb.len());
@@ -143,7 +144,7 @@ async fn an_unfinished_body_holds_what_was_sent_and_not_what_it_would_become() {
     }
 }
 
-/// Reads whatever comes, so that the other side can go on writing; ends with the connection.
+/// Reads everything, so that the other side can keep writing; ends with the connection.
 async fn drain(stream: &mut (impl tokio::io::AsyncRead + Unpin)) {
     let mut scratch = [0; 16 * 1_024];
     while stream.read(&mut scratch).await.is_ok_and(|read| read > 0) {}
@@ -154,7 +155,7 @@ fn answered(rig: &Rig, status: u16) -> u64 {
 }
 
 #[tokio::test]
-async fn streams_without_a_byte_of_their_body_count_too() {
+async fn streams_without_a_byte_of_body_count_too() {
     let rig = start_with(|settings, _| settings.bounds.bodies_bytes = 128 * 1_024).await;
     let (mut reading, mut writing) = TcpStream::connect(rig.address).await.unwrap().into_split();
     let reader = tokio::spawn(async move { drain(&mut reading).await });
@@ -163,15 +164,15 @@ async fn streams_without_a_byte_of_their_body_count_too() {
         bytes.extend(raw_http2::post(stream, "/v1/batch", &[]));
     }
     writing.write_all(&bytes).await.unwrap();
-    // 64 KiB are room for some 13 of them.
+    // 64 KiB are enough for about 13 of them.
     eventually("most to be refused", async || answered(&rig, 503) >= 80).await;
     assert_eq!(once(rig.address, post("/v1/batch", &[BASIC], BATCH)).await.status, 200);
-    assert!(answered(&rig, 503) < 95, "some have room");
+    assert!(answered(&rig, 503) < 95, "some have a place");
     reader.abort();
 }
 
 #[tokio::test]
-async fn streams_that_were_refused_and_send_on_count_too() {
+async fn refused_streams_that_keep_sending_count_too() {
     let rig = start_with(|settings, _| settings.bounds.bodies_bytes = 128 * 1_024).await;
     let (mut reading, mut writing) = TcpStream::connect(rig.address).await.unwrap().into_split();
     let reader = tokio::spawn(async move { drain(&mut reading).await });
@@ -181,13 +182,16 @@ async fn streams_that_were_refused_and_send_on_count_too() {
     }
     let began = tokio::time::Instant::now();
     writing.write_all(&bytes).await.unwrap();
-    eventually("most to be given up", async || answered(&rig, 401) >= 80).await;
-    assert!(began.elapsed() < forebay::collector::settings::LINGER_TIMEOUT, "they are not waited for");
+    eventually("most to be answered", async || answered(&rig, 401) >= 80).await;
+    assert!(
+        began.elapsed() < forebay::collector::settings::LINGER_TIMEOUT,
+        "the answers must not wait for the bodies"
+    );
     reader.abort();
 }
 
 #[tokio::test]
-async fn a_flood_without_keys_costs_a_client_with_a_known_key_nothing() {
+async fn a_flood_without_keys_does_not_affect_a_client_with_a_known_key() {
     let rig = start().await;
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     encoder.write_all(&vec![b' '; 1 << 20]).unwrap();
@@ -196,7 +200,7 @@ async fn a_flood_without_keys_costs_a_client_with_a_known_key_nothing() {
     for _ in 0..3 {
         let (mut reading, mut writing) = TcpStream::connect(rig.address).await.unwrap().into_split();
         let mut bytes = raw_http2::preface(&[]);
-        // As much as may be sent before the collector gives room for more.
+        // As much as may be sent before the collector opens the window further.
         for stream in raw_http2::stream_ids().take(60) {
             bytes.extend(raw_http2::post(stream, "/v1/batch", &[("content-encoding", "gzip")]));
             bytes.extend(raw_http2::data(stream, &bomb[..bomb.len() - 1]));
@@ -224,7 +228,7 @@ async fn a_flood_without_keys_costs_a_client_with_a_known_key_nothing() {
 }
 
 #[tokio::test]
-async fn heads_without_end_and_streams_that_are_reset_end_their_connection() {
+async fn endless_heads_and_stream_resets_end_their_connection() {
     let rig = start().await;
     let check = async |name: &str, begin: Vec<u8>, mut more: Box<dyn FnMut() -> Vec<u8>>| {
         let (mut reading, mut writing) = TcpStream::connect(rig.address).await.unwrap().into_split();
@@ -236,7 +240,7 @@ async fn heads_without_end_and_streams_that_are_reset_end_their_connection() {
             }
         };
         let ended: Result<std::io::Result<()>, _> = timeout(PATIENCE, flood).await;
-        assert!(ended.is_ok(), "{name}: the flood is never ended");
+        assert!(ended.is_ok(), "{name}: the connection never ends");
         timeout(PATIENCE, reader).await.unwrap().unwrap();
     };
     let header = || raw_http2::continuation(1, "x", &"y".repeat(1_000));
@@ -252,7 +256,7 @@ async fn heads_without_end_and_streams_that_are_reset_end_their_connection() {
 }
 
 #[tokio::test]
-async fn a_stalled_body_keeps_its_own_time() {
+async fn a_stalled_body_keeps_its_own_time_limit() {
     let rig = start_with(|settings, _| settings.bounds.body = Duration::from_millis(300)).await;
     let mut stalled = stall(&rig, &keyless(15_000)).await;
     assert_eq!(stalled.answer().await.status, 408);

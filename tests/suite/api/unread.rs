@@ -1,4 +1,4 @@
-//! Answers that are not read.
+//! Unread answers.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -18,7 +18,7 @@ const NEVER: Duration = Duration::from_secs(600);
 /// The body of `/health`.
 const HEALTHY: &[u8] = br#"{"status":"ok"}"#;
 
-/// An HTTP/2 connection with as many requests, whose client takes no answer.
+/// An HTTP/2 connection with so many requests, whose client opens no window for the answers.
 async fn closed_window(address: SocketAddr, requests: usize) -> TcpStream {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let mut bytes = preface(&[(INITIAL_WINDOW, 0)]);
@@ -29,7 +29,7 @@ async fn closed_window(address: SocketAddr, requests: usize) -> TcpStream {
     stream
 }
 
-/// Reads until the other side ends the connection; what came.
+/// Reads until the other side ends the connection. Returns what came.
 async fn ended(stream: &mut TcpStream) -> Vec<u8> {
     let mut read = Vec::new();
     timeout(PATIENCE, async { while stream.read_buf(&mut read).await.is_ok_and(|read| read > 0) {} })
@@ -38,14 +38,15 @@ async fn ended(stream: &mut TcpStream) -> Vec<u8> {
     read
 }
 
-/// A connection with little room for what it does not read.
+/// A connection with a small receive buffer.
 async fn with_little_room(address: SocketAddr) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4 * 1_024).unwrap();
     socket.connect(address).await.unwrap()
 }
 
-/// Writes the same bytes until the other side ends the connection; how long it went on after nothing more was taken.
+/// Writes the same bytes until the other side ends the connection. Returns how long it stayed open after the
+/// last byte was accepted.
 async fn flood(stream: &mut TcpStream, bytes: &[u8]) -> Duration {
     let mut stands_since = Instant::now();
     let flood = async {
@@ -62,7 +63,7 @@ fn resets(rig: &Rig) -> u64 {
 }
 
 #[tokio::test]
-async fn a_client_that_opens_no_window_is_reset_in_its_time_whatever_else_it_does() {
+async fn a_client_that_opens_no_window_is_reset_in_time_whatever_else_it_does() {
     let rig = start_with(|settings, _| settings.bounds.unread = SHORT).await;
     let began = Instant::now();
     let mut silent = closed_window(rig.address, 5).await;
@@ -76,7 +77,7 @@ async fn a_client_that_opens_no_window_is_reset_in_its_time_whatever_else_it_doe
         }
     };
     let (read, pinged) = tokio::join!(ended(&mut silent), timeout(PATIENCE, pings));
-    assert!(pinged.is_ok(), "pings keep it");
+    assert!(pinged.is_ok(), "pings keep it open");
     assert!(began.elapsed() >= SHORT, "{:?}", began.elapsed());
     assert!(!read.windows(HEALTHY.len()).any(|bytes| bytes == HEALTHY));
     assert_eq!(resets(&rig), 2);
@@ -87,7 +88,7 @@ async fn a_client_that_opens_no_window_is_reset_in_its_time_whatever_else_it_doe
 async fn a_client_that_opens_its_window_late_gets_its_answers() {
     let rig = start_with(|settings, _| settings.bounds.unread = SHORT * 2).await;
     let mut stream = closed_window(rig.address, 5).await;
-    // Each answer that is taken begins a new time for the others.
+    // Each answer that is read restarts the time for the others.
     for id in stream_ids().take(5) {
         sleep(SHORT).await;
         stream.write_all(&window_update(id, 1_000)).await.unwrap();
@@ -103,7 +104,7 @@ async fn a_client_that_opens_its_window_late_gets_its_answers() {
 }
 
 #[tokio::test]
-async fn more_than_a_connection_may_leave_unread_ends_it_sooner() {
+async fn a_connection_over_its_limit_of_unread_bytes_ends_sooner() {
     let rig = start_with(|settings, _| {
         settings.bounds.unread = NEVER;
         settings.bounds.unread_over = SHORT;
@@ -119,23 +120,23 @@ async fn more_than_a_connection_may_leave_unread_ends_it_sooner() {
 }
 
 #[tokio::test]
-async fn when_all_together_leave_too_much_unread_those_that_stand_longest_go() {
+async fn if_all_together_leave_too_much_unread_those_without_progress_for_longest_go() {
     let rig = start_with(|settings, _| {
         settings.bounds.unread = NEVER;
         settings.bounds.unread_over = NEVER;
         settings.bounds.answers_bytes = 1 << 20;
     })
     .await;
-    // Some 10 KB.
+    // About 10 KB.
     let mut early = closed_window(rig.address, 2).await;
     sleep(SHORT).await;
     let mut late = Vec::new();
     for _ in 0..10 {
-        // Some 500 KB each.
+        // About 500 KB each.
         late.push(closed_window(rig.address, 100).await);
     }
     ended(&mut early).await;
-    eventually("the room to be enough", async || rig.metrics.connections.get() <= 3).await;
+    eventually("memory use to be within the limit", async || rig.metrics.connections.get() <= 3).await;
     let answer = once(rig.address, post("/v1/batch", &[BASIC], BATCH)).await;
     assert_eq!(answer.status, 200);
     let mut last = closed_window(rig.address, 1).await;
@@ -143,13 +144,16 @@ async fn when_all_together_leave_too_much_unread_those_that_stand_longest_go() {
     let mut read = Vec::new();
     let answer = async {
         while !read.windows(HEALTHY.len()).any(|bytes| bytes == HEALTHY) {
-            assert!(last.read_buf(&mut read).await.unwrap() > 0, "a client that reads is not ended");
+            assert!(
+                last.read_buf(&mut read).await.unwrap() > 0,
+                "a client that reads must keep its connection"
+            );
         }
     };
     timeout(PATIENCE, answer).await.unwrap();
 }
 
-/// Waits until the heads of so many answers came. They need no window.
+/// Waits until the heads of so many answers came. Heads need no window.
 async fn heads_of_answers(stream: &mut TcpStream, count: usize) {
     let (mut read, mut heads) = (Vec::new(), 0);
     while heads < count {
@@ -162,7 +166,7 @@ async fn heads_of_answers(stream: &mut TcpStream, count: usize) {
 }
 
 #[tokio::test]
-async fn a_client_that_has_to_make_room_and_has_not_read_its_answers_is_reset() {
+async fn a_client_that_must_leave_with_unread_answers_is_reset() {
     let rig = start_with(|settings, _| {
         settings.bounds.connections = 1;
         settings.bounds.unread = NEVER;
@@ -174,7 +178,7 @@ async fn a_client_that_has_to_make_room_and_has_not_read_its_answers_is_reset() 
     let end = timeout(PATIENCE, silent.read(&mut [0; 1_024])).await.unwrap();
     assert!(end.as_ref().is_err_and(|error| error.kind() == ErrorKind::ConnectionReset), "{end:?}");
 
-    // One that waits for nothing is closed in order.
+    // A connection without pending answers is closed in order.
     eventually("the place to be free", async || rig.metrics.connections.get() == 0).await;
     let mut idle = TcpStream::connect(rig.address).await.unwrap();
     eventually("it to have the place", async || rig.metrics.connections.get() == 1).await;
@@ -184,7 +188,7 @@ async fn a_client_that_has_to_make_room_and_has_not_read_its_answers_is_reset() 
 }
 
 #[tokio::test]
-async fn a_client_that_sends_on_and_reads_nothing_is_reset() {
+async fn a_client_that_keeps_sending_but_reads_nothing_is_reset() {
     let rig = start_with(|settings, _| {
         settings.bounds.unread = SHORT;
         settings.bounds.unread_over = SHORT;

@@ -1,4 +1,4 @@
-//! An HTTP/1.1 client that sends whatever bytes a test wants to.
+//! An HTTP/1.1 client that can send arbitrary bytes.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// How long a test waits for anything that should come.
+/// How long a test waits for anything expected.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// One connection.
@@ -26,7 +26,7 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// The value of a header, by the name exactly as sent: names are sent in lower case.
+    /// The value of a header, by its exact name: names are sent in lower case.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
@@ -35,7 +35,7 @@ impl Answer {
         std::str::from_utf8(&self.body).unwrap()
     }
 
-    /// The `code` of an error body, having checked that the body has the form that SDKs need.
+    /// The `code` of an error body. Checks that the body has the form that SDKs need.
     pub(crate) fn code(&self) -> String {
         let body: serde_json::Value = serde_json::from_slice(&self.body).unwrap();
         assert_eq!(self.header("content-type"), Some("application/json"));
@@ -61,12 +61,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         timeout(PATIENCE, self.stream.write_all(bytes.as_ref())).await.unwrap().unwrap();
     }
 
-    /// Sends, and does not mind when the other side has closed.
+    /// Sends, even if the other side has closed. Returns whether that worked.
     pub(crate) async fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         timeout(PATIENCE, self.stream.write_all(bytes.as_ref())).await.unwrap().is_ok()
     }
 
-    /// Says that nothing more will be sent.
+    /// Closes the sending side.
     pub(crate) async fn finish(&mut self) {
         self.stream.shutdown().await.unwrap();
     }
@@ -105,20 +105,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         answer
     }
 
-    /// Waits until the other side closes; what came before is given back.
+    /// Waits until the other side closes. Returns what came before.
     pub(crate) async fn closed(&mut self) -> Vec<u8> {
         timeout(PATIENCE, async { while self.read_more().await > 0 {} }).await.expect("closed in time");
         std::mem::take(&mut self.buffer)
     }
 
-    /// Waits for the first bytes, or for the end, and gives back what came.
+    /// Waits for the first bytes, or for the end. Returns what came.
     pub(crate) async fn closed_or_answered(&mut self) -> Vec<u8> {
         timeout(PATIENCE, self.read_more()).await.expect("bytes or the end in time");
         std::mem::take(&mut self.buffer)
     }
 
     async fn read_more(&mut self) -> usize {
-        // A reset is an end too: what tests ask is whether the answer came first.
+        // A reset counts as an end too: tests only check whether the answer came first.
         self.stream.read_buf(&mut self.buffer).await.unwrap_or(0)
     }
 }
@@ -146,7 +146,7 @@ pub(crate) fn bare(method: &str, path: &str, headers: &[(&str, &str)]) -> Vec<u8
     text.into_bytes()
 }
 
-/// Sends one request over a connection of its own.
+/// Sends one request on a new connection.
 pub(crate) async fn once(address: SocketAddr, request: impl AsRef<[u8]>) -> Answer {
     let mut wire = Wire::connect(address).await;
     wire.send(request.as_ref()).await;

@@ -1,4 +1,4 @@
-//! A bucket that the real program filled: sound as it is, and each thing that is done to it is named.
+//! A bucket filled by the program: it is sound, and each change to it is detected.
 
 use std::collections::BTreeMap;
 
@@ -11,11 +11,11 @@ use crate::support::bucket::Bucket;
 use crate::support::forebay::{Flush, Forebay};
 use crate::support::http::Http;
 
-/// Delivered when asked for only.
+/// Deliveries only on request.
 const NEVER: Flush = Flush { age: "1h", bytes: "100MB" };
 const BUCKET: &str = "forebay";
 
-/// The program, with three objects of `web`, one of `ios` and one of what `web` had rejected.
+/// The program with three objects of `web`, one of `ios` and one of rejected items of `web`.
 struct Filled {
     forebay: Forebay,
     bucket: Bucket,
@@ -55,7 +55,7 @@ impl Filled {
         verify_at(&self.forebay.s3, ["forebay", "forebay-secret"], BUCKET, rest).await
     }
 
-    /// The calls of `web`, in order, with the positions of each.
+    /// The objects with calls of `web`, in order, with the positions of each.
     fn web(&self) -> Vec<(Made, u64, u64)> {
         let of = |made: &Made| {
             let number = |name: &str| made.metadata[name].parse().unwrap();
@@ -75,7 +75,7 @@ impl Filled {
         self.bucket.client.delete_object().bucket(BUCKET).key(key).send().await.unwrap();
     }
 
-    /// Every marker that would close what is there.
+    /// A marker for every day in the bucket.
     fn markers(&self) -> Vec<Made> {
         let mut chains: BTreeMap<(String, i64, String, String), Vec<Made>> = BTreeMap::new();
         for made in self.objects.values() {
@@ -91,7 +91,7 @@ impl Filled {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_bucket_that_the_program_filled_is_sound_and_what_is_done_to_it_is_named() {
+async fn a_bucket_filled_by_the_program_is_sound_and_each_change_is_detected() {
     let filled = Filled::new().await;
     assert_eq!(filled.objects.len(), 5, "{:?}", filled.objects.keys());
     for deep in [&["--json"][..], &["--json", "--deep"]] {
@@ -132,7 +132,7 @@ async fn a_bucket_that_the_program_filled_is_sound_and_what_is_done_to_it_is_nam
     assert!(text.code == Some(1) && text.err == "forebay: 1 finding in forebay\n", "{text:?}");
     filled.put(middle).await;
     filled.delete(&last.key).await;
-    assert_eq!(shallow().await, [""; 0], "nothing tells of the last object of a day without a marker");
+    assert_eq!(shallow().await, [""; 0], "without a marker the last object of a day is not missed");
 
     for made in filled.markers() {
         filled.put(&made).await;
@@ -142,7 +142,7 @@ async fn a_bucket_that_the_program_filled_is_sound_and_what_is_done_to_it_is_nam
     let said = filled.verify(&["--json"]).await;
     assert_eq!((said.findings(), &said.json()["totals"]["closed"]), (vec![], &json!(2)), "{said:?}");
 
-    // Other bytes under the same metadata: the listing cannot tell, reading does.
+    // Different bytes with the same metadata: only reading the object finds this.
     let swapped = Made { body: first.body.clone(), ..middle.clone() };
     filled.put(&swapped).await;
     assert_eq!(shallow().await, [""; 0]);
@@ -156,7 +156,7 @@ async fn a_bucket_that_the_program_filled_is_sound_and_what_is_done_to_it_is_nam
     let empty = shallow().await;
     assert!(empty.len() == 1 && empty[0].starts_with("damaged "), "{empty:?}");
 
-    // Other metadata.
+    // Changed metadata.
     let told = async |name: &str, value: Option<&str>| {
         let mut made = middle.clone();
         made.metadata.remove(name);
@@ -165,11 +165,11 @@ async fn a_bucket_that_the_program_filled_is_sound_and_what_is_done_to_it_is_nam
         shallow().await
     };
     assert_eq!(told("forebay-sha256", None).await, ["metadata"]);
-    assert_eq!(told("forebay-calls", Some("9")).await, ["marker_differs"], "the marker knows better");
+    assert_eq!(told("forebay-calls", Some("9")).await, ["marker_differs"], "only the marker shows it");
     assert_eq!(told("forebay-first-position", Some("1")).await[0], format!("metadata"));
     filled.put(middle).await;
 
-    // What is not ours.
+    // A foreign object.
     filled
         .put(&Made { key: "segment-logs/web/1469491200000/1469566200000.abc.gz".into(), ..first.clone() })
         .await;
@@ -187,5 +187,5 @@ async fn a_bucket_that_the_program_filled_is_sound_and_what_is_done_to_it_is_nam
     assert!(found.contains(&format!("overlap {last_first}-{last_last}")), "{found:?}");
     assert!(deep().await.contains(&"repeat line 1".to_owned()));
     filled.delete(&again.key).await;
-    assert_eq!(deep().await, [""; 0], "all is as it was");
+    assert_eq!(deep().await, [""; 0], "everything is restored");
 }

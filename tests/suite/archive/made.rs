@@ -1,4 +1,4 @@
-//! Buckets made to be wrong, and to be large.
+//! Buckets made to be wrong or large.
 
 use std::fs;
 
@@ -16,7 +16,7 @@ fn with(mut line: Value, name: &str, value: Value) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn lines_are_of_their_day_and_source_and_stand_once() {
+async fn lines_of_another_day_or_source_and_repeats_are_found() {
     let lake = Lake::start().await;
     let mut web = Chain::new("web", 'a', DAY);
     let known = web.line();
@@ -27,13 +27,13 @@ async fn lines_are_of_their_day_and_source_and_stand_once() {
     let lines = [web.line(), wrong_day, wrong_source.clone(), wrong_source];
     lake.put(&web.object_of(&lines)).await;
     assert_eq!(lake.verify(&["--json"]).await.findings(), NONE, "the lines are not read");
-    // The second of two lines of another source is a repeat of the first, too.
+    // The second of two lines of another source is also a repeat of the first.
     assert_eq!(
         lake.verify(&["--json", "--deep"]).await.findings(),
         ["line line 2", "line line 3", "repeat line 4"]
     );
 
-    // The same call again, in a later object and on the next day; and one that only may be the same.
+    // The same call again in a later object and on the next day, and one that may be the same.
     let mut ios = Chain::new("ios", 'a', DAY);
     let late = with(ios.line(), "sentAt", json!("2015-05-26T23:59:00Z"));
     let first = ios.object_of(&[ios.clone().line(), late.clone()]);
@@ -47,16 +47,16 @@ async fn lines_are_of_their_day_and_source_and_stand_once() {
     let said = lake.verify(&["--json", "--deep", "--source", "ios"]).await;
     assert_eq!(said.findings(), ["repeat line 1", "repeat line 1", "possible_repeat line 2"], "{said:?}");
     let text = lake.verify(&["--deep", "--source", "ios"]).await;
-    assert!(text.out.contains("the call stands already in the object that begins at position 1"), "{text:?}");
+    assert!(text.out.contains("the call is already in the object that begins at position 1"), "{text:?}");
 
-    // In another spool the same call is no repeat: its dedupe knows nothing of this one.
+    // The same call in another spool is not a repeat: each spool has its own dedupe.
     let mut other = Chain::new("ios", 'b', DAY);
     lake.put(&other.object_of(&[late])).await;
     assert_eq!(lake.verify(&["--json", "--deep", "--source", "ios"]).await.findings().len(), 3);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_object_says_itself_that_calls_of_it_were_lost() {
+async fn calls_lost_before_the_put_are_reported_from_the_metadata() {
     let lake = Lake::start().await;
     let mut web = Chain::new("web", 'a', DAY);
     let mut amended = web.object(3);
@@ -68,7 +68,7 @@ async fn an_object_says_itself_that_calls_of_it_were_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sources_and_days_are_told_apart_and_asked_for() {
+async fn sources_and_days_can_be_selected() {
     let lake = Lake::start().await;
     let mut objects: Vec<Made> = Vec::new();
     for (source, spool) in [("web", 'a'), ("ios", 'a'), ("web", 'b')] {
@@ -78,7 +78,7 @@ async fn sources_and_days_are_told_apart_and_asked_for() {
             chain = chain.next_day();
         }
     }
-    // A clock that stood at 1970 once: its day has fewer digits, and sorts behind the others.
+    // After a clock at 1970: that day has fewer digits and sorts after the others.
     let mut early = Chain::new("web", 'c', 86_400_000);
     objects.push(early.object(1));
     lake.put_all(&objects).await;
@@ -114,7 +114,7 @@ async fn sources_and_days_are_told_apart_and_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_not_forebay_s_is_named_wherever_it_stands() {
+async fn foreign_objects_are_found_everywhere() {
     let lake = Lake::start().await;
     lake.put(&Chain::new("web", 'a', DAY).object(1)).await;
     for key in [
@@ -138,9 +138,9 @@ async fn what_is_not_forebay_s_is_named_wherever_it_stands() {
     assert_eq!(day.findings().len(), 3, "{day:?}");
 }
 
-/// By a configuration: its endpoint and bucket string, with a prefix.
+/// Endpoint and bucket string, with a prefix, come from a configuration.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_configuration_says_how_the_bucket_is_reached() {
+async fn a_configuration_gives_endpoint_and_bucket() {
     let lake = Lake::start().await;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("forebay.toml");
@@ -168,7 +168,7 @@ async fn a_configuration_says_how_the_bucket_is_reached() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ministack_is_read_alike() {
+async fn a_bucket_in_ministack_can_be_verified() {
     let Some(ministack) = Ministack::start().await else { return };
     let bucket = ministack.make_bucket("lake").await;
     let mut chain = Chain::new("web", 'a', DAY);

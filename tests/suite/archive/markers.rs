@@ -1,4 +1,4 @@
-//! The ends of days, by their markers.
+//! Markers prove the ends of days.
 
 use forebay::runtime::SystemClock;
 use forebay::time::{Clock, UnixMillis};
@@ -9,7 +9,7 @@ use super::support::{Chain, DAY, DAY_MS, Lake, Made};
 const NONE: [&str; 0] = [];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_day_is_closed_by_every_spool_that_wrote_to_it() {
+async fn a_day_is_closed_when_every_spool_that_wrote_to_it_has_a_marker() {
     let lake = Lake::start().await;
     let mut a = Chain::new("web", 'a', DAY);
     let of_a = [a.object(2), a.object(2)];
@@ -21,12 +21,12 @@ async fn a_day_is_closed_by_every_spool_that_wrote_to_it() {
     assert_eq!(
         (said.findings(), said.days()),
         (vec![], vec!["web 2015-05-27 open".to_owned()]),
-        "no release wrote markers"
+        "the bucket has no markers"
     );
 
     lake.put(&a.marker(&of_a)).await;
     let said = lake.verify(&["--json"]).await;
-    assert_eq!(said.findings(), ["no_marker"], "years later one of two is too few");
+    assert_eq!(said.findings(), ["no_marker"], "years later one of two markers is missing");
     let unclosed = &said.json()["days"][0]["unclosed"];
     assert_eq!(unclosed, &json!([{"node": "node-b", "spool": "b".repeat(32)}]));
 
@@ -34,7 +34,7 @@ async fn a_day_is_closed_by_every_spool_that_wrote_to_it() {
     let said = lake.verify(&["--json"]).await;
     assert_eq!((said.findings(), said.days()), (vec![], vec!["web 2015-05-27 closed".to_owned()]));
 
-    // After the promise that nothing comes.
+    // An object that was added after the day was closed.
     let late = a.object(1);
     lake.put(&late).await;
     assert_eq!(lake.verify(&["--json"]).await.findings(), ["marker_differs"]);
@@ -42,7 +42,7 @@ async fn a_day_is_closed_by_every_spool_that_wrote_to_it() {
     for made in of_a.iter().chain(&of_b) {
         lake.delete(&made.key).await;
     }
-    assert_eq!(lake.verify(&["--json"]).await.findings(), ["missing 1-6", "missing 1-1"], "all of it");
+    assert_eq!(lake.verify(&["--json"]).await.findings(), ["missing 1-6", "missing 1-1"], "everything");
     lake.put_all(&of_b).await;
     lake.put_all(&of_a).await;
     let mut torn = a.marker(&of_a);
@@ -66,7 +66,7 @@ async fn a_day_that_vanished_with_its_marker_is_found() {
         days.push([objects, vec![marker]].concat());
         chain = chain.next_day();
     }
-    // Another spool has the days, too.
+    // Another spool also has these days.
     let mut other = Chain::new("web", 'b', DAY + DAY_MS);
     let of_other = other.object(1);
     lake.put_all(&[of_other.clone(), other.marker(&[of_other])]).await;
@@ -88,14 +88,14 @@ async fn a_day_that_vanished_with_its_marker_is_found() {
     let found = &said.json()["days"][2]["findings"][0];
     assert_eq!(found["spool"], "a".repeat(32));
     assert_eq!(found["day"], DAY + DAY_MS);
-    assert_eq!(findings(&["--from", "2015-05-29"]).await, NONE, "nobody asked for the days before");
+    assert_eq!(findings(&["--from", "2015-05-29"]).await, NONE, "earlier days are not selected");
 
     delete(&days[0]).await;
-    assert_eq!(findings(&[]).await, NONE, "the oldest days go by themselves");
+    assert_eq!(findings(&[]).await, NONE, "the oldest days expire");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_day_that_is_not_over_or_from_before_markers_is_open_and_no_finding() {
+async fn a_day_before_markers_or_not_yet_over_is_open_without_a_finding() {
     let lake = Lake::start().await;
     let UnixMillis(today) = SystemClock::new().wall().day().start();
     let mut a = Chain::new("web", 'a', today - 3 * DAY_MS);
@@ -112,11 +112,11 @@ async fn a_day_that_is_not_over_or_from_before_markers_is_open_and_no_finding() 
     assert!(said.days().iter().zip(states).all(|(day, state)| day.ends_with(state)), "{:?}", said.days());
     let text = lake.verify(&[]).await;
     assert!(text.out.contains("note: 1 open day is from before the first marker"), "{text:?}");
-    assert!(text.out.contains("is open: no marker yet of node node-a"), "{text:?}");
+    assert!(text.out.contains("is open: no marker yet from node node-a"), "{text:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_source_that_went_elsewhere_and_came_back_is_proved_by_its_marker_only() {
+async fn a_source_that_moved_away_and_back_is_proved_only_by_its_marker() {
     let lake = Lake::start().await;
     let mut chain = Chain::new("web", 'a', DAY);
     let first = chain.object(2);

@@ -1,9 +1,9 @@
-//! `forebay verify` against buckets that the program filled, and against buckets made to be wrong.
+//! `forebay verify` against buckets filled by the program and buckets made to be wrong.
 
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    reason = "helpers of tests fail as tests do: by a panic that names the line"
+    reason = "test helpers fail like tests: with a panic that names the line"
 )]
 
 mod filled;

@@ -1,4 +1,5 @@
-//! What no store does on demand: refusals, trouble that passes, and objects that come while one looks.
+//! Behaviour that no store shows on demand: refusals, temporary failures, and objects that appear during the
+//! run.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -29,7 +30,7 @@ fn listing(keys: &[&str], folders: &[&str]) -> Reply {
     Reply::Answer { status: 200, headers: vec![("content-type".into(), "application/xml".into())], body }
 }
 
-/// Answers as a store with these objects whose pages have two entries, but for bodies.
+/// Answers like a store with these objects and pages of two entries; without bodies.
 fn paged(objects: &BTreeMap<String, Made>, request: &Request) -> Reply {
     if request.method == "HEAD" {
         let key = request.target.trim_start_matches("/lake/");
@@ -64,7 +65,7 @@ fn paged(objects: &BTreeMap<String, Made>, request: &Request) -> Reply {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sources_and_days_may_go_over_many_pages() {
+async fn sources_and_days_may_span_many_pages() {
     let mut objects = Vec::new();
     for source in ["a", "b", "c", "d", "e"] {
         let mut chain = Chain::new(source, 'a', DAY);
@@ -96,7 +97,7 @@ async fn sources_and_days_may_go_over_many_pages() {
 
 /// Consoles put such keys with "create folder", and some stores list them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn keys_of_empty_folders_are_nothing() {
+async fn keys_of_empty_folders_are_ignored() {
     let mut chain = Chain::new("a", 'a', DAY);
     let objects = [chain.object(1), chain.object(1)];
     let mut by_key: BTreeMap<String, Made> =
@@ -123,7 +124,7 @@ fn is_list(request: &Request, prefix: &str) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn trouble_that_passes_is_waited_for() {
+async fn temporary_failures_are_retried() {
     let tries = AtomicUsize::new(0);
     let store = ScriptedHttp::start(move |_| match tries.fetch_add(1, Ordering::Relaxed) {
         0 => Reply::s3_error(503, "SlowDown"),
@@ -132,8 +133,8 @@ async fn trouble_that_passes_is_waited_for() {
     })
     .await;
     let said = verify_at(&store.url(), KEYS, "lake", &[]).await;
-    assert_eq!((said.code, said.out.as_str()), (Some(1), "nothing is there\n"), "{said:?}");
-    assert_eq!(store.requests().len(), 5, "three listings, one of them tried three times");
+    assert_eq!((said.code, said.out.as_str()), (Some(1), "there are no objects\n"), "{said:?}");
+    assert_eq!(store.requests().len(), 5, "three listings, one of them attempted three times");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -144,14 +145,13 @@ async fn a_bucket_that_cannot_be_read_is_not_judged() {
         assert_eq!((answer.code, answer.out.as_str()), (Some(1), ""), "{answer:?}");
         assert!(answer.err.contains(said), "{answer:?}");
     };
-    let right =
-        "list segment-logs/ in bucket lake: 403 AccessDenied: scripted; it needs the right s3:ListBucket";
+    let right = "list segment-logs/ in bucket lake: 403 AccessDenied: scripted; reading needs the right s3:ListBucket";
     check(Reply::s3_error(403, "AccessDenied"), right).await;
     check(Reply::s3_error(404, "NoSuchBucket"), "404 NoSuchBucket").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_right_that_metadata_need_is_named() {
+async fn the_right_for_reading_metadata_is_named() {
     let made = Chain::new("web", 'a', DAY).object(1);
     let store = ScriptedHttp::start(move |request| {
         if request.method == "HEAD" {
@@ -173,12 +173,12 @@ async fn the_right_that_metadata_need_is_named() {
     .await;
     let said = verify_at(&store.url(), KEYS, "lake", &[]).await;
     assert_eq!(said.code, Some(1), "{said:?}");
-    assert!(said.err.contains("it needs the right s3:GetObject"), "{said:?}");
+    assert!(said.err.contains("reading needs the right s3:GetObject"), "{said:?}");
 }
 
-/// A parked object comes after those that followed it: between the listing and the judgement, too.
+/// A parked object may arrive after later objects, even between listing and judging.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_came_while_one_looked_is_not_missing() {
+async fn an_object_that_arrives_during_the_run_is_not_missing() {
     let mut chain = Chain::new("web", 'a', DAY);
     let objects = [chain.object(2), chain.object(2)];
     let day = format!("segment-logs/web/{DAY}/");
@@ -207,15 +207,15 @@ async fn what_came_while_one_looked_is_not_missing() {
 }
 
 fn head_of(made: &Made) -> Reply {
-    // The length is that of the body; a client leaves the body of a HEAD alone.
+    // The length of the body; a client does not read the body of a HEAD.
     let reply = Reply::Answer { status: 200, headers: Vec::new(), body: "x".repeat(made.body.len()) };
     let metadata = made.metadata.iter();
     metadata.fold(reply, |reply, (name, value)| reply.with(&format!("x-amz-meta-{name}"), value))
 }
 
-/// A machine whose clock is 9 hours off: the store refuses the first request, and its answer tells the time.
+/// The machine's clock is 9 hours off: the store refuses the first request and names its time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_clock_that_is_off_is_learnt_from_the_store() {
+async fn the_stores_time_is_used_if_the_clock_is_wrong() {
     let UnixMillis(now) = SystemClock::new().wall();
     let theirs = chrono::DateTime::from_timestamp_millis(now + 9 * 3_600_000).unwrap();
     let (date, hour) =
@@ -234,9 +234,9 @@ async fn a_clock_that_is_off_is_learnt_from_the_store() {
     })
     .await;
     let said = verify_at(&store.url(), KEYS, "lake", &[]).await;
-    assert_eq!((said.code, said.out.as_str()), (Some(1), "nothing is there\n"), "{said:?}");
+    assert_eq!((said.code, said.out.as_str()), (Some(1), "there are no objects\n"), "{said:?}");
 
-    // A store that tells no time, or refuses whatever it is, ends it.
+    // A store that names no time, or always refuses, ends the run.
     let store = ScriptedHttp::start(|_| Reply::s3_error(403, "RequestTimeTooSkewed")).await;
     let said = verify_at(&store.url(), KEYS, "lake", &[]).await;
     assert!(said.code == Some(1) && said.err.contains("403 RequestTimeTooSkewed"), "{said:?}");

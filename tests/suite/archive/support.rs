@@ -1,4 +1,4 @@
-//! Buckets made object by object, and what `forebay verify` says of them.
+//! Buckets made object by object, and the output of `forebay verify` for them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,11 +7,12 @@ use aws_sdk_s3::primitives::ByteStream;
 use forebay::dev_s3::{CONNECTIONS_MAX, DevS3, DevS3Running, DevS3Settings};
 use forebay::object::closed_marker::{ClosedMarker, Closing};
 use forebay::object::gzip::GzipLines;
-use forebay::object::metadata::{Metadata, rfc3339};
+use forebay::object::metadata::Metadata;
 use forebay::object::{BucketString, ObjectKey, ObjectPlace, Stream};
 use forebay::runtime::{SystemClock, SystemRandom};
 use forebay::sources::SourceId;
 use forebay::time::UnixMillis;
+use forebay::words::rfc3339;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -22,7 +23,7 @@ use crate::support::forebay::{command, finished};
 pub(super) const DAY: i64 = 1_432_684_800_000;
 pub(super) const DAY_MS: i64 = 86_400_000;
 
-/// What the program said.
+/// The output of the program.
 #[derive(Debug)]
 pub(super) struct Said {
     pub(super) code: Option<i32>,
@@ -35,7 +36,7 @@ impl Said {
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
-    /// Every finding as its kind and, where they are known, its positions; those of no day first.
+    /// Every finding as its kind and, if known, its positions; those outside of any day first.
     pub(super) fn findings(&self) -> Vec<String> {
         let json = self.json();
         let of_days =
@@ -128,7 +129,7 @@ impl Lake {
         self.bucket.client.delete_object().bucket("lake").key(key).send().await.unwrap();
     }
 
-    /// Puts what is no object of Forebay.
+    /// Puts a foreign object.
     pub(super) async fn put_foreign(&self, key: &str, body: &'static str) {
         let body = ByteStream::from_static(body.as_bytes());
         self.bucket.client.put_object().bucket("lake").key(key).body(body).send().await.unwrap();
@@ -140,7 +141,7 @@ pub(super) async fn put(bucket: &Bucket, name: &str, object: &Made) {
     request.set_metadata(Some(object.metadata.clone().into_iter().collect())).send().await.unwrap();
 }
 
-/// One object as it is put.
+/// An object to put.
 #[derive(Clone, Debug)]
 pub(super) struct Made {
     pub(super) key: String,
@@ -148,7 +149,7 @@ pub(super) struct Made {
     pub(super) body: Vec<u8>,
 }
 
-/// Makes the objects of one chain, one behind the other.
+/// Makes the objects of one chain, one after the other.
 #[derive(Clone, Debug)]
 pub(super) struct Chain {
     pub(super) source: &'static str,
@@ -170,7 +171,7 @@ impl Chain {
         Self { day: self.day + DAY_MS, previous: None, ..self.clone() }
     }
 
-    /// A line as it is stored; each has an id of its own.
+    /// A line as stored, each with a new id.
     pub(super) fn line(&mut self) -> Value {
         self.calls += 1;
         let at = rfc3339(UnixMillis(self.day + 1_000 + i64::try_from(self.calls).unwrap()));
@@ -181,7 +182,7 @@ impl Chain {
         })
     }
 
-    /// An object with so many new lines.
+    /// An object with this number of new lines.
     pub(super) fn object(&mut self, lines: usize) -> Made {
         let lines: Vec<Value> = (0..lines).map(|_| self.line()).collect();
         self.object_of(&lines)
@@ -235,7 +236,7 @@ impl Chain {
         self.spool.to_string().repeat(32)
     }
 
-    /// The same, and the marker names the day before.
+    /// The same with `day` as the previous day.
     pub(super) fn marker_after(&self, day: i64, objects: &[Made]) -> Made {
         let mut made = self.marker(objects);
         let mut said: Value = serde_json::from_slice(&made.body).unwrap();
@@ -244,13 +245,13 @@ impl Chain {
         made
     }
 
-    /// The marker of this day, when these are all of its objects.
+    /// The marker of this day with these objects.
     pub(super) fn marker(&self, objects: &[Made]) -> Made {
         marker(self.source, self.day, &self.node(), &self.spool_id(), objects)
     }
 }
 
-/// The marker that closes a day of these objects, as a release that writes them would.
+/// The marker of a day with these objects, as the program writes it.
 pub(super) fn marker(source: &str, day: i64, node: &str, spool: &str, objects: &[Made]) -> Made {
     let bucket = BucketString::parse("lake").unwrap();
     let mut objects: Vec<&Made> = objects.iter().collect();

@@ -1,4 +1,4 @@
-//! What real SDKs put on the wire, as it was captured.
+//! Requests captured from real SDKs.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::{lines_of, model};
 
-/// The shape and whether the route is a client's, by the path.
+/// The shape of a route, and whether only clients use it.
 fn route(path: &str) -> Option<(Shape, bool)> {
     let kind = match path {
         "/v1/batch" => return Some((Shape::Envelope, false)),
@@ -43,8 +43,8 @@ fn body_of(captured: &Value) -> Vec<u8> {
 const OWNED: [&str; 7] =
     ["receivedAt", "originalTimestamp", "sentAt", "timestamp", "context", "projectId", "writeKey"];
 
-/// Every line of `captures` is what the model says, and what is not the collector's own has the very bytes that were
-/// sent. Answers how many lines of each type there were.
+/// Checks that every line of `captures` is what the model gives, and that members which are not the
+/// collector's own keep the bytes that were sent. Returns the number of lines of each type.
 fn check(captures: &str) -> BTreeMap<String, usize> {
     let mut seen = BTreeMap::new();
     for captured in captures.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()) {
@@ -106,7 +106,7 @@ fn calls_of_the_node_sdks_arrive() {
 }
 
 #[test]
-fn calls_of_the_python_sdks_arrive_with_large_integers_and_text_of_all_kinds() {
+fn calls_of_the_python_sdks_arrive_with_large_integers_and_all_kinds_of_text() {
     let captures = include_str!("../../fixtures/captures/python.jsonl");
     check_types(&check(captures));
     let first: Value = serde_json::from_str(captures.lines().next().unwrap()).unwrap();
@@ -121,7 +121,7 @@ fn calls_of_the_python_sdks_arrive_with_large_integers_and_text_of_all_kinds() {
 }
 
 #[test]
-fn text_that_is_not_ascii_arrives_in_the_bytes_that_were_sent() {
+fn text_that_is_not_ascii_keeps_its_bytes() {
     let mut seen = 0;
     for captures in [
         include_str!("../../fixtures/captures/python.jsonl"),

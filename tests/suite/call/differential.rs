@@ -1,4 +1,4 @@
-//! Random bodies: accepted exactly where `serde_json` accepts them, and turned into what the model says.
+//! Random bodies are accepted exactly if `serde_json` accepts them, and give the lines of the model.
 
 use std::fmt::Write as _;
 
@@ -19,7 +19,7 @@ const LIMITS: Limits = Limits {
     validation: forebay::call::Validation::Permissive,
 };
 
-/// Any value, with all that JSON has in it.
+/// Any value, with everything that JSON allows.
 fn value() -> impl Strategy<Value = Value> {
     let text = prop_oneof![
         "[ -~]{0,12}",
@@ -89,7 +89,7 @@ fn context() -> impl Strategy<Value = Value> {
     prop_oneof![6 => object, 1 => Just(Value::Null), 1 => value()]
 }
 
-/// A call, or what could be one.
+/// A call, or something close to one.
 fn call() -> impl Strategy<Value = Map<String, Value>> {
     let kind = prop_oneof![8 => select(vec![json!("track"), json!("page"), json!("identify")]), 1 => value()];
     let id = prop_oneof![4 => "[a-z0-9-]{1,12}".prop_map(Value::from), 1 => value(), 1 => Just(json!(" "))];
@@ -126,7 +126,7 @@ fn call() -> impl Strategy<Value = Map<String, Value>> {
     })
 }
 
-/// An envelope around calls, as two values: it without its calls, and they.
+/// An envelope without its calls, and the calls.
 fn envelope() -> impl Strategy<Value = (Map<String, Value>, Vec<Map<String, Value>>)> {
     (call(), vec(call(), 0..5)).prop_map(|(mut envelope, calls)| {
         envelope.remove("type");
@@ -134,7 +134,8 @@ fn envelope() -> impl Strategy<Value = (Map<String, Value>, Vec<Map<String, Valu
     })
 }
 
-/// Writes a value with blanks, line breaks and escapes where `style` has them, which a `serde_json` writer never does.
+/// Writes a value with white space, line breaks and escapes as `style` says, which a `serde_json` writer
+/// never does.
 fn write(out: &mut String, value: &Value, style: &mut impl Iterator<Item = u8>) {
     blank(out, style);
     match value {
@@ -222,7 +223,7 @@ proptest! {
         client_side in any::<bool>(),
     ) {
         let text = body(&Value::Object(call.clone()), &style);
-        // Numbers with a fraction are not exact in serde_json: both sides are what it reads.
+        // serde_json does not keep fractions exactly, so both sides use the value that it reads.
         let call: Map<String, Value> = serde_json::from_str(&text).unwrap();
         let request = Request::parse(text.as_bytes(), Shape::Single(CallKind::Group), &LIMITS).unwrap();
         let (lines, _) = lines_of(&request, client_side);
@@ -260,10 +261,10 @@ proptest! {
         }
     }
 
-    /// `serde_json` reads the bodies by their grammar alone here ([`IgnoredAny`]): it lets lone surrogates and numbers of any
-    /// size pass, as the collector does. Depth never comes near a limit.
+    /// `serde_json` only checks the grammar here ([`IgnoredAny`]): like the collector, it accepts lone
+    /// surrogates and numbers of any size. The depth never comes near a limit.
     #[test]
-    fn a_damaged_body_is_accepted_exactly_where_serde_json_accepts_it(
+    fn a_damaged_body_is_accepted_exactly_if_serde_json_accepts_it(
         (shared, calls) in envelope(),
         style in vec(any::<u8>(), 0..64),
         damage in vec((any::<Index>(), 0..4_u8, damaging_byte()), 1..4),
@@ -293,7 +294,7 @@ proptest! {
     }
 }
 
-/// A byte that means something in JSON, mostly.
+/// A byte that usually has a meaning in JSON.
 fn damaging_byte() -> impl Strategy<Value = u8> {
     let telling = br#"{}[]:,"\ue0129.-+tfnE /'"#.to_vec();
     prop_oneof![6 => select(telling), 1 => any::<u8>(), 1 => 0..32_u8]

@@ -1,9 +1,6 @@
-//! Requests turned into lines, held against an independent model of the rules that is built on `serde_json`.
+//! Compares the lines of requests with an independent model of the rules, built on `serde_json`.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "what helpers of a test cannot go on without is a failure of the test"
-)]
+#![expect(clippy::unwrap_used, reason = "a panic in a helper fails the test, as intended")]
 
 mod captures;
 mod differential;
@@ -30,7 +27,7 @@ impl Random for Counter {
     }
 }
 
-/// Keeps lines, with the reason where they are rejected.
+/// Keeps lines, with the reason if they are rejected.
 #[derive(Debug, Default)]
 struct Lines {
     open: Vec<u8>,
@@ -39,7 +36,7 @@ struct Lines {
 
 impl LineSink for Lines {
     fn line(&mut self) -> &mut Vec<u8> {
-        assert!(self.open.is_empty(), "a line was begun before the last was closed");
+        assert!(self.open.is_empty(), "a line was begun before the previous one was closed");
         &mut self.open
     }
 
@@ -60,7 +57,7 @@ impl LineSink for Lines {
     }
 }
 
-/// The lines of a request that came on a route of client-side libraries, or not.
+/// The lines of a request, sent by a route of client-side libraries or not.
 fn lines_of(request: &Request<'_>, client_side: bool) -> (Lines, Tally) {
     let source = SourceId::new("src").unwrap();
     let fingerprinter = Fingerprinter::new([3; 16]);

@@ -1,11 +1,11 @@
-//! The rules for a line, written again the slow way: trees of values, and chrono for the times.
+//! The rules for a line, implemented the slow way: with trees of values, and chrono for the times.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Map, Value, json};
 
 use super::RECEIVED;
 
-/// The line that `call` becomes; `made_id` is the `messageId` it gets where it has none. `kind` is its route's.
+/// The line of `call`. `made_id` is the `messageId` that it gets if it has none; `kind` is that of its route.
 pub(super) fn line(
     call: &Map<String, Value>,
     envelope: &Map<String, Value>,

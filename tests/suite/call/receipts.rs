@@ -1,10 +1,10 @@
-//! A line that says its position is otherwise the line that does not.
+//! A line with its position equals the line without, except for that member.
 
 use forebay::call::{ClientLibraries, Fingerprinter, Request, Shape, Stamp};
+use forebay::log::RequestFrames;
+use forebay::log::frame::{self, FrameKind};
 use forebay::receipt;
 use forebay::sources::SourceId;
-use forebay::spool::RequestFrames;
-use forebay::spool::frame::{self, FrameKind};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
@@ -39,7 +39,7 @@ fn item() -> impl Strategy<Value = Value> {
     prop_oneof![8 => object, 1 => Just(json!(17)), 1 => Just(json!("forebayPosition"))]
 }
 
-/// Kind, fingerprint and line of each frame of a request, stamped from `first` on.
+/// Kind, fingerprint and line of each frame of a request, with positions from `first` on.
 fn frames(body: &[u8], say_positions: bool, first: u64) -> Vec<(FrameKind, u128, Vec<u8>)> {
     let request = Request::parse(body, Shape::Envelope, &forebay::call::Limits::default()).unwrap();
     let (source, fingerprinter) = (SourceId::new("src").unwrap(), Fingerprinter::new([3; 16]));
@@ -70,7 +70,7 @@ fn frames(body: &[u8], say_positions: bool, first: u64) -> Vec<(FrameKind, u128,
 
 proptest! {
     #[test]
-    fn a_line_with_its_position_is_otherwise_the_line_without(
+    fn a_line_with_its_position_equals_the_line_without_except_for_it(
         items in prop::collection::vec(item(), 1..6),
         first in 0..u64::MAX - 10,
     ) {
@@ -85,7 +85,7 @@ proptest! {
             let mut expected = plain.2[..plain.2.len() - 1].to_vec();
             expected.extend_from_slice(end.as_bytes());
             prop_assert_eq!(&expected, &said.2);
-            // Nowhere at the top but once.
+            // The member occurs exactly once at the top level.
             let line: Map<String, Value> = serde_json::from_slice(&said.2).unwrap();
             prop_assert_eq!(&line[receipt::MEMBER], &json!(format!("{position:020}")));
             let plain: Map<String, Value> = serde_json::from_slice(&plain.2).unwrap();

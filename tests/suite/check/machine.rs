@@ -1,5 +1,5 @@
-//! What needs no store: the configuration, TLS files, ports, the estimate. The store is an address where nobody
-//! listens.
+//! Checks that need no store: the configuration, TLS files, ports, the estimate. Nothing listens at the
+//! address of the store.
 
 use std::fs;
 
@@ -14,28 +14,28 @@ fn setup() -> Setup {
 }
 
 #[tokio::test]
-async fn a_store_that_is_not_there_is_found_and_everything_else_is_checked() {
+async fn a_missing_store_is_found_and_everything_else_is_checked() {
     let ran = setup().run().await;
     assert_eq!(ran.code, 1);
-    expect(ran.of("identity"), "not_tested", &["without a role nothing needs it"]);
-    expect(ran.of("bucket"), "failed", &["nobody listens there", "s3.endpoint_url"]);
+    expect(ran.of("identity"), "not_tested", &["not required without a role"]);
+    expect(ran.of("bucket"), "failed", &["nothing listens at that address", "s3.endpoint_url"]);
     expect(ran.of("region"), "not_tested", &["did not answer"]);
     expect(ran.of("put"), "not_tested", &["did not answer"]);
     expect(ran.of("clock"), "not_tested", &[]);
-    expect(ran.of("spool"), "passed", &["can be made"]);
+    expect(ran.of("spool"), "passed", &["can be created"]);
     expect(ran.of("listen"), "passed", &[]);
 }
 
 #[tokio::test]
-async fn a_token_service_that_is_not_there_is_missed_where_a_role_is_assumed() {
+async fn a_missing_token_service_fails_only_with_a_role() {
     let role = "role_arn = \"arn:aws:iam::111122223333:role/writer\"";
     let ran = setup().source("ios", role).run().await;
     expect(ran.of("identity"), "failed", &["s3.sts_endpoint_url"]);
-    expect(ran.of("role"), "failed", &["nobody listens there"]);
+    expect(ran.of("role"), "failed", &["nothing listens at that address"]);
 }
 
 #[tokio::test]
-async fn a_wrong_configuration_is_said_as_serve_says_it() {
+async fn an_invalid_configuration_is_reported_as_serve_reports_it() {
     let mut wrong = setup();
     wrong.spool.push_str("\nmax_byte = 1");
     let output = wrong.output(&[]).await;
@@ -50,7 +50,7 @@ async fn a_wrong_configuration_is_said_as_serve_says_it() {
 }
 
 #[tokio::test]
-async fn tls_files_are_read_and_held_against_the_public_host() {
+async fn tls_files_are_read_and_compared_with_the_public_host() {
     let key = KeyPair::generate().unwrap();
     let certificate = |names: &[&str], until: i32| {
         let mut about =
@@ -84,7 +84,7 @@ async fn tls_files_are_read_and_held_against_the_public_host() {
 }
 
 #[tokio::test]
-async fn a_pipe_in_place_of_a_tls_file_is_not_waited_for() {
+async fn a_pipe_instead_of_a_tls_file_does_not_block() {
     let mut setup = setup();
     let pipe = setup.folder.path().join("crt");
     rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0)
@@ -94,14 +94,14 @@ async fn a_pipe_in_place_of_a_tls_file_is_not_waited_for() {
         .collector
         .push_str(&format!("\ntls_listen = \"127.0.0.2:0\"\ntls_cert = \"{pipe}\"\ntls_key = \"{pipe}\""));
     let ran = setup.run().await;
-    expect(ran.of("tls_files"), "failed", &["no regular file"]);
+    expect(ran.of("tls_files"), "failed", &["not a regular file"]);
 }
 
 #[tokio::test]
-async fn a_port_that_another_program_has_is_found() {
+async fn a_port_in_use_by_another_program_is_found() {
     let other = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = other.local_addr().unwrap();
-    // Whoever asks is hung up on.
+    // It closes each connection at once.
     let hanging_up = tokio::spawn(async move { while other.accept().await.is_ok() {} });
     let mut setup = setup();
     setup.collector = format!("listen = \"{addr}\"");
@@ -111,7 +111,7 @@ async fn a_port_that_another_program_has_is_found() {
 }
 
 #[tokio::test]
-async fn the_estimate_is_of_the_rate_that_is_given() {
+async fn the_estimate_uses_the_given_rate() {
     let ran = setup().run_with(&["--rate", "1000", "--call-bytes", "2 KB", "--outage", "2 h"]).await;
     let estimate = &ran.json["estimate"];
     assert_eq!((&estimate["calls_per_second"], &estimate["rate_given"]), (&1_000.into(), &true.into()));
@@ -121,6 +121,6 @@ async fn the_estimate_is_of_the_rate_that_is_given() {
     let ran = setup().run().await;
     assert_eq!(ran.json["estimate"]["rate_given"], false);
     let text = String::from_utf8(setup().output(&[]).await.stdout).unwrap();
-    assert!(text.contains("100 calls a second (assumed: say --rate)"), "{text}");
+    assert!(text.contains("100 calls per second (assumed; set --rate)"), "{text}");
     assert!(text.contains("\n  ✗ bucket") && text.contains("      tried: HeadBucket lake"), "{text}");
 }

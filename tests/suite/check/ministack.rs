@@ -1,4 +1,5 @@
-//! Against ministack, which checks signatures, evaluates policies with their conditions, and looks at external ids.
+//! Against ministack, which checks signatures, evaluates policies with their conditions, and compares
+//! external ids.
 
 use std::process::Command;
 
@@ -9,10 +10,10 @@ use crate::support::bucket::Bucket;
 use crate::support::tools::{Ministack, in_venv, stdout_of};
 
 const BUCKET: &str = "events-raw";
-/// Everything that is put stands below this.
+/// The resource that covers every object put here.
 const OBJECTS: &str = "arn:aws:s3:::events-raw/logs/segment-logs/*";
 
-/// A user, the bucket, roles and keys; it takes JSON and prints JSON.
+/// Creates users, roles, keys and bucket policies, as described by a JSON argument; prints their ids as JSON.
 const MAKE: &str = r"
 import boto3, json, sys
 ask = json.loads(sys.argv[2])
@@ -51,7 +52,7 @@ struct Aws {
 }
 
 impl Aws {
-    /// `policy` is the user's own; none of its statements: null.
+    /// `policy`: the policy of the user, or null.
     async fn start(policy: Value) -> Option<Self> {
         let server = Ministack::start().await?;
         let bucket = server.make_bucket(BUCKET).await;
@@ -87,7 +88,7 @@ fn policy(statements: Value) -> Value {
     json!({ "Version": "2012-10-17", "Statement": statements })
 }
 
-/// The rights of a collector that may also look, and clean up behind `check`.
+/// The rights of a collector, plus the rights to read objects and to remove the objects of `check`.
 fn full() -> Value {
     policy(json!([
         { "Effect": "Allow", "Action": ["s3:PutObject", "s3:GetObject"], "Resource": OBJECTS },
@@ -129,7 +130,7 @@ async fn a_sound_setup_passes_every_check_and_leaves_nothing() {
         .source("android", "");
     let ran = setup.run().await;
     assert_eq!(ran.code, 0, "{}", ran.text);
-    // The folder of the test may lie anywhere.
+    // The folder of the test may be on any file system.
     let of_the_machine = |check: &String| check.starts_with("spool_");
     assert_eq!(outcomes(&ran, "not_tested"), [""; 0]);
     assert!(outcomes(&ran, "warning").iter().all(of_the_machine), "{}", ran.text);
@@ -147,24 +148,24 @@ async fn a_sound_setup_passes_every_check_and_leaves_nothing() {
     expect(ran.of("kms_key"), "passed", &[key]);
     expect(ran.of("kms_use"), "passed", &[]);
     let puts = ran.findings().iter().filter(|finding| finding["check"] == "put").count();
-    assert_eq!(puts, 2, "two sources of one destination are one check");
+    assert_eq!(puts, 2, "two sources of one destination are checked once");
     expect(ran.of("clock"), "passed", &[]);
     assert_eq!(aws.bucket.keys("").await, [""; 0], "the test objects are removed");
 }
 
 #[tokio::test]
-async fn the_right_to_put_is_enough() {
+async fn the_right_to_put_objects_suffices() {
     let Some(aws) = Aws::start(Value::Null).await else { return };
     aws.bucket_policy(json!([aws.puts()])).await;
     let setup = aws.setup().source("web", "");
     let ran = setup.run().await;
     assert_eq!(ran.code, 0, "{}", ran.text);
-    expect(ran.of("bucket"), "not_tested", &["nothing needs it"]);
+    expect(ran.of("bucket"), "not_tested", &["not required"]);
     expect(ran.of("put"), "passed", &[]);
     expect(ran.of("encryption"), "passed", &["AES256"]);
     expect(ran.of("create_only"), "passed", &["412"]);
-    expect(ran.of("folders"), "passed", &["the source may be written to"]);
-    expect(ran.of("look"), "not_tested", &["nothing needs it"]);
+    expect(ran.of("folders"), "passed", &["the folders of the source are writable"]);
+    expect(ran.of("look"), "not_tested", &["not required"]);
     expect(ran.of("cleanup"), "not_tested", &["the test object stays"]);
     let keys = aws.bucket.keys("").await;
     assert_eq!(keys.len(), 1);
@@ -179,7 +180,7 @@ async fn the_right_to_put_is_enough() {
 }
 
 #[tokio::test]
-async fn a_policy_that_refuses_the_folder_of_one_source_is_found() {
+async fn a_policy_that_denies_one_folder_of_a_source_is_found() {
     let Some(aws) = Aws::start(Value::Null).await else { return };
     let denied = |folder: &str| {
         json!({
@@ -207,11 +208,11 @@ async fn a_policy_that_refuses_the_folder_of_one_source_is_found() {
 
     aws.bucket_policy(json!([aws.puts()])).await;
     let ran = setup.run().await;
-    expect(ran.of("folders"), "passed", &["all 2 sources may be written to"]);
+    expect(ran.of("folders"), "passed", &["all 2 sources are writable"]);
 }
 
 #[tokio::test]
-async fn what_is_printed_for_a_refused_put_mends_it() {
+async fn the_printed_remedy_fixes_a_refused_put() {
     let Some(aws) = Aws::start(Value::Null).await else { return };
     let setup = aws.setup().source("web", "");
     let ran = setup.run().await;
@@ -222,16 +223,16 @@ async fn what_is_printed_for_a_refused_put_mends_it() {
         &["403 AccessDenied", "PutObject events-raw/logs/segment-logs/_check/", OBJECTS, &aws.user],
     );
     for check in ["encryption", "create_only", "folders", "look", "cleanup"] {
-        expect(ran.of(check), "not_tested", &["nothing could be put"]);
+        expect(ran.of(check), "not_tested", &["the put failed"]);
     }
     let statement: Value = serde_json::from_str(paste(put, "grant s3:PutObject")).unwrap();
     aws.bucket_policy(json!([statement])).await;
-    let mended = setup.run().await;
-    assert_eq!(mended.code, 0, "{}", mended.text);
+    let fixed = setup.run().await;
+    assert_eq!(fixed.code, 0, "{}", fixed.text);
 }
 
 #[tokio::test]
-async fn a_bucket_that_demands_another_encryption_is_told_from_a_missing_right() {
+async fn a_bucket_that_requires_another_encryption_is_distinguished_from_a_missing_right() {
     let Some(aws) = Aws::start(Value::Null).await else { return };
     let deny = json!({
         "Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", "Resource": OBJECTS,
@@ -256,10 +257,10 @@ async fn a_missing_bucket_and_wrong_credentials_are_found() {
         "failed",
         &["404", "aws s3api create-bucket --bucket no-such-bucket"],
     );
-    expect(ran.for_source("web", "put"), "not_tested", &["there is no such bucket"]);
+    expect(ran.for_source("web", "put"), "not_tested", &["the bucket does not exist"]);
     expect(ran.for_source("ios", "put"), "passed", &[]);
     let only = aws.setup().source("web", "bucket = \"no-such-bucket\"").source("ios", "");
-    assert_eq!(only.run_with(&["--source", "ios"]).await.code, 0, "the other source is not looked at");
+    assert_eq!(only.run_with(&["--source", "ios"]).await.code, 0, "the other source is not checked");
 
     let mut unknown = aws.setup().source("web", "");
     unknown.credentials = Some(("AKIANOSUCHKEY0000000".to_owned(), "no-such-secret".to_owned()));
@@ -270,7 +271,7 @@ async fn a_missing_bucket_and_wrong_credentials_are_found() {
 }
 
 #[tokio::test]
-async fn a_role_is_given_with_the_right_external_id_alone() {
+async fn a_role_is_assumed_only_with_its_external_id() {
     let Some(aws) = Aws::start(full()).await else { return };
     let user = aws.user.clone();
     let roles =
@@ -290,9 +291,10 @@ async fn a_role_is_given_with_the_right_external_id_alone() {
     expect(loose, "failed", &["without an external id"]);
     let statement: Value = serde_json::from_str(paste(loose, "trust policy")).unwrap();
     aws.make(json!({ "trusts": { "loose": policy(json!([statement])) } })).await.unwrap();
-    assert_eq!(aws.setup().source("web", &of("loose")).run().await.code, 0, "what was printed mends it");
+    assert_eq!(aws.setup().source("web", &of("loose")).run().await.code, 0, "the printed remedy fixes it");
 
-    // Two sources share the role: what is printed names both ids, so that mending one does not break the other.
+    // Two sources share the role: the printed remedy has both ids, so that fixing one does not break the
+    // other.
     let shared = aws.setup().source("web", &of("strict")).source("ios", &of("strict"));
     let ran = shared.run().await;
     expect(ran.for_source("web", "role"), "passed", &[]);
@@ -300,18 +302,18 @@ async fn a_role_is_given_with_the_right_external_id_alone() {
     expect(refused, "failed", &[]);
     let statement: Value = serde_json::from_str(paste(refused, "trust policy")).unwrap();
     aws.make(json!({ "trusts": { "strict": policy(json!([statement])) } })).await.unwrap();
-    let mended = shared.run().await;
-    assert_eq!(mended.code, 0, "{}", mended.text);
+    let fixed = shared.run().await;
+    assert_eq!(fixed.code, 0, "{}", fixed.text);
 }
 
 #[tokio::test]
-async fn a_key_that_is_off_is_found() {
+async fn a_disabled_key_is_found() {
     let Some(aws) = Aws::start(full()).await else { return };
     let said = aws.make(json!({ "keys": ["key"] })).await.unwrap();
     let key = said["key"].as_str().unwrap();
     aws.make(json!({ "disable": [key] })).await.unwrap();
     let ran = aws.setup().source("web", &format!("encryption = \"kms:{key}\"")).run().await;
-    expect(ran.of("kms_key"), "failed", &["switched off", &format!("aws kms enable-key --key-id {key}")]);
+    expect(ran.of("kms_key"), "failed", &["is disabled", &format!("aws kms enable-key --key-id {key}")]);
     expect(ran.of("kms_use"), "failed", &["DisabledException", "enable-key"]);
     let nobody = "arn:aws:kms:us-east-1:000000000000:key/00000000-0000-0000-0000-000000000000";
     let ran = aws.setup().source("web", &format!("encryption = \"kms:{nobody}\"")).run().await;

@@ -1,5 +1,5 @@
-//! `forebay check`: the real program, against servers that enforce, and against one that answers by script what no
-//! server here does.
+//! `forebay check`: the real program against servers that enforce rights, and against a scripted server for
+//! answers that no other server here gives.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -23,16 +23,16 @@ struct Setup {
     folder: TempDir,
     endpoint: String,
     credentials: Option<(String, String)>,
-    /// Further lines of sections.
+    /// Additional lines of each section.
     collector: String,
     admin: String,
     spool: String,
     s3: String,
-    /// Id, and the other lines.
+    /// The id and the other lines of each source.
     sources: Vec<(String, String)>,
 }
 
-/// What a run of the program came to.
+/// The result of a run of the program.
 #[derive(Debug)]
 struct Ran {
     code: i32,
@@ -41,7 +41,7 @@ struct Ran {
 }
 
 impl Setup {
-    /// A store, its token service and its key service, all at one address; no sources yet.
+    /// A store, its token service and its key service, all at one address, without sources.
     fn new(endpoint: &str, access_key: &str, secret_key: &str) -> Self {
         let free = "listen = \"127.0.0.1:0\"";
         Self {
@@ -50,20 +50,20 @@ impl Setup {
             credentials: Some((access_key.to_owned(), secret_key.to_owned())),
             collector: free.to_owned(),
             admin: free.to_owned(),
-            // A test's folder may be on any file system: no machine fails here.
+            // The test's folder may be on any file system; this must not fail the test on any machine.
             spool: "unsafe_filesystem = true\nmax_bytes = \"1 GB\"".to_owned(),
             s3: format!("sts_endpoint_url = \"{endpoint}\"\nkms_endpoint_url = \"{endpoint}\""),
             sources: Vec::new(),
         }
     }
 
-    /// One more source.
+    /// Adds a source.
     fn source(mut self, id: &str, lines: &str) -> Self {
         self.sources.push((id.to_owned(), lines.to_owned()));
         self
     }
 
-    /// More lines in `[s3]`.
+    /// Adds lines to `[s3]`.
     fn s3(mut self, lines: &str) -> Self {
         write!(self.s3, "\n{lines}").unwrap();
         self
@@ -106,7 +106,7 @@ impl Setup {
         finished(&mut command).await
     }
 
-    /// Runs the check, and sees that it left nothing but what it found.
+    /// Runs the check, and asserts that it prints no secret and creates no spool.
     async fn run(&self) -> Ran {
         self.run_with(&[]).await
     }
@@ -120,7 +120,7 @@ impl Setup {
             serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error}\n{stdout}{stderr}"));
         let code = output.status.code().unwrap();
         assert_eq!(code == 1, json["summary"]["failed"] != 0, "exit code {code}\n{stdout}{stderr}");
-        assert!(self.spool_dir().exists() == was_there, "a spool was made");
+        assert!(self.spool_dir().exists() == was_there, "a spool was created");
         if let Some((_, secret_key)) = self.credentials.as_ref().filter(|(_, secret)| secret.len() > 8) {
             assert!(!format!("{stdout}{stderr}").contains(secret_key.as_str()), "the secret key is shown");
         }
@@ -154,7 +154,7 @@ impl Ran {
     }
 }
 
-/// Outcome, and words that must stand in what was found or in what mends it.
+/// Asserts the outcome of a finding, and words in its text or remedies.
 fn expect(finding: &Value, outcome: &str, words: &[&str]) {
     let text = finding.to_string();
     assert_eq!(finding["outcome"], outcome, "{text}");
@@ -167,7 +167,7 @@ fn expect(finding: &Value, outcome: &str, words: &[&str]) {
     assert_eq!(mended, matches!(outcome, "failed" | "warning"), "{text}");
 }
 
-/// What is ready to be pasted, of the remedy whose text has this word.
+/// The text to paste, of the remedy whose text has this word.
 fn paste<'a>(finding: &'a Value, word: &str) -> &'a str {
     let remedies = finding["remedies"].as_array().unwrap();
     let remedy = remedies.iter().find(|remedy| remedy["text"].as_str().unwrap().contains(word));

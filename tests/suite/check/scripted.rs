@@ -1,5 +1,5 @@
-//! Against a server that answers as AWS documents, by a script: regions, key states, sessions that end, clocks, and
-//! stores that do not know what S3 knows. No server here does these things by itself.
+//! Against a scripted server that answers as AWS documents: regions, key states, expired sessions, clocks,
+//! and stores without some features of S3. No other server here can do this.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::{Ran, Setup, expect, paste};
 use crate::support::granted;
 use crate::support::scripted_http::{Reply, Request, ScriptedHttp};
 
-/// Checks with a store that is sound but for what `odd` answers.
+/// Checks against a store that is sound except for the answers of `odd`.
 async fn check_with(
     source: &str,
     arguments: &[&str],
@@ -44,7 +44,7 @@ async fn check(source: &str, odd: impl Fn(Asked, &Request) -> Option<Reply> + Se
     check_with(source, &[], odd).await.0
 }
 
-/// One kind of request is answered so, all others as a sound AWS does.
+/// Answers one kind of request with `reply`, and all others as a sound AWS does.
 async fn when(source: &str, what: Asked, reply: Reply) -> Ran {
     check(source, move |asked, _| (asked == what).then(|| reply.clone())).await
 }
@@ -56,7 +56,7 @@ fn kms_source() -> String {
 const ROLE: &str = "role_arn = \"arn:aws:iam::111122223333:role/writer\"";
 
 #[tokio::test]
-async fn a_sound_store_is_asked_as_delivery_asks_it() {
+async fn a_sound_store_gets_the_same_puts_as_in_delivery() {
     let (ran, requests) = check_with(&kms_source(), &[], |_, _| None).await;
     assert_eq!(ran.code, 0, "{}", ran.text);
     expect(ran.of("kms_use"), "passed", &[]);
@@ -85,7 +85,7 @@ async fn a_sound_store_is_asked_as_delivery_asks_it() {
     assert_eq!(context["team"], "data");
 }
 
-/// A HEAD that names no region, or another one: what the put is answered counts.
+/// Whatever the HEAD reports, the answer to the put counts.
 #[tokio::test]
 async fn a_redirect_of_the_put_names_the_region() {
     let elsewhere = || Reply::s3_error(301, "PermanentRedirect").with("x-amz-bucket-region", "eu-west-1");
@@ -95,21 +95,22 @@ async fn a_redirect_of_the_put_names_the_region() {
     assert!(paste(put, "the bucket is in another region").contains("region = \"eu-west-1\""), "{put}");
 }
 
-/// A store that does not know the condition is asked without it.
+/// Without the condition if the store does not support it.
 #[tokio::test]
-async fn folders_are_tried_as_the_object_was_taken() {
+async fn folders_are_tested_with_the_kind_of_put_that_succeeded() {
     let ran = check("", |asked, request| {
         let conditional = request.header("if-none-match").is_some();
         (matches!(asked, Asked::Put | Asked::PutWrong) && conditional)
             .then(|| Reply::s3_error(501, "NotImplemented"))
     })
     .await;
-    expect(ran.of("folders"), "passed", &["the source may be written to"]);
+    expect(ran.of("folders"), "passed", &["the folders of the source are writable"]);
 }
 
-/// Of those each knows the difference, or `check` says that it was not told.
+/// An answer to a put with a wrong checksum shows whether the folder is writable, or `check` reports that it
+/// does not.
 #[tokio::test]
-async fn what_a_wrong_checksum_tells_of_the_folders_is_told_apart() {
+async fn answers_to_a_wrong_checksum_are_distinguished() {
     let answered = async |beside: Reply, folder: Reply| {
         let ran = check("", move |asked, request| {
             let in_check = request.target.contains("/_check/");
@@ -121,22 +122,22 @@ async fn what_a_wrong_checksum_tells_of_the_folders_is_told_apart() {
     let (digest, taken) = (Reply::s3_error(400, "BadDigest"), Reply::status(200));
     let denied = Reply::s3_error(403, "AccessDenied");
     let busy = Reply::s3_error(503, "SlowDown");
-    let untold = "is not tested, and would show at its first delivery";
+    let unknown = "is not tested; its first delivery would show it";
     for (beside, folder, outcome, said) in [
-        (&digest, &digest, "passed", "the source may be written to"),
+        (&digest, &digest, "passed", "the folders of the source are writable"),
         (&digest, &denied, "failed", "segment-logs/web/"),
-        (&digest, &busy, "not_tested", untold),
-        (&digest, &taken, "not_tested", "look into segment-logs/web/"),
-        (&taken, &digest, "not_tested", untold),
-        (&denied, &digest, "not_tested", untold),
-        (&busy, &digest, "not_tested", untold),
+        (&digest, &busy, "not_tested", unknown),
+        (&digest, &taken, "not_tested", "an object of this check in segment-logs/web/"),
+        (&taken, &digest, "not_tested", unknown),
+        (&denied, &digest, "not_tested", unknown),
+        (&busy, &digest, "not_tested", unknown),
     ] {
         expect(&answered(beside.clone(), folder.clone()).await, outcome, &[said]);
     }
 }
 
 #[tokio::test]
-async fn the_put_has_every_header_that_is_configured() {
+async fn the_put_has_every_configured_header() {
     let server = serve(|_, _| None).await;
     let lines = "object_tags = [\"source\"]\nacl = \"bucket-owner-full-control\"\nrequest_payer = true\n\
                  content_encoding = \"none\"\nchecksums = \"when-required\"";
@@ -162,7 +163,7 @@ async fn the_put_has_every_header_that_is_configured() {
     assert_eq!(head.header("x-amz-expected-bucket-owner"), Some("111122223333"));
 }
 
-/// The actions that a request needs a grant for.
+/// The actions that must be granted for a request.
 fn actions(request: &Request) -> Vec<&'static str> {
     let mut actions = vec![match asked(request, 0) {
         Asked::WhoAmI => "sts:GetCallerIdentity",
@@ -180,7 +181,7 @@ fn actions(request: &Request) -> Vec<&'static str> {
 }
 
 #[tokio::test]
-async fn the_templates_grant_every_request_and_nothing_that_is_not_sent() {
+async fn the_templates_grant_exactly_the_requests_that_are_sent() {
     let server = serve(|_, _| None).await;
     let lines = "object_tags = [\"source\", \"day\"]\nacl = \"bucket-owner-full-control\"";
     let ran = setup(&server).s3(lines).source("web", &format!("{ROLE}\n{}", kms_source())).run().await;
@@ -193,7 +194,7 @@ async fn the_templates_grant_every_request_and_nothing_that_is_not_sent() {
 }
 
 #[tokio::test]
-async fn a_bucket_that_is_elsewhere_is_followed() {
+async fn a_bucket_in_another_region_is_found() {
     const ELSEWHERE: &str = "eu-central-1";
     let in_region =
         |request: &Request| request.header("authorization").unwrap().contains(&format!("/{ELSEWHERE}/s3/"));
@@ -216,24 +217,24 @@ async fn a_bucket_that_is_elsewhere_is_followed() {
         expect(ran.of("bucket"), if then == 200 { "passed" } else { "not_tested" }, &[]);
         let heads =
             requests.iter().filter(|request| request.method == "HEAD" && !request.target.contains("_check"));
-        assert!(heads.count() >= 2, "it is asked again where it is");
+        assert!(heads.count() >= 2, "the bucket is requested again in its region");
         expect(ran.of("put"), "passed", &[]);
     }
 }
 
 #[tokio::test]
-async fn a_region_is_read_where_the_bucket_may_not_be_looked_at() {
+async fn the_region_is_read_even_if_the_bucket_is_not_readable() {
     let refused = Reply::status(403).with("x-amz-bucket-region", "us-east-1");
     let ran = when("", Asked::HeadBucket, refused).await;
     assert_eq!(ran.code, 0, "{}", ran.text);
-    expect(ran.of("bucket"), "not_tested", &["nothing needs it"]);
+    expect(ran.of("bucket"), "not_tested", &["not required"]);
     expect(ran.of("region"), "passed", &["us-east-1"]);
     let ran = when("", Asked::HeadBucket, Reply::status(301)).await;
     expect(ran.of("region"), "failed", &["names no region", "id = \"web\"\nregion = "]);
 }
 
 #[tokio::test]
-async fn each_state_of_a_key_is_told_apart() {
+async fn each_state_of_a_key_is_distinguished() {
     let with = |change: Value| {
         let mut metadata = key("Enabled");
         metadata.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
@@ -246,11 +247,11 @@ async fn each_state_of_a_key_is_told_apart() {
     let describe = async |reply| when(&kms_source(), Asked::DescribeKey, reply).await;
     let cases: [(Value, &str, &[&str]); 9] = [
         (json!({}), "passed", &[ARN]),
-        (json!({ "KeyState": "Disabled" }), "failed", &["switched off", "aws kms enable-key"]),
+        (json!({ "KeyState": "Disabled" }), "failed", &["is disabled", "aws kms enable-key"]),
         (
             json!({ "KeyState": "PendingDeletion", "DeletionDate": 1_796_083_200.0 }),
             "failed",
-            &["about to be deleted, on 2026-12-01T00:00:00Z", "cancel-key-deletion"],
+            &["pending deletion on 2026-12-01T00:00:00.000Z", "cancel-key-deletion"],
         ),
         (json!({ "KeyState": "PendingImport" }), "failed", &["no key material"]),
         (json!({ "KeyState": "Unavailable" }), "failed", &["custom key store"]),
@@ -273,15 +274,15 @@ async fn each_state_of_a_key_is_told_apart() {
     let ran = describe(kms_error("NotFoundException")).await;
     expect(ran.of("kms_key"), "failed", &["NotFoundException", "list-aliases"]);
     let ran = describe(kms_error("AccessDeniedException")).await;
-    expect(ran.of("kms_key"), "not_tested", &["the put under this key succeeded"]);
-    assert_eq!(ran.code, 0, "no right to ask the key service is needed");
+    expect(ran.of("kms_key"), "not_tested", &["the put with this key succeeded"]);
+    assert_eq!(ran.code, 0, "the right to use the key service is not required");
 }
 
 #[tokio::test]
-async fn each_refusal_of_a_data_key_is_told_apart() {
+async fn each_refusal_of_a_data_key_is_distinguished() {
     let cases: [(&str, &str, &[&str]); 6] = [
         ("DryRunOperationException", "passed", &[]),
-        ("AccessDeniedException", "not_tested", &["the put under this key succeeded"]),
+        ("AccessDeniedException", "not_tested", &["the put with this key succeeded"]),
         ("DisabledException", "failed", &["enable-key"]),
         ("NotFoundException", "failed", &["list-aliases"]),
         ("KMSInvalidStateException", "failed", &["describe-key"]),
@@ -294,7 +295,7 @@ async fn each_refusal_of_a_data_key_is_told_apart() {
 }
 
 #[tokio::test]
-async fn a_put_that_is_refused_is_mended_by_its_code() {
+async fn the_remedy_of_a_refused_put_depends_on_its_code() {
     let kms = kms_source();
     let no_right = |action: &str| {
         let message = format!(
@@ -317,9 +318,9 @@ async fn a_put_that_is_refused_is_mended_by_its_code() {
             no_right("s3:PutObject"),
             &["arn:aws:s3:::lake/segment-logs/*", "arn:aws:iam::111122223333:user/collector"],
         ),
-        ("", plain(400, "ExpiredToken"), &["has ended"]),
+        ("", plain(400, "ExpiredToken"), &["has expired"]),
         ("", plain(403, "SignatureDoesNotMatch"), &["secret key"]),
-        ("", plain(400, "AccessControlListNotSupported"), &["leave the ACL out"]),
+        ("", plain(400, "AccessControlListNotSupported"), &["remove the ACL"]),
         ("", plain(403, "RequestTimeTooSkewed"), &["timedatectl set-ntp true"]),
         ("", plain(503, "SlowDown"), &["busy"]),
     ];
@@ -332,7 +333,7 @@ async fn a_put_that_is_refused_is_mended_by_its_code() {
 }
 
 #[tokio::test]
-async fn what_was_applied_is_held_against_what_was_asked() {
+async fn the_applied_encryption_is_compared_with_the_requested_one() {
     let applied = |sse: &str| Reply::status(200).with("x-amz-server-side-encryption", sse);
     let ran = when("", Asked::Put, applied("aws:kms")).await;
     expect(ran.of("encryption"), "failed", &["AES256 was asked for, and the store applied aws:kms"]);
@@ -355,7 +356,7 @@ async fn a_store_without_conditional_writes_is_found() {
     let ran =
         when("", Asked::PutAgain, Reply::status(200).with("x-amz-server-side-encryption", "AES256")).await;
     expect(ran.of("put"), "passed", &[]);
-    expect(ran.of("create_only"), "failed", &["does not heed", overwrite]);
+    expect(ran.of("create_only"), "failed", &["ignores the condition", overwrite]);
     for (status, code) in [(501, "NotImplemented"), (400, "InvalidArgument")] {
         let ran = check("", move |asked, request| {
             let conditional = request.header("if-none-match").is_some();
@@ -363,7 +364,7 @@ async fn a_store_without_conditional_writes_is_found() {
         })
         .await;
         expect(ran.of("put"), "passed", &["without the condition"]);
-        expect(ran.of("create_only"), "failed", &["does not know", overwrite]);
+        expect(ran.of("create_only"), "failed", &["does not support", overwrite]);
     }
     let ran = check("", |asked, _| {
         matches!(asked, Asked::Put | Asked::PutAgain).then(|| Reply::s3_error(501, "NotImplemented"))
@@ -374,7 +375,7 @@ async fn a_store_without_conditional_writes_is_found() {
 }
 
 #[tokio::test]
-async fn the_clock_is_held_against_the_dates_of_answers() {
+async fn the_clock_is_compared_with_the_dates_of_answers() {
     let dated = |off: i64| {
         let now = SystemClock::new().wall().0 / 1_000;
         let date = chrono::DateTime::from_timestamp(now + off, 0).unwrap();
@@ -389,12 +390,12 @@ async fn the_clock_is_held_against_the_dates_of_answers() {
 }
 
 #[tokio::test]
-async fn sessions_that_have_ended_and_roles_are_told_apart() {
+async fn expired_sessions_and_refused_roles_are_distinguished() {
     let ran = when("", Asked::WhoAmI, sts_error(403, "ExpiredToken")).await;
-    expect(ran.of("identity"), "failed", &["ExpiredToken", "has ended"]);
+    expect(ran.of("identity"), "failed", &["ExpiredToken", "has expired"]);
     let ran =
         when(ROLE, Asked::AssumeRole { with_id: true }, sts_error(403, "RegionDisabledException")).await;
-    expect(ran.of("role"), "failed", &["switched off for the account"]);
+    expect(ran.of("role"), "failed", &["disabled for the account"]);
     let ran = check(ROLE, |_, _| None).await;
     expect(ran.of("role"), "passed", &["forebay-check"]);
     expect(ran.of("role_without_external_id"), "passed", &[]);
@@ -404,7 +405,7 @@ async fn sessions_that_have_ended_and_roles_are_told_apart() {
 }
 
 #[tokio::test]
-async fn the_key_is_looked_up_as_the_role() {
+async fn the_key_is_checked_as_the_role() {
     let (ran, requests) = check_with(&format!("{ROLE}\n{}", kms_source()), &[], |_, _| None).await;
     assert_eq!(ran.code, 0, "{}", ran.text);
     let of = |target: &str| {
@@ -416,7 +417,7 @@ async fn the_key_is_looked_up_as_the_role() {
 }
 
 #[tokio::test]
-async fn a_store_that_never_answers_is_given_up() {
+async fn a_store_that_never_answers_times_out() {
     let begun = tokio::time::Instant::now();
     let hang = |asked: Asked, _: &Request| (asked == Asked::HeadBucket).then_some(Reply::Hang);
     let (ran, _) = check_with("", &["--timeout", "300 ms"], hang).await;
@@ -428,10 +429,10 @@ async fn a_store_that_never_answers_is_given_up() {
 }
 
 #[tokio::test]
-async fn an_archive_is_a_warning() {
+async fn an_archive_storage_class_is_a_warning() {
     let ran = check("storage_class = \"DEEP_ARCHIVE\"", |_, _| None).await;
     assert_eq!(ran.code, 0);
-    expect(ran.of("storage_class"), "warning", &["before it is restored"]);
+    expect(ran.of("storage_class"), "warning", &["before they are restored"]);
     let ran = check("storage_class = \"STANDARD_IA\"", |_, _| None).await;
     expect(ran.of("storage_class"), "passed", &[]);
 }

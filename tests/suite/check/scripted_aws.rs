@@ -1,5 +1,5 @@
-//! What a sound AWS answers to each request of a check, as it documents: the store, the token service and the key
-//! service at one address.
+//! The answers of a sound AWS, as documented, to each request of a check: the store, the token service and
+//! the key service at one address.
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ const WHO: &str = "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/
     <GetCallerIdentityResult>\
     <Arn>arn:aws:iam::111122223333:user/collector</Arn></GetCallerIdentityResult></GetCallerIdentityResponse>";
 
-/// What a request is, by the service it is for.
+/// The kind of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
     WhoAmI,
@@ -20,7 +20,7 @@ pub(super) enum Asked {
     HeadBucket,
     Put,
     PutAgain,
-    /// With a checksum that is not that of the bytes.
+    /// With a wrong checksum.
     PutWrong,
     Head,
     Delete,
@@ -48,7 +48,7 @@ pub(super) fn asked(request: &Request, stored: usize) -> Asked {
     }
 }
 
-/// What a sound AWS answers.
+/// The answer of a sound AWS.
 pub(super) fn sound(asked: Asked, request: &Request) -> Reply {
     let json_answer = |status, value: Value| Reply::Answer {
         status,

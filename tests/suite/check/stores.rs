@@ -1,4 +1,4 @@
-//! Against the S3 server of dev mode, alone and beside a collector that runs with the same configuration.
+//! Against the S3 server of dev mode, alone and next to a collector that runs with the same configuration.
 
 use forebay::dev_s3::{ACCESS_KEY_ID, SECRET_ACCESS_KEY};
 
@@ -18,7 +18,7 @@ fn setup(dev: &Forebay) -> Setup {
 }
 
 #[tokio::test]
-async fn a_store_that_is_not_aws_is_checked_as_far_as_it_goes() {
+async fn a_store_other_than_aws_is_checked_as_far_as_possible() {
     let (_folder, dev) = dev().await;
     let ran = setup(&dev).s3("encryption = \"kms:alias/events\"").run().await;
     assert_eq!(ran.code, 0, "{}", ran.text);
@@ -35,7 +35,7 @@ async fn a_store_that_is_not_aws_is_checked_as_far_as_it_goes() {
 }
 
 #[tokio::test]
-async fn a_running_collector_is_no_hindrance() {
+async fn a_running_collector_does_not_fail_the_check() {
     let (_folder, dev) = dev().await;
     let mut setup = setup(&dev);
     setup.s3 = format!("{}\npath_style = true", setup.s3);
@@ -58,7 +58,7 @@ async fn a_running_collector_is_no_hindrance() {
 }
 
 #[tokio::test]
-async fn without_credentials_the_rest_is_not_tried() {
+async fn without_credentials_the_destination_is_not_tested() {
     let (_folder, dev) = dev().await;
     let mut setup = setup(&dev);
     setup.credentials = None;

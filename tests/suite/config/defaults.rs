@@ -11,7 +11,7 @@ use forebay::store::PutMode;
 use super::{SMALLEST, config};
 
 #[test]
-fn every_default_is_the_documented_one() {
+fn every_default_is_as_documented() {
     let config = config(SMALLEST);
     assert_eq!(
         config.collector,
@@ -85,7 +85,7 @@ fn every_default_is_the_documented_one() {
 }
 
 #[test]
-fn sources_inherit_what_is_set_for_all() {
+fn sources_inherit_the_settings_of_s3() {
     let check = |s3: &str, source: &str, bucket: &str, region: Option<&str>, encryption| {
         let text = format!("[s3]\n{s3}\n[[source]]\nid = \"a\"\nwrite_keys = [\"k\"]\n{source}\n");
         let config = config(&text);
@@ -123,7 +123,7 @@ fn destination(s3: &str, source: &str) -> Destination {
 }
 
 #[test]
-fn a_role_has_the_source_id_for_an_external_id_unless_told_otherwise() {
+fn the_external_id_of_a_role_is_the_source_id_by_default() {
     let arn = |name: &str| format!("role_arn = \"arn:aws:iam::111122223333:role/{name}\"");
     let check = |s3: &str, source: &str, expected: Option<(&str, &str)>| {
         let role = destination(s3, source).role;
@@ -142,7 +142,7 @@ fn a_role_has_the_source_id_for_an_external_id_unless_told_otherwise() {
 }
 
 #[test]
-fn encryption_has_a_short_form_and_a_whole_one() {
+fn encryption_has_a_short_and_a_long_form() {
     let kms =
         |text: &str| destination("", &format!("encryption = {text}")).encryption.kms().cloned().unwrap();
     let short = kms("\"kms:alias/events\"");
@@ -153,7 +153,7 @@ fn encryption_has_a_short_form_and_a_whole_one() {
         (whole.bucket_key, whole.context.json().unwrap().as_str()),
         (Some(false), r#"{"team":"data"}"#)
     );
-    // What is set for all holds for a source, too.
+    // A setting of [s3] applies to each source.
     assert_eq!(destination("encryption = \"kms:alias/events\"", "").encryption.kms(), Some(&short));
     let class = "storage_class = \"GLACIER_IR\"\nexpected_bucket_owner = \"111122223333\"";
     for to in [destination(class, ""), destination("", class)] {
@@ -163,7 +163,7 @@ fn encryption_has_a_short_form_and_a_whole_one() {
 }
 
 #[test]
-fn an_endpoint_takes_the_bucket_in_the_path_unless_told_otherwise() {
+fn a_custom_endpoint_uses_path_style_by_default() {
     let path_style = |s3: &str| config(&SMALLEST.replacen("[s3]\n", &format!("[s3]\n{s3}"), 1)).s3.path_style;
     assert!(!path_style(""));
     assert!(path_style("path_style = true\n"));
@@ -172,7 +172,7 @@ fn an_endpoint_takes_the_bucket_in_the_path_unless_told_otherwise() {
 }
 
 #[test]
-fn write_keys_find_their_source() {
+fn a_write_key_finds_its_source() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("key");
     std::fs::write(&file, "from-file\n").unwrap();
@@ -192,7 +192,7 @@ fn write_keys_find_their_source() {
 
     let accept = super::config(&format!("[collector]\nunknown_key = \"accept\"\n{SMALLEST}"));
     assert_eq!(accept.configured_sources().find("other"), Found::Discard);
-    // Keys are nowhere in what could be shown.
+    // Debug output shows no write key.
     let shown = format!("{loaded:?}");
     for key in ["typed", "from-env", "from-file"] {
         assert!(!shown.contains(key), "{shown}");

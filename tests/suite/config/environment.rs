@@ -3,7 +3,7 @@ use forebay::config::{AllowedOrigins, Environment, Loader};
 use super::{SMALLEST, load, problems};
 
 #[test]
-fn a_variable_overrides_the_file_or_stands_alone() {
+fn a_variable_overrides_the_file_and_works_without_it() {
     let text = format!("[flush]\nmax_bytes = \"1 MB\"\n{SMALLEST}");
     let loaded = load(
         &text,
@@ -34,7 +34,7 @@ fn a_variable_overrides_the_file_or_stands_alone() {
 }
 
 #[test]
-fn a_wrong_variable_is_named_as_where_the_value_came_from() {
+fn a_problem_names_the_variable_that_set_the_value() {
     let text = format!("[flush]\nmax_bytes = 3\n{SMALLEST}");
     assert_eq!(
         problems(&text, &[("FOREBAY_FLUSH_MAX_BYTES", "2"), ("FOREBAY_FLUSH_ON_SHUTDOWN", "maybe")]),
@@ -46,7 +46,7 @@ fn a_wrong_variable_is_named_as_where_the_value_came_from() {
 }
 
 #[test]
-fn a_variable_that_is_no_text_is_refused() {
+fn a_variable_that_is_not_utf8_is_refused() {
     use std::ffi::OsString;
     use std::os::unix::ffi::OsStringExt as _;
     let folder = tempfile::tempdir().unwrap();
@@ -75,8 +75,8 @@ fn an_unknown_variable_is_a_warning() {
     assert_eq!(
         warnings,
         [
-            "the environment variable FOREBAY_FLUSH_MAX_BYTE is unknown and changes nothing: did you mean FOREBAY_FLUSH_MAX_BYTES?",
-            "the environment variable FOREBAY_SERVICE_HOST_OF_CLUSTER is unknown and changes nothing",
+            "the environment variable FOREBAY_FLUSH_MAX_BYTE is unknown and ignored: did you mean FOREBAY_FLUSH_MAX_BYTES?",
+            "the environment variable FOREBAY_SERVICE_HOST_OF_CLUSTER is unknown and ignored",
         ]
     );
 }

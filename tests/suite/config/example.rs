@@ -4,7 +4,7 @@ use super::{SMALLEST, config, problems};
 
 const EXAMPLE: &str = include_str!("../../../forebay.example.toml");
 
-/// The example with every setting that is commented out switched on, but for the second way to give the same one.
+/// The example with all its commented settings enabled, except alternatives of the same setting.
 fn all_switched_on() -> String {
     EXAMPLE
         .lines()
@@ -21,7 +21,7 @@ fn is_setting(text: &str) -> bool {
 }
 
 #[test]
-fn the_example_says_the_defaults() {
+fn the_example_lists_the_defaults() {
     let (example, smallest) = (config(EXAMPLE), config(SMALLEST));
     assert_eq!(example.collector, smallest.collector);
     assert_eq!(example.admin, smallest.admin);
@@ -35,7 +35,7 @@ fn the_example_says_the_defaults() {
 }
 
 #[test]
-fn what_the_example_comments_out_is_right_too() {
+fn the_commented_settings_of_the_example_are_valid() {
     let config = config(&all_switched_on());
     assert_eq!(config.collector.tls.map(|tls| tls.listen), Some("0.0.0.0:8443".parse().unwrap()));
     assert_eq!(config.sources[1].destination.bucket.to_string(), "another-bucket");
@@ -63,7 +63,7 @@ fn the_example_mentions_every_key() {
 fn every_key_is_read() {
     for (section, keys) in SECTIONS {
         for key in keys {
-            // No key takes a number with a fraction.
+            // No key accepts a number with a fraction.
             let line = format!("{key} = 0.5\n");
             let text = match section {
                 "s3" => SMALLEST

@@ -1,4 +1,4 @@
-//! The configuration, from files as a person would write them.
+//! Tests of the configuration, with files as a person would write them.
 
 mod defaults;
 mod environment;
@@ -9,7 +9,7 @@ mod watch;
 
 use forebay::config::{Config, ConfigError, Environment, Loaded, Loader};
 
-/// The smallest configuration that is right.
+/// The smallest valid configuration.
 pub(crate) const SMALLEST: &str = "[s3]\nbucket = \"b-1\"\n[[source]]\nid = \"web\"\nwrite_keys = [\"k\"]\n";
 
 /// Loads `text` as `forebay.toml` with these environment variables.

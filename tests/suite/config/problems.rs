@@ -1,20 +1,20 @@
 use super::{SMALLEST, problems};
 
-/// Lines of a file that go before a right rest, and the only problem they make.
+/// Adds `lines` before a valid configuration and expects a single problem.
 fn check(lines: &str, expected: &str) {
     let text = format!("{lines}\n{SMALLEST}");
     assert_eq!(problems(&text, &[]), [expected], "{lines}");
 }
 
-/// Lines of the only source beside a right rest, and the only problem they make.
+/// Makes `lines` the only source of a valid configuration and expects a single problem.
 fn check_source(lines: &str, expected: &str) {
     let text = format!("[s3]\nbucket = \"b-1\"\n[[source]]\n{lines}\n");
     assert_eq!(problems(&text, &[]), [expected], "{lines}");
 }
 
-/// Found by fuzzing: in a list, a webhook was shown.
+/// Found by fuzzing: a webhook given as a list was shown.
 #[test]
-fn a_webhook_is_shown_neither_as_a_text_nor_in_a_list() {
+fn a_webhook_is_never_shown_as_text_or_in_a_list() {
     let expected =
         "line 2: closed_days.webhook expected a URL such as \"https://scheduler.example.com/day-closed\"";
     check("[closed_days]\nwebhook = \"ftp://a.example/token\"", expected);
@@ -36,26 +36,26 @@ fn an_endpoint_with_a_secret_is_not_shown() {
 }
 
 #[test]
-fn a_write_key_that_no_sdk_can_send_is_refused() {
+fn a_write_key_with_a_colon_is_refused() {
     check_source(
         "id = \"x\"\nwrite_keys = [\"a:secret\"]",
-        "line 5: source.x.write_keys number 1 has a colon, so SDKs that send it as Basic auth cannot: there a write key ends at the first one",
+        "line 5: source.x.write_keys number 1 contains a colon: SDKs that use Basic auth cannot send it, because there the key ends at the first colon",
     );
 }
 
 #[test]
-fn a_pipe_in_place_of_the_file_is_not_waited_for() {
+fn a_pipe_instead_of_the_file_is_refused_without_blocking() {
     use forebay::config::{Environment, Loader};
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("forebay.toml");
     rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0)
         .unwrap();
     let error = Loader::new(path, Environment::default()).load().unwrap_err();
-    assert!(error.to_string().contains("it is no regular file"), "{error}");
+    assert!(error.to_string().contains("it is not a regular file"), "{error}");
 }
 
 #[test]
-fn a_wrong_value_is_named_with_its_value_and_the_form_expected() {
+fn a_problem_shows_the_value_and_the_expected_form() {
     check(
         "[flush]\nmax_bytes = 100",
         "line 2: flush.max_bytes = 100: expected a size with its unit, such as \"100 MB\" or \"64 KiB\"",
@@ -136,11 +136,11 @@ fn a_wrong_value_is_named_with_its_value_and_the_form_expected() {
     );
     check(
         "[admin]\nlisten = \"0.0.0.0:8080\"",
-        "line 2: admin.listen = \"0.0.0.0:8080\": is an address of the collector: the admin side is never on a public port",
+        "line 2: admin.listen = \"0.0.0.0:8080\": is an address of the collector: give the admin listener a port of its own",
     );
     check(
         "[spool]\nmax_bytes = \"100 MB\"",
-        "line 2: spool.max_bytes = \"100 MB\": max_bytes must hold at least 4 times segment_bytes",
+        "line 2: spool.max_bytes = \"100 MB\": max_bytes must be at least 4 times segment_bytes",
     );
     check("[spool]\nnode = \"Node\"", "line 2: spool.node = \"Node\": expected 1 to 32 of a-z 0-9 -");
     check("[spool]\ndir = 1", "line 2: spool.dir = 1: expected text in quotes, found a number");
@@ -151,14 +151,14 @@ fn a_wrong_value_is_named_with_its_value_and_the_form_expected() {
 }
 
 #[test]
-fn the_store_is_checked_as_far_as_a_file_tells() {
+fn settings_of_s3_are_checked() {
     let s3 = |line: &str, expected: &str| {
         let text = SMALLEST.replacen("[s3]\n", &format!("[s3]\n{line}\n"), 1);
         assert_eq!(problems(&text, &[]), [expected], "{line}");
     };
     s3(
         "endpoint_url = \"http://169.254.169.254\"",
-        "line 2: s3.endpoint_url = \"http://169.254.169.254\": link-local addresses are refused as endpoints",
+        "line 2: s3.endpoint_url = \"http://169.254.169.254\": a link-local address cannot be an endpoint",
     );
     s3(
         "endpoint_url = \"https://me:secret@s3.example.com\"",
@@ -170,7 +170,7 @@ fn the_store_is_checked_as_far_as_a_file_tells() {
     s3("encryption = \"aes\"", &format!("line 2: s3.encryption = \"aes\": {form}"));
     s3(
         "encryption = { key = \"x\" }",
-        &format!("line 2: s3.encryption = {{ key = … }}: key is unknown here: {form}"),
+        &format!("line 2: s3.encryption = {{ key = … }}: key is not a key of this table: {form}"),
     );
     s3(
         "encryption = { bucket_key = true }",
@@ -178,8 +178,8 @@ fn the_store_is_checked_as_far_as_a_file_tells() {
     );
     s3(
         "encryption = \"sse-kms\"",
-        "line 2: s3.encryption = \"sse-kms\": needs a key: expected \"kms:KEY\" or { kms = \"KEY\" }; with \"none\" the \
-         bucket's default applies",
+        "line 2: s3.encryption = \"sse-kms\": needs a key: expected \"kms:KEY\" or { kms = \"KEY\" }; for the bucket's \
+         default encryption use \"none\"",
     );
     s3(
         "encryption = \"kms:alias/\"",
@@ -196,7 +196,7 @@ fn the_store_is_checked_as_far_as_a_file_tells() {
     );
     s3(
         "external_id = \"x1\"",
-        "line 2: s3.external_id = \"x1\": is told to a role, and there is no role_arn",
+        "line 2: s3.external_id = \"x1\": is used only with a role: set role_arn, or remove external_id",
     );
     s3(
         "expected_bucket_owner = 111122223333",
@@ -214,11 +214,11 @@ fn the_store_is_checked_as_far_as_a_file_tells() {
     );
     s3(
         "sts_endpoint_url = \"https://sts.example.com\"\ndual_stack = true",
-        "line 3: s3.dual_stack = true: chooses among AWS's own endpoints, and sts_endpoint_url is set: leave one out",
+        "line 3: s3.dual_stack = true: selects an AWS endpoint, but sts_endpoint_url is set: remove one of them",
     );
     s3(
         "endpoint_url = \"https://s3.example.com\"\nfips = true",
-        "line 3: s3.fips = true: chooses among AWS's own endpoints, and endpoint_url is set: leave one out",
+        "line 3: s3.fips = true: selects an AWS endpoint, but endpoint_url is set: remove one of them",
     );
     s3(
         "region = \"eu central\"",
@@ -232,13 +232,13 @@ fn the_store_is_checked_as_far_as_a_file_tells() {
 }
 
 #[test]
-fn an_unknown_name_is_met_with_the_nearest_known_one() {
+fn an_unknown_name_suggests_the_nearest_known_one() {
     check("[flush]\nmax_byte = \"1 MB\"", "line 2: flush.max_byte is unknown: did you mean flush.max_bytes?");
     check("[flsh]\nmax_age = \"1 h\"", "line 1: flsh is unknown: did you mean [flush]?");
     check("[flush]\ndir = \"/x\"", "line 2: flush.dir is unknown: did you mean spool.dir?");
     check(
         "[flush]\nzzzzzz = 1",
-        "line 2: flush.zzzzzz is unknown: the keys here are max_bytes, max_age, align, on_shutdown, shutdown_grace",
+        "line 2: flush.zzzzzz is unknown: the keys of this section are max_bytes, max_age, align, on_shutdown, shutdown_grace",
     );
     check("max_age = \"1 h\"", "line 1: max_age is unknown: did you mean flush.max_age?");
     check(
@@ -254,7 +254,7 @@ fn an_unknown_name_is_met_with_the_nearest_known_one() {
 }
 
 #[test]
-fn sources_are_checked_each_and_together() {
+fn sources_are_checked_one_by_one_and_together() {
     check_source(
         "id = \"../x\"\nwrite_keys = [\"k\"]",
         "line 4: source[1].id = \"../x\": expected 1 to 64 of A-Z a-z 0-9 - _, beginning with a letter, digit or -",
@@ -290,17 +290,17 @@ fn sources_are_checked_each_and_together() {
     );
     check_source(
         "id = \"web\"\nwrite_keys = [\"k\"]\nexternal_id = \"web\"",
-        "line 6: source.web.external_id = \"web\": is told to a role, and there is no role_arn",
+        "line 6: source.web.external_id = \"web\": is used only with a role: set role_arn, or remove external_id",
     );
     check_source(
         "id = \"w\"\nwrite_keys = [\"k\"]\nrole_arn = \"arn:aws:iam::111122223333:role/x\"",
-        "line 3: source.w.external_id is not set, and the source id, which stands in for it, is too short: an external \
-         id has 2 characters or more",
+        "line 3: source.w.external_id is not set, and the source id, used instead, is too short: an external id needs \
+         at least 2 characters",
     );
     check_source(
         "id = \"web\"\nwrite_keys = [\"k\"]\nregion = \"eu-west-1\"\nencryption = \"kms:arn:aws:kms:us-east-1:111122223333:key/x\"",
         "line 7: source.web.encryption = \"kms:arn:aws:kms:us-east-1:111122223333:key/x\": the key is in us-east-1 and \
-         the bucket in eu-west-1: S3 takes keys of the bucket's region only",
+         the bucket in eu-west-1: S3 accepts only keys of the bucket's region",
     );
     check_source(
         "id = \"web\"\nwrite_keys = [\"k\"]\n[[source]]\nid = \"ios\"\nwrite_keys = [\"other\",\n \"k\"]",
@@ -308,7 +308,7 @@ fn sources_are_checked_each_and_together() {
     );
     check_source(
         "id = \"web\"\nwrite_keys = [\"k\"]\n[[source]]\nid = \"web\"\nwrite_keys = [\"k2\"]",
-        "line 7: source.web.id = \"web\": another source has this id",
+        "line 7: source.web.id = \"web\": is the id of another source too",
     );
     assert_eq!(
         problems("source = 1\n[s3]\nbucket = \"b-1\"", &[])[0],
@@ -317,7 +317,7 @@ fn sources_are_checked_each_and_together() {
 }
 
 #[test]
-fn all_problems_are_in_one_report_in_the_order_they_stand_in() {
+fn all_problems_are_reported_together_in_file_order() {
     let text = "[flush]\nmax_age = \"1 parsec\"\n[collector]\nlisten = \"x\"\nmax_boddy = \"1 MB\"\n";
     let report = super::load(text, &[]).unwrap_err();
     let shown = report.to_string();
@@ -334,7 +334,7 @@ fn all_problems_are_in_one_report_in_the_order_they_stand_in() {
 }
 
 #[test]
-fn what_is_no_toml_is_named_by_its_line_and_never_quoted() {
+fn a_toml_error_names_its_line_without_quoting_it() {
     let texts = problems("[s3]\nbucket = \"b-1\"\n[[source]]\nwrite_keys = [\"hidden]\nid = web\n", &[]);
     assert!(texts.iter().all(|text| text.contains(": not TOML: ")), "{texts:?}");
     assert!(texts.iter().any(|text| text.starts_with("line 4: ")), "{texts:?}");

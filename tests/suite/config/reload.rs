@@ -17,7 +17,7 @@ fn ids<'a>(sources: impl IntoIterator<Item = &'a forebay::config::Source>) -> Ve
 }
 
 #[test]
-fn sources_come_go_and_move() {
+fn sources_can_be_added_removed_moved_and_rekeyed() {
     let old = config(&with_sources(&[
         ("stays", "write_keys = [\"s1\", \"s2\"]"),
         ("goes", "write_keys = [\"g\"]"),
@@ -42,14 +42,14 @@ fn sources_come_go_and_move() {
     assert_eq!(changes.needs_restart, Vec::<&str>::new());
     assert_eq!(
         changes.to_string(),
-        "sources added: comes; sources removed: goes; sources given another destination: moves; \
-         sources given other write keys: rotates"
+        "sources added: comes; sources removed: goes; sources with a changed destination: moves; \
+         sources with changed write keys: rotates"
     );
     assert!(diff(&in_force(&old, &new), &new).is_empty());
 }
 
 #[test]
-fn another_bucket_for_all_moves_every_source() {
+fn another_bucket_of_s3_moves_every_source_without_its_own() {
     let text =
         with_sources(&[("a", "write_keys = [\"a\"]"), ("b", "write_keys = [\"b\"]\nbucket = \"own\"")]);
     let changes = diff(&config(&text), &config(&text.replace("b-1", "b-2")));
@@ -58,14 +58,14 @@ fn another_bucket_for_all_moves_every_source() {
 }
 
 #[test]
-fn nothing_changed_is_no_change() {
+fn an_unchanged_configuration_has_no_changes() {
     let changes = diff(&config(SMALLEST), &config(SMALLEST));
     assert_eq!(changes, Changes::default());
     assert_eq!(changes.to_string(), "nothing changed");
 }
 
 #[test]
-fn what_needs_a_restart_is_said_and_stays_as_it_was() {
+fn settings_that_need_a_restart_are_reported_and_stay_in_force() {
     let old = config(SMALLEST);
     let new = config(&format!("[spool]\ndir = \"/x\"\n[flush]\nmax_age = \"2 h\"\n{SMALLEST}"));
     let said = diff(&old, &new).to_string();
@@ -81,9 +81,9 @@ fn a_long_list_of_sources_is_cut() {
     assert!(said.starts_with("sources added: s00, s01, ") && said.ends_with(", s19 and 5 more"), "{said}");
 }
 
-/// A value of every key that is not its default, and what a reload says of it.
+/// Sets every key to a value other than its default, and checks what a reload reports.
 #[test]
-fn every_setting_either_changes_while_running_or_is_named_as_needing_a_restart() {
+fn every_setting_changes_at_run_time_or_is_reported_to_need_a_restart() {
     let live = [
         "s3.bucket",
         "s3.region",
@@ -138,12 +138,12 @@ fn every_setting_either_changes_while_running_or_is_named_as_needing_a_restart()
         ("closed_days", "webhook") => "https://example.com/x",
         ("closed_days", "command") => "true",
         ("closed_days", "timeout") => "9 s",
-        other => panic!("give {other:?} another value here"),
+        other => panic!("add a value for {other:?} here"),
     };
     let tls = ["tls_listen", "tls_cert", "tls_key"];
     for (section, keys) in SECTIONS {
         for key in keys {
-            // TLS is set by three keys together, and an external id is told to a role.
+            // TLS needs three keys together, and an external id needs a role.
             let set: Vec<&str> = match *key {
                 key if tls.contains(&key) => tls.to_vec(),
                 "external_id" => vec!["external_id", "role_arn"],

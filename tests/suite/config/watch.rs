@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use super::SMALLEST;
 
-/// Long enough on any machine; only a failing test waits for it.
+/// Long enough on any machine; only a failing test waits this long.
 const DEADLINE: Duration = Duration::from_secs(20);
 
 fn watcher(path: &Path, look_every: Duration) -> (Watcher, watch::Sender<u64>) {
@@ -18,7 +18,7 @@ fn watcher(path: &Path, look_every: Duration) -> (Watcher, watch::Sender<u64>) {
 }
 
 #[tokio::test]
-async fn a_changed_file_is_noticed_once_right_or_wrong() {
+async fn a_changed_file_is_reported_once_valid_or_not() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("forebay.toml");
     std::fs::write(&path, SMALLEST).unwrap();
@@ -32,7 +32,7 @@ async fn a_changed_file_is_noticed_once_right_or_wrong() {
     let error = timeout(DEADLINE, watcher.next()).await.unwrap().unwrap_err();
     assert!(error.to_string().contains("did you mean s3.bucket?"), "{error}");
 
-    // The same wrong content is not told again; the next thing told is the mended file.
+    // The same invalid content is not reported again; the next result is the fixed file.
     std::fs::write(&path, SMALLEST).unwrap();
     assert!(timeout(DEADLINE, watcher.next()).await.unwrap().is_ok());
 }
@@ -50,14 +50,14 @@ async fn a_changed_write_key_file_is_a_change() {
 }
 
 #[tokio::test]
-async fn a_hangup_is_answered_at_once_and_also_without_a_change() {
+async fn sighup_reloads_at_once_even_without_a_change() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("forebay.toml");
     std::fs::write(&path, SMALLEST).unwrap();
     let (mut watcher, hangup) = watcher(&path, Duration::from_secs(3_600));
     hangup.send_modify(|count| *count += 1);
     assert!(timeout(DEADLINE, watcher.next()).await.unwrap().is_ok());
-    // One signal, one answer.
+    // One signal gives one result.
     assert!(timeout(Duration::from_millis(50), watcher.next()).await.is_err());
     std::fs::remove_file(&path).unwrap();
     hangup.send_modify(|count| *count += 1);

@@ -1,4 +1,4 @@
-//! The S3 server inside the process, used by the clients that people use: the AWS CLI and boto3.
+//! The S3 server of `dev`, used with common clients: the AWS CLI and boto3.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,7 +8,7 @@ use forebay::dev_s3::{ACCESS_KEY_ID, BUCKET, DevS3Running, REGION, SECRET_ACCESS
 use super::dev_s3::start;
 use crate::support::tools::{in_venv, on_path, stdout_of};
 
-/// A command with the dev server's credentials and none of the machine's own settings.
+/// A command with the dev server's credentials and without the machine's AWS settings.
 fn command(program: &Path, home: &Path) -> Command {
     let mut command = Command::new(program);
     command
@@ -30,7 +30,7 @@ async fn aws(program: &Path, home: &Path, server: &DevS3Running, args: &[&str]) 
     stdout_of(command).await
 }
 
-/// Files with names that listings get wrong, one of them larger than the CLI's multipart threshold.
+/// Files with names that listings tend to get wrong; one is larger than the CLI's multipart threshold.
 fn write_tree(root: &Path) -> Vec<(&'static str, Vec<u8>)> {
     let big: Vec<u8> = (0..7_864_320_u32).flat_map(u32::to_le_bytes).collect();
     let files = vec![
@@ -73,7 +73,7 @@ async fn the_aws_cli_syncs_lists_copies_and_removes() {
         assert!(std::fs::read(home.join("down").join(name)).unwrap() == *bytes, "{name}");
     }
     let again = aws(&cli, home, &server, &["s3", "sync", "up", &bucket, "--size-only"]).await;
-    assert_eq!(again, "", "nothing is new");
+    assert_eq!(again, "", "nothing to sync");
 
     aws(&cli, home, &server, &["s3", "cp", &format!("{bucket}/big"), &format!("{bucket}/big copy+")]).await;
     aws(&cli, home, &server, &["s3", "cp", &format!("{bucket}/big copy+"), "big-again"]).await;
@@ -83,7 +83,7 @@ async fn the_aws_cli_syncs_lists_copies_and_removes() {
     server.stop().await.unwrap();
 }
 
-/// Prints nothing where all is well.
+/// Prints nothing on success.
 const BOTO3: &str = r"
 import boto3, sys
 from botocore.exceptions import ClientError
@@ -127,7 +127,7 @@ assert sorted(d['Key'] for d in deleted['Deleted']) == sorted(keys)
 ";
 
 #[tokio::test]
-async fn boto3_lists_reads_and_is_refused_as_by_s3() {
+async fn boto3_lists_reads_and_gets_the_errors_of_s3() {
     let Some(python) = in_venv("python") else { return };
     let dir = tempfile::tempdir().unwrap();
     let server = start(&dir.path().join("s3")).await;

@@ -1,5 +1,5 @@
-//! The S3 server inside the process: that it keeps the contract, what it does beyond it, and that nothing it has answered
-//! 200 to is lost by a restart.
+//! The S3 server of `dev`: it keeps the store's contract, serves the requests of other clients, and loses
+//! nothing that it answered with 200 in a restart.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::object_store;
 
-/// Each reading is a second after the one before.
+/// Each reading is one second after the previous one.
 #[derive(Debug, Default)]
 struct Ticking(AtomicU64);
 
@@ -37,7 +37,7 @@ impl Clock for Ticking {
     }
 }
 
-/// Numbers that do not repeat within the test process, so that restarts do not reuse names.
+/// Numbers that never repeat within the test process, so that restarts do not reuse names.
 #[derive(Debug)]
 struct Counting;
 
@@ -97,7 +97,7 @@ pub(super) async fn get(client: &Client, key: &str) -> Vec<u8> {
     answer.body.collect().await.unwrap().to_vec()
 }
 
-/// Every key as the client shows it, page by page.
+/// Every key as the client lists it, page by page.
 async fn keys(client: &Client, page: i32, encoding: Option<EncodingType>) -> Vec<String> {
     let mut keys = Vec::new();
     let mut token = None;
@@ -124,7 +124,7 @@ fn long_key() -> String {
     format!("{}/{}", "k".repeat(500), "ü".repeat(261))
 }
 
-/// Keys that a file system would confuse or refuse. The last one is as long as a key can be.
+/// Keys that a file system would confuse or refuse. The last one has the maximum length.
 fn odd_keys() -> Vec<String> {
     let mut keys: Vec<String> = [
         "x",
@@ -161,7 +161,7 @@ async fn the_dev_server_keeps_the_contract() {
 }
 
 #[tokio::test]
-async fn fault_a_keys_in_a_listing_come_through_encoded_and_plain() {
+async fn fault_a_keys_are_listed_correctly_encoded_and_plain() {
     let dir = tempfile::tempdir().unwrap();
     let server = start(dir.path()).await;
     let client = client(&server).await;
@@ -174,7 +174,7 @@ async fn fault_a_keys_in_a_listing_come_through_encoded_and_plain() {
 }
 
 #[tokio::test]
-async fn faults_b_and_c_keys_of_any_shape_are_kept_and_survive_a_restart() {
+async fn faults_b_and_c_keys_of_any_shape_survive_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let server = start(dir.path()).await;
     let first = client(&server).await;
@@ -196,14 +196,14 @@ async fn faults_b_and_c_keys_of_any_shape_are_kept_and_survive_a_restart() {
 }
 
 #[tokio::test]
-async fn fault_d_a_page_is_a_range_of_the_index_and_pages_make_the_whole() {
+async fn fault_d_pages_are_index_ranges_and_cover_the_whole_listing() {
     let dir = tempfile::tempdir().unwrap();
     let server = start(dir.path()).await;
     let client = client(&server).await;
     for n in 0..25 {
         put(&client, &format!("day/{}/{n:02}", n / 10), "x").await;
     }
-    // With its files gone the listing is still whole: it does not walk the disk.
+    // The listing is complete even without the files: it does not read the disk.
     std::fs::remove_dir_all(dir.path().join("objects")).unwrap();
     assert_eq!(keys(&client, 7, None).await.len(), 25);
     let listed = client.list_objects_v2().bucket(BUCKET).prefix("day/").delimiter("/").send().await.unwrap();
@@ -215,9 +215,9 @@ async fn fault_d_a_page_is_a_range_of_the_index_and_pages_make_the_whole() {
     assert_eq!((v1.next_marker(), v1.is_truncated()), (Some("day/0/03"), Some(true)));
 }
 
-/// What fault (e) would leave behind: bytes that were never named, and a file that was half written.
+/// What fault (e) would leave: bytes without a name, and a half-written file.
 #[tokio::test]
-async fn fault_e_what_a_crash_leaves_half_written_is_removed_and_harms_nothing() {
+async fn fault_e_half_written_files_of_a_crash_are_removed() {
     let dir = tempfile::tempdir().unwrap();
     let server = start(dir.path()).await;
     put(&client(&server).await, "kept", "whole").await;
@@ -241,7 +241,7 @@ async fn fault_e_what_a_crash_leaves_half_written_is_removed_and_harms_nothing()
 }
 
 #[tokio::test]
-async fn a_directory_has_one_server_and_a_damaged_file_is_named() {
+async fn a_directory_in_use_is_refused_and_a_damaged_file_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let server = start(dir.path()).await;
     assert!(matches!(try_start(dir.path()).await, Err(DevS3Error::InUse(_))));
@@ -255,7 +255,7 @@ async fn a_directory_has_one_server_and_a_damaged_file_is_named() {
 }
 
 #[tokio::test]
-async fn objects_and_buckets_are_deleted_and_a_reset_leaves_the_first_bucket() {
+async fn objects_and_buckets_can_be_deleted_and_a_reset_keeps_the_first_bucket() {
     let dir = tempfile::tempdir().unwrap();
     let server = start(dir.path()).await;
     let client = client(&server).await;
@@ -287,7 +287,7 @@ async fn objects_and_buckets_are_deleted_and_a_reset_leaves_the_first_bucket() {
 }
 
 #[tokio::test]
-async fn a_replaced_object_is_read_whole_whichever_it_is() {
+async fn a_replaced_object_is_read_completely_old_or_new() {
     let dir = tempfile::tempdir().unwrap();
     let server = start(dir.path()).await;
     let client = client(&server).await;
@@ -309,9 +309,9 @@ async fn a_replaced_object_is_read_whole_whichever_it_is() {
     assert_eq!(std::fs::read_dir(dir.path().join("bodies")).unwrap().count(), 1);
 }
 
-/// A client that waits for "100 Continue" and is refused must not go on using the connection: see `serve`.
+/// A client that waits for "100 Continue" and is refused must not reuse the connection: see `serve`.
 #[tokio::test]
-async fn an_answer_in_place_of_100_continue_closes_the_connection() {
+async fn a_refusal_instead_of_100_continue_closes_the_connection() {
     let dir = tempfile::tempdir().unwrap();
     let server = start(dir.path()).await;
     let mut stream = tokio::net::TcpStream::connect(server.addr()).await.unwrap();
@@ -324,14 +324,14 @@ async fn an_answer_in_place_of_100_continue_closes_the_connection() {
     assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
 }
 
-/// A body that breaks off leaves nothing behind and what was there stays.
+/// An incomplete body leaves no files, and the existing object stays.
 #[tokio::test]
-async fn a_put_that_breaks_off_changes_nothing() {
+async fn an_incomplete_put_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let server = start(dir.path()).await;
     let client = client(&server).await;
     put(&client, "k", "before").await;
-    // A signed request, sent without the end of its body.
+    // A signed request without the end of its body.
     let presigned = client
         .put_object()
         .bucket(BUCKET)
@@ -360,5 +360,5 @@ async fn wait_until(what: &str, condition: impl Fn() -> bool) {
     };
     tokio::time::timeout(Duration::from_secs(20), waiting)
         .await
-        .unwrap_or_else(|_| panic!("in vain: {what}"));
+        .unwrap_or_else(|_| panic!("timed out waiting: {what}"));
 }

@@ -1,4 +1,4 @@
-//! Requests to the S3 server inside the process: what they say of an object is kept, and what is wrong with them is refused.
+//! Requests to the S3 server of `dev`: attributes of an object are kept, and invalid requests are refused.
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
@@ -11,7 +11,7 @@ use forebay::dev_s3::{ACCESS_KEY_ID, BUCKET, REGION, SECRET_ACCESS_KEY};
 use super::dev_s3::{client, code, get, put, start, store};
 
 #[tokio::test]
-async fn headers_metadata_and_encryption_come_back_as_they_were_given() {
+async fn headers_metadata_and_encryption_are_returned_as_given() {
     let dir = tempfile::tempdir().unwrap();
     let server = start(dir.path()).await;
     let first = client(&server).await;
@@ -51,7 +51,7 @@ async fn headers_metadata_and_encryption_come_back_as_they_were_given() {
 }
 
 #[tokio::test]
-async fn what_a_request_gets_wrong_is_refused() {
+async fn invalid_requests_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let server = start(dir.path()).await;
     let client = client(&server).await;
@@ -72,8 +72,8 @@ async fn what_a_request_gets_wrong_is_refused() {
     assert_eq!(code(client.get_object().bucket(BUCKET).key("k").send().await), "NoSuchKey");
     assert_eq!(code(client.list_objects_v2().bucket("no-bucket").send().await), "NoSuchBucket");
     assert_eq!(code(client.create_bucket().bucket(BUCKET).send().await), "BucketAlreadyOwnedByYou");
-    assert_eq!(std::fs::read_dir(dir.path().join("bodies")).unwrap().count(), 0, "nothing was kept");
-    assert_eq!(std::fs::read_dir(dir.path().join("tmp")).unwrap().count(), 0, "nothing is left");
+    assert_eq!(std::fs::read_dir(dir.path().join("bodies")).unwrap().count(), 0, "no body was kept");
+    assert_eq!(std::fs::read_dir(dir.path().join("tmp")).unwrap().count(), 0, "no temporary file is left");
 
     for (id, secret, expected) in [
         (ACCESS_KEY_ID, "wrong", "SignatureDoesNotMatch"),
@@ -85,7 +85,7 @@ async fn what_a_request_gets_wrong_is_refused() {
 }
 
 #[tokio::test]
-async fn checksums_of_every_kind_are_kept_and_shown_when_asked_for() {
+async fn checksums_of_every_kind_are_kept_and_returned_on_request() {
     let dir = tempfile::tempdir().unwrap();
     let server = start(dir.path()).await;
     let supported = aws_sdk_s3::config::RequestChecksumCalculation::WhenSupported;
@@ -98,7 +98,7 @@ async fn checksums_of_every_kind_are_kept_and_shown_when_asked_for() {
         ChecksumAlgorithm::Sha1,
         ChecksumAlgorithm::Sha256,
     ] {
-        // A body from a file goes out in chunks with the checksum as a trailer.
+        // A body from a file is sent in chunks with the checksum as a trailer.
         let path = dir.path().join("body");
         std::fs::write(&path, "123456789").unwrap();
         let body = ByteStream::from_path(&path).await.unwrap();
@@ -128,13 +128,13 @@ async fn checksums_of_every_kind_are_kept_and_shown_when_asked_for() {
             stored.checksum_sha256(),
         );
         assert_eq!((shown.len(), &shown), (1, &told), "{algorithm:?}");
-        assert_eq!(answer.content_encoding(), Some("gzip"), "{algorithm:?}: no aws-chunked");
+        assert_eq!(answer.content_encoding(), Some("gzip"), "{algorithm:?}: without aws-chunked");
         assert_eq!(answer.body.collect().await.unwrap().to_vec(), b"123456789");
     }
 }
 
 #[tokio::test]
-async fn ranges_and_conditions_of_a_read() {
+async fn reads_support_ranges_and_conditions() {
     let dir = tempfile::tempdir().unwrap();
     let server = start(dir.path()).await;
     let client = client(&server).await;
@@ -163,7 +163,7 @@ async fn ranges_and_conditions_of_a_read() {
 }
 
 #[tokio::test]
-async fn a_multipart_upload_is_checked_and_survives_a_restart_half_way() {
+async fn a_multipart_upload_is_checked_and_survives_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let server = start(dir.path()).await;
     let first = client(&server).await;
@@ -210,7 +210,7 @@ async fn a_multipart_upload_is_checked_and_survives_a_restart_half_way() {
     let head = second.head_object().bucket(BUCKET).key("big").send().await.unwrap();
     assert_eq!(head.metadata().unwrap().get("m").map(String::as_str), Some("v"));
     assert_eq!(code(complete(&[(1, &etag_1)]).await), "NoSuchUpload");
-    assert_eq!(std::fs::read_dir(dir.path().join("bodies")).unwrap().count(), 1, "the parts are gone");
+    assert_eq!(std::fs::read_dir(dir.path().join("bodies")).unwrap().count(), 1, "the parts are deleted");
 
     let other = second.create_multipart_upload().bucket(BUCKET).key("other").send().await.unwrap();
     let abort =

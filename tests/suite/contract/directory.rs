@@ -1,19 +1,20 @@
-//! What holds of a directory too. It has no buckets, no entity tags, and encrypts nothing.
+//! The parts of the contract that hold for a directory. It has no buckets or entity tags and encrypts
+//! nothing.
 
 use forebay::store::directory::DirectoryStore;
 use forebay::store::{Fault, ObjectStore};
 
 use super::{
-    a_file_is_put_whole, a_put, create_only_never_replaces, many_at_once, object_key, put_fault,
+    a_file_is_put_completely, a_put, create_only_never_replaces, many_at_once, object_key, put_fault,
     wrong_bytes_are_a_digest_fault,
 };
 
 #[tokio::test]
-async fn a_directory_keeps_what_is_put_into_it() {
+async fn a_directory_keeps_objects_with_their_metadata() {
     let folder = tempfile::tempdir().unwrap();
     let store = DirectoryStore::open(&folder.path().join("not/there/yet")).unwrap();
     create_only_never_replaces(&store, "forebay").await;
-    a_file_is_put_whole(&store, "forebay").await;
+    a_file_is_put_completely(&store, "forebay").await;
     wrong_bytes_are_a_digest_fault(&store, "forebay").await;
     many_at_once(&store, "forebay").await;
     let put = a_put("forebay", "segment-logs/contract/a+b%ü/x.gz", "three calls");
@@ -23,7 +24,7 @@ async fn a_directory_keeps_what_is_put_into_it() {
     for (name, value) in &put.metadata {
         assert_eq!(head.metadata.get(*name), Some(value), "{name}");
     }
-    // What somebody else put there has no metadata, so it is never taken for ours.
+    // A file of someone else has no metadata, so it is never taken for Forebay's.
     let theirs = folder.path().join("not/there/yet/segment-logs/contract/theirs.gz");
     std::fs::write(theirs, "theirs").unwrap();
     let key = object_key("segment-logs/contract/theirs.gz");
@@ -31,7 +32,7 @@ async fn a_directory_keeps_what_is_put_into_it() {
 }
 
 #[tokio::test]
-async fn a_key_never_leads_out_of_the_directory() {
+async fn a_key_cannot_escape_the_directory() {
     let folder = tempfile::tempdir().unwrap();
     let store = DirectoryStore::open(&folder.path().join("in")).unwrap();
     for key in ["../out.gz", "a/../../out.gz", "/tmp/out.gz", ""] {

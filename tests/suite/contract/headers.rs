@@ -1,4 +1,4 @@
-//! What is configured of a destination stands in the headers of every put, and of every HEAD where it belongs there.
+//! The settings of a destination appear in the headers of every put, and of every HEAD where applicable.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::a_put;
 use crate::support::scripted_http::{Reply, ScriptedHttp};
 
 #[tokio::test]
-async fn everything_configured_of_a_destination_is_sent() {
+async fn all_settings_of_a_destination_are_sent() {
     let server = ScriptedHttp::start(|_| {
         Reply::status(200)
             .with("etag", "\"1\"")
@@ -67,7 +67,7 @@ async fn everything_configured_of_a_destination_is_sent() {
     {
         assert_eq!(head.header(name), Some(value), "{name}");
     }
-    // The bucket's own setting applies where nothing is said of the bucket key.
+    // Without bucket_key the bucket's own setting applies.
     put.destination.encryption = Encryption::Kms(SseKms {
         key: KmsKey::parse("k").unwrap(),
         bucket_key: None,
@@ -82,7 +82,7 @@ async fn everything_configured_of_a_destination_is_sent() {
 }
 
 #[tokio::test]
-async fn what_is_not_configured_is_not_sent() {
+async fn headers_of_unset_settings_are_not_sent() {
     let server = ScriptedHttp::start(|_| Reply::status(200).with("etag", "\"1\"")).await;
     let credentials = CredentialsFrom::Static { access_key_id: "a".into(), secret_access_key: "s".into() };
     let settings = S3Settings {
@@ -106,7 +106,7 @@ async fn what_is_not_configured_is_not_sent() {
 }
 
 #[tokio::test]
-async fn fips_and_dual_stack_choose_among_the_endpoints_of_aws() {
+async fn fips_and_dual_stack_select_the_aws_endpoint() {
     for (fips, dual_stack, host) in [
         (false, false, "bucket.s3.us-east-2.amazonaws.com"),
         (true, false, "bucket.s3-fips.us-east-2.amazonaws.com"),
@@ -119,7 +119,7 @@ async fn fips_and_dual_stack_choose_among_the_endpoints_of_aws() {
         let settings = S3Settings { region, fips, dual_stack, credentials, ..S3Settings::default() };
         let client = S3Store::new(settings).await.client("us-east-2");
         let request = client.get_object().bucket("bucket").key("k");
-        // Signed and not sent: it tells where it would go.
+        // Signed but not sent: the URL shows the endpoint.
         let signed =
             request.presigned(PresigningConfig::expires_in(Duration::from_secs(60)).unwrap()).await.unwrap();
         assert!(signed.uri().starts_with(&format!("https://{host}/k?")), "{}", signed.uri());

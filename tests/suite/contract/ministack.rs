@@ -1,4 +1,4 @@
-//! The contract against an emulator of AWS by other hands, and the policies of `policies/` as it evaluates them.
+//! The contract against an independent AWS emulator, and the policies of `policies/` as it evaluates them.
 
 use std::process::Command;
 
@@ -28,7 +28,7 @@ async fn ministack_keeps_the_contract() {
     object_store(&root(&ministack).await, BUCKET, "no-such-bucket").await;
 }
 
-/// A user without any policy of its own; prints its ARN, access key id and secret.
+/// Creates a user without policies; prints its ARN, access key id and secret.
 const MAKE_USER: &str = r"
 import boto3, sys
 iam = boto3.client('iam', endpoint_url=sys.argv[1], region_name='us-east-1',
@@ -39,7 +39,7 @@ print(key['AccessKeyId'])
 print(key['SecretAccessKey'])
 ";
 
-/// The policies under test, in a bucket of their own, and the user they are made for.
+/// The policies under test, with a separate bucket and user.
 struct Policies {
     root: S3Store,
     collector: S3Store,
@@ -59,7 +59,7 @@ impl Policies {
         Some(Self { root: root(&ministack).await, collector, arn: arn.to_owned(), _ministack: ministack })
     }
 
-    /// Puts in force what `file` says in the statements of these names, for the prefix `logs`.
+    /// Enforces the statements of these names from `file`, for the prefix `logs`.
     async fn enforce(&self, file: &str, statements: &[&str]) {
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("policies").join(file);
         let text = std::fs::read_to_string(path).unwrap();
@@ -73,7 +73,7 @@ impl Policies {
         request.policy(policy.to_string()).send().await.unwrap();
     }
 
-    /// The fault of a put by the collector, through its own store.
+    /// The fault of a put by the collector with its own store.
     async fn put(&self, key: &str, encryption: Encryption) -> Option<Fault> {
         let mut put = a_put(BUCKET, key, "x");
         put.destination.encryption = encryption;
@@ -81,7 +81,7 @@ impl Policies {
         put_fault(&self.collector, &put).await
     }
 
-    /// The error code of a put with an encryption that the collector's store never asks for.
+    /// The error code of a put with an encryption that the collector's store never requests.
     async fn put_with_kms(&self) -> Option<String> {
         let request =
             self.collector.client(REGION).put_object().bucket(BUCKET).key("logs/segment-logs/s/0/kms.gz");
@@ -95,11 +95,11 @@ impl Policies {
 const KEY: &str = "logs/segment-logs/s/0/1.gz";
 
 #[tokio::test]
-async fn each_statement_of_the_policies_lets_pass_and_refuses_what_it_says() {
+async fn each_policy_statement_allows_and_refuses_as_documented() {
     let Some(policies) = Policies::start().await else { return };
     let refused = Some(Fault::Refused);
     let denied = Some("AccessDenied".to_owned());
-    assert_eq!(policies.put(KEY, Encryption::SseS3).await, refused, "without a policy nothing is granted");
+    assert_eq!(policies.put(KEY, Encryption::SseS3).await, refused, "nothing is granted without a policy");
 
     policies.enforce("bucket.json", &["ForebayPuts"]).await;
     assert_eq!(policies.put(KEY, Encryption::SseS3).await, None);
@@ -108,18 +108,22 @@ async fn each_statement_of_the_policies_lets_pass_and_refuses_what_it_says() {
     assert_eq!(policies.put("logs/other/1.gz", Encryption::SseS3).await, refused, "outside segment-logs");
     assert_eq!(policies.put("segment-logs/s/0/1.gz", Encryption::SseS3).await, refused, "outside the prefix");
     let head = policies.collector.head(&destination(BUCKET, Encryption::None), &object_key(KEY)).await;
-    assert_eq!(head.unwrap_err().fault, Fault::Refused, "it grants no read");
+    assert_eq!(head.unwrap_err().fault, Fault::Refused, "reading is not granted");
 
     let file = "bucket-enforce-sse-s3.json";
     policies.enforce(file, &["ForebayPuts", "DenyOtherEncryption"]).await;
     assert_eq!(policies.put(KEY, Encryption::SseS3).await, None);
     assert_eq!(policies.put_with_kms().await, denied, "another encryption");
-    assert_eq!(policies.put(KEY, Encryption::None).await, None, "a missing header is the other statement's");
+    assert_eq!(
+        policies.put(KEY, Encryption::None).await,
+        None,
+        "a missing header is left to the other statement"
+    );
 
     policies.enforce(file, &["ForebayPuts", "DenyMissingEncryption"]).await;
     assert_eq!(policies.put(KEY, Encryption::SseS3).await, None);
     assert_eq!(policies.put(KEY, Encryption::None).await, refused, "no header");
-    assert_eq!(policies.put_with_kms().await, None, "a wrong header is the other statement's");
+    assert_eq!(policies.put_with_kms().await, None, "a wrong header is left to the other statement");
 
     policies.enforce(file, &["ForebayPuts", "DenyOtherEncryption", "DenyMissingEncryption"]).await;
     assert_eq!(policies.put(KEY, Encryption::SseS3).await, None);

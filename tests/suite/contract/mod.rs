@@ -1,9 +1,9 @@
-//! What an [`ObjectStore`] promises, written once and run on every store there is; and what only one of them does.
+//! The contract of [`ObjectStore`], written once and run against every store; and tests of single stores.
 
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    reason = "helpers of tests fail as tests do: by a panic that names the line"
+    reason = "test helpers fail like tests: with a panic that names the line"
 )]
 
 mod clients;
@@ -27,7 +27,7 @@ fn destination(bucket: &str, encryption: Encryption) -> Destination {
     Destination::new(BucketString::parse(bucket).unwrap(), encryption)
 }
 
-/// An object key, whatever it looks like.
+/// An object key with any text.
 fn object_key(text: &str) -> ObjectKey {
     serde_json::from_value(text.into()).unwrap()
 }
@@ -51,11 +51,12 @@ async fn put_fault(store: &dyn ObjectStore, put: &Put) -> Option<Fault> {
     store.put(put).await.err().map(|err| err.fault)
 }
 
-/// The whole contract. `bucket` exists and is empty under `segment-logs/contract/`; `no_bucket` does not exist.
+/// The whole contract. `bucket` exists and is empty below `segment-logs/contract/`; `no_bucket` does not
+/// exist.
 async fn object_store(store: &dyn ObjectStore, bucket: &str, no_bucket: &str) {
-    a_put_is_there_with_its_metadata(store, bucket).await;
+    a_put_is_stored_with_its_metadata(store, bucket).await;
     create_only_never_replaces(store, bucket).await;
-    a_file_is_put_whole(store, bucket).await;
+    a_file_is_put_completely(store, bucket).await;
     wrong_bytes_are_a_digest_fault(store, bucket).await;
     many_at_once(store, bucket).await;
     let missing = a_put(no_bucket, "segment-logs/contract/x.gz", "x");
@@ -65,7 +66,7 @@ async fn object_store(store: &dyn ObjectStore, bucket: &str, no_bucket: &str) {
     assert_eq!(missing.unwrap_err().fault, Fault::NotFound);
 }
 
-async fn a_put_is_there_with_its_metadata(store: &dyn ObjectStore, bucket: &str) {
+async fn a_put_is_stored_with_its_metadata(store: &dyn ObjectStore, bucket: &str) {
     for (encryption, applied) in [(Encryption::SseS3, Some("AES256")), (Encryption::None, None)] {
         let mut put = a_put(bucket, &format!("segment-logs/contract/a+b%ü/{applied:?}.gz"), "three calls");
         put.destination.encryption = encryption;
@@ -76,7 +77,7 @@ async fn a_put_is_there_with_its_metadata(store: &dyn ObjectStore, bucket: &str)
         for (name, value) in &put.metadata {
             assert_eq!(head.metadata.get(*name), Some(value), "{name}");
         }
-        // A store may encrypt without being asked to, as AWS does; it may not leave out what was asked for.
+        // A store may encrypt without a request, as AWS does, but must not omit a requested encryption.
         if applied.is_some() {
             assert_eq!(stored.applied.unwrap().algorithm.as_deref(), applied);
             assert_eq!(head.applied.unwrap().algorithm.as_deref(), applied);
@@ -95,7 +96,7 @@ async fn create_only_never_replaces(store: &dyn ObjectStore, bucket: &str) {
     assert_eq!(store.head(&first.destination, &first.key).await.unwrap().len, 14);
 }
 
-async fn a_file_is_put_whole(store: &dyn ObjectStore, bucket: &str) {
+async fn a_file_is_put_completely(store: &dyn ObjectStore, bucket: &str) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("staged");
     let bytes: Vec<u8> = (0..1_000_000_u32).flat_map(u32::to_le_bytes).collect();
@@ -106,10 +107,10 @@ async fn a_file_is_put_whole(store: &dyn ObjectStore, bucket: &str) {
     store.put(&put).await.unwrap();
     assert_eq!(store.head(&put.destination, &put.key).await.unwrap().len, bytes.len() as u64);
 
-    // Bytes that cannot be read here are not the store's fault.
+    // Unreadable local bytes are not the store's fault.
     put.key = object_key("segment-logs/contract/file-2.gz");
     std::fs::write(&path, &bytes[..10]).unwrap();
-    assert_eq!(put_fault(store, &put).await, Some(Fault::Local), "a cut file");
+    assert_eq!(put_fault(store, &put).await, Some(Fault::Local), "a truncated file");
     std::fs::remove_file(&path).unwrap();
     assert_eq!(put_fault(store, &put).await, Some(Fault::Local), "no file");
 }
@@ -128,7 +129,7 @@ async fn many_at_once(store: &dyn ObjectStore, bucket: &str) {
         .collect();
     let mut pending: Vec<_> = puts.iter().map(|put| Some(store.put(put))).collect();
     let mut faults: Vec<Option<Fault>> = vec![None; puts.len()];
-    // All are polled from one task, so all are under way before the first is answered.
+    // All are polled from one task, so all are in flight before the first is answered.
     std::future::poll_fn(|context| {
         for (slot, fault) in pending.iter_mut().zip(&mut faults) {
             if let Some(Poll::Ready(answer)) = slot.as_mut().map(|put| put.as_mut().poll(context)) {
@@ -143,7 +144,7 @@ async fn many_at_once(store: &dyn ObjectStore, bucket: &str) {
         assert_eq!(
             pair.iter().filter(|fault| fault.is_none()).count(),
             1,
-            "one of each pair is first: {pair:?}"
+            "exactly one of each pair must win: {pair:?}"
         );
     }
 }

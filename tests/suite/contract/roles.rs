@@ -1,21 +1,21 @@
-//! Assumed roles: one session for all requests, renewed in time, and a role that is refused is not asked for all the time.
+//! Assumed roles: one session for all requests, renewed in time, and rare requests for a refused role.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use forebay::object::metadata::rfc3339;
 use forebay::object::{Destination, ExternalId, Role, RoleArn};
 use forebay::runtime::SystemClock;
 use forebay::store::s3::{CredentialsFrom, S3Settings, S3Store};
 use forebay::store::{Fault, ObjectStore, Put};
 use forebay::time::Clock;
+use forebay::words::rfc3339;
 
 use super::a_put;
 use crate::support::scripted_http::{Reply, Request, ScriptedHttp};
 use crate::support::wait;
 
-/// Time for a session of seconds to come near its end, on a busy machine.
+/// Enough time for a session of some seconds to come near its end, on a busy machine.
 const RENEWED: Duration = Duration::from_secs(120);
 const ROLE: &str = "arn:aws:iam::111122223333:role/forebay";
 
@@ -53,7 +53,7 @@ fn signer(request: &Request) -> String {
     credential.split('/').next().unwrap().to_owned()
 }
 
-/// An answer with a session of `number` that ends after `length`.
+/// The answer with session `number`, which expires after `length`.
 fn session(number: u64, length: Duration) -> Reply {
     let ends = rfc3339(SystemClock::new().wall().plus(length));
     let body = format!(
@@ -77,7 +77,7 @@ fn assumed(requests: &[Request]) -> usize {
 }
 
 #[tokio::test]
-async fn one_session_serves_all_requests_and_says_who_asks() {
+async fn one_session_serves_all_requests_of_an_external_id() {
     let server = ScriptedHttp::start(|request| match is_assume(request) {
         true => session(1, Duration::from_secs(3_600)),
         false => Reply::status(200).with("etag", "\"1\""),
@@ -106,18 +106,18 @@ async fn one_session_serves_all_requests_and_says_who_asks() {
     for put in requests.iter().filter(|request| !is_assume(request)) {
         assert_eq!((signer(put).as_str(), put.header("x-amz-security-token")), ("session1", Some("token1")));
     }
-    // Another external id is another session.
+    // Another external id needs another session.
     store.put(&put_as("ios", "k")).await.unwrap();
     assert_eq!(assumed(&server.requests()), 2);
 }
 
 #[tokio::test]
-async fn a_session_near_its_end_is_renewed_and_used_on_while_that_fails() {
+async fn a_session_near_its_end_is_renewed_and_stays_in_use_if_that_fails() {
     let asked = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&asked);
     let server = ScriptedHttp::start(move |request| match is_assume(request) {
         true => match count.fetch_add(1, Ordering::SeqCst) {
-            // A short session is due for its renewal once a third of it is left.
+            // A short session is renewed when a third of it is left.
             0 => session(1, Duration::from_secs(21)),
             1 => sts_error(403, "AccessDenied"),
             _ => session(3, Duration::from_secs(3_600)),
@@ -138,7 +138,7 @@ async fn a_session_near_its_end_is_renewed_and_used_on_while_that_fails() {
 }
 
 #[tokio::test]
-async fn a_role_that_is_refused_is_refused_to_all_and_asked_for_seldom() {
+async fn a_refused_role_fails_all_requests_and_is_requested_rarely() {
     let server = ScriptedHttp::start(|_| sts_error(403, "AccessDenied")).await;
     let store = store(&server).await;
     for n in 0..100 {
@@ -153,13 +153,13 @@ async fn a_role_that_is_refused_is_refused_to_all_and_asked_for_seldom() {
         );
     }
     let requests = server.requests();
-    assert_eq!(requests.len(), assumed(&requests), "nothing is put without credentials");
-    // Of a hundred tries within a second or two.
+    assert_eq!(requests.len(), assumed(&requests), "no put is sent without credentials");
+    // For a hundred attempts within a second or two.
     assert!(requests.len() <= 4, "{} requests", requests.len());
 }
 
 #[tokio::test]
-async fn an_outage_of_the_token_service_is_no_refusal() {
+async fn an_outage_of_sts_is_not_a_refusal() {
     let server = ScriptedHttp::start(|request| match is_assume(request) {
         true => sts_error(503, "ServiceUnavailable"),
         false => Reply::status(200),
@@ -170,7 +170,7 @@ async fn an_outage_of_the_token_service_is_no_refusal() {
 }
 
 #[tokio::test]
-async fn a_session_that_ended_before_its_time_is_replaced_once() {
+async fn a_session_that_expires_early_is_replaced_once() {
     let asked = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&asked);
     let server = ScriptedHttp::start(move |request| match is_assume(request) {
@@ -185,7 +185,7 @@ async fn a_session_that_ended_before_its_time_is_replaced_once() {
         tokio::spawn(async move { store.put(&put_as("web", &format!("k{n}"))).await })
     });
     for answer in tries.collect::<Vec<_>>() {
-        // Those that come after the first has found out succeed at once.
+        // Requests after the first failure succeed at once.
         if let Err(error) = answer.await.unwrap() {
             assert_eq!(error.fault, Fault::Expired);
         }
@@ -195,7 +195,7 @@ async fn a_session_that_ended_before_its_time_is_replaced_once() {
 }
 
 #[tokio::test]
-async fn credentials_of_the_process_that_ended_are_fetched_again() {
+async fn expired_credentials_of_the_process_are_fetched_again() {
     use aws_credential_types::Credentials;
     use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
 
@@ -235,7 +235,7 @@ async fn credentials_of_the_process_that_ended_are_fetched_again() {
 }
 
 #[tokio::test]
-async fn a_session_that_is_over_when_it_comes_is_no_session() {
+async fn a_session_that_arrives_expired_is_not_used() {
     let asked = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&asked);
     let server = ScriptedHttp::start(move |request| match is_assume(request) {
@@ -246,13 +246,13 @@ async fn a_session_that_is_over_when_it_comes_is_no_session() {
     let store = store(&server).await;
     for n in 0..50 {
         let error = store.put(&put_as("web", &format!("k{n}"))).await.unwrap_err();
-        assert!(error.message.contains("over already"), "{error}");
+        assert!(error.message.contains("already expired"), "{error}");
     }
     assert!(asked.load(Ordering::SeqCst) <= 4);
 }
 
 #[tokio::test]
-async fn a_renewal_that_hangs_holds_up_no_other_request() {
+async fn a_hanging_renewal_does_not_delay_other_requests() {
     let asked = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&asked);
     let server = ScriptedHttp::start(move |request| match is_assume(request) {
@@ -263,13 +263,13 @@ async fn a_renewal_that_hangs_holds_up_no_other_request() {
     .await;
     let store = Arc::new(store(&server).await);
     let mut renewing = None;
-    wait::until("a renewal under way", RENEWED, async || {
+    wait::until("a renewal in progress", RENEWED, async || {
         let store = Arc::clone(&store);
         renewing = Some(tokio::spawn(async move { store.put(&put_as("web", "k")).await.map(drop) }));
         (asked.load(Ordering::SeqCst) >= 2).then_some(())
     })
     .await;
-    // One request is out to renew; the session at hand is still good for the others.
+    // One request renews; the current session is still valid for the others.
     store.put(&put_as("web", "other")).await.unwrap();
     renewing.unwrap().abort();
 }

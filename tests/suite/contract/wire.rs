@@ -1,4 +1,4 @@
-//! What [`S3Store`] puts on the wire, and how it takes answers that no emulator gives.
+//! The requests that [`S3Store`] sends, and its handling of answers that no emulator gives.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ fn settings(server: &ScriptedHttp) -> S3Settings {
     }
 }
 
-/// A store that asks buckets for their region, as it does with AWS.
+/// A store that asks buckets for their region, as with AWS.
 async fn finding_store(server: &ScriptedHttp) -> S3Store {
     S3Store::with_region_rule(settings(server), RegionRule::Find).await
 }
@@ -36,7 +36,7 @@ fn signed_for(request: &Request) -> String {
 }
 
 #[tokio::test]
-async fn a_body_goes_out_plain_with_its_checksum_as_a_value() {
+async fn a_body_is_sent_plain_with_its_checksum_as_a_header() {
     let server = ScriptedHttp::start(|_| Reply::status(200).with("etag", "\"1\"")).await;
     let store = S3Store::new(settings(&server)).await;
     let text = "gzip bytes ".repeat(30_000);
@@ -59,7 +59,7 @@ async fn a_body_goes_out_plain_with_its_checksum_as_a_value() {
             Some("/bucket/pre%20fix/segment-logs/s/0/1%2B%C3%BC.gz")
         );
         assert_eq!(request.header("content-length"), Some(text.len().to_string().as_str()));
-        assert_eq!(request.header("content-encoding"), Some("gzip"), "and no aws-chunked");
+        assert_eq!(request.header("content-encoding"), Some("gzip"), "without aws-chunked");
         assert_eq!(request.header("content-type"), Some("text/plain"));
         assert_eq!(request.header("transfer-encoding"), None);
         assert_eq!(request.header("x-amz-trailer"), None);
@@ -77,7 +77,7 @@ async fn a_body_goes_out_plain_with_its_checksum_as_a_value() {
 }
 
 #[tokio::test]
-async fn what_is_not_asked_for_is_not_sent() {
+async fn optional_headers_are_sent_only_on_request() {
     let server = ScriptedHttp::start(|_| Reply::status(200)).await;
     let settings = S3Settings { checksums: Checksums::WhenRequired, ..settings(&server) };
     let store = S3Store::new(settings).await;
@@ -124,13 +124,13 @@ async fn put_answered(reply: Reply) -> (Result<(), StoreError>, usize) {
 }
 
 #[tokio::test]
-async fn every_answer_is_understood_and_none_is_retried() {
+async fn every_answer_is_classified_and_none_is_retried() {
     let check = async |reply: Reply, fault: Fault, status: Option<u16>, code: Option<&str>| {
         let (answer, requests) = put_answered(reply.clone()).await;
         let err = answer.unwrap_err();
         assert_eq!((err.fault, err.status, err.code.as_deref()), (fault, status, code), "{reply:?}: {err}");
         assert!(!err.message.is_empty() && !err.message.contains('\n'), "{reply:?}: {err}");
-        assert_eq!(requests, 1, "{reply:?}: one try is one request");
+        assert_eq!(requests, 1, "{reply:?}: one attempt is one request");
     };
     let error = Reply::s3_error;
     check(error(412, "PreconditionFailed"), Fault::Exists, Some(412), Some("PreconditionFailed")).await;
@@ -152,7 +152,7 @@ async fn every_answer_is_understood_and_none_is_retried() {
 }
 
 #[tokio::test]
-async fn another_checksum_in_the_answer_is_a_digest_fault() {
+async fn a_different_checksum_in_the_answer_is_a_digest_fault() {
     let answer = |checksum| Reply::status(200).with("x-amz-checksum-crc32", checksum);
     let (stored, _) = put_answered(answer("AAAAAA==")).await;
     assert_eq!(stored.unwrap_err().fault, Fault::Digest);
@@ -172,7 +172,7 @@ async fn a_refused_head_is_refused_and_a_refused_connection_is_transient() {
     assert_eq!((err.fault, err.status), (Fault::Transient, None), "{err}");
 }
 
-/// A provider that has no credentials, as on a machine without any.
+/// A provider without credentials, as on a machine that has none.
 #[derive(Debug)]
 struct NoCredentials;
 
@@ -186,7 +186,7 @@ impl ProvideCredentials for NoCredentials {
 }
 
 #[tokio::test]
-async fn missing_credentials_are_refused_before_anything_is_sent() {
+async fn missing_credentials_fail_before_anything_is_sent() {
     let server = ScriptedHttp::start(|_| Reply::status(200)).await;
     let credentials = CredentialsFrom::Provider(SharedCredentialsProvider::new(NoCredentials));
     let store = S3Store::new(S3Settings { credentials, ..settings(&server) }).await;
@@ -197,7 +197,7 @@ async fn missing_credentials_are_refused_before_anything_is_sent() {
 }
 
 #[tokio::test]
-async fn what_the_store_says_comes_through_in_one_bounded_line() {
+async fn the_stores_message_is_shown_in_one_bounded_line() {
     let long = "line one\nline two \u{1b}[31m ".repeat(100);
     let body =
         format!("<Error><Code>AccessDenied</Code><Message>{}</Message></Error>", long.replace('\u{1b}', ""));
@@ -205,10 +205,10 @@ async fn what_the_store_says_comes_through_in_one_bounded_line() {
     let (answer, _) = put_answered(reply).await;
     let err = answer.unwrap_err();
     assert!(err.message.starts_with(r"line one\nline two"), "{err}");
-    assert!(err.message.len() <= 256, "{} bytes", err.message.len());
+    assert!(err.message.len() <= 256 + '…'.len_utf8(), "{} bytes", err.message.len());
 }
 
-/// A world in which the bucket is in eu-west-3, and which answers as AWS does.
+/// Answers like AWS for a bucket in eu-west-3.
 fn in_eu_west_3(head_bucket: Reply, misdirected: Reply) -> impl FnMut(&Request) -> Reply {
     move |request| match (request.method.as_str(), signed_for(request).as_str()) {
         ("HEAD", _) if request.target.matches('/').count() < 2 || request.target.ends_with("bucket/") => {
@@ -220,7 +220,7 @@ fn in_eu_west_3(head_bucket: Reply, misdirected: Reply) -> impl FnMut(&Request) 
 }
 
 #[tokio::test]
-async fn a_region_is_found_from_every_answer_that_names_it_and_asked_for_once() {
+async fn a_region_is_read_from_any_answer_and_asked_for_only_once() {
     for status in [200, 301, 403, 400] {
         let named = Reply::status(status).with("x-amz-bucket-region", "eu-west-3");
         let server =
@@ -235,7 +235,7 @@ async fn a_region_is_found_from_every_answer_that_names_it_and_asked_for_once() 
 }
 
 #[tokio::test]
-async fn a_region_that_cannot_be_found_says_so() {
+async fn a_region_that_cannot_be_found_is_reported() {
     let check = async |reply: Reply, fault: Fault| {
         let server = ScriptedHttp::start(move |_| reply.clone()).await;
         let err = finding_store(&server).await.put(&a_put("bucket", "k", "x")).await.unwrap_err();
@@ -251,11 +251,11 @@ async fn a_region_that_cannot_be_found_says_so() {
 }
 
 #[tokio::test]
-async fn a_wrong_region_is_corrected_by_the_answer_that_refuses_it() {
+async fn a_wrong_region_is_corrected_from_the_refusal() {
     let malformed = "<Error><Code>AuthorizationHeaderMalformed</Code><Message>m</Message><Region>eu-west-3</Region></Error>";
     let malformed = Reply::Answer { status: 400, headers: Vec::new(), body: malformed.into() };
     let located = |reply: Reply| reply.with("x-amz-bucket-region", "eu-west-3");
-    // What misdirected requests are answered, and whether HeadBucket has to be asked afterwards.
+    // The answers to misdirected requests, and whether a HeadBucket must follow.
     for (misdirected, asked) in [
         (located(Reply::s3_error(301, "PermanentRedirect")), false),
         (malformed, false),
@@ -276,7 +276,7 @@ async fn a_wrong_region_is_corrected_by_the_answer_that_refuses_it() {
 }
 
 #[tokio::test]
-async fn a_head_without_a_body_still_tells_the_region() {
+async fn a_redirected_head_names_the_region() {
     let redirect = Reply::status(301).with("x-amz-bucket-region", "eu-west-3");
     let server = ScriptedHttp::start(move |request| match signed_for(request).as_str() {
         "eu-west-3" => Reply::status(200).with("x-amz-meta-forebay-sha256", "ab"),
@@ -293,8 +293,8 @@ async fn a_head_without_a_body_still_tells_the_region() {
 }
 
 #[tokio::test]
-async fn one_redirect_without_a_region_leaves_a_configured_region_in_force() {
-    // As a proxy in front of a store that is not AWS answers for a moment.
+async fn a_redirect_without_a_region_keeps_the_configured_region() {
+    // As a proxy in front of a store other than AWS may answer for a moment.
     let mut first = true;
     let server = ScriptedHttp::start(move |request| match request.method.as_str() {
         "PUT" if std::mem::take(&mut first) => Reply::status(301),

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use forebay::alarms::AlarmKind;
 use forebay::delivery::DeliverySettings;
-use forebay::spool::ident::Ident;
-use forebay::spool::manifest::{self, Manifest};
-use forebay::spool::note::Note;
-use forebay::spool::{Disk, RealDisk};
+use forebay::disk::Disk;
+use forebay::disk::real_disk::RealDisk;
+use forebay::spool::format::Ident;
+use forebay::spool::manifest::{self, Manifest, Note};
 use forebay::store::fake::{FakeStore, Gate, Step};
 use forebay::store::{Body, ObjectStore as _, Put, PutMode};
 
@@ -28,7 +28,7 @@ async fn through(steps: Vec<Step>, prepare: impl FnOnce(&FakeStore)) -> (u64, u6
     assert_eq!(store.keys().len(), 1);
     let (_, object) = objects(&store, "bucket", "").remove(0);
     assert_eq!(lines_of(&object), lines(0, 50));
-    eventually("its frames are let go", || node.outlet().batches_in_use() == 0).await;
+    eventually("its frames are let go", || node.log().batches_in_use() == 0).await;
     node.halt().await;
     (store.puts(), store.heads())
 }
@@ -155,7 +155,9 @@ fn resolve(dir: &Path, seal: u64) {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk::open(dir).unwrap());
     let id = Ident::read(&*disk).unwrap().unwrap().spool_id;
     let (number, state) = manifest::read_newest(&*disk, &id).unwrap().unwrap();
-    let mut manifest = Manifest::begin(disk, id, number + 1, state).unwrap();
+    let mut manifest =
+        Manifest::begin(disk, id, number + 1, state, forebay::spool::SpoolOptions::default().manifest_bytes)
+            .unwrap();
     manifest.append(vec![Note::Retry { number: seal, overwrite: false }]).unwrap();
 }
 

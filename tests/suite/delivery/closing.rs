@@ -7,13 +7,15 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use forebay::alarms::AlarmKind;
+use forebay::boxed_future::BoxFuture;
 use forebay::delivery::closing::{ClosedDay, DayHook};
+use forebay::disk::Disk;
+use forebay::disk::DiskFile;
+use forebay::disk::real_disk::RealDisk;
+use forebay::log::{AppendError, DayStage};
 use forebay::object::closed_marker::{ClosedMarker, Closing, MarkerPlace};
 use forebay::object::metadata::Metadata;
 use forebay::object::{BucketString, ObjectKey, ObjectPlace, Stream};
-use forebay::spool::closing::DayStage;
-use forebay::spool::{AppendError, Disk, DiskFile, RealDisk};
-use forebay::store::BoxFuture;
 use forebay::store::fake::{FakeObject, FakeStore, Step};
 use forebay::time::{DAY_MS, ReceivedDay, UnixMillis};
 
@@ -23,7 +25,7 @@ const TODAY: i64 = EVENING - EVENING % DAY_MS;
 const TOMORROW: i64 = TODAY + DAY_MS;
 
 fn stage(node: &Node, name: &str, day: ReceivedDay) -> Option<DayStage> {
-    node.outlet().unclosed_days().get(&(day, source(name))).copied()
+    node.log().unclosed_days().get(&(day, source(name))).copied()
 }
 
 fn markers(store: &FakeStore, bucket: &str) -> Vec<(String, FakeObject)> {
@@ -95,13 +97,13 @@ async fn each_source_that_had_calls_gets_one_marker_after_its_last_object() {
     let ios = proved(&store, "bucket/some/prefix", "ios");
     assert_eq!(ios.streams[&Stream::Calls].calls, 5);
     assert_eq!(ios.streams[&Stream::Rejected].calls, 1);
-    eventually("both are noted", || node.outlet().unclosed_days().len() == 1).await;
+    eventually("both are noted", || node.log().unclosed_days().len() == 1).await;
     assert_eq!(stage(&node, "web", day), None, "closed");
     node.halt().await;
     // Closed is closed.
     let puts = store.puts();
     let node = Node::open(dir.path(), &store, &clock);
-    assert_eq!(node.outlet().days_over(), Some(day));
+    assert_eq!(node.log().days_over(), Some(day));
     node.flush().await;
     let after = store.puts();
     assert_eq!(after, puts + 1, "today's object, and no marker again");
@@ -177,7 +179,7 @@ async fn a_clock_that_was_years_ahead_ends_no_day_without_calls() {
     clock.set_wall(TODAY + 4_000 * DAY_MS + 5_000);
     node.append("web", &lines(1, 1)).await;
     past_midnight(&clock, "today's marker", || markers(&store, "bucket").len() == 1).await;
-    assert_eq!(node.outlet().days_over(), Some(UnixMillis(TODAY).day()));
+    assert_eq!(node.log().days_over(), Some(UnixMillis(TODAY).day()));
     // Once the clock is right again, calls are taken as of the day after the one that was closed.
     clock.set_wall(TOMORROW + 1_000);
     node.append("web", &lines(2, 1)).await;
@@ -247,7 +249,7 @@ async fn a_marker_whose_answer_was_lost_is_known_again_also_after_a_restart() {
     past_midnight(&clock, "the marker", || store.steps_left() == 0).await;
     node.halt().await;
     let node = Node::open(dir.path(), &store, &clock);
-    past_midnight(&clock, "it is noted", || node.outlet().unclosed_days().is_empty()).await;
+    past_midnight(&clock, "it is noted", || node.log().unclosed_days().is_empty()).await;
     proved(&store, "bucket", "web");
     node.halt().await;
 }
@@ -259,7 +261,7 @@ async fn a_foreign_marker_in_the_way_is_told_and_left_alone() {
     node.send("web", "bucket");
     node.append("web", &lines(0, 5)).await;
     node.flush().await;
-    let key = format!("segment-logs/_closed/web/{TODAY}/n1-{}.json", node.outlet().spool_id());
+    let key = format!("segment-logs/_closed/web/{TODAY}/n1-{}.json", node.log().spool_id());
     put_foreign(&store, &key).await;
     past_midnight(&clock, "the alarm", || node.has_alarm(AlarmKind::Conflict)).await;
     let why = node.delivery.waiting_to_close()[&(UnixMillis(TODAY).day(), source("web"))].clone();
@@ -269,7 +271,7 @@ async fn a_foreign_marker_in_the_way_is_told_and_left_alone() {
     node.append("web", &lines(5, 5)).await;
     node.flush().await;
     store.delete("bucket", &key);
-    eventually("the marker", || node.outlet().unclosed_days().len() == 1).await;
+    eventually("the marker", || node.log().unclosed_days().len() == 1).await;
     proved(&store, "bucket", "web");
     assert!(!node.has_alarm(AlarmKind::Conflict));
     node.halt().await;
@@ -325,7 +327,7 @@ async fn a_day_whose_task_died_is_closed_by_another() {
     store.script([Step::Panic, Step::Panic]);
     past_midnight(&clock, "the panics", || store.steps_left() == 0).await;
     past_midnight(&clock, "the marker", || markers(&store, "bucket").len() == 1).await;
-    eventually("it is noted", || node.outlet().unclosed_days().is_empty()).await;
+    eventually("it is noted", || node.log().unclosed_days().is_empty()).await;
     eventually("no alarm", || !node.has_alarm(AlarmKind::Task)).await;
     proved(&store, "bucket", "web");
     node.halt().await;
@@ -347,7 +349,7 @@ async fn the_hook_is_told_after_the_marker_until_it_has_heard() {
     *hook.fails.lock().unwrap() = 5;
     let node = open_with_hook(dir.path(), &store, &clock, &hook);
     past_midnight(&clock, "it is heard", || !hook.heard.lock().unwrap().is_empty()).await;
-    eventually("it is noted", || node.outlet().unclosed_days().is_empty()).await;
+    eventually("it is noted", || node.log().unclosed_days().is_empty()).await;
     assert!(!node.has_alarm(AlarmKind::Hook));
     let key = markers(&store, "bucket")[0].0.clone();
     assert_eq!(*hook.heard.lock().unwrap(), [("web".to_owned(), key)]);
@@ -375,8 +377,7 @@ async fn a_day_of_which_notes_were_lost_is_never_called_closed() {
     node.append("web", &lines(30, 10)).await;
     clock.set_wall(TOMORROW + 1);
     node.append("web", &lines(40, 10)).await;
-    past_midnight(&clock, "the day ends", || node.outlet().days_over() == Some(UnixMillis(TODAY).day()))
-        .await;
+    past_midnight(&clock, "the day ends", || node.log().days_over() == Some(UnixMillis(TODAY).day())).await;
     node.flush().await;
     let day = UnixMillis(TODAY).day();
     eventually("all of it is delivered", || stage(&node, "web", day) == Some(DayStage::Unsure)).await;
@@ -480,20 +481,20 @@ async fn a_day_is_not_over_while_a_call_of_it_hangs_in_its_sync() {
         let append = node.append("web", &line);
         let meanwhile = async {
             eventually("the sync hangs", || disk.stalled.load(Ordering::SeqCst)).await;
-            let outlet = node.outlet();
-            let ended = tokio::task::spawn_blocking(move || outlet.end_days(day));
+            let log = node.log();
+            let ended = tokio::task::spawn_blocking(move || log.end_days(day));
             eventually("no more calls of the day are taken", || {
                 node.spool.appender().not_before() == UnixMillis(TOMORROW)
             })
             .await;
-            let closable = node.outlet().closable(|_, _| true);
+            let closable = node.log().closable(&mut |_, _| true);
             assert!(closable.is_empty(), "{closable:?}");
             disk.set(false);
             ended.await.unwrap().unwrap();
         };
         tokio::join!(append, meanwhile);
     }
-    assert!(node.outlet().closable(|_, _| true).is_empty(), "it is stored and not delivered");
+    assert!(node.log().closable(&mut |_, _| true).is_empty(), "it is stored and not delivered");
     past_midnight(&clock, "the marker", || markers(&store, "bucket").len() == 1).await;
     assert_eq!(proved(&store, "bucket", "web").streams[&Stream::Calls].calls, 2);
     node.halt().await;

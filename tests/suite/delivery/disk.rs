@@ -3,16 +3,13 @@
 use std::sync::Arc;
 
 use forebay::call::LineSink as _;
+use forebay::disk;
+use forebay::disk::Disk as _;
+use forebay::log::{AppendError, Encoded, Go, Range, Read, RequestFrames, Stopped};
 use forebay::metrics::Metrics;
 use forebay::object::{ObjectKey, ObjectName};
 use forebay::random::Random;
-use forebay::spool::disk;
-use forebay::spool::manifest;
-use forebay::spool::reader::{Go, Read};
-use forebay::spool::scan::Range;
-use forebay::spool::{
-    AppendError, Disk as _, Encoded, OpenError, Recovered, RequestFrames, SpoolOptions, Stepped, Stopped,
-};
+use forebay::spool::{OpenError, Recovered, SpoolOptions, Stepped, manifest};
 use forebay::time::Clock as _;
 
 use super::node::{StepClock, source, to};
@@ -61,12 +58,12 @@ fn append(spool: &mut Stepped, name: &str, n: u32) -> Result<(), AppendError> {
 /// All lines that are sealed or open, with what is lost among them.
 fn undelivered(spool: &Stepped) -> (Vec<String>, Vec<Range>) {
     let (mut lines, mut lost) = (Vec::new(), Vec::new());
-    let outlet = spool.outlet();
-    let open = outlet.open_batches().into_iter().map(|batch| (batch.key, batch.sealed_through, u64::MAX));
-    let sealed = outlet.pending_seals().into_iter().map(|pending| pending.seal);
+    let log = spool.log();
+    let open = log.open_batches().into_iter().map(|batch| (batch.key, batch.sealed_through, u64::MAX));
+    let sealed = log.pending_seals().into_iter().map(|pending| pending.seal);
     let sealed = sealed.map(|seal| (seal.batch, seal.first - 1, seal.last));
     for (key, after, through) in open.chain(sealed) {
-        let read = outlet.read(&key, after, through, &mut |read| {
+        let read = log.read(&key, after, through, &mut |read| {
             match read {
                 Read::Frame(frame) => lines.push(String::from_utf8(frame.payload.to_vec()).unwrap()),
                 Read::Lost(range) => lost.push(range),
@@ -86,9 +83,9 @@ fn deliver(spool: &mut Stepped) -> usize {
 
 /// Seals everything and takes it as stored, where the disk lets it.
 pub(super) fn try_deliver(spool: &mut Stepped) -> Result<usize, Stopped> {
-    let outlet = spool.outlet().clone();
+    let log = spool.log();
     let mut delivered = 0;
-    for batch in outlet.open_batches() {
+    for batch in log.open_batches() {
         let encoded = Encoded {
             first: batch.first,
             last: batch.last,
@@ -102,13 +99,13 @@ pub(super) fn try_deliver(spool: &mut Stepped) -> Result<usize, Stopped> {
             next_received_at: None,
             hours: Vec::new(),
         };
-        let (node, spool_id) = (outlet.node(), outlet.spool_id());
+        let (node, spool_id) = (log.node(), log.spool_id());
         let (first_received_at, first_position) = (batch.first_received_at, batch.first);
         let name = ObjectName { first_received_at, node: &node, spool_id: &spool_id, first_position };
         let to = to("bucket");
         let key = ObjectKey::of_batch(&to.bucket, batch.key.stream, &batch.key.source, batch.key.day, name);
-        let seal = outlet.seal(&batch.key, &encoded, to, key)?;
-        outlet.commit(&seal, None)?;
+        let seal = log.seal(&batch.key, &encoded, to, key)?;
+        log.commit(&seal, None)?;
         delivered += usize::try_from(batch.frames).unwrap();
     }
     Ok(delivered)
@@ -205,7 +202,7 @@ fn a_sector_that_cannot_be_read_costs_its_frames_and_no_other() {
 fn notes_that_rot_lose_no_call_and_a_spool_that_is_to_stop_stops() {
     let disk = SimDisk::default();
     let (mut spool, _) = open(&disk);
-    spool.outlet().set_destinations([(source("web"), to("bucket"))]).unwrap();
+    spool.log().set_destinations(vec![(source("web"), to("bucket"))]).unwrap();
     let mut delivered = 0;
     for n in 0..60 {
         if append(&mut spool, "web", n) == Err(AppendError::Full) {
@@ -237,10 +234,10 @@ fn notes_that_rot_lose_no_call_and_a_spool_that_is_to_stop_stops() {
         let missing: Vec<u32> = (0..60).skip(delivered).filter(|n| !lines.contains(&line(*n))).collect();
         assert_eq!(missing, [0_u32; 0], "at {at}");
         assert_eq!(recovered.lost, [], "at {at}");
-        assert_eq!(spool.outlet().ledger_differences(), [], "at {at}");
+        assert_eq!(spool.log().ledger_differences(), [], "at {at}");
         // Where the source goes is said again at each start, and holds for what it had.
-        spool.outlet().set_destinations([(source("web"), to("bucket"))]).unwrap();
-        assert!(spool.outlet().destination(&source("web"), 1).is_some(), "at {at}");
+        spool.log().set_destinations(vec![(source("web"), to("bucket"))]).unwrap();
+        assert!(spool.log().destination(&source("web"), 1).is_some(), "at {at}");
     }
     assert!(damaged > 3, "{damaged}");
 }

@@ -33,7 +33,7 @@ async fn an_hour_after_the_first_call_a_batch_is_delivered_with_all_that_a_reade
     assert_eq!(stored(&store, "bucket", "web"), lines(0, 5));
     assert_eq!(store.keys().len(), 1, "ios is a minute old");
     let (key, object) = objects(&store, "bucket", "").remove(0);
-    let (day, spool) = (EVENING - EVENING % DAY_MS, node.outlet().spool_id());
+    let (day, spool) = (EVENING - EVENING % DAY_MS, node.log().spool_id());
     assert_eq!(key, format!("some/prefix/segment-logs/web/{day}/{EVENING}-n1-{spool}-{:020}.gz", 1));
     assert_eq!((object.content_encoding, object.encryption), (Some("gzip"), Encryption::SseS3));
     let about = |name: &str| object.metadata.get(&format!("forebay-{name}")).map(String::as_str);
@@ -65,7 +65,7 @@ async fn what_comes_in_while_an_object_is_made_is_an_hour_young_again() {
     let first = lines_of(&objects(&store, "bucket", "")[0].1).len();
     assert!(first < usize::try_from(n).unwrap(), "some came behind the object's end");
     eventually("the commit", || node.pending().is_empty()).await;
-    let oldest = node.outlet().oldest_undelivered();
+    let oldest = node.log().oldest_undelivered();
     assert_eq!(oldest, Some(UnixMillis(EVENING + 3_600_000)), "what is delivered is not counted");
     // Several looks long nothing more is due.
     tokio::time::sleep(Duration::from_millis(500)).await;
@@ -149,7 +149,7 @@ async fn a_clock_that_steps_back_neither_delivers_early_nor_late_nor_out_of_its_
     let node = Node::open(dir.path(), &store, &clock);
     node.send("web", "bucket");
     node.append("web", &lines(0, 1)).await;
-    eventually("a look", || node.outlet().open_batches().len() == 1).await;
+    eventually("a look", || node.log().open_batches().len() == 1).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     clock.set_wall(EVENING - 7 * 3_600_000);
     node.append("web", &lines(1, 1)).await;

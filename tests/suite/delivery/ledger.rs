@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use forebay::alarms::AlarmKind;
 use forebay::call::{LineSink as _, RejectReason};
+use forebay::disk::Disk;
+use forebay::disk::real_disk::RealDisk;
+use forebay::log::{AppendError, Hour, Log, RequestFrames, Row};
 use forebay::metrics::Metrics;
 use forebay::object::Stream;
 use forebay::random::Random;
-use forebay::spool::ident::Ident;
-use forebay::spool::ledger::{Hour, Row, Tally};
-use forebay::spool::manifest::{self, Manifest};
-use forebay::spool::note::Note;
-use forebay::spool::{AppendError, Disk, Outlet, RealDisk, RequestFrames, SpoolOptions, Stepped};
+use forebay::spool::format::Ident;
+use forebay::spool::manifest::{self, Manifest, Note, Tally};
+use forebay::spool::{SpoolOptions, Stepped};
 use forebay::store::fake::FakeStore;
 use forebay::time::Clock as _;
 
@@ -74,8 +75,8 @@ fn append(spool: &mut Stepped, frames: impl Fn() -> RequestFrames) -> Result<(),
 }
 
 /// The ledger's total of all sources; it balances.
-fn total(outlet: &Outlet) -> Row {
-    let (totals, differences) = outlet.ledger_summary();
+fn total(log: &dyn Log) -> Row {
+    let (totals, differences) = log.ledger_summary();
     assert_eq!(differences, []);
     let mut all = Row::default();
     totals.iter().for_each(|(_, row)| all.add(row));
@@ -126,27 +127,27 @@ fn it_says_after_a_crash_at_any_step_what_it_said_before() {
     let mut expected = Row::default();
     for n in 0..150 {
         expected.add(&step(&mut spool, &clock, n).unwrap());
-        let now = total(spool.outlet());
+        let now = total(&*spool.log());
         let counted = Row { delivered: 0, rejected_delivered: 0, ..now };
         assert_eq!(counted, expected, "step {n}");
         let crashed = disk.copy();
         crashed.crash(&mut Dice(u64::from(n)));
         let again = open(&crashed, &clock);
-        assert_eq!(total(again.outlet()), now, "a crash behind step {n}");
+        assert_eq!(total(&*again.log()), now, "a crash behind step {n}");
         drop(again);
-        assert_eq!(total(open(&crashed, &clock).outlet()), now, "and a kill behind that");
+        assert_eq!(total(&*open(&crashed, &clock).log()), now, "and a kill behind that");
     }
     assert!(expected.repeated > 100, "{expected:?}");
     try_deliver(&mut spool).unwrap();
     for _ in 0..3 {
         spool.keep().unwrap();
     }
-    let usage = spool.outlet().usage();
+    let usage = spool.log().usage();
     assert!(usage.segments <= 2, "what is tallied and delivered is released: {usage:?}");
-    let all = total(spool.outlet());
+    let all = total(&*spool.log());
     assert_eq!(pending(&all), [Some(0); 2]);
     spool.close().unwrap();
-    assert_eq!(total(open(&disk, &clock).outlet()), all, "and after an orderly end");
+    assert_eq!(total(&*open(&disk, &clock).log()), all, "and after an orderly end");
 }
 
 #[test]
@@ -168,14 +169,14 @@ fn it_balances_after_a_machine_that_stopped_at_any_change_of_its_disk() {
         disk.crash(&mut Dice(after));
         disk.clear_troubles();
         let spool = open(&disk, &clock);
-        let found = total(spool.outlet());
+        let found = total(&*spool.log());
         // A write that was not answered may be there all the same.
         let columns = |row: &Row| [row.received, row.stored, row.rejected, row.repeated];
         for (found, answered) in columns(&found).into_iter().zip(columns(&answered)) {
             assert!(found >= answered && found <= answered + 8, "after {after}: {found} {answered}");
         }
         drop(spool);
-        assert_eq!(total(open(&disk, &clock).outlet()), found, "after {after}: a second start says the same");
+        assert_eq!(total(&*open(&disk, &clock).log()), found, "after {after}: a second start says the same");
     }
     assert!(stopped > 250, "the load makes that many changes: {stopped}");
 }
@@ -195,7 +196,7 @@ async fn each_hour_has_what_was_received_in_it_also_when_one_object_holds_severa
     node.append("web", &lines(5, 2)).await;
     node.reject("web", "{}").await;
     let hours = |node: &Node| -> Vec<(Hour, Row)> {
-        let report = node.outlet().ledger(Some(&source("web")));
+        let report = node.log().ledger(Some(&source("web")));
         assert_eq!(report.differences, []);
         report.sources[0].hours.clone()
     };
@@ -210,13 +211,13 @@ async fn each_hour_has_what_was_received_in_it_also_when_one_object_holds_severa
         (second, Row { delivered: 2, rejected_delivered: 1, ..stored(3, 2, 1) }),
     ];
     assert_eq!(hours(&node), delivered);
-    assert_eq!(node.outlet().ledger(Some(&source("other"))).sources, []);
+    assert_eq!(node.log().ledger(Some(&source("other"))).sources, []);
     node.halt().await;
     clock.pass(60 * HOUR);
     let node = Node::open(dir.path(), &store, &clock);
     assert_eq!(hours(&node), [], "what is settled and long past is one row");
     let all = Row { delivered: 7, rejected_delivered: 1, ..stored(8, 7, 1) };
-    assert_eq!(node.outlet().ledger(None).sources[0].earlier, all);
+    assert_eq!(node.log().ledger(None).sources[0].earlier, all);
     node.halt().await;
 }
 
@@ -232,27 +233,27 @@ async fn frames_that_rot_are_lost_and_no_difference() {
     damage(&dir.path().join("running"), ".seg", "{\"n\":7,\"x");
     node.flush().await;
     let told = Row { received: 21, stored: 21, delivered: 20, lost: 1, ..Row::default() };
-    assert_eq!(total(&node.outlet()), told);
+    assert_eq!(total(&*node.log()), told);
     assert!(!node.has_alarm(AlarmKind::Ledger));
     node.halt().await;
     let node = Node::open(&dir.path().join("running"), &store, &clock);
-    let after = total(&node.outlet());
+    let after = total(&*node.log());
     assert_eq!((after.delivered, pending(&after)), (20, [Some(0); 2]), "{after:?}");
     node.halt().await;
     // While nobody runs: a frame that no tally holds is not known to have been one, and its position is.
     let crashed = dir.path().join("crashed");
     damage(&crashed, ".seg", "{\"n\":7,\"x");
     let node = Node::open(&crashed, &FakeStore::new(), &clock);
-    assert_eq!(total(&node.outlet()), Row { received: 20, stored: 20, ..Row::default() });
-    assert_eq!(node.outlet().ledger(None).lost_positions, 1);
+    assert_eq!(total(&*node.log()), Row { received: 20, stored: 20, ..Row::default() });
+    assert_eq!(node.log().ledger(None).lost_positions, 1);
     node.halt().await;
     // A start tallies what it finds: of a frame that is lost after that the ledger knows.
     damage(&crashed, ".seg", "{\"n\":8,\"x");
     let node = Node::open(&crashed, &FakeStore::new(), &clock);
-    assert_eq!(total(&node.outlet()), Row { received: 20, stored: 20, ..Row::default() });
+    assert_eq!(total(&*node.log()), Row { received: 20, stored: 20, ..Row::default() });
     node.flush().await;
     let told = Row { received: 20, stored: 20, delivered: 19, lost: 1, ..Row::default() };
-    assert_eq!(total(&node.outlet()), told);
+    assert_eq!(total(&*node.log()), told);
     node.halt().await;
 }
 
@@ -264,7 +265,7 @@ fn wrong_tally(dir: &std::path::Path) {
     let row = Row { received: 2, stored: 2, ..Row::default() };
     let hour = Hour::of(forebay::time::UnixMillis(EVENING));
     state.apply(Note::Tallied(Tally { through: 0, rows: vec![(source("web"), hour, row)] }));
-    Manifest::begin(disk, ident.spool_id, number + 1, state).unwrap();
+    Manifest::begin(disk, ident.spool_id, number + 1, state, SpoolOptions::default().manifest_bytes).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -279,7 +280,7 @@ async fn a_wrong_count_is_an_alarm_until_it_is_right_again() {
     eventually("the alarm", || node.has_alarm(AlarmKind::Ledger)).await;
     let what = node.alarms.standing().remove(0).what;
     assert!(what.contains("22 pending by the counts, but 20 in the spool"), "{what}");
-    let differences = node.outlet().ledger_differences();
+    let differences = node.log().ledger_differences();
     assert_eq!(differences.len(), 1, "{differences:?}");
     node.delivery.judge_ledger(&[]);
     assert!(!node.has_alarm(AlarmKind::Ledger));

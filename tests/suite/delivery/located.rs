@@ -4,22 +4,21 @@ use std::time::Duration;
 
 use forebay::call::LineSink;
 use forebay::delivery::DeliverySettings;
+use forebay::log::{RequestFrames, Standing};
 use forebay::receipt::Receipt;
-use forebay::spool::RequestFrames;
-use forebay::spool::locate::Standing;
 use forebay::store::fake::{FakeStore, Gate, Step};
 use forebay::time::Clock;
 
 use super::node::*;
 
 fn receipt(node: &Node, name: &str, first: u64, last: u64) -> Receipt {
-    let (day, spool_id) = (node.clock.wall().day(), node.outlet().spool_id());
+    let (day, spool_id) = (node.clock.wall().day(), node.log().spool_id());
     Receipt { source: source(name), day, spool_id, first, last }
 }
 
 /// Where the positions stand, in few words.
 fn located(node: &Node, name: &str, first: u64, last: u64) -> Vec<String> {
-    let located = node.outlet().locate(&receipt(node, name, first, last)).unwrap();
+    let located = node.log().locate(&receipt(node, name, first, last)).unwrap();
     let mut next = first;
     let mut said = Vec::new();
     for located in located {
@@ -76,7 +75,7 @@ async fn a_position_is_open_then_sealed_then_gone() {
         day: node.clock.wall().plus(Duration::from_secs(86_400)).day(),
         ..receipt(&node, "web", 1, 1)
     };
-    assert!(matches!(node.outlet().locate(&tomorrow).unwrap()[0].standing, Standing::NotHere));
+    assert!(matches!(node.log().locate(&tomorrow).unwrap()[0].standing, Standing::NotHere));
 
     let gates = [Gate::new(), Gate::new(), Gate::new()];
     store.script(gates.clone().map(Step::HoldAnswer));
@@ -116,7 +115,7 @@ async fn a_parked_position_is_told_with_every_object_that_spans_it() {
     eventually("the seals", || node.pending().len() == 2).await;
     clock.pass(Duration::from_secs(2));
     eventually("parked", || node.pending().iter().all(|pending| pending.parked.is_some())).await;
-    eventually("their frames are let go", || node.outlet().batches_in_use() == 0).await;
+    eventually("their frames are let go", || node.log().batches_in_use() == 0).await;
     let said = located(&node, "web", 1, 4);
     let [first, both, last] = &said[..] else { panic!("{said:?}") };
     assert!(first.starts_with("1-1 parked ") && !first.contains(" or "), "{said:?}");
@@ -161,7 +160,7 @@ async fn a_range_that_no_request_can_have_is_refused_and_not_read() {
         assert_eq!(node.spool.appender().append(frames).await.unwrap().first, Some(n + 1));
     }
     assert_eq!(located(&node, "web", 1, 3), ["1-3 open 5 calls"]);
-    let error = node.outlet().locate(&receipt(&node, "web", 1, 5)).unwrap_err();
-    assert!(error.to_string().contains("more than one request can"), "{error}");
+    let error = node.log().locate(&receipt(&node, "web", 1, 5)).unwrap_err();
+    assert!(error.to_string().contains("more than a single request can"), "{error}");
     node.halt().await;
 }

@@ -13,16 +13,16 @@ use forebay::batch::DueRule;
 use forebay::call::{LineSink, RejectReason};
 use forebay::delivery::closing::DayHook;
 use forebay::delivery::{Delivery, DeliverySettings, Parts};
+use forebay::disk::Disk;
+use forebay::disk::real_disk::RealDisk;
+use forebay::log::{AppendError, Appended, Log, PendingSeal, RequestFrames};
 use forebay::metrics::Metrics;
 use forebay::object::{BucketString, Destination, Encryption};
 use forebay::random::Random;
 use forebay::retry::Backoff;
 use forebay::runtime::SystemClock;
 use forebay::sources::SourceId;
-use forebay::spool::note::PendingSeal;
-use forebay::spool::{
-    AppendError, Appended, Disk, Outlet, RealDisk, Recovered, RequestFrames, Spool, SpoolOptions,
-};
+use forebay::spool::{Recovered, Spool, SpoolOptions};
 use forebay::store::fake::{FakeObject, FakeStore};
 use forebay::time::{Clock, UnixMillis};
 use tokio::task::JoinHandle;
@@ -180,10 +180,10 @@ impl Node {
             Arc::clone(&metrics),
         )
         .unwrap();
-        spool.outlet().set_destinations(told).unwrap();
+        spool.log().set_destinations(told.into_iter().collect()).unwrap();
         let alarms = Arc::new(Alarms::new(Arc::<StepClock>::clone(clock), Arc::clone(&metrics)));
         let parts = Parts {
-            outlet: spool.outlet(),
+            log: spool.log(),
             store: Arc::new(store.clone()),
             clock: Arc::<StepClock>::clone(clock),
             random: Arc::new(Counting::default()),
@@ -196,13 +196,13 @@ impl Node {
         Self { spool, delivery, alarms, metrics, recovered, clock: Arc::clone(clock), scheduler }
     }
 
-    pub(super) fn outlet(&self) -> Outlet {
-        self.spool.outlet()
+    pub(super) fn log(&self) -> Arc<dyn Log> {
+        self.spool.log()
     }
 
     /// Says where a source goes from now on.
     pub(super) fn send(&self, name: &str, bucket: &str) {
-        self.outlet().set_destinations([(source(name), to(bucket))]).unwrap();
+        self.log().set_destinations(vec![(source(name), to(bucket))]).unwrap();
     }
 
     pub(super) async fn append(&self, name: &str, lines: &[String]) -> Appended {
@@ -232,7 +232,7 @@ impl Node {
     }
 
     pub(super) fn pending(&self) -> Vec<PendingSeal> {
-        self.outlet().pending_seals()
+        self.log().pending_seals()
     }
 
     pub(super) fn has_alarm(&self, kind: AlarmKind) -> bool {
@@ -241,7 +241,7 @@ impl Node {
 
     /// Ends it without delivering anything more. Its ledger balances.
     pub(super) async fn halt(self) {
-        assert_eq!(self.outlet().ledger_differences(), []);
+        assert_eq!(self.log().ledger_differences(), []);
         self.end().await;
     }
 

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use forebay::alarms::AlarmKind;
 use forebay::delivery::DeliverySettings;
-use forebay::spool::{AppendError, SpoolOptions};
+use forebay::log::AppendError;
+use forebay::spool::SpoolOptions;
 use forebay::store::Fault;
 use forebay::store::fake::{FakeStore, Gate, Step};
 
@@ -38,19 +39,19 @@ async fn what_is_parked_survives_a_restart_and_its_source_goes_on_beside_it() {
         assert!(!is_parked(&node, round), "ten minutes are not over");
         clock.pass(Duration::from_secs(1));
         eventually("parked", || is_parked(&node, round)).await;
-        eventually("its frames are let go", || node.outlet().batches_in_use() == 0).await;
+        eventually("its frames are let go", || node.log().batches_in_use() == 0).await;
     }
-    let parked = node.outlet().usage().parked;
-    assert!(parked > 0 && node.outlet().usage().used >= parked);
+    let parked = node.log().usage().parked;
+    assert!(parked > 0 && node.log().usage().used >= parked);
     node.append("web", &lines(n, 10)).await;
     node.halt().await;
     let node = Node::open_with(dir.path(), &store, &clock, options(), park);
-    assert_eq!((node.recovered.seals, node.outlet().usage().parked), (3, parked));
+    assert_eq!((node.recovered.seals, node.log().usage().parked), (3, parked));
     store.refuse_bucket("bucket", false);
     node.flush().await;
     assert_eq!(stored(&store, "bucket", "web"), lines(0, n + 10));
     let files = || std::fs::read_dir(dir.path().join("parked")).unwrap().count();
-    eventually("no parked file", || node.outlet().usage().parked == 0 && files() == 0).await;
+    eventually("no parked file", || node.log().usage().parked == 0 && files() == 0).await;
     node.halt().await;
 }
 
@@ -138,7 +139,7 @@ async fn a_put_that_hangs_is_parked_while_it_hangs() {
     }
     node.delivery.flush(None, Duration::ZERO).await;
     eventually("parked", || is_parked(&node, 100)).await;
-    eventually("the frames are let go", || node.outlet().batches_in_use() == 0).await;
+    eventually("the frames are let go", || node.log().batches_in_use() == 0).await;
     gate.open();
     node.flush().await;
     for n in 0..100 {

@@ -23,7 +23,7 @@ fn under_key(destination: Destination, key: &str) -> Destination {
 }
 
 fn go(node: &Node, name: &str, to: Destination) {
-    node.outlet().set_destinations([(source(name), to)]).unwrap();
+    node.log().set_destinations(vec![(source(name), to)]).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,8 +6,9 @@ use std::time::Duration;
 use forebay::alarms::AlarmKind;
 use forebay::batch::DueRule;
 use forebay::delivery::DeliverySettings;
+use forebay::log::AppendError;
 use forebay::retry::Backoff;
-use forebay::spool::{AppendError, SpoolOptions};
+use forebay::spool::SpoolOptions;
 use forebay::store::fake::{FakeStore, Gate, Step};
 
 use super::answers::squat;
@@ -34,7 +35,7 @@ async fn taken(node: &Node, name: &str, lines: &[String]) -> usize {
 }
 
 fn refused_by(node: &Node) -> BTreeSet<String> {
-    node.outlet().refused_sources().iter().map(ToString::to_string).collect()
+    node.log().refused_sources().iter().map(ToString::to_string).collect()
 }
 
 fn names(names: &[&str]) -> BTreeSet<String> {
@@ -79,7 +80,7 @@ async fn sources_of_a_bucket_that_refuses_take_nothing_from_a_healthy_one() {
         answered < sent * 2 / 3,
         "{answered} of {sent} for a bucket that refuses: the test proves nothing"
     );
-    let usage = node.outlet().usage();
+    let usage = node.log().usage();
     assert!(usage.parked <= usage.max / 3, "{usage:?}");
     assert!(node.has_alarm(AlarmKind::Refused) && node.has_alarm(AlarmKind::Refusing));
     node.delivery.flush(Some(&source("web")), SOON).await;
@@ -119,7 +120,7 @@ async fn a_backlog_whose_object_finds_no_room_beside_it_is_delivered_in_smaller_
         }
         store.refuse_bucket("bucket", false);
         let flushed = node.delivery.flush(None, SOON).await;
-        assert_eq!(flushed.pending, 0, "{megabytes} MB: {:?}", node.outlet().usage());
+        assert_eq!(flushed.pending, 0, "{megabytes} MB: {:?}", node.log().usage());
         let stored: BTreeSet<String> = stored(&store, "bucket", "web").into_iter().collect();
         assert_eq!(stored.len(), sent.len(), "{megabytes} MB");
         tokio::time::timeout(SOON, node.halt()).await.expect("an end");
@@ -146,7 +147,7 @@ async fn a_quiet_source_that_is_refused_pins_no_segments_of_a_busy_one() {
         node.append("quiet", &line).await;
         quiet.extend(line);
         if round % 20 == 0 {
-            assert!(!node.outlet().is_under_pressure(), "round {round}: {:?}", node.outlet().usage());
+            assert!(!node.log().is_under_pressure(), "round {round}: {:?}", node.log().usage());
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
@@ -281,7 +282,7 @@ async fn an_outage_of_everything_parks_objects_and_no_crumbs() {
         n += 1;
         assert!(n < 20_000, "there is always room");
     }
-    let (pending, usage) = (node.pending(), node.outlet().usage());
+    let (pending, usage) = (node.pending(), node.log().usage());
     assert!(usage.used * 100 >= usage.max * 90, "full at {usage:?}");
     assert!(usage.parked * 100 >= usage.max * 40, "what is compressed takes most of it: {usage:?}");
     // Objects of 200 KB; pressure cuts some short, the more the less room is left.
@@ -316,7 +317,7 @@ async fn under_pressure_only_what_fails_is_parked() {
         node.pending().iter().any(|p| p.seal.batch.source == source(name) && p.parked.is_some())
     };
     until("pressure", SOON, async || {
-        if node.outlet().is_under_pressure() || is_parked(&node, "stuck") {
+        if node.log().is_under_pressure() || is_parked(&node, "stuck") {
             return Some(());
         }
         node.try_append("slow", &noisy_lines(5_000, 20, 1_000)).await.ok();
@@ -326,7 +327,7 @@ async fn under_pressure_only_what_fails_is_parked() {
     eventually("what fails is parked", || is_parked(&node, "stuck")).await;
     assert!(!is_parked(&node, "slow"), "what is on its way is not");
     clock.pass(Duration::from_secs(11));
-    if node.outlet().is_under_pressure() {
+    if node.log().is_under_pressure() {
         eventually("what takes long is parked, too", || is_parked(&node, "slow")).await;
     }
     gate.open();
@@ -359,7 +360,7 @@ async fn a_source_that_waits_for_a_person_holds_its_share_and_no_more() {
             Ok(_) => tokio::time::sleep(Duration::from_millis(10)).await,
             Err(other) => panic!("{other}"),
         }
-        assert!(n < 1_000, "it is never refused: {:?}", node.outlet().usage());
+        assert!(n < 1_000, "it is never refused: {:?}", node.log().usage());
     }
     assert_eq!(taken(&node, "ios", &lines(0, 1)).await, 0, "the other is taken at once");
     assert!(node.has_alarm(AlarmKind::Refusing));

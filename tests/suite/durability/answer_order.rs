@@ -1,8 +1,10 @@
-//! The order of the running program's system calls, by strace: no 200 before the sync that covers its calls.
+//! Checks the order of the running program's system calls with strace: no 200 before the sync that covers its
+//! calls.
 //!
-//! Calls that come in at about the same time are one group: one `pwritev` puts them at the end of the open segment and one
-//! `fdatasync` of that file, behind it, covers them all; then each of their requests is answered. So a sync stands for many
-//! answers, and the proof of an answer is a write that holds its calls with a sync of the same file behind that write.
+//! Calls that arrive at about the same time form one commit group: one `pwritev` appends them to the open
+//! segment, one `fdatasync` of that file covers them all, and then each of their requests is answered. So one
+//! sync covers many answers, and an answer is proved by a write that contains its calls, followed by a sync
+//! of the same file.
 
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
@@ -17,34 +19,35 @@ use super::stand::Stand;
 use super::system_calls::{SystemCall, parse};
 use super::tracer::Tracer;
 
-/// What is looked at: all ways to move bytes through a socket or into a file that the program takes. One that is missing
-/// here would show: each answer that a client got is counted.
+/// The traced calls: all by which the program moves bytes through a socket or into a file. A missing one
+/// would be noticed, because each answer that a client got is counted.
 const LOOKED_AT: &str = "trace=read,readv,recvfrom,write,writev,sendto,pwrite64,pwritev,fdatasync,fsync";
-/// Calls that are acknowledged.
+/// The number of acknowledged calls.
 const CALLS: usize = 600;
-/// No batch is due meanwhile: the thread that appends is the only one that often writes and syncs, so what fails is its call.
+/// No batch is due during the test: only the appending thread writes and syncs often, so an injected failure
+/// hits its call.
 const MAX_AGE: &str = "1 h";
 const SPOOL: &str = "unsafe_filesystem = true";
 
-/// What a record of system calls shows.
+/// The facts in a trace.
 #[derive(Debug, Default)]
 struct Verdict {
-    /// Answers 200 to requests with calls, and how many of those were to one call.
+    /// 200 answers to requests with calls, and how many of those had one call.
     answers: usize,
     alone: usize,
     /// Calls in them.
     calls: usize,
-    /// Connections on which they were written.
+    /// Connections that carried them.
     connections: BTreeSet<String>,
     /// Syncs of segments that cover them.
     syncs: BTreeSet<usize>,
     /// Writes and syncs of segments that failed.
     failures: usize,
-    /// What must not be.
+    /// Violations.
     wrong: Vec<String>,
 }
 
-/// Holds each 200 against the writes and syncs before it.
+/// Compares each 200 with the writes and syncs before it.
 fn judge(record: &str) -> Verdict {
     let calls = parse(record);
     let mut verdict = Verdict::default();
@@ -52,7 +55,7 @@ fn judge(record: &str) -> Verdict {
     for call in &segments {
         verdict.failures += usize::from(call.result.is_some_and(|result| result < 0));
         if call.cut {
-            verdict.wrong.push(format!("line {}: not all that was written is shown", call.began));
+            verdict.wrong.push(format!("line {}: the trace does not show all written bytes", call.began));
         }
     }
     let mut unanswered: HashMap<&str, Vec<&SystemCall>> = HashMap::new();
@@ -61,7 +64,7 @@ fn judge(record: &str) -> Verdict {
             unanswered.entry(&call.file).or_default().push(call);
             continue;
         }
-        // 100 is no answer yet.
+        // 100 is not a final answer.
         if !call.bytes.starts_with(b"HTTP/1.1 ") || call.bytes.starts_with(b"HTTP/1.1 1") {
             continue;
         }
@@ -94,7 +97,7 @@ fn judge(record: &str) -> Verdict {
     verdict
 }
 
-/// The line of the sync that puts a call on stable storage before an answer to it begins.
+/// The line of the sync that made a call durable before an answer to it began.
 fn covering_sync(segments: &[&SystemCall], id: &[u8], answer: usize) -> Result<usize, &'static str> {
     let id = memmem::Finder::new(id);
     let holds_it = |call: &&&SystemCall| call.name.contains("write") && id.find(call.moved()).is_some();
@@ -102,7 +105,7 @@ fn covering_sync(segments: &[&SystemCall], id: &[u8], answer: usize) -> Result<u
     let Some(write) = written else { return Err("it was not written") };
     let later = segments.iter().filter(|call| call.file == write.file && call.began < answer);
     let later = later.filter(|call| call.ended.is_none_or(|ended| ended > write.began) && call != &write);
-    let mut covering = Err("no sync that began after its write had ended");
+    let mut covering = Err("no sync began after its write had ended");
     for call in later {
         let overlaps = |(begin, end), (at, behind)| at < end && begin < behind;
         if write.range().zip(call.range()).is_some_and(|(mine, other)| overlaps(mine, other)) {
@@ -113,7 +116,8 @@ fn covering_sync(segments: &[&SystemCall], id: &[u8], answer: usize) -> Result<u
         }
         match call.result {
             Some(0) if write.ended_before(call.began) => covering = Ok(call.began),
-            // The kernel may have dropped what could not be synced: a sync that succeeds after that proves nothing.
+            // The kernel may have dropped data that failed to sync, so a later successful sync proves
+            // nothing.
             Some(..0) => return Err("a sync of it failed"),
             _ => {}
         }
@@ -121,7 +125,7 @@ fn covering_sync(segments: &[&SystemCall], id: &[u8], answer: usize) -> Result<u
     covering
 }
 
-/// Whether a path is that of a segment in its place.
+/// Whether a path is that of a segment under its final name.
 fn is_segment(path: &str) -> bool {
     path.rsplit('/').next().is_some_and(|name| name.starts_with("wal-") && name.ends_with(".seg"))
 }
@@ -133,13 +137,13 @@ fn message_ids(requests: &[u8]) -> Vec<&[u8]> {
     found.filter_map(|rest| rest.split(|byte| *byte == b'"').next()).collect()
 }
 
-/// One life under load, to its end, in which a call may fail. `None` where system calls cannot be looked at here.
+/// One life under load, to its end, in which a call may fail. `None` if system calls cannot be traced here.
 async fn life(failure: Option<&str>) -> Option<(Verdict, Answers, Journal)> {
     let stand = Stand::start().await;
     let config = stand.config(&stand.folder.path().join("spool"), SPOOL, MAX_AGE);
     let (mut journal, mut random) = (Journal::default(), StdRng::seed_from_u64(4));
     let forebay = stand.serve(&config).await;
-    // Strings so long that no group of calls is cut.
+    // Strings long enough for every commit group.
     let mut arguments: Vec<OsString> = ["-y", "-s", "65536", "-e", LOOKED_AT].map(Into::into).into();
     if let Some(failure) = failure {
         arguments.extend(["-e".into(), format!("inject={failure}").into()]);
@@ -152,7 +156,7 @@ async fn life(failure: Option<&str>) -> Option<(Verdict, Answers, Journal)> {
         assert!(forebay.terminate().await.success(), "SIGTERM ends it in order");
         answers
     } else {
-        assert!(!forebay.exit().await.success(), "{failure:?}: it ended as if all were well");
+        assert!(!forebay.exit().await.success(), "{failure:?}: it ended with success");
         load.stop(&mut journal).await
     };
     let verdict = judge(&tracer.record().await);
@@ -174,7 +178,7 @@ async fn life(failure: Option<&str>) -> Option<(Verdict, Answers, Journal)> {
 async fn each_200_is_written_after_the_sync_that_covers_its_calls() {
     let Some((verdict, answers, journal)) = life(None).await else { return };
     assert_eq!((answers.refused, answers.none, verdict.failures), (0, 0, 0));
-    // Nothing that a client was told escaped.
+    // No answer that a client got is missing in the trace.
     assert_eq!((verdict.answers, verdict.calls), (answers.accepted, journal.acknowledged()));
     let (connections, alone) = (verdict.connections.len(), verdict.alone);
     assert!(connections > 1 && verdict.answers > 10 * connections, "{connections} connections");
@@ -190,13 +194,13 @@ async fn no_200_is_written_to_calls_whose_write_or_sync_fails() {
         "pwritev:error=ENOSPC:when=25",
     ] {
         let Some((verdict, answers, _)) = life(Some(failure)).await else { return };
-        assert_eq!(verdict.failures, 1, "{failure}: one call on a segment fails");
-        assert!(answers.refused > 0, "{failure}: who waited was told nothing: {answers:?}");
+        assert_eq!(verdict.failures, 1, "{failure}: one call on a segment must fail");
+        assert!(answers.refused > 0, "{failure}: waiting requests must be refused: {answers:?}");
         assert!(verdict.answers > 0, "{failure}: it came before any answer");
     }
 }
 
-/// A request of two calls and one of one call, on two connections, which one group stores.
+/// Requests with two calls and with one call, on two connections, stored by one group.
 const ASKED: &str = "\
 1 recvfrom(9<socket:[31]>, \"POST /v1/batch HTTP/1.1\\r\\n\\r\\n{\\\"batch\\\":[{\\\"messageId\\\":\\\"m-1\\\"},\", 8192, 0, NULL, NULL) = 58
 1 recvfrom(9<socket:[31]>, \"{\\\"messageId\\\":\\\"m-2\\\"}]}\", 8192, 0, NULL, NULL) = 21
@@ -222,26 +226,26 @@ fn judged(parts: &[&str]) -> Verdict {
 }
 
 #[test]
-fn an_answer_behind_its_sync_is_right() {
+fn an_answer_after_its_sync_is_accepted() {
     let again = "1 read(9<socket:[31]>, \"POST /v1/track \\\"messageId\\\":\\\"m-4\\\"\", 99) = 33\n";
     let other = "1 sendto(9<socket:[31]>, \"HTTP/1.1 200 OK\", 15, MSG_NOSIGNAL, NULL, 0) = 15\n";
     let verdict = judged(&[ASKED, WRITTEN, SYNCED, ANSWERED]);
     assert_eq!((verdict.wrong.as_slice(), verdict.failures), ([].as_slice(), 0));
     assert_eq!((verdict.answers, verdict.alone, verdict.calls), (2, 1, 3));
     assert_eq!((verdict.connections.len(), verdict.syncs.len()), (2, 1));
-    // What fails behind that sync is nothing to it.
+    // A failure after that sync is irrelevant.
     for parts in [[ASKED, WRITTEN, SYNCED, ANSWERED, FAILED], [ASKED, WRITTEN, SYNCED, FAILED, ANSWERED]] {
         let verdict = judged(&parts);
         assert_eq!((verdict.wrong.len(), verdict.failures), (0, 1));
     }
-    // A refusal answers its request; the next answer on that connection is to another.
+    // A refusal answers its request; the next answer on that connection belongs to another.
     assert_eq!(judged(&[ASKED, FAILED, REFUSED, other]).answers, 0);
-    // An answer is to all that was read since the last, and that was not written.
+    // An answer covers everything read since the last one, and here that was not written.
     assert_eq!(judged(&[ASKED, WRITTEN, SYNCED, ANSWERED, again, other]).wrong.len(), 1);
 }
 
 #[test]
-fn an_answer_that_no_sync_covers_is_wrong() {
+fn an_answer_without_a_covering_sync_is_detected() {
     let unfinished = "3 fdatasync(7</s/wal-1.seg> <unfinished ...>\n";
     let resumed = "3 <... fdatasync resumed>) = 0\n";
     let (write, end) = WRITTEN.split_once(") = ").unwrap();
@@ -251,7 +255,7 @@ fn an_answer_that_no_sync_covers_is_wrong() {
     let short = WRITTEN.replace(") = 12", ") = 8");
     let over = WRITTEN.replace("m-", "n-");
     let cut = WRITTEN.replace("\"m-3\"", "\"m-3\"...");
-    // The whole of a write and of its sync in halves, in order.
+    // A write and its sync, each split in two halves, in order.
     let halves = [ASKED, &writing, &wrote, unfinished, resumed, ANSWERED];
     assert_eq!(judged(&halves).wrong, Vec::<String>::new());
     for (what, wrong, parts) in [
@@ -261,13 +265,13 @@ fn an_answer_that_no_sync_covers_is_wrong() {
         ("a sync before the write", 3, &[ASKED, SYNCED, WRITTEN, ANSWERED]),
         ("a sync begun before the write's end", 3, &[ASKED, &writing, unfinished, &wrote, resumed, ANSWERED]),
         ("a failed sync", 3, &[ASKED, WRITTEN, FAILED, ANSWERED]),
-        ("a failed sync that is tried again", 3, &[ASKED, WRITTEN, FAILED, SYNCED, ANSWERED]),
+        ("a failed sync that is retried", 3, &[ASKED, WRITTEN, FAILED, SYNCED, ANSWERED]),
         ("a sync of another file", 3, &[ASKED, WRITTEN, &elsewhere, ANSWERED]),
         ("no write", 3, &[ASKED, SYNCED, ANSWERED]),
-        // Of twelve bytes eight: the first call and half of the second.
+        // Eight of twelve bytes: the first call and half of the second.
         ("a short write", 2, &[ASKED, &short, SYNCED, ANSWERED]),
-        ("other bytes in their place", 3, &[ASKED, WRITTEN, &over, SYNCED, ANSWERED]),
-        ("a write that is not all shown", 1, &[ASKED, &cut, SYNCED, ANSWERED]),
+        ("overwritten bytes", 3, &[ASKED, WRITTEN, &over, SYNCED, ANSWERED]),
+        ("a write that is shown only in part", 1, &[ASKED, &cut, SYNCED, ANSWERED]),
     ] {
         let verdict = judged(parts);
         assert_eq!(verdict.wrong.len(), wrong, "{what}: {:?}", verdict.wrong);

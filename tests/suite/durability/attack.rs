@@ -1,4 +1,5 @@
-//! What an attack that sends little costs clients whose key is known: bodies that do not end, and answers that nobody reads.
+//! The effect of low-bandwidth attacks on clients with a known key: bodies that never end, and answers that
+//! are never read.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -24,48 +25,50 @@ use crate::support::raw_http2;
 use crate::support::resident::Resident;
 use crate::support::wait;
 
-/// Connections with unread answers, unless `FOREBAY_ATTACK` says otherwise.
+/// Connections with unread answers, unless `FOREBAY_ATTACK` is set.
 const UNREAD: u64 = 100;
-/// Streams of each: as many as an HTTP/2 client may open.
+/// Streams of each: the most that an HTTP/2 client may open.
 const STREAMS: usize = 128;
-/// Connections with bodies that do not end, and how many of these each begins with.
+/// Connections with unfinished bodies, and how many of these each starts with.
 const FLOODING: usize = 3;
 const BODIES: usize = 40;
-/// From then on, each connection begins another one so often. Together they send 7 KB/s.
+/// The interval at which each connection then starts another one. Together they send 7 KB/s.
 const BODY_EVERY: Duration = Duration::from_millis(430);
-/// Zeros in such a body: first as many as fit, so that it is some 1 KB of gzip; then fewer and fewer, for what is left of
-/// the room.
+/// Zeros in such a body: first as many as fit, in about 1 KB of gzip; then fewer and fewer, to use up the
+/// remaining budget.
 const INFLATED: usize = 1_000_000;
 const LARGE_BODIES: usize = 26;
-/// Letters in a call of the good load.
+/// Letters in a call of the normal load.
 const LETTERS: usize = 2_000;
-/// Clients of the good load, and how many requests each sends, with a pause before each: in the suite, and when figures
-/// are asked for.
+/// Clients of the normal load, and how many requests each sends, with a pause before each: in the suite, and
+/// for figures.
 const CLIENTS: usize = 8;
 const REQUESTS: usize = 60;
 const REQUESTS_MEASURED: usize = 1_000;
-/// Where figures are asked for, the load is sent so often with unfinished bodies and without: the medians count.
+/// For figures the load is sent this often, alternately with and without unfinished bodies; the medians are
+/// compared.
 const ROUNDS_MEASURED: usize = 7;
 const PAUSE: Duration = Duration::from_millis(15);
-/// What unread answers may add to the memory that is resident: 16 MiB, and what 100 connections take.
+/// The most resident memory that unread answers may add: 16 MiB plus what 100 connections need.
 const GROWTH_MAX: u64 = 48 * 1_024 * 1_024;
-/// What unfinished bodies may: the whole budget of 64 MiB, and what the good load takes.
+/// The same for unfinished bodies: the whole budget of 64 MiB plus what the normal load needs.
 const BODIES_GROWTH_MAX: u64 = 96 * 1_024 * 1_024;
-/// Time to see that all connections were reset: 5 s, on a busy machine. Shorter than the time for idle ones.
+/// The time limit until all connections are reset: 5 s, on a busy machine. Shorter than the limit for idle
+/// ones.
 const RESET_TIMEOUT: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bodies_that_do_not_end_cost_clients_with_a_known_key_nothing() {
+async fn unfinished_bodies_do_not_affect_clients_with_a_known_key() {
     let stand = Stand::start().await;
     let forebay = start(&stand).await;
     let (mut quiet, mut beside) = (Fared::default(), Fared::default());
     let (resident, mut before) = (Resident::watch(forebay.pid()), None);
-    // In turns: a disk that syncs slowly for a while does so for both.
+    // Alternately, so that a slow disk affects both.
     for _ in 0..if is_measured() { ROUNDS_MEASURED } else { 1 } {
         quiet.add(good_load(&forebay).await);
         before.get_or_insert(resident.peak());
         let flood = Flood::begin(&forebay).await;
-        // With what they would become, the bodies of the beginning alone would be more than the program holds.
+        // Inflated, the first bodies alone would exceed the program's memory.
         flood.arrived().await;
         beside.add(good_load(&forebay).await);
     }
@@ -73,19 +76,19 @@ async fn bodies_that_do_not_end_cost_clients_with_a_known_key_nothing() {
     let growth = resident.peak().saturating_sub(before.unwrap());
     eprintln!("{} MiB more resident than before", growth >> 20);
     assert!(growth < BODIES_GROWTH_MAX, "{growth} bytes more resident");
-    // In the ordinary run other tests run beside this one, and no ratio of a few requests says anything.
+    // In an ordinary run other tests run at the same time, and a ratio of a few requests means nothing.
     assert!(!is_measured() || ratio < 2.0, "p99 is {ratio} times that without the attack");
     assert!(forebay.terminate().await.success(), "SIGTERM ends it in order");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn answers_that_nobody_reads_hold_little_and_not_for_long() {
+async fn unread_answers_take_little_memory_for_a_short_time() {
     let connections = setting("FOREBAY_ATTACK").unwrap_or(UNREAD);
     let stand = Stand::start().await;
     let forebay = start(&stand).await;
     let quiet = good_load(&forebay).await;
     let resident = Resident::watch(forebay.pid());
-    let before = wait::until("the memory to be known", RESET_TIMEOUT, async || {
+    let before = wait::until("the memory measurement", RESET_TIMEOUT, async || {
         Some(resident.peak()).filter(|peak| *peak > 0)
     })
     .await;
@@ -119,12 +122,12 @@ fn address(forebay: &Forebay) -> SocketAddr {
     forebay.collector.strip_prefix("http://").unwrap().parse().unwrap()
 }
 
-/// How clients fared whose key is in the header.
+/// The results of clients with their key in the header.
 #[derive(Debug, Default)]
 struct Fared {
     requests: usize,
     accepted: usize,
-    /// Of each time that the load was sent.
+    /// One entry for each time that the load was sent.
     p99: Vec<Duration>,
 }
 
@@ -143,7 +146,7 @@ impl Fared {
     }
 }
 
-/// Whether figures are asked for.
+/// Whether figures are requested.
 fn is_measured() -> bool {
     setting("FOREBAY_ATTACK").is_some()
 }
@@ -177,7 +180,8 @@ async fn good_load(forebay: &Forebay) -> Fared {
     Fared { requests: requests * CLIENTS, accepted, p99: vec![took[took.len() * 99 / 100]] }
 }
 
-/// Says how the good load fared beside an attack, which must have cost it no request; how many times longer its p99 is.
+/// Reports the normal load during an attack, which must not fail any of its requests; returns the ratio of
+/// its p99.
 fn report(attack: &str, quiet: &Fared, beside: &Fared) -> f64 {
     let ratio = beside.p99().as_secs_f64() / quiet.p99().as_secs_f64();
     eprintln!(
@@ -192,11 +196,11 @@ fn report(attack: &str, quiet: &Fared, beside: &Fared) -> f64 {
     ratio
 }
 
-/// Connections that begin bodies of gzip without a key and never end them.
+/// Connections that start gzip bodies without a key and never end them.
 #[derive(Debug)]
 struct Flood {
     metrics: String,
-    /// Bytes of bodies before it.
+    /// Bytes of bodies received before it.
     before: u64,
     gone: CancellationToken,
 }
@@ -219,7 +223,7 @@ impl Flood {
         Self { metrics, before, gone }
     }
 
-    /// Waits until each connection has begun its bodies.
+    /// Waits until each connection has started its bodies.
     async fn arrived(&self) {
         let bytes = FLOODING * unfinished_bodies().iter().map(Vec::len).sum::<usize>();
         let bytes = self.before + u64::try_from(bytes).unwrap();
@@ -230,7 +234,7 @@ impl Flood {
     }
 }
 
-/// Bytes of bodies that have arrived.
+/// Bytes of bodies received.
 async fn body_bytes(metrics: &str) -> u64 {
     let request = Request::get(metrics).body(Full::default()).unwrap();
     let answer = Http::new().send(request).await.unwrap();
@@ -245,7 +249,7 @@ impl Drop for Flood {
     }
 }
 
-/// The gzip without its end of each body that a connection begins with.
+/// The unfinished gzip bodies that a connection starts with.
 fn unfinished_bodies() -> Vec<Vec<u8>> {
     let smaller = (1..).map(|halvings: u32| INFLATED >> halvings);
     let lens = std::iter::repeat_n(INFLATED, LARGE_BODIES).chain(smaller).take(BODIES);
@@ -276,7 +280,7 @@ async fn begin_bodies(stream: TcpStream) {
     reader.abort();
 }
 
-/// Reads all that comes, in a task of its own.
+/// Reads everything that arrives, in a separate task.
 fn reading(stream: TcpStream) -> (JoinHandle<()>, OwnedWriteHalf) {
     let (mut reading, writing) = stream.into_split();
     let reader = tokio::spawn(async move {
@@ -286,7 +290,7 @@ fn reading(stream: TcpStream) -> (JoinHandle<()>, OwnedWriteHalf) {
     (reader, writing)
 }
 
-/// Asks on all streams of one connection, and takes no answer. Ends with the connection.
+/// Sends requests on all streams of one connection and reads no answers. Ends with the connection.
 async fn leave_unread(address: SocketAddr) {
     let stream = TcpStream::connect(address).await.unwrap();
     let (reader, mut writing) = reading(stream);
@@ -294,7 +298,7 @@ async fn leave_unread(address: SocketAddr) {
     for id in raw_http2::stream_ids().take(STREAMS) {
         bytes.extend(raw_http2::get(id, "/health"));
     }
-    // The connection may end in the middle of it.
+    // The connection may end in between.
     if writing.write_all(&bytes).await.is_ok() {
         drop(reader.await);
     }

@@ -1,5 +1,5 @@
-//! Clients that fill a spool fast: batches of several hundred KB. They keep digests, not calls, so that a gigabyte of calls costs
-//! little memory.
+//! Clients that fill a spool fast, with requests of several hundred KB. They keep digests instead of calls,
+//! so that a gigabyte of calls needs little memory.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -18,22 +18,22 @@ use tokio::time::Instant;
 use super::load::unix_ms;
 use crate::support::http::{Answer, Http, is_accepted};
 
-/// The write keys in use, which are also the sources. So many that none holds a quarter of a full spool.
+/// The write keys, which are also the sources. Enough of them that none reaches a quarter of a full spool.
 pub(crate) const SOURCES: [&str; 6] = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta"];
 
-/// Clients at a time.
+/// Concurrent clients.
 const CLIENTS: usize = 3;
-/// Calls of one request, and bytes of padding in a call: at most 900 KB, below `collector.max_body` of 1 MiB.
+/// Calls in one request, and bytes of padding in a call: at most 900 KB, below `collector.max_body` of 1 MiB.
 const CALLS: std::ops::RangeInclusive<usize> = 8..=30;
 const PADDING: std::ops::RangeInclusive<usize> = 10_000..=30_000;
-/// Random text that calls take their padding from: many times what gzip looks back on.
+/// Random text from which calls take their padding: many times the window of gzip.
 const POOL_LEN: usize = 1_024 * 1_024;
 /// The alphabet. Its first two letters compress to an eighth, all of it to three quarters.
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-/// How long a client waits after a refusal, or when nobody answers.
+/// How long a client waits after a refusal or a missing answer.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// One call, and what its client knows of it.
+/// One call with its client's records.
 #[derive(Debug)]
 struct Call {
     message_id: String,
@@ -44,12 +44,12 @@ struct Call {
     acknowledged: bool,
 }
 
-/// What all clients of all lives have written down.
+/// The records of all clients of all lives.
 #[derive(Debug, Default)]
 pub(crate) struct BulkJournal(Vec<Call>);
 
 impl BulkJournal {
-    /// One JSON object a line, as the checker reads it.
+    /// One JSON object per line, as the checker reads it.
     pub(crate) fn to_ndjson(&self) -> String {
         self.0.iter().fold(String::new(), |mut text, call| {
             let line = json!({
@@ -66,7 +66,7 @@ impl BulkJournal {
     }
 }
 
-/// What clients have been answered so far.
+/// The answers so far.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     accepted: AtomicUsize,
@@ -103,14 +103,14 @@ impl Counts {
         self.unanswered.load(Ordering::Relaxed)
     }
 
-    /// The longest that a client waited for a 503.
+    /// The longest wait for a 503.
     pub(crate) fn slowest_refusal(&self) -> Duration {
         Duration::from_millis(self.slowest_refusal_ms.load(Ordering::Relaxed) as u64)
     }
 
     /// # Panics
     ///
-    /// For an answer that no full disk excuses.
+    /// For an answer that a full disk does not explain.
     fn take(&self, answer: Result<&Answer, &String>, took: Duration) -> bool {
         let add = |counter: &AtomicUsize| counter.fetch_add(1, Ordering::Relaxed);
         match answer {
@@ -138,16 +138,16 @@ impl Counts {
     }
 }
 
-/// What the clients send.
+/// The text that the clients send.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Text {
-    /// Different letters in the padding, 2 to 64.
+    /// The number of different letters in the padding, 2 to 64.
     pub(crate) letters: usize,
-    /// How often a padding says the same: what repeats is compressed soon, and to little.
+    /// How often a padding repeats the same text: repeated text compresses fast and well.
     pub(crate) repeats: usize,
 }
 
-/// Clients at work on one life of the program. They repeat a refused request until it is accepted, as SDKs do.
+/// Running clients of one life of the program. They repeat a refused request until it is accepted, like SDKs.
 #[derive(Debug)]
 pub(crate) struct BulkLoad {
     clients: JoinSet<Vec<Call>>,
@@ -179,11 +179,11 @@ impl BulkLoad {
         Self { clients, stop, counts }
     }
 
-    /// Ends the clients and writes down what they know.
+    /// Ends the clients and adds their records to the journal.
     pub(crate) async fn stop(mut self, journal: &mut BulkJournal) -> Arc<Counts> {
         self.stop.store(true, Ordering::Relaxed);
         while let Some(ended) = self.clients.join_next().await {
-            journal.0.extend(ended.expect("a client that does not panic"));
+            journal.0.extend(ended.expect("the client must not panic"));
         }
         self.counts
     }
@@ -227,7 +227,7 @@ impl Client {
         self.stop.load(Ordering::Relaxed)
     }
 
-    /// New calls of one source, and the body that holds them.
+    /// New calls of one source, and a body with them.
     fn request(&mut self) -> (Vec<Call>, bytes::Bytes) {
         let source = SOURCES[self.random.random_range(0..SOURCES.len())];
         let count = self.random.random_range(CALLS);

@@ -1,4 +1,4 @@
-//! Calls the independent checker, `tests/checker/check.py`, on a journal and a bucket.
+//! Runs the independent checker, `tests/checker/check.py`, on a journal and a bucket.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,23 +10,23 @@ use super::load::Journal;
 use crate::support::bucket::Bucket;
 use crate::support::tools::{on_path, stdout_of};
 
-/// Brings the bucket down as files and lets the checker compare it with the journal; what it counted.
+/// Downloads the bucket and lets the checker compare it with the journal; returns the checker's counts.
 ///
-/// `None` where there is no Python to run it.
+/// `None` if Python is missing.
 ///
 /// # Panics
 ///
-/// When the checker finds a violation: the text names each.
+/// If the checker finds violations: the text names each.
 pub(crate) async fn check(journal: &Journal, bucket: &Bucket, prefix: &str) -> Option<String> {
     check_with(&journal.to_ndjson(), bucket, prefix, &[]).await
 }
 
-/// As [`check`], of calls of which digests were kept.
+/// Like [`check`], for calls of which digests were kept.
 pub(crate) async fn check_bulk(journal: &BulkJournal, bucket: &Bucket, prefix: &str) -> Option<String> {
     check_with(&journal.to_ndjson(), bucket, prefix, &[]).await
 }
 
-/// As [`check`], of a program whose wall clock was set wrong on purpose.
+/// Like [`check`], for a program whose wall clock was deliberately wrong.
 pub(crate) async fn check_stepped(journal: &Journal, bucket: &Bucket, prefix: &str) -> Option<String> {
     check_with(&journal.to_ndjson(), bucket, prefix, &["--stepped-clock"]).await
 }
@@ -59,11 +59,11 @@ fn write(folder: &Path, name: &str, text: &str) {
 }
 
 #[tokio::test]
-async fn the_checker_sees_planted_violations() {
+async fn the_checker_finds_planted_violations() {
     let Some(python) = on_path("python3") else { return };
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/checker");
     let mut command = Command::new(python);
-    // No folder of compiled files beside the sources.
+    // Write no compiled files next to the sources.
     command.arg("-B").arg(folder.join("test_check.py")).current_dir(folder);
     stdout_of(command).await;
 }

@@ -1,5 +1,5 @@
-//! The wall clock is stepped under load while the program runs, by seconds and by decades, over midnight and back, with kills in
-//! between: what was answered is in the bucket once, in the folder of the day that its line names.
+//! Steps the wall clock under load, by seconds and by decades, across midnight and back, with kills in
+//! between: acknowledged calls are in the bucket once, in the folder of the day of their `receivedAt`.
 
 use std::path::Path;
 use std::time::Duration;
@@ -21,37 +21,37 @@ use crate::support::forebay::{Forebay, Starting, command, finished};
 use crate::support::http::Http;
 use crate::support::wait;
 
-/// Rounds, unless `FOREBAY_CLOCK_ROUNDS` says otherwise.
+/// The number of rounds, unless `FOREBAY_CLOCK_ROUNDS` is set.
 const ROUNDS: u64 = 1;
-/// Of so many rounds one ends with the right time for so long that days are closed.
+/// One of this many rounds ends with the correct time for so long that days are closed.
 const ROUNDS_TO_CLOSING: u64 = 5;
-/// Longer than both clocks must have said that a day is over (60 s), and some time to put its marker.
+/// Longer than both clocks need to agree that a day is over (60 s), plus time to put its marker.
 const CLOSING_TIMEOUT: Duration = Duration::from_secs(240);
-/// Time for calls to be taken after a step, and how often it is looked for them.
+/// The time limit to accept calls after a step, and how often this is checked.
 const STEP_TIMEOUT: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// Calls that are acknowledged after each step, at least.
+/// The minimum number of calls acknowledged after each step.
 const CALLS: usize = 10;
-/// One in so many steps is followed by a kill.
+/// One in this many steps is followed by a kill.
 const KILL: u32 = 4;
-/// Batches that are due at any moment.
+/// Batches are due continuously.
 const SPOOL: &str = "unsafe_filesystem = true";
-/// 2038-01-19, 03:14:08: where 31 bits of seconds end.
+/// 2038-01-19, 03:14:08: the end of 31 bits of seconds.
 const Y2038_MS: i64 = 2_147_483_648_000;
 const SECOND_MS: i64 = 1_000;
 
-/// Where the clock is set.
+/// A setting of the clock.
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    /// As far from the right time, in milliseconds.
+    /// This far from the correct time, in milliseconds.
     Ahead(i64),
-    /// This long after the midnight, or before it, that ends the day in which the right time is.
+    /// This far from the midnight that ends the current day; negative values are before it.
     OfMidnight(i64),
-    /// To an instant, in Unix milliseconds.
+    /// At a fixed time, in Unix milliseconds.
     To(i64),
 }
 
-/// A round has each once, in random order, so that each is stepped to from any other.
+/// A round has each once, in random order, so that over time every pair follows each other.
 const STEPS: [Step; 22] = [
     Step::Ahead(0),
     Step::Ahead(SECOND_MS),
@@ -88,7 +88,7 @@ impl Step {
     }
 }
 
-/// One life of the program, with calls coming in.
+/// One life of the program, under load.
 #[derive(Debug)]
 struct Life {
     forebay: Forebay,
@@ -96,14 +96,15 @@ struct Life {
 }
 
 impl Life {
-    /// What has no answer when a life ends is not sent again: over a step of more than the dedupe window a repeat is not known.
+    /// Calls without an answer are not sent again: after a step of more than the dedupe window their repeats
+    /// are not recognised.
     async fn start(starting: Starting, random: &mut StdRng) -> Self {
         let forebay = starting.serve_ready().await;
         let load = Load::start_patient(&forebay.collector, &mut Journal::default(), random);
         Self { forebay, load }
     }
 
-    /// Waits until calls of the time that is now are acknowledged.
+    /// Waits until calls sent after the step are acknowledged.
     async fn go_on(&self, step: Step) {
         let enough = self.load.acknowledged() + CALLS;
         let deadline = Instant::now() + STEP_TIMEOUT;
@@ -111,7 +112,7 @@ impl Life {
             let waited = Instant::now() > deadline;
             assert!(
                 !waited,
-                "{step:?}: no calls are taken, {} refused\n{}",
+                "{step:?}: no calls are accepted, {} refused\n{}",
                 self.load.refused(),
                 self.forebay.log()
             );
@@ -128,7 +129,7 @@ impl Life {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_is_lost_nor_misplaced_where_the_wall_clock_steps() {
+async fn nothing_is_lost_or_misplaced_by_steps_of_the_wall_clock() {
     let seed = setting("FOREBAY_CLOCK_SEED").unwrap_or_else(rand::random);
     let rounds = setting("FOREBAY_CLOCK_ROUNDS").unwrap_or(ROUNDS);
     let mut random = StdRng::seed_from_u64(seed);
@@ -164,7 +165,7 @@ async fn nothing_is_lost_nor_misplaced_where_the_wall_clock_steps() {
     life.go_on(Step::Ahead(0)).await;
     life.kill(&mut journal).await;
 
-    // With the right time everything is delivered, as S3 takes no request that is signed at another; and closed.
+    // With the correct time everything is delivered (S3 refuses requests signed at another time) and closed.
     let forebay = stand.serve(&config).await;
     forebay.flush().await;
     all_that_is_over_is_closed(&forebay).await;
@@ -179,7 +180,7 @@ async fn nothing_is_lost_nor_misplaced_where_the_wall_clock_steps() {
     );
 }
 
-/// Waits until no day before today is left without a marker.
+/// Waits until every day before today has a marker.
 async fn all_that_is_over_is_closed(forebay: &Forebay) {
     let url = format!("{}/api/days", forebay.console);
     wait::until("the days to be closed", CLOSING_TIMEOUT, async || {
@@ -193,7 +194,7 @@ async fn all_that_is_over_is_closed(forebay: &Forebay) {
     .await;
 }
 
-/// Sees that `forebay verify --deep` finds nothing; how the days stand.
+/// Checks that `forebay verify --deep` finds nothing; returns the number and states of the days.
 async fn verified(stand: &Stand, config: &Path) -> String {
     let mut command = command();
     command.args(["verify", "forebay", "--deep", "--json", "--config"]).arg(config);

@@ -1,4 +1,4 @@
-//! A disk that fills up under load, and has space again, again and again.
+//! A disk that repeatedly fills up under load and then gets space again.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write as _};
@@ -15,21 +15,22 @@ use super::stand::Stand;
 use crate::support::loop_disk::{Kind, LoopDisk};
 use crate::support::wait;
 
-/// How often, unless `FOREBAY_DISK_FULL` says otherwise.
+/// The number of cycles, unless `FOREBAY_DISK_FULL` is set.
 const CYCLES: u64 = 2;
 const DISK_BYTES: u64 = 96 * 1_024 * 1_024;
-/// Released segments would be used again, and the disk would never seem full: nothing is delivered until it is asked for.
+/// Otherwise released segments would be reused and the disk would never be full: nothing is delivered until
+/// requested.
 const SPOOL: &str = "segment_bytes = \"8 MiB\"";
 const MAX_AGE: &str = "1 h";
-/// Time to fill the segments that are there.
+/// The time limit to fill the existing segments.
 const FULL_TIMEOUT: Duration = Duration::from_secs(120);
-/// How soon a refusal must come.
+/// The time limit for a refusal.
 const REFUSAL_MAX: Duration = Duration::from_secs(1);
-/// How soon calls must be taken again once there is space.
+/// The time limit to accept calls again after there is space.
 const RECOVERY_MAX: Duration = Duration::from_secs(5);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_disk_refuses_calls_at_once_and_takes_them_again_soon() {
+async fn a_full_disk_refuses_calls_at_once_and_recovers_soon() {
     let stand = Stand::start().await;
     let Some(disk) = LoopDisk::mount(Kind::Ext4, DISK_BYTES, stand.folder.path()) else { return };
     let cycles = setting("FOREBAY_DISK_FULL").unwrap_or(CYCLES);
@@ -45,7 +46,7 @@ async fn a_full_disk_refuses_calls_at_once_and_takes_them_again_soon() {
         wait::until("calls to be refused", FULL_TIMEOUT, async || (load.refused() > 0).then_some(())).await;
         fs::remove_file(&filler).unwrap();
         let (began, before) = (Instant::now(), load.acknowledged());
-        wait::until("calls to be taken again", RECOVERY_MAX, async || {
+        wait::until("calls to be accepted again", RECOVERY_MAX, async || {
             (load.acknowledged() > before).then_some(())
         })
         .await;
@@ -63,7 +64,7 @@ async fn a_full_disk_refuses_calls_at_once_and_takes_them_again_soon() {
     );
 }
 
-/// Takes all the space there is.
+/// Uses up all space.
 fn fill_up(file: &Path) {
     let mut file = File::create(file).unwrap();
     let error = loop {

@@ -1,4 +1,4 @@
-//! A spool on a small disk that it fills, and what must be answered meanwhile.
+//! A spool on a small disk that it fills, and the required answers meanwhile.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,44 +21,45 @@ use crate::support::http::{Answer, Http};
 use crate::support::loop_disk::{Filler, Kind, LoopDisk, assert_full};
 use crate::support::wait;
 
-/// Time to fill the largest disk.
+/// The time limit to fill the largest disk.
 const FULL_TIMEOUT: Duration = Duration::from_secs(300);
-/// Refusals without an accepted request between them: then the spool is full, and not only waiting for its next segment.
+/// Refusals in a row after which the spool is full, not only waiting for its next segment.
 const REFUSED_IN_A_ROW: usize = 20;
-/// How soon a refusal must come, and an answer of the admin listener.
+/// The time limit for a refusal, and for an answer of the admin listener.
 const ANSWER_MAX: Duration = Duration::from_secs(1);
-/// How soon calls must be taken again once there is space.
+/// The time limit to accept calls again after there is space.
 const RECOVERY_MAX: Duration = Duration::from_secs(5);
 /// Requests that must be accepted then.
 const REQUESTS: usize = 5;
-/// Time to deliver the largest disk.
+/// The time limit to deliver the largest disk.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(900);
-/// How long nothing may be delivered meanwhile: longer than the longest pause between two tries, 60 s.
+/// The longest time without a delivery: longer than the longest pause between attempts, 60 s.
 const STALL_MAX: Duration = Duration::from_secs(100);
-/// Bytes that a file may take beyond its length: the rest of its last block, and one of its own for where its blocks are.
+/// Bytes that a file may take beyond its length: the rest of its last block, and one block for its block
+/// list.
 const LAST_BLOCK: u64 = 8_192;
-/// Bytes of a log that a failure shows.
+/// Bytes of a log shown after a failure.
 const LOG_TAIL: usize = 6_000;
 
-/// What is set for the disk and the program.
+/// The settings of the disk and the program.
 #[derive(Clone, Debug)]
 pub(crate) struct Setting {
     pub(crate) seed: u64,
     pub(crate) kind: Kind,
-    /// More arguments of `mkfs`.
+    /// Additional arguments of `mkfs`.
     pub(crate) mkfs: &'static [&'static str],
     pub(crate) disk_bytes: u64,
-    /// What other files leave of it, in bytes; without it there are none.
+    /// The space that other files leave, in bytes; without it there are none.
     pub(crate) room: Option<u64>,
     /// Lines of the sections `[spool]` and `[flush]`.
     pub(crate) spool: String,
     pub(crate) flush: String,
-    /// `spool.max_bytes`, where it is set.
+    /// `spool.max_bytes`, if set.
     pub(crate) cap: Option<u64>,
     pub(crate) text: Text,
 }
 
-/// The disk with the spool, the store, and what clients were told.
+/// The disk with the spool, the store, and the records of the clients.
 #[derive(Debug)]
 pub(crate) struct FullSpool {
     pub(crate) stand: Stand,
@@ -69,14 +70,14 @@ pub(crate) struct FullSpool {
     setting: Setting,
     random: StdRng,
     sampler: Option<Sampler>,
-    /// Of all its processes, which they outlive.
+    /// Logs of all its processes, which they outlive.
     logs: Mutex<Vec<Arc<Mutex<String>>>>,
-    /// What is wrong and hinders nothing else from being tested.
+    /// Problems that do not prevent further checks.
     wrong: Vec<String>,
 }
 
 impl FullSpool {
-    /// Mounts the disk and starts the store. `None`, loudly, where nothing can be mounted.
+    /// Mounts the disk and starts the store. `None`, with a message, if nothing can be mounted.
     pub(crate) async fn new(setting: Setting) -> Option<Self> {
         let stand = Stand::start().await;
         let disk = LoopDisk::mount_with(setting.kind, setting.disk_bytes, stand.folder.path(), setting.mkfs)?;
@@ -100,7 +101,7 @@ impl FullSpool {
         })
     }
 
-    /// Starts the program and waits until it takes calls.
+    /// Starts the program and waits until it accepts calls.
     pub(crate) async fn serve(&self) -> Forebay {
         let forebay = self.stand.serve(&self.config).await;
         lock(&self.logs).push(forebay.live_log());
@@ -112,7 +113,7 @@ impl FullSpool {
         BulkLoad::start(&forebay.collector, &mut self.random, self.setting.text)
     }
 
-    /// Waits until the spool takes no more.
+    /// Waits until the spool is full.
     pub(crate) async fn until_full(&mut self, forebay: &Forebay, load: &BulkLoad) {
         self.until(forebay, load, "calls to be refused", FULL_TIMEOUT, |counts| {
             counts.refused_in_a_row() >= REFUSED_IN_A_ROW
@@ -120,7 +121,7 @@ impl FullSpool {
         .await;
     }
 
-    /// Waits until clients have been answered in some way. Meanwhile every request is answered.
+    /// Waits for certain answers to clients. Every request must be answered meanwhile.
     pub(crate) async fn until(
         &mut self,
         forebay: &Forebay,
@@ -148,7 +149,7 @@ impl FullSpool {
         counts
     }
 
-    /// Sees that the admin listener answers sensibly and at once, whatever the disk's state.
+    /// Checks that the admin listener answers sensibly and at once, in any state of the disk.
     pub(crate) async fn answers(&mut self, forebay: &Forebay) {
         let began = Instant::now();
         let health = ask(forebay, "/health").await;
@@ -165,20 +166,20 @@ impl FullSpool {
     fn look_at_the_status(&mut self, status: &Value) {
         let spool = &status["spool"];
         let (used, max) = (spool["used_bytes"].as_u64().unwrap(), spool["max_bytes"].as_u64().unwrap());
-        // Once is enough.
+        // Report it once.
         if used > max && !self.wrong.iter().any(|wrong| wrong.starts_with("the status")) {
             self.wrong.push(format!("the status shows {used} of {max} bytes: {} %", used * 100 / max));
         }
     }
 
-    /// Takes what is left of the disk.
+    /// Uses up the rest of the disk.
     pub(crate) fn fill(&self) -> Filler {
         let filler = Filler::fill(self.disk.path());
         assert_full(self.disk.path());
         filler
     }
 
-    /// Asks for delivery until nothing is left to deliver.
+    /// Requests delivery until everything is delivered.
     pub(crate) async fn deliver(&self, forebay: &Forebay) {
         let url = format!("{}/api/flush", forebay.console);
         self.until_delivered(forebay, async || {
@@ -190,7 +191,7 @@ impl FullSpool {
         .await;
     }
 
-    /// Asks for nothing, and waits until nothing is left to deliver.
+    /// Waits until everything is delivered without a request.
     pub(crate) async fn delivers_by_itself(&self, forebay: &Forebay) {
         self.until_delivered(forebay, async || {
             let shown = status(forebay).await;
@@ -214,14 +215,16 @@ impl FullSpool {
         .await;
     }
 
-    /// Sees that requests are accepted, soon; how soon.
+    /// Checks that requests are accepted soon; returns how soon.
     pub(crate) async fn takes_calls(&mut self, forebay: &Forebay) -> Duration {
         let load = self.load(forebay);
         let began = Instant::now();
-        self.until(forebay, &load, "a call to be taken again", RECOVERY_MAX, |counts| counts.accepted() > 0)
-            .await;
+        self.until(forebay, &load, "a call to be accepted again", RECOVERY_MAX, |counts| {
+            counts.accepted() > 0
+        })
+        .await;
         let took = began.elapsed();
-        self.until(forebay, &load, "calls to be taken again", FULL_TIMEOUT, |counts| {
+        self.until(forebay, &load, "calls to be accepted again", FULL_TIMEOUT, |counts| {
             counts.accepted() >= REQUESTS
         })
         .await;
@@ -244,13 +247,13 @@ impl FullSpool {
         );
     }
 
-    /// What the spool's files are now.
+    /// The current usage of the spool's files.
     pub(crate) fn usage(&self) -> Usage {
         Usage::of(&self.dir)
     }
 
-    /// Delivers everything, ends the program in order, and sees that each acknowledged call is in the bucket once and that
-    /// nothing was wrong meanwhile. What was counted.
+    /// Delivers everything, ends the program in order, and checks that each acknowledged call is in the
+    /// bucket once and that there were no problems. Returns the counts.
     pub(crate) async fn settle(mut self, forebay: Forebay) -> String {
         self.deliver(&forebay).await;
         let report = checker::check_bulk(&self.journal, &self.stand.bucket(), "segment-logs/").await;
@@ -260,7 +263,7 @@ impl FullSpool {
         format!("{used}; {}", report.unwrap_or_default())
     }
 
-    /// What the spool took at most. More than its cap is wrong.
+    /// The most space that the spool used. Exceeding its cap is a problem.
     fn used(&mut self) -> String {
         let Some(sampler) = self.sampler.take() else { return String::new() };
         let (apparent, allocated) = sampler.stop();
@@ -273,7 +276,7 @@ impl FullSpool {
                 }
             };
             judge("the spool's files", files, &apparent.kinds);
-            // xfs allocates more than is written to a file that grows, and takes it back when the file is closed.
+            // xfs allocates more than was written to a growing file, and frees it when the file is closed.
             if matches!(self.setting.kind, Kind::Ext4) {
                 let files: usize = allocated.kinds.values().map(|(files, _)| files).sum();
                 let rounded_up = files as u64 * LAST_BLOCK;
@@ -302,12 +305,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-#[expect(clippy::cast_precision_loss, reason = "to be read by people")]
+#[expect(clippy::cast_precision_loss, reason = "for people only")]
 fn mb(bytes: u64) -> f64 {
     bytes as f64 / 1e6
 }
 
-/// What the admin listener says, as JSON.
+/// The status from the admin listener.
 pub(crate) async fn status(forebay: &Forebay) -> Value {
     let answer = ask(forebay, "/api/status").await;
     serde_json::from_slice(&answer.body).unwrap()

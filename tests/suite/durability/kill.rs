@@ -1,4 +1,4 @@
-//! `kill -9` under load, again and again, on the same data.
+//! Repeated `kill -9` under load on the same data.
 
 use std::time::Duration;
 
@@ -10,15 +10,15 @@ use super::load::{Journal, Load};
 use super::setting;
 use crate::support::forebay::{Flush, Forebay, Starting};
 
-/// Kills, unless `FOREBAY_KILL_CYCLES` says otherwise.
+/// The number of kills, unless `FOREBAY_KILL_CYCLES` is set.
 const CYCLES: u64 = 50;
-/// Calls of the last life, at least, that are acknowledged.
+/// The minimum number of calls acknowledged in the last life.
 const LAST_CALLS: usize = 200;
-/// So small that seals, uploads and commits are under way at any moment.
+/// So small that seals, uploads and commits are always in progress.
 const FLUSH: Flush = Flush { age: "1s", bytes: "200KB" };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn killed_at_random_moments_under_load() {
+async fn nothing_is_lost_by_kills_under_load() {
     let seed = setting("FOREBAY_KILL_SEED").unwrap_or_else(rand::random);
     let cycles = setting("FOREBAY_KILL_CYCLES").unwrap_or(CYCLES);
     eprintln!("{cycles} kills with FOREBAY_KILL_SEED={seed}");
@@ -28,7 +28,7 @@ async fn killed_at_random_moments_under_load() {
 
     for _ in 0..cycles {
         let starting = Starting::dev(folder.path(), FLUSH);
-        // One in eight is killed while it recovers.
+        // One in eight is killed during its recovery.
         if random.random_ratio(1, 8) {
             moment(&mut random, 0..150).await;
             starting.kill().await;
@@ -41,7 +41,7 @@ async fn killed_at_random_moments_under_load() {
         load.stop(&mut journal).await;
     }
 
-    // A last life, in which what was left without an answer is sent again, and all of it is delivered.
+    // In a last life, calls without an answer are sent again, and everything is delivered.
     let forebay = Forebay::dev(folder.path(), FLUSH).await;
     let load = Load::start(&forebay.collector, &mut journal, &mut random);
     load.until_acknowledged(LAST_CALLS).await;
@@ -52,7 +52,7 @@ async fn killed_at_random_moments_under_load() {
     assert!(forebay.terminate().await.success(), "SIGTERM ends it in order");
 }
 
-/// Lets a random time pass: the moment of the kill is what is being varied.
+/// Waits for a random time, to vary the moment of the kill.
 async fn moment(random: &mut StdRng, milliseconds: std::ops::Range<u64>) {
     tokio::time::sleep(Duration::from_millis(random.random_range(milliseconds))).await;
 }

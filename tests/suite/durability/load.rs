@@ -1,4 +1,4 @@
-//! Clients that call from several sources at once, and write down what they were told.
+//! Clients that send calls from several sources at once and record the answers.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -15,45 +15,46 @@ use tokio::time::Instant;
 use crate::support::http::{Http, is_accepted};
 use crate::support::wait;
 
-/// The write keys in use: in dev mode, also the sources.
+/// The write keys; in dev mode also the sources.
 pub(crate) const SOURCES: [&str; 3] = ["alpha", "beta", "gamma"];
 
-/// Clients at a time.
+/// Concurrent clients.
 const CLIENTS: usize = 6;
-/// Calls of one request, at most: usually, and of small requests.
+/// The most calls in one request: usually, and for small requests.
 const CALLS_MAX: usize = 12;
 const SMALL_CALLS_MAX: usize = 3;
-/// Random letters in a call, at most: with the objects' size in mind, and, of patient clients, that of a disk to be filled.
+/// The most random letters in a call: chosen for the objects' size, and for patient clients for the size of a
+/// disk to fill.
 const PADDING_MAX: usize = 1_500;
 const PATIENT_PADDING_MAX: usize = 15_000;
 
 /// How long a patient client waits after a refusal.
 const PATIENT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Time for the clients to have a few hundred calls acknowledged.
+/// The time limit until a few hundred calls are acknowledged.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// One call, and what its client knows of it.
+/// One call with its client's records.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
     message_id: String,
     source: &'static str,
-    /// What tells this call's content from any other's.
+    /// Unique content of this call.
     padding: String,
     /// When it was first sent, in Unix milliseconds.
     first_sent_ms: i64,
-    /// When the last answer to it came, or the last attempt failed.
+    /// When its last answer came, or the last attempt failed.
     last_settled_ms: i64,
-    /// Whether it was answered 200.
+    /// Whether it was answered with 200.
     pub(crate) acknowledged: bool,
 }
 
-/// What all clients of one life of the program have written down.
+/// The records of all clients of one life of the program.
 #[derive(Debug, Default)]
 pub(crate) struct Journal(pub(crate) Vec<Call>);
 
 impl Journal {
-    /// One JSON object a line, as the checker reads it.
+    /// One JSON object per line, as the checker reads it.
     pub(crate) fn to_ndjson(&self) -> String {
         self.0.iter().fold(String::new(), |mut text, call| {
             let line = json!({
@@ -69,12 +70,12 @@ impl Journal {
         })
     }
 
-    /// How many were answered 200.
+    /// How many calls were acknowledged.
     pub(crate) fn acknowledged(&self) -> usize {
         self.0.iter().filter(|call| call.acknowledged).count()
     }
 
-    /// Takes out, for another attempt, about half of the calls without an answer. The rest is abandoned.
+    /// Removes about half of the calls without an answer, for another attempt. The rest is abandoned.
     fn take_retries(&mut self, random: &mut StdRng) -> Vec<Call> {
         let (retries, kept) = std::mem::take(&mut self.0)
             .into_iter()
@@ -84,23 +85,23 @@ impl Journal {
     }
 }
 
-/// How many requests of one life were answered in which way.
+/// The answers to the requests of one life.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Answers {
     /// 200.
     pub(crate) accepted: usize,
-    /// 503: for now.
+    /// 503.
     pub(crate) refused: usize,
-    /// Not at all: the program was gone.
+    /// No answer: the program was gone.
     pub(crate) none: usize,
-    /// The longest that a client waited for a 503.
+    /// The longest wait for a 503.
     pub(crate) slowest_refusal: Duration,
 }
 
-/// How clients go about it.
+/// The behaviour of clients.
 #[derive(Clone, Copy, Debug)]
 struct Manner {
-    /// Whether they go on after a refusal.
+    /// Whether they continue after a refusal.
     patient: bool,
     calls_max: usize,
     padding_max: usize,
@@ -112,7 +113,7 @@ impl Manner {
     const SMALL: Self = Self { calls_max: SMALL_CALLS_MAX, ..Self::USUAL };
 }
 
-/// Clients at work on one life of the program.
+/// Running clients of one life of the program.
 #[derive(Debug)]
 pub(crate) struct Load {
     clients: JoinSet<(Vec<Call>, Answers)>,
@@ -122,18 +123,18 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Starts the clients, each of which ends with its first refusal. What is taken for a retry leaves the journal, and comes
-    /// back by [`Load::stop`].
+    /// Starts the clients, each of which ends at its first refusal. Calls to retry are removed from the
+    /// journal and returned by [`Load::stop`].
     pub(crate) fn start(collector: &str, journal: &mut Journal, random: &mut StdRng) -> Self {
         Self::start_with(collector, journal, random, Manner::USUAL)
     }
 
-    /// As [`Load::start`], with requests of few calls: many are of one, which is no batch.
+    /// Like [`Load::start`], with small requests, many of which have a single call.
     pub(crate) fn start_small(collector: &str, journal: &mut Journal, random: &mut StdRng) -> Self {
         Self::start_with(collector, journal, random, Manner::SMALL)
     }
 
-    /// As [`Load::start`], with clients that go on after a refusal, and longer calls.
+    /// Like [`Load::start`], with clients that continue after a refusal, and longer calls.
     pub(crate) fn start_patient(collector: &str, journal: &mut Journal, random: &mut StdRng) -> Self {
         Self::start_with(collector, journal, random, Manner::PATIENT)
     }
@@ -161,7 +162,7 @@ impl Load {
         Self { clients, stop, acknowledged, refused }
     }
 
-    /// Waits until the clients have had so many calls acknowledged.
+    /// Waits until this number of calls is acknowledged.
     pub(crate) async fn until_acknowledged(&self, calls: usize) {
         let what = format!("{calls} acknowledged calls");
         let enough = async || (self.acknowledged.load(Ordering::Relaxed) >= calls).then_some(());
@@ -178,12 +179,12 @@ impl Load {
         self.refused.load(Ordering::Relaxed)
     }
 
-    /// Ends the clients and writes down what they know; how they were answered.
+    /// Ends the clients and adds their records to the journal; returns the answers.
     pub(crate) async fn stop(mut self, journal: &mut Journal) -> Answers {
         self.stop.store(true, Ordering::Relaxed);
         let mut all = Answers::default();
         while let Some(ended) = self.clients.join_next().await {
-            let (calls, answers) = ended.expect("a client that does not panic");
+            let (calls, answers) = ended.expect("the client must not panic");
             journal.0.extend(calls);
             all.accepted += answers.accepted;
             all.refused += answers.refused;
@@ -207,7 +208,7 @@ struct Client {
 }
 
 impl Client {
-    /// Calls until it is stopped, or until the program is gone; what it was told of each call.
+    /// Sends calls until it is stopped or the program is gone; returns the records of each call.
     async fn run(mut self, retries: Vec<Call>) -> (Vec<Call>, Answers) {
         let mut settled = Vec::new();
         for source in SOURCES {
@@ -293,7 +294,7 @@ fn body(call: &Call) -> Value {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "the client's clock, which the checker holds against `receivedAt`"
+    reason = "the client's clock, which the checker compares with `receivedAt`"
 )]
 pub(super) fn unix_ms() -> i64 {
     chrono::Utc::now().timestamp_millis()

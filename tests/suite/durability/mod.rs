@@ -1,5 +1,5 @@
-//! The promise, put to the test from outside: the program is killed, its store is taken away, and what clients were told is
-//! compared with what is in the bucket.
+//! Tests the durability promise from outside: the program is killed, its store fails, and the clients'
+//! records are compared with the bucket.
 
 #![expect(clippy::indexing_slicing, reason = "tests fail by a panic that names the line")]
 

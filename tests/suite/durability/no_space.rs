@@ -1,4 +1,4 @@
-//! Single cases of a disk without space: what a start, a drain, an outage and a foreign file do to it.
+//! Single cases of a disk without space: a start, a drain, an outage and foreign files.
 
 use std::fs;
 use std::time::Duration;
@@ -11,21 +11,21 @@ use crate::support::wait;
 
 const MB: u64 = 1_000_000;
 const MIB: u64 = 1_024 * 1_024;
-/// Small enough to be full within seconds.
+/// Small enough to fill within seconds.
 const DISK_BYTES: u64 = 100 * MB;
-/// What other files leave of it.
+/// The space that other files leave.
 const ROOM: u64 = 60 * MB;
 /// Only one of them fits.
 const LARGE_SEGMENTS: &str = "segment_bytes = \"32 MiB\"";
 const SMALL_SEGMENTS: &str = "segment_bytes = \"8 MiB\"";
 const SOON: &str = "max_age = \"1 s\"\nshutdown_grace = \"1 s\"";
 const LATE: &str = "max_age = \"1 h\"\nshutdown_grace = \"1 s\"";
-/// Bytes that are free at a start: enough for this file or that, not for all.
+/// Free bytes at a start: enough for some files, not for all.
 const LITTLE_SPACE: [u64; 12] =
     [0, 1_024, 4_096, 8_192, 16_384, 32_768, 65_536, 200_000, MIB, 4 * MIB, 8 * MIB, 0];
-/// Text that gzip can make little of.
+/// Text that gzip can hardly compress.
 const TEXT: Text = Text { letters: 64, repeats: 1 };
-/// Time for what a full disk makes due to be delivered, on a busy machine.
+/// The time limit until a full disk has made batches due and they are delivered, on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 fn setting(kind: Kind, disk_bytes: u64, spool: &str, flush: &str) -> Setting {
@@ -61,7 +61,7 @@ async fn fill_and_end(spool: &mut FullSpool, end: End) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn killed_when_its_last_segment_was_full_it_starts_and_delivers() {
+async fn after_a_kill_with_a_full_last_segment_it_starts_and_delivers() {
     let Some(mut spool) = small(LARGE_SEGMENTS, SOON).await else { return };
     fill_and_end(&mut spool, End::Kill).await;
     spool.stand.link.set(Link::Up);
@@ -87,8 +87,8 @@ async fn after_sigterm_on_a_full_disk_it_starts_without_a_free_byte() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_sealed_is_made_again_without_a_free_byte() {
-    // So large that there is no pressure yet: nothing is parked.
+async fn sealed_objects_are_made_again_without_a_free_byte() {
+    // Large enough that there is no pressure yet, so that nothing is parked.
     let large = Setting { room: None, ..setting(Kind::Ext4, 2 * DISK_BYTES, SMALL_SEGMENTS, SOON) };
     let Some(mut spool) = FullSpool::new(large).await else { return };
     spool.stand.link.set(Link::Cut);
@@ -96,7 +96,7 @@ async fn what_was_sealed_is_made_again_without_a_free_byte() {
     let load = spool.load(&forebay);
     spool.until(&forebay, &load, "a few calls", TIMEOUT, |counts| counts.accepted() > 40).await;
     spool.stop(load).await;
-    // Objects that memory does not take. The start throws their files away, and the range of each is fixed.
+    // Objects too large for memory. The start discards their files, but the range of each is fixed.
     wait::until("large objects to be sealed", TIMEOUT, async || {
         let staged = spool.usage().kinds.get("staging/").map_or(0, |(_, bytes)| *bytes);
         (staged > 3 * MIB && forebay.log().contains("waiting to deliver: put")).then_some(())
@@ -127,7 +127,7 @@ async fn drain_empties_a_spool_that_filled_its_disk() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn with_a_healthy_store_it_starts_without_a_free_byte() {
+async fn with_a_working_store_it_starts_without_a_free_byte() {
     for kind in [Kind::Ext4, Kind::Xfs] {
         let bytes = if matches!(kind, Kind::Ext4) { DISK_BYTES } else { 300 * MIB };
         let setting = setting(kind, bytes, SMALL_SEGMENTS, LATE);
@@ -139,7 +139,7 @@ async fn with_a_healthy_store_it_starts_without_a_free_byte() {
         let forebay = spool.serve().await;
         spool.answers(&forebay).await;
         forebay.kill().await;
-        // Twice: the first start must leave what the second one needs.
+        // Twice: the first start must leave enough for the second.
         let forebay = spool.serve().await;
         spool.answers(&forebay).await;
         filler.remove();
@@ -149,7 +149,7 @@ async fn with_a_healthy_store_it_starts_without_a_free_byte() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn starts_in_a_row_with_ever_so_little_space_use_nothing_up() {
+async fn repeated_starts_with_little_space_use_none_up() {
     for (kind, bytes) in [(Kind::Ext4, DISK_BYTES), (Kind::Xfs, 300 * MIB)] {
         let Some(mut spool) = FullSpool::new(setting(kind, bytes, SMALL_SEGMENTS, LATE)).await else {
             return;
@@ -174,8 +174,8 @@ async fn starts_in_a_row_with_ever_so_little_space_use_nothing_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_a_free_inode_it_starts_delivers_and_takes_calls() {
-    // xfs makes inodes as long as there is space.
+async fn without_a_free_inode_it_starts_delivers_and_accepts_calls() {
+    // xfs creates inodes as long as there is space.
     let few = Setting { mkfs: &["-N", "24"], ..setting(Kind::Ext4, DISK_BYTES, SMALL_SEGMENTS, LATE) };
     let Some(mut spool) = FullSpool::new(few).await else { return };
     let forebay = spool.serve().await;
@@ -205,7 +205,7 @@ async fn without_a_free_inode_it_starts_delivers_and_takes_calls() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_disk_smaller_than_the_cap_is_the_cap_and_the_start_says_so() {
+async fn a_disk_smaller_than_the_cap_limits_the_spool_and_is_logged() {
     let setting = Setting { room: None, ..setting(Kind::Ext4, DISK_BYTES, SMALL_SEGMENTS, SOON) };
     let Some(mut spool) = FullSpool::new(setting).await else { return };
     let forebay = spool.serve().await;
@@ -218,7 +218,7 @@ async fn a_disk_smaller_than_the_cap_is_the_cap_and_the_start_says_so() {
     spool.until_full(&forebay, &load).await;
     let spool_now = &status(&forebay).await["spool"];
     let (used, max) = (spool_now["used_bytes"].as_u64().unwrap(), spool_now["max_bytes"].as_u64().unwrap());
-    // Two and a quarter segments of 8 MiB are kept for objects, and what is staged.
+    // Two and a quarter segments of 8 MiB are reserved for objects and staged files.
     assert!(used * 10 >= max * 6 && used <= max, "full with {used} of {max} bytes");
     spool.stop(load).await;
     spool.stand.link.set(Link::Up);
@@ -226,8 +226,8 @@ async fn a_disk_smaller_than_the_cap_is_the_cap_and_the_start_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_foreign_file_that_takes_what_is_freed_stops_nothing_while_the_store_is_away() {
-    // The cap is below the disk's size, so that pressure parks at once; small objects make many notes.
+async fn a_foreign_file_that_takes_freed_space_stops_nothing_during_an_outage() {
+    // The cap is below the disk's size, so that pressure parks at once; small objects produce many notes.
     let lines = format!("{SMALL_SEGMENTS}\nmax_bytes = \"48 MiB\"");
     let Some(mut spool) = small(&lines, &format!("max_bytes = \"1 MB\"\n{LATE}")).await else { return };
     spool.stand.link.set(Link::Cut);
@@ -260,9 +260,11 @@ async fn a_disk_filled_by_a_foreign_file_makes_batches_due() {
     let load = spool.load(&forebay);
     spool.until(&forebay, &load, "a few calls", TIMEOUT, |counts| counts.accepted() > 30).await;
     let filler = spool.fill();
-    // Many times what its segments can hold without a delivery.
+    // Many times the capacity of its segments without a delivery.
     let many = load.counts.accepted() + 100;
-    spool.until(&forebay, &load, "deliveries to make room", TIMEOUT, |counts| counts.accepted() > many).await;
+    spool
+        .until(&forebay, &load, "deliveries to free space", TIMEOUT, |counts| counts.accepted() > many)
+        .await;
     spool.stop(load).await;
     let keys = spool.stand.bucket().keys("segment-logs/").await;
     assert!(!keys.is_empty(), "no object was put");
@@ -271,10 +273,10 @@ async fn a_disk_filled_by_a_foreign_file_makes_batches_due() {
     eprintln!("{}", spool.settle(forebay).await);
 }
 
-/// No segment is full, so none is emptied to make room; but a flush, age and an end deliver what there is, and the segments that
-/// there are take calls.
+/// No segment is full, so none is emptied to free space; but a flush, age and shutdown deliver everything,
+/// and the existing segments accept calls.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_a_free_byte_the_open_segment_is_delivered_and_takes_calls() {
+async fn without_a_free_byte_the_open_segment_is_delivered_and_accepts_calls() {
     let Some(mut spool) = small(SMALL_SEGMENTS, LATE).await else { return };
     let forebay = spool.serve().await;
     let load = spool.load(&forebay);
@@ -291,9 +293,9 @@ async fn without_a_free_byte_the_open_segment_is_delivered_and_takes_calls() {
     eprintln!("{}", spool.settle(forebay).await);
 }
 
-/// So small a cap leaves no room for another segment beside what is kept for objects.
+/// So small a cap leaves no space for another segment next to the reserve for objects.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cap_of_four_segments_is_enough_to_take_and_deliver_calls() {
+async fn a_cap_of_four_segments_is_enough_to_accept_and_deliver_calls() {
     let lines = format!("{SMALL_SEGMENTS}\nmax_bytes = \"32 MiB\"");
     let setting = Setting { cap: Some(32 * MIB), room: None, ..setting(Kind::Ext4, 500 * MB, &lines, LATE) };
     let Some(mut spool) = FullSpool::new(setting).await else { return };
@@ -313,7 +315,7 @@ async fn a_cap_of_four_segments_is_enough_to_take_and_deliver_calls() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_spool_never_takes_more_than_its_cap() {
+async fn the_spool_never_exceeds_its_cap() {
     let lines = format!("{SMALL_SEGMENTS}\nmax_bytes = \"64 MiB\"");
     for flush in [SOON, LATE] {
         let setting =

@@ -1,4 +1,4 @@
-//! `serve` against ministack, whose S3 shares no code with ours, with an outage in the middle.
+//! `serve` against ministack, whose S3 is independent of ours, with an outage in the middle.
 
 use std::fs;
 use std::path::Path;
@@ -14,9 +14,9 @@ use crate::support::tcp_proxy::{Link, TcpProxy};
 use crate::support::tools::Ministack;
 use crate::support::wait;
 
-/// Time for something to be tried or delivered: longer than the longest pause between two attempts, 60 s.
+/// Enough time for an attempt or a delivery: longer than the longest pause between attempts, 60 s.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(120);
-/// Calls that are acknowledged in each phase, at least.
+/// The minimum number of calls acknowledged in each phase.
 const CALLS_PER_PHASE: usize = 200;
 
 fn write_config(folder: &Path, endpoint: &str) -> std::path::PathBuf {
@@ -24,7 +24,7 @@ fn write_config(folder: &Path, endpoint: &str) -> std::path::PathBuf {
         .iter()
         .map(|source| format!("[[source]]\nid = \"{source}\"\nwrite_keys = [\"{source}\"]\n"))
         .collect();
-    // A test's folder may be on any file system: it is not the machine that fails here.
+    // A test's folder may be on any file system, because the machine does not fail here.
     let text = format!(
         r#"
         [collector]
@@ -54,17 +54,17 @@ fn write_config(folder: &Path, endpoint: &str) -> std::path::PathBuf {
     file
 }
 
-/// Calls until enough of them are acknowledged.
+/// Sends calls until enough are acknowledged.
 async fn call(forebay: &Forebay, journal: &mut Journal, random: &mut StdRng) {
     let load = Load::start(&forebay.collector, journal, random);
     load.until_acknowledged(CALLS_PER_PHASE).await;
     load.stop(journal).await;
     let refused = journal.0.len() - journal.acknowledged();
-    assert_eq!(refused, 0, "each call is answered 200, whatever becomes of the store:\n{}", forebay.log());
+    assert_eq!(refused, 0, "each call is answered 200 in any state of the store:\n{}", forebay.log());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_store_that_loses_answers_and_goes_away() {
+async fn nothing_is_lost_when_the_store_loses_answers_and_fails() {
     let Some(ministack) = Ministack::start().await else { return };
     let folder = tempfile::tempdir().expect("a folder");
     let bucket = ministack.make_bucket("lake").await;
@@ -81,7 +81,7 @@ async fn a_store_that_loses_answers_and_goes_away() {
     })
     .await;
 
-    // The store has taken the object, and its answer does not arrive: the next attempt meets its own object.
+    // The store accepts the object, but its answer is lost: the next attempt finds its own object.
     proxy.set(Link::LosesAnswers);
     call(&forebay, &mut journal, &mut random).await;
     wait::until("a lost answer", ATTEMPT_TIMEOUT, async || (proxy.broken() > 0).then_some(())).await;

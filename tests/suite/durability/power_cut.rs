@@ -1,4 +1,4 @@
-//! Power cuts under load, on real file systems: what was not synced is gone, what was answered is not.
+//! Power cuts under load, on real file systems: unsynced data is lost, acknowledged calls are not.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -13,20 +13,20 @@ use super::stand::Stand;
 use crate::support::forebay::Forebay;
 use crate::support::loop_disk::{Kind, LoopDisk};
 
-/// Power cuts, unless `FOREBAY_POWER_CUTS` says otherwise.
+/// The number of power cuts, unless `FOREBAY_POWER_CUTS` is set.
 const CYCLES: u64 = 4;
-/// The smallest that xfs can be made on, and some.
+/// A little more than the minimum size for xfs.
 const DISK_BYTES: u64 = 512 * 1_024 * 1_024;
-/// So small that segments are filled, made, released and used again all the time.
+/// So small that segments are constantly filled, created, released and reused.
 const SPOOL: &str = "segment_bytes = \"8 MiB\"";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn on_ext4_what_was_answered_survives_power_cuts() {
+async fn on_ext4_acknowledged_calls_survive_power_cuts() {
     survives(Kind::Ext4).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn on_xfs_what_was_answered_survives_power_cuts() {
+async fn on_xfs_acknowledged_calls_survive_power_cuts() {
     survives(Kind::Xfs).await;
 }
 
@@ -42,7 +42,7 @@ async fn survives(kind: Kind) {
 
     for _ in 0..cycles {
         let starting = stand.starting(&config);
-        // One in eight comes while it recovers.
+        // One in eight happens during recovery.
         if random.random_ratio(1, 8) {
             moment(&mut random, 0..150).await;
             disk.cut();
@@ -63,7 +63,7 @@ async fn survives(kind: Kind) {
     eprintln!("{cycles} power cuts on {kind:?}: {report}");
 }
 
-/// Sees that a cut is one: otherwise all that follows would show nothing.
+/// Checks that a simulated power cut loses unsynced data, without which the test would prove nothing.
 async fn forgets_what_was_not_synced(disk: &LoopDisk) {
     let write = |name: &str| {
         let mut file = File::create(disk.path().join(name)).unwrap();
@@ -79,7 +79,7 @@ async fn forgets_what_was_not_synced(disk: &LoopDisk) {
     assert_eq!((read("synced").as_str(), read("not synced").as_str()), ("synced", ""));
 }
 
-/// A power cut leaves torn writes, and no damage.
+/// A power cut leaves torn writes, but no damage.
 fn finds_no_damage(forebay: &Forebay) {
     let log = forebay.log();
     let damaged =
@@ -87,7 +87,7 @@ fn finds_no_damage(forebay: &Forebay) {
     assert!(!damaged, "{log}");
 }
 
-/// Lets a random time pass: the moment of the cut is what is being varied.
+/// Waits for a random time, to vary the moment of the cut.
 async fn moment(random: &mut StdRng, milliseconds: std::ops::Range<u64>) {
     tokio::time::sleep(Duration::from_millis(random.random_range(milliseconds))).await;
 }

@@ -1,4 +1,4 @@
-//! Many clients that send a byte a second, beside a normal load.
+//! Many clients that send one byte per second, besides a normal load.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,29 +18,29 @@ use crate::support::http::{Http, is_accepted};
 use crate::support::tools::skipped;
 use crate::support::wait;
 
-/// Slow clients, unless `FOREBAY_SLOW_CLIENTS` says otherwise.
+/// The number of slow clients, unless `FOREBAY_SLOW_CLIENTS` is set.
 const SLOW: u64 = 500;
-/// Files that this process needs besides.
+/// Files that this process also needs.
 const FILES_BESIDES: u64 = 500;
 /// Clients of the normal load, and how many requests each sends in a phase, with a pause before each.
 const CLIENTS: usize = 8;
 const REQUESTS: usize = 60;
 const PAUSE: Duration = Duration::from_millis(15);
-/// Phases of each kind where the ratio is asked for: in turn, so that a machine that is busy now and then is so in both.
+/// Phases of each kind if the ratio is measured: alternating, so that other load on the machine affects both.
 const PHASES: usize = 4;
-/// What requests may take among slow clients, whatever else the machine does.
+/// The time limit for requests besides slow clients, with other load on the machine.
 const P99_MAX: Duration = Duration::from_secs(1);
-/// The slow clients come within this time.
+/// The slow clients connect within this time.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
-/// Time for all slow clients to be connected.
+/// The time limit until all slow clients are connected.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn slow_clients_hardly_slow_the_others() {
+async fn slow_clients_hardly_affect_the_others() {
     let asked = setting("FOREBAY_SLOW_CLIENTS");
     let slow = asked.unwrap_or(SLOW);
     if !may_open(slow + FILES_BESIDES) {
-        skipped(&format!("{slow} clients are more than this process may have files open"));
+        skipped(&format!("{slow} clients need more open files than this process may have"));
         return;
     }
     let stand = Stand::start().await;
@@ -60,19 +60,19 @@ async fn slow_clients_hardly_slow_the_others() {
         "{slow} slow clients ({closed} times one was closed): p99 {beside:?} beside them, {quiet:?} without, ratio {ratio:.2}"
     );
     assert!(beside < P99_MAX, "p99 {beside:?} beside {slow} slow clients");
-    // In the ordinary run other tests run beside this one, and no ratio of a few requests says anything.
+    // In an ordinary run other tests run at the same time, and a ratio of a few requests means nothing.
     assert!(asked.is_none() || ratio < 2.0, "p99 {beside:?} beside {slow} slow clients, {quiet:?} without");
     assert!(forebay.terminate().await.success(), "SIGTERM ends it in order");
 }
 
-/// Whether so many files may be open at once.
+/// Whether this number of files may be open at once.
 fn may_open(files: u64) -> bool {
     let maximum = getrlimit(Resource::Nofile).maximum;
     let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).is_ok();
     raised && maximum.is_none_or(|maximum| maximum >= files)
 }
 
-/// How long each request of a normal load took.
+/// The duration of each request of a normal load.
 async fn normal_load(collector: &str) -> Vec<Duration> {
     let mut clients = JoinSet::new();
     for client in 0..CLIENTS {
@@ -97,7 +97,7 @@ fn p99(mut took: Vec<Duration>) -> Duration {
     took[took.len() * 99 / 100]
 }
 
-/// Slow clients, on a thread of their own: what they do is not to be measured. Dropped, they are gone.
+/// Slow clients, on a separate thread so that their work is not measured. They end on drop.
 #[derive(Debug)]
 struct Crowd {
     closed: Arc<AtomicUsize>,
@@ -105,7 +105,7 @@ struct Crowd {
 }
 
 impl Crowd {
-    /// Half of them are slow with the head of a request, half with its body.
+    /// Half of them are slow with a request's head, half with its body.
     async fn gather(collector: &str, count: u64) -> Self {
         let address = collector.strip_prefix("http://").unwrap().to_owned();
         let (connected, closed) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
@@ -141,7 +141,7 @@ impl Drop for Crowd {
     }
 }
 
-/// One of `count`: connects, again and again, and is slow.
+/// One of `count` clients: connects repeatedly and is slow.
 async fn slow_client(
     address: String,
     client: u64,
@@ -149,7 +149,7 @@ async fn slow_client(
     connected: Arc<AtomicUsize>,
     closed: Arc<AtomicUsize>,
 ) {
-    // Not all in the same instant.
+    // Not all at the same moment.
     sleep(CONNECT_WITHIN.mul_f64(client as f64 / count as f64)).await;
     let path = format!("/v1/track?writeKey={}", SOURCES[0]);
     let beginning = if client.is_multiple_of(2) {
@@ -170,7 +170,7 @@ async fn slow_client(
     }
 }
 
-/// Sends a byte a second until the other end has had enough.
+/// Sends one byte per second until the other end closes the connection.
 async fn dribble(stream: &mut TcpStream) {
     let mut answer = [0; 1_024];
     loop {

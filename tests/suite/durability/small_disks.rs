@@ -1,5 +1,6 @@
-//! A spool fills its own small disk while the store is away, and the program is killed, stopped or left alone. It must start
-//! again without a free byte, deliver everything once the store is back, and take calls again.
+//! A spool fills its small disk while the store is away, and the program is killed, stopped or left running.
+//! It must start again without a free byte, deliver everything after the store is back, and accept calls
+//! again.
 
 use std::future::Future;
 
@@ -14,7 +15,7 @@ use super::setting;
 use crate::support::loop_disk::Kind;
 use crate::support::tcp_proxy::Link;
 
-/// Rounds, unless `FOREBAY_SMALL_DISKS` says otherwise.
+/// The number of rounds, unless `FOREBAY_SMALL_DISKS` is set.
 const ROUNDS: u64 = 3;
 const MB: u64 = 1_000_000;
 const MIB: u64 = 1_024 * 1_024;
@@ -22,62 +23,64 @@ const MIB: u64 = 1_024 * 1_024;
 const EXT4_MIN: u64 = 100 * MB;
 const XFS_MIN: u64 = 300 * MIB;
 const DISK_MAX: u64 = 1_000 * MB;
-/// What other files leave of the disk, at least; and at most in the ordinary test run, which is to be short.
+/// The least space that other files leave; and the most in the ordinary test run, to keep it short.
 const ROOM_MIN: u64 = 40 * MB;
 const ROOM_QUICK_MAX: u64 = 80 * MB;
-/// Sizes of segments: the smallest that can be set, and the default.
+/// Sizes of segments: the smallest possible, and the default.
 const SEGMENT: std::ops::RangeInclusive<u64> = 8..=64;
-/// `spool.max_bytes` holds at least four segments.
+/// `spool.max_bytes` must be at least four segments.
 const CAP_SEGMENTS_MIN: u64 = 4;
-/// A segment takes at most so many per cent of the room: a disk that holds none takes no calls.
+/// The largest share of the space that one segment takes, in per cent: a disk without space for one accepts
+/// no calls.
 const SEGMENT_PERCENT_MAX: u64 = 60;
 
-/// What calls hold: gzip makes half, three quarters or a fraction of it.
+/// The text of calls: gzip compresses it to a half, three quarters or a fraction.
 const TEXT_THIN: Text = Text { letters: 16, repeats: 1 };
 const TEXT_DENSE: Text = Text { letters: 64, repeats: 1 };
 const TEXT_REPEATED: Text = Text { letters: 64, repeats: 16 };
 /// The largest spool that is filled with the last.
 const REPEATED_MAX: u64 = 100 * MB;
-/// The age at which batches are due that need nobody to ask for their delivery.
+/// The age at which batches are due without a request.
 const AGE_SOON: &str = "1 s";
-/// How long deliveries go on after SIGTERM. The store is away, so none succeeds.
+/// How long deliveries continue after SIGTERM. The store is away, so none succeeds.
 const GRACE: &str = "1 s";
 
-/// How the process ends that filled the disk.
+/// How the process that filled the disk ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ending {
     Kill,
     Terminate,
-    /// It goes on.
+    /// It keeps running.
     None,
 }
 
-/// What is random in a round.
+/// The random choices of a round.
 #[derive(Clone, Copy, Debug)]
 struct Draw {
     seed: u64,
     kind: Kind,
     disk_bytes: u64,
-    /// What other files leave of it.
+    /// The space that other files leave.
     room: Option<u64>,
     segment_bytes: u64,
-    /// `spool.max_bytes`; without it the default, 20 GB, which is more than the disk holds.
+    /// `spool.max_bytes`; without it the default of 20 GB, which exceeds the disk.
     cap: Option<u64>,
     /// `flush.max_bytes`.
     object_bytes: u64,
     max_age: &'static str,
     text: Text,
     ending: Ending,
-    /// Another file takes what is left of the disk before the next start, or while the process runs on.
+    /// Whether another file takes the rest of the disk before the next start, or while the process keeps
+    /// running.
     filler: bool,
-    /// The store comes back before the next start.
+    /// Whether the store comes back before the next start.
     store_first: bool,
-    /// `forebay spool drain` runs before the next start.
+    /// Whether `forebay spool drain` runs before the next start.
     drain: bool,
 }
 
 impl Draw {
-    /// Consecutive seeds take turns with the file systems and the endings.
+    /// Consecutive seeds alternate between file systems and endings.
     fn of(seed: u64, quick: bool) -> Self {
         let mut random = StdRng::seed_from_u64(seed);
         let (kind, least) = [(Kind::Ext4, EXT4_MIN), (Kind::Xfs, XFS_MIN)][turn(seed, 2)];
@@ -87,13 +90,13 @@ impl Draw {
             true => Some(random.random_range(ROOM_MIN..=ROOM_QUICK_MAX)),
             false => random.random_ratio(1, 3).then(|| random.random_range(ROOM_MIN..=disk_bytes / 2)),
         };
-        // The file system takes some of the disk for itself.
+        // The file system itself takes some of the disk.
         let space = room.unwrap_or(disk_bytes / 4 * 3);
         let cap = random.random_ratio(1, 4).then(|| {
             random.random_range(space / 3..space / 4 * 3).max(CAP_SEGMENTS_MIN * SEGMENT.start() * MIB)
         });
         let segment_max = cap.map_or(space * SEGMENT_PERCENT_MAX / 100, |cap| cap / CAP_SEGMENTS_MIN);
-        // What repeats takes long to fill a large disk: parked, it is a tenth.
+        // Repetitive text takes long to fill a large disk: parked, it shrinks to a tenth.
         let texts = if quick || cap.unwrap_or(space) > REPEATED_MAX { 2 } else { 3 };
         Self {
             seed,
@@ -129,27 +132,27 @@ impl Draw {
     }
 }
 
-/// A number between two, small ones as likely as large ones.
+/// A random number in a range, with small ones as likely as large ones.
 #[expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "a size, of which no digit matters"
+    reason = "a size whose exact value does not matter"
 )]
 fn size_between(random: &mut StdRng, least: u64, most: u64) -> u64 {
     let times = most as f64 / least as f64;
     (least as f64 * times.powf(random.random_range(0.0..=1.0))) as u64
 }
 
-/// Whose turn it is of so many.
+/// An index that cycles with the seed.
 fn turn(seed: u64, of: u64) -> usize {
     usize::try_from(seed % of).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_spool_that_filled_its_disk_starts_delivers_and_takes_calls() {
+async fn a_spool_that_filled_its_disk_starts_delivers_and_accepts_calls() {
     let rounds = setting("FOREBAY_SMALL_DISKS");
-    // From some 48 bits, so that a seed is easily read and typed.
+    // About 48 bits, so that a seed is easy to read and type.
     let any = || rand::random::<u64>() >> 16;
     let seed = setting("FOREBAY_SMALL_DISKS_SEED").unwrap_or_else(any);
     let (mut passed, mut failed) = (0, Vec::new());
@@ -173,11 +176,11 @@ async fn a_spool_that_filled_its_disk_starts_delivers_and_takes_calls() {
     eprintln!("{} small disks filled, {passed} passed, failed seeds: {failed:?}", passed + failed.len());
     assert!(
         failed.is_empty(),
-        "run one again with FOREBAY_SMALL_DISKS_SEED, and the same FOREBAY_SMALL_DISKS or none"
+        "repeat one with FOREBAY_SMALL_DISKS_SEED, and the same FOREBAY_SMALL_DISKS or none"
     );
 }
 
-/// Runs a round to its end. A panic is its failure, and the next round goes on; `None` where it was skipped.
+/// Runs a round to its end. A panic is its failure, and the next round follows; `None` if it was skipped.
 async fn caught(round: impl Future<Output = Option<String>> + 'static) -> Option<Result<String, String>> {
     let local = LocalSet::new();
     let task = local.spawn_local(round);
@@ -192,7 +195,7 @@ async fn caught(round: impl Future<Output = Option<String>> + 'static) -> Option
     }
 }
 
-/// One disk that is filled, and what must follow.
+/// Fills one disk and checks the rest.
 async fn round(draw: Draw) -> Option<String> {
     let mut spool = FullSpool::new(draw.setting()).await?;
     spool.stand.link.set(Link::Cut);

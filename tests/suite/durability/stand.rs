@@ -1,4 +1,4 @@
-//! `forebay serve` on a spool of the test's choice, with its store in a process of its own, which outlives it.
+//! `forebay serve` on a spool chosen by the test; its store is a separate process that outlives it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,15 +13,15 @@ use crate::support::bucket::Bucket;
 use crate::support::forebay::{Flush, Forebay, Starting};
 use crate::support::tcp_proxy::TcpProxy;
 
-/// Calls of the last life, at least, that are acknowledged.
+/// The minimum number of calls acknowledged in the last life.
 const LAST_CALLS: usize = 200;
 
-/// What stays while the program comes and goes.
+/// Everything that outlives the program.
 #[derive(Debug)]
 pub(crate) struct Stand {
     pub(crate) folder: TempDir,
     store: Forebay,
-    /// The way to the store, which can be cut.
+    /// The link to the store, which can be cut.
     pub(crate) link: TcpProxy,
 }
 
@@ -35,12 +35,13 @@ impl Stand {
         Self { folder, store, link }
     }
 
-    /// Writes a configuration with this spool, `more` lines in its section, and batches that are due at this age.
+    /// Writes a configuration with this spool, additional lines `more` in its section, and this `max_age`.
     pub(crate) fn config(&self, spool: &Path, more: &str, max_age: &str) -> PathBuf {
         self.config_with(spool, more, &format!("max_age = \"{max_age}\""), &SOURCES)
     }
 
-    /// As [`Stand::config`], with the lines of the section `[flush]` and these sources, each with its id as write key.
+    /// Like [`Stand::config`], with the lines of the section `[flush]` and these sources, each with its id as
+    /// write key.
     pub(crate) fn config_with(&self, spool: &Path, more: &str, flush: &str, sources: &[&str]) -> PathBuf {
         let sources: String = sources
             .iter()
@@ -58,25 +59,25 @@ impl Stand {
         file
     }
 
-    /// Starts the program.
+    /// Prepares the start of the program.
     pub(crate) fn starting(&self, config: &Path) -> Starting {
         let credentials =
             [("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID), ("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY)];
         Starting::serve(config, &credentials)
     }
 
-    /// Starts the program and waits until it takes calls.
+    /// Starts the program and waits until it accepts calls.
     pub(crate) async fn serve(&self, config: &Path) -> Forebay {
         self.starting(config).serve_ready().await
     }
 
-    /// The bucket, seen past the link.
+    /// The bucket, bypassing the link.
     pub(crate) fn bucket(&self) -> Bucket {
         Bucket::new(&self.store.s3, "forebay", ACCESS_KEY_ID, SECRET_ACCESS_KEY)
     }
 
-    /// A last life, in which what was left without an answer is sent again and all of it is delivered; then the checker
-    /// compares. What it counted.
+    /// Runs a last life in which calls without an answer are sent again and everything is delivered, and then
+    /// the checker. Returns the checker's counts.
     pub(crate) async fn settle(&self, config: &Path, journal: &mut Journal, random: &mut StdRng) -> String {
         let forebay = self.serve(config).await;
         let load = Load::start(&forebay.collector, journal, random);

@@ -1,5 +1,5 @@
-//! System calls of the real program fail, by strace: a write or sync of the spool that fails ends it, and nothing that was
-//! answered is missing or doubled after a restart.
+//! Lets system calls of the program fail with strace: a failed write or sync of the spool ends it, and after
+//! a restart no acknowledged call is missing or duplicated.
 
 use std::ffi::OsString;
 use std::fs;
@@ -17,19 +17,20 @@ use super::tracer::Tracer;
 use crate::support::forebay::Forebay;
 use crate::support::wait;
 
-/// Positions at which a sync of a segment fails, unless `FOREBAY_SYNC_FAILURES` says how many from the first on.
+/// Positions at which a sync of a segment fails, unless `FOREBAY_SYNC_FAILURES` sets the number of positions
+/// from the first.
 const SYNCS: [u64; 5] = [1, 2, 7, 23, 61];
-/// How soon the program has ended after a failure that stops its spool.
+/// The time limit for the program to end after a failure that stops its spool.
 const EXIT_MAX: Duration = Duration::from_secs(5);
-/// Time for the call to come that is to fail.
+/// The time limit until the call that must fail occurs.
 const STRIKE_TIMEOUT: Duration = Duration::from_secs(60);
-/// Calls that are acknowledged while others are interrupted.
+/// The number of calls acknowledged while system calls are interrupted.
 const CALLS: usize = 300;
-/// Segments so small that one is full every few seconds; those that come next are aimed at too.
+/// Segments small enough to fill every few seconds; the next ones are also targeted.
 const SEGMENT: &str = "segment_bytes = \"8 MiB\"\nunsafe_filesystem = true";
 const SEGMENTS_AHEAD: u64 = 3;
 
-/// What fails: system calls on files of the spool whose names begin so.
+/// The calls to fail: system calls on files of the spool whose names have this beginning.
 #[derive(Clone, Copy, Debug)]
 struct Aim {
     files: &'static str,
@@ -38,7 +39,7 @@ struct Aim {
 }
 
 impl Aim {
-    /// Lets the calls fail that `when` names, as strace counts them: for each thread.
+    /// Makes the calls fail that `when` selects, as strace counts them: per thread.
     async fn attach(self, forebay: &Forebay, folder: &Path, when: &str) -> Option<Tracer> {
         let Self { calls, error, .. } = self;
         let mut arguments: Vec<OsString> = vec!["-e".into(), format!("trace={calls}").into()];
@@ -50,7 +51,7 @@ impl Aim {
     }
 }
 
-/// The files of a spool whose names begin so, and the segments that will come next.
+/// The files of a spool whose names have this beginning, and the next segments.
 fn targets(spool: &Path, beginning: &str) -> Vec<PathBuf> {
     let names = fs::read_dir(spool).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let mut names: Vec<String> = names.filter(|name| name.starts_with(beginning)).collect();
@@ -61,7 +62,7 @@ fn targets(spool: &Path, beginning: &str) -> Vec<PathBuf> {
     names.into_iter().map(|name| spool.join(name)).collect()
 }
 
-/// One life in which a call fails, to the program's end. `false` where it could not be made to fail here.
+/// One life in which a call fails, to the program's end. `false` if it could not be made to fail here.
 async fn struck(stand: &Stand, config: &Path, aim: Aim, when: u64, world: &mut (Journal, StdRng)) -> bool {
     let (journal, random) = world;
     let forebay = stand.serve(config).await;
@@ -75,18 +76,18 @@ async fn struck(stand: &Stand, config: &Path, aim: Aim, when: u64, world: &mut (
     .await;
     let began = Instant::now();
     let ended = timeout(EXIT_MAX, forebay.exit()).await;
-    let status = ended.unwrap_or_else(|_| panic!("{aim:?} number {when}: it goes on"));
-    assert!(!status.success(), "{aim:?} number {when}: it ended as if all were well");
+    let status = ended.unwrap_or_else(|_| panic!("{aim:?} number {when}: it continues"));
+    assert!(!status.success(), "{aim:?} number {when}: it ended with success");
     let answers = load.stop(journal).await;
-    // Whoever waited for the sync. Nobody waits for a note of the manifest.
+    // Requests that waited for the sync. No request waits for a note of the manifest.
     let told = answers.refused > 0 || aim.files != "wal-";
-    assert!(told, "{aim:?} number {when}: who waited was told nothing: {answers:?}");
+    assert!(told, "{aim:?} number {when}: waiting requests must be refused: {answers:?}");
     eprintln!("{aim:?} number {when}: {status} after {:?}, {answers:?}", began.elapsed());
     true
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_write_or_sync_that_fails_ends_the_program_and_loses_nothing() {
+async fn a_failed_write_or_sync_ends_the_program_without_loss() {
     let stand = Stand::start().await;
     let config = stand.config(&stand.folder.path().join("spool"), SEGMENT, "1 s");
     let mut world = (Journal::default(), StdRng::seed_from_u64(2));
@@ -116,7 +117,7 @@ async fn a_write_or_sync_that_fails_ends_the_program_and_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn calls_that_are_interrupted_go_on() {
+async fn interrupted_system_calls_are_repeated() {
     let stand = Stand::start().await;
     let config = stand.config(&stand.folder.path().join("spool"), SEGMENT, "1 s");
     let (mut journal, mut random) = (Journal::default(), StdRng::seed_from_u64(3));

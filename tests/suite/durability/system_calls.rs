@@ -1,50 +1,51 @@
-//! What `strace -f -y` wrote down, as system calls with a beginning and an end.
+//! Parses the output of `strace -f -y` into system calls with a beginning and an end.
 
 use std::collections::HashMap;
 use std::iter::Peekable;
 
-/// A system call on an open file. Beginning and end are numbers of lines: strace writes a line, or half of one, when it
-/// stops the thread on its way in and on its way out. What one thread does because of another's call comes behind that
-/// call's end.
+/// A system call on an open file. Beginning and end are line numbers: strace writes a line, or half of one,
+/// when it stops the thread at entry and at exit. So anything that a thread does because of another's call
+/// appears after the end of that call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SystemCall {
     pub(crate) name: String,
-    /// What the file is, however often it is open: a path, or `socket:[31]`.
+    /// The identity of the file for all its descriptors: a path, or `socket:[31]`.
     pub(crate) file: String,
-    /// The bytes that were read or handed over, all parts behind one another.
+    /// The bytes that were read or passed, all parts concatenated.
     pub(crate) bytes: Vec<u8>,
-    /// Whether bytes are missing: they were more than strace was told to show.
+    /// Whether bytes are missing because they exceeded strace's limit.
     pub(crate) cut: bool,
-    /// What it ended with, -1 for an error. Nothing where that is not known, or where it was interrupted and did nothing.
+    /// The result, -1 for an error. `None` if unknown, or if the call was interrupted and did nothing.
     pub(crate) result: Option<i64>,
-    /// The last argument, where it is a number.
+    /// The last argument, if it is a number.
     last: Option<u64>,
     pub(crate) began: usize,
-    /// Nothing where the record ends before it.
+    /// `None` if the trace ends before it.
     pub(crate) ended: Option<usize>,
 }
 
 impl SystemCall {
-    /// Where a positional write put its bytes: begin and end.
+    /// The range of bytes of a positional write: begin and end.
     pub(crate) fn range(&self) -> Option<(u64, u64)> {
         let at = self.last.filter(|_| self.name.starts_with("pwrite"))?;
         let put = u64::try_from(self.result?).ok()?;
         Some((at, at + put))
     }
 
-    /// The bytes that were really read or written.
+    /// The bytes that were actually read or written.
     pub(crate) fn moved(&self) -> &[u8] {
         let moved = self.result.and_then(|result| usize::try_from(result).ok()).unwrap_or(0);
         &self.bytes[..moved.min(self.bytes.len())]
     }
 
-    /// Whether it had ended when the line was written.
+    /// Whether it had ended before this line was written.
     pub(crate) fn ended_before(&self, line: usize) -> bool {
         self.ended.is_some_and(|ended| ended < line)
     }
 }
 
-/// All calls on open files, in the order in which they began. What began before the first line is left out.
+/// All calls on open files, in the order of their beginnings. Those that began before the first line are left
+/// out.
 pub(crate) fn parse(record: &str) -> Vec<SystemCall> {
     let mut calls = Vec::new();
     let mut open: HashMap<&str, (usize, &str)> = HashMap::new();
@@ -93,7 +94,7 @@ fn number_at_start(text: &str) -> Option<i64> {
     text.split_whitespace().next()?.parse().ok()
 }
 
-/// All that stands between quotes, and whether some of it ends in an ellipsis.
+/// All quoted text, and whether some of it is abbreviated by an ellipsis.
 fn quoted(text: &str) -> (Vec<u8>, bool) {
     let (mut bytes, mut cut) = (Vec::new(), false);
     let mut rest = text.bytes().peekable();
@@ -113,7 +114,7 @@ fn quoted(text: &str) -> (Vec<u8>, bool) {
     (bytes, cut)
 }
 
-/// The byte that is meant by what follows a backslash: a letter, or up to three octal digits.
+/// The byte encoded after a backslash: a letter, or up to three octal digits.
 fn escaped(rest: &mut Peekable<impl Iterator<Item = u8>>) -> Option<u8> {
     let octal = |byte: &u8| matches!(byte, b'0'..=b'7');
     Some(match rest.next()? {
@@ -135,7 +136,7 @@ fn escaped(rest: &mut Peekable<impl Iterator<Item = u8>>) -> Option<u8> {
 }
 
 #[test]
-fn halves_of_a_line_are_one_call() {
+fn two_halves_of_a_line_are_one_call() {
     let record = "\
 7     <... epoll_wait resumed>[], 1024, 8) = 0
 8     recvfrom(9<socket:[31]>,  <unfinished ...>

@@ -1,4 +1,4 @@
-//! strace at the running program: what it calls is written down, and may be made to fail.
+//! Attaches strace to the running program: records its system calls, and can make them fail.
 
 use std::ffi::OsString;
 use std::fs;
@@ -13,12 +13,12 @@ use tokio::time::timeout;
 use crate::support::forebay::Forebay;
 use crate::support::tools::{on_path, skipped};
 
-/// Time for strace to attach itself.
+/// The time limit for strace to attach.
 const ATTACH_TIMEOUT: Duration = Duration::from_secs(20);
-/// Time for strace to end once the program has.
+/// The time limit for strace to end after the program.
 const END_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// strace, attached to a program. Dropped, it is killed; the program goes on.
+/// strace, attached to a program. On drop it is killed; the program continues.
 #[derive(Debug)]
 pub(crate) struct Tracer {
     child: Child,
@@ -26,7 +26,8 @@ pub(crate) struct Tracer {
 }
 
 impl Tracer {
-    /// Attaches to all threads, with arguments that say what is looked at. `None`, loudly, where that is not allowed here.
+    /// Attaches to all threads, with arguments that select the calls. `None`, with a message, if that is not
+    /// allowed here.
     pub(crate) async fn attach(
         forebay: &Forebay,
         folder: &Path,
@@ -49,9 +50,9 @@ impl Tracer {
             }
             Err(all)
         };
-        match timeout(ATTACH_TIMEOUT, attached).await.expect("strace attaches itself or says why not") {
+        match timeout(ATTACH_TIMEOUT, attached).await.expect("strace attaches or reports why not") {
             Ok(()) => {
-                // What it says later must not fill the pipe.
+                // Later output must not fill the pipe.
                 tokio::spawn(async move { while let Ok(Some(_)) = said.next_line().await {} });
                 Some(Self { child, record })
             }
@@ -62,15 +63,15 @@ impl Tracer {
         }
     }
 
-    /// Calls that failed so far because they were to.
+    /// The number of calls failed on purpose so far.
     pub(crate) fn strikes(&self) -> usize {
         fs::read_to_string(&self.record).unwrap_or_default().matches("(INJECTED)").count()
     }
 
-    /// All that was written down about a program that has ended.
+    /// The whole trace of a program that has ended.
     pub(crate) async fn record(mut self) -> String {
         let ended = timeout(END_TIMEOUT, self.child.wait()).await;
         ended.expect("strace ends with the program").expect("its exit status");
-        fs::read_to_string(&self.record).expect("what strace wrote down")
+        fs::read_to_string(&self.record).expect("strace's output")
     }
 }

@@ -1,4 +1,4 @@
-//! What a spool takes of its disk, sampled while the program runs.
+//! Samples the disk usage of a spool while the program runs.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,19 +9,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// How often is looked: parking and recovery hold a file twice for longer than this.
+/// The sampling interval: parking and recovery hold a second copy of a file for longer than this.
 const SAMPLE_EVERY: Duration = Duration::from_millis(5);
-/// Bytes of a block of `st_blocks`.
+/// The bytes of a block of `st_blocks`.
 const BLOCK: u64 = 512;
 
-/// Bytes of all files of a directory.
+/// The bytes of all files of a directory.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Usage {
-    /// As their lengths say.
+    /// By their lengths.
     pub(crate) apparent: u64,
-    /// As the file system has allocated them.
+    /// As allocated by the file system.
     pub(crate) allocated: u64,
-    /// Each kind of file: how many, and the sum of their lengths.
+    /// Each kind of file: the number, and the sum of the lengths.
     pub(crate) kinds: BTreeMap<String, (usize, u64)>,
 }
 
@@ -43,10 +43,10 @@ impl Usage {
 
 /// Adds the files below `dir` by their inode: kind, length, blocks.
 fn look(dir: &Path, below: &str, files: &mut BTreeMap<u64, (String, u64, u64)>) {
-    // Before the first start there is none.
+    // It does not exist before the first start.
     let Ok(entries) = fs::read_dir(dir) else { return };
     for entry in entries.flatten() {
-        // What is gone by now takes no space.
+        // A file removed meanwhile takes no space.
         let Ok(about) = entry.metadata() else { continue };
         let name = entry.file_name().to_string_lossy().into_owned();
         if about.is_dir() {
@@ -59,7 +59,7 @@ fn look(dir: &Path, below: &str, files: &mut BTreeMap<u64, (String, u64, u64)>) 
     }
 }
 
-/// The most that a directory took while it was looked at. Dropped, it looks no more.
+/// The highest usage of a directory during sampling. Sampling ends on drop.
 #[derive(Debug)]
 pub(crate) struct Sampler {
     stop: Arc<AtomicBool>,
@@ -67,7 +67,7 @@ pub(crate) struct Sampler {
 }
 
 impl Sampler {
-    /// Begins to look at a directory.
+    /// Starts sampling a directory.
     pub(crate) fn start(dir: &Path) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let thread = std::thread::spawn({
@@ -77,10 +77,10 @@ impl Sampler {
         Self { stop, thread: Some(thread) }
     }
 
-    /// Ends it. What was there when the lengths, and what when the allocated bytes, were most.
+    /// Stops sampling. Returns the usage when the lengths were highest, and when the allocated bytes were.
     pub(crate) fn stop(mut self) -> (Usage, Usage) {
         self.stop.store(true, Ordering::Relaxed);
-        self.thread.take().expect("it is stopped once").join().expect("a sampler that does not panic")
+        self.thread.take().expect("it is stopped only once").join().expect("the sampler must not panic")
     }
 }
 
@@ -93,8 +93,8 @@ impl Drop for Sampler {
 fn most(dir: &Path, stop: &AtomicBool) -> (Usage, Usage) {
     let (mut apparent, mut allocated) = (Usage::default(), Usage::default());
     while !stop.load(Ordering::Relaxed) {
-        // A file removed and another one made while the directory is read look as if both were there: only what a second
-        // look confirms counts.
+        // A file that is removed and another that is created while the directory is read appear as if both
+        // existed: only usage confirmed by a second reading counts.
         let (first, second) = (Usage::of(dir), Usage::of(dir));
         if first.apparent.min(second.apparent) > apparent.apparent {
             apparent = if first.apparent < second.apparent { first.clone() } else { second.clone() };

@@ -1,5 +1,5 @@
-//! What is fuzzed, as ordinary tests: each target with the corpus and with seeded mutations of it. `tests/fuzz` runs the
-//! same functions under libFuzzer.
+//! The fuzz targets as ordinary tests: each runs with its corpus and with seeded mutations of it.
+//! `tests/fuzz` runs the same functions under libFuzzer.
 
 #[path = "../../../fuzz/src/lib.rs"]
 mod targets;
@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 
 use crate::support::dice::Dice;
 
-/// The longest input that a mutation makes, in bytes.
+/// The longest input that a mutation produces, in bytes.
 const INPUT_MAX: usize = 4_096;
-/// What the whole corpus may take in the repository, in bytes.
+/// The largest corpus allowed in the repository, in bytes.
 const CORPUS_MAX: u64 = 300_000;
 
 fn folder() -> PathBuf {
@@ -32,7 +32,7 @@ fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {
     inputs
 }
 
-/// An input being run. Where that panics it shows itself, so that the case can be made a test.
+/// An input being run. If that panics, the input is printed, so that the case can become a test.
 struct Case<'i> {
     target: &'i str,
     what: &'i dyn fmt::Display,
@@ -62,8 +62,8 @@ fn run(target: &str, mutations: u64) {
     }
 }
 
-/// An input of the corpus with a few changes of the kind that find things: bits, pieces taken out, doubled, and put in from
-/// another.
+/// An input of the corpus with a few effective changes: flipped bits, and pieces removed, doubled or inserted
+/// from another input.
 fn mutated(corpus: &[(String, Vec<u8>)], dice: &mut Dice) -> Vec<u8> {
     const TELLING: &[u8] = b"\0\x01\x7F\x80\xFF{}[]:,\"\\ue0129-+.=/%\n";
     let (_, mut input) = dice.of(corpus);
@@ -152,7 +152,8 @@ fn every_target_has_a_program_a_test_and_a_small_corpus() {
     assert!(bytes <= CORPUS_MAX, "the corpus has {bytes} bytes: `tests/fuzz --minimise`");
 }
 
-/// The programs are built from what was built for the tests. That holds as long as both say the same of what they use.
+/// The programs reuse the crates built for the tests. That works only if both manifests give the same
+/// dependencies.
 #[test]
 fn the_programs_are_built_from_the_same_crates_as_the_tests() {
     let read = |path: &str| fs::read_to_string(folder().join(path)).unwrap();
@@ -168,12 +169,12 @@ fn the_programs_are_built_from_the_same_crates_as_the_tests() {
         own.lines().filter_map(|line| line.strip_prefix(" \"")?.split([' ', '"']).next()).collect();
     let wanted = ours.split("[dependencies]\n").nth(1).unwrap().split("\n[").next().unwrap();
     let wanted: BTreeSet<&str> = wanted.lines().filter_map(|line| Some(line.split_once(" = ")?.0)).collect();
-    assert_eq!(listed, wanted, "fuzz/Cargo.lock is of other dependencies: {remedy}");
+    assert_eq!(listed, wanted, "fuzz/Cargo.lock has other dependencies: {remedy}");
     let alone = ["arbitrary", "forebay-fuzz", "libfuzzer-sys"];
     let ours: BTreeSet<&str> = packages(&our_lock).map(what).collect();
     for package in packages(&their_lock).map(what).filter(|package| !ours.contains(package)) {
         let known = alone.iter().any(|name| package.starts_with(&format!("name = \"{name}\"\n")));
-        assert!(known, "other than in Cargo.lock: {package}\n{remedy}");
+        assert!(known, "differs from Cargo.lock: {package}\n{remedy}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! The table of `tests/policies/cases.json`, against what the program prints.
+//! Evaluates the printed policies against the table `tests/policies/cases.json`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +19,7 @@ struct Table {
     sets: Vec<Set>,
 }
 
-/// One template, filled in, and what is asked under it.
+/// One template, filled in, and the requests made under it.
 #[derive(Debug, Deserialize)]
 struct Set {
     name: String,
@@ -74,17 +74,17 @@ enum Actions {
     Several(Vec<String>),
 }
 
-/// The account of everything that is not said to be of another.
+/// The account of everything, unless another is given.
 const ACCOUNT: &str = "111122223333";
 
 fn table() -> Table {
     let text = std::fs::read_to_string(project("tests/policies/cases.json")).unwrap();
     let constants = serde_json::from_str::<Table>(&text).unwrap().constants;
-    // The longest names first: $KEY is the beginning of none, but a later one may be.
+    // Replace the longest names first, because one name may begin another.
     let mut names: Vec<&String> = constants.keys().collect();
     names.sort_by_key(|name| std::cmp::Reverse(name.len()));
     let filled = names.iter().fold(text, |text, name| text.replace(&format!("${name}"), &constants[*name]));
-    assert!(!filled.contains("\"$"), "a constant is not known");
+    assert!(!filled.contains("\"$"), "unknown constant");
     serde_json::from_str(&filled).unwrap()
 }
 
@@ -137,7 +137,7 @@ impl<'a> Filled<'a> {
                     Some(policy.clone())
                 }
             };
-            // A policy without statements grants what no policy grants, and the engine takes it for a mistake.
+            // The engine refuses a policy without statements; leaving it out grants just as little.
             let says_something =
                 |policy: &Value| policy["Statement"].as_array().is_some_and(|all| !all.is_empty());
             identity.retain(says_something);
@@ -155,7 +155,7 @@ impl<'a> Filled<'a> {
         self.cases.iter().map(request).collect()
     }
 
-    /// What decided, on the side of the template that is looked at.
+    /// The statements that decided, on the side of the tested template.
     fn decided<'b>(&self, answer: &'b Answer) -> (&'b str, &'b [String]) {
         match (answer, self.set.kind) {
             (Answer::Decided { result, identity, .. }, Kind::Identity) => (result, identity),
@@ -175,7 +175,7 @@ async fn filled(table: &Table) -> Vec<Filled<'_>> {
 }
 
 #[tokio::test]
-async fn every_case_comes_out_as_the_table_says_and_by_the_statement_that_it_names() {
+async fn every_case_has_the_expected_result_and_deciding_statement() {
     let table = table();
     let sets = filled(&table).await;
     let requests: Vec<Request> = sets.iter().flat_map(|filled| filled.requests(&filled.policy)).collect();
@@ -187,7 +187,8 @@ async fn every_case_comes_out_as_the_table_says_and_by_the_statement_that_it_nam
             let shown = format!("{}: {action} {case:?}", filled.set.name);
             assert_eq!(result, case.says, "{shown}: {by:?}");
             match &case.by {
-                // A statement that trusts the account stands beside the one that names the principal.
+                // A statement that trusts the account may also apply, besides the one that names the
+                // principal.
                 Some(sid) if case.says == "Allowed" => assert!(by.contains(sid), "{shown}: {by:?}"),
                 Some(sid) => assert_eq!(by, std::slice::from_ref(sid), "{shown}"),
                 None => assert_eq!(case.says, "ImplicitlyDenied", "{shown}: name the statement that decides"),
@@ -196,9 +197,9 @@ async fn every_case_comes_out_as_the_table_says_and_by_the_statement_that_it_nam
     }
 }
 
-/// Each statement has a request that it lets pass or refuses, and one that it leaves alone; and no word of it is idle.
+/// Each statement decides some request and leaves another alone, and no part of it is redundant.
 #[tokio::test]
-async fn whatever_is_taken_out_of_a_statement_some_case_notices() {
+async fn weakening_any_part_of_a_statement_changes_a_case() {
     let table = table();
     let sets = filled(&table).await;
     let mut evaluated = 0;
@@ -215,13 +216,13 @@ async fn whatever_is_taken_out_of_a_statement_some_case_notices() {
             changes.iter().zip(others).filter(|(change, answers)| !notices(filled, change, sound, answers));
         let unnoticed: BTreeSet<&str> = unnoticed.map(|(change, _)| change.what.as_str()).collect();
         let expected: BTreeSet<&str> = filled.set.same.keys().map(String::as_str).collect();
-        assert_eq!(unnoticed, expected, "{}: what no case notices", filled.set.name);
+        assert_eq!(unnoticed, expected, "{}: changes that no case notices", filled.set.name);
     }
     assert!(evaluated > 5_000, "{evaluated}");
 }
 
-/// Whether the outcome of a case changes; where a statement is left out whole, whether a request passes that did not,
-/// or the other way.
+/// Whether the result of a case changes. If a whole statement is left out: whether a request is now allowed
+/// that was not, or the reverse.
 fn notices(filled: &Filled<'_>, weakened: &Weakened, sound: &[Answer], answers: &[Answer]) -> bool {
     sound.iter().zip(answers).any(|(sound, answer)| {
         let ((before, _), (after, _)) = (filled.decided(sound), filled.decided(answer));
@@ -252,5 +253,5 @@ async fn every_statement_of_every_template_is_in_a_set() {
         }
     }
     assert_eq!(seen, all);
-    assert!(all.len() > 40, "the templates are not where they were");
+    assert!(all.len() > 40, "the templates were not found");
 }

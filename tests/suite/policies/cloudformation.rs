@@ -1,4 +1,4 @@
-//! The CloudFormation form: sound to cfn-lint, and each of its statements is that of the JSON template.
+//! The CloudFormation template: cfn-lint accepts it, and each statement equals that of the JSON template.
 
 use std::path::Path;
 use std::process::Command;
@@ -14,7 +14,7 @@ const WRITER: &str = "arn:aws:iam::111122223333:role/writer";
 const COLLECTOR: &str = "arn:aws:iam::444455556666:user/forebay";
 const READER: &str = "arn:aws:iam::111122223333:role/analyst";
 
-/// Whether cfn-lint finds nothing, not even something to mention; and what it found.
+/// Whether cfn-lint reports nothing, not even an informational message; and its output.
 async fn lint(template: &Path) -> Option<(bool, String)> {
     let mut command = Command::new(require("cfn-lint/bin/cfn-lint")?);
     command.args(["--regions", "eu-west-1", "--include-checks", "I", "--template"]).arg(template);
@@ -25,7 +25,7 @@ async fn lint(template: &Path) -> Option<(bool, String)> {
 }
 
 #[tokio::test]
-async fn cfn_lint_finds_nothing_in_the_file_and_in_what_is_printed() {
+async fn cfn_lint_accepts_the_file_and_the_printed_template() {
     let dir = TempDir::new().unwrap();
     let file = project("policies/cloudformation.yaml");
     let Some((sound, said)) = lint(&file).await else { return };
@@ -54,7 +54,7 @@ async fn cfn_lint_finds_nothing_in_the_file_and_in_what_is_printed() {
     assert!(!sound && said.contains("BlockPublicAcl"), "{said}");
 }
 
-/// The resources of the template as printed for `flags`, with parameters set and all functions worked out.
+/// The resources of the template as printed for `flags`, with these parameters and all functions evaluated.
 async fn resources(flags: &[&str], parameters: Value) -> Option<Value> {
     let dir = TempDir::new().unwrap();
     let (template, values) = (dir.path().join("template.yaml"), dir.path().join("values.json"));
@@ -88,7 +88,7 @@ async fn printed(template: &str, config: &str, sids: &[&str]) -> Vec<Value> {
     sids.iter().map(find).collect()
 }
 
-/// One value in a list means what it means alone.
+/// A list with one value, replaced by the value, which means the same.
 fn plain(value: &Value) -> Value {
     match value {
         Value::Array(items) if items.len() == 1 => plain(&items[0]),
@@ -116,7 +116,7 @@ const FLAGS: [&str; 8] = [
 ];
 
 #[tokio::test]
-async fn with_everything_each_statement_is_that_of_the_json_templates() {
+async fn with_all_options_each_statement_equals_that_of_the_json_template() {
     let parameters =
         json!({ "Encryption": "sse-kms", "CreateOnly": "true", "ObjectTags": "true", "ReaderArn": READER });
     let Some(resources) = resources(&FLAGS, parameters).await else { return };
@@ -151,7 +151,7 @@ async fn with_everything_each_statement_is_that_of_the_json_templates() {
 }
 
 #[tokio::test]
-async fn with_nothing_asked_for_what_it_would_need_is_not_there() {
+async fn resources_of_unused_options_are_left_out() {
     let Some(resources) = resources(&FLAGS, json!({})).await else { return };
     let config = format!(
         "[s3]\nbucket = 'events-raw/logs'\nrole_arn = '{WRITER}'\n[[source]]\nid = 'web'\nwrite_keys = ['k']\n"
@@ -172,7 +172,7 @@ async fn with_nothing_asked_for_what_it_would_need_is_not_there() {
 }
 
 #[tokio::test]
-async fn the_bucket_is_private_encrypted_and_kept() {
+async fn the_bucket_is_private_encrypted_and_retained() {
     let Some(plain) = resources(&FLAGS, json!({})).await else { return };
     let bucket = &plain["Bucket"];
     let blocked = bucket["PublicAccessBlockConfiguration"].as_object().unwrap();
@@ -193,9 +193,9 @@ async fn the_bucket_is_private_encrypted_and_kept() {
     assert_eq!(kms["Alias"], json!({ "AliasName": "alias/forebay", "TargetKeyId": "<Key>" }));
 }
 
-/// The rules that are in force in the advice are those of the bucket that CloudFormation makes.
+/// The enabled rules of the recommended lifecycle are those of the stack's bucket.
 #[tokio::test]
-async fn the_lifecycle_is_that_of_the_advice() {
+async fn the_stack_has_the_recommended_lifecycle() {
     let Some(resources) = resources(&FLAGS, json!({})).await else { return };
     let advice = policy(&["lifecycle", "--bucket", "events-raw/logs"], None).await.json();
     let enabled = advice["Rules"].as_array().unwrap().iter().filter(|rule| rule["Status"] == "Enabled");

@@ -35,7 +35,7 @@ fn names() -> Vec<String> {
     names
 }
 
-/// A configuration with everything that a policy can speak of.
+/// A configuration with everything that policies depend on.
 fn everything() -> String {
     format!(
         "[s3]\nbucket = 'events-raw/logs'\nencryption = 'kms:{KEY}'\nrole_arn = '{WRITER}'\nobject_tags = ['day']\n\
@@ -43,7 +43,7 @@ fn everything() -> String {
     )
 }
 
-/// Two sources in two places, one of them reached by a role.
+/// Two sources in two places, one of them written with a role.
 fn two_places() -> String {
     format!(
         "[s3]\nbucket = 'events-raw/logs'\n[[source]]\nid = 'web'\nwrite_keys = ['k']\n[[source]]\nid = 'ios'\n\
@@ -52,12 +52,12 @@ fn two_places() -> String {
 }
 
 #[tokio::test]
-async fn every_template_is_printed_filled_in_and_alone() {
+async fn every_template_is_printed_filled_in_and_without_messages() {
     for name in names() {
         let kms = format!("encryption = 'kms:{KEY}'\n");
         let config = match name.as_str() {
             "bucket-enforce-sse-s3" => everything().replace(&kms, ""),
-            // The stack's bucket takes no ACLs.
+            // The stack's bucket accepts no ACLs.
             "cloudformation" => everything().replace("acl = 'bucket-owner-full-control'\n", ""),
             _ => everything(),
         };
@@ -79,7 +79,7 @@ async fn every_template_is_printed_filled_in_and_alone() {
 }
 
 #[tokio::test]
-async fn every_template_is_listed_with_a_line() {
+async fn every_template_is_listed_on_one_line() {
     let listed = policy(&["--list"], None).await;
     assert_eq!(listed.stdout, policy(&[], None).await.stdout);
     let mut listed: Vec<&str> = listed.stdout.lines().map(|line| line.split_once("  ").unwrap().0).collect();
@@ -88,7 +88,7 @@ async fn every_template_is_listed_with_a_line() {
 }
 
 #[tokio::test]
-async fn what_is_missing_is_named_with_what_gives_it() {
+async fn a_missing_value_is_named_with_the_flag_that_gives_it() {
     let check = async |arguments: &[&str], config: Option<&str>, said: &str| {
         let Printed { code, stdout, stderr } = policy(arguments, config).await;
         assert_eq!((code, stdout.as_str()), (Some(2), ""), "{arguments:?}: {stderr}");
@@ -112,14 +112,14 @@ async fn what_is_missing_is_named_with_what_gives_it() {
     check(&["collector"], Some("[s3]\nbucket = 'b-1'\n"), "source").await;
     check(&["nothing"], None, "possible values").await;
     let two = two_places();
-    check(&["lifecycle"], Some(&two), "pick one by --bucket NAME (events-raw, other-raw)").await;
+    check(&["lifecycle"], Some(&two), "select one with --bucket NAME (events-raw, other-raw)").await;
     let ids = ["role-trust", "--principal", COLLECTOR, "--external-id", "web", "--external-id", "ios"];
     check(&ids, None, "--external-id ID, or print role-trust-many (web, ios)").await;
     let cn = ["reader", "--bucket", "b-1", "--kms-key", KEY, "--region", "cn-north-1"];
     check(&cn, None, "is for one partition").await;
     let none = "[s3]\nbucket = 'b-1'\nencryption = 'none'\n[[source]]\nid = 'web'\nwrite_keys = ['k']\n";
     let enforce = ["bucket-enforce-sse-s3", "--principal", COLLECTOR];
-    check(&enforce, Some(none), "a source that asks for SSE-S3 is missing").await;
+    check(&enforce, Some(none), "a source that requests SSE-S3 is missing").await;
 }
 
 fn statement<'a>(policy: &'a Value, sid: &str) -> Option<&'a Value> {
@@ -136,7 +136,7 @@ fn sids(policy: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn what_a_configuration_does_not_use_is_left_out() {
+async fn unused_rights_are_left_out() {
     let plain = policy(&["collector", "--bucket", "events-raw/logs"], None).await.json();
     assert_eq!(sids(&plain), ["ForebayPuts", "ForebayLooks", "ForebayChecksBucket", "ForebayRemovesChecks"]);
     let two = two_places();
@@ -148,7 +148,7 @@ async fn what_a_configuration_does_not_use_is_left_out() {
     assert_eq!(
         statement(&collector, "ForebayPuts").unwrap()["Resource"],
         "arn:aws:s3:::events-raw/logs/segment-logs/*",
-        "what a role writes is the role's"
+        "a place written with a role belongs to the role's policy"
     );
     let role = policy(&["role"], Some(&two)).await.json();
     assert_eq!(statement(&role, "ForebayPuts").unwrap()["Resource"], "arn:aws:s3:::other-raw/segment-logs/*");
@@ -157,7 +157,7 @@ async fn what_a_configuration_does_not_use_is_left_out() {
 }
 
 #[tokio::test]
-async fn several_places_make_lists_and_one_is_picked_by_a_flag() {
+async fn several_places_become_lists_and_a_flag_selects_one() {
     let several = "[s3]\nbucket = 'events-raw/logs'\n[[source]]\nid = 'web'\nwrite_keys = ['k']\n[[source]]\nid = 'ios'\n\
                    write_keys = ['l']\nbucket = 'events-raw/apps'\n[[source]]\nid = 'tv'\nwrite_keys = ['m']\nbucket = 'tv-raw'\n";
     let collector = policy(&["collector"], Some(several)).await.json();
@@ -185,11 +185,11 @@ async fn several_places_make_lists_and_one_is_picked_by_a_flag() {
     let other =
         policy(&["bucket", "--bucket", "elsewhere/x", "--principal", COLLECTOR], Some(several)).await.json();
     let resource = &statement(&other, "ForebayPuts").unwrap()["Resource"];
-    assert_eq!(*resource, "arn:aws:s3:::elsewhere/x/segment-logs/*", "a bucket that is not configured");
+    assert_eq!(*resource, "arn:aws:s3:::elsewhere/x/segment-logs/*", "a bucket outside the configuration");
 }
 
 #[tokio::test]
-async fn a_role_is_not_granted_what_another_role_writes() {
+async fn a_role_is_not_granted_the_prefix_of_another_role() {
     let config = "[[source]]\nid = 'web'\nwrite_keys = ['k']\nbucket = 'events-raw/web'\n\
                   role_arn = 'arn:aws:iam::111122223333:role/a'\n[[source]]\nid = 'ios'\nwrite_keys = ['l']\n\
                   bucket = 'events-raw/ios'\nrole_arn = 'arn:aws:iam::111122223333:role/b'\n";
@@ -202,16 +202,16 @@ async fn a_role_is_not_granted_what_another_role_writes() {
     }
     let trust = policy(&["role-trust", "--principal", COLLECTOR], Some(config)).await;
     assert!(
-        trust.stderr.contains("pick one by --role ARN (arn:aws:iam::111122223333:role/a, arn:"),
+        trust.stderr.contains("select one with --role ARN (arn:aws:iam::111122223333:role/a, arn:"),
         "{trust:?}"
     );
     let picked = ["role-trust", "--principal", COLLECTOR, "--role", "arn:aws:iam::111122223333:role/b"];
     let trust = policy(&picked, Some(config)).await.json();
     let condition = &statement(&trust, "CollectorAssumes").unwrap()["Condition"];
-    assert_eq!(condition["StringEquals"]["sts:ExternalId"], "ios", "the source id, unless another is set");
+    assert_eq!(condition["StringEquals"]["sts:ExternalId"], "ios", "the source id by default");
 }
 
-/// A bucket with three prefixes: under one key, under another and the first, and with SSE-S3.
+/// A bucket with three prefixes: one with a key, one with this and another key, and one with SSE-S3.
 fn three_prefixes(rest: &str) -> String {
     let source = |id: &str, prefix: &str, encryption: &str| {
         format!(
@@ -225,7 +225,7 @@ fn three_prefixes(rest: &str) -> String {
 }
 
 #[tokio::test]
-async fn an_encryption_is_enforced_where_it_is_asked_for_and_no_key_that_is_used_is_refused() {
+async fn encryption_is_enforced_per_prefix_and_no_used_key_is_refused() {
     let enforce =
         async |name: &str, config: &str| policy(&[name, "--principal", COLLECTOR], Some(config)).await;
     let area = |prefix: &str| format!("arn:aws:s3:::events-raw/{prefix}/segment-logs/*");
@@ -251,7 +251,7 @@ async fn an_encryption_is_enforced_where_it_is_asked_for_and_no_key_that_is_used
 }
 
 #[tokio::test]
-async fn other_partitions_have_other_arns_and_hosts() {
+async fn other_partitions_have_their_own_arns_and_hosts() {
     let key = "arn:aws-cn:kms:cn-north-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
     let cn = policy(&["collector", "--bucket", "b-1", "--kms-key", key], None).await;
     let encrypts = statement(&cn.json(), "ForebayEncrypts").unwrap().clone();
@@ -262,17 +262,20 @@ async fn other_partitions_have_other_arns_and_hosts() {
 }
 
 #[tokio::test]
-async fn signs_that_mean_more_in_a_policy_mean_themselves_in_a_prefix() {
+async fn wildcards_and_variables_in_a_prefix_are_literal() {
     let printed = policy(&["collector", "--bucket", "b-1/a*b?c$d/BUCKET ü\""], None).await;
     let printed = printed.json();
     let resource = &statement(&printed, "ForebayPuts").unwrap()["Resource"];
     assert_eq!(*resource, "arn:aws:s3:::b-1/a${*}b${?}c${$}d/BUCKET ü\"/segment-logs/*");
     let lifecycle = policy(&["lifecycle", "--bucket", "b-1/a*b"], None).await.json();
-    assert_eq!(lifecycle["Rules"][0]["Filter"]["Prefix"], "a*b/segment-logs/", "a rule knows no such signs");
+    assert_eq!(
+        lifecycle["Rules"][0]["Filter"]["Prefix"], "a*b/segment-logs/",
+        "lifecycle rules have no wildcards"
+    );
 }
 
 #[tokio::test]
-async fn a_key_is_named_by_its_arn_however_it_is_configured() {
+async fn a_key_is_always_printed_as_its_arn() {
     let config = |key: &str| {
         format!(
             "[s3]\nbucket = 'b-1'\nregion = 'eu-west-1'\nencryption = 'kms:{key}'\n[[source]]\nid = 'web'\nwrite_keys = ['k']\n"
@@ -286,7 +289,7 @@ async fn a_key_is_named_by_its_arn_however_it_is_configured() {
 }
 
 #[test]
-fn what_is_granted_is_what_is_sent() {
+fn exactly_the_actions_that_are_sent_are_granted() {
     let granted: Vec<String> = granted::actions().into_iter().collect();
     let known = [
         "kms:DescribeKey",
@@ -303,9 +306,9 @@ fn what_is_granted_is_what_is_sent() {
     assert!(granted::NEED_NO_GRANT.iter().all(|action| !known.contains(action)));
 }
 
-/// The files that a person fills in by hand differ by that statement alone.
+/// The two files for filling in by hand differ only in that statement.
 #[test]
-fn a_role_may_do_what_the_collector_may_but_assume_roles() {
+fn a_role_has_the_collectors_rights_except_assuming_roles() {
     let read = |name: &str| -> Value {
         serde_json::from_str(&std::fs::read_to_string(project(&format!("policies/{name}.json"))).unwrap())
             .unwrap()
@@ -319,7 +322,7 @@ fn a_role_may_do_what_the_collector_may_but_assume_roles() {
 }
 
 #[tokio::test]
-async fn whoever_prints_a_policy_need_not_have_the_write_keys() {
+async fn printing_a_policy_needs_no_write_keys() {
     let config = "[s3]\nbucket = \"b-1/p\"\n[[source]]\nid = \"web\"\n\
                   write_keys = [\"env:NOT_SET_HERE\", \"file:/no/such/file\"]\n";
     let printed = policy(&["collector"], Some(config)).await;
@@ -330,7 +333,7 @@ async fn whoever_prints_a_policy_need_not_have_the_write_keys() {
 async fn a_stack_that_would_refuse_every_put_is_not_printed() {
     let web = "[[source]]\nid = 'web'\nwrite_keys = ['k']\n";
     for (setting, said) in
-        [("encryption = 'none'", "asks for no encryption"), ("acl = 'bucket-owner-full-control'", "s3.acl")]
+        [("encryption = 'none'", "requests no encryption"), ("acl = 'bucket-owner-full-control'", "s3.acl")]
     {
         let config = format!("[s3]\nbucket = 'b-1'\n{setting}\n{web}");
         let printed =

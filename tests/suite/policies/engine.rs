@@ -1,4 +1,4 @@
-//! The policy engine: `tests/policies/node/evaluate.cjs`, in a process of its own.
+//! The policy engine: `tests/policies/node/evaluate.cjs`, in a separate process.
 
 use std::process::Command;
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::printed::project;
 use crate::support::tools::{on_path, require, stdout_of};
 
-/// A request, and the policies that are in force for it.
+/// A request, and the policies in force for it.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Request {
     pub(super) identity: Vec<Value>,
@@ -20,17 +20,17 @@ pub(super) struct Request {
     pub(super) context: Value,
 }
 
-/// What comes of a request.
+/// The result of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(untagged)]
 pub(super) enum Answer {
-    /// The engine's word, and the Sids of the statements that decided.
+    /// The engine's result, and the Sids of the statements that decided.
     Decided { result: String, identity: Vec<String>, resource: Vec<String> },
-    /// The engine takes policy or request for wrong.
+    /// The engine rejects the policy or the request.
     Wrong { error: String },
 }
 
-/// The answer to each request; `None` where the engine is not set up.
+/// The answer to each request; `None` if the engine is not installed.
 pub(super) async fn evaluate(requests: &[Request]) -> Option<Vec<Answer>> {
     let (node, packages) = (on_path("node")?, require("policies/node_modules")?);
     let file = tempfile::NamedTempFile::new().unwrap();

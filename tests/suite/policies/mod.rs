@@ -1,5 +1,6 @@
-//! The policies under `policies/`: what `forebay policy` prints of them, and what it means to an engine that evaluates
-//! policies as AWS documents it. No AWS was asked; `policies/README.md` says what was evaluated by what.
+//! Tests of the policies under `policies/`: what `forebay policy` prints, and how an engine that follows the
+//! AWS documentation evaluates it. AWS itself is not asked; `policies/README.md` lists what was evaluated
+//! with what.
 
 mod cases;
 mod cloudformation;

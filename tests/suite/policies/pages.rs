@@ -1,4 +1,4 @@
-//! Each template has a page, and each page speaks of what is in its template.
+//! Each template has a page, and each page describes what is in its template.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ fn read(name: &str) -> String {
     std::fs::read_to_string(project(&format!("policies/{name}"))).unwrap()
 }
 
-/// What stands in backquotes in the first cell of a table's rows.
+/// The texts in backquotes in the first cell of each table row.
 fn rows(page: &str) -> BTreeSet<String> {
     let cells = page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
     cells.map(|(name, _)| name.to_owned()).collect()
@@ -23,7 +23,7 @@ fn templates() -> Vec<String> {
 }
 
 #[test]
-fn every_statement_has_a_row_on_its_page_and_no_row_is_of_another() {
+fn the_rows_of_a_page_are_the_statements_of_its_template() {
     for name in templates() {
         let page = read(&format!("{name}.md"));
         let template: Value = serde_json::from_str(&read(&format!("{name}.json"))).unwrap();
@@ -33,12 +33,12 @@ fn every_statement_has_a_row_on_its_page_and_no_row_is_of_another() {
         };
         let sids = items.as_array().unwrap().iter().map(|item| item[naming].as_str().unwrap().to_owned());
         assert_eq!(rows(&page), sids.collect(), "{name}.md");
-        assert!(page.contains("AWS documentation: "), "{name}.md names no page of AWS");
+        assert!(page.contains("AWS documentation: "), "{name}.md names no AWS page");
     }
 }
 
 #[test]
-fn the_page_of_the_stack_has_its_parameters() {
+fn the_page_of_the_stack_explains_its_parameters() {
     let template = read("cloudformation.yaml");
     let parameters =
         template.split("\nParameters:\n").nth(1).unwrap().split("\nConditions:\n").next().unwrap();
@@ -53,7 +53,7 @@ fn the_page_of_the_stack_has_its_parameters() {
 }
 
 #[test]
-fn the_index_leads_to_every_page_and_explains_every_placeholder() {
+fn the_index_links_every_page_and_explains_every_placeholder() {
     let index = read("README.md");
     let mut names = templates();
     names.push("cloudformation".to_owned());
@@ -67,7 +67,7 @@ fn the_index_leads_to_every_page_and_explains_every_placeholder() {
         let words = text.split(|c| !capital(c)).filter(|word| word.len() > 3).map(str::to_owned);
         words.collect::<Vec<_>>()
     });
-    // Of a lifecycle's storage class, and of the header's value.
+    // The storage class of the lifecycle, and a header's value.
     let placeholders: BTreeSet<String> = words.filter(|word| word != "STANDARD_IA").collect();
     for word in &placeholders {
         let found = explained.contains(&format!("`{word}`")) || explained.contains(&format!("`{word}/`"));

@@ -1,4 +1,4 @@
-//! What the built program prints.
+//! The output of the built program.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::support::tools::run;
 
-/// What came of one `forebay policy`.
+/// The result of one `forebay policy`.
 #[derive(Debug)]
 pub(super) struct Printed {
     pub(super) code: Option<i32>,
@@ -17,14 +17,14 @@ pub(super) struct Printed {
 }
 
 impl Printed {
-    /// The policy: nothing but JSON was printed, and nothing went wrong.
+    /// The policy, if the command printed only JSON and succeeded.
     pub(super) fn json(&self) -> Value {
         assert_eq!(self.code, Some(0), "{self:?}");
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 }
 
-/// Runs `forebay policy` in an empty directory, with `config` as its forebay.toml where there is one.
+/// Runs `forebay policy` in an empty directory, with `config` as its forebay.toml if given.
 pub(super) async fn policy(arguments: &[&str], config: Option<&str>) -> Printed {
     let dir = TempDir::new().unwrap();
     if let Some(config) = config {
@@ -33,7 +33,7 @@ pub(super) async fn policy(arguments: &[&str], config: Option<&str>) -> Printed 
     policy_in(dir.path(), arguments).await
 }
 
-/// The same in a directory.
+/// The same in a given directory.
 pub(super) async fn policy_in(dir: &Path, arguments: &[&str]) -> Printed {
     let mut command = Command::new(env!("CARGO_BIN_EXE_forebay"));
     command.arg("policy").args(arguments).current_dir(dir).env_clear();

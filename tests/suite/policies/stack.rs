@@ -1,4 +1,5 @@
-//! What is printed, put to work on a server that evaluates it: the stack is made, the role assumed, objects are put.
+//! Uses the printed policies on a server that evaluates them: creates the stack, assumes the role and puts
+//! objects.
 
 use std::process::Command;
 
@@ -8,7 +9,7 @@ use super::printed::project;
 use crate::support::tools::{Ministack, in_venv, stdout_of};
 
 #[tokio::test]
-async fn the_stack_lets_pass_what_forebay_sends_and_nothing_else() {
+async fn the_stack_allows_only_what_forebay_sends() {
     let Some(python) = in_venv("python") else { return };
     let Some(ministack) = Ministack::start().await else { return };
     let mut command = Command::new(python);

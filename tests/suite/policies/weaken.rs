@@ -1,19 +1,19 @@
-//! Every way in which a policy is made to say something else, one at a time.
+//! Makes every weakened variant of a policy, with one change each.
 
 use serde_json::{Value, json};
 
-/// A policy with one thing changed.
+/// A policy with one change.
 #[derive(Debug)]
 pub(super) struct Weakened {
-    /// What was changed: the Sid, and what of it.
+    /// The change: the Sid and the changed part.
     pub(super) what: String,
-    /// Whether a whole statement is gone.
+    /// Whether a whole statement is left out.
     pub(super) whole: bool,
     pub(super) policy: Value,
 }
 
-/// Each statement left out, each of its conditions and each of several values dropped, and action, resource and
-/// principal widened as far as they go.
+/// Leaves out each statement, drops each condition and each of several values, and widens action, resource
+/// and principal as far as possible.
 pub(super) fn all(policy: &Value) -> Vec<Weakened> {
     let count = policy["Statement"].as_array().unwrap().len();
     (0..count).flat_map(|index| of_statement(policy, index)).collect()

@@ -34,7 +34,7 @@ async fn segment_analytics_next_1_84_3() {
     }
 }
 
-/// In this mode the SDK does not say which call a 400 was for, so that part is left to the standard mode.
+/// In this mode the SDK does not report which call a 400 was for, so only the standard mode tests that.
 #[tokio::test]
 async fn segment_analytics_next_1_84_3_batching() {
     let Some(driver) = driver("analytics-next-1.84", "batching") else { return };
@@ -49,8 +49,8 @@ async fn segment_analytics_next_1_84_3_batching() {
     }
 }
 
-/// This version does not look at the status of an answer, so no answer can make it try again; what it does retry is
-/// a connection that ends without one. Its batching mode speaks https only.
+/// This version ignores the status of an answer, so no answer makes it retry; it only retries if a connection
+/// ends without one. Its batching mode supports only https.
 #[tokio::test]
 async fn segment_analytics_next_1_70_0() {
     let Some(driver) = driver("analytics-next-1.70", "standard") else { return };

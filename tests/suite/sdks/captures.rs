@@ -1,4 +1,4 @@
-//! Requests that real SDKs sent, captured on the wire: sent again, byte for byte but for the address.
+//! Replays captured requests of real SDKs, byte for byte except for the address.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use super::conformance::{COLLECTORS_OWN, calls_of_body, fresh, text_member};
 use crate::support::json::{Members, Numbers, contains, members};
 
-/// One captured request. What the server of that day answered does not count here.
+/// One captured request. The answer of the original server is ignored.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Capture {
@@ -22,11 +22,11 @@ struct Capture {
     /// Name, value, name, value, and so on.
     headers: Vec<String>,
     body: String,
-    /// The body as it was on the wire, where it was compressed.
+    /// The compressed body as sent, if it was compressed.
     body_gzip_base64: Option<String>,
 }
 
-/// The write key of all captures: in dev mode, also the source.
+/// The write key of all captures; in dev mode it is also the source.
 const WRITE_KEY: &str = "WRITEKEY";
 
 #[tokio::test]
@@ -44,10 +44,11 @@ async fn browser() {
     replay(include_str!("../../fixtures/captures/browser.jsonl")).await;
 }
 
-/// Every request gets its answer; every call is stored once, also where an SDK had sent it again; its values are those sent.
+/// Every request gets its answer. Every call is stored once, even if an SDK sent it again, and keeps its
+/// values.
 async fn replay(captures: &str) {
     let (forebay, _folder) = fresh().await;
-    // What makes a call the same call: the id, the type and the client's time.
+    // The identity of a call: its id, its type and the client's time.
     let mut sent: BTreeMap<[String; 3], Members> = BTreeMap::new();
     for line in captures.lines() {
         let capture: Capture = serde_json::from_str(line).expect("a capture");
@@ -94,7 +95,7 @@ fn calls(capture: &Capture) -> Vec<Members> {
 }
 
 fn identity(call: &Members) -> [String; 3] {
-    // One SDK has `originalTimestamp` in the place of `timestamp`.
+    // One SDK sends `originalTimestamp` instead of `timestamp`.
     let time = if call.contains_key("timestamp") { "timestamp" } else { "originalTimestamp" };
     ["messageId", "type", time].map(|name| {
         let value = call.get(name).unwrap_or_else(|| panic!("no {name}: {call:?}"));
@@ -102,7 +103,7 @@ fn identity(call: &Members) -> [String; 3] {
     })
 }
 
-/// Sends a request over a connection of its own; the status and the body of the answer.
+/// Sends a request on a new connection. Returns the status and the body of the answer.
 async fn exchange(capture: &Capture, collector: &str) -> (u16, String) {
     let address = collector.trim_start_matches("http://");
     let body = match &capture.body_gzip_base64 {

@@ -1,7 +1,7 @@
-//! Browser SDKs in headless Chromium, in a page of another origin than the collector.
+//! Browser SDKs in headless Chromium, in a page whose origin is not the collector's.
 //!
-//! Where a connection that was used before ends without an answer, Chromium itself sends the request again, whatever the SDK
-//! does. So only statuses tell one SDK from another.
+//! If a reused connection ends without an answer, Chromium itself resends the request, whatever the SDK does.
+//! So SDKs differ only in how they react to statuses.
 
 use http::StatusCode;
 
@@ -30,7 +30,7 @@ pub(super) fn driver(sdk: &str, flags: &[&'static str]) -> Option<Driver> {
     })
 }
 
-/// It has no screen, puts traits into the context, and leaves out members that are null.
+/// This SDK has no screen, puts traits into the context, and omits members that are null.
 fn by_rudder(mut call: Members) -> Option<Members> {
     if call["type"].get() == r#""screen""# {
         return None;
@@ -41,7 +41,7 @@ fn by_rudder(mut call: Members) -> Option<Members> {
     traits_in_context(call)
 }
 
-/// What a page sends arrives from another origin, with the address of whoever sent it, and after it was left.
+/// Calls of a page arrive from another origin, with the sender's address, even after the page was left.
 async fn arrives(sdk: &str, flags: &[&'static str], leaving: &[&'static str]) {
     let Some(driver) = driver(sdk, flags) else { return };
     let Some(left) = self::driver(sdk, leaving) else { return };

@@ -1,4 +1,4 @@
-//! What is asked of each SDK, whatever its language.
+//! The checks that every SDK must pass, whatever its language.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -20,38 +20,39 @@ use crate::support::json::{Members, Numbers, contains, members};
 use crate::support::tls_front::TlsFront;
 use crate::support::wait;
 
-/// Time for a driver to make its calls and for them to be in the bucket. An SDK may wait seconds before it tries again.
+/// Time for a driver to make its calls and for them to reach the bucket. An SDK may wait seconds before it
+/// retries.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(90);
-/// Time for a driver to end once nothing is left to send.
+/// Time for a driver to end after everything was sent.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The calls that drivers make: the same file is read by them.
+/// The calls that drivers make; the drivers read the same file.
 const SCENARIOS: &str = include_str!("../../sdks/scenarios.json");
 
-/// How an SDK is driven. A driver is called with the write key, the base URL and the scenario; it ends when its calls are
-/// settled, and not before its standard input is closed where it cannot know that.
+/// How an SDK is driven. A driver is called with the write key, the base URL and the scenario. It ends when
+/// its calls are settled; if it cannot know that, it ends after its standard input is closed.
 #[derive(Clone, Debug)]
 pub(crate) struct Driver {
     pub(crate) program: PathBuf,
-    /// What comes before the write key: the script, and the SDK's name in it.
+    /// The arguments before the write key: the script, and its name for the SDK.
     pub(crate) script: Vec<String>,
     pub(crate) flags: Vec<&'static str>,
     pub(crate) environment: Vec<(&'static str, OsString)>,
-    /// What its language makes of a big integer.
+    /// How its language writes a big integer.
     pub(crate) numbers: Numbers,
-    /// What the SDK makes of a call; `None` where it has no such call.
+    /// What the SDK makes of a call; `None` if it has no such call.
     pub(crate) as_sent: fn(Members) -> Option<Members>,
-    /// Whether it speaks TLS and nothing else.
+    /// Whether it supports only TLS.
     pub(crate) only_tls: bool,
 }
 
-/// The call as it was made.
+/// The call unchanged.
 #[expect(clippy::unnecessary_wraps, reason = "some SDKs lack a call")]
 pub(crate) fn as_made(call: Members) -> Option<Members> {
     Some(call)
 }
 
-/// Traits of an identify call in `context.traits`, where RudderStack's SDKs put them.
+/// Moves the traits of an identify call to `context.traits`, where RudderStack's SDKs put them.
 #[expect(clippy::unnecessary_wraps, reason = "some SDKs lack a call")]
 pub(crate) fn traits_in_context(mut call: Members) -> Option<Members> {
     if call["type"].get() == r#""identify""#
@@ -64,30 +65,30 @@ pub(crate) fn traits_in_context(mut call: Members) -> Option<Members> {
     Some(call)
 }
 
-/// Without the members that are null, which some SDKs leave out.
+/// Removes the members that are null, which some SDKs omit.
 pub(crate) fn without_nulls(object: &RawValue) -> Box<RawValue> {
     let mut members = members(object.get());
     members.retain(|_, value| value.get() != "null");
     to_raw_value(&members).expect("JSON again")
 }
 
-/// What became of two calls of which the first met a fault.
+/// The fate of two calls, the first of which met a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
     /// Both are stored, each once.
     Once,
-    /// The SDK gave the first up.
+    /// The SDK gave up the first call.
     GivenUp,
     /// Anything else.
     Wrong,
 }
 
-/// What a first request meets.
+/// What happens to the first request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Trouble {
-    /// This, once.
+    /// This fault, once.
     Fault(Fault),
-    /// The program is killed, and started again on its data.
+    /// The program is killed, and restarted on its data.
     Restart,
 }
 
@@ -103,20 +104,20 @@ pub(crate) fn script(relative: &str) -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sdks").join(relative).display().to_string()
 }
 
-/// The calls of a scenario, as the file has them.
+/// The calls of a scenario, as in the file.
 pub(crate) fn scenario(name: &str) -> Vec<Box<RawValue>> {
     let scenarios: Members = members(SCENARIOS);
     serde_json::from_str(scenarios[name].get()).expect("a list of calls")
 }
 
-/// A fresh program, and the folder that its data is in.
+/// A fresh program, and its data folder.
 pub(crate) async fn fresh() -> (Forebay, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a folder");
     (Forebay::dev(folder.path(), Flush::SOON).await, folder)
 }
 
 impl Driver {
-    /// Everything that holds for a server-side SDK.
+    /// Checks everything that a server-side SDK must do.
     pub(crate) async fn conforms(&self) {
         let (forebay, _folder) = fresh().await;
         tokio::join!(
@@ -128,7 +129,8 @@ impl Driver {
         );
     }
 
-    /// Each call of a scenario arrives once, ids and values equal, and each of its members byte for byte as it was sent.
+    /// Checks that each call of a scenario arrives once with equal ids and values, and that each of its
+    /// members keeps the bytes that were sent.
     pub(crate) async fn delivers(&self, forebay: &Forebay, name: &str) {
         let proxy = FaultProxy::start(&forebay.collector, []).await;
         let calls = self.as_sent(scenario(name));
@@ -137,7 +139,7 @@ impl Driver {
         assert_as_on_the_wire(&proxy.tracking(), &lines);
     }
 
-    /// The first request meets a fault that is to be retried: nothing is lost, nothing doubled. Returns what the
+    /// The first request meets a fault that must be retried: nothing is lost or duplicated. Returns what the
     /// SDK sent.
     pub(crate) async fn survives(&self, forebay: &Forebay, write_key: &str, fault: Fault) -> Vec<Seen> {
         let proxy = FaultProxy::start(&forebay.collector, [fault]).await;
@@ -148,12 +150,12 @@ impl Driver {
         assert_eq!(
             tracking.first().and_then(|seen| seen.fault),
             Some(fault),
-            "the script was not met: {tracking:?}"
+            "the fault was not met: {tracking:?}"
         );
         proxy.seen()
     }
 
-    /// A 400 is final: the call that met it is not sent again, and the next one is delivered.
+    /// A 400 is final: its call is not sent again, and the next one is delivered.
     pub(crate) async fn gives_up_after_400(&self, forebay: &Forebay) {
         let proxy = FaultProxy::start(&forebay.collector, [Fault::Status(StatusCode::BAD_REQUEST)]).await;
         let calls = scenario("two-calls");
@@ -163,7 +165,7 @@ impl Driver {
         assert_eq!(tracking.len(), 2, "one request for each call, and no other: {tracking:?}");
     }
 
-    /// What becomes of two calls where the first meets trouble, within `patience`. Makes a program of its own.
+    /// The fate of two calls if the first meets trouble, within `patience`. Starts a program of its own.
     pub(crate) async fn fate(&self, trouble: Trouble, patience: Duration) -> Fate {
         let (forebay, folder) = fresh().await;
         let (forebay, proxy, running) = match trouble {
@@ -187,7 +189,7 @@ impl Driver {
             let done = running.ended.is_finished() || bucket.lines("fate").await.len() >= 2;
             done.then_some(())
         };
-        // What is given up never comes, and not every SDK ends by itself.
+        // An abandoned call never comes, and not every SDK ends by itself.
         drop(timeout(patience, wait::until("both calls", patience * 2, all)).await);
         running.end().await;
         forebay.flush().await;
@@ -201,13 +203,13 @@ impl Driver {
         }
     }
 
-    /// The calls as this SDK puts them.
+    /// The calls as this SDK sends them.
     fn as_sent(&self, calls: Vec<Box<RawValue>>) -> Vec<Box<RawValue>> {
         let sent = calls.iter().filter_map(|call| (self.as_sent)(members(call.get())));
         sent.map(|call| to_raw_value(&call).expect("JSON again")).collect()
     }
 
-    /// Runs the driver to its end, and returns all lines of the source once they are delivered.
+    /// Runs the driver to its end, and returns all lines of the source after they are delivered.
     pub(crate) async fn run(
         &self,
         forebay: &Forebay,
@@ -248,7 +250,7 @@ impl Driver {
     }
 }
 
-/// A driver that runs.
+/// A running driver.
 struct Running {
     what: String,
     stdin: Option<ChildStdin>,
@@ -257,7 +259,7 @@ struct Running {
 }
 
 impl Running {
-    /// Tells it that nothing is waited for any more, and waits for its end, which must be a good one.
+    /// Closes its standard input, and waits until it ends successfully.
     async fn end(self) {
         let Self { what, stdin, ended, _front } = self;
         drop(stdin);
@@ -275,7 +277,7 @@ pub(crate) fn preflighted(seen: &[Seen]) -> bool {
     matches!((first(Method::OPTIONS), first(Method::POST)), (Some(preflight), Some(request)) if preflight < request)
 }
 
-/// Each of `calls` stands in exactly one of `lines`, and no line is left over.
+/// Checks that each of `calls` is in exactly one of `lines`, and that no line is left over.
 pub(crate) fn assert_calls(calls: &[Box<RawValue>], lines: &[String], numbers: Numbers) {
     let all = lines.join("\n");
     assert_eq!(lines.len(), calls.len(), "as many lines as calls:\n{all}");
@@ -286,16 +288,17 @@ pub(crate) fn assert_calls(calls: &[Box<RawValue>], lines: &[String], numbers: N
         assert_eq!(equal.len(), 1, "one line for {call}; line by line: {differences:#?}\n{all}");
         matched.extend(equal);
     }
-    assert_eq!(matched.len(), lines.len(), "a line stands for two calls:\n{all}");
+    assert_eq!(matched.len(), lines.len(), "one line matches two calls:\n{all}");
     let ids: BTreeSet<_> = lines.iter().map(|line| text_member(line, "messageId")).collect();
-    assert_eq!(ids.len(), lines.len(), "each call has an id of its own:\n{all}");
+    assert_eq!(ids.len(), lines.len(), "ids are not unique:\n{all}");
 }
 
-/// What the collector writes in place of what was sent, or leaves out.
+/// The members that the collector replaces or omits.
 pub(crate) const COLLECTORS_OWN: [&str; 5] =
     ["sentAt", "timestamp", "originalTimestamp", "writeKey", "receivedAt"];
 
-/// Each line has every member that its call had on the wire, byte for byte. A `context` may have more, such as the address.
+/// Checks that each line has every member of its call, byte for byte as sent. A `context` may have more
+/// members, such as the address.
 fn assert_as_on_the_wire(requests: &[Seen], lines: &[String]) {
     let text = |request: &Seen| String::from_utf8(request.body.to_vec()).expect("text");
     let sent: BTreeMap<String, Members> = requests
@@ -307,7 +310,7 @@ fn assert_as_on_the_wire(requests: &[Seen], lines: &[String]) {
         let stored = members(line);
         let call = sent.get(&text_member(line, "messageId")).unwrap_or_else(|| panic!("not sent: {line}"));
         for (name, value) in call.iter().filter(|(name, _)| !COLLECTORS_OWN.contains(&name.as_str())) {
-            let kept = stored.get(name).unwrap_or_else(|| panic!("{name} is not there: {line}"));
+            let kept = stored.get(name).unwrap_or_else(|| panic!("{name} is missing: {line}"));
             if name == "context" {
                 let kept = members(kept.get());
                 for (name, value) in members(value.get()) {
@@ -320,7 +323,7 @@ fn assert_as_on_the_wire(requests: &[Seen], lines: &[String]) {
     }
 }
 
-/// The calls of a request's body: those of its batch, or itself.
+/// The calls of a request's body: the items of its batch, or the body itself.
 pub(crate) fn calls_of_body(body: &str) -> Vec<Members> {
     let mut body = members(body);
     let Some(batch) = body.remove("batch") else { return vec![body] };
@@ -328,7 +331,7 @@ pub(crate) fn calls_of_body(body: &str) -> Vec<Members> {
     items.iter().map(|item| members(item.get())).collect()
 }
 
-/// Where a line is not the call, where it is not.
+/// How a line differs from the call.
 fn difference(call: &RawValue, line: &str, numbers: Numbers) -> Result<(), String> {
     let mut call = members(call.get());
     let timestamp = call.remove("timestamp");
@@ -336,16 +339,17 @@ fn difference(call: &RawValue, line: &str, numbers: Numbers) -> Result<(), Strin
     let line_value = RawValue::from_string(line.to_owned()).map_err(|error| error.to_string())?;
     contains(&call, &line_value, numbers)?;
     let Some(timestamp) = timestamp else { return Ok(()) };
-    // Each language writes the instant its own way; `timestamp` itself is the collector's.
+    // Each language formats the time in its own way; `timestamp` itself is the collector's.
     let instant = |text: &str| DateTime::parse_from_rfc3339(text).map_err(|error| format!("{text}: {error}"));
     let sent: String = serde_json::from_str(timestamp.get()).map_err(|error| error.to_string())?;
     let kept = text_member(line, "originalTimestamp");
     if instant(&sent)? == instant(&kept)? { Ok(()) } else { Err(format!("made at {sent}, kept as {kept}")) }
 }
 
-/// A member of a line that is a string.
+/// A string member of a line.
 pub(crate) fn text_member(line: &str, name: &str) -> String {
     let members = members(line);
     let value = members.get(name).unwrap_or_else(|| panic!("no {name}: {line}"));
-    serde_json::from_str(value.get()).unwrap_or_else(|error| panic!("{name} is no string ({error}): {line}"))
+    serde_json::from_str(value.get())
+        .unwrap_or_else(|error| panic!("{name} is not a string ({error}): {line}"))
 }

@@ -1,4 +1,4 @@
-//! SDKs of the JVM. They take long to start and to try again, so the suite only looks whether every call arrives.
+//! SDKs of the JVM. They take long to start and to retry, so the suite only checks that every call arrives.
 
 use super::conformance::{Driver, fresh, without_nulls};
 use crate::support::json::{Members, Numbers};
@@ -22,7 +22,7 @@ pub(super) fn driver(sdk: &str) -> Option<Driver> {
     })
 }
 
-/// It leaves out members that are null, and knows no category of a screen.
+/// This SDK omits members that are null, and has no category of a screen.
 #[expect(clippy::unnecessary_wraps, reason = "some SDKs lack a call")]
 fn by_java(mut call: Members) -> Option<Members> {
     if call["type"].get() == r#""screen""# {
@@ -34,7 +34,7 @@ fn by_java(mut call: Members) -> Option<Members> {
     Some(call)
 }
 
-/// It has no page.
+/// This SDK has no page.
 fn by_kotlin(call: Members) -> Option<Members> {
     (call["type"].get() != r#""page""#).then_some(call)
 }

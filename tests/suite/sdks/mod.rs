@@ -1,4 +1,5 @@
-//! Unmodified SDKs against the real program: what they send arrives, once and unharmed; what they are told, they obey.
+//! Unmodified SDKs against the real program: what they send arrives once and intact, and they obey the
+//! answers.
 
 mod browser;
 mod captures;

@@ -4,7 +4,7 @@ use super::conformance::{Driver, as_made, script, traits_in_context};
 use crate::support::json::Numbers;
 use crate::support::tools::{in_venv, require};
 
-/// `packages`: where the SDK is, if it cannot share an environment with the others.
+/// `packages`: the folder of the SDK, if it cannot share an environment with the others.
 pub(super) fn driver(sdk: &str, packages: Option<&str>, flags: &[&'static str]) -> Option<Driver> {
     let program = in_venv("python")?;
     let environment = match packages {

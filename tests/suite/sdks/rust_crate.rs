@@ -1,4 +1,5 @@
-//! The Rust `segment` crate. It leaves retries to its caller: it says what came, and the caller sends again or not.
+//! The Rust `segment` crate. It leaves retries to its caller: it returns the error, and the caller decides
+//! whether to retry.
 
 use http::StatusCode;
 use segment::message::{Batch, BatchMessage, Message};
@@ -14,14 +15,14 @@ fn client(url: &str) -> HttpClient {
     HttpClient::new(reqwest::Client::new(), url.to_owned())
 }
 
-/// The calls of a scenario, as the crate's own types.
+/// The calls of a scenario, in the crate's own types.
 fn messages(name: &str) -> Vec<BatchMessage> {
     scenario(name).iter().map(|call| message(call)).collect()
 }
 
 fn message(call: &RawValue) -> BatchMessage {
     let mut call: Value = serde_json::from_str(call.get()).expect("a call");
-    // The crate reads no call in which this one is left out.
+    // The crate cannot parse a call without this member.
     call.as_object_mut().expect("an object").entry("timestamp").or_insert(Value::Null);
     let mut message: BatchMessage = serde_json::from_value(call).expect("a call of the crate");
     let extra = match &mut message {
@@ -32,7 +33,7 @@ fn message(call: &RawValue) -> BatchMessage {
         BatchMessage::Group(call) => &mut call.extra,
         BatchMessage::Alias(call) => &mut call.extra,
     };
-    // When it reads a call, the crate puts the ids here too, and would send them twice.
+    // When it parses a call, the crate also puts the ids here, and would send them twice.
     extra.retain(|name, _| name == "category");
     message
 }
@@ -77,7 +78,7 @@ async fn segment_crate_in_batches() {
 }
 
 #[tokio::test]
-async fn segment_crate_tells_its_caller_of_a_fault() {
+async fn segment_crate_reports_a_fault_to_its_caller() {
     let (forebay, _folder) = fresh().await;
     let faults = [
         Fault::Status(StatusCode::INTERNAL_SERVER_ERROR),
@@ -89,7 +90,7 @@ async fn segment_crate_tells_its_caller_of_a_fault() {
     let message = || batch(messages("two-calls"));
     for fault in faults {
         let answer = client.send("faults".to_owned(), message()).await;
-        assert!(answer.is_err(), "{fault:?} was taken for success");
+        assert!(answer.is_err(), "{fault:?} was reported as success");
     }
     client.send("faults".to_owned(), message()).await.expect("accepted");
     forebay.flush().await;

@@ -1,5 +1,5 @@
-//! What each SDK does when something goes wrong. The page has it as a table, and every test run compares the two; whether
-//! the SDKs still do so takes minutes, and is a command of its own: `tests/drive-sdks`.
+//! What each SDK does on failures. docs/sdks.md shows it as a table, and every test run compares the two.
+//! Checking the SDKs themselves takes minutes and is a separate command: `tests/drive-sdks`.
 
 use std::env;
 use std::time::Duration;
@@ -12,7 +12,8 @@ use super::conformance::{Driver, Fate, Trouble, fresh};
 use super::{browser, chromium, jvm, node, python};
 use crate::support::fault_proxy::Fault;
 
-/// Time for an SDK to try again: analytics-java waits up to 30 s. What is not there then was given up.
+/// Time for an SDK to retry: analytics-java waits up to 30 s. A call that has not arrived by then counts as
+/// given up.
 const PATIENCE: Duration = Duration::from_secs(75);
 
 const TROUBLES: [(&str, Trouble); 6] = [
@@ -24,15 +25,15 @@ const TROUBLES: [(&str, Trouble); 6] = [
     ("restart", Trouble::Restart),
 ];
 
-/// An SDK that is driven.
+/// A driven SDK.
 struct Sdk {
-    /// Package and version, as the page has it.
+    /// Package and version, as in the page.
     name: &'static str,
     driver: fn() -> Option<Driver>,
     scenarios: &'static [&'static str],
-    /// Calls of these: all, or as many as it has.
+    /// How many of the calls it supports.
     calls: usize,
-    /// The troubles at which it gives a call up.
+    /// The troubles at which it gives up a call.
     gives_up: &'static [&'static str],
 }
 
@@ -92,7 +93,7 @@ const ALL: &[Sdk] = &[
     Sdk::new("analytics-kotlin 1.27.0", || jvm::driver("kotlin"), 10),
 ];
 
-/// A browser has one user, so it makes only the first of the scenarios.
+/// A browser has one user, so it runs only the first of the scenarios.
 const fn in_chromium(name: &'static str, driver: fn() -> Option<Driver>, calls: usize) -> Sdk {
     Sdk { scenarios: &["all-calls"], ..Sdk::new(name, driver, calls) }
 }
@@ -106,7 +107,7 @@ impl Sdk {
         Self { gives_up: at, ..self }
     }
 
-    /// Its row of the table.
+    /// The SDK's row of the table.
     fn row(&self) -> String {
         let fate =
             |(name, _): &(&str, Trouble)| if self.gives_up.contains(name) { "given up" } else { "once" };
@@ -114,7 +115,7 @@ impl Sdk {
         format!("| {} | {calls} of {calls} | {} |", self.name, fates.join(" | "), calls = self.calls)
     }
 
-    /// Drives it through everything. Returns what was other than its row says.
+    /// Drives the SDK through everything. Returns what differs from its row.
     async fn drive(&self) -> Vec<String> {
         let Some(driver) = (self.driver)() else { return vec!["cannot be driven here".to_owned()] };
         let (forebay, _folder) = fresh().await;
@@ -144,7 +145,7 @@ fn the_page_has_the_table() {
     let head = format!("| SDK | calls | {} |", names.join(" | "));
     let rows: Vec<String> = ALL.iter().map(Sdk::row).collect();
     let table = format!("{head}\n|{}\n{}\n", " --- |".repeat(names.len() + 2), rows.join("\n"));
-    assert!(page.contains(&table), "docs/sdks.md should have:\n{table}");
+    assert!(page.contains(&table), "docs/sdks.md must contain:\n{table}");
 }
 
 /// `FOREBAY_DRIVE_SDKS`: `all`, or a part of the names to drive.
@@ -160,5 +161,5 @@ async fn each_sdk_does_what_its_row_says() {
         println!("{} {}", sdk.row(), odd.join("; "));
         wrong.extend(odd.into_iter().map(|odd| format!("{}: {odd}", sdk.name)));
     }
-    assert!(wrong.is_empty(), "not as the page has it:\n{}", wrong.join("\n"));
+    assert!(wrong.is_empty(), "not as in docs/sdks.md:\n{}", wrong.join("\n"));
 }

@@ -1,4 +1,4 @@
-//! The process's own credentials: those of a web identity that end, and those that come late.
+//! The process's own credentials: a web identity that expires, and credentials that appear late.
 
 use std::fs;
 use std::time::Duration;
@@ -20,7 +20,7 @@ async fn double() -> AwsDouble {
 }
 
 #[tokio::test]
-async fn a_web_identity_is_exchanged_again_when_its_session_ends_and_when_the_token_service_is_back() {
+async fn a_web_identity_is_exchanged_again_after_expiry_and_after_an_sts_outage() {
     let double = double().await;
     double.world(|world| world.web_identities.insert(ROLE.to_owned(), "the-token".to_owned()));
     let mut site = Site::new(&double.url(), &["web", "ios"], &[]);
@@ -35,7 +35,7 @@ async fn a_web_identity_is_exchanged_again_when_its_session_ends_and_when_the_to
     caller.send(&forebay, "web", 5, 0).await;
     all_arrive(&double, &caller, "lake", "web").await;
 
-    // Ended before its time: the next try has another.
+    // The session expired early: the next attempt has a new one.
     double.world(World::revoke_sessions);
     caller.send(&forebay, "web", 5, 0).await;
     all_arrive(&double, &caller, "lake", "web").await;
@@ -50,7 +50,7 @@ async fn a_web_identity_is_exchanged_again_when_its_session_ends_and_when_the_to
         for source in ["web", "ios"] {
             caller.send(&forebay, source, 5, 0).await;
         }
-        wait::until("tries in the outage", PATIENCE, async || {
+        wait::until("attempts in the outage", PATIENCE, async || {
             (double.assume_requests() > before).then_some(())
         })
         .await;
@@ -66,7 +66,7 @@ async fn a_web_identity_is_exchanged_again_when_its_session_ends_and_when_the_to
 }
 
 #[tokio::test]
-async fn credentials_that_come_late_or_are_renewed_in_their_file_deliver_what_waited() {
+async fn late_or_renewed_credentials_in_a_file_deliver_the_backlog() {
     let double = double().await;
     let mut site = Site::new(&double.url(), &TRIO, &[]);
     let file = site.path().join("credentials");

@@ -1,11 +1,12 @@
-//! KMS keys that are refused in mid-run, as AWS documents S3's answers. No server here knows these states.
+//! KMS keys that become unusable during a run, with S3's answers as AWS documents them. No local server has
+//! these states.
 
 use super::{Site, alarmed, alarms, all_arrive, all_clear, source_status};
 use crate::serve::support::{Caller, PATIENCE};
 use crate::support::aws_double::{AwsDouble, Key, Misdirected};
 use crate::support::wait;
 
-/// What happens to a key, and what S3 says of it.
+/// The new state of a key, and S3's answer.
 const TROUBLES: [(&str, Option<Key>, &str); 4] = [
     ("off", Some(Key::Disabled), "400 KMS.DisabledException"),
     ("ending", Some(Key::PendingDeletion), "400 KMS.KMSInvalidStateException"),
@@ -13,8 +14,8 @@ const TROUBLES: [(&str, Option<Key>, &str); 4] = [
     ("gone", None, "400 KMS.NotFoundException"),
 ];
 
-/// Sources of one key: three that deliver before and in the trouble, so that the third refusal is there at once, and
-/// one that has something only when it is over, whose put tells the others.
+/// The sources of one key. Three deliver before and during the outage, so that a third refusal comes at once;
+/// the fourth has calls only afterwards, and its successful put wakes the others.
 fn sources(key: &str) -> [String; 4] {
     ["one", "two", "three", "late"].map(|n| format!("{key}-{n}"))
 }
@@ -24,7 +25,7 @@ fn arn(key: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_key_that_is_refused_in_mid_run_is_waited_for_and_the_backlog_drains() {
+async fn deliveries_wait_for_an_unusable_key_and_then_drain() {
     let double = AwsDouble::start().await;
     double.world(|world| world.make_bucket("lake", "us-east-1", Misdirected::PermanentRedirect));
     let all: Vec<String> =
@@ -67,9 +68,9 @@ async fn a_key_that_is_refused_in_mid_run_is_waited_for_and_the_backlog_drains()
         assert!(alarm.contains(said), "{alarm}");
     }
     all_arrive(&double, &caller, "lake", "sound").await;
-    assert_eq!(alarms(&forebay, "refused").await.len(), TROUBLES.len(), "the sound key is in no alarm");
+    assert_eq!(alarms(&forebay, "refused").await.len(), TROUBLES.len(), "the usable key has no alarm");
     for (key, ..) in TROUBLES {
-        assert_eq!(double.ids("lake", &sources(key)[0]).len(), 5, "nothing was put under {key}");
+        assert_eq!(double.ids("lake", &sources(key)[0]).len(), 5, "nothing was put with {key}");
     }
 
     for (key, ..) in TROUBLES {
@@ -87,7 +88,7 @@ async fn a_key_that_is_refused_in_mid_run_is_waited_for_and_the_backlog_drains()
 }
 
 #[tokio::test]
-async fn a_busy_key_service_is_no_refusal() {
+async fn a_busy_kms_is_not_a_refusal() {
     let double = AwsDouble::start().await;
     double.world(|world| {
         world.make_bucket("lake", "us-east-1", Misdirected::PermanentRedirect);
@@ -98,7 +99,7 @@ async fn a_busy_key_service_is_no_refusal() {
     let forebay = site.serve().await;
     let mut caller = Caller::new();
     caller.send(&forebay, "web", 5, 0).await;
-    wait::until("four tries", PATIENCE, async || (double.requests().len() >= 4).then_some(())).await;
+    wait::until("four attempts", PATIENCE, async || (double.requests().len() >= 4).then_some(())).await;
     assert_eq!(alarms(&forebay, "refused").await, [""; 0]);
     double.world(|world| world.keys.insert(arn("busy"), Key::Enabled));
     all_arrive(&double, &caller, "lake", "web").await;
@@ -106,7 +107,7 @@ async fn a_busy_key_service_is_no_refusal() {
 }
 
 #[tokio::test]
-async fn another_encryption_than_was_asked_for_is_an_alarm_until_it_is_right() {
+async fn a_different_encryption_than_requested_raises_an_alarm_until_fixed() {
     let double = AwsDouble::start().await;
     let apply = |algorithm| double.world(|world| world.buckets.get_mut("lake").unwrap().applies = algorithm);
     double.world(|world| world.make_bucket("lake", "us-east-1", Misdirected::PermanentRedirect));
@@ -120,7 +121,7 @@ async fn another_encryption_than_was_asked_for_is_an_alarm_until_it_is_right() {
     assert!(alarm.starts_with("lake: "), "{alarm}");
     all_arrive(&double, &caller, "lake", "asks").await;
 
-    // What is right with another source of the same bucket hides nothing.
+    // A success of another source in the same bucket does not clear the alarm.
     caller.send(&forebay, "takes-any", 5, 0).await;
     wait::until("the other source's success", PATIENCE, async || {
         (source_status(&forebay, "takes-any").await["totals"]["delivered"] == 5).then_some(())

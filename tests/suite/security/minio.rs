@@ -1,13 +1,13 @@
-//! Against MinIO, which truly encrypts, knows its keys, and evaluates the conditions of policies.
+//! Tests against MinIO, which really encrypts, knows its keys and evaluates the conditions of policies.
 
 use aws_sdk_s3::types::{
     ServerSideEncryption, ServerSideEncryptionByDefault, ServerSideEncryptionConfiguration,
     ServerSideEncryptionRule,
 };
 use forebay::object::{Encryption, KmsContext, KmsKey, SseKms};
-use forebay::store::fault::OUTSIDE_TEXT_BYTES_MAX;
 use forebay::store::s3::{CredentialsFrom, S3Settings, S3Store};
 use forebay::store::{Fault, ObjectStore, PutMode};
+use forebay::words::outside::OUTSIDE_TEXT_MAX;
 use serde_json::{Value, json};
 
 use super::{Site, TRIO, alarmed, alarms, all_clear, source_status, statements};
@@ -17,10 +17,10 @@ use crate::support::bucket::Bucket;
 use crate::support::minio::{Minio, User};
 use crate::support::wait;
 
-/// A name of an object's metadata, as it stands in MinIO's files beside the object's bytes.
+/// A metadata name of an object, as MinIO stores it in a file next to the object's bytes.
 const METADATA: &[u8] = b"X-Amz-Meta-Forebay-Calls";
 
-/// The statements of templates, for the bucket `lake` and the user they bind: MinIO wants no principal in a user's
+/// The statements of templates for the bucket `lake`, without the principal: MinIO allows none in a user's
 /// policy.
 fn of_user(file: &str, names: &[&str]) -> Vec<Value> {
     let places = [("BUCKET", "lake"), ("PREFIX/", ""), ("KMS_KEY_ARN", Minio::KEY)];
@@ -31,7 +31,7 @@ fn of_user(file: &str, names: &[&str]) -> Vec<Value> {
     statements
 }
 
-/// What a bucket is asked for by default.
+/// Sets the bucket's default encryption.
 async fn set_default_encryption(minio: &Minio, bucket: &str) {
     let default = ServerSideEncryptionByDefault::builder()
         .sse_algorithm(ServerSideEncryption::AwsKms)
@@ -44,7 +44,7 @@ async fn set_default_encryption(minio: &Minio, bucket: &str) {
     request.server_side_encryption_configuration(rules).send().await.unwrap();
 }
 
-/// Algorithm and key of the only object of a source, as HeadObject says them, and its bytes.
+/// Algorithm and key of a source's only object according to HeadObject, and its bytes.
 async fn read_back(bucket: &Bucket, name: &str, source: &str) -> (Option<String>, Option<String>, Vec<u8>) {
     let prefix = format!("segment-logs/{source}/");
     let [key] = bucket.keys(&prefix).await.try_into().unwrap_or_else(|keys| panic!("{prefix}: {keys:?}"));
@@ -58,7 +58,7 @@ fn contains(haystack: &[u8], needle: &[u8]) -> bool {
 }
 
 #[tokio::test]
-async fn every_mode_is_read_back_and_what_is_encrypted_is_not_on_the_disk() {
+async fn every_encryption_mode_reads_back_and_encrypted_bytes_are_not_on_the_disk() {
     let Some(minio) = Minio::start().await else { return };
     let sources = ["none", "default", "sse-s3", "kms", "kms-full"];
     let mut site = Site::new(&minio.url(), &sources, &User::COLLECTOR.credentials());
@@ -110,17 +110,21 @@ async fn every_mode_is_read_back_and_what_is_encrypted_is_not_on_the_disk() {
         assert_eq!(told["encryption"]["kms_key"], json!(used), "{source}: {told}");
 
         let disk = minio.bytes_on_disk(&name);
-        assert!(contains(&disk, METADATA), "{source}: this is where the object lies");
+        assert!(contains(&disk, METADATA), "{source}: the object is in these files");
         let in_the_clear = contains(&disk, &bytes);
-        assert_eq!(in_the_clear, *source == "none", "{source}: whether the object's bytes are on the disk");
+        assert_eq!(
+            in_the_clear,
+            *source == "none",
+            "{source}: whether the disk contains the object's plain bytes"
+        );
     }
-    assert_eq!(alarms(&forebay, "encryption").await, [""; 0], "what was applied is what was asked for");
+    assert_eq!(alarms(&forebay, "encryption").await, [""; 0], "the requested encryption was applied");
     assert_eq!(alarms(&forebay, "refused").await, [""; 0]);
     assert!(forebay.terminate().await.success());
 }
 
 #[tokio::test]
-async fn an_unknown_key_waits_with_an_alarm_and_the_right_one_drains() {
+async fn an_unknown_key_raises_an_alarm_and_fixing_it_drains_the_backlog() {
     let Some(minio) = Minio::start().await else { return };
     let mut site = Site::new(&minio.url(), &[&["sound"], &TRIO[..]].concat(), &User::COLLECTOR.credentials());
     site.all(&format!("encryption = \"kms:{}\"", Minio::KEY));
@@ -157,7 +161,7 @@ async fn an_unknown_key_waits_with_an_alarm_and_the_right_one_drains() {
 }
 
 #[tokio::test]
-async fn puts_are_denied_in_mid_run_and_allowed_again_and_nothing_is_lost_or_doubled() {
+async fn nothing_is_lost_or_duplicated_when_puts_are_denied_for_a_while() {
     let Some(minio) = Minio::start().await else { return };
     let mut site = Site::new(&minio.url(), &[&["late"], &TRIO[..]].concat(), &User::COLLECTOR.credentials());
     site.all("checksums = \"when-required\"");
@@ -173,7 +177,7 @@ async fn puts_are_denied_in_mid_run_and_allowed_again_and_nothing_is_lost_or_dou
         caller.all_arrive(&lake, "", source).await;
     }
 
-    // What is sent says nothing of KMS, and from now on only KMS is taken.
+    // The puts request SSE-S3, and from now on only KMS is allowed.
     let denied = of_user("bucket-enforce-sse-kms.json", &["ForebayPuts", "DenyOtherEncryption"]);
     minio.bind(User::COLLECTOR, &denied).await;
     let before = lake.keys("").await;
@@ -185,7 +189,7 @@ async fn puts_are_denied_in_mid_run_and_allowed_again_and_nothing_is_lost_or_dou
     assert_eq!(lake.keys("").await, before);
 
     minio.bind(User::COLLECTOR, &allowed).await;
-    // The first put that gets through tells the others.
+    // The first successful put wakes the others.
     for source in [&["late"], &TRIO[..]].concat() {
         caller.send(&forebay, source, 10, 0).await;
     }
@@ -197,7 +201,7 @@ async fn puts_are_denied_in_mid_run_and_allowed_again_and_nothing_is_lost_or_dou
 }
 
 #[tokio::test]
-async fn deny_statements_refuse_what_they_should_and_let_pass_what_is_sent() {
+async fn deny_statements_refuse_only_what_they_should() {
     let Some(minio) = Minio::start().await else { return };
     minio.make_bucket("lake").await;
     minio.add_user(User::COLLECTOR).await;
@@ -225,11 +229,11 @@ async fn deny_statements_refuse_what_they_should_and_let_pass_what_is_sent() {
         minio.bind(User::COLLECTOR, &of_user(file, names)).await;
         let what = format!("{file} {names:?} {encryption}");
         match put(encryption).await {
-            Ok(_) => assert!(passes, "{what}: it passed"),
+            Ok(_) => assert!(passes, "{what}: the put was allowed"),
             Err(error) => {
                 assert!(!passes, "{what}: {error}");
                 assert_eq!((error.fault, error.status), (Fault::Refused, Some(403)), "{what}: {error}");
-                assert!(error.message.len() <= OUTSIDE_TEXT_BYTES_MAX);
+                assert!(error.message.len() <= OUTSIDE_TEXT_MAX + '…'.len_utf8());
             }
         }
     };
@@ -264,7 +268,7 @@ async fn deny_statements_refuse_what_they_should_and_let_pass_what_is_sent() {
     let file = "bucket-tls-only.json";
     check(file, &["ForebayPuts", "DenyPlainHttp"], &sse_s3, false).await;
 
-    // Not a matter of policy: the key service does not know the key.
+    // Not a refusal by policy: KMS does not know the key.
     minio.bind(User::COLLECTOR, &of_user("bucket.json", &["ForebayPuts"])).await;
     let error = put(&other).await.unwrap_err();
     assert_eq!((error.fault, error.status), (Fault::Refused, Some(404)), "{error}");
@@ -272,7 +276,7 @@ async fn deny_statements_refuse_what_they_should_and_let_pass_what_is_sent() {
 }
 
 #[tokio::test]
-async fn what_is_sent_over_tls_passes_where_plain_http_is_denied() {
+async fn puts_over_tls_pass_where_plain_http_is_denied() {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let Some(minio) = Minio::start_with_tls(&made.cert.pem(), &made.signing_key.serialize_pem()).await else {
         return;

@@ -1,4 +1,5 @@
-//! Against ministack, which evaluates policies of users, roles and buckets, and the trust policies of roles.
+//! Tests against ministack, which evaluates policies of users, roles and buckets, and trust policies of
+//! roles.
 
 use std::collections::BTreeMap;
 
@@ -18,12 +19,12 @@ use crate::support::wait;
 const KEY: &str = "arn:aws:kms:us-east-1:000000000000:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 const ACCOUNT: &str = "000000000000";
 
-/// A trust policy for the collector and one external id, as the template has it.
+/// The template's trust policy for the collector and one external id.
 fn trust(collector: &Identity, external_id: &str) -> Value {
     policy("role-trust.json", &[("COLLECTOR_ARN", &collector.arn), ("EXTERNAL_ID", external_id)])
 }
 
-/// The user that the program runs as, which may assume the account's roles and nothing else.
+/// The user that the program runs as; it may only assume the account's roles.
 async fn collector(ministack: &Ministack) -> Identity {
     let collector = ministack.make_user("collector").await;
     let roles = format!("arn:aws:iam::{ACCOUNT}:role/*");
@@ -32,7 +33,7 @@ async fn collector(ministack: &Ministack) -> Identity {
     collector
 }
 
-/// What a role needs to put below `segment-logs/` of a place.
+/// The rights of a role to put below `segment-logs/` of a place.
 fn may_put(place: &str) -> Value {
     let resource = format!("arn:aws:s3:::{place}segment-logs/*");
     let statement =
@@ -40,7 +41,7 @@ fn may_put(place: &str) -> Value {
     json!({ "Version": "2012-10-17", "Statement": [statement] })
 }
 
-/// The requests for a session with an external id.
+/// The requests for a session with this external id.
 fn assume_requests(ministack: &Ministack, external_id: &str) -> Vec<Request> {
     let requests = ministack.recorder.requests();
     let asks = |request: &Request| form_value(&request.body, "ExternalId").as_deref() == Some(external_id);
@@ -48,7 +49,7 @@ fn assume_requests(ministack: &Ministack, external_id: &str) -> Vec<Request> {
 }
 
 #[tokio::test]
-async fn one_destination_that_refuses_delays_no_other_and_drains_when_it_is_mended() {
+async fn a_refusing_destination_delays_no_other_and_drains_after_the_fix() {
     let Some(ministack) = Ministack::start().await else { return };
     let collector = collector(&ministack).await;
     let url = ministack.recorder.url();
@@ -56,7 +57,7 @@ async fn one_destination_that_refuses_delays_no_other_and_drains_when_it_is_mend
     site.all(&format!("sts_endpoint_url = \"{url}\""));
     let mut role = BTreeMap::new();
     for (name, place) in [("web", "web-lake/raw/"), ("ios", "ios-lake/a/b/"), ("down", "down-lake/")] {
-        // The role of `down` trusts another external id than its sources say.
+        // The role of `down` trusts another external id than its sources send.
         let trust = trust(&collector, if name == "down" { "another" } else { name });
         role.insert(name, ministack.make_role(name, &trust, &may_put(place)).await);
     }
@@ -101,14 +102,14 @@ async fn one_destination_that_refuses_delays_no_other_and_drains_when_it_is_mend
             caller.all_arrive(bucket, prefix, source).await;
         }
     }
-    assert_eq!(alarms(&forebay, "refused").await.len(), 1, "the others are in no alarm");
+    assert_eq!(alarms(&forebay, "refused").await.len(), 1, "the others have no alarm");
     assert_eq!(down_lake.keys("").await, [""; 0]);
     for source in TRIO {
         assert_eq!(source_status(&forebay, source).await["pending_calls"], 5);
     }
 
     ministack.trust("down", &trust(&collector, "down")).await;
-    // The first put that gets through tells the others.
+    // The first successful put wakes the others.
     for source in [&["late"], &TRIO[..]].concat() {
         caller.send(&forebay, source, 5, 0).await;
     }
@@ -138,7 +139,7 @@ async fn one_destination_that_refuses_delays_no_other_and_drains_when_it_is_mend
 }
 
 #[tokio::test]
-async fn a_role_is_assumed_with_the_right_external_id_only_and_not_hammered_with_a_wrong_one() {
+async fn a_role_needs_the_right_external_id_and_is_not_flooded_with_a_wrong_one() {
     let Some(ministack) = Ministack::start().await else { return };
     let collector = collector(&ministack).await;
     let lake = ministack.make_bucket("lake").await;
@@ -147,7 +148,8 @@ async fn a_role_is_assumed_with_the_right_external_id_only_and_not_hammered_with
     let shared = ministack.make_role("shared", &trust, &may_put("lake/")).await;
     let own = ministack.make_role("own", &self::trust(&collector, "web"), &may_put("lake/")).await;
 
-    // The server truly checks it: the same request with a wrong one, without one, and with the right one.
+    // Verify that the server checks it: the same request with a wrong one, without one, and with the right
+    // one.
     let ask = async |external_id: Option<&str>| {
         let mut parameters = json!({ "RoleArn": shared, "RoleSessionName": "asked" });
         if let Some(external_id) = external_id {
@@ -164,7 +166,7 @@ async fn a_role_is_assumed_with_the_right_external_id_only_and_not_hammered_with
     let sources: Vec<&str> = fleet.iter().map(String::as_str).chain(["web"]).collect();
     let mut site = Site::new(&url, &sources, &collector.credentials());
     site.all(&format!("sts_endpoint_url = \"{url}\""));
-    // Without an external id of its own a source says its own id.
+    // A source without its own external id sends its own id.
     site.source("web", &format!("role_arn = \"{own}\""));
     let say = |site: &mut Site, external_id: &str| {
         for source in &fleet {
@@ -192,7 +194,7 @@ async fn a_role_is_assumed_with_the_right_external_id_only_and_not_hammered_with
         assert_eq!((said("RoleArn"), said("RoleSessionName")), (role.clone(), format!("forebay-{node}")));
     }
 
-    // Mended in the configuration: what waits goes by the new way.
+    // Fixed in the configuration: the backlog uses the new external id.
     say(&mut site, "right");
     site.reload(&forebay).await;
     for source in &fleet {
@@ -209,7 +211,7 @@ async fn a_role_is_assumed_with_the_right_external_id_only_and_not_hammered_with
 }
 
 #[tokio::test]
-async fn a_bucket_that_enforces_encryption_refuses_the_source_that_asks_for_none() {
+async fn a_bucket_that_enforces_encryption_refuses_a_source_without_it() {
     let Some(ministack) = Ministack::start().await else { return };
     let collector = ministack.make_user("collector").await;
     let lake = ministack.make_bucket("lake").await;
@@ -227,11 +229,11 @@ async fn a_bucket_that_enforces_encryption_refuses_the_source_that_asks_for_none
     }
     caller.all_arrive(&lake, "", "sound").await;
     alarmed(&forebay, "refused", "403 AccessDenied").await;
-    // What gets through to the same bucket hides nothing.
+    // Successful puts to the same bucket do not clear the alarm.
     for _ in 0..2 {
         caller.send(&forebay, "sound", 5, 0).await;
         caller.all_arrive(&lake, "", "sound").await;
-        wait::until("the sound source's success", PATIENCE, async || {
+        wait::until("the other source's success", PATIENCE, async || {
             let calls = caller.of("sound").len();
             (source_status(&forebay, "sound").await["totals"]["delivered"] == calls).then_some(())
         })
@@ -251,7 +253,7 @@ async fn a_bucket_that_enforces_encryption_refuses_the_source_that_asks_for_none
 }
 
 #[tokio::test]
-async fn every_header_that_is_configured_is_on_the_wire_and_kept() {
+async fn every_configured_header_is_sent_and_stored() {
     let Some(ministack) = Ministack::start().await else { return };
     let lake = ministack.make_bucket("lake").await;
     let credentials = [("AWS_ACCESS_KEY_ID", Ministack::ROOT), ("AWS_SECRET_ACCESS_KEY", Ministack::ROOT)];

@@ -1,5 +1,5 @@
-//! Encryption, keys, roles, policies and regions against servers that enforce them, and, where none here does, against
-//! a server that answers as AWS documents: `docs/security-tests.md` says which is shown where.
+//! Encryption, keys, roles, policies and regions against servers that enforce them and, where no local server
+//! does, against a server that answers as AWS documents. `docs/security-tests.md` lists what is shown where.
 
 mod credentials;
 mod keys;
@@ -22,18 +22,19 @@ use crate::support::aws_double::AwsDouble;
 use crate::support::forebay::Forebay;
 use crate::support::wait;
 
-/// Three sources that go to one destination: the third refusal in a row is an alarm, and each has one object that is
-/// tried.
+/// Three sources with one destination: the third refusal in a row raises an alarm, and each has one object to
+/// put.
 const TRIO: [&str; 3] = ["one", "two", "three"];
 
-/// Sources of one role: without a rest between its requests a refused role would be asked for by each of them.
+/// Many sources of one role: without pauses, each would request a refused role.
 fn fleet() -> Vec<String> {
     (1..=24).map(|number| format!("source-{number:02}")).collect()
 }
 
-/// The most requests for a refused role in this time, however much waits: the rests between them double from 1 s to 60 s.
+/// The most requests for a refused role in this time, for any backlog: the pauses between them double from 1
+/// s to 60 s.
 fn most_requests(time: Duration) -> usize {
-    // One more than fits may be under way when it is looked.
+    // One more may be in flight at the time of the check.
     let (mut requests, mut at, mut rest) = (1, 0, 1);
     while at <= time.as_secs() {
         requests += 1;
@@ -43,7 +44,7 @@ fn most_requests(time: Duration) -> usize {
     requests
 }
 
-/// A folder for a configuration and a spool, and what the program takes its credentials from.
+/// A folder with a configuration and a spool, and the environment of the program.
 struct Site {
     folder: TempDir,
     settings: Settings,
@@ -60,18 +61,18 @@ impl Site {
         site
     }
 
-    /// One more variable of the environment that the program runs in.
+    /// Adds a variable to the environment of the program.
     fn environment(&mut self, name: &str, value: &str) {
         self.environment.push((name.to_owned(), value.to_owned()));
     }
 
-    /// More lines for all sources.
+    /// Adds lines for all sources.
     fn all(&mut self, lines: &str) {
         self.settings.s3.push('\n');
         self.settings.s3.push_str(lines);
     }
 
-    /// What stands for one source, beside its key.
+    /// Sets the lines of one source, besides its key.
     fn source(&mut self, id: &str, lines: &str) {
         let source = self.settings.sources.iter_mut().find(|(known, _)| known == id).unwrap();
         source.1 = format!("write_keys = [\"{id}-key\"]\n{lines}");
@@ -83,7 +84,7 @@ impl Site {
         Forebay::serve(self.settings.write(), &environment).await
     }
 
-    /// Writes the configuration and tells the program at once.
+    /// Writes the configuration and makes the program reload it at once.
     async fn reload(&self, forebay: &Forebay) {
         let said = || forebay.log().matches("configuration reloaded").count();
         let before = said();
@@ -97,14 +98,14 @@ impl Site {
     }
 }
 
-/// The texts of the standing alarms of a kind.
+/// The texts of the active alarms of a kind.
 async fn alarms(forebay: &Forebay, kind: &str) -> Vec<String> {
     let status = status(forebay).await;
     let alarms = status["alarms"].as_array().unwrap().iter().filter(|alarm| alarm["kind"] == kind);
     alarms.map(|alarm| alarm["what"].as_str().unwrap().to_owned()).collect()
 }
 
-/// Waits until an alarm of a kind with this text stands, in all three places: the status, the gauge and the log.
+/// Waits for an alarm of this kind and text in all three places: the status, the gauge and the log.
 async fn alarmed(forebay: &Forebay, kind: &str, text: &str) -> String {
     let what = format!("an alarm of kind {kind} with {text:?}");
     let alarm = wait::until(&what, PATIENCE, async || {
@@ -116,7 +117,7 @@ async fn alarmed(forebay: &Forebay, kind: &str, text: &str) -> String {
     alarm
 }
 
-/// Waits until no alarm of a kind stands, in the status and in the gauge.
+/// Waits until there is no alarm of this kind, in the status and in the gauge.
 async fn all_clear(forebay: &Forebay, kind: &str) {
     wait::until(&format!("no alarm of kind {kind}"), PATIENCE, async || {
         (alarms(forebay, kind).await.is_empty() && !gauge(forebay, kind).await).then_some(())
@@ -124,21 +125,21 @@ async fn all_clear(forebay: &Forebay, kind: &str) {
     .await;
 }
 
-/// Whether the gauge of a kind of alarm says that one stands.
+/// Whether the gauge reports an alarm of this kind.
 async fn gauge(forebay: &Forebay, kind: &str) -> bool {
     let metrics = ask(forebay, "/metrics").await;
     let text = String::from_utf8_lossy(&metrics.body).into_owned();
     text.lines().any(|line| line == format!("forebay_alarm{{kind=\"{kind}\"}} 1"))
 }
 
-/// What the status says of a source.
+/// The status of a source.
 async fn source_status(forebay: &Forebay, id: &str) -> Value {
     let status = status(forebay).await;
     status["sources"].as_array().unwrap().iter().find(|source| source["id"] == id).unwrap().clone()
 }
 
-/// Waits until a double's bucket holds each acknowledged call of a source, and sees that it is there once and nothing
-/// else.
+/// Waits until a double's bucket contains each acknowledged call of a source, and checks that each is there
+/// once, and no other call.
 async fn all_arrive(double: &AwsDouble, caller: &Caller, bucket: &str, source: &str) {
     let calls = caller.of(source);
     let found =
@@ -148,10 +149,10 @@ async fn all_arrive(double: &AwsDouble, caller: &Caller, bucket: &str, source: &
         })
         .await;
     assert_eq!(found.len(), calls.len(), "more lines than calls of {source} in {bucket}");
-    assert_eq!(BTreeSet::from_iter(found), calls, "other calls of {source} in {bucket}");
+    assert_eq!(BTreeSet::from_iter(found), calls, "unexpected calls of {source} in {bucket}");
 }
 
-/// The statements of a template with these names, its placeholders filled in.
+/// The statements of a template with these names, filled in.
 fn statements(file: &str, names: &[&str], places: &[(&str, &str)]) -> Vec<Value> {
     let policy = policy(file, places);
     let all = policy["Statement"].as_array().unwrap();
@@ -159,7 +160,7 @@ fn statements(file: &str, names: &[&str], places: &[(&str, &str)]) -> Vec<Value>
     names.iter().map(|name| named(name).unwrap_or_else(|| panic!("{file} has no {name}"))).collect()
 }
 
-/// A template, its placeholders filled in.
+/// A template, filled in.
 fn policy(file: &str, places: &[(&str, &str)]) -> Value {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies").join(file);
     let text = std::fs::read_to_string(path).unwrap();

@@ -1,11 +1,12 @@
-//! A bucket that another account owns than the one expected, as AWS documents it. No server here compares the two.
+//! A bucket owned by an unexpected account, with answers as AWS documents them. No local server compares the
+//! two.
 
 use super::{Site, TRIO, alarmed, all_arrive, all_clear};
 use crate::serve::support::Caller;
 use crate::support::aws_double::{AwsDouble, Misdirected};
 
 #[tokio::test]
-async fn a_bucket_of_another_account_gets_nothing_until_the_setting_is_mended() {
+async fn a_bucket_of_another_account_gets_nothing_until_the_setting_is_fixed() {
     let double = AwsDouble::start().await;
     double.world(|world| world.make_bucket("lake", "us-east-1", Misdirected::PermanentRedirect));
     let mut site = Site::new(&double.url(), &[&["sound"], &TRIO[..]].concat(), &AwsDouble::CREDENTIALS);

@@ -1,4 +1,5 @@
-//! Buckets in other regions than they are asked in, as AWS documents its answers. No server here gives them.
+//! Buckets in other regions than the one asked, with answers as AWS documents them. No local server gives
+//! them.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +13,7 @@ use crate::serve::support::Caller;
 use crate::support::aws_double::{Asked, AwsDouble, Misdirected};
 use crate::support::scripted_http::Request;
 
-/// Source and bucket, the bucket's region, and how requests are told that were signed for another.
+/// Source and bucket, the bucket's region, and the answer to requests signed for another region.
 const BUCKETS: [(&str, &str, Misdirected); 4] = [
     ("paris", "eu-west-3", Misdirected::PermanentRedirect),
     ("sydney", "ap-southeast-2", Misdirected::AuthorizationHeaderMalformed),
@@ -20,7 +21,7 @@ const BUCKETS: [(&str, &str, Misdirected); 4] = [
     ("virginia", "us-east-1", Misdirected::PermanentRedirect),
 ];
 
-/// The requests for a bucket, as their methods.
+/// The methods of the requests for a bucket.
 fn methods(requests: &[Request], bucket: &str) -> Vec<String> {
     let path = format!("/{bucket}");
     let of = requests.iter().filter(|request| request.target.split(['?']).next().unwrap().starts_with(&path));
@@ -28,7 +29,7 @@ fn methods(requests: &[Request], bucket: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn each_source_finds_its_bucket_where_it_is_and_again_where_it_went() {
+async fn each_source_finds_its_bucket_and_finds_it_again_after_a_move() {
     let double = AwsDouble::start().await;
     let sources = BUCKETS.map(|(name, ..)| name);
     let mut site =
@@ -56,7 +57,8 @@ async fn each_source_finds_its_bucket_where_it_is_and_again_where_it_went() {
     for (name, region, misdirected) in BUCKETS {
         let signed: Vec<String> = double.signers(name).into_iter().map(|(_, region)| region).collect();
         assert_eq!(signed, [region, region], "{name}");
-        // One wrong turn in all: what was learned is kept. Only where the answer names no region is the bucket asked.
+        // One misdirected request in total: the region is remembered. The bucket is asked only if the answer
+        // names no region.
         let expected: &[&str] = match (region, misdirected) {
             ("us-east-1", _) => &["PUT", "PUT"],
             (_, Misdirected::IllegalLocationConstraint) => &["PUT", "HEAD", "PUT", "PUT"],
@@ -64,10 +66,14 @@ async fn each_source_finds_its_bucket_where_it_is_and_again_where_it_went() {
         };
         assert_eq!(methods(&requests, name), expected, "{name}");
     }
-    assert_eq!(methods(&requests, "right"), ["PUT", "PUT"], "a region that is set right is never asked for");
-    assert_eq!(methods(&requests, "young"), ["PUT"; 5], "a temporary redirect is waited for, not followed");
+    assert_eq!(
+        methods(&requests, "right"),
+        ["PUT", "PUT"],
+        "a correctly configured region is never asked for"
+    );
+    assert_eq!(methods(&requests, "young"), ["PUT"; 5], "a temporary redirect is retried, not followed");
 
-    // Deleted, and made again elsewhere under the same name.
+    // Deleted and created again under the same name in another region.
     for (name, ..) in BUCKETS {
         double.world(|world| world.buckets.get_mut(name).unwrap().region = "sa-east-1".to_owned());
         caller.send(&forebay, name, 5, 0).await;
@@ -80,7 +86,7 @@ async fn each_source_finds_its_bucket_where_it_is_and_again_where_it_went() {
 }
 
 #[tokio::test]
-async fn a_region_that_cannot_be_found_is_an_alarm_that_says_so_until_it_can() {
+async fn an_unknown_region_raises_an_alarm_until_it_is_found() {
     let double = AwsDouble::start().await;
     double.world(|world| {
         world.make_bucket("lake", "eu-west-3", Misdirected::IllegalLocationConstraint);
@@ -93,7 +99,7 @@ async fn a_region_that_cannot_be_found_is_an_alarm_that_says_so_until_it_can() {
         caller.send(&forebay, source, 5, 0).await;
     }
     let alarm = alarmed(&forebay, "refused", "find the region of bucket lake").await;
-    assert!(alarm.contains("403") && alarm.contains("[s3] region"), "{alarm}");
+    assert!(alarm.contains("403") && alarm.contains("set s3.region"), "{alarm}");
 
     double.world(|world| world.buckets.get_mut("lake").unwrap().asked = Asked::Refused);
     for (source, _) in &site.settings.sources {
@@ -103,10 +109,10 @@ async fn a_region_that_cannot_be_found_is_an_alarm_that_says_so_until_it_can() {
     assert!(forebay.terminate().await.success());
 }
 
-/// Without an endpoint of its own the program asks each bucket before its first put. The double stands in front of AWS
-/// here, which only the store can be told.
+/// Without an endpoint the program asks each bucket before its first put. Here the double takes the place of
+/// AWS, which can only be set on the store itself.
 #[tokio::test]
-async fn a_bucket_is_asked_where_it_is_before_its_first_put_and_answers_even_where_it_refuses() {
+async fn a_bucket_is_asked_for_its_region_before_the_first_put() {
     let double = AwsDouble::start().await;
     let store = S3Store::with_region_rule(
         S3Settings {

@@ -1,5 +1,5 @@
-//! Sessions of assumed roles that end, and a token service in trouble, as AWS documents its answers. No server here
-//! does that on demand.
+//! Sessions of assumed roles that expire, and an STS in trouble, with answers as AWS documents them. No local
+//! server does that on demand.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::support::forebay::Forebay;
 use crate::support::wait;
 
 const ROLE: &str = "arn:aws:iam::111122223333:role/forebay-writer";
-/// A source that has nothing to send until the trouble is over. Its put tells the others that there is a way again.
+/// A source that has calls only after the trouble. Its put shows the others that deliveries work again.
 const LATE: &str = "late";
 
 async fn double() -> AwsDouble {
@@ -23,7 +23,8 @@ async fn double() -> AwsDouble {
     double
 }
 
-/// Many sources of one role and external id, so that they share a session, and much waits when there is none.
+/// Many sources with one role and external id, so that they share a session and have a large backlog without
+/// it.
 fn site(double: &AwsDouble) -> Site {
     let fleet = fleet();
     let sources: Vec<&str> = fleet.iter().map(String::as_str).chain([LATE]).collect();
@@ -33,7 +34,7 @@ fn site(double: &AwsDouble) -> Site {
     site
 }
 
-/// The program, serving the fleet.
+/// The running program, serving the fleet.
 async fn serving() -> (AwsDouble, Site, Forebay, Caller) {
     let double = double().await;
     let site = site(&double);
@@ -41,7 +42,7 @@ async fn serving() -> (AwsDouble, Site, Forebay, Caller) {
     (double, site, forebay, Caller::new())
 }
 
-/// Calls for the whole fleet.
+/// Sends calls for the whole fleet.
 async fn send(forebay: &Forebay, caller: &mut Caller) {
     for source in fleet() {
         caller.send(forebay, &source, 2, 0).await;
@@ -55,7 +56,7 @@ async fn all_have_arrived(double: &AwsDouble, caller: &Caller) {
     all_arrive(double, caller, "lake", LATE).await;
 }
 
-/// Waits until all sources that have something to deliver have failed with this text.
+/// Waits until all sources with calls have failed with this text.
 async fn waiting(forebay: &Forebay, text: &str) {
     for source in fleet() {
         wait::until(&format!("{source} to wait because of {text:?}"), PATIENCE, async || {
@@ -98,12 +99,12 @@ async fn sessions_are_renewed_before_they_end() {
 }
 
 #[tokio::test]
-async fn a_token_that_ends_in_mid_run_is_replaced_at_once() {
+async fn a_token_that_expires_during_a_run_is_replaced_at_once() {
     let (double, _site, forebay, mut caller) = serving().await;
     for revoked in 0..3 {
         send(&forebay, &mut caller).await;
         all_have_arrived(&double, &caller).await;
-        assert_eq!(double.assume_requests(), revoked + 1, "one session for all, until it ends");
+        assert_eq!(double.assume_requests(), revoked + 1, "one session for all, until it expires");
         double.world(World::revoke_sessions);
     }
     assert!(double.world(|world| world.expired_answers) > 0);
@@ -112,7 +113,7 @@ async fn a_token_that_ends_in_mid_run_is_replaced_at_once() {
 }
 
 #[tokio::test]
-async fn sessions_that_are_never_taken_are_an_alarm_until_they_are() {
+async fn sessions_that_are_always_refused_raise_an_alarm_until_accepted() {
     let (double, _site, forebay, mut caller) = serving().await;
     send(&forebay, &mut caller).await;
     all_have_arrived(&double, &caller).await;
@@ -125,7 +126,7 @@ async fn sessions_that_are_never_taken_are_an_alarm_until_they_are() {
     let alarm = alarmed(&forebay, "refused", "400 ExpiredToken").await;
     assert!(alarm.contains(ROLE) && alarm.contains("shared"), "{alarm}");
     let (asked, tried) = (double.assume_requests(), double.world(|world| world.expired_answers));
-    assert!(asked <= tried + 1, "at most one session for each try: {asked} for {tried}");
+    assert!(asked <= tried + 1, "at most one session per attempt: {asked} for {tried}");
 
     double.world(|world| world.sessions_are_void = false);
     double.world(World::revoke_sessions);
@@ -136,7 +137,7 @@ async fn sessions_that_are_never_taken_are_an_alarm_until_they_are() {
 }
 
 #[tokio::test]
-async fn an_outage_of_the_token_service_is_waited_for_and_is_no_refusal() {
+async fn deliveries_wait_for_sts_without_a_refusal_alarm() {
     let (double, _site, forebay, mut caller) = serving().await;
     for (trouble, said) in [(TokenService::Fails, "500"), (TokenService::Unreachable, "assume the role")] {
         send(&forebay, &mut caller).await;
@@ -156,7 +157,7 @@ async fn an_outage_of_the_token_service_is_waited_for_and_is_no_refusal() {
 }
 
 #[tokio::test]
-async fn a_role_that_is_refused_in_mid_run_is_asked_for_seldom_and_the_backlog_drains() {
+async fn a_role_refused_during_a_run_is_requested_rarely_and_the_backlog_drains() {
     let (double, _site, forebay, mut caller) = serving().await;
     send(&forebay, &mut caller).await;
     all_have_arrived(&double, &caller).await;

@@ -1,5 +1,5 @@
-//! Days that are over, from outside: their markers, who is told, what `forebay wait`, `forebay verify` and `/api/days` say, and
-//! that no call comes after.
+//! Closed days from outside: their markers, notifications, the output of `forebay wait`, `forebay verify` and
+//! `/api/days`, and that no call is added later.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -10,13 +10,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use forebay::call::LineSink as _;
+use forebay::disk::real_disk::RealDisk;
+use forebay::log::RequestFrames;
 use forebay::metrics::Metrics;
-use forebay::object::metadata::rfc3339;
 use forebay::object::{BucketString, Destination, Encryption};
 use forebay::runtime::{SystemClock, SystemRandom};
 use forebay::sources::SourceId;
-use forebay::spool::{RealDisk, RequestFrames, Spool, SpoolOptions};
+use forebay::spool::{Spool, SpoolOptions};
 use forebay::time::{Clock, DAY_MS, ReceivedDay, UnixMillis};
+use forebay::words::rfc3339;
 use serde_json::{Value, json};
 
 use super::support::{CREDENTIALS, Caller, PATIENCE, Rig, Settings, ask};
@@ -31,7 +33,7 @@ use crate::support::wait;
 /// Path and query of the webhook, of which nothing may be shown.
 const SECRET_PATH: &str = "/hooks/path-secret-7431?token=query-secret-9265";
 
-/// A wall clock that stands.
+/// A wall clock that stands still.
 #[derive(Debug)]
 struct Standing(UnixMillis, SystemClock);
 
@@ -44,7 +46,7 @@ impl Clock for Standing {
     }
 }
 
-/// Leaves a spool with calls that were received at an instant, none of them delivered.
+/// Leaves a spool with undelivered calls, received at the given time.
 async fn fill(settings: &Settings, node: &str, source: &str, at: UnixMillis, ids: &[&str]) {
     let options = SpoolOptions { node: Some(node.to_owned()), ..SpoolOptions::default() };
     let disk = Arc::new(RealDisk::open(&settings.spool_dir()).unwrap());
@@ -52,7 +54,7 @@ async fn fill(settings: &Settings, node: &str, source: &str, at: UnixMillis, ids
     let (spool, _) = Spool::open(disk, options, clock, &SystemRandom, Arc::new(Metrics::new())).unwrap();
     let source = SourceId::new(source).unwrap();
     let lake = Destination::new(BucketString::parse("lake").unwrap(), Encryption::SseS3);
-    spool.outlet().set_destinations([(source.clone(), lake)]).unwrap();
+    spool.log().set_destinations(vec![(source.clone(), lake)]).unwrap();
     let mut frames = RequestFrames::new(source.clone(), at, 0);
     for id in ids {
         let line = json!({
@@ -66,7 +68,7 @@ async fn fill(settings: &Settings, node: &str, source: &str, at: UnixMillis, ids
     tokio::task::spawn_blocking(move || spool.close()).await.unwrap();
 }
 
-/// A script that writes down its environment and its standard input, one run after the other, and fails the first time.
+/// A script that appends its environment and standard input to a file, and fails at its first run.
 fn script(folder: &Path) -> PathBuf {
     let file = folder.join("day-closed");
     let text = format!(
@@ -76,13 +78,13 @@ fn script(folder: &Path) -> PathBuf {
          if [ $(wc -l <told) -eq 1 ]; then echo 'the table is locked' >&2; exit 1; fi\n",
         folder.display()
     );
-    // The message ends without a line feed: `read` has it all the same, and says 1.
+    // The message does not end with a line feed: `read` still reads it, but returns 1.
     fs::write(&file, text).unwrap();
     fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
     file
 }
 
-/// The webhook: one failure, one redirect, then all is well.
+/// The webhook: one failure, one redirect, then success.
 async fn webhook() -> ScriptedHttp {
     let asked = AtomicUsize::new(0);
     ScriptedHttp::elsewhere(move |_: &Request| match asked.fetch_add(1, Ordering::SeqCst) {
@@ -93,7 +95,7 @@ async fn webhook() -> ScriptedHttp {
     .await
 }
 
-/// What the program said to one who asked whether a day is closed.
+/// The output of a command that asks whether a day is closed.
 #[derive(Debug)]
 struct Said {
     code: Option<i32>,
@@ -121,7 +123,7 @@ async fn waited(rig: &Rig, day: ReceivedDay, rest: &[&str]) -> Said {
     said(finished(&mut command).await)
 }
 
-/// The days that a node has not closed, as source, day, stage.
+/// The days that a node has not closed, as source, day and stage.
 async fn unclosed(node: &Forebay) -> Vec<(String, i64, String)> {
     let days: Value = serde_json::from_slice(&ask(node, "/api/days").await.body).unwrap();
     let text = |value: &Value| value.as_str().unwrap().to_owned();
@@ -134,7 +136,7 @@ async fn markers(bucket: &Bucket) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn yesterday_is_closed_by_each_node_and_all_who_ask_are_told() {
+async fn yesterday_is_closed_by_each_node_and_reported_everywhere() {
     let rig = Rig::start(&["lake"]).await;
     let lake = rig.bucket("lake");
     let today = UnixMillis(unix_ms()).day();
@@ -158,7 +160,7 @@ async fn yesterday_is_closed_by_each_node_and_all_who_ask_are_told() {
     fill(&a_settings, "node-a", "web", noon, &["a-1", "a-2", "a-3"]).await;
     fill(&b_settings, "node-b", "web", UnixMillis(noon.0 + 5), &["b-1", "b-2"]).await;
 
-    // Nothing of node b is in the bucket: only its admin listener tells of it.
+    // The bucket contains nothing of node b: only its admin listener shows its calls.
     b_link.set(Link::Cut);
     let loud: Vec<_> = CREDENTIALS.into_iter().chain([("FOREBAY_LOG", "trace")]).collect();
     let a = Forebay::serve(a_settings.write(), &loud).await;
@@ -171,7 +173,7 @@ async fn yesterday_is_closed_by_each_node_and_all_who_ask_are_told() {
     .await;
     let early = waited(&rig, yesterday, &["--timeout", "0 s", "--admin", &b.console]).await;
     assert_eq!((early.code, early.out.as_str()), (Some(1), ""), "{early:?}");
-    assert!(early.err.contains("the time is up: ") && early.err.contains(&b.console), "{early:?}");
+    assert!(early.err.contains("timed out: ") && early.err.contains(&b.console), "{early:?}");
     let early = waited(&rig, yesterday, &["--timeout", "0 s", "--json"]).await;
     let json: Value = serde_json::from_str(&early.out).unwrap();
     assert_eq!(
@@ -181,13 +183,13 @@ async fn yesterday_is_closed_by_each_node_and_all_who_ask_are_told() {
     );
     assert!(json["waiting_for"].as_str().unwrap().contains("not closed by node-a (spool "), "{early:?}");
 
-    // Its object comes, its marker does not.
+    // Its object is delivered, but its marker is not.
     b_link.set(Link::Up);
     wait::until("both objects", PATIENCE, async || {
         (lake.keys("segment-logs/web/").await.len() == 2).then_some(())
     })
     .await;
-    wait::until("it to be known", PATIENCE, async || {
+    wait::until("the delivery to be counted", PATIENCE, async || {
         let status = super::support::status(&b).await;
         (status["sources"][0]["pending_calls"] == 0).then_some(())
     })
@@ -203,10 +205,10 @@ async fn yesterday_is_closed_by_each_node_and_all_who_ask_are_told() {
         .spawn()
         .unwrap();
 
-    wait::until("node a to have closed it", PATIENCE, async || unclosed(&a).await.is_empty().then_some(()))
+    wait::until("node a to close the day", PATIENCE, async || unclosed(&a).await.is_empty().then_some(()))
         .await;
     let told = told(&rig, &webhook, yesterday).await;
-    wait::until("node b to have tried", PATIENCE, async || {
+    wait::until("node b to attempt the marker", PATIENCE, async || {
         let asked = ask(&b, "/api/days?source=web").await;
         let days: Value = serde_json::from_slice(&asked.body).unwrap();
         assert_eq!(days["unclosed"][0]["date"], told["date"]);
@@ -236,7 +238,7 @@ async fn yesterday_is_closed_by_each_node_and_all_who_ask_are_told() {
     let days: Value = serde_json::from_slice(&ask(&a, "/api/days").await.body).unwrap();
     assert_eq!(days, json!({ "over_through": day, "unclosed": [] }));
 
-    // Nothing of the webhook but its host is in the log, however loud that is.
+    // At any log level, the log shows only the host of the webhook.
     let log = a.log();
     assert!(log.contains("a day is closed") && log.contains("the table is locked"), "{log}");
     assert!(log.contains(webhook.url().trim_start_matches("http://")), "{log}");
@@ -259,18 +261,21 @@ async fn yesterday_is_closed_by_each_node_and_all_who_ask_are_told() {
     b.kill().await;
     nothing_is_added(&rig, &a_settings, yesterday).await;
 
-    // Less than the markers name.
+    // Fewer objects than the markers count.
     let object = lake.keys(&format!("segment-logs/web/{day}/")).await.remove(0);
     lake.client.delete_object().bucket("lake").key(&object).send().await.unwrap();
     let broken = waited(&rig, yesterday, &[]).await;
     assert_eq!(broken.code, Some(1), "{broken:?}");
     assert!(
-        broken.err.contains("names objects of calls: 1, of what was rejected: 0; there are 0 and 0"),
+        broken
+            .err
+            .contains("counts 1 objects with calls and 0 with rejected items, but the bucket has 0 and 0"),
         "{broken:?}"
     );
 }
 
-/// Sees that the hooks were told what the marker says, after it was there, and as often as they failed; the message.
+/// Checks that the hooks got the marker's content, after the marker was put, and once more after each
+/// failure; returns the message.
 async fn told(rig: &Rig, webhook: &ScriptedHttp, day: ReceivedDay) -> Value {
     let lake = rig.bucket("lake");
     let key = markers(&lake).await.remove(0);
@@ -297,12 +302,12 @@ async fn told(rig: &Rig, webhook: &ScriptedHttp, day: ReceivedDay) -> Value {
     let runs = fs::read_to_string(rig.folder.path().join("told")).unwrap();
     let body = String::from_utf8(posts[0].body.clone()).unwrap();
     let run = format!("first word web {day} {date} lake {key} {body}\n");
-    assert_eq!(runs, run.repeat(2), "it failed once");
+    assert_eq!(runs, run.repeat(2), "once more after the failure");
     assert_eq!(marker["streams"]["calls"]["calls"], 3, "{marker}");
     json!({ "date": date })
 }
 
-/// Sees that markers can be checked as `docs/closed-days.md` shows it.
+/// Checks that markers can be verified as `docs/closed-days.md` shows.
 async fn the_page_is_right(lake: &Bucket) {
     let Some(python) = on_path("python3") else { return };
     let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/closed-days.md")).unwrap();
@@ -332,8 +337,8 @@ async fn the_page_is_right(lake: &Bucket) {
     assert_eq!(check(&markers[0]).await, "calls 1 DOES NOT HOLD\n");
 }
 
-/// Sees that a call which comes while the wall clock is in a closed day is stored as received in the first millisecond after
-/// it.
+/// Checks that a call received while the wall clock is in a closed day is stored as received in the first
+/// millisecond after that day.
 async fn nothing_is_added(rig: &Rig, settings: &Settings, closed: ReceivedDay) {
     let lake = rig.bucket("lake");
     let Some(faketime) = Faketime::new(rig.folder.path()) else { return };
@@ -348,7 +353,7 @@ async fn nothing_is_added(rig: &Rig, settings: &Settings, closed: ReceivedDay) {
     let pid = late.pid().as_raw_nonzero().get().unsigned_abs();
     late.kill().await;
     Faketime::clear_after(pid);
-    // With the right time, as S3 demands of who signs a request.
+    // With the correct time, which S3 demands of signed requests.
     let forebay = settings.serve().await;
     forebay.flush().await;
     let mut lines = Vec::new();

@@ -1,11 +1,11 @@
-//! Where the program's own credentials come from, besides the environment.
+//! Sources of the program's own credentials besides the environment.
 
 use std::fs;
 use std::time::Duration;
 
-use forebay::object::metadata::rfc3339;
 use forebay::runtime::SystemClock;
 use forebay::time::Clock;
+use forebay::words::rfc3339;
 
 use super::support::{Caller, PATIENCE, Rig};
 use crate::support::forebay::Forebay;

@@ -1,4 +1,4 @@
-//! `forebay dev`: what is kept, what is begun anew, and who may call.
+//! `forebay dev`: what a restart keeps, what `--reset` removes, and who may call.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::support::http::{Http, is_accepted};
 use crate::support::tools::{on_path, stdout_of};
 use crate::support::wait;
 
-/// Due only when it is asked for, or at the end.
+/// Due only on request, or at the end.
 const LATE: Flush = Flush { age: "1h", bytes: "100MB" };
 
 async fn start(data: &Path, arguments: &[&str]) -> Forebay {
@@ -28,7 +28,7 @@ async fn call(forebay: &Forebay, write_key: &str, id: &str) -> (StatusCode, Stri
 }
 
 #[tokio::test]
-async fn a_restart_keeps_everything_and_reset_begins_anew() {
+async fn a_restart_keeps_everything_and_reset_removes_it() {
     let folder = tempfile::tempdir().unwrap();
     let ids = async |forebay: &Forebay| ids_below(&forebay.bucket(), "segment-logs/app/").await;
     let forebay = start(folder.path(), &[]).await;
@@ -41,9 +41,9 @@ async fn a_restart_keeps_everything_and_reset_begins_anew() {
     assert_eq!(ids(&forebay).await, ["first"]);
     assert_eq!(call(&forebay, "app", "first").await.0, StatusCode::OK);
     forebay.flush().await;
-    assert_eq!(ids(&forebay).await, ["first", "second"], "a repeat is recognised after a restart too");
+    assert_eq!(ids(&forebay).await, ["first", "second"], "a repeat is recognised after a restart");
 
-    // Not while it is in use.
+    // Refused while it is in use.
     let data = folder.path().to_str().unwrap();
     let reset = async |collector: &str, console: &str, s3: &str| {
         let ports = ["--listen", collector, "--admin-listen", console, "--s3-listen", s3];
@@ -57,7 +57,7 @@ async fn a_restart_keeps_everything_and_reset_begins_anew() {
     forebay.signal(Signal::INT);
     assert_eq!(forebay.exit().await.code(), Some(0));
 
-    // Nor where a port is taken.
+    // Also refused if a port is taken.
     let taken = std::net::TcpListener::bind(ANY).unwrap();
     let port = taken.local_addr().unwrap().to_string();
     for [collector, console, s3] in [[&*port, ANY, ANY], [ANY, &port, ANY], [ANY, ANY, &port]] {
@@ -77,7 +77,7 @@ async fn a_restart_keeps_everything_and_reset_begins_anew() {
 }
 
 #[tokio::test]
-async fn the_first_call_that_is_printed_can_be_pasted() {
+async fn the_printed_first_call_can_be_pasted() {
     let Some(_curl) = on_path("curl") else { return };
     let folder = tempfile::tempdir().unwrap();
     let mut forebay = start(folder.path(), &[]).await;
@@ -101,7 +101,7 @@ async fn each_write_key_is_a_source_up_to_a_thousand() {
     let forebay = start(folder.path(), &[]).await;
     let http = Http::new();
     let url = format!("{}/v1/batch", forebay.collector);
-    // No id: it goes under its hash.
+    // Not a legal source id: it gets an id from its hash.
     let illegal = "key with spaces/é";
     let keys: Vec<String> =
         (1..MAX).map(|number| format!("key-{number}")).chain([illegal.to_owned()]).collect();
@@ -113,7 +113,7 @@ async fn each_write_key_is_a_source_up_to_a_thousand() {
     let (status_code, body) = call(&forebay, "one-more", "x").await;
     let body: Value = serde_json::from_str(&body).unwrap();
     assert_eq!((status_code, &body["code"]), (StatusCode::UNAUTHORIZED, &json!("too_many_sources")));
-    assert_eq!(call(&forebay, "key-1", "x").await.0, StatusCode::OK, "a known one may go on");
+    assert_eq!(call(&forebay, "key-1", "x").await.0, StatusCode::OK, "a known key still works");
     forebay.flush().await;
     let sources: BTreeSet<String> = forebay
         .bucket()
@@ -124,16 +124,16 @@ async fn each_write_key_is_a_source_up_to_a_thousand() {
         .collect();
     assert_eq!(sources.len(), MAX);
     let hashed: Vec<&String> = sources.iter().filter(|source| source.starts_with("k-")).collect();
-    let [hashed] = hashed[..] else { panic!("one key is no id: {hashed:?}") };
+    let [hashed] = hashed[..] else { panic!("exactly one key is not a legal id: {hashed:?}") };
     let digits = hashed.strip_prefix("k-").unwrap();
     assert!(digits.len() == 16 && digits.bytes().all(|digit| digit.is_ascii_hexdigit()), "{hashed}");
     assert!(forebay.terminate().await.success());
 }
 
-/// A browser SDK that is given this address alone learns from the settings document where to send its calls; and asking
-/// for the document, as any page may, makes no source.
+/// A browser SDK that knows only this address learns from the settings document where to send its calls.
+/// Requesting the document, as any page may, creates no source.
 #[tokio::test]
-async fn the_settings_document_names_the_collector_and_makes_no_source() {
+async fn the_settings_document_names_the_collector_and_creates_no_source() {
     let folder = tempfile::tempdir().unwrap();
     let forebay = start(folder.path(), &[]).await;
     let http = Http::new();
@@ -157,7 +157,7 @@ async fn the_settings_document_names_the_collector_and_makes_no_source() {
 }
 
 #[tokio::test]
-async fn the_demo_sends_believable_calls_from_several_sources() {
+async fn the_demo_sends_realistic_calls_from_several_sources() {
     let folder = tempfile::tempdir().unwrap();
     let forebay = start(folder.path(), &["--demo"]).await;
     wait::until("calls of all the demo's sources", PATIENCE, async || {

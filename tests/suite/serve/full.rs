@@ -1,4 +1,4 @@
-//! No room: the spool's cap is reached, or the disk's end.
+//! No space left: the spool reaches its cap, or the disk is full.
 
 use std::fs;
 use std::io::{ErrorKind, Write};
@@ -16,20 +16,21 @@ use crate::support::http::{Answer, is_accepted};
 use crate::support::tcp_proxy::Link;
 use crate::support::wait;
 
-/// Requests after which there must be no room: 400 KB each.
+/// The most requests until the space must be used up: 400 KB each.
 const REQUESTS_MAX: usize = 400;
-/// How soon a refusal must come.
+/// The time limit for a refusal.
 const REFUSAL_MAX: Duration = Duration::from_secs(1);
-/// How soon it must serve again once there is room.
+/// The time limit to serve again after space is available.
 const RECOVERY_MAX: Duration = Duration::from_secs(5);
 
-/// Between two requests of 400 KB of a source that is served: 4 MB/s, so that its objects are put meanwhile.
+/// The pause between two requests of 400 KB of a source that is served: 4 MB/s, so that its objects are put
+/// meanwhile.
 const PACE: Duration = Duration::from_millis(100);
 
-/// So many that none reaches the quarter of the spool at which it alone is refused.
+/// Enough sources that none reaches the quarter of the spool at which it is refused alone.
 const SOURCES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 
-/// Sends until it is refused; how, and how long that took.
+/// Sends until refused; returns the refusal and how long it took.
 async fn fill(caller: &mut Caller, forebay: &Forebay) -> (Answer, Duration) {
     for source in SOURCES.into_iter().cycle().take(REQUESTS_MAX) {
         let began = Instant::now();
@@ -38,7 +39,7 @@ async fn fill(caller: &mut Caller, forebay: &Forebay) -> (Answer, Duration) {
             return (answer, began.elapsed());
         }
     }
-    panic!("{REQUESTS_MAX} requests, and still room\n{}", forebay.log());
+    panic!("{REQUESTS_MAX} requests, and still space left\n{}", forebay.log());
 }
 
 async fn is_refused_for_now(caller: &mut Caller, forebay: &Forebay) {
@@ -47,7 +48,7 @@ async fn is_refused_for_now(caller: &mut Caller, forebay: &Forebay) {
     assert!(took < REFUSAL_MAX, "the refusal took {took:?}");
     let seconds: u64 = answer.headers[RETRY_AFTER].to_str().unwrap().parse().unwrap();
     assert!(seconds > 0, "{answer:?}");
-    let ready = wait::until("it to be not ready", PATIENCE, async || {
+    let ready = wait::until("not to be ready", PATIENCE, async || {
         let answer = ask(forebay, "/ready").await;
         (answer.status == StatusCode::SERVICE_UNAVAILABLE).then_some(answer)
     })
@@ -56,12 +57,12 @@ async fn is_refused_for_now(caller: &mut Caller, forebay: &Forebay) {
 }
 
 async fn serves_again(caller: &mut Caller, forebay: &Forebay) {
-    // The store is tried again after 60 s at the latest.
-    wait::until("calls to be taken again", 2 * PATIENCE, async || {
+    // The store is retried after 60 s at the latest.
+    wait::until("calls to be accepted again", 2 * PATIENCE, async || {
         is_accepted(&caller.try_send(forebay, SOURCES[0], 1, 0).await).then_some(())
     })
     .await;
-    wait::until("it to be ready", PATIENCE, async || {
+    wait::until("to be ready", PATIENCE, async || {
         (ask(forebay, "/ready").await.status == StatusCode::OK).then_some(())
     })
     .await;
@@ -78,7 +79,7 @@ async fn at_the_cap_calls_are_refused_until_the_store_is_back() {
     is_refused_for_now(&mut caller, &forebay).await;
     let used: u64 = super::support::status(&forebay).await["spool"]["used_bytes"].as_u64().unwrap();
     let cap = 64 * 1_024 * 1_024;
-    // Some is kept free for the objects that make room.
+    // Some space is kept free for the objects whose delivery frees space.
     assert!(used * 2 >= cap && used <= cap, "{used} of {cap} bytes are used");
     rig.link.set(Link::Up);
     serves_again(&mut caller, &forebay).await;
@@ -89,12 +90,12 @@ async fn at_the_cap_calls_are_refused_until_the_store_is_back() {
     assert!(forebay.terminate().await.success());
 }
 
-/// A small file system in memory. Dropped, it is unmounted.
+/// A small file system in memory. It is unmounted on drop.
 #[derive(Debug)]
 pub(super) struct SmallDisk(PathBuf);
 
 impl SmallDisk {
-    /// `None`, loudly, where this user may not mount.
+    /// `None`, with a message, if this user may not mount.
     pub(super) fn mount(at: PathBuf) -> Option<Self> {
         fs::create_dir(&at).unwrap();
         let mounted =
@@ -102,9 +103,7 @@ impl SmallDisk {
         match mounted {
             Ok(output) if output.status.success() => Some(Self(at)),
             other => {
-                eprintln!(
-                    "\n*** SKIPPED, NOT PASSED: a file system can be mounted by root only ({other:?}) ***\n"
-                );
+                eprintln!("\n*** SKIPPED, NOT PASSED: only root can mount a file system ({other:?}) ***\n");
                 None
             }
         }
@@ -125,7 +124,7 @@ impl Drop for SmallDisk {
     }
 }
 
-/// Takes all the space there is.
+/// Uses up all space.
 pub(super) fn fill_up(file: &Path) {
     let mut file = fs::File::create(file).unwrap();
     let error = loop {
@@ -156,7 +155,7 @@ async fn on_a_full_disk_calls_are_refused_until_there_is_space() {
         let began = Instant::now();
         serves_again(&mut caller, &forebay).await;
         let took = began.elapsed();
-        assert!(took < RECOVERY_MAX, "it served again {took:?} after there was space");
+        assert!(took < RECOVERY_MAX, "it served again only {took:?} after space was available");
         forebay.flush().await;
     }
     for source in SOURCES {
@@ -179,7 +178,7 @@ async fn a_source_that_cannot_be_delivered_is_refused_alone() {
     settings.flush.push_str("\nshutdown_grace = \"2 s\"");
     let forebay = settings.serve().await;
     let mut caller = Caller::new();
-    // Somebody else is there, whom the spool is kept for.
+    // A second source, for which part of the spool is kept.
     caller.send(&forebay, "other", 1, 0).await;
     let refused = wait::until("its share to be used", PATIENCE, async || {
         let answer = caller.try_send(&forebay, "stuck", 20, 20_000).await;

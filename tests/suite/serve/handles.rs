@@ -1,4 +1,5 @@
-//! No file handle left: connections take all that they may have, or the process may open no more files for a while.
+//! No file handles left: connections use all they may have, or the process may open no more files for a
+//! while.
 
 use std::time::Duration;
 
@@ -14,11 +15,11 @@ use crate::support::forebay::{self, Forebay, Starting};
 use crate::support::http::is_accepted;
 use crate::support::wait;
 
-/// Clients that send a part of a request, without a key, and no more: more than any limit here lets in.
+/// Clients that send part of a request without a key, and then stall: more than any limit here accepts.
 const STALLED: usize = 600;
-/// Requests of 400 KB beside them: enough for two segments.
+/// Requests of 400 KB besides these clients: enough for two segments.
 const REQUESTS: usize = 50;
-/// How often handles are missing for a moment.
+/// How often handles run out for a moment.
 const FLICKERS: usize = 500;
 /// The beginning of a request that never ends.
 const STALL: &[u8] = b"POST /v1/batch HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n\r\n{";
@@ -29,7 +30,7 @@ fn small_segments(rig: &Rig) -> Settings {
     settings
 }
 
-/// Sends a request as often as it takes to be accepted.
+/// Sends a request until it is accepted.
 async fn accept(caller: &Caller, forebay: &Forebay, body: &str) {
     wait::until("a request to be accepted", PATIENCE, async || {
         let answer = caller.post(forebay, "web", body.to_owned()).await.ok()?;
@@ -38,7 +39,7 @@ async fn accept(caller: &Caller, forebay: &Forebay, body: &str) {
     .await;
 }
 
-/// Sends so many requests, each until it is accepted.
+/// Sends this number of requests, each until it is accepted.
 async fn send_patiently(caller: &mut Caller, forebay: &Forebay, requests: usize) {
     for _ in 0..requests {
         let (ids, body) = caller.request(20, 20_000);
@@ -47,13 +48,13 @@ async fn send_patiently(caller: &mut Caller, forebay: &Forebay, requests: usize)
     }
 }
 
-/// Connects so many stalled clients, and waits until each of them is held or turned away.
+/// Connects this number of stalled clients, and waits until each is held or refused.
 async fn stall(forebay: &Forebay, count: usize) -> Vec<TcpStream> {
     let address = forebay.collector.strip_prefix("http://").unwrap();
     let mut held = Vec::new();
     for _ in 0..count {
         let mut stream = TcpStream::connect(address).await.unwrap();
-        // One that is turned away may be closed already.
+        // A refused one may already be closed.
         if stream.write_all(STALL).await.is_ok() {
             held.push(stream);
         }
@@ -61,7 +62,7 @@ async fn stall(forebay: &Forebay, count: usize) -> Vec<TcpStream> {
     held
 }
 
-/// How many of these connections the program has not closed.
+/// The connections that the program has not closed.
 async fn still_held(streams: Vec<TcpStream>) -> Vec<TcpStream> {
     let mut held = Vec::new();
     for mut stream in streams {
@@ -84,7 +85,7 @@ async fn stalled_clients_take_all_connections(limit: u64) {
         assert!(held > 0 && held < STALLED, "{held} of {STALLED} are held with {limit} files");
         let ready = ask(&forebay, "/ready").await;
         assert!(ready.status.is_success(), "{limit} files: {ready:?}\n{}", forebay.log());
-        // What was acknowledged beside them is delivered beside them.
+        // Calls acknowledged besides them are also delivered.
         caller.all_arrive(&rig.bucket("lake"), "", "web").await;
     }
     send_patiently(&mut caller, &forebay, 1).await;
@@ -97,24 +98,24 @@ async fn stalled_clients_take_all_connections(limit: u64) {
 }
 
 #[tokio::test]
-async fn stalled_clients_leave_the_spool_the_handles_it_needs() {
+async fn stalled_clients_leave_enough_handles_for_the_spool() {
     stalled_clients_take_all_connections(256).await;
 }
 
 #[tokio::test]
-async fn so_they_do_with_any_limit() {
+async fn stalled_clients_leave_enough_handles_for_any_limit() {
     let limit = rand::rng().random_range(257..500);
     eprintln!("{limit} files");
     stalled_clients_take_all_connections(limit).await;
 }
 
-/// Sets how many files a running program may open. Returns what was in force.
+/// Sets the file limit of a running program. Returns the previous one.
 fn set_files(forebay: &Forebay, files: Rlimit) -> Rlimit {
     prlimit(Some(forebay.pid()), Resource::Nofile, files).unwrap_or_else(|error| panic!("{files:?}: {error}"))
 }
 
 #[tokio::test]
-async fn a_limit_that_may_be_raised_is_raised() {
+async fn the_soft_file_limit_is_raised() {
     let rig = Rig::start(&["lake"]).await;
     let settings = rig.settings(&["web"]);
     let starting = Starting::serve_with_file_limits(settings.write(), &CREDENTIALS, 64, 2_000);
@@ -125,7 +126,7 @@ async fn a_limit_that_may_be_raised_is_raised() {
 }
 
 #[tokio::test]
-async fn without_a_handle_for_a_while_nothing_stops_and_nothing_is_lost() {
+async fn running_out_of_handles_for_a_while_stops_and_loses_nothing() {
     let rig = Rig::start(&["lake"]).await;
     let forebay = small_segments(&rig).serve().await;
     let mut caller = Caller::new();
@@ -133,7 +134,7 @@ async fn without_a_handle_for_a_while_nothing_stops_and_nothing_is_lost() {
     let maximum = getrlimit(Resource::Nofile).maximum;
     for files in [0, 16, 32, 48] {
         let before = set_files(&forebay, Rlimit { current: Some(files), maximum });
-        // Until the open segment is full, a client that has a connection is served.
+        // Until the open segment is full, a client with a connection is served.
         let mut refused = Vec::new();
         for _ in 0..REQUESTS {
             let (ids, body) = caller.request(20, 20_000);
@@ -152,7 +153,7 @@ async fn without_a_handle_for_a_while_nothing_stops_and_nothing_is_lost() {
         assert!(ready.status.is_success(), "{files} files, {again} sent again: {ready:?}\n{}", forebay.log());
         caller.all_arrive(&rig.bucket("lake"), "", "web").await;
     }
-    // For moments, so that every step meets one.
+    // For moments only, so that every step meets one.
     let before = getrlimit(Resource::Nofile);
     let flicker = async {
         let mut random = StdRng::seed_from_u64(rand::rng().random());
@@ -166,12 +167,12 @@ async fn without_a_handle_for_a_while_nothing_stops_and_nothing_is_lost() {
     tokio::join!(flicker, send_patiently(&mut caller, &forebay, 2 * REQUESTS));
     caller.all_arrive(&rig.bucket("lake"), "", "web").await;
     let log = forebay.log();
-    assert!(log.contains("Too many open files"), "a handle was missing: {log}");
+    assert!(log.contains("Too many open files"), "handles must run out: {log}");
     assert!(forebay.terminate().await.success(), "{log}");
 }
 
 #[tokio::test]
-async fn with_too_few_files_it_does_not_start_and_says_why() {
+async fn too_low_a_file_limit_is_reported_at_start() {
     let rig = Rig::start(&["lake"]).await;
     let mut command = forebay::with_files(100);
     command.arg("serve").arg("--config").arg(rig.settings(&["web"]).write());
@@ -179,7 +180,7 @@ async fn with_too_few_files_it_does_not_start_and_says_why() {
     let error = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{error}");
     assert!(
-        error.contains("the process may open 100 files (RLIMIT_NOFILE), and needs 256 at least"),
+        error.contains("the process may open only 100 files (RLIMIT_NOFILE) but needs at least 256"),
         "{error}"
     );
 }

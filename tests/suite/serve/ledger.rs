@@ -1,4 +1,4 @@
-//! The ledger of the real binary: what was sent is accounted for, also when the process was killed in between.
+//! The ledger of the real program: every call is accounted for, also after kills.
 
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ async fn ledger(forebay: &Forebay, query: &str) -> Value {
     serde_json::from_slice(&answer.body).unwrap()
 }
 
-/// The counts of an object, by name, that are not zero.
+/// The nonzero counts of an object, by name.
 fn counts(of: &Value) -> Value {
     let all = of.as_object().unwrap().iter();
     all.filter(|(_, count)| count.as_u64().is_some_and(|count| count > 0))
@@ -32,7 +32,7 @@ fn five_calls() -> Value {
 }
 
 #[tokio::test]
-async fn repeats_are_accounted_for_after_a_kill() {
+async fn the_ledger_survives_a_kill() {
     let rig = Rig::start(&["lake"]).await;
     let mut settings = rig.settings(&["web", "ios"]);
     settings.flush = "max_age = \"1 h\"".to_owned();
@@ -50,7 +50,7 @@ async fn repeats_are_accounted_for_after_a_kill() {
     let after = ledger(&forebay, "").await;
     assert_eq!(counts(&after["totals"]), expected, "{after}");
     assert_eq!(after, before, "hour by hour");
-    // Only repeats, and then what cannot be stored as a call: a block of its own each, and another kill.
+    // A block with only repeats, then one with only rejected items, and another kill.
     post(&forebay, "web", &five_calls()).await;
     post(&forebay, "ios", &json!({ "batch": [17, { "type": "nothing known", "userId": "u" }] })).await;
     forebay.kill().await;

@@ -1,5 +1,5 @@
-//! A log that cannot be written, or that nobody reads: calls are answered and delivered all the same, operators are
-//! answered, and the program ends in order.
+//! A log that cannot be written or that nobody reads: calls are still acknowledged and delivered, operators
+//! get answers, and the program ends in order.
 
 use std::fs::File;
 use std::io::{PipeReader, PipeWriter, Write};
@@ -18,28 +18,28 @@ use crate::support::http::Http;
 use crate::support::tcp_proxy::Link;
 use crate::support::wait;
 
-/// The smallest pipe that Linux has.
+/// The smallest pipe of Linux.
 const PIPE_BYTES: usize = 4_096;
-/// How long the end may take: far less than the grace period, which a frozen task would use up.
+/// The time limit for the end: far below the grace period, which a frozen task would use up.
 const EXIT_MAX: Duration = Duration::from_secs(15);
-/// How soon an operator must be answered while the log is stuck.
+/// The time limit for answers to operators while the log is stuck.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
-/// The counter of lines that were not written.
+/// The counter of dropped lines.
 const DROPPED: &str = "forebay_log_lines_dropped_total";
 
-/// A device on which each write fails: no space.
+/// A device on which every write fails with "no space left".
 fn full_device() -> Stdio {
     File::options().write(true).open("/dev/full").unwrap().into()
 }
 
-/// A pipe whose reader is gone.
+/// A pipe whose reader is closed.
 pub(super) fn closed_pipe() -> Stdio {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     writer.into()
 }
 
-/// A small pipe that nobody reads, for as long as the reader lives.
+/// A small pipe that nobody reads while the reader is open.
 fn unread_pipe() -> (PipeReader, PipeWriter) {
     let (reader, writer) = std::io::pipe().unwrap();
     fcntl_setpipe_size(&writer, PIPE_BYTES).unwrap();
@@ -54,7 +54,7 @@ async fn counter(forebay: &Forebay, name: &str) -> u64 {
     value.unwrap_or_else(|| panic!("{name} is not in {text}")).parse().unwrap()
 }
 
-/// The store goes away for some tries and comes back; everything must work as with a log.
+/// The store fails for some attempts and then works again; everything must work as with a log.
 async fn serves_and_delivers(stderr: Stdio, log_level: &str) {
     let rig = Rig::start(&["lake"]).await;
     let settings = rig.settings(&["web", "ios"]);
@@ -67,7 +67,7 @@ async fn serves_and_delivers(stderr: Stdio, log_level: &str) {
             caller.send(&forebay, source, 1, 0).await;
         }
         let tried = rig.link.broken();
-        wait::until("one more try", PATIENCE, async || (rig.link.broken() > tried).then_some(())).await;
+        wait::until("one more attempt", PATIENCE, async || (rig.link.broken() > tried).then_some(())).await;
         let asked = Instant::now();
         assert_eq!(ask(&forebay, "/ready").await.status, 200);
         assert!(asked.elapsed() < ANSWER_MAX, "{:?}", asked.elapsed());
@@ -83,17 +83,17 @@ async fn serves_and_delivers(stderr: Stdio, log_level: &str) {
 }
 
 #[tokio::test]
-async fn a_log_on_a_full_device_stops_nothing() {
+async fn a_log_on_a_full_device_blocks_nothing() {
     serves_and_delivers(full_device(), "info").await;
 }
 
 #[tokio::test]
-async fn a_log_on_a_closed_pipe_stops_nothing() {
+async fn a_log_on_a_closed_pipe_blocks_nothing() {
     serves_and_delivers(closed_pipe(), "info").await;
 }
 
 #[tokio::test]
-async fn a_log_that_nobody_reads_stops_nothing() {
+async fn a_log_that_nobody_reads_blocks_nothing() {
     let (reader, mut writer) = unread_pipe();
     writer.write_all(&[b'\n'; PIPE_BYTES]).unwrap();
     serves_and_delivers(writer.into(), "trace").await;
@@ -101,7 +101,7 @@ async fn a_log_that_nobody_reads_stops_nothing() {
 }
 
 #[tokio::test]
-async fn a_log_that_can_be_written_again_says_how_many_lines_were_dropped() {
+async fn a_log_that_works_again_reports_the_dropped_lines() {
     let rig = Rig::start(&["lake"]).await;
     let Some(disk) = SmallDisk::mount(rig.folder.path().join("disk")) else { return };
     let (log, filler) = (disk.path().join("log"), disk.path().join("filler"));
@@ -115,7 +115,7 @@ async fn a_log_that_can_be_written_again_says_how_many_lines_were_dropped() {
     assert_eq!(counter(&forebay, DROPPED).await, 0);
 
     fill_up(&filler);
-    // What is left of the log's last page takes some lines.
+    // The rest of the log's last page still holds some lines.
     wait::until("lines to be dropped", PATIENCE, async || {
         caller.send(&forebay, "web", 1, 0).await;
         (counter(&forebay, DROPPED).await >= 5).then_some(())
@@ -136,13 +136,13 @@ async fn a_log_that_can_be_written_again_says_how_many_lines_were_dropped() {
     assert!(forebay.terminate().await.success());
 }
 
-/// Three free ports of this machine. Nothing says where the program listens when its standard output is broken.
+/// Three free ports. Without standard output, the program cannot print its addresses.
 fn free_ports() -> [u16; 3] {
     let listeners = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     listeners.map(|listener| listener.local_addr().unwrap().port())
 }
 
-/// `forebay dev` whose addresses and first steps nobody can read.
+/// Runs `forebay dev` with unreadable output.
 async fn dev_runs(folder: &Path, stdout: Stdio, stderr: Stdio) {
     let [collector, console, s3] = free_ports();
     let mut command = command();
@@ -154,7 +154,7 @@ async fn dev_runs(folder: &Path, stdout: Stdio, stderr: Stdio) {
     let mut child = command.spawn().unwrap();
     let http = Http::new();
     let call = serde_json::json!({ "batch": [{ "type": "track", "event": "e", "userId": "u" }] });
-    wait::until("a call to be taken", PATIENCE, async || {
+    wait::until("a call to be accepted", PATIENCE, async || {
         let taken = http.track(&format!("http://127.0.0.1:{collector}"), "app", &call).await;
         assert_eq!(child.try_wait().unwrap(), None, "it ended");
         taken.then_some(())

@@ -1,4 +1,4 @@
-//! How much memory an outage of the store takes: many sources, a long backlog, and its delivery.
+//! The memory that an outage of the store takes: many sources, a long backlog, and its delivery.
 
 use std::env;
 use std::fmt::Write as _;
@@ -22,39 +22,40 @@ use crate::support::resident::Resident;
 use crate::support::tcp_proxy::{Link, TcpProxy};
 use crate::support::wait;
 
-/// Sources, unless `FOREBAY_BACKLOG_SOURCES` says otherwise.
+/// The number of sources, unless `FOREBAY_BACKLOG_SOURCES` is set.
 const SOURCES: u64 = 60;
-/// Bytes of requests, unless `FOREBAY_BACKLOG_BYTES` says otherwise.
+/// Bytes of requests, unless `FOREBAY_BACKLOG_BYTES` is set.
 const BYTES: u64 = 100_000_000;
-/// What the program may have resident, at any moment.
+/// The most resident memory of the program, at any time.
 const RESIDENT_MAX: u64 = 192 * 1_024 * 1_024;
-/// What an outage may add to that which is resident, where the calls come at a rate.
+/// The most that an outage may add to the resident memory, if the calls come at a rate.
 const GROWTH_MAX: u64 = 64 * 1_024 * 1_024;
-/// How much faster than the intake a backlog is to be delivered, where the calls come at a rate.
+/// How much faster than the intake a backlog must be delivered, if the calls come at a rate.
 const DRAIN_RATIO: f64 = 3.0;
-/// Connections that calls come over.
+/// The number of connections for calls.
 const CONNECTIONS: u64 = 8;
-/// Calls of one request.
+/// Calls in each request.
 const CALLS: u64 = 100;
-/// Letters of a call's text: with the rest of it, a call is about 2 KB.
+/// Letters in a call's text: a whole call has about 2 KB.
 const TEXT_LEN: usize = 1_700;
-/// Letters that calls take theirs from.
+/// Letters in the pool from which calls take theirs.
 const POOL_LEN: usize = 256 * 1_024;
-/// Bytes that come before an outage at a rate, so that what every program needs in use is there.
+/// Bytes sent before an outage if a rate is set, so that the program has reached its usual memory.
 const WARM_BYTES: u64 = 50_000_000;
-/// Time to deliver the backlog: 2 GB within it are 2 MB/s.
+/// The time limit to deliver the backlog: 2 GB within it are 2 MB/s.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1_000);
 
-/// The full one: `cargo build --release`, then `FOREBAY_BIN=target/release/forebay FOREBAY_BACKLOG_SOURCES=500
-/// FOREBAY_BACKLOG_BYTES=2000000000 cargo test --test suite serve::memory -- --nocapture`.
+/// The full run: `cargo build --release`, then `FOREBAY_BIN=target/release/forebay
+/// FOREBAY_BACKLOG_SOURCES=500 FOREBAY_BACKLOG_BYTES=2000000000 cargo test --test suite serve::memory --
+/// --nocapture`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backlog_of_many_sources_takes_little_memory() {
     let sources = setting("FOREBAY_BACKLOG_SOURCES").unwrap_or(SOURCES);
     let bytes = setting("FOREBAY_BACKLOG_BYTES").unwrap_or(BYTES);
-    // Bytes a second; else as fast as they are taken.
+    // The rate in bytes per second; without it, as fast as they are accepted.
     let pace = setting("FOREBAY_BACKLOG_RATE");
     let folder = tempfile::tempdir().unwrap();
-    // A process of its own, so that what the store takes is not counted.
+    // In a separate process, so that the store's memory is not counted.
     let store = Forebay::dev(&folder.path().join("store"), Flush::SOON).await;
     let recorder = Recorder::start(store.s3.strip_prefix("http://").unwrap().parse().unwrap()).await;
     let link = TcpProxy::start(recorder.address).await;
@@ -74,7 +75,7 @@ async fn a_backlog_of_many_sources_takes_little_memory() {
     wait::until("an attempt in the outage", DRAIN_TIMEOUT, async || (link.broken() > 0).then_some(())).await;
     let said = status(&forebay).await;
     let used = said["spool"]["used_bytes"].as_u64().unwrap();
-    // In a long outage objects are parked, compressed.
+    // In a long outage objects are parked in compressed form.
     assert!(pace.is_some() || used >= bytes, "{used} bytes in the spool of {bytes} sent");
     assert_eq!(waiting(&said), calls, "in the outage each call waits");
     let in_outage = resident.peak();
@@ -138,7 +139,8 @@ fn configuration(spool: &std::path::Path, endpoint: &str, sources: u64) -> Strin
     text
 }
 
-/// Sends requests, numbered from `first`, over all connections until so many bytes are acknowledged; the next number.
+/// Sends requests, numbered from `first`, over all connections until this number of bytes is acknowledged;
+/// returns the next number.
 async fn send_all(forebay: &Forebay, sources: u64, first: u64, bytes: u64, pace: Option<u64>) -> u64 {
     let (next, sent) = (Arc::new(AtomicU64::new(first)), Arc::new(AtomicU64::new(0)));
     let began = Instant::now();
@@ -168,7 +170,7 @@ async fn send_all(forebay: &Forebay, sources: u64, first: u64, bytes: u64, pace:
     next.load(Ordering::Relaxed)
 }
 
-/// Words, so that objects are a third or so of their lines, as those of real calls are.
+/// Random words, so that objects have about a third of the size of their lines, as with real calls.
 fn text_pool() -> String {
     let mut random = StdRng::seed_from_u64(1);
     let mut letters = |count: usize| -> String {
@@ -183,7 +185,7 @@ fn text_pool() -> String {
     pool
 }
 
-/// Calls that are numbered from `request * CALLS`.
+/// Calls, numbered from `request * CALLS`.
 fn body(request: u64, pool: &str) -> String {
     let mut body = String::with_capacity(usize::try_from(CALLS).unwrap() * (TEXT_LEN + 200));
     body.push_str(r#"{"batch":["#);
@@ -201,17 +203,17 @@ fn body(request: u64, pool: &str) -> String {
     body
 }
 
-/// Calls that are in the spool and not delivered.
+/// Calls in the spool that are not delivered.
 fn waiting(status: &serde_json::Value) -> u64 {
     let sources = status["sources"].as_array().unwrap();
     sources.iter().map(|source| source["pending_calls"].as_u64().unwrap()).sum()
 }
 
-/// Sees that each call is in the bucket once, with the source it was sent to; how many objects there are.
+/// Checks that each call is in the bucket once, under its source; returns the number of objects.
 async fn each_once(bucket: &Bucket, sources: u64, requests: u64) -> usize {
     let mut seen = vec![false; usize::try_from(requests * CALLS).unwrap()];
     let mut keys = bucket.keys("segment-logs/").await;
-    // A run over midnight closes days.
+    // A run across midnight closes days.
     keys.retain(|key| !key.starts_with("segment-logs/_closed/"));
     for key in &keys {
         let object = bucket.object(key).await;
@@ -221,7 +223,7 @@ async fn each_once(bucket: &Bucket, sources: u64, requests: u64) -> usize {
             let source = source_id(number / CALLS % sources);
             assert!(key.starts_with(&format!("segment-logs/{source}/")), "{key} has call {number}");
             let twice = std::mem::replace(&mut seen[usize::try_from(number).unwrap()], true);
-            assert!(!twice, "call {number} came twice, the second time in {key}");
+            assert!(!twice, "call {number} is stored twice, the second time in {key}");
         }
     }
     let missing: Vec<usize> = seen.iter().enumerate().filter(|(_, seen)| !**seen).map(|(at, _)| at).collect();

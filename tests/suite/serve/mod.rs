@@ -1,5 +1,5 @@
-//! The program from outside, as whoever runs it meets it: `forebay serve` with a configuration, a bucket and signals, and
-//! `forebay dev`.
+//! The program from outside, as its operators see it: `forebay serve` with a configuration, a bucket and
+//! signals, and `forebay dev`.
 
 mod closed_days;
 mod credentials;

@@ -1,4 +1,4 @@
-//! What the store is sent: headers, keys and sizes, and which bucket's trouble is whose.
+//! Requests to the store: headers, keys and sizes; and a failing bucket affects only its own sources.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -9,10 +9,10 @@ use super::support::{Caller, PATIENCE, Rig, status};
 use crate::support::scripted_http::{Reply, Request, ScriptedHttp};
 use crate::support::wait;
 
-/// The header of a put that asks for encryption.
+/// The header of a put that requests encryption.
 const ENCRYPTION: &str = "x-amz-server-side-encryption";
 
-/// The first put that the program sends for a source with these settings, as it stands on the wire.
+/// The program's first put for a source with these settings, as sent.
 async fn put_of(s3: &str, source: &str) -> Request {
     let rig = Rig::start(&[]).await;
     let seen: Arc<Mutex<Option<Request>>> = Arc::default();
@@ -37,7 +37,7 @@ async fn put_of(s3: &str, source: &str) -> Request {
 }
 
 #[tokio::test]
-async fn what_is_configured_is_what_is_sent() {
+async fn puts_are_sent_as_configured() {
     let check = async |s3: &str, source: &str, target: &str, region: &str, encryption: Option<&str>| {
         let put = put_of(s3, source).await;
         let what = format!("{s3} {source}: {put:?}");
@@ -71,7 +71,7 @@ async fn what_is_configured_is_what_is_sent() {
 }
 
 #[tokio::test]
-async fn objects_are_cut_at_their_size_and_never_larger() {
+async fn objects_are_cut_at_the_configured_size() {
     const MAX: usize = 1_000_000;
     let rig = Rig::start(&["lake"]).await;
     let bucket = rig.bucket("lake");
@@ -79,7 +79,8 @@ async fn objects_are_cut_at_their_size_and_never_larger() {
     settings.flush = "max_bytes = \"1 MB\"\nmax_age = \"1 h\"".to_owned();
     let forebay = settings.serve().await;
     let mut caller = Caller::new();
-    // Before a source's first object its lines are taken to become a twelfth: no size makes less than 12 MB of them due.
+    // Before a source's first object, lines are assumed to compress to a twelfth: less than 12 MB are not due
+    // by size.
     for _ in 0..40 {
         caller.send(&forebay, "web", 60, 7_000).await;
     }
@@ -101,7 +102,7 @@ async fn objects_are_cut_at_their_size_and_never_larger() {
 }
 
 #[tokio::test]
-async fn a_bucket_that_is_not_there_delays_no_other() {
+async fn a_missing_bucket_delays_no_other() {
     let rig = Rig::start(&["lake"]).await;
     let mut settings = rig.settings(&["web", "ios"]);
     settings.sources[1].1.push_str("\nbucket = \"nowhere\"");
@@ -109,7 +110,7 @@ async fn a_bucket_that_is_not_there_delays_no_other() {
     let forebay = settings.serve().await;
     let mut caller = Caller::new();
     caller.send(&forebay, "ios", 10, 0).await;
-    let trouble = wait::until("its trouble in the status", PATIENCE, async || {
+    let trouble = wait::until("the failure in the status", PATIENCE, async || {
         let said = status(&forebay).await;
         let ios = said["sources"].as_array().unwrap().iter().find(|source| source["id"] == "ios").cloned();
         ios.filter(|ios| ios["last_error"] != Value::Null)
@@ -122,10 +123,14 @@ async fn a_bucket_that_is_not_there_delays_no_other() {
         caller.all_arrive(&rig.bucket("lake"), "", "web").await;
     }
     let ids: BTreeSet<String> = caller.of("ios");
-    assert_eq!(status(&forebay).await["sources"][0]["pending_calls"], ids.len(), "none of the other is lost");
+    assert_eq!(
+        status(&forebay).await["sources"][0]["pending_calls"],
+        ids.len(),
+        "no call of the other source is lost"
+    );
     assert!(forebay.terminate().await.success());
 
-    // Made later, it gets what waited.
+    // Created later, the bucket gets the backlog.
     let late = rig.bucket("nowhere");
     late.client.create_bucket().bucket("nowhere").send().await.unwrap();
     let forebay = settings.serve().await;

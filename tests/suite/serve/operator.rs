@@ -1,4 +1,4 @@
-//! What the operator sees: `/metrics`, `/api/status`, `forebay status` and `forebay flush`.
+//! Views of the operator: `/metrics`, `/api/status`, `forebay status` and `forebay flush`.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::support::http::{Http, is_accepted};
 use crate::support::tcp_proxy::Link;
 use crate::support::wait;
 
-/// Every series of `/metrics` with its value; the text is seen to be well-formed on the way.
+/// Every series of `/metrics` with its value. Also checks that the text is well-formed.
 async fn metrics(forebay: &Forebay) -> BTreeMap<String, f64> {
     let answer = ask(forebay, "/metrics").await;
     let text = String::from_utf8(answer.body.to_vec()).unwrap();
@@ -27,16 +27,16 @@ async fn metrics(forebay: &Forebay) -> BTreeMap<String, f64> {
         let (name, value) = line.rsplit_once(' ').unwrap();
         assert!(
             described.iter().any(|known| name.starts_with(known.as_str())),
-            "{line}: of no described metric"
+            "{line}: its metric is not described"
         );
         let value: f64 = value.parse().unwrap_or_else(|error| panic!("{line}: {error}"));
-        assert_eq!(series.insert(name.to_owned(), value), None, "{name} is there twice");
+        assert_eq!(series.insert(name.to_owned(), value), None, "{name} appears twice");
     }
     assert!(text.ends_with("# EOF\n"));
     series
 }
 
-/// Posts a body to the collector, which must take it.
+/// Posts a body to the collector, which must accept it.
 async fn post(forebay: &Forebay, source: &str, body: &Value) {
     let url = format!("{}/v1/batch?writeKey={source}-key", forebay.collector);
     let answer = Http::new().post(&url, body.to_string()).await.unwrap();
@@ -44,7 +44,7 @@ async fn post(forebay: &Forebay, source: &str, body: &Value) {
 }
 
 #[tokio::test]
-async fn counters_agree_with_what_was_sent() {
+async fn counters_match_the_requests_sent() {
     let rig = Rig::start(&["lake"]).await;
     let mut settings = rig.settings(&["web", "ios"]);
     settings.flush = "max_age = \"1 h\"".to_owned();
@@ -79,7 +79,7 @@ async fn counters_agree_with_what_was_sent() {
     check(&before, r#"forebay_calls_delivered_total{source="web"}"#, 0.0);
     check(&before, "forebay_open_batches", 3.0);
     check(&before, "forebay_objects_total", 0.0);
-    assert!(before["forebay_sync_seconds_count"] >= 3.0, "one sync at least for each of requests in turn");
+    assert!(before["forebay_sync_seconds_count"] >= 3.0, "at least one sync for each request");
     assert!(before["forebay_spool_bytes"] > 0.0 && before["forebay_body_bytes_total"] > 1_700.0);
 
     let said = run(&["flush", "--admin", &forebay.console]).await;
@@ -99,7 +99,7 @@ async fn counters_agree_with_what_was_sent() {
 }
 
 #[tokio::test]
-async fn status_and_flush_say_what_is_there() {
+async fn status_and_flush_report_the_backlog() {
     let rig = Rig::start(&["lake"]).await;
     let mut settings = rig.settings(&["web", "ios"]);
     settings.flush = "max_age = \"1 h\"\nshutdown_grace = \"2 s\"".to_owned();
@@ -139,7 +139,7 @@ async fn status_and_flush_say_what_is_there() {
     let key = json["sources"][0]["last_object"]["key"].as_str().unwrap();
     assert_eq!(rig.bucket("lake").keys("segment-logs/ios/").await, [key]);
 
-    // An outage shows.
+    // An outage is reported.
     rig.link.set(Link::Cut);
     let asked = Http::new();
     let url = format!("{}/api/flush?source=web", forebay.console);
@@ -163,7 +163,7 @@ async fn status_and_flush_say_what_is_there() {
 }
 
 #[tokio::test]
-async fn the_admin_listener_answers_to_its_names_only() {
+async fn the_admin_listener_accepts_only_its_own_host_names() {
     let rig = Rig::start(&["lake"]).await;
     let forebay = Forebay::serve(rig.settings(&["web"]).write(), &CREDENTIALS).await;
     let http = Http::new();
@@ -172,7 +172,7 @@ async fn the_admin_listener_answers_to_its_names_only() {
         let answer = http.send(request.body(Full::default()).unwrap()).await.unwrap();
         assert_eq!(answer.status, expected, "{host}: {answer:?}");
     }
-    // Nothing of it is on the public port.
+    // The public port serves none of it.
     for path in ["/metrics", "/api/status", "/ready"] {
         let request = Request::get(format!("{}{path}", forebay.collector)).body(Full::default()).unwrap();
         assert_eq!(http.send(request).await.unwrap().status, 404, "{path}");

@@ -1,4 +1,4 @@
-//! Sources that are served beside sources whose bucket refuses them, and what is said of it (issue 15, number 6).
+//! Healthy sources next to sources whose bucket refuses them, and how this is reported (issue 15, number 6).
 
 use std::collections::BTreeMap;
 use std::env;
@@ -18,11 +18,12 @@ use crate::support::wait;
 
 const REFUSED: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 const HEALTHY: &str = "web";
-/// How long sources are refused in an ordinary test run. `tests/refused` says longer, in minutes.
+/// How long sources are refused in an ordinary test run, in seconds. `tests/refused` sets longer times, in
+/// minutes.
 const SECONDS: u64 = 45;
-/// Bytes of an object, about.
+/// The approximate bytes of an object.
 const OBJECT_BYTES: u64 = 1_000_000;
-/// Log lines a minute, for some states that last: each is said once a minute.
+/// The most log lines per minute for several lasting states, each of which is reported once a minute.
 const LINES_A_MINUTE_MAX: usize = 30;
 
 fn how_long() -> Duration {
@@ -31,7 +32,7 @@ fn how_long() -> Duration {
     Duration::from_secs(minutes.map_or(SECONDS, |minutes: u64| 60 * minutes))
 }
 
-/// What became of the requests of one source.
+/// The answers to the requests of one source.
 #[derive(Debug, Default)]
 struct Answers {
     taken: usize,
@@ -44,7 +45,8 @@ impl Answers {
     }
 }
 
-/// All sources send at once, each at its pace, until it is over. Returns who sent what, in the order of the sources.
+/// All sources send at once, each at its pace, until `until`. Returns the answers in the order of the
+/// sources.
 async fn all_send(
     forebay: &Arc<Forebay>,
     sources: &[(&'static str, Duration)],
@@ -82,7 +84,7 @@ async fn send(
     (caller, answers)
 }
 
-/// A metric's value; 0 where there is none.
+/// The value of a metric; 0 if there is none.
 async fn metric(forebay: &Forebay, name: &str) -> u64 {
     let text = String::from_utf8(ask(forebay, "/metrics").await.body.to_vec()).unwrap();
     let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
@@ -95,7 +97,7 @@ fn alarms(status: &Value) -> Vec<&str> {
 
 /// `tests/refused MINUTES` measures the same for longer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn six_sources_that_are_refused_cost_a_healthy_one_nothing() {
+async fn six_refused_sources_do_not_affect_a_healthy_one() {
     let rig = Rig::start(&["lake"]).await;
     let sources: Vec<&'static str> = REFUSED.into_iter().chain([HEALTHY]).collect();
     let mut settings = rig.settings(&sources);
@@ -108,7 +110,7 @@ async fn six_sources_that_are_refused_cost_a_healthy_one_nothing() {
 
     let (lasts, began) = (how_long(), Instant::now());
     let until = began + lasts;
-    // The refused ones together twelve times as much.
+    // The refused sources together send twelve times as much.
     let pace = |source: &str| Duration::from_millis(if source == HEALTHY { 200 } else { 100 });
     let paced: Vec<_> = sources.iter().map(|source| (*source, pace(source))).collect();
     let (callers, mut answers): (Vec<_>, Vec<_>) =
@@ -135,9 +137,9 @@ async fn six_sources_that_are_refused_cost_a_healthy_one_nothing() {
         lines as f64 * 60.0 / minutes,
     );
 
-    // What the operator is told.
+    // What the operator sees.
     let said = status(&forebay).await;
-    assert_eq!(ask(&forebay, "/ready").await.status, StatusCode::OK, "not everybody is refused");
+    assert_eq!(ask(&forebay, "/ready").await.status, StatusCode::OK, "a healthy source is served");
     for kind in ["refused", "refusing"] {
         assert!(alarms(&said).contains(&kind), "{kind}: {said:#}");
     }
@@ -154,15 +156,15 @@ async fn six_sources_that_are_refused_cost_a_healthy_one_nothing() {
     let counted = metric(&forebay, "forebay_refused_total{source=\"a\",reason=\"destination_full\"}").await;
     assert_eq!(counted, answers[0].refused["503 destination_full"] as u64);
 
-    // What it cost.
+    // The effect on the healthy source.
     assert_eq!(healthy.refused, BTreeMap::new());
     assert_eq!(refused.keys().collect::<Vec<_>>(), ["503 destination_full"]);
     assert!(sizes.len() > 2, "{sizes:?}");
-    assert!(sizes.iter().all(|size| *size as u64 * 10 >= OBJECT_BYTES * 8), "crumbs: {sizes:?}");
+    assert!(sizes.iter().all(|size| *size as u64 * 10 >= OBJECT_BYTES * 8), "too small objects: {sizes:?}");
     assert!(lines as f64 <= LINES_A_MINUTE_MAX as f64 * (minutes + 1.0), "{lines} lines\n{}", forebay.log());
 
     rig.bucket("lake").client.create_bucket().bucket("nowhere").send().await.unwrap();
-    wait::until("nobody to be refused", 2 * PATIENCE, async || {
+    wait::until("no source to be refused", 2 * PATIENCE, async || {
         let said = status(&forebay).await;
         said["sources"].as_array().unwrap().iter().all(|source| source["refused"].is_null()).then_some(())
     })
@@ -175,9 +177,9 @@ async fn six_sources_that_are_refused_cost_a_healthy_one_nothing() {
     assert!(Arc::into_inner(forebay).unwrap().terminate().await.success());
 }
 
-/// Everything is away, and calls come until nobody is taken: what is logged, and how many objects that makes.
+/// All buckets fail, and calls come until all are refused: measures the log and the number of objects.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_outage_of_everything_is_said_once_a_minute_and_makes_no_crumbs() {
+async fn a_total_outage_is_logged_once_a_minute_and_makes_no_small_objects() {
     let rig = Rig::start(&["lake"]).await;
     let mut settings = rig.settings(&REFUSED);
     settings.spool.push_str("\nsegment_bytes = \"8 MiB\"\nmax_bytes = \"96 MiB\"");
@@ -198,7 +200,7 @@ async fn an_outage_of_everything_is_said_once_a_minute_and_makes_no_crumbs() {
     assert_eq!(ready.status, StatusCode::SERVICE_UNAVAILABLE);
     let why = String::from_utf8_lossy(&ready.body).into_owned();
     assert!(why.contains("the spool is full") && why.contains("puts of "), "{why}");
-    assert_eq!(said["spool"]["seconds_left"], serde_json::Value::Null, "it lasts no longer: {said:#}");
+    assert_eq!(said["spool"]["seconds_left"], serde_json::Value::Null, "no time left: {said:#}");
     for answers in &answers {
         assert!(answers.refused.keys().all(|code| code == "503 spool_full"), "{answers:?}");
     }
@@ -209,7 +211,11 @@ async fn an_outage_of_everything_is_said_once_a_minute_and_makes_no_crumbs() {
     let mut objects = 0;
     for (source, caller) in REFUSED.iter().zip(&callers) {
         let found = ids_below(&rig.bucket("lake"), &format!("segment-logs/{source}/")).await;
-        assert_eq!(found.len(), caller.of(source).len(), "{source}: more or less lines than calls");
+        assert_eq!(
+            found.len(),
+            caller.of(source).len(),
+            "{source}: the number of lines differs from that of the calls"
+        );
         objects += rig.bucket("lake").objects(&format!("segment-logs/{source}/")).await.len();
     }
     let bytes = taken as u64 * 100_000;

@@ -1,4 +1,4 @@
-//! A configuration that changes while the program runs.
+//! Configuration changes while the program runs.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ use crate::support::forebay::Forebay;
 use crate::support::http::is_accepted;
 use crate::support::wait;
 
-/// Writes the file and tells the program at once.
+/// Writes the file and makes the program reload it at once.
 async fn reload(settings: &Settings, forebay: &Forebay) {
     let said = |forebay: &Forebay| forebay.log().matches("configuration reloaded").count();
     let before = said(forebay);
@@ -20,11 +20,11 @@ async fn reload(settings: &Settings, forebay: &Forebay) {
 }
 
 #[tokio::test]
-async fn sources_come_and_go_and_move_and_what_they_had_goes_where_it_was_to_go() {
+async fn buffered_calls_of_changed_sources_go_to_the_old_destination() {
     let rig = Rig::start(&["lake", "pond"]).await;
     let (lake, pond) = (rig.bucket("lake"), rig.bucket("pond"));
     let mut settings = rig.settings(&["stays", "goes", "moves"]);
-    // Nothing is due but by what the reload does.
+    // Only the reload makes anything due.
     settings.flush = "max_age = \"1 h\"".to_owned();
     let forebay = settings.serve().await;
     let mut caller = Caller::new();
@@ -46,7 +46,7 @@ async fn sources_come_and_go_and_move_and_what_they_had_goes_where_it_was_to_go(
 
     caller.send(&forebay, "comes", 7, 0).await;
     caller.send(&forebay, "moves", 7, 0).await;
-    assert_eq!(lake.keys("segment-logs/stays/").await, [""; 0], "what did not change is not due");
+    assert_eq!(lake.keys("segment-logs/stays/").await, [""; 0], "unchanged sources are not due");
     forebay.flush().await;
     let after = caller.of("moves").difference(&before).cloned().collect();
     exactly(&pond, "new/", "moves", &after).await;
@@ -58,7 +58,7 @@ async fn sources_come_and_go_and_move_and_what_they_had_goes_where_it_was_to_go(
 }
 
 #[tokio::test]
-async fn what_was_removed_while_it_was_down_is_delivered_too() {
+async fn calls_of_sources_removed_while_stopped_are_delivered() {
     let rig = Rig::start(&["lake", "pond"]).await;
     let mut settings = rig.settings(&["goes", "moves"]);
     settings.flush = "max_age = \"1 h\"\non_shutdown = false".to_owned();
@@ -81,13 +81,13 @@ async fn what_was_removed_while_it_was_down_is_delivered_too() {
 }
 
 #[tokio::test]
-async fn a_changed_file_is_noticed_and_a_bad_one_changes_nothing() {
+async fn a_changed_file_is_loaded_and_an_invalid_one_ignored() {
     let rig = Rig::start(&["lake"]).await;
     let mut settings = rig.settings(&["web"]);
     let forebay = settings.serve().await;
     let mut caller = Caller::new();
 
-    // By itself, a key's file included.
+    // Without a signal, also when only a key file changes.
     let key_file = rig.folder.path().join("ios.key");
     fs::write(&key_file, "ios-key").unwrap();
     settings.sources.push(("ios".to_owned(), format!("write_keys = [\"file:{}\"]", key_file.display())));
@@ -97,7 +97,7 @@ async fn a_changed_file_is_noticed_and_a_bad_one_changes_nothing() {
     })
     .await;
     fs::write(&key_file, "another-key").unwrap();
-    wait::until("the old key's end", PATIENCE, async || {
+    wait::until("the old key to be refused", PATIENCE, async || {
         (caller.try_send(&forebay, "ios", 1, 0).await.status == StatusCode::UNAUTHORIZED).then_some(())
     })
     .await;

@@ -1,4 +1,4 @@
-//! Signals: the first ends everything in order, the second at once, and nothing is lost either way.
+//! Signals: the first ends everything in order, the second at once; neither loses anything.
 
 use std::time::Duration;
 
@@ -11,11 +11,11 @@ use super::support::{Caller, PATIENCE, Rig, logged};
 use crate::support::tcp_proxy::Link;
 use crate::support::wait;
 
-/// What the log says once the first signal is taken in.
-const STOPPING: &str = "finishing what is under way";
+/// The log message after the first signal.
+const STOPPING: &str = "finishing requests in flight";
 
 #[tokio::test]
-async fn what_is_in_flight_is_answered_and_everything_is_delivered() {
+async fn requests_in_flight_are_answered_and_everything_is_delivered() {
     let rig = Rig::start(&["lake"]).await;
     let mut settings = rig.settings(&["web"]);
     settings.flush = "max_age = \"1 h\"".to_owned();
@@ -31,7 +31,7 @@ async fn what_is_in_flight_is_answered_and_everything_is_delivered() {
         body.len()
     );
     slow.write_all(head.as_bytes()).await.unwrap();
-    // The server asks for the body: the request is in its hands.
+    // The server asks for the body: it has accepted the request.
     let mut go_on = [0; 25];
     slow.read_exact(&mut go_on).await.unwrap();
     assert!(go_on.starts_with(b"HTTP/1.1 100"), "{}", String::from_utf8_lossy(&go_on));
@@ -49,7 +49,7 @@ async fn what_is_in_flight_is_answered_and_everything_is_delivered() {
 }
 
 #[tokio::test]
-async fn signals_that_mean_nothing_to_it_do_nothing() {
+async fn other_signals_are_ignored() {
     let rig = Rig::start(&["lake"]).await;
     let forebay = rig.settings(&["web"]).serve().await;
     let mut caller = Caller::new();
@@ -62,7 +62,7 @@ async fn signals_that_mean_nothing_to_it_do_nothing() {
 }
 
 #[tokio::test]
-async fn while_drain_delay_lasts_it_is_not_ready_and_still_takes_calls() {
+async fn during_drain_delay_it_is_not_ready_but_accepts_calls() {
     let rig = Rig::start(&["lake"]).await;
     let mut settings = rig.settings(&["web"]);
     settings.collector = "drain_delay = \"2 s\"".to_owned();
@@ -70,7 +70,7 @@ async fn while_drain_delay_lasts_it_is_not_ready_and_still_takes_calls() {
     let mut caller = Caller::new();
     assert_eq!(super::support::ask(&forebay, "/ready").await.status, 200);
     forebay.signal(Signal::TERM);
-    wait::until("it to be not ready", PATIENCE, async || {
+    wait::until("not to be ready", PATIENCE, async || {
         (super::support::ask(&forebay, "/ready").await.status == 503).then_some(())
     })
     .await;
@@ -80,7 +80,7 @@ async fn while_drain_delay_lasts_it_is_not_ready_and_still_takes_calls() {
 }
 
 #[tokio::test]
-async fn without_its_store_it_ends_within_the_grace_and_delivers_after_the_next_start() {
+async fn without_its_store_it_ends_within_the_grace_period_and_delivers_after_restart() {
     const GRACE: Duration = Duration::from_secs(4);
     let rig = Rig::start(&["lake"]).await;
     let mut settings = rig.settings(&["web"]);
@@ -104,7 +104,7 @@ async fn without_its_store_it_ends_within_the_grace_and_delivers_after_the_next_
 }
 
 #[tokio::test]
-async fn a_second_signal_ends_it_at_once_and_loses_nothing() {
+async fn a_second_signal_ends_the_process_at_once_without_loss() {
     let rig = Rig::start(&["lake"]).await;
     let settings = rig.settings(&["web"]);
     let forebay = settings.serve().await;
@@ -116,7 +116,7 @@ async fn a_second_signal_ends_it_at_once_and_loses_nothing() {
     let began = Instant::now();
     forebay.signal(Signal::TERM);
     assert_eq!(forebay.exit().await.code(), Some(0));
-    // Of the 25 s that the first would have left it.
+    // The first signal would have allowed 25 s.
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
 
     rig.link.set(Link::Up);

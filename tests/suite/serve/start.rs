@@ -1,4 +1,4 @@
-//! Starting `forebay serve`: what it does without its store, and what it refuses.
+//! Starting `forebay serve`: without its store, and with refused settings.
 
 use std::fs;
 use std::process::Output;
@@ -8,7 +8,7 @@ use crate::support::forebay::{Forebay, command, finished, with_addresses};
 use crate::support::tcp_proxy::Link;
 use crate::support::wait;
 
-/// What a start that must fail says, and its exit code.
+/// Exit code and message of a start that must fail.
 async fn refused(config: &std::path::Path) -> (Option<i32>, String) {
     let mut serve = command();
     serve.arg("serve").arg("--config").arg(config).envs(CREDENTIALS);
@@ -18,7 +18,7 @@ async fn refused(config: &std::path::Path) -> (Option<i32>, String) {
 }
 
 #[tokio::test]
-async fn without_its_store_it_takes_calls_and_delivers_later() {
+async fn without_its_store_it_accepts_calls_and_delivers_later() {
     let rig = Rig::start(&["lake"]).await;
     rig.link.set(Link::Cut);
     let forebay = rig.settings(&["web"]).serve().await;
@@ -32,7 +32,7 @@ async fn without_its_store_it_takes_calls_and_delivers_later() {
 }
 
 #[tokio::test]
-async fn a_wrong_configuration_is_refused_with_all_its_problems() {
+async fn an_invalid_configuration_is_refused_with_all_its_problems() {
     let rig = Rig::start(&[]).await;
     let mut settings = rig.settings(&["web"]);
     settings.flush = "max_age = 60\nmax_byte = \"1 MB\"".to_owned();
@@ -60,22 +60,22 @@ async fn a_wrong_configuration_is_refused_with_all_its_problems() {
     assert!(said.contains("no.toml") && said.contains("forebay dev"), "{said}");
 }
 
-/// Heaps and stacks are reserved before anything can be said.
+/// Without enough addresses, the process could fail before it can report anything.
 #[tokio::test]
-async fn too_few_addresses_are_refused_in_words() {
+async fn too_low_an_address_limit_is_reported() {
     for arguments in [&["dev"][..], &["serve", "--config", "no.toml"], &["check", "--config", "no.toml"]] {
         let mut limited = with_addresses(600_000);
         let Output { status, stdout, stderr } = finished(limited.args(arguments)).await;
         let said = String::from_utf8_lossy(&stderr);
         assert_eq!(status.code(), Some(1), "{said}");
-        assert!(said.contains("585 MiB of addresses (RLIMIT_AS), and needs 2048 MiB"), "{said}");
+        assert!(said.contains("585 MiB of address space (RLIMIT_AS) but needs 2048 MiB"), "{said}");
         assert!(said.contains("ulimit -v unlimited"), "{said}");
         assert!(stdout.is_empty());
     }
 }
 
 #[tokio::test]
-async fn the_environment_overrides_the_file_and_holds_write_keys() {
+async fn the_environment_overrides_the_file_and_provides_write_keys() {
     let rig = Rig::start(&["lake", "pond"]).await;
     let key_file = rig.folder.path().join("ios.key");
     fs::write(&key_file, "ios-key\n").unwrap();
@@ -117,7 +117,7 @@ async fn a_spool_in_use_is_refused_in_one_line() {
 }
 
 #[tokio::test]
-async fn a_spool_in_memory_is_refused_unless_that_is_accepted() {
+async fn a_spool_in_memory_is_refused_unless_allowed() {
     let rig = Rig::start(&["lake"]).await;
     let Ok(memory) = tempfile::tempdir_in("/dev/shm") else {
         assert!(std::env::var_os("CI").is_none(), "there is no /dev/shm, and in CI that is a failure");
@@ -130,7 +130,7 @@ async fn a_spool_in_memory_is_refused_unless_that_is_accepted() {
     let (code, said) = refused(settings.write()).await;
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("tmpfs") && said.contains("spool.unsafe_filesystem"), "{said}");
-    assert!(!memory.path().join("spool").exists(), "what is refused leaves nothing behind");
+    assert!(!memory.path().join("spool").exists(), "a refused start creates nothing");
     settings.spool = format!("{dir}\nunsafe_filesystem = true");
     let forebay = settings.serve().await;
     logged(&forebay, "tmpfs").await;

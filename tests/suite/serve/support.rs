@@ -1,4 +1,4 @@
-//! A store that can be cut off, a configuration, and calls that are counted.
+//! A store that can be cut off, a configuration, and counted calls.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -24,17 +24,18 @@ use crate::support::scripted_http::Request;
 use crate::support::tcp_proxy::TcpProxy;
 use crate::support::wait;
 
-/// Time for something to be tried or delivered on a busy machine: longer than the longest pause between two tries, 60 s.
+/// Enough time for an attempt or a delivery on a busy machine: longer than the longest pause between
+/// attempts, 60 s.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(150);
 
-/// Random letters that calls take theirs from: many times what gzip looks back on.
+/// Random letters from which calls take theirs: many times the window of gzip.
 const POOL_LEN: usize = 1_024 * 1_024;
 
-/// What the program takes its credentials from.
+/// The program's credentials.
 pub(crate) const CREDENTIALS: [(&str, &str); 2] =
     [("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID), ("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY)];
 
-/// An S3 server of its own behind a link that can be cut, and a folder for what a test keeps.
+/// A separate S3 server behind a link that can be cut, and a folder for the files of a test.
 #[derive(Debug)]
 pub(crate) struct Rig {
     _server: DevS3Running,
@@ -45,7 +46,7 @@ pub(crate) struct Rig {
 }
 
 impl Rig {
-    /// With these buckets.
+    /// Starts it with these buckets.
     pub(crate) async fn start(buckets: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let settings = DevS3Settings {
@@ -65,33 +66,33 @@ impl Rig {
         rig
     }
 
-    /// One more link to the server, which can be cut by itself.
+    /// Adds a link to the server that can be cut separately.
     pub(crate) async fn another_link(&self) -> TcpProxy {
         TcpProxy::start(self.recorder.address).await
     }
 
-    /// What was asked of the server, in order, without the bodies of objects.
+    /// The requests to the server in order, without the bodies of objects.
     pub(crate) fn requests(&self) -> Vec<Request> {
         self.recorder.requests()
     }
 
-    /// The server's address, past the links.
+    /// The server's address, bypassing the links.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
-    /// A bucket, seen past the link.
+    /// A bucket, bypassing the link.
     pub(crate) fn bucket(&self, name: &str) -> Bucket {
         Bucket::new(&self.url, name, ACCESS_KEY_ID, SECRET_ACCESS_KEY)
     }
 
-    /// A configuration with the sources, delivering every second to the bucket `lake`.
+    /// A configuration with these sources, delivering every second to the bucket `lake`.
     pub(crate) fn settings(&self, sources: &[&str]) -> Settings {
         Settings::new(self.folder.path(), &self.link.url, sources)
     }
 }
 
-/// What stands in the configuration file, section by section.
+/// The content of the configuration file, by section.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     file: PathBuf,
@@ -99,18 +100,18 @@ pub(crate) struct Settings {
     pub(crate) spool: String,
     pub(crate) s3: String,
     pub(crate) flush: String,
-    /// Id, and the other lines.
+    /// Ids with their further lines.
     pub(crate) sources: Vec<(String, String)>,
 }
 
 impl Settings {
-    /// Delivering every second to the bucket `lake` of a store; file and spool in `folder`.
+    /// Delivers every second to the bucket `lake` of a store; the file and the spool are in `folder`.
     pub(crate) fn new(folder: &Path, store: &str, sources: &[&str]) -> Self {
         let source = |id: &&str| ((*id).to_owned(), format!("write_keys = [\"{id}-key\"]"));
         Self {
             file: folder.join("forebay.toml"),
             collector: "drain_delay = \"0 s\"".to_owned(),
-            // A test's folder may be on any file system: no machine fails here.
+            // A test's folder may be on any file system, because no machine fails here.
             spool: format!("dir = \"{}\"\nunsafe_filesystem = true", folder.join("spool").display()),
             s3: format!("bucket = \"lake\"\nendpoint_url = \"{store}\"\npath_style = true"),
             flush: "max_age = \"1 s\"".to_owned(),
@@ -118,7 +119,7 @@ impl Settings {
         }
     }
 
-    /// Where the spool is.
+    /// The spool's directory.
     pub(crate) fn spool_dir(&self) -> PathBuf {
         self.file.with_file_name("spool")
     }
@@ -142,7 +143,7 @@ impl Settings {
     }
 }
 
-/// Sends calls and keeps the ids of those that were acknowledged.
+/// Sends calls and keeps the ids of the acknowledged ones.
 #[derive(Debug)]
 pub(crate) struct Caller {
     http: Http,
@@ -159,7 +160,8 @@ impl Caller {
         Self { http: Http::new(), random, pool, sent: 0, acknowledged: BTreeMap::new() }
     }
 
-    /// Sends one request with `calls` calls to a source by its write key, `<source>-key`, each with so many random letters.
+    /// Sends one request with `calls` calls to a source by its write key `<source>-key`, each with this
+    /// number of random letters.
     pub(crate) async fn try_send(
         &mut self,
         forebay: &Forebay,
@@ -182,7 +184,7 @@ impl Caller {
         self.http.post(&url, body).await.map_err(|error| format!("{url}: {error}"))
     }
 
-    /// As [`Caller::try_send`], and it must be accepted.
+    /// Like [`Caller::try_send`], but the request must be accepted.
     pub(crate) async fn send(&mut self, forebay: &Forebay, source: &str, calls: usize, letters: usize) {
         let answer = self.try_send(forebay, source, calls, letters).await;
         assert!(is_accepted(&answer), "{} {:?}\n{}", answer.status, answer.body, forebay.log());
@@ -207,7 +209,7 @@ impl Caller {
         json!({ "type": "track", "event": "e", "userId": "u", "messageId": id, "properties": properties })
     }
 
-    /// Takes down calls as acknowledged.
+    /// Records calls as acknowledged.
     pub(crate) fn note(&mut self, source: &str, ids: Vec<String>) {
         self.acknowledged.entry(source.to_owned()).or_default().extend(ids);
     }
@@ -217,13 +219,14 @@ impl Caller {
         self.acknowledged.get(source).cloned().unwrap_or_default()
     }
 
-    /// Waits until each acknowledged call of a source is in the bucket, and sees that it is there once and that nothing else is.
+    /// Waits until each acknowledged call of a source is in the bucket, and checks that each is there once,
+    /// and no other call.
     pub(crate) async fn all_arrive(&self, bucket: &Bucket, prefix: &str, source: &str) {
         exactly(bucket, prefix, source, &self.of(source)).await;
     }
 }
 
-/// Waits until a bucket holds these calls of a source, each once, and no others.
+/// Waits until a bucket contains these calls of a source, each once, and no others.
 pub(crate) async fn exactly(bucket: &Bucket, prefix: &str, source: &str, ids: &BTreeSet<String>) {
     let below = format!("{prefix}segment-logs/{source}/");
     let what = format!("{} calls below {below}", ids.len());
@@ -233,10 +236,10 @@ pub(crate) async fn exactly(bucket: &Bucket, prefix: &str, source: &str, ids: &B
     })
     .await;
     assert_eq!(found.len(), ids.len(), "more lines than calls below {below}");
-    assert_eq!(&BTreeSet::from_iter(found), ids, "other calls below {below}");
+    assert_eq!(&BTreeSet::from_iter(found), ids, "unexpected calls below {below}");
 }
 
-/// The message ids of all lines below a prefix, as often as they are there.
+/// The message ids of all lines below a prefix, with duplicates.
 pub(crate) async fn ids_below(bucket: &Bucket, prefix: &str) -> Vec<String> {
     let mut ids = Vec::new();
     for object in bucket.objects(prefix).await {
@@ -248,20 +251,20 @@ pub(crate) async fn ids_below(bucket: &Bucket, prefix: &str) -> Vec<String> {
     ids
 }
 
-/// What the admin listener says, as JSON.
+/// The status from the admin listener.
 pub(crate) async fn status(forebay: &Forebay) -> Value {
     let answer = ask(forebay, "/api/status").await;
     serde_json::from_slice(&answer.body).unwrap()
 }
 
-/// What the admin listener answers to a GET.
+/// The admin listener's answer to a GET.
 pub(crate) async fn ask(forebay: &Forebay, path: &str) -> Answer {
     let request = http::Request::get(format!("{}{path}", forebay.console)).body(Full::default()).unwrap();
     let answer = Http::new().send(request).await;
     answer.unwrap_or_else(|error| panic!("{path}: {error}\n{}", forebay.log()))
 }
 
-/// Waits until the program's log has this text.
+/// Waits until the program's log contains this text.
 pub(crate) async fn logged(forebay: &Forebay, text: &str) {
     wait::until(&format!("{text:?} in the log"), PATIENCE, async || {
         forebay.log().contains(text).then_some(())

@@ -1,5 +1,5 @@
-//! Each kind of task is killed by a panic: it is started again and nothing is lost, or the program ends in order and a
-//! restart recovers. The panics are planted, so a release build has none of them.
+//! Kills each kind of task with a panic: it is restarted and nothing is lost, or the program ends in order
+//! and a restart recovers. The panics are planted, so a release build contains none.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,10 +18,10 @@ use crate::support::http::{Http, is_accepted};
 use crate::support::tcp_proxy::Link;
 use crate::support::wait;
 
-/// What the log says of a task that panicked.
+/// The log message for a panic.
 const PANICKED: &str = "this is a bug in Forebay";
 
-/// A folder in which a file of a task's name makes that task panic, once.
+/// A folder in which a file with a task's name makes that task panic once.
 struct Planted(PathBuf);
 
 impl Planted {
@@ -54,7 +54,7 @@ async fn alarm_of_a_task(forebay: &Forebay) -> bool {
     alarms.iter().any(|alarm| alarm["kind"] == "task")
 }
 
-/// What is sent before and after a task has panicked is delivered, each call once, and the program ends in order.
+/// Calls sent before and after a task's panic are delivered once, and the program ends in order.
 async fn is_started_again(task: &str) {
     let rig = Rig::start(&["lake"]).await;
     let planted = Planted::in_folder(rig.folder.path());
@@ -76,23 +76,23 @@ async fn is_started_again(task: &str) {
 }
 
 #[tokio::test]
-async fn the_scheduler() {
+async fn the_scheduler_is_restarted() {
     is_started_again("scheduler").await;
 }
 
 #[tokio::test]
-async fn a_delivery_task_before_its_seal() {
+async fn a_delivery_task_is_restarted_before_its_seal() {
     is_started_again("delivery").await;
 }
 
 #[tokio::test]
-async fn an_encoder() {
+async fn an_encoder_is_restarted() {
     is_started_again("encoder").await;
 }
 
-/// It panics over the first line that comes, and writes those behind it: the panic, and that a line is missing.
+/// It panics at the next line and then writes the later ones: the panic, and that a line is missing.
 #[tokio::test]
-async fn the_log_thread() {
+async fn the_log_thread_is_restarted() {
     let rig = Rig::start(&["lake"]).await;
     let planted = Planted::in_folder(rig.folder.path());
     let mut settings = rig.settings(&["web"]);
@@ -112,9 +112,9 @@ async fn the_log_thread() {
     assert_eq!(forebay.terminate().await.code(), Some(0));
 }
 
-/// Its batch is half full and not due. Nothing but its alarm knows of it.
+/// Its batch is half full and not due, so only the alarm reports the panic.
 #[tokio::test]
-async fn what_measures_a_batch() {
+async fn the_measurement_of_a_batch_is_restarted() {
     let rig = Rig::start(&["lake"]).await;
     let planted = Planted::in_folder(rig.folder.path());
     let mut settings = rig.settings(&["web"]);
@@ -133,23 +133,23 @@ async fn what_measures_a_batch() {
 }
 
 #[tokio::test]
-async fn a_delivery_task_after_its_seal() {
+async fn a_delivery_task_is_restarted_after_its_seal() {
     is_started_again("upload").await;
 }
 
 #[tokio::test]
-async fn a_delivery_task_after_its_put() {
+async fn a_delivery_task_is_restarted_after_its_put() {
     is_started_again("object-commit").await;
 }
 
 #[tokio::test]
-async fn an_accept_loop() {
+async fn an_accept_loop_is_restarted() {
     is_started_again("accept").await;
 }
 
-/// The alarm of a delivery task stands until its work is done.
+/// The alarm of a delivery task stays until its work is done.
 #[tokio::test]
-async fn a_delivery_task_that_waits_for_its_store() {
+async fn a_delivery_task_that_waits_for_its_store_is_restarted() {
     let rig = Rig::start(&["lake"]).await;
     let planted = Planted::in_folder(rig.folder.path());
     let settings = rig.settings(&["web"]);
@@ -157,22 +157,23 @@ async fn a_delivery_task_that_waits_for_its_store() {
     let mut caller = Caller::new();
     rig.link.set(Link::Cut);
     caller.send(&forebay, "web", 5, 0).await;
-    wait::until("a try", PATIENCE, async || (rig.link.broken() > 0).then_some(())).await;
+    wait::until("an attempt", PATIENCE, async || (rig.link.broken() > 0).then_some(())).await;
     planted.plant("upload");
     planted.strikes("upload").await;
     wait::until("the alarm", PATIENCE, async || alarm_of_a_task(&forebay).await.then_some(())).await;
     let tried = rig.link.broken();
-    wait::until("a try of the new task", PATIENCE, async || (rig.link.broken() > tried).then_some(())).await;
-    assert!(alarm_of_a_task(&forebay).await, "it stands until the object is delivered");
+    wait::until("an attempt of the new task", PATIENCE, async || (rig.link.broken() > tried).then_some(()))
+        .await;
+    assert!(alarm_of_a_task(&forebay).await, "the alarm stays until the object is delivered");
     rig.link.set(Link::Up);
     caller.all_arrive(&rig.bucket("lake"), "", "web").await;
     wait::until("no alarm", PATIENCE, async || (!alarm_of_a_task(&forebay).await).then_some(())).await;
     assert_eq!(forebay.terminate().await.code(), Some(0));
 }
 
-/// Nothing but the log knows of a panic, and the log is broken.
+/// Panics are only logged, and the log is broken.
 #[tokio::test]
-async fn tasks_that_panic_while_the_log_is_broken() {
+async fn tasks_are_restarted_even_with_a_broken_log() {
     let rig = Rig::start(&["lake"]).await;
     let planted = Planted::in_folder(rig.folder.path());
     let settings = rig.settings(&["web"]);
@@ -191,12 +192,12 @@ async fn tasks_that_panic_while_the_log_is_broken() {
 }
 
 #[tokio::test]
-async fn the_admin_listener() {
+async fn the_admin_listener_is_restarted() {
     let rig = Rig::start(&["lake"]).await;
     let planted = Planted::in_folder(rig.folder.path());
     let forebay = Forebay::serve(rig.settings(&["web"]).write(), &planted.environment()).await;
     planted.plant("admin");
-    // The answer to the request that wakes it may be lost.
+    // The answer to the request that triggers the panic may be lost.
     let ready = format!("{}/ready", forebay.console);
     let is_ready = async || {
         let request = http::Request::get(&ready).body(Full::default()).unwrap();
@@ -213,7 +214,7 @@ async fn the_admin_listener() {
 }
 
 #[tokio::test]
-async fn the_configuration_watcher_and_what_takes_a_configuration_over() {
+async fn the_configuration_watcher_and_reloader_are_restarted() {
     const RELOADED: &str = "configuration reloaded";
     let rig = Rig::start(&["lake"]).await;
     let planted = Planted::in_folder(rig.folder.path());
@@ -240,7 +241,7 @@ async fn the_configuration_watcher_and_what_takes_a_configuration_over() {
 }
 
 #[tokio::test]
-async fn the_watcher_of_tls_files_and_the_tls_accept_loop() {
+async fn the_tls_file_watcher_and_accept_loop_are_restarted() {
     let rig = Rig::start(&["lake"]).await;
     let planted = Planted::in_folder(rig.folder.path());
     let folder = rig.folder.path();
@@ -274,7 +275,7 @@ async fn the_watcher_of_tls_files_and_the_tls_accept_loop() {
 }
 
 #[tokio::test]
-async fn the_signal_listeners() {
+async fn the_signal_listeners_are_restarted() {
     let rig = Rig::start(&["lake"]).await;
     let planted = Planted::in_folder(rig.folder.path());
     let mut settings = rig.settings(&["web"]);
@@ -303,13 +304,13 @@ async fn ends_and_recovers(task: &str) {
     let forebay = Forebay::serve(settings.write(), &planted.environment()).await;
     let mut caller = Caller::new();
     caller.send(&forebay, "web", 20, 0).await;
-    // A request that is never finished: its second is the time to look.
+    // A request that is never finished: it delays the end for a second, which leaves time to check.
     let _slow = unfinished_request(&forebay).await;
     planted.plant(task);
     let answer = caller.try_send(&forebay, "web", 5, 0).await;
-    // Where it was not stored before the thread died, nobody was told that it was.
+    // If it was not stored before the thread died, it was not acknowledged.
     assert!(is_accepted(&answer) || answer.status == 503, "{answer:?}");
-    let not_ready = wait::until("it to be not ready", PATIENCE, async || {
+    let not_ready = wait::until("not to be ready", PATIENCE, async || {
         let answer = ask(&forebay, "/ready").await;
         (answer.status == 503).then_some(answer)
     })
@@ -326,7 +327,7 @@ async fn ends_and_recovers(task: &str) {
     assert_eq!(forebay.terminate().await.code(), Some(0));
 }
 
-/// A new connection: it wakes the accept loop.
+/// A new connection, which wakes the accept loop.
 async fn connect(forebay: &Forebay) -> TcpStream {
     TcpStream::connect(forebay.collector.strip_prefix("http://").unwrap()).await.unwrap()
 }
@@ -342,23 +343,23 @@ async fn unfinished_request(forebay: &Forebay) -> TcpStream {
 }
 
 #[tokio::test]
-async fn the_commit_loop() {
+async fn the_process_ends_and_recovers_after_a_panic_of_the_commit_loop() {
     ends_and_recovers("commit").await;
 }
 
 #[tokio::test]
-async fn the_housekeeper() {
+async fn the_process_ends_and_recovers_after_a_panic_of_the_housekeeper() {
     ends_and_recovers("housekeeper").await;
 }
 
 #[tokio::test]
-async fn a_task_that_panics_each_time_it_is_started() {
+async fn a_task_that_panics_at_every_restart_ends_the_process() {
     let rig = Rig::start(&["lake"]).await;
     let planted = Planted::in_folder(rig.folder.path());
     let settings: Settings = rig.settings(&["web"]);
     let mut forebay = Forebay::serve(settings.write(), &planted.environment()).await;
     let console = forebay.console.clone();
-    // Once it has ended nobody answers.
+    // After the end, requests are not answered.
     let answered = async |path: &str| {
         let request = http::Request::get(format!("{console}{path}")).body(Full::default()).unwrap();
         let answer = Http::new().send(request).await;
@@ -370,10 +371,10 @@ async fn a_task_that_panics_each_time_it_is_started() {
     planted.plant("scheduler");
     caller.send(&forebay, "web", 5, 0).await;
     let (mut slow, mut reasons) = (None, String::new());
-    wait::until("it to end", PATIENCE, async || {
+    wait::until("the process to end", PATIENCE, async || {
         planted.plant("scheduler");
         if slow.is_none() && answered("/api/status").await.1.contains("10 in a row") {
-            // The end waits a second for it: time to look.
+            // The end waits a second for this request, which leaves time to check.
             slow = Some(unfinished_request(&forebay).await);
         }
         let (status, text) = answered("/ready").await;
@@ -384,7 +385,7 @@ async fn a_task_that_panics_each_time_it_is_started() {
     })
     .await;
     assert!(reasons.contains("scheduler"), "{reasons}");
-    assert!(forebay.log().contains("the process ends, so that a restart recovers"), "{}", forebay.log());
+    assert!(forebay.log().contains("the process ends, so that a restart can recover"), "{}", forebay.log());
     assert_eq!(forebay.exit().await.code(), Some(1));
     let forebay = settings.serve().await;
     caller.all_arrive(&rig.bucket("lake"), "", "web").await;
@@ -392,7 +393,7 @@ async fn a_task_that_panics_each_time_it_is_started() {
 }
 
 #[tokio::test]
-async fn the_threads_and_tasks_of_dev() {
+async fn threads_and_tasks_of_dev_are_restarted_or_end_the_process() {
     let folder = tempfile::tempdir().unwrap();
     let planted = Planted::in_folder(folder.path());
     let data = folder.path().join("data");
@@ -416,7 +417,7 @@ async fn the_threads_and_tasks_of_dev() {
     assert!(call(&forebay, "2").await);
     arrived(&forebay, &["1", "2"]).await;
     assert_eq!(forebay.terminate().await.code(), Some(0));
-    // What was acknowledged before a thread of the spool died.
+    // Calls acknowledged before a thread of the spool died.
     let mut kept = vec!["1", "2"];
     for (task, id) in [("housekeeper", "3"), ("commit", "4")] {
         let forebay = Starting::dev_in(&data, Flush::LATE, &[], &planted.environment()).dev_ready().await;

@@ -1,4 +1,4 @@
-//! TLS of `forebay serve`, and a certificate that is renewed.
+//! TLS of `forebay serve`, and the renewal of its certificate.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -18,7 +18,7 @@ use super::support::{Caller, PATIENCE, Rig, logged};
 use crate::support::forebay::Forebay;
 use crate::support::wait;
 
-/// A new certificate for `localhost`, in the files that the configuration names.
+/// A new certificate for `localhost`, in the files of the configuration.
 pub(super) fn renew(folder: &Path) -> CertifiedKey<KeyPair> {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     fs::write(folder.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
@@ -26,7 +26,7 @@ pub(super) fn renew(folder: &Path) -> CertifiedKey<KeyPair> {
     made
 }
 
-/// Sends a request over TLS, trusting this certificate only; the answer.
+/// Sends a request over TLS, trusting only this certificate; returns the answer.
 pub(super) async fn post(
     address: SocketAddr,
     trusted: &CertifiedKey<KeyPair>,
@@ -53,9 +53,9 @@ pub(super) async fn post(
     Ok(answer)
 }
 
-/// Where it said that it takes calls over TLS.
+/// The address for calls over TLS, from the log.
 pub(super) async fn tls_address(forebay: &Forebay) -> SocketAddr {
-    const SAID: &str = "taking calls over TLS";
+    const SAID: &str = "accepting calls over TLS";
     logged(forebay, SAID).await;
     let log = forebay.log();
     let line: Value = serde_json::from_str(log.lines().find(|line| line.contains(SAID)).unwrap()).unwrap();
@@ -64,7 +64,7 @@ pub(super) async fn tls_address(forebay: &Forebay) -> SocketAddr {
 }
 
 #[tokio::test]
-async fn calls_come_over_tls_and_a_renewed_certificate_is_taken() {
+async fn calls_arrive_over_tls_and_a_renewed_certificate_is_used() {
     let rig = Rig::start(&["lake"]).await;
     let folder = rig.folder.path();
     let first = renew(folder);
@@ -88,12 +88,12 @@ async fn calls_come_over_tls_and_a_renewed_certificate_is_taken() {
         wait::until("the new certificate", PATIENCE, async || post(address, &second, &body).await.ok());
     assert!(answer.await.starts_with("HTTP/1.1 200"));
     caller.note("web", ids);
-    assert!(post(address, &first, &body).await.is_err(), "the old certificate is no longer shown");
+    assert!(post(address, &first, &body).await.is_err(), "the old certificate is no longer used");
 
-    // Half a pair changes nothing.
+    // An incomplete pair changes nothing.
     fs::write(folder.join("cert.pem"), "not a certificate").unwrap();
     forebay.signal(Signal::HUP);
-    logged(&forebay, "the TLS files stay as they were").await;
+    logged(&forebay, "the changed TLS files cannot be used").await;
     let (ids, body) = caller.request(3, 0);
     assert!(post(address, &second, &body).await.unwrap().starts_with("HTTP/1.1 200"));
     caller.note("web", ids);

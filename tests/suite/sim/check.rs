@@ -1,4 +1,4 @@
-//! What must hold after every schedule: the invariants I1 to I8.
+//! The invariants I1 to I8, which must hold after every schedule.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
@@ -6,23 +6,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use forebay::batch::AFTER_DAY;
+use forebay::disk::Disk;
+use forebay::log::{DayStage, Hour, Log, PendingSeal, Row};
 use forebay::object::closed_marker::{ClosedMarker, ClosedStream, Closing, MarkerPlace};
-use forebay::object::metadata::{Metadata, SHA256, rfc3339};
+use forebay::object::metadata::{Metadata, SHA256};
 use forebay::object::{BucketString, ObjectKey, Stream};
-use forebay::spool::closing::DayStage;
-use forebay::spool::ident::Ident;
-use forebay::spool::ledger::{Hour, Row};
-use forebay::spool::manifest::{self, Manifest};
-use forebay::spool::note::{Note, PendingSeal};
-use forebay::spool::{Disk, Outlet, SPARES_MAX};
+use forebay::spool::SPARES_MAX;
+use forebay::spool::format::Ident;
+use forebay::spool::manifest::{self, Manifest, Note};
 use forebay::store::fake::FakeObject;
+use forebay::words::rfc3339;
 use sha2::{Digest as _, Sha256};
 
 use super::clients::{Copy, Line};
 use super::process::Process;
 use super::world::{Violation, World};
 
-/// What an object's key says.
+/// The parts of an object's key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Folder {
     /// Bucket and prefix.
@@ -32,7 +32,7 @@ struct Folder {
     day: i64,
 }
 
-/// An object, read.
+/// An object's contents and metadata.
 struct Stored {
     key: String,
     metadata: BTreeMap<String, String>,
@@ -42,69 +42,67 @@ struct Stored {
     copies: Vec<usize>,
 }
 
-/// The ledger's two sides meet, at every instant.
-pub(super) fn ledger(outlet: &Outlet) -> Result<(), Violation> {
-    match outlet.ledger_differences().first() {
+/// The two sides of the ledger must agree at every instant.
+pub(super) fn ledger(log: &dyn Log) -> Result<(), Violation> {
+    match log.ledger_differences().first() {
         Some(difference) => Err(format!("the ledger does not balance: {difference}")),
         None => Ok(()),
     }
 }
 
-/// I8 and the end of I1: everything is delivered, and the space is free again.
+/// I8 and the end of I1: everything is delivered, and its space is free again.
 pub(super) fn at_rest(world: &mut World, process: &mut Process) -> Result<(), Violation> {
     for _ in 0..3 {
         world.keep(process)?;
     }
-    let outlet = process.spool.outlet();
-    let left = (outlet.open_batches().len(), outlet.pending_seals().len(), outlet.batches_in_use());
+    let log = process.spool.log();
+    let left = (log.open_batches().len(), log.pending_seals().len(), log.batches_in_use());
     if left != (0, 0, 0) {
         return Err(format!("I8: open batches, pending seals, batches in use: {left:?}"));
     }
-    ledger(outlet)?;
+    ledger(&*log)?;
     let pending = |row: &Row| [Stream::Calls, Stream::Rejected].map(|stream| row.pending(stream));
-    if let Some((source, row)) =
-        outlet.ledger_summary().0.iter().find(|(_, row)| pending(row) != [Some(0); 2])
-    {
-        return Err(format!("the ledger has something pending of {source}, and nothing is: {row:?}"));
+    if let Some((source, row)) = log.ledger_summary().0.iter().find(|(_, row)| pending(row) != [Some(0); 2]) {
+        return Err(format!("the ledger has frames of {source} pending, but none are: {row:?}"));
     }
-    let usage = outlet.usage();
-    if usage.parked > 0 || usage.segments > 2 || outlet.is_full() {
+    let usage = log.usage();
+    if usage.parked > 0 || usage.segments > 2 || log.is_full() {
         return Err(format!("I8: the space is not free again: {usage:?}"));
     }
     let files = |dir: &str| world.disk.list(dir).unwrap().into_iter().map(|(name, _)| name);
     let left: Vec<String> = files("parked").chain(files("staging")).collect();
     if !left.is_empty() {
-        return Err(format!("I8: files that nothing needs: {left:?}"));
+        return Err(format!("I8: files that are not needed: {left:?}"));
     }
     let count = |before: &str| files("").filter(|name| name.starts_with(before)).count();
     let counts = (count("wal-"), count("spare-"), count("MANIFEST-"));
     if counts.0 > 4 || counts.1 > SPARES_MAX || counts.2 != 1 || files("").any(|name| name.ends_with(".tmp"))
     {
-        return Err(format!("I8: files that nothing needs: {:?}", files("").collect::<Vec<_>>()));
+        return Err(format!("I8: files that are not needed: {:?}", files("").collect::<Vec<_>>()));
     }
     Ok(())
 }
 
-/// The clock goes on past midnight, and each day is closed of which everything is known.
+/// Moves the clock past midnight. Every day must then be closed, unless it is unsure.
 pub(super) async fn days_close(world: &mut World, process: &mut Process) -> Result<(), Violation> {
-    if let Some(((last, _), _)) = process.spool.outlet().unclosed_days().last_key_value() {
+    if let Some(((last, _), _)) = process.spool.log().unclosed_days().last_key_value() {
         world.clock.set(last.end().plus(AFTER_DAY));
     }
     for _ in 0..200 {
         world.keep(process)?;
-        let outlet = process.spool.outlet();
-        let unclosed = outlet.unclosed_days();
+        let log = process.spool.log();
+        let unclosed = log.unclosed_days();
         if unclosed.values().all(|stage| *stage == DayStage::Unsure) {
             return Ok(());
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
-    let unclosed = process.spool.outlet().unclosed_days();
-    Err(format!("I8: days are not closed though the store takes everything: {unclosed:?}"))
+    let unclosed = process.spool.log().unclosed_days();
+    Err(format!("I8: days are not closed although the store accepts everything: {unclosed:?}"))
 }
 
-/// A person decides about every object whose key is taken: whoever has put another there takes it away or gives it up; in
-/// place of one of ours comes what is left.
+/// Plays the person who decides about every object whose key is taken. A foreign object is removed or
+/// overwritten. One of ours is overwritten by what is left, unless it is more complete.
 pub(super) fn resolve(world: &mut World) -> Result<(), Violation> {
     let disk: Arc<dyn Disk> = Arc::new(world.disk.clone());
     let ident = Ident::read(&*disk).ok().flatten().ok_or("the spool has no identity")?;
@@ -116,7 +114,7 @@ pub(super) fn resolve(world: &mut World) -> Result<(), Violation> {
         state.apply(decide(world, &pending)?);
     }
     let bytes = world.plan.options.manifest_bytes;
-    Manifest::begin_of(disk, ident.spool_id, number + 1, state, bytes)
+    Manifest::begin(disk, ident.spool_id, number + 1, state, bytes)
         .map(drop)
         .map_err(|error| error.to_string())
 }
@@ -127,18 +125,18 @@ fn decide(world: &mut World, pending: &PendingSeal) -> Result<Note, Violation> {
     if world.store.foreign().contains(&(bucket.to_owned(), key.to_owned())) {
         let overwrite = world.dice.chance(500);
         if overwrite {
-            world.trace.count("a person gives up what is not ours");
+            world.trace.count("a foreign object overwritten on request");
             world.store.allow_replacing(bucket, key);
         } else {
-            world.trace.count("a person takes away what is not ours");
+            world.trace.count("a foreign object removed");
             world.store.take_foreign_away(bucket, key);
         }
         return Ok(Note::Retry { number, overwrite });
     }
     if !world.plan.flips {
-        return Err("I2: another object has the key of ours, and nobody else writes there".to_owned());
+        return Err("I2: another object has our key, but no one else writes there".to_owned());
     }
-    // Where notes rotted, more may stand there than is left.
+    // If notes rotted, the store's object may hold more than is left.
     let left = pending.amended.as_ref().map_or(seal.frames, |amended| amended.frames);
     let keeps = |there: FakeObject| {
         let whole = there.metadata.get(SHA256) == Some(&seal.sha256);
@@ -146,15 +144,15 @@ fn decide(world: &mut World, pending: &PendingSeal) -> Result<Note, Violation> {
         whole || calls.is_some_and(|calls| calls > left)
     };
     if world.store.fake.object(bucket, key).is_some_and(keeps) {
-        world.trace.count("a person keeps the whole that is there");
+        world.trace.count("a more complete object kept on request");
         return Ok(Note::Committed { number, applied: None, seal: None, amended: None });
     }
     world.store.allow_replacing(bucket, key);
-    world.trace.count("a person decides for what is left");
+    world.trace.count("a damaged object replaced on request");
     Ok(Note::Retry { number, overwrite: true })
 }
 
-/// I1 to I5 and I7, from what was sent and answered, and from what the bucket holds.
+/// Checks I1 to I5 and I7 by comparing the calls sent and answered with the contents of the bucket.
 pub(super) fn bucket(world: &World) -> Result<(), Violation> {
     let mut folders: BTreeMap<Folder, Vec<Stored>> = BTreeMap::new();
     let mut delivered: BTreeMap<usize, String> = BTreeMap::new();
@@ -167,8 +165,8 @@ pub(super) fn bucket(world: &World) -> Result<(), Violation> {
         for copy in &stored.copies {
             if let Some(other) = delivered.insert(*copy, key.clone()) {
                 if world.damage.manifest_rotted {
-                    // The one case: the note that a range was sealed is gone, and so is its first frame.
-                    world.trace.count("a call doubled behind a note that rotted");
+                    // This is possible only if the note of the seal is lost, and its first frame too.
+                    world.trace.count("a call doubled after a note rotted");
                     continue;
                 }
                 return Err(format!("I2: copy {copy} is in {other} and in {key}"));
@@ -199,13 +197,13 @@ pub(super) fn bucket(world: &World) -> Result<(), Violation> {
             copies.len() > 1 && copies.iter().all(of_calls)
         });
         if let Some(copies) = twice {
-            return Err(format!("a call that was sent again is stored again: copies {copies:?}"));
+            return Err(format!("a repeated call is stored twice: copies {copies:?}"));
         }
     }
     Ok(())
 }
 
-/// What the manifest's ledger counts as delivered is what the bucket holds.
+/// The manifest's ledger must count exactly the delivered lines of the bucket.
 fn counted<'a>(world: &World, delivered: impl Iterator<Item = &'a usize>) -> Result<(), Violation> {
     let mut there: BTreeMap<(&str, Stream, Hour), u64> = BTreeMap::new();
     for copy in delivered {
@@ -219,7 +217,7 @@ fn counted<'a>(world: &World, delivered: impl Iterator<Item = &'a usize>) -> Res
     let (_, state) = read.ok_or("the spool has no manifest")?;
     let mut said: BTreeMap<(String, Stream), u64> = BTreeMap::new();
     let mut lost: BTreeMap<(String, Stream), u64> = BTreeMap::new();
-    for source in state.ledger.report(None).sources {
+    for source in state.ledger_report().sources {
         let name = source.source.as_str();
         for stream in [Stream::Calls, Stream::Rejected] {
             let (_, delivered, gone) = source.total.of(stream);
@@ -227,13 +225,14 @@ fn counted<'a>(world: &World, delivered: impl Iterator<Item = &'a usize>) -> Res
             lost.insert((name.to_owned(), stream), gone);
             for (hour, row) in &source.hours {
                 let lines = there.get(&(name, stream, *hour)).copied().unwrap_or(0);
-                // Where damage took frames whose hours are not known the others take their place; of an hour that was
-                // folded the row holds what came later.
+                // If damage hid the hours of some frames, other hours are charged for them. If an hour was
+                // folded, its row holds only later counts.
                 let exact = !world.plan.flips && source.earlier.is_zero();
                 let delivered = row.of(stream).1;
                 if (exact && delivered != lines) || (!world.plan.flips && delivered > lines) {
                     return Err(format!(
-                        "the ledger counts {delivered} delivered of {name} in {hour:?}, and {lines} are there"
+                        "the ledger counts {delivered} lines of {name} as delivered in {hour:?}, but there \
+                         are {lines}"
                     ));
                 }
             }
@@ -243,8 +242,8 @@ fn counted<'a>(world: &World, delivered: impl Iterator<Item = &'a usize>) -> Res
     there.iter().for_each(|((source, stream, _), lines)| {
         *totals.entry(((*source).to_owned(), *stream)).or_default() += lines;
     });
-    // What was taken for lost may be there all the same: a slow put of the whole arrives after the one of what was left.
-    // And what no note tells of any more, because it rotted, may be there without a count.
+    // Lines counted as lost may still be there: a late put of the whole object may arrive after the put of
+    // what was left. Lines whose notes all rotted may be there without a count.
     let agrees = |(key, delivered): (&(String, Stream), &u64)| {
         let lines = totals.get(key).copied().unwrap_or(0);
         let uncounted = if world.damage.manifest_rotted { u64::MAX } else { lost[key] };
@@ -252,36 +251,36 @@ fn counted<'a>(world: &World, delivered: impl Iterator<Item = &'a usize>) -> Res
     };
     let agree = totals.keys().all(|key| said.contains_key(key)) && said.iter().all(agrees);
     if !agree && !world.is_replaced_unknown() {
-        return Err(format!("the ledger counts {said:?} delivered, and the bucket holds {totals:?}"));
+        return Err(format!("the ledger counts {said:?} as delivered, but the bucket holds {totals:?}"));
     }
     Ok(())
 }
 
-/// I1 and I7: what was answered is there, or what is missing was damaged, and that was named.
+/// I1 and I7: every answered call is in the bucket, or it was damaged and named as lost.
 fn missing(world: &World, copies_of: &BTreeMap<usize, Vec<usize>>) -> Result<(), Violation> {
     for message in world.clients.answered_messages() {
         if copies_of.contains_key(&message) {
             continue;
         }
         if world.is_replaced_unknown() {
-            world.trace.count("a call replaced behind a note that rotted");
+            world.trace.count("a call replaced after a note rotted");
             continue;
         }
         if !world.clients.copies_of(message).into_iter().any(|copy| world.damage.excuses(copy)) {
             let copies = world.clients.copies_of(message);
             return Err(format!(
-                "I1: message {message} was answered and is in no object: copies {copies:?}, {:?}",
+                "I1: message {message} was answered but is in no object: copies {copies:?}, {:?}",
                 world.damage
             ));
         }
-        world.trace.count("a call lost, and named");
+        world.trace.count("a lost call named");
     }
     Ok(())
 }
 
-/// Reads an object and holds it against its key and its metadata.
+/// Reads an object and checks it against its key and metadata.
 fn read(world: &World, bucket: &str, key: &str, object: &FakeObject) -> Result<(Folder, Stored), Violation> {
-    let folder = folder(bucket, key).ok_or_else(|| format!("I4: no key of ours: {key}"))?;
+    let folder = folder(bucket, key).ok_or_else(|| format!("I4: not one of our keys: {key}"))?;
     let mut text = String::new();
     let unpacked = flate2::read::GzDecoder::new(&object.bytes[..]).read_to_string(&mut text);
     unpacked.map_err(|error| format!("I5: {key}: {error}"))?;
@@ -289,7 +288,7 @@ fn read(world: &World, bucket: &str, key: &str, object: &FakeObject) -> Result<(
     for line in text.lines() {
         let line: Line = serde_json::from_str(line).map_err(|error| format!("I5: {key}: {error}: {line}"))?;
         let copy = world.clients.copy(line.copy).filter(|copy| copy.message == line.message);
-        let copy = copy.ok_or_else(|| format!("I5: {key} holds what nobody sent: {line:?}"))?;
+        let copy = copy.ok_or_else(|| format!("I5: {key} holds a line that was never sent: {line:?}"))?;
         let source = world.clients.sources[copy.source].as_str();
         if (source, copy.stream) != (folder.source.as_str(), folder.stream) {
             return Err(format!("I4: {key} holds a line of {source}, {:?}", copy.stream));
@@ -302,7 +301,7 @@ fn read(world: &World, bucket: &str, key: &str, object: &FakeObject) -> Result<(
             return Err(format!("I4: {source} never went to {}", folder.bucket));
         }
         if copies.last().is_some_and(|before| *before >= line.copy) {
-            return Err(format!("I3: {key}: copy {} stands behind {:?}", line.copy, copies.last()));
+            return Err(format!("I3: {key}: copy {} comes after {:?}", line.copy, copies.last()));
         }
         copies.push(line.copy);
         times.insert(copy.received_at);
@@ -316,14 +315,14 @@ fn read(world: &World, bucket: &str, key: &str, object: &FakeObject) -> Result<(
     ];
     for (name, expected) in expected {
         if said(name) != Some(&expected) {
-            return Err(format!("I5: {key}: {name} is {:?}, and it should be {expected}", said(name)));
+            return Err(format!("I5: {key}: {name} is {:?} instead of {expected}", said(name)));
         }
     }
-    // What is left of a sealed range that was damaged keeps the times of the whole.
+    // The rest of a damaged sealed range keeps the times of the whole range.
     let spans = [("forebay-first-received-at", times.first()), ("forebay-last-received-at", times.last())];
     for (name, time) in spans.into_iter().filter(|_| !world.plan.flips) {
         if said(name) != time.map(|time| rfc3339(*time)).as_deref() {
-            return Err(format!("I5: {key}: {name} is {:?}, and the lines say {time:?}", said(name)));
+            return Err(format!("I5: {key}: {name} is {:?}, but by the lines it is {time:?}", said(name)));
         }
     }
     let number = |name: &str| said(name).and_then(|text| text.parse::<u64>().ok());
@@ -358,7 +357,8 @@ fn folder(bucket: &str, key: &str) -> Option<Folder> {
     })
 }
 
-/// A marker names just what is there in the end: it came after the last object of its day, and no object came after it.
+/// A marker must name exactly the objects of its day that exist in the end: it was put after the last of
+/// them, and none followed.
 fn marker(
     world: &World,
     bucket: &str,
@@ -369,7 +369,7 @@ fn marker(
     world.trace.count("a day closed");
     let prefix = key.split_once("/segment-logs/").map_or(String::new(), |(prefix, _)| format!("/{prefix}"));
     let of = BucketString::parse(&format!("{bucket}{prefix}")).map_err(|error| error.to_string())?;
-    let place = MarkerPlace::of(&of, key).ok_or_else(|| format!("I4: no key of ours: {key}"))?;
+    let place = MarkerPlace::of(&of, key).ok_or_else(|| format!("I4: not one of our keys: {key}"))?;
     let marker = ClosedMarker::read(&place, &object.bytes).map_err(|error| format!("I5: {key}: {error}"))?;
     for stream in [Stream::Calls, Stream::Rejected] {
         let folder = Folder {
@@ -385,15 +385,16 @@ fn marker(
             closing.push(&of, &ObjectKey::listed(&object.key), &metadata);
         }
         if marker.streams.get(&stream) != closing.sum() {
-            // The note of a seal that nobody can tell from a torn one, and its first frame: a late put of it is one too many.
+            // A late put may add an object if the note of its seal rotted and looks torn, and its first frame
+            // is lost.
             let objects = |closed: Option<&ClosedStream>| closed.map_or(0, |closed| closed.objects);
             let more = objects(closing.sum()) > objects(marker.streams.get(&stream));
             if world.is_replaced_unknown() || (world.damage.manifest_rotted && more) {
-                world.trace.count("a closed day that has more behind a note that rotted");
+                world.trace.count("a closed day with more objects after a note rotted");
                 continue;
             }
             return Err(format!(
-                "a day was closed and is another: {key} says {:?} of {stream:?}, and there is {:?}",
+                "a closed day changed: {key} states {:?} for {stream:?}, but there is {:?}",
                 marker.streams.get(&stream),
                 closing.sum()
             ));
@@ -402,7 +403,8 @@ fn marker(
     Ok(())
 }
 
-/// The objects of a folder hold ranges that do not overlap, and each names the end of the one before it.
+/// The objects of a folder must hold ranges that do not overlap, and each must name the end of the previous
+/// one.
 fn chain(world: &World, folder: &Folder, objects: &[Stored]) -> Result<(), Violation> {
     let mut before: Option<&Stored> = None;
     for object in objects {
@@ -410,11 +412,11 @@ fn chain(world: &World, folder: &Folder, objects: &[Stored]) -> Result<(), Viola
             return Err(format!("I2: {} overlaps {:?}", object.key, before.map(|before| &before.key)));
         }
         let previous = before.map(|before| before.last);
-        // A day with a hole is forgotten when it is long past, and a clock may go back behind that.
+        // A day with losses is forgotten when it is long past, and the clock may go back to that time.
         let forgotten = object.previous.is_none() && world.plan.clock_steps && world.plan.flips;
         if object.previous != previous && !forgotten {
             return Err(format!(
-                "I7: {} in {folder:?} names {:?} before it, and there is {previous:?}",
+                "I7: {} in {folder:?} names {:?} as its predecessor, but that is {previous:?}",
                 object.key, object.previous
             ));
         }

@@ -1,18 +1,18 @@
-//! The clients: what they sent, what they were answered, and what they will send again.
+//! The clients: what they sent, which answers they got, and what they will send again.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use forebay::call::{Fingerprinter, LineSink as _, RejectReason};
+use forebay::log::{Append, AppendError, Appended, RequestFrames};
 use forebay::object::Stream;
 use forebay::sources::SourceId;
-use forebay::spool::{AppendError, Appended, Appender, RequestFrames};
 use forebay::time::UnixMillis;
 
 use crate::support::sim_disk::Dice;
 use crate::support::trace::Trace;
 
-/// A line as it is sent once. A client that sends a call again makes another copy of it.
+/// One sending of a line. A client that retries a call makes another copy of it.
 #[derive(Clone, Debug)]
 pub(super) struct Copy {
     pub(super) message: usize,
@@ -21,20 +21,20 @@ pub(super) struct Copy {
     pub(super) received_at: UnixMillis,
 }
 
-/// One call, or one item that is to be rejected.
+/// One call, or one item to be rejected.
 #[derive(Clone, Debug)]
 struct Message {
     stream: Stream,
     pad: String,
 }
 
-/// What a client wants to be stored. It sends it until it is answered.
+/// A request that a client sends until it is answered.
 #[derive(Clone, Debug)]
 struct Request {
     source: usize,
     messages: std::ops::Range<usize>,
     answered: bool,
-    /// The life in which it is under way.
+    /// The life in which it is in flight.
     under_way: Option<u64>,
 }
 
@@ -45,11 +45,11 @@ struct State {
     requests: Vec<Request>,
     life: u64,
     wrong: Option<String>,
-    /// The only sources that may be refused for their destination, where that is known.
+    /// The only sources that may be refused for their destination, if set.
     refusable: Option<BTreeSet<usize>>,
 }
 
-/// All clients. Clones are the same clients.
+/// All clients. Clones share their state.
 #[derive(Clone, Debug)]
 pub(super) struct Clients {
     state: Arc<Mutex<State>>,
@@ -57,7 +57,7 @@ pub(super) struct Clients {
     trace: Trace,
 }
 
-/// What stands in a line.
+/// The members of a line.
 #[derive(Debug, serde::Deserialize)]
 pub(super) struct Line {
     pub(super) message: usize,
@@ -73,13 +73,12 @@ impl Clients {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The process has ended: whoever waited for an answer got none.
+    /// Ends a life: requests in flight get no answer.
     pub(super) fn end_life(&self) {
         self.lock().life += 1;
     }
 
-    /// Makes a request that was never sent, whose frames have about `bytes` at most, or hardly less where it is
-    /// `large`.
+    /// Makes a new request with frames of at most about `bytes`; nearly that much if it is `large`.
     pub(super) fn make(&self, dice: &mut Dice, bytes: u64, large: bool, rejected: u64) -> usize {
         let mut state = self.lock();
         let first = state.messages.len();
@@ -102,7 +101,7 @@ impl Clients {
         state.requests.len() - 1
     }
 
-    /// As [`Clients::make`], of one source.
+    /// Like [`Clients::make`], but for one source.
     pub(super) fn make_of(&self, source: usize, bytes: u64, large: bool, dice: &mut Dice) -> usize {
         let request = self.make(dice, bytes, large, 0);
         self.lock().requests[request].source = source;
@@ -114,24 +113,24 @@ impl Clients {
         self.lock().requests[request].answered
     }
 
-    /// Whether a request is to be sent again.
+    /// Whether a request must be sent again.
     pub(super) fn waits(&self, request: usize) -> bool {
         self.unanswered().contains(&request)
     }
 
-    /// From now on it is wrong to refuse other sources for their destination.
+    /// Sets the only sources that may be refused for their destination.
     pub(super) fn only_these_may_be_refused(&self, sources: BTreeSet<usize>) {
         self.lock().refusable = Some(sources);
     }
 
-    /// Requests that nobody answered and nobody waits for.
+    /// Requests that are neither answered nor in flight.
     pub(super) fn unanswered(&self) -> Vec<usize> {
         let state = self.lock();
         let waits = |request: &Request| !request.answered && request.under_way != Some(state.life);
         (0..state.requests.len()).filter(|at| waits(&state.requests[*at])).collect()
     }
 
-    /// Some request that was sent lately, whatever became of it.
+    /// Some recently sent request, whatever its outcome.
     pub(super) fn any(&self, dice: &mut Dice) -> Option<usize> {
         let sent = self.lock().requests.len();
         let lately = dice.index(sent.min(12));
@@ -145,8 +144,14 @@ impl Clients {
         messages.iter().map(|message| message.pad.len() as u64 + 200).sum()
     }
 
-    /// Sends a request, in a task of its own that waits for the answer.
-    pub(super) fn send(&self, request: usize, at: UnixMillis, prints: &Fingerprinter, appender: Appender) {
+    /// Sends a request in its own task, which waits for the answer.
+    pub(super) fn send(
+        &self,
+        request: usize,
+        at: UnixMillis,
+        prints: &Fingerprinter,
+        appender: Arc<dyn Append>,
+    ) {
         let at = at.max(appender.not_before());
         let mut state = self.lock();
         let life = state.life;
@@ -197,7 +202,9 @@ impl Clients {
                 let source = state.requests[request].source;
                 if state.refusable.as_ref().is_some_and(|some| !some.contains(&source)) {
                     let name = &self.sources[source];
-                    state.wrong.get_or_insert(format!("I9: {name} is refused, and its bucket takes from it"));
+                    state.wrong.get_or_insert(format!(
+                        "I9: {name} is refused although its bucket accepts its objects"
+                    ));
                 }
                 (3, "a source refused for its destination")
             }
@@ -211,12 +218,12 @@ impl Clients {
         }
     }
 
-    /// What was wrong with an answer, if anything.
+    /// The first wrong answer, if any.
     pub(super) fn wrong(&self) -> Option<String> {
         self.lock().wrong.clone()
     }
 
-    /// One copy.
+    /// Returns one copy.
     pub(super) fn copy(&self, copy: usize) -> Option<Copy> {
         self.lock().copies.get(copy).cloned()
     }

@@ -1,5 +1,5 @@
-//! Simulated time. One true time runs through all lives; the wall clock shows it with steps, and each life's monotonic
-//! clock counts from its beginning.
+//! Simulated time. One true time runs through all lives. The wall clock shows it with steps, and each life's
+//! monotonic clock counts from the beginning of the life.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -7,15 +7,15 @@ use std::time::Duration;
 use forebay::time::{Clock, UnixMillis};
 use tokio::time::Instant;
 
-/// The clock. Clones are the same clock.
+/// The simulated clock. Clones share its state.
 #[derive(Clone, Debug)]
 pub(super) struct SimClock(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
-    /// True time when the runtime of the life began, and what has passed outside of it since.
+    /// True time at the beginning of the life's runtime, plus the time passed outside of it since.
     before: Duration,
-    /// When the life began, on the clock of its runtime.
+    /// When the life began, on its runtime's clock.
     began: Option<Instant>,
     /// True time when the life began.
     life: Duration,
@@ -23,7 +23,7 @@ struct State {
 }
 
 impl SimClock {
-    /// A clock whose wall shows `wall` milliseconds at first.
+    /// A clock whose wall clock begins at `wall` milliseconds.
     pub(super) fn new(wall: i64) -> Self {
         let state = State { before: Duration::ZERO, began: None, life: Duration::ZERO, wall_at_zero: wall };
         Self(Arc::new(Mutex::new(state)))
@@ -33,14 +33,14 @@ impl SimClock {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A life begins: time runs as that of the runtime does.
+    /// Begins a life: time now runs with the runtime's clock.
     pub(super) fn begin_life(&self) {
         let mut state = self.lock();
         state.life = state.before;
         state.began = Some(Instant::now());
     }
 
-    /// The life ends: time stands.
+    /// Ends the life: time now stands still.
     pub(super) fn end_life(&self) {
         let mut state = self.lock();
         state.before = state.now();
@@ -52,7 +52,7 @@ impl SimClock {
         self.lock().now()
     }
 
-    /// Time passes, and nothing happens in it.
+    /// Lets time pass without any events.
     pub(super) fn pass(&self, time: Duration) {
         self.lock().before += time;
     }
@@ -63,7 +63,7 @@ impl SimClock {
         state.wall_at_zero = wall.0 - i64::try_from(state.now().as_millis()).unwrap();
     }
 
-    /// Sets the wall clock on or back.
+    /// Steps the wall clock forward or back.
     pub(super) fn step(&self, ms: i64) {
         self.lock().wall_at_zero += ms;
     }

@@ -1,9 +1,9 @@
-//! What the schedules must come across, and how often: a simulation that never parks an object proves nothing of
-//! parking.
+//! The conditions that schedules must reach, and how often: a simulation that never parks an object proves
+//! nothing about parking.
 
 use std::collections::BTreeMap;
 
-/// How often each must come up at least in ten thousand schedules: about a fifth of how often it does.
+/// Minimum counts in ten thousand schedules: about a fifth of the usual counts.
 const AT_LEAST: [(&str, u64); 70] = [
     // Clients.
     ("an answer", 50_000),
@@ -12,10 +12,10 @@ const AT_LEAST: [(&str, u64); 70] = [
     ("the spool has stopped", 400),
     ("a source refused for its destination", 250),
     ("a share used", 50),
-    ("a healthy source taken beside one that is refused", 350),
+    ("a healthy source served beside a refused one", 350),
     // Lives.
-    ("a life ended in order", 3_000),
-    ("an end that was cut short", 15),
+    ("a life ended cleanly", 3_000),
+    ("an end cut short", 15),
     ("a life cut short", 200),
     ("a machine stopped", 2_000),
     ("a process killed or ended", 2_000),
@@ -26,18 +26,18 @@ const AT_LEAST: [(&str, u64); 70] = [
     ("a recovery cut short", 800),
     ("a recovery with frames to deliver", 3_000),
     ("a recovery with seals to put", 1_500),
-    ("a recovery that names a hole", 150),
+    ("a recovery that names losses", 150),
     ("a clock more than a day behind", 300),
     ("a start without space", 400),
     ("a full disk emptied", 200),
-    ("a torn tail", 20),
+    ("a torn write", 20),
     ("recovered twice", 1_000),
-    ("a call lost, and named", 200),
-    ("a recovery past notes that cannot be read", 20),
-    ("a start refused for what is lost", 25),
-    ("a start refused for notes that cannot be read", 3),
+    ("a lost call named", 200),
+    ("a recovery past unreadable notes", 20),
+    ("a start refused for losses", 25),
+    ("a start refused for unreadable notes", 3),
     ("a start refused until a file was put back", 6),
-    ("a person decides for what is left", 5),
+    ("a damaged object replaced on request", 5),
     // The disk.
     ("disk: a segment made", 8_000),
     ("disk: a segment released", 6_000),
@@ -77,21 +77,23 @@ const AT_LEAST: [(&str, u64); 70] = [
     ("a put that hangs", 800),
     ("an object replaced by the same", 500),
     ("a foreign object beside ours", 60),
-    ("a foreign object in our place", 20),
-    ("a person gives up what is not ours", 10),
-    ("a person takes away what is not ours", 10),
+    ("a foreign object under our key", 20),
+    ("a foreign object overwritten on request", 10),
+    ("a foreign object removed", 10),
 ];
 
-/// Judges what so many schedules came across.
+/// Checks the counts of a number of schedules.
 pub(super) fn check(counts: &BTreeMap<&'static str, u64>, seeds: u64) {
     let count = |what: &str| counts.get(what).copied().unwrap_or(0);
     let seldom: Vec<_> = AT_LEAST
         .iter()
         .filter(|(what, least)| count(what) * 10_000 < least * seeds)
-        .map(|(what, least)| format!("{what}: {} times, and should be {least} in ten thousand", count(what)))
+        .map(|(what, least)| {
+            format!("{what}: {} times, but should be {least} in ten thousand schedules", count(what))
+        })
         .collect();
-    assert!(seldom.is_empty(), "what hardly comes up proves nothing: {seldom:#?}");
-    // Each opening begins a manifest; what is more was begun because the one before was long.
+    assert!(seldom.is_empty(), "conditions that are hardly reached prove nothing: {seldom:#?}");
+    // Each start begins a manifest. The others were begun because the previous one was long.
     let begun = count("disk: a manifest begun") + count("disk: a manifest begun in the reserve");
     let compacted = begun.saturating_sub(count("a spool opened"));
     assert!(compacted * 10_000 >= 300 * seeds, "{compacted} manifests were long");

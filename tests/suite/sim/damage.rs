@@ -1,38 +1,40 @@
-//! Bits that rot, and what may be missing because of them: a hole that is named where no bit was flipped is as wrong as
-//! one that is not named.
+//! Bits that rot, and what may be lost because of them. Naming a loss where no bit was flipped is as wrong as
+//! not naming a loss.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IoSlice};
 
-use forebay::spool::frame::Salt;
-use forebay::spool::ident::Ident;
+use forebay::disk::Disk as _;
+use forebay::disk::DiskFile;
+use forebay::log::Range;
+use forebay::log::frame::Salt;
+use forebay::spool::format::{BLOCK_HEADER, FoundBlock, Ident, SEGMENT_HEADER, number_in, scan};
 use forebay::spool::manifest::ManifestError;
-use forebay::spool::scan::{FoundBlock, Range, scan};
-use forebay::spool::segment::{BLOCK_HEADER, SEGMENT_HEADER, number_in};
-use forebay::spool::{Disk as _, DiskFile, Recovered, manifest};
+use forebay::spool::{Recovered, manifest};
 
 use super::clients::Line;
 use super::world::Violation;
 use crate::support::sim_disk::{Dice, SimDisk};
 use crate::support::trace::Trace;
 
-/// What was damaged, and what was said to be lost.
+/// The damage done, and the positions named as lost.
 #[derive(Debug, Default)]
 pub(super) struct Damage {
-    /// Positions whose frames a flipped bit may have made unreadable, and the copies that stood there.
+    /// Positions whose frames a flipped bit may have made unreadable, and the copies in them.
     possible: BTreeMap<u64, BTreeSet<usize>>,
-    /// Positions that were named as lost.
+    /// Positions named as lost.
     named: BTreeSet<u64>,
-    /// [`SimDisk::manifest_changes`] when the manifest was looked at.
+    /// [`SimDisk::manifest_changes`] when the manifest was last examined.
     looked_at: Option<u64>,
-    /// A note of a manifest rotted behind the first: what it said is not known, so what was let go of may be named, too.
+    /// Whether a note after the first one rotted. Its contents are then unknown, so positions that it
+    /// released may be named too.
     pub(super) manifest_rotted: bool,
-    /// The state that a manifest begins with rotted, maybe both notes of it.
+    /// Whether the manifest's initial state rotted, perhaps both copies.
     pub(super) state_rotted: bool,
     wrong: Option<Violation>,
 }
 
-/// Bytes as a file that is only read.
+/// Bytes as a file for reading only.
 #[derive(Debug)]
 struct Bytes(Vec<u8>);
 
@@ -57,7 +59,8 @@ impl DiskFile for Bytes {
     }
 }
 
-/// What a segment holds durably: its blocks, and offset, position, length and copy of each sound frame.
+/// The durable contents of a segment: its blocks, and the offset, position, length and copy of each sound
+/// frame.
 struct Segment {
     blocks: Vec<FoundBlock>,
     frames: Vec<(u64, u64, u64, Option<usize>)>,
@@ -68,7 +71,7 @@ impl Segment {
         let bytes = Bytes(disk.durable(name)?);
         let mut frames = Vec::new();
         let blocks = scan(&bytes, Salt::new(spool_id, number), &mut |offset, frame| {
-            // An orderly end is a frame too, of nothing that was sent.
+            // A clean close is a frame too, but no client sent it.
             let line = serde_json::from_slice::<Line>(frame.payload).ok();
             frames.push((offset, frame.position, frame.len() as u64, line.map(|line| line.copy)));
         });
@@ -77,7 +80,7 @@ impl Segment {
 }
 
 impl Damage {
-    /// Flips a bit somewhere.
+    /// Flips a random bit.
     pub(super) fn flip(&mut self, disk: &SimDisk, dice: &mut Dice, trace: &Trace) {
         let Ok(Some(ident)) = Ident::read(disk) else { return };
         let files = disk.list("").unwrap();
@@ -109,10 +112,10 @@ impl Damage {
         disk.flip(&name, usize::try_from(at).unwrap(), u32::try_from(dice.below(8)).unwrap());
     }
 
-    /// Chooses a byte of a segment, and notes what may be lost with it.
+    /// Chooses a byte of a segment, and records what may be lost with it.
     ///
-    /// The last block is spared: behind a crash a damaged last block cannot be told from a torn one, which was never
-    /// answered.
+    /// The last block is spared: after a crash, a damaged last block cannot be told from a torn one, which
+    /// was never answered.
     fn flip_in(&mut self, segment: &Segment, dice: &mut Dice) -> Option<u64> {
         let (_, blocks) = segment.blocks.split_last()?;
         if blocks.is_empty() || dice.chance(100) {
@@ -127,7 +130,7 @@ impl Damage {
         let inside = |offset: u64| (block.offset..block.end()).contains(&offset);
         let hit = segment.frames.iter().find(|(offset, _, len, _)| (*offset..offset + len).contains(&at));
         for (offset, position, _, copy) in segment.frames.iter().filter(|(offset, ..)| inside(*offset)) {
-            // A frame is known by its length, and a damaged length by the frame behind it.
+            // A frame is found by its length, and a damaged length is confirmed by the frame after it.
             let alone = hit.is_some_and(|hit| at >= hit.0 + 4 && hit.0 != *offset) && block.lost.is_empty();
             if !alone {
                 self.possible.entry(*position).or_default().extend(*copy);
@@ -136,16 +139,16 @@ impl Damage {
         Some(at)
     }
 
-    /// Takes in what an opening named as lost.
+    /// Records the losses that a start named.
     ///
     /// # Errors
-    /// A hole was named where nothing was damaged.
+    /// A loss was named where nothing was damaged.
     pub(super) fn judge(&mut self, recovered: &Recovered) -> Result<(), Violation> {
         self.name(&recovered.lost)
     }
 
-    /// Takes in what the manifest names as lost. A new manifest leaves out what is over, so this is looked at before
-    /// there may be one.
+    /// Records the losses that the manifest names. A new manifest omits old ones, so call this before one may
+    /// be begun.
     pub(super) fn look(&mut self, disk: &SimDisk) {
         let now = Some(disk.manifest_changes());
         if std::mem::replace(&mut self.looked_at, now) == now {
@@ -155,7 +158,7 @@ impl Damage {
         self.wrong = self.wrong.take().or(wrong);
     }
 
-    /// What was wrong with what was named, if anything.
+    /// The first wrongly named loss, if any.
     pub(super) fn wrong(&self) -> Option<Violation> {
         self.wrong.clone()
     }
@@ -164,7 +167,7 @@ impl Damage {
         let Ok(Some(ident)) = Ident::read(disk) else { return Ok(()) };
         let read = manifest::read_newest_past_damage(disk, &ident.spool_id);
         if self.state_rotted && matches!(read, Err(ManifestError::Damaged { .. })) {
-            // The next start is refused until a person puts it back, and judges then.
+            // The next start is refused until a person puts the file back; the check is made then.
             return Ok(());
         }
         let Some((_, read)) = read.map_err(|error| format!("the manifest is damaged: {error}"))? else {
@@ -179,16 +182,16 @@ impl Damage {
         amended.map(|amend| &amend.lost).try_for_each(|lost| self.name(lost))
     }
 
-    /// Takes in positions that were named as lost.
+    /// Records positions named as lost.
     ///
     /// # Errors
-    /// Nothing was damaged there.
+    /// A position was named where nothing was damaged.
     pub(super) fn name(&mut self, lost: &[Range]) -> Result<(), Violation> {
         for range in lost {
             for position in range.first..=range.last {
                 if !self.possible.contains_key(&position) && !self.manifest_rotted {
                     return Err(format!(
-                        "I7: position {position} is named as lost, and nothing was damaged there"
+                        "I7: position {position} is named as lost, but nothing was damaged there"
                     ));
                 }
                 self.named.insert(position);
@@ -197,7 +200,7 @@ impl Damage {
         Ok(())
     }
 
-    /// Whether a copy may be missing: it was damaged, and that was named.
+    /// Whether a copy may be missing: it was damaged, and its position was named as lost.
     pub(super) fn excuses(&self, copy: usize) -> bool {
         self.possible.iter().any(|(position, copies)| copies.contains(&copy) && self.named.contains(position))
     }

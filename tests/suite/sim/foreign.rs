@@ -1,4 +1,4 @@
-//! Objects that others put into our buckets: under the key of an object of ours that is on its way, and beside ours.
+//! Objects that others put into our buckets: under the key of one of our pending objects, or beside ours.
 
 use forebay::object::metadata::SHA256;
 use forebay::object::{ObjectKey, ObjectName, Stream};
@@ -8,16 +8,16 @@ use forebay::time::Clock as _;
 use super::process::Process;
 use super::world::World;
 
-/// Objects of others in one world at most.
+/// Maximum number of foreign objects in one world.
 const FOREIGN_MAX: usize = 8;
 
 impl World {
-    /// Somebody puts an object.
+    /// Puts a foreign object.
     pub(super) fn foreign_object(&mut self, process: &Process) {
         if self.store.foreign().len() >= FOREIGN_MAX {
             return;
         }
-        let pending = process.spool.outlet().pending_seals();
+        let pending = process.spool.log().pending_seals();
         let (destination, key, what) = if pending.is_empty() || self.dice.chance(300) {
             let at = self.dice.index(self.clients.sources.len());
             let destination = self.destinations[at][0].clone();
@@ -32,10 +32,10 @@ impl World {
             (destination, key, "a foreign object beside ours")
         } else {
             let seal = self.dice.of(&pending).seal;
-            (seal.destination, seal.object_key, "a foreign object in our place")
+            (seal.destination, seal.object_key, "a foreign object under our key")
         };
         let bytes = self.dice.next().to_le_bytes();
-        // Another collector, or something else altogether.
+        // From another collector, or from another program.
         let metadata = if self.dice.chance(500) { vec![(SHA256, "ab".repeat(32))] } else { Vec::new() };
         let put = Put {
             destination,

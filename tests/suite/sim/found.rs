@@ -1,4 +1,4 @@
-//! What seeds have found, each in the fewest steps that show it.
+//! Faults that seeds found, each in the fewest steps that reproduce it.
 
 use std::io::IoSlice;
 use std::sync::Arc;
@@ -6,22 +6,18 @@ use std::time::Duration;
 
 use forebay::batch::BatchKey;
 use forebay::call::LineSink as _;
+use forebay::disk;
+use forebay::disk::Disk;
+use forebay::log::{
+    AppendError, Encoded, Go, Hour, Parked, Range, Read, RequestFrames, Seal, Stopped, parked_name,
+};
 use forebay::metrics::Metrics;
 use forebay::object::{BucketString, Destination, Encryption, ObjectKey, ObjectName, Stream};
 use forebay::random::Random;
 use forebay::sources::SourceId;
-use forebay::spool::disk;
-use forebay::spool::ledger::Hour;
-use forebay::spool::manifest::{self, Manifest};
-use forebay::spool::note::{Note, Parked, Seal};
-use forebay::spool::outlet::parked_name;
-use forebay::spool::reader::{Go, Read};
-use forebay::spool::scan::Range;
-use forebay::spool::segment::{BLOCK_HEADER, SEGMENT_HEADER, index_name, segment_name};
-use forebay::spool::state::State;
-use forebay::spool::{
-    AppendError, Disk, Encoded, OpenError, Recovered, RequestFrames, SpoolOptions, Stepped, Stopped,
-};
+use forebay::spool::format::{BLOCK_HEADER, SEGMENT_HEADER, index_name, segment_name};
+use forebay::spool::manifest::{self, Manifest, Note, State};
+use forebay::spool::{OpenError, Recovered, SpoolOptions, Stepped};
 use forebay::time::UnixMillis;
 
 use super::clock::SimClock;
@@ -69,12 +65,12 @@ fn batch(source: &str) -> BatchKey {
     BatchKey { source: SourceId::new(source).unwrap(), day: NOON.day(), stream: Stream::Calls }
 }
 
-/// Stores one line in a block of its own.
+/// Stores one line in its own block.
 pub(super) fn append(spool: &mut Stepped, source: &str, line: &str) {
     append_at(spool, source, line, NOON);
 }
 
-/// Stores one line, received then, in a block of its own.
+/// Stores one line, received at `at`, in its own block.
 pub(super) fn append_at(spool: &mut Stepped, source: &str, line: &str, at: UnixMillis) {
     let frames = || {
         let mut frames = RequestFrames::new(batch(source).source, at, 0);
@@ -96,17 +92,17 @@ pub(super) fn fill_segment(spool: &mut Stepped) {
 }
 
 pub(super) fn fill_segment_at(spool: &mut Stepped, at: UnixMillis) {
-    let before = spool.outlet().usage().segments;
-    while spool.outlet().usage().segments == before {
+    let before = spool.log().usage().segments;
+    while spool.log().usage().segments == before {
         append_at(spool, "other", &"x".repeat(1_000), at);
     }
     spool.keep().unwrap();
 }
 
-/// What is read of a batch: its lines, and what is lost.
+/// Reads a batch: its lines, and the lost ranges.
 pub(super) fn read(spool: &Stepped, source: &str) -> (Vec<String>, Vec<Range>) {
     let (mut lines, mut lost) = (Vec::new(), Vec::new());
-    let read = spool.outlet().read(&batch(source), 0, u64::MAX, &mut |read| {
+    let read = spool.log().read(&batch(source), 0, u64::MAX, &mut |read| {
         match read {
             Read::Frame(frame) => lines.push(String::from_utf8(frame.payload.to_vec()).unwrap()),
             Read::Lost(range) => lost.push(range),
@@ -122,18 +118,18 @@ fn seal(spool: &Stepped, source: &str, position: u64) -> Seal {
     seal_with(spool, source, position, "sha")
 }
 
-/// Seals one line, whose hash is given, at one position.
+/// Seals one line with the given hash at one position.
 pub(super) fn seal_with(spool: &Stepped, source: &str, position: u64, sha256: &str) -> Seal {
     seal_lines(spool, source, Range { first: position, last: position }, 1, sha256)
 }
 
-/// Seals lines, whose number and hash are given.
+/// Seals a number of lines with the given hash.
 pub(super) fn seal_lines(spool: &Stepped, source: &str, range: Range, frames: u64, sha256: &str) -> Seal {
     let encoded = Encoded { first: range.first, last: range.last, ..encoded(frames, sha256, NOON) };
     seal_encoded(spool, source, &encoded)
 }
 
-/// Seals one line, received then, at one position.
+/// Seals one line, received at `at`, at one position.
 pub(super) fn seal_at(spool: &Stepped, source: &str, position: u64, at: UnixMillis) -> Seal {
     let encoded = Encoded { first: position, last: position, ..encoded(1, "sha", at) };
     seal_encoded(spool, source, &encoded)
@@ -165,15 +161,15 @@ pub(super) fn try_seal(spool: &Stepped, source: &str, position: u64) -> Result<S
 }
 
 fn try_seal_encoded(spool: &Stepped, source: &str, encoded: &Encoded) -> Result<Seal, Stopped> {
-    let (outlet, key) = (spool.outlet(), batch(source));
+    let (log, key) = (spool.log(), batch(source));
     let to = Destination::new(BucketString::parse("bucket").unwrap(), Encryption::SseS3);
     let name =
         ObjectName { first_received_at: NOON, node: "n", spool_id: "s", first_position: encoded.first };
     let object_key = ObjectKey::of_batch(&to.bucket, key.stream, &key.source, key.day, name);
-    outlet.seal(&key, encoded, to, object_key)
+    log.seal(&key, encoded, to, object_key)
 }
 
-/// Damages what stands behind `needle` in a file.
+/// Damages the byte after `needle` in a file.
 pub(super) fn damage(disk: &SimDisk, name: &str, needle: &str) {
     disk.rewrite(name, |bytes| {
         let at = memchr::memmem::find(bytes, needle.as_bytes()).unwrap();
@@ -187,7 +183,8 @@ pub(super) fn damage_first_block(disk: &SimDisk, segment: u64) {
     disk.flip(&segment_name(segment), at, 1);
 }
 
-/// Lets the machine stop at each change of the disk that a start makes, and shows what the next start finds.
+/// Stops the machine at each change of the disk during a start, and passes what the next start finds to
+/// `look`.
 fn after_starts_cut_short(disk: &SimDisk, mut look: impl FnMut(u64, &SimDisk, &Stepped)) {
     for after in 0..60 {
         let disk = disk.copy();
@@ -204,7 +201,7 @@ pub(super) fn lost(first: u64, last: u64) -> Vec<Range> {
 }
 
 #[test]
-fn a_segment_that_was_begun_on_a_full_disk_is_no_hole() {
+fn a_segment_begun_on_a_full_disk_is_not_named_as_lost() {
     let disk = SimDisk::default();
     disk.set_capacity(Some(SEGMENT_HEADER + 2_048));
     let (mut spool, _) = open(&disk);
@@ -216,10 +213,10 @@ fn a_segment_that_was_begun_on_a_full_disk_is_no_hole() {
     assert_eq!((recovered.lost, read(&spool, "web").0), (vec![], vec!["1".to_owned()]));
 }
 
-/// Seed 9930: the whole frames of a torn write were known where the segment stayed in place, and named as lost once its tail was
-/// cleared.
+/// Seed 9930: if the segment stayed in place, the intact frames of a torn write were indexed, and named as
+/// lost once the torn write was zeroed.
 #[test]
-fn a_torn_write_that_stays_in_place_on_a_full_disk_is_not_lost() {
+fn a_torn_write_rewritten_in_place_is_not_named_as_lost() {
     let disk = SimDisk::default();
     let (mut spool, _) = open(&disk);
     append(&mut spool, "web", "1");
@@ -240,14 +237,14 @@ fn a_torn_write_that_stays_in_place_on_a_full_disk_is_not_lost() {
     let (file, at) = torn.unwrap();
     file.write_at(&[IoSlice::new(b"TORN")], at).unwrap();
     let used: u64 = disk.list("").unwrap().iter().map(|(_, len)| len).sum();
-    // Nor does what the start lets go of do for a segment.
+    // Even the space that the start frees is not enough for a segment.
     disk.set_capacity(Some(used - SEGMENT));
     let (spool, recovered) = open(&disk);
     assert_eq!((recovered.lost, read(&spool, "web")), (vec![], (vec!["1".to_owned()], vec![])));
 }
 
 #[test]
-fn frames_lost_before_the_first_that_is_found_are_named_and_once() {
+fn frames_lost_before_the_first_one_found_are_named_once() {
     let disk = SimDisk::default();
     let (mut spool, _) = open(&disk);
     append(&mut spool, "web", "1");
@@ -261,7 +258,7 @@ fn frames_lost_before_the_first_that_is_found_are_named_and_once() {
 }
 
 #[test]
-fn a_hole_that_is_known_hides_none_before_it() {
+fn a_known_loss_does_not_hide_an_earlier_one() {
     let disk = SimDisk::default();
     let (mut spool, _) = open(&disk);
     for line in ["1", "rots:", "3"] {
@@ -278,17 +275,17 @@ fn a_hole_that_is_known_hides_none_before_it() {
 }
 
 #[test]
-fn frames_let_go_of_long_ago_are_not_missed() {
+fn frames_released_long_ago_are_not_named_as_lost() {
     let disk = SimDisk::default();
     let (mut spool, _) = open(&disk);
     append(&mut spool, "other", "1");
     fill_segment(&mut spool);
-    let last = spool.outlet().open_batches()[0].last;
+    let last = spool.log().open_batches()[0].last;
     let sealed = seal(&spool, "other", last);
-    spool.outlet().commit(&sealed, None).unwrap();
+    spool.log().commit(&sealed, None).unwrap();
     spool.keep().unwrap();
     drop(spool);
-    // The first opening forgets what was let go of, the second reads what the first one wrote.
+    // The first start forgets the released positions; the second one reads the manifest of the first.
     for _ in 0..3 {
         let (mut spool, recovered) = open(&disk);
         assert_eq!(recovered.lost, []);
@@ -298,25 +295,25 @@ fn frames_let_go_of_long_ago_are_not_missed() {
 }
 
 #[test]
-fn a_parked_object_that_a_crash_left_without_its_note_goes() {
+fn a_parked_file_that_a_crash_left_without_a_note_is_removed() {
     let disk = SimDisk::default();
     let (mut spool, _) = open(&disk);
     append(&mut spool, "web", "1");
     let sealed = seal(&spool, "web", 1);
-    // The file is made, written, synced and named durably; then comes the note.
+    // The file is created, written, synced and named durably; the note would come next.
     disk.trouble(4, Trouble::Crash);
     let parked = Parked { len: 6, crc32: crc32fast::hash(b"object") };
-    spool.outlet().park(&sealed, &mut b"object".as_slice(), parked).unwrap_err();
+    spool.log().park(&sealed, &mut b"object".as_slice(), parked).unwrap_err();
     drop(spool);
     disk.crash(&mut Dice(1));
     assert_eq!(disk.list("parked").unwrap().len(), 1);
     let (spool, _) = open(&disk);
     assert_eq!(disk.list("parked").unwrap(), []);
-    assert_eq!(spool.outlet().pending_seals().len(), 1);
+    assert_eq!(spool.log().pending_seals().len(), 1);
 }
 
 #[test]
-fn frames_that_neither_index_nor_scan_finds_are_named() {
+fn frames_found_by_neither_index_nor_scan_are_named() {
     let disk = SimDisk::default();
     let (mut spool, _) = open(&disk);
     append(&mut spool, "web", "1");
@@ -326,7 +323,7 @@ fn frames_that_neither_index_nor_scan_finds_are_named() {
     damage_first_block(&disk, 0);
     disk.rewrite(&index_name(0), |bytes| *bytes.last_mut().unwrap() ^= 1);
     disk.rewrite(&index_name(0), |bytes| {
-        // The runs of every batch, which stand behind the directory.
+        // The runs of all batches, which follow the directory.
         let at = bytes.len() - 4;
         bytes.iter_mut().skip(at - 40).for_each(|byte| *byte ^= 1);
     });
@@ -335,7 +332,7 @@ fn frames_that_neither_index_nor_scan_finds_are_named() {
 }
 
 #[test]
-fn a_write_that_is_torn_behind_an_orderly_end_is_no_damage() {
+fn a_torn_write_after_a_clean_close_is_not_damage() {
     let disk = SimDisk::default();
     let (mut spool, _) = open(&disk);
     append(&mut spool, "web", "1");
@@ -351,12 +348,12 @@ fn a_write_that_is_torn_behind_an_orderly_end_is_no_damage() {
 }
 
 #[test]
-fn an_index_that_is_made_again_takes_in_nothing_that_was_let_go() {
+fn a_rebuilt_index_contains_no_released_frames() {
     let disk = SimDisk::default();
     let (mut spool, _) = open(&disk);
     append(&mut spool, "web", "1");
     let sealed = seal(&spool, "web", 1);
-    spool.outlet().commit(&sealed, None).unwrap();
+    spool.log().commit(&sealed, None).unwrap();
     append(&mut spool, "web", "2");
     fill_segment(&mut spool);
     disk.rewrite(&index_name(0), |bytes| bytes.iter_mut().skip(32).for_each(|byte| *byte ^= 1));
@@ -364,29 +361,29 @@ fn an_index_that_is_made_again_takes_in_nothing_that_was_let_go() {
 }
 
 #[test]
-fn what_only_the_page_cache_holds_lets_nothing_go() {
+fn an_unsynced_commit_releases_nothing() {
     let disk = SimDisk::default();
     let (mut spool, _) = open(&disk);
     append(&mut spool, "web", "1");
     let sealed = seal(&spool, "web", 1);
     let parked = Parked { len: 6, crc32: crc32fast::hash(b"object") };
-    assert!(spool.outlet().park(&sealed, &mut b"object".as_slice(), parked).unwrap());
-    // The sync of the commit's note fails: it is read back, and is not on the disk.
+    assert!(spool.log().park(&sealed, &mut b"object".as_slice(), parked).unwrap());
+    // The sync of the commit's note fails: it can be read back but is not on the disk.
     disk.trouble(1, Trouble::Fails(EIO));
-    spool.outlet().commit(&sealed, None).unwrap_err();
+    spool.log().commit(&sealed, None).unwrap_err();
     drop(spool);
     let mut came_back = 0;
     after_starts_cut_short(&disk, |_, disk, spool| {
-        for pending in spool.outlet().pending_seals() {
+        for pending in spool.log().pending_seals() {
             came_back += 1;
             disk.open(&parked_name(pending.seal.number)).unwrap();
         }
     });
-    assert!(came_back > 0, "a commit that was never stored is never forgotten");
+    assert!(came_back > 0, "no crash lost the unsynced commit");
 }
 
 #[test]
-fn a_torn_write_hides_nothing_that_rotted_before_it() {
+fn a_torn_write_does_not_hide_earlier_damage() {
     let disk = SimDisk::default();
     let (mut spool, _) = open(&disk);
     append(&mut spool, "web", "1");
@@ -402,7 +399,7 @@ fn a_torn_write_hides_nothing_that_rotted_before_it() {
 }
 
 #[test]
-fn what_was_sealed_was_synced_and_is_never_taken_for_a_torn_write() {
+fn sealed_frames_are_never_taken_for_a_torn_write() {
     let disk = SimDisk::default();
     let (mut spool, _) = open(&disk);
     append(&mut spool, "web", "rots:");
@@ -411,11 +408,11 @@ fn what_was_sealed_was_synced_and_is_never_taken_for_a_torn_write() {
     damage(&disk, &segment_name(0), "rots");
     let (spool, recovered) = open(&disk);
     assert_eq!((recovered.lost, recovered.torn_bytes), (lost(1, 1), 0));
-    assert_eq!(spool.outlet().pending_seal(sealed.number).unwrap().seal, sealed);
+    assert_eq!(spool.log().pending_seal(sealed.number).unwrap().seal, sealed);
 }
 
 #[test]
-fn released_segments_of_another_length_do_not_lie_there_for_ever() {
+fn spares_of_another_length_are_removed() {
     let disk = SimDisk::default();
     drop(open(&disk));
     for segment_bytes in [2 * SEGMENT, 3 * SEGMENT, SEGMENT] {
@@ -425,9 +422,9 @@ fn released_segments_of_another_length_do_not_lie_there_for_ever() {
     assert_eq!(names.filter(|name| name.starts_with("spare-")).collect::<Vec<_>>(), [""; 0]);
 }
 
-/// Seed 700363: a call rotted that had been received on a later day than all that is left. The counts alone know that day.
+/// Seed 700363: a call rotted whose day is later than all that is left. Only the counts know that day.
 #[test]
-fn the_ledger_balances_behind_a_start_cut_short_that_lost_calls_of_a_day_the_clock_went_back_behind() {
+fn the_ledger_balances_after_an_interrupted_start_that_lost_calls_of_a_later_day() {
     let disk = SimDisk::default();
     let later = NOON.plus(Duration::from_secs(3 * 86_400));
     let (mut spool, _) = try_open_at(&disk, options(), later).unwrap();
@@ -439,16 +436,18 @@ fn the_ledger_balances_behind_a_start_cut_short_that_lost_calls_of_a_day_the_clo
     let files = disk.list("").unwrap().into_iter().map(|(name, _)| name);
     damage(&disk, &files.filter(|name| name.starts_with("wal-")).min().unwrap(), "rots");
     after_starts_cut_short(&disk, |after, _, spool| {
-        assert_eq!(spool.outlet().ledger_differences(), [], "cut short at change {after}");
+        assert_eq!(spool.log().ledger_differences(), [], "cut short at change {after}");
     });
 }
 
-/// Seed 1349 of the simulation in which starts refuse at damage: an ordinary power cut was taken for damage.
+/// Seed 1349, with `on_corruption = "stop"`: an ordinary power cut was taken for damage.
 #[test]
-fn notes_that_were_written_at_once_are_torn_as_one() {
+fn notes_written_together_are_torn_together() {
     let disk: Arc<dyn Disk> = Arc::new(SimDisk::default());
     let id = [7; 16];
-    let mut manifest = Manifest::begin(Arc::clone(&disk), id, 1, State::new()).unwrap();
+    let mut manifest =
+        Manifest::begin(Arc::clone(&disk), id, 1, State::new(), SpoolOptions::default().manifest_bytes)
+            .unwrap();
     let name = manifest::manifest_name(1);
     let read = || manifest::written(&disk::read_all(&*disk.open(&name).unwrap()).unwrap()).to_vec();
     let before = read().len();
@@ -457,7 +456,7 @@ fn notes_that_were_written_at_once_are_torn_as_one() {
     let whole = read();
     assert_eq!(manifest::replay(&name, &whole, &id, 1).unwrap().0, *manifest.state());
     for torn in before..whole.len() {
-        // The machine stopped: what was written first is not there, and what was written last is.
+        // The machine stopped: the first part of the write is missing, and the last part is there.
         let mut bytes = whole.clone();
         bytes[before..=torn].fill(0);
         let (state, notes) = manifest::replay(&name, &bytes, &id, 1).unwrap();

@@ -1,17 +1,19 @@
-//! What nothing can be read without is there twice: the spool's identity, and the state that its manifest begins with.
+//! Data that is stored twice, because nothing can be read without it: the spool's identity and its manifest's
+//! initial state.
 
 use std::io;
 
-use forebay::spool::ident::{Ident, IdentError};
-use forebay::spool::segment::number_in;
-use forebay::spool::{Disk as _, OpenError, disk};
+use forebay::disk;
+use forebay::disk::Disk as _;
+use forebay::spool::OpenError;
+use forebay::spool::format::{Ident, IdentError, number_in};
 
 use super::found::{append, open, options, read, try_open};
 use crate::support::sim_disk::SimDisk;
 
 const FILES: [&str; 2] = ["IDENT", "IDENT.copy"];
 
-/// A spool with one call, which was killed.
+/// A killed spool with one call.
 fn killed() -> (SimDisk, Ident) {
     let disk = SimDisk::default();
     let (mut spool, _) = open(&disk);
@@ -22,7 +24,7 @@ fn killed() -> (SimDisk, Ident) {
 }
 
 #[test]
-fn an_identity_outlives_each_bit_of_each_file_and_is_made_again() {
+fn an_identity_survives_any_flipped_byte_and_is_restored() {
     let (disk, ident) = killed();
     for file in FILES {
         let bytes = disk.durable(file).unwrap();
@@ -39,7 +41,7 @@ fn an_identity_outlives_each_bit_of_each_file_and_is_made_again() {
 }
 
 #[test]
-fn an_identity_of_which_both_files_rotted_is_refused_until_one_is_put_back() {
+fn an_identity_with_two_damaged_files_is_refused_until_one_is_put_back() {
     let (disk, _) = killed();
     FILES.iter().for_each(|file| disk.flip(file, 40, 1));
     let refused = try_open(&disk, options()).unwrap_err();
@@ -48,7 +50,7 @@ fn an_identity_of_which_both_files_rotted_is_refused_until_one_is_put_back() {
     assert_eq!(read(&open(&disk).0, "web").0, ["1"]);
 }
 
-/// As an older release left it: without a checksum, and once.
+/// As left by an older release: without a checksum and without a copy.
 #[test]
 fn an_identity_without_a_copy_gets_one() {
     let (disk, ident) = killed();
@@ -67,7 +69,7 @@ fn an_identity_without_a_copy_gets_one() {
 }
 
 #[test]
-fn a_manifest_outlives_each_byte_of_the_state_that_it_begins_with() -> io::Result<()> {
+fn a_manifest_survives_any_flipped_byte_of_its_initial_state() -> io::Result<()> {
     let (disk, _) = killed();
     let files = disk.list("")?.into_iter().map(|(name, _)| name);
     let name = files.filter(|name| number_in(name, "MANIFEST-", "").is_some()).max().unwrap();

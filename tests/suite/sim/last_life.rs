@@ -1,4 +1,5 @@
-//! The life that meets no trouble: everything that clients still wait for is stored, and everything is delivered.
+//! The last life, without trouble: everything that clients still wait for is stored, and everything is
+//! delivered.
 
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use super::process::Process;
 use super::world::{Violation, World};
 
 impl World {
-    /// Everything is sent, stored and delivered. Returns whether a person has to decide about a seal first.
+    /// Sends, stores and delivers everything. Returns whether a person has to decide about a seal first.
     pub(super) async fn last_life(&mut self) -> Result<bool, Violation> {
         let disk = self.disk.process().ok_or("a process that has ended holds the lock")?;
         let spool = self.open(&disk)?.ok_or("I6: the spool cannot be opened, and nothing fails")?;
@@ -31,15 +32,15 @@ impl World {
             self.turn(&mut process).await;
             self.keep(&mut process)?;
             if in_conflict(&process) {
-                // What waits behind it may fill the spool.
+                // Frames waiting after the conflict may fill the spool.
                 self.end_in_order(process).await;
                 return Ok(true);
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
         if !self.clients.unanswered().is_empty() {
-            let usage = process.spool.outlet().usage();
-            return Err(format!("I8: calls are refused though the store takes everything: {usage:?}"));
+            let usage = process.spool.log().usage();
+            return Err(format!("I8: calls are refused although the store accepts everything: {usage:?}"));
         }
         let conflict = self.drain(&mut process).await?;
         if !conflict {
@@ -50,7 +51,8 @@ impl World {
         Ok(conflict)
     }
 
-    /// There is no space, and never will be but for what is delivered: everything that was stored is delivered all the same.
+    /// A life without space except for what deliveries free. Everything that was stored must still be
+    /// delivered.
     pub(super) async fn life_on_a_full_disk(&mut self) -> Result<(), Violation> {
         let disk = self.disk.process().ok_or("a process that has ended holds the lock")?;
         let spool = self.open(&disk)?.ok_or("I6: the spool cannot be opened, and only space is missing")?;
@@ -62,15 +64,15 @@ impl World {
         Ok(())
     }
 
-    /// Keeps the house, where nothing can fail.
+    /// Runs the housekeeper, which must not fail.
     pub(super) fn keep(&mut self, process: &mut Process) -> Result<(), Violation> {
         self.look();
         let kept = process.spool.keep();
-        let why = process.spool.outlet().stopped().borrow().clone();
+        let why = process.spool.log().stopped().borrow().clone();
         kept.map_err(|_| format!("the spool has stopped: {why:?}"))
     }
 
-    /// Delivers everything. Returns whether a conflict is in the way.
+    /// Delivers everything. Returns whether a conflict prevents it.
     async fn drain(&mut self, process: &mut Process) -> Result<bool, Violation> {
         let flushing = process.delivery.clone();
         let flush = tokio::spawn(async move { flushing.flush(None, Duration::from_secs(600)).await });
@@ -88,14 +90,14 @@ impl World {
         if flushed.pending > 0 {
             let waiting = process.delivery.progress();
             return Err(format!(
-                "I8: not delivered though the store takes everything: {flushed:?} {waiting:?}"
+                "I8: not delivered although the store accepts everything: {flushed:?} {waiting:?}"
             ));
         }
         Ok(false)
     }
 }
 
-/// Whether a person must decide about a seal. Behind it all of its source waits.
+/// Whether a person must decide about a seal. All later frames of its source wait for that.
 fn in_conflict(process: &Process) -> bool {
-    process.spool.outlet().pending_seals().iter().any(|pending| pending.conflict)
+    process.spool.log().pending_seals().iter().any(|pending| pending.conflict)
 }

@@ -1,18 +1,18 @@
-//! Forebay, whole but for its sockets, on a simulated disk, store and clock, for thousands of schedules that a seed
-//! draws each. What a seed does it does again, to the byte.
+//! Runs all of Forebay except its sockets on a simulated disk, store and clock, for thousands of schedules,
+//! each drawn from a seed. Running a seed again repeats every byte.
 //!
-//! The spool's queue, commits, housekeeping and recovery, and all of delivery, are those that run in production, on one
-//! thread with a clock that stands still while they work ([`forebay::spool::Stepped`],
-//! [`forebay::delivery::DiskWork::InPlace`]). A life of the process ends in order, by a kill, or with its machine, at
-//! any change of the disk and at any wait, also while it recovers; the last life meets no trouble, and then everything
-//! that was ever answered is looked for in the bucket.
+//! The spool's queue, commits, housekeeping and recovery, and all of delivery, are those of production. They
+//! run on one thread with a clock that stands still while they work ([`forebay::spool::Stepped`],
+//! [`forebay::delivery::DiskWork::InPlace`]). A life of the process ends cleanly, by a kill, or with its
+//! machine, at any change of the disk and at any wait, even while it recovers. The last life meets no
+//! trouble. Then everything that was ever answered must be in the bucket.
 //!
-//! `tests/simulate` runs any number of seeds, and tells what happens in one.
+//! `tests/simulate` runs any number of seeds, or shows the events of one.
 
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    reason = "a simulation that cannot go on stops where it is"
+    reason = "a simulation that cannot continue panics on the spot"
 )]
 
 mod check;
@@ -40,17 +40,17 @@ mod world;
 use std::fs::OpenOptions;
 use std::time::Duration;
 
-use forebay::object::metadata::rfc3339;
 use forebay::runtime::SystemClock;
 use forebay::time::Clock as _;
+use forebay::words::rfc3339;
 
 use crate::support::trace::Trace;
 use runner::{Sweep, number, run, sweep};
 use world::World;
 
-/// Schedules of the ordinary test run.
+/// Schedules of an ordinary test run.
 const SEEDS: u64 = 10_000;
-/// One schedule of so many is run twice, and must do the same.
+/// One schedule of this many is run twice, and must behave identically.
 const REPLAY_EVERY: u64 = 100;
 
 #[test]
@@ -61,7 +61,7 @@ fn no_schedule_breaks_an_invariant_and_each_is_replayed_exactly() {
         replay_every: number("FOREBAY_SIM_REPLAY_EVERY").unwrap_or(REPLAY_EVERY),
         at_most: number("FOREBAY_SIM_MINUTES").map(|minutes| Duration::from_secs(60 * minutes)),
     };
-    // Opened at once: what is found out after hours is to find its place.
+    // Opened first: if it cannot be opened, that must show before hours of work.
     let log = std::env::var_os("FOREBAY_SIM_LOG")
         .map(|file| OpenOptions::new().create(true).append(true).open(file).unwrap());
     let swept = sweep(&wanted);
@@ -77,7 +77,7 @@ fn no_schedule_breaks_an_invariant_and_each_is_replayed_exactly() {
     swept.counts.iter().for_each(|(what, count)| println!("{count:>10} {what}"));
     assert!(
         swept.violations.is_empty(),
-        "`tests/simulate --seed SEED` tells what happens in one: {:#?}",
+        "`tests/simulate --seed SEED` shows the events of one: {:#?}",
         swept.violations
     );
     if done >= SEEDS {
@@ -85,7 +85,7 @@ fn no_schedule_breaks_an_invariant_and_each_is_replayed_exactly() {
     }
 }
 
-/// Everything that happens in the schedule of one seed, told on standard error, where a seed is given.
+/// Prints all events of one seed's schedule to standard error, if a seed is given.
 #[test]
 fn one_schedule_is_told() {
     let Some(seed) = number("FOREBAY_SIM_SEED") else { return };

@@ -1,15 +1,15 @@
-//! Notes of the manifest that rot while sound ones stand behind them: what they said is told by others, or done again.
+//! Manifest notes that rot while sound ones follow: other notes repeat their contents, or the work is done
+//! again.
 
 use std::io::Write as _;
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
-use forebay::spool::note::{Amend, Parked, Seal};
-use forebay::spool::outlet::parked_name;
-use forebay::spool::scan::Range;
-use forebay::spool::segment::{number_in, segment_name};
-use forebay::spool::{Disk as _, SpoolOptions, Stepped};
+use forebay::disk::Disk as _;
+use forebay::log::{Amend, Parked, Range, Seal, parked_name};
+use forebay::spool::format::{number_in, segment_name};
+use forebay::spool::{SpoolOptions, Stepped};
 use forebay::time::{DAY_MS, UnixMillis};
 
 use super::found::{
@@ -18,7 +18,7 @@ use super::found::{
 };
 use crate::support::sim_disk::{Dice, SimDisk, Trouble};
 
-/// Damages the newest manifest behind `needle`. A sound note stands behind it.
+/// Damages the newest manifest after `needle`. A sound note follows.
 fn rot_note(disk: &SimDisk, needle: &str) {
     damage(disk, &manifest(disk), needle);
 }
@@ -36,7 +36,7 @@ fn object(lines: &[u8]) -> (Vec<u8>, String) {
     (gzip.finish().unwrap(), hash)
 }
 
-/// A spool whose first line is in a parked object and in no segment any more, and which was killed.
+/// A killed spool whose first line is in a parked object, and no longer in any segment.
 fn parked() -> (SimDisk, Seal) {
     let disk = SimDisk::default();
     let (mut spool, _) = open(&disk);
@@ -44,76 +44,76 @@ fn parked() -> (SimDisk, Seal) {
     let (bytes, hash) = object(b"1\n");
     let sealed = seal_with(&spool, "web", 1, &hash);
     let parked = Parked { len: bytes.len() as u64, crc32: crc32fast::hash(&bytes) };
-    assert!(spool.outlet().park(&sealed, &mut bytes.as_slice(), parked).unwrap());
-    spool.outlet().note_clock(NOON, NOON).unwrap();
+    assert!(spool.log().park(&sealed, &mut bytes.as_slice(), parked).unwrap());
+    spool.log().note_clock(NOON, NOON).unwrap();
     (disk, sealed)
 }
 
 #[test]
-fn a_parked_object_is_delivered_though_the_note_of_its_seal_rotted() {
+fn a_parked_object_stays_pending_if_the_note_of_its_seal_rots() {
     let (disk, sealed) = parked();
     rot_note(&disk, "{\"sealed\"");
     let (spool, recovered) = open(&disk);
     assert!(recovered.manifest_damaged);
-    let pending = spool.outlet().pending_seal(sealed.number).unwrap();
+    let pending = spool.log().pending_seal(sealed.number).unwrap();
     assert!(pending.seal == sealed && pending.parked.is_some(), "{pending:?}");
     disk.open(&parked_name(sealed.number)).unwrap();
-    assert!(spool.outlet().open_batches().is_empty());
+    assert!(spool.log().open_batches().is_empty());
 }
 
 #[test]
-fn a_parked_object_whose_note_rotted_is_known_by_what_it_holds() {
+fn a_parked_file_without_a_note_is_identified_by_its_contents() {
     let (disk, sealed) = parked();
     let file = parked_name(sealed.number);
     rot_note(&disk, "{\"parked\"");
     let other = disk.copy();
     other.rewrite(&file, |bytes| bytes[12] ^= 1);
     let (spool, _) = open(&disk);
-    let pending = spool.outlet().pending_seal(sealed.number).unwrap();
+    let pending = spool.log().pending_seal(sealed.number).unwrap();
     assert_eq!(pending.parked.map(|parked| parked.len), Some(disk.open(&file).unwrap().len().unwrap()));
-    spool.outlet().commit(&sealed, None).unwrap();
+    spool.log().commit(&sealed, None).unwrap();
     assert_eq!(disk.list("parked").unwrap(), []);
-    // What holds something else is set aside.
+    // A file with other contents goes to quarantine.
     let (spool, _) = open(&other);
-    assert_eq!(spool.outlet().pending_seal(sealed.number).unwrap().parked, None);
+    assert_eq!(spool.log().pending_seal(sealed.number).unwrap().parked, None);
     assert_eq!((other.list("parked").unwrap().len(), other.list("quarantine").unwrap().len()), (0, 1));
 }
 
 #[test]
-fn a_parked_object_whose_commit_rotted_is_looked_for_in_the_store() {
+fn an_object_whose_commit_rotted_becomes_pending_again_without_its_file() {
     let (disk, sealed) = parked();
     let (spool, _) = open(&disk);
-    spool.outlet().commit(&sealed, None).unwrap();
-    spool.outlet().note_clock(NOON, NOON).unwrap();
+    spool.log().commit(&sealed, None).unwrap();
+    spool.log().note_clock(NOON, NOON).unwrap();
     drop(spool);
     rot_note(&disk, "{\"committed\"");
     let (spool, _) = open(&disk);
-    // No file is waited for that will never come back.
-    let pending = spool.outlet().pending_seal(sealed.number).unwrap();
+    // The spool does not wait for a file that will never come back.
+    let pending = spool.log().pending_seal(sealed.number).unwrap();
     assert_eq!((pending.seal, pending.parked), (sealed, None));
 }
 
 #[test]
-fn what_was_committed_is_not_delivered_again_though_the_note_of_its_seal_rotted() {
+fn committed_frames_are_not_delivered_again_if_the_note_of_their_seal_rots() {
     let disk = SimDisk::default();
     let (mut spool, _) = open(&disk);
     append(&mut spool, "web", "1");
     append(&mut spool, "web", "2");
     let sealed = seal_with(&spool, "web", 1, "sha");
-    spool.outlet().commit(&sealed, None).unwrap();
-    spool.outlet().note_clock(NOON, NOON).unwrap();
+    spool.log().commit(&sealed, None).unwrap();
+    spool.log().note_clock(NOON, NOON).unwrap();
     drop(spool);
     rot_note(&disk, "{\"sealed\"");
     let (spool, recovered) = open(&disk);
-    assert!(recovered.manifest_damaged && spool.outlet().pending_seals().is_empty());
-    let open_batch = &spool.outlet().open_batches()[0];
+    assert!(recovered.manifest_damaged && spool.log().pending_seals().is_empty());
+    let open_batch = &spool.log().open_batches()[0];
     assert_eq!((open_batch.sealed_through, open_batch.frames), (1, 1));
     let next = seal_with(&spool, "web", 2, "sha");
     assert_eq!((next.number, next.previous_last), (sealed.number + 1, Some(1)));
 }
 
 #[test]
-fn a_hole_at_the_edge_is_named_at_once_where_notes_rotted_too() {
+fn a_loss_at_the_first_position_is_named_even_if_notes_rotted() {
     let disk = SimDisk::default();
     let (mut spool, _) = open(&disk);
     append(&mut spool, "web", "1");
@@ -130,24 +130,24 @@ fn a_hole_at_the_edge_is_named_at_once_where_notes_rotted_too() {
     assert_eq!(open(&disk).1.lost, []);
 }
 
-/// Seals what a source has, and parks it.
+/// Seals all lines of a source and parks the object.
 fn park_all(spool: &Stepped, source: &str, range: Range) -> (Seal, Vec<u8>) {
     let lines = read(spool, source).0;
     let (bytes, hash) = object((lines.join("\n") + "\n").as_bytes());
     let sealed = seal_lines(spool, source, range, lines.len() as u64, &hash);
     let parked = Parked { len: bytes.len() as u64, crc32: crc32fast::hash(&bytes) };
-    assert!(spool.outlet().park(&sealed, &mut bytes.as_slice(), parked).unwrap());
+    assert!(spool.log().park(&sealed, &mut bytes.as_slice(), parked).unwrap());
     (sealed, bytes)
 }
 
-/// A spool that was killed with two parked objects, whose segments are released, and their files.
+/// A killed spool with two parked objects whose segments are released, and the parked files.
 fn two_parked() -> (SimDisk, [(Seal, Vec<u8>); 2]) {
     let disk = SimDisk::default();
     let (mut spool, _) = open(&disk);
     append(&mut spool, "web", "1");
     fill_segment(&mut spool);
     append(&mut spool, "web", "2");
-    let batches = spool.outlet().open_batches();
+    let batches = spool.log().open_batches();
     let last = batches.iter().map(|batch| batch.last).max().unwrap();
     let web = park_all(&spool, "web", Range { first: 1, last });
     let other = park_all(&spool, "other", Range { first: 2, last: last - 1 });
@@ -157,7 +157,8 @@ fn two_parked() -> (SimDisk, [(Seal, Vec<u8>); 2]) {
     (disk, [web, other])
 }
 
-/// Lets the end of the manifest rot, as zeros or as bytes that are gone: from its last seal on, or from just behind it.
+/// Damages the end of the manifest, with zeros or by cutting it off: from its last seal on, or from just
+/// after it.
 fn rot_end(disk: &SimDisk, with_seal: bool, gone: bool) {
     disk.rewrite(&manifest(disk), |bytes| {
         let note = memchr::memmem::rfind(bytes, b"{\"sealed\":{").unwrap() - 8;
@@ -169,17 +170,17 @@ fn rot_end(disk: &SimDisk, with_seal: bool, gone: bool) {
 }
 
 fn content(disk: &SimDisk, name: &str) -> Vec<u8> {
-    forebay::spool::disk::read_all(&*disk.open(name).unwrap()).unwrap()
+    forebay::disk::read_all(&*disk.open(name).unwrap()).unwrap()
 }
 
-/// An adversary zeroed a block: the parked file was removed, and its calls were lost.
+/// Found by an attack that zeroed a block: the parked file was removed, and its calls were lost.
 #[test]
-fn a_parked_object_outlives_all_notes_behind_its_seal() {
+fn a_parked_object_survives_the_loss_of_all_notes_after_its_seal() {
     for gone in [false, true] {
         let (disk, objects) = two_parked();
         rot_end(&disk, false, gone);
         let stop = SpoolOptions { stop_on_corruption: true, ..options() };
-        // Where the notes are gone without a trace, nothing tells of damage, and nothing is lost.
+        // If the notes are cut off, nothing shows damage, and nothing is lost.
         assert_eq!(try_open(&disk.copy(), stop).is_err(), !gone);
         let (spool, recovered) = open(&disk);
         assert_eq!((recovered.manifest_damaged, &recovered.lost), (!gone, &vec![]), "{recovered:?}");
@@ -187,30 +188,30 @@ fn a_parked_object_outlives_all_notes_behind_its_seal() {
         spool.close().unwrap();
         let (spool, recovered) = open(&disk);
         assert_eq!((recovered.manifest_damaged, &recovered.lost), (false, &vec![]), "{recovered:?}");
-        assert!(spool.outlet().open_batches().is_empty() && spool.outlet().ledger_differences().is_empty());
+        assert!(spool.log().open_batches().is_empty() && spool.log().ledger_differences().is_empty());
         for (sealed, bytes) in &objects {
-            let pending = spool.outlet().pending_seal(sealed.number).unwrap();
+            let pending = spool.log().pending_seal(sealed.number).unwrap();
             assert_eq!(
                 (&pending.seal, pending.parked.map(|parked| parked.len)),
                 (sealed, Some(bytes.len() as u64))
             );
             assert_eq!(content(&disk, &parked_name(sealed.number)), *bytes);
-            spool.outlet().commit(sealed, None).unwrap();
+            spool.log().commit(sealed, None).unwrap();
         }
-        assert_eq!((disk.list("parked").unwrap(), spool.outlet().ledger_differences()), (vec![], vec![]));
+        assert_eq!((disk.list("parked").unwrap(), spool.log().ledger_differences()), (vec![], vec![]));
     }
 }
 
 #[test]
-fn a_parked_object_whose_seal_nobody_knows_is_kept_and_its_calls_are_named() {
+fn a_parked_file_of_an_unknown_seal_goes_to_quarantine_and_its_positions_are_named() {
     for gone in [false, true] {
         let (disk, [(web, _), (other, bytes)]) = two_parked();
         rot_end(&disk, true, gone);
         let (spool, recovered) = open(&disk);
         assert_eq!(recovered.manifest_damaged, !gone);
         assert!(recovered.lost[0].first <= 2 && recovered.lost[0].last > 2, "{recovered:?}");
-        assert!(spool.outlet().pending_seal(web.number).unwrap().parked.is_some());
-        assert_eq!(spool.outlet().ledger_differences(), []);
+        assert!(spool.log().pending_seal(web.number).unwrap().parked.is_some());
+        assert_eq!(spool.log().ledger_differences(), []);
         spool.close().unwrap();
         assert_eq!(open(&disk).1.lost, []);
         let kept = format!("quarantine/{}", parked_name(other.number).replace('/', "-"));
@@ -219,7 +220,7 @@ fn a_parked_object_whose_seal_nobody_knows_is_kept_and_its_calls_are_named() {
 }
 
 #[test]
-fn a_parked_object_without_its_note_is_kept_where_its_frames_are_not_whole() {
+fn an_unclaimed_parked_file_goes_to_quarantine_unless_the_segments_have_all_its_frames() {
     let (disk, sealed) = parked();
     let file = parked_name(sealed.number);
     disk.rewrite(&manifest(&disk), |bytes| {
@@ -232,15 +233,15 @@ fn a_parked_object_without_its_note_is_kept_where_its_frames_are_not_whole() {
     disk.rewrite(&file, |bytes| bytes[12] ^= 1);
     damage_first_block(&disk, 0);
     let (spool, _) = open(&disk);
-    assert_eq!(spool.outlet().pending_seal(sealed.number).unwrap().parked, None);
+    assert_eq!(spool.log().pending_seal(sealed.number).unwrap().parked, None);
     let kept = disk.list("quarantine").unwrap();
     assert!(disk.list("parked").unwrap().is_empty() && kept.iter().any(|(name, _)| name.contains("parked-")));
 }
 
-/// The note of a tally rots, and the start that finds it is cut short, at each change of the disk: the next one finds a
-/// manifest that can be read.
+/// A tally's note rots, and the start that finds it is interrupted at each change of the disk. The next start
+/// finds a readable manifest.
 #[test]
-fn a_start_that_was_cut_short_behind_a_rotted_tally_leaves_what_the_next_needs_to_know() {
+fn an_interrupted_start_after_a_rotted_tally_leaves_the_next_what_it_needs() {
     let disk = SimDisk::default();
     let (mut spool, _) = open(&disk);
     append(&mut spool, "web", "1");
@@ -254,7 +255,7 @@ fn a_start_that_was_cut_short_behind_a_rotted_tally_leaves_what_the_next_needs_t
         let whole = try_open(&disk, options()).is_ok();
         disk.crash(&mut Dice(after));
         let (spool, _) = open(&disk);
-        assert_eq!(spool.outlet().ledger_differences(), [], "cut short at change {after}");
+        assert_eq!(spool.log().ledger_differences(), [], "cut short at change {after}");
         if whole {
             assert!(after > 10, "{after}");
             return;
@@ -262,34 +263,35 @@ fn a_start_that_was_cut_short_behind_a_rotted_tally_leaves_what_the_next_needs_t
     }
 }
 
-/// The note that an object was put rots, and the next one of its batch is put first: the frames of the first stay.
+/// The note of a put rots, and the next object of its batch is put first: the frames of the first object must
+/// stay.
 #[test]
-fn what_is_to_be_put_again_is_kept_though_what_follows_it_was_put_before() {
+fn frames_to_put_again_are_kept_although_the_next_object_was_put() {
     let disk = SimDisk::default();
     let (mut spool, _) = open(&disk);
     append(&mut spool, "web", "1");
     let first = seal_with(&spool, "web", 1, "sha");
-    spool.outlet().commit(&first, None).unwrap();
+    spool.log().commit(&first, None).unwrap();
     append(&mut spool, "web", "2");
     let second = seal_with(&spool, "web", 2, "sha");
     drop(spool);
     rot_note(&disk, "{\"committed\"");
     let (mut spool, _) = open(&disk);
-    assert_eq!(spool.outlet().pending_seals().len(), 2);
-    spool.outlet().commit(&second, None).unwrap();
+    assert_eq!(spool.log().pending_seals().len(), 2);
+    spool.log().commit(&second, None).unwrap();
     fill_segment(&mut spool);
     spool.keep().unwrap();
     assert_eq!(read(&spool, "web").0.first().map(String::as_str), Some("1"));
     drop(spool);
     let (spool, _) = open(&disk);
     assert_eq!(read(&spool, "web").0.first().map(String::as_str), Some("1"));
-    spool.outlet().commit(&first, None).unwrap();
-    assert_eq!(spool.outlet().pending_seals(), []);
+    spool.log().commit(&first, None).unwrap();
+    assert_eq!(spool.log().pending_seals(), []);
     assert_eq!(read(&spool, "web"), (vec![], vec![]));
 }
 
 #[test]
-fn what_is_left_in_a_parked_object_is_known_though_the_note_of_the_loss_rotted() {
+fn a_parked_note_restores_an_amendment_whose_note_rotted() {
     let disk = SimDisk::default();
     let (mut spool, _) = open(&disk);
     append(&mut spool, "web", "1");
@@ -297,18 +299,18 @@ fn what_is_left_in_a_parked_object_is_known_though_the_note_of_the_loss_rotted()
     let sealed = seal_lines(&spool, "web", Range { first: 1, last: 2 }, 2, "sha");
     let (bytes, sha256) = object(b"1\n");
     let amend = Amend { frames: 1, bytes: 2, sha256, lost: lost(2, 2), hours: Vec::new() };
-    spool.outlet().amend(&sealed, amend.clone()).unwrap();
+    spool.log().amend(&sealed, amend.clone()).unwrap();
     let parked = Parked { len: bytes.len() as u64, crc32: crc32fast::hash(&bytes) };
-    assert!(spool.outlet().park(&sealed, &mut bytes.as_slice(), parked).unwrap());
+    assert!(spool.log().park(&sealed, &mut bytes.as_slice(), parked).unwrap());
     drop(spool);
     rot_note(&disk, "{\"amended\":{\"number\"");
     let (spool, _) = open(&disk);
-    let pending = spool.outlet().pending_seal(sealed.number).unwrap();
+    let pending = spool.log().pending_seal(sealed.number).unwrap();
     assert_eq!((pending.amended, pending.parked), (Some(amend), Some(parked)));
 }
 
-/// In which hour each call was received is known from its frame alone where the note of a tally rotted. That holds for later
-/// starts, too.
+/// If a tally's note rotted, only the frames show in which hour each call was received. This must hold for
+/// later starts, too.
 #[test]
 fn the_ledger_balances_by_hour_two_starts_after_a_rotted_tally() {
     let disk = SimDisk::default();
@@ -324,18 +326,18 @@ fn the_ledger_balances_by_hour_two_starts_after_a_rotted_tally() {
     let (spool, _) = open(&disk);
     for (position, at) in [(1, NOON), (2, later)] {
         let sealed = seal_at(&spool, "web", position, at);
-        assert_eq!(spool.outlet().ledger_differences(), []);
-        spool.outlet().commit(&sealed, None).unwrap();
-        assert_eq!(spool.outlet().ledger_differences(), []);
+        assert_eq!(spool.log().ledger_differences(), []);
+        spool.log().commit(&sealed, None).unwrap();
+        assert_eq!(spool.log().ledger_differences(), []);
     }
 }
 
 #[test]
-fn a_segment_is_kept_though_its_header_and_its_note_rotted() {
+fn a_segment_is_kept_although_its_header_and_its_note_rotted() {
     let disk = SimDisk::default();
     let (mut spool, _) = open(&disk);
     append(&mut spool, "web", "1");
-    spool.outlet().note_clock(NOON, NOON).unwrap();
+    spool.log().note_clock(NOON, NOON).unwrap();
     drop(spool);
     rot_note(&disk, "{\"segment\"");
     disk.flip(&segment_name(0), 35, 3);
@@ -343,9 +345,9 @@ fn a_segment_is_kept_though_its_header_and_its_note_rotted() {
     assert_eq!((read(&spool, "web"), recovered.lost), ((vec!["1".to_owned()], vec![]), vec![]));
 }
 
-/// Of a batch nothing is left, and between its frames stand those of others, which are whole.
+/// A batch is lost completely, and sound frames of other batches lie between its frames.
 #[test]
-fn no_position_of_others_is_named_where_all_of_an_object_is_lost() {
+fn no_position_of_another_batch_is_named_if_a_whole_object_is_lost() {
     let disk = SimDisk::default();
     let (mut spool, _) = open(&disk);
     for (source, line) in [("web", "first"), ("other", "2"), ("web", "third"), ("other", "4")] {
@@ -357,17 +359,17 @@ fn no_position_of_others_is_named_where_all_of_an_object_is_lost() {
     damage(&disk, &segment_name(0), "thir");
     let (spool, recovered) = open(&disk);
     let holes = [lost(1, 1), lost(3, 3)].concat();
-    assert_eq!((recovered.lost, spool.outlet().lost_of(&sealed)), (holes.clone(), holes.clone()));
-    // What is noted for the object goes when the store turns out to have all of it; what is noted of the segment stays.
+    assert_eq!((recovered.lost, spool.log().lost_of(&sealed)), (holes.clone(), holes.clone()));
+    // Restoring the object removes the losses noted for it, but not those noted for the segment.
     let amend = Amend { frames: 0, bytes: 0, sha256: String::new(), lost: holes.clone(), hours: Vec::new() };
-    spool.outlet().amend(&sealed, amend).unwrap();
-    spool.outlet().restored(&sealed).unwrap();
-    assert_eq!(spool.outlet().lost_of(&sealed), holes);
+    spool.log().amend(&sealed, amend).unwrap();
+    spool.log().restored(&sealed).unwrap();
+    assert_eq!(spool.log().lost_of(&sealed), holes);
 }
 
-/// A start that is to stop at damage says what the next one, which goes on, says.
+/// A start with `on_corruption = "stop"` names the same positions as one that goes on.
 #[test]
-fn a_start_does_not_stop_for_what_a_parked_object_without_its_note_holds() {
+fn a_start_does_not_stop_for_frames_that_a_parked_file_still_holds() {
     let disk = SimDisk::default();
     let (mut spool, _) = open(&disk);
     append(&mut spool, "web", "1");
@@ -383,39 +385,39 @@ fn a_start_does_not_stop_for_what_a_parked_object_without_its_note_holds() {
     let stop = SpoolOptions { stop_on_corruption: true, ..options() };
     let (spool, recovered) = try_open(&disk, stop).unwrap();
     assert_eq!(recovered.lost, []);
-    assert!(spool.outlet().pending_seal(sealed.number).unwrap().parked.is_some());
+    assert!(spool.log().pending_seal(sealed.number).unwrap().parked.is_some());
 }
 
-/// The object was put without the line that was lost, and counted so, though the note of the loss rotted.
+/// The object was put without the lost line, and counted so, although the note of the loss rotted.
 #[test]
-fn the_ledger_counts_what_is_left_though_the_note_of_the_loss_rotted() {
+fn the_ledger_counts_the_remaining_lines_although_the_note_of_the_loss_rotted() {
     let disk = SimDisk::default();
     let (mut spool, _) = open(&disk);
     append(&mut spool, "web", "1");
     append(&mut spool, "web", "2");
     let sealed = seal_lines(&spool, "web", Range { first: 1, last: 2 }, 2, "sha");
     let amend = Amend { frames: 1, bytes: 2, sha256: "left".to_owned(), lost: lost(2, 2), hours: Vec::new() };
-    spool.outlet().amend(&sealed, amend).unwrap();
-    spool.outlet().commit(&sealed, None).unwrap();
-    let (before, _) = spool.outlet().ledger_summary();
+    spool.log().amend(&sealed, amend).unwrap();
+    spool.log().commit(&sealed, None).unwrap();
+    let (before, _) = spool.log().ledger_summary();
     drop(spool);
     rot_note(&disk, "{\"amended\":{\"number\"");
     let (spool, _) = open(&disk);
-    assert_eq!((spool.outlet().ledger_summary().0, spool.outlet().ledger_differences()), (before, vec![]));
+    assert_eq!((spool.log().ledger_summary().0, spool.log().ledger_differences()), (before, vec![]));
 }
 
-/// The clock went back behind days whose frames are all in the store: only the manifest knows them.
+/// The clock went back to before days whose frames are all in the store: only the manifest knows these days.
 #[test]
-fn the_ledger_balances_behind_a_rotted_tally_of_days_that_the_clock_went_back_behind() {
+fn the_ledger_balances_after_a_rotted_tally_of_days_later_than_the_clock() {
     let disk = SimDisk::default();
     let (mut spool, _) = open(&disk);
     append(&mut spool, "web", "1");
     fill_segment(&mut spool);
-    let last = spool.outlet().open_batches().iter().map(|batch| batch.last).max().unwrap();
+    let last = spool.log().open_batches().iter().map(|batch| batch.last).max().unwrap();
     let (web, _) = park_all(&spool, "web", Range { first: 1, last: 1 });
     let (other, _) = park_all(&spool, "other", Range { first: 2, last });
     for sealed in [web, other] {
-        spool.outlet().commit(&sealed, None).unwrap();
+        spool.log().commit(&sealed, None).unwrap();
     }
     let earlier = UnixMillis(NOON.0 - 3 * DAY_MS);
     append_at(&mut spool, "web", "2", earlier);
@@ -425,5 +427,5 @@ fn the_ledger_balances_behind_a_rotted_tally_of_days_that_the_clock_went_back_be
     rot_note(&disk, "\"rows\":[[\"other\"");
     let (spool, recovered) = try_open_at(&disk, options(), earlier).unwrap();
     assert!(recovered.manifest_damaged);
-    assert_eq!(spool.outlet().ledger_differences(), []);
+    assert_eq!(spool.log().ledger_differences(), []);
 }

@@ -1,5 +1,5 @@
-//! What a seed makes of a world: how the program is set, and which kinds of trouble it meets. Each seed leaves out some
-//! kinds, so that those that are left come up more often, and together.
+//! The plan drawn from a seed: the program's settings, and the kinds of trouble in its world. Each seed
+//! leaves out some kinds, so that the others occur more often and in combination.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use forebay::delivery::staging::OBJECT_IN_MEMORY_MAX;
 use forebay::delivery::{DeliverySettings, DiskWork};
 use forebay::retry::Backoff;
 use forebay::spool::SpoolOptions;
-use forebay::spool::segment::SEGMENT_HEADER;
+use forebay::spool::format::SEGMENT_HEADER;
 use forebay::store::PutMode;
 use forebay::time::DAY_MS;
 
@@ -16,10 +16,10 @@ use super::refused::Refuses;
 use super::store::Mood;
 use crate::support::sim_disk::Dice;
 
-/// What a seed decides before anything happens.
+/// The choices made before a schedule begins.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
-    /// Where the wall clock stands at first.
+    /// The wall clock's time at the beginning.
     pub(super) wall: i64,
     pub(super) sources: usize,
     pub(super) buckets: usize,
@@ -27,13 +27,13 @@ pub(super) struct Plan {
     pub(super) steps: u64,
     pub(super) options: SpoolOptions,
     pub(super) settings: DeliverySettings,
-    /// Of 1,000 lines, how many are rejected.
+    /// How many lines of 1,000 are rejected.
     pub(super) rejected: u64,
     pub(super) crashes: bool,
     pub(super) disk_errors: bool,
     pub(super) full_disk: bool,
     pub(super) bad_store: bool,
-    /// No put gets through before the last life: objects are parked, until there are too many.
+    /// Whether all puts fail before the last life, so that objects are parked until there are too many.
     pub(super) stuck: bool,
     pub(super) hangs: bool,
     pub(super) heads_refused: bool,
@@ -42,27 +42,28 @@ pub(super) struct Plan {
     pub(super) time_jumps: bool,
     pub(super) moves: bool,
     pub(super) flips: bool,
-    /// So do those of the files that say what the segments are worth: identity, manifest, parked objects.
+    /// Whether files with the spool's state rot too: identity, manifest and parked objects.
     pub(super) state_rots: bool,
-    /// Somebody else puts objects into our buckets.
+    /// Whether others put objects into our buckets.
     pub(super) foreigners: bool,
-    /// The store refuses one source, or one bucket, until the last life.
+    /// What the store refuses until the last life: one source or one bucket.
     pub(super) refuses: Option<Refuses>,
-    /// Now and then the process has no file handle left.
+    /// Whether the process sometimes has no file handle left.
     pub(super) starves: bool,
 }
 
-/// Room for the manifest and its reserve under the cap, in bytes: against such small segments they are large.
+/// Space for the manifest and its reserve under the cap, in bytes. Compared with such small segments they are
+/// large.
 const MANIFESTS: u64 = 300_000;
-/// The same where every object stays parked, and in the manifest.
+/// The same in worlds where every object stays parked, and noted in the manifest.
 const MANIFESTS_STUCK: u64 = 900_000;
-/// Length of the manifest's file, in bytes, where it must do on a full disk: against what these worlds note it is as long as
-/// the real one.
+/// Length of the manifest's file in bytes, in worlds with a full disk. Relative to the notes of such a world,
+/// it is as long as the real one.
 const MANIFEST_ON_A_FULL_DISK: u64 = 32 * 1_024;
-/// An object is at least so long where its share of the spool is looked at: a smaller one takes more room in the manifest than
-/// in the segments, so that parking it makes no room.
+/// Minimum length of an object in worlds that check its share of the spool. A smaller one takes more space in
+/// the manifest than in the segments, so parking it frees none.
 const OBJECT_MIN: u64 = 3_000;
-/// There it is at most one part of so many of the spool: to be parked it must fit in what is left, beside itself.
+/// In those worlds an object is at most this part of the spool: a parked copy must fit into the space left.
 const OBJECT_PART: u64 = 16;
 const EVENING: i64 = 1_700_000_000_000;
 const MIDNIGHT: i64 = 20_000 * DAY_MS;
@@ -81,8 +82,8 @@ impl Plan {
         Self::draw_refusing(plan, dice)
     }
 
-    /// A world in which the store refuses some and serves the others. What else could refuse or delay a healthy source is left
-    /// out.
+    /// A world in which the store refuses some sources and serves the others. Everything else that could
+    /// refuse or delay a healthy source is left out.
     fn draw_refusing(plan: Self, dice: &mut Dice) -> Self {
         let refuses = dice.of(&[Refuses::Source, Refuses::Bucket]);
         let max_bytes = (20 + dice.below(40)) * plan.options.segment_bytes + MANIFESTS;
@@ -151,7 +152,7 @@ impl Plan {
             ..DeliverySettings::new(rule)
         };
         let heads_refused = dice.chance(150);
-        // Elsewhere what has our key is replaced unseen.
+        // In other worlds, a foreign object under our key could be replaced unnoticed.
         let foreigners = dice.chance(150) && !overwrite && !heads_refused && !ignores_conditions;
         Self {
             wall: dice.of(&[
@@ -184,12 +185,12 @@ impl Plan {
             state_rots,
             foreigners,
             refuses: None,
-            // Drawn last: what else a seed decides stays as it was.
+            // Drawn last, so that the other choices of each seed stay the same.
             starves: dice.chance(250),
         }
     }
 
-    /// What the store does with the requests that come next.
+    /// How the store treats the next requests.
     pub(super) fn mood(&self, dice: &mut Dice, buckets: &[String]) -> Mood {
         let mut mood =
             Mood { latency_ms: dice.log(3_000), heads_refused: self.heads_refused, ..Mood::default() };
@@ -207,7 +208,7 @@ impl Plan {
                 ..mood
             };
             if dice.chance(150) {
-                // Nothing gets through.
+                // Every put fails.
                 mood.server_error = 1_000;
             }
         }
@@ -220,7 +221,8 @@ impl Plan {
         mood
     }
 
-    /// Whether a call can only be stored twice by a mistake: its fingerprint is kept for as long as the world stands.
+    /// Whether any call stored twice is an error, because its fingerprint is kept for the lifetime of the
+    /// world.
     pub(super) fn remembers_all(&self) -> bool {
         self.options.dedupe_max == 5_000
             && self.options.dedupe_window >= Duration::from_secs(86_400)

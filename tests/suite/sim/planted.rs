@@ -1,4 +1,4 @@
-//! A simulation that catches nothing proves nothing: each bug of a list is planted, and must be caught.
+//! Proves that the simulation catches bugs: each bug of a list is planted, and must be caught.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -7,10 +7,10 @@ use forebay::planted::{PlantedBug, plant};
 use super::runner::{cores, run};
 use crate::support::trace::Trace;
 
-/// Schedules in which a planted bug must be caught.
+/// Number of schedules in which a planted bug must be caught.
 const SEEDS: u64 = 10_000;
 
-/// The first seed that catches a bug, and how.
+/// The first seed that catches a bug, and the violation.
 fn caught(bug: PlantedBug) -> Option<(u64, String)> {
     let (next, first) = (AtomicU64::new(0), std::sync::Mutex::new(None::<(u64, String)>));
     let work = || {
@@ -27,7 +27,7 @@ fn caught(bug: PlantedBug) -> Option<(u64, String)> {
             {
                 *first = Some((seed, violation));
             }
-            // Whoever has an earlier seed in hand ends it.
+            // Threads that run earlier seeds finish these first.
             if first.is_some() {
                 return;
             }
@@ -38,7 +38,7 @@ fn caught(bug: PlantedBug) -> Option<(u64, String)> {
 }
 
 #[test]
-fn each_planted_bug_is_caught() {
+fn every_planted_bug_is_caught() {
     let mut missed = Vec::new();
     for bug in PlantedBug::ALL {
         match caught(bug) {

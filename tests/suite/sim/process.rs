@@ -1,4 +1,4 @@
-//! A process in the world: how it begins, and how it ends in order.
+//! A process in the world, from its start to its clean end.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -6,16 +6,14 @@ use std::time::Duration;
 use forebay::alarms::Alarms;
 use forebay::batch::BatchKey;
 use forebay::delivery::{Delivery, Parts};
+use forebay::disk::Disk as _;
+use forebay::log::{Go, Log, Range, Read, Row, Seal};
 use forebay::metrics::Metrics;
 use forebay::random::Random;
 use forebay::sources::SourceId;
-use forebay::spool::ident::IdentError;
-use forebay::spool::ledger::Row;
+use forebay::spool::format::IdentError;
 use forebay::spool::manifest::ManifestError;
-use forebay::spool::note::Seal;
-use forebay::spool::reader::{Go, Read};
-use forebay::spool::scan::Range;
-use forebay::spool::{Disk as _, OpenError, Outlet, Recovered, Stepped};
+use forebay::spool::{OpenError, Recovered, Stepped};
 
 use super::check;
 use super::clock::SimClock;
@@ -23,7 +21,7 @@ use super::rotten::Rotten;
 use super::world::{Violation, World};
 use crate::support::sim_disk::{Dice, SimDisk};
 
-/// Chance for the program, drawn from a seed.
+/// The program's random numbers, drawn from a seed.
 #[derive(Debug)]
 struct Seeded(Mutex<Dice>);
 
@@ -40,40 +38,40 @@ pub(super) struct Process {
     pub(super) disk: SimDisk,
     pub(super) waiting_bytes: u64,
 }
-/// All that a spool knows to be undelivered, and what it has counted.
+/// All undelivered frames and seals that a spool knows, and its counts.
 type View = (Vec<(BatchKey, Vec<(u64, Vec<u8>)>)>, Vec<Seal>, Vec<(SourceId, Row)>);
 impl World {
-    /// Opens the spool, in vain where the trouble comes first. Twice is as good as once.
+    /// Opens the spool; `None` if trouble comes first. Opening it twice must give the same result.
     pub(super) fn open(&mut self, process: &SimDisk) -> Result<Option<Stepped>, Violation> {
         let Some((spool, _)) = self.try_open(process)? else { return Ok(None) };
         if self.dice.chance(800) {
             return Ok(Some(spool));
         }
         process.starve(0, 0);
-        let before = view(spool.outlet());
+        let before = view(&*spool.log());
         drop(spool);
         let Some((spool, recovered)) = self.try_open(process)? else { return Ok(None) };
         if !recovered.lost.is_empty() {
             return Err(format!("I6: the second opening lost {:?}", recovered.lost));
         }
-        if view(spool.outlet()) != before {
-            return Err("I6: the second opening found something else than the first".to_owned());
+        if view(&*spool.log()) != before {
+            return Err("I6: the second opening found something other than the first".to_owned());
         }
         self.trace.count("recovered twice");
         Ok(Some(spool))
     }
 
     pub(super) fn try_open(&mut self, process: &SimDisk) -> Result<Option<(Stepped, Recovered)>, Violation> {
-        // What a start named that was to stop at damage.
+        // The losses that a refused start named.
         let mut refused = None;
         loop {
             match self.try_open_once(process) {
                 Ok((spool, recovered)) => {
                     self.judge_start(&recovered, refused)?;
-                    check::ledger(spool.outlet())?;
+                    check::ledger(&*spool.log())?;
                     return Ok(Some((spool, recovered)));
                 }
-                // The machine stopped, the disk failed, or it is full: the next start finds out.
+                // The machine stopped, the disk failed, or it is full; the next start will show the result.
                 Err((_, true)) => {
                     self.trace.count("a recovery cut short");
                     return Ok(None);
@@ -81,7 +79,7 @@ impl World {
                 Err((OpenError::Damaged { first, last, count }, _))
                     if self.plan.options.stop_on_corruption =>
                 {
-                    self.trace.count("a start refused for what is lost");
+                    self.trace.count("a start refused for losses");
                     self.damage.name(&[Range { first, last }])?;
                     refused = Some((Range { first, last }, count));
                     self.plan.options.stop_on_corruption = false;
@@ -92,7 +90,7 @@ impl World {
                     ),
                     _,
                 )) if self.plan.options.stop_on_corruption && self.plan.flips => {
-                    self.trace.count("a start refused for notes that cannot be read");
+                    self.trace.count("a start refused for unreadable notes");
                     self.plan.options.stop_on_corruption = false;
                 }
                 Err((
@@ -107,18 +105,18 @@ impl World {
         }
     }
 
-    /// Judges what a start found, after it may have `refused` before to go on past what it named then.
+    /// Checks what a start found. `refused` holds the losses that a refused start named before.
     fn judge_start(&mut self, recovered: &Recovered, refused: Option<(Range, u64)>) -> Result<(), Violation> {
         self.rotten.made_anew();
         if self.plan.options.stop_on_corruption && (!recovered.lost.is_empty() || recovered.manifest_damaged)
         {
-            return Err(format!("a start that is to stop at damage went on: {recovered:?}"));
+            return Err(format!("a start with on_corruption = \"stop\" went on: {recovered:?}"));
         }
         let count = recovered.lost.iter().map(|range| range.last - range.first + 1).sum();
         let found = recovered.lost.first().map(|first| (*first, count));
-        // What seemed lost may be in a parked object whose note rotted.
+        // Positions that seemed lost may be in a parked object whose note rotted.
         if refused.is_some() && found != refused && !self.damage.manifest_rotted {
-            return Err(format!("I7: a start refused for {refused:?}, and then {found:?} was lost"));
+            return Err(format!("I7: a start was refused for {refused:?}, but then {found:?} was lost"));
         }
         self.damage.judge(recovered)?;
         self.trace.count("a spool opened");
@@ -126,7 +124,7 @@ impl World {
         Ok(())
     }
 
-    /// Opens the spool. An error comes with whether the disk is the reason.
+    /// Opens the spool. An error comes with whether the disk caused it.
     fn try_open_once(&mut self, process: &SimDisk) -> Result<(Stepped, Recovered), (OpenError, bool)> {
         let (failures, missed, space) =
             (self.disk.failures(), process.handles_missed(), self.disk.space_missed());
@@ -149,12 +147,13 @@ impl World {
         outcome
     }
 
-    /// Whether notes and starts need no space: manifest and reserve were whole once, and no error can have taken them since.
+    /// Whether notes and starts must succeed without free space: manifest and reserve were complete once, and
+    /// no error can have removed them since.
     pub(super) fn needs_no_space(&self) -> bool {
         self.has_reserve && self.disk.errors() == 0
     }
 
-    /// Whether the manifest and its reserve are as long as they should be: then nothing needs space any more.
+    /// Whether the manifest and its reserve have their full length, so that notes need no more space.
     fn is_set_aside(&self) -> bool {
         let files = self.disk.list("").unwrap_or_default();
         let long = |begin: &str| {
@@ -168,24 +167,24 @@ impl World {
 
     fn count_recovery(&self, recovered: &Recovered) {
         let counts: [(bool, &str); 6] = [
-            (recovered.torn_bytes > 0, "a torn tail"),
+            (recovered.torn_bytes > 0, "a torn write"),
             (recovered.seals > 0, "a recovery with seals to put"),
             (recovered.frames > 0, "a recovery with frames to deliver"),
-            (recovered.manifest_damaged, "a recovery past notes that cannot be read"),
+            (recovered.manifest_damaged, "a recovery past unreadable notes"),
             (recovered.clock_behind, "a clock more than a day behind"),
-            (!recovered.lost.is_empty(), "a recovery that names a hole"),
+            (!recovered.lost.is_empty(), "a recovery that names losses"),
         ];
         counts.into_iter().filter(|(came_up, _)| *came_up).for_each(|(_, what)| self.trace.count(what));
     }
 
-    /// Begins to deliver. `None` where the spool has stopped before.
+    /// Starts delivery. `None` if the spool stopped first.
     pub(super) fn start(&mut self, spool: Stepped, disk: SimDisk) -> Result<Option<Process>, Violation> {
         let now = self.clients.sources.iter().zip(&self.destinations);
         let now: Vec<_> = now.map(|(source, all)| (source.clone(), all[all.len() - 1].clone())).collect();
         let failures = self.disk.failures();
-        if spool.outlet().set_destinations(now).is_err() {
+        if spool.log().set_destinations(now).is_err() {
             if disk.is_alive() && self.disk.failures() == failures && self.needs_no_space() {
-                return Err("no destination can be noted, and nothing failed".to_owned());
+                return Err("no destination can be noted, although nothing failed".to_owned());
             }
             disk.kill();
             return Ok(None);
@@ -193,7 +192,7 @@ impl World {
         let metrics = Arc::new(Metrics::new());
         let clock: Arc<SimClock> = Arc::new(self.clock.clone());
         let parts = Parts {
-            outlet: spool.outlet().clone(),
+            log: spool.log(),
             store: self.store.of(&disk),
             clock: Arc::<SimClock>::clone(&clock),
             random: Arc::new(Seeded(Mutex::new(self.dice.split()))),
@@ -213,15 +212,15 @@ impl World {
         let delivered = scheduler.await.is_ok();
         self.damage.look(&self.disk);
         let ended = delivered && spool.close().is_ok();
-        self.trace.count(if ended { "a life ended in order" } else { "an end that was cut short" });
+        self.trace.count(if ended { "a life ended cleanly" } else { "an end cut short" });
         disk.kill();
     }
 }
 
-fn view(outlet: &Outlet) -> View {
-    let open = outlet.open_batches().into_iter().map(|batch| {
+fn view(log: &dyn Log) -> View {
+    let open = log.open_batches().into_iter().map(|batch| {
         let mut frames = Vec::new();
-        let read = outlet.read(&batch.key, batch.sealed_through, u64::MAX, &mut |read| {
+        let read = log.read(&batch.key, batch.sealed_through, u64::MAX, &mut |read| {
             if let Read::Frame(frame) = read {
                 frames.push((frame.position, frame.payload.to_vec()));
             }
@@ -230,6 +229,6 @@ fn view(outlet: &Outlet) -> View {
         read.unwrap();
         (batch.key, frames)
     });
-    let seals = outlet.pending_seals().into_iter().map(|pending| pending.seal);
-    (open.collect(), seals.collect(), outlet.ledger_summary().0)
+    let seals = log.pending_seals().into_iter().map(|pending| pending.seal);
+    (open.collect(), seals.collect(), log.ledger_summary().0)
 }

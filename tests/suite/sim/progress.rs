@@ -1,14 +1,14 @@
-//! How far a long run is, for whoever watches it, and what it came to, for whoever keeps the figures.
+//! Shows the progress of a long run, and logs its result.
 
 use std::io::{self, Write};
 use std::time::Duration;
 
 use super::runner::{Sweep, Swept};
 
-/// Between two lines.
+/// The interval between two lines.
 const TOLD_EVERY: Duration = Duration::from_secs(5);
 
-/// What is told of a run while it goes on.
+/// The state of the progress display.
 pub(super) struct Progress {
     schedules: u64,
     at_most: Option<Duration>,
@@ -21,7 +21,7 @@ impl Progress {
         Self { schedules, at_most: sweep.at_most, next: TOLD_EVERY }
     }
 
-    /// Says on standard error how far it is, every few seconds.
+    /// Prints the progress to standard error every few seconds.
     pub(super) fn tell(&mut self, swept: &Swept) {
         if swept.took < self.next {
             return;
@@ -32,13 +32,13 @@ impl Progress {
         let (schedules, violations) = (self.schedules, swept.violations.len());
         let rate = u128::from(done) * 1_000 / took.as_millis().max(1);
         eprintln!(
-            "{done} of {schedules} schedules, {violations} violations, {rate} a second, {} min {} s left",
+            "{done} of {schedules} schedules, {violations} violations, {rate} per second, {} min {} s left",
             left / 60,
             left % 60
         );
     }
 
-    /// Until all are done, or the time is up.
+    /// The time until all schedules are done, or the time limit.
     fn left(&self, done: u64, took: Duration) -> Duration {
         let each = took / u32::try_from(done.max(1)).unwrap_or(u32::MAX);
         let all = each.saturating_mul(u32::try_from(self.schedules - done).unwrap_or(u32::MAX));
@@ -46,10 +46,10 @@ impl Progress {
     }
 }
 
-/// Writes one line of figures: when, of which commit, which seeds, and what they came to.
+/// Writes one line: time, commit, seeds and result.
 ///
 /// # Errors
-/// What the disk says.
+/// The disk's error.
 pub(super) fn log(
     to: &mut dyn Write,
     now: &str,
@@ -68,7 +68,7 @@ pub(super) fn log(
         let seeds: Vec<String> = swept.violations.keys().take(20).map(u64::to_string).collect();
         line += &format!(" violated by {}", seeds.join(","));
     }
-    // One write, so that lines of several runs do not mix.
+    // A single write, so that the lines of several runs do not mix.
     to.write_all(format!("{line}\n").as_bytes())
 }
 
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_figures_is_written_also_where_something_was_violated() {
+    fn a_log_line_is_written_with_and_without_violations() {
         let mut file = Vec::new();
         let took = Duration::from_millis(90_500);
         let mut swept = Swept { done: 10, took, replayed: 1, ..Swept::default() };
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_ends_with_the_schedules_or_with_the_time() {
+    fn the_time_left_is_limited_by_schedules_and_by_time() {
         let seconds = Duration::from_secs;
         assert_eq!(Progress::new(&sweep(None)).left(500, seconds(50)), seconds(50));
         assert_eq!(Progress::new(&sweep(Some(seconds(60)))).left(500, seconds(50)), seconds(10));

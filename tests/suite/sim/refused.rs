@@ -1,4 +1,5 @@
-//! Destinations that refuse one source, or everybody, for days. The other sources are served all the time.
+//! Destinations that refuse one source or all sources for days, while the other sources are served all the
+//! time.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -8,34 +9,34 @@ use forebay::time::Clock as _;
 use super::process::Process;
 use super::world::{Violation, World};
 
-/// Whom the store refuses until the last life.
+/// What the store refuses until the last life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refuses {
-    /// One source, at a bucket that takes from others.
+    /// One source, in a bucket that accepts others.
     Source,
-    /// Everybody, at one of two buckets.
+    /// All sources, in one of two buckets.
     Bucket,
 }
 
-/// The bucket that refuses, and the one that takes.
+/// The bucket that refuses, and the one that accepts.
 const BUCKETS: [&str; 2] = ["two", "one"];
-/// Requests after which a share must be used: more than the spool holds.
+/// Requests after which a share must be used up: more than the spool holds.
 const REQUESTS_MAX: usize = 300;
-/// How long a healthy source may have to wait for an answer of 200, and for its object.
+/// The maximum wait of a healthy source for a 200, and for its object.
 const SERVED_WITHIN: Duration = Duration::from_secs(120);
 
 impl World {
-    /// The sources that are refused: all others are healthy.
+    /// The refused sources. All others are healthy.
     pub(super) fn refused_sources(&self) -> BTreeSet<usize> {
         match self.plan.refuses {
             None => BTreeSet::new(),
             Some(Refuses::Source) => BTreeSet::from([1]),
-            // The first goes to the other bucket.
+            // The first source goes to the other bucket.
             Some(Refuses::Bucket) => (1..self.clients.sources.len()).collect(),
         }
     }
 
-    /// Where a source goes in a world where some are refused.
+    /// The bucket of a source in a world where some are refused.
     pub(super) fn bucket_beside_refused(refuses: Refuses, source: usize) -> &'static str {
         match refuses {
             Refuses::Source => BUCKETS[1],
@@ -43,7 +44,7 @@ impl World {
         }
     }
 
-    /// The store begins to refuse, or ends it.
+    /// Starts or ends the refusals.
     pub(super) fn refuse(&self, refuse: bool) {
         match self.plan.refuses {
             None => {}
@@ -57,7 +58,7 @@ impl World {
         }
     }
 
-    /// After days of it a healthy source is taken, and delivered.
+    /// After days of refusals, a healthy source must still be served and delivered.
     pub(super) async fn healthy_is_served(&mut self, process: &mut Process) -> Result<(), Violation> {
         if self.plan.refuses.is_none() {
             return Ok(());
@@ -72,9 +73,9 @@ impl World {
         while !self.clients.is_answered(request) {
             if self.clock.now().saturating_sub(began) > SERVED_WITHIN {
                 return Err(format!(
-                    "I9: a healthy source is not taken beside one that is refused: {:?}, refused {:?}",
-                    process.spool.outlet().usage(),
-                    process.spool.outlet().refused_sources()
+                    "I9: a healthy source is not served beside a refused one: {:?}, refused {:?}",
+                    process.spool.log().usage(),
+                    process.spool.log().refused_sources()
                 ));
             }
             if self.clients.waits(request) {
@@ -88,7 +89,7 @@ impl World {
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
-        self.trace.count("a healthy source taken beside one that is refused");
+        self.trace.count("a healthy source served beside a refused one");
         let (delivery, source) = (process.delivery.clone(), self.clients.sources[0].clone());
         let flush = tokio::spawn(async move { delivery.flush(Some(&source), SERVED_WITHIN).await });
         while !flush.is_finished() {
@@ -98,20 +99,18 @@ impl World {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
         let flushed = flush.await.map_err(|error| format!("the flush panicked: {error}"))?;
-        // A machine that stops ends a flush.
+        // A flush ends if the machine stops.
         if flushed.pending > 0 && self.goes_on(process) {
-            return Err(format!(
-                "I9: a healthy source is not delivered beside one that is refused: {flushed:?}"
-            ));
+            return Err(format!("I9: a healthy source is not delivered beside a refused one: {flushed:?}"));
         }
         Ok(())
     }
 
-    /// A source that is refused sends until its share is used. Returns whether the process still stands.
+    /// Sends from a refused source until its share is used up. Returns whether the process still runs.
     async fn use_the_share(&mut self, process: &mut Process) -> bool {
         let most = self.group_max();
         for _ in 0..REQUESTS_MAX {
-            if !process.spool.outlet().refused_sources().is_empty() {
+            if !process.spool.log().refused_sources().is_empty() {
                 self.trace.count("a share used");
                 break;
             }
@@ -128,7 +127,7 @@ impl World {
         true
     }
 
-    /// Keeps the house. Returns whether the process still stands.
+    /// Runs the housekeeper. Returns whether the process still runs.
     fn goes_on(&mut self, process: &mut Process) -> bool {
         self.look();
         process.spool.keep().is_ok() && process.disk.is_alive()

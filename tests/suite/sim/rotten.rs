@@ -1,25 +1,25 @@
-//! Files that rot while no process runs, and of which a person may have a copy: the spool's identity, its manifest, and
-//! parked objects.
+//! Files that rot while no process runs, and of which a person may have a copy: the spool's identity, its
+//! manifest, and parked objects.
 
-use forebay::spool::Disk as _;
+use forebay::disk::Disk as _;
+use forebay::spool::format::number_in;
 use forebay::spool::manifest;
-use forebay::spool::segment::number_in;
 
 use crate::support::sim_disk::{Dice, SimDisk};
 use crate::support::trace::Trace;
 
-/// What rotted.
+/// The data that rotted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rotten {
     Ident,
-    /// One of the two first notes of a manifest, which hold the whole state.
+    /// One of the two copies of a manifest's first note, which hold the whole state.
     ManifestState,
-    /// A later note of a manifest. It is not put back.
+    /// A later note of a manifest. It is never put back.
     ManifestNote,
     Parked,
 }
 
-/// Bits that were flipped and can be flipped back.
+/// Flipped bits that can be flipped back.
 #[derive(Debug, Default)]
 pub(super) struct RottenFiles(Vec<Flipped>);
 
@@ -32,9 +32,9 @@ struct Flipped {
 }
 
 impl RottenFiles {
-    /// Flips a bit of one of these files, if there is one that is stored. Returns which.
+    /// Flips a bit of one of these files, if one exists. Returns which data it hit.
     pub(super) fn rot(&mut self, disk: &SimDisk, dice: &mut Dice, trace: &Trace) -> Option<Rotten> {
-        // Of what there is twice one place rots, or one place of each.
+        // Data that is stored twice rots in one copy, or in both.
         let both = dice.chance(300);
         let (what, places) = match dice.below(10) {
             0 | 1 => {
@@ -52,7 +52,7 @@ impl RottenFiles {
                 let name = files.filter(|name| number_in(name, "MANIFEST-", "").is_some()).max()?;
                 let bytes = manifest::written(&disk.durable(&name)?).to_vec();
                 let state = 8 + u32::from_le_bytes(bytes.get(..4)?.try_into().ok()?) as usize;
-                // Where the first has rotted already its length need not be true.
+                // If the first copy has rotted before, its length may be wrong.
                 if bytes.get(..state)? != bytes.get(state..2 * state)? {
                     return None;
                 }
@@ -89,12 +89,12 @@ impl RottenFiles {
         Some(what)
     }
 
-    /// A start made the files anew that there are two of.
+    /// Forgets the flips in files that are stored twice, because a start rewrote these.
     pub(super) fn made_anew(&mut self) {
         self.0.retain(|flipped| flipped.what == Rotten::Parked);
     }
 
-    /// A person puts such files back. Returns whether there were any.
+    /// Puts the matching files back, as a person would. Returns whether there were any.
     pub(super) fn put_back(&mut self, disk: &SimDisk, which: impl Fn(Rotten) -> bool) -> bool {
         let (back, rest) = std::mem::take(&mut self.0).into_iter().partition(|flipped| which(flipped.what));
         self.0 = rest;

@@ -1,4 +1,4 @@
-//! Runs schedules, on as many threads as there are processors: each world has one thread to itself.
+//! Runs schedules on as many threads as there are processors. Each world runs on one thread.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -15,14 +15,14 @@ use super::progress::Progress;
 use super::world::{Violation, World};
 use crate::support::trace::Trace;
 
-/// What one schedule came to.
+/// The result of one schedule.
 pub(super) struct Ran {
     pub(super) outcome: Result<(), Violation>,
     pub(super) hash: u64,
     pub(super) counts: BTreeMap<&'static str, u64>,
 }
 
-/// What many schedules came to.
+/// The result of many schedules.
 #[derive(Default)]
 pub(super) struct Swept {
     pub(super) done: u64,
@@ -32,18 +32,18 @@ pub(super) struct Swept {
     pub(super) replayed: u64,
 }
 
-/// Which schedules are run.
+/// The schedules to run.
 #[derive(Clone, Debug)]
 pub(super) struct Sweep {
     pub(super) seeds: Range<u64>,
-    /// One of so many is run twice, and must do the same.
+    /// One schedule of this many is run twice, and must behave identically.
     pub(super) replay_every: u64,
     /// No schedule begins after this time.
     pub(super) at_most: Option<Duration>,
 }
 
 thread_local! {
-    /// Whether anything panicked on this thread, also in a task whose runtime went on.
+    /// Whether anything panicked on this thread, even in a task whose runtime went on.
     static PANICKED: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -76,12 +76,12 @@ fn run_twice(seed: u64) -> Ran {
     let mut ran = run(seed, &first);
     if ran.outcome.is_ok() && run(seed, &second).hash != ran.hash {
         let parted = first.parts_from(&second);
-        ran.outcome = Err(format!("a second run did something else: {parted:?}"));
+        ran.outcome = Err(format!("a second run behaved differently: {parted:?}"));
     }
     ran
 }
 
-/// Runs the schedules of these seeds in order, each thread the next one that none has begun.
+/// Runs the schedules of these seeds in order. Each thread takes the next one that has not begun.
 pub(super) fn sweep(wanted: &Sweep) -> Swept {
     let clock = SystemClock::new();
     let next = AtomicU64::new(wanted.seeds.start);
@@ -111,13 +111,13 @@ pub(super) fn sweep(wanted: &Sweep) -> Swept {
     so_far.into_inner().unwrap().0
 }
 
-/// Threads to run on.
+/// The number of threads to use.
 pub(super) fn cores() -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     number("FOREBAY_SIM_THREADS").map_or(cores, |threads| usize::try_from(threads).unwrap())
 }
 
-/// A number given in the environment.
+/// A number from the environment.
 pub(super) fn number(name: &str) -> Option<u64> {
     let text = std::env::var_os(name)?;
     let number = text.to_str().and_then(|text| text.parse().ok());

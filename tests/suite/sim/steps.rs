@@ -1,4 +1,4 @@
-//! What may happen next, as chance has it: to the clients, the clock, the disk, the store and the process.
+//! The steps of a schedule, drawn at random: of the clients, the clock, the disk, the store and the process.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ impl World {
         self.store.set_mood(mood);
     }
 
-    /// What will go wrong with the disk in this life, and when.
+    /// Draws the disk's troubles in this life, and their times.
     pub(super) fn draw_troubles(&mut self) {
         if self.plan.crashes && self.dice.chance(600) {
             let after = self.draw_moment();
@@ -30,14 +30,15 @@ impl World {
         self.draw_capacity();
     }
 
-    /// For some calls from now on a process has no file handle left. No such call changes anything, so the spool must go on.
+    /// For a number of calls from now on, a process has no file handle left. Such calls change nothing, so
+    /// the spool must go on.
     pub(super) fn draw_starvation(&mut self, process: &SimDisk, of_thousand: u64) {
         if self.plan.starves && self.dice.chance(of_thousand) {
             process.starve(self.dice.log(30), 1 + self.dice.log(60));
         }
     }
 
-    /// After how many changes of the disk something happens: often while the spool is opened, as often later.
+    /// The number of disk changes before a trouble: as often during the start as later.
     fn draw_moment(&mut self) -> u64 {
         if self.dice.chance(300) { self.dice.below(40) } else { self.dice.below(500) }
     }
@@ -48,7 +49,7 @@ impl World {
         self.disk.set_capacity(full.then(|| self.disk.used() + room));
     }
 
-    /// Leaves no space, or next to none.
+    /// Leaves no space, or hardly any.
     pub(super) fn fill_disk(&mut self) {
         let room = if self.dice.chance(500) { 0 } else { self.dice.log(2_000) };
         self.disk.set_capacity(Some(self.disk.used() + room));
@@ -61,7 +62,7 @@ impl World {
             10..13 => tokio::time::sleep(Duration::from_millis(self.dice.log(4_000))).await,
             13 | 14 => {
                 self.look();
-                // Whether it stands is looked at after each step.
+                // Whether it still runs is checked after each step.
                 process.spool.keep().unwrap_or_default();
             }
             15 => {
@@ -81,7 +82,7 @@ impl World {
         Ok(())
     }
 
-    /// Some clients send something new, something unanswered, or something again.
+    /// Some clients send something new, something unanswered, or a repeat.
     async fn clients_send(&mut self, process: &mut Process) {
         let most = self.group_max();
         for _ in 0..=self.dice.log(5) {
@@ -105,12 +106,12 @@ impl World {
         tokio::task::yield_now().await;
     }
 
-    /// Bytes of a group at most, so that every group fits a segment.
+    /// Maximum bytes of a group, so that every group fits into a segment.
     pub(super) fn group_max(&self) -> u64 {
-        (self.plan.options.segment_bytes - forebay::spool::segment::SEGMENT_HEADER) * 3 / 4
+        (self.plan.options.segment_bytes - forebay::spool::format::SEGMENT_HEADER) * 3 / 4
     }
 
-    /// Reads what is named as lost, where something may be.
+    /// Reads the positions named as lost, if there may be any.
     pub(super) fn look(&mut self) {
         if self.plan.flips {
             self.damage.look(&self.disk);
@@ -119,7 +120,7 @@ impl World {
 
     pub(super) async fn turn(&mut self, process: &mut Process) {
         self.look();
-        // Whether it stands is looked at after each step.
+        // Whether it still runs is checked after each step.
         process.spool.turn();
         process.waiting_bytes = 0;
         tokio::task::yield_now().await;
@@ -161,18 +162,18 @@ impl World {
         }
     }
 
-    /// From now on a source goes to another bucket or prefix.
+    /// Moves a source to another bucket or prefix.
     fn move_source(&mut self, process: &Process) {
         let at = self.dice.index(self.clients.sources.len());
         let to = destination(&self.dice.of(&self.buckets), self.dice.of(&["", "/a", "/b/c"]));
         self.destinations[at].push(to.clone());
         let source = self.clients.sources[at].clone();
-        if process.spool.outlet().set_destinations([(source, to)]).is_ok() {
+        if process.spool.log().set_destinations(vec![(source, to)]).is_ok() {
             self.trace.count("a source moved");
         }
     }
 
-    /// Somebody starts a second process while the first still runs. The lock says no.
+    /// Starts a second process while the first one still runs. The lock must refuse it.
     fn second_process(&mut self, process: &mut Process) -> Result<(), Violation> {
         let Some(second) = self.disk.process() else {
             self.trace.count("a second process refused");

@@ -1,5 +1,5 @@
-//! A store that loses answers, refuses, hangs, and applies requests long after their sender is gone. What it does with
-//! a request that it applies is what [`FakeStore`] does, which obeys the contract.
+//! A store that loses answers, refuses, hangs, and applies requests long after their sender has ended. A
+//! request that it applies is executed by [`FakeStore`], which obeys the contract.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
@@ -7,19 +7,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use forebay::boxed_future::BoxFuture;
 use forebay::object::metadata::SHA256;
 use forebay::object::{Destination, ObjectKey};
 use forebay::store::fake::{FakeObject, FakeStore};
-use forebay::store::{BoxFuture, Fault, Head, ObjectStore, Put, StoreError, Stored};
+use forebay::store::{Fault, Head, ObjectStore, Put, StoreError, Stored};
 
 use super::clock::SimClock;
 use crate::support::sim_disk::{Dice, SimDisk};
 use crate::support::trace::Trace;
 
-/// How late a request may arrive.
+/// Maximum delay of a late request.
 const LATE_MAX: Duration = Duration::from_secs(30 * 60);
 
-/// What the store does with requests: of 1,000, how many fare thus, and how long one is under way at most.
+/// How the store treats requests: how many of 1,000 have each fate, and the maximum latency.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Mood {
     pub(super) lose_answer: u64,
@@ -32,7 +33,7 @@ pub(super) struct Mood {
     pub(super) head_fails: u64,
     pub(super) heads_refused: bool,
     pub(super) latency_ms: u64,
-    /// Buckets that answer only after a minute or two.
+    /// Buckets that answer only after one or two minutes.
     pub(super) hung: BTreeSet<String>,
 }
 
@@ -42,19 +43,20 @@ struct State {
     mood: Mood,
     late: Vec<(Duration, Put)>,
     requests: u64,
-    /// Requests whose sender went while they were under way. In the order of their numbers it is decided whether they
-    /// arrive: the tasks of a process that ends are dropped in no order.
+    /// Requests whose sender ended while they were in flight. Whether each one arrives is drawn in the order
+    /// of their numbers, because the tasks of a process are dropped in no fixed order.
     orphans: BTreeMap<u64, Put>,
     wrong: Option<String>,
-    /// Keys under which a person has allowed to replace what is there.
+    /// Keys whose objects a person allowed to be overwritten.
     replaceable: BTreeSet<String>,
-    /// A note of a seal rotted: the same first frame may have been sealed again with another last one.
+    /// Whether a note of a seal rotted. Its first frame may then have been sealed again with another last
+    /// frame.
     may_differ: bool,
-    /// What others have put, by bucket and key. It is not ours to touch.
+    /// Objects of others, by bucket and key. They must not be touched.
     foreign: BTreeMap<(String, String), FakeObject>,
 }
 
-/// The store. Clones are the same store.
+/// The store. Clones share its state.
 #[derive(Clone, Debug)]
 pub(super) struct SimStore {
     state: Arc<Mutex<State>>,
@@ -63,7 +65,7 @@ pub(super) struct SimStore {
     trace: Trace,
 }
 
-/// The store as one process sees it: what is sent by a process that is gone arrives nowhere.
+/// The store as seen by one process. Requests of a process that has ended arrive nowhere.
 #[derive(Clone, Debug)]
 struct Seen {
     store: SimStore,
@@ -102,19 +104,20 @@ impl SimStore {
         self.lock().mood = mood;
     }
 
-    /// A person has allowed that what has this key is replaced.
+    /// Records that a person allowed the object under a key to be overwritten.
     pub(super) fn allow_replacing(&self, bucket: &str, key: &str) {
         let mut state = self.lock();
         state.replaceable.insert(key.to_owned());
         state.foreign.remove(&(bucket.to_owned(), key.to_owned()));
     }
 
-    /// Objects of ours may be replaced by others of ours, where a store is not asked or does not tell.
+    /// Allows our objects to be replaced by other objects of ours, if the store has no conditions or refuses
+    /// HEAD.
     pub(super) fn may_differ(&self) {
         self.lock().may_differ = true;
     }
 
-    /// Somebody else puts an object, unless the key is taken.
+    /// Puts an object of others, unless the key is taken.
     pub(super) fn put_foreign(&self, put: &Put) -> bool {
         if at_once(self.fake.put(put)).is_err() {
             return false;
@@ -125,7 +128,7 @@ impl SimStore {
         true
     }
 
-    /// Whoever has put an object that is not ours takes it away.
+    /// Removes an object of others.
     pub(super) fn take_foreign_away(&self, bucket: &str, key: &str) {
         self.fake.delete(bucket, key);
         self.lock().foreign.remove(&(bucket.to_owned(), key.to_owned()));
@@ -136,15 +139,15 @@ impl SimStore {
         self.lock().foreign.keys().cloned().collect()
     }
 
-    /// Looks whether what is not ours is as it was put.
+    /// Checks that objects of others are unchanged.
     ///
     /// # Errors
-    /// It is not.
+    /// One was changed or removed.
     pub(super) fn foreign_is_untouched(&self) -> Result<(), String> {
         let state = self.lock();
         for ((bucket, key), object) in &state.foreign {
             if self.fake.object(bucket, key).as_ref() != Some(object) {
-                return Err(format!("I2: the object {key} in {bucket} is not ours, and was touched"));
+                return Err(format!("I2: the foreign object {key} in {bucket} was changed"));
             }
         }
         Ok(())
@@ -154,7 +157,7 @@ impl SimStore {
         Arc::new(Seen { store: self.clone(), process: process.clone() })
     }
 
-    /// Requests whose time has come arrive; with `all`, every one.
+    /// Delivers late requests that are due; with `all`, all of them.
     pub(super) fn arrive(&self, all: bool) {
         let now = self.clock.now();
         self.adopt_orphans();
@@ -180,7 +183,7 @@ impl SimStore {
         }
     }
 
-    /// What was seen to be wrong with requests, if anything.
+    /// The first wrong request, if any.
     pub(super) fn wrong(&self) -> Option<String> {
         self.lock().wrong.clone()
     }
@@ -220,7 +223,7 @@ impl SimStore {
 }
 
 impl Seen {
-    /// Draws what becomes of a put, and how long its request and its answer take.
+    /// Draws the fate of a put, and how long its request and its answer take.
     fn draw(&self, bucket: &str) -> (Fate, Duration, Duration) {
         let mut state = self.store.lock();
         let mood = state.mood.clone();
@@ -253,7 +256,7 @@ impl Seen {
         (fate, Duration::from_millis(there + hang), Duration::from_millis(back))
     }
 
-    /// Never ready where the process is gone: nobody is there to go on.
+    /// Never ready if the process has ended, because its tasks must not go on.
     async fn still_here(&self) {
         if !self.process.is_alive() {
             std::future::pending::<()>().await;
@@ -303,7 +306,7 @@ impl Seen {
     }
 }
 
-/// A request between its sender and the store. Where the sender goes, it may still arrive.
+/// A request between its sender and the store. It may still arrive after the sender has ended.
 struct UnderWay<'a> {
     store: &'a SimStore,
     number: u64,
@@ -341,13 +344,16 @@ impl ObjectStore for Seen {
 }
 
 fn failure(fault: Fault, status: Option<u16>, code: Option<&str>) -> StoreError {
-    StoreError { fault, status, code: code.map(str::to_owned), message: "simulated".to_owned() }
+    match status {
+        Some(status) => StoreError::answered(fault, status, code, "simulated"),
+        None => StoreError::local(fault, "simulated"),
+    }
 }
 
-/// What a future gives that does not wait.
+/// The output of a future that never waits.
 fn at_once<T>(future: impl Future<Output = T>) -> T {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => value,
-        Poll::Pending => panic!("the fake store waits for nothing"),
+        Poll::Pending => panic!("the fake store never waits"),
     }
 }

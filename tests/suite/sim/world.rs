@@ -1,4 +1,5 @@
-//! A world: a disk, a store, clients and a clock, which outlive the processes that run on them one after the other.
+//! A world: a disk, a store, clients and a clock. They outlive the processes that run on them one after the
+//! other.
 
 use forebay::object::Destination;
 use forebay::sources::SourceId;
@@ -16,10 +17,10 @@ use super::store::{Mood, SimStore};
 use crate::support::sim_disk::{Dice, SimDisk};
 use crate::support::trace::Trace;
 
-/// Something that must never be: which invariant, and what was seen.
+/// A violated invariant: its name and what was observed.
 pub(super) type Violation = String;
 
-/// The world.
+/// A simulated world.
 pub(super) struct World {
     pub(super) plan: Plan,
     pub(super) dice: Dice,
@@ -30,12 +31,12 @@ pub(super) struct World {
     pub(super) trace: Trace,
     pub(super) damage: Damage,
     pub(super) rotten: RottenFiles,
-    /// What a start without space needs was there once.
+    /// Whether the files that a start without free space needs existed once.
     pub(super) has_reserve: bool,
     pub(super) buckets: Vec<String>,
-    /// Where each source may have sent anything, the last one being where it sends now.
+    /// All destinations of each source so far. The last one is the present one.
     pub(super) destinations: Vec<Vec<Destination>>,
-    /// Processes that should be gone and are not: there are some only with a planted bug.
+    /// Processes that should have ended. They exist only with a planted bug.
     pub(super) zombies: Vec<Process>,
 }
 
@@ -80,10 +81,10 @@ impl World {
         world
     }
 
-    /// All lives, the last of which meets no trouble; then what came of it is judged.
+    /// Runs all lives, the last one without trouble, and then checks the result.
     ///
     /// # Errors
-    /// What must never be.
+    /// The violated invariant.
     pub(super) fn run(mut self) -> Result<(), Violation> {
         for _ in 0..self.plan.lives {
             self.in_a_life(async |world| world.live().await)?;
@@ -99,7 +100,7 @@ impl World {
         while self.in_a_life(async |world| world.last_life().await)? {
             persons += 1;
             if persons > 20 {
-                return Err("I8: a person is asked again and again".to_owned());
+                return Err("I8: a person has to decide too often".to_owned());
             }
             check::resolve(&mut self)?;
         }
@@ -108,15 +109,15 @@ impl World {
         check::bucket(&self)
     }
 
-    /// Whether an object may have been replaced by an older one of the same name: the note of a seal rotted that nobody can
-    /// tell from one that was torn, its range was sealed again, and a store that knows no conditions takes a late put of the
-    /// first.
+    /// Whether an object may have been replaced by an older one of the same name. It happens only if the note
+    /// of a seal rotted and looks torn, so that its range was sealed again, and the store has no conditional
+    /// writes, so that it accepts a late put of the first object.
     pub(super) fn is_replaced_unknown(&self) -> bool {
         let unconditional = self.plan.ignores_conditions || self.plan.settings.put_mode == PutMode::Overwrite;
         self.damage.manifest_rotted && unconditional
     }
 
-    /// Runs a life on a runtime of its own: its end takes everything with it that the process was doing.
+    /// Runs a life on its own runtime, whose end stops everything that the process was doing.
     fn in_a_life<T>(
         &mut self,
         life: impl AsyncFnOnce(&mut Self) -> Result<T, Violation>,
@@ -154,9 +155,9 @@ impl World {
         for _ in 0..self.plan.steps {
             self.draw_starvation(&process.disk, 100);
             self.step(&mut process).await?;
-            check::ledger(process.spool.outlet())?;
+            check::ledger(&*process.spool.log())?;
             self.store.arrive(false);
-            let stopped = process.spool.outlet().stopped().borrow().clone();
+            let stopped = process.spool.log().stopped().borrow().clone();
             if !process.disk.is_alive() || stopped.is_some() {
                 if self.disk.failures() == failures {
                     return Err(format!("the spool has stopped, and nothing failed: {stopped:?}"));
@@ -201,7 +202,7 @@ impl World {
         self.store.arrive(false);
     }
 
-    /// Nothing goes wrong any more.
+    /// Ends all trouble.
     fn heal(&mut self) {
         self.disk.set_capacity(None);
         self.refuse(false);

@@ -1,12 +1,12 @@
-//! Which actions, as policies name them, a request to S3, STS or KMS needs.
+//! The actions, as named in policies, that a request to S3, STS or KMS needs.
 
 use super::scripted_http::Request;
 
-/// The actions that a request needs at AWS. What nobody is granted stands for a request that is not known here.
+/// The actions that a request needs at AWS. For an unknown request, an action that nothing grants.
 ///
-/// From the service authorization reference of each service: `HeadObject` needs `s3:GetObject` and `HeadBucket`
-/// `s3:ListBucket`; a put needs a right of its own for tags and for an ACL, and under a KMS key S3 makes a data key in
-/// the name of whoever puts.
+/// According to the service authorization reference of each service: `HeadObject` needs `s3:GetObject` and
+/// `HeadBucket` `s3:ListBucket`; a put needs separate permissions for tags and for an ACL; under a KMS key,
+/// S3 makes a data key on behalf of the caller of the put.
 pub(crate) fn actions_of(request: &Request) -> Vec<String> {
     if let Some(target) = request.header("x-amz-target") {
         return match target.strip_prefix("TrentService.") {
@@ -26,7 +26,7 @@ pub(crate) fn actions_of(request: &Request) -> Vec<String> {
 fn of_s3(request: &Request) -> Option<Vec<String>> {
     let (path, query) = path_and_query(request);
     let (_bucket, key) = path.trim_start_matches('/').split_once('/').unwrap_or((path, ""));
-    // What the client adds to say which operation it means.
+    // The client adds this to identify the operation.
     let plain = query.split('&').all(|pair| pair.is_empty() || pair.starts_with("x-id="));
     let one = |action: &str| Some(vec![action.to_owned()]);
     match (request.method.as_str(), key.is_empty(), plain) {
@@ -68,7 +68,7 @@ fn path_and_query(request: &Request) -> (&str, &str) {
     request.target.split_once('?').unwrap_or((&request.target, ""))
 }
 
-/// A value of a form, as STS is sent one; its escapes resolved.
+/// A decoded value of a form, as sent to STS.
 pub(crate) fn form_value(body: &[u8], name: &str) -> Option<String> {
     let text = std::str::from_utf8(body).ok()?;
     let value = text.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))?;
@@ -88,7 +88,7 @@ pub(crate) fn form_value(body: &[u8], name: &str) -> Option<String> {
 }
 
 #[test]
-fn a_request_needs_the_actions_that_aws_says() {
+fn requests_need_the_documented_actions() {
     let check = |method: &str, target: &str, headers: &[(&str, &str)], body: &str, actions: &[&str]| {
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let (method, target) = (method.to_owned(), target.to_owned());

@@ -1,8 +1,8 @@
-//! A server that answers as AWS documents its S3 and STS, for what no server here enforces: sessions that end, keys
-//! that are switched off, buckets in other regions.
+//! A server that answers like AWS documents its S3 and STS, for what no other test server enforces: sessions
+//! that end, keys that are disabled, buckets in other regions.
 //!
-//! It holds no secret and so checks no signature. It does check whose signature it is: the access key and the region of
-//! the `Authorization` header and the session token beside it decide every answer.
+//! It has no secrets and so checks no signature. It does check who signed: the access key and the region of
+//! the `Authorization` header and the session token decide every answer.
 
 mod s3;
 mod sts;
@@ -18,52 +18,53 @@ use forebay::time::{Clock, UnixMillis};
 
 use super::scripted_http::{Reply, Request, ScriptedHttp};
 
-/// A running double. Dropped, it stops, and fails the test where it was asked for what no template grants.
+/// A running double. When dropped, it stops, and fails the test if an action was requested that no template
+/// grants.
 pub(crate) struct AwsDouble {
     server: ScriptedHttp,
     world: Arc<Mutex<World>>,
 }
 
-/// Everything that it knows.
+/// The whole state.
 #[derive(Debug, Default)]
 pub(crate) struct World {
     pub(crate) buckets: BTreeMap<String, Bucket>,
-    /// By ARN. A key that is not here does not exist.
+    /// By ARN. A key that is not listed does not exist.
     pub(crate) keys: BTreeMap<String, Key>,
-    /// By ARN: the external ids that the role's trust policy takes.
+    /// By ARN: the external ids that the role's trust policy accepts.
     pub(crate) roles: BTreeMap<String, BTreeSet<String>>,
-    /// By ARN: the token of the web identity that may have the role.
+    /// By ARN: the token of the web identity that may assume the role.
     pub(crate) web_identities: BTreeMap<String, String>,
     pub(crate) token_service: TokenService,
     /// By access key id.
     pub(crate) sessions: BTreeMap<String, Session>,
-    /// How long sessions last that are asked for now.
+    /// How long new sessions last.
     pub(crate) session_length: Duration,
-    /// Sessions that are asked for now are given and not taken: something is wrong between the services.
+    /// New sessions are issued but not accepted, as if the services disagreed.
     pub(crate) sessions_are_void: bool,
     /// How many requests were answered `ExpiredToken`.
     pub(crate) expired_answers: usize,
 }
 
-/// A bucket and what it holds.
+/// A bucket and its content.
 #[derive(Debug)]
 pub(crate) struct Bucket {
     /// The account that owns it.
     pub(crate) owner: String,
     pub(crate) region: String,
-    /// What requests are answered that are signed for another region.
+    /// The answer to requests that are signed for another region.
     pub(crate) misdirected: Misdirected,
-    /// What `HeadBucket` is answered.
+    /// The answer to `HeadBucket`.
     pub(crate) asked: Asked,
-    /// The encryption that is applied whatever is asked for.
+    /// The encryption that is applied, whatever is requested.
     pub(crate) applies: Option<&'static str>,
-    /// How many puts are still answered 307, as while a young bucket's name spreads.
+    /// How many more puts are answered 307, as happens until a new bucket's name has spread.
     pub(crate) young_for: u32,
-    /// The puts that were taken, by key.
+    /// The accepted puts, by key.
     pub(crate) objects: BTreeMap<String, Request>,
 }
 
-/// How S3 says that a bucket is elsewhere.
+/// How S3 reports that a bucket is in another region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Misdirected {
     /// 301, the region in a header.
@@ -77,11 +78,11 @@ pub(crate) enum Misdirected {
 /// How S3 answers `HeadBucket`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Asked {
-    /// 200, or 301 where it was signed for another region; with the region in a header.
+    /// 200, or 301 if it was signed for another region; with the region in a header.
     Answered,
     /// 403, with the region in a header.
     Refused,
-    /// 403, without.
+    /// 403, without the region.
     RefusedSilently,
 }
 
@@ -91,9 +92,9 @@ pub(crate) enum Key {
     Enabled,
     Disabled,
     PendingDeletion,
-    /// A policy allows whoever asks no data keys.
+    /// A policy denies data keys to the caller.
     Denied,
-    /// The key service has too much to do.
+    /// The key service is overloaded.
     Throttled,
 }
 
@@ -102,7 +103,7 @@ pub(crate) enum Key {
 pub(crate) enum TokenService {
     #[default]
     Up,
-    /// The trust policy refuses everybody.
+    /// The trust policy refuses everyone.
     Refuses,
     /// 500.
     Fails,
@@ -125,7 +126,7 @@ impl AwsDouble {
     pub(crate) const PROCESS: &str = "AKIAPROCESS";
     /// The account that owns its buckets.
     pub(crate) const ACCOUNT: &str = "111122223333";
-    /// What the program takes its credentials from.
+    /// The environment variables that give the program its credentials.
     pub(crate) const CREDENTIALS: [(&str, &str); 2] =
         [("AWS_ACCESS_KEY_ID", Self::PROCESS), ("AWS_SECRET_ACCESS_KEY", "a secret that nobody checks")];
 
@@ -140,12 +141,12 @@ impl AwsDouble {
         Self { server, world }
     }
 
-    /// Its base URL, for all services.
+    /// The base URL of all services.
     pub(crate) fn url(&self) -> String {
         self.server.url()
     }
 
-    /// Looks at what it knows, or changes it.
+    /// Reads or changes the state.
     pub(crate) fn world<T>(&self, work: impl FnOnce(&mut World) -> T) -> T {
         work(&mut lock(&self.world))
     }
@@ -155,12 +156,12 @@ impl AwsDouble {
         self.server.requests()
     }
 
-    /// The requests for a session so far.
+    /// The number of requests for a session so far.
     pub(crate) fn assume_requests(&self) -> usize {
         self.requests().iter().filter(|request| request.method == "POST").count()
     }
 
-    /// The message ids of a source's calls in a bucket, as often as they are there.
+    /// The message ids of a source's calls in a bucket, including duplicates.
     pub(crate) fn ids(&self, bucket: &str, source: &str) -> Vec<String> {
         let prefix = format!("segment-logs/{source}/");
         let mut ids = Vec::new();
@@ -179,7 +180,7 @@ impl AwsDouble {
         ids
     }
 
-    /// Who signed each object of a bucket, in the order of the keys: access key and region.
+    /// Who signed each object of a bucket, in key order: access key and region.
     pub(crate) fn signers(&self, bucket: &str) -> Vec<(String, String)> {
         self.world(|world| {
             let puts = world.buckets[bucket].objects.values();
@@ -191,7 +192,7 @@ impl AwsDouble {
 }
 
 impl World {
-    /// Makes a bucket; requests that are misdirected are told so in the way of `misdirected`.
+    /// Makes a bucket. Misdirected requests get the answer `misdirected`.
     pub(crate) fn make_bucket(&mut self, name: &str, region: &str, misdirected: Misdirected) {
         let bucket = Bucket {
             owner: AwsDouble::ACCOUNT.to_owned(),
@@ -205,7 +206,7 @@ impl World {
         self.buckets.insert(name.to_owned(), bucket);
     }
 
-    /// Ends every session before its time.
+    /// Ends every session early.
     pub(crate) fn revoke_sessions(&mut self) {
         self.sessions.values_mut().for_each(|session| session.revoked = true);
     }

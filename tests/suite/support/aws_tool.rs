@@ -1,5 +1,5 @@
-//! What an administrator does at an emulator of AWS: users, roles, policies, by the AWS library for Python. So the
-//! tests' set-up shares no code with what is tested.
+//! Administration of an AWS emulator (users, roles, policies) with the AWS library for Python, so that the
+//! set-up of tests shares no code with the program under test.
 
 use std::process::Command;
 
@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::ministack::Ministack;
 use super::tools::{in_venv, stdout_of};
 
-/// One operation: endpoint, service, access key, secret, name of the operation, parameters as JSON. Prints the answer
-/// as JSON, or the error under `Error`.
+/// One operation: endpoint, service, access key, secret, name of the operation, parameters as JSON. Prints
+/// the answer as JSON, or the error under `Error`.
 const CALL: &str = r"
 import boto3, botocore.exceptions, json, sys
 endpoint, service, key, secret, operation, parameters = sys.argv[1:]
@@ -32,7 +32,7 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    /// What the program takes its credentials from.
+    /// The environment variables that give the program these credentials.
     pub(crate) fn credentials(&self) -> [(&str, &str); 2] {
         [("AWS_ACCESS_KEY_ID", &self.id), ("AWS_SECRET_ACCESS_KEY", &self.secret)]
     }
@@ -43,7 +43,7 @@ impl Ministack {
     ///
     /// # Errors
     ///
-    /// The code of an error.
+    /// The error code.
     pub(crate) async fn call(
         &self,
         user: Option<&Identity>,
@@ -61,13 +61,13 @@ impl Ministack {
         }
     }
 
-    /// As the administrator, and it must succeed.
+    /// Calls an operation as the administrator; it must succeed.
     pub(crate) async fn admin(&self, service: &str, operation: &str, parameters: Value) -> Value {
         let what = format!("{service} {operation} {parameters}");
         self.call(None, service, operation, parameters).await.unwrap_or_else(|code| panic!("{what}: {code}"))
     }
 
-    /// A user without any policy of its own.
+    /// Makes a user without any policy.
     pub(crate) async fn make_user(&self, name: &str) -> Identity {
         let user = self.admin("iam", "create_user", json!({ "UserName": name })).await;
         let key = self.admin("iam", "create_access_key", json!({ "UserName": name })).await;
@@ -85,7 +85,7 @@ impl Ministack {
         self.admin("iam", "put_user_policy", policy).await;
     }
 
-    /// A role with a trust policy and what it may do; its ARN.
+    /// Makes a role with a trust policy and permissions. Returns its ARN.
     pub(crate) async fn make_role(&self, name: &str, trust: &Value, may: &Value) -> String {
         let role = json!({ "RoleName": name, "AssumeRolePolicyDocument": trust.to_string() });
         let made = self.admin("iam", "create_role", role).await;
@@ -94,13 +94,13 @@ impl Ministack {
         made["Role"]["Arn"].as_str().expect("an ARN").to_owned()
     }
 
-    /// Puts another trust policy in a role's place.
+    /// Replaces a role's trust policy.
     pub(crate) async fn trust(&self, role: &str, trust: &Value) {
         let policy = json!({ "RoleName": role, "PolicyDocument": trust.to_string() });
         self.admin("iam", "update_assume_role_policy", policy).await;
     }
 
-    /// Puts a bucket policy in force.
+    /// Sets a bucket policy.
     pub(crate) async fn bucket_policy(&self, bucket: &str, policy: &Value) {
         self.admin("s3", "put_bucket_policy", json!({ "Bucket": bucket, "Policy": policy.to_string() }))
             .await;

@@ -1,4 +1,4 @@
-//! Reading a bucket as its owner would.
+//! Reads a bucket as its owner does.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -8,14 +8,14 @@ use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 use bytes::Bytes;
 use flate2::read::GzDecoder;
 
-/// A bucket of a custom endpoint.
+/// A bucket at a custom endpoint.
 #[derive(Debug)]
 pub(crate) struct Bucket {
     pub(crate) client: Client,
     name: String,
 }
 
-/// An object as it is stored.
+/// A stored object.
 #[derive(Debug)]
 pub(crate) struct Object {
     pub(crate) key: String,
@@ -51,7 +51,7 @@ impl Bucket {
         keys
     }
 
-    /// One object, whole.
+    /// One object with its whole body.
     pub(crate) async fn object(&self, key: &str) -> Object {
         let answer = self.client.get_object().bucket(&self.name).key(key).send().await;
         let answer = answer.unwrap_or_else(|error| panic!("get {key}: {error:?}"));
@@ -70,7 +70,7 @@ impl Bucket {
         }
     }
 
-    /// The objects with lines under a prefix, in the order of their keys.
+    /// The objects with lines under a prefix, in key order.
     pub(crate) async fn objects(&self, prefix: &str) -> Vec<Object> {
         let mut objects = Vec::new();
         let keys = self.keys(prefix).await.into_iter();
@@ -80,7 +80,7 @@ impl Bucket {
         objects
     }
 
-    /// The lines of a source's calls, of all its days.
+    /// The lines of a source's calls on all days.
     pub(crate) async fn lines(&self, source: &str) -> Vec<String> {
         let objects = self.objects(&format!("segment-logs/{source}/")).await;
         objects
@@ -91,14 +91,15 @@ impl Bucket {
 }
 
 impl Object {
-    /// The NDJSON inside.
+    /// The uncompressed NDJSON.
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
-        // Not the multi-member decoder: an object is one member, and a second one would be seen as missing lines.
+        // Not the multi-member decoder: an object must be one member, so a second one must show as missing
+        // lines.
         GzDecoder::new(&self.body[..])
             .read_to_string(&mut text)
             .unwrap_or_else(|error| panic!("unpack {}: {error}", self.key));
-        assert!(text.is_empty() || text.ends_with('\n'), "{}: the last line is not ended", self.key);
+        assert!(text.is_empty() || text.ends_with('\n'), "{}: the last line has no line break", self.key);
         text
     }
 }

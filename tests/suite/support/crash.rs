@@ -1,9 +1,9 @@
-//! What a crash leaves behind.
+//! The state that a crash leaves behind.
 
 use std::fs;
 use std::path::Path;
 
-/// Copies a directory as it is now, as a kill would leave it.
+/// Copies a directory in its present state, as a kill would leave it.
 pub(crate) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {

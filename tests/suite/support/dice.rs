@@ -1,6 +1,6 @@
-//! Chance that a seed decides.
+//! Randomness determined by a seed.
 
-/// A small generator: what it gives is a function of its seed.
+/// A small generator, determined by its seed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Dice(pub(crate) u64);
 
@@ -33,14 +33,14 @@ impl Dice {
         choices[self.index(choices.len())].clone()
     }
 
-    /// A number up to `most`, small ones as likely as large ones.
+    /// A number up to `most`; small magnitudes are as likely as large ones.
     pub(crate) fn log(&mut self, most: u64) -> u64 {
         let bits = u64::from(u64::BITS - most.leading_zeros());
         let ceiling = 1_u64 << self.below(bits + 1).min(62);
         self.below(ceiling).min(most)
     }
 
-    /// Another generator, whose numbers this one's do not follow.
+    /// An independent generator.
     pub(crate) fn split(&mut self) -> Self {
         Self(self.next())
     }

@@ -1,4 +1,4 @@
-//! A wall clock that is stepped while the program runs, by libfaketime. Its monotonic clock goes on as it is.
+//! A wall clock that libfaketime can step while the program runs. Its monotonic clock is unaffected.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::process::Command;
 
 use super::tools::{extra, skipped};
 
-/// Where the library is, and what it reads.
+/// The path of the library, and the file that it reads.
 #[derive(Debug)]
 pub(crate) struct Faketime {
     library: PathBuf,
@@ -14,8 +14,8 @@ pub(crate) struct Faketime {
 }
 
 impl Faketime {
-    /// One whose settings lie in `folder`, with the right time. `None`, loudly, where there is no library, or it does not work
-    /// here.
+    /// A clock with its settings in `folder`, showing the right time. `None`, with a message, if the library
+    /// is missing or does not work here.
     pub(crate) fn new(folder: &Path) -> Option<Self> {
         let library = extra("faketime/libfaketimeMT.so.1", "tests/faketime")?;
         let faketime = Self { library, file: folder.join("faketime") };
@@ -33,23 +33,23 @@ impl Faketime {
         Some(faketime)
     }
 
-    /// Sets the clock so far ahead of the right time, in milliseconds; behind it where that is negative.
+    /// Sets the clock this many milliseconds ahead of the right time; behind it if negative.
     #[expect(clippy::disallowed_methods, reason = "no power is cut here")]
     pub(crate) fn set_ahead_ms(&self, ms: i64) {
         let sign = if ms < 0 { '-' } else { '+' };
         let (seconds, rest) = (ms.unsigned_abs() / 1_000, ms.unsigned_abs() % 1_000);
-        // Whole or not at all: the program reads it each time that it looks at the clock.
+        // Replaced atomically, because the program reads it at every reading of the clock.
         let new = self.file.with_extension("new");
         fs::write(&new, format!("{sign}{seconds}.{rest:03}\n")).expect("a file");
         fs::rename(new, &self.file).expect("a file");
     }
 
-    /// Sets the clock to an instant, in Unix milliseconds. It goes on from there.
+    /// Sets the clock to a time in Unix milliseconds, from which it continues.
     pub(crate) fn set_ms(&self, ms: i64) {
         self.set_ahead_ms(ms - unix_ms());
     }
 
-    /// Removes what the library leaves behind of a process that was killed.
+    /// Removes what the library leaves behind after a process was killed.
     pub(crate) fn clear_after(pid: u32) {
         for name in [format!("faketime_shm_{pid}"), format!("sem.faketime_sem_{pid}")] {
             match fs::remove_file(Path::new("/dev/shm").join(&name)) {
@@ -59,7 +59,7 @@ impl Faketime {
         }
     }
 
-    /// What a process has in its environment whose clock this is.
+    /// The environment of a process that uses this clock.
     pub(crate) fn environment(&self) -> [(&'static str, String); 6] {
         let shown = |path: &Path| path.display().to_string();
         [

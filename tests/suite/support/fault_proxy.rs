@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 
 use super::http::Http;
 
-/// What a tracking request meets instead of the collector.
+/// What a tracking request gets instead of the collector's answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// This status.
@@ -30,11 +30,11 @@ pub(crate) enum Fault {
     TooManyRequests,
     /// The connection ends without an answer.
     HangUp,
-    /// It is passed on, and the connection ends without the answer that came.
+    /// The request is passed on, but the connection ends without the answer.
     LostAnswer,
 }
 
-/// A request that came, and what it met: `None` where it was passed on.
+/// A request, and the fault that it met: `None` if it was passed on.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
     pub(crate) method: Method,
@@ -44,10 +44,10 @@ pub(crate) struct Seen {
     pub(crate) body: Bytes,
 }
 
-/// The proxy. Dropped, it stops accepting.
+/// The proxy. When dropped, it stops accepting.
 #[derive(Debug)]
 pub(crate) struct FaultProxy {
-    /// Its base URL.
+    /// The proxy's base URL.
     pub(crate) url: String,
     state: Arc<State>,
     accepting: JoinHandle<()>,
@@ -64,20 +64,20 @@ struct State {
 }
 
 impl FaultProxy {
-    /// Starts one whose tracking requests go nowhere until [`Self::pass_to`]; others go to `upstream`.
+    /// Starts a proxy whose tracking requests fail until [`Self::pass_to`]; other requests go to `upstream`.
     pub(crate) async fn start_down(upstream: &str) -> Self {
         let proxy = Self::start(upstream, []).await;
         *proxy.state.down.lock().expect("the state's lock") = true;
         proxy
     }
 
-    /// From here on requests go to `upstream`.
+    /// From now on, requests go to `upstream`.
     pub(crate) fn pass_to(&self, upstream: &str) {
         upstream.clone_into(&mut self.state.upstream.lock().expect("the state's lock"));
         *self.state.down.lock().expect("the state's lock") = false;
     }
 
-    /// Starts one in front of `upstream`, a base URL.
+    /// Starts a proxy in front of `upstream`, a base URL.
     pub(crate) async fn start(upstream: &str, script: impl IntoIterator<Item = Fault>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("its address"));
@@ -92,12 +92,12 @@ impl FaultProxy {
         Self { url, state, accepting }
     }
 
-    /// The requests that came, in order.
+    /// All requests, in order.
     pub(crate) fn seen(&self) -> Vec<Seen> {
         self.state.seen.lock().expect("the list's lock").clone()
     }
 
-    /// The tracking requests that came, in order.
+    /// All tracking requests, in order.
     pub(crate) fn tracking(&self) -> Vec<Seen> {
         self.seen().into_iter().filter(|seen| is_tracking(&seen.method, &seen.path)).collect()
     }
@@ -109,7 +109,7 @@ impl Drop for FaultProxy {
     }
 }
 
-/// The SDKs' own counters (`/v1/m`) are no calls.
+/// The SDKs' own counters (`/v1/m`) are not calls.
 fn is_tracking(method: &Method, path: &str) -> bool {
     *method == Method::POST && path != "/v1/m"
 }
@@ -122,7 +122,7 @@ async fn accept(listener: TcpListener, state: Arc<State>) {
 
 async fn serve(stream: TcpStream, state: Arc<State>) {
     let service = service_fn(|request| state.answer(request));
-    // An error is how a hang-up, the script's or the SDK's, ends.
+    // An error is how a scripted hang-up, or one by the SDK, ends.
     drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service).await);
 }
 
@@ -137,7 +137,7 @@ impl State {
             (true, false) => next(),
         };
         let (head, body) = request.into_parts();
-        // Read whole even where it is not passed on, as a server would that answers after it has read.
+        // Read whole even if it is not passed on, like a server that answers after reading.
         let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
         let seen = Seen { method, path, fault, body: plain(&head.headers, &body)? };
         self.seen.lock().expect("the list's lock").push(seen);
@@ -177,7 +177,7 @@ fn plain(headers: &HeaderMap, body: &Bytes) -> io::Result<Bytes> {
     Ok(plain.into())
 }
 
-/// Without the headers that are between two neighbours only.
+/// Removes the headers that apply only between neighbours.
 fn end_to_end(mut headers: HeaderMap) -> HeaderMap {
     for name in [CONNECTION, TRANSFER_ENCODING] {
         headers.remove(name);
@@ -185,7 +185,7 @@ fn end_to_end(mut headers: HeaderMap) -> HeaderMap {
     headers
 }
 
-/// As the collector's own errors are: JSON, and readable by a page of another origin.
+/// Like the collector's own errors: JSON, and readable by a page of another origin.
 fn scripted_answer(status: StatusCode, request: &HeaderMap) -> Response<Full<Bytes>> {
     let body = r#"{"success":false,"code":"scripted","message":"scripted","error":"scripted"}"#;
     let mut answer = Response::new(Full::new(Bytes::from_static(body.as_bytes())));

@@ -19,11 +19,11 @@ use super::wait;
 
 /// Time to recover and to open the listeners.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
-/// Time from the signal to the exit: the grace period of 25 s, and a little.
+/// Time from the signal to the exit: the grace period of 25 s, and some more.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(40);
-/// Time for everything that is buffered to be delivered.
+/// Time to deliver all buffered calls.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(120);
-/// Lines of standard output that wait to be looked at. The program prints a handful.
+/// Lines of standard output that may wait to be read. The program prints a handful.
 const OUTPUT_LINES_MAX: usize = 1_024;
 
 /// How soon `forebay dev` makes a batch due.
@@ -34,13 +34,13 @@ pub(crate) struct Flush {
 }
 
 impl Flush {
-    /// Each second, and never by size.
+    /// Every second, and never by size.
     pub(crate) const SOON: Self = Self { age: "1s", bytes: "100MB" };
-    /// Only when it is asked for, or at the end.
+    /// Only on request, or at the end.
     pub(crate) const LATE: Self = Self { age: "1h", bytes: "100MB" };
 }
 
-/// A program that was started and has not yet said where it listens.
+/// A program that was started but has not printed its addresses yet.
 #[derive(Debug)]
 pub(crate) struct Starting {
     child: Child,
@@ -48,7 +48,7 @@ pub(crate) struct Starting {
     log: Arc<Mutex<String>>,
 }
 
-/// A running program. Dropped, it is killed.
+/// A running program. Killed when dropped.
 #[derive(Debug)]
 pub(crate) struct Forebay {
     child: Child,
@@ -63,12 +63,12 @@ pub(crate) struct Forebay {
 }
 
 impl Forebay {
-    /// `forebay dev`, accepting.
+    /// Starts `forebay dev` and waits until it accepts.
     pub(crate) async fn dev(data_dir: &Path, flush: Flush) -> Self {
         Starting::dev(data_dir, flush).ready(&["collector", "console", "s3"]).await
     }
 
-    /// `forebay serve` with a configuration file, accepting.
+    /// Starts `forebay serve` with a configuration file and waits until it accepts.
     pub(crate) async fn serve(config: &Path, environment: &[(&str, &str)]) -> Self {
         Starting::serve(config, environment).serve_ready().await
     }
@@ -78,7 +78,7 @@ impl Forebay {
         Bucket::new(&self.s3, "forebay", "forebay", "forebay-secret")
     }
 
-    /// Asks for delivery until nothing is left to deliver.
+    /// Requests flushes until nothing is left to deliver.
     pub(crate) async fn flush(&self) {
         let http = Http::new();
         let url = format!("{}/api/flush", self.console);
@@ -89,18 +89,18 @@ impl Forebay {
             assert!(answer.status.is_success(), "{url}: {} {text}", answer.status);
             let report: serde_json::Value = serde_json::from_slice(&answer.body).expect("a JSON report");
             let pending =
-                report["pending"].as_u64().unwrap_or_else(|| panic!("no number of pending: {text}"));
+                report["pending"].as_u64().unwrap_or_else(|| panic!("no number in `pending`: {text}"));
             (pending == 0).then_some(())
         })
         .await;
     }
 
-    /// What it wrote to standard error.
+    /// Its standard error so far.
     pub(crate) fn log(&self) -> String {
         self.log.lock().expect("the log's lock").clone()
     }
 
-    /// What it writes to standard error, also after this value is gone.
+    /// Its standard error, also after this value is dropped.
     pub(crate) fn live_log(&self) -> Arc<Mutex<String>> {
         Arc::clone(&self.log)
     }
@@ -110,7 +110,7 @@ impl Forebay {
         self.child.kill().await.expect("SIGKILL");
     }
 
-    /// The next line of its standard output with this text.
+    /// The next line of its standard output that contains this text.
     pub(crate) async fn printed(&mut self, text: &str) -> String {
         let found = async {
             loop {
@@ -121,10 +121,10 @@ impl Forebay {
             }
         };
         let found = timeout(START_TIMEOUT, found).await.ok().flatten();
-        found.unwrap_or_else(|| panic!("{text:?} is not printed"))
+        found.unwrap_or_else(|| panic!("{text:?} was not printed"))
     }
 
-    /// Whether it has not ended yet.
+    /// Whether it is still running.
     pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().expect("its status").is_none()
     }
@@ -156,17 +156,17 @@ impl Forebay {
 }
 
 impl Starting {
-    /// `forebay dev` on free ports.
+    /// Starts `forebay dev` on free ports.
     pub(crate) fn dev(data_dir: &Path, flush: Flush) -> Self {
         Self::dev_with(data_dir, flush, &[])
     }
 
-    /// As [`Starting::dev`], with more arguments.
+    /// Like [`Starting::dev`], with more arguments.
     pub(crate) fn dev_with(data_dir: &Path, flush: Flush, arguments: &[&str]) -> Self {
         Self::dev_in(data_dir, flush, arguments, &[])
     }
 
-    /// As [`Starting::dev_with`], with an environment.
+    /// Like [`Starting::dev_with`], with an environment.
     pub(crate) fn dev_in(
         data_dir: &Path,
         flush: Flush,
@@ -183,19 +183,19 @@ impl Starting {
         Self::spawn(command)
     }
 
-    /// `forebay serve` with a configuration file.
+    /// Starts `forebay serve` with a configuration file.
     pub(crate) fn serve(config: &Path, environment: &[(&str, &str)]) -> Self {
         let mut command = command();
         command.arg("serve").arg("--config").arg(config).envs(environment.iter().copied());
         Self::spawn(command)
     }
 
-    /// As [`Starting::serve`], in a process that may open so many files.
+    /// Like [`Starting::serve`], in a process that may open so many files.
     pub(crate) fn serve_with_files(config: &Path, environment: &[(&str, &str)], files: u64) -> Self {
         Self::serve_with_file_limits(config, environment, files, files)
     }
 
-    /// The same, where the process may raise the first limit to the second.
+    /// The same, in a process that may raise the first limit to the second.
     pub(crate) fn serve_with_file_limits(
         config: &Path,
         environment: &[(&str, &str)],
@@ -207,7 +207,7 @@ impl Starting {
         Self::spawn(command)
     }
 
-    /// As [`Starting::serve`], with its log on `stderr`: [`Forebay::log`] stays empty.
+    /// Like [`Starting::serve`], with its log on `stderr`: [`Forebay::log`] stays empty.
     pub(crate) fn serve_logging_to(config: &Path, environment: &[(&str, &str)], stderr: Stdio) -> Self {
         let mut command = command();
         command.arg("serve").arg("--config").arg(config).envs(environment.iter().copied());
@@ -224,7 +224,8 @@ impl Starting {
         let log = Arc::new(Mutex::new(String::new()));
         let (lines, output) = mpsc::channel(OUTPUT_LINES_MAX);
         let stdout = child.stdout.take().expect("standard output");
-        // What is printed after the addresses is read too: a full pipe would stop the program. It may go unread here.
+        // Output after the addresses is read too, because a full pipe would block the program. It may be
+        // dropped.
         tokio::spawn(each_line(stdout, move |line| drop(lines.try_send(line))));
         if let Some(stderr) = child.stderr.take() {
             let kept = Arc::clone(&log);
@@ -237,7 +238,7 @@ impl Starting {
         Self { child, output, log }
     }
 
-    /// Waits until each of `listeners` is accepting.
+    /// Waits until each of `listeners` accepts.
     async fn ready(mut self, listeners: &[&str]) -> Forebay {
         let mut addresses = vec![String::new(); listeners.len()];
         let all = async {
@@ -254,7 +255,7 @@ impl Starting {
         let log = self.log.lock().expect("the log's lock").clone();
         assert!(
             said,
-            "it did not say where it listens ({listeners:?}, known: {addresses:?}); its log:\n{log}"
+            "it did not print its addresses ({listeners:?}, known: {addresses:?}); its log:\n{log}"
         );
         let mut addresses = addresses.into_iter();
         let mut next = || addresses.next().unwrap_or_default();
@@ -268,23 +269,23 @@ impl Starting {
         }
     }
 
-    /// As [`Starting::ready`], for `dev`.
+    /// Like [`Starting::ready`], for `dev`.
     pub(crate) async fn dev_ready(self) -> Forebay {
         self.ready(&["collector", "console", "s3"]).await
     }
 
-    /// As [`Starting::ready`], for `serve`.
+    /// Like [`Starting::ready`], for `serve`.
     pub(crate) async fn serve_ready(self) -> Forebay {
         self.ready(&["collector", "console"]).await
     }
 
-    /// Ends it as `kill -9` does, wherever in its start it is.
+    /// Ends it as `kill -9` does, at any point of its start.
     pub(crate) async fn kill(mut self) {
         self.child.kill().await.expect("SIGKILL");
     }
 }
 
-/// The program, without what its environment might tell it: settings of whoever runs the tests are none of its own.
+/// The program, without settings from the environment of the tests.
 pub(crate) fn command() -> Command {
     without_settings(Command::new(binary()))
 }
@@ -294,7 +295,7 @@ pub(crate) fn with_files(files: u64) -> Command {
     with_file_limits(files, files)
 }
 
-/// The same, in a process that may open so many files, and may raise that to so many.
+/// The same, in a process that may open `soft` files, and may raise that to `hard`.
 pub(crate) fn with_file_limits(soft: u64, hard: u64) -> Command {
     let mut command = without_settings(Command::new("sh"));
     let limited = format!("ulimit -n {hard} && ulimit -S -n {soft} && exec \"$0\" \"$@\"");
@@ -302,7 +303,7 @@ pub(crate) fn with_file_limits(soft: u64, hard: u64) -> Command {
     command
 }
 
-/// The same, in a process that may have so many KiB of addresses.
+/// The same, in a process with so many KiB of address space.
 pub(crate) fn with_addresses(kib: u64) -> Command {
     let mut command = without_settings(Command::new("sh"));
     command.arg("-c").arg(format!("ulimit -v {kib} && exec \"$0\" \"$@\"")).arg(binary());
@@ -325,10 +326,13 @@ pub(crate) async fn run(arguments: &[&str]) -> Output {
 pub(crate) async fn finished(command: &mut Command) -> Output {
     command.stdin(Stdio::null()).kill_on_drop(true);
     let output = timeout(EXIT_TIMEOUT, command.output()).await;
-    output.unwrap_or_else(|_| panic!("{command:?}: still running after {EXIT_TIMEOUT:?}")).expect("it starts")
+    output
+        .unwrap_or_else(|_| panic!("{command:?}: still running after {EXIT_TIMEOUT:?}"))
+        .expect("the command starts")
 }
 
-/// The program under test: the one Cargo built, or the one named by `FOREBAY_BIN` (a release build, a package).
+/// The program under test: the one that Cargo built, or the one in `FOREBAY_BIN` (a release build, a
+/// package).
 pub(crate) fn binary() -> PathBuf {
     env::var_os("FOREBAY_BIN").unwrap_or_else(|| OsString::from(env!("CARGO_BIN_EXE_forebay"))).into()
 }

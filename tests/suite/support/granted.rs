@@ -1,15 +1,17 @@
-//! What the templates under `policies/` grant whoever writes: every request that Forebay sends must be among it.
+//! The actions that the templates under `policies/` grant to the writer: every request of Forebay must be
+//! among them.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-/// Requests that AWS lets pass without any policy: whose credentials these are, asked with them ("GetCallerIdentity" in
-/// the API reference of STS: no permissions are required), and a web identity's exchange, which is not signed at all.
+/// Requests that AWS allows without any policy: the query for the identity of the credentials
+/// ("GetCallerIdentity" in the STS API reference: no permissions are required), and a web identity's
+/// exchange, which is unsigned.
 pub(crate) const NEED_NO_GRANT: [&str; 2] = ["sts:GetCallerIdentity", "sts:AssumeRoleWithWebIdentity"];
 
-/// The actions that the identity policies `collector.json` and `role.json` allow, such as `s3:PutObject`, as they stand
-/// in the files: with every statement that `forebay policy` leaves out where nothing asks for it.
+/// The actions that the identity policies `collector.json` and `role.json` allow, such as `s3:PutObject`.
+/// Read from the files, so including the statements that `forebay policy` omits if nothing needs them.
 pub(crate) fn actions() -> BTreeSet<String> {
     ["collector", "role"].iter().flat_map(|template| actions_of(template)).collect()
 }
@@ -18,7 +20,7 @@ pub(crate) fn actions() -> BTreeSet<String> {
 ///
 /// # Panics
 ///
-/// When there is no such template, or it is no policy.
+/// If there is no such template, or it is not a policy.
 pub(crate) fn actions_of(template: &str) -> BTreeSet<String> {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("policies/{template}.json"));
     let policy: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();

@@ -12,7 +12,7 @@ use hyper_util::rt::TokioExecutor;
 /// Longer than the collector's own limit for a whole request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(40);
 
-/// An answer, read whole.
+/// An answer with its whole body.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -29,7 +29,7 @@ impl Http {
         Self(Client::builder(TokioExecutor::new()).build_http())
     }
 
-    /// Sends a request; the error says why there was no whole answer.
+    /// Sends a request. The error says why there was no complete answer.
     pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Result<Answer, String> {
         let exchange = async {
             let answer = self.0.request(request).await.map_err(|error| error.to_string())?;
@@ -46,7 +46,7 @@ impl Http {
         self.send(request).await
     }
 
-    /// Posts tracking calls with a write key; true where they were accepted: 200 and `{"success":true}`.
+    /// Posts tracking calls with a write key. Returns whether they were accepted: 200 and `{"success":true}`.
     pub(crate) async fn track(&self, collector: &str, write_key: &str, body: &serde_json::Value) -> bool {
         let url = format!("{collector}/v1/batch?writeKey={write_key}");
         self.post(&url, body.to_string()).await.is_ok_and(|answer| is_accepted(&answer))

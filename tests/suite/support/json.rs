@@ -1,4 +1,4 @@
-//! Comparing JSON as it is written: digits are not read as numbers unless that is asked for.
+//! Compares JSON by its text: digits are compared as numbers only on request.
 
 use std::collections::BTreeMap;
 
@@ -9,27 +9,27 @@ use serde_json::value::RawValue;
 pub(crate) enum Numbers {
     /// By their digits.
     AsWritten,
-    /// As a language sees them that has doubles only.
+    /// As a language sees them whose only numbers are doubles.
     AsDoubles,
 }
 
-/// The members of an object; where a name comes twice, the last.
+/// The members of an object; of equal names, the last.
 pub(crate) type Members = BTreeMap<String, Box<RawValue>>;
 
 /// The members of an object in JSON text.
 ///
 /// # Panics
 ///
-/// When the text is no JSON object.
+/// If the text is not a JSON object.
 pub(crate) fn members(json: &str) -> Members {
     serde_json::from_str(json).unwrap_or_else(|error| panic!("{error}: {json}"))
 }
 
-/// Whether all of `expected` is in `actual`: each member of an object, with more allowed beside; arrays whole.
+/// Whether `actual` contains all of `expected`: objects may have more members, arrays must be equal.
 ///
 /// # Errors
 ///
-/// Where it is not: the path, and what stands there.
+/// The path of the first difference, and the value there.
 pub(crate) fn contains(expected: &RawValue, actual: &RawValue, numbers: Numbers) -> Result<(), String> {
     let (expected, actual) = (expected.get(), actual.get());
     let same = match expected.as_bytes().first() {
@@ -74,7 +74,7 @@ fn same_items(expected: &str, actual: &str, numbers: Numbers) -> Result<(), Stri
 }
 
 #[test]
-fn containing_is_by_value_and_by_digit() {
+fn containment_compares_values_and_digits() {
     let check = |expected: &str, actual: &str, numbers: Numbers, answer: Result<(), &str>| {
         let raw = |text: &str| RawValue::from_string(text.to_owned()).expect("JSON");
         assert_eq!(

@@ -1,4 +1,4 @@
-//! A file system of its own on a loop device: for root, who may cut its power.
+//! A separate file system on a loop device. Needs root, which can also cut its power.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write as _};
@@ -15,14 +15,14 @@ use rustix::fs::FallocateFlags;
 use super::tools::{on_path, skipped};
 use super::wait;
 
-/// How long the last process may take to let go of its files.
+/// How long the last process may take to close its files.
 const UNMOUNT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How often a foreign file looks for space that became free.
+/// How often a foreign file checks for freed space.
 const GROW_EVERY: Duration = Duration::from_millis(1);
 
-/// Shuts a file system down as a power cut would: nothing that waits in memory is written, the journal included.
-/// `FS_IOC_SHUTDOWN` with `FS_SHUTDOWN_FLAGS_NOLOGFLUSH`; xfs has the same number for it.
+/// Shuts a file system down as a power cut would: nothing in memory is written, not even the journal.
+/// `FS_IOC_SHUTDOWN` with `FS_SHUTDOWN_FLAGS_NOLOGFLUSH`; xfs uses the same number.
 const POWER_CUT: &str = "import fcntl, os, struct, sys; \
                          fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587D, struct.pack('I', 2))";
 
@@ -42,7 +42,7 @@ impl Kind {
     }
 }
 
-/// The file system. Dropped, it is unmounted.
+/// The file system. Unmounted when dropped.
 #[derive(Debug)]
 pub(crate) struct LoopDisk {
     image: PathBuf,
@@ -50,7 +50,7 @@ pub(crate) struct LoopDisk {
     python: PathBuf,
 }
 
-/// A foreign file that takes the free space of a disk. Dropped, it stays.
+/// A foreign file that takes the free space of a disk. It stays when dropped.
 #[derive(Debug)]
 pub(crate) struct Filler {
     path: PathBuf,
@@ -59,16 +59,16 @@ pub(crate) struct Filler {
 }
 
 impl Filler {
-    /// The largest piece that is taken at once, and the smallest.
+    /// The largest piece taken at once, and the smallest.
     const PIECE_MAX: u64 = 64 * 1_024 * 1_024;
     const PIECE_MIN: u64 = 4_096;
 
-    /// Makes the file that [`Filler::fill`] fills: a full xfs may have no space for a new one.
+    /// Creates the file that [`Filler::fill`] fills: a full xfs may have no space for a new one.
     pub(crate) fn make(disk: &Path) {
         Self::take(&disk.join("filler"), 0);
     }
 
-    /// Takes all the space there is.
+    /// Takes all free space.
     pub(crate) fn fill(disk: &Path) -> Self {
         let mut filler = Self::take(&disk.join("filler"), 0);
         filler.grow();
@@ -84,7 +84,7 @@ impl Filler {
         Self { file, path: path.to_owned(), len: bytes }
     }
 
-    /// Takes what space there is now, to the last block.
+    /// Takes the space that is free now, to the last block.
     pub(crate) fn grow(&mut self) {
         let mut before = None;
         while before != Some(self.len) {
@@ -106,7 +106,7 @@ impl Filler {
         }
     }
 
-    /// xfs refuses to allocate the last blocks, and takes them for bytes that are written.
+    /// xfs refuses to allocate the last blocks, but accepts written bytes in them.
     fn write(&mut self) {
         let before = self.len;
         loop {
@@ -118,7 +118,7 @@ impl Filler {
             }
         }
         if self.len > before {
-            // Only then is known what they took.
+            // Only then it is known what they took.
             self.file.sync_data().unwrap();
         }
     }
@@ -131,7 +131,7 @@ impl Filler {
         self.file.sync_data().unwrap();
     }
 
-    /// Takes what becomes free from now on, at once.
+    /// From now on, takes freed space at once.
     pub(crate) fn keep_growing(mut self) -> Growing {
         let stop = Arc::new(AtomicBool::new(false));
         let thread = std::thread::spawn({
@@ -147,13 +147,13 @@ impl Filler {
         Growing { stop, thread: Some(thread) }
     }
 
-    /// Gives all of it back.
+    /// Frees all of it.
     pub(crate) fn remove(self) {
         fs::remove_file(&self.path).unwrap();
     }
 }
 
-/// A foreign file that grows whenever it can. Dropped, it stays as it is.
+/// A foreign file that grows whenever it can. It stays when dropped, at its present size.
 #[derive(Debug)]
 pub(crate) struct Growing {
     stop: Arc<AtomicBool>,
@@ -161,7 +161,7 @@ pub(crate) struct Growing {
 }
 
 impl Growing {
-    /// Ends its growth.
+    /// Stops the growth.
     pub(crate) fn stop(mut self) -> Filler {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.take().unwrap().join().expect("a filler that does not panic")
@@ -174,7 +174,7 @@ impl Drop for Growing {
     }
 }
 
-/// Takes all inodes of a disk by empty files; the folder that holds them.
+/// Takes all inodes of a disk with empty files. Returns the folder with these files.
 pub(crate) fn take_inodes(disk: &Path) -> PathBuf {
     let folder = disk.join("empty-files");
     fs::create_dir(&folder).unwrap();
@@ -183,33 +183,34 @@ pub(crate) fn take_inodes(disk: &Path) -> PathBuf {
     folder
 }
 
-/// Sees that no further byte fits.
+/// Checks that no further byte fits.
 pub(crate) fn assert_full(disk: &Path) {
     let path = disk.join("one-byte-more");
     let error = File::create(&path).and_then(|mut file| file.write_all(&[1])).expect_err("a full disk");
     assert_eq!(error.kind(), ErrorKind::StorageFull, "{error}");
     match fs::remove_file(&path) {
-        // xfs has no room for the file's inode either.
+        // xfs has no space for the file's inode either.
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         removed => removed.unwrap(),
     }
 }
 
 impl LoopDisk {
-    /// Makes one of so many bytes below `folder` and mounts it. `None`, loudly, where that is not possible.
+    /// Makes a file system of so many bytes below `folder` and mounts it. `None`, with a message, if that is
+    /// not possible.
     ///
     /// # Panics
     ///
-    /// In CI, where a program that it needs is missing.
+    /// In CI, if a program that it needs is missing.
     pub(crate) fn mount(kind: Kind, bytes: u64, folder: &Path) -> Option<Self> {
         Self::mount_with(kind, bytes, folder, &[])
     }
 
-    /// As [`LoopDisk::mount`], with more arguments for `mkfs`.
+    /// Like [`LoopDisk::mount`], with more arguments for `mkfs`.
     ///
     /// # Panics
     ///
-    /// As [`LoopDisk::mount`].
+    /// Like [`LoopDisk::mount`].
     pub(crate) fn mount_with(kind: Kind, bytes: u64, folder: &Path, mkfs_arguments: &[&str]) -> Option<Self> {
         let (mkfs, arguments) = kind.mkfs();
         let (mkfs, python) = (on_path(mkfs)?, on_path("python3")?);
@@ -221,7 +222,7 @@ impl LoopDisk {
         match mounted {
             Ok(output) if output.status.success() => Some(disk),
             other => {
-                skipped(&format!("no {kind:?} can be mounted here ({other:?})"));
+                skipped(&format!("cannot mount {kind:?} here ({other:?})"));
                 None
             }
         }
@@ -231,30 +232,30 @@ impl LoopDisk {
         Command::new("mount").args(["-o", "loop"]).args([&self.image, &self.at]).output()
     }
 
-    /// Where it is mounted.
+    /// The mount point.
     pub(crate) fn path(&self) -> &Path {
         &self.at
     }
 
-    /// Bytes that it can hold, as `df` shows them.
+    /// The size in bytes, as shown by `df`.
     pub(crate) fn size(&self) -> u64 {
         let about = rustix::fs::statvfs(&self.at).unwrap();
         about.f_blocks * about.f_frsize
     }
 
-    /// Bytes that are free, without what is kept for root.
+    /// Free bytes, without those reserved for root.
     pub(crate) fn free(&self) -> u64 {
         let about = rustix::fs::statvfs(&self.at).unwrap();
         about.f_bavail * about.f_frsize
     }
 
-    /// Cuts its power: from now on it refuses everything, and what was not synced is gone.
+    /// Cuts the power: from now on every access fails, and unsynced data is gone.
     pub(crate) fn cut(&self) {
         let cut = Command::new(&self.python).args(["-c", POWER_CUT]).arg(&self.at).output().unwrap();
         assert!(cut.status.success(), "{cut:?}");
     }
 
-    /// Unmounts it, once nobody uses it any more, and mounts it again.
+    /// Unmounts the file system as soon as it is unused, and mounts it again.
     pub(crate) async fn restart(&self) {
         wait::until("the file system to be unmounted", UNMOUNT_TIMEOUT, async || {
             let output = Command::new("umount").arg(&self.at).output().unwrap();
@@ -268,7 +269,7 @@ impl LoopDisk {
 
 impl Drop for LoopDisk {
     fn drop(&mut self) {
-        // Detached at once, although the program may still be ending.
+        // Detached at once, because the program may still be ending.
         let ended = Command::new("umount").arg("--lazy").arg(&self.at).status();
         if !ended.as_ref().is_ok_and(std::process::ExitStatus::success) {
             eprintln!("{} stays mounted: {ended:?}", self.at.display());

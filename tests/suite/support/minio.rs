@@ -1,7 +1,8 @@
-//! MinIO with a key service of its own: a store that truly encrypts, and that evaluates the conditions of policies.
+//! MinIO with a key service of its own: a store that really encrypts and that evaluates the conditions of
+//! policies.
 //!
-//! It holds bucket policies against callers without a signature only. Those who sign are bound by the policies of their
-//! user, with the same conditions, so the tests put the statements of a bucket policy there.
+//! It applies bucket policies only to unsigned callers. Signed callers are restricted by the policies of
+//! their user, with the same conditions, so the tests put the statements of a bucket policy there.
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
@@ -25,15 +26,15 @@ const START_TIMEOUT: Duration = Duration::from_secs(60);
 const ROOT: &str = "minio-root";
 const ROOT_SECRET: &str = "minio-root-secret";
 
-/// A running MinIO. Dropped, it is killed.
+/// A running MinIO. Killed when dropped.
 #[derive(Debug)]
 pub(crate) struct Minio {
     _child: Child,
     folder: TempDir,
     client: PathBuf,
-    /// Where the tests' own clients go.
+    /// The URL for the tests' own clients.
     url: String,
-    /// In front of it, where the program is pointed at. Over TLS nothing can be recorded.
+    /// The proxy in front of it, for the program. Over TLS nothing can be recorded.
     recorder: Option<Recorder>,
 }
 
@@ -45,25 +46,25 @@ pub(crate) struct User {
 }
 
 impl User {
-    /// The one that the program runs as.
+    /// The user of the program.
     pub(crate) const COLLECTOR: Self = Self { id: "collector", secret: "collector-secret" };
 
-    /// What the program takes its credentials from.
+    /// The environment variables that give the program these credentials.
     pub(crate) fn credentials(self) -> [(&'static str, &'static str); 2] {
         [("AWS_ACCESS_KEY_ID", self.id), ("AWS_SECRET_ACCESS_KEY", self.secret)]
     }
 }
 
 impl Minio {
-    /// The one key of its key service.
+    /// The only key of its key service.
     pub(crate) const KEY: &str = "events-key";
 
-    /// Starts one on a free port; `None` where it was not built.
+    /// Starts MinIO on a free port; `None` if it was not built.
     pub(crate) async fn start() -> Option<Self> {
         Self::launch(None).await
     }
 
-    /// Starts one that speaks TLS as `localhost`, with the certificate and key of these PEM texts.
+    /// Starts MinIO with TLS as `localhost`, with the certificate and key of these PEM texts.
     pub(crate) async fn start_with_tls(certificate: &str, key: &str) -> Option<Self> {
         Self::launch(Some((certificate, key))).await
     }
@@ -78,7 +79,7 @@ impl Minio {
             fs::write(certificates.join("public.crt"), certificate).expect("a certificate");
             fs::write(certificates.join("private.key"), key).expect("a key");
         }
-        // It cannot be told to choose: between this line and its start another program might take the port.
+        // MinIO cannot choose a port itself: until it starts, another program might take this one.
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|free| free.local_addr());
         let address = free.expect("a free port");
         let key = format!("{}:{}", Self::KEY, STANDARD.encode([7; 32]));
@@ -110,7 +111,7 @@ impl Minio {
             None => (format!("http://{address}"), Some(Recorder::start(address).await)),
         };
         let minio = Self { _child: child, folder, client, url, recorder };
-        // It accepts a moment before it is whole.
+        // It accepts connections a moment before it is ready.
         wait::until("MinIO to answer", START_TIMEOUT, async || {
             minio.try_admin(&["info", "m"]).await.ok().map(drop)
         })
@@ -118,29 +119,29 @@ impl Minio {
         Some(minio)
     }
 
-    /// Where the program is pointed at.
+    /// The URL for the program.
     pub(crate) fn url(&self) -> String {
         self.recorder.as_ref().map_or_else(|| self.url.clone(), Recorder::url)
     }
 
-    /// A bucket, made new, seen as its owner does.
+    /// Makes a new bucket, with its owner's access.
     pub(crate) async fn make_bucket(&self, name: &str) -> Bucket {
         let made = self.mc(&["mb", &format!("m/{name}")]).await;
         made.unwrap_or_else(|said| panic!("make {name}: {said}"));
         Bucket::new(&self.url, name, ROOT, ROOT_SECRET)
     }
 
-    /// A client without bounds.
+    /// A client without restrictions.
     pub(crate) fn root(&self) -> Client {
         Bucket::new(&self.url, "", ROOT, ROOT_SECRET).client
     }
 
-    /// A user that policies bind, so far with none.
+    /// Adds a user that policies restrict; it has none yet.
     pub(crate) async fn add_user(&self, user: User) {
         self.admin(&["user", "add", "m", user.id, user.secret]).await;
     }
 
-    /// Lets these statements, and no others, bind a user from now on.
+    /// From now on, exactly these statements apply to a user.
     pub(crate) async fn bind(&self, user: User, statements: &[Value]) {
         let file = self.folder.path().join("policy.json");
         let policy = json!({ "Version": "2012-10-17", "Statement": statements });
@@ -153,7 +154,7 @@ impl Minio {
         }
     }
 
-    /// Every byte that it keeps of a bucket, file behind file.
+    /// All bytes that it keeps for a bucket, file after file.
     pub(crate) fn bytes_on_disk(&self, bucket: &str) -> Vec<u8> {
         let mut bytes = Vec::new();
         read_below(&self.folder.path().join("data").join(bucket), &mut bytes);

@@ -1,4 +1,4 @@
-//! ministack: an emulator of AWS that shares no code with ours.
+//! ministack: an AWS emulator that shares no code with Forebay.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::Stdio;
@@ -15,26 +15,26 @@ use super::wait;
 /// It loads its Python modules first.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A running ministack, with signatures and policies enforced. Dropped, it is killed.
+/// A running ministack that enforces signatures and policies. Killed when dropped.
 #[derive(Debug)]
 pub(crate) struct Ministack {
     _child: Child,
     _folder: tempfile::TempDir,
-    /// Where the tests' own clients go.
+    /// The address for the tests' own clients.
     pub(crate) address: SocketAddr,
-    /// In front of it: where the program is pointed at.
+    /// The proxy in front of it, for the program.
     pub(crate) recorder: Recorder,
 }
 
 impl Ministack {
-    /// The access key, and the secret, of the user that policies do not bind.
+    /// The access key, and also the secret, of the user that no policy restricts.
     pub(crate) const ROOT: &str = "test";
 
-    /// Starts one on a free port; `None` where it is not installed.
+    /// Starts ministack on a free port; `None` if it is not installed.
     pub(crate) async fn start() -> Option<Self> {
         let program = in_venv("ministack")?;
         let folder = tempfile::tempdir().expect("a folder");
-        // It cannot be told to choose: between this line and its start another program might take the port.
+        // ministack cannot choose a port itself: until it starts, another program might take this one.
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|free| free.local_addr());
         let address = free.expect("a free port");
         let mut child = Command::new(program)
@@ -60,12 +60,12 @@ impl Ministack {
         Some(Self { _child: child, _folder: folder, address, recorder })
     }
 
-    /// Its base URL, for the tests' own clients.
+    /// The base URL for the tests' own clients.
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// A bucket, made new.
+    /// Makes a new bucket.
     pub(crate) async fn make_bucket(&self, name: &str) -> Bucket {
         let bucket = Bucket::new(&self.url(), name, Self::ROOT, Self::ROOT);
         bucket.client.create_bucket().bucket(name).send().await.expect("a new bucket");

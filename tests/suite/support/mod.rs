@@ -1,5 +1,5 @@
-//! What the tests of several rooms share: outside tools, servers that misbehave by a script, and the real program as a
-//! process, with what it takes to speak to it and to read what it delivered.
+//! What the tests of several rooms share: outside tools, servers with scripted misbehaviour, and the real
+//! program as a process, with clients to talk to it and to read what it delivered.
 
 #![expect(
     clippy::unwrap_used,

@@ -1,6 +1,6 @@
 //! HTTP/2 frames as bytes, for clients that do what no library does.
 
-/// What begins a connection: the preface, and settings.
+/// The start of a connection: the preface, and settings.
 pub(crate) fn preface(settings: &[(u16, u32)]) -> Vec<u8> {
     let mut payload = Vec::new();
     for (name, value) in settings {
@@ -10,7 +10,7 @@ pub(crate) fn preface(settings: &[(u16, u32)]) -> Vec<u8> {
     [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), frame(SETTINGS, 0, 0, &payload)].concat()
 }
 
-/// The setting of how many bytes of each answer may be sent unasked.
+/// The setting of how many bytes of each answer may be sent without a window update.
 pub(crate) const INITIAL_WINDOW: u16 = 4;
 
 const DATA: u8 = 0;
@@ -28,7 +28,7 @@ pub(crate) fn post(stream: u32, path: &str, headers: &[(&str, &str)]) -> Vec<u8>
     frame(HEADERS, END_HEADERS, stream, &head("POST", path, headers))
 }
 
-/// A whole GET.
+/// A complete GET.
 pub(crate) fn get(stream: u32, path: &str) -> Vec<u8> {
     frame(HEADERS, END_HEADERS | END_STREAM, stream, &head("GET", path, &[]))
 }
@@ -50,22 +50,22 @@ pub(crate) fn data(stream: u32, bytes: &[u8]) -> Vec<u8> {
     frame(DATA, 0, stream, bytes)
 }
 
-/// A stream is given up.
+/// The cancellation of a stream.
 pub(crate) fn reset(stream: u32) -> Vec<u8> {
     frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes())
 }
 
-/// A ping, which is answered with as many bytes.
+/// A ping, which gets an answer of the same size.
 pub(crate) fn ping() -> Vec<u8> {
     frame(PING, 0, 0, &[7; 8])
 }
 
-/// Room for so many bytes more of an answer.
+/// Allows so many more bytes of an answer.
 pub(crate) fn window_update(stream: u32, bytes: u32) -> Vec<u8> {
     frame(WINDOW_UPDATE, 0, stream, &bytes.to_be_bytes())
 }
 
-/// The ids that a client may give to its streams, in order.
+/// The ids that a client may use for its streams, in order.
 pub(crate) fn stream_ids() -> impl Iterator<Item = u32> {
     (1..).step_by(2)
 }
@@ -84,7 +84,7 @@ fn head(method: &str, path: &str, headers: &[(&str, &str)]) -> Vec<u8> {
     block
 }
 
-/// A header that no table takes in.
+/// A header that no table stores.
 fn literal(block: &mut Vec<u8>, name: &str, value: &str) {
     block.push(0);
     for text in [name, value] {
@@ -93,7 +93,7 @@ fn literal(block: &mut Vec<u8>, name: &str, value: &str) {
     }
 }
 
-/// A length in the form of HPACK, with a prefix of 7 bits.
+/// A length in HPACK form, with a prefix of 7 bits.
 fn length(block: &mut Vec<u8>, len: usize) {
     let Some(mut rest) = len.checked_sub(127) else {
         block.push(u8::try_from(len).unwrap());

@@ -1,5 +1,5 @@
-//! A proxy in front of a store that passes every byte on as it is, and keeps what the program asked for. An action that
-//! the templates under `policies/` do not grant fails the test.
+//! A proxy in front of a store that passes every byte unchanged and records what the program requests. An
+//! action that no template under `policies/` grants fails the test.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -15,28 +15,28 @@ use super::scripted_http::Request;
 
 /// The largest head of a request, in bytes.
 const HEAD_BYTES_MAX: usize = 64 * 1_024;
-/// The largest body that is kept, in bytes: what STS and KMS are sent. Objects are not kept.
+/// The largest body that is kept, in bytes: what STS and KMS receive. Objects are not kept.
 const KEPT_BODY_BYTES_MAX: usize = 64 * 1_024;
 
-/// What was asked for, and what of it nobody grants.
+/// The recorded requests, and the actions that nothing grants.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Record(Arc<Mutex<Recorded>>);
 
 #[derive(Debug, Default)]
 struct Recorded {
     requests: Vec<Request>,
-    /// Whether nothing needs to be granted: what is asked is no service of AWS.
+    /// Whether no grant is needed, because the requests go to no AWS service.
     is_free: bool,
     not_granted: BTreeSet<String>,
 }
 
 impl Record {
-    /// For requests that no policy is about, such as to a webhook.
+    /// A record for requests that no policy covers, such as those to a webhook.
     pub(crate) fn free() -> Self {
         Self(Arc::new(Mutex::new(Recorded { is_free: true, ..Recorded::default() })))
     }
 
-    /// Takes down a request.
+    /// Records a request.
     pub(crate) fn note(&self, request: Request) {
         let granted = granted_actions();
         let is_free = self.0.lock().unwrap_or_else(PoisonError::into_inner).is_free;
@@ -49,7 +49,7 @@ impl Record {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).requests.push(request);
     }
 
-    /// Takes down what fails the test.
+    /// Records something that fails the test.
     fn refuse(&self, what: &str) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).not_granted.insert(what.to_owned());
     }
@@ -59,24 +59,24 @@ impl Record {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).requests.clone()
     }
 
-    /// To be called when the test is over, however it ended.
+    /// Must be called at the end of the test, however it ended.
     ///
     /// # Panics
     ///
-    /// When an action was not granted, and the test has not failed already.
+    /// If an action was not granted and the test has not failed already.
     pub(crate) fn all_was_granted(&self) {
         let recorded = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !std::thread::panicking() {
             let asked = &recorded.not_granted;
             assert!(
                 asked.is_empty(),
-                "the program asked for what no template under policies/ grants: {asked:?}"
+                "the program requested actions that no template under policies/ grants: {asked:?}"
             );
         }
     }
 }
 
-/// What the templates grant to the collector: the actions of every `Allow` in them.
+/// The actions that the templates grant to the collector: those of every `Allow`.
 fn granted_actions() -> &'static BTreeSet<String> {
     static GRANTED: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
         let mut granted = granted::actions();
@@ -86,7 +86,8 @@ fn granted_actions() -> &'static BTreeSet<String> {
     &GRANTED
 }
 
-/// The proxy. Dropped, it stops accepting, and fails the test where something was asked for that is not granted.
+/// The proxy. When dropped, it stops accepting, and fails the test if an action was requested that is not
+/// granted.
 #[derive(Debug)]
 pub(crate) struct Recorder {
     pub(crate) address: SocketAddr,
@@ -95,7 +96,7 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    /// Starts one in front of `upstream`.
+    /// Starts a proxy in front of `upstream`.
     pub(crate) async fn start(upstream: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("its address");
@@ -109,7 +110,7 @@ impl Recorder {
         Self { address, record, accepting }
     }
 
-    /// Its base URL.
+    /// The proxy's base URL.
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
@@ -139,32 +140,33 @@ async fn connection(mut client: TcpStream, upstream: SocketAddr, mut tap: Tap) {
                 break;
             }
         }
-        // The client is gone. Answers that are under way go nowhere.
+        // The client is gone, so answers in flight go nowhere.
     };
-    // Where either side ends, the other is ended: neither half-closes.
+    // If either side ends, the other is ended too: neither half-closes.
     tokio::select! {
         () = asked => {}
         _ = copy(&mut from_server, &mut to_client) => {}
     }
 }
 
-/// Reads the requests of one connection as they pass.
+/// Parses the requests of one connection as they pass.
 #[derive(Debug)]
 struct Tap {
     record: Record,
     now: Passing,
 }
 
-/// What is passing by.
+/// What is passing at present.
 #[derive(Debug)]
 enum Passing {
-    /// A head; what came of it.
+    /// A head; the part that has arrived.
     Head(Vec<u8>),
-    /// A body that is kept, and how much of it is to come.
+    /// A body to keep, and how much of it is missing.
     Kept(Request, usize),
-    /// A body that is not kept. Its request is noted already: whatever becomes of the body, it was asked for.
+    /// A body that is not kept. Its request is recorded already, because it was sent whatever happens to the
+    /// body.
     Skipped(usize),
-    /// What cannot be read, so nothing behind it can be either.
+    /// Something unreadable: nothing after it can be parsed either.
     Lost,
 }
 
@@ -200,7 +202,7 @@ impl Tap {
         }
     }
 
-    /// Reads a head, and says what follows it.
+    /// Parses a head, and returns what follows it.
     fn body_of(&self, head: &[u8]) -> Passing {
         let head = String::from_utf8_lossy(head);
         let mut lines = head.split("\r\n");
@@ -212,7 +214,7 @@ impl Tap {
             .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
             .collect();
         let request = Request { method, target, headers, body: Vec::new() };
-        // Nothing that the program sends is chunked: the store is told the length of every object.
+        // The program sends nothing chunked: the store is given the length of every object.
         let len = request.header("content-length").map_or(Ok(0), str::parse::<usize>);
         match len {
             Ok(len) if request.header("transfer-encoding").is_none() => {
@@ -245,7 +247,7 @@ fn skipped(left: usize) -> Passing {
 }
 
 #[test]
-fn requests_are_seen_however_they_are_cut() {
+fn requests_are_parsed_in_any_pieces() {
     let wire = b"PUT /lake/k HTTP/1.1\r\nContent-Length: 5\r\n\r\nbytes\
         POST / HTTP/1.1\r\ncontent-length: 17\r\n\r\nAction=AssumeRole\
         HEAD /lake/k HTTP/1.1\r\n\r\n";
@@ -264,7 +266,7 @@ fn requests_are_seen_however_they_are_cut() {
 
 #[test]
 #[should_panic(expected = "unknown: DELETE /lake?policy")]
-fn what_is_not_granted_fails() {
+fn an_action_that_is_not_granted_fails() {
     let record = Record::default();
     Tap::new(record.clone()).read(b"DELETE /lake?policy HTTP/1.1\r\n\r\n");
     record.all_was_granted();
@@ -272,7 +274,7 @@ fn what_is_not_granted_fails() {
 
 #[test]
 #[should_panic(expected = "a body without a length")]
-fn what_cannot_be_read_fails() {
+fn an_unreadable_request_fails() {
     let record = Record::default();
     Tap::new(record.clone()).read(b"PUT /lake/k HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n");
     record.all_was_granted();

@@ -1,4 +1,4 @@
-//! How much memory of a process is resident.
+//! The resident memory of a process.
 
 use std::fs;
 use std::sync::Arc;
@@ -8,10 +8,10 @@ use std::time::Duration;
 use rustix::process::Pid;
 use tokio::task::JoinHandle;
 
-/// How often it is looked at.
+/// How often it is measured.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// Watches how much memory of a process is resident.
+/// Measures the resident memory of a process.
 #[derive(Debug)]
 pub(crate) struct Resident {
     peak: Arc<AtomicU64>,
@@ -19,7 +19,7 @@ pub(crate) struct Resident {
 }
 
 impl Resident {
-    /// From now on.
+    /// Measures from now on.
     pub(crate) fn watch(pid: Pid) -> Self {
         let peak = Arc::new(AtomicU64::new(0));
         let watched = Arc::clone(&peak);
@@ -33,7 +33,7 @@ impl Resident {
         Self { peak, watching }
     }
 
-    /// The most since the last time it was asked.
+    /// The highest value since the last call.
     pub(crate) fn peak(&self) -> u64 {
         assert!(!self.watching.is_finished(), "the process ended");
         self.peak.swap(0, Ordering::Relaxed)

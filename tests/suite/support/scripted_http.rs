@@ -1,5 +1,6 @@
-//! An HTTP/1.1 server that answers by script and keeps every request as it stood on the wire: what no real server can be
-//! made to do on demand (redirects between regions, half an answer, none at all), and what only the wire shows (trailers).
+//! An HTTP/1.1 server that answers by script and keeps every request as sent. It does what no real server
+//! does on demand (redirects between regions, half an answer, none at all), and shows what is visible only on
+//! the wire (trailers).
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -14,7 +15,7 @@ use super::recorder::Record;
 /// The largest request that is read, in bytes.
 const REQUEST_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// One request as it came.
+/// One request as it arrived.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     pub(crate) method: String,
@@ -22,7 +23,7 @@ pub(crate) struct Request {
     pub(crate) target: String,
     /// By lower-case name.
     pub(crate) headers: BTreeMap<String, String>,
-    /// Undecoded: chunks and trailers are in it.
+    /// Undecoded: includes chunks and trailers.
     pub(crate) body: Vec<u8>,
 }
 
@@ -32,7 +33,7 @@ impl Request {
     }
 }
 
-/// What is done with one request.
+/// What happens to a request.
 #[derive(Clone, Debug)]
 pub(crate) enum Reply {
     /// A whole answer.
@@ -41,7 +42,7 @@ pub(crate) enum Reply {
     Close,
     /// The first bytes of an answer, then the connection is closed.
     Half,
-    /// Nothing, while the connection stays open.
+    /// No answer, while the connection stays open.
     Hang,
 }
 
@@ -50,7 +51,7 @@ impl Reply {
         Self::Answer { status, headers: Vec::new(), body: String::new() }
     }
 
-    /// An error as S3 words it.
+    /// An error in S3's format.
     pub(crate) fn s3_error(status: u16, code: &str) -> Self {
         let body = format!(
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>{code}</Code><Message>scripted</Message></Error>"
@@ -71,7 +72,8 @@ impl Reply {
 
 type Script = Arc<Mutex<dyn FnMut(&Request) -> Reply + Send>>;
 
-/// A running server; it ends when it is dropped, and fails the test where it was asked for what no template grants.
+/// A running server. It ends when dropped, and fails the test if an action was requested that no template
+/// grants.
 pub(crate) struct ScriptedHttp {
     addr: SocketAddr,
     record: Record,
@@ -83,7 +85,7 @@ impl ScriptedHttp {
         Self::start_with(script, Record::default()).await
     }
 
-    /// One that stands for no service of AWS: whatever is asked of it is right.
+    /// A server that stands for no AWS service: every request is allowed.
     pub(crate) async fn elsewhere(script: impl FnMut(&Request) -> Reply + Send + 'static) -> Self {
         Self::start_with(script, Record::free()).await
     }
@@ -131,7 +133,7 @@ async fn serve(mut stream: TcpStream, script: Script, record: Record) {
             Reply::Answer { status, headers, body } => (status, headers, body),
             Reply::Close => return,
             Reply::Half => {
-                // The peer may be gone already, which is as good.
+                // The peer may already be gone, which is fine.
                 drop(stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-le").await);
                 return;
             }
@@ -151,7 +153,7 @@ async fn serve(mut stream: TcpStream, script: Script, record: Record) {
     }
 }
 
-/// The next request; none when the peer has closed.
+/// The next request; `None` when the peer has closed.
 async fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Request> {
     let head_len = loop {
         if let Some(at) = find(buffer, b"\r\n\r\n") {

@@ -1,12 +1,12 @@
-//! A disk in memory that forgets at a crash what was not synced, and fails where it is told to.
+//! A disk in memory that forgets unsynced data at a crash, and fails on request.
 //!
-//! Names and bytes are durable apart: a name by the sync of its directory, bytes by the sync of their file. At a crash
-//! each write that was not synced is kept whole, in pieces of 512 bytes or not at all, as chance has it, whatever came
-//! before or after it; of the changes of names a beginning is kept. A sync that fails drops what it was to store, reads
-//! go on showing it, and the next sync says nothing of it.
+//! Names and bytes become durable separately: a name by a sync of its directory, bytes by a sync of their
+//! file. At a crash each unsynced write is kept whole, in pieces of 512 bytes or not at all, by chance and
+//! independently of other writes; of the name changes, a prefix is kept. A failed sync drops the data that it
+//! should store; reads still show that data, and the next sync succeeds silently.
 //!
-//! A disk outlives the processes that use it. Each holds a handle of its own ([`SimDisk::process`]), which a kill makes
-//! useless, and one at a time holds the lock.
+//! A disk outlives the processes that use it. Each process has its own handle ([`SimDisk::process`]), which a
+//! kill makes useless, and one process at a time holds the lock.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IoSlice};
@@ -14,18 +14,19 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use forebay::disk::Disk;
+use forebay::disk::DiskFile;
 use forebay::planted::{PlantedBug, planted};
-use forebay::spool::{Disk, DiskFile};
 
 pub(crate) use super::dice::Dice;
 use super::trace::Trace;
 
-/// What goes wrong.
+/// A fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Trouble {
-    /// The machine stops at this change and at every later one.
+    /// The machine stops at this change; this and all later changes fail.
     Crash,
-    /// This change alone fails.
+    /// Only this change fails.
     Fails(i32),
 }
 
@@ -41,7 +42,7 @@ struct Content {
     seen: Vec<u8>,
     durable: Vec<u8>,
     unsynced: Vec<(usize, Vec<u8>)>,
-    /// A sync failed: what is seen is not what is stored.
+    /// A sync failed: reads show data that is not stored.
     lies: bool,
 }
 
@@ -56,7 +57,7 @@ struct State {
     failures: u64,
     errors: u64,
     space_missed: u64,
-    /// How often something became of a manifest: its bytes, its name, its loss.
+    /// How often a manifest was changed: its bytes, its name, its removal.
     manifest_changes: u64,
     capacity: Option<u64>,
     unreadable: Option<(String, u64)>,
@@ -74,14 +75,14 @@ pub(crate) struct SimDisk {
     starved: Arc<Mutex<Starved>>,
 }
 
-/// When a process has no file handle left.
+/// When a process runs out of file handles.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Starved {
-    /// After so many calls that still find one.
+    /// After so many calls that still get one.
     after: u64,
     /// For so many calls.
     calls: u64,
-    /// How many have found none.
+    /// How many calls got none.
     met: u64,
 }
 
@@ -108,7 +109,7 @@ fn put(bytes: &mut Vec<u8>, at: usize, what: &[u8]) {
     bytes[at..at + what.len()].copy_from_slice(what);
 }
 
-/// A write by the sectors that it touches, each with where it begins.
+/// The sectors that a write touches, each with its start.
 fn sectors(at: usize, bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
     let (first, rest) = bytes.split_at(bytes.len().min(SECTOR - at % SECTOR));
     let behind = at + first.len();
@@ -144,8 +145,8 @@ impl State {
         changed
     }
 
-    /// As xfs, where no block is free and the directory needs one. The names of the manifest and its reserve take turns in
-    /// what the directory has.
+    /// Behaves like xfs when no block is free and the directory needs one. The names of the manifest and its
+    /// reserve alternate, so the directory has space for both.
     fn has_no_space_for_a_name(&mut self, name: &str) -> bool {
         let is_full = self.capacity.is_some_and(|capacity| capacity <= self.used());
         let is_new = name.starts_with("wal-") || name.starts_with("spare-");
@@ -178,7 +179,7 @@ impl State {
         }
     }
 
-    /// What a spool does can be told from the names it gives.
+    /// The names show what the spool is doing.
     fn count_rename(&self, from: &str, to: &str) {
         let what = match (from.split('-').next(), to.split('-').next()) {
             (Some("spare"), Some("wal")) => "disk: a released segment used again",
@@ -212,7 +213,7 @@ impl Default for SimDisk {
 }
 
 impl SimDisk {
-    /// An empty disk; `dice` decide how much of a failed write is written.
+    /// An empty disk; `dice` decide how much of a failed write is stored.
     pub(crate) fn new(dice: Dice, trace: Trace) -> Self {
         Self::of(Arc::new(Mutex::new(State { dice, trace, ..State::default() })))
     }
@@ -225,7 +226,7 @@ impl SimDisk {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The disk for a process of its own, which holds the lock. `None` where another, living one holds it.
+    /// The disk for a new process, which takes the lock. `None` if another living process holds it.
     pub(crate) fn process(&self) -> Option<Self> {
         let mut state = self.lock();
         let held = state.holder.as_ref().is_some_and(|holder| holder.load(Ordering::SeqCst));
@@ -237,44 +238,44 @@ impl SimDisk {
         Some(process)
     }
 
-    /// Ends this process: what it does from now on reaches nothing.
+    /// Ends this process: nothing that it does from now on has an effect.
     pub(crate) fn kill(&self) {
         self.alive.store(false, Ordering::SeqCst);
     }
 
-    /// Whether this process can still do anything: it is not killed, and its machine runs.
+    /// Whether this process can still act: it was not killed, and its machine runs.
     pub(crate) fn is_alive(&self) -> bool {
         self.alive.load(Ordering::SeqCst) && !self.lock().down
     }
 
-    /// Lets the change that comes `after` others from now on fail.
+    /// Makes the change that follows `after` further changes fail.
     pub(crate) fn trouble(&self, after: u64, trouble: Trouble) {
         let mut state = self.lock();
         let at = state.changes_made + 1 + after;
         state.troubles.push((at, trouble));
     }
 
-    /// How many changes the disk has refused that had space for them.
+    /// How many changes failed although there was space for them.
     pub(crate) fn errors(&self) -> u64 {
         self.lock().errors
     }
 
-    /// How many writes have found no space.
+    /// How many writes found no space.
     pub(crate) fn space_missed(&self) -> u64 {
         self.lock().space_missed
     }
 
-    /// How many changes have failed, but for want of space.
+    /// How many changes failed for reasons other than missing space.
     pub(crate) fn failures(&self) -> u64 {
         self.lock().failures
     }
 
-    /// Changes wherever a manifest may have.
+    /// A count that changes whenever a manifest may have changed.
     pub(crate) fn manifest_changes(&self) -> u64 {
         self.lock().manifest_changes
     }
 
-    /// Takes back the troubles that have not come up.
+    /// Removes the faults that have not occurred.
     pub(crate) fn clear_troubles(&self) {
         self.lock().troubles.clear();
     }
@@ -284,17 +285,17 @@ impl SimDisk {
         self.lock().capacity = bytes;
     }
 
-    /// Bytes that files take.
+    /// Bytes used by files.
     pub(crate) fn used(&self) -> u64 {
         self.lock().used()
     }
 
-    /// Lets reads fail that touch this byte of a file.
+    /// Makes reads fail that touch this byte of a file.
     pub(crate) fn set_unreadable(&self, name: &str, at: u64) {
         self.lock().unreadable = Some((name.to_owned(), at));
     }
 
-    /// Another disk with what this one holds.
+    /// A separate disk with the same content.
     pub(crate) fn copy(&self) -> Self {
         let state = self.lock();
         let copy = State {
@@ -306,13 +307,14 @@ impl SimDisk {
         Self::of(Arc::new(Mutex::new(copy)))
     }
 
-    /// Lets `calls` of this process that need a file handle find none, once `after` such calls have found one.
+    /// Makes `calls` calls of this process that need a file handle fail, after `after` such calls that
+    /// succeed.
     pub(crate) fn starve(&self, after: u64, calls: u64) {
         let mut starved = self.starved();
         *starved = Starved { after, calls, ..*starved };
     }
 
-    /// How many calls have found no file handle.
+    /// How many calls got no file handle.
     pub(crate) fn handles_missed(&self) -> u64 {
         self.starved().met
     }
@@ -321,7 +323,7 @@ impl SimDisk {
         self.starved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a file handle, where there is one.
+    /// Takes a file handle, if one is left.
     fn handle(&self, name: &str) -> io::Result<()> {
         let mut starved = self.starved();
         if starved.after > 0 || starved.calls == 0 {
@@ -337,7 +339,7 @@ impl SimDisk {
         Err(io::Error::from_raw_os_error(EMFILE))
     }
 
-    /// The bytes of a file, for a test to change.
+    /// Lets a test change the bytes of a file.
     pub(crate) fn rewrite(&self, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
         let mut state = self.lock();
         state.manifest_changes += 1;
@@ -347,13 +349,13 @@ impl SimDisk {
         (state.files[id].durable, state.files[id].unsynced) = (seen, Vec::new());
     }
 
-    /// What a file holds durably; `None` where its name is not durable.
+    /// The durable content of a file; `None` if its name is not durable.
     pub(crate) fn durable(&self, name: &str) -> Option<Vec<u8>> {
         let state = self.lock();
         state.durable_names.get(name).map(|id| state.files[*id].durable.clone())
     }
 
-    /// Flips a bit of a file, where it is stored and where it is seen.
+    /// Flips a bit of a file, both as stored and as read.
     pub(crate) fn flip(&self, name: &str, at: usize, bit: u32) {
         let mut state = self.lock();
         state.trace.note("flip", name, &[at as u64, u64::from(bit)]);
@@ -367,7 +369,8 @@ impl SimDisk {
         }
     }
 
-    /// Flips a bit of a file that is stored as it is seen. Returns which file that is, for [`Self::flip_back`].
+    /// Flips a bit of a file whose stored and visible bytes are equal. Returns the file, for
+    /// [`Self::flip_back`].
     pub(crate) fn flip_stored(&self, name: &str, at: usize, bit: u32) -> Option<usize> {
         let state = self.lock();
         let id = *state.names.get(name)?;
@@ -391,7 +394,7 @@ impl SimDisk {
         }
     }
 
-    /// The machine stops and starts again.
+    /// Stops the machine and starts it again.
     pub(crate) fn crash(&self, dice: &mut Dice) {
         let mut state = self.lock();
         state.manifest_changes += 1;
@@ -553,7 +556,7 @@ impl DiskFile for SimFile {
         if full {
             state.trace.count("disk: no space");
         }
-        // A write that fails, or that the machine stops in, has written a part.
+        // A failed write, or one during which the machine stops, has written a part.
         let written = match &outcome {
             Ok(()) => bytes.len(),
             Err(_) if full || was_down => 0,
@@ -570,7 +573,7 @@ impl DiskFile for SimFile {
         let changed = self.disk.change("sync", &self.name).inspect_err(|_| {
             let mut state = self.disk.lock();
             if !state.down && self.disk.alive.load(Ordering::SeqCst) {
-                // The kernel drops the pages, goes on showing them, and forgets that it failed.
+                // The kernel drops the pages but still shows them, and forgets the failure.
                 let file = &mut state.files[self.id];
                 if !std::mem::take(&mut file.unsynced).is_empty() {
                     file.lies = true;

@@ -1,4 +1,4 @@
-//! A TCP proxy in front of a store, to cut it off, or to lose its answers.
+//! A TCP proxy in front of a store, which can cut the connection or lose answers.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,22 +9,22 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// What becomes of connections, those that are open included.
+/// What happens to connections, including open ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Link {
-    /// All is passed on.
+    /// Everything is passed on.
     Up,
-    /// A connection ends as soon as it is made.
+    /// Every connection ends as soon as it is made.
     Cut,
-    /// Requests are passed on; where the answer begins, the connection ends: the store has done what was asked, and nobody was
-    /// told.
+    /// Requests are passed on, but the connection ends when the answer begins: the store has done the work,
+    /// and the client does not know.
     LosesAnswers,
 }
 
-/// The proxy. Dropped, it stops accepting.
+/// The proxy. When dropped, it stops accepting.
 #[derive(Debug)]
 pub(crate) struct TcpProxy {
-    /// Its base URL.
+    /// The proxy's base URL.
     pub(crate) url: String,
     link: watch::Sender<Link>,
     broken: Arc<AtomicU64>,
@@ -32,7 +32,7 @@ pub(crate) struct TcpProxy {
 }
 
 impl TcpProxy {
-    /// Starts one in front of `upstream`, with the link up.
+    /// Starts a proxy in front of `upstream`, with the link up.
     pub(crate) async fn start(upstream: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("its address"));
@@ -42,7 +42,7 @@ impl TcpProxy {
         Self { url, link, broken, accepting }
     }
 
-    /// Changes the link. Connections of the state before end.
+    /// Changes the link. Connections of the previous state end.
     pub(crate) fn set(&self, link: Link) {
         self.link.send_replace(link);
     }
@@ -84,7 +84,7 @@ async fn connection(
         }
         let Ok(mut server) = TcpStream::connect(upstream).await else { return };
         if link == Link::Up {
-            // Either side may end a connection as it likes.
+            // Either side may end the connection.
             drop(copy_bidirectional(&mut client, &mut server).await);
         } else if lose_answer(&mut client, &mut server).await {
             broken.fetch_add(1, Ordering::Relaxed);
@@ -96,7 +96,7 @@ async fn connection(
     }
 }
 
-/// Passes requests on until the server answers; true where it did.
+/// Passes requests on until the server answers. Returns whether it did.
 async fn lose_answer(client: &mut TcpStream, server: &mut TcpStream) -> bool {
     let (mut from_client, mut from_server) = (vec![0; 65_536], [0]);
     loop {

@@ -1,4 +1,4 @@
-//! TLS in front of a server that speaks plain HTTP, for SDKs that speak nothing else. It passes bytes, and changes none.
+//! TLS in front of a plain HTTP server, for SDKs that support only TLS. Passes bytes unchanged.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -12,19 +12,19 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
-/// It accepts until it is dropped.
+/// Accepts until it is dropped.
 #[derive(Debug)]
 pub(crate) struct TlsFront {
-    /// Its base URL.
+    /// The base URL.
     pub(crate) url: String,
-    /// The file with the certificate that a client is to trust.
+    /// The file with the certificate that clients must trust.
     pub(crate) authority: PathBuf,
     _folder: tempfile::TempDir,
     accepting: JoinHandle<()>,
 }
 
 impl TlsFront {
-    /// Starts one in front of `upstream`, a base URL of plain HTTP.
+    /// Starts a front for `upstream`, a base URL of plain HTTP.
     pub(crate) async fn start(upstream: &str) -> Self {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -57,7 +57,7 @@ impl Drop for TlsFront {
     }
 }
 
-/// Ends as either side does.
+/// Ends when either side ends.
 async fn pass(acceptor: TlsAcceptor, stream: TcpStream, upstream: SocketAddr) {
     let Ok(mut client) = acceptor.accept(stream).await else { return };
     let Ok(mut server) = TcpStream::connect(upstream).await else { return };

@@ -1,5 +1,5 @@
-//! Outside programs that some tests need: those that `tests/run` sets up, and those of the system. Where one is missing
-//! the test ends early, having said so; in CI it fails.
+//! Outside programs that some tests need: those that `tests/run` sets up, and those of the system. If one is
+//! missing, the test is skipped with a message; in CI it fails.
 
 use std::env;
 use std::io::Write;
@@ -11,19 +11,21 @@ use tokio::time::timeout;
 
 pub(crate) use super::ministack::Ministack;
 
-/// Time for a program that does one short thing. Generous: the machine may be busy with all the other tests.
+/// Time for a program with one short task. Generous, because all other tests may be running.
 const PROGRAM_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Something in the folder that `tests/run` sets up, named from that folder: `$FOREBAY_TEST_TOOLS`, else `.tools`.
+/// A tool in the folder that `tests/run` sets up (`$FOREBAY_TEST_TOOLS`, by default `.tools`), by its
+/// relative path.
 ///
 /// # Panics
 ///
-/// When it is missing and `CI` is set.
+/// If it is missing and `CI` is set.
 pub(crate) fn require(relative: &str) -> Option<PathBuf> {
     found(in_folder(relative), relative, "`tests/run` sets it up")
 }
 
-/// As [`require`], for what a command of its own sets up: where it is missing the test is skipped, in CI too.
+/// Like [`require`], for a tool that a separate command sets up: if it is missing the test is skipped, in CI
+/// too.
 pub(crate) fn extra(relative: &str, command: &str) -> Option<PathBuf> {
     let tool = in_folder(relative);
     if tool.is_none() {
@@ -39,11 +41,11 @@ fn in_folder(relative: &str) -> Option<PathBuf> {
     tool.exists().then_some(tool)
 }
 
-/// A program of the Python environment among those tools.
+/// A program in the Python environment of these tools.
 ///
 /// # Panics
 ///
-/// As [`require`].
+/// Like [`require`].
 pub(crate) fn in_venv(program: &str) -> Option<PathBuf> {
     require(&format!("venv/bin/{program}"))
 }
@@ -52,7 +54,7 @@ pub(crate) fn in_venv(program: &str) -> Option<PathBuf> {
 ///
 /// # Panics
 ///
-/// As [`require`].
+/// Like [`require`].
 pub(crate) fn on_path(program: &str) -> Option<PathBuf> {
     found(path_of(program), program, "install it with the system's packages")
 }
@@ -65,23 +67,23 @@ fn found(tool: Option<PathBuf>, name: &str, remedy: &str) -> Option<PathBuf> {
     tool
 }
 
-/// Says that a test was not run, and why.
+/// Reports that a test was skipped, and why.
 ///
 /// # Panics
 ///
-/// With `FOREBAY_NO_SKIP`: the commands that run one test set it.
+/// With `FOREBAY_NO_SKIP`, which the commands that run one test set.
 pub(crate) fn skipped(why: &str) {
     assert!(env::var_os("FOREBAY_NO_SKIP").is_none(), "this test was asked for, and it cannot be run: {why}");
-    // Past the test runner, which keeps what a passing test prints to itself.
+    // Bypasses the test runner, which hides the output of passing tests.
     let said = writeln!(std::io::stderr(), "\n*** SKIPPED, NOT PASSED: {why} ***\n");
     said.expect("standard error");
 }
 
-/// Runs a command to its end, off the runtime's threads: servers of the test go on meanwhile.
+/// Runs a command to its end on another thread, so that the servers of the test keep running.
 ///
 /// # Panics
 ///
-/// When it cannot be started, or is not done in time.
+/// If it cannot be started, or does not end in time.
 pub(crate) async fn run(command: Command) -> Output {
     let mut command = tokio::process::Command::from(command);
     command.stdin(Stdio::null()).kill_on_drop(true);
@@ -91,7 +93,7 @@ pub(crate) async fn run(command: Command) -> Output {
         .unwrap_or_else(|error| panic!("{command:?} could not be started: {error}"))
 }
 
-/// A program of the system that few machines have: where it is missing the test is skipped, in CI too.
+/// A program of the system that few machines have: if it is missing the test is skipped, in CI too.
 pub(crate) fn extra_on_path(program: &str) -> Option<PathBuf> {
     let file = path_of(program);
     if file.is_none() {
@@ -109,7 +111,7 @@ fn path_of(program: &str) -> Option<PathBuf> {
 ///
 /// # Panics
 ///
-/// As [`run`], and when it fails, or writes what is not UTF-8.
+/// Like [`run`], and if the command fails or writes invalid UTF-8.
 pub(crate) async fn stdout_of(command: Command) -> String {
     let shown = format!("{command:?}");
     let output = run(command).await;

@@ -1,4 +1,5 @@
-//! What happened, in order, as one number: two runs that did the same have the same, and two that did not do not.
+//! A trace of events, in order, reduced to one number: runs that did the same have the same number, others do
+//! not.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use siphasher::sip::SipHasher13;
 
-/// What happened. Clones are the same trace.
+/// The events so far. Clones are the same trace.
 #[derive(Clone, Default)]
 pub(crate) struct Trace(Arc<Mutex<Happened>>);
 
@@ -20,17 +21,17 @@ struct Happened {
 }
 
 impl Trace {
-    /// A trace that also tells everything on standard error.
+    /// A trace that also prints every event on standard error.
     pub(crate) fn told() -> Self {
         Self(Arc::new(Mutex::new(Happened { told: true, ..Happened::default() })))
     }
 
-    /// A trace that keeps everything, so that two can be held against each other.
+    /// A trace that keeps every event, so that two traces can be compared.
     pub(crate) fn kept() -> Self {
         Self(Arc::new(Mutex::new(Happened { kept: Some(Vec::new()), ..Happened::default() })))
     }
 
-    /// Where two traces that were kept part: what happened in this one, and what in the other.
+    /// The first difference between two kept traces: the event of this one, and that of the other.
     pub(crate) fn parts_from(&self, other: &Self) -> Option<(String, String)> {
         let (ours, theirs) = (self.lock().kept.clone()?, other.lock().kept.clone()?);
         let len = ours.len().max(theirs.len());
@@ -43,7 +44,7 @@ impl Trace {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Something happened.
+    /// Notes an event.
     pub(crate) fn note(&self, what: &str, to: &str, numbers: &[u64]) {
         let mut happened = self.lock();
         if happened.told {
@@ -59,7 +60,7 @@ impl Trace {
         numbers.iter().for_each(|number| happened.hash.write_u64(*number));
     }
 
-    /// Something happened with these bytes.
+    /// Notes an event that involves these bytes.
     pub(crate) fn note_bytes(&self, what: &str, to: &str, at: u64, bytes: &[u8]) {
         self.note(what, to, &[at, bytes.len() as u64, u64::from(crc32fast::hash(bytes))]);
         if self.lock().told && to.starts_with("MANIFEST") {
@@ -67,17 +68,17 @@ impl Trace {
         }
     }
 
-    /// Something came up that a simulation must reach often enough.
+    /// Counts something that a simulation must reach often enough.
     pub(crate) fn count(&self, what: &'static str) {
         *self.lock().counts.entry(what).or_default() += 1;
     }
 
-    /// How often each thing came up.
+    /// How often each of these occurred.
     pub(crate) fn counts(&self) -> BTreeMap<&'static str, u64> {
         self.lock().counts.clone()
     }
 
-    /// Everything until now, as one number.
+    /// All events so far as one number.
     pub(crate) fn hash(&self) -> u64 {
         self.lock().hash.finish()
     }

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How often a condition is looked at. Short beside what is waited for, long beside one look.
+/// How often a condition is checked. Short compared with the wait, long compared with one check.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Looks at `condition` until it gives a value.
+/// Checks `condition` until it returns a value.
 ///
 /// # Panics
 ///
-/// When it has given none for as long as `limit`; the text names `what` was waited for.
+/// If it returns none within `limit`; the message names `what`.
 pub(crate) async fn until<T>(
     what: &str,
     limit: Duration,
@@ -22,7 +22,7 @@ pub(crate) async fn until<T>(
         if let Some(value) = condition().await {
             return value;
         }
-        assert!(Instant::now() < deadline, "waited {limit:?} in vain for {what}");
+        assert!(Instant::now() < deadline, "timed out after {limit:?} waiting for {what}");
         tokio::time::sleep(POLL_INTERVAL).await;
     }
 }

@@ -1,5 +1,5 @@
-//! A disk that counts its calls by kind and by the file they touch, and lets one of them fail, or all of its kind from then
-//! on.
+//! A disk that counts its calls by kind and by the role of their file, and lets one of them fail, or all of
+//! its kind from then on.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use forebay::spool::{Disk, DiskFile};
+use forebay::disk::Disk;
+use forebay::disk::DiskFile;
 
 use crate::support::sim_disk::SimDisk;
 
@@ -28,23 +29,24 @@ pub(super) enum Op {
 }
 
 impl Op {
-    /// Whether it needs a new file handle. A sync of a directory does not: the spool's are open.
+    /// Whether it needs a new file handle. A sync of a directory does not, because the spool keeps its
+    /// directories open.
     pub(super) fn needs_handle(self) -> bool {
         matches!(self, Self::Open | Self::Create | Self::List)
     }
 }
 
-/// What a file is to the spool.
+/// The role of a file in the spool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Role {
     Ident,
     /// The manifest in use.
     Manifest,
-    /// A manifest that has not its name yet.
+    /// A manifest before its rename.
     NewManifest,
     /// A segment under its final name.
     Segment,
-    /// A segment that is being made, or a released one that waits to be used again.
+    /// A segment in preparation, or a released one waiting for reuse.
     NextSegment,
     Index,
     Fingerprints,
@@ -72,12 +74,12 @@ impl Role {
             _ if name.starts_with("staging") => Self::Staged,
             _ if name.starts_with("parked") => Self::Parked,
             _ if name.starts_with("quarantine") => Self::Quarantine,
-            _ => panic!("{name}: say what this file is"),
+            _ => panic!("{name}: add the role of this file here"),
         }
     }
 }
 
-/// One call of a run: the `nth` (from 1) of its kind on files of its role.
+/// A call of a run: the `nth` (from 1) of its kind on files of its role.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Site {
     pub(super) op: Op,
@@ -91,16 +93,16 @@ impl fmt::Debug for Site {
     }
 }
 
-/// How much of a call is done although it is said to have failed.
+/// How much of a call is done although it fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Done {
     Nothing,
-    /// Of a write: the first half of its bytes.
+    /// For a write: the first half of its bytes.
     Half,
     All,
 }
 
-/// What the failing call says, and what it did.
+/// The error of the failing call, and how much it did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Fault {
     pub(super) error: Error,
@@ -128,38 +130,38 @@ impl Error {
         errno.raw_os_error()
     }
 
-    /// Whether it may pass by itself: no space, or no file handle.
+    /// Whether it may be temporary: no space, or no file handles.
     pub(super) fn may_pass(self) -> bool {
         self != Self::Eio
     }
 }
 
-/// What fails in one run.
+/// The failure of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Case {
     pub(super) site: Site,
     pub(super) fault: Fault,
-    /// Whether every later call of this kind fails too, whatever its file.
+    /// Whether every later call of this kind also fails, on any file.
     pub(super) lasting: bool,
 }
 
-/// Where the program was when the call failed.
+/// The phase of the program at the failed call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     Opening,
     Running,
 }
 
-/// What happened so far in one run, over all lives of the spool.
+/// The events of one run so far, over all lives of the spool.
 #[derive(Debug, Default)]
 pub(super) struct Record {
     pub(super) case: Option<Case>,
     pub(super) calls: BTreeMap<(Op, Role), u64>,
     pub(super) struck: Option<Phase>,
     pub(super) opening: bool,
-    /// The failure lasts no longer.
+    /// The failure is over.
     pub(super) mended: bool,
-    /// Whether the fault struck in this life.
+    /// Whether the fault occurred in this life.
     pub(super) struck_now: bool,
     pub(super) broken_rules: Vec<String>,
 }
@@ -177,7 +179,7 @@ impl Recorder {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets nothing fail any more; the calls so far.
+    /// Ends all failures; returns the calls so far.
     pub(super) fn mend(&self) -> BTreeMap<(Op, Role), u64> {
         let mut record = self.get();
         (record.case, record.mended) = (None, true);
@@ -191,7 +193,7 @@ impl Recorder {
         let nth = *count;
         let case = record.case?;
         let hit = case.site == Site { op, role, nth };
-        // Where there are no handles, whatever needs one fails.
+        // Without handles, every call that needs one fails.
         let alike = case.site.op == op || (case.fault.error == Error::Emfile && op.needs_handle());
         let still = record.struck.is_some() && case.lasting && !record.mended && alike;
         if hit {
@@ -202,14 +204,14 @@ impl Recorder {
     }
 }
 
-/// A file's name as it is now, and whether a sync of it has failed.
+/// The current name of a file, and whether a sync of it has failed.
 #[derive(Debug)]
 struct Known {
     name: Mutex<String>,
     sync_failed: AtomicBool,
 }
 
-/// The disk as one life of the spool sees it. Clones are the same.
+/// The disk as seen by one life of the spool. Clones are the same disk.
 #[derive(Clone, Debug)]
 pub(super) struct FaultyDisk {
     inner: SimDisk,
@@ -230,12 +232,12 @@ impl FaultyDisk {
         Self { inner, recorder, files: Arc::default(), alive: Arc::new(RwLock::new(true)) }
     }
 
-    /// The process is gone: what its threads still try is not done and not counted.
+    /// The process is gone: later attempts of its threads are not executed or counted.
     pub(super) fn kill(&self) {
         *self.alive.write().unwrap_or_else(PoisonError::into_inner) = false;
     }
 
-    /// Does a call, or as much of it as its fault says. `half` does a half.
+    /// Executes a call, or the part that its fault allows. `half` executes half of it.
     fn call<T>(
         &self,
         op: Op,
@@ -243,7 +245,7 @@ impl FaultyDisk {
         whole: impl FnOnce() -> io::Result<T>,
         half: impl FnOnce() -> io::Result<()>,
     ) -> io::Result<T> {
-        // Held to the end, so that nothing is done after a kill.
+        // Held to the end, so that nothing is executed after a kill.
         let alive = self.alive.read().unwrap_or_else(PoisonError::into_inner);
         if !*alive {
             return Err(io::Error::from_raw_os_error(Error::Eio.errno()));

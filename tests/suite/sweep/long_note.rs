@@ -1,8 +1,9 @@
-//! A seal with a very long note, so that the manifest is written anew: tens of thousands of ordinary ones would do the same.
+//! A seal with a very long note, so that the manifest is rewritten, as tens of thousands of ordinary notes
+//! would cause.
 
 use forebay::call::LineSink as _;
+use forebay::log::{Encoded, RequestFrames};
 use forebay::object::{ObjectKey, ObjectName};
-use forebay::spool::{Encoded, RequestFrames};
 use forebay::time::Clock as _;
 use sha2::{Digest as _, Sha256};
 use tokio::time::{Instant, timeout};
@@ -10,9 +11,9 @@ use tokio::time::{Instant, timeout};
 use super::node::{HANG, Node, destination, source};
 use super::world::{POLL, World};
 
-/// Longer than a manifest may be before it is written anew.
+/// Longer than the size at which a manifest is rewritten.
 const LONG: usize = 1_100_000;
-/// Stored and sealed by hand, and by hand said to be delivered: it is not counted.
+/// Stored, sealed and committed by hand: it is not counted.
 pub(super) const UNCOUNTED: &str = "{\"uncounted\":true}";
 
 /// Seals and commits a line of a source with a long note, and waits until a new manifest is begun.
@@ -36,8 +37,8 @@ pub(super) async fn write(world: &World, node: &Node, name: &str) {
 }
 
 fn seal_and_commit(node: &Node, name: &str) -> Option<()> {
-    let outlet = &node.outlet;
-    let batch = outlet.open_batches().into_iter().find(|batch| batch.key.source == source(name))?;
+    let log = &node.log;
+    let batch = log.open_batches().into_iter().find(|batch| batch.key.source == source(name))?;
     let text = format!("{UNCOUNTED}\n");
     let at = batch.first_received_at;
     let encoded = Encoded {
@@ -53,7 +54,7 @@ fn seal_and_commit(node: &Node, name: &str) -> Option<()> {
         next_received_at: None,
         hours: Vec::new(),
     };
-    let (to, node_id, spool_id) = (destination(name), outlet.node(), outlet.spool_id());
+    let (to, node_id, spool_id) = (destination(name), log.node(), log.spool_id());
     let object = ObjectName {
         first_received_at: at,
         node: &node_id,
@@ -61,6 +62,6 @@ fn seal_and_commit(node: &Node, name: &str) -> Option<()> {
         first_position: batch.first,
     };
     let key = ObjectKey::of_batch(&to.bucket, batch.key.stream, &batch.key.source, batch.key.day, object);
-    let seal = outlet.seal(&batch.key, &encoded, to, key).ok()?;
-    outlet.commit(&seal, None).ok()
+    let seal = log.seal(&batch.key, &encoded, to, key).ok()?;
+    log.commit(&seal, None).ok()
 }

@@ -1,5 +1,5 @@
-//! The I/O sweep, in the manner of SQLite's tests: a fixed load through the real spool and its delivery, again and again, in
-//! which each call to the disk fails once, and in which all of its kind fail from then on, for every call and every error.
+//! The I/O sweep, in the manner of SQLite's tests: runs a fixed load through the real spool and its delivery
+//! repeatedly, and lets each call to the disk fail, once and from then on, with every error.
 
 #![expect(clippy::indexing_slicing, reason = "tests fail by a panic that names the line")]
 
@@ -26,14 +26,14 @@ use world::{End, Load, Step, World};
 
 use crate::support::sim_disk::Dice;
 
-/// Runs at a time: most of a run is spent waiting, most of one with large objects is not.
+/// Runs at a time. Most runs spend their time waiting; those with large objects do not.
 const WORKERS: usize = 16;
 const WORKERS_ON_LARGE: usize = 8;
-/// One sweep at a time, so that a run that takes long hangs.
+/// One sweep at a time, so that a run that takes long is really hanging.
 static TURN: Mutex<()> = Mutex::new(());
-/// Failures that are told in full.
+/// The most failures reported in full.
 const TOLD_MAX: usize = 20;
-/// Runs of one case until its call comes.
+/// The most runs of one case until its call occurs.
 const TRIES_MAX: u32 = 20;
 
 const EVERYDAY: Load = Load {
@@ -76,7 +76,7 @@ const LARGE: Load = Load {
     ],
 };
 
-/// A manifest that has grown long is written anew.
+/// A manifest that has become long and is rewritten.
 const LONG_MANIFEST: Load = Load {
     segment_bytes: 16 * 1_024,
     sources: &["web", "long"],
@@ -89,7 +89,7 @@ const LONG_MANIFEST: Load = Load {
     ],
 };
 
-/// The errors that a kind of call can meet.
+/// The errors that a kind of call can return.
 fn faults(op: Op) -> Vec<Fault> {
     let fault = |(error, done)| Fault { error, done };
     let errors: &[(Error, Done)] = match op {
@@ -121,20 +121,21 @@ fn faults(op: Op) -> Vec<Fault> {
     errors.iter().copied().map(fault).collect()
 }
 
-/// The cases of the calls that `counted` names: every call fails, once and from then on, with each error that leads
-/// elsewhere; with `FOREBAY_SWEEP=all` with every error.
+/// The cases for the calls in `counted`: every call fails, once and from then on, with each error that has a
+/// different effect; with `FOREBAY_SWEEP=all` with every error.
 fn cases(counted: &BTreeMap<(Op, Role), u64>, of: impl Fn(Role) -> bool) -> Vec<Case> {
     let sites = counted
         .iter()
         .filter(|((_, role), _)| of(*role))
         .flat_map(|((op, role), calls)| (1..=*calls).map(|nth| Site { op: *op, role: *role, nth }));
     let all = env::var_os("FOREBAY_SWEEP").is_some_and(|value| value == "all");
-    // A quota ends like a disk, and what lasts is the same for the calls after it, whatever the first one did.
+    // A quota acts like a full disk, and a lasting failure has the same effect on later calls for any first
+    // one.
     let quota = |case: &Case| {
         case.fault.error == Error::Edquot && (case.lasting || !matches!(case.site.op, Op::Write | Op::Create))
     };
     let same = |case: &Case| case.lasting && case.fault.done != Done::Nothing;
-    // What needs no space of its own is not refused it for long.
+    // Calls that need no space are not refused for lack of it permanently.
     let brief = |case: &Case| {
         let small = matches!(case.site.op, Op::Rename | Op::Remove | Op::SyncDir);
         case.lasting && case.fault.error == Error::Enospc && small
@@ -147,7 +148,7 @@ fn cases(counted: &BTreeMap<(Op, Role), u64>, of: impl Fn(Role) -> bool) -> Vec<
         .collect()
 }
 
-/// What became of one run.
+/// The result of one run.
 #[derive(Debug)]
 struct Outcome {
     struck: Option<Phase>,
@@ -157,12 +158,12 @@ struct Outcome {
     calls: BTreeMap<(Op, Role), u64>,
 }
 
-/// Runs the load with a failure, then mends the disk, recovers, and counts what is in the store.
+/// Runs the load with a failure, then repairs the disk, recovers, and counts the lines in the store.
 async fn run(load: Load, case: Option<Case>) -> Outcome {
     let began = Instant::now();
     let recorder = Recorder::new(case);
     let mut world = World::new(load, recorder.clone(), case.is_some_and(|case| case.lasting));
-    // Half of the runs lose what was not synced when the process ends, the others keep it.
+    // Half of the runs lose unsynced data when the process ends, the others keep it.
     let cut = case.is_some_and(|case| (case.site.nth + u64::from(case.lasting)).is_multiple_of(2));
     let mut dice = Dice(case.map_or(0, |case| case.site.nth));
     let (mut stopped, mut refused, mut judged) = (false, false, false);
@@ -187,7 +188,7 @@ async fn run(load: Load, case: Option<Case>) -> Outcome {
     Outcome { struck: record.struck, stopped, refused, took: began.elapsed(), calls }
 }
 
-/// Holds what became of a life in which a call failed against what must become of it.
+/// Compares the result of a life in which a call failed with the required one.
 fn judge(case: &Case, phase: Phase, lived: Option<bool>) {
     match (phase, verdict(case)) {
         (Phase::Running, Verdict::Stops) => assert_eq!(lived, Some(true), "it must stop"),
@@ -196,20 +197,21 @@ fn judge(case: &Case, phase: Phase, lived: Option<bool>) {
     }
 }
 
-/// Recovers with nothing failing any more: what was not answered is sent again, the power fails, and all is delivered.
+/// Recovers without failures: resends unacknowledged lines, simulates a power failure, and delivers
+/// everything.
 async fn finish(world: &mut World, dice: &mut Dice) {
     let node = world.open().await.unwrap_or_else(|| panic!("it does not open: {:?}", world.refusals));
     world.send_again(&node).await;
-    assert!(!world.end(node, End::PowerCut, dice).await, "it stopped with nothing failing");
+    assert!(!world.end(node, End::PowerCut, dice).await, "it stopped without a failure");
     let node = world.open().await.unwrap_or_else(|| panic!("it does not open: {:?}", world.refusals));
     for name in world.load.sources {
         world.deliver(&node, name).await;
     }
     world.keeps_no_more_than_it_needs(&node).await;
-    assert!(!world.end(node, End::InOrder, dice).await, "it stopped with nothing failing");
+    assert!(!world.end(node, End::InOrder, dice).await, "it stopped without a failure");
 }
 
-/// Each line is in the store once.
+/// Checks that each line is in the store once.
 fn count(world: &World, case: Option<Case>) {
     let stored = world.stored();
     let missing = world.answered.keys().filter(|line| !stored.contains_key(*line)).count();
@@ -217,17 +219,14 @@ fn count(world: &World, case: Option<Case>) {
     let strange = stored.keys().filter(|line| !world.answered.contains_key(*line)).count();
     if case.is_some_and(|case| may_lose(&case)) {
         let lost = world.lost.len();
-        assert!(
-            missing <= lost || world.unreadable,
-            "{missing} missing, and only {lost} are said to be lost"
-        );
+        assert!(missing <= lost || world.unreadable, "{missing} missing, but only {lost} are reported lost");
     } else {
-        assert_eq!((missing, world.lost.len()), (0, 0), "answered and not stored, said to be lost");
+        assert_eq!((missing, world.lost.len()), (0, 0), "acknowledged but not stored, and reported lost");
     }
     assert_eq!((doubled, strange), (0, 0), "stored twice, never sent");
 }
 
-/// Runs a part of all cases, several at a time; how many failed calls struck, and what came of them.
+/// Runs some of all cases, several at a time; reports how many failures occurred, and their effects.
 fn sweep(what: &str, load: Load, workers: usize, of: impl Fn(Role) -> bool) {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let began = Instant::now();
@@ -239,7 +238,7 @@ fn sweep(what: &str, load: Load, workers: usize, of: impl Fn(Role) -> bool) {
         for _ in 0..workers {
             scope.spawn(|| {
                 while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    // Threads are not always as far when a call comes, so the one that is to fail may not come.
+                    // Threads progress differently in each run, so the call that should fail may not occur.
                     for attempt in 1..=TRIES_MAX {
                         match catch_unwind(AssertUnwindSafe(|| block_on(run(load, Some(*case))))) {
                             Ok(outcome) if outcome.struck.is_none() && attempt < TRIES_MAX => continue,
@@ -283,14 +282,15 @@ fn sweep(what: &str, load: Load, workers: usize, of: impl Fn(Role) -> bool) {
     assert!(sure.is_empty(), "these calls come in every run, and were not met: {sure:?}");
 }
 
-/// How many calls of each kind runs make in which nothing fails.
+/// How many calls of each kind occur in runs without failures.
 struct Counted {
     most: BTreeMap<(Op, Role), u64>,
     least: BTreeMap<(Op, Role), u64>,
 }
 
 impl Counted {
-    /// Counts in as many runs as go on at a time later: how threads take turns moves the numbers.
+    /// Counts in as many concurrent runs as the sweep uses later, because thread scheduling affects the
+    /// numbers.
     fn of(load: Load, workers: usize) -> Self {
         let runs: Vec<Outcome> = std::thread::scope(|scope| {
             let begin = |_| scope.spawn(|| block_on(run(load, None)));
@@ -299,7 +299,7 @@ impl Counted {
         });
         let (mut most, mut least) = (BTreeMap::new(), BTreeMap::new());
         for run in &runs {
-            assert_eq!((run.stopped, run.refused), (false, false), "nothing fails in the first runs");
+            assert_eq!((run.stopped, run.refused), (false, false), "the first runs have no failures");
             for (kind, calls) in &run.calls {
                 let known = most.entry(*kind).or_default();
                 *known = (*calls).max(*known);
@@ -312,7 +312,7 @@ impl Counted {
         Self { most, least }
     }
 
-    /// Whether every run made this call.
+    /// Whether this call occurred in every run.
     fn is_sure(&self, site: Site) -> bool {
         self.least.get(&(site.op, site.role)).is_some_and(|calls| site.nth <= *calls)
     }
@@ -330,17 +330,17 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 #[test]
-fn each_call_to_the_disk_fails_once_and_from_then_on() {
+fn every_disk_call_may_fail_once_or_permanently() {
     sweep("everyday", EVERYDAY, WORKERS, |_| true);
 }
 
 #[test]
-fn each_call_for_an_object_too_large_for_memory_fails_once_and_from_then_on() {
+fn every_disk_call_for_large_objects_may_fail_once_or_permanently() {
     sweep("large objects", LARGE, WORKERS_ON_LARGE, |role| matches!(role, Role::Staged | Role::Parked));
 }
 
 #[test]
-fn each_call_for_a_new_manifest_fails_once_and_from_then_on() {
+fn every_disk_call_for_a_new_manifest_may_fail_once_or_permanently() {
     let manifests = [Role::Manifest, Role::NewManifest, Role::Reserve, Role::Directory];
     sweep("a long manifest", LONG_MANIFEST, WORKERS, |role| manifests.contains(&role));
 }

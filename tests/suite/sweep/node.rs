@@ -7,13 +7,14 @@ use std::time::Duration;
 use forebay::alarms::Alarms;
 use forebay::batch::DueRule;
 use forebay::delivery::{Delivery, DeliverySettings, Parts};
+use forebay::log::Log;
 use forebay::metrics::Metrics;
 use forebay::object::{BucketString, Destination, Encryption};
 use forebay::random::Random;
 use forebay::retry::Backoff;
 use forebay::runtime::SystemClock;
 use forebay::sources::SourceId;
-use forebay::spool::{Outlet, Recovered, Spool, SpoolOptions};
+use forebay::spool::{Recovered, Spool, SpoolOptions};
 use forebay::store::fake::FakeStore;
 use forebay::time::{Clock, DAY_MS, UnixMillis};
 use tokio::task::JoinHandle;
@@ -21,12 +22,12 @@ use tokio::time::timeout;
 
 use super::faulty::FaultyDisk;
 
-/// Nothing may take longer: what does, hangs.
+/// The time limit of any step; longer means that it hangs.
 pub(super) const HANG: Duration = Duration::from_secs(10);
 /// 2023-11-14, 22:13:20.
 const EVENING: i64 = 1_700_000_000_000;
 
-/// The wall clock stands until it is set; monotonic time runs.
+/// The wall clock stands still until it is set; monotonic time runs.
 #[derive(Debug)]
 pub(super) struct StandingClock(AtomicI64, SystemClock);
 
@@ -71,11 +72,11 @@ pub(super) struct Node {
     pub(super) disk: FaultyDisk,
     pub(super) delivery: Delivery,
     scheduler: JoinHandle<()>,
-    pub(super) outlet: Outlet,
+    pub(super) log: Arc<dyn Log>,
 }
 
 impl Node {
-    /// Opens the spool and starts delivery, or says why that is not possible.
+    /// Opens the spool and starts delivery, or returns why that fails.
     pub(super) async fn open(
         disk: &FaultyDisk,
         options: SpoolOptions,
@@ -93,14 +94,14 @@ impl Node {
             let cause = std::error::Error::source(&error).map(ToString::to_string);
             format!("{error}: {}", cause.unwrap_or_default())
         })?;
-        let outlet = spool.outlet();
+        let log = spool.log();
         let rule =
             DueRule { max_bytes: 100_000_000, max_age: Duration::from_secs(3_600), align_minute: None };
         let backoff = Backoff { first: Duration::from_millis(1), cap: Duration::from_millis(10) };
         let settings =
             DeliverySettings { backoff, park_after: Duration::ZERO, ..DeliverySettings::new(rule) };
         let parts = Parts {
-            outlet: outlet.clone(),
+            log: Arc::clone(&log),
             store: Arc::new(store.clone()),
             clock: Arc::<StandingClock>::clone(clock),
             random: Arc::new(Counting::default()),
@@ -110,11 +111,11 @@ impl Node {
             background: None,
         };
         let (delivery, scheduler) = Delivery::start(parts, settings);
-        Ok((Self { spool, disk: disk.clone(), delivery, scheduler, outlet }, recovered))
+        Ok((Self { spool, disk: disk.clone(), delivery, scheduler, log }, recovered))
     }
 
     pub(super) fn has_stopped(&self) -> bool {
-        self.outlet.stopped().borrow().is_some()
+        self.log.stopped().borrow().is_some()
     }
 
     /// Ends its threads and tasks.

@@ -1,21 +1,21 @@
-//! What the sweep found: a last segment that the disk cannot read is damaged, and neither torn nor unused.
+//! Found by the sweep: a last segment that the disk cannot read is damaged, not torn or unused.
 
 use std::sync::Arc;
 
 use forebay::call::LineSink as _;
+use forebay::disk::Disk as _;
+use forebay::log::{Range, RequestFrames};
 use forebay::metrics::Metrics;
 use forebay::random::Random;
 use forebay::runtime::SystemClock;
 use forebay::sources::SourceId;
-use forebay::spool::scan::Range;
-use forebay::spool::verify::verify;
-use forebay::spool::view::View;
-use forebay::spool::{Disk as _, OpenError, Recovered, RequestFrames, SpoolOptions, Stepped};
+use forebay::spool::offline::{View, verify};
+use forebay::spool::{OpenError, Recovered, SpoolOptions, Stepped};
 use forebay::time::UnixMillis;
 
 use crate::support::sim_disk::SimDisk;
 
-/// Where blocks begin.
+/// Where the first block begins.
 const FIRST_BLOCK: u64 = 4_096;
 
 #[derive(Debug)]
@@ -32,7 +32,7 @@ fn open(disk: &SimDisk, stop_on_corruption: bool) -> Result<(Stepped, Recovered)
     Stepped::open(Arc::new(disk.clone()), options, clock, &Fixed, Arc::new(Metrics::new()))
 }
 
-/// Opens a spool of which one answered call cannot be read, at this byte of its segment.
+/// Opens a spool with one acknowledged call that cannot be read, at this byte of its segment.
 fn check(at: u64, lost: &[Range], unreadable: bool) {
     let disk = SimDisk::default();
     let (mut spool, _) = open(&disk, false).unwrap();
@@ -45,7 +45,7 @@ fn check(at: u64, lost: &[Range], unreadable: bool) {
     disk.set_unreadable(&segment, at);
     let stops = disk.copy();
     stops.set_unreadable(&segment, at);
-    assert!(open(&stops, true).is_err(), "at {at}: it is to stop where calls are lost");
+    assert!(open(&stops, true).is_err(), "at {at}: it must stop when calls are lost");
     let view = View::of(Arc::new(disk.clone())).unwrap();
     let verified = verify(&view, &mut |_, _| ()).unwrap();
     let told =
@@ -60,7 +60,7 @@ fn check(at: u64, lost: &[Range], unreadable: bool) {
 #[test]
 fn a_last_segment_that_cannot_be_read_is_kept_and_reported() {
     let call = Range { first: 1, last: 1 };
-    // Within the call, and at the head of its block: then nobody knows that there was one.
+    // Within the call, and in the header of its block, in which case its existence is unknown.
     check(FIRST_BLOCK + 4_096 + 100, &[call], true);
     check(FIRST_BLOCK, &[], true);
 }

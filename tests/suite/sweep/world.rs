@@ -1,5 +1,5 @@
-//! All that is outside the process: a load's lives one after the other, clients that note what they were told, and what is
-//! in the store in the end.
+//! Everything outside the process: the successive lives of a load, clients that record their answers, and the
+//! final content of the store.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
@@ -7,9 +7,11 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use forebay::call::LineSink as _;
-use forebay::spool::ident::Ident;
+use forebay::disk::Disk as _;
+use forebay::log::{AppendError, Log, RequestFrames};
+use forebay::spool::SpoolOptions;
+use forebay::spool::format::Ident;
 use forebay::spool::manifest::read_newest_past_damage;
-use forebay::spool::{AppendError, Disk as _, Outlet, RequestFrames, SpoolOptions};
 use forebay::store::fake::{FakeObject, FakeStore};
 use forebay::time::Clock as _;
 use tokio::time::{Instant, timeout};
@@ -19,32 +21,32 @@ use super::long_note;
 use super::node::{HANG, Node, StandingClock, destination, source};
 use crate::support::sim_disk::{Dice, SimDisk};
 
-/// How soon it takes calls again, and delivers again, once nothing fails any more; and how soon it has stopped.
+/// The time limit to accept calls and deliver again after the failures are over, and to stop.
 pub(super) const SOON: Duration = Duration::from_secs(5);
-/// How long to look at a failure that lasts.
+/// How long to observe a lasting failure.
 const A_WHILE: Duration = Duration::from_millis(60);
 /// Length of a long line.
 const LONG_LINE: usize = 30_000;
-/// Room under the cap for the manifest and its reserve, of long notes, in bytes.
+/// Space under the cap for the manifest and its reserve, for long notes, in bytes.
 const MANIFESTS: u64 = 16 * 1_024 * 1_024;
-/// Long lines that differ.
+/// The number of different long lines.
 const LONG_LINES: usize = 100;
 pub(super) const POLL: Duration = Duration::from_millis(2);
 
-/// What one life of the spool does.
+/// A step in one life of the spool.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Step {
-    /// Sends so many requests of one line, one after the other, to a source.
+    /// Sends this number of requests with one line each, one after the other, to a source.
     Send(&'static str, u32),
-    /// Sends so many requests of one long line that hardly compresses.
+    /// Sends this number of requests with one long line each that hardly compresses.
     SendLong(&'static str, u32),
-    /// Makes all of a source due and waits until it is delivered.
+    /// Makes everything of a source due and waits until it is delivered.
     Deliver(&'static str),
-    /// Makes all of a source due and waits until it is parked.
+    /// Makes everything of a source due and waits until it is parked.
     Park(&'static str),
-    /// Lets the store refuse a source's bucket.
+    /// Makes the store refuse a source's bucket.
     Refuse(&'static str),
-    /// Lets the store take it again.
+    /// Makes the store accept it again.
     Allow(&'static str),
     /// Two days pass.
     TwoDays,
@@ -52,7 +54,7 @@ pub(super) enum Step {
     LongNote(&'static str),
 }
 
-/// How a life ends that no failure has ended before.
+/// How a life ends if no failure ended it before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
     InOrder,
@@ -60,7 +62,7 @@ pub(super) enum End {
     PowerCut,
 }
 
-/// A fixed load: lives, one after the other, on one disk.
+/// A fixed load: successive lives on one disk.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Load {
     pub(super) segment_bytes: u64,
@@ -82,7 +84,7 @@ fn noise(line: u32) -> &'static str {
     POOL.get(at..at + LONG_LINE).unwrap()
 }
 
-/// All that is outside the process.
+/// Everything outside the process.
 #[derive(Debug)]
 pub(super) struct World {
     pub(super) load: Load,
@@ -91,15 +93,15 @@ pub(super) struct World {
     pub(super) recorder: Recorder,
     pub(super) clock: Arc<StandingClock>,
     next_line: u32,
-    /// Lines that were answered at once, with their source.
+    /// Acknowledged lines, with their source.
     pub(super) answered: BTreeMap<String, &'static str>,
-    /// Lines that were not answered: their clients may send them again.
+    /// Unacknowledged lines, which their clients may send again.
     pub(super) unanswered: BTreeMap<String, &'static str>,
-    /// Whether a failure that lasts is expected to keep things from being done.
+    /// Whether a lasting failure may keep work from being done.
     pub(super) lasting: bool,
-    /// Positions that the spool said are lost.
+    /// Positions that the spool reported as lost.
     pub(super) lost: BTreeSet<u64>,
-    /// Whether it said that a last segment could not be read to its end.
+    /// Whether it reported that a last segment could not be read to its end.
     pub(super) unreadable: bool,
     /// Why the spool did not open.
     pub(super) refusals: Vec<String>,
@@ -134,18 +136,18 @@ impl World {
         }
     }
 
-    /// Whether a failure is going on.
+    /// Whether a failure is in progress.
     pub(super) fn failing(&self) -> bool {
         let record = self.recorder.get();
         self.lasting && record.struck.is_some() && !record.mended
     }
 
-    /// How long to wait for what must come, or may not.
+    /// How long to wait for an expected event.
     pub(super) fn patience(&self) -> Duration {
         if self.failing() { A_WHILE } else { SOON }
     }
 
-    /// Opens the spool and starts delivery; `None` where it refuses, with the reason noted.
+    /// Opens the spool and starts delivery; `None` if it refuses, with the reason recorded.
     pub(super) async fn open(&mut self) -> Option<Node> {
         {
             let mut record = self.recorder.get();
@@ -158,8 +160,8 @@ impl World {
             Ok((node, recovered)) => {
                 self.unreadable |= recovered.unreadable.is_some();
                 let all = self.load.sources.iter().map(|name| (source(name), destination(name)));
-                // Where it has stopped already the life is a short one.
-                drop(node.outlet.set_destinations(all));
+                // If it has already stopped, the life is short.
+                drop(node.log.set_destinations(all.collect()));
                 Some(node)
             }
             Err(why) => {
@@ -171,7 +173,7 @@ impl World {
         }
     }
 
-    /// Does one step. `false`: the spool has stopped.
+    /// Executes one step. `false`: the spool has stopped.
     pub(super) async fn step(&mut self, node: &Node, step: Step) -> bool {
         match step {
             Step::Send(to, count) => {
@@ -192,7 +194,7 @@ impl World {
             Step::Park(name) => self.park(node, name).await,
             Step::Refuse(name) => self.store.refuse_bucket(name, true),
             Step::Allow(name) => self.store.refuse_bucket(name, false),
-            // A client does not wait for days before it sends again: a repeat would be none any more.
+            // A client does not wait for days before it sends again: that would no longer be a repeat.
             Step::TwoDays if !self.unanswered.is_empty() => {}
             Step::TwoDays => self.clock.pass_days(2),
             Step::LongNote(name) => long_note::write(self, node, name).await,
@@ -200,7 +202,7 @@ impl World {
         !node.has_stopped()
     }
 
-    /// Sends a line, again where there is no room for it just then.
+    /// Sends a line, and again while there is no space for it.
     pub(super) async fn send(&mut self, node: &Node, to: &'static str, line: String) {
         let until = Instant::now() + self.patience();
         let outcome = loop {
@@ -212,7 +214,7 @@ impl World {
             match appended {
                 Err(AppendError::Full) if Instant::now() < until => tokio::time::sleep(POLL).await,
                 Err(AppendError::Full) if self.failing() => break Err(AppendError::Full),
-                Err(AppendError::Full) => panic!("there is room, and calls are refused for {SOON:?}"),
+                Err(AppendError::Full) => panic!("there is space, but calls are refused for {SOON:?}"),
                 outcome => break outcome,
             }
         };
@@ -237,10 +239,10 @@ impl World {
         let of = source(name);
         node.delivery.flush(Some(&of), Duration::ZERO).await;
         let parked = || {
-            let seals = node.outlet.pending_seals();
+            let seals = node.log.pending_seals();
             let mut of_it = seals.iter().filter(|pending| pending.seal.batch.source == of);
             of_it.all(|pending| pending.parked.is_some())
-                && !node.outlet.open_batches().iter().any(|batch| batch.key.source == of)
+                && !node.log.open_batches().iter().any(|batch| batch.key.source == of)
         };
         let until = Instant::now() + self.patience();
         while !parked() && !node.has_stopped() {
@@ -252,14 +254,14 @@ impl World {
         }
     }
 
-    /// Sends what was not answered.
+    /// Sends the unacknowledged lines again.
     pub(super) async fn send_again(&mut self, node: &Node) {
         for (line, to) in std::mem::take(&mut self.unanswered) {
             self.send(node, to, line).await;
         }
     }
 
-    /// Lives a whole life; whether the spool had stopped by its end, or did not open.
+    /// Runs a whole life; returns whether the spool had stopped by its end, or `None` if it did not open.
     pub(super) async fn live(&mut self, steps: &[Step], end: End, dice: &mut Dice) -> Option<bool> {
         let node = self.open().await?;
         self.send_again(&node).await;
@@ -271,11 +273,11 @@ impl World {
         Some(self.end(node, end, dice).await)
     }
 
-    /// Ends a life; whether the spool had stopped before.
+    /// Ends a life; returns whether the spool had stopped before.
     pub(super) async fn end(&mut self, node: Node, end: End, dice: &mut Dice) -> bool {
-        let (outlet, disk) = (node.outlet.clone(), node.disk.clone());
+        let (log, disk) = (Arc::clone(&node.log), node.disk.clone());
         if end != End::InOrder {
-            let stopped = self.comes_to_a_stop(&outlet).await;
+            let stopped = self.comes_to_a_stop(&*log).await;
             disk.kill();
             node.halt().await;
             self.note_lost();
@@ -285,23 +287,23 @@ impl World {
             return stopped;
         }
         node.halt().await;
-        let stopped = self.comes_to_a_stop(&outlet).await;
+        let stopped = self.comes_to_a_stop(&*log).await;
         disk.kill();
         self.note_lost();
         stopped
     }
 
-    /// Whether the spool has stopped; where it must stop, it is given the time for it.
-    async fn comes_to_a_stop(&self, outlet: &Outlet) -> bool {
+    /// Whether the spool has stopped; if it must, waits for it.
+    async fn comes_to_a_stop(&self, log: &dyn Log) -> bool {
         let must = {
             let record = self.recorder.get();
             record.struck_now && record.case.is_some_and(|case| super::expected::must_stop(&case, &record))
         };
         let until = Instant::now() + SOON;
-        while must && outlet.stopped().borrow().is_none() && Instant::now() < until {
+        while must && log.stopped().borrow().is_none() && Instant::now() < until {
             tokio::time::sleep(POLL).await;
         }
-        outlet.stopped().borrow().is_some()
+        log.stopped().borrow().is_some()
     }
 
     /// The name of the newest manifest.
@@ -310,7 +312,7 @@ impl World {
         names.filter(|name| name.starts_with("MANIFEST-") && !name.ends_with(".tmp")).max()
     }
 
-    /// How often each line is in the store; the objects are proved against their metadata.
+    /// How often each line is in the store. Also checks the objects against their metadata.
     pub(super) fn stored(&self) -> BTreeMap<String, u32> {
         let mut lines = BTreeMap::new();
         for (bucket, key) in self.store.keys() {
@@ -323,30 +325,31 @@ impl World {
         lines
     }
 
-    /// Takes down which positions the manifest says are lost: notes of what is released are not kept for ever.
+    /// Records the positions that the manifest reports as lost: notes about released ones are not kept
+    /// forever.
     fn note_lost(&mut self) {
         let Ok(Some(ident)) = Ident::read(&self.disk) else { return };
         let Ok(Some((_, replayed))) = read_newest_past_damage(&self.disk, &ident.spool_id) else { return };
         self.lost.extend(replayed.state.lost.iter().flat_map(|range| range.first..=range.last));
     }
 
-    /// With everything delivered, only the segments in use, a few to be used again and what is small are left.
+    /// After everything is delivered, only the segments in use, a few for reuse and small files are left.
     pub(super) async fn keeps_no_more_than_it_needs(&self, node: &Node) {
         let settled = || {
-            let usage = node.outlet.usage();
+            let usage = node.log.usage();
             let staged = self.disk.list("staging").unwrap();
             usage.segments <= 2 && usage.parked == 0 && staged.is_empty()
         };
         let until = Instant::now() + SOON;
         while !settled() {
-            assert!(Instant::now() < until, "{:?} with everything delivered", node.outlet.usage());
+            assert!(Instant::now() < until, "{:?} with everything delivered", node.log.usage());
             tokio::time::sleep(POLL).await;
         }
         let names: Vec<String> = self.disk.list("").unwrap().into_iter().map(|(name, _)| name).collect();
         let count = |what: &str, end: &str| {
             names.iter().filter(|name| name.starts_with(what) && name.ends_with(end)).count()
         };
-        // In use, closed just now, and made ahead; released ones are kept to be used again.
+        // In use, just closed, or prepared; some released ones are kept for reuse.
         assert!(
             count("wal-", ".seg") <= 3 && count("spare-", "") <= 6,
             "{names:?} with everything delivered"

@@ -1,16 +1,14 @@
-//! What `verify` and `export` say of spools that were damaged on purpose.
+//! The reports of `verify` and `export` for deliberately damaged spools.
 
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use forebay::log::frame::Frame;
 use forebay::object::Stream;
-use forebay::spool::frame::Frame;
 use forebay::spool::manifest;
-use forebay::spool::survey::{Visitor, survey};
-use forebay::spool::verify::verify;
-use forebay::spool::view::{View, batch_of};
+use forebay::spool::offline::{View, Visitor, batch_of, survey, verify};
 use serde_json::Value;
 
 use super::made::{CONFLICT, IOS, Made, OPEN, PARKED, REJECTED, lines, made};
@@ -27,20 +25,20 @@ fn cut(file: &Path, len: u64) {
     OpenOptions::new().write(true).open(file).unwrap().set_len(len).unwrap();
 }
 
-/// Where the first line with this text stands in a file.
+/// The offset in a file of the first line with this text.
 fn find(file: &Path, text: &str) -> u64 {
     let bytes = fs::read(file).unwrap();
     let at = bytes.windows(text.len()).position(|window| window == text.as_bytes());
     at.unwrap_or_else(|| panic!("no {text} in {file:?}")) as u64
 }
 
-/// The file whose name has this beginning and end; the last one of several.
+/// The last file whose name has this beginning and end.
 fn file(dir: &Path, begin: &str, end: &str) -> PathBuf {
     let names = files(dir).into_keys().filter(|name| name.starts_with(begin) && name.ends_with(end));
     dir.join(names.max().unwrap_or_else(|| panic!("no {begin}…{end} in {dir:?}")))
 }
 
-/// The closed segment: the first one there is.
+/// The first closed segment.
 fn closed(dir: &Path) -> PathBuf {
     let index = file(dir, "wal-", ".idx");
     index.with_extension("seg")
@@ -66,11 +64,11 @@ fn damaged(made: &Made, name: &str, damage: impl FnOnce(&Path)) -> Damage {
     assert_eq!(text.code, verified.code, "{name}");
     assert!(text.out.ends_with(" parked objects\n"), "{name}: {text:?}");
     spool("export", &dir, &[]);
-    assert_eq!(files(&dir), before, "{name}: looking changes nothing");
+    assert_eq!(files(&dir), before, "{name}: reading changes nothing");
     Damage { findings, verified, dir }
 }
 
-/// One finding: its kind, file, a byte that lies in it, positions and whether they were answered.
+/// Expects a finding with this kind, file, byte within its range, positions and acknowledgement.
 fn check(
     of: &Damage,
     kind: &str,
@@ -96,7 +94,7 @@ fn check(
 }
 
 #[tokio::test]
-async fn each_damage_is_named_exactly() {
+async fn every_damage_is_reported_exactly() {
     let made = made().await;
     let web = |number: u32| format!(r#""web","n":{number},"#);
 
@@ -113,7 +111,7 @@ async fn each_damage_is_named_exactly() {
         [lines("web", PARKED), lines("web", CONFLICT), lines("web", OPEN), lines("ios", IOS)].concat();
     let left: Vec<&String> = left.iter().filter(|line| !line.contains(&web(95))).collect();
     assert_eq!(exported.out.lines().collect::<Vec<_>>(), left);
-    assert!(exported.err.contains("positions 96 to 96 (1 frame), answered"), "{}", exported.err);
+    assert!(exported.err.contains("positions 96 to 96 (1 frame), acknowledged"), "{}", exported.err);
 
     let of = damaged(&made, "a byte of a sealed call", |dir| {
         at = find(&closed(dir), &web(75));
@@ -129,7 +127,8 @@ async fn each_damage_is_named_exactly() {
     check(&of, "frames", "wal-", Some(at), Some((92, 95)), Some("yes"));
 
     let of = damaged(&made, "a block's header", |dir| {
-        // The block of 90 to 94 begins 32 bytes before its first frame, whose header has 44 and its source 3.
+        // The block with 90 to 94 begins 32 bytes before its first frame, whose header has 44 bytes and its
+        // source 3.
         at = find(&closed(dir), &line_of(90)) - 47 - 32;
         flip(&closed(dir), at + 9);
     });
@@ -137,7 +136,7 @@ async fn each_damage_is_named_exactly() {
 
     let of = damaged(&made, "a segment's header", |dir| flip(&closed(dir), 34));
     check(&of, "header", "wal-", Some(34), None, None);
-    let of = damaged(&made, "bytes that are never written", |dir| flip(&closed(dir), 999));
+    let of = damaged(&made, "unused bytes", |dir| flip(&closed(dir), 999));
     check(&of, "header", "wal-", Some(999), None, None);
 
     let of = damaged(&made, "a segment that ends early", |dir| {
@@ -176,7 +175,7 @@ async fn each_damage_is_named_exactly() {
         let manifest = file(dir, "MANIFEST-", "");
         cut(&manifest, manifest::written(&fs::read(&manifest).unwrap()).len() as u64 - 3);
     });
-    assert!(of.findings.is_empty() && of.verified.out.contains("was never acted upon"), "{:?}", of.verified);
+    assert!(of.findings.is_empty() && of.verified.out.contains("never had an effect"), "{:?}", of.verified);
     assert!(of.verified.out.contains("no segment that the manifest names is missing"), "{:?}", of.verified);
 
     let of = damaged(&made, "a manifest whose end rotted, with a segment that is gone", |dir| {
@@ -184,7 +183,7 @@ async fn each_damage_is_named_exactly() {
         cut(&manifest, manifest::written(&fs::read(&manifest).unwrap()).len() as u64 - 3);
         fs::remove_file(closed(dir)).unwrap();
     });
-    assert!(of.verified.out.contains("it rotted, for wal-"), "{:?}", of.verified);
+    assert!(of.verified.out.contains("it rotted, because wal-"), "{:?}", of.verified);
 
     let of = damaged(&made, "an index's directory", |dir| flip(&file(dir, "wal-", ".idx"), 50));
     check(&of, "index", "wal-", Some(50), None, None);
@@ -194,7 +193,7 @@ async fn each_damage_is_named_exactly() {
         flip(&index, at);
     });
     check(&of, "index", "wal-", Some(at), None, None);
-    // It is a cache: what it says wrongly costs no call.
+    // The index is a cache: errors in it cost no calls.
     assert_eq!(spool("resolve", &of.dir, &["--seal", "3", "--action", "overwrite"]).code, Some(0));
     let to = made.beside("to");
     assert_eq!(spool("drain", &of.dir, &["--to", to.to_str().unwrap()]).code, Some(0));
@@ -230,20 +229,20 @@ async fn each_damage_is_named_exactly() {
     });
     check(&of, "copy", "IDENT", None, None, None);
 
-    // Not known to be answered: nothing was written after it.
+    // Not known to be acknowledged, because nothing was written after it.
     let of = damaged(&made, "the end of the last write", |dir| {
         let open = find_open(dir);
         flip(&open, find(&open, r#""rejected","n":2"#));
     });
     assert!(of.findings.is_empty(), "{:?}", of.findings);
-    assert!(of.verified.out.contains("its calls were never answered"), "{:?}", of.verified);
+    assert!(of.verified.out.contains("its calls were never acknowledged"), "{:?}", of.verified);
 }
 
 fn line_of(number: u32) -> String {
     format!(r#"{{"source":"web","n":{number},"#)
 }
 
-/// The segment that the last rejected line stands in.
+/// The segment with the last rejected line.
 fn find_open(dir: &Path) -> PathBuf {
     let last = format!(r#""rejected","n":{},"#, REJECTED.end - 1);
     let holds = |name: &String, bytes: &Vec<u8>| {
@@ -281,7 +280,7 @@ fn undelivered(dir: &Path) -> Option<BTreeSet<String>> {
 
 #[tokio::test]
 async fn a_flipped_byte_anywhere_is_found_or_harmless() {
-    /// A prime, so that the bytes looked at stand everywhere in what repeats.
+    /// A prime, so that the chosen bytes fall into every part of repeating structures.
     const EVERY: u64 = 307;
     let made = made().await;
     let dir = made.dir();
@@ -289,12 +288,12 @@ async fn a_flipped_byte_anywhere_is_found_or_harmless() {
     assert_eq!(sound.len(), CONFLICT.len() + OPEN.len() + IOS.len());
     let (mut found, mut harmless) = (0, 0);
     for (name, bytes) in files(&dir) {
-        // Space that is set aside or waits to be used again holds nothing.
+        // Reserved space and files for reuse contain nothing.
         if name == "reserve" || name.starts_with("spare-") {
             continue;
         }
         let file = dir.join(&name);
-        // So does what a manifest is filled with.
+        // The same holds for the padding of a manifest.
         let len = if name.starts_with("MANIFEST-") { manifest::written(&bytes).len() } else { bytes.len() };
         let mut at = 0;
         while at < len as u64 {

@@ -1,4 +1,4 @@
-//! The spool of the real program, killed.
+//! The spool of the killed program.
 
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -15,7 +15,7 @@ const NEVER: Flush = Flush { age: "1h", bytes: "100MB" };
 const REQUESTS: u32 = 40;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_killed_program_s_spool_is_looked_at_exported_and_emptied() {
+async fn the_spool_of_a_killed_program_can_be_inspected_exported_and_drained() {
     let folder = tempfile::tempdir().unwrap();
     let forebay = Forebay::dev(folder.path(), NEVER).await;
     let http = Http::new();
@@ -60,9 +60,9 @@ async fn a_killed_program_s_spool_is_looked_at_exported_and_emptied() {
     assert_eq!(objects.len(), 1);
     let mut text = String::new();
     GzDecoder::new(objects[0].1.as_slice()).read_to_string(&mut text).unwrap();
-    assert_eq!(text, exported.out, "the object holds the lines that were exported, in that order");
+    assert_eq!(text, exported.out, "the object contains the exported lines in the same order");
 
-    // Nothing is delivered twice: the next start finds nothing to deliver.
+    // Nothing is delivered twice: the next start has nothing to deliver.
     let forebay = Forebay::dev(folder.path(), Flush::SOON).await;
     forebay.flush().await;
     assert_eq!(forebay.bucket().keys("").await, [""; 0]);

@@ -1,4 +1,4 @@
-//! `drain`: into a directory and into buckets.
+//! `drain` into a directory and into buckets.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,7 +16,7 @@ use super::{Ran, copy, files, spool};
 use crate::support::bucket::Bucket;
 use crate::support::recorder::Recorder;
 
-/// The lines below a directory of objects, by the folder that they stand in.
+/// The lines below a directory of objects, by folder.
 pub(super) fn delivered(dir: &Path) -> BTreeMap<String, Vec<String>> {
     let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (name, bytes) in files(dir) {
@@ -52,7 +52,7 @@ fn sorted(mut all: BTreeMap<String, Vec<String>>) -> BTreeMap<String, Vec<String
 /// The last day that has ended for good.
 fn days_over(dir: &Path) -> Option<ReceivedDay> {
     let spool = open(dir);
-    let over = spool.outlet().days_over();
+    let over = spool.log().days_over();
     spool.close();
     over
 }
@@ -69,7 +69,7 @@ fn resolve(made: &Made) {
     assert_eq!(ran.code, Some(0), "{ran:?}");
 }
 
-/// The number before the word "object", where it is said last.
+/// The last number before the word "object".
 fn objects_said(text: &str) -> usize {
     let numbers = text
         .match_indices(" object")
@@ -78,7 +78,7 @@ fn objects_said(text: &str) -> usize {
 }
 
 #[tokio::test]
-async fn a_spool_is_emptied_into_a_directory() {
+async fn a_spool_is_drained_into_a_directory() {
     let made = made().await;
     let to = made.beside("to");
     let to_text = to.to_str().unwrap();
@@ -97,11 +97,11 @@ async fn a_spool_is_emptied_into_a_directory() {
     assert!(ran.out.contains("the spool is empty") && ran.out.contains("can be removed"), "{ran:?}");
     assert_eq!(sorted(delivered(&to)), expected());
     let objects = files(&to).keys().filter(|name| name.ends_with(".gz")).count();
-    assert_eq!(before + objects_said(&ran.out), objects, "each object is counted, and once");
-    // The calls of both sources are of one day, which is long over.
-    let unclosed = "2 days are not closed: a spool that is saved into a directory closes none\n";
+    assert_eq!(before + objects_said(&ran.out), objects, "each object is counted once");
+    // The calls of both sources are of one day, long ago.
+    let unclosed = "2 days are not closed: draining to a directory closes no days\n";
     assert!(ran.out.contains(unclosed) && !ran.out.contains("midnight"), "{ran:?}");
-    assert!(!files(&to).keys().any(|name| name.contains("_closed")), "the bucket has part of the day");
+    assert!(!files(&to).keys().any(|name| name.contains("_closed")), "part of the day is in the bucket");
     assert_eq!(days_over(&made.dir()), None);
     let (name, beside) = files(&to)
         .into_iter()
@@ -118,14 +118,14 @@ async fn a_spool_is_emptied_into_a_directory() {
     assert_eq!(sorted(delivered(&to)), expected());
 }
 
-/// Damage stops nothing that is not damaged: what is left goes out, and what is lost is named.
+/// Damage does not stop the delivery of the rest, and the loss is reported.
 #[tokio::test]
-async fn what_is_left_of_a_damaged_spool_is_delivered() {
+async fn the_rest_of_a_damaged_spool_is_delivered() {
     let made = made().await;
     resolve(&made);
     let dir = made.beside("gone");
     copy(&made.dir(), &dir);
-    // It holds all of a sealed range, most of what is open, and some of `ios`.
+    // It contains a whole sealed range, most of the open calls, and some of `ios`.
     let segment =
         files(&dir).into_keys().find(|name| name.ends_with(".idx")).unwrap().replace(".idx", ".seg");
     fs::remove_file(dir.join(segment)).unwrap();
@@ -136,7 +136,7 @@ async fn what_is_left_of_a_damaged_spool_is_delivered() {
     let left = delivered(&to);
     assert_eq!(left["raw/segment-logs/web/1699920000000"], lines("web", PARKED));
     for (folder, lines) in &left {
-        assert!(lines.iter().all(|line| all[folder].contains(line)), "nothing is invented in {folder}");
+        assert!(lines.iter().all(|line| all[folder].contains(line)), "no line is invented in {folder}");
     }
     let emptied = files(&to).into_iter().find(|(name, _)| name.ends_with("71.gz.json")).unwrap().1;
     let emptied: serde_json::Value = serde_json::from_slice(&emptied).unwrap();
@@ -144,7 +144,7 @@ async fn what_is_left_of_a_damaged_spool_is_delivered() {
     let verified = spool("verify", &dir, &["--json"]);
     assert_eq!(verified.code, Some(0), "{verified:?}");
     let known = verified.json()["known_lost"].clone();
-    assert_eq!(known[0], serde_json::json!({"first": 61, "last": 121}), "all of the segment: {known}");
+    assert_eq!(known[0], serde_json::json!({"first": 61, "last": 121}), "the whole segment: {known}");
     is_empty(&dir);
 }
 
@@ -154,7 +154,7 @@ async fn a_directory_that_cannot_be_written_leaves_everything_in_the_spool() {
     resolve(&made);
     let to = made.beside("to");
     fs::create_dir(&to).unwrap();
-    // Where the folders of the objects should be stands a file.
+    // A file takes the place of the folder for the objects.
     fs::write(to.join("segment-logs"), "x").unwrap();
     fs::write(to.join("raw"), "x").unwrap();
     let ran = spool("drain", &made.dir(), &["--to", to.to_str().unwrap()]);
@@ -165,7 +165,7 @@ async fn a_directory_that_cannot_be_written_leaves_everything_in_the_spool() {
     assert_eq!(exported.out.lines().collect::<Vec<_>>(), lines("ios", IOS));
 }
 
-/// A bucket `forebay` to drain into, and the configuration that names it.
+/// A bucket `forebay` to drain into, and a configuration that names it.
 async fn server(made: &Made) -> (DevS3Running, Recorder, std::path::PathBuf) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let settings = DevS3Settings {
@@ -202,7 +202,7 @@ async fn drain_with(made: &Made, config: &Path, secret: &str) -> Ran {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_spool_is_emptied_into_its_buckets() {
+async fn a_spool_is_drained_into_its_buckets() {
     let made = made().await;
     resolve(&made);
     let (s3, _recorder, config) = server(&made).await;
@@ -221,18 +221,18 @@ async fn a_spool_is_emptied_into_its_buckets() {
     }
     assert_eq!(sorted(all), expected());
     is_empty(&made.dir());
-    // A person decided about an object of `web`.
+    // An object of `web` was resolved by a person.
     assert!(ran.out.contains("1 day is never closed") && !ran.out.contains("midnight"), "{ran:?}");
     let markers = bucket.keys("segment-logs/_closed/").await;
     assert_eq!(markers.len(), 1, "{markers:?}");
     let told = fs::read_to_string(made.beside("told")).unwrap();
     assert_eq!(told.lines().collect::<Vec<_>>(), markers);
-    assert_eq!(days_over(&made.dir()), Some(RECEIVED_AT.day()), "not further than there are calls");
+    assert_eq!(days_over(&made.dir()), Some(RECEIVED_AT.day()), "not beyond the last call");
     s3.stop().await.unwrap();
 }
 
 #[tokio::test]
-async fn a_configuration_that_is_wrong_is_wrong_usage() {
+async fn an_invalid_configuration_is_wrong_usage() {
     let made = made().await;
     let config = made.beside("forebay.toml");
     fs::write(&config, "[s3]\nbuckett = \"x\"\n").unwrap();

@@ -1,10 +1,11 @@
-//! Spools of every format that there was. Every later release must open them: the fixtures stay as they are for ever.
-//! Format 2 is that of the ledger: it holds a frame that counts repeats.
+//! Spools of every format so far. Every later release must open them, so the fixtures never change. Format 2
+//! added the ledger: its spool contains a frame that counts repeats. The spool in `rich` has what came later:
+//! second copies of `IDENT` and of the state, closed days, amended seals, and more.
 
 use std::env;
 use std::path::{Path, PathBuf};
 
-use forebay::spool::note::Note;
+use forebay::spool::manifest::Note;
 
 use super::made::{self, CONFLICT, IOS, OPEN, PARKED, REJECTED, lines};
 use super::{copy, files, spool};
@@ -14,7 +15,7 @@ fn fixture(format: &str) -> PathBuf {
 }
 
 #[tokio::test]
-async fn the_spool_of_each_format_is_opened_and_its_calls_are_delivered() {
+async fn a_spool_of_each_format_opens_and_delivers_its_calls() {
     for format in ["1.0", "2.0"] {
         opened_and_delivered(format);
     }
@@ -29,7 +30,7 @@ fn opened_and_delivered(format: &str) {
     let web = [lines("web", PARKED), lines("web", CONFLICT), lines("web", OPEN)].concat();
     let exported = spool("export", &dir, &[]);
     assert_eq!(exported.out.lines().collect::<Vec<_>>(), [web.clone(), lines("ios", IOS)].concat());
-    assert!(exported.err.contains("may be in the bucket already"), "{}", exported.err);
+    assert!(exported.err.contains("may already be in the bucket"), "{}", exported.err);
     let rejected = spool("export", &dir, &["--rejected"]);
     assert_eq!(rejected.out.lines().collect::<Vec<_>>(), lines("rejected", REJECTED));
 
@@ -49,13 +50,13 @@ fn opened_and_delivered(format: &str) {
     let mut expected = [web, lines("ios", IOS), lines("rejected", REJECTED)].concat();
     delivered.sort();
     expected.sort();
-    assert_eq!(delivered, expected, "each call is in one object, and only once");
+    assert_eq!(delivered, expected, "each line is in exactly one object");
 }
 
-/// What this release makes is what the fixture of its format holds; a change to the format needs a fixture of its own.
-/// With `FOREBAY_MAKE_FIXTURE=DIR` the spool is left there.
+/// This release writes the same spool as the fixture of its format. A change of the format needs a new
+/// fixture. `FOREBAY_MAKE_FIXTURE=DIR` copies it to `DIR/spool-2.0`.
 #[tokio::test]
-async fn this_release_makes_the_same_spool() {
+async fn this_release_writes_the_same_spool() {
     let made = made::made().await;
     let about = |dir: &Path| {
         let mut about = spool("inspect", dir, &["--json"]).json();
@@ -68,13 +69,13 @@ async fn this_release_makes_the_same_spool() {
         about
     };
     if let Some(to) = env::var_os("FOREBAY_MAKE_FIXTURE") {
-        copy(&made.dir(), Path::new(&to));
+        copy(&made.dir(), &Path::new(&to).join("spool-2.0"));
     }
     assert_eq!(about(&made.dir()), about(&fixture("2.0")));
 }
 
 #[test]
-fn notes_of_before_a_decision_could_be_noted_are_read() {
+fn a_retry_note_without_a_decision_is_read() {
     let note: Note = serde_json::from_str(r#"{"retry":{"number":3}}"#).unwrap();
     assert_eq!(note, Note::Retry { number: 3, overwrite: false });
 }

@@ -1,4 +1,4 @@
-//! `inspect`, `verify` and `export` of a sound spool: what they say, and that they change nothing.
+//! `inspect`, `verify` and `export` of a sound spool: their output, and that they change nothing.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use super::made::{CONFLICT, IOS, OPEN, PARKED, REJECTED, lines, made, open};
 use super::{files, spool};
 
 #[tokio::test]
-async fn a_spool_is_looked_at_and_not_changed() {
+async fn inspect_and_verify_do_not_change_the_spool() {
     let made = made().await;
     let before = files(&made.dir());
 
@@ -63,11 +63,11 @@ async fn a_spool_is_looked_at_and_not_changed() {
         assert!(text.code == Some(0) && text.out.starts_with("sound: read "), "{text:?}");
     }
 
-    assert_eq!(files(&made.dir()), before, "nothing is made, changed or removed");
+    assert_eq!(files(&made.dir()), before, "nothing is created, changed or removed");
 }
 
 #[tokio::test]
-async fn what_is_not_delivered_is_exported() {
+async fn undelivered_calls_are_exported() {
     let made = made().await;
     let before = files(&made.dir());
     let check = |rest: &[&str], expected: &[Vec<String>]| {
@@ -91,12 +91,12 @@ async fn what_is_not_delivered_is_exported() {
     assert_eq!(serde_json::from_str::<serde_json::Value>(&ran.err).unwrap()["lines"], 20);
     let again = spool("export", &made.dir(), &["--out", file.to_str().unwrap()]);
     assert_eq!(again.code, Some(1));
-    assert!(again.err.contains("exists already; name a new file"), "{again:?}");
+    assert!(again.err.contains("already exists; choose a new file"), "{again:?}");
     assert_eq!(files(&made.dir()), before);
 }
 
 #[tokio::test]
-async fn what_is_no_spool_or_in_use_is_one_clear_line() {
+async fn a_directory_that_is_not_a_spool_or_in_use_is_reported_in_one_line() {
     let made = made().await;
     let running = open(&made.closed());
     let empty = made.beside("empty");
@@ -112,9 +112,12 @@ async fn what_is_no_spool_or_in_use_is_one_clear_line() {
     ];
     for (command, rest) in commands {
         for (dir, said) in [
-            (made.closed(), "is in use by a running process; stop that one first"),
-            (empty.clone(), "is no spool: it has no IDENT file; name the directory that `spool.dir` names"),
-            (missing.clone(), "cannot look into"),
+            (made.closed(), "is in use by a running process; stop it first, or use `forebay status`"),
+            (
+                empty.clone(),
+                "is not a spool: it has no IDENT file; give the directory that is set as `spool.dir`",
+            ),
+            (missing.clone(), "cannot read"),
         ] {
             let ran = spool(command, &dir, &rest);
             assert_eq!((ran.code, ran.out.as_str()), (Some(1), ""), "{command} {dir:?}: {ran:?}");

@@ -1,4 +1,4 @@
-//! A small spool with something of everything in it: delivered, parked, in conflict, sealed and open calls of two
+//! A small spool with calls in every state: delivered, parked, in conflict, sealed and open calls of two
 //! sources, and rejected ones.
 
 use std::path::{Path, PathBuf};
@@ -10,15 +10,16 @@ use forebay::batch::BatchKey;
 use forebay::call::{LineSink, RejectReason};
 use forebay::delivery::encode::{self, Job, encode};
 use forebay::delivery::staging::{OBJECT_IN_MEMORY_MAX, Staged, Staging};
+use forebay::disk::real_disk::RealDisk;
+use forebay::log::{Log, Parked, RequestFrames, Seal};
 use forebay::metrics::Metrics;
 use forebay::object::{BucketString, Destination, Encryption, ObjectKey, ObjectName, Stream};
 use forebay::random::Random;
 use forebay::runtime::SystemClock;
 use forebay::sources::SourceId;
-use forebay::spool::note::{Parked, Seal};
-use forebay::spool::segment::{index_name, seen_name, spare_name};
-use forebay::spool::view::View;
-use forebay::spool::{Outlet, RealDisk, RequestFrames, Spool, SpoolOptions};
+use forebay::spool::format::{index_name, seen_name, spare_name};
+use forebay::spool::offline::View;
+use forebay::spool::{Spool, SpoolOptions};
 use forebay::time::UnixMillis;
 
 use super::copy;
@@ -26,15 +27,15 @@ use crate::support::wait;
 
 /// Short segments, so that a small spool has several.
 pub(super) const SEGMENT: u64 = 64 * 1_024;
-/// 2023-11-14, when all of its calls were received.
+/// 2023-11-14, when all its calls were received.
 pub(super) const RECEIVED_AT: UnixMillis = UnixMillis(1_700_000_000_000);
-/// Numbers of the calls of `web` that are delivered.
+/// Numbers of the delivered calls of `web`.
 pub(super) const DELIVERED: std::ops::Range<u32> = 0..50;
-/// That are in a parked object.
+/// Those in a parked object.
 pub(super) const PARKED: std::ops::Range<u32> = 50..70;
-/// That are in a sealed object which is in conflict.
+/// Those in a sealed object with a conflict.
 pub(super) const CONFLICT: std::ops::Range<u32> = 70..90;
-/// That are not sealed.
+/// Those that are not sealed.
 pub(super) const OPEN: std::ops::Range<u32> = 90..110;
 /// Numbers of the calls of `ios`, none of them sealed.
 pub(super) const IOS: std::ops::Range<u32> = 0..20;
@@ -50,7 +51,7 @@ impl Random for Counting {
     }
 }
 
-/// A made spool, as a kill left it.
+/// The spool as a kill left it.
 #[derive(Debug)]
 pub(super) struct Made {
     folder: tempfile::TempDir,
@@ -62,12 +63,12 @@ impl Made {
         self.folder.path().join("killed")
     }
 
-    /// The same spool, closed in order.
+    /// The same spool after a regular end.
     pub(super) fn closed(&self) -> PathBuf {
         self.folder.path().join("made")
     }
 
-    /// A place beside it.
+    /// A path next to it.
     pub(super) fn beside(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -111,51 +112,51 @@ async fn append(spool: &Spool, source: &str, lines: &[String], rejected: bool) {
     }
 }
 
-/// Seals everything that `web` has open.
-fn seal(outlet: &Outlet, staging: &Staging) -> (Seal, Staged) {
-    let batch = outlet.open_batch(&key("web")).unwrap();
+/// Seals all open calls of `web`.
+fn seal(log: &dyn Log, staging: &Staging) -> (Seal, Staged) {
+    let batch = log.open_batch(&key("web")).unwrap();
     let job =
         Job { key: key("web"), after: batch.sealed_through, through: u64::MAX, max_bytes: 1 << 20, level: 6 };
-    let encode::Made::Object(object) = encode(outlet, staging, &SystemClock::new(), &job).unwrap() else {
-        panic!("there are frames")
+    let encode::Made::Object(object) = encode(log, staging, &SystemClock::new(), &job).unwrap() else {
+        panic!("there must be frames")
     };
-    let destination = outlet.current_destination(&key("web").source).unwrap();
+    let destination = log.current_destination(&key("web").source).unwrap();
     let name = ObjectName {
         first_received_at: object.encoded.named_at,
-        node: &outlet.node(),
-        spool_id: &outlet.spool_id(),
+        node: &log.node(),
+        spool_id: &log.spool_id(),
         first_position: object.encoded.first,
     };
     let object_key =
         ObjectKey::of_batch(&destination.bucket, Stream::Calls, &key("web").source, RECEIVED_AT.day(), name);
-    let seal = outlet.seal(&key("web"), &object.encoded, destination, object_key).unwrap();
+    let seal = log.seal(&key("web"), &object.encoded, destination, object_key).unwrap();
     (seal, object.staged)
 }
 
-/// Makes the spool.
+/// Creates the spool.
 pub(super) async fn made() -> Made {
     let made = Made { folder: tempfile::tempdir().unwrap() };
     let spool = open(&made.closed());
-    let outlet = spool.outlet();
-    let staging = Staging::new(Arc::clone(outlet.disk()), OBJECT_IN_MEMORY_MAX, outlet.staged_in_memory());
+    let log = spool.log();
+    let staging = Staging::new(Arc::clone(log.disk()), OBJECT_IN_MEMORY_MAX, log.staged_in_memory());
     let goes = |source: &str, bucket: &str| {
         let bucket = BucketString::parse(bucket).unwrap();
         let destination = Destination::new(bucket, Encryption::SseS3);
         (SourceId::new(source).unwrap(), destination)
     };
-    outlet.set_destinations([goes("web", "forebay/raw"), goes("ios", "forebay")]).unwrap();
+    log.set_destinations(vec![goes("web", "forebay/raw"), goes("ios", "forebay")]).unwrap();
     append(&spool, "web", &lines("web", DELIVERED), false).await;
-    let (first, _) = seal(&outlet, &staging);
-    outlet.commit(&first, None).unwrap();
+    let (first, _) = seal(&*log, &staging);
+    log.commit(&first, None).unwrap();
     append(&spool, "web", &lines("web", PARKED), false).await;
-    let (second, staged) = seal(&outlet, &staging);
+    let (second, staged) = seal(&*log, &staging);
     let parked = Parked { len: staged.len, crc32: staged.crc32 };
-    assert!(outlet.park(&second, &mut staged.reader(), parked).unwrap());
+    assert!(log.park(&second, &mut staged.reader(), parked).unwrap());
     append(&spool, "web", &lines("web", CONFLICT), false).await;
-    let (third, _) = seal(&outlet, &staging);
-    outlet.conflict(&third).unwrap();
+    let (third, _) = seal(&*log, &staging);
+    log.conflict(&third).unwrap();
     append(&spool, "web", &lines("web", OPEN), false).await;
-    // Repeats, which leave nothing but how many they are.
+    // Repeats, of which only the number is stored.
     append(&spool, "web", &lines("web", OPEN.start..OPEN.start + 5), false).await;
     append(&spool, "ios", &lines("ios", IOS), false).await;
     append(&spool, "ios", &lines("rejected", REJECTED), true).await;
@@ -163,7 +164,7 @@ pub(super) async fn made() -> Made {
         "the first segment to be released, the second indexed",
         Duration::from_secs(20),
         async || {
-            let disk = outlet.disk();
+            let disk = log.disk();
             let view = View::of(Arc::clone(disk)).ok()?;
             let named: Vec<u64> = view.segments.iter().map(|segment| segment.number).collect();
             let there = |name: &str| disk.open(name).is_ok();
@@ -175,7 +176,7 @@ pub(super) async fn made() -> Made {
     .await;
     copy(&made.closed(), &made.dir());
     drop(staging);
-    drop(outlet);
+    drop(log);
     tokio::task::spawn_blocking(move || spool.close()).await.unwrap();
     made
 }

@@ -1,9 +1,9 @@
-//! `forebay spool …` against spools made by the real code, by the real program, and by earlier releases.
+//! `forebay spool …` on spools created by the library, by the program, and by earlier releases.
 
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    reason = "helpers of tests fail as tests do: by a panic that names the line"
+    reason = "test helpers fail like tests: with a panic that names the line"
 )]
 
 mod damage;
@@ -13,6 +13,7 @@ mod golden;
 mod look;
 mod made;
 mod resolve;
+mod rich;
 
 use std::collections::BTreeMap;
 use std::env;
@@ -23,7 +24,7 @@ use std::process::Command;
 use crate::support::crash::copy;
 use crate::support::forebay::binary;
 
-/// What came of one run of the program.
+/// The result of one run of the program.
 #[derive(Debug)]
 struct Ran {
     code: Option<i32>,

@@ -1,4 +1,4 @@
-//! `resolve`: a person decides about a conflict, and nothing is destroyed by it.
+//! `resolve`: a person decides about a conflict, and nothing is destroyed.
 
 use std::fs;
 use std::io::Read;
@@ -14,11 +14,11 @@ use crate::support::bucket::Bucket;
 use crate::support::recorder::Recorder;
 
 #[tokio::test]
-async fn theirs_is_kept_and_ours_is_not_destroyed() {
+async fn keep_theirs_keeps_both_objects() {
     let made = made().await;
     let ran = spool("resolve", &made.dir(), &["--seal", "3", "--action", "keep-theirs"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    assert!(ran.out.contains("stays as it is, and ours counts as delivered"), "{ran:?}");
+    assert!(ran.out.contains("is kept, and ours counts as delivered"), "{ran:?}");
     let (name, kept) =
         files(&made.dir()).into_iter().find(|(name, _)| name.starts_with("quarantine/")).unwrap();
     assert!(ran.out.contains(&name), "{name}: {ran:?}");
@@ -33,21 +33,18 @@ async fn theirs_is_kept_and_ours_is_not_destroyed() {
     assert_eq!(drained.code, Some(0), "{drained:?}");
     let objects =
         files(&to).into_keys().filter(|name| name.contains("/web/") && name.ends_with(".gz")).count();
-    assert_eq!(objects, 2, "the parked one and what was open");
-    assert!(files(&made.dir()).contains_key(&name), "what was kept is still there");
+    assert_eq!(objects, 2, "the parked one and the open calls");
+    assert!(files(&made.dir()).contains_key(&name), "the kept object still exists");
 }
 
 #[tokio::test]
-async fn only_what_waits_for_a_decision_can_be_decided() {
+async fn only_seals_in_conflict_can_be_resolved() {
     let made = made().await;
     let before = files(&made.dir());
     for seal in ["1", "2", "99"] {
         let ran = spool("resolve", &made.dir(), &["--seal", seal, "--action", "keep-theirs"]);
         assert_eq!(ran.code, Some(1), "{ran:?}");
-        assert!(
-            ran.err.contains(&format!("seal {seal} does not wait for a decision; these do: 3")),
-            "{ran:?}"
-        );
+        assert!(ran.err.contains(&format!("seal {seal} needs no decision; these do: 3")), "{ran:?}");
     }
     assert_eq!(files(&made.dir()), before);
     assert_eq!(spool("resolve", &made.dir(), &["--seal", "3", "--action", "overwrite"]).code, Some(0));
@@ -55,9 +52,10 @@ async fn only_what_waits_for_a_decision_can_be_decided() {
     assert!(again.err.contains("none does"), "{again:?}");
 }
 
-/// The whole way: another object has our key, delivery stops for the source, a person decides, ours is put.
+/// The whole procedure: another object has our key, delivery stops for the source, a person decides, and our
+/// object is put.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ours_takes_the_place_of_what_is_there() {
+async fn overwrite_replaces_the_other_object() {
     let made = made().await;
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let settings = DevS3Settings {
@@ -95,7 +93,7 @@ async fn ours_takes_the_place_of_what_is_there() {
 
     let ran = spool("resolve", &made.dir(), &["--seal", "3", "--action", "overwrite"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    assert!(spool("inspect", &made.dir(), &[]).out.contains("will take the place of what is there"));
+    assert!(spool("inspect", &made.dir(), &[]).out.contains("will replace the object in the bucket"));
     let drained = drain().await;
     assert_eq!(drained.status.code(), Some(0), "{drained:?}");
     assert_eq!(bucket.object(&key).await.text().lines().collect::<Vec<_>>(), lines("web", CONFLICT));

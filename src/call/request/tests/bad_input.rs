@@ -1,9 +1,9 @@
-//! Bodies that are wrong, or look it.
+//! Bodies that are invalid, or look invalid.
 
 use super::*;
 
 #[test]
-fn what_is_no_json_object_is_refused() {
+fn a_body_that_is_not_a_json_object_is_refused() {
     let check = |body: &str| {
         for given in [&TRACK, &BATCH] {
             let error = given.error(body.as_bytes());
@@ -37,10 +37,10 @@ fn what_is_no_json_object_is_refused() {
 }
 
 #[test]
-fn an_error_says_what_and_where() {
+fn an_error_says_what_is_wrong_and_where() {
     let check = |body: &[u8], expected: &str| assert_eq!(TRACK.error(body).to_string(), expected);
     check(b"", "the body is empty at byte 0");
-    check(b" [1]", "the body is no JSON object at byte 1");
+    check(b" [1]", "the body is not a JSON object at byte 1");
     check(br#"{"a":1,}"#, "expected a name in double quotes at byte 7");
     check(b"\xEF\xBB\xBF{\"a\":}", "expected a value at byte 8");
     check(b"{\"a\":\"\xff\"}", "the body is not UTF-8 at byte 6");
@@ -48,13 +48,13 @@ fn an_error_says_what_and_where() {
     check(br#"{"a":[[[[[[[[1]]]]]]]]}"#, "arrays and objects are nested deeper than 8 at byte 12");
     check(
         format!(r#"{{"x":"{}"}}"#, "x".repeat(1_000)).as_bytes(),
-        "the call has 1008 bytes, more than the 1000 that one call may have",
+        "the call is 1008 bytes long; the limit is 1000 bytes",
     );
     assert_eq!(BATCH.error(b"{}").to_string(), "`batch` is missing or is not an array");
 }
 
 #[test]
-fn text_that_is_not_utf8_is_refused_wherever_it_stands() {
+fn text_that_is_not_utf8_is_refused_anywhere() {
     for bad in [&b"\xff"[..], b"\x80", b"\xc0\x80", b"\xed\xa0\x80", b"\xf5\x80\x80\x80", b"\xe2\x82"] {
         for (before, after) in [("{\"a\":\"", "\"}"), ("{\"", "\":1}"), ("", "{}"), ("{}", "")] {
             let body = [before.as_bytes(), bad, after.as_bytes()].concat();
@@ -86,13 +86,13 @@ fn depth_is_bounded_everywhere() {
     }
     assert_eq!(
         given.error("[".repeat(100_000).as_bytes()).to_string(),
-        "the body is no JSON object at byte 0"
+        "the body is not a JSON object at byte 0"
     );
 }
 
 #[test]
 fn a_single_call_has_a_length_limit_and_the_limit_itself_is_allowed() {
-    // White space around the call is not the call's.
+    // White space around the call does not count.
     let body = |len: usize| format!(" {{\"type\":\"page\",\"x\":\"{}\"}}\n", "x".repeat(len - 22));
     for given in [&TRACK, &BATCH] {
         assert_eq!(given.lines(&body(1_000)).0.calls.len(), 1);
@@ -102,7 +102,7 @@ fn a_single_call_has_a_length_limit_and_the_limit_itself_is_allowed() {
 }
 
 #[test]
-fn a_batch_route_wants_a_batch_or_a_call_of_a_known_type() {
+fn a_batch_route_needs_a_batch_or_a_call_of_a_known_type() {
     for body in
         ["{}", r#"{"batch":{}}"#, r#"{"batch":null}"#, r#"{"type":"merge"}"#, r#"{"type":1,"batch":"x"}"#]
     {
@@ -119,7 +119,7 @@ fn a_byte_order_mark_is_removed() {
 }
 
 #[test]
-fn one_call_is_one_line_whatever_white_space_came() {
+fn one_call_becomes_one_line_whatever_its_white_space() {
     let body = "\r\n{\n\t\"messageId\": \"m\",\r\n  \"context\" : {\n \"a b\" : [ 1,\n2 ]\n},\n\"timestamp\":\n{\n},\"x\":\"\\n\"\n}\n";
     let given = Given { client_side: true, ip: Some("1.2.3.4"), ..TRACK };
     let line = given.text(body);
@@ -134,7 +134,7 @@ fn one_call_is_one_line_whatever_white_space_came() {
 }
 
 #[test]
-fn blanks_between_tokens_stay_where_they_break_no_line() {
+fn spaces_between_tokens_are_kept() {
     let line = TRACK.text(r#"{"messageId": "m", "a": [1, 2]}"#);
     assert!(line.starts_with(r#"{"messageId": "m", "a": [1, 2],"#), "{line}");
 }
@@ -158,7 +158,7 @@ fn lone_surrogates_are_replaced_and_counted() {
 }
 
 #[test]
-fn texts_that_only_look_wrong_are_kept() {
+fn texts_that_only_look_invalid_are_kept() {
     let check = |value: &str| {
         let line = TRACK.text(&format!(r#"{{"v":{value}}}"#));
         assert!(line.starts_with(&format!(r#"{{"v":{value},"#)), "{line}");
@@ -175,7 +175,7 @@ fn texts_that_only_look_wrong_are_kept() {
 
 #[test]
 fn a_number_beyond_every_range_keeps_its_text() {
-    // serde_json, with which the sink reads each line, refuses the number: the line is looked at as text.
+    // serde_json, with which the sink parses each line, refuses the number, so this test compares the text.
     let body = format!(r#"{{"v":1e999,"n":"{}"}}"#, "x".repeat(10));
     let request = Request::parse(body.as_bytes(), TRACK.shape, &TRACK.limits).unwrap();
     let mut sink = Lines { checks_json: false, ..Lines::default() };

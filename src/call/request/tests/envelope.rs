@@ -1,8 +1,8 @@
-//! What an envelope gives its calls, and which of its items are none.
+//! What an envelope gives its calls, and which of its items are rejected.
 
 use super::*;
 
-/// The one line's `name` member of a call in an envelope with more `members`.
+/// Sends `call` in an envelope with additional `members`; returns the member `name` of its line.
 fn shared(call: &str, members: &str, name: &str) -> Json {
     let body = format!(r#"{{{members},"batch":[{{"type":"page"{call}}}]}}"#);
     BATCH.line(&body).get(name).cloned().unwrap_or(Json::Null)
@@ -35,7 +35,7 @@ fn a_context_is_merged_deeply_and_the_calls_own_wins() {
 }
 
 #[test]
-fn what_is_filled_in_looks_at_the_merged_context() {
+fn fills_depend_on_the_merged_context() {
     let given = Given { ip: Some("1.2.3.4"), ..BATCH };
     let check = |call: &str, envelope: &str, channel: &str, ip: Json| {
         let body = format!(r#"{{"context":{envelope},"batch":[{{"type":"page","context":{call}}}]}}"#);
@@ -95,7 +95,7 @@ fn no_other_member_of_an_envelope_reaches_a_line() {
 }
 
 #[test]
-fn either_shape_comes_on_either_route() {
+fn either_shape_works_on_either_route() {
     let kinds = |given: &Given, body: &str| -> Vec<Json> {
         let lines = given.lines(body).0;
         lines
@@ -117,7 +117,7 @@ fn either_shape_comes_on_either_route() {
 }
 
 #[test]
-fn items_that_are_no_calls_are_kept_apart_with_the_reason() {
+fn invalid_items_are_rejected_with_the_reason() {
     let check = |item: &str, reason: RejectReason, value: Json| {
         let body = format!(r#"{{"writeKey":"k","batch":[{{"type":"page"}},{item},{{"type":"alias"}}]}}"#);
         let (lines, tally) = BATCH.lines(&body);
@@ -175,7 +175,7 @@ fn a_line_that_grows_too_long_is_rejected() {
     let (lines, _) = BATCH.lines(&body(100, 0));
     let rest = lines.calls[0].1.len() - 100;
     assert_eq!(BATCH.lines(&body(line_max - rest, 0)).0.calls.len(), 1);
-    // One byte too many; then a context that could not fit in any line.
+    // One byte too many; then a context that cannot fit into any line.
     for (shared, own) in [(line_max - rest + 1, 0), (line_max - rest, 1), (line_max * 2, 3)] {
         let (lines, _) = BATCH.lines(&body(shared, own));
         assert!(lines.calls.is_empty());

@@ -1,4 +1,4 @@
-//! What the collector fills in, one table for each field.
+//! What the collector fills in: one table for each field.
 
 use super::*;
 
@@ -19,7 +19,7 @@ fn an_empty_call_gets_every_field() {
 }
 
 #[test]
-fn what_the_client_sent_keeps_its_bytes_and_order() {
+fn the_clients_members_keep_their_bytes_and_order() {
     let body = concat!(
         r#"{ "receivedAt":1, "z" : [1e300, -0.0 ,12345678901234567890],"timestamp":"2019-06-21T16:33:26.060Z","#,
         r#""a":"\u2603\u003c☃\/\u0000","writeKey":"k","messageId":"m1", "sentAt":"2019-06-21T16:33:26.060Z","#,
@@ -140,7 +140,7 @@ fn an_ip_is_filled_in_for_client_side_calls_that_have_none() {
 }
 
 #[test]
-fn a_call_of_a_clients_channel_is_of_a_client() {
+fn a_client_channel_marks_a_client_side_call() {
     let has_ip = |channel: &str| {
         let given = Given { ip: Some("67.160.210.48"), ..TRACK };
         let line = given.line(&format!(r#"{{"channel":{channel},"messageId":"m"}}"#));
@@ -156,7 +156,7 @@ fn a_call_of_a_clients_channel_is_of_a_client() {
 }
 
 #[test]
-fn the_channel_is_told_by_the_library_or_the_route() {
+fn the_channel_follows_from_the_library_or_the_route() {
     let check = |members: &str, client_side: bool, expected: Json| {
         let line = Given { client_side, ..TRACK }.line(&format!("{{{members}}}"));
         assert_eq!(line["channel"], expected, "{members}");
@@ -213,7 +213,7 @@ fn a_pixels_user_agent_is_filled_in() {
 }
 
 #[test]
-fn the_last_of_equal_names_stays() {
+fn the_last_of_equal_names_is_kept() {
     let check = |body: &str, expected: &str| {
         let line = TRACK.text(body);
         assert!(line.starts_with(expected), "{body} became {line}");
@@ -229,7 +229,7 @@ fn the_last_of_equal_names_stays() {
 }
 
 #[test]
-fn a_fingerprint_is_of_the_id_the_type_and_the_clients_time() {
+fn a_fingerprint_covers_the_id_the_type_and_the_clients_time() {
     let base = r#"{"messageId":"m","timestamp":"t"}"#;
     let same = |body: &str| assert_eq!(TRACK.fingerprint(body), TRACK.fingerprint(base), "{body}");
     let other = |body: &str| {

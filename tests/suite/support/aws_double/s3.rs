@@ -31,7 +31,7 @@ impl World {
         }
     }
 
-    /// Why a signature is not taken.
+    /// Why a signature is refused.
     fn unknown_signer(&mut self, request: &Request, scope: &Scope) -> Option<Reply> {
         if scope.signer == AwsDouble::PROCESS {
             return None;
@@ -104,7 +104,7 @@ impl Bucket {
     }
 }
 
-/// What S3 answers where the key service gives it no data key.
+/// S3's answer if the key service gives it no data key.
 fn refused_by_key(keys: &std::collections::BTreeMap<String, Key>, request: &Request) -> Option<Reply> {
     let key = request.header(KEY_ID)?;
     let (status, code) = match keys.get(key) {

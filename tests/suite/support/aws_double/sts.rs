@@ -1,6 +1,6 @@
 //! The token service.
 
-use forebay::object::metadata::rfc3339;
+use forebay::words::rfc3339;
 
 use super::{AwsDouble, Scope, Session, TokenService, World, now};
 use crate::support::actions::form_value;
@@ -29,7 +29,7 @@ impl World {
         self.begin_session("AssumeRole", external_id, value("RoleSessionName"))
     }
 
-    /// Only a web identity is exchanged without a signature.
+    /// Only a web identity can be exchanged without a signature.
     pub(super) fn answer_unsigned(&mut self, request: &Request) -> Reply {
         let value = |name: &str| form_value(&request.body, name).unwrap_or_default();
         if request.method != "POST" || value("Action") != "AssumeRoleWithWebIdentity" {

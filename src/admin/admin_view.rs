@@ -1,0 +1,81 @@
+//! What the rest of the process gives to the admin side.
+
+use std::time::Duration;
+
+use crate::boxed_future::BoxFuture;
+use crate::receipt::Receipt;
+use crate::sources::SourceId;
+
+use super::days::Days;
+use super::ledger::Ledger;
+use super::receipt_status::ReceiptStatus;
+use super::status::Status;
+
+/// What the process shows of itself, and what an operator can do. All methods except `flush` and `receipt` return at
+/// once.
+pub trait AdminView: Send + Sync {
+    /// Whether the process can take calls.
+    ///
+    /// # Errors
+    /// The reasons why not, one sentence each; at least one.
+    fn ready(&self) -> Result<(), Vec<String>>;
+
+    /// The whole state.
+    fn status(&self) -> Status;
+
+    /// The days that are not closed, of one source or of all.
+    fn days(&self, source: Option<&SourceId>) -> Days;
+
+    /// The ledger, of one source or of all.
+    ///
+    /// # Errors
+    /// [`UnknownSource`].
+    fn ledger(&self, source: Option<&SourceId>) -> Result<Ledger, UnknownSource>;
+
+    /// Makes the buffered calls (of one source, or of all) due, and waits up to `wait` until they are
+    /// delivered.
+    ///
+    /// Dropping the future only ends the wait: due batches are delivered anyway.
+    fn flush(
+        &self,
+        source: Option<SourceId>,
+        wait: Duration,
+    ) -> BoxFuture<'_, Result<FlushOutcome, FlushError>>;
+
+    /// The state of the calls of a receipt. Waits for the disk.
+    fn receipt(&self, receipt: Receipt) -> BoxFuture<'_, Result<ReceiptStatus, ReceiptUnread>>;
+
+    /// Updates gauges that are not kept current (ages, time left) before metrics are rendered.
+    fn refresh_metrics(&self);
+}
+
+/// The result of a flush when the wait ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct FlushOutcome {
+    /// Objects that were sealed.
+    pub sealed: u64,
+    /// How many of them the store has confirmed.
+    pub delivered: u64,
+    /// Due batches that are not delivered yet. They will be delivered without another request.
+    pub pending: u64,
+}
+
+/// No such source, now or in the ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownSource(pub SourceId);
+
+/// Why a receipt could not be looked up.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the spool could not be read: {0}")]
+pub struct ReceiptUnread(pub String);
+
+/// Why nothing was flushed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FlushError {
+    /// No such source, now or in the spool.
+    #[error("there is no source {0}")]
+    UnknownSource(SourceId),
+    /// The spool has stopped, or the process is shutting down (which delivers buffered calls by itself).
+    #[error("the spool has stopped")]
+    Stopped,
+}

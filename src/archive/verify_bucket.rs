@@ -1,0 +1,534 @@
+//! Verifies an archive day by day: lists, reads metadata, judges, and optionally reads the lines.
+//!
+//! ```text
+//! listings of several sources ──▶ days, several at once ──▶ in order ──▶ objects read, several at once ──▶ in order ──▶ reports
+//! ```
+//!
+//! Each arrow is bounded. Days are returned in the order of sources and days regardless of the duration of
+//! their requests, so that repeats can be found within a sliding window.
+
+use std::collections::VecDeque;
+use std::hash::RandomState;
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::{JoinError, JoinSet};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::bucket::{Archive, ArchiveError, Got};
+use super::day::{Day, DayReport, FoundMarker, Rules, judge};
+use super::day_chain::{DayChain, Link, links};
+use super::finding::{BucketFinding, BucketPlace, BucketProblem, shown};
+use super::lines::{Content, Expected};
+use super::listing::{DayListing, Days, FOREIGN_NAMED_MAX, Span, is_folder};
+use super::object::{Facts, Stored};
+use super::repeats::{self, Windows};
+use crate::object::{ObjectKey, ObjectPlace, Stream};
+use crate::sources::SourceId;
+use crate::store::Head;
+use crate::store::s3::ListFrom;
+use crate::time::{ReceivedDay, UnixMillis};
+
+/// The most sources listed at once.
+const SOURCES_AHEAD: usize = 8;
+/// The most listed days that wait per source.
+const LISTED_AHEAD: usize = 4;
+/// The most days examined at once.
+const DAYS_AHEAD: usize = 64;
+/// The most objects of the days examined at once. A day with more objects is examined alone.
+const OBJECTS_AHEAD: u32 = 50_000;
+
+/// What is verified, and how.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Verify only this source.
+    pub source: Option<SourceId>,
+    /// Verify only these days.
+    pub span: Span,
+    /// Whether the objects' lines are read.
+    pub deep: bool,
+    /// Whether foreign objects are accepted.
+    pub allow_foreign: bool,
+    /// The most objects read at once.
+    pub readers: usize,
+    /// The current time: markers of days that ended less than an hour ago may still come.
+    pub now: UnixMillis,
+}
+
+/// Why an archive could not be verified.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// The bucket cannot be read.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// A task of this program panicked.
+    #[error("this is a bug in Forebay")]
+    Task(#[from] JoinError),
+}
+
+/// What is outside of the days.
+#[derive(Clone, Debug, Default, serde::Serialize)]
+pub struct Around {
+    /// The first day in the bucket with a marker; without any marker the ends of days cannot be proved.
+    pub markers_since: Option<ReceivedDay>,
+    /// Folders that contain no calls and were not read.
+    pub beside: Vec<String>,
+    /// Keys that are in no source's folder and are not Forebay's.
+    pub findings: Vec<BucketFinding>,
+    /// The number of further findings of this kind.
+    pub findings_left_out: u64,
+}
+
+/// A day whose metadata and markers were examined.
+struct Looked {
+    report: DayReport,
+    links: Vec<Link>,
+    /// Objects still to be read, chain by chain, in the order of their first positions.
+    unread: VecDeque<Stored>,
+    _objects: OwnedSemaphorePermit,
+}
+
+/// A day whose report waits for its objects.
+struct Waiting {
+    report: DayReport,
+    /// The number of its objects not yet read to the end.
+    left: usize,
+    _objects: OwnedSemaphorePermit,
+}
+
+struct Reading {
+    object: Stored,
+    read: AbortOnDropHandle<Result<Got<Content>, ArchiveError>>,
+}
+
+/// A verification in progress. Dropping it stops it.
+pub struct Verify {
+    archive: Arc<Archive>,
+    options: Options,
+    around: Around,
+    days: mpsc::Receiver<AbortOnDropHandle<Result<Looked, VerifyError>>>,
+    feeder: Option<AbortOnDropHandle<Result<(), ArchiveError>>>,
+    waiting: VecDeque<Waiting>,
+    unread: VecDeque<Stored>,
+    reading: VecDeque<Reading>,
+    hasher: RandomState,
+    /// For the current source.
+    chain: DayChain,
+    windows: Windows,
+    windows_of: Option<SourceId>,
+}
+
+impl std::fmt::Debug for Verify {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Verify").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+impl Verify {
+    /// Lists the sources and starts.
+    ///
+    /// # Errors
+    /// [`VerifyError`].
+    pub async fn start(archive: Arc<Archive>, options: Options) -> Result<Self, VerifyError> {
+        let all = archive.sources().await?;
+        let mut around = Around {
+            beside: all.beside.into_iter().map(|name| format!("{name}/")).collect(),
+            ..Around::default()
+        };
+        around.markers_since = markers_since(&archive, all.marked).await?;
+        if !options.allow_foreign && options.source.is_none() && options.span.is_all() {
+            strays(&archive, &all.foreign, &mut around).await?;
+        }
+        let rules = Rules {
+            now: options.now,
+            markers_since: around.markers_since,
+            allow_foreign: options.allow_foreign,
+        };
+        let wanted = |source: &SourceId| options.source.as_ref().is_none_or(|only| only == source);
+        let sources: VecDeque<SourceId> = all.sources.into_iter().filter(wanted).collect();
+        let (sender, days) = mpsc::channel(DAYS_AHEAD);
+        let feeder = Feeder { archive: Arc::clone(&archive), span: options.span, deep: options.deep, rules };
+        Ok(Self {
+            archive,
+            options,
+            around,
+            days,
+            feeder: Some(AbortOnDropHandle::new(tokio::spawn(feeder.run(sources, sender)))),
+            waiting: VecDeque::new(),
+            unread: VecDeque::new(),
+            reading: VecDeque::new(),
+            hasher: RandomState::new(),
+            chain: DayChain::default(),
+            windows: Windows::default(),
+            windows_of: None,
+        })
+    }
+
+    /// What is outside of the days.
+    pub fn around(&self) -> &Around {
+        &self.around
+    }
+
+    /// The next day, in the order of sources and days; `None` after the last.
+    ///
+    /// # Errors
+    /// [`VerifyError`]: no more days will come.
+    pub async fn next(&mut self) -> Result<Option<DayReport>, VerifyError> {
+        loop {
+            if self.waiting.front().is_some_and(|day| day.left == 0) {
+                return Ok(self.waiting.pop_front().map(|day| day.report));
+            }
+            if self.reading.len() >= self.options.readers.max(1) {
+                self.finish_reading().await?;
+            } else if let Some(object) = self.unread.pop_front() {
+                self.begin(object);
+            } else if !self.take_day().await? {
+                if self.reading.is_empty() {
+                    return Ok(None);
+                }
+                self.finish_reading().await?;
+            }
+        }
+    }
+
+    /// Accepts the next examined day. `false` after the last.
+    async fn take_day(&mut self) -> Result<bool, VerifyError> {
+        let Some(day) = self.days.recv().await else {
+            if let Some(feeder) = self.feeder.take() {
+                feeder.await??;
+            }
+            return Ok(false);
+        };
+        let Looked { mut report, links, unread, _objects } = day.await??;
+        report.found(self.missing_days(&report, &links).await?);
+        self.waiting.push_back(Waiting { report, left: unread.len(), _objects });
+        self.unread.extend(unread);
+        Ok(true)
+    }
+
+    /// Earlier days that the markers of this day name but that are missing.
+    async fn missing_days(
+        &mut self,
+        report: &DayReport,
+        links: &[Link],
+    ) -> Result<Vec<BucketFinding>, VerifyError> {
+        let Some(day) = report.day else { return Ok(Vec::new()) };
+        let mut findings = Vec::new();
+        let named = self.chain.take(&report.source, day, links);
+        for (at, missing) in named.into_iter().filter(|(_, missing)| self.options.span.has(*missing)) {
+            // The missing day may have arrived after the listing.
+            let again = Days::of_day(&self.archive, &report.source, missing).await?;
+            if !again.has_spool(&at.spool_id) {
+                let place = BucketPlace {
+                    source: Some(report.source.clone()),
+                    day: Some(missing),
+                    node: Some(at.node),
+                    spool: Some(at.spool_id),
+                    ..BucketPlace::default()
+                };
+                findings.push(BucketFinding { place, problem: BucketProblem::DayMissing { said_on: day } });
+            }
+        }
+        Ok(findings)
+    }
+
+    fn begin(&mut self, object: Stored) {
+        let (archive, hasher) = (Arc::clone(&self.archive), self.hasher.clone());
+        let (key, expected) = (object.key.clone(), expected(&object));
+        let read = tokio::spawn(async move { archive.read(&key, &expected, &hasher).await });
+        self.reading.push_back(Reading { object, read: AbortOnDropHandle::new(read) });
+    }
+
+    /// Waits for the object whose reading started first.
+    async fn finish_reading(&mut self) -> Result<(), VerifyError> {
+        let Some(Reading { object, read }) = self.reading.pop_front() else { return Ok(()) };
+        let mut not_compared = 0;
+        let findings = match read.await?? {
+            Got::Read(content) => {
+                let compared = if object.at.stream == Stream::Calls {
+                    content.prints.len() as u64
+                } else {
+                    content.lines
+                };
+                not_compared = content.lines - compared;
+                self.judge_content(&object, &content)
+            }
+            Got::Gone => vec![at(&object, BucketProblem::Vanished)],
+            Got::Archived(why) => vec![at(&object, BucketProblem::Unreadable { why })],
+        };
+        if let Some(day) = self.waiting.iter_mut().find(|day| day.left > 0) {
+            day.left -= 1;
+            day.report.found(findings);
+            day.report.lines_not_compared += not_compared;
+        }
+        Ok(())
+    }
+
+    fn judge_content(&mut self, object: &Stored, content: &Content) -> Vec<BucketFinding> {
+        let mut findings = judge_content(object, content);
+        let last = object.facts.as_ref().map(|facts| facts.last_position);
+        // Without the last position, or if the object is incomplete, the positions of its lines are unknown.
+        let (Some(last), None, Stream::Calls) = (last, &content.damage, object.at.stream) else {
+            return findings;
+        };
+        if self.windows_of.as_ref() != Some(&object.at.source) {
+            self.windows.clear();
+            self.windows_of = Some(object.at.source.clone());
+        }
+        let lines = repeats::Object {
+            first: object.at.first_position,
+            last,
+            lines: content.lines,
+            prints: &content.prints,
+        };
+        let repeats = self.windows.take(&object.at.spool_id, &lines);
+        findings.extend(repeats.into_iter().map(|repeats| {
+            let problem =
+                BucketProblem::Repeats { certain: repeats.certain, of: repeats.of, count: repeats.count };
+            let mut finding = at(object, problem);
+            finding.place.line = Some(repeats.line);
+            finding.place.positions = None;
+            finding
+        }));
+        findings
+    }
+}
+
+fn at(object: &Stored, problem: BucketProblem) -> BucketFinding {
+    BucketFinding { place: object.place(), problem }
+}
+
+pub(super) fn expected(object: &Stored) -> Expected {
+    let times = |facts: &Facts| (facts.first_received_at, facts.last_received_at);
+    Expected {
+        stream: object.at.stream,
+        source: object.at.source.clone(),
+        day: object.at.day,
+        times: object.facts.as_ref().map(times),
+        positions: object.facts.as_ref().map(|facts| (object.at.first_position, facts.last_position)),
+        wanted: None,
+    }
+}
+
+/// Compares the content of an object with its metadata.
+pub(super) fn judge_content(object: &Stored, content: &Content) -> Vec<BucketFinding> {
+    let mut findings = Vec::new();
+    if let Some(why) = &content.damage {
+        // An incomplete object also differs in everything else.
+        return vec![at(object, BucketProblem::Damaged { why: shown(&ObjectKey::listed(why)).to_string() })];
+    }
+    if let Some(facts) = &object.facts {
+        let all = [
+            ("calls", facts.calls.to_string(), content.lines.to_string()),
+            ("bytes of lines", facts.bytes.to_string(), content.bytes.to_string()),
+            ("SHA-256", facts.sha256.clone(), content.sha256.clone()),
+        ];
+        if let Some((what, metadata, content)) = all.into_iter().find(|(_, said, read)| said != read) {
+            findings.push(at(object, BucketProblem::Content { what, metadata, content }));
+        }
+    }
+    for (fault, (line, count)) in &content.faults {
+        let mut finding = at(object, BucketProblem::Lines { fault: *fault, count: *count });
+        finding.place.line = Some(*line);
+        finding.place.positions = None;
+        findings.push(finding);
+    }
+    findings
+}
+
+/// The first day in the bucket with a marker.
+async fn markers_since(
+    archive: &Arc<Archive>,
+    marked: impl IntoIterator<Item = SourceId>,
+) -> Result<Option<ReceivedDay>, VerifyError> {
+    let (mut asked, mut first) = (JoinSet::new(), None::<ReceivedDay>);
+    for source in marked {
+        if asked.len() >= SOURCES_AHEAD
+            && let Some(day) = asked.join_next().await
+        {
+            first = earlier(first, day??);
+        }
+        let archive = Arc::clone(archive);
+        asked.spawn(async move { archive.first_marked(&source).await });
+    }
+    while let Some(day) = asked.join_next().await {
+        first = earlier(first, day??);
+    }
+    Ok(first)
+}
+
+fn earlier(a: Option<ReceivedDay>, b: Option<ReceivedDay>) -> Option<ReceivedDay> {
+    a.into_iter().chain(b).min()
+}
+
+/// Lists keys that are in no source's folder.
+async fn strays(archive: &Archive, foreign: &[String], around: &mut Around) -> Result<(), VerifyError> {
+    for prefix in foreign {
+        let mut next = None::<String>;
+        loop {
+            let from = ListFrom { prefix, next: next.as_deref(), ..ListFrom::default() };
+            let page = archive.list(from).await?;
+            // A single key's name may be a prefix of other keys; those are listed with their own folder.
+            let whole = |key: &str| prefix.ends_with('/') || key == prefix;
+            for listed in page.objects.into_iter().filter(|listed| whole(listed.key.as_str())) {
+                if is_folder(&listed) {
+                    continue;
+                }
+                if around.findings.len() >= FOREIGN_NAMED_MAX {
+                    around.findings_left_out += 1;
+                    continue;
+                }
+                let place = BucketPlace { key: Some(listed.key), ..BucketPlace::default() };
+                around.findings.push(BucketFinding { place, problem: BucketProblem::Foreign });
+            }
+            next = page.next;
+            if next.is_none() || !prefix.ends_with('/') {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Lists days and starts to examine them.
+struct Feeder {
+    archive: Arc<Archive>,
+    span: Span,
+    deep: bool,
+    rules: Rules,
+}
+
+type Listings = mpsc::Receiver<Result<DayListing, ArchiveError>>;
+
+impl Feeder {
+    async fn run(
+        self,
+        mut sources: VecDeque<SourceId>,
+        days: mpsc::Sender<AbortOnDropHandle<Result<Looked, VerifyError>>>,
+    ) -> Result<(), ArchiveError> {
+        let objects = Arc::new(Semaphore::new(OBJECTS_AHEAD as usize));
+        let mut listings: VecDeque<(Listings, AbortOnDropHandle<()>)> = VecDeque::new();
+        loop {
+            while listings.len() < SOURCES_AHEAD
+                && let Some(source) = sources.pop_front()
+            {
+                listings.push_back(self.list(source));
+            }
+            let Some((front, _)) = listings.front_mut() else { return Ok(()) };
+            let Some(listing) = front.recv().await else {
+                listings.pop_front();
+                continue;
+            };
+            let listing = listing?;
+            let weight = u32::try_from(listing.objects.len()).unwrap_or(u32::MAX).clamp(1, OBJECTS_AHEAD);
+            let Ok(permit) = Arc::clone(&objects).acquire_many_owned(weight).await else { return Ok(()) };
+            let look = look(Arc::clone(&self.archive), listing, self.rules, self.deep, permit);
+            if days.send(AbortOnDropHandle::new(tokio::spawn(look))).await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Lists the days of one source, a few ahead.
+    fn list(&self, source: SourceId) -> (Listings, AbortOnDropHandle<()>) {
+        let (sender, listings) = mpsc::channel(LISTED_AHEAD);
+        let mut days = Days::new(&self.archive, source, self.span);
+        let task = tokio::spawn(async move {
+            while let Some(day) = days.next().await.transpose() {
+                let failed = day.is_err();
+                if sender.send(day).await.is_err() || failed {
+                    return;
+                }
+            }
+        });
+        (listings, AbortOnDropHandle::new(task))
+    }
+}
+
+/// Examines one day. If something is missing, the day is listed once more, because the missing object may
+/// have arrived meanwhile.
+async fn look(
+    archive: Arc<Archive>,
+    listing: DayListing,
+    rules: Rules,
+    deep: bool,
+    permit: OwnedSemaphorePermit,
+) -> Result<Looked, VerifyError> {
+    let judged = async |listing: &DayListing| {
+        let day = ask(&archive, listing).await?;
+        Ok::<_, VerifyError>((links(&day), judge(archive.bucket(), day, &rules)))
+    };
+    let (mut links, (mut report, mut objects)) = judged(&listing).await?;
+    let moved = |finding: &BucketFinding| {
+        use BucketProblem::{Marker, MarkerDiffers, Missing, NoMarker, Vanished};
+        matches!(finding.problem, Missing | NoMarker | Marker { .. } | MarkerDiffers { .. } | Vanished)
+    };
+    if let Some(day) = listing.day
+        && report.findings.iter().any(moved)
+    {
+        let again = Days::of_day(&archive, &listing.source, day).await?;
+        if !again.is_same(&listing) {
+            (links, (report, objects)) = judged(&again).await?;
+        }
+    }
+    let readable = |object: &Stored| deep && object.len > 0;
+    let unread = objects.into_iter().filter(readable).collect();
+    Ok(Looked { report, links, unread, _objects: permit })
+}
+
+/// Reads the metadata of a day's objects, and its markers.
+async fn ask(archive: &Arc<Archive>, listing: &DayListing) -> Result<Day, VerifyError> {
+    let mut day = Day {
+        source: listing.source.clone(),
+        day: listing.day,
+        objects: Vec::with_capacity(listing.objects.len()),
+        markers: Vec::with_capacity(listing.markers.len()),
+        foreign: listing.foreign.clone(),
+        foreign_more: listing.foreign_more,
+        findings: Vec::new(),
+    };
+    let mut asked = JoinSet::new();
+    for (at, listed) in &listing.objects {
+        // Start no more requests than may be in flight: further ones would only wait.
+        if asked.len() >= archive.requests_max()
+            && let Some(answer) = asked.join_next().await
+        {
+            take(&mut day, answer??);
+        }
+        let (archive, at, key) = (Arc::clone(archive), at.clone(), listed.key.clone());
+        asked.spawn(async move { Ok::<_, ArchiveError>((archive.head(&key).await?, key, at)) });
+    }
+    while let Some(answer) = asked.join_next().await {
+        take(&mut day, answer??);
+    }
+    for at in &listing.markers {
+        let said = match archive.marker(at).await? {
+            Got::Read(said) => said,
+            Got::Gone => continue,
+            Got::Archived(why) => Err(why),
+        };
+        day.markers.push(FoundMarker { at: at.clone(), said });
+    }
+    Ok(day)
+}
+
+fn take(day: &mut Day, (head, key, at): (Got<Head>, ObjectKey, ObjectPlace)) {
+    let problem = match head {
+        Got::Read(head) => {
+            let (object, findings) = Stored::new(key, at, head.len, &head.metadata);
+            day.objects.push(object);
+            day.findings.extend(findings);
+            return;
+        }
+        Got::Gone => BucketProblem::Vanished,
+        Got::Archived(why) => BucketProblem::Unreadable { why },
+    };
+    let place = BucketPlace {
+        source: Some(at.source),
+        day: Some(at.day),
+        stream: Some(at.stream),
+        key: Some(key),
+        ..BucketPlace::default()
+    };
+    day.findings.push(BucketFinding { place, problem });
+}

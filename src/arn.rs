@@ -1,0 +1,146 @@
+//! Amazon Resource Names.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// The longest ARN, in bytes (STS `AssumeRole`, parameter `RoleArn`).
+const BYTES_MAX: usize = 2_048;
+
+/// `arn:partition:service:region:account:resource`, as AWS writes it. Region and account may be empty.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Arn(String);
+
+/// The parts of an ARN.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ArnParts<'a> {
+    /// `aws`, `aws-cn`, `aws-us-gov`.
+    pub partition: &'a str,
+    /// `iam`, `kms`.
+    pub service: &'a str,
+    /// Empty if the service has none.
+    pub region: &'a str,
+    /// Twelve digits; empty if the ARN has no account.
+    pub account: &'a str,
+    /// The text after the account: `role/forebay`, `key/1234…`.
+    pub resource: &'a str,
+}
+
+impl<'a> ArnParts<'a> {
+    /// Parses the parts of a text; `None` if it is not an ARN.
+    pub fn of(text: &'a str) -> Option<Self> {
+        let mut parts = text.splitn(6, ':');
+        let (arn, partition, service) = (parts.next()?, parts.next()?, parts.next()?);
+        let (region, account, resource) = (parts.next()?, parts.next()?, parts.next()?);
+        let word = |part: &str| {
+            !part.is_empty()
+                && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        };
+        let digits = account.bytes().all(|b| b.is_ascii_digit()) && [0, 12].contains(&account.len());
+        // ASCII without spaces and quotes. IAM, STS and KMS allow nothing else in names, and no later use
+        // needs to escape it.
+        let plain = text.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\');
+        let sound = arn == "arn"
+            && partition.starts_with("aws")
+            && word(partition)
+            && word(service)
+            && digits
+            && !resource.is_empty()
+            && plain
+            && text.len() <= BYTES_MAX;
+        sound.then_some(Self { partition, service, region, account, resource })
+    }
+}
+
+impl Arn {
+    /// Its parts.
+    pub fn parts(&self) -> ArnParts<'_> {
+        ArnParts::of(&self.0).unwrap_or_default()
+    }
+
+    /// `aws`, `aws-cn`, `aws-us-gov`.
+    pub fn partition(&self) -> &str {
+        self.parts().partition
+    }
+
+    /// `iam`, `kms`.
+    pub fn service(&self) -> &str {
+        self.parts().service
+    }
+
+    /// Empty if the service has none.
+    pub fn region(&self) -> &str {
+        self.parts().region
+    }
+
+    /// The account's twelve digits; empty if the ARN has no account.
+    pub fn account(&self) -> &str {
+        self.parts().account
+    }
+
+    /// The text after the account: `role/forebay`, `key/1234…`.
+    pub fn resource(&self) -> &str {
+        self.parts().resource
+    }
+
+    /// The whole ARN.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The partition of a region.
+pub fn partition_of(region: &str) -> &'static str {
+    match region {
+        cn if cn.starts_with("cn-") => "aws-cn",
+        gov if gov.starts_with("us-gov-") => "aws-us-gov",
+        _ => "aws",
+    }
+}
+
+/// A text that is not an ARN.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected an ARN such as arn:aws:iam::111122223333:role/forebay")]
+pub struct NotAnArn;
+
+impl FromStr for Arn {
+    type Err = NotAnArn;
+    fn from_str(text: &str) -> Result<Self, NotAnArn> {
+        ArnParts::of(text).map(|_| Self(text.to_owned())).ok_or(NotAnArn)
+    }
+}
+
+impl fmt::Display for Arn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_arn_is_split_into_its_parts() {
+        let arn: Arn = "arn:aws-cn:kms:cn-north-1:111122223333:key/12-ab".parse().unwrap();
+        let parts = [arn.partition(), arn.service(), arn.region(), arn.account(), arn.resource()];
+        assert_eq!(parts, ["aws-cn", "kms", "cn-north-1", "111122223333", "key/12-ab"]);
+        let arn: Arn = "arn:aws:iam::111122223333:role/a:b".parse().unwrap();
+        assert_eq!((arn.region(), arn.resource()), ("", "role/a:b"));
+    }
+
+    #[test]
+    fn texts_that_are_not_arns_are_refused() {
+        for text in [
+            "",
+            "forebay",
+            "arn:aws:iam::1111:role/x",
+            "arn:aws:iam::111122223333:",
+            "arn:gcp:iam::111122223333:x",
+            "arn:aws:iam::111122223333:role/\"",
+            "arn:aws:iam::111122223333:role/a b",
+            "arn:aws::x:111122223333:r",
+        ] {
+            assert!(text.parse::<Arn>().is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,368 @@
+//! The state of a running node, for its admin listener.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use super::ledger_view;
+use crate::admin::{
+    self, AdminView, Days, FlushError, FlushOutcome, PositionsStatus, ReceiptState, ReceiptStatus,
+    ReceiptUnread, SourceStatus, SpoolStatus, Status, Totals, UnclosedDay, UnknownSource,
+};
+use crate::alarms::{Alarm, AlarmKind, Alarms};
+use crate::boxed_future::BoxFuture;
+use crate::call::RejectReason;
+use crate::delivery::Delivery;
+use crate::lock::lock;
+use crate::log::{DESTINATION_FULL, Located, Log, PendingSeal, Row, SPOOL_FULL, Standing};
+use crate::metrics::{AccountLabel, Metrics, RefusedLabel, RejectedLabel, SourceLabel};
+use crate::object::Stream;
+use crate::receipt::Receipt;
+use crate::runtime::telemetry;
+use crate::sources::SourceId;
+use crate::time::{Clock, UnixMillis};
+use crate::words::date;
+
+/// The window over which the bytes of received lines are counted, to estimate how long the spool lasts.
+const RATE_WINDOW: Duration = Duration::from_secs(60);
+/// The reasons for refusing requests because of a lack of space.
+const REFUSED: [&str; 2] = [SPOOL_FULL, DESTINATION_FULL];
+/// The reason if all requests are refused.
+const NO_ROOM: &str =
+    "the spool is full: deliveries free space; otherwise raise spool.max_bytes or enlarge the disk";
+/// How often the rate is sampled.
+const RATE_EVERY: Duration = Duration::from_secs(2);
+
+/// A node, as shown to its operator.
+#[derive(Debug)]
+pub struct NodeView {
+    pub(super) log: Arc<dyn Log>,
+    pub(super) delivery: Delivery,
+    pub(super) metrics: Metrics,
+    pub(super) alarms: Arc<Alarms>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) started: Duration,
+    pub(super) draining: AtomicBool,
+    pub(super) configured: Mutex<BTreeSet<SourceId>>,
+    pub(super) rate: Mutex<Vec<(Duration, u64)>>,
+    /// The proxy for the store, from the environment.
+    pub(super) proxy: OnceLock<String>,
+}
+
+impl NodeView {
+    /// Bytes of lines per second, over the last minute.
+    #[expect(clippy::cast_precision_loss, reason = "an estimate for people")]
+    fn rate(&self) -> f64 {
+        let now = (self.clock.monotonic(), self.metrics.spool_written_bytes.get());
+        let mut samples = lock(&self.rate);
+        if samples.last().is_none_or(|last| now.0.saturating_sub(last.0) >= RATE_EVERY) {
+            samples.push(now);
+        }
+        samples.retain(|sample| now.0.saturating_sub(sample.0) <= RATE_WINDOW);
+        let Some(first) = samples.first() else { return 0.0 };
+        let seconds = now.0.saturating_sub(first.0).as_secs_f64();
+        if seconds > 0.0 { now.1.saturating_sub(first.1) as f64 / seconds } else { 0.0 }
+    }
+
+    fn totals(&self, source: &SourceId) -> Totals {
+        let label = SourceLabel { source: source.to_string() };
+        let count = |family: &prometheus_client::metrics::family::Family<SourceLabel, _>| {
+            family
+                .get(&label)
+                .map_or(0, |counter: _| prometheus_client::metrics::counter::Counter::get(&counter))
+        };
+        let rejected = |reason: RejectReason| {
+            let label = RejectedLabel { source: source.to_string(), reason: reason.slug() };
+            self.metrics.rejected.get(&label).map_or(0, |counter| counter.get())
+        };
+        Totals {
+            received: count(&self.metrics.received),
+            stored: count(&self.metrics.stored),
+            repeated: count(&self.metrics.repeated),
+            rejected: RejectReason::ALL.into_iter().map(rejected).sum(),
+            delivered: count(&self.metrics.delivered),
+        }
+    }
+
+    fn source(
+        &self,
+        id: &SourceId,
+        row: &Row,
+        undelivered: Option<&(u64, UnixMillis)>,
+        now: UnixMillis,
+    ) -> SourceStatus {
+        let progress = self.delivery.progress().of(id);
+        let (pending, oldest) = (undelivered.map_or(0, |(calls, _)| *calls), undelivered.map(|(_, at)| *at));
+        let to = self.log.current_destination(id);
+        SourceStatus {
+            id: id.to_string(),
+            bucket: to.as_ref().map_or_else(String::new, |to| to.bucket.to_string()),
+            encryption: to.as_ref().map_or_else(String::new, |to| to.encryption.to_string()),
+            role: to.and_then(|to| to.role).map(|role| role.arn.to_string()),
+            totals: self.totals(id),
+            ledger: ledger_view::counts(row),
+            pending_calls: pending,
+            oldest_undelivered_seconds: oldest.map(|at| now.since(at).as_secs()),
+            last_object: progress.last_object.map(|object| admin::LastObject {
+                key: object.key.to_string(),
+                delivered_at_ms: object.at.0,
+                bytes: object.bytes,
+                calls: object.calls,
+                encryption: object.encryption.map(|applied| admin::Applied {
+                    algorithm: applied.algorithm,
+                    kms_key: applied.kms_key,
+                    bucket_key: applied.bucket_key,
+                }),
+            }),
+            refused: self.refused(id),
+            requests_refused: REFUSED
+                .iter()
+                .map(|reason| RefusedLabel { source: id.to_string(), reason })
+                .filter_map(|label| self.metrics.refused.get(&label).map(|count| count.get()))
+                .sum(),
+            waiting: progress.waiting.as_ref().map(|_| self.waits_for(id).to_owned()),
+            last_error: progress.waiting,
+        }
+    }
+
+    /// Why calls are refused while the spool is full.
+    fn no_room(&self) -> String {
+        match self.delivery.what_fails() {
+            Some(fails) => format!("{NO_ROOM}; {fails}"),
+            None => NO_ROOM.to_owned(),
+        }
+    }
+
+    fn refused(&self, id: &SourceId) -> Option<admin::Refused> {
+        if self.log.is_full() {
+            return Some(admin::Refused { code: SPOOL_FULL.to_owned(), why: self.no_room() });
+        }
+        let why = self.delivery.why_refused(id)?;
+        Some(admin::Refused { code: DESTINATION_FULL.to_owned(), why })
+    }
+
+    /// What a source waits for after a failed attempt.
+    fn waits_for(&self, id: &SourceId) -> &'static str {
+        let conflict = |alarm: &Alarm| alarm.kind == AlarmKind::Conflict && alarm.subject == id.as_str();
+        if self.alarms.standing().iter().any(conflict) {
+            "a decision: see the alarm"
+        } else {
+            "the next attempt"
+        }
+    }
+
+    /// The state of positions, for a receipt. `waiting`: why the source's objects wait.
+    fn positions(&self, located: Located, waiting: Option<&String>) -> PositionsStatus {
+        let Located { first, last, reason, standing } = located;
+        let status = PositionsStatus { first, last, reason, ..PositionsStatus::default() };
+        let stream = |stream| match stream {
+            Stream::Calls => Some("calls".to_owned()),
+            Stream::Rejected => Some("rejected".to_owned()),
+        };
+        match standing {
+            Standing::Open(batch) => PositionsStatus {
+                state: ReceiptState::Pending,
+                stream: stream(batch.key.stream),
+                since_ms: Some(batch.first_received_at.0),
+                batch_lines: Some(batch.frames),
+                due_ms: Some(self.delivery.due_at(&batch).0),
+                waiting: waiting.cloned(),
+                ..status
+            },
+            Standing::Sealed(seals) => {
+                let any = |is: fn(&PendingSeal) -> bool| seals.iter().any(is);
+                let state = if any(|pending| pending.conflict) {
+                    ReceiptState::Conflict
+                } else if any(|pending| pending.parked.is_some()) {
+                    ReceiptState::Parked
+                } else {
+                    ReceiptState::Sealed
+                };
+                let object = |pending: &PendingSeal| {
+                    let seal = &pending.seal;
+                    format!("{}/{}", seal.destination.bucket.bucket(), seal.object_key)
+                };
+                let only = if let [one] = &seals[..] { stream(one.seal.batch.stream) } else { None };
+                PositionsStatus {
+                    state,
+                    stream: only,
+                    objects: seals.iter().map(object).collect(),
+                    waiting: waiting.cloned(),
+                    ..status
+                }
+            }
+            Standing::Lost => PositionsStatus { state: ReceiptState::Lost, ..status },
+            Standing::NotGiven => PositionsStatus { state: ReceiptState::NotGiven, ..status },
+            Standing::NotHere => PositionsStatus { state: ReceiptState::NotHere, ..status },
+        }
+    }
+
+    /// Every source that is configured or has data in the spool.
+    fn sources(&self) -> BTreeSet<SourceId> {
+        let mut sources = lock(&self.configured).clone();
+        sources.extend(self.log.sources());
+        sources.extend(self.delivery.progress().sources());
+        sources
+    }
+}
+
+impl AdminView for NodeView {
+    fn ready(&self) -> Result<(), Vec<String>> {
+        let mut reasons = Vec::new();
+        if let Some(reason) = self.log.stopped().borrow().as_ref() {
+            reasons.push(format!("the spool has stopped ({reason}); restart to recover"));
+        }
+        reasons.extend(self.alarms.ending().borrow().clone());
+        if self.log.is_full() {
+            reasons.push(self.no_room());
+        }
+        if self.draining.load(Ordering::Acquire) {
+            reasons.push("shutting down".to_owned());
+        }
+        if reasons.is_empty() { Ok(()) } else { Err(reasons) }
+    }
+
+    fn status(&self) -> Status {
+        let now = self.clock.wall();
+        let usage = self.log.usage();
+        let (rows, differences) = self.log.ledger_summary();
+        self.delivery.judge_ledger(&differences);
+        let ledger = ledger_view::summary(&rows, &differences);
+        let rows: BTreeMap<SourceId, Row> = rows.into_iter().collect();
+        let row = |id: &SourceId| rows.get(id).copied().unwrap_or_default();
+        // Computed once for all sources: there may be ten thousand.
+        let undelivered = self.log.undelivered();
+        let sources = self.sources();
+        let sources = sources.iter().map(|id| self.source(id, &row(id), undelivered.get(id), now));
+        let sources: Vec<SourceStatus> = sources.collect();
+        let sum = |of: fn(&Totals) -> u64| sources.iter().map(|source| of(&source.totals)).sum();
+        let alarms = self.alarms.standing();
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            now_ms: now.0,
+            uptime_seconds: self.clock.monotonic().saturating_sub(self.started).as_secs(),
+            node: self.log.node(),
+            spool_id: self.log.spool_id(),
+            ready: self.ready().is_ok(),
+            not_ready: self.ready().err().unwrap_or_default(),
+            degraded: alarms.iter().map(|alarm| alarm.what.clone()).collect(),
+            alarms: alarms
+                .into_iter()
+                .map(|alarm| admin::Alarm {
+                    kind: alarm.kind.slug().to_owned(),
+                    what: format!("{}: {}", alarm.subject, alarm.what),
+                    since_ms: alarm.since.0,
+                })
+                .collect(),
+            spool: SpoolStatus {
+                used_bytes: usage.used,
+                max_bytes: usage.max,
+                segments: usage.segments as u64,
+                parked_bytes: usage.parked,
+                seconds_left: self.log.time_left(self.rate()).map(|left| left.as_secs()),
+            },
+            open_batches: self.log.open_batches().len() as u64,
+            sealed_objects: self.log.pending_numbers().len() as u64,
+            oldest_undelivered_seconds: self.log.oldest_undelivered().map(|at| now.since(at).as_secs()),
+            totals: Totals {
+                received: sum(|totals| totals.received),
+                stored: sum(|totals| totals.stored),
+                repeated: sum(|totals| totals.repeated),
+                rejected: sum(|totals| totals.rejected),
+                delivered: sum(|totals| totals.delivered),
+            },
+            s3_proxy: self.proxy.get().cloned(),
+            ledger: Some(ledger),
+            sources,
+        }
+    }
+
+    fn days(&self, source: Option<&SourceId>) -> Days {
+        let mut waiting = self.delivery.waiting_to_close();
+        let unclosed = self.log.unclosed_days().into_iter();
+        let wanted = unclosed.filter(|((_, id), _)| source.is_none_or(|source| source == id));
+        let days = wanted.map(|((day, id), stage)| UnclosedDay {
+            day: day.start().0,
+            date: date(day),
+            stage: stage.slug().to_owned(),
+            source: id.to_string(),
+            why: waiting.remove(&(day, id)),
+        });
+        Days { over_through: self.log.days_over().map(|day| day.start().0), unclosed: days.collect() }
+    }
+
+    fn ledger(&self, source: Option<&SourceId>) -> Result<admin::Ledger, UnknownSource> {
+        let report = self.log.ledger(source);
+        self.delivery.judge_ledger(&report.differences);
+        match source.filter(|id| report.sources.is_empty() && !self.sources().contains(id)) {
+            Some(unknown) => Err(UnknownSource(unknown.clone())),
+            None => Ok(ledger_view::ledger(&report)),
+        }
+    }
+
+    fn flush(
+        &self,
+        source: Option<SourceId>,
+        wait: Duration,
+    ) -> BoxFuture<'_, Result<FlushOutcome, FlushError>> {
+        Box::pin(async move {
+            if let Some(id) = source.as_ref().filter(|id| !self.sources().contains(id)) {
+                return Err(FlushError::UnknownSource(id.clone()));
+            }
+            if self.log.stopped().borrow().is_some() {
+                return Err(FlushError::Stopped);
+            }
+            let flushed = self.delivery.flush(source.as_ref(), wait).await;
+            Ok(FlushOutcome {
+                sealed: flushed.sealed,
+                delivered: flushed.delivered,
+                pending: flushed.pending,
+            })
+        })
+    }
+
+    fn receipt(&self, receipt: Receipt) -> BoxFuture<'_, Result<ReceiptStatus, ReceiptUnread>> {
+        Box::pin(async move {
+            let spool_id = self.log.spool_id();
+            let bucket = self.log.current_destination(&receipt.source).map(|to| to.bucket.to_string());
+            if receipt.spool_id != spool_id {
+                return Ok(ReceiptStatus { spool_id, bucket, positions: Vec::new() });
+            }
+            let (log, source) = (Arc::clone(&self.log), receipt.source.clone());
+            let located = tokio::task::spawn_blocking(move || log.locate(&receipt)).await;
+            let located = located.map_err(|error| ReceiptUnread(error.to_string()))?;
+            let located = located.map_err(|error| ReceiptUnread(error.to_string()))?;
+            let waiting = self.delivery.progress().of(&source).waiting;
+            let positions = located.into_iter().map(|located| self.positions(located, waiting.as_ref()));
+            Ok(ReceiptStatus { spool_id, bucket, positions: positions.collect() })
+        })
+    }
+
+    fn refresh_metrics(&self) {
+        self.delivery.refresh_gauges();
+        let (rows, differences) = self.log.ledger_summary();
+        self.delivery.judge_ledger(&differences);
+        for (source, row) in &rows {
+            let counts = ledger_view::counts(row);
+            let accounts = [
+                ("received", counts.received),
+                ("stored", counts.stored),
+                ("rejected", counts.rejected),
+                ("repeated", counts.repeated),
+                ("suppressed", counts.suppressed),
+                ("delivered", counts.delivered),
+                ("pending", counts.pending),
+                ("lost", counts.lost),
+            ];
+            for (account, calls) in accounts {
+                let label = AccountLabel { source: source.to_string(), account };
+                let calls = i64::try_from(calls).unwrap_or(i64::MAX);
+                self.metrics.ledger_calls.get_or_create(&label).set(calls);
+            }
+        }
+        let left = self.log.time_left(self.rate()).map_or(f64::INFINITY, |left| left.as_secs_f64());
+        self.metrics.spool_seconds_left.set(left);
+        self.metrics.log_lines_dropped.inner().fetch_max(telemetry::lines_dropped(), Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,32 @@
+//! What delivery needs from outside.
+
+use std::sync::Arc;
+
+use super::closed_day::DayHook;
+use crate::alarms::Alarms;
+use crate::log::Log;
+use crate::metrics::Metrics;
+use crate::random::Random;
+use crate::store::ObjectStore;
+use crate::time::Clock;
+
+/// What delivery needs from outside.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// Where batches come from.
+    pub log: Arc<dyn Log>,
+    /// Where objects go.
+    pub store: Arc<dyn ObjectStore>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Chance, for jitter.
+    pub random: Arc<dyn Random>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Alarms.
+    pub alarms: Arc<Alarms>,
+    /// Called for each closed day.
+    pub hook: Option<Arc<dyn DayHook>>,
+    /// Where objects are encoded. `None`: on the same threads as all other blocking work.
+    pub background: Option<tokio::runtime::Handle>,
+}

@@ -1,0 +1,90 @@
+//! What all tasks of delivery share.
+//!
+//! Each struct owns what changes together, and its locks. No lock of one is taken while a lock of another is
+//! held.
+//!
+//! | struct | what it owns |
+//! | --- | --- |
+//! | [`Ways`] | the slots of each way to a store |
+//! | [`BusyBatches`] | which batches have a task |
+//! | [`TasksUnderWay`] | which sealed objects have a task, and the panics |
+//! | [`ClosingDays`] | which days have a task, and why they wait |
+//! | [`Wishes`] | requests from outside: flushes, removed sources, the shutdown |
+//! | [`Sizes`] | how well lines compress |
+//! | [`Failing`] | which puts fail, what each failing party may hold, which sources are refused, conflicts |
+//! | [`Mismatches`] | destinations that encrypt differently from what was requested |
+//! | [`Progress`] | what each source last delivered, and what it waits for |
+//! | [`Repeated`] | what is logged once a minute |
+
+use std::sync::Arc;
+
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::busy::BusyBatches;
+use super::closing_days::ClosingDays;
+use super::encryption::Mismatches;
+use super::failing::Failing;
+use super::parts::Parts;
+use super::progress::Progress;
+use super::repeated::Repeated;
+use super::settings::DeliverySettings;
+use super::sizes::Sizes;
+use super::staging::Staging;
+use super::under_way::TasksUnderWay;
+use super::ways::Ways;
+use super::wishes::Wishes;
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) parts: Parts,
+    pub(super) settings: DeliverySettings,
+    pub(super) staging: Staging,
+    /// Limits the objects that are encoded at once.
+    pub(super) encoders: Semaphore,
+
+    pub(super) ways: Ways,
+    pub(super) busy: Arc<BusyBatches>,
+    pub(super) under_way: Arc<TasksUnderWay>,
+    pub(super) closing_days: Arc<ClosingDays>,
+    pub(super) wishes: Wishes,
+    pub(super) sizes: Arc<Sizes>,
+    pub(super) failing: Failing,
+    pub(super) mismatches: Mismatches,
+    pub(super) progress: Progress,
+    pub(super) repeated: Repeated,
+
+    /// Wakes the scheduler.
+    pub(super) kick: Arc<Notify>,
+    /// Ends every task at its next wait.
+    pub(super) stop: CancellationToken,
+    /// All tasks but the scheduler, and all work on threads.
+    pub(super) tasks: TaskTracker,
+}
+
+impl Shared {
+    pub(super) fn new(parts: Parts, settings: DeliverySettings) -> Arc<Self> {
+        let (disk, in_memory) = (Arc::clone(parts.log.disk()), parts.log.staged_in_memory());
+        let kick = Arc::new(Notify::new());
+        Arc::new(Self {
+            staging: Staging::new(disk, settings.object_in_memory_max, in_memory),
+            encoders: Semaphore::new(settings.encoders),
+            ways: Ways::default(),
+            busy: Arc::new(BusyBatches::new(Arc::clone(&kick))),
+            under_way: Arc::new(TasksUnderWay::new(Arc::clone(&kick), Arc::clone(&parts.alarms))),
+            closing_days: Arc::default(),
+            wishes: Wishes::default(),
+            sizes: Arc::new(Sizes::new(settings.rule.max_bytes)),
+            failing: Failing::default(),
+            mismatches: Mismatches::default(),
+            progress: Progress::default(),
+            repeated: Repeated::new(Arc::clone(&parts.clock)),
+            kick,
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            parts,
+            settings,
+        })
+    }
+}

@@ -1,0 +1,206 @@
+//! The file system as the spool sees it: a trait, so that a simulation can lose, tear and refuse as a real
+//! disk would.
+//!
+//! Names are relative to the spool's directory; `/` separates its subdirectories.
+
+pub mod read_only;
+pub mod real_disk;
+
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::planted::{PlantedBug, planted};
+
+/// A directory tree that holds one spool.
+pub trait Disk: Send + Sync + fmt::Debug {
+    /// Opens an existing file for reading and writing.
+    ///
+    /// # Errors
+    /// The file system's error; `NotFound` if there is no such file.
+    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>>;
+
+    /// Creates an empty file, replacing any file of that name.
+    ///
+    /// # Errors
+    /// The file system's error.
+    fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>>;
+
+    /// Renames a file, replacing any file of the new name. It is durable only after [`Disk::sync_dir`].
+    ///
+    /// # Errors
+    /// The file system's error.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+
+    /// Removes a file. A missing file is no error, because removals are repeated after a crash.
+    ///
+    /// # Errors
+    /// The file system's error.
+    fn remove(&self, name: &str) -> io::Result<()>;
+
+    /// Makes the names in a directory durable. `""` is the spool's own directory. It needs no new file
+    /// handle: a failed sync stops the spool, and a lack of handles must not do that.
+    ///
+    /// # Errors
+    /// The file system's error.
+    fn sync_dir(&self, dir: &str) -> io::Result<()>;
+
+    /// The files in a directory (not its subdirectories), with their lengths, sorted by name.
+    ///
+    /// # Errors
+    /// The file system's error.
+    fn list(&self, dir: &str) -> io::Result<Vec<(String, u64)>>;
+
+    /// The path of a file, for callers that pass it on (as an upload's body). `None` if files have no path.
+    fn path(&self, name: &str) -> Option<PathBuf>;
+
+    /// How many more bytes files may take, according to the file system. `None` if it does not report that.
+    fn free_bytes(&self) -> Option<u64> {
+        None
+    }
+}
+
+/// An open file. Reads and writes are positioned, so that it can be used concurrently.
+pub trait DiskFile: Send + Sync + fmt::Debug {
+    /// Reads up to `buf.len()` bytes at `at`; fewer only at the end of the file.
+    ///
+    /// # Errors
+    /// The file system's error. `EINTR` is retried.
+    fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<usize>;
+
+    /// Writes all of `parts`, one after the other, at `at`. Short writes and `EINTR` are continued.
+    ///
+    /// # Errors
+    /// The file system's error. An unknown part of the bytes is then written.
+    fn write_at(&self, parts: &[IoSlice<'_>], at: u64) -> io::Result<()>;
+
+    /// Makes the file's bytes and length durable (`fdatasync`).
+    ///
+    /// # Errors
+    /// The file system's error. Never call it again on this file then: the kernel may have dropped the pages,
+    /// and a second call may wrongly succeed.
+    fn sync(&self) -> io::Result<()>;
+
+    /// The file's length in bytes.
+    ///
+    /// # Errors
+    /// The file system's error.
+    fn len(&self) -> io::Result<u64>;
+
+    /// Whether the file is empty.
+    ///
+    /// # Errors
+    /// The file system's error.
+    fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.len()? == 0)
+    }
+}
+
+/// Reads a whole file.
+///
+/// # Errors
+/// The file system's error.
+pub fn read_all(file: &dyn DiskFile) -> io::Result<Vec<u8>> {
+    let len = usize::try_from(file.len()?).map_err(io::Error::other)?;
+    let mut bytes = vec![0; len];
+    let read = file.read_at(&mut bytes, 0)?;
+    bytes.truncate(read);
+    Ok(bytes)
+}
+
+/// Writes a new file durably: temporary name, sync, rename, directory sync (order O4).
+///
+/// # Errors
+/// The file system's error. The final name is then either absent or unchanged.
+pub fn write_durably(disk: &dyn Disk, name: &str, bytes: &[u8]) -> io::Result<()> {
+    write_temporary(disk, name, &[IoSlice::new(bytes)])?;
+    publish(disk, name)
+}
+
+/// The first half of [`write_durably`], after which nothing uses the file yet. Returns the open file.
+///
+/// # Errors
+/// The file system's error. Nothing has changed then, except for a file that the next start removes.
+pub fn write_temporary(disk: &dyn Disk, name: &str, parts: &[IoSlice<'_>]) -> io::Result<Arc<dyn DiskFile>> {
+    let file = disk.create(&temporary_name(name))?;
+    file.write_at(parts, 0)?;
+    file.sync()?;
+    Ok(file)
+}
+
+/// The second half of [`write_durably`].
+///
+/// # Errors
+/// The file system's error. It is then unknown which of the two names a crash leaves.
+pub fn publish(disk: &dyn Disk, name: &str) -> io::Result<()> {
+    disk.rename(&temporary_name(name), name)?;
+    sync_name(disk, name)
+}
+
+/// Makes a file's name durable.
+///
+/// # Errors
+/// The disk's error.
+pub fn sync_name(disk: &dyn Disk, name: &str) -> io::Result<()> {
+    if planted(PlantedBug::NoDirectorySync) {
+        return Ok(());
+    }
+    disk.sync_dir(name.rsplit_once('/').map_or("", |(dir, _)| dir))
+}
+
+/// The name of a file while it is being written.
+pub fn temporary_name(name: &str) -> String {
+    format!("{name}.tmp")
+}
+
+/// Whether an error means that there is no space: `ENOSPC` or `EDQUOT`.
+pub fn is_no_space(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// Whether an error means that the process (`EMFILE`) or the machine (`ENFILE`) has no file handle left.
+pub fn is_no_handle(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    [Errno::MFILE, Errno::NFILE].iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+/// Reads like [`DiskFile::read_at`], but reads bytes that the disk can no longer return (`EIO`) as zeros.
+/// Checksums then show which frames are damaged, and their neighbours are kept.
+///
+/// # Errors
+/// Any other error of the file system.
+pub fn read_sound(file: &dyn DiskFile, buf: &mut [u8], at: u64) -> io::Result<usize> {
+    read_noting(file, buf, at, &mut false)
+}
+
+/// Like [`read_sound`], and sets `unreadable` if bytes are zeros because they cannot be read.
+///
+/// # Errors
+/// Any other error of the file system.
+pub fn read_noting(file: &dyn DiskFile, buf: &mut [u8], at: u64, unreadable: &mut bool) -> io::Result<usize> {
+    const SECTOR: usize = 4_096;
+    let is_damage = |error: &io::Error| error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error());
+    match file.read_at(buf, at) {
+        Err(error) if is_damage(&error) => {}
+        read => return read,
+    }
+    let len = usize::try_from(file.len()?.saturating_sub(at)).unwrap_or(usize::MAX).min(buf.len());
+    let mut done = 0;
+    while let Some(rest) = buf.get_mut(done..len).filter(|rest| !rest.is_empty()) {
+        // Up to the next boundary, so that one bad sector costs one sector only.
+        let into = usize::try_from((at + done as u64) % SECTOR as u64).unwrap_or(0);
+        let want = (SECTOR - into).min(rest.len());
+        let piece = rest.get_mut(..want).unwrap_or(&mut []);
+        match file.read_at(piece, at + done as u64) {
+            Err(error) if is_damage(&error) => {
+                piece.fill(0);
+                *unreadable = true;
+            }
+            Err(error) => return Err(error),
+            Ok(_) => {}
+        }
+        done += want;
+    }
+    Ok(len)
+}

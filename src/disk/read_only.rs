@@ -1,0 +1,131 @@
+//! A spool directory opened for reading only: nothing in it is made, changed or removed, not even its lock
+//! file.
+
+use std::fs::{self, File};
+use std::io::{self, IoSlice};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::FlockOperation;
+
+use crate::disk::real_disk::{files_in, read_up_to};
+use crate::disk::{Disk, DiskFile};
+
+/// Why a directory cannot be read as a spool.
+#[derive(Debug, thiserror::Error)]
+pub enum LookError {
+    /// The directory is missing or cannot be read.
+    #[error("cannot read {path}")]
+    Unreadable {
+        /// The directory.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        cause: io::Error,
+    },
+    /// It is not a spool.
+    #[error(
+        "{path} is not a spool: it has no IDENT file; give the directory that is set as `spool.dir` (for \
+         `forebay dev`, the folder `spool` in its data directory)"
+    )]
+    NotASpool {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A running process holds its lock.
+    #[error("the spool {path} is in use by a running process; stop it first, or use `forebay status`")]
+    Locked {
+        /// The directory.
+        path: PathBuf,
+    },
+}
+
+/// A spool directory for reading. While this value exists, no process can begin to use the spool.
+#[derive(Debug)]
+pub struct ReadOnlyDisk {
+    root: PathBuf,
+    _lock: Option<File>,
+}
+
+impl ReadOnlyDisk {
+    /// Opens the directory of a spool that no process uses.
+    ///
+    /// # Errors
+    /// [`LookError`].
+    pub fn open(root: &Path) -> Result<Self, LookError> {
+        let unreadable = |cause| LookError::Unreadable { path: root.to_owned(), cause };
+        fs::read_dir(root).map_err(unreadable)?;
+        if !root.join("IDENT").is_file() {
+            return Err(LookError::NotASpool { path: root.to_owned() });
+        }
+        let lock = match File::open(root.join("LOCK")) {
+            Ok(lock) => Some(lock),
+            // A copy may have no lock file, and then nothing can hold it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(unreadable(error)),
+        };
+        match lock.as_ref().map(|lock| rustix::fs::flock(lock, FlockOperation::NonBlockingLockShared)) {
+            None | Some(Ok(())) => Ok(Self { root: root.to_owned(), _lock: lock }),
+            Some(Err(rustix::io::Errno::WOULDBLOCK)) => Err(LookError::Locked { path: root.to_owned() }),
+            Some(Err(errno)) => Err(unreadable(errno.into())),
+        }
+    }
+}
+
+fn refused() -> io::Error {
+    io::Error::new(io::ErrorKind::ReadOnlyFilesystem, "the spool is opened for reading only")
+}
+
+impl Disk for ReadOnlyDisk {
+    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        Ok(Arc::new(ReadOnlyFile(File::open(self.root.join(name))?)))
+    }
+
+    fn create(&self, _name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        Err(refused())
+    }
+
+    fn rename(&self, _from: &str, _to: &str) -> io::Result<()> {
+        Err(refused())
+    }
+
+    fn remove(&self, _name: &str) -> io::Result<()> {
+        Err(refused())
+    }
+
+    fn sync_dir(&self, _dir: &str) -> io::Result<()> {
+        Err(refused())
+    }
+
+    fn list(&self, dir: &str) -> io::Result<Vec<(String, u64)>> {
+        match files_in(&self.root.join(dir)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            files => files,
+        }
+    }
+
+    fn path(&self, name: &str) -> Option<PathBuf> {
+        Some(self.root.join(name))
+    }
+}
+
+#[derive(Debug)]
+struct ReadOnlyFile(File);
+
+impl DiskFile for ReadOnlyFile {
+    fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<usize> {
+        read_up_to(&self.0, buf, at)
+    }
+
+    fn write_at(&self, _parts: &[IoSlice<'_>], _at: u64) -> io::Result<()> {
+        Err(refused())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Err(refused())
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+}

@@ -1,0 +1,51 @@
+//! Where a request comes from, and the lines made from it.
+
+use std::net::IpAddr;
+
+use crate::call::{ClientLibraries, Fingerprinter, Stamp, Tally};
+use crate::log::RequestFrames;
+use crate::log::frame::Origin;
+use crate::sources::SourceId;
+use crate::time::UnixMillis;
+
+/// The origin of a request, its source, and when it was complete.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival<'a> {
+    /// The source.
+    pub source: &'a SourceId,
+    /// See [`super::Ingest::received_now`].
+    pub received_at: UnixMillis,
+    /// The sender's address; it becomes `context.ip` of calls that come from a client.
+    pub ip: Option<IpAddr>,
+    /// Whether the calls come from a client (a browser, an app), whichever library they name.
+    pub client_side: bool,
+    /// Becomes `context.userAgent` of calls that have none.
+    pub user_agent: Option<&'a str>,
+    /// The imported file and row, if the request was imported.
+    pub imported_from: Option<Origin>,
+}
+
+impl<'a> Arrival<'a> {
+    pub(super) fn stamp(
+        &self,
+        client_libraries: &'a ClientLibraries,
+        fingerprinter: &'a Fingerprinter,
+    ) -> Stamp<'a> {
+        Stamp {
+            received_at: self.received_at,
+            source: self.source,
+            ip: self.ip,
+            client_side: self.client_side,
+            client_libraries,
+            user_agent: self.user_agent,
+            fingerprinter,
+        }
+    }
+}
+
+/// A request's lines, ready to be stored.
+#[derive(Debug)]
+pub struct Lines {
+    pub(super) frames: RequestFrames,
+    pub(super) tally: Tally,
+}

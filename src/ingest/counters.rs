@@ -1,0 +1,95 @@
+//! Each source's counters, looked up once: making a label for every request would cost more than counting.
+
+use std::collections::HashMap;
+use std::sync::RwLock;
+
+use prometheus_client::metrics::counter::Counter;
+
+use crate::call::Tally;
+use crate::lock::{read, write};
+use crate::log::{Appended, RequestFrames};
+use crate::metrics::{Metrics, RejectedLabel, SourceLabel};
+use crate::sources::SourceId;
+
+/// Number of sources whose counters are cached. Further sources are counted too, a little more slowly.
+const READY_MAX: usize = 10_000;
+
+#[derive(Clone, Debug)]
+struct SourceCounters {
+    received: Counter,
+    stored: Counter,
+    repeated: Counter,
+}
+
+/// What one request adds, recorded before its frames are passed on.
+#[derive(Debug)]
+pub(super) struct RequestCount {
+    source: SourceId,
+    calls: u32,
+    rejected: Vec<(&'static str, u32)>,
+    tally: Tally,
+}
+
+impl RequestCount {
+    /// Records the contents of `frames`.
+    pub(super) fn of(frames: &RequestFrames, tally: Tally) -> Self {
+        Self {
+            source: frames.source().clone(),
+            calls: frames.calls(),
+            rejected: frames.rejected_by_reason().map(|(reason, count)| (reason.slug(), count)).collect(),
+            tally,
+        }
+    }
+}
+
+/// Counts requests that were stored.
+#[derive(Debug)]
+pub(super) struct Counters {
+    metrics: Metrics,
+    ready: RwLock<HashMap<SourceId, SourceCounters>>,
+}
+
+impl Counters {
+    /// Counts into `metrics`.
+    pub(super) fn new(metrics: Metrics) -> Self {
+        Self { metrics, ready: RwLock::default() }
+    }
+
+    /// Counts a request whose frames are on stable storage.
+    pub(super) fn stored(&self, request: &RequestCount, appended: Appended) {
+        let source = self.of_source(&request.source);
+        let rejected: u32 = request.rejected.iter().map(|(_, count)| *count).sum();
+        source.received.inc_by(u64::from(request.calls) + u64::from(rejected));
+        source.stored.inc_by(u64::from(request.calls.saturating_sub(appended.repeats)));
+        if appended.repeats > 0 {
+            source.repeated.inc_by(u64::from(appended.repeats));
+        }
+        for (reason, count) in &request.rejected {
+            let label = RejectedLabel { source: request.source.as_str().to_owned(), reason };
+            self.metrics.rejected.get_or_create(&label).inc_by(u64::from(*count));
+        }
+        if request.tally.incomplete > 0 {
+            self.metrics.incomplete.inc_by(u64::from(request.tally.incomplete));
+        }
+        if request.tally.surrogates_replaced > 0 {
+            self.metrics.surrogates_replaced.inc_by(u64::from(request.tally.surrogates_replaced));
+        }
+    }
+
+    fn of_source(&self, source: &SourceId) -> SourceCounters {
+        if let Some(ready) = read(&self.ready).get(source) {
+            return ready.clone();
+        }
+        let label = SourceLabel { source: source.as_str().to_owned() };
+        let made = SourceCounters {
+            received: self.metrics.received.get_or_create(&label).clone(),
+            stored: self.metrics.stored.get_or_create(&label).clone(),
+            repeated: self.metrics.repeated.get_or_create(&label).clone(),
+        };
+        let mut ready = write(&self.ready);
+        if ready.len() < READY_MAX {
+            ready.insert(source.clone(), made.clone());
+        }
+        made
+    }
+}

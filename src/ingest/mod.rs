@@ -1,0 +1,211 @@
+//! Intake: turns the body of a request into lines, makes them durable, and returns a receipt to the caller.
+//!
+//! This room knows no HTTP. The collector calls it for each request, in three steps, because a request's source
+//! may be known only after its body was parsed:
+//!
+//! 1. [`Ingest::parse`]: bytes to calls.
+//! 2. [`Ingest::lines`]: calls to [`Lines`], with the fields that the [`Arrival`] adds to each.
+//! 3. [`Ingest::append`]: lines to an [`Ack`], once they are on stable storage.
+
+mod ack;
+mod arrival;
+mod counters;
+mod finish_anyway;
+mod rate_limit;
+mod received_clock;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::task::TaskTracker;
+
+pub use ack::Ack;
+pub use arrival::{Arrival, Lines};
+
+use crate::call::{
+    BodyError, CallKind, ClientLibraries, Fingerprinter, Limits, Request, Shape, Tally, write_rejected_pixel,
+};
+use crate::log::frame::FRAME_HEADER;
+use crate::log::{Append, AppendError, REQUEST_BYTES_MAX, RequestFrames};
+use crate::metrics::Metrics;
+use crate::random::Random;
+use crate::receipt;
+use crate::sources::SOURCE_ID_MAX;
+use crate::time::{Clock, UnixMillis};
+use counters::{Counters, RequestCount};
+use finish_anyway::FinishAnyway;
+use rate_limit::RateLimit;
+use received_clock::ReceivedClock;
+
+/// Bytes of lines above which a request is refused before its lines are written. It is compared with an upper
+/// estimate, so it is larger than what the log accepts.
+const LINES_LEN_MAX: usize = 2 * REQUEST_BYTES_MAX;
+
+/// The rooms and external resources that intake uses.
+#[derive(Clone, Debug)]
+pub struct IngestDeps {
+    /// Wall and monotonic time.
+    pub clock: Arc<dyn Clock>,
+    /// Makes message ids for calls that have none.
+    pub random: Arc<dyn Random>,
+    /// The metrics to count into.
+    pub metrics: Metrics,
+    /// Appends to the log.
+    pub appender: Arc<dyn Append>,
+    /// Makes the fingerprints that identify repeats, with the log's key.
+    pub fingerprinter: Fingerprinter,
+}
+
+/// The configuration of intake.
+#[derive(Clone, Debug, Default)]
+pub struct IngestSettings {
+    /// Limits on the contents of a request.
+    pub limits: Limits,
+    /// Libraries whose calls come from clients.
+    pub client_libraries: ClientLibraries,
+    /// Calls per second that one source may send. `None`: no limit.
+    pub calls_per_second: Option<u32>,
+    /// Whether lines and acknowledgements contain the positions of calls.
+    pub receipts: bool,
+}
+
+/// Why none of the lines is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IngestError {
+    /// The source exceeds its rate.
+    #[error("the source exceeds its limit of calls per second; wait {wait:?}")]
+    TooFast {
+        /// When the source may send again.
+        wait: Duration,
+    },
+    /// The log refused them.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+}
+
+/// Takes requests from any sender. There is one per log, because it counts and keeps the last `receivedAt`.
+#[derive(Debug)]
+pub struct Ingest {
+    deps: IngestDeps,
+    settings: IngestSettings,
+    counters: Arc<Counters>,
+    received: ReceivedClock,
+    rate_limit: Option<RateLimit>,
+    log_id: String,
+    appends: TaskTracker,
+}
+
+impl Ingest {
+    /// `appends` tracks appends whose callers are gone. Wait for it before closing the log.
+    pub fn new(deps: IngestDeps, settings: IngestSettings, appends: TaskTracker) -> Self {
+        Self {
+            counters: Arc::new(Counters::new(deps.metrics.clone())),
+            received: ReceivedClock::default(),
+            rate_limit: settings.calls_per_second.map(RateLimit::new),
+            log_id: deps.appender.log_id(),
+            deps,
+            settings,
+            appends,
+        }
+    }
+
+    /// The `receivedAt` of a request that is complete now. It is the wall clock, but small steps back are
+    /// smoothed out, and it is never on a day that has ended.
+    pub fn received_now(&self) -> UnixMillis {
+        let reading = self.received.read(self.deps.clock.wall());
+        if let Some(back) = reading.stepped_back {
+            self.deps.metrics.clock_steps.inc();
+            tracing::warn!(
+                seconds = back.as_secs(),
+                "the wall clock stepped back and receivedAt follows it; check this machine's time service"
+            );
+        }
+        let not_before = self.deps.appender.not_before();
+        if reading.received_at < not_before {
+            self.deps.metrics.received_after_day.inc();
+        }
+        reading.received_at.max(not_before)
+    }
+
+    /// Parses a request's body.
+    ///
+    /// # Errors
+    /// [`BodyError`].
+    pub fn parse<'b>(&self, body: &'b [u8], shape: Shape) -> Result<Request<'b>, BodyError> {
+        Request::parse(body, shape, &self.settings.limits)
+    }
+
+    /// The lines of a request's calls.
+    ///
+    /// # Errors
+    /// [`AppendError::TooLarge`]: each call of an envelope repeats the envelope's context, so a small body
+    /// could become gigabytes of lines.
+    pub fn lines(&self, request: &Request<'_>, arrival: &Arrival<'_>) -> Result<Lines, AppendError> {
+        let len = request.lines_len();
+        if len > LINES_LEN_MAX {
+            return Err(AppendError::TooLarge);
+        }
+        let headers = request.lines() * (FRAME_HEADER + SOURCE_ID_MAX + receipt::MEMBER_BYTES);
+        let mut frames = self.no_frames(arrival, len + headers, request.lines());
+        let stamp = arrival.stamp(&self.settings.client_libraries, &self.deps.fingerprinter);
+        let tally = request.write_lines(&stamp, &*self.deps.random, &mut frames);
+        Ok(Lines { frames, tally })
+    }
+
+    /// The line of a pixel's call. It is made from `body`, which the pixel's query was converted to. If that
+    /// is not a call, the query itself becomes a line of the rejected stream.
+    ///
+    /// # Errors
+    /// As [`Ingest::lines`].
+    pub fn pixel_lines(
+        &self,
+        kind: CallKind,
+        body: &[u8],
+        query: &str,
+        arrival: &Arrival<'_>,
+    ) -> Result<Lines, AppendError> {
+        if let Ok(request) = self.parse(body, Shape::Single(kind)) {
+            return self.lines(&request, arrival);
+        }
+        let mut frames = self.no_frames(arrival, query.len() + 512, 1);
+        let stamp = arrival.stamp(&self.settings.client_libraries, &self.deps.fingerprinter);
+        write_rejected_pixel(query, &stamp, &mut frames);
+        Ok(Lines { frames, tally: Tally::default() })
+    }
+
+    /// Stores lines, and counts them once they are on stable storage. If the future is dropped, the append
+    /// continues in its own task and is still counted.
+    ///
+    /// # Errors
+    /// [`IngestError`].
+    pub async fn append(&self, lines: Lines) -> Result<Ack, IngestError> {
+        let Lines { frames, tally } = lines;
+        let count = RequestCount::of(&frames, tally);
+        let mut ack = Ack::of(&frames, &self.log_id, self.settings.receipts);
+        if frames.is_empty() {
+            return Ok(ack);
+        }
+        if let Some(limit) = &self.rate_limit {
+            limit
+                .take(frames.source(), ack.calls.saturating_add(ack.rejected), self.deps.clock.monotonic())
+                .map_err(|wait| IngestError::TooFast { wait })?;
+        }
+        let (appender, counters) = (Arc::clone(&self.deps.appender), Arc::clone(&self.counters));
+        let appended = FinishAnyway::new(&self.appends, async move {
+            let appended = appender.append(frames).await?;
+            counters.stored(&count, appended);
+            Ok::<_, AppendError>(appended)
+        });
+        ack.stored(appended.await?);
+        Ok(ack)
+    }
+
+    /// An empty set of frames for a request with `items` items, whose lines will take about `len` bytes.
+    fn no_frames(&self, arrival: &Arrival<'_>, len: usize, items: usize) -> RequestFrames {
+        let mut frames = RequestFrames::new(arrival.source.clone(), arrival.received_at, len);
+        frames.came(items);
+        frames.set_origin(arrival.imported_from);
+        frames.say_positions(self.settings.receipts);
+        frames
+    }
+}

@@ -1,0 +1,66 @@
+//! What a log reports about itself.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::Stopped;
+use super::hours::Row;
+use super::ledger_report::{Difference, Report};
+use super::located::Located;
+use crate::receipt::Receipt;
+use crate::sources::SourceId;
+use crate::time::UnixMillis;
+
+/// Identity, health, the ledger, and undelivered frames.
+pub trait Accounts {
+    /// The log's id, as receipts and object names contain it: 32 hexadecimal digits.
+    fn spool_id(&self) -> String;
+
+    /// The node id, as object names contain it.
+    fn node(&self) -> String;
+
+    /// Holds the reason once the log has stopped.
+    fn stopped(&self) -> watch::Receiver<Option<Arc<str>>>;
+
+    /// Whether the log has stopped for good. If [`Stopped`] was returned but this is false, a note found no
+    /// space.
+    fn is_stopped(&self) -> bool;
+
+    /// Records a step of the wall clock.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    fn note_clock(&self, from: UnixMillis, to: UnixMillis) -> Result<(), Stopped>;
+
+    /// The ledger and its differences, at one instant. With `only`, the rows of that source only.
+    fn ledger(&self, only: Option<&SourceId>) -> Report;
+
+    /// The ledger's total of each source, and its differences, at one instant.
+    fn ledger_summary(&self) -> (Vec<(SourceId, Row)>, Vec<Difference>);
+
+    /// Where the ledger's two sides differ.
+    fn ledger_differences(&self) -> Vec<Difference>;
+
+    /// By source: the number of frames that are in no object in the store yet, and when the first of them was
+    /// received.
+    fn undelivered(&self) -> BTreeMap<SourceId, (u64, UnixMillis)>;
+
+    /// When the oldest frame that is in no object in the store yet was received. Parked objects count as
+    /// undelivered.
+    fn oldest_undelivered(&self) -> Option<UnixMillis>;
+
+    /// Batches with undelivered frames.
+    fn batches_in_use(&self) -> usize;
+
+    /// Sources with undelivered frames.
+    fn sources(&self) -> Vec<SourceId>;
+
+    /// Finds the positions of a receipt of this log. Waits for the disk.
+    ///
+    /// # Errors
+    /// The disk's error.
+    fn locate(&self, receipt: &Receipt) -> io::Result<Vec<Located>>;
+}

@@ -1,0 +1,66 @@
+//! Appending to a log.
+
+use std::fmt;
+
+use super::request_frames::RequestFrames;
+use crate::boxed_future::BoxFuture;
+use crate::time::UnixMillis;
+
+/// Stores the frames of requests.
+pub trait Append: Send + Sync + fmt::Debug {
+    /// The log's id, as receipts and object names contain it: 32 hexadecimal digits.
+    fn log_id(&self) -> String;
+
+    /// The earliest `receivedAt` that is accepted: the first instant after the days that have ended.
+    fn not_before(&self) -> UnixMillis;
+
+    /// Stores the frames of one request and waits until they are durable.
+    ///
+    /// `Ok` means that every frame is on stable storage. Dropping the future does not withdraw frames that
+    /// are already queued: they may still be stored.
+    ///
+    /// # Errors
+    /// [`AppendError`]: no frame of the request has been stored, or will be.
+    fn append(&self, frames: RequestFrames) -> BoxFuture<'_, Result<Appended, AppendError>>;
+}
+
+/// Maximum number of bytes of all frames of one request. Longer ones get [`AppendError::TooLarge`].
+pub const REQUEST_BYTES_MAX: usize = 4 * 1_024 * 1_024;
+/// The error code of [`AppendError::Full`].
+pub const SPOOL_FULL: &str = "spool_full";
+/// The error code of [`AppendError::DestinationFull`].
+pub const DESTINATION_FULL: &str = "destination_full";
+/// The outcome of a request, all of whose frames are now on stable storage.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Appended {
+    /// Number of frames stored, of calls and of rejected items.
+    pub stored: u32,
+    /// Number of calls that repeat calls already on stable storage.
+    pub repeats: u32,
+    /// The position of the first frame stored; the others follow without a gap. `None` if none was stored.
+    pub first: Option<u64>,
+}
+
+/// Why none of a request's frames is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AppendError {
+    /// The lines are longer than one block of the spool: 400, because they will never fit.
+    #[error("the request's lines are longer than one block of the spool")]
+    TooLarge,
+    /// The queue before the disk stayed full for the maximum wait: 503.
+    #[error("the queue before the disk is full")]
+    Busy,
+    /// There is no space: the disk is full, or the spool's cap is reached: 503.
+    #[error("the spool is full")]
+    Full,
+    /// The source's destination fails, and calls waiting for it have used its share of the spool: 503, only
+    /// for the sources of that destination.
+    #[error("the destination of this source accepts nothing, and its share of the spool is used up")]
+    DestinationFull,
+    /// The day of its `receivedAt` ended while the request waited: 503. A retry gets a new `receivedAt`.
+    #[error("the day on which the request was received has ended")]
+    DayOver,
+    /// The spool has stopped: a write or sync failed, or the process is shutting down: 503.
+    #[error("the spool has stopped")]
+    Stopped,
+}

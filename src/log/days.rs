@@ -1,0 +1,99 @@
+//! Received-days that are not closed.
+
+use std::collections::BTreeMap;
+
+use super::Stopped;
+use super::seals::Seal;
+use crate::object::{BucketString, ClosedMarker, Destination};
+use crate::sources::SourceId;
+use crate::time::ReceivedDay;
+
+/// Ending days and closing them.
+pub trait Days {
+    /// The last day to end, if every day through `over` may end; `None` if there is nothing to end. It is
+    /// never later than the last day with calls: if the clock was years ahead, those years must not end
+    /// (decision 0109).
+    fn last_to_end(&self, over: ReceivedDay) -> Option<ReceivedDay>;
+
+    /// Ends the days through `through` durably: no further call is stored on them. Does nothing if they have
+    /// ended.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    fn end_days(&self, through: ReceivedDay) -> Result<(), Stopped>;
+
+    /// The last day that has ended.
+    fn days_over(&self) -> Option<ReceivedDay>;
+
+    /// The days that are not closed, by source, and their stages. Days with calls but no object yet are
+    /// included.
+    fn unclosed_days(&self) -> BTreeMap<(ReceivedDay, SourceId), DayStage>;
+
+    /// For each day that is not closed, the source and the destination of its newest object.
+    fn day_destinations(&self) -> Vec<(SourceId, Destination)>;
+
+    /// Days that have ended, whose objects are all in the store, and which `wanted` accepts.
+    fn closable(&self, wanted: &mut dyn FnMut(&DayPlace, &Destination) -> bool) -> Vec<Closable>;
+
+    /// Records durably that a day's marker is in the store and its hook has been called.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    fn closed(&self, place: &DayPlace) -> Result<(), Stopped>;
+}
+
+/// A day in a bucket string. If the bucket string of a source changes during a day, the day has two places.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub struct DayPlace {
+    /// The source.
+    pub source: SourceId,
+    /// The received-day.
+    pub day: ReceivedDay,
+    /// Bucket and prefix.
+    pub bucket: BucketString,
+}
+
+impl DayPlace {
+    /// The day that a sealed object belongs to.
+    pub fn of(seal: &Seal) -> Self {
+        let (source, day) = (seal.batch.source.clone(), seal.batch.day);
+        Self { source, day, bucket: seal.destination.bucket.clone() }
+    }
+}
+
+/// The stage of a day that has calls in the spool, or objects, and is not closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DayStage {
+    /// Calls may still be added to it.
+    Open,
+    /// It is over, and some of it is not in the store.
+    Delivering,
+    /// All of it is in the store except its marker.
+    Closing,
+    /// It is uncertain what the store has of it: notes of the manifest were lost, calls were lost before they
+    /// were put, or a person decided about one of its objects. It is never closed.
+    Unsure,
+}
+
+impl DayStage {
+    /// Its name.
+    pub fn slug(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Delivering => "delivering",
+            Self::Closing => "closing",
+            Self::Unsure => "unsure",
+        }
+    }
+}
+
+/// A day whose objects are all in the store, but not its marker.
+#[derive(Clone, Debug)]
+pub struct Closable {
+    /// The source, day and bucket string.
+    pub place: DayPlace,
+    /// The destination of its marker.
+    pub destination: Destination,
+    /// The marker.
+    pub marker: ClosedMarker,
+}

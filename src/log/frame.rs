@@ -1,0 +1,371 @@
+//! One frame: a line with its length, checksum, position, and the fields that show which batch it belongs to.
+//!
+//! ```text
+//! frame := len u32 | crc u32 | position u64 | kind u8 | source_len u8 | flags u8 | 0 u8 | received_at i64
+//!        | fingerprint u128 | source bytes | [ file u64 | first_row u64 | last_row u64 ] | payload
+//! ```
+//!
+//! `len` counts the whole frame, including itself. `crc` is CRC-32C over `len` and everything after `crc`,
+//! beginning with the segment's salt ([`Salt`]), so that bytes of an earlier use of the file never look
+//! valid. Integers are little-endian.
+
+use crate::planted::{PlantedBug, planted};
+use crate::receipt;
+use crate::sources::{SOURCE_ID_MAX, SourceId};
+use crate::time::UnixMillis;
+
+/// Bytes before the source id.
+pub const FRAME_HEADER: usize = 44;
+/// Bytes of an origin.
+pub const ORIGIN_LEN: usize = 24;
+/// Maximum length of a frame. It holds the largest rejected item that `max_body` (at most 2 MiB) allows, with
+/// its wrapping.
+pub const FRAME_MAX: usize = 2 * 1_024 * 1_024 + 64 * 1_024;
+/// Flag: there is an origin between source and payload.
+const FLAG_ORIGIN: u8 = 1;
+/// Flag: the line has space for its position at its end ([`crate::receipt`]), which [`stamp`] fills in.
+/// Readers that do not know the flag read such a frame like any other.
+const FLAG_SAYS_POSITION: u8 = 2;
+
+/// The kind of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameKind {
+    /// A call's line.
+    Call = 1,
+    /// A line of the rejected stream.
+    Rejected = 2,
+    /// The progress of an import. It is in the block of the calls that it covers.
+    ImportProgress = 3,
+    /// The clean close: the last frame of an orderly shutdown. Damage before it cannot be a torn write.
+    /// Frames after it are from the next process, which copies the last segment, with this frame, into its
+    /// own.
+    CleanClose = 4,
+    /// The number of a request's repeats, which are not stored again, so that the ledger counts them after a
+    /// crash. It belongs to no batch and holds no segment.
+    Repeats = 5,
+}
+
+impl FrameKind {
+    fn from_byte(byte: u8) -> Option<Self> {
+        [Self::Call, Self::Rejected, Self::ImportProgress, Self::CleanClose, Self::Repeats]
+            .into_iter()
+            .find(|kind| *kind as u8 == byte)
+    }
+}
+
+/// Where an imported call came from: a file and the rows it covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The file's number in the import journal.
+    pub file: u64,
+    /// First row covered.
+    pub first_row: u64,
+    /// Last row covered.
+    pub last_row: u64,
+}
+
+/// The beginning of every checksum in a segment, made from the spool id and the segment's number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Salt(u32);
+
+impl Salt {
+    /// The salt of one segment of one spool.
+    pub fn new(spool_id: &[u8; 16], segment: u64) -> Self {
+        if planted(PlantedBug::UnsaltedWithReuse) {
+            return Self(crc32c::crc32c(spool_id));
+        }
+        Self(crc32c::crc32c_append(crc32c::crc32c(spool_id), &segment.to_le_bytes()))
+    }
+
+    /// A salted CRC-32C over two pieces.
+    pub fn checksum(self, first: &[u8], second: &[u8]) -> u32 {
+        crc32c::crc32c_append(crc32c::crc32c_append(self.0, first), second)
+    }
+}
+
+/// A frame as read back, borrowed from its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame<'a> {
+    /// Its position in the spool.
+    pub position: u64,
+    /// Its kind.
+    pub kind: FrameKind,
+    /// The source's id; empty only in a clean-close frame.
+    pub source: &'a str,
+    /// When its request was received.
+    pub received_at: UnixMillis,
+    /// Its dedupe fingerprint; 0 if it has none.
+    pub fingerprint: u128,
+    /// Where an imported call came from.
+    pub origin: Option<Origin>,
+    /// The line, without its `\n`.
+    pub payload: &'a [u8],
+}
+
+impl Frame<'_> {
+    /// Length of the whole frame in bytes.
+    pub fn len(&self) -> usize {
+        let origin = if self.origin.is_some() { ORIGIN_LEN } else { 0 };
+        FRAME_HEADER + self.source.len() + origin + self.payload.len()
+    }
+
+    /// Always false: a frame has a header.
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+}
+
+/// Why bytes are not a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FrameError {
+    /// The length is impossible or runs past the bytes given.
+    #[error("impossible frame length")]
+    Length,
+    /// The checksum differs.
+    #[error("frame checksum differs")]
+    Checksum,
+    /// The checksum is right but a field is not: another program wrote it.
+    #[error("frame holds an impossible field")]
+    Field,
+}
+
+/// Appends a frame without position and checksum, which [`stamp`] fills in. The caller then appends `payload`
+/// and closes the frame with [`finish`]. Returns where the frame begins.
+pub fn begin(
+    out: &mut Vec<u8>,
+    kind: FrameKind,
+    source: Option<&SourceId>,
+    received_at: UnixMillis,
+    origin: Option<Origin>,
+) -> usize {
+    let start = out.len();
+    let source = source.map_or("", SourceId::as_str);
+    let mut header = [0_u8; FRAME_HEADER];
+    header[16] = kind as u8;
+    // A source id has at most 64 bytes.
+    header[17] = u8::try_from(source.len().min(SOURCE_ID_MAX)).unwrap_or(0);
+    header[18] = if origin.is_some() { FLAG_ORIGIN } else { 0 };
+    header[20..28].copy_from_slice(&received_at.0.to_le_bytes());
+    out.extend_from_slice(&header);
+    out.extend_from_slice(source.as_bytes());
+    if let Some(origin) = origin {
+        for number in [origin.file, origin.first_row, origin.last_row] {
+            out.extend_from_slice(&number.to_le_bytes());
+        }
+    }
+    start
+}
+
+/// Sets the kind of the frame that begins at `start`. Whether a line is a call is known only after it is
+/// written.
+pub fn set_kind(out: &mut [u8], start: usize, kind: FrameKind) {
+    out[start + 16] = kind as u8;
+}
+
+/// Marks the line of the frame that begins at `start` as having space for its position.
+pub fn set_says_position(out: &mut [u8], start: usize) {
+    out[start + 18] |= FLAG_SAYS_POSITION;
+}
+
+/// Closes the frame that begins at `start` and ends at the end of `out`.
+pub fn finish(out: &mut [u8], start: usize, fingerprint: u128) {
+    let len = u32::try_from(out.len() - start).unwrap_or(u32::MAX);
+    out[start..start + 4].copy_from_slice(&len.to_le_bytes());
+    out[start + 28..start + 44].copy_from_slice(&fingerprint.to_le_bytes());
+}
+
+/// Turns a finished frame that is not stored into one of [`FrameKind::Repeats`], in place. Source and
+/// `receivedAt` stay, and the payload becomes the count, little-endian, in as few bytes as possible. Returns
+/// the new length, which is never longer than the old one; `None` if the count does not fit.
+pub fn into_repeats(frame: &mut [u8], count: u32) -> Option<usize> {
+    let source_end = FRAME_HEADER + usize::from(*frame.get(17)?);
+    let bytes = count.to_le_bytes();
+    let needed = bytes.iter().rposition(|byte| *byte > 0).map_or(1, |last| last + 1);
+    let end = source_end + needed;
+    frame.get_mut(source_end..end)?.copy_from_slice(bytes.get(..needed)?);
+    frame[16] = FrameKind::Repeats as u8;
+    frame[18] = 0;
+    finish(frame.get_mut(..end)?, 0, 0);
+    Some(end)
+}
+
+/// The count in the payload of a frame of [`FrameKind::Repeats`].
+pub fn repeats(payload: &[u8]) -> u64 {
+    payload.iter().take(8).rev().fold(0, |count, byte| (count << 8) | u64::from(*byte))
+}
+
+/// Writes position and checksum into a finished frame, and the position into its line if that has space for
+/// it.
+pub fn stamp(frame: &mut [u8], position: u64, salt: Salt) {
+    frame[8..16].copy_from_slice(&position.to_le_bytes());
+    if frame[18] & FLAG_SAYS_POSITION != 0 {
+        receipt::write_position(frame, position);
+    }
+    let crc = salt.checksum(&frame[..4], &frame[8..]);
+    frame[4..8].copy_from_slice(&crc.to_le_bytes());
+}
+
+/// The length in the header of the frame at the beginning of `bytes`. `None` if it is impossible.
+pub fn length(bytes: &[u8]) -> Option<usize> {
+    let len = usize::try_from(u32_at(bytes, 0)?).ok()?;
+    (FRAME_HEADER..=FRAME_MAX).contains(&len).then_some(len)
+}
+
+/// The fingerprint of an unstamped or stamped frame.
+pub fn fingerprint(frame: &[u8]) -> u128 {
+    frame.get(28..44).and_then(|b| b.try_into().ok()).map_or(0, u128::from_le_bytes)
+}
+
+/// The fingerprints of consecutive frames, unstamped or stamped.
+pub fn fingerprints(frames: &[u8]) -> impl Iterator<Item = u128> + '_ {
+    let mut rest = frames;
+    std::iter::from_fn(move || {
+        let (frame, behind) = rest.split_at_checked(length(rest)?)?;
+        rest = behind;
+        Some(fingerprint(frame))
+    })
+}
+
+/// Reads and checks the frame at the beginning of `bytes`. Returns it and its length.
+///
+/// # Errors
+/// [`FrameError`] if the bytes are not a frame of this segment.
+pub fn read(bytes: &[u8], salt: Salt) -> Result<(Frame<'_>, usize), FrameError> {
+    let len = length(bytes).ok_or(FrameError::Length)?;
+    let frame = bytes.get(..len).ok_or(FrameError::Length)?;
+    let crc = u32_at(frame, 4).ok_or(FrameError::Length)?;
+    if salt.checksum(&frame[..4], &frame[8..]) != crc {
+        return Err(FrameError::Checksum);
+    }
+    fields(frame).map(|fields| (fields, len)).ok_or(FrameError::Field)
+}
+
+/// Reads a frame's fields without checking its checksum, for frames that this process built in memory.
+pub fn fields(frame: &[u8]) -> Option<Frame<'_>> {
+    let u64_at = |at: usize| frame.get(at..at + 8).and_then(|b| b.try_into().ok()).map(u64::from_le_bytes);
+    let source_end = FRAME_HEADER + usize::from(*frame.get(17)?);
+    let has_origin = frame.get(18)? & FLAG_ORIGIN != 0;
+    let payload = if has_origin { source_end + ORIGIN_LEN } else { source_end };
+    Some(Frame {
+        position: u64_at(8)?,
+        kind: FrameKind::from_byte(*frame.get(16)?)?,
+        source: std::str::from_utf8(frame.get(FRAME_HEADER..source_end)?).ok()?,
+        received_at: UnixMillis(u64_at(20)?.cast_signed()),
+        fingerprint: fingerprint(frame),
+        origin: if has_origin {
+            Some(Origin {
+                file: u64_at(source_end)?,
+                first_row: u64_at(source_end + 8)?,
+                last_row: u64_at(source_end + 16)?,
+            })
+        } else {
+            None
+        },
+        payload: frame.get(payload..)?,
+    })
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map(u32::from_le_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(origin: Option<Origin>) -> Vec<u8> {
+        let mut out = b"before".to_vec();
+        let source = SourceId::new("web").unwrap();
+        let start = begin(&mut out, FrameKind::Call, Some(&source), UnixMillis(1_700_000_000_123), origin);
+        out.extend_from_slice(b"{\"a\":1}");
+        finish(&mut out, start, 77);
+        out.split_off(start)
+    }
+
+    #[test]
+    fn a_frame_reads_back_as_written() {
+        let salt = Salt::new(&[1; 16], 3);
+        for origin in [None, Some(Origin { file: 1, first_row: 2, last_row: 3 })] {
+            let mut bytes = sample(origin);
+            stamp(&mut bytes, 9, salt);
+            let (frame, len) = read(&bytes, salt).unwrap();
+            assert_eq!(len, bytes.len());
+            assert_eq!(
+                frame,
+                Frame {
+                    position: 9,
+                    kind: FrameKind::Call,
+                    source: "web",
+                    received_at: UnixMillis(1_700_000_000_123),
+                    fingerprint: 77,
+                    origin,
+                    payload: b"{\"a\":1}",
+                }
+            );
+        }
+    }
+
+    #[test]
+    fn a_repeated_frame_becomes_a_count_of_repeats() {
+        let salt = Salt::new(&[1; 16], 3);
+        for origin in [None, Some(Origin { file: 1, first_row: 2, last_row: 3 })] {
+            for count in [1, 255, 256, 65_535, 65_536, u32::MAX] {
+                let mut bytes = sample(origin);
+                let before = bytes.len();
+                let len = into_repeats(&mut bytes, count).unwrap();
+                assert!(len <= before);
+                bytes.truncate(len);
+                stamp(&mut bytes, 9, salt);
+                let (frame, _) = read(&bytes, salt).unwrap();
+                assert_eq!((frame.kind, frame.source, frame.fingerprint), (FrameKind::Repeats, "web", 0));
+                assert_eq!(frame.received_at, UnixMillis(1_700_000_000_123));
+                assert_eq!(repeats(frame.payload), u64::from(count));
+            }
+        }
+        let mut short = Vec::new();
+        begin(&mut short, FrameKind::Call, Some(&SourceId::new("web").unwrap()), UnixMillis(0), None);
+        short.extend_from_slice(b"{}");
+        finish(&mut short, 0, 1);
+        assert!(into_repeats(&mut short.clone(), 65_535).is_some(), "a line has at least two bytes");
+        assert_eq!(into_repeats(&mut short, 65_536), None);
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_other_segment_is_detected() {
+        let salt = Salt::new(&[1; 16], 3);
+        let mut bytes = sample(None);
+        stamp(&mut bytes, 9, salt);
+        assert_eq!(read(&bytes, Salt::new(&[1; 16], 4)), Err(FrameError::Checksum));
+        assert_eq!(read(&bytes, Salt::new(&[2; 16], 3)), Err(FrameError::Checksum));
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(read(&flipped, salt).is_err(), "bit {bit}");
+        }
+        for cut in 0..bytes.len() {
+            assert_eq!(read(&bytes[..cut], salt), Err(FrameError::Length), "cut {cut}");
+        }
+    }
+
+    #[test]
+    fn only_a_line_with_space_for_its_position_gets_it() {
+        let salt = Salt::new(&[1; 16], 3);
+        for room in [true, false] {
+            let mut bytes = sample(None);
+            if room {
+                assert!(receipt::keep_room(&mut bytes));
+                set_says_position(&mut bytes, 0);
+                finish(&mut bytes, 0, 77);
+            }
+            // Stamping it again, as recovery does, changes nothing.
+            for salt in [Salt::new(&[2; 16], 1), salt] {
+                stamp(&mut bytes, u64::MAX, salt);
+            }
+            let (frame, _) = read(&bytes, salt).unwrap();
+            let line = std::str::from_utf8(frame.payload).unwrap();
+            let expected = r#"{"a":1,"forebayPosition":"18446744073709551615"}"#;
+            assert_eq!(line, if room { expected } else { r#"{"a":1}"# });
+            assert_eq!(receipt::position_of(frame.payload), room.then_some(u64::MAX));
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! The ledger's report, and the differences between its two sides.
+
+use std::fmt;
+
+use super::hours::{Hour, Row};
+use crate::batch::BatchKey;
+use crate::object::Stream;
+use crate::sources::SourceId;
+use crate::words::rfc3339;
+
+/// Counts that should be equal and differ: a call is missing, was counted twice, or Forebay counts wrongly.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Difference {
+    /// The items received are not those stored, rejected, repeated or suppressed.
+    Received {
+        /// The source.
+        source: SourceId,
+        /// The hour; `None` for the folded hours.
+        hour: Option<Hour>,
+        /// The counts.
+        row: Row,
+    },
+    /// More was delivered or lost than stored.
+    Delivered {
+        /// The source.
+        source: SourceId,
+        /// The hour; `None` for the folded hours.
+        hour: Option<Hour>,
+        /// The stream.
+        stream: Stream,
+        /// The counts.
+        row: Row,
+    },
+    /// The open frames in the rows of a batch differ from those in the spool.
+    Open {
+        /// The batch.
+        batch: BatchKey,
+        /// Open frames in the ledger. Negative if more was sealed than stored.
+        ledger: i128,
+        /// Open frames in the spool's index.
+        spool: u64,
+    },
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let when = |hour: &Option<Hour>| hour.map_or("earlier".to_owned(), |hour| rfc3339(hour.start()));
+        match self {
+            Self::Received { source, hour, row } => write!(
+                f,
+                "{source}, {}: {} received, but {} stored + {} rejected + {} repeated + {} suppressed = {}",
+                when(hour),
+                row.received,
+                row.stored,
+                row.rejected,
+                row.repeated,
+                row.suppressed,
+                row.accounted()
+            ),
+            Self::Delivered { source, hour, stream, row } => {
+                let (stored, delivered, lost) = row.of(*stream);
+                let of = match stream {
+                    Stream::Calls => "stored",
+                    Stream::Rejected => "rejected",
+                };
+                write!(
+                    f,
+                    "{source}, {}: {stored} {of}, but {delivered} of them delivered + {lost} lost",
+                    when(hour)
+                )
+            }
+            Self::Open { batch, ledger, spool } => {
+                write!(f, "batch {batch}: {ledger} pending by the counts, but {spool} in the spool")
+            }
+        }
+    }
+}
+
+/// The ledger's rows of one source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceReport {
+    /// The source.
+    pub source: SourceId,
+    /// The total.
+    pub total: Row,
+    /// The sum of the folded hours.
+    pub earlier: Row,
+    /// By hour, oldest first.
+    pub hours: Vec<(Hour, Row)>,
+}
+
+/// A report of the ledger at one instant.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Sources in order.
+    pub sources: Vec<SourceReport>,
+    /// Differences of all sources.
+    pub differences: Vec<Difference>,
+    /// Positions ever noted as lost.
+    pub lost_positions: u64,
+}

@@ -1,0 +1,63 @@
+//! The log: every call is in it from its acknowledgement until its object is in the store.
+//!
+//! The other rooms know only two traits of a log. Intake holds [`Append`]. Delivery and reports hold [`Log`],
+//! which is the sum of six narrow traits, one for each subject. The spool implements both; the contract
+//! suite (`tests/suite/log`) holds any other log to the same promises.
+//!
+//! # What any log promises
+//!
+//! - `append` returns only after all frames of a request are durable; if it fails, none of them will ever be
+//!   read back.
+//! - Frames of a batch are read in the order of their positions. Positions grow; gaps are allowed.
+//! - Reading takes positions and changes nothing, so readers do not disturb each other. A second reader (a
+//!   destination beside the archive) needs only its own position, kept by the log, and frames that are not
+//!   released before it has read them: only [`Seals::commit`] and [`Seals::park`] release frames.
+//! - A seal is durable before `seal` returns, a commit before `commit` returns. Neither changes afterwards.
+//! - A stream is a value of [`crate::object::Stream`], never a flag, so that a new stream is a new value.
+
+mod accounts;
+mod append;
+mod batches;
+mod days;
+mod destinations;
+pub mod frame;
+mod hours;
+mod ledger_report;
+mod located;
+mod range;
+mod read;
+mod request_frames;
+mod seals;
+mod space;
+
+pub use accounts::Accounts;
+pub use append::{Append, AppendError, Appended, DESTINATION_FULL, REQUEST_BYTES_MAX, SPOOL_FULL};
+pub use batches::{Batches, FirstOpen, OpenBatch};
+pub use days::{Closable, DayPlace, DayStage, Days};
+pub use destinations::Destinations;
+pub use hours::{Hour, Hours, Row};
+pub use ledger_report::{Difference, Report, SourceReport};
+pub use located::{Located, Standing};
+pub use range::Range;
+pub use read::{Go, Read};
+pub use request_frames::RequestFrames;
+pub use seals::{Amend, Encoded, Parked, PendingSeal, Seal, Seals, parked_name};
+pub use space::{
+    Capacity, FRAME_BYTES, FULL_PERCENT, Held, NOTE_BYTES, PRESSURE_PERCENT, Space, Usage, percent_of,
+};
+
+/// What delivery needs from a log, and what status reports about it.
+///
+/// Every method returns at once, except those that read frames or return `Result<_, Stopped>`. These wait for
+/// the disk, so do not call them on the runtime's threads.
+pub trait Log: Batches + Seals + Destinations + Days + Capacity + Accounts {}
+
+impl<L: Batches + Seals + Destinations + Days + Capacity + Accounts> Log for L {}
+
+/// A note was not written, so nothing has changed.
+///
+/// Usually the log has stopped because a write or sync failed: [`Accounts::stopped`] gives the reason, and
+/// only a restart helps. Otherwise the disk is full, and the same call can be repeated later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the spool has stopped, or its disk is full; see the log")]
+pub struct Stopped;

@@ -1,0 +1,38 @@
+//! Ranges of positions.
+
+/// A range of positions, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub struct Range {
+    /// First position.
+    pub first: u64,
+    /// Last position.
+    pub last: u64,
+}
+
+impl Range {
+    /// The positions from `next` to the one before `end`, if there are any.
+    pub fn between(next: u64, end: u64) -> Option<Self> {
+        (next < end).then(|| Self { first: next, last: end - 1 })
+    }
+
+    /// The part of it between these ends, both included.
+    pub fn within(self, first: u64, last: u64) -> Option<Self> {
+        Self::between(self.first.max(first), self.last.min(last).saturating_add(1))
+    }
+
+    /// Sorts ranges and joins those that touch or overlap.
+    pub fn merge(ranges: impl Iterator<Item = Self>) -> Vec<Self> {
+        let mut sorted: Vec<Self> = ranges.collect();
+        sorted.sort();
+        let mut merged: Vec<Self> = Vec::new();
+        for range in sorted {
+            match merged.last_mut() {
+                Some(last) if range.first <= last.last.saturating_add(1) => {
+                    last.last = last.last.max(range.last)
+                }
+                _ => merged.push(range),
+            }
+        }
+        merged
+    }
+}

@@ -1,0 +1,143 @@
+//! The frames of one request, built in place by the writer of its lines.
+
+use crate::call::{LineSink, RejectReason};
+use crate::receipt;
+use crate::sources::SourceId;
+use crate::time::UnixMillis;
+
+use crate::log::frame::{self, FrameKind, Origin};
+
+/// The frames of one request, with one source and one `receivedAt`. All of them go into one block of the
+/// spool.
+///
+/// Lines are written directly into the buffer that the spool passes to the disk.
+#[derive(Debug)]
+pub struct RequestFrames {
+    source: SourceId,
+    received_at: UnixMillis,
+    origin: Option<Origin>,
+    say_positions: bool,
+    bytes: Vec<u8>,
+    open: usize,
+    oversize: bool,
+    calls: u32,
+    rejected: [u32; RejectReason::ALL.len()],
+    came: Option<u32>,
+}
+
+impl RequestFrames {
+    /// Creates an empty set of frames. `capacity` is the expected length of the lines in bytes.
+    pub fn new(source: SourceId, received_at: UnixMillis, capacity: usize) -> Self {
+        Self {
+            source,
+            received_at,
+            origin: None,
+            say_positions: false,
+            bytes: Vec::with_capacity(capacity),
+            open: 0,
+            oversize: false,
+            calls: 0,
+            rejected: [0; RejectReason::ALL.len()],
+            came: None,
+        }
+    }
+
+    /// Sets the number of items that the request had, counted by its reader. The ledger compares it with the
+    /// lines.
+    pub fn came(&mut self, items: usize) {
+        self.came = Some(u32::try_from(items).unwrap_or(u32::MAX));
+    }
+
+    /// Sets the origin of the lines that follow, for imports.
+    pub fn set_origin(&mut self, origin: Option<Origin>) {
+        self.origin = origin;
+    }
+
+    /// Adds to each following line its position, as its last member.
+    pub fn say_positions(&mut self, yes: bool) {
+        self.say_positions = yes;
+    }
+
+    /// The source of all lines.
+    pub fn source(&self) -> &SourceId {
+        &self.source
+    }
+
+    /// When the request was received.
+    pub fn received_at(&self) -> UnixMillis {
+        self.received_at
+    }
+
+    /// The bytes of all frames.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
+    /// Whether a line is longer than a frame can hold, so that the request can never be stored.
+    pub fn has_oversize(&self) -> bool {
+        self.oversize
+    }
+
+    fn finish(&mut self, fingerprint: u128) {
+        if self.say_positions && receipt::keep_room(&mut self.bytes) {
+            frame::set_says_position(&mut self.bytes, self.open);
+        }
+        frame::finish(&mut self.bytes, self.open, fingerprint);
+        self.oversize |= self.bytes.len() - self.open > frame::FRAME_MAX;
+    }
+
+    /// Whether there is nothing to store.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// The items that the ledger counts as received: the number set, or the number of closed lines if none
+    /// was set.
+    pub fn items(&self) -> u32 {
+        let closed = || self.rejected.iter().fold(self.calls, |sum, count| sum.saturating_add(*count));
+        self.came.unwrap_or_else(closed)
+    }
+
+    /// Lines closed as calls.
+    pub fn calls(&self) -> u32 {
+        self.calls
+    }
+
+    /// Lines closed as rejected, by reason.
+    pub fn rejected_by_reason(&self) -> impl Iterator<Item = (RejectReason, u32)> + '_ {
+        RejectReason::ALL.into_iter().zip(self.rejected).filter(|(_, count)| *count > 0)
+    }
+}
+
+impl LineSink for RequestFrames {
+    fn line(&mut self) -> &mut Vec<u8> {
+        self.open =
+            frame::begin(&mut self.bytes, FrameKind::Call, Some(&self.source), self.received_at, self.origin);
+        &mut self.bytes
+    }
+
+    fn call(&mut self, fingerprint: u128) {
+        self.finish(fingerprint);
+        self.calls += 1;
+    }
+
+    fn rejected(&mut self, reason: RejectReason) {
+        frame::set_kind(&mut self.bytes, self.open, FrameKind::Rejected);
+        self.finish(0);
+        if let Some(count) = RejectReason::ALL
+            .iter()
+            .position(|known| *known == reason)
+            .and_then(|index| self.rejected.get_mut(index))
+        {
+            *count += 1;
+        }
+    }
+
+    fn discard(&mut self) {
+        self.bytes.truncate(self.open);
+    }
+}

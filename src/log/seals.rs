@@ -1,0 +1,209 @@
+//! Seals: the contents of one object, and its progress.
+
+use std::io;
+
+use super::Stopped;
+use super::hours::{Hour, Hours};
+use super::range::Range;
+use crate::batch::BatchKey;
+use crate::object::{AppliedEncryption, Destination, ObjectKey};
+use crate::time::UnixMillis;
+
+/// Sealed objects, from the seal to the commit.
+///
+/// Every log keeps two orders: a seal is durable before the first byte of its object is uploaded, and the
+/// store's success is verified before the commit is recorded.
+pub trait Seals {
+    /// Fixes durably the contents of one object and its destination.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    fn seal(
+        &self,
+        batch: &BatchKey,
+        encoded: &Encoded,
+        destination: Destination,
+        object_key: ObjectKey,
+    ) -> Result<Seal, Stopped>;
+
+    /// Seals whose objects are not known to be in the store, oldest first.
+    fn pending_seals(&self) -> Vec<PendingSeal>;
+
+    /// Their numbers.
+    fn pending_numbers(&self) -> Vec<u64>;
+
+    /// One of them.
+    fn pending_seal(&self, number: u64) -> Option<PendingSeal>;
+
+    /// Whether a sealed object of this batch still holds its frames: it is neither in the store nor parked.
+    fn has_unparked_seal(&self, batch: &BatchKey) -> bool;
+
+    /// Records durably that the object is in the store, and which encryption the store reported. Then
+    /// releases its frames.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    fn commit(&self, seal: &Seal, applied: Option<AppliedEncryption>) -> Result<(), Stopped>;
+
+    /// Stores a sealed object durably in its own file, and releases its frames. Returns `false` if there is
+    /// no space.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    fn park(&self, seal: &Seal, object: &mut dyn io::Read, parked: Parked) -> Result<bool, Stopped>;
+
+    /// Records that the store has another object under the seal's key. A person must decide.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    fn conflict(&self, seal: &Seal) -> Result<(), Stopped>;
+
+    /// Records what is left of a sealed range after frames of it were lost.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    fn amend(&self, seal: &Seal, amend: Amend) -> Result<(), Stopped>;
+
+    /// Records that the store turned out to have every line of an amended seal.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    fn restored(&self, seal: &Seal) -> Result<(), Stopped>;
+
+    /// The lost positions of a seal whose frames are all lost: those recorded as lost, if they can account
+    /// for every frame; otherwise the whole range.
+    fn lost_of(&self, seal: &Seal) -> Vec<Range>;
+}
+
+/// The result of encoding a range: everything that a seal needs, except its number and its place in the
+/// chain.
+#[derive(Clone, Debug)]
+pub struct Encoded {
+    /// First position.
+    pub first: u64,
+    /// Last position.
+    pub last: u64,
+    /// Lines.
+    pub frames: u64,
+    /// Bytes of lines.
+    pub bytes: u64,
+    /// SHA-256 of the lines, in hexadecimal.
+    pub sha256: String,
+    /// `receivedAt` of the first line, which names the object.
+    pub named_at: UnixMillis,
+    /// The earliest `receivedAt`.
+    pub first_received_at: UnixMillis,
+    /// The latest `receivedAt`.
+    pub last_received_at: UnixMillis,
+    /// Encoder and level.
+    pub encoder: String,
+    /// `receivedAt` of the first line that did not fit, if there is one.
+    pub next_received_at: Option<UnixMillis>,
+    /// Lines by the hour in which they were received.
+    pub hours: Hours,
+}
+
+/// The contents of one object and its destination. It never changes once synced.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Seal {
+    /// Its number; seals of a spool are numbered in order.
+    pub number: u64,
+    /// Source, day and stream.
+    pub batch: BatchKey,
+    /// First position.
+    pub first: u64,
+    /// Last position.
+    pub last: u64,
+    /// Lines.
+    pub frames: u64,
+    /// Bytes of lines, with their `\n`.
+    pub bytes: u64,
+    /// SHA-256 of the lines, in hexadecimal.
+    pub sha256: String,
+    /// The earliest `receivedAt`.
+    pub first_received_at: UnixMillis,
+    /// The latest `receivedAt`.
+    pub last_received_at: UnixMillis,
+    /// The encoder and its level. The object may be encoded again by another encoder; objects are compared by
+    /// `sha256`.
+    pub encoder: String,
+    /// Bucket, region and encryption.
+    pub destination: Destination,
+    /// The object's key.
+    pub object_key: ObjectKey,
+    /// The last position of the previous object of the same batch and bucket string; `None` for the first.
+    pub previous_last: Option<u64>,
+    /// Lines by the hour in which they were received. Empty if an older release wrote the seal.
+    #[serde(default)]
+    pub hours: Hours,
+}
+
+impl Seal {
+    /// Lines by the hour in which they were received. If that was not recorded, all are in the hour of the
+    /// first line.
+    pub fn hours(&self) -> Hours {
+        if self.hours.is_empty() && self.frames > 0 {
+            return vec![(Hour::of(self.first_received_at), self.frames)];
+        }
+        self.hours.clone()
+    }
+}
+
+/// A seal whose object is not yet known to be in the store.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct PendingSeal {
+    /// The seal.
+    pub seal: Seal,
+    /// The parked file's length and CRC-32, if the object is parked.
+    pub parked: Option<Parked>,
+    /// The store has another object under this key; the seal waits for a person's decision.
+    pub conflict: bool,
+    /// A person decided that this object overwrites the store's: it is put unconditionally.
+    #[serde(default)]
+    pub overwrite: bool,
+    /// What the object holds instead, if frames were lost after the seal.
+    pub amended: Option<Amend>,
+}
+
+impl PendingSeal {
+    /// Lines by hour that its object delivers.
+    pub fn hours(&self) -> Hours {
+        match &self.amended {
+            None => self.seal.hours(),
+            Some(amend) if amend.hours.is_empty() && amend.frames > 0 => {
+                vec![(Hour::of(self.seal.first_received_at), amend.frames)]
+            }
+            Some(amend) => amend.hours.clone(),
+        }
+    }
+}
+
+/// A parked object: the staged gzip, synced, in its own file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Parked {
+    /// Its bytes.
+    pub len: u64,
+    /// Its CRC-32.
+    pub crc32: u32,
+}
+
+/// What is left of a sealed range after frames were lost.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Amend {
+    /// Lines left.
+    pub frames: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Their SHA-256.
+    pub sha256: String,
+    /// The lost positions.
+    pub lost: Vec<Range>,
+    /// Lines left, by the hour in which they were received. Empty if an older release wrote the amendment.
+    #[serde(default)]
+    pub hours: Hours,
+}
+
+/// The file of a parked object. Nothing else builds its name.
+pub fn parked_name(seal: u64) -> String {
+    format!("parked/{seal:020}.gz")
+}

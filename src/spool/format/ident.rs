@@ -1,0 +1,190 @@
+//! The identity of a spool. It is written once, when the directory is made, and stored twice, because nothing
+//! else can be read without it.
+
+use std::io;
+
+use crate::disk::{self, Disk, read_all};
+use crate::random::Random;
+
+/// Both hold the same identity. A damaged or missing file is made again from the other.
+const FILE_NAMES: [&str; 2] = ["IDENT", "IDENT.copy"];
+/// Version of the directory layout. A newer one is refused.
+const FORMAT: u32 = 1;
+
+/// The identity of a spool.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Ident {
+    /// Random, so that a spool on a wiped disk never reuses old object names.
+    pub spool_id: [u8; 16],
+    /// Key of the dedupe fingerprints.
+    pub fingerprint_key: [u8; 16],
+}
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Written {
+    format: u32,
+    spool_id: String,
+    fingerprint_key: String,
+    /// CRC-32 of the other members. Releases that wrote no copy wrote no checksum.
+    #[serde(default)]
+    checksum: Option<String>,
+}
+
+impl Written {
+    fn crc(&self) -> String {
+        let others = format!("{} {} {}", self.format, self.spool_id, self.fingerprint_key);
+        format!("{:08x}", crc32fast::hash(others.as_bytes()))
+    }
+}
+
+/// What the identity files hold.
+struct Files {
+    /// The identity in the first sound file.
+    ident: Option<Ident>,
+    /// Damaged files.
+    damaged: Vec<&'static str>,
+    /// Files to write: damaged ones, missing ones, and those without a checksum.
+    stale: Vec<&'static str>,
+}
+
+/// Why an identity cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentError {
+    /// The disk reported an error.
+    #[error("read or write the spool's IDENT file")]
+    Disk(#[source] io::Error),
+    /// Its identity is damaged.
+    #[error(
+        "the spool's IDENT file is damaged, and its copy is damaged or missing; nothing else in the spool \
+         can be read without the spool id, so put back one of the two files"
+    )]
+    Damaged,
+    /// A newer release made the directory.
+    #[error(
+        "the spool was made by a newer release (format {0}); start that release, or drain the spool with it \
+         first"
+    )]
+    Newer(u32),
+}
+
+impl Ident {
+    /// Reads the identity, or makes one if the directory is new.
+    ///
+    /// # Errors
+    /// [`IdentError`].
+    pub fn open(disk: &dyn Disk, random: &dyn Random) -> Result<Self, IdentError> {
+        let Files { ident, damaged, stale } = Self::examine(disk)?;
+        for file in damaged {
+            tracing::error!(file, "a file of the spool's identity is damaged; it is restored from its copy");
+        }
+        let made = ident.is_none();
+        let ident = ident.unwrap_or_else(|| Self {
+            spool_id: random.next_u128().to_be_bytes(),
+            fingerprint_key: random.next_u128().to_be_bytes(),
+        });
+        for (at, file) in stale.into_iter().enumerate() {
+            match ident.write(disk, file) {
+                Err(error) if made && at == 0 => return Err(IdentError::Disk(error)),
+                // The other file is there, and the next start retries.
+                Err(error) => {
+                    tracing::warn!(%error, file, "a copy of the spool's identity cannot be written")
+                }
+                Ok(()) => {}
+            }
+        }
+        Ok(ident)
+    }
+
+    /// Reads the identity from a sound file; `None` if there is none yet.
+    ///
+    /// # Errors
+    /// [`IdentError`].
+    pub fn read(disk: &dyn Disk) -> Result<Option<Self>, IdentError> {
+        Self::examine(disk).map(|files| files.ident)
+    }
+
+    /// The damaged files.
+    ///
+    /// # Errors
+    /// [`IdentError`] if neither file is sound.
+    pub fn damaged(disk: &dyn Disk) -> Result<Vec<&'static str>, IdentError> {
+        Self::examine(disk).map(|files| files.damaged)
+    }
+
+    fn examine(disk: &dyn Disk) -> Result<Files, IdentError> {
+        let mut files = Files { ident: None, damaged: Vec::new(), stale: Vec::new() };
+        let mut failed = None;
+        for file in FILE_NAMES {
+            match Self::read_one(disk, file) {
+                Ok(Some((ident, checked))) => {
+                    if !checked {
+                        files.stale.push(file);
+                    }
+                    match &files.ident {
+                        None => files.ident = Some(ident),
+                        // A copy with another identity is rewritten.
+                        Some(first) if *first != ident && checked => files.stale.push(file),
+                        Some(_) => {}
+                    }
+                }
+                Ok(None) => files.stale.push(file),
+                Err(IdentError::Newer(format)) => return Err(IdentError::Newer(format)),
+                Err(error) => {
+                    if matches!(error, IdentError::Damaged) {
+                        files.damaged.push(file);
+                        files.stale.push(file);
+                    }
+                    failed.get_or_insert(error);
+                }
+            }
+        }
+        match failed {
+            Some(error) if files.ident.is_none() => Err(error),
+            _ => Ok(files),
+        }
+    }
+
+    /// Reads one file. Also returns whether a checksum confirms it.
+    fn read_one(disk: &dyn Disk, file: &str) -> Result<Option<(Self, bool)>, IdentError> {
+        let bytes = match disk.open(file).and_then(|file| read_all(&*file)) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(IdentError::Disk(error)),
+        };
+        let written: Written = serde_json::from_slice(&bytes).map_err(|_| IdentError::Damaged)?;
+        if written.checksum.as_ref().is_some_and(|checksum| *checksum != written.crc()) {
+            return Err(IdentError::Damaged);
+        }
+        if written.format > FORMAT {
+            return Err(IdentError::Newer(written.format));
+        }
+        let (Ok(spool_id), Ok(fingerprint_key)) =
+            (hex::FromHex::from_hex(&written.spool_id), hex::FromHex::from_hex(&written.fingerprint_key))
+        else {
+            return Err(IdentError::Damaged);
+        };
+        Ok(Some((Self { spool_id, fingerprint_key }, written.checksum.is_some())))
+    }
+
+    fn write(&self, disk: &dyn Disk, file: &str) -> io::Result<()> {
+        let mut written = Written {
+            format: FORMAT,
+            spool_id: hex::encode(self.spool_id),
+            fingerprint_key: hex::encode(self.fingerprint_key),
+            checksum: None,
+        };
+        written.checksum = Some(written.crc());
+        disk::write_durably(disk, file, &serde_json::to_vec_pretty(&written)?)
+    }
+
+    /// The spool id as 32 hexadecimal digits, as in object names.
+    pub(crate) fn spool_id_hex(&self) -> String {
+        hex::encode(self.spool_id)
+    }
+}
+
+impl std::fmt::Debug for Ident {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Ident({})", hex::encode(self.spool_id))
+    }
+}

@@ -1,0 +1,13 @@
+//! The byte formats of the spool's files: contents, checks, and how to read them without a running spool.
+
+pub(super) mod ident;
+pub(super) mod scan;
+pub(super) mod seen_file;
+pub(super) mod segment;
+pub(super) mod segment_index;
+
+pub use ident::{Ident, IdentError};
+pub use scan::{FoundBlock, scan};
+pub use segment::{
+    BLOCK_HEADER, Block, SEGMENT_HEADER, index_name, number_in, seen_name, segment_name, spare_name,
+};

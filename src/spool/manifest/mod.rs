@@ -1,0 +1,755 @@
+//! The manifest: an append-only file of notes, each synced before it counts.
+//!
+//! ```text
+//! manifest := note* filler
+//! note     := len u32 | crc u32 | JSON
+//! ```
+//!
+//! `crc` is CRC-32C over `len` and the JSON, salted with the spool id and the manifest's number. The first
+//! note holds the whole state, so a manifest is complete by itself: a new one is written, synced and renamed
+//! before the old one is removed.
+//!
+//! A manifest needs no free space. Its file is filled when it is begun, so notes overwrite bytes that the
+//! file already has. The filler is 0xFF, so that notes that rotted to zeros do not look like unused space.
+//! The file `reserve` becomes the next manifest, and the manifest that it replaces becomes the reserve.
+//! Nothing else can take that space, so notes and a start work on a disk without a free byte (decision 0121).
+//! A seal makes the state longer and needs further notes later. So on a full disk a seal is refused if it
+//! would leave too little space for the next manifest or for the notes that free space.
+
+pub(super) mod delivered_day;
+pub(super) mod note;
+pub(super) mod state;
+
+pub use super::ledger::Tally;
+pub use note::Note;
+pub use state::State;
+
+use std::io::{self, IoSlice};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::disk::{self, Disk, DiskFile, read_all};
+use crate::log::frame::Salt;
+use crate::planted::{PlantedBug, planted};
+
+/// Length in bytes of a manifest's file, and of its reserve, unless its state needs more.
+pub(crate) const MANIFEST_BYTES: u64 = 4 * 1_024 * 1_024;
+/// The file that becomes the next manifest.
+pub(in crate::spool) const RESERVE: &str = "reserve";
+/// The byte that fills the unused part of a manifest.
+const FILLER: u8 = 0xFF;
+static FILLED: [u8; 64 * 1_024] = [FILLER; 64 * 1_024];
+/// How many pieces of filler are written at once.
+const FILLED_AT_ONCE: usize = 16;
+/// A file is at least this many times as long as the state at its beginning.
+const ROOM_TIMES: u64 = 2;
+/// A manifest is long if it is more than this many times as long as the state at its beginning.
+const LONG_TIMES: u64 = 4;
+/// A manifest is replaced once most of the objects that were pending at its beginning are delivered, but only
+/// if it began with at least this many.
+const MANY_SEALS: u64 = 16;
+/// Bytes of the file that seals must leave unused for other notes. A single note is shorter than this.
+const KEPT_FROM_SEALS: u64 = 4_096;
+/// A file that must grow gets extra space: its minimum length divided by this.
+const GROWTH_PART: u64 = 16;
+/// Notes lengthen the state by at most this many times their own length: the first object of a day also adds
+/// a cursor, a day and a row of the ledger.
+const STATE_TIMES: u64 = 2;
+/// Salts of manifests must differ from those of segments with the same number.
+const SALT_SPACE: u64 = 1 << 63;
+
+/// Why a manifest cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// The disk reported an error.
+    #[error("read the manifest {name}")]
+    Disk {
+        /// The file.
+        name: String,
+        /// The disk's error.
+        #[source]
+        cause: io::Error,
+    },
+    /// Neither copy of its first note can be read.
+    #[error("the manifest {name} is damaged at its beginning; `forebay spool verify` lists the damage")]
+    Damaged {
+        /// The file.
+        name: String,
+    },
+    /// A note cannot be read, and sound notes follow it.
+    #[error(
+        "the manifest {name} is damaged at byte {at}, with notes after it; `forebay spool verify` lists the \
+         damage"
+    )]
+    DamagedWithin {
+        /// The file.
+        name: String,
+        /// The first byte that cannot be read.
+        at: usize,
+    },
+    /// Notes at the end cannot be read, but the changes that they recorded had been made.
+    #[error(
+        "the manifest {name} is damaged from byte {at} on: it lost notes whose changes had been made; \
+         `forebay spool verify` lists the damage"
+    )]
+    DamagedEnd {
+        /// The file.
+        name: String,
+        /// The first byte that cannot be read.
+        at: usize,
+    },
+}
+
+/// The open manifest.
+#[derive(Debug)]
+pub struct Manifest {
+    disk: Arc<dyn Disk>,
+    spool_id: [u8; 16],
+    number: u64,
+    file: Arc<dyn DiskFile>,
+    end: u64,
+    /// The end of the state at its beginning.
+    first_note: u64,
+    /// Whether that state is stored only once, because there was no space for two copies.
+    state_stored_once: bool,
+    /// The number of pending objects in that state.
+    first_seals: u64,
+    /// The file's length. Notes up to here need no free space.
+    len: u64,
+    /// The reserve's length; 0 if there is none.
+    reserve: u64,
+    /// Minimum length of the file and the reserve.
+    bytes: u64,
+    /// Has its own lock, so that readers do not wait for a sync of the manifest.
+    state: Arc<Mutex<State>>,
+}
+
+/// The file name of a manifest.
+pub fn manifest_name(number: u64) -> String {
+    format!("MANIFEST-{number:020}")
+}
+
+/// The number of the manifest whose file has this name.
+fn number_of(name: &str) -> Option<u64> {
+    crate::spool::format::segment::number_in(name, "MANIFEST-", "")
+}
+
+/// The salt of a manifest's checksums.
+pub fn salt(spool_id: &[u8; 16], number: u64) -> Salt {
+    Salt::new(spool_id, SALT_SPACE | number)
+}
+
+/// Encodes a note as it is stored in a manifest.
+///
+/// # Errors
+/// The note cannot be written as JSON, or its length does not fit into 32 bits.
+pub fn encode(note: &Note, salt: Salt) -> io::Result<Vec<u8>> {
+    encode_json(note, salt)
+}
+
+/// Encodes a state as [`encode`] encodes `Note::State`, but without moving or copying it: with ten thousand
+/// sources a copy takes tens of megabytes.
+fn encode_state(state: &State, salt: Salt) -> io::Result<Vec<u8>> {
+    #[derive(serde::Serialize)]
+    #[serde(rename_all = "snake_case")]
+    enum Note<'a> {
+        State(&'a State),
+    }
+    encode_json(&Note::State(state), salt)
+}
+
+fn encode_json(note: &impl serde::Serialize, salt: Salt) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; 8];
+    serde_json::to_writer(&mut bytes, note).map_err(io::Error::other)?;
+    let (head, json) = bytes.split_at_mut(8);
+    let len = u32::try_from(json.len()).map_err(io::Error::other)?.to_le_bytes();
+    let (at_len, at_checksum) = head.split_at_mut(4);
+    at_len.copy_from_slice(&len);
+    at_checksum.copy_from_slice(&salt.checksum(&len, json).to_le_bytes());
+    Ok(bytes)
+}
+
+/// The note at the beginning of `bytes`, and its length.
+pub fn decode(bytes: &[u8], salt: Salt) -> Option<(Note, usize)> {
+    let len_bytes = bytes.get(..4)?;
+    let len = u32::from_le_bytes(len_bytes.try_into().ok()?) as usize;
+    let crc = u32::from_le_bytes(bytes.get(4..8)?.try_into().ok()?);
+    let json = bytes.get(8..8 + len)?;
+    if len == 0 || salt.checksum(len_bytes, json) != crc {
+        return None;
+    }
+    Some((serde_json::from_slice(json).ok()?, 8 + len))
+}
+
+/// Replays the notes in a manifest's bytes. Returns the state that they add up to, and the number of notes.
+///
+/// # Errors
+/// [`ManifestError`] if a note other than a torn last one is damaged.
+pub fn replay(
+    name: &str,
+    bytes: &[u8],
+    spool_id: &[u8; 16],
+    number: u64,
+) -> Result<(State, usize), ManifestError> {
+    let replayed = replay_past_damage(name, bytes, spool_id, number)?;
+    match replayed.damaged_at {
+        Some(at) => Err(ManifestError::DamagedWithin { name: name.to_owned(), at }),
+        None => Ok((replayed.state, replayed.notes)),
+    }
+}
+
+/// The beginning of a manifest: the initial state, stored twice so that one damaged copy is not fatal.
+#[derive(Debug)]
+pub(crate) struct Beginning {
+    /// The state.
+    pub state: State,
+    /// Where the notes after it begin.
+    pub end: usize,
+    /// The byte range of the unreadable copy, if there is one.
+    pub damaged: Option<(usize, usize)>,
+}
+
+/// The bytes of a manifest without the filler at its end. A note ends with `}`, so no note is cut.
+pub fn written(bytes: &[u8]) -> &[u8] {
+    let end = bytes.iter().rposition(|byte| *byte != FILLER).map_or(0, |last| last + 1);
+    bytes.get(..end).unwrap_or(bytes)
+}
+
+/// Reads the beginning of a manifest's bytes. Older releases stored the state once.
+pub(crate) fn beginning(bytes: &[u8], salt: Salt) -> Option<Beginning> {
+    let bytes = written(bytes);
+    let state_at = |at: usize| match decode(bytes.get(at..)?, salt)? {
+        (Note::State(state), len) => Some((*state, len)),
+        _ => None,
+    };
+    if let Some((state, len)) = state_at(0) {
+        let again = bytes.get(len..2 * len);
+        if again == bytes.get(..len) {
+            return Some(Beginning { state, end: 2 * len, damaged: None });
+        }
+        let follows = bytes.len() == 2 * len || decode(bytes.get(2 * len..).unwrap_or(&[]), salt).is_some();
+        // The state is also stored once if a full disk had no space for two copies.
+        let once = decode(bytes.get(len..).unwrap_or(&[]), salt)
+            .is_some_and(|(note, _)| !matches!(note, Note::State(_)));
+        return Some(match follows && !once {
+            true => Beginning { state, end: 2 * len, damaged: Some((len, 2 * len)) },
+            false => Beginning { state, end: len, damaged: None },
+        });
+    }
+    // Both copies are equally long, so the second one begins at an offset equal to its own length.
+    let is_second = |at: &usize| {
+        let len =
+            bytes.get(*at..*at + 4).and_then(|len| <[u8; 4]>::try_from(len).ok()).map(u32::from_le_bytes);
+        len.is_some_and(|len| len as usize + 8 == *at)
+    };
+    (8..bytes.len()).filter(is_second).find_map(|at| {
+        let (state, len) = state_at(at)?;
+        Some(Beginning { state, end: at + len, damaged: Some((0, at)) })
+    })
+}
+
+/// The result of replaying the readable notes of a manifest.
+#[derive(Debug)]
+pub struct Replayed {
+    /// The state that the notes add up to.
+    pub state: State,
+    /// The number of notes; the two copies of the first note count as one.
+    pub notes: usize,
+    /// Whether one of those two copies cannot be read. Nothing is lost: the other copy is used.
+    pub one_of_two: bool,
+    /// Where the first unreadable note that is followed by sound notes begins.
+    pub damaged_at: Option<usize>,
+    /// Where unreadable bytes after the last sound note begin. They are a torn note that never had an effect,
+    /// or notes that rotted. The manifest alone does not show which.
+    pub unread_end: Option<usize>,
+}
+
+/// Replays what can be read of a manifest's bytes.
+///
+/// # Errors
+/// [`ManifestError::Damaged`] if neither copy of the first note can be read: too little is then known to
+/// continue.
+pub fn replay_past_damage(
+    name: &str,
+    bytes: &[u8],
+    spool_id: &[u8; 16],
+    number: u64,
+) -> Result<Replayed, ManifestError> {
+    let (salt, bytes) = (salt(spool_id, number), written(bytes));
+    let note_at = |at: usize| decode(bytes.get(at..).unwrap_or(&[]), salt);
+    let Some(Beginning { state, end, damaged }) = beginning(bytes, salt) else {
+        return Err(ManifestError::Damaged { name: name.to_owned() });
+    };
+    let mut replayed =
+        Replayed { state, notes: 1, one_of_two: damaged.is_some(), damaged_at: None, unread_end: None };
+    let mut at = end;
+    loop {
+        while let Some((note, len)) = note_at(at) {
+            replayed.state.apply(note);
+            at += len;
+            replayed.notes += 1;
+        }
+        // A sound note after a bad one proves that the bad one was once synced.
+        let Some(next) = (at + 1..bytes.len()).find(|at| note_at(*at).is_some()) else {
+            replayed.unread_end = (at < bytes.len()).then_some(at);
+            return Ok(replayed);
+        };
+        replayed.damaged_at.get_or_insert(at);
+        at = next;
+    }
+}
+
+/// Reads the newest manifest of a spool, if there is one, without changing anything. Returns its number and
+/// state.
+///
+/// # Errors
+/// [`ManifestError`].
+pub fn read_newest(disk: &dyn Disk, spool_id: &[u8; 16]) -> Result<Option<(u64, State)>, ManifestError> {
+    let Some((number, name, bytes)) = newest(disk)? else { return Ok(None) };
+    replay(&name, &bytes, spool_id, number).map(|(state, _)| Some((number, state)))
+}
+
+/// Like [`read_newest`], but skips notes that cannot be read.
+///
+/// # Errors
+/// [`ManifestError`], but never [`ManifestError::DamagedWithin`].
+pub fn read_newest_past_damage(
+    disk: &dyn Disk,
+    spool_id: &[u8; 16],
+) -> Result<Option<(u64, Replayed)>, ManifestError> {
+    let Some((number, name, bytes)) = newest(disk)? else { return Ok(None) };
+    replay_past_damage(&name, &bytes, spool_id, number).map(|replayed| Some((number, replayed)))
+}
+
+fn newest(disk: &dyn Disk) -> Result<Option<(u64, String, Vec<u8>)>, ManifestError> {
+    let failed = |name: &str, cause| ManifestError::Disk { name: name.to_owned(), cause };
+    let files = disk.list("").map_err(|cause| failed("directory", cause))?;
+    let number = files.iter().filter_map(|(name, _)| number_of(name)).max();
+    let Some(number) = number else { return Ok(None) };
+    let name = manifest_name(number);
+    let bytes = disk.open(&name).and_then(|file| read_all(&*file)).map_err(|cause| failed(&name, cause))?;
+    Ok(Some((number, name, bytes)))
+}
+
+/// A manifest that is written and synced but not yet renamed to its final name.
+struct Unnamed {
+    /// Its present name.
+    from: String,
+    file: Arc<dyn DiskFile>,
+    /// The end of its state.
+    end: u64,
+    /// The file's length.
+    len: u64,
+    /// Whether its state is stored only once.
+    state_stored_once: bool,
+}
+
+impl Manifest {
+    /// Begins a new manifest that holds `state`, and retires older ones. It and its reserve are at least
+    /// `bytes` long.
+    ///
+    /// # Errors
+    /// The disk's error.
+    pub fn begin(
+        disk: Arc<dyn Disk>,
+        spool_id: [u8; 16],
+        number: u64,
+        state: State,
+        bytes: u64,
+    ) -> io::Result<Self> {
+        recover_reserve(&*disk, number)?;
+        let new = write_state(&*disk, number, &encode_state(&state, salt(&spool_id, number))?, bytes)?;
+        Self::put_in_use(disk, spool_id, number, (new, bytes), Arc::new(Mutex::new(state)))
+    }
+
+    fn put_in_use(
+        disk: Arc<dyn Disk>,
+        spool_id: [u8; 16],
+        number: u64,
+        (new, bytes): (Unnamed, u64),
+        state: Arc<Mutex<State>>,
+    ) -> io::Result<Self> {
+        let Unnamed { from, file, end, len, state_stored_once } = new;
+        let name = manifest_name(number);
+        disk.rename(&from, &name)?;
+        if !planted(PlantedBug::NoDirectorySync) {
+            // An error here is final: a restart may find the new manifest or the old one.
+            disk.sync_dir("").map_err(io::Error::other)?;
+        }
+        // Opened again under its new name. If there is no free file handle, the present one works as well.
+        let file = disk.open(&name).unwrap_or(file);
+        let reserve = retire_older(&*disk, number).unwrap_or_else(|error| {
+            tracing::warn!(%error, "older manifests cannot be removed; the next start removes them");
+            0
+        });
+        let first_seals = state.lock().unwrap_or_else(PoisonError::into_inner).seals.len() as u64;
+        let mut manifest = Self {
+            disk,
+            spool_id,
+            number,
+            file,
+            end,
+            first_note: end,
+            state_stored_once,
+            first_seals,
+            len,
+            reserve,
+            bytes,
+            state,
+        };
+        if let Some(why) = manifest.extend_reserve() {
+            tracing::warn!("{why}");
+        }
+        Ok(manifest)
+    }
+
+    /// The state of all notes on disk. While the guard is held, no further note can be applied.
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same state, for readers that do not hold the manifest.
+    pub(crate) fn shared_state(&self) -> Arc<Mutex<State>> {
+        Arc::clone(&self.state)
+    }
+
+    /// Appends notes, syncs them, and only then applies them to the state. Several notes share one checksum:
+    /// a crash may tear a write anywhere, and a sound note after a torn one would look like damage.
+    ///
+    /// # Errors
+    /// The disk's error. If the disk has no space, no note was written, and a retry may succeed. After any
+    /// other error the spool must stop, because it is unknown whether the notes are on disk.
+    pub fn append(&mut self, notes: Vec<Note>) -> io::Result<()> {
+        self.append_and(notes, |_| ())
+    }
+
+    /// As [`Manifest::append`], and calls `then` with the new state before any other thread sees it. `then`
+    /// must not lock the state.
+    ///
+    /// # Errors
+    /// As [`Manifest::append`].
+    pub(crate) fn append_and<T>(
+        &mut self,
+        notes: Vec<Note>,
+        then: impl FnOnce(&State) -> T,
+    ) -> io::Result<T> {
+        let Some(note) = Note::together(notes) else { return Ok(then(&self.state())) };
+        let len = self.write(&note)?;
+        let seals = matches!(note, Note::Sealed(_));
+        if !(seals && planted(PlantedBug::SealNotSynced)) {
+            self.file.sync().map_err(final_error)?;
+        }
+        self.end += len;
+        self.len = self.len.max(self.end);
+        let mut state = self.state();
+        state.apply(note);
+        Ok(then(&state))
+    }
+
+    /// Writes a note after the others and returns its length. Nothing is synced yet, so if the disk is full,
+    /// the note can be written again to a new manifest, which takes the place of the reserve.
+    fn write(&mut self, note: &Note) -> io::Result<u64> {
+        match self.try_write(note) {
+            Err(error) if disk::is_no_space(&error) => {
+                self.compact()?;
+                self.try_write(note)
+            }
+            written => written,
+        }
+    }
+
+    fn try_write(&mut self, note: &Note) -> io::Result<u64> {
+        let mut bytes = encode(note, salt(&self.spool_id, self.number))?;
+        if matches!(note, Note::Sealed(_)) && self.len < self.len_for_seal(bytes.len()) {
+            // Once the notes are longer than the state, a new manifest is better than a longer one.
+            if self.end > self.bytes.max(2 * self.first_note) {
+                self.compact()?;
+                bytes = encode(note, salt(&self.spool_id, self.number))?;
+            }
+            self.grow(self.len_for_seal(bytes.len()))?;
+        }
+        self.file.write_at(&[IoSlice::new(&bytes)], self.end)?;
+        Ok(bytes.len() as u64)
+    }
+
+    /// Extends the file to this length and a little more. The reserve is extended first, because the next
+    /// state must fit into it.
+    fn grow(&mut self, len: u64) -> io::Result<()> {
+        if self.len >= len {
+            return Ok(());
+        }
+        let len = len + self.bytes / GROWTH_PART;
+        if let Some(why) = self.extend_reserve_to(len) {
+            return Err(io::Error::new(io::ErrorKind::StorageFull, why));
+        }
+        fill(&*self.file, self.len, len - self.len)?;
+        self.len = len;
+        Ok(())
+    }
+
+    /// The length that the file should have before it takes a seal's note of `len` bytes. It leaves space for
+    /// one copy of the state that the next manifest would begin with, and for the notes that shorten that
+    /// state.
+    fn len_for_seal(&self, len: usize) -> u64 {
+        let began_with = if self.state_stored_once { self.first_note } else { self.first_note / 2 };
+        let end = self.end + len as u64;
+        let next = began_with + STATE_TIMES * (end - self.first_note);
+        KEPT_FROM_SEALS + end.max(next)
+    }
+
+    /// Whether the state at its beginning is stored only once, so that one bad sector could destroy it.
+    pub(crate) fn state_stored_once(&self) -> bool {
+        self.state_stored_once
+    }
+
+    /// Whether a new manifest should be begun: the notes are long (beyond `compact_bytes`), the file is much
+    /// longer than its state needs, or the state itself has become small.
+    pub(crate) fn is_long(&self, compact_bytes: u64) -> bool {
+        let wanted = wanted_file_len(self.first_note, self.bytes);
+        let len = self.len.max(self.end);
+        (self.end > compact_bytes && self.end > LONG_TIMES * self.first_note)
+            || len > LONG_TIMES * wanted
+            || (len > self.bytes && self.has_few_seals_left())
+    }
+
+    /// Whether most of many seals at the beginning of the file are delivered.
+    fn has_few_seals_left(&self) -> bool {
+        self.first_seals >= MANY_SEALS && LONG_TIMES * (self.state().seals.len() as u64) < self.first_seals
+    }
+
+    /// Replaces this manifest with a new one. If there is no space or no file handle for it, this one stays
+    /// in use.
+    ///
+    /// # Errors
+    /// The disk's error. The spool must then stop, because it is unknown which manifest a restart would find.
+    pub(crate) fn compact(&mut self) -> io::Result<()> {
+        let number = self.number + 1;
+        // Encoded here, so that the state is not locked while the disk writes.
+        let note = encode_state(&self.state(), salt(&self.spool_id, number))?;
+        let written = write_state(&*self.disk, number, &note, self.bytes);
+        drop(note);
+        let used = written.and_then(|new| {
+            let (state, disk) = (Arc::clone(&self.state), Arc::clone(&self.disk));
+            Self::put_in_use(disk, self.spool_id, number, (new, self.bytes), state)
+        });
+        match used {
+            Ok(new) => {
+                *self = new;
+                Ok(())
+            }
+            // These errors mean that the new manifest was not renamed (on xfs a rename may need space). After
+            // a rename, further notes in the old manifest would be lost.
+            Err(error) if disk::is_no_space(&error) || disk::is_no_handle(&error) => {
+                self.disk.remove(&disk::temporary_name(&manifest_name(number)))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Prunes the state before it is written to a new manifest: see [`State::prune`].
+    pub(crate) fn prune(&mut self, keep_from: crate::time::UnixMillis, oldest_position: u64) {
+        self.state().prune(keep_from, oldest_position);
+    }
+
+    /// Extends the reserve to the length that the next manifest should have, as far as there is space.
+    /// Returns the problem if it stays too short.
+    pub(crate) fn extend_reserve(&mut self) -> Option<String> {
+        self.extend_reserve_to(wanted_file_len(self.first_note, self.bytes).max(self.len))
+    }
+
+    fn extend_reserve_to(&mut self, wanted: u64) -> Option<String> {
+        let too_long = self.reserve > LONG_TIMES * wanted;
+        if self.reserve >= wanted && !too_long {
+            return None;
+        }
+        let grow = || {
+            if too_long {
+                self.disk.remove(RESERVE)?;
+            }
+            let file = match self.disk.open(RESERVE) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    let file = self.disk.create(RESERVE)?;
+                    // In a crash, a file without a durable name would be lost, and its space with it.
+                    self.disk.sync_dir("")?;
+                    file
+                }
+                opened => opened?,
+            };
+            let len = file.len()?;
+            let filled = fill(&*file, len, wanted.saturating_sub(len));
+            sync_reserve(&*self.disk, &*file)?;
+            // A reserve that is too short is kept: it is better than none.
+            Ok((file.len()?, filled))
+        };
+        let outcome: io::Result<(u64, io::Result<()>)> = grow();
+        match outcome {
+            Ok((len, grown)) => {
+                self.reserve = len;
+                let too_short = |error| {
+                    format!(
+                        "the reserve of the spool's manifest is too short ({len} of {wanted} bytes); it is \
+                         extended when there is space: {error}"
+                    )
+                };
+                grown.err().map(too_short)
+            }
+            Err(error) => {
+                self.reserve = 0;
+                Some(format!("the spool's manifest has no reserve; it is made when there is space: {error}"))
+            }
+        }
+    }
+}
+
+/// Syncs the reserve. If that fails, removes it, to be made again later: after a failed sync the kernel may
+/// treat unwritten pages as written.
+fn sync_reserve(disk: &dyn Disk, file: &dyn DiskFile) -> io::Result<()> {
+    file.sync().inspect_err(|_| {
+        if let Err(error) = disk.remove(RESERVE) {
+            tracing::warn!(%error, "the manifest's reserve could not be written and cannot be removed");
+        }
+    })
+}
+
+fn fill(file: &dyn DiskFile, at: u64, len: u64) -> io::Result<()> {
+    let (mut at, end) = (at, at.saturating_add(len));
+    while at < end {
+        let pieces = (at..end).step_by(FILLED.len()).take(FILLED_AT_ONCE);
+        let piece = |from: u64| {
+            IoSlice::new(FILLED.get(..usize::try_from(end - from).unwrap_or(usize::MAX)).unwrap_or(&FILLED))
+        };
+        let pieces: Vec<_> = pieces.map(piece).collect();
+        file.write_at(&pieces, at)?;
+        at += pieces.iter().map(|piece| piece.len() as u64).sum::<u64>();
+    }
+    Ok(())
+}
+
+/// Turns a manifest older than the one in use into the reserve again. After a crash the reserve may still
+/// have its old name as a manifest, because the rename was not durable or never happened. The manifest in
+/// use, just before `number`, stays.
+fn recover_reserve(disk: &dyn Disk, number: u64) -> io::Result<()> {
+    let mut numbers = disk.list("")?.into_iter().filter_map(|(name, _)| number_of(&name));
+    if !numbers.any(|old| old.saturating_add(1) < number) {
+        return Ok(());
+    }
+    // Sync the name of the manifest in use first: after another crash, the older one must not be found as the
+    // newest.
+    disk.sync_dir("")?;
+    retire_older(disk, number - 1).map(drop)
+}
+
+/// Turns the newest manifest before `number` into the reserve, unless the reserve is at least as long, and
+/// removes the others. Returns the reserve's length.
+fn retire_older(disk: &dyn Disk, number: u64) -> io::Result<u64> {
+    let (mut older, mut reserve) = (Vec::new(), 0);
+    for (name, len) in disk.list("")? {
+        match number_of(&name) {
+            Some(old) if old < number => older.push((old, len)),
+            _ if name == RESERVE => reserve = len,
+            _ => {}
+        }
+    }
+    older.sort_unstable_by(|a, b| b.cmp(a));
+    for (old, len) in older {
+        if len > reserve {
+            disk.rename(&manifest_name(old), RESERVE)?;
+            reserve = len;
+        } else {
+            disk.remove(&manifest_name(old))?;
+        }
+    }
+    Ok(reserve)
+}
+
+/// The length of a manifest's file whose state ends at `end`.
+fn wanted_file_len(end: u64, bytes: u64) -> u64 {
+    bytes.max(ROOM_TIMES.saturating_mul(end))
+}
+
+/// Writes the note of a state twice, and filler after it, into an unused file. This is the reserve if it is
+/// long enough and not much too long, otherwise a new file. On a full disk it is whichever of the two can
+/// hold the state twice, or at least once.
+fn write_state(disk: &dyn Disk, number: u64, note: &[u8], bytes: u64) -> io::Result<Unnamed> {
+    let end = 2 * note.len() as u64;
+    let wanted = wanted_file_len(end, bytes);
+    let mut reserve = match disk.open(RESERVE).and_then(|file| Ok((file.len()?, file))) {
+        Ok(reserve) => Some(reserve),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => {
+            tracing::warn!(%error, "the manifest's reserve cannot be read; a new file is made in its place");
+            None
+        }
+    };
+    let write = |file: &dyn DiskFile, times: usize, len: u64| {
+        let end = (times * note.len()) as u64;
+        file.write_at(&vec![IoSlice::new(note); times], 0)?;
+        // Filler overwrites older bytes of this file, which may look like a note.
+        fill(file, end, len.saturating_sub(end))?;
+        Ok::<u64, io::Error>(end)
+    };
+    let in_reserve = |times: usize, (len, file): &(u64, Arc<dyn DiskFile>)| {
+        let end = write(&**file, times, *len)?;
+        sync_reserve(disk, &**file)?;
+        let (from, file) = (RESERVE.to_owned(), Arc::clone(file));
+        Ok(Unnamed { from, file, end, len: *len, state_stored_once: times == 1 })
+    };
+    // Too long a reserve is not used: otherwise a manifest that once grew long would pass its length on
+    // forever.
+    let fits = wanted..=LONG_TIMES.saturating_mul(wanted);
+    let long_enough = reserve.take_if(|(len, _)| fits.contains(len));
+    if let Some(made) = long_enough.map(|reserve| in_reserve(2, &reserve)) {
+        match made {
+            // The reserve is not used again: after a failed sync nothing in it can be trusted.
+            Err(error) => {
+                tracing::warn!(
+                    %error,
+                    "the manifest's reserve cannot be written; a new file is made in its place"
+                );
+            }
+            made => return made,
+        }
+    }
+    let from = disk::temporary_name(&manifest_name(number));
+    let in_new = |len: u64| {
+        let file = disk.create(&from)?;
+        let end = write(&*file, 2, len)?;
+        file.sync()?;
+        Ok(Unnamed { from: from.clone(), file, end, len, state_stored_once: false })
+    };
+    let is_full = |made: &io::Result<Unnamed>| made.as_ref().is_err_and(disk::is_no_space);
+    let mut made = in_new(wanted);
+    if is_full(&made) {
+        disk.remove(&from)?;
+        if let Some(reserve) = reserve.take_if(|(len, _)| *len >= end) {
+            return in_reserve(2, &reserve);
+        }
+        made = in_new(end);
+    }
+    let once = note.len() as u64 + KEPT_FROM_SEALS;
+    match reserve.take_if(|(len, _)| is_full(&made) && *len >= once) {
+        Some(reserve) => {
+            disk.remove(&from)?;
+            in_reserve(1, &reserve)
+        }
+        None => made,
+    }
+}
+
+/// Makes an error of a sync final, even if it says "no space": the data that was to be synced may be lost.
+fn final_error(error: io::Error) -> io::Error {
+    if disk::is_no_space(&error) { io::Error::other(error) } else { error }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_borrowed_state_is_encoded_like_an_owned_one() {
+        let salt = salt(&[7; 16], 3);
+        let state = State { next_seal: 5, ..State::new() };
+        let note = Note::State(Box::new(state.clone()));
+        assert_eq!(encode_state(&state, salt).unwrap(), encode(&note, salt).unwrap());
+        assert_eq!(decode(&encode_state(&state, salt).unwrap(), salt).map(|(note, _)| note), Some(note));
+    }
+}

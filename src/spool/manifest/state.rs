@@ -1,0 +1,423 @@
+//! The state that all notes of a manifest add up to.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::batch::BatchKey;
+use crate::log::{Amend, DayPlace, Hour, Parked, PendingSeal, Range, Report, Seal};
+use crate::object::{BucketString, Destination};
+use crate::sources::SourceId;
+use crate::spool::ledger::{Ledger, ROWS_MAX};
+use crate::spool::manifest::delivered_day::DeliveredDay;
+use crate::spool::manifest::note::Note;
+use crate::time::{ReceivedDay, UnixMillis};
+
+/// The first position of every spool.
+pub(crate) const FIRST_POSITION: u64 = 1;
+
+/// The progress of a batch.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Cursor {
+    /// Everything up to here is sealed.
+    pub sealed: u64,
+    /// Everything up to here is in the store or parked, so it needs no segment.
+    pub released: u64,
+}
+
+/// The state that all notes of a spool add up to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct State {
+    /// The number of the next seal.
+    pub next_seal: u64,
+    /// The number of the next segment.
+    pub next_segment: u64,
+    /// No position below this one is ever assigned again.
+    #[serde(default)]
+    pub next_position: u64,
+    /// Every position before this one was released or noted as lost. 0 if an older release wrote the state.
+    #[serde(default)]
+    pub(crate) kept_from: u64,
+    /// Where each source's frames go, by first position, in order.
+    pub destinations: BTreeMap<SourceId, Vec<(u64, Destination)>>,
+    /// Sealed objects that are not committed, by number.
+    pub seals: BTreeMap<u64, PendingSeal>,
+    /// The progress of each batch.
+    #[serde(with = "pairs")]
+    pub(crate) cursors: BTreeMap<BatchKey, Cursor>,
+    /// Days that have sealed objects and are not closed.
+    #[serde(default, with = "pairs")]
+    pub days: BTreeMap<DayPlace, DeliveredDay>,
+    /// The last closed day of each source in each bucket string.
+    #[serde(default, with = "pairs")]
+    pub(crate) last_closed: BTreeMap<(SourceId, BucketString), ReceivedDay>,
+    /// No more calls are received on this day or an earlier one.
+    #[serde(default)]
+    pub days_over: Option<ReceivedDay>,
+    /// The newest day that lost notes may have referred to. It is uncertain what was delivered of this day
+    /// and of earlier days, so none of them is closed.
+    #[serde(default)]
+    pub(crate) days_unsure: Option<ReceivedDay>,
+    /// Segments that must exist.
+    pub segments: BTreeSet<u64>,
+    /// Positions of released segments that lie between segments that must exist.
+    pub released: Vec<Range>,
+    /// Positions that can no longer be read.
+    pub lost: Vec<Range>,
+    /// The ledger: the tallied counts, and how many of these frames were delivered or lost.
+    #[serde(default)]
+    pub(crate) ledger: Ledger,
+}
+
+impl State {
+    /// The state of a new spool.
+    pub fn new() -> Self {
+        Self { kept_from: FIRST_POSITION, ledger: Ledger::new(), ..Self::default() }
+    }
+
+    /// The ledger as of the last tally, for every source.
+    pub fn ledger_report(&self) -> Report {
+        self.ledger.report(None)
+    }
+
+    /// Applies one note.
+    pub fn apply(&mut self, note: Note) {
+        match note {
+            Note::State(state) => *self = *state,
+            Note::Together(notes) => notes.into_iter().for_each(|note| self.apply(note)),
+            Note::Destination { source, from, destination } => {
+                let known = self.destinations.entry(source).or_default();
+                known.retain(|(at, _)| *at < from);
+                // Reserves exactly one more, because there may be ten thousand sources, nearly all with one
+                // destination.
+                known.reserve_exact(1);
+                known.push((from, destination));
+            }
+            Note::Segment { number } => {
+                self.next_segment = self.next_segment.max(number.saturating_add(1));
+                self.segments.insert(number);
+            }
+            Note::Sealed(seal) => self.sealed(seal),
+            Note::Committed { number, seal, amended, .. } => {
+                self.sealed_if_unknown(seal);
+                self.amended(number, amended);
+                if let Some(pending) = self.seals.remove(&number) {
+                    self.ledger.deliver(&pending.seal.batch, &pending.seal.hours(), &pending.hours());
+                    self.release(&pending.seal.batch);
+                    self.delivered(pending);
+                }
+            }
+            Note::Parked { number, parked, seal, amended } => {
+                self.sealed_if_unknown(seal);
+                self.amended(number, amended);
+                self.parked(number, parked);
+            }
+            Note::Conflict { number } => self.pending(number, |pending| pending.conflict = true),
+            Note::Retry { number, overwrite } => {
+                self.pending(number, |pending| (pending.conflict, pending.overwrite) = (false, overwrite));
+            }
+            Note::Restored { number } => {
+                let amended = self.seals.get_mut(&number).and_then(|pending| pending.amended.take());
+                let lost = amended.map(|amend| amend.lost).unwrap_or_default();
+                // Other damage may be noted as an equal range, so only one entry is removed.
+                for range in lost {
+                    self.lost.iter().rposition(|known| *known == range).map(|at| self.lost.remove(at));
+                }
+            }
+            Note::Amended { number, amend } => self.amended(number, Some(Box::new(amend))),
+            Note::Lost(range) => {
+                self.next_position = self.next_position.max(range.last.saturating_add(1));
+                self.lose(range);
+            }
+            Note::Tallied(tally) => {
+                self.next_position = self.next_position.max(tally.through.saturating_add(1));
+                self.ledger.add_tally(&tally);
+            }
+            Note::Released { number, positions } => {
+                self.segments.remove(&number);
+                self.next_segment = self.next_segment.max(number.saturating_add(1));
+                self.next_position =
+                    self.next_position.max(positions.map_or(0, |range| range.last.saturating_add(1)));
+                self.released.extend(positions);
+            }
+            Note::Replaced { old, new } => {
+                self.segments.remove(&old);
+                self.segments.insert(new);
+                self.next_segment = self.next_segment.max(new.saturating_add(1));
+            }
+            Note::DaysOver { through } => self.days_over = self.days_over.max(Some(through)),
+            Note::Closed(place) => {
+                self.days.remove(&place);
+                let last = self.last_closed.entry((place.source, place.bucket)).or_insert(place.day);
+                *last = place.day.max(*last);
+            }
+            Note::Clock { .. } => {}
+        }
+    }
+
+    fn sealed_if_unknown(&mut self, seal: Option<Box<Seal>>) {
+        if let Some(seal) = seal.filter(|seal| !self.seals.contains_key(&seal.number)) {
+            self.sealed(*seal);
+        }
+    }
+
+    fn sealed(&mut self, seal: Seal) {
+        self.next_seal = self.next_seal.max(seal.number.saturating_add(1));
+        self.next_position = self.next_position.max(seal.last.saturating_add(1));
+        let cursor = self.cursors.entry(seal.batch.clone()).or_default();
+        cursor.sealed = cursor.sealed.max(seal.last);
+        let day = || DeliveredDay::new(seal.destination.clone());
+        self.days.entry(DayPlace::of(&seal)).or_insert_with(day).sealed(&seal);
+        let pending = PendingSeal { seal, parked: None, conflict: false, overwrite: false, amended: None };
+        self.seals.insert(pending.seal.number, pending);
+    }
+
+    /// Records that a pending object is in its own file, so that its frames can be released.
+    pub(in crate::spool) fn parked(&mut self, number: u64, parked: Parked) {
+        if let Some(pending) = self.seals.get_mut(&number) {
+            pending.parked = Some(parked);
+            let batch = pending.seal.batch.clone();
+            self.release(&batch);
+        }
+    }
+
+    /// Releases a batch's frames up to the first seal that is neither in the store nor parked. Later seals
+    /// may already be stored or parked, because the note that recorded this for the first one may be
+    /// unreadable.
+    fn release(&mut self, batch: &BatchKey) {
+        let held = self.seals.values().filter(|held| held.parked.is_none() && held.seal.batch == *batch);
+        let held = held.map(|pending| pending.seal.first).min();
+        let cursor = self.cursors.entry(batch.clone()).or_default();
+        let through = held.map_or(cursor.sealed, |first| first.saturating_sub(1));
+        cursor.released = cursor.released.max(through);
+    }
+
+    /// Frames of a batch up to this position need no segment.
+    pub(crate) fn released_through(&self, batch: &BatchKey) -> u64 {
+        self.cursors.get(batch).map_or(0, |cursor| cursor.released)
+    }
+
+    /// Adds an object that is in the store to its day.
+    fn delivered(&mut self, pending: PendingSeal) {
+        let (batch, bucket) = (&pending.seal.batch, &pending.seal.destination.bucket);
+        let oldest_pending = self
+            .seals
+            .values()
+            .filter(|other| other.seal.batch == *batch && other.seal.destination.bucket == *bucket)
+            .map(|other| other.seal.first)
+            .min();
+        if let Some(day) = self.days.get_mut(&DayPlace::of(&pending.seal)) {
+            day.delivered(pending, oldest_pending);
+        }
+    }
+
+    fn amended(&mut self, number: u64, amended: Option<Box<Amend>>) {
+        let Some(amended) = amended else { return };
+        let Some(pending) = self.seals.get_mut(&number) else { return };
+        let known = pending.amended.replace(*amended.clone()).is_some();
+        // The note that named these positions may have rotted.
+        for range in amended.lost.into_iter().filter(|_| !known) {
+            if !self.lost.contains(&range) {
+                self.lose(range);
+            }
+        }
+    }
+
+    fn lose(&mut self, range: Range) {
+        self.ledger.add_lost_positions(range.last.saturating_sub(range.first).saturating_add(1));
+        self.lost.push(range);
+    }
+
+    fn pending(&mut self, number: u64, change: impl FnOnce(&mut PendingSeal)) {
+        if let Some(pending) = self.seals.get_mut(&number) {
+            change(pending);
+        }
+    }
+
+    /// The destination of frames of `source` at `position`, and the first position that goes elsewhere.
+    pub fn destination(&self, source: &SourceId, position: u64) -> Option<(&Destination, Option<u64>)> {
+        let known = self.destinations.get(source)?;
+        // Positions before the first known destination also go to that destination: earlier notes may be
+        // unreadable.
+        let at = known.iter().rposition(|(from, _)| *from <= position).unwrap_or(0);
+        let (_, destination) = known.get(at)?;
+        Some((destination, known.get(at + 1).map(|(from, _)| *from)))
+    }
+
+    /// Moves destinations noted for positions after `next`, the next position to be assigned, back to `next`.
+    pub fn clamp_destinations(&mut self, next: u64) {
+        for known in self.destinations.values_mut() {
+            let last = known.last_mut().filter(|(from, _)| *from > next).map(|(_, to)| (next, to.clone()));
+            known.retain(|(from, _)| *from < next || last.is_none());
+            known.extend(last);
+        }
+    }
+
+    /// The latest day of the source before `place` that has objects in its bucket string; see
+    /// [`ClosedMarker`].
+    ///
+    /// [`ClosedMarker`]: crate::object::ClosedMarker
+    pub fn previous_day(&self, place: &DayPlace) -> Option<ReceivedDay> {
+        let closed = self.last_closed.get(&(place.source.clone(), place.bucket.clone())).copied();
+        let mut before = self.days.range(..place).rev().take_while(|(other, _)| other.source == place.source);
+        let delivered = before.find(|(other, day)| other.bucket == place.bucket && day.has_objects());
+        closed.filter(|day| *day < place.day).max(delivered.map(|(other, _)| other.day))
+    }
+
+    /// The last position of the previous object of `batch` that goes to `bucket`.
+    pub fn previous_last(&self, batch: &BatchKey, bucket: &BucketString) -> Option<u64> {
+        let place = DayPlace { source: batch.source.clone(), day: batch.day, bucket: bucket.clone() };
+        self.days.get(&place)?.sealed_through(batch.stream)
+    }
+
+    /// Forgets entries that are no longer needed: cursors of days before `keep_from` with nothing pending,
+    /// destinations that no undelivered frame uses, and positions before the oldest frame.
+    pub fn prune(&mut self, keep_from: UnixMillis, oldest_position: u64) {
+        let pending: BTreeSet<&BatchKey> = self.seals.values().map(|pending| &pending.seal.batch).collect();
+        self.cursors.retain(|batch, cursor| {
+            batch.day.end() > keep_from || cursor.released >= oldest_position || pending.contains(batch)
+        });
+        for known in self.destinations.values_mut() {
+            let used = known.iter().rposition(|(from, _)| *from <= oldest_position).unwrap_or(0);
+            known.drain(..used);
+        }
+        // A day that can never be closed is reported as long as one of its cursors is kept.
+        let unsure = self.days_unsure;
+        let kept: BTreeSet<_> = self.cursors.keys().map(|batch| (batch.day, &batch.source)).collect();
+        let is_sure = |place: &DayPlace, day: &DeliveredDay| !day.is_unsure() && unsure < Some(place.day);
+        let sure =
+            self.days.iter().filter(|(place, day)| is_sure(place, day)).map(|(place, _)| place.day).min();
+        let mut forgotten = None;
+        self.days.retain(|place, day| {
+            let waits = sure.is_some_and(|sure| sure <= place.day);
+            let keep = waits || is_sure(place, day) || kept.contains(&(place.day, &place.source));
+            if !keep {
+                forgotten = forgotten.max(Some(place.day));
+            }
+            keep
+        });
+        // A forgotten day leaves no sign that it was uncertain. So if the clock goes back that far, no day up
+        // to the newest forgotten one may be closed. None of these days is waiting to be closed now.
+        self.days_unsure = unsure.max(forgotten);
+        self.released.retain(|range| range.last >= oldest_position);
+        self.lost.retain(|range| range.last >= oldest_position);
+        self.kept_from = self.kept_from.max(oldest_position);
+        self.ledger.fold(Hour::of(keep_from), ROWS_MAX);
+    }
+}
+
+/// Stores a map whose keys cannot be JSON member names as a list of pairs.
+mod pairs {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(in crate::spool) fn serialize<K, V, S>(map: &BTreeMap<K, V>, serializer: S) -> Result<S::Ok, S::Error>
+    where
+        K: serde::Serialize,
+        V: serde::Serialize,
+        S: Serializer,
+    {
+        serializer.collect_seq(map)
+    }
+
+    pub(in crate::spool) fn deserialize<'de, K, V, D>(deserializer: D) -> Result<BTreeMap<K, V>, D::Error>
+    where
+        K: Deserialize<'de> + Ord,
+        V: Deserialize<'de>,
+        D: Deserializer<'de>,
+    {
+        Ok(Vec::<(K, V)>::deserialize(deserializer)?.into_iter().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::object::ObjectKey;
+
+    /// Found by fuzzing: adding one to the highest number overflowed.
+    #[test]
+    fn the_highest_numbers_do_not_overflow() {
+        let mut state = State::new();
+        let number = u64::MAX;
+        let range = Range { first: 1, last: number };
+        state.apply(Note::Segment { number });
+        state.apply(Note::Replaced { old: number, new: number });
+        state.apply(Note::Released { number, positions: Some(range) });
+        state.apply(Note::Lost(range));
+        assert_eq!((state.next_segment, state.next_position), (number, number));
+
+        let seal = seal(number);
+        let (batch, bucket) = (seal.batch.clone(), seal.destination.bucket.clone());
+        state.apply(Note::Sealed(seal));
+        assert_eq!((state.next_seal, state.previous_last(&batch, &bucket)), (number, Some(number)));
+    }
+
+    /// A seal of one frame, whose position is the number of the seal.
+    fn seal(number: u64) -> Seal {
+        let source = SourceId::new("web").unwrap();
+        let bucket = BucketString::parse("bucket").unwrap();
+        Seal {
+            number,
+            batch: BatchKey { source, day: UnixMillis(0).day(), stream: crate::object::Stream::Calls },
+            first: number,
+            last: number,
+            frames: 1,
+            bytes: 1,
+            sha256: String::new(),
+            first_received_at: UnixMillis(0),
+            last_received_at: UnixMillis(0),
+            encoder: String::new(),
+            destination: Destination::new(bucket, crate::object::Encryption::None),
+            object_key: ObjectKey::listed("k"),
+            previous_last: None,
+            hours: vec![(Hour::of(UnixMillis(0)), number)],
+        }
+    }
+
+    /// Found by the simulation with a clock that went to 2038 and back to 1970: the day was later closed
+    /// without its first objects.
+    #[test]
+    fn a_forgotten_day_with_losses_stays_unsure() {
+        let (mut state, seal) = (State::new(), seal(1));
+        let lost = vec![Range { first: 1, last: 1 }];
+        let amend = Amend { frames: 0, bytes: 0, sha256: String::new(), lost, hours: Vec::new() };
+        let day = seal.batch.day;
+        state.apply(Note::Sealed(seal));
+        state.apply(Note::Amended { number: 1, amend });
+        state.apply(Note::Committed { number: 1, applied: None, seal: None, amended: None });
+        assert!(state.days.values().all(DeliveredDay::is_unsure) && state.days_unsure.is_none());
+        state.prune(day.end().plus(std::time::Duration::from_secs(1)), 2);
+        assert_eq!((state.days.len(), state.days_unsure), (0, Some(day)));
+    }
+
+    #[test]
+    fn a_day_with_losses_is_kept_until_the_days_up_to_it_are_closed() {
+        let mut state = State::new();
+        let (unsure, mut other) = (seal(1), seal(2));
+        other.batch.source = SourceId::new("ios").unwrap();
+        let (day, waits) = (unsure.batch.day, DayPlace::of(&other));
+        let amend = Amend { frames: 0, bytes: 0, sha256: String::new(), lost: Vec::new(), hours: Vec::new() };
+        state.apply(Note::Sealed(unsure));
+        state.apply(Note::Amended { number: 1, amend });
+        state.apply(Note::Sealed(other));
+        for number in [1, 2] {
+            state.apply(Note::Committed { number, applied: None, seal: None, amended: None });
+        }
+        let long_after = day.end().plus(std::time::Duration::from_secs(1));
+        state.prune(long_after, 3);
+        assert_eq!((state.days.len(), state.days_unsure), (2, None));
+        state.apply(Note::Closed(waits));
+        state.prune(long_after, 3);
+        assert_eq!((state.days.len(), state.days_unsure), (0, Some(day)));
+    }
+
+    /// Found by the simulation: the note of a source's first destination rotted, and frames before its second
+    /// destination waited for ever.
+    #[test]
+    fn frames_before_the_first_known_destination_go_to_it() {
+        let mut state = State::new();
+        let (source, destination) = (SourceId::new("web").unwrap(), seal(1).destination);
+        state.apply(Note::Destination { source: source.clone(), from: 7, destination: destination.clone() });
+        assert_eq!(state.destination(&source, 3), Some((&destination, None)));
+    }
+}

@@ -1,0 +1,332 @@
+//! Lists the contents of a spool while no process uses it.
+
+use std::collections::BTreeMap;
+
+use crate::batch::BatchKey;
+use crate::log::Range;
+use crate::object::Stream;
+use crate::spool::format::scan;
+use crate::spool::format::segment::{FORMAT, index_name, number_in, segment_name};
+use crate::spool::format::segment_index::read_directory;
+use crate::spool::index::Part;
+use crate::spool::offline::view::{SegmentFile, View, ViewError, batch_of};
+use crate::spool::reading::reader::ScannedRuns;
+use crate::time::UnixMillis;
+use crate::words::rfc3339;
+
+/// The contents of a spool.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Inspection {
+    /// Its id, as in object names.
+    pub spool_id: String,
+    /// The node id, as in object names.
+    pub node: String,
+    /// The format that this release reads and writes.
+    pub format: String,
+    /// The manifest.
+    pub manifest: ManifestAbout,
+    /// Segments, oldest first.
+    pub segments: Vec<SegmentAbout>,
+    /// Lines in segments that are not yet in the store, by batch.
+    pub batches: Vec<BatchAbout>,
+    /// Sealed objects that are not yet in the store.
+    pub seals: Vec<SealAbout>,
+    /// The destinations of sources.
+    pub destinations: Vec<DestinationAbout>,
+    /// Positions that earlier starts noted as lost.
+    pub lost: Vec<Range>,
+    /// Bytes on disk, by kind of file.
+    pub disk: BTreeMap<&'static str, DiskUse>,
+}
+
+/// The manifest.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct ManifestAbout {
+    /// Its number.
+    pub number: Option<u64>,
+    /// Notes in it.
+    pub notes: usize,
+    /// Its length.
+    pub bytes: u64,
+    /// Whether all of it can be read.
+    pub sound: bool,
+}
+
+/// A segment.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct SegmentAbout {
+    /// Its number.
+    pub number: u64,
+    /// Its state.
+    pub state: SegmentIs,
+    /// Its positions, if it has any.
+    pub positions: Option<Range>,
+    /// Its length.
+    pub bytes: u64,
+}
+
+/// The state of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SegmentIs {
+    /// Full, with an index.
+    Closed,
+    /// The last process was writing to it.
+    Open,
+    /// Made in advance.
+    Empty,
+    /// The manifest names it, but its file is missing.
+    Missing,
+}
+
+/// Lines of one batch that are not yet in the store.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct BatchAbout {
+    /// The source.
+    pub source: String,
+    /// The received-day, as in keys.
+    pub day: i64,
+    /// Calls or rejected.
+    pub stream: Stream,
+    /// Lines.
+    pub calls: u64,
+    /// Number of sealed lines among them.
+    pub sealed: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// First and last position.
+    pub positions: Range,
+    /// When the first line was received.
+    pub first_received_at: String,
+}
+
+/// A sealed object that is not yet in the store.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct SealAbout {
+    /// Its number.
+    pub number: u64,
+    /// The bucket.
+    pub bucket: String,
+    /// The object's key.
+    pub object_key: String,
+    /// First and last position.
+    pub positions: Range,
+    /// Lines.
+    pub calls: u64,
+    /// Bytes of lines.
+    pub bytes: u64,
+    /// Bytes of the parked file, if it is parked.
+    pub parked_bytes: Option<u64>,
+    /// The store has another object under its key: the seal waits for a decision.
+    pub conflict: bool,
+    /// It will overwrite the store's object.
+    pub overwrite: bool,
+    /// Frames were lost after it was sealed.
+    pub amended: bool,
+}
+
+/// The destination of a source.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct DestinationAbout {
+    /// The source.
+    pub source: String,
+    /// The first position that goes there.
+    pub from: u64,
+    /// Bucket and prefix.
+    pub bucket: String,
+    /// The bucket's region, if it is set.
+    pub region: Option<String>,
+}
+
+/// Files of one kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct DiskUse {
+    /// Their number.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// Inspects a spool. Segments with an index are not read.
+///
+/// # Errors
+/// [`ViewError`] if the disk reports an error.
+pub fn inspect(view: &View) -> Result<Inspection, ViewError> {
+    let mut batches = BTreeMap::new();
+    let mut segments = Vec::new();
+    for segment in &view.segments {
+        segments.push(inspect_segment(view, segment, &mut batches)?);
+    }
+    let state = &view.manifest.state;
+    let manifest = ManifestAbout {
+        number: view.manifest.number,
+        notes: view.manifest.notes,
+        bytes: view.manifest.bytes,
+        sound: view.manifest.damaged.is_empty() && view.manifest.number.is_some(),
+    };
+    let seals = state.seals.values().map(|pending| SealAbout {
+        number: pending.seal.number,
+        bucket: pending.seal.destination.bucket.bucket().to_owned(),
+        object_key: pending.seal.object_key.to_string(),
+        positions: Range { first: pending.seal.first, last: pending.seal.last },
+        calls: pending.amended.as_ref().map_or(pending.seal.frames, |amend| amend.frames),
+        bytes: pending.amended.as_ref().map_or(pending.seal.bytes, |amend| amend.bytes),
+        parked_bytes: pending.parked.map(|parked| parked.len),
+        conflict: pending.conflict,
+        overwrite: pending.overwrite,
+        amended: pending.amended.is_some(),
+    });
+    let destinations = state.destinations.iter().flat_map(|(source, known)| {
+        known.iter().map(|(from, destination)| DestinationAbout {
+            source: source.to_string(),
+            from: *from,
+            bucket: destination.bucket.to_string(),
+            region: destination.region.clone(),
+        })
+    });
+    Ok(Inspection {
+        spool_id: view.ident.spool_id_hex(),
+        node: view.node(),
+        format: format!("{}.{}", FORMAT.0, FORMAT.1),
+        manifest,
+        segments,
+        batches: batches.into_iter().map(|(key, waiting)| about(&key, &waiting)).collect(),
+        seals: seals.collect(),
+        destinations: destinations.collect(),
+        lost: state.lost.clone(),
+        disk: disk_use(view)?,
+    })
+}
+
+/// The lines of a batch that are not yet in the store.
+struct Waiting {
+    frames: u64,
+    sealed: u64,
+    bytes: u64,
+    positions: Range,
+    first_received_at: UnixMillis,
+}
+
+impl Waiting {
+    fn add(all: &mut BTreeMap<BatchKey, Self>, key: BatchKey, part: &Part, sealed: u64) {
+        let positions = Range { first: part.first, last: part.last };
+        let new =
+            || Self { frames: 0, sealed: 0, bytes: 0, positions, first_received_at: part.first_received_at };
+        let waiting = all.entry(key).or_insert_with(new);
+        waiting.frames += part.frames;
+        waiting.sealed += sealed;
+        waiting.bytes += part.bytes;
+        waiting.positions.last = part.last;
+    }
+}
+
+fn about(key: &BatchKey, waiting: &Waiting) -> BatchAbout {
+    BatchAbout {
+        source: key.source.to_string(),
+        day: key.day.start().0,
+        stream: key.stream,
+        calls: waiting.frames,
+        sealed: waiting.sealed,
+        bytes: waiting.bytes,
+        positions: waiting.positions,
+        first_received_at: rfc3339(waiting.first_received_at),
+    }
+}
+
+fn inspect_segment(
+    view: &View,
+    segment: &SegmentFile,
+    batches: &mut BTreeMap<BatchKey, Waiting>,
+) -> Result<SegmentAbout, ViewError> {
+    let number = segment.number;
+    let about = |state, positions, bytes| Ok(SegmentAbout { number, state, positions, bytes });
+    let Some(len) = segment.len else { return about(SegmentIs::Missing, None, 0) };
+    let name = index_name(number);
+    let index = match view.disk.open(&name) {
+        Ok(file) => read_directory(&*file, view.salt(number), number).map_err(ViewError::disk(&name))?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => return Err(ViewError::disk(&name)(error)),
+    };
+    let closed = index.is_some();
+    // If a seal or a release ends inside a part, its frames are counted one by one.
+    let whole = |(key, part): &(BatchKey, Part)| {
+        let (sealed, released) = view.cursor(key);
+        [sealed, released].iter().all(|at| *at < part.first || *at >= part.last)
+    };
+    if let Some(index) = index.filter(|index| index.first > 0 && index.parts.iter().all(whole)) {
+        for (key, part) in index.parts {
+            let (sealed, released) = view.cursor(&key);
+            if part.last > released {
+                let sealed = if part.last <= sealed { part.frames } else { 0 };
+                Waiting::add(batches, key, &part, sealed);
+            }
+        }
+        return about(SegmentIs::Closed, Some(Range { first: index.first, last: index.last }), len);
+    }
+    let positions = count_frames(view, number, batches)?;
+    let state = match (closed, positions) {
+        (true, _) => SegmentIs::Closed,
+        (false, Some(_)) => SegmentIs::Open,
+        (false, None) => SegmentIs::Empty,
+    };
+    about(state, positions, len)
+}
+
+/// Counts a segment's frames. Returns its positions.
+fn count_frames(
+    view: &View,
+    number: u64,
+    batches: &mut BTreeMap<BatchKey, Waiting>,
+) -> Result<Option<Range>, ViewError> {
+    let name = segment_name(number);
+    let file = view.disk.open(&name).map_err(ViewError::disk(&name))?;
+    let (mut sealed_ones, mut open_ones) = (ScannedRuns::default(), ScannedRuns::default());
+    let blocks = scan::scan(&*file, view.salt(number), &mut |offset, frame| {
+        let Some(key) = batch_of(frame) else { return };
+        let (sealed, released) = view.cursor(&key);
+        match frame.position {
+            position if position <= released => {}
+            position if position <= sealed => sealed_ones.take(offset, frame),
+            _ => open_ones.take(offset, frame),
+        }
+    });
+    let blocks = blocks.map_err(ViewError::disk(&name))?;
+    for (key, (part, _)) in sealed_ones.runs {
+        let frames = part.frames;
+        Waiting::add(batches, key, &part, frames);
+    }
+    for (key, (part, _)) in open_ones.runs {
+        Waiting::add(batches, key, &part, 0);
+    }
+    Ok(blocks
+        .first()
+        .zip(blocks.last())
+        .map(|(first, last)| Range { first: first.header.first_position, last: last.last_position() }))
+}
+
+fn disk_use(view: &View) -> Result<BTreeMap<&'static str, DiskUse>, ViewError> {
+    let mut all: BTreeMap<&'static str, DiskUse> = BTreeMap::new();
+    let mut add = |sort: &'static str, len: u64| {
+        let of = all.entry(sort).or_default();
+        of.files += 1;
+        of.bytes += len;
+    };
+    for (name, len) in view.disk.list("").map_err(ViewError::disk("the directory"))? {
+        let sort = match name.as_str() {
+            name if number_in(name, "wal-", ".seg").is_some() => "segments",
+            name if number_in(name, "wal-", ".idx").is_some() => "indexes",
+            name if number_in(name, "seen-", "").is_some() => "fingerprints",
+            name if number_in(name, "spare-", "").is_some() => "spare",
+            name if number_in(name, "MANIFEST-", "").is_some() => "manifest",
+            "reserve" => "reserve",
+            _ => "other",
+        };
+        add(sort, len);
+    }
+    for dir in crate::disk::real_disk::SUBDIRECTORIES {
+        for (_, len) in view.disk.list(dir).map_err(ViewError::disk(dir))? {
+            add(dir, len);
+        }
+    }
+    Ok(all)
+}

@@ -1,0 +1,223 @@
+//! A view of a spool's files without recovery, for the offline tools.
+//!
+//! Recovery may refuse a damaged manifest. A view skips the damage, so that the rest can be shown and saved.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::batch::BatchKey;
+use crate::disk::read_only::{LookError, ReadOnlyDisk};
+use crate::disk::{Disk, read_all};
+use crate::log::frame::{Frame, FrameKind, Salt};
+use crate::object::Stream;
+use crate::sources::SourceId;
+use crate::spool::format::ident::{Ident, IdentError};
+use crate::spool::format::segment::number_in;
+use crate::spool::manifest::state::State;
+use crate::spool::manifest::{self, manifest_name};
+
+/// Why a spool cannot be viewed.
+#[derive(Debug, thiserror::Error)]
+pub enum ViewError {
+    /// The directory.
+    #[error(transparent)]
+    Look(#[from] LookError),
+    /// Its identity.
+    #[error(transparent)]
+    Ident(#[from] IdentError),
+    /// The disk reported an error.
+    #[error("read {file}")]
+    Disk {
+        /// The file.
+        file: String,
+        /// The disk's error.
+        #[source]
+        cause: io::Error,
+    },
+    /// A newer release wrote a segment.
+    #[error("{file} was written by a newer release (format {major}); use that release's tools")]
+    Newer {
+        /// The segment's file.
+        file: String,
+        /// Its format.
+        major: u16,
+    },
+}
+
+impl ViewError {
+    /// Wraps an error of the disk about `file`.
+    pub(crate) fn disk(file: &str) -> impl FnOnce(io::Error) -> Self {
+        let file = file.to_owned();
+        move |cause| Self::Disk { file, cause }
+    }
+}
+
+/// A range of bytes of a file: from `from` up to, but not including, `to`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+pub struct ByteRange {
+    /// The first byte.
+    pub from: u64,
+    /// The first byte after it.
+    pub to: u64,
+}
+
+/// The newest manifest, as far as it can be read.
+#[derive(Clone, Debug, Default)]
+pub struct ManifestView {
+    /// Its number; `None` if there is no manifest.
+    pub number: Option<u64>,
+    /// Notes read.
+    pub notes: usize,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// The copy of its first note that cannot be read, if the other copy can.
+    pub one_of_two: Option<ByteRange>,
+    /// Byte ranges that cannot be read although they were once synced: sound notes follow them, or they are
+    /// at the beginning.
+    pub damaged: Vec<ByteRange>,
+    /// The bytes after the last sound note: either a torn note that never had an effect, or notes that
+    /// rotted.
+    pub torn: Option<ByteRange>,
+    /// The state that the readable notes add up to.
+    pub state: State,
+}
+
+/// A segment's file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SegmentFile {
+    /// Its number.
+    pub number: u64,
+    /// Its length in bytes; `None` if the manifest names a file that is missing.
+    pub len: Option<u64>,
+}
+
+/// A view of a spool.
+#[derive(Debug)]
+pub struct View {
+    /// The directory.
+    pub disk: Arc<dyn Disk>,
+    /// Its identity.
+    pub ident: Ident,
+    /// Damaged identity files, whose copy is sound.
+    pub ident_damaged: Vec<&'static str>,
+    /// The newest manifest.
+    pub manifest: ManifestView,
+    /// The segments that hold the spool's frames, oldest first.
+    pub segments: Vec<SegmentFile>,
+    /// Segments that the manifest does not name. The next start removes them.
+    pub leftovers: Vec<SegmentFile>,
+}
+
+impl View {
+    /// Views the spool in `dir` without changing anything.
+    ///
+    /// # Errors
+    /// [`ViewError`].
+    pub fn open(dir: &Path) -> Result<Self, ViewError> {
+        Self::of(Arc::new(ReadOnlyDisk::open(dir)?))
+    }
+
+    /// Views the spool on `disk` without changing anything.
+    ///
+    /// # Errors
+    /// [`ViewError`].
+    pub fn of(disk: Arc<dyn Disk>) -> Result<Self, ViewError> {
+        let ident = Ident::read(&*disk)?.ok_or_else(|| ViewError::Disk {
+            file: "IDENT".to_owned(),
+            cause: io::ErrorKind::NotFound.into(),
+        })?;
+        let manifest = read_manifest(&*disk, &ident)?;
+        let files = disk.list("").map_err(ViewError::disk("the directory"))?;
+        let present: Vec<(u64, u64)> =
+            files.iter().filter_map(|(name, len)| Some((number_in(name, "wal-", ".seg")?, *len))).collect();
+        let named = &manifest.state.segments;
+        // A damaged manifest may not name all segments, so every file counts then.
+        let counts = |number: &u64| !manifest.damaged.is_empty() || named.contains(number);
+        let file = |(number, len): &(u64, u64)| SegmentFile { number: *number, len: Some(*len) };
+        let mut segments: Vec<SegmentFile> =
+            present.iter().filter(|(number, _)| counts(number)).map(file).collect();
+        let leftovers = present.iter().filter(|(number, _)| !counts(number)).map(file).collect();
+        let known: BTreeSet<u64> = present.iter().map(|(number, _)| *number).collect();
+        segments.extend(named.difference(&known).map(|number| SegmentFile { number: *number, len: None }));
+        segments.sort_by_key(|segment| segment.number);
+        let ident_damaged = Ident::damaged(&*disk)?;
+        Ok(Self { disk, ident, ident_damaged, manifest, segments, leftovers })
+    }
+
+    /// The salt of a segment's checksums.
+    pub(crate) fn salt(&self, segment: u64) -> Salt {
+        Salt::new(&self.ident.spool_id, segment)
+    }
+
+    /// The node id in the names of sealed objects; the default one if nothing is sealed.
+    pub(crate) fn node(&self) -> String {
+        let spool_id = self.ident.spool_id_hex();
+        let named = self.manifest.state.seals.values().find_map(|pending| {
+            let name = pending.seal.object_key.as_str().rsplit('/').next()?;
+            let (before, _) = name.split_once(&format!("-{spool_id}-"))?;
+            before.split_once('-').map(|(_, node)| node.to_owned())
+        });
+        named.unwrap_or_else(|| spool_id.chars().take(8).collect())
+    }
+
+    /// The progress of a batch: everything up to the first position is sealed, and up to the second stored or
+    /// parked.
+    pub fn cursor(&self, key: &BatchKey) -> (u64, u64) {
+        self.manifest.state.cursors.get(key).map_or((0, 0), |cursor| (cursor.sealed, cursor.released))
+    }
+}
+
+/// The batch that a frame belongs to; `None` for frames that hold no line.
+pub fn batch_of(frame: &Frame<'_>) -> Option<BatchKey> {
+    let stream = match frame.kind {
+        FrameKind::Call => Stream::Calls,
+        FrameKind::Rejected => Stream::Rejected,
+        FrameKind::ImportProgress | FrameKind::CleanClose | FrameKind::Repeats => return None,
+    };
+    let source = SourceId::new(frame.source).ok()?;
+    Some(BatchKey { source, day: frame.received_at.day(), stream })
+}
+
+fn read_manifest(disk: &dyn Disk, ident: &Ident) -> Result<ManifestView, ViewError> {
+    let files = disk.list("").map_err(ViewError::disk("the directory"))?;
+    let newest = files.iter().filter_map(|(name, _)| number_in(name, "MANIFEST-", "")).max();
+    let Some(number) = newest else { return Ok(ManifestView::default()) };
+    let name = manifest_name(number);
+    let bytes = disk.open(&name).and_then(|file| read_all(&*file)).map_err(ViewError::disk(&name))?;
+    Ok(replay(&bytes, manifest::salt(&ident.spool_id, number), number))
+}
+
+/// Replays every note that can be read.
+fn replay(bytes: &[u8], salt: Salt, number: u64) -> ManifestView {
+    let bytes = manifest::written(bytes);
+    let mut view =
+        ManifestView { number: Some(number), bytes: bytes.len() as u64, ..ManifestView::default() };
+    let rest = |at: usize| bytes.get(at..).unwrap_or(&[]);
+    let mut at = 0;
+    if let Some(manifest::Beginning { state, end, damaged }) = manifest::beginning(bytes, salt) {
+        (view.state, view.notes, at) = (state, 1, end);
+        view.one_of_two = damaged.map(|(from, to)| ByteRange { from: from as u64, to: to as u64 });
+    }
+    while at < bytes.len() {
+        if let Some((note, len)) = manifest::decode(rest(at), salt) {
+            view.state.apply(note);
+            view.notes += 1;
+            at += len;
+            continue;
+        }
+        let next = (at + 1..bytes.len()).find(|from| manifest::decode(rest(*from), salt).is_some());
+        let range = ByteRange { from: at as u64, to: next.unwrap_or(bytes.len()) as u64 };
+        if next.is_some() || at == 0 {
+            view.damaged.push(range);
+        } else {
+            view.torn = Some(range);
+        }
+        at = next.unwrap_or(bytes.len());
+    }
+    if bytes.is_empty() {
+        view.damaged.push(ByteRange { from: 0, to: 0 });
+    }
+    view
+}

@@ -1,0 +1,114 @@
+//! Batches with unsealed frames.
+
+use std::io;
+
+use tokio::sync::watch;
+
+use super::{SpoolLog, log_lost};
+use crate::batch::BatchKey;
+use crate::log::{Batches, FirstOpen, Go, OpenBatch, Range, Read, Stopped};
+use crate::spool::index::Batch;
+use crate::spool::manifest::note::Note;
+use crate::spool::manifest::state::State;
+use crate::spool::reading::{reader, spread};
+use crate::spool::shared::lock;
+
+impl Batches for SpoolLog {
+    fn open_batches(&self) -> Vec<OpenBatch> {
+        let index = lock(&self.shared.index);
+        let open = index.batches.iter().filter(|(_, batch)| batch.open_frames > 0);
+        open.map(|(key, batch)| open_batch_of(key, batch)).collect()
+    }
+
+    fn open_batch(&self, key: &BatchKey) -> Option<OpenBatch> {
+        let index = lock(&self.shared.index);
+        index.batches.get(key).filter(|batch| batch.open_frames > 0).map(|batch| open_batch_of(key, batch))
+    }
+
+    fn end_of_oldest(&self, batch: &BatchKey, after: u64) -> Option<u64> {
+        let index = lock(&self.shared.index);
+        let parts = &index.batches.get(batch)?.parts;
+        parts.iter().map(|part| part.last).find(|last| *last > after)
+    }
+
+    fn first_open(&self, batch: &OpenBatch) -> io::Result<FirstOpen> {
+        let (mut first, mut lost) = (None, Vec::new());
+        self.read(&batch.key, batch.sealed_through, u64::MAX, &mut |read| {
+            match read {
+                Read::Lost(range) => lost.push(range),
+                Read::Frame(frame) => {
+                    first = Some(frame.position);
+                    return Ok(Go::Stop);
+                }
+            }
+            Ok(Go::On)
+        })?;
+        Ok(first.map_or(FirstOpen::Nothing { lost }, FirstOpen::At))
+    }
+
+    fn give_up(&self, batch: &OpenBatch, lost: &[Range]) -> Result<(), Stopped> {
+        self.note_lost(lost)?;
+        let through = lost.iter().map(|range| range.last).max().unwrap_or(0).max(batch.sealed_through);
+        let mut index = lock(&self.shared.index);
+        index.give_up(&batch.key, through);
+        let lost = index.settle(&batch.key);
+        drop(index);
+        log_lost(&batch.key, lost);
+        self.shared.changed();
+        self.shared.wake_housekeeper();
+        Ok(())
+    }
+
+    fn read(
+        &self,
+        key: &BatchKey,
+        after: u64,
+        through: u64,
+        visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>,
+    ) -> io::Result<()> {
+        reader::read(&self.shared, key, after, through, visit)
+    }
+
+    fn recount(&self, batch: &OpenBatch, bytes: u64) {
+        lock(&self.shared.index).recount(&batch.key, batch.last, bytes);
+    }
+
+    fn note_lost(&self, lost: &[Range]) -> Result<(), Stopped> {
+        if lost.is_empty() {
+            return Ok(());
+        }
+        // Several readers may find the same damage at once.
+        let new = |state: &State| {
+            let new = lost.iter().filter(|range| !state.lost.contains(range));
+            new.map(|range| Note::Lost(*range)).collect::<Vec<Note>>()
+        };
+        let log = |notes: Vec<Note>| {
+            for note in &notes {
+                tracing::error!(?note, "the spool is damaged: these positions can no longer be read");
+            }
+            notes
+        };
+        self.shared.note_from(|state| log(new(state)), |_, _| ())
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.shared.changes.subscribe()
+    }
+
+    fn positions_at(&self, batch: &OpenBatch, offsets: &[u64]) -> io::Result<Vec<u64>> {
+        spread::positions_at(&self.shared, batch, offsets)
+    }
+}
+
+fn open_batch_of(key: &BatchKey, batch: &Batch) -> OpenBatch {
+    OpenBatch {
+        key: key.clone(),
+        frames: batch.open_frames,
+        bytes: batch.open_bytes,
+        first_received_at: batch.first_received_at,
+        sealed_through: batch.sealed_through,
+        first: batch.first_open,
+        last: batch.last(),
+        generation: batch.generation,
+    }
+}

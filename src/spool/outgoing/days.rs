@@ -1,0 +1,107 @@
+//! Days that are over: nothing is added to them any more. Each one is closed once all of it is in the store.
+//!
+//! First, calls on the day are refused, and commits in flight are awaited. Then the end of the day is noted
+//! durably. Only after that are the day's contents final. So a marker's promise that no call comes after it
+//! holds whatever the clock does later, even after a restart.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
+
+use super::SpoolLog;
+use crate::batch::BatchKey;
+use crate::log::{Accounts as _, Closable, DayPlace, DayStage, Days, Stopped};
+use crate::object::Destination;
+use crate::sources::SourceId;
+use crate::spool::manifest::delivered_day::DeliveredDay;
+use crate::spool::manifest::note::Note;
+use crate::spool::shared::lock;
+use crate::time::ReceivedDay;
+
+impl Days for SpoolLog {
+    fn last_to_end(&self, over: ReceivedDay) -> Option<ReceivedDay> {
+        let ended = self.days_over();
+        if ended >= Some(over) {
+            return None;
+        }
+        let with_calls = self.unclosed_days().into_keys().map(|(day, _)| day).rfind(|day| *day <= over);
+        with_calls.filter(|day| ended < Some(*day))
+    }
+
+    fn end_days(&self, through: ReceivedDay) -> Result<(), Stopped> {
+        if self.days_over() >= Some(through) {
+            return Ok(());
+        }
+        self.shared.not_before.fetch_max(through.end().0, Ordering::AcqRel);
+        // A group whose commit began earlier may not yet be on disk and in the index. The day is not over
+        // until it is.
+        drop(lock(&self.shared.commit_gate));
+        self.shared.note(vec![Note::DaysOver { through }])
+    }
+
+    fn days_over(&self) -> Option<ReceivedDay> {
+        self.shared.state().days_over
+    }
+
+    fn unclosed_days(&self) -> BTreeMap<(ReceivedDay, SourceId), DayStage> {
+        let state = self.shared.state();
+        let stage = |day: ReceivedDay, pending: bool, unsure: bool| match () {
+            () if state.days_over < Some(day) => DayStage::Open,
+            () if pending => DayStage::Delivering,
+            () if unsure || state.days_unsure >= Some(day) => DayStage::Unsure,
+            () => DayStage::Closing,
+        };
+        let of = |batch: &BatchKey| ((batch.day, batch.source.clone()), stage(batch.day, true, false));
+        let mut stages: BTreeMap<(ReceivedDay, SourceId), DayStage> = BTreeMap::new();
+        for (place, delivered) in &state.days {
+            let stage = stage(place.day, false, delivered.is_unsure());
+            // If any part of the day can never be closed, neither can the day.
+            let known = stages.entry((place.day, place.source.clone())).or_insert(stage);
+            *known = (*known).max(stage);
+        }
+        stages.extend(state.seals.values().map(|pending| of(&pending.seal.batch)));
+        stages.extend(lock(&self.shared.index).batches.keys().map(of));
+        stages
+    }
+
+    fn day_destinations(&self) -> Vec<(SourceId, Destination)> {
+        let state = self.shared.state();
+        let days = state.days.iter();
+        days.map(|(place, day)| (place.source.clone(), day.destination.clone())).collect()
+    }
+
+    fn closable(&self, wanted: &mut dyn FnMut(&DayPlace, &Destination) -> bool) -> Vec<Closable> {
+        let state = self.shared.state();
+        let may_close = |(place, day): &(&DayPlace, &DeliveredDay)| {
+            state.days_over >= Some(place.day) && !day.is_unsure() && state.days_unsure < Some(place.day)
+        };
+        // This runs every second, and nearly always finds no such day.
+        let mut days = state.days.iter().filter(may_close).peekable();
+        if days.peek().is_none() {
+            return Vec::new();
+        }
+        let index = lock(&self.shared.index);
+        let undelivered: BTreeSet<(ReceivedDay, &SourceId)> = state
+            .seals
+            .values()
+            .map(|pending| &pending.seal.batch)
+            .chain(index.batches.keys())
+            .map(|batch| (batch.day, &batch.source))
+            .collect();
+        let is_wanted = |(place, day): &(&DayPlace, &DeliveredDay)| {
+            !undelivered.contains(&(place.day, &place.source)) && wanted(place, &day.destination)
+        };
+        let spool_id = self.spool_id();
+        let closable = |(place, day): (&DayPlace, &DeliveredDay)| {
+            Some(Closable {
+                place: place.clone(),
+                destination: day.destination.clone(),
+                marker: day.marker(place, &spool_id, state.previous_day(place))?,
+            })
+        };
+        days.filter(is_wanted).filter_map(closable).collect()
+    }
+
+    fn closed(&self, place: &DayPlace) -> Result<(), Stopped> {
+        self.shared.note(vec![Note::Closed(place.clone())])
+    }
+}

@@ -1,0 +1,152 @@
+//! Seals and commits.
+
+use std::io;
+
+use super::{SpoolLog, log_lost};
+use crate::batch::BatchKey;
+use crate::log::{Amend, Batches, Encoded, Go, Parked, PendingSeal, Range, Read, Seal, Seals, Stopped};
+use crate::object::{AppliedEncryption, Destination, ObjectKey};
+use crate::planted::{PlantedBug, planted};
+use crate::spool::manifest::note::Note;
+use crate::spool::shared::{PanicGuard, lock};
+
+impl Seals for SpoolLog {
+    fn seal(
+        &self,
+        batch: &BatchKey,
+        encoded: &Encoded,
+        destination: Destination,
+        object_key: ObjectKey,
+    ) -> Result<Seal, Stopped> {
+        let _guard = PanicGuard(&*self.shared);
+        let mut manifest = lock(&self.shared.manifest);
+        if self.shared.is_poisoned() {
+            return Err(Stopped);
+        }
+        let state = self.shared.state();
+        let seal = Seal {
+            number: state.next_seal.max(1),
+            batch: batch.clone(),
+            first: encoded.first,
+            last: encoded.last,
+            frames: encoded.frames,
+            bytes: encoded.bytes,
+            sha256: encoded.sha256.clone(),
+            first_received_at: encoded.first_received_at,
+            last_received_at: encoded.last_received_at,
+            encoder: encoded.encoder.clone(),
+            previous_last: state.previous_last(batch, &destination.bucket),
+            destination,
+            object_key,
+            hours: lock(&self.shared.index).ledger.hours_for_seal(batch, encoded.hours.clone()),
+        };
+        let sealed_before = state.cursors.get(batch).is_some_and(|cursor| seal.first <= cursor.sealed);
+        drop(state);
+        if sealed_before {
+            self.shared.poison("a range would be sealed twice", &"this is a bug in Forebay");
+            return Err(Stopped);
+        }
+        let noted = manifest.append_and(vec![Note::Sealed(seal.clone())], |_| {
+            let mut index = lock(&self.shared.index);
+            index.seal(batch, seal.last, seal.frames, seal.bytes);
+            index.ledger.seal(batch, &seal.hours());
+            index.settle(batch)
+        });
+        let lost = noted.map_err(|error| self.shared.not_noted(&error))?;
+        drop(manifest);
+        log_lost(batch, lost);
+        self.set_age_of_rest(batch, seal.last);
+        if planted(PlantedBug::UnlinkBeforeCommit) {
+            lock(&self.shared.index).release(&seal.batch, seal.last);
+            self.shared.wake_housekeeper();
+        }
+        self.shared.changed();
+        Ok(seal)
+    }
+
+    fn pending_seals(&self) -> Vec<PendingSeal> {
+        self.shared.state().seals.values().cloned().collect()
+    }
+
+    fn pending_numbers(&self) -> Vec<u64> {
+        self.shared.state().seals.keys().copied().collect()
+    }
+
+    fn has_unparked_seal(&self, batch: &BatchKey) -> bool {
+        let state = self.shared.state();
+        state.seals.values().any(|pending| pending.parked.is_none() && pending.seal.batch == *batch)
+    }
+
+    fn pending_seal(&self, number: u64) -> Option<PendingSeal> {
+        self.shared.state().seals.get(&number).cloned()
+    }
+
+    fn commit(&self, seal: &Seal, applied: Option<AppliedEncryption>) -> Result<(), Stopped> {
+        let pending = self.pending_seal(seal.number);
+        let amended = pending.as_ref().and_then(|pending| pending.amended.clone()).map(Box::new);
+        let seal_again = Some(Box::new(seal.clone()));
+        let committed = Note::Committed { number: seal.number, applied, seal: seal_again, amended };
+        self.shared.note_and(vec![committed], |state, index| {
+            if let Some(pending) = &pending {
+                index.ledger.deliver(&seal.batch, &pending.seal.hours(), &pending.hours());
+            }
+            index.release(&seal.batch, state.released_through(&seal.batch));
+        })?;
+        self.shared.changed();
+        self.shared.wake_housekeeper();
+        if let Some(parked) = pending.and_then(|pending| pending.parked) {
+            self.unpark(seal, parked);
+        }
+        Ok(())
+    }
+
+    fn conflict(&self, seal: &Seal) -> Result<(), Stopped> {
+        self.shared.note(vec![Note::Conflict { number: seal.number }])
+    }
+
+    fn lost_of(&self, seal: &Seal) -> Vec<Range> {
+        let known = Range::merge(self.shared.state().lost.iter().copied());
+        let within: Vec<Range> =
+            known.into_iter().filter_map(|range| range.within(seal.first, seal.last)).collect();
+        let positions = within.iter().map(|range| range.last - range.first + 1).fold(0, u64::saturating_add);
+        if positions >= seal.frames { within } else { vec![Range { first: seal.first, last: seal.last }] }
+    }
+
+    fn amend(&self, seal: &Seal, amend: Amend) -> Result<(), Stopped> {
+        let mut notes: Vec<Note> = amend.lost.iter().map(|range| Note::Lost(*range)).collect();
+        notes.push(Note::Amended { number: seal.number, amend });
+        self.shared.note(notes)
+    }
+
+    fn restored(&self, seal: &Seal) -> Result<(), Stopped> {
+        self.shared.note(vec![Note::Restored { number: seal.number }])
+    }
+
+    fn park(&self, seal: &Seal, object: &mut dyn io::Read, parked: Parked) -> Result<bool, Stopped> {
+        self.park_object(seal, object, parked)
+    }
+}
+
+impl SpoolLog {
+    /// Gives the frames after a seal the age of their own first frame. With the age of the sealed frames they
+    /// would be due at once, and objects would become tiny.
+    fn set_age_of_rest(&self, batch: &BatchKey, sealed: u64) {
+        let mut rest = None;
+        let read = self.read(batch, sealed, u64::MAX, &mut |read| {
+            let Read::Frame(frame) = read else { return Ok(Go::On) };
+            rest = Some((frame.position, frame.received_at));
+            Ok(Go::Stop)
+        });
+        if let Err(error) = read {
+            tracing::warn!(
+                %error,
+                %batch,
+                "the rest of a batch cannot be read at present, so its age is counted from now"
+            );
+            rest = Some((sealed + 1, self.shared.clock.wall()));
+        }
+        if let Some((position, at)) = rest {
+            lock(&self.shared.index).first_open(batch, position, at);
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Finds the positions that a receipt names: in a batch, in a sealed object, or no longer in the spool.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use crate::batch::BatchKey;
+use crate::log::frame::FrameKind;
+use crate::log::{Batches, Go, Located, OpenBatch, PendingSeal, Range, Read, Standing};
+use crate::object::Stream;
+use crate::receipt::Receipt;
+use crate::spool::format::segment::BLOCK_BODY_MAX;
+use crate::spool::outgoing::SpoolLog;
+use crate::spool::shared::lock;
+
+/// Maximum number of attempts to read. A segment may be released while it is read; its positions are then no
+/// longer in the spool.
+const TRIES_MAX: u32 = 3;
+
+/// The error for a range too long for one request. Reading it could take very long.
+const NOT_ONE_REQUEST: &str =
+    "these positions hold more than a single request can, so no answer contained this receipt";
+
+/// The state of a position. Consecutive positions with equal marks are reported as one range.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Mark {
+    Open(Stream),
+    Sealed(Vec<u64>),
+    Lost,
+    NotGiven,
+    NotHere,
+}
+
+/// What the spool holds at a position.
+#[derive(Clone, Debug)]
+enum Seen {
+    /// The frame's stream, and why it was rejected.
+    Frame(Stream, Option<String>),
+    Lost,
+}
+
+/// What the spool knows about a receipt's batches.
+struct View {
+    next: u64,
+    seen: BTreeMap<u64, Seen>,
+    /// The batches with unsealed frames.
+    open: Vec<OpenBatch>,
+    /// Seals of both batches that span one of the positions.
+    seals: Vec<PendingSeal>,
+    lost: Vec<Range>,
+}
+
+impl View {
+    fn open(&self, stream: Stream) -> Option<&OpenBatch> {
+        self.open.iter().find(|batch| batch.key.stream == stream)
+    }
+
+    /// The numbers of the seals that span a position and match `wanted`.
+    fn sealed(&self, position: u64, wanted: impl Fn(&PendingSeal) -> bool) -> Vec<u64> {
+        let spans = |pending: &&PendingSeal| {
+            (pending.seal.first..=pending.seal.last).contains(&position) && wanted(pending)
+        };
+        self.seals.iter().filter(spans).map(|pending| pending.seal.number).collect()
+    }
+
+    fn mark(&self, position: u64) -> Mark {
+        if self.lost.iter().any(|range| (range.first..=range.last).contains(&position)) {
+            return Mark::Lost;
+        }
+        let stream = match self.seen.get(&position) {
+            Some(Seen::Frame(stream, _)) => *stream,
+            Some(Seen::Lost) => return Mark::Lost,
+            None if position >= self.next => return Mark::NotGiven,
+            None => {
+                // The frames of a parked object are no longer in the segments.
+                let parked = self.sealed(position, |pending| pending.parked.is_some());
+                return if parked.is_empty() { Mark::NotHere } else { Mark::Sealed(parked) };
+            }
+        };
+        let sealed = self.sealed(position, |pending| pending.seal.batch.stream == stream);
+        match self.open(stream) {
+            _ if !sealed.is_empty() => Mark::Sealed(sealed),
+            Some(batch) if position > batch.sealed_through => Mark::Open(stream),
+            // It was delivered in the meantime.
+            _ => Mark::NotHere,
+        }
+    }
+
+    fn reason(&self, position: u64, mark: &Mark) -> Option<String> {
+        match (self.seen.get(&position)?, mark) {
+            (Seen::Frame(_, reason), Mark::Open(_) | Mark::Sealed(_)) => reason.clone(),
+            _ => None,
+        }
+    }
+
+    fn standing(&self, mark: &Mark) -> Standing {
+        match mark {
+            Mark::Open(stream) => self.open(*stream).cloned().map_or(Standing::NotHere, Standing::Open),
+            Mark::Sealed(numbers) => {
+                let named = |pending: &&PendingSeal| numbers.contains(&pending.seal.number);
+                Standing::Sealed(self.seals.iter().filter(named).cloned().collect())
+            }
+            Mark::Lost => Standing::Lost,
+            Mark::NotGiven => Standing::NotGiven,
+            Mark::NotHere => Standing::NotHere,
+        }
+    }
+}
+
+/// See [`crate::log::Accounts::locate`].
+pub(in crate::spool) fn locate(log: &SpoolLog, receipt: &Receipt) -> io::Result<Vec<Located>> {
+    let view = log.view_of(receipt)?;
+    let mut located: Vec<(Located, Mark)> = Vec::new();
+    for position in receipt.first..=receipt.last {
+        let mark = view.mark(position);
+        let reason = view.reason(position, &mark);
+        match located.last_mut() {
+            Some((before, of)) if *of == mark && before.reason == reason => before.last = position,
+            _ => {
+                let standing = view.standing(&mark);
+                located.push((Located { first: position, last: position, reason, standing }, mark));
+            }
+        }
+    }
+    Ok(located.into_iter().map(|(located, _)| located).collect())
+}
+
+impl SpoolLog {
+    fn view_of(&self, receipt: &Receipt) -> io::Result<View> {
+        let next = self.shared.next_position();
+        let mut seen = self.read_positions(receipt)?;
+        let keys = [Stream::Calls, Stream::Rejected].map(|stream| batch_key(receipt, stream));
+        // Frames released during the read are not lost.
+        seen.retain(|position, seen| {
+            !matches!(seen, Seen::Lost) || keys.iter().any(|key| self.is_held(key, *position))
+        });
+        let open = keys.iter().filter_map(|key| self.open_batch(key)).collect();
+        // The seals are read after the batches: a frame sealed in between is then found among the seals, and
+        // a frame delivered in between is no longer in the spool.
+        let state = self.shared.state();
+        let spans = |pending: &&PendingSeal| {
+            let seal = &pending.seal;
+            keys.contains(&seal.batch) && seal.first <= receipt.last && receipt.first <= seal.last
+        };
+        let seals = state.seals.values().filter(spans).cloned().collect();
+        Ok(View { next, seen, open, seals, lost: state.lost.clone() })
+    }
+
+    /// Reads what the spool still holds of a receipt's positions.
+    fn read_positions(&self, receipt: &Receipt) -> io::Result<BTreeMap<u64, Seen>> {
+        let mut tries = 0;
+        loop {
+            let (mut seen, mut bytes) = (BTreeMap::new(), 0);
+            let read = [Stream::Calls, Stream::Rejected].into_iter().try_for_each(|stream| {
+                let key = batch_key(receipt, stream);
+                self.read(&key, receipt.first - 1, receipt.last, &mut |read| {
+                    match read {
+                        Read::Frame(frame) => {
+                            bytes += frame.len();
+                            if bytes > BLOCK_BODY_MAX {
+                                return Err(io::Error::other(NOT_ONE_REQUEST));
+                            }
+                            let rejected = frame.kind == FrameKind::Rejected;
+                            let reason = rejected.then(|| reason_of(frame.payload)).flatten();
+                            seen.insert(frame.position, Seen::Frame(stream, reason));
+                        }
+                        Read::Lost(range) => {
+                            let named = range.first.max(receipt.first)..=range.last.min(receipt.last);
+                            seen.extend(named.map(|position| (position, Seen::Lost)));
+                        }
+                    }
+                    Ok(Go::On)
+                })
+            });
+            tries += 1;
+            match read {
+                Ok(()) => return Ok(seen),
+                Err(error) if tries >= TRIES_MAX => return Err(error),
+                Err(error) => {
+                    tracing::debug!(%error, "a segment was released during the search for a receipt")
+                }
+            }
+        }
+    }
+
+    /// Whether a batch still needs this position's frame.
+    fn is_held(&self, key: &BatchKey, position: u64) -> bool {
+        let index = lock(&self.shared.index);
+        let spans = |part: &crate::spool::index::Part| (part.first..=part.last).contains(&position);
+        index.batches.get(key).is_some_and(|batch| batch.parts.iter().any(spans))
+    }
+}
+
+fn batch_key(receipt: &Receipt, stream: Stream) -> BatchKey {
+    BatchKey { source: receipt.source.clone(), day: receipt.day, stream }
+}
+
+/// The reason in a line of the rejected stream.
+fn reason_of(line: &[u8]) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Rejected {
+        reason: String,
+    }
+    serde_json::from_slice::<Rejected>(line).ok().map(|line| line.reason)
+}

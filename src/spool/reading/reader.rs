@@ -1,0 +1,289 @@
+//! Reads a batch's frames back, in order, with at most one piece of a segment in memory.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use crate::batch::BatchKey;
+use crate::disk::{DiskFile, read_sound};
+use crate::log::frame::Frame;
+use crate::log::{Go, Range, Read};
+use crate::spool::format::scan::{Frames, Item};
+use crate::spool::format::segment::{index_name, segment_name};
+use crate::spool::format::segment_index;
+use crate::spool::index::{Part, Run, Runs};
+use crate::spool::shared::{Shared, lock};
+
+/// Bytes read from a segment at a time. Longer runs are read in pieces.
+const READ_BYTES: usize = 512 * 1_024;
+/// Short runs within this many bytes are read together.
+const TOGETHER_BYTES: u64 = 128 * 1_024;
+/// Maximum gap between two runs read together, in bytes. Copying a longer gap costs more than another read.
+const GAP_BYTES: u64 = 8 * 1_024;
+
+/// Passes the durable frames of `key` with `after < position <= through` to `visit`, in order.
+///
+/// # Errors
+/// The disk's error, or the error of `visit`.
+pub(in crate::spool) fn read(
+    shared: &Shared,
+    key: &BatchKey,
+    after: u64,
+    through: u64,
+    visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>,
+) -> io::Result<()> {
+    let parts: Vec<Part> = {
+        let index = lock(&shared.index);
+        let Some(batch) = index.batches.get(key) else { return Ok(()) };
+        batch.parts.iter().filter(|part| part.last > after && part.first <= through).cloned().collect()
+    };
+    let mut buffer = Vec::new();
+    for part in parts {
+        let Places { runs, lost } = runs_of(shared, key, &part)?;
+        let file = shared.disk.open(&segment_name(part.segment))?;
+        let mut lost = lost.into_iter().filter_map(|range| range.within(after + 1, through)).peekable();
+        let runs: Vec<Run> =
+            runs.into_iter().filter(|run| run.last() > after && run.first <= through).collect();
+        let mut piece = Piece { file: &*file, at: 0, len: 0, buffer: std::mem::take(&mut buffer) };
+        for (index, run) in runs.iter().enumerate() {
+            while let Some(range) = lost.next_if(|range| range.first < run.first) {
+                if visit(Read::Lost(range))? == Go::Stop {
+                    return Ok(());
+                }
+            }
+            piece.read_together(runs.get(index..).unwrap_or(&[]))?;
+            if read_run(shared, &mut piece, &part, *run, after, through, visit)? == Go::Stop {
+                return Ok(());
+            }
+        }
+        buffer = piece.buffer;
+        for range in lost {
+            if visit(Read::Lost(range))? == Go::Stop {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Where a part's frames are, and positions of its segment that cannot be read. Some of these positions
+/// belong to the part.
+pub(in crate::spool) struct Places {
+    pub(in crate::spool) runs: Vec<Run>,
+    lost: Vec<Range>,
+}
+
+/// Finds the runs of a part.
+pub(in crate::spool) fn runs_of(shared: &Shared, key: &BatchKey, part: &Part) -> io::Result<Places> {
+    let (offset, count) = match &part.runs {
+        Runs::Open(runs) => return Ok(Places { runs: runs.clone(), lost: Vec::new() }),
+        Runs::File { offset, count } => (*offset, *count),
+    };
+    let read = shared
+        .disk
+        .open(&index_name(part.segment))
+        .and_then(|file| segment_index::read_runs(&*file, shared.salt(part.segment), offset, count, part));
+    match read {
+        Ok(Some(runs)) => Ok(Places { runs, lost: Vec::new() }),
+        Ok(None) => rebuild_runs(shared, key, part),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => rebuild_runs(shared, key, part),
+        Err(error) => Err(error),
+    }
+}
+
+/// Finds the runs by a scan of the segment, because its index file cannot be used. If the scan finds fewer
+/// frames than expected, the missing ones are in the ranges that cannot be read.
+fn rebuild_runs(shared: &Shared, key: &BatchKey, part: &Part) -> io::Result<Places> {
+    tracing::warn!(
+        segment = part.segment,
+        batch = %key,
+        "a segment's index is damaged; its frames are scanned instead"
+    );
+    let file = shared.disk.open(&segment_name(part.segment))?;
+    let mut scanned = ScannedRuns::default();
+    let blocks =
+        crate::spool::format::scan::scan(&*file, shared.salt(part.segment), &mut |offset, frame| {
+            // Frames of the batch before the part are released.
+            if (part.first..=part.last).contains(&frame.position) {
+                scanned.take(offset, frame);
+            }
+        })?;
+    let runs = scanned.runs.remove(key).map(|(_, runs)| runs).unwrap_or_default();
+    let frames: u64 = runs.iter().map(|run| u64::from(run.frames)).sum();
+    if frames >= part.frames {
+        return Ok(Places { runs, lost: Vec::new() });
+    }
+    damaged(shared, part.segment);
+    let (mut lost, mut next) = (Vec::new(), part.first);
+    for block in &blocks {
+        lost.extend(Range::between(next, block.header.first_position));
+        lost.extend(&block.lost);
+        next = next.max(block.last_position() + 1);
+    }
+    lost.extend(Range::between(next, part.last + 1));
+    Ok(Places {
+        runs,
+        lost: lost.into_iter().filter_map(|range| range.within(part.first, part.last)).collect(),
+    })
+}
+
+/// Collects runs by batch during the scan of a segment.
+#[derive(Debug, Default)]
+pub(in crate::spool) struct ScannedRuns {
+    /// By batch: the part, with its counts, and its runs.
+    pub(in crate::spool) runs: BTreeMap<BatchKey, (Part, Vec<Run>)>,
+}
+
+impl ScannedRuns {
+    pub(in crate::spool) fn take(&mut self, offset: u64, frame: &Frame<'_>) {
+        let stream = match frame.kind {
+            crate::log::frame::FrameKind::Call => crate::object::Stream::Calls,
+            crate::log::frame::FrameKind::Rejected => crate::object::Stream::Rejected,
+            _ => return,
+        };
+        let (Ok(source), Ok(offset)) = (crate::sources::SourceId::new(frame.source), u32::try_from(offset))
+        else {
+            return;
+        };
+        let key = BatchKey { source, day: frame.received_at.day(), stream };
+        let (part, runs) = self.runs.entry(key).or_insert_with(|| {
+            let part = Part {
+                segment: 0,
+                first: frame.position,
+                last: frame.position,
+                frames: 0,
+                bytes: 0,
+                first_received_at: frame.received_at,
+                runs: Runs::Open(Vec::new()),
+            };
+            (part, Vec::new())
+        });
+        let len = u32::try_from(frame.len()).unwrap_or(u32::MAX);
+        part.last = frame.position;
+        part.frames += 1;
+        part.bytes += frame.payload.len() as u64 + 1;
+        match runs.last_mut() {
+            Some(run) if run.last() + 1 == frame.position && run.offset + run.len == offset => {
+                run.len += len;
+                run.frames += 1;
+            }
+            _ => runs.push(Run { offset, len, first: frame.position, frames: 1 }),
+        }
+    }
+}
+
+/// The piece of a segment that is in memory. Its buffer is reused.
+struct Piece<'f> {
+    file: &'f dyn DiskFile,
+    at: u64,
+    len: usize,
+    buffer: Vec<u8>,
+}
+
+impl Piece<'_> {
+    /// The `want` bytes from `offset` on, or fewer at the end of the segment.
+    fn bytes(&mut self, offset: u64, want: usize) -> io::Result<&[u8]> {
+        if !self.holds(offset, want as u64) {
+            if self.buffer.len() < want {
+                self.buffer.resize(want, 0);
+            }
+            let into = self.buffer.get_mut(..want).unwrap_or_default();
+            (self.at, self.len) = (offset, 0);
+            self.len = read_sound(self.file, into, offset)?;
+        }
+        let from = usize::try_from(offset - self.at).unwrap_or(usize::MAX);
+        let end = from.saturating_add(want).min(self.len);
+        Ok(self.buffer.get(from..end).unwrap_or_default())
+    }
+
+    fn holds(&self, offset: u64, len: u64) -> bool {
+        self.at <= offset && offset + len <= self.at + self.len as u64
+    }
+
+    /// Reads the first of `runs` and those close after it, unless the piece already holds the first. The
+    /// bytes between durable runs no longer change.
+    fn read_together(&mut self, runs: &[Run]) -> io::Result<()> {
+        let Some((first, others)) = runs.split_first() else { return Ok(()) };
+        let begin = u64::from(first.offset);
+        if self.holds(begin, u64::from(first.len)) {
+            return Ok(());
+        }
+        let mut end = begin + u64::from(first.len);
+        for run in others {
+            let (from, to) = (u64::from(run.offset), u64::from(run.offset) + u64::from(run.len));
+            if from < end || from - end > GAP_BYTES || to - begin > TOGETHER_BYTES {
+                break;
+            }
+            end = to;
+        }
+        if end - begin <= TOGETHER_BYTES {
+            self.bytes(begin, usize::try_from(end - begin).unwrap_or(0))?;
+        }
+        Ok(())
+    }
+}
+
+fn read_run(
+    shared: &Shared,
+    piece: &mut Piece<'_>,
+    part: &Part,
+    run: Run,
+    after: u64,
+    through: u64,
+    visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>,
+) -> io::Result<Go> {
+    let salt = shared.salt(part.segment);
+    let (mut offset, mut next) = (u64::from(run.offset), run.first);
+    let end = offset + u64::from(run.len);
+    let mut size = READ_BYTES;
+    while offset < end && next <= run.last() {
+        let want = usize::try_from(end - offset).unwrap_or(size).min(size);
+        let bytes = piece.bytes(offset, want)?;
+        let whole = offset + want as u64 == end;
+        let (mut used, mut lost) = (0, None);
+        for item in Frames::of_run(bytes, next, run.last() + 1 - next, salt) {
+            match item {
+                Item::Frame { offset, frame } => {
+                    used = offset + frame.len();
+                    next = frame.position + 1;
+                    if frame.position <= after {
+                        continue;
+                    }
+                    if frame.position > through || visit(Read::Frame(frame))? == Go::Stop {
+                        return Ok(Go::Stop);
+                    }
+                }
+                Item::Lost(range) if range.last < run.last() || whole => lost = Some(range),
+                // This is not damage: the end of the piece cuts the frame off.
+                Item::Lost(_) => break,
+            }
+            if let Some(range) = lost.take() {
+                damaged(shared, part.segment);
+                next = range.last + 1;
+                if range.last > after && visit(Read::Lost(range))? == Go::Stop {
+                    return Ok(Go::Stop);
+                }
+                if range.last >= run.last() {
+                    return Ok(Go::On);
+                }
+            }
+        }
+        if used == 0 {
+            if whole {
+                return Ok(Go::On);
+            }
+            // A frame is longer than the piece (or damaged), so the rest of the run is read at once.
+            size = usize::try_from(end - offset).unwrap_or(usize::MAX);
+            continue;
+        }
+        offset += used as u64;
+        size = READ_BYTES;
+    }
+    Ok(Go::On)
+}
+
+/// Marks a segment as damaged, so that it goes to quarantine when it is released.
+fn damaged(shared: &Shared, segment: u64) {
+    if let Some(state) = lock(&shared.index).segments.get_mut(&segment) {
+        state.damaged = true;
+    }
+}

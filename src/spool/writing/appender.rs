@@ -1,0 +1,275 @@
+//! The way into the spool: hands a request's frames to the commit loop and waits until they are on disk.
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use crate::boxed_future::BoxFuture;
+use crate::log::{Append, AppendError, Appended, DESTINATION_FULL, RequestFrames, SPOOL_FULL, frame};
+use crate::metrics::RefusedLabel;
+use crate::planted::{PlantedBug, PlantedPanic, panic_if_planted, planted};
+use crate::sources::SourceId;
+use crate::spool::format::segment::BLOCK_BODY_MAX;
+use crate::spool::shared::{PanicGuard, Shared, lock};
+use crate::spool::writing::writer::{CommitError, Incoming, Outcome, Writer};
+use crate::time::UnixMillis;
+
+/// Bytes of frames that may wait for the disk. At the limit an append waits for [`QUEUE_WAIT`] and is then
+/// refused as busy.
+pub(crate) const QUEUE_BYTES_MAX: usize = 64 * 1_024 * 1_024;
+/// How long an append waits for space in the queue.
+pub(crate) const QUEUE_WAIT: Duration = Duration::from_secs(1);
+/// The queue's space is counted in units of this many bytes, so at most 65,536 requests wait.
+const QUEUE_UNIT: usize = 1_024;
+
+impl From<Outcome> for Appended {
+    fn from(outcome: Outcome) -> Self {
+        Self { stored: outcome.stored, repeats: outcome.repeats, first: outcome.first }
+    }
+}
+
+#[derive(Debug)]
+struct Waiting {
+    incoming: Incoming,
+    done: oneshot::Sender<Result<Outcome, AppendError>>,
+    _room: OwnedSemaphorePermit,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: VecDeque<Waiting>,
+    closed: bool,
+}
+
+#[derive(Debug)]
+struct Line {
+    shared: Arc<Shared>,
+    queue: Mutex<Queue>,
+    arrived: Condvar,
+    room: Arc<Semaphore>,
+}
+
+/// Appends requests. Cheap to clone; every clone feeds the same commit loop.
+#[derive(Clone, Debug)]
+pub(crate) struct Appender {
+    line: Arc<Line>,
+}
+
+impl Append for Appender {
+    fn log_id(&self) -> String {
+        self.line.shared.ident.spool_id_hex()
+    }
+
+    fn not_before(&self) -> UnixMillis {
+        UnixMillis(self.line.shared.not_before.load(Ordering::Acquire))
+    }
+
+    fn append(&self, frames: RequestFrames) -> BoxFuture<'_, Result<Appended, AppendError>> {
+        Box::pin(self.store(frames))
+    }
+}
+
+impl Appender {
+    pub(in crate::spool) fn new(shared: Arc<Shared>) -> Self {
+        let line = Line {
+            shared,
+            queue: Mutex::new(Queue::default()),
+            arrived: Condvar::new(),
+            room: Arc::new(Semaphore::new(QUEUE_BYTES_MAX / QUEUE_UNIT)),
+        };
+        Self { line: Arc::new(line) }
+    }
+
+    /// See [`Append::append`].
+    async fn store(&self, frames: RequestFrames) -> Result<Appended, AppendError> {
+        let line = &self.line;
+        if frames.bytes().len() > BLOCK_BODY_MAX || frames.has_oversize() {
+            return Err(AppendError::TooLarge);
+        }
+        if line.shared.is_poisoned() {
+            return Err(AppendError::Stopped);
+        }
+        if line.shared.full.load(Ordering::Acquire) {
+            return Err(self.refused(frames.source(), AppendError::Full));
+        }
+        if line.shared.any_full_source.load(Ordering::Acquire)
+            && lock(&line.shared.full_sources).contains(frames.source())
+        {
+            return Err(self.refused(frames.source(), AppendError::DestinationFull));
+        }
+        if frames.is_empty() {
+            return Ok(Appended::default());
+        }
+        let units = u32::try_from(frames.bytes().len().div_ceil(QUEUE_UNIT)).unwrap_or(u32::MAX);
+        let room = tokio::time::timeout(QUEUE_WAIT, Arc::clone(&line.room).acquire_many_owned(units))
+            .await
+            .map_err(|_| AppendError::Busy)?
+            .map_err(|_| AppendError::Stopped)?;
+        let (done, answer) = oneshot::channel();
+        let source = frames.source().clone();
+        self.push(frames.into(), done, room)?;
+        let outcome = answer.await.map_err(|_| AppendError::Stopped)?;
+        outcome.map(Appended::from).map_err(|error| self.refused(&source, error))
+    }
+
+    /// Counts a request that is refused because there is no space.
+    fn refused(&self, source: &SourceId, error: AppendError) -> AppendError {
+        let shared = &self.line.shared;
+        let reason = match error {
+            AppendError::Full => {
+                shared.refused_for_space.fetch_add(1, Ordering::AcqRel);
+                SPOOL_FULL
+            }
+            AppendError::DestinationFull => DESTINATION_FULL,
+            AppendError::TooLarge | AppendError::Busy | AppendError::DayOver | AppendError::Stopped => {
+                return error;
+            }
+        };
+        let label = RefusedLabel { source: source.to_string(), reason };
+        shared.metrics.refused.get_or_create(&label).inc();
+        error
+    }
+
+    fn push(
+        &self,
+        incoming: Incoming,
+        done: oneshot::Sender<Result<Outcome, AppendError>>,
+        room: OwnedSemaphorePermit,
+    ) -> Result<(), AppendError> {
+        let mut queue = lock(&self.line.queue);
+        if queue.closed {
+            return Err(AppendError::Stopped);
+        }
+        if planted(PlantedBug::DedupeAnswersEarly) {
+            let waiting =
+                queue.waiting.iter().flat_map(|waiting| frame::fingerprints(&waiting.incoming.bytes));
+            let known: Vec<u128> = waiting.collect();
+            let new: Vec<u128> = frame::fingerprints(&incoming.bytes).collect();
+            if new.iter().all(|new| *new != 0 && known.contains(new)) {
+                let repeats = u32::try_from(new.len()).unwrap_or(u32::MAX);
+                answer(done, Ok(Outcome { repeats, ..Outcome::default() }));
+                return Ok(());
+            }
+        }
+        queue.waiting.push_back(Waiting { incoming, done, _room: room });
+        drop(queue);
+        self.line.arrived.notify_one();
+        Ok(())
+    }
+
+    /// Takes no more appends. Queued requests are still stored.
+    pub(in crate::spool) fn close(&self) {
+        lock(&self.line.queue).closed = true;
+        self.line.room.close();
+        self.line.arrived.notify_all();
+    }
+
+    /// The commit loop: takes the queued requests, up to one block, stores and syncs them, answers, and
+    /// begins again. The next group gathers while a sync runs. Returns when the appender is closed and
+    /// drained, or the spool has stopped.
+    pub(in crate::spool) fn run(&self, mut writer: Writer) {
+        let guard = (PanicGuard(Arc::clone(&self.line.shared)), CloseGuard(self));
+        while let Some(group) = self.next_group() {
+            panic_if_planted(PlantedPanic::Commit);
+            if !self.commit(&mut writer, group, &mut || self.line.shared.wait_for_next()) {
+                break;
+            }
+        }
+        if !self.line.shared.is_poisoned()
+            && let Err(error) = writer.close()
+        {
+            tracing::warn!(
+                ?error,
+                "the spool was not closed cleanly; nothing is lost, but the next start takes longer"
+            );
+        }
+        drop(guard);
+    }
+
+    /// One turn of the commit loop, for a spool without threads: stores and answers queued requests without
+    /// waiting for more. `make_next` makes the next segment and returns whether there is one. Returns whether
+    /// the spool still runs; if not, queued requests are refused.
+    pub(in crate::spool) fn turn(&self, writer: &mut Writer, make_next: &mut dyn FnMut() -> bool) -> bool {
+        let group = take_group(&mut lock(&self.line.queue));
+        let stands = group.is_none_or(|group| self.commit(writer, group, make_next));
+        if !stands {
+            drop(CloseGuard(self));
+        }
+        stands
+    }
+
+    /// Whether the queue is empty.
+    pub(in crate::spool) fn is_idle(&self) -> bool {
+        lock(&self.line.queue).waiting.is_empty()
+    }
+
+    fn next_group(&self) -> Option<Vec<Waiting>> {
+        let idle = |queue: &mut Queue| queue.waiting.is_empty() && !queue.closed;
+        let queue = self.line.arrived.wait_while(lock(&self.line.queue), idle);
+        take_group(&mut queue.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Commits one group and answers it. Returns whether the spool still runs.
+    fn commit(
+        &self,
+        writer: &mut Writer,
+        group: Vec<Waiting>,
+        wait_for_next: &mut dyn FnMut() -> bool,
+    ) -> bool {
+        let (mut incoming, answers): (Vec<_>, Vec<_>) =
+            group.into_iter().map(|waiting| (waiting.incoming, (waiting.done, waiting._room))).unzip();
+        let mut result = writer.commit(&mut incoming);
+        // The next segment may not be ready yet. A group that found no space has changed nothing, so it can
+        // be retried.
+        while result == Err(CommitError::NoSpace) && wait_for_next() {
+            result = writer.commit(&mut incoming);
+        }
+        let refusal = match result {
+            Ok(outcomes) => {
+                for ((done, _room), outcome) in answers.into_iter().zip(outcomes) {
+                    answer(done, if outcome.too_late { Err(AppendError::DayOver) } else { Ok(outcome) });
+                }
+                return true;
+            }
+            Err(CommitError::NoSpace) => AppendError::Full,
+            Err(CommitError::Stopped) => AppendError::Stopped,
+        };
+        for (done, _room) in answers {
+            answer(done, Err(refusal));
+        }
+        refusal != AppendError::Stopped
+    }
+}
+
+/// All queued requests, up to one block; at least one.
+fn take_group(queue: &mut Queue) -> Option<Vec<Waiting>> {
+    let mut group = Vec::new();
+    let mut bytes = 0;
+    while let Some(next) = queue.waiting.front() {
+        bytes += next.incoming.bytes.len();
+        if bytes > BLOCK_BODY_MAX && !group.is_empty() {
+            break;
+        }
+        group.extend(queue.waiting.pop_front());
+    }
+    (!group.is_empty()).then_some(group)
+}
+
+fn answer(done: oneshot::Sender<Result<Outcome, AppendError>>, result: Result<Outcome, AppendError>) {
+    if done.send(result).is_err() {
+        tracing::trace!("a client hung up; its calls are stored anyway");
+    }
+}
+
+/// Requests still queued when the commit loop ends are refused: dropping their sender answers "stopped".
+struct CloseGuard<'a>(&'a Appender);
+
+impl Drop for CloseGuard<'_> {
+    fn drop(&mut self) {
+        self.0.close();
+        lock(&self.0.line.queue).waiting.clear();
+    }
+}

@@ -1,0 +1,623 @@
+//! The spool's work besides appends: makes the next segment before it is needed, indexes closed segments,
+//! reuses released ones and keeps the manifest short. One thread runs [`Housekeeper::pass`] whenever it is
+//! woken; a simulation calls it directly.
+
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::batch::BatchKey;
+use crate::disk::{self, Disk, DiskFile};
+use crate::log::{FULL_PERCENT, Hour, Range, Stopped};
+use crate::planted::{PlantedBug, PlantedPanic, panic_if_planted, planted};
+use crate::spool::format::seen_file::Fingerprints;
+use crate::spool::format::segment::{encode_header, index_name, seen_name, segment_name, spare_name};
+use crate::spool::format::segment_index;
+use crate::spool::index::{Part, Run, Runs};
+use crate::spool::ledger::ROWS_MAX;
+use crate::spool::manifest::note::Note;
+use crate::spool::shared::{PanicGuard, Prepared, Shared, lock};
+use crate::spool::writing::seen;
+use crate::time::UnixMillis;
+
+/// Maximum number of released segments kept as spares, if the cap leaves space for them; others are removed.
+/// They hold a gigabyte, which is a few seconds of traffic: a busy collector then makes no new segments,
+/// whose zeros would be extra writes.
+pub const SPARES_MAX: usize = 16;
+/// Spares are kept up to this usage, in per cent of the cap.
+const SPARES_KEPT_PERCENT: u64 = 50;
+/// Spares are removed from this usage on, in per cent of the cap, so that calls get the space.
+const SPARES_GO_PERCENT: u64 = 60;
+/// How often a full spool begins a new manifest, which may be shorter.
+const COMPACT_FULL_EVERY: Duration = Duration::from_secs(30);
+/// Pause before a failed segment is retried if there seemed to be enough space.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
+/// Zeros are written in pieces of this size.
+const ZERO_CHUNK: usize = 1_024 * 1_024;
+/// Only the kernel reads it, and nothing writes it, so it takes no memory.
+static ZEROS: [u8; ZERO_CHUNK] = [0; ZERO_CHUNK];
+/// How long the housekeeper sleeps if nothing wakes it. Freed space is noticed after at most this time.
+pub(in crate::spool) const PASS_EVERY: Duration = Duration::from_millis(500);
+/// Cursors of days that ended longer ago than this are forgotten once their segments are released.
+const KEEP_CURSORS: Duration = Duration::from_secs(2 * 86_400);
+
+/// Keeps a spool in order.
+#[derive(Debug)]
+pub(in crate::spool) struct Housekeeper {
+    shared: Arc<Shared>,
+    /// Spares, with number and length.
+    spares: Vec<(u64, u64)>,
+    /// Fingerprint files, with segment number, newest second and number of fingerprints.
+    seen_files: Vec<(u64, u32, u64)>,
+    /// When the last new manifest was begun, on the monotonic clock.
+    compacted_at: Option<Duration>,
+    /// A segment that is made, but whose note found no space.
+    unnoted: Option<Prepared>,
+    /// When a segment last could not be made although there seemed to be space, on the monotonic clock.
+    no_segment_at: Option<Duration>,
+    /// The ledger's rows before this hour are folded.
+    folded_before: Option<Hour>,
+    /// Rows are also folded if there are more than this.
+    fold_above: usize,
+}
+
+impl Housekeeper {
+    pub(in crate::spool) fn new(
+        shared: Arc<Shared>,
+        spares: Vec<(u64, u64)>,
+        seen_files: Vec<(u64, u32, u64)>,
+    ) -> Self {
+        let (folded_before, fold_above) = (None, ROWS_MAX);
+        Self {
+            shared,
+            spares,
+            seen_files,
+            compacted_at: None,
+            unnoted: None,
+            no_segment_at: None,
+            folded_before,
+            fold_above,
+        }
+    }
+
+    /// Does all the work that is due.
+    ///
+    /// # Errors
+    /// [`Stopped`] if the spool has stopped.
+    pub(in crate::spool) fn pass(&mut self) -> Result<(), Stopped> {
+        if self.shared.is_poisoned() {
+            return Err(Stopped);
+        }
+        panic_if_planted(PlantedPanic::Housekeeper);
+        self.update_cap()?;
+        self.tally()?;
+        self.close_segments()?;
+        self.release_segments()?;
+        self.prepare()?;
+        self.expire_seen()?;
+        self.keep_manifest()?;
+        self.fold_ledger();
+        self.update_full();
+        Ok(())
+    }
+
+    /// Updates the cap by the space left on the disk, and removes spares before calls need their space.
+    fn update_cap(&mut self) -> Result<(), Stopped> {
+        let has_space = self.has_space_for_segment();
+        if self.disk_full() && has_space && !self.is_pausing() {
+            self.set_disk_full(false);
+        }
+        let tight = self.disk_full() || self.shared.usage().reaches(SPARES_GO_PERCENT);
+        // If the next segment is not made yet, one spare is kept for it.
+        let kept = usize::from(lock(&self.shared.next_segment).prepared.is_none());
+        while tight && self.spares.len() > kept {
+            let Some((number, _)) = self.spares.pop() else { break };
+            let removed = self.shared.disk.remove(&spare_name(number));
+            removed.map_err(|error| self.shared.stop("remove a spare segment", &error))?;
+        }
+        Ok(())
+    }
+
+    /// Whether a new segment leaves enough space to stage and park the contents of a segment, and to park the
+    /// objects that are staged. Without that space a full spool could not be emptied.
+    fn has_space_for_segment(&self) -> bool {
+        let Shared { capped, staged_in_memory, .. } = &*self.shared;
+        let staged = capped.staged() + staged_in_memory.load(Ordering::Acquire) as u64;
+        capped.measure() >= self.shared.wanted_for_segment() + staged
+    }
+
+    /// Whether a segment could not be made a moment ago although there seemed to be space: a quota, or no
+    /// free inode.
+    fn is_pausing(&self) -> bool {
+        let now = self.shared.clock.monotonic();
+        self.no_segment_at.is_some_and(|at| now.saturating_sub(at) < RETRY_AFTER)
+    }
+
+    fn disk_full(&self) -> bool {
+        self.shared.disk_full.load(Ordering::Acquire)
+    }
+
+    fn set_disk_full(&self, full: bool) {
+        let before = self.shared.disk_full.swap(full, Ordering::AcqRel);
+        if before
+            && !full
+            && let Some(line) = self.shared.happened("space again")
+        {
+            tracing::info!(times = line.times, "there is space for a spool segment again");
+        }
+    }
+
+    /// Notes the ledger's counts of full segments. These segments may be released only after that.
+    fn tally(&self) -> Result<(), Stopped> {
+        let mut index = lock(&self.shared.index);
+        // On a full disk only notes that free space are written.
+        let waits =
+            self.disk_full() && !index.segments.values().any(|state| state.closed && state.pending == 0);
+        let Some(tally) = (!waits).then(|| index.ledger.take_gathered()).flatten() else { return Ok(()) };
+        drop(index);
+        let through = tally.through;
+        self.shared.note_and(vec![Note::Tallied(tally)], |_, index| index.ledger.set_tallied(through))
+    }
+
+    /// Folds ledger rows of long past hours, once an hour or if there are too many rows.
+    fn fold_ledger(&mut self) {
+        let before = Hour::of(keep_cursors_from(self.shared.clock.wall()));
+        let ledger = &mut lock(&self.shared.index).ledger;
+        if self.folded_before != Some(before) || ledger.rows() > self.fold_above {
+            ledger.fold(before, ROWS_MAX);
+            self.folded_before = Some(before);
+            // Rows with something pending cannot be folded, so the limit is raised rather than checking them
+            // at each pass.
+            self.fold_above = (ledger.rows() + ROWS_MAX / 10).max(ROWS_MAX);
+        }
+    }
+
+    /// Runs until the spool stops or `stop` is set.
+    pub(in crate::spool) fn run(mut self, stop: &std::sync::atomic::AtomicBool) {
+        let _guard = PanicGuard(Arc::clone(&self.shared));
+        while !stop.load(Ordering::Acquire) && (self.pass().is_ok() || !self.shared.is_poisoned()) {
+            self.shared.wait_for_wake(PASS_EVERY);
+        }
+    }
+
+    /// Makes the next segment if there is none. A full disk is noticed here first, where no call is at risk.
+    fn prepare(&mut self) -> Result<(), Stopped> {
+        if lock(&self.shared.next_segment).prepared.is_some() {
+            return Ok(());
+        }
+        if let Some(made) = self.unnoted.take() {
+            return self.note_prepared(made);
+        }
+        let wanted = self.shared.segment_bytes;
+        let has_spare = self.spares.iter().any(|(_, len)| *len >= wanted);
+        if self.shared.usage().reaches(FULL_PERCENT) && !has_spare {
+            self.shared.set_next(|next| next.no_space = true);
+            return Ok(());
+        }
+        if self.is_pausing() {
+            return Ok(());
+        }
+        let number = self.shared.state().next_segment;
+        let made = if has_spare || self.has_space_for_segment() {
+            let made = self.make_segment(number);
+            let failed = made.as_ref().is_err_and(disk::is_no_space);
+            self.no_segment_at = failed.then(|| self.shared.clock.monotonic());
+            made
+        } else {
+            Err(io::Error::new(io::ErrorKind::StorageFull, "the space left is reserved for objects"))
+        };
+        match made {
+            Ok((file, len)) => self.note_prepared(Prepared { number, file, len }),
+            Err(error) if disk::is_no_space(&error) || disk::is_no_handle(&error) => {
+                if disk::is_no_space(&error) {
+                    if !self.shared.disk_full.swap(true, Ordering::AcqRel) {
+                        self.shared.changed();
+                    }
+                    if let Some(line) = self.shared.happened("no segment") {
+                        tracing::warn!(
+                            %error,
+                            times = line.times,
+                            "the next spool segment cannot be made: calls are accepted until the current \
+                             one is full"
+                        );
+                    }
+                }
+                self.shared.set_next(|next| next.no_space = true);
+                let temporary = format!("{}.tmp", segment_name(number));
+                self.shared
+                    .disk
+                    .remove(&temporary)
+                    .map_err(|error| self.shared.stop("remove a spool segment", &error))
+            }
+            Err(error) => Err(self.shared.stop("make a spool segment", &error)),
+        }
+    }
+
+    /// Notes a segment that is made, and passes it to the commit loop. If the note finds no space, the
+    /// segment is kept for later.
+    fn note_prepared(&mut self, made: Prepared) -> Result<(), Stopped> {
+        if let Err(stopped) = self.shared.note(vec![Note::Segment { number: made.number }]) {
+            self.unnoted = Some(made);
+            self.shared.set_next(|next| next.no_space = true);
+            return Err(stopped);
+        }
+        self.shared.set_next(|next| {
+            next.prepared = Some(made);
+            next.no_space = false;
+        });
+        self.set_disk_full(false);
+        Ok(())
+    }
+
+    /// Makes a segment file with header and zeros, synced under its final name. If there is a spare, it is
+    /// used: its old bytes carry another salt, so they never look valid.
+    fn make_segment(&mut self, number: u64) -> io::Result<(Arc<dyn DiskFile>, u64)> {
+        let shared = Arc::clone(&self.shared);
+        let (disk, id) = (&*shared.disk, &shared.ident.spool_id);
+        let name = segment_name(number);
+        let wanted = self.shared.segment_bytes;
+        let spare = self.spares.iter().copied().enumerate().find(|(_, (_, len))| *len >= wanted);
+        let (from, file, len) = match spare {
+            Some((at, (old, len))) => {
+                let from = spare_name(old);
+                let file = disk.open(&from)?;
+                self.spares.swap_remove(at);
+                (from, file, len)
+            }
+            None => {
+                let from = format!("{name}.tmp");
+                let file = disk.create(&from)?;
+                write_synced_zeros(&*file, wanted)?;
+                (from, file, wanted)
+            }
+        };
+        file.write_at(&[IoSlice::new(&encode_header(id, number))], 0)?;
+        file.sync()?;
+        disk.rename(&from, &name).inspect_err(|error| {
+            if disk::is_no_space(error)
+                && let Some((_, spare)) = spare
+            {
+                self.spares.push(spare);
+            }
+        })?;
+        if !planted(PlantedBug::NoDirectorySync) {
+            disk.sync_dir("")?;
+        }
+        Ok((file, len))
+    }
+
+    /// Writes the index and the fingerprints of full segments.
+    fn close_segments(&mut self) -> Result<(), Stopped> {
+        // On a full disk, segments that are pinned anyway can wait. Those that are not pinned must be closed,
+        // because releasing them frees space.
+        let closed: Vec<(u64, bool)> = lock(&self.shared.index)
+            .segments
+            .iter()
+            .filter(|(_, state)| {
+                state.closed && !state.seen_kept && (!self.disk_full() || state.pending == 0)
+            })
+            .map(|(number, state)| (*number, state.pending > 0))
+            .collect();
+        for (number, pinned) in closed {
+            write_index(&self.shared, number);
+            match keep_fingerprints(&self.shared, number) {
+                Ok(Some((newest, count))) => self.seen_files.push((number, newest, count)),
+                Ok(None) => {}
+                Err(error) => {
+                    // Fingerprints are a cache, so a failure to keep them is no reason to stop.
+                    let temporary = disk::temporary_name(&seen_name(number));
+                    let removed = self.shared.disk.remove(&temporary);
+                    removed.map_err(|error| self.shared.stop("remove fingerprints", &error))?;
+                    // A pinned segment frees no space yet, so it can wait. File handles become free before
+                    // space runs short.
+                    if pinned || disk::is_no_handle(&error) {
+                        if disk::is_no_space(&error) {
+                            self.shared.disk_full.store(true, Ordering::Release);
+                        }
+                        continue;
+                    }
+                    // They are still in memory. Only a restart forgets them, and repeats may then be stored.
+                    if let Some(line) = self.shared.happened("fingerprints") {
+                        tracing::warn!(
+                            %error,
+                            segment = number,
+                            times = line.times,
+                            "a segment's fingerprints could not be written: after a restart, repeats of its \
+                             calls may be stored"
+                        );
+                    }
+                }
+            }
+            if let Some(state) = lock(&self.shared.index).segments.get_mut(&number) {
+                state.seen_kept = true;
+            }
+        }
+        Ok(())
+    }
+
+    /// Releases segments that nothing pins: first in the manifest, then the files.
+    fn release_segments(&mut self) -> Result<(), Stopped> {
+        let index = lock(&self.shared.index);
+        let released: Vec<_> = index
+            .releasable()
+            .into_iter()
+            .filter_map(|number| index.segments.get(&number).map(|state| (number, state.clone())))
+            .filter(|(_, state)| state.last <= index.ledger.tallied_through)
+            .collect();
+        drop(index);
+        if released.is_empty() {
+            return Ok(());
+        }
+        let note = |number: u64, first: u64, last: u64| Note::Released {
+            number,
+            positions: (first > 0).then_some(Range { first, last }),
+        };
+        self.shared
+            .note(released.iter().map(|(number, state)| note(*number, state.first, state.last)).collect())?;
+        for (number, state) in released {
+            let removed = self.remove_segment(number, state.len, state.damaged);
+            removed.map_err(|error| self.shared.stop("remove a spool segment", &error))?;
+            lock(&self.shared.index).segments.remove(&number);
+        }
+        self.shared.disk.sync_dir("").map_err(|error| self.shared.stop("sync the spool directory", &error))
+    }
+
+    /// Removes a released segment, or keeps it as a spare. A damaged one goes to quarantine.
+    fn remove_segment(&mut self, number: u64, len: u64, damaged: bool) -> io::Result<()> {
+        let disk = &*self.shared.disk;
+        disk.remove(&index_name(number))?;
+        let name = segment_name(number);
+        if damaged {
+            return disk.rename(&name, &format!("quarantine/{name}"));
+        }
+        let ample = !self.disk_full() && !self.shared.usage().reaches(SPARES_KEPT_PERCENT);
+        let needed = self.spares.is_empty() && lock(&self.shared.next_segment).prepared.is_none();
+        let fits = if needed { len >= self.shared.segment_bytes } else { len == self.shared.segment_bytes };
+        if self.spares.len() < SPARES_MAX && (ample || needed) && fits {
+            if keep_as_spare(disk, number)? {
+                self.spares.push((number, len));
+            }
+            return Ok(());
+        }
+        disk.remove(&name)
+    }
+
+    /// Removes fingerprint files that the window no longer covers.
+    fn expire_seen(&mut self) -> Result<(), Stopped> {
+        let now = u64::from(seen::seconds(self.shared.clock.wall()));
+        let window = self.shared.options.dedupe_window.as_secs();
+        let mut newer: u64 = self.seen_files.iter().map(|(_, _, count)| count).sum();
+        while let Some((number, newest, count)) = self.seen_files.first().copied() {
+            newer -= count;
+            let expired = u64::from(newest) + window < now || newer >= self.shared.options.dedupe_max as u64;
+            let live = lock(&self.shared.index).segments.contains_key(&number);
+            if !expired || live {
+                break;
+            }
+            self.shared
+                .disk
+                .remove(&seen_name(number))
+                .map_err(|error| self.shared.stop("remove old fingerprints", &error))?;
+            self.seen_files.remove(0);
+        }
+        Ok(())
+    }
+
+    fn keep_manifest(&mut self) -> Result<(), Stopped> {
+        let full = self.shared.usage().reaches(FULL_PERCENT);
+        let now = self.shared.clock.monotonic();
+        let is_due = self.compacted_at.is_none_or(|at| now.saturating_sub(at) >= COMPACT_FULL_EVERY);
+        let mut manifest = lock(&self.shared.manifest);
+        if self.shared.is_poisoned() {
+            return Err(Stopped);
+        }
+        if !self.disk_full()
+            && let Some(why) = manifest.extend_reserve()
+            && let Some(line) = self.shared.happened("reserve")
+        {
+            tracing::warn!(times = line.times, "{why}");
+        }
+        // A full spool may be filled by notes about objects that are already delivered.
+        let again = is_due && (full || manifest.state_stored_once());
+        if !(manifest.is_long(self.shared.options.compact_bytes) || again) {
+            return Ok(());
+        }
+        self.compacted_at = Some(now);
+        let oldest = oldest_position(&self.shared);
+        manifest.prune(keep_cursors_from(self.shared.clock.wall()), oldest);
+        let compacted = manifest.compact();
+        compacted.map_err(|error| self.shared.stop("begin a new manifest", &error))
+    }
+
+    /// Updates whether the spool is full.
+    fn update_full(&self) {
+        let mut usage = self.shared.usage();
+        // Staged objects free their space without further action, so no call is refused because of them.
+        usage.used = usage.used.saturating_sub(self.shared.capped.staged());
+        let was_full = self.shared.full.load(Ordering::Acquire);
+        let next = lock(&self.shared.next_segment);
+        // The configured cap, not the disk's: if the disk is the limit, existing segments can still be
+        // filled.
+        usage.max = self.shared.capped.max();
+        let full = usage.reaches(FULL_PERCENT) || (next.no_space && next.wanted);
+        drop(next);
+        self.shared.full.store(full, Ordering::Release);
+        if full != was_full {
+            // Delivery raises the alarm on refused calls. It also knows why no space is freed.
+            tracing::debug!(full, used = usage.used, max = usage.max, "the spool is full, or no longer full");
+        }
+    }
+}
+
+/// Keeps a released segment as a spare. Returns whether it is kept: xfs may have no space for the new name,
+/// and then removing the segment frees space.
+pub(in crate::spool) fn keep_as_spare(disk: &dyn Disk, number: u64) -> io::Result<bool> {
+    let name = segment_name(number);
+    match disk.rename(&name, &spare_name(number)) {
+        Err(error) if disk::is_no_space(&error) => disk.remove(&name).map(|()| false),
+        renamed => renamed.map(|()| true),
+    }
+}
+
+/// The first position that some segment still holds; everything before it is released.
+pub(in crate::spool) fn oldest_position(shared: &Shared) -> u64 {
+    let index = lock(&shared.index);
+    index
+        .segments
+        .values()
+        .filter(|state| state.first > 0)
+        .map(|state| state.first)
+        .min()
+        .unwrap_or_else(|| shared.next_position())
+}
+
+/// The earliest end of a day whose cursors are kept for the chain of objects.
+pub(in crate::spool) fn keep_cursors_from(now: UnixMillis) -> UnixMillis {
+    UnixMillis(now.0.saturating_sub(i64::try_from(KEEP_CURSORS.as_millis()).unwrap_or(i64::MAX)))
+}
+
+/// Writes `len` zeros at `at`. Allocating the space is not enough: it would leave journal work to every later
+/// sync.
+pub(in crate::spool) fn write_zeros(file: &dyn DiskFile, at: u64, len: u64) -> io::Result<()> {
+    let (mut at, end) = (at, at + len);
+    while at < end {
+        let piece = usize::try_from(end - at).unwrap_or(ZERO_CHUNK).min(ZERO_CHUNK);
+        file.write_at(&[IoSlice::new(ZEROS.get(..piece).unwrap_or(&ZEROS))], at)?;
+        at += piece as u64;
+    }
+    Ok(())
+}
+
+/// Writes `len` zeros into an empty file and syncs after each piece. A concurrent sync of calls then waits
+/// for one piece at most, not for a whole segment. During a start no calls wait for a sync, so one sync at
+/// the end is enough.
+fn write_synced_zeros(file: &dyn DiskFile, len: u64) -> io::Result<()> {
+    let mut at = 0;
+    while at < len {
+        let piece = (len - at).min(ZERO_CHUNK as u64);
+        write_zeros(file, at, piece)?;
+        file.sync()?;
+        at += piece;
+    }
+    Ok(())
+}
+
+/// Moves the runs of a closed segment from memory to its index file. If that fails, they stay in memory: the
+/// file is only a cache.
+pub(in crate::spool) fn write_index(shared: &Shared, number: u64) {
+    let index = lock(&shared.index);
+    let (first, last) = index.segments.get(&number).map_or((0, 0), |state| (state.first, state.last));
+    let mut parts: Vec<(BatchKey, Part, Vec<Run>)> = Vec::new();
+    for (key, batch) in &index.batches {
+        for part in batch.parts.iter().filter(|part| part.segment == number) {
+            match &part.runs {
+                Runs::Open(runs) => {
+                    parts.push((
+                        key.clone(),
+                        Part { runs: Runs::Open(Vec::new()), ..part.clone() },
+                        runs.clone(),
+                    ));
+                }
+                // An earlier process wrote its index.
+                Runs::File { .. } => return,
+            }
+        }
+    }
+    drop(index);
+    let (bytes, places) = segment_index::encode(shared.salt(number), first, last, &parts);
+    let written =
+        shared.disk.create(&index_name(number)).and_then(|file| file.write_at(&[IoSlice::new(&bytes)], 0));
+    if let Err(error) = written {
+        if let Some(line) = shared.happened("index") {
+            let times = line.times;
+            tracing::warn!(
+                %error,
+                segment = number,
+                times,
+                "a segment's index cannot be written; it stays in memory"
+            );
+        }
+        return;
+    }
+    let mut index = lock(&shared.index);
+    for ((key, ..), place) in parts.into_iter().zip(places) {
+        let part = index
+            .batches
+            .get_mut(&key)
+            .and_then(|batch| batch.parts.iter_mut().find(|part| part.segment == number));
+        if let Some(part) = part {
+            part.runs = place;
+        }
+    }
+}
+
+/// Writes the fingerprints of a closed segment to their file. Returns the newest second and the number of
+/// fingerprints.
+fn keep_fingerprints(shared: &Shared, number: u64) -> io::Result<Option<(u32, u64)>> {
+    if shared.options.dedupe_max == 0 {
+        return Ok(None);
+    }
+    let salt = shared.salt(number);
+    let known = lock(&shared.index).segments.get_mut(&number).and_then(|state| state.fingerprints.take());
+    let fingerprints = match known {
+        Some(known) => known,
+        None => Fingerprints::of_segment(&*shared.disk.open(&segment_name(number))?, salt)?,
+    };
+    let (newest, count) = (fingerprints.newest(), fingerprints.count());
+    if count == 0 {
+        return Ok(None);
+    }
+    fingerprints.write(&*shared.disk, salt, number)?;
+    Ok(Some((newest, count)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU64;
+
+    use super::*;
+
+    /// Counts bytes that are written and not synced.
+    #[derive(Debug, Default)]
+    struct Counted {
+        len: AtomicU64,
+        unsynced: AtomicU64,
+        most_unsynced: AtomicU64,
+    }
+
+    impl DiskFile for Counted {
+        fn read_at(&self, _: &mut [u8], _: u64) -> io::Result<usize> {
+            Ok(0)
+        }
+
+        fn write_at(&self, parts: &[IoSlice<'_>], at: u64) -> io::Result<()> {
+            assert_eq!(at, self.len.load(Ordering::Relaxed), "one piece after the other");
+            assert!(parts.iter().all(|part| part.iter().all(|byte| *byte == 0)));
+            let bytes: u64 = parts.iter().map(|part| part.len() as u64).sum();
+            self.len.fetch_add(bytes, Ordering::Relaxed);
+            let unsynced = self.unsynced.fetch_add(bytes, Ordering::Relaxed) + bytes;
+            self.most_unsynced.fetch_max(unsynced, Ordering::Relaxed);
+            Ok(())
+        }
+
+        fn sync(&self) -> io::Result<()> {
+            self.unsynced.store(0, Ordering::Relaxed);
+            Ok(())
+        }
+
+        fn len(&self) -> io::Result<u64> {
+            Ok(self.len.load(Ordering::Relaxed))
+        }
+    }
+
+    #[test]
+    fn a_new_segment_is_written_and_synced_piece_by_piece() {
+        let file = Counted::default();
+        let len = 64 * 1_024 * 1_024 + 4_096;
+        write_synced_zeros(&file, len).unwrap();
+        assert_eq!(file.len().unwrap(), len);
+        assert_eq!(file.unsynced.load(Ordering::Relaxed), 0);
+        assert_eq!(file.most_unsynced.load(Ordering::Relaxed), 1_024 * 1_024);
+    }
+}

@@ -1,0 +1,233 @@
+//! The dedupe window: the fingerprints stored recently.
+//!
+//! It is a fixed ring in the order stored, and an open-addressing table that points into it. Its memory is
+//! bounded by its capacity and is used as it fills; nothing is allocated per call. The table is far larger
+//! than a processor's caches, so finding a repeat mostly waits for memory. Therefore each slot holds enough
+//! of its fingerprint to skip others without reading the ring, and [`Seen::prefetch`] waits for the slots of
+//! a whole group at once.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::time::UnixMillis;
+
+/// Maximum number of fingerprints. With the table they take 56 MiB.
+pub const SEEN_MAX: usize = 2 * 1_024 * 1_024;
+/// Table slots per ring entry, in halves of a slot: three halves are 1.5 slots.
+const HALF_SLOTS: usize = 3;
+/// Bits of a slot for the number of its ring entry; the tag is above them.
+const ENTRY_BITS: u32 = 32;
+
+/// The window of stored fingerprints of all sources (a fingerprint includes its source).
+#[derive(Debug)]
+pub(crate) struct Seen {
+    window: Duration,
+    low: Vec<u64>,
+    high: Vec<u64>,
+    /// When they were stored, oldest first: a second, and the number of consecutive entries of that second.
+    stored: VecDeque<(u32, u32)>,
+    /// 0 if the slot is free; otherwise a tag, which gives its home slot, and the number of a ring entry plus
+    /// one.
+    slots: Vec<u64>,
+    oldest: usize,
+    len: usize,
+}
+
+impl Seen {
+    /// An empty window of at most `capacity` fingerprints, each kept for `window`. Capacity 0 disables it.
+    pub(crate) fn new(capacity: usize, window: Duration) -> Self {
+        let capacity = capacity.min(1 << 30);
+        Self {
+            window,
+            low: vec![0; capacity],
+            high: vec![0; capacity],
+            stored: VecDeque::new(),
+            // At least one free slot, so that every probe ends.
+            slots: vec![0; if capacity == 0 { 0 } else { capacity * HALF_SLOTS / 2 + 1 }],
+            oldest: 0,
+            len: 0,
+        }
+    }
+
+    /// The number of fingerprints kept.
+    #[cfg(test)]
+    fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Loads the slots that inserting these fingerprints will read into the processor's caches. It changes
+    /// nothing and is only for speed: these reads wait for memory in parallel, those of [`Seen::insert`] one
+    /// after the other.
+    pub(crate) fn prefetch(&self, fingerprints: impl Iterator<Item = u128>) {
+        if self.low.is_empty() {
+            return;
+        }
+        let full = self.len == self.low.len();
+        let (mut touched, mut leaving) = (0, self.oldest);
+        for fingerprint in fingerprints {
+            touched ^= self.slots[self.home(tag(halves(fingerprint).0))];
+            if full {
+                touched ^= self.slots[self.home(tag(self.low[leaving]))];
+                leaving = self.next_entry(leaving);
+            }
+        }
+        std::hint::black_box(touched);
+    }
+
+    /// Adds a fingerprint stored at `now`. Returns whether it is new; `false` means a repeat within the
+    /// window. 0 is always new.
+    pub(crate) fn insert(&mut self, fingerprint: u128, now: UnixMillis) -> bool {
+        if fingerprint == 0 || self.low.is_empty() {
+            return true;
+        }
+        let (low, high) = halves(fingerprint);
+        self.expire(now);
+        if self.find(low, high).is_some() {
+            return false;
+        }
+        if self.len == self.low.len() {
+            self.evict();
+        }
+        let at = (self.oldest + self.len) % self.low.len();
+        self.low[at] = low;
+        self.high[at] = high;
+        self.len += 1;
+        match self.stored.back_mut() {
+            Some((second, count)) if *second == seconds(now) => *count += 1,
+            _ => self.stored.push_back((seconds(now), 1)),
+        }
+        let mut slot = self.home(tag(low));
+        while self.slots[slot] != 0 {
+            slot = self.after(slot);
+        }
+        self.slots[slot] = (tag(low) << ENTRY_BITS) | (at as u64 + 1);
+        true
+    }
+
+    fn expire(&mut self, now: UnixMillis) {
+        let horizon = u64::from(seconds(now)).saturating_sub(self.window.as_secs());
+        while self.stored.front().is_some_and(|(second, _)| u64::from(*second) < horizon) {
+            self.evict();
+        }
+    }
+
+    fn evict(&mut self) {
+        self.unlink(self.oldest);
+        self.oldest = self.next_entry(self.oldest);
+        self.len -= 1;
+        one_less(self.stored.front_mut()).then(|| self.stored.pop_front());
+    }
+
+    fn find(&self, low: u64, high: u64) -> Option<usize> {
+        let mut slot = self.home(tag(low));
+        loop {
+            let (known, at) = taken(self.slots[slot])?;
+            if known == tag(low) && self.low[at] == low && self.high[at] == high {
+                return Some(slot);
+            }
+            slot = self.after(slot);
+        }
+    }
+
+    /// Removes a ring entry from the table, and closes the gap so that no probe ends early.
+    fn unlink(&mut self, at: usize) {
+        let Some(mut gap) = self.find(self.low[at], self.high[at]) else { return };
+        let mut slot = self.after(gap);
+        while let Some((tag, _)) = taken(self.slots[slot]) {
+            if self.steps(self.home(tag), slot) >= self.steps(gap, slot) {
+                self.slots[gap] = self.slots[slot];
+                gap = slot;
+            }
+            slot = self.after(slot);
+        }
+        self.slots[gap] = 0;
+    }
+
+    fn home(&self, tag: u64) -> usize {
+        ((tag * self.slots.len() as u64) >> ENTRY_BITS) as usize
+    }
+
+    fn after(&self, slot: usize) -> usize {
+        if slot + 1 == self.slots.len() { 0 } else { slot + 1 }
+    }
+
+    fn next_entry(&self, at: usize) -> usize {
+        if at + 1 == self.low.len() { 0 } else { at + 1 }
+    }
+
+    /// The number of probe steps from one slot to another.
+    fn steps(&self, from: usize, to: usize) -> usize {
+        if to >= from { to - from } else { to + self.slots.len() - from }
+    }
+}
+
+/// Removes one entry from a second. Returns whether none is left.
+fn one_less(second: Option<&mut (u32, u32)>) -> bool {
+    second.is_some_and(|(_, count)| {
+        *count -= 1;
+        *count == 0
+    })
+}
+
+/// The tag and the ring entry of a slot; `None` if it is free.
+#[expect(clippy::cast_possible_truncation, reason = "the lower half")]
+fn taken(slot: u64) -> Option<(u64, usize)> {
+    Some((slot >> ENTRY_BITS, (slot as u32 as usize).checked_sub(1)?))
+}
+
+/// The tag of a fingerprint: 32 bits of it.
+fn tag(low: u64) -> u64 {
+    low & u64::from(u32::MAX)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the two halves are wanted")]
+fn halves(fingerprint: u128) -> (u64, u64) {
+    (fingerprint as u64, (fingerprint >> 64) as u64)
+}
+
+/// Whole seconds since 1970, up to the year 2106.
+pub(crate) fn seconds(at: UnixMillis) -> u32 {
+    u32::try_from(at.0.div_euclid(1_000).max(0)).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_window_answers_like_a_plain_queue(calls in prop::collection::vec((1_u128..40, 0_i64..4), 0..400)) {
+            let window = Duration::from_secs(20);
+            let mut seen = Seen::new(8, window);
+            let mut model: VecDeque<(u128, i64)> = VecDeque::new();
+            let mut now = 1_000_000;
+            for (key, step) in calls {
+                // Only three home slots, at both ends of the table, so that probes overlap and wrap around.
+                let fingerprint = (key << 64) | [0, 1, 0xFFFF_FFFF][(key % 3) as usize];
+                now += step;
+                model.retain(|(_, at)| now - at <= 20);
+                let new = !model.iter().any(|(known, _)| *known == fingerprint);
+                seen.prefetch([fingerprint, 0].into_iter());
+                if new {
+                    if model.len() == 8 { model.pop_front(); }
+                    model.push_back((fingerprint, now));
+                }
+                prop_assert_eq!(seen.insert(fingerprint, UnixMillis(now * 1_000)), new);
+                prop_assert_eq!(seen.len(), model.len());
+            }
+        }
+    }
+
+    #[test]
+    fn zero_is_always_new_and_capacity_zero_finds_no_repeats() {
+        let mut seen = Seen::new(4, Duration::from_secs(60));
+        assert!(seen.insert(5, UnixMillis(0)));
+        assert!(!seen.insert(5, UnixMillis(0)));
+        assert!(seen.insert(0, UnixMillis(0)) && seen.insert(0, UnixMillis(0)));
+        assert!(Seen::new(0, Duration::ZERO).insert(5, UnixMillis(0)));
+    }
+}

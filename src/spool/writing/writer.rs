@@ -1,0 +1,362 @@
+//! Group commit: one write and one sync for many requests.
+//!
+//! Order O1: the block is synced, then its requests are answered. Repeats are found here, before the write.
+//! The first copy of a repeat is either in an earlier block, which is synced, or in this one, which is synced
+//! before any request is answered.
+
+use std::io::IoSlice;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::batch::BatchKey;
+use crate::disk::DiskFile;
+use crate::log::frame::{self, FrameKind, Salt};
+use crate::log::{Hour, RequestFrames, Row};
+use crate::object::Stream;
+use crate::planted::{PlantedBug, planted};
+use crate::sources::SourceId;
+use crate::spool::format::seen_file::Fingerprints;
+use crate::spool::format::segment::{BLOCK_HEADER, Block, SEGMENT_HEADER};
+use crate::spool::index::{Added, Run};
+use crate::spool::shared::{Shared, lock};
+use crate::spool::writing::seen::Seen;
+use crate::time::UnixMillis;
+
+/// One request's frames.
+#[derive(Debug)]
+pub(in crate::spool) struct Incoming {
+    pub(in crate::spool) source: Option<SourceId>,
+    pub(in crate::spool) received_at: UnixMillis,
+    /// Items of the request, counted by the collector.
+    pub(in crate::spool) received: u32,
+    pub(in crate::spool) bytes: Vec<u8>,
+}
+
+impl From<RequestFrames> for Incoming {
+    fn from(frames: RequestFrames) -> Self {
+        Self {
+            source: Some(frames.source().clone()),
+            received_at: frames.received_at(),
+            received: frames.items(),
+            bytes: frames.into_bytes(),
+        }
+    }
+}
+
+/// The outcome of one request: frames stored, and repeats that were not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::spool) struct Outcome {
+    pub(in crate::spool) stored: u32,
+    /// The position of the first stored frame; the others follow without a gap. `None` if none was stored.
+    pub(in crate::spool) first: Option<u64>,
+    pub(in crate::spool) repeats: u32,
+    /// The day of its `receivedAt` is over, so nothing was stored.
+    pub(in crate::spool) too_late: bool,
+}
+
+/// Why a group was not stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::spool) enum CommitError {
+    /// The open segment is full and there is no next one. Nothing was changed, so the group can be retried
+    /// later.
+    NoSpace,
+    /// A write or sync failed. The spool has stopped.
+    Stopped,
+}
+
+/// The segment being written.
+#[derive(Debug)]
+pub(in crate::spool) struct OpenSegment {
+    pub(in crate::spool) number: u64,
+    pub(in crate::spool) file: Arc<dyn DiskFile>,
+    pub(in crate::spool) len: u64,
+    pub(in crate::spool) end: u64,
+}
+
+/// Owns the open segment. A spool has one writer, on one thread.
+#[derive(Debug)]
+pub(in crate::spool) struct Writer {
+    shared: Arc<Shared>,
+    /// The segment being written. `None` until the next one is made, if this one is full or the process
+    /// started on a full disk.
+    open: Option<OpenSegment>,
+    seen: Seen,
+    /// The open segment's fingerprints. `None` if it began with frames of an earlier process.
+    fingerprints: Option<Fingerprints>,
+    next_position: u64,
+}
+
+/// The plan for a group: the bytes to write of each request, and the changes to the index.
+#[derive(Default)]
+struct Plan {
+    body_at: u64,
+    pieces: Vec<(usize, std::ops::Range<usize>)>,
+    adds: Vec<(BatchKey, Added)>,
+    outcomes: Vec<Outcome>,
+    /// By request, for the ledger.
+    counts: Vec<Row>,
+    frames: u32,
+    body_len: usize,
+}
+
+/// Consecutive frames of one request and one stream.
+struct Piece {
+    stream: Option<Stream>,
+    bytes: std::ops::Range<usize>,
+    first: u64,
+    frames: u32,
+    lines: u64,
+}
+
+impl Writer {
+    pub(in crate::spool) fn new(
+        shared: Arc<Shared>,
+        open: Option<OpenSegment>,
+        seen: Seen,
+        next_position: u64,
+    ) -> Self {
+        shared.next_position.store(next_position, Ordering::Release);
+        let began_empty = open.as_ref().is_none_or(|open| open.end == SEGMENT_HEADER);
+        let wanted = began_empty && shared.options.dedupe_max > 0;
+        let fingerprints = wanted.then(Fingerprints::default);
+        Self { shared, open, seen, fingerprints, next_position }
+    }
+
+    /// Stores a group of requests and syncs them. Their frames together must fit into a block.
+    ///
+    /// `Ok` means that all frames counted as stored are on stable storage, and so are the first copies of all
+    /// frames counted as repeats.
+    pub(in crate::spool) fn commit(&mut self, group: &mut [Incoming]) -> Result<Vec<Outcome>, CommitError> {
+        if self.shared.is_poisoned() {
+            return Err(CommitError::Stopped);
+        }
+        let shared = Arc::clone(&self.shared);
+        let _gate = lock(&shared.commit_gate);
+        let most: usize = group.iter().map(|request| request.bytes.len()).sum();
+        let fits = |open: &OpenSegment| open.end + (BLOCK_HEADER + most) as u64 <= open.len;
+        let open = match self.open.take() {
+            Some(open) if fits(&open) => open,
+            full => self.rotate(full)?,
+        };
+        let (number, end, file) = (open.number, open.end, Arc::clone(&open.file));
+        self.open = Some(open);
+        let salt = self.shared.salt(number);
+        let plan = self.plan(group, (salt, end + BLOCK_HEADER as u64));
+        if plan.frames == 0 {
+            return Ok(plan.outcomes);
+        }
+        let first_position = self.next_position - u64::from(plan.frames);
+        let header = Block {
+            body_len: u32::try_from(plan.body_len).unwrap_or(u32::MAX),
+            frames: plan.frames,
+            first_position,
+            durable_position: first_position - 1,
+        }
+        .encode(salt);
+        let mut parts = Vec::with_capacity(plan.pieces.len() + 1);
+        parts.push(IoSlice::new(&header));
+        for (request, range) in &plan.pieces {
+            let bytes = group.get(*request).and_then(|request| request.bytes.get(range.clone()));
+            parts.push(IoSlice::new(bytes.unwrap_or(&[])));
+        }
+        self.write_and_sync(&*file, &parts, end)?;
+        let written = (BLOCK_HEADER + plan.body_len) as u64;
+        if let Some(open) = &mut self.open {
+            open.end += written;
+        }
+        self.shared.metrics.spool_written_bytes.inc_by(written);
+        let mut index = lock(&self.shared.index);
+        for (key, added) in &plan.adds {
+            index.add(number, key, *added);
+        }
+        index.cover(number, first_position, self.next_position - 1);
+        for (request, counts) in group.iter().zip(&plan.counts) {
+            if let Some(source) = &request.source {
+                index.ledger.count(source, Hour::of(request.received_at), counts);
+            }
+        }
+        drop(index);
+        self.shared.changed();
+        Ok(plan.outcomes)
+    }
+
+    fn write_and_sync(&self, file: &dyn DiskFile, parts: &[IoSlice<'_>], at: u64) -> Result<(), CommitError> {
+        let stop = |what: &str, error: &std::io::Error| {
+            self.shared.poison(what, error);
+            CommitError::Stopped
+        };
+        if planted(PlantedBug::AnswerBeforeSync) {
+            // Syncs the previous block, whose requests are answered.
+            file.sync().map_err(|error| stop("sync a spool segment", &error))?;
+        }
+        file.write_at(parts, at).map_err(|error| stop("write a spool segment", &error))?;
+        if planted(PlantedBug::AnswerBeforeSync) {
+            return Ok(());
+        }
+        let before = self.shared.clock.monotonic();
+        let synced = match file.sync() {
+            Err(_) if planted(PlantedBug::SyncRetried) => file.sync(),
+            Err(_) if planted(PlantedBug::AppendedAfterFailedSync) => return Err(CommitError::NoSpace),
+            synced => synced,
+        };
+        synced.map_err(|error| stop("sync a spool segment", &error))?;
+        let took = self.shared.clock.monotonic().saturating_sub(before);
+        self.shared.metrics.sync_seconds.observe(took.as_secs_f64());
+        Ok(())
+    }
+
+    /// Assigns positions to the frames to store, and finds the repeats, which are not stored.
+    fn plan(&mut self, group: &mut [Incoming], (salt, body_at): (Salt, u64)) -> Plan {
+        let mut plan = Plan { body_at, ..Plan::default() };
+        let not_before = self.shared.not_before.load(Ordering::Acquire);
+        self.seen.prefetch(group.iter().flat_map(|request| frame::fingerprints(&request.bytes)));
+        for (index, request) in group.iter_mut().enumerate() {
+            let mut outcome = Outcome::default();
+            if request.source.is_some() && request.received_at.0 < not_before {
+                plan.outcomes.push(Outcome { too_late: true, ..outcome });
+                plan.counts.push(Row::default());
+                continue;
+            }
+            let mut counts = Row { received: u64::from(request.received), ..Row::default() };
+            let mut piece: Option<Piece> = None;
+            let mut repeated = 0..0;
+            let mut at = 0;
+            while let Some(len) = request.bytes.get(at..).and_then(frame::length) {
+                let Some(bytes) = request.bytes.get_mut(at..at + len) else { break };
+                let Some(about) = frame::fields(bytes) else { break };
+                let (stream, line) = (stream_of(about.kind), about.payload.len() as u64 + 1);
+                if self.seen.insert(about.fingerprint, request.received_at) {
+                    if let Some(fingerprints) = &mut self.fingerprints {
+                        fingerprints.push(about.fingerprint, request.received_at);
+                    }
+                    frame::stamp(bytes, self.next_position, salt);
+                    if piece.as_ref().is_some_and(|piece| piece.stream != stream) {
+                        plan.close(index, request, piece.take());
+                    }
+                    let first = self.next_position;
+                    piece
+                        .get_or_insert(Piece { stream, bytes: at..at, first, frames: 0, lines: 0 })
+                        .add(len, line);
+                    self.next_position += 1;
+                    outcome.first.get_or_insert(first);
+                    outcome.stored += 1;
+                    match stream {
+                        Some(Stream::Calls) => counts.stored += 1,
+                        Some(Stream::Rejected) => counts.rejected += 1,
+                        None => {}
+                    }
+                } else {
+                    outcome.repeats += 1;
+                    counts.repeated += 1;
+                    if len > repeated.len() {
+                        repeated = at..at + len;
+                    }
+                    plan.close(index, request, piece.take());
+                }
+                at += len;
+            }
+            plan.close(index, request, piece.take());
+            plan.frames += outcome.stored;
+            if let Some(len) = request
+                .bytes
+                .get_mut(repeated.clone())
+                .and_then(|frame| self.note_repeats(frame, outcome, salt))
+            {
+                plan.body_len += len;
+                plan.frames += 1;
+                plan.pieces.push((index, repeated.start..repeated.start + len));
+            }
+            plan.outcomes.push(outcome);
+            plan.counts.push(counts);
+        }
+        self.shared.next_position.store(self.next_position, Ordering::Release);
+        plan
+    }
+
+    /// Overwrites a repeat, which is not stored, with a frame that counts the request's repeats. Returns its
+    /// length.
+    fn note_repeats(&mut self, frame: &mut [u8], outcome: Outcome, salt: Salt) -> Option<usize> {
+        if frame.is_empty() {
+            return None;
+        }
+        let Some(len) = frame::into_repeats(frame, outcome.repeats) else {
+            // Lines are JSON objects, so no frame of a line is too short for this.
+            tracing::error!(
+                "the repeats of a request would not be counted after a crash; this is a bug in Forebay"
+            );
+            return None;
+        };
+        frame::stamp(frame.get_mut(..len)?, self.next_position, salt);
+        self.next_position += 1;
+        Some(len)
+    }
+
+    /// Closes the full segment and moves to the next one, which the housekeeper has made. The full one is
+    /// closed even if there is no next one: once it is delivered, its space is used for the next.
+    fn rotate(&mut self, full: Option<OpenSegment>) -> Result<OpenSegment, CommitError> {
+        if let Some(full) = full {
+            self.close_segment(full.number);
+        }
+        let mut next_segment = lock(&self.shared.next_segment);
+        next_segment.wanted = next_segment.prepared.is_none();
+        let Some(next) = next_segment.prepared.take() else { return Err(CommitError::NoSpace) };
+        drop(next_segment);
+        lock(&self.shared.index).segments.entry(next.number).or_default().len = next.len;
+        self.shared.wake_housekeeper();
+        Ok(OpenSegment { number: next.number, file: next.file, len: next.len, end: SEGMENT_HEADER })
+    }
+
+    fn close_segment(&mut self, number: u64) {
+        let mut index = lock(&self.shared.index);
+        let next_fingerprints = (self.shared.options.dedupe_max > 0).then(Fingerprints::default);
+        let state = index.segments.entry(number).or_default();
+        state.closed = true;
+        state.fingerprints = std::mem::replace(&mut self.fingerprints, next_fingerprints);
+        index.ledger.gather(self.next_position - 1);
+    }
+
+    /// Writes the clean close. Damage before this frame cannot be a torn write.
+    pub(in crate::spool) fn close(mut self) -> Result<(), CommitError> {
+        let mut bytes = Vec::new();
+        let now = self.shared.clock.wall();
+        let start = frame::begin(&mut bytes, FrameKind::CleanClose, None, now, None);
+        frame::finish(&mut bytes, start, 0);
+        self.commit(&mut [Incoming { source: None, received_at: now, received: 0, bytes }]).map(drop)
+    }
+}
+
+/// The stream that frames of this kind are delivered in.
+fn stream_of(kind: FrameKind) -> Option<Stream> {
+    match kind {
+        FrameKind::Call => Some(Stream::Calls),
+        FrameKind::Rejected => Some(Stream::Rejected),
+        FrameKind::ImportProgress | FrameKind::CleanClose | FrameKind::Repeats => None,
+    }
+}
+
+impl Piece {
+    fn add(&mut self, len: usize, line: u64) {
+        self.bytes.end += len;
+        self.frames += 1;
+        self.lines += line;
+    }
+}
+
+impl Plan {
+    fn close(&mut self, index: usize, request: &Incoming, piece: Option<Piece>) {
+        let Some(piece) = piece else { return };
+        let offset = self.body_at + self.body_len as u64;
+        self.body_len += piece.bytes.len();
+        if let (Some(source), Some(stream)) = (&request.source, piece.stream) {
+            let run = Run {
+                offset: u32::try_from(offset).unwrap_or(u32::MAX),
+                len: u32::try_from(piece.bytes.len()).unwrap_or(u32::MAX),
+                first: piece.first,
+                frames: piece.frames,
+            };
+            let key = BatchKey { source: source.clone(), day: request.received_at.day(), stream };
+            self.adds.push((key, Added { run, bytes: piece.lines, received_at: request.received_at }));
+        }
+        self.pieces.push((index, piece.bytes));
+    }
+}

@@ -1,0 +1,47 @@
+//! Counts.
+
+/// A number with its noun: `1 call`, `1,234 calls`.
+pub fn counted(number: u64, one: &str, many: &str) -> String {
+    format!("{} {}", grouped(number), if number == 1 { one } else { many })
+}
+
+/// A number with separators: `1,234,567`.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::with_capacity(digits.len() * 4 / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// A part of `whole` in per cent, rounded down. A `whole` of 0 counts as 1.
+pub fn percent(part: u64, whole: u64) -> u128 {
+    u128::from(part) * 100 / u128::from(whole.max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped() {
+        let check = |number, shown| assert_eq!(grouped(number), shown);
+        check(0, "0");
+        check(999, "999");
+        check(1_000, "1,000");
+        check(1_234_567, "1,234,567");
+        assert_eq!(counted(1, "call", "calls"), "1 call");
+        assert_eq!(counted(1_000, "call", "calls"), "1,000 calls");
+    }
+
+    #[test]
+    fn the_percentage_of_an_empty_whole_is_defined() {
+        assert_eq!(percent(19, 20), 95);
+        assert_eq!(percent(u64::MAX, u64::MAX), 100);
+        assert_eq!(percent(0, 0), 0);
+    }
+}

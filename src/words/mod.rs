@@ -1,0 +1,21 @@
+//! Forms for values that people read: numbers, sizes, durations, dates, lists, tables, and text from outside.
+//! Each kind has one form in all commands, log lines and pages.
+
+pub mod causes;
+pub mod count;
+pub mod date;
+pub mod duration;
+pub mod list;
+pub mod outside;
+pub mod percent;
+pub mod size;
+pub mod table;
+pub mod url;
+
+pub use causes::with_causes;
+pub use count::{counted, grouped};
+pub use date::{date, rfc3339};
+pub use duration::about_seconds;
+pub use list::first_few;
+pub use outside::{outside_text, outside_text_within};
+pub use size::about_bytes;

@@ -1,0 +1,420 @@
+//! The contract of a log, case by case. Each case gets an empty log.
+
+use std::sync::Arc;
+
+use forebay::batch::BatchKey;
+use forebay::call::{LineSink as _, RejectReason};
+use forebay::log::{
+    Amend, AppendError, Appended, DayStage, Encoded, FirstOpen, Go, Log, Parked, Range, Read, RequestFrames,
+    Seal, Standing, parked_name,
+};
+use forebay::object::{
+    AppliedEncryption, BucketString, Destination, Encryption, ObjectKey, ObjectName, Stream,
+};
+use forebay::receipt::Receipt;
+use forebay::sources::SourceId;
+use forebay::time::{DAY_MS, UnixMillis};
+
+use super::{Held, NOW};
+
+/// The whole contract.
+pub(super) async fn log<H: Held>(empty: impl Fn() -> H) {
+    what_was_acknowledged_is_read_in_order_after_a_crash_and_after_a_restart(empty()).await;
+    repeats_are_counted_and_not_stored_again_also_after_a_crash(empty()).await;
+    positions_are_never_given_twice(empty()).await;
+    readers_do_not_disturb_each_other(empty()).await;
+    streams_are_batches_of_their_own(empty()).await;
+    a_seal_and_its_frames_survive_a_crash(empty()).await;
+    a_commit_releases_frames_for_good(empty()).await;
+    a_parked_object_outlives_its_frames(empty()).await;
+    seals_of_a_batch_form_a_chain(empty()).await;
+    a_conflict_and_an_amendment_are_remembered(empty()).await;
+    frames_keep_the_destination_that_was_recorded_for_their_positions(empty()).await;
+    nothing_is_stored_in_a_day_that_has_ended(empty()).await;
+    a_day_is_closable_once_all_of_it_is_stored_and_closed_once(empty()).await;
+    a_refused_source_is_refused_alone(empty()).await;
+    a_request_that_never_fits_is_refused_whole(empty()).await;
+    the_ledger_balances_at_each_step(empty()).await;
+    a_position_can_be_located_until_it_is_delivered(empty()).await;
+}
+
+fn source(name: &str) -> SourceId {
+    SourceId::new(name).unwrap()
+}
+
+fn key_of(name: &str, stream: Stream) -> BatchKey {
+    BatchKey { source: source(name), day: NOW.day(), stream }
+}
+
+fn key(name: &str) -> BatchKey {
+    key_of(name, Stream::Calls)
+}
+
+fn to(bucket: &str) -> Destination {
+    Destination::new(BucketString::parse(bucket).unwrap(), Encryption::SseS3)
+}
+
+fn numbered(numbers: std::ops::Range<u32>) -> Vec<String> {
+    numbers.map(|n| format!("{{\"n\":{n}}}")).collect()
+}
+
+/// The calls of one request. Equal lines of a source are repeats of each other.
+fn calls_at(at: UnixMillis, name: &str, lines: &[String]) -> RequestFrames {
+    let mut frames = RequestFrames::new(source(name), at, 0);
+    for line in lines {
+        frames.line().extend_from_slice(line.as_bytes());
+        let hash = |text: &str| u128::from(crc32c::crc32c(text.as_bytes()));
+        frames.call(hash(line) << 32 | hash(name));
+    }
+    frames
+}
+
+async fn append(held: &impl Held, name: &str, lines: &[String]) -> Appended {
+    held.appender().append(calls_at(NOW, name, lines)).await.unwrap()
+}
+
+fn read(log: &dyn Log, key: &BatchKey, after: u64, through: u64) -> Vec<(u64, String)> {
+    let mut frames = Vec::new();
+    log.read(key, after, through, &mut |read| {
+        match read {
+            Read::Frame(frame) => {
+                frames.push((frame.position, String::from_utf8(frame.payload.to_vec()).unwrap()));
+            }
+            Read::Lost(range) => panic!("{range:?} is lost"),
+        }
+        Ok(Go::On)
+    })
+    .unwrap();
+    frames
+}
+
+fn texts(log: &dyn Log, key: &BatchKey) -> Vec<String> {
+    read(log, key, 0, u64::MAX).into_iter().map(|(_, text)| text).collect()
+}
+
+/// Seals the first `count` unsealed frames of a batch.
+fn seal(log: &dyn Log, key: &BatchKey, count: usize) -> Seal {
+    let open = log.open_batch(key).unwrap();
+    let unsealed = read(log, key, open.sealed_through, u64::MAX);
+    let (taken, left) = unsealed.split_at(count);
+    let (first, last) = (taken[0].0, taken[count - 1].0);
+    let encoded = Encoded {
+        first,
+        last,
+        frames: count as u64,
+        bytes: taken.iter().map(|(_, text)| text.len() as u64 + 1).sum(),
+        sha256: "ab".repeat(32),
+        named_at: NOW,
+        first_received_at: NOW,
+        last_received_at: NOW,
+        encoder: "test/6".to_owned(),
+        next_received_at: (!left.is_empty()).then_some(NOW),
+        hours: Vec::new(),
+    };
+    let destination = log.current_destination(&key.source).unwrap();
+    let name = ObjectName {
+        first_received_at: NOW,
+        node: &log.node(),
+        spool_id: &log.spool_id(),
+        first_position: first,
+    };
+    let object_key = ObjectKey::of_batch(&destination.bucket, key.stream, &key.source, key.day, name);
+    log.seal(key, &encoded, destination, object_key).unwrap()
+}
+
+fn balanced(log: &dyn Log) {
+    assert_eq!(log.ledger_differences(), []);
+}
+
+async fn what_was_acknowledged_is_read_in_order_after_a_crash_and_after_a_restart(mut held: impl Held) {
+    let all = numbered(0..60);
+    for (piece, n) in all.chunks(6).zip(0..) {
+        append(&held, "web", piece).await;
+        append(&held, "ios", &piece[..1]).await;
+        held = match n % 4 {
+            1 => held.crashed(),
+            3 => held.restarted(),
+            _ => held,
+        };
+        assert_eq!(texts(&*held.log(), &key("web")), all[..6 * (n + 1)]);
+    }
+    let log = held.log();
+    let frames = read(&*log, &key("web"), 0, u64::MAX);
+    assert!(frames.is_sorted_by(|(one, _), (next, _)| one < next), "{frames:?}");
+    let (first, last) = (frames[10].0, frames[20].0);
+    assert_eq!(read(&*log, &key("web"), first - 1, last), frames[10..=20], "both ends are included");
+    let open = log.open_batch(&key("web")).unwrap();
+    assert_eq!((open.frames, open.last), (60, frames[59].0));
+    assert_eq!(log.first_open(&open).unwrap(), FirstOpen::At(frames[0].0));
+    assert!(read(&*log, &key("nobody"), 0, u64::MAX).is_empty());
+}
+
+async fn repeats_are_counted_and_not_stored_again_also_after_a_crash(held: impl Held) {
+    let some = numbered(0..5);
+    let appended = append(&held, "web", &some).await;
+    assert_eq!((appended.stored, appended.repeats), (5, 0));
+    assert!(appended.first.is_some());
+    let again = append(&held, "web", &some[1..]).await;
+    assert_eq!(again, Appended { stored: 0, repeats: 4, first: None });
+    let held = held.crashed();
+    let mixed = append(&held, "web", &numbered(4..7)).await;
+    assert_eq!((mixed.stored, mixed.repeats), (2, 1));
+    assert_eq!(append(&held, "ios", &some).await.repeats, 0, "another source's calls are no repeats");
+    assert_eq!(texts(&*held.log(), &key("web")), numbered(0..7));
+}
+
+async fn positions_are_never_given_twice(held: impl Held) {
+    let first = append(&held, "web", &numbered(0..3)).await.first.unwrap();
+    let held = held.crashed();
+    let second = append(&held, "web", &numbered(3..5)).await.first.unwrap();
+    assert!(second >= first + 3);
+    let held = held.restarted();
+    assert!(append(&held, "web", &numbered(5..6)).await.first.unwrap() >= second + 2);
+}
+
+/// A destination beside the archive reads at a position of its own.
+async fn readers_do_not_disturb_each_other(held: impl Held) {
+    append(&held, "web", &numbered(0..20)).await;
+    let log = held.log();
+    let all = read(&*log, &key("web"), 0, u64::MAX);
+    let mut seen = Vec::new();
+    log.read(&key("web"), all[4].0, u64::MAX, &mut |read_here| {
+        let Read::Frame(frame) = read_here else { panic!("{read_here:?}") };
+        seen.push(frame.position);
+        let position = frame.position;
+        assert_eq!(read(&*log, &key("web"), position, position + 1).len(), usize::from(position < all[19].0));
+        Ok(if seen.len() == 9 { Go::Stop } else { Go::On })
+    })
+    .unwrap();
+    assert_eq!(seen, all[5..14].iter().map(|(position, _)| *position).collect::<Vec<_>>());
+    log.set_destinations(vec![(source("web"), to("bucket"))]).unwrap();
+    let seal = seal(&*log, &key("web"), 10);
+    assert_eq!(read(&*log, &key("web"), 0, u64::MAX), all, "a seal moves no other reader");
+    assert_eq!(seal.last, all[9].0);
+}
+
+async fn streams_are_batches_of_their_own(held: impl Held) {
+    let mut frames = calls_at(NOW, "web", &numbered(0..2));
+    frames.line().extend_from_slice(b"{\"reason\":\"unknown_type\"}");
+    frames.rejected(RejectReason::UnknownType);
+    assert_eq!(held.appender().append(frames).await.unwrap().stored, 3);
+    let held = held.crashed();
+    let log = held.log();
+    assert_eq!(texts(&*log, &key("web")), numbered(0..2));
+    let rejected = key_of("web", Stream::Rejected);
+    assert_eq!(texts(&*log, &rejected), ["{\"reason\":\"unknown_type\"}"]);
+    let open: Vec<BatchKey> = log.open_batches().into_iter().map(|batch| batch.key).collect();
+    assert!(open.is_sorted());
+    assert_eq!(open.len(), 2);
+}
+
+async fn a_seal_and_its_frames_survive_a_crash(held: impl Held) {
+    append(&held, "web", &numbered(0..8)).await;
+    held.log().set_destinations(vec![(source("web"), to("bucket"))]).unwrap();
+    let sealed = seal(&*held.log(), &key("web"), 5);
+    let held = held.crashed();
+    let log = held.log();
+    let pending = log.pending_seal(sealed.number).unwrap();
+    assert_eq!(pending.seal, sealed, "number, range, destination and key stay what they were");
+    assert_eq!(log.pending_numbers(), [sealed.number]);
+    assert!(log.has_unparked_seal(&key("web")));
+    let range = read(&*log, &key("web"), sealed.first - 1, sealed.last);
+    assert_eq!(range.len(), 5, "the object can be made again");
+    let open = log.open_batch(&key("web")).unwrap();
+    assert_eq!((open.frames, open.sealed_through), (3, sealed.last));
+}
+
+async fn a_commit_releases_frames_for_good(held: impl Held) {
+    append(&held, "web", &numbered(0..8)).await;
+    held.log().set_destinations(vec![(source("web"), to("bucket"))]).unwrap();
+    let mut changes = held.log().changes();
+    changes.mark_unchanged();
+    let sealed = seal(&*held.log(), &key("web"), 8);
+    assert_eq!(held.log().undelivered()[&source("web")].0, 8, "what is sealed is not delivered");
+    held.log().commit(&sealed, Some(AppliedEncryption::default())).unwrap();
+    assert!(changes.has_changed().unwrap());
+    {
+        let held = held.crashed().restarted();
+        let log = held.log();
+        assert!(log.pending_seals().is_empty() && log.open_batches().is_empty());
+        assert!(log.undelivered().is_empty() && log.oldest_undelivered().is_none());
+        assert_eq!(append(&held, "web", &numbered(0..8)).await.repeats, 8, "it is still known");
+    }
+}
+
+async fn a_parked_object_outlives_its_frames(held: impl Held) {
+    append(&held, "web", &numbered(0..4)).await;
+    held.log().set_destinations(vec![(source("web"), to("bucket"))]).unwrap();
+    let sealed = seal(&*held.log(), &key("web"), 4);
+    let object = b"an object".repeat(100);
+    let parked = Parked { len: object.len() as u64, crc32: crc32fast::hash(&object) };
+    assert!(held.log().park(&sealed, &mut object.as_slice(), parked).unwrap());
+    let held = held.crashed();
+    let log = held.log();
+    assert_eq!(log.pending_seal(sealed.number).unwrap().parked, Some(parked));
+    assert!(!log.has_unparked_seal(&key("web")), "its batch may go on");
+    let file = log.disk().open(&parked_name(sealed.number)).unwrap();
+    let mut kept = vec![0; object.len()];
+    file.read_at(&mut kept, 0).unwrap();
+    assert_eq!(kept, object);
+    assert_eq!(log.undelivered()[&source("web")].0, 4);
+    log.commit(&sealed, None).unwrap();
+    assert!(log.disk().list("parked").unwrap().is_empty());
+    drop(log);
+    assert!(held.restarted().log().pending_seals().is_empty());
+}
+
+async fn seals_of_a_batch_form_a_chain(held: impl Held) {
+    append(&held, "web", &numbered(0..9)).await;
+    held.log().set_destinations(vec![(source("web"), to("bucket"))]).unwrap();
+    let first = seal(&*held.log(), &key("web"), 3);
+    let held = held.crashed();
+    let second = seal(&*held.log(), &key("web"), 3);
+    held.log().commit(&second, None).unwrap();
+    held.log().commit(&first, None).unwrap();
+    let held = held.restarted();
+    let third = seal(&*held.log(), &key("web"), 3);
+    let chain = [&first, &second, &third].map(|seal| (seal.previous_last, seal.last));
+    assert_eq!(chain, [(None, first.last), (Some(first.last), second.last), (Some(second.last), third.last)]);
+    assert!(first.number < second.number && second.number < third.number);
+}
+
+async fn a_conflict_and_an_amendment_are_remembered(held: impl Held) {
+    append(&held, "web", &numbered(0..6)).await;
+    held.log().set_destinations(vec![(source("web"), to("bucket"))]).unwrap();
+    let one = seal(&*held.log(), &key("web"), 3);
+    let two = seal(&*held.log(), &key("web"), 3);
+    held.log().conflict(&one).unwrap();
+    let lost = Range { first: two.first, last: two.first };
+    let amend = Amend { frames: 2, bytes: 20, sha256: "cd".repeat(32), lost: vec![lost], hours: Vec::new() };
+    held.log().amend(&two, amend.clone()).unwrap();
+    let held = held.crashed();
+    let log = held.log();
+    assert!(log.pending_seal(one.number).unwrap().conflict);
+    assert_eq!(log.pending_seal(two.number).unwrap().amended, Some(amend));
+    log.restored(&two).unwrap();
+    assert_eq!(held.crashed().log().pending_seal(two.number).unwrap().amended, None);
+}
+
+async fn frames_keep_the_destination_that_was_recorded_for_their_positions(held: impl Held) {
+    let web = source("web");
+    assert!(held.log().set_destinations(vec![(web.clone(), to("old"))]).unwrap().is_empty());
+    let before = append(&held, "web", &numbered(0..3)).await.first.unwrap();
+    assert_eq!(
+        held.log().set_destinations(vec![(web.clone(), to("new"))]).unwrap(),
+        std::slice::from_ref(&web)
+    );
+    let after = append(&held, "web", &numbered(3..5)).await.first.unwrap();
+    let held = held.crashed();
+    let log = held.log();
+    let (place, until) = log.destination(&web, before + 2).unwrap();
+    assert_eq!((place, until), (to("old"), Some(after)));
+    assert_eq!(log.destination(&web, after), Some((to("new"), None)));
+    assert_eq!(log.current_destination(&web), Some(to("new")));
+    assert_eq!(log.moved_sources().into_iter().collect::<Vec<_>>(), [web]);
+}
+
+async fn nothing_is_stored_in_a_day_that_has_ended(held: impl Held) {
+    append(&held, "web", &numbered(0..1)).await;
+    assert_eq!(held.log().last_to_end(NOW.day()), Some(NOW.day()));
+    held.log().end_days(NOW.day()).unwrap();
+    {
+        let held = held.crashed().restarted();
+        assert_eq!(held.log().days_over(), Some(NOW.day()));
+        assert_eq!(held.log().last_to_end(NOW.day()), None);
+        assert_eq!(held.appender().not_before(), NOW.day().end());
+        let late = held.appender().append(calls_at(NOW, "web", &numbered(1..2))).await;
+        assert_eq!(late, Err(AppendError::DayOver));
+        let next_day = UnixMillis(NOW.0 + DAY_MS);
+        held.appender().append(calls_at(next_day, "web", &numbered(1..2))).await.unwrap();
+    }
+}
+
+async fn a_day_is_closable_once_all_of_it_is_stored_and_closed_once(held: impl Held) {
+    append(&held, "web", &numbered(0..4)).await;
+    let log = held.log();
+    log.set_destinations(vec![(source("web"), to("bucket"))]).unwrap();
+    let sealed = seal(&*log, &key("web"), 4);
+    let stage = |log: &dyn Log| log.unclosed_days().get(&(NOW.day(), source("web"))).copied();
+    assert_eq!(stage(&*log), Some(DayStage::Open));
+    log.end_days(NOW.day()).unwrap();
+    assert_eq!(stage(&*log), Some(DayStage::Delivering));
+    assert!(log.closable(&mut |_, _| true).is_empty());
+    log.commit(&sealed, None).unwrap();
+    let held = held.crashed();
+    let log = held.log();
+    assert_eq!(stage(&*log), Some(DayStage::Closing));
+    assert!(log.closable(&mut |_, _| false).is_empty(), "only what is wanted");
+    let closable = log.closable(&mut |_, _| true);
+    assert_eq!(closable.len(), 1);
+    let calls = &closable[0].marker.streams[&Stream::Calls];
+    assert_eq!((calls.objects, calls.calls, calls.last_position), (1, 4, sealed.last));
+    log.closed(&closable[0].place).unwrap();
+    let log = held.crashed().log();
+    assert_eq!(stage(&*log), None);
+    assert!(log.closable(&mut |_, _| true).is_empty());
+}
+
+async fn a_refused_source_is_refused_alone(held: impl Held) {
+    held.log().refuse([source("web")].into());
+    let refused = held.appender().append(calls_at(NOW, "web", &numbered(0..1))).await;
+    assert_eq!(refused, Err(AppendError::DestinationFull));
+    append(&held, "ios", &numbered(0..1)).await;
+    assert_eq!(held.log().refused_sources().into_iter().collect::<Vec<_>>(), [source("web")]);
+    held.log().refuse([].into());
+    assert_eq!(append(&held, "web", &numbered(0..1)).await.stored, 1);
+}
+
+async fn a_request_that_never_fits_is_refused_whole(held: impl Held) {
+    let line = "x".repeat(1_024 * 1_024);
+    let lines: Vec<String> = (0..5).map(|n| format!("{n}{line}")).collect();
+    let refused = held.appender().append(calls_at(NOW, "web", &lines)).await;
+    assert_eq!(refused, Err(AppendError::TooLarge));
+    assert!(held.log().open_batches().is_empty());
+    let nothing = held.appender().append(calls_at(NOW, "web", &[])).await.unwrap();
+    assert_eq!(nothing, Appended::default());
+}
+
+async fn the_ledger_balances_at_each_step(held: impl Held) {
+    held.log().set_destinations(vec![(source("web"), to("bucket"))]).unwrap();
+    append(&held, "web", &numbered(0..6)).await;
+    append(&held, "web", &numbered(4..8)).await;
+    balanced(&*held.log());
+    let sealed = seal(&*held.log(), &key("web"), 5);
+    balanced(&*held.log());
+    let held = held.crashed();
+    balanced(&*held.log());
+    held.log().commit(&sealed, None).unwrap();
+    let held = held.crashed();
+    balanced(&*held.log());
+    let report = held.log().ledger(Some(&source("web")));
+    let total = report.sources[0].total;
+    assert_eq!((total.received, total.stored, total.repeated, total.delivered), (10, 8, 2, 5));
+    assert_eq!(total.pending(Stream::Calls), Some(3));
+    assert_eq!(held.log().ledger_summary().0, [(source("web"), total)]);
+}
+
+async fn a_position_can_be_located_until_it_is_delivered(held: impl Held) {
+    held.log().set_destinations(vec![(source("web"), to("bucket"))]).unwrap();
+    let first = append(&held, "web", &numbered(0..2)).await.first.unwrap();
+    assert_eq!(held.appender().log_id(), held.log().spool_id());
+    let receipt = |log: &dyn Log| Receipt {
+        source: source("web"),
+        day: NOW.day(),
+        spool_id: log.spool_id(),
+        first,
+        last: first + 1,
+    };
+    let standing = |log: &Arc<dyn Log>| {
+        let located = log.locate(&receipt(&**log)).unwrap();
+        assert_eq!((located.len(), located[0].first, located[0].last), (1, first, first + 1));
+        located[0].standing.clone()
+    };
+    assert!(matches!(standing(&held.log()), Standing::Open(batch) if batch.frames == 2));
+    let held = held.crashed();
+    let sealed = seal(&*held.log(), &key("web"), 2);
+    let pending = standing(&held.log());
+    assert!(matches!(pending, Standing::Sealed(seals) if seals[0].seal.number == sealed.number));
+    held.log().commit(&sealed, None).unwrap();
+    assert!(matches!(standing(&held.log()), Standing::NotHere));
+}
