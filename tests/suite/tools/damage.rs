@@ -303,7 +303,7 @@ async fn a_flipped_byte_anywhere_is_found_or_harmless() {
                 Some(verified) if verified.sound => {
                     harmless += 1;
                     let still = undelivered(&dir).unwrap();
-                    let torn = verified.notes.iter().any(|note| note.contains("never answered"));
+                    let torn = verified.notes.iter().any(|note| note.contains("never acknowledged"));
                     assert!(still == sound || (torn && still.is_subset(&sound)), "byte {at} of {name}");
                 }
                 Some(verified) => {
