@@ -15,6 +15,7 @@ use crate::collector::settings::CONNECTIONS_MAX;
 use crate::collector::{CollectorSettings, Policy};
 use crate::delivery::DeliverySettings;
 use crate::dev_s3::{self, DevS3, DevS3Running, DevS3Settings};
+use crate::ingest::IngestSettings;
 use crate::object::{BucketString, Destination, Encryption};
 use crate::runtime::handles::{Fitted, Wanted};
 use crate::runtime::{Background, Shutdown};
@@ -121,9 +122,10 @@ async fn start(
         ..Destination::new(bucket, Encryption::SseS3)
     };
     let sources = DevSources::new(engine.log(), destination);
-    let mut settings = CollectorSettings { receipts: args.receipts, ..CollectorSettings::default() };
+    let ingest = engine.ingest(IngestSettings { receipts: args.receipts, ..IngestSettings::default() });
+    let mut settings = CollectorSettings::default();
     settings.bounds.connections = fitted.connections;
-    engine.listen(settings, Policy::new(Arc::new(sources)), bound, addresses)
+    engine.listen(ingest, settings, Policy::new(Arc::new(sources)), bound, addresses)
 }
 
 /// The next steps, ready to paste.

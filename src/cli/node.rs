@@ -22,6 +22,7 @@ use crate::delivery::closing::DayHook;
 use crate::delivery::{Delivery, DeliverySettings, Parts};
 use crate::disk::is_no_handle;
 use crate::disk::real_disk::RealDisk;
+use crate::ingest::{Ingest, IngestDeps, IngestSettings};
 use crate::lock::lock;
 use crate::log::Log;
 use crate::metrics::Metrics;
@@ -273,12 +274,25 @@ impl Engine {
         self.spool.log()
     }
 
+    /// The way into the spool. Every part of this node that brings calls shares it.
+    pub fn ingest(&self, settings: IngestSettings) -> Arc<Ingest> {
+        let deps = IngestDeps {
+            clock: Arc::clone(&self.outside.clock),
+            random: Arc::clone(&self.outside.random),
+            metrics: self.outside.metrics.clone(),
+            appender: self.spool.appender(),
+            fingerprinter: self.spool.fingerprinter(),
+        };
+        Arc::new(Ingest::new(deps, settings))
+    }
+
     /// Accepts calls, and serves operators.
     ///
     /// # Errors
     /// [`Failure`] if a listener cannot be used.
     pub fn listen(
         self,
+        ingest: Arc<Ingest>,
         settings: CollectorSettings,
         policy: Policy,
         bound: Bound,
@@ -291,8 +305,7 @@ impl Engine {
             clock: Arc::clone(&self.outside.clock),
             random: Arc::clone(&self.outside.random),
             metrics: self.outside.metrics.clone(),
-            appender: self.spool.appender(),
-            fingerprinter: self.spool.fingerprinter(),
+            ingest,
             alarms: Arc::clone(&self.alarms),
         };
         let listeners = Listeners { plain: vec![public], tls: tls.into_iter().collect() };

@@ -25,6 +25,7 @@ use crate::delivery::closing::DayHook;
 use crate::delivery::settings::encoders_for;
 use crate::delivery::{self, DeliverySettings};
 use crate::hook::{Command, Hooks, Webhook};
+use crate::ingest::IngestSettings;
 use crate::log::Log;
 use crate::object::Destination;
 use crate::planted::{PlantedPanic, panic_if_planted};
@@ -143,9 +144,10 @@ async fn start(config: &Config, background: &Background) -> Result<Node, Failure
         admin_hosts: config.admin.allowed_hosts.clone(),
         admin_connections: fitted.admin,
     };
+    let ingest = engine.ingest(ingest_settings(config));
     let mut settings = collector_settings(config);
     settings.bounds.connections = fitted.connections;
-    let node = engine.listen(settings, policy(config), Bound::bind(&addresses)?, &addresses)?;
+    let node = engine.listen(ingest, settings, policy(config), Bound::bind(&addresses)?, &addresses)?;
     proxy.into_iter().for_each(|proxy| node.set_proxy(proxy));
     node.set_configured(config.sources.iter().map(|source| source.id.clone()).collect());
     Ok(node)
@@ -216,19 +218,25 @@ pub(super) fn delivery_settings(config: &Config) -> DeliverySettings {
     }
 }
 
-fn collector_settings(config: &Config) -> CollectorSettings {
+fn ingest_settings(config: &Config) -> IngestSettings {
     let collector = &config.collector;
-    CollectorSettings {
+    IngestSettings {
         limits: Limits {
             max_event: collector.max_event,
             validation: collector.validation,
             ..Limits::default()
         },
         client_libraries: ClientLibraries::new(collector.client_libraries.clone()),
-        max_body: collector.max_body,
         calls_per_second: collector.calls_per_second,
-        bounds: Bounds::default(),
         receipts: collector.receipts,
+    }
+}
+
+fn collector_settings(config: &Config) -> CollectorSettings {
+    let collector = &config.collector;
+    CollectorSettings {
+        max_body: collector.max_body,
+        bounds: Bounds::default(),
         tls: collector.tls.as_ref().map(|tls| TlsFiles { cert: tls.cert.clone(), key: tls.key.clone() }),
     }
 }

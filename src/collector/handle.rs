@@ -29,7 +29,7 @@ use super::source_config;
 use super::unread::UnreadAnswers;
 use super::waiting::{Waiter, WaitingBodies, WaitingBody};
 use crate::call::Shape;
-use crate::ingest::{Arrival, Ingest, IngestDeps, IngestSettings, Lines};
+use crate::ingest::{Arrival, Ingest, Lines};
 use crate::metrics::StatusLabel;
 use crate::receipt::Receipt;
 use crate::sources::{Found, SourceId, WriteKeyHash};
@@ -46,8 +46,8 @@ pub(super) struct Shared {
     pub(super) deps: CollectorDeps,
     pub(super) settings: CollectorSettings,
     pub(super) policy: ArcSwap<Policy>,
-    pub(super) ingest: Ingest,
-    /// Open requests, and appends that outlive their clients.
+    pub(super) ingest: Arc<Ingest>,
+    /// Open requests.
     pub(super) requests: TaskTracker,
     pub(super) draining: CancellationToken,
     waiting: WaitingBodies,
@@ -69,22 +69,8 @@ struct Exchange<'r> {
 
 impl Shared {
     pub(super) fn new(deps: CollectorDeps, settings: CollectorSettings, policy: Policy) -> Self {
-        let requests = TaskTracker::new();
-        let ingest = IngestDeps {
-            clock: Arc::clone(&deps.clock),
-            random: Arc::clone(&deps.random),
-            metrics: deps.metrics.clone(),
-            appender: Arc::clone(&deps.appender),
-            fingerprinter: deps.fingerprinter.clone(),
-        };
-        let ingest_settings = IngestSettings {
-            limits: settings.limits,
-            client_libraries: settings.client_libraries.clone(),
-            calls_per_second: settings.calls_per_second,
-            receipts: settings.receipts,
-        };
         Self {
-            ingest: Ingest::new(ingest, ingest_settings, requests.clone()),
+            ingest: Arc::clone(&deps.ingest),
             waiting: WaitingBodies::new(Shares {
                 all: settings.bounds.bodies_bytes,
                 unknown: settings.bounds.bodies_bytes / 2,
@@ -95,7 +81,7 @@ impl Shared {
             deps,
             settings,
             policy: ArcSwap::from_pointee(policy),
-            requests,
+            requests: TaskTracker::new(),
             draining: CancellationToken::new(),
         }
     }
@@ -136,7 +122,7 @@ impl Shared {
         let rules = CorsRules {
             allowed_origins: policy.allowed_origins.as_deref(),
             private_network: policy.private_network,
-            receipts: self.settings.receipts,
+            receipts: self.ingest.gives_receipts(),
         };
         if head.method == Method::OPTIONS && reply.status().is_success() {
             rules.preflight(&head.headers, reply.headers_mut());

@@ -150,7 +150,11 @@ impl Running {
         let requests = &self.front.shared.requests;
         self.front.shared.draining.cancel();
         requests.close();
-        match timeout(deadline, requests.wait()).await {
+        let finished = async {
+            requests.wait().await;
+            self.front.shared.ingest.finish().await;
+        };
+        match timeout(deadline, finished).await {
             Ok(()) => Drained::AllAnswered,
             Err(_) => Drained::Unanswered { requests: requests.len() },
         }
@@ -166,6 +170,7 @@ impl Running {
         self.front.connections.wait().await;
         self.front.shared.requests.close();
         self.front.shared.requests.wait().await;
+        self.front.shared.ingest.finish().await;
     }
 }
 

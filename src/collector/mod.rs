@@ -1,7 +1,7 @@
 //! The collector: the public HTTP side. Takes calls and answers 200 once they are on stable storage.
 //!
 //! Decisions that need no socket are pure functions (`route`, `auth`, `decode`, `cors`, `client_address`,
-//! `received_clock`, `budget`, `outgoing`, `reply`). `handle` takes one request through them; `connection`
+//! `budget`, `outgoing`, `reply`). `handle` takes one request through them; `connection`
 //! and `listen` own the sockets. The collector never waits for the object store: it knows the spool and
 //! nothing after it.
 

@@ -8,8 +8,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::alarms::Alarms;
-use crate::call::{ClientLibraries, Fingerprinter, Limits};
-use crate::log::Append;
+use crate::ingest::Ingest;
 use crate::metrics::Metrics;
 use crate::random::Random;
 use crate::sources::SourceLookup;
@@ -72,14 +71,12 @@ pub const TLS_POLL: Duration = Duration::from_secs(2);
 pub struct CollectorDeps {
     /// Wall and monotonic time.
     pub clock: Arc<dyn Clock>,
-    /// Makes message ids and the jitter of `Retry-After`.
+    /// Makes the jitter of `Retry-After`.
     pub random: Arc<dyn Random>,
     /// The metrics.
     pub metrics: Metrics,
-    /// The way into the spool.
-    pub appender: Arc<dyn Append>,
-    /// Makes dedupe fingerprints, with the spool's key.
-    pub fingerprinter: Fingerprinter,
+    /// The way into the log. Everything else that brings calls into this node's log shares it.
+    pub ingest: Arc<Ingest>,
     /// The alarms, raised when a task panics.
     pub alarms: Arc<Alarms>,
 }
@@ -87,33 +84,17 @@ pub struct CollectorDeps {
 /// Bounds and files that stay fixed while the collector runs.
 #[derive(Clone, Debug)]
 pub struct CollectorSettings {
-    /// Bounds on what a request may hold.
-    pub limits: Limits,
-    /// Libraries whose calls come from clients.
-    pub client_libraries: ClientLibraries,
     /// Bytes of a body after inflating, at most 2 MiB. A longer body gets 400.
     pub max_body: usize,
-    /// Calls per second that one source may send; above it that source gets 429. `None`: no limit.
-    pub calls_per_second: Option<u32>,
     /// Time limits, counts and sizes that protect the process.
     pub bounds: Bounds,
-    /// Whether answers and lines carry the positions of calls.
-    pub receipts: bool,
     /// The certificate and key of the TLS listener.
     pub tls: Option<TlsFiles>,
 }
 
 impl Default for CollectorSettings {
     fn default() -> Self {
-        Self {
-            limits: Limits::default(),
-            client_libraries: ClientLibraries::default(),
-            max_body: MAX_BODY_DEFAULT,
-            calls_per_second: None,
-            bounds: Bounds::default(),
-            receipts: false,
-            tls: None,
-        }
+        Self { max_body: MAX_BODY_DEFAULT, bounds: Bounds::default(), tls: None }
     }
 }
 

@@ -25,7 +25,7 @@ struct SourceCounters {
 #[derive(Debug)]
 pub(super) struct RequestCount {
     source: SourceId,
-    calls: u32,
+    pub(super) calls: u32,
     rejected: Vec<(&'static str, u32)>,
     tally: Tally,
 }
@@ -39,6 +39,11 @@ impl RequestCount {
             rejected: frames.rejected_by_reason().map(|(reason, count)| (reason.slug(), count)).collect(),
             tally,
         }
+    }
+
+    /// Items that are not valid calls.
+    pub(super) fn rejected(&self) -> u32 {
+        self.rejected.iter().map(|(_, count)| *count).sum()
     }
 }
 
@@ -58,8 +63,7 @@ impl Counters {
     /// Counts a request whose frames are on stable storage.
     pub(super) fn stored(&self, request: &RequestCount, appended: Appended) {
         let source = self.of_source(&request.source);
-        let rejected: u32 = request.rejected.iter().map(|(_, count)| *count).sum();
-        source.received.inc_by(u64::from(request.calls) + u64::from(rejected));
+        source.received.inc_by(u64::from(request.calls) + u64::from(request.rejected()));
         source.stored.inc_by(u64::from(request.calls.saturating_sub(appended.repeats)));
         if appended.repeats > 0 {
             source.repeated.inc_by(u64::from(appended.repeats));

@@ -26,10 +26,10 @@ use crate::call::{
     BodyError, CallKind, ClientLibraries, Fingerprinter, Limits, Request, Shape, Tally, write_rejected_pixel,
 };
 use crate::log::frame::FRAME_HEADER;
-use crate::log::{Append, AppendError, REQUEST_BYTES_MAX, RequestFrames};
+use crate::log::{Append, AppendError, Appended, REQUEST_BYTES_MAX, RequestFrames};
 use crate::metrics::Metrics;
 use crate::random::Random;
-use crate::receipt;
+use crate::receipt::{self, Receipt};
 use crate::sources::SOURCE_ID_MAX;
 use crate::time::{Clock, UnixMillis};
 use counters::{Counters, RequestCount};
@@ -92,12 +92,13 @@ pub struct Ingest {
     received: ReceivedClock,
     rate_limit: Option<RateLimit>,
     log_id: String,
-    appends: TaskTracker,
+    /// Appends whose callers are gone.
+    orphans: TaskTracker,
 }
 
 impl Ingest {
-    /// `appends` tracks appends whose callers are gone. Wait for it before closing the log.
-    pub fn new(deps: IngestDeps, settings: IngestSettings, appends: TaskTracker) -> Self {
+    /// For the log behind `deps.appender`.
+    pub fn new(deps: IngestDeps, settings: IngestSettings) -> Self {
         Self {
             counters: Arc::new(Counters::new(deps.metrics.clone())),
             received: ReceivedClock::default(),
@@ -105,7 +106,7 @@ impl Ingest {
             log_id: deps.appender.log_id(),
             deps,
             settings,
-            appends,
+            orphans: TaskTracker::new(),
         }
     }
 
@@ -180,24 +181,43 @@ impl Ingest {
     /// [`IngestError`].
     pub async fn append(&self, lines: Lines) -> Result<Ack, IngestError> {
         let Lines { frames, tally } = lines;
-        let count = RequestCount::of(&frames, tally);
-        let mut ack = Ack::of(&frames, &self.log_id, self.settings.receipts);
         if frames.is_empty() {
-            return Ok(ack);
+            return Ok(Ack::default());
         }
+        let count = RequestCount::of(&frames, tally);
+        let (calls, rejected) = (count.calls, count.rejected());
         if let Some(limit) = &self.rate_limit {
             limit
-                .take(frames.source(), ack.calls.saturating_add(ack.rejected), self.deps.clock.monotonic())
+                .take(frames.source(), calls.saturating_add(rejected), self.deps.clock.monotonic())
                 .map_err(|wait| IngestError::TooFast { wait })?;
         }
+        let place = self.settings.receipts.then(|| (frames.source().clone(), frames.received_at().day()));
         let (appender, counters) = (Arc::clone(&self.deps.appender), Arc::clone(&self.counters));
-        let appended = FinishAnyway::new(&self.appends, async move {
+        let appended = FinishAnyway::new(&self.orphans, async move {
             let appended = appender.append(frames).await?;
             counters.stored(&count, appended);
             Ok::<_, AppendError>(appended)
         });
-        ack.stored(appended.await?);
-        Ok(ack)
+        let Appended { first, stored, repeats } = appended.await?;
+        let receipt = place.zip(first).map(|((source, day), first)| Receipt {
+            source,
+            day,
+            spool_id: self.log_id.clone(),
+            first,
+            last: first + u64::from(stored.saturating_sub(1)),
+        });
+        Ok(Ack { calls, rejected, repeats, receipt })
+    }
+
+    /// Whether acknowledgements contain receipts.
+    pub fn gives_receipts(&self) -> bool {
+        self.settings.receipts
+    }
+
+    /// Waits for the appends whose callers are gone. Call it before closing the log.
+    pub async fn finish(&self) {
+        self.orphans.close();
+        self.orphans.wait().await;
     }
 
     /// An empty set of frames for a request with `items` items, whose lines will take about `len` bytes.

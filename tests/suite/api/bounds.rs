@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use forebay::collector::settings::HEAD_TIMEOUT;
+use forebay::ingest::IngestSettings;
 use tokio::time::Instant;
 
-use super::support::{BASIC, BATCH, KEY, start, start_with};
+use super::support::{BASIC, BATCH, KEY, start, start_ingesting, start_with};
 use super::wire::{Answer, Wire, bare, once, post};
 use crate::support::wait;
 
@@ -344,7 +345,8 @@ async fn slow_clients_do_not_delay_others() {
 
 #[tokio::test]
 async fn a_source_that_exceeds_its_rate_gets_429_without_affecting_others() {
-    let rig = start_with(|settings, _| settings.calls_per_second = Some(1)).await;
+    let intake = IngestSettings { calls_per_second: Some(1), ..IngestSettings::default() };
+    let rig = start_ingesting(intake, |_, _| {}).await;
     let calls = vec![r#"{"type":"page","userId":"u"}"#; 40].join(",");
     let forty = format!(r#"{{"batch":[{calls}]}}"#);
     assert_eq!(once(rig.address, post("/v1/batch", &[BASIC], &forty)).await.status, 200);

@@ -9,6 +9,7 @@ use forebay::alarms::Alarms;
 use forebay::batch::BatchKey;
 use forebay::collector::{Collector, CollectorDeps, CollectorSettings, Listeners, Policy, Running};
 use forebay::disk::real_disk::RealDisk;
+use forebay::ingest::{Ingest, IngestDeps, IngestSettings};
 use forebay::log::{Go, Read};
 use forebay::metrics::Metrics;
 use forebay::object::Stream;
@@ -135,6 +136,14 @@ pub(crate) async fn start() -> Rig {
 
 /// Starts a collector with settings and policy changed by a test.
 pub(crate) async fn start_with(change: impl FnOnce(&mut CollectorSettings, &mut Policy)) -> Rig {
+    start_ingesting(IngestSettings::default(), change).await
+}
+
+/// As [`start_with`], with a test's own intake.
+pub(crate) async fn start_ingesting(
+    intake: IngestSettings,
+    change: impl FnOnce(&mut CollectorSettings, &mut Policy),
+) -> Rig {
     let (mut settings, mut policy) = (CollectorSettings::default(), policy());
     change(&mut settings, &mut policy);
     let metrics = Metrics::new();
@@ -150,14 +159,15 @@ pub(crate) async fn start_with(change: impl FnOnce(&mut CollectorSettings, &mut 
     )
     .unwrap();
     let alarms = Arc::new(Alarms::new(Arc::clone(&clock), Arc::new(metrics.clone())));
-    let deps = CollectorDeps {
-        clock,
-        random,
+    let ingest = IngestDeps {
+        clock: Arc::clone(&clock),
+        random: Arc::clone(&random) as _,
         metrics: metrics.clone(),
         appender: spool.appender(),
         fingerprinter: spool.fingerprinter(),
-        alarms,
     };
+    let ingest = Arc::new(Ingest::new(ingest, intake));
+    let deps = CollectorDeps { clock, random, metrics: metrics.clone(), ingest, alarms };
     let plain = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = plain.local_addr().unwrap();
     let mut listeners = Listeners { plain: vec![plain], tls: Vec::new() };
