@@ -16,7 +16,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
-use forebay::delivery::encode::{LEVEL_AT_LEISURE, LEVEL_UNDER_LOAD};
+use forebay::delivery::make::encode::{LEVEL_AT_LEISURE, LEVEL_UNDER_LOAD};
 use forebay::object::gzip::{Fit, GzipLines};
 use forebay::time::UnixMillis;
 

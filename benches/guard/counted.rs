@@ -9,7 +9,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use forebay::call::Fingerprinter;
-use forebay::delivery::encode::{LEVEL_AT_LEISURE, LEVEL_UNDER_LOAD};
+use forebay::delivery::make::encode::{LEVEL_AT_LEISURE, LEVEL_UNDER_LOAD};
 use forebay::log::RequestFrames;
 use forebay::object::gzip::GzipLines;
 use forebay::sources::SourceId;

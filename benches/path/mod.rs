@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use forebay::call::{CallKind, ClientLibraries, Fingerprinter, Limits, Request, Shape, Stamp};
-use forebay::delivery::encode::LEVEL_UNDER_LOAD;
+use forebay::delivery::make::encode::LEVEL_UNDER_LOAD;
 use forebay::log::RequestFrames;
 use forebay::log::frame::{self, FRAME_HEADER, Salt};
 use forebay::random::Random;

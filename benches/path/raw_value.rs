@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use forebay::delivery::encode::LEVEL_UNDER_LOAD;
+use forebay::delivery::make::encode::LEVEL_UNDER_LOAD;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use crate::delivery::share::FAILING_PERCENT;
+use crate::delivery::failures::spool_share::FAILING_PERCENT;
 use crate::log::{FRAME_BYTES, FULL_PERCENT, percent_of};
 use crate::object::Encryption;
 use crate::spool::{CALLS_PERCENT_MIN, SEEN_MAX, beside_calls};

@@ -482,7 +482,7 @@ pub struct WaitArgs {
     pub timeout: Period,
 
     /// Interval between checks
-    #[arg(long, value_name = "DURATION", default_value = "30 s", value_parser = look_every)]
+    #[arg(long, value_name = "DURATION", default_value = "30 s", value_parser = check_every)]
     pub every: Period,
 
     /// Print the state of the day as JSON
@@ -491,7 +491,7 @@ pub struct WaitArgs {
 }
 
 /// The interval between checks: each costs a few requests, so at most ten per second.
-fn look_every(text: &str) -> Result<Period, String> {
+fn check_every(text: &str) -> Result<Period, String> {
     let period: Period = text.parse().map_err(|error: UnitError| error.to_string())?;
     if period < Period::from_millis(100) { Err("expected at least 100 ms".to_owned()) } else { Ok(period) }
 }

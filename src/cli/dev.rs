@@ -36,7 +36,7 @@ pub async fn run(args: &DevArgs, background: &Background) -> Result<(), Failure>
         connections: CONNECTIONS_MAX,
         admin: admin::server::CONNECTIONS_MAX,
         dev_s3: dev_s3::CONNECTIONS_MAX,
-        ways: 1,
+        put_targets: 1,
     })?;
     let outside = Outside::system();
     let listener = std::net::TcpListener::bind(args.s3_listen).map_err(|error| {

@@ -7,9 +7,9 @@ use crate::sources::SourceId;
 use crate::words::rfc3339;
 
 /// The most differences that are listed.
-const TOLD_MAX: usize = 100;
+const SHOWN_MAX: usize = 100;
 /// The most differences that are listed in the status.
-const TOLD_IN_STATUS: usize = 5;
+const SHOWN_IN_STATUS: usize = 5;
 
 /// The whole ledger.
 pub(super) fn ledger(report: &Report) -> Ledger {
@@ -17,7 +17,7 @@ pub(super) fn ledger(report: &Report) -> Ledger {
     report.sources.iter().for_each(|source| totals.add(&source.total));
     Ledger {
         balanced: report.differences.is_empty(),
-        differences: texts(&report.differences, TOLD_MAX),
+        differences: texts(&report.differences, SHOWN_MAX),
         difference_count: report.differences.len() as u64,
         lost_positions: report.lost_positions,
         totals: counts(&totals),
@@ -44,7 +44,7 @@ pub(super) fn summary(totals: &[(SourceId, Row)], differences: &[Difference]) ->
     totals.iter().for_each(|(_, row)| all.add(row));
     LedgerStatus {
         balanced: differences.is_empty(),
-        differences: texts(differences, TOLD_IN_STATUS),
+        differences: texts(differences, SHOWN_IN_STATUS),
         totals: counts(&all),
     }
 }

@@ -18,7 +18,7 @@ use super::node_view::NodeView;
 use crate::admin::{AdminServer, AllowedHosts};
 use crate::alarms::{AlarmKind, Alarms};
 use crate::collector::{Collector, CollectorDeps, CollectorSettings, Listeners, Policy, Running};
-use crate::delivery::closing::DayHook;
+use crate::delivery::days::closed_day::DayHook;
 use crate::delivery::{Delivery, DeliverySettings, Parts};
 use crate::disk::is_no_handle;
 use crate::disk::real_disk::RealDisk;

@@ -64,7 +64,7 @@ async fn ask_collector(args: &ReceiptArgs) -> Result<ReceiptStatus, AskError> {
 /// Evaluates the collector's answer.
 fn asked(args: &ReceiptArgs, answer: Result<ReceiptStatus, AskError>) -> Asked {
     match answer {
-        Ok(status) if status.spool_id == args.receipt.spool_id => Asked::Told(status),
+        Ok(status) if status.spool_id == args.receipt.spool_id => Asked::Answered(status),
         Ok(status) => {
             let url = &args.admin.url;
             let why = format!(

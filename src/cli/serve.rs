@@ -21,7 +21,7 @@ use crate::config::{
     Acl, AllowedOrigins, Checksums, ClosedDays, Config, ConfigError, Environment, Loaded, Loader,
     OnCorruption, Watcher, reload,
 };
-use crate::delivery::closing::DayHook;
+use crate::delivery::days::closed_day::DayHook;
 use crate::delivery::settings::encoders_for;
 use crate::delivery::{self, DeliverySettings};
 use crate::hook::{Command, Hooks, Webhook};
@@ -120,7 +120,7 @@ async fn start(config: &Config, background: &Background) -> Result<Node, Failure
         connections: config.collector.max_connections,
         admin: admin::server::CONNECTIONS_MAX,
         dev_s3: 0,
-        ways: delivery::ways(config.sources.iter().map(|source| &source.destination)),
+        put_targets: delivery::put_targets(config.sources.iter().map(|source| &source.destination)),
     })?;
     let outside = Outside::system();
     let disk = open_disk(&config.spool.dir, !config.spool.unsafe_filesystem)?;

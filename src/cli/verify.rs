@@ -26,7 +26,7 @@ use report::Summary;
 /// The configuration file that is read if none is given, unless an endpoint is given.
 const DEFAULT_CONFIG: &str = "forebay.toml";
 /// The interval of the progress display.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+const CHECK_EVERY: Duration = Duration::from_millis(250);
 /// The most objects that are read concurrently: the facts about each one's lines are kept until its turn.
 const READERS_MAX: usize = 16;
 /// The reader's name in the role's session.
@@ -94,7 +94,7 @@ async fn next(
     loop {
         tokio::select! {
             day = &mut next => return Ok(day?),
-            () = tokio::time::sleep(LOOK_EVERY) => meter.show(&shown(progress, summary)),
+            () = tokio::time::sleep(CHECK_EVERY) => meter.show(&shown(progress, summary)),
         }
     }
 }

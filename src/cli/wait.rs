@@ -16,7 +16,7 @@ use crate::admin::{Days, UnclosedDay};
 use crate::archive::closed_day::{Closed, DayStanding, Parts, judge};
 use crate::batch::AFTER_DAY;
 use crate::config::Config;
-use crate::delivery::closing::SETTLED;
+use crate::delivery::days::closing::SETTLED;
 use crate::object::BucketString;
 use crate::runtime::SystemClock;
 use crate::time::Clock;

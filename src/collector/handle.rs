@@ -104,7 +104,7 @@ impl Shared {
             waiting,
         };
         let outcome = self.outcome(&mut exchange).await;
-        let close_asked = outcome.as_ref().is_err_and(|refusal| refusal.looks().close);
+        let close_asked = outcome.as_ref().is_err_and(|refusal| refusal.answer().close);
         let unread = !self.finish_body(exchange, close_asked).await;
         if unread {
             peer.left_unread();
@@ -116,7 +116,7 @@ impl Shared {
             }
             // Few clients check the status of an image.
             self.deps.metrics.pixels_not_stored.inc();
-            tracing::debug!(code = refusal.looks().code, "a pixel's call was not stored");
+            tracing::debug!(code = refusal.answer().code, "a pixel's call was not stored");
             reply::as_image(reply)
         });
         let rules = CorsRules {

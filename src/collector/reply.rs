@@ -68,7 +68,7 @@ pub(super) enum Refusal {
 
 /// How a refusal appears to the client.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Looks {
+pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) code: &'static str,
     pub(super) message: String,
@@ -79,98 +79,100 @@ pub(super) struct Looks {
 
 impl Refusal {
     /// The status, code and message of each refusal. There is no wildcard arm: a new refusal must choose.
-    pub(super) fn looks(&self) -> Looks {
+    pub(super) fn answer(&self) -> Answer {
         use StatusCode as S;
-        let looks = |status, code, message: &str| Looks {
+        let answer = |status, code, message: &str| Answer {
             status,
             code,
             message: message.to_owned(),
             retry_after: None,
             close: false,
         };
-        let retry =
-            |looks: Looks, after: &RangeInclusive<u64>| Looks { retry_after: Some(after.clone()), ..looks };
-        let close = |looks: Looks| Looks { close: true, ..looks };
+        let retry = |answer: Answer, after: &RangeInclusive<u64>| Answer {
+            retry_after: Some(after.clone()),
+            ..answer
+        };
+        let close = |answer: Answer| Answer { close: true, ..answer };
         match self {
-            Self::NotFound => looks(S::NOT_FOUND, "not_found", "there is no route for this path"),
+            Self::NotFound => answer(S::NOT_FOUND, "not_found", "there is no route for this path"),
             Self::Method { allow } => {
-                looks(S::METHOD_NOT_ALLOWED, "method_not_allowed", &format!("this route accepts {allow}"))
+                answer(S::METHOD_NOT_ALLOWED, "method_not_allowed", &format!("this route accepts {allow}"))
             }
-            Self::UriTooLong { limit } => close(looks(
+            Self::UriTooLong { limit } => close(answer(
                 S::URI_TOO_LONG,
                 "uri_too_long",
                 &format!("the path and query are longer than {limit} bytes"),
             )),
-            Self::HeadTooLarge { limit } => close(looks(
+            Self::HeadTooLarge { limit } => close(answer(
                 S::REQUEST_HEADER_FIELDS_TOO_LARGE,
                 "headers_too_large",
                 &format!("the headers are longer than {limit} bytes"),
             )),
-            Self::UnknownCoding => looks(
+            Self::UnknownCoding => answer(
                 S::BAD_REQUEST,
                 "unsupported_encoding",
                 "content-encoding must be gzip (one layer) or identity",
             ),
-            Self::BodyTooLarge { limit } => close(looks(
+            Self::BodyTooLarge { limit } => close(answer(
                 S::BAD_REQUEST,
                 "payload_too_large",
                 &format!("the body is longer than {limit} bytes"),
             )),
-            Self::Decode(error) => decode_looks(*error),
+            Self::Decode(error) => decode_answer(*error),
             Self::BodyTimeout => {
-                close(looks(S::REQUEST_TIMEOUT, "body_timeout", "the body did not arrive in time"))
+                close(answer(S::REQUEST_TIMEOUT, "body_timeout", "the body did not arrive in time"))
             }
             Self::BodyBroken => {
-                close(looks(S::BAD_REQUEST, "incomplete_body", "the body ended before it was complete"))
+                close(answer(S::BAD_REQUEST, "incomplete_body", "the body ended before it was complete"))
             }
-            Self::Body(error) => looks(S::BAD_REQUEST, body_code(error), &error.to_string()),
-            Self::Authorization(AuthError::Malformed) => looks(
+            Self::Body(error) => answer(S::BAD_REQUEST, body_code(error), &error.to_string()),
+            Self::Authorization(AuthError::Malformed) => answer(
                 S::UNAUTHORIZED,
                 "invalid_write_key",
                 "the authorization header must be Basic with base64 of the write key and a colon",
             ),
             Self::Authorization(AuthError::Scheme) => {
-                looks(S::UNAUTHORIZED, "invalid_write_key", "the authorization scheme must be Basic")
+                answer(S::UNAUTHORIZED, "invalid_write_key", "the authorization scheme must be Basic")
             }
-            Self::Authorization(AuthError::Bearer) => looks(
+            Self::Authorization(AuthError::Bearer) => answer(
                 S::UNAUTHORIZED,
                 "invalid_write_key",
                 "bearer tokens are not accepted: send a write key",
             ),
-            Self::NoWriteKey => looks(S::UNAUTHORIZED, "invalid_write_key", "the request has no write key"),
+            Self::NoWriteKey => answer(S::UNAUTHORIZED, "invalid_write_key", "the request has no write key"),
             Self::UnreadablePixel => {
-                looks(S::BAD_REQUEST, "bad_pixel_data", "the query contains no readable call or write key")
+                answer(S::BAD_REQUEST, "bad_pixel_data", "the query contains no readable call or write key")
             }
             Self::UnknownWriteKey => {
-                looks(S::UNAUTHORIZED, "invalid_write_key", "the write key belongs to no source")
+                answer(S::UNAUTHORIZED, "invalid_write_key", "the write key belongs to no source")
             }
-            Self::TooManySources => looks(
+            Self::TooManySources => answer(
                 S::UNAUTHORIZED,
                 "too_many_sources",
                 "every write key becomes a source, and the limit of sources is reached",
             ),
             Self::UnknownSettingsKey => {
-                looks(S::NOT_FOUND, "invalid_write_key", "the write key belongs to no source")
+                answer(S::NOT_FOUND, "invalid_write_key", "the write key belongs to no source")
             }
             Self::TooManyBytes => close(retry(
-                looks(S::SERVICE_UNAVAILABLE, "overloaded", "too many requests are being read"),
+                answer(S::SERVICE_UNAVAILABLE, "overloaded", "too many requests are being read"),
                 &SOON,
             )),
-            Self::Append(error) => append_looks(*error),
+            Self::Append(error) => append_answer(*error),
             Self::TooFast { wait } => {
                 let seconds = wait.as_secs().saturating_add(1).clamp(1, *LATER.end());
-                let looks = looks(
+                let answer = answer(
                     S::TOO_MANY_REQUESTS,
                     "rate_limited",
                     "this source exceeds its rate limit; retry after the time in retry-after",
                 );
-                retry(looks, &(seconds..=seconds.saturating_add(2).min(*LATER.end())))
+                retry(answer, &(seconds..=seconds.saturating_add(2).min(*LATER.end())))
             }
             Self::TooSlow => {
-                retry(looks(S::SERVICE_UNAVAILABLE, "too_slow", "the calls were not stored in time"), &SOON)
+                retry(answer(S::SERVICE_UNAVAILABLE, "too_slow", "the calls were not stored in time"), &SOON)
             }
             Self::Draining => close(retry(
-                looks(S::SERVICE_UNAVAILABLE, "draining", "the collector is shutting down"),
+                answer(S::SERVICE_UNAVAILABLE, "draining", "the collector is shutting down"),
                 &SOON,
             )),
         }
@@ -178,25 +180,25 @@ impl Refusal {
 
     /// The answer.
     pub(super) fn reply(&self, random: &dyn Random) -> Reply {
-        let looks = self.looks();
+        let answer = self.answer();
         let body =
-            ErrorBody { success: false, code: looks.code, message: &looks.message, error: &looks.message };
-        let mut reply = json(looks.status, &body);
+            ErrorBody { success: false, code: answer.code, message: &answer.message, error: &answer.message };
+        let mut reply = json(answer.status, &body);
         let headers = reply.headers_mut();
-        if let Some(range) = looks.retry_after {
+        if let Some(range) = answer.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(drawn(&range, random)));
         }
         if let Self::Method { allow } = self {
             headers.insert(ALLOW, HeaderValue::from_static(allow));
         }
-        if looks.close {
+        if answer.close {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         reply
     }
 }
 
-fn decode_looks(error: DecodeError) -> Looks {
+fn decode_answer(error: DecodeError) -> Answer {
     let (code, message, close) = match error {
         // Callers that know the limit report it; this arm only gives the code.
         DecodeError::TooLarge => ("payload_too_large", "the body is too long", true),
@@ -204,7 +206,7 @@ fn decode_looks(error: DecodeError) -> Looks {
         DecodeError::TruncatedGzip => ("invalid_gzip", "the gzip data ends too early", false),
         DecodeError::DoubleGzip => ("invalid_gzip", "the body is gzip inside gzip; send one layer", false),
     };
-    Looks { status: StatusCode::BAD_REQUEST, code, message: message.to_owned(), retry_after: None, close }
+    Answer { status: StatusCode::BAD_REQUEST, code, message: message.to_owned(), retry_after: None, close }
 }
 
 fn body_code(error: &BodyError) -> &'static str {
@@ -226,7 +228,7 @@ impl From<IngestError> for Refusal {
     }
 }
 
-fn append_looks(error: AppendError) -> Looks {
+fn append_answer(error: AppendError) -> Answer {
     let (status, code, retry_after) = match error {
         AppendError::TooLarge => (StatusCode::BAD_REQUEST, "payload_too_large", None),
         AppendError::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy", Some(SOON)),
@@ -235,7 +237,7 @@ fn append_looks(error: AppendError) -> Looks {
         AppendError::DayOver => (StatusCode::SERVICE_UNAVAILABLE, "day_over", Some(SOON)),
         AppendError::Stopped => (StatusCode::SERVICE_UNAVAILABLE, "spool_stopped", Some(LATER)),
     };
-    Looks { status, code, message: error.to_string(), retry_after, close: false }
+    Answer { status, code, message: error.to_string(), retry_after, close: false }
 }
 
 fn drawn(range: &RangeInclusive<u64>, random: &dyn Random) -> u64 {
@@ -348,10 +350,10 @@ mod tests {
     #[test]
     fn every_refusal_has_the_status_that_sdks_need() {
         let check = |refusal: Refusal, status: u16, code: &str| {
-            let looks = refusal.looks();
-            assert_eq!((looks.status.as_u16(), looks.code), (status, code), "{refusal:?}");
+            let answer = refusal.answer();
+            assert_eq!((answer.status.as_u16(), answer.code), (status, code), "{refusal:?}");
             // Without it, SDKs retry at once, or never.
-            assert_eq!(looks.retry_after.is_some(), matches!(status, 429 | 503), "{refusal:?}");
+            assert_eq!(answer.retry_after.is_some(), matches!(status, 429 | 503), "{refusal:?}");
             for seed in [0, 1, 59, u64::MAX] {
                 let reply = refusal.reply(&Always(seed));
                 let after =

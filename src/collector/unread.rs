@@ -14,7 +14,7 @@ use crate::lock::lock;
 const READING: Duration = Duration::from_millis(20);
 /// All connections are examined at most this often, even while the limit is exceeded: examining 20,000 of
 /// them takes about a millisecond.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
+const CHECK_EVERY: Duration = Duration::from_millis(10);
 
 /// Unread answers in the whole process.
 #[derive(Debug)]
@@ -111,7 +111,7 @@ impl UnreadAnswers {
     pub(super) fn make_room(&self, now: Duration) {
         // Only one task at a time needs to do this.
         let Ok(mut connections) = self.connections.try_lock() else { return };
-        if connections.looked_at.is_some_and(|at| now < at + LOOK_EVERY) {
+        if connections.looked_at.is_some_and(|at| now < at + CHECK_EVERY) {
             return;
         }
         connections.looked_at = Some(now);

@@ -9,7 +9,7 @@ use super::load::{Content, Loaded, Loader};
 use super::problem::ConfigError;
 
 /// How often the files are checked.
-pub const LOOK_EVERY: Duration = Duration::from_secs(2);
+pub const CHECK_EVERY: Duration = Duration::from_secs(2);
 /// How long a changed file must stay the same before it is loaded. An editor may still be writing it, and
 /// half a file can be valid with fewer sources.
 pub const SETTLED_AFTER: Duration = Duration::from_millis(250);
@@ -21,20 +21,20 @@ pub struct Watcher {
     seen: Content,
     hangups: watch::Receiver<u64>,
     asked: bool,
-    look_every: Duration,
+    check_every: Duration,
 }
 
 impl Watcher {
     /// Watches the files that `loader` reads, starting from the state `loaded`. `hangups` changes at each
     /// SIGHUP ([`crate::runtime::shutdown::hangups`]).
     pub fn new(loader: Loader, loaded: &Loaded, hangups: watch::Receiver<u64>) -> Self {
-        Self { loader, seen: loaded.content.clone(), hangups, asked: false, look_every: LOOK_EVERY }
+        Self { loader, seen: loaded.content.clone(), hangups, asked: false, check_every: CHECK_EVERY }
     }
 
-    /// Checks at this interval instead of [`LOOK_EVERY`].
+    /// Checks at this interval instead of [`CHECK_EVERY`].
     #[must_use]
-    pub fn look_every(self, look_every: Duration) -> Self {
-        Self { look_every, ..self }
+    pub fn check_every(self, check_every: Duration) -> Self {
+        Self { check_every, ..self }
     }
 
     /// Waits for a change or a SIGHUP and returns the result of loading. Each content is returned once, valid
@@ -48,7 +48,7 @@ impl Watcher {
         loop {
             if !self.asked {
                 tokio::select! {
-                    () = tokio::time::sleep(self.look_every) => {}
+                    () = tokio::time::sleep(self.check_every) => {}
                     () = hung_up(&mut self.hangups) => self.asked = true,
                 }
             }
@@ -58,7 +58,7 @@ impl Watcher {
             }
             let (mut content, mut loaded) = self.read(Loader::look).await?;
             while !self.asked && content != self.seen {
-                tokio::time::sleep(SETTLED_AFTER.min(self.look_every)).await;
+                tokio::time::sleep(SETTLED_AFTER.min(self.check_every)).await;
                 let before = content;
                 (content, loaded) = self.read(Loader::look).await?;
                 if content == before {

@@ -20,7 +20,7 @@ pub struct Flushed {
 }
 
 /// Minimum time between two checks whether a flush is done.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+const CHECK_EVERY: Duration = Duration::from_millis(20);
 /// How long to rest after a check, for each batch checked.
 const REST_PER_BATCH: Duration = Duration::from_micros(50);
 
@@ -34,7 +34,7 @@ pub(super) async fn flush(shared: &Arc<Shared>, source: Option<&SourceId>, wait:
         .filter(|batch| wanted(&batch.key))
         .map(|batch| (batch.key, batch.last))
         .collect();
-    shared.wishes.ask(targets.clone());
+    shared.requests.ask(targets.clone());
     for pending in log.pending_seals() {
         let seal = pending.seal;
         if wanted(&seal.batch) {
@@ -50,7 +50,7 @@ pub(super) async fn flush(shared: &Arc<Shared>, source: Option<&SourceId>, wait:
         if flushed.pending == 0 || tokio::time::Instant::now() >= deadline || shared.stop.is_cancelled() {
             return flushed;
         }
-        tokio::time::sleep(LOOK_EVERY.max(rest)).await;
+        tokio::time::sleep(CHECK_EVERY.max(rest)).await;
     }
 }
 

@@ -9,80 +9,41 @@
 //!
 //! # The way of a batch
 //!
-//! | step | files |
+//! | folder | step |
 //! | --- | --- |
-//! | it is due | `scheduler.rs` checks it, `due.rs` decides. `measure.rs`, `estimate.rs` and `sizes.rs` estimate the size of its object |
-//! | one object | `one_object.rs` finds its destination, encodes it (`encode.rs`, `give_way.rs`) into a staged object (`staging.rs`), and seals it |
-//! | put until the store has it | `deliver_until.rs` puts, judges the answer (`after_put.rs`) and waits (`reached.rs`). `put_object.rs` and `sealed_object.rs` hold what is specific to objects: they are parked (`parking.rs`), made again (`make_again.rs`), or in conflict (`conflict.rs`) |
-//! | commit | `commit.rs` notes that the store has it |
-//! | its day is over | `closing.rs` has `marker.rs` put the day's marker, and calls the hook (`closed_day.rs`) |
+//! | `schedule` | 1. which batches are due |
+//! | `make` | 2. one object is made of a batch, and sealed |
+//! | `put` | 3. it is put until the store has it, and committed |
+//! | `days` | 4. a day is over and all of it is in the store: its marker is put, and the hook is called |
+//! | `failures` | beside them: which puts fail, which sources are refused because of it, and the alarms |
 //!
-//! Failures are judged separately: `health.rs` records which puts fail, `share.rs` divides the spool among
-//! the failing parties, `judge.rs` calls both at each check and raises the alarms, and `encryption.rs`
-//! compares how objects are encrypted with what was requested.
+//! The files beside the folders serve all steps. `shared` lists the state that the tasks share; `busy` and
+//! `under_way` keep one task for each piece of work; `blocking` runs what waits for the disk; `supervise`
+//! restarts work whose task panicked, and resumes work that an earlier process left. `flush` delivers
+//! everything now. `clock_watch` notices a clock that was set back, and `ledger_watch` a ledger that does not
+//! balance.
 //!
-//! `supervise.rs` restarts work whose task panicked, and resumes work that an earlier process left.
-//! `clock_watch.rs` notices a clock that was set back, and `ledger_watch.rs` a ledger that does not balance.
-//!
-//! `shared.rs` lists the state that the tasks share. `work.rs` runs blocking work. No two files use each
-//! other (`tests/suite/tidy.rs`).
+//! No two files use each other (`tests/suite/tidy.rs`).
 
-// It is due.
-mod due;
-mod estimate;
-mod measure;
-mod scheduler;
-mod sizes;
+pub mod days;
+pub mod failures;
+pub mod make;
+mod put;
+mod schedule;
 
-// One object.
-pub mod encode;
-mod give_way;
-mod one_object;
-pub mod staging;
-
-// Put until the store has it, and committed.
-pub mod after_put;
-mod commit;
-mod conflict;
-mod deliver_until;
-mod make_again;
-mod parking;
-mod put_object;
-mod reach;
-mod reached;
-mod sealed_object;
-
-// Its day is over.
-mod closed_day;
-pub mod closing;
-mod closing_days;
-mod marker;
-
-// Failures.
-mod encryption;
-mod failing;
-mod health;
-mod judge;
-pub mod share;
-
-// Supervision, and requests from outside.
+mod blocking;
 mod busy;
 mod clock_watch;
 mod flush;
 mod gauges;
 mod ledger_watch;
+mod parts;
 pub mod progress;
 mod repeated;
-mod supervise;
-mod under_way;
-mod wishes;
-
-// Used by all of them.
-mod parts;
 pub mod settings;
 mod shared;
-mod ways;
-mod work;
+mod supervise;
+mod under_way;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -92,8 +53,8 @@ use tokio::task::JoinHandle;
 
 pub use flush::Flushed;
 pub use parts::Parts;
+pub use put::targets::put_targets;
 pub use settings::{DeliverySettings, DiskWork};
-pub use ways::ways;
 
 use crate::batch::AFTER_DAY;
 use crate::log::{Difference, OpenBatch};
@@ -124,7 +85,7 @@ impl Delivery {
         supervise::resume_all(&shared);
         let scheduler = {
             let shared = Arc::clone(&shared);
-            let start = move || scheduler::run(Arc::clone(&shared));
+            let start = move || schedule::scheduler::run(Arc::clone(&shared));
             tokio::spawn(tasks::keep(alarms, "scheduler", start))
         };
         (Self { shared }, scheduler)
@@ -139,9 +100,9 @@ impl Delivery {
     /// are due at once. Objects that wait for a destination are retried soon, because the new configuration
     /// may have fixed it.
     pub fn set_removed(&self, removed: BTreeSet<SourceId>) {
-        self.shared.wishes.set_removed(removed);
+        self.shared.requests.set_removed(removed);
         self.shared.forget_mismatches();
-        self.shared.ways.tell_all();
+        self.shared.targets.retry_all();
         self.shared.kick.notify_one();
     }
 
@@ -178,7 +139,7 @@ impl Delivery {
     /// Makes everything due, waits up to `grace` for it to be delivered, and ends all tasks. What is not
     /// delivered by then is still in the spool.
     pub async fn shutdown(self, deliver: bool, grace: Duration) -> Drained {
-        self.shared.wishes.shut_down(deliver);
+        self.shared.requests.shut_down(deliver);
         if deliver {
             flush::flush(&self.shared, None, grace).await;
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::closed_day::DayHook;
+use super::days::closed_day::DayHook;
 use crate::alarms::Alarms;
 use crate::log::Log;
 use crate::metrics::Metrics;

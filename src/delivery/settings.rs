@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::staging::OBJECT_IN_MEMORY_MAX;
+use super::make::staging::OBJECT_IN_MEMORY_MAX;
 use crate::batch::DueRule;
 use crate::object::ObjectTags;
 use crate::retry::Backoff;
@@ -20,7 +20,7 @@ pub const SEALED_PER_DESTINATION: usize = 64;
 /// Minimum for the number of objects encoded at once, over all destinations.
 pub const ENCODERS_MIN: usize = 2;
 /// How often all batches are checked.
-pub const LOOK_EVERY: Duration = Duration::from_millis(100);
+pub const CHECK_EVERY: Duration = Duration::from_millis(100);
 /// Refusals in a row that raise an alarm.
 pub const REFUSALS_BEFORE_ALARM: u32 = 3;
 /// An alarm is raised if no put to a destination succeeds for this long. Shorter outages are common, and end

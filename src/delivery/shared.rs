@@ -5,11 +5,11 @@
 //!
 //! | struct | what it owns |
 //! | --- | --- |
-//! | [`Ways`] | the slots of each way to a store |
+//! | [`PutTargets`] | the slots of each target of puts |
 //! | [`BusyBatches`] | which batches have a task |
 //! | [`TasksUnderWay`] | which sealed objects have a task, and the panics |
 //! | [`ClosingDays`] | which days have a task, and why they wait |
-//! | [`Wishes`] | requests from outside: flushes, removed sources, the shutdown |
+//! | [`DueRequests`] | requests from outside: flushes, removed sources, the shutdown |
 //! | [`Sizes`] | how well lines compress |
 //! | [`Failing`] | which puts fail, what each failing party may hold, which sources are refused, conflicts |
 //! | [`Mismatches`] | destinations that encrypt differently from what was requested |
@@ -23,18 +23,18 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::busy::BusyBatches;
-use super::closing_days::ClosingDays;
-use super::encryption::Mismatches;
-use super::failing::Failing;
+use super::days::closing_days::ClosingDays;
+use super::failures::encryption_mismatch::Mismatches;
+use super::failures::failing::Failing;
+use super::make::staging::Staging;
 use super::parts::Parts;
 use super::progress::Progress;
+use super::put::targets::PutTargets;
 use super::repeated::Repeated;
+use super::schedule::requests::DueRequests;
+use super::schedule::sizes::Sizes;
 use super::settings::DeliverySettings;
-use super::sizes::Sizes;
-use super::staging::Staging;
 use super::under_way::TasksUnderWay;
-use super::ways::Ways;
-use super::wishes::Wishes;
 
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -44,11 +44,11 @@ pub(super) struct Shared {
     /// Limits the objects that are encoded at once.
     pub(super) encoders: Semaphore,
 
-    pub(super) ways: Ways,
+    pub(super) targets: PutTargets,
     pub(super) busy: Arc<BusyBatches>,
     pub(super) under_way: Arc<TasksUnderWay>,
     pub(super) closing_days: Arc<ClosingDays>,
-    pub(super) wishes: Wishes,
+    pub(super) requests: DueRequests,
     pub(super) sizes: Arc<Sizes>,
     pub(super) failing: Failing,
     pub(super) mismatches: Mismatches,
@@ -70,11 +70,11 @@ impl Shared {
         Arc::new(Self {
             staging: Staging::new(disk, settings.object_in_memory_max, in_memory),
             encoders: Semaphore::new(settings.encoders),
-            ways: Ways::default(),
+            targets: PutTargets::default(),
             busy: Arc::new(BusyBatches::new(Arc::clone(&kick))),
             under_way: Arc::new(TasksUnderWay::new(Arc::clone(&kick), Arc::clone(&parts.alarms))),
             closing_days: Arc::default(),
-            wishes: Wishes::default(),
+            requests: DueRequests::default(),
             sizes: Arc::new(Sizes::new(settings.rule.max_bytes)),
             failing: Failing::default(),
             mismatches: Mismatches::default(),

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::busy::Hold;
-use super::conflict::raise_conflict;
-use super::put_object;
+use super::put::conflict::raise_conflict;
+use super::put::put_object;
 use super::shared::Shared;
 use super::under_way::Work;
 use crate::alarms::AlarmKind;
@@ -90,7 +90,7 @@ fn resume(shared: &Arc<Shared>, pending: PendingSeal) {
         let (shared, _under_way) = (shared_of_task, under_way);
         let batch = seal.batch.clone();
         let resumed = async {
-            let slots = shared.ways.slots(&seal.destination);
+            let slots = shared.targets.slots(&seal.destination);
             let hold = match busy {
                 Some(busy) => {
                     let place = Arc::clone(&slots.sealed).acquire_owned().await.ok();

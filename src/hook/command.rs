@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStderr};
 use tokio::time::timeout;
 
-use crate::delivery::closing::ClosedDay;
+use crate::delivery::days::closed_day::ClosedDay;
 use crate::words::{date, outside_text};
 
 /// Bytes of the command's standard error to keep.
@@ -35,7 +35,7 @@ impl Command {
     /// Runs the command, with the message on its standard input and the day in its environment. Only exit
     /// code 0 means success. When dropped, this kills the command and everything that it started in its
     /// process group.
-    pub(super) async fn tell(&self, day: &ClosedDay, message: &[u8]) -> Result<(), String> {
+    pub(super) async fn call(&self, day: &ClosedDay, message: &[u8]) -> Result<(), String> {
         let mut child = tokio::process::Command::new(&self.program)
             .args(&self.arguments)
             .env("FOREBAY_SOURCE", day.marker.source.as_str())
@@ -159,7 +159,7 @@ mod tests {
     use tokio::task::JoinSet;
 
     use super::*;
-    use crate::delivery::closing::DayHook as _;
+    use crate::delivery::days::closed_day::DayHook as _;
     use crate::hook::{COMMANDS_MAX, Hooks};
     use crate::object::closed_marker::VERSION;
     use crate::object::{BucketString, ClosedMarker};
@@ -183,7 +183,7 @@ mod tests {
 
     async fn sh(script: &str) -> Result<(), String> {
         let words = ["sh", "-c", script].map(str::to_owned);
-        Command::new(&words).unwrap().tell(&day(), b"{}").await
+        Command::new(&words).unwrap().call(&day(), b"{}").await
     }
 
     #[tokio::test]
@@ -195,7 +195,7 @@ mod tests {
             "failed with exit status: 1: no such table"
         );
         let missing = Command::new(&["/no/such/program".to_owned()]).unwrap();
-        assert!(missing.tell(&day(), b"{}").await.unwrap_err().starts_with("cannot start: "));
+        assert!(missing.call(&day(), b"{}").await.unwrap_err().starts_with("cannot start: "));
     }
 
     #[tokio::test]
@@ -232,7 +232,7 @@ mod tests {
         let mut telling = JoinSet::new();
         for _ in 0..=COMMANDS_MAX {
             let hooks = Arc::clone(&hooks);
-            telling.spawn(async move { hooks.tell(&day()).await });
+            telling.spawn(async move { hooks.call(&day()).await });
         }
         for told in telling.join_all().await {
             assert_eq!(told, Err("command sh: timed out after 1 s".to_owned()));

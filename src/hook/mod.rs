@@ -14,7 +14,7 @@ pub use command::Command;
 pub use webhook::Webhook;
 
 use crate::boxed_future::BoxFuture;
-use crate::delivery::closing::{ClosedDay, DayHook};
+use crate::delivery::days::closed_day::{ClosedDay, DayHook};
 use crate::object::ClosedMarker;
 use crate::words::about_seconds;
 
@@ -58,17 +58,17 @@ fn message(day: &ClosedDay) -> Result<Vec<u8>, String> {
 }
 
 impl DayHook for Hooks {
-    fn tell<'a>(&'a self, day: &'a ClosedDay) -> BoxFuture<'a, Result<(), String>> {
+    fn call<'a>(&'a self, day: &'a ClosedDay) -> BoxFuture<'a, Result<(), String>> {
         Box::pin(async move {
             let message = message(day)?;
             let late = |_| format!("timed out after {}", about_seconds(self.timeout.as_secs()));
             if let Some(webhook) = &self.webhook {
-                let told = tokio::time::timeout(self.timeout, webhook.tell(message.clone())).await;
+                let told = tokio::time::timeout(self.timeout, webhook.call(message.clone())).await;
                 told.map_err(late).flatten().map_err(|why| format!("{webhook}: {why}"))?;
             }
             if let Some(command) = &self.command {
                 let _running = self.running.acquire().await.map_err(|error| error.to_string())?;
-                let told = tokio::time::timeout(self.timeout, command.tell(day, &message)).await;
+                let told = tokio::time::timeout(self.timeout, command.call(day, &message)).await;
                 told.map_err(late).flatten().map_err(|why| format!("{command}: {why}"))?;
             }
             Ok(())

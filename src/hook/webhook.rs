@@ -31,7 +31,7 @@ impl Webhook {
     }
 
     /// Posts the message. Only a 2xx means success; redirects are not followed.
-    pub(super) async fn tell(&self, message: Vec<u8>) -> Result<(), String> {
+    pub(super) async fn call(&self, message: Vec<u8>) -> Result<(), String> {
         let request = Request::builder()
             .method(Method::POST)
             .uri(self.to.clone())

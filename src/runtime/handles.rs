@@ -12,8 +12,8 @@ pub const HANDLES_MIN: u64 = 256;
 /// staged by 16 blocking and a few background threads (50); configuration, certificates, name lookups,
 /// credentials, hooks (18).
 pub const OWN_HANDLES: u64 = 128;
-/// Handles for each way to a store: 8 puts at once, each with a connection and the file that it sends.
-pub const HANDLES_PER_WAY: u64 = 16;
+/// Handles for each target of puts: 8 puts at once, each with a connection and the file that it sends.
+pub const HANDLES_PER_TARGET: u64 = 16;
 /// Stores get at most this fraction (1/8) of the handles. Beyond it, a put that finds none is retried.
 const STORES_SHARE: u64 = 8;
 /// The admin listener gets at most this fraction (1/8) of the handles, and so does the S3 server of `dev`.
@@ -28,8 +28,8 @@ pub struct Wanted {
     pub admin: usize,
     /// Connections to the S3 server of `dev`.
     pub dev_s3: usize,
-    /// Ways to stores: distinct buckets, roles and keys.
-    pub ways: usize,
+    /// Distinct targets of puts: buckets, roles and keys.
+    pub put_targets: usize,
 }
 
 /// How many connections each listener may have open.
@@ -79,7 +79,7 @@ pub fn fit(limit: u64, wanted: Wanted) -> Result<Fitted, TooFew> {
     let number = |handles: u64| usize::try_from(handles).unwrap_or(usize::MAX);
     let admin = wanted.admin.min(number(limit / LISTENER_SHARE));
     let dev_s3 = wanted.dev_s3.min(number(limit / LISTENER_SHARE));
-    let stores = HANDLES_PER_WAY.saturating_mul(wanted.ways as u64).min(limit / STORES_SHARE);
+    let stores = HANDLES_PER_TARGET.saturating_mul(wanted.put_targets as u64).min(limit / STORES_SHARE);
     let left = limit - OWN_HANDLES - stores - admin as u64 - dev_s3 as u64;
     Ok(Fitted { connections: wanted.connections.min(number(left)), admin, dev_s3 })
 }
@@ -88,7 +88,7 @@ pub fn fit(limit: u64, wanted: Wanted) -> Result<Fitted, TooFew> {
 mod tests {
     use super::*;
 
-    const WANTED: Wanted = Wanted { connections: 20_000, admin: 256, dev_s3: 0, ways: 1 };
+    const WANTED: Wanted = Wanted { connections: 20_000, admin: 256, dev_s3: 0, put_targets: 1 };
 
     #[test]
     fn connections_get_what_the_process_does_not_need() {
@@ -102,18 +102,18 @@ mod tests {
         check(1_024, WANTED, (1_024 - 128 - 16 - 128, 128, 0));
         check(1_024, Wanted { connections: 10, ..WANTED }, (10, 128, 0));
         check(256, WANTED, (256 - 128 - 16 - 32, 32, 0));
-        // However many ways there are, and in `dev`, some connections are left.
-        check(256, Wanted { ways: 1_000, ..WANTED }, (64, 32, 0));
+        // However many targets there are, and in `dev`, some connections are left.
+        check(256, Wanted { put_targets: 1_000, ..WANTED }, (64, 32, 0));
         check(256, Wanted { dev_s3: 512, ..WANTED }, (48, 32, 32));
-        check(20_000, Wanted { ways: 10_000, ..WANTED }, (20_000 - 128 - 2_500 - 256, 256, 0));
+        check(20_000, Wanted { put_targets: 10_000, ..WANTED }, (20_000 - 128 - 2_500 - 256, 256, 0));
     }
 
     #[test]
     fn handles_given_away_never_exceed_the_limit() {
         for limit in HANDLES_MIN..3_000 {
-            for ways in [0, 1, 2, 7, 500] {
+            for put_targets in [0, 1, 2, 7, 500] {
                 for dev_s3 in [0, 512] {
-                    let fitted = fit(limit, Wanted { ways, dev_s3, ..WANTED }).unwrap();
+                    let fitted = fit(limit, Wanted { put_targets, dev_s3, ..WANTED }).unwrap();
                     let given = (fitted.connections + fitted.admin + fitted.dev_s3) as u64;
                     assert!(given + OWN_HANDLES <= limit && fitted.connections > 0, "{limit} {fitted:?}");
                 }

@@ -31,7 +31,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 use self::clients::{Access, Clients};
 use self::default_chain::DefaultChain;
-use self::error::{Context, Told, store_error};
+use self::error::{Context, ErrorAndRegion, store_error};
 pub use self::error::{failure, no_credentials};
 use self::process::Process;
 pub use self::proxy::{direct_client, is_loopback};
@@ -215,17 +215,23 @@ impl S3Store {
     }
 
     /// After a failure, corrects the remembered region and invalidates credentials as needed.
-    fn failed(&self, destination: &Destination, context: Context<'_>, used: &Used, told: Told) -> StoreError {
-        if told.error.fault == Fault::Expired {
+    fn failed(
+        &self,
+        destination: &Destination,
+        context: Context<'_>,
+        used: &Used,
+        failed: ErrorAndRegion,
+    ) -> StoreError {
+        if failed.error.fault == Fault::Expired {
             used.access.expired(used.generation);
         }
-        if told.error.fault == Fault::Refused && told.error.status == Some(403) {
+        if failed.error.fault == Fault::Refused && failed.error.status == Some(403) {
             used.access.refused(used.generation);
         }
-        if told.error.fault == Fault::Region {
-            self.regions.correct(destination.bucket.bucket(), context.region, told.region.as_deref());
+        if failed.error.fault == Fault::Region {
+            self.regions.correct(destination.bucket.bucket(), context.region, failed.region.as_deref());
         }
-        told.error
+        failed.error
     }
 
     /// The current credentials for a destination.
@@ -285,8 +291,8 @@ impl S3Store {
         let stored = match answer {
             Ok(stored) => stored,
             Err(err) => {
-                let told = store_error(context, &err);
-                return Err(self.failed(to, context, &used, told));
+                let failed = store_error(context, &err);
+                return Err(self.failed(to, context, &used, failed));
             }
         };
         match stored.checksum_crc32() {
@@ -327,8 +333,8 @@ impl S3Store {
         let head = match request.send().await {
             Ok(head) => head,
             Err(err) => {
-                let told = store_error(context, &err);
-                return Err(self.failed(destination, context, &used, told));
+                let failed = store_error(context, &err);
+                return Err(self.failed(destination, context, &used, failed));
             }
         };
         Ok(Head {

@@ -18,7 +18,7 @@ const FINDINGS_MAX: usize = 10;
 #[derive(Clone, Debug)]
 pub enum Asked {
     /// The answer of the collector that issued the receipt.
-    Told(ReceiptStatus),
+    Answered(ReceiptStatus),
     /// The state of calls that are not yet delivered is unknown.
     Nothing {
         /// Why.
@@ -32,7 +32,7 @@ impl Asked {
     /// The bucket of the source, as reported by the collector.
     pub fn bucket(&self) -> Option<&str> {
         match self {
-            Self::Told(status) => status.bucket.as_deref(),
+            Self::Answered(status) => status.bucket.as_deref(),
             Self::Nothing { bucket, .. } => bucket.as_deref(),
         }
     }
@@ -40,7 +40,7 @@ impl Asked {
     /// Why the collector's state is unknown.
     pub fn why_nothing(&self) -> Option<&str> {
         match self {
-            Self::Told(_) => None,
+            Self::Answered(_) => None,
             Self::Nothing { why, .. } => Some(why),
         }
     }
@@ -142,7 +142,7 @@ impl ReceiptReport {
         let whole = |state| Positions { first: receipt.first, last: receipt.last, state };
         let positions = match asked {
             Asked::Nothing { .. } => vec![whole(State::NotFound { why: CANNOT_SAY })],
-            Asked::Told(status) => status.positions.iter().map(told).collect(),
+            Asked::Answered(status) => status.positions.iter().map(positions_of).collect(),
         };
         Self {
             receipt,
@@ -210,8 +210,8 @@ impl ReceiptReport {
         for positions in &self.positions {
             let Positions { first, last, state } = positions;
             let (heading, line) = match state {
-                State::Delivered(line) => (self.object("delivered", line), told_line(line)),
-                State::Rejected(line) => (self.object("rejected", line), told_line(line)),
+                State::Delivered(line) => (self.object("delivered", line), describe_line(line)),
+                State::Rejected(line) => (self.object("rejected", line), describe_line(line)),
                 State::OnItsWay { collector } => on_its_way(collector),
                 State::NotFound { why } => ("not found".to_owned(), (*why).to_owned()),
             };
@@ -248,7 +248,7 @@ impl ReceiptReport {
     }
 }
 
-fn told(status: &PositionsStatus) -> Positions {
+fn positions_of(status: &PositionsStatus) -> Positions {
     use ReceiptState as S;
     let state = match status.state {
         S::Pending | S::Sealed | S::Parked | S::Conflict => State::OnItsWay { collector: status.clone() },
@@ -300,7 +300,7 @@ fn numbers(first: u64, last: u64) -> String {
     if first == last { format!("position {first}") } else { format!("positions {first} to {last}") }
 }
 
-fn told_line(line: &Line) -> String {
+fn describe_line(line: &Line) -> String {
     let mut told = format!("line {}, received {}", line.line, outside_text(&line.received_at));
     let about = [("", &line.reason), ("", &line.kind), ("messageId ", &line.message_id)];
     for (name, text) in about {

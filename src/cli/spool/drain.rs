@@ -13,7 +13,8 @@ use crate::cli::node::{Outside, open_disk};
 use crate::cli::say;
 use crate::cli::serve::{delivery_settings, hooks, spool_options, store_settings};
 use crate::config::{Environment, Loader};
-use crate::delivery::closing::{DayHook, last_over};
+use crate::delivery::days::closed_day::DayHook;
+use crate::delivery::days::closing::last_over;
 use crate::delivery::{Delivery, DeliverySettings, Parts};
 use crate::disk::read_only::ReadOnlyDisk;
 use crate::log::{DayStage, Log};
@@ -37,7 +38,7 @@ const OBJECT_BYTES: u64 = 100_000_000;
 /// The longest wait between attempts: a person is waiting.
 const BACKOFF: Backoff = Backoff { first: Duration::from_millis(200), cap: Duration::from_secs(5) };
 /// The interval at which undelivered batches and unclosed days are counted.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+const CHECK_EVERY: Duration = Duration::from_millis(500);
 /// The drain gives up after this time without a delivery or a closed day, plus the timeout of a hook. Nothing
 /// is lost: the same command continues where it stopped.
 const STALLED_AFTER: Duration = Duration::from_secs(120);
@@ -253,7 +254,7 @@ async fn deliver(
             return waits_for(delivery);
         }
         tokio::select! {
-            _ = delivery.flush(None, LOOK_EVERY) => {}
+            _ = delivery.flush(None, CHECK_EVERY) => {}
             () = shutdown.orderly.cancelled() => return "stopped by a signal; run the same command again to continue".to_owned(),
         }
         let reason = stopped.borrow().clone();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::cli::args::{ResolveAction, SpoolResolveArgs};
 use crate::cli::failure::Failure;
-use crate::delivery::encode::LEVEL_AT_LEISURE;
+use crate::delivery::make::encode::LEVEL_AT_LEISURE;
 use crate::disk::Disk;
 use crate::disk::DiskFile;
 use crate::disk::read_all;

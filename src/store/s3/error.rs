@@ -29,7 +29,7 @@ pub(super) struct Context<'a> {
 
 /// A converted failure, with the region that the answer names.
 #[derive(Debug)]
-pub(super) struct Told {
+pub(super) struct ErrorAndRegion {
     pub(super) error: StoreError,
     pub(super) region: Option<String>,
 }
@@ -52,12 +52,12 @@ impl fmt::Display for NotAssumed {
 impl Error for NotAssumed {}
 
 /// Converts the failure of a store request, including a role that could not be assumed and a wrong region.
-pub(super) fn store_error<E>(context: Context<'_>, err: &Failure<E>) -> Told
+pub(super) fn store_error<E>(context: Context<'_>, err: &Failure<E>) -> ErrorAndRegion
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
     if let Some(NotAssumed(why)) = chain(err).find_map(|err| err.downcast_ref::<NotAssumed>()) {
-        return Told { error: why.clone(), region: None };
+        return ErrorAndRegion { error: why.clone(), region: None };
     }
     let body = err.raw_response().and_then(|raw| raw.body().bytes());
     let region = region_header(err).or_else(|| body.and_then(region_in_error_body));
@@ -68,7 +68,7 @@ where
     if elsewhere && error.code.is_none() && matches!(error.status, Some(301 | 307 | 400)) {
         error.fault = Fault::Region;
     }
-    Told { error, region: region.map(str::to_owned) }
+    ErrorAndRegion { error, region: region.map(str::to_owned) }
 }
 
 /// Converts the failure of a request to any service.

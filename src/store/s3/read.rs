@@ -101,8 +101,8 @@ impl S3Store {
         let page = match request.send().await {
             Ok(page) => page,
             Err(err) => {
-                let told = store_error(context, &err);
-                return Err(self.failed(destination, context, &used, told));
+                let failed = store_error(context, &err);
+                return Err(self.failed(destination, context, &used, failed));
             }
         };
         let encoded = page.encoding_type() == Some(&EncodingType::Url);
@@ -137,8 +137,8 @@ impl S3Store {
         match request.send().await {
             Ok(object) => Ok(GetBody { stream: object.body }),
             Err(err) => {
-                let told = store_error(context, &err);
-                Err(self.failed(destination, context, &used, told))
+                let failed = store_error(context, &err);
+                Err(self.failed(destination, context, &used, failed))
             }
         }
     }

@@ -10,11 +10,11 @@ use super::SMALLEST;
 /// Long enough on any machine; only a failing test waits this long.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-fn watcher(path: &Path, look_every: Duration) -> (Watcher, watch::Sender<u64>) {
+fn watcher(path: &Path, check_every: Duration) -> (Watcher, watch::Sender<u64>) {
     let loader = Loader::new(path, Environment::default());
     let loaded = loader.load().unwrap();
     let (hangup, hangups) = watch::channel(0);
-    (Watcher::new(loader, &loaded, hangups).look_every(look_every), hangup)
+    (Watcher::new(loader, &loaded, hangups).check_every(check_every), hangup)
 }
 
 #[tokio::test]

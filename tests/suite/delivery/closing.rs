@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use forebay::alarms::AlarmKind;
 use forebay::boxed_future::BoxFuture;
-use forebay::delivery::closing::{ClosedDay, DayHook};
+use forebay::delivery::days::closed_day::{ClosedDay, DayHook};
 use forebay::disk::Disk;
 use forebay::disk::DiskFile;
 use forebay::disk::real_disk::RealDisk;
@@ -300,7 +300,7 @@ struct Hearing {
 }
 
 impl DayHook for Hearing {
-    fn tell<'a>(&'a self, day: &'a ClosedDay) -> BoxFuture<'a, Result<(), String>> {
+    fn call<'a>(&'a self, day: &'a ClosedDay) -> BoxFuture<'a, Result<(), String>> {
         Box::pin(async {
             let mut fails = self.fails.lock().unwrap();
             if *fails > 0 {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use forebay::alarms::{AlarmKind, Alarms};
 use forebay::batch::DueRule;
 use forebay::call::{LineSink, RejectReason};
-use forebay::delivery::closing::DayHook;
+use forebay::delivery::days::closed_day::DayHook;
 use forebay::delivery::{Delivery, DeliverySettings, Parts};
 use forebay::disk::Disk;
 use forebay::disk::real_disk::RealDisk;

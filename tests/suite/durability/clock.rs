@@ -29,7 +29,7 @@ const ROUNDS_TO_CLOSING: u64 = 5;
 const CLOSING_TIMEOUT: Duration = Duration::from_secs(240);
 /// The time limit to accept calls after a step, and how often this is checked.
 const STEP_TIMEOUT: Duration = Duration::from_secs(60);
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+const CHECK_EVERY: Duration = Duration::from_millis(20);
 /// The minimum number of calls acknowledged after each step.
 const CALLS: usize = 10;
 /// One in this many steps is followed by a kill.
@@ -116,7 +116,7 @@ impl Life {
                 self.load.refused(),
                 self.forebay.log()
             );
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(CHECK_EVERY).await;
         }
     }
 

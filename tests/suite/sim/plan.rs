@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use forebay::batch::DueRule;
-use forebay::delivery::staging::OBJECT_IN_MEMORY_MAX;
+use forebay::delivery::make::staging::OBJECT_IN_MEMORY_MAX;
 use forebay::delivery::{DeliverySettings, DiskWork};
 use forebay::retry::Backoff;
 use forebay::spool::SpoolOptions;

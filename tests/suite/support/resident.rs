@@ -9,7 +9,7 @@ use rustix::process::Pid;
 use tokio::task::JoinHandle;
 
 /// How often it is measured.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+const CHECK_EVERY: Duration = Duration::from_millis(20);
 
 /// Measures the resident memory of a process.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ impl Resident {
             // Until the process is gone.
             while let Some(bytes) = resident(pid) {
                 watched.fetch_max(bytes, Ordering::Relaxed);
-                tokio::time::sleep(LOOK_EVERY).await;
+                tokio::time::sleep(CHECK_EVERY).await;
             }
         });
         Self { peak, watching }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use forebay::batch::BatchKey;
 use forebay::call::{LineSink, RejectReason};
-use forebay::delivery::encode::{self, Job, encode};
-use forebay::delivery::staging::{OBJECT_IN_MEMORY_MAX, Staged, Staging};
+use forebay::delivery::make::encode::{self, Job, encode};
+use forebay::delivery::make::staging::{OBJECT_IN_MEMORY_MAX, Staged, Staging};
 use forebay::disk::real_disk::RealDisk;
 use forebay::log::{Log, Parked, RequestFrames, Seal};
 use forebay::metrics::Metrics;

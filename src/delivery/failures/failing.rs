@@ -1,0 +1,178 @@
+//! Records what fails, and which sources are refused because of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use super::health::{Cause, Health};
+use super::spool_share::{Division, Party};
+use crate::batch::BatchKey;
+use crate::delivery::put::targets::{self, PutTarget, put_target};
+use crate::lock::lock;
+use crate::log::{Log, OpenBatch};
+use crate::object::Destination;
+use crate::sources::SourceId;
+use crate::store::{Fault, StoreError};
+use crate::words::about_bytes;
+
+/// How long a sealed object keeps a place that others wait for if its destination accepts nothing.
+const LEAVES_PLACE_AFTER: Duration = Duration::from_secs(10);
+
+/// What fails, as puts report it and as the last check judged it. It outlives a panic of the scheduler.
+///
+/// Order of locks: `refusing` before `health`. The others are never held together.
+#[derive(Debug, Default)]
+pub(in crate::delivery) struct Failing {
+    /// Which puts fail.
+    health: Mutex<Health>,
+    /// How much of the spool each failing party may hold, as of the last check.
+    division: Mutex<Arc<Division<PutTarget>>>,
+    /// Which sources were refused lately.
+    refusing: Mutex<Refusing>,
+    /// Sources with an upload conflict: nothing is put for them.
+    conflicts: Mutex<BTreeSet<SourceId>>,
+}
+
+/// Recent refusals.
+#[derive(Debug, Default)]
+pub(in crate::delivery) struct Refusing {
+    /// When each subject of an alarm was last refused.
+    pub(in crate::delivery) lately: BTreeMap<String, Duration>,
+    /// Requests refused because the spool was full, up to the last check.
+    pub(in crate::delivery) for_space: u64,
+    /// When failures are judged again.
+    pub(in crate::delivery) next: Duration,
+}
+
+impl Failing {
+    pub(in crate::delivery) fn health(&self) -> MutexGuard<'_, Health> {
+        lock(&self.health)
+    }
+
+    pub(in crate::delivery) fn refusing(&self) -> MutexGuard<'_, Refusing> {
+        lock(&self.refusing)
+    }
+
+    pub(in crate::delivery) fn division(&self) -> Arc<Division<PutTarget>> {
+        Arc::clone(&lock(&self.division))
+    }
+
+    pub(in crate::delivery) fn set_division(&self, division: Division<PutTarget>) {
+        *lock(&self.division) = Arc::new(division);
+    }
+
+    /// Counts a put that failed.
+    pub(in crate::delivery) fn put_failed(
+        &self,
+        source: &SourceId,
+        to: &Destination,
+        error: &StoreError,
+        now: Duration,
+    ) {
+        let cause = match error.fault {
+            Fault::Refused | Fault::NoAccess | Fault::Expired => Cause::Refused,
+            _ => Cause::Unreachable,
+        };
+        self.health().failed(source, to, cause, &error.to_string(), now);
+    }
+
+    /// Records that a source has an upload conflict: nothing is put for it until a person has decided.
+    pub(in crate::delivery) fn set_conflict(&self, source: &SourceId) {
+        lock(&self.conflicts).insert(source.clone());
+    }
+
+    pub(in crate::delivery) fn has_conflict(&self, source: &SourceId) -> bool {
+        lock(&self.conflicts).contains(source)
+    }
+
+    pub(in crate::delivery) fn conflicts(&self) -> BTreeSet<SourceId> {
+        lock(&self.conflicts).clone()
+    }
+
+    /// Why calls of a source are refused, if they are, and what to do.
+    pub(in crate::delivery) fn why_refused(&self, source: &SourceId) -> Option<String> {
+        let division = self.division();
+        division.refused.get(source).map(|party| why_refused(&division, party))
+    }
+
+    /// The batches to seal because failing parties have to leave the segments, sorted like `open`.
+    pub(in crate::delivery) fn batches_that_leave(&self, log: &dyn Log, open: &[OpenBatch]) -> Vec<BatchKey> {
+        let division = self.division();
+        if division.relieved.is_empty() && !division.make_room {
+            return Vec::new();
+        }
+        let current: BTreeMap<SourceId, Destination> = log.current_destinations().into_iter().collect();
+        let pinning: BTreeSet<BatchKey> =
+            if division.make_room { log.pinning_oldest().into_iter().collect() } else { BTreeSet::new() };
+        let leaves = |batch: &&OpenBatch| {
+            let source = &batch.key.source;
+            let Some(to) = current.get(source) else { return false };
+            let party = division.party(source, &put_target(to));
+            party.is_some_and(|party| division.relieved.contains(&party) || pinning.contains(&batch.key))
+        };
+        open.iter().filter(leaves).map(|batch| batch.key.clone()).collect()
+    }
+
+    /// The sources of open batches whose last put failed at the destination to which their calls go now.
+    pub(in crate::delivery) fn failing_sources(
+        &self,
+        log: &dyn Log,
+        open: &[OpenBatch],
+    ) -> BTreeSet<SourceId> {
+        let current = log.current_destinations();
+        let waiting: BTreeSet<&SourceId> = open.iter().map(|batch| &batch.key.source).collect();
+        let health = self.health();
+        let fails = |(source, to): &&(SourceId, Destination)| {
+            waiting.contains(source) && health.has_failed(source, to)
+        };
+        current.iter().filter(fails).map(|(source, _)| source.clone()).collect()
+    }
+
+    /// Whether an object that was sealed `waited` ago must be parked, because its puts fail and the space or
+    /// place that it holds is needed. `pressure`: the spool needs space. `places_left`: how many more sealed
+    /// objects its destination may have.
+    pub(in crate::delivery) fn must_leave(
+        &self,
+        source: &SourceId,
+        to: &Destination,
+        (pressure, places_left): (bool, usize),
+        waited: Duration,
+    ) -> bool {
+        let division = self.division();
+        let party = if division.parties.is_empty() { None } else { division.party(source, &put_target(to)) };
+        let Some(party) = party else {
+            // A single failure does not make a failing party. Under pressure it is enough to park, because
+            // the next try may come late.
+            return pressure && self.health().has_failed(source, to);
+        };
+        // A failing object leaves its place to sources whose puts may succeed: at once if the destination
+        // accepts others.
+        let others_are_taken = matches!(party, Party::Source(..)) || waited >= LEAVES_PLACE_AFTER;
+        let blocks_others = others_are_taken && places_left == 0;
+        pressure || division.make_room || blocks_others || division.relieved.contains(&party)
+    }
+}
+
+/// The error code, its reason, and what to do.
+pub(in crate::delivery) fn why_refused(division: &Division<PutTarget>, party: &Party<PutTarget>) -> String {
+    let held = division.parties.get(party).copied().unwrap_or_default().bytes();
+    let (target, of_whom) = match party {
+        Party::Destination(target) => (target, ""),
+        Party::Source(_, target) => (target, " of this source"),
+    };
+    format!(
+        "503 destination_full: {} takes nothing{of_whom}; the calls that wait for it use {} of the spool, and their share is \
+         {}; fix the destination (`forebay check` shows how)",
+        targets::in_words(target),
+        about_bytes(held),
+        about_bytes(division.part.unwrap_or_default())
+    )
+}
+
+/// A party, as the subject of an alarm.
+pub(in crate::delivery) fn name(party: &Party<PutTarget>) -> String {
+    match party {
+        Party::Destination(target) => targets::in_words(target),
+        Party::Source(source, target) => format!("{source} to {}", targets::in_words(target)),
+    }
+}

@@ -1,0 +1,385 @@
+//! Records which puts fail: of which source, to which destination, and since when. Pure: the time is passed
+//! in.
+//!
+//! This is kept for each source at each destination, so that one source's success does not clear another's
+//! failure.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+pub(in crate::delivery) use super::spool_share::Cause;
+use crate::alarms::AlarmKind;
+use crate::delivery::put::targets::{PutTarget, put_target};
+use crate::delivery::settings::{REFUSALS_BEFORE_ALARM, UNREACHABLE_BEFORE_ALARM};
+use crate::object::Destination;
+use crate::sources::SourceId;
+use crate::words::first_few;
+
+/// Failed puts in a row after which a source counts as failing at a destination. One or two are common.
+pub(in crate::delivery) const FAILURES_BEFORE_FAILING: u32 = 3;
+/// How long a put may be in flight, while its destination accepts nothing else, before the source counts as
+/// failing.
+pub(in crate::delivery) const STALLED_AFTER: Duration = Duration::from_secs(60);
+/// A source counts as silent after it has had nothing in the spool and nothing delivered for this long.
+const SILENT_AFTER: Duration = Duration::from_secs(3_600);
+/// Maximum number of sources that an alarm names.
+const NAMED_MAX: usize = 3;
+
+/// Failures of a source at a destination since its last success there.
+#[derive(Clone, Debug)]
+struct Failures {
+    failures: u32,
+    refusals: u32,
+    /// When the first of them came.
+    since: Duration,
+    /// The cause of the last of them.
+    cause: Cause,
+    why: String,
+}
+
+impl Failures {
+    fn is_failing(&self, strict: bool) -> bool {
+        strict || self.failures >= FAILURES_BEFORE_FAILING
+    }
+
+    fn alarm(&self, now: Duration) -> Option<AlarmKind> {
+        if self.refusals >= REFUSALS_BEFORE_ALARM {
+            return Some(AlarmKind::Refused);
+        }
+        let long = now.saturating_sub(self.since) >= UNREACHABLE_BEFORE_ALARM;
+        long.then_some(AlarmKind::Unreachable)
+    }
+}
+
+/// The failures of all sources at all destinations.
+#[derive(Debug, Default)]
+pub(in crate::delivery) struct Health {
+    failing: BTreeMap<(SourceId, Destination), Failures>,
+    /// When each destination last accepted something.
+    taken: BTreeMap<PutTarget, Duration>,
+    /// When each source last had something in the spool or was delivered.
+    heard: BTreeMap<SourceId, Duration>,
+    /// Whether one failure is enough to count as failing.
+    strict: bool,
+}
+
+/// An alarm that is due now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::delivery) struct Wrong {
+    pub(in crate::delivery) kind: AlarmKind,
+    /// The destination.
+    pub(in crate::delivery) subject: String,
+    /// The sources whose puts fail there, and why the last one failed.
+    pub(in crate::delivery) what: String,
+}
+
+impl Health {
+    /// Sets whether one failed put is enough to count as failing.
+    pub(in crate::delivery) fn be_strict(&mut self, strict: bool) {
+        self.strict = strict;
+    }
+
+    /// Records a put that failed.
+    pub(in crate::delivery) fn failed(
+        &mut self,
+        source: &SourceId,
+        to: &Destination,
+        cause: Cause,
+        why: &str,
+        now: Duration,
+    ) {
+        let new = || Failures { failures: 0, refusals: 0, since: now, cause, why: String::new() };
+        let failing = self.failing.entry((source.clone(), to.clone())).or_insert_with(new);
+        failing.failures = failing.failures.saturating_add(1);
+        failing.refusals = failing.refusals.saturating_add(u32::from(cause == Cause::Refused));
+        failing.cause = cause;
+        why.clone_into(&mut failing.why);
+    }
+
+    /// Records that a put which began at `began` is still in flight. If it has been in flight for long, and
+    /// the destination accepted nothing else meanwhile, its source counts as failing.
+    pub(in crate::delivery) fn under_way(
+        &mut self,
+        source: &SourceId,
+        to: &Destination,
+        began: Duration,
+        now: Duration,
+    ) {
+        let taken = self.taken.get(&put_target(to)).is_some_and(|taken| *taken >= began);
+        if taken || now.saturating_sub(began) < STALLED_AFTER {
+            return;
+        }
+        let new = || Failures {
+            failures: 0,
+            refusals: 0,
+            since: began,
+            cause: Cause::Unreachable,
+            why: format!("a put has had no answer for {} s", STALLED_AFTER.as_secs()),
+        };
+        let failing = self.failing.entry((source.clone(), to.clone())).or_insert_with(new);
+        failing.failures = failing.failures.max(FAILURES_BEFORE_FAILING);
+    }
+
+    /// Records a put that succeeded. Returns whether puts of the source failed there before.
+    pub(in crate::delivery) fn taken(&mut self, source: &SourceId, to: &Destination, now: Duration) -> bool {
+        self.taken.insert(put_target(to), now);
+        self.heard(source, now);
+        // Usually there are no failures, and then the key need not be copied.
+        !self.failing.is_empty() && self.failing.remove(&(source.clone(), to.clone())).is_some()
+    }
+
+    /// Records that a source has something in the spool, or was delivered.
+    pub(in crate::delivery) fn heard(&mut self, source: &SourceId, now: Duration) {
+        match self.heard.get_mut(source) {
+            Some(at) => *at = now,
+            None => drop(self.heard.insert(source.clone(), now)),
+        }
+    }
+
+    /// Whether a source has been silent for long.
+    pub(in crate::delivery) fn is_silent(&self, source: &SourceId, now: Duration) -> bool {
+        self.heard.get(source).is_none_or(|at| now.saturating_sub(*at) >= SILENT_AFTER)
+    }
+
+    /// Whether no put fails.
+    pub(in crate::delivery) fn is_well(&self) -> bool {
+        self.failing.is_empty()
+    }
+
+    /// Whether the last put of a source to a destination failed.
+    pub(in crate::delivery) fn has_failed(&self, source: &SourceId, to: &Destination) -> bool {
+        !self.failing.is_empty() && self.failing.contains_key(&(source.clone(), to.clone()))
+    }
+
+    /// Whether the puts of a source to a destination fail.
+    pub(in crate::delivery) fn is_failing(&self, source: &SourceId, to: &Destination) -> bool {
+        !self.failing.is_empty()
+            && self
+                .failing
+                .get(&(source.clone(), to.clone()))
+                .is_some_and(|failing| failing.is_failing(self.strict))
+    }
+
+    /// Forgets failures of sources and destinations for which nothing `waits`, and everything else that is
+    /// old.
+    pub(in crate::delivery) fn keep(
+        &mut self,
+        waits: impl Fn(&SourceId, &Destination) -> bool,
+        now: Duration,
+    ) {
+        self.failing.retain(|(source, to), _| waits(source, to));
+        self.heard.retain(|_, at| now.saturating_sub(*at) < SILENT_AFTER);
+        let failing = &self.failing;
+        self.taken.retain(|target, at| {
+            now.saturating_sub(*at) < SILENT_AFTER || failing.keys().any(|(_, to)| put_target(to) == *target)
+        });
+    }
+
+    /// The destinations that accept nothing from any source, and why.
+    ///
+    /// A destination that cannot be reached fails for all sources. A refusal may concern one source alone. So
+    /// a destination that refuses puts is included only if it refuses at least two sources and has accepted
+    /// none since, or if it has accepted nothing lately.
+    pub(in crate::delivery) fn failing_destinations(&self) -> BTreeMap<PutTarget, Cause> {
+        let mut refused: BTreeMap<PutTarget, usize> = BTreeMap::new();
+        let mut failing = BTreeMap::new();
+        for ((_, to), what) in self.failing.iter().filter(|(_, what)| what.is_failing(self.strict)) {
+            let target = put_target(to);
+            let taken = self.taken.get(&target);
+            if taken.is_some_and(|taken| *taken > what.since) {
+                continue;
+            }
+            let sources = refused.entry(target.clone()).or_default();
+            *sources += 1;
+            match what.cause {
+                Cause::Unreachable => drop(failing.insert(target, what.cause)),
+                Cause::Refused if *sources > 1 || taken.is_none() => {
+                    failing.entry(target).or_insert(what.cause);
+                }
+                Cause::Refused => {}
+            }
+        }
+        failing
+    }
+
+    /// Describes one of the failures, even before it raises an alarm.
+    pub(in crate::delivery) fn in_words(&self) -> Option<String> {
+        let ((source, to), failing) = self.failing.iter().max_by_key(|(_, failing)| failing.failures)?;
+        Some(format!("puts of {source} to {to} fail: {}", failing.why))
+    }
+
+    /// The alarms that are due now: one for each destination and kind, for all sources that fail there.
+    pub(in crate::delivery) fn wrong(&self, now: Duration) -> Vec<Wrong> {
+        let mut of: BTreeMap<(AlarmKind, String), Vec<(&SourceId, &str)>> = BTreeMap::new();
+        for ((source, to), failing) in &self.failing {
+            if let Some(kind) = failing.alarm(now) {
+                of.entry((kind, to.to_string())).or_default().push((source, &failing.why));
+            }
+        }
+        let wrong = of.into_iter().map(|((kind, subject), of)| {
+            let why = of.last().map_or("", |(_, why)| why);
+            let sources = named(of.iter().map(|(source, _)| *source));
+            let what = match kind {
+                AlarmKind::Refused => format!("the store refuses puts of {sources}"),
+                _ => format!("no put of {sources} succeeds"),
+            };
+            let what = format!(
+                "{what}: {why}; nothing is lost: the puts are retried until they succeed; run `forebay check` for the fix"
+            );
+            Wrong { kind, subject, what }
+        });
+        wrong.collect()
+    }
+}
+
+/// The first few sources by name, and how many more there are.
+pub(in crate::delivery) fn named<'a>(sources: impl Iterator<Item = &'a SourceId>) -> String {
+    first_few(sources, NAMED_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::object::{BucketString, Encryption};
+
+    fn source(name: &str) -> SourceId {
+        SourceId::new(name).unwrap()
+    }
+
+    fn to(bucket: &str) -> Destination {
+        Destination::new(BucketString::parse(bucket).unwrap(), Encryption::SseS3)
+    }
+
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    struct Story(Health);
+
+    impl Story {
+        fn fails(&mut self, name: &str, bucket: &str, cause: Cause, times: u32, seconds: u64) {
+            for _ in 0..times {
+                self.0.failed(&source(name), &to(bucket), cause, "403", at(seconds));
+            }
+        }
+
+        fn takes(&mut self, name: &str, bucket: &str, seconds: u64) {
+            self.0.taken(&source(name), &to(bucket), at(seconds));
+        }
+
+        fn check(&self, what: &str, sources: &[(&str, &str)], destinations: &[&str]) {
+            for name in ["a", "b"] {
+                for bucket in ["one", "two"] {
+                    let failing = self.0.is_failing(&source(name), &to(bucket));
+                    assert_eq!(failing, sources.contains(&(name, bucket)), "{what}: {name} to {bucket}");
+                }
+            }
+            let expected: BTreeSet<PutTarget> =
+                destinations.iter().map(|bucket| put_target(&to(bucket))).collect();
+            assert_eq!(
+                self.0.failing_destinations().into_keys().collect::<BTreeSet<_>>(),
+                expected,
+                "{what}"
+            );
+        }
+    }
+
+    #[test]
+    fn one_sources_success_does_not_clear_anothers_failure() {
+        let mut story = Story(Health::default());
+        story.fails("a", "one", Cause::Refused, 2, 10);
+        story.check("two refusals are common", &[], &[]);
+        story.0.be_strict(true);
+        story.check("under pressure one is enough", &[("a", "one")], &["one"]);
+        story.0.be_strict(false);
+        story.fails("a", "one", Cause::Refused, 1, 11);
+        for second in 0..300 {
+            story.takes("b", "one", 12 + second);
+            story.check("one is refused, the other taken", &[("a", "one")], &[]);
+            assert_eq!(story.0.wrong(at(12)).len(), 1, "its alarm lasts");
+        }
+        story.takes("a", "two", 400);
+        story.check("a success elsewhere changes nothing here", &[("a", "one")], &[]);
+        story.takes("a", "one", 401);
+        story.check("its success", &[], &[]);
+        assert!(story.0.wrong(at(402)).is_empty() && story.0.is_well());
+    }
+
+    #[test]
+    fn a_destination_fails_if_it_takes_nothing_from_any_source() {
+        let mut story = Story(Health::default());
+        story.takes("b", "one", 5);
+        story.fails("a", "one", Cause::Refused, 3, 10);
+        story.check("one refused source may be refused alone", &[("a", "one")], &[]);
+        story.fails("b", "one", Cause::Refused, 3, 11);
+        story.check("two are refused", &[("a", "one"), ("b", "one")], &["one"]);
+        story.takes("b", "one", 12);
+        story.check("one is taken again", &[("a", "one")], &[]);
+        story.fails("b", "two", Cause::Refused, 3, 12);
+        story.check("nothing was ever taken", &[("a", "one"), ("b", "two")], &["two"]);
+        story.takes("b", "two", 12);
+        story.fails("a", "two", Cause::Unreachable, 3, 13);
+        story.check("it cannot be reached", &[("a", "one"), ("a", "two")], &["two"]);
+        assert_eq!(story.0.failing_destinations()[&put_target(&to("two"))], Cause::Unreachable);
+        story.fails("b", "two", Cause::Refused, 3, 13);
+        assert_eq!(
+            story.0.failing_destinations()[&put_target(&to("two"))],
+            Cause::Unreachable,
+            "one is enough"
+        );
+        story.takes("b", "two", 14);
+        story.check("it took something of another source", &[("a", "one"), ("a", "two")], &[]);
+    }
+
+    #[test]
+    fn a_put_without_an_answer_fails_after_a_minute_in_which_nothing_was_taken() {
+        let mut story = Story(Health::default());
+        let under_way = |story: &mut Story, began, now| {
+            story.0.under_way(&source("a"), &to("one"), at(began), at(now));
+        };
+        under_way(&mut story, 10, 69);
+        story.check("it is slow", &[], &[]);
+        under_way(&mut story, 10, 70);
+        story.check("it hangs", &[("a", "one")], &["one"]);
+        story.takes("a", "one", 71);
+        story.check("it was taken", &[], &[]);
+        story.takes("b", "one", 100);
+        under_way(&mut story, 80, 200);
+        story.check("it is slow, but others are taken", &[], &[]);
+    }
+
+    #[test]
+    fn an_alarm_names_its_sources_and_lasts_until_nothing_waits() {
+        let mut story = Story(Health::default());
+        for name in ["a", "b", "c", "d", "e"] {
+            story.fails(name, "one", Cause::Refused, 3, 10);
+        }
+        let wrong = story.0.wrong(at(11));
+        assert_eq!(wrong.len(), 1, "{wrong:?}");
+        assert_eq!((wrong[0].kind, wrong[0].subject.as_str()), (AlarmKind::Refused, "one"));
+        assert!(wrong[0].what.starts_with("the store refuses puts of a, b, c and 2 more: 403;"), "{wrong:?}");
+        story.0.keep(|source, _| source.as_str() == "e", at(12));
+        assert!(story.0.wrong(at(12))[0].what.contains("of e:"));
+        story.0.keep(|_, _| false, at(12));
+        assert!(story.0.wrong(at(12)).is_empty());
+    }
+
+    #[test]
+    fn no_success_for_a_minute_is_an_alarm_of_its_own() {
+        let mut story = Story(Health::default());
+        story.fails("a", "one", Cause::Unreachable, 100, 10);
+        assert!(story.0.wrong(at(69)).is_empty(), "a short outage is no alarm");
+        assert_eq!(story.0.wrong(at(70))[0].kind, AlarmKind::Unreachable);
+        assert_eq!(story.0.in_words().unwrap(), "puts of a to one fail: 403");
+    }
+
+    #[test]
+    fn a_source_is_silent_after_an_hour() {
+        let mut health = Health::default();
+        assert!(health.is_silent(&source("a"), at(1)), "it never sent anything");
+        health.heard(&source("a"), at(1));
+        assert!(!health.is_silent(&source("a"), at(3_600)) && health.is_silent(&source("a"), at(3_601)));
+    }
+}

@@ -1,0 +1,190 @@
+//! Judges, at each check, what fails, which sources are refused because of it, and which alarms are due.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::failing::{name, why_refused};
+use super::health::named;
+use super::spool_share::{Division, Lane, Party, Standing, divide};
+use crate::alarms::AlarmKind;
+use crate::delivery::put::targets::{PutTarget, put_target};
+use crate::delivery::shared::Shared;
+use crate::log::{Held, Log, OpenBatch};
+use crate::object::Destination;
+use crate::planted::{PlantedBug, planted};
+use crate::sources::SourceId;
+use crate::words::about_bytes;
+
+/// Alarms about destinations, which last as long as puts fail.
+const FAILING_KINDS: [AlarmKind; 2] = [AlarmKind::Refused, AlarmKind::Unreachable];
+/// The alarm about refused clients ends after this long without a refusal. Near a limit, clients are
+/// alternately refused and accepted.
+const REFUSING_ENDS_AFTER: Duration = Duration::from_secs(60);
+/// The subject of the alarm if every source is refused.
+const EVERYBODY: &str = "every source";
+/// How long to rest after judging, for each lane judged. A lane takes some microseconds, so judging takes a
+/// few per cent of a core.
+const REST_PER_LANE: Duration = Duration::from_micros(100);
+/// The longest rest. A source may continue for this long after its share is used.
+const REST_MAX: Duration = Duration::from_secs(1);
+
+/// Judges what fails, has the log refuse the sources that are over their part, and updates the alarms. `open`
+/// are all open batches.
+pub(in crate::delivery) fn judge(shared: &Shared, open: &[OpenBatch]) {
+    let now = shared.parts.clock.monotonic();
+    if now < shared.failing.refusing().next {
+        return;
+    }
+    let (division, lanes) = divide_now(shared, open, now);
+    let rest = REST_PER_LANE.saturating_mul(u32::try_from(lanes).unwrap_or(u32::MAX)).min(REST_MAX);
+    shared.failing.refusing().next = now.saturating_add(rest);
+    let mut refused: BTreeSet<SourceId> = division.refused.keys().cloned().collect();
+    if planted(PlantedBug::NothingRefused) {
+        refused.clear();
+    }
+    let log = &shared.parts.log;
+    if log.refused_sources() != refused {
+        log.refuse(refused);
+    }
+    alarm_what_fails(shared, now);
+    alarm_who_is_refused(shared, &division, now);
+    shared.failing.set_division(division);
+    shared.parts.alarms.repeat(now);
+}
+
+/// What each failing party may hold, and the number of lanes from which this was computed.
+fn divide_now(shared: &Shared, open: &[OpenBatch], now: Duration) -> (Division<PutTarget>, usize) {
+    let conflicts = shared.failing.conflicts();
+    if shared.failing.health().is_well() && conflicts.is_empty() {
+        return (Division::default(), 0);
+    }
+    let log = &shared.parts.log;
+    let removed = shared.requests.removed();
+    let current: BTreeMap<SourceId, Destination> = log.current_destinations().into_iter().collect();
+    let mut held = held_by_seals(&**log, &current);
+    let mut health = shared.failing.health();
+    // Under pressure there is no time to wait for the result of the next try.
+    health.be_strict(log.is_under_pressure());
+    health.keep(|source, to| held.contains_key(&(source.clone(), to.clone())), now);
+    add_open(&mut held, &current, open);
+    let mut lanes: BTreeMap<(SourceId, PutTarget), Lane<PutTarget>> = BTreeMap::new();
+    for ((source, to), held) in held {
+        if held != Held::default() {
+            health.heard(&source, now);
+        }
+        let standing = match () {
+            () if conflicts.contains(&source) || health.is_failing(&source, &to) => Standing::Failing,
+            () if health.is_silent(&source, now) => Standing::Silent,
+            () => Standing::Healthy,
+        };
+        let is_current = !removed.contains(&source) && current.get(&source) == Some(&to);
+        let target = put_target(&to);
+        // Destinations that differ only in settings that cannot fail are one lane.
+        let lane = lanes.entry((source.clone(), target.clone())).or_insert(Lane {
+            source,
+            target,
+            current: false,
+            standing,
+            held: Held::default(),
+        });
+        lane.current |= is_current;
+        lane.held.add(held);
+        if standing == Standing::Failing {
+            lane.standing = standing;
+        }
+    }
+    let failing = health.failing_destinations();
+    drop(health);
+    let lanes: Vec<Lane<PutTarget>> = lanes.into_values().collect();
+    (divide(log.space(), &lanes, &failing, &log.refused_sources()), lanes.len())
+}
+
+/// What sealed objects hold, by source and by the destination to which they are put now.
+fn held_by_seals(
+    log: &dyn Log,
+    current: &BTreeMap<SourceId, Destination>,
+) -> BTreeMap<(SourceId, Destination), Held> {
+    let mut held: BTreeMap<(SourceId, Destination), Held> = BTreeMap::new();
+    for (source, noted, of_seals) in log.held() {
+        let to = current.get(&source).filter(|to| to.bucket == noted.bucket).cloned().unwrap_or(noted);
+        held.entry((source, to)).or_default().add(of_seals);
+    }
+    held
+}
+
+/// Adds every configured source, and what the open batches hold.
+fn add_open(
+    held: &mut BTreeMap<(SourceId, Destination), Held>,
+    current: &BTreeMap<SourceId, Destination>,
+    open: &[OpenBatch],
+) {
+    for (source, to) in current {
+        held.entry((source.clone(), to.clone())).or_default();
+    }
+    for batch in open {
+        let source = &batch.key.source;
+        let Some(to) = current.get(source) else { continue };
+        let of_batch = Held::of_lines(batch.frames, batch.bytes);
+        held.entry((source.clone(), to.clone())).or_default().add(of_batch);
+    }
+}
+
+/// Raises an alarm for each destination at which puts fail, and clears those that no longer apply.
+fn alarm_what_fails(shared: &Shared, now: Duration) {
+    let alarms = &shared.parts.alarms;
+    let wrong = shared.failing.health().wrong(now);
+    for wrong in &wrong {
+        alarms.raise(wrong.kind, &wrong.subject, wrong.what.clone());
+    }
+    let is_true =
+        |kind, subject: &str| wrong.iter().any(|wrong| wrong.kind == kind && wrong.subject == subject);
+    for (kind, subject) in alarms.subjects(&FAILING_KINDS) {
+        if !is_true(kind, &subject) {
+            alarms.clear(kind, &subject);
+        }
+    }
+}
+
+/// Raises an alarm as soon as clients are refused, and clears it after a minute without refusals.
+fn alarm_who_is_refused(shared: &Shared, division: &Division<PutTarget>, now: Duration) {
+    let log = &shared.parts.log;
+    let mut refusing = shared.failing.refusing();
+    let for_space = log.refused_for_space();
+    let mut refused: Vec<(String, String)> = Vec::new();
+    if log.is_full() || for_space > refusing.for_space {
+        let usage = log.usage();
+        let failing = shared.failing.health().in_words();
+        let because = failing.map_or_else(
+            || "see the other alarms for why objects do not reach the store".to_owned(),
+            |failing| format!("it is full because {failing}"),
+        );
+        let what = format!(
+            "calls of every source are answered 503 spool_full: the spool has no space left ({} of {}); {because}; calls \
+             are taken again when deliveries free space; for more space, raise spool.max_bytes or use a larger disk",
+            about_bytes(usage.used),
+            about_bytes(usage.max),
+        );
+        refused.push((EVERYBODY.to_owned(), what));
+    }
+    refusing.for_space = for_space;
+    let mut of_party: BTreeMap<&Party<PutTarget>, Vec<&SourceId>> = BTreeMap::new();
+    for (source, party) in &division.refused {
+        of_party.entry(party).or_default().push(source);
+    }
+    for (party, sources) in of_party {
+        let (sources, why) = (named(sources.into_iter()), why_refused(division, party));
+        refused.push((name(party), format!("calls of {sources} are answered {why}")));
+    }
+    let alarms = &shared.parts.alarms;
+    for (subject, what) in refused {
+        alarms.raise(AlarmKind::Refusing, &subject, what);
+        refusing.lately.insert(subject, now);
+    }
+    refusing.lately.retain(|subject, at| {
+        let lately = now.saturating_sub(*at) < REFUSING_ENDS_AFTER;
+        if !lately {
+            alarms.clear(AlarmKind::Refusing, subject);
+        }
+        lately
+    });
+}

@@ -1,0 +1,392 @@
+//! Divides the spool among failing destinations and sources: how much each of them may hold, and which
+//! sources are refused beyond that. Pure.
+//!
+//! A *lane* is what one source sends to one destination. What fails is counted in *parties*: a destination
+//! that takes nothing from any source is one party; a source that alone is refused by a destination is
+//! another. While other sources are served, all parties together may hold [`FAILING_PERCENT`] of the spool's
+//! cap, each an equal part. Only a party over its part is refused.
+//!
+//! Before a party is refused, its batches are sealed and parked, so that its part holds compressed bytes
+//! ([`Division::relieved`]). A party also leaves the segments that others need: it is sealed and parked
+//! before a healthy batch would be due for pressure ([`MAKE_ROOM_PERCENT`]).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::log::{Held, Space, percent_of};
+use crate::sources::SourceId;
+
+/// Per cent of the spool's cap that all parties together may hold while any source is healthy.
+pub const FAILING_PERCENT: u64 = 25;
+/// The same while no other source is healthy, but some have been silent for long: they need space when they
+/// come back.
+pub const FAILING_BESIDE_SILENT_PERCENT: u64 = 85;
+/// Per cent of the cap without parked bytes. If segments use this much, failing parties leave the segments
+/// that they pin. It is less than the mark at which all batches are under pressure.
+pub const MAKE_ROOM_PERCENT: u64 = 50;
+/// Per cent of a part. A refused party is accepted again below it, so that it is not alternately refused and
+/// accepted.
+const TAKEN_AGAIN_PERCENT: u64 = 90;
+/// Per cent of a part without its parked bytes. Frames beyond it are sealed and parked.
+const RELIEF_PERCENT: u64 = 70;
+/// Per cent of a part. Fewer frames are not worth an object.
+const RELIEF_LEAST_PERCENT: u64 = 10;
+
+/// Why a put failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The store refused the request, perhaps for this source alone.
+    Refused,
+    /// There was no answer, or an answer that does not depend on the source.
+    Unreachable,
+}
+
+/// The state of a source at a destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Its puts fail.
+    Failing,
+    /// It sends calls, and its puts are not known to fail.
+    Healthy,
+    /// It has sent nothing for long.
+    Silent,
+}
+
+/// What one source sends to one destination.
+#[derive(Clone, Debug)]
+pub struct Lane<W> {
+    /// The source.
+    pub source: SourceId,
+    /// The destination.
+    pub target: W,
+    /// Whether new calls of the source go there.
+    pub current: bool,
+    /// Its state.
+    pub standing: Standing,
+    /// What it holds of the spool.
+    pub held: Held,
+}
+
+/// What fails together: a destination with all its sources, or one source alone.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Party<W> {
+    /// A destination that takes nothing.
+    Destination(W),
+    /// A source whose puts are refused by a destination that takes others.
+    Source(SourceId, W),
+}
+
+/// The parties, what each may hold, and what follows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Division<W> {
+    /// Bytes that each party may hold. `None` if only the marks of the whole spool count.
+    pub part: Option<u64>,
+    /// What each party holds.
+    pub parties: BTreeMap<Party<W>, Held>,
+    /// Sources whose calls are refused, and because of which party.
+    pub refused: BTreeMap<SourceId, Party<W>>,
+    /// Parties whose batches are sealed, and whose objects are parked, at once.
+    pub relieved: BTreeSet<Party<W>>,
+    /// Whether every party leaves the oldest segments.
+    pub make_room: bool,
+}
+
+impl<W> Default for Division<W> {
+    fn default() -> Self {
+        Self {
+            part: None,
+            parties: BTreeMap::new(),
+            refused: BTreeMap::new(),
+            relieved: BTreeSet::new(),
+            make_room: false,
+        }
+    }
+}
+
+impl<W: Ord + Clone> Division<W> {
+    /// The party that a lane belongs to, if it fails.
+    pub fn party(&self, source: &SourceId, target: &W) -> Option<Party<W>> {
+        let destination = Party::Destination(target.clone());
+        if self.parties.contains_key(&destination) {
+            return Some(destination);
+        }
+        let alone = Party::Source(source.clone(), target.clone());
+        self.parties.contains_key(&alone).then_some(alone)
+    }
+}
+
+/// Whether `part` has reached `percent` of `whole`.
+pub fn reaches(part: u64, whole: u64, percent: u64) -> bool {
+    u128::from(part) * 100 >= u128::from(whole) * u128::from(percent)
+}
+
+/// Divides the spool among the failing parties. `failing` lists the destinations that accept nothing from any
+/// source, `refused_before` the sources that are refused now.
+pub fn divide<W: Ord + Clone>(
+    space: Space,
+    lanes: &[Lane<W>],
+    failing: &BTreeMap<W, Cause>,
+    refused_before: &BTreeSet<SourceId>,
+) -> Division<W> {
+    let party = |lane: &Lane<W>| match lane.standing {
+        _ if failing.contains_key(&lane.target) => Some(Party::Destination(lane.target.clone())),
+        Standing::Failing => Some(Party::Source(lane.source.clone(), lane.target.clone())),
+        Standing::Healthy | Standing::Silent => None,
+    };
+    let (mut parties, mut sources) = (BTreeMap::new(), BTreeMap::new());
+    let (mut any_healthy, mut any_silent) = (false, false);
+    for lane in lanes {
+        match party(lane) {
+            Some(party) => {
+                parties.entry(party.clone()).or_insert_with(Held::default).add(lane.held);
+                // Refusals of others need not concern this source: its own put will show that.
+                let tells = lane.standing == Standing::Failing
+                    || failing.get(&lane.target) == Some(&Cause::Unreachable);
+                if lane.current && tells {
+                    sources.insert(&lane.source, party);
+                }
+            }
+            None => {
+                any_healthy |= lane.current && lane.standing == Standing::Healthy;
+                any_silent |= lane.current && lane.standing == Standing::Silent;
+            }
+        }
+    }
+    let percent = match (any_healthy, any_silent) {
+        (true, _) => Some(FAILING_PERCENT),
+        (false, true) => Some(FAILING_BESIDE_SILENT_PERCENT),
+        (false, false) => None,
+    };
+    let part = percent.map(|percent| percent_of(space.cap, percent) / (parties.len() as u64).max(1));
+    let Some(part) = part.filter(|_| !parties.is_empty()) else {
+        return Division { parties, ..Division::default() };
+    };
+    let is_over = |party: &Party<W>, percent| {
+        parties.get(party).is_some_and(|held: &Held| reaches(held.bytes(), part, percent))
+    };
+    let refused = sources.into_iter().filter(|(source, party)| {
+        is_over(party, if refused_before.contains(source) { TAKEN_AGAIN_PERCENT } else { 100 })
+    });
+    let wants_relief = |held: &Held| {
+        reaches(held.frames, part.saturating_sub(held.parked), RELIEF_PERCENT)
+            && reaches(held.frames, part, RELIEF_LEAST_PERCENT)
+    };
+    Division {
+        part: Some(part),
+        refused: refused.map(|(source, party)| (source.clone(), party)).collect(),
+        relieved: parties
+            .iter()
+            .filter(|(_, held)| wants_relief(held))
+            .map(|(party, _)| party.clone())
+            .collect(),
+        make_room: any_healthy
+            && reaches(space.segments, space.cap.saturating_sub(space.parked), MAKE_ROOM_PERCENT),
+        parties,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const CAP: u64 = 1_000;
+
+    fn source(name: &str) -> SourceId {
+        SourceId::new(name).unwrap()
+    }
+
+    fn lane(name: &str, target: u8, standing: Standing, parked: u64, frames: u64) -> Lane<u8> {
+        Lane { source: source(name), target, current: true, standing, held: Held { parked, frames } }
+    }
+
+    fn space(segments: u64) -> Space {
+        Space { cap: CAP, segments, parked: 0 }
+    }
+
+    use Standing::{Failing, Healthy, Silent};
+
+    fn unreachable(targets: &[u8]) -> BTreeMap<u8, Cause> {
+        targets.iter().map(|target| (*target, Cause::Unreachable)).collect()
+    }
+
+    fn check(what: &str, lanes: &[Lane<u8>], failing: &[u8], refused: &[&str]) {
+        let division = divide(space(0), lanes, &unreachable(failing), &BTreeSet::new());
+        let names: Vec<&str> = division.refused.keys().map(SourceId::as_str).collect();
+        assert_eq!(names, refused, "{what}: {division:?}");
+    }
+
+    #[test]
+    fn only_a_failing_party_over_its_part_is_refused() {
+        check("nothing fails", &[lane("a", 1, Healthy, 900, 0)], &[], &[]);
+        let healthy = lane("z", 2, Healthy, 0, 700);
+        let beside = |lanes: &[Lane<u8>]| [lanes, std::slice::from_ref(&healthy)].concat();
+        check("below its part", &beside(&[lane("a", 1, Failing, 200, 49)]), &[1], &[]);
+        check("at its part", &beside(&[lane("a", 1, Failing, 200, 50)]), &[1], &["a"]);
+        check("frames alone count", &beside(&[lane("a", 1, Failing, 0, 250)]), &[1], &["a"]);
+        // If a destination takes nothing, all its sources are refused, even those that have not tried yet.
+        let six = beside(&[lane("a", 1, Failing, 200, 0), lane("b", 1, Healthy, 0, 50)]);
+        check("all of a destination", &six, &[1], &["a", "b"]);
+        // A source that is refused alone is a party of its own.
+        check("one of a destination", &six, &[], &[]);
+        let one = beside(&[lane("a", 1, Failing, 250, 0), lane("b", 1, Healthy, 0, 50)]);
+        check("one of a destination, over its part", &one, &[], &["a"]);
+    }
+
+    #[test]
+    fn a_source_whose_own_puts_were_not_refused_is_not_refused_for_others() {
+        let lanes =
+            [lane("a", 1, Failing, 250, 0), lane("b", 1, Healthy, 0, 50), lane("z", 2, Healthy, 0, 0)];
+        let refused = |cause| {
+            let division = divide(space(0), &lanes, &BTreeMap::from([(1, cause)]), &BTreeSet::new());
+            division.refused.into_keys().collect::<Vec<_>>()
+        };
+        assert_eq!(refused(Cause::Refused), [source("a")]);
+        assert_eq!(
+            refused(Cause::Unreachable),
+            [source("a"), source("b")],
+            "the destination cannot be reached"
+        );
+        let alone = [lane("a", 1, Failing, 900, 0), lane("b", 1, Healthy, 0, 50)];
+        let division = divide(space(0), &alone, &BTreeMap::from([(1, Cause::Refused)]), &BTreeSet::new());
+        assert_eq!(division.part, None, "no source is known to be served");
+    }
+
+    #[test]
+    fn each_party_has_an_equal_part() {
+        let lanes = [
+            lane("a", 1, Failing, 125, 0),
+            lane("b", 2, Failing, 60, 0),
+            lane("c", 2, Failing, 60, 0),
+            lane("z", 3, Healthy, 0, 0),
+        ];
+        // Two parties: 125 each.
+        check("a destination is one party", &lanes, &[1, 2], &["a"]);
+        // Three parties: 83 each.
+        check("each source alone is one", &lanes, &[], &["a"]);
+        let division = divide(space(0), &lanes, &unreachable(&[1, 2]), &BTreeSet::new());
+        assert_eq!((division.part, division.parties.len()), (Some(125), 2));
+    }
+
+    #[test]
+    fn the_whole_spool_may_be_used_if_no_source_is_healthy() {
+        let all = [lane("a", 1, Failing, 940, 0), lane("b", 1, Failing, 0, 0)];
+        check("all fail", &all, &[1], &[]);
+        let silent = lane("z", 2, Silent, 0, 0);
+        let beside_silent = [all.as_slice(), std::slice::from_ref(&silent)].concat();
+        check("one is silent", &beside_silent, &[1], &["a", "b"]);
+        let less = [lane("a", 1, Failing, 849, 0), silent];
+        check("space is left for a silent source", &less, &[1], &[]);
+    }
+
+    #[test]
+    fn a_source_is_not_refused_for_a_destination_that_it_left() {
+        let old = Lane { current: false, ..lane("a", 1, Failing, 500, 0) };
+        let lanes = [old, lane("a", 2, Healthy, 0, 10)];
+        check("it goes elsewhere now", &lanes, &[1], &[]);
+    }
+
+    #[test]
+    fn a_refused_source_is_taken_again_well_below_its_part() {
+        let healthy = lane("z", 2, Healthy, 0, 0);
+        let refused = |held, before: &[&str]| {
+            let lanes = [lane("a", 1, Failing, held, 0), healthy.clone()];
+            let before = before.iter().map(|name| source(name)).collect();
+            !divide(space(0), &lanes, &unreachable(&[1]), &before).refused.is_empty()
+        };
+        assert!(!refused(249, &[]) && refused(249, &["a"]));
+        assert!(refused(225, &["a"]) && !refused(224, &["a"]));
+    }
+
+    #[test]
+    fn a_party_is_parked_before_it_is_refused_if_that_is_worth_an_object() {
+        let healthy = lane("z", 2, Healthy, 0, 0);
+        let relieved = |parked, frames| {
+            let lanes = [lane("a", 1, Failing, parked, frames), healthy.clone()];
+            !divide(space(0), &lanes, &unreachable(&[1]), &BTreeSet::new()).relieved.is_empty()
+        };
+        assert!(!relieved(0, 174) && relieved(0, 175));
+        assert!(!relieved(150, 69) && relieved(150, 70));
+        // The last tenth of a part is not parked in small pieces.
+        assert!(!relieved(240, 9) && !relieved(240, 24) && relieved(240, 25));
+    }
+
+    #[test]
+    fn a_failing_party_leaves_segments_before_others_need_them() {
+        let make_room = |segments, standing| {
+            let lanes = [lane("a", 1, Failing, 0, 1), lane("z", 2, standing, 0, 0)];
+            divide(space(segments), &lanes, &unreachable(&[1]), &BTreeSet::new()).make_room
+        };
+        assert!(!make_room(499, Healthy) && make_room(500, Healthy));
+        assert!(!make_room(900, Failing), "no other source needs them");
+    }
+
+    #[test]
+    fn the_largest_numbers_do_not_overflow() {
+        let lanes = [lane("a", 1, Failing, u64::MAX, u64::MAX), lane("z", 2, Healthy, u64::MAX, u64::MAX)];
+        let space = Space { cap: u64::MAX, segments: u64::MAX, parked: u64::MAX };
+        let division = divide(space, &lanes, &unreachable(&[1]), &BTreeSet::new());
+        assert!(division.refused.contains_key(&source("a")) && division.make_room);
+    }
+
+    fn any_cause() -> impl Strategy<Value = Cause> {
+        prop_oneof![Just(Cause::Refused), Just(Cause::Unreachable)]
+    }
+
+    fn any_lane() -> impl Strategy<Value = Lane<u8>> {
+        let standing = prop_oneof![Just(Failing), Just(Healthy), Just(Silent)];
+        (0..12_u8, 0..4_u8, any::<bool>(), standing, 0..400_u64, 0..400_u64).prop_map(
+            |(name, target, current, standing, parked, frames)| Lane {
+                current,
+                ..lane(&format!("s{name}"), target, standing, parked, frames)
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn no_healthy_source_is_refused_and_the_parts_are_kept(
+            mut lanes in proptest::collection::vec(any_lane(), 0..20),
+            failing in proptest::collection::btree_map(0..4_u8, any_cause(), 0..4),
+            before in proptest::collection::btree_set(0..12_u8, 0..12),
+            segments in 0..CAP,
+        ) {
+            // A source has at most one current lane.
+            let mut seen = BTreeSet::new();
+            lanes.iter_mut().for_each(|lane| lane.current &= seen.insert(lane.source.clone()));
+            let before = before.into_iter().map(|name| source(&format!("s{name}"))).collect();
+            let division = divide(space(segments), &lanes, &failing, &before);
+            let fails = |lane: &Lane<u8>| {
+                lane.standing == Failing || failing.get(&lane.target) == Some(&Cause::Unreachable)
+            };
+            let healthy = |lane: &Lane<u8>| {
+                lane.current && !fails(lane) && !failing.contains_key(&lane.target) && lane.standing == Healthy
+            };
+            for lane in lanes.iter().filter(|lane| lane.current) {
+                if !fails(lane) {
+                    prop_assert!(!division.refused.contains_key(&lane.source), "a healthy source is refused");
+                }
+            }
+            for party in division.refused.values().chain(&division.relieved) {
+                let held = division.parties[party].bytes();
+                prop_assert!(reaches(held, division.part.unwrap(), 1), "a party that holds nothing");
+            }
+            // The parts together do not exceed the share of what fails, and every party over its part is
+            // refused.
+            if lanes.iter().any(healthy) && !division.parties.is_empty() {
+                let part = division.part.unwrap();
+                prop_assert!(part * division.parties.len() as u64 <= CAP * FAILING_PERCENT / 100);
+                for lane in lanes.iter().filter(|lane| lane.current && fails(lane)) {
+                    let party = division.party(&lane.source, &lane.target).unwrap();
+                    if division.parties[&party].bytes() >= part {
+                        prop_assert_eq!(division.refused.get(&lane.source), Some(&party));
+                    }
+                }
+            } else {
+                prop_assert!(!division.make_room);
+            }
+            let none = lanes.iter().all(|lane| !lane.current || fails(lane));
+            prop_assert!(!none || division.refused.is_empty(), "there is no other source, and one is refused");
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Lets an encoder offer its core to the threads that answer requests.
+
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::time::Clock;
+
+/// Bytes of lines between two offers: a tenth of a millisecond's work, or two of them at leisure.
+const EVERY: usize = 32 * 1_024;
+/// An encoder waits for others for at most this many times the duration of its own work.
+const WAITS_FOR_WORK: u32 = 9;
+
+/// When an encoder offers its core to others. Low priority alone is not enough: the kernel leaves a core to
+/// its present thread for some milliseconds, whichever threads wait, and an answer would be delayed as long.
+///
+/// Beside threads that are always busy, an encoder that offers its core gets next to nothing. So an encoder
+/// that has had less than a tenth of the time does not offer its core until it has had that tenth. Low
+/// priority alone leaves it as much. An object therefore takes at most about ten times as long as it would
+/// alone.
+#[derive(Debug)]
+pub(in crate::delivery) struct GiveWay<'c> {
+    clock: &'c dyn Clock,
+    bytes: usize,
+    began: Duration,
+    worked_before: Duration,
+}
+
+impl<'c> GiveWay<'c> {
+    /// Starts with one object, which the calling thread begins now.
+    pub(in crate::delivery) fn new(clock: &'c dyn Clock) -> Self {
+        Self { clock, bytes: 0, began: clock.monotonic(), worked_before: thread_time() }
+    }
+
+    /// Call this after each `bytes` of lines.
+    pub(in crate::delivery) fn after(&mut self, bytes: usize) {
+        self.bytes += bytes;
+        if self.bytes < EVERY {
+            return;
+        }
+        self.bytes = 0;
+        let passed = self.clock.monotonic().saturating_sub(self.began);
+        if gives_way(passed, thread_time().saturating_sub(self.worked_before)) {
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// Whether an encoder that has `worked` for this long, out of the time that has `passed`, gives way.
+fn gives_way(passed: Duration, worked: Duration) -> bool {
+    passed <= worked * (1 + WAITS_FOR_WORK)
+}
+
+/// Processor time of this thread.
+fn thread_time() -> Duration {
+    // A thread's time is never negative.
+    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_encoder_keeps_a_tenth_of_the_time() {
+        let ms = Duration::from_millis;
+        assert!(gives_way(ms(0), ms(0)));
+        assert!(gives_way(ms(50), ms(50)), "alone on its core");
+        assert!(gives_way(ms(1_000), ms(100)));
+        assert!(!gives_way(ms(1_001), ms(100)));
+    }
+
+    #[test]
+    fn the_time_of_a_working_thread_grows() {
+        let before = thread_time();
+        while thread_time() == before {
+            std::hint::spin_loop();
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! Makes one object of a due batch: finds where it goes, encodes it, seals it, and starts its delivery.
+
+use std::io;
+use std::sync::Arc;
+
+use super::encode::{self, Job, LEVEL_AT_LEISURE, LEVEL_UNDER_LOAD, Made};
+use super::staging::Staged;
+use crate::batch::Reason;
+use crate::delivery::blocking::{NO_SPACE_FOR_NOTE, blocking, in_background};
+use crate::delivery::busy::{Busy, Hold};
+use crate::delivery::put::put_object;
+use crate::delivery::shared::Shared;
+use crate::delivery::under_way::{UnderWay, Work};
+use crate::disk::is_no_space;
+use crate::log::{FirstOpen, OpenBatch, Seal, Stopped};
+use crate::object::{Destination, ObjectKey, ObjectName};
+use crate::planted::{PlantedBug, PlantedPanic, panic_if_planted, planted};
+
+/// An object may always have this many bytes, however little space is left.
+const OBJECT_BYTES_MIN: u64 = 64 * 1_024;
+/// A batch that cannot be sealed for now waits as after this many tries of the backoff: about a second.
+const WAIT_AS_AFTER_TRIES: u32 = 3;
+
+/// Starts a task for a due batch, unless it has one.
+pub(in crate::delivery) fn begin(shared: &Arc<Shared>, batch: OpenBatch, reason: Reason) {
+    let Some(busy) = shared.busy.take(&batch.key) else { return };
+    let Some(under_way) = shared.under_way.begin(Work::Batch(batch.key.clone())) else { return };
+    let shared_of_task = Arc::clone(shared);
+    shared.tasks.spawn(async move {
+        let shared = shared_of_task;
+        let outcome = tokio::select! {
+            biased;
+            () = shared.stop.cancelled() => Ok(()),
+            outcome = one_object(&shared, &batch, reason, busy, under_way) => outcome,
+        };
+        if outcome.is_err() {
+            tracing::debug!(batch = %batch.key, "delivery ends: the spool has stopped");
+        }
+    });
+}
+
+async fn one_object(
+    shared: &Arc<Shared>,
+    batch: &OpenBatch,
+    reason: Reason,
+    busy: Busy,
+    under_way: UnderWay,
+) -> Result<(), Stopped> {
+    panic_if_planted(PlantedPanic::Delivery);
+    let place = blocking(shared, {
+        let (shared, batch) = (Arc::clone(shared), batch.clone());
+        move || place_of(&shared, &batch)
+    })
+    .await?;
+    let (destination, until) = match place {
+        Place::At(destination, until) => (destination, until),
+        Place::Nothing => return Ok(()),
+        Place::Unknown | Place::Held => {
+            pause(shared).await;
+            return Ok(());
+        }
+    };
+    let slots = shared.targets.slots(&destination);
+    let Ok(sealed_slot) = Arc::clone(&slots.sealed).acquire_owned().await else { return Ok(()) };
+    let hold = Hold::new(busy, sealed_slot);
+    // Boxed: it takes kilobytes, and thousands of batches may wait for a slot at once.
+    Box::pin(object_at(shared, batch, reason, (hold, under_way), (destination, until))).await
+}
+
+/// Makes one object of the frames that go to one destination, up to the first position that goes elsewhere.
+async fn object_at(
+    shared: &Arc<Shared>,
+    batch: &OpenBatch,
+    reason: Reason,
+    (hold, under_way): (Hold, UnderWay),
+    (destination, until): (Box<Destination>, Option<u64>),
+) -> Result<(), Stopped> {
+    let Ok(encoder) = shared.encoders.acquire().await else { return Ok(()) };
+    let job = job_of(shared, batch, reason, until);
+    let made = in_background(shared, {
+        let (shared, job) = (Arc::clone(shared), job.clone());
+        move || Ok(encode_job(&shared, &job))
+    })
+    .await?;
+    drop(encoder);
+    let sealed = blocking(shared, {
+        let (shared, batch) = (Arc::clone(shared), batch.clone());
+        move || seal_made(&shared, &batch, &job, made, *destination, reason)
+    });
+    let sealed = match sealed.await {
+        Err(Stopped) if !shared.parts.log.is_stopped() => {
+            shared.progress.waiting(&batch.key.source, NO_SPACE_FOR_NOTE.to_owned());
+            Encoding::Failed
+        }
+        sealed => sealed?,
+    };
+    match sealed {
+        Encoding::Sealed(sealed) => {
+            let (seal, staged) = *sealed;
+            // Held until the object is delivered. No resumed task can hold it already, because that task
+            // would need the batch.
+            let Some(_under_way) = under_way.sealed(seal.number) else { return Ok(()) };
+            put_object::deliver(shared, seal, Some(staged), Some(hold)).await
+        }
+        Encoding::FillsOn => Ok(()),
+        Encoding::Failed => {
+            pause(shared).await;
+            Ok(())
+        }
+    }
+}
+
+/// Keeps the batch's task for a moment, so that the next check does not start another one.
+async fn pause(shared: &Shared) {
+    tokio::time::sleep(shared.settings.backoff.wait(WAIT_AS_AFTER_TRIES, &*shared.parts.random)).await;
+}
+
+/// Where the first unsealed frame of a batch goes.
+enum Place {
+    /// To this destination, as do those up to the first position that goes elsewhere.
+    At(Box<Destination>, Option<u64>),
+    /// There is no such frame: none of them can be read, which is noted.
+    Nothing,
+    /// Not known for now.
+    Unknown,
+    /// The batch's previous object is neither stored nor parked, because its task died. It must be delivered
+    /// first.
+    Held,
+}
+
+fn place_of(shared: &Shared, batch: &OpenBatch) -> Result<Place, Stopped> {
+    let (log, source) = (&shared.parts.log, &batch.key.source);
+    if log.has_unparked_seal(&batch.key) {
+        return Ok(Place::Held);
+    }
+    let why = match log.first_open(batch) {
+        Ok(FirstOpen::At(first)) => match log.destination(source, first) {
+            Some((destination, until)) => return Ok(Place::At(Box::new(destination), until)),
+            None => {
+                "no destination is recorded for this source; configure the source again to deliver its calls"
+                    .to_owned()
+            }
+        },
+        Ok(FirstOpen::Nothing { lost }) => {
+            // The segments of lost frames can go to quarantine, so that no other batch waits for them.
+            log.give_up(batch, &lost)?;
+            return Ok(Place::Nothing);
+        }
+        Err(error) => format!("read the spool: {error}"),
+    };
+    if let Some(line) = shared.repeated.happened("find the place", source.as_str()) {
+        tracing::error!(batch = %batch.key, times = line.times, others = line.others, "waiting to deliver: {why}");
+    }
+    shared.progress.waiting(source, why);
+    Ok(Place::Unknown)
+}
+
+/// What to encode of a batch, up to the first position that goes elsewhere.
+fn job_of(shared: &Shared, batch: &OpenBatch, reason: Reason, until: Option<u64>) -> Job {
+    let (log, rule) = (&shared.parts.log, &shared.settings.rule);
+    let end_of_segment = match reason {
+        Reason::Pressure if log.is_tight() => log.end_of_oldest(&batch.key, batch.sealed_through),
+        _ => None,
+    };
+    Job {
+        key: batch.key.clone(),
+        after: batch.sealed_through,
+        through: until.map_or(u64::MAX, |until| until - 1).min(end_of_segment.unwrap_or(u64::MAX)),
+        max_bytes: rule.max_bytes,
+        // A batch that has grown beyond an object is late, whatever it is due for.
+        level: match reason {
+            Reason::Size | Reason::Pressure => LEVEL_UNDER_LOAD,
+            _ if rule.is_full(shared.sizes.object_bytes(batch)) => LEVEL_UNDER_LOAD,
+            _ => LEVEL_AT_LEISURE,
+        },
+    }
+}
+
+fn encode_job(shared: &Shared, job: &Job) -> io::Result<Made> {
+    panic_if_planted(PlantedPanic::Encoder);
+    let (log, clock) = (&shared.parts.log, &*shared.parts.clock);
+    let encode = |max_bytes: u64| {
+        let job = Job { max_bytes: job.max_bytes.min(max_bytes), ..job.clone() };
+        encode::encode(&**log, &shared.staging, clock, &job)
+    };
+    // An object is staged, and copied when it is parked. If there is no space for its copy, it keeps its
+    // segments. Even if the spool is not under pressure now, there may not be space for both.
+    let half = || log.room() / 2;
+    let in_memory = shared.settings.object_in_memory_max as u64;
+    let mut most = half().max(OBJECT_BYTES_MIN).min(job.max_bytes);
+    let made = loop {
+        let made = encode(most);
+        let least = match &made {
+            // Calls or other objects have meanwhile taken the space that it needs.
+            Ok(Made::Object(object)) if object.staged.len > log.room() => in_memory.max(OBJECT_BYTES_MIN),
+            // A full disk is emptied by deliveries: an object that fits in memory can still be delivered.
+            Err(error) if is_no_space(error) => {
+                log.disk_is_full();
+                in_memory
+            }
+            _ => break made,
+        };
+        if most <= least {
+            break made;
+        }
+        drop(made);
+        // Each try has a smaller limit, so the loop ends whatever the other objects do.
+        most = half().min(most / 2).max(least);
+    };
+    match made {
+        // The first line alone exceeds the limit.
+        Ok(Made::Nothing { .. }) if most < job.max_bytes => encode(u64::MAX),
+        made => made,
+    }
+}
+
+/// The outcome of making one object.
+enum Encoding {
+    /// An object, sealed.
+    Sealed(Box<(Seal, Staged)>),
+    /// Size alone made the batch due, and it is not full yet, or nothing of it can be read.
+    FillsOn,
+    /// It could not be staged, or its seal could not be noted. Nothing is sealed, so the batch is simply
+    /// retried.
+    Failed,
+}
+
+fn seal_made(
+    shared: &Shared,
+    batch: &OpenBatch,
+    job: &Job,
+    made: io::Result<Made>,
+    destination: Destination,
+    reason: Reason,
+) -> Result<Encoding, Stopped> {
+    let log = &shared.parts.log;
+    let object = match made {
+        Ok(Made::Object(object)) => object,
+        Ok(Made::Nothing { .. }) => return Ok(Encoding::FillsOn),
+        Err(error) => {
+            if let Some(line) = shared.repeated.happened("stage", job.key.source.as_str()) {
+                let (times, others) = (line.times, line.others);
+                tracing::warn!(%error, batch = %job.key, times, others, "an object could not be staged; it is retried");
+            }
+            shared.progress.waiting(&batch.key.source, format!("stage an object: {error}"));
+            return Ok(Encoding::Failed);
+        }
+    };
+    let encoded = &object.encoded;
+    shared.sizes.learn(batch, encoded.bytes, object.staged.len);
+    let whole = encoded.next_received_at.is_none() && job.through == u64::MAX;
+    if reason == Reason::Size && whole && !shared.settings.rule.is_full(object.staged.len) {
+        // The batch still counts its damaged lines. With them it would seem full at every check.
+        log.recount(batch, encoded.bytes);
+        return Ok(Encoding::FillsOn);
+    }
+    log.note_lost(&object.lost)?;
+    let object_key = ObjectKey::of_batch(
+        &destination.bucket,
+        job.key.stream,
+        &job.key.source,
+        if planted(PlantedBug::DayFromUploadTime) { shared.parts.clock.wall().day() } else { job.key.day },
+        ObjectName {
+            first_received_at: encoded.named_at,
+            node: &log.node(),
+            spool_id: &log.spool_id(),
+            first_position: encoded.first,
+        },
+    );
+    let seal = log.seal(&job.key, encoded, destination, object_key)?;
+    tracing::debug!(seal = seal.number, batch = %job.key, ?reason, calls = seal.frames, "sealed");
+    Ok(Encoding::Sealed(Box::new((seal, object.staged))))
+}

@@ -1,0 +1,65 @@
+//! Commits a sealed object that the store has.
+
+use super::sealed_object::SealedObject;
+use crate::alarms::AlarmKind;
+use crate::delivery::blocking::noted;
+use crate::delivery::progress::LastObject;
+use crate::log::{Stopped, parked_name};
+use crate::metrics::SourceLabel;
+use crate::object::{AppliedEncryption, Destination, Stream};
+use crate::planted::{PlantedPanic, panic_if_planted};
+use crate::store::{Body, Put, Stored};
+
+impl SealedObject<'_> {
+    /// Notes that the store has the object. `stored` is its answer to `put`.
+    pub(in crate::delivery) async fn note_commit(&self, put: &Put, stored: &Stored) -> Result<(), Stopped> {
+        let (parts, seal) = (self.shared.parts.clone(), self.seal.clone());
+        let applied = stored.applied.clone();
+        let pending = parts.log.pending_seal(seal.number);
+        let calls = pending.and_then(|pending| pending.amended).map_or(seal.frames, |amend| amend.frames);
+        let len = match &put.body {
+            Body::Bytes(bytes) => bytes.len() as u64,
+            Body::File { len, .. } => *len,
+        };
+        // Counted on the thread that writes the note: this task may end before that thread returns.
+        let commit = move || {
+            panic_if_planted(PlantedPanic::ObjectCommit);
+            parts.log.commit(&seal, applied.clone())?;
+            parts.metrics.objects.inc();
+            parts.metrics.object_bytes.inc_by(len);
+            if seal.batch.stream == Stream::Calls {
+                let source = seal.batch.source.to_string();
+                parts.metrics.delivered.get_or_create(&SourceLabel { source }).inc_by(calls);
+            }
+            Ok(())
+        };
+        noted(self.shared, Some(&self.seal.batch.source), commit).await?;
+        self.shared.targets.slots(&self.seal.destination).accepted.notify();
+        let object = LastObject {
+            key: self.seal.object_key.clone(),
+            at: self.shared.parts.clock.wall(),
+            calls,
+            bytes: len,
+            encryption: stored.applied.clone(),
+        };
+        self.shared.progress.delivered(&self.seal, object);
+        self.taken(&put.destination, stored.applied.as_ref());
+        self.shared.parts.alarms.clear(AlarmKind::Damage, &parked_name(self.seal.number));
+        tracing::debug!(seal = self.seal.number, key = %self.seal.object_key, "delivered");
+        Ok(())
+    }
+
+    /// Records that puts of its source to `to` no longer fail. `applied` is the encryption that the store
+    /// reported.
+    fn taken(&self, to: &Destination, applied: Option<&AppliedEncryption>) {
+        let shared = self.shared;
+        let now = shared.parts.clock.monotonic();
+        let failed_before = shared.failing.health().taken(&self.seal.batch.source, to, now);
+        if shared.mismatches.compare(to, self.seal.object_key.as_str(), applied, &shared.parts.alarms) {
+            shared.forget_mismatches();
+        }
+        if failed_before {
+            shared.kick.notify_one();
+        }
+    }
+}

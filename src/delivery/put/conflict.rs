@@ -1,0 +1,48 @@
+//! Conflicts: another object has the key of a sealed object.
+
+use super::sealed_object::SealedObject;
+use crate::alarms::AlarmKind;
+use crate::delivery::blocking::blocking;
+use crate::delivery::shared::Shared;
+use crate::log::{PendingSeal, Stopped};
+
+impl SealedObject<'_> {
+    /// Notes that every line of the object was stored before some of them were damaged in the spool.
+    pub(in crate::delivery) async fn restored(&self) -> Result<(), Stopped> {
+        tracing::info!(
+            seal = self.seal.number,
+            "the whole object was stored before its frames were damaged: nothing is lost"
+        );
+        let (parts, seal) = (self.shared.parts.clone(), self.seal.clone());
+        blocking(self.shared, move || parts.log.restored(&seal)).await
+    }
+
+    /// Notes that a person must decide about the object, and raises the alarm.
+    pub(in crate::delivery) async fn conflict(&self) -> Result<(), Stopped> {
+        let (parts, seal) = (self.shared.parts.clone(), self.seal.clone());
+        blocking(self.shared, move || parts.log.conflict(&seal)).await?;
+        if let Some(pending) = self.shared.parts.log.pending_seal(self.seal.number) {
+            raise_conflict(self.shared, &pending);
+        }
+        Ok(())
+    }
+}
+
+/// Stops all puts of the seal's source, and raises the alarm.
+pub(in crate::delivery) fn raise_conflict(shared: &Shared, pending: &PendingSeal) {
+    let seal = &pending.seal;
+    shared.failing.set_conflict(&seal.batch.source);
+    let why = match &pending.amended {
+        None => "another object with other content has",
+        Some(_) => "some of its lines were lost, and a put could replace a whole object under",
+    };
+    let what = format!(
+        "seal {}: {why} the key {} in {}; nothing more is put for this source until a person decides \
+         with `forebay spool resolve`",
+        seal.number,
+        seal.object_key,
+        seal.destination.bucket.bucket()
+    );
+    shared.progress.waiting(&seal.batch.source, what.clone());
+    shared.parts.alarms.raise(AlarmKind::Conflict, seal.batch.source.as_str(), what);
+}

@@ -1,0 +1,49 @@
+//! The settings with which the destination of a sealed object is reached now.
+//!
+//! A seal fixes what an object holds, and its bucket and key. The role, the KMS key and similar settings may
+//! be wrong, or become invalid while the object waits. So the settings of the running configuration are used,
+//! as long as the source still goes to that bucket and prefix (decision 0080).
+
+use std::collections::BTreeSet;
+
+use crate::delivery::shared::Shared;
+use crate::log::Seal;
+use crate::object::Destination;
+use crate::sources::SourceId;
+
+impl Shared {
+    /// Where, and how, a sealed object is put now.
+    pub(in crate::delivery) fn destination_now(&self, seal: &Seal) -> Destination {
+        self.current_destination(&seal.batch.source, &seal.destination)
+    }
+
+    /// How `noted`, a destination of `source`, is reached now.
+    pub(in crate::delivery) fn current_destination(
+        &self,
+        source: &SourceId,
+        noted: &Destination,
+    ) -> Destination {
+        self.parts
+            .log
+            .current_destination(source)
+            .filter(|current| current.bucket == noted.bucket)
+            .unwrap_or_else(|| noted.clone())
+    }
+
+    /// Forgets wrong encryptions of destinations that are no longer in use.
+    pub(in crate::delivery) fn forget_mismatches(&self) {
+        self.mismatches.keep(&self.in_use(), &self.parts.alarms);
+    }
+
+    /// Every destination to which something goes, or may go.
+    fn in_use(&self) -> BTreeSet<Destination> {
+        let log = &self.parts.log;
+        let removed = self.requests.removed();
+        let current = log.current_destinations().into_iter();
+        let current = current.filter(|(source, _)| !removed.contains(source)).map(|(_, to)| to);
+        let pending = log.pending_seals().into_iter().map(|pending| self.destination_now(&pending.seal));
+        let of_markers =
+            log.day_destinations().into_iter().map(|(source, to)| self.current_destination(&source, &to));
+        current.chain(pending).chain(of_markers).collect()
+    }
+}

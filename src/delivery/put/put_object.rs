@@ -1,0 +1,273 @@
+//! From a seal to its commit: what is specific to putting a sealed object.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::after_put::Next;
+use super::put_until_stored::{Deliverable, Pace, Ready, Tries, put_until_stored};
+use super::sealed_object::{Form, SealedObject};
+use crate::alarms::AlarmKind;
+use crate::delivery::busy::Hold;
+use crate::delivery::make::staging::{Staged, file_body};
+use crate::delivery::shared::Shared;
+use crate::disk::is_no_handle;
+use crate::log::{Parked, PendingSeal, Seal, Stopped, parked_name};
+use crate::metrics::KindLabel;
+use crate::object::metadata::{Metadata, SHA256};
+use crate::object::{Destination, ObjectKey, ObjectName};
+use crate::planted::{PlantedBug, PlantedPanic, panic_if_planted, planted};
+use crate::store::{Body, Fault, Head, Put, PutMode, StoreError, Stored};
+
+/// Puts a sealed object until the store has it. Returns when it is committed, or when the log has stopped.
+///
+/// Dropping it half-way is safe: the seal is synced, and the same object is put under the same key after the
+/// next start.
+pub(in crate::delivery) async fn deliver(
+    shared: &Arc<Shared>,
+    seal: Seal,
+    staged: Option<Staged>,
+    hold: Option<Hold>,
+) -> Result<(), Stopped> {
+    let decided = shared.parts.log.pending_seal(seal.number).is_some_and(|pending| pending.overwrite);
+    let first_mode = if decided { PutMode::Overwrite } else { shared.settings.put_mode };
+    let accepted = shared.targets.slots(&seal.destination).accepted.waiter();
+    let mut object = SealedObject::new(shared, seal, staged, hold);
+    put_until_stored(shared, &mut object, first_mode, accepted).await
+}
+
+impl Deliverable for SealedObject<'_> {
+    const PACE: Pace = Pace::Objects;
+
+    async fn ready(&mut self, tries: &Tries) -> Result<Ready, Stopped> {
+        if self.shared.failing.has_conflict(&self.seal.batch.source) {
+            // It waits for a person, not for another try.
+            return Ok(Ready::NotNow);
+        }
+        panic_if_planted(PlantedPanic::Upload);
+        let log = &self.shared.parts.log;
+        let Some(pending) = log.pending_seal(self.seal.number) else { return Ok(Ready::NotNow) };
+        if self.form.is_none() {
+            self.find_form(pending).await?;
+        }
+        // Making it again may have found damage.
+        let Some(pending) = log.pending_seal(self.seal.number) else { return Ok(Ready::NotNow) };
+        let may_replace = pending.amended.is_none() || pending.overwrite;
+        if tries.mode == PutMode::Overwrite && !may_replace {
+            return Ok(Ready::Conflict);
+        }
+        let body = match &self.form {
+            None => return Ok(Ready::NotNow),
+            Some(Form::Staged(staged)) => staged.body().map(|body| (body, staged.crc32)),
+            Some(Form::Parked(parked)) => self.parked_body(*parked).map(|body| (body, parked.crc32)),
+        };
+        match body {
+            Ok((body, crc32)) => {
+                let put = Box::new(self.put_of(&pending, body, crc32, tries));
+                let amended = pending.amended.map(|amend| amend.sha256);
+                let ours = [self.seal.sha256.clone()].into_iter().chain(amended).collect();
+                Ok(Ready::Put { put, ours, may_replace })
+            }
+            Err(error) => {
+                if matches!(self.form, Some(Form::Parked(_))) && !is_no_handle(&error) {
+                    self.parked_is_damaged(&error.to_string());
+                }
+                self.waiting(format!("read the object to put: {error}"), tries.number);
+                self.form = None;
+                Ok(Ready::NotNow)
+            }
+        }
+    }
+
+    async fn put_once(&mut self, put: &Put) -> Result<Result<Stored, StoreError>, Stopped> {
+        self.put_while_parking(put).await
+    }
+
+    fn failed(&mut self, error: &StoreError, _next: Next, tries: &Tries) {
+        self.count_failure(error.fault);
+        let met_expired = std::mem::replace(&mut self.met_expired, error.fault == Fault::Expired);
+        // A create-only put that finds our own object is the normal end of a try whose answer was lost.
+        if error.fault == Fault::Exists {
+            return;
+        }
+        let to = self.destination_now();
+        self.waiting(self.why_not_put(&to, error), tries.number);
+        // A local failure is not the store's fault. An expired session fails all objects in flight at once,
+        // so it counts only if the put with the next session also fails.
+        let says_nothing = error.fault == Fault::Local || (error.fault == Fault::Expired && !met_expired);
+        if !says_nothing {
+            self.put_failed(&to, error);
+        }
+    }
+
+    fn destination(&self) -> Destination {
+        self.destination_now()
+    }
+
+    async fn found(
+        &mut self,
+        head: &Result<Head, StoreError>,
+        next: Next,
+        tries: &Tries,
+    ) -> Result<(), Stopped> {
+        match head {
+            Ok(head) => {
+                let is_whole = head.metadata.get(SHA256) == Some(&self.seal.sha256);
+                let pending = self.shared.parts.log.pending_seal(self.seal.number);
+                let is_amended = pending.is_some_and(|pending| pending.amended.is_some());
+                if next == Next::Commit && is_amended && is_whole { self.restored().await } else { Ok(()) }
+            }
+            Err(error) => {
+                self.head_failed(error, tries);
+                Ok(())
+            }
+        }
+    }
+
+    async fn commit(&mut self, put: &Put, stored: &Stored) -> Result<(), Stopped> {
+        self.note_commit(put, stored).await
+    }
+
+    async fn not_yet(&mut self, next: Next, _tries: &Tries) -> Result<(), Stopped> {
+        self.replaced = None;
+        match next {
+            Next::Conflict => return self.conflict().await,
+            Next::Rebuild => {
+                // A parked object has no frames left in the segments, so its file is read again.
+                if matches!(self.form, Some(Form::Parked(_))) {
+                    self.parked_is_damaged("the store received bytes that differ from the parked ones");
+                }
+                self.form = None;
+            }
+            // If a parked file is missing, the next try reports it.
+            Next::ReadAgain => self.form = None,
+            Next::Commit | Next::AskWhose | Next::Retry(_) | Next::RetryAtCap => {}
+        }
+        Ok(())
+    }
+
+    async fn wait_begins(&mut self) -> Result<(), Stopped> {
+        self.park_if_due().await?;
+        // Gives up the one last-resort place in memory, so that other objects can be delivered meanwhile.
+        // This object is made again for its next try.
+        let is_last_resort =
+            |form: &mut Form| matches!(form, Form::Staged(staged) if staged.is_last_resort());
+        self.gave_way = self.form.take_if(is_last_resort).is_some();
+        Ok(())
+    }
+
+    async fn look_while_waiting(&mut self) -> Result<(), Stopped> {
+        if self.gave_way { Ok(()) } else { self.park_if_due().await }
+    }
+
+    fn check_every(&self) -> Duration {
+        self.park_look()
+    }
+}
+
+impl SealedObject<'_> {
+    fn put_of(&self, pending: &PendingSeal, body: Body, crc32: u32, tries: &Tries) -> Put {
+        let seal = &self.seal;
+        let amended = pending.amended.as_ref();
+        let metadata = Metadata {
+            calls: amended.map_or(seal.frames, |amend| amend.frames),
+            first_received_at: seal.first_received_at,
+            last_received_at: seal.last_received_at,
+            node: &self.shared.parts.log.node(),
+            first_position: seal.first,
+            last_position: seal.last,
+            bytes: amended.map_or(seal.bytes, |amend| amend.bytes),
+            sha256: amended.map_or(&seal.sha256, |amend| &amend.sha256),
+            previous_last_position: seal.previous_last,
+            lost_calls: amended.map_or(0, |amend| seal.frames.saturating_sub(amend.frames)),
+        };
+        Put {
+            destination: self.destination_now(),
+            key: self.key(tries),
+            body,
+            crc32,
+            content_encoding: self.shared.settings.content_encoding.then_some("gzip"),
+            metadata: metadata.pairs(),
+            tags: self.shared.settings.tags.pairs(&seal.batch.source, seal.batch.day),
+            mode: tries.mode,
+        }
+    }
+
+    /// The key that was sealed.
+    fn key(&self, tries: &Tries) -> ObjectKey {
+        let seal = &self.seal;
+        let other = match () {
+            () if planted(PlantedBug::RandomObjectName) => self.since.as_millis(),
+            () if planted(PlantedBug::NewNameOnRetry) => u128::from(tries.number),
+            () => return seal.object_key.clone(),
+        };
+        let (node, spool_id) = (format!("x{other}"), self.shared.parts.log.spool_id());
+        let name = ObjectName {
+            first_received_at: seal.first_received_at,
+            node: &node,
+            spool_id: &spool_id,
+            first_position: seal.first,
+        };
+        let batch = &seal.batch;
+        ObjectKey::of_batch(&seal.destination.bucket, batch.stream, &batch.source, batch.day, name)
+    }
+
+    fn parked_body(&self, parked: Parked) -> io::Result<Body> {
+        let name = parked_name(self.seal.number);
+        let disk = self.shared.parts.log.disk();
+        // This reports a missing file.
+        disk.open(&name)?;
+        file_body(&**disk, &name, parked.len)
+    }
+
+    fn parked_is_damaged(&self, why: &str) {
+        let name = parked_name(self.seal.number);
+        let what = format!(
+            "the parked object {name} ({} calls of {}) cannot be put: {why}; it is kept and retried; if the file is damaged, \
+             its calls can only be restored from a copy of the file",
+            self.seal.frames, self.seal.batch.source
+        );
+        self.shared.parts.alarms.raise(AlarmKind::Damage, &name, what);
+    }
+
+    /// The HEAD after a 412 failed.
+    fn head_failed(&self, error: &StoreError, tries: &Tries) {
+        self.count_failure(error.fault);
+        if error.fault == Fault::Exists {
+            return;
+        }
+        let to = self.destination_now();
+        if error.fault == Fault::NotFound {
+            let what = "the store says that the key is taken, and finds nothing under it";
+            let nothing = StoreError::answered(Fault::Transient, 412, error.code.as_deref(), what);
+            self.waiting(self.why_not_put(&to, &nothing), tries.number);
+            self.put_failed(&to, &nothing);
+        } else {
+            let (key, bucket) = (&self.seal.object_key, to.bucket.bucket());
+            self.waiting(
+                format!("ask whose object has the key {key} in {bucket} (412): {error}"),
+                tries.number,
+            );
+        }
+    }
+
+    fn why_not_put(&self, to: &Destination, error: &StoreError) -> String {
+        format!("put {} to {}: {error}", self.seal.object_key, to.bucket.bucket())
+    }
+
+    fn count_failure(&self, fault: Fault) {
+        let kind = match fault {
+            Fault::Exists => "exists",
+            Fault::Busy => "busy",
+            Fault::NotFound => "not_found",
+            Fault::Refused => "refused",
+            Fault::Expired => "expired",
+            Fault::NoAccess => "no_access",
+            Fault::Digest => "digest",
+            Fault::Local => "local",
+            Fault::Region => "region",
+            Fault::Transient => "transient",
+        };
+        self.shared.parts.metrics.upload_failures.get_or_create(&KindLabel { kind }).inc();
+    }
+}

@@ -1,0 +1,81 @@
+//! A sealed object on its way to the store.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::delivery::busy::Hold;
+use crate::delivery::make::staging::Staged;
+use crate::delivery::shared::Shared;
+use crate::log::{Parked, Seal};
+use crate::object::Destination;
+use crate::store::StoreError;
+
+/// The form in which the object exists.
+pub(in crate::delivery) enum Form {
+    Staged(Staged),
+    Parked(Parked),
+}
+
+/// A sealed object that one task delivers.
+pub(in crate::delivery) struct SealedObject<'a> {
+    pub(in crate::delivery) shared: &'a Arc<Shared>,
+    pub(in crate::delivery) seal: Seal,
+    /// `None` if it must be made again from the spool.
+    pub(in crate::delivery) form: Option<Form>,
+    /// `None` once it is parked.
+    pub(in crate::delivery) hold: Option<Hold>,
+    /// The staged object that was parked during the put in flight, which may still read it.
+    pub(in crate::delivery) replaced: Option<Staged>,
+    /// Whether the last put failed because its credentials had expired.
+    pub(in crate::delivery) met_expired: bool,
+    /// Whether it gave up its place in memory to other objects during the present wait. It is then not made
+    /// again before the next put.
+    pub(in crate::delivery) gave_way: bool,
+    /// When this process began to deliver it.
+    pub(in crate::delivery) since: Duration,
+}
+
+impl<'a> SealedObject<'a> {
+    pub(in crate::delivery) fn new(
+        shared: &'a Arc<Shared>,
+        seal: Seal,
+        staged: Option<Staged>,
+        hold: Option<Hold>,
+    ) -> Self {
+        Self {
+            shared,
+            seal,
+            form: staged.map(Form::Staged),
+            hold,
+            replaced: None,
+            met_expired: false,
+            gave_way: false,
+            since: shared.parts.clock.monotonic(),
+        }
+    }
+
+    /// Where it is put now.
+    pub(in crate::delivery) fn destination_now(&self) -> Destination {
+        self.shared.destination_now(&self.seal)
+    }
+
+    /// Counts a failed put against its source and destination.
+    pub(in crate::delivery) fn put_failed(&self, to: &Destination, error: &StoreError) {
+        let now = self.shared.parts.clock.monotonic();
+        self.shared.failing.put_failed(&self.seal.batch.source, to, error, now);
+    }
+
+    /// Reports why it waits. `tries` is the number of puts so far.
+    pub(in crate::delivery) fn waiting(&self, why: String, tries: u32) {
+        if let Some(line) = self.shared.repeated.happened("put", self.seal.destination.bucket.bucket()) {
+            tracing::warn!(
+                failures = line.times,
+                others = line.others,
+                tries,
+                source = %self.seal.batch.source,
+                "waiting to deliver: {why}"
+            );
+        }
+        self.shared.progress.waiting(&self.seal.batch.source, why);
+    }
+}

@@ -1,0 +1,75 @@
+//! What objects are put to, and the slots of each target.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::Semaphore;
+
+use super::accepted::Accepted;
+use crate::delivery::settings::{FAILING_PUTS_PER_DESTINATION, PUTS_PER_DESTINATION, SEALED_PER_DESTINATION};
+use crate::lock::lock;
+use crate::object::{BucketString, Destination, KmsKey, RoleArn};
+
+/// What can fail for one destination and not for another: its bucket, role and key. Sources that differ only
+/// in their external id share it, so that many sources do not mean many puts at once.
+pub(in crate::delivery) type PutTarget = (BucketString, Option<RoleArn>, Option<KmsKey>);
+
+pub(in crate::delivery) fn put_target(to: &Destination) -> PutTarget {
+    let role = to.role.as_ref().map(|role| role.arn.clone());
+    (to.bucket.clone(), role, to.encryption.kms().map(|kms| kms.key.clone()))
+}
+
+/// The number of different targets of these destinations. Each target has its own slots for puts.
+pub fn put_targets<'a>(destinations: impl Iterator<Item = &'a Destination>) -> usize {
+    destinations.map(put_target).collect::<BTreeSet<PutTarget>>().len()
+}
+
+pub(in crate::delivery) fn in_words((bucket, role, key): &PutTarget) -> String {
+    let role = role.as_ref().map_or_else(String::new, |role| format!(" as {role}"));
+    let key = key.as_ref().map_or_else(String::new, |key| format!(" under {key}"));
+    format!("{bucket}{role}{key}")
+}
+
+/// A destination's share of the work.
+#[derive(Debug)]
+pub(in crate::delivery) struct Slots {
+    /// Puts in flight.
+    pub(in crate::delivery) puts: Semaphore,
+    /// Of those, puts of sources that fail. Such puts wait here first, so that no other source waits for
+    /// them.
+    pub(in crate::delivery) failing_puts: Semaphore,
+    /// Notified when the destination has accepted an object, so that those that wait for it to recover are
+    /// retried soon.
+    pub(in crate::delivery) accepted: Accepted,
+    /// Sealed objects that are neither stored nor parked.
+    pub(in crate::delivery) sealed: Arc<Semaphore>,
+}
+
+impl Slots {
+    fn new() -> Self {
+        Self {
+            puts: Semaphore::new(PUTS_PER_DESTINATION),
+            failing_puts: Semaphore::new(FAILING_PUTS_PER_DESTINATION),
+            accepted: Accepted::default(),
+            sealed: Arc::new(Semaphore::new(SEALED_PER_DESTINATION)),
+        }
+    }
+}
+
+/// The slots of every target that was used so far.
+#[derive(Debug, Default)]
+pub(in crate::delivery) struct PutTargets(Mutex<BTreeMap<PutTarget, Arc<Slots>>>);
+
+impl PutTargets {
+    pub(in crate::delivery) fn slots(&self, to: &Destination) -> Arc<Slots> {
+        let mut slots = lock(&self.0);
+        Arc::clone(slots.entry(put_target(to)).or_insert_with(|| Arc::new(Slots::new())))
+    }
+
+    /// Makes everything that waits for its destination retry soon.
+    pub(in crate::delivery) fn retry_all(&self) {
+        for slots in lock(&self.0).values() {
+            slots.accepted.notify();
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! Decides which batches are due, and why.
+//!
+//! [`View::reason`] and [`Deadlines`] compute; [`View::now`] reads the clocks and the log once per check, for
+//! all batches.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::batch::{BatchKey, DueRule, Reason};
+use crate::delivery::shared::Shared;
+use crate::delivery::under_way::Work;
+use crate::log::OpenBatch;
+use crate::object::Destination;
+use crate::sources::SourceId;
+use crate::time::UnixMillis;
+
+/// Maximum number of open batches. Above it, the batches that have gone longest without a new line become
+/// due.
+pub(in crate::delivery) const OPEN_BATCHES_MAX: usize = 20_000;
+
+/// The facts by which one check judges all batches: the same instant and the same requests for all of them.
+pub(in crate::delivery) struct View {
+    wall: UnixMillis,
+    monotonic: Duration,
+    rule: DueRule,
+    shutting_down: bool,
+    /// Batches that flushes asked for, each with the last position asked for.
+    asked: BTreeMap<BatchKey, u64>,
+    /// Sources that are no longer configured.
+    removed: BTreeSet<SourceId>,
+    /// Sources whose frames have more than one destination.
+    moved: BTreeSet<SourceId>,
+    /// Batches that are due because space is short or too many are open, sorted.
+    pressed: Vec<BatchKey>,
+    /// Sources whose puts fail. They may use the last space only for objects that free a segment.
+    failing: BTreeSet<SourceId>,
+    /// Work that panicked and is not restarted yet.
+    resting: BTreeSet<Work>,
+}
+
+impl View {
+    /// `open` lists all open batches, sorted by key. `asked` must be read before `open`: a request for a
+    /// batch that is not in `open` is forgotten, because it is taken for done.
+    pub(in crate::delivery) fn now(
+        shared: &Shared,
+        open: &[OpenBatch],
+        mut asked: BTreeMap<BatchKey, u64>,
+    ) -> Self {
+        let log = &shared.parts.log;
+        let failing =
+            if log.is_tight() { shared.failing.failing_sources(&**log, open) } else { BTreeSet::new() };
+        let pressed = pressed(shared, open, &failing);
+        let done = extract_done(&mut asked, open);
+        shared.requests.forget(done);
+        Self {
+            wall: shared.parts.clock.wall(),
+            monotonic: shared.parts.clock.monotonic(),
+            rule: shared.settings.rule,
+            shutting_down: shared.requests.is_shutting_down(),
+            asked,
+            removed: shared.requests.removed(),
+            moved: log.moved_sources(),
+            pressed,
+            failing,
+            resting: resting(shared),
+        }
+    }
+
+    /// When a batch is due by age, on the monotonic clock.
+    pub(in crate::delivery) fn deadline(&self, batch: &OpenBatch) -> Duration {
+        self.rule.deadline(batch.first_received_at, self.wall, self.monotonic)
+    }
+
+    /// Whether work on a batch panicked and its pause is not over.
+    pub(in crate::delivery) fn rests(&self, batch: &BatchKey) -> bool {
+        !self.resting.is_empty() && self.resting.contains(&Work::Batch(batch.clone()))
+    }
+
+    /// Why a batch is due, if it is. `place` gives the destination of a frame of the batch's source and the
+    /// first position that has another; `estimate` gives the bytes of the object that the batch would become.
+    /// Both are called only if needed.
+    pub(in crate::delivery) fn reason(
+        &self,
+        batch: &OpenBatch,
+        deadline: Duration,
+        place: impl FnOnce() -> Option<(Destination, Option<u64>)>,
+        estimate: impl FnOnce() -> u64,
+    ) -> Option<Reason> {
+        let is_pressed = self.pressed.binary_search(&batch.key).is_ok();
+        match self.reason_of_its_own(batch, deadline, place, estimate) {
+            // A batch that is due for its size alone may continue to fill. Under pressure it may not.
+            None | Some(Reason::Size) if is_pressed => Some(Reason::Pressure),
+            Some(_) if self.failing.contains(&batch.key.source) => is_pressed.then_some(Reason::Pressure),
+            reason => reason,
+        }
+    }
+
+    fn reason_of_its_own(
+        &self,
+        batch: &OpenBatch,
+        deadline: Duration,
+        place: impl FnOnce() -> Option<(Destination, Option<u64>)>,
+        estimate: impl FnOnce() -> u64,
+    ) -> Option<Reason> {
+        if self.shutting_down {
+            return Some(Reason::Shutdown);
+        }
+        if !self.asked.is_empty() && self.asked.contains_key(&batch.key) {
+            return Some(Reason::Asked);
+        }
+        let source = &batch.key.source;
+        if !self.removed.is_empty() && self.removed.contains(source) {
+            return Some(Reason::Retargeted);
+        }
+        if !self.moved.is_empty()
+            && self.moved.contains(source)
+            && place().is_some_and(|(_, until)| until.is_some())
+        {
+            return Some(Reason::Retargeted);
+        }
+        self.rule.decide(batch.key.day, deadline, estimate(), self.wall, self.monotonic)
+    }
+}
+
+/// The batches that are due because space is short or too many are open, sorted.
+fn pressed(shared: &Shared, open: &[OpenBatch], failing: &BTreeSet<SourceId>) -> Vec<BatchKey> {
+    let log = &shared.parts.log;
+    let mut pressed = log.under_pressure();
+    if log.is_too_tight_for_two() {
+        let oldest = log.pinning_oldest_unsealed();
+        pressed.retain(|key| oldest.contains(key) || !failing.contains(&key.source));
+    }
+    pressed.extend(shared.failing.batches_that_leave(&**log, open));
+    pressed.extend(beyond_the_most(open));
+    pressed.sort();
+    pressed
+}
+
+/// The batches beyond [`OPEN_BATCHES_MAX`]: those whose last line is the oldest.
+fn beyond_the_most(open: &[OpenBatch]) -> Vec<BatchKey> {
+    let Some(beyond) = open.len().checked_sub(OPEN_BATCHES_MAX).filter(|beyond| *beyond > 0) else {
+        return Vec::new();
+    };
+    let mut by_last: Vec<&OpenBatch> = open.iter().collect();
+    by_last.sort_by_key(|batch| batch.last);
+    by_last.into_iter().take(beyond).map(|batch| batch.key.clone()).collect()
+}
+
+/// Removes the requests whose positions are sealed from `asked`, and returns them.
+fn extract_done(asked: &mut BTreeMap<BatchKey, u64>, open: &[OpenBatch]) -> BTreeMap<BatchKey, u64> {
+    let find =
+        |key: &BatchKey| open.binary_search_by(|batch| batch.key.cmp(key)).ok().and_then(|at| open.get(at));
+    asked.extract_if(.., |key, through| find(key).is_none_or(|batch| batch.first > *through)).collect()
+}
+
+/// Work that must not be restarted yet, because its task panicked. A batch also rests while its sealed object
+/// does.
+fn resting(shared: &Shared) -> BTreeSet<Work> {
+    let mut resting = shared.under_way.resting(shared.parts.clock.monotonic());
+    let batch_of = |work: &Work| match work {
+        Work::Seal(number) => shared.parts.log.pending_seal(*number).map(|pending| pending.seal.batch),
+        Work::Batch(_) | Work::Day(_) => None,
+    };
+    let batches: Vec<Work> = resting.iter().filter_map(batch_of).map(Work::Batch).collect();
+    resting.extend(batches);
+    resting
+}
+
+/// The monotonic instants at which batches are due by age. Each is computed once, so a step of the wall clock
+/// moves none.
+#[derive(Debug, Default)]
+pub(in crate::delivery) struct Deadlines(Vec<(BatchKey, u64, Duration)>);
+
+impl Deadlines {
+    /// The deadlines of `open`, which is sorted by key. `compute` gives those that are new or stale.
+    pub(in crate::delivery) fn of(
+        &mut self,
+        open: &[OpenBatch],
+        compute: impl Fn(&OpenBatch) -> Duration,
+    ) -> Vec<Duration> {
+        let mut known = std::mem::take(&mut self.0).into_iter().peekable();
+        for batch in open {
+            while known.next_if(|(key, ..)| *key < batch.key).is_some() {}
+            let (key, deadline) = match known.next_if(|(key, ..)| *key == batch.key) {
+                Some((key, generation, deadline)) if generation == batch.generation => (key, deadline),
+                Some((key, ..)) => (key, compute(batch)),
+                None => (batch.key.clone(), compute(batch)),
+            };
+            self.0.push((key, batch.generation, deadline));
+        }
+        self.0.iter().map(|(.., deadline)| *deadline).collect()
+    }
+}

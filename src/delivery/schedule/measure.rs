@@ -1,0 +1,93 @@
+//! Measures how well the lines of a batch compress, on threads that give way to those that answer requests.
+
+use std::io;
+use std::sync::Arc;
+
+use super::estimate::{Estimate, Pieces, Sampled};
+use crate::delivery::blocking::in_background;
+use crate::delivery::make::encode::LEVEL_UNDER_LOAD;
+use crate::delivery::make::give_way::GiveWay;
+use crate::delivery::shared::Shared;
+use crate::delivery::under_way::Work;
+use crate::log::{Batches, Go, OpenBatch, Read};
+use crate::object::gzip::Cost;
+use crate::planted::{PlantedPanic, panic_if_planted};
+use crate::time::Clock;
+
+/// Starts to measure a batch, if that is due and not under way.
+pub(in crate::delivery) fn begin(shared: &Arc<Shared>, batch: &OpenBatch) {
+    let max_bytes = shared.settings.rule.max_bytes;
+    if shared.sizes.is_small(batch) {
+        return;
+    }
+    let estimate = shared.sizes.estimate(batch);
+    if !estimate.is_stale(batch.bytes, max_bytes) || shared.busy.contains(&batch.key) {
+        return;
+    }
+    let Some(measuring) = shared.sizes.begin(&batch.key) else { return };
+    let Some(under_way) = shared.under_way.begin(Work::Batch(batch.key.clone())) else { return };
+    let pieces = estimate.pieces(batch.bytes, max_bytes);
+    let (shared, batch) = (Arc::clone(shared), batch.clone());
+    shared.tasks.spawn({
+        let shared = Arc::clone(&shared);
+        async move {
+            let _held = (measuring, under_way);
+            tokio::select! {
+                biased;
+                () = shared.stop.cancelled() => {}
+                () = measure(&shared, batch, estimate, pieces) => {}
+            }
+        }
+    });
+}
+
+async fn measure(shared: &Arc<Shared>, batch: OpenBatch, mut estimate: Estimate, pieces: Pieces) {
+    let Some(turn) = shared.sizes.turn().await else { return };
+    let work = {
+        let (shared, batch) = (Arc::clone(shared), batch.clone());
+        move || Ok(sample(&*shared.parts.log, &*shared.parts.clock, &batch, &pieces))
+    };
+    // The spool has stopped.
+    let Ok(sampled) = in_background(shared, work).await else { return };
+    drop(turn);
+    match sampled {
+        Ok(sampled) => {
+            estimate.measured(batch.bytes, sampled);
+            tracing::debug!(batch = %batch.key, lines = batch.bytes, ?sampled, ?estimate, "measured");
+            shared.sizes.note(batch.key, estimate);
+            shared.kick.notify_one();
+        }
+        Err(error) => {
+            tracing::debug!(%error, batch = %batch.key, "a batch could not be measured; it is retried");
+            tokio::time::sleep(shared.settings.backoff.wait(3, &*shared.parts.random)).await;
+        }
+    }
+}
+
+/// Compresses pieces of a batch.
+fn sample(log: &dyn Batches, clock: &dyn Clock, batch: &OpenBatch, pieces: &Pieces) -> io::Result<Sampled> {
+    panic_if_planted(PlantedPanic::Measure);
+    let mut give_way = GiveWay::new(clock);
+    let number = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    let mut offsets = pieces.offsets.clone();
+    if let Some(first) = offsets.first_mut() {
+        *first -= pieces.before;
+    }
+    let mut lines: Vec<u8> = Vec::new();
+    let mut wanted = number(pieces.before);
+    for position in log.positions_at(batch, &offsets)? {
+        wanted = wanted.max(lines.len()).saturating_add(number(pieces.len));
+        let after = position.saturating_sub(1).max(batch.sealed_through);
+        log.read(&batch.key, after, batch.last, &mut |read| {
+            if let Read::Frame(frame) = read {
+                lines.extend_from_slice(frame.payload);
+                lines.push(b'\n');
+            }
+            Ok(if lines.len() < wanted { Go::On } else { Go::Stop })
+        })?;
+    }
+    let (before, measured) = lines.split_at(number(pieces.before).min(lines.len()));
+    let mut cost = Cost::new(LEVEL_UNDER_LOAD);
+    let object = cost.of(before, measured, &mut |bytes| give_way.after(bytes));
+    Ok(Sampled { lines: measured.len() as u64, object })
+}
