@@ -13,7 +13,7 @@ use super::ways::{Way, way_to};
 use crate::alarms::AlarmKind;
 use crate::object::Destination;
 use crate::sources::SourceId;
-use crate::words::first_few;
+use crate::words::{about_seconds, first_few};
 
 /// Failed puts in a row after which a source counts as failing at a destination. One or two are common.
 pub(super) const FAILURES_BEFORE_FAILING: u32 = 3;
@@ -108,7 +108,7 @@ impl Health {
             refusals: 0,
             since: began,
             cause: Cause::Unreachable,
-            why: format!("a put has had no answer for {} s", STALLED_AFTER.as_secs()),
+            why: format!("a put has had no answer for {}", about_seconds(STALLED_AFTER.as_secs())),
         };
         let failing = self.failing.entry((source.clone(), to.clone())).or_insert_with(new);
         failing.failures = failing.failures.max(FAILURES_BEFORE_FAILING);

@@ -15,7 +15,7 @@ pub mod url;
 pub use causes::with_causes;
 pub use count::{counted, grouped};
 pub use date::{date, rfc3339};
-pub use duration::about_seconds;
+pub use duration::{about_duration, about_seconds};
 pub use list::first_few;
 pub use outside::{outside_text, outside_text_within};
 pub use size::about_bytes;

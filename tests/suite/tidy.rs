@@ -62,7 +62,7 @@ const MAY_KNOW: [(&str, &[&str]); 37] = [
             "words",
         ],
     ),
-    ("ingest", &["call", "lock", "log", "metrics", "random", "receipt", "sources", "time"]),
+    ("ingest", &["call", "lock", "log", "metrics", "random", "receipt", "sources", "time", "words"]),
     (
         "delivery",
         &[

@@ -122,7 +122,7 @@ async fn answers_to_a_wrong_checksum_are_distinguished() {
     let (digest, taken) = (Reply::s3_error(400, "BadDigest"), Reply::status(200));
     let denied = Reply::s3_error(403, "AccessDenied");
     let busy = Reply::s3_error(503, "SlowDown");
-    let unknown = "is not tested; its first delivery would show it";
+    let unknown = "not tested whether a policy denies puts";
     for (beside, folder, outcome, said) in [
         (&digest, &digest, "passed", "the folders of the source are writable"),
         (&digest, &denied, "failed", "segment-logs/web/"),
@@ -386,7 +386,7 @@ async fn the_clock_is_compared_with_the_dates_of_answers() {
     expect(at(0).await.of("clock"), "passed", &[]);
     expect(at(60).await.of("clock"), "warning", &["behind the store", "set-ntp"]);
     expect(at(-60).await.of("clock"), "warning", &["ahead of the store"]);
-    expect(at(3_600).await.of("clock"), "failed", &["refuses requests"]);
+    expect(at(3_600).await.of("clock"), "failed", &["S3 refuses requests"]);
 }
 
 #[tokio::test]
