@@ -8,7 +8,9 @@ use http::Method;
 use crate::admin::{LedgerStatus, SourceStatus, Status};
 use crate::words::count::percent;
 use crate::words::table::table;
-use crate::words::{about_bytes, about_seconds, counted, grouped, outside_text, outside_text_within};
+use crate::words::{
+    about_bytes, about_seconds, counted, grouped, outside_key, outside_text, outside_text_within,
+};
 
 use super::admin_client::{AskError, ask};
 use super::args::StatusArgs;
@@ -184,8 +186,7 @@ fn row(source: &SourceStatus, now_ms: i64) -> [String; 6] {
                 counted(object.calls, "call", "calls"),
                 about_bytes(object.bytes),
                 encryption.map_or_else(String::new, |applied| format!("{}, ", outside_text(applied))),
-                // Keys are not cut off, because they are longer than the limit for other outside text.
-                object.key.escape_debug()
+                outside_key(&object.key)
             )
         },
     );
