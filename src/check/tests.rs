@@ -170,7 +170,7 @@ fn the_applied_encryption_is_judged() {
     none.to.encryption = Encryption::None;
     check("as asked", &Rig::new(), &stored(Some("AES256"), None, false), Passed, "AES256");
     check("another", &Rig::new(), &stored(Some("aws:kms"), Some(KEY), false), Failed, "applied aws:kms");
-    check("not said", &Rig::new(), &stored(None, None, false), Failed, "does not say");
+    check("not said", &Rig::new(), &stored(None, None, false), Failed, "does not report");
     check("default", &none, &stored(Some("aws:kms"), Some(KEY), false), Passed, "default");
     check("nothing known", &none, &Stored::default(), NotTested, "does not report");
     check("key", &Rig::kms(None), &stored(Some("aws:kms"), Some(KEY), false), Passed, KEY);

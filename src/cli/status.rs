@@ -265,7 +265,7 @@ spool    0 B of 20 GB (0 %), 0 segments
 
     #[test]
     fn a_source_that_is_refused_says_why_and_what_to_do() {
-        let why = "503 destination_full: nowhere takes nothing; fix the destination".to_owned();
+        let why = "503 destination_full: nowhere accepts no objects; fix the destination".to_owned();
         let refused = SourceStatus {
             id: "web".into(),
             refused: Some(Refused { code: "destination_full".into(), why }),
@@ -273,7 +273,7 @@ spool    0 B of 20 GB (0 %), 0 segments
             ..SourceStatus::default()
         };
         let status = Status { ready: true, sources: vec![refused], ..Status::default() };
-        let expected = "  REFUSED (1,234 requests since the start): 503 destination_full: nowhere takes nothing; fix the \
+        let expected = "  REFUSED (1,234 requests since the start): 503 destination_full: nowhere accepts no objects; fix the \
                         destination\n";
         assert!(render(&status).ends_with(expected), "{}", render(&status));
     }

@@ -151,8 +151,8 @@ pub(super) fn why_refused(division: &Division<Way>, party: &Party<Way>) -> Strin
         Party::Source(_, way) => (way, " of this source"),
     };
     format!(
-        "503 destination_full: {} takes nothing{of_whom}; the calls that wait for it use {} of the spool, and their share is \
-         {}; fix the destination (`forebay check` shows how)",
+        "503 destination_full: {} accepts no objects{of_whom}; the calls that wait for it use {} of the spool, and their \
+         share is {}; fix the destination (`forebay check` shows how)",
         ways::in_words(way),
         about_bytes(held),
         about_bytes(division.part.unwrap_or_default())

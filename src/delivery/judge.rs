@@ -160,7 +160,7 @@ fn alarm_who_is_refused(shared: &Shared, division: &Division<Way>, now: Duration
         );
         let what = format!(
             "calls of every source are answered 503 spool_full: the spool has no space left ({} of {}); {because}; calls \
-             are taken again when deliveries free space; for more space, raise spool.max_bytes or use a larger disk",
+             are accepted again when deliveries free space; for more space, raise spool.max_bytes or use a larger disk",
             about_bytes(usage.used),
             about_bytes(usage.max),
         );

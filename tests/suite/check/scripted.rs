@@ -336,9 +336,9 @@ async fn the_remedy_of_a_refused_put_depends_on_its_code() {
 async fn the_applied_encryption_is_compared_with_the_requested_one() {
     let applied = |sse: &str| Reply::status(200).with("x-amz-server-side-encryption", sse);
     let ran = when("", Asked::Put, applied("aws:kms")).await;
-    expect(ran.of("encryption"), "failed", &["AES256 was asked for, and the store applied aws:kms"]);
+    expect(ran.of("encryption"), "failed", &["AES256 was requested, but the store applied aws:kms"]);
     let ran = when("", Asked::Put, Reply::status(200)).await;
-    expect(ran.of("encryption"), "failed", &["does not say that it encrypted", "encryption = \"none\""]);
+    expect(ran.of("encryption"), "failed", &["does not report that it encrypted", "encryption = \"none\""]);
     let ran = when("encryption = \"none\"", Asked::Put, applied("aws:kms")).await;
     expect(ran.of("encryption"), "passed", &["the bucket's default"]);
     let other = applied("aws:kms")
