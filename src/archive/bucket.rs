@@ -60,7 +60,7 @@ impl Progress {
         self.listed.load(Ordering::Relaxed)
     }
 
-    /// Objects and markers of which the metadata or text was read.
+    /// Objects whose metadata was read, and markers whose text was read.
     pub fn looked_at(&self) -> u64 {
         self.looked_at.load(Ordering::Relaxed)
     }

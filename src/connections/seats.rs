@@ -91,8 +91,8 @@ impl Seats {
         Arc::new(Self { most, looks, order: Mutex::default(), news: Arc::default() })
     }
 
-    /// A seat for a connection that arrives `now` (monotonic time). If all are taken, the connection that has
-    /// waited longest is told to leave. `None`: none of the examined connections is waiting.
+    /// A seat for a connection that arrives `now` (monotonic time). If all seats are taken, the connection that
+    /// has waited longest must give up its seat. `None`: none of the examined connections is waiting.
     ///
     /// Cancel-safe: no seat is lost.
     pub async fn take(self: &Arc<Self>, now: impl Fn() -> Duration) -> Option<Seat> {

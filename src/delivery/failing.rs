@@ -1,4 +1,4 @@
-//! Records what fails, and which sources are refused because of it.
+//! Records which puts fail, and which sources are refused as a consequence.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};

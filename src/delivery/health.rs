@@ -1,8 +1,7 @@
-//! Records which puts fail: of which source, to which destination, and since when. Pure: the time is passed
-//! in.
+//! Records the failed puts of each source to each destination. Pure: callers pass the time.
 //!
-//! This is kept for each source at each destination, so that one source's success does not clear another's
-//! failure.
+//! Each source has its own record for each destination, so that a success of one source does not clear the
+//! failures of another.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

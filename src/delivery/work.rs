@@ -44,7 +44,7 @@ pub(super) async fn noted<T: Send + 'static>(
     }
 }
 
-/// Runs work that computes, on threads that give way to those that answer requests, and waits for its end.
+/// Runs a computation on low-priority threads, and waits for its end.
 pub(super) async fn in_background<T: Send + 'static>(
     shared: &Arc<Shared>,
     work: impl FnOnce() -> Result<T, Stopped> + Send + 'static,
