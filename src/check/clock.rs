@@ -10,8 +10,8 @@ use crate::words::about_duration;
 use super::finding::{CheckFinding, Trial};
 use super::fix;
 
-/// Above this difference the check warns, because the received-hours and received-days of calls depend on this
-/// clock.
+/// Above this difference the check warns, because the received-hours and received-days of calls depend on
+/// this clock.
 const WARN_ABOVE: Duration = Duration::from_secs(5);
 /// S3 refuses requests with a larger difference (`RequestTimeTooSkewed`).
 const REFUSED_ABOVE: Duration = Duration::from_secs(15 * 60);

@@ -180,7 +180,7 @@ pub fn fit_connections(wanted: Wanted) -> Result<(Fitted, Option<String>), Failu
     let (allowed, more) = (fitted.connections, wanted.connections.saturating_sub(fitted.connections));
     let fewer = (more > 0).then(|| {
         format!(
-            "connections are limited to {allowed}: the process may open {limit} files; for {} set LimitNOFILE to {} or more",
+            "connections are limited to {allowed}: the process may open {limit} files; for {} connections, set LimitNOFILE to {} or more",
             wanted.connections,
             limit.saturating_add(more as u64)
         )

@@ -18,9 +18,9 @@ struct Known {
     policy: Weak<Policy>,
 }
 
-/// The `Authorization` header of a connection's last request, and its source. It is valid only under the policy
-/// that it was resolved with: after a reload, the next request looks its key up again, so a withdrawn key is
-/// refused.
+/// The `Authorization` header of a connection's last request, and its source. It is valid only under the
+/// policy that it was resolved with: after a reload, the next request looks its key up again, so a withdrawn
+/// key is refused.
 #[derive(Debug, Default)]
 pub(super) struct KnownKey {
     last: Mutex<Option<Known>>,

@@ -11,12 +11,13 @@ const EVERY: usize = 32 * 1_024;
 /// An encoder waits for others for at most this many times the duration of its own work.
 const WAITS_FOR_WORK: u32 = 9;
 
-/// When an encoder offers its core to others. Low priority alone is not enough: the kernel lets a thread keep its
-/// core for some milliseconds, even if others wait, and an answer would be delayed by as much.
+/// When an encoder offers its core to others. Low priority alone is not enough: the kernel lets a thread keep
+/// its core for some milliseconds, even if others wait, and an answer would be delayed by as much.
 ///
-/// An encoder that always offers its core gets almost no time if other threads are always busy. So it offers its
-/// core only while it has had at least a tenth of the time. An object therefore takes at most about ten times as
-/// long as it would on an idle machine.
+/// An encoder that always offers its core gets almost no time if other threads are always busy. So it offers
+/// its core only while it has had at least a tenth of the time; otherwise it relies on its low priority, which
+/// leaves it about as much. An object therefore takes at most about ten times as long as it would on an idle
+/// machine.
 #[derive(Debug)]
 pub(super) struct GiveWay<'c> {
     clock: &'c dyn Clock,

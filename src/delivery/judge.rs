@@ -155,7 +155,7 @@ fn alarm_who_is_refused(shared: &Shared, division: &Division<Way>, now: Duration
         let usage = log.usage();
         let failing = shared.failing.health().in_words();
         let because = failing.map_or_else(
-            || "see the other alarms for why objects do not reach the store".to_owned(),
+            || "the other alarms say why objects do not reach the store".to_owned(),
             |failing| format!("it is full because {failing}"),
         );
         let what = format!(

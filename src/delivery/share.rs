@@ -1,10 +1,10 @@
 //! Divides the spool among failing destinations and sources: how much each of them may hold, and which
 //! sources are refused beyond that. Pure.
 //!
-//! A *lane* is what one source sends to one destination. A *party* is what fails as a unit: a destination that
-//! accepts no objects at all, or a single source whose objects a destination refuses. While other sources are
-//! served, all parties together may hold [`FAILING_PERCENT`] of the spool's cap, each an equal part. Only a party
-//! that holds more than its part is refused.
+//! A *lane* is what one source sends to one destination. A *party* is what fails as a unit: a destination
+//! that accepts no objects at all, or a single source whose objects a destination refuses. While other
+//! sources are served, all parties together may hold [`FAILING_PERCENT`] of the spool's cap, each an equal
+//! part. Only a party that holds more than its part is refused.
 //!
 //! Before a party is refused, its batches are sealed and parked, so that its part holds compressed bytes
 //! ([`Division::relieved`]). A party also leaves the segments that others need: it is sealed and parked

@@ -39,8 +39,8 @@ impl fmt::Display for OutsideText<'_> {
     }
 }
 
-/// Line and paragraph separators, characters without width, and characters that change the direction of the text
-/// around them.
+/// Line and paragraph separators, characters without width, and characters that change the direction of the
+/// text around them.
 fn is_invisible(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }

@@ -131,7 +131,7 @@ fn as_text<S: serde::Serializer>(receipt: &Receipt, serializer: S) -> Result<S::
 }
 
 const DELIVERED_OR_NEVER: &str = "neither in the spool nor in an object of this day in the bucket";
-const NEVER: &str = "the spool has not reached this position: no call has it";
+const NEVER: &str = "the spool has not reached this position yet";
 const LOST: &str = "it was damaged in the spool and can no longer be read: see `forebay spool verify`";
 const CANNOT_SAY: &str =
     "in no object of this day in the bucket; whether a collector still holds it is unknown";

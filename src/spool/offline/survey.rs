@@ -354,7 +354,7 @@ impl Survey<'_> {
 }
 
 fn missing_segment(number: u64) -> Finding {
-    let what = "the manifest names this segment, but its file is missing; put it back if you have a copy";
+    let what = "the manifest names this segment, but its file is missing; restore it if you have a copy";
     Finding::new(Kind::Missing, segment_name(number), what)
 }
 

@@ -190,7 +190,7 @@ fn copy_findings(view: &View) -> Vec<Finding> {
     let what = "it is damaged; its copy is sound, and the next start restores it";
     let ident = view.ident_damaged.iter().map(|file| Finding::new(Kind::Copy, *file, what));
     let what = "one of the two copies of its first note is damaged; the other copy is sound, and the next \
-                start writes both anew";
+                start writes both again";
     let state = view.manifest.one_of_two.map(|range| {
         Finding::new(Kind::Copy, manifest_name(view.manifest.number.unwrap_or(0)), what)
             .at(range.from, range.to)
