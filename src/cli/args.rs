@@ -141,7 +141,8 @@ fn flush_bytes(text: &str) -> Result<ByteSize, String> {
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 An environment variable can override any setting: FOREBAY_FLUSH_MAX_BYTES overrides flush.max_bytes.
-Credentials come from the AWS default chain. To change sources without a restart, save the file or send SIGHUP.")]
+Credentials come from the AWS default chain. To change sources without a restart, save the file or send
+SIGHUP.")]
 pub struct ServeArgs {
     /// Configuration file
     #[arg(long, value_name = "FILE", default_value = "forebay.toml", env = "FOREBAY_CONFIG")]
@@ -151,9 +152,9 @@ pub struct ServeArgs {
 /// `forebay check`
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
-The check puts a small object below segment-logs/_check/, and removes it if that is allowed. It needs only the
-rights that the collector needs, and reports what it could not test. Run it as the collector's user and in the
-collector's environment. A collector with the same configuration may run at the same time.
+The check puts a small object below segment-logs/_check/, and removes it if that is allowed. It needs only
+the rights that the collector needs, and reports what it could not test. Run it as the collector's user and
+in the collector's environment. A collector with the same configuration may run at the same time.
 
 Exit codes: 0 no check failed, 1 a check failed, 2 wrong usage or configuration.")]
 pub struct CheckArgs {
@@ -447,11 +448,12 @@ pub struct PartArgs {
 /// `forebay wait`
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
-When a day is over and a node has delivered all of its calls, the node closes the day: it puts a marker next to
-the day's folder. This command waits for the markers of all nodes that have objects in the folder. A node that
-has not delivered any object of the day is not visible in the bucket: give the URL of its admin listener with
---admin, so that the command queries it, too. A day without calls leaves nothing in the bucket: without --admin, the
-command waits for it until the timeout. It needs s3:ListBucket on the bucket and s3:GetObject on the markers.
+When a day is over and a node has delivered all of its calls, the node closes the day: it puts a marker next
+to the day's folder. This command waits for the markers of all nodes that have objects in the folder. A node
+that has not delivered any object of the day is not visible in the bucket: give the URL of its admin listener
+with --admin, so that the command queries it, too. A day without calls leaves nothing in the bucket: without
+--admin, the command waits for it until the timeout. It needs s3:ListBucket on the bucket and s3:GetObject on
+the markers.
 
 Exit codes: 0 the day is closed, 1 the timeout was reached or the day cannot be confirmed as closed, 2 wrong
 usage or configuration.")]
@@ -498,8 +500,9 @@ fn look_every(text: &str) -> Result<Period, String> {
 /// `forebay verify`
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
-The command lists the bucket and reads the metadata of each object; with --deep, it reads the objects, too. It
-needs s3:ListBucket on the bucket and s3:GetObject on its objects. Credentials come from the AWS default chain.
+The command lists the bucket and reads the metadata of each object; with --deep, it reads the objects, too.
+It needs s3:ListBucket on the bucket and s3:GetObject on its objects. Credentials come from the AWS default
+chain.
 
 Exit codes: 0 no problem was found, 1 a problem was found, there are no objects, or the bucket could not be
 read, 2 wrong usage or configuration.")]
@@ -528,9 +531,10 @@ pub struct VerifyArgs {
 /// `forebay receipt`
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
-The command first asks the running collector for the calls. It searches the bucket for those that the collector
-no longer holds: it lists the day's objects, then reads those that can contain the positions. It needs
-s3:ListBucket on the bucket and s3:GetObject on its objects. Credentials come from the AWS default chain.
+The command first asks the running collector for the calls. It searches the bucket for those that the
+collector no longer holds: it lists the day's objects, then reads those that can contain the positions. It
+needs s3:ListBucket on the bucket and s3:GetObject on its objects. Credentials come from the AWS default
+chain.
 
 Exit codes: 0 every position was found (delivered, not yet delivered, or rejected), 1 a position was not
 found or could not be looked up, 2 wrong usage or configuration.")]

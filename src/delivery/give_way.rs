@@ -15,9 +15,9 @@ const WAITS_FOR_WORK: u32 = 9;
 /// its core for some milliseconds, even if others wait, and an answer would be delayed by as much.
 ///
 /// An encoder that always offers its core gets almost no time if other threads are always busy. So it offers
-/// its core only while it has had at least a tenth of the time; otherwise it relies on its low priority, which
-/// leaves it about as much. An object therefore takes at most about ten times as long as it would on an idle
-/// machine.
+/// its core only while it has had at least a tenth of the time; otherwise it relies on its low priority,
+/// which leaves it about as much. An object therefore takes at most about ten times as long as it would on an
+/// idle machine.
 #[derive(Debug)]
 pub(super) struct GiveWay<'c> {
     clock: &'c dyn Clock,
