@@ -238,14 +238,14 @@ fn say_again(kind: AlarmKind, all: &[&Alarm], (raised, cleared): (u64, u64), now
             standing = all.len(),
             raised,
             cleared,
-            "alarms still stand, the first about {}: {}",
+            "several alarms are still active, the first about {}: {}",
             first.subject,
             first.what
         ),
         few => {
             for alarm in few {
                 let seconds = now.since(alarm.since).as_secs();
-                tracing::error!(kind, subject = alarm.subject, seconds, "alarm still stands: {}", alarm.what);
+                tracing::error!(kind, subject = alarm.subject, seconds, "alarm still active: {}", alarm.what);
             }
             if raised + cleared > 0 {
                 tracing::info!(kind, raised, cleared, "more alarms were raised and cleared");
@@ -319,7 +319,7 @@ mod tests {
         assert_eq!(lines.len(), 60, "{:#?}", &lines[..3]);
         assert!(lines[0].contains("alarm: 403 kind=\"refused\" subject=\"lake\""), "{}", lines[0]);
         assert!(
-            lines[1].contains("alarm still stands: 403") && lines[1].contains("seconds=60"),
+            lines[1].contains("alarm still active: 403") && lines[1].contains("seconds=60"),
             "{}",
             lines[1]
         );

@@ -136,7 +136,7 @@ pub struct Metrics {
     pub ledger_difference: Gauge,
     /// Dropped log lines. Set when metrics are rendered: the log has its own counter.
     pub log_lines_dropped: Counter,
-    /// 1 while an alarm of that kind stands.
+    /// 1 while an alarm of this kind is active.
     pub alarm: Family<KindLabel, Gauge>,
 }
 
@@ -211,17 +211,17 @@ impl Metrics {
             ),
             clock_steps: register!(
                 "clock_steps",
-                "Steps of the wall clock back by more than 60 s",
+                "Backward steps of the wall clock by more than 60 s",
                 Counter::default()
             ),
             days_closed: register!(
                 "days_closed",
-                "Closed days of sources: their markers are in the store",
+                "Days of sources that were closed: their markers are in the store",
                 Counter::default()
             ),
             received_after_day: register!(
                 "received_after_day",
-                "Requests counted as received just after a finished day, because the clock was set back",
+                "Requests whose receivedAt was moved to the next day, because the clock was set back into a day that had ended",
                 Counter::default()
             ),
             connections: register!(
@@ -248,7 +248,7 @@ impl Metrics {
             sync_seconds: register!(
                 "sync",
                 Unit::Seconds,
-                "How long a sync of the spool took",
+                "Duration of a sync of the spool",
                 Histogram::new(sync_buckets)
             ),
             objects: register!("objects", "Objects that the store has confirmed", Counter::default()),
@@ -261,7 +261,7 @@ impl Metrics {
             upload_seconds: register!(
                 "upload",
                 Unit::Seconds,
-                "How long a successful put took",
+                "Duration of a successful put",
                 Histogram::new(upload_buckets)
             ),
             upload_failures: register!("upload_failures", "Failed puts, by fault", Family::default()),
@@ -282,7 +282,7 @@ impl Metrics {
             spool_seconds_left: register!(
                 "spool_left",
                 Unit::Seconds,
-                "How long the spool lasts at the current rate without deliveries",
+                "Time until the spool is full, at the current rate and without deliveries",
                 Seconds::default()
             ),
             parked_bytes: register!("parked", Unit::Bytes, "Bytes of parked objects", Gauge::default()),
@@ -301,7 +301,7 @@ impl Metrics {
                 "Log lines dropped because standard error is broken or not read fast enough",
                 Counter::default()
             ),
-            alarm: register!("alarm", "1 while an alarm of that kind stands", Family::default()),
+            alarm: register!("alarm", "1 while an alarm of this kind is active", Family::default()),
             registry: Arc::new(registry),
         }
     }

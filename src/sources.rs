@@ -7,6 +7,8 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use crate::words::outside_text_within;
+
 /// The id of a source: `[A-Za-z0-9-][A-Za-z0-9_-]{0,63}`.
 ///
 /// It is part of every object key. Folders there that are not sources (`_rejected`, `_check`, …) begin with
@@ -17,6 +19,8 @@ pub struct SourceId(Arc<str>);
 
 /// The longest source id, in bytes.
 pub const SOURCE_ID_MAX: usize = 64;
+/// How much of an invalid source id is shown, in bytes.
+const SHOWN_MAX: usize = 80;
 
 impl SourceId {
     /// Checks that `text` is a source id.
@@ -27,7 +31,7 @@ impl SourceId {
         let legal = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
         if text.is_empty() || text.len() > SOURCE_ID_MAX || text.starts_with('_') || !text.bytes().all(legal)
         {
-            return Err(SourceIdError(text.chars().take(80).collect()));
+            return Err(SourceIdError(outside_text_within(text, SHOWN_MAX).to_string()));
         }
         Ok(Self(text.into()))
     }
@@ -65,7 +69,9 @@ impl From<SourceId> for String {
 
 /// A text is not a source id.
 #[derive(Debug, thiserror::Error)]
-#[error("source id {0:?} must be 1 to 64 characters of A-Z a-z 0-9 - _, beginning with a letter, digit or -")]
+#[error(
+    "source id \"{0}\" must be 1 to 64 characters of A-Z a-z 0-9 - _, beginning with a letter, digit or -"
+)]
 pub struct SourceIdError(String);
 
 /// The longest write key, in bytes.

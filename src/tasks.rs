@@ -63,7 +63,7 @@ where
         }
         panics += 1;
         let what = format!(
-            "the task panicked ({panics} in a row); this is a bug in Forebay; the log shows the panic"
+            "the task panicked (panics in a row: {panics}); this is a bug in Forebay; the log shows the panic"
         );
         if panics > RESTARTS_MAX {
             return alarms

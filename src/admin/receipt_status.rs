@@ -51,7 +51,7 @@ pub enum ReceiptState {
     Sealed,
     /// In a parked object, which waits for its destination in a file of its own.
     Parked,
-    /// In an object whose key is taken by another object: a person must resolve it.
+    /// In a sealed object whose key another object has: a person must resolve the conflict.
     Conflict,
     /// Damaged and no longer readable.
     Lost,

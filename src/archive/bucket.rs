@@ -60,7 +60,7 @@ impl Progress {
         self.listed.load(Ordering::Relaxed)
     }
 
-    /// Objects and markers of which the metadata or text was read.
+    /// Objects whose metadata was read, and markers whose text was read.
     pub fn looked_at(&self) -> u64 {
         self.looked_at.load(Ordering::Relaxed)
     }
@@ -141,7 +141,7 @@ impl Archive {
         use crate::store::ObjectStore;
         let head = self.again(|| self.store.head(&self.destination, key)).await;
         self.progress.looked_at.fetch_add(1, Ordering::Relaxed);
-        self.got(head, key, "ask for the metadata of")
+        self.got(head, key, "read the metadata of")
     }
 
     /// A marker, or the reason why it is invalid.

@@ -8,7 +8,7 @@ use super::lines::LineFault;
 use crate::object::{ObjectKey, Stream};
 use crate::sources::SourceId;
 use crate::time::ReceivedDay;
-use crate::words::date;
+use crate::words::{date, outside_key};
 
 /// A range of positions, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -54,7 +54,7 @@ pub struct BucketFinding {
 pub enum BucketProblem {
     /// No object contains these positions, although another object or a marker says that one did.
     Missing,
-    /// The object says that it is the first, but there is one before it.
+    /// The object names no previous object, but there is one.
     BeginsAgain {
         /// The last position of the object before it.
         after: u64,
@@ -192,22 +192,22 @@ impl BucketProblem {
                  spool (`forebay spool drain`)"
             }
             Self::DayMissing { .. } => {
-                "everything that this spool put on the day is gone, its marker too: check deleted versions (`aws s3api \
-                 list-object-versions`), the bucket's lifecycle rules, and who may delete"
+                "all objects that this spool put for the day are gone, and so is its marker: check deleted versions (`aws \
+                 s3api list-object-versions`), the bucket's lifecycle rules, and who may delete objects"
             }
             Self::Marker { .. } => {
-                "find out who wrote it; a marker is put once and never changed, so an older version of it may exist"
+                "find out who wrote it; Forebay never changes a marker, so an older version may be the original"
             }
             Self::MarkerDiffers { .. } => {
                 "look for objects that were deleted, replaced or added after the day was closed; older versions show the change"
             }
             Self::Metadata { .. } => {
-                "if it was copied without its metadata, copy it again with it; otherwise look for an older version"
+                "if the object was copied without its metadata, copy it again with the metadata; otherwise look for an older version"
             }
             Self::Lost { .. } => {
                 "the node's log names the positions, and its `quarantine` folder keeps the bytes (`forebay spool verify`)"
             }
-            Self::Vanished => "run the command again, and delete no objects meanwhile",
+            Self::Vanished => "run the command again while nobody deletes objects",
             Self::Unreadable { .. } => "restore the object or grant the right, then run the command again",
             Self::Damaged { .. } | Self::Content { .. } => {
                 "the object differs from what was put: look for an older version, and check who may write below the prefix"
@@ -234,16 +234,18 @@ impl fmt::Display for BucketProblem {
         match self {
             Self::Missing => f.write_str("at least one object with these positions is missing"),
             Self::BeginsAgain { after } => {
-                write!(f, "says that it is the first, but one before it ends at position {after}")
+                write!(f, "its metadata names no previous object, but one ends at position {after}")
             }
             Self::Forks { says, stands } => {
                 write!(
                     f,
-                    "says that the object before it ends at position {says}, but that one ends at {stands}"
+                    "its metadata says that the previous object ends at position {says}, but that one ends at {stands}"
                 )
             }
             Self::Overlaps { with } => write!(f, "contains positions that {} also contains", shown(with)),
-            Self::NoMarker => f.write_str("the day is over, but no marker says that all of it was delivered"),
+            Self::NoMarker => {
+                f.write_str("the day is over, but no marker confirms that all of its calls were delivered")
+            }
             Self::DayMissing { said_on } => write!(
                 f,
                 "the marker of {} says that this spool put objects on this day, but neither they nor its marker exist",
@@ -251,7 +253,7 @@ impl fmt::Display for BucketProblem {
             ),
             Self::Marker { why } => write!(f, "the marker is invalid: {why}"),
             Self::MarkerDiffers { what, marker, bucket } => {
-                write!(f, "the marker says {what} {marker}, but the objects give {bucket}")
+                write!(f, "{what}: {marker} in the marker, but {bucket} in the objects")
             }
             Self::Metadata { why } => write!(f, "its metadata is wrong: {why}"),
             Self::Lost { calls: Some(calls) } => {
@@ -267,7 +269,7 @@ impl fmt::Display for BucketProblem {
             Self::Unreadable { why } => write!(f, "cannot be read: {why}"),
             Self::Damaged { why } => write!(f, "is damaged: {why}"),
             Self::Content { what, metadata, content } => {
-                write!(f, "its metadata says {what} {metadata}, but its content gives {content}")
+                write!(f, "{what}: {metadata} in the metadata, but {content} in the content")
             }
             Self::Lines { fault, count } => {
                 write!(f, "{fault}")?;
@@ -278,7 +280,7 @@ impl fmt::Display for BucketProblem {
                 write!(f, "{what} already in the object that begins at position {of}")?;
                 others(f, *count)
             }
-            Self::Foreign => f.write_str("is not an object of Forebay"),
+            Self::Foreign => f.write_str("was not written by Forebay"),
         }
     }
 }
@@ -293,7 +295,7 @@ fn others(f: &mut fmt::Formatter<'_>, count: u64) -> fmt::Result {
 
 /// A key in printable form: anyone may have put an object with any name.
 pub fn shown(key: &ObjectKey) -> impl fmt::Display {
-    key.as_str().escape_debug()
+    outside_key(key.as_str())
 }
 
 /// The stream's name, as in markers.

@@ -47,7 +47,7 @@ impl fmt::Display for LineFault {
             Self::OtherDay => "the line was received on another day",
             Self::OtherTime => "the line was received outside the times in the metadata",
             Self::OtherSource => "the line belongs to another source",
-            Self::Position => "the line has a position that is impossible there",
+            Self::Position => "the line's position is out of order, or outside of its object's positions",
         })
     }
 }
@@ -197,7 +197,7 @@ impl ObjectReader {
     pub fn push(&mut self, mut piece: &[u8]) {
         while !piece.is_empty() && self.damage.is_none() {
             match self.gzip.write(piece) {
-                Ok(0) => self.damage = Some("something follows its gzip member".to_owned()),
+                Ok(0) => self.damage = Some("there is data after its gzip member".to_owned()),
                 Ok(taken) => piece = piece.get(taken..).unwrap_or_default(),
                 Err(error) => self.damage = Some(error.to_string()),
             }
@@ -210,7 +210,7 @@ impl ObjectReader {
             && let Err(error) = self.gzip.try_finish()
         {
             self.damage = Some(match error.kind() {
-                io::ErrorKind::UnexpectedEof => "it ends before its gzip member does".to_owned(),
+                io::ErrorKind::UnexpectedEof => "its gzip member is incomplete".to_owned(),
                 _ => error.to_string(),
             });
         }
@@ -534,8 +534,8 @@ mod tests {
         for len in 0..gzip.len() {
             assert!(read(&gzip[..len], 9).damage.is_some(), "cut at {len}");
         }
-        check(&[&gzip[..], &gzip[..]].concat(), "something follows");
-        check(&[&gzip[..], b"x"].concat(), "something follows");
+        check(&[&gzip[..], &gzip[..]].concat(), "data after");
+        check(&[&gzip[..], b"x"].concat(), "data after");
         check(b"this is no gzip at all", "gzip");
         let mut flipped = gzip.clone();
         let at = flipped.len() - 6;

@@ -6,6 +6,7 @@ use super::finding::{BucketFinding, BucketPlace, BucketProblem, Positions};
 use crate::object::metadata::Metadata;
 use crate::object::{ObjectKey, ObjectPlace};
 use crate::time::UnixMillis;
+use crate::words::outside_text;
 
 /// An object of a batch.
 #[derive(Clone, Debug)]
@@ -116,10 +117,15 @@ fn against_key(at: &ObjectPlace, metadata: &Metadata<'_>) -> Vec<BucketProblem> 
     let mut problems = Vec::new();
     if metadata.first_position != at.first_position {
         let (theirs, ours) = (metadata.first_position, at.first_position);
-        problems.push(wrong(format!("it begins at position {theirs}, the key at {ours}")));
+        problems
+            .push(wrong(format!("the first position is {theirs} in the metadata, but {ours} in the key")));
     }
     if metadata.node != at.node {
-        problems.push(wrong(format!("it names node {:?}, the key {}", metadata.node, at.node)));
+        problems.push(wrong(format!(
+            "the node is {} in the metadata, but {} in the key",
+            outside_text(metadata.node),
+            at.node
+        )));
     }
     // The key contains the time of the first line, which is not always the earliest: clocks step back.
     let times = metadata.first_received_at..=metadata.last_received_at;
@@ -127,7 +133,7 @@ fn against_key(at: &ObjectPlace, metadata: &Metadata<'_>) -> Vec<BucketProblem> 
         problems.push(wrong("the time in the key is not between the first and the last call".to_owned()));
     }
     if times.start().day() != at.day || times.end().day() != at.day {
-        problems.push(wrong("its times are of another day".to_owned()));
+        problems.push(wrong("its times are on another day".to_owned()));
     }
     if metadata.lost_calls > 0 {
         problems.push(BucketProblem::Lost { calls: Some(metadata.lost_calls) });
@@ -187,15 +193,20 @@ mod tests {
         };
         let day = 86_400_000;
         check(0, sound(), true, "it has no bytes");
-        check(9, Metadata { first_position: 8, ..sound() }, false, "begins at position 8, the key at 7");
-        check(9, Metadata { node: "n2", ..sound() }, true, "names node \"n2\", the key n1");
+        check(9, Metadata { first_position: 8, ..sound() }, false, "is 8 in the metadata, but 7 in the key");
+        check(
+            9,
+            Metadata { node: "n2", ..sound() },
+            true,
+            "the node is n2 in the metadata, but n1 in the key",
+        );
         check(
             9,
             Metadata { first_received_at: UnixMillis(DAY + 12_360), ..sound() },
             true,
             "the time in the key",
         );
-        check(9, Metadata { last_received_at: UnixMillis(DAY + day), ..sound() }, true, "of another day");
+        check(9, Metadata { last_received_at: UnixMillis(DAY + day), ..sound() }, true, "on another day");
         check(9, Metadata { lost_calls: 1, ..sound() }, true, "1 of its calls were lost");
         check(9, Metadata { calls: 0, ..sound() }, true, "is empty");
         check(9, Metadata { sha256: "x", ..sound() }, false, "forebay-sha256");

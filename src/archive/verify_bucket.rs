@@ -18,7 +18,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::bucket::{Archive, ArchiveError, Got};
 use super::day::{Day, DayReport, FoundMarker, Rules, judge};
 use super::day_chain::{DayChain, Link, links};
-use super::finding::{BucketFinding, BucketPlace, BucketProblem, shown};
+use super::finding::{BucketFinding, BucketPlace, BucketProblem};
 use super::lines::{Content, Expected};
 use super::listing::{DayListing, Days, FOREIGN_NAMED_MAX, Span, is_folder};
 use super::object::{Facts, Stored};
@@ -28,6 +28,7 @@ use crate::sources::SourceId;
 use crate::store::Head;
 use crate::store::s3::ListFrom;
 use crate::time::{ReceivedDay, UnixMillis};
+use crate::words::outside_text;
 
 /// The most sources listed at once.
 const SOURCES_AHEAD: usize = 8;
@@ -315,7 +316,7 @@ pub(super) fn judge_content(object: &Stored, content: &Content) -> Vec<BucketFin
     let mut findings = Vec::new();
     if let Some(why) = &content.damage {
         // An incomplete object also differs in everything else.
-        return vec![at(object, BucketProblem::Damaged { why: shown(&ObjectKey::listed(why)).to_string() })];
+        return vec![at(object, BucketProblem::Damaged { why: outside_text(why).to_string() })];
     }
     if let Some(facts) = &object.facts {
         let all = [

@@ -167,7 +167,7 @@ pub fn role_without_external_id(
             role.arn
         )),
         Err(refusal) => {
-            trial.not_tested(format!("the answer proves nothing about the external id ({refusal})"))
+            trial.not_tested(format!("the answer does not show whether the external id is required ({refusal})"))
         }
     }
 }

@@ -5,12 +5,13 @@ use std::time::Duration;
 use chrono::DateTime;
 
 use crate::time::UnixMillis;
-use crate::words::about_seconds;
+use crate::words::about_duration;
 
 use super::finding::{CheckFinding, Trial};
 use super::fix;
 
-/// Above this difference the check warns: this clock determines the hours and days of calls.
+/// Above this difference the check warns, because the received-hours and received-days of calls depend on
+/// this clock.
 const WARN_ABOVE: Duration = Duration::from_secs(5);
 /// S3 refuses requests with a larger difference (`RequestTimeTooSkewed`).
 const REFUSED_ABOVE: Duration = Duration::from_secs(15 * 60);
@@ -49,18 +50,21 @@ pub fn difference(reading: Option<&Reading>) -> CheckFinding {
     };
     let off = Duration::from_millis(ahead.unsigned_abs());
     let way = if ahead > 0 { "ahead of" } else { "behind" };
-    let about = about_seconds(off.as_secs());
+    let about = about_duration(off);
     if off > REFUSED_ABOVE {
-        let what = format!("this machine is {about} {way} the store, which refuses requests beyond 15 min");
+        let what = format!(
+            "this machine's clock is {about} {way} the store's; S3 refuses requests with a difference above 15 min"
+        );
         trial.failed(what, vec![fix::set_the_clock()])
     } else if off > WARN_ABOVE {
-        let what =
-            format!("this machine is {about} {way} the store; this clock determines the days of calls");
+        let what = format!(
+            "this machine's clock is {about} {way} the store's; the received-day of each call depends on it"
+        );
         trial.warning(what, vec![fix::set_the_clock()])
     } else if off.is_zero() {
-        trial.passed("no difference to the store's clock")
+        trial.passed("agrees with the store's clock")
     } else {
-        trial.passed(format!("{:.1} s {way} the store's clock", off.as_secs_f64()))
+        trial.passed(format!("{about} {way} the store's clock"))
     }
 }
 

@@ -9,6 +9,7 @@ use crate::object::Encryption;
 use crate::spool::{CALLS_PERCENT_MIN, SEEN_MAX, beside_calls};
 
 use super::finding::{CheckFinding, Remedy, Trial};
+use crate::words::table::table;
 use crate::words::{about_bytes, about_seconds, counted, grouped};
 
 /// Calls per second if no rate is given.
@@ -234,38 +235,33 @@ pub fn judge(estimate: &Estimate) -> CheckFinding {
 /// The estimate as lines for people.
 pub fn lines(estimate: &Estimate) -> Vec<String> {
     let given = if estimate.rate_given { "" } else { " (assumed; set --rate)" };
-    let mut lines = vec![
-        format!(
-            "{} calls per second{given} of {}, {}",
-            grouped(estimate.calls_per_second),
-            about_bytes(estimate.call_bytes),
-            counted(estimate.sources, "source", "sources"),
-        ),
-        format!("objects per day      {}", grouped(estimate.objects_per_day)),
-        format!("requests per day     {}", grouped(estimate.requests_per_day)),
-        format!("KMS calls per day    {}", grouped(estimate.kms_calls_per_day)),
-        format!("stored per day       {}", about_bytes(estimate.stored_bytes_per_day)),
-        format!(
-            "spool for {}  {} of {}",
-            pad(&about_seconds(estimate.outage_seconds), 9),
-            about_bytes(estimate.spool_bytes_needed),
-            about_bytes(estimate.spool_bytes)
-        ),
+    let mut rows = vec![
+        ["objects per day".to_owned(), grouped(estimate.objects_per_day)],
+        ["requests per day".to_owned(), grouped(estimate.requests_per_day)],
+        ["KMS calls per day".to_owned(), grouped(estimate.kms_calls_per_day)],
+        ["stored per day".to_owned(), about_bytes(estimate.stored_bytes_per_day)],
+        [
+            format!("spool for {}", about_seconds(estimate.outage_seconds)),
+            format!("{} of {}", about_bytes(estimate.spool_bytes_needed), about_bytes(estimate.spool_bytes)),
+        ],
     ];
     if let (Some(bytes), Some(seconds)) = (estimate.failing_bytes, estimate.failing_seconds) {
-        lines.push(format!(
-            "one source failing   {} of its calls fill its share of {}; further calls are answered 503",
-            about_seconds(seconds),
-            about_bytes(bytes)
-        ));
+        let (time, share) = (about_seconds(seconds), about_bytes(bytes));
+        rows.push([
+            "one source failing".to_owned(),
+            format!("{time} of its calls fill its share of {share}; further calls are answered 503"),
+        ]);
     }
+    let mut lines = vec![format!(
+        "{} calls per second{given} of {}, {}",
+        grouped(estimate.calls_per_second),
+        about_bytes(estimate.call_bytes),
+        counted(estimate.sources, "source", "sources"),
+    )];
+    lines.extend(table(&rows, &[]));
     lines.push("assumed:".to_owned());
     lines.extend(estimate.assumptions.iter().map(|assumption| format!("  {assumption}")));
     lines
-}
-
-fn pad(text: &str, width: usize) -> String {
-    format!("{text:width$}")
 }
 
 #[cfg(test)]
@@ -381,7 +377,7 @@ mod tests {
         let part = four.failing_bytes.unwrap();
         assert!((4_900_000_000..4_950_000_000).contains(&part), "{part}");
         assert_eq!(four.failing_seconds, Some(part * 86_400 / 4_320_000_000));
-        let said = "one source failing   1 d 3 h of its calls fill its share of 4.9 GB; further calls are answered 503";
+        let said = "one source failing  1 d 3 h of its calls fill its share of 4.9 GB; further calls are answered 503";
         assert!(lines(&four).contains(&said.to_owned()), "{:#?}", lines(&four));
     }
 

@@ -17,7 +17,7 @@ pub enum Outcome {
     Failed,
     /// It works, but needs attention.
     Warning,
-    /// It could not be tried, or the result proves nothing.
+    /// It could not be tried, or the result is not conclusive.
     NotTested,
 }
 
@@ -112,7 +112,7 @@ impl Trial {
         self.end(Outcome::Warning, found, remedies)
     }
 
-    /// It could not be tried, or proves nothing, for this reason.
+    /// It could not be tried, or was not conclusive, for this reason.
     pub fn not_tested(self, because: impl Into<String>) -> CheckFinding {
         self.end(Outcome::NotTested, because, Vec::new())
     }

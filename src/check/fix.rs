@@ -152,12 +152,12 @@ pub fn put(subject: &Subject<'_>, refusal: &Refusal, unconditional: bool) -> Vec
             "the store does not support this storage class: remove s3.storage_class (or the source's)",
         )],
         Reason::Exists => vec![Remedy::say(
-            "the store says that an object of this name already exists, which is impossible: check whether a proxy \
-             answers instead of the store",
+            "the store reports that an object with this new key already exists: check whether a proxy answers instead \
+             of the store",
         )],
         Reason::Digest => settings(
-            "the store received other bytes than were sent, or computes the checksum differently: look for a proxy \
-             that changes bodies; a store without support for checksums needs",
+            "the store received different bytes, or computes the checksum differently: check whether a proxy changes \
+             request bodies; if the store does not support checksums, set",
             "[s3]\nchecksums = \"when-required\"",
         ),
         Reason::NotImplemented | Reason::InvalidArgument | Reason::BadRequest => {
@@ -225,14 +225,14 @@ fn denied_put(subject: &Subject<'_>, denial: Denial) -> Vec<Remedy> {
         }
     };
     let explicitly = if denial == Denial::Explicit {
-        "a policy refuses this put explicitly"
+        "a policy denies this put explicitly"
     } else {
-        "if all of this is granted, a policy of the bucket (or of the organisation) refuses the put"
+        "if all of this is granted, a policy of the bucket (or of the organisation) denies the put"
     };
     remedies.push(Remedy::paste(
         format!(
-            "{explicitly}: compare its conditions with the request ({}); a bucket that requires another encryption \
-             needs one of these",
+            "{explicitly}: compare its conditions with the request ({}); if the policy requires another encryption, \
+             use one of these",
             subject.asked_for()
         ),
         other_encryptions(subject),
@@ -310,8 +310,8 @@ pub fn key_state(subject: &Subject<'_>, trouble: KeyTrouble) -> Remedy {
     match trouble {
         KeyTrouble::Disabled => Remedy::paste("the key is disabled: enable it", command("enable-key")),
         KeyTrouble::NotFound => Remedy::paste(
-            "the key does not exist in the bucket's region: configure one by its ARN (an alias is looked up in the \
-             caller's account)",
+            "the key does not exist in the bucket's region: configure another one by its ARN (S3 looks an alias \
+             up in the account of the caller)",
             format!("aws kms list-aliases{region}"),
         ),
         KeyTrouble::InvalidState => Remedy::paste(

@@ -52,8 +52,7 @@ pub(super) fn is_about_the_checksum(answer: &Result<(), Refusal>) -> bool {
 pub fn judge(subject: &Subject<'_>, answers: &Answers) -> CheckFinding {
     let all = subject.sources.len();
     let trial = Trial::new("folders", format!("PutObject with a wrong checksum, below {}", subject.bucket()));
-    let untold =
-        "whether a policy refuses the folder of a source is not tested; its first delivery would show it";
+    let untold = "not tested whether a policy denies puts into the folder of a source; the first delivery will show it";
     let tried = match answers {
         Answers::Of(tried) => tried,
         Answers::Unfit(Ok(())) => {

@@ -136,21 +136,21 @@ pub fn create_only(
     if let (Err(refusal), Some(Ok(_))) = (&put.answer, &put.unconditional) {
         return trial.failed(
             format!("{refusal}: the store does not support the condition"),
-            overwrite("omit the condition"),
+            overwrite("put without the condition"),
         );
     }
     match again {
         None => trial.not_tested("not tested, because the put failed"),
         Some(Ok(_)) => trial.failed(
             "the second put was accepted: the store ignores the condition",
-            overwrite("configure that the store has no conditional writes"),
+            overwrite("if the store has no conditional writes, put without the condition"),
         ),
         Some(Err(refusal)) if refusal.status == Some(412) => {
             trial.passed("the second put is refused with 412, as it should be")
         }
-        Some(Err(refusal)) => {
-            trial.not_tested(format!("the answer proves nothing about the condition ({refusal})"))
-        }
+        Some(Err(refusal)) => trial.not_tested(format!(
+            "the answer does not show whether the store supports the condition ({refusal})"
+        )),
     }
 }
 
@@ -164,8 +164,8 @@ pub fn look(found: &Result<u64, Refusal>, len: u64) -> CheckFinding {
             vec![Remedy::say("look for a proxy between this machine and the store that changes bodies")],
         ),
         Err(refusal) if refusal.is_denied() => trial.not_tested(format!(
-            "not testable with these rights (s3:GetObject); not required, but without it another writer's object with one \
-             of our names is replaced and only counted, instead of waiting for a person ({refusal})"
+            "not testable with these rights (s3:GetObject); not required, but without it another writer's object under \
+             one of Forebay's keys is replaced without an alarm ({refusal})"
         )),
         Err(refusal) => trial.not_tested(format!("the object cannot be read; deliveries work without this ({refusal})")),
     }
@@ -180,7 +180,7 @@ pub fn removal(subject: &Subject<'_>, key: &ObjectKey, removal: &Removal) -> Che
             trial.passed("the test object is removed; the bucket keeps its version under a delete marker")
         }
         Removal::Refused(refusal) => trial.not_tested(format!(
-            "the test object stays: removing it is refused, but not required ({refusal})"
+            "the test object stays, because it cannot be removed; the right to remove it is not required ({refusal})"
         )),
     }
 }

@@ -20,7 +20,7 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// An answer that is not a refusal but lacks what was asked for.
+    /// An answer that is not a refusal but lacks the requested information.
     pub fn odd(message: &str) -> Self {
         Self { reason: Reason::Other, status: Some(200), code: None, message: message.to_owned() }
     }

@@ -8,7 +8,7 @@ use crate::runtime::filesystem::Trust;
 use crate::spool::beside_calls;
 
 use super::finding::{CheckFinding, Remedy, Trial};
-use crate::words::about_bytes;
+use crate::words::{about_bytes, about_duration};
 
 /// A faster sync of 4 KiB cannot have reached durable storage: the fastest drives take longer for the command
 /// alone.
@@ -111,13 +111,13 @@ fn filesystem(settings: &SpoolSettings, found: &Result<(&'static str, Trust), St
     let disk = || Remedy::say("put spool.dir on a separate disk with ext4 or xfs");
     match found {
         Ok((name, Trust::Tested)) => trial.passed(*name),
-        Ok((name, Trust::Unknown)) => trial.warning(format!("{name}: Forebay is not tested with this file system"), vec![disk()]),
+        Ok((name, Trust::Unknown)) => trial.warning(format!("{name}: Forebay is not tested on this file system"), vec![disk()]),
         Ok((name, Trust::Unsafe)) if settings.unsafe_filesystem => trial.warning(
             format!("{name}: a power cut may lose acknowledged calls, which spool.unsafe_filesystem = true accepts"),
             vec![disk()],
         ),
         Ok((name, Trust::Unsafe)) => trial.failed(
-            format!("{name}: a sync guarantees little there, so `forebay serve` does not start"),
+            format!("{name}: a sync does not make data durable there, so `forebay serve` does not start"),
             vec![
                 disk(),
                 Remedy::paste("or accept that a power cut may lose acknowledged calls", "[spool]\nunsafe_filesystem = \
@@ -153,7 +153,7 @@ fn space(settings: &SpoolSettings, facts: &SpoolFacts) -> CheckFinding {
                 Remedy::say("use a larger disk"),
                 Remedy::paste(
                     "or leave a tenth of the space free",
-                    format!("[spool]\nmax_bytes = \"{} MB\"", room / 10 * 9 / 1_000_000),
+                    format!("[spool]\nmax_bytes = \"{}\"", about_bytes(room / 10 * 9)),
                 ),
             ],
         );
@@ -174,7 +174,7 @@ fn sync(syncs: &Result<Vec<Duration>, String>) -> CheckFinding {
         }
     };
     let median = median(syncs);
-    let shown = in_words(median);
+    let shown = about_duration(median);
     if median < TOO_FAST {
         trial.warning(
             format!("a sync takes {shown}, which is implausibly fast: acknowledged calls may be lost in a power \
@@ -186,7 +186,7 @@ fn sync(syncs: &Result<Vec<Duration>, String>) -> CheckFinding {
         )
     } else if median > SLOW {
         trial.warning(
-            format!("a sync takes {shown}: no request is answered faster"),
+            format!("a sync takes {shown}, and each request waits for one"),
             vec![Remedy::say("put spool.dir on a faster disk, or on one without other writers")],
         )
     } else {
@@ -198,13 +198,6 @@ fn median(times: &[Duration]) -> Duration {
     let mut sorted = times.to_vec();
     sorted.sort();
     sorted.get(sorted.len() / 2).copied().unwrap_or_default()
-}
-
-fn in_words(time: Duration) -> String {
-    match time.as_micros() {
-        micros if micros < 1_000 => format!("{micros} µs"),
-        micros => format!("{}.{} ms", micros / 1_000, micros % 1_000 / 100),
-    }
 }
 
 #[cfg(test)]
@@ -282,7 +275,5 @@ mod tests {
     fn a_single_slow_sync_does_not_count() {
         let times: Vec<Duration> = [3, 2, 900, 4, 3].map(Duration::from_micros).to_vec();
         assert_eq!(median(&times), Duration::from_micros(3));
-        assert_eq!(in_words(Duration::from_micros(999)), "999 µs");
-        assert_eq!(in_words(Duration::from_micros(2_340)), "2.3 ms");
     }
 }

@@ -112,7 +112,7 @@ fn a_role_is_judged_with_and_without_its_external_id() {
     };
     ends("kept", &without(Ok(()), Err(refusal(403, "AccessDenied"))), Passed, "as it should be");
     ends("open", &without(Ok(()), Ok(())), Failed, "without an external id");
-    ends("odd", &without(Ok(()), Err(refusal(400, "ValidationError"))), NotTested, "proves nothing");
+    ends("odd", &without(Ok(()), Err(refusal(400, "ValidationError"))), NotTested, "does not show");
     ends("no way", &without(Err(refusal(403, "AccessDenied")), Err(refusal(403, ""))), NotTested, "either");
 }
 
@@ -170,7 +170,7 @@ fn the_applied_encryption_is_judged() {
     none.to.encryption = Encryption::None;
     check("as asked", &Rig::new(), &stored(Some("AES256"), None, false), Passed, "AES256");
     check("another", &Rig::new(), &stored(Some("aws:kms"), Some(KEY), false), Failed, "applied aws:kms");
-    check("not said", &Rig::new(), &stored(None, None, false), Failed, "does not say");
+    check("not said", &Rig::new(), &stored(None, None, false), Failed, "does not report");
     check("default", &none, &stored(Some("aws:kms"), Some(KEY), false), Passed, "default");
     check("nothing known", &none, &Stored::default(), NotTested, "does not report");
     check("key", &Rig::kms(None), &stored(Some("aws:kms"), Some(KEY), false), Passed, KEY);
@@ -208,7 +208,7 @@ fn the_test_object_is_judged() {
     };
     ends("412", &again(&rig, &good(), Some(Err(refusal(412, "")))), Passed, "412");
     ends("200", &again(&rig, &good(), Some(Ok(Stored::default()))), Failed, "ignores the condition");
-    ends("409", &again(&rig, &good(), Some(Err(refusal(409, "")))), NotTested, "proves nothing");
+    ends("409", &again(&rig, &good(), Some(Err(refusal(409, "")))), NotTested, "does not show");
     ends("501", &again(&rig, &unknown, None), Failed, "does not support");
     ends("nothing put", &again(&rig, &refused, None), NotTested, "the put failed");
     ends("overwrite", &again(&over, &good(), None), NotTested, "overwrite");

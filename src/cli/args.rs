@@ -66,15 +66,15 @@ pub enum Command {
     Check(CheckArgs),
     /// Show the state of a running collector: problems, spool, waiting calls, latest deliveries
     Status(StatusArgs),
-    /// Deliver now all calls that a running collector has buffered; wait for this up to 30 s
+    /// Deliver all calls that a running collector has buffered, without delay; waits up to 30 s
     Flush(FlushArgs),
     /// Print an AWS policy, filled in from the configuration and flags
     Policy(PolicyArgs),
     /// Examine, export or empty a spool that no process uses
     #[command(subcommand)]
     Spool(SpoolCommand),
-    /// Prove from the bucket alone that no object is missing; with --deep, also that none is damaged or
-    /// duplicated
+    /// Prove from the bucket alone that no object is missing; with --deep, also that no object is damaged and
+    /// no call is duplicated
     Verify(VerifyArgs),
     /// Wait until all nodes have closed a source's day
     Wait(WaitArgs),
@@ -140,8 +140,9 @@ fn flush_bytes(text: &str) -> Result<ByteSize, String> {
 /// `forebay serve`
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
-Every setting can be overridden by an environment variable: flush.max_bytes by FOREBAY_FLUSH_MAX_BYTES.
-Credentials come from the AWS default chain. To change sources while it runs, save the file, or send SIGHUP.")]
+An environment variable can override any setting: FOREBAY_FLUSH_MAX_BYTES overrides flush.max_bytes.
+Credentials come from the AWS default chain. To change sources without a restart, save the file or send
+SIGHUP.")]
 pub struct ServeArgs {
     /// Configuration file
     #[arg(long, value_name = "FILE", default_value = "forebay.toml", env = "FOREBAY_CONFIG")]
@@ -151,9 +152,9 @@ pub struct ServeArgs {
 /// `forebay check`
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
-It puts a small object below segment-logs/_check/, and removes it if that is allowed. It needs no right that
-Forebay does not need, and reports what it could not test. Run it as the same user and with the same
-environment as the collector. A collector with the same configuration may be running.
+The check puts a small object below segment-logs/_check/, and removes it if that is allowed. It needs only
+the rights that the collector needs, and reports what it could not test. Run it as the collector's user and
+in the collector's environment. A collector with the same configuration may run at the same time.
 
 Exit codes: 0 no check failed, 1 a check failed, 2 wrong usage or configuration.")]
 pub struct CheckArgs {
@@ -165,7 +166,7 @@ pub struct CheckArgs {
     #[arg(long, value_name = "ID", value_parser = SourceId::new)]
     pub source: Option<SourceId>,
 
-    /// Calls per second of all sources together, for the estimate; 100 are assumed if not set
+    /// Calls per second of all sources together, for the estimate; 100 if not set
     #[arg(long, value_name = "CALLS_PER_SECOND")]
     pub rate: Option<u64>,
 
@@ -261,8 +262,8 @@ pub struct PolicyArgs {
     #[arg(long, value_name = "NAME/PREFIX", value_parser = BucketString::parse)]
     pub bucket: Option<BucketString>,
 
-    /// ARN of the role or user that the collector runs as; repeatable. If it assumes a role, the policies of
-    /// bucket and key name that role instead
+    /// ARN of the role or user that the collector runs as; repeatable. If the collector assumes a role, the
+    /// bucket and key policies name that role instead
     #[arg(long, value_name = "ARN")]
     pub principal: Vec<Arn>,
 
@@ -306,7 +307,7 @@ pub enum SpoolCommand {
     Export(SpoolExportArgs),
     /// Deliver everything in a spool, so that it can be removed
     Drain(SpoolDrainArgs),
-    /// Decide what to do with a sealed object whose key is taken by another object
+    /// Resolve a conflict: decide which object to keep under the key of a sealed object
     Resolve(SpoolResolveArgs),
 }
 
@@ -379,7 +380,7 @@ pub struct SpoolResolveArgs {
     pub action: ResolveAction,
 }
 
-/// What to do with a sealed object whose key is taken by another object.
+/// What to do with a sealed object if another object has its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ResolveAction {
     /// Replace the other object with the sealed one
@@ -447,12 +448,12 @@ pub struct PartArgs {
 /// `forebay wait`
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
-When a day is over for a node, and all calls of that day are in the bucket, the node closes the day: it puts
-a marker next to the day's folder. This command waits for the markers of all nodes that have objects in the
-folder. A node whose objects have not arrived yet is not visible in the bucket: give its admin listener with
---admin, so that it is queried, too. A day without calls leaves nothing in the bucket: without --admin, the
-command waits for it until the timeout. It needs s3:ListBucket on the bucket and s3:GetObject on the
-markers.
+When a day is over and a node has delivered all of its calls, the node closes the day: it puts a marker next
+to the day's folder. This command waits for the markers of all nodes that have objects in the folder. A node
+that has not delivered any object of the day is not visible in the bucket: give the URL of its admin listener
+with --admin, so that the command queries it, too. A day without calls leaves nothing in the bucket: without
+--admin, the command waits for it until the timeout. It needs s3:ListBucket on the bucket and s3:GetObject on
+the markers.
 
 Exit codes: 0 the day is closed, 1 the timeout was reached or the day cannot be confirmed as closed, 2 wrong
 usage or configuration.")]
@@ -499,8 +500,9 @@ fn check_every(text: &str) -> Result<Period, String> {
 /// `forebay verify`
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
-It lists the bucket and reads the metadata of each object; with --deep it also reads each object. It needs
-s3:ListBucket on the bucket and s3:GetObject on its objects. Credentials come from the AWS default chain.
+The command lists the bucket and reads the metadata of each object; with --deep, it reads the objects, too.
+It needs s3:ListBucket on the bucket and s3:GetObject on its objects. Credentials come from the AWS default
+chain.
 
 Exit codes: 0 no problem was found, 1 a problem was found, there are no objects, or the bucket could not be
 read, 2 wrong usage or configuration.")]
@@ -513,7 +515,7 @@ pub struct VerifyArgs {
     #[command(flatten)]
     pub part: PartArgs,
 
-    /// Read every line: its day, its source, duplicates, and whether the content matches the metadata
+    /// Read every line: check its day and source, look for duplicates, and compare content and metadata
     #[arg(long)]
     pub deep: bool,
 
@@ -529,14 +531,15 @@ pub struct VerifyArgs {
 /// `forebay receipt`
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
-It asks the running collector whether it still holds the calls, and searches the bucket for the others: it
-lists the day, then reads the objects that can contain the positions. It needs s3:ListBucket on the bucket
-and s3:GetObject on its objects. Credentials come from the AWS default chain.
+The command first asks the running collector for the calls. It searches the bucket for those that the
+collector no longer holds: it lists the day's objects, then reads those that can contain the positions. It
+needs s3:ListBucket on the bucket and s3:GetObject on its objects. Credentials come from the AWS default
+chain.
 
 Exit codes: 0 every position was found (delivered, not yet delivered, or rejected), 1 a position was not
 found or could not be looked up, 2 wrong usage or configuration.")]
 pub struct ReceiptArgs {
-    /// Receipt: the value of the header forebay-receipt of an answer
+    /// Receipt: the value of the header `forebay-receipt` in the answer to a request
     #[arg(value_name = "RECEIPT")]
     pub receipt: Receipt,
 

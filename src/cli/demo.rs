@@ -80,9 +80,9 @@ async fn send(
         match client.request(request).await {
             Ok(answer) if answer.status() == StatusCode::OK => {}
             Ok(answer) => {
-                tracing::warn!(status = %answer.status(), "the calls of the demo were not accepted")
+                tracing::warn!(status = %answer.status(), "the collector did not accept calls of the demo")
             }
-            Err(error) => tracing::warn!(%error, "the calls of the demo were not accepted"),
+            Err(error) => tracing::warn!(%error, "the collector did not accept calls of the demo"),
         }
     }
 }

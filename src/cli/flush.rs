@@ -1,4 +1,4 @@
-//! `forebay flush`: delivers now what a running collector has buffered.
+//! `forebay flush`: delivers everything that a running collector has buffered, without delay.
 
 use std::io::Write;
 use std::time::Duration;

@@ -99,6 +99,6 @@ fn say(text: &str) {
 /// Prints a result while a node runs, on its own thread: if nothing reads standard output, printing blocks.
 fn say_beside(text: String) {
     if let Err(error) = std::thread::Builder::new().name("say".into()).spawn(move || say(&text)) {
-        tracing::warn!(%error, "nothing is printed to standard output");
+        tracing::warn!(%error, "cannot print to standard output");
     }
 }

@@ -120,7 +120,7 @@ impl Bound {
         Ok(Self {
             public: bind(addresses.public, "accept calls")?,
             tls: addresses.tls.map(|addr| bind(addr, "accept calls over TLS")).transpose()?,
-            admin: bind(addresses.admin, "show the console")?,
+            admin: bind(addresses.admin, "serve the admin listener")?,
         })
     }
 }
@@ -181,7 +181,7 @@ pub fn fit_connections(wanted: Wanted) -> Result<(Fitted, Option<String>), Failu
     let (allowed, more) = (fitted.connections, wanted.connections.saturating_sub(fitted.connections));
     let fewer = (more > 0).then(|| {
         format!(
-            "connections are limited to {allowed}: the process may open {limit} files; for {} set LimitNOFILE to {} or more",
+            "connections are limited to {allowed}: the process may open {limit} files; for {} connections, set LimitNOFILE to {} or more",
             wanted.connections,
             limit.saturating_add(more as u64)
         )
@@ -349,7 +349,7 @@ fn report(recovered: &Recovered, alarms: &Alarms) {
     if recovered.torn_bytes > 0 {
         tracing::info!(
             bytes = recovered.torn_bytes,
-            "an incomplete last write, which was never acknowledged, was cut off"
+            "an incomplete last write was removed; its calls were never acknowledged"
         );
     }
     for range in &recovered.lost {
@@ -362,20 +362,20 @@ fn report(recovered: &Recovered, alarms: &Alarms) {
     }
     if let Some(segment) = recovered.unreadable {
         let what = format!(
-            "segment {segment}, the last one of the spool, cannot be read to its end: calls after the last position that was \
-             found are lost, if there were any; the segment is kept in quarantine"
+            "the last segment of the spool, {segment}, cannot be read to its end: any calls after the last readable position \
+             are lost; the segment is kept in quarantine"
         );
         alarms.raise(AlarmKind::Damage, &format!("segment {segment}"), what);
     }
     if recovered.manifest_damaged {
-        let what = "some notes of the spool's manifest cannot be read: their steps are repeated, so a call may be delivered \
-                    twice or wait as a conflict; run `forebay spool verify` for details"
+        let what = "some notes of the spool's manifest cannot be read: Forebay repeats what they recorded, so a call may be \
+                    delivered twice, or an object may be held back by a conflict; run `forebay spool verify` for details"
             .to_owned();
         alarms.raise(AlarmKind::Damage, "manifest", what);
     }
     if recovered.clock_behind {
-        let what = "the wall clock is more than a day behind the newest call in the spool; correct the clock"
-            .to_owned();
+        let what =
+            "the wall clock is more than a day behind the newest call in the spool; set the clock".to_owned();
         alarms.raise(AlarmKind::Clock, "wall clock", what);
     }
 }
@@ -478,12 +478,12 @@ impl Node {
             Some(drained) if drained.left > 0 => {
                 tracing::warn!(
                     batches = drained.left,
-                    "not everything was delivered; the rest is in the spool and is delivered after the next start"
+                    "some calls are not delivered yet; they stay in the spool and are delivered after the next start"
                 );
             }
             Some(_) => tracing::info!("everything is delivered"),
             None => tracing::warn!(
-                "stopped before everything was delivered; the rest is in the spool and is delivered after the next start"
+                "stopped at once; undelivered calls stay in the spool and are delivered after the next start"
             ),
         }
         // If one step fails, the others are still taken.

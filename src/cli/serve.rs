@@ -267,7 +267,7 @@ fn note_destinations(log: &dyn Log, config: &Config) -> Result<(), Failure> {
         if staying.contains(&source) {
             tracing::info!(%source, "the settings of the source's destination have changed; they apply to waiting objects, too");
         } else {
-            tracing::info!(%source, "the source's destination has changed; earlier calls are delivered to the old one at once");
+            tracing::info!(%source, "the source's destination has changed; earlier calls are delivered to the old destination now");
         }
     }
     Ok(())
@@ -283,8 +283,8 @@ fn take_over_caught(node: &Node, current: Config, new: Result<Loaded, ConfigErro
             in_force
         }
         Err(_panic) => {
-            let what = "applying the changed configuration panicked; this is a bug in Forebay, and the log has the panic; the \
-                        running one stays in force, and the changed one is applied at most in part";
+            let what = "the reload of the configuration panicked; this is a bug in Forebay, and the log shows the panic; the \
+                        running configuration stays in force, but parts of the changed one may have been applied";
             node.alarms().raise(AlarmKind::Task, TASK, what.to_owned());
             before
         }

@@ -8,7 +8,9 @@ use http::Method;
 use crate::admin::{LedgerStatus, SourceStatus, Status};
 use crate::words::count::percent;
 use crate::words::table::table;
-use crate::words::{about_bytes, about_seconds, counted, grouped, outside_text, outside_text_within};
+use crate::words::{
+    about_bytes, about_seconds, counted, grouped, outside_key, outside_text, outside_text_within,
+};
 
 use super::admin_client::{AskError, ask};
 use super::args::StatusArgs;
@@ -184,8 +186,7 @@ fn row(source: &SourceStatus, now_ms: i64) -> [String; 6] {
                 counted(object.calls, "call", "calls"),
                 about_bytes(object.bytes),
                 encryption.map_or_else(String::new, |applied| format!("{}, ", outside_text(applied))),
-                // Keys are not cut off, because they are longer than the limit for other outside text.
-                object.key.escape_debug()
+                outside_key(&object.key)
             )
         },
     );
@@ -264,7 +265,7 @@ spool    0 B of 20 GB (0 %), 0 segments
 
     #[test]
     fn a_source_that_is_refused_says_why_and_what_to_do() {
-        let why = "503 destination_full: nowhere takes nothing; fix the destination".to_owned();
+        let why = "503 destination_full: nowhere accepts no objects; fix the destination".to_owned();
         let refused = SourceStatus {
             id: "web".into(),
             refused: Some(Refused { code: "destination_full".into(), why }),
@@ -272,7 +273,7 @@ spool    0 B of 20 GB (0 %), 0 segments
             ..SourceStatus::default()
         };
         let status = Status { ready: true, sources: vec![refused], ..Status::default() };
-        let expected = "  REFUSED (1,234 requests since the start): 503 destination_full: nowhere takes nothing; fix the \
+        let expected = "  REFUSED (1,234 requests since the start): 503 destination_full: nowhere accepts no objects; fix the \
                         destination\n";
         assert!(render(&status).ends_with(expected), "{}", render(&status));
     }

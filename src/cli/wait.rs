@@ -104,7 +104,7 @@ fn in_bucket(args: &WaitArgs, standing: DayStanding, parts: &Parts) -> Option<St
         DayStanding::Closed => None,
         // Every collector was queried, and none has anything of the day.
         DayStanding::Empty if !args.admin.is_empty() => None,
-        DayStanding::Empty => Some("the bucket has nothing of the day".to_owned()),
+        DayStanding::Empty => Some("the bucket has no objects of the day".to_owned()),
         DayStanding::Open => {
             let open = parts.iter().filter(|(_, part)| part.closed.is_none());
             let open: Vec<String> =
@@ -127,10 +127,11 @@ async fn at_node(url: &AdminUrl, args: &WaitArgs) -> Option<String> {
     let unclosed = days.unclosed.iter().find(of_day);
     unclosed.map(|day| match (&*day.stage, &day.why) {
         ("unsure", _) => {
-            "it will never close this day, because it is not certain what the bucket has of it".to_owned()
+            "this node never closes the day, because it is not certain which of its calls are in the bucket"
+                .to_owned()
         }
-        (stage, None) => format!("the day is {stage} there"),
-        (stage, Some(why)) => format!("the day is {stage} there: {why}"),
+        (stage, None) => format!("this node has not closed the day yet (stage: {stage})"),
+        (stage, Some(why)) => format!("this node has not closed the day yet (stage: {stage}): {why}"),
     })
 }
 

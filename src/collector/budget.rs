@@ -1,7 +1,7 @@
 //! How much memory the unfinished bodies of all requests may hold, and which body is pushed out when the
 //! budget is used up.
 //!
-//! This module only decides: callers report what they hold, and are told which bodies must go.
+//! This module only decides: callers report what they hold, and it returns the bodies to push out.
 //!
 //! - A part is reserved for clients whose write key is known from the head. Other clients cannot use it, and
 //!   never push known clients out.

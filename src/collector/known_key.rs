@@ -18,8 +18,9 @@ struct Known {
     policy: Weak<Policy>,
 }
 
-/// What one connection is known to send. An entry is valid only under its policy: after a reload, a withdrawn
-/// key is looked up again, and refused, at the next request.
+/// The `Authorization` header of a connection's last request, and its source. It is valid only under the
+/// policy that it was resolved with: after a reload, the next request looks its key up again, so a withdrawn
+/// key is refused.
 #[derive(Debug, Default)]
 pub(super) struct KnownKey {
     last: Mutex<Option<Known>>,

@@ -244,7 +244,7 @@ impl Front {
         if let Some(Line { times, .. }) = line {
             tracing::warn!(
                 times,
-                "connections are refused because all of them have a request in flight; raise \
+                "connections are refused, because all open ones have a request in flight; raise \
                  collector.max_connections or the limit of open files"
             );
         }

@@ -64,7 +64,7 @@ pub(super) struct Unread {
     pub(super) bytes: usize,
     /// Since when it has read nothing.
     pub(super) since: Option<Duration>,
-    /// Whether its connection was told to end.
+    /// Whether its connection must end.
     pub(super) ending: bool,
 }
 
@@ -242,14 +242,15 @@ impl Drop for Stalled<'_> {
     fn drop(&mut self) {
         let mut state = self.0.state();
         state.stalled = state.stalled.saturating_sub(1);
-        // A connection that was told to leave in the meantime leaves, even though more of the body came.
+        // If the connection had to give up its seat in the meantime, it still ends, although more of the body
+        // came.
         if state.times.has_open_requests() && !self.0.standing.request_began() {
-            tracing::trace!("more of a body came just as its connection was told to leave");
+            tracing::trace!("more of a body came just as its connection had to give up its seat");
         }
     }
 }
 
-/// The connection was told to leave just before the request came.
+/// The connection had to give up its seat just before the request came.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the connection is closed for another one")]
 pub(super) struct MakesRoom;

@@ -185,7 +185,8 @@ pub struct Policy {
     pub trusted_proxies: Vec<IpNet>,
     /// The origins that browsers may call from. `None`: all.
     pub allowed_origins: Option<Vec<String>>,
-    /// The host (and port) that SDKs are told to send to, with an optional `http://` or `https://`.
+    /// The host (and port) to which SDKs send their calls, according to their settings document; with an
+    /// optional `http://` or `https://`.
     pub public_host: Option<String>,
     /// A prefix such as `/proxy` under which all routes are served too.
     pub route_prefix: Option<String>,

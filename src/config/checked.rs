@@ -142,7 +142,7 @@ pub struct Spool {
     pub segment_bytes: u64,
     /// This node's name in object keys. If not set: the first 8 digits of the spool id.
     pub node: Option<NodeId>,
-    /// Whether memory and network file systems are allowed, although a sync there guarantees little.
+    /// Whether memory and network file systems are allowed, although a sync there does not make data durable.
     pub unsafe_filesystem: bool,
     /// What happens when damage is found.
     pub on_corruption: OnCorruption,

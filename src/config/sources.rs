@@ -104,7 +104,7 @@ fn source(
     if let Some(id) = &id
         && taken.ids.insert(id.clone(), ()).is_some()
     {
-        reader.refuse("id", "is the id of another source too".to_owned());
+        reader.refuse("id", "is also the id of another source".to_owned());
     }
     let destination = destination::of_source(&mut reader, id.as_ref(), s3);
     let write_keys = write_keys(table, id.as_ref(), outside, taken, problems);

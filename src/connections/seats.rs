@@ -23,7 +23,7 @@ use crate::lock::lock;
 
 /// A request is in flight.
 const BUSY: u64 = u64::MAX;
-/// The connection was told to leave.
+/// The connection must give up its seat.
 const LEAVING: u64 = u64::MAX - 1;
 
 /// The seats of one listener.
@@ -38,7 +38,7 @@ pub struct Seats {
 #[derive(Debug, Default)]
 struct Order {
     taken: usize,
-    /// Taken seats whose connections were told to leave and are still there.
+    /// Taken seats whose connections must give them up and have not done so yet.
     leaving: usize,
     next_id: u64,
     /// All other taken seats, by the time at which waiting began, or an earlier one.
@@ -75,7 +75,7 @@ pub struct Seat {
 /// The answer to a task that needs a seat.
 enum Asked {
     Taken(Seat),
-    /// A connection was told to leave.
+    /// A connection is giving up its seat.
     Soon,
     /// None of the examined connections is waiting.
     AllBusy,
@@ -91,8 +91,8 @@ impl Seats {
         Arc::new(Self { most, looks, order: Mutex::default(), news: Arc::default() })
     }
 
-    /// A seat for a connection that arrives `now` (monotonic time). If all are taken, the connection that has
-    /// waited longest is told to leave. `None`: none of the examined connections is waiting.
+    /// A seat for a connection that arrives `now` (monotonic time). If all seats are taken, the connection
+    /// that has waited longest must give up its seat. `None`: none of the examined connections is waiting.
     ///
     /// Cancel-safe: no seat is lost.
     pub async fn take(self: &Arc<Self>, now: impl Fn() -> Duration) -> Option<Seat> {
@@ -197,7 +197,7 @@ impl Order {
 }
 
 impl Standing {
-    /// A request begins. `false`: the connection was told to leave before, and must not take the request.
+    /// A request begins. `false`: the connection must give up its seat, and must not take the request.
     pub fn request_began(&self) -> bool {
         let before = self.since.load(Ordering::Acquire);
         // In the meantime only `tell_to_leave` changes it.
@@ -222,7 +222,7 @@ impl Standing {
         let before = self.since.load(Ordering::Acquire);
         let renewed = || self.since.compare_exchange(before, nanos(now), Ordering::AcqRel, Ordering::Acquire);
         if before < LEAVING && renewed().is_err() {
-            tracing::trace!("a connection was told to leave while its client was active");
+            tracing::trace!("a connection had to give up its seat while its client was active");
         }
     }
 

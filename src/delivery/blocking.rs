@@ -44,7 +44,7 @@ pub(super) async fn noted<T: Send + 'static>(
     }
 }
 
-/// Runs work that computes, on threads that give way to those that answer requests, and waits for its end.
+/// Runs a computation on low-priority threads, and waits for its end.
 pub(super) async fn in_background<T: Send + 'static>(
     shared: &Arc<Shared>,
     work: impl FnOnce() -> Result<T, Stopped> + Send + 'static,
@@ -57,7 +57,7 @@ pub(super) async fn in_background<T: Send + 'static>(
 }
 
 /// Begins work that waits for the disk. It is tracked, so that a shutdown waits for what is being written
-/// even if the task that asked for it has ended.
+/// even if the task that began it has ended.
 pub(super) fn on_disk<T: Send + 'static>(
     shared: &Shared,
     work: impl FnOnce() -> T + Send + 'static,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::shared::Shared;
 use crate::alarms::AlarmKind;
 use crate::log::Difference;
+use crate::words::counted;
 
 /// How often the ledger is checked. Checking 10,000 sources takes some milliseconds.
 const EVERY: Duration = Duration::from_secs(10);
@@ -36,9 +37,9 @@ pub(super) fn judge(shared: &Shared, differences: &[Difference]) {
         return;
     };
     let what = format!(
-        "the ledger does not balance in {} places, the first: {first}; calls may be missing, doubled or counted wrong: \
-         see /api/ledger, check the bucket with `forebay verify`, and report this with the log",
-        differences.len()
+        "the ledger does not balance: {}, the first: {first}; calls may be missing, duplicated or miscounted: see \
+         /api/ledger, check the bucket with `forebay verify`, and report this with the log",
+        counted(differences.len() as u64, "difference", "differences")
     );
     shared.parts.alarms.raise(AlarmKind::Ledger, SUBJECT, what);
 }

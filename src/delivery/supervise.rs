@@ -51,8 +51,8 @@ fn notice(shared: &Shared) {
     let pause = |number| shared.settings.backoff.wait(number, &*shared.parts.random);
     for (work, number) in shared.under_way.new_panics(now, pause) {
         let what = format!(
-            "the delivery task panicked, {number} in a row; this is a bug in Forebay, and the log has the panic; the work is \
-             restarted after a pause, and nothing is lost"
+            "the delivery task panicked (panics in a row: {number}); this is a bug in Forebay; the log shows the panic; the \
+             task is restarted after a pause, and nothing is lost"
         );
         shared.parts.alarms.raise(AlarmKind::Task, &work.to_string(), what);
     }

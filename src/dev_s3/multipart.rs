@@ -143,9 +143,8 @@ fn composite_sums(algorithm: Algorithm, parts: &[&PartMeta]) -> Sums {
 fn etag_of(parts: &[&PartMeta]) -> String {
     let mut hasher = Hasher::new([]);
     for part in parts {
-        let digits = part.etag.as_bytes().chunks_exact(2);
-        let bytes = digits.filter_map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
-        hasher.update(&bytes.collect::<Vec<u8>>());
+        // The server wrote the tag itself, as the hexadecimal digits of an MD5.
+        hasher.update(&hex::decode(&part.etag).unwrap_or_default());
     }
     let (md5, _) = hasher.finish();
     format!("{}-{}", hex::encode(md5), parts.len())

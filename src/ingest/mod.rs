@@ -32,6 +32,7 @@ use crate::random::Random;
 use crate::receipt::{self, Receipt};
 use crate::sources::SOURCE_ID_MAX;
 use crate::time::{Clock, UnixMillis};
+use crate::words::about_duration;
 use counters::{Counters, RequestCount};
 use finish_anyway::FinishAnyway;
 use rate_limit::RateLimit;
@@ -73,7 +74,7 @@ pub struct IngestSettings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IngestError {
     /// The source exceeds its rate.
-    #[error("the source exceeds its limit of calls per second; wait {wait:?}")]
+    #[error("the source exceeds its limit of calls per second; wait {}", about_duration(*.wait))]
     TooFast {
         /// When the source may send again.
         wait: Duration,

@@ -47,15 +47,15 @@ pub enum AppendError {
     /// The lines are longer than one block of the spool: 400, because they will never fit.
     #[error("the request's lines are longer than one block of the spool")]
     TooLarge,
-    /// The queue before the disk stayed full for the maximum wait: 503.
-    #[error("the queue before the disk is full")]
+    /// The queue of writes to the disk stayed full for the maximum wait: 503.
+    #[error("the queue of writes to the disk is full")]
     Busy,
     /// There is no space: the disk is full, or the spool's cap is reached: 503.
     #[error("the spool is full")]
     Full,
     /// The source's destination fails, and calls waiting for it have used its share of the spool: 503, only
     /// for the sources of that destination.
-    #[error("the destination of this source accepts nothing, and its share of the spool is used up")]
+    #[error("the destination of this source accepts no objects, and its share of the spool is used up")]
     DestinationFull,
     /// The day of its `receivedAt` ended while the request waited: 503. A retry gets a new `receivedAt`.
     #[error("the day on which the request was received has ended")]

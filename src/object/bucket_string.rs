@@ -2,6 +2,11 @@
 
 use std::fmt;
 
+use crate::words::outside_text_within;
+
+/// How much of an invalid bucket string is shown, in bytes.
+const SHOWN_MAX: usize = 120;
+
 /// A bucket and an optional key prefix, configured as one text: `mytestbucket/path/prefix`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -16,7 +21,7 @@ impl BucketString {
     /// # Errors
     /// [`BucketStringError`] with the reason.
     pub fn parse(text: &str) -> Result<Self, BucketStringError> {
-        let wrong = |what| BucketStringError { text: text.chars().take(120).collect(), what };
+        let wrong = |what| BucketStringError { text: outside_text_within(text, SHOWN_MAX).to_string(), what };
         if text.starts_with("s3://") || text.starts_with("arn:") {
             return Err(wrong("write the bucket's name alone, without s3:// or arn:"));
         }
@@ -95,7 +100,7 @@ impl From<BucketString> for String {
 
 /// A text is not a bucket string.
 #[derive(Debug, thiserror::Error)]
-#[error("bucket {text:?}: {what}")]
+#[error("bucket \"{text}\": {what}")]
 pub struct BucketStringError {
     text: String,
     what: &'static str,

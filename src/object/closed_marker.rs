@@ -114,7 +114,7 @@ pub enum MarkerError {
     #[error("a newer release wrote it (version {0})")]
     Newer(u32),
     /// It contradicts its key.
-    #[error("its key is that of another {0}")]
+    #[error("its {0} differs from the one in its key")]
     OtherPlace(&'static str),
 }
 

@@ -64,22 +64,26 @@ impl Encryption {
         let asked = self.algorithm()?;
         match applied.algorithm.as_deref() {
             None => {
-                return Some(format!("{asked} was asked for, and the store does not say that it encrypted"));
+                return Some(format!(
+                    "{asked} was requested, but the store does not report that it encrypted"
+                ));
             }
             Some(other) if other != asked => {
-                return Some(format!("{asked} was asked for, and the store applied {other}"));
+                return Some(format!("{asked} was requested, but the store applied {other}"));
             }
             Some(_) => {}
         }
         let wanted = self.kms().and_then(|kms| kms.key.certain_id())?;
         match applied.kms_key.as_deref() {
-            None => Some(format!("the key {wanted} was asked for, and the store does not say which it used")),
+            None => Some(format!(
+                "the key {wanted} was requested, but the store does not report which key it used"
+            )),
             Some(used) if KmsKey::id_in(used) == Some(wanted) => {
                 let arn = self.kms().map(|kms| kms.key.as_str()).filter(|key| key.starts_with("arn:"));
                 let other_arn = arn.filter(|arn| used.starts_with("arn:") && *arn != used)?;
-                Some(format!("the key {other_arn} was asked for, and the store used {used}"))
+                Some(format!("the key {other_arn} was requested, but the store used {used}"))
             }
-            Some(used) => Some(format!("the key {wanted} was asked for, and the store used {used}")),
+            Some(used) => Some(format!("the key {wanted} was requested, but the store used {used}")),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::time::UnixMillis;
 use crate::words::date::{parse_rfc3339, rfc3339};
+use crate::words::outside_text_within;
 
 /// SHA-256 of the lines. Objects with the same value are the same.
 pub const SHA256: &str = "forebay-sha256";
@@ -52,7 +53,7 @@ pub enum MetadataError {
     #[error("{0} is missing")]
     Missing(&'static str),
     /// A member cannot be parsed.
-    #[error("{name} is {value:?}, not {form}")]
+    #[error("{name} is \"{value}\", not {form}")]
     Illegible {
         /// Its name.
         name: &'static str,
@@ -132,7 +133,7 @@ impl<'a> Metadata<'a> {
 /// User metadata as a store returns them.
 struct Fields<'a>(&'a BTreeMap<String, String>);
 
-/// How much of an unparsable value is shown, in characters.
+/// How much of an unparsable value is shown, in bytes.
 const SHOWN_MAX: usize = 40;
 
 impl<'a> Fields<'a> {
@@ -169,7 +170,7 @@ impl<'a> Fields<'a> {
 }
 
 fn illegible(name: &'static str, value: &str, form: &'static str) -> MetadataError {
-    MetadataError::Illegible { name, value: value.chars().take(SHOWN_MAX).collect(), form }
+    MetadataError::Illegible { name, value: outside_text_within(value, SHOWN_MAX).to_string(), form }
 }
 
 #[cfg(test)]

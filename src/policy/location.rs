@@ -19,7 +19,7 @@ pub(super) fn key_arn(template: Template, place: &PolicyPlace, values: &Values) 
     match text.parse::<Arn>() {
         Ok(arn) if arn.service() == "kms" && arn.resource().starts_with("key/") => Ok(arn),
         _ => Err(unusable(format!(
-            "the KMS key {key} is not given by its ARN, and policies match nothing else: give --kms-key \
+            "policies match a KMS key only by its ARN, and {key} is not the ARN of a key: give --kms-key \
              arn:aws:kms:REGION:ACCOUNT_ID:key/KEY_ID (`aws kms describe-key --key-id {key}` shows it)"
         ))),
     }

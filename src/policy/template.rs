@@ -2,6 +2,8 @@
 
 use std::str::FromStr;
 
+use crate::words::outside_text_within;
+
 /// A policy that Forebay has a template for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Template {
@@ -157,15 +159,18 @@ pub(super) fn text(template: Template) -> &'static str {
     }
 }
 
+/// How much of an unknown name is shown, in bytes.
+const SHOWN_MAX: usize = 60;
+
 /// An unknown template name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown policy {0:?}: `forebay policy --list` lists all")]
+#[error("unknown policy \"{0}\": `forebay policy --list` lists all")]
 pub struct UnknownTemplate(String);
 
 impl FromStr for Template {
     type Err = UnknownTemplate;
     fn from_str(name: &str) -> Result<Self, UnknownTemplate> {
         let found = Self::ALL.into_iter().find(|template| template.name() == name);
-        found.ok_or_else(|| UnknownTemplate(name.chars().take(60).collect()))
+        found.ok_or_else(|| UnknownTemplate(outside_text_within(name, SHOWN_MAX).to_string()))
     }
 }

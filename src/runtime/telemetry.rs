@@ -104,7 +104,7 @@ fn report_dropped(dropped: Dropped) {
     tracing::error!(
         lines = dropped.lines,
         since,
-        "log lines were dropped: standard error could not be written, or not fast enough"
+        "log lines were dropped, because standard error is broken or not read fast enough"
     );
 }
 

@@ -82,19 +82,19 @@ pub enum NoCredentials {
     Failed,
 }
 
-/// Why a request is not allowed, as far as the service says it.
+/// Why a request was denied, if the service gives a reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Denial {
-    /// It does not say.
+    /// The service gives no reason.
     #[default]
     Unsaid,
-    /// A policy denies it explicitly.
+    /// A policy denies the request explicitly.
     Explicit,
-    /// The right for this action is missing.
+    /// No policy allows this action.
     Missing(Action),
 }
 
-/// What a right is for.
+/// An action that a policy can allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// `s3:PutObject`
@@ -105,7 +105,7 @@ pub enum Action {
     PutObjectAcl,
     /// Any action of the key service, such as `kms:GenerateDataKey`.
     Kms,
-    /// Another.
+    /// Any other action.
     Other,
 }
 

@@ -16,6 +16,11 @@ pub fn outside_text_within(text: &str, max: usize) -> impl fmt::Display + '_ {
     OutsideText(text, max)
 }
 
+/// The key of an object, made safe for one line. It is never cut, because people copy keys from here.
+pub fn outside_key(key: &str) -> impl fmt::Display + '_ {
+    outside_text_within(key, usize::MAX)
+}
+
 struct OutsideText<'a>(&'a str, usize);
 
 impl fmt::Display for OutsideText<'_> {
@@ -34,9 +39,10 @@ impl fmt::Display for OutsideText<'_> {
     }
 }
 
-/// Line and paragraph separators, and characters that change the direction of the text around them.
+/// Line and paragraph separators, characters without width, and characters that change the direction of the
+/// text around them.
 fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 #[cfg(test)]
@@ -52,9 +58,14 @@ mod tests {
         check("plain ü", "plain ü");
         check("a\nb\r\u{1b}[31m\0", "a\\nb\\r\\u{1b}[31m\\u{0}");
         check("a\u{2028}\u{202e}b", "a\\u{2028}\\u{202e}b");
+        check("a\u{200b}b", "a\\u{200b}b");
         check(&"x".repeat(256), &"x".repeat(256));
         check(&"x".repeat(257), &format!("{}…", "x".repeat(256)));
         check(&"ü".repeat(200), &format!("{}…", "ü".repeat(128)));
+        assert_eq!(
+            outside_key(&format!("it's\n{}", "x".repeat(1_000))).to_string(),
+            format!("it's\\n{}", "x".repeat(1_000))
+        );
         assert!(outside_text(&"\0".repeat(1_000)).to_string().len() <= OUTSIDE_TEXT_MAX + '…'.len_utf8());
     }
 }

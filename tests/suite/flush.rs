@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::support::forebay::{Flush, Forebay};
 use crate::support::http::Http;
 
-/// After its delivery, a batch starts anew with the next call. A flush once mistook that batch for an
+/// After its delivery, a batch starts again with the next call. A flush once mistook that batch for an
 /// unsealed old one and waited its full time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flush_under_load_ends_when_the_calls_before_it_are_delivered() {
@@ -21,7 +21,7 @@ async fn a_flush_under_load_ends_when_the_calls_before_it_are_delivered() {
             let (stop, collector) = (Arc::clone(&stop), forebay.collector.clone());
             tokio::spawn(async move {
                 let http = Http::new();
-                // Slow enough that a batch ends before the next call starts it anew.
+                // Slow enough that a batch ends before the next call starts it again.
                 let mut pace = tokio::time::interval(Duration::from_millis(30));
                 while !stop.load(Ordering::Relaxed) {
                     pace.tick().await;

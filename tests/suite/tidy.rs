@@ -14,12 +14,12 @@ const MAY_KNOW: [(&str, &[&str]); 37] = [
     ("planted", &[]),
     ("boxed_future", &[]),
     ("disk", &["planted"]),
-    ("sources", &[]),
+    ("sources", &["words"]),
     ("json", &[]),
     ("retry", &["random"]),
     ("once_a_minute", &[]),
     ("object", &["arn", "sources", "time", "words"]),
-    ("policy", &["arn", "object"]),
+    ("policy", &["arn", "object", "words"]),
     ("receipt", &["object", "sources", "time"]),
     ("batch", &["object", "sources", "time"]),
     ("call", &["json", "random", "sources", "time", "words"]),
@@ -62,7 +62,7 @@ const MAY_KNOW: [(&str, &[&str]); 37] = [
             "words",
         ],
     ),
-    ("ingest", &["call", "lock", "log", "metrics", "random", "receipt", "sources", "time"]),
+    ("ingest", &["call", "lock", "log", "metrics", "random", "receipt", "sources", "time", "words"]),
     (
         "delivery",
         &[

@@ -123,7 +123,7 @@ fn a_denied_put_names_the_missing_right() {
     );
     let explicit =
         denied("not authorized to perform: s3:PutObject with an explicit deny in a resource-based policy");
-    has(&explicit, &["refuses this put explicitly", "encryption = \"sse-s3\""], &["\"Effect\": \"Allow\""]);
+    has(&explicit, &["denies this put explicitly", "encryption = \"sse-s3\""], &["\"Effect\": \"Allow\""]);
 }
 
 #[test]

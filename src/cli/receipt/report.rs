@@ -9,7 +9,7 @@ use crate::archive::{BucketFinding, HeldBy, Lookup};
 use crate::object::{BucketString, Stream};
 use crate::receipt::Receipt;
 use crate::time::UnixMillis;
-use crate::words::{counted, date, outside_text, rfc3339};
+use crate::words::{counted, date, outside_key, outside_text, rfc3339};
 
 /// The most findings per object that are reported.
 const FINDINGS_MAX: usize = 10;
@@ -131,7 +131,7 @@ fn as_text<S: serde::Serializer>(receipt: &Receipt, serializer: S) -> Result<S::
 }
 
 const DELIVERED_OR_NEVER: &str = "neither in the spool nor in an object of this day in the bucket";
-const NEVER: &str = "the spool has not reached this position: no call has it";
+const NEVER: &str = "the spool has not reached this position yet";
 const LOST: &str = "it was damaged in the spool and can no longer be read: see `forebay spool verify`";
 const CANNOT_SAY: &str =
     "in no object of this day in the bucket; whether a collector still holds it is unknown";
@@ -228,8 +228,8 @@ impl ReceiptReport {
             writeln!(out)?;
         }
         for Unreadable { key, why } in &self.unreadable {
-            let (key, why) = (key.escape_debug(), outside_text(why));
-            writeln!(out, "{key} may contain them, but cannot be read: {why}")?;
+            let (key, why) = (outside_key(key), outside_text(why));
+            writeln!(out, "{key} may contain missing positions, but cannot be read: {why}")?;
         }
         for finding in &self.damaged {
             let key = finding.place.key.as_ref().map(|key| shown(key).to_string()).unwrap_or_default();
@@ -244,7 +244,7 @@ impl ReceiptReport {
     fn object(&self, what: &str, line: &Line) -> String {
         let bucket = self.bucket.as_deref().unwrap_or_default();
         let bucket = bucket.split('/').next().unwrap_or_default();
-        format!("{what} in s3://{bucket}/{}", line.key.escape_debug())
+        format!("{what} in s3://{bucket}/{}", outside_key(&line.key))
     }
 }
 
@@ -315,7 +315,7 @@ fn describe_line(line: &Line) -> String {
 fn on_its_way(status: &PositionsStatus) -> (String, String) {
     let at = |ms: Option<i64>| ms.map_or_else(|| "an unknown time".to_owned(), |ms| rfc3339(UnixMillis(ms)));
     let objects: Vec<String> =
-        status.objects.iter().map(|object| format!("s3://{}", object.escape_debug())).collect();
+        status.objects.iter().map(|object| format!("s3://{}", outside_key(object))).collect();
     let object = objects.join(" or ");
     let waiting =
         status.waiting.as_ref().map(|why| format!("; the last attempt failed: {}", outside_text(why)));
@@ -324,7 +324,9 @@ fn on_its_way(status: &PositionsStatus) -> (String, String) {
         ReceiptState::Sealed => format!("sealed, in delivery to {object}{waiting}"),
         ReceiptState::Parked => format!("parked until its destination is available, for {object}{waiting}"),
         ReceiptState::Conflict => {
-            format!("held back: another object has its key, {object}; decide with `forebay spool resolve`")
+            format!(
+                "held back by a conflict: another object has its key {object}; decide with `forebay spool resolve`"
+            )
         }
         _ => format!(
             "pending in a batch of {} since {}, due by {}{waiting}",

@@ -9,7 +9,7 @@ use crate::object::Stream;
 use crate::spool::offline::{BatchAbout, Inspection, SealAbout, SegmentIs, View, inspect};
 use crate::time::UnixMillis;
 use crate::words::table::table;
-use crate::words::{about_bytes, date, grouped, outside_text};
+use crate::words::{about_bytes, date, grouped, outside_key, outside_text};
 
 /// The most segments that are listed. If there are more, the first and the last ones are listed.
 const SEGMENTS_SHOWN: usize = 20;
@@ -76,7 +76,7 @@ fn segments(of: &Inspection) -> String {
 
 fn batches(batches: &[BatchAbout]) -> String {
     if batches.is_empty() {
-        return "\nno lines in the segments wait for delivery\n".to_owned();
+        return "\nno undelivered lines in the segments\n".to_owned();
     }
     let columns = ["source", "received-day", "stream", "calls", "of them sealed", "bytes", "first received"];
     let mut rows = vec![columns.map(str::to_owned)];
@@ -128,7 +128,7 @@ fn seals(seals: &[SealAbout]) -> String {
                 grouped(seal.calls),
                 range(seal.positions),
                 seal.bucket,
-                seal.object_key.escape_debug(),
+                outside_key(&seal.object_key),
             ),
         );
     }

@@ -1,5 +1,5 @@
-//! `forebay spool resolve`: records a person's decision about a sealed object whose key is taken by another
-//! object.
+//! `forebay spool resolve`: records which object a person wants to keep if another object has the key of a
+//! sealed one.
 
 use std::io::{self, IoSlice, Write};
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::spool::offline::{View, Visitor, batch_of, survey};
 /// Records the decision in the spool. It takes effect at the next start.
 ///
 /// # Errors
-/// [`Failure`] if the seal needs no decision, or the spool cannot be read or written.
+/// [`Failure`] if the seal has no conflict, or the spool cannot be read or written.
 pub fn run(args: &SpoolResolveArgs, out: &mut dyn Write) -> Result<(), Failure> {
     // Open it read-only first: opening a directory for writing turns it into a spool.
     drop(ReadOnlyDisk::open(&args.dir)?);
@@ -35,7 +35,7 @@ pub fn run(args: &SpoolResolveArgs, out: &mut dyn Write) -> Result<(), Failure> 
         ResolveAction::Overwrite => Note::Retry { number: args.seal, overwrite: true },
         ResolveAction::KeepTheirs => {
             let kept = keep_ours(&disk, &pending)?;
-            writeln!(out, "our lines are kept in {}/{kept}", args.dir.display())?;
+            writeln!(out, "the lines of the sealed object are kept in {}/{kept}", args.dir.display())?;
             Note::Committed { number: args.seal, applied: None, seal: None, amended: None }
         }
     };
@@ -45,13 +45,13 @@ pub fn run(args: &SpoolResolveArgs, out: &mut dyn Write) -> Result<(), Failure> 
     let key = &pending.seal.object_key;
     match args.action {
         ResolveAction::Overwrite => {
-            writeln!(out, "seal {}: the next start replaces {key} with ours", args.seal)?;
+            writeln!(out, "seal {}: the next start replaces {key} with the sealed object", args.seal)?;
         }
         ResolveAction::KeepTheirs => {
             // Write the manifest before removing the file: a crash in between leaves a file that the next
             // start removes.
             disk.remove(&parked_name(args.seal))?;
-            writeln!(out, "seal {}: {key} is kept, and ours counts as delivered", args.seal)?;
+            writeln!(out, "seal {}: {key} is kept, and the sealed object counts as delivered", args.seal)?;
         }
     }
     Ok(())
@@ -67,9 +67,12 @@ fn conflicted(state: &State, number: u64) -> Result<&PendingSeal, Failure> {
         .filter(|pending| pending.conflict)
         .map(|pending| pending.seal.number.to_string())
         .collect();
-    let those =
-        if waiting.is_empty() { "none does".to_owned() } else { format!("these do: {}", waiting.join(", ")) };
-    Err(Failure::failed(format!("seal {number} needs no decision; {those}")))
+    let those = if waiting.is_empty() {
+        "no seal has one".to_owned()
+    } else {
+        format!("seals with a conflict: {}", waiting.join(", "))
+    };
+    Err(Failure::failed(format!("seal {number} has no conflict; {those}")))
 }
 
 /// Keeps our lines durably in quarantine before they count as delivered. Returns the name of the file.
@@ -96,7 +99,7 @@ fn keep_ours(disk: &Arc<dyn Disk>, pending: &PendingSeal) -> Result<String, Fail
             tracing::warn!(
                 lines = done.lines,
                 sealed = pending.seal.frames,
-                "some of our lines can no longer be read; the others are kept"
+                "some lines of the sealed object can no longer be read; the others are kept"
             );
         }
     }

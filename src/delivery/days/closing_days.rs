@@ -16,7 +16,7 @@ use crate::time::ReceivedDay;
 /// yet. The limit is per destination, so that markers that one bucket refuses do not delay those of another.
 const CLOSING_PER_DESTINATION: usize = 256;
 
-/// All days that tasks are closing. While the lock is held, alarms are raised and the log is asked for
+/// All days that tasks are closing. The lock is held while an alarm is raised, and while the log lists the
 /// closable days, so that an alarm cannot be cleared between the two steps of raising it.
 #[derive(Debug, Default)]
 pub(in crate::delivery) struct ClosingDays(Mutex<BTreeMap<DayPlace, State>>);

@@ -85,8 +85,9 @@ impl Deliverable for Marker<'_> {
         let waited = self.shared.parts.clock.monotonic().saturating_sub(self.since);
         if waited >= UNREACHABLE_BEFORE_ALARM || tries.refusals + 1 >= REFUSALS_BEFORE_ALARM {
             // Objects may get through meanwhile, so the alarms about objects do not cover this.
-            let what =
-                format!("days are not closed: {why}; their markers are retried until the store takes them");
+            let what = format!(
+                "days are not closed: {why}; the puts of their markers are retried until they succeed"
+            );
             self.day.raise_alarm(&self.shared.parts.alarms, what);
         }
         self.day.waits(&self.shared.repeated, why, tries.number);
@@ -107,7 +108,7 @@ impl Deliverable for Marker<'_> {
     async fn not_yet(&mut self, next: Next, tries: &Tries) -> Result<(), Stopped> {
         if next == Next::Conflict {
             let what = format!(
-                "another marker with other content exists at {} in {}: this node does not close the day while \
+                "another marker, with different content, exists at {} in {}: this node does not close the day while \
                  that marker exists; check the day with `forebay verify`, and find out what put the marker",
                 self.key,
                 self.closable.destination.bucket.bucket()

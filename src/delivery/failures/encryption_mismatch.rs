@@ -12,7 +12,7 @@ use crate::object::{AppliedEncryption, Destination};
 pub(in crate::delivery) struct Mismatches(Mutex<BTreeSet<Destination>>);
 
 impl Mismatches {
-    /// Compares what was `applied` to the object `key` with what was asked for, and raises the alarm if they
+    /// Compares what was `applied` to the object `key` with what was requested, and raises the alarm if they
     /// differ. `None` if the store knows no encryption. Returns whether other mismatches may be over; if so,
     /// [`Mismatches::keep`] is due.
     pub(in crate::delivery) fn compare(
@@ -29,7 +29,7 @@ impl Mismatches {
             return any;
         };
         let what = format!(
-            "{wrong}, for {key}; the objects are stored and counted as delivered; check the bucket's default \
+            "{wrong}, for {key}; the objects are stored and count as delivered; check the bucket's default \
              encryption, and any proxy between Forebay and the store"
         );
         lock(&self.0).insert(to.clone());

@@ -1,4 +1,4 @@
-//! Records what fails, and which sources are refused because of it.
+//! Records which puts fail, and which sources are refused as a consequence.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -161,8 +161,8 @@ pub(in crate::delivery) fn why_refused(division: &Division<PutTarget>, party: &P
         Party::Source(_, target) => (target, " of this source"),
     };
     format!(
-        "503 destination_full: {} takes nothing{of_whom}; the calls that wait for it use {} of the spool, and their share is \
-         {}; fix the destination (`forebay check` shows how)",
+        "503 destination_full: {} accepts no objects{of_whom}; the calls that wait for it use {} of the spool, and their \
+         share is {}; fix the destination (`forebay check` shows how)",
         targets::in_words(target),
         about_bytes(held),
         about_bytes(division.part.unwrap_or_default())

@@ -1,8 +1,7 @@
-//! Records which puts fail: of which source, to which destination, and since when. Pure: the time is passed
-//! in.
+//! Records the failed puts of each source to each destination. Pure: callers pass the time.
 //!
-//! This is kept for each source at each destination, so that one source's success does not clear another's
-//! failure.
+//! Each source has its own record for each destination, so that a success of one source does not clear the
+//! failures of another.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,7 +12,7 @@ use crate::delivery::put::targets::{PutTarget, put_target};
 use crate::delivery::settings::{REFUSALS_BEFORE_ALARM, UNREACHABLE_BEFORE_ALARM};
 use crate::object::Destination;
 use crate::sources::SourceId;
-use crate::words::first_few;
+use crate::words::{about_seconds, first_few};
 
 /// Failed puts in a row after which a source counts as failing at a destination. One or two are common.
 pub(in crate::delivery) const FAILURES_BEFORE_FAILING: u32 = 3;
@@ -114,7 +113,7 @@ impl Health {
             refusals: 0,
             since: began,
             cause: Cause::Unreachable,
-            why: format!("a put has had no answer for {} s", STALLED_AFTER.as_secs()),
+            why: format!("a put has had no answer for {}", about_seconds(STALLED_AFTER.as_secs())),
         };
         let failing = self.failing.entry((source.clone(), to.clone())).or_insert_with(new);
         failing.failures = failing.failures.max(FAILURES_BEFORE_FAILING);

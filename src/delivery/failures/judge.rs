@@ -155,12 +155,12 @@ fn alarm_who_is_refused(shared: &Shared, division: &Division<PutTarget>, now: Du
         let usage = log.usage();
         let failing = shared.failing.health().in_words();
         let because = failing.map_or_else(
-            || "see the other alarms for why objects do not reach the store".to_owned(),
+            || "the other alarms say why objects do not reach the store".to_owned(),
             |failing| format!("it is full because {failing}"),
         );
         let what = format!(
             "calls of every source are answered 503 spool_full: the spool has no space left ({} of {}); {because}; calls \
-             are taken again when deliveries free space; for more space, raise spool.max_bytes or use a larger disk",
+             are accepted again when deliveries free space; for more space, raise spool.max_bytes or use a larger disk",
             about_bytes(usage.used),
             about_bytes(usage.max),
         );

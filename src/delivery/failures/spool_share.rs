@@ -1,10 +1,10 @@
 //! Divides the spool among failing destinations and sources: how much each of them may hold, and which
 //! sources are refused beyond that. Pure.
 //!
-//! A *lane* is what one source sends to one destination. What fails is counted in *parties*: a destination
-//! that takes nothing from any source is one party; a source that alone is refused by a destination is
-//! another. While other sources are served, all parties together may hold [`FAILING_PERCENT`] of the spool's
-//! cap, each an equal part. Only a party over its part is refused.
+//! A *lane* is what one source sends to one destination. A *party* is what fails as a unit: a destination
+//! that accepts no objects at all, or a single source whose objects a destination refuses. While other
+//! sources are served, all parties together may hold [`FAILING_PERCENT`] of the spool's cap, each an equal
+//! part. Only a party that holds more than its part is refused.
 //!
 //! Before a party is refused, its batches are sealed and parked, so that its part holds compressed bytes
 //! ([`Division::relieved`]). A party also leaves the segments that others need: it is sealed and parked
@@ -69,9 +69,9 @@ pub struct Lane<W> {
 /// What fails together: a destination with all its sources, or one source alone.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Party<W> {
-    /// A destination that takes nothing.
+    /// A destination that accepts no objects.
     Destination(W),
-    /// A source whose puts are refused by a destination that takes others.
+    /// A source whose objects a destination refuses, while it accepts those of other sources.
     Source(SourceId, W),
 }
 
@@ -82,7 +82,7 @@ pub struct Division<W> {
     pub part: Option<u64>,
     /// What each party holds.
     pub parties: BTreeMap<Party<W>, Held>,
-    /// Sources whose calls are refused, and because of which party.
+    /// The sources whose calls are refused, each with the party that is the reason.
     pub refused: BTreeMap<SourceId, Party<W>>,
     /// Parties whose batches are sealed, and whose objects are parked, at once.
     pub relieved: BTreeSet<Party<W>>,

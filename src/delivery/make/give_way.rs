@@ -11,13 +11,13 @@ const EVERY: usize = 32 * 1_024;
 /// An encoder waits for others for at most this many times the duration of its own work.
 const WAITS_FOR_WORK: u32 = 9;
 
-/// When an encoder offers its core to others. Low priority alone is not enough: the kernel leaves a core to
-/// its present thread for some milliseconds, whichever threads wait, and an answer would be delayed as long.
+/// When an encoder offers its core to others. Low priority alone is not enough: the kernel lets a thread keep
+/// its core for some milliseconds, even if others wait, and an answer would be delayed by as much.
 ///
-/// Beside threads that are always busy, an encoder that offers its core gets next to nothing. So an encoder
-/// that has had less than a tenth of the time does not offer its core until it has had that tenth. Low
-/// priority alone leaves it as much. An object therefore takes at most about ten times as long as it would
-/// alone.
+/// An encoder that always offers its core gets almost no time if other threads are always busy. So it offers
+/// its core only while it has had at least a tenth of the time; otherwise it relies on its low priority,
+/// which leaves it about as much. An object therefore takes at most about ten times as long as it would on an
+/// idle machine.
 #[derive(Debug)]
 pub(in crate::delivery) struct GiveWay<'c> {
     clock: &'c dyn Clock,
@@ -27,7 +27,7 @@ pub(in crate::delivery) struct GiveWay<'c> {
 }
 
 impl<'c> GiveWay<'c> {
-    /// Starts with one object, which the calling thread begins now.
+    /// Begins the measurement for one object, which the calling thread encodes from now on.
     pub(in crate::delivery) fn new(clock: &'c dyn Clock) -> Self {
         Self { clock, bytes: 0, began: clock.monotonic(), worked_before: thread_time() }
     }
@@ -46,7 +46,7 @@ impl<'c> GiveWay<'c> {
     }
 }
 
-/// Whether an encoder that has `worked` for this long, out of the time that has `passed`, gives way.
+/// Whether an encoder offers its core. `passed` is the time since it began, `worked` its own processor time.
 fn gives_way(passed: Duration, worked: Duration) -> bool {
     passed <= worked * (1 + WAITS_FOR_WORK)
 }

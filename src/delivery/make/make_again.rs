@@ -46,7 +46,7 @@ fn make_again(shared: &Shared, pending: &PendingSeal) -> Result<Option<Staged>, 
     let Object { encoded, staged, lost } = match made {
         Ok(object) => object,
         Err(error) => {
-            let why = format!("make object {} again: {error}", seal.object_key);
+            let why = format!("make object {} again from the spool: {error}", seal.object_key);
             if let Some(line) = shared.repeated.happened("make again", seal.batch.source.as_str()) {
                 tracing::warn!(times = line.times, others = line.others, "{why}");
             }
@@ -61,7 +61,8 @@ fn make_again(shared: &Shared, pending: &PendingSeal) -> Result<Option<Staged>, 
             left = encoded.frames,
             of = seal.frames,
             ?lost,
-            "a sealed range was damaged before its object was known to be stored; the lines that are left are delivered"
+            "lines of a sealed object were damaged in the spool before the store confirmed the object; the remaining lines are \
+             delivered"
         );
         let Encoded { frames, bytes, sha256, hours, .. } = encoded;
         let amend = Amend { frames, bytes, sha256, lost, hours };

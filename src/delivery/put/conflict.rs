@@ -11,7 +11,7 @@ impl SealedObject<'_> {
     pub(in crate::delivery) async fn restored(&self) -> Result<(), Stopped> {
         tracing::info!(
             seal = self.seal.number,
-            "the whole object was stored before its frames were damaged: nothing is lost"
+            "the store had the whole object before its frames were damaged: nothing is lost"
         );
         let (parts, seal) = (self.shared.parts.clone(), self.seal.clone());
         blocking(self.shared, move || parts.log.restored(&seal)).await
@@ -33,12 +33,12 @@ pub(in crate::delivery) fn raise_conflict(shared: &Shared, pending: &PendingSeal
     let seal = &pending.seal;
     shared.failing.set_conflict(&seal.batch.source);
     let why = match &pending.amended {
-        None => "another object with other content has",
-        Some(_) => "some of its lines were lost, and a put could replace a whole object under",
+        None => "another object with different content has its key",
+        Some(_) => "some of its lines were lost, so a put could replace the complete object under its key",
     };
     let what = format!(
-        "seal {}: {why} the key {} in {}; nothing more is put for this source until a person decides \
-         with `forebay spool resolve`",
+        "seal {}: {why} {} in {}; nothing more is put for this source until a person decides with `forebay spool \
+         resolve`",
         seal.number,
         seal.object_key,
         seal.destination.bucket.bucket()

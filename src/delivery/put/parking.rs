@@ -110,7 +110,7 @@ impl SealedObject<'_> {
                 others = line.others,
                 source = %self.seal.batch.source,
                 bytes = parked.len,
-                "parked: its destination does not take it"
+                "an object is parked, because its destination does not accept it"
             );
         }
         self.form = Some(Form::Parked(parked));

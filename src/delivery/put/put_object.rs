@@ -238,14 +238,14 @@ impl SealedObject<'_> {
         }
         let to = self.destination_now();
         if error.fault == Fault::NotFound {
-            let what = "the store says that the key is taken, and finds nothing under it";
+            let what = "the store reports that an object has this key, but does not find it";
             let nothing = StoreError::answered(Fault::Transient, 412, error.code.as_deref(), what);
             self.waiting(self.why_not_put(&to, &nothing), tries.number);
             self.put_failed(&to, &nothing);
         } else {
             let (key, bucket) = (&self.seal.object_key, to.bucket.bucket());
             self.waiting(
-                format!("ask whose object has the key {key} in {bucket} (412): {error}"),
+                format!("check which object has the key {key} in {bucket} (after a 412): {error}"),
                 tries.number,
             );
         }

@@ -24,7 +24,7 @@ pub(in crate::delivery) struct View {
     monotonic: Duration,
     rule: DueRule,
     shutting_down: bool,
-    /// Batches that flushes asked for, each with the last position asked for.
+    /// Batches that flushes requested, each with the last requested position.
     asked: BTreeMap<BatchKey, u64>,
     /// Sources that are no longer configured.
     removed: BTreeSet<SourceId>,

@@ -88,7 +88,7 @@ fn at_ratio(lines: u64, ratio: f64) -> u64 {
 }
 
 impl Estimate {
-    /// The estimate of a batch of which nothing is known since its last seal.
+    /// The estimate of a batch without any measurement since its last seal.
     pub(in crate::delivery) fn unknown_after(sealed_through: u64) -> Self {
         Self { sealed_through, ..Self::default() }
     }

@@ -1,4 +1,4 @@
-//! Measures how well the lines of a batch compress, on threads that give way to those that answer requests.
+//! Measures how well the lines of a batch compress, on low-priority threads.
 
 use std::io;
 use std::sync::Arc;

@@ -11,7 +11,7 @@ use crate::sources::SourceId;
 /// All such requests. The locks are never held together.
 #[derive(Debug, Default)]
 pub(in crate::delivery) struct DueRequests {
-    /// The batches that flushes asked for, and up to which position.
+    /// The batches that flushes requested, each with the last requested position.
     asked: Mutex<BTreeMap<BatchKey, u64>>,
     /// Sources that are no longer configured.
     removed: Mutex<BTreeSet<SourceId>>,
@@ -28,7 +28,7 @@ impl DueRequests {
         lock(&self.asked).clone()
     }
 
-    /// Forgets what is done, unless more was asked for meanwhile.
+    /// Forgets the requests that are done, unless more was requested in the meantime.
     pub(in crate::delivery) fn forget(&self, done: BTreeMap<BatchKey, u64>) {
         let mut asked = lock(&self.asked);
         for (key, through) in done {

@@ -56,7 +56,7 @@ pub enum IdentError {
     /// Its identity is damaged.
     #[error(
         "the spool's IDENT file is damaged, and its copy is damaged or missing; nothing else in the spool \
-         can be read without the spool id, so put back one of the two files"
+         can be read without the spool id, so restore one of the two files"
     )]
     Damaged,
     /// A newer release made the directory.

@@ -88,7 +88,7 @@ pub enum ManifestError {
     },
     /// Notes at the end cannot be read, but the changes that they recorded had been made.
     #[error(
-        "the manifest {name} is damaged from byte {at} on: it lost notes whose changes had been made; \
+        "the manifest {name} is damaged from byte {at} on: it lost notes of changes that had been made; \
          `forebay spool verify` lists the damage"
     )]
     DamagedEnd {
@@ -594,7 +594,9 @@ impl Manifest {
             }
             Err(error) => {
                 self.reserve = 0;
-                Some(format!("the spool's manifest has no reserve; it is made when there is space: {error}"))
+                Some(format!(
+                    "the spool's manifest has no reserve; it is created when there is space: {error}"
+                ))
             }
         }
     }

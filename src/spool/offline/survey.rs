@@ -222,10 +222,10 @@ impl Survey<'_> {
                 let other = head.get(16..32).and_then(|id| <&[u8; 16]>::try_from(id).ok());
                 let of_another = other.is_some_and(|id| check_header(head, id, number) == HeaderCheck::Good);
                 let what = if of_another {
-                    "it belongs to a spool with another identity; if all segments do, IDENT is damaged: put \
-                     back a copy of it"
+                    "it belongs to a spool with another identity; if all segments do, IDENT is damaged: \
+                     restore a copy of it"
                 } else {
-                    "its header is damaged; nothing is lost by it, because every block proves itself"
+                    "its header is damaged; nothing is lost, because each block identifies itself"
                 };
                 self.out.findings.push(Finding::new(Kind::Header, name, what).at(0, 64));
             }
@@ -233,7 +233,7 @@ impl Survey<'_> {
         let padding = head.get(64..).unwrap_or(&[]);
         if let Some(first) = padding.iter().position(|byte| *byte != 0) {
             let last = padding.iter().rposition(|byte| *byte != 0).unwrap_or(first);
-            let what = "bytes that are never written are not zero; nothing is lost by it";
+            let what = "bytes that Forebay never writes are not zero; nothing is lost";
             let (from, to) = (64 + first as u64, 65 + last as u64);
             self.out.findings.push(Finding::new(Kind::Header, name, what).at(from, to));
         }
@@ -275,12 +275,12 @@ impl Survey<'_> {
         if lost.is_empty() && unread {
             let what = match &self.last {
                 Some(_) => {
-                    "bytes between blocks are not a block; the positions continue after them, so no frame is \
+                    "there are unknown bytes between blocks; the positions continue after them, so no frame is \
                      missing"
                         .into()
                 }
                 None => {
-                    format!("bytes that are not a block; they may have held frames before position {first}")
+                    format!("there are unknown bytes; they may have held frames before position {first}")
                 }
             };
             self.damage(number, Finding::new(Kind::Blocks, name, what).at(from, to));
@@ -354,7 +354,7 @@ impl Survey<'_> {
 }
 
 fn missing_segment(number: u64) -> Finding {
-    let what = "the manifest names this segment, but its file is missing; put it back if you have a copy";
+    let what = "the manifest names this segment, but its file is missing; restore it if you have a copy";
     Finding::new(Kind::Missing, segment_name(number), what)
 }
 

@@ -165,7 +165,7 @@ impl Hashed {
             return None;
         }
         let what = format!(
-            "seal {} ({}): {} of its {frames} lines can be read, and their hash is not the sealed one; the \
+            "seal {} ({}): {} of its {frames} lines can be read, and their hash differs from the sealed one; the \
              next start delivers the readable lines and logs the loss",
             seal.number, seal.object_key, hashed.frames
         );
@@ -190,7 +190,7 @@ fn copy_findings(view: &View) -> Vec<Finding> {
     let what = "it is damaged; its copy is sound, and the next start restores it";
     let ident = view.ident_damaged.iter().map(|file| Finding::new(Kind::Copy, *file, what));
     let what = "one of the two copies of its first note is damaged; the other copy is sound, and the next \
-                start writes both anew";
+                start writes both again";
     let state = view.manifest.one_of_two.map(|range| {
         Finding::new(Kind::Copy, manifest_name(view.manifest.number.unwrap_or(0)), what)
             .at(range.from, range.to)
@@ -356,11 +356,14 @@ fn leftover_notes(view: &View) -> Vec<String> {
         let verdict = if missing.is_empty() {
             "no segment that the manifest names is missing".to_owned()
         } else {
-            format!("it rotted, because {} is missing, which the manifest names", missing.join(", "))
+            format!(
+                "it was damaged later, because the manifest names segments that are missing: {}",
+                missing.join(", ")
+            )
         };
         notes.push(format!(
-            "{}: bytes {} to {} are a last note that cannot be read: either it was torn and never had an \
-             effect, or it rotted; {verdict}",
+            "{}: the last note, bytes {} to {}, cannot be read: either its write was torn and it never had an \
+             effect, or it was damaged later; {verdict}",
             manifest_name(number),
             torn.from,
             torn.to

@@ -151,7 +151,7 @@ fn copy_frames(shared: &Shared, last: &Found, file: &dyn DiskFile, number: u64) 
             // Without this error the missing frames would be removed with the old segment, and no note would
             // name them.
             return Err(io::Error::other(
-                "frames that could be read at the first scan of this start can no longer be read",
+                "frames that this start has already read once can no longer be read",
             ));
         }
         for run in runs {

@@ -62,7 +62,7 @@ impl Durable {
         let manifest = retry_without_spares(&*disk, begin).map_err(failed("begin a manifest"))?;
         // From here on the state is durable, so files that it does not need can be removed.
         remove_copies(&*disk, &segments.copies).map_err(failed("remove copies of segments"))?;
-        remove_unneeded(&*disk, &manifest.state()).map_err(failed("remove files that are not needed"))?;
+        remove_unneeded(&*disk, &manifest.state()).map_err(failed("remove unneeded files"))?;
         context.capped.measure();
         let OpenContext { capped, ident, options, clock, metrics } = context;
         let shared = Arc::new(Shared::new(capped, clock, metrics, ident, options, manifest));

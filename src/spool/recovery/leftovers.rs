@@ -29,7 +29,7 @@ pub(super) fn quarantine_unclaimed(disk: &dyn Disk, state: &State, manifest_dama
     let mut moved = false;
     for (name, number) in unclaimed_parked(disk, state)? {
         if manifest_damaged || number.is_some_and(|number| number >= state.next_seal) {
-            quarantine(disk, &name, "no readable note claims it")?;
+            quarantine(disk, &name, "no readable note refers to it")?;
             moved = true;
         }
     }
@@ -54,7 +54,7 @@ pub(super) fn clean_up_parked(shared: &Shared) -> io::Result<()> {
         if has_all_frames(shared, &pending.seal)? {
             shared.disk.remove(&format!("parked/{name}"))?;
         } else {
-            quarantine(&*shared.disk, &name, "the segments do not hold all that was sealed")?;
+            quarantine(&*shared.disk, &name, "the segments do not contain all sealed frames")?;
         }
     }
     Ok(())

@@ -83,7 +83,7 @@ fn restore_seen_files(shared: &Shared) -> io::Result<BTreeMap<u64, Vec<(u128, u3
             Ok(None) | Err(_) => {
                 tracing::warn!(
                     segment = number,
-                    "a fingerprint file is damaged and removed: repeats of its calls may be stored"
+                    "a damaged fingerprint file is removed; repeats of its calls may be stored"
                 );
                 shared.disk.remove(&seen_name(number))?;
             }

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::{Asked, Context, S3Store, owner_of, store_error};
 use crate::object::{Destination, ObjectKey};
 use crate::store::{Fault, StoreError};
-use crate::words::outside_text;
+use crate::words::{about_seconds, outside_text};
 
 /// How long a body may stall before it is given up. Short stalls are common.
 const STALL_MAX: Duration = Duration::from_secs(20);
@@ -69,7 +69,8 @@ impl GetBody {
         match timeout(STALL_MAX, self.stream.next()).await {
             Ok(piece) => piece.transpose().map_err(|error| unread(&error)),
             Err(_) => {
-                let what = format!("reading the body failed: no data for {} s", STALL_MAX.as_secs());
+                let quiet = about_seconds(STALL_MAX.as_secs());
+                let what = format!("reading the body failed: no data for {quiet}");
                 Err(StoreError::local(Fault::Transient, what))
             }
         }

@@ -39,7 +39,7 @@ fn body_of(captured: &Value) -> Vec<u8> {
     }
 }
 
-/// Members whose text the collector may write anew.
+/// Members whose text the collector may rewrite.
 const OWNED: [&str; 7] =
     ["receivedAt", "originalTimestamp", "sentAt", "timestamp", "context", "projectId", "writeKey"];
 

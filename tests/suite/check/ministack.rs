@@ -241,7 +241,7 @@ async fn a_bucket_that_requires_another_encryption_is_distinguished_from_a_missi
     aws.bucket_policy(json!([aws.puts(), deny])).await;
     let ran = aws.setup().source("web", "").run().await;
     let put = ran.of("put");
-    expect(put, "failed", &["explicit deny", "refuses this put explicitly", "encryption sse-s3"]);
+    expect(put, "failed", &["explicit deny", "denies this put explicitly", "encryption sse-s3"]);
     assert!(!put.to_string().contains("\\\"Effect\\\": \\\"Allow\\\""), "no right is missing: {put}");
     assert!(paste(put, "explicitly").contains("encryption = { kms ="), "{put}");
     let ran = aws.setup().source("web", "encryption = \"kms:alias/events\"").run().await;

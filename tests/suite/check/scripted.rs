@@ -122,7 +122,7 @@ async fn answers_to_a_wrong_checksum_are_distinguished() {
     let (digest, taken) = (Reply::s3_error(400, "BadDigest"), Reply::status(200));
     let denied = Reply::s3_error(403, "AccessDenied");
     let busy = Reply::s3_error(503, "SlowDown");
-    let unknown = "is not tested; its first delivery would show it";
+    let unknown = "not tested whether a policy denies puts";
     for (beside, folder, outcome, said) in [
         (&digest, &digest, "passed", "the folders of the source are writable"),
         (&digest, &denied, "failed", "segment-logs/web/"),
@@ -336,9 +336,9 @@ async fn the_remedy_of_a_refused_put_depends_on_its_code() {
 async fn the_applied_encryption_is_compared_with_the_requested_one() {
     let applied = |sse: &str| Reply::status(200).with("x-amz-server-side-encryption", sse);
     let ran = when("", Asked::Put, applied("aws:kms")).await;
-    expect(ran.of("encryption"), "failed", &["AES256 was asked for, and the store applied aws:kms"]);
+    expect(ran.of("encryption"), "failed", &["AES256 was requested, but the store applied aws:kms"]);
     let ran = when("", Asked::Put, Reply::status(200)).await;
-    expect(ran.of("encryption"), "failed", &["does not say that it encrypted", "encryption = \"none\""]);
+    expect(ran.of("encryption"), "failed", &["does not report that it encrypted", "encryption = \"none\""]);
     let ran = when("encryption = \"none\"", Asked::Put, applied("aws:kms")).await;
     expect(ran.of("encryption"), "passed", &["the bucket's default"]);
     let other = applied("aws:kms")
@@ -386,7 +386,7 @@ async fn the_clock_is_compared_with_the_dates_of_answers() {
     expect(at(0).await.of("clock"), "passed", &[]);
     expect(at(60).await.of("clock"), "warning", &["behind the store", "set-ntp"]);
     expect(at(-60).await.of("clock"), "warning", &["ahead of the store"]);
-    expect(at(3_600).await.of("clock"), "failed", &["refuses requests"]);
+    expect(at(3_600).await.of("clock"), "failed", &["S3 refuses requests"]);
 }
 
 #[tokio::test]

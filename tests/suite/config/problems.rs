@@ -308,7 +308,7 @@ fn sources_are_checked_one_by_one_and_together() {
     );
     check_source(
         "id = \"web\"\nwrite_keys = [\"k\"]\n[[source]]\nid = \"web\"\nwrite_keys = [\"k2\"]",
-        "line 7: source.web.id = \"web\": is the id of another source too",
+        "line 7: source.web.id = \"web\": is also the id of another source",
     );
     assert_eq!(
         problems("source = 1\n[s3]\nbucket = \"b-1\"", &[])[0],

@@ -68,7 +68,7 @@ async fn a_key_that_is_taken_by_nothing_is_said_in_words_and_becomes_an_alarm() 
         let alarm = node.alarms.standing().into_iter().find(|alarm| alarm.kind == AlarmKind::Unreachable);
         alarm.is_some_and(|alarm| {
             alarm.what.contains("412")
-                && alarm.what.contains("says that the key is taken, and finds nothing under it")
+                && alarm.what.contains("reports that an object has this key, but does not find it")
         })
     })
     .await;

@@ -103,7 +103,7 @@ async fn another_encryption_than_was_asked_for_is_an_alarm_until_it_is_right_or_
     eventually("the alarm", || node.has_alarm(AlarmKind::Encryption)).await;
     let what = node.alarms.standing().remove(0).what;
     assert!(
-        what.starts_with(&format!("the key mine was asked for, and the store used {}", arn("other"))),
+        what.starts_with(&format!("the key mine was requested, but the store used {}", arn("other"))),
         "{what}"
     );
     store.encrypt_as(None);

@@ -117,7 +117,7 @@ async fn a_different_encryption_than_requested_raises_an_alarm_until_fixed() {
     let forebay = site.serve().await;
     let mut caller = Caller::new();
     caller.send(&forebay, "asks", 5, 0).await;
-    let alarm = alarmed(&forebay, "encryption", "AES256 was asked for, and the store applied aws:kms").await;
+    let alarm = alarmed(&forebay, "encryption", "AES256 was requested, but the store applied aws:kms").await;
     assert!(alarm.starts_with("lake: "), "{alarm}");
     all_arrive(&double, &caller, "lake", "asks").await;
 

@@ -91,7 +91,7 @@ async fn stalled_clients_take_all_connections(limit: u64) {
     send_patiently(&mut caller, &forebay, 1).await;
     caller.all_arrive(&rig.bucket("lake"), "", "web").await;
     let log = forebay.log();
-    let told = format!("the process may open {limit} files; for 20000 set LimitNOFILE to");
+    let told = format!("the process may open {limit} files; for 20000 connections, set LimitNOFILE to");
     assert!(log.contains("connections are limited to") && log.contains(&told), "{log}");
     assert!(!log.contains("Too many open files"), "handles were kept: {log}");
     assert!(forebay.terminate().await.success(), "{log}");

@@ -373,7 +373,7 @@ async fn a_task_that_panics_at_every_restart_ends_the_process() {
     let (mut slow, mut reasons) = (None, String::new());
     wait::until("the process to end", PATIENCE, async || {
         planted.plant("scheduler");
-        if slow.is_none() && answered("/api/status").await.1.contains("10 in a row") {
+        if slow.is_none() && answered("/api/status").await.1.contains("panics in a row: 10") {
             // The end waits a second for this request, which leaves time to check.
             slow = Some(unfinished_request(&forebay).await);
         }

@@ -18,7 +18,7 @@ async fn keep_theirs_keeps_both_objects() {
     let made = made().await;
     let ran = spool("resolve", &made.dir(), &["--seal", "3", "--action", "keep-theirs"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    assert!(ran.out.contains("is kept, and ours counts as delivered"), "{ran:?}");
+    assert!(ran.out.contains("is kept, and the sealed object counts as delivered"), "{ran:?}");
     let (name, kept) =
         files(&made.dir()).into_iter().find(|(name, _)| name.starts_with("quarantine/")).unwrap();
     assert!(ran.out.contains(&name), "{name}: {ran:?}");
@@ -44,12 +44,15 @@ async fn only_seals_in_conflict_can_be_resolved() {
     for seal in ["1", "2", "99"] {
         let ran = spool("resolve", &made.dir(), &["--seal", seal, "--action", "keep-theirs"]);
         assert_eq!(ran.code, Some(1), "{ran:?}");
-        assert!(ran.err.contains(&format!("seal {seal} needs no decision; these do: 3")), "{ran:?}");
+        assert!(
+            ran.err.contains(&format!("seal {seal} has no conflict; seals with a conflict: 3")),
+            "{ran:?}"
+        );
     }
     assert_eq!(files(&made.dir()), before);
     assert_eq!(spool("resolve", &made.dir(), &["--seal", "3", "--action", "overwrite"]).code, Some(0));
     let again = spool("resolve", &made.dir(), &["--seal", "3", "--action", "overwrite"]);
-    assert!(again.err.contains("none does"), "{again:?}");
+    assert!(again.err.contains("no seal has one"), "{again:?}");
 }
 
 /// The whole procedure: another object has our key, delivery stops for the source, a person decides, and our
