@@ -322,9 +322,9 @@ mod tests {
             assert!(error.contains(said), "{from} {to}: {error}");
         };
         check("\"version\":1", "\"version\":2", "a newer release");
-        check("n-1", "n-2", "another node");
-        check("\"web\"", "\"ios\"", "another source");
-        check("1432684800000", "1432771200000", "another day");
+        check("n-1", "n-2", "its node differs");
+        check("\"web\"", "\"ios\"", "its source differs");
+        check("1432684800000", "1432771200000", "its day differs");
         check("2015-05-27T00:00:12.345Z", "yesterday", "expected an RFC 3339 time");
         check("}", "", "cannot be parsed");
     }
