@@ -91,6 +91,8 @@ pub enum Got<T> {
     Gone,
     /// It is in a storage class from which it must be restored first; the text is the store's error.
     Archived(String),
+    /// Each time it was read, its bytes did not match the store's checksum.
+    Damaged(String),
 }
 
 impl Archive {
@@ -171,6 +173,7 @@ impl Archive {
             Got::Read(None) => Got::Read(Err(format!("it is longer than {MARKER_BYTES_MAX} bytes"))),
             Got::Gone => Got::Gone,
             Got::Archived(why) => Got::Archived(why),
+            Got::Damaged(why) => Got::Read(Err(why)),
         })
     }
 
@@ -234,6 +237,7 @@ impl Archive {
             Ok(read) => Ok(Got::Read(read)),
             Err(error) if error.fault == Fault::NotFound => Ok(Got::Gone),
             Err(error) if error.code.as_deref() == Some(ARCHIVED) => Ok(Got::Archived(error.to_string())),
+            Err(error) if error.fault == Fault::Digest => Ok(Got::Damaged(error.to_string())),
             Err(cause) => {
                 let right = "s3:GetObject (and kms:Decrypt for objects under a KMS key)";
                 Err(self.error(format!("{what} {}", super::finding::shown(key)), right, cause))

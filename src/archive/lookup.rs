@@ -51,7 +51,7 @@ impl Archive {
             let head = match self.head(&listed.key).await? {
                 Got::Read(head) => head,
                 Got::Gone => continue,
-                Got::Archived(why) => {
+                Got::Archived(why) | Got::Damaged(why) => {
                     lookup.unreadable.push((listed.key, why));
                     continue;
                 }
@@ -64,7 +64,7 @@ impl Archive {
             let content = match self.read(&object.key, &wanted, &std::hash::RandomState::new()).await? {
                 Got::Read(content) => content,
                 Got::Gone => continue,
-                Got::Archived(why) => {
+                Got::Archived(why) | Got::Damaged(why) => {
                     lookup.unreadable.push((object.key, why));
                     continue;
                 }

@@ -256,6 +256,7 @@ impl Verify {
             }
             Got::Gone => vec![at(&object, BucketProblem::Vanished)],
             Got::Archived(why) => vec![at(&object, BucketProblem::Unreadable { why })],
+            Got::Damaged(why) => vec![at(&object, BucketProblem::Damaged { why })],
         };
         if let Some(day) = self.waiting.iter_mut().find(|day| day.left > 0) {
             day.left -= 1;
@@ -506,7 +507,7 @@ async fn ask(archive: &Arc<Archive>, listing: &DayListing) -> Result<Day, Verify
         let said = match archive.marker(at).await? {
             Got::Read(said) => said,
             Got::Gone => continue,
-            Got::Archived(why) => Err(why),
+            Got::Archived(why) | Got::Damaged(why) => Err(why),
         };
         day.markers.push(FoundMarker { at: at.clone(), said });
     }
@@ -523,6 +524,7 @@ fn take(day: &mut Day, (head, key, at): (Got<Head>, ObjectKey, ObjectPlace)) {
         }
         Got::Gone => BucketProblem::Vanished,
         Got::Archived(why) => BucketProblem::Unreadable { why },
+        Got::Damaged(why) => BucketProblem::Damaged { why },
     };
     let place = BucketPlace {
         source: Some(at.source),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::EncodingType;
+use aws_smithy_checksums::body::validate::Error as ChecksumError;
 use bytes::Bytes;
 use percent_encoding::percent_decode_str;
 use tokio::time::timeout;
@@ -11,6 +12,7 @@ use tokio::time::timeout;
 use super::{Asked, Context, S3Store, owner_of, store_error};
 use crate::object::{Destination, ObjectKey};
 use crate::store::{Fault, StoreError};
+use crate::words::causes::chain;
 use crate::words::{about_seconds, outside_text};
 
 /// How long a body may stall before it is given up. Short stalls are common.
@@ -59,12 +61,15 @@ impl GetBody {
     /// The next piece; `None` at the end.
     ///
     /// # Errors
-    /// The connection broke or stalled: request the object again.
+    /// The connection broke or stalled, or the body does not match the store's checksum ([`Fault::Digest`]):
+    /// request the object again.
     pub async fn next(&mut self) -> Result<Option<Bytes>, StoreError> {
-        let unread = |error: &dyn std::error::Error| {
+        let unread = |error: &(dyn std::error::Error + 'static)| {
             let cause = error.source().map_or_else(String::new, |cause| format!(": {cause}"));
             let what = format!("reading the body failed: {error}{cause}");
-            StoreError::local(Fault::Transient, outside_text(&what).to_string())
+            let differs = chain(error).any(|error| error.is::<ChecksumError>());
+            let fault = if differs { Fault::Digest } else { Fault::Transient };
+            StoreError::local(fault, outside_text(&what).to_string())
         };
         match timeout(STALL_MAX, self.stream.next()).await {
             Ok(piece) => piece.transpose().map_err(|error| unread(&error)),

@@ -206,6 +206,39 @@ async fn an_object_that_arrives_during_the_run_is_not_missing() {
     assert_eq!(said.json()["totals"]["calls"]["objects"], 2);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_that_never_matches_its_checksum_is_a_finding_and_ends_nothing() {
+    let mut chain = Chain::new("web", 'a', DAY);
+    let objects = [chain.object(2), chain.object(2)];
+    let all = objects.clone();
+    let store = ScriptedHttp::start(move |request| {
+        if let Some(made) = all.iter().find(|made| request.target.contains(&made.key)) {
+            if request.method == "HEAD" {
+                return head_of(made);
+            }
+            let body = "not gzip".to_owned();
+            let reply = Reply::Answer { status: 200, headers: Vec::new(), body };
+            // Of other bytes, for the first object only.
+            let is_first = made.key == all[0].key;
+            return if is_first { reply.with("x-amz-checksum-crc32", "AAAAAA==") } else { reply };
+        }
+        if is_list(request, "segment-logs/") {
+            listing(&[], &["segment-logs/web/"])
+        } else if is_list(request, "segment-logs/web/") {
+            listing(&[&all[0].key, &all[1].key], &[])
+        } else {
+            listing(&[], &[])
+        }
+    })
+    .await;
+    let said = verify_at(&store.url(), KEYS, "lake", &["--deep"]).await;
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert_eq!(said.err, "forebay: 2 findings in lake\n", "the run ends with a report: {said:?}");
+    assert!(said.out.contains("is damaged: reading the body failed"), "{said:?}");
+    assert!(said.out.contains("checksum"), "{said:?}");
+    assert!(objects.iter().all(|made| said.out.contains(&made.key)), "both are judged: {said:?}");
+}
+
 fn head_of(made: &Made) -> Reply {
     // The length of the body; a client does not read the body of a HEAD.
     let reply = Reply::Answer { status: 200, headers: Vec::new(), body: "x".repeat(made.body.len()) };
