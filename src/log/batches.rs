@@ -3,8 +3,6 @@
 use std::fmt;
 use std::io;
 
-use tokio::sync::watch;
-
 use super::Stopped;
 use super::range::Range;
 use super::read::{Go, Read};
@@ -18,9 +16,6 @@ pub trait Batches: Send + Sync + fmt::Debug {
 
     /// One batch, if it has unsealed frames.
     fn open_batch(&self, key: &BatchKey) -> Option<OpenBatch>;
-
-    /// Changes whenever frames are added, sealed or released.
-    fn changes(&self) -> watch::Receiver<u64>;
 
     /// Passes the durable frames of `key` with `after < position <= through` to `visit`, in order.
     ///

@@ -156,8 +156,6 @@ pub(super) struct Shared {
     /// Calls with an earlier `receivedAt` are refused, because their days are over. In milliseconds;
     /// [`i64::MIN`] for none.
     pub(super) not_before: AtomicI64,
-    /// Incremented when frames are added, sealed or released.
-    pub(super) changes: watch::Sender<u64>,
     poison: watch::Sender<Option<Arc<str>>>,
     wake: Mutex<bool>,
     woken: Condvar,
@@ -198,7 +196,6 @@ impl Shared {
             refused_for_space: AtomicU64::new(0),
             commit_gate: Mutex::new(()),
             not_before: AtomicI64::new(not_before),
-            changes: watch::Sender::new(0),
             poison: watch::Sender::new(None),
             wake: Mutex::new(false),
             woken: Condvar::new(),
@@ -320,10 +317,6 @@ impl Shared {
     /// Counts a lasting condition. Returns a log line when one is due.
     pub(super) fn happened(&self, what: &'static str) -> Option<Line> {
         lock(&self.lasting).happened(what, self.clock.monotonic())
-    }
-
-    pub(super) fn changed(&self) {
-        self.changes.send_modify(|count| *count += 1);
     }
 
     pub(super) fn wake_housekeeper(&self) {

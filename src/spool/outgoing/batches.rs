@@ -2,8 +2,6 @@
 
 use std::io;
 
-use tokio::sync::watch;
-
 use super::{SpoolLog, log_lost};
 use crate::batch::BatchKey;
 use crate::log::{Batches, FirstOpen, Go, OpenBatch, Range, Read, Stopped};
@@ -54,7 +52,6 @@ impl Batches for SpoolLog {
         let lost = index.settle(&batch.key);
         drop(index);
         log_lost(&batch.key, lost);
-        self.shared.changed();
         self.shared.wake_housekeeper();
         Ok(())
     }
@@ -89,10 +86,6 @@ impl Batches for SpoolLog {
             notes
         };
         self.shared.note_from(|state| log(new(state)), |_, _| ())
-    }
-
-    fn changes(&self) -> watch::Receiver<u64> {
-        self.shared.changes.subscribe()
     }
 
     fn positions_at(&self, batch: &OpenBatch, offsets: &[u64]) -> io::Result<Vec<u64>> {

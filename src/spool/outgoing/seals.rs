@@ -60,7 +60,6 @@ impl Seals for SpoolLog {
             lock(&self.shared.index).release(&seal.batch, seal.last);
             self.shared.wake_housekeeper();
         }
-        self.shared.changed();
         Ok(seal)
     }
 
@@ -92,7 +91,6 @@ impl Seals for SpoolLog {
             }
             index.release(&seal.batch, state.released_through(&seal.batch));
         })?;
-        self.shared.changed();
         self.shared.wake_housekeeper();
         if let Some(parked) = pending.and_then(|pending| pending.parked) {
             self.unpark(seal, parked);

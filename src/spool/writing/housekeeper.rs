@@ -211,9 +211,7 @@ impl Housekeeper {
             Ok((file, len)) => self.note_prepared(Prepared { number, file, len }),
             Err(error) if disk::is_no_space(&error) || disk::is_no_handle(&error) => {
                 if disk::is_no_space(&error) {
-                    if !self.shared.disk_full.swap(true, Ordering::AcqRel) {
-                        self.shared.changed();
-                    }
+                    self.shared.disk_full.store(true, Ordering::Release);
                     if let Some(line) = self.shared.happened("no segment") {
                         tracing::warn!(
                             %error,

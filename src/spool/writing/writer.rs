@@ -176,7 +176,6 @@ impl Writer {
             }
         }
         drop(index);
-        self.shared.changed();
         Ok(plan.outcomes)
     }
 
