@@ -1,5 +1,6 @@
 //! The byte formats of the spool's files: contents, checks, and how to read them without a running spool.
 
+mod cursor;
 pub(super) mod ident;
 pub(super) mod scan;
 pub(super) mod seen_file;

@@ -168,7 +168,7 @@ fn find_segment(
 pub(super) fn cut_torn_write(disk: &dyn Disk, last: Option<&mut Found>, synced: u64) -> io::Result<u64> {
     let Some(last) = last.filter(|last| !last.indexed && !last.unreadable) else { return Ok(0) };
     if planted(PlantedBug::MidLogCutAsTornTail) {
-        let follows = |pair: &[FoundBlock]| pair[1].offset == pair[0].end();
+        let follows = |pair: &[FoundBlock]| matches!(pair, [block, next] if next.offset == block.end());
         let gap = last.blocks.windows(2).position(|pair| !follows(pair)).map(|at| at + 1);
         let bad = last.blocks.iter().position(|block| !block.lost.is_empty());
         last.blocks.truncate(gap.into_iter().chain(bad).min().unwrap_or(usize::MAX));
