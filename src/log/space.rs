@@ -155,3 +155,23 @@ pub struct Space {
 pub fn percent_of(whole: u64, percent: u64) -> u64 {
     u64::try_from(u128::from(whole) * u128::from(percent) / 100).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pressure_counts_only_the_space_that_parked_objects_leave() {
+        let check = |used: u64, parked: u64, excess: u64| {
+            let usage = Usage { used, max: 1_000, parked, segments: 0 };
+            assert_eq!(usage.excess(), excess, "{used} {parked}");
+        };
+        check(700, 0, 0);
+        check(701, 0, 1);
+        check(950, 0, 250);
+        // Parked objects alone cause no pressure.
+        check(800, 800, 0);
+        check(840, 800, 0);
+        check(941, 800, 1);
+    }
+}

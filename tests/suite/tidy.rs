@@ -230,8 +230,8 @@ fn pure_rooms_only_compute() {
     }
 }
 
-/// The files beside it that a file names.
-fn files_named(code: &str) -> BTreeSet<String> {
+/// The names that follow `prefix`, one by one or in a list.
+fn named_after(prefix: &str, code: &str) -> BTreeSet<String> {
     let name = |rest: &str| -> String {
         rest.trim_start().chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect()
     };
@@ -241,19 +241,10 @@ fn files_named(code: &str) -> BTreeSet<String> {
             None => vec![name(rest)],
         }
     };
-    code.split("super::").skip(1).flat_map(named).collect()
+    code.split(prefix).skip(1).flat_map(named).collect()
 }
 
-#[test]
-fn no_file_of_delivery_uses_one_that_uses_it() {
-    let mut uses: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for (room, path, code) in sources() {
-        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-        if room == "delivery" && name != "mod" {
-            uses.insert(name, files_named(&code));
-        }
-    }
-    assert!(uses["scheduler"].contains("due") && uses.len() > 30, "{uses:?}");
+fn assert_no_circle(mut uses: BTreeMap<String, BTreeSet<String>>) {
     // What uses no other goes, again and again. A cycle is left.
     loop {
         let left: BTreeSet<String> = uses.keys().cloned().collect();
@@ -262,5 +253,40 @@ fn no_file_of_delivery_uses_one_that_uses_it() {
             break;
         }
     }
-    assert!(uses.is_empty(), "these files of delivery use each other, in a circle: {uses:?}");
+    assert!(uses.is_empty(), "these use each other, in a circle: {uses:?}");
+}
+
+#[test]
+fn no_file_of_delivery_uses_one_that_uses_it() {
+    let mut uses: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (room, path, code) in sources() {
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        if room == "delivery" && name != "mod" {
+            uses.insert(name, named_after("super::", &code));
+        }
+    }
+    assert!(uses["scheduler"].contains("due") && uses.len() > 30, "{uses:?}");
+    assert_no_circle(uses);
+}
+
+/// A folder counts as one part, and so does a file beside the folders. `mod.rs` knows all of them.
+#[test]
+fn no_part_of_the_spool_uses_one_that_uses_it() {
+    let spool = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/spool");
+    let mut uses: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (room, path, code) in sources() {
+        if room != "spool" || path == spool.join("mod.rs") {
+            continue;
+        }
+        let inside: Vec<&str> =
+            path.strip_prefix(&spool).unwrap().iter().map(|name| name.to_str().unwrap()).collect();
+        let part = inside[0].trim_end_matches(".rs").to_owned();
+        let mut named = named_after("crate::spool::", &code);
+        let up = "super::".repeat(inside.len());
+        named.extend(named_after(&up, &code));
+        named.remove(&part);
+        uses.entry(part).or_default().extend(named);
+    }
+    assert!(uses["reading"].contains("format") && uses.len() > 10, "{uses:?}");
+    assert_no_circle(uses);
 }

@@ -2,6 +2,7 @@
 
 mod cursor;
 pub(super) mod ident;
+pub(super) mod runs;
 pub(super) mod scan;
 pub(super) mod seen_file;
 pub(super) mod segment;

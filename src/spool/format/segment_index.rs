@@ -22,7 +22,7 @@ use crate::log::frame::Salt;
 use crate::object::Stream;
 use crate::sources::SourceId;
 use crate::spool::format::cursor::Cursor;
-use crate::spool::index::{Part, Run, Runs};
+use crate::spool::format::runs::{Part, Run, Runs};
 use crate::time::{ReceivedDay, UnixMillis};
 
 const MAGIC: [u8; 8] = *b"FOREBAYI";

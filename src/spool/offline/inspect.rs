@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 use crate::batch::BatchKey;
 use crate::log::Range;
 use crate::object::Stream;
+use crate::spool::format::runs::{Part, ScannedRuns};
 use crate::spool::format::scan;
 use crate::spool::format::segment::{FORMAT, index_name, number_in, segment_name};
 use crate::spool::format::segment_index::read_directory;
-use crate::spool::index::Part;
 use crate::spool::offline::view::{SegmentFile, View, ViewError, batch_of};
-use crate::spool::reading::reader::ScannedRuns;
 use crate::time::UnixMillis;
 use crate::words::rfc3339;
 

@@ -9,14 +9,13 @@ use crate::batch::BatchKey;
 use crate::disk::{DiskFile, read_all};
 use crate::log::frame::{Frame, Salt};
 use crate::log::{Parked, PendingSeal, Range, parked_name};
+use crate::spool::format::runs::{Part, Run, Runs, ScannedRuns};
 use crate::spool::format::seen_file;
 use crate::spool::format::segment::{index_name, number_in, seen_name};
 use crate::spool::format::segment_index::{read_directory, read_runs};
-use crate::spool::index::{Part, Run, Runs};
 use crate::spool::manifest::manifest_name;
 use crate::spool::offline::survey::{Answered, Finding, Kind, Surveyed, Visitor, survey};
 use crate::spool::offline::view::{View, ViewError, batch_of};
-use crate::spool::reading::reader::ScannedRuns;
 
 /// The result of a verification.
 #[derive(Clone, Debug, Default, serde::Serialize)]

@@ -6,12 +6,11 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::SpoolLog;
+use super::{SpoolLog, locate};
 use crate::log::{Accounts, Difference, Located, Report, Row, Stopped};
 use crate::receipt::Receipt;
 use crate::sources::SourceId;
 use crate::spool::manifest::note::Note;
-use crate::spool::reading::locate;
 use crate::spool::shared::lock;
 use crate::time::UnixMillis;
 

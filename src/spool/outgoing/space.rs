@@ -11,7 +11,8 @@ use crate::disk::Disk;
 use crate::log::{Capacity, Held, NOTE_BYTES, Space, Usage, percent_of};
 use crate::object::Destination;
 use crate::sources::SourceId;
-use crate::spool::shared::{full_mark, lock};
+use crate::spool::options::full_mark;
+use crate::spool::shared::lock;
 
 /// If less than this many segments of space is left, the spool is emptied segment by segment. This is one
 /// segment more than is kept free for objects.

@@ -9,13 +9,12 @@ use crate::disk::{Disk, DiskFile, is_no_space, read_sound};
 use crate::log::frame::{Frame, Salt};
 use crate::planted::{PlantedBug, planted};
 use crate::spool::format::ident::Ident;
+use crate::spool::format::runs::{Part, Runs, ScannedRuns};
 use crate::spool::format::scan::{FoundBlock, scan_noting};
 use crate::spool::format::segment::{HeaderCheck, SEGMENT_HEADER, check_header, index_name, number_in};
 use crate::spool::format::segment_index::read_directory;
-use crate::spool::index::{Part, Runs};
 use crate::spool::ledger::FrameCounts;
 use crate::spool::manifest::state::State;
-use crate::spool::reading::reader::ScannedRuns;
 use crate::spool::writing::housekeeper::write_zeros;
 use crate::time::UnixMillis;
 

@@ -9,10 +9,9 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::spool::format::seen_file::seconds;
 use crate::time::UnixMillis;
 
-/// Maximum number of fingerprints. With the table they take 56 MiB.
-pub const SEEN_MAX: usize = 2 * 1_024 * 1_024;
 /// Table slots per ring entry, in halves of a slot: three halves are 1.5 slots.
 const HALF_SLOTS: usize = 3;
 /// Bits of a slot for the number of its ring entry; the tag is above them.
@@ -193,11 +192,6 @@ fn taken(slot: u64) -> Option<(u64, usize)> {
 #[expect(clippy::cast_possible_truncation, reason = "the lowest bits")]
 fn tag(fingerprint: u128) -> u64 {
     fingerprint as u64 & u64::from(u32::MAX)
-}
-
-/// Whole seconds since 1970, up to the year 2106.
-pub(crate) fn seconds(at: UnixMillis) -> u32 {
-    u32::try_from(at.0.div_euclid(1_000).max(0)).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
