@@ -47,8 +47,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-pub use options::{SEEN_MAX, SpoolOptions, beside_calls};
-pub use outgoing::CALLS_PERCENT_MIN;
+pub use options::SpoolOptions;
+pub(crate) use options::{SEEN_MAX, beside_calls};
+pub(crate) use outgoing::CALLS_PERCENT_MIN;
 pub use recovery::{OpenError, Recovered};
 pub use stepped::Stepped;
 pub use writing::housekeeper::SPARES_MAX;

@@ -6,7 +6,7 @@ use crate::log::FULL_PERCENT;
 use crate::spool::manifest::MANIFEST_BYTES;
 
 /// Maximum number of fingerprints remembered. With the table they take 56 MiB.
-pub const SEEN_MAX: usize = 2 * 1_024 * 1_024;
+pub(crate) const SEEN_MAX: usize = 2 * 1_024 * 1_024;
 
 /// The options of a spool.
 #[derive(Clone, Debug)]
@@ -69,7 +69,7 @@ pub(super) const fn wanted_for_segment(segment_bytes: u64) -> u64 {
 
 /// Bytes of a spool with this cap that calls never get: its manifest, the reserve, and the space kept free
 /// for a segment.
-pub fn beside_calls(segment_bytes: u64, cap: u64) -> u64 {
+pub(crate) fn beside_calls(segment_bytes: u64, cap: u64) -> u64 {
     (2 * MANIFEST_BYTES).saturating_add(wanted_for_segment(segment_len(segment_bytes, cap)))
 }
 

@@ -19,7 +19,7 @@ use crate::spool::shared::lock;
 const TIGHT_SEGMENTS: u64 = 4;
 /// Shares are calculated from at least this part of the cap, in per cent: a very small spool has little space
 /// beside the part that calls never get.
-pub const CALLS_PERCENT_MIN: u64 = 25;
+pub(crate) const CALLS_PERCENT_MIN: u64 = 25;
 
 impl Capacity for SpoolLog {
     fn under_pressure(&self) -> Vec<BatchKey> {
