@@ -43,7 +43,7 @@ pub use read::{Go, Read};
 pub use request_frames::RequestFrames;
 pub use seals::{Amend, Encoded, Parked, PendingSeal, Seal, Seals, parked_name};
 pub use space::{
-    Capacity, FRAME_BYTES, FULL_PERCENT, Held, NOTE_BYTES, PRESSURE_PERCENT, Space, Usage, percent_of,
+    Capacity, FRAME_BYTES, FULL_PERCENT, Held, NOTE_BYTES, PRESSURE_PERCENT, Space, Usage,
 };
 
 /// What delivery needs from a log, and what status reports about it.

@@ -151,11 +151,6 @@ pub struct Space {
     pub parked: u64,
 }
 
-/// `percent` per cent of `whole`, rounded down.
-pub fn percent_of(whole: u64, percent: u64) -> u64 {
-    u64::try_from(u128::from(whole) * u128::from(percent) / 100).unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::disk::real_disk::SUBDIRECTORIES;
 use crate::disk::{Disk, DiskFile};
+use crate::lock::lock;
 use crate::spool::manifest::RESERVE;
 use crate::spool::options::full_mark;
 
@@ -151,7 +152,7 @@ impl CappedDisk {
     }
 
     fn files(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Length>>> {
-        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.files)
     }
 
     /// The limits on a file's length. They do not depend on the cap in force, because only the disk itself

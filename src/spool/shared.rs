@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::io;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 use crate::disk::{self, Disk, DiskFile};
+use crate::lock::{wait_while, wait_while_at_most};
 use crate::log::frame::Salt;
 use crate::log::{Stopped, Usage};
 use crate::metrics::Metrics;
@@ -257,11 +258,7 @@ impl Shared {
 
     /// Waits until the housekeeper is woken, for `at_most` at most.
     pub(super) fn wait_for_wake(&self, at_most: Duration) {
-        let (mut woken, _) = self
-            .woken
-            .wait_timeout_while(lock(&self.wake), at_most, |woken| !*woken)
-            .unwrap_or_else(PoisonError::into_inner);
-        *woken = false;
+        *wait_while_at_most(&self.woken, lock(&self.wake), at_most, |woken| !*woken) = false;
     }
 
     /// Changes the state of the next segment and notifies the commit loop.
@@ -275,8 +272,7 @@ impl Shared {
         self.wake_housekeeper();
         let unknown =
             |next: &mut NextSegment| next.prepared.is_none() && !next.no_space && !self.is_poisoned();
-        let next = self.next_changed.wait_while(lock(&self.next_segment), unknown);
-        next.unwrap_or_else(PoisonError::into_inner).prepared.is_some()
+        wait_while(&self.next_changed, lock(&self.next_segment), unknown).prepared.is_some()
     }
 
     pub(super) fn next_position(&self) -> u64 {

@@ -13,7 +13,7 @@ const MAY_KNOW: [(&str, &[&str]); 37] = [
     ("random", &[]),
     ("planted", &[]),
     ("boxed_future", &[]),
-    ("disk", &["planted"]),
+    ("disk", &["lock", "planted"]),
     ("sources", &[]),
     ("json", &[]),
     ("retry", &["random"]),

@@ -8,11 +8,12 @@ use std::time::Duration;
 use super::SpoolLog;
 use crate::batch::BatchKey;
 use crate::disk::Disk;
-use crate::log::{Capacity, Held, NOTE_BYTES, Space, Usage, percent_of};
+use crate::log::{Capacity, Held, NOTE_BYTES, Space, Usage};
 use crate::object::Destination;
 use crate::sources::SourceId;
 use crate::spool::options::full_mark;
 use crate::spool::shared::lock;
+use crate::words::count::percent_of;
 
 /// If less than this many segments of space is left, the spool is emptied segment by segment. This is one
 /// segment more than is kept free for objects.
