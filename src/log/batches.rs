@@ -29,12 +29,6 @@ pub trait Batches: Send + Sync + fmt::Debug {
         visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>,
     ) -> io::Result<()>;
 
-    /// Finds a batch's first unsealed frame that can be read.
-    ///
-    /// # Errors
-    /// The disk's error.
-    fn first_open(&self, batch: &OpenBatch) -> io::Result<FirstOpen>;
-
     /// The positions of the lines that begin near these offsets, counted in bytes of the batch's unsealed
     /// lines. `offsets` must be sorted. Offsets after the end yield no position.
     ///

@@ -241,9 +241,9 @@ impl Index {
     /// The batches with unsealed frames in the oldest closed segments that together have `bytes`. Sealing a
     /// batch of the segment being written would free nothing.
     ///
-    /// A completely sealed segment counts as being delivered, unless `disk_is_full`: it may then wait for a
+    /// A completely sealed segment counts as being delivered, unless `sealed_are_stuck`: it may then wait for a
     /// failing destination, and there may be no space to park its objects.
-    pub(super) fn pinning(&self, bytes: u64, disk_is_full: bool) -> Vec<BatchKey> {
+    pub(super) fn pinning(&self, bytes: u64, sealed_are_stuck: bool) -> Vec<BatchKey> {
         let mut unsealed: BTreeMap<u64, Vec<&BatchKey>> = BTreeMap::new();
         for (key, batch) in self.batches.iter().filter(|(_, batch)| batch.open_frames > 0) {
             for part in batch.parts.iter().filter(|part| part.last > batch.sealed_through) {
@@ -256,7 +256,7 @@ impl Index {
                 break;
             }
             let keys = unsealed.get(number);
-            if keys.is_some() || !disk_is_full {
+            if keys.is_some() || !sealed_are_stuck {
                 freed += state.len;
             }
             pinning.extend(keys.into_iter().flatten().map(|key| (*key).clone()));

@@ -22,7 +22,7 @@ use crate::spool::index::Index;
 use crate::spool::manifest::Manifest;
 use crate::spool::manifest::note::Note;
 use crate::spool::manifest::state::State;
-use crate::spool::options::{SpoolOptions, segment_len, wanted_for_segment};
+use crate::spool::options::{SpoolOptions, full_mark, segment_len, wanted_for_segment};
 use crate::time::Clock;
 // A thread that panics while it holds a lock poisons the spool itself, so the mutex's own poisoning adds
 // nothing.
@@ -228,22 +228,30 @@ impl Shared {
     pub(super) fn usage(&self) -> Usage {
         let index = lock(&self.index);
         let (parked, segments) = (index.parked.values().sum(), index.segments.len());
+        let batches = index.batches.len();
         drop(index);
         let (used, cap) = (self.capped.used(), self.capped.cap());
-        // If the disk is the limit, more may fit than its free space suggested.
-        let max = if self.capped.is_smaller_than_configured() { cap.max(used) } else { cap };
-        Usage { used, max, parked, segments }
+        // If the disk is the limit, more may fit than its free space suggested, and the spool is full only
+        // when the disk is.
+        let is_disk = self.capped.is_smaller_than_configured();
+        let max = if is_disk { cap.max(used) } else { cap };
+        Usage {
+            used,
+            max,
+            parked,
+            segments,
+            segment_bytes: self.segment_bytes,
+            batches,
+            full_at: if is_disk { max } else { full_mark(max) },
+            is_full: self.full.load(Ordering::Acquire),
+            disk_is_full: self.disk_full.load(Ordering::Acquire),
+            refused: self.refused_for_space.load(Ordering::Acquire),
+        }
     }
 
     /// [`wanted_for_segment`], for a segment of this spool.
     pub(super) fn wanted_for_segment(&self) -> u64 {
         wanted_for_segment(self.segment_bytes)
-    }
-
-    /// Bytes of segments to free to relieve the pressure; 0 if there is none.
-    pub(super) fn pressure(&self) -> u64 {
-        let excess = self.usage().excess();
-        if self.disk_full.load(Ordering::Acquire) { excess.max(1) } else { excess }
     }
 
     /// Counts a lasting condition. Returns a log line when one is due.

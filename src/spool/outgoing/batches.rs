@@ -4,7 +4,7 @@ use std::io;
 
 use super::{SpoolLog, log_lost};
 use crate::batch::BatchKey;
-use crate::log::{Batches, FirstOpen, Go, OpenBatch, Range, Read, Stopped};
+use crate::log::{Batches, Go, OpenBatch, Range, Read, Stopped};
 use crate::spool::index::Batch;
 use crate::spool::manifest::note::Note;
 use crate::spool::manifest::state::State;
@@ -27,21 +27,6 @@ impl Batches for SpoolLog {
         let index = lock(&self.shared.index);
         let parts = &index.batches.get(batch)?.parts;
         parts.iter().map(|part| part.last).find(|last| *last > after)
-    }
-
-    fn first_open(&self, batch: &OpenBatch) -> io::Result<FirstOpen> {
-        let (mut first, mut lost) = (None, Vec::new());
-        self.read(&batch.key, batch.sealed_through, u64::MAX, &mut |read| {
-            match read {
-                Read::Lost(range) => lost.push(range),
-                Read::Frame(frame) => {
-                    first = Some(frame.position);
-                    return Ok(Go::Stop);
-                }
-            }
-            Ok(Go::On)
-        })?;
-        Ok(first.map_or(FirstOpen::Nothing { lost }, FirstOpen::At))
     }
 
     fn give_up(&self, batch: &OpenBatch, lost: &[Range]) -> Result<(), Stopped> {

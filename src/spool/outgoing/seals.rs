@@ -63,17 +63,8 @@ impl Seals for SpoolLog {
         Ok(seal)
     }
 
-    fn pending_seals(&self) -> Vec<PendingSeal> {
-        self.shared.state().seals.values().cloned().collect()
-    }
-
-    fn pending_numbers(&self) -> Vec<u64> {
-        self.shared.state().seals.keys().copied().collect()
-    }
-
-    fn has_unparked_seal(&self, batch: &BatchKey) -> bool {
-        let state = self.shared.state();
-        state.seals.values().any(|pending| pending.parked.is_none() && pending.seal.batch == *batch)
+    fn each_pending_seal(&self, visit: &mut dyn FnMut(&PendingSeal)) {
+        self.shared.state().seals.values().for_each(visit);
     }
 
     fn pending_seal(&self, number: u64) -> Option<PendingSeal> {
