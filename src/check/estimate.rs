@@ -4,11 +4,12 @@
 use serde::Serialize;
 
 use crate::delivery::failures::spool_share::FAILING_PERCENT;
-use crate::log::{FRAME_BYTES, FULL_PERCENT, percent_of};
+use crate::log::{FRAME_BYTES, FULL_PERCENT};
 use crate::object::Encryption;
 use crate::spool::{CALLS_PERCENT_MIN, SEEN_MAX, beside_calls};
 
 use super::finding::{CheckFinding, Remedy, Trial};
+use crate::words::count::percent_of;
 use crate::words::table::table;
 use crate::words::{about_bytes, about_seconds, counted, grouped};
 

@@ -15,7 +15,7 @@ use crate::boxed_future::BoxFuture;
 use crate::call::RejectReason;
 use crate::delivery::Delivery;
 use crate::lock::lock;
-use crate::log::{DESTINATION_FULL, Located, Log, PendingSeal, Row, SPOOL_FULL, Standing};
+use crate::log::{DESTINATION_FULL, Located, Log, PendingSeal, Row, Rows, SPOOL_FULL, Standing};
 use crate::metrics::{AccountLabel, Metrics, RefusedLabel, RejectedLabel, SourceLabel};
 use crate::object::Stream;
 use crate::receipt::Receipt;
@@ -90,7 +90,7 @@ impl NodeView {
         id: &SourceId,
         row: &Row,
         undelivered: Option<&(u64, UnixMillis)>,
-        now: UnixMillis,
+        (now, is_full): (UnixMillis, bool),
     ) -> SourceStatus {
         let progress = self.delivery.progress().of(id);
         let (pending, oldest) = (undelivered.map_or(0, |(calls, _)| *calls), undelivered.map(|(_, at)| *at));
@@ -115,7 +115,7 @@ impl NodeView {
                     bucket_key: applied.bucket_key,
                 }),
             }),
-            refused: self.refused(id),
+            refused: self.refused(id, is_full),
             requests_refused: REFUSED
                 .iter()
                 .map(|reason| RefusedLabel { source: id.to_string(), reason })
@@ -134,8 +134,8 @@ impl NodeView {
         }
     }
 
-    fn refused(&self, id: &SourceId) -> Option<admin::Refused> {
-        if self.log.is_full() {
+    fn refused(&self, id: &SourceId, is_full: bool) -> Option<admin::Refused> {
+        if is_full {
             return Some(admin::Refused { code: SPOOL_FULL.to_owned(), why: self.no_room() });
         }
         let why = self.delivery.why_refused(id)?;
@@ -214,7 +214,7 @@ impl AdminView for NodeView {
             reasons.push(format!("the spool has stopped ({reason}); restart to recover"));
         }
         reasons.extend(self.alarms.ending().borrow().clone());
-        if self.log.is_full() {
+        if self.log.usage().is_full {
             reasons.push(self.no_room());
         }
         if self.draining.load(Ordering::Acquire) {
@@ -234,7 +234,8 @@ impl AdminView for NodeView {
         // Computed once for all sources: there may be ten thousand.
         let undelivered = self.log.undelivered();
         let sources = self.sources();
-        let sources = sources.iter().map(|id| self.source(id, &row(id), undelivered.get(id), now));
+        let sources =
+            sources.iter().map(|id| self.source(id, &row(id), undelivered.get(id), (now, usage.is_full)));
         let sources: Vec<SourceStatus> = sources.collect();
         let sum = |of: fn(&Totals) -> u64| sources.iter().map(|source| of(&source.totals)).sum();
         let alarms = self.alarms.standing();
@@ -260,7 +261,7 @@ impl AdminView for NodeView {
                 max_bytes: usage.max,
                 segments: usage.segments as u64,
                 parked_bytes: usage.parked,
-                seconds_left: self.log.time_left(self.rate()).map(|left| left.as_secs()),
+                seconds_left: usage.time_left(self.rate()).map(|left| left.as_secs()),
             },
             open_batches: self.log.open_batches().len() as u64,
             sealed_objects: self.log.pending_numbers().len() as u64,
@@ -293,7 +294,7 @@ impl AdminView for NodeView {
     }
 
     fn ledger(&self, source: Option<&SourceId>) -> Result<admin::Ledger, UnknownSource> {
-        let report = self.log.ledger(source);
+        let report = self.log.ledger(source.map_or(Rows::All, Rows::Of));
         self.delivery.judge_ledger(&report.differences);
         match source.filter(|id| report.sources.is_empty() && !self.sources().contains(id)) {
             Some(unknown) => Err(UnknownSource(unknown.clone())),
@@ -361,7 +362,7 @@ impl AdminView for NodeView {
                 self.metrics.ledger_calls.get_or_create(&label).set(calls);
             }
         }
-        let left = self.log.time_left(self.rate()).map_or(f64::INFINITY, |left| left.as_secs_f64());
+        let left = self.log.usage().time_left(self.rate()).map_or(f64::INFINITY, |left| left.as_secs_f64());
         self.metrics.spool_seconds_left.set(left);
         self.metrics.log_lines_dropped.inner().fetch_max(telemetry::lines_dropped(), Ordering::Relaxed);
     }

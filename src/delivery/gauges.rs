@@ -12,7 +12,7 @@ pub(super) fn refresh(shared: &Shared) {
     metrics.spool_bytes.set(gauge(usage.used));
     metrics.spool_max_bytes.set(gauge(usage.max));
     metrics.parked_bytes.set(gauge(usage.parked));
-    metrics.open_batches.set(i64::try_from(log.batches_in_use()).unwrap_or(i64::MAX));
+    metrics.open_batches.set(i64::try_from(usage.batches).unwrap_or(i64::MAX));
     let now = shared.parts.clock.wall();
     let oldest = log.oldest_undelivered().map_or(Duration::ZERO, |at| now.since(at));
     metrics.oldest_undelivered_seconds.set(oldest.as_secs_f64());

@@ -8,11 +8,12 @@ use std::io::{self, IoSlice};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use rustix::fs::FlockOperation;
 
 use crate::disk::{Disk, DiskFile, is_no_handle};
+use crate::lock::lock;
 
 /// Subdirectories of a spool.
 pub const SUBDIRECTORIES: [&str; 3] = ["staging", "parked", "quarantine"];
@@ -90,7 +91,7 @@ impl Reserve {
     }
 
     fn held(&self) -> MutexGuard<'_, Vec<OwnedFd>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

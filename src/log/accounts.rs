@@ -7,8 +7,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::Stopped;
-use super::hours::Row;
-use super::ledger_report::{Difference, Report};
+use super::ledger_report::{Report, Rows};
 use super::located::Located;
 use crate::receipt::Receipt;
 use crate::sources::SourceId;
@@ -25,24 +24,14 @@ pub trait Accounts {
     /// Holds the reason once the log has stopped.
     fn stopped(&self) -> watch::Receiver<Option<Arc<str>>>;
 
-    /// Whether the log has stopped for good. If [`Stopped`] was returned but this is false, a note found no
-    /// space.
-    fn is_stopped(&self) -> bool;
-
     /// Records a step of the wall clock.
     ///
     /// # Errors
     /// [`Stopped`].
     fn note_clock(&self, from: UnixMillis, to: UnixMillis) -> Result<(), Stopped>;
 
-    /// The ledger and its differences, at one instant. With `only`, the rows of that source only.
-    fn ledger(&self, only: Option<&SourceId>) -> Report;
-
-    /// The ledger's total of each source, and its differences, at one instant.
-    fn ledger_summary(&self) -> (Vec<(SourceId, Row)>, Vec<Difference>);
-
-    /// Where the ledger's two sides differ.
-    fn ledger_differences(&self) -> Vec<Difference>;
+    /// The ledger's differences and the rows that are wanted, at one instant.
+    fn ledger(&self, rows: Rows<'_>) -> Report;
 
     /// By source: the number of frames that are in no object in the store yet, and when the first of them was
     /// received.
@@ -51,9 +40,6 @@ pub trait Accounts {
     /// When the oldest frame that is in no object in the store yet was received. Parked objects count as
     /// undelivered.
     fn oldest_undelivered(&self) -> Option<UnixMillis>;
-
-    /// Batches with undelivered frames.
-    fn batches_in_use(&self) -> usize;
 
     /// Sources with undelivered frames.
     fn sources(&self) -> Vec<SourceId>;

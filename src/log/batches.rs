@@ -3,8 +3,6 @@
 use std::fmt;
 use std::io;
 
-use tokio::sync::watch;
-
 use super::Stopped;
 use super::range::Range;
 use super::read::{Go, Read};
@@ -19,9 +17,6 @@ pub trait Batches: Send + Sync + fmt::Debug {
     /// One batch, if it has unsealed frames.
     fn open_batch(&self, key: &BatchKey) -> Option<OpenBatch>;
 
-    /// Changes whenever frames are added, sealed or released.
-    fn changes(&self) -> watch::Receiver<u64>;
-
     /// Passes the durable frames of `key` with `after < position <= through` to `visit`, in order.
     ///
     /// # Errors
@@ -33,12 +28,6 @@ pub trait Batches: Send + Sync + fmt::Debug {
         through: u64,
         visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>,
     ) -> io::Result<()>;
-
-    /// Finds a batch's first unsealed frame that can be read.
-    ///
-    /// # Errors
-    /// The disk's error.
-    fn first_open(&self, batch: &OpenBatch) -> io::Result<FirstOpen>;
 
     /// The positions of the lines that begin near these offsets, counted in bytes of the batch's unsealed
     /// lines. `offsets` must be sorted. Offsets after the end yield no position.

@@ -10,11 +10,6 @@ use crate::time::ReceivedDay;
 
 /// Ending days and closing them.
 pub trait Days {
-    /// The last day to end, if every day through `over` may end; `None` if there is nothing to end. It is
-    /// never later than the last day with calls: if the clock was years ahead, those years must not end
-    /// (decision 0109).
-    fn last_to_end(&self, over: ReceivedDay) -> Option<ReceivedDay>;
-
     /// Ends the days through `through` durably: no further call is stored on them. Does nothing if they have
     /// ended.
     ///

@@ -159,19 +159,29 @@ pub fn begin(
 /// Sets the kind of the frame that begins at `start`. Whether a line is a call is known only after it is
 /// written.
 pub fn set_kind(out: &mut [u8], start: usize, kind: FrameKind) {
-    out[start + 16] = kind as u8;
+    if let Some(header) = header_at(out, start) {
+        header[16] = kind as u8;
+    }
 }
 
 /// Marks the line of the frame that begins at `start` as having space for its position.
 pub fn set_says_position(out: &mut [u8], start: usize) {
-    out[start + 18] |= FLAG_SAYS_POSITION;
+    if let Some(header) = header_at(out, start) {
+        header[18] |= FLAG_SAYS_POSITION;
+    }
 }
 
 /// Closes the frame that begins at `start` and ends at the end of `out`.
 pub fn finish(out: &mut [u8], start: usize, fingerprint: u128) {
-    let len = u32::try_from(out.len() - start).unwrap_or(u32::MAX);
-    out[start..start + 4].copy_from_slice(&len.to_le_bytes());
-    out[start + 28..start + 44].copy_from_slice(&fingerprint.to_le_bytes());
+    let len = u32::try_from(out.len().saturating_sub(start)).unwrap_or(u32::MAX);
+    if let Some(header) = header_at(out, start) {
+        header[..4].copy_from_slice(&len.to_le_bytes());
+        header[28..44].copy_from_slice(&fingerprint.to_le_bytes());
+    }
+}
+
+fn header_at(out: &mut [u8], start: usize) -> Option<&mut [u8; FRAME_HEADER]> {
+    out.get_mut(start..)?.first_chunk_mut()
 }
 
 /// Turns a finished frame that is not stored into one of [`FrameKind::Repeats`], in place. Source and
@@ -183,8 +193,9 @@ pub fn into_repeats(frame: &mut [u8], count: u32) -> Option<usize> {
     let needed = bytes.iter().rposition(|byte| *byte > 0).map_or(1, |last| last + 1);
     let end = source_end + needed;
     frame.get_mut(source_end..end)?.copy_from_slice(bytes.get(..needed)?);
-    frame[16] = FrameKind::Repeats as u8;
-    frame[18] = 0;
+    let header = header_at(frame, 0)?;
+    header[16] = FrameKind::Repeats as u8;
+    header[18] = 0;
     finish(frame.get_mut(..end)?, 0, 0);
     Some(end)
 }
@@ -195,19 +206,23 @@ pub fn repeats(payload: &[u8]) -> u64 {
 }
 
 /// Writes position and checksum into a finished frame, and the position into its line if that has space for
-/// it.
+/// it. Does nothing to bytes that are shorter than a frame's header.
 pub fn stamp(frame: &mut [u8], position: u64, salt: Salt) {
-    frame[8..16].copy_from_slice(&position.to_le_bytes());
-    if frame[18] & FLAG_SAYS_POSITION != 0 {
+    let Some(header) = header_at(frame, 0) else { return };
+    header[8..16].copy_from_slice(&position.to_le_bytes());
+    if header[18] & FLAG_SAYS_POSITION != 0 {
         receipt::write_position(frame, position);
     }
-    let crc = salt.checksum(&frame[..4], &frame[8..]);
-    frame[4..8].copy_from_slice(&crc.to_le_bytes());
+    if let Some((len, rest)) = frame.split_first_chunk_mut::<4>()
+        && let Some((crc, covered)) = rest.split_first_chunk_mut::<4>()
+    {
+        *crc = salt.checksum(len, covered).to_le_bytes();
+    }
 }
 
 /// The length in the header of the frame at the beginning of `bytes`. `None` if it is impossible.
 pub fn length(bytes: &[u8]) -> Option<usize> {
-    let len = usize::try_from(u32_at(bytes, 0)?).ok()?;
+    let len = usize::try_from(u32::from_le_bytes(*bytes.first_chunk()?)).ok()?;
     (FRAME_HEADER..=FRAME_MAX).contains(&len).then_some(len)
 }
 
@@ -233,8 +248,9 @@ pub fn fingerprints(frames: &[u8]) -> impl Iterator<Item = u128> + '_ {
 pub fn read(bytes: &[u8], salt: Salt) -> Result<(Frame<'_>, usize), FrameError> {
     let len = length(bytes).ok_or(FrameError::Length)?;
     let frame = bytes.get(..len).ok_or(FrameError::Length)?;
-    let crc = u32_at(frame, 4).ok_or(FrameError::Length)?;
-    if salt.checksum(&frame[..4], &frame[8..]) != crc {
+    let (len_field, rest) = frame.split_first_chunk::<4>().ok_or(FrameError::Length)?;
+    let (crc, covered) = rest.split_first_chunk::<4>().ok_or(FrameError::Length)?;
+    if salt.checksum(len_field, covered) != u32::from_le_bytes(*crc) {
         return Err(FrameError::Checksum);
     }
     fields(frame).map(|fields| (fields, len)).ok_or(FrameError::Field)
@@ -263,10 +279,6 @@ pub fn fields(frame: &[u8]) -> Option<Frame<'_>> {
         },
         payload: frame.get(payload..)?,
     })
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map(u32::from_le_bytes)
 }
 
 #[cfg(test)]

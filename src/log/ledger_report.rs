@@ -76,6 +76,19 @@ impl fmt::Display for Difference {
     }
 }
 
+/// Which rows of the ledger a report has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rows<'a> {
+    /// None: the differences are enough.
+    None,
+    /// The total of each source.
+    Totals,
+    /// All rows of one source.
+    Of(&'a SourceId),
+    /// All rows of every source.
+    All,
+}
+
 /// The ledger's rows of one source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceReport {
@@ -83,9 +96,9 @@ pub struct SourceReport {
     pub source: SourceId,
     /// The total.
     pub total: Row,
-    /// The sum of the folded hours.
+    /// The sum of the folded hours. Zero if only totals were asked for.
     pub earlier: Row,
-    /// By hour, oldest first.
+    /// By hour, oldest first. Empty if only totals were asked for.
     pub hours: Vec<(Hour, Row)>,
 }
 

@@ -19,6 +19,7 @@ mod accounts;
 mod append;
 mod batches;
 mod days;
+mod derived;
 mod destinations;
 pub mod frame;
 mod hours;
@@ -36,15 +37,13 @@ pub use batches::{Batches, FirstOpen, OpenBatch};
 pub use days::{Closable, DayPlace, DayStage, Days};
 pub use destinations::Destinations;
 pub use hours::{Hour, Hours, Row};
-pub use ledger_report::{Difference, Report, SourceReport};
+pub use ledger_report::{Difference, Report, Rows, SourceReport};
 pub use located::{Located, Standing};
 pub use range::Range;
 pub use read::{Go, Read};
 pub use request_frames::RequestFrames;
 pub use seals::{Amend, Encoded, Parked, PendingSeal, Seal, Seals, parked_name};
-pub use space::{
-    Capacity, FRAME_BYTES, FULL_PERCENT, Held, NOTE_BYTES, PRESSURE_PERCENT, Space, Usage, percent_of,
-};
+pub use space::{Capacity, FRAME_BYTES, FULL_PERCENT, Held, NOTE_BYTES, PRESSURE_PERCENT, Space, Usage};
 
 /// What delivery needs from a log, and what status reports about it.
 ///

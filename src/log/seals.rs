@@ -26,17 +26,12 @@ pub trait Seals {
         object_key: ObjectKey,
     ) -> Result<Seal, Stopped>;
 
-    /// Seals whose objects are not known to be in the store, oldest first.
-    fn pending_seals(&self) -> Vec<PendingSeal>;
-
-    /// Their numbers.
-    fn pending_numbers(&self) -> Vec<u64>;
+    /// Passes each seal whose object is not known to be in the store to `visit`, oldest first. `visit` must
+    /// not call the log, which may be locked meanwhile.
+    fn each_pending_seal(&self, visit: &mut dyn FnMut(&PendingSeal));
 
     /// One of them.
     fn pending_seal(&self, number: u64) -> Option<PendingSeal>;
-
-    /// Whether a sealed object of this batch still holds its frames: it is neither in the store nor parked.
-    fn has_unparked_seal(&self, batch: &BatchKey) -> bool;
 
     /// Records durably that the object is in the store, and which encryption the store reported. Then
     /// releases its frames.

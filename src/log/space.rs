@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
+use super::seals::PendingSeal;
 use crate::batch::BatchKey;
 use crate::disk::Disk;
-use crate::object::Destination;
 use crate::sources::SourceId;
 
 /// How full the log is, which batches to deliver to free space, and which sources to refuse.
@@ -16,41 +16,15 @@ pub trait Capacity {
     fn usage(&self) -> Usage;
 
     /// How many more bytes the log may take.
-    fn room(&self) -> u64;
-
-    /// How long the log lasts at `bytes_per_second` of lines without deliveries; `None` if the rate is 0 or
-    /// the log is full.
-    fn time_left(&self, bytes_per_second: f64) -> Option<Duration>;
-
-    /// Whether all appends are refused for lack of space.
-    fn is_full(&self) -> bool;
+    fn bytes_left(&self) -> u64;
 
     /// Reports that a file found no space. Batches that free space then become due.
     fn disk_is_full(&self);
 
-    /// Whether space is needed: sealed objects should be parked.
-    fn is_under_pressure(&self) -> bool;
-
-    /// Whether the remaining space may be only enough for the objects of one more segment, staged and parked.
-    /// Segments are then emptied one by one, because objects that free no segment would use up the rest.
-    fn is_tight(&self) -> bool;
-
-    /// [`is_tight`](Self::is_tight), and the remaining space may be too small for two segments' worth.
-    fn is_too_tight_for_two(&self) -> bool;
-
-    /// The batches to deliver so that enough segments are released to end the pressure, oldest first. Empty
-    /// without pressure.
-    fn under_pressure(&self) -> Vec<BatchKey>;
-
-    /// The batches with unsealed frames in the oldest closed segment that has any, whether or not there is
-    /// pressure.
-    fn pinning_oldest(&self) -> Vec<BatchKey>;
-
-    /// The batches with unsealed frames in the oldest closed segment; empty if all its frames are sealed.
-    fn pinning_oldest_unsealed(&self) -> Vec<BatchKey>;
-
-    /// The space that pending objects take, by source and the destination recorded in their seals.
-    fn held(&self) -> Vec<(SourceId, Destination, Held)>;
+    /// The batches with unsealed frames in the oldest closed segments that together have `bytes`. A segment
+    /// all of whose frames are sealed counts among them, unless `sealed_are_stuck`: its objects may then be
+    /// unable to leave.
+    fn pinning(&self, bytes: u64, sealed_are_stuck: bool) -> Vec<BatchKey>;
 
     /// The space that the cap leaves for calls, and how much of it they use.
     fn space(&self) -> Space;
@@ -60,9 +34,6 @@ pub trait Capacity {
 
     /// The sources that are refused because too much waits for their destinations.
     fn refused_sources(&self) -> BTreeSet<SourceId>;
-
-    /// Requests refused since the start because there was no space for any source.
-    fn refused_for_space(&self) -> u64;
 
     /// The disk for staging objects and reading parked ones.
     fn disk(&self) -> &Arc<dyn Disk>;
@@ -82,17 +53,44 @@ pub struct Usage {
     pub parked: u64,
     /// Segments in use.
     pub segments: usize,
+    /// The length of a new segment.
+    pub segment_bytes: u64,
+    /// Batches with undelivered frames.
+    pub batches: usize,
+    /// `used` at which all appends are refused.
+    pub full_at: u64,
+    /// Whether all appends are refused for lack of space.
+    pub is_full: bool,
+    /// Whether a file found no space, and there is still not enough for a segment.
+    pub disk_is_full: bool,
+    /// Requests refused since the start because there was no space for any source.
+    pub refused: u64,
 }
 
 impl Usage {
+    /// How long the log lasts at `bytes_per_second` of lines without deliveries; `None` if the rate is 0 or
+    /// the log is full.
+    pub fn time_left(&self, bytes_per_second: f64) -> Option<Duration> {
+        let left = self.full_at.saturating_sub(self.used);
+        #[expect(clippy::cast_precision_loss, reason = "an estimate for people")]
+        (!self.is_full && bytes_per_second > 0.0)
+            .then(|| Duration::try_from_secs_f64(left as f64 / bytes_per_second).unwrap_or(Duration::MAX))
+    }
+
+    /// How many bytes of segments to free to end the pressure; 0 without pressure. A full disk is pressure.
+    pub fn bytes_to_free(&self) -> u64 {
+        let excess = self.excess();
+        if self.disk_is_full { excess.max(1) } else { excess }
+    }
+
     /// Whether `used` has reached `percent` of the cap.
     pub fn reaches(&self, percent: u64) -> bool {
         self.used.saturating_mul(100) >= self.max.saturating_mul(percent)
     }
 
-    /// How many bytes to free to end the pressure; 0 without pressure. Parked objects cause no pressure,
-    /// because delivering from segments does not remove them.
-    pub fn excess(&self) -> u64 {
+    /// The bytes above [`PRESSURE_PERCENT`]. Parked objects cause no pressure, because delivering from
+    /// segments does not remove them.
+    fn excess(&self) -> u64 {
         let (used, max) = (self.used.saturating_sub(self.parked), self.max.saturating_sub(self.parked));
         used.saturating_sub(max / 100 * PRESSURE_PERCENT)
     }
@@ -127,6 +125,14 @@ impl Held {
         Self { parked: 0, frames: bytes.saturating_add(lines.saturating_mul(FRAME_BYTES)) }
     }
 
+    /// What a sealed object takes that is not known to be in the store.
+    pub fn of_pending(pending: &PendingSeal) -> Self {
+        match pending.parked {
+            Some(parked) => Self { parked: parked.len.saturating_add(NOTE_BYTES), frames: 0 },
+            None => Self { parked: NOTE_BYTES, ..Self::of_lines(pending.seal.frames, pending.seal.bytes) },
+        }
+    }
+
     /// The sum.
     pub fn bytes(self) -> u64 {
         self.parked.saturating_add(self.frames)
@@ -151,7 +157,22 @@ pub struct Space {
     pub parked: u64,
 }
 
-/// `percent` per cent of `whole`, rounded down.
-pub fn percent_of(whole: u64, percent: u64) -> u64 {
-    u64::try_from(u128::from(whole) * u128::from(percent) / 100).unwrap_or(u64::MAX)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pressure_counts_only_the_space_that_parked_objects_leave() {
+        let check = |used: u64, parked: u64, excess: u64| {
+            let usage = Usage { used, max: 1_000, parked, ..Usage::default() };
+            assert_eq!(usage.excess(), excess, "{used} {parked}");
+        };
+        check(700, 0, 0);
+        check(701, 0, 1);
+        check(950, 0, 250);
+        // Parked objects alone cause no pressure.
+        check(800, 800, 0);
+        check(840, 800, 0);
+        check(941, 800, 1);
+    }
 }

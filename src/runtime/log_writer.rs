@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 
 use super::SystemClock;
 use super::log_queue::{Dropped, LogQueue};
-use crate::lock::lock;
+use crate::lock::{lock, wait_while, wait_while_at_most};
 use crate::planted::{PlantedPanic, panic_if_planted};
 use crate::tasks::RESTART_FIRST;
 use crate::time::Clock;
@@ -91,8 +91,7 @@ impl LogWriter {
     /// read.
     pub fn flush(&self, at_most: Duration) {
         let busy = |waiting: &mut Waiting| waiting.writing || !waiting.queue.is_empty();
-        let waited = self.line.done.wait_timeout_while(self.line.lock(), at_most, busy);
-        drop(waited.unwrap_or_else(PoisonError::into_inner));
+        drop(wait_while_at_most(&self.line.done, self.line.lock(), at_most, busy));
     }
 
     /// Lines dropped since the start.
@@ -149,7 +148,7 @@ impl Line {
                 return line;
             }
             self.done.notify_all();
-            waiting = self.came.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            waiting = wait_while(&self.came, waiting, |waiting| waiting.queue.is_empty());
         }
     }
 }

@@ -5,62 +5,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use crate::batch::BatchKey;
 use crate::log::Difference;
 use crate::sources::SourceId;
+use crate::spool::format::runs::{Part, Run, Runs};
 use crate::spool::format::seen_file::Fingerprints;
 use crate::spool::ledger::Ledger;
 use crate::time::UnixMillis;
-
-/// Consecutive frames of one batch in a segment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Run {
-    /// The offset of the first frame in the segment.
-    pub offset: u32,
-    /// Bytes of all frames.
-    pub len: u32,
-    /// Position of the first; the others follow without a gap.
-    pub first: u64,
-    /// The number of frames.
-    pub frames: u32,
-}
-
-impl Run {
-    /// The last position.
-    pub(super) fn last(&self) -> u64 {
-        self.first + u64::from(self.frames) - 1
-    }
-}
-
-/// The frames of one batch in one segment.
-#[derive(Clone, Debug)]
-pub(super) struct Part {
-    /// The segment.
-    pub segment: u64,
-    /// First position.
-    pub first: u64,
-    /// Last position.
-    pub last: u64,
-    /// Frames.
-    pub frames: u64,
-    /// Bytes of lines, with their `\n`.
-    pub bytes: u64,
-    /// When the first frame was received.
-    pub first_received_at: UnixMillis,
-    /// Where the runs are.
-    pub runs: Runs,
-}
-
-/// Where a part's runs are stored.
-#[derive(Clone, Debug)]
-pub(super) enum Runs {
-    /// In memory: the segment is still being written.
-    Open(Vec<Run>),
-    /// In the segment's index file.
-    File {
-        /// Their offset in the file.
-        offset: u64,
-        /// Their number.
-        count: u32,
-    },
-}
 
 /// A batch that is not completely delivered.
 #[derive(Clone, Debug)]
@@ -293,9 +241,9 @@ impl Index {
     /// The batches with unsealed frames in the oldest closed segments that together have `bytes`. Sealing a
     /// batch of the segment being written would free nothing.
     ///
-    /// A completely sealed segment counts as being delivered, unless `disk_is_full`: it may then wait for a
+    /// A completely sealed segment counts as being delivered, unless `sealed_are_stuck`: it may then wait for a
     /// failing destination, and there may be no space to park its objects.
-    pub(super) fn pinning(&self, bytes: u64, disk_is_full: bool) -> Vec<BatchKey> {
+    pub(super) fn pinning(&self, bytes: u64, sealed_are_stuck: bool) -> Vec<BatchKey> {
         let mut unsealed: BTreeMap<u64, Vec<&BatchKey>> = BTreeMap::new();
         for (key, batch) in self.batches.iter().filter(|(_, batch)| batch.open_frames > 0) {
             for part in batch.parts.iter().filter(|part| part.last > batch.sealed_through) {
@@ -308,7 +256,7 @@ impl Index {
                 break;
             }
             let keys = unsealed.get(number);
-            if keys.is_some() || !disk_is_full {
+            if keys.is_some() || !sealed_are_stuck {
                 freed += state.len;
             }
             pinning.extend(keys.into_iter().flatten().map(|key| (*key).clone()));

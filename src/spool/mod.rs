@@ -27,11 +27,13 @@
 //! dropped the pages, and a second sync would report success wrongly. A restart reads the truth from the disk
 //! (`recovery`).
 
+mod capped_disk;
 pub mod format;
 mod index;
 mod ledger;
 pub mod manifest;
 pub mod offline;
+mod options;
 mod outgoing;
 mod reading;
 mod recovery;
@@ -45,12 +47,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-pub use outgoing::CALLS_PERCENT_MIN;
+pub use options::SpoolOptions;
+pub(crate) use options::{SEEN_MAX, beside_calls};
+pub(crate) use outgoing::CALLS_PERCENT_MIN;
 pub use recovery::{OpenError, Recovered};
-pub use shared::{SpoolOptions, beside_calls};
 pub use stepped::Stepped;
 pub use writing::housekeeper::SPARES_MAX;
-pub use writing::seen::SEEN_MAX;
 
 use crate::call::Fingerprinter;
 use crate::disk::Disk;

@@ -4,97 +4,29 @@ use std::collections::BTreeSet;
 use std::io;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 use crate::disk::{self, Disk, DiskFile};
+use crate::lock::{wait_while, wait_while_at_most};
 use crate::log::frame::Salt;
-use crate::log::{FULL_PERCENT, Stopped, Usage};
+use crate::log::{Stopped, Usage};
 use crate::metrics::Metrics;
 use crate::once_a_minute::{Line, OnceAMinute};
 use crate::sources::SourceId;
+use crate::spool::capped_disk::CappedDisk;
 use crate::spool::format::ident::Ident;
 use crate::spool::index::Index;
+use crate::spool::manifest::Manifest;
 use crate::spool::manifest::note::Note;
 use crate::spool::manifest::state::State;
-use crate::spool::manifest::{MANIFEST_BYTES, Manifest};
-use crate::spool::writing::capped_disk::CappedDisk;
+use crate::spool::options::{SpoolOptions, full_mark, segment_len, wanted_for_segment};
 use crate::time::Clock;
 // A thread that panics while it holds a lock poisons the spool itself, so the mutex's own poisoning adds
 // nothing.
 pub(super) use crate::lock::lock;
-
-/// The options of a spool.
-#[derive(Clone, Debug)]
-pub struct SpoolOptions {
-    /// Its cap: the maximum number of bytes in its directory. A smaller disk means a smaller cap.
-    pub max_bytes: u64,
-    /// Length of a segment, in bytes. Segments are shorter if the cap is below eight of them: see
-    /// `segment_len`.
-    pub segment_bytes: u64,
-    /// How long a fingerprint is remembered.
-    pub dedupe_window: Duration,
-    /// Maximum number of fingerprints remembered.
-    pub dedupe_max: usize,
-    /// The node id; by default the first 8 digits of the spool id.
-    pub node: Option<String>,
-    /// Refuse to start if damage is found, instead of reporting it and continuing.
-    pub stop_on_corruption: bool,
-    /// A manifest longer than this is replaced if it is also four times as long as its first note.
-    pub compact_bytes: u64,
-    /// Minimum length of the manifest's file and of its reserve, in bytes.
-    pub manifest_bytes: u64,
-}
-
-impl Default for SpoolOptions {
-    fn default() -> Self {
-        Self {
-            max_bytes: 20_000_000_000,
-            segment_bytes: 64 * 1_024 * 1_024,
-            dedupe_window: Duration::from_secs(86_400),
-            dedupe_max: crate::spool::writing::seen::SEEN_MAX,
-            node: None,
-            stop_on_corruption: false,
-            compact_bytes: 1_024 * 1_024,
-            manifest_bytes: MANIFEST_BYTES,
-        }
-    }
-}
-
-/// Space that must stay free when a segment is made, in quarters of a segment: an object with the contents of
-/// a whole segment is staged, and copied when it is parked.
-const KEPT_FREE_QUARTERS: u64 = 9;
-/// Number of segments that should fit under the cap.
-const SEGMENTS_UNDER_CAP: u64 = 8;
-/// Minimum length of segments in bytes, unless they are configured shorter: the longest block must fit.
-const SEGMENT_BYTES_MIN: u64 = 8 * 1_024 * 1_024;
-
-/// The length of new segments under a cap: the configured length, halved until eight segments fit. With
-/// fewer, the open and the next segment would take most of the space.
-pub(super) fn segment_len(configured: u64, cap: u64) -> u64 {
-    let least = configured.min(SEGMENT_BYTES_MIN);
-    let halves = std::iter::successors(Some(configured), |len| Some(len / 2));
-    let mut longer = halves.take_while(|len| *len >= least);
-    longer.find(|len| *len <= cap / SEGMENTS_UNDER_CAP).unwrap_or(least)
-}
-
-/// Bytes that must be free before a segment of this length is made.
-pub(super) const fn wanted_for_segment(segment_bytes: u64) -> u64 {
-    segment_bytes.saturating_add((segment_bytes / 4).saturating_mul(KEPT_FREE_QUARTERS))
-}
-
-/// Bytes of a spool with this cap that calls never get: its manifest, the reserve, and the space kept free
-/// for a segment.
-pub fn beside_calls(segment_bytes: u64, cap: u64) -> u64 {
-    (2 * MANIFEST_BYTES).saturating_add(wanted_for_segment(segment_len(segment_bytes, cap)))
-}
-
-/// The number of bytes at which a spool with this cap is full.
-pub(super) const fn full_mark(cap: u64) -> u64 {
-    cap / 100 * FULL_PERCENT
-}
 
 /// The next segment, made and synced in advance.
 #[derive(Debug)]
@@ -156,8 +88,6 @@ pub(super) struct Shared {
     /// Calls with an earlier `receivedAt` are refused, because their days are over. In milliseconds;
     /// [`i64::MIN`] for none.
     pub(super) not_before: AtomicI64,
-    /// Incremented when frames are added, sealed or released.
-    pub(super) changes: watch::Sender<u64>,
     poison: watch::Sender<Option<Arc<str>>>,
     wake: Mutex<bool>,
     woken: Condvar,
@@ -198,7 +128,6 @@ impl Shared {
             refused_for_space: AtomicU64::new(0),
             commit_gate: Mutex::new(()),
             not_before: AtomicI64::new(not_before),
-            changes: watch::Sender::new(0),
             poison: watch::Sender::new(None),
             wake: Mutex::new(false),
             woken: Condvar::new(),
@@ -299,11 +228,25 @@ impl Shared {
     pub(super) fn usage(&self) -> Usage {
         let index = lock(&self.index);
         let (parked, segments) = (index.parked.values().sum(), index.segments.len());
+        let batches = index.batches.len();
         drop(index);
         let (used, cap) = (self.capped.used(), self.capped.cap());
-        // If the disk is the limit, more may fit than its free space suggested.
-        let max = if self.capped.is_smaller_than_configured() { cap.max(used) } else { cap };
-        Usage { used, max, parked, segments }
+        // If the disk is the limit, more may fit than its free space suggested, and the spool is full only
+        // when the disk is.
+        let is_disk = self.capped.is_smaller_than_configured();
+        let max = if is_disk { cap.max(used) } else { cap };
+        Usage {
+            used,
+            max,
+            parked,
+            segments,
+            segment_bytes: self.segment_bytes,
+            batches,
+            full_at: if is_disk { max } else { full_mark(max) },
+            is_full: self.full.load(Ordering::Acquire),
+            disk_is_full: self.disk_full.load(Ordering::Acquire),
+            refused: self.refused_for_space.load(Ordering::Acquire),
+        }
     }
 
     /// [`wanted_for_segment`], for a segment of this spool.
@@ -311,19 +254,9 @@ impl Shared {
         wanted_for_segment(self.segment_bytes)
     }
 
-    /// Bytes of segments to free to relieve the pressure; 0 if there is none.
-    pub(super) fn pressure(&self) -> u64 {
-        let excess = self.usage().excess();
-        if self.disk_full.load(Ordering::Acquire) { excess.max(1) } else { excess }
-    }
-
     /// Counts a lasting condition. Returns a log line when one is due.
     pub(super) fn happened(&self, what: &'static str) -> Option<Line> {
         lock(&self.lasting).happened(what, self.clock.monotonic())
-    }
-
-    pub(super) fn changed(&self) {
-        self.changes.send_modify(|count| *count += 1);
     }
 
     pub(super) fn wake_housekeeper(&self) {
@@ -333,11 +266,7 @@ impl Shared {
 
     /// Waits until the housekeeper is woken, for `at_most` at most.
     pub(super) fn wait_for_wake(&self, at_most: Duration) {
-        let (mut woken, _) = self
-            .woken
-            .wait_timeout_while(lock(&self.wake), at_most, |woken| !*woken)
-            .unwrap_or_else(PoisonError::into_inner);
-        *woken = false;
+        *wait_while_at_most(&self.woken, lock(&self.wake), at_most, |woken| !*woken) = false;
     }
 
     /// Changes the state of the next segment and notifies the commit loop.
@@ -351,8 +280,7 @@ impl Shared {
         self.wake_housekeeper();
         let unknown =
             |next: &mut NextSegment| next.prepared.is_none() && !next.no_space && !self.is_poisoned();
-        let next = self.next_changed.wait_while(lock(&self.next_segment), unknown);
-        next.unwrap_or_else(PoisonError::into_inner).prepared.is_some()
+        wait_while(&self.next_changed, lock(&self.next_segment), unknown).prepared.is_some()
     }
 
     pub(super) fn next_position(&self) -> u64 {
@@ -369,43 +297,5 @@ impl<S: Deref<Target = Shared>> Drop for PanicGuard<S> {
         if std::thread::panicking() {
             self.0.poison("a task of the spool panicked", &"this is a bug in Forebay");
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn segments_shrink_until_eight_fit_under_the_cap() {
-        let mib = |n: u64| n * 1_024 * 1_024;
-        let check = |configured: u64, cap: u64, len: u64| {
-            assert_eq!(segment_len(mib(configured), mib(cap)), mib(len), "{configured} {cap}");
-        };
-        check(64, 20_000, 64);
-        check(64, 512, 64);
-        check(64, 511, 32);
-        check(64, 200, 16);
-        check(64, 100, 8);
-        check(64, 10, 8);
-        check(8, 10, 8);
-        check(1_024, 20_000, 1_024);
-        // Shorter segments are for tests.
-        assert_eq!(segment_len(4_096, 10_000), 4_096);
-    }
-
-    #[test]
-    fn pressure_counts_only_the_space_that_parked_objects_leave() {
-        let check = |used: u64, parked: u64, excess: u64| {
-            let usage = Usage { used, max: 1_000, parked, segments: 0 };
-            assert_eq!(usage.excess(), excess, "{used} {parked}");
-        };
-        check(700, 0, 0);
-        check(701, 0, 1);
-        check(950, 0, 250);
-        // Parked objects alone cause no pressure.
-        check(800, 800, 0);
-        check(840, 800, 0);
-        check(941, 800, 1);
     }
 }

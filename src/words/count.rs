@@ -23,6 +23,11 @@ pub fn percent(part: u64, whole: u64) -> u128 {
     u128::from(part) * 100 / u128::from(whole.max(1))
 }
 
+/// `percent` per cent of `whole`, rounded down.
+pub fn percent_of(whole: u64, percent: u64) -> u64 {
+    u64::try_from(u128::from(whole) * u128::from(percent) / 100).unwrap_or(u64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -43,5 +48,7 @@ mod tests {
         assert_eq!(percent(19, 20), 95);
         assert_eq!(percent(u64::MAX, u64::MAX), 100);
         assert_eq!(percent(0, 0), 0);
+        assert_eq!(percent_of(19, 90), 17);
+        assert_eq!(percent_of(u64::MAX, 100), u64::MAX);
     }
 }

@@ -29,7 +29,7 @@ pub fn run(args: &SpoolReadArgs, out: &mut dyn Write) -> Result<(), Failure> {
 }
 
 /// The inspection for people.
-pub fn render(of: &Inspection) -> String {
+pub(crate) fn render(of: &Inspection) -> String {
     let mut text = format!("spool {}, node {}, format {}\n", of.spool_id, of.node, of.format);
     text.push_str(&manifest(of));
     text.push_str(&segments(of));

@@ -149,10 +149,9 @@ fn alarm_what_fails(shared: &Shared, now: Duration) {
 fn alarm_who_is_refused(shared: &Shared, division: &Division<PutTarget>, now: Duration) {
     let log = &shared.parts.log;
     let mut refusing = shared.failing.refusing();
-    let for_space = log.refused_for_space();
+    let usage = log.usage();
     let mut refused: Vec<(String, String)> = Vec::new();
-    if log.is_full() || for_space > refusing.for_space {
-        let usage = log.usage();
+    if usage.is_full || usage.refused > refusing.for_space {
         let failing = shared.failing.health().in_words();
         let because = failing.map_or_else(
             || "the other alarms say why objects do not reach the store".to_owned(),
@@ -166,7 +165,7 @@ fn alarm_who_is_refused(shared: &Shared, division: &Division<PutTarget>, now: Du
         );
         refused.push((EVERYBODY.to_owned(), what));
     }
-    refusing.for_space = for_space;
+    refusing.for_space = usage.refused;
     let mut of_party: BTreeMap<&Party<PutTarget>, Vec<&SourceId>> = BTreeMap::new();
     for (source, party) in &division.refused {
         of_party.entry(party).or_default().push(source);

@@ -12,8 +12,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::log::{Held, Space, percent_of};
+use crate::log::{Held, Space};
 use crate::sources::SourceId;
+use crate::words::count::percent_of;
 
 /// Per cent of the spool's cap that all parties together may hold while any source is healthy.
 pub const FAILING_PERCENT: u64 = 25;

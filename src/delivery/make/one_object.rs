@@ -185,14 +185,16 @@ fn encode_job(shared: &Shared, job: &Job) -> io::Result<Made> {
     };
     // An object is staged, and copied when it is parked. If there is no space for its copy, it keeps its
     // segments. Even if the spool is not under pressure now, there may not be space for both.
-    let half = || log.room() / 2;
+    let half = || log.bytes_left() / 2;
     let in_memory = shared.settings.object_in_memory_max as u64;
     let mut most = half().max(OBJECT_BYTES_MIN).min(job.max_bytes);
     let made = loop {
         let made = encode(most);
         let least = match &made {
             // Calls or other objects have meanwhile taken the space that it needs.
-            Ok(Made::Object(object)) if object.staged.len > log.room() => in_memory.max(OBJECT_BYTES_MIN),
+            Ok(Made::Object(object)) if object.staged.len > log.bytes_left() => {
+                in_memory.max(OBJECT_BYTES_MIN)
+            }
             // A full disk is emptied by deliveries: an object that fits in memory can still be delivered.
             Err(error) if is_no_space(error) => {
                 log.disk_is_full();

@@ -72,7 +72,7 @@ impl Ident {
     ///
     /// # Errors
     /// [`IdentError`].
-    pub fn open(disk: &dyn Disk, random: &dyn Random) -> Result<Self, IdentError> {
+    pub(crate) fn open(disk: &dyn Disk, random: &dyn Random) -> Result<Self, IdentError> {
         let Files { ident, damaged, stale } = Self::examine(disk)?;
         for file in damaged {
             tracing::error!(file, "a file of the spool's identity is damaged; it is restored from its copy");

@@ -1,6 +1,8 @@
 //! The byte formats of the spool's files: contents, checks, and how to read them without a running spool.
 
+mod cursor;
 pub(super) mod ident;
+pub(super) mod runs;
 pub(super) mod scan;
 pub(super) mod seen_file;
 pub(super) mod segment;

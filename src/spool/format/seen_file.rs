@@ -11,7 +11,6 @@ use crate::disk::{self, Disk, DiskFile};
 use crate::log::frame::Salt;
 use crate::spool::format::scan::scan;
 use crate::spool::format::segment::{number_in, seen_name};
-use crate::spool::writing::seen;
 use crate::time::UnixMillis;
 
 const ENTRY: usize = 20;
@@ -39,7 +38,7 @@ impl Fingerprints {
         if fingerprint == 0 {
             return;
         }
-        let second = seen::seconds(received_at);
+        let second = seconds(received_at);
         self.newest = self.newest.max(second);
         self.entries.extend_from_slice(&fingerprint.to_le_bytes());
         self.entries.extend_from_slice(&second.to_le_bytes());
@@ -88,4 +87,9 @@ pub(crate) fn read(disk: &dyn Disk, salt: Salt, number: u64) -> io::Result<Optio
 /// The number in the name of a fingerprint file.
 pub(crate) fn number(name: &str) -> Option<u64> {
     number_in(name, "seen-", "")
+}
+
+/// Whole seconds since 1970, up to the year 2106.
+pub(crate) fn seconds(at: UnixMillis) -> u32 {
+    u32::try_from(at.0.div_euclid(1_000).max(0)).unwrap_or(u32::MAX)
 }

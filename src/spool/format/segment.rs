@@ -10,6 +10,7 @@
 //! cover the body. All of them begin with the segment's salt.
 
 use crate::log::frame::Salt;
+use crate::spool::format::cursor::Cursor;
 
 /// The offset of the first block.
 pub const SEGMENT_HEADER: u64 = 4_096;
@@ -131,15 +132,14 @@ impl Block {
 
     /// Reads a block's header. `None` if the bytes are not a block header of this segment.
     pub(crate) fn decode(bytes: &[u8], salt: Salt) -> Option<Self> {
-        let bytes: &[u8; BLOCK_HEADER] = bytes.get(..BLOCK_HEADER)?.try_into().ok()?;
-        let u32_at = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
-        let u64_at = |at: usize| u64::from(u32_at(at)) | (u64::from(u32_at(at + 4)) << 32);
-        let sound = u32_at(0) == BLOCK_MAGIC && u32_at(4) == salt.checksum(&[], &bytes[8..]);
+        let mut cursor = Cursor { bytes: bytes.get(..BLOCK_HEADER)? };
+        let (magic, crc) = (cursor.u32()?, cursor.u32()?);
+        let sound = magic == BLOCK_MAGIC && crc == salt.checksum(&[], cursor.bytes);
         let block = Self {
-            body_len: u32_at(8),
-            frames: u32_at(12),
-            first_position: u64_at(16),
-            durable_position: u64_at(24),
+            body_len: cursor.u32()?,
+            frames: cursor.u32()?,
+            first_position: cursor.u64()?,
+            durable_position: cursor.u64()?,
         };
         let counted = block.frames > 0 && block.first_position.checked_add(u64::from(block.frames)).is_some();
         (sound && counted && block.body_len as usize <= BLOCK_BODY_MAX).then_some(block)

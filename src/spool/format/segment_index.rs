@@ -21,7 +21,8 @@ use crate::disk::DiskFile;
 use crate::log::frame::Salt;
 use crate::object::Stream;
 use crate::sources::SourceId;
-use crate::spool::index::{Part, Run, Runs};
+use crate::spool::format::cursor::Cursor;
+use crate::spool::format::runs::{Part, Run, Runs};
 use crate::time::{ReceivedDay, UnixMillis};
 
 const MAGIC: [u8; 8] = *b"FOREBAYI";
@@ -39,14 +40,12 @@ pub(crate) fn encode(
     parts: &[(BatchKey, Part, Vec<Run>)],
 ) -> (Vec<u8>, Vec<Runs>) {
     let directory: usize = parts.iter().map(|(key, ..)| ENTRY + key.source.as_str().len()).sum();
-    let mut out = Vec::with_capacity(HEADER + directory);
+    let mut covered = Vec::with_capacity(HEADER + directory);
     let mut runs_bytes = Vec::new();
     let mut places = Vec::with_capacity(parts.len());
-    out.extend_from_slice(&MAGIC);
-    out.extend_from_slice(&[0; 4]);
-    out.extend_from_slice(&u32::try_from(directory).unwrap_or(u32::MAX).to_le_bytes());
-    out.extend_from_slice(&first.to_le_bytes());
-    out.extend_from_slice(&last.to_le_bytes());
+    covered.extend_from_slice(&u32::try_from(directory).unwrap_or(u32::MAX).to_le_bytes());
+    covered.extend_from_slice(&first.to_le_bytes());
+    covered.extend_from_slice(&last.to_le_bytes());
     for (key, part, runs) in parts {
         let offset = (HEADER + directory + runs_bytes.len()) as u64;
         let begin = runs_bytes.len();
@@ -54,13 +53,11 @@ pub(crate) fn encode(
         let crc = salt.checksum(b"runs", runs_bytes.get(begin..).unwrap_or(&[]));
         runs_bytes.extend_from_slice(&crc.to_le_bytes());
         let count = u32::try_from(runs.len()).unwrap_or(u32::MAX);
-        encode_entry(key, part, offset, count, &mut out);
+        encode_entry(key, part, offset, count, &mut covered);
         places.push(Runs::File { offset, count });
     }
-    let crc = salt.checksum(&[], out.get(12..).unwrap_or(&[]));
-    out[8..12].copy_from_slice(&crc.to_le_bytes());
-    out.extend_from_slice(&runs_bytes);
-    (out, places)
+    let crc = salt.checksum(&[], &covered).to_le_bytes();
+    ([&MAGIC[..], &crc, &covered, &runs_bytes].concat(), places)
 }
 
 fn encode_entry(key: &BatchKey, part: &Part, offset: u64, count: u32, out: &mut Vec<u8>) {
@@ -188,24 +185,4 @@ pub(crate) fn read_runs(
     }
     let frames: u64 = runs.iter().map(|run| u64::from(run.frames)).sum();
     Ok((frames == part.frames).then_some(runs))
-}
-
-struct Cursor<'a> {
-    bytes: &'a [u8],
-}
-
-impl<'a> Cursor<'a> {
-    fn take(&mut self, len: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.bytes.split_at_checked(len)?;
-        self.bytes = rest;
-        Some(taken)
-    }
-
-    fn u32(&mut self) -> Option<u32> {
-        self.take(4)?.try_into().ok().map(u32::from_le_bytes)
-    }
-
-    fn u64(&mut self) -> Option<u64> {
-        self.take(8)?.try_into().ok().map(u64::from_le_bytes)
-    }
 }

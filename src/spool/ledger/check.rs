@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Account, Ledger};
 use crate::batch::BatchKey;
-use crate::log::{Difference, Report, Row, SourceReport};
+use crate::log::{Difference, Report, Row, Rows, SourceReport};
 use crate::object::Stream;
 use crate::sources::SourceId;
 use crate::time::ReceivedDay;
@@ -32,25 +32,27 @@ impl Account {
 }
 
 impl Ledger {
-    /// The totals of each source.
-    pub(crate) fn totals(&self) -> Vec<(SourceId, Row)> {
-        self.accounts.iter().map(|(source, account)| (source.clone(), account.total())).collect()
-    }
-
-    /// The rows of one source, or of all sources. Differences are not filled in.
-    pub(crate) fn report(&self, only: Option<&SourceId>) -> Report {
-        let shown = self.accounts.iter().filter(|(source, _)| only.is_none_or(|only| only == *source));
-        let source = |(source, account): (&SourceId, &Account)| SourceReport {
+    /// The rows that are wanted. Differences are not filled in.
+    pub(crate) fn report(&self, rows: Rows<'_>) -> Report {
+        let of = |(source, account): (&SourceId, &Account)| SourceReport {
             source: source.clone(),
             total: account.total(),
             earlier: account.earlier,
             hours: account.hours.iter().map(|(hour, entry)| (*hour, entry.row)).collect(),
         };
-        Report {
-            sources: shown.map(source).collect(),
-            differences: Vec::new(),
-            lost_positions: self.lost_positions,
-        }
+        let total_of = |(source, account): (&SourceId, &Account)| SourceReport {
+            source: source.clone(),
+            total: account.total(),
+            earlier: Row::default(),
+            hours: Vec::new(),
+        };
+        let sources = match rows {
+            Rows::None => Vec::new(),
+            Rows::Totals => self.accounts.iter().map(total_of).collect(),
+            Rows::Of(source) => self.accounts.get_key_value(source).map(of).into_iter().collect(),
+            Rows::All => self.accounts.iter().map(of).collect(),
+        };
+        Report { sources, differences: Vec::new(), lost_positions: self.lost_positions }
     }
 
     /// All differences. `open` lists the open frames of each batch in the index, sorted by batch.

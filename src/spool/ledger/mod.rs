@@ -133,6 +133,7 @@ impl Entry {
 }
 
 impl Account {
+    #[expect(clippy::indexing_slicing, reason = "the index is of an hour that was found or just inserted")]
     fn hour(&mut self, hour: Hour) -> &mut Entry {
         // The hour asked for is nearly always the last one.
         let index = match self.hours.last() {

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::log::Rows;
 use crate::time::UnixMillis;
 
 const HOUR_MS: i64 = 3_600_000;
@@ -25,7 +26,7 @@ fn stored(frames: u64) -> Row {
 
 fn total(ledger: &Ledger) -> Row {
     let mut all = Row::default();
-    ledger.totals().iter().for_each(|(_, row)| all.add(row));
+    ledger.report(Rows::Totals).sources.iter().for_each(|of| all.add(&of.total));
     all
 }
 
@@ -113,7 +114,7 @@ fn missing_frames_count_as_lost_only_up_to_the_known_losses() {
     ledger.add_lost_positions(1);
     assert_eq!(ledger.settle(&calls("web", 0)), 1);
     assert_eq!(texts(&ledger, &[]), [""; 0]);
-    let report = ledger.report(None);
+    let report = ledger.report(Rows::All);
     assert_eq!(report.sources[0].hours[0], (hour(0), Row { delivered: 4, lost: 1, ..stored(5) }));
     assert_eq!(report.lost_positions, 1);
     // A booked position explains no further loss.
@@ -235,7 +236,11 @@ fn settled_rows_are_folded_by_age_and_above_the_cap_without_changing_totals() {
     );
     ledger.fold(hour(20), 12);
     assert_eq!((ledger.rows(), total(&ledger)), (12, before));
-    assert_eq!(ledger.report(None).sources[0].hours.last().unwrap().0, hour(49), "the oldest were folded");
+    assert_eq!(
+        ledger.report(Rows::All).sources[0].hours.last().unwrap().0,
+        hour(49),
+        "the oldest were folded"
+    );
     ledger.fold(hour(20), 0);
     assert_eq!((ledger.rows(), total(&ledger)), (2, before));
     ledger.count(&source("web"), hour(60), &Row { received: 2, repeated: 2, ..Row::default() });

@@ -25,9 +25,10 @@ pub use note::Note;
 pub use state::State;
 
 use std::io::{self, IoSlice};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::disk::{self, Disk, DiskFile, read_all};
+use crate::lock::lock;
 use crate::log::frame::Salt;
 use crate::planted::{PlantedBug, planted};
 
@@ -381,7 +382,7 @@ impl Manifest {
             tracing::warn!(%error, "older manifests cannot be removed; the next start removes them");
             0
         });
-        let first_seals = state.lock().unwrap_or_else(PoisonError::into_inner).seals.len() as u64;
+        let first_seals = lock(&state).seals.len() as u64;
         let mut manifest = Self {
             disk,
             spool_id,
@@ -404,7 +405,7 @@ impl Manifest {
 
     /// The state of all notes on disk. While the guard is held, no further note can be applied.
     pub fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// The same state, for readers that do not hold the manifest.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::batch::BatchKey;
-use crate::log::{Amend, DayPlace, Hour, Parked, PendingSeal, Range, Report, Seal};
+use crate::log::{Amend, DayPlace, Hour, Parked, PendingSeal, Range, Report, Rows, Seal};
 use crate::object::{BucketString, Destination};
 use crate::sources::SourceId;
 use crate::spool::ledger::{Ledger, ROWS_MAX};
@@ -75,7 +75,7 @@ impl State {
 
     /// The ledger as of the last tally, for every source.
     pub fn ledger_report(&self) -> Report {
-        self.ledger.report(None)
+        self.ledger.report(Rows::All)
     }
 
     /// Applies one note.

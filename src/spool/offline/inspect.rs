@@ -5,18 +5,17 @@ use std::collections::BTreeMap;
 use crate::batch::BatchKey;
 use crate::log::Range;
 use crate::object::Stream;
+use crate::spool::format::runs::{Part, ScannedRuns};
 use crate::spool::format::scan;
 use crate::spool::format::segment::{FORMAT, index_name, number_in, segment_name};
 use crate::spool::format::segment_index::read_directory;
-use crate::spool::index::Part;
 use crate::spool::offline::view::{SegmentFile, View, ViewError, batch_of};
-use crate::spool::reading::reader::ScannedRuns;
 use crate::time::UnixMillis;
 use crate::words::rfc3339;
 
 /// The contents of a spool.
 #[derive(Clone, Debug, serde::Serialize)]
-pub struct Inspection {
+pub(crate) struct Inspection {
     /// Its id, as in object names.
     pub spool_id: String,
     /// The node id, as in object names.
@@ -41,7 +40,7 @@ pub struct Inspection {
 
 /// The manifest.
 #[derive(Clone, Debug, serde::Serialize)]
-pub struct ManifestAbout {
+pub(crate) struct ManifestAbout {
     /// Its number.
     pub number: Option<u64>,
     /// Notes in it.
@@ -54,7 +53,7 @@ pub struct ManifestAbout {
 
 /// A segment.
 #[derive(Clone, Debug, serde::Serialize)]
-pub struct SegmentAbout {
+pub(crate) struct SegmentAbout {
     /// Its number.
     pub number: u64,
     /// Its state.
@@ -68,7 +67,7 @@ pub struct SegmentAbout {
 /// The state of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum SegmentIs {
+pub(crate) enum SegmentIs {
     /// Full, with an index.
     Closed,
     /// The last process was writing to it.
@@ -81,7 +80,7 @@ pub enum SegmentIs {
 
 /// Lines of one batch that are not yet in the store.
 #[derive(Clone, Debug, serde::Serialize)]
-pub struct BatchAbout {
+pub(crate) struct BatchAbout {
     /// The source.
     pub source: String,
     /// The received-day, as in keys.
@@ -102,7 +101,7 @@ pub struct BatchAbout {
 
 /// A sealed object that is not yet in the store.
 #[derive(Clone, Debug, serde::Serialize)]
-pub struct SealAbout {
+pub(crate) struct SealAbout {
     /// Its number.
     pub number: u64,
     /// The bucket.
@@ -127,7 +126,7 @@ pub struct SealAbout {
 
 /// The destination of a source.
 #[derive(Clone, Debug, serde::Serialize)]
-pub struct DestinationAbout {
+pub(crate) struct DestinationAbout {
     /// The source.
     pub source: String,
     /// The first position that goes there.
@@ -140,7 +139,7 @@ pub struct DestinationAbout {
 
 /// Files of one kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct DiskUse {
+pub(crate) struct DiskUse {
     /// Their number.
     pub files: u64,
     /// Their bytes.
@@ -151,7 +150,7 @@ pub struct DiskUse {
 ///
 /// # Errors
 /// [`ViewError`] if the disk reports an error.
-pub fn inspect(view: &View) -> Result<Inspection, ViewError> {
+pub(crate) fn inspect(view: &View) -> Result<Inspection, ViewError> {
     let mut batches = BTreeMap::new();
     let mut segments = Vec::new();
     for segment in &view.segments {

@@ -14,7 +14,7 @@ use crate::spool::offline::view::{ByteRange, SegmentFile, View, ViewError};
 /// Whether the calls of damaged frames had been answered 200.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Answered {
+pub(crate) enum Answered {
     /// All of them: later data proves that they had been synced.
     Yes,
     /// Only those up to some position within the range.
@@ -26,7 +26,7 @@ pub enum Answered {
 /// The kind of damage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub(crate) enum Kind {
     /// Frames within a block.
     Frames,
     /// Blocks, or the bytes where blocks should be.
@@ -53,15 +53,15 @@ pub enum Kind {
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Finding {
     /// What kind.
-    pub kind: Kind,
+    pub(crate) kind: Kind,
     /// The file, from the spool's directory.
     pub file: String,
     /// The damaged bytes.
-    pub bytes: Option<ByteRange>,
+    pub(crate) bytes: Option<ByteRange>,
     /// The positions of the damaged frames.
     pub positions: Option<Range>,
     /// Whether their calls had been answered; `None` if no frame is damaged.
-    pub answered: Option<Answered>,
+    pub(crate) answered: Option<Answered>,
     /// The meaning, as text for the user.
     pub what: String,
 }

@@ -9,14 +9,13 @@ use crate::batch::BatchKey;
 use crate::disk::{DiskFile, read_all};
 use crate::log::frame::{Frame, Salt};
 use crate::log::{Parked, PendingSeal, Range, parked_name};
+use crate::spool::format::runs::{Part, Run, Runs, ScannedRuns};
 use crate::spool::format::seen_file;
 use crate::spool::format::segment::{index_name, number_in, seen_name};
 use crate::spool::format::segment_index::{read_directory, read_runs};
-use crate::spool::index::{Part, Run, Runs};
 use crate::spool::manifest::manifest_name;
 use crate::spool::offline::survey::{Answered, Finding, Kind, Surveyed, Visitor, survey};
 use crate::spool::offline::view::{View, ViewError, batch_of};
-use crate::spool::reading::reader::ScannedRuns;
 
 /// The result of a verification.
 #[derive(Clone, Debug, Default, serde::Serialize)]
@@ -30,12 +29,12 @@ pub struct Verified {
     /// Positions that an earlier start noted as lost.
     pub known_lost: Vec<Range>,
     /// What was read.
-    pub checked: Checked,
+    pub(crate) checked: Checked,
 }
 
 /// The amount of data that a verification read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Checked {
+pub(crate) struct Checked {
     /// Notes of the manifest.
     pub manifest_notes: usize,
     /// Segments.
@@ -199,7 +198,7 @@ fn copy_findings(view: &View) -> Vec<Finding> {
 }
 
 /// Parts of the manifest that cannot be read.
-pub fn manifest_findings(view: &View) -> Vec<Finding> {
+pub(crate) fn manifest_findings(view: &View) -> Vec<Finding> {
     let manifest = &view.manifest;
     let Some(number) = manifest.number else {
         if view.segments.is_empty() && view.leftovers.is_empty() {
@@ -308,7 +307,7 @@ fn check_fingerprints(view: &View, checked: &mut Checked) -> Result<Vec<Finding>
 }
 
 /// Checks a parked object: its length, its checksum, and that it holds the sealed lines.
-pub fn check_parked(view: &View, pending: &PendingSeal, parked: Parked) -> Option<Finding> {
+pub(crate) fn check_parked(view: &View, pending: &PendingSeal, parked: Parked) -> Option<Finding> {
     let name = parked_name(pending.seal.number);
     let positions = Range { first: pending.seal.first, last: pending.seal.last };
     let found = |what: String, len: u64| {

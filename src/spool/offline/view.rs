@@ -56,7 +56,7 @@ impl ViewError {
 
 /// A range of bytes of a file: from `from` up to, but not including, `to`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
-pub struct ByteRange {
+pub(crate) struct ByteRange {
     /// The first byte.
     pub from: u64,
     /// The first byte after it.
@@ -73,13 +73,13 @@ pub struct ManifestView {
     /// Its length in bytes.
     pub bytes: u64,
     /// The copy of its first note that cannot be read, if the other copy can.
-    pub one_of_two: Option<ByteRange>,
+    pub(crate) one_of_two: Option<ByteRange>,
     /// Byte ranges that cannot be read although they were once synced: sound notes follow them, or they are
     /// at the beginning.
-    pub damaged: Vec<ByteRange>,
+    pub(crate) damaged: Vec<ByteRange>,
     /// The bytes after the last sound note: either a torn note that never had an effect, or notes that
     /// rotted.
-    pub torn: Option<ByteRange>,
+    pub(crate) torn: Option<ByteRange>,
     /// The state that the readable notes add up to.
     pub state: State,
 }

@@ -6,12 +6,11 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::SpoolLog;
-use crate::log::{Accounts, Difference, Located, Report, Row, Stopped};
+use super::{SpoolLog, locate};
+use crate::log::{Accounts, Located, Report, Rows, Stopped};
 use crate::receipt::Receipt;
 use crate::sources::SourceId;
 use crate::spool::manifest::note::Note;
-use crate::spool::reading::locate;
 use crate::spool::shared::lock;
 use crate::time::UnixMillis;
 
@@ -26,23 +25,10 @@ impl Accounts for SpoolLog {
         open.into_iter().chain(sealed).min()
     }
 
-    fn ledger(&self, only: Option<&SourceId>) -> Report {
+    fn ledger(&self, rows: Rows<'_>) -> Report {
         let index = lock(&self.shared.index);
         let differences = index.differences();
-        Report { differences, ..index.ledger.report(only) }
-    }
-
-    fn ledger_summary(&self) -> (Vec<(SourceId, Row)>, Vec<Difference>) {
-        let index = lock(&self.shared.index);
-        (index.ledger.totals(), index.differences())
-    }
-
-    fn ledger_differences(&self) -> Vec<Difference> {
-        lock(&self.shared.index).differences()
-    }
-
-    fn batches_in_use(&self) -> usize {
-        lock(&self.shared.index).batches.len()
+        Report { differences, ..index.ledger.report(rows) }
     }
 
     fn undelivered(&self) -> BTreeMap<SourceId, (u64, UnixMillis)> {
@@ -78,10 +64,6 @@ impl Accounts for SpoolLog {
 
     fn stopped(&self) -> watch::Receiver<Option<Arc<str>>> {
         self.shared.poisoned()
-    }
-
-    fn is_stopped(&self) -> bool {
-        self.shared.is_poisoned()
     }
 
     fn note_clock(&self, from: UnixMillis, to: UnixMillis) -> Result<(), Stopped> {

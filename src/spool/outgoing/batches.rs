@@ -2,11 +2,9 @@
 
 use std::io;
 
-use tokio::sync::watch;
-
 use super::{SpoolLog, log_lost};
 use crate::batch::BatchKey;
-use crate::log::{Batches, FirstOpen, Go, OpenBatch, Range, Read, Stopped};
+use crate::log::{Batches, Go, OpenBatch, Range, Read, Stopped};
 use crate::spool::index::Batch;
 use crate::spool::manifest::note::Note;
 use crate::spool::manifest::state::State;
@@ -31,21 +29,6 @@ impl Batches for SpoolLog {
         parts.iter().map(|part| part.last).find(|last| *last > after)
     }
 
-    fn first_open(&self, batch: &OpenBatch) -> io::Result<FirstOpen> {
-        let (mut first, mut lost) = (None, Vec::new());
-        self.read(&batch.key, batch.sealed_through, u64::MAX, &mut |read| {
-            match read {
-                Read::Lost(range) => lost.push(range),
-                Read::Frame(frame) => {
-                    first = Some(frame.position);
-                    return Ok(Go::Stop);
-                }
-            }
-            Ok(Go::On)
-        })?;
-        Ok(first.map_or(FirstOpen::Nothing { lost }, FirstOpen::At))
-    }
-
     fn give_up(&self, batch: &OpenBatch, lost: &[Range]) -> Result<(), Stopped> {
         self.note_lost(lost)?;
         let through = lost.iter().map(|range| range.last).max().unwrap_or(0).max(batch.sealed_through);
@@ -54,7 +37,6 @@ impl Batches for SpoolLog {
         let lost = index.settle(&batch.key);
         drop(index);
         log_lost(&batch.key, lost);
-        self.shared.changed();
         self.shared.wake_housekeeper();
         Ok(())
     }
@@ -89,10 +71,6 @@ impl Batches for SpoolLog {
             notes
         };
         self.shared.note_from(|state| log(new(state)), |_, _| ())
-    }
-
-    fn changes(&self) -> watch::Receiver<u64> {
-        self.shared.changes.subscribe()
     }
 
     fn positions_at(&self, batch: &OpenBatch, offsets: &[u64]) -> io::Result<Vec<u64>> {

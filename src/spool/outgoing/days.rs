@@ -18,15 +18,6 @@ use crate::spool::shared::lock;
 use crate::time::ReceivedDay;
 
 impl Days for SpoolLog {
-    fn last_to_end(&self, over: ReceivedDay) -> Option<ReceivedDay> {
-        let ended = self.days_over();
-        if ended >= Some(over) {
-            return None;
-        }
-        let with_calls = self.unclosed_days().into_keys().map(|(day, _)| day).rfind(|day| *day <= over);
-        with_calls.filter(|day| ended < Some(*day))
-    }
-
     fn end_days(&self, through: ReceivedDay) -> Result<(), Stopped> {
         if self.days_over() >= Some(through) {
             return Ok(());

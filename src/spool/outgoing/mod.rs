@@ -7,6 +7,7 @@ mod accounts;
 mod batches;
 mod days;
 mod destinations;
+mod locate;
 mod parked;
 mod seals;
 mod space;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use crate::batch::BatchKey;
 use crate::spool::shared::Shared;
 
-pub use space::CALLS_PERCENT_MIN;
+pub(crate) use space::CALLS_PERCENT_MIN;
 
 /// An open spool, as delivery and status see it. Cheap to clone.
 #[derive(Clone, Debug)]

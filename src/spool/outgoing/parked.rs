@@ -39,7 +39,6 @@ impl SpoolLog {
             self.remove_parked(seal.number);
             return Ok(false);
         }
-        self.shared.changed();
         self.shared.wake_housekeeper();
         Ok(true)
     }

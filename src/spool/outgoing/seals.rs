@@ -60,21 +60,11 @@ impl Seals for SpoolLog {
             lock(&self.shared.index).release(&seal.batch, seal.last);
             self.shared.wake_housekeeper();
         }
-        self.shared.changed();
         Ok(seal)
     }
 
-    fn pending_seals(&self) -> Vec<PendingSeal> {
-        self.shared.state().seals.values().cloned().collect()
-    }
-
-    fn pending_numbers(&self) -> Vec<u64> {
-        self.shared.state().seals.keys().copied().collect()
-    }
-
-    fn has_unparked_seal(&self, batch: &BatchKey) -> bool {
-        let state = self.shared.state();
-        state.seals.values().any(|pending| pending.parked.is_none() && pending.seal.batch == *batch)
+    fn each_pending_seal(&self, visit: &mut dyn FnMut(&PendingSeal)) {
+        self.shared.state().seals.values().for_each(visit);
     }
 
     fn pending_seal(&self, number: u64) -> Option<PendingSeal> {
@@ -92,7 +82,6 @@ impl Seals for SpoolLog {
             }
             index.release(&seal.batch, state.released_through(&seal.batch));
         })?;
-        self.shared.changed();
         self.shared.wake_housekeeper();
         if let Some(parked) = pending.and_then(|pending| pending.parked) {
             self.unpark(seal, parked);

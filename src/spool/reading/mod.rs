@@ -1,5 +1,4 @@
-//! Reads stored frames back, by batch and by position.
+//! Reads stored frames back.
 
-pub(super) mod locate;
 pub(super) mod reader;
 pub(super) mod spread;

@@ -1,16 +1,14 @@
 //! Reads a batch's frames back, in order, with at most one piece of a segment in memory.
 
-use std::collections::BTreeMap;
 use std::io;
 
 use crate::batch::BatchKey;
 use crate::disk::{DiskFile, read_sound};
-use crate::log::frame::Frame;
 use crate::log::{Go, Range, Read};
+use crate::spool::format::runs::{Part, Run, Runs, ScannedRuns};
 use crate::spool::format::scan::{Frames, Item};
 use crate::spool::format::segment::{index_name, segment_name};
 use crate::spool::format::segment_index;
-use crate::spool::index::{Part, Run, Runs};
 use crate::spool::shared::{Shared, lock};
 
 /// Bytes read from a segment at a time. Longer runs are read in pieces.
@@ -124,51 +122,6 @@ fn rebuild_runs(shared: &Shared, key: &BatchKey, part: &Part) -> io::Result<Plac
         runs,
         lost: lost.into_iter().filter_map(|range| range.within(part.first, part.last)).collect(),
     })
-}
-
-/// Collects runs by batch during the scan of a segment.
-#[derive(Debug, Default)]
-pub(in crate::spool) struct ScannedRuns {
-    /// By batch: the part, with its counts, and its runs.
-    pub(in crate::spool) runs: BTreeMap<BatchKey, (Part, Vec<Run>)>,
-}
-
-impl ScannedRuns {
-    pub(in crate::spool) fn take(&mut self, offset: u64, frame: &Frame<'_>) {
-        let stream = match frame.kind {
-            crate::log::frame::FrameKind::Call => crate::object::Stream::Calls,
-            crate::log::frame::FrameKind::Rejected => crate::object::Stream::Rejected,
-            _ => return,
-        };
-        let (Ok(source), Ok(offset)) = (crate::sources::SourceId::new(frame.source), u32::try_from(offset))
-        else {
-            return;
-        };
-        let key = BatchKey { source, day: frame.received_at.day(), stream };
-        let (part, runs) = self.runs.entry(key).or_insert_with(|| {
-            let part = Part {
-                segment: 0,
-                first: frame.position,
-                last: frame.position,
-                frames: 0,
-                bytes: 0,
-                first_received_at: frame.received_at,
-                runs: Runs::Open(Vec::new()),
-            };
-            (part, Vec::new())
-        });
-        let len = u32::try_from(frame.len()).unwrap_or(u32::MAX);
-        part.last = frame.position;
-        part.frames += 1;
-        part.bytes += frame.payload.len() as u64 + 1;
-        match runs.last_mut() {
-            Some(run) if run.last() + 1 == frame.position && run.offset + run.len == offset => {
-                run.len += len;
-                run.frames += 1;
-            }
-            _ => runs.push(Run { offset, len, first: frame.position, frames: 1 }),
-        }
-    }
 }
 
 /// The piece of a segment that is in memory. Its buffer is reused.

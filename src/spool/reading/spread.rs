@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::log::OpenBatch;
-use crate::spool::index::{Part, Run};
+use crate::spool::format::runs::{Part, Run};
 use crate::spool::reading::reader::runs_of;
 use crate::spool::shared::Shared;
 use crate::spool::shared::lock;
@@ -103,7 +103,7 @@ mod tests {
             frames: 110,
             bytes: 18_000,
             first_received_at: crate::time::UnixMillis::default(),
-            runs: crate::spool::index::Runs::Open(Vec::new()),
+            runs: crate::spool::format::runs::Runs::Open(Vec::new()),
         };
         let stretch = |first, last, bytes| Stretch { first, last, bytes };
         assert_eq!(stretches(&part, &runs, 0), [stretch(5, 14, 9_000), stretch(40, 139, 9_000)]);

@@ -11,14 +11,14 @@ use super::spares::retry_without_spares;
 use crate::batch::BatchKey;
 use crate::disk::{self, DiskFile, is_no_space, read_sound};
 use crate::log::frame::{self, Salt};
+use crate::spool::format::runs::{Part, Runs, ScannedRuns};
 use crate::spool::format::scan::{FoundBlock, Frames, Item};
 use crate::spool::format::segment::{
     BLOCK_HEADER, Block, SEGMENT_HEADER, encode_header, seen_name, segment_name,
 };
-use crate::spool::index::{Part, Runs, SegmentState};
+use crate::spool::index::SegmentState;
 use crate::spool::ledger::FrameCounts;
 use crate::spool::manifest::note::Note;
-use crate::spool::reading::reader::ScannedRuns;
 use crate::spool::shared::{Shared, lock};
 use crate::spool::writing::housekeeper::write_zeros;
 use crate::spool::writing::writer::OpenSegment;

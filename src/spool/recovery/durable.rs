@@ -13,12 +13,13 @@ use super::{OpenError, failed};
 use crate::disk::Disk;
 use crate::log::Range;
 use crate::metrics::Metrics;
+use crate::spool::capped_disk::CappedDisk;
 use crate::spool::format::ident::Ident;
 use crate::spool::manifest::Manifest;
 use crate::spool::manifest::note::Note;
 use crate::spool::manifest::state::State;
-use crate::spool::shared::{Shared, SpoolOptions};
-use crate::spool::writing::capped_disk::CappedDisk;
+use crate::spool::options::SpoolOptions;
+use crate::spool::shared::Shared;
 use crate::spool::writing::housekeeper::keep_as_spare;
 use crate::time::{Clock, UnixMillis};
 

@@ -9,13 +9,12 @@ use crate::disk::{Disk, DiskFile, is_no_space, read_sound};
 use crate::log::frame::{Frame, Salt};
 use crate::planted::{PlantedBug, planted};
 use crate::spool::format::ident::Ident;
+use crate::spool::format::runs::{Part, Runs, ScannedRuns};
 use crate::spool::format::scan::{FoundBlock, scan_noting};
 use crate::spool::format::segment::{HeaderCheck, SEGMENT_HEADER, check_header, index_name, number_in};
 use crate::spool::format::segment_index::read_directory;
-use crate::spool::index::{Part, Runs};
 use crate::spool::ledger::FrameCounts;
 use crate::spool::manifest::state::State;
-use crate::spool::reading::reader::ScannedRuns;
 use crate::spool::writing::housekeeper::write_zeros;
 use crate::time::UnixMillis;
 
@@ -168,7 +167,7 @@ fn find_segment(
 pub(super) fn cut_torn_write(disk: &dyn Disk, last: Option<&mut Found>, synced: u64) -> io::Result<u64> {
     let Some(last) = last.filter(|last| !last.indexed && !last.unreadable) else { return Ok(0) };
     if planted(PlantedBug::MidLogCutAsTornTail) {
-        let follows = |pair: &[FoundBlock]| pair[1].offset == pair[0].end();
+        let follows = |pair: &[FoundBlock]| matches!(pair, [block, next] if next.offset == block.end());
         let gap = last.blocks.windows(2).position(|pair| !follows(pair)).map(|at| at + 1);
         let bad = last.blocks.iter().position(|block| !block.lost.is_empty());
         last.blocks.truncate(gap.into_iter().chain(bad).min().unwrap_or(usize::MAX));

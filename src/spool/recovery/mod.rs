@@ -29,10 +29,11 @@ use crate::disk::Disk;
 use crate::log::Range;
 use crate::metrics::Metrics;
 use crate::random::Random;
+use crate::spool::capped_disk::CappedDisk;
 use crate::spool::format::ident::{Ident, IdentError};
 use crate::spool::manifest::ManifestError;
-use crate::spool::shared::{Shared, SpoolOptions};
-use crate::spool::writing::capped_disk::CappedDisk;
+use crate::spool::options::SpoolOptions;
+use crate::spool::shared::Shared;
 use crate::spool::writing::housekeeper::Housekeeper;
 use crate::spool::writing::writer::Writer;
 use crate::time::Clock;
@@ -148,7 +149,7 @@ pub(super) fn open(
     let losses = Losses::find(&*capped, &mut notes, &segments, stop)?;
     quarantine_unclaimed(&*capped, &notes.state, notes.damaged)
         .map_err(failed("move parked files to quarantine"))?;
-    let mut recovered = Recovered {
+    let recovered = Recovered {
         segments: segments.used.len(),
         unreadable: segments.unreadable,
         torn_bytes: segments.torn_bytes,
@@ -159,6 +160,5 @@ pub(super) fn open(
     let context = OpenContext { capped, ident, options, clock, metrics };
     let durable = Durable::make(context, notes, &segments, &losses)?;
     let frames_missing = losses.any_missing || segments.unreadable.is_some();
-    let running = restore(durable, segments.used, frames_missing, &mut recovered)?;
-    Ok(Opened { shared: running.shared, writer: running.writer, housekeeper: running.housekeeper, recovered })
+    restore(durable, segments.used, frames_missing, recovered)
 }

@@ -10,14 +10,15 @@ use super::durable::Durable;
 use super::found::Found;
 use super::leftovers::clean_up_parked;
 use super::spares::usable_spares;
-use super::{OpenError, Recovered, failed};
+use super::{OpenError, Opened, Recovered, failed};
 use crate::batch::BatchKey;
 use crate::disk::is_no_handle;
 use crate::log::{Go, Hour, Read, Row};
+use crate::spool::format::runs::Part;
 use crate::spool::format::scan::scan;
 use crate::spool::format::seen_file;
 use crate::spool::format::segment::seen_name;
-use crate::spool::index::{Batch, Part, SegmentState};
+use crate::spool::index::{Batch, SegmentState};
 use crate::spool::ledger::Health;
 use crate::spool::reading::reader;
 use crate::spool::shared::{Shared, lock};
@@ -29,20 +30,14 @@ use crate::time::UnixMillis;
 /// How far the clock may be behind the newest frame without a warning.
 const CLOCK_BEHIND_MS: i64 = 86_400_000;
 
-/// The parts of a running spool.
-pub(super) struct Running {
-    pub(super) shared: Arc<Shared>,
-    pub(super) writer: Writer,
-    pub(super) housekeeper: Housekeeper,
-}
-
-/// Restores the state that is kept in memory. `frames_missing` states whether frames are known to be missing.
+/// Restores the state that is kept in memory, and completes `recovered` with what it counts. `frames_missing`
+/// states whether frames are known to be missing.
 pub(super) fn restore(
     durable: Durable,
     mut found: Vec<Found>,
     frames_missing: bool,
-    recovered: &mut Recovered,
-) -> Result<Running, OpenError> {
+    mut recovered: Recovered,
+) -> Result<Opened, OpenError> {
     let Durable { shared, next_position, newest } = durable;
     let seen_files = restore_seen_files(&shared).map_err(failed("read fingerprints"))?;
     let mut seen = Seen::new(shared.options.dedupe_max, shared.options.dedupe_window);
@@ -70,7 +65,7 @@ pub(super) fn restore(
     }
     let writer = Writer::new(Arc::clone(&shared), open, seen, next_position);
     housekeeper.pass().map_err(|_| OpenError::Stopped)?;
-    Ok(Running { shared, writer, housekeeper })
+    Ok(Opened { shared, writer, housekeeper, recovered })
 }
 
 fn restore_seen_files(shared: &Shared) -> io::Result<BTreeMap<u64, Vec<(u128, u32)>>> {

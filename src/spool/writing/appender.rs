@@ -2,12 +2,13 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::boxed_future::BoxFuture;
+use crate::lock::wait_while;
 use crate::log::{Append, AppendError, Appended, DESTINATION_FULL, RequestFrames, SPOOL_FULL, frame};
 use crate::metrics::RefusedLabel;
 use crate::planted::{PlantedBug, PlantedPanic, panic_if_planted, planted};
@@ -208,8 +209,7 @@ impl Appender {
 
     fn next_group(&self) -> Option<Vec<Waiting>> {
         let idle = |queue: &mut Queue| queue.waiting.is_empty() && !queue.closed;
-        let queue = self.line.arrived.wait_while(lock(&self.line.queue), idle);
-        take_group(&mut queue.unwrap_or_else(PoisonError::into_inner))
+        take_group(&mut wait_while(&self.line.arrived, lock(&self.line.queue), idle))
     }
 
     /// Commits one group and answers it. Returns whether the spool still runs.

@@ -11,14 +11,13 @@ use crate::batch::BatchKey;
 use crate::disk::{self, Disk, DiskFile};
 use crate::log::{FULL_PERCENT, Hour, Range, Stopped};
 use crate::planted::{PlantedBug, PlantedPanic, panic_if_planted, planted};
-use crate::spool::format::seen_file::Fingerprints;
+use crate::spool::format::runs::{Part, Run, Runs};
+use crate::spool::format::seen_file::{self, Fingerprints};
 use crate::spool::format::segment::{encode_header, index_name, seen_name, segment_name, spare_name};
 use crate::spool::format::segment_index;
-use crate::spool::index::{Part, Run, Runs};
 use crate::spool::ledger::ROWS_MAX;
 use crate::spool::manifest::note::Note;
 use crate::spool::shared::{PanicGuard, Prepared, Shared, lock};
-use crate::spool::writing::seen;
 use crate::time::UnixMillis;
 
 /// Maximum number of released segments kept as spares, if the cap leaves space for them; others are removed.
@@ -211,9 +210,7 @@ impl Housekeeper {
             Ok((file, len)) => self.note_prepared(Prepared { number, file, len }),
             Err(error) if disk::is_no_space(&error) || disk::is_no_handle(&error) => {
                 if disk::is_no_space(&error) {
-                    if !self.shared.disk_full.swap(true, Ordering::AcqRel) {
-                        self.shared.changed();
-                    }
+                    self.shared.disk_full.store(true, Ordering::Release);
                     if let Some(line) = self.shared.happened("no segment") {
                         tracing::warn!(
                             %error,
@@ -385,7 +382,7 @@ impl Housekeeper {
 
     /// Removes fingerprint files that the window no longer covers.
     fn expire_seen(&mut self) -> Result<(), Stopped> {
-        let now = u64::from(seen::seconds(self.shared.clock.wall()));
+        let now = u64::from(seen_file::seconds(self.shared.clock.wall()));
         let window = self.shared.options.dedupe_window.as_secs();
         let mut newer: u64 = self.seen_files.iter().map(|(_, _, count)| count).sum();
         while let Some((number, newest, count)) = self.seen_files.first().copied() {

@@ -9,10 +9,9 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::spool::format::seen_file::seconds;
 use crate::time::UnixMillis;
 
-/// Maximum number of fingerprints. With the table they take 56 MiB.
-pub const SEEN_MAX: usize = 2 * 1_024 * 1_024;
 /// Table slots per ring entry, in halves of a slot: three halves are 1.5 slots.
 const HALF_SLOTS: usize = 3;
 /// Bits of a slot for the number of its ring entry; the tag is above them.
@@ -22,8 +21,7 @@ const ENTRY_BITS: u32 = 32;
 #[derive(Debug)]
 pub(crate) struct Seen {
     window: Duration,
-    low: Vec<u64>,
-    high: Vec<u64>,
+    ring: Vec<u128>,
     /// When they were stored, oldest first: a second, and the number of consecutive entries of that second.
     stored: VecDeque<(u32, u32)>,
     /// 0 if the slot is free; otherwise a tag, which gives its home slot, and the number of a ring entry plus
@@ -39,8 +37,7 @@ impl Seen {
         let capacity = capacity.min(1 << 30);
         Self {
             window,
-            low: vec![0; capacity],
-            high: vec![0; capacity],
+            ring: vec![0; capacity],
             stored: VecDeque::new(),
             // At least one free slot, so that every probe ends.
             slots: vec![0; if capacity == 0 { 0 } else { capacity * HALF_SLOTS / 2 + 1 }],
@@ -59,15 +56,15 @@ impl Seen {
     /// nothing and is only for speed: these reads wait for memory in parallel, those of [`Seen::insert`] one
     /// after the other.
     pub(crate) fn prefetch(&self, fingerprints: impl Iterator<Item = u128>) {
-        if self.low.is_empty() {
+        if self.ring.is_empty() {
             return;
         }
-        let full = self.len == self.low.len();
+        let full = self.len == self.ring.len();
         let (mut touched, mut leaving) = (0, self.oldest);
         for fingerprint in fingerprints {
-            touched ^= self.slots[self.home(tag(halves(fingerprint).0))];
+            touched ^= self.slot(self.home(tag(fingerprint)));
             if full {
-                touched ^= self.slots[self.home(tag(self.low[leaving]))];
+                touched ^= self.slot(self.home(tag(self.entry(leaving))));
                 leaving = self.next_entry(leaving);
             }
         }
@@ -77,30 +74,30 @@ impl Seen {
     /// Adds a fingerprint stored at `now`. Returns whether it is new; `false` means a repeat within the
     /// window. 0 is always new.
     pub(crate) fn insert(&mut self, fingerprint: u128, now: UnixMillis) -> bool {
-        if fingerprint == 0 || self.low.is_empty() {
+        if fingerprint == 0 || self.ring.is_empty() {
             return true;
         }
-        let (low, high) = halves(fingerprint);
         self.expire(now);
-        if self.find(low, high).is_some() {
+        if self.find(fingerprint).is_some() {
             return false;
         }
-        if self.len == self.low.len() {
+        if self.len == self.ring.len() {
             self.evict();
         }
-        let at = (self.oldest + self.len) % self.low.len();
-        self.low[at] = low;
-        self.high[at] = high;
+        let at = (self.oldest + self.len) % self.ring.len();
+        if let Some(entry) = self.ring.get_mut(at) {
+            *entry = fingerprint;
+        }
         self.len += 1;
         match self.stored.back_mut() {
             Some((second, count)) if *second == seconds(now) => *count += 1,
             _ => self.stored.push_back((seconds(now), 1)),
         }
-        let mut slot = self.home(tag(low));
-        while self.slots[slot] != 0 {
+        let mut slot = self.home(tag(fingerprint));
+        while self.slot(slot) != 0 {
             slot = self.after(slot);
         }
-        self.slots[slot] = (tag(low) << ENTRY_BITS) | (at as u64 + 1);
+        self.set_slot(slot, (tag(fingerprint) << ENTRY_BITS) | (at as u64 + 1));
         true
     }
 
@@ -112,35 +109,51 @@ impl Seen {
     }
 
     fn evict(&mut self) {
-        self.unlink(self.oldest);
+        self.unlink(self.entry(self.oldest));
         self.oldest = self.next_entry(self.oldest);
         self.len -= 1;
         one_less(self.stored.front_mut()).then(|| self.stored.pop_front());
     }
 
-    fn find(&self, low: u64, high: u64) -> Option<usize> {
-        let mut slot = self.home(tag(low));
+    fn find(&self, fingerprint: u128) -> Option<usize> {
+        let mut slot = self.home(tag(fingerprint));
         loop {
-            let (known, at) = taken(self.slots[slot])?;
-            if known == tag(low) && self.low[at] == low && self.high[at] == high {
+            let (known, at) = taken(self.slot(slot))?;
+            if known == tag(fingerprint) && self.entry(at) == fingerprint {
                 return Some(slot);
             }
             slot = self.after(slot);
         }
     }
 
-    /// Removes a ring entry from the table, and closes the gap so that no probe ends early.
-    fn unlink(&mut self, at: usize) {
-        let Some(mut gap) = self.find(self.low[at], self.high[at]) else { return };
+    /// Removes a fingerprint from the table, and closes the gap so that no probe ends early.
+    fn unlink(&mut self, fingerprint: u128) {
+        let Some(mut gap) = self.find(fingerprint) else { return };
         let mut slot = self.after(gap);
-        while let Some((tag, _)) = taken(self.slots[slot]) {
+        while let Some((tag, _)) = taken(self.slot(slot)) {
             if self.steps(self.home(tag), slot) >= self.steps(gap, slot) {
-                self.slots[gap] = self.slots[slot];
+                self.set_slot(gap, self.slot(slot));
                 gap = slot;
             }
             slot = self.after(slot);
         }
-        self.slots[gap] = 0;
+        self.set_slot(gap, 0);
+    }
+
+    /// A slot of the table. Beyond the table there are only free ones, so that every probe ends.
+    fn slot(&self, at: usize) -> u64 {
+        self.slots.get(at).copied().unwrap_or(0)
+    }
+
+    fn set_slot(&mut self, at: usize, to: u64) {
+        if let Some(slot) = self.slots.get_mut(at) {
+            *slot = to;
+        }
+    }
+
+    /// An entry of the ring; 0, which is no fingerprint, beyond it.
+    fn entry(&self, at: usize) -> u128 {
+        self.ring.get(at).copied().unwrap_or(0)
     }
 
     fn home(&self, tag: u64) -> usize {
@@ -152,7 +165,7 @@ impl Seen {
     }
 
     fn next_entry(&self, at: usize) -> usize {
-        if at + 1 == self.low.len() { 0 } else { at + 1 }
+        if at + 1 == self.ring.len() { 0 } else { at + 1 }
     }
 
     /// The number of probe steps from one slot to another.
@@ -176,18 +189,9 @@ fn taken(slot: u64) -> Option<(u64, usize)> {
 }
 
 /// The tag of a fingerprint: 32 bits of it.
-fn tag(low: u64) -> u64 {
-    low & u64::from(u32::MAX)
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "the two halves are wanted")]
-fn halves(fingerprint: u128) -> (u64, u64) {
-    (fingerprint as u64, (fingerprint >> 64) as u64)
-}
-
-/// Whole seconds since 1970, up to the year 2106.
-pub(crate) fn seconds(at: UnixMillis) -> u32 {
-    u32::try_from(at.0.div_euclid(1_000).max(0)).unwrap_or(u32::MAX)
+#[expect(clippy::cast_possible_truncation, reason = "the lowest bits")]
+fn tag(fingerprint: u128) -> u64 {
+    fingerprint as u64 & u64::from(u32::MAX)
 }
 
 #[cfg(test)]

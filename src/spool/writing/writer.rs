@@ -15,9 +15,10 @@ use crate::log::{Hour, RequestFrames, Row};
 use crate::object::Stream;
 use crate::planted::{PlantedBug, planted};
 use crate::sources::SourceId;
+use crate::spool::format::runs::Run;
 use crate::spool::format::seen_file::Fingerprints;
 use crate::spool::format::segment::{BLOCK_HEADER, Block, SEGMENT_HEADER};
-use crate::spool::index::{Added, Run};
+use crate::spool::index::Added;
 use crate::spool::shared::{Shared, lock};
 use crate::spool::writing::seen::Seen;
 use crate::time::UnixMillis;
@@ -176,7 +177,6 @@ impl Writer {
             }
         }
         drop(index);
-        self.shared.changed();
         Ok(plan.outcomes)
     }
 

@@ -28,7 +28,7 @@ async fn through(steps: Vec<Step>, prepare: impl FnOnce(&FakeStore)) -> (u64, u6
     assert_eq!(store.keys().len(), 1);
     let (_, object) = objects(&store, "bucket", "").remove(0);
     assert_eq!(lines_of(&object), lines(0, 50));
-    eventually("its frames are let go", || node.log().batches_in_use() == 0).await;
+    eventually("its frames are let go", || node.log().usage().batches == 0).await;
     node.halt().await;
     (store.puts(), store.heads())
 }

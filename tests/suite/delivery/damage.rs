@@ -105,7 +105,7 @@ async fn a_batch_of_which_nothing_can_be_read_is_named_and_pins_nothing() {
     node.flush().await;
     assert_eq!(store.keys().len(), 1);
     assert_eq!(stored(&store, "bucket", "ios"), noisy_lines(900, 600, 1_000));
-    eventually("the frames are let go", || node.log().batches_in_use() == 0).await;
+    eventually("the frames are let go", || node.log().usage().batches == 0).await;
     let quarantine = dir.path().join("quarantine");
     eventually("the bytes are kept", || std::fs::read_dir(&quarantine).unwrap().count() > 0).await;
     node.append("web", &lines(3, 3)).await;

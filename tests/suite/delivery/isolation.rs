@@ -59,7 +59,7 @@ async fn every_source_of_many_gets_its_own_objects() {
     for n in 0..20 {
         assert_eq!(stored(&store, &format!("bucket-{}", n % 3), &format!("s{n}")), lines(n * 1_000, 50));
     }
-    eventually("the frames are let go", || node.log().batches_in_use() == 0).await;
+    eventually("the frames are let go", || node.log().usage().batches == 0).await;
     node.halt().await;
 }
 

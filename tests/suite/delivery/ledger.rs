@@ -8,7 +8,7 @@ use forebay::alarms::AlarmKind;
 use forebay::call::{LineSink as _, RejectReason};
 use forebay::disk::Disk;
 use forebay::disk::real_disk::RealDisk;
-use forebay::log::{AppendError, Hour, Log, RequestFrames, Row};
+use forebay::log::{AppendError, Hour, Log, RequestFrames, Row, Rows};
 use forebay::metrics::Metrics;
 use forebay::object::Stream;
 use forebay::random::Random;
@@ -196,7 +196,7 @@ async fn each_hour_has_what_was_received_in_it_also_when_one_object_holds_severa
     node.append("web", &lines(5, 2)).await;
     node.reject("web", "{}").await;
     let hours = |node: &Node| -> Vec<(Hour, Row)> {
-        let report = node.log().ledger(Some(&source("web")));
+        let report = node.log().ledger(Rows::Of(&source("web")));
         assert_eq!(report.differences, []);
         report.sources[0].hours.clone()
     };
@@ -211,13 +211,13 @@ async fn each_hour_has_what_was_received_in_it_also_when_one_object_holds_severa
         (second, Row { delivered: 2, rejected_delivered: 1, ..stored(3, 2, 1) }),
     ];
     assert_eq!(hours(&node), delivered);
-    assert_eq!(node.log().ledger(Some(&source("other"))).sources, []);
+    assert_eq!(node.log().ledger(Rows::Of(&source("other"))).sources, []);
     node.halt().await;
     clock.pass(60 * HOUR);
     let node = Node::open(dir.path(), &store, &clock);
     assert_eq!(hours(&node), [], "what is settled and long past is one row");
     let all = Row { delivered: 7, rejected_delivered: 1, ..stored(8, 7, 1) };
-    assert_eq!(node.log().ledger(None).sources[0].earlier, all);
+    assert_eq!(node.log().ledger(Rows::All).sources[0].earlier, all);
     node.halt().await;
 }
 
@@ -245,7 +245,7 @@ async fn frames_that_rot_are_lost_and_no_difference() {
     damage(&crashed, ".seg", "{\"n\":7,\"x");
     let node = Node::open(&crashed, &FakeStore::new(), &clock);
     assert_eq!(total(&*node.log()), Row { received: 20, stored: 20, ..Row::default() });
-    assert_eq!(node.log().ledger(None).lost_positions, 1);
+    assert_eq!(node.log().ledger(Rows::All).lost_positions, 1);
     node.halt().await;
     // A start tallies what it finds: of a frame that is lost after that the ledger knows.
     damage(&crashed, ".seg", "{\"n\":8,\"x");

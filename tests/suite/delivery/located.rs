@@ -115,7 +115,7 @@ async fn a_parked_position_is_told_with_every_object_that_spans_it() {
     eventually("the seals", || node.pending().len() == 2).await;
     clock.pass(Duration::from_secs(2));
     eventually("parked", || node.pending().iter().all(|pending| pending.parked.is_some())).await;
-    eventually("their frames are let go", || node.log().batches_in_use() == 0).await;
+    eventually("their frames are let go", || node.log().usage().batches == 0).await;
     let said = located(&node, "web", 1, 4);
     let [first, both, last] = &said[..] else { panic!("{said:?}") };
     assert!(first.starts_with("1-1 parked ") && !first.contains(" or "), "{said:?}");

@@ -39,7 +39,7 @@ async fn what_is_parked_survives_a_restart_and_its_source_goes_on_beside_it() {
         assert!(!is_parked(&node, round), "ten minutes are not over");
         clock.pass(Duration::from_secs(1));
         eventually("parked", || is_parked(&node, round)).await;
-        eventually("its frames are let go", || node.log().batches_in_use() == 0).await;
+        eventually("its frames are let go", || node.log().usage().batches == 0).await;
     }
     let parked = node.log().usage().parked;
     assert!(parked > 0 && node.log().usage().used >= parked);
@@ -139,7 +139,7 @@ async fn a_put_that_hangs_is_parked_while_it_hangs() {
     }
     node.delivery.flush(None, Duration::ZERO).await;
     eventually("parked", || is_parked(&node, 100)).await;
-    eventually("the frames are let go", || node.log().batches_in_use() == 0).await;
+    eventually("the frames are let go", || node.log().usage().batches == 0).await;
     gate.open();
     node.flush().await;
     for n in 0..100 {

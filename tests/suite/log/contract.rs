@@ -1,12 +1,13 @@
 //! The contract of a log, case by case. Each case gets an empty log.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use forebay::batch::BatchKey;
 use forebay::call::{LineSink as _, RejectReason};
 use forebay::log::{
     Amend, AppendError, Appended, DayStage, Encoded, FirstOpen, Go, Log, Parked, Range, Read, RequestFrames,
-    Seal, Standing, parked_name,
+    Rows, Seal, Standing, parked_name,
 };
 use forebay::object::{
     AppliedEncryption, BucketString, Destination, Encryption, ObjectKey, ObjectName, Stream,
@@ -36,6 +37,14 @@ pub(super) async fn log<H: Held>(empty: impl Fn() -> H) {
     a_request_that_never_fits_is_refused_whole(empty()).await;
     the_ledger_balances_at_each_step(empty()).await;
     a_position_can_be_located_until_it_is_delivered(empty()).await;
+    bytes_of_a_batch_lead_to_positions(empty()).await;
+    a_recount_holds_until_frames_are_added(empty()).await;
+    lost_positions_are_recorded_once(empty()).await;
+    a_batch_that_is_given_up_holds_nothing(empty()).await;
+    what_waits_takes_space_until_it_is_stored(empty()).await;
+    the_oldest_frames_are_held_by_open_batches(empty()).await;
+    a_file_without_space_stops_nothing(empty()).await;
+    a_step_of_the_clock_is_recorded_while_the_log_runs(empty()).await;
 }
 
 fn source(name: &str) -> SourceId {
@@ -216,7 +225,7 @@ async fn a_seal_and_its_frames_survive_a_crash(held: impl Held) {
     let log = held.log();
     let pending = log.pending_seal(sealed.number).unwrap();
     assert_eq!(pending.seal, sealed, "number, range, destination and key stay what they were");
-    assert_eq!(log.pending_numbers(), [sealed.number]);
+    assert_eq!((log.pending_numbers(), log.pending_seals()), (vec![sealed.number], vec![pending]));
     assert!(log.has_unparked_seal(&key("web")));
     let range = read(&*log, &key("web"), sealed.first - 1, sealed.last);
     assert_eq!(range.len(), 5, "the object can be made again");
@@ -227,12 +236,9 @@ async fn a_seal_and_its_frames_survive_a_crash(held: impl Held) {
 async fn a_commit_releases_frames_for_good(held: impl Held) {
     append(&held, "web", &numbered(0..8)).await;
     held.log().set_destinations(vec![(source("web"), to("bucket"))]).unwrap();
-    let mut changes = held.log().changes();
-    changes.mark_unchanged();
     let sealed = seal(&*held.log(), &key("web"), 8);
     assert_eq!(held.log().undelivered()[&source("web")].0, 8, "what is sealed is not delivered");
     held.log().commit(&sealed, Some(AppliedEncryption::default())).unwrap();
-    assert!(changes.has_changed().unwrap());
     {
         let held = held.crashed().restarted();
         let log = held.log();
@@ -311,6 +317,8 @@ async fn frames_keep_the_destination_that_was_recorded_for_their_positions(held:
     assert_eq!((place, until), (to("old"), Some(after)));
     assert_eq!(log.destination(&web, after), Some((to("new"), None)));
     assert_eq!(log.current_destination(&web), Some(to("new")));
+    assert_eq!(log.current_destination(&source("ios")), None);
+    assert_eq!(log.current_destinations(), [(web.clone(), to("new"))]);
     assert_eq!(log.moved_sources().into_iter().collect::<Vec<_>>(), [web]);
 }
 
@@ -347,12 +355,13 @@ async fn a_day_is_closable_once_all_of_it_is_stored_and_closed_once(held: impl H
     assert!(log.closable(&mut |_, _| false).is_empty(), "only what is wanted");
     let closable = log.closable(&mut |_, _| true);
     assert_eq!(closable.len(), 1);
+    assert_eq!(log.day_destinations(), [(source("web"), to("bucket"))]);
     let calls = &closable[0].marker.streams[&Stream::Calls];
     assert_eq!((calls.objects, calls.calls, calls.last_position), (1, 4, sealed.last));
     log.closed(&closable[0].place).unwrap();
     let log = held.crashed().log();
     assert_eq!(stage(&*log), None);
-    assert!(log.closable(&mut |_, _| true).is_empty());
+    assert!(log.closable(&mut |_, _| true).is_empty() && log.day_destinations().is_empty());
 }
 
 async fn a_refused_source_is_refused_alone(held: impl Held) {
@@ -387,7 +396,7 @@ async fn the_ledger_balances_at_each_step(held: impl Held) {
     held.log().commit(&sealed, None).unwrap();
     let held = held.crashed();
     balanced(&*held.log());
-    let report = held.log().ledger(Some(&source("web")));
+    let report = held.log().ledger(Rows::Of(&source("web")));
     let total = report.sources[0].total;
     assert_eq!((total.received, total.stored, total.repeated, total.delivered), (10, 8, 2, 5));
     assert_eq!(total.pending(Stream::Calls), Some(3));
@@ -417,4 +426,129 @@ async fn a_position_can_be_located_until_it_is_delivered(held: impl Held) {
     assert!(matches!(pending, Standing::Sealed(seals) if seals[0].seal.number == sealed.number));
     held.log().commit(&sealed, None).unwrap();
     assert!(matches!(standing(&held.log()), Standing::NotHere));
+}
+
+async fn bytes_of_a_batch_lead_to_positions(held: impl Held) {
+    append(&held, "web", &numbered(0..60)).await;
+    let log = held.log();
+    let open = log.open_batch(&key("web")).unwrap();
+    let found = log.positions_at(&open, &[0, open.bytes / 2, open.bytes - 1, open.bytes]).unwrap();
+    assert_eq!((found.len(), found[0], found[2]), (3, open.first, open.last), "no line begins after the end");
+    assert!(found.is_sorted() && open.first < found[1] && found[1] < open.last, "{found:?}");
+    let end = log.end_of_oldest(&key("web"), 0).unwrap();
+    assert!((open.first..=open.last).contains(&end));
+    assert_eq!(log.end_of_oldest(&key("web"), open.last), None);
+    assert_eq!(log.end_of_oldest(&key("nobody"), 0), None);
+}
+
+async fn a_recount_holds_until_frames_are_added(held: impl Held) {
+    append(&held, "web", &numbered(0..3)).await;
+    let log = held.log();
+    let open = log.open_batch(&key("web")).unwrap();
+    let bytes = || log.open_batch(&key("web")).unwrap().bytes;
+    assert_eq!(open.bytes, texts(&*log, &key("web")).iter().map(|text| text.len() as u64 + 1).sum::<u64>());
+    log.recount(&open, 1_000);
+    assert_eq!(bytes(), 1_000);
+    append(&held, "web", &["{}".to_owned()]).await;
+    assert_eq!(bytes(), 1_003);
+    log.recount(&open, 5);
+    assert_eq!(bytes(), 1_003, "it knows nothing of the new frame");
+}
+
+async fn lost_positions_are_recorded_once(held: impl Held) {
+    append(&held, "web", &numbered(0..3)).await;
+    held.log().set_destinations(vec![(source("web"), to("bucket"))]).unwrap();
+    let sealed = seal(&*held.log(), &key("web"), 3);
+    let all = Range { first: sealed.first, last: sealed.last };
+    let one = Range { first: sealed.first, last: sealed.first };
+    assert_eq!(held.log().lost_of(&sealed), [all], "nothing else accounts for them");
+    held.log().note_lost(&[one]).unwrap();
+    held.log().note_lost(&[one]).unwrap();
+    assert_eq!(held.log().lost_of(&sealed), [all], "one of three is not all of them");
+    let held = held.crashed();
+    let positions = |log: &dyn Log| log.ledger(Rows::None).lost_positions;
+    assert_eq!(positions(&*held.log()), 1);
+    held.log().note_lost(&[Range { first: sealed.first + 1, last: sealed.last }]).unwrap();
+    assert_eq!(positions(&*held.log()), sealed.last - sealed.first + 1);
+    let lost = held.log().lost_of(&sealed);
+    let count = lost.iter().map(|range| range.last - range.first + 1).sum::<u64>();
+    assert_eq!((lost[0].first, count), (sealed.first, sealed.frames), "{lost:?}");
+}
+
+async fn a_batch_that_is_given_up_holds_nothing(held: impl Held) {
+    append(&held, "web", &numbered(0..3)).await;
+    append(&held, "ios", &numbered(0..2)).await;
+    let log = held.log();
+    let open = log.open_batch(&key("web")).unwrap();
+    log.give_up(&open, &[Range { first: open.first, last: open.last }]).unwrap();
+    assert!(log.open_batch(&key("web")).is_none());
+    assert_eq!((log.sources(), log.usage().batches), (vec![source("ios")], 1));
+    let total = log.ledger(Rows::Of(&source("web"))).sources[0].total;
+    assert_eq!((total.stored, total.lost, total.pending(Stream::Calls)), (3, 3, Some(0)));
+    balanced(&*log);
+}
+
+async fn what_waits_takes_space_until_it_is_stored(held: impl Held) {
+    let log = held.log();
+    log.set_destinations(vec![(source("web"), to("bucket"))]).unwrap();
+    append(&held, "web", &numbered(0..50)).await;
+    let (usage, left) = (log.usage(), log.bytes_left());
+    assert!(!usage.is_full && usage.refused == 0 && usage.batches == 1, "{usage:?}");
+    assert!(usage.used > 0 && usage.used < usage.full_at && usage.full_at <= usage.max, "{usage:?}");
+    assert!(left > 0 && left < usage.max, "{left} {usage:?}");
+    assert!(log.held().is_empty(), "nothing is sealed");
+    let sealed = seal(&*log, &key("web"), 50);
+    let only = |log: &dyn Log| {
+        let held = log.held();
+        assert_eq!(held.len(), 1);
+        assert_eq!((&held[0].0, &held[0].1), (&source("web"), &to("bucket")));
+        held[0].2
+    };
+    assert!(only(&*log).frames >= sealed.bytes);
+    let object = b"an object".repeat(100);
+    let parked = Parked { len: object.len() as u64, crc32: crc32fast::hash(&object) };
+    assert!(log.park(&sealed, &mut object.as_slice(), parked).unwrap());
+    assert!(only(&*log).frames == 0 && only(&*log).parked >= parked.len);
+    assert_eq!(log.usage().parked, parked.len);
+    let space = log.space();
+    assert!(space.parked >= parked.len && space.cap > 0 && space.cap <= log.usage().max, "{space:?}");
+    log.commit(&sealed, None).unwrap();
+    assert!(log.held().is_empty() && log.sources().is_empty());
+    assert_eq!((log.usage().parked, log.usage().batches), (0, 0));
+}
+
+async fn the_oldest_frames_are_held_by_open_batches(held: impl Held) {
+    let log = held.log();
+    log.set_destinations(vec![(source("web"), to("bucket"))]).unwrap();
+    let line = "x".repeat(1_024);
+    for n in 0..10 {
+        let lines: Vec<String> = (0..50).map(|line_number| format!("{n} {line_number} {line}")).collect();
+        append(&held, "web", &lines).await;
+    }
+    append(&held, "ios", &numbered(0..1)).await;
+    assert_eq!(log.pinning(1, true), [key("web")], "no request of the other source is among the oldest");
+    assert_eq!(log.pinning(1, false), [key("web")]);
+    assert!(!log.is_under_pressure() && log.under_pressure().is_empty());
+    let _sealed = seal(&*log, &key("web"), 500);
+    assert!(!log.pinning(u64::MAX, true).contains(&key("web")), "all of it is sealed");
+}
+
+async fn a_file_without_space_stops_nothing(held: impl Held) {
+    let log = held.log();
+    log.disk_is_full();
+    assert_eq!(append(&held, "web", &numbered(0..1)).await.stored, 1);
+    assert!(!log.is_stopped());
+    // What is staged in memory is one count, whoever asks for it.
+    log.staged_in_memory().fetch_add(7, Ordering::AcqRel);
+    assert_eq!(log.staged_in_memory().fetch_sub(7, Ordering::AcqRel), 7);
+}
+
+async fn a_step_of_the_clock_is_recorded_while_the_log_runs(held: impl Held) {
+    let stopped = held.log().stopped();
+    held.log().note_clock(NOW, UnixMillis(NOW.0 - DAY_MS)).unwrap();
+    append(&held, "web", &numbered(0..1)).await;
+    assert!(stopped.borrow().is_none() && !held.log().is_stopped());
+    let held = held.crashed();
+    assert_eq!(texts(&*held.log(), &key("web")), numbered(0..1));
+    assert_eq!(held.log().sources(), [source("web")]);
 }

@@ -56,7 +56,7 @@ pub(super) fn at_rest(world: &mut World, process: &mut Process) -> Result<(), Vi
         world.keep(process)?;
     }
     let log = process.spool.log();
-    let left = (log.open_batches().len(), log.pending_seals().len(), log.batches_in_use());
+    let left = (log.open_batches().len(), log.pending_seals().len(), log.usage().batches);
     if left != (0, 0, 0) {
         return Err(format!("I8: open batches, pending seals, batches in use: {left:?}"));
     }
@@ -66,7 +66,7 @@ pub(super) fn at_rest(world: &mut World, process: &mut Process) -> Result<(), Vi
         return Err(format!("the ledger has frames of {source} pending, but none are: {row:?}"));
     }
     let usage = log.usage();
-    if usage.parked > 0 || usage.segments > 2 || log.is_full() {
+    if usage.parked > 0 || usage.segments > 2 || usage.is_full {
         return Err(format!("I8: the space is not free again: {usage:?}"));
     }
     let files = |dir: &str| world.disk.list(dir).unwrap().into_iter().map(|(name, _)| name);

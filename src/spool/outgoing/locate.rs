@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::io;
 
+use super::SpoolLog;
 use crate::batch::BatchKey;
 use crate::log::frame::FrameKind;
 use crate::log::{Batches, Go, Located, OpenBatch, PendingSeal, Range, Read, Standing};
 use crate::object::Stream;
 use crate::receipt::Receipt;
 use crate::spool::format::segment::BLOCK_BODY_MAX;
-use crate::spool::outgoing::SpoolLog;
 use crate::spool::shared::lock;
 
 /// Maximum number of attempts to read. A segment may be released while it is read; its positions are then no
@@ -107,7 +107,7 @@ impl View {
 }
 
 /// See [`crate::log::Accounts::locate`].
-pub(in crate::spool) fn locate(log: &SpoolLog, receipt: &Receipt) -> io::Result<Vec<Located>> {
+pub(super) fn locate(log: &SpoolLog, receipt: &Receipt) -> io::Result<Vec<Located>> {
     let view = log.view_of(receipt)?;
     let mut located: Vec<(Located, Mark)> = Vec::new();
     for position in receipt.first..=receipt.last {
@@ -185,7 +185,7 @@ impl SpoolLog {
     /// Whether a batch still needs this position's frame.
     fn is_held(&self, key: &BatchKey, position: u64) -> bool {
         let index = lock(&self.shared.index);
-        let spans = |part: &crate::spool::index::Part| (part.first..=part.last).contains(&position);
+        let spans = |part: &crate::spool::format::runs::Part| (part.first..=part.last).contains(&position);
         index.batches.get(key).is_some_and(|batch| batch.parts.iter().any(spans))
     }
 }

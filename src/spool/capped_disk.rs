@@ -8,12 +8,13 @@ use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::disk::real_disk::SUBDIRECTORIES;
 use crate::disk::{Disk, DiskFile};
+use crate::lock::lock;
 use crate::spool::manifest::RESERVE;
-use crate::spool::shared::full_mark;
+use crate::spool::options::full_mark;
 
 /// Prefix of the names of staged objects.
 const STAGING: &str = "staging/";
@@ -22,7 +23,7 @@ const MANIFEST: &str = "MANIFEST";
 
 /// The disk and its cap.
 #[derive(Debug)]
-pub(in crate::spool) struct CappedDisk {
+pub(super) struct CappedDisk {
     inner: Arc<dyn Disk>,
     /// The configured cap, in bytes.
     max: u64,
@@ -87,7 +88,7 @@ impl CappedDisk {
     ///
     /// # Errors
     /// The disk's error.
-    pub(in crate::spool) fn new(disk: Arc<dyn Disk>, max: u64, manifest_bytes: u64) -> io::Result<Self> {
+    pub(super) fn new(disk: Arc<dyn Disk>, max: u64, manifest_bytes: u64) -> io::Result<Self> {
         let total = Arc::new(AtomicU64::new(0));
         let mut files = BTreeMap::new();
         for (name, len) in disk.list("")? {
@@ -105,17 +106,17 @@ impl CappedDisk {
     }
 
     /// Bytes of all files.
-    pub(in crate::spool) fn used(&self) -> u64 {
+    pub(super) fn used(&self) -> u64 {
         self.total.load(Ordering::Acquire)
     }
 
     /// Bytes of staged objects. They are freed without further action.
-    pub(in crate::spool) fn staged(&self) -> u64 {
+    pub(super) fn staged(&self) -> u64 {
         self.of(STAGING)
     }
 
     /// Bytes of the manifest and its reserve.
-    pub(in crate::spool) fn manifests(&self) -> u64 {
+    pub(super) fn manifests(&self) -> u64 {
         self.of(MANIFEST).saturating_add(self.of(RESERVE))
     }
 
@@ -126,23 +127,23 @@ impl CappedDisk {
     }
 
     /// The cap in force, in bytes.
-    pub(in crate::spool) fn cap(&self) -> u64 {
+    pub(super) fn cap(&self) -> u64 {
         self.cap.load(Ordering::Acquire)
     }
 
     /// The configured cap, in bytes.
-    pub(in crate::spool) fn max(&self) -> u64 {
+    pub(super) fn max(&self) -> u64 {
         self.max
     }
 
     /// Whether the disk can hold less than is configured.
-    pub(in crate::spool) fn is_smaller_than_configured(&self) -> bool {
+    pub(super) fn is_smaller_than_configured(&self) -> bool {
         self.cap() < self.max
     }
 
     /// Sets the cap by the space left on the disk, which other programs may take or free. Returns how many
     /// bytes the spool may still take.
-    pub(in crate::spool) fn measure(&self) -> u64 {
+    pub(super) fn measure(&self) -> u64 {
         let free = self.inner.free_bytes().unwrap_or(u64::MAX);
         let used = self.used();
         let cap = self.max.min(used.saturating_add(free));
@@ -151,7 +152,7 @@ impl CappedDisk {
     }
 
     fn files(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Length>>> {
-        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.files)
     }
 
     /// The limits on a file's length. They do not depend on the cap in force, because only the disk itself
