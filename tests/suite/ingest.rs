@@ -1,0 +1,169 @@
+//! Intake without HTTP, on a real spool: bytes in, a durable acknowledgement out. What the collector, importers
+//! and tests can rely on alike.
+
+use std::sync::Arc;
+
+use forebay::batch::BatchKey;
+use forebay::call::{CallKind, Shape};
+use forebay::ingest::{Ack, Arrival, Ingest, IngestDeps, IngestError, IngestSettings};
+use forebay::log::frame::Origin;
+use forebay::log::{Go, Read};
+use forebay::metrics::Metrics;
+use forebay::object::Stream;
+use forebay::runtime::{SystemClock, SystemRandom};
+use forebay::sources::SourceId;
+use forebay::spool::{Spool, SpoolOptions};
+use forebay::time::Clock;
+use tempfile::TempDir;
+
+use crate::support::crash::copy;
+
+const FOUR: &str = r#"{"batch":[
+    {"type":"track","event":"a","userId":"u","messageId":"1"},
+    {"type":"page","userId":"u","messageId":"2"},
+    {"type":"track","event":"a","userId":"u","messageId":"1"},
+    {"type":"dance","userId":"u","messageId":"3"}]}"#;
+const ROWS: Origin = Origin { file: 7, first_row: 10, last_row: 13 };
+
+struct Intake {
+    ingest: Arc<Ingest>,
+    spool: Spool,
+    dir: TempDir,
+}
+
+/// A stored line: its stream, its text, and its origin.
+type Line = (Stream, String, Option<Origin>);
+
+fn intake(settings: IngestSettings) -> Intake {
+    opened(tempfile::tempdir().unwrap(), settings)
+}
+
+fn opened(dir: TempDir, settings: IngestSettings) -> Intake {
+    let (clock, metrics): (Arc<dyn Clock>, _) = (Arc::new(SystemClock::new()), Metrics::new());
+    let random = Arc::new(SystemRandom);
+    let disk = Arc::new(forebay::disk::real_disk::RealDisk::open(dir.path()).unwrap());
+    let options = SpoolOptions { segment_bytes: 64 * 1_024, ..SpoolOptions::default() };
+    let (spool, _) =
+        Spool::open(disk, options, Arc::clone(&clock), &*random, Arc::new(metrics.clone())).unwrap();
+    let deps = IngestDeps {
+        clock,
+        random,
+        metrics,
+        appender: spool.appender(),
+        fingerprinter: spool.fingerprinter(),
+    };
+    Intake { ingest: Arc::new(Ingest::new(deps, settings)), spool, dir }
+}
+
+impl Intake {
+    async fn send(&self, source: &SourceId, body: &str) -> Result<Ack, IngestError> {
+        let arrival = Arrival {
+            source,
+            received_at: self.ingest.received_now(),
+            ip: None,
+            client_side: false,
+            user_agent: None,
+            imported_from: Some(ROWS),
+        };
+        let request = self.ingest.parse(body.as_bytes(), Shape::Envelope).unwrap();
+        let lines = self.ingest.lines(&request, &arrival)?;
+        self.ingest.append(lines).await
+    }
+
+    fn stored(&self, source: &SourceId) -> Vec<Line> {
+        let log = self.spool.log();
+        let is_wanted = |key: &BatchKey| key.source == *source;
+        let mut lines = Vec::new();
+        for batch in log.open_batches().into_iter().filter(|batch| is_wanted(&batch.key)) {
+            let mut visit = |read: Read<'_>| {
+                let Read::Frame(frame) = read else { panic!("a frame is damaged") };
+                let text = String::from_utf8(frame.payload.to_vec()).unwrap();
+                lines.push((batch.key.stream, text, frame.origin));
+                Ok(Go::On)
+            };
+            log.read(&batch.key, 0, u64::MAX, &mut visit).unwrap();
+        }
+        lines
+    }
+}
+
+fn web() -> SourceId {
+    SourceId::new("web").unwrap()
+}
+
+#[tokio::test]
+async fn an_acknowledgement_counts_what_is_in_the_log_and_a_crash_keeps_it() {
+    let intake = intake(IngestSettings { receipts: true, ..IngestSettings::default() });
+    let ack = intake.send(&web(), FOUR).await.unwrap();
+    assert_eq!((ack.calls, ack.rejected, ack.repeats), (3, 1, 1), "one call came twice");
+    let receipt = ack.receipt.unwrap();
+    assert_eq!(receipt.len(), 3, "a repeat has no position: {receipt:?}");
+    // What a kill at this instant leaves.
+    let left = tempfile::tempdir().unwrap();
+    copy(intake.dir.path(), left.path());
+    let after = opened(left, IngestSettings::default());
+    for stored in [intake.stored(&web()), after.stored(&web())] {
+        let of = |stream| stored.iter().filter(move |line| line.0 == stream);
+        assert_eq!(of(Stream::Calls).count(), 2, "{stored:?}");
+        assert_eq!(of(Stream::Rejected).count(), 1, "{stored:?}");
+        assert!(
+            stored.iter().all(|(.., origin)| *origin == Some(ROWS)),
+            "each frame names its rows: {stored:?}"
+        );
+        assert!(stored.iter().any(|(_, line, _)| line.contains(r#""type":"page""#)), "{stored:?}");
+    }
+    let again = after.send(&web(), FOUR).await.unwrap();
+    assert_eq!((again.calls, again.repeats), (3, 3), "what was acknowledged before the crash is known");
+    assert_eq!(again.receipt, None, "receipts are off");
+}
+
+#[tokio::test]
+async fn nothing_to_store_is_acknowledged_without_the_log() {
+    let intake = intake(IngestSettings { receipts: true, ..IngestSettings::default() });
+    assert_eq!(intake.send(&web(), r#"{"batch":[]}"#).await, Ok(Ack::default()));
+    assert_eq!(intake.stored(&web()), []);
+}
+
+/// A caller that is gone changes nothing: its lines are stored, and `finish` waits for them.
+#[tokio::test]
+async fn an_append_whose_caller_is_gone_is_stored_and_waited_for() {
+    let intake = intake(IngestSettings::default());
+    for n in 0..50 {
+        let (ingest, source) = (Arc::clone(&intake.ingest), web());
+        let body = format!(r#"{{"type":"track","event":"e","userId":"u","messageId":"{n}"}}"#);
+        let request = ingest.parse(body.as_bytes(), Shape::Single(CallKind::Track)).unwrap();
+        let arrival = Arrival {
+            source: &source,
+            received_at: ingest.received_now(),
+            ip: None,
+            client_side: false,
+            user_agent: None,
+            imported_from: None,
+        };
+        let lines = ingest.lines(&request, &arrival).unwrap();
+        let mut append = Box::pin(ingest.append(lines));
+        // Polled once, so that the log has it, and dropped.
+        std::future::poll_fn(|context| {
+            let _ = append.as_mut().poll(context);
+            std::task::Poll::Ready(())
+        })
+        .await;
+        drop(append);
+    }
+    intake.ingest.finish().await;
+    assert_eq!(intake.stored(&web()).len(), 50);
+}
+
+/// An importer beside the collector spends the same allowance, because it shares the `Ingest`.
+#[tokio::test]
+async fn all_who_send_for_a_source_share_its_rate() {
+    let intake = intake(IngestSettings { calls_per_second: Some(1), ..IngestSettings::default() });
+    let calls = vec![r#"{"type":"page","userId":"u"}"#; 40].join(",");
+    let forty = format!(r#"{{"batch":[{calls}]}}"#);
+    assert_eq!(intake.send(&web(), &forty).await.unwrap().calls, 40);
+    let refused = intake.send(&web(), FOUR).await;
+    assert!(matches!(refused, Err(IngestError::TooFast { .. })), "{refused:?}");
+    assert_eq!(intake.stored(&web()).len(), 40, "nothing of it is stored");
+    let other = SourceId::new("ios").unwrap();
+    assert_eq!(intake.send(&other, FOUR).await.unwrap().calls, 3);
+}
