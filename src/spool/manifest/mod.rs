@@ -115,6 +115,9 @@ pub struct Manifest {
     /// The number of pending objects in that state.
     first_seals: u64,
     /// The file's length. Notes up to here need no free space.
+    file_len: u64,
+    /// The length that its state needs, and that of the reserve. It is less than `file_len` only if a full
+    /// disk left no other file than one that is much too long.
     len: u64,
     /// The reserve's length; 0 if there is none.
     reserve: u64,
@@ -383,6 +386,11 @@ impl Manifest {
             0
         });
         let first_seals = lock(&state).seals.len() as u64;
+        // Otherwise the reserve would be as long, and two files that are much too long could hold the space
+        // that a short one needs.
+        let wanted = wanted_file_len(end, bytes);
+        let file_len = len;
+        let len = if is_too_long(file_len, wanted) { wanted } else { file_len };
         let mut manifest = Self {
             disk,
             spool_id,
@@ -392,6 +400,7 @@ impl Manifest {
             first_note: end,
             state_stored_once,
             first_seals,
+            file_len,
             len,
             reserve,
             bytes,
@@ -441,6 +450,7 @@ impl Manifest {
         }
         self.end += len;
         self.len = self.len.max(self.end);
+        self.file_len = self.file_len.max(self.end);
         let mut state = self.state();
         state.apply(note);
         Ok(then(&state))
@@ -484,6 +494,7 @@ impl Manifest {
         }
         fill(&*self.file, self.len, len - self.len)?;
         self.len = len;
+        self.file_len = self.file_len.max(len);
         Ok(())
     }
 
@@ -506,10 +517,9 @@ impl Manifest {
     /// longer than its state needs, or the state itself has become small.
     pub(crate) fn is_long(&self, compact_bytes: u64) -> bool {
         let wanted = wanted_file_len(self.first_note, self.bytes);
-        let len = self.len.max(self.end);
         (self.end > compact_bytes && self.end > LONG_TIMES * self.first_note)
-            || len > LONG_TIMES * wanted
-            || (len > self.bytes && self.has_few_seals_left())
+            || is_too_long(self.file_len, wanted)
+            || (self.file_len > self.bytes && self.has_few_seals_left())
     }
 
     /// Whether most of many seals at the beginning of the file are delivered.
@@ -558,7 +568,7 @@ impl Manifest {
     }
 
     fn extend_reserve_to(&mut self, wanted: u64) -> Option<String> {
-        let too_long = self.reserve > LONG_TIMES * wanted;
+        let too_long = is_too_long(self.reserve, wanted);
         if self.reserve >= wanted && !too_long {
             return None;
         }
@@ -669,6 +679,11 @@ fn wanted_file_len(end: u64, bytes: u64) -> u64 {
     bytes.max(ROOM_TIMES.saturating_mul(end))
 }
 
+/// Whether a file of this length is much longer than it should be.
+fn is_too_long(len: u64, wanted: u64) -> bool {
+    len > LONG_TIMES.saturating_mul(wanted)
+}
+
 /// Writes the note of a state twice, and filler after it, into an unused file. This is the reserve if it is
 /// long enough and not much too long, otherwise a new file. On a full disk it is whichever of the two can
 /// hold the state twice, or at least once.
@@ -698,8 +713,7 @@ fn write_state(disk: &dyn Disk, number: u64, note: &[u8], bytes: u64) -> io::Res
     };
     // Too long a reserve is not used: otherwise a manifest that once grew long would pass its length on
     // forever.
-    let fits = wanted..=LONG_TIMES.saturating_mul(wanted);
-    let long_enough = reserve.take_if(|(len, _)| fits.contains(len));
+    let long_enough = reserve.take_if(|(len, _)| *len >= wanted && !is_too_long(*len, wanted));
     if let Some(made) = long_enough.map(|reserve| in_reserve(2, &reserve)) {
         match made {
             // The reserve is not used again: after a failed sync nothing in it can be trusted.

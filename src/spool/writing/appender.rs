@@ -13,7 +13,7 @@ use crate::log::{Append, AppendError, Appended, DESTINATION_FULL, RequestFrames,
 use crate::metrics::RefusedLabel;
 use crate::planted::{PlantedBug, PlantedPanic, panic_if_planted, planted};
 use crate::sources::SourceId;
-use crate::spool::format::segment::BLOCK_BODY_MAX;
+use crate::spool::format::segment::{BLOCK_BODY_MAX, BLOCK_HEADER, SEGMENT_HEADER};
 use crate::spool::shared::{PanicGuard, Shared, lock};
 use crate::spool::writing::writer::{CommitError, Incoming, Outcome, Writer};
 use crate::time::UnixMillis;
@@ -51,6 +51,16 @@ struct Line {
     queue: Mutex<Queue>,
     arrived: Condvar,
     room: Arc<Semaphore>,
+}
+
+impl Line {
+    /// Bytes of frames that are written as one block: it must fit into a new segment. Only tests have segments
+    /// so short that this matters.
+    fn group_bytes_max(&self) -> usize {
+        let headers = SEGMENT_HEADER + BLOCK_HEADER as u64;
+        let in_segment = usize::try_from(self.shared.segment_bytes.saturating_sub(headers));
+        in_segment.map_or(BLOCK_BODY_MAX, |in_segment| in_segment.min(BLOCK_BODY_MAX))
+    }
 }
 
 /// Appends requests. Cheap to clone; every clone feeds the same commit loop.
@@ -194,7 +204,7 @@ impl Appender {
     /// waiting for more. `make_next` makes the next segment and returns whether there is one. Returns whether
     /// the spool still runs; if not, queued requests are refused.
     pub(in crate::spool) fn turn(&self, writer: &mut Writer, make_next: &mut dyn FnMut() -> bool) -> bool {
-        let group = take_group(&mut lock(&self.line.queue));
+        let group = take_group(&mut lock(&self.line.queue), self.line.group_bytes_max());
         let stands = group.is_none_or(|group| self.commit(writer, group, make_next));
         if !stands {
             drop(CloseGuard(self));
@@ -209,7 +219,8 @@ impl Appender {
 
     fn next_group(&self) -> Option<Vec<Waiting>> {
         let idle = |queue: &mut Queue| queue.waiting.is_empty() && !queue.closed;
-        take_group(&mut wait_while(&self.line.arrived, lock(&self.line.queue), idle))
+        let mut queue = wait_while(&self.line.arrived, lock(&self.line.queue), idle);
+        take_group(&mut queue, self.line.group_bytes_max())
     }
 
     /// Commits one group and answers it. Returns whether the spool still runs.
@@ -244,13 +255,13 @@ impl Appender {
     }
 }
 
-/// All queued requests, up to one block; at least one.
-fn take_group(queue: &mut Queue) -> Option<Vec<Waiting>> {
+/// All queued requests, up to so many bytes; at least one.
+fn take_group(queue: &mut Queue, bytes_max: usize) -> Option<Vec<Waiting>> {
     let mut group = Vec::new();
     let mut bytes = 0;
     while let Some(next) = queue.waiting.front() {
         bytes += next.incoming.bytes.len();
-        if bytes > BLOCK_BODY_MAX && !group.is_empty() {
+        if bytes > bytes_max && !group.is_empty() {
             break;
         }
         group.extend(queue.waiting.pop_front());

@@ -9,6 +9,9 @@ use super::check;
 use super::process::Process;
 use super::world::{Violation, World};
 
+/// Longer than the housekeeper's pause after a segment that could not be made.
+const SEGMENT_RETRIED_AFTER: Duration = Duration::from_secs(3);
+
 impl World {
     /// Sends, stores and delivers everything. Returns whether a person has to decide about a seal first.
     pub(super) async fn last_life(&mut self) -> Result<bool, Violation> {
@@ -44,6 +47,8 @@ impl World {
         }
         let conflict = self.drain(&mut process).await?;
         if !conflict {
+            // A segment that could not be made a moment ago is tried again after a pause.
+            tokio::time::sleep(SEGMENT_RETRIED_AFTER).await;
             check::at_rest(self, &mut process)?;
             check::days_close(self, &mut process).await?;
         }

@@ -62,7 +62,7 @@ const MANIFESTS_STUCK: u64 = 900_000;
 const MANIFEST_ON_A_FULL_DISK: u64 = 32 * 1_024;
 /// Minimum length of an object in worlds that check its share of the spool. A smaller one takes more space in
 /// the manifest than in the segments, so parking it frees none.
-const OBJECT_MIN: u64 = 3_000;
+const OBJECT_MIN: u64 = 6_000;
 /// In those worlds an object is at most this part of the spool: a parked copy must fit into the space left.
 const OBJECT_PART: u64 = 16;
 const EVENING: i64 = 1_700_000_000_000;
