@@ -140,8 +140,10 @@ fn decide(world: &mut World, pending: &PendingSeal) -> Result<Note, Violation> {
     let left = pending.amended.as_ref().map_or(seal.frames, |amended| amended.frames);
     let keeps = |there: FakeObject| {
         let whole = there.metadata.get(SHA256) == Some(&seal.sha256);
-        let calls = there.metadata.get("forebay-calls").and_then(|calls| calls.parse::<u64>().ok());
-        whole || calls.is_some_and(|calls| calls > left)
+        let number = |name: &str| there.metadata.get(name).and_then(|text| text.parse::<u64>().ok());
+        // If it ends before ours, keeping it would lose calls that are left; what it has more is named as lost.
+        let spans = number("forebay-last-position").is_some_and(|last| last >= seal.last);
+        whole || (spans && number("forebay-calls").is_some_and(|calls| calls > left))
     };
     if world.store.fake.object(bucket, key).is_some_and(keeps) {
         world.trace.count("a more complete object kept on request");

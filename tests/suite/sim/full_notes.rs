@@ -147,3 +147,26 @@ fn a_long_manifest_becomes_short_again() {
     spool.keep().unwrap();
     assert_eq!(manifests(&disk), (short, number), "no new manifest is begun if nothing changes");
 }
+
+/// Seed 11764 of the simulation: manifest and reserve were both much too long on a full disk, and as no third
+/// file had space, each took the length of the other for good.
+#[test]
+fn a_long_manifest_becomes_short_again_on_a_full_disk() {
+    let disk = SimDisk::default();
+    let options = SpoolOptions { manifest_bytes: 32 * 1_024, max_bytes: 64 * 1_024 * 1_024, ..options() };
+    let (mut spool, _) = try_open(&disk, options).unwrap();
+    let name = |n: u64| format!("s{}", n % 4);
+    for n in 1..=OBJECTS {
+        append(&mut spool, &name(n), "x");
+    }
+    let seals: Vec<_> = (1..=OBJECTS).map(|n| try_seal(&spool, &name(n), n).unwrap()).collect();
+    let (long, _) = manifests(&disk);
+    seals.iter().for_each(|seal| spool.log().commit(seal, None).unwrap());
+    for _ in 0..3 {
+        // Others take each byte that becomes free.
+        disk.set_capacity(Some(disk.used()));
+        spool.keep().unwrap();
+    }
+    let (short, _) = manifests(&disk);
+    assert!(short < long / 2, "{short} of {long} bytes are left");
+}

@@ -25,6 +25,9 @@ const REQUESTS_MAX: usize = 300;
 /// The maximum wait of a healthy source for a 200, and for its object.
 const SERVED_WITHIN: Duration = Duration::from_secs(120);
 
+/// Longer than any put of these worlds takes.
+const PUTS_ANSWERED_WITHIN: Duration = Duration::from_secs(4);
+
 impl World {
     /// The refused sources. All others are healthy.
     pub(super) fn refused_sources(&self) -> BTreeSet<usize> {
@@ -65,6 +68,8 @@ impl World {
         }
         let days = Duration::from_secs(86_400 * self.dice.below(4));
         self.clock.pass(days);
+        // Only here do days pass while a put is in flight: it would count as one that never ends.
+        tokio::time::sleep(PUTS_ANSWERED_WITHIN).await;
         if self.dice.chance(400) && !self.use_the_share(process).await {
             return Ok(());
         }
