@@ -107,8 +107,8 @@ pub const FULL_PERCENT: u64 = 95;
 pub const FRAME_BYTES: u64 = 80;
 
 /// Bytes that a pending object takes besides its calls: the manifest stores its note twice and keeps as much
-/// space after it, and the reserve is as long as the manifest.
-pub const NOTE_BYTES: u64 = 5 * 1_024;
+/// space after it, and the reserve is as long as the manifest. A note has 600 to 1,000 bytes.
+pub const NOTE_BYTES: u64 = 8 * 1_024;
 
 /// Space held by pending calls, in bytes of the spool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
