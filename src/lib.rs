@@ -29,7 +29,7 @@ pub mod log;
 pub mod metrics;
 pub mod object;
 pub mod once_a_minute;
-pub mod planted;
+pub mod planted_bugs;
 pub mod policy;
 pub mod random;
 pub mod receipt;

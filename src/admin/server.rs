@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::connections::seats::Seats;
 use crate::metrics::Metrics;
 use crate::once_a_minute::OnceAMinute;
-use crate::planted::{PlantedPanic, panic_if_planted};
+use crate::planted_bugs::{PlantedPanic, panic_if_planted};
 
 use super::admin_view::{AdminView, UnknownSource};
 use super::answer::{self, Answer};

@@ -11,7 +11,7 @@ use super::{demo, dev_folders, say_beside};
 use crate::admin;
 use crate::batch::DueRule;
 use crate::check::ports::here;
-use crate::collector::settings::CONNECTIONS_MAX;
+use crate::collector::bounds::CONNECTIONS_MAX;
 use crate::collector::{CollectorSettings, Policy};
 use crate::delivery::DeliverySettings;
 use crate::dev_s3::{self, DevS3, DevS3Running, DevS3Settings};

@@ -28,7 +28,7 @@ use crate::hook::{Command, Hooks, Webhook};
 use crate::ingest::IngestSettings;
 use crate::log::Log;
 use crate::object::Destination;
-use crate::planted::{PlantedPanic, panic_if_planted};
+use crate::planted_bugs::{PlantedPanic, panic_if_planted};
 use crate::runtime::handles::Wanted;
 use crate::runtime::{Background, Shutdown, shutdown};
 use crate::sources::SourceId;

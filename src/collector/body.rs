@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::decode::{Coding, DecodeError, Decoded, Decoder};
 use super::peer::Stalled;
 use super::reply::Refusal;
-use super::waiting::{Partial, Waiter, WaitingBody};
+use super::waiting_bodies::{Partial, Waiter, WaitingBody};
 
 /// The bounds on one body.
 #[derive(Clone, Copy, Debug)]

@@ -15,12 +15,12 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::bounds::Bounds;
 use super::handle::{Shared, stream_bytes};
 use super::peer::{MakesRoom, OpenRequest, Over, Peer};
-use super::settings::Bounds;
 use super::socket::Socket;
-use super::unread::Listed;
-use super::watched::Watched;
+use super::unread_answers::Listed;
+use super::watched_socket::Watched;
 use crate::connections::seats::Standing;
 use crate::connections::timer::Timer;
 use crate::connections::times::Expired;

@@ -17,7 +17,7 @@ use super::settings::{CollectorDeps, CollectorSettings, MAX_BODY_LIMIT, Policy};
 use super::tls::{TlsError, TlsFront};
 use crate::connections::seats::{Seat, Seats};
 use crate::once_a_minute::{Line, OnceAMinute};
-use crate::planted::{PlantedPanic, panic_if_planted};
+use crate::planted_bugs::{PlantedPanic, panic_if_planted};
 use crate::tasks;
 
 /// How long accepting pauses when the process has no file handles left, so that it does not spin.

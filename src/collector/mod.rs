@@ -1,7 +1,7 @@
 //! The collector: the public HTTP side. Takes calls and answers 200 once they are on stable storage.
 //!
 //! Decisions that need no socket are pure functions (`route`, `auth`, `decode`, `cors`, `client_address`,
-//! `budget`, `outgoing`, `reply`). `handle` takes one request through them; `connection`
+//! `budget`, `unread_bytes`, `reply`). `handle` takes one request through them; `connection`
 //! and `listen` own the sockets. The collector never waits for the object store: it knows the spool and
 //! nothing after it.
 
@@ -9,6 +9,7 @@ mod answer_body;
 pub mod auth;
 mod backlog;
 mod body;
+pub mod bounds;
 mod budget;
 mod client_address;
 mod connection;
@@ -17,7 +18,6 @@ pub mod decode;
 mod handle;
 mod known_key;
 mod listen;
-mod outgoing;
 mod peer;
 mod pixel;
 pub mod public_address;
@@ -28,10 +28,12 @@ pub mod settings_document;
 mod socket;
 mod source_config;
 mod tls;
-mod unread;
-mod waiting;
-mod watched;
+mod unread_answers;
+mod unread_bytes;
+mod waiting_bodies;
+mod watched_socket;
 
+pub use bounds::Bounds;
 pub use listen::{Collector, Drained, Listeners, Running, StartError};
-pub use settings::{Bounds, CollectorDeps, CollectorSettings, Policy, TlsFiles};
+pub use settings::{CollectorDeps, CollectorSettings, Policy, TlsFiles};
 pub use tls::TlsError;

@@ -11,8 +11,8 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::handle::Shared;
 use super::known_key::KnownKey;
-use super::outgoing::{Outgoing, UnreadBounds};
-use super::unread::UnreadAnswers;
+use super::unread_answers::UnreadAnswers;
+use super::unread_bytes::{Outgoing, UnreadBounds};
 use crate::connections::seats::Standing;
 use crate::connections::times::{ConnectionTimes, Expired, Verdict};
 use crate::lock::lock;

@@ -17,8 +17,8 @@
 //! | `days` | 4. a day is over and all of it is in the store: its marker is put, and the hook is called |
 //! | `failures` | beside them: which puts fail, which sources are refused because of it, and the alarms |
 //!
-//! The files beside the folders serve all steps. `shared` lists the state that the tasks share; `busy` and
-//! `under_way` keep one task for each piece of work; `blocking` runs what waits for the disk; `supervise`
+//! The files beside the folders serve all steps. `shared` lists the state that the tasks share; `busy_batches`
+//! and `tasks_under_way` keep one task for each piece of work; `blocking` runs what waits for the disk; `supervise`
 //! restarts work whose task panicked, and resumes work that an earlier process left. `flush` delivers
 //! everything now. `clock_watch` notices a clock that was set back, and `ledger_watch` a ledger that does not
 //! balance.
@@ -32,18 +32,18 @@ mod put;
 mod schedule;
 
 mod blocking;
-mod busy;
+mod busy_batches;
 mod clock_watch;
 mod flush;
 mod gauges;
 mod ledger_watch;
 mod parts;
 pub mod progress;
-mod repeated;
+mod repeated_events;
 pub mod settings;
 mod shared;
 mod supervise;
-mod under_way;
+mod tasks_under_way;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

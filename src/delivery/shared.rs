@@ -22,7 +22,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::busy::BusyBatches;
+use super::busy_batches::BusyBatches;
 use super::days::closing_days::ClosingDays;
 use super::failures::encryption_mismatch::Mismatches;
 use super::failures::failing::Failing;
@@ -30,11 +30,11 @@ use super::make::staging::Staging;
 use super::parts::Parts;
 use super::progress::Progress;
 use super::put::targets::PutTargets;
-use super::repeated::Repeated;
+use super::repeated_events::Repeated;
 use super::schedule::requests::DueRequests;
 use super::schedule::sizes::Sizes;
 use super::settings::DeliverySettings;
-use super::under_way::TasksUnderWay;
+use super::tasks_under_way::TasksUnderWay;
 
 #[derive(Debug)]
 pub(super) struct Shared {

@@ -7,11 +7,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::busy::Hold;
+use super::busy_batches::Hold;
 use super::put::conflict::raise_conflict;
 use super::put::put_object;
 use super::shared::Shared;
-use super::under_way::Work;
+use super::tasks_under_way::Work;
 use crate::alarms::AlarmKind;
 use crate::log::PendingSeal;
 

@@ -57,7 +57,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::service::Service;
 use self::vault::Vault;
-use crate::planted::{PlantedPanic, panic_if_planted};
+use crate::planted_bugs::{PlantedPanic, panic_if_planted};
 use crate::random::Random;
 use crate::tasks;
 use crate::time::Clock;

@@ -11,7 +11,7 @@ use std::io::{self, IoSlice};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::planted::{PlantedBug, planted};
+use crate::planted_bugs::{PlantedBug, planted};
 
 /// A directory tree that holds one spool.
 pub trait Disk: Send + Sync + fmt::Debug {

@@ -9,7 +9,7 @@
 //! beginning with the segment's salt ([`Salt`]), so that bytes of an earlier use of the file never look
 //! valid. Integers are little-endian.
 
-use crate::planted::{PlantedBug, planted};
+use crate::planted_bugs::{PlantedBug, planted};
 use crate::receipt;
 use crate::sources::{SOURCE_ID_MAX, SourceId};
 use crate::time::UnixMillis;

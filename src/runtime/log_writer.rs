@@ -17,7 +17,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use super::SystemClock;
 use super::log_queue::{Dropped, LogQueue};
 use crate::lock::{lock, wait_while, wait_while_at_most};
-use crate::planted::{PlantedPanic, panic_if_planted};
+use crate::planted_bugs::{PlantedPanic, panic_if_planted};
 use crate::tasks::RESTART_FIRST;
 use crate::time::Clock;
 

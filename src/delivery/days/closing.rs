@@ -17,7 +17,7 @@ use crate::batch::AFTER_DAY;
 use crate::delivery::blocking::{noted, on_disk};
 use crate::delivery::settings::REFUSALS_BEFORE_ALARM;
 use crate::delivery::shared::Shared;
-use crate::delivery::under_way::Work;
+use crate::delivery::tasks_under_way::Work;
 use crate::log::{Closable, DayPlace, Stopped};
 use crate::time::{ReceivedDay, UnixMillis};
 

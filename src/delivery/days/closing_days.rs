@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::alarms::{AlarmKind, Alarms};
 use crate::delivery::put::targets::{PutTarget, put_target};
-use crate::delivery::repeated::Repeated;
+use crate::delivery::repeated_events::Repeated;
 use crate::lock::lock;
 use crate::log::{Closable, DayPlace};
 use crate::object::Destination;

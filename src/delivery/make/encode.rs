@@ -9,7 +9,7 @@ use crate::batch::BatchKey;
 use crate::disk::is_no_space;
 use crate::log::{Batches, Encoded, Go, Hour, Range, Read, Seal};
 use crate::object::gzip::{Fit, GzipLines};
-use crate::planted::{PlantedBug, planted};
+use crate::planted_bugs::{PlantedBug, planted};
 use crate::time::{Clock, UnixMillis};
 
 /// Compression level when there is time: for objects that age or a person made due.

@@ -8,7 +8,7 @@ use crate::delivery::blocking::blocking;
 use crate::delivery::put::sealed_object::{Form, SealedObject};
 use crate::delivery::shared::Shared;
 use crate::log::{Amend, Encoded, PendingSeal, Stopped};
-use crate::planted::{PlantedBug, planted};
+use crate::planted_bugs::{PlantedBug, planted};
 
 impl SealedObject<'_> {
     /// Finds the parked object, or makes it again. If that fails, the object has no form.

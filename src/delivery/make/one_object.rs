@@ -7,14 +7,14 @@ use super::encode::{self, Job, LEVEL_AT_LEISURE, LEVEL_UNDER_LOAD, Made};
 use super::staging::Staged;
 use crate::batch::Reason;
 use crate::delivery::blocking::{NO_SPACE_FOR_NOTE, blocking, in_background};
-use crate::delivery::busy::{Busy, Hold};
+use crate::delivery::busy_batches::{Busy, Hold};
 use crate::delivery::put::put_object;
 use crate::delivery::shared::Shared;
-use crate::delivery::under_way::{UnderWay, Work};
+use crate::delivery::tasks_under_way::{UnderWay, Work};
 use crate::disk::is_no_space;
 use crate::log::{FirstOpen, OpenBatch, Seal, Stopped};
 use crate::object::{Destination, ObjectKey, ObjectName};
-use crate::planted::{PlantedBug, PlantedPanic, panic_if_planted, planted};
+use crate::planted_bugs::{PlantedBug, PlantedPanic, panic_if_planted, planted};
 
 /// An object may always have this many bytes, however little space is left.
 const OBJECT_BYTES_MIN: u64 = 64 * 1_024;

@@ -7,7 +7,7 @@ use crate::delivery::progress::LastObject;
 use crate::log::{Stopped, parked_name};
 use crate::metrics::SourceLabel;
 use crate::object::{AppliedEncryption, Destination, Stream};
-use crate::planted::{PlantedPanic, panic_if_planted};
+use crate::planted_bugs::{PlantedPanic, panic_if_planted};
 use crate::store::{Body, Put, Stored};
 
 impl SealedObject<'_> {

@@ -8,7 +8,7 @@ use super::after_put::Next;
 use super::put_until_stored::{Deliverable, Pace, Ready, Tries, put_until_stored};
 use super::sealed_object::{Form, SealedObject};
 use crate::alarms::AlarmKind;
-use crate::delivery::busy::Hold;
+use crate::delivery::busy_batches::Hold;
 use crate::delivery::make::staging::{Staged, file_body};
 use crate::delivery::shared::Shared;
 use crate::disk::is_no_handle;
@@ -16,7 +16,7 @@ use crate::log::{Parked, PendingSeal, Seal, Stopped, parked_name};
 use crate::metrics::KindLabel;
 use crate::object::metadata::{Metadata, SHA256};
 use crate::object::{Destination, ObjectKey, ObjectName};
-use crate::planted::{PlantedBug, PlantedPanic, panic_if_planted, planted};
+use crate::planted_bugs::{PlantedBug, PlantedPanic, panic_if_planted, planted};
 use crate::store::{Body, Fault, Head, Put, PutMode, StoreError, Stored};
 
 /// Puts a sealed object until the store has it. Returns when it is committed, or when the log has stopped.

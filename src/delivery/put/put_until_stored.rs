@@ -13,7 +13,7 @@ use crate::delivery::shared::Shared;
 use crate::log::Stopped;
 use crate::object::Destination;
 use crate::object::metadata::SHA256;
-use crate::planted::{PlantedBug, planted};
+use crate::planted_bugs::{PlantedBug, planted};
 use crate::random::Random;
 use crate::retry::Backoff;
 use crate::store::{Head, Put, PutMode, StoreError, Stored};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::delivery::busy::Hold;
+use crate::delivery::busy_batches::Hold;
 use crate::delivery::make::staging::Staged;
 use crate::delivery::shared::Shared;
 use crate::log::{Parked, Seal};

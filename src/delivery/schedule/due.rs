@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::batch::{BatchKey, DueRule, Reason};
 use crate::delivery::shared::Shared;
-use crate::delivery::under_way::Work;
+use crate::delivery::tasks_under_way::Work;
 use crate::log::OpenBatch;
 use crate::object::Destination;
 use crate::sources::SourceId;

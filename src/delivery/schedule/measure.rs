@@ -8,10 +8,10 @@ use crate::delivery::blocking::in_background;
 use crate::delivery::make::encode::LEVEL_UNDER_LOAD;
 use crate::delivery::make::give_way::GiveWay;
 use crate::delivery::shared::Shared;
-use crate::delivery::under_way::Work;
+use crate::delivery::tasks_under_way::Work;
 use crate::log::{Batches, Go, OpenBatch, Read};
 use crate::object::gzip::Cost;
-use crate::planted::{PlantedPanic, panic_if_planted};
+use crate::planted_bugs::{PlantedPanic, panic_if_planted};
 use crate::time::Clock;
 
 /// Starts to measure a batch, if that is due and not under way.

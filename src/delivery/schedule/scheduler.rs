@@ -8,14 +8,14 @@ use super::measure;
 use crate::delivery::blocking::noted;
 use crate::delivery::clock_watch::ClockWatch;
 use crate::delivery::days::closing::Closing;
-use crate::delivery::failures::judge;
+use crate::delivery::failures::refusals_and_alarms;
 use crate::delivery::gauges;
 use crate::delivery::ledger_watch::LedgerWatch;
 use crate::delivery::make::one_object;
 use crate::delivery::settings::CHECK_EVERY;
 use crate::delivery::shared::Shared;
 use crate::delivery::supervise::Supervision;
-use crate::planted::{PlantedPanic, panic_if_planted};
+use crate::planted_bugs::{PlantedPanic, panic_if_planted};
 
 /// How long to rest after a check, for each batch checked. Checking one batch takes well under a microsecond,
 /// so however many there are, checking takes at most one per cent of a core.
@@ -88,7 +88,7 @@ fn look(shared: &Arc<Shared>, deadlines: &mut Deadlines) -> usize {
     let open = log.open_batches();
     let batches = open.len();
     shared.sizes.forget_closed(&open);
-    judge::judge(shared, &open);
+    refusals_and_alarms::judge(shared, &open);
     let view = View::now(shared, &open, asked);
     let deadlines = deadlines.of(&open, |batch| view.deadline(batch));
     for (batch, deadline) in open.into_iter().zip(deadlines) {

@@ -30,7 +30,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use crate::disk::{self, Disk, DiskFile, read_all};
 use crate::lock::lock;
 use crate::log::frame::Salt;
-use crate::planted::{PlantedBug, planted};
+use crate::planted_bugs::{PlantedBug, planted};
 
 /// Length in bytes of a manifest's file, and of its reserve, unless its state needs more.
 pub(crate) const MANIFEST_BYTES: u64 = 4 * 1_024 * 1_024;

@@ -6,7 +6,7 @@ use super::{SpoolLog, log_lost};
 use crate::batch::BatchKey;
 use crate::log::{Amend, Batches, Encoded, Go, Parked, PendingSeal, Range, Read, Seal, Seals, Stopped};
 use crate::object::{AppliedEncryption, Destination, ObjectKey};
-use crate::planted::{PlantedBug, planted};
+use crate::planted_bugs::{PlantedBug, planted};
 use crate::spool::manifest::note::Note;
 use crate::spool::shared::{PanicGuard, lock};
 

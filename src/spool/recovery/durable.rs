@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use super::damaged_manifest::remove_copies;
-use super::leftovers::remove_unneeded;
 use super::losses::Losses;
 use super::notes::Notes;
 use super::segments::Segments;
 use super::spares::retry_without_spares;
+use super::unclaimed_files::remove_unneeded;
 use super::{OpenError, failed};
 use crate::disk::Disk;
 use crate::log::Range;

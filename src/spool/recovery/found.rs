@@ -7,7 +7,7 @@ use super::{OpenError, failed};
 use crate::batch::BatchKey;
 use crate::disk::{Disk, DiskFile, is_no_space, read_sound};
 use crate::log::frame::{Frame, Salt};
-use crate::planted::{PlantedBug, planted};
+use crate::planted_bugs::{PlantedBug, planted};
 use crate::spool::format::ident::Ident;
 use crate::spool::format::runs::{Part, Runs, ScannedRuns};
 use crate::spool::format::scan::{FoundBlock, scan_noting};

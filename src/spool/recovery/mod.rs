@@ -15,12 +15,12 @@ mod begin;
 mod damaged_manifest;
 mod durable;
 mod found;
-mod leftovers;
 mod losses;
 mod notes;
 mod restore;
 mod segments;
 mod spares;
+mod unclaimed_files;
 
 use std::io;
 use std::sync::Arc;
@@ -39,11 +39,11 @@ use crate::spool::writing::writer::Writer;
 use crate::time::Clock;
 use crate::words::counted;
 use durable::{Durable, OpenContext};
-use leftovers::{quarantine_unclaimed, remove_unfinished};
 use losses::Losses;
 use notes::Notes;
 use restore::restore;
 use segments::Segments;
+use unclaimed_files::{quarantine_unclaimed, remove_unfinished};
 
 /// Why a spool cannot be opened.
 #[derive(Debug, thiserror::Error)]

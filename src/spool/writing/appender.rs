@@ -11,7 +11,7 @@ use crate::boxed_future::BoxFuture;
 use crate::lock::wait_while;
 use crate::log::{Append, AppendError, Appended, DESTINATION_FULL, RequestFrames, SPOOL_FULL, frame};
 use crate::metrics::RefusedLabel;
-use crate::planted::{PlantedBug, PlantedPanic, panic_if_planted, planted};
+use crate::planted_bugs::{PlantedBug, PlantedPanic, panic_if_planted, planted};
 use crate::sources::SourceId;
 use crate::spool::format::segment::{BLOCK_BODY_MAX, BLOCK_HEADER, SEGMENT_HEADER};
 use crate::spool::shared::{PanicGuard, Shared, lock};

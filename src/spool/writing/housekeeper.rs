@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::batch::BatchKey;
 use crate::disk::{self, Disk, DiskFile};
 use crate::log::{FULL_PERCENT, Hour, Range, Stopped};
-use crate::planted::{PlantedBug, PlantedPanic, panic_if_planted, planted};
+use crate::planted_bugs::{PlantedBug, PlantedPanic, panic_if_planted, planted};
 use crate::spool::format::runs::{Part, Run, Runs};
 use crate::spool::format::seen_file::{self, Fingerprints};
 use crate::spool::format::segment::{encode_header, index_name, seen_name, segment_name, spare_name};

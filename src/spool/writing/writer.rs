@@ -13,7 +13,7 @@ use crate::disk::DiskFile;
 use crate::log::frame::{self, FrameKind, Salt};
 use crate::log::{Hour, RequestFrames, Row};
 use crate::object::Stream;
-use crate::planted::{PlantedBug, planted};
+use crate::planted_bugs::{PlantedBug, planted};
 use crate::sources::SourceId;
 use crate::spool::format::runs::Run;
 use crate::spool::format::seen_file::Fingerprints;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use forebay::collector::settings::HEAD_TIMEOUT;
+use forebay::collector::bounds::HEAD_TIMEOUT;
 use forebay::ingest::IngestSettings;
 use tokio::time::Instant;
 

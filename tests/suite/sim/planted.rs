@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use forebay::planted::{PlantedBug, plant};
+use forebay::planted_bugs::{PlantedBug, plant};
 
 use super::runner::{cores, run};
 use crate::support::trace::Trace;

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use forebay::disk::Disk;
 use forebay::disk::DiskFile;
-use forebay::planted::{PlantedBug, planted};
+use forebay::planted_bugs::{PlantedBug, planted};
 
 pub(crate) use super::dice::Dice;
 use super::trace::Trace;

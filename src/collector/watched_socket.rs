@@ -9,9 +9,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 use super::handle::Shared;
-use super::outgoing::Outgoing;
 use super::peer::Peer;
 use super::socket::Socket;
+use super::unread_bytes::Outgoing;
 
 /// Bytes to read and discard in one step.
 const DISCARD_STEP: usize = 16 * 1_024;

@@ -11,7 +11,7 @@ use crate::delivery::put::targets::{PutTarget, put_target};
 use crate::delivery::shared::Shared;
 use crate::log::{Held, Log, OpenBatch};
 use crate::object::Destination;
-use crate::planted::{PlantedBug, planted};
+use crate::planted_bugs::{PlantedBug, planted};
 use crate::sources::SourceId;
 use crate::words::about_bytes;
 
