@@ -11,7 +11,8 @@
 //! - Frames of a batch are read in the order of their positions. Positions grow; gaps are allowed.
 //! - Reading takes positions and changes nothing, so readers do not disturb each other. A second reader (a
 //!   destination beside the archive) needs only its own position, kept by the log, and frames that are not
-//!   released before it has read them: only [`Seals::commit`] and [`Seals::park`] release frames.
+//!   released before it has read them: only [`Seals::commit`], [`Seals::park`] and [`Batches::give_up`] release
+//!   frames.
 //! - A seal is durable before `seal` returns, a commit before `commit` returns. Neither changes afterwards.
 //! - A stream is a value of [`crate::object::Stream`], never a flag, so that a new stream is a new value.
 
