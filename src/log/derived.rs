@@ -102,7 +102,7 @@ impl dyn Log + '_ {
         self.has_less_than(SEGMENTS)
     }
 
-    /// [`is_tight`](Self::is_tight), and the remaining space may be too small for two segments' worth.
+    /// As `is_tight`, and the remaining space may be too small for two segments' worth.
     pub fn is_too_tight_for_two(&self) -> bool {
         self.has_less_than(2)
     }

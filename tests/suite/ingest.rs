@@ -143,12 +143,9 @@ async fn an_append_whose_caller_is_gone_is_stored_and_waited_for() {
         let lines = ingest.lines(&request, &arrival).unwrap();
         let mut append = Box::pin(ingest.append(lines));
         // Polled once, so that the log has it, and dropped.
-        std::future::poll_fn(|context| {
-            let _ = append.as_mut().poll(context);
-            std::task::Poll::Ready(())
-        })
-        .await;
-        drop(append);
+        let polled =
+            std::future::poll_fn(|context| std::task::Poll::Ready(append.as_mut().poll(context))).await;
+        drop((polled, append));
     }
     intake.ingest.finish().await;
     assert_eq!(intake.stored(&web()).len(), 50);
