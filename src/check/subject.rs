@@ -34,6 +34,20 @@ pub struct Reach {
 }
 
 impl Reach {
+    /// As the configuration's defaults reach AWS, or the store at this endpoint.
+    #[cfg(test)]
+    pub(super) fn of_test(endpoint_url: Option<&str>) -> Self {
+        Self {
+            endpoint_url: endpoint_url.map(str::to_owned),
+            sts_endpoint_url: None,
+            kms_endpoint_url: None,
+            put: PutMode::CreateOnly,
+            content_encoding: true,
+            tags: ObjectTags::default(),
+            acl: false,
+        }
+    }
+
     /// Whether the store is AWS, possibly through a VPC endpoint.
     pub fn is_aws(&self) -> bool {
         let Some(url) = &self.endpoint_url else { return true };
@@ -242,15 +256,7 @@ mod tests {
     #[test]
     fn a_vpc_endpoint_is_aws() {
         let check = |url: Option<&str>, yes| {
-            let reach = Reach {
-                endpoint_url: url.map(str::to_owned),
-                sts_endpoint_url: None,
-                kms_endpoint_url: None,
-                put: PutMode::CreateOnly,
-                content_encoding: true,
-                tags: ObjectTags::default(),
-                acl: false,
-            };
+            let reach = Reach::of_test(url);
             assert_eq!(
                 (reach.is_aws(), reach.has_token_service(), reach.has_key_service()),
                 (yes, yes, yes),

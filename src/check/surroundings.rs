@@ -60,15 +60,7 @@ mod tests {
     fn unencrypted_transport_is_a_warning() {
         use super::super::finding::Outcome;
         let check = |url: Option<&str>, outcome| {
-            let reach = Reach {
-                endpoint_url: url.map(str::to_owned),
-                sts_endpoint_url: None,
-                kms_endpoint_url: None,
-                put: crate::store::PutMode::CreateOnly,
-                content_encoding: true,
-                tags: crate::object::ObjectTags::default(),
-                acl: false,
-            };
+            let reach = Reach::of_test(url);
             assert_eq!(transport(&reach).map(|finding| finding.outcome), outcome, "{url:?}");
         };
         check(None, None);

@@ -9,7 +9,7 @@ use super::refusal::Refusal;
 use super::subject::{Reach, Subject};
 use crate::object::{
     AppliedEncryption, BucketString, Destination, Encryption, ExternalId, KmsContext, KmsKey, ObjectKey,
-    ObjectTags, Role, RoleArn, SseKms,
+    Role, RoleArn, SseKms,
 };
 use crate::store::reason::{NoAnswer, NoCredentials, Reason};
 use crate::store::{PutMode, Stored};
@@ -26,15 +26,7 @@ struct Rig {
 
 impl Rig {
     fn new() -> Self {
-        let reach = Reach {
-            endpoint_url: None,
-            sts_endpoint_url: None,
-            kms_endpoint_url: None,
-            put: PutMode::CreateOnly,
-            content_encoding: true,
-            tags: ObjectTags::default(),
-            acl: false,
-        };
+        let reach = Reach::of_test(None);
         Self { reach, to: Destination::new(BucketString::parse("lake").unwrap(), Encryption::SseS3) }
     }
 

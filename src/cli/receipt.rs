@@ -80,8 +80,8 @@ fn asked(args: &ReceiptArgs, answer: Result<ReceiptStatus, AskError>) -> Asked {
 fn bucket(args: &ReceiptArgs, config: Option<&Config>, asked: &Asked) -> Result<BucketString, Failure> {
     let source = &args.receipt.source;
     let in_config = || bucket_of(source, config?);
-    let told = || BucketString::parse(asked.bucket()?).ok();
-    args.bucket.clone().or_else(in_config).or_else(told).ok_or_else(|| {
+    let reported = || BucketString::parse(asked.bucket()?).ok();
+    args.bucket.clone().or_else(in_config).or_else(reported).ok_or_else(|| {
         Failure::usage(format!(
             "the bucket of {source} is in no configuration, and no collector reported it: give --bucket, or \
              --config; {}",

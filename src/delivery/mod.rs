@@ -148,7 +148,7 @@ impl Delivery {
         self.shared.tasks.close();
         // A task ends at its next wait. A task that is writing to the disk finishes the write first.
         self.shared.tasks.wait().await;
-        let pending = self.shared.parts.log.pending_seals().len();
+        let pending = self.shared.parts.log.pending_numbers().len();
         Drained { left: self.shared.parts.log.open_batches().len() + pending }
     }
 

@@ -9,6 +9,8 @@
 //! beginning with the segment's salt ([`Salt`]), so that bytes of an earlier use of the file never look
 //! valid. Integers are little-endian.
 
+use crate::batch::BatchKey;
+use crate::object::Stream;
 use crate::planted_bugs::{PlantedBug, planted};
 use crate::receipt;
 use crate::sources::{SOURCE_ID_MAX, SourceId};
@@ -50,6 +52,15 @@ impl FrameKind {
         [Self::Call, Self::Rejected, Self::ImportProgress, Self::CleanClose, Self::Repeats]
             .into_iter()
             .find(|kind| *kind as u8 == byte)
+    }
+
+    /// The stream that frames of this kind are delivered in, if any.
+    pub fn stream(self) -> Option<Stream> {
+        match self {
+            Self::Call => Some(Stream::Calls),
+            Self::Rejected => Some(Stream::Rejected),
+            Self::ImportProgress | Self::CleanClose | Self::Repeats => None,
+        }
     }
 }
 
@@ -107,6 +118,13 @@ impl Frame<'_> {
     pub fn len(&self) -> usize {
         let origin = if self.origin.is_some() { ORIGIN_LEN } else { 0 };
         FRAME_HEADER + self.source.len() + origin + self.payload.len()
+    }
+
+    /// Its batch. `None` for frames that belong to none, and for a source id that is not valid.
+    pub fn batch(&self) -> Option<BatchKey> {
+        let stream = self.kind.stream()?;
+        let source = SourceId::new(self.source).ok()?;
+        Some(BatchKey { source, day: self.received_at.day(), stream })
     }
 
     /// Always false: a frame has a header.

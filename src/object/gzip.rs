@@ -165,7 +165,7 @@ impl Cost {
         Self { compress: Compress::new(Compression::new(level), false), out: vec![0; PIECE_BYTES] }
     }
 
-    /// How many bytes `lines` add to a member that ends with `before`, of which the last 32 KiB matter.
+    /// The bytes that `lines` add to a gzip member that ends with `before`. Only the last 32 KiB of `before` matter.
     /// `after` is called with the bytes of each piece of work.
     pub fn of(&mut self, before: &[u8], lines: &[u8], after: &mut dyn FnMut(usize)) -> u64 {
         // Each run ends with a flush, which ends the current block. The fixed cost of a block, about 80

@@ -26,8 +26,8 @@ pub struct PolicyPlace {
 }
 
 impl PolicyPlace {
-    /// A bucket of which only the name is known: the collector writes with its own identity and SSE-S3, the
-    /// default.
+    /// For a bucket whose name alone is known: the collector writes with its own identity and the default
+    /// encryption, SSE-S3.
     pub fn plain(bucket: Option<BucketString>) -> Self {
         Self {
             bucket,

@@ -3,11 +3,9 @@
 
 use std::sync::Arc;
 
-use forebay::batch::BatchKey;
 use forebay::call::{CallKind, Shape};
 use forebay::ingest::{Ack, Arrival, Ingest, IngestDeps, IngestError, IngestSettings};
 use forebay::log::frame::Origin;
-use forebay::log::{Go, Read};
 use forebay::metrics::Metrics;
 use forebay::object::Stream;
 use forebay::runtime::{SystemClock, SystemRandom};
@@ -17,6 +15,7 @@ use forebay::time::Clock;
 use tempfile::TempDir;
 
 use crate::support::crash::copy;
+use crate::support::stored::{Stored, stored};
 
 const FOUR: &str = r#"{"batch":[
     {"type":"track","event":"a","userId":"u","messageId":"1"},
@@ -30,9 +29,6 @@ struct Intake {
     spool: Spool,
     dir: TempDir,
 }
-
-/// A stored line: its stream, its text, and its origin.
-type Line = (Stream, String, Option<Origin>);
 
 fn intake(settings: IngestSettings) -> Intake {
     opened(tempfile::tempdir().unwrap(), settings)
@@ -70,20 +66,8 @@ impl Intake {
         self.ingest.append(lines).await
     }
 
-    fn stored(&self, source: &SourceId) -> Vec<Line> {
-        let log = self.spool.log();
-        let is_wanted = |key: &BatchKey| key.source == *source;
-        let mut lines = Vec::new();
-        for batch in log.open_batches().into_iter().filter(|batch| is_wanted(&batch.key)) {
-            let mut visit = |read: Read<'_>| {
-                let Read::Frame(frame) = read else { panic!("a frame is damaged") };
-                let text = String::from_utf8(frame.payload.to_vec()).unwrap();
-                lines.push((batch.key.stream, text, frame.origin));
-                Ok(Go::On)
-            };
-            log.read(&batch.key, 0, u64::MAX, &mut visit).unwrap();
-        }
-        lines
+    fn stored(&self, source: &SourceId) -> Vec<Stored> {
+        stored(&*self.spool.log(), source.as_str())
     }
 }
 
@@ -102,15 +86,15 @@ async fn an_acknowledgement_counts_what_is_in_the_log_and_a_crash_keeps_it() {
     let left = tempfile::tempdir().unwrap();
     copy(intake.dir.path(), left.path());
     let after = opened(left, IngestSettings::default());
-    for stored in [intake.stored(&web()), after.stored(&web())] {
-        let of = |stream| stored.iter().filter(move |line| line.0 == stream);
-        assert_eq!(of(Stream::Calls).count(), 2, "{stored:?}");
-        assert_eq!(of(Stream::Rejected).count(), 1, "{stored:?}");
+    for lines in [intake.stored(&web()), after.stored(&web())] {
+        let of = |stream| lines.iter().filter(move |stored| stored.stream == stream);
+        assert_eq!(of(Stream::Calls).count(), 2, "{lines:?}");
+        assert_eq!(of(Stream::Rejected).count(), 1, "{lines:?}");
         assert!(
-            stored.iter().all(|(.., origin)| *origin == Some(ROWS)),
-            "each frame names its rows: {stored:?}"
+            lines.iter().all(|stored| stored.origin == Some(ROWS)),
+            "each frame names its rows: {lines:?}"
         );
-        assert!(stored.iter().any(|(_, line, _)| line.contains(r#""type":"page""#)), "{stored:?}");
+        assert!(lines.iter().any(|stored| stored.line.contains(r#""type":"page""#)), "{lines:?}");
     }
     let again = after.send(&web(), FOUR).await.unwrap();
     assert_eq!((again.calls, again.repeats), (3, 3), "what was acknowledged before the crash is known");

@@ -9,15 +9,7 @@ use crate::store::reason::NoCredentials;
 const KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 
 fn reach() -> Reach {
-    Reach {
-        endpoint_url: None,
-        sts_endpoint_url: None,
-        kms_endpoint_url: None,
-        put: PutMode::CreateOnly,
-        content_encoding: true,
-        tags: ObjectTags::default(),
-        acl: false,
-    }
+    Reach::of_test(None)
 }
 
 fn to(encryption: Encryption) -> Destination {

@@ -15,7 +15,7 @@ use crate::log::frame::Frame;
 use crate::log::{Parked, PendingSeal, parked_name};
 use crate::object::Stream;
 use crate::sources::SourceId;
-use crate::spool::offline::{Finding, View, Visitor, batch_of, survey};
+use crate::spool::offline::{Finding, View, Visitor, survey};
 use crate::words::{about_bytes, counted, grouped};
 
 /// Writes the lines, and reports on standard error what was written and what could not be read.
@@ -149,7 +149,7 @@ impl<W: Write> Lines<'_, W> {
 
 impl<W: Write> Visitor for Lines<'_, W> {
     fn frame(&mut self, _segment: u64, _offset: u64, frame: &Frame<'_>) {
-        let Some(key) = batch_of(frame) else { return };
+        let Some(key) = frame.batch() else { return };
         if !self.wants(&key) || self.failed.is_some() || frame.position <= self.view.cursor(&key).1 {
             return;
         }

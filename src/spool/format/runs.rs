@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::batch::BatchKey;
-use crate::log::frame::{Frame, FrameKind};
-use crate::object::Stream;
-use crate::sources::SourceId;
+use crate::log::frame::Frame;
 use crate::time::UnixMillis;
 
 /// Consecutive frames of one batch in a segment.
@@ -70,15 +68,9 @@ pub(in crate::spool) struct ScannedRuns {
 
 impl ScannedRuns {
     pub(in crate::spool) fn take(&mut self, offset: u64, frame: &Frame<'_>) {
-        let stream = match frame.kind {
-            FrameKind::Call => Stream::Calls,
-            FrameKind::Rejected => Stream::Rejected,
-            _ => return,
-        };
-        let (Ok(source), Ok(offset)) = (SourceId::new(frame.source), u32::try_from(offset)) else {
+        let (Some(key), Ok(offset)) = (frame.batch(), u32::try_from(offset)) else {
             return;
         };
-        let key = BatchKey { source, day: frame.received_at.day(), stream };
         let (part, runs) = self.runs.entry(key).or_insert_with(|| {
             let part = Part {
                 segment: 0,

@@ -401,8 +401,7 @@ fn raise_stored(entry: &mut Entry, stream: Stream) {
     }
 }
 
-/// Distributes the `wanted` frames over hours, each of which has a limit. An hour first takes its own frames,
-/// up to its limit. The surplus goes to hours that are below their limit, and what still remains stays in its
+/// Distributes the `wanted` frames over hours. Each hour has a limit, and first takes its own frames up to it. The surplus goes to hours that are below their limit, and what still remains stays in its
 /// own hour.
 fn fit_to_hours(limits: &[(Hour, u64)], wanted: &[(Hour, u64)]) -> Hours {
     let mut limits: BTreeMap<Hour, u64> = limits.iter().copied().collect();

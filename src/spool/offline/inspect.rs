@@ -9,7 +9,7 @@ use crate::spool::format::runs::{Part, ScannedRuns};
 use crate::spool::format::scan;
 use crate::spool::format::segment::{FORMAT, index_name, number_in, segment_name};
 use crate::spool::format::segment_index::read_directory;
-use crate::spool::offline::view::{SegmentFile, View, ViewError, batch_of};
+use crate::spool::offline::view::{SegmentFile, View, ViewError};
 use crate::time::UnixMillis;
 use crate::words::rfc3339;
 
@@ -281,7 +281,7 @@ fn count_frames(
     let file = view.disk.open(&name).map_err(ViewError::disk(&name))?;
     let (mut sealed_ones, mut open_ones) = (ScannedRuns::default(), ScannedRuns::default());
     let blocks = scan::scan(&*file, view.salt(number), &mut |offset, frame| {
-        let Some(key) = batch_of(frame) else { return };
+        let Some(key) = frame.batch() else { return };
         let (sealed, released) = view.cursor(&key);
         match frame.position {
             position if position <= released => {}

@@ -12,4 +12,4 @@ pub(crate) use survey::Answered;
 pub use survey::{Finding, Visitor, survey};
 pub use verify::{Verified, verify};
 pub(crate) use verify::{check_parked, manifest_findings};
-pub use view::{View, ViewError, batch_of};
+pub use view::{View, ViewError};

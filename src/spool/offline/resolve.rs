@@ -12,7 +12,7 @@ use crate::spool::manifest::note::Note;
 use crate::spool::manifest::state::State;
 use crate::spool::manifest::{self, MANIFEST_BYTES, Manifest, ManifestError};
 use crate::spool::offline::survey::{Visitor, survey};
-use crate::spool::offline::view::{View, ViewError, batch_of};
+use crate::spool::offline::view::{View, ViewError};
 
 /// What becomes of the object that the store has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,7 +175,7 @@ impl Visitor for Ours<'_> {
     fn frame(&mut self, _segment: u64, _offset: u64, frame: &Frame<'_>) {
         let seal = &self.pending.seal;
         let ours = (seal.first..=seal.last).contains(&frame.position)
-            && batch_of(frame).is_some_and(|key| key == seal.batch);
+            && frame.batch().is_some_and(|key| key == seal.batch);
         if ours && self.failed.is_none() {
             self.failed = self.gzip.push(frame.payload).err();
         }

@@ -15,7 +15,7 @@ use crate::spool::format::segment::{index_name, number_in, seen_name};
 use crate::spool::format::segment_index::{read_directory, read_runs};
 use crate::spool::manifest::manifest_name;
 use crate::spool::offline::survey::{Answered, Finding, Kind, Surveyed, Visitor, survey};
-use crate::spool::offline::view::{View, ViewError, batch_of};
+use crate::spool::offline::view::{View, ViewError};
 
 /// The result of a verification.
 #[derive(Clone, Debug, Default, serde::Serialize)]
@@ -145,7 +145,7 @@ impl Hashed {
         if self.by_batch.is_empty() {
             return;
         }
-        let seals = batch_of(frame).and_then(|key| self.by_batch.get_mut(&key));
+        let seals = frame.batch().and_then(|key| self.by_batch.get_mut(&key));
         for seal in seals.into_iter().flatten() {
             if (seal.first..=seal.last).contains(&frame.position) {
                 seal.sha256.update(frame.payload);

@@ -10,9 +10,7 @@ use std::sync::Arc;
 use crate::batch::BatchKey;
 use crate::disk::read_only::{LookError, ReadOnlyDisk};
 use crate::disk::{Disk, read_all};
-use crate::log::frame::{Frame, FrameKind, Salt};
-use crate::object::Stream;
-use crate::sources::SourceId;
+use crate::log::frame::Salt;
 use crate::spool::format::ident::{Ident, IdentError};
 use crate::spool::format::segment::number_in;
 use crate::spool::manifest::state::State;
@@ -167,17 +165,6 @@ impl View {
     pub fn cursor(&self, key: &BatchKey) -> (u64, u64) {
         self.manifest.state.cursors.get(key).map_or((0, 0), |cursor| (cursor.sealed, cursor.released))
     }
-}
-
-/// The batch that a frame belongs to; `None` for frames that hold no line.
-pub fn batch_of(frame: &Frame<'_>) -> Option<BatchKey> {
-    let stream = match frame.kind {
-        FrameKind::Call => Stream::Calls,
-        FrameKind::Rejected => Stream::Rejected,
-        FrameKind::ImportProgress | FrameKind::CleanClose | FrameKind::Repeats => return None,
-    };
-    let source = SourceId::new(frame.source).ok()?;
-    Some(BatchKey { source, day: frame.received_at.day(), stream })
 }
 
 fn read_manifest(disk: &dyn Disk, ident: &Ident) -> Result<ManifestView, ViewError> {

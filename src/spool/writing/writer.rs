@@ -224,7 +224,7 @@ impl Writer {
             while let Some(len) = request.bytes.get(at..).and_then(frame::length) {
                 let Some(bytes) = request.bytes.get_mut(at..at + len) else { break };
                 let Some(about) = frame::fields(bytes) else { break };
-                let (stream, line) = (stream_of(about.kind), about.payload.len() as u64 + 1);
+                let (stream, line) = (about.kind.stream(), about.payload.len() as u64 + 1);
                 if self.seen.insert(about.fingerprint, request.received_at) {
                     if let Some(fingerprints) = &mut self.fingerprints {
                         fingerprints.push(about.fingerprint, request.received_at);
@@ -322,15 +322,6 @@ impl Writer {
         let start = frame::begin(&mut bytes, FrameKind::CleanClose, None, now, None);
         frame::finish(&mut bytes, start, 0);
         self.commit(&mut [Incoming { source: None, received_at: now, received: 0, bytes }]).map(drop)
-    }
-}
-
-/// The stream that frames of this kind are delivered in.
-fn stream_of(kind: FrameKind) -> Option<Stream> {
-    match kind {
-        FrameKind::Call => Some(Stream::Calls),
-        FrameKind::Rejected => Some(Stream::Rejected),
-        FrameKind::ImportProgress | FrameKind::CleanClose | FrameKind::Repeats => None,
     }
 }
 

@@ -6,11 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use forebay::alarms::Alarms;
-use forebay::batch::BatchKey;
 use forebay::collector::{Collector, CollectorDeps, CollectorSettings, Listeners, Policy, Running};
 use forebay::disk::real_disk::RealDisk;
 use forebay::ingest::{Ingest, IngestDeps, IngestSettings};
-use forebay::log::{Go, Read};
 use forebay::metrics::Metrics;
 use forebay::object::Stream;
 use forebay::random::Random;
@@ -19,6 +17,8 @@ use forebay::spool::{Spool, SpoolOptions};
 use forebay::time::{Clock, UnixMillis};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
+
+use crate::support::stored::stored;
 
 /// The write key of the source `web`.
 pub(crate) const KEY: &str = "web-key";
@@ -97,18 +97,8 @@ pub(crate) struct Rig {
 impl Rig {
     /// The lines stored for a source, in order.
     pub(crate) fn lines(&self, source: &str, stream: Stream) -> Vec<String> {
-        let log = self.spool.log();
-        let is_wanted = |key: &BatchKey| key.source.as_str() == source && key.stream == stream;
-        let mut lines = Vec::new();
-        for batch in log.open_batches().into_iter().filter(|batch| is_wanted(&batch.key)) {
-            let mut visit = |read: Read<'_>| {
-                let Read::Frame(frame) = read else { panic!("a frame is damaged") };
-                lines.push(String::from_utf8(frame.payload.to_vec()).unwrap());
-                Ok(Go::On)
-            };
-            log.read(&batch.key, 0, u64::MAX, &mut visit).unwrap();
-        }
-        lines
+        let stored = stored(&*self.spool.log(), source).into_iter();
+        stored.filter(|stored| stored.stream == stream).map(|stored| stored.line).collect()
     }
 
     /// Whether nothing is stored at all.

@@ -4,9 +4,9 @@ use std::io::IoSlice;
 
 use forebay::disk;
 use forebay::disk::Disk as _;
-use forebay::spool::SpoolOptions;
 use forebay::spool::format::number_in;
 use forebay::spool::manifest::manifest_name;
+use forebay::spool::{SpoolOptions, Stepped};
 
 use super::found::{append, options, try_open, try_seal};
 use crate::support::sim_disk::{Dice, SimDisk};
@@ -124,10 +124,9 @@ fn manifests(disk: &SimDisk) -> (u64, u64) {
     (ours.map(|(_, len)| len).sum(), newest(disk))
 }
 
-/// Seed 8807 of the simulation: manifest and reserve passed their length on to each other and a new manifest
-/// was begun at every pass, so a small spool had no space left for calls.
-#[test]
-fn a_long_manifest_becomes_short_again() {
+/// A spool whose manifest grew long for many objects, all of them delivered; and the bytes of the manifest and
+/// its reserve.
+fn with_a_long_manifest() -> (SimDisk, Stepped, u64) {
     let disk = SimDisk::default();
     let options = SpoolOptions { manifest_bytes: 32 * 1_024, max_bytes: 64 * 1_024 * 1_024, ..options() };
     let (mut spool, _) = try_open(&disk, options).unwrap();
@@ -139,6 +138,14 @@ fn a_long_manifest_becomes_short_again() {
     let seals: Vec<_> = (1..=OBJECTS).map(|n| try_seal(&spool, &name(n), n).unwrap()).collect();
     let (long, _) = manifests(&disk);
     seals.iter().for_each(|seal| spool.log().commit(seal, None).unwrap());
+    (disk, spool, long)
+}
+
+/// Seed 8807 of the simulation: manifest and reserve passed their length on to each other and a new manifest
+/// was begun at every pass, so a small spool had no space left for calls.
+#[test]
+fn a_long_manifest_becomes_short_again() {
+    let (disk, mut spool, long) = with_a_long_manifest();
     for _ in 0..3 {
         spool.keep().unwrap();
     }
@@ -152,16 +159,7 @@ fn a_long_manifest_becomes_short_again() {
 /// file had space, each took the length of the other for good.
 #[test]
 fn a_long_manifest_becomes_short_again_on_a_full_disk() {
-    let disk = SimDisk::default();
-    let options = SpoolOptions { manifest_bytes: 32 * 1_024, max_bytes: 64 * 1_024 * 1_024, ..options() };
-    let (mut spool, _) = try_open(&disk, options).unwrap();
-    let name = |n: u64| format!("s{}", n % 4);
-    for n in 1..=OBJECTS {
-        append(&mut spool, &name(n), "x");
-    }
-    let seals: Vec<_> = (1..=OBJECTS).map(|n| try_seal(&spool, &name(n), n).unwrap()).collect();
-    let (long, _) = manifests(&disk);
-    seals.iter().for_each(|seal| spool.log().commit(seal, None).unwrap());
+    let (disk, mut spool, long) = with_a_long_manifest();
     for _ in 0..3 {
         // Others take each byte that becomes free.
         disk.set_capacity(Some(disk.used()));

@@ -27,6 +27,7 @@ pub(crate) mod recorder;
 pub(crate) mod resident;
 pub(crate) mod scripted_http;
 pub(crate) mod sim_disk;
+pub(crate) mod stored;
 pub(crate) mod tcp_proxy;
 pub(crate) mod tls_front;
 pub(crate) mod tools;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use forebay::log::frame::Frame;
 use forebay::object::Stream;
 use forebay::spool::manifest;
-use forebay::spool::offline::{View, Visitor, batch_of, survey, verify};
+use forebay::spool::offline::{View, Visitor, survey, verify};
 use serde_json::Value;
 
 use super::made::{CONFLICT, IOS, Made, OPEN, PARKED, REJECTED, lines, made};
@@ -262,7 +262,7 @@ struct Collecting<'a> {
 
 impl Visitor for Collecting<'_> {
     fn frame(&mut self, _: u64, _: u64, frame: &Frame<'_>) {
-        let Some(key) = batch_of(frame) else { return };
+        let Some(key) = frame.batch() else { return };
         if frame.position > self.view.cursor(&key).1 && key.stream == Stream::Calls {
             self.all.0.insert(String::from_utf8(frame.payload.to_vec()).unwrap());
         }
