@@ -22,6 +22,7 @@ pub mod delivery;
 pub mod dev_s3;
 pub mod disk;
 pub mod hook;
+pub mod import;
 pub mod ingest;
 pub mod json;
 pub mod lock;

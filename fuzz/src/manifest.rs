@@ -5,7 +5,9 @@
 //! - A manifest cut anywhere gives the state of its whole notes. Damage is reported if notes follow it.
 
 use forebay::batch::BatchKey;
-use forebay::log::{Amend, DayPlace, Hour, Hours, Parked, Range, Row, Seal};
+use forebay::log::{
+    Amend, DayPlace, Hour, Hours, ImportKey, ImportProgress, OpenImport, Parked, Range, Row, Seal,
+};
 use forebay::object::{
     AppliedEncryption, BucketString, Destination, Encryption, KmsContext, KmsKey, ObjectKey, SseKms, Stream,
 };
@@ -163,8 +165,16 @@ fn note(choices: &mut Choices<'_>) -> Note {
             Note::Closed(DayPlace { source, day, bucket })
         }
         14 => Note::Tallied(tally(choices)),
-        _ if choices.yes() => Note::Replaced { old: choices.number(), new: choices.number() },
-        _ => Note::Clock { from: time(choices), to: time(choices) },
+        _ => match choices.below(4) {
+            0 => Note::Replaced { old: choices.number(), new: choices.number() },
+            1 => Note::Clock { from: time(choices), to: time(choices) },
+            2 => Note::ImportBegun(OpenImport {
+                file: few(choices),
+                key: ImportKey(u128::from(choices.byte())),
+                progress: progress(choices),
+            }),
+            _ => Note::ImportsEnded { files: (0..choices.below(3)).map(|_| few(choices)).collect() },
+        },
     }
 }
 
@@ -223,13 +233,32 @@ fn hours(choices: &mut Choices<'_>) -> Hours {
     (0..choices.below(3)).map(|_| (Hour::of(time(choices)), choices.number())).collect()
 }
 
+/// The number of one of a few imports.
+fn few(choices: &mut Choices<'_>) -> u64 {
+    choices.below(3) as u64
+}
+
+fn progress(choices: &mut Choices<'_>) -> ImportProgress {
+    ImportProgress {
+        next_row: choices.number(),
+        stored: choices.number(),
+        repeats: choices.number(),
+        refused: choices.number(),
+        rejected: choices.number(),
+    }
+}
+
 fn tally(choices: &mut Choices<'_>) -> Tally {
     let row = |choices: &mut Choices<'_>| {
         let counts: Vec<u64> = (0..choices.below(10)).map(|_| choices.number()).collect();
         let source = SourceId::new(choices.one(&SOURCES)).unwrap();
         (source, Hour::of(time(choices)), Row::from(counts))
     };
-    Tally { through: choices.number(), rows: (0..choices.below(3)).map(|_| row(choices)).collect() }
+    Tally {
+        through: choices.number(),
+        rows: (0..choices.below(3)).map(|_| row(choices)).collect(),
+        imports: (0..choices.below(3)).map(|_| (few(choices), progress(choices))).collect(),
+    }
 }
 
 fn seal(choices: &mut Choices<'_>) -> Seal {

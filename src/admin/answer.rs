@@ -1,14 +1,16 @@
 //! Answers: the one place where every refusal gets its status.
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use http::{Response, StatusCode};
 use http_body_util::Full;
 use serde::Serialize;
 
 use super::admin_view::{FlushError, ReceiptUnread};
 use super::host::Intruder;
+use super::import_code;
 use super::route::NoRoute;
+use crate::import::TargetError;
 use crate::sources::SourceId;
 
 pub(super) type Answer = Response<Full<Bytes>>;
@@ -65,7 +67,7 @@ pub(super) fn no_route(why: &NoRoute) -> Answer {
             StatusCode::NOT_FOUND,
             "not_found",
             "unknown path: use /metrics, /health, /ready, /api/status, /api/days, /api/ledger, \
-             /api/receipt or /api/flush",
+             /api/receipt, /api/flush or /api/import",
         ),
         NoRoute::Method { allow } => {
             let message = format!("this path accepts {allow}");
@@ -91,6 +93,42 @@ pub(super) fn not_flushed(why: &FlushError) -> Answer {
         FlushError::Stopped => (StatusCode::SERVICE_UNAVAILABLE, "stopped"),
     };
     refused(status, code, &why.to_string())
+}
+
+/// The result of a request of an import.
+pub(super) fn import(result: Result<impl Serialize, TargetError>) -> Answer {
+    let error = match result {
+        Ok(value) => return json(StatusCode::OK, &value),
+        Err(error) => error,
+    };
+    let (status, code) = match &error {
+        TargetError::OtherRow => (StatusCode::CONFLICT, import_code::OTHER_ROW),
+        TargetError::NotOpen => (StatusCode::CONFLICT, import_code::NOT_OPEN),
+        TargetError::OtherOptions => (StatusCode::CONFLICT, import_code::OTHER_OPTIONS),
+        TargetError::GivenUp { .. } => (StatusCode::CONFLICT, import_code::GIVEN_UP),
+        TargetError::NoSource(_) => (StatusCode::NOT_FOUND, import_code::NO_SOURCE),
+        TargetError::Later { .. } => (StatusCode::SERVICE_UNAVAILABLE, import_code::LATER),
+        TargetError::Refused(_) => (StatusCode::BAD_REQUEST, import_code::REFUSED),
+        TargetError::Denied(_) => (StatusCode::FORBIDDEN, import_code::DENIED),
+    };
+    let mut answer = refused(status, code, &error.to_string());
+    if let TargetError::Later { after, .. } = error {
+        let seconds = HeaderValue::from(after.as_secs().max(1));
+        answer.headers_mut().insert(RETRY_AFTER, seconds);
+    }
+    answer
+}
+
+pub(super) fn no_imports() -> Answer {
+    refused(StatusCode::NOT_FOUND, "no_imports", "this process takes no imports")
+}
+
+pub(super) fn bad_body(error: &dyn std::fmt::Display) -> Answer {
+    refused(StatusCode::BAD_REQUEST, "bad_body", &format!("the body cannot be used: {error}"))
+}
+
+pub(super) fn slow_body() -> Answer {
+    refused(StatusCode::REQUEST_TIMEOUT, "slow_body", "the body took too long")
 }
 
 fn refused(status: StatusCode, code: &'static str, message: &str) -> Answer {

@@ -10,6 +10,7 @@ mod answer;
 mod connection;
 pub mod days;
 pub mod host;
+pub mod import_code;
 pub mod ledger;
 pub mod receipt_status;
 mod route;

@@ -1,8 +1,12 @@
 //! Finds the route of a request. Pure.
 
+use std::collections::BTreeMap;
+
 use http::Method;
 use percent_encoding::percent_decode_str;
 
+use crate::import::Rows;
+use crate::log::ImportKey;
 use crate::receipt::Receipt;
 use crate::sources::SourceId;
 
@@ -27,6 +31,12 @@ pub(super) enum Route {
     Receipt(Receipt),
     /// `POST /api/flush`
     Flush(Option<SourceId>),
+    /// `POST /api/import/begin`
+    ImportBegin,
+    /// `POST /api/import`
+    ImportRows(Rows),
+    /// `POST /api/import/end`
+    ImportEnd,
 }
 
 /// Why there is no route for a request.
@@ -57,8 +67,30 @@ pub(super) fn route(method: &Method, path: &str, query: Option<&str>) -> Result<
         "/api/receipt" => Err(NoRoute::Method { allow: "GET, HEAD" }),
         "/api/flush" if method == Method::POST => source(query.unwrap_or_default()).map(Route::Flush),
         "/api/flush" => Err(NoRoute::Method { allow: "POST" }),
+        "/api/import" if method == Method::POST => import_rows(query.unwrap_or_default()),
+        "/api/import/begin" if method == Method::POST => Ok(Route::ImportBegin),
+        "/api/import/end" if method == Method::POST => Ok(Route::ImportEnd),
+        "/api/import" | "/api/import/begin" | "/api/import/end" => Err(NoRoute::Method { allow: "POST" }),
         _ => Err(NoRoute::Path),
     }
+}
+
+/// The rows that the body of `POST /api/import` covers.
+fn import_rows(query: &str) -> Result<Route, NoRoute> {
+    const FORM: &str = "the parameters are import, first, rows and rejected";
+    let wrong = || NoRoute::Query(FORM.to_owned());
+    let mut given: BTreeMap<&str, &str> = BTreeMap::new();
+    for parameter in query.split('&') {
+        let (name, value) = parameter.split_once('=').ok_or_else(wrong)?;
+        if given.insert(name, value).is_some() {
+            return Err(wrong());
+        }
+    }
+    let mut take = |name: &str| given.remove(name).ok_or_else(wrong);
+    let import = ImportKey::try_from(take("import")?.to_owned()).map_err(|_| wrong())?;
+    let mut number = |name: &str| take(name)?.parse::<u64>().map_err(|_| wrong());
+    let rows = Rows { import, first: number("first")?, rows: number("rows")?, rejected: number("rejected")? };
+    if given.is_empty() { Ok(Route::ImportRows(rows)) } else { Err(wrong()) }
 }
 
 /// A slash needs no escape in a query, but some clients write one.
@@ -120,6 +152,21 @@ mod tests {
         check("HEAD", "/api/ledger?source=web", Ok(Route::Ledger(Some(SourceId::new("web").unwrap()))));
         check("GET", "/api/ledger?hour=3", Err(NoRoute::Query("the only parameter is source".into())));
         check("POST", "/api/ledger", Err(NoRoute::Method { allow: "GET, HEAD" }));
+        let rows = || {
+            let import = ImportKey(0xAB);
+            Ok(Route::ImportRows(Rows { import, first: 10, rows: 5, rejected: 1 }))
+        };
+        let form = || Err(NoRoute::Query("the parameters are import, first, rows and rejected".into()));
+        check("POST", "/api/import?import=ab&first=10&rows=5&rejected=1", rows());
+        check("POST", "/api/import?rejected=1&rows=5&first=10&import=00ab", rows());
+        check("POST", "/api/import?import=ab&first=10&rows=5", form());
+        check("POST", "/api/import?import=ab&first=10&rows=5&rejected=1&more=1", form());
+        check("POST", "/api/import?import=ab&first=-1&rows=5&rejected=1", form());
+        check("POST", "/api/import", form());
+        check("GET", "/api/import", Err(NoRoute::Method { allow: "POST" }));
+        check("POST", "/api/import/begin", Ok(Route::ImportBegin));
+        check("POST", "/api/import/end", Ok(Route::ImportEnd));
+        check("GET", "/api/import/end", Err(NoRoute::Method { allow: "POST" }));
         let token = "web/1763596800000/0123456789abcdef0123456789abcdef/42-44";
         let receipt = || Ok(Route::Receipt(token.parse().unwrap()));
         check("GET", &format!("/api/receipt?receipt={token}"), receipt());

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, StatusCode};
+use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use serde::Serialize;
 use tokio::net::TcpListener;
@@ -15,6 +16,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::connections::seats::Seats;
+use crate::import::{Begin, End, Target};
 use crate::metrics::Metrics;
 use crate::once_a_minute::OnceAMinute;
 use crate::planted_bugs::{PlantedPanic, panic_if_planted};
@@ -28,7 +30,7 @@ use super::route::{Route, route};
 /// Connections at once. A further one replaces the connection that has waited longest for a request. If all
 /// have a request in flight, it waits until one is answered: this listener refuses no one.
 pub const CONNECTIONS_MAX: usize = 256;
-/// Bytes of a request's head; a longer one gets 431. Bodies are not read.
+/// Bytes of a request's head; a longer one gets 431. Only the bodies of imports are read.
 pub const HEAD_MAX: usize = 16 << 10;
 /// How long a request's head may take, from its first byte.
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -42,13 +44,20 @@ pub const FLUSH_WAIT: Duration = Duration::from_secs(30);
 /// Flushes that wait at once. Beyond that, the answer comes at once and reports what is pending, so that
 /// repeated flushes cannot take all seats.
 pub const FLUSHES_WAITING_MAX: usize = 64;
+/// Bytes of the body of a request of an import.
+pub const IMPORT_BODY_MAX: usize = 2 << 20;
+/// How long such a body may take.
+pub const IMPORT_BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Such bodies in memory at once. Further requests wait.
+const IMPORT_BODIES_MAX: usize = 8;
 /// How long requests in flight may still take after the listener stops.
 pub const DRAIN_MAX: Duration = Duration::from_secs(5);
 /// How long accepting pauses after an accept failed (too many open files).
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
 const ROOT_TEXT: &str = "Forebay: metrics at /metrics, readiness at /ready, status at /api/status, \
-     ledger at /api/ledger, a receipt at /api/receipt, flush by POST /api/flush\n";
+     ledger at /api/ledger, a receipt at /api/receipt, flush by POST /api/flush, \
+     imports by `forebay import`\n";
 
 /// The admin server.
 pub struct AdminServer {
@@ -57,19 +66,28 @@ pub struct AdminServer {
     hosts: AllowedHosts,
     connections: usize,
     flushes: Semaphore,
+    imports: Option<Arc<dyn Target>>,
+    import_bodies: Semaphore,
 }
 
 impl AdminServer {
     /// A server that answers to the names in `hosts`.
     pub fn new(view: Arc<dyn AdminView>, metrics: Metrics, hosts: AllowedHosts) -> Self {
         let flushes = Semaphore::new(FLUSHES_WAITING_MAX);
-        Self { view, metrics, hosts, connections: CONNECTIONS_MAX, flushes }
+        let import_bodies = Semaphore::new(IMPORT_BODIES_MAX);
+        Self { view, metrics, hosts, connections: CONNECTIONS_MAX, flushes, imports: None, import_bodies }
     }
 
     /// The same server with at most `connections` connections at once, instead of [`CONNECTIONS_MAX`].
     #[must_use]
     pub fn with_connections(self, connections: usize) -> Self {
         Self { connections, ..self }
+    }
+
+    /// The same server, which hands imported rows to `imports`.
+    #[must_use]
+    pub fn with_imports(self, imports: Arc<dyn Target>) -> Self {
+        Self { imports: Some(imports), ..self }
     }
 
     /// Serves connections until `stop`, then finishes requests in flight for at most [`DRAIN_MAX`].
@@ -101,7 +119,7 @@ impl AdminServer {
                     let (server, stop) = (Arc::clone(&server), stop.clone());
                     connections.spawn(async move {
                         let answer =
-                            async |request: Request<Incoming>, local| server.answer(&request, local).await;
+                            async |request: Request<Incoming>, local| server.answer(request, local).await;
                         connection::serve(socket, Arc::clone(seat.standing()), epoch, stop, answer).await;
                         drop(seat);
                     });
@@ -125,7 +143,7 @@ impl AdminServer {
         }
     }
 
-    async fn answer(&self, request: &Request<Incoming>, local: IpAddr) -> Answer {
+    async fn answer(&self, request: Request<Incoming>, local: IpAddr) -> Answer {
         if let Err(intruder) = self.hosts.check(request.headers(), local) {
             return answer::intruder(intruder);
         }
@@ -165,6 +183,39 @@ impl AdminServer {
                     Err(why) => answer::not_flushed(&why),
                 }
             }
+            Ok(route @ (Route::ImportBegin | Route::ImportRows(_) | Route::ImportEnd)) => {
+                if let Err(intruder) = host::check_origin(request.headers()) {
+                    return answer::intruder(intruder);
+                }
+                match &self.imports {
+                    Some(imports) => self.import(&**imports, &route, request.into_body()).await,
+                    None => answer::no_imports(),
+                }
+            }
+        }
+    }
+}
+
+impl AdminServer {
+    /// Answers a request of an import. Bodies that are read at once are bounded.
+    async fn import(&self, imports: &dyn Target, route: &Route, body: Incoming) -> Answer {
+        let Ok(_turn) = self.import_bodies.acquire().await else { return answer::no_imports() };
+        let body = Limited::new(body, IMPORT_BODY_MAX).collect();
+        let body = match tokio::time::timeout(IMPORT_BODY_TIMEOUT, body).await {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(error)) => return answer::bad_body(&*error),
+            Err(_) => return answer::slow_body(),
+        };
+        match route {
+            Route::ImportRows(rows) => answer::import(imports.rows(*rows, body).await),
+            Route::ImportBegin => match serde_json::from_slice::<Begin>(&body) {
+                Ok(begin) => answer::import(imports.begin(begin).await),
+                Err(error) => answer::bad_body(&error),
+            },
+            _ => match serde_json::from_slice::<End>(&body) {
+                Ok(end) => answer::import(imports.end(end).await),
+                Err(error) => answer::bad_body(&error),
+            },
         }
     }
 }

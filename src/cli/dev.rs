@@ -100,7 +100,8 @@ async fn start(
     fitted: Fitted,
     background: &Background,
 ) -> Result<Node, Failure> {
-    let disk = open_disk(&args.data_dir.join("spool"), false)?;
+    let dir = args.data_dir.join("spool");
+    let disk = open_disk(&dir, false)?;
     let store = S3Store::new(S3Settings {
         region: Some(dev_s3::REGION.to_owned()),
         endpoint_url: Some(s3.url()),
@@ -121,11 +122,12 @@ async fn start(
         region: Some(dev_s3::REGION.to_owned()),
         ..Destination::new(bucket, Encryption::SseS3)
     };
-    let sources = DevSources::new(engine.log(), destination);
+    let sources = Arc::new(DevSources::new(engine.log(), destination));
     let ingest = engine.ingest(IngestSettings { receipts: args.receipts, ..IngestSettings::default() });
     let mut settings = CollectorSettings::default();
     settings.bounds.connections = fitted.connections;
-    engine.listen(ingest, settings, Policy::new(Arc::new(sources)), bound, addresses)
+    let importer = engine.importer(&ingest, &dir, Arc::clone(&sources) as _).await?;
+    engine.listen((ingest, &importer), settings, Policy::new(sources), bound, addresses)
 }
 
 /// The next steps, ready to paste.

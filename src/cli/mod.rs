@@ -9,6 +9,7 @@ mod dev_folders;
 pub mod dev_sources;
 pub mod failure;
 pub mod flush;
+mod import_sources;
 mod ledger_view;
 pub mod node;
 pub mod node_view;

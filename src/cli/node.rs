@@ -22,6 +22,8 @@ use crate::delivery::days::closed_day::DayHook;
 use crate::delivery::{Delivery, DeliverySettings, Parts};
 use crate::disk::is_no_handle;
 use crate::disk::real_disk::RealDisk;
+use crate::import::journal::LocalJournal;
+use crate::import::{ImportSources, Importer};
 use crate::ingest::{Ingest, IngestDeps, IngestSettings};
 use crate::lock::lock;
 use crate::log::Log;
@@ -37,6 +39,8 @@ use crate::tasks;
 use crate::time::Clock;
 use crate::words::causes::chain;
 
+/// The file in the spool's directory that keeps the journal of imports.
+const JOURNAL: &str = "imports.redb";
 /// The most connections that wait to be accepted.
 const BACKLOG: u32 = 4_096;
 /// The part of the shutdown grace that is reserved for the steps after delivery.
@@ -286,13 +290,32 @@ impl Engine {
         Arc::new(Ingest::new(deps, settings))
     }
 
-    /// Accepts calls, and serves operators.
+    /// Takes imports for the spool in the directory `dir`, which also holds their journal.
+    ///
+    /// # Errors
+    /// [`Failure`] if the journal cannot be used.
+    pub async fn importer(
+        &self,
+        ingest: &Arc<Ingest>,
+        dir: &Path,
+        sources: Arc<dyn ImportSources>,
+    ) -> Result<Arc<Importer>, Failure> {
+        let (ingest, log, clock) = (Arc::clone(ingest), self.log(), Arc::clone(&self.outside.clock));
+        let path = dir.join(JOURNAL);
+        let opened = tokio::task::spawn_blocking(move || {
+            let journal = Arc::new(LocalJournal::open(&path)?);
+            Importer::new(ingest, log, journal, clock, sources)
+        });
+        Ok(Arc::new(opened.await??))
+    }
+
+    /// Accepts calls and imports, and serves operators.
     ///
     /// # Errors
     /// [`Failure`] if a listener cannot be used.
     pub fn listen(
         self,
-        ingest: Arc<Ingest>,
+        (ingest, importer): (Arc<Ingest>, &Arc<Importer>),
         settings: CollectorSettings,
         policy: Policy,
         bound: Bound,
@@ -313,7 +336,8 @@ impl Engine {
         let admin_stop = CancellationToken::new();
         let hosts = AllowedHosts::new(admin_addr, &addresses.admin_hosts);
         let server = AdminServer::new(Arc::clone(&self.view) as _, self.outside.metrics.clone(), hosts)
-            .with_connections(addresses.admin_connections);
+            .with_connections(addresses.admin_connections)
+            .with_imports(Arc::new(Arc::clone(importer)));
         let admin = {
             let (server, listener, stop) = (Arc::new(server), Arc::new(admin), admin_stop.clone());
             let start = move || Arc::clone(&server).serve(Arc::clone(&listener), stop.clone());

@@ -10,6 +10,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::args::ServeArgs;
 use super::failure::Failure;
+use super::import_sources::Configured;
 use super::node::{Addresses, Bound, Ending, Engine, Node, Outside, Recovery, fit_connections, open_disk};
 use super::say_beside;
 use crate::admin;
@@ -25,6 +26,7 @@ use crate::delivery::days::closed_day::DayHook;
 use crate::delivery::settings::encoders_for;
 use crate::delivery::{self, DeliverySettings};
 use crate::hook::{Command, Hooks, Webhook};
+use crate::import::Importer;
 use crate::ingest::IngestSettings;
 use crate::log::Log;
 use crate::object::Destination;
@@ -50,7 +52,7 @@ pub async fn run(args: &ServeArgs, background: &Background) -> Result<(), Failur
     let _signals = shutdown.listen()?;
     let (hangups, _hangup_listener) = shutdown::hangups()?;
     let config = loaded.config.clone();
-    let node = start(&config, background).await?;
+    let (node, importer) = start(&config, background).await?;
     say_beside(format!("collector http://{}\nconsole http://{}", node.public, node.admin_addr));
     if let Some(tls) = node.tls {
         tracing::info!(addr = %tls, "accepting calls over TLS");
@@ -74,7 +76,7 @@ pub async fn run(args: &ServeArgs, background: &Background) -> Result<(), Failur
                 tracing::error!(reason, "shutting down, so that a restart can recover");
                 break;
             }
-            Some(new) = changed.recv() => current = take_over_caught(&node, current, new),
+            Some(new) = changed.recv() => current = take_over_caught(&node, &importer, current, new),
             Ok(()) = tls_hangups.changed() => {
                 if let Err(error) = node.collector().reload_tls() {
                     tracing::error!(%error, "the changed TLS files cannot be used; the previous ones stay in use");
@@ -115,7 +117,7 @@ pub(super) fn load(path: &Path) -> Result<(Loader, Loaded), Failure> {
     Ok((loader, loaded))
 }
 
-async fn start(config: &Config, background: &Background) -> Result<Node, Failure> {
+async fn start(config: &Config, background: &Background) -> Result<(Node, Arc<Importer>), Failure> {
     let (fitted, fewer_connections) = fit_connections(Wanted {
         connections: config.collector.max_connections,
         admin: admin::server::CONNECTIONS_MAX,
@@ -147,10 +149,12 @@ async fn start(config: &Config, background: &Background) -> Result<Node, Failure
     let ingest = engine.ingest(ingest_settings(config));
     let mut settings = collector_settings(config);
     settings.bounds.connections = fitted.connections;
-    let node = engine.listen(ingest, settings, policy(config), Bound::bind(&addresses)?, &addresses)?;
+    let bound = Bound::bind(&addresses)?;
+    let importer = engine.importer(&ingest, &config.spool.dir, Arc::new(Configured::new(config))).await?;
+    let node = engine.listen((ingest, &importer), settings, policy(config), bound, &addresses)?;
     proxy.into_iter().for_each(|proxy| node.set_proxy(proxy));
     node.set_configured(config.sources.iter().map(|source| source.id.clone()).collect());
-    Ok(node)
+    Ok((node, importer))
 }
 
 /// The hooks that are notified of closed days.
@@ -274,10 +278,15 @@ fn note_destinations(log: &dyn Log, config: &Config) -> Result<(), Failure> {
 }
 
 /// Like [`take_over`], but a panic has no effect: the running configuration stays in force.
-fn take_over_caught(node: &Node, current: Config, new: Result<Loaded, ConfigError>) -> Config {
+fn take_over_caught(
+    node: &Node,
+    importer: &Importer,
+    current: Config,
+    new: Result<Loaded, ConfigError>,
+) -> Config {
     const TASK: &str = "configuration";
     let before = current.clone();
-    match catch_unwind(AssertUnwindSafe(|| take_over(node, current, new))) {
+    match catch_unwind(AssertUnwindSafe(|| take_over(node, importer, current, new))) {
         Ok(in_force) => {
             node.alarms().clear(AlarmKind::Task, TASK);
             in_force
@@ -292,7 +301,7 @@ fn take_over_caught(node: &Node, current: Config, new: Result<Loaded, ConfigErro
 }
 
 /// Applies a new configuration, as far as possible while running. Returns the configuration in force.
-fn take_over(node: &Node, current: Config, new: Result<Loaded, ConfigError>) -> Config {
+fn take_over(node: &Node, importer: &Importer, current: Config, new: Result<Loaded, ConfigError>) -> Config {
     let loaded = match new {
         Ok(loaded) => loaded,
         Err(error) => {
@@ -314,6 +323,7 @@ fn take_over(node: &Node, current: Config, new: Result<Loaded, ConfigError>) -> 
         return current;
     }
     node.collector().reload(policy(&next));
+    importer.set_sources(Arc::new(Configured::new(&next)));
     node.set_configured(next.sources.iter().map(|source| source.id.clone()).collect());
     tracing::info!("configuration reloaded: {changes}");
     next

@@ -263,7 +263,7 @@ impl Shared {
             // Only web pages send an origin.
             client_side: client_route || head.headers.contains_key(ORIGIN),
             user_agent: None,
-            imported_from: None,
+            import: None,
         };
         self.ingest.lines(&request, &arrival).map(Some).map_err(Refusal::Append)
     }

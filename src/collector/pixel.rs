@@ -63,7 +63,7 @@ impl Shared {
             ip: pixel.ip,
             client_side: true,
             user_agent: pixel.headers.get(USER_AGENT).and_then(|value| value.to_str().ok()),
-            imported_from: None,
+            import: None,
         };
         // An unreadable query has no body; an empty body is not JSON either, so both are stored as rejected.
         let body = call.map(|call| call.body).unwrap_or_default();

@@ -234,6 +234,8 @@ fn append_answer(error: AppendError) -> Answer {
         AppendError::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy", Some(SOON)),
         AppendError::Full => (StatusCode::SERVICE_UNAVAILABLE, SPOOL_FULL, Some(LATER)),
         AppendError::DestinationFull => (StatusCode::SERVICE_UNAVAILABLE, DESTINATION_FULL, Some(LATER)),
+        // Only imports are appended in steps.
+        AppendError::OtherRow { .. } => (StatusCode::CONFLICT, "other_row", None),
         AppendError::DayOver => (StatusCode::SERVICE_UNAVAILABLE, "day_over", Some(SOON)),
         AppendError::Stopped => (StatusCode::SERVICE_UNAVAILABLE, "spool_stopped", Some(LATER)),
     };

@@ -1,5 +1,6 @@
 //! The acknowledgement that a caller gets once its lines are on stable storage.
 
+use crate::log::ImportProgress;
 use crate::receipt::Receipt;
 
 /// A durable acknowledgement: everything that it counts is on stable storage.
@@ -13,4 +14,6 @@ pub struct Ack {
     pub repeats: u32,
     /// The positions of the stored lines, if receipts are on and any were stored.
     pub receipt: Option<Receipt>,
+    /// The file's progress, if the request was a step of an import.
+    pub import: Option<ImportProgress>,
 }

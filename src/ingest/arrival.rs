@@ -3,8 +3,7 @@
 use std::net::IpAddr;
 
 use crate::call::{ClientLibraries, Fingerprinter, Stamp, Tally};
-use crate::log::RequestFrames;
-use crate::log::frame::Origin;
+use crate::log::{ImportStep, RequestFrames};
 use crate::sources::SourceId;
 use crate::time::UnixMillis;
 
@@ -21,8 +20,9 @@ pub struct Arrival<'a> {
     pub client_side: bool,
     /// Becomes `context.userAgent` of calls that have none.
     pub user_agent: Option<&'a str>,
-    /// The imported file and row, if the request was imported.
-    pub imported_from: Option<Origin>,
+    /// The rows of an imported file that the request covers. Its calls are stored only if these are the
+    /// file's next rows.
+    pub import: Option<ImportStep>,
 }
 
 impl<'a> Arrival<'a> {

@@ -151,6 +151,7 @@ impl Ingest {
         let mut frames = self.no_frames(arrival, len + headers, request.lines());
         let stamp = arrival.stamp(&self.settings.client_libraries, &self.deps.fingerprinter);
         let tally = request.write_lines(&stamp, &*self.deps.random, &mut frames);
+        frames.end_import_step();
         Ok(Lines { frames, tally })
     }
 
@@ -199,7 +200,7 @@ impl Ingest {
             counters.stored(&count, appended);
             Ok::<_, AppendError>(appended)
         });
-        let Appended { first, stored, repeats } = appended.await?;
+        let Appended { first, stored, repeats, import } = appended.await?;
         let receipt = place.zip(first).map(|((source, day), first)| Receipt {
             source,
             day,
@@ -207,7 +208,7 @@ impl Ingest {
             first,
             last: first + u64::from(stored.saturating_sub(1)),
         });
-        Ok(Ack { calls, rejected, repeats, receipt })
+        Ok(Ack { calls, rejected, repeats, receipt, import })
     }
 
     /// Whether acknowledgements contain receipts.
@@ -225,7 +226,9 @@ impl Ingest {
     fn no_frames(&self, arrival: &Arrival<'_>, len: usize, items: usize) -> RequestFrames {
         let mut frames = RequestFrames::new(arrival.source.clone(), arrival.received_at, len);
         frames.came(items);
-        frames.set_origin(arrival.imported_from);
+        if let Some(step) = arrival.import {
+            frames.set_import(step);
+        }
         frames.say_positions(self.settings.receipts);
         frames
     }

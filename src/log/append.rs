@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::imports::ImportProgress;
 use super::request_frames::RequestFrames;
 use crate::boxed_future::BoxFuture;
 use crate::time::UnixMillis;
@@ -39,6 +40,8 @@ pub struct Appended {
     pub repeats: u32,
     /// The position of the first frame stored; the others follow without a gap. `None` if none was stored.
     pub first: Option<u64>,
+    /// The file's progress, if the request was a step of an import.
+    pub import: Option<ImportProgress>,
 }
 
 /// Why none of a request's frames is stored.
@@ -60,6 +63,13 @@ pub enum AppendError {
     /// The day of its `receivedAt` ended while the request waited: 503. A retry gets a new `receivedAt`.
     #[error("the day on which the request was received has ended")]
     DayOver,
+    /// The request is a step of an import, and its first row is not the file's next row: another importer
+    /// stored these rows, or an earlier attempt did.
+    #[error("these rows are not the next ones of their file")]
+    OtherRow {
+        /// The file's next row. `None` if the log does not know the import.
+        next: Option<u64>,
+    },
     /// The spool has stopped: a write or sync failed, or the process is shutting down: 503.
     #[error("the spool has stopped")]
     Stopped,

@@ -36,7 +36,8 @@ pub enum FrameKind {
     Call = 1,
     /// A line of the rejected stream.
     Rejected = 2,
-    /// The progress of an import. It is in the block of the calls that it covers.
+    /// The progress of an import ([`ImportProgress`](crate::log::ImportProgress)). It is in the block of the calls
+    /// that it covers.
     ImportProgress = 3,
     /// The clean close: the last frame of an orderly shutdown. Damage before it cannot be a torn write.
     /// Frames after it are from the next process, which copies the last segment, with this frame, into its
@@ -235,6 +236,14 @@ pub fn stamp(frame: &mut [u8], position: u64, salt: Salt) {
         && let Some((crc, covered)) = rest.split_first_chunk_mut::<4>()
     {
         *crc = salt.checksum(len, covered).to_le_bytes();
+    }
+}
+
+/// Replaces the payload of a finished frame with one of the same length or less that ends where the frame ends.
+pub fn set_payload(frame: &mut [u8], payload: &[u8]) {
+    let at = frame.len().saturating_sub(payload.len());
+    if let Some(place) = frame.get_mut(at..) {
+        place.copy_from_slice(payload);
     }
 }
 

@@ -1,7 +1,7 @@
 //! The log: every call is in it from its acknowledgement until its object is in the store.
 //!
 //! The other rooms know only two traits of a log. Intake holds [`Append`]. Delivery and reports hold [`Log`],
-//! which is the sum of six narrow traits, one for each subject. The spool implements both; the contract
+//! which is the sum of seven narrow traits, one for each subject. The spool implements both; the contract
 //! suite (`tests/suite/log`) holds any other log to the same promises.
 //!
 //! # What any log promises
@@ -24,6 +24,7 @@ mod derived;
 mod destinations;
 pub mod frame;
 mod hours;
+mod imports;
 mod ledger_report;
 mod located;
 mod range;
@@ -38,6 +39,7 @@ pub use batches::{Batches, FirstOpen, OpenBatch};
 pub use days::{Closable, DayPlace, DayStage, Days};
 pub use destinations::Destinations;
 pub use hours::{Hour, Hours, Row};
+pub use imports::{ImportKey, ImportProgress, ImportStep, Imports, OpenImport};
 pub use ledger_report::{Difference, Report, Rows, SourceReport};
 pub use located::{Located, Standing};
 pub use range::Range;
@@ -50,9 +52,9 @@ pub use space::{Capacity, FRAME_BYTES, FULL_PERCENT, Held, NOTE_BYTES, PRESSURE_
 ///
 /// Every method returns at once, except those that read frames or return `Result<_, Stopped>`. These wait for
 /// the disk, so do not call them on the runtime's threads.
-pub trait Log: Batches + Seals + Destinations + Days + Capacity + Accounts {}
+pub trait Log: Batches + Seals + Destinations + Days + Capacity + Accounts + Imports {}
 
-impl<L: Batches + Seals + Destinations + Days + Capacity + Accounts> Log for L {}
+impl<L: Batches + Seals + Destinations + Days + Capacity + Accounts + Imports> Log for L {}
 
 /// A note was not written, so nothing has changed.
 ///

@@ -6,6 +6,7 @@ use crate::sources::SourceId;
 use crate::time::UnixMillis;
 
 use crate::log::frame::{self, FrameKind, Origin};
+use crate::log::imports::{ImportProgress, ImportStep};
 
 /// The frames of one request, with one source and one `receivedAt`. All of them go into one block of the
 /// spool.
@@ -16,6 +17,7 @@ pub struct RequestFrames {
     source: SourceId,
     received_at: UnixMillis,
     origin: Option<Origin>,
+    import: Option<ImportStep>,
     say_positions: bool,
     bytes: Vec<u8>,
     open: usize,
@@ -32,6 +34,7 @@ impl RequestFrames {
             source,
             received_at,
             origin: None,
+            import: None,
             say_positions: false,
             bytes: Vec::with_capacity(capacity),
             open: 0,
@@ -48,9 +51,34 @@ impl RequestFrames {
         self.came = Some(u32::try_from(items).unwrap_or(u32::MAX));
     }
 
-    /// Sets the origin of the lines that follow, for imports.
+    /// Sets the origin of the lines that follow.
     pub fn set_origin(&mut self, origin: Option<Origin>) {
         self.origin = origin;
+    }
+
+    /// Makes the request a step of an import. The lines that follow get its origin.
+    pub fn set_import(&mut self, step: ImportStep) {
+        self.set_origin(Some(step.origin));
+        self.import = Some(step);
+    }
+
+    /// Adds the frame that records the progress of the import, after all lines. The log fills it in.
+    pub fn end_import_step(&mut self) {
+        let Some(step) = self.import else { return };
+        let start = frame::begin(
+            &mut self.bytes,
+            FrameKind::ImportProgress,
+            Some(&self.source),
+            self.received_at,
+            Some(step.origin),
+        );
+        self.bytes.extend_from_slice(&ImportProgress::default().encode());
+        frame::finish(&mut self.bytes, start, 0);
+    }
+
+    /// The step of an import that the request is.
+    pub fn import(&self) -> Option<ImportStep> {
+        self.import
     }
 
     /// Adds to each following line its position, as its last member.

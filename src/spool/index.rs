@@ -7,6 +7,7 @@ use crate::log::Difference;
 use crate::sources::SourceId;
 use crate::spool::format::runs::{Part, Run, Runs};
 use crate::spool::format::seen_file::Fingerprints;
+use crate::spool::imports::RunningImports;
 use crate::spool::ledger::Ledger;
 use crate::time::UnixMillis;
 
@@ -80,6 +81,8 @@ pub(super) struct Index {
     pub parked: BTreeMap<SourceId, u64>,
     /// The ledger. It is part of the index so that both are read and changed under one lock.
     pub ledger: Ledger,
+    /// The progress of imports.
+    pub imports: RunningImports,
     generations: u64,
 }
 
@@ -93,6 +96,13 @@ impl Index {
         }
         state.first = state.first.min(first);
         state.last = state.last.max(last);
+    }
+
+    /// Gathers the counts and the progress of imports since the last call for the next tally. It covers every
+    /// frame up to `through`.
+    pub(super) fn gather(&mut self, through: u64) {
+        let imports = self.imports.take_new();
+        self.ledger.gather(through, imports);
     }
 
     /// If a batch has no open frames left, counts the frames that its ledger rows still show as open as lost.

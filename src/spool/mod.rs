@@ -29,6 +29,7 @@
 
 mod capped_disk;
 pub mod format;
+mod imports;
 mod index;
 mod ledger;
 pub mod manifest;

@@ -68,17 +68,14 @@ impl Stepped {
     ///
     /// # Errors
     /// [`AppendError::Full`]: nothing has changed; there may be space after [`Stepped::keep`].
-    /// [`AppendError::DayOver`]: the day of one of them is over; the others are stored.
+    /// [`AppendError::DayOver`], [`AppendError::OtherRow`]: one of them is refused; the others are stored.
     /// [`AppendError::Stopped`]: the spool has stopped.
     pub fn append(
         &mut self,
         group: impl IntoIterator<Item = RequestFrames>,
     ) -> Result<Vec<Appended>, AppendError> {
         let mut group: Vec<Incoming> = group.into_iter().map(Incoming::from).collect();
-        let appended = |outcome: Outcome| match outcome.too_late {
-            true => Err(AppendError::DayOver),
-            false => Ok(Appended::from(outcome)),
-        };
+        let appended = |outcome: Outcome| outcome.refused.map_or(Ok(Appended::from(outcome)), Err);
         match self.writer.commit(&mut group) {
             Ok(outcomes) => outcomes.into_iter().map(appended).collect(),
             Err(CommitError::NoSpace) => Err(AppendError::Full),

@@ -362,7 +362,10 @@ fn rejected_lines_and_other_days_form_separate_batches() {
     frames.line().extend_from_slice(b"{\"good\":2}");
     frames.call(0);
     assert_eq!(frames.rejected_by_reason().collect::<Vec<_>>(), [(RejectReason::UnknownType, 1)]);
-    assert_eq!(append(&spool, frames).unwrap(), Appended { stored: 3, repeats: 0, first: Some(1) });
+    assert_eq!(
+        append(&spool, frames).unwrap(),
+        Appended { stored: 3, repeats: 0, first: Some(1), import: None }
+    );
     let mut tomorrow = RequestFrames::new(source("web"), UnixMillis(NOON + DAY_MS), 0);
     tomorrow.line().extend_from_slice(b"{\"good\":3}");
     tomorrow.call(0);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use forebay::call::{CallKind, Shape};
 use forebay::ingest::{Ack, Arrival, Ingest, IngestDeps, IngestError, IngestSettings};
 use forebay::log::frame::Origin;
+use forebay::log::{AppendError, ImportKey, ImportProgress, ImportStep};
 use forebay::metrics::Metrics;
 use forebay::object::Stream;
 use forebay::runtime::{SystemClock, SystemRandom};
@@ -22,7 +23,6 @@ const FOUR: &str = r#"{"batch":[
     {"type":"page","userId":"u","messageId":"2"},
     {"type":"track","event":"a","userId":"u","messageId":"1"},
     {"type":"dance","userId":"u","messageId":"3"}]}"#;
-const ROWS: Origin = Origin { file: 7, first_row: 10, last_row: 13 };
 
 struct Intake {
     ingest: Arc<Ingest>,
@@ -53,13 +53,22 @@ fn opened(dir: TempDir, settings: IngestSettings) -> Intake {
 
 impl Intake {
     async fn send(&self, source: &SourceId, body: &str) -> Result<Ack, IngestError> {
+        self.send_step(source, body, None).await
+    }
+
+    async fn send_step(
+        &self,
+        source: &SourceId,
+        body: &str,
+        step: Option<ImportStep>,
+    ) -> Result<Ack, IngestError> {
         let arrival = Arrival {
             source,
             received_at: self.ingest.received_now(),
             ip: None,
             client_side: false,
             user_agent: None,
-            imported_from: Some(ROWS),
+            import: step,
         };
         let request = self.ingest.parse(body.as_bytes(), Shape::Envelope).unwrap();
         let lines = self.ingest.lines(&request, &arrival)?;
@@ -78,8 +87,14 @@ fn web() -> SourceId {
 #[tokio::test]
 async fn an_acknowledgement_counts_what_is_in_the_log_and_a_crash_keeps_it() {
     let intake = intake(IngestSettings { receipts: true, ..IngestSettings::default() });
-    let ack = intake.send(&web(), FOUR).await.unwrap();
+    let ten = ImportProgress { next_row: 10, ..ImportProgress::default() };
+    let file = intake.spool.log().begin_import(ImportKey(1), ten).unwrap().file;
+    let rows = Origin { file, first_row: 10, last_row: 13 };
+    let step = Some(ImportStep { origin: rows, rejected: 0 });
+    let ack = intake.send_step(&web(), FOUR, step).await.unwrap();
     assert_eq!((ack.calls, ack.rejected, ack.repeats), (3, 1, 1), "one call came twice");
+    let progress = ImportProgress { next_row: 14, stored: 2, repeats: 1, refused: 1, rejected: 0 };
+    assert_eq!(ack.import, Some(progress));
     let receipt = ack.receipt.unwrap();
     assert_eq!(receipt.len(), 3, "a repeat has no position: {receipt:?}");
     // What a kill at this instant leaves.
@@ -91,11 +106,13 @@ async fn an_acknowledgement_counts_what_is_in_the_log_and_a_crash_keeps_it() {
         assert_eq!(of(Stream::Calls).count(), 2, "{lines:?}");
         assert_eq!(of(Stream::Rejected).count(), 1, "{lines:?}");
         assert!(
-            lines.iter().all(|stored| stored.origin == Some(ROWS)),
+            lines.iter().all(|stored| stored.origin == Some(rows)),
             "each frame names its rows: {lines:?}"
         );
         assert!(lines.iter().any(|stored| stored.line.contains(r#""type":"page""#)), "{lines:?}");
     }
+    let refused = after.send_step(&web(), FOUR, step).await;
+    assert_eq!(refused, Err(IngestError::Append(AppendError::OtherRow { next: Some(14) })));
     let again = after.send(&web(), FOUR).await.unwrap();
     assert_eq!((again.calls, again.repeats), (3, 3), "what was acknowledged before the crash is known");
     assert_eq!(again.receipt, None, "receipts are off");
@@ -122,7 +139,7 @@ async fn an_append_whose_caller_is_gone_is_stored_and_waited_for() {
             ip: None,
             client_side: false,
             user_agent: None,
-            imported_from: None,
+            import: None,
         };
         let lines = ingest.lines(&request, &arrival).unwrap();
         let mut append = Box::pin(ingest.append(lines));

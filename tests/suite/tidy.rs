@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room and the rooms that it may use. `cli` connects all rooms and may use every one.
-const MAY_KNOW: [(&str, &[&str]); 37] = [
+const MAY_KNOW: [(&str, &[&str]); 38] = [
     ("time", &[]),
     ("words", &["time"]),
     ("arn", &[]),
@@ -62,6 +62,7 @@ const MAY_KNOW: [(&str, &[&str]); 37] = [
             "words",
         ],
     ),
+    ("import", &["boxed_future", "call", "ingest", "lock", "log", "sources", "time"]),
     ("ingest", &["call", "lock", "log", "metrics", "random", "receipt", "sources", "time", "words"]),
     (
         "delivery",
@@ -114,7 +115,9 @@ const MAY_KNOW: [(&str, &[&str]); 37] = [
         &[
             "boxed_future",
             "connections",
+            "import",
             "lock",
+            "log",
             "metrics",
             "once_a_minute",
             "planted_bugs",

@@ -29,9 +29,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::batch::BatchKey;
 use crate::log::frame::{Frame, FrameKind};
-use crate::log::{Hour, Hours, Row};
+use crate::log::{Hour, Hours, ImportProgress, Row};
 use crate::object::Stream;
 use crate::sources::SourceId;
+use crate::spool::imports::FoundProgress;
 use crate::time::ReceivedDay;
 
 /// Limit for rows of single hours. Above it, the oldest rows with nothing pending are folded into the
@@ -46,6 +47,9 @@ pub struct Tally {
     pub through: u64,
     /// The counts.
     pub rows: Vec<(SourceId, Hour, Row)>,
+    /// The progress of imported files, by number.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub imports: Vec<(u64, ImportProgress)>,
 }
 
 /// One hour of one source.
@@ -179,9 +183,11 @@ impl Ledger {
         }
     }
 
-    /// Gathers the counts since the last call for the next tally. Every frame up to `through` is counted.
-    pub(crate) fn gather(&mut self, through: u64) {
+    /// Gathers the counts since the last call for the next tally, together with the progress of `imports`. Every
+    /// frame up to `through` is counted.
+    pub(crate) fn gather(&mut self, through: u64, imports: Vec<(u64, ImportProgress)>) {
         let tally = self.gathered.get_or_insert_default();
+        tally.imports.extend(imports);
         tally.through = tally.through.max(through);
         for (source, account) in &mut self.accounts {
             for (hour, entry) in account.hours.iter_mut().filter(|(_, entry)| !entry.new.is_zero()) {
@@ -451,12 +457,14 @@ pub(super) struct FrameCounts {
     pub tallied_through: u64,
     /// Counts by source and hour.
     pub rows: BTreeMap<(SourceId, Hour), Row>,
+    /// The progress of imports.
+    pub imports: FoundProgress,
 }
 
 impl FrameCounts {
     /// Counts only frames after this position.
     pub(super) fn after(tallied_through: u64) -> Self {
-        Self { tallied_through, rows: BTreeMap::new() }
+        Self { tallied_through, ..Self::default() }
     }
 
     /// Counts a frame, unless it is in a tally.
@@ -464,6 +472,7 @@ impl FrameCounts {
         if frame.position <= self.tallied_through {
             return;
         }
+        self.imports.take(frame);
         if let (Some(counts), Ok(source)) = (counts_of(frame), SourceId::new(frame.source)) {
             self.rows.entry((source, Hour::of(frame.received_at))).or_default().add(&counts);
         }

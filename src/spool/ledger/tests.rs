@@ -170,6 +170,7 @@ fn frames_found_missing_at_a_start_count_as_lost_when_their_batch_is_settled() {
     noted.add_tally(&Tally {
         through: 20,
         rows: vec![(source("web"), hour(0), stored(10)), (source("web"), hour(1), stored(10))],
+        ..Tally::default()
     });
     noted.add_lost_positions(4);
     let check = |unknown: bool, open: u64, sealed: &[(Hour, u64)], left: Row| {
@@ -197,7 +198,11 @@ fn frames_found_missing_at_a_start_count_as_lost_when_their_batch_is_settled() {
 #[test]
 fn a_batch_that_vanished_is_lost_after_damage_and_a_difference_without() {
     let mut ledger = Ledger::new();
-    ledger.add_tally(&Tally { through: 5, rows: vec![(source("web"), hour(0), stored(5))] });
+    ledger.add_tally(&Tally {
+        through: 5,
+        rows: vec![(source("web"), hour(0), stored(5))],
+        ..Tally::default()
+    });
     ledger.reconcile(&[], Health::default());
     assert_eq!(texts(&ledger, &[]), ["batch web/0: 5 pending by the counts, but 0 in the spool"]);
     ledger.reconcile(&[], Health { lost: true, unknown: false });
@@ -226,7 +231,7 @@ fn settled_rows_are_folded_by_age_and_above_the_cap_without_changing_totals() {
     }
     ledger.count(&source("web"), hour(3), &stored(1));
     ledger.count(&source("web"), hour(4), &Row { received: 1, ..Row::default() });
-    ledger.gather(1);
+    ledger.gather(1, Vec::new());
     let before = total(&ledger);
     ledger.fold(hour(20), 1_000);
     assert_eq!(
@@ -335,7 +340,7 @@ impl Model {
         }
         self.seals.iter().for_each(|(batch, hours)| live.seal(batch, hours));
         live.reconcile(&[], Health::default());
-        live.gather(self.position);
+        live.gather(self.position, Vec::new());
         live
     }
 
@@ -354,7 +359,7 @@ proptest! {
                 Step::Request(of, at, calls, rejected, repeated) => {
                     model.request(&mut live, name(of), at, [calls, rejected, repeated]);
                 }
-                Step::Close => live.gather(model.position),
+                Step::Close => live.gather(model.position, Vec::new()),
                 Step::Tally => if let Some(tally) = live.take_gathered() {
                     noted.add_tally(&tally);
                     live.set_tallied(tally.through);

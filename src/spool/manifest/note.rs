@@ -1,6 +1,6 @@
 //! The notes of a manifest: what happened to segments, seals, days, positions and counts.
 
-use crate::log::{Amend, DayPlace, Parked, Range, Seal};
+use crate::log::{Amend, DayPlace, OpenImport, Parked, Range, Seal};
 use crate::object::{AppliedEncryption, Destination};
 use crate::sources::SourceId;
 use crate::spool::ledger::Tally;
@@ -89,6 +89,13 @@ pub enum Note {
     Lost(Range),
     /// The ledger's counts since the last tally. It is noted before any segment that it covers is released.
     Tallied(Tally),
+    /// An import has begun.
+    ImportBegun(OpenImport),
+    /// Imports whose progress is recorded elsewhere.
+    ImportsEnded {
+        /// Their numbers.
+        files: Vec<u64>,
+    },
     /// A segment is no longer needed.
     Released {
         /// Its number.

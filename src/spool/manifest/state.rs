@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::batch::BatchKey;
-use crate::log::{Amend, DayPlace, Hour, Parked, PendingSeal, Range, Report, Rows, Seal};
+use crate::log::{Amend, DayPlace, Hour, OpenImport, Parked, PendingSeal, Range, Report, Rows, Seal};
 use crate::object::{BucketString, Destination};
 use crate::sources::SourceId;
 use crate::spool::ledger::{Ledger, ROWS_MAX};
@@ -65,6 +65,12 @@ pub struct State {
     /// The ledger: the tallied counts, and how many of these frames were delivered or lost.
     #[serde(default)]
     pub(crate) ledger: Ledger,
+    /// The imports that have begun and are not recorded elsewhere, by number.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) imports: BTreeMap<u64, OpenImport>,
+    /// The number of the next import.
+    #[serde(default)]
+    pub(crate) next_import: u64,
 }
 
 impl State {
@@ -130,7 +136,17 @@ impl State {
             Note::Tallied(tally) => {
                 self.next_position = self.next_position.max(tally.through.saturating_add(1));
                 self.ledger.add_tally(&tally);
+                for (file, progress) in tally.imports {
+                    if let Some(import) = self.imports.get_mut(&file) {
+                        import.progress.advance(progress);
+                    }
+                }
             }
+            Note::ImportBegun(import) => {
+                self.next_import = self.next_import.max(import.file.saturating_add(1));
+                self.imports.insert(import.file, import);
+            }
+            Note::ImportsEnded { files } => self.imports.retain(|file, _| !files.contains(file)),
             Note::Released { number, positions } => {
                 self.segments.remove(&number);
                 self.next_segment = self.next_segment.max(number.saturating_add(1));

@@ -72,6 +72,7 @@ pub(super) fn begin_segment(shared: &Shared, last: Option<Found>) -> io::Result<
     for ((source, hour), row) in &counts.rows {
         index.ledger.count(source, *hour, row);
     }
+    index.imports.take_found(&counts.imports);
     drop(index);
     // Parts must be restored in the order of their segments.
     if copied.is_some() {

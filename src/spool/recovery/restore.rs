@@ -18,6 +18,7 @@ use crate::spool::format::runs::Part;
 use crate::spool::format::scan::scan;
 use crate::spool::format::seen_file;
 use crate::spool::format::segment::seen_name;
+use crate::spool::imports::RunningImports;
 use crate::spool::index::{Batch, SegmentState};
 use crate::spool::ledger::Health;
 use crate::spool::reading::reader;
@@ -45,8 +46,12 @@ pub(super) fn restore(
     let seen_counts =
         fill_seen(&shared, &mut seen, &seen_files, &found).map_err(failed("read fingerprints"))?;
 
-    let ledger = shared.state().ledger.clone();
-    lock(&shared.index).ledger = ledger;
+    {
+        let state = shared.state();
+        let mut index = lock(&shared.index);
+        index.ledger = state.ledger.clone();
+        index.imports = RunningImports::of(state.imports.values());
+    }
     let last = found.pop();
     restore_closed(&shared, &found, &seen_files);
     let open = begin_segment(&shared, last).map_err(failed("copy the last segment"))?;
@@ -137,6 +142,7 @@ pub(super) fn restore_closed(shared: &Shared, found: &[Found], seen_files: &BTre
         for ((source, hour), row) in &segment.counts.rows {
             index.ledger.count(source, *hour, row);
         }
+        index.imports.take_found(&segment.counts.imports);
         drop(index);
         restore_parts(shared, &segment.parts);
     }
@@ -220,7 +226,7 @@ fn restore_ledger(shared: &Shared, frames_missing: bool, next_position: u64) {
         index.batches.iter().map(|(key, batch)| (key.clone(), batch.open_frames, hour(batch))).collect();
     let health = Health { lost: frames_missing, unknown: !state.ledger.began };
     index.ledger.reconcile(&open, health);
-    index.ledger.gather(next_position - 1);
+    index.gather(next_position - 1);
 }
 
 /// Sums the length of parked files by source.

@@ -28,7 +28,12 @@ const QUEUE_UNIT: usize = 1_024;
 
 impl From<Outcome> for Appended {
     fn from(outcome: Outcome) -> Self {
-        Self { stored: outcome.stored, repeats: outcome.repeats, first: outcome.first }
+        Self {
+            stored: outcome.stored,
+            repeats: outcome.repeats,
+            first: outcome.first,
+            import: outcome.import,
+        }
     }
 }
 
@@ -135,9 +140,11 @@ impl Appender {
                 SPOOL_FULL
             }
             AppendError::DestinationFull => DESTINATION_FULL,
-            AppendError::TooLarge | AppendError::Busy | AppendError::DayOver | AppendError::Stopped => {
-                return error;
-            }
+            AppendError::TooLarge
+            | AppendError::Busy
+            | AppendError::DayOver
+            | AppendError::OtherRow { .. }
+            | AppendError::Stopped => return error,
         };
         let label = RefusedLabel { source: source.to_string(), reason };
         shared.metrics.refused.get_or_create(&label).inc();
@@ -241,7 +248,7 @@ impl Appender {
         let refusal = match result {
             Ok(outcomes) => {
                 for ((done, _room), outcome) in answers.into_iter().zip(outcomes) {
-                    answer(done, if outcome.too_late { Err(AppendError::DayOver) } else { Ok(outcome) });
+                    answer(done, outcome.refused.map_or(Ok(outcome), Err));
                 }
                 return true;
             }

@@ -4,6 +4,7 @@
 //! The first copy of a repeat is either in an earlier block, which is synced, or in this one, which is synced
 //! before any request is answered.
 
+use std::collections::BTreeMap;
 use std::io::IoSlice;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,7 +12,7 @@ use std::sync::atomic::Ordering;
 use crate::batch::BatchKey;
 use crate::disk::DiskFile;
 use crate::log::frame::{self, FrameKind, Salt};
-use crate::log::{Hour, RequestFrames, Row};
+use crate::log::{AppendError, Hour, ImportProgress, ImportStep, RequestFrames, Row};
 use crate::object::Stream;
 use crate::planted_bugs::{PlantedBug, planted};
 use crate::sources::SourceId;
@@ -30,6 +31,8 @@ pub(in crate::spool) struct Incoming {
     pub(in crate::spool) received_at: UnixMillis,
     /// Items of the request, counted by the collector.
     pub(in crate::spool) received: u32,
+    /// The step of an import that the request is.
+    pub(in crate::spool) import: Option<ImportStep>,
     pub(in crate::spool) bytes: Vec<u8>,
 }
 
@@ -39,6 +42,7 @@ impl From<RequestFrames> for Incoming {
             source: Some(frames.source().clone()),
             received_at: frames.received_at(),
             received: frames.items(),
+            import: frames.import(),
             bytes: frames.into_bytes(),
         }
     }
@@ -51,8 +55,10 @@ pub(in crate::spool) struct Outcome {
     /// The position of the first stored frame; the others follow without a gap. `None` if none was stored.
     pub(in crate::spool) first: Option<u64>,
     pub(in crate::spool) repeats: u32,
-    /// The day of its `receivedAt` is over, so nothing was stored.
-    pub(in crate::spool) too_late: bool,
+    /// Why nothing was stored, if the request itself is refused.
+    pub(in crate::spool) refused: Option<AppendError>,
+    /// The file's progress after a step of an import.
+    pub(in crate::spool) import: Option<ImportProgress>,
 }
 
 /// Why a group was not stored.
@@ -96,6 +102,8 @@ struct Plan {
     outcomes: Vec<Outcome>,
     /// By request, for the ledger.
     counts: Vec<Row>,
+    /// The progress of imports after this group.
+    imports: BTreeMap<u64, ImportProgress>,
     frames: u32,
     body_len: usize,
 }
@@ -170,6 +178,9 @@ impl Writer {
         for (key, added) in &plan.adds {
             index.add(number, key, *added);
         }
+        for (file, progress) in &plan.imports {
+            index.imports.advance(*file, *progress);
+        }
         index.cover(number, first_position, self.next_position - 1);
         for (request, counts) in group.iter().zip(&plan.counts) {
             if let Some(source) = &request.source {
@@ -212,8 +223,11 @@ impl Writer {
         self.seen.prefetch(group.iter().flat_map(|request| frame::fingerprints(&request.bytes)));
         for (index, request) in group.iter_mut().enumerate() {
             let mut outcome = Outcome::default();
-            if request.source.is_some() && request.received_at.0 < not_before {
-                plan.outcomes.push(Outcome { too_late: true, ..outcome });
+            let is_late = request.source.is_some() && request.received_at.0 < not_before;
+            let began = request.import.map(|step| (step, self.progress(&plan, step)));
+            let other_row = began.and_then(|(step, progress)| other_row(step, progress));
+            if let Some(refused) = is_late.then_some(AppendError::DayOver).or(other_row) {
+                plan.outcomes.push(Outcome { refused: Some(refused), ..outcome });
                 plan.counts.push(Row::default());
                 continue;
             }
@@ -225,6 +239,23 @@ impl Writer {
                 let Some(bytes) = request.bytes.get_mut(at..at + len) else { break };
                 let Some(about) = frame::fields(bytes) else { break };
                 let (stream, line) = (about.kind.stream(), about.payload.len() as u64 + 1);
+                if about.kind == FrameKind::ImportProgress {
+                    // It is the request's last frame, so what became of the others is known.
+                    plan.close(index, request, piece.take());
+                    outcome.import = began
+                        .and_then(|(step, progress)| Some(after_step(progress?, step, outcome, &counts)));
+                    if let Some(progress) = outcome.import {
+                        plan.note_progress(
+                            index,
+                            request,
+                            at..at + len,
+                            (progress, self.next_position, salt),
+                        );
+                        self.next_position += 1;
+                    }
+                    at += len;
+                    continue;
+                }
                 if self.seen.insert(about.fingerprint, request.received_at) {
                     if let Some(fingerprints) = &mut self.fingerprints {
                         fingerprints.push(about.fingerprint, request.received_at);
@@ -273,6 +304,12 @@ impl Writer {
         plan
     }
 
+    /// The durable progress of a step's file, or that of an earlier step of this group.
+    fn progress(&self, plan: &Plan, step: ImportStep) -> Option<ImportProgress> {
+        let file = step.origin.file;
+        plan.imports.get(&file).copied().or_else(|| lock(&self.shared.index).imports.progress(file))
+    }
+
     /// Overwrites a repeat, which is not stored, with a frame that counts the request's repeats. Returns its
     /// length.
     fn note_repeats(&mut self, frame: &mut [u8], outcome: Outcome, salt: Salt) -> Option<usize> {
@@ -312,7 +349,7 @@ impl Writer {
         let state = index.segments.entry(number).or_default();
         state.closed = true;
         state.fingerprints = std::mem::replace(&mut self.fingerprints, next_fingerprints);
-        index.ledger.gather(self.next_position - 1);
+        index.gather(self.next_position - 1);
     }
 
     /// Writes the clean close. Damage before this frame cannot be a torn write.
@@ -321,7 +358,8 @@ impl Writer {
         let now = self.shared.clock.wall();
         let start = frame::begin(&mut bytes, FrameKind::CleanClose, None, now, None);
         frame::finish(&mut bytes, start, 0);
-        self.commit(&mut [Incoming { source: None, received_at: now, received: 0, bytes }]).map(drop)
+        self.commit(&mut [Incoming { source: None, received_at: now, received: 0, import: None, bytes }])
+            .map(drop)
     }
 }
 
@@ -333,7 +371,41 @@ impl Piece {
     }
 }
 
+/// The file's progress after a step whose lines had this outcome.
+fn after_step(before: ImportProgress, step: ImportStep, outcome: Outcome, counts: &Row) -> ImportProgress {
+    ImportProgress {
+        next_row: step.origin.last_row.saturating_add(1),
+        stored: before.stored + counts.stored,
+        repeats: before.repeats + u64::from(outcome.repeats),
+        refused: before.refused + counts.rejected,
+        rejected: before.rejected + step.rejected,
+    }
+}
+
+/// Why a step is refused: it does not begin at its file's next row.
+fn other_row(step: ImportStep, progress: Option<ImportProgress>) -> Option<AppendError> {
+    let next = progress.map(|progress| progress.next_row);
+    (next != Some(step.origin.first_row)).then_some(AppendError::OtherRow { next })
+}
+
 impl Plan {
+    /// Fills in the frame that records the progress of an import.
+    fn note_progress(
+        &mut self,
+        index: usize,
+        request: &mut Incoming,
+        range: std::ops::Range<usize>,
+        (progress, position, salt): (ImportProgress, u64, Salt),
+    ) {
+        let Some(bytes) = request.bytes.get_mut(range.clone()) else { return };
+        frame::set_payload(bytes, &progress.encode());
+        frame::stamp(bytes, position, salt);
+        self.imports.extend(request.import.map(|step| (step.origin.file, progress)));
+        self.body_len += range.len();
+        self.frames += 1;
+        self.pieces.push((index, range));
+    }
+
     fn close(&mut self, index: usize, request: &Incoming, piece: Option<Piece>) {
         let Some(piece) = piece else { return };
         let offset = self.body_at + self.body_len as u64;

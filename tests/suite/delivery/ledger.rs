@@ -264,7 +264,11 @@ fn wrong_tally(dir: &std::path::Path) {
     let (number, mut state) = manifest::read_newest(&*disk, &ident.spool_id).unwrap().unwrap();
     let row = Row { received: 2, stored: 2, ..Row::default() };
     let hour = Hour::of(forebay::time::UnixMillis(EVENING));
-    state.apply(Note::Tallied(Tally { through: 0, rows: vec![(source("web"), hour, row)] }));
+    state.apply(Note::Tallied(Tally {
+        through: 0,
+        rows: vec![(source("web"), hour, row)],
+        ..Tally::default()
+    }));
     Manifest::begin(disk, ident.spool_id, number + 1, state, SpoolOptions::default().manifest_bytes).unwrap();
 }
 

@@ -16,7 +16,7 @@ use forebay::receipt::Receipt;
 use forebay::sources::SourceId;
 use forebay::time::{DAY_MS, UnixMillis};
 
-use super::{Held, NOW};
+use super::{Held, NOW, imports};
 
 /// The whole contract.
 pub(super) async fn log<H: Held>(empty: impl Fn() -> H) {
@@ -45,9 +45,10 @@ pub(super) async fn log<H: Held>(empty: impl Fn() -> H) {
     the_oldest_frames_are_held_by_open_batches(empty()).await;
     a_file_without_space_stops_nothing(empty()).await;
     a_step_of_the_clock_is_recorded_while_the_log_runs(empty()).await;
+    imports::all(&empty).await;
 }
 
-fn source(name: &str) -> SourceId {
+pub(super) fn source(name: &str) -> SourceId {
     SourceId::new(name).unwrap()
 }
 
@@ -55,11 +56,11 @@ fn key_of(name: &str, stream: Stream) -> BatchKey {
     BatchKey { source: source(name), day: NOW.day(), stream }
 }
 
-fn key(name: &str) -> BatchKey {
+pub(super) fn key(name: &str) -> BatchKey {
     key_of(name, Stream::Calls)
 }
 
-fn to(bucket: &str) -> Destination {
+pub(super) fn to(bucket: &str) -> Destination {
     Destination::new(BucketString::parse(bucket).unwrap(), Encryption::SseS3)
 }
 
@@ -82,7 +83,7 @@ async fn append(held: &impl Held, name: &str, lines: &[String]) -> Appended {
     held.appender().append(calls_at(NOW, name, lines)).await.unwrap()
 }
 
-fn read(log: &dyn Log, key: &BatchKey, after: u64, through: u64) -> Vec<(u64, String)> {
+pub(super) fn read(log: &dyn Log, key: &BatchKey, after: u64, through: u64) -> Vec<(u64, String)> {
     let mut frames = Vec::new();
     log.read(key, after, through, &mut |read| {
         match read {
@@ -102,7 +103,7 @@ fn texts(log: &dyn Log, key: &BatchKey) -> Vec<String> {
 }
 
 /// Seals the first `count` unsealed frames of a batch.
-fn seal(log: &dyn Log, key: &BatchKey, count: usize) -> Seal {
+pub(super) fn seal(log: &dyn Log, key: &BatchKey, count: usize) -> Seal {
     let open = log.open_batch(key).unwrap();
     let unsealed = read(log, key, open.sealed_through, u64::MAX);
     let (taken, left) = unsealed.split_at(count);
@@ -164,7 +165,7 @@ async fn repeats_are_counted_and_not_stored_again_also_after_a_crash(held: impl 
     assert_eq!((appended.stored, appended.repeats), (5, 0));
     assert!(appended.first.is_some());
     let again = append(&held, "web", &some[1..]).await;
-    assert_eq!(again, Appended { stored: 0, repeats: 4, first: None });
+    assert_eq!(again, Appended { stored: 0, repeats: 4, first: None, import: None });
     let held = held.crashed();
     let mixed = append(&held, "web", &numbered(4..7)).await;
     assert_eq!((mixed.stored, mixed.repeats), (2, 1));

@@ -4,6 +4,7 @@
 #![expect(clippy::indexing_slicing, reason = "tests fail by a panic that names the line")]
 
 mod contract;
+mod imports;
 
 use std::fs;
 use std::path::PathBuf;

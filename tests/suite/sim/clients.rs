@@ -210,6 +210,7 @@ impl Clients {
             }
             Err(AppendError::DayOver) => (5, "its day is over"),
             Err(AppendError::Stopped) => (4, "the spool has stopped"),
+            Err(AppendError::OtherRow { .. }) => unreachable!("these clients import nothing"),
         };
         self.trace.count(what);
         self.trace.note("answer", "", &[request as u64, code]);

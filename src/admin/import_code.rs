@@ -1,0 +1,18 @@
+//! The error codes of answers to an import.
+
+/// The rows are not the next ones of their file.
+pub const OTHER_ROW: &str = "other_row";
+/// The import is not open.
+pub const NOT_OPEN: &str = "not_open";
+/// Part of the file was imported with other options.
+pub const OTHER_OPTIONS: &str = "other_options";
+/// The file failed too often.
+pub const GIVEN_UP: &str = "given_up";
+/// There is no such source.
+pub const NO_SOURCE: &str = "no_source";
+/// The same request may succeed later.
+pub const LATER: &str = "later";
+/// The request is refused for good.
+pub const REFUSED: &str = "refused";
+/// Access is denied.
+pub const DENIED: &str = "denied";

@@ -1,0 +1,96 @@
+//! The id of a file: 128 bits, the same for the same file.
+
+use std::fmt;
+use std::str::FromStr;
+
+use data_encoding::BASE32_NOPAD;
+
+/// The first 16 bytes of a BLAKE3 hash over a file's identity. As text: base32, lower case, 26 characters.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct FileId([u8; 16]);
+
+impl FileId {
+    /// The id of what a hasher was given.
+    pub(crate) fn of_hash(hasher: &blake3::Hasher) -> Self {
+        let mut id = [0; 16];
+        hasher.finalize_xof().fill(&mut id);
+        Self(id)
+    }
+
+    /// Its bytes.
+    pub fn bytes(self) -> [u8; 16] {
+        self.0
+    }
+
+    /// The id of one entry of an archive.
+    #[must_use]
+    pub fn entry(&self, name: &str) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(b"forebay zip entry 1");
+        hasher.update(&self.0);
+        hasher.update(name.as_bytes());
+        Self::of_hash(&hasher)
+    }
+}
+
+impl fmt::Display for FileId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&BASE32_NOPAD.encode(&self.0).to_ascii_lowercase())
+    }
+}
+
+impl fmt::Debug for FileId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FileId({self})")
+    }
+}
+
+/// A text is not the id of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the id of a file has 26 characters of a-z and 2-7")]
+pub struct NoFileId;
+
+impl FromStr for FileId {
+    type Err = NoFileId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let is_lower = text.bytes().all(|byte| !byte.is_ascii_uppercase());
+        let bytes = BASE32_NOPAD.decode(text.to_ascii_uppercase().as_bytes()).ok().filter(|_| is_lower);
+        bytes.and_then(|bytes| bytes.try_into().ok()).map(Self).ok_or(NoFileId)
+    }
+}
+
+impl From<FileId> for String {
+    fn from(id: FileId) -> Self {
+        id.to_string()
+    }
+}
+
+impl TryFrom<String> for FileId {
+    type Error = NoFileId;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_reads_back_from_its_text() {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(b"a file");
+        let id = FileId::of_hash(&hasher);
+        let text = id.to_string();
+        assert_eq!((text.len(), text.parse()), (26, Ok(id)));
+        assert_ne!(id.entry("a.csv"), id.entry("b.csv"));
+        for wrong in
+            ["", "abc", &text.to_uppercase(), &format!("{text}a"), &text.replace(|_: char| true, "1")]
+        {
+            assert_eq!(wrong.parse::<FileId>(), Err(NoFileId), "{wrong}");
+        }
+    }
+}

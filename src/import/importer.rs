@@ -1,0 +1,345 @@
+//! The taking side of imports: stores each row once, and records in the journal what became of each file.
+//!
+//! While a file is being imported, its progress stands in the log, in the same block as the calls that it covers.
+//! When the import ends, the progress goes to the journal, and only then does the log forget it. A start does the
+//! same for the imports that an earlier process left open. So at every instant at least one of the two knows
+//! each row that is stored.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::import_sources::ImportSources;
+use super::journal::{Journal, JournalError};
+use super::record::{Record, State};
+use super::target::{Begin, Begun, End, Rows, RowsTaken, Standing, Target, TargetError};
+use crate::boxed_future::BoxFuture;
+use crate::call::{BodyError, Shape};
+use crate::ingest::{Ack, Arrival, Ingest, IngestError};
+use crate::lock::lock;
+use crate::log::frame::Origin;
+use crate::log::{AppendError, ImportKey, ImportProgress, ImportStep, Log, OpenImport};
+use crate::sources::SourceId;
+use crate::time::Clock;
+
+/// The most calls that one step may have: the most that one request may have.
+pub const ROWS_MAX: u64 = 2_000;
+/// The most imports that are open at once. Beyond it, the one that was idle longest is closed; its next step
+/// begins it again.
+const OPEN_MAX: usize = 1_000;
+/// How often a step is tried again because the day of its `receivedAt` ended meanwhile.
+const DAY_OVER_MAX: usize = 3;
+/// How long to wait when the queue is full, and when there is no space.
+const SOON: Duration = Duration::from_secs(1);
+const LATER: Duration = Duration::from_secs(10);
+
+/// An open import.
+#[derive(Clone, Debug)]
+struct Open {
+    file: u64,
+    source: SourceId,
+    /// When it was last used, as a count.
+    used: u64,
+    /// Held while a step is stored. Whoever closes the import waits for it: a step that is stored after the
+    /// progress was read would be stored again.
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+#[derive(Debug, Default)]
+struct OpenImports {
+    by_key: HashMap<ImportKey, Open>,
+    uses: u64,
+}
+
+/// The taking side of a node. There is one per log.
+#[derive(Debug)]
+pub struct Importer {
+    ingest: Arc<Ingest>,
+    log: Arc<dyn Log>,
+    journal: Arc<dyn Journal>,
+    clock: Arc<dyn Clock>,
+    sources: Mutex<Arc<dyn ImportSources>>,
+    open: Mutex<OpenImports>,
+    /// Held while a file begins or ends: both read the journal and then write to it.
+    journaling: Mutex<()>,
+}
+
+impl Importer {
+    /// Takes rows for `log`. Imports that an earlier process left open are recorded in the journal. Waits for
+    /// the disk.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn new(
+        ingest: Arc<Ingest>,
+        log: Arc<dyn Log>,
+        journal: Arc<dyn Journal>,
+        clock: Arc<dyn Clock>,
+        sources: Arc<dyn ImportSources>,
+    ) -> Result<Self, JournalError> {
+        let importer = Self {
+            ingest,
+            log,
+            journal,
+            clock,
+            sources: Mutex::new(sources),
+            open: Mutex::default(),
+            journaling: Mutex::default(),
+        };
+        importer.record(&importer.log.open_imports())?;
+        Ok(importer)
+    }
+
+    /// Uses other sources from now on.
+    pub fn set_sources(&self, sources: Arc<dyn ImportSources>) {
+        *lock(&self.sources) = sources;
+    }
+
+    /// Moves the progress of these imports from the log to the journal.
+    fn record(&self, imports: &[OpenImport]) -> Result<(), JournalError> {
+        if imports.is_empty() {
+            return Ok(());
+        }
+        let mut records = Vec::with_capacity(imports.len());
+        for import in imports {
+            let known = self.journal.read(import.key)?;
+            let mut record =
+                known.unwrap_or_else(|| Record::of_progress(import.key, import.progress, self.clock.wall()));
+            record.progress.advance(import.progress);
+            records.push(record);
+        }
+        self.journal.write(&records)?;
+        let files: Vec<u64> = imports.iter().map(|import| import.file).collect();
+        if self.log.end_imports(&files).is_err() {
+            // The log keeps them. Nothing is wrong with that: the next start records them again.
+            tracing::debug!("the log keeps imports that are recorded in the journal");
+        }
+        Ok(())
+    }
+
+    fn begin_now(&self, begin: &Begin) -> Result<Begun, TargetError> {
+        let sources = Arc::clone(&lock(&self.sources));
+        let source = sources.find(&begin.source).map_err(TargetError::NoSource)?;
+        let key = key_of(begin, &source);
+        let _journaling = lock(&self.journaling);
+        let now = self.clock.wall();
+        let mut record = match self.journal.read(key).map_err(unwritten)? {
+            Some(record) => record,
+            None => Record::of_progress(key, ImportProgress::default(), now),
+        };
+        let open = self.log.open_imports().into_iter().find(|import| import.key == key);
+        if let Some(open) = open {
+            record.progress.advance(open.progress);
+        }
+        if begin.force {
+            // The log must forget it first, or its own progress would count.
+            self.close(key);
+            if let Some(open) = open {
+                self.log.end_imports(&[open.file]).map_err(|_| full())?;
+            }
+            record = Record::of_progress(key, ImportProgress::default(), record.first_seen);
+        }
+        let began = record.progress.next_row > 0;
+        match (record.state, &record.error) {
+            (State::Done, _) => {
+                let progress = record.progress;
+                return Ok(Begun { import: key, source, standing: Standing::Done, progress });
+            }
+            (State::Poison, Some(error)) => {
+                return Err(TargetError::GivenUp {
+                    attempts: record.attempts,
+                    code: error.code.clone(),
+                    message: error.message.clone(),
+                });
+            }
+            _ if began && !record.options.is_empty() && record.options != begin.options => {
+                return Err(TargetError::OtherOptions);
+            }
+            _ => {}
+        }
+        record = Record {
+            file: Some(begin.file),
+            source: Some(source.clone()),
+            name: begin.name.clone(),
+            bytes: begin.bytes,
+            options: begin.options.clone(),
+            state: State::Reading,
+            ..record
+        };
+        self.journal.write(std::slice::from_ref(&record)).map_err(unwritten)?;
+        self.make_room(key).map_err(unwritten)?;
+        let import = self.log.begin_import(key, record.progress).map_err(|_| full())?;
+        let mut open = lock(&self.open);
+        open.uses += 1;
+        let used = open.uses;
+        let known = open.by_key.get(&key).filter(|open| open.file == import.file);
+        let turn = known.map_or_else(Arc::default, |open| Arc::clone(&open.turn));
+        open.by_key.insert(key, Open { file: import.file, source: source.clone(), used, turn });
+        let standing = if began { Standing::Continued } else { Standing::New };
+        Ok(Begun { import: key, source, standing, progress: import.progress })
+    }
+
+    /// Closes the import that was idle longest, if too many are open.
+    fn make_room(&self, for_key: ImportKey) -> Result<(), JournalError> {
+        let oldest = {
+            let open = lock(&self.open);
+            if open.by_key.len() < OPEN_MAX || open.by_key.contains_key(&for_key) {
+                return Ok(());
+            }
+            open.by_key.iter().min_by_key(|(_, open)| open.used).map(|(key, _)| *key)
+        };
+        let Some(oldest) = oldest else { return Ok(()) };
+        self.close(oldest);
+        let import = self.log.open_imports().into_iter().find(|import| import.key == oldest);
+        self.record(import.as_slice())
+    }
+
+    /// Takes no more steps of an import, and waits for the one that is being stored. Must not be called on the
+    /// runtime's threads.
+    fn close(&self, key: ImportKey) {
+        let removed = lock(&self.open).by_key.remove(&key);
+        if let Some(open) = removed {
+            drop(open.turn.blocking_lock());
+        }
+    }
+
+    fn end_now(&self, end: End) -> Result<(), TargetError> {
+        let _journaling = lock(&self.journaling);
+        self.close(end.import);
+        let open = self.log.open_imports().into_iter().find(|import| import.key == end.import);
+        let Some(open) = open else { return Err(TargetError::NotOpen) };
+        let known = self.journal.read(end.import).map_err(unwritten)?;
+        let now = self.clock.wall();
+        let mut record = known.unwrap_or_else(|| Record::of_progress(end.import, open.progress, now));
+        record.progress.advance(open.progress);
+        record.ended(end.outcome, now);
+        self.journal.write(&[record]).map_err(unwritten)?;
+        if self.log.end_imports(&[open.file]).is_err() {
+            tracing::debug!("the log keeps an import that is recorded in the journal");
+        }
+        Ok(())
+    }
+
+    async fn take(&self, rows: Rows, calls: &[u8]) -> Result<RowsTaken, TargetError> {
+        let Open { file, source, turn, .. } = {
+            let mut open = lock(&self.open);
+            open.uses += 1;
+            let used = open.uses;
+            let import = open.by_key.get_mut(&rows.import).ok_or(TargetError::NotOpen)?;
+            import.used = used;
+            import.clone()
+        };
+        let last_row = rows
+            .rows
+            .checked_sub(1)
+            .and_then(|more| rows.first.checked_add(more))
+            .ok_or_else(|| TargetError::Refused("a step covers at least one row".to_owned()))?;
+        let request = self.ingest.parse(calls, Shape::Envelope).map_err(|error| malformed(&error))?;
+        let items = request.lines() as u64;
+        if items > ROWS_MAX || items.saturating_add(rows.rejected) > rows.rows {
+            return Err(TargetError::Refused(format!(
+                "a step of {} rows cannot have {items} calls and {} rejected rows",
+                rows.rows, rows.rejected
+            )));
+        }
+        let origin = Origin { file, first_row: rows.first, last_row };
+        let _turn = turn.lock().await;
+        let is_open = lock(&self.open).by_key.get(&rows.import).is_some_and(|open| open.file == file);
+        if !is_open {
+            return Err(TargetError::NotOpen);
+        }
+        let mut again = 0;
+        loop {
+            let arrival = Arrival {
+                source: &source,
+                received_at: self.ingest.received_now(),
+                ip: None,
+                client_side: false,
+                user_agent: None,
+                import: Some(ImportStep { origin, rejected: rows.rejected }),
+            };
+            let lines = self.ingest.lines(&request, &arrival).map_err(|error| refusal(error.into()))?;
+            match self.ingest.append(lines).await {
+                Ok(Ack { import: Some(progress), .. }) => return Ok(RowsTaken { progress }),
+                Ok(_) => return Err(TargetError::Refused("the log recorded no progress".to_owned())),
+                Err(IngestError::Append(AppendError::DayOver)) if again < DAY_OVER_MAX => again += 1,
+                Err(error) => return Err(refusal(error)),
+            }
+        }
+    }
+}
+
+/// One of the two blocking steps, on a thread that may block.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, TargetError> + Send + 'static,
+) -> Result<T, TargetError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => Err(broken(&error)),
+    }
+}
+
+impl Target for Arc<Importer> {
+    fn begin(&self, file: Begin) -> BoxFuture<'_, Result<Begun, TargetError>> {
+        let importer = Arc::clone(self);
+        Box::pin(blocking(move || importer.begin_now(&file)))
+    }
+
+    fn rows(&self, rows: Rows, calls: Bytes) -> BoxFuture<'_, Result<RowsTaken, TargetError>> {
+        // In its own task: if the caller goes away, the turn is held until the step is stored.
+        let importer = Arc::clone(self);
+        let taken = tokio::spawn(async move { importer.take(rows, &calls).await });
+        Box::pin(async move { taken.await.unwrap_or_else(|error| Err(broken(&error))) })
+    }
+
+    fn end(&self, end: End) -> BoxFuture<'_, Result<(), TargetError>> {
+        let importer = Arc::clone(self);
+        Box::pin(blocking(move || importer.end_now(end)))
+    }
+}
+
+/// A file imported into two sources is two imports.
+fn key_of(begin: &Begin, source: &SourceId) -> ImportKey {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(b"forebay import 1\0");
+    hasher.update(&begin.file.bytes());
+    hasher.update(source.as_str().as_bytes());
+    let mut key = [0; 16];
+    hasher.finalize_xof().fill(&mut key);
+    ImportKey(u128::from_be_bytes(key))
+}
+
+/// A task of the importer panicked.
+fn broken(error: &tokio::task::JoinError) -> TargetError {
+    TargetError::Refused(format!("the importer failed: {error}; this is a bug in Forebay"))
+}
+
+fn malformed(error: &BodyError) -> TargetError {
+    TargetError::Refused(format!("the rows cannot be read: {error}"))
+}
+
+fn unwritten(error: JournalError) -> TargetError {
+    TargetError::Later { after: LATER, why: error.to_string() }
+}
+
+fn full() -> TargetError {
+    TargetError::Later { after: LATER, why: "the spool has no space, or has stopped".to_owned() }
+}
+
+fn refusal(error: IngestError) -> TargetError {
+    let why = error.to_string();
+    match error {
+        IngestError::TooFast { wait } => TargetError::Later { after: wait, why },
+        IngestError::Append(error) => match error {
+            AppendError::OtherRow { next: Some(_) } => TargetError::OtherRow,
+            AppendError::OtherRow { next: None } => TargetError::NotOpen,
+            AppendError::TooLarge => TargetError::Refused(why),
+            AppendError::Busy | AppendError::DayOver => TargetError::Later { after: SOON, why },
+            AppendError::Full | AppendError::DestinationFull | AppendError::Stopped => {
+                TargetError::Later { after: LATER, why }
+            }
+        },
+    }
+}

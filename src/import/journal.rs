@@ -1,0 +1,136 @@
+//! The journal: what the log does not keep of imports. It remembers each file for good, so that a file is
+//! imported once, however long ago that was.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use redb::{Database, ReadableDatabase as _, ReadableTable as _, StorageBackend, TableDefinition};
+
+use super::record::Record;
+use crate::lock::lock;
+use crate::log::ImportKey;
+
+/// Records as JSON, by the import's key.
+const RECORDS: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("imports");
+/// Bytes of the database that are kept in memory. Each import reads and writes one record.
+const CACHE_BYTES: usize = 1024 * 1024;
+
+/// Why the journal cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("the import journal: {0}")]
+pub struct JournalError(String);
+
+impl JournalError {
+    fn of(error: impl fmt::Display) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// The records of all files. Every write is durable when it returns. All methods wait for the disk.
+pub trait Journal: Send + Sync + fmt::Debug {
+    /// The record of a file.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    fn read(&self, key: ImportKey) -> Result<Option<Record>, JournalError>;
+
+    /// Replaces the records of files, all or none.
+    ///
+    /// # Errors
+    /// [`JournalError`]: nothing has changed.
+    fn write(&self, records: &[Record]) -> Result<(), JournalError>;
+
+    /// Passes every record to `each`, in no particular order.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    fn each(&self, each: &mut dyn FnMut(Record)) -> Result<(), JournalError>;
+}
+
+/// A journal in an embedded database: one file, used by one process. The file is created with the first record.
+#[derive(Debug)]
+pub struct LocalJournal {
+    path: PathBuf,
+    database: Mutex<Option<Arc<Database>>>,
+}
+
+impl LocalJournal {
+    /// Opens the journal in a file, which need not exist.
+    ///
+    /// # Errors
+    /// [`JournalError`]: it is damaged, another process uses it, or the disk refuses.
+    pub fn open(path: &Path) -> Result<Self, JournalError> {
+        let journal = Self { path: path.to_owned(), database: Mutex::default() };
+        if path.exists() {
+            journal.made()?;
+        }
+        Ok(journal)
+    }
+
+    /// Opens a journal in storage that a test can break.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn over(backend: impl StorageBackend) -> Result<Self, JournalError> {
+        let database = Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(backend);
+        let database = with_table(database.map_err(JournalError::of)?)?;
+        Ok(Self { path: PathBuf::new(), database: Mutex::new(Some(Arc::new(database))) })
+    }
+
+    /// The database, created if need be.
+    fn made(&self) -> Result<Arc<Database>, JournalError> {
+        let mut known = lock(&self.database);
+        if let Some(database) = &*known {
+            return Ok(Arc::clone(database));
+        }
+        let database = Database::builder().set_cache_size(CACHE_BYTES).create(&self.path);
+        let database = database
+            .map_err(|error| JournalError(format!("{} cannot be opened: {error}", self.path.display())))?;
+        Ok(Arc::clone(known.insert(Arc::new(with_table(database)?))))
+    }
+
+    fn if_made(&self) -> Option<Arc<Database>> {
+        lock(&self.database).clone()
+    }
+}
+
+fn with_table(database: Database) -> Result<Database, JournalError> {
+    let begun = database.begin_write().map_err(JournalError::of)?;
+    begun.open_table(RECORDS).map_err(JournalError::of)?;
+    begun.commit().map_err(JournalError::of)?;
+    Ok(database)
+}
+
+impl Journal for LocalJournal {
+    fn read(&self, key: ImportKey) -> Result<Option<Record>, JournalError> {
+        let Some(database) = self.if_made() else { return Ok(None) };
+        let table = database.begin_read().map_err(JournalError::of)?;
+        let table = table.open_table(RECORDS).map_err(JournalError::of)?;
+        let found = table.get(key.0).map_err(JournalError::of)?;
+        found.map(|json| serde_json::from_slice(json.value()).map_err(JournalError::of)).transpose()
+    }
+
+    fn write(&self, records: &[Record]) -> Result<(), JournalError> {
+        let begun = self.made()?.begin_write().map_err(JournalError::of)?;
+        {
+            let mut table = begun.open_table(RECORDS).map_err(JournalError::of)?;
+            for record in records {
+                let json = serde_json::to_vec(record).map_err(JournalError::of)?;
+                table.insert(record.key.0, json.as_slice()).map_err(JournalError::of)?;
+            }
+        }
+        begun.commit().map_err(JournalError::of)
+    }
+
+    fn each(&self, each: &mut dyn FnMut(Record)) -> Result<(), JournalError> {
+        let Some(database) = self.if_made() else { return Ok(()) };
+        let table = database.begin_read().map_err(JournalError::of)?;
+        let table = table.open_table(RECORDS).map_err(JournalError::of)?;
+        for entry in table.iter().map_err(JournalError::of)? {
+            let (_, json) = entry.map_err(JournalError::of)?;
+            each(serde_json::from_slice(json.value()).map_err(JournalError::of)?);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,123 @@
+//! What the journal keeps of an imported file.
+
+use crate::log::{ImportKey, ImportProgress};
+use crate::sources::SourceId;
+use crate::time::UnixMillis;
+
+use super::file_id::FileId;
+
+/// A file that failed this often is not tried again without being asked to.
+pub(super) const ATTEMPTS_MAX: u32 = 3;
+
+/// How an import ended.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum Outcome {
+    /// Its end was reached.
+    Done,
+    /// It cannot be read as it stands. Network errors are not of this kind: they are retried.
+    Failed {
+        /// For programs, such as `E-CSV-HEADER`.
+        code: String,
+        /// For people.
+        message: String,
+    },
+    /// The importer stopped before the end; it can be continued.
+    Stopped,
+}
+
+/// The state of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum State {
+    /// It has begun and not ended.
+    Reading,
+    /// It is imported.
+    Done,
+    /// It failed, and is tried again.
+    Failed,
+    /// It failed too often.
+    Poison,
+}
+
+/// The last failure of a file.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(super) struct LastError {
+    pub(super) code: String,
+    pub(super) message: String,
+}
+
+/// One file, imported into one source.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Record {
+    pub(super) key: ImportKey,
+    pub(super) file: Option<FileId>,
+    pub(super) source: Option<SourceId>,
+    pub(super) name: String,
+    pub(super) bytes: Option<u64>,
+    pub(super) options: String,
+    pub(super) state: State,
+    /// Failures since the last success.
+    pub(super) attempts: u32,
+    pub(super) error: Option<LastError>,
+    /// At least this much is stored. While the import is open, the log knows more.
+    pub(super) progress: ImportProgress,
+    pub(super) first_seen: UnixMillis,
+    pub(super) ended_at: Option<UnixMillis>,
+}
+
+impl Record {
+    /// A record for progress that the log knows and the journal does not: the journal was removed.
+    pub(super) fn of_progress(key: ImportKey, progress: ImportProgress, now: UnixMillis) -> Self {
+        Self {
+            key,
+            file: None,
+            source: None,
+            name: String::new(),
+            bytes: None,
+            options: String::new(),
+            state: State::Reading,
+            attempts: 0,
+            error: None,
+            progress,
+            first_seen: now,
+            ended_at: None,
+        }
+    }
+
+    /// Records how an attempt ended. Success clears the failures.
+    pub(super) fn ended(&mut self, outcome: Outcome, now: UnixMillis) {
+        match outcome {
+            Outcome::Stopped => {}
+            Outcome::Done => {
+                (self.state, self.attempts, self.error) = (State::Done, 0, None);
+                self.ended_at = Some(now);
+            }
+            Outcome::Failed { code, message } => {
+                self.attempts = self.attempts.saturating_add(1);
+                self.state = if self.attempts < ATTEMPTS_MAX { State::Failed } else { State::Poison };
+                self.error = Some(LastError { code, message });
+                self.ended_at = Some(now);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_fails_three_times_is_given_up_until_it_succeeds() {
+        let now = UnixMillis(1);
+        let mut record = Record::of_progress(ImportKey(1), ImportProgress::default(), now);
+        let failed = || Outcome::Failed { code: "E-X".to_owned(), message: "why".to_owned() };
+        record.ended(failed(), now);
+        record.ended(failed(), now);
+        assert_eq!((record.state, record.attempts), (State::Failed, 2));
+        record.ended(failed(), now);
+        assert_eq!(record.state, State::Poison);
+        record.ended(Outcome::Done, now);
+        assert_eq!((record.state, record.attempts, record.error), (State::Done, 0, None));
+    }
+}

@@ -1,0 +1,158 @@
+//! What the reading side and the taking side of an import say to each other.
+//!
+//! [`Target::begin`] names a file and returns its progress. [`Target::rows`] hands over the next rows.
+//! [`Target::end`] records how it ended. After any failure the reading side begins again: the progress says
+//! which rows are stored.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::file_id::FileId;
+use super::import_sources::{NoSource, WantedSource};
+use super::record::Outcome;
+use crate::boxed_future::BoxFuture;
+use crate::log::{ImportKey, ImportProgress};
+use crate::sources::SourceId;
+
+/// A file to import.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub struct Begin {
+    /// The file.
+    pub file: FileId,
+    /// Its name, for people.
+    pub name: String,
+    /// Its length in bytes, as stored; `None` if it is not known.
+    pub bytes: Option<u64>,
+    /// The source that its calls belong to.
+    #[serde(default)]
+    pub source: WantedSource,
+    /// A hash of the options that decide how rows become calls. A file is continued only with the same ones.
+    pub options: String,
+    /// Whether to import it from its first row again, whatever was imported before.
+    #[serde(default)]
+    pub force: bool,
+}
+
+/// Where an import stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// No row was imported before.
+    New,
+    /// An earlier import did not reach the end of the file.
+    Continued,
+    /// The whole file was imported before.
+    Done,
+}
+
+/// An import that has begun.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Begun {
+    /// Names the import in what follows.
+    pub import: ImportKey,
+    /// The source of its calls.
+    pub source: SourceId,
+    /// Where it stands.
+    pub standing: Standing,
+    /// What is stored.
+    pub progress: ImportProgress,
+}
+
+/// The next rows of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Rows {
+    /// The import.
+    pub import: ImportKey,
+    /// The first row covered.
+    pub first: u64,
+    /// The number of rows covered; at least one. Rows that are neither calls nor rejected are passed over.
+    pub rows: u64,
+    /// How many of them are not calls.
+    pub rejected: u64,
+}
+
+/// Rows that are on stable storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct RowsTaken {
+    /// The file's progress.
+    pub progress: ImportProgress,
+}
+
+/// The end of an import.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct End {
+    /// The import.
+    pub import: ImportKey,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// Why a target did not do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TargetError {
+    /// The rows are not the next ones: begin again.
+    #[error("these rows are not the next ones of their file")]
+    OtherRow,
+    /// The target does not know the import, because it was restarted or others took its place: begin again.
+    #[error("the import is not open")]
+    NotOpen,
+    /// There is no such source.
+    #[error(transparent)]
+    NoSource(NoSource),
+    /// Part of the file was imported with other options.
+    #[error(
+        "part of this file was imported with other options; use the same options again, or --force to import it from the \
+         first row"
+    )]
+    OtherOptions,
+    /// The file failed too often.
+    #[error(
+        "this file failed {attempts} times, the last time with {code}: {message}; fix it, or use --force"
+    )]
+    GivenUp {
+        /// How often.
+        attempts: u32,
+        /// The code of the last failure.
+        code: String,
+        /// The last failure.
+        message: String,
+    },
+    /// It cannot be done now, but the same request may succeed later.
+    #[error("{why}")]
+    Later {
+        /// How long to wait.
+        after: Duration,
+        /// Why, for a person.
+        why: String,
+    },
+    /// The request is refused for good.
+    #[error("{0}")]
+    Refused(String),
+    /// Access is denied.
+    #[error("{0}")]
+    Denied(String),
+}
+
+/// Where rows go.
+pub trait Target: Send + Sync + fmt::Debug {
+    /// Begins to import a file, or continues it.
+    ///
+    /// # Errors
+    /// [`TargetError`].
+    fn begin(&self, file: Begin) -> BoxFuture<'_, Result<Begun, TargetError>>;
+
+    /// Stores rows. `calls` is a tracking API envelope, `{"batch":[…]}`, whose calls name their types. `Ok`: they
+    /// are on stable storage.
+    ///
+    /// # Errors
+    /// [`TargetError`]: none of the rows is stored, except that a lost connection leaves it open.
+    fn rows(&self, rows: Rows, calls: Bytes) -> BoxFuture<'_, Result<RowsTaken, TargetError>>;
+
+    /// Records how an import ended.
+    ///
+    /// # Errors
+    /// [`TargetError`].
+    fn end(&self, end: End) -> BoxFuture<'_, Result<(), TargetError>>;
+}

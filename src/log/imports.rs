@@ -1,0 +1,157 @@
+//! The progress of imported files.
+//!
+//! An importer reads a file from its first row to its last and appends it in steps. Each step names the rows it
+//! covers. The log accepts a step only if it begins at the file's next row, and stores the step's calls and the
+//! new progress in one block. So a step is either stored as a whole or not at all, and a step that is sent again is
+//! refused: each row is stored exactly once, however often an importer, its connection or this process fails.
+
+use std::fmt;
+
+use super::Stopped;
+use super::frame::Origin;
+
+/// Identifies a file and the source that it is imported into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct ImportKey(pub u128);
+
+impl fmt::Display for ImportKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl From<ImportKey> for String {
+    fn from(key: ImportKey) -> Self {
+        key.to_string()
+    }
+}
+
+impl TryFrom<String> for ImportKey {
+    type Error = std::num::ParseIntError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        u128::from_str_radix(&text, 16).map(Self)
+    }
+}
+
+/// How far a file is imported, and what became of its rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct ImportProgress {
+    /// The first row that is not covered yet. Rows count from 0.
+    pub next_row: u64,
+    /// Rows stored as calls.
+    pub stored: u64,
+    /// Rows whose calls were stored before, within the dedupe window.
+    pub repeats: u64,
+    /// Rows that the log stored in the rejected stream.
+    pub refused: u64,
+    /// Rows that the importer found not to be calls.
+    pub rejected: u64,
+}
+
+/// Length in bytes of an encoded [`ImportProgress`].
+const PROGRESS_LEN: usize = 40;
+
+impl ImportProgress {
+    /// As it is stored in a frame of [`FrameKind::ImportProgress`](super::frame::FrameKind::ImportProgress): its
+    /// numbers, little-endian, in the order of the fields.
+    pub(crate) fn encode(&self) -> [u8; PROGRESS_LEN] {
+        let mut bytes = [0; PROGRESS_LEN];
+        let numbers = [self.next_row, self.stored, self.repeats, self.refused, self.rejected];
+        for (place, number) in bytes.chunks_exact_mut(8).zip(numbers) {
+            place.copy_from_slice(&number.to_le_bytes());
+        }
+        bytes
+    }
+
+    /// The progress in a frame's payload; `None` if it is too short.
+    pub(crate) fn decode(payload: &[u8]) -> Option<Self> {
+        let mut numbers = payload.chunks_exact(8).map(|bytes| bytes.try_into().map_or(0, u64::from_le_bytes));
+        Some(Self {
+            next_row: numbers.next()?,
+            stored: numbers.next()?,
+            repeats: numbers.next()?,
+            refused: numbers.next()?,
+            rejected: numbers.next()?,
+        })
+    }
+
+    /// Takes over `other` if it is further. Progress only grows.
+    pub(crate) fn advance(&mut self, other: Self) {
+        if other.next_row >= self.next_row {
+            *self = other;
+        }
+    }
+}
+
+/// Rows of a file that one request covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ImportStep {
+    /// The file's number and the rows covered.
+    pub origin: Origin,
+    /// How many of them the importer found not to be calls.
+    pub rejected: u64,
+}
+
+/// An import that the log knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct OpenImport {
+    /// Its number: `file` in the [`Origin`] of its frames.
+    pub file: u64,
+    /// The file and its source.
+    pub key: ImportKey,
+    /// Its durable progress.
+    pub progress: ImportProgress,
+}
+
+/// The files that are being imported.
+pub trait Imports {
+    /// Begins an import at `progress`, or continues it if the log knows `key`: then the log's own progress
+    /// counts. Waits for the disk.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    fn begin_import(&self, key: ImportKey, progress: ImportProgress) -> Result<OpenImport, Stopped>;
+
+    /// The imports that the log knows, by number.
+    fn open_imports(&self) -> Vec<OpenImport>;
+
+    /// Forgets imports whose progress is recorded elsewhere. Further steps of these files are refused. Waits
+    /// for the disk.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    fn end_imports(&self, files: &[u64]) -> Result<(), Stopped>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_reads_back_as_encoded() {
+        let progress = ImportProgress { next_row: 1, stored: 2, repeats: 3, refused: 4, rejected: u64::MAX };
+        assert_eq!(ImportProgress::decode(&progress.encode()), Some(progress));
+        assert_eq!(ImportProgress::decode(&[0; PROGRESS_LEN - 1]), None);
+        assert_eq!(ImportProgress::decode(&[]), None);
+    }
+
+    #[test]
+    fn progress_never_goes_back() {
+        let at = |next_row| ImportProgress { next_row, ..ImportProgress::default() };
+        let mut progress = at(5);
+        progress.advance(at(3));
+        assert_eq!(progress, at(5));
+        progress.advance(at(9));
+        assert_eq!(progress, at(9));
+    }
+
+    #[test]
+    fn a_key_is_stored_as_hexadecimal_digits() {
+        let key = ImportKey(0xAB);
+        let text = serde_json::to_string(&key).unwrap();
+        assert_eq!(text, "\"000000000000000000000000000000ab\"");
+        assert_eq!(serde_json::from_str::<ImportKey>(&text).unwrap(), key);
+    }
+}
