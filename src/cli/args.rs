@@ -22,6 +22,7 @@ use crate::time::{ReceivedDay, UnixMillis};
 use crate::words::url::without_userinfo;
 
 use super::admin_client::AdminUrl;
+use super::import::args::ImportCommand;
 
 /// Accepts tracking API calls from unmodified SDKs and writes each exactly once to S3, as gzipped
 /// newline-delimited JSON
@@ -78,6 +79,9 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Wait until all nodes have closed a source's day
     Wait(WaitArgs),
+    /// Import rows of files as calls, each exactly once
+    #[command(subcommand)]
+    Import(ImportCommand),
     /// Find a call by its receipt: delivered (object and line), not yet delivered, or rejected (reason)
     Receipt(ReceiptArgs),
 }

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
+use crate::store::{Fault, StoreError};
 use crate::words::with_causes;
 
 /// A command's failure.
@@ -16,6 +17,14 @@ pub struct Failure {
 pub const FAILED: u8 = 1;
 /// The exit code of wrong usage or configuration.
 pub const WRONG_USAGE: u8 = 2;
+/// The exit code of an import some of whose rows were rejected.
+pub const SOME_REJECTED: u8 = 3;
+/// The exit code of an import whose target or files cannot be reached.
+pub const UNREACHABLE: u8 = 4;
+/// The exit code of an import that is denied access.
+pub const DENIED: u8 = 5;
+/// The exit code after an interrupt.
+pub const INTERRUPTED: u8 = 130;
 
 impl Failure {
     /// Exit code 1.
@@ -26,6 +35,26 @@ impl Failure {
     /// Exit code 2.
     pub fn usage(text: impl Into<String>) -> Self {
         Self { code: WRONG_USAGE, text: text.into() }
+    }
+
+    /// Exit code 4.
+    pub fn unreachable(text: impl Into<String>) -> Self {
+        Self { code: UNREACHABLE, text: text.into() }
+    }
+
+    /// A given exit code.
+    pub fn with_code(code: u8, text: impl Into<String>) -> Self {
+        Self { code, text: text.into() }
+    }
+
+    /// A failed request to a store.
+    pub fn of_store(what: &str, error: &StoreError) -> Self {
+        let code = match error.fault {
+            Fault::Refused | Fault::NoAccess | Fault::Expired => DENIED,
+            Fault::Transient => UNREACHABLE,
+            _ => FAILED,
+        };
+        Self { code, text: format!("{what}: {error}") }
     }
 
     /// The exit code.

@@ -9,6 +9,7 @@ mod dev_folders;
 pub mod dev_sources;
 pub mod failure;
 pub mod flush;
+pub mod import;
 mod import_sources;
 mod ledger_view;
 pub mod node;
@@ -80,6 +81,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Command::Spool(command) => spool::run(&command).await,
             Command::Wait(args) => wait::run(&args, &mut std::io::stdout()).await,
             Command::Receipt(args) => receipt::run(&args, &mut std::io::stdout()).await,
+            Command::Import(command) => import::run(&command, &background, &mut std::io::stdout()).await,
             Command::Verify(args) => verify::run(&args, &mut std::io::stdout()).await,
         }
     });

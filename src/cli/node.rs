@@ -290,6 +290,19 @@ impl Engine {
         Arc::new(Ingest::new(deps, settings))
     }
 
+    /// Delivers everything, for at most `patience`, and closes the spool. Returns the number of batches that are left.
+    /// For a node that never listened.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn deliver_and_close(self, patience: Duration) -> Result<usize, Failure> {
+        let left = self.delivery.shutdown(true, patience).await.left;
+        self.scheduler.await?;
+        let spool = self.spool;
+        tokio::task::spawn_blocking(move || spool.close()).await?;
+        Ok(left)
+    }
+
     /// Takes imports for the spool in the directory `dir`, which also holds their journal.
     ///
     /// # Errors

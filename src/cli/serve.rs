@@ -25,6 +25,7 @@ use crate::config::{
 use crate::delivery::days::closed_day::DayHook;
 use crate::delivery::settings::encoders_for;
 use crate::delivery::{self, DeliverySettings};
+use crate::disk::real_disk::RealDisk;
 use crate::hook::{Command, Hooks, Webhook};
 use crate::import::Importer;
 use crate::ingest::IngestSettings;
@@ -124,21 +125,9 @@ async fn start(config: &Config, background: &Background) -> Result<(Node, Arc<Im
         dev_s3: 0,
         put_targets: delivery::put_targets(config.sources.iter().map(|source| &source.destination)),
     })?;
-    let outside = Outside::system();
     let disk = open_disk(&config.spool.dir, !config.spool.unsafe_filesystem)?;
-    let recovery = Recovery::run(outside, disk, spool_options(config)).await?;
     fewer_connections.iter().for_each(|warning| tracing::warn!("{warning}"));
-    // Before anything is delivered: objects sealed by an earlier process are put as configured now.
-    note_destinations(&*recovery.log(), config)?;
-    let node = recovery.log().node();
-    let store = S3Store::new(store_settings(config, &node)).await;
-    let proxy = store.proxy();
-    if let Some(proxy) = &proxy {
-        tracing::info!(proxy, "S3 is reached through this proxy, set in the environment");
-    }
-    let store = Arc::new(store);
-    let engine =
-        Engine::start(recovery, store, delivery_settings(config), hooks(&config.closed_days)?, background);
+    let (engine, proxy) = engine(config, disk, background).await?;
     let addresses = Addresses {
         public: config.collector.listen,
         tls: config.collector.tls.as_ref().map(|tls| tls.listen),
@@ -155,6 +144,26 @@ async fn start(config: &Config, background: &Background) -> Result<(Node, Arc<Im
     proxy.into_iter().for_each(|proxy| node.set_proxy(proxy));
     node.set_configured(config.sources.iter().map(|source| source.id.clone()).collect());
     Ok((node, importer))
+}
+
+/// Opens the spool on `disk` and starts delivery. The second value is the proxy that S3 is reached through.
+pub(super) async fn engine(
+    config: &Config,
+    disk: RealDisk,
+    background: &Background,
+) -> Result<(Engine, Option<String>), Failure> {
+    let recovery = Recovery::run(Outside::system(), disk, spool_options(config)).await?;
+    // Before anything is delivered: objects sealed by an earlier process are put as configured now.
+    note_destinations(&*recovery.log(), config)?;
+    let node = recovery.log().node();
+    let store = S3Store::new(store_settings(config, &node)).await;
+    let proxy = store.proxy();
+    if let Some(proxy) = &proxy {
+        tracing::info!(proxy, "S3 is reached through this proxy, set in the environment");
+    }
+    let hooks = hooks(&config.closed_days)?;
+    let engine = Engine::start(recovery, Arc::new(store), delivery_settings(config), hooks, background);
+    Ok((engine, proxy))
 }
 
 /// The hooks that are notified of closed days.
@@ -222,7 +231,8 @@ pub(super) fn delivery_settings(config: &Config) -> DeliverySettings {
     }
 }
 
-fn ingest_settings(config: &Config) -> IngestSettings {
+/// The settings of intake.
+pub(super) fn ingest_settings(config: &Config) -> IngestSettings {
     let collector = &config.collector;
     IngestSettings {
         limits: Limits {

@@ -40,6 +40,9 @@ pub enum NoSource {
     /// No source has this write key.
     #[error("no source has this write key")]
     UnknownKey,
+    /// As another process words it.
+    #[error("{0}")]
+    Other(String),
     /// Dev mode has reached its limit of sources.
     #[error("there are too many sources")]
     TooMany,

@@ -22,7 +22,7 @@ use crate::lock::lock;
 use crate::log::frame::Origin;
 use crate::log::{AppendError, ImportKey, ImportProgress, ImportStep, Log, OpenImport};
 use crate::sources::SourceId;
-use crate::time::Clock;
+use crate::time::{Clock, UnixMillis};
 
 /// The most calls that one step may have: the most that one request may have.
 pub const ROWS_MAX: u64 = 2_000;
@@ -124,60 +124,31 @@ impl Importer {
         let source = sources.find(&begin.source).map_err(TargetError::NoSource)?;
         let key = key_of(begin, &source);
         let _journaling = lock(&self.journaling);
-        let now = self.clock.wall();
-        let mut record = match self.journal.read(key).map_err(unwritten)? {
-            Some(record) => record,
-            None => Record::of_progress(key, ImportProgress::default(), now),
-        };
+        let mut known = self.journal.read(key).map_err(unwritten)?;
         let open = self.log.open_imports().into_iter().find(|import| import.key == key);
-        if let Some(open) = open {
+        if let (Some(record), Some(open)) = (&mut known, open) {
             record.progress.advance(open.progress);
         }
-        if begin.force {
-            // The log must forget it first, or its own progress would count.
+        let before = known.as_ref().map_or(0, |record| record.progress.next_row);
+        let (record, standing) = admitted(known, begin, (key, &source), self.clock.wall())?;
+        let progress = record.progress;
+        if standing == Standing::Done {
+            return Ok(Begun { import: key, source, standing, progress });
+        }
+        // If it begins at its first row again, the log must forget it first, or its own progress would count.
+        if let Some(open) = open.filter(|_| progress.next_row < before) {
             self.close(key);
-            if let Some(open) = open {
-                self.log.end_imports(&[open.file]).map_err(|_| full())?;
-            }
-            record = Record::of_progress(key, ImportProgress::default(), record.first_seen);
+            self.log.end_imports(&[open.file]).map_err(|_| full())?;
         }
-        let began = record.progress.next_row > 0;
-        match (record.state, &record.error) {
-            (State::Done, _) => {
-                let progress = record.progress;
-                return Ok(Begun { import: key, source, standing: Standing::Done, progress });
-            }
-            (State::Poison, Some(error)) => {
-                return Err(TargetError::GivenUp {
-                    attempts: record.attempts,
-                    code: error.code.clone(),
-                    message: error.message.clone(),
-                });
-            }
-            _ if began && !record.options.is_empty() && record.options != begin.options => {
-                return Err(TargetError::OtherOptions);
-            }
-            _ => {}
-        }
-        record = Record {
-            file: Some(begin.file),
-            source: Some(source.clone()),
-            name: begin.name.clone(),
-            bytes: begin.bytes,
-            options: begin.options.clone(),
-            state: State::Reading,
-            ..record
-        };
         self.journal.write(std::slice::from_ref(&record)).map_err(unwritten)?;
         self.make_room(key).map_err(unwritten)?;
-        let import = self.log.begin_import(key, record.progress).map_err(|_| full())?;
+        let import = self.log.begin_import(key, progress).map_err(|_| full())?;
         let mut open = lock(&self.open);
         open.uses += 1;
         let used = open.uses;
         let known = open.by_key.get(&key).filter(|open| open.file == import.file);
         let turn = known.map_or_else(Arc::default, |open| Arc::clone(&open.turn));
         open.by_key.insert(key, Open { file: import.file, source: source.clone(), used, turn });
-        let standing = if began { Standing::Continued } else { Standing::New };
         Ok(Begun { import: key, source, standing, progress: import.progress })
     }
 
@@ -300,8 +271,52 @@ impl Target for Arc<Importer> {
     }
 }
 
+/// Decides whether a file is imported, and from which row on. `known` is what was recorded of it.
+pub(super) fn admitted(
+    known: Option<Record>,
+    begin: &Begin,
+    (key, source): (ImportKey, &SourceId),
+    now: UnixMillis,
+) -> Result<(Record, Standing), TargetError> {
+    let new = || Record::of_progress(key, ImportProgress::default(), now);
+    let mut record = known.unwrap_or_else(new);
+    let is_other = !record.options.is_empty() && record.options != begin.options;
+    // Nothing depends on how rows were read that were all rejected: a wrong delimiter can be corrected.
+    if begin.force || (is_other && !has_calls(record.progress)) {
+        record = Record { first_seen: record.first_seen, ..new() };
+    }
+    match (record.state, &record.error) {
+        (State::Done, _) => return Ok((record, Standing::Done)),
+        (State::Poison, Some(error)) => {
+            return Err(TargetError::GivenUp {
+                attempts: record.attempts,
+                code: error.code.clone(),
+                message: error.message.clone(),
+            });
+        }
+        _ if is_other && has_calls(record.progress) => return Err(TargetError::OtherOptions),
+        _ => {}
+    }
+    let standing = if record.progress.next_row > 0 { Standing::Continued } else { Standing::New };
+    record = Record {
+        file: Some(begin.file),
+        source: Some(source.clone()),
+        name: begin.name.clone(),
+        bytes: begin.bytes,
+        options: begin.options.clone(),
+        state: State::Reading,
+        ..record
+    };
+    Ok((record, standing))
+}
+
+/// Whether any row became a call.
+fn has_calls(progress: ImportProgress) -> bool {
+    progress.stored > 0 || progress.repeats > 0 || progress.refused > 0
+}
+
 /// A file imported into two sources is two imports.
-fn key_of(begin: &Begin, source: &SourceId) -> ImportKey {
+pub(super) fn key_of(begin: &Begin, source: &SourceId) -> ImportKey {
     let mut hasher = blake3::Hasher::new();
     hasher.update(b"forebay import 1\0");
     hasher.update(&begin.file.bytes());
@@ -320,7 +335,7 @@ fn malformed(error: &BodyError) -> TargetError {
     TargetError::Refused(format!("the rows cannot be read: {error}"))
 }
 
-fn unwritten(error: JournalError) -> TargetError {
+pub(super) fn unwritten(error: JournalError) -> TargetError {
     TargetError::Later { after: LATER, why: error.to_string() }
 }
 

@@ -7,14 +7,31 @@
 //!
 //! Nothing here knows HTTP or the command line.
 
+mod counters;
+pub mod csv;
 pub mod file_id;
+pub mod identity;
 mod import_sources;
 mod importer;
 pub mod journal;
+mod progress_journal;
+pub mod reading;
 mod record;
+mod reject;
+mod row_errors;
+mod rows;
+mod run;
+mod step;
 mod target;
 
+pub use counters::{Counters, Snapshot};
 pub use import_sources::{ImportSources, NoSource, WantedSource};
 pub use importer::{Importer, ROWS_MAX};
+pub use progress_journal::ProgressJournal;
 pub use record::{Outcome, Record};
+pub use reject::{RAW_MAX, Reject, RejectsFile};
+pub use row_errors::{NotAnAction, OnRowError};
+pub use rows::{FileError, FileFault, Row, RowReader};
+pub use run::{FileEnd, FileReport, Job, OpenRows, import_file};
+pub use step::RowLimits;
 pub use target::{Begin, Begun, End, Rows, RowsTaken, Standing, Target, TargetError};

@@ -54,7 +54,7 @@ pub struct ListFrom<'a> {
 /// The body of an object, read in pieces.
 #[derive(Debug)]
 pub struct GetBody {
-    stream: ByteStream,
+    pub(super) stream: ByteStream,
 }
 
 impl GetBody {

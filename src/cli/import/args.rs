@@ -1,0 +1,324 @@
+//! The options of `forebay import`.
+
+use std::ffi::OsString;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::ops::Range;
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Subcommand, ValueEnum};
+
+use crate::call::CallKind;
+use crate::cli::admin_client::AdminUrl;
+use crate::config::{ByteSize, Endpoint};
+use crate::import::OnRowError;
+use crate::import::csv::IdFrom;
+use crate::sources::SourceId;
+
+/// `forebay import …`
+#[derive(Clone, Debug, Subcommand)]
+pub enum ImportCommand {
+    /// Import rows of CSV files as calls
+    Csv(Box<ImportCsvArgs>),
+    /// Import the rows that an earlier import rejected, after they were corrected in their file
+    RetryRejects(Box<RetryRejectsArgs>),
+}
+
+/// `forebay import csv`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+A file's name tells the type of its calls: track_1.csv, identify_users.csv.gz, ... The header's names are paths:
+userId, event, properties.plan, context.ip. Each row is imported once: after an interruption, the same command
+continues, and a file that is imported is not imported again.
+
+Examples:
+  forebay import csv track_1.csv
+  forebay import csv exports/ --source shop
+  zcat old.gz | forebay import csv - --type identify
+  forebay import csv s3://bucket/exports/ --dry-run
+
+Exit codes: 0 all rows imported, 1 a file failed, 2 wrong usage or configuration, 3 some rows were rejected,
+4 the node or the store cannot be reached, 5 access denied.")]
+pub struct ImportCsvArgs {
+    /// File, folder, pattern, s3://bucket/key, s3://bucket/prefix/, or - for standard input
+    #[arg(value_name = "SRC", required = true)]
+    pub sources: Vec<OsString>,
+
+    /// Type of the calls, if the names of the files do not begin with it
+    #[arg(long = "type", value_name = "TYPE", value_parser = call_kind)]
+    pub kind: Option<CallKind>,
+
+    /// How the files are written and read.
+    #[command(flatten)]
+    pub format: FormatArgs,
+
+    /// Rows to import, counted from 0: 1000..2000, ..100 or 500..
+    #[arg(long, value_name = "A..B", value_parser = rows)]
+    pub rows: Option<Range<u64>>,
+
+    /// What rejected rows lead to: reject (never stop the file), fail (stop at the first), max:N, maxpct:P
+    #[arg(long, value_name = "ACTION", default_value = "maxpct:50")]
+    pub on_row_error: OnRowError,
+
+    /// Import files that were imported before again, from their first row
+    #[arg(long)]
+    pub force: bool,
+
+    /// Number of files to import at once
+    #[arg(long, value_name = "N", default_value = "2")]
+    pub parallel: NonZeroUsize,
+
+    /// Where the calls go.
+    #[command(flatten)]
+    pub to: ToArgs,
+
+    /// How the result is shown.
+    #[command(flatten)]
+    pub show: ShowArgs,
+
+    /// Read and convert everything, import nothing, and print samples and counts
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// Print the first calls of each file, and import nothing
+    #[arg(long, conflicts_with = "dry_run")]
+    pub preview: bool,
+
+    /// Number of calls that --dry-run and --preview print
+    #[arg(long, value_name = "N", default_value = "10")]
+    pub samples: usize,
+}
+
+/// How files are written, and how their cells become values.
+#[derive(Clone, Debug, Args)]
+pub struct FormatArgs {
+    /// Character between fields, or auto: one of , ; tab |
+    #[arg(long, value_name = "CHAR", default_value = "auto", value_parser = delimiter)]
+    pub delimiter: Delimiter,
+
+    /// Character around fields, or none
+    #[arg(long, value_name = "CHAR", default_value = "\"", value_parser = byte_or_none)]
+    pub quote: ByteOrNone,
+
+    /// Character before a character without special meaning, or none
+    #[arg(long, value_name = "CHAR", default_value = "none", value_parser = byte_or_none)]
+    pub escape: ByteOrNone,
+
+    /// Encoding, such as windows-1252; auto: as the byte order mark says, else UTF-8
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    pub encoding: String,
+
+    /// Names of the columns, for files without a header
+    #[arg(long, value_name = "A,B,C", value_delimiter = ',')]
+    pub columns: Vec<String>,
+
+    /// Types of cells: string, infer, or a JSON file {"column": "string|int|float|bool|time|json"}
+    #[arg(long, value_name = "TYPES", default_value = "string")]
+    pub types: String,
+
+    /// More columns with times, besides timestamp and createdAt
+    #[arg(long, value_name = "A,B,C", value_delimiter = ',')]
+    pub time_columns: Vec<String>,
+
+    /// What empty cells become
+    #[arg(long, value_enum, default_value = "omit")]
+    pub empty: EmptyArg,
+
+    /// Make arrays of columns such as items.0.sku, and JSON of cells in columns named like x:json
+    #[arg(long)]
+    pub arrays: bool,
+
+    /// Reject rows without userId, and page and screen rows without name
+    #[arg(long)]
+    pub strict: bool,
+
+    /// Ids of calls: position (file and row), or column:NAME
+    #[arg(long, value_name = "FROM", default_value = "position", value_parser = id_from)]
+    pub id_from: IdFrom,
+
+    /// Longest field; a longer quoted one counts as an unclosed quote
+    #[arg(long, value_name = "SIZE", default_value = "1 MiB")]
+    pub max_field: ByteSize,
+
+    /// Read compressed files even if they expand more than a thousand times
+    #[arg(long)]
+    pub allow_expansion: bool,
+}
+
+/// Where calls go.
+#[derive(Clone, Debug, Args)]
+pub struct ToArgs {
+    /// Source of the calls; by default the only one, or csv in dev mode
+    #[arg(long, value_name = "ID", value_parser = SourceId::new, conflicts_with = "write_key")]
+    pub source: Option<SourceId>,
+
+    /// Write key of the source of the calls
+    #[arg(long, value_name = "KEY", env = "FOREBAY_WRITE_KEY", hide_env_values = true)]
+    pub write_key: Option<String>,
+
+    /// URL of the running node's admin listener
+    #[arg(long = "admin", value_name = "URL", env = "FOREBAY_ADMIN_URL")]
+    pub admin: Option<AdminUrl>,
+
+    /// Configuration file: if no node is running, the calls go into its spool and are delivered from there
+    #[arg(long, value_name = "FILE", env = "FOREBAY_CONFIG")]
+    pub config: Option<PathBuf>,
+
+    /// Send the calls to a collector elsewhere; needs --write-key
+    #[arg(long, value_name = "URL", requires = "write_key", conflicts_with_all = ["admin", "config"], value_parser = Endpoint::parse)]
+    pub collector: Option<Endpoint>,
+
+    /// Most rows per second of each file
+    #[arg(long, value_name = "ROWS")]
+    pub rate: Option<NonZeroU32>,
+
+    /// URL of the store that s3:// sources are read from, if it is not AWS
+    #[arg(long, value_name = "URL", env = "AWS_ENDPOINT_URL_S3", value_parser = Endpoint::parse)]
+    pub endpoint_url: Option<Endpoint>,
+
+    /// Folder for rejected rows, and for the progress of imports to a collector elsewhere; by default
+    /// forebay in $XDG_STATE_HOME or ~/.local/state
+    #[arg(long, value_name = "DIR", env = "FOREBAY_STATE")]
+    pub state: Option<PathBuf>,
+
+    /// File or folder for rejected rows, or s3://bucket/prefix/; by default rejects in the state folder
+    #[arg(long, value_name = "PLACE")]
+    pub rejects: Option<String>,
+}
+
+/// How the result is shown.
+#[derive(Clone, Debug, Args)]
+pub struct ShowArgs {
+    /// Progress on standard error: a bar on a terminal, a line each 10 s elsewhere; json: one object per second
+    #[arg(long, value_enum, default_value = "auto")]
+    pub progress: ProgressArg,
+
+    /// Print the result as JSON
+    #[arg(long, action = ArgAction::SetTrue)]
+    pub json: bool,
+}
+
+/// `forebay import retry-rejects`
+#[derive(Clone, Debug, Args)]
+pub struct RetryRejectsArgs {
+    /// Files with rejected rows, as `forebay import` wrote them
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+
+    /// What rejected rows lead to: reject (never stop the file), fail (stop at the first), max:N, maxpct:P
+    #[arg(long, value_name = "ACTION", default_value = "reject")]
+    pub on_row_error: OnRowError,
+
+    /// Where the calls go.
+    #[command(flatten)]
+    pub to: ToArgs,
+
+    /// How the result is shown.
+    #[command(flatten)]
+    pub show: ShowArgs,
+}
+
+/// A delimiter, or the wish to find it out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delimiter {
+    /// Found out from the text.
+    Auto,
+    /// This byte.
+    Byte(u8),
+}
+
+/// A byte, or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ByteOrNone(pub Option<u8>);
+
+/// What empty cells become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum EmptyArg {
+    /// Nothing.
+    Omit,
+    /// An empty string.
+    String,
+    /// null.
+    Null,
+}
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ProgressArg {
+    /// A bar on a terminal, else lines.
+    Auto,
+    /// A bar.
+    Bar,
+    /// A line each 10 s.
+    Plain,
+    /// A JSON object each second.
+    Json,
+    /// Nothing.
+    None,
+}
+
+fn call_kind(text: &str) -> Result<CallKind, String> {
+    CallKind::from_name(text)
+        .ok_or_else(|| "expected track, identify, page, screen, group or alias".to_owned())
+}
+
+fn one_byte(text: &str) -> Result<u8, String> {
+    let text = match text {
+        "tab" | "\\t" => "\t",
+        text => text,
+    };
+    match text.as_bytes() {
+        [byte] if byte.is_ascii() && !matches!(byte, b'\r' | b'\n') => Ok(*byte),
+        _ => Err("expected one ASCII character, or tab".to_owned()),
+    }
+}
+
+fn delimiter(text: &str) -> Result<Delimiter, String> {
+    if text == "auto" { Ok(Delimiter::Auto) } else { one_byte(text).map(Delimiter::Byte) }
+}
+
+fn byte_or_none(text: &str) -> Result<ByteOrNone, String> {
+    if text == "none" { Ok(ByteOrNone(None)) } else { one_byte(text).map(|byte| ByteOrNone(Some(byte))) }
+}
+
+fn id_from(text: &str) -> Result<IdFrom, String> {
+    match text.split_once(':') {
+        None if text == "position" => Ok(IdFrom::Position),
+        Some(("column", name)) if !name.is_empty() => Ok(IdFrom::Column(name.to_owned())),
+        _ => Err("expected position or column:NAME".to_owned()),
+    }
+}
+
+fn rows(text: &str) -> Result<Range<u64>, String> {
+    let wrong = || "expected A..B, ..B or A.. with A below B".to_owned();
+    let (from, to) = text.split_once("..").ok_or_else(wrong)?;
+    let number = |text: &str, none: u64| if text.is_empty() { Ok(none) } else { text.parse::<u64>() };
+    let (from, to) = (number(from, 0).map_err(|_| wrong())?, number(to, u64::MAX).map_err(|_| wrong())?);
+    if from < to { Ok(from..to) } else { Err(wrong()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_of_rows_may_be_open_at_either_end() {
+        assert_eq!(rows("1000..2000"), Ok(1_000..2_000));
+        assert_eq!(rows("..5"), Ok(0..5));
+        assert_eq!(rows("5.."), Ok(5..u64::MAX));
+        for wrong in ["", "5", "5..5", "6..5", "a..b", "-1..5"] {
+            assert!(rows(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_delimiter_may_be_named() {
+        assert_eq!(delimiter("auto"), Ok(Delimiter::Auto));
+        assert_eq!(delimiter("tab"), Ok(Delimiter::Byte(b'\t')));
+        assert_eq!(delimiter("\\t"), Ok(Delimiter::Byte(b'\t')));
+        assert_eq!(delimiter(";"), Ok(Delimiter::Byte(b';')));
+        for wrong in ["", "ab", "é", "\n"] {
+            assert!(delimiter(wrong).is_err(), "{wrong:?}");
+        }
+        assert_eq!(byte_or_none("none"), Ok(ByteOrNone(None)));
+    }
+}

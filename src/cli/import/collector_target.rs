@@ -1,0 +1,161 @@
+//! Hands rows to a collector elsewhere, over its tracking API.
+//!
+//! A collector knows no imports: the progress stands in a journal of this command. So rows may be sent twice if the
+//! command is killed, and the collector recognises them by their messageIds within its dedupe window.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::value::RawValue;
+
+use crate::boxed_future::BoxFuture;
+use crate::cli::failure::Failure;
+use crate::import::journal::LocalJournal;
+use crate::import::{Begin, Begun, End, ProgressJournal, Rows, RowsTaken, Target, TargetError};
+use crate::runtime::SystemClock;
+use crate::sources::SourceId;
+use crate::words::{outside_text, with_causes};
+
+/// The most bytes of one request: what the tracking API documents.
+const BODY_MAX: usize = 490_000;
+/// How long a collector may take to answer.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How long to wait if the collector does not say.
+const AGAIN: Duration = Duration::from_secs(1);
+/// The most bytes of an answer.
+const ANSWER_MAX: usize = 64 * 1_024;
+/// What the source is called in reports: its id is known to the collector only.
+const SOURCE: &str = "collector";
+
+/// A collector elsewhere.
+#[derive(Debug)]
+pub(super) struct CollectorTarget {
+    url: String,
+    authorization: HeaderValue,
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    journal: Arc<ProgressJournal>,
+}
+
+#[derive(serde::Deserialize)]
+struct Envelope<'a> {
+    #[serde(borrow)]
+    batch: Vec<&'a RawValue>,
+}
+
+impl CollectorTarget {
+    /// A collector, with the progress of imports in the folder `state`.
+    ///
+    /// # Errors
+    /// [`Failure`]: the folder or the system's certificates cannot be used.
+    pub(super) async fn open(url: &str, write_key: &str, state: &Path) -> Result<Self, Failure> {
+        let connector = HttpsConnectorBuilder::new().with_native_roots()?.https_or_http().enable_http1();
+        let token = STANDARD.encode(format!("{write_key}:"));
+        let mut authorization = HeaderValue::try_from(format!("Basic {token}"))?;
+        authorization.set_sensitive(true);
+        // Each collector and write key has its own progress.
+        let id = blake3::hash(format!("{url}\0{write_key}").as_bytes()).to_hex();
+        let id: String = id.chars().take(16).collect();
+        let path = state.join("import").join(format!("{id}.redb"));
+        let journal = tokio::task::spawn_blocking(move || -> Result<_, Failure> {
+            if let Some(folder) = path.parent() {
+                std::fs::create_dir_all(folder)?;
+            }
+            Ok(ProgressJournal::new(Arc::new(LocalJournal::open(&path)?), Arc::new(SystemClock::new())))
+        });
+        Ok(Self {
+            url: format!("{url}/v1/batch"),
+            authorization,
+            client: Client::builder(TokioExecutor::new()).build(connector.build()),
+            journal: Arc::new(journal.await??),
+        })
+    }
+
+    /// Sends calls in requests that the tracking API allows.
+    async fn send(&self, calls: &Bytes) -> Result<u64, TargetError> {
+        let envelope: Envelope<'_> =
+            serde_json::from_slice(calls).map_err(|error| TargetError::Refused(error.to_string()))?;
+        let mut body = String::new();
+        for call in &envelope.batch {
+            if !body.is_empty() && body.len() + call.get().len() + 3 > BODY_MAX {
+                self.post(std::mem::take(&mut body)).await?;
+            }
+            body.push_str(if body.is_empty() { "{\"batch\":[" } else { "," });
+            body.push_str(call.get());
+        }
+        if !body.is_empty() {
+            self.post(body).await?;
+        }
+        Ok(envelope.batch.len() as u64)
+    }
+
+    async fn post(&self, mut body: String) -> Result<(), TargetError> {
+        body.push_str("]}");
+        let later = |why: String| TargetError::Later { after: AGAIN, why };
+        let request = Request::post(&self.url)
+            .header(CONTENT_TYPE, "application/json")
+            .header(AUTHORIZATION, self.authorization.clone())
+            .body(Full::from(body))
+            .map_err(|error| TargetError::Refused(error.to_string()))?;
+        let answer = tokio::time::timeout(PATIENCE, self.client.request(request))
+            .await
+            .map_err(|_| later(format!("{} does not answer", self.url)))?
+            .map_err(|error| later(format!("{}: {}", self.url, with_causes(&error))))?;
+        let status = answer.status();
+        let after = answer.headers().get(RETRY_AFTER).and_then(|after| after.to_str().ok()?.parse().ok());
+        let after = after.map_or(AGAIN, Duration::from_secs);
+        if status.is_success() {
+            return Ok(());
+        }
+        let text = Limited::new(answer.into_body(), ANSWER_MAX).collect().await;
+        let text = text.map(|text| text.to_bytes()).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let why = format!("{} answered {status}: {}", self.url, outside_text(&text));
+        Err(match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => TargetError::Denied(why),
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => TargetError::Later { after, why },
+            status if status.is_server_error() => TargetError::Later { after, why },
+            _ => TargetError::Refused(why),
+        })
+    }
+}
+
+impl Target for CollectorTarget {
+    fn begin(&self, file: Begin) -> BoxFuture<'_, Result<Begun, TargetError>> {
+        let journal = Arc::clone(&self.journal);
+        Box::pin(async move {
+            let source = SourceId::new(SOURCE).map_err(|error| TargetError::Refused(error.to_string()))?;
+            blocking(move || journal.begin(&file, &source)).await
+        })
+    }
+
+    fn rows(&self, rows: Rows, calls: Bytes) -> BoxFuture<'_, Result<RowsTaken, TargetError>> {
+        Box::pin(async move {
+            let sent = self.send(&calls).await?;
+            let journal = Arc::clone(&self.journal);
+            blocking(move || journal.advance(rows, sent)).await
+        })
+    }
+
+    fn end(&self, end: End) -> BoxFuture<'_, Result<(), TargetError>> {
+        let journal = Arc::clone(&self.journal);
+        Box::pin(blocking(move || journal.end(end)))
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, TargetError> + Send + 'static,
+) -> Result<T, TargetError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(TargetError::Refused(error.to_string())))
+}

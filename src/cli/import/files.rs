@@ -1,0 +1,266 @@
+//! Opens an input: one file, or one for each entry of an archive, each with its id and the kind of its calls.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use tokio::runtime::Handle;
+
+use super::inputs::{Input, place};
+use crate::call::CallKind;
+use crate::import::csv::{self, CsvOptions, CsvRows, FileType, OpenedCsv};
+use crate::import::file_id::FileId;
+use crate::import::identity::Identity;
+use crate::import::reading::counted::RawBytes;
+use crate::import::reading::local::LocalFile;
+use crate::import::reading::names::has_csv_extension;
+use crate::import::reading::opened::{Opened, OpenedArchive, Options, Source, SourceBytes, Text, open};
+use crate::import::reading::s3::{RangeReader, RangeSettings};
+use crate::import::reading::s3_object::S3Object;
+use crate::import::reading::temporary::Copied;
+use crate::import::reading::zip::Entry;
+use crate::import::{FileError, FileFault};
+use crate::lock::lock;
+use crate::object::ObjectKey;
+use crate::runtime::SystemRandom;
+use crate::store::s3::ReadFailure;
+use crate::words::with_causes;
+
+/// How inputs are opened.
+#[derive(Clone, Debug)]
+pub(super) struct Opening {
+    /// The kind of every call, if it is not taken from the names.
+    pub(super) kind: Option<CallKind>,
+    /// How texts are read.
+    pub(super) csv: CsvOptions,
+    /// How bytes are read.
+    pub(super) reading: Options,
+}
+
+/// A file, ready to be read.
+#[derive(Clone)]
+pub(super) struct CsvFile {
+    pub(super) name: String,
+    pub(super) id: FileId,
+    pub(super) kind: CallKind,
+    /// Its length in bytes, as stored.
+    pub(super) bytes: Option<u64>,
+    bytes_of: BytesOf,
+    opening: Arc<Opening>,
+    watched: Watched,
+    warned: Arc<Mutex<bool>>,
+}
+
+/// The bytes read of the texts that are open.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Watched(Arc<Mutex<Vec<RawBytes>>>);
+
+impl Watched {
+    /// Bytes read of all texts opened so far.
+    pub(super) fn bytes(&self) -> u64 {
+        lock(&self.0).iter().map(RawBytes::get).sum()
+    }
+
+    fn add(&self, bytes: RawBytes) {
+        lock(&self.0).push(bytes);
+    }
+}
+
+/// Where a file's bytes are.
+#[derive(Clone)]
+enum BytesOf {
+    File(LocalFile),
+    Object(S3Object, Handle),
+    Entry(Arc<OpenedArchive>, Entry),
+}
+
+impl CsvFile {
+    /// Opens it at its first row. Blocks.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub(super) fn open(&self) -> Result<CsvRows, FileError> {
+        let text = self.text().map_err(|error| csv::of_io(&error))?;
+        self.watched.add(text.raw_bytes());
+        let OpenedCsv { rows, warnings, .. } =
+            CsvRows::open(&self.name, (self.id, self.kind), text, &self.opening.csv)?;
+        if !std::mem::replace(&mut *lock(&self.warned), true) {
+            for warning in warnings {
+                tracing::warn!("{}: {warning}", self.name);
+            }
+        }
+        Ok(rows)
+    }
+
+    /// The options with what was found out of this file: its delimiter and the names of its columns. Blocks.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub(super) fn how_read(&self) -> Result<CsvOptions, FileError> {
+        let text = self.text().map_err(|error| csv::of_io(&error))?;
+        let options = &self.opening.csv;
+        let OpenedCsv { delimiter, columns, .. } =
+            CsvRows::open(&self.name, (self.id, self.kind), text, options)?;
+        Ok(CsvOptions { delimiter: Some(delimiter), columns: Some(columns), ..options.clone() })
+    }
+
+    fn text(&self) -> std::io::Result<Text> {
+        let opened = match &self.bytes_of {
+            BytesOf::Entry(archive, entry) => return archive.open(entry),
+            BytesOf::File(file) => open(source_of_file(file, &self.name), &self.opening.reading)?,
+            BytesOf::Object(object, runtime) => {
+                open(source_of_object(object, runtime), &self.opening.reading)?
+            }
+        };
+        match opened {
+            Opened::Text(text) => Ok(text),
+            Opened::Archive(_) => Err(std::io::Error::other("it has become an archive")),
+        }
+    }
+}
+
+fn source_of_file(file: &LocalFile, name: &str) -> Source {
+    Source { bytes: SourceBytes::File(file.clone()), name: name.to_owned(), content_encoding: None }
+}
+
+fn source_of_object(object: &S3Object, runtime: &Handle) -> Source {
+    let settings = RangeSettings::new(Arc::new(SystemRandom));
+    let size = object.head.len;
+    let reader = RangeReader::new(Arc::new(object.clone()), size, runtime.clone(), settings);
+    Source {
+        bytes: SourceBytes::Stream { reader: Box::new(reader), size: Some(size) },
+        name: object.key.as_str().to_owned(),
+        content_encoding: object.head.content_encoding.clone(),
+    }
+}
+
+/// The files of an input: one, or those in an archive. Entries that are not CSV by their names are left out.
+///
+/// # Errors
+/// [`FileError`] about the input as a whole.
+pub(super) async fn files(
+    input: &Input,
+    opening: &Arc<Opening>,
+    watched: &Watched,
+) -> Result<Vec<CsvFile>, FileError> {
+    let name = input.name();
+    let (identity, bytes_of) = match input {
+        Input::Object { bucket, key, store, .. } => {
+            let destination = place(bucket).map_err(|error| FileError::content("E-S3", error.to_string()))?;
+            let key = ObjectKey::listed(key.clone());
+            let head = store.head_for_import(&destination, &key, None).await;
+            let head = head.map_err(|failure| unread(&failure))?;
+            let object = S3Object { store: Arc::clone(store), destination, key, head };
+            (object.identity(), BytesOf::Object(object, Handle::current()))
+        }
+        _ => {
+            let (input, folder) = (input.clone(), opening.reading.temporary.clone());
+            let opened = tokio::task::spawn_blocking(move || local(&input, &folder)).await;
+            let (identity, file) =
+                opened.unwrap_or_else(|error| Err(error.into())).map_err(|error| csv::of_io(&error))?;
+            (identity, BytesOf::File(file))
+        }
+    };
+    let (opening, watched) = (Arc::clone(opening), watched.clone());
+    let made = tokio::task::spawn_blocking(move || made(&name, identity.id(), bytes_of, &opening, &watched));
+    made.await.unwrap_or_else(|error| Err(FileError::content("E-BUG", error.to_string())))
+}
+
+fn local(input: &Input, folder: &std::path::Path) -> std::io::Result<(Identity, LocalFile)> {
+    let copied = match input {
+        Input::File(path) => {
+            let file = LocalFile::open(path)?;
+            return Ok((Identity::of_open_file(&file, path)?, file));
+        }
+        Input::Pipe(path) => {
+            std::fs::create_dir_all(folder)?;
+            Copied::to_folder(&mut std::fs::File::open(path)?, folder)?
+        }
+        Input::Stdin | Input::Object { .. } => {
+            std::fs::create_dir_all(folder)?;
+            Copied::to_folder(&mut std::io::stdin().lock(), folder)?
+        }
+    };
+    Ok((copied.identity(), copied.file))
+}
+
+fn made(
+    name: &str,
+    id: FileId,
+    bytes_of: BytesOf,
+    opening: &Arc<Opening>,
+    watched: &Watched,
+) -> Result<Vec<CsvFile>, FileError> {
+    let (source, bytes) = match &bytes_of {
+        BytesOf::File(file) => (source_of_file(file, name), Some(file.size())),
+        BytesOf::Object(object, runtime) => (source_of_object(object, runtime), Some(object.head.len)),
+        BytesOf::Entry(..) => return Err(FileError::content("E-COMPRESSION", "an archive in an archive")),
+    };
+    let csv_file = |name: String, id, bytes, bytes_of| -> Result<CsvFile, FileError> {
+        let kind = kind_of(&name, opening.kind)?;
+        Ok(CsvFile {
+            name,
+            id,
+            kind,
+            bytes,
+            bytes_of,
+            opening: Arc::clone(opening),
+            watched: watched.clone(),
+            warned: Arc::default(),
+        })
+    };
+    match open(source, &opening.reading).map_err(|error| csv::of_io(&error))? {
+        Opened::Text(_) => Ok(vec![csv_file(name.to_owned(), id, bytes, bytes_of)?]),
+        Opened::Archive(archive) => {
+            let archive = Arc::new(archive);
+            let mut files = Vec::new();
+            for entry in archive.entries() {
+                let entry = entry.map_err(|error| csv::of_io(&error))?;
+                if entry.is_folder() || !has_csv_extension(&entry.name) {
+                    continue;
+                }
+                let (name, id) = (format!("{name}!{}", entry.name), id.entry(&entry.name));
+                let bytes = Some(entry.compressed_size);
+                files.push(csv_file(name, id, bytes, BytesOf::Entry(Arc::clone(&archive), entry))?);
+            }
+            match files.is_empty() {
+                true => Err(FileError::content("E-EMPTY", "the archive has no .csv, .tsv or .txt file")),
+                false => Ok(files),
+            }
+        }
+    }
+}
+
+/// Why an object is not read.
+fn unread(failure: &ReadFailure) -> FileError {
+    let (fault, code) = match failure {
+        ReadFailure::NotFound => (FileFault::Missing, "E-MISSING"),
+        ReadFailure::Changed => (FileFault::Changed, "E-CHANGED"),
+        ReadFailure::Denied(_) => (FileFault::Denied, "E-DENIED"),
+        ReadFailure::Refused(_) => (FileFault::Denied, "E-REFUSED"),
+        ReadFailure::Transient(_) => (FileFault::Transient, "E-UNREACHABLE"),
+    };
+    FileError::new(fault, code, with_causes(failure))
+}
+
+/// The kind of a file's calls.
+fn kind_of(name: &str, given: Option<CallKind>) -> Result<CallKind, FileError> {
+    match (given, csv::of_name(name)) {
+        (Some(kind), _) => Ok(kind),
+        (None, Ok(FileType::Calls(kind))) => Ok(kind),
+        (None, Ok(FileType::Objects(collection))) => Err(FileError::new(
+            FileFault::Local,
+            "E-CSV-OBJECTS",
+            format!("object sets (of the collection {collection}) cannot be imported yet; no row was read"),
+        )),
+        (None, Err(error)) => {
+            let text = error.to_string();
+            let message = text.strip_prefix("E-CSV-TYPE: ").unwrap_or(&text);
+            Err(FileError::new(FileFault::Local, "E-CSV-TYPE", message))
+        }
+    }
+}
+
+/// The folder for temporary copies.
+pub(super) fn temporary(state: &std::path::Path) -> PathBuf {
+    state.join("tmp")
+}

@@ -1,0 +1,135 @@
+//! The files that the arguments of a command mean: local ones, standard input, objects in S3.
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::cli::failure::Failure;
+use crate::import::reading::local::{LocalSource, expand};
+use crate::import::reading::names::has_csv_extension;
+use crate::object::{BucketString, Destination, Encryption};
+use crate::store::s3::{ListFrom, S3Store};
+
+/// The most objects of one command.
+const OBJECTS_MAX: usize = 1_000_000;
+
+/// One input.
+#[derive(Clone, Debug)]
+pub(super) enum Input {
+    /// A local file.
+    File(PathBuf),
+    /// A pipe with a name.
+    Pipe(PathBuf),
+    /// Standard input.
+    Stdin,
+    /// An object.
+    Object {
+        bucket: String,
+        key: String,
+        store: Arc<S3Store>,
+        /// Known from a listing.
+        bytes: Option<u64>,
+    },
+}
+
+impl Input {
+    /// Its name, for people and for its type.
+    pub(super) fn name(&self) -> String {
+        match self {
+            Self::File(path) | Self::Pipe(path) => path.display().to_string(),
+            Self::Stdin => "standard input".to_owned(),
+            Self::Object { bucket, key, .. } => format!("s3://{bucket}/{key}"),
+        }
+    }
+
+    /// Its length in bytes, as far as it is known without reading it.
+    pub(super) fn bytes(&self) -> Option<u64> {
+        match self {
+            Self::File(path) => std::fs::metadata(path).ok().map(|of| of.len()),
+            Self::Object { bytes, .. } => *bytes,
+            Self::Pipe(_) | Self::Stdin => None,
+        }
+    }
+}
+
+/// `s3://bucket/key`
+fn s3_url(arg: &OsStr) -> Option<(&str, &str)> {
+    let rest = arg.to_str()?.strip_prefix("s3://")?;
+    Some(rest.split_once('/').unwrap_or((rest, "")))
+}
+
+/// Whether an argument names something in S3.
+pub(super) fn any_in_s3(args: &[OsString]) -> bool {
+    args.iter().any(|arg| s3_url(arg).is_some())
+}
+
+/// The inputs that the arguments mean, in their order. `store` reads from S3.
+///
+/// # Errors
+/// [`Failure`]: something is missing or cannot be listed.
+pub(super) async fn inputs(args: &[OsString], store: Option<&Arc<S3Store>>) -> Result<Vec<Input>, Failure> {
+    let mut inputs = Vec::new();
+    for arg in args {
+        match (s3_url(arg), store) {
+            (Some((bucket, key)), Some(store)) => inputs.extend(objects(bucket, key, store).await?),
+            _ => {
+                let arg = arg.clone();
+                let found = tokio::task::spawn_blocking(move || expand(std::slice::from_ref(&arg))).await?;
+                let found = found.map_err(|error| Failure::usage(crate::words::with_causes(&error)))?;
+                inputs.extend(found.into_iter().map(|source| match source {
+                    LocalSource::File(path) => Input::File(path),
+                    LocalSource::Pipe(path) => Input::Pipe(path),
+                    LocalSource::Stdin => Input::Stdin,
+                }));
+            }
+        }
+    }
+    Ok(inputs)
+}
+
+/// The destination that stands for a bucket that is read.
+pub(super) fn place(bucket: &str) -> Result<Destination, Failure> {
+    let bucket =
+        BucketString::parse(bucket).map_err(|error| Failure::usage(format!("s3://{bucket}: {error}")))?;
+    Ok(Destination::new(bucket, Encryption::None))
+}
+
+async fn objects(bucket: &str, key: &str, store: &Arc<S3Store>) -> Result<Vec<Input>, Failure> {
+    let to = place(bucket)?;
+    let object = |key: String, bytes| Input::Object {
+        bucket: bucket.to_owned(),
+        key,
+        store: Arc::clone(store),
+        bytes,
+    };
+    if !key.is_empty() && !key.ends_with('/') {
+        return Ok(vec![object(key.to_owned(), None)]);
+    }
+    let (mut found, mut next) = (Vec::new(), None);
+    loop {
+        let from = ListFrom { prefix: key, next: next.as_deref(), ..ListFrom::default() };
+        let page = store
+            .list(&to, from)
+            .await
+            .map_err(|error| Failure::of_store(&format!("list s3://{bucket}/{key}"), &error))?;
+        found.extend(
+            page.objects
+                .into_iter()
+                .filter(|listed| has_csv_extension(listed.key.as_str()))
+                .map(|listed| object(listed.key.as_str().to_owned(), Some(listed.len))),
+        );
+        if found.len() > OBJECTS_MAX {
+            return Err(Failure::usage(format!(
+                "s3://{bucket}/{key} has over {OBJECTS_MAX} files: use a longer prefix"
+            )));
+        }
+        next = page.next;
+        if next.is_none() {
+            break;
+        }
+    }
+    if found.is_empty() {
+        return Err(Failure::usage(format!("no .csv, .tsv or .txt object in s3://{bucket}/{key}")));
+    }
+    Ok(found)
+}

@@ -1,0 +1,246 @@
+//! `forebay import`: rows of files become calls.
+
+pub mod args;
+mod collector_target;
+mod dry_run;
+mod files;
+mod inputs;
+mod node_target;
+mod options;
+mod retry;
+mod s3;
+mod show;
+mod state_folder;
+mod summary;
+mod way;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use self::args::{ImportCommand, ImportCsvArgs, ShowArgs, ToArgs};
+use self::files::{CsvFile, Opening, Watched, files};
+use self::inputs::{Input, any_in_s3, inputs};
+use self::show::{Shown, show};
+use self::state_folder::state_folder;
+use self::summary::{Result as FileResult, Summary};
+use self::way::Way;
+use crate::cli::failure::Failure;
+use crate::cli::say;
+use crate::import::{
+    Begin, Counters, FileEnd, FileError, FileFault, FileReport, Job, RowLimits, Target, WantedSource,
+    import_file,
+};
+use crate::log::ImportProgress;
+use crate::runtime::{Background, Shutdown};
+
+/// Runs one import command.
+///
+/// # Errors
+/// [`Failure`], also if a file failed or rows were rejected: see the exit codes.
+pub async fn run(
+    command: &ImportCommand,
+    background: &Background,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    match command {
+        ImportCommand::Csv(args) if args.dry_run || args.preview => {
+            let (opening, inputs) = opened(args).await?;
+            dry_run::run(args, &opening, inputs, out).await
+        }
+        ImportCommand::Csv(args) => csv(args, background, out).await,
+        ImportCommand::RetryRejects(args) => retry::run(args, background, out).await,
+    }
+}
+
+/// How inputs are opened, and which ones there are.
+async fn opened(args: &ImportCsvArgs) -> Result<(Arc<Opening>, Vec<Input>), Failure> {
+    let state = state_of(&args.to);
+    let opening = Arc::new(options::opening(args.kind, &args.format, files::temporary(&state))?);
+    let store = match any_in_s3(&args.sources) {
+        true => Some(s3::store(&args.to).await?),
+        false => None,
+    };
+    Ok((opening, inputs(&args.sources, store.as_ref()).await?))
+}
+
+fn state_of(to: &ToArgs) -> PathBuf {
+    state_folder(to.state.as_ref(), |name| std::env::var_os(name).map(PathBuf::from))
+}
+
+/// Every file of an import goes the same way.
+#[derive(Clone)]
+struct Import {
+    target: Arc<dyn Target>,
+    opening: Arc<Opening>,
+    options: String,
+    source: WantedSource,
+    force: bool,
+    limits: RowLimits,
+    rate: Option<u32>,
+    rejects: s3::RejectsPlace,
+    shown: Shown,
+    stop: CancellationToken,
+}
+
+async fn csv(args: &ImportCsvArgs, background: &Background, out: &mut dyn Write) -> Result<(), Failure> {
+    let shutdown = Shutdown::new();
+    let _signals = shutdown.listen()?;
+    let (opening, inputs) = opened(args).await?;
+    let state = state_of(&args.to);
+    let way = Way::choose(&args.to, &state, background).await?;
+    announce(&args.show, &way);
+    let counters = Arc::new(Counters::default());
+    let total: u64 = inputs.iter().filter_map(Input::bytes).sum();
+    counters.bytes_total.store(total, Ordering::Relaxed);
+    let shown = Shown { counters, watched: Watched::default(), files: inputs.len() as u64 };
+    let import = Import {
+        target: Arc::clone(&way.target),
+        options: options::hash(args.kind, &args.format),
+        opening,
+        source: wanted(&args.to),
+        force: args.force,
+        limits: RowLimits { rows: args.rows.clone().unwrap_or(0..u64::MAX), on_row_error: args.on_row_error },
+        rate: args.to.rate.map(std::num::NonZeroU32::get),
+        rejects: s3::RejectsPlace::new(args.to.rejects.as_deref(), inputs.len(), &state)?,
+        shown: shown.clone(),
+        stop: shutdown.orderly.clone(),
+    };
+    let stop_showing = CancellationToken::new();
+    let showing = tokio::spawn(show(shown, args.show.progress, stop_showing.clone()));
+    let summary = all(&import, inputs, args.parallel.get()).await;
+    stop_showing.cancel();
+    showing.await?;
+    let uploaded = import.rejects.upload(&summary, &args.to).await;
+    drop(import);
+    finish(summary, way, &args.show, out).await.and(uploaded)
+}
+
+/// Prints the way as the first line, unless standard output is for JSON.
+fn announce(show: &ShowArgs, way: &Way) {
+    if show.json {
+        tracing::info!("importing {}", way.text);
+    } else {
+        say(&format!("importing {}", way.text));
+    }
+}
+
+/// Prints the result, and delivers what a spool of this command holds.
+async fn finish(summary: Summary, way: Way, show: &ShowArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    let ended = way.end().await;
+    if show.json {
+        summary.print_json(out)?;
+    } else {
+        summary.print(out)?;
+    }
+    out.flush()?;
+    ended?;
+    summary.failure().map_or(Ok(()), Err)
+}
+
+fn wanted(to: &ToArgs) -> WantedSource {
+    match (&to.source, &to.write_key) {
+        (Some(id), _) => WantedSource::Id(id.clone()),
+        (None, Some(key)) => WantedSource::WriteKey(key.clone()),
+        (None, None) => WantedSource::Default,
+    }
+}
+
+/// Imports every input, several at once. Results are in the order of the inputs.
+async fn all(import: &Import, inputs: Vec<Input>, parallel: usize) -> Summary {
+    let turns = Arc::new(Semaphore::new(parallel));
+    let mut tasks = JoinSet::new();
+    for (number, input) in inputs.into_iter().enumerate() {
+        let Ok(turn) = Arc::clone(&turns).acquire_owned().await else { break };
+        if import.stop.is_cancelled() {
+            break;
+        }
+        let import = import.clone();
+        tasks.spawn(async move {
+            let results = one(&import, &input).await;
+            import.shown.counters.files.fetch_add(1, Ordering::Relaxed);
+            drop(turn);
+            (number, results)
+        });
+    }
+    let mut results = Vec::new();
+    while let Some(ended) = tasks.join_next().await {
+        match ended {
+            Ok(ended) => results.push(ended),
+            Err(error) => tracing::error!(%error, "importing a file failed; this is a bug in Forebay"),
+        }
+    }
+    results.sort_by_key(|(number, _)| *number);
+    Summary { results: results.into_iter().flat_map(|(_, results)| results).collect() }
+}
+
+/// Imports the files of one input, one after the other.
+async fn one(import: &Import, input: &Input) -> Vec<FileResult> {
+    let files = match files(input, &import.opening, &import.shown.watched).await {
+        Ok(files) => files,
+        Err(error) => return vec![failed(input.name(), error)],
+    };
+    if files.len() > 1 && matches!(import.rejects, s3::RejectsPlace::File(_)) {
+        let what = "it is an archive of several files: name a folder with --rejects";
+        return vec![failed(input.name(), FileError::new(FileFault::Local, "E-REJECTS", what))];
+    }
+    let mut results = Vec::new();
+    for file in files {
+        if import.stop.is_cancelled() {
+            break;
+        }
+        results.push(imported(import, &file).await);
+    }
+    results
+}
+
+async fn imported(import: &Import, file: &CsvFile) -> FileResult {
+    let job = Job {
+        begin: Begin {
+            file: file.id,
+            name: file.name.clone(),
+            bytes: file.bytes,
+            source: import.source.clone(),
+            options: import.options.clone(),
+            force: import.force,
+        },
+        open: {
+            let file = file.clone();
+            Arc::new(move || Ok(Box::new(file.open()?)))
+        },
+        limits: import.limits.clone(),
+        rejects: import.rejects.of(file.id),
+        rate: import.rate,
+    };
+    let report = import_file(&job, &*import.target, &import.shown.counters, &import.stop).await;
+    if let Some(rejects) = report.rejects.clone() {
+        let file = file.clone();
+        let described = tokio::task::spawn_blocking(move || retry::describe(&rejects, &file)).await;
+        if let Ok(Err(failure)) = described {
+            tracing::warn!("`forebay import retry-rejects` cannot be used: {failure}");
+        }
+    }
+    FileResult { report, kind: Some(file.kind.name()) }
+}
+
+fn failed(name: String, error: FileError) -> FileResult {
+    let report = FileReport {
+        name,
+        end: FileEnd::Failed(error),
+        source: None,
+        before: ImportProgress::default(),
+        progress: ImportProgress::default(),
+        rejects: None,
+    };
+    FileResult { report, kind: None }
+}
+
+/// A file that cannot be written beside an import.
+fn unwritable(path: &Path, error: &dyn std::fmt::Display) -> Failure {
+    Failure::failed(format!("{} cannot be written: {error}", path.display()))
+}

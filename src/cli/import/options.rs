@@ -1,0 +1,100 @@
+//! Turns the options of the command line into those of the reader.
+
+use std::path::PathBuf;
+
+use super::args::{Delimiter, EmptyArg, FormatArgs};
+use super::files::Opening;
+use crate::call::CallKind;
+use crate::cli::failure::Failure;
+use crate::import::csv::{CsvOptions, Dialect, Empty, Types, parse_schema};
+use crate::import::reading::Limits;
+use crate::import::reading::opened::Options;
+use crate::import::reading::text::encoding;
+
+/// How inputs are opened.
+///
+/// # Errors
+/// [`Failure`]: exit code 2.
+pub(super) fn opening(
+    kind: Option<CallKind>,
+    format: &FormatArgs,
+    temporary: PathBuf,
+) -> Result<Opening, Failure> {
+    let wrong = |error: &dyn std::fmt::Display| Failure::usage(error.to_string());
+    let delimiter = match format.delimiter {
+        Delimiter::Auto => None,
+        Delimiter::Byte(byte) => Some(byte),
+    };
+    let csv = CsvOptions {
+        delimiter,
+        quote: format.quote.0,
+        escape: format.escape.0,
+        max_field: usize::try_from(format.max_field.0).unwrap_or(usize::MAX),
+        columns: (!format.columns.is_empty()).then(|| format.columns.clone()),
+        types: types(&format.types)?,
+        time_columns: format.time_columns.clone(),
+        empty: match format.empty {
+            EmptyArg::Omit => Empty::Omit,
+            EmptyArg::String => Empty::String,
+            EmptyArg::Null => Empty::Null,
+        },
+        arrays: format.arrays,
+        strict: format.strict,
+        id_from: format.id_from.clone(),
+    };
+    let dialect = Dialect {
+        delimiter: delimiter.unwrap_or(b','),
+        quote: csv.quote,
+        escape: csv.escape,
+        max_field: csv.max_field,
+    };
+    if delimiter.is_some() || csv.quote != Some(b',') {
+        dialect.check().map_err(|error| wrong(&error))?;
+    }
+    let reading = Options {
+        encoding: encoding(&format.encoding).map_err(|error| wrong(&error))?,
+        limits: Limits { allow_expansion: format.allow_expansion, ..Limits::default() },
+        temporary,
+    };
+    Ok(Opening { kind, csv, reading })
+}
+
+fn types(text: &str) -> Result<Types, Failure> {
+    match text {
+        "string" => Ok(Types::String),
+        "infer" => Ok(Types::Infer),
+        path => {
+            let schema = std::fs::read_to_string(path)
+                .map_err(|error| Failure::usage(format!("--types {path}: {error}")))?;
+            let schema =
+                parse_schema(&schema).map_err(|error| Failure::usage(format!("--types {path}: {error}")))?;
+            Ok(Types::Schema(schema))
+        }
+    }
+}
+
+/// A hash of all options that decide how rows become calls. A file that is half imported is continued only with the
+/// same ones.
+pub(super) fn hash(kind: Option<CallKind>, format: &FormatArgs) -> String {
+    let schema = std::fs::read_to_string(&format.types).unwrap_or_default();
+    let FormatArgs {
+        delimiter,
+        quote,
+        escape,
+        encoding,
+        columns,
+        types,
+        time_columns,
+        empty,
+        arrays,
+        strict,
+        id_from,
+        max_field,
+        allow_expansion: _,
+    } = format;
+    let reading = (delimiter, quote, escape, encoding, columns, max_field);
+    let values = (types, schema, time_columns, empty, arrays, strict, id_from);
+    let text = format!("1 {kind:?} {reading:?} {values:?}");
+    let hash = blake3::hash(text.as_bytes()).to_hex();
+    hash.chars().take(16).collect()
+}

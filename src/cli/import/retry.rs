@@ -1,0 +1,137 @@
+//! `forebay import retry-rejects`: imports rejected rows after a person corrected them in their file.
+//!
+//! Beside each file of rejected rows stands one that says how the rows were read, so that they are read the same way
+//! again. A corrected row keeps the messageId of its place in the file that it came from.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio_util::sync::CancellationToken;
+
+use super::args::RetryRejectsArgs;
+use super::files::{CsvFile, Watched};
+use super::s3::RejectsPlace;
+use super::show::{Shown, show};
+use super::summary::{Result as FileResult, Summary};
+use super::way::Way;
+use super::{announce, failed, finish, state_of, unwritable, wanted};
+use crate::call::CallKind;
+use crate::cli::failure::Failure;
+use crate::import::csv::{CsvOptions, RejectRows};
+use crate::import::file_id::FileId;
+use crate::import::identity::Identity;
+use crate::import::reading::local::LocalFile;
+use crate::import::{Begin, Counters, FileError, Job, RowLimits, import_file};
+use crate::runtime::{Background, Shutdown};
+
+/// How the rows of a file were read.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct HowRead {
+    name: String,
+    file: FileId,
+    #[serde(rename = "type")]
+    kind: String,
+    csv: CsvOptions,
+}
+
+/// The file beside one of rejected rows.
+fn beside(rejects: &Path) -> PathBuf {
+    rejects.with_extension("json")
+}
+
+/// Writes beside the rejected rows of `file` how they were read.
+///
+/// # Errors
+/// [`Failure`]: the rejected rows cannot be imported with `retry-rejects`.
+pub(super) fn describe(rejects: &Path, file: &CsvFile) -> Result<(), Failure> {
+    let csv = file.how_read().map_err(|error| Failure::failed(error.to_string()))?;
+    let how = HowRead { name: file.name.clone(), file: file.id, kind: file.kind.name().to_owned(), csv };
+    let path = beside(rejects);
+    let json = serde_json::to_vec_pretty(&how)?;
+    fs::write(&path, json).map_err(|error| unwritable(&path, &error))
+}
+
+/// Imports the rows of each file.
+///
+/// # Errors
+/// [`Failure`].
+pub(super) async fn run(
+    args: &RetryRejectsArgs,
+    background: &Background,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let shutdown = Shutdown::new();
+    let _signals = shutdown.listen()?;
+    let state = state_of(&args.to);
+    let place = RejectsPlace::new(args.to.rejects.as_deref(), args.files.len(), &state)?;
+    let way = Way::choose(&args.to, &state, background).await?;
+    announce(&args.show, &way);
+    let counters = Arc::new(Counters::default());
+    let bytes = args.files.iter().filter_map(|file| fs::metadata(file).ok()).map(|of| of.len()).sum();
+    counters.bytes_total.store(bytes, Ordering::Relaxed);
+    let shown = Shown { counters, watched: Watched::default(), files: args.files.len() as u64 };
+    let stop_showing = CancellationToken::new();
+    let showing = tokio::spawn(show(shown.clone(), args.show.progress, stop_showing.clone()));
+    let mut summary = Summary::default();
+    for rejects in &args.files {
+        if shutdown.orderly.is_cancelled() {
+            break;
+        }
+        let name = rejects.display().to_string();
+        let job = match job(args, rejects, &place) {
+            Ok(job) => job,
+            Err(error) => {
+                summary.results.push(failed(name, error));
+                continue;
+            }
+        };
+        let (job, kind) = job;
+        let report = import_file(&job, &*way.target, &shown.counters, &shutdown.orderly).await;
+        shown.counters.files.fetch_add(1, Ordering::Relaxed);
+        if let Some(again) = &report.rejects {
+            let (from, to) = (beside(rejects), beside(again));
+            fs::copy(&from, &to).map_err(|error| unwritable(&to, &error))?;
+        }
+        summary.results.push(FileResult { report, kind: Some(kind.name()) });
+    }
+    stop_showing.cancel();
+    showing.await?;
+    finish(summary, way, &args.show, out).await
+}
+
+fn job(args: &RetryRejectsArgs, rejects: &Path, place: &RejectsPlace) -> Result<(Job, CallKind), FileError> {
+    let how_path = beside(rejects);
+    let unread = |path: &Path, error: &dyn std::fmt::Display| {
+        FileError::content("E-REJECTS", format!("{} cannot be read: {error}", path.display()))
+    };
+    let json = fs::read(&how_path).map_err(|error| unread(&how_path, &error))?;
+    let how: HowRead = serde_json::from_slice(&json).map_err(|error| unread(&how_path, &error))?;
+    let kind = CallKind::from_name(&how.kind).ok_or_else(|| unread(&how_path, &"unknown type"))?;
+    let file = LocalFile::open(rejects).map_err(|error| unread(rejects, &error))?;
+    let content = fs::read(rejects).map_err(|error| unread(rejects, &error))?;
+    let identity = Identity::Content { hash: *blake3::hash(&content).as_bytes(), size: file.size() };
+    let id = identity.id();
+    let rejected_again = place.of(id);
+    let options = blake3::hash(&json).to_hex().chars().take(16).collect();
+    let begin = Begin {
+        file: id,
+        name: format!("{} (rejected rows)", how.name),
+        bytes: Some(file.size()),
+        source: wanted(&args.to),
+        options,
+        force: false,
+    };
+    let open = {
+        let how = Arc::new(how);
+        Arc::new(move || {
+            let rows = RejectRows::open(file.reader(), (how.file, kind), &how.csv)?;
+            Ok(Box::new(rows) as Box<dyn crate::import::RowReader>)
+        })
+    };
+    let limits = RowLimits { on_row_error: args.on_row_error, ..RowLimits::default() };
+    let rate = args.to.rate.map(std::num::NonZeroU32::get);
+    Ok((Job { begin, open, limits, rejects: rejected_again, rate }, kind))
+}

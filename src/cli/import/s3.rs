@@ -1,0 +1,110 @@
+//! What an import needs of S3: the store that sources are read from, and a place there for rejected rows.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::args::ToArgs;
+use super::inputs::place;
+use super::summary::Summary;
+use crate::cli::failure::Failure;
+use crate::cli::serve;
+use crate::import::file_id::FileId;
+use crate::object::ObjectKey;
+use crate::store::s3::{S3Settings, S3Store};
+use crate::store::{Body, ObjectStore as _, Put, PutMode};
+
+/// The store that `s3://` sources are read from: as configured, or as the environment says.
+///
+/// # Errors
+/// [`Failure`]: the configuration cannot be used.
+pub(super) async fn store(to: &ToArgs) -> Result<Arc<S3Store>, Failure> {
+    let mut settings = match &to.config {
+        Some(config) => serve::store_settings(&serve::load(config)?.1.config, "import"),
+        None => S3Settings::default(),
+    };
+    if let Some(url) = &to.endpoint_url {
+        settings.endpoint_url = Some(url.as_str().to_owned());
+        settings.path_style = true;
+    }
+    Ok(Arc::new(S3Store::new(settings).await))
+}
+
+/// Where rejected rows go.
+#[derive(Clone, Debug)]
+pub(super) enum RejectsPlace {
+    /// One file for each imported file, in a folder.
+    Folder(PathBuf),
+    /// All in one file.
+    File(PathBuf),
+    /// As `Folder`, and the files are uploaded at the end.
+    S3 { folder: PathBuf, bucket: String, prefix: String },
+}
+
+impl RejectsPlace {
+    /// The place that was named, or else the folder `rejects` in the state folder.
+    ///
+    /// # Errors
+    /// [`Failure`]: it is no place.
+    pub(super) fn new(named: Option<&str>, inputs: usize, state: &Path) -> Result<Self, Failure> {
+        let folder = state.join("rejects");
+        let Some(named) = named else { return Ok(Self::Folder(folder)) };
+        if let Some(rest) = named.strip_prefix("s3://") {
+            let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+            place(bucket)?;
+            return Ok(Self::S3 { folder, bucket: bucket.to_owned(), prefix: prefix.to_owned() });
+        }
+        let path = PathBuf::from(named);
+        let is_folder = named.ends_with('/') || path.is_dir();
+        match (is_folder, inputs) {
+            (true, _) => Ok(Self::Folder(path)),
+            (false, 0 | 1) => Ok(Self::File(path)),
+            (false, _) => Err(Failure::usage(format!(
+                "--rejects {named}: name a folder (ending in /), because there are {inputs} files"
+            ))),
+        }
+    }
+
+    /// The file for the rejected rows of a file.
+    pub(super) fn of(&self, file: FileId) -> PathBuf {
+        match self {
+            Self::Folder(folder) | Self::S3 { folder, .. } => folder.join(format!("{file}.ndjson")),
+            Self::File(path) => path.clone(),
+        }
+    }
+
+    /// Uploads the files with rejected rows, if they belong in S3.
+    ///
+    /// # Errors
+    /// [`Failure`]: the files stay where they are.
+    pub(super) async fn upload(&self, summary: &Summary, to: &ToArgs) -> Result<(), Failure> {
+        let Self::S3 { bucket, prefix, .. } = self else { return Ok(()) };
+        let written: Vec<&PathBuf> =
+            summary.results.iter().filter_map(|result| result.report.rejects.as_ref()).collect();
+        if written.is_empty() {
+            return Ok(());
+        }
+        let (store, destination) = (store(to).await?, place(bucket)?);
+        for path in written {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let bytes = Bytes::from(tokio::fs::read(path).await?);
+            let key = ObjectKey::listed(format!("{prefix}{name}"));
+            let put = Put {
+                destination: destination.clone(),
+                key,
+                crc32: crc32fast::hash(&bytes),
+                body: Body::Bytes(bytes),
+                content_encoding: None,
+                metadata: Vec::new(),
+                tags: Vec::new(),
+                mode: PutMode::Overwrite,
+            };
+            store.put(&put).await.map_err(|error| {
+                let what = format!("put s3://{bucket}/{prefix}{name} (the rows are in {})", path.display());
+                Failure::of_store(&what, &error)
+            })?;
+        }
+        Ok(())
+    }
+}

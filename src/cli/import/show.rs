@@ -1,0 +1,178 @@
+//! Shows the progress of an import on standard error.
+
+use std::io::IsTerminal as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::args::ProgressArg;
+use super::files::Watched;
+use crate::import::{Counters, Snapshot};
+use crate::words::{about_bytes, about_duration, grouped};
+
+/// How often a bar is drawn, a JSON object is written, and a line.
+const BAR_EVERY: Duration = Duration::from_millis(100);
+const JSON_EVERY: Duration = Duration::from_secs(1);
+const LINE_EVERY: Duration = Duration::from_secs(10);
+/// A rate is measured over this time.
+const RATE_OVER: Duration = Duration::from_secs(5);
+
+/// What is watched.
+#[derive(Clone)]
+pub(super) struct Shown {
+    pub(super) counters: Arc<Counters>,
+    pub(super) watched: Watched,
+    /// The number of inputs.
+    pub(super) files: u64,
+}
+
+impl Shown {
+    /// The counts now, with the bytes read of open files.
+    pub(super) fn snapshot(&self) -> Snapshot {
+        Snapshot { bytes_read: self.watched.bytes(), ..self.counters.snapshot() }
+    }
+}
+
+/// Shows progress until `stop`.
+pub(super) async fn show(shown: Shown, how: ProgressArg, stop: CancellationToken) {
+    let is_terminal = std::io::stderr().is_terminal();
+    match how {
+        ProgressArg::None => {}
+        ProgressArg::Bar => bar(&shown, &stop).await,
+        ProgressArg::Auto if is_terminal => bar(&shown, &stop).await,
+        ProgressArg::Auto | ProgressArg::Plain => {
+            each(LINE_EVERY, &stop, &shown, |now, rate| line(&shown, now, rate)).await;
+        }
+        ProgressArg::Json => {
+            each(JSON_EVERY, &stop, &shown, |now, rate| json(now, rate)).await;
+        }
+    }
+}
+
+/// Writes a line at each interval.
+async fn each(
+    every: Duration,
+    stop: &CancellationToken,
+    shown: &Shown,
+    text: impl Fn(&Snapshot, f64) -> String,
+) {
+    let mut rate = Rate::new();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(every) => {}
+        }
+        let now = shown.snapshot();
+        eprint_line(&text(&now, rate.of(now.rows)));
+    }
+}
+
+async fn bar(shown: &Shown, stop: &CancellationToken) {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    let style = ProgressStyle::with_template("{bar:24} {percent:>3} %  {wide_msg}");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━━─"));
+    let mut rate = Rate::new();
+    loop {
+        let now = shown.snapshot();
+        if now.bytes_total > 0 {
+            bar.set_length(now.bytes_total.max(now.bytes_read));
+        }
+        bar.set_position(now.bytes_read);
+        bar.set_message(line(shown, &now, rate.of(now.rows)));
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = tokio::time::sleep(BAR_EVERY) => {}
+        }
+    }
+    bar.finish_and_clear();
+}
+
+/// One line: files, bytes, rows, rate, rejected and repeated rows, and the time left.
+fn line(shown: &Shown, now: &Snapshot, rate: f64) -> String {
+    let mut text = format!(
+        "file {}/{}, {}, {} rows, {rate:.0} rows/s",
+        (now.files + 1).min(shown.files),
+        shown.files,
+        about_bytes(now.bytes_read),
+        grouped(now.rows),
+    );
+    if now.rejected > 0 {
+        text += &format!(", {} rejected", grouped(now.rejected));
+    }
+    if now.repeats > 0 {
+        text += &format!(", {} repeated", grouped(now.repeats));
+    }
+    if let Some(left) = time_left(now, rate) {
+        text += &format!(", about {} left", about_duration(left));
+    }
+    text
+}
+
+/// How long the rest takes, at this rate and with rows of the same length.
+fn time_left(now: &Snapshot, rows_per_second: f64) -> Option<Duration> {
+    if now.rows == 0 || now.bytes_read == 0 || now.bytes_read >= now.bytes_total || rows_per_second <= 0.0 {
+        return None;
+    }
+    #[expect(clippy::cast_precision_loss, reason = "an estimate for people")]
+    let seconds = {
+        let per_row = now.bytes_read as f64 / now.rows as f64;
+        (now.bytes_total - now.bytes_read) as f64 / per_row / rows_per_second
+    };
+    Duration::try_from_secs_f64(seconds).ok()
+}
+
+fn json(now: &Snapshot, rate: f64) -> String {
+    #[derive(serde::Serialize)]
+    struct Line<'a> {
+        #[serde(flatten)]
+        now: &'a Snapshot,
+        rows_per_second: f64,
+    }
+    serde_json::to_string(&Line { now, rows_per_second: rate.round() }).unwrap_or_default()
+}
+
+fn eprint_line(text: &str) {
+    use std::io::Write as _;
+    if let Err(error) = writeln!(std::io::stderr().lock(), "{text}") {
+        tracing::debug!(%error, "standard error cannot be written");
+    }
+}
+
+/// Rows per second, over the last few seconds.
+struct Rate {
+    seen: std::collections::VecDeque<(Instant, u64)>,
+}
+
+impl Rate {
+    fn new() -> Self {
+        Self { seen: [(Instant::now(), 0)].into() }
+    }
+
+    fn of(&mut self, rows: u64) -> f64 {
+        let now = Instant::now();
+        self.seen.push_back((now, rows));
+        while self.seen.len() > 2 && self.seen.front().is_some_and(|(at, _)| now - *at > RATE_OVER) {
+            self.seen.pop_front();
+        }
+        let Some((since, before)) = self.seen.front().copied() else { return 0.0 };
+        let seconds = (now - since).as_secs_f64();
+        #[expect(clippy::cast_precision_loss, reason = "an estimate for people")]
+        if seconds > 0.0 { rows.saturating_sub(before) as f64 / seconds } else { 0.0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_left_follows_from_bytes_and_rate() {
+        let now = Snapshot { bytes_read: 1_000, bytes_total: 4_000, rows: 100, ..Snapshot::default() };
+        assert_eq!(time_left(&now, 10.0), Some(Duration::from_secs(30)));
+        assert_eq!(time_left(&now, 0.0), None);
+        assert_eq!(time_left(&Snapshot { bytes_total: 0, ..now }, 10.0), None);
+    }
+}

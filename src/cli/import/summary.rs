@@ -1,0 +1,256 @@
+//! The result of an import: for people, as JSON, and as an exit code.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::PathBuf;
+
+use crate::cli::failure::{self, Failure};
+use crate::import::{FileEnd, FileFault, FileReport, TargetError};
+use crate::words::{counted, grouped};
+
+/// What became of one input.
+#[derive(Debug)]
+pub(super) struct Result {
+    pub(super) report: FileReport,
+    /// The kind of its calls, if it was opened.
+    pub(super) kind: Option<&'static str>,
+}
+
+/// What became of all of them.
+#[derive(Debug, Default)]
+pub(super) struct Summary {
+    pub(super) results: Vec<Result>,
+}
+
+/// The whole result as JSON.
+#[derive(serde::Serialize)]
+struct Json<'a> {
+    files: Vec<JsonFile<'a>>,
+    rows: u64,
+    calls: BTreeMap<&'a str, u64>,
+    rejected: u64,
+    repeated: u64,
+    ended: &'static str,
+}
+
+#[derive(serde::Serialize)]
+struct JsonFile<'a> {
+    name: &'a str,
+    ended: &'static str,
+    source: Option<&'a str>,
+    #[serde(rename = "type")]
+    kind: Option<&'static str>,
+    rows: u64,
+    stored: u64,
+    repeated: u64,
+    rejected: u64,
+    refused: u64,
+    rows_before: u64,
+    rejects: Option<&'a PathBuf>,
+    error: Option<JsonError>,
+}
+
+#[derive(serde::Serialize)]
+struct JsonError {
+    code: String,
+    message: String,
+}
+
+impl Result {
+    fn rows(&self) -> u64 {
+        self.report.progress.next_row - self.report.before.next_row.min(self.report.progress.next_row)
+    }
+
+    fn since(&self, of: fn(&crate::log::ImportProgress) -> u64) -> u64 {
+        of(&self.report.progress).saturating_sub(of(&self.report.before))
+    }
+
+    /// Rows rejected by the import or by the collector, also by an earlier part of the same import.
+    fn rejected(&self) -> u64 {
+        self.report.progress.rejected + self.report.progress.refused
+    }
+
+    fn ended(&self) -> &'static str {
+        match &self.report.end {
+            FileEnd::Done => "done",
+            FileEnd::DoneBefore => "done before",
+            FileEnd::RangeDone => "range done",
+            FileEnd::Failed(_) => "failed",
+            FileEnd::Refused(_) => "refused",
+            FileEnd::Stopped => "stopped",
+        }
+    }
+
+    fn error(&self) -> Option<JsonError> {
+        match &self.report.end {
+            FileEnd::Failed(error) => {
+                Some(JsonError { code: error.code.clone(), message: error.message.clone() })
+            }
+            FileEnd::Refused(error) => {
+                Some(JsonError { code: "E-REFUSED".to_owned(), message: error.to_string() })
+            }
+            _ => None,
+        }
+    }
+
+    fn json(&self) -> JsonFile<'_> {
+        JsonFile {
+            name: &self.report.name,
+            ended: self.ended(),
+            source: self.report.source.as_ref().map(crate::sources::SourceId::as_str),
+            kind: self.kind,
+            rows: self.rows(),
+            stored: self.since(|progress| progress.stored),
+            repeated: self.since(|progress| progress.repeats),
+            rejected: self.since(|progress| progress.rejected),
+            refused: self.since(|progress| progress.refused),
+            rows_before: self.report.before.next_row,
+            rejects: self.report.rejects.as_ref(),
+            error: self.error(),
+        }
+    }
+}
+
+impl Summary {
+    fn sum(&self, of: impl Fn(&Result) -> u64) -> u64 {
+        self.results.iter().map(of).sum()
+    }
+
+    fn calls(&self) -> BTreeMap<&'static str, u64> {
+        let mut calls = BTreeMap::new();
+        for result in &self.results {
+            if let Some(kind) = result.kind {
+                *calls.entry(kind).or_default() += result.since(|progress| progress.stored);
+            }
+        }
+        calls
+    }
+
+    /// Whether it was stopped before its end.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.results.iter().any(|result| result.report.end == FileEnd::Stopped)
+    }
+
+    /// Prints the result as JSON.
+    ///
+    /// # Errors
+    /// The output's error.
+    pub(super) fn print_json(&self, out: &mut dyn Write) -> std::io::Result<()> {
+        let json = Json {
+            files: self.results.iter().map(Result::json).collect(),
+            rows: self.sum(Result::rows),
+            calls: self.calls(),
+            rejected: self.sum(|result| {
+                result.since(|progress| progress.rejected) + result.since(|progress| progress.refused)
+            }),
+            repeated: self.sum(|result| result.since(|progress| progress.repeats)),
+            ended: match self.code() {
+                0 => "done",
+                failure::SOME_REJECTED => "done, some rows rejected",
+                failure::INTERRUPTED => "stopped",
+                _ => "failed",
+            },
+        };
+        serde_json::to_writer(&mut *out, &json)?;
+        writeln!(out)
+    }
+
+    /// Prints the result for people.
+    ///
+    /// # Errors
+    /// The output's error.
+    pub(super) fn print(&self, out: &mut dyn Write) -> std::io::Result<()> {
+        let ended = |end: fn(&FileEnd) -> bool| {
+            self.results.iter().filter(|result| end(&result.report.end)).count() as u64
+        };
+        let before = ended(|end| *end == FileEnd::DoneBefore);
+        let mut files = counted(self.results.len() as u64, "file", "files");
+        if before > 0 {
+            files += &format!(" ({} imported before)", grouped(before));
+        }
+        let calls: Vec<String> = self
+            .calls()
+            .into_iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(kind, count)| format!("{} {kind}", grouped(count)))
+            .collect();
+        writeln!(out, "{files}, {}", counted(self.sum(Result::rows), "row", "rows"))?;
+        if !calls.is_empty() {
+            writeln!(out, "  calls:    {}", calls.join(", "))?;
+        }
+        let repeated = self.sum(|result| result.since(|progress| progress.repeats));
+        if repeated > 0 {
+            writeln!(out, "  repeated: {} (stored before, not stored again)", grouped(repeated))?;
+        }
+        for result in self.results.iter().filter(|result| result.report.progress.rejected > 0) {
+            let of = &result.report;
+            let place = of.rejects.as_ref().map_or_else(String::new, |path| format!(": {}", path.display()));
+            writeln!(out, "  rejected: {} of {}{place}", grouped(of.progress.rejected), of.name)?;
+        }
+        for result in self.results.iter().filter(|result| result.report.progress.refused > 0) {
+            let of = &result.report;
+            writeln!(
+                out,
+                "  rejected by the collector: {} of {} (they are below segment-logs/_rejected/)",
+                grouped(of.progress.refused),
+                of.name
+            )?;
+        }
+        for result in &self.results {
+            let name = &result.report.name;
+            match &result.report.end {
+                FileEnd::Failed(error) => writeln!(out, "  failed:   {name}: {error}")?,
+                FileEnd::Refused(error) => writeln!(out, "  failed:   {name}: {error}")?,
+                FileEnd::Stopped => writeln!(
+                    out,
+                    "  stopped:  {name} after {} rows",
+                    grouped(result.report.progress.next_row)
+                )?,
+                FileEnd::Done | FileEnd::DoneBefore | FileEnd::RangeDone => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The exit code.
+    fn code(&self) -> u8 {
+        let any = |is: &dyn Fn(&Result) -> bool| self.results.iter().any(is);
+        let fault = |fault: FileFault| move |result: &Result| matches!(&result.report.end, FileEnd::Failed(error) if error.fault == fault);
+        let denied = |result: &Result| {
+            fault(FileFault::Denied)(result)
+                || matches!(&result.report.end, FileEnd::Refused(TargetError::Denied(_)))
+        };
+        let failed = |result: &Result| matches!(result.report.end, FileEnd::Failed(_) | FileEnd::Refused(_));
+        let no_source =
+            |result: &Result| matches!(result.report.end, FileEnd::Refused(TargetError::NoSource(_)));
+        if any(&denied) {
+            failure::DENIED
+        } else if any(&no_source) {
+            failure::WRONG_USAGE
+        } else if any(&failed) {
+            failure::FAILED
+        } else if self.is_stopped() {
+            failure::INTERRUPTED
+        } else if any(&|result| result.rejected() > 0 && result.report.end != FileEnd::DoneBefore) {
+            failure::SOME_REJECTED
+        } else {
+            0
+        }
+    }
+
+    /// How the command ends. The text says what to do.
+    pub(super) fn failure(&self) -> Option<Failure> {
+        let text = match self.code() {
+            0 => return None,
+            failure::SOME_REJECTED => {
+                "some rows were rejected; correct them in the files above, and run `forebay import \
+                                       retry-rejects FILE`"
+                    .to_owned()
+            }
+            failure::INTERRUPTED => "stopped; run the same command again to continue".to_owned(),
+            failure::DENIED => "access denied".to_owned(),
+            _ => "some files were not imported".to_owned(),
+        };
+        Some(Failure::with_code(self.code(), text))
+    }
+}

@@ -1,0 +1,111 @@
+//! Which of the three ways calls take: through a running node, into the spool, or to a collector elsewhere.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::args::ToArgs;
+use super::collector_target::CollectorTarget;
+use super::node_target::NodeTarget;
+use crate::cli::admin_client::AdminUrl;
+use crate::cli::failure::Failure;
+use crate::cli::import_sources::Configured;
+use crate::cli::node::{Engine, open_disk};
+use crate::cli::serve;
+use crate::config::Config;
+use crate::disk::real_disk::{DirectoryError, RealDisk};
+use crate::import::Target;
+use crate::ingest::Ingest;
+use crate::runtime::Background;
+
+/// The admin listener of `forebay dev`, and of `forebay serve` by default.
+const ADMIN: &str = "http://127.0.0.1:9180";
+/// How long deliveries may take after the last row.
+const DELIVERY: Duration = Duration::from_secs(600);
+
+/// Where calls go.
+pub(super) struct Way {
+    /// Takes the rows.
+    pub(super) target: Arc<dyn Target>,
+    /// For people.
+    pub(super) text: String,
+    spool: Option<OwnSpool>,
+}
+
+/// A spool that this command opened.
+struct OwnSpool {
+    engine: Engine,
+    ingest: Arc<Ingest>,
+}
+
+impl Way {
+    /// Chooses the way.
+    ///
+    /// # Errors
+    /// [`Failure`]: nothing can be reached.
+    pub(super) async fn choose(to: &ToArgs, state: &Path, background: &Background) -> Result<Self, Failure> {
+        if let (Some(collector), Some(write_key)) = (&to.collector, &to.write_key) {
+            let target = CollectorTarget::open(collector.as_str(), write_key, state).await?;
+            let text = format!("to the collector {}: at least once", collector.as_str());
+            return Ok(Self { target: Arc::new(target), text, spool: None });
+        }
+        let config = to.config.as_deref().map(serve::load).transpose()?.map(|(_, loaded)| loaded.config);
+        let url = match (&to.admin, &config) {
+            (Some(url), _) => url.clone(),
+            (None, Some(config)) => admin_of(config)?,
+            (None, None) => ADMIN.parse::<AdminUrl>().map_err(Failure::failed)?,
+        };
+        let node = NodeTarget::new(url.clone());
+        let no_node = match node.answers().await {
+            Ok(()) => {
+                let text = format!("through the node at {url}: exactly once");
+                return Ok(Self { target: Arc::new(node), text, spool: None });
+            }
+            Err(no_node) => no_node,
+        };
+        match config {
+            Some(config) if to.admin.is_none() => Self::own_spool(&config, &no_node, background).await,
+            _ => Err(Failure::unreachable(format!(
+                "{no_node}: start `forebay dev` first; or name the configuration with --config, and the calls go into its \
+                 spool without a running node"
+            ))),
+        }
+    }
+
+    async fn own_spool(config: &Config, no_node: &str, background: &Background) -> Result<Self, Failure> {
+        let dir = config.spool.dir.clone();
+        if let Err(locked @ DirectoryError::Locked { .. }) = RealDisk::open(&dir) {
+            return Err(Failure::unreachable(format!("{no_node}, and {locked}")));
+        }
+        let disk = open_disk(&dir, !config.spool.unsafe_filesystem)?;
+        let (engine, _proxy) = serve::engine(config, disk, background).await?;
+        let ingest = engine.ingest(serve::ingest_settings(config));
+        let importer = engine.importer(&ingest, &dir, Arc::new(Configured::new(config))).await?;
+        let text = format!("into the spool {}, and from there to the bucket: exactly once", dir.display());
+        let spool = Some(OwnSpool { engine, ingest });
+        Ok(Self { target: Arc::new(importer), text, spool })
+    }
+
+    /// Delivers what a spool of this command holds, and closes it.
+    ///
+    /// # Errors
+    /// [`Failure`] if something is left. It is safe in the spool.
+    pub(super) async fn end(self) -> Result<(), Failure> {
+        let Some(OwnSpool { engine, ingest }) = self.spool else { return Ok(()) };
+        drop(self.target);
+        ingest.finish().await;
+        match engine.deliver_and_close(DELIVERY).await? {
+            0 => Ok(()),
+            left => Err(Failure::failed(format!(
+                "{left} batches are not delivered yet; they are safe in the spool, and the node delivers them after its \
+                 next start (or: forebay spool drain)"
+            ))),
+        }
+    }
+}
+
+/// The admin listener of a configuration, as this machine reaches it.
+fn admin_of(config: &Config) -> Result<AdminUrl, Failure> {
+    let addr = crate::check::ports::here(config.admin.listen);
+    format!("http://{addr}").parse::<AdminUrl>().map_err(Failure::failed)
+}

@@ -1,0 +1,294 @@
+//! How a text separates its fields, and how to find that out.
+
+use super::record::Record;
+use super::records::{Item, Records};
+
+/// The longest field by default, in bytes. A longer quoted field counts as an unclosed quote.
+pub const MAX_FIELD: usize = 1_024 * 1_024;
+
+/// A record may be this many times as long as a field.
+const RECORD_FIELDS: usize = 4;
+
+/// Records of a sample that are looked at.
+const SAMPLE_RECORDS: usize = 50;
+
+/// The delimiters that are tried.
+const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
+
+/// How a text separates its fields. Doubled quotes inside of quotes always stand for one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dialect {
+    /// Between two fields.
+    pub delimiter: u8,
+    /// Around a field that may hold delimiters and line breaks. `None`: quotes are plain text.
+    pub quote: Option<u8>,
+    /// Before a byte that has no meaning, inside and outside of quotes.
+    pub escape: Option<u8>,
+    /// The longest field, in bytes without its quotes. A record may be four times as long.
+    pub max_field: usize,
+}
+
+impl Default for Dialect {
+    fn default() -> Self {
+        Self { delimiter: b',', quote: Some(b'"'), escape: None, max_field: MAX_FIELD }
+    }
+}
+
+impl Dialect {
+    /// Checks that no byte has two meanings.
+    ///
+    /// # Errors
+    /// [`BadDialect`] if a byte occurs twice, ends lines, or is not ASCII.
+    pub fn check(&self) -> Result<(), BadDialect> {
+        let bytes = [("delimiter", Some(self.delimiter)), ("quote", self.quote), ("escape", self.escape)];
+        for (index, (name, byte)) in bytes.iter().enumerate() {
+            let Some(byte) = *byte else { continue };
+            if !byte.is_ascii() || matches!(byte, b'\r' | b'\n') {
+                return Err(BadDialect::Byte { name });
+            }
+            if let Some((other, _)) = bytes.iter().take(index).find(|(_, other)| *other == Some(byte)) {
+                return Err(BadDialect::Twice { one: other, other: name });
+            }
+        }
+        Ok(())
+    }
+
+    /// The longest record, in bytes of text without the line break after it.
+    pub(super) fn record_max(&self) -> usize {
+        self.max_field.saturating_mul(RECORD_FIELDS)
+    }
+
+    pub(super) fn is_ascii(&self) -> bool {
+        [Some(self.delimiter), self.quote, self.escape].into_iter().flatten().all(|byte| byte.is_ascii())
+    }
+}
+
+/// Why a dialect cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadDialect {
+    /// A byte that cannot have a meaning.
+    #[error("--{name} must be one ASCII character other than a line break")]
+    Byte {
+        /// `delimiter`, `quote` or `escape`.
+        name: &'static str,
+    },
+    /// One byte with two meanings.
+    #[error("--{one} and --{other} must differ")]
+    Twice {
+        /// `delimiter`, `quote` or `escape`.
+        one: &'static str,
+        /// Another of them.
+        other: &'static str,
+    },
+}
+
+/// No delimiter, or more than one, explains the sample.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("E-CSV-DELIMITER: cannot tell the delimiter: {found} (pass --delimiter)")]
+pub struct Ambiguous {
+    found: String,
+}
+
+/// The delimiter of a text that begins with `sample`: of comma, semicolon, tab and bar the one that gives the
+/// same number of columns, above one, in each of the first 50 records.
+///
+/// Rows of a wrong width must not prevent that: if no delimiter is constant, the one counts that gives the
+/// header's number of columns in at least half of the rows, and clearly more often than any other. A text
+/// without any of them in its header has one column; the answer then is a comma, unless the rows all
+/// have more columns.
+///
+/// A sample that is not `at_end` may end in the middle of a record, so its last record is ignored.
+///
+/// # Errors
+/// [`Ambiguous`] if two delimiters fit equally well, or none.
+pub fn detect_delimiter(sample: &[u8], at_end: bool, quote: Option<u8>) -> Result<u8, Ambiguous> {
+    let fits = DELIMITERS.map(|delimiter| Fit::of(sample, at_end, delimiter, quote));
+    let in_header: Vec<&Fit> = fits.iter().filter(|fit| fit.columns > 1).collect();
+    let constant: Vec<&Fit> = in_header.iter().copied().filter(|fit| fit.agreeing == fit.rows).collect();
+    match (constant.as_slice(), in_header.as_slice()) {
+        ([one], _) => Ok(one.delimiter),
+        ([_, _, ..], _) => Err(tie(&constant)),
+        ([], []) => one_column(&fits),
+        ([], some) => {
+            let mut by_share: Vec<&Fit> = some.to_vec();
+            by_share.sort_by_key(|fit| std::cmp::Reverse(fit.share()));
+            match by_share.as_slice() {
+                [best, rest @ ..]
+                    if best.share() >= 50
+                        && rest.first().is_none_or(|next| best.share() >= next.share() + 25) =>
+                {
+                    Ok(best.delimiter)
+                }
+                _ => Err(tie(&by_share)),
+            }
+        }
+    }
+}
+
+/// The header has no delimiter. That is one column, unless most rows say otherwise.
+fn one_column(fits: &[Fit]) -> Result<u8, Ambiguous> {
+    let split: Vec<&Fit> = fits.iter().filter(|fit| fit.rows > 0 && fit.split * 2 > fit.rows).collect();
+    match split.as_slice() {
+        [] => Ok(b','),
+        [first, ..] => Err(Ambiguous {
+            found: format!("{} separates most rows, but is not in the header", first.shown()),
+        }),
+    }
+}
+
+fn tie(fits: &[&Fit]) -> Ambiguous {
+    let found: Vec<String> = fits
+        .iter()
+        .map(|fit| {
+            format!("{} gives {} columns in {} of {} rows", fit.shown(), fit.columns, fit.agreeing, fit.rows)
+        })
+        .collect();
+    Ambiguous { found: found.join(", ") }
+}
+
+/// What the sample looks like with one delimiter.
+#[derive(Debug)]
+struct Fit {
+    delimiter: u8,
+    /// Columns in the header.
+    columns: usize,
+    /// Rows without the header.
+    rows: usize,
+    /// Rows with as many columns as the header.
+    agreeing: usize,
+    /// Rows with more than one column.
+    split: usize,
+}
+
+impl Fit {
+    fn of(sample: &[u8], at_end: bool, delimiter: u8, quote: Option<u8>) -> Self {
+        // Any limit of a field does here: the sample is small.
+        let dialect = Dialect { delimiter, quote, escape: None, max_field: sample.len().max(MAX_FIELD) };
+        let mut records = Records::new(sample, dialect);
+        let mut record = Record::new();
+        let mut widths = Vec::with_capacity(SAMPLE_RECORDS + 1);
+        let mut bad = 0;
+        while widths.len() + bad <= SAMPLE_RECORDS {
+            match records.read(&mut record) {
+                Ok(Some(Item::Record)) => widths.push(record.len()),
+                // A quote that is open at the end of a cut sample may well be closed later.
+                Ok(Some(Item::Broken(_))) if at_end => bad += 1,
+                Ok(Some(Item::Broken(_))) => {
+                    widths.push(0);
+                    break;
+                }
+                Ok(None) | Err(_) => break,
+            }
+        }
+        if !at_end && widths.len() + bad <= SAMPLE_RECORDS {
+            widths.pop();
+        }
+        widths.truncate(SAMPLE_RECORDS);
+        let columns = widths.first().copied().unwrap_or(0);
+        let rows = widths.get(1..).unwrap_or_default();
+        Self {
+            delimiter,
+            columns,
+            rows: rows.len(),
+            agreeing: rows.iter().filter(|width| **width == columns).count(),
+            split: rows.iter().filter(|width| **width > 1).count(),
+        }
+    }
+
+    /// Rows that agree with the header, in per cent.
+    fn share(&self) -> usize {
+        self.agreeing * 100 / self.rows.max(1)
+    }
+
+    fn shown(&self) -> &'static str {
+        match self.delimiter {
+            b'\t' => "TAB",
+            b';' => "\";\"",
+            b'|' => "\"|\"",
+            _ => "\",\"",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn detected(sample: &str) -> Option<char> {
+        detect_delimiter(sample.as_bytes(), true, Some(b'"')).ok().map(char::from)
+    }
+
+    #[test]
+    fn the_delimiter_with_a_constant_count_is_found() {
+        let check =
+            |sample: &str, expected: Option<char>| assert_eq!(detected(sample), expected, "{sample:?}");
+        check("a,b\n1,2\n", Some(','));
+        check("a;b\n1,5;2\n", Some(';'));
+        check("a\tb\n1\t2", Some('\t'));
+        check("a|b\r1|2", Some('|'));
+        check("a,b,c", Some(','));
+        check("a,b\n\"1;2;3\",\"x\ny\"\n", Some(','));
+        check("a,b;c\n1,2;3\n", None);
+        check("a,b;c\n1,2;3\n1,2\n", Some(','));
+    }
+
+    #[test]
+    fn rows_of_a_wrong_width_do_not_prevent_it() {
+        let mut sample = "a,b;x,c\n".to_owned();
+        for row in 0..100 {
+            sample.push_str(if row % 10 == 3 { "1,2\n" } else { "1,2,3\n" });
+        }
+        assert_eq!(detected(&sample), Some(','));
+        assert_eq!(detected("a,b,c\n1,2\n1,2,3,4\n1\n"), None);
+    }
+
+    #[test]
+    fn one_column_has_no_delimiter() {
+        let check =
+            |sample: &str, expected: Option<char>| assert_eq!(detected(sample), expected, "{sample:?}");
+        check("", Some(','));
+        check("id\n1\n2\n", Some(','));
+        check("id\n1\n2,3\n4\n5\n", Some(','));
+        check("id\n\"1,2\"\n\"2,3\"\n", Some(','));
+        // A title above the header, perhaps.
+        check("Report of May\na;b\n1;2\n", None);
+    }
+
+    #[test]
+    fn the_last_record_of_a_cut_sample_is_ignored() {
+        let check = |sample: &str, at_end: bool, expected: Option<u8>| {
+            let found = detect_delimiter(sample.as_bytes(), at_end, Some(b'"')).ok();
+            assert_eq!(found, expected, "{sample:?}");
+        };
+        check("a,b,c;d\n1,2,3;4\n1,2,3", false, None);
+        check("a,b,c\n1,2,3\n1,2", false, Some(b','));
+        check("a,b,c\n1,2,3\n1,\"2;\n;;\n;", false, Some(b','));
+        let long: String = (0..60).map(|row| if row < 50 { "1,2\n" } else { "1;2;3\n" }).collect();
+        check(&long, false, Some(b','));
+    }
+
+    #[test]
+    fn the_error_asks_for_the_delimiter() {
+        let error = detect_delimiter(b"a,b;c\n1,2;3\n", true, Some(b'"')).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "E-CSV-DELIMITER: cannot tell the delimiter: \",\" gives 2 columns in 1 of 1 rows, \
+             \";\" gives 2 columns in 1 of 1 rows (pass --delimiter)"
+        );
+    }
+
+    #[test]
+    fn no_byte_has_two_meanings() {
+        let check = |delimiter: u8, quote: Option<u8>, escape: Option<u8>, expected: &str| {
+            let dialect = Dialect { delimiter, quote, escape, max_field: 1 };
+            let found = dialect.check().map_or_else(|error| error.to_string(), |()| String::new());
+            assert_eq!(found, expected);
+        };
+        check(b',', Some(b'"'), Some(b'\\'), "");
+        check(b'\t', None, None, "");
+        check(b',', Some(b','), None, "--delimiter and --quote must differ");
+        check(b',', Some(b'"'), Some(b'"'), "--quote and --escape must differ");
+        check(b'\n', None, None, "--delimiter must be one ASCII character other than a line break");
+        check(b',', Some(0xE9), None, "--quote must be one ASCII character other than a line break");
+    }
+}

@@ -1,0 +1,335 @@
+//! Reads the header: which column goes to which place of a call.
+
+use std::collections::HashMap;
+
+use super::path;
+use super::record::Record;
+use crate::call::CallKind;
+use crate::words::{counted, grouped, outside_text_within};
+
+/// Columns that a file may have.
+const COLUMNS_MAX: usize = 10_000;
+
+/// Parts that the path of a column may have.
+const PATH_PARTS_MAX: usize = 32;
+
+/// Bytes of a name that errors and warnings show.
+const NAME_SHOWN_MAX: usize = 256;
+
+/// What an import or the collector sets itself. `sentAt` would shift times.
+const OWNED: [&str; 9] = [
+    "type",
+    "receivedAt",
+    "sentAt",
+    "originalTimestamp",
+    "projectId",
+    "channel",
+    "version",
+    "writeKey",
+    "forebayPosition",
+];
+
+/// The end of a name whose cells hold JSON.
+const JSON_SUFFIX: &str = ":json";
+
+/// A column that has a place in the call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Column {
+    /// Its place in each record, from 0.
+    pub index: usize,
+    /// Its name, trimmed.
+    pub name: String,
+    /// Its place in the call.
+    pub path: Vec<String>,
+    /// Whether its name ended with `:json`, and arrays were asked for.
+    pub json: bool,
+}
+
+/// What the header says.
+#[derive(Debug)]
+pub(super) struct Header {
+    /// All names, trimmed; blank ones too.
+    pub names: Vec<String>,
+    /// The columns that are not ignored, in order.
+    pub columns: Vec<Column>,
+}
+
+/// Why a file with this header cannot be imported.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HeaderError {
+    /// Two columns have one name.
+    #[error(
+        "E-CSV-DUPCOL: columns {} and {} are both called \"{}\" (rename one, or give all names with --columns)",
+        grouped(*first),
+        grouped(*second),
+        shown(name)
+    )]
+    Duplicate {
+        /// The name.
+        name: String,
+        /// The number of the first, from 1.
+        first: u64,
+        /// The number of the other, from 1.
+        second: u64,
+    },
+    /// Two columns have places in the call that exclude each other.
+    #[error("E-CSV-CONFLICT: columns \"{}\" and \"{}\" do not go together: {why}", shown(one), shown(other))]
+    Conflict {
+        /// The one column's name.
+        one: String,
+        /// The other column's name.
+        other: String,
+        /// Why not.
+        why: String,
+    },
+    /// The elements of an array are not numbered 0, 1, 2, …
+    #[error("E-CSV-CONFLICT: the parts of \"{}\" are no array: {why} (or leave --arrays away)", shown(path))]
+    Array {
+        /// The array's place in the call.
+        path: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// The header is none.
+    #[error("E-CSV-HEADER: {0}")]
+    Unreadable(String),
+    /// A column that every row needs does not exist.
+    #[error(
+        "E-CSV-MISSING: {what} needs a column {needed}; the file has {columns} \
+         (check the header and --delimiter, or give all names with --columns)"
+    )]
+    Missing {
+        /// `a track file`, or the option that names the column.
+        what: String,
+        /// The column, or the columns of which one is enough.
+        needed: String,
+        /// The first names of the header.
+        columns: String,
+    },
+}
+
+impl HeaderError {
+    /// The code that the text begins with.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Duplicate { .. } => "E-CSV-DUPCOL",
+            Self::Conflict { .. } | Self::Array { .. } => "E-CSV-CONFLICT",
+            Self::Unreadable(_) => "E-CSV-HEADER",
+            Self::Missing { .. } => "E-CSV-MISSING",
+        }
+    }
+}
+
+/// What is imported otherwise than the header may suggest.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Warning {
+    /// A column without a name is ignored.
+    #[error("column {} has no name and is ignored", grouped(*.number))]
+    Blank {
+        /// Its number, from 1.
+        number: u64,
+    },
+    /// A column is ignored because its field is set by the import or the collector.
+    #[error("column \"{}\" is ignored: this field is set by the import or the collector", shown(.name))]
+    Owned {
+        /// Its name.
+        name: String,
+    },
+    /// The `messageId` column is ignored because `--id-from` names another one.
+    #[error("column \"messageId\" is ignored: --id-from names another column")]
+    OtherMessageId,
+    /// A name with an empty part, such as `Notes.`, is not split at its dots.
+    #[error("column \"{}\" is kept under this very name: a part between its dots is empty", shown(.name))]
+    Literal {
+        /// The name.
+        name: String,
+    },
+    /// The schema gives an id a type other than string.
+    #[error("column \"{}\" stays text whatever the schema says: it is an id or a name", shown(.name))]
+    StaysText {
+        /// The column's name.
+        name: String,
+    },
+    /// The schema or `--time-columns` names a column that the file does not have.
+    #[error("the file has no column \"{}\", which {option} names", shown(.name))]
+    NoSuchColumn {
+        /// `--types` or `--time-columns`.
+        option: &'static str,
+        /// The name there.
+        name: String,
+    },
+}
+
+impl Header {
+    /// Reads the header of a file of calls of this kind. Warnings are appended to `warnings`.
+    ///
+    /// # Errors
+    /// [`HeaderError`], other than missing columns.
+    pub(super) fn read(
+        header: &Record,
+        kind: CallKind,
+        arrays: bool,
+        warnings: &mut Vec<Warning>,
+    ) -> Result<Self, HeaderError> {
+        if header.len() > COLUMNS_MAX {
+            return Err(HeaderError::Unreadable(format!(
+                "the header has {}; the limit is {}",
+                counted(number_of(header.len()), "column", "columns"),
+                grouped(number_of(COLUMNS_MAX))
+            )));
+        }
+        let names: Vec<String> = header
+            .iter()
+            .enumerate()
+            .map(|(index, field)| name_of(index, field))
+            .collect::<Result<_, _>>()?;
+        let mut seen: HashMap<&str, usize> = HashMap::with_capacity(names.len());
+        let mut columns = Vec::with_capacity(names.len());
+        for (index, name) in names.iter().enumerate() {
+            if name.is_empty() {
+                warnings.push(Warning::Blank { number: number_of(index + 1) });
+                continue;
+            }
+            if let Some(first) = seen.insert(name, index) {
+                let (first, second) = (number_of(first + 1), number_of(index + 1));
+                return Err(HeaderError::Duplicate { name: name.clone(), first, second });
+            }
+            columns.extend(column_of(index, name, kind, arrays, warnings)?);
+        }
+        Ok(Self { names, columns })
+    }
+}
+
+/// The name of the column at `index`.
+fn name_of(index: usize, field: &[u8]) -> Result<String, HeaderError> {
+    let unreadable = |what: &str| {
+        let number = grouped(number_of(index + 1));
+        HeaderError::Unreadable(format!("the name of column {number} {what}: is this a CSV file in UTF-8?"))
+    };
+    let name = std::str::from_utf8(field).map_err(|_| unreadable("is not UTF-8"))?;
+    // A byte order mark may be inside of quotes.
+    let name = if index == 0 { name.strip_prefix('\u{feff}').unwrap_or(name) } else { name };
+    let name = name.trim();
+    if name.chars().any(char::is_control) {
+        return Err(unreadable("has a control character"));
+    }
+    Ok(name.to_owned())
+}
+
+/// The column's place, unless it is ignored.
+fn column_of(
+    index: usize,
+    name: &str,
+    kind: CallKind,
+    arrays: bool,
+    warnings: &mut Vec<Warning>,
+) -> Result<Option<Column>, HeaderError> {
+    let as_json = if arrays { name.strip_suffix(JSON_SUFFIX).filter(|rest| !rest.is_empty()) } else { None };
+    let placed = as_json.unwrap_or(name);
+    let mut path = path::parts(placed).unwrap_or_else(|| {
+        warnings.push(Warning::Literal { name: name.to_owned() });
+        vec![placed.to_owned()]
+    });
+    if path.len() > PATH_PARTS_MAX {
+        return Err(HeaderError::Unreadable(format!(
+            "column \"{}\" has {} parts; the limit is {PATH_PARTS_MAX}",
+            shown(name),
+            grouped(number_of(path.len()))
+        )));
+    }
+    let first = path.first().map_or("", String::as_str);
+    if OWNED.contains(&first) {
+        warnings.push(Warning::Owned { name: name.to_owned() });
+        return Ok(None);
+    }
+    // These calls have no traits of their own: theirs describe the user, and are context.
+    let traits_are_context = matches!(kind, CallKind::Track | CallKind::Page | CallKind::Screen);
+    if traits_are_context && first == "traits" && path.len() > 1 {
+        path.insert(0, "context".to_owned());
+    }
+    Ok(Some(Column { index, name: name.to_owned(), path, json: as_json.is_some() }))
+}
+
+/// A name, safe for one line.
+fn shown(name: &str) -> impl std::fmt::Display + '_ {
+    outside_text_within(name, NAME_SHOWN_MAX)
+}
+
+pub(super) fn number_of(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(names: &[&str], kind: CallKind, arrays: bool) -> (Result<Vec<String>, String>, Vec<String>) {
+        let mut warnings = Vec::new();
+        let header = Header::read(&Record::of_fields(names), kind, arrays, &mut warnings);
+        let paths = header
+            .map(|header| header.columns.iter().map(|column| path::shown(&column.path)).collect())
+            .map_err(|error| error.to_string());
+        (paths, warnings.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn names_are_trimmed_and_traits_moved() {
+        let check = |names: &[&str], kind: CallKind, expected: &[&str]| {
+            let (paths, warnings) = read(names, kind, false);
+            assert_eq!(paths.unwrap(), expected);
+            assert!(warnings.is_empty(), "{warnings:?}");
+        };
+        check(&["\u{feff} userId ", "a b"], CallKind::Track, &["userId", "a b"]);
+        for kind in [CallKind::Track, CallKind::Page, CallKind::Screen] {
+            check(&["traits.a", "traits"], kind, &["context.traits.a", "traits"]);
+        }
+        for kind in [CallKind::Identify, CallKind::Group, CallKind::Alias] {
+            check(&["traits.a", "x:json"], kind, &["traits.a", "x:json"]);
+        }
+        check(&["_metadata.x", "messageId"], CallKind::Track, &["_metadata.x", "messageId"]);
+        assert_eq!(read(&["x:json", ":json"], CallKind::Track, true).0.unwrap(), ["x", ":json"]);
+    }
+
+    #[test]
+    fn ignored_columns_are_named() {
+        let (paths, warnings) = read(&["", "sentAt", "a", " ", "type.x", "No."], CallKind::Track, false);
+        assert_eq!(paths.unwrap(), ["a", "No\\."]);
+        assert_eq!(
+            warnings,
+            [
+                "column 1 has no name and is ignored",
+                "column \"sentAt\" is ignored: this field is set by the import or the collector",
+                "column 4 has no name and is ignored",
+                "column \"type.x\" is ignored: this field is set by the import or the collector",
+                "column \"No.\" is kept under this very name: a part between its dots is empty",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_header_that_is_none_says_why() {
+        let check = |names: &[&str], expected: &str| {
+            assert_eq!(read(names, CallKind::Track, false).0.unwrap_err(), expected, "{names:?}");
+        };
+        check(
+            &["a", "b", " a"],
+            "E-CSV-DUPCOL: columns 1 and 3 are both called \"a\" (rename one, or give all names with --columns)",
+        );
+        check(
+            &["a", "PK\u{3}\u{4}x"],
+            "E-CSV-HEADER: the name of column 2 has a control character: is this a CSV file in UTF-8?",
+        );
+        check(
+            &["a\0b"],
+            "E-CSV-HEADER: the name of column 1 has a control character: is this a CSV file in UTF-8?",
+        );
+        let deep = vec!["a"; 33].join(".");
+        check(&[&deep], &format!("E-CSV-HEADER: column \"{deep}\" has 33 parts; the limit is 32"));
+        let wide: Vec<String> = (0..10_001).map(|index| format!("c{index}")).collect();
+        let wide: Vec<&str> = wide.iter().map(String::as_str).collect();
+        check(&wide, "E-CSV-HEADER: the header has 10,001 columns; the limit is 10,000");
+        assert_eq!(read(&wide[1..], CallKind::Track, false).0.unwrap().len(), 10_000);
+        let error = Header::read(&Record::of_fields([b"\xFF"]), CallKind::Track, false, &mut Vec::new());
+        assert_eq!(error.unwrap_err().code(), "E-CSV-HEADER");
+    }
+}

@@ -1,0 +1,161 @@
+//! The shape of a call: which column stands where, as literal pieces of JSON.
+
+use std::collections::HashMap;
+
+use super::header::{HeaderError, number_of};
+use super::json_text;
+use super::path;
+use super::value::Kind;
+use crate::words::grouped;
+
+/// A value of the call.
+#[derive(Debug)]
+pub(super) enum Node {
+    /// The cell of a column.
+    Leaf(Leaf),
+    /// An object.
+    Object(Vec<Member>),
+    /// An array.
+    Array(Vec<Node>),
+}
+
+/// A member of an object.
+#[derive(Debug)]
+pub(super) struct Member {
+    /// `,"name":`
+    pub fragment: Vec<u8>,
+    /// Its value.
+    pub node: Node,
+}
+
+/// The cell of a column.
+#[derive(Debug)]
+pub(super) struct Leaf {
+    /// The column's place in each record, from 0.
+    pub index: usize,
+    /// The column's name.
+    pub name: String,
+    /// What the cell becomes.
+    pub kind: Kind,
+    /// Whether an empty cell is left out whatever the options say.
+    pub never_empty: bool,
+}
+
+/// Columns by their paths. Members are in the order in which the header first names them.
+#[derive(Debug, Default)]
+pub(super) struct Tree {
+    members: Vec<(String, Branch)>,
+    by_name: HashMap<String, usize>,
+    /// A column in this tree, for errors.
+    example: String,
+}
+
+#[derive(Debug)]
+enum Branch {
+    Leaf(Leaf),
+    Tree(Tree),
+}
+
+impl Tree {
+    /// Puts a column at its place.
+    ///
+    /// # Errors
+    /// [`HeaderError::Conflict`] if another column is there, above or below.
+    pub(super) fn insert(&mut self, path: &[String], leaf: Leaf) -> Result<(), HeaderError> {
+        let Some((name, rest)) = path.split_first() else { return Ok(()) };
+        if self.example.is_empty() {
+            self.example.clone_from(&leaf.name);
+        }
+        let Some((_, found)) = self.by_name.get(name).and_then(|index| self.members.get_mut(*index)) else {
+            self.by_name.insert(name.clone(), self.members.len());
+            let branch = if rest.is_empty() {
+                Branch::Leaf(leaf)
+            } else {
+                let mut tree = Self::default();
+                tree.insert(rest, leaf)?;
+                Branch::Tree(tree)
+            };
+            self.members.push((name.clone(), branch));
+            return Ok(());
+        };
+        let conflict = |one: &str, why: String| HeaderError::Conflict {
+            one: one.to_owned(),
+            other: leaf.name.clone(),
+            why,
+        };
+        match found {
+            Branch::Leaf(other) if rest.is_empty() => {
+                Err(conflict(&other.name, "both have the same place in the call".to_owned()))
+            }
+            Branch::Leaf(other) => Err(conflict(&other.name, both(name))),
+            Branch::Tree(other) if rest.is_empty() => Err(conflict(&other.example, both(name))),
+            Branch::Tree(tree) => tree.insert(rest, leaf),
+        }
+    }
+
+    /// The members of the call. With `arrays`, objects whose names are all numbers become arrays; the call
+    /// itself never does.
+    ///
+    /// # Errors
+    /// [`HeaderError::Array`].
+    pub(super) fn members(self, arrays: bool) -> Result<Vec<Member>, HeaderError> {
+        self.into_members(arrays, &mut Vec::new())
+    }
+
+    fn into_members(self, arrays: bool, above: &mut Vec<String>) -> Result<Vec<Member>, HeaderError> {
+        let mut members = Vec::with_capacity(self.members.len());
+        for (name, branch) in self.members {
+            let mut fragment = b",".to_vec();
+            json_text::write(name.as_bytes(), false, &mut fragment);
+            fragment.push(b':');
+            above.push(name);
+            members.push(Member { fragment, node: branch.into_node(arrays, above)? });
+            above.pop();
+        }
+        Ok(members)
+    }
+
+    fn into_array(mut self, above: &mut Vec<String>) -> Result<Node, HeaderError> {
+        self.members.sort_by_key(|(name, _)| (name.len(), name.clone()));
+        let mut elements = Vec::with_capacity(self.members.len());
+        for (name, branch) in self.members {
+            let expected = elements.len();
+            if name != expected.to_string() {
+                let index = number_of(expected);
+                let why = format!("element {} is missing; the next one is {name}", grouped(index));
+                return Err(HeaderError::Array { path: path::shown(above), why });
+            }
+            above.push(name);
+            elements.push(branch.into_node(true, above)?);
+            above.pop();
+        }
+        Ok(Node::Array(elements))
+    }
+}
+
+impl Branch {
+    fn into_node(self, arrays: bool, above: &mut Vec<String>) -> Result<Node, HeaderError> {
+        let tree = match self {
+            Self::Leaf(leaf) => return Ok(Node::Leaf(leaf)),
+            Self::Tree(tree) => tree,
+        };
+        let numbers = tree.members.iter().filter(|(name, _)| is_number(name)).count();
+        if !arrays || numbers == 0 {
+            return Ok(Node::Object(tree.into_members(arrays, above)?));
+        }
+        if numbers < tree.members.len() {
+            let why = "some have numbers and some have names".to_owned();
+            return Err(HeaderError::Array { path: path::shown(above), why });
+        }
+        tree.into_array(above)
+    }
+}
+
+/// Whether a name is the number of an element.
+fn is_number(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn both(name: &str) -> String {
+    format!("\"{name}\" would be a value and an object")
+}

@@ -1,0 +1,33 @@
+//! Turns CSV text into calls: text -> records -> one JSON object for each row, or the error of that row.
+//!
+//! Nothing here opens files. The header is compiled once into a [`Plan`] of literal JSON and typed writers,
+//! so that no tree is built for a row.
+
+pub mod call_type;
+pub mod dialect;
+mod header;
+mod json_text;
+mod layout;
+mod path;
+pub mod plan;
+pub mod record;
+pub mod records;
+mod reject_rows;
+pub mod row_error;
+mod rows;
+mod scanner;
+pub mod schema;
+mod time;
+mod value;
+
+pub use call_type::{FileType, NoType, is_csv_name, of_name};
+pub use dialect::{Ambiguous, BadDialect, Dialect, MAX_FIELD, detect_delimiter};
+pub use header::{HeaderError, Warning};
+pub use plan::{Empty, MessageIds, Plan, PlanOptions, Types};
+pub use record::Record;
+pub use records::{BROKEN_RAW_MAX, Item, Records};
+pub use reject_rows::RejectRows;
+pub use row_error::{Needed, QuoteSign, RowError};
+pub use rows::{CsvOptions, CsvRows, IdFrom, OpenedCsv, of_io};
+pub use scanner::FIELD_LINE_BREAKS_MAX;
+pub use schema::{ColumnType, SchemaError, parse_schema};

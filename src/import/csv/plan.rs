@@ -1,0 +1,444 @@
+//! What a header means, compiled once: writes each row as a call.
+
+use std::collections::BTreeMap;
+
+use super::header::{Column, Header, HeaderError, Warning, number_of};
+use super::json_text;
+use super::layout::{Leaf, Member, Node, Tree};
+use super::record::Record;
+use super::row_error::{Needed, RowError, Shown};
+use super::schema::ColumnType;
+use super::value::Kind;
+use crate::call::CallKind;
+use crate::words::{first_few, outside_text_within};
+
+/// Columns whose cells are times, at any depth.
+const TIME_NAMES: [&str; 2] = ["timestamp", "createdAt"];
+
+/// Places whose cells stay text whatever they look like.
+const TEXT_PLACES: [&[&str]; 9] = [
+    &["userId"],
+    &["anonymousId"],
+    &["groupId"],
+    &["previousId"],
+    &["messageId"],
+    &["event"],
+    &["name"],
+    &["context", "ip"],
+    &["context", "device", "id"],
+];
+
+/// Names of the header that an error about a missing column shows.
+const NAMES_SHOWN: usize = 10;
+
+/// How rows become calls.
+#[derive(Clone, Debug)]
+pub struct PlanOptions {
+    /// The kind of every call.
+    pub kind: CallKind,
+    /// What cells become.
+    pub types: Types,
+    /// More columns whose cells are times: whole names, or the last parts of names.
+    pub time_columns: Vec<String>,
+    /// What empty cells become.
+    pub empty: Empty,
+    /// Whether numbered names are arrays, and columns named `x:json` hold JSON.
+    pub arrays: bool,
+    /// Whether calls need what the documented tables require, beyond what a call cannot do without.
+    pub strict: bool,
+    /// Where messageIds come from.
+    pub message_id: MessageIds,
+    /// The longest call, in bytes of JSON.
+    pub max_event: usize,
+}
+
+/// What cells become. Times and integrations have rules of their own, and ids are always strings.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Types {
+    /// Strings.
+    String,
+    /// Booleans and numbers where the text shows exactly that, else strings.
+    Infer,
+    /// The declared types, by the names of the columns; strings elsewhere.
+    Schema(BTreeMap<String, ColumnType>),
+}
+
+/// What an empty cell becomes. An empty top-level `timestamp` is always left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Empty {
+    /// Nothing: it is left out, and so is an object or array without any value.
+    #[default]
+    Omit,
+    /// `""`
+    String,
+    /// `null`
+    Null,
+}
+
+/// Where messageIds come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MessageIds {
+    /// A `messageId` column if the cell is not blank, else the prefix and the row's number.
+    Position {
+        /// `imp_<file_id>_`
+        prefix: String,
+    },
+    /// The column with this name, in every row.
+    Column(String),
+}
+
+/// A header, compiled.
+#[derive(Debug)]
+pub struct Plan {
+    /// All names of the header, trimmed.
+    names: Vec<String>,
+    required: Vec<Requirement>,
+    /// `{"type":"track","messageId":"`
+    head: Vec<u8>,
+    /// The prefix of positions, escaped. `None`: the column's value is the only id.
+    prefix: Option<Vec<u8>>,
+    /// The column with the messageId.
+    id_column: Option<usize>,
+    members: Vec<Member>,
+    empty: Empty,
+    max_event: usize,
+}
+
+/// One of the columns must have a value.
+#[derive(Debug)]
+struct Requirement {
+    needed: Needed,
+    columns: Vec<usize>,
+}
+
+impl Plan {
+    /// Compiles a header. The warnings say what is ignored or treated otherwise than the header may suggest.
+    ///
+    /// # Errors
+    /// [`HeaderError`] if no row of the file could become a call, or columns exclude each other.
+    pub fn compile(header: &Record, options: PlanOptions) -> Result<(Self, Vec<Warning>), HeaderError> {
+        let mut warnings = Vec::new();
+        let Header { names, columns } = Header::read(header, options.kind, options.arrays, &mut warnings)?;
+        let required = required(&options, &columns, &names)?;
+        let message_id =
+            columns.iter().find(|column| is_at(column, &["messageId"])).map(|column| column.index);
+        let mut head = b"{\"type\":".to_vec();
+        json_text::write(options.kind.name().as_bytes(), false, &mut head);
+        head.extend_from_slice(b",\"messageId\":\"");
+        let (prefix, id_column) = match &options.message_id {
+            MessageIds::Position { prefix } => {
+                let mut escaped = Vec::new();
+                json_text::write_escaped(prefix.as_bytes(), &mut escaped);
+                (Some(escaped), message_id)
+            }
+            MessageIds::Column(name) => {
+                let found = names.iter().position(|other| other == name.trim());
+                if message_id.is_some() && found != message_id {
+                    warnings.push(Warning::OtherMessageId);
+                }
+                (None, found)
+            }
+        };
+        unmatched(&options, &names, &columns, &mut warnings);
+        let mut tree = Tree::default();
+        for column in columns {
+            if column.path.first().is_some_and(|first| first == "messageId") {
+                if column.path.len() > 1 {
+                    return Err(HeaderError::Conflict {
+                        one: "messageId".to_owned(),
+                        other: column.name,
+                        why: "\"messageId\" would be a value and an object".to_owned(),
+                    });
+                }
+                continue;
+            }
+            let kind = kind_of(&column, &options, &mut warnings);
+            let never_empty = is_at(&column, &["timestamp"]);
+            tree.insert(&column.path, Leaf { index: column.index, name: column.name, kind, never_empty })?;
+        }
+        let members = tree.members(options.arrays)?;
+        let (empty, max_event) = (options.empty, options.max_event);
+        Ok((Self { names, required, head, prefix, id_column, members, empty, max_event }, warnings))
+    }
+
+    /// Appends the call of a row to `out` as one JSON object on one line, without a line break.
+    ///
+    /// # Errors
+    /// [`RowError`]; `out` then is as it was.
+    pub fn write(&self, record: &Record, out: &mut Vec<u8>) -> Result<(), RowError> {
+        let start = out.len();
+        let result = self.write_call(record, out);
+        if result.is_err() {
+            out.truncate(start);
+        }
+        result
+    }
+
+    fn write_call(&self, record: &Record, out: &mut Vec<u8>) -> Result<(), RowError> {
+        self.check(record)?;
+        let start = out.len();
+        let row = Row { record, plain: json_text::is_plain(record.all_fields()), empty: self.empty };
+        out.extend_from_slice(&self.head);
+        let given = self.id_column.and_then(|column| record.get(column)).filter(|cell| !is_blank(cell));
+        match (given, &self.prefix) {
+            (Some(id), _) => json_text::write_escaped(id, out),
+            (None, Some(prefix)) => {
+                out.extend_from_slice(prefix);
+                write_number(record.number(), out);
+            }
+            (None, None) => return Err(RowError::Missing(Needed::MessageId)),
+        }
+        out.push(b'"');
+        row.write_members(&self.members, out)?;
+        out.push(b'}');
+        let bytes = out.len() - start;
+        if bytes > self.max_event {
+            return Err(RowError::CallTooLarge { bytes: number_of(bytes), max: number_of(self.max_event) });
+        }
+        Ok(())
+    }
+
+    /// Checks what does not depend on the types of columns.
+    fn check(&self, record: &Record) -> Result<(), RowError> {
+        if record.len() != self.names.len() {
+            let (expected, got) = (number_of(self.names.len()), number_of(record.len()));
+            return Err(RowError::Width { expected, got });
+        }
+        if !record.is_utf8() {
+            let cells = self.names.iter().zip(record.iter());
+            let bad = cells.into_iter().find(|(_, cell)| std::str::from_utf8(cell).is_err());
+            let (column, cell) =
+                bad.map_or((String::new(), record.raw()), |(name, cell)| (name.clone(), cell));
+            return Err(RowError::Utf8 { column, value: Shown::of(cell) });
+        }
+        for Requirement { needed, columns } in &self.required {
+            if columns.iter().all(|column| record.get(*column).is_none_or(is_blank)) {
+                return Err(RowError::Missing(*needed));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A row while it is written.
+struct Row<'r> {
+    record: &'r Record,
+    /// Whether no field needs an escape.
+    plain: bool,
+    empty: Empty,
+}
+
+impl Row<'_> {
+    /// Appends the members that have a value.
+    fn write_members(&self, members: &[Member], out: &mut Vec<u8>) -> Result<(), RowError> {
+        for Member { fragment, node } in members {
+            if let Node::Leaf(leaf) = node
+                && self.leaves_out(leaf)
+            {
+                continue;
+            }
+            let before = out.len();
+            // No value ends with this bracket: it has just been opened, and no comma belongs after it.
+            let comma = usize::from(out.last() == Some(&b'{'));
+            out.extend_from_slice(fragment.get(comma..).unwrap_or_default());
+            if !self.write_node(node, out)? {
+                out.truncate(before);
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends a value. Returns false if it has nothing to show: what was appended then is to be dropped.
+    fn write_node(&self, node: &Node, out: &mut Vec<u8>) -> Result<bool, RowError> {
+        match node {
+            Node::Leaf(leaf) => {
+                let cell = self.cell(leaf);
+                if !leaf.kind.is_empty(cell) {
+                    leaf.kind.write(cell, self.plain, &leaf.name, out)?;
+                    return Ok(true);
+                }
+                match self.empty {
+                    Empty::Omit => return Ok(false),
+                    Empty::String => out.extend_from_slice(b"\"\""),
+                    Empty::Null => out.extend_from_slice(b"null"),
+                }
+                Ok(true)
+            }
+            Node::Object(members) => {
+                out.push(b'{');
+                let opened = out.len();
+                self.write_members(members, out)?;
+                let any = out.len() > opened;
+                out.push(b'}');
+                Ok(any)
+            }
+            Node::Array(elements) => {
+                out.push(b'[');
+                // Empty elements at the end are dropped; those before others are null, to keep the numbers.
+                let shown =
+                    elements.iter().rposition(|element| self.has_value(element)).map_or(0, |last| last + 1);
+                for (index, element) in elements.iter().take(shown).enumerate() {
+                    if index > 0 {
+                        out.push(b',');
+                    }
+                    let before = out.len();
+                    if !self.write_node(element, out)? {
+                        out.truncate(before);
+                        out.extend_from_slice(b"null");
+                    }
+                }
+                out.push(b']');
+                Ok(shown > 0)
+            }
+        }
+    }
+
+    fn cell(&self, leaf: &Leaf) -> &[u8] {
+        self.record.get(leaf.index).unwrap_or_default()
+    }
+
+    fn leaves_out(&self, leaf: &Leaf) -> bool {
+        (self.empty == Empty::Omit || leaf.never_empty) && leaf.kind.is_empty(self.cell(leaf))
+    }
+
+    fn has_value(&self, node: &Node) -> bool {
+        match node {
+            Node::Leaf(leaf) => !self.leaves_out(leaf),
+            Node::Object(members) => members.iter().any(|member| self.has_value(&member.node)),
+            Node::Array(elements) => elements.iter().any(|element| self.has_value(element)),
+        }
+    }
+}
+
+/// What each row needs, with the columns that can have it.
+fn required(
+    options: &PlanOptions,
+    columns: &[Column],
+    names: &[String],
+) -> Result<Vec<Requirement>, HeaderError> {
+    let user = if options.strict { Needed::UserId } else { Needed::AnyId };
+    let all = match options.kind {
+        CallKind::Track => vec![Needed::Event, user],
+        CallKind::Identify => vec![user],
+        CallKind::Page | CallKind::Screen if options.strict => vec![user, Needed::Name],
+        CallKind::Page | CallKind::Screen => vec![user],
+        CallKind::Group => vec![Needed::GroupId, Needed::AnyId],
+        CallKind::Alias => vec![Needed::PreviousId, Needed::UserId],
+    };
+    let missing =
+        |what: String, needed: String| HeaderError::Missing { what, needed, columns: some_of(names) };
+    if let MessageIds::Column(name) = &options.message_id
+        && !names.iter().any(|other| other == name.trim() && !other.is_empty())
+    {
+        let needed = format!("\"{}\"", outside_text_within(name, 256));
+        return Err(missing("--id-from".to_owned(), needed));
+    }
+    let mut required = Vec::with_capacity(all.len());
+    for needed in all {
+        let found: Vec<usize> = columns
+            .iter()
+            .filter(|column| needed.columns().iter().any(|name| is_at(column, &[name])))
+            .map(|column| column.index)
+            .collect();
+        if found.is_empty() {
+            let article = if options.kind == CallKind::Identify || options.kind == CallKind::Alias {
+                "an"
+            } else {
+                "a"
+            };
+            let strictly = if options.strict { " under --strict" } else { "" };
+            let what = format!("{article} {} file{strictly}", options.kind.name());
+            return Err(missing(what, needed.columns().join(" or ")));
+        }
+        required.push(Requirement { needed, columns: found });
+    }
+    Ok(required)
+}
+
+/// The first names of a header, for a person.
+fn some_of(names: &[String]) -> String {
+    let shown = names.iter().map(|name| outside_text_within(name, 64).to_string());
+    first_few(shown, NAMES_SHOWN)
+}
+
+fn is_at(column: &Column, path: &[&str]) -> bool {
+    column.path.iter().map(String::as_str).eq(path.iter().copied())
+}
+
+/// What the cells of a column become.
+fn kind_of(column: &Column, options: &PlanOptions, warnings: &mut Vec<Warning>) -> Kind {
+    let inferred = options.types == Types::Infer;
+    let declared = match &options.types {
+        Types::Schema(types) => types.get(&column.name).copied(),
+        Types::String | Types::Infer => None,
+    };
+    if is_at(column, &["timestamp"]) {
+        return Kind::Typed(ColumnType::Time);
+    }
+    if TEXT_PLACES.iter().any(|place| is_at(column, place)) {
+        if declared.is_some_and(|declared| declared != ColumnType::String) {
+            warnings.push(Warning::StaysText { name: column.name.clone() });
+        }
+        return Kind::Typed(ColumnType::String);
+    }
+    let last = column.path.last().map_or("", String::as_str);
+    let is_named = |name: &String| *name == column.name || name == last;
+    if options.time_columns.iter().any(is_named) {
+        return Kind::Typed(ColumnType::Time);
+    }
+    match declared {
+        Some(declared) => Kind::Typed(declared),
+        None if TIME_NAMES.contains(&last) => Kind::Typed(ColumnType::Time),
+        None if column.json => Kind::JsonOrText,
+        None if column.path.len() > 1 && column.path.first().is_some_and(|first| first == "integrations") => {
+            Kind::Integration { inferred }
+        }
+        None if inferred => Kind::Inferred,
+        None => Kind::Typed(ColumnType::String),
+    }
+}
+
+/// Warns of names in options that the file does not have.
+fn unmatched(options: &PlanOptions, names: &[String], columns: &[Column], warnings: &mut Vec<Warning>) {
+    if let Types::Schema(types) = &options.types {
+        for name in types.keys().filter(|name| !names.contains(name)) {
+            warnings.push(Warning::NoSuchColumn { option: "--types", name: name.clone() });
+        }
+    }
+    for name in &options.time_columns {
+        let known = columns.iter().any(|column| column.name == *name || column.path.last() == Some(name));
+        // The usual names may be given, and need not be in every file.
+        if !known && !TIME_NAMES.contains(&name.as_str()) {
+            warnings.push(Warning::NoSuchColumn { option: "--time-columns", name: name.clone() });
+        }
+    }
+}
+
+/// Whether a cell is white space only.
+#[inline]
+fn is_blank(cell: &[u8]) -> bool {
+    // Most cells begin with a visible character of ASCII.
+    !cell.first().is_some_and(u8::is_ascii_graphic)
+        && std::str::from_utf8(cell).is_ok_and(|text| text.trim().is_empty())
+}
+
+/// Appends a number in decimal.
+fn write_number(number: u64, out: &mut Vec<u8>) {
+    let mut digits = [0; 20];
+    let mut rest = number;
+    let mut len = 0;
+    for place in digits.iter_mut().rev() {
+        *place = b'0' + u8::try_from(rest % 10).unwrap_or(0);
+        rest /= 10;
+        len += 1;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(digits.get(digits.len() - len..).unwrap_or_default());
+}
+
+#[cfg(test)]
+mod tests;

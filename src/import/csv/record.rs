@@ -1,0 +1,102 @@
+//! One record of a CSV text, in buffers that are used again for the next one.
+
+/// The fields of a record, and where it stands in the text.
+#[derive(Clone, Debug, Default)]
+pub struct Record {
+    /// The fields, one after the other. Bytes after the last field's end are left over from earlier records.
+    pub(super) data: Vec<u8>,
+    /// Where each field ends in `data`. Ends after `len` are left over from earlier records.
+    pub(super) ends: Vec<usize>,
+    pub(super) len: usize,
+    pub(super) raw: Vec<u8>,
+    pub(super) utf8: bool,
+    pub(super) number: u64,
+    pub(super) line: u64,
+    pub(super) byte: u64,
+}
+
+impl Record {
+    /// An empty record, to read into.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A record with these fields, such as the header that `--columns` gives.
+    pub fn of_fields<F: AsRef<[u8]>>(fields: impl IntoIterator<Item = F>) -> Self {
+        let mut record = Self { utf8: true, ..Self::default() };
+        for field in fields {
+            record.data.extend_from_slice(field.as_ref());
+            record.ends.push(record.data.len());
+            record.len += 1;
+            record.utf8 &= std::str::from_utf8(field.as_ref()).is_ok();
+        }
+        record
+    }
+
+    /// How many fields it has. A region that is no record has none.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether it has no fields.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The field at `index`, from 0, without quotes and escapes.
+    #[inline]
+    pub fn get(&self, index: usize) -> Option<&[u8]> {
+        if index >= self.len {
+            return None;
+        }
+        let start = if index == 0 { 0 } else { *self.ends.get(index - 1)? };
+        self.data.get(start..*self.ends.get(index)?)
+    }
+
+    /// The fields, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        (0..self.len).filter_map(|index| self.get(index))
+    }
+
+    /// The number of the data record from 0; the header is not counted, regions that are no record are.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The line on which it begins, from 1. LF, CR and CRLF each end one line.
+    pub fn line(&self) -> u64 {
+        self.line
+    }
+
+    /// Where it begins in the decoded text, in bytes from 0. A byte order mark counts.
+    pub fn byte(&self) -> u64 {
+        self.byte
+    }
+
+    /// Its own bytes as in the text, without the line break after it. Of a region that is no record: the
+    /// first line, cut at [`super::records::BROKEN_RAW_MAX`] bytes.
+    pub fn raw(&self) -> &[u8] {
+        &self.raw
+    }
+
+    /// Whether every field is UTF-8.
+    pub(super) fn is_utf8(&self) -> bool {
+        self.utf8
+    }
+
+    /// The bytes of all fields, without anything between them.
+    pub(super) fn all_fields(&self) -> &[u8] {
+        let end = self.len.checked_sub(1).and_then(|last| self.ends.get(last)).copied().unwrap_or(0);
+        self.data.get(..end).unwrap_or_default()
+    }
+
+    /// Empties it for a record that begins here.
+    pub(super) fn begin(&mut self, line: u64, byte: u64) {
+        self.len = 0;
+        self.raw.clear();
+        self.utf8 = false;
+        self.number = 0;
+        self.line = line;
+        self.byte = byte;
+    }
+}

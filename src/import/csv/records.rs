@@ -1,0 +1,386 @@
+//! Reads a CSV text record by record.
+//!
+//! What it gives (records, numbers, lines, bytes, errors) is a function of the text and the dialect alone: a
+//! row's number is part of its messageId and of the progress of an import, so a second reading in pieces of
+//! other sizes must come to the same.
+//!
+//! Most records are one line: `csv-core` splits them. A record that does not end with its line, or whose
+//! dialect has an escape, goes to the scanner, which notices quotes that were never closed. `csv-core`
+//! would give the rest of the file as one field.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use csv_core::ReadRecordResult;
+use memchr::memchr2;
+
+use super::dialect::Dialect;
+use super::record::Record;
+use super::row_error::RowError;
+use super::scanner::{Scan, Scanner, Stops, count};
+
+/// Bytes asked of the input at once.
+const READ_BYTES: usize = 128 * 1_024;
+
+/// Bytes that are kept of the first line of a region that is no record.
+pub const BROKEN_RAW_MAX: usize = 64 * 1_024;
+
+/// Bytes that may be scanned in vain before [`RESCAN_RATIO`] counts.
+const RESCAN_FREE: u64 = 16 * 1_024 * 1_024;
+
+/// After an unclosed quote the text is scanned again from the next line. In a hostile file each line may open
+/// such a quote. If more than this many times the text so far was scanned in vain, records have at most
+/// [`RECORD_LINE_BREAKS_REDUCED`] line breaks until the ratio is better.
+const RESCAN_RATIO: u64 = 4;
+
+/// Line breaks in a record while too much is scanned in vain: no line is then scanned more often than this,
+/// and once.
+const RECORD_LINE_BREAKS_REDUCED: u64 = 16;
+
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
+/// Reads records from `R`, which gives decoded text.
+///
+/// Blank lines are no records. LF, CR and CRLF each end a record. Memory is bounded by the dialect's longest
+/// record, about twice that plus one read.
+#[derive(Debug)]
+pub struct Records<R> {
+    input: R,
+    dialect: Dialect,
+    stops: Arc<Stops>,
+    /// At the beginning of a record.
+    core: csv_core::Reader,
+    buffer: Vec<u8>,
+    /// Where the text that is not yet given begins and ends in `buffer`.
+    start: usize,
+    end: usize,
+    /// Whether the input has ended.
+    at_end: bool,
+    begun: bool,
+    /// Whether the rest of the present line belongs to a region that is no record.
+    skipping: bool,
+    /// Where `start` is in the text.
+    byte: u64,
+    line: u64,
+    after_cr: bool,
+    number: u64,
+    /// Bytes scanned in vain, and to be scanned again.
+    rescanned: u64,
+}
+
+/// What was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Item {
+    /// A record.
+    Record,
+    /// A region that is no record. It takes a number too. Reading goes on after its first line.
+    Broken(RowError),
+}
+
+impl<R: Read> Records<R> {
+    /// A reader at the beginning of a text. A byte order mark there is dropped.
+    pub fn new(input: R, dialect: Dialect) -> Self {
+        let mut builder = csv_core::ReaderBuilder::new();
+        builder.delimiter(dialect.delimiter).quoting(dialect.quote.is_some());
+        if let Some(quote) = dialect.quote {
+            builder.quote(quote);
+        }
+        let mut core = builder.build();
+        begin_again(&mut core);
+        Self {
+            input,
+            stops: Arc::new(Stops::of(&dialect)),
+            dialect,
+            core,
+            buffer: Vec::new(),
+            start: 0,
+            end: 0,
+            at_end: false,
+            begun: false,
+            skipping: false,
+            byte: 0,
+            line: 1,
+            after_cr: false,
+            number: 0,
+            rescanned: 0,
+        }
+    }
+
+    /// Reads the header: like [`Self::read`], but it takes no number.
+    ///
+    /// # Errors
+    /// An error of the input.
+    pub fn read_header(&mut self, record: &mut Record) -> io::Result<Option<Item>> {
+        self.next(record)
+    }
+
+    /// Reads the next record into `record`; of a region that is no record, its number and place, and its first
+    /// line as [`Record::raw`]. `None` at the end of the text.
+    ///
+    /// # Errors
+    /// An error of the input. Reading may be tried again; nothing is lost.
+    pub fn read(&mut self, record: &mut Record) -> io::Result<Option<Item>> {
+        let item = self.next(record)?;
+        if item.is_some() {
+            record.number = self.number;
+            self.number += 1;
+        }
+        Ok(item)
+    }
+
+    #[inline]
+    fn next(&mut self, record: &mut Record) -> io::Result<Option<Item>> {
+        if !self.begun {
+            self.skip_byte_order_mark()?;
+        }
+        if self.skipping {
+            self.skip_line()?;
+        }
+        if !self.skip_line_breaks()? {
+            record.begin(self.line, self.byte);
+            return Ok(None);
+        }
+        record.begin(self.line, self.byte);
+        if self.dialect.escape.is_none() && self.read_one_line(record)? {
+            return Ok(Some(Item::Record));
+        }
+        self.read_by_scanner(record).map(Some)
+    }
+
+    /// Reads a record that is one line. Returns false if the line is not a whole record or is too long; then
+    /// nothing was consumed.
+    fn read_one_line(&mut self, record: &mut Record) -> io::Result<bool> {
+        let mut searched = 0;
+        let (len, terminated) = loop {
+            let rest = self.text().get(searched..).unwrap_or_default();
+            if let Some(found) = memchr2(b'\r', b'\n', rest) {
+                break (searched + found, true);
+            }
+            searched += rest.len();
+            if searched > self.dialect.record_max() || !self.fill()? {
+                break (searched, false);
+            }
+        };
+        if len > self.dialect.record_max() {
+            return Ok(false);
+        }
+        let with_break = len + usize::from(terminated);
+        let line = self.buffer.get(self.start..self.start + with_break).unwrap_or_default();
+        if !split(&mut self.core, line, terminated, record) {
+            begin_again(&mut self.core);
+            return Ok(false);
+        }
+        // The scanner says why.
+        if len > self.dialect.max_field && record.iter().any(|field| field.len() > self.dialect.max_field) {
+            record.len = 0;
+            return Ok(false);
+        }
+        record.raw.extend_from_slice(line.get(..len).unwrap_or_default());
+        self.after_cr = line.last() == Some(&b'\r');
+        self.line += u64::from(terminated);
+        self.consume(with_break);
+        self.check_utf8(record);
+        Ok(true)
+    }
+
+    fn read_by_scanner(&mut self, record: &mut Record) -> io::Result<Item> {
+        let may_rescan = RESCAN_FREE.saturating_add(self.byte.saturating_mul(RESCAN_RATIO));
+        let reduced = self.rescanned > may_rescan;
+        let breaks_max = if reduced { RECORD_LINE_BREAKS_REDUCED } else { u64::MAX };
+        let mut scanner = Scanner::new(&self.dialect, Arc::clone(&self.stops), breaks_max);
+        record.data.clear();
+        record.ends.clear();
+        loop {
+            let text = self.buffer.get(self.start..self.end).unwrap_or_default();
+            match scanner.scan(text, self.at_end, &mut record.data, &mut record.ends) {
+                Scan::More => {
+                    self.fill()?;
+                }
+                Scan::Done(len) => {
+                    record.len = record.ends.len();
+                    record.raw.extend_from_slice(text.get(..len).unwrap_or_default());
+                    self.after_cr = text.get(len) == Some(&b'\r');
+                    self.line += scanner.line_breaks();
+                    self.consume(scanner.looked_at());
+                    self.check_utf8(record);
+                    return Ok(Item::Record);
+                }
+                Scan::Broken(error) => {
+                    self.give_up(scanner.looked_at(), record)?;
+                    return Ok(Item::Broken(error));
+                }
+            }
+        }
+    }
+
+    /// Keeps the first line of a region that is no record, of which `looked_at` bytes were scanned.
+    fn give_up(&mut self, looked_at: usize, record: &mut Record) -> io::Result<()> {
+        // As much of the line as is kept must be there, however the text arrives.
+        while self.text().len() <= BROKEN_RAW_MAX && memchr2(b'\r', b'\n', self.text()).is_none() {
+            if !self.fill()? {
+                break;
+            }
+        }
+        let text = self.text();
+        let line_end = memchr2(b'\r', b'\n', text);
+        let kept = line_end.unwrap_or(text.len()).min(BROKEN_RAW_MAX);
+        record.raw.extend_from_slice(text.get(..kept).unwrap_or_default());
+        // Only what was scanned counts: how much more of the line has arrived is chance.
+        if let Some(in_vain) = line_end.and_then(|end| looked_at.checked_sub(end + 1)) {
+            self.rescanned = self.rescanned.saturating_add(count(in_vain));
+        }
+        // Skipped with the next read: an error of the input there must not take this region's error along.
+        self.skipping = true;
+        Ok(())
+    }
+
+    /// Consumes the text up to the next line break, and that.
+    fn skip_line(&mut self) -> io::Result<()> {
+        loop {
+            let text = self.text();
+            if let Some(end) = memchr2(b'\r', b'\n', text) {
+                self.after_cr = text.get(end) == Some(&b'\r');
+                self.line += 1;
+                self.consume(end + 1);
+                break;
+            }
+            self.consume(text.len());
+            if !self.fill()? {
+                break;
+            }
+        }
+        self.skipping = false;
+        Ok(())
+    }
+
+    /// Consumes line breaks. Returns whether anything follows them.
+    #[inline]
+    fn skip_line_breaks(&mut self) -> io::Result<bool> {
+        loop {
+            match self.text().first().copied() {
+                Some(b'\n') => {
+                    self.line += u64::from(!self.after_cr);
+                    self.after_cr = false;
+                    self.consume(1);
+                }
+                Some(b'\r') => {
+                    self.line += 1;
+                    self.after_cr = true;
+                    self.consume(1);
+                }
+                Some(_) => {
+                    self.after_cr = false;
+                    return Ok(true);
+                }
+                None if self.fill()? => {}
+                None => return Ok(false),
+            }
+        }
+    }
+
+    fn skip_byte_order_mark(&mut self) -> io::Result<()> {
+        while self.text().len() < BYTE_ORDER_MARK.len() && BYTE_ORDER_MARK.starts_with(self.text()) {
+            if !self.fill()? {
+                break;
+            }
+        }
+        if self.text().starts_with(BYTE_ORDER_MARK) {
+            self.consume(BYTE_ORDER_MARK.len());
+        }
+        self.begun = true;
+        Ok(())
+    }
+
+    fn text(&self) -> &[u8] {
+        self.buffer.get(self.start..self.end).unwrap_or_default()
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        self.start += bytes;
+        self.byte += count(bytes);
+    }
+
+    fn check_utf8(&self, record: &mut Record) {
+        // Fields are cut from the raw text at ASCII bytes, which leaves each of them UTF-8. To check them
+        // together would not do: the halves of a character may be in two fields.
+        record.utf8 = if self.dialect.is_ascii() {
+            std::str::from_utf8(&record.raw).is_ok()
+        } else {
+            record.iter().all(|field| std::str::from_utf8(field).is_ok())
+        };
+    }
+
+    /// Reads more text into the buffer. Returns false at the end of the input.
+    fn fill(&mut self) -> io::Result<bool> {
+        if self.at_end {
+            return Ok(false);
+        }
+        // Text is moved only if at least as much is free before it, so that each byte is moved seldom.
+        if self.start >= self.end - self.start {
+            self.buffer.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+        if self.buffer.len() - self.end < READ_BYTES / 2 {
+            self.buffer.resize(self.end + READ_BYTES, 0);
+        }
+        loop {
+            match self.input.read(self.buffer.get_mut(self.end..).unwrap_or_default()) {
+                Ok(0) => {
+                    self.at_end = true;
+                    return Ok(false);
+                }
+                Ok(bytes) => {
+                    self.end += bytes;
+                    return Ok(true);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// Brings a reader to the beginning of a record, wherever it is. (A clone of a new one would not do: in
+/// `csv-core` 0.1.13 it loses parts of its tables.)
+fn begin_again(core: &mut csv_core::Reader) {
+    core.reset();
+    // Until its first read it would drop a byte order mark.
+    core.read_record(b"\n", &mut [0], &mut [0]);
+}
+
+/// Splits a line with its line break into `record`. Returns whether it is one whole record.
+#[inline]
+fn split(core: &mut csv_core::Reader, line: &[u8], terminated: bool, record: &mut Record) -> bool {
+    // Room for the line, and one byte more: with a full output `csv-core` would stop early.
+    if record.data.len() <= line.len() {
+        record.data.resize(line.len() + 64, 0);
+    }
+    let (mut read, mut written, mut fields) = (0, 0, 0);
+    let mut fed_break = terminated;
+    loop {
+        // An empty input would mean the end of the file; a line break shows whether quotes are open there.
+        let input = line.get(read..).filter(|rest| !rest.is_empty()).unwrap_or(b"\n");
+        let (result, more_read, more_written, more_fields) = core.read_record(
+            input,
+            record.data.get_mut(written..).unwrap_or_default(),
+            record.ends.get_mut(fields..).unwrap_or_default(),
+        );
+        read += more_read;
+        written += more_written;
+        fields += more_fields;
+        match result {
+            ReadRecordResult::Record => {
+                record.len = fields;
+                return true;
+            }
+            ReadRecordResult::OutputEndsFull => record.ends.resize(fields * 2 + 16, 0),
+            ReadRecordResult::OutputFull => record.data.resize(written * 2 + 64, 0),
+            ReadRecordResult::InputEmpty if !fed_break => fed_break = true,
+            ReadRecordResult::InputEmpty | ReadRecordResult::End => return false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,242 @@
+//! Why one row of a file does not become a call. A bad row never stops the file by itself.
+
+use std::fmt;
+
+use crate::words::{counted, grouped, outside_text_within};
+
+/// Characters of a cell that an error keeps and shows.
+const VALUE_SHOWN_CHARS: usize = 64;
+
+/// Why a row, or a piece of text that is no row, was rejected. Its `Display` is for people and names the
+/// column and the value.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RowError {
+    /// A field that every call of this type needs is empty.
+    #[error("{}", .0.message())]
+    Missing(Needed),
+    /// The row has another number of fields than the header.
+    #[error("expected {}, got {}", counted(*expected, "field", "fields"), grouped(*got))]
+    Width {
+        /// Fields in the header.
+        expected: u64,
+        /// Fields in the row.
+        got: u64,
+    },
+    /// A field is not UTF-8.
+    #[error("column {column} is not UTF-8: {value}")]
+    Utf8 {
+        /// The header's name for the column.
+        column: String,
+        /// The cell, with replacement characters.
+        value: Shown,
+    },
+    /// A time that cannot be read, or outside the years 0 to 9999.
+    #[error("column {column} is not a time: {value} (expected ISO 8601 or Unix time)")]
+    BadTime {
+        /// The header's name for the column.
+        column: String,
+        /// The cell.
+        value: Shown,
+    },
+    /// A cell that is not of its column's declared type.
+    #[error("column {column} is not {expected}: {value}")]
+    BadType {
+        /// The header's name for the column.
+        column: String,
+        /// The type with its article: `an int`.
+        expected: &'static str,
+        /// The cell.
+        value: Shown,
+    },
+    /// The call would be longer than a call may be.
+    #[error("the call has {} bytes of JSON; the limit is {}", grouped(*bytes), grouped(*max))]
+    CallTooLarge {
+        /// Bytes of JSON.
+        bytes: u64,
+        /// The limit.
+        max: u64,
+    },
+    /// An unquoted field is longer than a field may be.
+    #[error("field {field} has more than {} bytes", grouped(*max))]
+    FieldTooLarge {
+        /// The field's number in the record, from 1.
+        field: u64,
+        /// The limit, in bytes.
+        max: u64,
+    },
+    /// The record is longer than a record may be.
+    #[error("the record has more than {} bytes", grouped(*max))]
+    RecordTooLarge {
+        /// The limit, in bytes.
+        max: u64,
+    },
+    /// A quote is not closed where a closing quote must be.
+    #[error("field {field} begins with a quote that is not closed: {sign}")]
+    Quote {
+        /// The field's number in the record, from 1.
+        field: u64,
+        /// How this showed.
+        sign: QuoteSign,
+    },
+}
+
+/// How an unclosed quote showed itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum QuoteSign {
+    /// The file ends inside the quotes.
+    #[error("the file ends inside it")]
+    EndOfFile,
+    /// The field is longer than a field may be.
+    #[error("the field passes {} bytes", grouped(*max))]
+    Bytes {
+        /// The limit.
+        max: u64,
+    },
+    /// The field, or after many such errors the record, has more line breaks than it may have.
+    #[error("it passes {} line breaks", grouped(*max))]
+    LineBreaks {
+        /// The limit.
+        max: u64,
+    },
+    /// On a later line, other text follows the quote that would have closed the field.
+    #[error("on a later line, text follows the next quote")]
+    TextAfterQuote,
+}
+
+impl RowError {
+    /// The code that reports count rows by.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Missing(needed) => needed.code(),
+            Self::Width { .. } => "width",
+            Self::Utf8 { .. } => "utf8",
+            Self::BadTime { .. } => "bad-time",
+            Self::BadType { .. } => "bad-type",
+            Self::CallTooLarge { .. } | Self::FieldTooLarge { .. } | Self::RecordTooLarge { .. } => {
+                "too-large"
+            }
+            Self::Quote { .. } => "quote",
+        }
+    }
+}
+
+/// A field that a call needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needed {
+    /// `userId` or `anonymousId`.
+    AnyId,
+    /// `userId` itself.
+    UserId,
+    /// `event` of a track call.
+    Event,
+    /// `groupId` of a group call.
+    GroupId,
+    /// `previousId` of an alias call.
+    PreviousId,
+    /// `name` of a page or screen call, under `--strict`.
+    Name,
+    /// The column that `--id-from column:NAME` names.
+    MessageId,
+}
+
+impl Needed {
+    /// The code of a row in which it is missing.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::AnyId | Self::UserId => "missing:userId",
+            Self::Event => "missing:event",
+            Self::GroupId => "missing:groupId",
+            Self::PreviousId => "missing:previousId",
+            Self::Name => "missing:name",
+            Self::MessageId => "missing:messageId",
+        }
+    }
+
+    /// The header names of which one must have a value. Empty if the user chose the name.
+    pub fn columns(self) -> &'static [&'static str] {
+        match self {
+            Self::AnyId => &["userId", "anonymousId"],
+            Self::UserId => &["userId"],
+            Self::Event => &["event"],
+            Self::GroupId => &["groupId"],
+            Self::PreviousId => &["previousId"],
+            Self::Name => &["name"],
+            Self::MessageId => &[],
+        }
+    }
+
+    fn message(self) -> String {
+        match self {
+            Self::AnyId => "the row has neither userId nor anonymousId".to_owned(),
+            Self::MessageId => "the column of --id-from is empty".to_owned(),
+            other => format!("the row has no {}", other.columns().concat()),
+        }
+    }
+}
+
+/// The beginning of a cell, made safe for one line when it is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown(String);
+
+impl Shown {
+    /// Keeps the first 64 characters of `cell`.
+    pub fn of(cell: &[u8]) -> Self {
+        // A character has at most 4 bytes; the cut keeps a huge cell from being copied.
+        let start = cell.get(..VALUE_SHOWN_CHARS * 4 + 4).unwrap_or(cell);
+        let text = String::from_utf8_lossy(start);
+        let mut shown: String = text.chars().take(VALUE_SHOWN_CHARS).collect();
+        if text.chars().nth(VALUE_SHOWN_CHARS).is_some() {
+            shown.push('…');
+        }
+        Self(shown)
+    }
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", outside_text_within(&self.0, usize::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_names_column_and_value() {
+        let check = |error: RowError, code: &str, shown: &str| {
+            assert_eq!((error.code(), error.to_string().as_str()), (code, shown));
+        };
+        check(RowError::Width { expected: 8, got: 9 }, "width", "expected 8 fields, got 9");
+        check(RowError::Width { expected: 1, got: 2 }, "width", "expected 1 field, got 2");
+        check(
+            RowError::Missing(Needed::AnyId),
+            "missing:userId",
+            "the row has neither userId nor anonymousId",
+        );
+        check(RowError::Missing(Needed::Event), "missing:event", "the row has no event");
+        check(
+            RowError::BadTime { column: "timestamp".into(), value: Shown::of(b"soon\n") },
+            "bad-time",
+            "column timestamp is not a time: \"soon\\n\" (expected ISO 8601 or Unix time)",
+        );
+        check(
+            RowError::Quote { field: 2, sign: QuoteSign::LineBreaks { max: 1_000 } },
+            "quote",
+            "field 2 begins with a quote that is not closed: it passes 1,000 line breaks",
+        );
+        check(
+            RowError::CallTooLarge { bytes: 40_000, max: 32_768 },
+            "too-large",
+            "the call has 40,000 bytes of JSON; the limit is 32,768",
+        );
+    }
+
+    #[test]
+    fn a_long_value_is_cut_to_64_characters() {
+        let check = |cell: String, shown: String| assert_eq!(Shown::of(cell.as_bytes()).to_string(), shown);
+        check("é".repeat(64), format!("\"{}\"", "é".repeat(64)));
+        check("é".repeat(65), format!("\"{}…\"", "é".repeat(64)));
+        check("😀".repeat(10_000), format!("\"{}…\"", "😀".repeat(64)));
+    }
+}

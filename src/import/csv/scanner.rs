@@ -1,0 +1,295 @@
+//! Splits one record byte by byte: records of several lines, and dialects with an escape.
+//!
+//! It reads as `csv-core` does (anything is some record), with two differences: an escape counts outside of
+//! quotes too, as Python's `csv` writes it, and a quote that cannot have been closed is an error. Every
+//! decision is made at a certain byte, so it depends on the text alone and not on how the text arrives.
+
+use std::sync::Arc;
+
+use super::dialect::Dialect;
+use super::row_error::{QuoteSign, RowError};
+
+/// Line breaks that one field may hold. A field with more is an unclosed quote.
+pub const FIELD_LINE_BREAKS_MAX: u64 = 1_000;
+
+/// A record, half read.
+#[derive(Debug)]
+pub(super) struct Scanner {
+    delimiter: u8,
+    quote: Option<u8>,
+    escape: Option<u8>,
+    field_max: usize,
+    record_max: usize,
+    record_breaks_max: u64,
+    stops: Arc<Stops>,
+    state: State,
+    /// The next byte of the record.
+    at: usize,
+    field_start: usize,
+    /// Whether the present field began with a quote.
+    quoted: bool,
+    field_breaks: u64,
+    /// Line breaks in the whole record, with the one that ends it.
+    breaks: u64,
+    after_cr: bool,
+}
+
+/// Which bytes end a run of plain text. Made once for each dialect.
+#[derive(Debug)]
+pub(super) struct Stops {
+    unquoted: [bool; 256],
+    quoted: [bool; 256],
+}
+
+impl Stops {
+    /// The bytes with a meaning in a dialect.
+    pub(super) fn of(dialect: &Dialect) -> Self {
+        let mut stops = Self { unquoted: [false; 256], quoted: [false; 256] };
+        let outside = [Some(b'\r'), Some(b'\n'), Some(dialect.delimiter), dialect.escape];
+        let inside = [Some(b'\r'), Some(b'\n'), dialect.quote, dialect.escape];
+        for (table, bytes) in [(&mut stops.unquoted, outside), (&mut stops.quoted, inside)] {
+            for byte in bytes.into_iter().flatten() {
+                if let Some(stop) = table.get_mut(usize::from(byte)) {
+                    *stop = true;
+                }
+            }
+        }
+        stops
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    FieldStart,
+    Unquoted,
+    Quoted,
+    /// After a quote inside of quotes: it closes the field, or is the first of two.
+    AfterQuote,
+    EscapedUnquoted,
+    EscapedQuoted,
+}
+
+/// What a scan came to.
+#[derive(Debug)]
+pub(super) enum Scan {
+    /// The record goes on after the text.
+    More,
+    /// The record has this many bytes. A line break follows it, unless it ends the file.
+    Done(usize),
+    /// This is no record.
+    Broken(RowError),
+}
+
+impl Scanner {
+    /// A scanner at the first byte of a record of at most `record_breaks_max` line breaks.
+    pub(super) fn new(dialect: &Dialect, stops: Arc<Stops>, record_breaks_max: u64) -> Self {
+        Self {
+            delimiter: dialect.delimiter,
+            quote: dialect.quote,
+            escape: dialect.escape,
+            field_max: dialect.max_field,
+            record_max: dialect.record_max(),
+            record_breaks_max,
+            stops,
+            state: State::FieldStart,
+            at: 0,
+            field_start: 0,
+            quoted: false,
+            field_breaks: 0,
+            breaks: 0,
+            after_cr: false,
+        }
+    }
+
+    /// How many bytes of the record were looked at.
+    pub(super) fn looked_at(&self) -> usize {
+        self.at
+    }
+
+    /// Line breaks so far, with the one that ended the record.
+    pub(super) fn line_breaks(&self) -> u64 {
+        self.breaks
+    }
+
+    /// Goes on with the record. `text` is the record from its first byte on, at least as much of it as last
+    /// time; `at_end` says that nothing follows it. Fields are appended to `data`, and their ends to `ends`.
+    pub(super) fn scan(
+        &mut self,
+        text: &[u8],
+        at_end: bool,
+        data: &mut Vec<u8>,
+        ends: &mut Vec<usize>,
+    ) -> Scan {
+        // One byte more than a record may have: its line break.
+        let seen = text.get(..self.record_max.saturating_add(1)).unwrap_or(text);
+        while let Some(byte) = seen.get(self.at).copied() {
+            match self.step(byte, seen, data, ends) {
+                Ok(false) => {}
+                Ok(true) => return Scan::Done(self.at - 1),
+                Err(error) => return Scan::Broken(error),
+            }
+        }
+        if text.len() > self.record_max {
+            return Scan::Broken(RowError::RecordTooLarge { max: count(self.record_max) });
+        }
+        if at_end { self.end_of_file(data, ends) } else { Scan::More }
+    }
+
+    fn end_of_file(&mut self, data: &mut Vec<u8>, ends: &mut Vec<usize>) -> Scan {
+        match self.state {
+            State::Quoted | State::EscapedQuoted => {
+                return Scan::Broken(RowError::Quote {
+                    field: field_number(ends),
+                    sign: QuoteSign::EndOfFile,
+                });
+            }
+            // Nothing is left to escape: it stands for itself.
+            State::EscapedUnquoted => data.extend(self.escape),
+            State::FieldStart | State::Unquoted | State::AfterQuote => {}
+        }
+        ends.push(data.len());
+        Scan::Done(self.at)
+    }
+
+    /// Takes one byte, or a run of plain bytes. Returns whether it ended the record.
+    fn step(
+        &mut self,
+        byte: u8,
+        seen: &[u8],
+        data: &mut Vec<u8>,
+        ends: &mut Vec<usize>,
+    ) -> Result<bool, RowError> {
+        match self.state {
+            State::FieldStart if Some(byte) == self.quote => {
+                self.quoted = true;
+                self.go(State::Quoted);
+            }
+            State::FieldStart | State::Unquoted | State::AfterQuote
+                if byte == self.delimiter || matches!(byte, b'\r' | b'\n') =>
+            {
+                ends.push(data.len());
+                self.field_start = data.len();
+                self.field_breaks = 0;
+                self.quoted = false;
+                if byte == self.delimiter {
+                    self.go(State::FieldStart);
+                } else {
+                    self.count_break(byte);
+                    self.at += 1;
+                    return Ok(true);
+                }
+            }
+            State::AfterQuote if Some(byte) == self.quote => {
+                self.push(byte, data, ends)?;
+                self.state = State::Quoted;
+            }
+            // No writer goes on after a closing quote. After line breaks this is the opening quote of another
+            // field: the text between them, perhaps many rows, would be swallowed.
+            State::AfterQuote if self.field_breaks > 0 && !matches!(byte, b' ' | b'\t') => {
+                self.at += 1;
+                return Err(RowError::Quote { field: field_number(ends), sign: QuoteSign::TextAfterQuote });
+            }
+            State::FieldStart | State::Unquoted | State::AfterQuote => {
+                if Some(byte) == self.escape {
+                    self.go(State::EscapedUnquoted);
+                } else {
+                    self.state = State::Unquoted;
+                    self.run(seen, false, data, ends)?;
+                }
+            }
+            State::Quoted if Some(byte) == self.quote => self.go(State::AfterQuote),
+            State::Quoted if Some(byte) == self.escape => self.go(State::EscapedQuoted),
+            State::Quoted if matches!(byte, b'\r' | b'\n') => self.push_break(byte, data, ends)?,
+            State::Quoted => self.run(seen, true, data, ends)?,
+            State::EscapedQuoted | State::EscapedUnquoted => {
+                if matches!(byte, b'\r' | b'\n') {
+                    self.push_break(byte, data, ends)?;
+                } else {
+                    self.push(byte, data, ends)?;
+                }
+                self.state = if self.state == State::EscapedQuoted { State::Quoted } else { State::Unquoted };
+            }
+        }
+        Ok(false)
+    }
+
+    /// Drops a byte with a meaning.
+    fn go(&mut self, state: State) {
+        self.state = state;
+        self.at += 1;
+        self.after_cr = false;
+    }
+
+    /// Copies the text up to the next byte that may have a meaning.
+    fn run(&mut self, seen: &[u8], quoted: bool, data: &mut Vec<u8>, ends: &[usize]) -> Result<(), RowError> {
+        let rest = seen.get(self.at..).unwrap_or_default();
+        let stops = if quoted { &self.stops.quoted } else { &self.stops.unquoted };
+        let is_stop = |byte: &u8| stops.get(usize::from(*byte)).copied().unwrap_or(false);
+        // The first byte is never a stop here; `max` keeps the scan moving whatever the dialect.
+        let len = rest.iter().position(is_stop).unwrap_or(rest.len()).max(1);
+        let room = self.field_max.saturating_sub(data.len() - self.field_start);
+        if len > room {
+            self.at += room + 1;
+            return Err(self.field_too_large(ends));
+        }
+        data.extend_from_slice(rest.get(..len).unwrap_or(rest));
+        self.at += len;
+        self.after_cr = false;
+        Ok(())
+    }
+
+    fn push(&mut self, byte: u8, data: &mut Vec<u8>, ends: &[usize]) -> Result<(), RowError> {
+        self.at += 1;
+        self.after_cr = false;
+        self.push_only(byte, data, ends)
+    }
+
+    fn push_break(&mut self, byte: u8, data: &mut Vec<u8>, ends: &[usize]) -> Result<(), RowError> {
+        self.at += 1;
+        self.count_break(byte);
+        for (breaks, max) in
+            [(self.field_breaks, FIELD_LINE_BREAKS_MAX), (self.breaks, self.record_breaks_max)]
+        {
+            if breaks > max {
+                let sign = QuoteSign::LineBreaks { max };
+                return Err(RowError::Quote { field: field_number(ends), sign });
+            }
+        }
+        self.push_only(byte, data, ends)
+    }
+
+    fn push_only(&mut self, byte: u8, data: &mut Vec<u8>, ends: &[usize]) -> Result<(), RowError> {
+        if data.len() - self.field_start >= self.field_max {
+            return Err(self.field_too_large(ends));
+        }
+        data.push(byte);
+        Ok(())
+    }
+
+    /// Counts the line break that `byte` makes. CR and LF together are one.
+    fn count_break(&mut self, byte: u8) {
+        if byte == b'\r' || !self.after_cr {
+            self.breaks += 1;
+            self.field_breaks += 1;
+        }
+        self.after_cr = byte == b'\r';
+    }
+
+    fn field_too_large(&self, ends: &[usize]) -> RowError {
+        let (field, max) = (field_number(ends), count(self.field_max));
+        if self.quoted {
+            RowError::Quote { field, sign: QuoteSign::Bytes { max } }
+        } else {
+            RowError::FieldTooLarge { field, max }
+        }
+    }
+}
+
+/// The number of the present field, from 1.
+fn field_number(ends: &[usize]) -> u64 {
+    count(ends.len()) + 1
+}
+
+pub(super) fn count(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,100 @@
+//! The types of columns, as a file for `--types` declares them: `{"properties.price": "float"}`.
+
+use std::collections::BTreeMap;
+
+use crate::words::outside_text_within;
+
+/// What a column's cells are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ColumnType {
+    /// Text, unchanged.
+    String,
+    /// A whole number of at most 64 bits.
+    Int,
+    /// A number.
+    Float,
+    /// `true`, `t`, `yes`, `y`, `1`, or `false`, `f`, `no`, `n`, `0`, in capitals or not.
+    Bool,
+    /// ISO 8601 or Unix time; written as ISO 8601 in UTC with milliseconds.
+    Time,
+    /// Any JSON value.
+    Json,
+}
+
+impl ColumnType {
+    /// The type with this name in a schema.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Some(match name {
+            "string" => Self::String,
+            "int" => Self::Int,
+            "float" => Self::Float,
+            "bool" => Self::Bool,
+            "time" => Self::Time,
+            "json" => Self::Json,
+            _ => return None,
+        })
+    }
+}
+
+/// A schema that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SchemaError {
+    /// Not a JSON object of strings.
+    #[error("E-CSV-SCHEMA: the schema is not a JSON object of column names and types")]
+    NotAnObject(#[source] serde_json::Error),
+    /// A type that does not exist.
+    #[error(
+        "E-CSV-SCHEMA: column {} has the type \"{}\"; expected string, int, float, bool, time or json",
+        outside_text_within(column, 256),
+        outside_text_within(name, 64)
+    )]
+    Type {
+        /// The column.
+        column: String,
+        /// The type as written.
+        name: String,
+    },
+}
+
+/// Parses a schema: a JSON object with a type's name for each column. Columns that it does not name are
+/// strings.
+///
+/// # Errors
+/// [`SchemaError`].
+pub fn parse_schema(json: &str) -> Result<BTreeMap<String, ColumnType>, SchemaError> {
+    let names: BTreeMap<String, String> = serde_json::from_str(json).map_err(SchemaError::NotAnObject)?;
+    names
+        .into_iter()
+        .map(|(column, name)| match ColumnType::from_name(&name) {
+            Some(found) => Ok((column, found)),
+            None => Err(SchemaError::Type { column, name }),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_schema_names_types() {
+        let schema =
+            parse_schema(r#"{"a":"string","b":"int","c":"float","d":"bool","e":"time","f":"json"}"#).unwrap();
+        use ColumnType::{Bool, Float, Int, Json, String, Time};
+        assert_eq!(schema.into_values().collect::<Vec<_>>(), [String, Int, Float, Bool, Time, Json]);
+    }
+
+    #[test]
+    fn a_schema_that_cannot_be_used_says_why() {
+        let check = |json: &str, expected: &str| {
+            assert_eq!(parse_schema(json).unwrap_err().to_string(), expected, "{json}");
+        };
+        check("[]", "E-CSV-SCHEMA: the schema is not a JSON object of column names and types");
+        check("{\"a\":1}", "E-CSV-SCHEMA: the schema is not a JSON object of column names and types");
+        check(
+            "{\"a\":\"integer\"}",
+            "E-CSV-SCHEMA: column a has the type \"integer\"; expected string, int, float, bool, time or json",
+        );
+    }
+}

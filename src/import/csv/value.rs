@@ -1,0 +1,294 @@
+//! Writes one cell as a JSON value.
+
+use super::json_text;
+use super::row_error::{RowError, Shown};
+use super::schema::ColumnType;
+use super::time;
+use crate::json::{Cursor, ValueKind, tidy_into};
+
+/// Brackets that may be open at once in a cell of JSON. With the parts of its path a call stays below the
+/// collector's limit.
+const JSON_DEPTH_MAX: usize = 64;
+
+/// The largest whole number that every reader of JSON keeps exactly: 2^53 - 1. Longer numbers are ids.
+const INFERRED_INT_MAX: i64 = (1 << 53) - 1;
+
+/// What a column's cells become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// As a declared type.
+    Typed(ColumnType),
+    /// A boolean or number if the text shows exactly that, else a string.
+    Inferred,
+    /// `true` and `false` in any case as booleans; other text as a string, or inferred.
+    Integration {
+        /// Whether other text is inferred.
+        inferred: bool,
+    },
+    /// JSON if the cell begins with a bracket, else a string.
+    JsonOrText,
+}
+
+impl Kind {
+    /// Whether a cell counts as empty.
+    #[inline]
+    pub(super) fn is_empty(self, cell: &[u8]) -> bool {
+        match self {
+            Self::Typed(ColumnType::String)
+            | Self::Inferred
+            | Self::Integration { .. }
+            | Self::JsonOrText => cell.is_empty(),
+            Self::Typed(_) => cell.trim_ascii().is_empty(),
+        }
+    }
+
+    /// Appends `cell`, which is UTF-8 and not empty, as JSON. With `plain` nothing in it needs an escape.
+    ///
+    /// # Errors
+    /// [`RowError::BadTime`] or [`RowError::BadType`] of the column with this name; `out` may then hold part
+    /// of the value.
+    #[inline]
+    pub(super) fn write(
+        self,
+        cell: &[u8],
+        plain: bool,
+        column: &str,
+        out: &mut Vec<u8>,
+    ) -> Result<(), RowError> {
+        match self {
+            Self::Typed(ColumnType::String) => json_text::write(cell, plain, out),
+            Self::Typed(declared) => write_typed(declared, cell, column, out)?,
+            Self::Inferred => write_inferred(cell, plain, out),
+            Self::Integration { inferred } => {
+                if cell.eq_ignore_ascii_case(b"true") {
+                    out.extend_from_slice(b"true");
+                } else if cell.eq_ignore_ascii_case(b"false") {
+                    out.extend_from_slice(b"false");
+                } else if inferred {
+                    write_inferred(cell, plain, out);
+                } else {
+                    json_text::write(cell, plain, out);
+                }
+            }
+            Self::JsonOrText => match cell.trim_ascii_start().first() {
+                Some(b'[' | b'{') => write_typed(ColumnType::Json, cell, column, out)?,
+                _ => json_text::write(cell, plain, out),
+            },
+        }
+        Ok(())
+    }
+}
+
+fn write_typed(declared: ColumnType, cell: &[u8], column: &str, out: &mut Vec<u8>) -> Result<(), RowError> {
+    let bad = |expected: &'static str| RowError::BadType {
+        column: column.to_owned(),
+        expected,
+        value: Shown::of(cell),
+    };
+    let text = || std::str::from_utf8(cell.trim_ascii()).unwrap_or_default();
+    match declared {
+        ColumnType::String => json_text::write(cell, false, out),
+        ColumnType::Int => {
+            let text = text();
+            let signed = text.parse::<i64>().map(i128::from);
+            let int = signed.or_else(|_| text.parse::<u64>().map(i128::from)).map_err(|_| bad("an int"))?;
+            out.extend_from_slice(int.to_string().as_bytes());
+        }
+        ColumnType::Float => write_float(text(), out).ok_or_else(|| bad("a float"))?,
+        ColumnType::Bool => {
+            let is_one_of = |words: &[&str]| words.iter().any(|word| text().eq_ignore_ascii_case(word));
+            if is_one_of(&["true", "t", "yes", "y", "1"]) {
+                out.extend_from_slice(b"true");
+            } else if is_one_of(&["false", "f", "no", "n", "0"]) {
+                out.extend_from_slice(b"false");
+            } else {
+                return Err(bad("a bool"));
+            }
+        }
+        ColumnType::Time => {
+            let bad_time = || RowError::BadTime { column: column.to_owned(), value: Shown::of(cell) };
+            let at = time::parse(cell).ok_or_else(bad_time)?;
+            if time::is_as_written(cell) {
+                json_text::write(cell, true, out);
+            } else {
+                time::write(at, out);
+            }
+        }
+        ColumnType::Json => {
+            let mut cursor = Cursor::new(cell, JSON_DEPTH_MAX);
+            cursor.value().and_then(|_| cursor.finish()).map_err(|_| bad("JSON"))?;
+            // The cell may be spread over lines; a call is one.
+            tidy_into(out, cell);
+        }
+    }
+    Ok(())
+}
+
+/// Appends a number as it is written, if JSON can write it so.
+fn write_float(text: &str, out: &mut Vec<u8>) -> Option<()> {
+    let number = text.parse::<f64>().ok().filter(|number| number.is_finite())?;
+    let mut cursor = Cursor::new(text.as_bytes(), 1);
+    let is_json =
+        cursor.value().is_ok_and(|value| value.kind == ValueKind::Number) && cursor.finish().is_ok();
+    if is_json {
+        out.extend_from_slice(text.as_bytes());
+    } else {
+        out.extend_from_slice(serde_json::Number::from_f64(number)?.to_string().as_bytes());
+    }
+    Some(())
+}
+
+fn write_inferred(cell: &[u8], plain: bool, out: &mut Vec<u8>) {
+    match cell.first() {
+        Some(b'-' | b'0'..=b'9') if is_exact_number(cell) => out.extend_from_slice(cell),
+        Some(b't' | b'f') if matches!(cell, b"true" | b"false") => out.extend_from_slice(cell),
+        _ => json_text::write(cell, plain, out),
+    }
+}
+
+/// Whether a text is just what its number would be written as, so that nothing is lost: not `007`, `+1`,
+/// `1.10`, `1e5`, `-0` or an id of 20 digits.
+fn is_exact_number(cell: &[u8]) -> bool {
+    /// Bytes of the longest such text: 17 digits, a sign, a point and a few zeros.
+    const LEN_MAX: usize = 24;
+    if cell.len() > LEN_MAX {
+        return false;
+    }
+    let Ok(text) = std::str::from_utf8(cell) else { return false };
+    if cell.contains(&b'.') {
+        text.parse::<f64>().is_ok_and(|number| number.to_string() == text)
+    } else {
+        text.parse::<i64>().is_ok_and(|number| {
+            (-INFERRED_INT_MAX..=INFERRED_INT_MAX).contains(&number) && number.to_string() == text
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(kind: Kind, cell: &str) -> Result<String, String> {
+        let mut out = Vec::new();
+        kind.write(cell.as_bytes(), json_text::is_plain(cell.as_bytes()), "c", &mut out)
+            .map(|()| String::from_utf8(out).unwrap())
+            .map_err(|error| format!("{}: {error}", error.code()))
+    }
+
+    #[test]
+    fn only_texts_that_round_trip_are_inferred() {
+        for same in [
+            "true",
+            "false",
+            "0",
+            "7",
+            "-1",
+            "123456",
+            "9007199254740991",
+            "-9007199254740991",
+            "0.5",
+            "-0.5",
+            "1.1",
+            "123456.789",
+            "0.000001",
+        ] {
+            assert_eq!(written(Kind::Inferred, same).unwrap(), same);
+        }
+        for text in [
+            "True",
+            "FALSE",
+            "t",
+            "null",
+            "007",
+            "+1",
+            "1e5",
+            "1E5",
+            "1.10",
+            "1.0",
+            "-0",
+            "-0.0",
+            ".5",
+            "5.",
+            "-",
+            "9007199254740992",
+            "12345678901234567890",
+            "0.1000000000000000055",
+            "1,5",
+            " 1",
+            "1 ",
+            "NaN",
+            "inf",
+            "-inf",
+            "0x1",
+            "1_000",
+            "--1",
+            "1.2.3",
+            "192.168.0.1",
+            "١",
+            "1\n",
+        ] {
+            let expected = serde_json::to_string(text).unwrap();
+            assert_eq!(written(Kind::Inferred, text).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn a_declared_type_is_checked() {
+        use ColumnType::{Bool, Float, Int, Json, String, Time};
+        let check = |declared, cell: &str, expected: &str| {
+            assert_eq!(written(Kind::Typed(declared), cell).unwrap(), expected, "{cell}");
+        };
+        check(String, "007", "\"007\"");
+        check(Int, " 007 ", "7");
+        check(Int, "+1", "1");
+        check(Int, "-9223372036854775808", "-9223372036854775808");
+        check(Int, "18446744073709551615", "18446744073709551615");
+        check(Float, "1.10", "1.10");
+        check(Float, "-1e-7", "-1e-7");
+        check(Float, ".5", "0.5");
+        check(Float, "+7", "7.0");
+        check(Bool, "TRUE", "true");
+        check(Bool, "n", "false");
+        check(Bool, "1", "true");
+        check(Time, "1557606747", "\"2019-05-11T20:32:27.000Z\"");
+        check(Json, "{ \"a\" :\n[1, 2.50]}", "{\"a\":[1,2.50]}");
+        check(Json, " null", "null");
+        let bad = |declared, cell: &str, expected: &str| {
+            assert_eq!(written(Kind::Typed(declared), cell).unwrap_err(), expected, "{cell}");
+        };
+        bad(Int, "1.0", "bad-type: column c is not an int: \"1.0\"");
+        bad(Int, "18446744073709551616", "bad-type: column c is not an int: \"18446744073709551616\"");
+        bad(Float, "1e400", "bad-type: column c is not a float: \"1e400\"");
+        bad(Float, "nan", "bad-type: column c is not a float: \"nan\"");
+        bad(Bool, "maybe", "bad-type: column c is not a bool: \"maybe\"");
+        bad(Json, "{\"a\":1", "bad-type: column c is not JSON: \"{\"a\":1\"");
+        bad(Json, "1 2", "bad-type: column c is not JSON: \"1 2\"");
+        bad(Json, &"[".repeat(65), &format!("bad-type: column c is not JSON: \"{}…\"", "[".repeat(64)));
+        bad(Time, "now", "bad-time: column c is not a time: \"now\" (expected ISO 8601 or Unix time)");
+    }
+
+    #[test]
+    fn integrations_become_booleans() {
+        let check = |inferred, cell: &str, expected: &str| {
+            assert_eq!(written(Kind::Integration { inferred }, cell).unwrap(), expected, "{cell}");
+        };
+        check(false, "true", "true");
+        check(false, "FALSE", "false");
+        check(false, "True", "true");
+        check(false, "12", "\"12\"");
+        check(true, "12", "12");
+        check(true, "yes", "\"yes\"");
+    }
+
+    #[test]
+    fn json_is_known_by_its_bracket() {
+        let check =
+            |cell: &str, expected: &str| assert_eq!(written(Kind::JsonOrText, cell).unwrap(), expected);
+        check("[1,\r\n2]", "[1,2]");
+        check(" {\"a\":\"\\ud800\"}", "{\"a\":\"\\ufffd\"}");
+        check("12", "\"12\"");
+        check("\"a\"", "\"\\\"a\\\"\"");
+        assert!(written(Kind::JsonOrText, "[1").is_err());
+        assert!(written(Kind::JsonOrText, "[draft] hello").is_err());
+    }
+}

@@ -1,0 +1,248 @@
+//! What makes two source files the same file.
+//!
+//! The bytes that are hashed: `forebay file identity` and a version byte, a byte for the kind, then each part
+//! with its length as u64le before it. Change [`VERSION`] if any of this changes: every file then counts as
+//! new, so rows that were imported before are imported again.
+
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::file_id::FileId;
+use super::reading::local::LocalFile;
+
+/// The version of what is hashed.
+const VERSION: u8 = 1;
+
+/// How many bytes are hashed at each end of a local file.
+const END_BYTES: u64 = 64 * 1024;
+
+/// What makes two source files the same file.
+///
+/// Times of events and S3's `LastModified` are not part of it: they differ between two notifications of one
+/// object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// A local file.
+    Local {
+        /// Its canonical path.
+        path: PathBuf,
+        /// Its size in bytes.
+        size: u64,
+        /// When it was modified, in nanoseconds since 1970.
+        modified_ns: i128,
+        /// BLAKE3 of its first and its last 64 KiB. They overlap in a shorter file.
+        ends: [u8; 32],
+    },
+    /// An object in S3.
+    S3 {
+        /// Its bucket.
+        bucket: String,
+        /// Its key.
+        key: String,
+        /// Its version, in buckets with versions. `null`, the version of objects from before, counts as none.
+        version: Option<String>,
+        /// Its entity tag. It counts only without a version; quotes around it do not.
+        etag: String,
+        /// Its size in bytes.
+        size: u64,
+    },
+    /// Bytes without a name, such as standard input: the same bytes are the same file.
+    Content {
+        /// BLAKE3 of all bytes.
+        hash: [u8; 32],
+        /// How many bytes.
+        size: u64,
+    },
+}
+
+impl Identity {
+    /// The identity of a local file.
+    ///
+    /// # Errors
+    /// The file is missing, unreadable or not a regular file, or it shrank meanwhile.
+    pub fn of_file(path: &Path) -> io::Result<Self> {
+        Self::of_open_file(&LocalFile::open(path)?, path)
+    }
+
+    /// The identity of an open file: the one to use before reading it, because no other file can take its place.
+    /// `path` is the one that it was opened by.
+    ///
+    /// # Errors
+    /// The file is unreadable or shrank meanwhile.
+    pub fn of_open_file(file: &LocalFile, path: &Path) -> io::Result<Self> {
+        let size = file.size();
+        let mut hash = blake3::Hasher::new();
+        let mut end = vec![0; usize::try_from(size.min(END_BYTES)).unwrap_or(0)];
+        file.read_exact_at(&mut end, 0)?;
+        hash.update(&end);
+        file.read_exact_at(&mut end, size.saturating_sub(END_BYTES))?;
+        hash.update(&end);
+        Ok(Self::Local {
+            path: path.canonicalize()?,
+            size,
+            modified_ns: file.modified_ns(),
+            ends: *hash.finalize().as_bytes(),
+        })
+    }
+
+    /// The id of the file: the same for equal identities only.
+    pub fn id(&self) -> FileId {
+        let mut hash = blake3::Hasher::new();
+        hash.update(b"forebay file identity").update(&[VERSION]);
+        match self {
+            Self::Local { path, size, modified_ns, ends } => {
+                hash.update(b"l");
+                part(&mut hash, path.as_os_str().as_bytes());
+                part(&mut hash, &size.to_le_bytes());
+                part(&mut hash, &modified_ns.to_le_bytes());
+                part(&mut hash, ends);
+            }
+            Self::S3 { bucket, key, version, etag, size } => {
+                hash.update(b"s");
+                part(&mut hash, bucket.as_bytes());
+                part(&mut hash, key.as_bytes());
+                match version.as_deref().filter(|version| is_version(version)) {
+                    Some(version) => {
+                        part(&mut hash, b"version");
+                        part(&mut hash, version.as_bytes());
+                    }
+                    None => {
+                        part(&mut hash, b"etag");
+                        // Answers have the quotes, events do not.
+                        part(&mut hash, etag.trim_matches('"').as_bytes());
+                    }
+                }
+                part(&mut hash, &size.to_le_bytes());
+            }
+            Self::Content { hash: content, size } => {
+                hash.update(b"c");
+                part(&mut hash, content);
+                part(&mut hash, &size.to_le_bytes());
+            }
+        }
+        FileId::of_hash(&hash)
+    }
+}
+
+/// Whether a version id names a version.
+fn is_version(version: &str) -> bool {
+    !version.is_empty() && version != "null"
+}
+
+/// Hashes a part after its length, so that no two lists of parts give the same bytes.
+fn part(hash: &mut blake3::Hasher, bytes: &[u8]) {
+    hash.update(&(bytes.len() as u64).to_le_bytes()).update(bytes);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+
+    fn write(path: &Path, bytes: &[u8], modified_s: u64) {
+        fs::write(path, bytes).unwrap();
+        touch(path, modified_s);
+    }
+
+    fn touch(path: &Path, modified_s: u64) {
+        let file = fs::File::options().write(true).open(path).unwrap();
+        file.set_modified(UNIX_EPOCH + Duration::new(modified_s, 7)).unwrap();
+    }
+
+    fn id(path: &Path) -> FileId {
+        Identity::of_file(path).unwrap().id()
+    }
+
+    #[test]
+    fn a_file_is_the_same_until_it_is_touched_or_grows() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.csv");
+        write(&path, b"id\n1\n", 1_000);
+        let first = id(&path);
+        assert_eq!(id(&path), first);
+        assert_eq!(id(&dir.path().join("../").join(dir.path().file_name().unwrap()).join("a.csv")), first);
+        std::os::unix::fs::symlink(&path, dir.path().join("b.csv")).unwrap();
+        assert_eq!(id(&dir.path().join("b.csv")), first);
+
+        touch(&path, 1_001);
+        assert_ne!(id(&path), first);
+        write(&path, b"id\n1\n2\n", 1_000);
+        assert_ne!(id(&path), first);
+        write(&path, b"id\n2\n", 1_000);
+        assert_ne!(id(&path), first);
+        write(&path, b"id\n1\n", 1_000);
+        assert_eq!(id(&path), first);
+
+        let copy = dir.path().join("c.csv");
+        write(&copy, b"id\n1\n", 1_000);
+        assert_ne!(id(&copy), first);
+    }
+
+    #[test]
+    fn a_change_near_either_end_of_a_long_file_makes_another_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.csv");
+        let mut bytes = vec![b'x'; 300_000];
+        let id_with = |at: usize, bytes: &mut Vec<u8>| {
+            bytes[at] = b'y';
+            write(&path, bytes, 1_000);
+            bytes[at] = b'x';
+            id(&path)
+        };
+        write(&path, &bytes, 1_000);
+        let first = id(&path);
+        assert_ne!(id_with(65_535, &mut bytes), first);
+        assert_ne!(id_with(300_000 - 65_536, &mut bytes), first);
+        // Between them the size and the time must do.
+        assert_eq!(id_with(150_000, &mut bytes), first);
+    }
+
+    #[test]
+    fn an_empty_file_has_an_id_and_a_missing_one_or_a_folder_has_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("empty.csv");
+        write(&path, b"", 1_000);
+        assert_eq!(id(&path), id(&path));
+        let missing = Identity::of_file(&dir.path().join("missing.csv")).unwrap_err();
+        assert_eq!(missing.kind(), io::ErrorKind::NotFound);
+        assert!(Identity::of_file(dir.path()).is_err());
+    }
+
+    fn object(key: &str, version: Option<&str>, etag: &str, size: u64) -> FileId {
+        let version = version.map(str::to_owned);
+        let (bucket, key) = ("lake".to_owned(), key.to_owned());
+        Identity::S3 { bucket, key, version, etag: etag.to_owned(), size }.id()
+    }
+
+    #[test]
+    fn an_object_is_known_by_its_version_or_else_by_its_entity_tag() {
+        let plain = object("a.csv", None, "\"abc\"", 5);
+        assert_eq!(object("a.csv", None, "abc", 5), plain);
+        assert_eq!(object("a.csv", Some("null"), "\"abc\"", 5), plain);
+        assert_eq!(object("a.csv", Some(""), "\"abc\"", 5), plain);
+        assert_ne!(object("a.csv", None, "\"abd\"", 5), plain);
+        assert_ne!(object("a.csv", None, "\"abc\"", 6), plain);
+        assert_ne!(object("b.csv", None, "\"abc\"", 5), plain);
+
+        let versioned = object("a.csv", Some("v1"), "\"abc\"", 5);
+        assert_ne!(versioned, plain);
+        assert_eq!(object("a.csv", Some("v1"), "\"abd\"", 5), versioned);
+        assert_ne!(object("a.csv", Some("v2"), "\"abc\"", 5), versioned);
+        assert_ne!(object("a.csv", Some("abc"), "", 5), plain);
+    }
+
+    /// A change of any of these would import every file once more.
+    #[test]
+    fn ids_are_the_same_in_every_release() {
+        assert_eq!(object("a.csv", None, "abc", 5).to_string(), "unw446h7bvkguk7rnc2jjbggs4");
+        let content = Identity::Content { hash: [7; 32], size: 5 };
+        assert_eq!(content.id().to_string(), "zsgp5ipybhv7vydbhyb4t4teg4");
+        let (path, ends) = (PathBuf::from("/data/a.csv"), [9; 32]);
+        let local = Identity::Local { path, size: 5, modified_ns: -1, ends };
+        assert_eq!(local.id().to_string(), "fbkq42hveschjqvdigfhfxylhu");
+        assert_eq!(local.id().entry("b.csv").to_string(), "55zatcxhjlqrl3gefz3nbaonie");
+    }
+}

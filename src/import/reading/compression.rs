@@ -1,0 +1,103 @@
+//! Detects how a source is compressed.
+
+use std::fmt;
+
+/// How many bytes of a source [`detect`] looks at.
+pub const MAGIC_BYTES: usize = 4;
+
+/// How a source is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// gzip, in any number of members.
+    Gzip,
+    /// zstd, in any number of frames.
+    Zstd,
+    /// A zip archive, each entry a file of its own.
+    Zip,
+}
+
+impl fmt::Display for Compression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::None => "none",
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+            Self::Zip => "zip",
+        })
+    }
+}
+
+/// How a source is compressed, by its first [`MAGIC_BYTES`] bytes; if they say nothing, by the
+/// `Content-Encoding` of an object; else by its name.
+///
+/// Every gzip, zstd and zip file begins with its magic bytes. So the last two decide only about files that are
+/// empty, cut or not what they claim to be, and reading those then fails instead of ending early.
+pub fn detect(magic: &[u8], content_encoding: Option<&str>, name: &str) -> Compression {
+    of_magic(magic)
+        .or_else(|| content_encoding.and_then(of_content_encoding))
+        .or_else(|| of_name(name))
+        .unwrap_or(Compression::None)
+}
+
+fn of_magic(magic: &[u8]) -> Option<Compression> {
+    match magic {
+        // The third byte is the method: only deflate exists.
+        [0x1F, 0x8B, 8, ..] => Some(Compression::Gzip),
+        [0x28, 0xB5, 0x2F, 0xFD, ..] => Some(Compression::Zstd),
+        // A skippable frame.
+        [0x50..=0x5F, 0x2A, 0x4D, 0x18, ..] => Some(Compression::Zstd),
+        // A file, an archive without entries, a part of a split archive.
+        [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] | [b'P', b'K', 7, 8, ..] => Some(Compression::Zip),
+        _ => None,
+    }
+}
+
+fn of_content_encoding(header: &str) -> Option<Compression> {
+    // The last one was applied last. `aws-chunked` describes the upload, not the object.
+    let applied = |word: &&str| !word.is_empty() && *word != "aws-chunked";
+    let header = header.to_ascii_lowercase();
+    match header.split(',').map(str::trim).rfind(applied)? {
+        "gzip" | "x-gzip" => Some(Compression::Gzip),
+        "zstd" => Some(Compression::Zstd),
+        _ => None,
+    }
+}
+
+fn of_name(name: &str) -> Option<Compression> {
+    let (_, extension) = name.rsplit_once('.')?;
+    match extension.to_ascii_lowercase().as_str() {
+        "gz" => Some(Compression::Gzip),
+        "zst" => Some(Compression::Zstd),
+        "zip" => Some(Compression::Zip),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_content_decides_then_the_header_then_the_name() {
+        let check = |magic: &[u8], header, name, is| assert_eq!(detect(magic, header, name), is, "{name}");
+        let (gzip, zstd, zip) = (&[0x1F, 0x8B, 8, 0], &[0x28, 0xB5, 0x2F, 0xFD], b"PK\x03\x04");
+        check(b"id,a", None, "a.csv", Compression::None);
+        check(gzip, None, "a.csv", Compression::Gzip);
+        check(gzip, Some("zstd"), "a.csv.zip", Compression::Gzip);
+        check(zstd, None, "a.csv.gz", Compression::Zstd);
+        check(&[0x5A, 0x2A, 0x4D, 0x18], None, "a", Compression::Zstd);
+        check(zip, None, "a.csv", Compression::Zip);
+        check(b"PK\x05\x06", None, "a.csv", Compression::Zip);
+        check(b"PK,x", None, "a.csv", Compression::None);
+        check(b"", None, "a.csv", Compression::None);
+        check(b"", None, "a.csv.gz", Compression::Gzip);
+        check(b"id,a", Some("gzip"), "a.csv", Compression::Gzip);
+        check(b"id,a", Some("GZIP, aws-chunked"), "a.csv", Compression::Gzip);
+        check(b"id,a", Some("aws-chunked"), "a.csv.ZST", Compression::Zstd);
+        check(b"id,a", Some("identity"), "a.csv", Compression::None);
+        check(b"id,a", None, "a.zip", Compression::Zip);
+        check(b"id,a", None, "gz", Compression::None);
+    }
+}

@@ -1,0 +1,59 @@
+//! Counts the bytes of a source as they are read.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Raw bytes read so far. Clones share the count, so a progress bar may look at it from another thread.
+#[derive(Clone, Debug, Default)]
+pub struct RawBytes(Arc<AtomicU64>);
+
+impl RawBytes {
+    /// How many bytes.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn add(&self, bytes: usize) {
+        self.0.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+}
+
+/// A source whose bytes are counted. It also knows whether the source itself failed: a decoder above must not
+/// report a broken connection as a broken file.
+#[derive(Debug)]
+pub struct Counted<R> {
+    inner: R,
+    bytes: RawBytes,
+    failed: bool,
+}
+
+impl<R> Counted<R> {
+    /// Counts the bytes of `inner` in `bytes`.
+    pub fn new(inner: R, bytes: RawBytes) -> Self {
+        Self { inner, bytes, failed: false }
+    }
+
+    /// Whether the source returned an error.
+    pub fn failed(&self) -> bool {
+        self.failed
+    }
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.inner.read(buf) {
+                Ok(read) => {
+                    self.bytes.add(read);
+                    return Ok(read);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.failed = true;
+                    return Err(error);
+                }
+            }
+        }
+    }
+}

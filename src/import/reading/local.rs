@@ -1,0 +1,475 @@
+//! Local files: which ones are meant, and reading them.
+
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::SourceError;
+use super::names::has_csv_extension;
+
+/// The most files of one command.
+pub const FILES_MAX: usize = 100_000;
+
+/// The most names that are looked at in folders, of all kinds.
+const NAMES_MAX: usize = 1_000_000;
+
+/// A local source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LocalSource {
+    /// A regular file. The path is as it was given or found, not canonical.
+    File(PathBuf),
+    /// A pipe with a name, such as the shell's `<(command)`. It can be read only once.
+    Pipe(PathBuf),
+    /// Standard input: `-`.
+    Stdin,
+}
+
+/// Why the files of a command cannot be determined.
+#[derive(Debug, thiserror::Error)]
+pub enum ExpandError {
+    /// No such file or folder.
+    #[error("no such file or folder: {0}")]
+    Missing(PathBuf),
+    /// It cannot be looked at.
+    #[error("cannot read {path}")]
+    Unreadable {
+        /// The file or folder.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        cause: io::Error,
+    },
+    /// The pattern is malformed.
+    #[error("malformed pattern {pattern}")]
+    Pattern {
+        /// The pattern.
+        pattern: String,
+        /// The cause.
+        #[source]
+        cause: glob::PatternError,
+    },
+    /// The pattern matches nothing.
+    #[error("no file matches {0}")]
+    NoMatch(String),
+    /// The folder has no file to import.
+    #[error("no .csv, .tsv or .txt file (or one of these with .gz, .zst or .zip) in the folder {0}")]
+    NothingIn(PathBuf),
+    /// There are too many files.
+    #[error("over {max} {what}: name fewer files or folders")]
+    TooMany {
+        /// The limit.
+        max: usize,
+        /// What was counted.
+        what: &'static str,
+    },
+}
+
+/// The files that arguments mean, each file once, in the order of the arguments.
+///
+/// - `-` is standard input.
+/// - A folder means the tables in it and below, sorted by name; hidden files and folders are skipped.
+///   Symbolic links are followed.
+/// - Anything else that exists means itself, whatever its name.
+/// - Otherwise an argument with `*`, `?` or `[` is a pattern; each match is taken as if it had been named.
+///
+/// # Errors
+/// [`ExpandError`].
+pub fn expand(args: &[OsString]) -> Result<Vec<LocalSource>, ExpandError> {
+    let mut found = Found::default();
+    for arg in args {
+        if arg == "-" {
+            found.stdin();
+            continue;
+        }
+        let path = Path::new(arg);
+        let pattern = arg.to_str().filter(|text| text.contains(['*', '?', '[']));
+        match (fs::metadata(path), pattern) {
+            (Ok(_), _) => found.named(path)?,
+            (Err(error), Some(pattern)) if error.kind() == io::ErrorKind::NotFound => {
+                found.pattern(pattern)?
+            }
+            (Err(cause), _) => return Err(unreadable(path, cause)),
+        }
+    }
+    Ok(found.sources)
+}
+
+/// What was found so far.
+#[derive(Default)]
+struct Found {
+    sources: Vec<LocalSource>,
+    /// Canonical paths of the files.
+    files: HashSet<PathBuf>,
+    /// Device and inode of the folders: a link may lead back.
+    folders: HashSet<(u64, u64)>,
+    names: usize,
+}
+
+impl Found {
+    fn stdin(&mut self) {
+        if !self.sources.contains(&LocalSource::Stdin) {
+            self.sources.push(LocalSource::Stdin);
+        }
+    }
+
+    fn pattern(&mut self, pattern: &str) -> Result<(), ExpandError> {
+        let options = glob::MatchOptions {
+            case_sensitive: true,
+            require_literal_separator: true,
+            require_literal_leading_dot: true,
+        };
+        let matches = glob::glob_with(pattern, options)
+            .map_err(|cause| ExpandError::Pattern { pattern: pattern.to_owned(), cause })?;
+        let mut any = false;
+        for path in matches {
+            let path = path.map_err(|error| ExpandError::Unreadable {
+                path: error.path().to_owned(),
+                cause: error.into(),
+            })?;
+            self.count_name()?;
+            any |= self.one(&path)?;
+        }
+        if any { Ok(()) } else { Err(ExpandError::NoMatch(pattern.to_owned())) }
+    }
+
+    /// A path that a person named.
+    fn named(&mut self, path: &Path) -> Result<(), ExpandError> {
+        if self.one(path)? { Ok(()) } else { Err(ExpandError::NothingIn(path.to_owned())) }
+    }
+
+    /// A file or a folder. Returns whether it has any table, be it one that was found before.
+    fn one(&mut self, path: &Path) -> Result<bool, ExpandError> {
+        let about = fs::metadata(path).map_err(|cause| unreadable(path, cause))?;
+        if about.is_dir() {
+            return self.below(path);
+        }
+        self.file(path, about.is_file())?;
+        Ok(true)
+    }
+
+    /// The tables in a folder and below.
+    fn below(&mut self, folder: &Path) -> Result<bool, ExpandError> {
+        let mut any = false;
+        // Not recursion: the depth of folders is up to whoever made them.
+        let mut left = vec![folder.to_owned()];
+        while let Some(path) = left.pop() {
+            let is_table = path.file_name().is_some_and(|name| has_csv_extension(&name.to_string_lossy()));
+            let about = match fs::metadata(&path) {
+                Ok(about) => about,
+                // A broken link, or a file that was just deleted: no concern of ours under any other name.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && !is_table => continue,
+                Err(cause) => return Err(unreadable(&path, cause)),
+            };
+            if about.is_dir() {
+                if self.folders.insert((about.dev(), about.ino())) {
+                    left.extend(self.names_in(&path)?.into_iter().rev());
+                } else {
+                    // Its tables were found before, or whoever named it was told that there are none.
+                    any |= path == folder;
+                }
+            } else if is_table {
+                self.file(&path, about.is_file())?;
+                any = true;
+            }
+        }
+        Ok(any)
+    }
+
+    /// What a folder has, sorted, without what is hidden.
+    fn names_in(&mut self, folder: &Path) -> Result<Vec<PathBuf>, ExpandError> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(folder).map_err(|cause| unreadable(folder, cause))? {
+            let name = entry.map_err(|cause| unreadable(folder, cause))?.file_name();
+            self.count_name()?;
+            if !name.as_encoded_bytes().starts_with(b".") {
+                names.push(name);
+            }
+        }
+        names.sort_unstable();
+        Ok(names.into_iter().map(|name| folder.join(name)).collect())
+    }
+
+    fn file(&mut self, path: &Path, regular: bool) -> Result<(), ExpandError> {
+        let canonical = path.canonicalize().map_err(|cause| unreadable(path, cause))?;
+        if !self.files.insert(canonical) {
+            return Ok(());
+        }
+        if self.sources.len() >= FILES_MAX {
+            return Err(ExpandError::TooMany { max: FILES_MAX, what: "files" });
+        }
+        let path = path.to_owned();
+        self.sources.push(if regular { LocalSource::File(path) } else { LocalSource::Pipe(path) });
+        Ok(())
+    }
+
+    fn count_name(&mut self) -> Result<(), ExpandError> {
+        self.names += 1;
+        if self.names > NAMES_MAX {
+            return Err(ExpandError::TooMany { max: NAMES_MAX, what: "names in folders" });
+        }
+        Ok(())
+    }
+}
+
+fn unreadable(path: &Path, cause: io::Error) -> ExpandError {
+    match cause.kind() {
+        io::ErrorKind::NotFound => ExpandError::Missing(path.to_owned()),
+        _ => ExpandError::Unreadable { path: path.to_owned(), cause },
+    }
+}
+
+/// An open regular file, as it was when it was opened. Clones share the handle and nothing else, so several
+/// readers do not disturb each other.
+#[derive(Clone, Debug)]
+pub struct LocalFile {
+    file: Arc<File>,
+    size: u64,
+    modified_ns: i128,
+}
+
+impl LocalFile {
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// It is missing, unreadable, or not a regular file.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        // Before opening: that of a pipe waits for a writer.
+        if !fs::metadata(path)?.is_file() {
+            return Err(not_regular());
+        }
+        Self::of_open(File::open(path)?)
+    }
+
+    /// A file that is open already.
+    ///
+    /// # Errors
+    /// It is not a regular file.
+    pub fn of_open(file: File) -> io::Result<Self> {
+        let about = file.metadata()?;
+        if !about.is_file() {
+            return Err(not_regular());
+        }
+        let (size, modified_ns) = (about.len(), modified_ns(&about));
+        Ok(Self { file: Arc::new(file), size, modified_ns })
+    }
+
+    /// Its size in bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// When it was modified, in nanoseconds since 1970.
+    pub fn modified_ns(&self) -> i128 {
+        self.modified_ns
+    }
+
+    /// Reads bytes at a place; `Ok(0)` at the end only.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<usize> {
+        loop {
+            match self.file.read_at(buf, at) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => return read,
+            }
+        }
+    }
+
+    /// Fills `buf` from a place that the file had when it was opened.
+    ///
+    /// # Errors
+    /// The file cannot be read, or it shrank: [`SourceError::Changed`].
+    pub fn read_exact_at(&self, buf: &mut [u8], at: u64) -> io::Result<()> {
+        self.file.read_exact_at(buf, at).map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => SourceError::Changed.into(),
+            _ => error,
+        })
+    }
+
+    /// Whether the file is still what it was when it was opened.
+    ///
+    /// # Errors
+    /// [`SourceError::Changed`], or the file cannot be read.
+    pub fn check_unchanged(&self) -> io::Result<()> {
+        let about = self.file.metadata()?;
+        if (about.len(), modified_ns(&about)) == (self.size, self.modified_ns) {
+            Ok(())
+        } else {
+            Err(SourceError::Changed.into())
+        }
+    }
+
+    /// Reads the file from its beginning to the end that it had when it was opened. A change in the meantime is
+    /// [`SourceError::Changed`], at the end at the latest.
+    pub fn reader(&self) -> FileReader {
+        FileReader { file: self.clone(), at: 0 }
+    }
+}
+
+fn modified_ns(about: &fs::Metadata) -> i128 {
+    i128::from(about.mtime()) * 1_000_000_000 + i128::from(about.mtime_nsec())
+}
+
+fn not_regular() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")
+}
+
+/// Reads a [`LocalFile`] from its beginning.
+#[derive(Debug)]
+pub struct FileReader {
+    file: LocalFile,
+    at: u64,
+}
+
+impl Read for FileReader {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.file.size.saturating_sub(self.at)).unwrap_or(usize::MAX);
+        let len = buf.len().min(left);
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        if left == 0 {
+            self.file.check_unchanged()?;
+            return Ok(0);
+        }
+        let read = self.file.read_at(buf.get_mut(..len).unwrap_or_default(), self.at)?;
+        if read == 0 {
+            return Err(SourceError::Changed.into());
+        }
+        self.at += read as u64;
+        Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::unix::fs::symlink;
+
+    use super::super::typed;
+    use super::*;
+
+    /// A folder with files, named by their paths.
+    fn folder(files: &[&str]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for file in files {
+            let path = dir.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "id\n1\n").unwrap();
+        }
+        dir
+    }
+
+    /// What arguments below the folder mean, as paths below it.
+    fn expanded(dir: &Path, args: &[&str]) -> Result<Vec<String>, ExpandError> {
+        let args: Vec<OsString> =
+            args.iter().map(|arg| if *arg == "-" { "-".into() } else { dir.join(arg).into() }).collect();
+        let shown = |source: LocalSource| match source {
+            LocalSource::File(path) => path.strip_prefix(dir).unwrap().to_str().unwrap().to_owned(),
+            LocalSource::Pipe(path) => format!("pipe {}", path.display()),
+            LocalSource::Stdin => "-".to_owned(),
+        };
+        Ok(expand(&args)?.into_iter().map(shown).collect())
+    }
+
+    #[test]
+    fn a_folder_means_its_tables_sorted() {
+        let dir = folder(&[
+            "b/2.csv",
+            "b/10.TSV.gz",
+            "b/x.json",
+            "a.txt",
+            "c.csv.zst",
+            ".hidden.csv",
+            ".git/d.csv",
+            "b.csv",
+            "b/c/d/e.csv.zip",
+            "notes",
+        ]);
+        let all = ["a.txt", "b/10.TSV.gz", "b/2.csv", "b/c/d/e.csv.zip", "b.csv", "c.csv.zst"];
+        assert_eq!(expanded(dir.path(), &[""]).unwrap(), all);
+        // A hidden file that is named is meant.
+        assert_eq!(expanded(dir.path(), &[".hidden.csv", "notes"]).unwrap(), [".hidden.csv", "notes"]);
+    }
+
+    #[test]
+    fn links_are_followed_once() {
+        let dir = folder(&["a/1.csv", "b/2.csv"]);
+        symlink("..", dir.path().join("a/up")).unwrap();
+        symlink("../b/2.csv", dir.path().join("a/link.csv")).unwrap();
+        symlink(".", dir.path().join("a/self")).unwrap();
+        symlink("missing", dir.path().join("a/broken")).unwrap();
+        assert_eq!(expanded(dir.path(), &["a"]).unwrap(), ["a/1.csv", "a/link.csv"]);
+        symlink("missing.csv", dir.path().join("a/broken.csv")).unwrap();
+        let error = expanded(dir.path(), &["a"]).unwrap_err();
+        assert!(matches!(&error, ExpandError::Missing(path) if path.ends_with("a/broken.csv")), "{error:?}");
+    }
+
+    #[test]
+    fn a_pattern_means_its_matches() {
+        let dir = folder(&["a/1.csv", "a/2.csv", "a/.3.csv", "b/1.csv", "b/x.json", "odd[1].csv"]);
+        let check = |arg, means: &[&str]| assert_eq!(expanded(dir.path(), &[arg]).unwrap(), means, "{arg}");
+        check("*/1.csv", &["a/1.csv", "b/1.csv"]);
+        check("a/*", &["a/1.csv", "a/2.csv"]);
+        check("b/?.*", &["b/1.csv", "b/x.json"]);
+        check("**/[12].csv", &["a/1.csv", "a/2.csv", "b/1.csv"]);
+        check("odd[1].csv", &["odd[1].csv"]);
+        check("[b]", &["b/1.csv"]);
+        assert!(matches!(expanded(dir.path(), &["*.tsv"]), Err(ExpandError::NoMatch(_))));
+        assert!(matches!(expanded(dir.path(), &["a[.csv"]), Err(ExpandError::Pattern { .. })));
+    }
+
+    #[test]
+    fn each_file_is_read_once_in_the_order_of_the_arguments() {
+        let dir = folder(&["a/1.csv", "a/2.csv"]);
+        let means = expanded(dir.path(), &["a/2.csv", "-", "a", "a/../a/1.csv", "-", "a/*", "a"]).unwrap();
+        assert_eq!(means, ["a/2.csv", "-", "a/1.csv"]);
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let dir = folder(&["empty/x.json", "a.csv"]);
+        let error = expanded(dir.path(), &["a.csv", "b.csv"]).unwrap_err();
+        assert!(error.to_string().ends_with("/b.csv"), "{error}");
+        let error = expanded(dir.path(), &["empty"]).unwrap_err();
+        assert!(matches!(&error, ExpandError::NothingIn(path) if path.ends_with("empty")), "{error:?}");
+        assert!(matches!(expanded(dir.path(), &["a.csv", "empty"]), Err(ExpandError::NothingIn(_))));
+        assert!(matches!(expanded(dir.path(), &["emp*"]), Err(ExpandError::NoMatch(_))));
+        assert_eq!(expanded(dir.path(), &["*"]).unwrap(), ["a.csv"]);
+        assert!(matches!(expanded(dir.path(), &["a.csv/b.csv"]), Err(ExpandError::Unreadable { .. })));
+    }
+
+    #[test]
+    fn a_file_is_read_to_its_end() {
+        let dir = folder(&["a.csv"]);
+        let mut text = String::new();
+        let file = LocalFile::open(&dir.path().join("a.csv")).unwrap();
+        file.reader().read_to_string(&mut text).unwrap();
+        assert_eq!(text, "id\n1\n");
+        assert!(LocalFile::open(dir.path()).is_err());
+    }
+
+    #[test]
+    fn a_file_that_changes_while_it_is_read_is_noticed() {
+        let check = |change: fn(&Path)| {
+            let dir = folder(&["a.csv"]);
+            let path = dir.path().join("a.csv");
+            let mut reader = LocalFile::open(&path).unwrap().reader();
+            assert_eq!(reader.read(&mut [0; 2]).unwrap(), 2);
+            change(&path);
+            let error = io::copy(&mut reader, &mut io::sink()).unwrap_err();
+            assert_eq!(typed::<SourceError>(&error), Some(&SourceError::Changed));
+        };
+        check(|path| File::options().append(true).open(path).unwrap().write_all(b"2\n").unwrap());
+        check(|path| File::options().write(true).open(path).unwrap().set_len(3).unwrap());
+        check(|path| {
+            let file = File::options().write(true).open(path).unwrap();
+            file.set_modified(std::time::UNIX_EPOCH).unwrap();
+        });
+    }
+}

@@ -1,0 +1,149 @@
+//! Reads source files: local ones and objects, compressed or not, as UTF-8.
+//!
+//! Everything here is a synchronous [`std::io::Read`], read on a blocking thread. The layers, from below:
+//! bytes of the source ([`local`], [`s3`]), [`counted`], [`decompress`] or [`zip`], [`guard`], [`text`].
+//! [`opened`] puts them together.
+//!
+//! The end of a reader is the end of the file. Whatever is missing or damaged is an error, never an end: rows
+//! that are lost in silence are lost for good.
+//!
+//! Errors are [`std::io::Error`]s that carry a typed one: [`SourceError`], [`decompress::DecompressError`],
+//! [`guard::ExpansionError`], [`text::TextError`], [`zip::ZipError`]. [`typed`] finds it. None names the file:
+//! the importer does.
+
+pub mod compression;
+pub mod counted;
+pub mod decompress;
+pub mod guard;
+pub mod local;
+pub mod names;
+pub mod opened;
+pub mod s3;
+pub mod s3_object;
+pub mod temporary;
+pub mod text;
+pub mod zip;
+
+use std::error::Error;
+use std::io;
+
+/// Why a source could not be read to its end, although its bytes are not at fault.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SourceError {
+    /// It changed during the read.
+    #[error("it changed while it was read")]
+    Changed,
+    /// It does not exist, or not any more.
+    #[error("it does not exist")]
+    Missing,
+    /// Reading it is not allowed.
+    #[error("access denied: {0}")]
+    Denied(String),
+    /// The store refuses the request for another reason: retrying does not help.
+    #[error("the store refuses to read it: {0}")]
+    Refused(String),
+    /// The store could not be reached, or it was busy. A later read may succeed.
+    #[error("gave up at byte {at} after {tries} tries: {last}")]
+    Unreachable {
+        /// The first byte that was not read.
+        at: u64,
+        /// How many tries failed one after the other.
+        tries: u32,
+        /// The last failure.
+        last: String,
+    },
+}
+
+impl From<SourceError> for io::Error {
+    fn from(error: SourceError) -> Self {
+        let kind = match &error {
+            SourceError::Changed => io::ErrorKind::StaleNetworkFileHandle,
+            SourceError::Missing => io::ErrorKind::NotFound,
+            SourceError::Denied(_) => io::ErrorKind::PermissionDenied,
+            SourceError::Refused(_) => io::ErrorKind::Unsupported,
+            SourceError::Unreachable { .. } => io::ErrorKind::TimedOut,
+        };
+        Self::new(kind, error)
+    }
+}
+
+/// The typed error that an I/O error carries.
+pub fn typed<E: Error + 'static>(error: &io::Error) -> Option<&E> {
+    error.get_ref()?.downcast_ref()
+}
+
+/// What a reader may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The most decoded bytes for each raw byte.
+    pub ratio_max: u64,
+    /// [`Limits::ratio_max`] counts from this many decoded bytes on. Short files may shrink more.
+    pub ratio_from_bytes: u64,
+    /// Whether [`Limits::ratio_max`] does not count at all: `--allow-expansion`.
+    pub allow_expansion: bool,
+    /// The longest window of zstd, as a power of two. 27 (128 MiB) is what `zstd -d` reads without an option.
+    /// The window is allocated only for a file that declares it: levels 1 to 19 take at most 8 MiB; only
+    /// `--ultra` and `--long` take more.
+    pub zstd_window_log_max: u32,
+    /// The most entries of a zip archive.
+    pub zip_entries_max: u64,
+    /// The longest name of an entry, in bytes.
+    pub zip_name_bytes_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            ratio_max: 1_000,
+            ratio_from_bytes: 1 << 30,
+            allow_expansion: false,
+            zstd_window_log_max: 27,
+            zip_entries_max: 100_000,
+            zip_name_bytes_max: 1_024,
+        }
+    }
+}
+
+/// Bytes for tests.
+#[cfg(test)]
+pub(crate) mod test_bytes {
+    use std::io::{self, Read, Write};
+
+    /// Gives at most so many bytes at a time.
+    pub(crate) struct Dribble<R>(pub(crate) R, pub(crate) usize);
+
+    impl<R: Read> Read for Dribble<R> {
+        fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+            let len = buf.len().min(self.1);
+            self.0.read(&mut buf[..len])
+        }
+    }
+
+    /// Gives some bytes, then fails.
+    pub(crate) struct FailsAfter(pub(crate) io::Cursor<Vec<u8>>);
+
+    impl Read for FailsAfter {
+        fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+            match self.0.read(buf)? {
+                0 => Err(super::SourceError::Changed.into()),
+                read => Ok(read),
+            }
+        }
+    }
+
+    pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    /// Text that compresses to more than one byte in a hundred.
+    pub(crate) fn rows(count: u32) -> Vec<u8> {
+        let mut text = Vec::new();
+        for row in 0..count {
+            let mixed = row.wrapping_mul(2_654_435_761);
+            writeln!(text, "{row},{mixed},user-{}", mixed >> 7).unwrap();
+        }
+        text
+    }
+}

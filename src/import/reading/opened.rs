@@ -1,0 +1,394 @@
+//! Opens a source: detects its compression, and puts the readers together.
+
+use std::io::{self, Read};
+use std::path::PathBuf;
+
+use encoding_rs::Encoding;
+
+use super::Limits;
+use super::compression::{Compression, MAGIC_BYTES, detect};
+use super::counted::{Counted, RawBytes};
+use super::decompress::decompress;
+use super::guard::Guard;
+use super::local::LocalFile;
+use super::temporary::Copied;
+use super::text::Utf8;
+use super::zip::{Archive, Entry, ZipError};
+
+/// How sources are opened.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The encoding of text without a byte order mark; `None`: UTF-8. See [`super::text::encoding`].
+    pub encoding: Option<&'static Encoding>,
+    /// What a reader may use.
+    pub limits: Limits,
+    /// The folder for copies of archives that have no random access. It must have room for one.
+    pub temporary: PathBuf,
+}
+
+/// A source, before anything is known of its content.
+pub struct Source {
+    /// Its bytes.
+    pub bytes: SourceBytes,
+    /// Its name, for its extension alone.
+    pub name: String,
+    /// The `Content-Encoding` of an object.
+    pub content_encoding: Option<String>,
+}
+
+/// The bytes of a source.
+pub enum SourceBytes {
+    /// A local file, or a copy of standard input or of a pipe.
+    File(LocalFile),
+    /// A stream, such as [`super::s3::RangeReader`].
+    Stream {
+        /// The stream.
+        reader: Box<dyn Read + Send>,
+        /// Its size in bytes, if it is known.
+        size: Option<u64>,
+    },
+}
+
+/// An open source.
+#[derive(Debug)]
+pub enum Opened {
+    /// One text.
+    Text(Text),
+    /// An archive with a text in each entry.
+    Archive(OpenedArchive),
+}
+
+/// An open archive.
+#[derive(Debug)]
+pub struct OpenedArchive {
+    archive: Archive,
+    options: Options,
+}
+
+/// A text as UTF-8, and how far it was read.
+pub struct Text {
+    reader: Utf8<Guard<Box<dyn Read + Send>>>,
+    compression: Compression,
+    raw: RawBytes,
+    raw_size: Option<u64>,
+}
+
+/// Opens a source. It reads the first bytes; of an archive that is a stream it reads, and copies, everything.
+///
+/// # Errors
+/// Those of the source, and [`ZipError`].
+pub fn open(source: Source, options: &Options) -> io::Result<Opened> {
+    let Source { bytes, name, content_encoding } = source;
+    let detect = |magic: &[u8]| detect(magic, content_encoding.as_deref(), &name);
+    match bytes {
+        SourceBytes::File(file) => {
+            let mut magic = [0; MAGIC_BYTES];
+            let len = fill(&mut file.reader(), &mut magic)?;
+            match detect(magic.get(..len).unwrap_or_default()) {
+                Compression::Zip => open_archive(file, options),
+                compression => {
+                    let size = Some(file.size());
+                    Text::new(file.reader(), compression, size, RawBytes::default(), options)
+                        .map(Opened::Text)
+                }
+            }
+        }
+        SourceBytes::Stream { mut reader, size } => {
+            let mut magic = [0; MAGIC_BYTES];
+            let len = fill(&mut reader, &mut magic)?;
+            let head = magic.get(..len).unwrap_or_default().to_vec();
+            let compression = detect(&head);
+            let mut whole = io::Cursor::new(head).chain(reader);
+            match compression {
+                Compression::Zip => {
+                    open_archive(Copied::to_folder(&mut whole, &options.temporary)?.file, options)
+                }
+                compression => {
+                    Text::new(whole, compression, size, RawBytes::default(), options).map(Opened::Text)
+                }
+            }
+        }
+    }
+}
+
+fn open_archive(file: LocalFile, options: &Options) -> io::Result<Opened> {
+    let archive = Archive::open(file, options.limits)?;
+    Ok(Opened::Archive(OpenedArchive { archive, options: options.clone() }))
+}
+
+impl OpenedArchive {
+    /// The entries: see [`Archive::entries`].
+    pub fn entries(&self) -> super::zip::Entries {
+        self.archive.entries()
+    }
+
+    /// Opens an entry. It may itself be compressed with gzip or zstd. The limit of expansion compares its text
+    /// with its bytes in the archive.
+    ///
+    /// # Errors
+    /// [`ZipError`], also for an archive in the archive; the file cannot be read.
+    pub fn open(&self, entry: &Entry) -> io::Result<Text> {
+        let raw = RawBytes::default();
+        let mut reader = self.archive.read(entry, raw.clone())?;
+        let mut magic = [0; MAGIC_BYTES];
+        let len = fill(&mut reader, &mut magic)?;
+        let head = magic.get(..len).unwrap_or_default().to_vec();
+        let compression = detect(&head, None, &entry.name);
+        if compression == Compression::Zip {
+            return Err(ZipError::Nested.into());
+        }
+        let whole = io::Cursor::new(head).chain(reader);
+        // The archive counts; a count of the decoded bytes would not be one of raw bytes.
+        let decoded =
+            decompress(Counted::new(whole, RawBytes::default()), compression, &self.options.limits)?;
+        let outer = Compression::Zip;
+        Ok(Text::of_decoded(decoded, outer, Some(entry.compressed_size), raw, &self.options))
+    }
+}
+
+impl Text {
+    fn new<R: Read + Send + 'static>(
+        source: R,
+        compression: Compression,
+        raw_size: Option<u64>,
+        raw: RawBytes,
+        options: &Options,
+    ) -> io::Result<Self> {
+        let decoded = decompress(Counted::new(source, raw.clone()), compression, &options.limits)?;
+        Ok(Self::of_decoded(decoded, compression, raw_size, raw, options))
+    }
+
+    fn of_decoded(
+        decoded: Box<dyn Read + Send>,
+        compression: Compression,
+        raw_size: Option<u64>,
+        raw: RawBytes,
+        options: &Options,
+    ) -> Self {
+        let guard = Guard::new(decoded, raw.clone(), options.limits);
+        Self { reader: Utf8::new(guard, options.encoding), compression, raw, raw_size }
+    }
+
+    /// How the source is compressed; [`Compression::Zip`] for an entry.
+    pub fn compression(&self) -> Compression {
+        self.compression
+    }
+
+    /// The raw bytes read so far, to be looked at from any thread. Of an entry: its bytes in the archive.
+    pub fn raw_bytes(&self) -> RawBytes {
+        self.raw.clone()
+    }
+
+    /// The raw size in bytes, if it is known.
+    pub fn raw_size(&self) -> Option<u64> {
+        self.raw_size
+    }
+
+    /// The encoding: see [`Utf8::encoding`].
+    pub fn encoding(&self) -> &'static Encoding {
+        self.reader.encoding()
+    }
+
+    /// Malformed sequences so far: see [`Utf8::malformed`].
+    pub fn malformed(&self) -> u64 {
+        self.reader.malformed()
+    }
+}
+
+impl Read for Text {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.reader.read(buf)
+    }
+}
+
+/// Fills a buffer as far as the reader has bytes.
+fn fill<R: Read + ?Sized>(reader: &mut R, buf: &mut [u8]) -> io::Result<usize> {
+    let mut len = 0;
+    while let Some(free) = buf.get_mut(len..).filter(|free| !free.is_empty()) {
+        match reader.read(free) {
+            Ok(0) => break,
+            Ok(read) => len += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(len)
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Source").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for SourceBytes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::File(_) => "File",
+            Self::Stream { .. } => "Stream",
+        })
+    }
+}
+
+impl std::fmt::Debug for Text {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Text").field("compression", &self.compression).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::super::guard::ExpansionError;
+    use super::super::test_bytes::{Dribble, gzip, rows};
+    use super::super::typed;
+    use super::*;
+
+    /// Written by Python's `zipfile`: `a/1.csv` deflated (`id,name\n1,a\n1,a\n1,a\n`), `2.csv` stored
+    /// (`id\n2\n`), `3.csv.gz` stored (`id\n3\n`, gzipped); each entry streamed, so with a descriptor.
+    const ARCHIVE: &str = "\
+        504b03041400080008000000215000000000000000000000000007000000612f312e637376cb4cd1c94bcc4d\
+        e532d449846300504b0708c5065fb70e00000014000000504b03041400080000000000215000000000000000\
+        000000000005000000322e63737669640a320a504b0708ccba76e60500000005000000504b03041400080000\
+        000000215000000000000000000000000008000000332e6373762e677a1f8b0800000000000203cb4ce132e6\
+        02008d8b6dff05000000504b0708423837131900000019000000504b0102140314000800080000002150c506\
+        5fb70e00000014000000070000000000000000000000800100000000612f312e637376504b01021403140008\
+        00000000002150ccba76e60500000005000000050000000000000000000000800143000000322e637376504b\
+        010214031400080000000000215042383713190000001900000008000000000000000000000080017b000000\
+        332e6373762e677a504b050600000000030003009e000000ca0000000000";
+
+    fn options() -> (Options, tempfile::TempDir) {
+        let dir = tempfile::tempdir().unwrap();
+        let temporary = dir.path().to_owned();
+        (Options { encoding: None, limits: Limits::default(), temporary }, dir)
+    }
+
+    /// A source as a file and as a stream.
+    fn sources(bytes: &[u8], name: &str) -> [Source; 2] {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        let stream = Box::new(Dribble(io::Cursor::new(bytes.to_vec()), 3));
+        let bytes = [
+            SourceBytes::File(LocalFile::of_open(file).unwrap()),
+            SourceBytes::Stream { reader: stream, size: None },
+        ];
+        bytes.map(|bytes| Source { bytes, name: name.to_owned(), content_encoding: None })
+    }
+
+    fn text_of(opened: Opened) -> Text {
+        match opened {
+            Opened::Text(text) => text,
+            Opened::Archive(_) => panic!("an archive"),
+        }
+    }
+
+    fn read(mut text: Text) -> io::Result<Vec<u8>> {
+        let mut read = Vec::new();
+        text.read_to_end(&mut read)?;
+        Ok(read)
+    }
+
+    #[test]
+    fn a_text_is_read_whatever_its_compression() {
+        let (options, _dir) = options();
+        let check = |bytes: &[u8], name: &str, compression, expected: &[u8]| {
+            for source in sources(bytes, name) {
+                let text = text_of(open(source, &options).unwrap());
+                let (raw, size) = (text.raw_bytes(), text.raw_size());
+                assert_eq!(text.compression(), compression);
+                assert!(read(text).unwrap() == expected);
+                assert_eq!(raw.get(), bytes.len() as u64);
+                assert!(size.is_none_or(|size| size == bytes.len() as u64));
+            }
+        };
+        let text = rows(2_000);
+        check(&text, "a.csv", Compression::None, &text);
+        check(&gzip(&text), "a.csv", Compression::Gzip, &text);
+        check(&zstd::encode_all(text.as_slice(), 3).unwrap(), "a.csv.gz", Compression::Zstd, &text);
+        check(&gzip(b"\xFF\xFEi\0d\0"), "a.csv.gz", Compression::Gzip, b"id");
+        check(b"\xEF\xBB\xBFid", "a.csv", Compression::None, b"id");
+        check(b"id", "a", Compression::None, b"id");
+        check(b"", "a.csv", Compression::None, b"");
+    }
+
+    #[test]
+    fn a_compressed_name_without_compressed_bytes_is_refused() {
+        let (options, _dir) = options();
+        for name in ["a.csv.gz", "a.csv.zst", "a.csv.zip"] {
+            for bytes in [&b""[..], b"id,name\n1,a\n"] {
+                for source in sources(bytes, name) {
+                    let text = open(source, &options);
+                    assert!(text.and_then(|opened| read(text_of(opened))).is_err(), "{name}");
+                }
+            }
+        }
+    }
+
+    fn unhex(hex: &str) -> Vec<u8> {
+        hex.as_bytes()
+            .chunks(2)
+            .map(|two| u8::from_str_radix(str::from_utf8(two).unwrap(), 16).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn an_archive_of_another_program_is_read() {
+        let (options, _dir) = options();
+        for source in sources(&unhex(ARCHIVE), "a.zip") {
+            let Opened::Archive(archive) = open(source, &options).unwrap() else { panic!("a text") };
+            let mut found = Vec::new();
+            for entry in archive.entries() {
+                let entry = entry.unwrap();
+                let text = archive.open(&entry).unwrap();
+                let (raw, size) = (text.raw_bytes(), text.raw_size());
+                let text = String::from_utf8(read(text).unwrap()).unwrap();
+                assert_eq!(Some(raw.get()), size);
+                found.push((entry.name, text));
+            }
+            let expected =
+                [("a/1.csv", "id,name\n1,a\n1,a\n1,a\n"), ("2.csv", "id\n2\n"), ("3.csv.gz", "id\n3\n")];
+            assert_eq!(found, expected.map(|(name, text)| (name.to_owned(), text.to_owned())));
+        }
+    }
+
+    #[test]
+    fn a_bomb_is_stopped_early() {
+        let (mut options, _dir) = options();
+        options.limits = Limits { ratio_from_bytes: 1 << 20, ratio_max: 500, ..options.limits };
+        // The layers count together: neither alone expands 500 times.
+        let zeros = vec![0; 16 << 20];
+        for bomb in [gzip(&zeros), zstd::encode_all(zeros.as_slice(), 3).unwrap()] {
+            for source in sources(&bomb, "a.csv") {
+                let mut text = text_of(open(source, &options).unwrap());
+                let mut decoded = 0;
+                let error = loop {
+                    match text.read(&mut [0; 65_536]) {
+                        Ok(0) => panic!("read to the end"),
+                        Ok(read) => decoded += read,
+                        Err(error) => break error,
+                    }
+                };
+                assert!(typed::<ExpansionError>(&error).is_some(), "{error:?}");
+                assert!(decoded < 16 << 20);
+                assert!(text.read(&mut [0; 9]).is_err());
+            }
+            let allowed = Limits { allow_expansion: true, ..options.limits };
+            for source in sources(&bomb, "a.csv") {
+                let options = Options { limits: allowed, ..options.clone() };
+                assert_eq!(read(text_of(open(source, &options).unwrap())).unwrap().len(), 16 << 20);
+            }
+        }
+    }
+
+    #[test]
+    fn errors_keep_their_types_through_all_layers() {
+        let (options, _dir) = options();
+        let cut = gzip(&rows(100));
+        for source in sources(&cut[..cut.len() - 1], "a.csv.gz") {
+            let error = read(text_of(open(source, &options).unwrap())).unwrap_err();
+            assert!(typed::<super::super::decompress::DecompressError>(&error).is_some(), "{error:?}");
+            assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! An object of [`S3Store`] as [`Ranges`].
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::s3::{RangeError, Ranges};
+use crate::boxed_future::BoxFuture;
+use crate::import::identity::Identity;
+use crate::object::{Destination, ObjectKey};
+use crate::store::s3::{ObjectHead, ReadFailure, S3Store};
+
+/// One version of an object, as a HEAD found it.
+#[derive(Clone, Debug)]
+pub struct S3Object {
+    /// The store.
+    pub store: Arc<S3Store>,
+    /// The bucket, and how to reach it.
+    pub destination: Destination,
+    /// The whole key.
+    pub key: ObjectKey,
+    /// What the HEAD said.
+    pub head: ObjectHead,
+}
+
+impl S3Object {
+    /// The identity of the object.
+    pub fn identity(&self) -> Identity {
+        Identity::S3 {
+            bucket: self.destination.bucket.bucket().to_owned(),
+            key: self.key.as_str().to_owned(),
+            version: self.head.version.id.clone(),
+            etag: self.head.version.etag.clone(),
+            size: self.head.len,
+        }
+    }
+}
+
+impl Ranges for S3Object {
+    fn get(&self, from: u64, len: u64) -> BoxFuture<'_, Result<Bytes, RangeError>> {
+        Box::pin(async move {
+            let range = self.store.get_range(&self.destination, &self.key, &self.head.version, from, len);
+            range.await.map_err(|failure| match failure {
+                ReadFailure::NotFound => RangeError::Missing,
+                ReadFailure::Changed => RangeError::Changed,
+                ReadFailure::Denied(error) => RangeError::Denied(error.to_string()),
+                ReadFailure::Refused(error) => RangeError::Refused(error.to_string()),
+                ReadFailure::Transient(error) => RangeError::Transient(error.to_string()),
+            })
+        })
+    }
+}

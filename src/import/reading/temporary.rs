@@ -1,0 +1,109 @@
+//! Copies a source without a name or without random access to a temporary file.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::process;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::local::LocalFile;
+use crate::import::identity::Identity;
+
+/// How many bytes are copied at a time.
+const COPY_BYTES: usize = 256 * 1024;
+
+/// How many names are tried for a temporary file.
+const NAMES_MAX: u64 = 1_000;
+
+/// A copy in a temporary file, which is deleted when it is closed.
+#[derive(Debug)]
+pub struct Copied {
+    /// The copy.
+    pub file: LocalFile,
+    /// BLAKE3 of all its bytes.
+    pub hash: [u8; 32],
+}
+
+impl Copied {
+    /// Copies a source to its end into an unlinked file in the folder `dir`: nothing stays behind, even after
+    /// `kill -9`. `dir` must have room for the raw bytes.
+    ///
+    /// # Errors
+    /// Those of the source, and of the folder: not writable, or full.
+    pub fn to_folder(source: &mut dyn Read, dir: &Path) -> io::Result<Self> {
+        let mut file = nameless_file(dir)?;
+        let mut hash = blake3::Hasher::new();
+        let mut buf = vec![0; COPY_BYTES];
+        loop {
+            let read = match source.read(&mut buf) {
+                Ok(0) => break,
+                Ok(read) => buf.get(..read).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            hash.update(read);
+            file.write_all(read).map_err(|cause| {
+                io::Error::new(
+                    cause.kind(),
+                    format!("cannot copy it to a file in {}: {cause}", dir.display()),
+                )
+            })?;
+        }
+        Ok(Self { file: LocalFile::of_open(file)?, hash: *hash.finalize().as_bytes() })
+    }
+
+    /// The identity of its content.
+    pub fn identity(&self) -> Identity {
+        Identity::Content { hash: self.hash, size: self.file.size() }
+    }
+}
+
+/// A file that is unlinked before anything is written to it.
+fn nameless_file(dir: &Path) -> io::Result<File> {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let explain = |cause: io::Error| {
+        io::Error::new(cause.kind(), format!("cannot make a temporary file in {}: {cause}", dir.display()))
+    };
+    for _ in 0..NAMES_MAX {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = dir.join(format!(".forebay-import-{}-{number}", process::id()));
+        match OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path) {
+            Ok(file) => {
+                fs::remove_file(&path).map_err(explain)?;
+                return Ok(file);
+            }
+            // Left by a process that was killed between the two calls.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(explain(error)),
+        }
+    }
+    Err(explain(io::ErrorKind::AlreadyExists.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::test_bytes::{Dribble, rows};
+    use super::*;
+
+    #[test]
+    fn the_same_bytes_are_the_same_file_and_nothing_stays_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let bytes = rows(30_000);
+        let copy = |bytes: &[u8], size| Copied::to_folder(&mut Dribble(bytes, size), dir.path()).unwrap();
+        let first = copy(&bytes, 1 << 20);
+        let second = copy(&bytes, 777);
+        assert_eq!(first.identity().id(), second.identity().id());
+        assert_ne!(copy(&bytes[1..], 777).identity().id(), first.identity().id());
+        let mut read = Vec::new();
+        second.file.reader().read_to_end(&mut read).unwrap();
+        assert!(read == bytes);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_missing_folder_is_named() {
+        let error = Copied::to_folder(&mut io::empty(), Path::new("/missing/folder")).unwrap_err();
+        assert!(error.to_string().contains("/missing/folder"), "{error}");
+    }
+}

@@ -1,0 +1,159 @@
+//! A row that is not a call, and the file that keeps such rows.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead as _, BufReader, BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+
+/// The most bytes of a row that are kept.
+pub const RAW_MAX: usize = 64 * 1_024;
+
+/// A row that is not a call.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Reject {
+    /// The name of its file.
+    pub file: String,
+    /// Its number, from 0.
+    pub row: u64,
+    /// The line of the file that it begins on, from 1.
+    pub line: u64,
+    /// Where it begins in the decoded text, in bytes.
+    pub byte: u64,
+    /// Why it is no call, for programs: `missing:userId`, `width`, `bad-time`, …
+    pub code: String,
+    /// Why it is no call, for people.
+    pub message: String,
+    /// The row itself, at most [`RAW_MAX`] bytes. Bytes that are not UTF-8 are replaced.
+    pub raw: String,
+}
+
+impl Reject {
+    /// The text of a row, cut to what is kept.
+    pub fn raw_of(bytes: &[u8]) -> String {
+        let kept = bytes.get(..RAW_MAX).unwrap_or(bytes);
+        String::from_utf8_lossy(kept).into_owned()
+    }
+}
+
+/// Keeps the rejected rows of a file, one JSON object per line. The file is created with the first row.
+#[derive(Debug)]
+pub struct RejectsFile {
+    path: PathBuf,
+    out: Option<BufWriter<File>>,
+    /// Rows in the file.
+    rows: u64,
+}
+
+impl RejectsFile {
+    /// Continues the file at `path` for an import that goes on at `next_row`. Rows from there on are read again, so
+    /// they are removed from the file.
+    ///
+    /// # Errors
+    /// The disk's error.
+    pub fn open(path: &Path, next_row: u64) -> io::Result<Self> {
+        let mut kept = Vec::new();
+        match File::open(path) {
+            Ok(file) => {
+                for line in BufReader::new(file).lines() {
+                    let line = line?;
+                    // A line that a crash cut off is of a row that is read again.
+                    let row = serde_json::from_str::<Reject>(&line).ok().map(|reject| reject.row);
+                    if row.is_some_and(|row| row < next_row) {
+                        kept.push(line);
+                    }
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        let mut rejects = Self { path: path.to_owned(), out: None, rows: kept.len() as u64 };
+        if kept.is_empty() {
+            if path.exists() {
+                fs::remove_file(path)?;
+            }
+            return Ok(rejects);
+        }
+        let temporary = path.with_extension("tmp");
+        let mut out = BufWriter::new(File::create(&temporary)?);
+        for line in kept {
+            writeln!(out, "{line}")?;
+        }
+        out.flush()?;
+        out.get_ref().sync_data()?;
+        fs::rename(&temporary, path)?;
+        rejects.out = Some(out);
+        Ok(rejects)
+    }
+
+    /// Adds rows, and waits until they are on the disk.
+    ///
+    /// # Errors
+    /// The disk's error.
+    pub fn add(&mut self, rejects: &[Reject]) -> io::Result<()> {
+        if rejects.is_empty() {
+            return Ok(());
+        }
+        let out = match &mut self.out {
+            Some(out) => out,
+            none => {
+                if let Some(folder) = self.path.parent() {
+                    fs::create_dir_all(folder)?;
+                }
+                let file = OpenOptions::new().create(true).append(true).open(&self.path)?;
+                none.insert(BufWriter::new(file))
+            }
+        };
+        for reject in rejects {
+            serde_json::to_writer(&mut *out, reject)?;
+            out.write_all(b"\n")?;
+        }
+        self.rows += rejects.len() as u64;
+        out.flush()?;
+        out.get_ref().sync_data()
+    }
+
+    /// Where they are; `None` if there are none.
+    pub fn path(&self) -> Option<&Path> {
+        (self.rows > 0).then_some(&*self.path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reject(row: u64) -> Reject {
+        Reject {
+            file: "a.csv".to_owned(),
+            row,
+            line: row + 2,
+            byte: 10 * row,
+            code: "width".to_owned(),
+            message: "expected 8 fields, got 9".to_owned(),
+            raw: "1,2".to_owned(),
+        }
+    }
+
+    fn rows(path: &Path) -> Vec<u64> {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        text.lines().map(|line| serde_json::from_str::<Reject>(line).unwrap().row).collect()
+    }
+
+    #[test]
+    fn rows_that_are_read_again_are_kept_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("rejects/a.ndjson");
+        let mut file = RejectsFile::open(&path, 0).unwrap();
+        assert_eq!(file.path(), None, "no row, no file");
+        file.add(&[reject(1), reject(5)]).unwrap();
+        file.add(&[reject(9)]).unwrap();
+        drop(file);
+        let cut = fs::read(&path).unwrap();
+        fs::write(&path, &cut[..cut.len() - 10]).unwrap();
+        let mut again = RejectsFile::open(&path, 5).unwrap();
+        assert_eq!(rows(&path), [1]);
+        again.add(&[reject(5), reject(9)]).unwrap();
+        assert_eq!((rows(&path), again.path()), (vec![1, 5, 9], Some(&*path)));
+        drop(RejectsFile::open(&path, 0).unwrap());
+        assert!(!path.exists(), "an import from the first row begins an empty file");
+    }
+}

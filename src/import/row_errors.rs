@@ -1,0 +1,91 @@
+//! How many rejected rows a file may have.
+
+use std::str::FromStr;
+
+/// Rows that are read before a share of them is judged.
+const JUDGED_FROM: u64 = 1_000;
+
+/// What happens to a file with rejected rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnRowError {
+    /// Rejected rows never stop it.
+    Reject,
+    /// The first one stops it.
+    Fail,
+    /// It stops when there are more than so many.
+    Max(u64),
+    /// It stops when more than so many per cent of the rows are rejected, judged after a thousand rows and at the
+    /// end of a longer file.
+    MaxPercent(u8),
+}
+
+impl Default for OnRowError {
+    /// A wrong delimiter must not silently reject a whole file.
+    fn default() -> Self {
+        Self::MaxPercent(50)
+    }
+}
+
+impl OnRowError {
+    /// Whether a file with so many rejected among its first `rows` rows stops here.
+    pub fn stops(self, rejected: u64, rows: u64) -> bool {
+        match self {
+            Self::Reject => false,
+            Self::Fail => rejected > 0,
+            Self::Max(most) => rejected > most,
+            Self::MaxPercent(percent) => {
+                rows >= JUDGED_FROM && u128::from(rejected) * 100 > u128::from(rows) * u128::from(percent)
+            }
+        }
+    }
+}
+
+/// The form of `--on-row-error`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected reject, fail, max:N or maxpct:P with P from 0 to 100")]
+pub struct NotAnAction;
+
+impl FromStr for OnRowError {
+    type Err = NotAnAction;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once(':') {
+            None if text == "reject" => Ok(Self::Reject),
+            None if text == "fail" => Ok(Self::Fail),
+            Some(("max", number)) => number.parse().map(Self::Max).map_err(|_| NotAnAction),
+            Some(("maxpct", number)) => {
+                let percent = number.parse().ok().filter(|percent| *percent <= 100);
+                percent.map(Self::MaxPercent).ok_or(NotAnAction)
+            }
+            _ => Err(NotAnAction),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_judged_only_after_a_thousand_rows() {
+        let half = OnRowError::default();
+        assert!(!half.stops(999, 999));
+        assert!(half.stops(501, 1_000));
+        assert!(!half.stops(500, 1_000));
+        assert!(OnRowError::Fail.stops(1, 1) && !OnRowError::Fail.stops(0, 1));
+        assert!(OnRowError::Max(3).stops(4, 4) && !OnRowError::Max(3).stops(3, 4));
+        assert!(!OnRowError::Reject.stops(u64::MAX, u64::MAX));
+    }
+
+    #[test]
+    fn an_action_is_read_from_its_text() {
+        let check = |text: &str, expected| assert_eq!(text.parse(), expected, "{text}");
+        check("reject", Ok(OnRowError::Reject));
+        check("fail", Ok(OnRowError::Fail));
+        check("max:10", Ok(OnRowError::Max(10)));
+        check("maxpct:5", Ok(OnRowError::MaxPercent(5)));
+        for wrong in ["", "max", "max:", "maxpct:101", "maxpct:-1", "other", "reject:1"] {
+            check(wrong, Err(NotAnAction));
+        }
+    }
+}

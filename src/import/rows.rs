@@ -1,0 +1,80 @@
+//! The rows of one file, as the importer reads them.
+
+use std::io;
+
+use super::reject::Reject;
+
+/// What a row is.
+#[derive(Debug)]
+pub enum Row {
+    /// A call.
+    Call,
+    /// No call.
+    Rejected(Reject),
+}
+
+/// Reads the rows of a file in order. The same file gives the same rows, whenever it is read.
+pub trait RowReader: Send {
+    /// Reads the next row. If it is a call, its JSON object is appended to `out`. `None` at the end.
+    ///
+    /// # Errors
+    /// [`FileError`]: no further row can be read.
+    fn next(&mut self, out: &mut Vec<u8>) -> Result<Option<Row>, FileError>;
+
+    /// Reads over rows without making calls of them. Returns how many there were, which is less than `rows` only at
+    /// the end.
+    ///
+    /// # Errors
+    /// As [`RowReader::next`].
+    fn skip(&mut self, rows: u64) -> Result<u64, FileError>;
+}
+
+/// The kind of a failure to read a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileFault {
+    /// The file or its options are wrong; reading it again fails again.
+    Content,
+    /// It changed while it was read, so rows before and after may not belong together.
+    Changed,
+    /// There is no such file.
+    Missing,
+    /// It may not be read.
+    Denied,
+    /// It may be readable later.
+    Transient,
+    /// Something else on this machine is wrong.
+    Local,
+}
+
+/// Why a file cannot be read to its end.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{code}: {message}")]
+pub struct FileError {
+    /// The kind.
+    pub fault: FileFault,
+    /// For programs, such as `E-CSV-HEADER`.
+    pub code: String,
+    /// For people.
+    pub message: String,
+}
+
+impl FileError {
+    /// A failure of a kind.
+    pub fn new(fault: FileFault, code: &str, message: impl Into<String>) -> Self {
+        Self { fault, code: code.to_owned(), message: message.into() }
+    }
+
+    /// A failure of the content.
+    pub fn content(code: &str, message: impl Into<String>) -> Self {
+        Self::new(FileFault::Content, code, message)
+    }
+
+    /// A failure to read a local file.
+    pub fn of_io(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::NotFound => Self::new(FileFault::Missing, "E-MISSING", error.to_string()),
+            io::ErrorKind::PermissionDenied => Self::new(FileFault::Denied, "E-DENIED", error.to_string()),
+            _ => Self::content("E-READ", error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,393 @@
+//! Imports one file: a thread reads it into steps, and each step is handed to the target while the next is read.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::counters::{Counters, add};
+use super::record::Outcome;
+use super::reject::{Reject, RejectsFile};
+use super::rows::{FileError, FileFault, RowReader};
+use super::step::{RowLimits, Step, Steps};
+use super::target::{Begin, Begun, End, Rows, RowsTaken, Standing, Target, TargetError};
+use crate::log::ImportProgress;
+use crate::sources::SourceId;
+
+/// Steps that are read ahead of the one that is being handed over.
+const STEPS_AHEAD: usize = 2;
+/// The first and the longest wait before something is tried again.
+const WAIT_FIRST: Duration = Duration::from_secs(1);
+const WAIT_MAX: Duration = Duration::from_secs(300);
+
+/// Opens a file at its first row.
+pub type OpenRows = Arc<dyn Fn() -> Result<Box<dyn RowReader>, FileError> + Send + Sync>;
+
+/// A file to import.
+#[derive(Clone)]
+pub struct Job {
+    /// What the target is told of it.
+    pub begin: Begin,
+    /// Opens it.
+    pub open: OpenRows,
+    /// Which rows to import.
+    pub limits: RowLimits,
+    /// Where its rejected rows go.
+    pub rejects: PathBuf,
+    /// Rows per second at most.
+    pub rate: Option<u32>,
+}
+
+impl std::fmt::Debug for Job {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Job").field("begin", &self.begin).finish_non_exhaustive()
+    }
+}
+
+/// How the import of a file ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FileEnd {
+    /// All of its rows are imported.
+    Done,
+    /// They were, before.
+    DoneBefore,
+    /// The file cannot be read to its end.
+    Failed(FileError),
+    /// The target refuses the file.
+    Refused(TargetError),
+    /// All wanted rows are imported, and the file has more.
+    RangeDone,
+    /// It was stopped; the same command continues.
+    Stopped,
+}
+
+/// What became of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileReport {
+    /// Its name.
+    pub name: String,
+    /// How it ended.
+    pub end: FileEnd,
+    /// The source of its calls; `None` if it did not begin.
+    pub source: Option<SourceId>,
+    /// What was imported before.
+    pub before: ImportProgress,
+    /// What is imported now.
+    pub progress: ImportProgress,
+    /// The file with its rejected rows, if there are any.
+    pub rejects: Option<PathBuf>,
+}
+
+/// Imports a file.
+///
+/// It tries again without limit whatever may succeed later, and logs why it waits, once for each reason. Not
+/// cancel-safe: stop it with `stop`, and it ends with the step that is being stored.
+pub async fn import_file(
+    job: &Job,
+    target: &dyn Target,
+    counters: &Counters,
+    stop: &CancellationToken,
+) -> FileReport {
+    let mut run = Run {
+        job,
+        target,
+        counters,
+        stop,
+        waited: Waits::default(),
+        pace: job.rate.map(Pace::new),
+        report: FileReport {
+            name: job.begin.name.clone(),
+            end: FileEnd::Stopped,
+            source: None,
+            before: ImportProgress::default(),
+            progress: ImportProgress::default(),
+            rejects: None,
+        },
+    };
+    let mut begin = job.begin.clone();
+    let mut first = true;
+    run.report.end = loop {
+        let begun = match run.begin(&begin).await {
+            Ok(begun) => begun,
+            Err(end) => break end,
+        };
+        // Only the first time: what was imported by this run must not be imported again.
+        begin.force = false;
+        run.report.source = Some(begun.source.clone());
+        run.report.progress = begun.progress;
+        if std::mem::take(&mut first) {
+            run.report.before = begun.progress;
+        }
+        if begun.standing == Standing::Done {
+            break if run.report.before == begun.progress { FileEnd::DoneBefore } else { FileEnd::Done };
+        }
+        match run.steps(&begun).await {
+            Some(end) => {
+                run.end(&begun, &end).await;
+                break end;
+            }
+            // Another importer was faster, or the target lost its place: begin where it is now.
+            None => continue,
+        }
+    };
+    run.report
+}
+
+struct Run<'r> {
+    job: &'r Job,
+    target: &'r dyn Target,
+    counters: &'r Counters,
+    stop: &'r CancellationToken,
+    waited: Waits,
+    pace: Option<Pace>,
+    report: FileReport,
+}
+
+/// The result of reading a file.
+type ReadEnd = Result<FileEnd, (FileError, Vec<Reject>)>;
+
+impl Run<'_> {
+    async fn begin(&mut self, begin: &Begin) -> Result<Begun, FileEnd> {
+        loop {
+            match self.target.begin(begin.clone()).await {
+                Ok(begun) => return Ok(begun),
+                Err(TargetError::Later { after, why }) => self.wait(after, &why).await?,
+                Err(error) => return Err(FileEnd::Refused(error)),
+            }
+        }
+    }
+
+    /// Hands over the file's steps. `None`: begin again.
+    async fn steps(&mut self, begun: &Begun) -> Option<FileEnd> {
+        let mut rejects = match self.rejects(begun.progress.next_row).await {
+            Ok(rejects) => Some(rejects),
+            Err(error) => return Some(FileEnd::Failed(error)),
+        };
+        let (sender, mut steps) = mpsc::channel(STEPS_AHEAD);
+        let reading = {
+            let (job, progress) = (self.job.clone(), begun.progress);
+            tokio::task::spawn_blocking(move || read(&job, progress, &sender))
+        };
+        let mut ended = None;
+        while let Some(step) = steps.recv().await {
+            if self.stop.is_cancelled() {
+                ended = Some(Some(FileEnd::Stopped));
+                break;
+            }
+            if let Err(error) = self.keep(&mut rejects, step.rejects.clone()).await {
+                ended = Some(Some(FileEnd::Failed(error)));
+                break;
+            }
+            if let Some(pace) = &mut self.pace {
+                pace.wait(step.rows).await;
+            }
+            match self.hand_over(begun, step).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    ended = Some(None);
+                    break;
+                }
+                Err(end) => {
+                    ended = Some(Some(end));
+                    break;
+                }
+            }
+        }
+        drop(steps);
+        let read = reading.await;
+        if let Some(ended) = ended {
+            return ended;
+        }
+        let end = match read {
+            Ok(Ok(end)) => end,
+            Ok(Err((error, last))) => {
+                if let Err(unkept) = self.keep(&mut rejects, last).await {
+                    tracing::warn!(error = %unkept, "the last rejected rows are not kept");
+                }
+                if error.fault == FileFault::Transient {
+                    return match self.wait(Duration::ZERO, &error.message).await {
+                        Ok(()) => None,
+                        Err(end) => Some(end),
+                    };
+                }
+                FileEnd::Failed(error)
+            }
+            Err(panicked) => FileEnd::Failed(FileError::content(
+                "E-BUG",
+                format!("reading the file failed: {panicked}; this is a bug in Forebay"),
+            )),
+        };
+        Some(end)
+    }
+
+    async fn rejects(&self, next_row: u64) -> Result<RejectsFile, FileError> {
+        let path = self.job.rejects.clone();
+        let opened = tokio::task::spawn_blocking(move || RejectsFile::open(&path, next_row)).await;
+        match opened {
+            Ok(Ok(rejects)) => Ok(rejects),
+            Ok(Err(error)) => Err(no_rejects(&self.job.rejects, &error)),
+            Err(error) => Err(no_rejects(&self.job.rejects, &error.into())),
+        }
+    }
+
+    /// Keeps rejected rows before the step that covers them is handed over: afterwards they are not read again.
+    async fn keep(&mut self, file: &mut Option<RejectsFile>, rejects: Vec<Reject>) -> Result<(), FileError> {
+        let Some(mut kept) = file.take_if(|_| !rejects.is_empty()) else { return Ok(()) };
+        let added = tokio::task::spawn_blocking(move || kept.add(&rejects).map(|()| kept)).await;
+        match added {
+            Ok(Ok(kept)) => {
+                self.report.rejects = kept.path().map(PathBuf::from);
+                *file = Some(kept);
+                Ok(())
+            }
+            Ok(Err(error)) => Err(no_rejects(&self.job.rejects, &error)),
+            Err(error) => Err(no_rejects(&self.job.rejects, &error.into())),
+        }
+    }
+
+    /// Hands over one step. `Ok(false)`: its rows are not the next ones.
+    async fn hand_over(&mut self, begun: &Begun, step: Step) -> Result<bool, FileEnd> {
+        let rows = Rows {
+            import: begun.import,
+            first: step.first,
+            rows: step.rows,
+            rejected: step.rejects.len() as u64,
+        };
+        let end = step.end();
+        let calls = Bytes::from(step.calls);
+        loop {
+            match self.target.rows(rows, calls.clone()).await {
+                Ok(RowsTaken { progress }) => {
+                    self.took(progress);
+                    self.waited = Waits::default();
+                    return Ok(true);
+                }
+                Err(TargetError::Later { after, why }) => self.wait(after, &why).await?,
+                Err(TargetError::OtherRow | TargetError::NotOpen) => {
+                    let again = self.begin(&Begin { force: false, ..self.job.begin.clone() }).await?;
+                    let next = again.progress.next_row;
+                    if next == end && again.standing != Standing::Done {
+                        // It was stored, and the answer was lost.
+                        self.took(again.progress);
+                        return Ok(true);
+                    }
+                    if next != rows.first || again.import != begun.import || again.standing == Standing::Done
+                    {
+                        return Ok(false);
+                    }
+                }
+                Err(error) => return Err(FileEnd::Refused(error)),
+            }
+        }
+    }
+
+    fn took(&mut self, now: ImportProgress) {
+        let before = std::mem::replace(&mut self.report.progress, now);
+        let more = |of: fn(&ImportProgress) -> u64| of(&now).saturating_sub(of(&before));
+        add(&self.counters.rows, more(|progress| progress.next_row));
+        add(&self.counters.stored, more(|progress| progress.stored));
+        add(&self.counters.rejected, more(|progress| progress.rejected + progress.refused));
+        add(&self.counters.repeats, more(|progress| progress.repeats));
+    }
+
+    async fn end(&mut self, begun: &Begun, end: &FileEnd) {
+        let outcome = match end {
+            FileEnd::Done => Outcome::Done,
+            FileEnd::Failed(error) if error.fault == FileFault::Content => {
+                Outcome::Failed { code: error.code.clone(), message: error.message.clone() }
+            }
+            _ => Outcome::Stopped,
+        };
+        let lasting = outcome != Outcome::Stopped;
+        let end = End { import: begun.import, outcome };
+        loop {
+            match self.target.end(end.clone()).await {
+                Ok(()) => return,
+                // If it was stopped, the target finds the progress in its log by itself.
+                Err(TargetError::Later { after, why }) if lasting => {
+                    if self.wait(after, &why).await.is_err() {
+                        return;
+                    }
+                }
+                Err(TargetError::NotOpen) if lasting => {
+                    if self.begin(&Begin { force: false, ..self.job.begin.clone() }).await.is_err() {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "the end of an import is not recorded");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Waits before something is tried again.
+    async fn wait(&mut self, at_least: Duration, why: &str) -> Result<(), FileEnd> {
+        let wait = self.waited.next(at_least, why);
+        tokio::select! {
+            () = tokio::time::sleep(wait) => Ok(()),
+            () = self.stop.cancelled() => Err(FileEnd::Stopped),
+        }
+    }
+}
+
+/// Reads a file into steps, until its end or until nobody takes them. Returns which.
+fn read(job: &Job, done: ImportProgress, steps: &mpsc::Sender<Step>) -> ReadEnd {
+    let failed = |error| (error, Vec::new());
+    let mut reader = (job.open)().map_err(failed)?;
+    let mut read = Steps::after(&mut *reader, &job.limits, done).map_err(failed)?;
+    while let Some(step) = read.next()? {
+        if steps.blocking_send(step).is_err() {
+            return Ok(FileEnd::Stopped);
+        }
+    }
+    Ok(if read.at_end { FileEnd::Done } else { FileEnd::RangeDone })
+}
+
+fn no_rejects(path: &std::path::Path, error: &std::io::Error) -> FileError {
+    let what = format!("{} cannot be used for rejected rows: {error}", path.display());
+    FileError::new(FileFault::Local, "E-REJECTS", what)
+}
+
+/// How long to wait, and what was logged.
+#[derive(Debug, Default)]
+struct Waits {
+    last: Duration,
+    why: String,
+}
+
+impl Waits {
+    fn next(&mut self, at_least: Duration, why: &str) -> Duration {
+        self.last = self.last.saturating_mul(2).clamp(WAIT_FIRST, WAIT_MAX);
+        if self.why != why {
+            why.clone_into(&mut self.why);
+            tracing::warn!("waiting, to try again: {why}");
+        }
+        self.last.max(at_least).min(WAIT_MAX)
+    }
+}
+
+/// Keeps to a rate.
+#[derive(Debug)]
+struct Pace {
+    rows_per_second: u32,
+    next: Instant,
+}
+
+impl Pace {
+    fn new(rows_per_second: u32) -> Self {
+        Self { rows_per_second: rows_per_second.max(1), next: Instant::now() }
+    }
+
+    async fn wait(&mut self, rows: u64) {
+        tokio::time::sleep_until(self.next).await;
+        #[expect(clippy::cast_precision_loss, reason = "a step has thousands of rows")]
+        let takes = Duration::from_secs_f64(rows as f64 / f64::from(self.rows_per_second));
+        self.next = self.next.max(Instant::now()) + takes;
+    }
+}
