@@ -38,6 +38,15 @@ pub struct RefusedLabel {
     pub reason: &'static str,
 }
 
+/// A source and what became of imported rows.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RowsLabel {
+    /// The source id.
+    pub source: String,
+    /// `stored`, `repeated`, `refused` (stored in the rejected stream) or `rejected` (by the importer).
+    pub became: &'static str,
+}
+
 /// A source and one of the accounts of its ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct AccountLabel {
@@ -97,6 +106,12 @@ pub struct Metrics {
     /// Requests received after the clock was set back into a day that was already over. They count as
     /// received just after that day.
     pub received_after_day: Counter,
+    /// Rows of imported files, by what became of them.
+    pub import_rows: Family<RowsLabel, Counter>,
+    /// Imports that ended, by how they ended.
+    pub import_files: Family<KindLabel, Counter>,
+    /// Imports that are open.
+    pub imports_open: Gauge,
     /// Open connections of the public listeners.
     pub connections: Gauge,
     /// Connections closed at once, because all open ones had a request in flight.
@@ -224,6 +239,17 @@ impl Metrics {
                 "Requests whose receivedAt was moved to the next day, because the clock was set back into a day that had ended",
                 Counter::default()
             ),
+            import_rows: register!(
+                "import_rows",
+                "Rows of imported files, by what became of them",
+                Family::default()
+            ),
+            import_files: register!(
+                "import_files",
+                "Imports that ended, by how they ended",
+                Family::default()
+            ),
+            imports_open: register!("imports_open", "Imports that are open", Gauge::default()),
             connections: register!(
                 "connections",
                 "Open connections of the public listeners",

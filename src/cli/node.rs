@@ -23,7 +23,7 @@ use crate::delivery::{Delivery, DeliverySettings, Parts};
 use crate::disk::is_no_handle;
 use crate::disk::real_disk::RealDisk;
 use crate::import::journal::LocalJournal;
-use crate::import::{ImportSources, Importer};
+use crate::import::{ImportSources, Importer, ImporterDeps};
 use crate::ingest::{Ingest, IngestDeps, IngestSettings};
 use crate::lock::lock;
 use crate::log::Log;
@@ -313,11 +313,12 @@ impl Engine {
         dir: &Path,
         sources: Arc<dyn ImportSources>,
     ) -> Result<Arc<Importer>, Failure> {
-        let (ingest, log, clock) = (Arc::clone(ingest), self.log(), Arc::clone(&self.outside.clock));
+        let (ingest, log) = (Arc::clone(ingest), self.log());
+        let (clock, metrics) = (Arc::clone(&self.outside.clock), self.outside.metrics.clone());
         let path = dir.join(JOURNAL);
         let opened = tokio::task::spawn_blocking(move || {
             let journal = Arc::new(LocalJournal::open(&path)?);
-            Importer::new(ingest, log, journal, clock, sources)
+            Importer::new(ImporterDeps { ingest, log, journal, clock, metrics }, sources)
         });
         Ok(Arc::new(opened.await??))
     }

@@ -21,6 +21,7 @@ use crate::ingest::{Ack, Arrival, Ingest, IngestError};
 use crate::lock::lock;
 use crate::log::frame::Origin;
 use crate::log::{AppendError, ImportKey, ImportProgress, ImportStep, Log, OpenImport};
+use crate::metrics::{KindLabel, Metrics, RowsLabel};
 use crate::sources::SourceId;
 use crate::time::{Clock, UnixMillis};
 
@@ -53,6 +54,21 @@ struct OpenImports {
     uses: u64,
 }
 
+/// The rooms and external resources that an importer uses.
+#[derive(Clone, Debug)]
+pub struct ImporterDeps {
+    /// Stores the rows.
+    pub ingest: Arc<Ingest>,
+    /// The log behind it.
+    pub log: Arc<dyn Log>,
+    /// Remembers each file.
+    pub journal: Arc<dyn Journal>,
+    /// Wall time.
+    pub clock: Arc<dyn Clock>,
+    /// The metrics to count into.
+    pub metrics: Metrics,
+}
+
 /// The taking side of a node. There is one per log.
 #[derive(Debug)]
 pub struct Importer {
@@ -60,6 +76,7 @@ pub struct Importer {
     log: Arc<dyn Log>,
     journal: Arc<dyn Journal>,
     clock: Arc<dyn Clock>,
+    metrics: Metrics,
     sources: Mutex<Arc<dyn ImportSources>>,
     open: Mutex<OpenImports>,
     /// Held while a file begins or ends: both read the journal and then write to it.
@@ -72,18 +89,14 @@ impl Importer {
     ///
     /// # Errors
     /// [`JournalError`].
-    pub fn new(
-        ingest: Arc<Ingest>,
-        log: Arc<dyn Log>,
-        journal: Arc<dyn Journal>,
-        clock: Arc<dyn Clock>,
-        sources: Arc<dyn ImportSources>,
-    ) -> Result<Self, JournalError> {
+    pub fn new(deps: ImporterDeps, sources: Arc<dyn ImportSources>) -> Result<Self, JournalError> {
+        let ImporterDeps { ingest, log, journal, clock, metrics } = deps;
         let importer = Self {
             ingest,
             log,
             journal,
             clock,
+            metrics,
             sources: Mutex::new(sources),
             open: Mutex::default(),
             journaling: Mutex::default(),
@@ -149,6 +162,7 @@ impl Importer {
         let known = open.by_key.get(&key).filter(|open| open.file == import.file);
         let turn = known.map_or_else(Arc::default, |open| Arc::clone(&open.turn));
         open.by_key.insert(key, Open { file: import.file, source: source.clone(), used, turn });
+        self.count_open(&open);
         Ok(Begun { import: key, source, standing, progress: import.progress })
     }
 
@@ -167,10 +181,34 @@ impl Importer {
         self.record(import.as_slice())
     }
 
+    fn count_open(&self, open: &OpenImports) {
+        self.metrics.imports_open.set(i64::try_from(open.by_key.len()).unwrap_or(i64::MAX));
+    }
+
+    /// Counts the rows of a step. Those that are neither calls nor rejected were passed over.
+    fn count_rows(&self, source: &SourceId, ack: &Ack, rejected: u64) {
+        let stored = ack.calls.saturating_sub(ack.repeats);
+        let became = [
+            ("stored", u64::from(stored)),
+            ("repeated", u64::from(ack.repeats)),
+            ("refused", u64::from(ack.rejected)),
+            ("rejected", rejected),
+        ];
+        for (became, rows) in became.into_iter().filter(|(_, rows)| *rows > 0) {
+            let label = RowsLabel { source: source.to_string(), became };
+            self.metrics.import_rows.get_or_create(&label).inc_by(rows);
+        }
+    }
+
     /// Takes no more steps of an import, and waits for the one that is being stored. Must not be called on the
     /// runtime's threads.
     fn close(&self, key: ImportKey) {
-        let removed = lock(&self.open).by_key.remove(&key);
+        let removed = {
+            let mut open = lock(&self.open);
+            let removed = open.by_key.remove(&key);
+            self.count_open(&open);
+            removed
+        };
         if let Some(open) = removed {
             drop(open.turn.blocking_lock());
         }
@@ -185,8 +223,10 @@ impl Importer {
         let now = self.clock.wall();
         let mut record = known.unwrap_or_else(|| Record::of_progress(end.import, open.progress, now));
         record.progress.advance(open.progress);
+        let how = KindLabel { kind: end.outcome.slug() };
         record.ended(end.outcome, now);
         self.journal.write(&[record]).map_err(unwritten)?;
+        self.metrics.import_files.get_or_create(&how).inc();
         if self.log.end_imports(&[open.file]).is_err() {
             tracing::debug!("the log keeps an import that is recorded in the journal");
         }
@@ -233,7 +273,10 @@ impl Importer {
             };
             let lines = self.ingest.lines(&request, &arrival).map_err(|error| refusal(error.into()))?;
             match self.ingest.append(lines).await {
-                Ok(Ack { import: Some(progress), .. }) => return Ok(RowsTaken { progress }),
+                Ok(ack @ Ack { import: Some(progress), .. }) => {
+                    self.count_rows(&source, &ack, rows.rejected);
+                    return Ok(RowsTaken { progress });
+                }
                 Ok(_) => return Err(TargetError::Refused("the log recorded no progress".to_owned())),
                 Err(IngestError::Append(AppendError::DayOver)) if again < DAY_OVER_MAX => again += 1,
                 Err(error) => return Err(refusal(error)),

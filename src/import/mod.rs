@@ -26,7 +26,7 @@ mod target;
 
 pub use counters::{Counters, Snapshot};
 pub use import_sources::{ImportSources, NoSource, WantedSource};
-pub use importer::{Importer, ROWS_MAX};
+pub use importer::{Importer, ImporterDeps, ROWS_MAX};
 pub use progress_journal::ProgressJournal;
 pub use record::{Outcome, Record};
 pub use reject::{RAW_MAX, Reject, RejectsFile};

@@ -26,6 +26,17 @@ pub enum Outcome {
     Stopped,
 }
 
+impl Outcome {
+    /// Its name as a label.
+    pub(super) fn slug(&self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed { .. } => "failed",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
 /// The state of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]

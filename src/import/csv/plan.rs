@@ -375,7 +375,7 @@ fn kind_of(column: &Column, options: &PlanOptions, warnings: &mut Vec<Warning>) 
         Types::String | Types::Infer => None,
     };
     if is_at(column, &["timestamp"]) {
-        return Kind::Typed(ColumnType::Time);
+        return Kind::CallTime;
     }
     if TEXT_PLACES.iter().any(|place| is_at(column, place)) {
         if declared.is_some_and(|declared| declared != ColumnType::String) {

@@ -38,6 +38,14 @@ pub enum RowError {
         /// The cell.
         value: Shown,
     },
+    /// A call's time before 1970.
+    #[error("column {column} is before 1970, which the time of a call cannot be: {value}")]
+    EarlyTime {
+        /// The header's name for the column.
+        column: String,
+        /// The cell.
+        value: Shown,
+    },
     /// A cell that is not of its column's declared type.
     #[error("column {column} is not {expected}: {value}")]
     BadType {
@@ -110,7 +118,7 @@ impl RowError {
             Self::Missing(needed) => needed.code(),
             Self::Width { .. } => "width",
             Self::Utf8 { .. } => "utf8",
-            Self::BadTime { .. } => "bad-time",
+            Self::BadTime { .. } | Self::EarlyTime { .. } => "bad-time",
             Self::BadType { .. } => "bad-type",
             Self::CallTooLarge { .. } | Self::FieldTooLarge { .. } | Self::RecordTooLarge { .. } => {
                 "too-large"

@@ -5,6 +5,7 @@ use super::row_error::{RowError, Shown};
 use super::schema::ColumnType;
 use super::time;
 use crate::json::{Cursor, ValueKind, tidy_into};
+use crate::words::date::EARLIEST;
 
 /// Brackets that may be open at once in a cell of JSON. With the parts of its path a call stays below the
 /// collector's limit.
@@ -27,6 +28,9 @@ pub(super) enum Kind {
     },
     /// JSON if the cell begins with a bracket, else a string.
     JsonOrText,
+    /// The time of the call itself: as a declared time, but not before 1970. The collector would store another
+    /// time in its place.
+    CallTime,
 }
 
 impl Kind {
@@ -38,7 +42,7 @@ impl Kind {
             | Self::Inferred
             | Self::Integration { .. }
             | Self::JsonOrText => cell.is_empty(),
-            Self::Typed(_) => cell.trim_ascii().is_empty(),
+            Self::Typed(_) | Self::CallTime => cell.trim_ascii().is_empty(),
         }
     }
 
@@ -58,6 +62,13 @@ impl Kind {
         match self {
             Self::Typed(ColumnType::String) => json_text::write(cell, plain, out),
             Self::Typed(declared) => write_typed(declared, cell, column, out)?,
+            Self::CallTime => {
+                if time::parse(cell).is_some_and(|at| at < EARLIEST) {
+                    let (column, value) = (column.to_owned(), Shown::of(cell));
+                    return Err(RowError::EarlyTime { column, value });
+                }
+                write_typed(ColumnType::Time, cell, column, out)?;
+            }
             Self::Inferred => write_inferred(cell, plain, out),
             Self::Integration { inferred } => {
                 if cell.eq_ignore_ascii_case(b"true") {
