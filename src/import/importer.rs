@@ -6,6 +6,7 @@
 //! each row that is stored.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use bytes::Bytes;
 use super::import_sources::ImportSources;
 use super::journal::{Journal, JournalError};
 use super::record::{Record, State};
+use super::row_hash::new_rows;
 use super::target::{Begin, Begun, End, Rows, RowsTaken, Standing, Target, TargetError};
 use crate::boxed_future::BoxFuture;
 use crate::call::{BodyError, Shape};
@@ -43,6 +45,8 @@ struct Open {
     source: SourceId,
     /// When it was last used, as a count.
     used: u64,
+    /// Up to which row the counts of rows are recorded, if rows are known by their content.
+    counted: Option<Arc<AtomicU64>>,
     /// Held while a step is stored. Whoever closes the import waits for it: a step that is stored after the
     /// progress was read would be stored again.
     turn: Arc<tokio::sync::Mutex<()>>,
@@ -146,7 +150,7 @@ impl Importer {
         let (record, standing) = admitted(known, begin, (key, &source), self.clock.wall())?;
         let progress = record.progress;
         if standing == Standing::Done {
-            return Ok(Begun { import: key, source, standing, progress });
+            return Ok(Begun { import: key, source, standing, progress, read_from: progress.next_row });
         }
         // If it begins at its first row again, the log must forget it first, or its own progress would count.
         if let Some(open) = open.filter(|_| progress.next_row < before) {
@@ -161,9 +165,12 @@ impl Importer {
         let used = open.uses;
         let known = open.by_key.get(&key).filter(|open| open.file == import.file);
         let turn = known.map_or_else(Arc::default, |open| Arc::clone(&open.turn));
-        open.by_key.insert(key, Open { file: import.file, source: source.clone(), used, turn });
+        let counted = begin.by_content.then(|| Arc::new(AtomicU64::new(record.counted)));
+        open.by_key.insert(key, Open { file: import.file, source: source.clone(), used, counted, turn });
         self.count_open(&open);
-        Ok(Begun { import: key, source, standing, progress: import.progress })
+        let next_row = import.progress.next_row;
+        let read_from = if begin.by_content { record.counted.min(next_row) } else { next_row };
+        Ok(Begun { import: key, source, standing, progress: import.progress, read_from })
     }
 
     /// Closes the import that was idle longest, if too many are open.
@@ -186,13 +193,13 @@ impl Importer {
     }
 
     /// Counts the rows of a step. Those that are neither calls nor rejected were passed over.
-    fn count_rows(&self, source: &SourceId, ack: &Ack, rejected: u64) {
+    fn count_rows(&self, source: &SourceId, ack: &Ack, step: ImportStep) {
         let stored = ack.calls.saturating_sub(ack.repeats);
         let became = [
             ("stored", u64::from(stored)),
-            ("repeated", u64::from(ack.repeats)),
+            ("repeated", u64::from(ack.repeats) + step.known),
             ("refused", u64::from(ack.rejected)),
-            ("rejected", rejected),
+            ("rejected", step.rejected),
         ];
         for (became, rows) in became.into_iter().filter(|(_, rows)| *rows > 0) {
             let label = RowsLabel { source: source.to_string(), became };
@@ -233,8 +240,8 @@ impl Importer {
         Ok(())
     }
 
-    async fn take(&self, rows: Rows, calls: &[u8]) -> Result<RowsTaken, TargetError> {
-        let Open { file, source, turn, .. } = {
+    async fn take(&self, rows: Rows, calls: Bytes) -> Result<RowsTaken, TargetError> {
+        let Open { file, source, turn, counted, .. } = {
             let mut open = lock(&self.open);
             open.uses += 1;
             let used = open.uses;
@@ -247,34 +254,82 @@ impl Importer {
             .checked_sub(1)
             .and_then(|more| rows.first.checked_add(more))
             .ok_or_else(|| TargetError::Refused("a step covers at least one row".to_owned()))?;
-        let request = self.ingest.parse(calls, Shape::Envelope).map_err(|error| malformed(&error))?;
-        let items = request.lines() as u64;
-        if items > ROWS_MAX || items.saturating_add(rows.rejected) > rows.rows {
-            return Err(TargetError::Refused(format!(
-                "a step of {} rows cannot have {items} calls and {} rejected rows",
-                rows.rows, rows.rejected
-            )));
-        }
-        let origin = Origin { file, first_row: rows.first, last_row };
         let _turn = turn.lock().await;
         let is_open = lock(&self.open).by_key.get(&rows.import).is_some_and(|open| open.file == file);
         if !is_open {
             return Err(TargetError::NotOpen);
         }
+        let origin = Origin { file, first_row: rows.first, last_row };
+        let Some(counted) = counted else {
+            let step = ImportStep { origin, rejected: rows.rejected, known: 0 };
+            return self.append(&source, step, &calls).await;
+        };
+        // Rows known by their content: first those are left out that are stored already, and at last all are
+        // counted. A crash in between leaves rows that are stored and not counted; they are handed over again.
+        if rows.first != counted.load(Ordering::Acquire) {
+            return Err(TargetError::OtherRow);
+        }
+        let next_row = self.next_row(file).ok_or(TargetError::NotOpen)?;
+        let journal = Arc::clone(&self.journal);
+        let (import, name) = (rows.import, source.clone());
+        let (record, new) = blocking(move || {
+            let record = journal.read(import).map_err(unwritten)?.ok_or(TargetError::NotOpen)?;
+            let new = new_rows(&*journal, (name.as_str(), record.rows_name()), &calls)?;
+            Ok((record, new))
+        })
+        .await?;
+        let taken = if last_row < next_row {
+            let progress = self.progress(file).ok_or(TargetError::NotOpen)?;
+            RowsTaken { progress }
+        } else {
+            let step = ImportStep { origin, rejected: rows.rejected, known: new.known };
+            self.append(&source, step, &new.calls).await?
+        };
+        let record = Record { counted: last_row.saturating_add(1), ..record };
+        let through = record.counted;
+        let journal = Arc::clone(&self.journal);
+        blocking(move || journal.write_rows(&new.counts, &record).map_err(unwritten)).await?;
+        counted.store(through, Ordering::Release);
+        Ok(taken)
+    }
+
+    fn progress(&self, file: u64) -> Option<ImportProgress> {
+        self.log.open_imports().into_iter().find(|import| import.file == file).map(|import| import.progress)
+    }
+
+    fn next_row(&self, file: u64) -> Option<u64> {
+        self.progress(file).map(|progress| progress.next_row)
+    }
+
+    /// Appends the calls of a step to the log.
+    async fn append(
+        &self,
+        source: &SourceId,
+        step: ImportStep,
+        calls: &[u8],
+    ) -> Result<RowsTaken, TargetError> {
+        let request = self.ingest.parse(calls, Shape::Envelope).map_err(|error| malformed(&error))?;
+        let rows = step.origin.last_row.saturating_sub(step.origin.first_row).saturating_add(1);
+        let (items, others) = (request.lines() as u64, step.rejected.saturating_add(step.known));
+        if items > ROWS_MAX || items.saturating_add(others) > rows {
+            return Err(TargetError::Refused(format!(
+                "a step of {rows} rows cannot have {items} calls and {others} others"
+            )));
+        }
         let mut again = 0;
         loop {
             let arrival = Arrival {
-                source: &source,
+                source,
                 received_at: self.ingest.received_now(),
                 ip: None,
                 client_side: false,
                 user_agent: None,
-                import: Some(ImportStep { origin, rejected: rows.rejected }),
+                import: Some(step),
             };
             let lines = self.ingest.lines(&request, &arrival).map_err(|error| refusal(error.into()))?;
             match self.ingest.append(lines).await {
                 Ok(ack @ Ack { import: Some(progress), .. }) => {
-                    self.count_rows(&source, &ack, rows.rejected);
+                    self.count_rows(source, &ack, step);
                     return Ok(RowsTaken { progress });
                 }
                 Ok(_) => return Err(TargetError::Refused("the log recorded no progress".to_owned())),
@@ -304,7 +359,7 @@ impl Target for Arc<Importer> {
     fn rows(&self, rows: Rows, calls: Bytes) -> BoxFuture<'_, Result<RowsTaken, TargetError>> {
         // In its own task: if the caller goes away, the turn is held until the step is stored.
         let importer = Arc::clone(self);
-        let taken = tokio::spawn(async move { importer.take(rows, &calls).await });
+        let taken = tokio::spawn(async move { importer.take(rows, calls).await });
         Box::pin(async move { taken.await.unwrap_or_else(|error| Err(broken(&error))) })
     }
 
@@ -326,7 +381,8 @@ pub(super) fn admitted(
     let is_other = !record.options.is_empty() && record.options != begin.options;
     // Nothing depends on how rows were read that were all rejected: a wrong delimiter can be corrected.
     if begin.force || (is_other && !has_calls(record.progress)) {
-        record = Record { first_seen: record.first_seen, ..new() };
+        let generation = record.generation + 1;
+        record = Record { first_seen: record.first_seen, generation, ..new() };
     }
     match (record.state, &record.error) {
         (State::Done, _) => return Ok((record, Standing::Done)),

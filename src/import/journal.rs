@@ -8,13 +8,17 @@ use std::sync::{Arc, Mutex};
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, StorageBackend, TableDefinition};
 
 use super::record::Record;
+use super::row_hash::RowCount;
 use crate::lock::lock;
 use crate::log::ImportKey;
 
 /// Records as JSON, by the import's key.
 const RECORDS: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("imports");
-/// Bytes of the database that are kept in memory. Each import reads and writes one record.
-const CACHE_BYTES: usize = 1024 * 1024;
+/// How often rows are known: stored, in the file that had one last, and that file.
+const ROWS: TableDefinition<'_, u128, (u32, u32, u64)> = TableDefinition::new("rows");
+/// Bytes of the database that are kept in memory. Each import reads and writes one
+/// record, and the counts of its rows if they are known by their content.
+const CACHE_BYTES: usize = 8 * 1024 * 1024;
 
 /// Why the journal cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +44,18 @@ pub trait Journal: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`JournalError`]: nothing has changed.
     fn write(&self, records: &[Record]) -> Result<(), JournalError>;
+
+    /// How often rows are known, by their keys. Unknown ones are left out.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    fn row_counts(&self, keys: &[u128]) -> Result<Vec<(u128, RowCount)>, JournalError>;
+
+    /// Replaces the counts of rows and the record of their file, all or none.
+    ///
+    /// # Errors
+    /// [`JournalError`]: nothing has changed.
+    fn write_rows(&self, counts: &[(u128, RowCount)], record: &Record) -> Result<(), JournalError>;
 
     /// Passes every record to `each`, in no particular order.
     ///
@@ -98,6 +114,7 @@ impl LocalJournal {
 fn with_table(database: Database) -> Result<Database, JournalError> {
     let begun = database.begin_write().map_err(JournalError::of)?;
     begun.open_table(RECORDS).map_err(JournalError::of)?;
+    begun.open_table(ROWS).map_err(JournalError::of)?;
     begun.commit().map_err(JournalError::of)?;
     Ok(database)
 }
@@ -119,6 +136,34 @@ impl Journal for LocalJournal {
                 let json = serde_json::to_vec(record).map_err(JournalError::of)?;
                 table.insert(record.key.0, json.as_slice()).map_err(JournalError::of)?;
             }
+        }
+        begun.commit().map_err(JournalError::of)
+    }
+
+    fn row_counts(&self, keys: &[u128]) -> Result<Vec<(u128, RowCount)>, JournalError> {
+        let Some(database) = self.if_made() else { return Ok(Vec::new()) };
+        let table = database.begin_read().map_err(JournalError::of)?;
+        let table = table.open_table(ROWS).map_err(JournalError::of)?;
+        let mut counts = Vec::with_capacity(keys.len());
+        for key in keys {
+            if let Some(count) = table.get(*key).map_err(JournalError::of)? {
+                let (stored, in_file, file) = count.value();
+                counts.push((*key, RowCount { stored, in_file, file }));
+            }
+        }
+        Ok(counts)
+    }
+
+    fn write_rows(&self, counts: &[(u128, RowCount)], record: &Record) -> Result<(), JournalError> {
+        let begun = self.made()?.begin_write().map_err(JournalError::of)?;
+        {
+            let mut table = begun.open_table(ROWS).map_err(JournalError::of)?;
+            for (key, RowCount { stored, in_file, file }) in counts {
+                table.insert(*key, (*stored, *in_file, *file)).map_err(JournalError::of)?;
+            }
+            let mut table = begun.open_table(RECORDS).map_err(JournalError::of)?;
+            let json = serde_json::to_vec(record).map_err(JournalError::of)?;
+            table.insert(record.key.0, json.as_slice()).map_err(JournalError::of)?;
         }
         begun.commit().map_err(JournalError::of)
     }

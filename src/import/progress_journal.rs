@@ -3,9 +3,12 @@
 
 use std::sync::{Arc, Mutex};
 
+use bytes::Bytes;
+
 use super::importer::{admitted, key_of, unwritten};
 use super::journal::Journal;
 use super::record::Record;
+use super::row_hash::{RowCount, new_rows};
 use super::target::{Begin, Begun, End, Rows, RowsTaken, Standing, TargetError};
 use crate::lock::lock;
 use crate::sources::SourceId;
@@ -17,6 +20,26 @@ pub struct ProgressJournal {
     journal: Arc<dyn Journal>,
     clock: Arc<dyn Clock>,
     writing: Mutex<()>,
+}
+
+/// The calls of a step that are to be sent.
+#[derive(Debug)]
+pub struct NewCalls {
+    /// An envelope.
+    pub calls: Bytes,
+    /// To be recorded once they are taken.
+    pub taken: Taken,
+}
+
+/// What a step did.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// Calls that were taken.
+    pub new: u64,
+    /// Rows that were known.
+    pub known: u64,
+    /// How often its rows are known now.
+    pub counts: Vec<(u128, RowCount)>,
 }
 
 impl ProgressJournal {
@@ -37,23 +60,44 @@ impl ProgressJournal {
         if standing != Standing::Done {
             self.journal.write(std::slice::from_ref(&record)).map_err(unwritten)?;
         }
-        Ok(Begun { import: key, source: source.clone(), standing, progress: record.progress })
+        let progress = record.progress;
+        let read_from = progress.next_row;
+        Ok(Begun { import: key, source: source.clone(), standing, progress, read_from })
     }
 
-    /// Records a step: `sent` of its rows were taken as calls.
+    /// The calls of a step whose rows are known by their content, without those that are known.
     ///
     /// # Errors
     /// [`TargetError`].
-    pub fn advance(&self, rows: Rows, sent: u64) -> Result<RowsTaken, TargetError> {
+    pub fn new_rows(&self, rows: Rows, calls: &[u8]) -> Result<NewCalls, TargetError> {
+        let record = self.journal.read(rows.import).map_err(unwritten)?.ok_or(TargetError::NotOpen)?;
+        if record.progress.next_row != rows.first {
+            return Err(TargetError::OtherRow);
+        }
+        let source = record.source.as_ref().map_or("", SourceId::as_str);
+        let new = new_rows(&*self.journal, (source, record.rows_name()), calls)?;
+        Ok(NewCalls {
+            calls: new.calls.clone(),
+            taken: Taken { new: new.new, known: new.known, counts: new.counts },
+        })
+    }
+
+    /// Records a step whose calls were taken.
+    ///
+    /// # Errors
+    /// [`TargetError`].
+    pub fn advance(&self, rows: Rows, taken: Taken) -> Result<RowsTaken, TargetError> {
         let _writing = lock(&self.writing);
         let mut record = self.journal.read(rows.import).map_err(unwritten)?.ok_or(TargetError::NotOpen)?;
         if record.progress.next_row != rows.first {
             return Err(TargetError::OtherRow);
         }
         record.progress.next_row = rows.first.saturating_add(rows.rows);
-        record.progress.stored += sent;
+        record.counted = record.progress.next_row;
+        record.progress.stored += taken.new;
+        record.progress.repeats += taken.known;
         record.progress.rejected += rows.rejected;
-        self.journal.write(std::slice::from_ref(&record)).map_err(unwritten)?;
+        self.journal.write_rows(&taken.counts, &record).map_err(unwritten)?;
         Ok(RowsTaken { progress: record.progress })
     }
 

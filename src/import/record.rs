@@ -73,6 +73,12 @@ pub struct Record {
     pub(super) error: Option<LastError>,
     /// At least this much is stored. While the import is open, the log knows more.
     pub(super) progress: ImportProgress,
+    /// Up to this row the counts of rows are recorded, if rows are known by their content.
+    #[serde(default)]
+    pub(super) counted: u64,
+    /// How often it was begun at its first row.
+    #[serde(default)]
+    pub(super) generation: u64,
     pub(super) first_seen: UnixMillis,
     pub(super) ended_at: Option<UnixMillis>,
 }
@@ -91,9 +97,21 @@ impl Record {
             attempts: 0,
             error: None,
             progress,
+            counted: progress.next_row,
+            generation: 0,
             first_seen: now,
             ended_at: None,
         }
+    }
+
+    /// Names the file where rows are counted. A file that is imported again from its first row is another one: its
+    /// rows are seen again.
+    pub(super) fn rows_name(&self) -> u64 {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&self.key.0.to_be_bytes()).update(&self.generation.to_be_bytes());
+        let mut bytes = [0; 8];
+        hasher.finalize_xof().fill(&mut bytes);
+        u64::from_be_bytes(bytes)
     }
 
     /// Records how an attempt ended. Success clears the failures.

@@ -3,12 +3,13 @@
 use std::io;
 
 use super::reject::Reject;
+use super::row_hash::RowHash;
 
 /// What a row is.
 #[derive(Debug)]
 pub enum Row {
-    /// A call.
-    Call,
+    /// A call, with its hash if rows are known by their content.
+    Call(Option<RowHash>),
     /// No call.
     Rejected(Reject),
 }

@@ -169,8 +169,8 @@ impl Run<'_> {
         };
         let (sender, mut steps) = mpsc::channel(STEPS_AHEAD);
         let reading = {
-            let (job, progress) = (self.job.clone(), begun.progress);
-            tokio::task::spawn_blocking(move || read(&job, progress, &sender))
+            let (job, begun) = (self.job.clone(), begun.clone());
+            tokio::task::spawn_blocking(move || read(&job, &begun, &sender))
         };
         let mut ended = None;
         while let Some(step) = steps.recv().await {
@@ -178,7 +178,10 @@ impl Run<'_> {
                 ended = Some(Some(FileEnd::Stopped));
                 break;
             }
-            if let Err(error) = self.keep(&mut rejects, step.rejects.clone()).await {
+            // Of rows that are only counted again, the rejected ones are in the file already.
+            let is_new = step.first >= begun.progress.next_row;
+            let new = if is_new { step.rejects.clone() } else { Vec::new() };
+            if let Err(error) = self.keep(&mut rejects, new).await {
                 ended = Some(Some(FileEnd::Failed(error)));
                 break;
             }
@@ -269,7 +272,7 @@ impl Run<'_> {
                 Err(TargetError::Later { after, why }) => self.wait(after, &why).await?,
                 Err(TargetError::OtherRow | TargetError::NotOpen) => {
                     let again = self.begin(&Begin { force: false, ..self.job.begin.clone() }).await?;
-                    let next = again.progress.next_row;
+                    let next = again.read_from;
                     if next == end && again.standing != Standing::Done {
                         // It was stored, and the answer was lost.
                         self.took(again.progress);
@@ -337,10 +340,10 @@ impl Run<'_> {
 }
 
 /// Reads a file into steps, until its end or until nobody takes them. Returns which.
-fn read(job: &Job, done: ImportProgress, steps: &mpsc::Sender<Step>) -> ReadEnd {
+fn read(job: &Job, begun: &Begun, steps: &mpsc::Sender<Step>) -> ReadEnd {
     let failed = |error| (error, Vec::new());
     let mut reader = (job.open)().map_err(failed)?;
-    let mut read = Steps::after(&mut *reader, &job.limits, done).map_err(failed)?;
+    let mut read = Steps::after(&mut *reader, &job.limits, begun).map_err(failed)?;
     while let Some(step) = read.next()? {
         if steps.blocking_send(step).is_err() {
             return Ok(FileEnd::Stopped);

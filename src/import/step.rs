@@ -3,14 +3,14 @@
 use super::importer::ROWS_MAX;
 use super::reject::Reject;
 use super::row_errors::OnRowError;
+use super::row_hash::RowHash;
 use super::rows::{FileError, Row, RowReader};
-use crate::log::ImportProgress;
+use super::target::Begun;
 
 /// Bytes of calls after which a step is handed over. A call has at most 32 KiB, and the lines of a step must fit
 /// into one request of the log.
 const STEP_BYTES: usize = 512 * 1_024;
 const HEAD: &[u8] = b"{\"batch\":[";
-const TAIL: &[u8] = b"]}";
 
 /// The next rows of a file, ready to be handed over.
 #[derive(Debug, Default)]
@@ -21,7 +21,7 @@ pub(super) struct Step {
     pub(super) rows: u64,
     /// The rows that are no calls.
     pub(super) rejects: Vec<Reject>,
-    /// An envelope of the calls.
+    /// An envelope of the calls, with their hashes if rows are known by their content.
     pub(super) calls: Vec<u8>,
 }
 
@@ -30,6 +30,19 @@ impl Step {
     pub(super) fn end(&self) -> u64 {
         self.first.saturating_add(self.rows)
     }
+}
+
+/// Closes an envelope.
+fn write_tail(out: &mut Vec<u8>, hashes: &[RowHash]) {
+    out.push(b']');
+    for (index, hash) in hashes.iter().enumerate() {
+        out.extend_from_slice(if index == 0 { b",\"rowHashes\":[\"" } else { b"\",\"" });
+        out.extend_from_slice(hash.to_string().as_bytes());
+    }
+    if !hashes.is_empty() {
+        out.extend_from_slice(b"\"]");
+    }
+    out.push(b'}');
 }
 
 /// Which rows of a file to import, and when to give the file up.
@@ -52,6 +65,8 @@ pub(super) struct Steps<'r> {
     reader: &'r mut dyn RowReader,
     limits: &'r RowLimits,
     next: u64,
+    /// Rows before this one are stored already, and only counted: see [`Begun::read_from`].
+    stored: u64,
     rejected: u64,
     /// Whether the reader has come to its end, not only to that of the wanted rows.
     pub(super) at_end: bool,
@@ -65,16 +80,18 @@ impl<'r> Steps<'r> {
     pub(super) fn after(
         reader: &'r mut dyn RowReader,
         limits: &'r RowLimits,
-        done: ImportProgress,
+        begun: &Begun,
     ) -> Result<Self, FileError> {
-        let skipped = reader.skip(done.next_row)?;
-        if skipped < done.next_row {
+        let (done, read_from) = (begun.progress, begun.read_from);
+        let skipped = reader.skip(read_from)?;
+        if skipped < read_from {
             return Err(FileError::content(
                 "E-SHORT",
                 format!("it has {skipped} rows, and {} were imported before", done.next_row),
             ));
         }
-        Ok(Self { reader, limits, next: done.next_row, rejected: done.rejected, at_end: false })
+        let (next, stored, rejected) = (read_from, done.next_row, done.rejected);
+        Ok(Self { reader, limits, next, stored, rejected, at_end: false })
     }
 
     /// The next step; `None` at the end. Rejected rows that stop the file are returned beside the error.
@@ -83,14 +100,17 @@ impl<'r> Steps<'r> {
             Step { first: self.next, calls: Vec::with_capacity(STEP_BYTES + 64 * 1_024), ..Step::default() };
         step.calls.extend_from_slice(HEAD);
         let mut calls = 0;
-        let before = self.limits.rows.start.saturating_sub(self.next);
+        let mut hashes: Vec<RowHash> = Vec::new();
+        let is_stored = self.next < self.stored;
+        let end = if is_stored { self.stored } else { self.limits.rows.end };
+        let before = self.limits.rows.start.saturating_sub(self.next).min(end - self.next);
         if before > 0 {
             let skipped = self.reader.skip(before).map_err(|error| (error, Vec::new()))?;
             self.next += skipped;
             self.at_end = skipped < before;
         }
         while !self.at_end
-            && self.next < self.limits.rows.end
+            && self.next < end
             && calls + (step.rejects.len() as u64) < ROWS_MAX
             && step.calls.len() < STEP_BYTES
         {
@@ -99,11 +119,14 @@ impl<'r> Steps<'r> {
                 step.calls.push(b',');
             }
             match self.reader.next(&mut step.calls) {
-                Ok(Some(Row::Call)) => calls += 1,
+                Ok(Some(Row::Call(hash))) => {
+                    calls += 1;
+                    hashes.extend(hash);
+                }
                 Ok(Some(Row::Rejected(reject))) => {
                     step.calls.truncate(start);
                     step.rejects.push(reject);
-                    self.rejected += 1;
+                    self.rejected += u64::from(!is_stored);
                     if self.limits.on_row_error.stops(self.rejected, self.next + 1) {
                         return Err((self.too_many(&step.rejects), step.rejects));
                     }
@@ -118,7 +141,7 @@ impl<'r> Steps<'r> {
             self.next += 1;
         }
         step.rows = self.next - step.first;
-        step.calls.extend_from_slice(TAIL);
+        write_tail(&mut step.calls, &hashes);
         Ok((step.rows > 0).then_some(step))
     }
 

@@ -30,6 +30,9 @@ pub struct Begin {
     pub source: WantedSource,
     /// A hash of the options that decide how rows become calls. A file is continued only with the same ones.
     pub options: String,
+    /// Whether its rows are known by their content: each call then comes with a hash.
+    #[serde(default)]
+    pub by_content: bool,
     /// Whether to import it from its first row again, whatever was imported before.
     #[serde(default)]
     pub force: bool,
@@ -58,6 +61,9 @@ pub struct Begun {
     pub standing: Standing,
     /// What is stored.
     pub progress: ImportProgress,
+    /// The row to read from. It is before the next row only if rows are known by their content, and were stored without
+    /// being counted; they are handed over again, in steps that end at the next row at the latest.
+    pub read_from: u64,
 }
 
 /// The next rows of a file.

@@ -92,6 +92,8 @@ pub struct ImportStep {
     pub origin: Origin,
     /// How many of them the importer found not to be calls.
     pub rejected: u64,
+    /// How many of them the importer knew as stored before.
+    pub known: u64,
 }
 
 /// An import that the log knows.

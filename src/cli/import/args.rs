@@ -131,9 +131,14 @@ pub struct FormatArgs {
     #[arg(long)]
     pub strict: bool,
 
-    /// Ids of calls: position (file and row), or column:NAME
+    /// Ids of calls: position (file and row), column:NAME, or row-hash (content: a row that is in several versions of
+    /// a file is imported once)
     #[arg(long, value_name = "FROM", default_value = "position", value_parser = id_from)]
     pub id_from: IdFrom,
+
+    /// With --id-from row-hash: compare rows with those of the file of the same name, or of all files (source)
+    #[arg(long, value_enum, value_name = "SCOPE", default_value = "file")]
+    pub id_scope: ScopeArg,
 
     /// Longest field; a longer quoted one counts as an unclosed quote
     #[arg(long, value_name = "SIZE", default_value = "1 MiB")]
@@ -241,6 +246,15 @@ pub enum EmptyArg {
     Null,
 }
 
+/// Which rows --id-from row-hash compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ScopeArg {
+    /// Those of the file of the same name.
+    File,
+    /// Those of all files of the source.
+    Source,
+}
+
 /// How progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ProgressArg {
@@ -283,8 +297,9 @@ fn byte_or_none(text: &str) -> Result<ByteOrNone, String> {
 fn id_from(text: &str) -> Result<IdFrom, String> {
     match text.split_once(':') {
         None if text == "position" => Ok(IdFrom::Position),
+        None if text == "row-hash" => Ok(IdFrom::RowHash { everywhere: false }),
         Some(("column", name)) if !name.is_empty() => Ok(IdFrom::Column(name.to_owned())),
-        _ => Err("expected position or column:NAME".to_owned()),
+        _ => Err("expected position, column:NAME or row-hash".to_owned()),
     }
 }
 

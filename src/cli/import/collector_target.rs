@@ -22,7 +22,9 @@ use serde_json::value::RawValue;
 use crate::boxed_future::BoxFuture;
 use crate::cli::failure::Failure;
 use crate::import::journal::LocalJournal;
-use crate::import::{Begin, Begun, End, ProgressJournal, Rows, RowsTaken, Target, TargetError};
+use crate::import::{
+    Begin, Begun, End, NewCalls, ProgressJournal, Rows, RowsTaken, Taken, Target, TargetError,
+};
 use crate::runtime::SystemClock;
 use crate::sources::SourceId;
 use crate::words::{outside_text, with_causes};
@@ -51,6 +53,8 @@ pub(super) struct CollectorTarget {
 struct Envelope<'a> {
     #[serde(borrow)]
     batch: Vec<&'a RawValue>,
+    #[serde(default, rename = "rowHashes")]
+    hashes: Option<serde::de::IgnoredAny>,
 }
 
 impl CollectorTarget {
@@ -82,9 +86,7 @@ impl CollectorTarget {
     }
 
     /// Sends calls in requests that the tracking API allows.
-    async fn send(&self, calls: &Bytes) -> Result<u64, TargetError> {
-        let envelope: Envelope<'_> =
-            serde_json::from_slice(calls).map_err(|error| TargetError::Refused(error.to_string()))?;
+    async fn send(&self, envelope: &Envelope<'_>) -> Result<u64, TargetError> {
         let mut body = String::new();
         for call in &envelope.batch {
             if !body.is_empty() && body.len() + call.get().len() + 3 > BODY_MAX {
@@ -141,9 +143,18 @@ impl Target for CollectorTarget {
 
     fn rows(&self, rows: Rows, calls: Bytes) -> BoxFuture<'_, Result<RowsTaken, TargetError>> {
         Box::pin(async move {
-            let sent = self.send(&calls).await?;
+            let envelope = envelope(&calls)?;
+            let taken = if envelope.hashes.is_some() {
+                let (journal, calls) = (Arc::clone(&self.journal), calls.clone());
+                let NewCalls { calls, taken } = blocking(move || journal.new_rows(rows, &calls)).await?;
+                self.send(&self::envelope(&calls)?).await?;
+                taken
+            } else {
+                let new = self.send(&envelope).await?;
+                Taken { new, ..Taken::default() }
+            };
             let journal = Arc::clone(&self.journal);
-            blocking(move || journal.advance(rows, sent)).await
+            blocking(move || journal.advance(rows, taken)).await
         })
     }
 
@@ -151,6 +162,10 @@ impl Target for CollectorTarget {
         let journal = Arc::clone(&self.journal);
         Box::pin(blocking(move || journal.end(end)))
     }
+}
+
+fn envelope(calls: &Bytes) -> Result<Envelope<'_>, TargetError> {
+    serde_json::from_slice(calls).map_err(|error| TargetError::Refused(error.to_string()))
 }
 
 async fn blocking<T: Send + 'static>(

@@ -128,7 +128,7 @@ fn read(
         call.clear();
         match rows.next(&mut call)? {
             None => break,
-            Some(Row::Call) => {
+            Some(Row::Call(_)) => {
                 tried.calls += 1;
                 if tried.samples.len() < samples {
                     tried.samples.push(String::from_utf8_lossy(&call).into_owned());

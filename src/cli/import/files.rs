@@ -40,6 +40,8 @@ pub(super) struct Opening {
 #[derive(Clone)]
 pub(super) struct CsvFile {
     pub(super) name: String,
+    /// Where it is: the same for all of its versions.
+    place: String,
     pub(super) id: FileId,
     pub(super) kind: CallKind,
     /// Its length in bytes, as stored.
@@ -82,7 +84,7 @@ impl CsvFile {
         let text = self.text().map_err(|error| csv::of_io(&error))?;
         self.watched.add(text.raw_bytes());
         let OpenedCsv { rows, warnings, .. } =
-            CsvRows::open(&self.name, (self.id, self.kind), text, &self.opening.csv)?;
+            CsvRows::open(&self.name, (self.id, self.kind, &self.place), text, &self.opening.csv)?;
         if !std::mem::replace(&mut *lock(&self.warned), true) {
             for warning in warnings {
                 tracing::warn!("{}: {warning}", self.name);
@@ -99,7 +101,7 @@ impl CsvFile {
         let text = self.text().map_err(|error| csv::of_io(&error))?;
         let options = &self.opening.csv;
         let OpenedCsv { delimiter, columns, .. } =
-            CsvRows::open(&self.name, (self.id, self.kind), text, options)?;
+            CsvRows::open(&self.name, (self.id, self.kind, &self.place), text, options)?;
         Ok(CsvOptions { delimiter: Some(delimiter), columns: Some(columns), ..options.clone() })
     }
 
@@ -161,7 +163,13 @@ pub(super) async fn files(
         }
     };
     let (opening, watched) = (Arc::clone(opening), watched.clone());
-    let made = tokio::task::spawn_blocking(move || made(&name, identity.id(), bytes_of, &opening, &watched));
+    let made = tokio::task::spawn_blocking(move || {
+        let place = match &identity {
+            Identity::Local { path, .. } => path.display().to_string(),
+            Identity::S3 { .. } | Identity::Content { .. } => name.clone(),
+        };
+        made((&name, &place), identity.id(), bytes_of, &opening, &watched)
+    });
     made.await.unwrap_or_else(|error| Err(FileError::content("E-BUG", error.to_string())))
 }
 
@@ -184,7 +192,7 @@ fn local(input: &Input, folder: &std::path::Path) -> std::io::Result<(Identity, 
 }
 
 fn made(
-    name: &str,
+    (name, place): (&str, &str),
     id: FileId,
     bytes_of: BytesOf,
     opening: &Arc<Opening>,
@@ -195,10 +203,11 @@ fn made(
         BytesOf::Object(object, runtime) => (source_of_object(object, runtime), Some(object.head.len)),
         BytesOf::Entry(..) => return Err(FileError::content("E-COMPRESSION", "an archive in an archive")),
     };
-    let csv_file = |name: String, id, bytes, bytes_of| -> Result<CsvFile, FileError> {
+    let csv_file = |(name, place): (String, String), id, bytes, bytes_of| -> Result<CsvFile, FileError> {
         let kind = kind_of(&name, opening.kind)?;
         Ok(CsvFile {
             name,
+            place,
             id,
             kind,
             bytes,
@@ -209,7 +218,7 @@ fn made(
         })
     };
     match open(source, &opening.reading).map_err(|error| csv::of_io(&error))? {
-        Opened::Text(_) => Ok(vec![csv_file(name.to_owned(), id, bytes, bytes_of)?]),
+        Opened::Text(_) => Ok(vec![csv_file((name.to_owned(), place.to_owned()), id, bytes, bytes_of)?]),
         Opened::Archive(archive) => {
             let archive = Arc::new(archive);
             let mut files = Vec::new();
@@ -218,9 +227,10 @@ fn made(
                 if entry.is_folder() || !has_csv_extension(&entry.name) {
                     continue;
                 }
-                let (name, id) = (format!("{name}!{}", entry.name), id.entry(&entry.name));
+                let of = |archive: &str| format!("{archive}!{}", entry.name);
+                let (names, id) = ((of(name), of(place)), id.entry(&entry.name));
                 let bytes = Some(entry.compressed_size);
-                files.push(csv_file(name, id, bytes, BytesOf::Entry(Arc::clone(&archive), entry))?);
+                files.push(csv_file(names, id, bytes, BytesOf::Entry(Arc::clone(&archive), entry))?);
             }
             match files.is_empty() {
                 true => Err(FileError::content("E-EMPTY", "the archive has no .csv, .tsv or .txt file")),

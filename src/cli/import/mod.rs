@@ -32,6 +32,7 @@ use self::summary::{Result as FileResult, Summary};
 use self::way::Way;
 use crate::cli::failure::Failure;
 use crate::cli::say;
+use crate::import::csv::IdFrom;
 use crate::import::{
     Begin, Counters, FileEnd, FileError, FileFault, FileReport, Job, RowLimits, Target, WantedSource,
     import_file,
@@ -207,6 +208,7 @@ async fn imported(import: &Import, file: &CsvFile) -> FileResult {
             bytes: file.bytes,
             source: import.source.clone(),
             options: import.options.clone(),
+            by_content: matches!(import.opening.csv.id_from, IdFrom::RowHash { .. }),
             force: import.force,
         },
         open: {

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use super::args::{Delimiter, EmptyArg, FormatArgs};
+use super::args::{Delimiter, EmptyArg, FormatArgs, ScopeArg};
 use super::files::Opening;
 use crate::call::CallKind;
 use crate::cli::failure::Failure;
-use crate::import::csv::{CsvOptions, Dialect, Empty, Types, parse_schema};
+use crate::import::csv::{CsvOptions, Dialect, Empty, IdFrom, Types, parse_schema};
 use crate::import::reading::Limits;
 use crate::import::reading::opened::Options;
 use crate::import::reading::text::encoding;
@@ -40,7 +40,10 @@ pub(super) fn opening(
         },
         arrays: format.arrays,
         strict: format.strict,
-        id_from: format.id_from.clone(),
+        id_from: match &format.id_from {
+            IdFrom::RowHash { .. } => IdFrom::RowHash { everywhere: format.id_scope == ScopeArg::Source },
+            other => other.clone(),
+        },
     };
     let dialect = Dialect {
         delimiter: delimiter.unwrap_or(b','),
@@ -89,11 +92,12 @@ pub(super) fn hash(kind: Option<CallKind>, format: &FormatArgs) -> String {
         arrays,
         strict,
         id_from,
+        id_scope,
         max_field,
         allow_expansion: _,
     } = format;
     let reading = (delimiter, quote, escape, encoding, columns, max_field);
-    let values = (types, schema, time_columns, empty, arrays, strict, id_from);
+    let values = (types, schema, time_columns, empty, arrays, strict, id_from, id_scope);
     let text = format!("1 {kind:?} {reading:?} {values:?}");
     let hash = blake3::hash(text.as_bytes()).to_hex();
     hash.chars().take(16).collect()

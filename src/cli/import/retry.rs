@@ -122,12 +122,13 @@ fn job(args: &RetryRejectsArgs, rejects: &Path, place: &RejectsPlace) -> Result<
         bytes: Some(file.size()),
         source: wanted(&args.to),
         options,
+        by_content: false,
         force: false,
     };
     let open = {
         let how = Arc::new(how);
         Arc::new(move || {
-            let rows = RejectRows::open(file.reader(), (how.file, kind), &how.csv)?;
+            let rows = RejectRows::open(file.reader(), (&how.name, how.file, kind), &how.csv)?;
             Ok(Box::new(rows) as Box<dyn crate::import::RowReader>)
         })
     };

@@ -10,6 +10,7 @@ use super::row_error::{Needed, RowError, Shown};
 use super::schema::ColumnType;
 use super::value::Kind;
 use crate::call::CallKind;
+use crate::import::row_hash::{RowHash, RowScope};
 use crate::words::{first_few, outside_text_within};
 
 /// Columns whose cells are times, at any depth.
@@ -87,6 +88,8 @@ pub enum MessageIds {
     },
     /// The column with this name, in every row.
     Column(String),
+    /// A `messageId` column if the cell is not blank, else `imp_` and the row's hash within this scope.
+    RowHash(RowScope),
 }
 
 /// A header, compiled.
@@ -99,6 +102,8 @@ pub struct Plan {
     head: Vec<u8>,
     /// The prefix of positions, escaped. `None`: the column's value is the only id.
     prefix: Option<Vec<u8>>,
+    /// The scope of hashes, if rows are known by their content.
+    scope: Option<RowScope>,
     /// The column with the messageId.
     id_column: Option<usize>,
     members: Vec<Member>,
@@ -133,6 +138,7 @@ impl Plan {
                 json_text::write_escaped(prefix.as_bytes(), &mut escaped);
                 (Some(escaped), message_id)
             }
+            MessageIds::RowHash(_) => (Some(b"imp_".to_vec()), message_id),
             MessageIds::Column(name) => {
                 let found = names.iter().position(|other| other == name.trim());
                 if message_id.is_some() && found != message_id {
@@ -160,7 +166,11 @@ impl Plan {
         }
         let members = tree.members(options.arrays)?;
         let (empty, max_event) = (options.empty, options.max_event);
-        Ok((Self { names, required, head, prefix, id_column, members, empty, max_event }, warnings))
+        let scope = match options.message_id {
+            MessageIds::RowHash(scope) => Some(scope),
+            MessageIds::Position { .. } | MessageIds::Column(_) => None,
+        };
+        Ok((Self { names, required, head, prefix, scope, id_column, members, empty, max_event }, warnings))
     }
 
     /// Appends the call of a row to `out` as one JSON object on one line, without a line break.
@@ -176,6 +186,11 @@ impl Plan {
         result
     }
 
+    /// The hash of a row, if rows are known by their content.
+    pub fn row_hash(&self, record: &Record) -> Option<RowHash> {
+        self.scope.as_ref().map(|scope| RowHash::of(scope, record.raw()))
+    }
+
     fn write_call(&self, record: &Record, out: &mut Vec<u8>) -> Result<(), RowError> {
         self.check(record)?;
         let start = out.len();
@@ -186,7 +201,10 @@ impl Plan {
             (Some(id), _) => json_text::write_escaped(id, out),
             (None, Some(prefix)) => {
                 out.extend_from_slice(prefix);
-                write_number(record.number(), out);
+                match self.row_hash(record) {
+                    Some(hash) => out.extend_from_slice(hash.to_string().as_bytes()),
+                    None => write_number(record.number(), out),
+                }
             }
             (None, None) => return Err(RowError::Missing(Needed::MessageId)),
         }

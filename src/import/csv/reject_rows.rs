@@ -29,12 +29,12 @@ impl<R: Read> RejectRows<R> {
     /// [`FileError`]: the options cannot be used.
     pub fn open(
         rejects: R,
-        (file, kind): (FileId, CallKind),
+        (name, file, kind): (&str, FileId, CallKind),
         options: &CsvOptions,
     ) -> Result<Self, FileError> {
         let columns = options.columns.as_deref().unwrap_or_default();
         let header = Record::of_fields(columns);
-        let (plan, _) = Plan::compile(&header, options.plan(kind, file))
+        let (plan, _) = Plan::compile(&header, options.plan(kind, file, name))
             .map_err(|error| FileError::content("E-CSV-HEADER", error.to_string()))?;
         let dialect = options.dialect(options.delimiter.unwrap_or(b','));
         Ok(Self { lines: BufReader::new(rejects).lines(), dialect, plan })
@@ -71,7 +71,7 @@ impl<R: Read + Send> RowReader for RejectRows<R> {
             return Ok(Some(Row::Rejected(Reject { message, ..reject })));
         }
         Ok(Some(match self.write(&reject, out) {
-            Ok(()) => Row::Call,
+            Ok(()) => Row::Call(None),
             Err(error) => {
                 let code = error.code().to_owned();
                 Row::Rejected(Reject { code, message: error.to_string(), ..reject })

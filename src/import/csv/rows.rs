@@ -15,6 +15,7 @@ use crate::import::reading::text::suggest_encoding;
 use crate::import::reading::zip::ZipError;
 use crate::import::reading::{SourceError, typed};
 use crate::import::reject::Reject;
+use crate::import::row_hash::RowScope;
 use crate::import::rows::{FileError, FileFault, Row, RowReader};
 
 /// Bytes of a text that are looked at before its rows are read.
@@ -29,6 +30,11 @@ pub enum IdFrom {
     Position,
     /// A column.
     Column(String),
+    /// The row's content, within a file's name or everywhere.
+    RowHash {
+        /// Whether rows are compared with those of all files.
+        everywhere: bool,
+    },
 }
 
 /// How CSV texts become calls.
@@ -82,7 +88,7 @@ impl CsvOptions {
         Dialect { delimiter, quote: self.quote, escape: self.escape, max_field: self.max_field }
     }
 
-    pub(super) fn plan(&self, kind: CallKind, file: FileId) -> PlanOptions {
+    pub(super) fn plan(&self, kind: CallKind, file: FileId, place: &str) -> PlanOptions {
         PlanOptions {
             kind,
             types: self.types.clone(),
@@ -93,6 +99,8 @@ impl CsvOptions {
             message_id: match &self.id_from {
                 IdFrom::Position => MessageIds::Position { prefix: format!("imp_{file}_") },
                 IdFrom::Column(name) => MessageIds::Column(name.clone()),
+                IdFrom::RowHash { everywhere: true } => MessageIds::RowHash(RowScope::of("")),
+                IdFrom::RowHash { everywhere: false } => MessageIds::RowHash(RowScope::of(place)),
             },
             max_event: Limits::default().max_event,
         }
@@ -131,13 +139,14 @@ pub struct OpenedCsv {
 }
 
 impl CsvRows {
-    /// Reads the beginning of a text: finds its delimiter and compiles its header.
+    /// Reads the beginning of a text: finds its delimiter and compiles its header. `place` is where the file is, for
+    /// rows that are known by their content: the same for all versions of a file.
     ///
     /// # Errors
     /// [`FileError`].
     pub fn open(
         name: &str,
-        (file, kind): (FileId, CallKind),
+        (file, kind, place): (FileId, CallKind, &str),
         mut text: Text,
         options: &CsvOptions,
     ) -> Result<OpenedCsv, FileError> {
@@ -170,7 +179,8 @@ impl CsvRows {
                 }
             },
         }
-        let (plan, more) = Plan::compile(&header, options.plan(kind, file)).map_err(|error| coded(&error))?;
+        let (plan, more) =
+            Plan::compile(&header, options.plan(kind, file, place)).map_err(|error| coded(&error))?;
         warnings.extend(more.iter().map(ToString::to_string));
         let columns = header.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
         let rows = Self { name: name.to_owned(), records, record: Record::new(), plan, next: 0 };
@@ -199,7 +209,7 @@ impl RowReader for CsvRows {
             Some(Item::Broken(error)) => Err(error),
         };
         let row = match written {
-            Ok(()) => Row::Call,
+            Ok(()) => Row::Call(self.plan.row_hash(&self.record)),
             Err(error) => Row::Rejected(self.reject(&error)),
         };
         self.next += 1;

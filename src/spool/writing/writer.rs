@@ -376,7 +376,7 @@ fn after_step(before: ImportProgress, step: ImportStep, outcome: Outcome, counts
     ImportProgress {
         next_row: step.origin.last_row.saturating_add(1),
         stored: before.stored + counts.stored,
-        repeats: before.repeats + u64::from(outcome.repeats),
+        repeats: before.repeats + u64::from(outcome.repeats) + step.known,
         refused: before.refused + counts.rejected,
         rejected: before.rejected + step.rejected,
     }

@@ -26,7 +26,7 @@ fn progress(held: &impl Held, file: u64) -> Option<ImportProgress> {
 fn rows(file: u64, rows: std::ops::Range<u64>, rejected: u64) -> RequestFrames {
     let mut frames = RequestFrames::new(source("csv"), NOW, 0);
     let origin = Origin { file, first_row: rows.start, last_row: rows.end - 1 };
-    frames.set_import(ImportStep { origin, rejected });
+    frames.set_import(ImportStep { origin, rejected, known: 0 });
     for row in rows.start..rows.end - rejected {
         frames.line().extend_from_slice(format!("{{\"row\":{row}}}").as_bytes());
         frames.call(0);
