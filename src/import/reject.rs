@@ -34,6 +34,13 @@ impl Reject {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "the folder is synced right after it")]
+fn rename_durably(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)?;
+    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
 /// Keeps the rejected rows of a file, one JSON object per line. The file is created with the first row.
 #[derive(Debug)]
 pub struct RejectsFile {
@@ -79,7 +86,7 @@ impl RejectsFile {
         }
         out.flush()?;
         out.get_ref().sync_data()?;
-        fs::rename(&temporary, path)?;
+        rename_durably(&temporary, path)?;
         rejects.out = Some(out);
         Ok(rejects)
     }

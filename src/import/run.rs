@@ -212,10 +212,7 @@ impl Run<'_> {
                     tracing::warn!(error = %unkept, "the last rejected rows are not kept");
                 }
                 if error.fault == FileFault::Transient {
-                    return match self.wait(Duration::ZERO, &error.message).await {
-                        Ok(()) => None,
-                        Err(end) => Some(end),
-                    };
+                    return self.wait(Duration::ZERO, &error.message).await.err();
                 }
                 FileEnd::Failed(error)
             }

@@ -71,7 +71,7 @@ impl Watched {
 #[derive(Clone)]
 enum BytesOf {
     File(LocalFile),
-    Object(S3Object, Handle),
+    Object(Arc<S3Object>, Handle),
     Entry(Arc<OpenedArchive>, Entry),
 }
 
@@ -124,10 +124,10 @@ fn source_of_file(file: &LocalFile, name: &str) -> Source {
     Source { bytes: SourceBytes::File(file.clone()), name: name.to_owned(), content_encoding: None }
 }
 
-fn source_of_object(object: &S3Object, runtime: &Handle) -> Source {
+fn source_of_object(object: &Arc<S3Object>, runtime: &Handle) -> Source {
     let settings = RangeSettings::new(Arc::new(SystemRandom));
     let size = object.head.len;
-    let reader = RangeReader::new(Arc::new(object.clone()), size, runtime.clone(), settings);
+    let reader = RangeReader::new(Arc::clone(object) as _, size, runtime.clone(), settings);
     Source {
         bytes: SourceBytes::Stream { reader: Box::new(reader), size: Some(size) },
         name: object.key.as_str().to_owned(),
@@ -152,7 +152,7 @@ pub(super) async fn files(
             let head = store.head_for_import(&destination, &key, None).await;
             let head = head.map_err(|failure| unread(&failure))?;
             let object = S3Object { store: Arc::clone(store), destination, key, head };
-            (object.identity(), BytesOf::Object(object, Handle::current()))
+            (object.identity(), BytesOf::Object(Arc::new(object), Handle::current()))
         }
         _ => {
             let (input, folder) = (input.clone(), opening.reading.temporary.clone());

@@ -47,7 +47,7 @@ pub(super) async fn show(shown: Shown, how: ProgressArg, stop: CancellationToken
             each(LINE_EVERY, &stop, &shown, |now, rate| line(&shown, now, rate)).await;
         }
         ProgressArg::Json => {
-            each(JSON_EVERY, &stop, &shown, |now, rate| json(now, rate)).await;
+            each(JSON_EVERY, &stop, &shown, json).await;
         }
     }
 }
