@@ -26,7 +26,8 @@ const CACHE_BYTES: usize = 8 * 1024 * 1024;
 pub struct JournalError(String);
 
 impl JournalError {
-    fn of(error: impl fmt::Display) -> Self {
+    /// A journal failed for this reason.
+    pub fn of(error: impl fmt::Display) -> Self {
         Self(error.to_string())
     }
 }

@@ -24,6 +24,8 @@ mod foreign;
 mod found;
 mod full_notes;
 mod ident_rot;
+mod imports;
+mod journal;
 mod last_life;
 mod notes_rot;
 mod plan;
