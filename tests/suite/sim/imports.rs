@@ -119,8 +119,9 @@ impl Append for Noting {
     }
 }
 
+/// Finds every source by its id.
 #[derive(Debug)]
-struct ById;
+pub(super) struct ById;
 
 impl ImportSources for ById {
     fn find(&self, wanted: &WantedSource) -> Result<SourceId, NoSource> {

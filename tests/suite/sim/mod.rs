@@ -27,6 +27,7 @@ mod ident_rot;
 mod imports;
 mod journal;
 mod last_life;
+mod local_journal;
 mod notes_rot;
 mod plan;
 mod planted;
