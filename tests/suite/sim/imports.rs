@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use forebay::boxed_future::BoxFuture;
 use forebay::import::journal::JournalError;
 use forebay::import::{
-    Begin, Begun, End, ImportSources, Importer, NoSource, Outcome, Rows, RowsTaken, Standing, Target as _,
-    TargetError, WantedSource,
+    Begin, Begun, End, ImportSources, Importer, ImporterDeps, NoSource, Outcome, Rows, RowsTaken, Standing,
+    Target as _, TargetError, WantedSource,
 };
 use forebay::ingest::{Ingest, IngestDeps, IngestSettings};
 use forebay::log::{Append, AppendError, Appended, ImportKey, ImportProgress, RequestFrames};
@@ -273,6 +273,7 @@ impl Imports {
             bytes: None,
             source: WantedSource::Id(sources[file.source].clone()),
             options: "o".to_owned(),
+            by_content: false,
             force: false,
         };
         let begun = importer.begin_now(&begin);
@@ -506,16 +507,18 @@ impl World {
         // The ids that it makes decide nothing.
         let random = Arc::new(Seeded(Mutex::new(Dice(self.imports.lock().life))));
         let appender = Noting { appender: process.spool.appender(), clients: self.clients.clone() };
+        let metrics = Metrics::new();
         let deps = IngestDeps {
             clock: Arc::clone(&clock),
             random,
-            metrics: Metrics::new(),
+            metrics: metrics.clone(),
             appender: Arc::new(appender),
             fingerprinter: process.spool.fingerprinter(),
         };
         let ingest = Arc::new(Ingest::new(deps, IngestSettings::default()));
         let journal = Arc::new(SimJournal::open(&process.disk)?);
-        Importer::new(ingest, process.spool.log(), journal, clock, Arc::new(ById))
+        let deps = ImporterDeps { ingest, log: process.spool.log(), journal, clock, metrics };
+        Importer::new(deps, Arc::new(ById))
     }
 
     /// Each row must be in the bucket once, and the progress must count what is there. `stored` are the copies of

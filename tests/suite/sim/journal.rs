@@ -7,8 +7,8 @@ use std::io;
 use std::sync::{Mutex, PoisonError};
 
 use forebay::disk::{self, Disk as _};
-use forebay::import::Record;
 use forebay::import::journal::{Journal, JournalError};
+use forebay::import::{Record, RowCount};
 use forebay::log::ImportKey;
 
 use crate::support::sim_disk::SimDisk;
@@ -75,6 +75,15 @@ impl Journal for SimJournal {
             *known = Some(all);
             Ok(())
         })
+    }
+
+    /// The files of the simulation know their rows by their place.
+    fn row_counts(&self, _: &[u128]) -> Result<Vec<(u128, RowCount)>, JournalError> {
+        Err(JournalError::of("no rows are counted"))
+    }
+
+    fn write_rows(&self, _: &[(u128, RowCount)], _: &Record) -> Result<(), JournalError> {
+        Err(JournalError::of("no rows are counted"))
     }
 
     fn each(&self, each: &mut dyn FnMut(Record)) -> Result<(), JournalError> {

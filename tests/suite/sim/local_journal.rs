@@ -8,12 +8,14 @@ use std::sync::{Arc, Mutex};
 use forebay::disk::{self, Disk as _, DiskFile};
 use forebay::import::journal::LocalJournal;
 use forebay::import::{
-    Begin, End, Importer, Outcome, Rows, RowsTaken, Standing, Target as _, TargetError, WantedSource,
+    Begin, End, Importer, ImporterDeps, Outcome, RowHash, RowScope, Rows, RowsTaken, Standing, Target as _,
+    TargetError, WantedSource,
 };
 use forebay::ingest::{Ingest, IngestDeps, IngestSettings};
 use forebay::metrics::Metrics;
 use forebay::sources::SourceId;
-use forebay::spool::Stepped;
+use forebay::spool::{SpoolOptions, Stepped};
+use forebay::time::Clock;
 use redb::StorageBackend;
 use tokio::runtime::Runtime;
 
@@ -26,7 +28,6 @@ use crate::support::stored::stored;
 
 const FILE: &str = "imports.redb";
 const SOURCE: &str = "web";
-const ROWS: u64 = 8;
 const STEP: u64 = 2;
 /// More changes of the disk than a start makes.
 const START_CHANGES: u64 = 60;
@@ -75,6 +76,56 @@ fn journal(disk: &SimDisk) -> Result<LocalJournal, String> {
     in_file(disk.open(FILE).map_err(text)?)
 }
 
+/// Repeats are not found by the spool here: nothing but the importer keeps a row from being stored twice.
+fn no_dedupe() -> SpoolOptions {
+    SpoolOptions { dedupe_max: 0, ..options() }
+}
+
+/// A file to import.
+#[derive(Debug)]
+struct File {
+    id: String,
+    /// The content of each row.
+    rows: Vec<u64>,
+    by_content: bool,
+    /// The row after the last one that was acknowledged.
+    acknowledged: u64,
+    /// Whether its end was acknowledged.
+    ended: bool,
+}
+
+impl File {
+    fn new(letter: &str, rows: Vec<u64>, by_content: bool) -> Self {
+        Self { id: letter.repeat(26), rows, by_content, acknowledged: 0, ended: false }
+    }
+
+    fn begin(&self) -> Begin {
+        Begin {
+            file: self.id.parse().unwrap(),
+            name: "rows.csv".to_owned(),
+            bytes: None,
+            source: WantedSource::Id(SourceId::new(SOURCE).unwrap()),
+            options: "o".to_owned(),
+            by_content: self.by_content,
+            force: false,
+        }
+    }
+
+    fn body(&self, rows: Rows) -> String {
+        let (mut calls, mut hashes) = (Vec::new(), Vec::new());
+        let (first, count) = (usize::try_from(rows.first).unwrap(), usize::try_from(rows.rows).unwrap());
+        for row in &self.rows[first..first + count] {
+            let hash = RowHash::of(&RowScope::of(""), &row.to_le_bytes());
+            let id = if self.by_content { format!(",\"messageId\":\"imp_{hash}\"") } else { String::new() };
+            calls.push(format!("{{\"type\":\"track\",\"event\":\"e\",\"userId\":\"u\",\"row\":{row}{id}}}"));
+            hashes.push(format!("\"{hash}\""));
+        }
+        let hashes =
+            if self.by_content { format!(",\"rowHashes\":[{}]", hashes.join(",")) } else { String::new() };
+        format!("{{\"batch\":[{}]{hashes}}}", calls.join(","))
+    }
+}
+
 /// A running process.
 struct Node {
     spool: Stepped,
@@ -83,26 +134,24 @@ struct Node {
 
 impl Node {
     fn start(disk: &SimDisk) -> Result<Self, String> {
-        let (spool, _) = try_open(disk, options()).map_err(text)?;
+        let (spool, _) = try_open(disk, no_dedupe()).map_err(text)?;
         let journal = Arc::new(journal(disk)?);
-        let clock = Arc::new(SimClock::new(NOON.0));
+        let clock: Arc<dyn Clock> = Arc::new(SimClock::new(NOON.0));
+        let metrics = Metrics::new();
         let deps = IngestDeps {
-            clock: Arc::<SimClock>::clone(&clock),
+            clock: Arc::clone(&clock),
             random: Arc::new(Seeded(Mutex::new(Dice(1)))),
-            metrics: Metrics::new(),
+            metrics: metrics.clone(),
             appender: spool.appender(),
             fingerprinter: spool.fingerprinter(),
         };
         let ingest = Arc::new(Ingest::new(deps, IngestSettings::default()));
-        let importer = Importer::new(ingest, spool.log(), journal, clock, Arc::new(ById)).map_err(text)?;
+        let deps = ImporterDeps { ingest, log: spool.log(), journal, clock, metrics };
+        let importer = Importer::new(deps, Arc::new(ById)).map_err(text)?;
         Ok(Self { spool, importer: Arc::new(importer) })
     }
 
-    fn store(&mut self, rows: Rows, runtime: &Runtime) -> Result<RowsTaken, TargetError> {
-        let calls: Vec<String> = (rows.first..rows.first + rows.rows)
-            .map(|row| format!("{{\"type\":\"track\",\"event\":\"e\",\"userId\":\"u\",\"row\":{row}}}"))
-            .collect();
-        let body = format!("{{\"batch\":[{}]}}", calls.join(","));
+    fn store(&mut self, rows: Rows, body: String, runtime: &Runtime) -> Result<RowsTaken, TargetError> {
         let importer = Arc::clone(&self.importer);
         runtime.block_on(async {
             let taken = tokio::spawn(async move { importer.rows(rows, body.into()).await });
@@ -115,88 +164,108 @@ impl Node {
     }
 }
 
-/// What was acknowledged.
-#[derive(Default)]
-struct Acknowledged {
-    rows: u64,
-    end: bool,
-}
-
-/// Imports so many steps, and ends the import or leaves it open.
+/// Imports so many steps of a file, and ends the import or leaves it open.
 fn life(
     disk: &SimDisk,
     runtime: &Runtime,
-    known: &mut Acknowledged,
+    file: &mut File,
     (steps, end): (usize, Option<Outcome>),
 ) -> Result<(), String> {
     let mut node = Node::start(disk)?;
-    let begin = Begin {
-        file: "a".repeat(26).parse().unwrap(),
-        name: "rows.csv".to_owned(),
-        bytes: None,
-        source: WantedSource::Id(SourceId::new(SOURCE).unwrap()),
-        options: "o".to_owned(),
-        force: false,
-    };
-    let begun = node.importer.begin_now(&begin).map_err(text)?;
-    let mut next = begun.progress.next_row;
-    assert!(next >= known.rows, "{:?}, but {} rows were acknowledged", begun.progress, known.rows);
-    assert_eq!(begun.progress.stored, next);
-    assert!(!known.end || begun.standing == Standing::Done, "{begun:?}");
+    let begun = node.importer.begin_now(&file.begin()).map_err(text)?;
+    let next = begun.progress.next_row;
+    assert!(
+        next >= file.acknowledged,
+        "{:?}, but {} rows were acknowledged",
+        begun.progress,
+        file.acknowledged
+    );
+    assert!(begun.read_from >= file.acknowledged && begun.read_from <= next, "{begun:?}");
+    assert!(!file.ended || begun.standing == Standing::Done, "{begun:?}");
     if begun.standing == Standing::Done {
         return Ok(());
     }
+    let (mut at, all) = (begun.read_from, file.rows.len() as u64);
     for _ in 0..steps {
-        let rows = Rows { import: begun.import, first: next, rows: STEP.min(ROWS - next), rejected: 0 };
-        if rows.rows > 0 {
-            next = node.store(rows, runtime).map_err(text)?.progress.next_row;
-            known.rows = next;
+        // Rows that are stored and not counted come in steps that end at the next row.
+        let end = (at + STEP).min(if at < next { next } else { all });
+        if end > at {
+            let rows = Rows { import: begun.import, first: at, rows: end - at, rejected: 0 };
+            let taken = node.store(rows, file.body(rows), runtime).map_err(text)?;
+            assert!(taken.progress.next_row >= end, "{taken:?}");
+            (at, file.acknowledged) = (end, end);
         }
     }
     if let Some(outcome) = end {
         let is_done = outcome == Outcome::Done;
+        assert!(!is_done || at == all, "{at}");
         node.importer.end_now(End { import: begun.import, outcome }).map_err(text)?;
-        known.end = is_done;
+        file.ended = is_done;
     }
     Ok(())
 }
 
 /// Several lives on one disk, until it fails.
-fn lives(disk: &SimDisk, runtime: &Runtime, known: &mut Acknowledged) -> Result<(), String> {
-    for plan in [(2, None), (1, Some(Outcome::Stopped)), (0, None), (4, Some(Outcome::Done)), (0, None)] {
-        life(disk, runtime, known, plan)?;
+fn lives(disk: &SimDisk, runtime: &Runtime, file: &mut File) -> Result<(), String> {
+    for plan in [(2, None), (1, Some(Outcome::Stopped)), (0, None), (9, Some(Outcome::Done)), (0, None)] {
+        life(disk, runtime, file, plan)?;
     }
     Ok(())
 }
 
-#[test]
-fn each_row_is_stored_once_wherever_the_importer_and_its_journal_are_cut_short() {
+/// The contents of all stored rows, in order.
+fn stored_rows(disk: &SimDisk) -> Vec<u64> {
+    let (spool, _) = try_open(disk, no_dedupe()).unwrap();
+    let row = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["row"].as_u64().unwrap();
+    stored(&*spool.log(), SOURCE).iter().map(|line| row(&line.line)).collect()
+}
+
+/// Cuts the import of a file short at each change of the disk, and passes the disk of each to `look` when the file
+/// is imported.
+fn cut_short_everywhere(file: impl Fn() -> File, look: impl Fn(u64, &SimDisk, &Runtime)) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     for at in 0.. {
-        let disk = SimDisk::default();
-        let mut known = Acknowledged::default();
+        let (disk, mut dice) = (SimDisk::default(), Dice(at));
         disk.trouble(at, Trouble::Crash);
-        let whole = lives(&disk, &runtime, &mut known).is_ok();
-        let mut dice = Dice(at);
+        let mut cut = file();
+        let whole = lives(&disk, &runtime, &mut cut).is_ok();
         // A process that was killed, while the machine runs on: the next one reads what is not synced.
         let killed = disk.copy();
         killed.trouble(dice.below(START_CHANGES), Trouble::Crash);
-        let mut known_by_killed = Acknowledged { ..known };
-        let _: Result<(), String> = lives(&killed, &runtime, &mut known_by_killed);
-        for (disk, mut known) in [(disk, known), (killed, known_by_killed)] {
+        let mut cut_again = File { id: cut.id.clone(), rows: cut.rows.clone(), ..cut };
+        let ended = lives(&killed, &runtime, &mut cut_again);
+        assert!(ended.is_err() || whole, "cut short at change {at}");
+        for (disk, mut file) in [(disk, cut), (killed, cut_again)] {
             disk.crash(&mut dice);
-            lives(&disk, &runtime, &mut known).unwrap();
-            let mut rows: Vec<u64> = Vec::new();
-            let (spool, _) = try_open(&disk, options()).unwrap();
-            for line in stored(&*spool.log(), SOURCE) {
-                let line: serde_json::Value = serde_json::from_str(&line.line).unwrap();
-                rows.push(line["row"].as_u64().unwrap());
-            }
-            assert_eq!(rows, (0..ROWS).collect::<Vec<_>>(), "cut short at change {at}");
+            lives(&disk, &runtime, &mut file).unwrap();
+            look(at, &disk, &runtime);
         }
         if whole {
             assert!(at > 150, "{at}");
             return;
         }
     }
+}
+
+#[test]
+fn each_row_is_stored_once_wherever_the_importer_and_its_journal_are_cut_short() {
+    let rows: Vec<u64> = (0..8).collect();
+    cut_short_everywhere(
+        || File::new("a", rows.clone(), false),
+        |at, disk, _| assert_eq!(stored_rows(disk), rows, "cut short at change {at}"),
+    );
+}
+
+/// Another file with the same rows and one more is imported at the end: only that one is new.
+#[test]
+fn rows_known_by_their_content_are_counted_once_wherever_the_importer_is_cut_short() {
+    let rows = vec![0, 1, 2, 0, 3, 4, 5];
+    let more = vec![0, 1, 2, 0, 3, 4, 5, 0];
+    cut_short_everywhere(
+        || File::new("a", rows.clone(), true),
+        |at, disk, runtime| {
+            lives(disk, runtime, &mut File::new("e", more.clone(), true)).unwrap();
+            assert_eq!(stored_rows(disk), [&rows[..], &[0]].concat(), "cut short at change {at}");
+        },
+    );
 }
