@@ -363,9 +363,6 @@ impl Imports {
         let stage = match answer {
             Ok(RowsTaken { progress }) => {
                 self.trace.count("rows taken");
-                if progress.repeats > 0 {
-                    self.trace.count("a row that repeats a call");
-                }
                 if rows.first < file.acknowledged && !damaged {
                     checked = Err(format!("I10: rows from {} on are stored a second time", rows.first));
                 } else if progress.next_row != end {
@@ -558,6 +555,9 @@ impl World {
                 self.trace.count("a lost row named");
             }
             let Some(progress) = file.done.filter(|_| !state.damaged) else { continue };
+            if progress.repeats > 0 {
+                self.trace.count("a file with rows that repeat calls");
+            }
             let there = (
                 count(|kind| matches!(kind, Kind::Call | Kind::Again(_))),
                 count(|kind| *kind == Kind::Refused),
