@@ -46,11 +46,17 @@ pub enum PlantedBug {
     DayFromUploadTime,
     /// Failing destinations may fill the whole spool, and no source is refused for it.
     NothingRefused,
+    /// The progress of imports is not in the tally, so it is gone with the segment.
+    ProgressNotTallied,
+    /// A step of an import is stored whichever row it begins with.
+    FirstRowUnchecked,
+    /// The log forgets an import before its progress is in the journal.
+    EndedBeforeJournal,
 }
 
 impl PlantedBug {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 19] = [
         Self::AnswerBeforeSync,
         Self::NoDirectorySync,
         Self::SyncRetried,
@@ -67,6 +73,9 @@ impl PlantedBug {
         Self::ZombieWriter,
         Self::DayFromUploadTime,
         Self::NothingRefused,
+        Self::ProgressNotTallied,
+        Self::FirstRowUnchecked,
+        Self::EndedBeforeJournal,
     ];
 }
 

@@ -24,6 +24,7 @@ use crate::lock::lock;
 use crate::log::frame::Origin;
 use crate::log::{AppendError, ImportKey, ImportProgress, ImportStep, Log, OpenImport};
 use crate::metrics::{KindLabel, Metrics, RowsLabel};
+use crate::planted_bugs::{PlantedBug, planted};
 use crate::sources::SourceId;
 use crate::time::{Clock, UnixMillis};
 
@@ -127,16 +128,32 @@ impl Importer {
             record.progress.advance(import.progress);
             records.push(record);
         }
-        self.journal.write(&records)?;
         let files: Vec<u64> = imports.iter().map(|import| import.file).collect();
-        if self.log.end_imports(&files).is_err() {
-            // The log keeps them. Nothing is wrong with that: the next start records them again.
-            tracing::debug!("the log keeps imports that are recorded in the journal");
+        self.move_to_journal(&records, &files)
+    }
+
+    /// Writes records to the journal, and only then lets the log forget these files.
+    fn move_to_journal(&self, records: &[Record], files: &[u64]) -> Result<(), JournalError> {
+        if planted(PlantedBug::EndedBeforeJournal) {
+            self.forget(files);
         }
+        self.journal.write(records)?;
+        self.forget(files);
         Ok(())
     }
 
-    fn begin_now(&self, begin: &Begin) -> Result<Begun, TargetError> {
+    fn forget(&self, files: &[u64]) {
+        if self.log.end_imports(files).is_err() {
+            // The log keeps them. Nothing is wrong with that: the next start records them again.
+            tracing::debug!("the log keeps imports that are recorded in the journal");
+        }
+    }
+
+    /// [`Target::begin`] for a caller that may wait for the disk.
+    ///
+    /// # Errors
+    /// [`TargetError`].
+    pub fn begin_now(&self, begin: &Begin) -> Result<Begun, TargetError> {
         let sources = Arc::clone(&lock(&self.sources));
         let source = sources.find(&begin.source).map_err(TargetError::NoSource)?;
         let key = key_of(begin, &source);
@@ -221,7 +238,12 @@ impl Importer {
         }
     }
 
-    fn end_now(&self, end: End) -> Result<(), TargetError> {
+    /// [`Target::end`] for a caller that may wait for the disk, and for a step that is being stored. Must not be
+    /// called on the runtime's threads.
+    ///
+    /// # Errors
+    /// [`TargetError`].
+    pub fn end_now(&self, end: End) -> Result<(), TargetError> {
         let _journaling = lock(&self.journaling);
         self.close(end.import);
         let open = self.log.open_imports().into_iter().find(|import| import.key == end.import);
@@ -232,11 +254,8 @@ impl Importer {
         record.progress.advance(open.progress);
         let how = KindLabel { kind: end.outcome.slug() };
         record.ended(end.outcome, now);
-        self.journal.write(&[record]).map_err(unwritten)?;
+        self.move_to_journal(&[record], &[open.file]).map_err(unwritten)?;
         self.metrics.import_files.get_or_create(&how).inc();
-        if self.log.end_imports(&[open.file]).is_err() {
-            tracing::debug!("the log keeps an import that is recorded in the journal");
-        }
         Ok(())
     }
 

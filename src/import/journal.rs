@@ -1,9 +1,9 @@
 //! The journal: what the log does not keep of imports. It remembers each file for good, so that a file is
 //! imported once, however long ago that was.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::{fmt, fs, io};
 
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, StorageBackend, TableDefinition};
 
@@ -26,7 +26,8 @@ const CACHE_BYTES: usize = 8 * 1024 * 1024;
 pub struct JournalError(String);
 
 impl JournalError {
-    fn of(error: impl fmt::Display) -> Self {
+    /// A journal failed for this reason.
+    pub fn of(error: impl fmt::Display) -> Self {
         Self(error.to_string())
     }
 }
@@ -100,15 +101,41 @@ impl LocalJournal {
         if let Some(database) = &*known {
             return Ok(Arc::clone(database));
         }
-        let database = Database::builder().set_cache_size(CACHE_BYTES).create(&self.path);
-        let database = database
-            .map_err(|error| JournalError(format!("{} cannot be opened: {error}", self.path.display())))?;
-        Ok(Arc::clone(known.insert(Arc::new(with_table(database)?))))
+        if !self.path.exists() {
+            self.make()?;
+        }
+        Ok(Arc::clone(known.insert(Arc::new(database_in(&self.path)?))))
+    }
+
+    /// Makes an empty database, which gets its name only when it is complete: one that is cut short while it is
+    /// made is none, and could never be opened.
+    #[expect(clippy::disallowed_methods, reason = "the file is synced before, and its directory after")]
+    fn make(&self) -> Result<(), JournalError> {
+        let temporary = self.path.with_extension("tmp");
+        let made = || -> Result<(), JournalError> {
+            match fs::remove_file(&temporary) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(JournalError::of(error)),
+                _ => {}
+            }
+            drop(database_in(&temporary)?);
+            let sync = |path: &Path| fs::File::open(path).and_then(|file| file.sync_all());
+            sync(&temporary).map_err(JournalError::of)?;
+            fs::rename(&temporary, &self.path).map_err(JournalError::of)?;
+            let dir = self.path.parent().filter(|dir| !dir.as_os_str().is_empty());
+            sync(dir.unwrap_or(Path::new("."))).map_err(JournalError::of)
+        };
+        made().map_err(|error| JournalError(format!("{} cannot be made: {}", self.path.display(), error.0)))
     }
 
     fn if_made(&self) -> Option<Arc<Database>> {
         lock(&self.database).clone()
     }
+}
+
+fn database_in(path: &Path) -> Result<Database, JournalError> {
+    let database = Database::builder().set_cache_size(CACHE_BYTES).create(path);
+    let cannot = |error| JournalError(format!("{} cannot be opened: {error}", path.display()));
+    with_table(database.map_err(cannot)?)
 }
 
 fn with_table(database: Database) -> Result<Database, JournalError> {
@@ -177,5 +204,27 @@ impl Journal for LocalJournal {
             each(serde_json::from_slice(json.value()).map_err(JournalError::of)?);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::record::Record;
+    use super::*;
+    use crate::log::ImportProgress;
+    use crate::time::UnixMillis;
+
+    /// Found by the simulation: after a crash while the journal was made, no start accepted its file.
+    #[test]
+    fn a_journal_that_was_cut_short_while_it_was_made_is_made_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("imports.redb");
+        // What a crash leaves: all of its length, and nothing else.
+        fs::write(path.with_extension("tmp"), vec![0; 1024 * 1024]).unwrap();
+        let record = Record::of_progress(ImportKey(1), ImportProgress::default(), UnixMillis(1));
+        LocalJournal::open(&path).unwrap().write(std::slice::from_ref(&record)).unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        let again = LocalJournal::open(&path).unwrap();
+        assert_eq!(again.read(ImportKey(1)).unwrap(), Some(record));
     }
 }

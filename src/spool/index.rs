@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::batch::BatchKey;
 use crate::log::Difference;
+use crate::planted_bugs::{PlantedBug, planted};
 use crate::sources::SourceId;
 use crate::spool::format::runs::{Part, Run, Runs};
 use crate::spool::format::seen_file::Fingerprints;
@@ -101,7 +102,10 @@ impl Index {
     /// Gathers the counts and the progress of imports since the last call for the next tally. It covers every
     /// frame up to `through`.
     pub(super) fn gather(&mut self, through: u64) {
-        let imports = self.imports.take_new();
+        let mut imports = self.imports.take_new();
+        if planted(PlantedBug::ProgressNotTallied) {
+            imports.clear();
+        }
         self.ledger.gather(through, imports);
     }
 

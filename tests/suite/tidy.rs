@@ -62,7 +62,7 @@ const MAY_KNOW: [(&str, &[&str]); 38] = [
             "words",
         ],
     ),
-    ("import", &["boxed_future", "call", "ingest", "lock", "log", "sources", "time"]),
+    ("import", &["boxed_future", "call", "ingest", "lock", "log", "planted_bugs", "sources", "time"]),
     ("ingest", &["call", "lock", "log", "metrics", "random", "receipt", "sources", "time", "words"]),
     (
         "delivery",

@@ -191,6 +191,7 @@ pub(super) fn bucket(world: &World) -> Result<(), Violation> {
         copies_of.entry(message).or_default().push(*copy);
     }
     missing(world, &copies_of)?;
+    world.check_imports(&copies_of)?;
     counted(world, delivered.keys())?;
     if world.plan.remembers_all() {
         let twice = copies_of.values().find(|copies| {
@@ -286,9 +287,9 @@ fn read(world: &World, bucket: &str, key: &str, object: &FakeObject) -> Result<(
     let mut text = String::new();
     let unpacked = flate2::read::GzDecoder::new(&object.bytes[..]).read_to_string(&mut text);
     unpacked.map_err(|error| format!("I5: {key}: {error}"))?;
-    let (mut copies, mut times) = (Vec::new(), BTreeSet::new());
+    let (mut copies, mut times, mut before) = (Vec::new(), BTreeSet::new(), 0);
     for line in text.lines() {
-        let line: Line = serde_json::from_str(line).map_err(|error| format!("I5: {key}: {error}: {line}"))?;
+        let line = Line::read(line.as_bytes()).map_err(|error| format!("I5: {key}: {error}: {line}"))?;
         let copy = world.clients.copy(line.copy).filter(|copy| copy.message == line.message);
         let copy = copy.ok_or_else(|| format!("I5: {key} holds a line that was never sent: {line:?}"))?;
         let source = world.clients.sources[copy.source].as_str();
@@ -302,9 +303,10 @@ fn read(world: &World, bucket: &str, key: &str, object: &FakeObject) -> Result<(
         if !places.iter().any(|place| place.bucket.to_string() == folder.bucket) {
             return Err(format!("I4: {source} never went to {}", folder.bucket));
         }
-        if copies.last().is_some_and(|before| *before >= line.copy) {
+        if before >= copy.order {
             return Err(format!("I3: {key}: copy {} comes after {:?}", line.copy, copies.last()));
         }
+        before = copy.order;
         copies.push(line.copy);
         times.insert(copy.received_at);
     }

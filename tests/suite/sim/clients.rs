@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use forebay::call::{Fingerprinter, LineSink as _, RejectReason};
+use forebay::log::frame;
 use forebay::log::{Append, AppendError, Appended, RequestFrames};
 use forebay::object::Stream;
 use forebay::sources::SourceId;
@@ -19,6 +20,8 @@ pub(super) struct Copy {
     pub(super) source: usize,
     pub(super) stream: Stream,
     pub(super) received_at: UnixMillis,
+    /// Its place among all copies in the order in which they were queued.
+    pub(super) order: u64,
 }
 
 /// One call, or one item to be rejected.
@@ -42,6 +45,7 @@ struct Request {
 struct State {
     messages: Vec<Message>,
     copies: Vec<Copy>,
+    queued: u64,
     requests: Vec<Request>,
     life: u64,
     wrong: Option<String>,
@@ -62,6 +66,24 @@ pub(super) struct Clients {
 pub(super) struct Line {
     pub(super) message: usize,
     pub(super) copy: usize,
+}
+
+/// A line of the rejected stream, as intake writes it.
+#[derive(Debug, serde::Deserialize)]
+struct Rejected {
+    value: Line,
+}
+
+impl Line {
+    /// Reads a line.
+    ///
+    /// # Errors
+    /// It is none that a client or an importer sent.
+    pub(super) fn read(line: &[u8]) -> serde_json::Result<Self> {
+        serde_json::from_slice::<Rejected>(line)
+            .map(|rejected| rejected.value)
+            .or_else(|_| serde_json::from_slice(line))
+    }
 }
 
 impl Clients {
@@ -170,11 +192,12 @@ impl Clients {
                 }
                 Stream::Rejected => frames.rejected(RejectReason::UnknownType),
             }
-            state.copies.push(Copy { message, source, stream, received_at: at });
+            state.copies.push(Copy { message, source, stream, received_at: at, order: 0 });
         }
         self.trace.note("send", "", &[request as u64, messages.len() as u64]);
         let clients = self.clone();
         tokio::spawn(async move {
+            clients.queued(&frames);
             let answer = appender.append(frames).await;
             clients.answered(request, life, messages.len(), answer);
         });
@@ -216,6 +239,37 @@ impl Clients {
         self.trace.note("answer", "", &[request as u64, code]);
         if state.requests[request].under_way == Some(life) {
             state.requests[request].under_way = None;
+        }
+    }
+
+    /// Makes messages that the clients do not send: the rows of an imported file. Returns the first one.
+    pub(super) fn add_messages(&self, count: usize) -> usize {
+        let mut state = self.lock();
+        let first = state.messages.len();
+        let message = || Message { stream: Stream::Calls, pad: String::new() };
+        state.messages.extend(std::iter::repeat_with(message).take(count));
+        first
+    }
+
+    /// Makes a copy of such a message.
+    pub(super) fn add_copy(&self, message: usize, source: usize, stream: Stream) -> usize {
+        let mut state = self.lock();
+        state.copies.push(Copy { message, source, stream, received_at: UnixMillis::default(), order: 0 });
+        state.copies.len() - 1
+    }
+
+    /// Records that these frames are queued now.
+    pub(super) fn queued(&self, frames: &RequestFrames) {
+        let mut state = self.lock();
+        let mut rest = frames.bytes();
+        while let Some(len) = frame::length(rest) {
+            let line = frame::fields(&rest[..len]).and_then(|frame| Line::read(frame.payload).ok());
+            if let Some(Line { copy, .. }) = line {
+                state.queued += 1;
+                (state.copies[copy].order, state.copies[copy].received_at) =
+                    (state.queued, frames.received_at());
+            }
+            rest = &rest[len..];
         }
     }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 /// Minimum counts in ten thousand schedules: about a fifth of the usual counts.
-const AT_LEAST: [(&str, u64); 70] = [
+const AT_LEAST: [(&str, u64); 83] = [
     // Clients.
     ("an answer", 50_000),
     ("a repeat", 10_000),
@@ -13,6 +13,20 @@ const AT_LEAST: [(&str, u64); 70] = [
     ("a source refused for its destination", 250),
     ("a share used", 50),
     ("a healthy source served beside a refused one", 350),
+    // Imports.
+    ("an import begun", 2_500),
+    ("an import continued", 6_000),
+    ("an import stopped", 300),
+    ("an import ended", 1_400),
+    ("an imported file known", 3_000),
+    ("rows taken", 9_000),
+    ("rows sent twice", 1_200),
+    ("rows refused for their first row", 3_500),
+    ("rows refused because the import is closed", 200),
+    ("a reader that gave up waiting", 2_000),
+    ("a file with rows that repeat calls", 300),
+    ("a lost row named", 25),
+    ("a start without imports", 400),
     // Lives.
     ("a life ended cleanly", 3_000),
     ("an end cut short", 15),

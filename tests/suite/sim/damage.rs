@@ -72,7 +72,7 @@ impl Segment {
         let mut frames = Vec::new();
         let blocks = scan(&bytes, Salt::new(spool_id, number), &mut |offset, frame| {
             // A clean close is a frame too, but no client sent it.
-            let line = serde_json::from_slice::<Line>(frame.payload).ok();
+            let line = Line::read(frame.payload).ok();
             frames.push((offset, frame.position, frame.len() as u64, line.map(|line| line.copy)));
         });
         Some(Self { blocks: blocks.unwrap(), frames })
@@ -198,6 +198,11 @@ impl Damage {
             }
         }
         Ok(())
+    }
+
+    /// Whether a flipped bit may have hit a copy's frame.
+    pub(super) fn hit(&self, copy: usize) -> bool {
+        self.possible.values().any(|copies| copies.contains(&copy))
     }
 
     /// Whether a copy may be missing: it was damaged, and its position was named as lost.

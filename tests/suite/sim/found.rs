@@ -8,8 +8,10 @@ use forebay::batch::BatchKey;
 use forebay::call::LineSink as _;
 use forebay::disk;
 use forebay::disk::Disk;
+use forebay::log::frame::Origin;
 use forebay::log::{
-    AppendError, Encoded, Go, Hour, Parked, Range, Read, RequestFrames, Seal, Stopped, parked_name,
+    AppendError, Encoded, Go, Hour, ImportKey, ImportProgress, ImportStep, Parked, Range, Read,
+    RequestFrames, Seal, Stopped, parked_name,
 };
 use forebay::metrics::Metrics;
 use forebay::object::{BucketString, Destination, Encryption, ObjectKey, ObjectName, Stream};
@@ -438,6 +440,39 @@ fn the_ledger_balances_after_an_interrupted_start_that_lost_calls_of_a_later_day
     after_starts_cut_short(&disk, |after, _, spool| {
         assert_eq!(spool.log().ledger_differences(), [], "cut short at change {after}");
     });
+}
+
+/// The frame that records a step's progress rots, and the step's calls do not.
+#[test]
+fn rows_are_not_stored_twice_although_the_frame_of_their_progress_rotted() {
+    let disk = SimDisk::default();
+    let (mut spool, _) = open(&disk);
+    let file = spool.log().begin_import(ImportKey(1), ImportProgress::default()).unwrap().file;
+    let step = |rows: std::ops::Range<u64>| {
+        let mut frames = RequestFrames::new(batch("web").source, NOON, 0);
+        let origin = Origin { file, first_row: rows.start, last_row: rows.end - 1 };
+        frames.set_import(ImportStep { origin, rejected: 0, known: 0 });
+        for row in rows {
+            frames.line().extend_from_slice(row.to_string().as_bytes());
+            frames.call(0);
+        }
+        frames.end_import_step();
+        frames
+    };
+    let appended = spool.append([step(0..3)]).unwrap();
+    assert_eq!(appended[0].import.map(|progress| (progress.next_row, progress.stored)), Some((3, 3)));
+    append(&mut spool, "web", "later");
+    drop(spool);
+    disk.rewrite(&segment_name(0), |bytes| {
+        let progress = [3_u64, 3, 0, 0, 0].map(u64::to_le_bytes).concat();
+        let at = memchr::memmem::find(bytes, &progress).unwrap();
+        bytes[at] ^= 1;
+    });
+    let (mut spool, recovered) = open(&disk);
+    assert_eq!(recovered.lost, lost(4, 4));
+    assert_eq!(spool.append([step(0..3)]), Err(AppendError::OtherRow { next: Some(3) }));
+    spool.append([step(3..5)]).unwrap();
+    assert_eq!(read(&spool, "web").0, ["0", "1", "2", "later", "3", "4"]);
 }
 
 /// Seed 1349, with `on_corruption = "stop"`: an ordinary power cut was taken for damage.

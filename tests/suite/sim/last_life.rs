@@ -19,8 +19,9 @@ impl World {
         let spool = self.open(&disk)?.ok_or("I6: the spool cannot be opened, and nothing fails")?;
         let mut process = self.start(spool, disk)?.ok_or("the spool has stopped, and nothing fails")?;
         for _ in 0..400 {
+            let imported = self.import_all(&mut process).await?;
             let unanswered = self.clients.unanswered();
-            if unanswered.is_empty() {
+            if unanswered.is_empty() && imported {
                 break;
             }
             for request in unanswered {
@@ -44,6 +45,12 @@ impl World {
         if !self.clients.unanswered().is_empty() {
             let usage = process.spool.log().usage();
             return Err(format!("I8: calls are refused although the store accepts everything: {usage:?}"));
+        }
+        if !self.imports.are_done() {
+            return Err(format!(
+                "I8: files are not imported although the store accepts everything: {:?}",
+                self.imports
+            ));
         }
         let conflict = self.drain(&mut process).await?;
         if !conflict {

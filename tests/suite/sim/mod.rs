@@ -5,7 +5,7 @@
 //! run on one thread with a clock that stands still while they work ([`forebay::spool::Stepped`],
 //! [`forebay::delivery::DiskWork::InPlace`]). A life of the process ends cleanly, by a kill, or with its
 //! machine, at any change of the disk and at any wait, even while it recovers. The last life meets no
-//! trouble. Then everything that was ever answered must be in the bucket.
+//! trouble. Then everything that was ever answered must be in the bucket, and each row of an imported file once.
 //!
 //! `tests/simulate` runs any number of seeds, or shows the events of one.
 
@@ -24,7 +24,10 @@ mod foreign;
 mod found;
 mod full_notes;
 mod ident_rot;
+mod imports;
+mod journal;
 mod last_life;
+mod local_journal;
 mod notes_rot;
 mod plan;
 mod planted;

@@ -50,6 +50,8 @@ pub(super) struct Plan {
     pub(super) refuses: Option<Refuses>,
     /// Whether the process sometimes has no file handle left.
     pub(super) starves: bool,
+    /// Whether files are imported.
+    pub(super) imports: bool,
 }
 
 /// Space for the manifest and its reserve under the cap, in bytes. Compared with such small segments they are
@@ -187,6 +189,7 @@ impl Plan {
             refuses: None,
             // Drawn last, so that the other choices of each seed stay the same.
             starves: dice.chance(250),
+            imports: false,
         }
     }
 

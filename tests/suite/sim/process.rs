@@ -7,6 +7,7 @@ use forebay::alarms::Alarms;
 use forebay::batch::BatchKey;
 use forebay::delivery::{Delivery, Parts};
 use forebay::disk::Disk as _;
+use forebay::import::Importer;
 use forebay::log::{Go, Log, Range, Read, Row, Seal};
 use forebay::metrics::Metrics;
 use forebay::random::Random;
@@ -23,7 +24,7 @@ use crate::support::sim_disk::{Dice, SimDisk};
 
 /// The program's random numbers, drawn from a seed.
 #[derive(Debug)]
-struct Seeded(Mutex<Dice>);
+pub(super) struct Seeded(pub(super) Mutex<Dice>);
 
 impl Random for Seeded {
     fn next_u64(&self) -> u64 {
@@ -37,6 +38,8 @@ pub(super) struct Process {
     scheduler: tokio::task::JoinHandle<()>,
     pub(super) disk: SimDisk,
     pub(super) waiting_bytes: u64,
+    /// The taking side of imports, in worlds that have any.
+    pub(super) importer: Option<Arc<Importer>>,
 }
 /// All undelivered frames and seals that a spool knows, and its counts.
 type View = (Vec<(BatchKey, Vec<(u64, Vec<u8>)>)>, Vec<Seal>, Vec<(SourceId, Row)>);
@@ -202,7 +205,9 @@ impl World {
             background: None,
         };
         let (delivery, scheduler) = Delivery::start(parts, self.plan.settings);
-        Ok(Some(Process { spool, delivery, scheduler, disk, waiting_bytes: 0 }))
+        let mut process = Process { spool, delivery, scheduler, disk, waiting_bytes: 0, importer: None };
+        self.importer(&mut process)?;
+        Ok(Some(process))
     }
 
     pub(super) async fn end_in_order(&mut self, process: Process) {

@@ -157,9 +157,15 @@ impl World {
                 process.delivery.set_removed(removed.collect());
             }
             5 if self.plan.foreigners => self.foreign_object(process),
-            6 if self.plan.flips => self.damage.flip(&self.disk, &mut self.dice, &self.trace),
+            6 if self.plan.flips => self.flip(),
             _ => {}
         }
+    }
+
+    /// Flips a random bit.
+    pub(super) fn flip(&mut self) {
+        self.damage.flip(&self.disk, &mut self.dice, &self.trace);
+        self.imports.may_be_damaged();
     }
 
     /// Moves a source to another bucket or prefix.

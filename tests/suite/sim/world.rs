@@ -9,6 +9,7 @@ use super::check;
 use super::clients::Clients;
 use super::clock::SimClock;
 use super::damage::Damage;
+use super::imports::Imports;
 use super::plan::Plan;
 use super::process::Process;
 use super::rotten::{Rotten, RottenFiles};
@@ -28,6 +29,8 @@ pub(super) struct World {
     pub(super) store: SimStore,
     pub(super) clock: SimClock,
     pub(super) clients: Clients,
+    pub(super) imports: Imports,
+    pub(super) import_dice: Dice,
     pub(super) trace: Trace,
     pub(super) damage: Damage,
     pub(super) rotten: RottenFiles,
@@ -44,7 +47,10 @@ impl World {
     pub(super) fn new(seed: u64, trace: Trace) -> Self {
         let mut dice = Dice(seed);
         dice.next();
-        let plan = Plan::draw(&mut dice.split());
+        let mut plan = Plan::draw(&mut dice.split());
+        // Dice of their own, so that everything else of each seed stays the same.
+        let mut import_dice = Dice(!seed);
+        plan.imports = import_dice.chance(400) && plan.refuses.is_none();
         let clock = SimClock::new(plan.wall);
         let disk = SimDisk::new(dice.split(), trace.clone());
         let store = SimStore::new(dice.split(), clock.clone(), trace.clone());
@@ -59,6 +65,7 @@ impl World {
         let destinations =
             (0..sources.len()).map(|source| vec![destination(&bucket(&mut dice, source), "")]).collect();
         let clients = Clients::new(sources, trace.clone());
+        let imports = Imports::draw(&mut import_dice, plan.imports, &clients, trace.clone());
         let world = Self {
             plan,
             dice,
@@ -66,6 +73,8 @@ impl World {
             store,
             clock,
             clients,
+            imports,
+            import_dice,
             trace,
             damage: Damage::default(),
             rotten: RottenFiles::default(),
@@ -134,8 +143,10 @@ impl World {
         drop(runtime);
         self.zombies.clear();
         self.clients.end_life();
+        self.imports.end_life();
         self.damage.look(&self.disk);
-        let wrong = self.clients.wrong().or_else(|| self.store.wrong()).or_else(|| self.damage.wrong());
+        let wrong = self.clients.wrong().or_else(|| self.imports.wrong());
+        let wrong = wrong.or_else(|| self.store.wrong()).or_else(|| self.damage.wrong());
         let lived = lived?;
         wrong.map_or(Ok(lived), Err)
     }
@@ -155,6 +166,7 @@ impl World {
         for _ in 0..self.plan.steps {
             self.draw_starvation(&process.disk, 100);
             self.step(&mut process).await?;
+            self.import_some(&mut process).await?;
             check::ledger(&*process.spool.log())?;
             self.store.arrive(false);
             let stopped = process.spool.log().stopped().borrow().clone();
@@ -187,13 +199,14 @@ impl World {
         }
         self.disk.clear_troubles();
         if self.plan.flips && self.dice.chance(500) {
-            self.damage.flip(&self.disk, &mut self.dice, &self.trace);
+            self.flip();
         }
         if self.plan.state_rots && self.dice.chance(300) {
             let rotten = self.rotten.rot(&self.disk, &mut self.dice, &self.trace);
             self.damage.state_rotted |= rotten == Some(Rotten::ManifestState);
             if rotten == Some(Rotten::ManifestNote) {
                 self.damage.manifest_rotted = true;
+                self.imports.may_be_damaged();
                 self.store.may_differ();
             }
         }

@@ -301,6 +301,7 @@ impl SimDisk {
         let copy = State {
             names: state.names.clone(),
             durable_names: state.durable_names.clone(),
+            changes: state.changes.clone(),
             files: state.files.clone(),
             ..State::default()
         };
