@@ -254,7 +254,11 @@ fn unread(failure: &ReadFailure) -> FileError {
 
 /// The kind of a file's calls.
 fn kind_of(name: &str, given: Option<CallKind>) -> Result<CallKind, FileError> {
-    match (given, csv::of_name(name)) {
+    // An entry whose own name has no type is of the type of its archive.
+    let archive = name.rsplit_once('!').map(|(archive, _)| archive);
+    let of_archive = || archive.and_then(|archive| csv::of_name(archive).ok());
+    let named = csv::of_name(name).or_else(|none| of_archive().ok_or(none));
+    match (given, named) {
         (Some(kind), _) => Ok(kind),
         (None, Ok(FileType::Calls(kind))) => Ok(kind),
         (None, Ok(FileType::Objects(collection))) => Err(FileError::new(
