@@ -163,7 +163,7 @@ impl Run<'_> {
 
     /// Hands over the file's steps. `None`: begin again.
     async fn steps(&mut self, begun: &Begun) -> Option<FileEnd> {
-        let rejects = match self.rejects(begun.progress.next_row).await {
+        let rejects = match self.rejects(begun.read_from).await {
             Ok(rejects) => rejects,
             Err(error) => return Some(FileEnd::Failed(error)),
         };

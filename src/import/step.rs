@@ -103,7 +103,7 @@ impl<'r> Steps<'r> {
         let mut hashes: Vec<RowHash> = Vec::new();
         let is_stored = self.next < self.stored;
         let end = if is_stored { self.stored } else { self.limits.rows.end };
-        let before = self.limits.rows.start.saturating_sub(self.next).min(end - self.next);
+        let before = self.limits.rows.start.saturating_sub(self.next).min(end.saturating_sub(self.next));
         if before > 0 {
             let skipped = self.reader.skip(before).map_err(|error| (error, Vec::new()))?;
             self.next += skipped;
