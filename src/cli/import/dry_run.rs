@@ -137,8 +137,10 @@ fn read(
         }
         row += 1;
         if tried.rejected > 0 && limits.on_row_error.stops(tried.rejected, row) {
-            let what =
-                format!("{} of {row} rows would be rejected, more than --on-row-error allows", tried.rejected);
+            let what = format!(
+                "{} of {row} rows would be rejected, more than --on-row-error allows",
+                tried.rejected
+            );
             return Err(FileError::content("E-ROWS", what));
         }
     }
