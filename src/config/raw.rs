@@ -85,7 +85,8 @@ pub const SOURCE_KEYS: &[&str] = &[
 /// The prefix of Forebay's environment variables.
 pub const VARIABLE_PREFIX: &str = "FOREBAY_";
 /// Variables that the command line reads.
-pub const COMMAND_LINE_VARIABLES: [&str; 3] = ["FOREBAY_CONFIG", "FOREBAY_LOG", "FOREBAY_ADMIN_URL"];
+pub const COMMAND_LINE_VARIABLES: [&str; 5] =
+    ["FOREBAY_CONFIG", "FOREBAY_LOG", "FOREBAY_ADMIN_URL", "FOREBAY_WRITE_KEY", "FOREBAY_STATE"];
 
 /// A value as typed.
 pub(super) enum Typed {

@@ -330,7 +330,7 @@ impl Importer {
         let request = self.ingest.parse(calls, Shape::Envelope).map_err(|error| malformed(&error))?;
         let rows = step.origin.last_row.saturating_sub(step.origin.first_row).saturating_add(1);
         let (items, others) = (request.lines() as u64, step.rejected.saturating_add(step.known));
-        if items > ROWS_MAX || items.saturating_add(others) > rows {
+        if items > ROWS_MAX || items.checked_add(others).is_none_or(|covered| covered > rows) {
             return Err(TargetError::Refused(format!(
                 "a step of {rows} rows cannot have {items} calls and {others} others"
             )));

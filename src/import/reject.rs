@@ -79,7 +79,7 @@ impl RejectsFile {
             }
             return Ok(rejects);
         }
-        let temporary = path.with_extension("tmp");
+        let temporary = path.with_added_extension("tmp");
         let mut out = BufWriter::new(File::create(&temporary)?);
         for line in kept {
             writeln!(out, "{line}")?;

@@ -163,10 +163,13 @@ impl Run<'_> {
 
     /// Hands over the file's steps. `None`: begin again.
     async fn steps(&mut self, begun: &Begun) -> Option<FileEnd> {
-        let mut rejects = match self.rejects(begun.progress.next_row).await {
-            Ok(rejects) => Some(rejects),
+        let rejects = match self.rejects(begun.read_from).await {
+            Ok(rejects) => rejects,
             Err(error) => return Some(FileEnd::Failed(error)),
         };
+        // An earlier part of the import may have rejected rows, and this one none.
+        self.report.rejects = rejects.path().map(PathBuf::from);
+        let mut rejects = Some(rejects);
         let (sender, mut steps) = mpsc::channel(STEPS_AHEAD);
         let reading = {
             let (job, begun) = (self.job.clone(), begun.clone());
@@ -185,8 +188,11 @@ impl Run<'_> {
                 ended = Some(Some(FileEnd::Failed(error)));
                 break;
             }
-            if let Some(pace) = &mut self.pace {
-                pace.wait(step.rows).await;
+            if let Some(pace) = &mut self.pace
+                && self.stop.run_until_cancelled(pace.wait(step.rows)).await.is_none()
+            {
+                ended = Some(Some(FileEnd::Stopped));
+                break;
             }
             match self.hand_over(begun, step).await {
                 Ok(true) => {}

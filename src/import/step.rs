@@ -103,7 +103,7 @@ impl<'r> Steps<'r> {
         let mut hashes: Vec<RowHash> = Vec::new();
         let is_stored = self.next < self.stored;
         let end = if is_stored { self.stored } else { self.limits.rows.end };
-        let before = self.limits.rows.start.saturating_sub(self.next).min(end - self.next);
+        let before = self.limits.rows.start.saturating_sub(self.next).min(end.saturating_sub(self.next));
         if before > 0 {
             let skipped = self.reader.skip(before).map_err(|error| (error, Vec::new()))?;
             self.next += skipped;
@@ -127,9 +127,6 @@ impl<'r> Steps<'r> {
                     step.calls.truncate(start);
                     step.rejects.push(reject);
                     self.rejected += u64::from(!is_stored);
-                    if self.limits.on_row_error.stops(self.rejected, self.next + 1) {
-                        return Err((self.too_many(&step.rejects), step.rejects));
-                    }
                 }
                 Ok(None) => {
                     step.calls.truncate(start);
@@ -137,6 +134,12 @@ impl<'r> Steps<'r> {
                     break;
                 }
                 Err(error) => return Err((error, step.rejects)),
+            }
+            // After good rows too: a share is judged first at a certain row, whatever that is. Of rows that are only
+            // counted again, all rejected ones are in the sum already.
+            let is_judged = self.rejected > 0 && !is_stored;
+            if is_judged && self.limits.on_row_error.stops(self.rejected, self.next + 1) {
+                return Err((self.too_many(&step.rejects), step.rejects));
             }
             self.next += 1;
         }

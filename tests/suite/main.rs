@@ -15,6 +15,7 @@ mod delivery;
 mod durability;
 mod flush;
 mod fuzz;
+mod import;
 mod ingest;
 mod log;
 mod policies;

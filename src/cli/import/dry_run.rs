@@ -8,7 +8,7 @@ use super::args::ImportCsvArgs;
 use super::files::{CsvFile, Opening, Watched, files};
 use super::inputs::Input;
 use crate::cli::failure::{self, Failure};
-use crate::import::{FileError, FileFault, Reject, Row, RowReader as _};
+use crate::import::{FileError, FileFault, Reject, Row, RowLimits, RowReader as _};
 use crate::words::{counted, grouped};
 
 /// The most rejected rows of a file that are shown.
@@ -63,16 +63,9 @@ pub(super) async fn run(
             let (preview, on_row_error) = (args.preview, args.on_row_error);
             let tried = tokio::task::spawn_blocking(move || {
                 let mut tried = Tried::default();
-                if let Err(error) = read(&file, &mut tried, wanted, preview, &rows_wanted) {
+                let limits = RowLimits { rows: rows_wanted, on_row_error };
+                if let Err(error) = read(&file, &mut tried, wanted, preview, &limits) {
                     tried.error = Some(error);
-                }
-                if on_row_error.stops(tried.rejected, tried.calls + tried.rejected) {
-                    let what = format!(
-                        "{} of {} rows would be rejected, more than --on-row-error allows",
-                        tried.rejected,
-                        tried.calls + tried.rejected
-                    );
-                    tried.error.get_or_insert(FileError::content("E-ROWS", what));
                 }
                 tried
             })
@@ -119,12 +112,12 @@ fn read(
     tried: &mut Tried,
     samples: usize,
     preview: bool,
-    wanted: &std::ops::Range<u64>,
+    limits: &RowLimits,
 ) -> Result<(), FileError> {
     let mut rows = file.open()?;
     let mut call = Vec::new();
-    let mut row = rows.skip(wanted.start)?;
-    while row < wanted.end && !(preview && tried.samples.len() >= samples) {
+    let mut row = rows.skip(limits.rows.start)?;
+    while row < limits.rows.end && !(preview && tried.samples.len() >= samples) {
         call.clear();
         match rows.next(&mut call)? {
             None => break,
@@ -143,6 +136,13 @@ fn read(
             }
         }
         row += 1;
+        if tried.rejected > 0 && limits.on_row_error.stops(tried.rejected, row) {
+            let what = format!(
+                "{} of {row} rows would be rejected, more than --on-row-error allows",
+                tried.rejected
+            );
+            return Err(FileError::content("E-ROWS", what));
+        }
     }
     Ok(())
 }

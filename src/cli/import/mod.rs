@@ -220,9 +220,11 @@ async fn imported(import: &Import, file: &CsvFile) -> FileResult {
         rate: import.rate,
     };
     let report = import_file(&job, &*import.target, &import.shown.counters, &import.stop).await;
-    if let Some(rejects) = report.rejects.clone() {
-        let file = file.clone();
-        let described = tokio::task::spawn_blocking(move || retry::describe(&rejects, &file)).await;
+    // A run that was killed at its end may have left rows without a description.
+    let undescribed = || retry::is_undescribed(&job.rejects).then(|| job.rejects.clone());
+    if let Some(rejects) = report.rejects.clone().or_else(undescribed) {
+        let (file, source) = (file.clone(), import.source.clone());
+        let described = tokio::task::spawn_blocking(move || retry::describe(&rejects, &file, &source)).await;
         if let Ok(Err(failure)) = described {
             tracing::warn!("`forebay import retry-rejects` cannot be used: {failure}");
         }

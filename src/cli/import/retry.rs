@@ -24,8 +24,9 @@ use crate::import::csv::{CsvOptions, RejectRows};
 use crate::import::file_id::FileId;
 use crate::import::identity::Identity;
 use crate::import::reading::local::LocalFile;
-use crate::import::{Begin, Counters, FileError, Job, RowLimits, import_file};
+use crate::import::{Begin, Counters, FileError, Job, RowLimits, WantedSource, import_file};
 use crate::runtime::{Background, Shutdown};
+use crate::sources::SourceId;
 
 /// How the rows of a file were read.
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -34,21 +35,34 @@ struct HowRead {
     file: FileId,
     #[serde(rename = "type")]
     kind: String,
+    /// The source that was named by its id. A write key is not kept.
+    #[serde(default)]
+    source: Option<SourceId>,
     csv: CsvOptions,
 }
 
-/// The file beside one of rejected rows.
+/// The file beside one of rejected rows. Its name is longer, because that one may have any extension.
 fn beside(rejects: &Path) -> PathBuf {
-    rejects.with_extension("json")
+    rejects.with_added_extension("json")
+}
+
+/// Whether there are rejected rows, and nothing says how they were read.
+pub(super) fn is_undescribed(rejects: &Path) -> bool {
+    rejects.is_file() && !beside(rejects).exists()
 }
 
 /// Writes beside the rejected rows of `file` how they were read.
 ///
 /// # Errors
 /// [`Failure`]: the rejected rows cannot be imported with `retry-rejects`.
-pub(super) fn describe(rejects: &Path, file: &CsvFile) -> Result<(), Failure> {
+pub(super) fn describe(rejects: &Path, file: &CsvFile, wanted: &WantedSource) -> Result<(), Failure> {
     let csv = file.how_read().map_err(|error| Failure::failed(error.to_string()))?;
-    let how = HowRead { name: file.name.clone(), file: file.id, kind: file.kind.name().to_owned(), csv };
+    let source = match wanted {
+        WantedSource::Id(id) => Some(id.clone()),
+        WantedSource::Default | WantedSource::WriteKey(_) => None,
+    };
+    let (name, kind) = (file.name.clone(), file.kind.name().to_owned());
+    let how = HowRead { name, file: file.id, kind, source, csv };
     let path = beside(rejects);
     let json = serde_json::to_vec_pretty(&how)?;
     fs::write(&path, json).map_err(|error| unwritable(&path, &error))
@@ -120,7 +134,10 @@ fn job(args: &RetryRejectsArgs, rejects: &Path, place: &RejectsPlace) -> Result<
         file: id,
         name: format!("{} (rejected rows)", how.name),
         bytes: Some(file.size()),
-        source: wanted(&args.to),
+        source: match (wanted(&args.to), &how.source) {
+            (WantedSource::Default, Some(id)) => WantedSource::Id(id.clone()),
+            (named, _) => named,
+        },
         options,
         by_content: false,
         force: false,

@@ -101,8 +101,16 @@ pub struct Ambiguous {
 ///
 /// # Errors
 /// [`Ambiguous`] if two delimiters fit equally well, or none.
-pub fn detect_delimiter(sample: &[u8], at_end: bool, quote: Option<u8>) -> Result<u8, Ambiguous> {
-    let fits = DELIMITERS.map(|delimiter| Fit::of(sample, at_end, delimiter, quote));
+pub fn detect_delimiter(
+    sample: &[u8],
+    at_end: bool,
+    quote: Option<u8>,
+    escape: Option<u8>,
+) -> Result<u8, Ambiguous> {
+    // Any limit of a field does here: the sample is small.
+    let max_field = sample.len().max(MAX_FIELD);
+    let fits =
+        DELIMITERS.map(|delimiter| Fit::of(sample, at_end, Dialect { delimiter, quote, escape, max_field }));
     let in_header: Vec<&Fit> = fits.iter().filter(|fit| fit.columns > 1).collect();
     let constant: Vec<&Fit> = in_header.iter().copied().filter(|fit| fit.agreeing == fit.rows).collect();
     match (constant.as_slice(), in_header.as_slice()) {
@@ -161,9 +169,8 @@ struct Fit {
 }
 
 impl Fit {
-    fn of(sample: &[u8], at_end: bool, delimiter: u8, quote: Option<u8>) -> Self {
-        // Any limit of a field does here: the sample is small.
-        let dialect = Dialect { delimiter, quote, escape: None, max_field: sample.len().max(MAX_FIELD) };
+    fn of(sample: &[u8], at_end: bool, dialect: Dialect) -> Self {
+        let delimiter = dialect.delimiter;
         let mut records = Records::new(sample, dialect);
         let mut record = Record::new();
         let mut widths = Vec::with_capacity(SAMPLE_RECORDS + 1);
@@ -215,7 +222,7 @@ mod tests {
     use super::*;
 
     fn detected(sample: &str) -> Option<char> {
-        detect_delimiter(sample.as_bytes(), true, Some(b'"')).ok().map(char::from)
+        detect_delimiter(sample.as_bytes(), true, Some(b'"'), None).ok().map(char::from)
     }
 
     #[test]
@@ -257,7 +264,7 @@ mod tests {
     #[test]
     fn the_last_record_of_a_cut_sample_is_ignored() {
         let check = |sample: &str, at_end: bool, expected: Option<u8>| {
-            let found = detect_delimiter(sample.as_bytes(), at_end, Some(b'"')).ok();
+            let found = detect_delimiter(sample.as_bytes(), at_end, Some(b'"'), None).ok();
             assert_eq!(found, expected, "{sample:?}");
         };
         check("a,b,c;d\n1,2,3;4\n1,2,3", false, None);
@@ -269,7 +276,7 @@ mod tests {
 
     #[test]
     fn the_error_asks_for_the_delimiter() {
-        let error = detect_delimiter(b"a,b;c\n1,2;3\n", true, Some(b'"')).unwrap_err();
+        let error = detect_delimiter(b"a,b;c\n1,2;3\n", true, Some(b'"'), None).unwrap_err();
         assert_eq!(
             error.to_string(),
             "E-CSV-DELIMITER: cannot tell the delimiter: \",\" gives 2 columns in 1 of 1 rows, \

@@ -163,7 +163,8 @@ impl CsvRows {
         }
         let delimiter = match options.delimiter {
             Some(delimiter) => delimiter,
-            None => detect_delimiter(&sample, at_end, options.quote).map_err(|error| coded(&error))?,
+            None => detect_delimiter(&sample, at_end, options.quote, options.escape)
+                .map_err(|error| coded(&error))?,
         };
         let mut records = Records::new(Cursor::new(sample).chain(text), options.dialect(delimiter));
         let mut header = Record::new();

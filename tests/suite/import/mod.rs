@@ -1,0 +1,17 @@
+//! `forebay import csv`: files from everywhere, hostile files, the three ways, kills; and the taking side by itself.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "tests fail by a panic that names the line"
+)]
+
+mod corpus;
+mod importer;
+mod kills;
+mod python_tables;
+mod route;
+mod rows;
+mod samples;
+mod support;
+mod ways;
