@@ -50,6 +50,7 @@ impl Failure {
     /// A failed request to a store.
     pub fn of_store(what: &str, error: &StoreError) -> Self {
         let code = match error.fault {
+            Fault::Refused if error.status == Some(404) => FAILED,
             Fault::Refused | Fault::NoAccess | Fault::Expired => DENIED,
             Fault::Transient => UNREACHABLE,
             _ => FAILED,

@@ -84,6 +84,9 @@ pub struct Importer {
     metrics: Metrics,
     sources: Mutex<Arc<dyn ImportSources>>,
     open: Mutex<OpenImports>,
+    /// Held while a step of rows that are known by their content is stored and counted, and while such an import
+    /// begins: equal rows of two files must not both be new.
+    counting: tokio::sync::Mutex<()>,
     /// Held while a file begins or ends: both read the journal and then write to it.
     journaling: Mutex<()>,
 }
@@ -104,6 +107,7 @@ impl Importer {
             metrics,
             sources: Mutex::new(sources),
             open: Mutex::default(),
+            counting: tokio::sync::Mutex::default(),
             journaling: Mutex::default(),
         };
         importer.record(&importer.log.open_imports())?;
@@ -157,6 +161,7 @@ impl Importer {
         let sources = Arc::clone(&lock(&self.sources));
         let source = sources.find(&begin.source).map_err(TargetError::NoSource)?;
         let key = key_of(begin, &source);
+        let _counting = begin.by_content.then(|| self.counting.blocking_lock());
         let _journaling = lock(&self.journaling);
         let mut known = self.journal.read(key).map_err(unwritten)?;
         let open = self.log.open_imports().into_iter().find(|import| import.key == key);
@@ -273,6 +278,11 @@ impl Importer {
             .checked_sub(1)
             .and_then(|more| rows.first.checked_add(more))
             .ok_or_else(|| TargetError::Refused("a step covers at least one row".to_owned()))?;
+        // Before the turn: whoever begins an import holds it while it waits for the turn of another.
+        let _counting = match &counted {
+            Some(_) => Some(self.counting.lock().await),
+            None => None,
+        };
         let _turn = turn.lock().await;
         let is_open = lock(&self.open).by_key.get(&rows.import).is_some_and(|open| open.file == file);
         if !is_open {

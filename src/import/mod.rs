@@ -34,6 +34,6 @@ pub use reject::{RAW_MAX, Reject, RejectsFile};
 pub use row_errors::{NotAnAction, OnRowError};
 pub use row_hash::{RowCount, RowHash, RowScope};
 pub use rows::{FileError, FileFault, Row, RowReader};
-pub use run::{FileEnd, FileReport, Job, OpenRows, import_file};
+pub use run::{FileEnd, FileReport, Job, OpenRows, Waits, import_file};
 pub use step::RowLimits;
 pub use target::{Begin, Begun, End, Rows, RowsTaken, Standing, Target, TargetError};

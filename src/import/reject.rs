@@ -46,33 +46,40 @@ fn rename_durably(from: &Path, to: &Path) -> io::Result<()> {
 pub struct RejectsFile {
     path: PathBuf,
     out: Option<BufWriter<File>>,
-    /// Rows in the file.
+    /// Rows of this import in the file.
     rows: u64,
 }
 
 impl RejectsFile {
-    /// Continues the file at `path` for an import that goes on at `next_row`. Rows from there on are read again, so
-    /// they are removed from the file.
+    /// Continues the file at `path` for the import of the file `name` that goes on at `next_row`. Rows from there on
+    /// are read again, so they are removed from the file. Rows of other files stay.
     ///
     /// # Errors
-    /// The disk's error.
-    pub fn open(path: &Path, next_row: u64) -> io::Result<Self> {
-        let mut kept = Vec::new();
+    /// The disk's error, or the file holds something else than rejected rows: it is left as it is.
+    pub fn open(path: &Path, name: &str, next_row: u64) -> io::Result<Self> {
+        let (mut kept, mut rows) = (Vec::new(), 0);
         match File::open(path) {
             Ok(file) => {
-                for line in BufReader::new(file).lines() {
+                let mut lines = BufReader::new(file).lines().peekable();
+                while let Some(line) = lines.next() {
                     let line = line?;
-                    // A line that a crash cut off is of a row that is read again.
-                    let row = serde_json::from_str::<Reject>(&line).ok().map(|reject| reject.row);
-                    if row.is_some_and(|row| row < next_row) {
-                        kept.push(line);
+                    match serde_json::from_str::<Reject>(&line) {
+                        Ok(reject) if reject.file != name => kept.push(line),
+                        Ok(reject) if reject.row < next_row => {
+                            kept.push(line);
+                            rows += 1;
+                        }
+                        Ok(_) => {}
+                        // A line that a crash cut off is the last, and of a row that is read again.
+                        Err(_) if lines.peek().is_none() && line.starts_with("{\"file\":") => {}
+                        Err(_) => return Err(io::Error::other("it holds something else than rejected rows")),
                     }
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-        let mut rejects = Self { path: path.to_owned(), out: None, rows: kept.len() as u64 };
+        let mut rejects = Self { path: path.to_owned(), out: None, rows };
         if kept.is_empty() {
             if path.exists() {
                 fs::remove_file(path)?;
@@ -149,18 +156,42 @@ mod tests {
     fn rows_that_are_read_again_are_kept_once() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("rejects/a.ndjson");
-        let mut file = RejectsFile::open(&path, 0).unwrap();
+        let mut file = RejectsFile::open(&path, "a.csv", 0).unwrap();
         assert_eq!(file.path(), None, "no row, no file");
         file.add(&[reject(1), reject(5)]).unwrap();
         file.add(&[reject(9)]).unwrap();
         drop(file);
         let cut = fs::read(&path).unwrap();
         fs::write(&path, &cut[..cut.len() - 10]).unwrap();
-        let mut again = RejectsFile::open(&path, 5).unwrap();
+        let mut again = RejectsFile::open(&path, "a.csv", 5).unwrap();
         assert_eq!(rows(&path), [1]);
         again.add(&[reject(5), reject(9)]).unwrap();
         assert_eq!((rows(&path), again.path()), (vec![1, 5, 9], Some(&*path)));
-        drop(RejectsFile::open(&path, 0).unwrap());
+        drop(RejectsFile::open(&path, "a.csv", 0).unwrap());
         assert!(!path.exists(), "an import from the first row begins an empty file");
+    }
+
+    #[test]
+    fn a_file_with_something_else_is_left_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("notes.txt");
+        for text in ["my notes\n", "{\"mine\":1}", "{\"file\":1}\nmore\n"] {
+            fs::write(&path, text).unwrap();
+            RejectsFile::open(&path, "a.csv", 0).unwrap_err();
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn rows_of_other_files_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("all.ndjson");
+        let mut file = RejectsFile::open(&path, "a.csv", 0).unwrap();
+        file.add(&[reject(1), reject(5)]).unwrap();
+        drop(file);
+        let mut other = RejectsFile::open(&path, "b.csv", 0).unwrap();
+        assert_eq!(other.path(), None, "none of its own yet");
+        other.add(&[Reject { file: "b.csv".to_owned(), ..reject(0) }]).unwrap();
+        assert_eq!(rows(&path), [1, 5, 0]);
     }
 }

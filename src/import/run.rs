@@ -231,8 +231,8 @@ impl Run<'_> {
     }
 
     async fn rejects(&self, next_row: u64) -> Result<RejectsFile, FileError> {
-        let path = self.job.rejects.clone();
-        let opened = tokio::task::spawn_blocking(move || RejectsFile::open(&path, next_row)).await;
+        let (path, name) = (self.job.rejects.clone(), self.job.begin.name.clone());
+        let opened = tokio::task::spawn_blocking(move || RejectsFile::open(&path, &name, next_row)).await;
         match opened {
             Ok(Ok(rejects)) => Ok(rejects),
             Ok(Err(error)) => Err(no_rejects(&self.job.rejects, &error)),
@@ -352,7 +352,9 @@ fn read(job: &Job, begun: &Begun, steps: &mpsc::Sender<Step>) -> ReadEnd {
             return Ok(FileEnd::Stopped);
         }
     }
-    Ok(if read.at_end { FileEnd::Done } else { FileEnd::RangeDone })
+    // Rows outside of a range can still be imported, so the file is not done.
+    let whole = job.limits.rows == RowLimits::default().rows;
+    Ok(if read.at_end && whole { FileEnd::Done } else { FileEnd::RangeDone })
 }
 
 fn no_rejects(path: &std::path::Path, error: &std::io::Error) -> FileError {
@@ -360,15 +362,16 @@ fn no_rejects(path: &std::path::Path, error: &std::io::Error) -> FileError {
     FileError::new(FileFault::Local, "E-REJECTS", what)
 }
 
-/// How long to wait, and what was logged.
+/// How long to wait before something is tried again, and what was logged about it.
 #[derive(Debug, Default)]
-struct Waits {
+pub struct Waits {
     last: Duration,
     why: String,
 }
 
 impl Waits {
-    fn next(&mut self, at_least: Duration, why: &str) -> Duration {
+    /// The next wait: longer each time, from a second to five minutes. Logs `why`, once for each reason in a row.
+    pub fn next(&mut self, at_least: Duration, why: &str) -> Duration {
         self.last = self.last.saturating_mul(2).clamp(WAIT_FIRST, WAIT_MAX);
         if self.why != why {
             why.clone_into(&mut self.why);

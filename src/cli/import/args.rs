@@ -37,7 +37,7 @@ Examples:
   forebay import csv s3://bucket/exports/ --dry-run
 
 Exit codes: 0 all rows imported, 1 a file failed, 2 wrong usage or configuration, 3 some rows were rejected,
-4 the node or the store cannot be reached, 5 access denied.")]
+4 the node or the store cannot be reached, 5 access denied, 130 interrupted.")]
 pub struct ImportCsvArgs {
     /// File, folder, pattern, s3://bucket/key, s3://bucket/prefix/, or - for standard input
     #[arg(value_name = "SRC", required = true)]
@@ -153,10 +153,10 @@ pub struct FormatArgs {
 #[derive(Clone, Debug, Args)]
 pub struct ToArgs {
     /// Source of the calls; by default the only one, or csv in dev mode
-    #[arg(long, value_name = "ID", value_parser = SourceId::new, conflicts_with = "write_key")]
+    #[arg(long, value_name = "ID", value_parser = SourceId::new)]
     pub source: Option<SourceId>,
 
-    /// Write key of the source of the calls
+    /// Write key of the source of the calls, if --source does not name it
     #[arg(long, value_name = "KEY", env = "FOREBAY_WRITE_KEY", hide_env_values = true)]
     pub write_key: Option<String>,
 

@@ -41,7 +41,7 @@ pub(super) struct Opening {
 pub(super) struct CsvFile {
     pub(super) name: String,
     /// Where it is: the same for all of its versions.
-    place: String,
+    pub(super) place: String,
     pub(super) id: FileId,
     pub(super) kind: CallKind,
     /// Its length in bytes, as stored.
@@ -249,7 +249,11 @@ fn unread(failure: &ReadFailure) -> FileError {
         ReadFailure::Refused(_) => (FileFault::Denied, "E-REFUSED"),
         ReadFailure::Transient(_) => (FileFault::Transient, "E-UNREACHABLE"),
     };
-    FileError::new(fault, code, with_causes(failure))
+    let hint = match failure {
+        ReadFailure::NotFound => " (a prefix ends with /)",
+        _ => "",
+    };
+    FileError::new(fault, code, format!("{}{hint}", with_causes(failure)))
 }
 
 /// The kind of a file's calls.

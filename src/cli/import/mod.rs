@@ -18,6 +18,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -34,7 +35,7 @@ use crate::cli::failure::Failure;
 use crate::cli::say;
 use crate::import::csv::IdFrom;
 use crate::import::{
-    Begin, Counters, FileEnd, FileError, FileFault, FileReport, Job, RowLimits, Target, WantedSource,
+    Begin, Counters, FileEnd, FileError, FileFault, FileReport, Job, RowLimits, Target, Waits, WantedSource,
     import_file,
 };
 use crate::log::ImportProgress;
@@ -182,9 +183,19 @@ async fn all(import: &Import, inputs: Vec<Input>, parallel: usize) -> Summary {
 
 /// Imports the files of one input, one after the other.
 async fn one(import: &Import, input: &Input) -> Vec<FileResult> {
-    let files = match files(input, &import.opening, &import.shown.watched).await {
-        Ok(files) => files,
-        Err(error) => return vec![failed(input.name(), error)],
+    let mut waits = Waits::default();
+    let files = loop {
+        match files(input, &import.opening, &import.shown.watched).await {
+            Ok(files) => break files,
+            Err(error) if error.fault == FileFault::Transient && !import.stop.is_cancelled() => {
+                let wait = waits.next(Duration::ZERO, &format!("{}: {}", input.name(), error.message));
+                tokio::select! {
+                    () = tokio::time::sleep(wait) => {}
+                    () = import.stop.cancelled() => {}
+                }
+            }
+            Err(error) => return vec![failed(input.name(), error)],
+        }
     };
     if files.len() > 1 && matches!(import.rejects, s3::RejectsPlace::File(_)) {
         let what = "it is an archive of several files: name a folder with --rejects";
@@ -216,7 +227,7 @@ async fn imported(import: &Import, file: &CsvFile) -> FileResult {
             Arc::new(move || Ok(Box::new(file.open()?)))
         },
         limits: import.limits.clone(),
-        rejects: import.rejects.of(file.id),
+        rejects: import.rejects.of(file.id, &import.source),
         rate: import.rate,
     };
     let report = import_file(&job, &*import.target, &import.shown.counters, &import.stop).await;

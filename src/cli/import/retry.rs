@@ -38,6 +38,9 @@ struct HowRead {
     /// The source that was named by its id. A write key is not kept.
     #[serde(default)]
     source: Option<SourceId>,
+    /// Where the file is, for rows that are known by their content.
+    #[serde(default)]
+    place: String,
     csv: CsvOptions,
 }
 
@@ -62,8 +65,12 @@ pub(super) fn describe(rejects: &Path, file: &CsvFile, wanted: &WantedSource) ->
         WantedSource::Default | WantedSource::WriteKey(_) => None,
     };
     let (name, kind) = (file.name.clone(), file.kind.name().to_owned());
-    let how = HowRead { name, file: file.id, kind, source, csv };
+    let how = HowRead { name, file: file.id, kind, source, place: file.place.clone(), csv };
     let path = beside(rejects);
+    let is_ours = |json: Vec<u8>| serde_json::from_slice::<HowRead>(&json).is_ok();
+    if fs::read(&path).is_ok_and(|json| !is_ours(json)) {
+        return Err(unwritable(&path, &"it holds something else"));
+    }
     let json = serde_json::to_vec_pretty(&how)?;
     fs::write(&path, json).map_err(|error| unwritable(&path, &error))
 }
@@ -128,7 +135,7 @@ fn job(args: &RetryRejectsArgs, rejects: &Path, place: &RejectsPlace) -> Result<
     let content = fs::read(rejects).map_err(|error| unread(rejects, &error))?;
     let identity = Identity::Content { hash: *blake3::hash(&content).as_bytes(), size: file.size() };
     let id = identity.id();
-    let rejected_again = place.of(id);
+    let rejected_again = place.of(id, &wanted(&args.to));
     let options = blake3::hash(&json).to_hex().chars().take(16).collect();
     let begin = Begin {
         file: id,
@@ -145,7 +152,7 @@ fn job(args: &RetryRejectsArgs, rejects: &Path, place: &RejectsPlace) -> Result<
     let open = {
         let how = Arc::new(how);
         Arc::new(move || {
-            let rows = RejectRows::open(file.reader(), (&how.name, how.file, kind), &how.csv)?;
+            let rows = RejectRows::open(file.reader(), (&how.place, how.file, kind), &how.csv)?;
             Ok(Box::new(rows) as Box<dyn crate::import::RowReader>)
         })
     };

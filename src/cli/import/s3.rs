@@ -10,8 +10,10 @@ use super::inputs::place;
 use super::summary::Summary;
 use crate::cli::failure::Failure;
 use crate::cli::serve;
+use crate::import::WantedSource;
 use crate::import::file_id::FileId;
 use crate::object::ObjectKey;
+use crate::sources::WriteKeyHash;
 use crate::store::s3::{S3Settings, S3Store};
 use crate::store::{Body, ObjectStore as _, Put, PutMode};
 
@@ -66,10 +68,17 @@ impl RejectsPlace {
         }
     }
 
-    /// The file for the rejected rows of a file.
-    pub(super) fn of(&self, file: FileId) -> PathBuf {
+    /// The file for the rejected rows of a file. A file may be imported into several sources.
+    pub(super) fn of(&self, file: FileId, into: &WantedSource) -> PathBuf {
+        let source = match into {
+            WantedSource::Default => String::new(),
+            WantedSource::Id(id) => format!(".{id}"),
+            WantedSource::WriteKey(key) => {
+                WriteKeyHash::of(key).map_or_else(String::new, |hash| format!(".k-{}", hash.hex16()))
+            }
+        };
         match self {
-            Self::Folder(folder) | Self::S3 { folder, .. } => folder.join(format!("{file}.ndjson")),
+            Self::Folder(folder) | Self::S3 { folder, .. } => folder.join(format!("{file}{source}.ndjson")),
             Self::File(path) => path.clone(),
         }
     }

@@ -58,7 +58,7 @@ struct JsonError {
 
 impl Result {
     fn rows(&self) -> u64 {
-        self.report.progress.next_row - self.report.before.next_row.min(self.report.progress.next_row)
+        self.since(|of| of.stored + of.repeats + of.refused + of.rejected)
     }
 
     fn since(&self, of: fn(&crate::log::ImportProgress) -> u64) -> u64 {
