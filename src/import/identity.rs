@@ -1,7 +1,7 @@
 //! What makes two source files the same file.
 //!
 //! The bytes that are hashed: `forebay file identity` and a version byte, a byte for the kind, then each part
-//! with its length as u64le before it. Change [`VERSION`] if any of this changes: every file then counts as
+//! with its length as u64le before it. Change `VERSION` if any of this changes: every file then counts as
 //! new, so rows that were imported before are imported again.
 
 use std::io;

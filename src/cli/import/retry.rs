@@ -46,7 +46,7 @@ struct HowRead {
 
 /// The file beside one of rejected rows. Its name is longer, because that one may have any extension.
 fn beside(rejects: &Path) -> PathBuf {
-    rejects.with_added_extension("json")
+    rejects.with_added_extension("how.json")
 }
 
 /// Whether there are rejected rows, and nothing says how they were read.

@@ -33,7 +33,7 @@ pub(super) fn parse(cell: &[u8]) -> Option<UnixMillis> {
     (earliest..=LATEST.0).contains(&at.0).then_some(at)
 }
 
-/// Whether a text that is a time already has the form of [`write`]. A leap second has not: it is no second of
+/// Whether a text that is a time already has the form of `write`. A leap second has not: it is no second of
 /// Unix time.
 pub(super) fn is_as_written(cell: &[u8]) -> bool {
     matches!(cell, [_, _, _, _, _, _, _, _, _, _, b'T', _, _, _, _, _, _, tens, _, b'.', _, _, _, b'Z'] if *tens != b'6')

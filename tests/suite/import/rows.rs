@@ -164,6 +164,8 @@ async fn part_of_a_file_is_imported_and_then_the_rest() {
     assert_eq!(run(&["--rows", "..15"]).await.code(0).json()["calls"], json!({"track": 0}));
     let rest = run(&["--rows", "25.."]).await.code(3).json();
     assert_eq!((&rest["calls"], &rest["rejected"]), (&json!({"track": 74}), &json!(1)), "{rest}");
+    // Only without a range the whole file is known to be imported. Its rejected row counts again.
+    assert_eq!(run(&[]).await.code(3).json()["files"][0]["ended"], "done");
     assert_eq!(run(&[]).await.code(0).json()["files"][0]["ended"], "done before");
     let expected: Vec<String> =
         (10..100).filter(|row| *row != 30 && !(20..25).contains(row)).map(|row| format!("u{row}")).collect();
