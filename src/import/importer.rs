@@ -153,7 +153,8 @@ impl Importer {
         }
     }
 
-    /// [`Target::begin`] for a caller that may wait for the disk.
+    /// [`Target::begin`] for a caller that may wait for the disk. If rows are known by their content, no step of any
+    /// import may be under way.
     ///
     /// # Errors
     /// [`TargetError`].
@@ -161,7 +162,6 @@ impl Importer {
         let sources = Arc::clone(&lock(&self.sources));
         let source = sources.find(&begin.source).map_err(TargetError::NoSource)?;
         let key = key_of(begin, &source);
-        let _counting = begin.by_content.then(|| self.counting.blocking_lock());
         let _journaling = lock(&self.journaling);
         let mut known = self.journal.read(key).map_err(unwritten)?;
         let open = self.log.open_imports().into_iter().find(|import| import.key == key);
@@ -382,7 +382,14 @@ async fn blocking<T: Send + 'static>(
 impl Target for Arc<Importer> {
     fn begin(&self, file: Begin) -> BoxFuture<'_, Result<Begun, TargetError>> {
         let importer = Arc::clone(self);
-        Box::pin(blocking(move || importer.begin_now(&file)))
+        Box::pin(async move {
+            // Waited for here: threads that may block are few, and the step that holds it needs one.
+            let _counting = match file.by_content {
+                true => Some(self.counting.lock().await),
+                false => None,
+            };
+            blocking(move || importer.begin_now(&file)).await
+        })
     }
 
     fn rows(&self, rows: Rows, calls: Bytes) -> BoxFuture<'_, Result<RowsTaken, TargetError>> {

@@ -1,7 +1,7 @@
 //! The options of `forebay import`.
 
 use std::ffi::OsString;
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::NonZeroU32;
 use std::ops::Range;
 use std::path::PathBuf;
 
@@ -63,9 +63,9 @@ pub struct ImportCsvArgs {
     #[arg(long)]
     pub force: bool,
 
-    /// Number of files to import at once
-    #[arg(long, value_name = "N", default_value = "2")]
-    pub parallel: NonZeroUsize,
+    /// Number of files to import at once, at most 8
+    #[arg(long, value_name = "N", default_value = "2", value_parser = clap::value_parser!(u8).range(1..=8))]
+    pub parallel: u8,
 
     /// Where the calls go.
     #[command(flatten)]

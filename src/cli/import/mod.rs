@@ -115,7 +115,7 @@ async fn csv(args: &ImportCsvArgs, background: &Background, out: &mut dyn Write)
     };
     let stop_showing = CancellationToken::new();
     let showing = tokio::spawn(show(shown, args.show.progress, stop_showing.clone()));
-    let summary = all(&import, inputs, args.parallel.get()).await;
+    let summary = all(&import, inputs, usize::from(args.parallel)).await;
     stop_showing.cancel();
     showing.await?;
     let uploaded = import.rejects.upload(&summary, &args.to).await;

@@ -6,6 +6,7 @@
     reason = "tests fail by a panic that names the line"
 )]
 
+mod content;
 mod corpus;
 mod importer;
 mod kills;
