@@ -13,9 +13,7 @@ pub struct FileId([u8; 16]);
 impl FileId {
     /// The id of what a hasher was given.
     pub(crate) fn of_hash(hasher: &blake3::Hasher) -> Self {
-        let mut id = [0; 16];
-        hasher.finalize_xof().fill(&mut id);
-        Self(id)
+        Self(first_128_bits(hasher))
     }
 
     /// Its bytes.
@@ -32,6 +30,13 @@ impl FileId {
         hasher.update(name.as_bytes());
         Self::of_hash(&hasher)
     }
+}
+
+/// The first 128 bits of what a hasher was given.
+pub(super) fn first_128_bits(hasher: &blake3::Hasher) -> [u8; 16] {
+    let mut bits = [0; 16];
+    hasher.finalize_xof().fill(&mut bits);
+    bits
 }
 
 impl fmt::Display for FileId {

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::file_id::first_128_bits;
 use super::import_sources::ImportSources;
 use super::journal::{Journal, JournalError};
 use super::record::{Record, State};
@@ -298,7 +299,8 @@ impl Importer {
         if rows.first != counted.load(Ordering::Acquire) {
             return Err(TargetError::OtherRow);
         }
-        let next_row = self.next_row(file).ok_or(TargetError::NotOpen)?;
+        // The turn is held, so it stays as it is until the step is appended.
+        let progress = self.progress(file).ok_or(TargetError::NotOpen)?;
         let journal = Arc::clone(&self.journal);
         let (import, name) = (rows.import, source.clone());
         let (record, new) = blocking(move || {
@@ -307,8 +309,7 @@ impl Importer {
             Ok((record, new))
         })
         .await?;
-        let taken = if last_row < next_row {
-            let progress = self.progress(file).ok_or(TargetError::NotOpen)?;
+        let taken = if last_row < progress.next_row {
             RowsTaken { progress }
         } else {
             let step = ImportStep { origin, rejected: rows.rejected, known: new.known };
@@ -324,10 +325,6 @@ impl Importer {
 
     fn progress(&self, file: u64) -> Option<ImportProgress> {
         self.log.open_imports().into_iter().find(|import| import.file == file).map(|import| import.progress)
-    }
-
-    fn next_row(&self, file: u64) -> Option<u64> {
-        self.progress(file).map(|progress| progress.next_row)
     }
 
     /// Appends the calls of a step to the log.
@@ -456,9 +453,7 @@ pub(super) fn key_of(begin: &Begin, source: &SourceId) -> ImportKey {
     hasher.update(b"forebay import 1\0");
     hasher.update(&begin.file.bytes());
     hasher.update(source.as_str().as_bytes());
-    let mut key = [0; 16];
-    hasher.finalize_xof().fill(&mut key);
-    ImportKey(u128::from_be_bytes(key))
+    ImportKey(u128::from_be_bytes(first_128_bits(&hasher)))
 }
 
 /// A task of the importer panicked.

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use data_encoding::BASE32_NOPAD;
 use serde_json::value::RawValue;
 
+use super::file_id::first_128_bits;
 use super::journal::{Journal, JournalError};
 use super::target::TargetError;
 
@@ -23,9 +24,7 @@ impl RowHash {
     pub fn of(scope: &RowScope, raw: &[u8]) -> Self {
         let mut hasher = blake3::Hasher::new();
         hasher.update(&scope.0).update(raw);
-        let mut bytes = [0; 16];
-        hasher.finalize_xof().fill(&mut bytes);
-        Self(u128::from_be_bytes(bytes))
+        Self(u128::from_be_bytes(first_128_bits(&hasher)))
     }
 
     fn parse(text: &str) -> Option<Self> {
@@ -49,9 +48,7 @@ impl RowScope {
     pub fn of(name: &str) -> Self {
         let mut hasher = blake3::Hasher::new();
         hasher.update(b"forebay rows 1\0").update(name.as_bytes());
-        let mut bytes = [0; 16];
-        hasher.finalize_xof().fill(&mut bytes);
-        Self(bytes)
+        Self(first_128_bits(&hasher))
     }
 }
 
@@ -149,9 +146,7 @@ fn push_call(out: &mut String, call: &str, hash: RowHash, copy: u32) {
 fn key(source: &str, hash: RowHash) -> u128 {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&hash.0.to_be_bytes()).update(source.as_bytes());
-    let mut bytes = [0; 16];
-    hasher.finalize_xof().fill(&mut bytes);
-    u128::from_be_bytes(bytes)
+    u128::from_be_bytes(first_128_bits(&hasher))
 }
 
 fn unread(error: JournalError) -> TargetError {
