@@ -59,7 +59,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
     if matches!(cli.command, Command::Dev(_) | Command::Serve(_) | Command::Check(_)) {
         memory::enough()?;
     }
-    if matches!(cli.command, Command::Dev(_) | Command::Serve(_)) {
+    if matches!(cli.command, Command::Dev(_) | Command::Serve(_) | Command::Import(_)) {
         memory::without_huge_pages();
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()

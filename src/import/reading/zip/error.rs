@@ -1,0 +1,82 @@
+//! Why an archive cannot be read.
+
+use std::io;
+
+/// Why an archive or an entry of it cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ZipError {
+    /// The directory at the end is missing.
+    #[error("the zip file is cut off, or is no zip file: its directory is missing at the end")]
+    NoDirectory,
+    /// The directory contradicts itself or the file.
+    #[error("the zip file is damaged: {0}")]
+    Damaged(&'static str),
+    /// It is one part of several.
+    #[error("the zip file is one part of a split archive; join the parts: zip -s 0 FILE --out NEW")]
+    Split,
+    /// It has too many entries.
+    #[error("the zip file has over {max} entries")]
+    TooManyEntries {
+        /// The limit.
+        max: u64,
+    },
+    /// The name of an entry is too long.
+    #[error("the zip file has an entry with a name of {bytes} bytes; at most {max} are allowed")]
+    LongName {
+        /// Its length.
+        bytes: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// Two entries have the same name, so they would count as the same file.
+    #[error("the zip file has two entries named {0:?}")]
+    SameName(String),
+    /// An entry is encrypted.
+    #[error("the entry {0:?} is encrypted; decrypt the zip file first")]
+    Encrypted(String),
+    /// An entry is compressed in another way.
+    #[error(
+        "the entry {name:?} is compressed with {}; only deflate and stored are supported: \
+         unpack it and pack it again", method_name(*.method)
+    )]
+    Method {
+        /// The entry.
+        name: String,
+        /// The method's number.
+        method: u16,
+    },
+    /// An entry is damaged.
+    #[error("the entry {name:?} is damaged: {what}")]
+    DamagedEntry {
+        /// The entry.
+        name: String,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// An archive within an archive.
+    #[error("a zip file within a zip file is not read; unpack the outer one")]
+    Nested,
+}
+
+impl From<ZipError> for io::Error {
+    fn from(error: ZipError) -> Self {
+        let kind = match &error {
+            ZipError::NoDirectory => io::ErrorKind::UnexpectedEof,
+            _ => io::ErrorKind::InvalidData,
+        };
+        Self::new(kind, error)
+    }
+}
+
+fn method_name(method: u16) -> String {
+    let known = match method {
+        9 => "deflate64",
+        12 => "bzip2",
+        14 => "lzma",
+        93 => "zstd",
+        95 => "xz",
+        98 => "ppmd",
+        _ => return format!("method {method}"),
+    };
+    known.to_owned()
+}
