@@ -171,12 +171,15 @@ impl Run<'_> {
         self.report.rejects = rejects.path().map(PathBuf::from);
         let mut rejects = Some(rejects);
         let (sender, mut steps) = mpsc::channel(STEPS_AHEAD);
+        // Memory goes back to the thread that needs it next: given to the allocator on another thread, it would stay
+        // resident for a while, and a fast import would use ten times as much.
+        let (spare, mut spares) = mpsc::channel(STEPS_AHEAD + 2);
         let reading = {
             let (job, begun) = (self.job.clone(), begun.clone());
-            tokio::task::spawn_blocking(move || read(&job, &begun, &sender))
+            tokio::task::spawn_blocking(move || read(&job, &begun, &sender, &mut spares))
         };
         let mut ended = None;
-        while let Some(step) = steps.recv().await {
+        while let Some(mut step) = steps.recv().await {
             if self.stop.is_cancelled() {
                 ended = Some(Some(FileEnd::Stopped));
                 break;
@@ -194,8 +197,9 @@ impl Run<'_> {
                 ended = Some(Some(FileEnd::Stopped));
                 break;
             }
-            match self.hand_over(begun, step).await {
-                Ok(true) => {}
+            let calls = Bytes::from(std::mem::take(&mut step.calls));
+            match self.hand_over(begun, &step, &calls).await {
+                Ok(true) => give_back(calls, &spare),
                 Ok(false) => {
                     ended = Some(None);
                     break;
@@ -256,7 +260,7 @@ impl Run<'_> {
     }
 
     /// Hands over one step. `Ok(false)`: its rows are not the next ones.
-    async fn hand_over(&mut self, begun: &Begun, step: Step) -> Result<bool, FileEnd> {
+    async fn hand_over(&mut self, begun: &Begun, step: &Step, calls: &Bytes) -> Result<bool, FileEnd> {
         let rows = Rows {
             import: begun.import,
             first: step.first,
@@ -264,7 +268,6 @@ impl Run<'_> {
             rejected: step.rejects.len() as u64,
         };
         let end = step.end();
-        let calls = Bytes::from(step.calls);
         loop {
             match self.target.rows(rows, calls.clone()).await {
                 Ok(RowsTaken { progress }) => {
@@ -343,11 +346,16 @@ impl Run<'_> {
 }
 
 /// Reads a file into steps, until its end or until nobody takes them. Returns which.
-fn read(job: &Job, begun: &Begun, steps: &mpsc::Sender<Step>) -> ReadEnd {
+fn read(
+    job: &Job,
+    begun: &Begun,
+    steps: &mpsc::Sender<Step>,
+    spares: &mut mpsc::Receiver<Vec<u8>>,
+) -> ReadEnd {
     let failed = |error| (error, Vec::new());
     let mut reader = (job.open)().map_err(failed)?;
     let mut read = Steps::after(&mut *reader, &job.limits, begun).map_err(failed)?;
-    while let Some(step) = read.next()? {
+    while let Some(step) = read.next(spares.try_recv().unwrap_or_default())? {
         if steps.blocking_send(step).is_err() {
             return Ok(FileEnd::Stopped);
         }
@@ -355,6 +363,13 @@ fn read(job: &Job, begun: &Begun, steps: &mpsc::Sender<Step>) -> ReadEnd {
     // Rows outside of a range can still be imported, so the file is not done.
     let whole = job.limits.rows == RowLimits::default().rows;
     Ok(if read.at_end && whole { FileEnd::Done } else { FileEnd::RangeDone })
+}
+
+/// Gives a step's memory to the reader, if nobody else uses it and the reader has not ended.
+fn give_back(calls: Bytes, to: &mpsc::Sender<Vec<u8>>) {
+    if let (Ok(calls), Ok(place)) = (calls.try_into_mut(), to.try_reserve()) {
+        place.send(calls.into());
+    }
 }
 
 fn no_rejects(path: &std::path::Path, error: &std::io::Error) -> FileError {

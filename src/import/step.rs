@@ -94,10 +94,12 @@ impl<'r> Steps<'r> {
         Ok(Self { reader, limits, next, stored, rejected, at_end: false })
     }
 
-    /// The next step; `None` at the end. Rejected rows that stop the file are returned beside the error.
-    pub(super) fn next(&mut self) -> Result<Option<Step>, (FileError, Vec<Reject>)> {
-        let mut step =
-            Step { first: self.next, calls: Vec::with_capacity(STEP_BYTES + 64 * 1_024), ..Step::default() };
+    /// The next step; `None` at the end. Its calls are written into `spare`, whose content is lost. Rejected rows that
+    /// stop the file are returned beside the error.
+    pub(super) fn next(&mut self, spare: Vec<u8>) -> Result<Option<Step>, (FileError, Vec<Reject>)> {
+        let mut step = Step { first: self.next, calls: spare, ..Step::default() };
+        step.calls.clear();
+        step.calls.reserve(STEP_BYTES + 64 * 1_024);
         step.calls.extend_from_slice(HEAD);
         let mut calls = 0;
         let mut hashes: Vec<RowHash> = Vec::new();

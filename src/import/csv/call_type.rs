@@ -30,7 +30,7 @@ pub struct NoType {
 }
 
 /// The type of a file. `path_or_key` may have folders, or be an entry of an archive: `events.zip!track_1.csv`.
-/// The extension is not looked at.
+/// The extension does not matter.
 ///
 /// # Errors
 /// [`NoType`] if the name begins with no type.

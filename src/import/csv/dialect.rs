@@ -9,7 +9,7 @@ pub const MAX_FIELD: usize = 1_024 * 1_024;
 /// A record may be this many times as long as a field.
 const RECORD_FIELDS: usize = 4;
 
-/// Records of a sample that are looked at.
+/// Records of a sample that are compared.
 const SAMPLE_RECORDS: usize = 50;
 
 /// The delimiters that are tried.

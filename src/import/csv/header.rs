@@ -101,7 +101,7 @@ pub enum HeaderError {
     Missing {
         /// `a track file`, or the option that names the column.
         what: String,
-        /// The column, or the columns of which one is enough.
+        /// The column; if there are several, one of them is enough.
         needed: String,
         /// The first names of the header.
         columns: String,

@@ -33,7 +33,7 @@ impl Record {
         record
     }
 
-    /// How many fields it has. A region that is no record has none.
+    /// How many fields it has. A broken region has none.
     pub fn len(&self) -> usize {
         self.len
     }
@@ -58,7 +58,7 @@ impl Record {
         (0..self.len).filter_map(|index| self.get(index))
     }
 
-    /// The number of the data record from 0; the header is not counted, regions that are no record are.
+    /// The number of the data record from 0; the header is not counted, broken regions are.
     pub fn number(&self) -> u64 {
         self.number
     }
@@ -73,7 +73,7 @@ impl Record {
         self.byte
     }
 
-    /// Its own bytes as in the text, without the line break after it. Of a region that is no record: the
+    /// Its own bytes as in the text, without the line break after it. Of a broken region: the
     /// first line, cut at [`super::records::BROKEN_RAW_MAX`] bytes.
     pub fn raw(&self) -> &[u8] {
         &self.raw

@@ -22,7 +22,7 @@ use super::scanner::{Scan, Scanner, Stops, count};
 /// Bytes asked of the input at once.
 const READ_BYTES: usize = 128 * 1_024;
 
-/// Bytes that are kept of the first line of a region that is no record.
+/// Bytes that are kept of the first line of a broken region.
 pub const BROKEN_RAW_MAX: usize = 64 * 1_024;
 
 /// Bytes that may be scanned in vain before [`RESCAN_RATIO`] counts.
@@ -41,7 +41,7 @@ const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// Reads records from `R`, which gives decoded text.
 ///
-/// Blank lines are no records. LF, CR and CRLF each end a record. Memory is bounded by the dialect's longest
+/// Blank lines are not records. LF, CR and CRLF each end a record. Memory is bounded by the dialect's longest
 /// record, about twice that plus one read.
 #[derive(Debug)]
 pub struct Records<R> {
@@ -57,7 +57,7 @@ pub struct Records<R> {
     /// Whether the input has ended.
     at_end: bool,
     begun: bool,
-    /// Whether the rest of the present line belongs to a region that is no record.
+    /// Whether the rest of the present line belongs to a broken region.
     skipping: bool,
     /// Where `start` is in the text.
     byte: u64,
@@ -73,7 +73,8 @@ pub struct Records<R> {
 pub enum Item {
     /// A record.
     Record,
-    /// A region that is no record. It takes a number too. Reading goes on after its first line.
+    /// A broken region: bytes that are not a record, such as one whose quote is never closed. It takes a number too.
+    /// Reading goes on after its first line.
     Broken(RowError),
 }
 
@@ -114,7 +115,7 @@ impl<R: Read> Records<R> {
         self.next(record)
     }
 
-    /// Reads the next record into `record`; of a region that is no record, its number and place, and its first
+    /// Reads the next record into `record`; of a broken region, its number and place, and its first
     /// line as [`Record::raw`]. `None` at the end of the text.
     ///
     /// # Errors
@@ -201,20 +202,20 @@ impl<R: Read> Records<R> {
                     record.raw.extend_from_slice(text.get(..len).unwrap_or_default());
                     self.after_cr = text.get(len) == Some(&b'\r');
                     self.line += scanner.line_breaks();
-                    self.consume(scanner.looked_at());
+                    self.consume(scanner.scanned());
                     self.check_utf8(record);
                     return Ok(Item::Record);
                 }
                 Scan::Broken(error) => {
-                    self.give_up(scanner.looked_at(), record)?;
+                    self.give_up(scanner.scanned(), record)?;
                     return Ok(Item::Broken(error));
                 }
             }
         }
     }
 
-    /// Keeps the first line of a region that is no record, of which `looked_at` bytes were scanned.
-    fn give_up(&mut self, looked_at: usize, record: &mut Record) -> io::Result<()> {
+    /// Keeps the first line of a broken region, of which `scanned` bytes were scanned.
+    fn give_up(&mut self, scanned: usize, record: &mut Record) -> io::Result<()> {
         // As much of the line as is kept must be there, however the text arrives.
         while self.text().len() <= BROKEN_RAW_MAX && memchr2(b'\r', b'\n', self.text()).is_none() {
             if !self.fill()? {
@@ -226,7 +227,7 @@ impl<R: Read> Records<R> {
         let kept = line_end.unwrap_or(text.len()).min(BROKEN_RAW_MAX);
         record.raw.extend_from_slice(text.get(..kept).unwrap_or_default());
         // Only what was scanned counts: how much more of the line has arrived is chance.
-        if let Some(in_vain) = line_end.and_then(|end| looked_at.checked_sub(end + 1)) {
+        if let Some(in_vain) = line_end.and_then(|end| scanned.checked_sub(end + 1)) {
             self.rescanned = self.rescanned.saturating_add(count(in_vain));
         }
         // Skipped with the next read: an error of the input there must not take this region's error along.

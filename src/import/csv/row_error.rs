@@ -160,7 +160,7 @@ impl Needed {
         }
     }
 
-    /// The header names of which one must have a value. Empty if the user chose the name.
+    /// The header names: one of them must have a value. Empty if the user chose the name.
     pub fn columns(self) -> &'static [&'static str] {
         match self {
             Self::AnyId => &["userId", "anonymousId"],

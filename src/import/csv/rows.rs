@@ -18,7 +18,7 @@ use crate::import::reject::Reject;
 use crate::import::row_hash::RowScope;
 use crate::import::rows::{FileError, FileFault, Row, RowReader};
 
-/// Bytes of a text that are looked at before its rows are read.
+/// Bytes of a text that are inspected before its rows are read.
 const SAMPLE_BYTES: usize = 64 * 1_024;
 
 /// Where the ids of calls come from.

@@ -76,7 +76,7 @@ pub(super) enum Scan {
     More,
     /// The record has this many bytes. A line break follows it, unless it ends the file.
     Done(usize),
-    /// This is no record.
+    /// These bytes are not a record.
     Broken(RowError),
 }
 
@@ -101,8 +101,8 @@ impl Scanner {
         }
     }
 
-    /// How many bytes of the record were looked at.
-    pub(super) fn looked_at(&self) -> usize {
+    /// How many bytes of the record were scanned.
+    pub(super) fn scanned(&self) -> usize {
         self.at
     }
 

@@ -14,7 +14,7 @@ use super::names::has_csv_extension;
 /// The most files of one command.
 pub const FILES_MAX: usize = 100_000;
 
-/// The most names that are looked at in folders, of all kinds.
+/// The most names read in folders, of all kinds.
 const NAMES_MAX: usize = 1_000_000;
 
 /// A local source.
@@ -34,7 +34,7 @@ pub enum ExpandError {
     /// No such file or folder.
     #[error("no such file or folder: {0}")]
     Missing(PathBuf),
-    /// It cannot be looked at.
+    /// Its metadata cannot be read.
     #[error("cannot read {path}")]
     Unreadable {
         /// The file or folder.

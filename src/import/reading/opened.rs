@@ -174,7 +174,7 @@ impl Text {
         self.compression
     }
 
-    /// The raw bytes read so far, to be looked at from any thread. Of an entry: its bytes in the archive.
+    /// The raw bytes read so far; any thread may ask. Of an entry: its bytes in the archive.
     pub fn raw_bytes(&self) -> RawBytes {
         self.raw.clone()
     }
