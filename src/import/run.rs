@@ -118,9 +118,12 @@ pub async fn import_file(
         // Only the first time: what was imported by this run must not be imported again.
         begin.force = false;
         run.report.source = Some(begun.source.clone());
-        run.report.progress = begun.progress;
+        let known = std::mem::replace(&mut run.report.progress, begun.progress);
         if std::mem::take(&mut first) {
             run.report.before = begun.progress;
+        } else {
+            // Another importer of the same file stored these rows.
+            run.report.before = run.report.before.plus(begun.progress.since(known));
         }
         if begun.standing == Standing::Done {
             break if run.report.before == begun.progress { FileEnd::DoneBefore } else { FileEnd::Done };

@@ -83,6 +83,26 @@ impl ImportProgress {
             *self = other;
         }
     }
+
+    /// What was added to `before`.
+    pub(crate) fn since(self, before: Self) -> Self {
+        self.with(before, u64::saturating_sub)
+    }
+
+    /// This and `more`.
+    pub(crate) fn plus(self, more: Self) -> Self {
+        self.with(more, u64::saturating_add)
+    }
+
+    fn with(self, other: Self, of: fn(u64, u64) -> u64) -> Self {
+        Self {
+            next_row: of(self.next_row, other.next_row),
+            stored: of(self.stored, other.stored),
+            repeats: of(self.repeats, other.repeats),
+            refused: of(self.refused, other.refused),
+            rejected: of(self.rejected, other.rejected),
+        }
+    }
 }
 
 /// Rows of a file that one request covers.

@@ -79,7 +79,7 @@ pub struct ImportCsvArgs {
     #[arg(long)]
     pub dry_run: bool,
 
-    /// Print the first calls of each file, and import nothing
+    /// Print the first calls, and import nothing
     #[arg(long, conflicts_with = "dry_run")]
     pub preview: bool,
 

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::Arc;
 
+use serde_json::value::RawValue;
+
 use super::args::ImportCsvArgs;
 use super::files::{CsvFile, Opening, Watched, files};
 use super::inputs::Input;
@@ -25,15 +27,104 @@ struct Tried {
     error: Option<FileError>,
 }
 
+/// The whole result as JSON.
 #[derive(serde::Serialize)]
 struct Json<'a> {
-    name: &'a str,
+    files: &'a [JsonFile],
+    rows: u64,
+    calls: &'a BTreeMap<&'static str, u64>,
+    rejected: u64,
+}
+
+#[derive(serde::Serialize)]
+struct JsonFile {
+    name: String,
     #[serde(rename = "type")]
-    kind: &'a str,
+    kind: Option<&'static str>,
     calls: u64,
     rejected: u64,
-    rejected_by_code: &'a BTreeMap<String, u64>,
+    rejected_by_code: BTreeMap<String, u64>,
+    samples: Vec<Box<RawValue>>,
     error: Option<String>,
+}
+
+impl JsonFile {
+    fn new(name: String, kind: Option<&'static str>, tried: Tried) -> Self {
+        let samples = tried.samples.into_iter().filter_map(|sample| RawValue::from_string(sample).ok());
+        Self {
+            name,
+            kind,
+            calls: tried.calls,
+            rejected: tried.rejected,
+            rejected_by_code: tried.by_code,
+            samples: samples.collect(),
+            error: tried.error.map(|error| error.to_string()),
+        }
+    }
+}
+
+/// What all files would give.
+#[derive(Default)]
+struct Totals {
+    calls: BTreeMap<&'static str, u64>,
+    rows: u64,
+    rejected: u64,
+    code: u8,
+    /// Filled only for JSON.
+    files: Vec<JsonFile>,
+}
+
+impl Totals {
+    /// Adds a file, and prints it unless the result is for programs.
+    fn add(
+        &mut self,
+        (name, kind): (String, Option<&'static str>),
+        tried: Tried,
+        args: &ImportCsvArgs,
+        out: &mut dyn Write,
+    ) -> std::io::Result<()> {
+        self.rows += tried.calls + tried.rejected;
+        self.rejected += tried.rejected;
+        if let Some(kind) = kind {
+            *self.calls.entry(kind).or_default() += tried.calls;
+        }
+        self.code = self.code.max(tried.error.as_ref().map_or(0, code_of));
+        if args.show.json {
+            self.files.push(JsonFile::new(name, kind, tried));
+            return Ok(());
+        }
+        print(&name, kind, &tried, args.preview, out)
+    }
+
+    fn print(&self, args: &ImportCsvArgs, out: &mut dyn Write) -> std::io::Result<()> {
+        if args.show.json {
+            let Self { files, rows, calls, rejected, .. } = self;
+            serde_json::to_writer(&mut *out, &Json { files, rows: *rows, calls, rejected: *rejected })?;
+            return writeln!(out);
+        }
+        if args.preview {
+            return Ok(());
+        }
+        let calls: Vec<String> = self
+            .calls
+            .iter()
+            .filter(|(_, count)| **count > 0)
+            .map(|(kind, count)| format!("{} {kind}", grouped(*count)))
+            .collect();
+        let calls = if calls.is_empty() { "no calls".to_owned() } else { calls.join(", ") };
+        let rows = counted(self.rows, "row", "rows");
+        writeln!(out, "{rows} would become {calls}; {} rejected", grouped(self.rejected))
+    }
+
+    fn failure(&self) -> Result<(), Failure> {
+        match self.code {
+            0 if self.rejected > 0 => {
+                Err(Failure::with_code(failure::SOME_REJECTED, "some rows would be rejected"))
+            }
+            0 => Ok(()),
+            code => Err(Failure::with_code(code, "some files cannot be imported")),
+        }
+    }
 }
 
 /// Reads every input.
@@ -46,57 +137,43 @@ pub(super) async fn run(
     inputs: Vec<Input>,
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
-    let (mut left, mut code, mut totals) = (args.samples, 0, BTreeMap::<&'static str, u64>::new());
-    let (mut rows, mut rejected) = (0, 0);
+    let (mut left, mut totals) = (args.samples, Totals::default());
     for input in &inputs {
         let found = match files(input, opening, &Watched::default()).await {
             Ok(found) => found,
-            Err(error) => {
-                writeln!(out, "{}: {error}", input.name())?;
-                code = code.max(code_of(&error));
-                continue;
-            }
+            Err(error) => vec![Err((input.name(), error))],
         };
         for file in found {
-            let (kind, name) = (file.kind.name(), file.name.clone());
-            let (wanted, rows_wanted) = (left, args.rows.clone().unwrap_or(0..u64::MAX));
-            let (preview, on_row_error) = (args.preview, args.on_row_error);
-            let tried = tokio::task::spawn_blocking(move || {
-                let mut tried = Tried::default();
-                let limits = RowLimits { rows: rows_wanted, on_row_error };
-                if let Err(error) = read(&file, &mut tried, wanted, preview, &limits) {
-                    tried.error = Some(error);
+            let ((name, kind), tried) = match file {
+                Ok(file) => {
+                    let about = (file.name.clone(), Some(file.kind.name()));
+                    (about, tried(args, file, left).await?)
                 }
-                tried
-            })
-            .await?;
+                Err((name, error)) => ((name, None), Tried { error: Some(error), ..Tried::default() }),
+            };
             left = left.saturating_sub(tried.samples.len());
-            rows += tried.calls + tried.rejected;
-            rejected += tried.rejected;
-            *totals.entry(kind).or_default() += tried.calls;
-            code = code.max(tried.error.as_ref().map_or(0, code_of));
-            print(&name, kind, &tried, args, out)?;
+            totals.add((name, kind), tried, args, out)?;
         }
         if args.preview && left == 0 {
             break;
         }
     }
-    if !args.show.json && !args.preview {
-        let calls: Vec<String> =
-            totals.iter().map(|(kind, count)| format!("{} {kind}", grouped(*count))).collect();
-        writeln!(
-            out,
-            "would import {}: {}; {} rejected",
-            counted(rows, "row", "rows"),
-            calls.join(", "),
-            grouped(rejected)
-        )?;
-    }
-    match code {
-        0 if rejected > 0 => Err(Failure::with_code(failure::SOME_REJECTED, "some rows would be rejected")),
-        0 => Ok(()),
-        code => Err(Failure::with_code(code, "some files cannot be imported")),
-    }
+    totals.print(args, out)?;
+    totals.failure()
+}
+
+/// Reads a file, with at most so many samples.
+async fn tried(args: &ImportCsvArgs, file: CsvFile, samples: usize) -> Result<Tried, Failure> {
+    let rows = args.rows.clone().unwrap_or(0..u64::MAX);
+    let (preview, limits) = (args.preview, RowLimits { rows, on_row_error: args.on_row_error });
+    let tried = tokio::task::spawn_blocking(move || {
+        let mut tried = Tried::default();
+        if let Err(error) = read(&file, &mut tried, samples, preview, &limits) {
+            tried.error = Some(error);
+        }
+        tried
+    });
+    Ok(tried.await?)
 }
 
 fn code_of(error: &FileError) -> u8 {
@@ -149,27 +226,15 @@ fn read(
 
 fn print(
     name: &str,
-    kind: &str,
+    kind: Option<&str>,
     tried: &Tried,
-    args: &ImportCsvArgs,
+    preview: bool,
     out: &mut dyn Write,
 ) -> std::io::Result<()> {
     for sample in &tried.samples {
         writeln!(out, "{sample}")?;
     }
-    if args.show.json {
-        let json = Json {
-            name,
-            kind,
-            calls: tried.calls,
-            rejected: tried.rejected,
-            rejected_by_code: &tried.by_code,
-            error: tried.error.as_ref().map(ToString::to_string),
-        };
-        serde_json::to_writer(&mut *out, &json)?;
-        return writeln!(out);
-    }
-    if !args.preview {
+    if let Some(kind) = kind.filter(|_| !preview) {
         writeln!(out, "{name}: {} {kind}, {} rejected", grouped(tried.calls), grouped(tried.rejected))?;
     }
     for reject in &tried.first_rejects {

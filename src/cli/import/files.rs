@@ -12,7 +12,7 @@ use crate::import::file_id::FileId;
 use crate::import::identity::Identity;
 use crate::import::reading::counted::RawBytes;
 use crate::import::reading::local::LocalFile;
-use crate::import::reading::names::has_csv_extension;
+use crate::import::reading::names::{has_csv_extension, is_hidden};
 use crate::import::reading::opened::{Opened, OpenedArchive, Options, Source, SourceBytes, Text, open};
 use crate::import::reading::s3::{RangeReader, RangeSettings};
 use crate::import::reading::s3_object::S3Object;
@@ -135,7 +135,11 @@ fn source_of_object(object: &Arc<S3Object>, runtime: &Handle) -> Source {
     }
 }
 
-/// The files of an input: one, or those in an archive. Entries that are not CSV by their names are left out.
+/// An input's file, or an archive's entry that is none: its name, and why.
+pub(super) type Found = Result<CsvFile, (String, FileError)>;
+
+/// The files of an input: one, or those in an archive. Hidden entries, and those that are not CSV by their names, are
+/// left out.
 ///
 /// # Errors
 /// [`FileError`] about the input as a whole.
@@ -143,7 +147,7 @@ pub(super) async fn files(
     input: &Input,
     opening: &Arc<Opening>,
     watched: &Watched,
-) -> Result<Vec<CsvFile>, FileError> {
+) -> Result<Vec<Found>, FileError> {
     let name = input.name();
     let (identity, bytes_of) = match input {
         Input::Object { bucket, key, store, .. } => {
@@ -197,7 +201,7 @@ fn made(
     bytes_of: BytesOf,
     opening: &Arc<Opening>,
     watched: &Watched,
-) -> Result<Vec<CsvFile>, FileError> {
+) -> Result<Vec<Found>, FileError> {
     let (source, bytes) = match &bytes_of {
         BytesOf::File(file) => (source_of_file(file, name), Some(file.size())),
         BytesOf::Object(object, runtime) => (source_of_object(object, runtime), Some(object.head.len)),
@@ -218,19 +222,21 @@ fn made(
         })
     };
     match open(source, &opening.reading).map_err(|error| csv::of_io(&error))? {
-        Opened::Text(_) => Ok(vec![csv_file((name.to_owned(), place.to_owned()), id, bytes, bytes_of)?]),
+        Opened::Text(_) => Ok(vec![Ok(csv_file((name.to_owned(), place.to_owned()), id, bytes, bytes_of)?)]),
         Opened::Archive(archive) => {
             let archive = Arc::new(archive);
             let mut files = Vec::new();
             for entry in archive.entries() {
                 let entry = entry.map_err(|error| csv::of_io(&error))?;
-                if entry.is_folder() || !has_csv_extension(&entry.name) {
+                if entry.is_folder() || !has_csv_extension(&entry.name) || is_hidden(&entry.name) {
                     continue;
                 }
                 let of = |archive: &str| format!("{archive}!{}", entry.name);
                 let (names, id) = ((of(name), of(place)), id.entry(&entry.name));
                 let bytes = Some(entry.compressed_size);
-                files.push(csv_file(names, id, bytes, BytesOf::Entry(Arc::clone(&archive), entry))?);
+                let named = names.0.clone();
+                let file = csv_file(names, id, bytes, BytesOf::Entry(Arc::clone(&archive), entry));
+                files.push(file.map_err(|error| (named, error)));
             }
             match files.is_empty() {
                 true => Err(FileError::content("E-EMPTY", "the archive has no .csv, .tsv or .txt file")),

@@ -115,10 +115,10 @@ async fn csv(args: &ImportCsvArgs, background: &Background, out: &mut dyn Write)
     };
     let stop_showing = CancellationToken::new();
     let showing = tokio::spawn(show(shown, args.show.progress, stop_showing.clone()));
-    let summary = all(&import, inputs, usize::from(args.parallel)).await;
+    let mut summary = all(&import, inputs, usize::from(args.parallel)).await;
     stop_showing.cancel();
     showing.await?;
-    let uploaded = import.rejects.upload(&summary, &args.to).await;
+    let uploaded = import.rejects.upload(&mut summary, &args.to).await;
     drop(import);
     finish(summary, way, &args.show, out).await.and(uploaded)
 }
@@ -201,12 +201,19 @@ async fn one(import: &Import, input: &Input) -> Vec<FileResult> {
         let what = "it is an archive of several files: name a folder with --rejects";
         return vec![failed(input.name(), FileError::new(FileFault::Local, "E-REJECTS", what))];
     }
+    if input.bytes().is_none() {
+        let bytes = files.iter().flatten().filter_map(|file| file.bytes).sum();
+        import.shown.counters.bytes_total.fetch_add(bytes, Ordering::Relaxed);
+    }
     let mut results = Vec::new();
     for file in files {
         if import.stop.is_cancelled() {
             break;
         }
-        results.push(imported(import, &file).await);
+        results.push(match file {
+            Ok(file) => imported(import, &file).await,
+            Err((name, error)) => failed(name, error),
+        });
     }
     results
 }
@@ -230,7 +237,7 @@ async fn imported(import: &Import, file: &CsvFile) -> FileResult {
         rejects: import.rejects.of(file.id, &import.source),
         rate: import.rate,
     };
-    let report = import_file(&job, &*import.target, &import.shown.counters, &import.stop).await;
+    let mut report = import_file(&job, &*import.target, &import.shown.counters, &import.stop).await;
     // A run that was killed at its end may have left rows without a description.
     let undescribed = || retry::is_undescribed(&job.rejects).then(|| job.rejects.clone());
     if let Some(rejects) = report.rejects.clone().or_else(undescribed) {
@@ -240,7 +247,11 @@ async fn imported(import: &Import, file: &CsvFile) -> FileResult {
             tracing::warn!("`forebay import retry-rejects` cannot be used: {failure}");
         }
     }
-    FileResult { report, kind: Some(file.kind.name()) }
+    if report.rejects.is_none() && report.progress.rejected > 0 && job.rejects.exists() {
+        // An earlier run wrote them.
+        report.rejects = Some(job.rejects);
+    }
+    FileResult { report, kind: Some(file.kind.name()), uploaded: None }
 }
 
 fn failed(name: String, error: FileError) -> FileResult {
@@ -252,7 +263,7 @@ fn failed(name: String, error: FileError) -> FileResult {
         progress: ImportProgress::default(),
         rejects: None,
     };
-    FileResult { report, kind: None }
+    FileResult { report, kind: None, uploaded: None }
 }
 
 /// A file that cannot be written beside an import.

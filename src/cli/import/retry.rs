@@ -116,7 +116,7 @@ pub(super) async fn run(
             let (from, to) = (beside(rejects), beside(again));
             fs::copy(&from, &to).map_err(|error| unwritable(&to, &error))?;
         }
-        summary.results.push(FileResult { report, kind: Some(kind.name()) });
+        summary.results.push(FileResult { report, kind: Some(kind.name()), uploaded: None });
     }
     stop_showing.cancel();
     showing.await?;

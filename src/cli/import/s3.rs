@@ -83,19 +83,22 @@ impl RejectsPlace {
         }
     }
 
-    /// Uploads the files with rejected rows, if they belong in S3.
+    /// Uploads the files with rejected rows, if they belong in S3, and notes where they are now.
     ///
     /// # Errors
     /// [`Failure`]: the files stay where they are.
-    pub(super) async fn upload(&self, summary: &Summary, to: &ToArgs) -> Result<(), Failure> {
+    pub(super) async fn upload(&self, summary: &mut Summary, to: &ToArgs) -> Result<(), Failure> {
         let Self::S3 { bucket, prefix, .. } = self else { return Ok(()) };
-        let written: Vec<&PathBuf> =
-            summary.results.iter().filter_map(|result| result.report.rejects.as_ref()).collect();
+        let written: Vec<_> = summary
+            .results
+            .iter_mut()
+            .filter_map(|result| Some((result.report.rejects.as_ref()?, &mut result.uploaded)))
+            .collect();
         if written.is_empty() {
             return Ok(());
         }
         let (store, destination) = (store(to).await?, place(bucket)?);
-        for path in written {
+        for (path, uploaded) in written {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let bytes = Bytes::from(tokio::fs::read(path).await?);
             let key = ObjectKey::listed(format!("{prefix}{name}"));
@@ -113,6 +116,7 @@ impl RejectsPlace {
                 let what = format!("put s3://{bucket}/{prefix}{name} (the rows are in {})", path.display());
                 Failure::of_store(&what, &error)
             })?;
+            *uploaded = Some(format!("s3://{bucket}/{prefix}{name}"));
         }
         Ok(())
     }

@@ -41,13 +41,12 @@ pub(super) async fn show(shown: Shown, how: ProgressArg, stop: CancellationToken
     let is_terminal = std::io::stderr().is_terminal();
     match how {
         ProgressArg::None => {}
-        ProgressArg::Bar => bar(&shown, &stop).await,
-        ProgressArg::Auto if is_terminal => bar(&shown, &stop).await,
-        ProgressArg::Auto | ProgressArg::Plain => {
+        ProgressArg::Auto | ProgressArg::Bar if is_terminal => bar(&shown, &stop).await,
+        ProgressArg::Auto | ProgressArg::Bar | ProgressArg::Plain => {
             each(LINE_EVERY, &stop, &shown, |now, rate| line(&shown, now, rate)).await;
         }
         ProgressArg::Json => {
-            each(JSON_EVERY, &stop, &shown, json).await;
+            each(JSON_EVERY, &stop, &shown, |now, rate| json(&shown, now, rate)).await;
         }
     }
 }
@@ -72,7 +71,8 @@ async fn each(
 
 async fn bar(shown: &Shown, stop: &CancellationToken) {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    let style = ProgressStyle::with_template("{bar:24} {percent:>3} %  {wide_msg}");
+    // Two lines, so that nothing is cut off on a terminal of 80 columns.
+    let style = ProgressStyle::with_template("{bar:16} {percent:>3} %  {prefix}\n{wide_msg}");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━━─"));
     let mut rate = Rate::new();
     loop {
@@ -81,7 +81,9 @@ async fn bar(shown: &Shown, stop: &CancellationToken) {
             bar.set_length(now.bytes_total.max(now.bytes_read));
         }
         bar.set_position(now.bytes_read);
-        bar.set_message(line(shown, &now, rate.of(now.rows)));
+        let rate = rate.of(now.rows);
+        bar.set_prefix(place(shown, &now, rate));
+        bar.set_message(rows(&now, rate));
         tokio::select! {
             () = stop.cancelled() => break,
             () = tokio::time::sleep(BAR_EVERY) => {}
@@ -90,29 +92,40 @@ async fn bar(shown: &Shown, stop: &CancellationToken) {
     bar.finish_and_clear();
 }
 
-/// One line: files, bytes, rows, rate, rejected and repeated rows, and the time left.
+/// One line with everything.
 fn line(shown: &Shown, now: &Snapshot, rate: f64) -> String {
-    let mut text = format!(
-        "file {}/{}, {}, {} rows, {rate:.0} rows/s",
-        (now.files + 1).min(shown.files),
-        shown.files,
-        about_bytes(now.bytes_read),
-        grouped(now.rows),
-    );
+    format!("{}, {}", place(shown, now, rate), rows(now, rate))
+}
+
+/// Files, bytes and the time left.
+fn place(shown: &Shown, now: &Snapshot, rate: f64) -> String {
+    let file = (now.files + 1).min(shown.files);
+    let mut text = format!("file {file}/{}, {}", shown.files, about_bytes(now.bytes_read));
+    if let Some(seconds) = seconds_left(now, rate) {
+        text += &format!(", about {} left", about_duration(Duration::from_secs(seconds)));
+    }
+    text
+}
+
+/// Rows, their rate, and those that were rejected or repeated.
+fn rows(now: &Snapshot, rate: f64) -> String {
+    let mut text = format!("{} rows, {} rows/s", grouped(now.rows), grouped(whole(rate)));
     if now.rejected > 0 {
         text += &format!(", {} rejected", grouped(now.rejected));
     }
     if now.repeats > 0 {
         text += &format!(", {} repeated", grouped(now.repeats));
     }
-    if let Some(left) = time_left(now, rate) {
-        text += &format!(", about {} left", about_duration(left));
-    }
     text
 }
 
-/// How long the rest takes, at this rate and with rows of the same length.
-fn time_left(now: &Snapshot, rows_per_second: f64) -> Option<Duration> {
+/// A rate as a whole number.
+fn whole(rate: f64) -> u64 {
+    Duration::try_from_secs_f64(rate.round()).map_or(u64::MAX, |rate| rate.as_secs())
+}
+
+/// How long the rest takes in seconds, at least one, at this rate and with rows of the same length.
+fn seconds_left(now: &Snapshot, rows_per_second: f64) -> Option<u64> {
     if now.rows == 0 || now.bytes_read == 0 || now.bytes_read >= now.bytes_total || rows_per_second <= 0.0 {
         return None;
     }
@@ -121,17 +134,25 @@ fn time_left(now: &Snapshot, rows_per_second: f64) -> Option<Duration> {
         let per_row = now.bytes_read as f64 / now.rows as f64;
         (now.bytes_total - now.bytes_read) as f64 / per_row / rows_per_second
     };
-    Duration::try_from_secs_f64(seconds).ok()
+    Duration::try_from_secs_f64(seconds.round()).ok().map(|left| left.as_secs().max(1))
 }
 
-fn json(now: &Snapshot, rate: f64) -> String {
+fn json(shown: &Shown, now: &Snapshot, rate: f64) -> String {
     #[derive(serde::Serialize)]
     struct Line<'a> {
         #[serde(flatten)]
         now: &'a Snapshot,
-        rows_per_second: f64,
+        files_total: u64,
+        rows_per_second: u64,
+        seconds_left: Option<u64>,
     }
-    serde_json::to_string(&Line { now, rows_per_second: rate.round() }).unwrap_or_default()
+    let line = Line {
+        now,
+        files_total: shown.files,
+        rows_per_second: whole(rate),
+        seconds_left: seconds_left(now, rate),
+    };
+    serde_json::to_string(&line).unwrap_or_default()
 }
 
 fn eprint_line(text: &str) {
@@ -171,8 +192,28 @@ mod tests {
     #[test]
     fn the_time_left_follows_from_bytes_and_rate() {
         let now = Snapshot { bytes_read: 1_000, bytes_total: 4_000, rows: 100, ..Snapshot::default() };
-        assert_eq!(time_left(&now, 10.0), Some(Duration::from_secs(30)));
-        assert_eq!(time_left(&now, 0.0), None);
-        assert_eq!(time_left(&Snapshot { bytes_total: 0, ..now }, 10.0), None);
+        assert_eq!(seconds_left(&now, 10.0), Some(30));
+        assert_eq!(seconds_left(&now, 10_000.0), Some(1));
+        assert_eq!(seconds_left(&now, 0.0), None);
+        assert_eq!(seconds_left(&Snapshot { bytes_total: 0, ..now }, 10.0), None);
+    }
+
+    #[test]
+    fn each_line_of_the_bar_fits_a_terminal_of_80_columns() {
+        let now = Snapshot {
+            bytes_read: 123_456_789_012,
+            bytes_total: 987_654_321_098,
+            rows: 123_456_789,
+            rejected: 12_345_678,
+            repeats: 12_345_678,
+            files: 1_234,
+            ..Snapshot::default()
+        };
+        let shown = Shown { counters: Arc::default(), watched: Watched::default(), files: 10_000 };
+        let (place, rows) = (place(&shown, &now, 1_234_567.0), rows(&now, 1_234_567.0));
+        let bar = "━".repeat(16) + " 100 %  ";
+        assert!((bar + &place).chars().count() <= 80, "{place}");
+        assert_eq!(rows, "123,456,789 rows, 1,234,567 rows/s, 12,345,678 rejected, 12,345,678 repeated");
+        assert!(rows.len() <= 80, "{rows}");
     }
 }

@@ -14,6 +14,8 @@ pub(super) struct Result {
     pub(super) report: FileReport,
     /// The kind of its calls, if it was opened.
     pub(super) kind: Option<&'static str>,
+    /// Where its rejected rows were uploaded to.
+    pub(super) uploaded: Option<String>,
 }
 
 /// What became of all of them.
@@ -47,6 +49,7 @@ struct JsonFile<'a> {
     refused: u64,
     rows_before: u64,
     rejects: Option<&'a PathBuf>,
+    rejects_uploaded: Option<&'a str>,
     error: Option<JsonError>,
 }
 
@@ -106,6 +109,7 @@ impl Result {
             refused: self.since(|progress| progress.refused),
             rows_before: self.report.before.next_row,
             rejects: self.report.rejects.as_ref(),
+            rejects_uploaded: self.uploaded.as_deref(),
             error: self.error(),
         }
     }
@@ -185,13 +189,17 @@ impl Summary {
         for result in self.results.iter().filter(|result| result.report.progress.rejected > 0) {
             let of = &result.report;
             let place = of.rejects.as_ref().map_or_else(String::new, |path| format!(": {}", path.display()));
-            writeln!(out, "  rejected: {} of {}{place}", grouped(of.progress.rejected), of.name)?;
+            let copy = result.uploaded.as_ref().map_or_else(String::new, |url| format!(" and {url}"));
+            let when = if of.end == FileEnd::DoneBefore { " (before)" } else { "" };
+            let rejected = grouped(of.progress.rejected);
+            writeln!(out, "  rejected: {rejected} of {}{when}{place}{copy}", of.name)?;
         }
         for result in self.results.iter().filter(|result| result.report.progress.refused > 0) {
             let of = &result.report;
             writeln!(
                 out,
-                "  rejected by the collector: {} of {} (they are below segment-logs/_rejected/)",
+                "  refused:  {} of {}: the collector's limits are tighter, such as max_event; the rows are below \
+                 segment-logs/_rejected/, each with its reason",
                 grouped(of.progress.refused),
                 of.name
             )?;
@@ -242,11 +250,12 @@ impl Summary {
     pub(super) fn failure(&self) -> Option<Failure> {
         let text = match self.code() {
             0 => return None,
-            failure::SOME_REJECTED => {
+            failure::SOME_REJECTED if self.results.iter().any(|result| result.report.rejects.is_some()) => {
                 "some rows were rejected; correct them in the files above, and run `forebay import \
-                                       retry-rejects FILE`"
+                 retry-rejects FILE`"
                     .to_owned()
             }
+            failure::SOME_REJECTED => "some rows were refused by the collector".to_owned(),
             failure::INTERRUPTED => "stopped; run the same command again to continue".to_owned(),
             failure::DENIED => "access denied".to_owned(),
             _ => "some files were not imported".to_owned(),

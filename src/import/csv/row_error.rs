@@ -23,7 +23,7 @@ pub enum RowError {
         got: u64,
     },
     /// A field is not UTF-8.
-    #[error("column {column} is not UTF-8: {value}")]
+    #[error("column {column} is not UTF-8: {value} (if the file has another encoding, pass --encoding)")]
     Utf8 {
         /// The header's name for the column.
         column: String,

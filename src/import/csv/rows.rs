@@ -155,11 +155,12 @@ impl CsvRows {
         is_read.map_err(|error| of_io(&error))?;
         let at_end = sample.len() < SAMPLE_BYTES;
         let mut warnings = Vec::new();
-        if let Some(encoding) = not_utf8(&sample, at_end) {
-            warnings.push(format!(
-                "the text is not UTF-8, so rows with such bytes are rejected; it may be {encoding} (pass --encoding \
-                 {encoding})"
-            ));
+        if is_not_utf8(&sample, at_end) {
+            let hint = match suggest_encoding(&sample) {
+                Some(encoding) => format!("it may be {encoding} (pass --encoding {encoding})"),
+                None => "pass its encoding, such as --encoding windows-1252".to_owned(),
+            };
+            warnings.push(format!("the text is not UTF-8, so rows with such bytes are rejected; {hint}"));
         }
         let delimiter = match options.delimiter {
             Some(delimiter) => delimiter,
@@ -228,13 +229,9 @@ impl RowReader for CsvRows {
     }
 }
 
-/// The encoding that a sample may have, if it is not UTF-8. A character that the sample's end cuts off is no
-/// error.
-fn not_utf8(sample: &[u8], at_end: bool) -> Option<&'static str> {
-    match std::str::from_utf8(sample) {
-        Err(error) if at_end || error.error_len().is_some() => suggest_encoding(sample),
-        _ => None,
-    }
+/// Whether a sample is not UTF-8. A character that the sample's end cuts off is no error.
+fn is_not_utf8(sample: &[u8], at_end: bool) -> bool {
+    std::str::from_utf8(sample).is_err_and(|error| at_end || error.error_len().is_some())
 }
 
 /// An error whose text begins with its code.

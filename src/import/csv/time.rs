@@ -11,11 +11,13 @@ const TEXT_MAX: usize = 64;
 /// Reads a time: ISO 8601 or Unix time. White space around it does not count. Only the years 0 to 9999 are
 /// times; digits beyond milliseconds are cut off.
 ///
-/// - ISO 8601 as in [`timestamp::parse`]; also without seconds, with an offset of hours alone, with a space
-///   or ` UTC` before or in place of the offset (as databases export it), and without separators
-///   (`20190511`, `20190511203227`) for the years 1900 to 2099. No offset means UTC.
+/// - ISO 8601 as in [`timestamp::parse`]; also without seconds, with a comma before the fraction, with an offset of
+///   hours alone, with a space or ` UTC` before or in place of the offset (as databases export it), and without
+///   separators (`20190511T203227Z`; for the years 1900 to 2099 also `20190511` and `20190511203227`). No offset
+///   means UTC.
 /// - Unix time in seconds, milliseconds, microseconds or nanoseconds: below 10^11, 10^14, 10^17 and 10^20,
-///   with a minus and a fraction if need be.
+///   with a minus and a fraction if need be. Not those numbers of 4, 6, 8 or 14 digits that may be a year, a month, a
+///   day or a second of the years 1900 to 2099.
 pub(super) fn parse(cell: &[u8]) -> Option<UnixMillis> {
     let text = cell.trim_ascii();
     if text.is_empty() || text.len() > TEXT_MAX {
@@ -23,7 +25,9 @@ pub(super) fn parse(cell: &[u8]) -> Option<UnixMillis> {
     }
     let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let at = if digits == text.len() {
-        compact(text).or_else(|| unix(text))
+        if may_be_date(text) { compact(text) } else { unix(text) }
+    } else if digits == 8 {
+        basic(text)
     } else if text.first() == Some(&b'-') || text.get(digits) == Some(&b'.') {
         unix(text)
     } else {
@@ -50,12 +54,33 @@ pub(super) fn write(at: UnixMillis, out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-/// `YYYYMMDD`, alone or followed by `hhmmss`. As Unix time these would be days of 1970 and years about 2600.
+/// Whether digits look like `YYYY`, `YYYYMM`, `YYYYMMDD` or `YYYYMMDDhhmmss`. As Unix time these would be in 1970, or in
+/// years about 2600.
+fn may_be_date(digits: &[u8]) -> bool {
+    matches!(digits.len(), 4 | 6 | 8 | 14) && (digits.starts_with(b"19") || digits.starts_with(b"20"))
+}
+
+/// `YYYYMMDD`, then `T`, then `hhmmss` or `hhmm`, and the rest as elsewhere.
+fn basic(text: &[u8]) -> Option<UnixMillis> {
+    let ([y0, y1, y2, y3, m0, m1, d0, d1, b'T' | b't'], rest) = text.split_first_chunk::<9>()? else {
+        return None;
+    };
+    let time_len = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let (time, rest) = rest.split_at_checked(time_len)?;
+    let [h0, h1, n0, n1, s0, s1] = match time.len() {
+        4 => [time, b"00"].concat(),
+        _ => time.to_vec(),
+    }
+    .try_into()
+    .ok()?;
+    let whole =
+        [*y0, *y1, *y2, *y3, b'-', *m0, *m1, b'-', *d0, *d1, b'T', h0, h1, b':', n0, n1, b':', s0, s1];
+    exported(&[&whole, rest].concat())
+}
+
+/// `YYYYMMDD`, alone or followed by `hhmmss`.
 fn compact(digits: &[u8]) -> Option<UnixMillis> {
     let (date, time) = digits.split_at_checked(8)?;
-    if !(date.starts_with(b"19") || date.starts_with(b"20")) {
-        return None;
-    }
     let [y0, y1, y2, y3, m0, m1, d0, d1] = *date.first_chunk::<8>()?;
     let [h0, h1, n0, n1, s0, s1] = match time.len() {
         0 => *b"000000",
@@ -116,13 +141,13 @@ fn exported(text: &[u8]) -> Option<UnixMillis> {
     let rest =
         rest.strip_prefix(b"T").or_else(|| rest.strip_prefix(b"t")).or_else(|| rest.strip_prefix(b" "))?;
     let time_len =
-        rest.iter().take_while(|byte| byte.is_ascii_digit() || matches!(byte, b':' | b'.')).count();
+        rest.iter().take_while(|byte| byte.is_ascii_digit() || matches!(byte, b':' | b'.' | b',')).count();
     let (time, zone) = rest.split_at_checked(time_len)?;
     let zone = zone.trim_ascii_start();
     let mut whole = Vec::with_capacity(TEXT_MAX);
     whole.extend_from_slice(date);
     whole.push(b'T');
-    whole.extend_from_slice(time);
+    whole.extend(time.iter().map(|byte| if *byte == b',' { b'.' } else { *byte }));
     if time.len() == b"20:32".len() {
         whole.extend_from_slice(b":00");
     }
@@ -163,6 +188,10 @@ mod tests {
         check("2019-05-11 20:32:27 -0330", "2019-05-12T00:02:27.000Z");
         check("20190511", "2019-05-11T00:00:00.000Z");
         check("20190511203227", "2019-05-11T20:32:27.000Z");
+        check("20190511T203227Z", "2019-05-11T20:32:27.000Z");
+        check("20190511T203227,940+0200", "2019-05-11T18:32:27.940Z");
+        check("20190511T2032", "2019-05-11T20:32:00.000Z");
+        check("2019-05-11T20:32:27,940Z", "2019-05-11T20:32:27.940Z");
         check("1965-07-01T12:00:00Z", "1965-07-01T12:00:00.000Z");
         check("0000-01-01", "0000-01-01T00:00:00.000Z");
         check("9999-12-31T23:59:59.999Z", "9999-12-31T23:59:59.999Z");
@@ -186,8 +215,8 @@ mod tests {
         check("99999999999", "5138-11-16T09:46:39.000Z");
         check("100000000000", "1973-03-03T09:46:40.000Z");
         check("00001557606747", "2019-05-11T20:32:27.000Z");
-        // Eight digits that are no date.
-        check("20191332", "1970-08-22T16:42:12.000Z");
+        check("2101", "1970-01-01T00:35:01.000Z");
+        check("21191332", "1970-09-03T06:28:52.000Z");
     }
 
     #[test]
@@ -223,6 +252,15 @@ mod tests {
             "1e9",
             "1,557,606,747",
             "١",
+            "2019",
+            "201905",
+            "20191332",
+            "20190511203299",
+            "20190511T",
+            "20190511T20",
+            "20190511 203227",
+            "20190511T203227,",
+            "2019-05-11T20:32:27,",
             "2019-02-30",
             "2019-05-11T",
             "2019-05-11T20",

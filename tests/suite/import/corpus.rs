@@ -186,6 +186,7 @@ async fn each_table_in_an_archive_is_a_file() {
         z = zipfile.ZipFile(sys.argv[1], 'w', zipfile.ZIP_DEFLATED)\n\
         z.writestr('a/track_1.csv', 'userId,event\\nu1,e\\nu2\\n')\n\
         z.writestr('readme.md', 'no table')\n\
+        z.writestr('__MACOSX/a/._track_1.csv', 'Mac OS X')\n\
         z.writestr('identify_1.csv', 'userId,traits.a\\nu1,1\\n')\n\
         z.close()\n";
     let path = stand.folder.path().join("export.zip");
@@ -211,6 +212,30 @@ async fn each_table_in_an_archive_is_a_file() {
     stand.file("cut.zip", &bytes[..bytes.len() / 2]);
     let cut = stand.run(&["cut.zip", "--json"]).await.code(1).json();
     assert_eq!(cut["files"][0]["error"]["code"], "E-COMPRESSION", "{cut}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_entry_without_a_type_fails_alone() {
+    let Some(python) = on_path("python3") else { return };
+    let stand = Stand::start().await;
+    let script = "import sys, zipfile\n\
+        z = zipfile.ZipFile(sys.argv[1], 'w')\n\
+        z.writestr('other.csv', 'userId,event\\nu1,e\\n')\n\
+        z.writestr('track_1.csv', 'userId,event\\nu1,e\\n')\n\
+        z.close()\n";
+    let mut command = Command::new(&python);
+    command.args(["-c", script]).arg(stand.folder.path().join("export.zip"));
+    stdout_of(command).await;
+    let json = stand.run(&["export.zip", "--json"]).await.code(1).json();
+    let files: Vec<_> = json["files"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|file| json!([file["name"], file["stored"], file["error"]["code"]]))
+        .collect();
+    let expected =
+        [json!(["export.zip!other.csv", 0, "E-CSV-TYPE"]), json!(["export.zip!track_1.csv", 1, null])];
+    assert_eq!(files, expected);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -187,12 +187,13 @@ async fn a_trial_writes_nothing() {
     assert!(lines[2].starts_with(r#"{"type":"track","messageId":"imp_"#), "{tried:?}");
     assert_eq!(lines[3], "in/track_1.csv: 1,199 track, 1 rejected");
     assert_eq!(lines[4], "  line 5: width: expected 2 fields, got 1");
-    assert_eq!(lines[5], "would import 1,201 rows: 1 identify, 1,199 track; 1 rejected");
+    assert_eq!(lines[5], "1,201 rows would become 1 identify, 1,199 track; 1 rejected");
 
     let json = stand.run(&["in/track_1.csv", "--dry-run", "--json", "--samples", "0"]).await.code(3);
     let json: Value = serde_json::from_str(&json.out).unwrap();
-    let expected = json!({"name": "in/track_1.csv", "type": "track", "calls": 1_199, "rejected": 1,
-                          "rejected_by_code": {"width": 1}, "error": null});
+    let file = json!({"name": "in/track_1.csv", "type": "track", "calls": 1_199, "rejected": 1,
+                      "rejected_by_code": {"width": 1}, "samples": [], "error": null});
+    let expected = json!({"files": [file], "rows": 1_200, "calls": {"track": 1_199}, "rejected": 1});
     assert_eq!(json, expected);
 
     let preview = stand.run(&["in/track_1.csv", "--preview", "--samples", "3"]).await.code(0);

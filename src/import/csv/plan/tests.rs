@@ -400,7 +400,10 @@ fn a_row_of_another_width_or_not_of_utf8_is_no_call() {
     let error = plan.write(&Record::of_fields([b"u".as_slice(), b"\xFF\xFE"]), &mut out).unwrap_err();
     assert_eq!(
         (error.code(), error.to_string().as_str()),
-        ("utf8", "column a is not UTF-8: \"\u{fffd}\u{fffd}\"")
+        (
+            "utf8",
+            "column a is not UTF-8: \"\u{fffd}\u{fffd}\" (if the file has another encoding, pass --encoding)"
+        )
     );
     assert!(out.is_empty());
 }
