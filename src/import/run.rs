@@ -166,7 +166,8 @@ impl Run<'_> {
 
     /// Hands over the file's steps. `None`: begin again.
     async fn steps(&mut self, begun: &Begun) -> Option<FileEnd> {
-        let rejects = match self.rejects(begun.read_from).await {
+        // Rejected rows before the next one are in the file, also if they are read again to be counted.
+        let rejects = match self.rejects(begun.progress.next_row).await {
             Ok(rejects) => rejects,
             Err(error) => return Some(FileEnd::Failed(error)),
         };
@@ -317,23 +318,26 @@ impl Run<'_> {
         let lasting = outcome != Outcome::Stopped;
         let end = End { import: begun.import, outcome };
         loop {
-            match self.target.end(end.clone()).await {
+            let (after, why) = match self.target.end(end.clone()).await {
                 Ok(()) => return,
                 // If it was stopped, the target finds the progress in its log by itself.
-                Err(TargetError::Later { after, why }) if lasting => {
-                    if self.wait(after, &why).await.is_err() {
-                        return;
-                    }
-                }
+                Err(TargetError::Later { after, why }) if lasting => (after, why),
+                // It was closed for others, or the answer to an earlier try was lost.
                 Err(TargetError::NotOpen) if lasting => {
-                    if self.begin(&Begin { force: false, ..self.job.begin.clone() }).await.is_err() {
-                        return;
+                    match self.begin(&Begin { force: false, ..self.job.begin.clone() }).await {
+                        Ok(begun) if begun.standing != Standing::Done => {
+                            (Duration::ZERO, "the import was closed before its end was recorded".to_owned())
+                        }
+                        Ok(_) | Err(_) => return,
                     }
                 }
                 Err(error) => {
                     tracing::debug!(%error, "the end of an import is not recorded");
                     return;
                 }
+            };
+            if self.wait(after, &why).await.is_err() {
+                return;
             }
         }
     }

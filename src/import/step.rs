@@ -4,7 +4,7 @@ use super::importer::ROWS_MAX;
 use super::reject::Reject;
 use super::row_errors::OnRowError;
 use super::row_hash::RowHash;
-use super::rows::{FileError, Row, RowReader};
+use super::rows::{FileError, FileFault, Row, RowReader};
 use super::target::Begun;
 
 /// Bytes of calls after which a step is handed over. A call has at most 32 KiB, and the lines of a step must fit
@@ -145,9 +145,18 @@ impl<'r> Steps<'r> {
             }
             self.next += 1;
         }
+        if self.at_end && before > 0 && self.next <= self.limits.rows.start && !is_stored {
+            return Err((self.nothing_in_range(), step.rejects));
+        }
         step.rows = self.next - step.first;
         write_tail(&mut step.calls, &hashes);
         Ok((step.rows > 0).then_some(step))
+    }
+
+    fn nothing_in_range(&self) -> FileError {
+        let (rows, start) = (self.next, self.limits.rows.start);
+        let what = format!("--rows begins at row {start}, counted from 0, and the file has {rows} rows");
+        FileError::new(FileFault::Local, "E-ROWS-RANGE", what)
     }
 
     fn too_many(&self, rejects: &[Reject]) -> FileError {

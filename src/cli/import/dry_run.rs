@@ -11,7 +11,7 @@ use super::files::{CsvFile, Opening, Watched, files};
 use super::inputs::Input;
 use crate::cli::failure::{self, Failure};
 use crate::import::{FileError, FileFault, Reject, Row, RowLimits, RowReader as _};
-use crate::words::{counted, grouped};
+use crate::words::{counted, grouped, outside_text};
 
 /// The most rejected rows of a file that are shown.
 const REJECTS_SHOWN: usize = 10;
@@ -231,6 +231,7 @@ fn print(
     preview: bool,
     out: &mut dyn Write,
 ) -> std::io::Result<()> {
+    let name = outside_text(name);
     for sample in &tried.samples {
         writeln!(out, "{sample}")?;
     }

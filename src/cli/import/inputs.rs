@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::cli::failure::Failure;
 use crate::import::reading::local::{LocalSource, expand};
-use crate::import::reading::names::has_csv_extension;
+use crate::import::reading::names::{has_csv_extension, is_hidden};
 use crate::object::{BucketString, Destination, Encryption};
 use crate::store::s3::{ListFrom, S3Store};
 
@@ -115,7 +115,10 @@ async fn objects(bucket: &str, key: &str, store: &Arc<S3Store>) -> Result<Vec<In
         found.extend(
             page.objects
                 .into_iter()
-                .filter(|listed| has_csv_extension(listed.key.as_str()))
+                .filter(|listed| {
+                    let below = listed.key.as_str().strip_prefix(key).unwrap_or_default();
+                    has_csv_extension(below) && !is_hidden(below)
+                })
                 .map(|listed| object(listed.key.as_str().to_owned(), Some(listed.len))),
         );
         if found.len() > OBJECTS_MAX {

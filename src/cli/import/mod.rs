@@ -135,12 +135,15 @@ fn announce(show: &ShowArgs, way: &Way) {
 /// Prints the result, and delivers what a spool of this command holds.
 async fn finish(summary: Summary, way: Way, show: &ShowArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let ended = way.end().await;
-    if show.json {
-        summary.print_json(out)?;
-    } else {
-        summary.print(out)?;
+    let printed = match show.json {
+        true => summary.print_json(out),
+        false => summary.print(out),
+    };
+    match printed.and_then(|()| out.flush()) {
+        // Nobody reads the result, and the rows are stored all the same.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
+        other => other?,
     }
-    out.flush()?;
     ended?;
     summary.failure().map_or(Ok(()), Err)
 }
@@ -157,11 +160,13 @@ fn wanted(to: &ToArgs) -> WantedSource {
 async fn all(import: &Import, inputs: Vec<Input>, parallel: usize) -> Summary {
     let turns = Arc::new(Semaphore::new(parallel));
     let mut tasks = JoinSet::new();
+    let mut not_begun = inputs.len() as u64;
     for (number, input) in inputs.into_iter().enumerate() {
         let Ok(turn) = Arc::clone(&turns).acquire_owned().await else { break };
         if import.stop.is_cancelled() {
             break;
         }
+        not_begun -= 1;
         let import = import.clone();
         tasks.spawn(async move {
             let results = one(&import, &input).await;
@@ -178,23 +183,27 @@ async fn all(import: &Import, inputs: Vec<Input>, parallel: usize) -> Summary {
         }
     }
     results.sort_by_key(|(number, _)| *number);
-    Summary { results: results.into_iter().flat_map(|(_, results)| results).collect() }
+    Summary { results: results.into_iter().flat_map(|(_, results)| results).collect(), not_begun }
 }
 
 /// Imports the files of one input, one after the other.
 async fn one(import: &Import, input: &Input) -> Vec<FileResult> {
     let mut waits = Waits::default();
     let files = loop {
-        match files(input, &import.opening, &import.shown.watched).await {
-            Ok(files) => break files,
-            Err(error) if error.fault == FileFault::Transient && !import.stop.is_cancelled() => {
+        // A pipe may keep its reader waiting for ever.
+        let found =
+            import.stop.run_until_cancelled(files(input, &import.opening, &import.shown.watched)).await;
+        match found {
+            None => return vec![unread(input.name(), FileEnd::Stopped)],
+            Some(Ok(files)) => break files,
+            Some(Err(error)) if error.fault == FileFault::Transient => {
                 let wait = waits.next(Duration::ZERO, &format!("{}: {}", input.name(), error.message));
                 tokio::select! {
                     () = tokio::time::sleep(wait) => {}
                     () = import.stop.cancelled() => {}
                 }
             }
-            Err(error) => return vec![failed(input.name(), error)],
+            Some(Err(error)) => return vec![failed(input.name(), error)],
         }
     };
     if files.len() > 1 && matches!(import.rejects, s3::RejectsPlace::File(_)) {
@@ -207,10 +216,8 @@ async fn one(import: &Import, input: &Input) -> Vec<FileResult> {
     }
     let mut results = Vec::new();
     for file in files {
-        if import.stop.is_cancelled() {
-            break;
-        }
         results.push(match file {
+            Ok(file) if import.stop.is_cancelled() => unread(file.name, FileEnd::Stopped),
             Ok(file) => imported(import, &file).await,
             Err((name, error)) => failed(name, error),
         });
@@ -255,9 +262,14 @@ async fn imported(import: &Import, file: &CsvFile) -> FileResult {
 }
 
 fn failed(name: String, error: FileError) -> FileResult {
+    unread(name, FileEnd::Failed(error))
+}
+
+/// The result of a file that was not begun.
+fn unread(name: String, end: FileEnd) -> FileResult {
     let report = FileReport {
         name,
-        end: FileEnd::Failed(error),
+        end,
         source: None,
         before: ImportProgress::default(),
         progress: ImportProgress::default(),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::cli::failure::{self, Failure};
 use crate::import::{FileEnd, FileFault, FileReport, TargetError};
-use crate::words::{counted, grouped};
+use crate::words::{counted, grouped, outside_text};
 
 /// What became of one input.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub(super) struct Result {
 #[derive(Debug, Default)]
 pub(super) struct Summary {
     pub(super) results: Vec<Result>,
+    /// Inputs that were not begun, because the command was stopped.
+    pub(super) not_begun: u64,
 }
 
 /// The whole result as JSON.
@@ -32,6 +34,7 @@ struct Json<'a> {
     calls: BTreeMap<&'a str, u64>,
     rejected: u64,
     repeated: u64,
+    not_begun: u64,
     ended: &'static str,
 }
 
@@ -132,7 +135,7 @@ impl Summary {
 
     /// Whether it was stopped before its end.
     pub(super) fn is_stopped(&self) -> bool {
-        self.results.iter().any(|result| result.report.end == FileEnd::Stopped)
+        self.not_begun > 0 || self.results.iter().any(|result| result.report.end == FileEnd::Stopped)
     }
 
     /// Prints the result as JSON.
@@ -148,6 +151,7 @@ impl Summary {
                 result.since(|progress| progress.rejected) + result.since(|progress| progress.refused)
             }),
             repeated: self.sum(|result| result.since(|progress| progress.repeats)),
+            not_begun: self.not_begun,
             ended: match self.code() {
                 0 => "done",
                 failure::SOME_REJECTED => "done, some rows rejected",
@@ -192,7 +196,7 @@ impl Summary {
             let copy = result.uploaded.as_ref().map_or_else(String::new, |url| format!(" and {url}"));
             let when = if of.end == FileEnd::DoneBefore { " (before)" } else { "" };
             let rejected = grouped(of.progress.rejected);
-            writeln!(out, "  rejected: {rejected} of {}{when}{place}{copy}", of.name)?;
+            writeln!(out, "  rejected: {rejected} of {}{when}{place}{copy}", outside_text(&of.name))?;
         }
         for result in self.results.iter().filter(|result| result.report.progress.refused > 0) {
             let of = &result.report;
@@ -201,11 +205,11 @@ impl Summary {
                 "  refused:  {} of {}: the collector's limits are tighter, such as max_event; the rows are below \
                  segment-logs/_rejected/, each with its reason",
                 grouped(of.progress.refused),
-                of.name
+                outside_text(&of.name)
             )?;
         }
         for result in &self.results {
-            let name = &result.report.name;
+            let name = outside_text(&result.report.name);
             match &result.report.end {
                 FileEnd::Failed(error) => writeln!(out, "  failed:   {name}: {error}")?,
                 FileEnd::Refused(error) => writeln!(out, "  failed:   {name}: {error}")?,
@@ -216,6 +220,9 @@ impl Summary {
                 )?,
                 FileEnd::Done | FileEnd::DoneBefore | FileEnd::RangeDone => {}
             }
+        }
+        if self.not_begun > 0 {
+            writeln!(out, "  stopped:  before {}", counted(self.not_begun, "file", "files"))?;
         }
         Ok(())
     }
@@ -231,14 +238,14 @@ impl Summary {
         let failed = |result: &Result| matches!(result.report.end, FileEnd::Failed(_) | FileEnd::Refused(_));
         let no_source =
             |result: &Result| matches!(result.report.end, FileEnd::Refused(TargetError::NoSource(_)));
-        if any(&denied) {
+        if self.is_stopped() {
+            failure::INTERRUPTED
+        } else if any(&denied) {
             failure::DENIED
         } else if any(&no_source) {
             failure::WRONG_USAGE
         } else if any(&failed) {
             failure::FAILED
-        } else if self.is_stopped() {
-            failure::INTERRUPTED
         } else if any(&|result| result.rejected() > 0 && result.report.end != FileEnd::DoneBefore) {
             failure::SOME_REJECTED
         } else {
@@ -261,5 +268,20 @@ impl Summary {
             _ => "some files were not imported".to_owned(),
         };
         Some(Failure::with_code(self.code(), text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_that_was_stopped_before_its_files_was_interrupted() {
+        assert!(Summary::default().failure().is_none());
+        let stopped = Summary { not_begun: 3, ..Summary::default() };
+        assert_eq!(stopped.failure().unwrap().code(), failure::INTERRUPTED);
+        let mut out = Vec::new();
+        stopped.print(&mut out).unwrap();
+        assert!(String::from_utf8(out).unwrap().contains("stopped:  before 3 files"));
     }
 }

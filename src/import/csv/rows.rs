@@ -155,7 +155,10 @@ impl CsvRows {
         is_read.map_err(|error| of_io(&error))?;
         let at_end = sample.len() < SAMPLE_BYTES;
         let mut warnings = Vec::new();
-        if is_not_utf8(&sample, at_end) {
+        let encoding = text.encoding();
+        if is_not_utf8(&sample, at_end) && encoding != encoding_rs::UTF_8 {
+            warnings.push(format!("rows with bytes that are wrong in {} are rejected", encoding.name()));
+        } else if is_not_utf8(&sample, at_end) {
             let hint = match suggest_encoding(&sample) {
                 Some(encoding) => format!("it may be {encoding} (pass --encoding {encoding})"),
                 None => "pass its encoding, such as --encoding windows-1252".to_owned(),

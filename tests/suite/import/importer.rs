@@ -3,6 +3,7 @@
 use std::fs;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -432,11 +433,13 @@ async fn two_importers_of_one_file_store_each_row_once() {
     assert_eq!(node.rows_of(1), (0..ROWS).collect::<Vec<_>>());
 }
 
-/// Answers one step in three with an error, after it was stored or in its place.
+/// Answers one step in three with an error, after it was stored or in its place, and loses the first answer about the
+/// end.
 #[derive(Debug)]
 struct Unreliable {
     inner: Arc<Importer>,
     steps: Mutex<u64>,
+    ends: AtomicU64,
 }
 
 impl Target for Unreliable {
@@ -466,7 +469,13 @@ impl Target for Unreliable {
     }
 
     fn end(&self, end: End) -> forebay::boxed_future::BoxFuture<'_, Result<(), TargetError>> {
-        self.inner.end(end)
+        Box::pin(async move {
+            let ended = self.inner.end(end).await;
+            match self.ends.fetch_add(1, Ordering::Relaxed) {
+                0 => ended.and(Err(TargetError::Later { after: Duration::ZERO, why: "lost".to_owned() })),
+                _ => ended,
+            }
+        })
     }
 }
 
@@ -478,7 +487,8 @@ async fn a_file_reaches_an_unreliable_target_row_by_row() {
         .map(|row| if row % 50 == 3 { format!("u{row}\n") } else { format!("u{row},e\n") })
         .collect();
     let kept = node.dir.path().join("kept.ndjson");
-    let target = Unreliable { inner: Arc::clone(&node.importer), steps: Mutex::default() };
+    let target =
+        Unreliable { inner: Arc::clone(&node.importer), steps: Mutex::default(), ends: AtomicU64::default() };
     let report = imported(&job(&format!("userId,event\n{rows}"), &kept), &target).await;
     assert_eq!(report.end, FileEnd::Done);
     let expected =
@@ -487,4 +497,57 @@ async fn a_file_reaches_an_unreliable_target_row_by_row() {
     assert_eq!(node.rows_of(1), (0..ROWS).filter(|row| row % 50 != 3).collect::<Vec<_>>());
     let rows = counts(rejects(&kept).iter().map(|reject| reject["row"].to_string()));
     assert_eq!((rows.len(), rows.values().max()), (180, Some(&1)));
+}
+
+/// Lets the file be read from its first row whenever it begins, as after rows that were stored and not counted.
+#[derive(Debug)]
+struct Recounting {
+    inner: Arc<Importer>,
+    begun: Mutex<ImportProgress>,
+}
+
+impl Target for Recounting {
+    fn begin(&self, file: Begin) -> forebay::boxed_future::BoxFuture<'_, Result<Begun, TargetError>> {
+        Box::pin(async move {
+            let begun = self.inner.begin(file).await?;
+            *self.begun.lock().unwrap() = begun.progress;
+            Ok(Begun { read_from: 0, ..begun })
+        })
+    }
+
+    fn rows(
+        &self,
+        rows: Rows,
+        calls: Bytes,
+    ) -> forebay::boxed_future::BoxFuture<'_, Result<RowsTaken, TargetError>> {
+        Box::pin(async move {
+            let progress = *self.begun.lock().unwrap();
+            match rows.first < progress.next_row {
+                true => Ok(RowsTaken { progress }),
+                false => self.inner.rows(rows, calls).await,
+            }
+        })
+    }
+
+    fn end(&self, end: End) -> forebay::boxed_future::BoxFuture<'_, Result<(), TargetError>> {
+        self.inner.end(end)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_are_read_again_to_be_counted_stay_rejected() {
+    let node = node();
+    let rows: String = (0..5_000)
+        .map(|row| if row % 50 == 3 { format!("u{row}\n") } else { format!("u{row},e\n") })
+        .collect();
+    let kept = node.dir.path().join("kept.ndjson");
+    let target = Recounting { inner: Arc::clone(&node.importer), begun: Mutex::default() };
+    let whole = job(&format!("userId,event\n{rows}"), &kept);
+    let mut first = whole.clone();
+    first.limits.rows = 0..3_000;
+    assert_eq!(imported(&first, &target).await.end, FileEnd::RangeDone);
+    assert_eq!(rejects(&kept).len(), 60);
+    assert_eq!(imported(&whole, &target).await.end, FileEnd::Done);
+    let rows = counts(rejects(&kept).iter().map(|reject| reject["row"].to_string()));
+    assert_eq!((rows.len(), rows.values().max()), (100, Some(&1)));
 }

@@ -155,6 +155,8 @@ async fn part_of_a_file_is_imported_and_then_the_rest() {
     let stand = Stand::start().await;
     stand.file("track_1.csv", table(100, |row| row == 30));
     let run = async |rows: &[&str]| stand.run(&[&["track_1.csv", "--json"], rows].concat()).await;
+    let beyond = run(&["--rows", "100..200"]).await.code(1).json();
+    assert_eq!(beyond["files"][0]["error"]["code"], "E-ROWS-RANGE", "{beyond}");
     let part = run(&["--rows", "10..20"]).await.code(0).json();
     assert_eq!(
         (&part["calls"], &part["files"][0]["ended"]),
