@@ -127,16 +127,17 @@ pub struct FormatArgs {
     #[arg(long)]
     pub arrays: bool,
 
-    /// Reject rows without userId, and page and screen rows without name
+    /// Require more of each row: a userId in identify, track, page and screen rows, a name in page and screen rows
     #[arg(long)]
     pub strict: bool,
 
-    /// Ids of calls: position (file and row), column:NAME, or row-hash (content: a row that is in several versions of
-    /// a file is imported once)
+    /// Where the messageIds of calls come from: position (the row's place in its file); column:NAME (a column); or
+    /// row-hash (the row's content: if a file has grown, only its new rows are stored)
     #[arg(long, value_name = "FROM", default_value = "position", value_parser = id_from)]
     pub id_from: IdFrom,
 
-    /// With --id-from row-hash: compare rows with those of the file of the same name, or of all files (source)
+    /// With --id-from row-hash: which rows count as stored before: those of earlier versions of the same file, or of
+    /// all files of the source
     #[arg(long, value_enum, value_name = "SCOPE", default_value = "file")]
     pub id_scope: ScopeArg,
 

@@ -82,21 +82,20 @@ pub(super) async fn run(
         }
     }
     if !args.show.json && !args.preview {
-        let calls: Vec<String> =
-            totals.iter().map(|(kind, count)| format!("{} {kind}", grouped(*count))).collect();
-        writeln!(
-            out,
-            "would import {}: {}; {} rejected",
-            counted(rows, "row", "rows"),
-            calls.join(", "),
-            grouped(rejected)
-        )?;
+        writeln!(out, "{}", would_import(rows, &totals, rejected))?;
     }
     match code {
         0 if rejected > 0 => Err(Failure::with_code(failure::SOME_REJECTED, "some rows would be rejected")),
         0 => Ok(()),
         code => Err(Failure::with_code(code, "some files cannot be imported")),
     }
+}
+
+fn would_import(rows: u64, totals: &BTreeMap<&'static str, u64>, rejected: u64) -> String {
+    let some = totals.iter().filter(|(_, count)| **count > 0);
+    let calls: Vec<String> = some.map(|(kind, count)| format!("{} {kind}", grouped(*count))).collect();
+    let of_calls = if calls.is_empty() { String::new() } else { format!(": {}", calls.join(", ")) };
+    format!("would import {}{of_calls}; {} rejected", counted(rows, "row", "rows"), grouped(rejected))
 }
 
 fn code_of(error: &FileError) -> u8 {
@@ -179,4 +178,19 @@ fn print(
         writeln!(out, "{name}: {error}")?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_line_names_only_calls_that_there_are() {
+        let check = |rows, totals: &[(&'static str, u64)], rejected, expected: &str| {
+            assert_eq!(would_import(rows, &totals.iter().copied().collect(), rejected), expected);
+        };
+        check(0, &[], 0, "would import 0 rows; 0 rejected");
+        check(1, &[("track", 0)], 1, "would import 1 row; 1 rejected");
+        check(5, &[("track", 3), ("page", 1)], 1, "would import 5 rows: 1 page, 3 track; 1 rejected");
+    }
 }
