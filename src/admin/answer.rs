@@ -127,6 +127,11 @@ pub(super) fn bad_body(error: &dyn std::fmt::Display) -> Answer {
     refused(StatusCode::BAD_REQUEST, "bad_body", &format!("the body cannot be used: {error}"))
 }
 
+pub(super) fn large_body(max: usize) -> Answer {
+    let message = format!("the body has more than {max} bytes, which is the limit: send fewer rows at once");
+    refused(StatusCode::PAYLOAD_TOO_LARGE, "large_body", &message)
+}
+
 pub(super) fn slow_body() -> Answer {
     refused(StatusCode::REQUEST_TIMEOUT, "slow_body", "the body took too long")
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, StatusCode};
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use serde::Serialize;
 use tokio::net::TcpListener;
@@ -203,6 +203,7 @@ impl AdminServer {
         let body = Limited::new(body, IMPORT_BODY_MAX).collect();
         let body = match tokio::time::timeout(IMPORT_BODY_TIMEOUT, body).await {
             Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => return answer::large_body(IMPORT_BODY_MAX),
             Ok(Err(error)) => return answer::bad_body(&*error),
             Err(_) => return answer::slow_body(),
         };

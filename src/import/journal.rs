@@ -1,6 +1,7 @@
 //! The journal: what the log does not keep of imports. It remembers each file for good, so that a file is
 //! imported once, however long ago that was.
 
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::{fmt, fs, io};
@@ -117,6 +118,9 @@ impl LocalJournal {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(JournalError::of(error)),
                 _ => {}
             }
+            // Names of files may be personal data, and the rest of the spool is for its owner only, too.
+            let mut options = fs::OpenOptions::new();
+            options.write(true).create_new(true).mode(0o600).open(&temporary).map_err(JournalError::of)?;
             drop(database_in(&temporary)?);
             let sync = |path: &Path| fs::File::open(path).and_then(|file| file.sync_all());
             sync(&temporary).map_err(JournalError::of)?;
@@ -226,5 +230,15 @@ mod tests {
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
         let again = LocalJournal::open(&path).unwrap();
         assert_eq!(again.read(ImportKey(1)).unwrap(), Some(record));
+    }
+
+    #[test]
+    fn a_journal_is_for_its_owner_only() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("imports.redb");
+        let record = Record::of_progress(ImportKey(1), ImportProgress::default(), UnixMillis(1));
+        LocalJournal::open(&path).unwrap().write(&[record]).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 }

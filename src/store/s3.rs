@@ -25,6 +25,7 @@ use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
+use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::primitives::{ByteStream, Length};
 use aws_sdk_s3::types::{ObjectCannedAcl, RequestPayer, ServerSideEncryption, StorageClass};
 use base64::Engine;
@@ -317,28 +318,37 @@ impl S3Store {
         }
     }
 
+    /// The answer to a HEAD request of an object, or of its version `version`.
+    async fn head_answer(
+        &self,
+        region: &str,
+        destination: &Destination,
+        key: &ObjectKey,
+        version: Option<&str>,
+    ) -> Result<HeadObjectOutput, StoreError> {
+        let used = self.used(destination).await;
+        let request = self
+            .client_for(destination, region)
+            .head_object()
+            .bucket(destination.bucket.bucket())
+            .key(key.as_str())
+            .set_version_id(version.map(str::to_owned))
+            .set_expected_bucket_owner(owner_of(destination))
+            .set_request_payer(self.request_payer());
+        let context = Context { asked: Asked::Head, region };
+        request.send().await.map_err(|error| {
+            let failed = store_error(context, &error);
+            self.failed(destination, context, &used, failed)
+        })
+    }
+
     async fn head_once(&self, destination: &Destination, key: &ObjectKey) -> Result<Head, StoreError> {
         let region = self.region_of(destination).await.map_err(|error| match error.fault {
             // The refusal concerns the bucket, not the object.
             Fault::Refused => StoreError { fault: Fault::Region, ..error },
             _ => error,
         })?;
-        let used = self.used(destination).await;
-        let request = self
-            .client_for(destination, &region)
-            .head_object()
-            .bucket(destination.bucket.bucket())
-            .key(key.as_str())
-            .set_expected_bucket_owner(owner_of(destination))
-            .set_request_payer(self.request_payer());
-        let context = Context { asked: Asked::Head, region: &region };
-        let head = match request.send().await {
-            Ok(head) => head,
-            Err(err) => {
-                let failed = store_error(context, &err);
-                return Err(self.failed(destination, context, &used, failed));
-            }
-        };
+        let head = self.head_answer(&region, destination, key, None).await?;
         Ok(Head {
             len: head.content_length().and_then(|len| u64::try_from(len).ok()).unwrap_or(0),
             metadata: head.metadata().into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect(),

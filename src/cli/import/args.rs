@@ -5,7 +5,9 @@ use std::num::NonZeroU32;
 use std::ops::Range;
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{ArgAction, ArgMatches, Args, FromArgMatches, Subcommand, ValueEnum};
 
 use crate::call::CallKind;
 use crate::cli::admin_client::AdminUrl;
@@ -127,16 +129,17 @@ pub struct FormatArgs {
     #[arg(long)]
     pub arrays: bool,
 
-    /// Reject rows without userId, and page and screen rows without name
+    /// Require more of each row: a userId in identify, track, page and screen rows, a name in page and screen rows
     #[arg(long)]
     pub strict: bool,
 
-    /// Ids of calls: position (file and row), column:NAME, or row-hash (content: a row that is in several versions of
-    /// a file is imported once)
+    /// Where the messageIds of calls come from: position (the row's place in its file); column:NAME (a column); or
+    /// row-hash (the row's content: if a file has grown, only its new rows are stored)
     #[arg(long, value_name = "FROM", default_value = "position", value_parser = id_from)]
     pub id_from: IdFrom,
 
-    /// With --id-from row-hash: compare rows with those of the file of the same name, or of all files (source)
+    /// With --id-from row-hash: which rows count as stored before: those of earlier versions of the same file, or of
+    /// all files of the source
     #[arg(long, value_enum, value_name = "SCOPE", default_value = "file")]
     pub id_scope: ScopeArg,
 
@@ -160,17 +163,9 @@ pub struct ToArgs {
     #[arg(long, value_name = "KEY", env = "FOREBAY_WRITE_KEY", hide_env_values = true)]
     pub write_key: Option<String>,
 
-    /// URL of the running node's admin listener
-    #[arg(long = "admin", value_name = "URL", env = "FOREBAY_ADMIN_URL")]
-    pub admin: Option<AdminUrl>,
-
-    /// Configuration file: if no node is running, the calls go into its spool and are delivered from there
-    #[arg(long, value_name = "FILE", env = "FOREBAY_CONFIG")]
-    pub config: Option<PathBuf>,
-
-    /// Send the calls to a collector elsewhere; needs --write-key
-    #[arg(long, value_name = "URL", requires = "write_key", conflicts_with_all = ["admin", "config"], value_parser = Endpoint::parse)]
-    pub collector: Option<Endpoint>,
+    /// Which of the three ways they take.
+    #[command(flatten)]
+    pub way: WayArgs,
 
     /// Most rows per second of each file
     #[arg(long, value_name = "ROWS")]
@@ -188,6 +183,71 @@ pub struct ToArgs {
     /// File or folder for rejected rows, or s3://bucket/prefix/; by default rejects in the state folder
     #[arg(long, value_name = "PLACE")]
     pub rejects: Option<String>,
+}
+
+/// Which way calls take: through a node, into a spool, or to a collector elsewhere.
+#[derive(Clone, Debug, Args)]
+pub struct TypedWayArgs {
+    /// URL of the running node's admin listener
+    #[arg(long = "admin", value_name = "URL", env = "FOREBAY_ADMIN_URL")]
+    pub admin: Option<AdminUrl>,
+
+    /// Configuration file: if no node is running, the calls go into its spool and are delivered from there
+    #[arg(long, value_name = "FILE", env = "FOREBAY_CONFIG")]
+    pub config: Option<PathBuf>,
+
+    /// Send the calls to a collector elsewhere; needs --write-key
+    #[arg(long, value_name = "URL", requires = "write_key", value_parser = Endpoint::parse)]
+    pub collector: Option<Endpoint>,
+}
+
+/// The same, after what was typed has displaced what the environment says.
+#[derive(Clone, Debug)]
+pub struct WayArgs(TypedWayArgs);
+
+impl std::ops::Deref for WayArgs {
+    type Target = TypedWayArgs;
+
+    fn deref(&self) -> &TypedWayArgs {
+        &self.0
+    }
+}
+
+impl Args for WayArgs {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        TypedWayArgs::augment_args(command)
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        TypedWayArgs::augment_args_for_update(command)
+    }
+}
+
+// By hand: clap's own conflicts do not distinguish what was typed from what the environment says.
+impl FromArgMatches for WayArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let is_typed = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
+        let (admin, config, collector) = (is_typed("admin"), is_typed("config"), is_typed("collector"));
+        for (other, shown) in [(admin, "--admin <URL>"), (config, "--config <FILE>")] {
+            if collector && other {
+                let text = format!("the argument '--collector <URL>' cannot be used with '{shown}'\n");
+                return Err(clap::Error::raw(ErrorKind::ArgumentConflict, text));
+            }
+        }
+        let mut args = TypedWayArgs::from_arg_matches(matches)?;
+        if collector || (config && !admin) {
+            args.admin = args.admin.filter(|_| admin);
+        }
+        if collector {
+            args.config = None;
+        }
+        Ok(Self(args))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
 }
 
 /// How the result is shown.

@@ -23,7 +23,7 @@ use crate::boxed_future::BoxFuture;
 use crate::cli::failure::Failure;
 use crate::import::journal::LocalJournal;
 use crate::import::{
-    Begin, Begun, End, NewCalls, ProgressJournal, Rows, RowsTaken, Taken, Target, TargetError,
+    Begin, Begun, End, NewCalls, ProgressJournal, Rows, RowsTaken, Taken, Target, TargetError, blocking,
 };
 use crate::runtime::SystemClock;
 use crate::sources::SourceId;
@@ -43,6 +43,9 @@ const SOURCE: &str = "collector";
 /// A collector elsewhere.
 #[derive(Debug)]
 pub(super) struct CollectorTarget {
+    /// Without a path.
+    base: String,
+    /// Where calls are sent.
     url: String,
     authorization: HeaderValue,
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
@@ -78,11 +81,33 @@ impl CollectorTarget {
             Ok(ProgressJournal::new(Arc::new(LocalJournal::open(&path)?), Arc::new(SystemClock::new())))
         });
         Ok(Self {
+            base: url.to_owned(),
             url: format!("{url}/v1/batch"),
             authorization,
             client: Client::builder(TokioExecutor::new()).build(connector.build()),
             journal: Arc::new(journal.await??),
         })
+    }
+
+    /// Whether anything there answers HTTP. What it answers does not matter: only calls show whether they are taken,
+    /// and a collector that is busy now is asked again later.
+    ///
+    /// # Errors
+    /// Why not, for a person.
+    pub(super) async fn answers(&self) -> Result<(), String> {
+        let nobody = |why: String| {
+            format!(
+                "no collector answers at {}: {why}; check the URL, and whether the collector is running",
+                self.base
+            )
+        };
+        let request = Request::get(format!("{}/health", self.base)).body(Full::default());
+        let request = request.map_err(|error| nobody(error.to_string()))?;
+        match tokio::time::timeout(PATIENCE, self.client.request(request)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(nobody(with_causes(&error))),
+            Err(_) => Err(nobody("it does not answer".to_owned())),
+        }
     }
 
     /// Sends calls in requests that the tracking API allows.
@@ -166,11 +191,4 @@ impl Target for CollectorTarget {
 
 fn envelope(calls: &Bytes) -> Result<Envelope<'_>, TargetError> {
     serde_json::from_slice(calls).map_err(|error| TargetError::Refused(error.to_string()))
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, TargetError> + Send + 'static,
-) -> Result<T, TargetError> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|error| Err(TargetError::Refused(error.to_string())))
 }

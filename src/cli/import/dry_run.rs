@@ -105,15 +105,16 @@ impl Totals {
         if args.preview {
             return Ok(());
         }
-        let calls: Vec<String> = self
-            .calls
-            .iter()
-            .filter(|(_, count)| **count > 0)
-            .map(|(kind, count)| format!("{} {kind}", grouped(*count)))
-            .collect();
+        writeln!(out, "{}", self.text())
+    }
+
+    /// The last line, which names only calls that there are.
+    fn text(&self) -> String {
+        let some = self.calls.iter().filter(|(_, count)| **count > 0);
+        let calls: Vec<String> = some.map(|(kind, count)| format!("{} {kind}", grouped(*count))).collect();
         let calls = if calls.is_empty() { "no calls".to_owned() } else { calls.join(", ") };
         let rows = counted(self.rows, "row", "rows");
-        writeln!(out, "{rows} would become {calls}; {} rejected", grouped(self.rejected))
+        format!("{rows} would become {calls}; {} rejected", grouped(self.rejected))
     }
 
     fn failure(&self) -> Result<(), Failure> {
@@ -245,4 +246,20 @@ fn print(
         writeln!(out, "{name}: {error}")?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_line_names_only_calls_that_there_are() {
+        let check = |rows, calls: &[(&'static str, u64)], rejected, expected: &str| {
+            let calls = calls.iter().copied().collect();
+            assert_eq!(Totals { rows, calls, rejected, ..Totals::default() }.text(), expected);
+        };
+        check(0, &[], 0, "0 rows would become no calls; 0 rejected");
+        check(1, &[("track", 0)], 1, "1 row would become no calls; 1 rejected");
+        check(5, &[("track", 3), ("page", 1)], 1, "5 rows would become 1 page, 3 track; 1 rejected");
+    }
 }

@@ -22,7 +22,7 @@ use crate::store::{Body, ObjectStore as _, Put, PutMode};
 /// # Errors
 /// [`Failure`]: the configuration cannot be used.
 pub(super) async fn store(to: &ToArgs) -> Result<Arc<S3Store>, Failure> {
-    let mut settings = match &to.config {
+    let mut settings = match &to.way.config {
         Some(config) => serve::store_settings(&serve::load(config)?.1.config, "import"),
         None => S3Settings::default(),
     };

@@ -22,7 +22,7 @@ pub(super) struct Result {
 #[derive(Debug, Default)]
 pub(super) struct Summary {
     pub(super) results: Vec<Result>,
-    /// Inputs that were not begun, because the command was stopped.
+    /// Inputs that had not begun when it was stopped.
     pub(super) not_begun: u64,
 }
 
@@ -53,6 +53,7 @@ struct JsonFile<'a> {
     rows_before: u64,
     rejects: Option<&'a PathBuf>,
     rejects_uploaded: Option<&'a str>,
+    other_options: bool,
     error: Option<JsonError>,
 }
 
@@ -113,6 +114,7 @@ impl Result {
             rows_before: self.report.before.next_row,
             rejects: self.report.rejects.as_ref(),
             rejects_uploaded: self.uploaded.as_deref(),
+            other_options: self.report.other_options,
             error: self.error(),
         }
     }
@@ -190,13 +192,18 @@ impl Summary {
         if repeated > 0 {
             writeln!(out, "  repeated: {} (stored before, not stored again)", grouped(repeated))?;
         }
-        for result in self.results.iter().filter(|result| result.report.progress.rejected > 0) {
-            let of = &result.report;
-            let place = of.rejects.as_ref().map_or_else(String::new, |path| format!(": {}", path.display()));
+        for result in &self.results {
+            let FileReport { name, progress, rejects, end, .. } = &result.report;
+            let place = rejects.as_ref().map_or_else(String::new, |path| format!(": {}", path.display()));
             let copy = result.uploaded.as_ref().map_or_else(String::new, |url| format!(" and {url}"));
-            let when = if of.end == FileEnd::DoneBefore { " (before)" } else { "" };
-            let rejected = grouped(of.progress.rejected);
-            writeln!(out, "  rejected: {rejected} of {}{when}{place}{copy}", outside_text(&of.name))?;
+            let when = if *end == FileEnd::DoneBefore { " (before)" } else { "" };
+            let rejected = match progress.rejected {
+                0 if rejects.is_none() => continue,
+                // They stopped the file before a step was stored.
+                0 => "rows".to_owned(),
+                rows => grouped(rows),
+            };
+            writeln!(out, "  rejected: {rejected} of {}{when}{place}{copy}", outside_text(name))?;
         }
         for result in self.results.iter().filter(|result| result.report.progress.refused > 0) {
             let of = &result.report;
@@ -218,11 +225,15 @@ impl Summary {
                     "  stopped:  {name} after {} rows",
                     grouped(result.report.progress.next_row)
                 )?,
+                FileEnd::DoneBefore if result.report.other_options => writeln!(
+                    out,
+                    "  note:     {name} was imported before with other options; --force imports it again with these"
+                )?,
                 FileEnd::Done | FileEnd::DoneBefore | FileEnd::RangeDone => {}
             }
         }
         if self.not_begun > 0 {
-            writeln!(out, "  stopped:  before {}", counted(self.not_begun, "file", "files"))?;
+            writeln!(out, "  stopped:  {} not begun", counted(self.not_begun, "file", "files"))?;
         }
         Ok(())
     }
@@ -239,6 +250,7 @@ impl Summary {
         let no_source =
             |result: &Result| matches!(result.report.end, FileEnd::Refused(TargetError::NoSource(_)));
         if self.is_stopped() {
+            // Who stopped it knows that it is not complete, and the files that failed are listed.
             failure::INTERRUPTED
         } else if any(&denied) {
             failure::DENIED
@@ -263,7 +275,7 @@ impl Summary {
                     .to_owned()
             }
             failure::SOME_REJECTED => "some rows were refused by the collector".to_owned(),
-            failure::INTERRUPTED => "stopped; run the same command again to continue".to_owned(),
+            failure::INTERRUPTED => return Some(super::stopped()),
             failure::DENIED => "access denied".to_owned(),
             _ => "some files were not imported".to_owned(),
         };
@@ -274,14 +286,54 @@ impl Summary {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::import::FileError;
+
+    fn result(end: FileEnd) -> Result {
+        let mut result = crate::cli::import::not_opened("track_1.csv".to_owned(), end);
+        result.kind = Some("track");
+        result
+    }
+
+    fn summary(result: Result) -> Summary {
+        Summary { results: vec![result], not_begun: 0 }
+    }
+
+    fn printed(summary: &Summary) -> String {
+        let mut out = Vec::new();
+        summary.print(&mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
 
     #[test]
-    fn a_command_that_was_stopped_before_its_files_was_interrupted() {
-        assert!(Summary::default().failure().is_none());
-        let stopped = Summary { not_begun: 3, ..Summary::default() };
-        assert_eq!(stopped.failure().unwrap().code(), failure::INTERRUPTED);
-        let mut out = Vec::new();
-        stopped.print(&mut out).unwrap();
-        assert!(String::from_utf8(out).unwrap().contains("stopped:  before 3 files"));
+    fn a_file_that_failed_because_of_rejected_rows_names_their_file() {
+        let mut failed = result(FileEnd::Failed(FileError::content("E-ROWS", "1 of 1 rows are rejected")));
+        failed.report.rejects = Some("state/rejects/x.ndjson".into());
+        assert_eq!(
+            printed(&summary(failed)),
+            "1 file, 0 rows\n  rejected: rows of track_1.csv: state/rejects/x.ndjson\n  failed:   track_1.csv: E-ROWS: \
+             1 of 1 rows are rejected\n"
+        );
+    }
+
+    #[test]
+    fn whatever_else_happened_a_signal_is_exit_130() {
+        let failed = || result(FileEnd::Failed(FileError::content("E-CSV-HEADER", "why")));
+        assert_eq!(summary(failed()).code(), failure::FAILED);
+        let stopped = Summary { results: vec![failed(), result(FileEnd::Stopped)], not_begun: 0 };
+        assert_eq!(stopped.code(), failure::INTERRUPTED);
+        let between = Summary { results: vec![result(FileEnd::Done)], not_begun: 2 };
+        assert_eq!(between.code(), failure::INTERRUPTED);
+        assert_eq!(printed(&between), "1 file, 0 rows\n  stopped:  2 files not begun\n");
+        assert_eq!(summary(result(FileEnd::Done)).code(), 0);
+    }
+
+    #[test]
+    fn options_that_were_not_applied_are_noted() {
+        let mut before = result(FileEnd::DoneBefore);
+        assert_eq!(printed(&summary(result(FileEnd::DoneBefore))), "1 file (1 imported before), 0 rows\n");
+        before.report.other_options = true;
+        assert!(
+            printed(&summary(before)).contains("track_1.csv was imported before with other options; --force")
+        );
     }
 }

@@ -44,13 +44,15 @@ impl Way {
     /// # Errors
     /// [`Failure`]: nothing can be reached.
     pub(super) async fn choose(to: &ToArgs, state: &Path, background: &Background) -> Result<Self, Failure> {
-        if let (Some(collector), Some(write_key)) = (&to.collector, &to.write_key) {
+        if let (Some(collector), Some(write_key)) = (&to.way.collector, &to.write_key) {
             let target = CollectorTarget::open(collector.as_str(), write_key, state).await?;
+            // Later its network errors are waited out; but one that never answered is probably a wrong URL.
+            target.answers().await.map_err(Failure::unreachable)?;
             let text = format!("to the collector {}: at least once", collector.as_str());
             return Ok(Self { target: Arc::new(target), text, spool: None });
         }
-        let config = to.config.as_deref().map(serve::load).transpose()?.map(|(_, loaded)| loaded.config);
-        let url = match (&to.admin, &config) {
+        let config = to.way.config.as_deref().map(serve::load).transpose()?.map(|(_, loaded)| loaded.config);
+        let url = match (&to.way.admin, &config) {
             (Some(url), _) => url.clone(),
             (None, Some(config)) => admin_of(config)?,
             (None, None) => ADMIN.parse::<AdminUrl>().map_err(Failure::failed)?,
@@ -64,7 +66,7 @@ impl Way {
             Err(no_node) => no_node,
         };
         match config {
-            Some(config) if to.admin.is_none() => Self::own_spool(&config, &no_node, background).await,
+            Some(config) if to.way.admin.is_none() => Self::own_spool(&config, &no_node, background).await,
             _ => Err(Failure::unreachable(format!(
                 "{no_node}: start `forebay dev` first; or name the configuration with --config, and the calls go into its \
                  spool without a running node"

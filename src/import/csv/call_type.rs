@@ -3,11 +3,6 @@
 use crate::call::CallKind;
 use crate::words::outside_text_within;
 
-/// The end of a name that holds CSV.
-const EXTENSIONS: [&str; 3] = [".csv", ".tsv", ".txt"];
-/// What may follow it.
-const COMPRESSIONS: [&str; 3] = [".gz", ".zst", ".zip"];
-
 /// What each row of a file becomes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FileType {
@@ -46,14 +41,6 @@ pub fn of_name(path_or_key: &str) -> Result<FileType, NoType> {
         return Ok(FileType::Objects(collection.to_owned()));
     }
     CallKind::from_name(kind).map(FileType::Calls).ok_or_else(no_type)
-}
-
-/// Whether a file in a folder is CSV by its extension: `.csv`, `.tsv` or `.txt`, or one of these followed by
-/// `.gz`, `.zst` or `.zip`, in capitals or not.
-pub fn is_csv_name(name: &str) -> bool {
-    let name = basename(name).to_ascii_lowercase();
-    let plain = COMPRESSIONS.iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
-    EXTENSIONS.iter().any(|end| plain.strip_suffix(end).is_some_and(|stem| !stem.is_empty()))
 }
 
 /// The name without folders, of an entry if the path leads into an archive.
@@ -119,15 +106,5 @@ mod tests {
             "E-CSV-TYPE: no call type in \"x.csv\": the name must start with identify_, track_, page_, screen_, \
              group_, alias_ or object_<collection>_ (or pass --type)"
         );
-    }
-
-    #[test]
-    fn csv_files_are_known_by_their_extension() {
-        for name in ["a.csv", "a.TSV", "in/a.txt", "a.csv.gz", "a.tsv.zst", "a.txt.ZIP", "a.zip!b.csv"] {
-            assert!(is_csv_name(name), "{name}");
-        }
-        for name in ["a", "a.zip", "a.csv/b", "a.json", "a.csv.bz2", "a.gz.csv.gz.gz", ".csv", "acsv", ""] {
-            assert!(!is_csv_name(name), "{name}");
-        }
     }
 }

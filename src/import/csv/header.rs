@@ -59,7 +59,8 @@ pub(super) struct Header {
 pub enum HeaderError {
     /// Two columns have one name.
     #[error(
-        "E-CSV-DUPCOL: columns {} and {} are both called \"{}\" (rename one, or give all names with --columns)",
+        "E-CSV-DUPCOL: columns {} and {} are both called \"{}\" (rename one, or give all names with --columns and leave the \
+         header out with --rows 1..)",
         grouped(*first),
         grouped(*second),
         shown(name)
@@ -96,7 +97,7 @@ pub enum HeaderError {
     /// A column that every row needs does not exist.
     #[error(
         "E-CSV-MISSING: {what} needs a column {needed}; the file has {columns} \
-         (check the header and --delimiter, or give all names with --columns)"
+         (check the header and --delimiter, or give all names with --columns; if there is a header, then also --rows 1..)"
     )]
     Missing {
         /// `a track file`, or the option that names the column.
@@ -313,7 +314,8 @@ mod tests {
         };
         check(
             &["a", "b", " a"],
-            "E-CSV-DUPCOL: columns 1 and 3 are both called \"a\" (rename one, or give all names with --columns)",
+            "E-CSV-DUPCOL: columns 1 and 3 are both called \"a\" (rename one, or give all names with --columns \
+             and leave the header out with --rows 1..)",
         );
         check(
             &["a", "PK\u{3}\u{4}x"],

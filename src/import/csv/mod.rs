@@ -20,7 +20,7 @@ pub mod schema;
 mod time;
 mod value;
 
-pub use call_type::{FileType, NoType, is_csv_name, of_name};
+pub use call_type::{FileType, NoType, of_name};
 pub use dialect::{Ambiguous, BadDialect, Dialect, MAX_FIELD, detect_delimiter};
 pub use header::{HeaderError, Warning};
 pub use plan::{Empty, MessageIds, Plan, PlanOptions, Types};

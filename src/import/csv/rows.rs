@@ -18,8 +18,16 @@ use crate::import::reject::Reject;
 use crate::import::row_hash::RowScope;
 use crate::import::rows::{FileError, FileFault, Row, RowReader};
 
-/// Bytes of a text that are inspected before its rows are read.
+/// Bytes of a text that are inspected before its rows are read; and the most, if its lines are long and its delimiter
+/// is to be found out. A header of 10,000 columns fits, and so does the longest record by default.
 const SAMPLE_BYTES: usize = 64 * 1_024;
+const SAMPLE_BYTES_MAX: usize = 4 * 1_024 * 1_024;
+
+/// Lines from which a delimiter can be found out: the header and some rows.
+const SAMPLE_LINES: usize = 10;
+
+/// Bytes at the beginning of a file that show whether it is binary.
+const BINARY_SAMPLE_BYTES: usize = 8_000;
 
 /// Where the ids of calls come from.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Hash, serde::Serialize, serde::Deserialize)]
@@ -150,10 +158,23 @@ impl CsvRows {
         mut text: Text,
         options: &CsvOptions,
     ) -> Result<OpenedCsv, FileError> {
-        let mut sample = Vec::with_capacity(SAMPLE_BYTES);
-        let is_read = (&mut text).take(SAMPLE_BYTES as u64).read_to_end(&mut sample);
-        is_read.map_err(|error| of_io(&error))?;
-        let at_end = sample.len() < SAMPLE_BYTES;
+        let lines = if options.delimiter.is_none() { SAMPLE_LINES } else { 0 };
+        let (sample, at_end) = sample_of(&mut text, lines).map_err(|error| of_io(&error))?;
+        let no_text = no_text(&sample);
+        Self::after_sample(name, (file, kind, place), (sample, at_end), text, options).map_err(|error| {
+            // Whatever was wrong with the header: there is none.
+            let of_header = error.code.starts_with("E-CSV");
+            no_text.filter(|_| of_header).map_or(error, |why| FileError::content("E-CSV-HEADER", why))
+        })
+    }
+
+    fn after_sample(
+        name: &str,
+        (file, kind, place): (FileId, CallKind, &str),
+        (sample, at_end): (Vec<u8>, bool),
+        text: Text,
+        options: &CsvOptions,
+    ) -> Result<OpenedCsv, FileError> {
         let mut warnings = Vec::new();
         let encoding = text.encoding();
         if is_not_utf8(&sample, at_end) && encoding != encoding_rs::UTF_8 {
@@ -193,6 +214,7 @@ impl CsvRows {
     }
 
     fn reject(&self, error: &RowError) -> Reject {
+        let (raw, raw_base64) = Reject::raw_of(self.record.raw());
         Reject {
             file: self.name.clone(),
             row: self.next,
@@ -200,7 +222,9 @@ impl CsvRows {
             byte: self.record.byte(),
             code: error.code().to_owned(),
             message: error.to_string(),
-            raw: Reject::raw_of(self.record.raw()),
+            raw,
+            raw_base64,
+            retried: None,
         }
     }
 }
@@ -230,6 +254,32 @@ impl RowReader for CsvRows {
         }
         Ok(rows)
     }
+}
+
+/// The beginning of a text, with at least so many lines if the limit allows; and whether it is the whole text.
+fn sample_of(text: &mut impl Read, lines: usize) -> io::Result<(Vec<u8>, bool)> {
+    let mut sample = Vec::with_capacity(SAMPLE_BYTES);
+    let mut wanted = SAMPLE_BYTES;
+    loop {
+        text.take((wanted - sample.len()) as u64).read_to_end(&mut sample)?;
+        let at_end = sample.len() < wanted;
+        // Lines end in LF, CRLF or CR.
+        let breaks = |byte| memchr::memchr_iter(byte, &sample).count();
+        if at_end || wanted >= SAMPLE_BYTES_MAX || breaks(b'\n').max(breaks(b'\r')) >= lines {
+            return Ok((sample, at_end));
+        }
+        wanted *= 2;
+    }
+}
+
+/// What a sample is, if it is no text.
+fn no_text(sample: &[u8]) -> Option<String> {
+    let sample = sample.get(..BINARY_SAMPLE_BYTES).unwrap_or(sample);
+    memchr::memchr(0, sample)?;
+    Some(match suggest_encoding(sample) {
+        Some(encoding) => format!("the file looks like {encoding} (pass --encoding {encoding})"),
+        None => "the file is binary, not CSV".to_owned(),
+    })
 }
 
 /// Whether a sample is not UTF-8. A character that the sample's end cuts off is no error.
@@ -265,4 +315,71 @@ pub fn of_io(error: &io::Error) -> FileError {
         return FileError::content("E-COMPRESSION", error.to_string());
     }
     FileError::of_io(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::reading::Limits;
+    use super::super::super::reading::opened::{Opened, Options, Source, SourceBytes, open};
+    use super::*;
+
+    fn opened(text: impl Into<Vec<u8>>) -> Result<OpenedCsv, FileError> {
+        let text = text.into();
+        let size = Some(text.len() as u64);
+        let source = Source {
+            bytes: SourceBytes::Stream { reader: Box::new(Cursor::new(text)), size },
+            name: "track_1.csv".to_owned(),
+            content_encoding: None,
+        };
+        let options = Options { encoding: None, limits: Limits::default(), temporary: std::env::temp_dir() };
+        let Opened::Text(text) = open(source, &options).unwrap() else { panic!("an archive") };
+        let id = "unw446h7bvkguk7rnc2jjbggs4".parse().unwrap();
+        CsvRows::open("track_1.csv", (id, CallKind::Track, "track_1.csv"), text, &CsvOptions::default())
+    }
+
+    #[test]
+    fn the_delimiter_of_a_long_header_is_found() {
+        for delimiter in [',', ';', '\t', '|'] {
+            for (columns, name) in [(10_000, 40), (2_000, 30)] {
+                let wide = |cell: &dyn Fn(usize) -> String| {
+                    let cells: Vec<String> = (2..columns).map(cell).collect();
+                    cells.join(&delimiter.to_string())
+                };
+                let header = wide(&|column| format!("properties.{}{column}", "x".repeat(name)));
+                let row = wide(&|column| column.to_string());
+                let text =
+                    format!("userId{delimiter}event{delimiter}{header}\nu{delimiter}e{delimiter}{row}\n");
+                let mut opened = opened(text).unwrap();
+                assert_eq!((char::from(opened.delimiter), opened.columns.len()), (delimiter, columns));
+                let row = opened.rows.next(&mut Vec::new()).unwrap();
+                // The call may be too long, but the row has all of its cells.
+                assert!(!matches!(row, Some(Row::Rejected(reject)) if reject.code == "width"));
+            }
+        }
+    }
+
+    #[test]
+    fn a_sample_is_bounded() {
+        let len = |line: &str, lines| sample_of(&mut line.repeat(8 << 20).as_bytes(), lines).unwrap().0.len();
+        assert_eq!(len("x", SAMPLE_LINES), SAMPLE_BYTES_MAX);
+        assert_eq!(len("x", 0), SAMPLE_BYTES);
+        assert_eq!(len("\r", SAMPLE_LINES), SAMPLE_BYTES);
+        let (sample, at_end) = sample_of(&mut &b"a\n"[..], SAMPLE_LINES).unwrap();
+        assert_eq!((sample.as_slice(), at_end), (&b"a\n"[..], true));
+    }
+
+    #[test]
+    fn a_binary_file_is_called_so() {
+        let check = |bytes: &[u8], why: &str| {
+            let error = opened(bytes).map(|_| ()).unwrap_err();
+            assert_eq!((&*error.code, &*error.message), ("E-CSV-HEADER", why), "{bytes:?}");
+        };
+        let binary = "the file is binary, not CSV";
+        check(b"\x7FELF\x02\x01\x01\0\0\0,\0;\0\0\xEB\x90\0\0", binary);
+        check(b"\x89PNG\r\n\x1A\n\0\0\0\rIHDR\0\0\x0F\xA0;;,\n;|\n", binary);
+        let utf16: Vec<u8> = "userId;event\nu;e\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        check(&utf16, "the file looks like utf-16le (pass --encoding utf-16le)");
+        // A byte of zero in a cell does not make a file binary.
+        assert!(opened("userId,event\nu,\0\n").is_ok());
+    }
 }

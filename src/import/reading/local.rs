@@ -102,7 +102,7 @@ pub fn expand(args: &[OsString]) -> Result<Vec<LocalSource>, ExpandError> {
 #[derive(Default)]
 struct Found {
     sources: Vec<LocalSource>,
-    /// Canonical paths of the files.
+    /// Canonical paths of the files, and paths of the pipes.
     files: HashSet<PathBuf>,
     /// Device and inode of the folders: a link may lead back.
     folders: HashSet<(u64, u64)>,
@@ -194,8 +194,12 @@ impl Found {
     }
 
     fn file(&mut self, path: &Path, regular: bool) -> Result<(), ExpandError> {
-        let canonical = path.canonicalize().map_err(|cause| unreadable(path, cause))?;
-        if !self.files.insert(canonical) {
+        // The pipe of the shell's `<(command)` is a link to a name that does not exist, such as `pipe:[123]`.
+        let known_as = match regular {
+            true => path.canonicalize().map_err(|cause| unreadable(path, cause))?,
+            false => path.to_owned(),
+        };
+        if !self.files.insert(known_as) {
             return Ok(());
         }
         if self.sources.len() >= FILES_MAX {
@@ -442,6 +446,15 @@ mod tests {
         assert!(matches!(expanded(dir.path(), &["emp*"]), Err(ExpandError::NoMatch(_))));
         assert_eq!(expanded(dir.path(), &["*"]).unwrap(), ["a.csv"]);
         assert!(matches!(expanded(dir.path(), &["a.csv/b.csv"]), Err(ExpandError::Unreadable { .. })));
+    }
+
+    #[test]
+    fn a_pipe_of_the_shell_is_read_once() {
+        use std::os::fd::AsRawFd as _;
+        let (reader, _writer) = io::pipe().unwrap();
+        let path = format!("/dev/fd/{}", reader.as_raw_fd());
+        let sources = expand(&[path.clone().into(), path.clone().into()]).unwrap();
+        assert_eq!(sources, [LocalSource::Pipe(path.into())]);
     }
 
     #[test]

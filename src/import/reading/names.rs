@@ -33,7 +33,18 @@ mod tests {
         check("track_1.txt.gz", true);
         check("track_1.csv.zst", true);
         check("track_1.csv.ZIP", true);
+        check("in/a.txt", true);
+        check("a.TSV", true);
+        check("a.tsv.zst", true);
+        check("a.txt.ZIP", true);
+        check("a.zip!b.csv", true);
         check("track_1.zip", false);
+        check("a", false);
+        check("a.csv/b", false);
+        check("a.json", false);
+        check("a.csv.bz2", false);
+        check("a.gz.csv.gz.gz", false);
+        check("acsv", false);
         check("track_1.gz", false);
         check("track_1.csv.gz.gz", false);
         check("track_1.csv.bak", false);

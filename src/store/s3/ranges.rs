@@ -76,23 +76,7 @@ impl S3Store {
         version: Option<&str>,
     ) -> Result<ObjectHead, ReadFailure> {
         let region = self.region_of(destination).await?;
-        let used = self.used(destination).await;
-        let request = self
-            .client_for(destination, &region)
-            .head_object()
-            .bucket(destination.bucket.bucket())
-            .key(key.as_str())
-            .set_version_id(version.map(str::to_owned))
-            .set_expected_bucket_owner(owner_of(destination))
-            .set_request_payer(self.request_payer());
-        let context = Context { asked: Asked::Head, region: &region };
-        let head = match request.send().await {
-            Ok(head) => head,
-            Err(err) => {
-                let failed = store_error(context, &err);
-                return Err(self.failed(destination, context, &used, failed).into());
-            }
-        };
+        let head = self.head_answer(&region, destination, key, version).await?;
         let refused = |what| ReadFailure::Refused(StoreError::local(Fault::Refused, what));
         let etag = head.e_tag().filter(|etag| !etag.is_empty());
         let len = head.content_length().and_then(|len| u64::try_from(len).ok());

@@ -263,11 +263,10 @@ async fn a_file_that_is_no_table_of_calls_is_refused_with_its_reason() {
             fails("track_blank.csv", "\n\r\n\n", "E-CSV-HEADER", "the file is empty"),
             fails(
                 "track_binary.csv",
-                b"\x7fELF\x02\x01\x01\x00,\x00\n\x00\n",
+                b"\x7fELF\x02\x01\x01\x00\x00\x00\x00,\x00\n\x00;\n",
                 "E-CSV-HEADER",
-                "is this a CSV file",
-            )
-            .with(&["--delimiter", ","]),
+                "the file is binary, not CSV",
+            ),
             fails("track_delimiter.csv", "userId,event;x\n1,2;3\n", "E-CSV-DELIMITER", "pass --delimiter"),
             fails(
                 "object_rooms_1.csv",

@@ -113,11 +113,13 @@ async fn a_body_has_a_largest_size() {
     let call = r#"{"batch":[{"type":"track","userId":"u","event":"e","messageId":"m"}]}"#;
     let padded = |len: usize| format!("{call}{}", " ".repeat(len - call.len()));
     let answer = send(&stand, Method::POST, &path, &[], &padded(IMPORT_BODY_MAX + 1)).await;
+    let refused = of(&answer);
     assert_eq!(
-        (answer.status, &of(&answer)["code"]),
-        (StatusCode::BAD_REQUEST, &json!("bad_body")),
+        (answer.status, &refused["code"]),
+        (StatusCode::PAYLOAD_TOO_LARGE, &json!("large_body")),
         "{answer:?}"
     );
+    assert!(refused["message"].as_str().unwrap().contains("more than 2097152 bytes"), "{refused}");
     assert_eq!(stand.lines("csv").await, [""; 0]);
     let answer = send(&stand, Method::POST, &path, &[], &padded(IMPORT_BODY_MAX)).await;
     assert_eq!(answer.status, StatusCode::OK, "{answer:?}");

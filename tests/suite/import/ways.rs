@@ -160,6 +160,34 @@ async fn a_collector_elsewhere_gets_each_call_once_also_after_a_kill() {
     assert_eq!((ids.len(), ids.values().max()), (9_000, Some(&1)));
 }
 
+/// A collector that answered before is waited for; one that never did is probably a wrong URL.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collector_that_does_not_answer_at_the_start_is_exit_4() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("track_1.csv"), table(1)).unwrap();
+    let arguments = ["track_1.csv", "--collector", "http://127.0.0.1:1", "--write-key", "shop"];
+    let ran = ran(import(folder.path(), &arguments)).await.code(4);
+    assert!(ran.err.contains("no collector answers at http://127.0.0.1:1"), "{ran:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_typed_displaces_the_environment() {
+    let stand = Stand::start().await;
+    stand.file("track_1.csv", table(2));
+    let arguments = ["track_1.csv", "--collector", &stand.node.collector, "--write-key", "shop"];
+    let mut command = stand.import(&arguments);
+    command.env("FOREBAY_CONFIG", "missing.toml");
+    let sent = ran(command).await.code(0);
+    assert!(sent.out.contains("to the collector"), "{sent:?}");
+    for (option, value, shown) in
+        [("--admin", &*stand.node.console, "--admin <URL>"), ("--config", "x", "--config <FILE>")]
+    {
+        let both = stand.run(&[&arguments[..], &[option, value]].concat()).await.code(2);
+        let said = format!("'--collector <URL>' cannot be used with '{shown}'");
+        assert!(both.err.contains(&said), "{both:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_collector_that_refuses_the_key_is_exit_5_and_one_that_is_busy_is_asked_again() {
     let rig = Rig::start(&["lake"]).await;
@@ -223,6 +251,7 @@ async fn serve_without_an_admin_url_is_found_by_its_configuration() {
     std::fs::write(folder.join("track_1.csv"), table(2)).unwrap();
     let mut command = import(folder, &["track_1.csv"]);
     command.arg("--config").arg(&path).envs(environment());
+    command.env("FOREBAY_ADMIN_URL", "http://127.0.0.1:1");
     let ran = ran(command).await.code(0);
     assert!(ran.out.starts_with(&format!("importing through the node at {}", node.console)), "{ran:?}");
 }

@@ -195,7 +195,7 @@ fn a_file_without_a_needed_column_is_refused() {
     assert_eq!(
         refused(options(CallKind::Track), &["userId", "Event"]),
         "E-CSV-MISSING: a track file needs a column event; the file has userId, Event \
-         (check the header and --delimiter, or give all names with --columns)"
+         (check the header and --delimiter, or give all names with --columns; if there is a header, then also --rows 1..)"
     );
     let check = |options: PlanOptions, names: &[&str], needed: &str| {
         let error = refused(options, names);
