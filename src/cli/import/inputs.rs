@@ -4,11 +4,12 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::cli::failure::Failure;
+use crate::cli::failure::{self, Failure};
 use crate::import::reading::local::{LocalSource, expand};
 use crate::import::reading::names::{has_csv_extension, is_hidden};
 use crate::object::{BucketString, Destination, Encryption};
 use crate::store::s3::{ListFrom, S3Store};
+use crate::words::with_causes;
 
 /// The most objects of one command.
 const OBJECTS_MAX: usize = 1_000_000;
@@ -75,7 +76,10 @@ pub(super) async fn inputs(args: &[OsString], store: Option<&Arc<S3Store>>) -> R
             _ => {
                 let arg = arg.clone();
                 let found = tokio::task::spawn_blocking(move || expand(std::slice::from_ref(&arg))).await?;
-                let found = found.map_err(|error| Failure::usage(crate::words::with_causes(&error)))?;
+                let found = found.map_err(|error| {
+                    let code = if error.is_denied() { failure::DENIED } else { failure::WRONG_USAGE };
+                    Failure::with_code(code, with_causes(&error))
+                })?;
                 inputs.extend(found.into_iter().map(|source| match source {
                     LocalSource::File(path) => Input::File(path),
                     LocalSource::Pipe(path) => Input::Pipe(path),

@@ -68,11 +68,18 @@ pub enum ExpandError {
     },
 }
 
+impl ExpandError {
+    /// Whether something may not be read.
+    pub fn is_denied(&self) -> bool {
+        matches!(self, Self::Unreadable { cause, .. } if cause.kind() == io::ErrorKind::PermissionDenied)
+    }
+}
+
 /// The files that arguments mean, each file once, in the order of the arguments.
 ///
 /// - `-` is standard input.
-/// - A folder means the tables in it and below, sorted by name; hidden files and folders are skipped.
-///   Symbolic links are followed.
+/// - A folder means the tables in it and below, sorted by name; hidden files and folders, pipes and devices are
+///   skipped. Symbolic links are followed. A table that cannot be opened is one of them: it fails by itself.
 /// - Anything else that exists means itself, whatever its name.
 /// - Otherwise an argument with `*`, `?` or `[` is a pattern; each match is taken as if it had been named.
 ///
@@ -117,13 +124,17 @@ impl Found {
     }
 
     fn pattern(&mut self, pattern: &str) -> Result<(), ExpandError> {
+        let malformed = |cause| ExpandError::Pattern { pattern: pattern.to_owned(), cause };
         let options = glob::MatchOptions {
             case_sensitive: true,
             require_literal_separator: true,
-            require_literal_leading_dot: true,
+            // With it, glob 0.3.4 panics in a folder that has a name which is not UTF-8.
+            require_literal_leading_dot: false,
         };
-        let matches = glob::glob_with(pattern, options)
-            .map_err(|cause| ExpandError::Pattern { pattern: pattern.to_owned(), cause })?;
+        let matches = glob::glob_with(pattern, options).map_err(malformed)?;
+        let with_dot = pattern.split('/').filter(|part| part.starts_with('.')).map(glob::Pattern::new);
+        let with_dot = with_dot.collect::<Result<Vec<_>, _>>().map_err(malformed)?;
+        let is_hidden = |name: &str| name.starts_with('.') && !with_dot.iter().any(|part| part.matches(name));
         let mut any = false;
         for path in matches {
             let path = path.map_err(|error| ExpandError::Unreadable {
@@ -131,7 +142,9 @@ impl Found {
                 cause: error.into(),
             })?;
             self.count_name()?;
-            any |= self.one(&path)?;
+            if !path.iter().filter_map(|name| name.to_str()).any(is_hidden) {
+                any |= self.one(&path)?;
+            }
         }
         if any { Ok(()) } else { Err(ExpandError::NoMatch(pattern.to_owned())) }
     }
@@ -160,8 +173,13 @@ impl Found {
             let is_table = path.file_name().is_some_and(|name| has_csv_extension(&name.to_string_lossy()));
             let about = match fs::metadata(&path) {
                 Ok(about) => about,
-                // A broken link, or a file that was just deleted: no concern of ours under any other name.
-                Err(error) if error.kind() == io::ErrorKind::NotFound && !is_table => continue,
+                Err(_) if is_table => {
+                    self.add(LocalSource::File(path))?;
+                    any = true;
+                    continue;
+                }
+                // A broken link, a link to itself, or a file that was just deleted.
+                Err(_) if path != folder => continue,
                 Err(cause) => return Err(unreadable(&path, cause)),
             };
             if about.is_dir() {
@@ -171,8 +189,8 @@ impl Found {
                     // Its tables were found before, or whoever named it was told that there are none.
                     any |= path == folder;
                 }
-            } else if is_table {
-                self.file(&path, about.is_file())?;
+            } else if is_table && about.is_file() {
+                self.file(&path, true)?;
                 any = true;
             }
         }
@@ -202,11 +220,15 @@ impl Found {
         if !self.files.insert(known_as) {
             return Ok(());
         }
+        let path = path.to_owned();
+        self.add(if regular { LocalSource::File(path) } else { LocalSource::Pipe(path) })
+    }
+
+    fn add(&mut self, source: LocalSource) -> Result<(), ExpandError> {
         if self.sources.len() >= FILES_MAX {
             return Err(ExpandError::TooMany { max: FILES_MAX, what: "files" });
         }
-        let path = path.to_owned();
-        self.sources.push(if regular { LocalSource::File(path) } else { LocalSource::Pipe(path) });
+        self.sources.push(source);
         Ok(())
     }
 
@@ -409,9 +431,23 @@ mod tests {
         symlink(".", dir.path().join("a/self")).unwrap();
         symlink("missing", dir.path().join("a/broken")).unwrap();
         assert_eq!(expanded(dir.path(), &["a"]).unwrap(), ["a/1.csv", "a/link.csv"]);
+        symlink("itself", dir.path().join("a/itself")).unwrap();
+        // Under the name of a table it is one, and fails by itself.
         symlink("missing.csv", dir.path().join("a/broken.csv")).unwrap();
-        let error = expanded(dir.path(), &["a"]).unwrap_err();
-        assert!(matches!(&error, ExpandError::Missing(path) if path.ends_with("a/broken.csv")), "{error:?}");
+        symlink("itself.csv", dir.path().join("a/itself.csv")).unwrap();
+        let all = ["a/1.csv", "a/broken.csv", "a/itself.csv", "a/link.csv"];
+        assert_eq!(expanded(dir.path(), &["a"]).unwrap(), all);
+        assert!(LocalFile::open(&dir.path().join("a/broken.csv")).is_err());
+    }
+
+    #[test]
+    fn pipes_in_a_folder_are_skipped() {
+        let dir = folder(&["a/1.csv"]);
+        let pipe = dir.path().join("a/2.csv");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        assert_eq!(expanded(dir.path(), &["a"]).unwrap(), ["a/1.csv"]);
+        let named = format!("pipe {}", pipe.display());
+        assert_eq!(expanded(dir.path(), &["a/2.csv"]).unwrap(), [named]);
     }
 
     #[test]
@@ -423,6 +459,10 @@ mod tests {
         check("b/?.*", &["b/1.csv", "b/x.json"]);
         check("**/[12].csv", &["a/1.csv", "a/2.csv", "b/1.csv"]);
         check("odd[1].csv", &["odd[1].csv"]);
+        check("a/.[13].csv", &["a/.3.csv"]);
+        let odd: &std::ffi::OsStr = std::os::unix::ffi::OsStrExt::from_bytes(b"a/\xFF.csv");
+        fs::write(dir.path().join(odd), "id\n").unwrap();
+        check("a/*", &["a/1.csv", "a/2.csv"]);
         check("[b]", &["b/1.csv"]);
         assert!(matches!(expanded(dir.path(), &["*.tsv"]), Err(ExpandError::NoMatch(_))));
         assert!(matches!(expanded(dir.path(), &["a[.csv"]), Err(ExpandError::Pattern { .. })));
