@@ -17,7 +17,7 @@ use super::import_sources::ImportSources;
 use super::journal::{Journal, JournalError};
 use super::record::{Record, State};
 use super::row_hash::new_rows;
-use super::target::{Begin, Begun, End, Rows, RowsTaken, Standing, Target, TargetError};
+use super::target::{Begin, Begun, End, Rows, RowsTaken, Standing, Target, TargetError, blocking, broken};
 use crate::boxed_future::BoxFuture;
 use crate::call::{BodyError, Shape};
 use crate::ingest::{Ack, Arrival, Ingest, IngestError};
@@ -170,10 +170,12 @@ impl Importer {
             record.progress.advance(open.progress);
         }
         let before = known.as_ref().map_or(0, |record| record.progress.next_row);
-        let (record, standing) = admitted(known, begin, (key, &source), self.clock.wall())?;
+        let Admitted { record, standing, other_options } =
+            admitted(known, begin, (key, &source), self.clock.wall())?;
         let progress = record.progress;
         if standing == Standing::Done {
-            return Ok(Begun { import: key, source, standing, progress, read_from: progress.next_row });
+            let read_from = progress.next_row;
+            return Ok(Begun { import: key, source, standing, progress, read_from, other_options });
         }
         // If it begins at its first row again, the log must forget it first, or its own progress would count.
         if let Some(open) = open.filter(|_| progress.next_row < before) {
@@ -193,7 +195,7 @@ impl Importer {
         self.count_open(&open);
         let next_row = import.progress.next_row;
         let read_from = if begin.by_content { record.counted.min(next_row) } else { next_row };
-        Ok(Begun { import: key, source, standing, progress: import.progress, read_from })
+        Ok(Begun { import: key, source, standing, progress: import.progress, read_from, other_options })
     }
 
     /// Closes the import that was idle longest, if too many are open.
@@ -366,16 +368,6 @@ impl Importer {
     }
 }
 
-/// One of the two blocking steps, on a thread that may block.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, TargetError> + Send + 'static,
-) -> Result<T, TargetError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(error) => Err(broken(&error)),
-    }
-}
-
 impl Target for Arc<Importer> {
     fn begin(&self, file: Begin) -> BoxFuture<'_, Result<Begun, TargetError>> {
         let importer = Arc::clone(self);
@@ -402,23 +394,38 @@ impl Target for Arc<Importer> {
     }
 }
 
+/// What is decided about a file.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Admitted {
+    pub(super) record: Record,
+    pub(super) standing: Standing,
+    /// See [`Begun::other_options`].
+    pub(super) other_options: bool,
+}
+
 /// Decides whether a file is imported, and from which row on. `known` is what was recorded of it.
 pub(super) fn admitted(
     known: Option<Record>,
     begin: &Begin,
     (key, source): (ImportKey, &SourceId),
     now: UnixMillis,
-) -> Result<(Record, Standing), TargetError> {
+) -> Result<Admitted, TargetError> {
     let new = || Record::of_progress(key, ImportProgress::default(), now);
     let mut record = known.unwrap_or_else(new);
     let is_other = !record.options.is_empty() && record.options != begin.options;
     // Nothing depends on how rows were read that were all rejected: a wrong delimiter can be corrected.
-    if begin.force || (is_other && !has_calls(record.progress)) {
+    let is_anew = begin.force || (is_other && !has_calls(record.progress));
+    if is_anew {
         let generation = record.generation + 1;
         record = Record { first_seen: record.first_seen, generation, ..new() };
     }
+    if record.limits != begin.limits {
+        record.forget_failures();
+    }
+    let other_options = is_other && !is_anew;
     match (record.state, &record.error) {
-        (State::Done, _) => return Ok((record, Standing::Done)),
+        (State::Done, _) => return Ok(Admitted { record, standing: Standing::Done, other_options }),
+        _ if other_options => return Err(TargetError::OtherOptions),
         (State::Poison, Some(error)) => {
             return Err(TargetError::GivenUp {
                 attempts: record.attempts,
@@ -426,7 +433,6 @@ pub(super) fn admitted(
                 message: error.message.clone(),
             });
         }
-        _ if is_other && has_calls(record.progress) => return Err(TargetError::OtherOptions),
         _ => {}
     }
     let standing = if record.progress.next_row > 0 { Standing::Continued } else { Standing::New };
@@ -436,10 +442,11 @@ pub(super) fn admitted(
         name: begin.name.clone(),
         bytes: begin.bytes,
         options: begin.options.clone(),
+        limits: begin.limits.clone(),
         state: State::Reading,
         ..record
     };
-    Ok((record, standing))
+    Ok(Admitted { record, standing, other_options })
 }
 
 /// Whether any row became a call.
@@ -454,11 +461,6 @@ pub(super) fn key_of(begin: &Begin, source: &SourceId) -> ImportKey {
     hasher.update(&begin.file.bytes());
     hasher.update(source.as_str().as_bytes());
     ImportKey(u128::from_be_bytes(first_128_bits(&hasher)))
-}
-
-/// A task of the importer panicked.
-fn broken(error: &tokio::task::JoinError) -> TargetError {
-    TargetError::Refused(format!("the importer failed: {error}; this is a bug in Forebay"))
 }
 
 fn malformed(error: &BodyError) -> TargetError {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 
-use super::importer::{admitted, key_of, unwritten};
+use super::importer::{Admitted, admitted, key_of, unwritten};
 use super::journal::Journal;
 use super::record::Record;
 use super::row_hash::{RowCount, new_rows};
@@ -56,13 +56,14 @@ impl ProgressJournal {
         let _writing = lock(&self.writing);
         let key = key_of(begin, source);
         let known = self.journal.read(key).map_err(unwritten)?;
-        let (record, standing) = admitted(known, begin, (key, source), self.clock.wall())?;
+        let Admitted { record, standing, other_options } =
+            admitted(known, begin, (key, source), self.clock.wall())?;
         if standing != Standing::Done {
             self.journal.write(std::slice::from_ref(&record)).map_err(unwritten)?;
         }
         let progress = record.progress;
         let read_from = progress.next_row;
-        Ok(Begun { import: key, source: source.clone(), standing, progress, read_from })
+        Ok(Begun { import: key, source: source.clone(), standing, progress, read_from, other_options })
     }
 
     /// The calls of a step whose rows are known by their content, without those that are known.

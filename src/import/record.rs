@@ -67,6 +67,9 @@ pub struct Record {
     pub(super) name: String,
     pub(super) bytes: Option<u64>,
     pub(super) options: String,
+    /// See [`super::Begin::limits`].
+    #[serde(default)]
+    pub(super) limits: String,
     pub(super) state: State,
     /// Failures since the last success.
     pub(super) attempts: u32,
@@ -93,6 +96,7 @@ impl Record {
             name: String::new(),
             bytes: None,
             options: String::new(),
+            limits: String::new(),
             state: State::Reading,
             attempts: 0,
             error: None,
@@ -112,6 +116,13 @@ impl Record {
         let mut bytes = [0; 8];
         hasher.finalize_xof().fill(&mut bytes);
         u64::from_be_bytes(bytes)
+    }
+
+    /// Forgets failures: what caused them was changed.
+    pub(super) fn forget_failures(&mut self) {
+        if matches!(self.state, State::Failed | State::Poison) {
+            (self.state, self.attempts, self.error) = (State::Reading, 0, None);
+        }
     }
 
     /// Records how an attempt ended. Success clears the failures.

@@ -1,8 +1,15 @@
 //! A row that is not a call, and the file that keeps such rows.
 
-use std::fs::{self, File, OpenOptions};
+use std::borrow::Cow;
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufRead as _, BufReader, BufWriter, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::file_id::FileId;
 
 /// The most bytes of a row that are kept.
 pub const RAW_MAX: usize = 64 * 1_024;
@@ -24,24 +31,219 @@ pub struct Reject {
     pub message: String,
     /// The row itself, at most [`RAW_MAX`] bytes. Bytes that are not UTF-8 are replaced.
     pub raw: String,
+    /// The bytes of the row, if they are not UTF-8. They count until a person changes `raw`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raw_base64: Option<String>,
+    /// Where `retry-rejects` read the row, if it rejected it again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retried: Option<Retried>,
+}
+
+/// A place in a file of rejected rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Retried {
+    /// The file of rejected rows.
+    pub file: FileId,
+    /// The row's number in it, from 0.
+    pub row: u64,
+}
+
+/// Why a kept row cannot be read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// It is longer than what is kept.
+    #[error("only the beginning of this row was kept; import it from its file")]
+    Cut,
+    /// It was corrected in part.
+    #[error("raw still has replacement characters for bytes that are not UTF-8; correct all of them")]
+    Replaced,
+    /// Its bytes were damaged.
+    #[error("raw_base64 is not base64")]
+    NotBase64,
+}
+
+impl Unreadable {
+    /// The code of the row from now on; `None`: the one that it had.
+    pub fn code(self) -> Option<&'static str> {
+        match self {
+            Self::Cut => None,
+            Self::Replaced | Self::NotBase64 => Some("utf8"),
+        }
+    }
 }
 
 impl Reject {
-    /// The text of a row, cut to what is kept.
-    pub fn raw_of(bytes: &[u8]) -> String {
+    /// The text of a row, cut to what is kept; and its bytes, if they are not UTF-8.
+    pub fn raw_of(bytes: &[u8]) -> (String, Option<String>) {
         let kept = bytes.get(..RAW_MAX).unwrap_or(bytes);
-        String::from_utf8_lossy(kept).into_owned()
+        match String::from_utf8_lossy(kept) {
+            Cow::Borrowed(text) => (text.to_owned(), None),
+            Cow::Owned(replaced) => (replaced, Some(STANDARD.encode(kept))),
+        }
+    }
+
+    /// The row to read again: as it was, or as a person corrected it in `raw`.
+    ///
+    /// # Errors
+    /// [`Unreadable`].
+    pub fn corrected(&self) -> Result<Cow<'_, [u8]>, Unreadable> {
+        let Some(base64) = &self.raw_base64 else { return whole(Cow::Borrowed(self.raw.as_bytes())) };
+        let kept = STANDARD.decode(base64).map_err(|_| Unreadable::NotBase64)?;
+        if String::from_utf8_lossy(&kept) == self.raw {
+            return whole(Cow::Owned(kept));
+        }
+        // The row may have had such characters of its own.
+        let own: usize = kept.utf8_chunks().map(|chunk| replacements(chunk.valid())).sum();
+        if replacements(&self.raw) > own {
+            return Err(Unreadable::Replaced);
+        }
+        whole(Cow::Borrowed(self.raw.as_bytes()))
+    }
+}
+
+fn whole(row: Cow<'_, [u8]>) -> Result<Cow<'_, [u8]>, Unreadable> {
+    if row.len() < RAW_MAX { Ok(row) } else { Err(Unreadable::Cut) }
+}
+
+fn replacements(text: &str) -> usize {
+    text.matches(char::REPLACEMENT_CHARACTER).count()
+}
+
+/// Which rows of a rejects file belong to an import.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RejectsOf {
+    /// Those of the file with this name.
+    File(String),
+    /// Those that were read in this file of rejected rows, and rejected again.
+    Retry(FileId),
+}
+
+impl RejectsOf {
+    /// The number of a row as the import counts; `None` if the row belongs to another one.
+    fn number(&self, reject: &Reject) -> Option<u64> {
+        match (self, reject.retried) {
+            (Self::File(name), None) if reject.file == *name => Some(reject.row),
+            (Self::Retry(file), Some(retried)) if retried.file == *file => Some(retried.row),
+            _ => None,
+        }
     }
 }
 
 #[expect(clippy::disallowed_methods, reason = "the folder is synced right after it")]
 fn rename_durably(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)?;
-    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty());
+    sync_folder_of(to)
+}
+
+fn sync_folder_of(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
-/// Keeps the rejected rows of a file, one JSON object per line. The file is created with the first row.
+fn in_use() -> io::Error {
+    io::Error::other(
+        "another command uses it; run this command again when that one has ended, or name another file",
+    )
+}
+
+fn locked(file: File) -> io::Result<File> {
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(in_use()),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// A rejects file that no other command uses, if it exists.
+///
+/// An import takes it before it begins, and keeps it to its end. Otherwise it could remove rows that another import
+/// of the same file has just added, and has told the target of.
+#[derive(Debug)]
+pub struct TakenRejects {
+    path: PathBuf,
+    file: Option<File>,
+}
+
+impl TakenRejects {
+    /// Takes the file at `path`, if there is one.
+    ///
+    /// # Errors
+    /// The disk's error, or another command uses the file.
+    pub fn take(path: &Path) -> io::Result<Self> {
+        loop {
+            let none = Self { path: path.to_owned(), file: None };
+            let file = match fs::metadata(path) {
+                Ok(about) if !about.is_file() => return Err(io::Error::other("it is not a regular file")),
+                Ok(_) => OpenOptions::new().read(true).append(true).open(path),
+                Err(error) => Err(error),
+            };
+            let file = match file {
+                Ok(file) => locked(file)?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(none),
+                Err(error) => return Err(error),
+            };
+            let about = file.metadata()?;
+            // Whoever used it before may have removed or replaced it after it was opened here.
+            match fs::metadata(path) {
+                Ok(now) if (now.dev(), now.ino()) == (about.dev(), about.ino()) => {
+                    return Ok(Self { file: Some(file), ..none });
+                }
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+    }
+
+    /// Continues the file for an import that goes on at `next_row`. Rows of that import from there on are read again,
+    /// so they are removed from the file. Rows of other imports stay. `None`: another command has made the file since
+    /// it was taken; begin again.
+    ///
+    /// # Errors
+    /// The disk's error, or the file holds something else than rejected rows: it is left as it is.
+    pub fn open(self, of: &RejectsOf, next_row: u64) -> io::Result<Option<RejectsFile>> {
+        let Self { path, file } = self;
+        let Some(file) = file else {
+            let is_made = path.try_exists()?;
+            return Ok((!is_made).then_some(RejectsFile { path, out: None, rows: 0 }));
+        };
+        let (mut kept, mut rows) = (Vec::new(), 0);
+        let mut lines = BufReader::new(&file).lines().peekable();
+        while let Some(line) = lines.next() {
+            let line = line?;
+            match serde_json::from_str::<Reject>(&line).map(|reject| of.number(&reject)) {
+                Ok(None) => kept.push(line),
+                Ok(Some(number)) if number < next_row => {
+                    kept.push(line);
+                    rows += 1;
+                }
+                Ok(Some(_)) => {}
+                // A line that a crash cut off is the last, and of a row that is read again.
+                Err(_) if lines.peek().is_none() && line.starts_with("{\"file\":") => {}
+                Err(_) => return Err(io::Error::other("it holds something else than rejected rows")),
+            }
+        }
+        if kept.is_empty() {
+            fs::remove_file(&path)?;
+            return Ok(Some(RejectsFile { path, out: None, rows }));
+        }
+        let temporary = path.with_added_extension("tmp");
+        let mut options = OpenOptions::new();
+        let out = options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        out.set_permissions(file.metadata()?.permissions())?;
+        // Locked before it gets its name, so that nobody can take it in between.
+        let mut out = BufWriter::new(locked(out)?);
+        for line in kept {
+            writeln!(out, "{line}")?;
+        }
+        out.flush()?;
+        out.get_ref().sync_data()?;
+        rename_durably(&temporary, &path)?;
+        Ok(Some(RejectsFile { path, out: Some(out), rows }))
+    }
+}
+
+/// Keeps the rejected rows of a file, one JSON object per line. The file is created with the first row. It is locked
+/// as long as this value lives.
 #[derive(Debug)]
 pub struct RejectsFile {
     path: PathBuf,
@@ -51,70 +253,17 @@ pub struct RejectsFile {
 }
 
 impl RejectsFile {
-    /// Continues the file at `path` for the import of the file `name` that goes on at `next_row`. Rows from there on
-    /// are read again, so they are removed from the file. Rows of other files stay.
-    ///
-    /// # Errors
-    /// The disk's error, or the file holds something else than rejected rows: it is left as it is.
-    pub fn open(path: &Path, name: &str, next_row: u64) -> io::Result<Self> {
-        let (mut kept, mut rows) = (Vec::new(), 0);
-        match File::open(path) {
-            Ok(file) => {
-                let mut lines = BufReader::new(file).lines().peekable();
-                while let Some(line) = lines.next() {
-                    let line = line?;
-                    match serde_json::from_str::<Reject>(&line) {
-                        Ok(reject) if reject.file != name => kept.push(line),
-                        Ok(reject) if reject.row < next_row => {
-                            kept.push(line);
-                            rows += 1;
-                        }
-                        Ok(_) => {}
-                        // A line that a crash cut off is the last, and of a row that is read again.
-                        Err(_) if lines.peek().is_none() && line.starts_with("{\"file\":") => {}
-                        Err(_) => return Err(io::Error::other("it holds something else than rejected rows")),
-                    }
-                }
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
-        let mut rejects = Self { path: path.to_owned(), out: None, rows };
-        if kept.is_empty() {
-            if path.exists() {
-                fs::remove_file(path)?;
-            }
-            return Ok(rejects);
-        }
-        let temporary = path.with_added_extension("tmp");
-        let mut out = BufWriter::new(File::create(&temporary)?);
-        for line in kept {
-            writeln!(out, "{line}")?;
-        }
-        out.flush()?;
-        out.get_ref().sync_data()?;
-        rename_durably(&temporary, path)?;
-        rejects.out = Some(out);
-        Ok(rejects)
-    }
-
     /// Adds rows, and waits until they are on the disk.
     ///
     /// # Errors
-    /// The disk's error.
+    /// The disk's error, or another command has made the file since this import began.
     pub fn add(&mut self, rejects: &[Reject]) -> io::Result<()> {
         if rejects.is_empty() {
             return Ok(());
         }
         let out = match &mut self.out {
             Some(out) => out,
-            none => {
-                if let Some(folder) = self.path.parent() {
-                    fs::create_dir_all(folder)?;
-                }
-                let file = OpenOptions::new().create(true).append(true).open(&self.path)?;
-                none.insert(BufWriter::new(file))
-            }
+            none => none.insert(BufWriter::new(made(&self.path)?)),
         };
         for reject in rejects {
             serde_json::to_writer(&mut *out, reject)?;
@@ -131,8 +280,25 @@ impl RejectsFile {
     }
 }
 
+/// A new rejects file, for its owner only: rows may be personal data.
+fn made(path: &Path) -> io::Result<File> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let file = OpenOptions::new().create_new(true).append(true).mode(0o600).open(path);
+    let file = file.map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => in_use(),
+        _ => error,
+    })?;
+    let file = locked(file)?;
+    sync_folder_of(path)?;
+    Ok(file)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     fn reject(row: u64) -> Reject {
@@ -144,7 +310,14 @@ mod tests {
             code: "width".to_owned(),
             message: "expected 8 fields, got 9".to_owned(),
             raw: "1,2".to_owned(),
+            raw_base64: None,
+            retried: None,
         }
+    }
+
+    fn open(path: &Path, name: &str, next_row: u64) -> io::Result<RejectsFile> {
+        let of = RejectsOf::File(name.to_owned());
+        TakenRejects::take(path)?.open(&of, next_row).map(Option::unwrap)
     }
 
     fn rows(path: &Path) -> Vec<u64> {
@@ -156,19 +329,40 @@ mod tests {
     fn rows_that_are_read_again_are_kept_once() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("rejects/a.ndjson");
-        let mut file = RejectsFile::open(&path, "a.csv", 0).unwrap();
+        let mut file = open(&path, "a.csv", 0).unwrap();
         assert_eq!(file.path(), None, "no row, no file");
         file.add(&[reject(1), reject(5)]).unwrap();
         file.add(&[reject(9)]).unwrap();
         drop(file);
         let cut = fs::read(&path).unwrap();
         fs::write(&path, &cut[..cut.len() - 10]).unwrap();
-        let mut again = RejectsFile::open(&path, "a.csv", 5).unwrap();
+        let mut again = open(&path, "a.csv", 5).unwrap();
         assert_eq!(rows(&path), [1]);
         again.add(&[reject(5), reject(9)]).unwrap();
         assert_eq!((rows(&path), again.path()), (vec![1, 5, 9], Some(&*path)));
-        drop(RejectsFile::open(&path, "a.csv", 0).unwrap());
+        drop(again);
+        drop(open(&path, "a.csv", 0).unwrap());
         assert!(!path.exists(), "an import from the first row begins an empty file");
+    }
+
+    /// Their numbers in their first file say nothing about how far the retry came.
+    #[test]
+    fn rows_that_a_killed_retry_rejected_again_are_kept_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("again.ndjson");
+        let of: FileId = "unw446h7bvkguk7rnc2jjbggs4".parse().unwrap();
+        // The third row of the rejects file is row 900 of its first file.
+        let again =
+            |place: u64, row: u64| Reject { retried: Some(Retried { file: of, row: place }), ..reject(row) };
+        let open = |next_row| TakenRejects::take(&path).unwrap().open(&RejectsOf::Retry(of), next_row);
+        let mut killed = open(0).unwrap().unwrap();
+        killed.add(&[again(2, 900), again(7, 2_000)]).unwrap();
+        killed.add(&[again(12, 5_000)]).unwrap();
+        drop(killed);
+        let mut resumed = open(10).unwrap().unwrap();
+        assert_eq!((rows(&path), resumed.path()), (vec![900, 2_000], Some(&*path)));
+        resumed.add(&[again(12, 5_000)]).unwrap();
+        assert_eq!(rows(&path), [900, 2_000, 5_000]);
     }
 
     #[test]
@@ -177,21 +371,86 @@ mod tests {
         let path = dir.path().join("notes.txt");
         for text in ["my notes\n", "{\"mine\":1}", "{\"file\":1}\nmore\n"] {
             fs::write(&path, text).unwrap();
-            RejectsFile::open(&path, "a.csv", 0).unwrap_err();
+            open(&path, "a.csv", 0).unwrap_err();
             assert_eq!(fs::read_to_string(&path).unwrap(), text);
         }
+        // As root it would be removed.
+        assert!(open(Path::new("/dev/null"), "a.csv", 0).is_err() && Path::new("/dev/null").exists());
     }
 
     #[test]
     fn rows_of_other_files_stay() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("all.ndjson");
-        let mut file = RejectsFile::open(&path, "a.csv", 0).unwrap();
+        let mut file = open(&path, "a.csv", 0).unwrap();
         file.add(&[reject(1), reject(5)]).unwrap();
         drop(file);
-        let mut other = RejectsFile::open(&path, "b.csv", 0).unwrap();
+        let mut other = open(&path, "b.csv", 0).unwrap();
         assert_eq!(other.path(), None, "none of its own yet");
         other.add(&[Reject { file: "b.csv".to_owned(), ..reject(0) }]).unwrap();
         assert_eq!(rows(&path), [1, 5, 0]);
+    }
+
+    #[test]
+    fn a_file_is_used_by_one_import_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.ndjson");
+        let is_refused = |result: io::Result<TakenRejects>| {
+            assert!(result.unwrap_err().to_string().starts_with("another command uses it"));
+        };
+        // Both begin without a file, and both reject rows.
+        let (mut first, mut second) = (open(&path, "a.csv", 0).unwrap(), open(&path, "a.csv", 0).unwrap());
+        let before = TakenRejects::take(&path).unwrap();
+        first.add(&[reject(1)]).unwrap();
+        let refused = second.add(&[reject(1)]).unwrap_err();
+        assert!(refused.to_string().starts_with("another command uses it"), "{refused}");
+        assert!(before.open(&RejectsOf::File("a.csv".to_owned()), 0).unwrap().is_none(), "begin again");
+        is_refused(TakenRejects::take(&path));
+        drop(first);
+        // The file that takes its place is locked, too.
+        let third = open(&path, "a.csv", 5).unwrap();
+        is_refused(TakenRejects::take(&path));
+        drop(third);
+        assert_eq!(rows(&path), [1]);
+    }
+
+    #[test]
+    fn rejected_rows_are_for_their_owner_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.ndjson");
+        let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        open(&path, "a.csv", 0).unwrap().add(&[reject(1)]).unwrap();
+        assert_eq!(mode(), 0o600);
+        // What a person allows stays allowed.
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        drop(open(&path, "a.csv", 5).unwrap());
+        assert_eq!(mode(), 0o640);
+    }
+
+    fn kept(bytes: &[u8]) -> Reject {
+        let (raw, raw_base64) = Reject::raw_of(bytes);
+        Reject { raw, raw_base64, ..reject(0) }
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf_8_are_kept_until_they_are_corrected() {
+        assert_eq!(kept("Zoë".as_bytes()).raw_base64, None);
+        let row = kept(b"Zo\xEB,\xEF\xBF\xBD");
+        assert_eq!((&*row.raw, row.raw_base64.as_deref()), ("Zo\u{FFFD},\u{FFFD}", Some("Wm/rLO+/vQ==")));
+        assert_eq!(row.corrected().unwrap(), &b"Zo\xEB,\xEF\xBF\xBD"[..]);
+        let edited = |raw: &str| Reject { raw: raw.to_owned(), ..row.clone() };
+        assert_eq!(edited("Zoë,\u{FFFD}").corrected().unwrap(), "Zoë,\u{FFFD}".as_bytes());
+        assert_eq!(edited("Zoe!\u{FFFD},\u{FFFD}").corrected(), Err(Unreadable::Replaced));
+        let damaged = Reject { raw_base64: Some("?".to_owned()), ..row.clone() };
+        assert_eq!(damaged.corrected(), Err(Unreadable::NotBase64));
+    }
+
+    #[test]
+    fn a_row_that_was_cut_is_not_read_again() {
+        for byte in [b'x', 0xFF] {
+            assert_eq!(kept(&vec![byte; RAW_MAX]).corrected(), Err(Unreadable::Cut));
+            assert_eq!(kept(&vec![byte; RAW_MAX - 1]).corrected().unwrap().len(), RAW_MAX - 1);
+        }
+        assert_eq!(kept("ë".repeat(RAW_MAX).get(2..).unwrap().as_bytes()).corrected(), Err(Unreadable::Cut));
     }
 }

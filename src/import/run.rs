@@ -1,5 +1,6 @@
 //! Imports one file: a thread reads it into steps, and each step is handed to the target while the next is read.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::counters::{Counters, add};
 use super::record::Outcome;
-use super::reject::{Reject, RejectsFile};
+use super::reject::{Reject, RejectsFile, RejectsOf, TakenRejects};
 use super::rows::{FileError, FileFault, RowReader};
 use super::step::{RowLimits, Step, Steps};
 use super::target::{Begin, Begun, End, Rows, RowsTaken, Standing, Target, TargetError};
@@ -38,6 +39,8 @@ pub struct Job {
     pub limits: RowLimits,
     /// Where its rejected rows go.
     pub rejects: PathBuf,
+    /// Which rows there are its own.
+    pub rejects_of: RejectsOf,
     /// Rows per second at most.
     pub rate: Option<u32>,
 }
@@ -80,6 +83,8 @@ pub struct FileReport {
     pub progress: ImportProgress,
     /// The file with its rejected rows, if there are any.
     pub rejects: Option<PathBuf>,
+    /// Whether its rows were imported before, with other options.
+    pub other_options: bool,
 }
 
 /// Imports a file.
@@ -106,11 +111,16 @@ pub async fn import_file(
             before: ImportProgress::default(),
             progress: ImportProgress::default(),
             rejects: None,
+            other_options: false,
         },
     };
     let mut begin = job.begin.clone();
     let mut first = true;
     run.report.end = loop {
+        let taken = match run.take_rejects().await {
+            Ok(taken) => taken,
+            Err(error) => break FileEnd::Failed(error),
+        };
         let begun = match run.begin(&begin).await {
             Ok(begun) => begun,
             Err(end) => break end,
@@ -122,10 +132,11 @@ pub async fn import_file(
         if std::mem::take(&mut first) {
             run.report.before = begun.progress;
         }
+        run.report.other_options = begun.other_options;
         if begun.standing == Standing::Done {
             break if run.report.before == begun.progress { FileEnd::DoneBefore } else { FileEnd::Done };
         }
-        match run.steps(&begun).await {
+        match run.steps(&begun, taken).await {
             Some(end) => {
                 run.end(&begun, &end).await;
                 break end;
@@ -162,9 +173,10 @@ impl Run<'_> {
     }
 
     /// Hands over the file's steps. `None`: begin again.
-    async fn steps(&mut self, begun: &Begun) -> Option<FileEnd> {
-        let rejects = match self.rejects(begun.read_from).await {
-            Ok(rejects) => rejects,
+    async fn steps(&mut self, begun: &Begun, taken: TakenRejects) -> Option<FileEnd> {
+        let rejects = match self.open_rejects(taken, begun.read_from).await {
+            Ok(Some(rejects)) => rejects,
+            Ok(None) => return None,
             Err(error) => return Some(FileEnd::Failed(error)),
         };
         // An earlier part of the import may have rejected rows, and this one none.
@@ -230,29 +242,35 @@ impl Run<'_> {
         Some(end)
     }
 
-    async fn rejects(&self, next_row: u64) -> Result<RejectsFile, FileError> {
-        let (path, name) = (self.job.rejects.clone(), self.job.begin.name.clone());
-        let opened = tokio::task::spawn_blocking(move || RejectsFile::open(&path, &name, next_row)).await;
-        match opened {
-            Ok(Ok(rejects)) => Ok(rejects),
-            Ok(Err(error)) => Err(no_rejects(&self.job.rejects, &error)),
-            Err(error) => Err(no_rejects(&self.job.rejects, &error.into())),
-        }
+    async fn take_rejects(&self) -> Result<TakenRejects, FileError> {
+        let path = self.job.rejects.clone();
+        self.with_rejects(move || TakenRejects::take(&path)).await
+    }
+
+    async fn open_rejects(
+        &self,
+        taken: TakenRejects,
+        next_row: u64,
+    ) -> Result<Option<RejectsFile>, FileError> {
+        let of = self.job.rejects_of.clone();
+        self.with_rejects(move || taken.open(&of, next_row)).await
+    }
+
+    async fn with_rejects<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> Result<T, FileError> {
+        let done = tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(error.into()));
+        done.map_err(|error| no_rejects(&self.job.rejects, &error))
     }
 
     /// Keeps rejected rows before the step that covers them is handed over: afterwards they are not read again.
     async fn keep(&mut self, file: &mut Option<RejectsFile>, rejects: Vec<Reject>) -> Result<(), FileError> {
         let Some(mut kept) = file.take_if(|_| !rejects.is_empty()) else { return Ok(()) };
-        let added = tokio::task::spawn_blocking(move || kept.add(&rejects).map(|()| kept)).await;
-        match added {
-            Ok(Ok(kept)) => {
-                self.report.rejects = kept.path().map(PathBuf::from);
-                *file = Some(kept);
-                Ok(())
-            }
-            Ok(Err(error)) => Err(no_rejects(&self.job.rejects, &error)),
-            Err(error) => Err(no_rejects(&self.job.rejects, &error.into())),
-        }
+        let kept = self.with_rejects(move || kept.add(&rejects).map(|()| kept)).await?;
+        self.report.rejects = kept.path().map(PathBuf::from);
+        *file = Some(kept);
+        Ok(())
     }
 
     /// Hands over one step. `Ok(false)`: its rows are not the next ones.
@@ -357,7 +375,7 @@ fn read(job: &Job, begun: &Begun, steps: &mpsc::Sender<Step>) -> ReadEnd {
     Ok(if read.at_end && whole { FileEnd::Done } else { FileEnd::RangeDone })
 }
 
-fn no_rejects(path: &std::path::Path, error: &std::io::Error) -> FileError {
+fn no_rejects(path: &std::path::Path, error: &io::Error) -> FileError {
     let what = format!("{} cannot be used for rejected rows: {error}", path.display());
     FileError::new(FileFault::Local, "E-REJECTS", what)
 }

@@ -30,6 +30,10 @@ pub struct Begin {
     pub source: WantedSource,
     /// A hash of the options that decide how rows become calls. A file is continued only with the same ones.
     pub options: String,
+    /// A hash of the other options that decide whether the file fails, and not how rows become calls. If they change,
+    /// a file that failed too often is tried again.
+    #[serde(default)]
+    pub limits: String,
     /// Whether its rows are known by their content: each call then comes with a hash.
     #[serde(default)]
     pub by_content: bool,
@@ -64,6 +68,9 @@ pub struct Begun {
     /// The row to read from. It is before the next row only if rows are known by their content, and were stored without
     /// being counted; they are handed over again, in steps that end at the next row at the latest.
     pub read_from: u64,
+    /// Whether the whole file was imported before with other options, which are not applied now.
+    #[serde(default)]
+    pub other_options: bool,
 }
 
 /// The next rows of a file.
@@ -109,13 +116,13 @@ pub enum TargetError {
     NoSource(NoSource),
     /// Part of the file was imported with other options.
     #[error(
-        "part of this file was imported with other options; use the same options again, or --force to import it from the \
-         first row"
+        "rows of this file were imported with other options; use the same options again to continue, or --force to import \
+         all of its rows again with these"
     )]
     OtherOptions,
     /// The file failed too often.
     #[error(
-        "this file failed {attempts} times, the last time with {code}: {message}; fix it, or use --force"
+        "this file failed {attempts} times, the last time with {code}: {message}; change it or the options, or use --force"
     )]
     GivenUp {
         /// How often.
@@ -161,4 +168,19 @@ pub trait Target: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`TargetError`].
     fn end(&self, end: End) -> BoxFuture<'_, Result<(), TargetError>>;
+}
+
+/// Runs work of a target on a thread that may block.
+///
+/// # Errors
+/// Those of the work.
+pub async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, TargetError> + Send + 'static,
+) -> Result<T, TargetError> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(broken(&error)))
+}
+
+/// A task of a target panicked.
+pub(super) fn broken(error: &tokio::task::JoinError) -> TargetError {
+    TargetError::Refused(format!("the importer failed: {error}; this is a bug in Forebay"))
 }

@@ -14,4 +14,4 @@ pub mod telemetry;
 pub use background::Background;
 pub use clock::SystemClock;
 pub use random::SystemRandom;
-pub use shutdown::Shutdown;
+pub use shutdown::{Shutdown, StageWords};

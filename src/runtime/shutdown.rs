@@ -22,6 +22,21 @@ pub struct Shutdown {
     pub immediate: CancellationToken,
 }
 
+/// What is logged when a signal moves to a stage.
+#[derive(Clone, Copy, Debug)]
+pub struct StageWords {
+    /// After the name of the signal that requests an orderly shutdown.
+    pub orderly: &'static str,
+    /// After the name of the signal that requests an immediate one.
+    pub immediate: &'static str,
+}
+
+/// The words of a process that takes calls or delivers them.
+const NODE_WORDS: StageWords = StageWords {
+    orderly: "finishing requests in flight and delivering buffered calls",
+    immediate: "stopping at once; undelivered calls stay in the spool",
+};
+
 impl Shutdown {
     /// No stage requested, and no signal listened for: for tests and for tasks that stop by themselves.
     pub fn new() -> Self {
@@ -42,6 +57,14 @@ impl Shutdown {
     /// # Errors
     /// The operating system refuses the signal handlers.
     pub fn listen(&self) -> io::Result<AbortOnDropHandle<()>> {
+        self.listen_saying(NODE_WORDS)
+    }
+
+    /// As [`Self::listen`], for a process that does something else when it is stopped.
+    ///
+    /// # Errors
+    /// As [`Self::listen`].
+    pub fn listen_saying(&self, words: StageWords) -> io::Result<AbortOnDropHandle<()>> {
         for kind in [SignalKind::user_defined1(), SignalKind::user_defined2(), SignalKind::alarm()] {
             // The handler stays installed for the life of the process, and is never queried.
             drop(signal(kind)?);
@@ -49,11 +72,11 @@ impl Shutdown {
         let signals =
             Arc::new(Mutex::new((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)));
         let shutdown = self.clone();
-        let start = move || shutdown.clone().hear(Arc::clone(&signals));
+        let start = move || shutdown.clone().hear(Arc::clone(&signals), words);
         Ok(AbortOnDropHandle::new(tokio::spawn(tasks::restart(start))))
     }
 
-    async fn hear(self, signals: Arc<Mutex<(Signal, Signal)>>) {
+    async fn hear(self, signals: Arc<Mutex<(Signal, Signal)>>, words: StageWords) {
         let (terminate, interrupt) = &mut *signals.lock().await;
         while !self.immediate.is_cancelled() {
             panic_if_planted(PlantedPanic::Signals);
@@ -63,9 +86,9 @@ impl Shutdown {
             };
             self.advance();
             if self.immediate.is_cancelled() {
-                tracing::warn!("{name} again: stopping at once; undelivered calls stay in the spool");
+                tracing::warn!("{name} again: {}", words.immediate);
             } else {
-                tracing::info!("{name}: finishing requests in flight and delivering buffered calls");
+                tracing::info!("{name}: {}", words.orderly);
             }
         }
     }

@@ -23,7 +23,7 @@ use crate::boxed_future::BoxFuture;
 use crate::cli::failure::Failure;
 use crate::import::journal::LocalJournal;
 use crate::import::{
-    Begin, Begun, End, NewCalls, ProgressJournal, Rows, RowsTaken, Taken, Target, TargetError,
+    Begin, Begun, End, NewCalls, ProgressJournal, Rows, RowsTaken, Taken, Target, TargetError, blocking,
 };
 use crate::runtime::SystemClock;
 use crate::sources::SourceId;
@@ -191,11 +191,4 @@ impl Target for CollectorTarget {
 
 fn envelope(calls: &Bytes) -> Result<Envelope<'_>, TargetError> {
     serde_json::from_slice(calls).map_err(|error| TargetError::Refused(error.to_string()))
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, TargetError> + Send + 'static,
-) -> Result<T, TargetError> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|error| Err(TargetError::Refused(error.to_string())))
 }

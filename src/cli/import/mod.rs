@@ -7,6 +7,7 @@ mod files;
 mod inputs;
 mod node_target;
 mod options;
+mod resume;
 mod retry;
 mod s3;
 mod show;
@@ -31,15 +32,15 @@ use self::show::{Shown, show};
 use self::state_folder::state_folder;
 use self::summary::{Result as FileResult, Summary};
 use self::way::Way;
-use crate::cli::failure::Failure;
+use crate::cli::failure::{self, Failure};
 use crate::cli::say;
 use crate::import::csv::IdFrom;
 use crate::import::{
-    Begin, Counters, FileEnd, FileError, FileFault, FileReport, Job, RowLimits, Target, Waits, WantedSource,
-    import_file,
+    Begin, Counters, FileEnd, FileError, FileFault, FileReport, Job, RejectsOf, RowLimits, Target, Waits,
+    WantedSource, import_file,
 };
 use crate::log::ImportProgress;
-use crate::runtime::{Background, Shutdown};
+use crate::runtime::{Background, Shutdown, StageWords};
 
 /// Runs one import command.
 ///
@@ -55,9 +56,33 @@ pub async fn run(
             let (opening, inputs) = opened(args).await?;
             dry_run::run(args, &opening, inputs, out).await
         }
-        ImportCommand::Csv(args) => csv(args, background, out).await,
-        ImportCommand::RetryRejects(args) => retry::run(args, background, out).await,
+        ImportCommand::Csv(args) => stoppable(async |stop| csv(args, stop, background, out).await).await,
+        ImportCommand::RetryRejects(args) => {
+            stoppable(async |stop| retry::run(args, stop, background, out).await).await
+        }
     }
+}
+
+const STAGE_WORDS: StageWords =
+    StageWords { orderly: "stopping after the rows that are being stored", immediate: "stopping at once" };
+
+/// Runs an import to its end. The first signal stops it after a step. After a second one it is abandoned where it is,
+/// which is as safe as a kill.
+async fn stoppable(
+    import: impl AsyncFnOnce(CancellationToken) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let shutdown = Shutdown::new();
+    let _signals = shutdown.listen_saying(STAGE_WORDS)?;
+    tokio::select! {
+        done = import(shutdown.orderly.clone()) => done,
+        () = shutdown.immediate.cancelled() => Err(stopped()),
+    }
+}
+
+/// An import was stopped by a signal.
+fn stopped() -> Failure {
+    let how = resume::how_to_continue(std::env::args_os());
+    Failure::with_code(failure::INTERRUPTED, format!("stopped; {how}"))
 }
 
 /// How inputs are opened, and which ones there are.
@@ -81,6 +106,7 @@ struct Import {
     target: Arc<dyn Target>,
     opening: Arc<Opening>,
     options: String,
+    limits_hash: String,
     source: WantedSource,
     force: bool,
     limits: RowLimits,
@@ -90,9 +116,12 @@ struct Import {
     stop: CancellationToken,
 }
 
-async fn csv(args: &ImportCsvArgs, background: &Background, out: &mut dyn Write) -> Result<(), Failure> {
-    let shutdown = Shutdown::new();
-    let _signals = shutdown.listen()?;
+async fn csv(
+    args: &ImportCsvArgs,
+    stop: CancellationToken,
+    background: &Background,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
     let (opening, inputs) = opened(args).await?;
     let state = state_of(&args.to);
     let way = Way::choose(&args.to, &state, background).await?;
@@ -104,6 +133,7 @@ async fn csv(args: &ImportCsvArgs, background: &Background, out: &mut dyn Write)
     let import = Import {
         target: Arc::clone(&way.target),
         options: options::hash(args.kind, &args.format),
+        limits_hash: options::limits_hash(args.on_row_error, args.format.allow_expansion),
         opening,
         source: wanted(&args.to),
         force: args.force,
@@ -111,7 +141,7 @@ async fn csv(args: &ImportCsvArgs, background: &Background, out: &mut dyn Write)
         rate: args.to.rate.map(std::num::NonZeroU32::get),
         rejects: s3::RejectsPlace::new(args.to.rejects.as_deref(), inputs.len(), &state)?,
         shown: shown.clone(),
-        stop: shutdown.orderly.clone(),
+        stop,
     };
     let stop_showing = CancellationToken::new();
     let showing = tokio::spawn(show(shown, args.show.progress, stop_showing.clone()));
@@ -157,11 +187,13 @@ fn wanted(to: &ToArgs) -> WantedSource {
 async fn all(import: &Import, inputs: Vec<Input>, parallel: usize) -> Summary {
     let turns = Arc::new(Semaphore::new(parallel));
     let mut tasks = JoinSet::new();
+    let mut not_begun = inputs.len() as u64;
     for (number, input) in inputs.into_iter().enumerate() {
         let Ok(turn) = Arc::clone(&turns).acquire_owned().await else { break };
         if import.stop.is_cancelled() {
             break;
         }
+        not_begun -= 1;
         let import = import.clone();
         tasks.spawn(async move {
             let results = one(&import, &input).await;
@@ -174,39 +206,47 @@ async fn all(import: &Import, inputs: Vec<Input>, parallel: usize) -> Summary {
     while let Some(ended) = tasks.join_next().await {
         match ended {
             Ok(ended) => results.push(ended),
-            Err(error) => tracing::error!(%error, "importing a file failed; this is a bug in Forebay"),
+            Err(error) => {
+                let error = FileError::content("E-BUG", format!("{error}; this is a bug in Forebay"));
+                results.push((usize::MAX, vec![not_opened("a file".to_owned(), FileEnd::Failed(error))]));
+            }
         }
     }
     results.sort_by_key(|(number, _)| *number);
-    Summary { results: results.into_iter().flat_map(|(_, results)| results).collect() }
+    Summary { results: results.into_iter().flat_map(|(_, results)| results).collect(), not_begun }
 }
 
 /// Imports the files of one input, one after the other.
 async fn one(import: &Import, input: &Input) -> Vec<FileResult> {
     let mut waits = Waits::default();
+    let ended = |end| vec![not_opened(input.name(), end)];
     let files = loop {
-        match files(input, &import.opening, &import.shown.watched).await {
-            Ok(files) => break files,
-            Err(error) if error.fault == FileFault::Transient && !import.stop.is_cancelled() => {
+        // Standard input may say nothing for hours: its reader is left behind.
+        let found = files(input, &import.opening, &import.shown.watched);
+        let found = import.stop.run_until_cancelled(found).await;
+        match found {
+            None => return ended(FileEnd::Stopped),
+            Some(Ok(files)) => break files,
+            Some(Err(error)) if error.fault == FileFault::Transient => {
                 let wait = waits.next(Duration::ZERO, &format!("{}: {}", input.name(), error.message));
-                tokio::select! {
-                    () = tokio::time::sleep(wait) => {}
-                    () = import.stop.cancelled() => {}
+                let waited = import.stop.run_until_cancelled(tokio::time::sleep(wait)).await;
+                if waited.is_none() {
+                    return ended(FileEnd::Stopped);
                 }
             }
-            Err(error) => return vec![failed(input.name(), error)],
+            Some(Err(error)) => return ended(FileEnd::Failed(error)),
         }
     };
     if files.len() > 1 && matches!(import.rejects, s3::RejectsPlace::File(_)) {
         let what = "it is an archive of several files: name a folder with --rejects";
-        return vec![failed(input.name(), FileError::new(FileFault::Local, "E-REJECTS", what))];
+        return ended(FileEnd::Failed(FileError::new(FileFault::Local, "E-REJECTS", what)));
     }
     let mut results = Vec::new();
     for file in files {
-        if import.stop.is_cancelled() {
-            break;
-        }
-        results.push(imported(import, &file).await);
+        results.push(match import.stop.is_cancelled() {
+            true => not_opened(file.name, FileEnd::Stopped),
+            false => imported(import, &file).await,
+        });
     }
     results
 }
@@ -219,6 +259,7 @@ async fn imported(import: &Import, file: &CsvFile) -> FileResult {
             bytes: file.bytes,
             source: import.source.clone(),
             options: import.options.clone(),
+            limits: import.limits_hash.clone(),
             by_content: matches!(import.opening.csv.id_from, IdFrom::RowHash { .. }),
             force: import.force,
         },
@@ -228,6 +269,7 @@ async fn imported(import: &Import, file: &CsvFile) -> FileResult {
         },
         limits: import.limits.clone(),
         rejects: import.rejects.of(file.id, &import.source),
+        rejects_of: RejectsOf::File(file.name.clone()),
         rate: import.rate,
     };
     let report = import_file(&job, &*import.target, &import.shown.counters, &import.stop).await;
@@ -243,14 +285,16 @@ async fn imported(import: &Import, file: &CsvFile) -> FileResult {
     FileResult { report, kind: Some(file.kind.name()) }
 }
 
-fn failed(name: String, error: FileError) -> FileResult {
+/// The result of an input that ended before its import began.
+fn not_opened(name: String, end: FileEnd) -> FileResult {
     let report = FileReport {
         name,
-        end: FileEnd::Failed(error),
+        end,
         source: None,
         before: ImportProgress::default(),
         progress: ImportProgress::default(),
         rejects: None,
+        other_options: false,
     };
     FileResult { report, kind: None }
 }

@@ -6,6 +6,7 @@ use super::args::{Delimiter, EmptyArg, FormatArgs, ScopeArg};
 use super::files::Opening;
 use crate::call::CallKind;
 use crate::cli::failure::Failure;
+use crate::import::OnRowError;
 use crate::import::csv::{CsvOptions, Dialect, Empty, IdFrom, Types, parse_schema};
 use crate::import::reading::Limits;
 use crate::import::reading::opened::Options;
@@ -98,7 +99,15 @@ pub(super) fn hash(kind: Option<CallKind>, format: &FormatArgs) -> String {
     } = format;
     let reading = (delimiter, quote, escape, encoding, columns, max_field);
     let values = (types, schema, time_columns, empty, arrays, strict, id_from, id_scope);
-    let text = format!("1 {kind:?} {reading:?} {values:?}");
-    let hash = blake3::hash(text.as_bytes()).to_hex();
-    hash.chars().take(16).collect()
+    short_hash(format!("1 {kind:?} {reading:?} {values:?}").as_bytes())
+}
+
+/// A hash of the options that decide whether a file fails, and nothing else. With other ones a file that failed too
+/// often is tried again.
+pub(super) fn limits_hash(on_row_error: OnRowError, allow_expansion: bool) -> String {
+    short_hash(format!("1 {on_row_error:?} {allow_expansion}").as_bytes())
+}
+
+pub(super) fn short_hash(bytes: &[u8]) -> String {
+    blake3::hash(bytes).to_hex().chars().take(16).collect()
 }

@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,19 +14,22 @@ use tokio_util::sync::CancellationToken;
 
 use super::args::RetryRejectsArgs;
 use super::files::{CsvFile, Watched};
+use super::options::{limits_hash, short_hash};
 use super::s3::RejectsPlace;
 use super::show::{Shown, show};
 use super::summary::{Result as FileResult, Summary};
 use super::way::Way;
-use super::{announce, failed, finish, state_of, unwritable, wanted};
+use super::{announce, finish, not_opened, state_of, unwritable, wanted};
 use crate::call::CallKind;
 use crate::cli::failure::Failure;
 use crate::import::csv::{CsvOptions, RejectRows};
 use crate::import::file_id::FileId;
 use crate::import::identity::Identity;
 use crate::import::reading::local::LocalFile;
-use crate::import::{Begin, Counters, FileError, Job, RowLimits, WantedSource, import_file};
-use crate::runtime::{Background, Shutdown};
+use crate::import::{
+    Begin, Counters, FileEnd, FileError, FileFault, Job, RejectsOf, RowLimits, WantedSource, import_file,
+};
+use crate::runtime::Background;
 use crate::sources::SourceId;
 
 /// How the rows of a file were read.
@@ -71,8 +75,14 @@ pub(super) fn describe(rejects: &Path, file: &CsvFile, wanted: &WantedSource) ->
     if fs::read(&path).is_ok_and(|json| !is_ours(json)) {
         return Err(unwritable(&path, &"it holds something else"));
     }
-    let json = serde_json::to_vec_pretty(&how)?;
-    fs::write(&path, json).map_err(|error| unwritable(&path, &error))
+    write(&path, &serde_json::to_vec_pretty(&how)?)
+}
+
+/// Writes a file beside rejected rows. Like these it is for its owner only.
+fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let mut options = fs::OpenOptions::new();
+    let file = options.write(true).create(true).truncate(true).mode(0o600).open(path);
+    file.and_then(|mut file| file.write_all(bytes)).map_err(|error| unwritable(path, &error))
 }
 
 /// Imports the rows of each file.
@@ -81,11 +91,10 @@ pub(super) fn describe(rejects: &Path, file: &CsvFile, wanted: &WantedSource) ->
 /// [`Failure`].
 pub(super) async fn run(
     args: &RetryRejectsArgs,
+    stop: CancellationToken,
     background: &Background,
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
-    let shutdown = Shutdown::new();
-    let _signals = shutdown.listen()?;
     let state = state_of(&args.to);
     let place = RejectsPlace::new(args.to.rejects.as_deref(), args.files.len(), &state)?;
     let way = Way::choose(&args.to, &state, background).await?;
@@ -97,33 +106,43 @@ pub(super) async fn run(
     let stop_showing = CancellationToken::new();
     let showing = tokio::spawn(show(shown.clone(), args.show.progress, stop_showing.clone()));
     let mut summary = Summary::default();
-    for rejects in &args.files {
-        if shutdown.orderly.is_cancelled() {
+    for (done, rejects) in args.files.iter().enumerate() {
+        if stop.is_cancelled() {
+            summary.not_begun = (args.files.len() - done) as u64;
             break;
         }
-        let name = rejects.display().to_string();
-        let job = match job(args, rejects, &place) {
-            Ok(job) => job,
+        let Retry { job, kind, how } = match retry_of(args, rejects, &place) {
+            Ok(retry) => retry,
             Err(error) => {
-                summary.results.push(failed(name, error));
+                let name = rejects.display().to_string();
+                summary.results.push(not_opened(name, FileEnd::Failed(error)));
                 continue;
             }
         };
-        let (job, kind) = job;
-        let report = import_file(&job, &*way.target, &shown.counters, &shutdown.orderly).await;
+        let report = import_file(&job, &*way.target, &shown.counters, &stop).await;
         shown.counters.files.fetch_add(1, Ordering::Relaxed);
-        if let Some(again) = &report.rejects {
-            let (from, to) = (beside(rejects), beside(again));
-            fs::copy(&from, &to).map_err(|error| unwritable(&to, &error))?;
+        // A run that was killed at its end may have left rows without a description.
+        let undescribed = || is_undescribed(&job.rejects).then_some(&job.rejects);
+        if let Some(again) = report.rejects.as_ref().or_else(undescribed) {
+            write(&beside(again), &how)?;
         }
         summary.results.push(FileResult { report, kind: Some(kind.name()) });
     }
     stop_showing.cancel();
     showing.await?;
-    finish(summary, way, &args.show, out).await
+    let uploaded = place.upload(&summary, &args.to).await;
+    finish(summary, way, &args.show, out).await.and(uploaded)
 }
 
-fn job(args: &RetryRejectsArgs, rejects: &Path, place: &RejectsPlace) -> Result<(Job, CallKind), FileError> {
+/// The rows of one file, to be imported again.
+struct Retry {
+    job: Job,
+    kind: CallKind,
+    /// The file beside it, which describes those that are rejected again, too.
+    how: Vec<u8>,
+}
+
+fn retry_of(args: &RetryRejectsArgs, rejects: &Path, place: &RejectsPlace) -> Result<Retry, FileError> {
     let how_path = beside(rejects);
     let unread = |path: &Path, error: &dyn std::fmt::Display| {
         FileError::content("E-REJECTS", format!("{} cannot be read: {error}", path.display()))
@@ -136,7 +155,10 @@ fn job(args: &RetryRejectsArgs, rejects: &Path, place: &RejectsPlace) -> Result<
     let identity = Identity::Content { hash: *blake3::hash(&content).as_bytes(), size: file.size() };
     let id = identity.id();
     let rejected_again = place.of(id, &wanted(&args.to));
-    let options = blake3::hash(&json).to_hex().chars().take(16).collect();
+    if rejected_again.canonicalize().ok() == rejects.canonicalize().ok() {
+        let what = format!("{} is read: name another file with --rejects", rejects.display());
+        return Err(FileError::new(FileFault::Local, "E-REJECTS", what));
+    }
     let begin = Begin {
         file: id,
         name: format!("{} (rejected rows)", how.name),
@@ -145,18 +167,20 @@ fn job(args: &RetryRejectsArgs, rejects: &Path, place: &RejectsPlace) -> Result<
             (WantedSource::Default, Some(id)) => WantedSource::Id(id.clone()),
             (named, _) => named,
         },
-        options,
+        options: short_hash(&json),
+        limits: limits_hash(args.on_row_error, false),
         by_content: false,
         force: false,
     };
     let open = {
         let how = Arc::new(how);
         Arc::new(move || {
-            let rows = RejectRows::open(file.reader(), (&how.place, how.file, kind), &how.csv)?;
+            let rows = RejectRows::open((id, file.reader()), (&how.place, how.file, kind), &how.csv)?;
             Ok(Box::new(rows) as Box<dyn crate::import::RowReader>)
         })
     };
     let limits = RowLimits { on_row_error: args.on_row_error, ..RowLimits::default() };
     let rate = args.to.rate.map(std::num::NonZeroU32::get);
-    Ok((Job { begin, open, limits, rejects: rejected_again, rate }, kind))
+    let job = Job { begin, open, limits, rejects: rejected_again, rejects_of: RejectsOf::Retry(id), rate };
+    Ok(Retry { job, kind, how: json })
 }

@@ -20,6 +20,8 @@ pub(super) struct Result {
 #[derive(Debug, Default)]
 pub(super) struct Summary {
     pub(super) results: Vec<Result>,
+    /// Inputs that had not begun when it was stopped.
+    pub(super) not_begun: u64,
 }
 
 /// The whole result as JSON.
@@ -30,6 +32,7 @@ struct Json<'a> {
     calls: BTreeMap<&'a str, u64>,
     rejected: u64,
     repeated: u64,
+    not_begun: u64,
     ended: &'static str,
 }
 
@@ -47,6 +50,7 @@ struct JsonFile<'a> {
     refused: u64,
     rows_before: u64,
     rejects: Option<&'a PathBuf>,
+    other_options: bool,
     error: Option<JsonError>,
 }
 
@@ -106,6 +110,7 @@ impl Result {
             refused: self.since(|progress| progress.refused),
             rows_before: self.report.before.next_row,
             rejects: self.report.rejects.as_ref(),
+            other_options: self.report.other_options,
             error: self.error(),
         }
     }
@@ -128,7 +133,7 @@ impl Summary {
 
     /// Whether it was stopped before its end.
     pub(super) fn is_stopped(&self) -> bool {
-        self.results.iter().any(|result| result.report.end == FileEnd::Stopped)
+        self.not_begun > 0 || self.results.iter().any(|result| result.report.end == FileEnd::Stopped)
     }
 
     /// Prints the result as JSON.
@@ -144,6 +149,7 @@ impl Summary {
                 result.since(|progress| progress.rejected) + result.since(|progress| progress.refused)
             }),
             repeated: self.sum(|result| result.since(|progress| progress.repeats)),
+            not_begun: self.not_begun,
             ended: match self.code() {
                 0 => "done",
                 failure::SOME_REJECTED => "done, some rows rejected",
@@ -182,10 +188,14 @@ impl Summary {
         if repeated > 0 {
             writeln!(out, "  repeated: {} (stored before, not stored again)", grouped(repeated))?;
         }
-        for result in self.results.iter().filter(|result| result.report.progress.rejected > 0) {
-            let of = &result.report;
-            let place = of.rejects.as_ref().map_or_else(String::new, |path| format!(": {}", path.display()));
-            writeln!(out, "  rejected: {} of {}{place}", grouped(of.progress.rejected), of.name)?;
+        for FileReport { name, progress, rejects, .. } in self.results.iter().map(|result| &result.report) {
+            let place = rejects.as_ref().map_or_else(String::new, |path| format!(": {}", path.display()));
+            match progress.rejected {
+                0 if rejects.is_none() => {}
+                // They stopped the file before a step was stored.
+                0 => writeln!(out, "  rejected: rows of {name}{place}")?,
+                rows => writeln!(out, "  rejected: {} of {name}{place}", grouped(rows))?,
+            }
         }
         for result in self.results.iter().filter(|result| result.report.progress.refused > 0) {
             let of = &result.report;
@@ -206,8 +216,15 @@ impl Summary {
                     "  stopped:  {name} after {} rows",
                     grouped(result.report.progress.next_row)
                 )?,
+                FileEnd::DoneBefore if result.report.other_options => writeln!(
+                    out,
+                    "  note:     {name} was imported before with other options; --force imports it again with these"
+                )?,
                 FileEnd::Done | FileEnd::DoneBefore | FileEnd::RangeDone => {}
             }
+        }
+        if self.not_begun > 0 {
+            writeln!(out, "  stopped:  {} not begun", counted(self.not_begun, "file", "files"))?;
         }
         Ok(())
     }
@@ -223,14 +240,15 @@ impl Summary {
         let failed = |result: &Result| matches!(result.report.end, FileEnd::Failed(_) | FileEnd::Refused(_));
         let no_source =
             |result: &Result| matches!(result.report.end, FileEnd::Refused(TargetError::NoSource(_)));
-        if any(&denied) {
+        if self.is_stopped() {
+            // Who stopped it knows that it is not complete, and the files that failed are listed.
+            failure::INTERRUPTED
+        } else if any(&denied) {
             failure::DENIED
         } else if any(&no_source) {
             failure::WRONG_USAGE
         } else if any(&failed) {
             failure::FAILED
-        } else if self.is_stopped() {
-            failure::INTERRUPTED
         } else if any(&|result| result.rejected() > 0 && result.report.end != FileEnd::DoneBefore) {
             failure::SOME_REJECTED
         } else {
@@ -247,10 +265,65 @@ impl Summary {
                                        retry-rejects FILE`"
                     .to_owned()
             }
-            failure::INTERRUPTED => "stopped; run the same command again to continue".to_owned(),
+            failure::INTERRUPTED => return Some(super::stopped()),
             failure::DENIED => "access denied".to_owned(),
             _ => "some files were not imported".to_owned(),
         };
         Some(Failure::with_code(self.code(), text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::import::FileError;
+
+    fn result(end: FileEnd) -> Result {
+        let mut result = crate::cli::import::not_opened("track_1.csv".to_owned(), end);
+        result.kind = Some("track");
+        result
+    }
+
+    fn summary(result: Result) -> Summary {
+        Summary { results: vec![result], not_begun: 0 }
+    }
+
+    fn printed(summary: &Summary) -> String {
+        let mut out = Vec::new();
+        summary.print(&mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_file_that_failed_because_of_rejected_rows_names_their_file() {
+        let mut failed = result(FileEnd::Failed(FileError::content("E-ROWS", "1 of 1 rows are rejected")));
+        failed.report.rejects = Some("state/rejects/x.ndjson".into());
+        assert_eq!(
+            printed(&summary(failed)),
+            "1 file, 0 rows\n  rejected: rows of track_1.csv: state/rejects/x.ndjson\n  failed:   track_1.csv: E-ROWS: \
+             1 of 1 rows are rejected\n"
+        );
+    }
+
+    #[test]
+    fn whatever_else_happened_a_signal_is_exit_130() {
+        let failed = || result(FileEnd::Failed(FileError::content("E-CSV-HEADER", "why")));
+        assert_eq!(summary(failed()).code(), failure::FAILED);
+        let stopped = Summary { results: vec![failed(), result(FileEnd::Stopped)], not_begun: 0 };
+        assert_eq!(stopped.code(), failure::INTERRUPTED);
+        let between = Summary { results: vec![result(FileEnd::Done)], not_begun: 2 };
+        assert_eq!(between.code(), failure::INTERRUPTED);
+        assert_eq!(printed(&between), "1 file, 0 rows\n  stopped:  2 files not begun\n");
+        assert_eq!(summary(result(FileEnd::Done)).code(), 0);
+    }
+
+    #[test]
+    fn options_that_were_not_applied_are_noted() {
+        let mut before = result(FileEnd::DoneBefore);
+        assert_eq!(printed(&summary(result(FileEnd::DoneBefore))), "1 file (1 imported before), 0 rows\n");
+        before.report.other_options = true;
+        assert!(
+            printed(&summary(before)).contains("track_1.csv was imported before with other options; --force")
+        );
     }
 }

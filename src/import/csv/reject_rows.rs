@@ -6,12 +6,14 @@ use super::rows::CsvOptions;
 use super::{Dialect, Item, Plan, Record, Records, RowError};
 use crate::call::CallKind;
 use crate::import::file_id::FileId;
-use crate::import::reject::{RAW_MAX, Reject};
+use crate::import::reject::{Reject, Retried};
 use crate::import::rows::{FileError, Row, RowReader};
 
 /// Reads rejected rows, and makes calls of them as if they were still in their file.
 pub struct RejectRows<R> {
     lines: std::io::Lines<BufReader<R>>,
+    /// Where the next row is.
+    next: Retried,
     dialect: Dialect,
     plan: Plan,
 }
@@ -23,12 +25,13 @@ impl<R> std::fmt::Debug for RejectRows<R> {
 }
 
 impl<R: Read> RejectRows<R> {
-    /// Reads the rejected rows of a file. `options` name its delimiter and columns.
+    /// Reads the rejected rows of a file. `id` is that of the rejects file. `options` name the delimiter and columns
+    /// of the first file.
     ///
     /// # Errors
     /// [`FileError`]: the options cannot be used.
     pub fn open(
-        rejects: R,
+        (id, rejects): (FileId, R),
         (name, file, kind): (&str, FileId, CallKind),
         options: &CsvOptions,
     ) -> Result<Self, FileError> {
@@ -37,20 +40,25 @@ impl<R: Read> RejectRows<R> {
         let (plan, _) = Plan::compile(&header, options.plan(kind, file, name))
             .map_err(|error| FileError::content("E-CSV-HEADER", error.to_string()))?;
         let dialect = options.dialect(options.delimiter.unwrap_or(b','));
-        Ok(Self { lines: BufReader::new(rejects).lines(), dialect, plan })
+        let next = Retried { file: id, row: 0 };
+        Ok(Self { lines: BufReader::new(rejects).lines(), next, dialect, plan })
     }
 
+    /// The next row, with its place in this file.
     fn next_reject(&mut self) -> Result<Option<Reject>, FileError> {
         let Some(line) = self.lines.next() else { return Ok(None) };
         let line = line.map_err(|error| FileError::of_io(&error))?;
-        serde_json::from_str(&line)
-            .map(Some)
-            .map_err(|error| FileError::content("E-REJECTS", format!("a line is no rejected row: {error}")))
+        let reject: Reject = serde_json::from_str(&line).map_err(|error| {
+            FileError::content("E-REJECTS", format!("a line is no rejected row: {error}"))
+        })?;
+        let retried = Some(self.next);
+        self.next.row += 1;
+        Ok(Some(Reject { retried, ..reject }))
     }
 
-    fn write(&self, reject: &Reject, out: &mut Vec<u8>) -> Result<(), RowError> {
+    fn write(&self, reject: &Reject, row: &[u8], out: &mut Vec<u8>) -> Result<(), RowError> {
         let mut record = Record::new();
-        let mut records = Records::new(reject.raw.as_bytes(), self.dialect.clone());
+        let mut records = Records::new(row, self.dialect.clone());
         match records.read(&mut record) {
             Ok(Some(Item::Record)) => {
                 record.number = reject.row;
@@ -66,15 +74,19 @@ impl<R: Read> RejectRows<R> {
 impl<R: Read + Send> RowReader for RejectRows<R> {
     fn next(&mut self, out: &mut Vec<u8>) -> Result<Option<Row>, FileError> {
         let Some(reject) = self.next_reject()? else { return Ok(None) };
-        if reject.raw.len() >= RAW_MAX {
-            let message = "only the beginning of this row was kept; import it from its file".to_owned();
-            return Ok(Some(Row::Rejected(Reject { message, ..reject })));
-        }
-        Ok(Some(match self.write(&reject, out) {
+        let row = match reject.corrected() {
+            Ok(row) => row,
+            Err(why) => {
+                let (code, message) = (why.code().unwrap_or(&reject.code).to_owned(), why.to_string());
+                return Ok(Some(Row::Rejected(Reject { code, message, ..reject })));
+            }
+        };
+        Ok(Some(match self.write(&reject, &row, out) {
             Ok(()) => Row::Call(None),
             Err(error) => {
+                let (raw, raw_base64) = Reject::raw_of(&row);
                 let code = error.code().to_owned();
-                Row::Rejected(Reject { code, message: error.to_string(), ..reject })
+                Row::Rejected(Reject { code, message: error.to_string(), raw, raw_base64, ..reject })
             }
         }))
     }
@@ -86,5 +98,75 @@ impl<R: Read + Send> RowReader for RejectRows<R> {
             }
         }
         Ok(rows)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "unw446h7bvkguk7rnc2jjbggs4";
+
+    fn line(row: u64, bytes: &[u8], edited: Option<&str>) -> String {
+        let (raw, raw_base64) = Reject::raw_of(bytes);
+        let reject = Reject {
+            file: "track_1.csv".to_owned(),
+            row,
+            line: row + 2,
+            byte: 0,
+            code: "width".to_owned(),
+            message: "why".to_owned(),
+            raw: edited.map_or(raw, str::to_owned),
+            raw_base64,
+            retried: None,
+        };
+        serde_json::to_string(&reject).unwrap() + "\n"
+    }
+
+    fn rows(lines: &str) -> (Vec<String>, Vec<Reject>) {
+        let (id, columns) = (ID.parse().unwrap(), ["userId", "event"].map(str::to_owned).to_vec());
+        let options = CsvOptions { delimiter: Some(b','), columns: Some(columns), ..CsvOptions::default() };
+        let of = ("track_1.csv", id, CallKind::Track);
+        let mut rows = RejectRows::open((id, lines.as_bytes()), of, &options).unwrap();
+        let (mut calls, mut rejects) = (Vec::new(), Vec::new());
+        loop {
+            let mut call = Vec::new();
+            match rows.next(&mut call).unwrap() {
+                None => return (calls, rejects),
+                Some(Row::Call(_)) => calls.push(String::from_utf8(call).unwrap()),
+                Some(Row::Rejected(reject)) => rejects.push(reject),
+            }
+        }
+    }
+
+    /// They were sent with replacement characters.
+    #[test]
+    fn a_row_that_is_not_utf_8_stays_rejected_until_it_is_corrected() {
+        let (calls, rejects) = rows(&(line(7, b"u,Zo\xEB", None) + &line(8, b"u,Zo\xEB", Some("u,Zoë"))));
+        assert!(
+            calls.len() == 1 && calls[0].contains("_8\",\"userId\":\"u\",\"event\":\"Zoë\""),
+            "{calls:?}"
+        );
+        assert_eq!((rejects.len(), rejects[0].row, &*rejects[0].code), (1, 7, "utf8"), "{rejects:?}");
+        assert_eq!(rejects[0].raw_base64.as_deref(), Some("dSxab+s="), "{rejects:?}");
+    }
+
+    #[test]
+    fn a_correction_that_is_rejected_again_takes_the_place_of_the_first_bytes() {
+        let lines = line(3, b"u,e", Some("u"))
+            + &line(7, b"u,\xFF", Some("u,e,ë"))
+            + &line(9, b"u,\xFF\xFE", Some("x,\u{FFFD}"));
+        let (calls, rejects) = rows(&lines);
+        assert_eq!(calls, [""; 0]);
+        let kept: Vec<_> = rejects
+            .iter()
+            .map(|of| (&*of.code, &*of.raw, of.raw_base64.as_deref(), of.retried.map(|at| at.row)))
+            .collect();
+        let expected = [
+            ("width", "u", None, Some(0)),
+            ("width", "u,e,ë", None, Some(1)),
+            ("utf8", "x,\u{FFFD}", Some("dSz//g=="), Some(2)),
+        ];
+        assert_eq!(kept, expected);
     }
 }

@@ -210,6 +210,7 @@ impl CsvRows {
     }
 
     fn reject(&self, error: &RowError) -> Reject {
+        let (raw, raw_base64) = Reject::raw_of(self.record.raw());
         Reject {
             file: self.name.clone(),
             row: self.next,
@@ -217,7 +218,9 @@ impl CsvRows {
             byte: self.record.byte(),
             code: error.code().to_owned(),
             message: error.to_string(),
-            raw: Reject::raw_of(self.record.raw()),
+            raw,
+            raw_base64,
+            retried: None,
         }
     }
 }

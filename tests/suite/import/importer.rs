@@ -16,7 +16,7 @@ use forebay::import::reading::Limits;
 use forebay::import::reading::opened::{Opened, Options, Source, SourceBytes, open};
 use forebay::import::{
     Begin, Begun, Counters, End, FileEnd, FileReport, ImportSources, Importer, ImporterDeps, Job, NoSource,
-    Outcome, RowLimits, Rows, RowsTaken, Standing, Target, TargetError, WantedSource, import_file,
+    Outcome, RejectsOf, RowLimits, Rows, RowsTaken, Standing, Target, TargetError, WantedSource, import_file,
 };
 use forebay::ingest::{Ingest, IngestDeps, IngestSettings};
 use forebay::log::{ImportKey, ImportProgress};
@@ -96,6 +96,7 @@ fn begin_of(number: u64) -> Begin {
         bytes: None,
         source: WantedSource::Default,
         options: "one".to_owned(),
+        limits: String::new(),
         by_content: false,
         force: false,
     }
@@ -284,6 +285,35 @@ async fn more_imports_than_may_be_open_continue_all_the_same() {
     assert_eq!(node.begin(1_099).await.unwrap().progress, stored_rows(3));
 }
 
+/// Other limits may let it succeed, and do not change how its rows are read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_was_given_up_is_tried_again_with_other_limits() {
+    let node = node();
+    let import = node.begin(1).await.unwrap().import;
+    node.step(import, 1, 0..4).await.unwrap();
+    for _ in 0..3 {
+        let begun = node.begin(1).await.unwrap();
+        node.end(begun.import, failed()).await.unwrap();
+    }
+    assert!(matches!(node.begin(1).await, Err(TargetError::GivenUp { attempts: 3, .. })));
+    // Rows are stored, so other options are what to say first.
+    let other = Begin { options: "two".to_owned(), ..begin_of(1) };
+    assert_eq!(node.importer.begin(other).await, Err(TargetError::OtherOptions));
+    let limits = Begin { limits: "more".to_owned(), ..begin_of(1) };
+    let begun = node.importer.begin(limits.clone()).await.unwrap();
+    assert_eq!((begun.standing, begun.progress), (Standing::Continued, stored_rows(4)));
+    for _ in 0..2 {
+        let begun = node.importer.begin(limits.clone()).await.unwrap();
+        node.end(begun.import, failed()).await.unwrap();
+    }
+    let begun = node.importer.begin(limits).await.expect("the third attempt with these limits");
+    node.end(begun.import, Outcome::Done).await.unwrap();
+    let other = Begin { options: "two".to_owned(), ..begin_of(1) };
+    let done = node.importer.begin(other).await.unwrap();
+    assert_eq!((done.standing, done.other_options), (Standing::Done, true));
+    assert!(!node.begin(1).await.unwrap().other_options);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn other_options_are_refused_once_a_row_is_stored() {
     let node = node();
@@ -408,6 +438,7 @@ fn job(text: &str, rejects: &Path) -> Job {
         }),
         limits: RowLimits::default(),
         rejects: rejects.to_owned(),
+        rejects_of: RejectsOf::File(begin_of(1).name),
         rate: None,
     }
 }

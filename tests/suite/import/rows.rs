@@ -1,6 +1,7 @@
 //! What the options do with rows: rejected ones, ranges, trials, interruptions.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -121,6 +122,19 @@ async fn too_many_rejected_rows_stop_a_file() {
     assert_eq!(run("all", "reject").await.code(3).json()["rejected"], 500);
     let wrong = run("x", "max").await.code(2);
     assert!(wrong.err.contains("expected reject, fail, max:N or maxpct:P"), "{wrong:?}");
+    let plain = ["track_1.csv", "--source", "plain", "--on-row-error", "fail"];
+    let failed = stand.run(&plain).await.code(1);
+    assert!(failed.out.contains("  rejected: rows of track_1.csv: "), "{failed:?}");
+    for _ in 0..2 {
+        stand.run(&plain).await.code(1);
+    }
+    let given_up = stand.run(&plain).await.code(1);
+    assert!(given_up.out.contains("failed 3 times"), "{given_up:?}");
+    assert_eq!(
+        run("plain", "reject").await.code(3).json()["calls"],
+        json!({"track": 4_500}),
+        "another limit"
+    );
     // After the stop, the file can be continued with another limit.
     let json = run("more", "reject").await.code(3).json();
     assert_eq!((&json["files"][0]["rows_before"], &json["rows"]), (&json!(2_000), &json!(3_000)), "{json}");
@@ -245,7 +259,12 @@ async fn an_interrupted_import_is_continued_by_the_same_command() {
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     let stopped =
         Ran { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }.code(130);
-    assert!(stopped.err.contains("run the same command again to continue"), "{stopped:?}");
+    assert!(
+        stopped.err.contains("forebay: stopped; to continue: ")
+            && stopped.err.contains(" import csv --progress none track_1.csv --json --rate 10\n"),
+        "{stopped:?}"
+    );
+    assert!(!stopped.err.contains("delivering buffered calls"), "these are a collector's words: {stopped:?}");
     let first = stopped.json();
     assert_eq!((&first["ended"], &first["rows"]), (&json!("stopped"), &json!(2_000)), "{first}");
     let second = stand.run(&["track_1.csv", "--json"]).await.code(3);
@@ -256,6 +275,100 @@ async fn an_interrupted_import_is_continued_by_the_same_command() {
     assert_eq!(rows, (0..70).map(|number| number * 100 + 7).collect::<Vec<_>>());
     let ids = values(&stand.lines("csv").await, "/messageId");
     assert_eq!(super::support::counts(ids).into_values().collect::<Vec<_>>(), vec![1; 6_930]);
+}
+
+/// Nobody types its end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_import_that_waits_for_standard_input_can_be_interrupted() {
+    use tokio::io::AsyncBufReadExt as _;
+    let stand = Stand::start().await;
+    let mut waiting = stand.import(&["-", "--type", "track"]);
+    waiting.stdin(std::process::Stdio::piped());
+    waiting.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let mut child = waiting.kill_on_drop(true).spawn().unwrap();
+    let stdin = child.stdin.take().unwrap();
+    let mut out = tokio::io::BufReader::new(child.stdout.take().unwrap()).lines();
+    let first = tokio::time::timeout(PATIENCE, out.next_line()).await.unwrap().unwrap().unwrap();
+    assert!(first.starts_with("importing through the node"), "{first}");
+    kill_process(Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap()).unwrap(), Signal::INT).unwrap();
+    let output = tokio::time::timeout(PATIENCE, child.wait_with_output()).await.expect("it ends").unwrap();
+    drop(stdin);
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{err}");
+    assert!(
+        err.contains(" import csv --progress none - --type track (with the same standard input)"),
+        "{err}"
+    );
+}
+
+/// `forebay import retry-rejects` into a node.
+fn retry(stand: &Stand, rejects: &Path, arguments: &[&str]) -> tokio::process::Command {
+    let mut command = crate::support::forebay::command();
+    command.args(["import", "retry-rejects", "--json", "--progress", "none", "--admin", &stand.node.console]);
+    command.arg("--state").arg(stand.state()).arg(rejects).args(arguments);
+    command
+}
+
+/// The rows that it rejects again have numbers of their first file, which say nothing about its progress.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_retry_that_was_killed_keeps_each_row_that_it_rejects_again() {
+    let stand = Stand::start().await;
+    // Every second row is bad, so that numbers in the two files differ. A step has 2,000 rows.
+    stand.file("track_1.csv", table(10_000, |row| row % 2 == 1));
+    let first = stand.run(&["track_1.csv", "--json", "--on-row-error", "reject"]).await.code(3);
+    let path = kept(&stand, &first);
+    let is_corrected = |place: usize| !place.is_multiple_of(100);
+    let corrected: String = rejects(&path)
+        .into_iter()
+        .enumerate()
+        .map(|(place, mut reject)| {
+            if is_corrected(place) {
+                reject["raw"] = "u,e".into();
+            }
+            format!("{reject}\n")
+        })
+        .collect();
+    fs::write(&path, corrected).unwrap();
+    let mut slow = retry(&stand, &path, &["--rate", "10"]);
+    let mut child = slow.kill_on_drop(true).stdout(std::process::Stdio::null()).spawn().unwrap();
+    // Those of the second step are kept, and it is not stored: the rate makes it wait.
+    let new = || {
+        let mut files = fs::read_dir(path.parent().unwrap()).unwrap().map(|entry| entry.unwrap().path());
+        files.find(|file| *file != path && file.extension().unwrap() == "ndjson")
+    };
+    let rejected = || new().map_or(0, |file| fs::read_to_string(file).unwrap().lines().count());
+    wait::until("two steps to be read", PATIENCE, async || (rejected() == 40).then_some(())).await;
+    child.kill().await.unwrap();
+    let second = ran(retry(&stand, &path, &[])).await.code(3);
+    assert_eq!(second.json()["files"][0]["rows_before"], json!(2_000), "{second:?}");
+    let again = kept(&stand, &second);
+    let rows: Vec<u64> = rejects(&again).iter().map(|reject| reject["row"].as_u64().unwrap()).collect();
+    assert_eq!(rows, (0..50).map(|number| number * 200 + 1).collect::<Vec<_>>());
+    // They can be retried in their turn, after the file is corrected or not.
+    let third = stand.folder.path().join("third.ndjson");
+    ran(retry(&stand, &again, &["--rejects", third.to_str().unwrap()])).await.code(3);
+    let read = ran(retry(&stand, &again, &["--rejects", again.to_str().unwrap()])).await.code(1);
+    assert!(read.out.contains("name another file with --rejects"), "{read:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_commands_do_not_share_a_file_of_rejected_rows() {
+    let stand = Stand::start().await;
+    stand.file("track_1.csv", table(5_000, |row| row == 7));
+    stand.file("track_2.csv", table(5, |row| row == 3));
+    let bad = stand.folder.path().join("bad.ndjson");
+    let mut slow = stand.import(&["track_1.csv", "--rate", "10", "--rejects", "bad.ndjson"]);
+    let mut child = slow.kill_on_drop(true).stdout(std::process::Stdio::null()).spawn().unwrap();
+    wait::until("a row to be rejected", PATIENCE, async || (rejects(&bad).len() == 1).then_some(())).await;
+    for file in ["track_1.csv", "track_2.csv"] {
+        let second = stand.run(&[file, "--rejects", "bad.ndjson"]).await.code(1);
+        assert!(second.out.contains("E-REJECTS: bad.ndjson cannot be used"), "{second:?}");
+        assert!(second.out.contains("another command uses it"), "{second:?}");
+    }
+    assert_eq!(rejects(&bad).len(), 1);
+    child.kill().await.unwrap();
+    stand.run(&["track_1.csv", "--rejects", "bad.ndjson"]).await.code(3);
+    assert_eq!(rejects(&bad).len(), 1);
 }
 
 /// Rows that an earlier part of the import rejected are still reported, and can be retried.
@@ -291,6 +404,10 @@ async fn rejected_rows_may_be_kept_under_any_name() {
             .await
             .code(3);
         assert_eq!(rejects(&kept).len(), 1, "{name}");
+        for file in [&kept, &kept.with_added_extension("how.json")] {
+            let mode = fs::metadata(file).unwrap().permissions().mode() & 0o777;
+            assert_eq!(mode, 0o600, "{file:?} may hold personal data");
+        }
         let mut retry = crate::support::forebay::command();
         retry
             .args(["import", "retry-rejects", "--admin", &stand.node.console, "--state"])

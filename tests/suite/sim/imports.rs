@@ -273,6 +273,7 @@ impl Imports {
             bytes: None,
             source: WantedSource::Id(sources[file.source].clone()),
             options: "o".to_owned(),
+            limits: String::new(),
             by_content: false,
             force: false,
         };

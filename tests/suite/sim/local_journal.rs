@@ -106,6 +106,7 @@ impl File {
             bytes: None,
             source: WantedSource::Id(SourceId::new(SOURCE).unwrap()),
             options: "o".to_owned(),
+            limits: String::new(),
             by_content: self.by_content,
             force: false,
         }
