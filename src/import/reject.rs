@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, BufRead as _, BufReader, BufWriter, Write as _};
+use std::io::{self, BufRead as _, BufReader, BufWriter, Read, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -13,6 +13,8 @@ use super::file_id::FileId;
 
 /// The most bytes of a row that are kept.
 pub const RAW_MAX: usize = 64 * 1_024;
+/// The most bytes of a line: a row takes up to six times as many bytes in JSON, and four thirds in base64.
+const LINE_MAX: usize = 16 * RAW_MAX;
 
 /// A row that is not a call.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -129,8 +131,12 @@ impl RejectsOf {
     }
 }
 
+/// Renames a file, and syncs its folder.
+///
+/// # Errors
+/// The disk's error.
 #[expect(clippy::disallowed_methods, reason = "the folder is synced right after it")]
-fn rename_durably(from: &Path, to: &Path) -> io::Result<()> {
+pub(crate) fn rename_durably(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)?;
     sync_folder_of(to)
 }
@@ -144,6 +150,10 @@ fn in_use() -> io::Error {
     io::Error::other(
         "another command uses it; run this command again when that one has ended, or name another file",
     )
+}
+
+fn no_rejects() -> io::Error {
+    io::Error::other("it holds something else than rejected rows")
 }
 
 fn locked(file: File) -> io::Result<File> {
@@ -206,39 +216,74 @@ impl TakenRejects {
             let is_made = path.try_exists()?;
             return Ok((!is_made).then_some(RejectsFile { path, out: None, rows: 0 }));
         };
-        let (mut kept, mut rows) = (Vec::new(), 0);
-        let mut lines = BufReader::new(&file).lines().peekable();
-        while let Some(line) = lines.next() {
-            let line = line?;
-            match serde_json::from_str::<Reject>(&line).map(|reject| of.number(&reject)) {
-                Ok(None) => kept.push(line),
-                Ok(Some(number)) if number < next_row => {
-                    kept.push(line);
-                    rows += 1;
-                }
-                Ok(Some(_)) => {}
-                // A line that a crash cut off is the last, and of a row that is read again.
-                Err(_) if lines.peek().is_none() && line.starts_with("{\"file\":") => {}
-                Err(_) => return Err(io::Error::other("it holds something else than rejected rows")),
-            }
-        }
-        if kept.is_empty() {
-            fs::remove_file(&path)?;
-            return Ok(Some(RejectsFile { path, out: None, rows }));
-        }
         let temporary = path.with_added_extension("tmp");
         let mut options = OpenOptions::new();
         let out = options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
         out.set_permissions(file.metadata()?.permissions())?;
         // Locked before it gets its name, so that nobody can take it in between.
         let mut out = BufWriter::new(locked(out)?);
-        for line in kept {
-            writeln!(out, "{line}")?;
+        let mut lines = RejectLines::new(&file);
+        let (mut kept, mut rows) = (0_u64, 0);
+        while let Some(line) = lines.next()? {
+            match serde_json::from_slice::<Reject>(line).map(|reject| of.number(&reject)) {
+                Ok(Some(number)) if number >= next_row => continue,
+                Ok(number) => {
+                    kept += 1;
+                    rows += u64::from(number.is_some());
+                    out.write_all(line)?;
+                    out.write_all(b"\n")?;
+                }
+                Err(_) => {
+                    // A line that a crash cut off is the last, and of a row that is read again.
+                    let is_begun = line.starts_with(b"{\"file\":");
+                    if !(is_begun && lines.at_end()?) {
+                        fs::remove_file(&temporary)?;
+                        return Err(no_rejects());
+                    }
+                }
+            }
+        }
+        if kept == 0 {
+            fs::remove_file(&temporary)?;
+            fs::remove_file(&path)?;
+            return Ok(Some(RejectsFile { path, out: None, rows }));
         }
         out.flush()?;
         out.get_ref().sync_data()?;
         rename_durably(&temporary, &path)?;
         Ok(Some(RejectsFile { path, out: Some(out), rows }))
+    }
+}
+
+/// The lines of a rejects file.
+#[derive(Debug)]
+pub(super) struct RejectLines<R> {
+    file: BufReader<R>,
+    line: Vec<u8>,
+}
+
+impl<R: Read> RejectLines<R> {
+    pub(super) fn new(file: R) -> Self {
+        Self { file: BufReader::new(file), line: Vec::new() }
+    }
+
+    /// The next line, without its end.
+    ///
+    /// # Errors
+    /// The file cannot be read, or the line is longer than that of any row.
+    pub(super) fn next(&mut self) -> io::Result<Option<&[u8]>> {
+        self.line.clear();
+        let read = self.file.by_ref().take(LINE_MAX as u64).read_until(b'\n', &mut self.line)?;
+        if read >= LINE_MAX {
+            return Err(no_rejects());
+        }
+        let line = self.line.strip_suffix(b"\n").unwrap_or(&self.line);
+        Ok((read > 0).then_some(line))
+    }
+
+    /// Whether the last line was read.
+    fn at_end(&mut self) -> io::Result<bool> {
+        Ok(self.file.fill_buf()?.is_empty())
     }
 }
 

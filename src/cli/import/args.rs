@@ -168,7 +168,7 @@ pub struct ToArgs {
     pub way: WayArgs,
 
     /// Most rows per second of each file
-    #[arg(long, value_name = "ROWS")]
+    #[arg(long, value_name = "ROWS", value_parser = rate)]
     pub rate: Option<NonZeroU32>,
 
     /// URL of the store that s3:// sources are read from, if it is not AWS
@@ -352,6 +352,12 @@ fn delimiter(text: &str) -> Result<Delimiter, String> {
 
 fn byte_or_none(text: &str) -> Result<ByteOrNone, String> {
     if text == "none" { Ok(ByteOrNone(None)) } else { one_byte(text).map(|byte| ByteOrNone(Some(byte))) }
+}
+
+/// `1000`, or `1000/s`.
+fn rate(text: &str) -> Result<NonZeroU32, String> {
+    let number = text.strip_suffix("/s").unwrap_or(text);
+    number.parse().map_err(|_| "expected rows per second, from 1".to_owned())
 }
 
 fn id_from(text: &str) -> Result<IdFrom, String> {

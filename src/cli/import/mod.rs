@@ -260,6 +260,18 @@ async fn one(import: &Import, input: &Input) -> Vec<FileResult> {
 }
 
 async fn imported(import: &Import, file: &CsvFile) -> FileResult {
+    if let s3::RejectsPlace::File(path) = &import.rejects
+        && retry::is_of_others(path, file.id, &import.source)
+    {
+        let what = format!(
+            "{} has rejected rows of another import: name another file, or a folder (ending in /)",
+            path.display()
+        );
+        return not_opened(
+            file.name.clone(),
+            FileEnd::Failed(FileError::new(FileFault::Local, "E-REJECTS", what)),
+        );
+    }
     let job = Job {
         begin: Begin {
             file: file.id,
@@ -282,7 +294,8 @@ async fn imported(import: &Import, file: &CsvFile) -> FileResult {
     };
     let mut report = import_file(&job, &*import.target, &import.shown.counters, &import.stop).await;
     // A run that was killed at its end may have left rows without a description.
-    let undescribed = || retry::is_undescribed(&job.rejects).then(|| job.rejects.clone());
+    let is_rejected = report.progress.rejected > 0;
+    let undescribed = || (is_rejected && retry::is_undescribed(&job.rejects)).then(|| job.rejects.clone());
     if let Some(rejects) = report.rejects.clone().or_else(undescribed) {
         let (file, source) = (file.clone(), import.source.clone());
         let described = tokio::task::spawn_blocking(move || retry::describe(&rejects, &file, &source)).await;

@@ -45,11 +45,15 @@ impl NodeTarget {
 
     /// Whether something listens at the URL that answers like a node.
     pub(super) async fn answers(&self) -> Result<(), String> {
-        let request = Request::get(format!("{}/health", self.url)).body(Full::default());
+        let request = Request::get(format!("{}/api/status", self.url)).body(Full::default());
         let request = request.map_err(|error| error.to_string())?;
         let answer = tokio::time::timeout(PATIENCE, self.client.request(request)).await;
         match answer {
             Ok(Ok(answer)) if answer.status() == StatusCode::OK => Ok(()),
+            Ok(Ok(answer)) if answer.status() == StatusCode::NOT_FOUND => Err(format!(
+                "{} is not an admin listener (the port of `admin.listen`; `dev` prints it as console)",
+                self.url
+            )),
             Ok(Ok(answer)) => Err(format!("{} answered {}", self.url, answer.status())),
             Ok(Err(error)) => Err(unreachable(&self.url, &error)),
             Err(_) => Err(format!("{} does not answer", self.url)),

@@ -26,8 +26,10 @@ use crate::import::csv::{CsvOptions, RejectRows};
 use crate::import::file_id::FileId;
 use crate::import::identity::Identity;
 use crate::import::reading::local::LocalFile;
+
 use crate::import::{
     Begin, Counters, FileEnd, FileError, FileFault, Job, RejectsOf, RowLimits, WantedSource, import_file,
+    rename_durably,
 };
 use crate::runtime::Background;
 use crate::sources::SourceId;
@@ -71,18 +73,32 @@ pub(super) fn describe(rejects: &Path, file: &CsvFile, wanted: &WantedSource) ->
     let (name, kind) = (file.name.clone(), file.kind.name().to_owned());
     let how = HowRead { name, file: file.id, kind, source, place: file.place.clone(), csv };
     let path = beside(rejects);
-    let is_ours = |json: Vec<u8>| serde_json::from_slice::<HowRead>(&json).is_ok();
+    let is_ours = |json: Vec<u8>| json.is_empty() || serde_json::from_slice::<HowRead>(&json).is_ok();
     if fs::read(&path).is_ok_and(|json| !is_ours(json)) {
         return Err(unwritable(&path, &"it holds something else"));
     }
     write(&path, &serde_json::to_vec_pretty(&how)?)
 }
 
-/// Writes a file beside rejected rows. Like these it is for its owner only.
+/// Whether the file for the rejected rows of `file` holds rows that were read in another way: of another file, or for
+/// another source. Rows of both could not be told apart.
+pub(super) fn is_of_others(rejects: &Path, file: FileId, wanted: &WantedSource) -> bool {
+    let how = fs::read(beside(rejects)).ok().and_then(|json| serde_json::from_slice::<HowRead>(&json).ok());
+    let source = match wanted {
+        WantedSource::Id(id) => Some(id),
+        WantedSource::Default | WantedSource::WriteKey(_) => None,
+    };
+    rejects.exists() && how.is_some_and(|how| how.file != file || how.source.as_ref() != source)
+}
+
+/// Writes a file beside rejected rows, whole or not at all. Like these it is for its owner only.
 fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let temporary = path.with_added_extension("tmp");
     let mut options = fs::OpenOptions::new();
-    let file = options.write(true).create(true).truncate(true).mode(0o600).open(path);
-    file.and_then(|mut file| file.write_all(bytes)).map_err(|error| unwritable(path, &error))
+    let file = options.write(true).create(true).truncate(true).mode(0o600).open(&temporary);
+    file.and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_data()))
+        .and_then(|()| rename_durably(&temporary, path))
+        .map_err(|error| unwritable(path, &error))
 }
 
 /// Imports the rows of each file.
@@ -95,6 +111,17 @@ pub(super) async fn run(
     background: &Background,
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
+    for file in &args.files {
+        if !file.is_file() {
+            return Err(Failure::usage(format!("no such file: {}", file.display())));
+        }
+        if !beside(file).is_file() {
+            let (file, how) = (file.display(), beside(file));
+            let what =
+                format!("{file} is not a file of rejected rows: {} is missing beside it", how.display());
+            return Err(Failure::usage(what));
+        }
+    }
     let state = state_of(&args.to);
     let place = RejectsPlace::new(args.to.rejects.as_deref(), args.files.len(), &state)?;
     let way = Way::choose(&args.to, &state, background).await?;
@@ -122,7 +149,8 @@ pub(super) async fn run(
         let report = import_file(&job, &*way.target, &shown.counters, &stop).await;
         shown.counters.files.fetch_add(1, Ordering::Relaxed);
         // A run that was killed at its end may have left rows without a description.
-        let undescribed = || is_undescribed(&job.rejects).then_some(&job.rejects);
+        let is_rejected = report.progress.rejected > 0;
+        let undescribed = || (is_rejected && is_undescribed(&job.rejects)).then_some(&job.rejects);
         if let Some(again) = report.rejects.as_ref().or_else(undescribed) {
             write(&beside(again), &how)?;
         }
@@ -151,8 +179,9 @@ fn retry_of(args: &RetryRejectsArgs, rejects: &Path, place: &RejectsPlace) -> Re
     let how: HowRead = serde_json::from_slice(&json).map_err(|error| unread(&how_path, &error))?;
     let kind = CallKind::from_name(&how.kind).ok_or_else(|| unread(&how_path, &"unknown type"))?;
     let file = LocalFile::open(rejects).map_err(|error| unread(rejects, &error))?;
-    let content = fs::read(rejects).map_err(|error| unread(rejects, &error))?;
-    let identity = Identity::Content { hash: *blake3::hash(&content).as_bytes(), size: file.size() };
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(file.reader()).map_err(|error| unread(rejects, &error))?;
+    let identity = Identity::Content { hash: *hasher.finalize().as_bytes(), size: file.size() };
     let id = identity.id();
     let rejected_again = place.of(id, &wanted(&args.to));
     if rejected_again.canonicalize().ok() == rejects.canonicalize().ok() {

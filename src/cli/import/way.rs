@@ -67,7 +67,10 @@ impl Way {
         };
         match config {
             Some(config) if to.way.admin.is_none() => Self::own_spool(&config, &no_node, background).await,
-            _ => Err(Failure::unreachable(format!(
+            Some(_) => Err(Failure::unreachable(format!(
+                "{no_node}: start the node; or leave out --admin, and the calls go into the spool of --config without one"
+            ))),
+            None => Err(Failure::unreachable(format!(
                 "{no_node}: start `forebay dev` first; or name the configuration with --config, and the calls go into its \
                  spool without a running node"
             ))),

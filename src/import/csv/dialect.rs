@@ -93,8 +93,8 @@ pub struct Ambiguous {
 /// same number of columns, above one, in each of the first 50 records.
 ///
 /// Rows of a wrong width must not prevent that: if no delimiter is constant, the one counts that gives the
-/// header's number of columns in at least half of the rows, and clearly more often than any other. A text
-/// without any of them in its header has one column; the answer then is a comma, unless the rows all
+/// header's number of columns in at least half of the rows, and clearly more often than any other; or the only one in
+/// the header, if no other separates more rows. A text without any of them in its header has one column; the answer then is a comma, unless the rows all
 /// have more columns.
 ///
 /// A sample that is not `at_end` may end in the middle of a record, so its last record is ignored.
@@ -127,6 +127,8 @@ pub fn detect_delimiter(
                 {
                     Ok(best.delimiter)
                 }
+                // Nothing else can be meant; rows of a wrong width are rejected one by one.
+                [only] if fits.iter().all(|fit| fit.split <= only.split) => Ok(only.delimiter),
                 _ => Err(tie(&by_share)),
             }
         }
@@ -246,7 +248,9 @@ mod tests {
             sample.push_str(if row % 10 == 3 { "1,2\n" } else { "1,2,3\n" });
         }
         assert_eq!(detected(&sample), Some(','));
-        assert_eq!(detected("a,b,c\n1,2\n1,2,3,4\n1\n"), None);
+        assert_eq!(detected("a,b,c\n1,2\n1,2,3,4\n1\n"), Some(','));
+        assert_eq!(detected("a,b\n1\n"), Some(','));
+        assert_eq!(detected("May, 2026\na;b\n1;2\n"), None);
     }
 
     #[test]

@@ -1,17 +1,17 @@
 //! The rows of a file of rejected rows, read again.
 
-use std::io::{BufRead as _, BufReader, Read};
+use std::io::Read;
 
 use super::rows::CsvOptions;
 use super::{Dialect, Item, Plan, Record, Records, RowError};
 use crate::call::CallKind;
 use crate::import::file_id::FileId;
-use crate::import::reject::{Reject, Retried};
+use crate::import::reject::{Reject, RejectLines, Retried};
 use crate::import::rows::{FileError, Row, RowReader};
 
 /// Reads rejected rows, and makes calls of them as if they were still in their file.
 pub struct RejectRows<R> {
-    lines: std::io::Lines<BufReader<R>>,
+    lines: RejectLines<R>,
     /// Where the next row is.
     next: Retried,
     dialect: Dialect,
@@ -41,15 +41,15 @@ impl<R: Read> RejectRows<R> {
             .map_err(|error| FileError::content("E-CSV-HEADER", error.to_string()))?;
         let dialect = options.dialect(options.delimiter.unwrap_or(b','));
         let next = Retried { file: id, row: 0 };
-        Ok(Self { lines: BufReader::new(rejects).lines(), next, dialect, plan })
+        Ok(Self { lines: RejectLines::new(rejects), next, dialect, plan })
     }
 
     /// The next row, with its place in this file.
     fn next_reject(&mut self) -> Result<Option<Reject>, FileError> {
-        let Some(line) = self.lines.next() else { return Ok(None) };
-        let line = line.map_err(|error| FileError::of_io(&error))?;
-        let reject: Reject = serde_json::from_str(&line).map_err(|error| {
-            FileError::content("E-REJECTS", format!("a line is no rejected row: {error}"))
+        let line = self.lines.next().map_err(|error| FileError::content("E-REJECTS", error.to_string()))?;
+        let Some(line) = line else { return Ok(None) };
+        let reject: Reject = serde_json::from_slice(line).map_err(|error| {
+            FileError::content("E-REJECTS", format!("a line is not a rejected row: {error}"))
         })?;
         let retried = Some(self.next);
         self.next.row += 1;

@@ -463,3 +463,20 @@ fn a_million_rows_are_read_and_each_bad_one_is_found() {
     assert_eq!((row, rejected), (ROWS, ROWS / 100));
     assert!(!Path::new(folder.path()).join("tmp").exists());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_rejects_file_is_for_one_file() {
+    let stand = Stand::start().await;
+    stand.file("track_1.csv", table(10, |row| row == 3));
+    stand.file("track_2.csv", "userId,event,properties.a\nu\n");
+    stand.run(&["track_1.csv", "--rejects", "kept"]).await.code(3);
+    let kept = rejects(&stand.folder.path().join("kept"));
+    let other = stand.run(&["track_2.csv", "--rejects", "kept", "--json"]).await.code(1).json();
+    assert_eq!(other["files"][0]["error"]["code"], "E-REJECTS", "{other}");
+    assert_eq!(rejects(&stand.folder.path().join("kept")), kept);
+    // A description that a crash cut off is written again.
+    fs::write(stand.folder.path().join("kept.how.json"), "").unwrap();
+    stand.run(&["track_1.csv", "--rejects", "kept", "--force"]).await.code(3);
+    let how = fs::read(stand.folder.path().join("kept.how.json")).unwrap();
+    assert_eq!(serde_json::from_slice::<Value>(&how).unwrap()["name"], "track_1.csv");
+}

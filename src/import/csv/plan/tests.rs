@@ -460,6 +460,13 @@ fn reference(names: &[&str], cells: &[String], empty: Empty) -> Result<Value, &'
     Ok(Value::Object(call))
 }
 
+fn has_empty_object(value: &Value) -> bool {
+    match value {
+        Value::Object(members) => members.is_empty() || members.values().any(has_empty_object),
+        _ => false,
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
 
@@ -513,8 +520,7 @@ proptest! {
                 Ok(()) => {
                     let call: Value = serde_json::from_slice(&out).unwrap();
                     prop_assert_eq!(&call["type"], "identify");
-                    let text = std::str::from_utf8(&out).unwrap();
-                    prop_assert!(!text.contains("{}") || arrays, "{}", text);
+                    prop_assert!(arrays || !has_empty_object(&call), "{}", call);
                 }
                 Err(_) => prop_assert!(out.is_empty()),
             }
