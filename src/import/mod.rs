@@ -22,6 +22,8 @@ mod row_errors;
 mod row_hash;
 mod rows;
 mod run;
+pub mod s3_records;
+pub mod shared_progress;
 mod step;
 mod target;
 
@@ -36,5 +38,6 @@ pub use row_errors::{NotAnAction, OnRowError};
 pub use row_hash::{RowCount, RowHash, RowScope};
 pub use rows::{FileError, FileFault, Row, RowReader};
 pub use run::{FileEnd, FileReport, Job, OpenRows, Waits, import_file};
+pub use shared_progress::SharedProgress;
 pub use step::RowLimits;
 pub use target::{Begin, Begun, End, Rows, RowsTaken, Standing, Target, TargetError, blocking};

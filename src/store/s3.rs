@@ -247,7 +247,15 @@ impl S3Store {
         self.settings.request_payer.then_some(RequestPayer::Requester)
     }
 
-    async fn put_once(&self, put: &Put) -> Result<Stored, StoreError> {
+    /// A put that replaces the version `etag` of the object and no other (`If-Match`); `put.mode` does not count.
+    ///
+    /// # Errors
+    /// [`StoreError`]; [`Fault::Exists`] if the object is another one now. One attempt.
+    pub async fn replace(&self, put: &Put, etag: &str) -> Result<Stored, StoreError> {
+        self.put_once(put, Some(etag)).await
+    }
+
+    async fn put_once(&self, put: &Put, replaces: Option<&str>) -> Result<Stored, StoreError> {
         let to = &put.destination;
         let kms = to.encryption.kms();
         let region = self.region_of(to).await?;
@@ -278,7 +286,10 @@ impl S3Store {
                 self.settings.bucket_owner_full_control.then_some(ObjectCannedAcl::BucketOwnerFullControl),
             )
             .set_request_payer(self.request_payer())
-            .set_if_none_match((put.mode == PutMode::CreateOnly).then(|| "*".to_owned()))
+            .set_if_none_match(
+                (put.mode == PutMode::CreateOnly && replaces.is_none()).then(|| "*".to_owned()),
+            )
+            .set_if_match(replaces.map(str::to_owned))
             .set_checksum_crc32((self.settings.checksums == Checksums::Auto).then(|| checksum.clone()))
             .body(body);
         for (name, value) in &put.metadata {
@@ -359,7 +370,7 @@ impl S3Store {
 
 impl ObjectStore for S3Store {
     fn put<'a>(&'a self, put: &'a Put) -> BoxFuture<'a, Result<Stored, StoreError>> {
-        Box::pin(self.put_once(put))
+        Box::pin(self.put_once(put, None))
     }
 
     fn head<'a>(

@@ -199,6 +199,10 @@ pub struct TypedWayArgs {
     /// Send the calls to a collector elsewhere; needs --write-key
     #[arg(long, value_name = "URL", requires = "write_key", value_parser = Endpoint::parse)]
     pub collector: Option<Endpoint>,
+
+    /// With --collector: s3://bucket/prefix/ for the progress of imports, so that several machines share the files
+    #[arg(long, value_name = "PLACE", requires = "collector")]
+    pub journal: Option<String>,
 }
 
 /// The same, after what was typed has displaced what the environment says.

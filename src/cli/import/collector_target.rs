@@ -3,7 +3,7 @@
 //! A collector knows no imports: the progress stands in a journal of this command. So rows may be sent twice if the
 //! command is killed, and the collector recognises them by their messageIds within its dedupe window.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,11 +19,13 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::value::RawValue;
 
+use super::s3::SharedPlace;
 use crate::boxed_future::BoxFuture;
 use crate::cli::failure::Failure;
 use crate::import::journal::LocalJournal;
 use crate::import::{
-    Begin, Begun, End, NewCalls, ProgressJournal, Rows, RowsTaken, Taken, Target, TargetError, blocking,
+    Begin, Begun, End, NewCalls, ProgressJournal, Rows, RowsTaken, SharedProgress, Taken, Target,
+    TargetError, blocking,
 };
 use crate::runtime::SystemClock;
 use crate::sources::SourceId;
@@ -49,7 +51,16 @@ pub(super) struct CollectorTarget {
     url: String,
     authorization: HeaderValue,
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
-    journal: Arc<ProgressJournal>,
+    progress: Progress,
+}
+
+/// Where the progress of imports stands.
+#[derive(Clone, Debug)]
+enum Progress {
+    /// In a file of this command.
+    Local(Arc<ProgressJournal>),
+    /// Where several importers share the files.
+    Shared(Arc<SharedProgress>),
 }
 
 #[derive(serde::Deserialize)]
@@ -61,11 +72,16 @@ struct Envelope<'a> {
 }
 
 impl CollectorTarget {
-    /// A collector, with the progress of imports in the folder `state`.
+    /// A collector, with the progress of imports in `shared`, or else in the folder `state`.
     ///
     /// # Errors
-    /// [`Failure`]: the folder or the system's certificates cannot be used.
-    pub(super) async fn open(url: &str, write_key: &str, state: &Path) -> Result<Self, Failure> {
+    /// [`Failure`]: the journal or the system's certificates cannot be used.
+    pub(super) async fn open(
+        url: &str,
+        write_key: &str,
+        state: &Path,
+        shared: Option<SharedPlace>,
+    ) -> Result<Self, Failure> {
         let connector = HttpsConnectorBuilder::new().with_native_roots()?.https_or_http().enable_http1();
         let token = STANDARD.encode(format!("{write_key}:"));
         let mut authorization = HeaderValue::try_from(format!("Basic {token}"))?;
@@ -73,19 +89,16 @@ impl CollectorTarget {
         // Each collector and write key has its own progress.
         let id = blake3::hash(format!("{url}\0{write_key}").as_bytes()).to_hex();
         let id: String = id.chars().take(16).collect();
-        let path = state.join("import").join(format!("{id}.redb"));
-        let journal = tokio::task::spawn_blocking(move || -> Result<_, Failure> {
-            if let Some(folder) = path.parent() {
-                std::fs::create_dir_all(folder)?;
-            }
-            Ok(ProgressJournal::new(Arc::new(LocalJournal::open(&path)?), Arc::new(SystemClock::new())))
-        });
+        let progress = match shared {
+            Some(place) => Progress::Shared(place.open(&id).await?),
+            None => Progress::Local(local(state.join("import").join(format!("{id}.redb"))).await?),
+        };
         Ok(Self {
             base: url.to_owned(),
             url: format!("{url}/v1/batch"),
             authorization,
             client: Client::builder(TokioExecutor::new()).build(connector.build()),
-            journal: Arc::new(journal.await??),
+            progress,
         })
     }
 
@@ -157,35 +170,56 @@ impl CollectorTarget {
     }
 }
 
+/// Progress in a file.
+async fn local(path: PathBuf) -> Result<Arc<ProgressJournal>, Failure> {
+    let journal = tokio::task::spawn_blocking(move || -> Result<_, Failure> {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        Ok(ProgressJournal::new(Arc::new(LocalJournal::open(&path)?), Arc::new(SystemClock::new())))
+    });
+    Ok(Arc::new(journal.await??))
+}
+
 impl Target for CollectorTarget {
     fn begin(&self, file: Begin) -> BoxFuture<'_, Result<Begun, TargetError>> {
-        let journal = Arc::clone(&self.journal);
         Box::pin(async move {
             let source = SourceId::new(SOURCE).map_err(|error| TargetError::Refused(error.to_string()))?;
-            blocking(move || journal.begin(&file, &source)).await
+            match self.progress.clone() {
+                Progress::Local(journal) => blocking(move || journal.begin(&file, &source)).await,
+                Progress::Shared(progress) => progress.begin(&file, &source).await,
+            }
         })
     }
 
     fn rows(&self, rows: Rows, calls: Bytes) -> BoxFuture<'_, Result<RowsTaken, TargetError>> {
         Box::pin(async move {
             let envelope = envelope(&calls)?;
-            let taken = if envelope.hashes.is_some() {
-                let (journal, calls) = (Arc::clone(&self.journal), calls.clone());
-                let NewCalls { calls, taken } = blocking(move || journal.new_rows(rows, &calls)).await?;
-                self.send(&self::envelope(&calls)?).await?;
-                taken
-            } else {
-                let new = self.send(&envelope).await?;
-                Taken { new, ..Taken::default() }
-            };
-            let journal = Arc::clone(&self.journal);
-            blocking(move || journal.advance(rows, taken)).await
+            match self.progress.clone() {
+                Progress::Shared(progress) => {
+                    progress.may_send(rows).await?;
+                    let new = self.send(&envelope).await?;
+                    progress.sent(rows, new).await
+                }
+                Progress::Local(journal) if envelope.hashes.is_some() => {
+                    let (known, calls) = (Arc::clone(&journal), calls.clone());
+                    let NewCalls { calls, taken } = blocking(move || known.new_rows(rows, &calls)).await?;
+                    self.send(&self::envelope(&calls)?).await?;
+                    blocking(move || journal.advance(rows, taken)).await
+                }
+                Progress::Local(journal) => {
+                    let new = self.send(&envelope).await?;
+                    blocking(move || journal.advance(rows, Taken { new, ..Taken::default() })).await
+                }
+            }
         })
     }
 
     fn end(&self, end: End) -> BoxFuture<'_, Result<(), TargetError>> {
-        let journal = Arc::clone(&self.journal);
-        Box::pin(blocking(move || journal.end(end)))
+        match self.progress.clone() {
+            Progress::Local(journal) => Box::pin(blocking(move || journal.end(end))),
+            Progress::Shared(progress) => Box::pin(async move { progress.end(end).await }),
+        }
     }
 }
 

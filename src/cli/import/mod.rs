@@ -40,7 +40,8 @@ use crate::import::{
     WantedSource, import_file,
 };
 use crate::log::ImportProgress;
-use crate::runtime::{Background, Shutdown, StageWords};
+use crate::random::Random as _;
+use crate::runtime::{Background, Shutdown, StageWords, SystemRandom};
 
 /// Runs one import command.
 ///
@@ -122,10 +123,15 @@ async fn csv(
     background: &Background,
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
-    let (opening, inputs) = opened(args).await?;
+    let (opening, mut inputs) = opened(args).await?;
     let state = state_of(&args.to);
     let way = Way::choose(&args.to, &state, background).await?;
     announce(&args.show, &way);
+    if args.to.way.journal.is_some() && !inputs.is_empty() {
+        // Importers that share the files begin at different ones: a file that another one has is waited for.
+        let first = SystemRandom.next_u64() % inputs.len() as u64;
+        inputs.rotate_left(usize::try_from(first).unwrap_or(0));
+    }
     let counters = Arc::new(Counters::default());
     let total: u64 = inputs.iter().filter_map(Input::bytes).sum();
     counters.bytes_total.store(total, Ordering::Relaxed);

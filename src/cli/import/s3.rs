@@ -10,9 +10,13 @@ use super::inputs::place;
 use super::summary::Summary;
 use crate::cli::failure::Failure;
 use crate::cli::serve;
-use crate::import::WantedSource;
 use crate::import::file_id::FileId;
-use crate::object::ObjectKey;
+use crate::import::s3_records::S3Records;
+use crate::import::shared_progress::WriteError;
+use crate::import::{SharedProgress, WantedSource};
+use crate::object::{Destination, ObjectKey};
+use crate::random::Random as _;
+use crate::runtime::{SystemClock, SystemRandom};
 use crate::sources::WriteKeyHash;
 use crate::store::s3::{S3Settings, S3Store};
 use crate::store::{Body, ObjectStore as _, Put, PutMode};
@@ -31,6 +35,52 @@ pub(super) async fn store(to: &ToArgs) -> Result<Arc<S3Store>, Failure> {
         settings.path_style = true;
     }
     Ok(Arc::new(S3Store::new(settings).await))
+}
+
+/// Where several importers share the progress of imports: `s3://bucket/prefix/`.
+pub(super) struct SharedPlace {
+    store: Arc<S3Store>,
+    bucket: Destination,
+    prefix: String,
+}
+
+impl SharedPlace {
+    /// The place that was named with `--journal`, if any.
+    ///
+    /// # Errors
+    /// [`Failure`]: it is no place.
+    pub(super) async fn of(to: &ToArgs) -> Result<Option<Self>, Failure> {
+        let Some(named) = to.way.journal.as_deref() else { return Ok(None) };
+        let rest = named
+            .strip_prefix("s3://")
+            .ok_or_else(|| Failure::usage(format!("--journal {named}: expected s3://bucket/prefix/")))?;
+        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        let prefix = prefix.trim_end_matches('/');
+        let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
+        Ok(Some(Self { store: store(to).await?, bucket: place(bucket)?, prefix }))
+    }
+
+    /// The progress of imports to one collector and write key, which `id` stands for.
+    ///
+    /// # Errors
+    /// [`Failure`]: the store cannot be used.
+    pub(super) async fn open(self, id: &str) -> Result<Arc<SharedProgress>, Failure> {
+        let prefix = format!("{}{id}/", self.prefix);
+        let records =
+            S3Records::open(self.store, self.bucket, prefix).await.map_err(|error| match error {
+                WriteError::Unknown(_) | WriteError::Changed => {
+                    Failure::unreachable(format!("the journal: {error}"))
+                }
+                WriteError::Refused(_) => Failure::failed(format!("the journal: {error}")),
+            })?;
+        Ok(SharedProgress::start(Arc::new(records), Arc::new(SystemClock::new()), importer()))
+    }
+}
+
+/// This process, told from all others.
+fn importer() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!("process {} on {} ({:016x})", std::process::id(), host.trim(), SystemRandom.next_u64())
 }
 
 /// Where rejected rows go.

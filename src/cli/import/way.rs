@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::args::ToArgs;
 use super::collector_target::CollectorTarget;
 use super::node_target::NodeTarget;
+use super::s3::SharedPlace;
 use crate::cli::admin_client::AdminUrl;
 use crate::cli::failure::Failure;
 use crate::cli::import_sources::Configured;
@@ -45,7 +46,9 @@ impl Way {
     /// [`Failure`]: nothing can be reached.
     pub(super) async fn choose(to: &ToArgs, state: &Path, background: &Background) -> Result<Self, Failure> {
         if let (Some(collector), Some(write_key)) = (&to.way.collector, &to.write_key) {
-            let target = CollectorTarget::open(collector.as_str(), write_key, state).await?;
+            let target =
+                CollectorTarget::open(collector.as_str(), write_key, state, SharedPlace::of(to).await?)
+                    .await?;
             // Later its network errors are waited out; but one that never answered is probably a wrong URL.
             target.answers().await.map_err(Failure::unreachable)?;
             let text = format!("to the collector {}: at least once", collector.as_str());

@@ -160,6 +160,43 @@ async fn a_collector_elsewhere_gets_each_call_once_also_after_a_kill() {
     assert_eq!((ids.len(), ids.values().max()), (9_000, Some(&1)));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn machines_that_share_a_journal_in_s3_share_the_files() {
+    const FILES: u64 = 8;
+    const ROWS: u64 = 3_000;
+    let stand = Stand::start().await;
+    for number in 0..FILES {
+        stand.file(&format!("in/track_{number}.csv"), table(ROWS));
+    }
+    let journal = ["--journal", "s3://forebay/imports", "--endpoint-url", stand.node.s3.as_str()];
+    let to = ["--collector", &stand.node.collector, "--write-key", "shop"];
+    let run = async |machine: &str| {
+        let mut command = import(stand.folder.path(), &[&["in", "--json"], &to[..], &journal[..]].concat());
+        command.env("FOREBAY_STATE", stand.folder.path().join(machine));
+        ran(command).await
+    };
+    let (one, other) = tokio::join!(run("one"), run("other"));
+    let (one, other) = (one.code(0).json(), other.code(0).json());
+    assert_eq!(
+        one["rows"].as_u64().unwrap() + other["rows"].as_u64().unwrap(),
+        FILES * ROWS,
+        "{one} {other}"
+    );
+    assert_eq!(run("third").await.code(0).json()["rows"], 0);
+    let ids = counts(values(&stand.lines("shop").await, "/messageId"));
+    assert_eq!((ids.len() as u64, ids.values().max()), (FILES * ROWS, Some(&1)));
+    // Rows known by their content would be known on one machine only.
+    let mut command = import(
+        stand.folder.path(),
+        &[&["in/track_0.csv", "--id-from", "row-hash"], &to[..], &journal[..]].concat(),
+    );
+    command.env("FOREBAY_STATE", stand.state());
+    let refused = ran(command).await.code(1);
+    assert!(refused.out.contains("use it without --journal"), "{refused:?}");
+    let wrong = stand.run(&["in", "--journal", "s3://forebay/imports"]).await.code(2);
+    assert!(wrong.err.contains("--collector"), "{wrong:?}");
+}
+
 /// A collector that answered before is waited for; one that never did is probably a wrong URL.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_collector_that_does_not_answer_at_the_start_is_exit_4() {
