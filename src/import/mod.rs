@@ -32,8 +32,9 @@ pub use import_sources::{ImportSources, NoSource, WantedSource};
 pub use importer::{Importer, ImporterDeps, ROWS_MAX};
 pub use progress_journal::{NewCalls, ProgressJournal, Taken};
 pub use record::{Outcome, Record};
-pub(crate) use reject::rename_durably;
-pub use reject::{RAW_MAX, Reject, RejectsFile, RejectsOf, Retried, TakenRejects, Unreadable};
+pub use reject::{
+    RAW_MAX, Reject, RejectsFile, RejectsOf, RejectsOwner, Retried, TakenRejects, Unreadable, description_of,
+};
 pub use row_errors::{NotAnAction, OnRowError};
 pub use row_hash::{RowCount, RowHash, RowScope};
 pub use rows::{FileError, FileFault, Row, RowReader};

@@ -3,8 +3,10 @@
 use std::borrow::Cow;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufRead as _, BufReader, BufWriter, Read, Write as _};
+use std::ops::Range;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -111,32 +113,81 @@ fn replacements(text: &str) -> usize {
     text.matches(char::REPLACEMENT_CHARACTER).count()
 }
 
-/// Which rows of a rejects file belong to an import.
+/// How the rows in a rejects file are numbered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RejectsOf {
-    /// Those of the file with this name.
-    File(String),
-    /// Those that were read in this file of rejected rows, and rejected again.
+    /// As in the file that they are of.
+    File,
+    /// As in this file of rejected rows: they were read there, and rejected again.
     Retry(FileId),
 }
 
 impl RejectsOf {
-    /// The number of a row as the import counts; `None` if the row belongs to another one.
+    /// The number of a row as the import counts.
     fn number(&self, reject: &Reject) -> Option<u64> {
         match (self, reject.retried) {
-            (Self::File(name), None) if reject.file == *name => Some(reject.row),
+            (Self::File, _) => Some(reject.row),
             (Self::Retry(file), Some(retried)) if retried.file == *file => Some(retried.row),
-            _ => None,
+            (Self::Retry(_), _) => None,
         }
     }
 }
 
-/// Renames a file, and syncs its folder.
-///
-/// # Errors
-/// The disk's error.
+/// Describes how the rows in a rejects file were read.
+type Describe = Arc<dyn Fn() -> io::Result<serde_json::Value> + Send + Sync>;
+
+/// The import that a rejects file belongs to. Rows of two imports could not be told apart, so a file is of one.
+#[derive(Clone)]
+pub struct RejectsOwner {
+    /// Tells the import from all others.
+    pub import: String,
+    /// A JSON object that says how its rows were read. May block; asked for with the first row.
+    pub describe: Describe,
+}
+
+impl std::fmt::Debug for RejectsOwner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RejectsOwner").field("import", &self.import).finish_non_exhaustive()
+    }
+}
+
+impl RejectsOwner {
+    /// Whether the file at `path` is of this import.
+    fn has(&self, path: &Path) -> bool {
+        #[derive(serde::Deserialize)]
+        struct Described {
+            import: String,
+        }
+        let json = fs::read(description_of(path)).unwrap_or_default();
+        serde_json::from_slice::<Described>(&json).is_ok_and(|described| described.import == self.import)
+    }
+
+    /// Writes beside the file at `path` whose it is and how its rows were read, whole or not at all.
+    fn write(&self, path: &Path) -> io::Result<()> {
+        #[derive(serde::Serialize)]
+        struct Described<'a> {
+            import: &'a str,
+            #[serde(flatten)]
+            how: serde_json::Value,
+        }
+        let described = Described { import: &self.import, how: (self.describe)()? };
+        let path = description_of(path);
+        let temporary = path.with_added_extension("tmp");
+        let mut options = OpenOptions::new();
+        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        file.write_all(&serde_json::to_vec_pretty(&described)?)?;
+        file.sync_data()?;
+        rename_durably(&temporary, &path)
+    }
+}
+
+/// The file beside a rejects file that says whose it is. Its name is longer, because that one may have any extension.
+pub fn description_of(rejects: &Path) -> PathBuf {
+    rejects.with_added_extension("how.json")
+}
+
 #[expect(clippy::disallowed_methods, reason = "the folder is synced right after it")]
-pub(crate) fn rename_durably(from: &Path, to: &Path) -> io::Result<()> {
+fn rename_durably(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)?;
     sync_folder_of(to)
 }
@@ -149,6 +200,13 @@ fn sync_folder_of(path: &Path) -> io::Result<()> {
 fn in_use() -> io::Error {
     io::Error::other(
         "another command uses it; run this command again when that one has ended, or name another file",
+    )
+}
+
+fn of_others() -> io::Error {
+    io::Error::other(
+        "it is not of this import (what stands beside it in .how.json says whose it is): name another file, or a folder \
+         (ending in /)",
     )
 }
 
@@ -171,17 +229,18 @@ fn locked(file: File) -> io::Result<File> {
 #[derive(Debug)]
 pub struct TakenRejects {
     path: PathBuf,
+    owner: RejectsOwner,
     file: Option<File>,
 }
 
 impl TakenRejects {
-    /// Takes the file at `path`, if there is one.
+    /// Takes the file at `path` for an import, if there is one.
     ///
     /// # Errors
-    /// The disk's error, or another command uses the file.
-    pub fn take(path: &Path) -> io::Result<Self> {
+    /// The disk's error, or the file is not of this import, or another command uses it.
+    pub fn take(path: &Path, owner: &RejectsOwner) -> io::Result<Self> {
         loop {
-            let none = Self { path: path.to_owned(), file: None };
+            let none = Self { path: path.to_owned(), owner: owner.clone(), file: None };
             let file = match fs::metadata(path) {
                 Ok(about) if !about.is_file() => return Err(io::Error::other("it is not a regular file")),
                 Ok(_) => OpenOptions::new().read(true).append(true).open(path),
@@ -196,6 +255,9 @@ impl TakenRejects {
             // Whoever used it before may have removed or replaced it after it was opened here.
             match fs::metadata(path) {
                 Ok(now) if (now.dev(), now.ino()) == (about.dev(), about.ino()) => {
+                    if about.len() > 0 && !owner.has(path) {
+                        return Err(of_others());
+                    }
                     return Ok(Self { file: Some(file), ..none });
                 }
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -204,17 +266,16 @@ impl TakenRejects {
         }
     }
 
-    /// Continues the file for an import that goes on at `next_row`. Rows of that import from there on are read again,
-    /// so they are removed from the file. Rows of other imports stay. `None`: another command has made the file since
-    /// it was taken; begin again.
+    /// Continues the file for an import that will read the rows of `reread`: they are removed from the file. `None`:
+    /// another command has made the file since it was taken; begin again.
     ///
     /// # Errors
     /// The disk's error, or the file holds something else than rejected rows: it is left as it is.
-    pub fn open(self, of: &RejectsOf, next_row: u64) -> io::Result<Option<RejectsFile>> {
-        let Self { path, file } = self;
+    pub fn open(self, of: &RejectsOf, reread: &Range<u64>) -> io::Result<Option<RejectsFile>> {
+        let Self { path, owner, file } = self;
         let Some(file) = file else {
             let is_made = path.try_exists()?;
-            return Ok((!is_made).then_some(RejectsFile { path, out: None, rows: 0 }));
+            return Ok((!is_made).then_some(RejectsFile { path, owner, out: None, rows: 0 }));
         };
         let temporary = path.with_added_extension("tmp");
         let mut options = OpenOptions::new();
@@ -223,13 +284,12 @@ impl TakenRejects {
         // Locked before it gets its name, so that nobody can take it in between.
         let mut out = BufWriter::new(locked(out)?);
         let mut lines = RejectLines::new(&file);
-        let (mut kept, mut rows) = (0_u64, 0);
+        let mut rows = 0;
         while let Some(line) = lines.next()? {
             match serde_json::from_slice::<Reject>(line).map(|reject| of.number(&reject)) {
-                Ok(Some(number)) if number >= next_row => continue,
-                Ok(number) => {
-                    kept += 1;
-                    rows += u64::from(number.is_some());
+                Ok(Some(number)) if reread.contains(&number) => {}
+                Ok(_) => {
+                    rows += 1;
                     out.write_all(line)?;
                     out.write_all(b"\n")?;
                 }
@@ -243,15 +303,15 @@ impl TakenRejects {
                 }
             }
         }
-        if kept == 0 {
+        if rows == 0 {
             fs::remove_file(&temporary)?;
             fs::remove_file(&path)?;
-            return Ok(Some(RejectsFile { path, out: None, rows }));
+            return Ok(Some(RejectsFile { path, owner, out: None, rows }));
         }
         out.flush()?;
         out.get_ref().sync_data()?;
         rename_durably(&temporary, &path)?;
-        Ok(Some(RejectsFile { path, out: Some(out), rows }))
+        Ok(Some(RejectsFile { path, owner, out: Some(out), rows }))
     }
 }
 
@@ -292,6 +352,7 @@ impl<R: Read> RejectLines<R> {
 #[derive(Debug)]
 pub struct RejectsFile {
     path: PathBuf,
+    owner: RejectsOwner,
     out: Option<BufWriter<File>>,
     /// Rows of this import in the file.
     rows: u64,
@@ -308,7 +369,11 @@ impl RejectsFile {
         }
         let out = match &mut self.out {
             Some(out) => out,
-            none => none.insert(BufWriter::new(made(&self.path)?)),
+            none => {
+                let file = made(&self.path)?;
+                self.owner.write(&self.path)?;
+                none.insert(BufWriter::new(file))
+            }
         };
         for reject in rejects {
             serde_json::to_writer(&mut *out, reject)?;
@@ -360,9 +425,17 @@ mod tests {
         }
     }
 
-    fn open(path: &Path, name: &str, next_row: u64) -> io::Result<RejectsFile> {
-        let of = RejectsOf::File(name.to_owned());
-        TakenRejects::take(path)?.open(&of, next_row).map(Option::unwrap)
+    fn owner(import: &str) -> RejectsOwner {
+        let describe = Arc::new(|| Ok(serde_json::json!({"delimiter": ","})));
+        RejectsOwner { import: import.to_owned(), describe }
+    }
+
+    fn take(path: &Path, import: &str) -> io::Result<TakenRejects> {
+        TakenRejects::take(path, &owner(import))
+    }
+
+    fn open(path: &Path, import: &str, next_row: u64) -> io::Result<RejectsFile> {
+        take(path, import)?.open(&RejectsOf::File, &(next_row..u64::MAX)).map(Option::unwrap)
     }
 
     fn rows(path: &Path) -> Vec<u64> {
@@ -399,7 +472,8 @@ mod tests {
         // The third row of the rejects file is row 900 of its first file.
         let again =
             |place: u64, row: u64| Reject { retried: Some(Retried { file: of, row: place }), ..reject(row) };
-        let open = |next_row| TakenRejects::take(&path).unwrap().open(&RejectsOf::Retry(of), next_row);
+        let open =
+            |next_row| take(&path, "retry").unwrap().open(&RejectsOf::Retry(of), &(next_row..u64::MAX));
         let mut killed = open(0).unwrap().unwrap();
         killed.add(&[again(2, 900), again(7, 2_000)]).unwrap();
         killed.add(&[again(12, 5_000)]).unwrap();
@@ -424,16 +498,29 @@ mod tests {
     }
 
     #[test]
-    fn rows_of_other_files_stay() {
+    fn a_file_is_of_one_import() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("all.ndjson");
-        let mut file = open(&path, "a.csv", 0).unwrap();
-        file.add(&[reject(1), reject(5)]).unwrap();
-        drop(file);
-        let mut other = open(&path, "b.csv", 0).unwrap();
-        assert_eq!(other.path(), None, "none of its own yet");
-        other.add(&[Reject { file: "b.csv".to_owned(), ..reject(0) }]).unwrap();
-        assert_eq!(rows(&path), [1, 5, 0]);
+        // Also if it was killed after its first row.
+        open(&path, "a.csv", 0).unwrap().add(&[reject(1), reject(5)]).unwrap();
+        let refused = open(&path, "b.csv", 0).unwrap_err().to_string();
+        assert!(refused.starts_with("it is not of this import"), "{refused}");
+        assert_eq!(rows(&path), [1, 5]);
+        let described: serde_json::Value =
+            serde_json::from_slice(&fs::read(description_of(&path)).unwrap()).unwrap();
+        assert_eq!(described, serde_json::json!({"delimiter": ",", "import": "a.csv"}));
+        // Nothing says whose it is.
+        fs::write(description_of(&path), "").unwrap();
+        open(&path, "a.csv", 5).unwrap_err();
+    }
+
+    #[test]
+    fn only_rows_that_are_read_again_are_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.ndjson");
+        open(&path, "a.csv", 0).unwrap().add(&[reject(1), reject(5), reject(9)]).unwrap();
+        drop(take(&path, "a.csv").unwrap().open(&RejectsOf::File, &(4..8)).unwrap());
+        assert_eq!(rows(&path), [1, 9]);
     }
 
     #[test]
@@ -445,16 +532,16 @@ mod tests {
         };
         // Both begin without a file, and both reject rows.
         let (mut first, mut second) = (open(&path, "a.csv", 0).unwrap(), open(&path, "a.csv", 0).unwrap());
-        let before = TakenRejects::take(&path).unwrap();
+        let before = take(&path, "a.csv").unwrap();
         first.add(&[reject(1)]).unwrap();
         let refused = second.add(&[reject(1)]).unwrap_err();
         assert!(refused.to_string().starts_with("another command uses it"), "{refused}");
-        assert!(before.open(&RejectsOf::File("a.csv".to_owned()), 0).unwrap().is_none(), "begin again");
-        is_refused(TakenRejects::take(&path));
+        assert!(before.open(&RejectsOf::File, &(0..u64::MAX)).unwrap().is_none(), "begin again");
+        is_refused(take(&path, "a.csv"));
         drop(first);
         // The file that takes its place is locked, too.
         let third = open(&path, "a.csv", 5).unwrap();
-        is_refused(TakenRejects::take(&path));
+        is_refused(take(&path, "a.csv"));
         drop(third);
         assert_eq!(rows(&path), [1]);
     }

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::counters::{Counters, add};
 use super::record::Outcome;
-use super::reject::{Reject, RejectsFile, RejectsOf, TakenRejects};
+use super::reject::{Reject, RejectsFile, RejectsOf, RejectsOwner, TakenRejects};
 use super::rows::{FileError, FileFault, RowReader};
 use super::step::{RowLimits, Step, Steps};
 use super::target::{Begin, Begun, End, Rows, RowsTaken, Standing, Target, TargetError};
@@ -39,8 +39,10 @@ pub struct Job {
     pub limits: RowLimits,
     /// Where its rejected rows go.
     pub rejects: PathBuf,
-    /// Which rows there are its own.
+    /// How they are numbered there.
     pub rejects_of: RejectsOf,
+    /// What tells this import from others there.
+    pub rejects_owner: RejectsOwner,
     /// Rows per second at most.
     pub rate: Option<u32>,
 }
@@ -250,8 +252,8 @@ impl Run<'_> {
     }
 
     async fn take_rejects(&self) -> Result<TakenRejects, FileError> {
-        let path = self.job.rejects.clone();
-        self.with_rejects(move || TakenRejects::take(&path)).await
+        let (path, owner) = (self.job.rejects.clone(), self.job.rejects_owner.clone());
+        self.with_rejects(move || TakenRejects::take(&path, &owner)).await
     }
 
     async fn open_rejects(
@@ -260,7 +262,9 @@ impl Run<'_> {
         next_row: u64,
     ) -> Result<Option<RejectsFile>, FileError> {
         let of = self.job.rejects_of.clone();
-        self.with_rejects(move || taken.open(&of, next_row)).await
+        let wanted = &self.job.limits.rows;
+        let reread = next_row.max(wanted.start)..wanted.end;
+        self.with_rejects(move || taken.open(&of, &reread)).await
     }
 
     async fn with_rejects<T: Send + 'static>(

@@ -60,6 +60,15 @@ impl Default for RowLimits {
     }
 }
 
+impl RowLimits {
+    /// The failure of a file that ends before the wanted rows begin, after so many rows.
+    pub fn nothing_in_range(&self, rows: u64) -> FileError {
+        let start = self.rows.start;
+        let what = format!("--rows begins at row {start}, counted from 0, and the file has {rows} rows");
+        FileError::new(FileFault::Local, "E-ROWS-RANGE", what)
+    }
+}
+
 /// Reads a file's steps.
 pub(super) struct Steps<'r> {
     reader: &'r mut dyn RowReader,
@@ -146,17 +155,11 @@ impl<'r> Steps<'r> {
             self.next += 1;
         }
         if self.at_end && before > 0 && self.next <= self.limits.rows.start && !is_stored {
-            return Err((self.nothing_in_range(), step.rejects));
+            return Err((self.limits.nothing_in_range(self.next), step.rejects));
         }
         step.rows = self.next - step.first;
         write_tail(&mut step.calls, &hashes);
         Ok((step.rows > 0).then_some(step))
-    }
-
-    fn nothing_in_range(&self) -> FileError {
-        let (rows, start) = (self.next, self.limits.rows.start);
-        let what = format!("--rows begins at row {start}, counted from 0, and the file has {rows} rows");
-        FileError::new(FileFault::Local, "E-ROWS-RANGE", what)
     }
 
     fn too_many(&self, rejects: &[Reject]) -> FileError {

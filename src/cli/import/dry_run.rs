@@ -194,10 +194,12 @@ fn read(
 ) -> Result<(), FileError> {
     let mut rows = file.open()?;
     let mut call = Vec::new();
-    let mut row = rows.skip(limits.rows.start)?;
+    let start = limits.rows.start;
+    let mut row = rows.skip(start)?;
     while row < limits.rows.end && !(preview && tried.samples.len() >= samples) {
         call.clear();
         match rows.next(&mut call)? {
+            None if start > 0 && row <= start => return Err(limits.nothing_in_range(row)),
             None => break,
             Some(Row::Call(_)) => {
                 tried.calls += 1;

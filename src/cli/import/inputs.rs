@@ -70,12 +70,13 @@ pub(super) fn any_in_s3(args: &[OsString]) -> bool {
 /// [`Failure`]: something is missing or cannot be listed.
 pub(super) async fn inputs(args: &[OsString], store: Option<&Arc<S3Store>>) -> Result<Vec<Input>, Failure> {
     let mut inputs = Vec::new();
-    for arg in args {
-        match (s3_url(arg), store) {
+    // Local arguments that follow each other are expanded together, so that a file named twice is one.
+    for args in args.chunk_by(|one, next| s3_url(one).is_none() && s3_url(next).is_none()) {
+        match (args.first().and_then(|arg| s3_url(arg)), store) {
             (Some((bucket, key)), Some(store)) => inputs.extend(objects(bucket, key, store).await?),
             _ => {
-                let arg = arg.clone();
-                let found = tokio::task::spawn_blocking(move || expand(std::slice::from_ref(&arg))).await?;
+                let args = args.to_vec();
+                let found = tokio::task::spawn_blocking(move || expand(&args)).await?;
                 let found = found.map_err(|error| {
                     let code = if error.is_denied() { failure::DENIED } else { failure::WRONG_USAGE };
                     Failure::with_code(code, with_causes(&error))

@@ -16,7 +16,7 @@ mod summary;
 mod way;
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -266,18 +266,6 @@ async fn one(import: &Import, input: &Input) -> Vec<FileResult> {
 }
 
 async fn imported(import: &Import, file: &CsvFile) -> FileResult {
-    if let s3::RejectsPlace::File(path) = &import.rejects
-        && retry::is_of_others(path, file.id, &import.source)
-    {
-        let what = format!(
-            "{} has rejected rows of another import: name another file, or a folder (ending in /)",
-            path.display()
-        );
-        return not_opened(
-            file.name.clone(),
-            FileEnd::Failed(FileError::new(FileFault::Local, "E-REJECTS", what)),
-        );
-    }
     let job = Job {
         begin: Begin {
             file: file.id,
@@ -295,20 +283,11 @@ async fn imported(import: &Import, file: &CsvFile) -> FileResult {
         },
         limits: import.limits.clone(),
         rejects: import.rejects.of(file.id, &import.source),
-        rejects_of: RejectsOf::File(file.name.clone()),
+        rejects_of: RejectsOf::File,
+        rejects_owner: retry::owner_of(file, &import.source),
         rate: import.rate,
     };
     let mut report = import_file(&job, &*import.target, &import.shown.counters, &import.stop).await;
-    // A run that was killed at its end may have left rows without a description.
-    let is_rejected = report.progress.rejected > 0;
-    let undescribed = || (is_rejected && retry::is_undescribed(&job.rejects)).then(|| job.rejects.clone());
-    if let Some(rejects) = report.rejects.clone().or_else(undescribed) {
-        let (file, source) = (file.clone(), import.source.clone());
-        let described = tokio::task::spawn_blocking(move || retry::describe(&rejects, &file, &source)).await;
-        if let Ok(Err(failure)) = described {
-            tracing::warn!("`forebay import retry-rejects` cannot be used: {failure}");
-        }
-    }
     if report.rejects.is_none() && report.progress.rejected > 0 && job.rejects.exists() {
         // An earlier run wrote them.
         report.rejects = Some(job.rejects);
@@ -328,9 +307,4 @@ fn not_opened(name: String, end: FileEnd) -> FileResult {
         other_options: false,
     };
     FileResult { report, kind: None, uploaded: None }
-}
-
-/// A file that cannot be written beside an import.
-fn unwritable(path: &Path, error: &dyn std::fmt::Display) -> Failure {
-    Failure::failed(format!("{} cannot be written: {error}", path.display()))
 }

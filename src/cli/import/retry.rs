@@ -4,9 +4,8 @@
 //! again. A corrected row keeps the messageId of its place in the file that it came from.
 
 use std::fs;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::io::{self, Write};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -19,7 +18,7 @@ use super::s3::RejectsPlace;
 use super::show::{Shown, show};
 use super::summary::{Result as FileResult, Summary};
 use super::way::Way;
-use super::{announce, finish, not_opened, state_of, unwritable, wanted};
+use super::{announce, finish, not_opened, state_of, wanted};
 use crate::call::CallKind;
 use crate::cli::failure::Failure;
 use crate::import::csv::{CsvOptions, RejectRows};
@@ -28,14 +27,14 @@ use crate::import::identity::Identity;
 use crate::import::reading::local::LocalFile;
 
 use crate::import::{
-    Begin, Counters, FileEnd, FileError, FileFault, Job, RejectsOf, RowLimits, WantedSource, import_file,
-    rename_durably,
+    Begin, Counters, FileEnd, FileError, FileFault, Job, RejectsOf, RejectsOwner, RowLimits, WantedSource,
+    description_of, import_file,
 };
 use crate::runtime::Background;
-use crate::sources::SourceId;
+use crate::sources::{SourceId, WriteKeyHash};
 
 /// How the rows of a file were read.
-#[derive(serde::Serialize, serde::Deserialize)]
+#[derive(Clone, serde::Serialize, serde::Deserialize)]
 struct HowRead {
     name: String,
     file: FileId,
@@ -50,55 +49,28 @@ struct HowRead {
     csv: CsvOptions,
 }
 
-/// The file beside one of rejected rows. Its name is longer, because that one may have any extension.
-fn beside(rejects: &Path) -> PathBuf {
-    rejects.with_added_extension("how.json")
-}
-
-/// Whether there are rejected rows, and nothing says how they were read.
-pub(super) fn is_undescribed(rejects: &Path) -> bool {
-    rejects.is_file() && !beside(rejects).exists()
-}
-
-/// Writes beside the rejected rows of `file` how they were read.
-///
-/// # Errors
-/// [`Failure`]: the rejected rows cannot be imported with `retry-rejects`.
-pub(super) fn describe(rejects: &Path, file: &CsvFile, wanted: &WantedSource) -> Result<(), Failure> {
-    let csv = file.how_read().map_err(|error| Failure::failed(error.to_string()))?;
+/// What tells the import of `file` from others in a rejects file, with what says how its rows were read.
+pub(super) fn owner_of(file: &CsvFile, wanted: &WantedSource) -> RejectsOwner {
+    // A write key is a secret.
+    let into = match wanted {
+        WantedSource::WriteKey(key) => {
+            format!("key {}", WriteKeyHash::of(key).map_or_else(String::new, |hash| hash.hex16()))
+        }
+        other => format!("{other:?}"),
+    };
+    let import = short_hash(format!("file {} {into}", file.id).as_bytes());
     let source = match wanted {
         WantedSource::Id(id) => Some(id.clone()),
         WantedSource::Default | WantedSource::WriteKey(_) => None,
     };
-    let (name, kind) = (file.name.clone(), file.kind.name().to_owned());
-    let how = HowRead { name, file: file.id, kind, source, place: file.place.clone(), csv };
-    let path = beside(rejects);
-    let is_ours = |json: Vec<u8>| json.is_empty() || serde_json::from_slice::<HowRead>(&json).is_ok();
-    if fs::read(&path).is_ok_and(|json| !is_ours(json)) {
-        return Err(unwritable(&path, &"it holds something else"));
-    }
-    write(&path, &serde_json::to_vec_pretty(&how)?)
-}
-
-/// Whether the file for the rejected rows of `file` holds rows that were read in another way: of another file, or for
-/// another source. Rows of both could not be told apart.
-pub(super) fn is_of_others(rejects: &Path, file: FileId, wanted: &WantedSource) -> bool {
-    let how = fs::read(beside(rejects)).ok().and_then(|json| serde_json::from_slice::<HowRead>(&json).ok());
-    let source = match wanted {
-        WantedSource::Id(id) => Some(id),
-        WantedSource::Default | WantedSource::WriteKey(_) => None,
+    let file = file.clone();
+    let describe = move || {
+        let csv = file.how_read().map_err(io::Error::other)?;
+        let (name, kind, place) = (file.name.clone(), file.kind.name().to_owned(), file.place.clone());
+        let how = HowRead { name, file: file.id, kind, source: source.clone(), place, csv };
+        serde_json::to_value(how).map_err(io::Error::from)
     };
-    rejects.exists() && how.is_some_and(|how| how.file != file || how.source.as_ref() != source)
-}
-
-/// Writes a file beside rejected rows, whole or not at all. Like these it is for its owner only.
-fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let temporary = path.with_added_extension("tmp");
-    let mut options = fs::OpenOptions::new();
-    let file = options.write(true).create(true).truncate(true).mode(0o600).open(&temporary);
-    file.and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_data()))
-        .and_then(|()| rename_durably(&temporary, path))
-        .map_err(|error| unwritable(path, &error))
+    RejectsOwner { import, describe: Arc::new(describe) }
 }
 
 /// Imports the rows of each file.
@@ -115,8 +87,8 @@ pub(super) async fn run(
         if !file.is_file() {
             return Err(Failure::usage(format!("no such file: {}", file.display())));
         }
-        if !beside(file).is_file() {
-            let (file, how) = (file.display(), beside(file));
+        if !description_of(file).is_file() {
+            let (file, how) = (file.display(), description_of(file));
             let what =
                 format!("{file} is not a file of rejected rows: {} is missing beside it", how.display());
             return Err(Failure::usage(what));
@@ -138,7 +110,7 @@ pub(super) async fn run(
             summary.not_begun = (args.files.len() - done) as u64;
             break;
         }
-        let Retry { job, kind, how } = match retry_of(args, rejects, &place) {
+        let (job, kind) = match retry_of(args, rejects, &place) {
             Ok(retry) => retry,
             Err(error) => {
                 let name = rejects.display().to_string();
@@ -148,12 +120,6 @@ pub(super) async fn run(
         };
         let report = import_file(&job, &*way.target, &shown.counters, &stop).await;
         shown.counters.files.fetch_add(1, Ordering::Relaxed);
-        // A run that was killed at its end may have left rows without a description.
-        let is_rejected = report.progress.rejected > 0;
-        let undescribed = || (is_rejected && is_undescribed(&job.rejects)).then_some(&job.rejects);
-        if let Some(again) = report.rejects.as_ref().or_else(undescribed) {
-            write(&beside(again), &how)?;
-        }
         summary.results.push(FileResult { report, kind: Some(kind.name()), uploaded: None });
     }
     stop_showing.cancel();
@@ -162,24 +128,25 @@ pub(super) async fn run(
     finish(summary, way, &args.show, out).await.and(uploaded)
 }
 
-/// The rows of one file, to be imported again.
-struct Retry {
-    job: Job,
-    kind: CallKind,
-    /// The file beside it, which describes those that are rejected again, too.
-    how: Vec<u8>,
-}
-
-fn retry_of(args: &RetryRejectsArgs, rejects: &Path, place: &RejectsPlace) -> Result<Retry, FileError> {
-    let how_path = beside(rejects);
+/// The rows of one file, to be imported again, and the kind of their calls.
+fn retry_of(
+    args: &RetryRejectsArgs,
+    rejects: &Path,
+    place: &RejectsPlace,
+) -> Result<(Job, CallKind), FileError> {
+    let how_path = description_of(rejects);
     let unread = |path: &Path, error: &dyn std::fmt::Display| {
         FileError::content("E-REJECTS", format!("{} cannot be read: {error}", path.display()))
     };
     let json = fs::read(&how_path).map_err(|error| unread(&how_path, &error))?;
-    let how: HowRead = serde_json::from_slice(&json).map_err(|error| unread(&how_path, &error))?;
+    let how: HowRead = serde_json::from_slice(&json).map_err(|error| {
+        unread(&how_path, &format!("{error}; import the file that the rows are of again, with --force"))
+    })?;
     let kind = CallKind::from_name(&how.kind).ok_or_else(|| unread(&how_path, &"unknown type"))?;
     let file = LocalFile::open(rejects).map_err(|error| unread(rejects, &error))?;
+    // Rows that look the same may be of different files.
     let mut hasher = blake3::Hasher::new();
+    hasher.update(&json);
     hasher.update_reader(file.reader()).map_err(|error| unread(rejects, &error))?;
     let identity = Identity::Content { hash: *hasher.finalize().as_bytes(), size: file.size() };
     let id = identity.id();
@@ -201,6 +168,11 @@ fn retry_of(args: &RetryRejectsArgs, rejects: &Path, place: &RejectsPlace) -> Re
         by_content: false,
         force: false,
     };
+    let rejects_owner = {
+        let again = how.clone();
+        let describe = move || serde_json::to_value(&again).map_err(io::Error::from);
+        RejectsOwner { import: short_hash(format!("retry {id}").as_bytes()), describe: Arc::new(describe) }
+    };
     let open = {
         let how = Arc::new(how);
         Arc::new(move || {
@@ -210,6 +182,6 @@ fn retry_of(args: &RetryRejectsArgs, rejects: &Path, place: &RejectsPlace) -> Re
     };
     let limits = RowLimits { on_row_error: args.on_row_error, ..RowLimits::default() };
     let rate = args.to.rate.map(std::num::NonZeroU32::get);
-    let job = Job { begin, open, limits, rejects: rejected_again, rejects_of: RejectsOf::Retry(id), rate };
-    Ok(Retry { job, kind, how: json })
+    let rejects_of = RejectsOf::Retry(id);
+    Ok((Job { begin, open, limits, rejects: rejected_again, rejects_of, rejects_owner, rate }, kind))
 }

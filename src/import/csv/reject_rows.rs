@@ -56,6 +56,14 @@ impl<R: Read> RejectRows<R> {
         Ok(Some(Reject { retried, ..reject }))
     }
 
+    /// Whether a person wrote a second row into `raw`. The broken region that was rejected is one, whatever is in it.
+    fn has_more_than_one(&self, reject: &Reject) -> bool {
+        let mut records = Records::new(reject.raw.as_bytes(), self.dialect.clone());
+        let mut record = Record::new();
+        let first = records.read(&mut record);
+        matches!(first, Ok(Some(Item::Record))) && matches!(records.read(&mut record), Ok(Some(_)))
+    }
+
     fn write(&self, reject: &Reject, row: &[u8], out: &mut Vec<u8>) -> Result<(), RowError> {
         let mut record = Record::new();
         let mut records = Records::new(row, self.dialect.clone());
@@ -74,6 +82,10 @@ impl<R: Read> RejectRows<R> {
 impl<R: Read + Send> RowReader for RejectRows<R> {
     fn next(&mut self, out: &mut Vec<u8>) -> Result<Option<Row>, FileError> {
         let Some(reject) = self.next_reject()? else { return Ok(None) };
+        let two = "raw has more than one row: keep one in it, and import the others as a file of their own";
+        if self.has_more_than_one(&reject) {
+            return Ok(Some(Row::Rejected(Reject { message: two.to_owned(), ..reject })));
+        }
         let row = match reject.corrected() {
             Ok(row) => row,
             Err(why) => {
@@ -149,6 +161,15 @@ mod tests {
         );
         assert_eq!((rejects.len(), rejects[0].row, &*rejects[0].code), (1, 7, "utf8"), "{rejects:?}");
         assert_eq!(rejects[0].raw_base64.as_deref(), Some("dSxab+s="), "{rejects:?}");
+    }
+
+    #[test]
+    fn two_rows_in_the_place_of_one_are_not_lost() {
+        let (calls, rejects) =
+            rows(&(line(7, b"u", Some("u,e\nv,e")) + &line(8, b"u", Some("u,\"e\ne\"\n"))));
+        assert_eq!(calls.len(), 1, "{calls:?}");
+        assert_eq!((rejects.len(), &*rejects[0].raw), (1, "u,e\nv,e"));
+        assert!(rejects[0].message.starts_with("raw has more than one row"), "{rejects:?}");
     }
 
     #[test]

@@ -13,11 +13,11 @@ const TEXT_MAX: usize = 64;
 ///
 /// - ISO 8601 as in [`timestamp::parse`]; also without seconds, with a comma before the fraction, with an offset of
 ///   hours alone, with a space or ` UTC` before or in place of the offset (as databases export it), and without
-///   separators (`20190511T203227Z`; for the years 1900 to 2099 also `20190511` and `20190511203227`). No offset
-///   means UTC.
+///   separators (`20190511T203227Z`; for the years 1900 to 2099 and 9999 also `20190511`, `201905112032` and
+///   `20190511203227`). No offset means UTC.
 /// - Unix time in seconds, milliseconds, microseconds or nanoseconds: below 10^11, 10^14, 10^17 and 10^20,
-///   with a minus and a fraction if need be. Not those numbers of 4, 6, 8 or 14 digits that may be a year, a month, a
-///   day or a second of the years 1900 to 2099.
+///   with a minus and a fraction if need be. Not those numbers of 4, 6, 8, 12 or 14 digits that may be a year, a month,
+///   a day, a minute or a second of these years.
 pub(super) fn parse(cell: &[u8]) -> Option<UnixMillis> {
     let text = cell.trim_ascii();
     if text.is_empty() || text.len() > TEXT_MAX {
@@ -54,10 +54,15 @@ pub(super) fn write(at: UnixMillis, out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-/// Whether digits look like `YYYY`, `YYYYMM`, `YYYYMMDD` or `YYYYMMDDhhmmss`. As Unix time these would be in 1970, or in
-/// years about 2600.
+/// Whether digits look like `YYYY`, `YYYYMM`, `YYYYMMDD`, `YYYYMMDDhhmm` or `YYYYMMDDhhmmss`. As Unix time these would be
+/// in the seventies, or in years about 2600. `9999` is the year of what never ends.
 fn may_be_date(digits: &[u8]) -> bool {
-    matches!(digits.len(), 4 | 6 | 8 | 14) && (digits.starts_with(b"19") || digits.starts_with(b"20"))
+    match digits {
+        [b'1', b'9', ..] | [b'2', b'0', ..] => matches!(digits.len(), 4 | 6 | 8 | 12 | 14),
+        // Twelve of these digits are milliseconds of 2001.
+        [b'9', b'9', b'9', b'9', ..] => matches!(digits.len(), 4 | 8 | 14),
+        _ => false,
+    }
 }
 
 /// `YYYYMMDD`, then `T`, then `hhmmss` or `hhmm`, and the rest as elsewhere.
@@ -78,12 +83,13 @@ fn basic(text: &[u8]) -> Option<UnixMillis> {
     exported(&[&whole, rest].concat())
 }
 
-/// `YYYYMMDD`, alone or followed by `hhmmss`.
+/// `YYYYMMDD`, alone or followed by `hhmm` or `hhmmss`.
 fn compact(digits: &[u8]) -> Option<UnixMillis> {
     let (date, time) = digits.split_at_checked(8)?;
     let [y0, y1, y2, y3, m0, m1, d0, d1] = *date.first_chunk::<8>()?;
     let [h0, h1, n0, n1, s0, s1] = match time.len() {
         0 => *b"000000",
+        4 => [time, b"00"].concat().try_into().ok()?,
         6 => *time.first_chunk::<6>()?,
         _ => return None,
     };
@@ -188,6 +194,8 @@ mod tests {
         check("2019-05-11 20:32:27 -0330", "2019-05-12T00:02:27.000Z");
         check("20190511", "2019-05-11T00:00:00.000Z");
         check("20190511203227", "2019-05-11T20:32:27.000Z");
+        check("201905112032", "2019-05-11T20:32:00.000Z");
+        check("99991231", "9999-12-31T00:00:00.000Z");
         check("20190511T203227Z", "2019-05-11T20:32:27.000Z");
         check("20190511T203227,940+0200", "2019-05-11T18:32:27.940Z");
         check("20190511T2032", "2019-05-11T20:32:00.000Z");
@@ -213,6 +221,7 @@ mod tests {
         check("-0.5", "1969-12-31T23:59:59.500Z");
         check("-86400", "1969-12-31T00:00:00.000Z");
         check("99999999999", "5138-11-16T09:46:39.000Z");
+        check("999999999999", "2001-09-09T01:46:39.999Z");
         check("100000000000", "1973-03-03T09:46:40.000Z");
         check("00001557606747", "2019-05-11T20:32:27.000Z");
         check("2101", "1970-01-01T00:35:01.000Z");
@@ -256,6 +265,8 @@ mod tests {
             "201905",
             "20191332",
             "20190511203299",
+            "201905112099",
+            "9999",
             "20190511T",
             "20190511T20",
             "20190511 203227",

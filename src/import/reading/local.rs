@@ -137,16 +137,33 @@ impl Found {
         let is_hidden = |name: &str| name.starts_with('.') && !with_dot.iter().any(|part| part.matches(name));
         let mut any = false;
         for path in matches {
-            let path = path.map_err(|error| ExpandError::Unreadable {
-                path: error.path().to_owned(),
-                cause: error.into(),
-            })?;
             self.count_name()?;
+            let path = match path {
+                Ok(path) => path,
+                Err(error) if error.error().kind() == io::ErrorKind::PermissionDenied => {
+                    return Err(ExpandError::Unreadable {
+                        path: error.path().to_owned(),
+                        cause: error.into(),
+                    });
+                }
+                // A broken link, or one to itself.
+                Err(_) => continue,
+            };
             if !path.iter().filter_map(|name| name.to_str()).any(is_hidden) {
-                any |= self.one(&path)?;
+                any |= self.matched(&path)?;
             }
         }
         if any { Ok(()) } else { Err(ExpandError::NoMatch(pattern.to_owned())) }
+    }
+
+    /// A path that matches a pattern: what it means in a folder, but whatever its extension.
+    fn matched(&mut self, path: &Path) -> Result<bool, ExpandError> {
+        match fs::metadata(path) {
+            Ok(about) if about.is_dir() => self.below(path),
+            Ok(about) if about.is_file() => self.file(path, true).map(|()| true),
+            Ok(_) => Ok(false),
+            Err(_) => self.add(LocalSource::File(path.to_owned())).map(|()| true),
+        }
     }
 
     /// A path that a person named.
@@ -437,6 +454,9 @@ mod tests {
         symlink("itself.csv", dir.path().join("a/itself.csv")).unwrap();
         let all = ["a/1.csv", "a/broken.csv", "a/itself.csv", "a/link.csv"];
         assert_eq!(expanded(dir.path(), &["a"]).unwrap(), all);
+        let mut matched = expanded(dir.path(), &["a/*.csv"]).unwrap();
+        matched.sort_unstable();
+        assert_eq!(matched, all);
         assert!(LocalFile::open(&dir.path().join("a/broken.csv")).is_err());
     }
 
@@ -446,6 +466,7 @@ mod tests {
         let pipe = dir.path().join("a/2.csv");
         rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
         assert_eq!(expanded(dir.path(), &["a"]).unwrap(), ["a/1.csv"]);
+        assert_eq!(expanded(dir.path(), &["a/*.csv"]).unwrap(), ["a/1.csv"]);
         let named = format!("pipe {}", pipe.display());
         assert_eq!(expanded(dir.path(), &["a/2.csv"]).unwrap(), [named]);
     }

@@ -117,6 +117,20 @@ struct Piece {
     lines: u64,
 }
 
+impl Plan {
+    /// An empty plan, with room for so many requests.
+    fn of(requests: usize, body_at: u64) -> Self {
+        Self {
+            body_at,
+            pieces: Vec::with_capacity(requests),
+            adds: Vec::with_capacity(requests),
+            outcomes: Vec::with_capacity(requests),
+            counts: Vec::with_capacity(requests),
+            ..Self::default()
+        }
+    }
+}
+
 impl Writer {
     pub(in crate::spool) fn new(
         shared: Arc<Shared>,
@@ -218,7 +232,7 @@ impl Writer {
 
     /// Assigns positions to the frames to store, and finds the repeats, which are not stored.
     fn plan(&mut self, group: &mut [Incoming], (salt, body_at): (Salt, u64)) -> Plan {
-        let mut plan = Plan { body_at, ..Plan::default() };
+        let mut plan = Plan::of(group.len(), body_at);
         let not_before = self.shared.not_before.load(Ordering::Acquire);
         self.seen.prefetch(group.iter().flat_map(|request| frame::fingerprints(&request.bytes)));
         for (index, request) in group.iter_mut().enumerate() {

@@ -17,7 +17,8 @@ use forebay::import::reading::Limits;
 use forebay::import::reading::opened::{Opened, Options, Source, SourceBytes, open};
 use forebay::import::{
     Begin, Begun, Counters, End, FileEnd, FileReport, ImportSources, Importer, ImporterDeps, Job, NoSource,
-    Outcome, RejectsOf, RowLimits, Rows, RowsTaken, Standing, Target, TargetError, WantedSource, import_file,
+    Outcome, RejectsOf, RejectsOwner, RowLimits, Rows, RowsTaken, Standing, Target, TargetError,
+    WantedSource, import_file,
 };
 use forebay::ingest::{Ingest, IngestDeps, IngestSettings};
 use forebay::log::{ImportKey, ImportProgress};
@@ -439,7 +440,8 @@ fn job(text: &str, rejects: &Path) -> Job {
         }),
         limits: RowLimits::default(),
         rejects: rejects.to_owned(),
-        rejects_of: RejectsOf::File(begin_of(1).name),
+        rejects_of: RejectsOf::File,
+        rejects_owner: RejectsOwner { import: "1".to_owned(), describe: Arc::new(|| Ok(json!({}))) },
         rate: None,
     }
 }

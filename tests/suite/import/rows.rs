@@ -171,6 +171,8 @@ async fn part_of_a_file_is_imported_and_then_the_rest() {
     let run = async |rows: &[&str]| stand.run(&[&["track_1.csv", "--json"], rows].concat()).await;
     let beyond = run(&["--rows", "100..200"]).await.code(1).json();
     assert_eq!(beyond["files"][0]["error"]["code"], "E-ROWS-RANGE", "{beyond}");
+    let tried = stand.run(&["track_1.csv", "--rows", "100..200", "--dry-run"]).await.code(1);
+    assert!(tried.out.contains("E-ROWS-RANGE"), "{tried:?}");
     let part = run(&["--rows", "10..20"]).await.code(0).json();
     assert_eq!(
         (&part["calls"], &part["files"][0]["ended"]),
@@ -474,9 +476,16 @@ async fn one_rejects_file_is_for_one_file() {
     let other = stand.run(&["track_2.csv", "--rejects", "kept", "--json"]).await.code(1).json();
     assert_eq!(other["files"][0]["error"]["code"], "E-REJECTS", "{other}");
     assert_eq!(rejects(&stand.folder.path().join("kept")), kept);
-    // A description that a crash cut off is written again.
-    fs::write(stand.folder.path().join("kept.how.json"), "").unwrap();
-    stand.run(&["track_1.csv", "--rejects", "kept", "--force"]).await.code(3);
+    // Its own file, named twice, is one.
+    stand.run(&["track_1.csv", "track_1.csv", "--rejects", "kept", "--force"]).await.code(3);
     let how = fs::read(stand.folder.path().join("kept.how.json")).unwrap();
     assert_eq!(serde_json::from_slice::<Value>(&how).unwrap()["name"], "track_1.csv");
+    // Rows that look the same are retried for each of their files, and rejected again into a file for each.
+    stand.file("other/track_1.csv", table(10, |row| row == 3));
+    stand.run(&["other/track_1.csv", "--rejects", "same"]).await.code(3);
+    for (file, again, code) in [("kept", "again", 3), ("same", "again", 1), ("same", "again2", 3)] {
+        let (path, again) = (stand.folder.path().join(file), stand.folder.path().join(again));
+        let ran = ran(retry(&stand, &path, &["--rejects", again.to_str().unwrap()])).await.code(code);
+        assert_eq!(code == 1, ran.out.contains("it is not of this import"), "{ran:?}");
+    }
 }
