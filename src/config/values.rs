@@ -219,9 +219,11 @@ pub(super) fn origin(text: &str) -> Result<String, String> {
 /// A host name or address; with a port only if `port` allows one.
 pub(super) fn host(text: &str, port: bool) -> Result<String, String> {
     let text = text.trim().to_ascii_lowercase();
+    // An authority may have more, such as a comma, which separates the hosts of an environment variable.
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
     let fits = text.parse::<http::uri::Authority>().is_ok_and(|authority| {
         !authority.host().is_empty()
-            && !text.contains('@')
+            && text.bytes().all(legal)
             && (port || authority.as_str() == authority.host())
             && (authority.as_str() == authority.host() || authority.port_u16().is_some())
     });
@@ -237,7 +239,9 @@ pub(super) fn host(text: &str, port: bool) -> Result<String, String> {
 pub(super) fn library(text: &str) -> Result<String, String> {
     let text = text.trim();
     let name = text.strip_suffix('*').unwrap_or(text);
-    let fits = (1..=256).contains(&name.len()) && !name.contains(|c: char| c == '*' || c.is_control());
+    // A comma separates the names of an environment variable.
+    let fits =
+        (1..=256).contains(&name.len()) && !name.contains(|c: char| matches!(c, '*' | ',') || c.is_control());
     if fits {
         Ok(text.to_owned())
     } else {
@@ -322,11 +326,11 @@ mod tests {
         }
         assert_eq!(host("Collect.example.com:8443", true).unwrap(), "collect.example.com:8443");
         assert!(host("collect.example.com:8443", false).is_err());
-        for text in ["https://x.example.com", "x/y", "", "a@b", "x:", "x:99999"] {
+        for text in ["https://x.example.com", "x/y", "", "a@b", "x:", "x:99999", ",", "a,b"] {
             assert!(host(text, true).is_err(), "{text:?}");
         }
         assert_eq!(library(" analytics-ios* ").unwrap(), "analytics-ios*");
-        for text in ["", "*", "a*b", "a**", "a\nb"] {
+        for text in ["", "*", "a*b", "a**", "a\nb", "a,b"] {
             assert!(library(text).is_err(), "{text:?}");
         }
         assert_eq!(path_prefix("/proxy/a/").unwrap(), "/proxy/a");

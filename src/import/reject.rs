@@ -141,6 +141,8 @@ type Describe = Arc<dyn Fn() -> io::Result<serde_json::Value> + Send + Sync>;
 pub struct RejectsOwner {
     /// Tells the import from all others.
     pub import: String,
+    /// A hash of the options that its rows are read with: those in one file are read with the same ones.
+    pub options: String,
     /// A JSON object that says how its rows were read. May block; asked for with the first row.
     pub describe: Describe,
 }
@@ -151,26 +153,27 @@ impl std::fmt::Debug for RejectsOwner {
     }
 }
 
+/// What stands beside a rejects file.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Described {
+    import: String,
+    options: String,
+    #[serde(flatten)]
+    how: serde_json::Value,
+}
+
 impl RejectsOwner {
-    /// Whether the file at `path` is of this import.
-    fn has(&self, path: &Path) -> bool {
-        #[derive(serde::Deserialize)]
-        struct Described {
-            import: String,
-        }
-        let json = fs::read(description_of(path)).unwrap_or_default();
-        serde_json::from_slice::<Described>(&json).is_ok_and(|described| described.import == self.import)
+    /// What stands beside the file at `path`, if it is of this import.
+    fn described(&self, path: &Path) -> Option<Described> {
+        let json = fs::read(description_of(path)).ok()?;
+        let described: Described = serde_json::from_slice(&json).ok()?;
+        (described.import == self.import).then_some(described)
     }
 
     /// Writes beside the file at `path` whose it is and how its rows were read, whole or not at all.
     fn write(&self, path: &Path) -> io::Result<()> {
-        #[derive(serde::Serialize)]
-        struct Described<'a> {
-            import: &'a str,
-            #[serde(flatten)]
-            how: serde_json::Value,
-        }
-        let described = Described { import: &self.import, how: (self.describe)()? };
+        let (import, options) = (self.import.clone(), self.options.clone());
+        let described = Described { import, options, how: (self.describe)()? };
         let path = description_of(path);
         let temporary = path.with_added_extension("tmp");
         let mut options = OpenOptions::new();
@@ -208,6 +211,10 @@ fn of_others() -> io::Error {
         "it is not of this import (what stands beside it in .how.json says whose it is): name another file, or a folder \
          (ending in /)",
     )
+}
+
+fn other_options() -> io::Error {
+    io::Error::other("it keeps rows that were read with other options: name another file")
 }
 
 fn no_rejects() -> io::Error {
@@ -255,7 +262,7 @@ impl TakenRejects {
             // Whoever used it before may have removed or replaced it after it was opened here.
             match fs::metadata(path) {
                 Ok(now) if (now.dev(), now.ino()) == (about.dev(), about.ino()) => {
-                    if about.len() > 0 && !owner.has(path) {
+                    if about.len() > 0 && owner.described(path).is_none() {
                         return Err(of_others());
                     }
                     return Ok(Self { file: Some(file), ..none });
@@ -293,15 +300,17 @@ impl TakenRejects {
                     out.write_all(line)?;
                     out.write_all(b"\n")?;
                 }
+                // A line that a crash cut off is the last, and of a row that is read again.
+                Err(_) if lines.is_cut() => {}
                 Err(_) => {
-                    // A line that a crash cut off is the last, and of a row that is read again.
-                    let is_begun = line.starts_with(b"{\"file\":");
-                    if !(is_begun && lines.at_end()?) {
-                        fs::remove_file(&temporary)?;
-                        return Err(no_rejects());
-                    }
+                    fs::remove_file(&temporary)?;
+                    return Err(no_rejects());
                 }
             }
+        }
+        if rows > 0 && owner.described(&path).is_none_or(|described| described.options != owner.options) {
+            fs::remove_file(&temporary)?;
+            return Err(other_options());
         }
         if rows == 0 {
             fs::remove_file(&temporary)?;
@@ -341,9 +350,9 @@ impl<R: Read> RejectLines<R> {
         Ok((read > 0).then_some(line))
     }
 
-    /// Whether the last line was read.
-    fn at_end(&mut self) -> io::Result<bool> {
-        Ok(self.file.fill_buf()?.is_empty())
+    /// Whether the line that was read last has no end.
+    fn is_cut(&self) -> bool {
+        !self.line.ends_with(b"\n")
     }
 }
 
@@ -427,7 +436,7 @@ mod tests {
 
     fn owner(import: &str) -> RejectsOwner {
         let describe = Arc::new(|| Ok(serde_json::json!({"delimiter": ","})));
-        RejectsOwner { import: import.to_owned(), describe }
+        RejectsOwner { import: import.to_owned(), options: "1".to_owned(), describe }
     }
 
     fn take(path: &Path, import: &str) -> io::Result<TakenRejects> {
@@ -452,8 +461,14 @@ mod tests {
         file.add(&[reject(1), reject(5)]).unwrap();
         file.add(&[reject(9)]).unwrap();
         drop(file);
-        let cut = fs::read(&path).unwrap();
-        fs::write(&path, &cut[..cut.len() - 10]).unwrap();
+        let whole = fs::read(&path).unwrap();
+        let last = whole.iter().rev().skip(1).position(|byte| *byte == b'\n').unwrap();
+        for left in [1, 7, 8, last - 10, last] {
+            fs::write(&path, &whole[..whole.len() - 1 - last + left]).unwrap();
+            drop(open(&path, "a.csv", 5).unwrap());
+            assert_eq!(rows(&path), [1], "{left} bytes of the last line");
+            fs::write(&path, &whole).unwrap();
+        }
         let mut again = open(&path, "a.csv", 5).unwrap();
         assert_eq!(rows(&path), [1]);
         again.add(&[reject(5), reject(9)]).unwrap();
@@ -508,7 +523,7 @@ mod tests {
         assert_eq!(rows(&path), [1, 5]);
         let described: serde_json::Value =
             serde_json::from_slice(&fs::read(description_of(&path)).unwrap()).unwrap();
-        assert_eq!(described, serde_json::json!({"delimiter": ",", "import": "a.csv"}));
+        assert_eq!(described, serde_json::json!({"delimiter": ",", "import": "a.csv", "options": "1"}));
         // Nothing says whose it is.
         fs::write(description_of(&path), "").unwrap();
         open(&path, "a.csv", 5).unwrap_err();
@@ -521,6 +536,14 @@ mod tests {
         open(&path, "a.csv", 0).unwrap().add(&[reject(1), reject(5), reject(9)]).unwrap();
         drop(take(&path, "a.csv").unwrap().open(&RejectsOf::File, &(4..8)).unwrap());
         assert_eq!(rows(&path), [1, 9]);
+        // What stays was read with other options: it could not be described.
+        let other = RejectsOwner { options: "2".to_owned(), ..owner("a.csv") };
+        let open =
+            |from| TakenRejects::take(&path, &other).unwrap().open(&RejectsOf::File, &(from..u64::MAX));
+        assert!(open(4).unwrap_err().to_string().contains("other options"));
+        assert_eq!(rows(&path), [1, 9]);
+        drop(open(0).unwrap());
+        assert!(!path.exists());
     }
 
     #[test]

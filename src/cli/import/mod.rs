@@ -284,7 +284,7 @@ async fn imported(import: &Import, file: &CsvFile) -> FileResult {
         limits: import.limits.clone(),
         rejects: import.rejects.of(file.id, &import.source),
         rejects_of: RejectsOf::File,
-        rejects_owner: retry::owner_of(file, &import.source),
+        rejects_owner: retry::owner_of(file, &import.source, &import.options),
         rate: import.rate,
     };
     let mut report = import_file(&job, &*import.target, &import.shown.counters, &import.stop).await;

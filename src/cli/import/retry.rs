@@ -49,28 +49,35 @@ struct HowRead {
     csv: CsvOptions,
 }
 
-/// What tells the import of `file` from others in a rejects file, with what says how its rows were read.
-pub(super) fn owner_of(file: &CsvFile, wanted: &WantedSource) -> RejectsOwner {
-    // A write key is a secret.
-    let into = match wanted {
+/// The source in words that tell it from others, without the secret of a write key.
+fn into_words(wanted: &WantedSource) -> String {
+    match wanted {
         WantedSource::WriteKey(key) => {
             format!("key {}", WriteKeyHash::of(key).map_or_else(String::new, |hash| hash.hex16()))
         }
         other => format!("{other:?}"),
-    };
-    let import = short_hash(format!("file {} {into}", file.id).as_bytes());
-    let source = match wanted {
+    }
+}
+
+/// The source that was named by its id.
+fn id_of(wanted: &WantedSource) -> Option<SourceId> {
+    match wanted {
         WantedSource::Id(id) => Some(id.clone()),
         WantedSource::Default | WantedSource::WriteKey(_) => None,
-    };
-    let file = file.clone();
+    }
+}
+
+/// What tells the import of `file` from others in a rejects file, with what says how its rows were read.
+pub(super) fn owner_of(file: &CsvFile, wanted: &WantedSource, options: &str) -> RejectsOwner {
+    let import = short_hash(format!("file {} {}", file.id, into_words(wanted)).as_bytes());
+    let (file, source) = (file.clone(), id_of(wanted));
     let describe = move || {
         let csv = file.how_read().map_err(io::Error::other)?;
         let (name, kind, place) = (file.name.clone(), file.kind.name().to_owned(), file.place.clone());
         let how = HowRead { name, file: file.id, kind, source: source.clone(), place, csv };
         serde_json::to_value(how).map_err(io::Error::from)
     };
-    RejectsOwner { import, describe: Arc::new(describe) }
+    RejectsOwner { import, options: options.to_owned(), describe: Arc::new(describe) }
 }
 
 /// Imports the rows of each file.
@@ -169,9 +176,10 @@ fn retry_of(
         force: false,
     };
     let rejects_owner = {
-        let again = how.clone();
+        let import = short_hash(format!("retry {id} {}", into_words(&begin.source)).as_bytes());
+        let again = HowRead { source: id_of(&begin.source), ..how.clone() };
         let describe = move || serde_json::to_value(&again).map_err(io::Error::from);
-        RejectsOwner { import: short_hash(format!("retry {id}").as_bytes()), describe: Arc::new(describe) }
+        RejectsOwner { import, options: begin.options.clone(), describe: Arc::new(describe) }
     };
     let open = {
         let how = Arc::new(how);

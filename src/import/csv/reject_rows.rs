@@ -84,7 +84,8 @@ impl<R: Read + Send> RowReader for RejectRows<R> {
         let Some(reject) = self.next_reject()? else { return Ok(None) };
         let two = "raw has more than one row: keep one in it, and import the others as a file of their own";
         if self.has_more_than_one(&reject) {
-            return Ok(Some(Row::Rejected(Reject { message: two.to_owned(), ..reject })));
+            let (code, message) = ("raw".to_owned(), two.to_owned());
+            return Ok(Some(Row::Rejected(Reject { code, message, ..reject })));
         }
         let row = match reject.corrected() {
             Ok(row) => row,

@@ -441,7 +441,11 @@ fn job(text: &str, rejects: &Path) -> Job {
         limits: RowLimits::default(),
         rejects: rejects.to_owned(),
         rejects_of: RejectsOf::File,
-        rejects_owner: RejectsOwner { import: "1".to_owned(), describe: Arc::new(|| Ok(json!({}))) },
+        rejects_owner: RejectsOwner {
+            import: "1".to_owned(),
+            options: String::new(),
+            describe: Arc::new(|| Ok(json!({}))),
+        },
         rate: None,
     }
 }
