@@ -18,6 +18,7 @@ mod progress_journal;
 pub mod reading;
 mod record;
 mod reject;
+mod rejects_file;
 mod row_errors;
 mod row_hash;
 mod rows;
@@ -32,9 +33,8 @@ pub use import_sources::{ImportSources, NoSource, WantedSource};
 pub use importer::{Importer, ImporterDeps, ROWS_MAX};
 pub use progress_journal::{NewCalls, ProgressJournal, Taken};
 pub use record::{Outcome, Record};
-pub use reject::{
-    RAW_MAX, Reject, RejectsFile, RejectsOf, RejectsOwner, Retried, TakenRejects, Unreadable, description_of,
-};
+pub use reject::{RAW_MAX, Reject, Retried, Unreadable};
+pub use rejects_file::{RejectsFile, RejectsOf, RejectsOwner, TakenRejects, description_of};
 pub use row_errors::{NotAnAction, OnRowError};
 pub use row_hash::{RowCount, RowHash, RowScope};
 pub use rows::{FileError, FileFault, Row, RowReader};

@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::counters::{Counters, add};
 use super::record::Outcome;
-use super::reject::{Reject, RejectsFile, RejectsOf, RejectsOwner, TakenRejects};
+use super::reject::Reject;
+use super::rejects_file::{RejectsFile, RejectsOf, RejectsOwner, TakenRejects};
 use super::rows::{FileError, FileFault, RowReader};
 use super::step::{RowLimits, Step, Steps};
 use super::target::{Begin, Begun, End, Rows, RowsTaken, Standing, Target, TargetError};

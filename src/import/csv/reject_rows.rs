@@ -6,7 +6,8 @@ use super::rows::CsvOptions;
 use super::{Dialect, Item, Plan, Record, Records, RowError};
 use crate::call::CallKind;
 use crate::import::file_id::FileId;
-use crate::import::reject::{Reject, RejectLines, Retried};
+use crate::import::reject::{Reject, Retried};
+use crate::import::rejects_file::RejectLines;
 use crate::import::rows::{FileError, Row, RowReader};
 
 /// Reads rejected rows, and makes calls of them as if they were still in their file.
