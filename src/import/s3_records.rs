@@ -106,7 +106,7 @@ impl SharedRecords for S3Records {
                 let range = self.store.get_range(&self.destination, &key, &head.version, 0, head.len).await;
                 match range {
                     Ok(bytes) if bytes.len() as u64 == head.len => {
-                        return Ok(Some((bytes.to_vec(), Tag(head.version.etag))));
+                        return Ok(Some((bytes, Tag(head.version.etag))));
                     }
                     Ok(_) | Err(ReadFailure::Changed | ReadFailure::NotFound) => {}
                     Err(failure) => return Err(unread(failure)),
@@ -119,11 +119,11 @@ impl SharedRecords for S3Records {
     fn write(
         &self,
         key: ImportKey,
-        record: Vec<u8>,
+        record: Bytes,
         replaces: Option<Tag>,
     ) -> BoxFuture<'_, Result<Tag, WriteError>> {
         Box::pin(async move {
-            let put = self.put(name_of(key), record.into());
+            let put = self.put(name_of(key), record);
             let stored = match &replaces {
                 Some(tag) => self.store.replace(&put, &tag.0).await,
                 None => self.store.put(&put).await,

@@ -12,6 +12,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::importer::{Admitted, admitted, key_of};
 use super::record::Record;
 use super::target::{Begin, Begun, End, Rows, RowsTaken, Standing, TargetError};
@@ -40,7 +42,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub struct Tag(pub String);
 
 /// A record as the store has it.
-pub type Stored = (Vec<u8>, Tag);
+pub type Stored = (Bytes, Tag);
 
 /// Why a record was not written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -71,7 +73,7 @@ pub trait SharedRecords: Send + Sync + fmt::Debug {
     fn write(
         &self,
         key: ImportKey,
-        record: Vec<u8>,
+        record: Bytes,
         replaces: Option<Tag>,
     ) -> BoxFuture<'_, Result<Tag, WriteError>>;
 }
@@ -144,7 +146,7 @@ impl SharedProgress {
         let now = self.clock.wall();
         if let Some(other) = known.as_ref().filter(|shared| shared.importer != self.importer)
             && let Some(until) = other.leased_until
-            && now < later(until, CLOCKS_DIFFER)
+            && now < until.plus(CLOCKS_DIFFER)
         {
             let why = format!("{} imports this file, or has died within the last minute", other.importer);
             return Err(TargetError::Later { after: ASK_AGAIN, why });
@@ -180,7 +182,7 @@ impl SharedProgress {
             return Err(TargetError::OtherRow);
         }
         let now = self.clock.wall();
-        if held.shared.leased_until.is_none_or(|until| later(now, RENEW_AFTER) >= until) {
+        if held.shared.leased_until.is_none_or(|until| now.plus(RENEW_AFTER) >= until) {
             self.renew(rows.import, &mut held).await?;
         }
         Ok(())
@@ -201,7 +203,7 @@ impl SharedProgress {
         progress.stored = progress.stored.saturating_add(calls);
         progress.rejected = progress.rejected.saturating_add(rows.rejected);
         let taken = RowsTaken { progress: *progress };
-        let is_due = self.clock.wall() >= later(held.written_at, RECORD_EVERY);
+        let is_due = self.clock.wall() >= held.written_at.plus(RECORD_EVERY);
         // A store that cannot be reached stops nothing as long as the lease lasts.
         if is_due && let Err(error) = self.write(rows.import, &mut held, Some(LEASE)).await {
             tracing::debug!(%error, "the progress of an import is not recorded yet");
@@ -272,18 +274,17 @@ impl SharedProgress {
         let now = self.clock.wall();
         let shared = Shared {
             revision: held.shared.revision + 1,
-            leased_until: lease.map(|lease| later(now, lease)),
+            leased_until: lease.map(|lease| now.plus(lease)),
             ..held.shared.clone()
         };
         let bytes = serde_json::to_vec(&shared).map_err(|error| WriteError::Refused(error.to_string()))?;
-        let tag = match self.records.write(key, bytes, held.tag.clone()).await {
+        let bytes = Bytes::from(bytes);
+        let tag = match self.records.write(key, bytes.clone(), held.tag.clone()).await {
             Ok(tag) => tag,
             // An earlier try may have been done, and its answer lost.
             Err(WriteError::Changed) => match self.records.read(key).await? {
                 Some((found, tag)) if self.is_own(&found, held) => {
                     held.tag = Some(tag);
-                    let bytes = serde_json::to_vec(&shared)
-                        .map_err(|error| WriteError::Refused(error.to_string()))?;
                     self.records.write(key, bytes, held.tag.clone()).await?
                 }
                 _ => return Err(WriteError::Changed),
@@ -308,7 +309,7 @@ impl SharedProgress {
             let mut held = file.lock().await;
             let is_held = lock(&self.held).get(&key).is_some_and(|now| Arc::ptr_eq(now, &file));
             if is_held
-                && self.clock.wall() >= later(held.written_at, RENEW_AFTER)
+                && self.clock.wall() >= held.written_at.plus(RENEW_AFTER)
                 && let Err(error) = self.renew(key, &mut held).await
             {
                 tracing::debug!(%error, "the lease on an import is not renewed");
@@ -323,10 +324,6 @@ async fn renew_leases(progress: Weak<SharedProgress>) {
         let Some(progress) = progress.upgrade() else { return };
         progress.renew_all().await;
     }
-}
-
-fn later(at: UnixMillis, by: Duration) -> UnixMillis {
-    UnixMillis(at.0.saturating_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)))
 }
 
 fn refusal(error: WriteError) -> TargetError {
@@ -368,7 +365,7 @@ mod tests {
     /// A store in memory.
     #[derive(Debug, Default)]
     struct Memory {
-        records: Mutex<HashMap<ImportKey, (Vec<u8>, u64)>>,
+        records: Mutex<HashMap<ImportKey, (Bytes, u64)>>,
         writes: AtomicI64,
         /// Answers nothing.
         down: AtomicBool,
@@ -390,7 +387,7 @@ mod tests {
         fn write(
             &self,
             key: ImportKey,
-            record: Vec<u8>,
+            record: Bytes,
             replaces: Option<Tag>,
         ) -> BoxFuture<'_, Result<Tag, WriteError>> {
             Box::pin(async move {

@@ -19,6 +19,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::value::RawValue;
 
+use super::options::short_hash;
 use super::s3::SharedPlace;
 use crate::boxed_future::BoxFuture;
 use crate::cli::failure::Failure;
@@ -87,8 +88,7 @@ impl CollectorTarget {
         let mut authorization = HeaderValue::try_from(format!("Basic {token}"))?;
         authorization.set_sensitive(true);
         // Each collector and write key has its own progress.
-        let id = blake3::hash(format!("{url}\0{write_key}").as_bytes()).to_hex();
-        let id: String = id.chars().take(16).collect();
+        let id = short_hash(format!("{url}\0{write_key}").as_bytes());
         let progress = match shared {
             Some(place) => Progress::Shared(place.open(&id).await?),
             None => Progress::Local(local(state.join("import").join(format!("{id}.redb"))).await?),

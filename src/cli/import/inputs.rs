@@ -53,15 +53,19 @@ impl Input {
     }
 }
 
-/// `s3://bucket/key`
-fn s3_url(arg: &OsStr) -> Option<(&str, &str)> {
-    let rest = arg.to_str()?.strip_prefix("s3://")?;
+/// The bucket and the key, or prefix, of `s3://bucket/key`. `None`: it is no such URL.
+pub(super) fn s3_url(text: &str) -> Option<(&str, &str)> {
+    let rest = text.strip_prefix("s3://")?;
     Some(rest.split_once('/').unwrap_or((rest, "")))
+}
+
+fn in_s3(arg: &OsStr) -> Option<(&str, &str)> {
+    s3_url(arg.to_str()?)
 }
 
 /// Whether an argument names something in S3.
 pub(super) fn any_in_s3(args: &[OsString]) -> bool {
-    args.iter().any(|arg| s3_url(arg).is_some())
+    args.iter().any(|arg| in_s3(arg).is_some())
 }
 
 /// The inputs that the arguments mean, in their order. `store` reads from S3.
@@ -71,8 +75,8 @@ pub(super) fn any_in_s3(args: &[OsString]) -> bool {
 pub(super) async fn inputs(args: &[OsString], store: Option<&Arc<S3Store>>) -> Result<Vec<Input>, Failure> {
     let mut inputs = Vec::new();
     // Local arguments that follow each other are expanded together, so that a file named twice is one.
-    for args in args.chunk_by(|one, next| s3_url(one).is_none() && s3_url(next).is_none()) {
-        match (args.first().and_then(|arg| s3_url(arg)), store) {
+    for args in args.chunk_by(|one, next| in_s3(one).is_none() && in_s3(next).is_none()) {
+        match (args.first().and_then(|arg| in_s3(arg)), store) {
             (Some((bucket, key)), Some(store)) => inputs.extend(objects(bucket, key, store).await?),
             _ => {
                 let args = args.to_vec();

@@ -25,7 +25,6 @@ use crate::import::csv::{CsvOptions, RejectRows};
 use crate::import::file_id::FileId;
 use crate::import::identity::Identity;
 use crate::import::reading::local::LocalFile;
-
 use crate::import::{
     Begin, Counters, FileEnd, FileError, FileFault, Job, RejectsOf, RejectsOwner, RowLimits, WantedSource,
     description_of, import_file,

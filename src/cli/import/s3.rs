@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::args::ToArgs;
-use super::inputs::place;
+use super::inputs::{place, s3_url};
 use super::summary::Summary;
 use crate::cli::failure::Failure;
 use crate::cli::serve;
@@ -51,10 +51,8 @@ impl SharedPlace {
     /// [`Failure`]: it is no place.
     pub(super) async fn of(to: &ToArgs) -> Result<Option<Self>, Failure> {
         let Some(named) = to.way.journal.as_deref() else { return Ok(None) };
-        let rest = named
-            .strip_prefix("s3://")
+        let (bucket, prefix) = s3_url(named)
             .ok_or_else(|| Failure::usage(format!("--journal {named}: expected s3://bucket/prefix/")))?;
-        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
         let prefix = prefix.trim_end_matches('/');
         let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
         Ok(Some(Self { store: store(to).await?, bucket: place(bucket)?, prefix }))
@@ -102,8 +100,7 @@ impl RejectsPlace {
     pub(super) fn new(named: Option<&str>, inputs: usize, state: &Path) -> Result<Self, Failure> {
         let folder = state.join("rejects");
         let Some(named) = named else { return Ok(Self::Folder(folder)) };
-        if let Some(rest) = named.strip_prefix("s3://") {
-            let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        if let Some((bucket, prefix)) = s3_url(named) {
             place(bucket)?;
             return Ok(Self::S3 { folder, bucket: bucket.to_owned(), prefix: prefix.to_owned() });
         }

@@ -94,8 +94,8 @@ pub struct Ambiguous {
 ///
 /// Rows of a wrong width must not prevent that: if no delimiter is constant, the one counts that gives the
 /// header's number of columns in at least half of the rows, and clearly more often than any other; or the only one in
-/// the header, if no other separates more rows. A text without any of them in its header has one column; the answer then is a comma, unless the rows all
-/// have more columns.
+/// the header, if no other separates more rows. A text without any of them in its header has one column; the answer
+/// then is a comma, unless the rows all have more columns.
 ///
 /// A sample that is not `at_end` may end in the middle of a record, so its last record is ignored.
 ///

@@ -214,7 +214,7 @@ impl<R: Read> Records<R> {
         }
     }
 
-    /// Keeps the first line of a broken region, of which `scanned` bytes were scanned.
+    /// Keeps the first line of a broken region. `scanned` is how much of the region was read to find that out.
     fn give_up(&mut self, scanned: usize, record: &mut Record) -> io::Result<()> {
         // As much of the line as is kept must be there, however the text arrives.
         while self.text().len() <= BROKEN_RAW_MAX && memchr2(b'\r', b'\n', self.text()).is_none() {

@@ -81,7 +81,8 @@ impl ExpandError {
 /// - A folder means the tables in it and below, sorted by name; hidden files and folders, pipes and devices are
 ///   skipped. Symbolic links are followed. A table that cannot be opened is one of them: it fails by itself.
 /// - Anything else that exists means itself, whatever its name.
-/// - Otherwise an argument with `*`, `?` or `[` is a pattern; each match is taken as if it had been named.
+/// - Otherwise an argument with `*`, `?` or `[` is a pattern. Each match means what it means in a folder, whatever its
+///   extension.
 ///
 /// # Errors
 /// [`ExpandError`].
@@ -168,20 +169,14 @@ impl Found {
 
     /// A path that a person named.
     fn named(&mut self, path: &Path) -> Result<(), ExpandError> {
-        if self.one(path)? { Ok(()) } else { Err(ExpandError::NothingIn(path.to_owned())) }
-    }
-
-    /// A file or a folder. Returns whether it has any table, be it one that was found before.
-    fn one(&mut self, path: &Path) -> Result<bool, ExpandError> {
         let about = fs::metadata(path).map_err(|cause| unreadable(path, cause))?;
-        if about.is_dir() {
-            return self.below(path);
+        if !about.is_dir() {
+            return self.file(path, about.is_file());
         }
-        self.file(path, about.is_file())?;
-        Ok(true)
+        if self.below(path)? { Ok(()) } else { Err(ExpandError::NothingIn(path.to_owned())) }
     }
 
-    /// The tables in a folder and below.
+    /// The tables in a folder and below. Returns whether there are any, be it some that were found before.
     fn below(&mut self, folder: &Path) -> Result<bool, ExpandError> {
         let mut any = false;
         // Not recursion: the depth of folders is up to whoever made them.

@@ -460,6 +460,12 @@ fn reference(names: &[&str], cells: &[String], empty: Empty) -> Result<Value, &'
     Ok(Value::Object(call))
 }
 
+#[test]
+fn a_text_may_look_like_an_empty_object() {
+    let made = calls(options(CallKind::Identify), "userId,\\.\nu,{}\n");
+    assert!(made[0].contains(r#"".":"{}""#), "{made:?}");
+}
+
 fn has_empty_object(value: &Value) -> bool {
     match value {
         Value::Object(members) => members.is_empty() || members.values().any(has_empty_object),
