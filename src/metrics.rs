@@ -56,6 +56,18 @@ pub struct AccountLabel {
     pub account: &'static str,
 }
 
+/// A source, one of its object or dead-letter streams, and one of the accounts of its ledger. A spool has a largest
+/// number of such streams.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct StreamAccountLabel {
+    /// The source id.
+    pub source: String,
+    /// `objects/<collection>` or `dead/<destination>`.
+    pub stream: String,
+    /// The account's name, from a closed list.
+    pub account: &'static str,
+}
+
 /// An HTTP status code.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct StatusLabel {
@@ -87,6 +99,15 @@ pub struct Metrics {
     pub rejected: Family<RejectedLabel, Counter>,
     /// Calls in objects that the store has confirmed.
     pub delivered: Family<SourceLabel, Counter>,
+    /// Object sets in requests that were answered 200: stored or repeated. Those that went to the rejected stream are
+    /// counted there.
+    pub object_sets_received: Family<SourceLabel, Counter>,
+    /// Object sets stored in the spool.
+    pub object_sets_stored: Family<SourceLabel, Counter>,
+    /// Repeats of stored object sets.
+    pub object_sets_repeated: Family<SourceLabel, Counter>,
+    /// Object sets in objects that the store has confirmed.
+    pub object_sets_delivered: Family<SourceLabel, Counter>,
     /// Requests with a valid write key that were answered 503 because the spool had no space left.
     pub refused: Family<RefusedLabel, Counter>,
     /// Answers by HTTP status.
@@ -147,6 +168,8 @@ pub struct Metrics {
     pub parked_bytes: Gauge,
     /// The ledger: calls of each source by account, since the spool was created.
     pub ledger_calls: Family<AccountLabel, Gauge>,
+    /// The ledger: lines of each object and dead-letter stream by account.
+    pub ledger_streams: Family<StreamAccountLabel, Gauge>,
     /// Mismatches between the two sides of the ledger.
     pub ledger_difference: Gauge,
     /// Dropped log lines. Set when metrics are rendered: the log has its own counter.
@@ -195,6 +218,26 @@ impl Metrics {
             delivered: register!(
                 "calls_delivered",
                 "Calls in objects that the store has confirmed",
+                Family::default()
+            ),
+            object_sets_received: register!(
+                "object_sets_received",
+                "Object sets in requests that were answered 200",
+                Family::default()
+            ),
+            object_sets_stored: register!(
+                "object_sets_stored",
+                "Object sets stored in the spool",
+                Family::default()
+            ),
+            object_sets_repeated: register!(
+                "object_sets_repeated",
+                "Repeats of object sets that are already stored",
+                Family::default()
+            ),
+            object_sets_delivered: register!(
+                "object_sets_delivered",
+                "Object sets in objects that the store has confirmed",
                 Family::default()
             ),
             refused: register!(
@@ -315,6 +358,11 @@ impl Metrics {
             ledger_calls: register!(
                 "ledger_calls",
                 "Calls of each source by account of the ledger, since the spool was created",
+                Family::default()
+            ),
+            ledger_streams: register!(
+                "ledger_streams",
+                "Lines of each object and dead-letter stream by account of the ledger, since the spool was created",
                 Family::default()
             ),
             ledger_difference: register!(

@@ -139,7 +139,7 @@ pub(crate) fn let_go(log: &dyn Log) -> u64 {
             spool_id: &spool_id,
             first_position: batch.first,
         };
-        let key = ObjectKey::of_batch(&to.bucket, batch.key.stream, &batch.key.source, batch.key.day, name);
+        let key = ObjectKey::of_batch(&to.bucket, &batch.key.stream, &batch.key.source, batch.key.day, name);
         let seal = log.seal(&batch.key, &encoded, to, key).expect("a working spool");
         log.commit(&seal, None).expect("a working spool");
     }

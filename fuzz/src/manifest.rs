@@ -6,7 +6,7 @@
 
 use forebay::batch::BatchKey;
 use forebay::log::{
-    Amend, DayPlace, Hour, Hours, ImportKey, ImportProgress, OpenImport, Parked, Range, Row, Seal,
+    AccountKey, Amend, DayPlace, Hour, Hours, ImportKey, ImportProgress, OpenImport, Parked, Range, Row, Seal,
 };
 use forebay::object::{
     AppliedEncryption, BucketString, Destination, Encryption, KmsContext, KmsKey, ObjectKey, SseKms, Stream,
@@ -118,9 +118,10 @@ fn use_state(state: &State, choices: &mut Choices<'_>) {
     let written = encode(&whole, salt).expect("a state can be written");
     assert_eq!(decode(&written, salt).map(|(note, _)| note), Some(whole));
     for (place, day) in &state.days {
-        for stream in [Stream::Calls, Stream::Rejected] {
+        for stream in ["calls", "rejected", "objects/rooms", "dead/function"] {
+            let stream = stream.parse().unwrap();
             let batch = BatchKey { source: place.source.clone(), day: place.day, stream };
-            assert_eq!(state.previous_last(&batch, &place.bucket), day.sealed_through(stream));
+            assert_eq!(state.previous_last(&batch, &place.bucket), day.sealed_through(&batch.stream));
         }
         if let Some(marker) = day.marker(place, "0123456789abcdef0123456789abcdef", state.previous_day(place))
         {
@@ -252,7 +253,7 @@ fn tally(choices: &mut Choices<'_>) -> Tally {
     let row = |choices: &mut Choices<'_>| {
         let counts: Vec<u64> = (0..choices.below(10)).map(|_| choices.number()).collect();
         let source = SourceId::new(choices.one(&SOURCES)).unwrap();
-        (source, Hour::of(time(choices)), Row::from(counts))
+        (AccountKey::new(source, &stream(choices)), Hour::of(time(choices)), Row::from(counts))
     };
     Tally {
         through: choices.number(),
@@ -261,9 +262,13 @@ fn tally(choices: &mut Choices<'_>) -> Tally {
     }
 }
 
+fn stream(choices: &mut Choices<'_>) -> Stream {
+    ["calls", "rejected", "objects/rooms", "dead/function"][choices.below(4)].parse().unwrap()
+}
+
 fn seal(choices: &mut Choices<'_>) -> Seal {
     let source = SourceId::new(choices.one(&SOURCES)).unwrap();
-    let stream = if choices.yes() { Stream::Rejected } else { Stream::Calls };
+    let stream = stream(choices);
     Seal {
         number: choices.number(),
         batch: BatchKey { source, day: time(choices).day(), stream },

@@ -241,8 +241,18 @@ fn block(choices: &mut Choices<'_>, salt: Salt, first: u64, built: &mut Built) -
 }
 
 fn one_frame(choices: &mut Choices<'_>, body: &mut Vec<u8>) {
-    let (how, kind) = (choices.byte(), choices.below(4));
-    let kind = [FrameKind::Call, FrameKind::Rejected, FrameKind::ImportProgress, FrameKind::CleanClose][kind];
+    let (how, kind) = (choices.byte(), choices.below(7));
+    let kind = [
+        FrameKind::Call,
+        FrameKind::Rejected,
+        FrameKind::ImportProgress,
+        FrameKind::CleanClose,
+        FrameKind::Repeats,
+        FrameKind::ObjectSet,
+        FrameKind::Dead,
+    ][kind];
+    // Any kind may have a name.
+    let name = if how & 16 == 0 { "" } else { choices.one(&["rooms", "a", "to-lambda", "No name"]) };
     let source = (how & 1 == 0).then(|| SourceId::new(choices.one(&SOURCES)).unwrap());
     let origin = (how & 6 == 6).then(|| Origin {
         file: choices.number(),
@@ -250,7 +260,7 @@ fn one_frame(choices: &mut Choices<'_>, body: &mut Vec<u8>) {
         last_row: choices.number(),
     });
     let received_at = UnixMillis(choices.number().cast_signed());
-    let at = frame::begin(body, kind, source.as_ref(), received_at, origin);
+    let at = frame::begin(body, kind, (source.as_ref(), name), received_at, origin);
     let len = choices.below(96);
     body.extend_from_slice(choices.take(len));
     if how & 8 != 0 {

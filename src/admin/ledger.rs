@@ -15,7 +15,7 @@ pub struct Ledger {
     pub difference_count: u64,
     /// Positions of the spool that were ever noted as lost. Not every one of them held a call.
     pub lost_positions: u64,
-    /// Totals of all sources shown.
+    /// Totals of the calls of all sources shown.
     pub totals: LedgerCounts,
     /// By source.
     pub sources: Vec<LedgerSource>,
@@ -27,7 +27,25 @@ pub struct Ledger {
 pub struct LedgerSource {
     /// Its id.
     pub source: String,
-    /// Totals of the source.
+    /// Totals of its calls.
+    pub totals: LedgerCounts,
+    /// The sum of old hours with nothing pending.
+    pub earlier: LedgerCounts,
+    /// The other hours, oldest first.
+    pub hours: Vec<LedgerHour>,
+    /// Its object and dead-letter streams, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub streams: Vec<LedgerStream>,
+}
+
+/// One object or dead-letter stream of a source. Its lines take the place of calls, and no count of rejected items is
+/// used.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LedgerStream {
+    /// `objects/<collection>` or `dead/<destination>`.
+    pub stream: String,
+    /// Totals of the stream.
     pub totals: LedgerCounts,
     /// The sum of old hours with nothing pending.
     pub earlier: LedgerCounts,
@@ -35,7 +53,7 @@ pub struct LedgerSource {
     pub hours: Vec<LedgerHour>,
 }
 
-/// One hour of one source.
+/// One hour of one source or stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LedgerHour {
@@ -83,6 +101,10 @@ pub struct LedgerStatus {
     pub balanced: bool,
     /// The first mismatches.
     pub differences: Vec<String>,
-    /// Totals of all sources, since the spool was created.
+    /// Totals of the calls of all sources, since the spool was created.
     pub totals: LedgerCounts,
+    /// Totals of the object sets of all sources and collections.
+    pub object_sets: LedgerCounts,
+    /// Totals of the dead letters of all destinations.
+    pub dead_letters: LedgerCounts,
 }

@@ -20,7 +20,9 @@ pub mod status;
 pub use admin_view::{AdminView, FlushError, FlushOutcome, ReceiptUnread, UnknownSource};
 pub use days::{Days, UnclosedDay};
 pub use host::AllowedHosts;
-pub use ledger::{Ledger, LedgerCounts, LedgerHour, LedgerSource, LedgerStatus};
+pub use ledger::{Ledger, LedgerCounts, LedgerHour, LedgerSource, LedgerStatus, LedgerStream};
 pub use receipt_status::{PositionsStatus, ReceiptState, ReceiptStatus};
 pub use server::AdminServer;
-pub use status::{Alarm, Applied, LastObject, Refused, SourceStatus, SpoolStatus, Status, Totals};
+pub use status::{
+    Alarm, Applied, LastObject, Refused, SourceStatus, SpoolStatus, Status, StreamStatus, Totals,
+};

@@ -106,8 +106,11 @@ pub struct SourceStatus {
     pub role: Option<String>,
     /// Calls since the process started.
     pub totals: Totals,
-    /// Its ledger, since the spool was made.
+    /// The ledger of its calls, since the spool was made.
     pub ledger: LedgerCounts,
+    /// The ledgers of its object and dead-letter streams, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub streams: Vec<StreamStatus>,
     /// Calls in the spool that are not delivered.
     pub pending_calls: u64,
     /// The age of the oldest of these calls.
@@ -122,6 +125,16 @@ pub struct SourceStatus {
     pub refused: Option<Refused>,
     /// Its requests that were refused because the spool had no space left, since the process started.
     pub requests_refused: u64,
+}
+
+/// An object or dead-letter stream of a source.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StreamStatus {
+    /// `objects/<collection>` or `dead/<destination>`.
+    pub stream: String,
+    /// Its ledger, since the spool was made.
+    pub ledger: LedgerCounts,
 }
 
 /// Why the calls of a source are refused.

@@ -18,6 +18,9 @@ pub struct Part {
     pub objects: u64,
     /// Objects with rejected items in the bucket.
     pub rejected: u64,
+    /// Objects of its other streams in the bucket.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub others: BTreeMap<Stream, u64>,
     /// The counts of its marker; `None` without a marker.
     pub closed: Option<Closed>,
 }
@@ -29,6 +32,9 @@ pub struct Closed {
     pub objects: u64,
     /// Objects with rejected items.
     pub rejected: u64,
+    /// Objects of its other streams.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub others: BTreeMap<Stream, u64>,
     /// Calls.
     pub calls: u64,
 }
@@ -53,6 +59,13 @@ pub type Parts = BTreeMap<String, Part>;
 pub fn judge(parts: &Parts) -> DayStanding {
     for (spool, part) in parts {
         let Some(closed) = &part.closed else { continue };
+        if let Some((stream, said, found)) = other_stream(closed, part) {
+            return DayStanding::Broken(format!(
+                "the marker of spool {spool} ({}) counts {said} objects of {stream}, but the bucket has {found}: \
+                 `forebay verify` reports which are missing or extra",
+                part.node
+            ));
+        }
         if (closed.objects, closed.rejected) != (part.objects, part.rejected) {
             return DayStanding::Broken(format!(
                 "the marker of spool {spool} ({}) counts {} objects with calls and {} with rejected items, but the bucket has \
@@ -68,6 +81,15 @@ pub fn judge(parts: &Parts) -> DayStanding {
     }
 }
 
+/// The first object or dead-letter stream whose number of objects differs, with both numbers.
+fn other_stream<'d>(closed: &'d Closed, part: &'d Part) -> Option<(&'d Stream, u64, u64)> {
+    let number = |of: &BTreeMap<Stream, u64>, stream| of.get(stream).copied().unwrap_or(0);
+    let streams = closed.others.keys().chain(part.others.keys());
+    let counted =
+        streams.map(|stream| (stream, number(&closed.others, stream), number(&part.others, stream)));
+    counted.into_iter().find(|(_, said, found)| said != found)
+}
+
 impl Archive {
     /// Reads a source's day. Markers are listed before objects. So if an object is listed without a marker,
     /// its spool had not closed the day when the markers were listed.
@@ -81,23 +103,24 @@ impl Archive {
             // An invalid marker closes nothing; `verify` reports why it is invalid.
             let Got::Read(Ok(marker)) = self.marker(&at).await? else { continue };
             let of = |stream| marker.streams.get(&stream);
+            let others = marker.streams.iter().filter(|(stream, _)| !stream.is_plain());
             let closed = Closed {
                 objects: of(Stream::Calls).map_or(0, |stream| stream.objects),
                 rejected: of(Stream::Rejected).map_or(0, |stream| stream.objects),
+                others: others.map(|(stream, sums)| (stream.clone(), sums.objects)).collect(),
                 calls: of(Stream::Calls).map_or(0, |stream| stream.calls),
             };
             parts.insert(at.spool_id, Part { node: at.node, closed: Some(closed), ..Part::default() });
         }
-        for folder in
-            [format!("segment-logs/{source}/{day}/"), format!("segment-logs/_rejected/{source}/{day}/")]
-        {
-            for key in self.keys(&folder).await? {
+        for stream in self.streams().await? {
+            for key in self.keys(&format!("segment-logs/{}{source}/{day}/", stream.folder())).await? {
                 let Some(at) = ObjectPlace::of(self.bucket(), &key) else { continue };
                 let part = parts.entry(at.spool_id).or_default();
                 part.node = at.node;
                 match at.stream {
                     Stream::Calls => part.objects += 1,
                     Stream::Rejected => part.rejected += 1,
+                    stream => *part.others.entry(stream).or_default() += 1,
                 }
             }
         }
@@ -125,7 +148,7 @@ mod tests {
 
     fn part(objects: u64, closed: Option<u64>) -> Part {
         let closed = closed.map(|objects| Closed { objects, ..Closed::default() });
-        Part { node: "n1".into(), objects, rejected: 0, closed }
+        Part { node: "n1".into(), objects, closed, ..Part::default() }
     }
 
     #[test]

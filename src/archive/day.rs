@@ -1,6 +1,6 @@
 //! Judges one received-day of a source: whether its chains are complete, and whether it is closed. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::chain;
@@ -59,7 +59,7 @@ pub struct Day {
     pub source: SourceId,
     /// The received-day; `None` for keys outside of any day's folder.
     pub day: Option<ReceivedDay>,
-    /// Objects of both streams.
+    /// Objects of all streams.
     pub objects: Vec<Stored>,
     /// Markers.
     pub markers: Vec<FoundMarker>,
@@ -185,9 +185,9 @@ pub fn judge(bucket: &BucketString, day: Day, rules: &Rules) -> (DayReport, Vec<
         spools.entry(marker.at.spool_id.clone()).or_default().markers.push(marker);
     }
     for object in objects {
-        report.streams.entry(object.at.stream).or_default().push(&object);
+        report.streams.entry(object.at.stream.clone()).or_default().push(&object);
         let of_spool = spools.entry(object.at.spool_id.clone()).or_default();
-        of_spool.streams.entry(object.at.stream).or_default().push(object);
+        of_spool.streams.entry(object.at.stream.clone()).or_default().push(object);
     }
     // They arrive in the order of the store's answers.
     findings.sort_by(|a, b| a.place.key.cmp(&b.place.key));
@@ -271,7 +271,7 @@ impl OfSpool<'_> {
             for object in objects {
                 closing.push(bucket, &object.key, &object.metadata()?);
             }
-            sums.extend(closing.sum().map(|sum| (*stream, sum.clone())));
+            sums.extend(closing.sum().map(|sum| (stream.clone(), sum.clone())));
         }
         Some(sums)
     }
@@ -287,9 +287,10 @@ impl OfSpool<'_> {
         known: &[BucketFinding],
     ) -> Vec<BucketFinding> {
         let mut findings = Vec::new();
-        for stream in [Stream::Calls, Stream::Rejected] {
-            let objects = self.streams.get(&stream).map(Vec::as_slice).unwrap_or_default();
-            let Some(theirs) = said.streams.get(&stream) else {
+        let streams: BTreeSet<&Stream> = self.streams.keys().chain(said.streams.keys()).collect();
+        for stream in streams {
+            let objects = self.streams.get(stream).map(Vec::as_slice).unwrap_or_default();
+            let Some(theirs) = said.streams.get(stream) else {
                 findings.extend(objects.first().map(|object| BucketFinding {
                     place: object.place(),
                     problem: BucketProblem::MarkerDiffers {
@@ -306,20 +307,20 @@ impl OfSpool<'_> {
             if missing {
                 let positions = Some(Positions { first, last: theirs.last_position });
                 let place = BucketPlace {
-                    stream: Some(stream),
+                    stream: Some(stream.clone()),
                     key: None,
                     positions,
                     ..marker_place(bucket, marker)
                 };
                 findings.push(BucketFinding { place, problem: BucketProblem::Missing });
             }
-            let told = known.iter().any(|finding| finding.place.stream == Some(stream));
-            let Some(ours) = sums.and_then(|sums| sums.get(&stream)).filter(|_| !missing && !told) else {
+            let told = known.iter().any(|finding| finding.place.stream.as_ref() == Some(stream));
+            let Some(ours) = sums.and_then(|sums| sums.get(stream)).filter(|_| !missing && !told) else {
                 continue;
             };
             if let Some(problem) = difference(theirs, ours) {
                 let mut finding = at_marker(bucket, marker, problem);
-                finding.place.stream = Some(stream);
+                finding.place.stream = Some(stream.clone());
                 findings.push(finding);
             }
         }

@@ -25,13 +25,13 @@ pub struct Link {
 
 /// The spools of a day, with the earlier days that their markers name.
 pub fn links(day: &Day) -> Vec<Link> {
-    let of_object = |(spool_id, stream): (&String, Stream)| Link {
+    let of_object = |(spool_id, stream): (&String, &Stream)| Link {
         spool_id: spool_id.clone(),
-        calls: stream == Stream::Calls,
+        calls: *stream == Stream::Calls,
         before: None,
     };
-    let spools: BTreeSet<(&String, Stream)> =
-        day.objects.iter().map(|object| (&object.at.spool_id, object.at.stream)).collect();
+    let spools: BTreeSet<(&String, &Stream)> =
+        day.objects.iter().map(|object| (&object.at.spool_id, &object.at.stream)).collect();
     let of_markers = day.markers.iter().map(|marker| {
         let before = marker.said.as_ref().ok().and_then(|said| said.previous_day);
         let before = before.filter(|before| *before < marker.at.day);

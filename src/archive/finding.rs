@@ -26,7 +26,7 @@ pub struct BucketPlace {
     pub source: Option<SourceId>,
     /// The received-day.
     pub day: Option<ReceivedDay>,
-    /// Calls or rejected.
+    /// The stream.
     pub stream: Option<Stream>,
     /// The node id.
     pub node: Option<String>,
@@ -298,14 +298,6 @@ pub fn shown(key: &ObjectKey) -> impl fmt::Display {
     outside_key(key.as_str())
 }
 
-/// The stream's name, as in markers.
-pub fn stream_name(stream: Stream) -> &'static str {
-    match stream {
-        Stream::Calls => "calls",
-        Stream::Rejected => "rejected",
-    }
-}
-
 impl fmt::Display for BucketPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut parts: Vec<String> = Vec::new();
@@ -314,8 +306,7 @@ impl fmt::Display for BucketPlace {
             (Some(key), _) => parts.push(shown(key).to_string()),
             (None, Some(source)) => {
                 let day = self.day.map_or_else(String::new, |day| format!(" {}", date(day)));
-                let stream =
-                    self.stream.map_or_else(String::new, |stream| format!(" {}", stream_name(stream)));
+                let stream = self.stream.as_ref().map_or_else(String::new, |stream| format!(" {stream}"));
                 parts.push(format!("{source}{day}{stream}"));
                 parts.extend(self.node.iter().map(|node| format!("node {node}")));
                 parts.extend(self.spool.iter().map(|spool| format!("spool {spool}")));

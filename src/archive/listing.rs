@@ -1,13 +1,14 @@
 //! Lists a bucket source by source and day by day, in the order of its listings. Only one page of each
 //! listing and the current day are kept in memory.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::bucket::{Archive, ArchiveError};
 use crate::object::closed_marker::MarkerPlace;
 use crate::object::object_key::received_day;
-use crate::object::{ObjectKey, ObjectPlace};
+use crate::object::stream::{DEAD_FOLDER, OBJECTS_FOLDER};
+use crate::object::{ObjectKey, ObjectPlace, Stream};
 use crate::sources::SourceId;
 use crate::store::s3::{ListFrom, Listed};
 use crate::time::ReceivedDay;
@@ -63,6 +64,8 @@ pub struct Sources {
     pub sources: BTreeSet<SourceId>,
     /// The sources with markers.
     pub marked: BTreeSet<SourceId>,
+    /// The object and dead-letter streams of each source that has any.
+    pub streams: BTreeMap<SourceId, BTreeSet<Stream>>,
     /// Folders next to the sources that contain no calls and are not read (`_check`).
     pub beside: BTreeSet<String>,
     /// Folders whose names cannot be source ids, and keys outside of any folder.
@@ -76,7 +79,7 @@ pub struct DayListing {
     pub source: SourceId,
     /// The day; `None` for keys outside of any day's folder.
     pub day: Option<ReceivedDay>,
-    /// Objects of both streams.
+    /// Objects of all streams.
     pub objects: Vec<(ObjectPlace, Listed)>,
     /// Markers.
     pub markers: Vec<MarkerPlace>,
@@ -154,8 +157,51 @@ impl Archive {
                 Err(_) => all.foreign.push(self.key(&format!("{folder}{name}/"))),
             }
         }
-        all.beside.retain(|name| name != "_rejected" && name != "_closed");
+        for stream in self.named_streams(&mut all.foreign).await? {
+            let folder = format!("segment-logs/{}", stream.folder());
+            for name in self.folders(&folder, &mut all.foreign).await? {
+                match SourceId::new(&name) {
+                    Ok(source) => {
+                        all.sources.insert(source.clone());
+                        all.streams.entry(source).or_default().insert(stream.clone());
+                    }
+                    Err(_) => all.foreign.push(self.key(&format!("{folder}{name}/"))),
+                }
+            }
+        }
+        let is_read = |name: &str| {
+            let name = format!("{name}/");
+            ["_rejected/", "_closed/", OBJECTS_FOLDER, DEAD_FOLDER].contains(&name.as_str())
+        };
+        all.beside.retain(|name| !is_read(name));
         Ok(all)
+    }
+
+    /// The collections and destinations with a folder in the bucket. Folders with other names, and keys directly beside
+    /// them, are added to `strays`.
+    async fn named_streams(&self, strays: &mut Vec<String>) -> Result<Vec<Stream>, ArchiveError> {
+        let mut streams = Vec::new();
+        for (beside, kind) in [(OBJECTS_FOLDER, "objects"), (DEAD_FOLDER, "dead")] {
+            let folder = format!("segment-logs/{beside}");
+            for name in self.folders(&folder, strays).await? {
+                match format!("{kind}/{name}").parse() {
+                    Ok(stream) => streams.push(stream),
+                    Err(_) => strays.push(self.key(&format!("{folder}{name}/"))),
+                }
+            }
+        }
+        Ok(streams)
+    }
+
+    /// The streams that a source may have objects of: calls, rejected items, and every collection and destination in
+    /// the bucket.
+    ///
+    /// # Errors
+    /// [`ArchiveError`].
+    pub(super) async fn streams(&self) -> Result<Vec<Stream>, ArchiveError> {
+        let mut streams = vec![Stream::Calls, Stream::Rejected];
+        streams.extend(self.named_streams(&mut Vec::new()).await?);
+        Ok(streams)
     }
 
     /// The names of the folders in a folder. Keys directly in it are added to `strays`.
@@ -248,14 +294,18 @@ pub struct Days {
     source: SourceId,
     span: Span,
     /// Markers first, so that the objects they cover already exist when they are listed.
-    pages: [Pages; 3],
+    pages: Vec<Pages>,
 }
 
 impl Days {
-    /// Lists the days in `span`.
-    pub fn new(archive: &Arc<Archive>, source: SourceId, span: Span) -> Self {
-        let pages = ["_closed/", "", "_rejected/"]
-            .map(|beside| Pages::new(archive, &format!("segment-logs/{beside}{source}/"), &span));
+    /// Lists the days in `span`. `streams` are the source's object and dead-letter streams.
+    pub fn new(archive: &Arc<Archive>, source: SourceId, streams: &BTreeSet<Stream>, span: Span) -> Self {
+        let plain = ["_closed/".to_owned(), Stream::Calls.folder(), Stream::Rejected.folder()];
+        let pages = plain
+            .into_iter()
+            .chain(streams.iter().map(Stream::folder))
+            .map(|folder| Pages::new(archive, &format!("segment-logs/{folder}{source}/"), &span))
+            .collect();
         Self { source, span, pages }
     }
 
@@ -300,7 +350,8 @@ impl Days {
         day: ReceivedDay,
     ) -> Result<DayListing, ArchiveError> {
         let mut listing = DayListing::new(source.clone(), Some(day));
-        for beside in ["_closed/", "", "_rejected/"] {
+        let streams = archive.streams().await?;
+        for beside in std::iter::once("_closed/".to_owned()).chain(streams.iter().map(Stream::folder)) {
             let folder = format!("segment-logs/{beside}{source}/{day}/");
             let mut pages = Pages::new(archive, &folder, &Span::default());
             while pages.folder().await?.is_some() {

@@ -86,7 +86,7 @@ impl HeldBy {
 
 /// The objects that may span positions of a receipt: an object ends before the next one of its stream begins.
 fn may_span<T>(mut objects: Vec<(ObjectPlace, T)>, receipt: &Receipt) -> Vec<(ObjectPlace, T)> {
-    objects.sort_by_key(|(at, _)| (at.stream, at.first_position));
+    objects.sort_by(|(a, _), (b, _)| (&a.stream, a.first_position).cmp(&(&b.stream, b.first_position)));
     let next: Vec<Option<u64>> = objects
         .iter()
         .zip(objects.iter().skip(1).map(Some).chain([None]))

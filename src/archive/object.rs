@@ -72,7 +72,7 @@ impl Stored {
         BucketPlace {
             source: Some(self.at.source.clone()),
             day: Some(self.at.day),
-            stream: Some(self.at.stream),
+            stream: Some(self.at.stream.clone()),
             node: Some(self.at.node.clone()),
             spool: Some(self.at.spool_id.clone()),
             key: Some(self.key.clone()),

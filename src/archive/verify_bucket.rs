@@ -7,7 +7,7 @@
 //! Each arrow is bounded. Days are returned in the order of sources and days regardless of the duration of
 //! their requests, so that repeats can be found within a sliding window.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::hash::RandomState;
 use std::sync::Arc;
 
@@ -146,7 +146,16 @@ impl Verify {
             allow_foreign: options.allow_foreign,
         };
         let wanted = |source: &SourceId| options.source.as_ref().is_none_or(|only| only == source);
-        let sources: VecDeque<SourceId> = all.sources.into_iter().filter(wanted).collect();
+        let mut streams = all.streams;
+        let sources: VecDeque<(SourceId, BTreeSet<Stream>)> = all
+            .sources
+            .into_iter()
+            .filter(wanted)
+            .map(|source| {
+                let of = streams.remove(&source).unwrap_or_default();
+                (source, of)
+            })
+            .collect();
         let (sender, days) = mpsc::channel(DAYS_AHEAD);
         let feeder = Feeder { archive: Arc::clone(&archive), span: options.span, deep: options.deep, rules };
         Ok(Self {
@@ -270,7 +279,7 @@ impl Verify {
         let mut findings = judge_content(object, content);
         let last = object.facts.as_ref().map(|facts| facts.last_position);
         // Without the last position, or if the object is incomplete, the positions of its lines are unknown.
-        let (Some(last), None, Stream::Calls) = (last, &content.damage, object.at.stream) else {
+        let (Some(last), None, Stream::Calls) = (last, &content.damage, &object.at.stream) else {
             return findings;
         };
         if self.windows_of.as_ref() != Some(&object.at.source) {
@@ -303,7 +312,7 @@ fn at(object: &Stored, problem: BucketProblem) -> BucketFinding {
 pub(super) fn expected(object: &Stored) -> Expected {
     let times = |facts: &Facts| (facts.first_received_at, facts.last_received_at);
     Expected {
-        stream: object.at.stream,
+        stream: object.at.stream.clone(),
         source: object.at.source.clone(),
         day: object.at.day,
         times: object.facts.as_ref().map(times),
@@ -405,16 +414,16 @@ type Listings = mpsc::Receiver<Result<DayListing, ArchiveError>>;
 impl Feeder {
     async fn run(
         self,
-        mut sources: VecDeque<SourceId>,
+        mut sources: VecDeque<(SourceId, BTreeSet<Stream>)>,
         days: mpsc::Sender<AbortOnDropHandle<Result<Looked, VerifyError>>>,
     ) -> Result<(), ArchiveError> {
         let objects = Arc::new(Semaphore::new(OBJECTS_AHEAD as usize));
         let mut listings: VecDeque<(Listings, AbortOnDropHandle<()>)> = VecDeque::new();
         loop {
             while listings.len() < SOURCES_AHEAD
-                && let Some(source) = sources.pop_front()
+                && let Some((source, streams)) = sources.pop_front()
             {
-                listings.push_back(self.list(source));
+                listings.push_back(self.list(source, &streams));
             }
             let Some((front, _)) = listings.front_mut() else { return Ok(()) };
             let Some(listing) = front.recv().await else {
@@ -432,9 +441,9 @@ impl Feeder {
     }
 
     /// Lists the days of one source, a few ahead.
-    fn list(&self, source: SourceId) -> (Listings, AbortOnDropHandle<()>) {
+    fn list(&self, source: SourceId, streams: &BTreeSet<Stream>) -> (Listings, AbortOnDropHandle<()>) {
         let (sender, listings) = mpsc::channel(LISTED_AHEAD);
-        let mut days = Days::new(&self.archive, source, self.span);
+        let mut days = Days::new(&self.archive, source, streams, self.span);
         let task = tokio::spawn(async move {
             while let Some(day) = days.next().await.transpose() {
                 let failed = day.is_err();

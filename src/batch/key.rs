@@ -13,16 +13,12 @@ pub struct BatchKey {
     pub source: SourceId,
     /// The UTC day on which the collector received the calls.
     pub day: ReceivedDay,
-    /// The stream: calls or rejected items.
+    /// The stream.
     pub stream: Stream,
 }
 
 impl fmt::Display for BatchKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let stream = match self.stream {
-            Stream::Calls => "",
-            Stream::Rejected => "_rejected/",
-        };
-        write!(f, "{stream}{}/{}", self.source, self.day)
+        write!(f, "{}{}/{}", self.stream.folder(), self.source, self.day)
     }
 }

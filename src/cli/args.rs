@@ -12,7 +12,7 @@ use crate::arn::Arn;
 use crate::config::checked::FLUSH_BYTES_MAX;
 use crate::config::units::UnitError;
 use crate::config::{ByteSize, Endpoint, Period};
-use crate::object::{AccountId, BucketString, ExternalId, KmsKey, RoleArn, object_key};
+use crate::object::{AccountId, BucketString, ExternalId, KmsKey, RoleArn, Stream, object_key};
 use crate::policy::Template;
 use crate::receipt::Receipt;
 use crate::runtime::telemetry::LogLevel;
@@ -339,8 +339,12 @@ pub struct SpoolExportArgs {
     pub source: Option<SourceId>,
 
     /// Export the rejected items instead of the calls
-    #[arg(long)]
+    #[arg(long, conflicts_with = "stream")]
     pub rejected: bool,
+
+    /// Export this stream: calls, rejected, objects/COLLECTION or dead/DESTINATION
+    #[arg(long, value_name = "STREAM", default_value = "calls")]
+    pub stream: Stream,
 
     /// Write to this new file instead of standard output
     #[arg(long, value_name = "FILE")]

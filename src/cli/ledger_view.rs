@@ -1,10 +1,8 @@
 //! The spool's ledger, as shown by the admin listener.
 
-use crate::admin::{Ledger, LedgerCounts, LedgerHour, LedgerSource, LedgerStatus};
-use crate::log::{Difference, Report, Row};
+use crate::admin::{Ledger, LedgerCounts, LedgerHour, LedgerSource, LedgerStatus, LedgerStream};
+use crate::log::{AccountKey, AccountReport, Difference, Report, Row};
 use crate::object::Stream;
-use crate::sources::SourceId;
-use crate::words::rfc3339;
 
 /// The most differences that are listed.
 const SHOWN_MAX: usize = 100;
@@ -14,38 +12,61 @@ const SHOWN_IN_STATUS: usize = 5;
 /// The whole ledger.
 pub(super) fn ledger(report: &Report) -> Ledger {
     let mut totals = Row::default();
-    report.sources.iter().for_each(|source| totals.add(&source.total));
+    let of_calls = report.accounts.iter().filter(|of| of.account.is_of_calls());
+    of_calls.for_each(|of| totals.add(&of.total));
+    let mut sources: Vec<LedgerSource> = Vec::new();
+    for of in &report.accounts {
+        let name = of.account.source.to_string();
+        if sources.last().is_none_or(|last| last.source != name) {
+            sources.push(LedgerSource { source: name, ..LedgerSource::default() });
+        }
+        let Some(source) = sources.last_mut() else { continue };
+        if of.account.is_of_calls() {
+            (source.totals, source.earlier, source.hours) =
+                (counts(&of.total), counts(&of.earlier), hours(of));
+        } else {
+            source.streams.push(LedgerStream {
+                stream: of.account.stream().to_string(),
+                totals: counts(&of.total),
+                earlier: counts(&of.earlier),
+                hours: hours(of),
+            });
+        }
+    }
     Ledger {
         balanced: report.differences.is_empty(),
         differences: texts(&report.differences, SHOWN_MAX),
         difference_count: report.differences.len() as u64,
         lost_positions: report.lost_positions,
         totals: counts(&totals),
-        sources: report
-            .sources
-            .iter()
-            .map(|source| LedgerSource {
-                source: source.source.to_string(),
-                totals: counts(&source.total),
-                earlier: counts(&source.earlier),
-                hours: source
-                    .hours
-                    .iter()
-                    .map(|(hour, row)| LedgerHour { hour: rfc3339(hour.start()), counts: counts(row) })
-                    .collect(),
-            })
-            .collect(),
+        sources,
     }
 }
 
+fn hours(of: &AccountReport) -> Vec<LedgerHour> {
+    let hour = |(hour, row): &(crate::log::Hour, Row)| LedgerHour {
+        hour: crate::words::rfc3339(hour.start()),
+        counts: counts(row),
+    };
+    of.hours.iter().map(hour).collect()
+}
+
 /// A summary of the ledger.
-pub(super) fn summary(totals: &[(SourceId, Row)], differences: &[Difference]) -> LedgerStatus {
-    let mut all = Row::default();
-    totals.iter().for_each(|(_, row)| all.add(row));
+pub(super) fn summary(totals: &[(AccountKey, Row)], differences: &[Difference]) -> LedgerStatus {
+    let (mut calls, mut object_sets, mut dead_letters) = (Row::default(), Row::default(), Row::default());
+    for (account, row) in totals {
+        match account.stream() {
+            Stream::Calls | Stream::Rejected => calls.add(row),
+            Stream::Objects(_) => object_sets.add(row),
+            Stream::Dead(_) => dead_letters.add(row),
+        }
+    }
     LedgerStatus {
         balanced: differences.is_empty(),
         differences: texts(differences, SHOWN_IN_STATUS),
-        totals: counts(&all),
+        totals: counts(&calls),
+        object_sets: counts(&object_sets),
+        dead_letters: counts(&dead_letters),
     }
 }
 
@@ -62,10 +83,10 @@ pub(super) fn counts(row: &Row) -> LedgerCounts {
         repeated: row.repeated,
         suppressed: row.suppressed,
         delivered: row.delivered,
-        pending: row.pending(Stream::Calls).unwrap_or(0),
+        pending: row.pending(&Stream::Calls).unwrap_or(0),
         lost: row.lost,
         rejected_delivered: row.rejected_delivered,
-        rejected_pending: row.pending(Stream::Rejected).unwrap_or(0),
+        rejected_pending: row.pending(&Stream::Rejected).unwrap_or(0),
         rejected_lost: row.rejected_lost,
     }
 }

@@ -1,6 +1,7 @@
 //! The state of a running node, for its admin listener.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -15,8 +16,8 @@ use crate::boxed_future::BoxFuture;
 use crate::call::RejectReason;
 use crate::delivery::Delivery;
 use crate::lock::lock;
-use crate::log::{DESTINATION_FULL, Located, Log, PendingSeal, Row, Rows, SPOOL_FULL, Standing};
-use crate::metrics::{AccountLabel, Metrics, RefusedLabel, RejectedLabel, SourceLabel};
+use crate::log::{AccountKey, DESTINATION_FULL, Located, Log, PendingSeal, Row, Rows, SPOOL_FULL, Standing};
+use crate::metrics::{AccountLabel, Metrics, RefusedLabel, RejectedLabel, SourceLabel, StreamAccountLabel};
 use crate::object::Stream;
 use crate::receipt::Receipt;
 use crate::runtime::telemetry;
@@ -88,10 +89,11 @@ impl NodeView {
     fn source(
         &self,
         id: &SourceId,
-        row: &Row,
+        rows: &BTreeMap<AccountKey, Row>,
         undelivered: Option<&(u64, UnixMillis)>,
         (now, is_full): (UnixMillis, bool),
     ) -> SourceStatus {
+        let of_calls = AccountKey::of_calls(id.clone());
         let progress = self.delivery.progress().of(id);
         let (pending, oldest) = (undelivered.map_or(0, |(calls, _)| *calls), undelivered.map(|(_, at)| *at));
         let to = self.log.current_destination(id);
@@ -101,7 +103,15 @@ impl NodeView {
             encryption: to.as_ref().map_or_else(String::new, |to| to.encryption.to_string()),
             role: to.and_then(|to| to.role).map(|role| role.arn.to_string()),
             totals: self.totals(id),
-            ledger: ledger_view::counts(row),
+            ledger: ledger_view::counts(rows.get(&of_calls).unwrap_or(&Row::default())),
+            streams: rows
+                .range((Bound::Excluded(&of_calls), Bound::Unbounded))
+                .take_while(|(account, _)| account.source == *id)
+                .map(|(account, row)| admin::StreamStatus {
+                    stream: account.stream().to_string(),
+                    ledger: ledger_view::counts(row),
+                })
+                .collect(),
             pending_calls: pending,
             oldest_undelivered_seconds: oldest.map(|at| now.since(at).as_secs()),
             last_object: progress.last_object.map(|object| admin::LastObject {
@@ -156,14 +166,11 @@ impl NodeView {
     fn positions(&self, located: Located, waiting: Option<&String>) -> PositionsStatus {
         let Located { first, last, reason, standing } = located;
         let status = PositionsStatus { first, last, reason, ..PositionsStatus::default() };
-        let stream = |stream| match stream {
-            Stream::Calls => Some("calls".to_owned()),
-            Stream::Rejected => Some("rejected".to_owned()),
-        };
+        let stream = |stream: &Stream| Some(stream.to_string());
         match standing {
             Standing::Open(batch) => PositionsStatus {
                 state: ReceiptState::Pending,
-                stream: stream(batch.key.stream),
+                stream: stream(&batch.key.stream),
                 since_ms: Some(batch.first_received_at.0),
                 batch_lines: Some(batch.frames),
                 due_ms: Some(self.delivery.due_at(&batch).0),
@@ -183,7 +190,7 @@ impl NodeView {
                     let seal = &pending.seal;
                     format!("{}/{}", seal.destination.bucket.bucket(), seal.object_key)
                 };
-                let only = if let [one] = &seals[..] { stream(one.seal.batch.stream) } else { None };
+                let only = if let [one] = &seals[..] { stream(&one.seal.batch.stream) } else { None };
                 PositionsStatus {
                     state,
                     stream: only,
@@ -229,13 +236,12 @@ impl AdminView for NodeView {
         let (rows, differences) = self.log.ledger_summary();
         self.delivery.judge_ledger(&differences);
         let ledger = ledger_view::summary(&rows, &differences);
-        let rows: BTreeMap<SourceId, Row> = rows.into_iter().collect();
-        let row = |id: &SourceId| rows.get(id).copied().unwrap_or_default();
+        let rows: BTreeMap<AccountKey, Row> = rows.into_iter().collect();
         // Computed once for all sources: there may be ten thousand.
         let undelivered = self.log.undelivered();
         let sources = self.sources();
         let sources =
-            sources.iter().map(|id| self.source(id, &row(id), undelivered.get(id), (now, usage.is_full)));
+            sources.iter().map(|id| self.source(id, &rows, undelivered.get(id), (now, usage.is_full)));
         let sources: Vec<SourceStatus> = sources.collect();
         let sum = |of: fn(&Totals) -> u64| sources.iter().map(|source| of(&source.totals)).sum();
         let alarms = self.alarms.standing();
@@ -296,7 +302,7 @@ impl AdminView for NodeView {
     fn ledger(&self, source: Option<&SourceId>) -> Result<admin::Ledger, UnknownSource> {
         let report = self.log.ledger(source.map_or(Rows::All, Rows::Of));
         self.delivery.judge_ledger(&report.differences);
-        match source.filter(|id| report.sources.is_empty() && !self.sources().contains(id)) {
+        match source.filter(|id| report.accounts.is_empty() && !self.sources().contains(id)) {
             Some(unknown) => Err(UnknownSource(unknown.clone())),
             None => Ok(ledger_view::ledger(&report)),
         }
@@ -344,7 +350,7 @@ impl AdminView for NodeView {
         self.delivery.refresh_gauges();
         let (rows, differences) = self.log.ledger_summary();
         self.delivery.judge_ledger(&differences);
-        for (source, row) in &rows {
+        for (of, row) in &rows {
             let counts = ledger_view::counts(row);
             let accounts = [
                 ("received", counts.received),
@@ -356,10 +362,20 @@ impl AdminView for NodeView {
                 ("pending", counts.pending),
                 ("lost", counts.lost),
             ];
-            for (account, calls) in accounts {
-                let label = AccountLabel { source: source.to_string(), account };
-                let calls = i64::try_from(calls).unwrap_or(i64::MAX);
-                self.metrics.ledger_calls.get_or_create(&label).set(calls);
+            for (account, lines) in accounts {
+                let lines = i64::try_from(lines).unwrap_or(i64::MAX);
+                let source = of.source.to_string();
+                let gauge = match of.stream() {
+                    Stream::Calls | Stream::Rejected => {
+                        let label = AccountLabel { source, account };
+                        self.metrics.ledger_calls.get_or_create(&label)
+                    }
+                    stream => {
+                        let label = StreamAccountLabel { source, stream: stream.to_string(), account };
+                        self.metrics.ledger_streams.get_or_create(&label)
+                    }
+                };
+                gauge.set(lines);
             }
         }
         let left = self.log.usage().time_left(self.rate()).map_or(f64::INFINITY, |left| left.as_secs_f64());

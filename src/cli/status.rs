@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::Method;
 
-use crate::admin::{LedgerStatus, SourceStatus, Status};
+use crate::admin::{LedgerCounts, LedgerStatus, SourceStatus, Status};
 use crate::words::count::percent;
 use crate::words::table::table;
 use crate::words::{
@@ -17,6 +17,8 @@ use super::args::StatusArgs;
 
 /// The most bytes of an alarm's text that are shown. Its advice is at the end.
 const ALARM_TEXT_MAX: usize = 2_048;
+/// The most object and dead-letter streams of a source that are shown.
+const STREAMS_SHOWN_MAX: usize = 20;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Queries the status and prints it.
@@ -148,8 +150,27 @@ fn ledger(ledger: &LedgerStatus) -> Vec<String> {
         grouped(totals.lost),
         if ledger.balanced { "balanced" } else { "NOT BALANCED" }
     )];
+    let others = [("object sets", &ledger.object_sets), ("dead letters", &ledger.dead_letters)];
+    let others = others.into_iter().filter(|(_, counts)| **counts != LedgerCounts::default());
+    lines.extend(others.map(|(what, counts)| format!("         {what}: {}", stream_counts(counts))));
     lines.extend(ledger.differences.iter().map(|what| format!("  difference: {}", outside_text(what))));
     lines
+}
+
+/// What became of the lines of an object or dead-letter stream.
+fn stream_counts(counts: &LedgerCounts) -> String {
+    let repeated = match counts.repeated {
+        0 => String::new(),
+        repeated => format!(" + {} repeated", grouped(repeated)),
+    };
+    format!(
+        "{} received = {} stored{repeated}; {} delivered + {} pending + {} lost",
+        grouped(counts.received),
+        grouped(counts.stored),
+        grouped(counts.delivered),
+        grouped(counts.pending),
+        grouped(counts.lost)
+    )
 }
 
 const COLUMNS: [&str; 6] = ["source", "received", "delivered", "waiting", "oldest", "last object"];
@@ -162,6 +183,18 @@ fn sources(status: &Status) -> Vec<String> {
     let mut lines: Vec<String> = rows.by_ref().take(1).collect();
     for (source, row) in status.sources.iter().zip(rows) {
         lines.push(row);
+        lines.extend(
+            source.streams.iter().take(STREAMS_SHOWN_MAX).map(|stream| {
+                format!("  {}: {}", outside_text(&stream.stream), stream_counts(&stream.ledger))
+            }),
+        );
+        let more = source.streams.len().saturating_sub(STREAMS_SHOWN_MAX);
+        if more > 0 {
+            lines.push(format!(
+                "  and {} more: `forebay status --json`",
+                counted(more as u64, "stream", "streams")
+            ));
+        }
         // If all calls are refused, a line above says so.
         lines.extend(source.refused.iter().filter(|_| status.ready).map(|refused| {
             let requests = counted(source.requests_refused, "request", "requests");
@@ -207,7 +240,7 @@ fn seconds_since(now_ms: i64, then_ms: i64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::{Alarm, Applied, LastObject, LedgerCounts, Refused, SpoolStatus, Totals};
+    use crate::admin::{Alarm, Applied, LastObject, Refused, SpoolStatus, Totals};
 
     #[test]
     fn an_alarm_is_shown_whole_and_once() {
@@ -320,6 +353,15 @@ spool    0 B of 20 GB (0 %), 0 segments
                     lost: 1,
                     ..LedgerCounts::default()
                 },
+                object_sets: LedgerCounts {
+                    received: 40,
+                    stored: 30,
+                    repeated: 10,
+                    delivered: 20,
+                    pending: 10,
+                    ..LedgerCounts::default()
+                },
+                ..LedgerStatus::default()
             }),
             totals: Totals {
                 received: 12_345,
@@ -367,6 +409,7 @@ spool    19 GB of 20 GB (95 %), 280 segments, 1 MB parked, full in 10 min withou
 proxy    S3 is reached through http://proxy:3128, set in the environment (HTTPS_PROXY, NO_PROXY)
 ledger   12,345 received = 12,000 stored + 45 rejected + 299 repeated + 1 suppressed; 12,000 stored = 9,999 delivered + 2,000 \
 pending + 1 lost: NOT BALANCED
+         object sets: 40 received = 30 stored + 10 repeated; 20 delivered + 10 pending + 0 lost
   difference: web, earlier: 3 stored, but 4 of them delivered + 0 lost
 
 source        received  delivered  waiting     oldest  last object

@@ -237,6 +237,7 @@ fn append_answer(error: AppendError) -> Answer {
         // Only imports are appended in steps.
         AppendError::OtherRow { .. } => (StatusCode::CONFLICT, "other_row", None),
         AppendError::DayOver => (StatusCode::SERVICE_UNAVAILABLE, "day_over", Some(SOON)),
+        AppendError::TooManyStreams => (StatusCode::BAD_REQUEST, "too_many_collections", None),
         AppendError::Stopped => (StatusCode::SERVICE_UNAVAILABLE, "spool_stopped", Some(LATER)),
     };
     Answer { status, code, message: error.to_string(), retry_after, close: false }

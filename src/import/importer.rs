@@ -482,7 +482,7 @@ fn refusal(error: IngestError) -> TargetError {
         IngestError::Append(error) => match error {
             AppendError::OtherRow { next: Some(_) } => TargetError::OtherRow,
             AppendError::OtherRow { next: None } => TargetError::NotOpen,
-            AppendError::TooLarge => TargetError::Refused(why),
+            AppendError::TooLarge | AppendError::TooManyStreams => TargetError::Refused(why),
             AppendError::Busy | AppendError::DayOver => TargetError::Later { after: SOON, why },
             AppendError::Full | AppendError::DestinationFull | AppendError::Stopped => {
                 TargetError::Later { after: LATER, why }

@@ -5,6 +5,7 @@ use std::fmt;
 use super::imports::ImportProgress;
 use super::request_frames::RequestFrames;
 use crate::boxed_future::BoxFuture;
+use crate::object::stream::NAMED_STREAMS_MAX;
 use crate::time::UnixMillis;
 
 /// Stores the frames of requests.
@@ -70,6 +71,12 @@ pub enum AppendError {
         /// The file's next row. `None` if the log does not know the import.
         next: Option<u64>,
     },
+    /// The request is the first with objects of its collection, and the spool has its largest number of
+    /// collections ([`NAMED_STREAMS_MAX`](crate::object::stream::NAMED_STREAMS_MAX)): 400.
+    #[error(
+        "the spool has the largest number of collections, {NAMED_STREAMS_MAX}, and this one would be new"
+    )]
+    TooManyStreams,
     /// The spool has stopped: a write or sync failed, or the process is shutting down: 503.
     #[error("the spool has stopped")]
     Stopped,

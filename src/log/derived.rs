@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
+use super::account_key::AccountKey;
 use super::batches::{FirstOpen, OpenBatch};
 use super::ledger_report::{Difference, Rows};
 use super::read::{Go, Read};
@@ -141,10 +142,10 @@ impl dyn Log + '_ {
         self.stopped().borrow().is_some()
     }
 
-    /// The ledger's total of each source, and its differences, at one instant.
-    pub fn ledger_summary(&self) -> (Vec<(SourceId, Row)>, Vec<Difference>) {
+    /// The ledger's total of each account, and its differences, at one instant.
+    pub fn ledger_summary(&self) -> (Vec<(AccountKey, Row)>, Vec<Difference>) {
         let report = self.ledger(Rows::Totals);
-        (report.sources.into_iter().map(|of| (of.source, of.total)).collect(), report.differences)
+        (report.accounts.into_iter().map(|of| (of.account, of.total)).collect(), report.differences)
     }
 
     /// Where the ledger's two sides differ.

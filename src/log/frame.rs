@@ -1,16 +1,20 @@
 //! One frame: a line with its length, checksum, position, and the fields that show which batch it belongs to.
 //!
 //! ```text
-//! frame := len u32 | crc u32 | position u64 | kind u8 | source_len u8 | flags u8 | 0 u8 | received_at i64
-//!        | fingerprint u128 | source bytes | [ file u64 | first_row u64 | last_row u64 ] | payload
+//! frame := len u32 | crc u32 | position u64 | kind u8 | source_len u8 | flags u8 | name_len u8
+//!        | received_at i64 | fingerprint u128 | source bytes | name bytes
+//!        | [ file u64 | first_row u64 | last_row u64 ] | payload
 //! ```
+//!
+//! The name is that of an object or dead-letter stream, and empty otherwise.
 //!
 //! `len` counts the whole frame, including itself. `crc` is CRC-32C over `len` and everything after `crc`,
 //! beginning with the segment's salt ([`Salt`]), so that bytes of an earlier use of the file never look
 //! valid. Integers are little-endian.
 
 use crate::batch::BatchKey;
-use crate::object::Stream;
+use crate::log::AccountKey;
+use crate::object::{Collection, Stream};
 use crate::planted_bugs::{PlantedBug, planted};
 use crate::receipt;
 use crate::sources::{SOURCE_ID_MAX, SourceId};
@@ -28,6 +32,8 @@ const FLAG_ORIGIN: u8 = 1;
 /// Flag: the line has space for its position at its end ([`crate::receipt`]), which [`stamp`] fills in.
 /// Readers that do not know the flag read such a frame like any other.
 const FLAG_SAYS_POSITION: u8 = 2;
+/// Flag of a frame of repeats: they repeat dead letters, so its name is that of a destination.
+const FLAG_OF_DEAD: u8 = 4;
 
 /// The kind of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,21 +52,42 @@ pub enum FrameKind {
     /// The number of a request's repeats, which are not stored again, so that the ledger counts them after a
     /// crash. It belongs to no batch and holds no segment.
     Repeats = 5,
+    /// A line of an object stream, whose collection is the frame's name.
+    ObjectSet = 6,
+    /// A line of a dead-letter stream, whose destination is the frame's name.
+    Dead = 7,
 }
 
 impl FrameKind {
     fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Call, Self::Rejected, Self::ImportProgress, Self::CleanClose, Self::Repeats]
-            .into_iter()
-            .find(|kind| *kind as u8 == byte)
+        [
+            Self::Call,
+            Self::Rejected,
+            Self::ImportProgress,
+            Self::CleanClose,
+            Self::Repeats,
+            Self::ObjectSet,
+            Self::Dead,
+        ]
+        .into_iter()
+        .find(|kind| *kind as u8 == byte)
     }
 
-    /// The stream that frames of this kind are delivered in, if any.
-    pub fn stream(self) -> Option<Stream> {
+    /// The kind of the frames of a stream.
+    pub fn of(stream: &Stream) -> Self {
+        match stream {
+            Stream::Calls => Self::Call,
+            Stream::Rejected => Self::Rejected,
+            Stream::Objects(_) => Self::ObjectSet,
+            Stream::Dead(_) => Self::Dead,
+        }
+    }
+
+    /// Whether frames of this kind are delivered.
+    pub fn is_line(self) -> bool {
         match self {
-            Self::Call => Some(Stream::Calls),
-            Self::Rejected => Some(Stream::Rejected),
-            Self::ImportProgress | Self::CleanClose | Self::Repeats => None,
+            Self::Call | Self::Rejected | Self::ObjectSet | Self::Dead => true,
+            Self::ImportProgress | Self::CleanClose | Self::Repeats => false,
         }
     }
 }
@@ -104,6 +131,10 @@ pub struct Frame<'a> {
     pub kind: FrameKind,
     /// The source's id; empty only in a clean-close frame.
     pub source: &'a str,
+    /// The name of an object or dead-letter stream; empty in frames of others.
+    pub name: &'a str,
+    /// Whether a frame of repeats repeats dead letters.
+    pub of_dead: bool,
     /// When its request was received.
     pub received_at: UnixMillis,
     /// Its dedupe fingerprint; 0 if it has none.
@@ -118,14 +149,38 @@ impl Frame<'_> {
     /// Length of the whole frame in bytes.
     pub fn len(&self) -> usize {
         let origin = if self.origin.is_some() { ORIGIN_LEN } else { 0 };
-        FRAME_HEADER + self.source.len() + origin + self.payload.len()
+        FRAME_HEADER + self.source.len() + self.name.len() + origin + self.payload.len()
     }
 
-    /// Its batch. `None` for frames that belong to none, and for a source id that is not valid.
+    /// The stream that it is delivered in. `None` for frames that belong to none, and for a name that is not
+    /// valid.
+    pub fn stream(&self) -> Option<Stream> {
+        match self.kind {
+            FrameKind::Call => Some(Stream::Calls),
+            FrameKind::Rejected => Some(Stream::Rejected),
+            FrameKind::ObjectSet => Collection::new(self.name).ok().map(Stream::Objects),
+            FrameKind::Dead => SourceId::new(self.name).ok().map(Stream::Dead),
+            FrameKind::ImportProgress | FrameKind::CleanClose | FrameKind::Repeats => None,
+        }
+    }
+
+    /// Its batch. `None` for frames that belong to none, and for a source id or name that is not valid.
     pub fn batch(&self) -> Option<BatchKey> {
-        let stream = self.kind.stream()?;
+        let stream = self.stream()?;
         let source = SourceId::new(self.source).ok()?;
         Some(BatchKey { source, day: self.received_at.day(), stream })
+    }
+
+    /// The account that counts it. `None` for frames that count as nothing, and for a source id or name that is
+    /// not valid.
+    pub fn account(&self) -> Option<AccountKey> {
+        let stream = match self.kind {
+            FrameKind::Repeats if self.name.is_empty() => Stream::Calls,
+            FrameKind::Repeats if self.of_dead => Stream::Dead(SourceId::new(self.name).ok()?),
+            FrameKind::Repeats => Stream::Objects(Collection::new(self.name).ok()?),
+            _ => self.stream()?,
+        };
+        Some(AccountKey::new(SourceId::new(self.source).ok()?, &stream))
     }
 
     /// Always false: a frame has a header.
@@ -153,7 +208,7 @@ pub enum FrameError {
 pub fn begin(
     out: &mut Vec<u8>,
     kind: FrameKind,
-    source: Option<&SourceId>,
+    (source, name): (Option<&SourceId>, &str),
     received_at: UnixMillis,
     origin: Option<Origin>,
 ) -> usize {
@@ -164,9 +219,12 @@ pub fn begin(
     // A source id has at most 64 bytes.
     header[17] = u8::try_from(source.len().min(SOURCE_ID_MAX)).unwrap_or(0);
     header[18] = if origin.is_some() { FLAG_ORIGIN } else { 0 };
+    // The name of a stream has at most 100 bytes.
+    header[19] = u8::try_from(name.len()).unwrap_or(0);
     header[20..28].copy_from_slice(&received_at.0.to_le_bytes());
     out.extend_from_slice(&header);
     out.extend_from_slice(source.as_bytes());
+    out.extend_from_slice(name.as_bytes());
     if let Some(origin) = origin {
         for number in [origin.file, origin.first_row, origin.last_row] {
             out.extend_from_slice(&number.to_le_bytes());
@@ -203,18 +261,18 @@ fn header_at(out: &mut [u8], start: usize) -> Option<&mut [u8; FRAME_HEADER]> {
     out.get_mut(start..)?.first_chunk_mut()
 }
 
-/// Turns a finished frame that is not stored into one of [`FrameKind::Repeats`], in place. Source and
+/// Turns a finished frame that is not stored into one of [`FrameKind::Repeats`], in place. Source, name and
 /// `receivedAt` stay, and the payload becomes the count, little-endian, in as few bytes as possible. Returns
 /// the new length, which is never longer than the old one; `None` if the count does not fit.
 pub fn into_repeats(frame: &mut [u8], count: u32) -> Option<usize> {
-    let source_end = FRAME_HEADER + usize::from(*frame.get(17)?);
+    let source_end = FRAME_HEADER + usize::from(*frame.get(17)?) + usize::from(*frame.get(19)?);
     let bytes = count.to_le_bytes();
     let needed = bytes.iter().rposition(|byte| *byte > 0).map_or(1, |last| last + 1);
     let end = source_end + needed;
     frame.get_mut(source_end..end)?.copy_from_slice(bytes.get(..needed)?);
     let header = header_at(frame, 0)?;
+    header[18] = if header[16] == FrameKind::Dead as u8 { FLAG_OF_DEAD } else { 0 };
     header[16] = FrameKind::Repeats as u8;
-    header[18] = 0;
     finish(frame.get_mut(..end)?, 0, 0);
     Some(end)
 }
@@ -287,19 +345,26 @@ pub fn read(bytes: &[u8], salt: Salt) -> Result<(Frame<'_>, usize), FrameError> 
 pub fn fields(frame: &[u8]) -> Option<Frame<'_>> {
     let u64_at = |at: usize| frame.get(at..at + 8).and_then(|b| b.try_into().ok()).map(u64::from_le_bytes);
     let source_end = FRAME_HEADER + usize::from(*frame.get(17)?);
+    let name_end = source_end + usize::from(*frame.get(19)?);
     let has_origin = frame.get(18)? & FLAG_ORIGIN != 0;
-    let payload = if has_origin { source_end + ORIGIN_LEN } else { source_end };
+    let payload = if has_origin { name_end + ORIGIN_LEN } else { name_end };
     Some(Frame {
         position: u64_at(8)?,
         kind: FrameKind::from_byte(*frame.get(16)?)?,
         source: std::str::from_utf8(frame.get(FRAME_HEADER..source_end)?).ok()?,
+        // Nearly always there is none, and this runs for each frame that is stored.
+        name: match name_end == source_end {
+            true => "",
+            false => std::str::from_utf8(frame.get(source_end..name_end)?).ok()?,
+        },
+        of_dead: *frame.get(18)? & FLAG_OF_DEAD != 0,
         received_at: UnixMillis(u64_at(20)?.cast_signed()),
         fingerprint: fingerprint(frame),
         origin: if has_origin {
             Some(Origin {
-                file: u64_at(source_end)?,
-                first_row: u64_at(source_end + 8)?,
-                last_row: u64_at(source_end + 16)?,
+                file: u64_at(name_end)?,
+                first_row: u64_at(name_end + 8)?,
+                last_row: u64_at(name_end + 16)?,
             })
         } else {
             None
@@ -315,7 +380,8 @@ mod tests {
     fn sample(origin: Option<Origin>) -> Vec<u8> {
         let mut out = b"before".to_vec();
         let source = SourceId::new("web").unwrap();
-        let start = begin(&mut out, FrameKind::Call, Some(&source), UnixMillis(1_700_000_000_123), origin);
+        let at = UnixMillis(1_700_000_000_123);
+        let start = begin(&mut out, FrameKind::Call, (Some(&source), ""), at, origin);
         out.extend_from_slice(b"{\"a\":1}");
         finish(&mut out, start, 77);
         out.split_off(start)
@@ -335,6 +401,8 @@ mod tests {
                     position: 9,
                     kind: FrameKind::Call,
                     source: "web",
+                    name: "",
+                    of_dead: false,
                     received_at: UnixMillis(1_700_000_000_123),
                     fingerprint: 77,
                     origin,
@@ -362,11 +430,51 @@ mod tests {
             }
         }
         let mut short = Vec::new();
-        begin(&mut short, FrameKind::Call, Some(&SourceId::new("web").unwrap()), UnixMillis(0), None);
+        begin(&mut short, FrameKind::Call, (Some(&SourceId::new("web").unwrap()), ""), UnixMillis(0), None);
         short.extend_from_slice(b"{}");
         finish(&mut short, 0, 1);
         assert!(into_repeats(&mut short.clone(), 65_535).is_some(), "a line has at least two bytes");
         assert_eq!(into_repeats(&mut short, 65_536), None);
+    }
+
+    #[test]
+    fn a_frame_of_a_named_stream_has_its_name_before_its_origin() {
+        let salt = Salt::new(&[1; 16], 3);
+        let source = SourceId::new("web").unwrap();
+        let rooms = Stream::Objects(Collection::new("rooms").unwrap());
+        let dead = Stream::Dead(SourceId::new("to-lambda").unwrap());
+        for origin in [None, Some(Origin { file: 1, first_row: 2, last_row: 3 })] {
+            for stream in [&rooms, &dead] {
+                let mut bytes = Vec::new();
+                let place = (Some(&source), stream.name());
+                begin(&mut bytes, FrameKind::of(stream), place, UnixMillis(5), origin);
+                bytes.extend_from_slice(b"{\"id\":\"1\"}");
+                finish(&mut bytes, 0, 7);
+                stamp(&mut bytes, 9, salt);
+                let (frame, len) = read(&bytes, salt).unwrap();
+                assert_eq!((len, frame.len()), (bytes.len(), bytes.len()));
+                assert_eq!((frame.source, frame.name, frame.origin), ("web", stream.name(), origin));
+                assert_eq!(frame.payload, b"{\"id\":\"1\"}");
+                assert_eq!(frame.batch().unwrap().stream, *stream);
+                assert_eq!(frame.account().unwrap(), AccountKey::new(source.clone(), stream));
+            }
+            for stream in [&Stream::Calls, &rooms, &dead] {
+                let mut bytes = Vec::new();
+                begin(
+                    &mut bytes,
+                    FrameKind::of(stream),
+                    (Some(&source), stream.name()),
+                    UnixMillis(5),
+                    origin,
+                );
+                bytes.extend_from_slice(b"{}");
+                finish(&mut bytes, 0, 7);
+                let len = into_repeats(&mut bytes, 3).unwrap();
+                let frame = fields(&bytes[..len]).unwrap();
+                assert_eq!((frame.kind, repeats(frame.payload)), (FrameKind::Repeats, 3));
+                assert_eq!(frame.account().unwrap(), AccountKey::new(source.clone(), stream));
+            }
+        }
     }
 
     #[test]

@@ -33,7 +33,8 @@ impl Hour {
 /// Numbers of frames by hour.
 pub type Hours = Vec<(Hour, u64)>;
 
-/// The counts of one source: in one hour, in its folded hours, or in total.
+/// The counts of one account: in one hour, in its folded hours, or in total. In the account of an object or dead-letter
+/// stream its lines take the place of calls, and no count of rejected items is used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(from = "Vec<u64>", into = "Vec<u64>")]
 pub struct Row {
@@ -107,15 +108,15 @@ impl Row {
     }
 
     /// The stored, delivered and lost frames of a stream.
-    pub fn of(&self, stream: Stream) -> (u64, u64, u64) {
+    pub fn of(&self, stream: &Stream) -> (u64, u64, u64) {
         match stream {
-            Stream::Calls => (self.stored, self.delivered, self.lost),
             Stream::Rejected => (self.rejected, self.rejected_delivered, self.rejected_lost),
+            Stream::Calls | Stream::Objects(_) | Stream::Dead(_) => (self.stored, self.delivered, self.lost),
         }
     }
 
     /// Frames stored and neither delivered nor lost; `None` if more were delivered or lost than stored.
-    pub fn pending(&self, stream: Stream) -> Option<u64> {
+    pub fn pending(&self, stream: &Stream) -> Option<u64> {
         let (stored, delivered, lost) = self.of(stream);
         stored.checked_sub(delivered)?.checked_sub(lost)
     }
@@ -123,30 +124,34 @@ impl Row {
     /// Whether both equations hold and nothing is pending.
     pub fn is_settled(&self) -> bool {
         let done = |stream| self.pending(stream) == Some(0);
-        self.received == self.accounted() && done(Stream::Calls) && done(Stream::Rejected)
+        self.received == self.accounted() && done(&Stream::Calls) && done(&Stream::Rejected)
     }
 
     /// Counts frames of a stream as delivered.
-    pub fn deliver(&mut self, stream: Stream, frames: u64) {
-        match stream {
-            Stream::Calls => self.delivered = self.delivered.saturating_add(frames),
-            Stream::Rejected => self.rejected_delivered = self.rejected_delivered.saturating_add(frames),
-        }
+    pub fn deliver(&mut self, stream: &Stream, frames: u64) {
+        let delivered = match stream {
+            Stream::Rejected => &mut self.rejected_delivered,
+            Stream::Calls | Stream::Objects(_) | Stream::Dead(_) => &mut self.delivered,
+        };
+        *delivered = delivered.saturating_add(frames);
     }
 
     /// Counts frames of a stream as lost.
-    pub fn lose(&mut self, stream: Stream, frames: u64) {
-        match stream {
-            Stream::Calls => self.lost = self.lost.saturating_add(frames),
-            Stream::Rejected => self.rejected_lost = self.rejected_lost.saturating_add(frames),
-        }
+    pub fn lose(&mut self, stream: &Stream, frames: u64) {
+        let lost = match stream {
+            Stream::Rejected => &mut self.rejected_lost,
+            Stream::Calls | Stream::Objects(_) | Stream::Dead(_) => &mut self.lost,
+        };
+        *lost = lost.saturating_add(frames);
     }
 
     /// A row for frames of a stream that were received and stored.
-    pub fn stored_in(stream: Stream, frames: u64) -> Self {
+    pub fn stored_in(stream: &Stream, frames: u64) -> Self {
         match stream {
-            Stream::Calls => Self { received: frames, stored: frames, ..Self::default() },
             Stream::Rejected => Self { received: frames, rejected: frames, ..Self::default() },
+            Stream::Calls | Stream::Objects(_) | Stream::Dead(_) => {
+                Self { received: frames, stored: frames, ..Self::default() }
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::account_key::AccountKey;
 use super::hours::{Hour, Row};
 use crate::batch::BatchKey;
 use crate::object::Stream;
@@ -13,8 +14,8 @@ use crate::words::rfc3339;
 pub enum Difference {
     /// The items received are not those stored, rejected, repeated or suppressed.
     Received {
-        /// The source.
-        source: SourceId,
+        /// The account.
+        account: AccountKey,
         /// The hour; `None` for the folded hours.
         hour: Option<Hour>,
         /// The counts.
@@ -26,7 +27,7 @@ pub enum Difference {
         source: SourceId,
         /// The hour; `None` for the folded hours.
         hour: Option<Hour>,
-        /// The stream.
+        /// The stream, of which more was delivered or lost than stored.
         stream: Stream,
         /// The counts.
         row: Row,
@@ -46,9 +47,9 @@ impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let when = |hour: &Option<Hour>| hour.map_or("earlier".to_owned(), |hour| rfc3339(hour.start()));
         match self {
-            Self::Received { source, hour, row } => write!(
+            Self::Received { account, hour, row } => write!(
                 f,
-                "{source}, {}: {} received, but {} stored + {} rejected + {} repeated + {} suppressed = {}",
+                "{account}, {}: {} received, but {} stored + {} rejected + {} repeated + {} suppressed = {}",
                 when(hour),
                 row.received,
                 row.stored,
@@ -58,14 +59,12 @@ impl fmt::Display for Difference {
                 row.accounted()
             ),
             Self::Delivered { source, hour, stream, row } => {
-                let (stored, delivered, lost) = row.of(*stream);
-                let of = match stream {
-                    Stream::Calls => "stored",
-                    Stream::Rejected => "rejected",
-                };
+                let (stored, delivered, lost) = row.of(stream);
+                let of = if *stream == Stream::Rejected { "rejected" } else { "stored" };
+                let account = AccountKey::new(source.clone(), stream);
                 write!(
                     f,
-                    "{source}, {}: {stored} {of}, but {delivered} of them delivered + {lost} lost",
+                    "{account}, {}: {stored} {of}, but {delivered} of them delivered + {lost} lost",
                     when(hour)
                 )
             }
@@ -81,19 +80,19 @@ impl fmt::Display for Difference {
 pub enum Rows<'a> {
     /// None: the differences are enough.
     None,
-    /// The total of each source.
+    /// The total of each account.
     Totals,
-    /// All rows of one source.
+    /// All rows of the accounts of one source.
     Of(&'a SourceId),
-    /// All rows of every source.
+    /// All rows of every account.
     All,
 }
 
-/// The ledger's rows of one source.
+/// The ledger's rows of one account.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SourceReport {
-    /// The source.
-    pub source: SourceId,
+pub struct AccountReport {
+    /// The account.
+    pub account: AccountKey,
     /// The total.
     pub total: Row,
     /// The sum of the folded hours. Zero if only totals were asked for.
@@ -105,9 +104,9 @@ pub struct SourceReport {
 /// A report of the ledger at one instant.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Sources in order.
-    pub sources: Vec<SourceReport>,
-    /// Differences of all sources.
+    /// Accounts in order: each source's calls and rejected items, followed by its other streams.
+    pub accounts: Vec<AccountReport>,
+    /// Differences of all accounts.
     pub differences: Vec<Difference>,
     /// Positions ever noted as lost.
     pub lost_positions: u64,

@@ -16,6 +16,7 @@
 //! - A seal is durable before `seal` returns, a commit before `commit` returns. Neither changes afterwards.
 //! - A stream is a value of [`crate::object::Stream`], never a flag, so that a new stream is a new value.
 
+mod account_key;
 mod accounts;
 mod append;
 mod batches;
@@ -33,6 +34,7 @@ mod request_frames;
 mod seals;
 mod space;
 
+pub use account_key::AccountKey;
 pub use accounts::Accounts;
 pub use append::{Append, AppendError, Appended, DESTINATION_FULL, REQUEST_BYTES_MAX, SPOOL_FULL};
 pub use batches::{Batches, FirstOpen, OpenBatch};
@@ -40,7 +42,7 @@ pub use days::{Closable, DayPlace, DayStage, Days};
 pub use destinations::Destinations;
 pub use hours::{Hour, Hours, Row};
 pub use imports::{ImportKey, ImportProgress, ImportStep, Imports, OpenImport};
-pub use ledger_report::{Difference, Report, Rows, SourceReport};
+pub use ledger_report::{AccountReport, Difference, Report, Rows};
 pub use located::{Located, Standing};
 pub use range::Range;
 pub use read::{Go, Read};

@@ -1,6 +1,7 @@
 //! The frames of one request, built in place by the writer of its lines.
 
 use crate::call::{LineSink, RejectReason};
+use crate::object::Stream;
 use crate::receipt;
 use crate::sources::SourceId;
 use crate::time::UnixMillis;
@@ -8,13 +9,14 @@ use crate::time::UnixMillis;
 use crate::log::frame::{self, FrameKind, Origin};
 use crate::log::imports::{ImportProgress, ImportStep};
 
-/// The frames of one request, with one source and one `receivedAt`. All of them go into one block of the
+/// The frames of one request, with one source, one stream (besides the rejected one) and one `receivedAt`. All of them go into one block of the
 /// spool.
 ///
 /// Lines are written directly into the buffer that the spool passes to the disk.
 #[derive(Debug)]
 pub struct RequestFrames {
     source: SourceId,
+    stream: Stream,
     received_at: UnixMillis,
     origin: Option<Origin>,
     import: Option<ImportStep>,
@@ -32,6 +34,7 @@ impl RequestFrames {
     pub fn new(source: SourceId, received_at: UnixMillis, capacity: usize) -> Self {
         Self {
             source,
+            stream: Stream::Calls,
             received_at,
             origin: None,
             import: None,
@@ -43,6 +46,16 @@ impl RequestFrames {
             rejected: [0; RejectReason::ALL.len()],
             came: None,
         }
+    }
+
+    /// Sets the stream of the valid lines: calls unless set. Lines closed as rejected go to the rejected stream.
+    pub fn set_stream(&mut self, stream: Stream) {
+        self.stream = stream;
+    }
+
+    /// The stream of the valid lines.
+    pub fn stream(&self) -> &Stream {
+        &self.stream
     }
 
     /// Sets the number of items that the request had, counted by its reader. The ledger compares it with the
@@ -68,7 +81,7 @@ impl RequestFrames {
         let start = frame::begin(
             &mut self.bytes,
             FrameKind::ImportProgress,
-            Some(&self.source),
+            (Some(&self.source), ""),
             self.received_at,
             Some(step.origin),
         );
@@ -143,8 +156,9 @@ impl RequestFrames {
 
 impl LineSink for RequestFrames {
     fn line(&mut self) -> &mut Vec<u8> {
-        self.open =
-            frame::begin(&mut self.bytes, FrameKind::Call, Some(&self.source), self.received_at, self.origin);
+        let place = (Some(&self.source), self.stream.name());
+        let kind = FrameKind::of(&self.stream);
+        self.open = frame::begin(&mut self.bytes, kind, place, self.received_at, self.origin);
         &mut self.bytes
     }
 

@@ -14,15 +14,18 @@ use super::{BucketString, ObjectKey, Stream};
 use crate::sources::SourceId;
 use crate::time::{ReceivedDay, UnixMillis};
 
-/// The version that is written and accepted.
-pub const VERSION: u32 = 1;
-/// The longest marker that is read, in bytes. A marker with both streams has less than 1 KiB.
-pub const MARKER_BYTES_MAX: usize = 16 * 1_024;
+/// The newest version that is accepted: that of a day with objects or dead letters. A day with calls and rejected items
+/// alone is written as [`PLAIN_VERSION`], which older releases accept.
+pub const VERSION: u32 = 2;
+/// The version of a day with calls and rejected items alone.
+pub const PLAIN_VERSION: u32 = 1;
+/// The longest marker that is read, in bytes. A stream takes less than 600 bytes.
+pub const MARKER_BYTES_MAX: usize = 1_024 * 1_024;
 
 /// What one spool states after it has delivered all of a source's received-day.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ClosedMarker {
-    /// [`VERSION`].
+    /// [`PLAIN_VERSION`] or [`VERSION`].
     pub version: u32,
     /// The source.
     pub source: SourceId,
@@ -119,6 +122,11 @@ pub enum MarkerError {
 }
 
 impl ClosedMarker {
+    /// The version to write for a day with these streams.
+    pub fn version_for<'s>(mut streams: impl Iterator<Item = &'s Stream>) -> u32 {
+        if streams.all(Stream::is_plain) { PLAIN_VERSION } else { VERSION }
+    }
+
     /// Its key in `bucket`.
     pub fn key(&self, bucket: &BucketString) -> ObjectKey {
         let place = MarkerPlace {
@@ -158,7 +166,7 @@ impl ClosedMarker {
             version: u32,
         }
         let Versioned { version } = serde_json::from_slice(body)?;
-        if version != VERSION {
+        if !(PLAIN_VERSION..=VERSION).contains(&version) {
             return Err(MarkerError::Newer(version));
         }
         let marker: Self = serde_json::from_slice(body)?;
@@ -260,7 +268,7 @@ mod tests {
             );
         }
         ClosedMarker {
-            version: VERSION,
+            version: PLAIN_VERSION,
             source: SourceId::new("web").unwrap(),
             day: UnixMillis(1_432_684_800_000).day(),
             node: "n-1".into(),
@@ -321,7 +329,7 @@ mod tests {
                 ClosedMarker::read(&place, body.replace(from, to).as_bytes()).unwrap_err().to_string();
             assert!(error.contains(said), "{from} {to}: {error}");
         };
-        check("\"version\":1", "\"version\":2", "a newer release");
+        check("\"version\":1", "\"version\":3", "a newer release");
         check("n-1", "n-2", "its node differs");
         check("\"web\"", "\"ios\"", "its source differs");
         check("1432684800000", "1432771200000", "its day differs");

@@ -9,13 +9,15 @@ pub mod metadata;
 pub mod object_key;
 pub mod role;
 pub mod storage_class;
+pub mod stream;
 pub mod tags;
 
 pub use bucket_string::BucketString;
 pub use closed_marker::{ClosedMarker, ClosedStream, Closing};
 pub use destination::Destination;
 pub use encryption::{AppliedEncryption, Encryption, KmsContext, KmsKey, SseKms};
-pub use object_key::{ObjectKey, ObjectName, ObjectPlace, Stream};
+pub use object_key::{ObjectKey, ObjectName, ObjectPlace};
 pub use role::{AccountId, ExternalId, Role, RoleArn};
 pub use storage_class::StorageClass;
+pub use stream::{Collection, Stream};
 pub use tags::ObjectTags;

@@ -2,20 +2,9 @@
 
 use std::fmt;
 
-use super::BucketString;
+use super::{BucketString, Stream};
 use crate::sources::SourceId;
 use crate::time::{ReceivedDay, UnixMillis};
-
-/// Calls and rejected items go to streams of their own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Stream {
-    /// Calls: `segment-logs/<source-id>/<received-day>/`.
-    Calls,
-    /// Items that are not valid calls, sent in an accepted request:
-    /// `segment-logs/_rejected/<source-id>/<received-day>/`.
-    Rejected,
-}
 
 /// The parts of an object's name. The name depends on the batch alone, so a retry writes the same object.
 #[derive(Clone, Copy, Debug)]
@@ -37,21 +26,18 @@ pub struct ObjectKey(String);
 
 impl ObjectKey {
     /// The key of a batch: `{prefix/}segment-logs/{source}/{day}/{first ms}-{node}-{spool id}-{first
-    /// position}.gz`, with `_rejected/` before the source in the rejected stream.
+    /// position}.gz`, with the stream's folder before the source.
     pub fn of_batch(
         bucket: &BucketString,
-        stream: Stream,
+        stream: &Stream,
         source: &SourceId,
         day: ReceivedDay,
         name: ObjectName<'_>,
     ) -> Self {
         let slash = if bucket.prefix().is_empty() { "" } else { "/" };
-        let rejected = match stream {
-            Stream::Calls => "",
-            Stream::Rejected => "_rejected/",
-        };
+        let folder = stream.folder();
         Self(format!(
-            "{}{slash}segment-logs/{rejected}{source}/{day}/{}-{}-{}-{:020}.gz",
+            "{}{slash}segment-logs/{folder}{source}/{day}/{}-{}-{}-{:020}.gz",
             bucket.prefix(),
             name.first_received_at.0,
             name.node,
@@ -100,10 +86,7 @@ impl ObjectPlace {
     /// Parses the key of an object in `bucket`. `None` if [`ObjectKey::of_batch`] never builds such a key.
     pub fn of(bucket: &BucketString, key: &str) -> Option<Self> {
         let inside = below_prefix(bucket, key)?.strip_prefix("segment-logs/")?;
-        let (stream, inside) = match inside.strip_prefix("_rejected/") {
-            Some(inside) => (Stream::Rejected, inside),
-            None => (Stream::Calls, inside),
-        };
+        let (stream, inside) = Stream::of_folder(inside)?;
         let (source, inside) = inside.split_once('/')?;
         let (day, name) = inside.split_once('/')?;
         let (name, first_position) = name.strip_suffix(".gz")?.rsplit_once('-')?;
@@ -133,7 +116,7 @@ impl ObjectPlace {
             spool_id: &self.spool_id,
             first_position: self.first_position,
         };
-        ObjectKey::of_batch(bucket, self.stream, &self.source, self.day, name)
+        ObjectKey::of_batch(bucket, &self.stream, &self.source, self.day, name)
     }
 }
 
@@ -173,6 +156,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::object::Collection;
 
     #[test]
     fn keys_are_built_from_the_batch_alone() {
@@ -184,13 +168,18 @@ mod tests {
         };
         let source = SourceId::new("checkout-web").unwrap();
         let day = name.first_received_at.day();
-        let key = |bucket: &str, stream| {
-            ObjectKey::of_batch(&BucketString::parse(bucket).unwrap(), stream, &source, day, name).to_string()
+        let key = |bucket: &str, stream: Stream| {
+            ObjectKey::of_batch(&BucketString::parse(bucket).unwrap(), &stream, &source, day, name)
+                .to_string()
         };
         let tail = "checkout-web/1432684800000/1432684812345-n1-0123456789abcdef0123456789abcdef-00000000000000000042.gz";
         assert_eq!(key("bucket", Stream::Calls), format!("segment-logs/{tail}"));
         assert_eq!(key("bucket/a/b", Stream::Calls), format!("a/b/segment-logs/{tail}"));
         assert_eq!(key("bucket", Stream::Rejected), format!("segment-logs/_rejected/{tail}"));
+        let rooms = Stream::Objects(Collection::new("rooms").unwrap());
+        assert_eq!(key("bucket/a", rooms), format!("a/segment-logs/_objects/rooms/{tail}"));
+        let dead = Stream::Dead(SourceId::new("to-lambda").unwrap());
+        assert_eq!(key("bucket", dead), format!("segment-logs/_dlq/to-lambda/{tail}"));
     }
 
     #[test]
@@ -206,7 +195,12 @@ mod tests {
         #[test]
         fn a_key_parses_into_the_parts_it_was_built_from(
             bucket in "[a-z]{3}(/[a-zA-Z ü+%._-]{1,8}){0,2}",
-            stream in prop_oneof![Just(Stream::Calls), Just(Stream::Rejected)],
+            stream in prop_oneof![
+                Just("calls".to_owned()),
+                Just("rejected".to_owned()),
+                "objects/[a-z]{1,9}",
+                "dead/[a-z][a-z0-9_-]{0,9}",
+            ],
             source in "[A-Za-z0-9-][A-Za-z0-9_-]{0,63}",
             at in any::<i32>().prop_map(|at| i64::from(at) * 4_321),
             node in "[a-z0-9-]{1,32}",
@@ -217,7 +211,7 @@ mod tests {
             let bucket = BucketString::parse(&bucket).unwrap();
             let first_received_at = UnixMillis(at);
             let place = ObjectPlace {
-                stream,
+                stream: stream.parse().unwrap(),
                 source: SourceId::new(&source).unwrap(),
                 day: first_received_at.day(),
                 first_received_at,
@@ -241,6 +235,10 @@ mod tests {
         check(&name(&ours), true);
         check(&format!("a/segment-logs/_rejected/web/1432684800000/{ours}"), true);
         check(&format!("a/segment-logs/_other/web/1432684800000/{ours}"), false);
+        check(&format!("a/segment-logs/_objects/rooms/web/1432684800000/{ours}"), true);
+        check(&format!("a/segment-logs/_objects/Rooms/web/1432684800000/{ours}"), false);
+        check(&format!("a/segment-logs/_objects/web/1432684800000/{ours}"), false);
+        check(&format!("a/segment-logs/_dlq/to/web/1432684800000/{ours}"), true);
         check(&format!("segment-logs/web/1432684800000/{ours}"), false);
         check(&format!("ab/segment-logs/web/1432684800000/{ours}"), false);
         check(&format!("a/segment-logs/web/1432684800001/{ours}"), false);

@@ -146,7 +146,7 @@ fn seal_through(spool: &Spool, key: &BatchKey, last: u64) -> Seal {
         spool_id: &log.spool_id(),
         first_position: first,
     };
-    let object_key = ObjectKey::of_batch(&destination().bucket, key.stream, &key.source, key.day, name);
+    let object_key = ObjectKey::of_batch(&destination().bucket, &key.stream, &key.source, key.day, name);
     log.seal(key, &encoded, destination(), object_key).unwrap()
 }
 

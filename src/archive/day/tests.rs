@@ -38,7 +38,7 @@ pub(crate) fn stored(source: &str, spool: u8, first: u64, last: u64, previous: O
 fn marker(spool: u8, objects: &[Stored]) -> FoundMarker {
     let mut streams: BTreeMap<Stream, Closing> = BTreeMap::new();
     for object in objects {
-        let closing = streams.entry(object.at.stream).or_default();
+        let closing = streams.entry(object.at.stream.clone()).or_default();
         closing.push(&bucket(), &object.key, &object.metadata().unwrap());
     }
     let at = MarkerPlace {

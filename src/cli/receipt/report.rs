@@ -273,8 +273,8 @@ fn states(held: HeldBy) -> impl Iterator<Item = (u64, State)> {
             reason: seen.reason,
         };
         let state = match object.at.stream {
-            Stream::Calls => State::Delivered(line),
             Stream::Rejected => State::Rejected(line),
+            Stream::Calls | Stream::Objects(_) | Stream::Dead(_) => State::Delivered(line),
         };
         (seen.position, state)
     })

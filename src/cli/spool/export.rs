@@ -67,7 +67,7 @@ fn to_file(view: &View, args: &SpoolExportArgs, path: &Path) -> Result<Exported,
 }
 
 fn export(view: &View, args: &SpoolExportArgs, out: &mut dyn Write) -> Result<Exported, Failure> {
-    let stream = if args.rejected { Stream::Rejected } else { Stream::Calls };
+    let stream = if args.rejected { Stream::Rejected } else { args.stream.clone() };
     let mut lines = Lines {
         view,
         source: args.source.as_ref(),

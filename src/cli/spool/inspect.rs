@@ -5,7 +5,6 @@ use std::io::Write;
 use crate::cli::args::SpoolReadArgs;
 use crate::cli::failure::Failure;
 use crate::log::Range;
-use crate::object::Stream;
 use crate::spool::offline::{BatchAbout, Inspection, SealAbout, SegmentIs, View, inspect};
 use crate::time::UnixMillis;
 use crate::words::table::table;
@@ -84,10 +83,7 @@ fn batches(batches: &[BatchAbout]) -> String {
         [
             batch.source.clone(),
             day(batch.day),
-            match batch.stream {
-                Stream::Calls => "calls".to_owned(),
-                Stream::Rejected => "rejected".to_owned(),
-            },
+            batch.stream.to_string(),
             grouped(batch.calls),
             grouped(batch.sealed),
             about_bytes(batch.bytes),

@@ -259,7 +259,7 @@ fn seal_made(
     log.note_lost(&object.lost)?;
     let object_key = ObjectKey::of_batch(
         &destination.bucket,
-        job.key.stream,
+        &job.key.stream,
         &job.key.source,
         if planted(PlantedBug::DayFromUploadTime) { shared.parts.clock.wall().day() } else { job.key.day },
         ObjectName {

@@ -209,7 +209,7 @@ impl SealedObject<'_> {
             first_position: seal.first,
         };
         let batch = &seal.batch;
-        ObjectKey::of_batch(&seal.destination.bucket, batch.stream, &batch.source, batch.day, name)
+        ObjectKey::of_batch(&seal.destination.bucket, &batch.stream, &batch.source, batch.day, name)
     }
 
     fn parked_body(&self, parked: Parked) -> io::Result<Body> {

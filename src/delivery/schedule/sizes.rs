@@ -56,7 +56,7 @@ impl Sizes {
             return 0;
         }
         let known = lock(&self.known);
-        let learnt = known.ratios.get(&(batch.key.source.clone(), batch.key.stream)).copied();
+        let learnt = known.ratios.get(&(batch.key.source.clone(), batch.key.stream.clone())).copied();
         known.of(batch).object_bytes(batch.bytes, learnt)
     }
 
@@ -72,7 +72,7 @@ impl Sizes {
         let ratio = bytes as f64 / object.max(1) as f64;
         let estimate = Estimate::encoded(batch.sealed_through, bytes, object);
         let mut known = lock(&self.known);
-        known.ratios.insert((batch.key.source.clone(), batch.key.stream), ratio);
+        known.ratios.insert((batch.key.source.clone(), batch.key.stream.clone()), ratio);
         known.estimates.insert(batch.key.clone(), estimate);
     }
 

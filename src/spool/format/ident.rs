@@ -8,8 +8,10 @@ use crate::random::Random;
 
 /// Both hold the same identity. A damaged or missing file is made again from the other.
 const FILE_NAMES: [&str; 2] = ["IDENT", "IDENT.copy"];
-/// Version of the directory layout. A newer one is refused.
-const FORMAT: u32 = 1;
+/// Version of the directory's format. A newer one is refused, and an older one becomes this one when it is opened:
+/// formats 1 and 2, which both name themselves 1, are the same without object and dead-letter streams, so nothing
+/// else has to be rewritten.
+const FORMAT: u32 = 3;
 
 /// The identity of a spool.
 #[derive(Clone, PartialEq, Eq)]
@@ -43,7 +45,7 @@ struct Files {
     ident: Option<Ident>,
     /// Damaged files.
     damaged: Vec<&'static str>,
-    /// Files to write: damaged ones, missing ones, and those without a checksum.
+    /// Files to write: damaged ones, missing ones, those without a checksum, and those of an older format.
     stale: Vec<&'static str>,
 }
 
@@ -144,7 +146,7 @@ impl Ident {
         }
     }
 
-    /// Reads one file. Also returns whether a checksum confirms it.
+    /// Reads one file. Also returns whether a checksum confirms it, and it is of the newest format.
     fn read_one(disk: &dyn Disk, file: &str) -> Result<Option<(Self, bool)>, IdentError> {
         let bytes = match disk.open(file).and_then(|file| read_all(&*file)) {
             Ok(bytes) => bytes,
@@ -163,7 +165,8 @@ impl Ident {
         else {
             return Err(IdentError::Damaged);
         };
-        Ok(Some((Self { spool_id, fingerprint_key }, written.checksum.is_some())))
+        let is_current = written.checksum.is_some() && written.format == FORMAT;
+        Ok(Some((Self { spool_id, fingerprint_key }, is_current)))
     }
 
     fn write(&self, disk: &dyn Disk, file: &str) -> io::Result<()> {

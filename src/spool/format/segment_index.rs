@@ -6,8 +6,8 @@
 //! ```text
 //! index := magic "FOREBAYI" | crc u32 | directory_len u32 | first u64 | last u64 | entry* | runs*
 //! runs  := run* | crc u32
-//! entry := source_len u8 | stream u8 | 0 u16 | day i64 | first u64 | last u64 | frames u64 | bytes u64
-//!        | first_received_at i64 | runs_offset u64 | runs u32 | source bytes
+//! entry := source_len u8 | stream u8 | name_len u8 | 0 u8 | day i64 | first u64 | last u64 | frames u64 | bytes u64
+//!        | first_received_at i64 | runs_offset u64 | runs u32 | source bytes | name bytes
 //! run   := offset u32 | len u32 | first u64 | frames u32
 //! ```
 //!
@@ -19,7 +19,7 @@ use std::io;
 use crate::batch::BatchKey;
 use crate::disk::DiskFile;
 use crate::log::frame::Salt;
-use crate::object::Stream;
+use crate::object::{Collection, Stream};
 use crate::sources::SourceId;
 use crate::spool::format::cursor::Cursor;
 use crate::spool::format::runs::{Part, Run, Runs};
@@ -39,7 +39,8 @@ pub(crate) fn encode(
     last: u64,
     parts: &[(BatchKey, Part, Vec<Run>)],
 ) -> (Vec<u8>, Vec<Runs>) {
-    let directory: usize = parts.iter().map(|(key, ..)| ENTRY + key.source.as_str().len()).sum();
+    let names = |key: &BatchKey| key.source.as_str().len() + key.stream.name().len();
+    let directory: usize = parts.iter().map(|(key, ..)| ENTRY + names(key)).sum();
     let mut covered = Vec::with_capacity(HEADER + directory);
     let mut runs_bytes = Vec::new();
     let mut places = Vec::with_capacity(parts.len());
@@ -61,13 +62,16 @@ pub(crate) fn encode(
 }
 
 fn encode_entry(key: &BatchKey, part: &Part, offset: u64, count: u32, out: &mut Vec<u8>) {
-    let source = key.source.as_str().as_bytes();
+    let (source, name) = (key.source.as_str().as_bytes(), key.stream.name().as_bytes());
     out.push(u8::try_from(source.len()).unwrap_or(0));
     out.push(match key.stream {
         Stream::Calls => 0,
         Stream::Rejected => 1,
+        Stream::Objects(_) => 2,
+        Stream::Dead(_) => 3,
     });
-    out.extend_from_slice(&[0; 2]);
+    out.push(u8::try_from(name.len()).unwrap_or(0));
+    out.push(0);
     out.extend_from_slice(&key.day.start().0.to_le_bytes());
     for number in [part.first, part.last, part.frames, part.bytes] {
         out.extend_from_slice(&number.to_le_bytes());
@@ -76,6 +80,7 @@ fn encode_entry(key: &BatchKey, part: &Part, offset: u64, count: u32, out: &mut 
     out.extend_from_slice(&offset.to_le_bytes());
     out.extend_from_slice(&count.to_le_bytes());
     out.extend_from_slice(source);
+    out.extend_from_slice(name);
 }
 
 fn encode_run(run: &Run, out: &mut Vec<u8>) {
@@ -131,15 +136,19 @@ pub(crate) fn read_directory(file: &dyn DiskFile, salt: Salt, segment: u64) -> i
 
 fn decode_entry(cursor: &mut Cursor<'_>, segment: u64) -> Option<(BatchKey, Part)> {
     let head = cursor.take(4)?;
-    let (source_len, stream) = (usize::from(*head.first()?), *head.get(1)?);
+    let (source_len, stream, name_len) =
+        (usize::from(*head.first()?), *head.get(1)?, usize::from(*head.get(2)?));
     let day = cursor.u64()?.cast_signed();
     let (first, last, frames, bytes) = (cursor.u64()?, cursor.u64()?, cursor.u64()?, cursor.u64()?);
     let first_received_at = UnixMillis(cursor.u64()?.cast_signed());
     let (offset, count) = (cursor.u64()?, cursor.u32()?);
     let source = SourceId::new(std::str::from_utf8(cursor.take(source_len)?).ok()?).ok()?;
+    let name = std::str::from_utf8(cursor.take(name_len)?).ok()?;
     let stream = match stream {
         0 => Stream::Calls,
         1 => Stream::Rejected,
+        2 => Stream::Objects(Collection::new(name).ok()?),
+        3 => Stream::Dead(SourceId::new(name).ok()?),
         _ => return None,
     };
     let day: ReceivedDay = UnixMillis(day).day();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Account, Ledger};
 use crate::batch::BatchKey;
-use crate::log::{Difference, Report, Row, Rows, SourceReport};
+use crate::log::{AccountKey, AccountReport, Difference, Report, Row, Rows};
 use crate::object::Stream;
 use crate::sources::SourceId;
 use crate::time::ReceivedDay;
@@ -17,11 +17,11 @@ impl Account {
     }
 
     /// Open frames in the rows, by batch.
-    fn open(&self) -> BTreeMap<(ReceivedDay, Stream), i128> {
+    fn open(&self, key: &AccountKey) -> BTreeMap<(ReceivedDay, Stream), i128> {
         let mut open = BTreeMap::new();
         for (hour, entry) in &self.hours {
-            for stream in [Stream::Calls, Stream::Rejected] {
-                let frames = entry.open(stream);
+            for stream in key.streams() {
+                let frames = entry.open(&stream);
                 if frames != 0 {
                     *open.entry((hour.day(), stream)).or_default() += frames;
                 }
@@ -34,25 +34,31 @@ impl Account {
 impl Ledger {
     /// The rows that are wanted. Differences are not filled in.
     pub(crate) fn report(&self, rows: Rows<'_>) -> Report {
-        let of = |(source, account): (&SourceId, &Account)| SourceReport {
-            source: source.clone(),
+        let of = |(key, account): (&AccountKey, &Account)| AccountReport {
+            account: key.clone(),
             total: account.total(),
             earlier: account.earlier,
             hours: account.hours.iter().map(|(hour, entry)| (*hour, entry.row)).collect(),
         };
-        let total_of = |(source, account): (&SourceId, &Account)| SourceReport {
-            source: source.clone(),
+        let total_of = |(key, account): (&AccountKey, &Account)| AccountReport {
+            account: key.clone(),
             total: account.total(),
             earlier: Row::default(),
             hours: Vec::new(),
         };
-        let sources = match rows {
+        let accounts = match rows {
             Rows::None => Vec::new(),
             Rows::Totals => self.accounts.iter().map(total_of).collect(),
-            Rows::Of(source) => self.accounts.get_key_value(source).map(of).into_iter().collect(),
+            Rows::Of(source) => self.of_source(source).map(of).collect(),
             Rows::All => self.accounts.iter().map(of).collect(),
         };
-        Report { sources, differences: Vec::new(), lost_positions: self.lost_positions }
+        Report { accounts, differences: Vec::new(), lost_positions: self.lost_positions }
+    }
+
+    /// The accounts of a source.
+    fn of_source<'l>(&'l self, source: &'l SourceId) -> impl Iterator<Item = (&'l AccountKey, &'l Account)> {
+        let first = AccountKey::of_calls(source.clone());
+        self.accounts.range(first..).take_while(move |(account, _)| account.source == *source)
     }
 
     /// All differences. `open` lists the open frames of each batch in the index, sorted by batch.
@@ -62,19 +68,24 @@ impl Ledger {
         let unknown = |(batch, spool): (&BatchKey, u64)| {
             (spool > 0).then(|| Difference::Open { batch: batch.clone(), ledger: 0, spool })
         };
-        for (source, account) in &self.accounts {
+        let mut accounts = self.accounts.iter().peekable();
+        while let Some((AccountKey { source, .. }, _)) = accounts.peek() {
             while let Some(batch) = open.next_if(|(batch, _)| batch.source < *source) {
                 found.extend(unknown(batch));
             }
-            rows_of(source, account, &mut found);
-            let mut of_ledger = account.open();
+            // A batch of a source may belong to any of its accounts.
+            let mut of_ledger = BTreeMap::new();
+            while let Some((key, account)) = accounts.next_if(|(key, _)| key.source == *source) {
+                rows_of(key, account, &mut found);
+                of_ledger.append(&mut account.open(key));
+            }
             let mut of_index = BTreeMap::new();
             while let Some((batch, frames)) = open.next_if(|(batch, _)| batch.source == *source) {
-                of_index.insert((batch.day, batch.stream), frames);
-                of_ledger.entry((batch.day, batch.stream)).or_default();
+                of_index.insert((batch.day, batch.stream.clone()), frames);
+                of_ledger.entry((batch.day, batch.stream.clone())).or_default();
             }
             for ((day, stream), ledger) in of_ledger {
-                let spool = of_index.get(&(day, stream)).copied().unwrap_or(0);
+                let spool = of_index.get(&(day, stream.clone())).copied().unwrap_or(0);
                 if ledger != i128::from(spool) {
                     let batch = BatchKey { source: source.clone(), day, stream };
                     if !self.uncertain.contains(&batch) {
@@ -89,15 +100,15 @@ impl Ledger {
 }
 
 /// Checks the two equations in each row.
-fn rows_of(source: &SourceId, account: &Account, found: &mut Vec<Difference>) {
+fn rows_of(key: &AccountKey, account: &Account, found: &mut Vec<Difference>) {
     let hours = account.hours.iter().map(|(hour, entry)| (Some(*hour), entry.row));
     for (hour, row) in std::iter::once((None, account.earlier)).chain(hours) {
         if row.received != row.accounted() {
-            found.push(Difference::Received { source: source.clone(), hour, row });
+            found.push(Difference::Received { account: key.clone(), hour, row });
         }
-        for stream in [Stream::Calls, Stream::Rejected] {
-            if row.pending(stream).is_none() {
-                found.push(Difference::Delivered { source: source.clone(), hour, stream, row });
+        for stream in key.streams() {
+            if row.pending(&stream).is_none() {
+                found.push(Difference::Delivered { source: key.source.clone(), hour, stream, row });
             }
         }
     }

@@ -1,4 +1,5 @@
-//! For each source and hour, the ledger counts the calls received and what became of them, so that a missing
+//! For each account (a source's calls and rejected items, or one of its object or dead-letter streams) and hour, the
+//! ledger counts the calls received and what became of them, so that a missing
 //! call is noticed.
 //!
 //! Two equations hold for each row at every instant:
@@ -29,9 +30,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::batch::BatchKey;
 use crate::log::frame::{Frame, FrameKind};
-use crate::log::{Hour, Hours, ImportProgress, Row};
+use crate::log::{AccountKey, Hour, Hours, ImportProgress, Row};
 use crate::object::Stream;
-use crate::sources::SourceId;
 use crate::spool::imports::FoundProgress;
 use crate::time::ReceivedDay;
 
@@ -46,13 +46,13 @@ pub struct Tally {
     /// Every frame up to here is counted.
     pub through: u64,
     /// The counts.
-    pub rows: Vec<(SourceId, Hour, Row)>,
+    pub rows: Vec<(AccountKey, Hour, Row)>,
     /// The progress of imported files, by number.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub imports: Vec<(u64, ImportProgress)>,
 }
 
-/// One hour of one source.
+/// One hour of one account.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 struct Entry {
@@ -60,12 +60,13 @@ struct Entry {
     /// The part of `row` that is in no tally yet.
     #[serde(skip)]
     new: Row,
-    /// Frames in sealed objects that the store has not confirmed: calls, and rejected items.
+    /// Frames in sealed objects that the store has not confirmed: calls (or objects, or dead letters), and rejected
+    /// items.
     #[serde(skip)]
     sealed: [u64; 2],
 }
 
-/// All rows of one source.
+/// All rows of one account.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 struct Account {
     /// The sum of the folded rows.
@@ -101,7 +102,7 @@ pub(crate) struct Ledger {
     pub lost_through: Option<ReceivedDay>,
     /// The value of [`Self::lost_positions`] when `lost_through` was set.
     lost_seen: u64,
-    accounts: BTreeMap<SourceId, Account>,
+    accounts: BTreeMap<AccountKey, Account>,
     /// Counts of full segments, for the next tally.
     #[serde(skip)]
     gathered: Option<Tally>,
@@ -111,16 +112,16 @@ pub(crate) struct Ledger {
     uncertain: BTreeSet<BatchKey>,
 }
 
-fn stream_index(stream: Stream) -> usize {
+fn stream_index(stream: &Stream) -> usize {
     match stream {
-        Stream::Calls => 0,
+        Stream::Calls | Stream::Objects(_) | Stream::Dead(_) => 0,
         Stream::Rejected => 1,
     }
 }
 
 impl Entry {
     /// Frames that are in no seal yet. Negative if more was sealed, delivered or lost than was stored.
-    fn open(&self, stream: Stream) -> i128 {
+    fn open(&self, stream: &Stream) -> i128 {
         let (stored, delivered, lost) = self.row.of(stream);
         let sealed = self.sealed.get(stream_index(stream)).copied().unwrap_or(0);
         i128::from(stored) - i128::from(delivered) - i128::from(lost) - i128::from(sealed)
@@ -167,19 +168,30 @@ impl Ledger {
         Self { began: true, ..Self::default() }
     }
 
-    fn entry(&mut self, source: &SourceId, hour: Hour) -> &mut Entry {
-        if !self.accounts.contains_key(source) {
-            self.accounts.insert(source.clone(), Account::default());
-        }
-        self.accounts.entry(source.clone()).or_default().hour(hour)
+    fn entry(&mut self, account: AccountKey, hour: Hour) -> &mut Entry {
+        self.accounts.entry(account).or_default().hour(hour)
+    }
+
+    fn entry_of(&mut self, batch: &BatchKey, hour: Hour) -> &mut Entry {
+        self.entry(AccountKey::of_batch(batch), hour)
+    }
+
+    /// Whether it has counted lines of an account.
+    pub(crate) fn knows(&self, account: &AccountKey) -> bool {
+        self.accounts.contains_key(account)
+    }
+
+    /// The number of accounts of object and dead-letter streams.
+    pub(crate) fn named_streams(&self) -> usize {
+        self.accounts.keys().filter(|account| !account.is_of_calls()).count()
     }
 
     /// Adds the counts of one request or one frame.
-    pub(crate) fn count(&mut self, source: &SourceId, hour: Hour, counts: &Row) {
+    pub(crate) fn count(&mut self, account: &AccountKey, hour: Hour, counts: &Row) {
         // This runs for each request, so it makes only one lookup.
-        match self.accounts.get_mut(source) {
+        match self.accounts.get_mut(account) {
             Some(account) => account.hour(hour).count(counts),
-            None => self.entry(source, hour).count(counts),
+            None => self.entry(account.clone(), hour).count(counts),
         }
     }
 
@@ -189,9 +201,9 @@ impl Ledger {
         let tally = self.gathered.get_or_insert_default();
         tally.imports.extend(imports);
         tally.through = tally.through.max(through);
-        for (source, account) in &mut self.accounts {
+        for (key, account) in &mut self.accounts {
             for (hour, entry) in account.hours.iter_mut().filter(|(_, entry)| !entry.new.is_zero()) {
-                tally.rows.push((source.clone(), *hour, std::mem::take(&mut entry.new)));
+                tally.rows.push((key.clone(), *hour, std::mem::take(&mut entry.new)));
             }
         }
     }
@@ -224,8 +236,8 @@ impl Ledger {
     /// Adds a tally from the manifest.
     pub(crate) fn add_tally(&mut self, tally: &Tally) {
         self.set_tallied(tally.through);
-        for (source, hour, counts) in &tally.rows {
-            self.entry(source, *hour).row.add(counts);
+        for (account, hour, counts) in &tally.rows {
+            self.entry(account.clone(), *hour).row.add(counts);
         }
     }
 
@@ -238,12 +250,13 @@ impl Ledger {
     /// If damage hid the hours of some frames of the batch, frames beyond an hour's open frames are charged
     /// to other hours.
     pub(crate) fn hours_for_seal(&self, batch: &BatchKey, read: Hours) -> Hours {
-        let Some(account) = self.accounts.get(&batch.source).filter(|_| self.uncertain.contains(batch))
+        let Some(account) =
+            self.accounts.get(&AccountKey::of_batch(batch)).filter(|_| self.uncertain.contains(batch))
         else {
             return read;
         };
         let of_day = account.hours.iter().filter(|(hour, _)| hour.day() == batch.day);
-        let open = of_day.map(|(hour, entry)| (*hour, u64::try_from(entry.open(batch.stream)).unwrap_or(0)));
+        let open = of_day.map(|(hour, entry)| (*hour, u64::try_from(entry.open(&batch.stream)).unwrap_or(0)));
         fit_to_hours(&open.collect::<Vec<_>>(), &read)
     }
 
@@ -251,12 +264,12 @@ impl Ledger {
     pub(crate) fn seal(&mut self, batch: &BatchKey, hours: &[(Hour, u64)]) {
         let uncertain = self.uncertain.contains(batch);
         for (hour, frames) in hours {
-            let entry = self.entry(&batch.source, *hour);
-            if let Some(sealed) = entry.sealed.get_mut(stream_index(batch.stream)) {
+            let entry = self.entry_of(batch, *hour);
+            if let Some(sealed) = entry.sealed.get_mut(stream_index(&batch.stream)) {
                 *sealed = sealed.saturating_add(*frames);
             }
             if uncertain {
-                raise_stored(entry, batch.stream);
+                raise_stored(entry, &batch.stream);
             }
         }
     }
@@ -266,16 +279,16 @@ impl Ledger {
     pub(crate) fn deliver(&mut self, batch: &BatchKey, sealed: &[(Hour, u64)], left: &[(Hour, u64)]) {
         let left = fit_to_hours(sealed, left);
         for (hour, frames) in sealed {
-            let entry = self.entry(&batch.source, *hour);
-            if let Some(sealed) = entry.sealed.get_mut(stream_index(batch.stream)) {
+            let entry = self.entry_of(batch, *hour);
+            if let Some(sealed) = entry.sealed.get_mut(stream_index(&batch.stream)) {
                 *sealed = sealed.saturating_sub(*frames);
             }
             let delivered = left.iter().filter(|(of, _)| of == hour).map(|(_, frames)| *frames);
             let delivered = delivered.fold(0, u64::saturating_add);
-            entry.row.lose(batch.stream, frames.saturating_sub(delivered));
+            entry.row.lose(&batch.stream, frames.saturating_sub(delivered));
         }
         for (hour, frames) in left {
-            self.entry(&batch.source, hour).row.deliver(batch.stream, frames);
+            self.entry_of(batch, hour).row.deliver(&batch.stream, frames);
         }
     }
 
@@ -289,22 +302,23 @@ impl Ledger {
             return 0;
         }
         let not_booked = i128::from(self.lost_positions) - i128::from(self.total_lost());
-        let Some(account) = self.accounts.get_mut(&batch.source).filter(|_| uncertain || open <= not_booked)
+        let Some(account) =
+            self.accounts.get_mut(&AccountKey::of_batch(batch)).filter(|_| uncertain || open <= not_booked)
         else {
             return 0;
         };
         for (_, entry) in account.of_day(batch.day) {
             let mut lost = Row::default();
-            lost.lose(batch.stream, u64::try_from(entry.open(batch.stream)).unwrap_or(0));
+            lost.lose(&batch.stream, u64::try_from(entry.open(&batch.stream)).unwrap_or(0));
             entry.count(&lost);
         }
         u64::try_from(open).unwrap_or(u64::MAX)
     }
 
     fn open_by_hour(&self, batch: &BatchKey) -> Vec<i128> {
-        let hours = self.accounts.get(&batch.source).map_or(&[][..], |account| &account.hours);
+        let hours = self.accounts.get(&AccountKey::of_batch(batch)).map_or(&[][..], |account| &account.hours);
         let of_day = hours.iter().filter(|(hour, _)| hour.day() == batch.day);
-        of_day.map(|(_, entry)| entry.open(batch.stream)).collect()
+        of_day.map(|(_, entry)| entry.open(&batch.stream)).collect()
     }
 
     fn total_lost(&self) -> u64 {
@@ -323,18 +337,18 @@ impl Ledger {
         let unknown = |day: ReceivedDay| health.unknown || doubt >= Some(day);
         let lost = self.lost_through;
         let explained = |day: ReceivedDay| health.lost || lost >= Some(day) || unknown(day);
-        for account in self.accounts.values_mut() {
+        for (key, account) in &mut self.accounts {
             // A row shows more delivered than stored if a frame was delivered and then lost before it could
             // be counted again.
             for (_, entry) in account.hours.iter_mut().filter(|(hour, _)| explained(hour.day())) {
-                [Stream::Calls, Stream::Rejected].into_iter().for_each(|of| raise_stored(entry, of));
+                key.streams().for_each(|of| raise_stored(entry, &of));
             }
         }
         for (batch, frames, first) in open.iter().filter(|(batch, ..)| explained(batch.day)) {
             let counted: i128 = self.open_by_hour(batch).into_iter().sum();
             let missing = u64::try_from(i128::from(*frames) - counted).unwrap_or(0);
             if unknown(batch.day) && missing > 0 {
-                self.count(&batch.source, *first, &Row::stored_in(batch.stream, missing));
+                self.count(&AccountKey::of_batch(batch), *first, &Row::stored_in(&batch.stream, missing));
             }
             // Uncertain even if the sums are equal: the errors of two hours may cancel out.
             self.uncertain.insert(batch.clone());
@@ -353,14 +367,15 @@ impl Ledger {
     /// Batches that have open frames in some row.
     fn open_batches(&self) -> impl Iterator<Item = BatchKey> {
         let mut batches = BTreeSet::new();
-        for (source, account) in &self.accounts {
+        for (key, account) in &self.accounts {
             for (hour, entry) in &account.hours {
-                let streams = [Stream::Calls, Stream::Rejected].into_iter();
-                batches.extend(streams.filter(|stream| entry.open(*stream) > 0).map(|stream| BatchKey {
-                    source: source.clone(),
-                    day: hour.day(),
-                    stream,
-                }));
+                batches.extend(
+                    key.streams().filter(|stream| entry.open(stream) > 0).map(|stream| BatchKey {
+                        source: key.source.clone(),
+                        day: hour.day(),
+                        stream,
+                    }),
+                );
             }
         }
         batches.into_iter()
@@ -400,7 +415,7 @@ impl Ledger {
 const HOUR: std::time::Duration = std::time::Duration::from_secs(3_600);
 
 /// Raises the stored count of a row to at least what was sealed, delivered and lost.
-fn raise_stored(entry: &mut Entry, stream: Stream) {
+fn raise_stored(entry: &mut Entry, stream: &Stream) {
     let missing = u64::try_from(-entry.open(stream)).unwrap_or(0);
     if missing > 0 {
         entry.count(&Row::stored_in(stream, missing));
@@ -436,12 +451,12 @@ fn add(to: &mut BTreeMap<Hour, u64>, hour: Hour, frames: u64) {
     *count = count.saturating_add(frames);
 }
 
-/// The counts of a frame: a call, a rejected item, or the repeats that it stands for. `None` if it counts as
+/// The counts of a frame in its account: a line, or the repeats that it stands for. `None` if it counts as
 /// nothing.
 pub(super) fn counts_of(frame: &Frame<'_>) -> Option<Row> {
     match frame.kind {
-        FrameKind::Call => Some(Row::stored_in(Stream::Calls, 1)),
-        FrameKind::Rejected => Some(Row::stored_in(Stream::Rejected, 1)),
+        FrameKind::Rejected => Some(Row::stored_in(&Stream::Rejected, 1)),
+        FrameKind::Call | FrameKind::ObjectSet | FrameKind::Dead => Some(Row::stored_in(&Stream::Calls, 1)),
         FrameKind::Repeats => {
             let repeated = crate::log::frame::repeats(frame.payload);
             Some(Row { received: repeated, repeated, ..Row::default() })
@@ -455,8 +470,8 @@ pub(super) fn counts_of(frame: &Frame<'_>) -> Option<Row> {
 pub(super) struct FrameCounts {
     /// Frames up to this position are counted already.
     pub tallied_through: u64,
-    /// Counts by source and hour.
-    pub rows: BTreeMap<(SourceId, Hour), Row>,
+    /// Counts by account and hour.
+    pub rows: BTreeMap<(AccountKey, Hour), Row>,
     /// The progress of imports.
     pub imports: FoundProgress,
 }
@@ -473,8 +488,8 @@ impl FrameCounts {
             return;
         }
         self.imports.take(frame);
-        if let (Some(counts), Ok(source)) = (counts_of(frame), SourceId::new(frame.source)) {
-            self.rows.entry((source, Hour::of(frame.received_at))).or_default().add(&counts);
+        if let (Some(counts), Some(account)) = (counts_of(frame), frame.account()) {
+            self.rows.entry((account, Hour::of(frame.received_at))).or_default().add(&counts);
         }
     }
 }

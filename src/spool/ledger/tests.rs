@@ -4,12 +4,17 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::log::Rows;
+use crate::sources::SourceId;
 use crate::time::UnixMillis;
 
 const HOUR_MS: i64 = 3_600_000;
 
 fn source(name: &str) -> SourceId {
     SourceId::new(name).unwrap()
+}
+
+fn account(name: &str) -> AccountKey {
+    AccountKey::of_calls(source(name))
 }
 
 fn hour(number: i64) -> Hour {
@@ -21,12 +26,12 @@ fn calls(name: &str, day: i64) -> BatchKey {
 }
 
 fn stored(frames: u64) -> Row {
-    Row::stored_in(Stream::Calls, frames)
+    Row::stored_in(&Stream::Calls, frames)
 }
 
 fn total(ledger: &Ledger) -> Row {
     let mut all = Row::default();
-    ledger.report(Rows::Totals).sources.iter().for_each(|of| all.add(&of.total));
+    ledger.report(Rows::Totals).accounts.iter().for_each(|of| all.add(&of.total));
     all
 }
 
@@ -68,14 +73,14 @@ fn a_state_without_a_ledger_has_one_that_has_not_begun() {
 fn every_difference_is_reported() {
     let mut ledger = Ledger::new();
     let row = Row { received: 9, stored: 5, rejected: 1, repeated: 2, ..Row::default() };
-    ledger.count(&source("web"), hour(0), &row);
+    ledger.count(&account("web"), hour(0), &row);
     let rejected = BatchKey { stream: Stream::Rejected, ..calls("web", 0) };
     assert_eq!(
         texts(&ledger, &[(calls("web", 0), 5), (rejected.clone(), 1)]),
         ["web, 1970-01-01T00:00:00.000Z: 9 received, but 5 stored + 1 rejected + 2 repeated + 0 \
              suppressed = 8"]
     );
-    ledger.count(&source("web"), hour(0), &Row { suppressed: 1, ..Row::default() });
+    ledger.count(&account("web"), hour(0), &Row { suppressed: 1, ..Row::default() });
     assert_eq!(texts(&ledger, &[(calls("web", 0), 5), (rejected.clone(), 1)]), [""; 0]);
     assert_eq!(
         texts(
@@ -104,8 +109,8 @@ fn every_difference_is_reported() {
 #[test]
 fn missing_frames_count_as_lost_only_up_to_the_known_losses() {
     let mut ledger = Ledger::new();
-    ledger.count(&source("web"), hour(0), &stored(5));
-    ledger.count(&source("web"), hour(1), &stored(5));
+    ledger.count(&account("web"), hour(0), &stored(5));
+    ledger.count(&account("web"), hour(1), &stored(5));
     let sealed = [(hour(0), 4), (hour(1), 5)];
     ledger.seal(&calls("web", 0), &sealed);
     ledger.deliver(&calls("web", 0), &sealed, &sealed);
@@ -115,10 +120,10 @@ fn missing_frames_count_as_lost_only_up_to_the_known_losses() {
     assert_eq!(ledger.settle(&calls("web", 0)), 1);
     assert_eq!(texts(&ledger, &[]), [""; 0]);
     let report = ledger.report(Rows::All);
-    assert_eq!(report.sources[0].hours[0], (hour(0), Row { delivered: 4, lost: 1, ..stored(5) }));
+    assert_eq!(report.accounts[0].hours[0], (hour(0), Row { delivered: 4, lost: 1, ..stored(5) }));
     assert_eq!(report.lost_positions, 1);
     // A booked position explains no further loss.
-    ledger.count(&source("web"), hour(2), &stored(1));
+    ledger.count(&account("web"), hour(2), &stored(1));
     assert_eq!(ledger.settle(&calls("web", 0)), 0);
 }
 
@@ -127,8 +132,8 @@ fn missing_frames_count_as_lost_only_up_to_the_known_losses() {
 #[test]
 fn losses_of_two_hours_that_cancel_out_are_both_found() {
     let mut ledger = Ledger::new();
-    ledger.count(&source("web"), hour(0), &stored(2));
-    ledger.count(&source("web"), hour(1), &stored(4));
+    ledger.count(&account("web"), hour(0), &stored(2));
+    ledger.count(&account("web"), hour(1), &stored(4));
     ledger.seal(&calls("web", 0), &[(hour(0), 1), (hour(1), 3)]);
     ledger.add_lost_positions(2);
     ledger.set_lost_through(Some(hour(0).day()));
@@ -145,7 +150,7 @@ fn losses_explain_no_difference_on_later_days() {
     ledger.set_lost_through(Some(hour(0).day()));
     ledger.set_lost_through(Some(hour(48).day()));
     for day in [0, 1] {
-        ledger.count(&source("web"), hour(24 * day), &stored(2));
+        ledger.count(&account("web"), hour(24 * day), &stored(2));
     }
     ledger.reconcile(&[(calls("web", 0), 1, hour(0)), (calls("web", 1), 1, hour(24))], Health::default());
     let open = [(calls("web", 0), 1), (calls("web", 1), 1)];
@@ -155,8 +160,8 @@ fn losses_explain_no_difference_on_later_days() {
 #[test]
 fn the_frames_missing_from_an_amended_seal_are_lost() {
     let mut ledger = Ledger::new();
-    ledger.count(&source("web"), hour(0), &stored(5));
-    ledger.count(&source("web"), hour(1), &stored(5));
+    ledger.count(&account("web"), hour(0), &stored(5));
+    ledger.count(&account("web"), hour(1), &stored(5));
     let sealed = [(hour(0), 5), (hour(1), 5)];
     ledger.seal(&calls("web", 0), &sealed);
     ledger.deliver(&calls("web", 0), &sealed, &[(hour(0), 2), (hour(1), 5)]);
@@ -169,7 +174,7 @@ fn frames_found_missing_at_a_start_count_as_lost_when_their_batch_is_settled() {
     let mut noted = Ledger::new();
     noted.add_tally(&Tally {
         through: 20,
-        rows: vec![(source("web"), hour(0), stored(10)), (source("web"), hour(1), stored(10))],
+        rows: vec![(account("web"), hour(0), stored(10)), (account("web"), hour(1), stored(10))],
         ..Tally::default()
     });
     noted.add_lost_positions(4);
@@ -200,7 +205,7 @@ fn a_batch_that_vanished_is_lost_after_damage_and_a_difference_without() {
     let mut ledger = Ledger::new();
     ledger.add_tally(&Tally {
         through: 5,
-        rows: vec![(source("web"), hour(0), stored(5))],
+        rows: vec![(account("web"), hour(0), stored(5))],
         ..Tally::default()
     });
     ledger.reconcile(&[], Health::default());
@@ -227,10 +232,10 @@ fn a_spool_of_an_older_release_begins_its_ledger_with_the_pending_frames() {
 fn settled_rows_are_folded_by_age_and_above_the_cap_without_changing_totals() {
     let mut ledger = Ledger::new();
     for at in 0..50 {
-        ledger.count(&source("web"), hour(at), &Row { received: 2, repeated: 2, ..Row::default() });
+        ledger.count(&account("web"), hour(at), &Row { received: 2, repeated: 2, ..Row::default() });
     }
-    ledger.count(&source("web"), hour(3), &stored(1));
-    ledger.count(&source("web"), hour(4), &Row { received: 1, ..Row::default() });
+    ledger.count(&account("web"), hour(3), &stored(1));
+    ledger.count(&account("web"), hour(4), &Row { received: 1, ..Row::default() });
     ledger.gather(1, Vec::new());
     let before = total(&ledger);
     ledger.fold(hour(20), 1_000);
@@ -242,13 +247,13 @@ fn settled_rows_are_folded_by_age_and_above_the_cap_without_changing_totals() {
     ledger.fold(hour(20), 12);
     assert_eq!((ledger.rows(), total(&ledger)), (12, before));
     assert_eq!(
-        ledger.report(Rows::All).sources[0].hours.last().unwrap().0,
+        ledger.report(Rows::All).accounts[0].hours.last().unwrap().0,
         hour(49),
         "the oldest were folded"
     );
     ledger.fold(hour(20), 0);
     assert_eq!((ledger.rows(), total(&ledger)), (2, before));
-    ledger.count(&source("web"), hour(60), &Row { received: 2, repeated: 2, ..Row::default() });
+    ledger.count(&account("web"), hour(60), &Row { received: 2, repeated: 2, ..Row::default() });
     ledger.fold(hour(70), 0);
     assert_eq!(ledger.rows(), 3, "a row that is not in a tally yet stays");
 }
@@ -296,7 +301,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 /// A frame of the model: its position and what it counts as.
-type Plain = (u64, SourceId, Hour, Row);
+type Plain = (u64, AccountKey, Hour, Row);
 
 #[derive(Default)]
 struct Model {
@@ -308,35 +313,41 @@ struct Model {
 }
 
 impl Model {
-    fn request(&mut self, live: &mut Ledger, name: &str, at: i64, [calls, rejected, repeated]: [u64; 3]) {
-        let counts = Row {
-            received: calls + rejected + repeated,
-            stored: calls,
-            rejected,
-            repeated,
-            ..Row::default()
-        };
-        live.count(&source(name), hour(at), &counts);
-        self.expected.add(&counts);
-        for (stream, frames) in [(Stream::Calls, calls), (Stream::Rejected, rejected)] {
+    fn request(
+        &mut self,
+        live: &mut Ledger,
+        of: &AccountKey,
+        at: i64,
+        [stored, rejected, repeated]: [u64; 3],
+    ) {
+        let row = Row { received: stored + repeated, stored, repeated, ..Row::default() };
+        live.count(of, hour(at), &row);
+        self.expected.add(&row);
+        // Rejected items are counted with the calls of the source, whatever the request's stream.
+        let of_calls = AccountKey::of_calls(of.source.clone());
+        let row = Row::stored_in(&Stream::Rejected, rejected);
+        live.count(&of_calls, hour(at), &row);
+        self.expected.add(&row);
+        for (stream, frames) in [(of.stream().clone(), stored), (Stream::Rejected, rejected)] {
+            let batch = BatchKey { source: of.source.clone(), day: hour(at).day(), stream };
             for _ in 0..frames {
                 self.position += 1;
-                self.frames.push((self.position, source(name), hour(at), Row::stored_in(stream, 1)));
-                let batch = BatchKey { source: source(name), day: hour(at).day(), stream };
-                self.open.entry(batch).or_default().push(hour(at));
+                let row = Row::stored_in(&batch.stream, 1);
+                self.frames.push((self.position, AccountKey::of_batch(&batch), hour(at), row));
+                self.open.entry(batch.clone()).or_default().push(hour(at));
             }
         }
         if repeated > 0 {
             self.position += 1;
             let row = Row { received: repeated, repeated, ..Row::default() };
-            self.frames.push((self.position, source(name), hour(at), row));
+            self.frames.push((self.position, of.clone(), hour(at), row));
         }
     }
 
     fn crash(&self, noted: &Ledger) -> Ledger {
         let mut live = noted.clone();
-        for (_, source, hour, row) in self.frames.iter().filter(|frame| frame.0 > noted.tallied_through) {
-            live.count(source, *hour, row);
+        for (_, account, hour, row) in self.frames.iter().filter(|frame| frame.0 > noted.tallied_through) {
+            live.count(account, *hour, row);
         }
         self.seals.iter().for_each(|(batch, hours)| live.seal(batch, hours));
         live.reconcile(&[], Health::default());
@@ -353,11 +364,12 @@ proptest! {
     #[test]
     fn the_ledger_balances_after_every_step_and_agrees_with_a_plain_list(steps in prop::collection::vec(step(), 1..120)) {
         let (mut live, mut noted, mut model) = (Ledger::new(), Ledger::new(), Model::default());
-        let name = |number: u8| ["a", "b", "c"][usize::from(number)];
+        let accounts: [AccountKey; 3] = ["a", "b", "b/objects/rooms"].map(|text| text.parse().unwrap());
+        let of_number = |number: u8| &accounts[usize::from(number)];
         for step in steps {
             match step.clone() {
                 Step::Request(of, at, calls, rejected, repeated) => {
-                    model.request(&mut live, name(of), at, [calls, rejected, repeated]);
+                    model.request(&mut live, of_number(of), at, [calls, rejected, repeated]);
                 }
                 Step::Close => live.gather(model.position, Vec::new()),
                 Step::Tally => if let Some(tally) = live.take_gathered() {
@@ -365,9 +377,10 @@ proptest! {
                     live.set_tallied(tally.through);
                 },
                 Step::Seal(of, rejected, frames) => {
-                    let stream = if rejected { Stream::Rejected } else { Stream::Calls };
+                    let AccountKey { source, .. } = of_number(of);
+                    let stream = if rejected { &Stream::Rejected } else { of_number(of).stream() };
                     let found = model.open.iter_mut().find(|(batch, hours)| {
-                        batch.source == source(name(of)) && batch.stream == stream && !hours.is_empty()
+                        batch.source == *source && batch.stream == *stream && !hours.is_empty()
                     });
                     if let Some((batch, open)) = found {
                         let mut hours = BTreeMap::<Hour, u64>::new();
@@ -384,7 +397,7 @@ proptest! {
                     let (batch, hours) = model.seals.remove(0);
                     noted.deliver(&batch, &hours, &hours);
                     live.deliver(&batch, &hours, &hours);
-                    hours.iter().for_each(|(_, frames)| model.expected.deliver(batch.stream, *frames));
+                    hours.iter().for_each(|(_, frames)| model.expected.deliver(&batch.stream, *frames));
                 },
                 Step::Fold(before) => {
                     live.fold(hour(before), 10);

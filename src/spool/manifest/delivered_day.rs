@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::log::{DayPlace, PendingSeal, Seal};
-use crate::object::closed_marker::{self, ClosedMarker, Closing};
+use crate::object::closed_marker::{ClosedMarker, Closing};
 use crate::object::metadata::Metadata;
 use crate::object::{Destination, ObjectPlace, Stream};
 use crate::time::ReceivedDay;
@@ -20,7 +20,7 @@ pub struct DeliveredDay {
     /// the store may hold an object that differs from the one counted here. Such a day is never closed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     unsure: bool,
-    /// Boxed, because a node of the map reserves space for eleven values and there are at most two.
+    /// Boxed, because a node of the map reserves space for eleven values and there are rarely more than two.
     streams: BTreeMap<Stream, Box<DeliveredStream>>,
 }
 
@@ -45,13 +45,13 @@ impl DeliveredDay {
     /// Records that an object was sealed.
     pub(crate) fn sealed(&mut self, seal: &Seal) {
         self.destination = seal.destination.clone();
-        let stream = self.streams.entry(seal.batch.stream).or_default();
+        let stream = self.streams.entry(seal.batch.stream.clone()).or_default();
         stream.sealed = stream.sealed.max(seal.last);
     }
 
     /// The last sealed position of `stream`; `None` before its first object.
-    pub fn sealed_through(&self, stream: Stream) -> Option<u64> {
-        self.streams.get(&stream).map(|stream| stream.sealed)
+    pub fn sealed_through(&self, stream: &Stream) -> Option<u64> {
+        self.streams.get(stream).map(|stream| stream.sealed)
     }
 
     /// Records that an object is in the store. `oldest_pending` is the first position of the oldest object of
@@ -63,7 +63,7 @@ impl DeliveredDay {
         if let Some(amend) = amended {
             (seal.frames, seal.bytes, seal.sha256) = (amend.frames, amend.bytes, amend.sha256);
         }
-        let stream = self.streams.entry(seal.batch.stream).or_default();
+        let stream = self.streams.entry(seal.batch.stream.clone()).or_default();
         stream.ahead.insert(seal.first, seal);
         while let Some(next) = stream.ahead.first_entry()
             && oldest_pending.is_none_or(|oldest_pending| *next.key() < oldest_pending)
@@ -101,10 +101,10 @@ impl DeliveredDay {
         let streams: BTreeMap<_, _> = self
             .streams
             .iter()
-            .filter_map(|(stream, delivered)| Some((*stream, delivered.closing.sum()?.clone())))
+            .filter_map(|(stream, delivered)| Some((stream.clone(), delivered.closing.sum()?.clone())))
             .collect();
         (!streams.is_empty()).then(|| ClosedMarker {
-            version: closed_marker::VERSION,
+            version: ClosedMarker::version_for(streams.keys()),
             source: place.source.clone(),
             day: place.day,
             node: self.node.clone(),
@@ -153,7 +153,7 @@ mod tests {
         };
         Seal {
             number,
-            object_key: ObjectKey::of_batch(&bucket, Stream::Calls, &source, AT.day(), name),
+            object_key: ObjectKey::of_batch(&bucket, &Stream::Calls, &source, AT.day(), name),
             batch: BatchKey { source, day: AT.day(), stream: Stream::Calls },
             first,
             last,

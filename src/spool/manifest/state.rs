@@ -281,7 +281,7 @@ impl State {
     /// The last position of the previous object of `batch` that goes to `bucket`.
     pub fn previous_last(&self, batch: &BatchKey, bucket: &BucketString) -> Option<u64> {
         let place = DayPlace { source: batch.source.clone(), day: batch.day, bucket: bucket.clone() };
-        self.days.get(&place)?.sealed_through(batch.stream)
+        self.days.get(&place)?.sealed_through(&batch.stream)
     }
 
     /// Forgets entries that are no longer needed: cursors of days before `keep_from` with nothing pending,

@@ -223,7 +223,7 @@ fn about(key: &BatchKey, waiting: &Waiting) -> BatchAbout {
     BatchAbout {
         source: key.source.to_string(),
         day: key.day.start().0,
-        stream: key.stream,
+        stream: key.stream.clone(),
         calls: waiting.frames,
         sealed: waiting.sealed,
         bytes: waiting.bytes,

@@ -1,6 +1,6 @@
 //! Finds the positions that a receipt names: in a batch, in a sealed object, or no longer in the spool.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use super::SpoolLog;
@@ -44,14 +44,14 @@ struct View {
     seen: BTreeMap<u64, Seen>,
     /// The batches with unsealed frames.
     open: Vec<OpenBatch>,
-    /// Seals of both batches that span one of the positions.
+    /// Seals of these batches that span one of the positions.
     seals: Vec<PendingSeal>,
     lost: Vec<Range>,
 }
 
 impl View {
-    fn open(&self, stream: Stream) -> Option<&OpenBatch> {
-        self.open.iter().find(|batch| batch.key.stream == stream)
+    fn open(&self, stream: &Stream) -> Option<&OpenBatch> {
+        self.open.iter().find(|batch| batch.key.stream == *stream)
     }
 
     /// The numbers of the seals that span a position and match `wanted`.
@@ -67,7 +67,7 @@ impl View {
             return Mark::Lost;
         }
         let stream = match self.seen.get(&position) {
-            Some(Seen::Frame(stream, _)) => *stream,
+            Some(Seen::Frame(stream, _)) => stream,
             Some(Seen::Lost) => return Mark::Lost,
             None if position >= self.next => return Mark::NotGiven,
             None => {
@@ -76,10 +76,10 @@ impl View {
                 return if parked.is_empty() { Mark::NotHere } else { Mark::Sealed(parked) };
             }
         };
-        let sealed = self.sealed(position, |pending| pending.seal.batch.stream == stream);
+        let sealed = self.sealed(position, |pending| pending.seal.batch.stream == *stream);
         match self.open(stream) {
             _ if !sealed.is_empty() => Mark::Sealed(sealed),
-            Some(batch) if position > batch.sealed_through => Mark::Open(stream),
+            Some(batch) if position > batch.sealed_through => Mark::Open(stream.clone()),
             // It was delivered in the meantime.
             _ => Mark::NotHere,
         }
@@ -94,7 +94,7 @@ impl View {
 
     fn standing(&self, mark: &Mark) -> Standing {
         match mark {
-            Mark::Open(stream) => self.open(*stream).cloned().map_or(Standing::NotHere, Standing::Open),
+            Mark::Open(stream) => self.open(stream).cloned().map_or(Standing::NotHere, Standing::Open),
             Mark::Sealed(numbers) => {
                 let named = |pending: &&PendingSeal| numbers.contains(&pending.seal.number);
                 Standing::Sealed(self.seals.iter().filter(named).cloned().collect())
@@ -127,8 +127,8 @@ pub(super) fn locate(log: &SpoolLog, receipt: &Receipt) -> io::Result<Vec<Locate
 impl SpoolLog {
     fn view_of(&self, receipt: &Receipt) -> io::Result<View> {
         let next = self.shared.next_position();
-        let mut seen = self.read_positions(receipt)?;
-        let keys = [Stream::Calls, Stream::Rejected].map(|stream| batch_key(receipt, stream));
+        let keys = self.batches_of(receipt);
+        let mut seen = self.read_positions(&keys, receipt)?;
         // Frames released during the read are not lost.
         seen.retain(|position, seen| {
             !matches!(seen, Seen::Lost) || keys.iter().any(|key| self.is_held(key, *position))
@@ -145,14 +145,27 @@ impl SpoolLog {
         Ok(View { next, seen, open, seals, lost: state.lost.clone() })
     }
 
+    /// The batches of a receipt's source and day, whether they have frames here or an object that waits.
+    fn batches_of(&self, receipt: &Receipt) -> BTreeSet<BatchKey> {
+        let of_receipt = |key: &&BatchKey| key.source == receipt.source && key.day == receipt.day;
+        let mut keys: BTreeSet<BatchKey> =
+            lock(&self.shared.index).batches.keys().filter(of_receipt).cloned().collect();
+        let state = self.shared.state();
+        keys.extend(state.seals.values().map(|pending| &pending.seal.batch).filter(of_receipt).cloned());
+        keys
+    }
+
     /// Reads what the spool still holds of a receipt's positions.
-    fn read_positions(&self, receipt: &Receipt) -> io::Result<BTreeMap<u64, Seen>> {
+    fn read_positions(
+        &self,
+        keys: &BTreeSet<BatchKey>,
+        receipt: &Receipt,
+    ) -> io::Result<BTreeMap<u64, Seen>> {
         let mut tries = 0;
         loop {
             let (mut seen, mut bytes) = (BTreeMap::new(), 0);
-            let read = [Stream::Calls, Stream::Rejected].into_iter().try_for_each(|stream| {
-                let key = batch_key(receipt, stream);
-                self.read(&key, receipt.first - 1, receipt.last, &mut |read| {
+            let read = keys.iter().try_for_each(|key| {
+                self.read(key, receipt.first - 1, receipt.last, &mut |read| {
                     match read {
                         Read::Frame(frame) => {
                             bytes += frame.len();
@@ -161,7 +174,7 @@ impl SpoolLog {
                             }
                             let rejected = frame.kind == FrameKind::Rejected;
                             let reason = rejected.then(|| reason_of(frame.payload)).flatten();
-                            seen.insert(frame.position, Seen::Frame(stream, reason));
+                            seen.insert(frame.position, Seen::Frame(key.stream.clone(), reason));
                         }
                         Read::Lost(range) => {
                             let named = range.first.max(receipt.first)..=range.last.min(receipt.last);
@@ -188,10 +201,6 @@ impl SpoolLog {
         let spans = |part: &crate::spool::format::runs::Part| (part.first..=part.last).contains(&position);
         index.batches.get(key).is_some_and(|batch| batch.parts.iter().any(spans))
     }
-}
-
-fn batch_key(receipt: &Receipt, stream: Stream) -> BatchKey {
-    BatchKey { source: receipt.source.clone(), day: receipt.day, stream }
 }
 
 /// The reason in a line of the rejected stream.

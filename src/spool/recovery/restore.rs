@@ -13,7 +13,7 @@ use super::unclaimed_files::clean_up_parked;
 use super::{OpenError, Opened, Recovered, failed};
 use crate::batch::BatchKey;
 use crate::disk::is_no_handle;
-use crate::log::{Go, Hour, Read, Row};
+use crate::log::{AccountKey, Go, Hour, Read, Row};
 use crate::spool::format::runs::Part;
 use crate::spool::format::scan::scan;
 use crate::spool::format::seen_file;
@@ -216,7 +216,8 @@ fn restore_ledger(shared: &Shared, frames_missing: bool, next_position: u64) {
         let (batch, hours) = (&pending.seal.batch, pending.seal.hours());
         if !state.ledger.began {
             for (hour, frames) in &hours {
-                index.ledger.count(&batch.source, *hour, &Row::stored_in(batch.stream, *frames));
+                let account = AccountKey::of_batch(batch);
+                index.ledger.count(&account, *hour, &Row::stored_in(&batch.stream, *frames));
             }
         }
         index.ledger.seal(batch, &hours);

@@ -144,6 +144,7 @@ impl Appender {
             | AppendError::Busy
             | AppendError::DayOver
             | AppendError::OtherRow { .. }
+            | AppendError::TooManyStreams
             | AppendError::Stopped => return error,
         };
         let label = RefusedLabel { source: source.to_string(), reason };

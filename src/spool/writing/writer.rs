@@ -4,7 +4,7 @@
 //! The first copy of a repeat is either in an earlier block, which is synced, or in this one, which is synced
 //! before any request is answered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::IoSlice;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,14 +12,15 @@ use std::sync::atomic::Ordering;
 use crate::batch::BatchKey;
 use crate::disk::DiskFile;
 use crate::log::frame::{self, FrameKind, Salt};
-use crate::log::{AppendError, Hour, ImportProgress, ImportStep, RequestFrames, Row};
+use crate::log::{AccountKey, AppendError, Hour, ImportProgress, ImportStep, RequestFrames, Row};
 use crate::object::Stream;
+use crate::object::stream::NAMED_STREAMS_MAX;
 use crate::planted_bugs::{PlantedBug, planted};
-use crate::sources::SourceId;
 use crate::spool::format::runs::Run;
 use crate::spool::format::seen_file::Fingerprints;
 use crate::spool::format::segment::{BLOCK_HEADER, Block, SEGMENT_HEADER};
 use crate::spool::index::Added;
+use crate::spool::ledger::Ledger;
 use crate::spool::shared::{Shared, lock};
 use crate::spool::writing::seen::Seen;
 use crate::time::UnixMillis;
@@ -27,7 +28,8 @@ use crate::time::UnixMillis;
 /// One request's frames.
 #[derive(Debug)]
 pub(in crate::spool) struct Incoming {
-    pub(in crate::spool) source: Option<SourceId>,
+    /// The account of its lines. `None` for the clean close.
+    pub(in crate::spool) account: Option<AccountKey>,
     pub(in crate::spool) received_at: UnixMillis,
     /// Items of the request, counted by the collector.
     pub(in crate::spool) received: u32,
@@ -39,7 +41,7 @@ pub(in crate::spool) struct Incoming {
 impl From<RequestFrames> for Incoming {
     fn from(frames: RequestFrames) -> Self {
         Self {
-            source: Some(frames.source().clone()),
+            account: Some(AccountKey::new(frames.source().clone(), frames.stream())),
             received_at: frames.received_at(),
             received: frames.items(),
             import: frames.import(),
@@ -102,15 +104,17 @@ struct Plan {
     outcomes: Vec<Outcome>,
     /// By request, for the ledger.
     counts: Vec<Row>,
+    /// Accounts of object and dead-letter streams that begin with this group.
+    new_streams: BTreeSet<AccountKey>,
     /// The progress of imports after this group.
     imports: BTreeMap<u64, ImportProgress>,
     frames: u32,
     body_len: usize,
 }
 
-/// Consecutive frames of one request and one stream.
+/// Consecutive frames of one request and one kind, and so of one stream.
 struct Piece {
-    stream: Option<Stream>,
+    kind: FrameKind,
     bytes: std::ops::Range<usize>,
     first: u64,
     frames: u32,
@@ -197,8 +201,8 @@ impl Writer {
         }
         index.cover(number, first_position, self.next_position - 1);
         for (request, counts) in group.iter().zip(&plan.counts) {
-            if let Some(source) = &request.source {
-                index.ledger.count(source, Hour::of(request.received_at), counts);
+            if let Some(account) = &request.account {
+                count(&mut index.ledger, account, Hour::of(request.received_at), counts);
             }
         }
         drop(index);
@@ -237,10 +241,11 @@ impl Writer {
         self.seen.prefetch(group.iter().flat_map(|request| frame::fingerprints(&request.bytes)));
         for (index, request) in group.iter_mut().enumerate() {
             let mut outcome = Outcome::default();
-            let is_late = request.source.is_some() && request.received_at.0 < not_before;
+            let is_late = request.account.is_some() && request.received_at.0 < not_before;
             let began = request.import.map(|step| (step, self.progress(&plan, step)));
             let other_row = began.and_then(|(step, progress)| other_row(step, progress));
-            if let Some(refused) = is_late.then_some(AppendError::DayOver).or(other_row) {
+            let refused = is_late.then_some(AppendError::DayOver).or(other_row);
+            if let Some(refused) = refused.or_else(|| self.too_many_streams(&mut plan, request)) {
                 plan.outcomes.push(Outcome { refused: Some(refused), ..outcome });
                 plan.counts.push(Row::default());
                 continue;
@@ -252,8 +257,8 @@ impl Writer {
             while let Some(len) = request.bytes.get(at..).and_then(frame::length) {
                 let Some(bytes) = request.bytes.get_mut(at..at + len) else { break };
                 let Some(about) = frame::fields(bytes) else { break };
-                let (stream, line) = (about.kind.stream(), about.payload.len() as u64 + 1);
-                if about.kind == FrameKind::ImportProgress {
+                let (kind, line) = (about.kind, about.payload.len() as u64 + 1);
+                if kind == FrameKind::ImportProgress {
                     // It is the request's last frame, so what became of the others is known.
                     plan.close(index, request, piece.take());
                     outcome.import = began
@@ -275,20 +280,20 @@ impl Writer {
                         fingerprints.push(about.fingerprint, request.received_at);
                     }
                     frame::stamp(bytes, self.next_position, salt);
-                    if piece.as_ref().is_some_and(|piece| piece.stream != stream) {
+                    if piece.as_ref().is_some_and(|piece| piece.kind != kind) {
                         plan.close(index, request, piece.take());
                     }
                     let first = self.next_position;
                     piece
-                        .get_or_insert(Piece { stream, bytes: at..at, first, frames: 0, lines: 0 })
+                        .get_or_insert(Piece { kind, bytes: at..at, first, frames: 0, lines: 0 })
                         .add(len, line);
                     self.next_position += 1;
                     outcome.first.get_or_insert(first);
                     outcome.stored += 1;
-                    match stream {
-                        Some(Stream::Calls) => counts.stored += 1,
-                        Some(Stream::Rejected) => counts.rejected += 1,
-                        None => {}
+                    match kind {
+                        FrameKind::Rejected => counts.rejected += 1,
+                        FrameKind::Call | FrameKind::ObjectSet | FrameKind::Dead => counts.stored += 1,
+                        FrameKind::ImportProgress | FrameKind::CleanClose | FrameKind::Repeats => {}
                     }
                 } else {
                     outcome.repeats += 1;
@@ -316,6 +321,20 @@ impl Writer {
         }
         self.shared.next_position.store(self.next_position, Ordering::Release);
         plan
+    }
+
+    /// Refuses a request that would be the first of its object or dead-letter stream, if there are too many.
+    fn too_many_streams(&self, plan: &mut Plan, request: &Incoming) -> Option<AppendError> {
+        let account = request.account.as_ref().filter(|account| !account.is_of_calls())?;
+        let ledger = &lock(&self.shared.index).ledger;
+        if ledger.knows(account) || plan.new_streams.contains(account) {
+            return None;
+        }
+        if ledger.named_streams() + plan.new_streams.len() >= NAMED_STREAMS_MAX {
+            return Some(AppendError::TooManyStreams);
+        }
+        plan.new_streams.insert(account.clone());
+        None
     }
 
     /// The durable progress of a step's file, or that of an earlier step of this group.
@@ -370,9 +389,9 @@ impl Writer {
     pub(in crate::spool) fn close(mut self) -> Result<(), CommitError> {
         let mut bytes = Vec::new();
         let now = self.shared.clock.wall();
-        let start = frame::begin(&mut bytes, FrameKind::CleanClose, None, now, None);
+        let start = frame::begin(&mut bytes, FrameKind::CleanClose, (None, ""), now, None);
         frame::finish(&mut bytes, start, 0);
-        self.commit(&mut [Incoming { source: None, received_at: now, received: 0, import: None, bytes }])
+        self.commit(&mut [Incoming { account: None, received_at: now, received: 0, import: None, bytes }])
             .map(drop)
     }
 }
@@ -383,6 +402,18 @@ impl Piece {
         self.frames += 1;
         self.lines += line;
     }
+}
+
+/// Counts a request. Its rejected items are counted with its source's calls, like those of every request.
+fn count(ledger: &mut Ledger, account: &AccountKey, hour: Hour, counts: &Row) {
+    let rejected = counts.rejected;
+    if account.is_of_calls() || rejected == 0 {
+        return ledger.count(account, hour, counts);
+    }
+    let received = counts.received.saturating_sub(rejected);
+    ledger.count(account, hour, &Row { received, rejected: 0, ..*counts });
+    let of_calls = AccountKey::of_calls(account.source.clone());
+    ledger.count(&of_calls, hour, &Row::stored_in(&Stream::Rejected, rejected));
 }
 
 /// The file's progress after a step whose lines had this outcome.
@@ -427,14 +458,16 @@ impl Plan {
         let Some(piece) = piece else { return };
         let offset = self.body_at + self.body_len as u64;
         self.body_len += piece.bytes.len();
-        if let (Some(source), Some(stream)) = (&request.source, piece.stream) {
+        if let Some(account) = request.account.as_ref().filter(|_| piece.kind.is_line()) {
             let run = Run {
                 offset: u32::try_from(offset).unwrap_or(u32::MAX),
                 len: u32::try_from(piece.bytes.len()).unwrap_or(u32::MAX),
                 first: piece.first,
                 frames: piece.frames,
             };
-            let key = BatchKey { source: source.clone(), day: request.received_at.day(), stream };
+            let rejected = piece.kind == FrameKind::Rejected;
+            let stream = if rejected { Stream::Rejected } else { account.stream().clone() };
+            let key = BatchKey { source: account.source.clone(), day: request.received_at.day(), stream };
             self.adds.push((key, Added { run, bytes: piece.lines, received_at: request.received_at }));
         }
         self.pieces.push((index, piece.bytes));

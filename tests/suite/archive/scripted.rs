@@ -134,7 +134,7 @@ async fn temporary_failures_are_retried() {
     .await;
     let said = verify_at(&store.url(), KEYS, "lake", &[]).await;
     assert_eq!((said.code, said.out.as_str()), (Some(1), "there are no objects\n"), "{said:?}");
-    assert_eq!(store.requests().len(), 5, "three listings, one of them attempted three times");
+    assert_eq!(store.requests().len(), 7, "five listings, one of them attempted three times");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

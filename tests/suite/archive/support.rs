@@ -210,7 +210,7 @@ impl Chain {
             lost_calls: 0,
         };
         let at = ObjectPlace {
-            stream: self.stream,
+            stream: self.stream.clone(),
             source: SourceId::new(self.source).unwrap(),
             day: UnixMillis(self.day).day(),
             first_received_at: UnixMillis(self.day + i64::try_from(self.next).unwrap()),
@@ -264,7 +264,7 @@ pub(super) fn marker(source: &str, day: i64, node: &str, spool: &str, objects: &
         streams.entry(at.stream).or_default().push(&bucket, &key, &metadata);
     }
     let marker = ClosedMarker {
-        version: 1,
+        version: ClosedMarker::version_for(streams.keys()),
         source: SourceId::new(source).unwrap(),
         day: UnixMillis(day).day(),
         node: node.to_owned(),

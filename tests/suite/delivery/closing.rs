@@ -52,12 +52,13 @@ fn proved(store: &FakeStore, bucket: &str, name: &str) -> ClosedMarker {
     assert_eq!(object.writes, 1, "{key}");
     let place = MarkerPlace::of(&of, key).unwrap();
     let marker = ClosedMarker::read(&place, &object.bytes).unwrap();
-    for stream in [Stream::Calls, Stream::Rejected] {
+    let rooms: Stream = "objects/rooms".parse().unwrap();
+    for stream in [Stream::Calls, Stream::Rejected, rooms] {
         let mut of_stream: Vec<(u64, String, FakeObject)> = objects(store, of.bucket(), "")
             .into_iter()
             .filter_map(|(key, object)| {
                 let at = ObjectPlace::of(&of, &key)?;
-                let ours = (at.stream, at.source.as_str(), at.day) == (stream, name, place.day);
+                let ours = (&at.stream, at.source.as_str(), at.day) == (&stream, name, place.day);
                 ours.then_some((at.first_position, key, object))
             })
             .collect();

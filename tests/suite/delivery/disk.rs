@@ -103,7 +103,7 @@ pub(super) fn try_deliver(spool: &mut Stepped) -> Result<usize, Stopped> {
         let (first_received_at, first_position) = (batch.first_received_at, batch.first);
         let name = ObjectName { first_received_at, node: &node, spool_id: &spool_id, first_position };
         let to = to("bucket");
-        let key = ObjectKey::of_batch(&to.bucket, batch.key.stream, &batch.key.source, batch.key.day, name);
+        let key = ObjectKey::of_batch(&to.bucket, &batch.key.stream, &batch.key.source, batch.key.day, name);
         let seal = log.seal(&batch.key, &encoded, to, key)?;
         log.commit(&seal, None)?;
         delivered += usize::try_from(batch.frames).unwrap();

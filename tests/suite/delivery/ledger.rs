@@ -8,7 +8,7 @@ use forebay::alarms::AlarmKind;
 use forebay::call::{LineSink as _, RejectReason};
 use forebay::disk::Disk;
 use forebay::disk::real_disk::RealDisk;
-use forebay::log::{AppendError, Hour, Log, RequestFrames, Row, Rows};
+use forebay::log::{AccountKey, AppendError, Hour, Log, RequestFrames, Row, Rows};
 use forebay::metrics::Metrics;
 use forebay::object::Stream;
 use forebay::random::Random;
@@ -84,7 +84,7 @@ fn total(log: &dyn Log) -> Row {
 }
 
 fn pending(row: &Row) -> [Option<u64>; 2] {
-    [row.pending(Stream::Calls), row.pending(Stream::Rejected)]
+    [row.pending(&Stream::Calls), row.pending(&Stream::Rejected)]
 }
 
 /// What a fixed load does, step by step. Some of its calls are sent again, alone or among others.
@@ -198,7 +198,7 @@ async fn each_hour_has_what_was_received_in_it_also_when_one_object_holds_severa
     let hours = |node: &Node| -> Vec<(Hour, Row)> {
         let report = node.log().ledger(Rows::Of(&source("web")));
         assert_eq!(report.differences, []);
-        report.sources[0].hours.clone()
+        report.accounts[0].hours.clone()
     };
     let stored =
         |received: u64, stored: u64, rejected: u64| Row { received, stored, rejected, ..Row::default() };
@@ -211,13 +211,13 @@ async fn each_hour_has_what_was_received_in_it_also_when_one_object_holds_severa
         (second, Row { delivered: 2, rejected_delivered: 1, ..stored(3, 2, 1) }),
     ];
     assert_eq!(hours(&node), delivered);
-    assert_eq!(node.log().ledger(Rows::Of(&source("other"))).sources, []);
+    assert_eq!(node.log().ledger(Rows::Of(&source("other"))).accounts, []);
     node.halt().await;
     clock.pass(60 * HOUR);
     let node = Node::open(dir.path(), &store, &clock);
     assert_eq!(hours(&node), [], "what is settled and long past is one row");
     let all = Row { delivered: 7, rejected_delivered: 1, ..stored(8, 7, 1) };
-    assert_eq!(node.log().ledger(Rows::All).sources[0].earlier, all);
+    assert_eq!(node.log().ledger(Rows::All).accounts[0].earlier, all);
     node.halt().await;
 }
 
@@ -266,7 +266,7 @@ fn wrong_tally(dir: &std::path::Path) {
     let hour = Hour::of(forebay::time::UnixMillis(EVENING));
     state.apply(Note::Tallied(Tally {
         through: 0,
-        rows: vec![(source("web"), hour, row)],
+        rows: vec![(AccountKey::of_calls(source("web")), hour, row)],
         ..Tally::default()
     }));
     Manifest::begin(disk, ident.spool_id, number + 1, state, SpoolOptions::default().manifest_bytes).unwrap();

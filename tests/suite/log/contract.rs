@@ -6,11 +6,13 @@ use std::sync::atomic::Ordering;
 use forebay::batch::BatchKey;
 use forebay::call::{LineSink as _, RejectReason};
 use forebay::log::{
-    Amend, AppendError, Appended, DayStage, Encoded, FirstOpen, Go, Log, Parked, Range, Read, RequestFrames,
-    Rows, Seal, Standing, parked_name,
+    AccountKey, Amend, AppendError, Appended, DayStage, Encoded, FirstOpen, Go, Log, Parked, Range, Read,
+    RequestFrames, Rows, Seal, Standing, parked_name,
 };
+use forebay::object::closed_marker::MarkerPlace;
+use forebay::object::stream::NAMED_STREAMS_MAX;
 use forebay::object::{
-    AppliedEncryption, BucketString, Destination, Encryption, ObjectKey, ObjectName, Stream,
+    AppliedEncryption, BucketString, ClosedMarker, Destination, Encryption, ObjectKey, ObjectName, Stream,
 };
 use forebay::receipt::Receipt;
 use forebay::sources::SourceId;
@@ -25,6 +27,8 @@ pub(super) async fn log<H: Held>(empty: impl Fn() -> H) {
     positions_are_never_given_twice(empty()).await;
     readers_do_not_disturb_each_other(empty()).await;
     streams_are_batches_of_their_own(empty()).await;
+    collections_and_dead_letters_are_streams_with_all_promises(empty()).await;
+    collections_are_limited_and_known_ones_stay(empty()).await;
     a_seal_and_its_frames_survive_a_crash(empty()).await;
     a_commit_releases_frames_for_good(empty()).await;
     a_parked_object_outlives_its_frames(empty()).await;
@@ -128,7 +132,7 @@ pub(super) fn seal(log: &dyn Log, key: &BatchKey, count: usize) -> Seal {
         spool_id: &log.spool_id(),
         first_position: first,
     };
-    let object_key = ObjectKey::of_batch(&destination.bucket, key.stream, &key.source, key.day, name);
+    let object_key = ObjectKey::of_batch(&destination.bucket, &key.stream, &key.source, key.day, name);
     log.seal(key, &encoded, destination, object_key).unwrap()
 }
 
@@ -216,6 +220,133 @@ async fn streams_are_batches_of_their_own(held: impl Held) {
     let open: Vec<BatchKey> = log.open_batches().into_iter().map(|batch| batch.key).collect();
     assert!(open.is_sorted());
     assert_eq!(open.len(), 2);
+}
+
+fn stream(text: &str) -> Stream {
+    text.parse().unwrap()
+}
+
+/// Lines of an object or dead-letter stream.
+fn lines_of(name: &str, of: &Stream, lines: &[String]) -> RequestFrames {
+    let mut frames = calls_at(NOW, name, &[]);
+    frames.set_stream(of.clone());
+    for line in lines {
+        frames.line().extend_from_slice(line.as_bytes());
+        frames.call(u128::from(crc32c::crc32c(format!("{of} {line}").as_bytes())) | 1 << 64);
+    }
+    frames
+}
+
+async fn collections_and_dead_letters_are_streams_with_all_promises(held: impl Held) {
+    let named = [stream("objects/hotels"), stream("objects/rooms"), stream("dead/function")];
+    held.log().set_destinations(vec![(source("web"), to("bucket"))]).unwrap();
+    append(&held, "web", &numbered(0..3)).await;
+    let mut firsts = Vec::new();
+    for (at, of) in (0..).zip(&named) {
+        let mut frames = lines_of("web", of, &numbered(at..at + 4));
+        frames.line().extend_from_slice(b"{\"reason\":\"missing_id\"}");
+        frames.rejected(RejectReason::MissingId);
+        let appended = held.appender().append(frames).await.unwrap();
+        assert_eq!(appended.stored, 5);
+        firsts.push(appended.first.unwrap());
+        let again = held.appender().append(lines_of("web", of, &numbered(at + 2..at + 6))).await.unwrap();
+        assert_eq!((again.stored, again.repeats), (2, 2));
+    }
+    balanced(&*held.log());
+    let mut held = held.crashed();
+    for restart in 0..2 {
+        let log = held.log();
+        balanced(&*log);
+        assert_eq!(texts(&*log, &key("web")), numbered(0..3));
+        assert_eq!(texts(&*log, &key_of("web", Stream::Rejected)).len(), 3);
+        for (at, of) in (0..).zip(&named) {
+            assert_eq!(texts(&*log, &key_of("web", of.clone())), numbered(at..at + 6), "{of}");
+            let key = AccountKey::new(source("web"), of);
+            let report = log.ledger(Rows::Of(&source("web")));
+            let total = report.accounts.iter().find(|account| account.account == key).unwrap().total;
+            // Its rejected items are counted with the calls of the source.
+            assert_eq!((total.received, total.stored, total.repeated, total.rejected), (8, 6, 2, 0), "{of}");
+        }
+        let (calls, row) = log.ledger_summary().0.swap_remove(0);
+        assert_eq!(calls, AccountKey::of_calls(source("web")));
+        assert_eq!((row.received, row.stored, row.rejected), (6, 3, 3));
+        drop(log);
+        if restart == 0 {
+            held = held.restarted();
+        }
+    }
+    let log = held.log();
+    for (of, first) in named.iter().zip(firsts) {
+        let receipt =
+            Receipt { source: source("web"), day: NOW.day(), spool_id: log.spool_id(), first, last: first };
+        let standing = log.locate(&receipt).unwrap().swap_remove(0).standing;
+        assert!(matches!(standing, Standing::Open(batch) if batch.key.stream == *of), "{of}");
+    }
+    // Each stream has a chain of its own.
+    let key = |of: &Stream| key_of("web", of.clone());
+    let mut seals = Vec::new();
+    for of in &named {
+        seals.push(seal(&*log, &key(of), 2));
+        seals.push(seal(&*log, &key(of), 4));
+    }
+    for pair in seals.chunks(2) {
+        assert_eq!((pair[0].previous_last, pair[1].previous_last), (None, Some(pair[0].last)));
+        assert!(pair[0].object_key.as_str().contains(&pair[0].batch.stream.folder()));
+    }
+    seals.push(seal(&*log, &key(&Stream::Calls), 3));
+    seals.push(seal(&*log, &key(&Stream::Rejected), 3));
+    balanced(&*log);
+    drop(log);
+    let held = held.crashed();
+    balanced(&*held.log());
+    held.log().end_days(NOW.day()).unwrap();
+    for seal in &seals {
+        held.log().commit(seal, None).unwrap();
+        balanced(&*held.log());
+    }
+    let held = held.crashed();
+    balanced(&*held.log());
+    let closable = held.log().closable(&mut |_, _| true);
+    let marker = &closable[0].marker;
+    assert_eq!(marker.version, 2, "older releases cannot read it");
+    for of in &named {
+        assert_eq!((marker.streams[of].objects, marker.streams[of].calls), (2, 6), "{of}");
+    }
+    assert_eq!(marker.streams.len(), 5);
+    let place = MarkerPlace::of(
+        &BucketString::parse("bucket").unwrap(),
+        marker.key(&BucketString::parse("bucket").unwrap()).as_str(),
+    );
+    assert_eq!(&ClosedMarker::read(&place.unwrap(), &marker.body().unwrap()).unwrap(), marker);
+}
+
+async fn collections_are_limited_and_known_ones_stay(held: impl Held) {
+    let name = |n: usize| {
+        let letter = |of: usize| char::from(b'a' + u8::try_from(of).unwrap());
+        stream(&format!("objects/{}{}{}", letter(n / 676), letter(n / 26 % 26), letter(n % 26)))
+    };
+    let send = |n: usize| {
+        let (appender, frames) = (held.appender(), lines_of("web", &name(n), &numbered(0..1)));
+        tokio::spawn(async move { appender.append(frames).await })
+    };
+    // At once, so that many are stored by one sync.
+    let sent: Vec<_> = (0..NAMED_STREAMS_MAX + 5).map(send).collect();
+    let mut answers = Vec::new();
+    for sent in sent {
+        answers.push(sent.await.unwrap());
+    }
+    let refused = answers.iter().filter(|answer| **answer == Err(AppendError::TooManyStreams)).count();
+    let stored = answers.iter().filter(|answer| answer.is_ok_and(|appended| appended.stored == 1)).count();
+    assert_eq!((stored, refused), (NAMED_STREAMS_MAX, 5));
+    append(&held, "web", &numbered(0..1)).await;
+    let held = held.crashed().restarted();
+    balanced(&*held.log());
+    let known = (0..NAMED_STREAMS_MAX + 5).rfind(|n| answers[*n].is_ok()).unwrap();
+    let appended = held.appender().append(lines_of("web", &name(known), &numbered(1..2))).await.unwrap();
+    assert_eq!(appended.stored, 1, "a collection that is there already is still accepted");
+    let new = held.appender().append(lines_of("ios", &name(0), &numbered(1..2))).await;
+    assert_eq!(new, Err(AppendError::TooManyStreams), "each source counts");
+    append(&held, "ios", &numbered(0..1)).await;
 }
 
 async fn a_seal_and_its_frames_survive_a_crash(held: impl Held) {
@@ -398,10 +529,10 @@ async fn the_ledger_balances_at_each_step(held: impl Held) {
     let held = held.crashed();
     balanced(&*held.log());
     let report = held.log().ledger(Rows::Of(&source("web")));
-    let total = report.sources[0].total;
+    let total = report.accounts[0].total;
     assert_eq!((total.received, total.stored, total.repeated, total.delivered), (10, 8, 2, 5));
-    assert_eq!(total.pending(Stream::Calls), Some(3));
-    assert_eq!(held.log().ledger_summary().0, [(source("web"), total)]);
+    assert_eq!(total.pending(&Stream::Calls), Some(3));
+    assert_eq!(held.log().ledger_summary().0, [(AccountKey::of_calls(source("web")), total)]);
 }
 
 async fn a_position_can_be_located_until_it_is_delivered(held: impl Held) {
@@ -484,8 +615,8 @@ async fn a_batch_that_is_given_up_holds_nothing(held: impl Held) {
     log.give_up(&open, &[Range { first: open.first, last: open.last }]).unwrap();
     assert!(log.open_batch(&key("web")).is_none());
     assert_eq!((log.sources(), log.usage().batches), (vec![source("ios")], 1));
-    let total = log.ledger(Rows::Of(&source("web"))).sources[0].total;
-    assert_eq!((total.stored, total.lost, total.pending(Stream::Calls)), (3, 3, Some(0)));
+    let total = log.ledger(Rows::Of(&source("web"))).accounts[0].total;
+    assert_eq!((total.stored, total.lost, total.pending(&Stream::Calls)), (3, 3, Some(0)));
     balanced(&*log);
 }
 

@@ -18,7 +18,7 @@ use forebay::store::fake::FakeObject;
 use forebay::words::rfc3339;
 use sha2::{Digest as _, Sha256};
 
-use super::clients::{Copy, Line};
+use super::clients::{COLLECTIONS, Copy, Line, objects_of};
 use super::process::Process;
 use super::world::{Violation, World};
 
@@ -61,7 +61,7 @@ pub(super) fn at_rest(world: &mut World, process: &mut Process) -> Result<(), Vi
         return Err(format!("I8: open batches, pending seals, batches in use: {left:?}"));
     }
     ledger(&*log)?;
-    let pending = |row: &Row| [Stream::Calls, Stream::Rejected].map(|stream| row.pending(stream));
+    let pending = |row: &Row| [Stream::Calls, Stream::Rejected].map(|stream| row.pending(&stream));
     if let Some((source, row)) = log.ledger_summary().0.iter().find(|(_, row)| pending(row) != [Some(0); 2]) {
         return Err(format!("the ledger has frames of {source} pending, but none are: {row:?}"));
     }
@@ -220,18 +220,18 @@ fn counted<'a>(world: &World, delivered: impl Iterator<Item = &'a usize>) -> Res
     let (_, state) = read.ok_or("the spool has no manifest")?;
     let mut said: BTreeMap<(String, Stream), u64> = BTreeMap::new();
     let mut lost: BTreeMap<(String, Stream), u64> = BTreeMap::new();
-    for source in state.ledger_report().sources {
-        let name = source.source.as_str();
-        for stream in [Stream::Calls, Stream::Rejected] {
-            let (_, delivered, gone) = source.total.of(stream);
-            said.insert((name.to_owned(), stream), delivered);
-            lost.insert((name.to_owned(), stream), gone);
+    for source in state.ledger_report().accounts {
+        let name = source.account.source.as_str();
+        for stream in source.account.streams() {
+            let (_, delivered, gone) = source.total.of(&stream);
+            said.insert((name.to_owned(), stream.clone()), delivered);
+            lost.insert((name.to_owned(), stream.clone()), gone);
             for (hour, row) in &source.hours {
-                let lines = there.get(&(name, stream, *hour)).copied().unwrap_or(0);
+                let lines = there.get(&(name, stream.clone(), *hour)).copied().unwrap_or(0);
                 // If damage hid the hours of some frames, other hours are charged for them. If an hour was
                 // folded, its row holds only later counts.
                 let exact = !world.plan.flips && source.earlier.is_zero();
-                let delivered = row.of(stream).1;
+                let delivered = row.of(&stream).1;
                 if (exact && delivered != lines) || (!world.plan.flips && delivered > lines) {
                     return Err(format!(
                         "the ledger counts {delivered} lines of {name} as delivered in {hour:?}, but there \
@@ -243,7 +243,7 @@ fn counted<'a>(world: &World, delivered: impl Iterator<Item = &'a usize>) -> Res
     }
     let mut totals: BTreeMap<(String, Stream), u64> = BTreeMap::new();
     there.iter().for_each(|((source, stream, _), lines)| {
-        *totals.entry(((*source).to_owned(), *stream)).or_default() += lines;
+        *totals.entry(((*source).to_owned(), stream.clone())).or_default() += lines;
     });
     // Lines counted as lost may still be there: a late put of the whole object may arrive after the put of
     // what was left. Lines whose notes all rotted may be there without a count.
@@ -293,7 +293,7 @@ fn read(world: &World, bucket: &str, key: &str, object: &FakeObject) -> Result<(
         let copy = world.clients.copy(line.copy).filter(|copy| copy.message == line.message);
         let copy = copy.ok_or_else(|| format!("I5: {key} holds a line that was never sent: {line:?}"))?;
         let source = world.clients.sources[copy.source].as_str();
-        if (source, copy.stream) != (folder.source.as_str(), folder.stream) {
+        if (source, &copy.stream) != (folder.source.as_str(), &folder.stream) {
             return Err(format!("I4: {key} holds a line of {source}, {:?}", copy.stream));
         }
         if copy.received_at.day().start().0 != folder.day {
@@ -348,7 +348,13 @@ fn folder(bucket: &str, key: &str) -> Option<Folder> {
     };
     let (stream, rest) = match rest.strip_prefix("_rejected/") {
         Some(rest) => (Stream::Rejected, rest),
-        None => (Stream::Calls, rest),
+        None => match rest.strip_prefix("_objects/") {
+            Some(rest) => {
+                let (collection, rest) = rest.split_once('/')?;
+                (format!("objects/{collection}").parse().ok()?, rest)
+            }
+            None => (Stream::Calls, rest),
+        },
     };
     let mut parts = rest.split('/');
     let (source, day, name) = (parts.next()?, parts.next()?, parts.next()?);
@@ -375,10 +381,10 @@ fn marker(
     let of = BucketString::parse(&format!("{bucket}{prefix}")).map_err(|error| error.to_string())?;
     let place = MarkerPlace::of(&of, key).ok_or_else(|| format!("I4: not one of our keys: {key}"))?;
     let marker = ClosedMarker::read(&place, &object.bytes).map_err(|error| format!("I5: {key}: {error}"))?;
-    for stream in [Stream::Calls, Stream::Rejected] {
+    for stream in [Stream::Calls, Stream::Rejected].into_iter().chain(COLLECTIONS.map(objects_of)) {
         let folder = Folder {
             bucket: of.to_string(),
-            stream,
+            stream: stream.clone(),
             source: place.source.to_string(),
             day: place.day.start().0,
         };

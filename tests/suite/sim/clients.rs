@@ -13,6 +13,16 @@ use forebay::time::UnixMillis;
 use crate::support::sim_disk::Dice;
 use crate::support::trace::Trace;
 
+/// The collections of the requests that set objects.
+pub(super) const COLLECTIONS: [&str; 2] = ["hotels", "rooms"];
+/// Every so many requests one sets objects.
+const OBJECTS_EVERY: usize = 4;
+
+/// The stream of a collection.
+pub(super) fn objects_of(collection: &str) -> Stream {
+    format!("objects/{collection}").parse().unwrap()
+}
+
 /// One sending of a line. A client that retries a call makes another copy of it.
 #[derive(Clone, Debug)]
 pub(super) struct Copy {
@@ -104,9 +114,15 @@ impl Clients {
     pub(super) fn make(&self, dice: &mut Dice, bytes: u64, large: bool, rejected: u64) -> usize {
         let mut state = self.lock();
         let first = state.messages.len();
+        // Not drawn, so that the seeds of named tests still make the same schedules.
+        let number = state.requests.len();
+        let valid = match number % OBJECTS_EVERY {
+            1 => objects_of(COLLECTIONS[number / OBJECTS_EVERY % COLLECTIONS.len()]),
+            _ => Stream::Calls,
+        };
         let mut room = if large { bytes - dice.below(bytes / 4) } else { dice.log(bytes) };
         loop {
-            let stream = if dice.chance(rejected) { Stream::Rejected } else { Stream::Calls };
+            let stream = if dice.chance(rejected) { Stream::Rejected } else { valid.clone() };
             let pad = dice.log(room.min(1_200));
             let pad = (0..pad.div_ceil(16)).map(|_| format!("{:016x}", dice.next())).collect();
             let message = Message { stream, pad };
@@ -180,17 +196,22 @@ impl Clients {
         state.requests[request].under_way = Some(life);
         let Request { source, messages, .. } = state.requests[request].clone();
         let mut frames = RequestFrames::new(self.sources[source].clone(), at, 0);
+        let streams = state.messages[messages.clone()].iter().map(|message| &message.stream);
+        if let Some(objects) = streams.clone().find(|stream| matches!(stream, Stream::Objects(_))) {
+            frames.set_stream(objects.clone());
+        }
         for message in messages.clone() {
             let Message { stream, pad } = state.messages[message].clone();
             let copy = state.copies.len();
             let line = format!("{{\"message\":{message},\"copy\":{copy},\"pad\":\"{pad}\"}}");
             frames.line().extend_from_slice(line.as_bytes());
             match stream {
-                Stream::Calls => {
+                Stream::Calls | Stream::Objects(_) => {
                     let id = message.to_string();
                     frames.call(prints.of(&self.sources[source], id.as_bytes(), "track", b""));
                 }
                 Stream::Rejected => frames.rejected(RejectReason::UnknownType),
+                Stream::Dead(_) => unreachable!("clients send no dead letters"),
             }
             state.copies.push(Copy { message, source, stream, received_at: at, order: 0 });
         }
@@ -234,6 +255,7 @@ impl Clients {
             Err(AppendError::DayOver) => (5, "its day is over"),
             Err(AppendError::Stopped) => (4, "the spool has stopped"),
             Err(AppendError::OtherRow { .. }) => unreachable!("these clients import nothing"),
+            Err(AppendError::TooManyStreams) => unreachable!("there are two collections"),
         };
         self.trace.count(what);
         self.trace.note("answer", "", &[request as u64, code]);

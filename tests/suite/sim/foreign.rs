@@ -28,7 +28,7 @@ impl World {
                 first_position: self.dice.below(100),
             };
             let (source, day) = (&self.clients.sources[at], self.clock.wall().day());
-            let key = ObjectKey::of_batch(&destination.bucket, Stream::Calls, source, day, name);
+            let key = ObjectKey::of_batch(&destination.bucket, &Stream::Calls, source, day, name);
             (destination, key, "a foreign object beside ours")
         } else {
             let seal = self.dice.of(&pending).seal;

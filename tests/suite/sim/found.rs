@@ -167,7 +167,7 @@ fn try_seal_encoded(spool: &Stepped, source: &str, encoded: &Encoded) -> Result<
     let to = Destination::new(BucketString::parse("bucket").unwrap(), Encryption::SseS3);
     let name =
         ObjectName { first_received_at: NOON, node: "n", spool_id: "s", first_position: encoded.first };
-    let object_key = ObjectKey::of_batch(&to.bucket, key.stream, &key.source, key.day, name);
+    let object_key = ObjectKey::of_batch(&to.bucket, &key.stream, &key.source, key.day, name);
     log.seal(&key, encoded, to, object_key)
 }
 

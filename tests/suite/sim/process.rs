@@ -8,10 +8,9 @@ use forebay::batch::BatchKey;
 use forebay::delivery::{Delivery, Parts};
 use forebay::disk::Disk as _;
 use forebay::import::Importer;
-use forebay::log::{Go, Log, Range, Read, Row, Seal};
+use forebay::log::{AccountKey, Go, Log, Range, Read, Row, Seal};
 use forebay::metrics::Metrics;
 use forebay::random::Random;
-use forebay::sources::SourceId;
 use forebay::spool::format::IdentError;
 use forebay::spool::manifest::ManifestError;
 use forebay::spool::{OpenError, Recovered, Stepped};
@@ -42,7 +41,7 @@ pub(super) struct Process {
     pub(super) importer: Option<Arc<Importer>>,
 }
 /// All undelivered frames and seals that a spool knows, and its counts.
-type View = (Vec<(BatchKey, Vec<(u64, Vec<u8>)>)>, Vec<Seal>, Vec<(SourceId, Row)>);
+type View = (Vec<(BatchKey, Vec<(u64, Vec<u8>)>)>, Vec<Seal>, Vec<(AccountKey, Row)>);
 impl World {
     /// Opens the spool; `None` if trouble comes first. Opening it twice must give the same result.
     pub(super) fn open(&mut self, process: &SimDisk) -> Result<Option<Stepped>, Violation> {

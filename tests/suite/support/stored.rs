@@ -19,7 +19,7 @@ pub(crate) fn stored(log: &dyn Log, source: &str) -> Vec<Stored> {
         let mut visit = |read: Read<'_>| {
             let Read::Frame(frame) = read else { panic!("a frame is damaged") };
             let line = String::from_utf8(frame.payload.to_vec()).unwrap();
-            all.push(Stored { stream: batch.key.stream, line, origin: frame.origin });
+            all.push(Stored { stream: batch.key.stream.clone(), line, origin: frame.origin });
             Ok(Go::On)
         };
         log.read(&batch.key, 0, u64::MAX, &mut visit).unwrap();

@@ -61,7 +61,7 @@ fn seal_and_commit(node: &Node, name: &str) -> Option<()> {
         spool_id: &spool_id,
         first_position: batch.first,
     };
-    let key = ObjectKey::of_batch(&to.bucket, batch.key.stream, &batch.key.source, batch.key.day, object);
+    let key = ObjectKey::of_batch(&to.bucket, &batch.key.stream, &batch.key.source, batch.key.day, object);
     let seal = log.seal(&batch.key, &encoded, to, key).ok()?;
     log.commit(&seal, None).ok()
 }

@@ -1,5 +1,5 @@
 //! Spools of every format so far. Every later release must open them, so the fixtures never change. Format 2
-//! added the ledger: its spool contains a frame that counts repeats. The spool in `rich` has what came later:
+//! added the ledger: its spool contains a frame that counts repeats. Format 3 added object and dead-letter streams. The spool in `rich` has what came later:
 //! second copies of `IDENT` and of the state, closed days, amended seals, and more.
 
 use std::env;
@@ -7,8 +7,16 @@ use std::path::{Path, PathBuf};
 
 use forebay::spool::manifest::Note;
 
-use super::made::{self, CONFLICT, IOS, OPEN, PARKED, REJECTED, lines};
+use super::made::{self, CONFLICT, DEAD, IOS, OPEN, PARKED, REJECTED, ROOMS, lines};
 use super::{copy, files, spool};
+
+/// The lines of the other streams in the spool of format 3.
+const MORE: [(&str, std::ops::Range<u32>); 2] = [("objects/rooms", ROOMS), ("dead/function", DEAD)];
+
+/// The folder of a stream in a bucket.
+fn folder_of(stream: &str) -> String {
+    stream.replace("objects/", "_objects/").replace("dead/", "_dlq/")
+}
 
 fn fixture(format: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(format!("spool-{format}"))
@@ -16,7 +24,7 @@ fn fixture(format: &str) -> PathBuf {
 
 #[tokio::test]
 async fn a_spool_of_each_format_opens_and_delivers_its_calls() {
-    for format in ["1.0", "2.0"] {
+    for format in ["1.0", "2.0", "3.0"] {
         opened_and_delivered(format);
     }
 }
@@ -34,12 +42,21 @@ fn opened_and_delivered(format: &str) {
     let rejected = spool("export", &dir, &["--rejected"]);
     assert_eq!(rejected.out.lines().collect::<Vec<_>>(), lines("rejected", REJECTED));
 
+    let mut others = Vec::new();
+    for (stream, numbers) in MORE.iter().filter(|_| format == "3.0") {
+        let exported = spool("export", &dir, &["--stream", stream]);
+        assert_eq!(exported.out.lines().collect::<Vec<_>>(), lines(stream, numbers.clone()));
+        others.extend(lines(stream, numbers.clone()));
+    }
+
     assert_eq!(spool("resolve", &dir, &["--seal", "3", "--action", "overwrite"]).code, Some(0));
     let to = folder.path().join("to");
     let drained = spool("drain", &dir, &["--to", to.to_str().unwrap()]);
     assert_eq!(drained.code, Some(0), "{drained:?}");
     let mut delivered: Vec<String> = Vec::new();
     for (name, bytes) in files(&to) {
+        let more = MORE.iter().find(|(stream, _)| name.contains(&folder_of(stream)));
+        assert!(more.is_none() || name.contains("/ios/"), "{name}");
         if name.ends_with(".gz") {
             let mut text = String::new();
             std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(bytes.as_slice()), &mut text)
@@ -47,17 +64,23 @@ fn opened_and_delivered(format: &str) {
             delivered.extend(text.lines().map(str::to_owned));
         }
     }
-    let mut expected = [web, lines("ios", IOS), lines("rejected", REJECTED)].concat();
+    let mut expected = [web, lines("ios", IOS), lines("rejected", REJECTED), others].concat();
     delivered.sort();
     expected.sort();
     assert_eq!(delivered, expected, "each line is in exactly one object");
 }
 
-/// This release writes the same spool as the fixture of its format. A change of the format needs a new
-/// fixture. `FOREBAY_MAKE_FIXTURE=DIR` copies it to `DIR/spool-2.0`.
+/// This release writes the same spools as the fixtures: those of format 2, and those of format 3 if there are objects. A
+/// change of the format needs a new fixture. `FOREBAY_MAKE_FIXTURE=DIR` copies them to `DIR`.
 #[tokio::test]
 async fn this_release_writes_the_same_spool() {
-    let made = made::made().await;
+    for (format, more) in [("2.0", &[][..]), ("3.0", &MORE[..])] {
+        same_spool(format, more).await;
+    }
+}
+
+async fn same_spool(format: &str, more: &[(&str, std::ops::Range<u32>)]) {
+    let made = made::made_with(more).await;
     let about = |dir: &Path| {
         let mut about = spool("inspect", dir, &["--json"]).json();
         for name in ["disk", "manifest", "spool_id", "node"] {
@@ -69,9 +92,9 @@ async fn this_release_writes_the_same_spool() {
         about
     };
     if let Some(to) = env::var_os("FOREBAY_MAKE_FIXTURE") {
-        copy(&made.dir(), &Path::new(&to).join("spool-2.0"));
+        copy(&made.dir(), &Path::new(&to).join(format!("spool-{format}")));
     }
-    assert_eq!(about(&made.dir()), about(&fixture("2.0")));
+    assert_eq!(about(&made.dir()), about(&fixture(format)));
 }
 
 #[test]

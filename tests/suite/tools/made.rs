@@ -39,6 +39,10 @@ pub(super) const CONFLICT: std::ops::Range<u32> = 70..90;
 pub(super) const OPEN: std::ops::Range<u32> = 90..110;
 /// Numbers of the calls of `ios`, none of them sealed.
 pub(super) const IOS: std::ops::Range<u32> = 0..20;
+/// Numbers of the objects of `ios` in the collection `rooms`, if it has any.
+pub(super) const ROOMS: std::ops::Range<u32> = 0..7;
+/// Numbers of its dead letters of the destination `function`, if it has any.
+pub(super) const DEAD: std::ops::Range<u32> = 0..2;
 /// Numbers of the rejected lines of `ios`.
 pub(super) const REJECTED: std::ops::Range<u32> = 0..3;
 
@@ -96,13 +100,14 @@ pub(super) fn open(dir: &Path) -> Spool {
     Spool::open(disk, options(), clock, &Counting::default(), Arc::new(Metrics::new())).unwrap().0
 }
 
-async fn append(spool: &Spool, source: &str, lines: &[String], rejected: bool) {
+async fn append(spool: &Spool, source: &str, lines: &[String], stream: Stream) {
     for piece in lines.chunks(5) {
         let source = SourceId::new(source).unwrap();
         let mut frames = RequestFrames::new(source.clone(), RECEIVED_AT, 0);
+        frames.set_stream(stream.clone());
         for line in piece {
             frames.line().extend_from_slice(line.as_bytes());
-            if rejected {
+            if stream == Stream::Rejected {
                 frames.rejected(RejectReason::ALL[0]);
             } else {
                 frames.call(spool.fingerprinter().of(&source, line.as_bytes(), "track", b""));
@@ -128,13 +133,18 @@ fn seal(log: &dyn Log, staging: &Staging) -> (Seal, Staged) {
         first_position: object.encoded.first,
     };
     let object_key =
-        ObjectKey::of_batch(&destination.bucket, Stream::Calls, &key("web").source, RECEIVED_AT.day(), name);
+        ObjectKey::of_batch(&destination.bucket, &Stream::Calls, &key("web").source, RECEIVED_AT.day(), name);
     let seal = log.seal(&key("web"), &object.encoded, destination, object_key).unwrap();
     (seal, object.staged)
 }
 
 /// Creates the spool.
 pub(super) async fn made() -> Made {
+    made_with(&[]).await
+}
+
+/// Creates the spool, with lines of `ios` in more streams.
+pub(super) async fn made_with(more: &[(&str, std::ops::Range<u32>)]) -> Made {
     let made = Made { folder: tempfile::tempdir().unwrap() };
     let spool = open(&made.closed());
     let log = spool.log();
@@ -145,21 +155,24 @@ pub(super) async fn made() -> Made {
         (SourceId::new(source).unwrap(), destination)
     };
     log.set_destinations(vec![goes("web", "forebay/raw"), goes("ios", "forebay")]).unwrap();
-    append(&spool, "web", &lines("web", DELIVERED), false).await;
+    append(&spool, "web", &lines("web", DELIVERED), Stream::Calls).await;
     let (first, _) = seal(&*log, &staging);
     log.commit(&first, None).unwrap();
-    append(&spool, "web", &lines("web", PARKED), false).await;
+    append(&spool, "web", &lines("web", PARKED), Stream::Calls).await;
     let (second, staged) = seal(&*log, &staging);
     let parked = Parked { len: staged.len, crc32: staged.crc32 };
     assert!(log.park(&second, &mut staged.reader(), parked).unwrap());
-    append(&spool, "web", &lines("web", CONFLICT), false).await;
+    append(&spool, "web", &lines("web", CONFLICT), Stream::Calls).await;
     let (third, _) = seal(&*log, &staging);
     log.conflict(&third).unwrap();
-    append(&spool, "web", &lines("web", OPEN), false).await;
+    append(&spool, "web", &lines("web", OPEN), Stream::Calls).await;
     // Repeats, of which only the number is stored.
-    append(&spool, "web", &lines("web", OPEN.start..OPEN.start + 5), false).await;
-    append(&spool, "ios", &lines("ios", IOS), false).await;
-    append(&spool, "ios", &lines("rejected", REJECTED), true).await;
+    append(&spool, "web", &lines("web", OPEN.start..OPEN.start + 5), Stream::Calls).await;
+    append(&spool, "ios", &lines("ios", IOS), Stream::Calls).await;
+    append(&spool, "ios", &lines("rejected", REJECTED), Stream::Rejected).await;
+    for (stream, numbers) in more {
+        append(&spool, "ios", &lines(stream, numbers.clone()), stream.parse().unwrap()).await;
+    }
     wait::until(
         "the first segment to be released, the second indexed",
         Duration::from_secs(20),

@@ -189,7 +189,7 @@ impl Process {
             spool_id: &log.spool_id(),
             first_position: object.encoded.first,
         };
-        let object_key = ObjectKey::of_batch(&destination.bucket, key.stream, &key.source, key.day, name);
+        let object_key = ObjectKey::of_batch(&destination.bucket, &key.stream, &key.source, key.day, name);
         (log.seal(&key, &object.encoded, destination, object_key).unwrap(), object.staged)
     }
 
