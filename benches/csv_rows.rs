@@ -10,7 +10,9 @@ use std::fmt::Write as _;
 use std::hint::black_box;
 
 use forebay::call::{CallKind, ClientLibraries, Fingerprinter, Limits, Request, Shape, Stamp};
-use forebay::import::csv::{Dialect, Empty, Item, MessageIds, Plan, PlanOptions, Record, Records, Types};
+use forebay::import::csv::{
+    Dialect, Empty, FileType, Item, MessageIds, Plan, PlanOptions, Record, Records, Types,
+};
 use forebay::log::{RequestFrames, frame};
 use forebay::object::gzip::GzipLines;
 use forebay::random::Random;
@@ -66,7 +68,7 @@ fn raw(text: &[u8]) -> u64 {
 
 fn plan(header: &Record, types: Types) -> Plan {
     let options = PlanOptions {
-        kind: CallKind::Track,
+        kind: FileType::Calls(CallKind::Track),
         types,
         time_columns: Vec::new(),
         empty: Empty::Omit,

@@ -51,6 +51,9 @@ pub fn run(input: &[u8]) {
             assert!(len > limit && len <= body.len() && theirs());
             return;
         }
+        Err(BodyError::NoObjects | BodyError::NoCollection | BodyError::Collection(_)) => {
+            panic!("calls were read as objects")
+        }
     };
     assert!(theirs(), "a body that is not a JSON object was accepted");
     if let Some(key) = request.write_key() {

@@ -61,17 +61,10 @@ pub(super) struct ContextSpots {
 impl<'b> Body<'b> {
     /// Reads a body whose top is an object. Only the first `calls_max` items are read in detail.
     pub(super) fn read(body: &'b [u8], calls_max: usize, depth_max: usize) -> Result<Self, BodyError> {
-        let text = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
-        let removed = body.len() - text.len();
-        let text = match std::str::from_utf8(text) {
-            Ok(text) => text.as_bytes(),
-            Err(cause) => return Err(BodyError::InvalidUtf8 { at: removed + cause.valid_up_to() }),
-        };
+        let text = utf8(body)?;
         let mut cursor = Cursor::new(text, depth_max);
-        read_top(&mut cursor, calls_max).map_err(|error| match error {
-            ScanError::Syntax { what, at } => BodyError::InvalidJson { what, at: removed + at },
-            ScanError::TooDeep { at } => BodyError::TooDeep { limit: depth_max, at: removed + at },
-        })
+        let removed = body.len() - text.len();
+        read_top(&mut cursor, calls_max).map_err(|error| body_error(error, removed, depth_max))
     }
 
     /// The members of the object at the top.
@@ -113,7 +106,25 @@ impl ContextSpots {
     }
 }
 
-fn read_top<'b>(cursor: &mut Cursor<'b>, calls_max: usize) -> Result<Body<'b>, ScanError> {
+/// A body without its byte order mark, if it is UTF-8.
+pub(super) fn utf8(body: &[u8]) -> Result<&[u8], BodyError> {
+    let text = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
+    match std::str::from_utf8(text) {
+        Ok(text) => Ok(text.as_bytes()),
+        Err(cause) => Err(BodyError::InvalidUtf8 { at: body.len() - text.len() + cause.valid_up_to() }),
+    }
+}
+
+/// Why a body of which so many bytes were removed at the beginning cannot be scanned.
+pub(super) fn body_error(error: ScanError, removed: usize, depth_max: usize) -> BodyError {
+    match error {
+        ScanError::Syntax { what, at } => BodyError::InvalidJson { what, at: removed + at },
+        ScanError::TooDeep { at } => BodyError::TooDeep { limit: depth_max, at: removed + at },
+    }
+}
+
+/// Checks that an object begins at the cursor, and that spans can point into the text.
+pub(super) fn expect_object(cursor: &mut Cursor<'_>) -> Result<(), ScanError> {
     match cursor.peek() {
         Some(b'{') => {}
         Some(_) => return Err(ScanError::Syntax { what: "the body is not a JSON object", at: cursor.at() }),
@@ -122,6 +133,11 @@ fn read_top<'b>(cursor: &mut Cursor<'b>, calls_max: usize) -> Result<Body<'b>, S
     if cursor.text().len() > Cursor::TEXT_MAX {
         return Err(ScanError::Syntax { what: "the body is too long", at: Cursor::TEXT_MAX });
     }
+    Ok(())
+}
+
+fn read_top<'b>(cursor: &mut Cursor<'b>, calls_max: usize) -> Result<Body<'b>, ScanError> {
+    expect_object(cursor)?;
     let start = cursor.at();
     let mut context = ContextSpots::default();
     let mut members = Vec::with_capacity(16);

@@ -1,4 +1,4 @@
-//! The six kinds of call, and the two shapes of a request.
+//! The six kinds of call, and the shapes of a request.
 
 /// The kind of a call: the tracking API's `type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,7 +38,7 @@ impl CallKind {
     }
 }
 
-/// What a route expects in the body. Each route also accepts the other shape (an envelope is recognised by
+/// What a route expects in the body. Each route of calls also accepts the other shape (an envelope is recognised by
 /// its `batch` array).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
@@ -46,4 +46,6 @@ pub enum Shape {
     Envelope,
     /// One call; the route decides its `type`.
     Single(CallKind),
+    /// `{"collection":"…","objects":[…]}`: objects that are set.
+    ObjectSets,
 }

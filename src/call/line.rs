@@ -14,6 +14,7 @@ use super::times::{Times, not_null};
 use super::{CallKind, Limits, LineSink, RejectReason, Stamp, Tally};
 use crate::json::{Cursor, ObjectSplice, Span, Splice, Value, ValueKind, unescape};
 use crate::random::Random;
+use crate::time::UnixMillis;
 use crate::words::date::{RFC3339_LEN, rfc3339_within_years};
 
 /// Writes the lines of one request.
@@ -189,7 +190,7 @@ impl<'r> LineWriter<'r> {
         let tidy = call.item.untidy || self.envelope.untidy;
         match name {
             Name::Type => quote(line, call.checked.kind.name().as_bytes()),
-            Name::MessageId => quote(line, &self.new_id()),
+            Name::MessageId => quote(line, &new_message_id(self.stamp.received_at, self.random)),
             Name::ReceivedAt => quote(line, &self.received),
             Name::ProjectId => quote(line, self.stamp.source.as_str().as_bytes()),
             Name::OriginalTimestamp => self.copy_time(line, stamped.times.original, tidy),
@@ -257,18 +258,22 @@ impl<'r> LineWriter<'r> {
         let span = Span::new(0, merged.len());
         Some(ContextObject { text: merged, span, spots, in_place: false })
     }
+}
 
-    fn new_id(&self) -> [u8; uuid::fmt::Hyphenated::LENGTH] {
-        let mut random = [0; 10];
-        for (byte, drawn) in random.iter_mut().zip(self.random.next_u128().to_le_bytes()) {
-            *byte = drawn;
-        }
-        let ms = u64::try_from(self.stamp.received_at.0).unwrap_or(0);
-        let id = uuid::Builder::from_unix_timestamp_millis(ms, &random).into_uuid();
-        let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
-        id.hyphenated().encode_lower(&mut text);
-        text
+/// A new `messageId`: a UUID of version 7.
+pub(super) fn new_message_id(
+    received_at: UnixMillis,
+    random: &dyn Random,
+) -> [u8; uuid::fmt::Hyphenated::LENGTH] {
+    let mut bytes = [0; 10];
+    for (byte, drawn) in bytes.iter_mut().zip(random.next_u128().to_le_bytes()) {
+        *byte = drawn;
     }
+    let ms = u64::try_from(received_at.0).unwrap_or(0);
+    let id = uuid::Builder::from_unix_timestamp_millis(ms, &bytes).into_uuid();
+    let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
+    id.hyphenated().encode_lower(&mut text);
+    text
 }
 
 /// A call about to be written.

@@ -1,4 +1,4 @@
-//! Pure functions from a request's bytes and a clock reading to lines.
+//! Pure functions from a request's bytes and a clock reading to lines: of calls, and of objects that are set.
 //!
 //! Nothing here knows sockets, files, the runtime or the spool. The rules are those of the tracking API.
 
@@ -12,6 +12,7 @@ pub mod kind;
 pub mod limits;
 mod line;
 mod name;
+pub mod object_sets;
 pub mod pixel;
 mod rejected;
 pub mod request;
@@ -23,6 +24,7 @@ pub use client::{CLIENT_LIBRARIES, ClientLibraries};
 pub use fingerprint::Fingerprinter;
 pub use kind::{CallKind, Shape};
 pub use limits::{Limits, Validation};
+pub use object_sets::ObjectSets;
 pub use pixel::{PixelCall, PixelError, call_of_query, write_rejected_pixel};
 pub use request::{BodyError, Request, Stamp, Tally};
 pub use sink::{LineSink, RejectReason};

@@ -10,6 +10,7 @@ use super::line::LineWriter;
 use super::name::{Name, find};
 use super::{CallKind, ClientLibraries, Fingerprinter, Limits, LineSink, RejectReason, Shape};
 use crate::json::{Value, unescape};
+use crate::object::stream::CollectionError;
 use crate::random::Random;
 use crate::sources::SourceId;
 use crate::time::UnixMillis;
@@ -42,6 +43,15 @@ pub enum BodyError {
     /// A batch route without a `batch` array, and the body is not a call of a known type either.
     #[error("`batch` is missing or is not an array")]
     NoBatch,
+    /// A request that sets objects has no `objects` array.
+    #[error("`objects` is missing or is not an array")]
+    NoObjects,
+    /// A request that sets objects has no `collection`.
+    #[error("`collection` is missing or is not a string")]
+    NoCollection,
+    /// The collection has no valid name.
+    #[error(transparent)]
+    Collection(#[from] CollectionError),
     /// A call on a single route that is longer than `max_event`.
     #[error("the call is {len} bytes long; the limit is {limit} bytes")]
     EventTooLarge {
@@ -99,7 +109,7 @@ impl<'b> Request<'b> {
         let body = Body::read(body, limits.max_calls, limits.max_depth)?;
         let route_kind = match shape {
             Shape::Single(kind) => Some(kind),
-            Shape::Envelope => None,
+            Shape::Envelope | Shape::ObjectSets => None,
         };
         if body.batch.is_none() {
             if route_kind.is_none() && kind_of(body.top_members(), body.text).is_err() {
@@ -159,7 +169,7 @@ impl<'b> Request<'b> {
 const STAMP_LEN: usize = 320;
 
 /// A write key without surrounding white space; `None` if nothing is left.
-fn trimmed(said: Cow<'_, [u8]>) -> Option<Cow<'_, str>> {
+pub(super) fn trimmed(said: Cow<'_, [u8]>) -> Option<Cow<'_, str>> {
     let key = match said {
         Cow::Borrowed(said) => Cow::Borrowed(std::str::from_utf8(said).ok()?.trim()),
         Cow::Owned(said) => Cow::Owned(String::from_utf8(said).ok()?.trim().to_owned()),

@@ -25,11 +25,22 @@ pub enum RejectReason {
     MissingPreviousId,
     /// A pixel's `data` could not be read.
     BadPixelData,
+    /// An object without an id.
+    MissingObjectId,
+    /// The id of an object is longer than 100 characters.
+    ObjectIdTooLong,
+    /// The properties of an object are not an object, contain a list, or have two values for one name once they are
+    /// flattened.
+    BadProperties,
+    /// A property of an object is 32 KB long or longer.
+    PropertyTooLarge,
+    /// The request set more than 100 objects.
+    TooManyObjects,
 }
 
 impl RejectReason {
     /// Every reason, for tables and metrics.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 16] = [
         Self::NotAnObject,
         Self::MissingType,
         Self::UnknownType,
@@ -41,6 +52,11 @@ impl RejectReason {
         Self::MissingGroupId,
         Self::MissingPreviousId,
         Self::BadPixelData,
+        Self::MissingObjectId,
+        Self::ObjectIdTooLong,
+        Self::BadProperties,
+        Self::PropertyTooLarge,
+        Self::TooManyObjects,
     ];
 
     /// The slug in the rejected line's `reason` and in the metric's label.
@@ -57,6 +73,11 @@ impl RejectReason {
             Self::MissingGroupId => "missing_group_id",
             Self::MissingPreviousId => "missing_previous_id",
             Self::BadPixelData => "bad_pixel_data",
+            Self::MissingObjectId => "missing_object_id",
+            Self::ObjectIdTooLong => "object_id_too_long",
+            Self::BadProperties => "bad_properties",
+            Self::PropertyTooLarge => "property_too_large",
+            Self::TooManyObjects => "too_many_objects",
         }
     }
 }

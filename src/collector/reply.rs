@@ -215,6 +215,8 @@ fn body_code(error: &BodyError) -> &'static str {
             "invalid_json"
         }
         BodyError::NoBatch => "invalid_batch",
+        BodyError::NoObjects => "invalid_objects",
+        BodyError::NoCollection | BodyError::Collection(_) => "invalid_collection",
         BodyError::EventTooLarge { .. } => "payload_too_large",
     }
 }

@@ -7,7 +7,7 @@ use crate::call::{CallKind, Shape};
 /// A route of the public listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Route<'p> {
-    /// Calls in a body.
+    /// Calls, or objects that are set, in a body.
     Calls {
         /// What the body holds.
         shape: Shape,
@@ -110,6 +110,7 @@ fn segments(name: &str) -> Option<Route<'_>> {
         "batch" | "import" => Some(Route::Calls { shape: Shape::Envelope, client: false }),
         "b" => Some(Route::Calls { shape: Shape::Envelope, client: true }),
         "m" => Some(Route::Counters),
+        "set" => Some(Route::Calls { shape: Shape::ObjectSets, client: false }),
         _ => match letter(name) {
             Some(kind) => Some(Route::Calls { shape: Shape::Single(kind), client: true }),
             None => CallKind::from_name(name)
@@ -167,6 +168,7 @@ mod tests {
         check(Method::POST, "/v1/import", ENVELOPE);
         check(Method::POST, "/v1/b", Route::Calls { shape: Shape::Envelope, client: true });
         check(Method::POST, "/v1/m", Route::Counters);
+        check(Method::POST, "/v1/set", Route::Calls { shape: Shape::ObjectSets, client: false });
         for (letter, word, kind) in [
             ("t", "track", Track),
             ("i", "identify", Identify),

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::envelope::shape_of;
 use super::file_id::first_128_bits;
 use super::import_sources::ImportSources;
 use super::journal::{Journal, JournalError};
@@ -19,7 +20,7 @@ use super::record::{Record, State};
 use super::row_hash::new_rows;
 use super::target::{Begin, Begun, End, Rows, RowsTaken, Standing, Target, TargetError, blocking, broken};
 use crate::boxed_future::BoxFuture;
-use crate::call::{BodyError, Shape};
+use crate::call::BodyError;
 use crate::ingest::{Ack, Arrival, Ingest, IngestError};
 use crate::lock::lock;
 use crate::log::frame::Origin;
@@ -336,7 +337,7 @@ impl Importer {
         step: ImportStep,
         calls: &[u8],
     ) -> Result<RowsTaken, TargetError> {
-        let request = self.ingest.parse(calls, Shape::Envelope).map_err(|error| malformed(&error))?;
+        let request = self.ingest.parse_rows(calls, shape_of(calls)).map_err(|error| malformed(&error))?;
         let rows = step.origin.last_row.saturating_sub(step.origin.first_row).saturating_add(1);
         let (items, others) = (request.lines() as u64, step.rejected.saturating_add(step.known));
         if items > ROWS_MAX || items.checked_add(others).is_none_or(|covered| covered > rows) {

@@ -9,6 +9,7 @@
 
 mod counters;
 pub mod csv;
+pub mod envelope;
 pub mod file_id;
 pub mod identity;
 mod import_sources;

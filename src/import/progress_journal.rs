@@ -70,7 +70,7 @@ impl ProgressJournal {
     ///
     /// # Errors
     /// [`TargetError`].
-    pub fn new_rows(&self, rows: Rows, calls: &[u8]) -> Result<NewCalls, TargetError> {
+    pub fn new_rows(&self, rows: Rows, calls: &Bytes) -> Result<NewCalls, TargetError> {
         let record = self.journal.read(rows.import).map_err(unwritten)?.ok_or(TargetError::NotOpen)?;
         if record.progress.next_row != rows.first {
             return Err(TargetError::OtherRow);

@@ -9,8 +9,8 @@ use std::fmt;
 
 use bytes::Bytes;
 use data_encoding::BASE32_NOPAD;
-use serde_json::value::RawValue;
 
+use super::envelope::Envelope;
 use super::file_id::first_128_bits;
 use super::journal::{Journal, JournalError};
 use super::target::TargetError;
@@ -89,31 +89,24 @@ pub(super) struct NewRows {
     pub(super) counts: Vec<(u128, RowCount)>,
 }
 
-#[derive(serde::Deserialize)]
-struct Envelope<'a> {
-    #[serde(borrow)]
-    batch: Vec<&'a RawValue>,
-    #[serde(borrow, rename = "rowHashes")]
-    hashes: Vec<&'a str>,
-}
-
 /// Leaves out the rows of a step that are known. `source` separates the counts of sources, and `file` names the
 /// import. Waits for the disk.
 pub(super) fn new_rows(
     journal: &dyn Journal,
     (source, file): (&str, u64),
-    calls: &[u8],
+    calls: &Bytes,
 ) -> Result<NewRows, TargetError> {
     let wrong = |what: String| TargetError::Refused(format!("the rows cannot be read: {what}"));
-    let envelope: Envelope<'_> = serde_json::from_slice(calls).map_err(|error| wrong(error.to_string()))?;
-    let hashes: Option<Vec<RowHash>> = envelope.hashes.iter().map(|text| RowHash::parse(text)).collect();
+    let envelope = Envelope::read(calls).map_err(|error| wrong(error.to_string()))?;
+    let hashes: Option<Vec<RowHash>> =
+        envelope.hashes.iter().flatten().map(|text| RowHash::parse(text)).collect();
     let hashes = hashes.filter(|hashes| hashes.len() == envelope.batch.len());
     let hashes = hashes.ok_or_else(|| wrong("each call needs a hash".to_owned()))?;
     let keys: Vec<u128> = hashes.iter().map(|hash| key(source, *hash)).collect();
     let mut counts: HashMap<u128, RowCount> =
         journal.row_counts(&keys).map_err(unread)?.into_iter().collect();
-    let mut kept = String::with_capacity(calls.len());
-    kept.push_str("{\"batch\":[");
+    let mut kept = String::from_utf8(envelope.head()).map_err(|error| wrong(error.to_string()))?;
+    kept.reserve(calls.len());
     let (mut known, mut new) = (0, 0);
     for ((key, hash), call) in keys.iter().zip(&hashes).zip(&envelope.batch) {
         match counts.entry(*key).or_default().see(file) {

@@ -4,6 +4,7 @@ use std::io;
 
 use super::reject::Reject;
 use super::row_hash::RowHash;
+use crate::object::Collection;
 
 /// What a row is.
 #[derive(Debug)]
@@ -16,11 +17,16 @@ pub enum Row {
 
 /// Reads the rows of a file in order. The same file gives the same rows, whenever it is read.
 pub trait RowReader: Send {
-    /// Reads the next row. If it is a call, its JSON object is appended to `out`. `None` at the end.
+    /// Reads the next row. If it is a call (or an object), its JSON object is appended to `out`. `None` at the end.
     ///
     /// # Errors
     /// [`FileError`]: no further row can be read.
     fn next(&mut self, out: &mut Vec<u8>) -> Result<Option<Row>, FileError>;
+
+    /// The collection, if rows become objects and not calls.
+    fn collection(&self) -> Option<&Collection> {
+        None
+    }
 
     /// Reads over rows without making calls of them. Returns how many there were, which is less than `rows` only at
     /// the end.

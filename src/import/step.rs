@@ -1,5 +1,6 @@
 //! Gathers the rows of a file into steps.
 
+use super::envelope;
 use super::importer::ROWS_MAX;
 use super::reject::Reject;
 use super::row_errors::OnRowError;
@@ -10,7 +11,6 @@ use super::target::Begun;
 /// Bytes of calls after which a step is handed over. A call has at most 32 KiB, and the lines of a step must fit
 /// into one request of the log.
 const STEP_BYTES: usize = 512 * 1_024;
-const HEAD: &[u8] = b"{\"batch\":[";
 
 /// The next rows of a file, ready to be handed over.
 #[derive(Debug, Default)]
@@ -109,7 +109,7 @@ impl<'r> Steps<'r> {
         let mut step = Step { first: self.next, calls: spare, ..Step::default() };
         step.calls.clear();
         step.calls.reserve(STEP_BYTES + 64 * 1_024);
-        step.calls.extend_from_slice(HEAD);
+        step.calls.extend_from_slice(&envelope::head(self.reader.collection()));
         let mut calls = 0;
         let mut hashes: Vec<RowHash> = Vec::new();
         let is_stored = self.next < self.stored;

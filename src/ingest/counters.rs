@@ -25,6 +25,9 @@ struct SourceCounters {
 #[derive(Debug)]
 pub(super) struct RequestCount {
     source: SourceId,
+    /// Whether its valid items are object sets.
+    sets_objects: bool,
+    /// Valid items.
     pub(super) calls: u32,
     rejected: Vec<(&'static str, u32)>,
     tally: Tally,
@@ -35,6 +38,7 @@ impl RequestCount {
     pub(super) fn of(frames: &RequestFrames, tally: Tally) -> Self {
         Self {
             source: frames.source().clone(),
+            sets_objects: !frames.stream().is_plain(),
             calls: frames.calls(),
             rejected: frames.rejected_by_reason().map(|(reason, count)| (reason.slug(), count)).collect(),
             tally,
@@ -62,11 +66,16 @@ impl Counters {
 
     /// Counts a request whose frames are on stable storage.
     pub(super) fn stored(&self, request: &RequestCount, appended: Appended) {
-        let source = self.of_source(&request.source);
-        source.received.inc_by(u64::from(request.calls) + u64::from(request.rejected()));
-        source.stored.inc_by(u64::from(request.calls.saturating_sub(appended.repeats)));
-        if appended.repeats > 0 {
-            source.repeated.inc_by(u64::from(appended.repeats));
+        let (new, repeats) = (request.calls.saturating_sub(appended.repeats), appended.repeats);
+        if request.sets_objects {
+            self.stored_objects(request, new, repeats);
+        } else {
+            let source = self.of_source(&request.source);
+            source.received.inc_by(u64::from(request.calls) + u64::from(request.rejected()));
+            source.stored.inc_by(u64::from(new));
+            if repeats > 0 {
+                source.repeated.inc_by(u64::from(repeats));
+            }
         }
         for (reason, count) in &request.rejected {
             let label = RejectedLabel { source: request.source.as_str().to_owned(), reason };
@@ -77,6 +86,20 @@ impl Counters {
         }
         if request.tally.surrogates_replaced > 0 {
             self.metrics.surrogates_replaced.inc_by(u64::from(request.tally.surrogates_replaced));
+        }
+    }
+
+    /// Counts object sets. Rejected ones are received items of the source, as in the ledger.
+    fn stored_objects(&self, request: &RequestCount, new: u32, repeats: u32) {
+        let label = SourceLabel { source: request.source.as_str().to_owned() };
+        let counts = [
+            (&self.metrics.object_sets_received, request.calls),
+            (&self.metrics.object_sets_stored, new),
+            (&self.metrics.object_sets_repeated, repeats),
+            (&self.metrics.received, request.rejected()),
+        ];
+        for (family, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
+            family.get_or_create(&label).inc_by(u64::from(count));
         }
     }
 

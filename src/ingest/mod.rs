@@ -9,6 +9,7 @@
 
 mod ack;
 mod arrival;
+mod content;
 mod counters;
 mod finish_anyway;
 mod rate_limit;
@@ -21,9 +22,12 @@ use tokio_util::task::TaskTracker;
 
 pub use ack::Ack;
 pub use arrival::{Arrival, Lines};
+pub use content::Content;
 
+use crate::call::object_sets::OBJECTS_MAX;
 use crate::call::{
-    BodyError, CallKind, ClientLibraries, Fingerprinter, Limits, Request, Shape, Tally, write_rejected_pixel,
+    BodyError, CallKind, ClientLibraries, Fingerprinter, Limits, ObjectSets, Request, Shape, Tally,
+    write_rejected_pixel,
 };
 use crate::log::frame::FRAME_HEADER;
 use crate::log::{Append, AppendError, Appended, REQUEST_BYTES_MAX, RequestFrames};
@@ -133,24 +137,48 @@ impl Ingest {
     ///
     /// # Errors
     /// [`BodyError`].
-    pub fn parse<'b>(&self, body: &'b [u8], shape: Shape) -> Result<Request<'b>, BodyError> {
-        Request::parse(body, shape, &self.settings.limits)
+    pub fn parse<'b>(&self, body: &'b [u8], shape: Shape) -> Result<Content<'b>, BodyError> {
+        let limits = &self.settings.limits;
+        match shape {
+            Shape::ObjectSets => ObjectSets::parse(body, OBJECTS_MAX, limits).map(Content::ObjectSets),
+            Shape::Envelope | Shape::Single(_) => Request::parse(body, shape, limits).map(Content::Calls),
+        }
     }
 
-    /// The lines of a request's calls.
+    /// Parses rows of a file, which may be more objects than a request may set.
+    ///
+    /// # Errors
+    /// [`BodyError`].
+    pub fn parse_rows<'b>(&self, body: &'b [u8], shape: Shape) -> Result<Content<'b>, BodyError> {
+        match shape {
+            Shape::ObjectSets => {
+                ObjectSets::parse(body, usize::MAX, &self.settings.limits).map(Content::ObjectSets)
+            }
+            Shape::Envelope | Shape::Single(_) => self.parse(body, shape),
+        }
+    }
+
+    /// The lines of a request's items.
     ///
     /// # Errors
     /// [`AppendError::TooLarge`]: each call of an envelope repeats the envelope's context, so a small body
-    /// could become gigabytes of lines.
-    pub fn lines(&self, request: &Request<'_>, arrival: &Arrival<'_>) -> Result<Lines, AppendError> {
+    /// could become gigabytes of lines. So could flattened properties of objects.
+    pub fn lines(&self, request: &Content<'_>, arrival: &Arrival<'_>) -> Result<Lines, AppendError> {
         let len = request.lines_len();
         if len > LINES_LEN_MAX {
             return Err(AppendError::TooLarge);
         }
-        let headers = request.lines() * (FRAME_HEADER + SOURCE_ID_MAX + receipt::MEMBER_BYTES);
+        let names = SOURCE_ID_MAX + request.stream().name().len();
+        let headers = request.lines() * (FRAME_HEADER + names + receipt::MEMBER_BYTES);
         let mut frames = self.no_frames(arrival, len + headers, request.lines());
         let stamp = arrival.stamp(&self.settings.client_libraries, &self.deps.fingerprinter);
-        let tally = request.write_lines(&stamp, &*self.deps.random, &mut frames);
+        frames.set_stream(request.stream());
+        let tally = match request {
+            Content::Calls(request) => request.write_lines(&stamp, &*self.deps.random, &mut frames),
+            Content::ObjectSets(request) => request
+                .write_lines(&stamp, &*self.deps.random, REQUEST_BYTES_MAX, &mut frames)
+                .ok_or(AppendError::TooLarge)?,
+        };
         frames.end_import_step();
         Ok(Lines { frames, tally })
     }

@@ -22,7 +22,7 @@ const MAY_KNOW: [(&str, &[&str]); 38] = [
     ("policy", &["arn", "object", "words"]),
     ("receipt", &["object", "sources", "time"]),
     ("batch", &["object", "sources", "time"]),
-    ("call", &["json", "random", "sources", "time", "words"]),
+    ("call", &["json", "object", "random", "sources", "time", "words"]),
     ("metrics", &[]),
     ("alarms", &["lock", "metrics", "once_a_minute", "time"]),
     ("tasks", &["alarms"]),
@@ -82,7 +82,10 @@ const MAY_KNOW: [(&str, &[&str]); 38] = [
             "words",
         ],
     ),
-    ("ingest", &["call", "lock", "log", "metrics", "random", "receipt", "sources", "time", "words"]),
+    (
+        "ingest",
+        &["call", "lock", "log", "metrics", "object", "random", "receipt", "sources", "time", "words"],
+    ),
     (
         "delivery",
         &[

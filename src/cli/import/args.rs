@@ -14,6 +14,7 @@ use crate::cli::admin_client::AdminUrl;
 use crate::config::{ByteSize, Endpoint};
 use crate::import::OnRowError;
 use crate::import::csv::IdFrom;
+use crate::object::Collection;
 use crate::sources::SourceId;
 
 /// `forebay import …`
@@ -37,6 +38,7 @@ Examples:
   forebay import csv exports/ --source shop
   zcat old.gz | forebay import csv - --type identify
   forebay import csv s3://bucket/exports/ --dry-run
+  forebay import csv object_rooms_1.csv
 
 Exit codes: 0 all rows imported, 1 a file failed, 2 wrong usage or configuration, 3 some rows were rejected,
 4 the node or the store cannot be reached, 5 access denied, 130 interrupted.")]
@@ -45,9 +47,9 @@ pub struct ImportCsvArgs {
     #[arg(value_name = "SRC", required = true)]
     pub sources: Vec<OsString>,
 
-    /// Type of the calls, if the names of the files do not begin with it
-    #[arg(long = "type", value_name = "TYPE", value_parser = call_kind)]
-    pub kind: Option<CallKind>,
+    /// What the rows become, if the names of the files do not say it.
+    #[command(flatten)]
+    pub given: GivenType,
 
     /// How the files are written and read.
     #[command(flatten)]
@@ -88,6 +90,27 @@ pub struct ImportCsvArgs {
     /// Number of calls that --dry-run and --preview print
     #[arg(long, value_name = "N", default_value = "10")]
     pub samples: usize,
+}
+
+/// What rows become, as typed.
+#[derive(Clone, Debug, Default, Args)]
+pub struct GivenType {
+    /// Type of the calls, if the names of the files do not begin with it; object with --collection
+    #[arg(long = "type", value_name = "TYPE", value_parser = type_arg)]
+    pub kind: Option<TypeArg>,
+
+    /// Collection of object files, if their names do not show it (a name that contains _)
+    #[arg(long, value_name = "NAME", value_parser = Collection::new)]
+    pub collection: Option<Collection>,
+}
+
+/// A value of `--type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TypeArg {
+    /// Calls of one kind.
+    Calls(CallKind),
+    /// Objects of the collection that `--collection` names.
+    Objects,
 }
 
 /// How files are written, and how their cells become values.
@@ -334,9 +357,13 @@ pub enum ProgressArg {
     None,
 }
 
-fn call_kind(text: &str) -> Result<CallKind, String> {
+fn type_arg(text: &str) -> Result<TypeArg, String> {
+    if text == "object" {
+        return Ok(TypeArg::Objects);
+    }
     CallKind::from_name(text)
-        .ok_or_else(|| "expected track, identify, page, screen, group or alias".to_owned())
+        .map(TypeArg::Calls)
+        .ok_or_else(|| "expected track, identify, page, screen, group, alias or object".to_owned())
 }
 
 fn one_byte(text: &str) -> Result<u8, String> {

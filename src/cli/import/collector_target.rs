@@ -17,12 +17,13 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use serde_json::value::RawValue;
 
 use super::options::short_hash;
 use super::s3::SharedPlace;
 use crate::boxed_future::BoxFuture;
+use crate::call::object_sets::OBJECTS_MAX;
 use crate::cli::failure::Failure;
+use crate::import::envelope::Envelope;
 use crate::import::journal::LocalJournal;
 use crate::import::{
     Begin, Begun, End, NewCalls, ProgressJournal, Rows, RowsTaken, SharedProgress, Taken, Target,
@@ -48,8 +49,6 @@ const SOURCE: &str = "collector";
 pub(super) struct CollectorTarget {
     /// Without a path.
     base: String,
-    /// Where calls are sent.
-    url: String,
     authorization: HeaderValue,
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     progress: Progress,
@@ -62,14 +61,6 @@ enum Progress {
     Local(Arc<ProgressJournal>),
     /// Where several importers share the files.
     Shared(Arc<SharedProgress>),
-}
-
-#[derive(serde::Deserialize)]
-struct Envelope<'a> {
-    #[serde(borrow)]
-    batch: Vec<&'a RawValue>,
-    #[serde(default, rename = "rowHashes")]
-    hashes: Option<serde::de::IgnoredAny>,
 }
 
 impl CollectorTarget {
@@ -95,7 +86,6 @@ impl CollectorTarget {
         };
         Ok(Self {
             base: url.to_owned(),
-            url: format!("{url}/v1/batch"),
             authorization,
             client: Client::builder(TokioExecutor::new()).build(connector.build()),
             progress,
@@ -125,32 +115,40 @@ impl CollectorTarget {
 
     /// Sends calls in requests that the tracking API allows.
     async fn send(&self, envelope: &Envelope<'_>) -> Result<u64, TargetError> {
-        let mut body = String::new();
-        for call in &envelope.batch {
-            if !body.is_empty() && body.len() + call.get().len() + 3 > BODY_MAX {
-                self.post(std::mem::take(&mut body)).await?;
+        let (path, items_max) = match envelope.collection {
+            Some(_) => ("/v1/set", OBJECTS_MAX),
+            None => ("/v1/batch", usize::MAX),
+        };
+        let url = format!("{}{path}", self.base);
+        let (head, mut body, mut items) = (envelope.head(), Vec::new(), 0);
+        for item in &envelope.batch {
+            let is_full = body.len() + item.get().len() + 3 > BODY_MAX || items == items_max;
+            if items > 0 && is_full {
+                self.post(&url, std::mem::take(&mut body)).await?;
+                items = 0;
             }
-            body.push_str(if body.is_empty() { "{\"batch\":[" } else { "," });
-            body.push_str(call.get());
+            body.extend_from_slice(if items == 0 { &head } else { b"," });
+            body.extend_from_slice(item.get().as_bytes());
+            items += 1;
         }
-        if !body.is_empty() {
-            self.post(body).await?;
+        if items > 0 {
+            self.post(&url, body).await?;
         }
         Ok(envelope.batch.len() as u64)
     }
 
-    async fn post(&self, mut body: String) -> Result<(), TargetError> {
-        body.push_str("]}");
+    async fn post(&self, url: &str, mut body: Vec<u8>) -> Result<(), TargetError> {
+        body.extend_from_slice(b"]}");
         let later = |why: String| TargetError::Later { after: AGAIN, why };
-        let request = Request::post(&self.url)
+        let request = Request::post(url)
             .header(CONTENT_TYPE, "application/json")
             .header(AUTHORIZATION, self.authorization.clone())
             .body(Full::from(body))
             .map_err(|error| TargetError::Refused(error.to_string()))?;
         let answer = tokio::time::timeout(PATIENCE, self.client.request(request))
             .await
-            .map_err(|_| later(format!("{} does not answer", self.url)))?
-            .map_err(|error| later(format!("{}: {}", self.url, with_causes(&error))))?;
+            .map_err(|_| later(format!("{url} does not answer")))?
+            .map_err(|error| later(format!("{url}: {}", with_causes(&error))))?;
         let status = answer.status();
         let after = answer.headers().get(RETRY_AFTER).and_then(|after| after.to_str().ok()?.parse().ok());
         let after = after.map_or(AGAIN, Duration::from_secs);
@@ -160,7 +158,7 @@ impl CollectorTarget {
         let text = Limited::new(answer.into_body(), ANSWER_MAX).collect().await;
         let text = text.map(|text| text.to_bytes()).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
-        let why = format!("{} answered {status}: {}", self.url, outside_text(&text));
+        let why = format!("{url} answered {status}: {}", outside_text(&text));
         Err(match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => TargetError::Denied(why),
             StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => TargetError::Later { after, why },
@@ -224,5 +222,5 @@ impl Target for CollectorTarget {
 }
 
 fn envelope(calls: &Bytes) -> Result<Envelope<'_>, TargetError> {
-    serde_json::from_slice(calls).map_err(|error| TargetError::Refused(error.to_string()))
+    Envelope::read(calls).map_err(|error| TargetError::Refused(error.to_string()))
 }

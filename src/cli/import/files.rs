@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use tokio::runtime::Handle;
 
+use super::args::{GivenType, TypeArg};
 use super::inputs::{Input, place};
-use crate::call::CallKind;
 use crate::import::csv::{self, CsvOptions, CsvRows, FileType, OpenedCsv};
 use crate::import::file_id::FileId;
 use crate::import::identity::Identity;
@@ -28,8 +28,8 @@ use crate::words::with_causes;
 /// How inputs are opened.
 #[derive(Clone, Debug)]
 pub(super) struct Opening {
-    /// The kind of every call, if it is not taken from the names.
-    pub(super) kind: Option<CallKind>,
+    /// What rows become, if it is not taken from the names.
+    pub(super) given: GivenType,
     /// How texts are read.
     pub(super) csv: CsvOptions,
     /// How bytes are read.
@@ -43,7 +43,7 @@ pub(super) struct CsvFile {
     /// Where it is: the same for all of its versions.
     pub(super) place: String,
     pub(super) id: FileId,
-    pub(super) kind: CallKind,
+    pub(super) kind: FileType,
     /// Its length in bytes, as stored.
     pub(super) bytes: Option<u64>,
     bytes_of: BytesOf,
@@ -84,7 +84,7 @@ impl CsvFile {
         let text = self.text().map_err(|error| csv::of_io(&error))?;
         self.watched.add(text.raw_bytes());
         let OpenedCsv { rows, warnings, .. } =
-            CsvRows::open(&self.name, (self.id, self.kind, &self.place), text, &self.opening.csv)?;
+            CsvRows::open(&self.name, (self.id, self.kind.clone(), &self.place), text, &self.opening.csv)?;
         if !std::mem::replace(&mut *lock(&self.warned), true) {
             for warning in warnings {
                 tracing::warn!("{}: {warning}", self.name);
@@ -101,7 +101,7 @@ impl CsvFile {
         let text = self.text().map_err(|error| csv::of_io(&error))?;
         let options = &self.opening.csv;
         let OpenedCsv { delimiter, columns, .. } =
-            CsvRows::open(&self.name, (self.id, self.kind, &self.place), text, options)?;
+            CsvRows::open(&self.name, (self.id, self.kind.clone(), &self.place), text, options)?;
         Ok(CsvOptions { delimiter: Some(delimiter), columns: Some(columns), ..options.clone() })
     }
 
@@ -208,7 +208,7 @@ fn made(
         BytesOf::Entry(..) => return Err(FileError::content("E-COMPRESSION", "an archive in an archive")),
     };
     let csv_file = |(name, place): (String, String), id, bytes, bytes_of| -> Result<CsvFile, FileError> {
-        let kind = kind_of(&name, opening.kind)?;
+        let kind = kind_of(&name, &opening.given)?;
         Ok(CsvFile {
             name,
             place,
@@ -262,20 +262,25 @@ fn unread(failure: &ReadFailure) -> FileError {
     FileError::new(fault, code, format!("{}{hint}", with_causes(failure)))
 }
 
-/// The kind of a file's calls.
-fn kind_of(name: &str, given: Option<CallKind>) -> Result<CallKind, FileError> {
+/// What a file's rows become.
+fn kind_of(name: &str, given: &GivenType) -> Result<FileType, FileError> {
+    let GivenType { kind, collection } = given;
     // An entry whose own name has no type is of the type of its archive.
     let archive = name.rsplit_once('!').map(|(archive, _)| archive);
-    let of_archive = || archive.and_then(|archive| csv::of_name(archive).ok());
-    let named = csv::of_name(name).or_else(|none| of_archive().ok_or(none));
-    match (given, named) {
-        (Some(kind), _) => Ok(kind),
-        (None, Ok(FileType::Calls(kind))) => Ok(kind),
-        (None, Ok(FileType::Objects(collection))) => Err(FileError::new(
-            FileFault::Local,
-            "E-CSV-OBJECTS",
-            format!("object sets (of the collection {collection}) cannot be imported yet; no row was read"),
-        )),
+    let of_archive = || archive.and_then(|archive| csv::of_name(archive, collection.as_ref()).ok());
+    let named = csv::of_name(name, collection.as_ref()).or_else(|none| of_archive().ok_or(none));
+    match (kind, named) {
+        (Some(TypeArg::Calls(kind)), _) => Ok(FileType::Calls(*kind)),
+        (Some(TypeArg::Objects), named) => match (collection, named) {
+            (Some(collection), _) => Ok(FileType::Objects(collection.clone())),
+            (None, Ok(FileType::Objects(collection))) => Ok(FileType::Objects(collection)),
+            (None, _) => Err(FileError::new(
+                FileFault::Local,
+                "E-CSV-TYPE",
+                "--type object needs --collection, because the name of the file shows none",
+            )),
+        },
+        (None, Ok(named)) => Ok(named),
         (None, Err(error)) => {
             let text = error.to_string();
             let message = text.strip_prefix("E-CSV-TYPE: ").unwrap_or(&text);

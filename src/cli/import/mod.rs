@@ -89,7 +89,7 @@ fn stopped() -> Failure {
 /// How inputs are opened, and which ones there are.
 async fn opened(args: &ImportCsvArgs) -> Result<(Arc<Opening>, Vec<Input>), Failure> {
     let state = state_of(&args.to);
-    let opening = Arc::new(options::opening(args.kind, &args.format, files::temporary(&state))?);
+    let opening = Arc::new(options::opening(&args.given, &args.format, files::temporary(&state))?);
     let store = match any_in_s3(&args.sources) {
         true => Some(s3::store(&args.to).await?),
         false => None,
@@ -138,7 +138,7 @@ async fn csv(
     let shown = Shown { counters, watched: Watched::default(), files: inputs.len() as u64 };
     let import = Import {
         target: Arc::clone(&way.target),
-        options: options::hash(args.kind, &args.format),
+        options: options::hash(&args.given, &args.format),
         limits_hash: options::limits_hash(args.on_row_error, args.format.allow_expansion),
         opening,
         source: wanted(&args.to),

@@ -2,9 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::args::{Delimiter, EmptyArg, FormatArgs, ScopeArg};
+use super::args::{Delimiter, EmptyArg, FormatArgs, GivenType, ScopeArg};
 use super::files::Opening;
-use crate::call::CallKind;
 use crate::cli::failure::Failure;
 use crate::import::OnRowError;
 use crate::import::csv::{CsvOptions, Dialect, Empty, IdFrom, Types, parse_schema};
@@ -17,7 +16,7 @@ use crate::import::reading::text::encoding;
 /// # Errors
 /// [`Failure`]: exit code 2.
 pub(super) fn opening(
-    kind: Option<CallKind>,
+    given: &GivenType,
     format: &FormatArgs,
     temporary: PathBuf,
 ) -> Result<Opening, Failure> {
@@ -60,7 +59,7 @@ pub(super) fn opening(
         limits: Limits { allow_expansion: format.allow_expansion, ..Limits::default() },
         temporary,
     };
-    Ok(Opening { kind, csv, reading })
+    Ok(Opening { given: given.clone(), csv, reading })
 }
 
 fn types(text: &str) -> Result<Types, Failure> {
@@ -79,7 +78,7 @@ fn types(text: &str) -> Result<Types, Failure> {
 
 /// A hash of all options that decide how rows become calls. A file that is half imported is continued only with the
 /// same ones.
-pub(super) fn hash(kind: Option<CallKind>, format: &FormatArgs) -> String {
+pub(super) fn hash(given: &GivenType, format: &FormatArgs) -> String {
     let schema = std::fs::read_to_string(&format.types).unwrap_or_default();
     let FormatArgs {
         delimiter,
@@ -99,7 +98,7 @@ pub(super) fn hash(kind: Option<CallKind>, format: &FormatArgs) -> String {
     } = format;
     let reading = (delimiter, quote, escape, encoding, columns, max_field);
     let values = (types, schema, time_columns, empty, arrays, strict, id_from, id_scope);
-    short_hash(format!("1 {kind:?} {reading:?} {values:?}").as_bytes())
+    short_hash(format!("2 {given:?} {reading:?} {values:?}").as_bytes())
 }
 
 /// A hash of the options that decide whether a file fails, and nothing else. With other ones a file that failed too

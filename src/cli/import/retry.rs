@@ -19,9 +19,8 @@ use super::show::{Shown, show};
 use super::summary::{Result as FileResult, Summary};
 use super::way::Way;
 use super::{announce, finish, not_opened, state_of, wanted};
-use crate::call::CallKind;
 use crate::cli::failure::Failure;
-use crate::import::csv::{CsvOptions, RejectRows};
+use crate::import::csv::{CsvOptions, FileType, RejectRows};
 use crate::import::file_id::FileId;
 use crate::import::identity::Identity;
 use crate::import::reading::local::LocalFile;
@@ -38,7 +37,7 @@ struct HowRead {
     name: String,
     file: FileId,
     #[serde(rename = "type")]
-    kind: String,
+    kind: FileType,
     /// The source that was named by its id. A write key is not kept.
     #[serde(default)]
     source: Option<SourceId>,
@@ -72,7 +71,7 @@ pub(super) fn owner_of(file: &CsvFile, wanted: &WantedSource, options: &str) -> 
     let (file, source) = (file.clone(), id_of(wanted));
     let describe = move || {
         let csv = file.how_read().map_err(io::Error::other)?;
-        let (name, kind, place) = (file.name.clone(), file.kind.name().to_owned(), file.place.clone());
+        let (name, kind, place) = (file.name.clone(), file.kind.clone(), file.place.clone());
         let how = HowRead { name, file: file.id, kind, source: source.clone(), place, csv };
         serde_json::to_value(how).map_err(io::Error::from)
     };
@@ -139,7 +138,7 @@ fn retry_of(
     args: &RetryRejectsArgs,
     rejects: &Path,
     place: &RejectsPlace,
-) -> Result<(Job, CallKind), FileError> {
+) -> Result<(Job, FileType), FileError> {
     let how_path = description_of(rejects);
     let unread = |path: &Path, error: &dyn std::fmt::Display| {
         FileError::content("E-REJECTS", format!("{} cannot be read: {error}", path.display()))
@@ -148,7 +147,7 @@ fn retry_of(
     let how: HowRead = serde_json::from_slice(&json).map_err(|error| {
         unread(&how_path, &format!("{error}; import the file that the rows are of again, with --force"))
     })?;
-    let kind = CallKind::from_name(&how.kind).ok_or_else(|| unread(&how_path, &"unknown type"))?;
+    let kind = how.kind.clone();
     let file = LocalFile::open(rejects).map_err(|error| unread(rejects, &error))?;
     // Rows that look the same may be of different files.
     let mut hasher = blake3::Hasher::new();
@@ -183,7 +182,8 @@ fn retry_of(
     let open = {
         let how = Arc::new(how);
         Arc::new(move || {
-            let rows = RejectRows::open((id, file.reader()), (&how.place, how.file, kind), &how.csv)?;
+            let of = (how.place.as_str(), how.file, how.kind.clone());
+            let rows = RejectRows::open((id, file.reader()), of, &how.csv)?;
             Ok(Box::new(rows) as Box<dyn crate::import::RowReader>)
         })
     };

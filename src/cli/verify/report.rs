@@ -45,6 +45,10 @@ pub struct Totals {
     pub calls: Sum,
     /// Objects of rejected items.
     pub rejected: Sum,
+    /// Objects of object sets, of all collections.
+    pub object_sets: Sum,
+    /// Objects of dead letters, of all destinations.
+    pub dead_letters: Sum,
     /// Objects of other writers in the folders of sources.
     pub foreign: u64,
     /// Findings.
@@ -63,6 +67,8 @@ struct Row {
     days: u64,
     calls: Sum,
     rejected: Sum,
+    /// Object sets and dead letters.
+    others: Sum,
 }
 
 impl Summary {
@@ -97,6 +103,14 @@ impl Summary {
         totals.days += 1;
         totals.calls.add(&calls);
         totals.rejected.add(&rejected);
+        let mut others = Sum::default();
+        for (stream, sum) in day.streams.iter().filter(|(stream, _)| !stream.is_plain()) {
+            others.add(sum);
+            match stream {
+                Stream::Dead(_) => totals.dead_letters.add(sum),
+                _ => totals.object_sets.add(sum),
+            }
+        }
         totals.foreign += day.foreign;
         totals.findings += day.findings();
         totals.lines_not_compared += day.lines_not_compared;
@@ -116,9 +130,19 @@ impl Summary {
             row.days += 1;
             row.calls.add(&calls);
             row.rejected.add(&rejected);
+            row.others.add(&others);
         } else if self.rows.len() < ROWS_MAX {
             let (source, state) = (day.source.clone(), day.state);
-            self.rows.push(Row { source, first: day.day, last: day.day, state, days: 1, calls, rejected });
+            self.rows.push(Row {
+                source,
+                first: day.day,
+                last: day.day,
+                state,
+                days: 1,
+                calls,
+                rejected,
+                others,
+            });
         } else {
             self.rows_left_out += 1;
         }
@@ -238,18 +262,28 @@ fn cells(row: &Row) -> [String; 8] {
         days,
         grouped(row.days),
         state.to_owned(),
-        grouped(row.calls.objects + row.rejected.objects),
+        grouped(row.calls.objects + row.rejected.objects + row.others.objects),
         grouped(row.calls.calls),
         grouped(row.rejected.calls),
-        about_bytes(row.calls.stored_bytes.saturating_add(row.rejected.stored_bytes)),
+        about_bytes(
+            row.calls
+                .stored_bytes
+                .saturating_add(row.rejected.stored_bytes)
+                .saturating_add(row.others.stored_bytes),
+        ),
     ]
 }
 
 fn verdict(summary: &Summary, bytes_read: u64) -> String {
     let totals = &summary.totals;
-    let objects = totals.calls.objects + totals.rejected.objects;
+    let (sets, dead) = (&totals.object_sets, &totals.dead_letters);
+    let objects = totals.calls.objects + totals.rejected.objects + sets.objects + dead.objects;
+    let others = [(sets.calls, ["object set", "object sets"]), (dead.calls, ["dead letter", "dead letters"])];
+    let others = others.into_iter().filter(|(lines, _)| *lines > 0);
+    let others: String =
+        others.map(|(lines, [one, many])| format!(", {}", counted(lines, one, many))).collect();
     let seen = format!(
-        "{} of {} with {} and {} rejected{}",
+        "{} of {} with {} and {} rejected{others}{}",
         counted(objects, "object", "objects"),
         counted(totals.days, "day", "days"),
         counted(totals.calls.calls, "call", "calls"),

@@ -27,9 +27,14 @@ impl SealedObject<'_> {
             parts.log.commit(&seal, applied.clone())?;
             parts.metrics.objects.inc();
             parts.metrics.object_bytes.inc_by(len);
-            if seal.batch.stream == Stream::Calls {
+            let delivered = match seal.batch.stream {
+                Stream::Calls => Some(&parts.metrics.delivered),
+                Stream::Objects(_) => Some(&parts.metrics.object_sets_delivered),
+                Stream::Rejected | Stream::Dead(_) => None,
+            };
+            if let Some(delivered) = delivered {
                 let source = seal.batch.source.to_string();
-                parts.metrics.delivered.get_or_create(&SourceLabel { source }).inc_by(calls);
+                delivered.get_or_create(&SourceLabel { source }).inc_by(calls);
             }
             Ok(())
         };

@@ -1,46 +1,105 @@
 //! What the rows of a file become, by the file's name.
 
+use std::fmt;
+
 use crate::call::CallKind;
+use crate::object::Collection;
+use crate::object::stream::CollectionError;
 use crate::words::outside_text_within;
 
-/// What each row of a file becomes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What each row of a file becomes. As text: `track`, `objects/rooms`.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum FileType {
     /// Calls of one kind.
     Calls(CallKind),
-    /// Objects of the collection with this name, which is not checked.
-    Objects(String),
+    /// Objects of a collection.
+    Objects(Collection),
+}
+
+impl FileType {
+    /// One word for it: `track`, `object`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Calls(kind) => kind.name(),
+            Self::Objects(_) => "object",
+        }
+    }
+
+    /// The collection, if rows become objects.
+    pub fn collection(&self) -> Option<&Collection> {
+        match self {
+            Self::Calls(_) => None,
+            Self::Objects(collection) => Some(collection),
+        }
+    }
+}
+
+impl fmt::Display for FileType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Calls(kind) => f.write_str(kind.name()),
+            Self::Objects(collection) => write!(f, "objects/{collection}"),
+        }
+    }
+}
+
+impl From<FileType> for String {
+    fn from(file_type: FileType) -> Self {
+        file_type.to_string()
+    }
+}
+
+impl TryFrom<String> for FileType {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        match text.strip_prefix("objects/") {
+            Some(collection) => {
+                Collection::new(collection).map(Self::Objects).map_err(|error| error.to_string())
+            }
+            None => CallKind::from_name(&text).map(Self::Calls).ok_or_else(|| "unknown type".to_owned()),
+        }
+    }
 }
 
 /// A name that says no type.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "E-CSV-TYPE: no call type in \"{}\": the name must start with identify_, track_, page_, screen_, group_, \
-     alias_ or object_<collection>_ (or pass --type)",
-    outside_text_within(.name, usize::MAX)
-)]
-pub struct NoType {
-    /// The file's name, without folders.
-    pub name: String,
+pub enum NoType {
+    /// It begins with none.
+    #[error(
+        "E-CSV-TYPE: no call type in \"{}\": the name must start with identify_, track_, page_, screen_, group_, \
+         alias_ or object_<collection>_ (or pass --type)",
+        outside_text_within(.0, usize::MAX)
+    )]
+    Unknown(String),
+    /// Its collection has no valid name.
+    #[error("E-CSV-TYPE: \"{}\": {error} (or pass --collection)", outside_text_within(.name, usize::MAX))]
+    Collection {
+        /// The file's name, without folders.
+        name: String,
+        /// What is wrong.
+        error: CollectionError,
+    },
 }
 
 /// The type of a file. `path_or_key` may have folders, or be an entry of an archive: `events.zip!track_1.csv`.
-/// The extension does not matter.
+/// The extension does not matter. `collection` is that of object files whose names do not show it.
 ///
 /// # Errors
 /// [`NoType`] if the name begins with no type.
-pub fn of_name(path_or_key: &str) -> Result<FileType, NoType> {
+pub fn of_name(path_or_key: &str, collection: Option<&Collection>) -> Result<FileType, NoType> {
     let name = basename(path_or_key);
-    let no_type = || NoType { name: name.to_owned() };
+    let no_type = || NoType::Unknown(name.to_owned());
     let (kind, rest) = name.split_once('_').ok_or_else(no_type)?;
-    if kind == "object" {
-        let collection = rest.split(['_', '.']).next().unwrap_or_default();
-        if collection.is_empty() {
-            return Err(no_type());
-        }
-        return Ok(FileType::Objects(collection.to_owned()));
+    if kind != "object" {
+        return CallKind::from_name(kind).map(FileType::Calls).ok_or_else(no_type);
     }
-    CallKind::from_name(kind).map(FileType::Calls).ok_or_else(no_type)
+    if let Some(collection) = collection {
+        return Ok(FileType::Objects(collection.clone()));
+    }
+    let collection = rest.split(['_', '.']).next().filter(|name| !name.is_empty()).ok_or_else(no_type)?;
+    let wrong = |error| NoType::Collection { name: name.to_owned(), error };
+    Collection::new(collection).map(FileType::Objects).map_err(wrong)
 }
 
 /// The name without folders, of an entry if the path leads into an archive.
@@ -62,7 +121,7 @@ mod tests {
     #[test]
     fn the_name_begins_with_the_type() {
         let check =
-            |path: &str, kind: CallKind| assert_eq!(of_name(path), Ok(FileType::Calls(kind)), "{path}");
+            |path: &str, kind: CallKind| assert_eq!(of_name(path, None), Ok(FileType::Calls(kind)), "{path}");
         check("identify_1.csv", CallKind::Identify);
         check("track_1.csv", CallKind::Track);
         check("page_YYYY.csv", CallKind::Page);
@@ -77,13 +136,32 @@ mod tests {
     #[test]
     fn an_object_file_names_its_collection() {
         let check = |path: &str, collection: &str| {
-            assert_eq!(of_name(path), Ok(FileType::Objects(collection.to_owned())), "{path}");
+            let collection = Collection::new(collection).unwrap();
+            assert_eq!(of_name(path, None), Ok(FileType::Objects(collection)), "{path}");
+            let given = Collection::new("hotel_rooms").unwrap();
+            assert_eq!(of_name(path, Some(&given)), Ok(FileType::Objects(given.clone())), "{path}");
         };
         check("object_rooms_1.csv", "rooms");
         check("object_rooms_in_hotels.csv", "rooms");
         check("object_rooms.csv", "rooms");
         check("object_rooms.csv.gz", "rooms");
         check("object_rooms", "rooms");
+    }
+
+    #[test]
+    fn a_type_reads_back_from_its_text() {
+        for text in ["track", "alias", "objects/rooms"] {
+            let file_type = FileType::try_from(text.to_owned()).unwrap();
+            assert_eq!(file_type.to_string(), text);
+        }
+        for text in ["", "x", "objects/", "objects/A"] {
+            assert!(FileType::try_from(text.to_owned()).is_err(), "{text}");
+        }
+        assert_eq!(
+            of_name("in/object_Rooms_1.csv", None).unwrap_err().to_string(),
+            "E-CSV-TYPE: \"object_Rooms_1.csv\": the collection \"Rooms\" must be 1 to 100 of a-z and _, beginning and \
+             ending with a letter (or pass --collection)"
+        );
     }
 
     #[test]
@@ -99,10 +177,10 @@ mod tests {
             "object__1.csv",
             "",
         ] {
-            assert!(of_name(path).is_err(), "{path}");
+            assert!(of_name(path, None).is_err(), "{path}");
         }
         assert_eq!(
-            of_name("in/x.csv").unwrap_err().to_string(),
+            of_name("in/x.csv", None).unwrap_err().to_string(),
             "E-CSV-TYPE: no call type in \"x.csv\": the name must start with identify_, track_, page_, screen_, \
              group_, alias_ or object_<collection>_ (or pass --type)"
         );

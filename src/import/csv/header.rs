@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::FileType;
 use super::path;
 use super::record::Record;
 use crate::call::CallKind;
@@ -168,7 +169,7 @@ impl Header {
     /// [`HeaderError`], other than missing columns.
     pub(super) fn read(
         header: &Record,
-        kind: CallKind,
+        kind: &FileType,
         arrays: bool,
         warnings: &mut Vec<Warning>,
     ) -> Result<Self, HeaderError> {
@@ -217,11 +218,14 @@ fn name_of(index: usize, field: &[u8]) -> Result<String, HeaderError> {
     Ok(name.to_owned())
 }
 
+/// Columns of an object file that are no properties.
+const OBJECT_PLACES: [&str; 2] = ["id", "messageId"];
+
 /// The column's place, unless it is ignored.
 fn column_of(
     index: usize,
     name: &str,
-    kind: CallKind,
+    kind: &FileType,
     arrays: bool,
     warnings: &mut Vec<Warning>,
 ) -> Result<Option<Column>, HeaderError> {
@@ -238,13 +242,21 @@ fn column_of(
             grouped(number_of(path.len()))
         )));
     }
+    if let FileType::Objects(_) = kind {
+        // Of an object, only its id, and the messageId by which a repeat is known, are not properties.
+        if !OBJECT_PLACES.contains(&name) {
+            path.insert(0, "properties".to_owned());
+        }
+        return Ok(Some(Column { index, name: name.to_owned(), path, json: false }));
+    }
     let first = path.first().map_or("", String::as_str);
     if OWNED.contains(&first) {
         warnings.push(Warning::Owned { name: name.to_owned() });
         return Ok(None);
     }
     // These calls have no traits of their own: theirs describe the user, and are context.
-    let traits_are_context = matches!(kind, CallKind::Track | CallKind::Page | CallKind::Screen);
+    let traits_are_context =
+        matches!(kind, FileType::Calls(CallKind::Track | CallKind::Page | CallKind::Screen));
     if traits_are_context && first == "traits" && path.len() > 1 {
         path.insert(0, "context".to_owned());
     }
@@ -266,7 +278,7 @@ mod tests {
 
     fn read(names: &[&str], kind: CallKind, arrays: bool) -> (Result<Vec<String>, String>, Vec<String>) {
         let mut warnings = Vec::new();
-        let header = Header::read(&Record::of_fields(names), kind, arrays, &mut warnings);
+        let header = Header::read(&Record::of_fields(names), &FileType::Calls(kind), arrays, &mut warnings);
         let paths = header
             .map(|header| header.columns.iter().map(|column| path::shown(&column.path)).collect())
             .map_err(|error| error.to_string());
@@ -289,6 +301,19 @@ mod tests {
         }
         check(&["_metadata.x", "messageId"], CallKind::Track, &["_metadata.x", "messageId"]);
         assert_eq!(read(&["x:json", ":json"], CallKind::Track, true).0.unwrap(), ["x", ":json"]);
+    }
+
+    #[test]
+    fn every_column_of_an_object_file_but_its_ids_is_a_property() {
+        let mut warnings = Vec::new();
+        let names = ["id", "messageId", "type", "receivedAt", "geo.lat", "traits.a"];
+        let rooms = FileType::try_from("objects/rooms".to_owned()).unwrap();
+        let header = Header::read(&Record::of_fields(names), &rooms, false, &mut warnings).unwrap();
+        let paths: Vec<String> = header.columns.iter().map(|column| path::shown(&column.path)).collect();
+        let properties =
+            ["type", "receivedAt", "geo.lat", "traits.a"].map(|name| format!("properties.{name}"));
+        assert_eq!(paths, [&["id".to_owned(), "messageId".to_owned()][..], &properties].concat());
+        assert!(warnings.is_empty(), "{warnings:?}");
     }
 
     #[test]
@@ -331,7 +356,12 @@ mod tests {
         let wide: Vec<&str> = wide.iter().map(String::as_str).collect();
         check(&wide, "E-CSV-HEADER: the header has 10,001 columns; the limit is 10,000");
         assert_eq!(read(&wide[1..], CallKind::Track, false).0.unwrap().len(), 10_000);
-        let error = Header::read(&Record::of_fields([b"\xFF"]), CallKind::Track, false, &mut Vec::new());
+        let error = Header::read(
+            &Record::of_fields([b"\xFF"]),
+            &FileType::Calls(CallKind::Track),
+            false,
+            &mut Vec::new(),
+        );
         assert_eq!(error.unwrap_err().code(), "E-CSV-HEADER");
     }
 }

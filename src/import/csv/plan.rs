@@ -1,7 +1,8 @@
 //! What a header means, compiled once: writes each row as a call.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
+use super::FileType;
 use super::header::{Column, Header, HeaderError, Warning, number_of};
 use super::json_text;
 use super::layout::{Leaf, Member, Node, Tree};
@@ -10,8 +11,10 @@ use super::row_error::{Needed, RowError, Shown};
 use super::schema::ColumnType;
 use super::value::Kind;
 use crate::call::CallKind;
+use crate::call::object_sets::{OBJECT_ID_MAX, PROPERTY_BYTES_MAX};
 use crate::import::row_hash::{RowHash, RowScope};
-use crate::words::{first_few, outside_text_within};
+use crate::object::Collection;
+use crate::words::{first_few, grouped, outside_text_within};
 
 /// Columns whose cells are times, at any depth.
 const TIME_NAMES: [&str; 2] = ["timestamp", "createdAt"];
@@ -29,14 +32,17 @@ const TEXT_PLACES: [&[&str]; 9] = [
     &["context", "device", "id"],
 ];
 
+/// The longest object of a row, in bytes of JSON: it must fit into one request of the tracking API.
+const OBJECT_MAX: usize = 256 * 1_024;
+
 /// Names of the header that an error about a missing column shows.
 const NAMES_SHOWN: usize = 10;
 
 /// How rows become calls.
 #[derive(Clone, Debug)]
 pub struct PlanOptions {
-    /// The kind of every call.
-    pub kind: CallKind,
+    /// What every row becomes.
+    pub kind: FileType,
     /// What cells become.
     pub types: Types,
     /// More columns whose cells are times: whole names, or the last parts of names.
@@ -49,7 +55,7 @@ pub struct PlanOptions {
     pub strict: bool,
     /// Where messageIds come from.
     pub message_id: MessageIds,
-    /// The longest call, in bytes of JSON.
+    /// The longest call, in bytes of JSON. An object has a limit of its own.
     pub max_event: usize,
 }
 
@@ -98,7 +104,7 @@ pub struct Plan {
     /// All names of the header, trimmed.
     names: Vec<String>,
     required: Vec<Requirement>,
-    /// `{"type":"track","messageId":"`
+    /// `{"type":"track","messageId":"`, or `{"messageId":"` of an object.
     head: Vec<u8>,
     /// The prefix of positions, escaped. `None`: the column's value is the only id.
     prefix: Option<Vec<u8>>,
@@ -109,6 +115,15 @@ pub struct Plan {
     members: Vec<Member>,
     empty: Empty,
     max_event: usize,
+    collection: Option<Collection>,
+    /// What is checked of an object.
+    object: Option<ObjectRow>,
+}
+
+/// The columns of an object file.
+#[derive(Debug)]
+struct ObjectRow {
+    id: Option<usize>,
 }
 
 /// One of the columns must have a value.
@@ -125,13 +140,23 @@ impl Plan {
     /// [`HeaderError`] if no row of the file could become a call, or columns exclude each other.
     pub fn compile(header: &Record, options: PlanOptions) -> Result<(Self, Vec<Warning>), HeaderError> {
         let mut warnings = Vec::new();
-        let Header { names, columns } = Header::read(header, options.kind, options.arrays, &mut warnings)?;
+        let is_of_calls = matches!(options.kind, FileType::Calls(_));
+        // Objects have no lists.
+        let arrays = options.arrays && is_of_calls;
+        let Header { names, columns } = Header::read(header, &options.kind, arrays, &mut warnings)?;
+        if !is_of_calls {
+            distinct_properties(&columns)?;
+        }
         let required = required(&options, &columns, &names)?;
         let message_id =
             columns.iter().find(|column| is_at(column, &["messageId"])).map(|column| column.index);
-        let mut head = b"{\"type\":".to_vec();
-        json_text::write(options.kind.name().as_bytes(), false, &mut head);
-        head.extend_from_slice(b",\"messageId\":\"");
+        let mut head = b"{".to_vec();
+        if let FileType::Calls(kind) = options.kind {
+            head.extend_from_slice(b"\"type\":");
+            json_text::write(kind.name().as_bytes(), false, &mut head);
+            head.push(b',');
+        }
+        head.extend_from_slice(b"\"messageId\":\"");
         let (prefix, id_column) = match &options.message_id {
             MessageIds::Position { prefix } => {
                 let mut escaped = Vec::new();
@@ -164,13 +189,33 @@ impl Plan {
             let never_empty = is_at(&column, &["timestamp"]);
             tree.insert(&column.path, Leaf { index: column.index, name: column.name, kind, never_empty })?;
         }
-        let members = tree.members(options.arrays)?;
-        let (empty, max_event) = (options.empty, options.max_event);
+        let members = tree.members(arrays)?;
+        let object = (!is_of_calls).then(|| ObjectRow::of(&names));
+        let (empty, max_event) = (options.empty, if is_of_calls { options.max_event } else { OBJECT_MAX });
         let scope = match options.message_id {
             MessageIds::RowHash(scope) => Some(scope),
             MessageIds::Position { .. } | MessageIds::Column(_) => None,
         };
-        Ok((Self { names, required, head, prefix, scope, id_column, members, empty, max_event }, warnings))
+        let collection = options.kind.collection().cloned();
+        let plan = Self {
+            names,
+            required,
+            head,
+            prefix,
+            scope,
+            id_column,
+            members,
+            empty,
+            max_event,
+            collection,
+            object,
+        };
+        Ok((plan, warnings))
+    }
+
+    /// The collection, if rows become objects.
+    pub fn collection(&self) -> Option<&Collection> {
+        self.collection.as_ref()
     }
 
     /// Appends the call of a row to `out` as one JSON object on one line, without a line break.
@@ -231,6 +276,9 @@ impl Plan {
                 bad.map_or((String::new(), record.raw()), |(name, cell)| (name.clone(), cell));
             return Err(RowError::Utf8 { column, value: Shown::of(cell) });
         }
+        if let Some(object) = &self.object {
+            object.check(record, &self.names)?;
+        }
         for Requirement { needed, columns } in &self.required {
             if columns.iter().all(|column| record.get(*column).is_none_or(is_blank)) {
                 return Err(RowError::Missing(*needed));
@@ -238,6 +286,43 @@ impl Plan {
         }
         Ok(())
     }
+}
+
+impl ObjectRow {
+    fn of(names: &[String]) -> Self {
+        Self { id: names.iter().position(|name| name == "id") }
+    }
+
+    /// Checks the lengths that the collector would reject, so that such a row can be corrected where it came from.
+    fn check(&self, record: &Record, names: &[String]) -> Result<(), RowError> {
+        let id = self.id.and_then(|id| record.get(id)).and_then(|id| std::str::from_utf8(id).ok());
+        if id.is_some_and(|id| id.chars().count() > OBJECT_ID_MAX) {
+            let max = format!("{OBJECT_ID_MAX} characters");
+            return Err(RowError::CellTooLarge { column: "id".to_owned(), max });
+        }
+        let cells = names.iter().zip(record.iter());
+        let large = cells.into_iter().find(|(_, cell)| cell.len() + 2 >= PROPERTY_BYTES_MAX);
+        match large {
+            Some((column, _)) => {
+                let max = format!("{} bytes of JSON", grouped(number_of(PROPERTY_BYTES_MAX - 1)));
+                Err(RowError::CellTooLarge { column: column.clone(), max })
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// Checks that no two columns become one property: the parts of a name are joined by `_`.
+fn distinct_properties(columns: &[Column]) -> Result<(), HeaderError> {
+    let mut seen: HashMap<String, &str> = HashMap::with_capacity(columns.len());
+    for column in columns.iter().filter(|column| column.path.len() > 1) {
+        let property = column.path.get(1..).unwrap_or_default().join("_");
+        if let Some(one) = seen.insert(property.clone(), &column.name) {
+            let why = format!("both would be the property \"{}\"", outside_text_within(&property, 256));
+            return Err(HeaderError::Conflict { one: one.to_owned(), other: column.name.clone(), why });
+        }
+    }
+    Ok(())
 }
 
 /// A row while it is written.
@@ -330,6 +415,18 @@ impl Row<'_> {
     }
 }
 
+/// What every call of a kind needs. `user` is what names its user.
+fn needed_by(kind: CallKind, user: Needed, strict: bool) -> Vec<Needed> {
+    match kind {
+        CallKind::Track => vec![Needed::Event, user],
+        CallKind::Identify => vec![user],
+        CallKind::Page | CallKind::Screen if strict => vec![user, Needed::Name],
+        CallKind::Page | CallKind::Screen => vec![user],
+        CallKind::Group => vec![Needed::GroupId, Needed::AnyId],
+        CallKind::Alias => vec![Needed::PreviousId, Needed::UserId],
+    }
+}
+
 /// What each row needs, with the columns that can have it.
 fn required(
     options: &PlanOptions,
@@ -338,12 +435,8 @@ fn required(
 ) -> Result<Vec<Requirement>, HeaderError> {
     let user = if options.strict { Needed::UserId } else { Needed::AnyId };
     let all = match options.kind {
-        CallKind::Track => vec![Needed::Event, user],
-        CallKind::Identify => vec![user],
-        CallKind::Page | CallKind::Screen if options.strict => vec![user, Needed::Name],
-        CallKind::Page | CallKind::Screen => vec![user],
-        CallKind::Group => vec![Needed::GroupId, Needed::AnyId],
-        CallKind::Alias => vec![Needed::PreviousId, Needed::UserId],
+        FileType::Objects(_) => vec![Needed::ObjectId],
+        FileType::Calls(kind) => needed_by(kind, user, options.strict),
     };
     let missing =
         |what: String, needed: String| HeaderError::Missing { what, needed, columns: some_of(names) };
@@ -361,10 +454,9 @@ fn required(
             .map(|column| column.index)
             .collect();
         if found.is_empty() {
-            let article = if options.kind == CallKind::Identify || options.kind == CallKind::Alias {
-                "an"
-            } else {
-                "a"
+            let article = match options.kind {
+                FileType::Objects(_) | FileType::Calls(CallKind::Identify | CallKind::Alias) => "an",
+                FileType::Calls(_) => "a",
             };
             let strictly = if options.strict { " under --strict" } else { "" };
             let what = format!("{article} {} file{strictly}", options.kind.name());
@@ -395,7 +487,8 @@ fn kind_of(column: &Column, options: &PlanOptions, warnings: &mut Vec<Warning>) 
     if is_at(column, &["timestamp"]) {
         return Kind::CallTime;
     }
-    if TEXT_PLACES.iter().any(|place| is_at(column, place)) {
+    let is_object_id = matches!(options.kind, FileType::Objects(_)) && is_at(column, &["id"]);
+    if is_object_id || TEXT_PLACES.iter().any(|place| is_at(column, place)) {
         if declared.is_some_and(|declared| declared != ColumnType::String) {
             warnings.push(Warning::StaysText { name: column.name.clone() });
         }

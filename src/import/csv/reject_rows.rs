@@ -3,12 +3,12 @@
 use std::io::Read;
 
 use super::rows::CsvOptions;
-use super::{Dialect, Item, Plan, Record, Records, RowError};
-use crate::call::CallKind;
+use super::{Dialect, FileType, Item, Plan, Record, Records, RowError};
 use crate::import::file_id::FileId;
 use crate::import::reject::{Reject, Retried};
 use crate::import::rejects_file::RejectLines;
 use crate::import::rows::{FileError, Row, RowReader};
+use crate::object::Collection;
 
 /// Reads rejected rows, and makes calls of them as if they were still in their file.
 pub struct RejectRows<R> {
@@ -33,7 +33,7 @@ impl<R: Read> RejectRows<R> {
     /// [`FileError`]: the options cannot be used.
     pub fn open(
         (id, rejects): (FileId, R),
-        (name, file, kind): (&str, FileId, CallKind),
+        (name, file, kind): (&str, FileId, FileType),
         options: &CsvOptions,
     ) -> Result<Self, FileError> {
         let columns = options.columns.as_deref().unwrap_or_default();
@@ -105,6 +105,10 @@ impl<R: Read + Send> RowReader for RejectRows<R> {
         }))
     }
 
+    fn collection(&self) -> Option<&Collection> {
+        self.plan.collection()
+    }
+
     fn skip(&mut self, rows: u64) -> Result<u64, FileError> {
         for skipped in 0..rows {
             if self.next_reject()?.is_none() {
@@ -118,6 +122,8 @@ impl<R: Read + Send> RowReader for RejectRows<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    use crate::call::CallKind;
 
     const ID: &str = "unw446h7bvkguk7rnc2jjbggs4";
 
@@ -140,7 +146,7 @@ mod tests {
     fn rows(lines: &str) -> (Vec<String>, Vec<Reject>) {
         let (id, columns) = (ID.parse().unwrap(), ["userId", "event"].map(str::to_owned).to_vec());
         let options = CsvOptions { delimiter: Some(b','), columns: Some(columns), ..CsvOptions::default() };
-        let of = ("track_1.csv", id, CallKind::Track);
+        let of = ("track_1.csv", id, FileType::Calls(CallKind::Track));
         let mut rows = RejectRows::open((id, lines.as_bytes()), of, &options).unwrap();
         let (mut calls, mut rejects) = (Vec::new(), Vec::new());
         loop {

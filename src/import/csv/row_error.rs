@@ -56,6 +56,14 @@ pub enum RowError {
         /// The cell.
         value: Shown,
     },
+    /// A cell of an object is longer than it may be.
+    #[error("column {column} is too long: the limit is {max}")]
+    CellTooLarge {
+        /// The header's name for the column.
+        column: String,
+        /// The limit, with its unit.
+        max: String,
+    },
     /// The call would be longer than a call may be.
     #[error("the call has {} bytes of JSON; the limit is {}", grouped(*bytes), grouped(*max))]
     CallTooLarge {
@@ -120,9 +128,10 @@ impl RowError {
             Self::Utf8 { .. } => "utf8",
             Self::BadTime { .. } | Self::EarlyTime { .. } => "bad-time",
             Self::BadType { .. } => "bad-type",
-            Self::CallTooLarge { .. } | Self::FieldTooLarge { .. } | Self::RecordTooLarge { .. } => {
-                "too-large"
-            }
+            Self::CallTooLarge { .. }
+            | Self::CellTooLarge { .. }
+            | Self::FieldTooLarge { .. }
+            | Self::RecordTooLarge { .. } => "too-large",
             Self::Quote { .. } => "quote",
         }
     }
@@ -145,6 +154,8 @@ pub enum Needed {
     Name,
     /// The column that `--id-from column:NAME` names.
     MessageId,
+    /// `id` of an object.
+    ObjectId,
 }
 
 impl Needed {
@@ -157,6 +168,7 @@ impl Needed {
             Self::PreviousId => "missing:previousId",
             Self::Name => "missing:name",
             Self::MessageId => "missing:messageId",
+            Self::ObjectId => "missing:id",
         }
     }
 
@@ -170,6 +182,7 @@ impl Needed {
             Self::PreviousId => &["previousId"],
             Self::Name => &["name"],
             Self::MessageId => &[],
+            Self::ObjectId => &["id"],
         }
     }
 

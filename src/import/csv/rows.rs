@@ -3,10 +3,10 @@
 use std::io::{self, Cursor, Read};
 
 use super::{
-    Dialect, Empty, Item, MAX_FIELD, MessageIds, Plan, PlanOptions, Record, Records, RowError, Types,
-    detect_delimiter,
+    Dialect, Empty, FileType, Item, MAX_FIELD, MessageIds, Plan, PlanOptions, Record, Records, RowError,
+    Types, detect_delimiter,
 };
-use crate::call::{CallKind, Limits};
+use crate::call::Limits;
 use crate::import::file_id::FileId;
 use crate::import::reading::decompress::DecompressError;
 use crate::import::reading::guard::ExpansionError;
@@ -17,6 +17,7 @@ use crate::import::reading::{SourceError, typed};
 use crate::import::reject::Reject;
 use crate::import::row_hash::RowScope;
 use crate::import::rows::{FileError, FileFault, Row, RowReader};
+use crate::object::Collection;
 
 /// Bytes of a text that are inspected before its rows are read; and the most, if its lines are long and its delimiter
 /// is to be found out. A header of 10,000 columns fits, and so does the longest record by default.
@@ -96,7 +97,7 @@ impl CsvOptions {
         Dialect { delimiter, quote: self.quote, escape: self.escape, max_field: self.max_field }
     }
 
-    pub(super) fn plan(&self, kind: CallKind, file: FileId, place: &str) -> PlanOptions {
+    pub(super) fn plan(&self, kind: FileType, file: FileId, place: &str) -> PlanOptions {
         PlanOptions {
             kind,
             types: self.types.clone(),
@@ -154,7 +155,7 @@ impl CsvRows {
     /// [`FileError`].
     pub fn open(
         name: &str,
-        (file, kind, place): (FileId, CallKind, &str),
+        (file, kind, place): (FileId, FileType, &str),
         mut text: Text,
         options: &CsvOptions,
     ) -> Result<OpenedCsv, FileError> {
@@ -170,7 +171,7 @@ impl CsvRows {
 
     fn after_sample(
         name: &str,
-        (file, kind, place): (FileId, CallKind, &str),
+        (file, kind, place): (FileId, FileType, &str),
         (sample, at_end): (Vec<u8>, bool),
         text: Text,
         options: &CsvOptions,
@@ -243,6 +244,10 @@ impl RowReader for CsvRows {
         };
         self.next += 1;
         Ok(Some(row))
+    }
+
+    fn collection(&self) -> Option<&Collection> {
+        self.plan.collection()
     }
 
     fn skip(&mut self, rows: u64) -> Result<u64, FileError> {
@@ -322,6 +327,7 @@ mod tests {
     use super::super::super::reading::Limits;
     use super::super::super::reading::opened::{Opened, Options, Source, SourceBytes, open};
     use super::*;
+    use crate::call::CallKind;
 
     fn opened(text: impl Into<Vec<u8>>) -> Result<OpenedCsv, FileError> {
         let text = text.into();
@@ -334,7 +340,12 @@ mod tests {
         let options = Options { encoding: None, limits: Limits::default(), temporary: std::env::temp_dir() };
         let Opened::Text(text) = open(source, &options).unwrap() else { panic!("an archive") };
         let id = "unw446h7bvkguk7rnc2jjbggs4".parse().unwrap();
-        CsvRows::open("track_1.csv", (id, CallKind::Track, "track_1.csv"), text, &CsvOptions::default())
+        CsvRows::open(
+            "track_1.csv",
+            (id, FileType::Calls(CallKind::Track), "track_1.csv"),
+            text,
+            &CsvOptions::default(),
+        )
     }
 
     #[test]

@@ -269,10 +269,10 @@ async fn a_file_that_is_no_table_of_calls_is_refused_with_its_reason() {
             ),
             fails("track_delimiter.csv", "userId,event;x\n1,2;3\n", "E-CSV-DELIMITER", "pass --delimiter"),
             fails(
-                "object_rooms_1.csv",
+                "object_Rooms_1.csv",
                 "id,name\n1,a\n",
-                "E-CSV-OBJECTS",
-                "object sets (of the collection rooms) cannot be imported yet; no row was read",
+                "E-CSV-TYPE",
+                "the collection \"Rooms\" must be 1 to 100 of a-z and _",
             ),
             fails(
                 "events.csv",

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use forebay::disk::real_disk::RealDisk;
-use forebay::import::csv::{CsvOptions, CsvRows};
+use forebay::import::csv::{CsvOptions, CsvRows, FileType};
 use forebay::import::file_id::FileId;
 use forebay::import::identity::Identity;
 use forebay::import::journal::LocalJournal;
@@ -434,8 +434,12 @@ fn job(text: &str, rejects: &Path) -> Job {
             let options = Options { encoding: None, limits: Limits::default(), temporary };
             let Opened::Text(text) = open(source, &options).unwrap() else { panic!("an archive") };
             let kind = forebay::call::CallKind::Track;
-            let opened =
-                CsvRows::open("track_1.csv", (file(1), kind, "track_1.csv"), text, &CsvOptions::default())?;
+            let opened = CsvRows::open(
+                "track_1.csv",
+                (file(1), FileType::Calls(kind), "track_1.csv"),
+                text,
+                &CsvOptions::default(),
+            )?;
             Ok(Box::new(opened.rows))
         }),
         limits: RowLimits::default(),

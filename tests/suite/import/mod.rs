@@ -10,6 +10,7 @@ mod content;
 mod corpus;
 mod importer;
 mod kills;
+mod object_sets;
 mod python_tables;
 mod route;
 mod rows;

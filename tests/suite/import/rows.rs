@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use forebay::import::csv::{CsvOptions, CsvRows};
+use forebay::import::csv::{CsvOptions, CsvRows, FileType};
 use forebay::import::identity::Identity;
 use forebay::import::reading::Limits;
 use forebay::import::reading::opened::{Opened, Options, Source, SourceBytes, open};
@@ -445,8 +445,14 @@ fn a_million_rows_are_read_and_each_bad_one_is_found() {
     let options = Options { encoding: None, limits: Limits::default(), temporary: folder.path().to_owned() };
     let Opened::Text(text) = open(source, &options).unwrap() else { panic!("an archive") };
     let kind = forebay::call::CallKind::Track;
-    let mut rows =
-        CsvRows::open("track_1.csv", (id, kind, "track_1.csv"), text, &CsvOptions::default()).unwrap().rows;
+    let mut rows = CsvRows::open(
+        "track_1.csv",
+        (id, FileType::Calls(kind), "track_1.csv"),
+        text,
+        &CsvOptions::default(),
+    )
+    .unwrap()
+    .rows;
     let (mut call, mut row, mut rejected) = (Vec::new(), 0, 0);
     while let Some(read) = rows.next(&mut call).unwrap() {
         match read {

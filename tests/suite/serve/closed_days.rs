@@ -65,6 +65,15 @@ async fn fill(settings: &Settings, node: &str, source: &str, at: UnixMillis, ids
         frames.call(spool.fingerprinter().of(&source, id.as_bytes(), "track", b""));
     }
     spool.appender().append(frames).await.unwrap();
+    let mut frames = RequestFrames::new(source.clone(), at, 0);
+    frames.set_stream("objects/rooms".parse().unwrap());
+    let line = json!({
+        "collection": "rooms", "id": "1", "properties": {}, "messageId": format!("{}-room", ids[0]),
+        "receivedAt": rfc3339(at), "projectId": source.as_str(),
+    });
+    frames.line().extend_from_slice(line.to_string().as_bytes());
+    frames.call(0);
+    spool.appender().append(frames).await.unwrap();
     tokio::task::spawn_blocking(move || spool.close()).await.unwrap();
 }
 
@@ -326,7 +335,7 @@ async fn the_page_is_right(lake: &Bucket) {
     };
     let markers = markers(lake).await;
     for marker in &markers {
-        assert_eq!(check(marker).await, "calls 1 holds\n", "{marker}");
+        assert_eq!(check(marker).await, "calls 1 holds\nobjects/rooms 1 holds\n", "{marker}");
     }
     let object = lake.keys("segment-logs/web/").await.remove(0);
     fs::write(
@@ -334,7 +343,7 @@ async fn the_page_is_right(lake: &Bucket) {
         [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0],
     )
     .unwrap();
-    assert_eq!(check(&markers[0]).await, "calls 1 DOES NOT HOLD\n");
+    assert_eq!(check(&markers[0]).await, "calls 1 DOES NOT HOLD\nobjects/rooms 1 holds\n");
 }
 
 /// Checks that a call received while the wall clock is in a closed day is stored as received in the first

@@ -6,7 +6,7 @@ use crate::import::csv::{Dialect, Item, Records, parse_schema};
 
 fn options(kind: CallKind) -> PlanOptions {
     PlanOptions {
-        kind,
+        kind: FileType::Calls(kind),
         types: Types::String,
         time_columns: Vec::new(),
         empty: Empty::Omit,
@@ -532,4 +532,54 @@ proptest! {
             }
         }
     }
+}
+
+/// The objects of a text of the collection `rooms`.
+fn objects(text: &str) -> Vec<String> {
+    let rooms = FileType::try_from("objects/rooms".to_owned()).unwrap();
+    calls(PlanOptions { kind: rooms, arrays: true, ..options(CallKind::Track) }, text)
+}
+
+#[test]
+fn the_columns_of_an_object_file_are_properties() {
+    let found = objects(
+        "id,name,geo.lat,type,createdAt,items.0\n2561341,Beach,21.9,room,1557606747,x\n007,,,,,\n,n,,,,\n\"x\",y\n",
+    );
+    assert_eq!(
+        found,
+        [
+            r#"{"messageId":"imp_f_0","id":"2561341","properties":{"name":"Beach","geo":{"lat":"21.9"},"type":"room","createdAt":"2019-05-11T20:32:27.000Z","items":{"0":"x"}}}"#,
+            r#"{"messageId":"imp_f_1","id":"007"}"#,
+            "missing:id",
+            "width",
+        ]
+    );
+}
+
+#[test]
+fn an_object_that_the_collector_would_reject_is_rejected_with_its_row() {
+    let long = "x".repeat(40_000);
+    let id = "1".repeat(101);
+    assert_eq!(objects(&format!("id,a\n1,{long}\n{id},b\n")), ["too-large", "too-large"]);
+    let wide = objects(&format!("id,{}\n1{}\n", names(20), format!(",{}", "x".repeat(20_000)).repeat(20)));
+    assert_eq!(wide, ["too-large"], "an object fits into one request");
+    let rooms = || PlanOptions {
+        kind: FileType::try_from("objects/rooms".to_owned()).unwrap(),
+        ..options(CallKind::Track)
+    };
+    assert_eq!(
+        refused(rooms(), &["id", "a.b", "a_b"]),
+        "E-CSV-CONFLICT: columns \"a.b\" and \"a_b\" do not go together: both would be the property \"a_b\""
+    );
+    assert!(refused(rooms(), &["name"]).starts_with("E-CSV-MISSING: an object file needs a column id;"));
+    let infer = PlanOptions { types: Types::Infer, ..rooms() };
+    assert_eq!(
+        calls(infer, "id,n\n7,7\n"),
+        [r#"{"messageId":"imp_f_0","id":"7","properties":{"n":7}}"#],
+        "an id stays text"
+    );
+}
+
+fn names(count: usize) -> String {
+    (0..count).map(|n| format!("c{n}")).collect::<Vec<_>>().join(",")
 }
