@@ -136,6 +136,15 @@ async fn a_notification_is_added_to_those_that_are_there() {
     assert_eq!(notifications(&shop).await, ours(filter.clone()));
     shop.script("notify", &["--prefix", "exports/", "--suffix", ".csv"]).await.well();
     assert_eq!(notifications(&shop).await, ours(filter), "once, also the second time");
+    let events = format!("arn:aws:sqs:us-east-1:{}:events", Workshop::ACCOUNT);
+    shop.aws(&["sqs", "create-queue", "--queue-name", "events", "--attributes", &queue]).await;
+    shop.script("notify", &["--queue", &events]).await.well();
+    let mut to_queue = before.clone();
+    to_queue["QueueConfigurations"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!({ "Id": "lambda-trigger", "QueueArn": events, "Events": ["s3:ObjectCreated:*"] }));
+    assert_eq!(notifications(&shop).await, to_queue, "the function is not notified any more");
     for _ in 0..2 {
         shop.script("notify", &["--remove"]).await.well();
         assert_eq!(notifications(&shop).await, before);

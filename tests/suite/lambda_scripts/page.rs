@@ -122,6 +122,11 @@ async fn the_page_leads_from_an_empty_account_to_the_first_file_and_back() {
             let mappings = reader.shop.aws(&["lambda", "list-event-source-mappings"]).await;
             let mapping = &mappings["EventSourceMappings"][0];
             assert_eq!(mapping["FunctionResponseTypes"], json!(["ReportBatchItemFailures"]), "{mappings}");
+            let sample = scripts().join("samples/track_1.csv");
+            let put = ["s3api", "put-object", "--bucket", "my-csv-files", "--key", "track_2.csv", "--body"];
+            reader.shop.aws(&[put.as_slice(), &[sample.to_str().unwrap()]].concat()).await;
+            let event = last_event(&reader.shop.logged(&["--match", "track_2.csv"], "track_2.csv").await);
+            assert_eq!(event["Records"][0]["eventSource"], "aws:sqs", "through the queue");
         }
         reader.run(block).await;
     }
