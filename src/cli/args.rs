@@ -70,7 +70,7 @@ pub enum Command {
     /// Deliver all calls that a running collector has buffered, without delay; waits up to 30 s
     Flush(FlushArgs),
     /// Print an AWS policy, filled in from the configuration and flags
-    Policy(PolicyArgs),
+    Policy(Box<PolicyArgs>),
     /// Examine, export or empty a spool that no process uses
     #[command(subcommand)]
     Spool(SpoolCommand),
@@ -248,7 +248,8 @@ pub struct FlushArgs {
 #[command(after_help = "\
 The policy is the template of the same name in policies/, filled in. A page for each template there explains
 what it grants and what fails without it. Values come from the configuration of the sources; flags override
-them. If the flags give every value, no configuration is needed.")]
+them. If the flags give every value, no configuration is needed. The policies csv-lambda-* take all values
+from flags: --bucket is then the bucket of the CSV files.")]
 pub struct PolicyArgs {
     /// Name of the policy; if not given, all policies are listed
     #[arg(value_name = "NAME", value_parser = policy_name())]
@@ -287,13 +288,53 @@ pub struct PolicyArgs {
     #[arg(long, value_name = "ARN")]
     pub reader: Vec<Arn>,
 
-    /// Account of the KMS key, if its ARN does not contain it
+    /// Account of the KMS key, if its ARN does not contain it; for csv-lambda-*, the function's account
     #[arg(long, value_name = "DIGITS", value_parser = AccountId::parse)]
     pub account: Option<AccountId>,
 
     /// Region of the bucket and the KMS key, if neither the key's ARN nor the configuration contains it
     #[arg(long, value_name = "REGION")]
     pub region: Option<String>,
+
+    /// Name of the Lambda function (csv-lambda-*)
+    #[arg(long, value_name = "NAME", value_parser = function_name)]
+    pub function: Option<String>,
+
+    /// Where the function keeps its progress: FOREBAY_JOURNAL (csv-lambda-execution)
+    #[arg(long, value_name = "NAME/PREFIX", value_parser = BucketString::parse)]
+    pub journal: Option<BucketString>,
+
+    /// Where the function writes objects itself: FOREBAY_OUTPUT (csv-lambda-execution)
+    #[arg(long, value_name = "NAME/PREFIX", value_parser = BucketString::parse)]
+    pub output: Option<BucketString>,
+
+    /// Where the function puts rejected rows: FOREBAY_CSV_REJECTS (csv-lambda-execution)
+    #[arg(long, value_name = "NAME/PREFIX", value_parser = BucketString::parse)]
+    pub rejects: Option<BucketString>,
+
+    /// Queue that hands the bucket's events to the function (csv-lambda-execution)
+    #[arg(long, value_name = "ARN")]
+    pub queue: Option<Arn>,
+
+    /// Queue that gets the events that the function failed for (csv-lambda-execution)
+    #[arg(long, value_name = "ARN")]
+    pub failures: Option<Arn>,
+
+    /// The function invokes itself: FOREBAY_CONTINUE=self-invoke (csv-lambda-execution)
+    #[arg(long)]
+    pub self_invoke: bool,
+}
+
+/// The longest name of a Lambda function ("CreateFunction", Lambda API reference).
+const FUNCTION_NAME_MAX: usize = 64;
+
+fn function_name(text: &str) -> Result<String, String> {
+    let legal = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    if (1..=FUNCTION_NAME_MAX).contains(&text.len()) && text.bytes().all(legal) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("expected a function's name alone: 1 to {FUNCTION_NAME_MAX} of A-Z a-z 0-9 - _"))
+    }
 }
 
 fn policy_name() -> impl TypedValueParser<Value = Template> {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::arn::Arn;
 use crate::config::{Config, Environment, Loader};
 use crate::object::BucketString;
-use crate::policy::{self, PolicyPlace, Template, Values};
+use crate::policy::{self, CsvFunction, PolicyPlace, Template, Values};
 use crate::words::table::table;
 
 use super::args::PolicyArgs;
@@ -24,7 +24,9 @@ pub fn run(args: &PolicyArgs) -> Result<(), Failure> {
         say(&list());
         return Ok(());
     };
-    let configured = configured(args.config.as_deref())?;
+    // The configuration names the buckets that a collector writes to, not those that CSV files are in.
+    let of_function = template.is_of_function();
+    let configured = if of_function { Vec::new() } else { configured(args.config.as_deref())? };
     let values = values(args, configured).map_err(Failure::usage)?;
     let text = policy::document(template, &values).map_err(|error| Failure::usage(error.to_string()))?;
     if let Some(what) = policy::too_long(template, &text) {
@@ -104,6 +106,15 @@ fn values(args: &PolicyArgs, configured: Vec<PolicyPlace>) -> Result<Values, Str
         readers: args.reader.clone(),
         account: args.account.as_ref().map(ToString::to_string),
         region: args.region.clone(),
+        function: Some(CsvFunction {
+            name: args.function.clone(),
+            journal: args.journal.clone(),
+            output: args.output.clone(),
+            rejects: args.rejects.clone(),
+            queue: args.queue.clone(),
+            failures: args.failures.clone(),
+            invokes_itself: args.self_invoke,
+        }),
     })
 }
 

@@ -6,6 +6,7 @@
 //! `COLLECTOR_ARN` …). If a configuration has several values for it, the string becomes a list.
 
 mod cloudformation;
+mod csv_lambda;
 mod fill;
 mod location;
 mod places;
@@ -19,12 +20,12 @@ use template::Limit;
 
 pub use problem::PolicyError;
 pub use template::Template;
-pub use values::{PolicyPlace, Values};
+pub use values::{CsvFunction, PolicyPlace, Values};
 
 /// A whole policy, filled in: JSON in the form that AWS accepts (YAML for [`Template::Cloudformation`]),
 /// without a newline at the end.
 ///
-/// Statements that no value needs are left out: object tags, ACLs, KMS keys, roles.
+/// Statements that no value needs are left out: object tags, ACLs, KMS keys, roles, the places of a function.
 ///
 /// # Errors
 /// [`PolicyError`] names the missing value, and the flag or setting that gives it.

@@ -3,6 +3,7 @@
 use crate::arn::Arn;
 use crate::object::BucketString;
 
+use super::csv_lambda;
 use super::problem::{missing, no_key};
 use super::rows::{KMS_KEY, ROLE};
 use super::tree::Tree;
@@ -51,6 +52,9 @@ pub(super) fn places<'a>(
         | Template::BucketTlsOnly
         | Template::BucketCreateOnly
         | Template::Lifecycle
+        | Template::CsvLambdaExecution
+        | Template::CsvLambdaResource
+        | Template::CsvLambdaTrust
         | Template::Cloudformation => {
             only(
                 template,
@@ -113,7 +117,15 @@ pub(super) fn only<T: PartialEq + std::fmt::Display>(
 }
 
 /// Only the places that use what the statement grants.
-pub(super) fn asked_for<'a>(item: &Tree, places: Vec<&'a PolicyPlace>) -> Vec<&'a PolicyPlace> {
+pub(super) fn asked_for<'a>(
+    template: Template,
+    item: &Tree,
+    places: Vec<&'a PolicyPlace>,
+    values: &Values,
+) -> Vec<&'a PolicyPlace> {
+    if let Some(function) = values.function.as_ref().filter(|_| template.is_of_function()) {
+        return places.into_iter().filter(|place| csv_lambda::needs(item, place, function)).collect();
+    }
     let action = item.member("Action").and_then(Tree::text).unwrap_or_default();
     let keyed = item.mentions(KMS_KEY);
     let used = |place: &&PolicyPlace| match action {

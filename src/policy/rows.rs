@@ -1,6 +1,7 @@
 //! The values of the placeholders of one statement: one row for each place, principal and external id that it
 //! applies to.
 
+use super::csv_lambda::{self, with_slash};
 use super::location::{account, key_arn, partition, region};
 use super::places::{asked_for, collectors, places};
 use super::problem::no_bucket;
@@ -14,7 +15,7 @@ use crate::arn::Arn;
 pub(super) struct Row(Vec<(&'static str, String)>);
 
 impl Row {
-    fn set(&mut self, placeholder: &'static str, value: impl Into<String>) {
+    pub(super) fn set(&mut self, placeholder: &'static str, value: impl Into<String>) {
         self.0.push((placeholder, value.into()));
     }
 
@@ -26,7 +27,8 @@ impl Row {
         while let Some(first) = rest.chars().next() {
             if let Some((placeholder, behind)) = begins_with_placeholder(rest) {
                 let (_, value) = self.0.iter().find(|(known, _)| *known == placeholder)?;
-                let literal = placeholder == PREFIX && template != Template::Lifecycle;
+                let prefix = placeholder == PREFIX || csv_lambda::PREFIXES.contains(&placeholder);
+                let literal = prefix && template != Template::Lifecycle;
                 filled.push_str(&if literal { as_literal(value) } else { value.clone() });
                 rest = behind;
             } else {
@@ -49,9 +51,9 @@ const ACCOUNT: &str = "ACCOUNT_ID";
 const EXTERNAL_ID: &str = "EXTERNAL_ID";
 const OTHER_EXTERNAL_ID: &str = "ANOTHER_EXTERNAL_ID";
 /// These are not placeholders that people fill in. They are replaced because they differ between AWS
-/// partitions.
+/// partitions. A service that is a principal has the same name in all of them.
 const ARN_START: &str = "arn:aws:";
-const HOST_END: &str = ".amazonaws.com";
+const REGION_HOST: &str = "REGION.amazonaws.com";
 
 const PLACEHOLDERS: [&str; 12] = [
     COLLECTOR,
@@ -60,16 +62,17 @@ const PLACEHOLDERS: [&str; 12] = [
     BUCKET,
     PREFIX,
     KMS_KEY,
+    REGION_HOST,
     REGION,
     ACCOUNT,
     OTHER_EXTERNAL_ID,
     EXTERNAL_ID,
     ARN_START,
-    HOST_END,
 ];
 
 fn begins_with_placeholder(text: &str) -> Option<(&'static str, &str)> {
-    PLACEHOLDERS.iter().find_map(|known| text.strip_prefix(known).map(|behind| (*known, behind)))
+    let mut all = PLACEHOLDERS.iter().chain(&csv_lambda::PLACEHOLDERS);
+    all.find_map(|known| text.strip_prefix(known).map(|behind| (*known, behind)))
 }
 
 /// In a policy, `*`, `?` and `$` are literal only in this form ("IAM policy elements: Variables and tags").
@@ -91,16 +94,14 @@ pub(super) fn of(template: Template, item: &Tree, values: &Values) -> Result<Vec
         return Err(no_bucket(template));
     }
     let partition = partition(template, values)?;
-    let places = asked_for(item, places(template, item, values)?);
+    let places = asked_for(template, item, places(template, item, values)?, values);
     let mut rows = Vec::new();
     for (index, place) in places.iter().enumerate() {
         let mut row = Row::default();
         row.set(ARN_START, format!("arn:{partition}:"));
-        row.set(HOST_END, if partition == "aws-cn" { ".amazonaws.com.cn" } else { HOST_END });
         if let Some(bucket) = &place.bucket {
             row.set(BUCKET, bucket.bucket());
-            let prefix = bucket.prefix();
-            row.set(PREFIX, if prefix.is_empty() { String::new() } else { format!("{prefix}/") });
+            row.set(PREFIX, with_slash(bucket));
         } else if item.mentions(BUCKET) || item.mentions(PREFIX) {
             return Err(no_bucket(template));
         }
@@ -111,9 +112,14 @@ pub(super) fn of(template: Template, item: &Tree, values: &Values) -> Result<Vec
             row.set(KMS_KEY, key_arn(template, place, values)?.as_str());
         }
         if item.mentions(REGION) {
-            row.set(REGION, region(template, place, values)?);
+            let region = region(template, place, values)?;
+            let end = if partition == "aws-cn" { ".cn" } else { "" };
+            row.set(REGION_HOST, format!("{region}.amazonaws.com{end}"));
+            row.set(REGION, region);
         }
-        if item.mentions(ACCOUNT) {
+        if template.is_of_function() {
+            csv_lambda::set(&mut row, template, item, values)?;
+        } else if item.mentions(ACCOUNT) {
             row.set(ACCOUNT, account(template, place, values)?);
         }
         if let Some(id) = &place.external_id {

@@ -36,11 +36,17 @@ pub enum Template {
     Lifecycle,
     /// All of these with bucket, role and key, for CloudFormation.
     Cloudformation,
+    /// The identity policy of the function that imports CSV files.
+    CsvLambdaExecution,
+    /// The resource policy of that function.
+    CsvLambdaResource,
+    /// The trust policy of that function's role.
+    CsvLambdaTrust,
 }
 
 impl Template {
     /// All templates, in the order of the list.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::Collector,
         Self::Role,
         Self::RoleTrust,
@@ -55,6 +61,9 @@ impl Template {
         Self::Reader,
         Self::Lifecycle,
         Self::Cloudformation,
+        Self::CsvLambdaExecution,
+        Self::CsvLambdaResource,
+        Self::CsvLambdaTrust,
     ];
 
     /// Its name: that of its file under `policies/`, without the extension.
@@ -74,6 +83,9 @@ impl Template {
             Self::Reader => "reader",
             Self::Lifecycle => "lifecycle",
             Self::Cloudformation => "cloudformation",
+            Self::CsvLambdaExecution => "csv-lambda-execution",
+            Self::CsvLambdaResource => "csv-lambda-resource",
+            Self::CsvLambdaTrust => "csv-lambda-trust",
         }
     }
 
@@ -102,7 +114,18 @@ impl Template {
             Self::Reader => "identity policy of people who sync: list and read below segment-logs/",
             Self::Lifecycle => "recommended lifecycle configuration of the bucket (Forebay never deletes)",
             Self::Cloudformation => "CloudFormation template of the whole set: bucket, key, role, policies",
+            Self::CsvLambdaExecution => {
+                "identity policy of the function that imports CSV files from a bucket"
+            }
+            Self::CsvLambdaResource => "resource policy of that function: the bucket may invoke it",
+            Self::CsvLambdaTrust => "trust policy of that function's role: Lambda may assume it",
         }
+    }
+
+    /// Whether it is a policy of the function that imports CSV files. The configuration of a collector has no
+    /// values for it.
+    pub fn is_of_function(self) -> bool {
+        matches!(self, Self::CsvLambdaExecution | Self::CsvLambdaResource | Self::CsvLambdaTrust)
     }
 }
 
@@ -121,14 +144,18 @@ pub(super) enum Limit {
 pub(super) fn limit(template: Template) -> Limit {
     match template {
         // As a managed policy. All inline policies of a role together may have 10,240.
-        Template::Collector | Template::Role | Template::Reader => Limit::Characters(6_144),
-        Template::RoleTrust | Template::RoleTrustMany => Limit::Characters(2_048),
+        Template::Collector | Template::Role | Template::Reader | Template::CsvLambdaExecution => {
+            Limit::Characters(6_144)
+        }
+        Template::RoleTrust | Template::RoleTrustMany | Template::CsvLambdaTrust => Limit::Characters(2_048),
         Template::Bucket
         | Template::BucketCrossAccount
         | Template::BucketEnforceSseS3
         | Template::BucketEnforceSseKms
         | Template::BucketTlsOnly
-        | Template::BucketCreateOnly => Limit::Bytes(20 << 10),
+        | Template::BucketCreateOnly
+        // "Lambda quotas" has the same limit for the resource policy of a function.
+        | Template::CsvLambdaResource => Limit::Bytes(20 << 10),
         Template::KmsKey => Limit::Bytes(32 << 10),
         Template::Lifecycle | Template::Cloudformation => Limit::None,
     }
@@ -156,6 +183,9 @@ pub(super) fn text(template: Template) -> &'static str {
         Template::Reader => file!("reader.json"),
         Template::Lifecycle => file!("lifecycle.json"),
         Template::Cloudformation => file!("cloudformation.yaml"),
+        Template::CsvLambdaExecution => file!("csv-lambda-execution.json"),
+        Template::CsvLambdaResource => file!("csv-lambda-resource.json"),
+        Template::CsvLambdaTrust => file!("csv-lambda-trust.json"),
     }
 }
 

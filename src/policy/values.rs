@@ -57,6 +57,25 @@ impl PolicyPlace {
     }
 }
 
+/// The function that imports CSV files from a bucket, which is the place of [`Values`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CsvFunction {
+    /// Its name.
+    pub name: Option<String>,
+    /// Where the progress of files is kept.
+    pub journal: Option<BucketString>,
+    /// Where it writes objects itself, instead of sending calls to a collector.
+    pub output: Option<BucketString>,
+    /// Where rejected rows are put.
+    pub rejects: Option<BucketString>,
+    /// The queue that hands it the bucket's events, if one is in between.
+    pub queue: Option<Arn>,
+    /// The queue that gets the events that it failed for.
+    pub failures: Option<Arn>,
+    /// Whether it invokes itself to continue a long file.
+    pub invokes_itself: bool,
+}
+
 /// Values for all placeholders of the templates.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Values {
@@ -66,8 +85,10 @@ pub struct Values {
     pub principals: Vec<Arn>,
     /// The principals that may read the delivered objects. Not known from the configuration.
     pub readers: Vec<Arn>,
-    /// The account of the KMS key, if its ARN does not name it.
+    /// The account of the KMS key, if its ARN does not name it; for a function, its own account.
     pub account: Option<String>,
     /// The region of bucket and key, if no place and no key names it.
     pub region: Option<String>,
+    /// The function that imports CSV files. Not known from the configuration.
+    pub function: Option<CsvFunction>,
 }

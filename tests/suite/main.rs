@@ -17,6 +17,7 @@ mod flush;
 mod fuzz;
 mod import;
 mod ingest;
+mod lambda_scripts;
 mod log;
 mod policies;
 mod readers;

@@ -6,11 +6,12 @@ use super::printed::{Printed, policy, project};
 use crate::support::granted;
 
 const KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+const QUEUE: &str = "arn:aws:sqs:eu-west-1:111122223333:csv-events";
 const WRITER: &str = "arn:aws:iam::111122223333:role/writer";
 const COLLECTOR: &str = "arn:aws:iam::444455556666:role/forebay";
 
 /// Every placeholder of the templates, as `policies/README.md` explains them.
-const PLACEHOLDERS: [&str; 10] = [
+const PLACEHOLDERS: [&str; 19] = [
     "COLLECTOR_ARN",
     "READER_ARN",
     "ROLE_ARN",
@@ -21,6 +22,43 @@ const PLACEHOLDERS: [&str; 10] = [
     "ACCOUNT_ID",
     "EXTERNAL_ID",
     "ANOTHER_EXTERNAL_ID",
+    "FUNCTION",
+    "QUEUE_ARN",
+    "FAILURES_ARN",
+    "JOURNAL_BUCKET",
+    "JOURNAL_PREFIX/",
+    "OUTPUT_BUCKET",
+    "OUTPUT_PREFIX/",
+    "REJECTS_BUCKET",
+    "REJECTS_PREFIX/",
+];
+
+/// The flags that every policy of a function needs together.
+const FUNCTION: [&str; 8] = [
+    "--bucket",
+    "csv-in/exports",
+    "--function",
+    "forebay-csv",
+    "--region",
+    "eu-west-1",
+    "--account",
+    "111122223333",
+];
+/// Everything that a function may use besides.
+const FUNCTION_PLACES: [&str; 13] = [
+    "--journal",
+    "csv-state/journal",
+    "--output",
+    "events-raw/logs",
+    "--rejects",
+    "csv-rejects/rows",
+    "--kms-key",
+    KEY,
+    "--queue",
+    QUEUE,
+    "--failures",
+    QUEUE,
+    "--self-invoke",
 ];
 
 fn names() -> Vec<String> {
@@ -61,8 +99,17 @@ async fn every_template_is_printed_filled_in_and_without_messages() {
             "cloudformation" => everything().replace("acl = 'bucket-owner-full-control'\n", ""),
             _ => everything(),
         };
-        let arguments =
-            [&name, "--principal", COLLECTOR, "--reader", "arn:aws:iam::111122223333:role/analyst"];
+        let mut arguments = vec![
+            name.as_str(),
+            "--principal",
+            COLLECTOR,
+            "--reader",
+            "arn:aws:iam::111122223333:role/analyst",
+        ];
+        if name.starts_with("csv-lambda-") {
+            arguments.extend(FUNCTION);
+            arguments.extend(FUNCTION_PLACES);
+        }
         let printed = policy(&arguments, Some(&config)).await;
         assert_eq!((printed.code, printed.stderr.as_str()), (Some(0), ""), "{name}: {printed:?}");
         if name != "cloudformation" {
@@ -342,4 +389,95 @@ async fn a_stack_that_would_refuse_every_put_is_not_printed() {
         assert_eq!((printed.code, printed.stdout.as_str()), (Some(2), ""), "{printed:?}");
         assert!(printed.stderr.contains(said), "{printed:?}");
     }
+}
+
+#[tokio::test]
+async fn a_function_gets_only_the_rights_that_it_uses() {
+    let sids_with = async |flags: &[&str]| {
+        let printed = policy(&[&["csv-lambda-execution"], FUNCTION.as_slice(), flags].concat(), None).await;
+        sids(&printed.json()).into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let always = ["CsvLogs", "CsvReads", "CsvFindsMissing"];
+    let with = |more: &[&'static str]| [always.as_slice(), more].concat();
+    assert_eq!(sids_with(&[]).await, always);
+    assert_eq!(sids_with(&["--kms-key", KEY]).await, with(&["CsvDecrypts"]), "it writes nothing to S3");
+    let journal = ["--journal", "csv-state"];
+    assert_eq!(sids_with(&journal).await, with(&["CsvJournal", "CsvFindsNoRecord"]));
+    assert_eq!(sids_with(&["--output", "events-raw"]).await, with(&["CsvOutput"]));
+    let rejects = ["--rejects", "events-raw", "--kms-key", KEY];
+    assert_eq!(sids_with(&rejects).await, with(&["CsvRejects", "CsvDecrypts", "CsvEncrypts"]));
+    assert_eq!(sids_with(&["--queue", QUEUE]).await, with(&["CsvQueue"]));
+    assert_eq!(sids_with(&["--failures", QUEUE]).await, with(&["CsvFailures"]));
+    assert_eq!(sids_with(&["--self-invoke"]).await, with(&["CsvContinues"]));
+}
+
+#[tokio::test]
+async fn the_places_of_a_function_are_filled_in() {
+    let places = ["--journal", "csv-state", "--rejects", "csv-rejects/a*b", "--kms-key", KEY];
+    let arguments = [&["csv-lambda-execution"], FUNCTION.as_slice(), &places].concat();
+    // The configuration of a collector says nothing about the function.
+    let printed = policy(&arguments, Some("not a configuration")).await.json();
+    let resource = |sid: &str| &statement(&printed, sid).unwrap()["Resource"];
+    assert_eq!(
+        *resource("CsvLogs"),
+        "arn:aws:logs:eu-west-1:111122223333:log-group:/aws/lambda/forebay-csv:*"
+    );
+    assert_eq!(*resource("CsvReads"), "arn:aws:s3:::csv-in/exports/*");
+    assert_eq!(*resource("CsvJournal"), "arn:aws:s3:::csv-state/*", "without a prefix");
+    assert_eq!(*resource("CsvRejects"), "arn:aws:s3:::csv-rejects/a${*}b/*");
+    let context = |sid: &str| {
+        statement(&printed, sid).unwrap()["Condition"]["StringLike"]["kms:EncryptionContext:aws:s3:arn"]
+            .clone()
+    };
+    assert_eq!(
+        context("CsvEncrypts"),
+        json!([
+            "arn:aws:s3:::csv-state",
+            "arn:aws:s3:::csv-state/*",
+            "arn:aws:s3:::csv-rejects",
+            "arn:aws:s3:::csv-rejects/a${*}b/*"
+        ]),
+        "there is no output"
+    );
+}
+
+/// In China the name of a service that is a principal is the same, but hosts end in `.cn`.
+#[tokio::test]
+async fn the_policies_of_a_function_in_china() {
+    let key = "arn:aws-cn:kms:cn-north-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+    let flags =
+        ["--bucket", "csv-in", "--function", "f", "--region", "cn-north-1", "--account", "111122223333"];
+    let resource = policy(&[&["csv-lambda-resource"], flags.as_slice()].concat(), None).await.json();
+    let invokes = statement(&resource, "BucketInvokes").unwrap();
+    assert_eq!(invokes["Principal"]["Service"], "s3.amazonaws.com");
+    assert_eq!(invokes["Resource"], "arn:aws-cn:lambda:cn-north-1:111122223333:function:f");
+    assert_eq!(invokes["Condition"]["ArnLike"]["aws:SourceArn"], "arn:aws-cn:s3:::csv-in");
+    let execution = [&["csv-lambda-execution", "--kms-key", key], flags.as_slice()].concat();
+    let execution = policy(&execution, None).await.json();
+    let decrypts = statement(&execution, "CsvDecrypts").unwrap();
+    assert_eq!(decrypts["Condition"]["StringEquals"]["kms:ViaService"], "s3.cn-north-1.amazonaws.com.cn");
+}
+
+#[tokio::test]
+async fn a_missing_value_of_a_function_is_named() {
+    let check = async |without: &str, said: &str| {
+        let at = FUNCTION.iter().position(|flag| *flag == without).unwrap();
+        let flags: Vec<&str> = FUNCTION
+            .iter()
+            .enumerate()
+            .filter(|(n, _)| *n != at && *n != at + 1)
+            .map(|(_, flag)| *flag)
+            .collect();
+        for name in ["csv-lambda-execution", "csv-lambda-resource"] {
+            let printed = policy(&[&[name], flags.as_slice()].concat(), None).await;
+            assert_eq!((printed.code, printed.stdout.as_str()), (Some(2), ""), "{printed:?}");
+            assert!(printed.stderr.contains(said), "{printed:?}");
+        }
+    };
+    check("--bucket", "the bucket is missing: give --bucket NAME/PREFIX").await;
+    check("--function", "give --function NAME").await;
+    check("--region", "give --region REGION").await;
+    check("--account", "the account is missing: give --account").await;
+    let named = policy(&["csv-lambda-resource", "--function", "arn:aws:lambda:x"], None).await;
+    assert!(named.stderr.contains("expected a function's name alone"), "{named:?}");
 }

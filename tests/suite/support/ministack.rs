@@ -44,6 +44,9 @@ impl Ministack {
             .env("AUTH", "true")
             // On by default, on a fixed port of every address.
             .env("IOT_MTLS_ENABLED", "0")
+            // Functions that it runs inherit its environment, and Forebay refuses variables that it does not know.
+            .env_remove("FOREBAY_TEST_TOOLS")
+            .env_remove("FOREBAY_NO_SKIP")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

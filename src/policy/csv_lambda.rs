@@ -1,0 +1,95 @@
+//! The values of the function that imports CSV files from a bucket.
+
+use crate::object::BucketString;
+
+use super::problem::missing;
+use super::rows::{KMS_KEY, Row};
+use super::tree::Tree;
+use super::{CsvFunction, PolicyError, PolicyPlace, Template, Values};
+
+const FUNCTION: &str = "FUNCTION";
+const QUEUE: &str = "QUEUE_ARN";
+const FAILURES: &str = "FAILURES_ARN";
+const ACCOUNT: &str = "ACCOUNT_ID";
+/// The places besides the bucket of the files: the placeholders of bucket and prefix.
+const JOURNAL: [&str; 2] = ["JOURNAL_BUCKET", "JOURNAL_PREFIX/"];
+const OUTPUT: [&str; 2] = ["OUTPUT_BUCKET", "OUTPUT_PREFIX/"];
+const REJECTS: [&str; 2] = ["REJECTS_BUCKET", "REJECTS_PREFIX/"];
+
+/// The placeholders that only these templates have.
+pub(super) const PLACEHOLDERS: [&str; 9] =
+    [FUNCTION, QUEUE, FAILURES, JOURNAL[0], JOURNAL[1], OUTPUT[0], OUTPUT[1], REJECTS[0], REJECTS[1]];
+/// Those of them that are prefixes of object keys.
+pub(super) const PREFIXES: [&str; 3] = [JOURNAL[1], OUTPUT[1], REJECTS[1]];
+
+/// Whether the function needs the statement.
+pub(super) fn needs(item: &Tree, place: &PolicyPlace, function: &CsvFunction) -> bool {
+    let action = item.member("Action").and_then(Tree::text).unwrap_or_default();
+    if item.mentions(KMS_KEY) {
+        // Without a place to write to, the function uses no data key.
+        return place.kms_key.is_some() && (action != "kms:GenerateDataKey" || writes(function));
+    }
+    if item.mentions(JOURNAL[0]) {
+        return function.journal.is_some();
+    }
+    if item.mentions(OUTPUT[0]) {
+        return function.output.is_some();
+    }
+    if item.mentions(REJECTS[0]) {
+        return function.rejects.is_some();
+    }
+    if item.mentions(QUEUE) {
+        return function.queue.is_some();
+    }
+    if item.mentions(FAILURES) {
+        return function.failures.is_some();
+    }
+    // The statement of the bucket names a principal; without one it is the function that invokes itself.
+    action != "lambda:InvokeFunction" || item.member("Principal").is_some() || function.invokes_itself
+}
+
+fn writes(function: &CsvFunction) -> bool {
+    function.journal.is_some() || function.output.is_some() || function.rejects.is_some()
+}
+
+/// The values of one statement. A text with a placeholder that gets none is left out.
+pub(super) fn set(
+    row: &mut Row,
+    template: Template,
+    item: &Tree,
+    values: &Values,
+) -> Result<(), PolicyError> {
+    let function = values.function.as_ref();
+    if item.mentions(FUNCTION) {
+        let name = function.and_then(|function| function.name.as_ref());
+        row.set(FUNCTION, name.ok_or_else(|| missing(template, "the function's name", "--function NAME"))?);
+    }
+    if item.mentions(ACCOUNT) {
+        // Not that of the KMS key, which may be another account's.
+        let account = values.account.as_ref();
+        row.set(
+            ACCOUNT,
+            account.ok_or_else(|| missing(template, "the account", "--account, twelve digits"))?,
+        );
+    }
+    let Some(function) = function else { return Ok(()) };
+    let others = [(JOURNAL, &function.journal), (OUTPUT, &function.output), (REJECTS, &function.rejects)];
+    for ([bucket, prefix], place) in others {
+        if let Some(place) = place {
+            row.set(bucket, place.bucket());
+            row.set(prefix, with_slash(place));
+        }
+    }
+    for (placeholder, arn) in [(QUEUE, &function.queue), (FAILURES, &function.failures)] {
+        if let Some(arn) = arn {
+            row.set(placeholder, arn.as_str());
+        }
+    }
+    Ok(())
+}
+
+/// The prefix with a slash at its end, or nothing.
+pub(super) fn with_slash(bucket: &BucketString) -> String {
+    let prefix = bucket.prefix();
+    if prefix.is_empty() { String::new() } else { format!("{prefix}/") }
+}
