@@ -17,6 +17,8 @@ mod flush;
 mod fuzz;
 mod import;
 mod ingest;
+#[cfg(feature = "lambda")]
+mod lambda;
 mod log;
 mod policies;
 mod readers;
