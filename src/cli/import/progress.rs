@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::cli::failure::Failure;
-use crate::import::journal::{JournalError, LocalJournal};
+use crate::import::journal::LocalJournal;
 use crate::import::{
     Begin, Begun, End, NewCalls, ProgressJournal, Rows, RowsTaken, SharedProgress, Taken, TargetError,
     blocking,
@@ -42,8 +42,8 @@ impl Progress {
     /// Progress that ends with the process.
     ///
     /// # Errors
-    /// [`JournalError`].
-    pub(in crate::cli) fn in_memory() -> Result<Self, JournalError> {
+    /// [`JournalError`](crate::import::journal::JournalError).
+    pub(in crate::cli) fn in_memory() -> Result<Self, crate::import::journal::JournalError> {
         Ok(Self::of(LocalJournal::over(redb::backends::InMemoryBackend::new())?))
     }
 

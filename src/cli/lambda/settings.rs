@@ -464,6 +464,28 @@ mod tests {
     }
 
     #[test]
+    fn the_page_names_every_variable_and_no_other() {
+        let page = include_str!("../../../docs/lambda-environment.md");
+        let named = |text: &str| -> Vec<String> {
+            let name = |part: &str| -> String {
+                part.chars().take_while(|c| c.is_ascii_uppercase() || *c == '_').collect()
+            };
+            text.split("`FOREBAY_").skip(1).map(|part| format!("FOREBAY_{}", name(part))).collect()
+        };
+        let said = named(page);
+        let known = csv_variables();
+        let own = OWN.iter().filter(|name| name.starts_with("FOREBAY_")).map(|name| (*name).to_owned());
+        for variable in known.iter().cloned().chain(own.clone()) {
+            assert!(said.contains(&variable), "{variable} is not on the page");
+        }
+        let all: Vec<String> = known.iter().cloned().chain(own).chain([CSV.to_owned()]).collect();
+        for variable in said {
+            assert!(all.contains(&variable), "the page names {variable}, which is none");
+        }
+        assert!(page.contains("`write_key`"));
+    }
+
+    #[test]
     fn a_time_before_the_deadline_has_a_unit_or_is_in_milliseconds() {
         assert_eq!(stop_before("1500"), Ok(Duration::from_millis(1_500)));
         assert_eq!(stop_before("20 s"), Ok(Duration::from_secs(20)));

@@ -4,5 +4,7 @@
 mod emulator;
 mod events;
 mod failures;
+mod glibc;
+mod objects;
 mod support;
 mod unfinished;
