@@ -25,8 +25,8 @@ pub(super) enum Ended {
     Failed(String),
     /// The invocation stopped before.
     Unfinished {
-        /// The next row.
-        row: u64,
+        /// The next row; `None` if the file was not opened.
+        row: Option<u64>,
         /// What it waited for, if it waited.
         why: Option<String>,
     },
@@ -54,6 +54,9 @@ impl Invocation {
     /// Imports the object of a notification. An archive is several files.
     pub(super) async fn import(&self, record: &Record) -> Vec<FileOutcome> {
         let unopened = |ended| vec![FileOutcome::unopened(record.name(), ended)];
+        if self.function.wrote(record) || record.key.ends_with('/') {
+            return unopened(Ended::Done("ignored"));
+        }
         let head = match self.find(record).await {
             Ok(head) => head,
             Err(Ended::Failed(why)) => {
@@ -121,7 +124,7 @@ impl Invocation {
                             let wait =
                                 waits.next(Duration::ZERO, &format!("{}: {}", record.name(), error.message));
                             if self.stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
-                                return Err(Ended::Unfinished { row: 0, why: Some(error.to_string()) });
+                                return Err(Ended::Unfinished { row: None, why: Some(error.to_string()) });
                             }
                         }
                         FileFault::Missing if !self.function.settings.missing_fails => {
@@ -185,7 +188,7 @@ fn outcome(result: &FileResult, target: &TimedTarget) -> FileOutcome {
         FileEnd::RangeDone => Ended::Done("range done"),
         FileEnd::Failed(error) => Ended::Failed(error.to_string()),
         FileEnd::Refused(error) => Ended::Failed(refused(error)),
-        FileEnd::Stopped => Ended::Unfinished { row: report.progress.next_row, why: target.why() },
+        FileEnd::Stopped => Ended::Unfinished { row: Some(report.progress.next_row), why: target.why() },
     };
     FileOutcome { name: report.name.clone(), ended, rows: result.rows(), rejected: result.rejected() }
 }

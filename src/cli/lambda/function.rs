@@ -14,12 +14,14 @@ use super::settings::{Settings, To, Unfinished};
 use crate::cli::failure::Failure;
 use crate::cli::import::Opening;
 use crate::cli::import::shared::{
-    CollectorTarget, Progress, SharedPlace, hash, limits_hash, opening, short_hash, store_at, temporary,
+    CollectorTarget, Progress, SharedPlace, hash, limits_hash, opening, s3_url, short_hash, store_at,
+    temporary,
 };
 use crate::config::Endpoint;
 use crate::import::s3_records::S3Records;
 use crate::import::{RejectSink, SharedProgress};
-use crate::lambda::deadline_of;
+use crate::lambda::{Record, deadline_of};
+use crate::object::ImportedPlace;
 use crate::runtime::SystemClock;
 use crate::store::s3::S3Store;
 use crate::time::{Clock, UnixMillis};
@@ -140,6 +142,27 @@ impl Function {
             Some(in_s3) => Arc::new(in_s3.clone()),
             None => Arc::new(RejectsInLog::default()),
         }
+    }
+
+    /// Whether the function itself put this object: a notification of its own objects is a loop that nobody wants.
+    pub(super) fn wrote(&self, record: &Record) -> bool {
+        let below = |place: &Option<String>, extension: &str| {
+            let prefix = place.as_deref().and_then(s3_url).filter(|(bucket, _)| *bucket == record.bucket);
+            prefix.is_some_and(|(_, prefix)| {
+                let inside = record.key.strip_prefix(prefix.trim_end_matches('/'));
+                !prefix.is_empty()
+                    && inside.is_some_and(|inside| inside.starts_with('/'))
+                    && record.key.ends_with(extension)
+            })
+        };
+        let is_part = match &self.way {
+            Way::Objects { output, .. } => {
+                let bucket = &output.destination.bucket;
+                record.bucket == bucket.bucket() && ImportedPlace::of(bucket, &record.key).is_some()
+            }
+            Way::Collector(_) => false,
+        };
+        is_part || below(&self.settings.journal, ".json") || below(&self.settings.csv.to.rejects, ".ndjson")
     }
 
     pub(super) fn has_journal(&self) -> bool {

@@ -85,7 +85,7 @@ impl Invocation {
     async fn one(&self, record: &Record) -> Outcomes {
         let began = self.function.clock.monotonic();
         let outcomes = if self.stop.is_cancelled() {
-            let ended = Ended::Unfinished { row: 0, why: Some("its turn did not come".to_owned()) };
+            let ended = Ended::Unfinished { row: None, why: Some("its turn did not come".to_owned()) };
             vec![FileOutcome::unopened(record.name(), ended)]
         } else {
             self.import(record).await
@@ -136,19 +136,19 @@ impl Invocation {
     }
 
     /// The error of a file that is not finished.
-    fn unfinished(&self, row: u64, why: Option<&str>, progressed: bool) -> String {
-        let row = grouped(row);
+    fn unfinished(&self, row: Option<u64>, why: Option<&str>, progressed: bool) -> String {
+        let row = row.map_or_else(|| "not begun".to_owned(), |row| format!("row {}", grouped(row)));
         let why = why.map_or_else(String::new, |why| format!(" ({why})"));
         match (self.function.has_journal(), progressed) {
             (true, true) => {
-                format!("E-UNFINISHED: not finished: row {row}{why}; will continue there when it is retried")
+                format!("E-UNFINISHED: not finished: {row}{why}; will continue there when it is retried")
             }
             (true, false) => format!(
-                "E-UNFINISHED: not finished: row {row}{why}; no row was taken in this invocation; will continue there when \
+                "E-UNFINISHED: not finished: {row}{why}; no row was taken in this invocation; will continue there when \
                  it is retried, and perhaps needs a longer timeout"
             ),
             (false, _) => format!(
-                "E-UNFINISHED: not finished: row {row}{why}; a retry begins at the first row: files of this length need \
+                "E-UNFINISHED: not finished: {row}{why}; a retry begins at the first row: files of this length need \
                  FOREBAY_JOURNAL, or a longer timeout"
             ),
         }
@@ -233,7 +233,7 @@ fn result(file: &FileOutcome) -> FileResult {
     let ended = match &file.ended {
         Ended::Done(how) => Ok(*how),
         Ended::Failed(why) => Err(why.clone()),
-        Ended::Unfinished { row, .. } => Err(format!("E-UNFINISHED: row {row}")),
+        Ended::Unfinished { .. } => Err("E-UNFINISHED: not finished".to_owned()),
     };
     FileResult { name: file.name.clone(), ended, rows: file.rows, rejected: file.rejected }
 }

@@ -161,6 +161,8 @@ async fn rejected_rows_are_counted_and_kept_where_they_belong_and_not_in_the_log
     assert!(!keeping.log().contains(SECRET), "{}", keeping.log());
     let kept = stand.bucket().keys("rejects/").await;
     assert_eq!(kept.len(), 1, "a retry overwrites: {kept:?}");
+    let own = stand.api.invoke(&s3("forebay", &[kept[0].as_str()]), LONG).await.unwrap();
+    assert_eq!(own["files"][0]["ended"], "ignored", "what the function itself put is no source");
     let object = stand.bucket().object(&kept[0]).await;
     let rows: Vec<Value> = String::from_utf8_lossy(&object.body)
         .lines()

@@ -69,6 +69,13 @@ async fn lines_are_those_of_a_collector_and_a_retry_overwrites_them() {
     stand.api.invoke(&event, LONG).await.unwrap();
     assert_eq!(all().await, first);
 
+    // If the bucket notifies the function of that, nothing happens.
+    let own = first.keys().next().unwrap();
+    let answered = stand.api.invoke(&s3("forebay", &[own, "folder/"]), LONG).await.unwrap();
+    let ended: Vec<_> = answered["files"].as_array().unwrap().iter().map(|file| &file["ended"]).collect();
+    assert_eq!(ended, ["ignored", "ignored"]);
+    assert_eq!(all().await, first);
+
     // `verify` knows the object, and says that nothing proves it.
     let mut verify = command();
     verify.args(["verify", "--deep", "forebay/out", "--endpoint-url", &stand.node.s3]);
