@@ -25,6 +25,8 @@ pub mod hook;
 pub mod import;
 pub mod ingest;
 pub mod json;
+#[cfg(feature = "lambda")]
+pub mod lambda;
 pub mod lock;
 pub mod log;
 pub mod metrics;

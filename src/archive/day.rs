@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::chain;
 use super::finding::{BucketFinding, BucketPlace, BucketProblem, Positions};
+use super::listing::Imported;
 use super::object::Stored;
 use crate::object::closed_marker::{ClosedMarker, ClosedStream, Closing, MarkerPlace};
 use crate::object::{BucketString, ObjectKey, Stream};
@@ -28,6 +29,8 @@ pub enum DayState {
     Open,
     /// There are findings.
     Broken,
+    /// It contains only parts of imports, which are in no chain.
+    Imported,
     /// It contains no object of Forebay.
     Foreign,
 }
@@ -63,6 +66,8 @@ pub struct Day {
     pub objects: Vec<Stored>,
     /// Markers.
     pub markers: Vec<FoundMarker>,
+    /// Parts of imports.
+    pub imported: Imported,
     /// Keys that are not Forebay's.
     pub foreign: Vec<ObjectKey>,
     /// The number of further keys that are not Forebay's.
@@ -128,6 +133,8 @@ pub struct DayReport {
     pub streams: BTreeMap<Stream, Sum>,
     /// Spools that have not closed the day.
     pub unclosed: Vec<Unclosed>,
+    /// Parts of imports: counted, not verified.
+    pub imported: Imported,
     /// The number of objects that are not Forebay's.
     pub foreign: u64,
     /// The findings, at most [`FINDINGS_MAX`].
@@ -166,7 +173,7 @@ struct OfSpool<'a> {
 
 /// Judges a day. Also returns its objects, chain by chain, in the order of their first positions.
 pub fn judge(bucket: &BucketString, day: Day, rules: &Rules) -> (DayReport, Vec<Stored>) {
-    let Day { source, day, mut objects, markers, foreign, foreign_more, mut findings } = day;
+    let Day { source, day, mut objects, markers, imported, foreign, foreign_more, mut findings } = day;
     objects.sort_by(|a, b| (a.at.first_position, &a.key).cmp(&(b.at.first_position, &b.key)));
     let mut report = DayReport {
         date: day.map(crate::words::date),
@@ -175,6 +182,7 @@ pub fn judge(bucket: &BucketString, day: Day, rules: &Rules) -> (DayReport, Vec<
         state: DayState::Closed,
         streams: BTreeMap::new(),
         unclosed: Vec::new(),
+        imported,
         foreign: foreign.len() as u64 + foreign_more,
         findings: Vec::new(),
         findings_left_out: 0,
@@ -211,7 +219,7 @@ pub fn judge(bucket: &BucketString, day: Day, rules: &Rules) -> (DayReport, Vec<
         report.state = DayState::Open;
     }
     if report.state != DayState::Broken && spools.is_empty() {
-        report.state = DayState::Foreign;
+        report.state = if imported.objects > 0 { DayState::Imported } else { DayState::Foreign };
     }
     if !rules.allow_foreign {
         report.found(foreign.into_iter().map(|key| BucketFinding {

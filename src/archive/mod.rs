@@ -4,6 +4,7 @@
 //! ```text
 //! {prefix/}segment-logs/{source}/{day}/…gz              calls
 //! {prefix/}segment-logs/_rejected/{source}/{day}/…gz    rejected items
+//! {prefix/}segment-logs/{source}/{day}/…-imp_….gz       parts of imports (in no chain: only counted)
 //! {prefix/}segment-logs/_closed/{source}/{day}/…json    markers of closed days
 //! ```
 //!
@@ -32,6 +33,6 @@ pub mod verify_bucket;
 pub use bucket::{Archive, ArchiveError, Progress};
 pub use day::{DayReport, DayState};
 pub use finding::{BucketFinding, BucketPlace, BucketProblem, Positions};
-pub use listing::Span;
+pub use listing::{Imported, Span};
 pub use lookup::{HeldBy, Lookup};
 pub use verify_bucket::{Options, Verify};

@@ -494,6 +494,7 @@ async fn ask(archive: &Arc<Archive>, listing: &DayListing) -> Result<Day, Verify
         day: listing.day,
         objects: Vec::with_capacity(listing.objects.len()),
         markers: Vec::with_capacity(listing.markers.len()),
+        imported: listing.imported,
         foreign: listing.foreign.clone(),
         foreign_more: listing.foreign_more,
         findings: Vec::new(),

@@ -104,7 +104,7 @@ impl<'b> ObjectSets<'b> {
                 Ok(replaced) => replaced,
                 Err(reason) => self.reject(item.value, stamp, reason, sink),
             };
-            let len = sink.line().len() - before;
+            let len = sink.line().len().saturating_sub(before);
             sink.discard();
             if len > len_max {
                 return None;

@@ -1,5 +1,7 @@
 //! The command line: commands, options and their help.
 
+#[cfg(feature = "lambda")]
+use std::ffi::OsString;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -82,6 +84,9 @@ pub enum Command {
     /// Import rows of files as calls, each exactly once
     #[command(subcommand)]
     Import(ImportCommand),
+    /// Run as a function of AWS Lambda that imports the files named in notifications of S3
+    #[cfg(feature = "lambda")]
+    Lambda,
     /// Find a call by its receipt: delivered (object and line), not yet delivered, or rejected (reason)
     Receipt(ReceiptArgs),
 }
@@ -631,7 +636,14 @@ impl Cli {
     /// The command line of this process. If it is invalid, prints an error and ends the process. The error
     /// contains no passwords, because it is often logged.
     pub fn of_process() -> Self {
-        Self::try_parse().unwrap_or_else(|error| {
+        #[cfg(feature = "lambda")]
+        let parsed = match is_function(std::env::args_os(), std::env::var_os("AWS_LAMBDA_RUNTIME_API")) {
+            true => Self::try_parse_from(["forebay", "lambda"]),
+            false => Self::try_parse(),
+        };
+        #[cfg(not(feature = "lambda"))]
+        let parsed = Self::try_parse();
+        parsed.unwrap_or_else(|error| {
             if !error.use_stderr() {
                 error.exit();
             }
@@ -641,6 +653,15 @@ impl Cli {
             std::process::exit(error.exit_code())
         })
     }
+}
+
+/// Whether the runtime of AWS Lambda started the program: as `bootstrap`, the name that it gives to programs, and
+/// without arguments.
+#[cfg(feature = "lambda")]
+fn is_function(mut args: impl Iterator<Item = OsString>, runtime_api: Option<OsString>) -> bool {
+    let program = args.next().map(PathBuf::from);
+    let is_bootstrap = program.is_some_and(|program| program.file_name() == Some("bootstrap".as_ref()));
+    is_bootstrap && args.next().is_none() && runtime_api.is_some()
 }
 
 /// The text with `…` instead of possible secrets in URLs: the part before the host, and the query.

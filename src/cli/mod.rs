@@ -11,6 +11,8 @@ pub mod failure;
 pub mod flush;
 pub mod import;
 mod import_sources;
+#[cfg(feature = "lambda")]
+pub mod lambda;
 mod ledger_view;
 pub mod node;
 pub mod node_view;
@@ -59,6 +61,10 @@ fn run(cli: Cli) -> Result<(), Failure> {
     if matches!(cli.command, Command::Dev(_) | Command::Serve(_) | Command::Check(_)) {
         memory::enough()?;
     }
+    #[cfg(feature = "lambda")]
+    if matches!(cli.command, Command::Lambda) {
+        memory::without_huge_pages();
+    }
     if matches!(cli.command, Command::Dev(_) | Command::Serve(_) | Command::Import(_)) {
         memory::without_huge_pages();
     }
@@ -82,6 +88,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Command::Wait(args) => wait::run(&args, &mut std::io::stdout()).await,
             Command::Receipt(args) => receipt::run(&args, &mut std::io::stdout()).await,
             Command::Import(command) => import::run(&command, &background, &mut std::io::stdout()).await,
+            #[cfg(feature = "lambda")]
+            Command::Lambda => lambda::run().await,
             Command::Verify(args) => verify::run(&args, &mut std::io::stdout()).await,
         }
     });

@@ -15,13 +15,16 @@ use super::record::Outcome;
 use super::reject::Reject;
 use super::rejects_file::{RejectsFile, RejectsOf, RejectsOwner, TakenRejects};
 use super::rows::{FileError, FileFault, RowReader};
-use super::step::{RowLimits, Step, Steps};
+use super::step::{RowLimits, Step, StepSize, Steps};
 use super::target::{Begin, Begun, End, Rows, RowsTaken, Standing, Target, TargetError};
+use crate::boxed_future::BoxFuture;
 use crate::log::ImportProgress;
 use crate::sources::SourceId;
 
 /// Steps that are read ahead of the one that is being handed over.
 const STEPS_AHEAD: usize = 2;
+/// How long a stopped import waits for its reader, which may be waiting for the network. It ends by itself afterwards.
+const READER_ENDS: Duration = Duration::from_secs(1);
 /// The first and the longest wait before something is tried again.
 const WAIT_FIRST: Duration = Duration::from_secs(1);
 const WAIT_MAX: Duration = Duration::from_secs(300);
@@ -46,6 +49,23 @@ pub struct Job {
     pub rejects_owner: RejectsOwner,
     /// Rows per second at most.
     pub rate: Option<u32>,
+    /// Takes the rejected rows instead of the file, where no disk outlives the process.
+    pub reject_sink: Option<Arc<dyn RejectSink>>,
+    /// Bytes of calls after which a step is handed over, if a step becomes an object of its own. `None`: steps are as
+    /// large as a request.
+    pub part_bytes: Option<usize>,
+}
+
+/// Takes rejected rows, where there is no file for them.
+pub trait RejectSink: Send + Sync {
+    /// Keeps the rejected rows of the step that begins at the row `first`. After a crash the same step comes again, with
+    /// the same rows.
+    fn keep<'a>(
+        &'a self,
+        job: &'a Job,
+        first: u64,
+        rejects: &'a [Reject],
+    ) -> BoxFuture<'a, Result<(), FileError>>;
 }
 
 impl std::fmt::Debug for Job {
@@ -179,15 +199,17 @@ impl Run<'_> {
     }
 
     /// Hands over the file's steps. `None`: begin again.
-    async fn steps(&mut self, begun: &Begun, taken: TakenRejects) -> Option<FileEnd> {
-        let rejects = match self.open_rejects(taken, begun.progress.next_row).await {
-            Ok(Some(rejects)) => rejects,
-            Ok(None) => return None,
-            Err(error) => return Some(FileEnd::Failed(error)),
+    async fn steps(&mut self, begun: &Begun, taken: Option<TakenRejects>) -> Option<FileEnd> {
+        let mut rejects = match taken {
+            None => None,
+            Some(taken) => match self.open_rejects(taken, begun.progress.next_row).await {
+                Ok(Some(rejects)) => Some(rejects),
+                Ok(None) => return None,
+                Err(error) => return Some(FileEnd::Failed(error)),
+            },
         };
         // An earlier part of the import may have rejected rows, and this one none.
-        self.report.rejects = rejects.path().map(PathBuf::from);
-        let mut rejects = Some(rejects);
+        self.report.rejects = rejects.as_ref().and_then(|rejects| rejects.path()).map(PathBuf::from);
         let (sender, mut steps) = mpsc::channel(STEPS_AHEAD);
         // Memory goes back to the thread that needs it next: given to the allocator on another thread, it would stay
         // resident for a while, and a fast import would use ten times as much.
@@ -197,16 +219,18 @@ impl Run<'_> {
             tokio::task::spawn_blocking(move || read(&job, &begun, &sender, &mut spares))
         };
         let mut ended = None;
-        while let Some(mut step) = steps.recv().await {
-            if self.stop.is_cancelled() {
+        loop {
+            // While nothing is being stored, it stops at once: the reader may be waiting for the network.
+            let Some(step) = self.stop.run_until_cancelled(steps.recv()).await else {
                 ended = Some(Some(FileEnd::Stopped));
                 break;
-            }
+            };
+            let Some(mut step) = step else { break };
             // Of rows that are only counted again, the rejected ones are in the file already.
             let is_new = step.first >= begun.progress.next_row;
             let new = if is_new { step.rejects.clone() } else { Vec::new() };
-            if let Err(error) = self.keep(&mut rejects, new).await {
-                ended = Some(Some(FileEnd::Failed(error)));
+            if let Err(end) = self.keep(&mut rejects, step.first, new).await {
+                ended = Some(Some(end));
                 break;
             }
             if let Some(pace) = &mut self.pace
@@ -229,6 +253,11 @@ impl Run<'_> {
             }
         }
         drop(steps);
+        if ended == Some(Some(FileEnd::Stopped)) {
+            // What it read is not needed. It finds out soon that nobody takes its steps.
+            drop(tokio::time::timeout(READER_ENDS, reading).await);
+            return ended.flatten();
+        }
         let read = reading.await;
         if let Some(ended) = ended {
             return ended;
@@ -236,7 +265,8 @@ impl Run<'_> {
         let end = match read {
             Ok(Ok(end)) => end,
             Ok(Err((error, last))) => {
-                if let Err(unkept) = self.keep(&mut rejects, last).await {
+                let first = self.report.progress.next_row;
+                if let Err(FileEnd::Failed(unkept)) = self.keep(&mut rejects, first, last).await {
                     tracing::warn!(error = %unkept, "the last rejected rows are not kept");
                 }
                 if error.fault == FileFault::Transient {
@@ -252,9 +282,12 @@ impl Run<'_> {
         Some(end)
     }
 
-    async fn take_rejects(&self) -> Result<TakenRejects, FileError> {
+    async fn take_rejects(&self) -> Result<Option<TakenRejects>, FileError> {
+        if self.job.reject_sink.is_some() {
+            return Ok(None);
+        }
         let (path, owner) = (self.job.rejects.clone(), self.job.rejects_owner.clone());
-        self.with_rejects(move || TakenRejects::take(&path, &owner)).await
+        self.with_rejects(move || TakenRejects::take(&path, &owner).map(Some)).await
     }
 
     async fn open_rejects(
@@ -277,12 +310,38 @@ impl Run<'_> {
     }
 
     /// Keeps rejected rows before the step that covers them is handed over: afterwards they are not read again.
-    async fn keep(&mut self, file: &mut Option<RejectsFile>, rejects: Vec<Reject>) -> Result<(), FileError> {
+    async fn keep(
+        &mut self,
+        file: &mut Option<RejectsFile>,
+        first: u64,
+        rejects: Vec<Reject>,
+    ) -> Result<(), FileEnd> {
+        if let Some(sink) = self.job.reject_sink.as_ref().filter(|_| !rejects.is_empty()) {
+            return self.keep_in_sink(&**sink, first, &rejects).await;
+        }
         let Some(mut kept) = file.take_if(|_| !rejects.is_empty()) else { return Ok(()) };
-        let kept = self.with_rejects(move || kept.add(&rejects).map(|()| kept)).await?;
+        let kept =
+            self.with_rejects(move || kept.add(&rejects).map(|()| kept)).await.map_err(FileEnd::Failed)?;
         self.report.rejects = kept.path().map(PathBuf::from);
         *file = Some(kept);
         Ok(())
+    }
+
+    async fn keep_in_sink(
+        &mut self,
+        sink: &dyn RejectSink,
+        first: u64,
+        rejects: &[Reject],
+    ) -> Result<(), FileEnd> {
+        loop {
+            match sink.keep(self.job, first, rejects).await {
+                // If it is stopped while it waits, the step comes again.
+                Err(error) if error.fault == FileFault::Transient => {
+                    self.wait(Duration::ZERO, &error.message).await?;
+                }
+                done => return done.map_err(FileEnd::Failed),
+            }
+        }
     }
 
     /// Hands over one step. `Ok(false)`: its rows are not the next ones.
@@ -383,7 +442,14 @@ fn read(
 ) -> ReadEnd {
     let failed = |error| (error, Vec::new());
     let mut reader = (job.open)().map_err(failed)?;
-    let mut read = Steps::after(&mut *reader, &job.limits, begun).map_err(failed)?;
+    let size = job.part_bytes.map_or_else(StepSize::default, StepSize::of_part);
+    // Without a file on this machine, what rows contain must not come into the log through an error.
+    let size = if job.reject_sink.is_some() { size.without_content() } else { size };
+    let is_left = || steps.is_closed();
+    let Some(mut read) = Steps::after(&mut *reader, &job.limits, begun, size, &is_left).map_err(failed)?
+    else {
+        return Ok(FileEnd::Stopped);
+    };
     while let Some(step) = read.next(spares.try_recv().unwrap_or_default())? {
         if steps.blocking_send(step).is_err() {
             return Ok(FileEnd::Stopped);

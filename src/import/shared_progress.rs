@@ -106,6 +106,8 @@ pub struct SharedProgress {
     records: Arc<dyn SharedRecords>,
     clock: Arc<dyn Clock>,
     importer: String,
+    /// When this importer is certainly gone, if that is known.
+    gone_at: Option<UnixMillis>,
     held: Mutex<HashMap<ImportKey, HeldFile>>,
 }
 
@@ -113,13 +115,29 @@ impl SharedProgress {
     /// Keeps progress in `records`. `importer` tells this importer from all others, in words that help a person to
     /// find it. Leases are renewed in the background as long as the value lives.
     pub fn start(records: Arc<dyn SharedRecords>, clock: Arc<dyn Clock>, importer: String) -> Arc<Self> {
-        let progress = Arc::new(Self::new(records, clock, importer));
+        Self::start_until(records, clock, importer, None)
+    }
+
+    /// Like [`SharedProgress::start`], for an importer that is certainly gone at `gone_at`: no lease lasts longer, so
+    /// another one need not wait for its end.
+    pub fn start_until(
+        records: Arc<dyn SharedRecords>,
+        clock: Arc<dyn Clock>,
+        importer: String,
+        gone_at: Option<UnixMillis>,
+    ) -> Arc<Self> {
+        let progress = Arc::new(Self::new(records, clock, importer, gone_at));
         tokio::spawn(renew_leases(Arc::downgrade(&progress)));
         progress
     }
 
-    fn new(records: Arc<dyn SharedRecords>, clock: Arc<dyn Clock>, importer: String) -> Self {
-        Self { records, clock, importer, held: Mutex::default() }
+    fn new(
+        records: Arc<dyn SharedRecords>,
+        clock: Arc<dyn Clock>,
+        importer: String,
+        gone_at: Option<UnixMillis>,
+    ) -> Self {
+        Self { records, clock, importer, gone_at, held: Mutex::default() }
     }
 
     /// Begins an import, or continues it, once no other importer has the file.
@@ -182,7 +200,10 @@ impl SharedProgress {
             return Err(TargetError::OtherRow);
         }
         let now = self.clock.wall();
-        if held.shared.leased_until.is_none_or(|until| now.plus(RENEW_AFTER) >= until) {
+        // A lease that ends when this importer does is not renewed.
+        let is_last =
+            held.shared.leased_until.is_some_and(|until| Some(until) == self.gone_at && now < until);
+        if !is_last && held.shared.leased_until.is_none_or(|until| now.plus(RENEW_AFTER) >= until) {
             self.renew(rows.import, &mut held).await?;
         }
         Ok(())
@@ -274,7 +295,8 @@ impl SharedProgress {
         let now = self.clock.wall();
         let shared = Shared {
             revision: held.shared.revision + 1,
-            leased_until: lease.map(|lease| now.plus(lease)),
+            leased_until: lease
+                .map(|lease| now.plus(lease).min(self.gone_at.unwrap_or(UnixMillis(i64::MAX)))),
             ..held.shared.clone()
         };
         let bytes = serde_json::to_vec(&shared).map_err(|error| WriteError::Refused(error.to_string()))?;
@@ -420,7 +442,12 @@ mod tests {
         }
 
         fn importer(&self, name: &str) -> SharedProgress {
-            SharedProgress::new(Arc::clone(&self.memory) as _, Arc::clone(&self.clock) as _, name.to_owned())
+            self.importer_until(name, None)
+        }
+
+        fn importer_until(&self, name: &str, gone_at: Option<UnixMillis>) -> SharedProgress {
+            let (memory, clock) = (Arc::clone(&self.memory) as _, Arc::clone(&self.clock) as _);
+            SharedProgress::new(memory, clock, name.to_owned(), gone_at)
         }
     }
 
@@ -496,6 +523,29 @@ mod tests {
         let continued = other.begin(&file(), &source()).await.unwrap();
         assert_eq!((continued.standing, continued.read_from), (Standing::Continued, 10));
         assert_eq!(continued.import, begun.import);
+    }
+
+    #[tokio::test]
+    async fn no_lease_lasts_longer_than_its_importer() {
+        let stand = Stand::new();
+        let gone_at = stand.clock.wall().plus(Duration::from_secs(5));
+        let (one, other) = (stand.importer_until("one", Some(gone_at)), stand.importer("other"));
+        let begun = one.begin(&file(), &source()).await.unwrap();
+        stand.clock.pass(3);
+        step(&one, &begun, 0).await.unwrap();
+        stand.clock.pass(1);
+        let writes = stand.memory.writes.load(Ordering::Relaxed);
+        step(&one, &begun, 10).await.unwrap();
+        assert_eq!(
+            stand.memory.writes.load(Ordering::Relaxed),
+            writes,
+            "the lease is not renewed at each step"
+        );
+        stand.clock.pass(10);
+        is_later(other.begin(&file(), &source()).await, "one imports this file");
+        stand.clock.pass(1);
+        assert_eq!(other.begin(&file(), &source()).await.unwrap().read_from, 10);
+        assert_eq!(step(&one, &begun, 20).await, Err(TargetError::NotOpen));
     }
 
     #[tokio::test]

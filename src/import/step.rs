@@ -11,6 +11,40 @@ use super::target::Begun;
 /// Bytes of calls after which a step is handed over. A call has at most 32 KiB, and the lines of a step must fit
 /// into one request of the log.
 const STEP_BYTES: usize = 512 * 1_024;
+/// Rows that are passed over before it is asked whether anybody still waits for the rest.
+const SKIP_ROWS: u64 = 10_000;
+
+/// How large steps are. It depends on nothing but the rows from a step's first one on, so that an import that continues
+/// at the beginning of a step makes the same steps as one that was never interrupted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct StepSize {
+    /// Bytes of calls after which a step ends.
+    bytes: usize,
+    /// Rows after which a step ends.
+    rows: u64,
+    /// Rejected rows after which a step ends: all of them are kept in memory.
+    rejects: u64,
+    /// Whether errors quote rows.
+    shows_rows: bool,
+}
+
+impl Default for StepSize {
+    fn default() -> Self {
+        Self { bytes: STEP_BYTES, rows: ROWS_MAX, rejects: ROWS_MAX, shows_rows: true }
+    }
+}
+
+impl StepSize {
+    /// Steps that become objects.
+    pub(super) fn of_part(bytes: usize) -> Self {
+        Self { bytes, rows: u64::MAX, ..Self::default() }
+    }
+
+    /// The same, without content of rows in errors.
+    pub(super) fn without_content(self) -> Self {
+        Self { shows_rows: false, ..self }
+    }
+}
 
 /// The next rows of a file, ready to be handed over.
 #[derive(Debug, Default)]
@@ -73,6 +107,7 @@ impl RowLimits {
 pub(super) struct Steps<'r> {
     reader: &'r mut dyn RowReader,
     limits: &'r RowLimits,
+    size: StepSize,
     next: u64,
     /// Rows before this one are stored already, and only counted: see [`Begun::read_from`].
     stored: u64,
@@ -82,7 +117,8 @@ pub(super) struct Steps<'r> {
 }
 
 impl<'r> Steps<'r> {
-    /// The steps after what is imported. The reader stands at the file's first row.
+    /// The steps after what is imported. The reader stands at the file's first row. `None` if nobody waits for them any
+    /// more, as `is_left` says.
     ///
     /// # Errors
     /// [`FileError`], also if the file now has fewer rows than were imported.
@@ -90,9 +126,22 @@ impl<'r> Steps<'r> {
         reader: &'r mut dyn RowReader,
         limits: &'r RowLimits,
         begun: &Begun,
-    ) -> Result<Self, FileError> {
+        size: StepSize,
+        is_left: &dyn Fn() -> bool,
+    ) -> Result<Option<Self>, FileError> {
         let (done, read_from) = (begun.progress, begun.read_from);
-        let skipped = reader.skip(read_from)?;
+        let mut skipped = 0;
+        while skipped < read_from {
+            let more = SKIP_ROWS.min(read_from - skipped);
+            let read = reader.skip(more)?;
+            skipped += read;
+            if read < more {
+                break;
+            }
+            if is_left() {
+                return Ok(None);
+            }
+        }
         if skipped < read_from {
             return Err(FileError::content(
                 "E-SHORT",
@@ -100,7 +149,7 @@ impl<'r> Steps<'r> {
             ));
         }
         let (next, stored, rejected) = (read_from, done.next_row, done.rejected);
-        Ok(Self { reader, limits, next, stored, rejected, at_end: false })
+        Ok(Some(Self { reader, limits, size, next, stored, rejected, at_end: false }))
     }
 
     /// The next step; `None` at the end. Its calls are written into `spare`, whose content is lost. Rejected rows that
@@ -108,7 +157,7 @@ impl<'r> Steps<'r> {
     pub(super) fn next(&mut self, spare: Vec<u8>) -> Result<Option<Step>, (FileError, Vec<Reject>)> {
         let mut step = Step { first: self.next, calls: spare, ..Step::default() };
         step.calls.clear();
-        step.calls.reserve(STEP_BYTES + 64 * 1_024);
+        step.calls.reserve(self.size.bytes.saturating_add(64 * 1_024));
         step.calls.extend_from_slice(&envelope::head(self.reader.collection()));
         let mut calls = 0;
         let mut hashes: Vec<RowHash> = Vec::new();
@@ -122,8 +171,9 @@ impl<'r> Steps<'r> {
         }
         while !self.at_end
             && self.next < end
-            && calls + (step.rejects.len() as u64) < ROWS_MAX
-            && step.calls.len() < STEP_BYTES
+            && calls + (step.rejects.len() as u64) < self.size.rows
+            && (step.rejects.len() as u64) < self.size.rejects
+            && step.calls.len() < self.size.bytes
         {
             let start = step.calls.len();
             if calls > 0 {
@@ -163,8 +213,10 @@ impl<'r> Steps<'r> {
     }
 
     fn too_many(&self, rejects: &[Reject]) -> FileError {
-        let last =
-            rejects.last().map(|reject| format!("; the last: line {}: {}", reject.line, reject.message));
+        let last = rejects.last().map(|reject| {
+            let why = if self.size.shows_rows { &reject.message } else { &reject.code };
+            format!("; the last: line {}: {why}", reject.line)
+        });
         FileError::content(
             "E-ROWS",
             format!(

@@ -130,6 +130,32 @@ impl<'a> Metadata<'a> {
     }
 }
 
+/// The content of the metadata of a part of an import, which no spool has delivered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportedMetadata<'a> {
+    /// Lines.
+    pub calls: u64,
+    /// The `receivedAt` of all of them.
+    pub received_at: UnixMillis,
+    /// Bytes of lines.
+    pub bytes: u64,
+    /// SHA-256 of the lines, in hexadecimal.
+    pub sha256: &'a str,
+}
+
+impl ImportedMetadata<'_> {
+    /// Names (without `x-amz-meta-`) and values.
+    pub fn pairs(&self) -> Vec<(&'static str, String)> {
+        vec![
+            (CALLS, self.calls.to_string()),
+            (FIRST_RECEIVED_AT, rfc3339(self.received_at)),
+            (LAST_RECEIVED_AT, rfc3339(self.received_at)),
+            (BYTES, self.bytes.to_string()),
+            (SHA256, self.sha256.to_owned()),
+        ]
+    }
+}
+
 /// User metadata as a store returns them.
 struct Fields<'a>(&'a BTreeMap<String, String>);
 

@@ -120,6 +120,60 @@ impl ObjectPlace {
     }
 }
 
+/// The parts of the key of an object that was made of rows of a file without a spool: a part of an import.
+///
+/// The key is `{prefix/}segment-logs/{source}/{day}/{ms}-imp_{file id}_{first row}.gz`, with the stream's
+/// folder before the source. It follows from the file alone, and no batch can have it: nodes have no `_`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportedPlace {
+    /// The stream.
+    pub stream: Stream,
+    /// The source.
+    pub source: SourceId,
+    /// The `receivedAt` of all its calls: when the file was stored.
+    pub received_at: UnixMillis,
+    /// The id of the file: 26 characters of a-z and 2-7.
+    pub file: String,
+    /// The first row of the file that it covers, from 0.
+    pub first_row: u64,
+}
+
+impl ImportedPlace {
+    /// Parses the key of an object in `bucket`. `None` if [`ImportedPlace::key`] never builds such a key.
+    pub fn of(bucket: &BucketString, key: &str) -> Option<Self> {
+        let inside = below_prefix(bucket, key)?.strip_prefix("segment-logs/")?;
+        let (stream, inside) = Stream::of_folder(inside)?;
+        let (source, inside) = inside.split_once('/')?;
+        let (_, name) = inside.split_once('/')?;
+        let (received_at, part) = name.strip_suffix(".gz")?.rsplit_once("-imp_")?;
+        let (file, first_row) = part.split_once('_')?;
+        let place = Self {
+            stream,
+            source: SourceId::new(source).ok()?,
+            received_at: UnixMillis(received_at.parse().ok()?),
+            file: Some(file).filter(|file| is_file_id(file))?.to_owned(),
+            first_row: first_row.parse().ok()?,
+        };
+        // As in `ObjectPlace::of`; this also compares the day.
+        (place.key(bucket).as_str() == key).then_some(place)
+    }
+
+    /// The key in `bucket`.
+    pub fn key(&self, bucket: &BucketString) -> ObjectKey {
+        let folder = self.stream.folder();
+        let Self { source, received_at, file, first_row, .. } = self;
+        let (day, at) = (received_at.day(), received_at.0);
+        ObjectKey(
+            bucket.below(&format!("segment-logs/{folder}{source}/{day}/{at}-imp_{file}_{first_row:020}.gz")),
+        )
+    }
+}
+
+/// Whether a text can be the id of a file: 26 digits of base32 in lower case.
+fn is_file_id(text: &str) -> bool {
+    text.len() == 26 && text.bytes().all(|b| b.is_ascii_lowercase() || (b'2'..=b'7').contains(&b))
+}
+
 /// The part of a key after the prefix of `bucket`. `None` if the key is not below the prefix.
 pub fn below_prefix<'k>(bucket: &BucketString, key: &'k str) -> Option<&'k str> {
     match bucket.prefix() {
@@ -220,6 +274,36 @@ mod tests {
                 first_position,
             };
             prop_assert_eq!(ObjectPlace::of(&bucket, place.key(&bucket).as_str()), Some(place));
+        }
+    }
+
+    #[test]
+    fn parts_of_imports_have_keys_of_their_own() {
+        let bucket = BucketString::parse("bucket/a").unwrap();
+        let place = |stream| ImportedPlace {
+            stream,
+            source: SourceId::new("shop").unwrap(),
+            received_at: UnixMillis(1_432_684_812_345),
+            file: "unw446h7bvkguk7rnc2jjbggs4".to_owned(),
+            first_row: 7,
+        };
+        let name = "1432684812345-imp_unw446h7bvkguk7rnc2jjbggs4_00000000000000000007.gz";
+        let key = format!("a/segment-logs/shop/1432684800000/{name}");
+        assert_eq!(place(Stream::Calls).key(&bucket).as_str(), key);
+        assert_eq!(ImportedPlace::of(&bucket, &key), Some(place(Stream::Calls)));
+        assert_eq!(ObjectPlace::of(&bucket, &key), None, "it is in no chain");
+        let rejected = place(Stream::Rejected).key(&bucket);
+        assert_eq!(ImportedPlace::of(&bucket, rejected.as_str()), Some(place(Stream::Rejected)));
+        for (from, to) in [
+            ("1432684800000/", "1432771200000/"),
+            ("_00000000000000000007", "_7"),
+            ("unw446h7", "UNW446H7"),
+            ("unw446h7", "nw446h7"),
+            (".gz", ".json"),
+            ("a/segment", "b/segment"),
+            ("-imp_", "-n1-"),
+        ] {
+            assert_eq!(ImportedPlace::of(&bucket, &key.replace(from, to)), None, "{from} {to}");
         }
     }
 

@@ -99,6 +99,13 @@ pub fn lines_dropped() -> u64 {
     LOG.get().map_or(0, LogWriter::dropped)
 }
 
+/// Waits until the lines so far are written, for at most a second.
+pub fn flush() {
+    if let Some(log) = LOG.get() {
+        log.flush(FLUSH_MAX);
+    }
+}
+
 fn report_dropped(dropped: Dropped) {
     let since = rfc3339(dropped.since);
     tracing::error!(

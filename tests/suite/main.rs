@@ -17,6 +17,8 @@ mod flush;
 mod fuzz;
 mod import;
 mod ingest;
+#[cfg(feature = "lambda")]
+mod lambda;
 mod lambda_scripts;
 mod log;
 mod policies;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room and the rooms that it may use. `cli` connects all rooms and may use every one.
-const MAY_KNOW: [(&str, &[&str]); 38] = [
+const MAY_KNOW: [(&str, &[&str]); 39] = [
     ("time", &[]),
     ("words", &["time"]),
     ("arn", &[]),
@@ -26,7 +26,7 @@ const MAY_KNOW: [(&str, &[&str]); 38] = [
     ("metrics", &[]),
     ("alarms", &["lock", "metrics", "once_a_minute", "time"]),
     ("tasks", &["alarms"]),
-    ("store", &["boxed_future", "lock", "object", "words"]),
+    ("store", &["boxed_future", "lock", "object", "time", "words"]),
     (
         "log",
         &[
@@ -82,6 +82,7 @@ const MAY_KNOW: [(&str, &[&str]); 38] = [
             "words",
         ],
     ),
+    ("lambda", &["time", "words"]),
     (
         "ingest",
         &["call", "lock", "log", "metrics", "object", "random", "receipt", "sources", "time", "words"],
@@ -164,8 +165,9 @@ const MAY_KNOW: [(&str, &[&str]); 38] = [
 ];
 
 /// Rooms that never wait, read or write, and use neither time nor random numbers.
-const PURE: [&str; 15] = [
+const PURE: [&str; 16] = [
     "arn",
+    "lambda",
     "boxed_future",
     "lock",
     "random",

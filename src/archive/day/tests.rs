@@ -69,6 +69,7 @@ fn day(objects: Vec<Stored>, markers: Vec<FoundMarker>) -> Day {
         day: Some(UnixMillis(DAY).day()),
         objects,
         markers,
+        imported: Imported::default(),
         foreign: Vec::new(),
         foreign_more: 0,
         findings: Vec::new(),
@@ -193,6 +194,15 @@ fn foreign_objects_are_findings_unless_allowed() {
     assert_eq!((report.state, report.findings(), report.foreign), (DayState::Broken, 3, 3));
     assert_eq!(judged(foreign(three()), &allow), (DayState::Open, vec![]));
     assert_eq!(judged(foreign(vec![]), &allow), (DayState::Foreign, vec![]));
+}
+
+#[test]
+fn parts_of_imports_are_counted_and_prove_nothing() {
+    let imported = Imported { objects: 2, stored_bytes: 10 };
+    let with = |objects: Vec<Stored>| Day { imported, ..day(objects, vec![]) };
+    let (report, _) = judge(&bucket(), with(vec![]), &rules());
+    assert_eq!((report.state, report.imported, report.findings()), (DayState::Imported, imported, 0));
+    assert_eq!(judged(with(three()), &rules()), (DayState::Open, vec![]));
 }
 
 #[test]

@@ -3,8 +3,7 @@
 //! A collector knows no imports: the progress stands in a journal of this command. So rows may be sent twice if the
 //! command is killed, and the collector recognises them by their messageIds within its dedupe window.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -19,17 +18,13 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
 use super::options::short_hash;
+use super::progress::Progress;
 use super::s3::SharedPlace;
 use crate::boxed_future::BoxFuture;
 use crate::call::object_sets::OBJECTS_MAX;
 use crate::cli::failure::Failure;
 use crate::import::envelope::Envelope;
-use crate::import::journal::LocalJournal;
-use crate::import::{
-    Begin, Begun, End, NewCalls, ProgressJournal, Rows, RowsTaken, SharedProgress, Taken, Target,
-    TargetError, blocking,
-};
-use crate::runtime::SystemClock;
+use crate::import::{Begin, Begun, End, Rows, RowsTaken, Taken, Target, TargetError};
 use crate::sources::SourceId;
 use crate::words::{outside_text, with_causes};
 
@@ -45,22 +40,13 @@ const ANSWER_MAX: usize = 64 * 1_024;
 const SOURCE: &str = "collector";
 
 /// A collector elsewhere.
-#[derive(Debug)]
-pub(super) struct CollectorTarget {
+#[derive(Clone, Debug)]
+pub(in crate::cli) struct CollectorTarget {
     /// Without a path.
     base: String,
     authorization: HeaderValue,
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     progress: Progress,
-}
-
-/// Where the progress of imports stands.
-#[derive(Clone, Debug)]
-enum Progress {
-    /// In a file of this command.
-    Local(Arc<ProgressJournal>),
-    /// Where several importers share the files.
-    Shared(Arc<SharedProgress>),
 }
 
 impl CollectorTarget {
@@ -74,22 +60,40 @@ impl CollectorTarget {
         state: &Path,
         shared: Option<SharedPlace>,
     ) -> Result<Self, Failure> {
+        let id = Self::id(url, write_key);
+        let progress = match shared {
+            Some(place) => Progress::Shared(place.open(&id).await?),
+            None => Progress::in_file(state.join("import").join(format!("{id}.redb"))).await?,
+        };
+        Self::with(url, write_key, progress)
+    }
+
+    /// Names the progress of imports to a collector: each collector and write key has its own.
+    pub(in crate::cli) fn id(url: &str, write_key: &str) -> String {
+        short_hash(format!("{url}\0{write_key}").as_bytes())
+    }
+
+    /// A collector, with this progress of imports.
+    ///
+    /// # Errors
+    /// [`Failure`]: the system's certificates cannot be used, or the write key is none.
+    pub(in crate::cli) fn with(url: &str, write_key: &str, progress: Progress) -> Result<Self, Failure> {
         let connector = HttpsConnectorBuilder::new().with_native_roots()?.https_or_http().enable_http1();
         let token = STANDARD.encode(format!("{write_key}:"));
         let mut authorization = HeaderValue::try_from(format!("Basic {token}"))?;
         authorization.set_sensitive(true);
-        // Each collector and write key has its own progress.
-        let id = short_hash(format!("{url}\0{write_key}").as_bytes());
-        let progress = match shared {
-            Some(place) => Progress::Shared(place.open(&id).await?),
-            None => Progress::Local(local(state.join("import").join(format!("{id}.redb"))).await?),
-        };
         Ok(Self {
             base: url.to_owned(),
             authorization,
             client: Client::builder(TokioExecutor::new()).build(connector.build()),
             progress,
         })
+    }
+
+    #[cfg(feature = "lambda")]
+    /// The same collector, with other progress.
+    pub(in crate::cli) fn with_progress(&self, progress: Progress) -> Self {
+        Self { progress, ..self.clone() }
     }
 
     /// Whether anything there answers HTTP. What it answers does not matter: only calls show whether they are taken,
@@ -168,56 +172,30 @@ impl CollectorTarget {
     }
 }
 
-/// Progress in a file.
-async fn local(path: PathBuf) -> Result<Arc<ProgressJournal>, Failure> {
-    let journal = tokio::task::spawn_blocking(move || -> Result<_, Failure> {
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)?;
-        }
-        Ok(ProgressJournal::new(Arc::new(LocalJournal::open(&path)?), Arc::new(SystemClock::new())))
-    });
-    Ok(Arc::new(journal.await??))
-}
-
 impl Target for CollectorTarget {
     fn begin(&self, file: Begin) -> BoxFuture<'_, Result<Begun, TargetError>> {
         Box::pin(async move {
             let source = SourceId::new(SOURCE).map_err(|error| TargetError::Refused(error.to_string()))?;
-            match self.progress.clone() {
-                Progress::Local(journal) => blocking(move || journal.begin(&file, &source)).await,
-                Progress::Shared(progress) => progress.begin(&file, &source).await,
-            }
+            self.progress.begin(file, source).await
         })
     }
 
     fn rows(&self, rows: Rows, calls: Bytes) -> BoxFuture<'_, Result<RowsTaken, TargetError>> {
         Box::pin(async move {
-            let envelope = envelope(&calls)?;
-            match self.progress.clone() {
-                Progress::Shared(progress) => {
-                    progress.may_send(rows).await?;
-                    let new = self.send(&envelope).await?;
-                    progress.sent(rows, new).await
-                }
-                Progress::Local(journal) if envelope.hashes.is_some() => {
-                    let (known, calls) = (Arc::clone(&journal), calls.clone());
-                    let NewCalls { calls, taken } = blocking(move || known.new_rows(rows, &calls)).await?;
-                    self.send(&self::envelope(&calls)?).await?;
-                    blocking(move || journal.advance(rows, taken)).await
-                }
-                Progress::Local(journal) => {
-                    let new = self.send(&envelope).await?;
-                    blocking(move || journal.advance(rows, Taken { new, ..Taken::default() })).await
-                }
+            let sent = envelope(&calls)?;
+            if sent.hashes.is_some() {
+                let (calls, taken) = self.progress.new_rows(rows, calls.clone()).await?;
+                self.send(&envelope(&calls)?).await?;
+                return self.progress.taken(rows, taken).await;
             }
+            self.progress.may_take(rows).await?;
+            let new = self.send(&sent).await?;
+            self.progress.taken(rows, Taken { new, ..Taken::default() }).await
         })
     }
 
     fn end(&self, end: End) -> BoxFuture<'_, Result<(), TargetError>> {
-        match self.progress.clone() {
-            Progress::Local(journal) => Box::pin(blocking(move || journal.end(end))),
-            Progress::Shared(progress) => Box::pin(async move { progress.end(end).await }),
-        }
+        Box::pin(self.progress.end(end))
     }
 }
 

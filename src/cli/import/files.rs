@@ -27,13 +27,13 @@ use crate::words::with_causes;
 
 /// How inputs are opened.
 #[derive(Clone, Debug)]
-pub(super) struct Opening {
+pub(in crate::cli) struct Opening {
     /// What rows become, if it is not taken from the names.
-    pub(super) given: GivenType,
+    pub(in crate::cli) given: GivenType,
     /// How texts are read.
-    pub(super) csv: CsvOptions,
+    pub(in crate::cli) csv: CsvOptions,
     /// How bytes are read.
-    pub(super) reading: Options,
+    pub(in crate::cli) reading: Options,
 }
 
 /// A file, ready to be read.
@@ -54,7 +54,7 @@ pub(super) struct CsvFile {
 
 /// The bytes read of the texts that are open.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Watched(Arc<Mutex<Vec<RawBytes>>>);
+pub(in crate::cli) struct Watched(Arc<Mutex<Vec<RawBytes>>>);
 
 impl Watched {
     /// Bytes read of all texts opened so far.
@@ -150,11 +150,16 @@ pub(super) async fn files(
 ) -> Result<Vec<Found>, FileError> {
     let name = input.name();
     let (identity, bytes_of) = match input {
-        Input::Object { bucket, key, store, .. } => {
+        Input::Object { bucket, key, store, head, .. } => {
             let destination = place(bucket).map_err(|error| FileError::content("E-S3", error.to_string()))?;
             let key = ObjectKey::listed(key.clone());
-            let head = store.head_for_import(&destination, &key, None).await;
-            let head = head.map_err(|failure| unread(&failure))?;
+            let head = match head {
+                Some(head) => head.clone(),
+                None => store
+                    .head_for_import(&destination, &key, None)
+                    .await
+                    .map_err(|failure| unread(&failure))?,
+            };
             let object = S3Object { store: Arc::clone(store), destination, key, head };
             (object.identity(), BytesOf::Object(Arc::new(object), Handle::current()))
         }
@@ -247,7 +252,7 @@ fn made(
 }
 
 /// Why an object is not read.
-fn unread(failure: &ReadFailure) -> FileError {
+pub(in crate::cli) fn unread(failure: &ReadFailure) -> FileError {
     let (fault, code) = match failure {
         ReadFailure::NotFound => (FileFault::Missing, "E-MISSING"),
         ReadFailure::Changed => (FileFault::Changed, "E-CHANGED"),
@@ -290,6 +295,6 @@ fn kind_of(name: &str, given: &GivenType) -> Result<FileType, FileError> {
 }
 
 /// The folder for temporary copies.
-pub(super) fn temporary(state: &std::path::Path) -> PathBuf {
+pub(in crate::cli) fn temporary(state: &std::path::Path) -> PathBuf {
     state.join("tmp")
 }

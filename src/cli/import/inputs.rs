@@ -8,7 +8,7 @@ use crate::cli::failure::{self, Failure};
 use crate::import::reading::local::{LocalSource, expand};
 use crate::import::reading::names::{has_csv_extension, is_hidden};
 use crate::object::{BucketString, Destination, Encryption};
-use crate::store::s3::{ListFrom, S3Store};
+use crate::store::s3::{ListFrom, ObjectHead, S3Store};
 use crate::words::with_causes;
 
 /// The most objects of one command.
@@ -16,7 +16,7 @@ const OBJECTS_MAX: usize = 1_000_000;
 
 /// One input.
 #[derive(Clone, Debug)]
-pub(super) enum Input {
+pub(in crate::cli) enum Input {
     /// A local file.
     File(PathBuf),
     /// A pipe with a name.
@@ -30,6 +30,8 @@ pub(super) enum Input {
         store: Arc<S3Store>,
         /// Known from a listing.
         bytes: Option<u64>,
+        /// The version to read; `None`: what is there when it is opened.
+        head: Option<ObjectHead>,
     },
 }
 
@@ -54,7 +56,7 @@ impl Input {
 }
 
 /// The bucket and the key, or prefix, of `s3://bucket/key`. `None`: it is no such URL.
-pub(super) fn s3_url(text: &str) -> Option<(&str, &str)> {
+pub(in crate::cli) fn s3_url(text: &str) -> Option<(&str, &str)> {
     let rest = text.strip_prefix("s3://")?;
     Some(rest.split_once('/').unwrap_or((rest, "")))
 }
@@ -97,7 +99,7 @@ pub(super) async fn inputs(args: &[OsString], store: Option<&Arc<S3Store>>) -> R
 }
 
 /// The destination that stands for a bucket that is read.
-pub(super) fn place(bucket: &str) -> Result<Destination, Failure> {
+pub(in crate::cli) fn place(bucket: &str) -> Result<Destination, Failure> {
     let bucket =
         BucketString::parse(bucket).map_err(|error| Failure::usage(format!("s3://{bucket}: {error}")))?;
     Ok(Destination::new(bucket, Encryption::None))
@@ -110,6 +112,7 @@ async fn objects(bucket: &str, key: &str, store: &Arc<S3Store>) -> Result<Vec<In
         key,
         store: Arc::clone(store),
         bytes,
+        head: None,
     };
     if !key.is_empty() && !key.ends_with('/') {
         return Ok(vec![object(key.to_owned(), None)]);

@@ -7,6 +7,7 @@ mod files;
 mod inputs;
 mod node_target;
 mod options;
+mod progress;
 mod resume;
 mod retry;
 mod s3;
@@ -26,22 +27,39 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use self::args::{ImportCommand, ImportCsvArgs, ShowArgs, ToArgs};
-use self::files::{CsvFile, Opening, Watched, files};
-use self::inputs::{Input, any_in_s3, inputs};
-use self::show::{Shown, show};
+use self::files::{CsvFile, files};
+use self::inputs::{any_in_s3, inputs};
+use self::show::show;
 use self::state_folder::state_folder;
-use self::summary::{Result as FileResult, Summary};
+use self::summary::Summary;
 use self::way::Way;
 use crate::cli::failure::{self, Failure};
 use crate::cli::say;
 use crate::import::csv::IdFrom;
 use crate::import::{
-    Begin, Counters, FileEnd, FileError, FileFault, FileReport, Job, RejectsOf, RowLimits, Target, Waits,
-    WantedSource, import_file,
+    Begin, Counters, FileEnd, FileError, FileFault, FileReport, Job, RejectSink, RejectsOf, RowLimits,
+    Target, Waits, WantedSource, import_file,
 };
 use crate::log::ImportProgress;
 use crate::random::Random as _;
 use crate::runtime::{Background, Shutdown, StageWords, SystemRandom};
+
+pub(in crate::cli) use self::files::{Opening, Watched};
+pub(in crate::cli) use self::inputs::Input;
+pub(in crate::cli) use self::s3::RejectsPlace;
+pub(in crate::cli) use self::show::Shown;
+pub(in crate::cli) use self::summary::Result as FileResult;
+
+/// What `forebay lambda` shares with the command.
+#[cfg(feature = "lambda")]
+pub(in crate::cli) mod shared {
+    pub(in crate::cli) use super::collector_target::CollectorTarget;
+    pub(in crate::cli) use super::files::{temporary, unread};
+    pub(in crate::cli) use super::inputs::{place, s3_url};
+    pub(in crate::cli) use super::options::{hash, limits_hash, opening, short_hash};
+    pub(in crate::cli) use super::progress::Progress;
+    pub(in crate::cli) use super::s3::{SharedPlace, store_at};
+}
 
 /// Runs one import command.
 ///
@@ -103,18 +121,24 @@ fn state_of(to: &ToArgs) -> PathBuf {
 
 /// Every file of an import goes the same way.
 #[derive(Clone)]
-struct Import {
-    target: Arc<dyn Target>,
-    opening: Arc<Opening>,
-    options: String,
-    limits_hash: String,
-    source: WantedSource,
-    force: bool,
-    limits: RowLimits,
-    rate: Option<u32>,
-    rejects: s3::RejectsPlace,
-    shown: Shown,
-    stop: CancellationToken,
+pub(in crate::cli) struct Import {
+    pub(in crate::cli) target: Arc<dyn Target>,
+    pub(in crate::cli) opening: Arc<Opening>,
+    /// See [`Begin::options`].
+    pub(in crate::cli) options: String,
+    /// See [`Begin::limits`].
+    pub(in crate::cli) limits_hash: String,
+    pub(in crate::cli) source: WantedSource,
+    pub(in crate::cli) force: bool,
+    pub(in crate::cli) limits: RowLimits,
+    pub(in crate::cli) rate: Option<u32>,
+    /// Unused if there is a `reject_sink`.
+    pub(in crate::cli) rejects: RejectsPlace,
+    pub(in crate::cli) reject_sink: Option<Arc<dyn RejectSink>>,
+    /// See [`Job::part_bytes`].
+    pub(in crate::cli) part_bytes: Option<usize>,
+    pub(in crate::cli) shown: Shown,
+    pub(in crate::cli) stop: CancellationToken,
 }
 
 async fn csv(
@@ -145,7 +169,9 @@ async fn csv(
         force: args.force,
         limits: RowLimits { rows: args.rows.clone().unwrap_or(0..u64::MAX), on_row_error: args.on_row_error },
         rate: args.to.rate.map(std::num::NonZeroU32::get),
-        rejects: s3::RejectsPlace::new(args.to.rejects.as_deref(), inputs.len(), &state)?,
+        rejects: RejectsPlace::new(args.to.rejects.as_deref(), inputs.len(), &state)?,
+        reject_sink: None,
+        part_bytes: None,
         shown: shown.clone(),
         stop,
     };
@@ -226,7 +252,7 @@ async fn all(import: &Import, inputs: Vec<Input>, parallel: usize) -> Summary {
 }
 
 /// Imports the files of one input, one after the other.
-async fn one(import: &Import, input: &Input) -> Vec<FileResult> {
+pub(in crate::cli) async fn one(import: &Import, input: &Input) -> Vec<FileResult> {
     let mut waits = Waits::default();
     let ended = |end| vec![not_opened(input.name(), end)];
     let files = loop {
@@ -246,7 +272,7 @@ async fn one(import: &Import, input: &Input) -> Vec<FileResult> {
             Some(Err(error)) => return ended(FileEnd::Failed(error)),
         }
     };
-    if files.len() > 1 && matches!(import.rejects, s3::RejectsPlace::File(_)) {
+    if files.len() > 1 && matches!(import.rejects, RejectsPlace::File(_)) {
         let what = "it is an archive of several files: name a folder with --rejects";
         return ended(FileEnd::Failed(FileError::new(FileFault::Local, "E-REJECTS", what)));
     }
@@ -286,6 +312,8 @@ async fn imported(import: &Import, file: &CsvFile) -> FileResult {
         rejects_of: RejectsOf::File,
         rejects_owner: retry::owner_of(file, &import.source, &import.options),
         rate: import.rate,
+        reject_sink: import.reject_sink.clone(),
+        part_bytes: import.part_bytes,
     };
     let mut report = import_file(&job, &*import.target, &import.shown.counters, &import.stop).await;
     if report.rejects.is_none() && report.progress.rejected > 0 && job.rejects.exists() {

@@ -15,7 +15,7 @@ use crate::import::reading::text::encoding;
 ///
 /// # Errors
 /// [`Failure`]: exit code 2.
-pub(super) fn opening(
+pub(in crate::cli) fn opening(
     given: &GivenType,
     format: &FormatArgs,
     temporary: PathBuf,
@@ -78,7 +78,7 @@ fn types(text: &str) -> Result<Types, Failure> {
 
 /// A hash of all options that decide how rows become calls. A file that is half imported is continued only with the
 /// same ones.
-pub(super) fn hash(given: &GivenType, format: &FormatArgs) -> String {
+pub(in crate::cli) fn hash(given: &GivenType, format: &FormatArgs) -> String {
     let schema = std::fs::read_to_string(&format.types).unwrap_or_default();
     let FormatArgs {
         delimiter,
@@ -103,10 +103,10 @@ pub(super) fn hash(given: &GivenType, format: &FormatArgs) -> String {
 
 /// A hash of the options that decide whether a file fails, and nothing else. With other ones a file that failed too
 /// often is tried again.
-pub(super) fn limits_hash(on_row_error: OnRowError, allow_expansion: bool) -> String {
+pub(in crate::cli) fn limits_hash(on_row_error: OnRowError, allow_expansion: bool) -> String {
     short_hash(format!("1 {on_row_error:?} {allow_expansion}").as_bytes())
 }
 
-pub(super) fn short_hash(bytes: &[u8]) -> String {
+pub(in crate::cli) fn short_hash(bytes: &[u8]) -> String {
     blake3::hash(bytes).to_hex().chars().take(16).collect()
 }

@@ -190,5 +190,7 @@ fn retry_of(
     let limits = RowLimits { on_row_error: args.on_row_error, ..RowLimits::default() };
     let rate = args.to.rate.map(std::num::NonZeroU32::get);
     let rejects_of = RejectsOf::Retry(id);
-    Ok((Job { begin, open, limits, rejects: rejected_again, rejects_of, rejects_owner, rate }, kind))
+    let rejects = rejected_again;
+    let (reject_sink, part_bytes) = (None, None);
+    Ok((Job { begin, open, limits, rejects, rejects_of, rejects_owner, rate, reject_sink, part_bytes }, kind))
 }

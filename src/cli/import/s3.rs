@@ -10,6 +10,7 @@ use super::inputs::{place, s3_url};
 use super::summary::Summary;
 use crate::cli::failure::Failure;
 use crate::cli::serve;
+use crate::config::Endpoint;
 use crate::import::file_id::FileId;
 use crate::import::s3_records::S3Records;
 use crate::import::shared_progress::WriteError;
@@ -31,14 +32,28 @@ pub(super) async fn store(to: &ToArgs) -> Result<Arc<S3Store>, Failure> {
         None => S3Settings::default(),
     };
     if let Some(url) = &to.endpoint_url {
-        settings.endpoint_url = Some(url.as_str().to_owned());
-        settings.path_style = true;
+        at_endpoint(&mut settings, url);
     }
     Ok(Arc::new(S3Store::new(settings).await))
 }
 
+#[cfg(feature = "lambda")]
+/// The store of the environment, at an endpoint of its own if it is not AWS.
+pub(in crate::cli) async fn store_at(endpoint: Option<&Endpoint>) -> Arc<S3Store> {
+    let mut settings = S3Settings::default();
+    if let Some(url) = endpoint {
+        at_endpoint(&mut settings, url);
+    }
+    Arc::new(S3Store::new(settings).await)
+}
+
+fn at_endpoint(settings: &mut S3Settings, url: &Endpoint) {
+    settings.endpoint_url = Some(url.as_str().to_owned());
+    settings.path_style = true;
+}
+
 /// Where several importers share the progress of imports: `s3://bucket/prefix/`.
-pub(super) struct SharedPlace {
+pub(in crate::cli) struct SharedPlace {
     store: Arc<S3Store>,
     bucket: Destination,
     prefix: String,
@@ -51,11 +66,19 @@ impl SharedPlace {
     /// [`Failure`]: it is no place.
     pub(super) async fn of(to: &ToArgs) -> Result<Option<Self>, Failure> {
         let Some(named) = to.way.journal.as_deref() else { return Ok(None) };
-        let (bucket, prefix) = s3_url(named)
-            .ok_or_else(|| Failure::usage(format!("--journal {named}: expected s3://bucket/prefix/")))?;
+        Self::named("--journal", named, store(to).await?).map(Some)
+    }
+
+    /// The place with this name in a store. `option` gave the name.
+    ///
+    /// # Errors
+    /// [`Failure`]: it is no place.
+    pub(in crate::cli) fn named(option: &str, name: &str, store: Arc<S3Store>) -> Result<Self, Failure> {
+        let (bucket, prefix) = s3_url(name)
+            .ok_or_else(|| Failure::usage(format!("{option} {name}: expected s3://bucket/prefix/")))?;
         let prefix = prefix.trim_end_matches('/');
         let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
-        Ok(Some(Self { store: store(to).await?, bucket: place(bucket)?, prefix }))
+        Ok(Self { store, bucket: place(bucket)?, prefix })
     }
 
     /// The progress of imports to one collector and write key, which `id` stands for.
@@ -63,6 +86,15 @@ impl SharedPlace {
     /// # Errors
     /// [`Failure`]: the store cannot be used.
     pub(super) async fn open(self, id: &str) -> Result<Arc<SharedProgress>, Failure> {
+        let records = self.records(id).await?;
+        Ok(SharedProgress::start(records, Arc::new(SystemClock::new()), importer()))
+    }
+
+    /// The records of these imports.
+    ///
+    /// # Errors
+    /// As [`SharedPlace::open`].
+    pub(in crate::cli) async fn records(self, id: &str) -> Result<Arc<S3Records>, Failure> {
         let prefix = format!("{}{id}/", self.prefix);
         let records =
             S3Records::open(self.store, self.bucket, prefix).await.map_err(|error| match error {
@@ -71,7 +103,7 @@ impl SharedPlace {
                 }
                 WriteError::Refused(_) => Failure::failed(format!("the journal: {error}")),
             })?;
-        Ok(SharedProgress::start(Arc::new(records), Arc::new(SystemClock::new()), importer()))
+        Ok(Arc::new(records))
     }
 }
 
@@ -83,7 +115,7 @@ fn importer() -> String {
 
 /// Where rejected rows go.
 #[derive(Clone, Debug)]
-pub(super) enum RejectsPlace {
+pub(in crate::cli) enum RejectsPlace {
     /// One file for each imported file, in a folder.
     Folder(PathBuf),
     /// All in one file.

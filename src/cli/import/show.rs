@@ -22,11 +22,11 @@ const RATE_OVER: Duration = Duration::from_secs(5);
 
 /// What is watched.
 #[derive(Clone)]
-pub(super) struct Shown {
-    pub(super) counters: Arc<Counters>,
-    pub(super) watched: Watched,
+pub(in crate::cli) struct Shown {
+    pub(in crate::cli) counters: Arc<Counters>,
+    pub(in crate::cli) watched: Watched,
     /// The number of inputs.
-    pub(super) files: u64,
+    pub(in crate::cli) files: u64,
 }
 
 impl Shown {

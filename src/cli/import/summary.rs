@@ -10,12 +10,12 @@ use crate::words::{counted, grouped, outside_text};
 
 /// What became of one input.
 #[derive(Debug)]
-pub(super) struct Result {
-    pub(super) report: FileReport,
+pub(in crate::cli) struct Result {
+    pub(in crate::cli) report: FileReport,
     /// The kind of its calls, if it was opened.
-    pub(super) kind: Option<&'static str>,
+    pub(in crate::cli) kind: Option<&'static str>,
     /// Where its rejected rows were uploaded to.
-    pub(super) uploaded: Option<String>,
+    pub(in crate::cli) uploaded: Option<String>,
 }
 
 /// What became of all of them.
@@ -64,20 +64,20 @@ struct JsonError {
 }
 
 impl Result {
-    fn rows(&self) -> u64 {
+    pub(in crate::cli) fn rows(&self) -> u64 {
         self.since(|of| of.stored + of.repeats + of.refused + of.rejected)
     }
 
-    fn since(&self, of: fn(&crate::log::ImportProgress) -> u64) -> u64 {
+    pub(in crate::cli) fn since(&self, of: fn(&crate::log::ImportProgress) -> u64) -> u64 {
         of(&self.report.progress).saturating_sub(of(&self.report.before))
     }
 
     /// Rows rejected by the import or by the collector, also by an earlier part of the same import.
-    fn rejected(&self) -> u64 {
+    pub(in crate::cli) fn rejected(&self) -> u64 {
         self.report.progress.rejected + self.report.progress.refused
     }
 
-    fn ended(&self) -> &'static str {
+    pub(in crate::cli) fn ended(&self) -> &'static str {
         match &self.report.end {
             FileEnd::Done => "done",
             FileEnd::DoneBefore => "done before",

@@ -2,7 +2,7 @@
 
 use crate::archive::day::Sum;
 use crate::archive::verify_bucket::Around;
-use crate::archive::{BucketFinding, DayReport, DayState};
+use crate::archive::{BucketFinding, DayReport, DayState, Imported};
 use crate::object::Stream;
 use crate::sources::SourceId;
 use crate::time::ReceivedDay;
@@ -39,6 +39,8 @@ pub struct Totals {
     pub open: u64,
     /// Days with findings.
     pub broken: u64,
+    /// Days with parts of imports only.
+    pub imported_days: u64,
     /// Days without objects of Forebay.
     pub foreign_days: u64,
     /// Objects of calls.
@@ -49,6 +51,8 @@ pub struct Totals {
     pub object_sets: Sum,
     /// Objects of dead letters, of all destinations.
     pub dead_letters: Sum,
+    /// Parts of imports: counted, not verified.
+    pub imported: Imported,
     /// Objects of other writers in the folders of sources.
     pub foreign: u64,
     /// Findings.
@@ -103,6 +107,7 @@ impl Summary {
         totals.days += 1;
         totals.calls.add(&calls);
         totals.rejected.add(&rejected);
+        totals.imported.add(day.imported);
         let mut others = Sum::default();
         for (stream, sum) in day.streams.iter().filter(|(stream, _)| !stream.is_plain()) {
             others.add(sum);
@@ -118,6 +123,7 @@ impl Summary {
             DayState::Closed => totals.closed += 1,
             DayState::Open => totals.open += 1,
             DayState::Broken => totals.broken += 1,
+            DayState::Imported => totals.imported_days += 1,
             DayState::Foreign => totals.foreign_days += 1,
         }
         self.note(day);
@@ -255,6 +261,7 @@ fn cells(row: &Row) -> [String; 8] {
         DayState::Closed => "closed",
         DayState::Open => "open",
         DayState::Broken => "BROKEN",
+        DayState::Imported => "imported",
         DayState::Foreign => "foreign",
     };
     [
@@ -298,6 +305,15 @@ fn verdict(summary: &Summary, bytes_read: u64) -> String {
         0 => String::new(),
         foreign => format!("; {}", counted(foreign, "object is not Forebay's", "objects are not Forebay's")),
     };
+    let imported = match totals.imported.objects {
+        0 => String::new(),
+        parts => format!(
+            "; {} ({}) of imports without a collector, in no chain and not verified",
+            counted(parts, "part", "parts"),
+            about_bytes(totals.imported.stored_bytes)
+        ),
+    };
+    let foreign = imported + &foreign;
     let days = format!(
         "{} closed, {} open, {} broken",
         grouped(totals.closed),
@@ -337,6 +353,7 @@ mod tests {
             state,
             streams: BTreeMap::from([(Stream::Calls, sum)]),
             unclosed: vec![Unclosed { node: "n1".into(), spool: "00ff".into() }],
+            imported: Imported::default(),
             foreign: 0,
             findings: vec![finding],
             findings_left_out: findings.saturating_sub(1),

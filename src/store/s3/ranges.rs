@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 use super::{Asked, Context, GetBody, S3Store, owner_of, store_error};
 use crate::object::{Destination, ObjectKey};
 use crate::store::{Fault, StoreError};
+use crate::time::UnixMillis;
 
 /// What an object is now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub struct ObjectHead {
     pub len: u64,
     /// Its version.
     pub version: ObjectVersion,
+    /// When it was stored, as the store says.
+    pub last_modified: Option<UnixMillis>,
     /// Its `Content-Encoding`.
     pub content_encoding: Option<String>,
 }
@@ -86,6 +89,7 @@ impl S3Store {
                 etag: etag.ok_or_else(|| refused("the answer names no ETag"))?.to_owned(),
                 id: head.version_id().filter(|id| !id.is_empty() && *id != "null").map(str::to_owned),
             },
+            last_modified: head.last_modified().and_then(|at| Some(UnixMillis(at.to_millis().ok()?))),
             content_encoding: head.content_encoding().filter(|it| !it.is_empty()).map(str::to_owned),
         })
     }
@@ -230,11 +234,13 @@ mod tests {
     #[tokio::test]
     async fn the_head_of_an_object_names_its_version() {
         let answer = "HTTP/1.1 200 OK\r\nContent-Length: 12\r\nETag: \"abc\"\r\nx-amz-version-id: v1\r\n\
-                      Content-Encoding: gzip\r\n\r\n";
+                      Content-Encoding: gzip\r\nLast-Modified: Wed, 27 May 2015 00:00:12 GMT\r\n\r\n";
         let (head, request) =
             ask(answer, async |store, to, key| store.head_for_import(to, key, Some("v1")).await).await;
         let content_encoding = Some("gzip".to_owned());
-        assert_eq!(head.unwrap(), ObjectHead { len: 12, version: version(Some("v1")), content_encoding });
+        let last_modified = Some(UnixMillis(1_432_684_812_000));
+        let is = ObjectHead { len: 12, version: version(Some("v1")), last_modified, content_encoding };
+        assert_eq!(head.unwrap(), is);
         assert!(request.starts_with("head /lake/a/b.csv?"), "{request}");
         assert!(request.contains("versionid=v1"), "{request}");
 
@@ -242,7 +248,8 @@ mod tests {
             "HTTP/1.1 200 OK\r\nContent-Length: 12\r\nETag: \"abc\"\r\nx-amz-version-id: null\r\n\r\n";
         let (head, request) =
             ask(answer, async |store, to, key| store.head_for_import(to, key, None).await).await;
-        assert_eq!(head.unwrap(), ObjectHead { len: 12, version: version(None), content_encoding: None });
+        let is = ObjectHead { len: 12, version: version(None), last_modified: None, content_encoding: None };
+        assert_eq!(head.unwrap(), is);
         assert!(!request.contains("versionid"), "{request}");
 
         let answer = "HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n";

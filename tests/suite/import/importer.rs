@@ -451,6 +451,8 @@ fn job(text: &str, rejects: &Path) -> Job {
             describe: Arc::new(|| Ok(json!({}))),
         },
         rate: None,
+        reject_sink: None,
+        part_bytes: None,
     }
 }
 

@@ -1,0 +1,113 @@
+//! Where the progress of imports stands, if no log keeps it: rows go to a collector elsewhere, or become objects.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::cli::failure::Failure;
+use crate::import::journal::LocalJournal;
+use crate::import::{
+    Begin, Begun, End, NewCalls, ProgressJournal, Rows, RowsTaken, SharedProgress, Taken, TargetError,
+    blocking,
+};
+use crate::runtime::SystemClock;
+use crate::sources::SourceId;
+
+/// The progress of imports.
+#[derive(Clone, Debug)]
+pub(in crate::cli) enum Progress {
+    /// In a journal of this process.
+    Local(Arc<ProgressJournal>),
+    /// Where several importers share the files.
+    Shared(Arc<SharedProgress>),
+}
+
+impl Progress {
+    /// Progress in a file.
+    ///
+    /// # Errors
+    /// [`Failure`]: the file cannot be used.
+    pub(super) async fn in_file(path: PathBuf) -> Result<Self, Failure> {
+        let journal = tokio::task::spawn_blocking(move || -> Result<_, Failure> {
+            if let Some(folder) = path.parent() {
+                std::fs::create_dir_all(folder)?;
+            }
+            Ok(Self::of(LocalJournal::open(&path)?))
+        });
+        journal.await?
+    }
+
+    #[cfg(feature = "lambda")]
+    /// Progress that ends with the process.
+    ///
+    /// # Errors
+    /// [`JournalError`](crate::import::journal::JournalError).
+    pub(in crate::cli) fn in_memory() -> Result<Self, crate::import::journal::JournalError> {
+        Ok(Self::of(LocalJournal::over(redb::backends::InMemoryBackend::new())?))
+    }
+
+    fn of(journal: LocalJournal) -> Self {
+        Self::Local(Arc::new(ProgressJournal::new(Arc::new(journal), Arc::new(SystemClock::new()))))
+    }
+
+    /// See [`crate::import::Target::begin`].
+    ///
+    /// # Errors
+    /// [`TargetError`].
+    pub(in crate::cli) async fn begin(&self, file: Begin, source: SourceId) -> Result<Begun, TargetError> {
+        match self.clone() {
+            Self::Local(journal) => blocking(move || journal.begin(&file, &source)).await,
+            Self::Shared(progress) => progress.begin(&file, &source).await,
+        }
+    }
+
+    /// The calls of a step that are not known by their content, and what to record once they are taken.
+    ///
+    /// # Errors
+    /// [`TargetError`].
+    pub(super) async fn new_rows(&self, rows: Rows, calls: Bytes) -> Result<(Bytes, Taken), TargetError> {
+        match self.clone() {
+            Self::Local(journal) => {
+                let NewCalls { calls, taken } = blocking(move || journal.new_rows(rows, &calls)).await?;
+                Ok((calls, taken))
+            }
+            // It begins no import whose rows are known by their content.
+            Self::Shared(_) => Err(TargetError::NotOpen),
+        }
+    }
+
+    /// Makes sure that these are the next rows, and that nobody else imports them now.
+    ///
+    /// # Errors
+    /// [`TargetError`].
+    pub(in crate::cli) async fn may_take(&self, rows: Rows) -> Result<(), TargetError> {
+        match self {
+            // Only this process uses it, and it refuses other rows when they are recorded.
+            Self::Local(_) => Ok(()),
+            Self::Shared(progress) => progress.may_send(rows).await,
+        }
+    }
+
+    /// Records rows that were taken.
+    ///
+    /// # Errors
+    /// [`TargetError`].
+    pub(in crate::cli) async fn taken(&self, rows: Rows, taken: Taken) -> Result<RowsTaken, TargetError> {
+        match self.clone() {
+            Self::Local(journal) => blocking(move || journal.advance(rows, taken)).await,
+            Self::Shared(progress) => progress.sent(rows, taken.new).await,
+        }
+    }
+
+    /// See [`crate::import::Target::end`].
+    ///
+    /// # Errors
+    /// [`TargetError`].
+    pub(in crate::cli) async fn end(&self, end: End) -> Result<(), TargetError> {
+        match self.clone() {
+            Self::Local(journal) => blocking(move || journal.end(end)).await,
+            Self::Shared(progress) => progress.end(end).await,
+        }
+    }
+}

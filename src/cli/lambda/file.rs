@@ -1,0 +1,210 @@
+//! One file of an invocation: finds the object that its notification means, and imports it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::function::Way;
+use super::invocation::Invocation;
+use super::output_target::OutputTarget;
+use super::timed_target::TimedTarget;
+use crate::cli::import::shared::{place, unread};
+use crate::cli::import::{FileResult, Import, Input, RejectsPlace, Shown, Watched, one};
+use crate::import::{
+    Counters, FileEnd, FileError, FileFault, RowLimits, Target, TargetError, Waits, WantedSource,
+};
+use crate::lambda::Record;
+use crate::object::{Destination, ObjectKey};
+use crate::store::s3::{ObjectHead, ReadFailure};
+
+/// How a file ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// All of its rows are taken; this says when.
+    Done(&'static str),
+    /// It failed.
+    Failed(String),
+    /// The invocation stopped before.
+    Unfinished {
+        /// The next row; `None` if the file was not opened.
+        row: Option<u64>,
+        /// What it waited for, if it waited.
+        why: Option<String>,
+    },
+}
+
+/// What became of a file.
+#[derive(Clone, Debug)]
+pub(super) struct FileOutcome {
+    pub(super) name: String,
+    pub(super) ended: Ended,
+    /// Rows taken by this invocation.
+    pub(super) rows: u64,
+    /// Rejected rows so far.
+    pub(super) rejected: u64,
+}
+
+impl FileOutcome {
+    /// Of a file that was not opened.
+    pub(super) fn unopened(name: String, ended: Ended) -> Self {
+        Self { name, ended, rows: 0, rejected: 0 }
+    }
+}
+
+impl Invocation {
+    /// Imports the object of a notification. An archive is several files.
+    pub(super) async fn import(&self, record: &Record) -> Vec<FileOutcome> {
+        let unopened = |ended| vec![FileOutcome::unopened(record.name(), ended)];
+        if self.function.wrote(record) || record.key.ends_with('/') {
+            return unopened(Ended::Done("ignored"));
+        }
+        let head = match self.find(record).await {
+            Ok(head) => head,
+            Err(Ended::Failed(why)) => {
+                return unopened(Ended::Failed(why));
+            }
+            Err(ended) => return unopened(ended),
+        };
+        let (target, part_bytes): (Arc<dyn Target>, _) = match &self.function.way {
+            Way::Collector(collector) => (Arc::new(collector.with_progress(self.progress.clone())), None),
+            Way::Objects { output, part_bytes } => {
+                let Some(received_at) = head.last_modified else {
+                    let why = "E-S3: the store does not say when the object was stored";
+                    return unopened(Ended::Failed(why.to_owned()));
+                };
+                let target = OutputTarget::new(output.clone(), self.progress.clone(), received_at);
+                (Arc::new(target), Some(*part_bytes))
+            }
+        };
+        let timed = Arc::new(TimedTarget::new(target, self.limits.clone()));
+        let function = &self.function;
+        let csv = &function.settings.csv;
+        let import = Import {
+            target: Arc::clone(&timed) as _,
+            opening: Arc::clone(&function.opening),
+            options: function.options.clone(),
+            limits_hash: function.limits_hash.clone(),
+            source: WantedSource::Default,
+            force: false,
+            limits: RowLimits {
+                rows: csv.rows.clone().unwrap_or(0..u64::MAX),
+                on_row_error: csv.on_row_error,
+            },
+            rate: csv.to.rate.map(std::num::NonZeroU32::get),
+            rejects: RejectsPlace::Folder(std::path::PathBuf::new()),
+            reject_sink: Some(function.rejects()),
+            part_bytes,
+            shown: Shown { counters: Arc::<Counters>::default(), watched: Watched::default(), files: 1 },
+            stop: self.stop.clone(),
+        };
+        let input = Input::Object {
+            bucket: record.bucket.clone(),
+            key: record.key.clone(),
+            store: Arc::clone(&function.store),
+            bytes: Some(head.len),
+            head: Some(head),
+        };
+        let results = one(&import, &input).await;
+        results.into_iter().map(|result| outcome(&result, &timed)).collect()
+    }
+
+    /// The version of an object that a notification means: the one that it names, or else the one that is there.
+    async fn find(&self, record: &Record) -> Result<ObjectHead, Ended> {
+        let failed = |error: &FileError| Ended::Failed(error.to_string());
+        let destination = place(&record.bucket)
+            .map_err(|error| failed(&FileError::new(FileFault::Local, "E-S3", error.to_string())))?;
+        let key = ObjectKey::listed(record.key.clone());
+        let mut waits = Waits::default();
+        loop {
+            match self.find_once(record, &destination, &key).await {
+                Ok(head) => return Ok(head),
+                Err(failure) => {
+                    let error = unread(&failure);
+                    match error.fault {
+                        FileFault::Transient => {
+                            let wait =
+                                waits.next(Duration::ZERO, &format!("{}: {}", record.name(), error.message));
+                            if self.stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
+                                return Err(Ended::Unfinished { row: None, why: Some(error.to_string()) });
+                            }
+                        }
+                        FileFault::Missing if !self.function.settings.missing_fails => {
+                            return Err(Ended::Done("missing"));
+                        }
+                        _ => return Err(failed(&error)),
+                    }
+                }
+            }
+        }
+    }
+
+    async fn find_once(
+        &self,
+        record: &Record,
+        destination: &Destination,
+        key: &ObjectKey,
+    ) -> Result<ObjectHead, ReadFailure> {
+        let store = &self.function.store;
+        let now = store.head_for_import(destination, key, None).await;
+        let is_named = |head: &ObjectHead| match &record.version {
+            Some(version) => head.version.id.as_ref() == Some(version),
+            None => true,
+        };
+        if let Some(version) = &record.version
+            && !now.as_ref().is_ok_and(is_named)
+        {
+            // It was overwritten or deleted meanwhile, and the bucket has kept the version.
+            match store.head_for_import(destination, key, Some(version)).await {
+                Ok(head) if head.version.id.as_ref() == Some(version) => return Ok(head),
+                // A version that is made up is answered with 400, which is also the answer to expired credentials: then
+                // the first request failed too.
+                Err(ReadFailure::Transient(error)) if error.status != Some(400) => {
+                    return Err(ReadFailure::Transient(error));
+                }
+                Ok(_) | Err(_) => {}
+            }
+        }
+        let head = now?;
+        let etag = head.version.etag.trim_matches('"');
+        let is_other_etag = record.etag.as_deref().is_some_and(|named| named != etag);
+        if !is_named(&head) || (record.version.is_none() && is_other_etag) {
+            tracing::warn!(
+                key = record.name(),
+                version = head.version.id.as_deref().unwrap_or("none"),
+                version_in_event = record.version.as_deref().unwrap_or("none"),
+                etag,
+                etag_in_event = record.etag.as_deref().unwrap_or("none"),
+                "the object is not the one in the event; it is read as it stands"
+            );
+        }
+        Ok(head)
+    }
+}
+
+fn outcome(result: &FileResult, target: &TimedTarget) -> FileOutcome {
+    let report = &result.report;
+    let ended = match &report.end {
+        FileEnd::Done => Ended::Done("done"),
+        FileEnd::DoneBefore => Ended::Done("done before"),
+        FileEnd::RangeDone => Ended::Done("range done"),
+        FileEnd::Failed(error) => Ended::Failed(error.to_string()),
+        FileEnd::Refused(error) => Ended::Failed(refused(error)),
+        FileEnd::Stopped => Ended::Unfinished { row: Some(report.progress.next_row), why: target.why() },
+    };
+    FileOutcome { name: report.name.clone(), ended, rows: result.rows(), rejected: result.rejected() }
+}
+
+/// The texts of errors name options that a function does not have.
+fn refused(error: &TargetError) -> String {
+    match error {
+        TargetError::OtherOptions => {
+            "E-OPTIONS: rows of this file were imported with other options; set the same \
+             FOREBAY_CSV_ variables again, or import it anew with another FOREBAY_JOURNAL"
+                .to_owned()
+        }
+        TargetError::GivenUp { attempts, code, message } => format!(
+            "{code}: {message} (it failed {attempts} times; change the file, FOREBAY_CSV_ON_ROW_ERROR or \
+             FOREBAY_CSV_ALLOW_EXPANSION)"
+        ),
+        other => format!("E-REFUSED: {other}"),
+    }
+}

@@ -1,0 +1,130 @@
+//! Rows that become objects without a collector.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::boxed_future::BoxFuture;
+use crate::cli::import::shared::Progress;
+use crate::import::file_id::FileId;
+use crate::import::part::{self, PartObject, PartsOf};
+use crate::import::{Begin, Begun, End, Rows, RowsTaken, Taken, Target, TargetError, blocking};
+use crate::lock::lock;
+use crate::log::ImportKey;
+use crate::object::{Destination, Stream};
+use crate::runtime::SystemRandom;
+use crate::sources::SourceId;
+use crate::store::s3::S3Store;
+use crate::store::{Body, Fault, ObjectStore as _, Put, PutMode, StoreError};
+use crate::time::UnixMillis;
+
+/// How long to wait before a put is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Where objects go.
+#[derive(Clone, Debug)]
+pub(super) struct Output {
+    pub(super) store: Arc<S3Store>,
+    pub(super) destination: Destination,
+    /// The source of the calls.
+    pub(super) source: SourceId,
+}
+
+/// Makes one object of each step of a file, or of the files in an archive. A step is recorded after it is stored, so a
+/// crash between the two makes the same object once more.
+#[derive(Debug)]
+pub(super) struct OutputTarget {
+    output: Output,
+    progress: Progress,
+    /// When the file was stored.
+    received_at: UnixMillis,
+    files: std::sync::Mutex<Vec<(ImportKey, FileId)>>,
+}
+
+impl OutputTarget {
+    pub(super) fn new(output: Output, progress: Progress, received_at: UnixMillis) -> Self {
+        Self { output, progress, received_at, files: std::sync::Mutex::default() }
+    }
+
+    async fn objects(&self, rows: Rows, calls: Bytes) -> Result<Vec<PartObject>, TargetError> {
+        let found =
+            lock(&self.files).iter().find(|(import, _)| *import == rows.import).map(|(_, file)| *file);
+        let file = found.ok_or(TargetError::NotOpen)?;
+        let (source, bucket) = (self.output.source.clone(), self.output.destination.bucket.clone());
+        let received_at = self.received_at;
+        blocking(move || {
+            let of = PartsOf { file, source: &source, received_at };
+            part::objects(&of, rows, &calls, &bucket, &SystemRandom)
+                .map_err(|error| TargetError::Refused(format!("the rows make no object: {error}")))
+        })
+        .await
+    }
+
+    async fn put(&self, object: PartObject) -> Result<(), TargetError> {
+        let put = Put {
+            destination: self.output.destination.clone(),
+            key: object.key,
+            crc32: crc32fast::hash(&object.gzip),
+            body: Body::Bytes(object.gzip),
+            content_encoding: Some("gzip"),
+            metadata: object.metadata,
+            tags: Vec::new(),
+            mode: PutMode::Overwrite,
+        };
+        let stored = self.output.store.put(&put).await.map_err(|error| refusal(&put, &error))?;
+        let applied = stored.applied.unwrap_or_default();
+        match put.destination.encryption.mismatch(&applied) {
+            Some(why) => Err(TargetError::Refused(format!("put {}: {why}", put.key))),
+            None => Ok(()),
+        }
+    }
+}
+
+fn refusal(put: &Put, error: &StoreError) -> TargetError {
+    let why = format!("put s3://{}/{}: {error}", put.destination.bucket.bucket(), put.key);
+    match error.fault {
+        Fault::NoAccess => TargetError::Denied(why),
+        Fault::Refused if matches!(error.status, Some(401 | 403)) => TargetError::Denied(why),
+        Fault::Refused | Fault::NotFound | Fault::Local | Fault::Exists => TargetError::Refused(why),
+        Fault::Transient | Fault::Busy | Fault::Digest | Fault::Expired | Fault::Region => {
+            TargetError::Later { after: AGAIN, why }
+        }
+    }
+}
+
+impl Target for OutputTarget {
+    fn begin(&self, file: Begin) -> BoxFuture<'_, Result<Begun, TargetError>> {
+        Box::pin(async move {
+            let id = file.file;
+            let begun = self.progress.begin(file, self.output.source.clone()).await?;
+            let mut files = lock(&self.files);
+            files.retain(|(import, _)| *import != begun.import);
+            files.push((begun.import, id));
+            Ok(begun)
+        })
+    }
+
+    fn rows(&self, rows: Rows, calls: Bytes) -> BoxFuture<'_, Result<RowsTaken, TargetError>> {
+        Box::pin(async move {
+            self.progress.may_take(rows).await?;
+            let mut new = 0;
+            for object in self.objects(rows, calls).await? {
+                match object.stream {
+                    Stream::Calls | Stream::Objects(_) | Stream::Dead(_) => new = object.lines,
+                    Stream::Rejected => tracing::warn!(
+                        key = %object.key,
+                        rows = object.lines,
+                        "calls that a collector refuses are put aside, each with its reason"
+                    ),
+                }
+                self.put(object).await?;
+            }
+            self.progress.taken(rows, Taken { new, ..Taken::default() }).await
+        })
+    }
+
+    fn end(&self, end: End) -> BoxFuture<'_, Result<(), TargetError>> {
+        Box::pin(self.progress.end(end))
+    }
+}

@@ -1,0 +1,114 @@
+//! Rejected rows of a function: its disk does not outlive it, so they go to S3, or only their places go to the log.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+
+use crate::boxed_future::BoxFuture;
+use crate::cli::failure::Failure;
+use crate::cli::import::shared::{place, s3_url};
+use crate::import::{FileError, FileFault, Job, Reject, RejectSink};
+use crate::object::{Destination, ObjectKey};
+use crate::store::s3::S3Store;
+use crate::store::{Body, Fault, ObjectStore as _, Put, PutMode};
+
+/// The most rejected rows of a file that an invocation logs.
+const LOGGED_MAX: u64 = 10;
+
+/// A place in S3 for rejected rows.
+#[derive(Clone, Debug)]
+pub(super) struct RejectsInS3 {
+    store: Arc<S3Store>,
+    bucket: Destination,
+    prefix: String,
+}
+
+impl RejectsInS3 {
+    /// The place with this name.
+    ///
+    /// # Errors
+    /// [`Failure`]: it is no place in S3.
+    pub(super) fn named(name: &str, store: Arc<S3Store>) -> Result<Self, Failure> {
+        let wrong =
+            || Failure::usage("FOREBAY_CSV_REJECTS: expected s3://bucket/prefix: a function keeps no files");
+        let (bucket, prefix) = s3_url(name).ok_or_else(wrong)?;
+        let prefix = prefix.trim_end_matches('/');
+        let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
+        Ok(Self { store, bucket: place(bucket)?, prefix })
+    }
+}
+
+impl RejectSink for RejectsInS3 {
+    fn keep<'a>(
+        &'a self,
+        job: &'a Job,
+        first: u64,
+        rejects: &'a [Reject],
+    ) -> BoxFuture<'a, Result<(), FileError>> {
+        Box::pin(async move {
+            // The names follow from the rows, so that a retry overwrites. Most files have one step.
+            let part = if first == 0 { String::new() } else { format!(".{first:020}") };
+            let mut lines = Vec::new();
+            for reject in rejects {
+                serde_json::to_writer(&mut lines, reject)
+                    .map_err(|error| FileError::new(FileFault::Local, "E-REJECTS", error.to_string()))?;
+                lines.push(b'\n');
+            }
+            let put = Put {
+                destination: self.bucket.clone(),
+                key: ObjectKey::listed(format!("{}{}{part}.ndjson", self.prefix, job.begin.file)),
+                crc32: crc32fast::hash(&lines),
+                body: Body::Bytes(Bytes::from(lines)),
+                content_encoding: None,
+                metadata: Vec::new(),
+                tags: Vec::new(),
+                mode: PutMode::Overwrite,
+            };
+            let stored = self.store.put(&put).await;
+            stored.map(drop).map_err(|error| {
+                let fault = match error.fault {
+                    Fault::Refused | Fault::NoAccess | Fault::NotFound | Fault::Local | Fault::Exists => {
+                        FileFault::Local
+                    }
+                    Fault::Transient | Fault::Busy | Fault::Digest | Fault::Expired | Fault::Region => {
+                        FileFault::Transient
+                    }
+                };
+                let what = format!("the rejected rows cannot be put to {}: {error}", put.key);
+                FileError::new(fault, "E-REJECTS", what)
+            })
+        })
+    }
+}
+
+/// Logs where the first rejected rows are. Never what is in them: a log is read by more people than the files.
+#[derive(Debug, Default)]
+pub(super) struct RejectsInLog {
+    logged: AtomicU64,
+}
+
+impl RejectSink for RejectsInLog {
+    fn keep<'a>(
+        &'a self,
+        job: &'a Job,
+        _first: u64,
+        rejects: &'a [Reject],
+    ) -> BoxFuture<'a, Result<(), FileError>> {
+        Box::pin(async move {
+            for reject in rejects {
+                if self.logged.fetch_add(1, Ordering::Relaxed) >= LOGGED_MAX {
+                    break;
+                }
+                tracing::warn!(
+                    key = job.begin.name,
+                    row = reject.row,
+                    line = reject.line,
+                    code = reject.code,
+                    "a row was rejected; FOREBAY_CSV_REJECTS=s3://bucket/prefix keeps such rows"
+                );
+            }
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,130 @@
+//! Objects that a function makes itself.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::events::s3;
+use super::support::{Instance, Stand, pairs, table, values};
+use crate::support::forebay::{command, finished};
+
+const LONG: Duration = Duration::from_secs(60);
+
+/// The members of a line that say when and by whom it was taken.
+const TAKEN: [&str; 3] = ["receivedAt", "sentAt", "projectId"];
+
+fn without_times(line: &str) -> Value {
+    let mut line: Value = serde_json::from_str(line).unwrap();
+    let members = line.as_object_mut().unwrap();
+    members.retain(|name, _| !TAKEN.contains(&name.as_str()));
+    line
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lines_are_those_of_a_collector_and_a_retry_overwrites_them() {
+    let stand = Stand::start().await;
+    let rows = "userId,event,properties.plan,context.ip,timestamp\n\
+        u1,Signed Up,gold,1.2.3.4,2019-05-11T20:32:27.940Z\n\
+        u2,\"a \"\"b\"\"\",é,,2019-05-12T20:32:27Z\n";
+    stand.put("track_1.csv", rows).await;
+    let event = s3("forebay", &["track_1.csv"]);
+    let collector = stand.instance(&[]);
+    stand.api.invoke(&event, LONG).await.unwrap();
+    stand.api.end([collector]).await;
+    stand.node.flush().await;
+    let collected = stand.bucket().lines("shop").await;
+
+    let environment =
+        stand.with_store(&[("FOREBAY_OUTPUT", "s3://forebay/out"), ("FOREBAY_CSV_SOURCE", "shop")]);
+    let instance = Instance::start(&stand.api.address(), &environment);
+    let answered = stand.api.invoke(&event, LONG).await.unwrap();
+    let files = json!([{ "name": "s3://forebay/track_1.csv", "ended": "done", "rows": 2, "rejected": 0 }]);
+    assert_eq!(answered, json!({ "files": files }), "{}", instance.log());
+    let all = async || -> BTreeMap<String, bytes::Bytes> {
+        let objects = stand.bucket().objects("out/").await;
+        objects.into_iter().map(|object| (object.key, object.body)).collect()
+    };
+    let first = all().await;
+    assert_eq!(first.len(), 1);
+    let object = stand.bucket().object(first.keys().next().unwrap()).await;
+    assert_eq!(object.metadata["forebay-calls"], "2");
+    assert_eq!(object.content_type.as_deref(), Some("text/plain"));
+    let lines: Vec<String> = object.text().lines().map(str::to_owned).collect();
+    let same = |lines: &[String]| lines.iter().map(|line| without_times(line)).collect::<Vec<_>>();
+    assert_eq!(same(&lines), same(&collected));
+    // The time of the file, to the second, and not that of the function.
+    let head = stand.bucket().client.head_object().bucket("forebay").key("track_1.csv").send().await.unwrap();
+    let stored = head.last_modified().unwrap().to_millis().unwrap();
+    let received = values(&lines, "/receivedAt");
+    let parsed = forebay::words::date::parse_rfc3339(&received[0]).unwrap();
+    assert_eq!((parsed.0, &received[0]), (stored, &received[1]));
+    let day = parsed.day();
+    assert!(object.key.starts_with(&format!("out/segment-logs/shop/{day}/{stored}-imp_")), "{}", object.key);
+
+    // A retry, also by another instance, makes the same object.
+    stand.api.invoke(&event, LONG).await.unwrap();
+    stand.api.end([instance]).await;
+    let _other = Instance::start(&stand.api.address(), &environment);
+    stand.api.invoke(&event, LONG).await.unwrap();
+    assert_eq!(all().await, first);
+
+    // If the bucket notifies the function of that, nothing happens.
+    let own = first.keys().next().unwrap();
+    let answered = stand.api.invoke(&s3("forebay", &[own, "folder/"]), LONG).await.unwrap();
+    let ended: Vec<_> = answered["files"].as_array().unwrap().iter().map(|file| &file["ended"]).collect();
+    assert_eq!(ended, ["ignored", "ignored"]);
+    assert_eq!(all().await, first);
+
+    // `verify` knows the object, and says that nothing proves it.
+    let mut verify = command();
+    verify.args(["verify", "--deep", "forebay/out", "--endpoint-url", &stand.node.s3]);
+    let credentials = pairs(&[("AWS_ACCESS_KEY_ID", "forebay"), ("AWS_SECRET_ACCESS_KEY", "forebay-secret")]);
+    let ran = finished(verify.envs(credentials)).await;
+    let out = String::from_utf8_lossy(&ran.stdout);
+    assert!(ran.status.success(), "{out}{}", String::from_utf8_lossy(&ran.stderr));
+    assert!(out.contains("imported") && out.contains("1 part ("), "{out}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn parts_begin_at_the_same_rows_whether_or_not_an_import_was_interrupted() {
+    const ROWS: u64 = 6_000;
+    let stand = Stand::start().await;
+    stand.put("track_1.csv", table(ROWS)).await;
+    let event = s3("forebay", &["track_1.csv"]);
+    let parts = async |output: &str, more: &[(&str, &str)], time: Duration| {
+        let mut environment = stand.with_store(&[
+            ("FOREBAY_OUTPUT", output),
+            ("FOREBAY_OUTPUT_PART", "64 KiB"),
+            ("FOREBAY_CSV_SOURCE", "shop"),
+        ]);
+        environment.extend(pairs(more));
+        let instance = Instance::start(&stand.api.address(), &environment);
+        let mut invocations = 1;
+        while let Err(error) = stand.api.invoke(&event, time).await {
+            assert!(error.contains("E-UNFINISHED") && invocations < 100, "{error}");
+            invocations += 1;
+        }
+        stand.api.end([instance]).await;
+        let prefix = output.strip_prefix("s3://forebay/").unwrap();
+        let objects = stand.bucket().objects(prefix).await;
+        let bodies: BTreeMap<String, String> =
+            objects.into_iter().map(|object| (object.key.replace(prefix, ""), object.text())).collect();
+        (invocations, bodies)
+    };
+    let (once, whole) = parts("s3://forebay/whole", &[], LONG).await;
+    let journal = [("FOREBAY_JOURNAL", "s3://forebay/journal"), ("FOREBAY_CSV_RATE", "700")];
+    let (many, interrupted) = parts("s3://forebay/interrupted", &journal, Duration::from_secs(3)).await;
+    assert!(once == 1 && many > 2 && whole.len() > 5, "{once} {many} {}", whole.len());
+    assert_eq!(whole, interrupted);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bucket_that_refuses_objects_is_a_failure() {
+    let stand = Stand::start().await;
+    stand.put("track_1.csv", table(2)).await;
+    let environment = stand.with_store(&[("FOREBAY_OUTPUT", "s3://no-such-bucket/out")]);
+    let _instance = Instance::start(&stand.api.address(), &environment);
+    let error = stand.api.invoke(&s3("forebay", &["track_1.csv"]), LONG).await.unwrap_err();
+    assert!(error.contains("E-REFUSED: put s3://no-such-bucket/out/segment-logs/csv/"), "{error}");
+}
