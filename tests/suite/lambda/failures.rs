@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::events::{s3, sqs};
 use super::support::{Instance, Stand, pairs, table};
+use crate::support::scripted_http::{Reply, ScriptedHttp};
 
 /// Enough time for an invocation whose deadline does not matter.
 const LONG: Duration = Duration::from_secs(60);
@@ -108,6 +109,25 @@ async fn a_collector_that_is_away_or_refuses_the_write_key_is_a_failure() {
         stand.api.end([instance]).await;
     }
     assert!(stand.delivered("/userId").await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_hangs_is_abandoned_before_the_deadline() {
+    const TIME: Duration = Duration::from_secs(6);
+    let stand = Stand::start().await;
+    stand.put("track_1.csv", table(2)).await;
+    let hangs = ScriptedHttp::elsewhere(|_| Reply::Hang).await;
+    let mut environment = stand.to_collector(&[("FOREBAY_JOURNAL", "s3://forebay/journal")]);
+    environment.extend(pairs(&[("FOREBAY_COLLECTOR_URL", &hangs.url())]));
+    let _instance = Instance::start(&stand.api.address(), &environment);
+    let answered = tokio::time::timeout(TIME, stand.api.queue(&s3("forebay", &["track_1.csv"]), TIME)).await;
+    let error = answered.expect("an answer before the deadline").unwrap().unwrap_err();
+    says(&error, &["row 0 (a request was not answered before the deadline)"]);
+    // The lease is given up: another importer would not have to wait.
+    let records = stand.bucket().keys("journal/").await;
+    let record = records.iter().find(|key| key.ends_with(".json")).unwrap();
+    let record: Value = serde_json::from_slice(&stand.bucket().object(record).await.body).unwrap();
+    assert_eq!(record["leased_until"], Value::Null, "{record}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -152,9 +152,9 @@ struct Rough {
 }
 
 impl Rough {
-    /// More of both if a person asks for it.
+    /// More of both with `tests/lambda ROWS`.
     fn wanted() -> Self {
-        match std::env::var_os("LAMBDA_ROWS").and_then(|rows| rows.into_string().ok()?.parse().ok()) {
+        match std::env::var_os("FOREBAY_LAMBDA_ROWS").and_then(|rows| rows.into_string().ok()?.parse().ok()) {
             Some(rows) => Self { rows, kills: 12 },
             None => Self { rows: 40_000, kills: 2 },
         }
