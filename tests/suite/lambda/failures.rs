@@ -25,7 +25,7 @@ async fn every_file_is_tried_and_each_failure_is_named() {
     stand.put("in/track_1.csv", "userId,event\nu1,e\n").await;
     stand.put("in/track_bad.csv", "userId,userId,event\nu2,u2,e\n").await;
     stand.put("in/nothing.csv", "userId,event\nu3,e\n").await;
-    stand.put("in/object_rooms_1.csv", "id,name\n1,x\n").await;
+    stand.put("in/object_Rooms_1.csv", "id,name\n1,x\n").await;
     stand.put("in/track_2.csv", "userId,event\nu4,e\n").await;
     let keys = [
         "in/track_1.csv",
@@ -33,7 +33,7 @@ async fn every_file_is_tried_and_each_failure_is_named() {
         "in/track_missing.csv",
         "in/50%.csv",
         "in/nothing.csv",
-        "in/object_rooms_1.csv",
+        "in/object_Rooms_1.csv",
         "in/track_2.csv",
     ];
     let error = stand.api.invoke(&s3("forebay", &keys), LONG).await.unwrap_err();
@@ -45,7 +45,7 @@ async fn every_file_is_tried_and_each_failure_is_named() {
             "s3://forebay/in/track_missing.csv: E-MISSING: it does not exist",
             "s3://forebay/in/50%.csv: E-EVENT: the key cannot be decoded",
             "s3://forebay/in/nothing.csv: E-CSV-TYPE: no call type",
-            "s3://forebay/in/object_rooms_1.csv: E-CSV-OBJECTS: ",
+            "s3://forebay/in/object_Rooms_1.csv: E-CSV-TYPE: ",
         ],
     );
     assert_eq!(stand.delivered("/userId").await, ["u1", "u4"]);

@@ -128,3 +128,32 @@ async fn a_bucket_that_refuses_objects_is_a_failure() {
     let error = stand.api.invoke(&s3("forebay", &["track_1.csv"]), LONG).await.unwrap_err();
     assert!(error.contains("E-REFUSED: put s3://no-such-bucket/out/segment-logs/csv/"), "{error}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_row_of_an_object_file_becomes_an_object_set_by_both_ways() {
+    let stand = Stand::start().await;
+    let rows: String = (0..3_000).map(|n| format!("{n},Room {n},{}\n", n % 90)).collect();
+    stand.put("object_rooms_1.csv", format!("id,name,geo.lat\n{rows}")).await;
+    let event = s3("forebay", &["object_rooms_1.csv"]);
+    let collector = stand.instance(&[]);
+    stand.api.invoke(&event, LONG).await.unwrap();
+    stand.api.end([collector]).await;
+    stand.node.flush().await;
+    let environment =
+        stand.with_store(&[("FOREBAY_OUTPUT", "s3://forebay/out"), ("FOREBAY_CSV_SOURCE", "shop")]);
+    let _instance = Instance::start(&stand.api.address(), &environment);
+    stand.api.invoke(&event, LONG).await.unwrap();
+    for prefix in ["segment-logs/_objects/rooms/", "out/segment-logs/_objects/rooms/shop/"] {
+        let objects = stand.bucket().objects(prefix).await;
+        let lines: Vec<String> = objects
+            .iter()
+            .flat_map(|object| object.text().lines().map(str::to_owned).collect::<Vec<_>>())
+            .collect();
+        let mut ids: Vec<u32> = values(&lines, "/id").iter().map(|id| id.parse().unwrap()).collect();
+        ids.sort_unstable();
+        assert_eq!(ids, (0..3_000).collect::<Vec<_>>(), "{prefix}");
+        let seven: Value =
+            serde_json::from_str(lines.iter().find(|line| line.contains("\"Room 7\"")).unwrap()).unwrap();
+        assert_eq!(seven["properties"], json!({ "name": "Room 7", "geo_lat": "7" }), "{prefix}");
+    }
+}

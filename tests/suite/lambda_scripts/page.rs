@@ -6,6 +6,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use super::workshop::{Folder, Workshop, last_event, scripts};
+use crate::support::forebay::binary;
 use crate::support::tools::extra_on_path;
 
 /// The words that a command of the page begins with. Other blocks are pictures and files.
@@ -65,23 +66,42 @@ fn commands(page: &str, other_way: &str) -> Vec<String> {
     blocks(page).into_iter().filter(|block| is_command(block) && !block.contains(&other)).collect()
 }
 
-/// A workshop in which `package` packs the function that only logs.
-async fn workshop() -> Option<Workshop> {
+/// What `package` packs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Packed {
+    /// The program itself.
+    Program,
+    /// A function that only logs: without a collector there is nothing else to be done.
+    Logs,
+}
+
+/// A workshop in which `package` finds a program that is built.
+async fn workshop(packed: Packed) -> Option<Workshop> {
     let mut shop = Workshop::open().await?;
     shop.folder.unset("AWS_DEFAULT_REGION");
     shop.folder.program("cargo", "#!/bin/sh\nexit 0\n");
-    shop.folder.program("readelf", "#!/bin/sh\necho 'Machine: Advanced Micro Devices X86-64'\n");
     std::fs::create_dir_all(shop.folder.path("target/release")).unwrap();
-    std::fs::copy(shop.folder.path("bootstrap"), shop.folder.path("target/release/forebay")).unwrap();
+    let built = shop.folder.path("target/release/forebay");
+    match packed {
+        Packed::Program => drop(std::fs::copy(binary(), built).unwrap()),
+        Packed::Logs => {
+            shop.folder.program("readelf", "#!/bin/sh\necho 'Machine: Advanced Micro Devices X86-64'\n");
+            std::fs::copy(shop.folder.path("bootstrap"), built).unwrap();
+            // No object is there to be synced and read.
+            shop.folder.program("zcat", "#!/bin/sh\n");
+        }
+    }
     shop.folder.set("CARGO_TARGET_DIR", shop.folder.path("target"));
-    // With a collector no object is there to be synced and read.
-    shop.folder.program("zcat", "#!/bin/sh\n");
     Some(shop)
 }
 
 /// Follows the page from an empty account as far as the first file, and checks what is there then.
-async fn to_the_first_file(other_way: &str, expected: &Value) -> Option<(Reader, Vec<String>)> {
-    let shop = workshop().await?;
+async fn to_the_first_file(
+    other_way: &str,
+    packed: Packed,
+    expected: &Value,
+) -> Option<(Reader, Vec<String>)> {
+    let shop = workshop(packed).await?;
     let page = page().replace("ACCOUNT_ID", Workshop::ACCOUNT);
     let json = blocks(&page).into_iter().find(|block| block.starts_with('{')).unwrap();
     std::fs::write(shop.folder.path("queue.json"), json).unwrap();
@@ -94,9 +114,19 @@ async fn to_the_first_file(other_way: &str, expected: &Value) -> Option<(Reader,
         reader.run(&block).await;
     }
     let shop = &reader.shop;
-    shop.logged(&[], "\"key\": \"track_1.csv\"").await;
-    let event = last_event(&shop.logged(&["--match", "identify_1.csv"], "identify_1.csv").await);
-    assert_eq!(event["Records"][0]["s3"]["configurationId"], "lambda-trigger", "invoked by the bucket");
+    match packed {
+        Packed::Program => {
+            shop.logged(&[], "my-csv-files/track_1.csv").await;
+            let log = shop.logged(&["--match", "identify_1.csv"], "a file is imported").await;
+            assert!(log.contains("identify_1.csv"), "{log}");
+        }
+        Packed::Logs => {
+            shop.logged(&[], "\"key\": \"track_1.csv\"").await;
+            let event = last_event(&shop.logged(&["--match", "identify_1.csv"], "identify_1.csv").await);
+            let by = &event["Records"][0]["s3"]["configurationId"];
+            assert_eq!(by, "lambda-trigger", "invoked by the bucket");
+        }
+    }
     let get = ["s3api", "get-bucket-notification-configuration", "--bucket", "my-csv-files"];
     assert_eq!(shop.aws(&get).await["LambdaFunctionConfigurations"][0]["Id"], "lambda-trigger");
     assert_eq!(shop.environment().await, *expected);
@@ -110,7 +140,9 @@ async fn the_page_leads_from_an_empty_account_to_the_first_file_and_back() {
         "FOREBAY_JOURNAL": "s3://my-events/csv-journal",
         "FOREBAY_WRITE_KEY": "choose-a-key",
     });
-    let Some((mut reader, rest)) = to_the_first_file("FOREBAY_OUTPUT", &expected).await else { return };
+    let Some((mut reader, rest)) = to_the_first_file("FOREBAY_OUTPUT", Packed::Logs, &expected).await else {
+        return;
+    };
     let removal = rest.iter().position(|block| block.contains("delete-function")).unwrap();
     assert!(removal >= 5, "{rest:?}");
     for (at, block) in rest.iter().enumerate() {
@@ -140,7 +172,20 @@ async fn the_page_leads_from_an_empty_account_to_the_first_file_and_back() {
 async fn the_page_leads_to_the_first_file_without_a_collector_too() {
     let expected =
         json!({ "FOREBAY_JOURNAL": "s3://my-events/csv-journal", "FOREBAY_OUTPUT": "s3://my-events" });
-    to_the_first_file("FOREBAY_COLLECTOR_URL", &expected).await;
+    let found = to_the_first_file("FOREBAY_COLLECTOR_URL", Packed::Program, &expected).await;
+    let Some((mut reader, rest)) = found else { return };
+    let read = rest.iter().find(|block| block.contains("zcat")).unwrap();
+    reader.run(read).await;
+    let mut zcat = Command::new("bash");
+    zcat.args(["-c", "find segment-logs -name '*.gz' | xargs zcat"]);
+    let lines = reader.shop.folder.run(zcat).await.well().stdout;
+    let mut types: Vec<String> = lines
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["type"].as_str().unwrap().to_owned())
+        .collect();
+    types.sort();
+    let expected = [["identify"; 4], ["track"; 4]].concat();
+    assert_eq!(types, expected, "as the page says");
 }
 
 /// Each script is on the page, and each option that the page names is one of its script.
