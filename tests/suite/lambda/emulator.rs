@@ -139,6 +139,25 @@ async fn files_of_a_store_arrive(store: &str, bucket: &Bucket, key: &str, progra
         }
     };
 
+    let answered =
+        emulator.invoke(DOCUMENTED).await.unwrap_or_else(|error| panic!("{error}\n{}", instance.log()));
+    let files = json!([{ "name": "s3://inbox/track_1.csv", "ended": "done", "rows": 2, "rejected": 0 }]);
+    assert_eq!(answered, json!({ "files": files }), "{}", instance.log());
+    let differs = instance.lines("the object is not the one in the event; it is read as it stands");
+    assert_eq!(differs.len(), 1, "{}", instance.log());
+    assert_eq!(differs[0]["etag_in_event"], "d41d8cd98f00b204e9800998ecf8427e");
+    let summary = instance.lines("a file is imported");
+    assert_eq!(
+        (&summary[0]["key"], &summary[0]["rows"], &summary[0]["rejected"]),
+        (&json!("s3://inbox/track_1.csv"), &json!(2), &json!(0)),
+        "{summary:?}"
+    );
+    assert!(summary[0]["duration_ms"].is_u64(), "{summary:?}");
+
+    let queued = sqs(&[
+        ("good", &s3("inbox", &["a+b/identify_%C3%A9%2B1.csv"])),
+        ("bad", &s3("inbox", &["track_missing.csv"])),
+    ]);
     let answered = emulator.invoke(&queued.to_string()).await.unwrap();
     assert_eq!(answered, json!({ "batchItemFailures": [{ "itemIdentifier": "bad" }] }), "{}", instance.log());
     let failed = instance.lines("a file is not imported");
