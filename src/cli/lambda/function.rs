@@ -68,6 +68,9 @@ impl Function {
     /// [`Failure`] that says which variable is wrong.
     pub(super) async fn start(environment: &BTreeMap<String, String>) -> Result<Self, Failure> {
         let settings = Settings::of(environment)?;
+        for name in &settings.ignored {
+            tracing::warn!(name, "this variable is unknown and ignored");
+        }
         let endpoint = match (&settings.csv.to.endpoint_url, environment.get("AWS_ENDPOINT_URL")) {
             (Some(url), _) => Some(url.clone()),
             (None, Some(url)) => {

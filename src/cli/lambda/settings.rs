@@ -70,6 +70,8 @@ pub(super) struct Settings {
     pub(super) stop_before: Duration,
     /// Whether an object that is not there is an error.
     pub(super) missing_fails: bool,
+    /// Variables that begin like Forebay's and mean nothing to a function.
+    pub(super) ignored: Vec<String>,
 }
 
 /// Where rows go.
@@ -139,7 +141,7 @@ impl Settings {
     /// # Errors
     /// [`Failure`] with all problems, each with the name of its variable.
     pub(super) fn of(environment: &BTreeMap<String, String>) -> Result<Self, Failure> {
-        let mut said = Said { environment, problems: Vec::new() };
+        let mut said = Said { environment, problems: Vec::new(), ignored: Vec::new() };
         said.refuse_unknown();
         let csv = said.csv();
         let to = said.to(csv.as_ref());
@@ -179,6 +181,7 @@ impl Settings {
                 unfinished,
                 stop_before: stop_before.unwrap_or(STOP_BEFORE),
                 missing_fails,
+                ignored: said.ignored,
             }),
             (_, _, problems) => Err(Failure::usage(problems.join("; "))),
         }
@@ -189,6 +192,8 @@ impl Settings {
 struct Said<'e> {
     environment: &'e BTreeMap<String, String>,
     problems: Vec<String>,
+    /// Variables that mean nothing here.
+    ignored: Vec<String>,
 }
 
 impl<'e> Said<'e> {
@@ -221,12 +226,7 @@ impl<'e> Said<'e> {
                     let known: Vec<&str> = known.iter().map(String::as_str).collect();
                     self.problems.push(format!("{name}: no such option; there are {}", known.join(", ")));
                 }
-                (None, None) => {
-                    let known = OWN.iter().filter(|name| name.starts_with("FOREBAY_"));
-                    let known: Vec<&str> = known.copied().collect();
-                    let known = known.join(", ");
-                    self.problems.push(format!("{name}: unknown; a function reads {known} and {CSV}..."));
-                }
+                (None, None) => self.ignored.push(name.clone()),
             }
         }
     }
@@ -427,7 +427,7 @@ mod tests {
         refuse("FOREBAY_CSV_JOURNAL", "use FOREBAY_JOURNAL");
         refuse("FOREBAY_CSV_FORCE", "begin its files at their first row");
         refuse("FOREBAY_CSV_TIME_COLUMN", "FOREBAY_CSV_TIME_COLUMNS, ");
-        refuse("FOREBAY_JOURNEL", "FOREBAY_JOURNAL");
+        assert_eq!(with(&[("FOREBAY_JOURNEL", "x")]).unwrap().ignored, ["FOREBAY_JOURNEL"]);
         refuse("FOREBAY_CSV_STRICT", "expected true or false");
         refuse("FOREBAY_CSV_SOURCE", "FOREBAY_WRITE_KEY");
         refuse("FOREBAY_JOURNAL", "expected s3://bucket/prefix/");

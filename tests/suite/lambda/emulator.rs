@@ -10,9 +10,9 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
 use super::events::{DOCUMENTED, s3, sqs};
-use super::support::{Instance, pairs, put, values};
+use super::support::{Instance, as_function, pairs, put, values};
 use crate::support::bucket::Bucket;
-use crate::support::forebay::{Flush, Forebay};
+use crate::support::forebay::{Flush, Forebay, without_settings};
 use crate::support::ministack::Ministack;
 use crate::support::tools::{self, in_venv, require};
 use crate::support::wait;
@@ -135,15 +135,7 @@ async fn files_of_a_store_arrive(store: &str, bucket: &Bucket, key: &str, progra
     let instance = match program {
         None => Instance::start(&api, &environment),
         Some(program) => {
-            let mut command = super::support::function(&api, &environment);
-            let variables: Vec<_> = command
-                .as_std()
-                .get_envs()
-                .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())))
-                .collect();
-            command = Command::new(program);
-            command.envs(variables);
-            Instance::spawn(command)
+            Instance::spawn(as_function(without_settings(Command::new(program)), &api, &environment))
         }
     };
 

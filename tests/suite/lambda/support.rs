@@ -254,7 +254,11 @@ impl Instance {
 
 /// The program with the variables that the runtime sets.
 pub(super) fn function(api: &str, environment: &[(String, String)]) -> Command {
-    let mut command = command();
+    as_function(command(), api, environment)
+}
+
+/// The same, for a program by another name.
+pub(super) fn as_function(mut command: Command, api: &str, environment: &[(String, String)]) -> Command {
     command
         .env("AWS_LAMBDA_RUNTIME_API", api)
         .env("AWS_LAMBDA_FUNCTION_NAME", "csv")

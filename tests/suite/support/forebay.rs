@@ -310,7 +310,8 @@ pub(crate) fn with_addresses(kib: u64) -> Command {
     command
 }
 
-fn without_settings(mut command: Command) -> Command {
+/// Without settings from the environment of the tests.
+pub(crate) fn without_settings(mut command: Command) -> Command {
     for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("FOREBAY_")) {
         command.env_remove(name);
     }
