@@ -97,7 +97,7 @@ impl<'r> LineWriter<'r> {
 
     fn write_rejected_into(&mut self, out: &mut Vec<u8>, item: Value, reason: RejectReason) {
         let value = item.span.of(self.text);
-        self.tally.surrogates_replaced += write_rejected(out, self.stamp, reason, value);
+        self.tally.surrogates_replaced += write_rejected(out, self.stamp, reason, None, value);
     }
 
     /// Returns the call's fingerprint, and how many lone surrogates were replaced.

@@ -70,7 +70,7 @@ impl<'b> ObjectSets<'b> {
         &self.collection
     }
 
-    /// `writeKey` in the body, trimmed; never empty.
+    /// `writeKey` or `write_key` in the body, trimmed; never empty.
     pub fn write_key(&self) -> Option<Cow<'b, str>> {
         super::request::trimmed(unescape(self.write_key?, self.text))
     }
@@ -117,7 +117,8 @@ impl<'b> ObjectSets<'b> {
     }
 
     fn reject(&self, item: Value, stamp: &Stamp<'_>, reason: RejectReason, sink: &mut impl LineSink) -> u32 {
-        let replaced = write_rejected(sink.line(), stamp, reason, item.span.of(self.text));
+        let replaced =
+            write_rejected(sink.line(), stamp, reason, Some(&self.collection), item.span.of(self.text));
         sink.rejected(reason);
         replaced
     }
@@ -178,8 +179,16 @@ impl<'b> ObjectSets<'b> {
 /// What the collector adds to most lines, in bytes.
 const STAMP_LEN: usize = 200;
 /// Members that the collector writes itself, or never stores.
-const OWNED: [&[u8]; 7] =
-    [b"collection", b"id", b"properties", b"receivedAt", b"projectId", b"writeKey", b"forebayPosition"];
+const OWNED: [&[u8]; 8] = [
+    b"collection",
+    b"id",
+    b"properties",
+    b"receivedAt",
+    b"projectId",
+    b"writeKey",
+    b"write_key",
+    b"forebayPosition",
+];
 
 /// The members of a request's object that matter.
 #[derive(Default)]
@@ -197,7 +206,8 @@ fn read_top(cursor: &mut Cursor<'_>, objects_max: usize) -> Result<Top, ScanErro
     while let Some(name) = cursor.next_name()? {
         match &*unescape(name, cursor.text()) {
             b"collection" => top.collection = cursor.value()?.text(),
-            b"writeKey" => top.write_key = cursor.value()?.text(),
+            // The public Go client writes it with an underscore.
+            b"writeKey" | b"write_key" => top.write_key = cursor.value()?.text(),
             b"objects" if cursor.peek() == Some(b'[') => {
                 top.objects = Some(read_objects(cursor, objects_max)?);
             }

@@ -2,9 +2,10 @@
 
 use super::{RejectReason, Stamp};
 use crate::json::{Member, ObjectSplice, Span, Splice, unescape};
+use crate::object::Collection;
 use crate::words::date::rfc3339_within_years;
 
-/// Writes `value`, the scanned text of a rejected item, with the reason. The text stays as sent, except that
+/// Writes `value`, the scanned text of a rejected item, with the reason, and with the collection if it is an object. The text stays as sent, except that
 /// it becomes one line without lone surrogates and, if it is an object, without `writeKey`: a write key never
 /// reaches a line.
 ///
@@ -13,6 +14,7 @@ pub(super) fn write_rejected(
     out: &mut Vec<u8>,
     stamp: &Stamp<'_>,
     reason: RejectReason,
+    collection: Option<&Collection>,
     value: &[u8],
 ) -> u32 {
     out.extend_from_slice(b"{\"receivedAt\":\"");
@@ -21,6 +23,10 @@ pub(super) fn write_rejected(
     out.extend_from_slice(stamp.source.as_str().as_bytes());
     out.extend_from_slice(b"\",\"reason\":\"");
     out.extend_from_slice(reason.slug().as_bytes());
+    if let Some(collection) = collection {
+        out.extend_from_slice(b"\",\"collection\":\"");
+        out.extend_from_slice(collection.as_str().as_bytes());
+    }
     out.extend_from_slice(b"\",\"value\":");
     let replaced = write_without_write_key(out, value);
     out.push(b'}');

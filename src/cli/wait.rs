@@ -164,11 +164,15 @@ fn print(
         } else {
             writeln!(
                 out,
-                "{} of {} is closed: {} in {} by {}",
+                "{} of {} is closed: {} in {}{} by {}",
                 date(args.day),
                 args.source,
                 counted(sum(|closed| closed.calls), "call", "calls"),
                 counted(sum(|closed| closed.objects), "object", "objects"),
+                match sum(|closed| closed.others.values().sum()) {
+                    0 => String::new(),
+                    others => format!(", and {} of collections", counted(others, "object", "objects")),
+                },
                 counted(parts.len() as u64, "spool", "spools"),
             )?;
         }

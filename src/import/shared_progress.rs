@@ -166,7 +166,7 @@ impl SharedProgress {
             && let Some(until) = other.leased_until
             && now < until.plus(CLOCKS_DIFFER)
         {
-            let why = format!("{} imports this file, or has died within the last minute", other.importer);
+            let why = format!("{} imports this file, or has died a short time ago", other.importer);
             return Err(TargetError::Later { after: ASK_AGAIN, why });
         }
         let revision = known.as_ref().map_or(0, |shared| shared.revision);

@@ -159,6 +159,11 @@ fn filter(level: LogLevel) -> EnvFilter {
     let directives = WIRE_CRATES.iter().filter_map(|name| format!("{name}={capped}").parse().ok());
     let base = EnvFilter::default().add_directive(LevelFilter::from(level).into());
     let quiet = directives.fold(base, EnvFilter::add_directive);
+    // It repeats the errors that each invocation has logged, file by file.
+    let quiet = match "lambda_runtime::layers::panic=off".parse() {
+        Ok(directive) => quiet.add_directive(directive),
+        Err(_) => quiet,
+    };
     // Without an instance metadata service the SDK logs a dump of the answer; Forebay discovers regions
     // itself.
     match format!("aws_config::imds={}", LevelFilter::from(level).min(LevelFilter::ERROR)).parse() {

@@ -32,7 +32,7 @@ struct Tried {
 struct Json<'a> {
     files: &'a [JsonFile],
     rows: u64,
-    calls: &'a BTreeMap<&'static str, u64>,
+    calls: &'a BTreeMap<String, u64>,
     rejected: u64,
 }
 
@@ -40,7 +40,7 @@ struct Json<'a> {
 struct JsonFile {
     name: String,
     #[serde(rename = "type")]
-    kind: Option<&'static str>,
+    kind: Option<String>,
     calls: u64,
     rejected: u64,
     rejected_by_code: BTreeMap<String, u64>,
@@ -49,7 +49,7 @@ struct JsonFile {
 }
 
 impl JsonFile {
-    fn new(name: String, kind: Option<&'static str>, tried: Tried) -> Self {
+    fn new(name: String, kind: Option<String>, tried: Tried) -> Self {
         let samples = tried.samples.into_iter().filter_map(|sample| RawValue::from_string(sample).ok());
         Self {
             name,
@@ -66,7 +66,7 @@ impl JsonFile {
 /// What all files would give.
 #[derive(Default)]
 struct Totals {
-    calls: BTreeMap<&'static str, u64>,
+    calls: BTreeMap<String, u64>,
     rows: u64,
     rejected: u64,
     code: u8,
@@ -78,22 +78,22 @@ impl Totals {
     /// Adds a file, and prints it unless the result is for programs.
     fn add(
         &mut self,
-        (name, kind): (String, Option<&'static str>),
+        (name, kind): (String, Option<String>),
         tried: Tried,
         args: &ImportCsvArgs,
         out: &mut dyn Write,
     ) -> std::io::Result<()> {
         self.rows += tried.calls + tried.rejected;
         self.rejected += tried.rejected;
-        if let Some(kind) = kind {
-            *self.calls.entry(kind).or_default() += tried.calls;
+        if let Some(kind) = &kind {
+            *self.calls.entry(kind.clone()).or_default() += tried.calls;
         }
         self.code = self.code.max(tried.error.as_ref().map_or(0, code_of));
         if args.show.json {
             self.files.push(JsonFile::new(name, kind, tried));
             return Ok(());
         }
-        print(&name, kind, &tried, args.preview, out)
+        print(&name, kind.as_deref(), &tried, args.preview, out)
     }
 
     fn print(&self, args: &ImportCsvArgs, out: &mut dyn Write) -> std::io::Result<()> {
@@ -147,7 +147,7 @@ pub(super) async fn run(
         for file in found {
             let ((name, kind), tried) = match file {
                 Ok(file) => {
-                    let about = (file.name.clone(), Some(file.kind.name()));
+                    let about = (file.name.clone(), Some(file.kind.to_string()));
                     (about, tried(args, file, left).await?)
                 }
                 Err((name, error)) => ((name, None), Tried { error: Some(error), ..Tried::default() }),
@@ -257,7 +257,7 @@ mod tests {
     #[test]
     fn the_last_line_names_only_calls_that_there_are() {
         let check = |rows, calls: &[(&'static str, u64)], rejected, expected: &str| {
-            let calls = calls.iter().copied().collect();
+            let calls = calls.iter().map(|(kind, count)| ((*kind).to_owned(), *count)).collect();
             assert_eq!(Totals { rows, calls, rejected, ..Totals::default() }.text(), expected);
         };
         check(0, &[], 0, "0 rows would become no calls; 0 rejected");

@@ -320,7 +320,7 @@ async fn imported(import: &Import, file: &CsvFile) -> FileResult {
         // An earlier run wrote them.
         report.rejects = Some(job.rejects);
     }
-    FileResult { report, kind: Some(file.kind.name()), uploaded: None }
+    FileResult { report, kind: Some(file.kind.to_string()), uploaded: None }
 }
 
 /// The result of an input that ended before its import began.

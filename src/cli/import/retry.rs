@@ -125,7 +125,7 @@ pub(super) async fn run(
         };
         let report = import_file(&job, &*way.target, &shown.counters, &stop).await;
         shown.counters.files.fetch_add(1, Ordering::Relaxed);
-        summary.results.push(FileResult { report, kind: Some(kind.name()), uploaded: None });
+        summary.results.push(FileResult { report, kind: Some(kind.to_string()), uploaded: None });
     }
     stop_showing.cancel();
     showing.await?;

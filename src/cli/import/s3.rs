@@ -38,11 +38,13 @@ pub(super) async fn store(to: &ToArgs) -> Result<Arc<S3Store>, Failure> {
 }
 
 #[cfg(feature = "lambda")]
-/// The store of the environment, at an endpoint of its own if it is not AWS.
-pub(in crate::cli) async fn store_at(endpoint: Option<&Endpoint>) -> Arc<S3Store> {
+/// The store of the environment, at an endpoint of its own if it is not AWS. An endpoint cannot be asked for the region
+/// of a bucket, and Lambda names that of the function.
+pub(in crate::cli) async fn store_at(endpoint: Option<&Endpoint>, region: Option<&str>) -> Arc<S3Store> {
     let mut settings = S3Settings::default();
     if let Some(url) = endpoint {
         at_endpoint(&mut settings, url);
+        settings.region = region.map(str::to_owned);
     }
     Arc::new(S3Store::new(settings).await)
 }

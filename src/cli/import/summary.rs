@@ -13,7 +13,7 @@ use crate::words::{counted, grouped, outside_text};
 pub(in crate::cli) struct Result {
     pub(in crate::cli) report: FileReport,
     /// The kind of its calls, if it was opened.
-    pub(in crate::cli) kind: Option<&'static str>,
+    pub(in crate::cli) kind: Option<String>,
     /// Where its rejected rows were uploaded to.
     pub(in crate::cli) uploaded: Option<String>,
 }
@@ -31,7 +31,7 @@ pub(super) struct Summary {
 struct Json<'a> {
     files: Vec<JsonFile<'a>>,
     rows: u64,
-    calls: BTreeMap<&'a str, u64>,
+    calls: BTreeMap<String, u64>,
     rejected: u64,
     repeated: u64,
     not_begun: u64,
@@ -44,7 +44,7 @@ struct JsonFile<'a> {
     ended: &'static str,
     source: Option<&'a str>,
     #[serde(rename = "type")]
-    kind: Option<&'static str>,
+    kind: Option<&'a str>,
     rows: u64,
     stored: u64,
     repeated: u64,
@@ -105,7 +105,7 @@ impl Result {
             name: &self.report.name,
             ended: self.ended(),
             source: self.report.source.as_ref().map(crate::sources::SourceId::as_str),
-            kind: self.kind,
+            kind: self.kind.as_deref(),
             rows: self.rows(),
             stored: self.since(|progress| progress.stored),
             repeated: self.since(|progress| progress.repeats),
@@ -125,11 +125,11 @@ impl Summary {
         self.results.iter().map(of).sum()
     }
 
-    fn calls(&self) -> BTreeMap<&'static str, u64> {
+    fn calls(&self) -> BTreeMap<String, u64> {
         let mut calls = BTreeMap::new();
         for result in &self.results {
-            if let Some(kind) = result.kind {
-                *calls.entry(kind).or_default() += result.since(|progress| progress.stored);
+            if let Some(kind) = &result.kind {
+                *calls.entry(kind.clone()).or_default() += result.since(|progress| progress.stored);
             }
         }
         calls
@@ -290,7 +290,7 @@ mod tests {
 
     fn result(end: FileEnd) -> Result {
         let mut result = crate::cli::import::not_opened("track_1.csv".to_owned(), end);
-        result.kind = Some("track");
+        result.kind = Some("track".to_owned());
         result
     }
 

@@ -79,7 +79,7 @@ impl Function {
             }
             (None, None) => None,
         };
-        let store = store_at(endpoint.as_ref()).await;
+        let store = store_at(endpoint.as_ref(), environment.get("AWS_REGION").map(String::as_str)).await;
         let csv = &settings.csv;
         let opening = Arc::new(opening(&csv.given, &csv.format, temporary(&PathBuf::from(FOLDER)))?);
         let rejects = csv.to.rejects.as_deref().map(|name| RejectsInS3::named(name, Arc::clone(&store)));

@@ -144,12 +144,12 @@ impl Invocation {
                 format!("E-UNFINISHED: not finished: {row}{why}; will continue there when it is retried")
             }
             (true, false) => format!(
-                "E-UNFINISHED: not finished: {row}{why}; no row was taken in this invocation; will continue there when \
-                 it is retried, and perhaps needs a longer timeout"
+                "E-UNFINISHED: not finished: {row}{why}; no row was taken in this invocation; will continue when it is \
+                 retried"
             ),
             (false, _) => format!(
-                "E-UNFINISHED: not finished: {row}{why}; a retry begins at the first row: files of this length need \
-                 FOREBAY_JOURNAL, or a longer timeout"
+                "E-UNFINISHED: not finished: {row}{why}; a retry begins at the first row; a file that is longer than one \
+                 invocation can read needs FOREBAY_JOURNAL, or a longer timeout"
             ),
         }
     }

@@ -1,5 +1,6 @@
 //! `forebay spool export`: writes the lines of a spool that are not yet in an object in the store.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -47,6 +48,8 @@ struct Exported {
     sealed_lines: u64,
     /// The keys of the sealed objects.
     sealed_keys: Vec<String>,
+    /// Lines of other streams in the spool, which were not asked for.
+    others: BTreeMap<Stream, u64>,
     unread: Vec<Finding>,
 }
 
@@ -150,7 +153,13 @@ impl<W: Write> Lines<'_, W> {
 impl<W: Write> Visitor for Lines<'_, W> {
     fn frame(&mut self, _segment: u64, _offset: u64, frame: &Frame<'_>) {
         let Some(key) = frame.batch() else { return };
-        if !self.wants(&key) || self.failed.is_some() || frame.position <= self.view.cursor(&key).1 {
+        if self.failed.is_some() || frame.position <= self.view.cursor(&key).1 {
+            return;
+        }
+        if !self.wants(&key) {
+            if self.source.is_none_or(|source| key.source == *source) {
+                *self.exported.others.entry(key.stream).or_default() += 1;
+            }
             return;
         }
         let written = self.out.write_all(frame.payload).and_then(|()| self.out.write_all(b"\n"));
@@ -178,6 +187,10 @@ fn report(exported: &Exported, json: bool) -> io::Result<()> {
         parked => format!(", {} of them from parked objects", grouped(parked)),
     };
     writeln!(err, "{lines} lines, {bytes}{parked}")?;
+    for (stream, lines) in &exported.others {
+        let lines = counted(*lines, "line", "lines");
+        writeln!(err, "not exported: {lines} of {stream} (--stream {stream})")?;
+    }
     let Some(first) = exported.sealed_keys.first() else { return Ok(()) };
     writeln!(
         err,

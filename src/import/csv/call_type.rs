@@ -18,14 +18,6 @@ pub enum FileType {
 }
 
 impl FileType {
-    /// One word for it: `track`, `object`.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Calls(kind) => kind.name(),
-            Self::Objects(_) => "object",
-        }
-    }
-
     /// The collection, if rows become objects.
     pub fn collection(&self) -> Option<&Collection> {
         match self {

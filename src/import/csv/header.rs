@@ -245,7 +245,8 @@ fn column_of(
     if let FileType::Objects(_) = kind {
         // Of an object, only its id, and the messageId by which a repeat is known, are not properties.
         if !OBJECT_PLACES.contains(&name) {
-            path.insert(0, "properties".to_owned());
+            // As the collector flattens them, so that what is read is what is stored.
+            path = vec!["properties".to_owned(), path.join("_")];
         }
         return Ok(Some(Column { index, name: name.to_owned(), path, json: false }));
     }
@@ -311,7 +312,7 @@ mod tests {
         let header = Header::read(&Record::of_fields(names), &rooms, false, &mut warnings).unwrap();
         let paths: Vec<String> = header.columns.iter().map(|column| path::shown(&column.path)).collect();
         let properties =
-            ["type", "receivedAt", "geo.lat", "traits.a"].map(|name| format!("properties.{name}"));
+            ["type", "receivedAt", "geo_lat", "traits_a"].map(|name| format!("properties.{name}"));
         assert_eq!(paths, [&["id".to_owned(), "messageId".to_owned()][..], &properties].concat());
         assert!(warnings.is_empty(), "{warnings:?}");
     }

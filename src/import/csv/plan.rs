@@ -146,6 +146,7 @@ impl Plan {
         let Header { names, columns } = Header::read(header, &options.kind, arrays, &mut warnings)?;
         if !is_of_calls {
             distinct_properties(&columns)?;
+            no_json(&columns, &options.types)?;
         }
         let required = required(&options, &columns, &names)?;
         let message_id =
@@ -239,7 +240,8 @@ impl Plan {
     fn write_call(&self, record: &Record, out: &mut Vec<u8>) -> Result<(), RowError> {
         self.check(record)?;
         let start = out.len();
-        let row = Row { record, plain: json_text::is_plain(record.all_fields()), empty: self.empty };
+        let plain = json_text::is_plain(record.all_fields());
+        let row = Row { record, plain, empty: self.empty, is_object: self.collection.is_some() };
         out.extend_from_slice(&self.head);
         let given = self.id_column.and_then(|column| record.get(column)).filter(|cell| !is_blank(cell));
         match (given, &self.prefix) {
@@ -277,7 +279,7 @@ impl Plan {
             return Err(RowError::Utf8 { column, value: Shown::of(cell) });
         }
         if let Some(object) = &self.object {
-            object.check(record, &self.names)?;
+            object.check(record)?;
         }
         for Requirement { needed, columns } in &self.required {
             if columns.iter().all(|column| record.get(*column).is_none_or(is_blank)) {
@@ -293,22 +295,31 @@ impl ObjectRow {
         Self { id: names.iter().position(|name| name == "id") }
     }
 
-    /// Checks the lengths that the collector would reject, so that such a row can be corrected where it came from.
-    fn check(&self, record: &Record, names: &[String]) -> Result<(), RowError> {
+    /// Checks the length of the id, which the collector would reject, so that such a row can be corrected where it came from.
+    fn check(&self, record: &Record) -> Result<(), RowError> {
         let id = self.id.and_then(|id| record.get(id)).and_then(|id| std::str::from_utf8(id).ok());
         if id.is_some_and(|id| id.chars().count() > OBJECT_ID_MAX) {
             let max = format!("{OBJECT_ID_MAX} characters");
             return Err(RowError::CellTooLarge { column: "id".to_owned(), max });
         }
-        let cells = names.iter().zip(record.iter());
-        let large = cells.into_iter().find(|(_, cell)| cell.len() + 2 >= PROPERTY_BYTES_MAX);
-        match large {
-            Some((column, _)) => {
-                let max = format!("{} bytes of JSON", grouped(number_of(PROPERTY_BYTES_MAX - 1)));
-                Err(RowError::CellTooLarge { column: column.clone(), max })
-            }
-            None => Ok(()),
-        }
+        Ok(())
+    }
+}
+
+fn too_large_cell(column: &str) -> RowError {
+    let max = format!("{} bytes of JSON", grouped(number_of(PROPERTY_BYTES_MAX - 1)));
+    RowError::CellTooLarge { column: column.to_owned(), max }
+}
+
+/// Checks that no property is declared as JSON: the properties of an object hold neither lists nor objects.
+fn no_json(columns: &[Column], types: &Types) -> Result<(), HeaderError> {
+    let Types::Schema(types) = types else { return Ok(()) };
+    match columns.iter().find(|column| types.get(&column.name) == Some(&ColumnType::Json)) {
+        Some(column) => Err(HeaderError::Unreadable(format!(
+            "--types says that column \"{}\" is json, and properties of objects are not: declare another type, or none",
+            outside_text_within(&column.name, 256)
+        ))),
+        None => Ok(()),
     }
 }
 
@@ -316,7 +327,7 @@ impl ObjectRow {
 fn distinct_properties(columns: &[Column]) -> Result<(), HeaderError> {
     let mut seen: HashMap<String, &str> = HashMap::with_capacity(columns.len());
     for column in columns.iter().filter(|column| column.path.len() > 1) {
-        let property = column.path.get(1..).unwrap_or_default().join("_");
+        let property = column.path.last().cloned().unwrap_or_default();
         if let Some(one) = seen.insert(property.clone(), &column.name) {
             let why = format!("both would be the property \"{}\"", outside_text_within(&property, 256));
             return Err(HeaderError::Conflict { one: one.to_owned(), other: column.name.clone(), why });
@@ -331,6 +342,8 @@ struct Row<'r> {
     /// Whether no field needs an escape.
     plain: bool,
     empty: Empty,
+    /// Whether it becomes an object, whose properties have a limit.
+    is_object: bool,
 }
 
 impl Row<'_> {
@@ -359,7 +372,11 @@ impl Row<'_> {
             Node::Leaf(leaf) => {
                 let cell = self.cell(leaf);
                 if !leaf.kind.is_empty(cell) {
+                    let before = out.len();
                     leaf.kind.write(cell, self.plain, &leaf.name, out)?;
+                    if self.is_object && out.len() - before >= PROPERTY_BYTES_MAX {
+                        return Err(too_large_cell(&leaf.name));
+                    }
                     return Ok(true);
                 }
                 match self.empty {
@@ -459,7 +476,11 @@ fn required(
                 FileType::Calls(_) => "a",
             };
             let strictly = if options.strict { " under --strict" } else { "" };
-            let what = format!("{article} {} file{strictly}", options.kind.name());
+            let kind = match options.kind {
+                FileType::Calls(kind) => kind.name(),
+                FileType::Objects(_) => "object",
+            };
+            let what = format!("{article} {kind} file{strictly}");
             return Err(missing(what, needed.columns().join(" or ")));
         }
         required.push(Requirement { needed, columns: found });

@@ -98,8 +98,9 @@ impl CsvOptions {
     }
 
     pub(super) fn plan(&self, kind: FileType, file: FileId, place: &str) -> PlanOptions {
+        // A row of a track file is not the same row of a page file, nor that of another collection.
+        let scope = |place: &str| RowScope::of(&format!("{kind}\0{place}"));
         PlanOptions {
-            kind,
             types: self.types.clone(),
             time_columns: self.time_columns.clone(),
             empty: self.empty,
@@ -108,10 +109,11 @@ impl CsvOptions {
             message_id: match &self.id_from {
                 IdFrom::Position => MessageIds::Position { prefix: format!("imp_{file}_") },
                 IdFrom::Column(name) => MessageIds::Column(name.clone()),
-                IdFrom::RowHash { everywhere: true } => MessageIds::RowHash(RowScope::of("")),
-                IdFrom::RowHash { everywhere: false } => MessageIds::RowHash(RowScope::of(place)),
+                IdFrom::RowHash { everywhere: true } => MessageIds::RowHash(scope("")),
+                IdFrom::RowHash { everywhere: false } => MessageIds::RowHash(scope(place)),
             },
             max_event: Limits::default().max_event,
+            kind,
         }
     }
 }

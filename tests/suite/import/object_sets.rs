@@ -104,7 +104,11 @@ async fn every_row_of_an_object_file_arrives_once_on_each_way() {
     stand.file("object_rooms_1.csv", format!("id,name,geo.lat\n{rows},no id,1\n"));
     let through = |source: &'static str| ["object_rooms_1.csv", "--source", source, "--json"];
     let first = stand.run(&through("node")).await.code(3).json();
-    assert_eq!((&first["rows"], &first["calls"]), (&json!(10_001), &json!({"object": 10_000})), "{first}");
+    assert_eq!(
+        (&first["rows"], &first["calls"]),
+        (&json!(10_001), &json!({"objects/rooms": 10_000})),
+        "{first}"
+    );
     let again = stand.run(&through("node")).await.json();
     assert_eq!(again["rows"], 0, "{again}");
     let hashed = [&through("hash")[..], &["--id-from", "row-hash"]].concat();
@@ -113,6 +117,10 @@ async fn every_row_of_an_object_file_arrives_once_on_each_way() {
     let grown =
         ["object_rooms_2.csv", "--source", "hash", "--json", "--id-from", "row-hash", "--id-scope", "source"];
     stand.run(&grown).await.code(0);
+    // The same rows in another collection are other objects.
+    stand.file("object_beds_1.csv", format!("id,name,geo.lat\n{rows}"));
+    let beds = ["object_beds_1.csv", "--source", "hash", "--id-from", "row-hash", "--id-scope", "source"];
+    stand.run(&beds).await.code(0);
     let collector = ["object_rooms_1.csv", "--collector", &stand.node.collector, "--write-key", WRITE_KEY];
     stand.run(&collector).await.code(3);
     stand.file("things.csv", "id\n7\n");
@@ -128,6 +136,7 @@ async fn every_row_of_an_object_file_arrives_once_on_each_way() {
             _ => assert_eq!(numbers(found), expected, "{source}"),
         }
     }
+    assert_eq!(numbers(&sets(&stand.node.bucket(), "beds").await["hash"]), expected);
     let seven = rooms["node"].iter().find(|set| set["id"] == "7").unwrap();
     assert_eq!(seven["properties"], json!({"name": "Room 7", "geo_lat": "7"}));
     assert!(seven["messageId"].as_str().unwrap().starts_with("imp_"), "{seven}");
@@ -135,7 +144,7 @@ async fn every_row_of_an_object_file_arrives_once_on_each_way() {
     let said = verified(&stand.node).await;
     assert!(said.contains("sound: "), "{said}");
     let dry = stand.run(&["object_rooms_1.csv", "--dry-run", "--samples", "1"]).await.code(3);
-    assert!(dry.out.contains("10,000 object"), "{dry:?}");
+    assert!(dry.out.contains("10,000 objects/rooms"), "{dry:?}");
     let wrong = stand.run(&["things.csv", "--type", "object"]).await.code(1);
     assert!(format!("{wrong:?}").contains("--type object needs --collection"), "{wrong:?}");
 }
@@ -161,5 +170,14 @@ async fn a_wrong_request_is_answered_with_its_reason_and_stores_nothing() {
     assert_eq!(numbers(rooms.values().next().unwrap()), [2], "one bad object loses no other");
     let rejected = node.bucket().objects("segment-logs/_rejected/").await;
     let rejected: Value = serde_json::from_str(rejected[0].text().trim()).unwrap();
-    assert_eq!((&rejected["reason"], &rejected["value"]["id"]), (&json!("bad_properties"), &json!("1")));
+    let said = (&rejected["reason"], &rejected["collection"], &rejected["value"]["id"]);
+    assert_eq!(said, (&json!("bad_properties"), &json!("rooms"), &json!("1")));
+    // The public Go client has its key in the body, with an underscore.
+    let url = format!("{}/v1/set", node.collector);
+    let go = r#"{"write_key":"objects-key","collection":"hotels","objects":[{"id":"7","properties":{}}]}"#;
+    let answer = Http::new().post(&url, go).await.unwrap();
+    assert_eq!(answer.status.as_u16(), 200);
+    node.flush().await;
+    let hotels = node.bucket().objects("segment-logs/_objects/hotels/").await;
+    assert!(hotels[0].text().contains(r#""id":"7""#) && !hotels[0].text().contains("write_key"));
 }

@@ -89,11 +89,14 @@ async fn a_collector_that_is_away_or_refuses_the_write_key_is_a_failure() {
     for (more, parts) in [
         (
             vec![],
-            vec!["E-UNFINISHED: not finished: row 0 (http://127.0.0.1:1/v1/batch: ", "need FOREBAY_JOURNAL"],
+            vec!["E-UNFINISHED: not finished: row 0 (http://127.0.0.1:1/v1/batch: ", "needs FOREBAY_JOURNAL"],
         ),
         (
             vec![("FOREBAY_JOURNAL", "s3://forebay/journal")],
-            vec!["E-UNFINISHED: not finished: row 0 (http://127.0.0.1:1/v1/batch: ", "will continue there"],
+            vec![
+                "E-UNFINISHED: not finished: row 0 (http://127.0.0.1:1/v1/batch: ",
+                "will continue when it is retried",
+            ],
         ),
         (
             vec![("FOREBAY_JOURNAL", "s3://forebay/journal"), ("FOREBAY_CONTINUE", "self-invoke")],

@@ -67,7 +67,7 @@ async fn without_a_journal_a_long_file_says_what_it_needs() {
     stand.put("track_1.csv", table(12_000)).await;
     let _instance = stand.instance(&[SLOW]);
     let error = stand.api.invoke(&s3("forebay", &["track_1.csv"]), Duration::from_secs(4)).await.unwrap_err();
-    assert!(error.contains("files of this length need FOREBAY_JOURNAL, or a longer timeout"), "{error}");
+    assert!(error.contains("needs FOREBAY_JOURNAL, or a longer timeout"), "{error}");
     // A message of a queue is delivered again.
     let queued = sqs(&[("m", &s3("forebay", &["track_1.csv"]))]);
     let answered = stand.api.invoke(&queued, Duration::from_secs(4)).await.unwrap();

@@ -237,7 +237,8 @@ async fn yesterday_is_closed_by_each_node_and_reported_everywhere() {
     let output = tokio::time::timeout(PATIENCE, waiting.wait_with_output()).await.unwrap().unwrap();
     let closed = said(output);
     let date = told["date"].as_str().unwrap();
-    let text = format!("{date} of web is closed: 5 calls in 2 objects by 2 spools\n");
+    let text =
+        format!("{date} of web is closed: 5 calls in 2 objects, and 2 objects of collections by 2 spools\n");
     assert_eq!((closed.code, &closed.out), (Some(0), &text), "{closed:?}");
     let closed = waited(&rig, yesterday, &["--json", "--admin", &a.console]).await;
     let json: Value = serde_json::from_str(&closed.out).unwrap();

@@ -548,7 +548,7 @@ fn the_columns_of_an_object_file_are_properties() {
     assert_eq!(
         found,
         [
-            r#"{"messageId":"imp_f_0","id":"2561341","properties":{"name":"Beach","geo":{"lat":"21.9"},"type":"room","createdAt":"2019-05-11T20:32:27.000Z","items":{"0":"x"}}}"#,
+            r#"{"messageId":"imp_f_0","id":"2561341","properties":{"name":"Beach","geo_lat":"21.9","type":"room","createdAt":"2019-05-11T20:32:27.000Z","items_0":"x"}}"#,
             r#"{"messageId":"imp_f_1","id":"007"}"#,
             "missing:id",
             "width",
@@ -561,6 +561,8 @@ fn an_object_that_the_collector_would_reject_is_rejected_with_its_row() {
     let long = "x".repeat(40_000);
     let id = "1".repeat(101);
     assert_eq!(objects(&format!("id,a\n1,{long}\n{id},b\n")), ["too-large", "too-large"]);
+    let quotes = "\"\"".repeat(17_000);
+    assert_eq!(objects(&format!("id,a\n1,\"{quotes}\"\n")), ["too-large"], "with its escapes");
     let wide = objects(&format!("id,{}\n1{}\n", names(20), format!(",{}", "x".repeat(20_000)).repeat(20)));
     assert_eq!(wide, ["too-large"], "an object fits into one request");
     let rooms = || PlanOptions {
@@ -571,6 +573,9 @@ fn an_object_that_the_collector_would_reject_is_rejected_with_its_row() {
         refused(rooms(), &["id", "a.b", "a_b"]),
         "E-CSV-CONFLICT: columns \"a.b\" and \"a_b\" do not go together: both would be the property \"a_b\""
     );
+    let schema = parse_schema(r#"{"a":"json"}"#).unwrap();
+    let json = PlanOptions { types: Types::Schema(schema), ..rooms() };
+    assert!(refused(json, &["id", "a"]).contains("column \"a\" is json"));
     assert!(refused(rooms(), &["name"]).starts_with("E-CSV-MISSING: an object file needs a column id;"));
     let infer = PlanOptions { types: Types::Infer, ..rooms() };
     assert_eq!(
