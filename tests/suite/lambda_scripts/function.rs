@@ -69,6 +69,12 @@ async fn a_role_is_made_once_and_has_the_rights_of_the_function_alone() {
     let function = format!("arn:aws:lambda:us-east-1:{}:function:forebay-csv", Workshop::ACCOUNT);
     assert_eq!(resource(8), function);
 
+    // Another function may have the same role, and takes no right from the first.
+    shop.script("role", &["--function", "other-csv", "--bucket", "other-in"]).await.well();
+    let policies = shop.aws(&["iam", "list-role-policies", "--role-name", "lambda-s3-role"]).await;
+    assert_eq!(policies["PolicyNames"], json!(["forebay-csv", "other-csv"]));
+    assert_eq!(policy_of(&policy().await), all);
+
     // A role of somebody else is not taken over.
     let trust = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
     shop.aws(&["iam", "create-role", "--role-name", "other", "--assume-role-policy-document", trust]).await;
