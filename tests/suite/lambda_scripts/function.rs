@@ -316,6 +316,7 @@ async fn the_test_event_is_the_documented_one() {
     assert_eq!(last_event(&log)["Records"][0]["s3"]["object"]["key"], "exports/track_%C3%BC%202%2B3.csv");
     let none = shop.script("logs", &["--match", "no such line"]).await.well();
     assert_eq!(none.stdout, "");
+    assert!(none.stderr.contains("no such line in the last 60 minutes"), "{none:?}");
     shop.script("logs", &["--function", "other", "--wait", "0"])
         .await
         .refused(1, "there is no log /aws/lambda/other in us-east-1 yet");
