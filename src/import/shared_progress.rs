@@ -220,11 +220,13 @@ impl SharedProgress {
         if progress.next_row != rows.first {
             return Err(TargetError::OtherRow);
         }
+        // From the first rows on the options are fixed, so these are recorded at once.
+        let is_first = progress.next_row == 0;
         progress.next_row = rows.first.saturating_add(rows.rows);
         progress.stored = progress.stored.saturating_add(calls);
         progress.rejected = progress.rejected.saturating_add(rows.rejected);
         let taken = RowsTaken { progress: *progress };
-        let is_due = self.clock.wall() >= held.written_at.plus(RECORD_EVERY);
+        let is_due = is_first || self.clock.wall() >= held.written_at.plus(RECORD_EVERY);
         // A store that cannot be reached stops nothing as long as the lease lasts.
         if is_due && let Err(error) = self.write(rows.import, &mut held, Some(LEASE)).await {
             tracing::debug!(%error, "the progress of an import is not recorded yet");

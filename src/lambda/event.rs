@@ -57,6 +57,11 @@ pub struct Record {
 }
 
 impl Record {
+    /// Whether both name one object, whatever they say of its content.
+    pub fn is_same_object(&self, other: &Self) -> bool {
+        (&self.bucket, &self.key, &self.version) == (&other.bucket, &other.key, &other.version)
+    }
+
     /// Its place, for people: `s3://bucket/key`.
     pub fn name(&self) -> String {
         format!("s3://{}/{}", self.bucket, self.key)

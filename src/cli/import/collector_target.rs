@@ -49,6 +49,15 @@ pub(in crate::cli) struct CollectorTarget {
     progress: Progress,
 }
 
+/// The answer of a collector.
+#[derive(Default, serde::Deserialize)]
+#[serde(default)]
+struct Said {
+    success: bool,
+    code: Option<String>,
+    message: Option<String>,
+}
+
 impl CollectorTarget {
     /// A collector, with the progress of imports in `shared`, or else in the folder `state`.
     ///
@@ -156,13 +165,28 @@ impl CollectorTarget {
         let status = answer.status();
         let after = answer.headers().get(RETRY_AFTER).and_then(|after| after.to_str().ok()?.parse().ok());
         let after = after.map_or(AGAIN, Duration::from_secs);
-        if status.is_success() {
-            return Ok(());
-        }
         let text = Limited::new(answer.into_body(), ANSWER_MAX).collect().await;
-        let text = text.map(|text| text.to_bytes()).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text);
-        let why = format!("{url} answered {status}: {}", outside_text(&text));
+        let text = text.map(|text| text.to_bytes()).map_err(|error| error.to_string());
+        if status.is_success() {
+            let text = text.map_err(|error| later(format!("{url}: {error}")))?;
+            let said: Said = serde_json::from_slice(&text).unwrap_or_default();
+            // Anything may answer 200 at a wrong address: a page for a login, or a load balancer.
+            return if said.success {
+                Ok(())
+            } else {
+                Err(TargetError::Refused(format!(
+                    "{url} answered {status}, but not as a collector does: check the URL"
+                )))
+            };
+        }
+        // Only what a collector says is repeated: another server may send back the request, with its key and its rows.
+        let said: Said = serde_json::from_slice(&text.unwrap_or_default()).unwrap_or_default();
+        let why = match (&said.code, &said.message) {
+            (Some(code), Some(message)) => {
+                format!("{url} answered {status}: {}: {}", outside_text(code), outside_text(message))
+            }
+            _ => format!("{url} answered {status}"),
+        };
         Err(match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => TargetError::Denied(why),
             StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => TargetError::Later { after, why },

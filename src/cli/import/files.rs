@@ -188,14 +188,8 @@ fn local(input: &Input, folder: &std::path::Path) -> std::io::Result<(Identity, 
             let file = LocalFile::open(path)?;
             return Ok((Identity::of_open_file(&file, path)?, file));
         }
-        Input::Pipe(path) => {
-            std::fs::create_dir_all(folder)?;
-            Copied::to_folder(&mut std::fs::File::open(path)?, folder)?
-        }
-        Input::Stdin | Input::Object { .. } => {
-            std::fs::create_dir_all(folder)?;
-            Copied::to_folder(&mut std::io::stdin().lock(), folder)?
-        }
+        Input::Pipe(path) => Copied::to_folder(&mut std::fs::File::open(path)?, folder)?,
+        Input::Stdin | Input::Object { .. } => Copied::to_folder(&mut std::io::stdin().lock(), folder)?,
     };
     Ok((copied.identity(), copied.file))
 }

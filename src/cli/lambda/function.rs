@@ -22,7 +22,8 @@ use crate::import::s3_records::S3Records;
 use crate::import::{RejectSink, SharedProgress};
 use crate::lambda::{Record, deadline_of};
 use crate::object::ImportedPlace;
-use crate::runtime::SystemClock;
+use crate::random::Random as _;
+use crate::runtime::{SystemClock, SystemRandom};
 use crate::store::s3::S3Store;
 use crate::time::{Clock, UnixMillis};
 
@@ -133,7 +134,8 @@ impl Function {
     /// journal it ends with the invocation, so that each one does the same.
     fn progress(&self, deadline: UnixMillis, request: &str) -> Result<Progress, Failure> {
         let Some(records) = &self.journal else { return Ok(Progress::in_memory()?) };
-        let importer = format!("invocation {request} in process {}", std::process::id());
+        // A retry has the same request, and every instance the same number of process.
+        let importer = format!("invocation {request} ({:08x})", SystemRandom.next_u64() >> 32);
         let (records, clock) = (Arc::clone(records), Arc::clone(&self.clock));
         // After its deadline no invocation runs: it is killed.
         Ok(Progress::Shared(SharedProgress::start_until(records, clock, importer, Some(deadline))))
@@ -152,10 +154,16 @@ impl Function {
         let below = |place: &Option<String>, extension: &str| {
             let prefix = place.as_deref().and_then(s3_url).filter(|(bucket, _)| *bucket == record.bucket);
             prefix.is_some_and(|(_, prefix)| {
-                let inside = record.key.strip_prefix(prefix.trim_end_matches('/'));
-                !prefix.is_empty()
-                    && inside.is_some_and(|inside| inside.starts_with('/'))
-                    && record.key.ends_with(extension)
+                let prefix = prefix.trim_end_matches('/');
+                let inside = record.key.strip_prefix(prefix);
+                let inside = inside.map(|inside| inside.strip_prefix('/').ok_or(inside));
+                // Both are put directly below their places.
+                let is_ours = match inside {
+                    Some(Ok(inside)) => !inside.contains('/'),
+                    Some(Err(inside)) => prefix.is_empty() && !inside.contains('/'),
+                    None => false,
+                };
+                is_ours && record.key.ends_with(extension)
             })
         };
         let is_part = match &self.way {

@@ -204,7 +204,9 @@ fn records(event: &Event) -> Vec<Record> {
     let mut records: Vec<Record> = Vec::new();
     for notified in notified {
         match notified {
-            Notified::Created(record) if !records.contains(record) => records.push(record.clone()),
+            Notified::Created(record) if !records.iter().any(|known| known.is_same_object(record)) => {
+                records.push(record.clone());
+            }
             _ => {}
         }
     }
@@ -222,9 +224,9 @@ fn results(notified: Notified, outcomes: &BTreeMap<Record, Outcomes>) -> Vec<Fil
             tracing::error!(key = bad.name, error = %bad, "a file is not imported");
             single(bad.name.clone(), Err(format!("E-EVENT: {bad}")))
         }
-        Notified::Created(record) => outcomes.get(&record).map_or_else(
+        Notified::Created(record) => outcomes.iter().find(|(of, _)| of.is_same_object(&record)).map_or_else(
             || single(record.name(), Err("E-BUG: it was not tried; this is a bug in Forebay".to_owned())),
-            |files| files.iter().map(result).collect(),
+            |(_, files)| files.iter().map(result).collect(),
         ),
     }
 }

@@ -320,6 +320,9 @@ impl<'e> Said<'e> {
         let bucket = output.strip_prefix("s3://").ok_or_else(|| "expected s3://bucket/prefix".to_owned());
         let bucket = bucket.and_then(|bucket| BucketString::parse(bucket).map_err(|error| error.to_string()));
         let bucket = bucket.map_err(|error| self.wrong("FOREBAY_OUTPUT", &error)).ok();
+        if csv.is_some_and(|csv| csv.rows.is_some()) {
+            self.wrong("FOREBAY_CSV_ROWS", "objects without a collector are made of whole files");
+        }
         let kms = self.text("FOREBAY_OUTPUT_SSE_KMS_KEY").map(KmsKey::parse).transpose();
         let kms = kms.unwrap_or_else(|error| {
             self.wrong("FOREBAY_OUTPUT_SSE_KMS_KEY", &error);
@@ -462,6 +465,7 @@ mod tests {
         assert_eq!((source.as_str(), part), ("shop", ByteSize(1_024 * 1_024)));
         assert_eq!(destination.encryption.kms().unwrap().key.as_str(), "alias/k");
         assert!(of(&[("FOREBAY_OUTPUT", "s3://bucket"), ("FOREBAY_OUTPUT_PART", "1 KiB")]).is_err());
+        assert!(of(&[("FOREBAY_OUTPUT", "s3://bucket"), ("FOREBAY_CSV_ROWS", "0..5")]).is_err());
     }
 
     #[test]

@@ -32,6 +32,10 @@ impl Copied {
     /// # Errors
     /// Those of the source, and of the folder: not writable, or full.
     pub fn to_folder(source: &mut dyn Read, dir: &Path) -> io::Result<Self> {
+        let explain = |cause: io::Error| {
+            io::Error::new(cause.kind(), format!("cannot make the folder {}: {cause}", dir.display()))
+        };
+        fs::create_dir_all(dir).map_err(explain)?;
         let mut file = nameless_file(dir)?;
         let mut hash = blake3::Hasher::new();
         let mut buf = vec![0; COPY_BYTES];
@@ -102,8 +106,12 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_folder_is_named() {
-        let error = Copied::to_folder(&mut io::empty(), Path::new("/missing/folder")).unwrap_err();
-        assert!(error.to_string().contains("/missing/folder"), "{error}");
+    fn a_missing_folder_is_made_and_an_impossible_one_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        Copied::to_folder(&mut io::empty(), &dir.path().join("new/folder")).unwrap();
+        let file = dir.path().join("file");
+        fs::write(&file, "").unwrap();
+        let error = Copied::to_folder(&mut io::empty(), &file.join("folder")).unwrap_err();
+        assert!(error.to_string().contains("file/folder"), "{error}");
     }
 }

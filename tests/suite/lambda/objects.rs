@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use super::events::s3;
 use super::support::{Instance, Stand, pairs, table, values};
 use crate::support::forebay::{command, finished};
+use crate::support::scripted_http::{Reply, ScriptedHttp};
+use crate::support::tools::{on_path, run};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -155,5 +157,51 @@ async fn every_row_of_an_object_file_becomes_an_object_set_by_both_ways() {
         let seven: Value =
             serde_json::from_str(lines.iter().find(|line| line.contains("\"Room 7\"")).unwrap()).unwrap();
         assert_eq!(seven["properties"], json!({ "name": "Room 7", "geo_lat": "7" }), "{prefix}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_files_of_an_archive_are_imported() {
+    let Some(python) = on_path("python3") else { return };
+    let stand = Stand::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let zip = folder.path().join("track_all.zip");
+    let script = "import sys, zipfile\n\
+        z = zipfile.ZipFile(sys.argv[1], 'w')\n\
+        z.writestr('track_1.csv', 'userId,event\\nu1,e\\n')\n\
+        z.writestr('track_2.csv', 'userId,event\\nu2,e\\n')\n\
+        z.close()\n";
+    let mut command = std::process::Command::new(python);
+    command.args(["-c", script]).arg(&zip);
+    assert!(run(command).await.status.success());
+    let body = std::fs::read(&zip).unwrap().into();
+    let put = stand.bucket().client.put_object().bucket("forebay").key("track_all.zip").body(body);
+    put.send().await.unwrap();
+    let instance = stand.instance(&[]);
+    let event = s3("forebay", &["track_all.zip"]);
+    stand.api.invoke(&event, LONG).await.unwrap_or_else(|error| panic!("{error}\n{}", instance.log()));
+    stand.api.end([instance]).await;
+    assert_eq!(stand.delivered("/userId").await, ["u1", "u2"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_no_collector_gives_is_a_failure_and_what_it_says_is_not_repeated() {
+    let stand = Stand::start().await;
+    stand.put("track_1.csv", table(2)).await;
+    let event = s3("forebay", &["track_1.csv"]);
+    for (status, body) in [(200, "<html>u0 please log in</html>"), (200, ""), (400, "u0 with the key")] {
+        let other = ScriptedHttp::elsewhere(move |_| Reply::Answer {
+            status,
+            headers: Vec::new(),
+            body: body.to_owned(),
+        })
+        .await;
+        let mut environment = stand.to_collector(&[]);
+        environment.extend(pairs(&[("FOREBAY_COLLECTOR_URL", &other.url())]));
+        let instance = Instance::start(&stand.api.address(), &environment);
+        let error = stand.api.invoke(&event, Duration::from_secs(6)).await.unwrap_err();
+        assert!(error.contains(&format!("answered {status}")) && !error.contains("u0"), "{error}");
+        assert!(!instance.log().contains("u0 "), "{}", instance.log());
+        stand.api.end([instance]).await;
     }
 }
