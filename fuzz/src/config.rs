@@ -106,6 +106,10 @@ fn chosen(choices: &mut Choices<'_>) {
             if text.is_empty() || text.contains('\0') {
                 continue;
             }
+            // A word of a command in the file may hold what separates words in a variable.
+            if *key == "command" && (text.contains(',') || text.trim() != text) {
+                continue;
+            }
             let typed = toml::Value::from(text.as_str());
             // Sometimes a list where none is expected, and the reverse.
             let typed = if choices.byte() < 250 { typed } else { toml::Value::from(vec![typed]) };
