@@ -85,9 +85,9 @@ pub fn judge(parts: &Parts) -> DayStanding {
 fn other_stream<'d>(closed: &'d Closed, part: &'d Part) -> Option<(&'d Stream, u64, u64)> {
     let number = |of: &BTreeMap<Stream, u64>, stream| of.get(stream).copied().unwrap_or(0);
     let streams = closed.others.keys().chain(part.others.keys());
-    let counted =
+    let mut counted =
         streams.map(|stream| (stream, number(&closed.others, stream), number(&part.others, stream)));
-    counted.into_iter().find(|(_, said, found)| said != found)
+    counted.find(|(_, said, found)| said != found)
 }
 
 impl Archive {

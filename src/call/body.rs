@@ -115,7 +115,8 @@ pub(super) fn utf8(body: &[u8]) -> Result<&[u8], BodyError> {
     }
 }
 
-/// Why a body of which so many bytes were removed at the beginning cannot be scanned.
+/// The error of a body that cannot be scanned. `removed` is the number of bytes taken off its beginning
+/// before the scan: positions in the error count from the beginning of the whole body.
 pub(super) fn body_error(error: ScanError, removed: usize, depth_max: usize) -> BodyError {
     match error {
         ScanError::Syntax { what, at } => BodyError::InvalidJson { what, at: removed + at },

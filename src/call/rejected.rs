@@ -5,9 +5,9 @@ use crate::json::{Member, ObjectSplice, Span, Splice, unescape};
 use crate::object::Collection;
 use crate::words::date::rfc3339_within_years;
 
-/// Writes `value`, the scanned text of a rejected item, with the reason, and with the collection if it is an object. The text stays as sent, except that
-/// it becomes one line without lone surrogates and, if it is an object, without `writeKey`: a write key never
-/// reaches a line.
+/// Writes `value`, the scanned text of a rejected item, with the reason, and with the collection if it is an
+/// object of an object set. The text stays as sent, except that it becomes one line without lone surrogates
+/// and, if it is a JSON object, without `writeKey`: a write key never reaches a line.
 ///
 /// Returns how many lone surrogates were replaced.
 pub(super) fn write_rejected(

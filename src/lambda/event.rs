@@ -19,7 +19,7 @@ const SHOWN_MAX: usize = 200;
 pub enum Event {
     /// Notifications that succeed or fail together: of S3, SNS or EventBridge.
     Together(Vec<Notified>),
-    /// Messages of an SQS queue, each of which succeeds or fails by itself.
+    /// Messages of an SQS queue. Each succeeds or fails by itself.
     Queue(Vec<Message>),
 }
 

@@ -27,7 +27,7 @@ pub enum Difference {
         source: SourceId,
         /// The hour; `None` for the folded hours.
         hour: Option<Hour>,
-        /// The stream, of which more was delivered or lost than stored.
+        /// The stream with the excess.
         stream: Stream,
         /// The counts.
         row: Row,

@@ -78,7 +78,7 @@ pub enum Stream {
 }
 
 impl Stream {
-    /// The folders between `segment-logs/` and the source, each with a slash behind it.
+    /// The folders between `segment-logs/` and the source's folder. Each ends with a slash; calls have none.
     pub fn folder(&self) -> String {
         match self {
             Self::Calls => String::new(),

@@ -245,7 +245,8 @@ fn column_of(
     if let FileType::Objects(_) = kind {
         // Of an object, only its id, and the messageId by which a repeat is known, are not properties.
         if !OBJECT_PLACES.contains(&name) {
-            // As the collector flattens them, so that what is read is what is stored.
+            // Nested names are joined here just as the collector joins them, so the object read from the file
+            // is already the object that is stored.
             path = vec!["properties".to_owned(), path.join("_")];
         }
         return Ok(Some(Column { index, name: name.to_owned(), path, json: false }));
