@@ -15,8 +15,9 @@
 //! | [`Mismatches`] | destinations that encrypt differently from what was requested |
 //! | [`Progress`] | what each source last delivered, and what it waits for |
 //! | [`Repeated`] | what is logged once a minute |
+//! | [`DeliveredLog`] | which delivered objects are logged |
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -29,6 +30,7 @@ use super::failures::failing::Failing;
 use super::make::staging::Staging;
 use super::parts::Parts;
 use super::progress::Progress;
+use super::put::delivered_log::DeliveredLog;
 use super::put::targets::PutTargets;
 use super::repeated_events::Repeated;
 use super::schedule::requests::DueRequests;
@@ -54,6 +56,7 @@ pub(super) struct Shared {
     pub(super) mismatches: Mismatches,
     pub(super) progress: Progress,
     pub(super) repeated: Repeated,
+    pub(super) delivered_log: Mutex<DeliveredLog>,
 
     /// Wakes the scheduler.
     pub(super) kick: Arc<Notify>,
@@ -80,6 +83,7 @@ impl Shared {
             mismatches: Mismatches::default(),
             progress: Progress::default(),
             repeated: Repeated::new(Arc::clone(&parts.clock)),
+            delivered_log: Mutex::default(),
             kick,
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),

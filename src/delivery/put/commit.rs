@@ -4,6 +4,7 @@ use super::sealed_object::SealedObject;
 use crate::alarms::AlarmKind;
 use crate::delivery::blocking::noted;
 use crate::delivery::progress::LastObject;
+use crate::lock::lock;
 use crate::log::{Stopped, parked_name};
 use crate::metrics::SourceLabel;
 use crate::object::{AppliedEncryption, Destination, Stream};
@@ -50,8 +51,28 @@ impl SealedObject<'_> {
         self.shared.progress.delivered(&self.seal, object);
         self.taken(&put.destination, stored.applied.as_ref());
         self.shared.parts.alarms.clear(AlarmKind::Damage, &parked_name(self.seal.number));
-        tracing::debug!(seal = self.seal.number, key = %self.seal.object_key, "delivered");
+        self.log_delivered(&put.destination, calls, len);
         Ok(())
+    }
+
+    /// Writes a line about the delivered object, unless the second has had enough of them.
+    fn log_delivered(&self, to: &Destination, calls: u64, bytes: u64) {
+        let clock = &self.shared.parts.clock;
+        let Some(others) = lock(&self.shared.delivered_log).delivered(clock.monotonic()) else {
+            tracing::debug!(seal = self.seal.number, key = %self.seal.object_key, "delivered, without a line");
+            return;
+        };
+        let seconds = clock.wall().since(self.seal.first_received_at).as_secs();
+        tracing::info!(
+            source = %self.seal.batch.source,
+            calls,
+            bytes,
+            seconds,
+            others = (others > 0).then_some(others),
+            bucket = %to.bucket.bucket(),
+            key = %self.seal.object_key,
+            "delivered"
+        );
     }
 
     /// Records that puts of its source to `to` no longer fail. `applied` is the encryption that the store

@@ -101,6 +101,36 @@ async fn a_log_that_nobody_reads_blocks_nothing() {
 }
 
 #[tokio::test]
+async fn each_delivered_object_has_a_line_with_its_key() {
+    let rig = Rig::start(&["lake"]).await;
+    let mut settings = rig.settings(&["web", "ios"]);
+    settings.flush = "max_age = \"1 h\"".to_owned();
+    let forebay = settings.serve().await;
+    let mut caller = Caller::new();
+    caller.send(&forebay, "web", 12, 0).await;
+    caller.send(&forebay, "ios", 3, 0).await;
+    forebay.flush().await;
+    let log = forebay.log();
+    let lines: Vec<serde_json::Value> = log
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .filter(|line: &serde_json::Value| line["message"] == "delivered")
+        .collect();
+    for (source, calls) in [("web", 12), ("ios", 3)] {
+        let objects = rig.bucket("lake").objects(&format!("segment-logs/{source}/")).await;
+        let [object] = &*objects else { panic!("{source}: {} objects", objects.len()) };
+        let line = lines.iter().find(|line| line["key"] == object.key.as_str());
+        let line = line.unwrap_or_else(|| panic!("{} is not in {log}", object.key));
+        assert_eq!((&line["level"], &line["source"]), (&"INFO".into(), &source.into()), "{line}");
+        assert_eq!((&line["calls"], &line["bytes"]), (&calls.into(), &object.body.len().into()), "{line}");
+        assert_eq!(line["bucket"], "lake", "{line}");
+        assert!(line["seconds"].is_u64() && line.get("others").is_none(), "{line}");
+    }
+    assert_eq!(lines.len(), 2, "{log}");
+    assert!(forebay.terminate().await.success());
+}
+
+#[tokio::test]
 async fn a_log_that_works_again_reports_the_dropped_lines() {
     let rig = Rig::start(&["lake"]).await;
     let Some(disk) = SmallDisk::mount(rig.folder.path().join("disk")) else { return };
