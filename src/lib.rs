@@ -27,6 +27,7 @@ pub mod ingest;
 pub mod json;
 #[cfg(feature = "lambda")]
 pub mod lambda;
+pub mod live;
 pub mod lock;
 pub mod log;
 pub mod metrics;

@@ -9,6 +9,7 @@
 //! after the line is made, so it is written into a reserved field, always at the same distance from the
 //! line's end.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -64,6 +65,14 @@ pub fn position_of(line: &[u8]) -> Option<u64> {
     let (digits, behind) = rest.split_at_checked(DIGITS)?;
     let is_member = ROOM.starts_with(name) && ROOM.ends_with(behind) && digits.iter().all(u8::is_ascii_digit);
     std::str::from_utf8(digits).ok().filter(|_| is_member)?.parse().ok()
+}
+
+/// A line without the position at its end.
+pub fn without_position(line: &[u8]) -> Cow<'_, [u8]> {
+    match line.len().checked_sub(ROOM.len()).and_then(|end| line.get(..end)) {
+        Some(rest) if position_of(line).is_some() => Cow::Owned([rest, b"}"].concat()),
+        _ => Cow::Borrowed(line),
+    }
 }
 
 /// The positions of one request's lines.

@@ -7,6 +7,7 @@ use crate::receipt::Receipt;
 use crate::sources::SourceId;
 
 use super::days::Days;
+use super::history::History;
 use super::ledger::Ledger;
 use super::receipt_status::ReceiptStatus;
 use super::status::Status;
@@ -22,6 +23,9 @@ pub trait AdminView: Send + Sync {
 
     /// The whole state.
     fn status(&self) -> Status;
+
+    /// The last ten minutes.
+    fn history(&self) -> History;
 
     /// The days that are not closed, of one source or of all.
     fn days(&self, source: Option<&SourceId>) -> Days;

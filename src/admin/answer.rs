@@ -1,22 +1,66 @@
 //! Answers: the one place where every refusal gets its status.
 
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use http::{Response, StatusCode};
 use http_body_util::Full;
+use hyper::body::{Body, Frame, SizeHint};
 use serde::Serialize;
 
 use super::admin_view::{FlushError, ReceiptUnread};
 use super::host::Intruder;
 use super::import_code;
+use super::live::LiveStream;
 use super::route::NoRoute;
 use crate::import::TargetError;
 use crate::sources::SourceId;
 
-pub(super) type Answer = Response<Full<Bytes>>;
+pub(super) type Answer = Response<AnswerBody>;
+
+/// The body of an answer.
+pub(super) enum AnswerBody {
+    /// Known when the answer begins.
+    Whole(Full<Bytes>),
+    /// Made as time passes.
+    Live(Box<LiveStream>),
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match self.get_mut() {
+            Self::Whole(body) => Pin::new(body).poll_frame(cx),
+            Self::Live(body) => Pin::new(&mut **body).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Whole(body) => body.is_end_stream(),
+            Self::Live(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(body) => body.size_hint(),
+            Self::Live(_) => SizeHint::default(),
+        }
+    }
+}
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
 const OPENMETRICS: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 
@@ -45,6 +89,30 @@ pub(super) fn metrics(rendered: Result<String, std::fmt::Error>) -> Answer {
     }
 }
 
+pub(super) fn live(stream: LiveStream) -> Answer {
+    let mut answer = answer(StatusCode::OK, EVENTS, Bytes::new());
+    // A proxy that collects an answer before it passes it on would show nothing.
+    answer.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
+    *answer.body_mut() = AnswerBody::Live(Box::new(stream));
+    answer
+}
+
+pub(super) fn live_off() -> Answer {
+    refused(
+        StatusCode::NOT_FOUND,
+        "live_off",
+        "the live view is off: set admin.live_view to \"masked\" or \"full\"",
+    )
+}
+
+pub(super) fn too_many_viewers() -> Answer {
+    refused(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "too_many_viewers",
+        "too many people watch the live view already: close another page of it",
+    )
+}
+
 pub(super) fn intruder(why: Intruder) -> Answer {
     match why {
         Intruder::BadHost => {
@@ -66,8 +134,8 @@ pub(super) fn no_route(why: &NoRoute) -> Answer {
         NoRoute::Path => refused(
             StatusCode::NOT_FOUND,
             "not_found",
-            "unknown path: use /metrics, /health, /ready, /api/status, /api/days, /api/ledger, \
-             /api/receipt, /api/flush or /api/import",
+            "unknown path: use /metrics, /health, /ready, /api/status, /api/history, /api/live, \
+             /api/days, /api/ledger, /api/receipt, /api/flush or /api/import",
         ),
         NoRoute::Method { allow } => {
             let message = format!("this path accepts {allow}");
@@ -143,7 +211,7 @@ fn refused(status: StatusCode, code: &'static str, message: &str) -> Answer {
 
 /// No answer has a CORS header, so pages of other sites cannot read it.
 fn answer(status: StatusCode, content_type: HeaderValue, body: impl Into<Bytes>) -> Answer {
-    let mut answer = Response::new(Full::new(body.into()));
+    let mut answer = Response::new(AnswerBody::Whole(Full::new(body.into())));
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, content_type);

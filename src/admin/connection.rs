@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::Request;
-use hyper::body::Incoming;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -19,12 +20,15 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::answer::Answer;
+use super::answer::{Answer, AnswerBody};
 use super::server::{HEAD_MAX, HEAD_TIMEOUT, IDLE_TIMEOUT, SEND_TIMEOUT};
 use crate::connections::seats::Standing;
 use crate::connections::timer::Timer;
 use crate::connections::times::{ConnectionTimes, Expired};
 use crate::lock::lock;
+
+/// Bytes of an answer that wait for the client in this process. Each viewer of the live view has such a buffer.
+const BUFFER_MAX: usize = 64 << 10;
 
 /// The state of a connection.
 #[derive(Clone)]
@@ -33,6 +37,43 @@ struct Watch {
     standing: Arc<Standing>,
     /// The start of monotonic time, for all connections.
     epoch: Instant,
+}
+
+/// A request in flight. Dropped when it is answered.
+struct InFlight(Watch);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        let now = self.0.now();
+        self.0.times().request_ended(now);
+        self.0.standing.waits(now);
+    }
+}
+
+/// The body of an answer whose request may be in flight until its end.
+struct Tracked {
+    body: AnswerBody,
+    _in_flight: Option<InFlight>,
+}
+
+impl Body for Tracked {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 impl Watch {
@@ -76,14 +117,21 @@ pub(super) async fn serve<A>(
                 std::future::pending::<()>().await;
             }
             let answer = answering.await;
-            watch.times().request_ended(watch.now());
-            watch.standing.waits(watch.now());
-            Ok::<_, Infallible>(answer)
+            // A live answer goes on for as long as someone watches.
+            let answered = InFlight(watch.clone());
+            let is_live = matches!(answer.body(), AnswerBody::Live(_));
+            let of_body = if is_live {
+                Some(answered)
+            } else {
+                drop(answered);
+                None
+            };
+            Ok::<_, Infallible>(answer.map(|body| Tracked { body, _in_flight: of_body }))
         }
     });
     let watched = Watched { inner: socket, watch: watch.clone() };
     let mut builder = http1::Builder::new();
-    builder.header_read_timeout(None).max_header_size(HEAD_MAX);
+    builder.header_read_timeout(None).max_header_size(HEAD_MAX).max_buf_size(BUFFER_MAX);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(watched), service));
     let mut timer = Timer::default();
     let mut stopping = false;

@@ -9,9 +9,11 @@ pub mod admin_view;
 mod answer;
 mod connection;
 pub mod days;
+pub mod history;
 pub mod host;
 pub mod import_code;
 pub mod ledger;
+mod live;
 pub mod receipt_status;
 mod route;
 pub mod server;
@@ -19,10 +21,12 @@ pub mod status;
 
 pub use admin_view::{AdminView, FlushError, FlushOutcome, ReceiptUnread, UnknownSource};
 pub use days::{Days, UnclosedDay};
+pub use history::{History, HistoryRing, Reading};
 pub use host::AllowedHosts;
 pub use ledger::{Ledger, LedgerCounts, LedgerHour, LedgerSource, LedgerStatus, LedgerStream};
 pub use receipt_status::{PositionsStatus, ReceiptState, ReceiptStatus};
 pub use server::AdminServer;
 pub use status::{
-    Alarm, Applied, LastObject, Refused, SourceStatus, SpoolStatus, Status, StreamStatus, Totals,
+    Alarm, Applied, BatchStatus, LastObject, LibraryStatus, Refused, SourceStatus, SpoolStatus, Status,
+    StreamStatus, Totals,
 };

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use http::Method;
 use percent_encoding::percent_decode_str;
 
+use super::live;
 use crate::import::Rows;
+use crate::live::Filter;
 use crate::log::ImportKey;
 use crate::receipt::Receipt;
 use crate::sources::SourceId;
@@ -23,6 +25,10 @@ pub(super) enum Route {
     Ready,
     /// `GET /api/status`
     Status,
+    /// `GET /api/history`
+    History,
+    /// `GET /api/live`
+    Live(Filter),
     /// `GET /api/days`
     Days(Option<SourceId>),
     /// `GET /api/ledger`
@@ -59,6 +65,9 @@ pub(super) fn route(method: &Method, path: &str, query: Option<&str>) -> Result<
         "/health" => reading(Route::Health),
         "/ready" => reading(Route::Ready),
         "/api/status" => reading(Route::Status),
+        "/api/history" => reading(Route::History),
+        "/api/live" if method == Method::GET => live::filter(query.unwrap_or_default()).map(Route::Live),
+        "/api/live" => Err(NoRoute::Method { allow: "GET" }),
         "/api/days" if read => source(query.unwrap_or_default()).map(Route::Days),
         "/api/days" => Err(NoRoute::Method { allow: "GET, HEAD" }),
         "/api/ledger" if read => source(query.unwrap_or_default()).map(Route::Ledger),

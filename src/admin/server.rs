@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::connections::seats::Seats;
 use crate::import::{Begin, End, Target};
+use crate::live::{Filter, LiveView, Mode};
 use crate::metrics::Metrics;
 use crate::once_a_minute::OnceAMinute;
 use crate::planted_bugs::{PlantedPanic, panic_if_planted};
@@ -25,6 +26,7 @@ use super::admin_view::{AdminView, UnknownSource};
 use super::answer::{self, Answer};
 use super::connection;
 use super::host::{self, AllowedHosts};
+use super::live::LiveStream;
 use super::route::{Route, route};
 
 /// Connections at once. A further one replaces the connection that has waited longest for a request. If all
@@ -67,6 +69,7 @@ pub struct AdminServer {
     connections: usize,
     flushes: Semaphore,
     imports: Option<Arc<dyn Target>>,
+    live: Option<Arc<LiveView>>,
     import_bodies: Semaphore,
 }
 
@@ -75,7 +78,16 @@ impl AdminServer {
     pub fn new(view: Arc<dyn AdminView>, metrics: Metrics, hosts: AllowedHosts) -> Self {
         let flushes = Semaphore::new(FLUSHES_WAITING_MAX);
         let import_bodies = Semaphore::new(IMPORT_BODIES_MAX);
-        Self { view, metrics, hosts, connections: CONNECTIONS_MAX, flushes, imports: None, import_bodies }
+        Self {
+            view,
+            metrics,
+            hosts,
+            connections: CONNECTIONS_MAX,
+            flushes,
+            imports: None,
+            live: None,
+            import_bodies,
+        }
     }
 
     /// The same server with at most `connections` connections at once, instead of [`CONNECTIONS_MAX`].
@@ -88,6 +100,12 @@ impl AdminServer {
     #[must_use]
     pub fn with_imports(self, imports: Arc<dyn Target>) -> Self {
         Self { imports: Some(imports), ..self }
+    }
+
+    /// The same server, which shows what arrives.
+    #[must_use]
+    pub fn with_live(self, live: Arc<LiveView>) -> Self {
+        Self { live: Some(live), ..self }
     }
 
     /// Serves connections until `stop`, then finishes requests in flight for at most [`DRAIN_MAX`].
@@ -118,9 +136,11 @@ impl AdminServer {
                     };
                     let (server, stop) = (Arc::clone(&server), stop.clone());
                     connections.spawn(async move {
-                        let answer =
-                            async |request: Request<Incoming>, local| server.answer(request, local).await;
-                        connection::serve(socket, Arc::clone(seat.standing()), epoch, stop, answer).await;
+                        let answer = async |request: Request<Incoming>, local| {
+                            server.answer(request, local, &stop).await
+                        };
+                        let standing = Arc::clone(seat.standing());
+                        connection::serve(socket, standing, epoch, stop.clone(), answer).await;
                         drop(seat);
                     });
                 }
@@ -143,7 +163,7 @@ impl AdminServer {
         }
     }
 
-    async fn answer(&self, request: Request<Incoming>, local: IpAddr) -> Answer {
+    async fn answer(&self, request: Request<Incoming>, local: IpAddr, stop: &CancellationToken) -> Answer {
         if let Err(intruder) = self.hosts.check(request.headers(), local) {
             return answer::intruder(intruder);
         }
@@ -163,6 +183,8 @@ impl AdminServer {
                 }
             },
             Ok(Route::Status) => answer::json(StatusCode::OK, &self.view.status()),
+            Ok(Route::History) => answer::json(StatusCode::OK, &self.view.history()),
+            Ok(Route::Live(filter)) => self.live(filter, stop),
             Ok(Route::Days(source)) => answer::json(StatusCode::OK, &self.view.days(source.as_ref())),
             Ok(Route::Ledger(source)) => match self.view.ledger(source.as_ref()) {
                 Ok(ledger) => answer::json(StatusCode::OK, &ledger),
@@ -197,6 +219,16 @@ impl AdminServer {
 }
 
 impl AdminServer {
+    fn live(&self, filter: Filter, stop: &CancellationToken) -> Answer {
+        let Some(live) = self.live.as_ref().filter(|live| live.mode() != Mode::Off) else {
+            return answer::live_off();
+        };
+        match live.watch(filter) {
+            Some(viewer) => answer::live(LiveStream::new(viewer, stop.clone())),
+            None => answer::too_many_viewers(),
+        }
+    }
+
     /// Answers a request of an import. Bodies that are read at once are bounded.
     async fn import(&self, imports: &dyn Target, route: &Route, body: Incoming) -> Answer {
         let Ok(_turn) = self.import_bodies.acquire().await else { return answer::no_imports() };

@@ -111,6 +111,12 @@ pub struct SourceStatus {
     /// The ledgers of its object and dead-letter streams, in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub streams: Vec<StreamStatus>,
+    /// When a request was last received, since the process started.
+    pub last_received_ms: Option<i64>,
+    /// The SDKs seen in samples of its calls, the last one first.
+    pub libraries: Vec<LibraryStatus>,
+    /// Its batches that are not sealed, oldest first; the first few of them.
+    pub batches: Vec<BatchStatus>,
     /// Calls in the spool that are not delivered.
     pub pending_calls: u64,
     /// The age of the oldest of these calls.
@@ -125,6 +131,38 @@ pub struct SourceStatus {
     pub refused: Option<Refused>,
     /// Its requests that were refused because the spool had no space left, since the process started.
     pub requests_refused: u64,
+}
+
+/// An SDK that a source uses.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LibraryStatus {
+    /// `context.library.name`.
+    pub name: String,
+    /// `context.library.version`.
+    pub version: String,
+    /// When it was last seen in a sample.
+    pub last_seen_ms: i64,
+}
+
+/// A batch that is not sealed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BatchStatus {
+    /// `calls`, `rejected`, `objects/<collection>` or `dead/<destination>`.
+    pub stream: String,
+    /// Its received-day.
+    pub day_ms: i64,
+    /// Lines in it.
+    pub calls: u64,
+    /// Bytes of these lines.
+    pub bytes: u64,
+    /// The estimated size of its object.
+    pub object_bytes_estimate: u64,
+    /// When its first line was received.
+    pub first_received_at_ms: i64,
+    /// The latest time at which it becomes due: by age, or because its day is over.
+    pub due_at_ms: i64,
 }
 
 /// An object or dead-letter stream of a source.

@@ -80,6 +80,15 @@ impl<'b> ObjectSets<'b> {
         self.items.len() + self.beyond.len()
     }
 
+    /// The text of the object that becomes line `index`, as sent.
+    pub fn item(&self, index: usize) -> Option<&'b [u8]> {
+        let value = match self.items.get(index) {
+            Some(item) => item.value,
+            None => *self.beyond.get(index.checked_sub(self.items.len())?)?,
+        };
+        Some(value.span.of(self.text))
+    }
+
     /// An estimate of the lines' length in bytes. Used to reserve memory.
     pub fn lines_len(&self) -> usize {
         self.text.len() + self.lines() * (STAMP_LEN + self.collection.as_str().len())

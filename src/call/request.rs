@@ -140,6 +140,18 @@ impl<'b> Request<'b> {
         self.body.batch.as_ref().map_or(1, |batch| batch.items.len() + batch.beyond.len())
     }
 
+    /// The text of the item that becomes line `index`, as sent.
+    pub fn item(&self, index: usize) -> Option<&'b [u8]> {
+        let value = match &self.body.batch {
+            None => Some(self.body.top.value).filter(|_| index == 0),
+            Some(batch) => match batch.items.get(index) {
+                Some(item) => Some(item.value),
+                None => batch.beyond.get(index.checked_sub(batch.items.len())?).copied(),
+            },
+        };
+        Some(value?.span.of(self.body.text))
+    }
+
     /// An estimate of the lines' length in bytes, usually slightly too high. Used to reserve memory, and to
     /// refuse a request whose envelope would multiply beyond what can be stored. Costs no time.
     pub fn lines_len(&self) -> usize {

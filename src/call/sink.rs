@@ -80,6 +80,37 @@ impl RejectReason {
             Self::TooManyObjects => "too_many_objects",
         }
     }
+
+    /// The reason with this slug.
+    pub fn of_slug(slug: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.slug() == slug)
+    }
+
+    /// The reason as a sentence.
+    pub fn why(self) -> &'static str {
+        match self {
+            Self::NotAnObject => "the item is not a JSON object",
+            Self::MissingType => "`type` is missing or is not a string",
+            Self::UnknownType => "`type` is not track, identify, page, screen, group or alias",
+            Self::EventTooLarge => "the item is longer than collector.max_event",
+            Self::LineTooLarge => {
+                "the call is too long together with what its batch adds to it, such as a context"
+            }
+            Self::TooManyCalls => "its request held more calls than one request may have",
+            Self::MissingId => "it has neither `userId` nor `anonymousId`",
+            Self::MissingEvent => "it is a track call without `event`",
+            Self::MissingGroupId => "it is a group call without `groupId`",
+            Self::MissingPreviousId => "it is an alias call without `previousId` or `userId`",
+            Self::BadPixelData => "the pixel's `data` could not be read",
+            Self::MissingObjectId => "the object has no id",
+            Self::ObjectIdTooLong => "the object's id is longer than 100 characters",
+            Self::BadProperties => {
+                "the object's properties are not an object, contain a list, or have two values for one name"
+            }
+            Self::PropertyTooLarge => "a property of the object is 32 KB long or longer",
+            Self::TooManyObjects => "its request set more than 100 objects",
+        }
+    }
 }
 
 /// Takes lines, one at a time, without a copy. The writer appends the line's bytes (without `\n`) to the

@@ -16,6 +16,7 @@ use crate::collector::{CollectorSettings, Policy};
 use crate::delivery::DeliverySettings;
 use crate::dev_s3::{self, DevS3, DevS3Running, DevS3Settings};
 use crate::ingest::IngestSettings;
+use crate::live::Mode;
 use crate::object::{BucketString, Destination, Encryption};
 use crate::runtime::handles::{Fitted, Wanted};
 use crate::runtime::{Background, Shutdown};
@@ -117,6 +118,7 @@ async fn start(
     let settings = DeliverySettings::new(rule);
     let recovery = Recovery::run(outside.clone(), disk, SpoolOptions::default()).await?;
     let engine = Engine::start(recovery, Arc::new(store), settings, None, background);
+    engine.live().set_mode(Mode::Full);
     let bucket = BucketString::parse(dev_s3::BUCKET)?;
     let destination = Destination {
         region: Some(dev_s3::REGION.to_owned()),

@@ -11,10 +11,13 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::failure::Failure;
 use super::node_view::NodeView;
+use crate::admin::history::STEP;
 use crate::admin::{AdminServer, AllowedHosts};
 use crate::alarms::{AlarmKind, Alarms};
 use crate::collector::{Collector, CollectorDeps, CollectorSettings, Listeners, Policy, Running};
@@ -25,6 +28,7 @@ use crate::disk::real_disk::RealDisk;
 use crate::import::journal::LocalJournal;
 use crate::import::{ImportSources, Importer, ImporterDeps};
 use crate::ingest::{Ingest, IngestDeps, IngestSettings};
+use crate::live::{LiveView, Mode};
 use crate::lock::lock;
 use crate::log::Log;
 use crate::metrics::Metrics;
@@ -134,6 +138,7 @@ impl Bound {
 pub struct Node {
     engine: Engine,
     collector: Running,
+    _history: AbortOnDropHandle<()>,
     admin: JoinHandle<()>,
     admin_stop: CancellationToken,
     /// The address for calls.
@@ -269,6 +274,8 @@ impl Engine {
             configured: Mutex::default(),
             rate: Mutex::default(),
             proxy: OnceLock::new(),
+            live: Arc::new(LiveView::new(Mode::default(), outside.clock.monotonic())),
+            history: Mutex::default(),
         });
         Self { outside, spool, delivery, scheduler, alarms, view }
     }
@@ -276,6 +283,11 @@ impl Engine {
     /// The way out of the spool.
     pub fn log(&self) -> Arc<dyn Log> {
         self.spool.log()
+    }
+
+    /// The live view of this node.
+    pub fn live(&self) -> &Arc<LiveView> {
+        &self.view.live
     }
 
     /// The way into the spool. Every part of this node that brings calls shares it.
@@ -286,6 +298,7 @@ impl Engine {
             metrics: self.outside.metrics.clone(),
             appender: self.spool.appender(),
             fingerprinter: self.spool.fingerprinter(),
+            live: Arc::clone(&self.view.live),
         };
         Arc::new(Ingest::new(deps, settings))
     }
@@ -351,21 +364,40 @@ impl Engine {
         let hosts = AllowedHosts::new(admin_addr, &addresses.admin_hosts);
         let server = AdminServer::new(Arc::clone(&self.view) as _, self.outside.metrics.clone(), hosts)
             .with_connections(addresses.admin_connections)
-            .with_imports(Arc::new(Arc::clone(importer)));
+            .with_imports(Arc::new(Arc::clone(importer)))
+            .with_live(Arc::clone(&self.view.live));
         let admin = {
             let (server, listener, stop) = (Arc::new(server), Arc::new(admin), admin_stop.clone());
             let start = move || Arc::clone(&server).serve(Arc::clone(&listener), stop.clone());
             tokio::spawn(tasks::keep(Arc::clone(&self.alarms), "admin listener", start))
         };
+        let history = {
+            let (view, stop) = (Arc::clone(&self.view), admin_stop.clone());
+            let start = move || keep_history(Arc::clone(&view), stop.clone());
+            AbortOnDropHandle::new(tokio::spawn(tasks::keep(Arc::clone(&self.alarms), "history", start)))
+        };
         Ok(Node {
             engine: self,
             collector,
+            _history: history,
             admin,
             admin_stop,
             public: public_addr,
             tls: tls_addr,
             admin_addr,
         })
+    }
+}
+
+/// Adds a sample to the history every few seconds.
+async fn keep_history(view: Arc<NodeView>, stop: CancellationToken) {
+    let mut steps = tokio::time::interval(STEP);
+    steps.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = steps.tick() => view.sample_history(),
+        }
     }
 }
 

@@ -8,15 +8,19 @@ use std::time::Duration;
 
 use super::ledger_view;
 use crate::admin::{
-    self, AdminView, Days, FlushError, FlushOutcome, PositionsStatus, ReceiptState, ReceiptStatus,
-    ReceiptUnread, SourceStatus, SpoolStatus, Status, Totals, UnclosedDay, UnknownSource,
+    self, AdminView, BatchStatus, Days, FlushError, FlushOutcome, History, HistoryRing, LibraryStatus,
+    PositionsStatus, Reading, ReceiptState, ReceiptStatus, ReceiptUnread, SourceStatus, SpoolStatus, Status,
+    Totals, UnclosedDay, UnknownSource,
 };
 use crate::alarms::{Alarm, AlarmKind, Alarms};
 use crate::boxed_future::BoxFuture;
 use crate::call::RejectReason;
 use crate::delivery::Delivery;
+use crate::live::{Library, LiveView};
 use crate::lock::lock;
-use crate::log::{AccountKey, DESTINATION_FULL, Located, Log, PendingSeal, Row, Rows, SPOOL_FULL, Standing};
+use crate::log::{
+    AccountKey, DESTINATION_FULL, Located, Log, OpenBatch, PendingSeal, Row, Rows, SPOOL_FULL, Standing,
+};
 use crate::metrics::{AccountLabel, Metrics, RefusedLabel, RejectedLabel, SourceLabel, StreamAccountLabel};
 use crate::object::Stream;
 use crate::receipt::Receipt;
@@ -32,6 +36,8 @@ const REFUSED: [&str; 2] = [SPOOL_FULL, DESTINATION_FULL];
 /// The reason if all requests are refused.
 const NO_ROOM: &str =
     "the spool is full: deliveries free space; otherwise raise spool.max_bytes or enlarge the disk";
+/// The most open batches of a source that are shown.
+const BATCHES_SHOWN_MAX: usize = 50;
 /// How often the rate is sampled.
 const RATE_EVERY: Duration = Duration::from_secs(2);
 
@@ -49,6 +55,8 @@ pub struct NodeView {
     pub(super) rate: Mutex<Vec<(Duration, u64)>>,
     /// The proxy for the store, from the environment.
     pub(super) proxy: OnceLock<String>,
+    pub(super) live: Arc<LiveView>,
+    pub(super) history: Mutex<HistoryRing>,
 }
 
 impl NodeView {
@@ -90,14 +98,18 @@ impl NodeView {
         &self,
         id: &SourceId,
         rows: &BTreeMap<AccountKey, Row>,
-        undelivered: Option<&(u64, UnixMillis)>,
+        (undelivered, open): (Option<&(u64, UnixMillis)>, &[&OpenBatch]),
         (now, is_full): (UnixMillis, bool),
     ) -> SourceStatus {
         let of_calls = AccountKey::of_calls(id.clone());
         let progress = self.delivery.progress().of(id);
         let (pending, oldest) = (undelivered.map_or(0, |(calls, _)| *calls), undelivered.map(|(_, at)| *at));
         let to = self.log.current_destination(id);
+        let seen = self.live.seen(id);
         SourceStatus {
+            last_received_ms: seen.as_ref().and_then(|seen| seen.last_received()).map(|at| at.0),
+            libraries: seen.iter().flat_map(|seen| seen.libraries()).map(library).collect(),
+            batches: open.iter().take(BATCHES_SHOWN_MAX).map(|batch| self.batch(batch)).collect(),
             id: id.to_string(),
             bucket: to.as_ref().map_or_else(String::new, |to| to.bucket.to_string()),
             encryption: to.as_ref().map_or_else(String::new, |to| to.encryption.to_string()),
@@ -133,6 +145,18 @@ impl NodeView {
                 .sum(),
             waiting: progress.waiting.as_ref().map(|_| self.waits_for(id).to_owned()),
             last_error: progress.waiting,
+        }
+    }
+
+    fn batch(&self, batch: &OpenBatch) -> BatchStatus {
+        BatchStatus {
+            stream: batch.key.stream.to_string(),
+            day_ms: batch.key.day.start().0,
+            calls: batch.frames,
+            bytes: batch.bytes,
+            object_bytes_estimate: self.delivery.object_bytes(batch),
+            first_received_at_ms: batch.first_received_at.0,
+            due_at_ms: self.delivery.due_at(batch).0,
         }
     }
 
@@ -205,6 +229,25 @@ impl NodeView {
         }
     }
 
+    /// Adds a sample to the history.
+    pub(super) fn sample_history(&self) {
+        let sources = self.sources().into_iter().map(|id| (id.to_string(), self.received(&id)));
+        let reading = Reading {
+            at: self.clock.monotonic(),
+            sources: sources.collect(),
+            object_bytes: self.metrics.object_bytes.get(),
+            spool_bytes: self.log.usage().used,
+        };
+        lock(&self.history).add(reading);
+    }
+
+    /// Calls and object sets received from a source since the process started.
+    fn received(&self, id: &SourceId) -> u64 {
+        let label = SourceLabel { source: id.to_string() };
+        let families = [&self.metrics.received, &self.metrics.object_sets_received];
+        families.into_iter().filter_map(|family| family.get(&label).map(|counter| counter.get())).sum()
+    }
+
     /// Every source that is configured or has data in the spool.
     fn sources(&self) -> BTreeSet<SourceId> {
         let mut sources = lock(&self.configured).clone();
@@ -212,6 +255,11 @@ impl NodeView {
         sources.extend(self.delivery.progress().sources());
         sources
     }
+}
+
+fn library(library: Library) -> LibraryStatus {
+    let Library { name, version, last_seen } = library;
+    LibraryStatus { name, version, last_seen_ms: last_seen.0 }
 }
 
 impl AdminView for NodeView {
@@ -240,8 +288,15 @@ impl AdminView for NodeView {
         // Computed once for all sources: there may be ten thousand.
         let undelivered = self.log.undelivered();
         let sources = self.sources();
-        let sources =
-            sources.iter().map(|id| self.source(id, &rows, undelivered.get(id), (now, usage.is_full)));
+        let open = self.log.open_batches();
+        let mut open_of: BTreeMap<&SourceId, Vec<&OpenBatch>> = BTreeMap::new();
+        for batch in &open {
+            open_of.entry(&batch.key.source).or_default().push(batch);
+        }
+        let sources = sources.iter().map(|id| {
+            let open = open_of.remove(id).unwrap_or_default();
+            self.source(id, &rows, (undelivered.get(id), &open), (now, usage.is_full))
+        });
         let sources: Vec<SourceStatus> = sources.collect();
         let sum = |of: fn(&Totals) -> u64| sources.iter().map(|source| of(&source.totals)).sum();
         let alarms = self.alarms.standing();
@@ -269,7 +324,7 @@ impl AdminView for NodeView {
                 parked_bytes: usage.parked,
                 seconds_left: usage.time_left(self.rate()).map(|left| left.as_secs()),
             },
-            open_batches: self.log.open_batches().len() as u64,
+            open_batches: open.len() as u64,
             sealed_objects: self.log.pending_numbers().len() as u64,
             oldest_undelivered_seconds: self.log.oldest_undelivered().map(|at| now.since(at).as_secs()),
             totals: Totals {
@@ -283,6 +338,10 @@ impl AdminView for NodeView {
             ledger: Some(ledger),
             sources,
         }
+    }
+
+    fn history(&self) -> History {
+        lock(&self.history).show(self.clock.wall().0)
     }
 
     fn days(&self, source: Option<&SourceId>) -> Days {

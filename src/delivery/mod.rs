@@ -130,6 +130,11 @@ impl Delivery {
         by_age.min(batch.key.day.end().plus(AFTER_DAY)).max(batch.first_received_at)
     }
 
+    /// The estimated size of the object that a batch would become now, in bytes.
+    pub fn object_bytes(&self, batch: &OpenBatch) -> u64 {
+        self.shared.sizes.object_bytes(batch)
+    }
+
     /// Makes all batches of `source` (or of every source) due, and waits up to `wait` until every frame that
     /// is in the spool now is in the store.
     pub async fn flush(&self, source: Option<&SourceId>, wait: Duration) -> Flushed {

@@ -1,8 +1,11 @@
 //! Where a request comes from, and the lines made from it.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
+use super::counters::SourceCounters;
 use crate::call::{ClientLibraries, Fingerprinter, Stamp, Tally};
+use crate::live::Sample;
 use crate::log::{ImportStep, RequestFrames};
 use crate::sources::SourceId;
 use crate::time::UnixMillis;
@@ -48,4 +51,7 @@ impl<'a> Arrival<'a> {
 pub struct Lines {
     pub(super) frames: RequestFrames,
     pub(super) tally: Tally,
+    pub(super) counters: Arc<SourceCounters>,
+    /// Copies of a few of them, for the live view.
+    pub(super) sample: Option<Sample>,
 }

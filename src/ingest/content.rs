@@ -31,6 +31,14 @@ impl<'b> Content<'b> {
         }
     }
 
+    /// The text of the item that becomes line `index`, as sent.
+    pub(super) fn item(&self, index: usize) -> Option<&'b [u8]> {
+        match self {
+            Self::Calls(request) => request.item(index),
+            Self::ObjectSets(request) => request.item(index),
+        }
+    }
+
     /// An estimate of the lines' length in bytes.
     pub(super) fn lines_len(&self) -> usize {
         match self {

@@ -1,30 +1,36 @@
 //! Each source's counters, looked up once: making a label for every request would cost more than counting.
 
 use std::collections::HashMap;
-use std::sync::RwLock;
+use std::sync::{Arc, RwLock};
 
 use prometheus_client::metrics::counter::Counter;
 
 use crate::call::Tally;
+use crate::live::{LiveView, Sample, SeenSource};
 use crate::lock::{read, write};
 use crate::log::{Appended, RequestFrames};
 use crate::metrics::{Metrics, RejectedLabel, SourceLabel};
 use crate::sources::SourceId;
+use crate::time::UnixMillis;
 
 /// Number of sources whose counters are cached. Further sources are counted too, a little more slowly.
 const READY_MAX: usize = 10_000;
 
-#[derive(Clone, Debug)]
-struct SourceCounters {
+/// The counters of one source.
+#[derive(Debug)]
+pub(super) struct SourceCounters {
     received: Counter,
     stored: Counter,
     repeated: Counter,
+    /// What the live view has seen of it. `None` above its limit of sources.
+    pub(super) seen: Option<Arc<SeenSource>>,
 }
 
 /// What one request adds, recorded before its frames are passed on.
 #[derive(Debug)]
 pub(super) struct RequestCount {
     source: SourceId,
+    received_at: UnixMillis,
     /// Whether its valid items are object sets.
     sets_objects: bool,
     /// Valid items.
@@ -38,6 +44,7 @@ impl RequestCount {
     pub(super) fn of(frames: &RequestFrames, tally: Tally) -> Self {
         Self {
             source: frames.source().clone(),
+            received_at: frames.received_at(),
             sets_objects: !frames.stream().is_plain(),
             calls: frames.calls(),
             rejected: frames.rejected_by_reason().map(|(reason, count)| (reason.slug(), count)).collect(),
@@ -55,22 +62,35 @@ impl RequestCount {
 #[derive(Debug)]
 pub(super) struct Counters {
     metrics: Metrics,
-    ready: RwLock<HashMap<SourceId, SourceCounters>>,
+    live: Arc<LiveView>,
+    ready: RwLock<HashMap<SourceId, Arc<SourceCounters>>>,
 }
 
 impl Counters {
-    /// Counts into `metrics`.
-    pub(super) fn new(metrics: Metrics) -> Self {
-        Self { metrics, ready: RwLock::default() }
+    /// Counts into `metrics` and `live`.
+    pub(super) fn new(metrics: Metrics, live: Arc<LiveView>) -> Self {
+        Self { metrics, live, ready: RwLock::default() }
     }
 
-    /// Counts a request whose frames are on stable storage.
-    pub(super) fn stored(&self, request: &RequestCount, appended: Appended) {
+    /// Counts a request whose frames are on stable storage, and shows the copies of its lines.
+    pub(super) fn stored(
+        &self,
+        request: &RequestCount,
+        source: &SourceCounters,
+        appended: Appended,
+        sample: Option<Sample>,
+    ) {
         let (new, repeats) = (request.calls.saturating_sub(appended.repeats), appended.repeats);
+        self.live.stored(request.calls, request.rejected());
+        if let Some(seen) = &source.seen {
+            seen.received(request.received_at);
+            if let Some(sample) = sample {
+                self.live.show(sample, seen, repeats > 0 && new == 0);
+            }
+        }
         if request.sets_objects {
             self.stored_objects(request, new, repeats);
         } else {
-            let source = self.of_source(&request.source);
             source.received.inc_by(u64::from(request.calls) + u64::from(request.rejected()));
             source.stored.inc_by(u64::from(new));
             if repeats > 0 {
@@ -103,19 +123,21 @@ impl Counters {
         }
     }
 
-    fn of_source(&self, source: &SourceId) -> SourceCounters {
+    /// The counters of a source.
+    pub(super) fn of_source(&self, source: &SourceId) -> Arc<SourceCounters> {
         if let Some(ready) = read(&self.ready).get(source) {
-            return ready.clone();
+            return Arc::clone(ready);
         }
         let label = SourceLabel { source: source.as_str().to_owned() };
-        let made = SourceCounters {
+        let made = Arc::new(SourceCounters {
             received: self.metrics.received.get_or_create(&label).clone(),
             stored: self.metrics.stored.get_or_create(&label).clone(),
             repeated: self.metrics.repeated.get_or_create(&label).clone(),
-        };
+            seen: self.live.source(source),
+        });
         let mut ready = write(&self.ready);
         if ready.len() < READY_MAX {
-            ready.insert(source.clone(), made.clone());
+            ready.insert(source.clone(), Arc::clone(&made));
         }
         made
     }

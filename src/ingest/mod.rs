@@ -29,6 +29,7 @@ use crate::call::{
     BodyError, CallKind, ClientLibraries, Fingerprinter, Limits, ObjectSets, Request, Shape, Tally,
     write_rejected_pixel,
 };
+use crate::live::{LiveView, Sample};
 use crate::log::frame::FRAME_HEADER;
 use crate::log::{Append, AppendError, Appended, REQUEST_BYTES_MAX, RequestFrames};
 use crate::metrics::Metrics;
@@ -37,7 +38,7 @@ use crate::receipt::{self, Receipt};
 use crate::sources::SOURCE_ID_MAX;
 use crate::time::{Clock, UnixMillis};
 use crate::words::about_duration;
-use counters::{Counters, RequestCount};
+use counters::{Counters, RequestCount, SourceCounters};
 use finish_anyway::FinishAnyway;
 use rate_limit::RateLimit;
 use received_clock::ReceivedClock;
@@ -59,6 +60,8 @@ pub struct IngestDeps {
     pub appender: Arc<dyn Append>,
     /// Makes the fingerprints that identify repeats, with the log's key.
     pub fingerprinter: Fingerprinter,
+    /// Gets samples of what is stored.
+    pub live: Arc<LiveView>,
 }
 
 /// The configuration of intake.
@@ -105,7 +108,7 @@ impl Ingest {
     /// For the log behind `deps.appender`.
     pub fn new(deps: IngestDeps, settings: IngestSettings) -> Self {
         Self {
-            counters: Arc::new(Counters::new(deps.metrics.clone())),
+            counters: Arc::new(Counters::new(deps.metrics.clone(), Arc::clone(&deps.live))),
             received: ReceivedClock::default(),
             rate_limit: settings.calls_per_second.map(RateLimit::new),
             log_id: deps.appender.log_id(),
@@ -179,8 +182,27 @@ impl Ingest {
                 .write_lines(&stamp, &*self.deps.random, REQUEST_BYTES_MAX, &mut frames)
                 .ok_or(AppendError::TooLarge)?,
         };
+        let counters = self.counters.of_source(arrival.source);
+        let sample = self.sample(&counters, &frames, |index| request.item(index));
         frames.end_import_step();
-        Ok(Lines { frames, tally })
+        Ok(Lines { frames, tally, counters, sample })
+    }
+
+    /// Copies a few of the lines, if it is time to.
+    fn sample<'b>(
+        &self,
+        counters: &SourceCounters,
+        frames: &RequestFrames,
+        item: impl Fn(usize) -> Option<&'b [u8]>,
+    ) -> Option<Sample> {
+        let seen = counters.seen.as_ref()?;
+        let items = usize::try_from(frames.items()).unwrap_or(usize::MAX);
+        let turn = self.deps.live.turn(seen, items, self.deps.clock.monotonic())?;
+        let mut sample = Sample::new(frames.source().clone(), frames.received_at());
+        for (index, (stream, line)) in frames.lines().take(turn.calls).enumerate() {
+            sample.push(stream, &line, item(index));
+        }
+        Some(sample)
     }
 
     /// The line of a pixel's call. It is made from `body`, which the pixel's query was converted to. If that
@@ -201,7 +223,9 @@ impl Ingest {
         let mut frames = self.no_frames(arrival, query.len() + 512, 1);
         let stamp = arrival.stamp(&self.settings.client_libraries, &self.deps.fingerprinter);
         write_rejected_pixel(query, &stamp, &mut frames);
-        Ok(Lines { frames, tally: Tally::default() })
+        let counters = self.counters.of_source(arrival.source);
+        let sample = self.sample(&counters, &frames, |_| None);
+        Ok(Lines { frames, tally: Tally::default(), counters, sample })
     }
 
     /// Stores lines, and counts them once they are on stable storage. If the future is dropped, the append
@@ -210,7 +234,7 @@ impl Ingest {
     /// # Errors
     /// [`IngestError`].
     pub async fn append(&self, lines: Lines) -> Result<Ack, IngestError> {
-        let Lines { frames, tally } = lines;
+        let Lines { frames, tally, counters: of_source, sample } = lines;
         if frames.is_empty() {
             return Ok(Ack::default());
         }
@@ -225,7 +249,7 @@ impl Ingest {
         let (appender, counters) = (Arc::clone(&self.deps.appender), Arc::clone(&self.counters));
         let appended = FinishAnyway::new(&self.orphans, async move {
             let appended = appender.append(frames).await?;
-            counters.stored(&count, appended);
+            counters.stored(&count, &of_source, appended, sample);
             Ok::<_, AppendError>(appended)
         });
         let Appended { first, stored, repeats, import } = appended.await?;

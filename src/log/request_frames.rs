@@ -1,5 +1,7 @@
 //! The frames of one request, built in place by the writer of its lines.
 
+use std::borrow::Cow;
+
 use crate::call::{LineSink, RejectReason};
 use crate::object::Stream;
 use crate::receipt;
@@ -112,6 +114,17 @@ impl RequestFrames {
     /// The bytes of all frames.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// The lines so far, in order, each with its stream. Those that will contain their position do not contain it yet.
+    pub fn lines(&self) -> impl Iterator<Item = (Stream, Cow<'_, [u8]>)> {
+        let mut rest = &self.bytes[..];
+        let frames = std::iter::from_fn(move || {
+            let (frame, behind) = rest.split_at_checked(frame::length(rest)?)?;
+            rest = behind;
+            frame::fields(frame)
+        });
+        frames.filter_map(|frame| Some((frame.stream()?, receipt::without_position(frame.payload))))
     }
 
     pub(crate) fn into_bytes(self) -> Vec<u8> {

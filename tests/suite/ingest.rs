@@ -47,6 +47,7 @@ fn opened(dir: TempDir, settings: IngestSettings) -> Intake {
         metrics,
         appender: spool.appender(),
         fingerprinter: spool.fingerprinter(),
+        live: Arc::default(),
     };
     Intake { ingest: Arc::new(Ingest::new(deps, settings)), spool, dir }
 }

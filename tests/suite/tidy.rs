@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room and the rooms that it may use. `cli` connects all rooms and may use every one.
-const MAY_KNOW: [(&str, &[&str]); 39] = [
+const MAY_KNOW: [(&str, &[&str]); 40] = [
     ("time", &[]),
     ("words", &["time"]),
     ("arn", &[]),
@@ -83,9 +83,13 @@ const MAY_KNOW: [(&str, &[&str]); 39] = [
         ],
     ),
     ("lambda", &["time", "words"]),
+    ("live", &["call", "lock", "object", "sources", "time"]),
     (
         "ingest",
-        &["call", "lock", "log", "metrics", "object", "random", "receipt", "sources", "time", "words"],
+        &[
+            "call", "live", "lock", "log", "metrics", "object", "random", "receipt", "sources", "time",
+            "words",
+        ],
     ),
     (
         "delivery",
@@ -139,6 +143,7 @@ const MAY_KNOW: [(&str, &[&str]); 39] = [
             "boxed_future",
             "connections",
             "import",
+            "live",
             "lock",
             "log",
             "metrics",

@@ -2,6 +2,7 @@
 
 mod commands;
 mod listener;
+mod live;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -9,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use forebay::admin::{
-    AdminServer, AdminView, AllowedHosts, Days, FlushError, FlushOutcome, Ledger, PositionsStatus,
+    AdminServer, AdminView, AllowedHosts, Days, FlushError, FlushOutcome, History, Ledger, PositionsStatus,
     ReceiptStatus, ReceiptUnread, SourceStatus, Status, UnclosedDay, UnknownSource,
 };
 use forebay::boxed_future::BoxFuture;
@@ -46,6 +47,10 @@ impl AdminView for FakeProcess {
             sources: vec![SourceStatus { id: "web".into(), pending_calls: 7, ..SourceStatus::default() }],
             ..Status::default()
         }
+    }
+
+    fn history(&self) -> History {
+        History { received: vec![1.0, 2.0], ..History::default() }
     }
 
     fn days(&self, source: Option<&SourceId>) -> Days {

@@ -155,6 +155,7 @@ pub(crate) async fn start_ingesting(
         metrics: metrics.clone(),
         appender: spool.appender(),
         fingerprinter: spool.fingerprinter(),
+        live: Arc::default(),
     };
     let ingest = Arc::new(Ingest::new(ingest, intake));
     let deps = CollectorDeps { clock, random, metrics: metrics.clone(), ingest, alarms };

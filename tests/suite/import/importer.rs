@@ -72,6 +72,7 @@ fn opened(dir: TempDir) -> Node {
         metrics: metrics.clone(),
         appender: spool.appender(),
         fingerprinter: spool.fingerprinter(),
+        live: Arc::default(),
     };
     let ingest = Arc::new(Ingest::new(deps, IngestSettings::default()));
     let journal = Arc::new(LocalJournal::open(&journal_of(&dir)).unwrap());

@@ -8,6 +8,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::support::{PATIENCE, ids_below, status};
+use crate::support::events::Events;
 use crate::support::forebay::{Flush, Forebay, Starting, run};
 use crate::support::http::{Http, is_accepted};
 use crate::support::tools::{on_path, stdout_of};
@@ -181,4 +182,50 @@ async fn the_demo_sends_realistic_calls_from_several_sources() {
     assert_eq!(bucket.keys("segment-logs/_rejected/").await, [""; 0], "none of them is rejected");
     forebay.signal(Signal::INT);
     assert_eq!(forebay.exit().await.code(), Some(0));
+}
+
+/// A call is seen as it arrives, in an open batch, and as sent by its SDK.
+#[tokio::test]
+async fn a_call_is_seen_live_with_what_the_collector_added() {
+    let folder = tempfile::tempdir().unwrap();
+    let forebay = start(folder.path(), &["--receipts"]).await;
+    let address = forebay.console.strip_prefix("http://").unwrap();
+    let mut events = Events::open(address, "/api/live?source=app").await;
+    let calls = json!([
+        { "type": "track", "event": "Order Done", "userId": "u1", "messageId": "m1", "timestamp": "2026-11-20T10:00:00Z",
+          "context": { "library": { "name": "analytics-x", "version": "3.1" } } },
+        { "type": "trak", "userId": "u2" },
+    ]);
+    let body = json!({ "writeKey": "app", "sentAt": "2026-11-20T10:00:01Z", "batch": calls });
+    Http::new().post(&format!("{}/v1/batch", forebay.collector), body.to_string()).await.unwrap();
+    let shown = loop {
+        let shown = events.next_of("calls").await;
+        if shown["calls"].as_array().is_some_and(|calls| !calls.is_empty()) {
+            break shown["calls"].clone();
+        }
+    };
+    assert_eq!((&shown[0]["name"], &shown[0]["library"]), (&"Order Done".into(), &"analytics-x 3.1".into()));
+    assert_eq!(shown[0]["line"]["userId"], "u1");
+    assert!(shown[0]["line"].get("forebayPosition").is_none(), "the position is not known yet");
+    let paths = |of: &str| -> BTreeSet<String> {
+        shown[0][of].as_array().unwrap().iter().map(|path| path.as_str().unwrap().to_owned()).collect()
+    };
+    let added = paths("added");
+    assert!(
+        added.contains("receivedAt") && added.contains("sentAt") && !added.contains("messageId"),
+        "{added:?}"
+    );
+    assert!(paths("changed").contains("timestamp"), "{shown}");
+    assert_eq!((&shown[1]["reason"], &shown[1]["type"]), (&"unknown_type".into(), &"trak".into()));
+
+    let status = status(&forebay).await;
+    let source = &status["sources"][0];
+    assert_eq!(
+        (&source["libraries"][0]["name"], &source["batches"][0]["calls"]),
+        (&"analytics-x".into(), &1.into())
+    );
+    assert!(source["last_received_ms"].as_i64().unwrap() > 0);
+    assert!(
+        source["batches"][0]["due_at_ms"].as_i64() > source["batches"][0]["first_received_at_ms"].as_i64()
+    );
 }

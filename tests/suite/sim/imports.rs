@@ -512,6 +512,7 @@ impl World {
             metrics: metrics.clone(),
             appender: Arc::new(appender),
             fingerprinter: process.spool.fingerprinter(),
+            live: Arc::default(),
         };
         let ingest = Arc::new(Ingest::new(deps, IngestSettings::default()));
         let journal = Arc::new(SimJournal::open(&process.disk)?);

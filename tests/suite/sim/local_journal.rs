@@ -145,6 +145,7 @@ impl Node {
             metrics: metrics.clone(),
             appender: spool.appender(),
             fingerprinter: spool.fingerprinter(),
+            live: Arc::default(),
         };
         let ingest = Arc::new(Ingest::new(deps, IngestSettings::default()));
         let deps = ImporterDeps { ingest, log: spool.log(), journal, clock, metrics };

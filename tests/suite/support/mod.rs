@@ -13,6 +13,7 @@ pub(crate) mod aws_tool;
 pub(crate) mod bucket;
 pub(crate) mod crash;
 pub(crate) mod dice;
+pub(crate) mod events;
 pub(crate) mod faketime;
 pub(crate) mod fault_proxy;
 pub(crate) mod forebay;

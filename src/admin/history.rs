@@ -1,0 +1,157 @@
+//! The last ten minutes: what `GET /api/history` answers. Pure.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// The time between two samples.
+pub const STEP: Duration = Duration::from_secs(5);
+/// Samples kept: ten minutes.
+pub const SAMPLES_MAX: usize = 120;
+/// Sources with samples. Of more, those that send nothing are left out first.
+pub const SOURCES_MAX: usize = 1_000;
+
+/// What `GET /api/history` answers. Samples are in order, the last one is the newest.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct History {
+    /// Seconds between two samples.
+    pub step_seconds: u64,
+    /// The process's wall clock.
+    pub now_ms: i64,
+    /// Calls a second of each source, as means over a step.
+    pub sources: BTreeMap<String, Vec<f32>>,
+    /// Calls a second of all sources.
+    pub received: Vec<f32>,
+    /// Bytes of objects a second that the store has confirmed.
+    pub delivered_bytes: Vec<f32>,
+    /// Bytes of the spool in use.
+    pub spool_bytes: Vec<u64>,
+}
+
+/// Counts at one time, since the process started.
+#[derive(Clone, Debug, Default)]
+pub struct Reading {
+    /// Monotonic time.
+    pub at: Duration,
+    /// Calls received from each source.
+    pub sources: BTreeMap<String, u64>,
+    /// Bytes of delivered objects.
+    pub object_bytes: u64,
+    /// Bytes of the spool in use.
+    pub spool_bytes: u64,
+}
+
+/// Samples of the last ten minutes.
+#[derive(Debug, Default)]
+pub struct HistoryRing {
+    last: Option<Reading>,
+    sources: BTreeMap<String, VecDeque<f32>>,
+    received: VecDeque<f32>,
+    delivered_bytes: VecDeque<f32>,
+    spool_bytes: VecDeque<u64>,
+}
+
+impl HistoryRing {
+    /// Adds the sample between the last reading and this one.
+    #[expect(clippy::cast_precision_loss, reason = "rates for people")]
+    pub fn add(&mut self, reading: Reading) {
+        let Some(last) = self.last.replace(reading) else { return };
+        let Some(now) = &self.last else { return };
+        let seconds = now.at.saturating_sub(last.at).as_secs_f32();
+        if seconds <= 0.0 {
+            return;
+        }
+        let rate = |before: u64, after: u64| after.saturating_sub(before) as f32 / seconds;
+        let mut sum = 0.0;
+        let samples = self.received.len();
+        for (source, after) in &now.sources {
+            let calls = rate(last.sources.get(source).copied().unwrap_or(0), *after);
+            sum += calls;
+            if let Some(known) = self.sources.get_mut(source) {
+                push(known, calls);
+            } else if calls > 0.0 {
+                let mut new: VecDeque<f32> = std::iter::repeat_n(0.0, samples).collect();
+                push(&mut new, calls);
+                self.sources.insert(source.clone(), new);
+            }
+        }
+        push(&mut self.received, sum);
+        push(&mut self.delivered_bytes, rate(last.object_bytes, now.object_bytes));
+        push(&mut self.spool_bytes, now.spool_bytes);
+        let listed = now.sources.clone();
+        self.sources.retain(|source, samples| {
+            listed.contains_key(source) && samples.iter().any(|calls| *calls > 0.0)
+        });
+        while self.sources.len() > SOURCES_MAX {
+            self.sources.pop_last();
+        }
+    }
+
+    /// The samples, oldest first.
+    pub fn show(&self, now_ms: i64) -> History {
+        let list = |samples: &VecDeque<f32>| samples.iter().copied().collect::<Vec<f32>>();
+        History {
+            step_seconds: STEP.as_secs(),
+            now_ms,
+            sources: self.sources.iter().map(|(source, samples)| (source.clone(), list(samples))).collect(),
+            received: list(&self.received),
+            delivered_bytes: list(&self.delivered_bytes),
+            spool_bytes: self.spool_bytes.iter().copied().collect(),
+        }
+    }
+}
+
+fn push<T>(samples: &mut VecDeque<T>, sample: T) {
+    if samples.len() >= SAMPLES_MAX {
+        samples.pop_front();
+    }
+    samples.push_back(sample);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reading(second: u64, calls: &[(&str, u64)]) -> Reading {
+        let sources = calls.iter().map(|(source, calls)| ((*source).to_owned(), *calls)).collect();
+        Reading { at: Duration::from_secs(second), sources, object_bytes: second * 10, spool_bytes: second }
+    }
+
+    #[test]
+    fn samples_are_rates_between_readings() {
+        let mut ring = HistoryRing::default();
+        ring.add(reading(0, &[("web", 100)]));
+        assert_eq!(ring.show(0).received.len(), 0, "one reading is no rate");
+        ring.add(reading(5, &[("web", 150), ("ios", 0)]));
+        ring.add(reading(15, &[("web", 150), ("ios", 20)]));
+        let shown = ring.show(7);
+        assert_eq!((shown.received, shown.spool_bytes), (vec![10.0, 2.0], vec![5, 15]));
+        assert_eq!(shown.sources["web"], [10.0, 0.0]);
+        assert_eq!(shown.sources["ios"], [0.0, 2.0], "samples of all sources end at the same time");
+        assert_eq!(shown.delivered_bytes, [10.0, 10.0]);
+    }
+
+    #[test]
+    fn ten_minutes_and_a_thousand_sources_are_kept() {
+        let mut ring = HistoryRing::default();
+        let names: Vec<String> = (0..2_000).map(|n| format!("s{n:04}")).collect();
+        for second in 0..300_u64 {
+            let calls: Vec<(&str, u64)> = names.iter().map(|name| (name.as_str(), second)).collect();
+            ring.add(reading(second * 5, &calls));
+        }
+        let shown = ring.show(0);
+        assert_eq!((shown.received.len(), shown.sources.len()), (SAMPLES_MAX, SOURCES_MAX));
+        assert!(shown.sources.values().all(|samples| samples.len() == SAMPLES_MAX));
+    }
+
+    #[test]
+    fn a_silent_source_leaves() {
+        let mut ring = HistoryRing::default();
+        for step in 0..200 {
+            ring.add(reading(step * 5, &[("web", step.min(3))]));
+        }
+        assert!(ring.show(0).sources.is_empty());
+    }
+}

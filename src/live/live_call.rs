@@ -1,0 +1,179 @@
+//! One sampled call, as viewers get it.
+
+use std::sync::OnceLock;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::difference::Difference;
+use super::head::Head;
+use super::mask::mask_line;
+use super::sample::SampledLine;
+use crate::call::RejectReason;
+use crate::object::Stream;
+use crate::sources::SourceId;
+use crate::time::UnixMillis;
+
+/// One sampled call. Its JSON is made when the first viewer asks for it.
+#[derive(Debug)]
+pub struct LiveCall {
+    id: u64,
+    at: UnixMillis,
+    source: SourceId,
+    line: SampledLine,
+    /// All calls of its request were repeats, which are not stored again.
+    repeated: bool,
+    /// It was in the list before the viewer came.
+    full: bool,
+    json: OnceLock<String>,
+}
+
+/// The JSON of a [`LiveCall`].
+#[derive(Serialize)]
+struct Shown<'a> {
+    id: u64,
+    at_ms: i64,
+    source: &'a str,
+    stream: String,
+    #[serde(rename = "type")]
+    kind: &'a str,
+    name: Option<&'a str>,
+    user: Option<&'a str>,
+    bytes: usize,
+    repeated: bool,
+    reason: Option<&'a str>,
+    reason_text: Option<&'static str>,
+    library: Option<String>,
+    line: Option<&'a RawValue>,
+    added: &'a [String],
+    changed: &'a [String],
+}
+
+impl LiveCall {
+    pub(super) fn new(
+        id: u64,
+        (source, at): (SourceId, UnixMillis),
+        line: SampledLine,
+        repeated: bool,
+        full: bool,
+    ) -> Self {
+        Self { id, at, source, line, repeated, full, json: OnceLock::new() }
+    }
+
+    /// Its number: grows by one with each sampled call of the process.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Its source.
+    pub fn source(&self) -> &SourceId {
+        &self.source
+    }
+
+    /// The word to filter by: the call's type, `object` or `rejected`.
+    pub fn filter_type(&self) -> &str {
+        if self.line.stream == Stream::Rejected { "rejected" } else { &self.line.head.kind }
+    }
+
+    /// Bytes of memory that it takes, at most: its texts, and its JSON.
+    pub fn memory(&self) -> usize {
+        let texts = self.line.texts.as_ref().map_or(0, |(line, item)| 2 * line.len() + item.len());
+        texts + 2_048
+    }
+
+    /// It as one line of JSON, without personal data unless everything is shown.
+    pub fn json(&self) -> &str {
+        self.json.get_or_init(|| {
+            let made = self.make_json();
+            made.unwrap_or_else(|error| {
+                tracing::error!(%error, "a call of the live view cannot be shown; this is a bug in Forebay");
+                "{}".to_owned()
+            })
+        })
+    }
+
+    fn make_json(&self) -> Result<String, serde_json::Error> {
+        let SampledLine { stream, bytes, head, texts } = &self.line;
+        let is_object = matches!(stream, Stream::Objects(_));
+        let is_plain = !is_object && *stream != Stream::Rejected;
+        let difference = match texts {
+            Some((line, item)) if !item.is_empty() && *stream != Stream::Rejected => {
+                Difference::between(item, line)
+            }
+            _ => Difference::default(),
+        };
+        let masked = texts.as_ref().filter(|_| !self.full).map(|(line, _)| mask_line(line, is_object));
+        let line = masked.as_deref().or_else(|| texts.as_ref().map(|(line, _)| &**line));
+        let Head { kind, name, user, library, reason } = head;
+        // The name of an identify call or an object may itself say who it is about.
+        let says_name = self.full || (is_plain && kind != "identify" && kind != "alias");
+        let reason_text = reason.as_deref().and_then(RejectReason::of_slug).map(RejectReason::why);
+        let library = library.as_ref().map(|(name, version)| format!("{name} {version}").trim().to_owned());
+        serde_json::to_string(&Shown {
+            id: self.id,
+            at_ms: self.at.0,
+            source: self.source.as_str(),
+            stream: stream.to_string(),
+            kind,
+            name: name.as_deref().filter(|_| says_name),
+            user: user.as_deref().filter(|_| self.full),
+            bytes: *bytes,
+            repeated: self.repeated,
+            reason: reason.as_deref(),
+            reason_text,
+            library,
+            line: line.map(serde_json::from_str).transpose()?,
+            added: &difference.added,
+            changed: &difference.changed,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::Sample;
+    use super::*;
+
+    fn shown(stream: Stream, item: &str, line: &str, full: bool) -> serde_json::Value {
+        let source = SourceId::new("web").unwrap();
+        let mut sample = Sample::new(source.clone(), UnixMillis(7));
+        sample.push(stream, line.as_bytes(), Some(item.as_bytes()));
+        let call = LiveCall::new(1, (source, UnixMillis(7)), sample.lines.remove(0), false, full);
+        serde_json::from_str(call.json()).unwrap()
+    }
+
+    #[test]
+    fn a_call_shows_its_line_and_what_was_added() {
+        let item = r#"{"type":"track","event":"A","userId":"u1","properties":{"n":1.50}}"#;
+        let line = r#"{"type":"track","event":"A","userId":"u1","properties":{"n":1.50},"receivedAt":"x"}"#;
+        let full = shown(Stream::Calls, item, line, true);
+        assert_eq!(
+            (&full["user"], &full["name"], &full["type"]),
+            (&"u1".into(), &"A".into(), &"track".into())
+        );
+        assert_eq!((&full["line"]["userId"], &full["added"][0]), (&"u1".into(), &"receivedAt".into()));
+        let masked = shown(Stream::Calls, item, line, false);
+        assert_eq!(
+            (&masked["user"], &masked["line"]["userId"]),
+            (&serde_json::Value::Null, &"[hidden]".into())
+        );
+        assert!(!masked.to_string().contains("u1"), "{masked}");
+    }
+
+    #[test]
+    fn a_rejected_item_shows_why() {
+        let line = r#"{"reason":"unknown_type","value":{"type":"trak","userId":"u1"}}"#;
+        let shown = shown(Stream::Rejected, r#"{"type":"trak"}"#, line, false);
+        assert_eq!((&shown["type"], &shown["reason"]), (&"trak".into(), &"unknown_type".into()));
+        assert!(shown["reason_text"].as_str().unwrap().contains("type"), "{shown}");
+        assert_eq!(shown["line"]["value"]["userId"], "[hidden]");
+    }
+
+    #[test]
+    fn a_long_line_shows_its_head_only() {
+        let line = format!(r#"{{"type":"track","event":"A","properties":{{"a":"{}"}}}}"#, "x".repeat(70_000));
+        let shown = shown(Stream::Calls, "{}", &line, true);
+        assert_eq!((&shown["line"], &shown["name"]), (&serde_json::Value::Null, &"A".into()));
+        assert_eq!(shown["bytes"], line.len());
+    }
+}

@@ -1,0 +1,28 @@
+//! The live view: samples of what arrives, for people who watch.
+//!
+//! Intake asks [`LiveView::turn`] before it writes a request's lines, and hands over copies of a few of them once
+//! they are stored. Which ones is a matter of [`pace`]: a fixed number a second, and of each source at least the
+//! first of a second. Viewers read the copies from one bounded list ([`recent`]), each at its own pace. Nothing on
+//! the way of a call waits for a viewer.
+//!
+//! Copies hold personal data. Unless the mode is [`Mode::Full`], [`mask`] hides it before it leaves this room.
+
+pub mod difference;
+pub mod filter;
+pub mod head;
+pub mod live_call;
+pub mod mask;
+pub mod members;
+pub mod mode;
+pub mod pace;
+pub mod recent;
+pub mod sample;
+pub mod seen;
+pub mod view;
+
+pub use filter::Filter;
+pub use live_call::LiveCall;
+pub use mode::Mode;
+pub use sample::{ItemText, Sample};
+pub use seen::{Library, SeenSource};
+pub use view::{Counts, LiveView, Turn, Viewer};

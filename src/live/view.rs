@@ -1,0 +1,325 @@
+//! The live view: what intake hands over, and what viewers read.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::Duration;
+
+use super::filter::Filter;
+use super::live_call::LiveCall;
+use super::mode::Mode;
+use super::pace::{Allowed, Pace};
+use super::recent::Recent;
+use super::sample::Sample;
+use super::seen::SeenSource;
+use crate::lock::{lock, read, write};
+use crate::sources::SourceId;
+
+/// Viewers at once. Each holds a connection of the admin listener.
+pub const VIEWERS_MAX: usize = 64;
+/// Sources of which more is kept than counters. As many as intake keeps counters ready for.
+const SOURCES_MAX: usize = 10_000;
+
+/// The live view of one process.
+#[derive(Debug)]
+pub struct LiveView {
+    mode: AtomicU8,
+    viewers: AtomicUsize,
+    /// No source that is not quiet may be sampled before this time: monotonic microseconds.
+    not_before: AtomicU64,
+    pace: Mutex<Pace>,
+    /// The number of the next call, and the last calls.
+    recent: Mutex<(u64, Recent)>,
+    stored: AtomicU64,
+    rejected: AtomicU64,
+    shown: AtomicU64,
+    sources: RwLock<HashMap<SourceId, Arc<SeenSource>>>,
+}
+
+/// Leave to copy some calls of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// How many, at least one.
+    pub calls: usize,
+}
+
+/// Counts of calls since the process started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Valid calls and object sets in stored requests, repeats included.
+    pub stored: u64,
+    /// Rejected items.
+    pub rejected: u64,
+    /// Sampled ones of both.
+    pub shown: u64,
+}
+
+/// Someone who watches. Dropping it ends that.
+#[derive(Debug)]
+pub struct Viewer {
+    view: Arc<LiveView>,
+    filter: Filter,
+    /// The number of the first call that it has not read. `None` before it has read any.
+    next: Option<u64>,
+    counts: Counts,
+}
+
+impl Default for LiveView {
+    fn default() -> Self {
+        Self::new(Mode::default(), Duration::ZERO)
+    }
+}
+
+impl LiveView {
+    /// A view at monotonic time `now`.
+    pub fn new(mode: Mode, now: Duration) -> Self {
+        Self {
+            mode: AtomicU8::new(mode as u8),
+            viewers: AtomicUsize::new(0),
+            not_before: AtomicU64::new(0),
+            pace: Mutex::new(Pace::new(now)),
+            recent: Mutex::default(),
+            stored: AtomicU64::new(0),
+            rejected: AtomicU64::new(0),
+            shown: AtomicU64::new(0),
+            sources: RwLock::default(),
+        }
+    }
+
+    /// How much it shows.
+    pub fn mode(&self) -> Mode {
+        let mode = self.mode.load(Ordering::Acquire);
+        [Mode::Full, Mode::Off].into_iter().find(|known| *known as u8 == mode).unwrap_or(Mode::Masked)
+    }
+
+    /// Changes how much it shows. Calls that were sampled before are no longer shown.
+    pub fn set_mode(&self, mode: Mode) {
+        let mut recent = lock(&self.recent);
+        let before = self.mode.swap(mode as u8, Ordering::AcqRel);
+        if before != mode as u8 {
+            recent.1.clear();
+        }
+    }
+
+    /// What was seen of a source. `None` above the limit of sources.
+    pub fn source(&self, id: &SourceId) -> Option<Arc<SeenSource>> {
+        if let Some(seen) = self.seen(id) {
+            return Some(seen);
+        }
+        let mut sources = write(&self.sources);
+        if sources.len() >= SOURCES_MAX && !sources.contains_key(id) {
+            return None;
+        }
+        Some(Arc::clone(sources.entry(id.clone()).or_default()))
+    }
+
+    /// What was seen of a source, if anything was.
+    pub fn seen(&self, id: &SourceId) -> Option<Arc<SeenSource>> {
+        read(&self.sources).get(id).cloned()
+    }
+
+    /// Whether calls of a request with `items` items may be copied now. Costs two loads if not.
+    pub fn turn(&self, source: &SeenSource, items: usize, now: Duration) -> Option<Turn> {
+        let quiet = source.is_quiet(now);
+        if !quiet && micros(now) < self.not_before.load(Ordering::Relaxed) {
+            return None;
+        }
+        let watched = self.viewers.load(Ordering::Relaxed) > 0;
+        let wanted = u32::try_from(items).unwrap_or(u32::MAX);
+        match lock(&self.pace).take(wanted, watched, quiet, now) {
+            Allowed::Calls(calls) => {
+                source.sampled(now);
+                Some(Turn { calls: usize::try_from(calls).unwrap_or(usize::MAX) })
+            }
+            Allowed::NotBefore(at) => {
+                if !quiet {
+                    self.not_before.store(micros(at), Ordering::Relaxed);
+                }
+                None
+            }
+        }
+    }
+
+    /// Counts a request that was stored.
+    pub fn stored(&self, calls: u32, rejected: u32) {
+        self.stored.fetch_add(u64::from(calls), Ordering::Relaxed);
+        if rejected > 0 {
+            self.rejected.fetch_add(u64::from(rejected), Ordering::Relaxed);
+        }
+    }
+
+    /// Shows the sample of a request that was stored. `repeated`: all its calls were repeats.
+    pub fn show(&self, sample: Sample, seen: &SeenSource, repeated: bool) {
+        let Sample { source, at, lines } = sample;
+        for line in &lines {
+            if let Some((name, version)) = &line.head.library {
+                seen.saw((name, version), at);
+            }
+        }
+        let mut recent = lock(&self.recent);
+        let mode = self.mode();
+        if mode == Mode::Off {
+            return;
+        }
+        let (next, recent) = &mut *recent;
+        for line in lines {
+            recent.push(LiveCall::new(*next, (source.clone(), at), line, repeated, mode == Mode::Full));
+            *next += 1;
+            self.shown.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Begins to watch. `None` if too many do already.
+    pub fn watch(self: &Arc<Self>, filter: Filter) -> Option<Viewer> {
+        let taken = self.viewers.fetch_update(Ordering::AcqRel, Ordering::Acquire, |viewers| {
+            (viewers < VIEWERS_MAX).then_some(viewers + 1)
+        });
+        taken.ok()?;
+        // The rate is higher now.
+        self.not_before.store(0, Ordering::Relaxed);
+        Some(Viewer { view: Arc::clone(self), filter, next: None, counts: self.counts() })
+    }
+
+    /// How many watch.
+    pub fn viewers(&self) -> usize {
+        self.viewers.load(Ordering::Acquire)
+    }
+
+    fn counts(&self) -> Counts {
+        Counts {
+            stored: self.stored.load(Ordering::Relaxed),
+            rejected: self.rejected.load(Ordering::Relaxed),
+            shown: self.shown.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl Viewer {
+    /// The calls since the last time that pass the filter, oldest first, and how many were dropped before this viewer
+    /// read them. The first time: the calls that are still known.
+    pub fn calls(&mut self) -> (Vec<Arc<LiveCall>>, u64) {
+        let recent = lock(&self.view.recent);
+        let (mut calls, missed) = recent.1.since(self.next.unwrap_or(0));
+        let missed = if self.next.is_some() { missed } else { 0 };
+        self.next = Some(recent.0);
+        drop(recent);
+        calls.retain(|call| self.filter.passes(call));
+        (calls, missed)
+    }
+
+    /// What was counted since the last time.
+    pub fn counts(&mut self) -> Counts {
+        let (now, before) = (self.view.counts(), self.counts);
+        self.counts = now;
+        Counts {
+            stored: now.stored.saturating_sub(before.stored),
+            rejected: now.rejected.saturating_sub(before.rejected),
+            shown: now.shown.saturating_sub(before.shown),
+        }
+    }
+
+    /// How much is shown.
+    pub fn mode(&self) -> Mode {
+        self.view.mode()
+    }
+}
+
+impl Drop for Viewer {
+    fn drop(&mut self) {
+        self.view.viewers.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::object::Stream;
+    use crate::time::UnixMillis;
+
+    fn web() -> SourceId {
+        SourceId::new("web").unwrap()
+    }
+
+    fn show(view: &LiveView, line: &str) {
+        let seen = view.source(&web()).unwrap();
+        let mut sample = Sample::new(web(), UnixMillis(1));
+        sample.push(Stream::Calls, line.as_bytes(), Some(line.as_bytes()));
+        view.stored(1, 0);
+        view.show(sample, &seen, false);
+    }
+
+    const LINE: &str = r#"{"type":"track","event":"Order Done","userId":"u1","context":{"library":{"name":"x","version":"2"}}}"#;
+
+    #[test]
+    fn a_viewer_sees_what_passes_its_filter() {
+        let view = Arc::new(LiveView::new(Mode::Full, Duration::ZERO));
+        show(&view, LINE);
+        let watch = |source: &str, kind: &str, text: &str| {
+            let set = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+            let source = Some(source).filter(|id| !id.is_empty()).map(|id| SourceId::new(id).unwrap());
+            let filter = Filter { source, kind: set(kind), text: set(text) };
+            view.watch(filter).unwrap().calls().0.len()
+        };
+        assert_eq!(watch("", "", ""), 1);
+        assert_eq!((watch("web", "track", "order d"), watch("ios", "", "")), (1, 0));
+        assert_eq!((watch("", "page", ""), watch("", "", "none")), (0, 0));
+    }
+
+    #[test]
+    fn nothing_hidden_can_be_searched() {
+        let view = Arc::new(LiveView::new(Mode::Masked, Duration::ZERO));
+        show(&view, LINE);
+        let filter = Filter { text: Some("u1".to_owned()), ..Filter::default() };
+        assert_eq!(view.watch(filter).unwrap().calls().0.len(), 0);
+    }
+
+    #[test]
+    fn a_view_that_is_off_notes_sdks_and_keeps_no_call() {
+        let view = Arc::new(LiveView::new(Mode::Off, Duration::ZERO));
+        show(&view, LINE);
+        view.set_mode(Mode::Full);
+        assert_eq!(view.watch(Filter::default()).unwrap().calls().0.len(), 0);
+        assert_eq!(view.seen(&web()).unwrap().libraries()[0].name, "x");
+    }
+
+    #[test]
+    fn a_change_of_the_mode_shows_no_call_of_before() {
+        let view = Arc::new(LiveView::new(Mode::Full, Duration::ZERO));
+        show(&view, LINE);
+        view.set_mode(Mode::Masked);
+        let mut viewer = view.watch(Filter::default()).unwrap();
+        assert_eq!(viewer.calls().0.len(), 0);
+        show(&view, LINE);
+        assert!(!viewer.calls().0[0].json().contains("u1"));
+    }
+
+    #[test]
+    fn viewers_are_counted_and_bounded() {
+        let view = Arc::new(LiveView::new(Mode::Full, Duration::ZERO));
+        let mut viewers: Vec<Viewer> =
+            (0..VIEWERS_MAX).map(|_| view.watch(Filter::default()).unwrap()).collect();
+        assert!(view.watch(Filter::default()).is_none());
+        viewers.pop();
+        let mut viewer = view.watch(Filter::default()).unwrap();
+        show(&view, LINE);
+        assert_eq!(viewer.counts(), Counts { stored: 1, rejected: 0, shown: 1 });
+        assert_eq!(viewer.counts(), Counts::default());
+    }
+
+    #[test]
+    fn the_first_call_of_a_quiet_source_is_sampled_while_another_is_busy() {
+        let view = LiveView::new(Mode::Full, Duration::ZERO);
+        let (busy, quiet) = (SeenSource::default(), SeenSource::default());
+        let at = Duration::from_millis;
+        for ms in 0..=5_000 {
+            view.turn(&busy, 100, at(ms));
+        }
+        assert_eq!(view.turn(&busy, 100, at(5_050)), None);
+        assert_eq!(view.turn(&quiet, 100, at(5_050)), Some(Turn { calls: 1 }));
+        assert_eq!(view.turn(&quiet, 100, at(5_051)), None);
+    }
+}
