@@ -1,0 +1,316 @@
+// The mock's data: realistic, moving with the clock, and the same for the same instant.
+
+const DAY = 86_400_000
+const START = Date.now() - 3 * 3_600_000 - 1_234_000
+const NODE = 'ab12cd34'
+const SPOOL = 'ab12cd34a6ceb28777a557152794be04'
+const NAMES = ['checkout-web', 'ios', 'android', 'billing-service-eu-central-1-production', 'marketing-site', 'crm-sync']
+const WEIGHT = [34, 21, 17, 6.5, 3, 0.2]
+const LIBRARIES = [['@segment/analytics-next', 'npm:next-1.84.3'], ['analytics-swift', '1.9.4'], ['analytics-kotlin', '1.27.0'], ['analytics-python', '2.4.0'], ['analytics.js', '1.70.0'], ['analytics-node', '3.1.0']]
+
+const midnight = (ms) => ms - ms % DAY
+const wave = (seed, t) => 1 + 0.35 * Math.sin(t / 47 + seed) + 0.2 * Math.sin(t / 11 + seed * 3) + 0.1 * Math.sin(t * 2.3 + seed * 7)
+const hex = (n, length) => (Math.imul(n + 1, 2_654_435_761) >>> 0).toString(16).padStart(8, '0').repeat(4).slice(0, length)
+const now = () => Date.now()
+const busy = (scenario) => scenario === 'busy' ? 180 : 1
+const rate = (scenario, index, ms) => Math.round(10 * (WEIGHT[index] ?? 1) * busy(scenario) * wave(index, ms / 1_000)) / 10
+const isEmpty = (scenario) => scenario === 'empty'
+const names = (scenario) => isEmpty(scenario) ? [] : scenario === 'many' ? Array.from({ length: 10_000 }, (_, n) => `tenant-${String(n).padStart(5, '0')}`) : NAMES
+const bucketOf = (scenario) => ['token', 'read', 'masked', 'denied', 'outage'].includes(scenario) ? 'acme-events-raw/tracking/production' : 'forebay'
+
+function key (source, stream, dayMs, atMs, position) {
+  const folder = stream === 'rejected' ? `_rejected/${source}` : stream.startsWith('objects/') ? `_objects/${stream.slice(8)}/${source}` : source
+  return `segment-logs/${folder}/${dayMs}/${atMs}-${NODE}-${SPOOL}-${String(position).padStart(20, '0')}.gz`
+}
+
+function ledger (received, pending) {
+  const rejected = Math.round(received / 900)
+  const repeated = Math.round(received / 310)
+  const stored = received - rejected - repeated
+  return { received, stored, rejected, repeated, suppressed: 0, delivered: stored - pending, pending, lost: 0 }
+}
+
+const ENCRYPTION = { algorithm: 'aws:kms', kms_key: 'arn:aws:kms:eu-central-1:111122223333:key/5c0f8f0e-3b5c-4a8e-9d3b-0c6c1f0f8a11', bucket_key: true }
+const applied = (index) => index % 3 === 1 ? ENCRYPTION : { algorithm: 'AES256', kms_key: null, bucket_key: false }
+
+function source (scenario, id, index) {
+  const t = now()
+  const up = (t - START) / 1_000
+  const received = Math.round((WEIGHT[index] ?? (index % 97) / 20) * busy(scenario) * up)
+  const outage = scenario === 'outage' && index !== 1
+  const first = t - (outage ? 2_820_000 : t % 10_000) - 900
+  const pending = index === 5 ? 0 : Math.round((WEIGHT[index] ?? 1) * busy(scenario) * (t - first) / 1_000)
+  const counts = ledger(received, pending)
+  const last = t - t % 10_000
+  return {
+    id,
+    bucket: bucketOf(scenario),
+    encryption: index % 3 === 1 ? 'kms alias/events' : 'sse-s3',
+    role: index === 1 ? 'arn:aws:iam::111122223333:role/forebay-writer' : null,
+    totals: { received, stored: counts.stored, repeated: counts.repeated, rejected: counts.rejected, delivered: counts.delivered },
+    ledger: counts,
+    ...(index === 5 && { streams: [{ stream: 'objects/rooms', ledger: ledger(48_210, 0) }, { stream: 'objects/products', ledger: ledger(1_204, 12) }] }),
+    pending_calls: pending,
+    oldest_undelivered_seconds: pending ? Math.round((t - first) / 1_000) : null,
+    last_object: received ? { key: key(id, 'calls', midnight(t), last, received), delivered_at_ms: last, bytes: 184_220 * (WEIGHT[index] ?? 1), calls: Math.round((WEIGHT[index] ?? 1) * 10), encryption: applied(index) } : null,
+    waiting: outage ? 'a retry' : null,
+    last_error: outage ? 'put to acme-events-raw: 503 SlowDown: Please reduce your request rate; the put is retried' : null,
+    refused: scenario === 'outage' && index === 3 ? { code: 'destination_full', why: 'the spool keeps no more calls of this source: what waits for its bucket has reached its share; deliveries to the bucket free it' } : null,
+    requests_refused: scenario === 'outage' && index === 3 ? 1_840 : 0,
+    last_received_ms: index === 5 ? t - 4_320_000 : t - 300,
+    libraries: index > 5 ? [] : [{ name: LIBRARIES[index][0], version: LIBRARIES[index][1], last_seen_ms: t - 700 }, ...(index === 0 ? [{ name: '@segment/analytics-next', version: 'npm:next-1.70.0', last_seen_ms: t - 260_000 }] : [])],
+    batches: pending ? [
+      { stream: 'calls', day_ms: midnight(t), calls: pending, bytes: pending * 812, object_bytes_estimate: pending * 96, first_received_at_ms: first, due_at_ms: first + 10_900 },
+      ...(index === 0 ? [{ stream: 'rejected', day_ms: midnight(t), calls: 3, bytes: 2_210, object_bytes_estimate: 640, first_received_at_ms: t - 5_000, due_at_ms: t + 5_900 }] : [])
+    ] : []
+  }
+}
+
+function status (scenario) {
+  const t = now()
+  const sources = names(scenario).map((id, index) => source(scenario, id, index))
+  const sum = (name) => sources.reduce((all, one) => all + one.totals[name], 0)
+  const totals = Object.fromEntries(['received', 'stored', 'repeated', 'rejected', 'delivered'].map((name) => [name, sum(name)]))
+  const all = ledger(totals.received, 0)
+  const pending = sources.reduce((n, one) => n + one.pending_calls, 0)
+  const counts = { ...all, delivered: all.stored - pending, pending }
+  const zero = ledger(0, 0)
+  const outage = scenario === 'outage'
+  if (scenario === 'unbalanced') counts.delivered -= 12
+  const alarms = outage
+    ? [
+        { kind: 'unreachable', subject: 'acme-events-raw', what: 'no put to acme-events-raw has succeeded since 47 min: put segment-logs/checkout-web/1795132800000/1795185984387: 503 SlowDown: Please reduce your request rate; nothing is lost: the puts are retried until they succeed; run `forebay check` for the fix', since_ms: t - 2_820_000 },
+        { kind: 'refusing', subject: 'billing-service-eu-central-1-production', what: 'calls of billing-service-eu-central-1-production are answered 503 destination_full: what waits for its bucket has reached its share of the spool (4.2 GB); calls are accepted again when deliveries free space; for more space, raise spool.max_bytes or use a larger disk', since_ms: t - 312_000 }
+      ]
+    : scenario === 'unbalanced'
+      ? [{ kind: 'ledger', what: 'the ledger does not balance: checkout-web, hour 2026-11-23T04:00:00Z: stored 122400, delivered + pending + lost 122388; this is a bug in Forebay, or somebody changed the files of the spool; nothing stops because of it; keep the log and the answer of /api/ledger, and report it', since_ms: t - 61_000 }]
+      : []
+  const used = isEmpty(scenario) ? 0 : outage ? 16_840_000_000 : 48_000_000 * wave(2, t / 1_000)
+  return {
+    version: '0.9.0', now_ms: t, uptime_seconds: Math.round((t - START) / 1_000), node: NODE, spool_id: SPOOL, ready: true,
+    not_ready: [], degraded: outage ? ['the wall clock is 41 s before the newest call in the spool: received times wait for it'] : [], alarms,
+    spool: { used_bytes: Math.round(used), max_bytes: 20_000_000_000, segments: isEmpty(scenario) ? 1 : outage ? 252 : 2, parked_bytes: outage ? 1_204_800_000 : 0, seconds_left: isEmpty(scenario) ? null : outage ? 1_740 : 262_800 },
+    open_batches: sources.filter((one) => one.pending_calls).length, oldest_undelivered_seconds: sources.reduce((old, one) => Math.max(old ?? 0, one.oldest_undelivered_seconds ?? 0) || null, null),
+    totals, s3_proxy: null,
+    ledger: { balanced: scenario !== 'unbalanced', differences: scenario === 'unbalanced' ? ['checkout-web, hour 2026-11-23T04:00:00Z: stored 122400, delivered + pending + lost 122388'] : [], totals: counts, object_sets: isEmpty(scenario) ? zero : ledger(49_414, 12), dead_letters: zero },
+    sealed_objects: outage ? 6 : 0, sources
+  }
+}
+
+function history (scenario) {
+  const t = now()
+  const times = Array.from({ length: 120 }, (_, n) => t - t % 5_000 - (119 - n) * 5_000)
+  const series = (id, index) => times.map((ms) => index === 5 ? 0 : rate(scenario, index, ms))
+  const list = names(scenario)
+  const sources = Object.fromEntries(list.slice(0, 1_000).map((id, index) => [id, series(id, index)]))
+  const received = times.map((_, n) => Math.round(Object.values(sources).reduce((sum, values) => sum + values[n], 0) * 10) / 10)
+  return {
+    step_seconds: 5, now_ms: t, sources, received, delivered_bytes: received.map((n) => n * 480),
+    spool_bytes: times.map((ms, n) => isEmpty(scenario) ? 0 : scenario === 'outage' ? 12_000_000_000 + n * 40_000_000 : Math.round(48_000_000 * wave(2, ms / 1_000)))
+  }
+}
+
+function delivered (scenario, n) {
+  const t = now()
+  const list = names(scenario)
+  const index = n % 7 === 6 ? 5 : n % Math.min(5, list.length)
+  const at = t - t % 10_000 - Math.floor(n / 5) * 10_000 - (scenario === 'outage' ? 2_830_000 : 0)
+  const stream = n % 7 === 6 ? 'objects/rooms' : n % 11 === 9 ? 'rejected' : 'calls'
+  const calls = stream === 'rejected' ? 3 : Math.round((WEIGHT[index] ?? 1) * 10 * wave(n, n))
+  const id = list[index] ?? list[0]
+  return {
+    delivered_at_ms: at, source: id, stream, day_ms: midnight(at), bucket: bucketOf(scenario), key: key(id, stream, midnight(at), at - 10_412, 48_211_000 - n * 311),
+    calls, bytes: calls * 96 + 210, encryption: applied(index), first_received_at_ms: at - 10_412, seconds_to_deliver: 10 + n % 3, put_ms: 18 + n * 7 % 60, reason: ['age', 'age', 'size', 'flush', 'day_end'][n % 5]
+  }
+}
+
+function deliveries (scenario, query) {
+  const t = now()
+  if (isEmpty(scenario)) return { pending: [], delivered: [], listed_since_ms: null }
+  const wanted = query.get('source')
+  const before = Number(query.get('before') ?? Infinity)
+  const all = Array.from({ length: 400 }, (_, n) => delivered(scenario, n)).filter((one) => (!wanted || one.source === wanted) && one.delivered_at_ms < before)
+  const waiting = (n, index, state, error, kind) => ({
+    source: NAMES[index], stream: 'calls', day_ms: midnight(t), bucket: bucketOf(scenario), key: key(NAMES[index], 'calls', midnight(t), t - 2_820_000 + n * 60_000, 48_211_800 + n * 977), calls: 120_400 + n * 977, bytes: 98_400_000 + n * 12_345,
+    state, error, class: kind, since_ms: error ? t - 2_820_000 + n * 60_000 : null, next_try_ms: error ? t - t % 30_000 + 30_000 + n * 1_000 : null, tries: error ? 96 - n * 4 : 1
+  })
+  const slow = '503 SlowDown: Please reduce your request rate (request id 4TJ2GQ9W0ZZEXAMPLE)'
+  const pending = scenario === 'outage'
+    ? [
+        waiting(0, 0, 'parked', slow, 'transient'), waiting(1, 0, 'waiting', slow, 'transient'), waiting(2, 2, 'waiting', slow, 'transient'),
+        waiting(3, 3, 'waiting', '403 AccessDenied: User: arn:aws:sts::111122223333:assumed-role/forebay-writer/i-0abc is not authorized to perform: s3:PutObject on resource "arn:aws:s3:::acme-events-raw/tracking/production/segment-logs/billing-service-eu-central-1-production/1795392000000/1795395600000-ab12cd34.gz"', 'no_access'),
+        waiting(4, 4, 'conflict', 'another object with other content stands at this key', 'exists'), waiting(5, 1, 'putting', null, null)
+      ]
+    : scenario === 'busy' ? [waiting(0, 0, 'putting', null, null)] : []
+  return { pending: pending.filter((one) => !wanted || one.source === wanted), delivered: all.slice(0, Number(query.get('limit') ?? 100)), listed_since_ms: START - 5 * DAY }
+}
+
+const places = (scenario) => Object.fromEntries(names(scenario).slice(0, 1_000).map((id) => [id, bucketOf(scenario) === 'forebay' ? { bucket: 'forebay', endpoint_url: 'http://127.0.0.1:9000', region: 'us-east-1' } : { bucket: bucketOf(scenario), endpoint_url: null, region: 'eu-central-1' }]))
+
+function archive (scenario, query) {
+  const t = now()
+  const wanted = query.get('source')
+  const days = []
+  for (let back = 0; back < 6 && !isEmpty(scenario); back += 1) {
+    names(scenario).slice(0, 200).forEach((id, index) => {
+      if (wanted && id !== wanted) return
+      for (const stream of index === 5 ? ['calls', 'objects/rooms'] : index === 0 ? ['calls', 'rejected'] : ['calls']) {
+        const calls = Math.round((stream === 'rejected' ? 120 : 86_400 * (WEIGHT[index] ?? 1)) * wave(index, back * 30) * (back ? 1 : 0.2))
+        const day = midnight(t) - back * DAY
+        days.push({
+          day_ms: day, date: new Date(day).toISOString().slice(0, 10), source: id, stream, objects: Math.max(1, Math.round(calls / 9_000)), calls, bytes: calls * 96, last_delivered_at_ms: back ? day + DAY + 61_000 : t - 8_000,
+          state: back === 0 ? 'open' : back === 1 && scenario === 'outage' ? 'over' : 'closed', why: back === 1 && scenario === 'outage' ? '2 of its objects wait for their bucket: 503 SlowDown' : null
+        })
+      }
+    })
+  }
+  return { days, places: places(scenario), kept_days: 35, listed_since_ms: isEmpty(scenario) ? null : START - 5 * DAY }
+}
+
+const STATEMENT = JSON.stringify({ Effect: 'Allow', Action: 's3:ListBucket', Resource: 'arn:aws:s3:::acme-events-raw', Condition: { StringLike: { 's3:prefix': 'tracking/production/segment-logs/*' } } }, null, 2)
+
+function objects (scenario, query) {
+  const from = query.get('from') ?? 'list'
+  if (from === 'bucket' && scenario === 'denied') {
+    return { objects: [], next: null, from, denied: { error: '403 AccessDenied: User: arn:aws:iam::111122223333:user/forebay is not authorized to perform: s3:ListBucket', statement: STATEMENT } }
+  }
+  const day = Number(query.get('day'))
+  const stream = query.get('stream') ?? 'calls'
+  const first = query.get('after') ? 40 : 0
+  const list = Array.from({ length: 40 }, (_, n) => n + first).map((n) => ({
+    key: key(query.get('source'), stream, day, day + n * 600_000 + 412, 48_000_000 + n * 9_013), bytes: Math.round(864_000 * wave(n, n)), calls: from === 'list' ? Math.round(9_000 * wave(n, n)) : null,
+    delivered_at_ms: from === 'list' ? Math.min(now() - 4_000, day + n * 600_000 + 11_000) : null, last_modified_ms: from === 'bucket' ? Math.min(now() - 4_000, day + n * 600_000 + 11_000) : null
+  }))
+  return { objects: list, next: first ? null : list.at(-1).key, from, denied: null }
+}
+
+function imports (scenario) {
+  const t = now()
+  if (isEmpty(scenario)) return { imports: [], total: 0 }
+  const progress = Math.floor((t - START) / 1_000) * 180
+  return {
+    total: 412,
+    imports: [
+      { id: 'imp-9d1e02', what: 's3://acme-uploads/crm/accounts-2026-11-22.csv', source: 'crm-sync', state: 'running', begun_ms: START, ended_ms: null, rows_read: progress, stored: progress - 92, repeated: 80, refused: 0, rejected: 12, errors: [{ code: 'missing_id', count: 12, example: 'row 8,412: neither user_id nor anonymous_id has a value' }], why: null },
+      { id: 'imp-9d1e01', what: '/srv/exports/orders-2019-2023-complete-history-with-refunds.csv', source: 'billing-service-eu-central-1-production', state: 'done', begun_ms: t - 9_000_000, ended_ms: t - 8_420_000, rows_read: 1_204_882, stored: 1_204_301, repeated: 0, refused: 241, rejected: 340, errors: [{ code: 'bad_number', count: 312, example: 'row 99,120: amount: "12,40" is not a number' }, { code: 'too_few_columns', count: 28, example: 'row 1,003,441 has 7 of 12 columns' }, { code: 'property_too_large', count: 241, example: null }], why: null },
+      { id: 'imp-9d1e00', what: 's3://acme-uploads/crm/accounts-2026-11-21.csv', source: 'crm-sync', state: 'given_up', begun_ms: t - 90_000_000, ended_ms: t - 89_990_000, rows_read: 0, stored: 0, repeated: 0, refused: 0, rejected: 0, errors: [], why: 'the header has no column "account_id", which the map names; change the map or the file, and run `forebay import csv` again' },
+      ...Array.from({ length: 12 }, (_, n) => ({ id: `imp-${hex(n, 6)}`, what: `s3://acme-uploads/crm/accounts-2026-11-${String(20 - n).padStart(2, '0')}.csv`, source: 'crm-sync', state: 'done', begun_ms: t - (n + 2) * DAY, ended_ms: t - (n + 2) * DAY + 42_000, rows_read: 48_210 + n * 13, stored: 48_210 + n * 13, repeated: 0, refused: 0, rejected: 0, errors: [], why: null }))
+    ]
+  }
+}
+
+const latency = (count, base) => {
+  const recent = Array.from({ length: 120 }, (_, n) => Math.round(base * 100 * Math.abs(wave(base, n + Math.floor(now() / 5_000)) * (n % 29 === 7 ? 4 : 1))) / 100)
+  return { count, p50_ms: count ? base : null, p99_ms: count ? base * 6.4 : null, max_ms: count ? base * 14.2 : null, recent: count ? recent : [] }
+}
+
+const CONFIG = [
+  ['admin.listen', '127.0.0.1:9180', 'default'], ['admin.live_view', 'full', 'file'], ['admin.metrics_without_token', 'false', 'default'], ['admin.read_token', '(hidden)', 'environment'], ['admin.token', '(hidden)', 'environment'],
+  ['collector.allowed_origins', '', 'default'], ['collector.listen', '0.0.0.0:8080', 'file'], ['collector.max_body', '32 MiB', 'default'], ['collector.max_event', '32 KiB', 'default'], ['collector.trusted_proxies', '10.0.0.0/8, 2001:db8:1234:5678::/64', 'file'], ['collector.unknown_key', 'refuse', 'default'],
+  ['flush.align', '', 'default'], ['flush.max_age', '10s', 'flag'], ['flush.max_bytes', '100 MB', 'default'], ['s3.bucket', 'acme-events-raw/tracking/production', 'file'], ['s3.checksums', 'crc32c', 'default'], ['s3.encryption', 'sse-s3', 'default'], ['s3.endpoint_url', '', 'default'], ['s3.put', 'create-only', 'default'], ['s3.region', 'eu-central-1', 'file'],
+  ['spool.dedupe_window', '24h', 'default'], ['spool.dir', '/var/lib/forebay', 'default'], ['spool.max_bytes', '20 GB', 'default'], ['spool.node', NODE, 'default'], ['spool.segment_bytes', '64 MiB', 'default']
+].map(([name, value, from]) => ({ name, value, from }))
+
+function node (scenario) {
+  const t = now()
+  const n = isEmpty(scenario) ? 0 : Math.round((t - START) / 1_000) * 81 * busy(scenario)
+  return {
+    version: '0.9.0', commit: '92b787e4f1c02b7d8f0e', built: '2026-11-22', os: 'Linux 6.1.0 x86_64', started_ms: START, now_ms: t, uptime_seconds: Math.round((t - START) / 1_000),
+    clock: { wall_ms: t, store_difference_ms: scenario === 'outage' ? 92_000 : isEmpty(scenario) ? null : 210, steps: 0 },
+    sync: latency(n, 1.84), put: latency(isEmpty(scenario) ? 0 : 4_120, 21.4), put_failures: [{ kind: 'transient', count: scenario === 'outage' ? 1_804 : 0 }, { kind: 'no_access', count: scenario === 'outage' ? 96 : 0 }, { kind: 'refused', count: 0 }],
+    answers: n ? [{ status: 200, count: n }, { status: 204, count: Math.round(n / 40) }, { status: 400, count: 12 }, { status: 401, count: 408 }, ...(scenario === 'outage' ? [{ status: 503, count: 1_840 }] : [])] : [],
+    connections: isEmpty(scenario) ? 0 : 212, memory_bytes: 61_400_000, open_files: { used: 248, max: 65_536 }, spool_dir: '/var/lib/forebay', config: CONFIG, sdk_address: 'http://127.0.0.1:8080', dev_key: true
+  }
+}
+
+function sdks (scenario, query) {
+  const k = ['token', 'read', 'masked', 'denied'].includes(scenario) ? `<write key of ${query.get('source') ?? 'SOURCE'}>` : query.get('source') ?? 'my-app'
+  const url = 'http://127.0.0.1:8080'
+  return {
+    address: url,
+    sdks: [
+      { name: 'curl', language: 'sh', code: `curl -u '${k}:' ${url}/v1/track -d '{"userId":"u1","event":"Hello","properties":{"n":1}}'`, note: null },
+      { name: 'Browser (analytics-next)', language: 'js', code: `const analytics = AnalyticsBrowser.load(\n  { writeKey: '${k}', cdnURL: '${url}' },\n  { integrations: { 'Segment.io': {\n    apiHost: '127.0.0.1:8080/v1', protocol: 'http' } } }\n)`, note: 'Pages on https need TLS in Forebay or in front of it.' },
+      { name: 'Node', language: 'js', code: `new Analytics({ writeKey: '${k}', host: '${url}' })`, note: null },
+      { name: 'Python', language: 'python', code: `analytics.write_key = '${k}'\nanalytics.host = '${url}'\nanalytics.gzip = True`, note: null },
+      { name: 'Java', language: 'java', code: `Analytics.builder("${k}").endpoint("${url}").build()`, note: null },
+      { name: 'Go', language: 'go', code: `analytics.NewWithConfig("${k}", analytics.Config{Endpoint: "${url}"})`, note: 'No test of Forebay runs this SDK.' }
+    ]
+  }
+}
+
+/** The answer to a request, or nothing for a route that does not exist. */
+export function api (scenario, method, path, query) {
+  if (method === 'POST' && path === '/api/flush') {
+    return { body: scenario === 'outage' ? { sealed: 3, delivered: 1, pending: 6 } : isEmpty(scenario) ? { sealed: 0, delivered: 0, pending: 0 } : { sealed: 5, delivered: 5, pending: 0 }, afterMs: 900 }
+  }
+  const routes = {
+    '/api/status': status, '/api/history': history, '/api/deliveries': deliveries, '/api/archive': archive, '/api/archive/objects': objects,
+    '/api/imports': imports, '/api/node': node, '/api/sdks': sdks,
+    '/api/archive/peek': (_scenario, asked) => ({ key: asked.get('key'), lines: Array.from({ length: 8 }, (_, n) => call('calm', n, asked.get('source')).line), more: true, denied: null })
+  }
+  return routes[path] && { body: routes[path](scenario, query) }
+}
+
+const EVENTS = ['Product Viewed', 'Checkout Started', 'Order Completed', 'Coupon Applied', 'Search Performed', 'Añadido al carrito', 'Video Playback Paused After Buffering', 'Cart Updated']
+const TYPES = ['track', 'track', 'page', 'track', 'identify', 'track', 'screen', 'track', 'group', 'track', 'object', 'rejected']
+
+function call (scenario, id, only) {
+  const t = now()
+  const type = TYPES[parseInt(hex(id, 4), 16) % TYPES.length]
+  const from = only || NAMES[type === 'object' ? 5 : id % 5]
+  const hidden = scenario === 'masked'
+  const value = (text) => hidden ? '[hidden]' : text
+  const user = id % 4 ? `u_${hex(id, 8)}` : `${hex(id, 8)}-7f6c-4c1f-9f35-${hex(id + 1, 12)}`
+  const name = { track: EVENTS[id % EVENTS.length], page: ['Home', 'Pricing', 'Cart'][id % 3], screen: 'Onboarding', group: value('acme-gmbh'), object: 'rooms', identify: null, rejected: null }[type]
+  const [library, version] = LIBRARIES[Math.max(0, NAMES.indexOf(from))]
+  const iso = new Date(t).toISOString()
+  const line = type === 'object'
+    ? { collection: 'rooms', id: `room-${id}`, properties: { name: 'Harbour suite', beds: 2, rate: 189.5 }, receivedAt: iso }
+    : type === 'rejected'
+      ? { reason: 'missing_event', receivedAt: iso, item: { type: 'track', userId: value(user), properties: { amount: 12 } } }
+      : {
+          type, messageId: `ajs-next-${hex(id, 12)}`, ...(type === 'track' ? { event: name } : name && { name }),
+          ...(id % 4 ? { userId: value(user) } : { anonymousId: value(user) }),
+          ...(type === 'identify' ? { traits: hidden ? '[hidden]' : { email: 'ada@example.com', plan: 'team', seats: 12 } } : { properties: { sku: 'G-32', revenue: 59.9, order: 9007199254740993n, first: true, coupon: null, items: [{ id: 'sku-1', quantity: 2 }, { id: 'sku-7', quantity: 1 }] } }),
+          context: { library: { name: library, version }, ip: value('203.0.113.77'), userAgent: 'Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36', page: { path: '/cart', url: 'https://shop.example.com/cart?utm_source=news', title: 'Your cart' }, locale: 'de-DE', timezone: 'Europe/Berlin' },
+          originalTimestamp: iso, sentAt: iso, timestamp: iso, receivedAt: iso
+        }
+  return {
+    id, at_ms: t - 120, source: from, stream: type === 'rejected' ? 'rejected' : type === 'object' ? 'objects/rooms' : 'calls', type: type === 'rejected' ? 'track' : type, name,
+    user: type === 'object' || hidden ? null : user, bytes: text(line).length, reason: type === 'rejected' ? 'missing_event' : null, reason_text: type === 'rejected' ? 'the track call has no event' : null, library: `${library} ${version}`, line,
+    added: ['receivedAt', 'context.ip'], changed: type === 'rejected' || type === 'object' ? [] : ['timestamp', 'sentAt']
+  }
+}
+
+/** JSON in which big integers keep their digits. */
+export const text = (value) => JSON.stringify(value, (_key, one) => typeof one === 'bigint' ? `@big${one}` : one).replace(/"@big(\d+)"/g, '$1')
+
+let next = 1_000
+
+/** The stream of live calls. */
+export function live (response, scenario, query) {
+  if (scenario === 'off') {
+    response.writeHead(404, { 'content-type': 'application/json' })
+    return response.end(JSON.stringify({ success: false, code: 'live_off', message: 'the live view is off' }))
+  }
+  response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' })
+  const send = (event, data) => response.write(`event: ${event}\ndata: ${text(data)}\n\n`)
+  const wanted = (one) => (!query.get('source') || one.source === query.get('source')) &&
+    (!query.get('type') || (one.stream === 'rejected' ? 'rejected' : one.type) === query.get('type')) &&
+    (!query.get('text') || text(one.line).toLowerCase().includes(query.get('text').toLowerCase()))
+  send('hello', { view: scenario === 'masked' ? 'masked' : 'full', per_second: 50 })
+  const many = (n) => Array.from({ length: n }, () => call(scenario, next++)).filter(wanted)
+  if (!isEmpty(scenario)) {
+    const recent = many(60)
+    recent.forEach((one, n) => { one.at_ms -= (60 - n) * 217 })
+    send('calls', { calls: recent, recent: true })
+  }
+  const each = scenario === 'busy' ? 12 : 1
+  const timers = [
+    setInterval(() => { if (!isEmpty(scenario)) send('calls', { calls: many(each) }) }, scenario === 'busy' ? 250 : 700),
+    setInterval(() => send('count', isEmpty(scenario) ? { stored: 0, rejected: 0, shown: 0 } : scenario === 'busy' ? { stored: 12_382 + next % 90, rejected: 18, shown: 50 } : { stored: 1, rejected: 0, shown: 1 }), 1_000),
+    setInterval(() => response.write(': \n\n'), 15_000)
+  ]
+  response.on('close', () => timers.forEach(clearInterval))
+}

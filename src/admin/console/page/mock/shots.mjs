@@ -1,0 +1,94 @@
+// Screenshots and axe-core for every view: `node mock/shots.mjs OUTDIR [FILTER]`. Starts the mock, opens each view in light
+// and dark, wide and narrow, and fails if axe finds something, the browser's console has an error, the page scrolls
+// sideways, or a request goes elsewhere. Needs Chromium (FOREBAY_CHROMIUM, default /usr/bin/chromium).
+import { mkdir, readFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import { chromium } from 'playwright-core'
+import { serve } from './server.mjs'
+
+const [out = 'shots', filter = ''] = process.argv.slice(2)
+const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
+const DAY = Date.now() - Date.now() % 86_400_000 - 86_400_000
+
+// Name, scenario, address, and what to do before the picture.
+const VIEWS = [
+  ['live', 'calm', 'live', (page) => page.locator('.live-table tbody tr').nth(5).waitFor()],
+  ['live-detail', 'calm', 'live', (page) => page.locator('.live-table .row-button', { hasText: 'Order Completed' }).first().click()],
+  ['live-rejected', 'calm', 'live', (page) => page.locator('.live-table .row-button', { hasText: 'has no event' }).first().click()],
+  ['live-busy', 'busy', 'live', async (page) => { await page.locator('.live-table .row-button').nth(3).focus(); await page.locator('.pill').waitFor() }],
+  ['live-masked', 'masked', 'live', (page) => page.locator('.live-table .row-button', { hasText: 'Order Completed' }).first().click()],
+  ['live-empty', 'empty', 'live', (page) => page.locator('.empty pre').waitFor()],
+  ['live-off', 'off', 'live', (page) => page.locator('.empty').waitFor()],
+  ['sources', 'calm', 'sources', (page) => page.locator('.spark-line').first().waitFor()],
+  ['sources-many', 'many', 'sources', (page) => page.locator('.table tbody tr').nth(150).waitFor()],
+  ['sources-empty', 'empty', 'sources', (page) => page.locator('.point-here pre').waitFor()],
+  ['source', 'calm', 'sources/checkout-web', (page) => page.locator('.bar').first().waitFor()],
+  ['source-objects', 'calm', 'sources/crm-sync', (page) => page.locator('.point-here pre').waitFor()],
+  ['source-outage', 'outage', 'sources/billing-service-eu-central-1-production', (page) => page.locator('.source-why').waitFor()],
+  ['deliveries', 'calm', 'deliveries', (page) => page.locator('.table tbody tr').nth(5).waitFor()],
+  ['deliveries-detail', 'calm', 'deliveries', (page) => page.locator('.row-button').nth(1).click()],
+  ['deliveries-outage', 'outage', 'deliveries', async (page) => { await page.getByRole('button', { name: 'Flush now' }).click(); await page.getByText('still waiting').waitFor() }],
+  ['deliveries-empty', 'empty', 'deliveries', (page) => page.locator('.empty').waitFor()],
+  ['deliveries-read', 'read', 'deliveries', (page) => page.locator('.table tbody tr').nth(5).waitFor()],
+  ['archive', 'calm', 'archive', (page) => page.locator('.table tbody tr').nth(5).waitFor()],
+  ['archive-outage', 'outage', 'archive', (page) => page.locator('.table tbody tr').nth(5).waitFor()],
+  ['archive-day', 'calm', `archive/checkout-web/${DAY}`, async (page) => { await page.locator('.row-button').nth(1).click(); await page.locator('.peek').waitFor() }],
+  ['archive-denied', 'denied', `archive/checkout-web/${DAY}`, async (page) => { await page.getByRole('button', { name: 'The bucket' }).click(); await page.locator('.denied').waitFor() }],
+  ['archive-empty', 'empty', 'archive', (page) => page.locator('.empty').waitFor()],
+  ['imports', 'calm', 'imports', (page) => page.locator('.row-button').nth(1).click()],
+  ['imports-empty', 'empty', 'imports', (page) => page.locator('.empty').waitFor()],
+  ['health', 'calm', 'health', (page) => page.locator('.config tbody tr').nth(5).waitFor()],
+  ['health-outage', 'outage', 'health', (page) => page.locator('.config tbody tr').nth(5).waitFor()],
+  ['health-unbalanced', 'unbalanced', 'health', (page) => page.locator('.equation-off').waitFor()],
+  ['login', 'token', 'live', async (page) => { await page.getByLabel('Token').fill('wrong'); await page.getByRole('button', { name: 'Sign in' }).click(); await page.getByText('not one of').waitFor() }],
+  ['dead', 'dead', 'sources', (page) => page.locator('.banner').waitFor({ timeout: 10_000 })]
+]
+const WIDTHS = [['wide', 1280, 800], ['narrow', 390, 844]]
+
+await mkdir(out, { recursive: true })
+const server = await serve()
+const origin = `http://127.0.0.1:${server.address().port}`
+const browser = await chromium.launch({ executablePath: process.env.FOREBAY_CHROMIUM ?? '/usr/bin/chromium', args: ['--headless', '--no-sandbox', '--disable-gpu'] })
+let failed = 0
+
+async function shoot ([name, scenario, hash, act], theme, [width, w, h]) {
+  const title = `${name}-${width}-${theme}`
+  if (!title.includes(filter)) return
+  const context = await browser.newContext({ viewport: { width: w, height: h }, colorScheme: theme })
+  const page = await context.newPage()
+  const wrong = []
+  page.on('pageerror', (error) => wrong.push(String(error)))
+  // A refused token and a dead node are network errors by intention.
+  page.on('console', (message) => message.type() === 'error' && !(/Failed to load resource/.test(message.text()) && ['login', 'dead'].includes(name)) && wrong.push(message.text()))
+  page.on('request', (request) => !request.url().startsWith(origin) && wrong.push(`request to ${request.url()}`))
+  try {
+    await page.goto(`${origin}/?scenario=${scenario}#/${hash}`)
+    await act(page)
+    // The second answers are there: what moves has moved.
+    await page.waitForTimeout(300)
+    await page.screenshot({ path: `${out}/${title}.png` })
+    const whole = await page.evaluate(() => Math.max(...[...document.querySelectorAll('main')].map((main) => main.scrollHeight)))
+    if (whole > h && !name.startsWith('live')) {
+      await page.setViewportSize({ width: w, height: Math.min(whole + 130, 5_000) })
+      await page.screenshot({ path: `${out}/${title}-whole.png` })
+      await page.setViewportSize({ width: w, height: h })
+    }
+    const sideways = await page.evaluate(() => [...document.querySelectorAll('main, body')].filter((one) => one.scrollWidth > one.clientWidth + 1).length)
+    if (sideways) wrong.push('scrolls sideways')
+    await page.evaluate(axe)
+    const { violations } = await page.evaluate(() => window.axe.run())
+    for (const { id, help, nodes } of violations) wrong.push(`axe ${id}: ${help}: ${nodes.slice(0, 3).map((node) => `${node.html.slice(0, 140)} (${node.any[0]?.message ?? ''})`).join(' | ')}`)
+  } catch (error) {
+    wrong.push(String(error).slice(0, 400))
+    await page.screenshot({ path: `${out}/${title}.png` })
+  }
+  await context.close()
+  failed += wrong.length
+  console.log(`${wrong.length ? 'FAIL' : 'ok  '} ${title}${wrong.map((one) => `\n     ${one}`).join('')}`)
+}
+
+for (const view of VIEWS) for (const theme of ['light', 'dark']) for (const width of WIDTHS) await shoot(view, theme, width)
+await browser.close()
+server.closeAllConnections()
+server.close()
+process.exitCode = failed ? 1 : 0

@@ -1,0 +1,182 @@
+// The admin API: the shapes of its answers, and the requests for them.
+//
+// Times are Unix milliseconds (`…_ms`), durations whole seconds (`…_seconds`), sizes bytes (`…_bytes`).
+
+import { parseExact } from './exact'
+
+export type Session = { role: 'admin' | 'read' | 'none'; needs_token: boolean; live_view: 'full' | 'masked' | 'off'; dev: boolean }
+
+export type Totals = { received: number; stored: number; repeated: number; rejected: number; delivered: number }
+
+export type LedgerCounts = {
+  received: number; stored: number; rejected: number; repeated: number; suppressed: number
+  delivered: number; pending: number; lost: number
+}
+
+export type Alarm = { kind: string; what: string; since_ms: number; subject?: string }
+
+export type Applied = { algorithm: string | null; kms_key: string | null; bucket_key: boolean }
+
+export type Library = { name: string; version: string; last_seen_ms: number }
+
+export type OpenBatch = {
+  stream: string; day_ms: number; calls: number; bytes: number
+  object_bytes_estimate: number; first_received_at_ms: number; due_at_ms: number
+}
+
+export type SourceStatus = {
+  id: string; bucket: string; encryption: string; role: string | null; totals: Totals; ledger: LedgerCounts
+  streams?: { stream: string; ledger: LedgerCounts }[]
+  pending_calls: number; oldest_undelivered_seconds: number | null
+  last_object: { key: string; delivered_at_ms: number; bytes: number; calls: number; encryption: Applied | null } | null
+  waiting: string | null; last_error: string | null; refused: { code: string; why: string } | null; requests_refused: number
+  last_received_ms?: number | null; libraries?: Library[]; batches?: OpenBatch[]
+}
+
+export type Ledger = {
+  balanced: boolean; differences: string[]
+  totals: LedgerCounts; object_sets: LedgerCounts; dead_letters: LedgerCounts
+}
+
+export type Status = {
+  version: string; now_ms: number; uptime_seconds: number; node: string; spool_id: string
+  ready: boolean; not_ready: string[]; degraded: string[]; alarms: Alarm[]
+  spool: { used_bytes: number; max_bytes: number; segments: number; parked_bytes: number; seconds_left: number | null }
+  open_batches: number; oldest_undelivered_seconds: number | null; totals: Totals; s3_proxy: string | null
+  ledger: Ledger | null; sealed_objects: number; sources: SourceStatus[]
+}
+
+export type History = {
+  step_seconds: number; now_ms: number; sources: Record<string, number[]>
+  received: number[]; delivered_bytes: number[]; spool_bytes: number[]
+}
+
+export type LiveCall = {
+  id: number; at_ms: number; source: string; stream: string; type: string; name: string | null; user: string | null
+  bytes: number; reason: string | null; reason_text: string | null; library: string | null
+  line: unknown; added: string[]; changed: string[]
+}
+
+export type Pending = {
+  source: string; stream: string; day_ms: number; bucket: string; key: string; calls: number; bytes: number
+  state: 'putting' | 'waiting' | 'parked' | 'conflict'; error: string | null; class: string | null
+  since_ms: number | null; next_try_ms: number | null; tries: number
+}
+
+export type Delivered = {
+  delivered_at_ms: number; source: string; stream: string; day_ms: number; bucket: string; key: string
+  calls: number; bytes: number; encryption: Applied | null
+  first_received_at_ms: number; seconds_to_deliver: number; put_ms: number; reason?: string | null
+}
+
+export type Deliveries = { pending: Pending[]; delivered: Delivered[]; listed_since_ms: number | null }
+
+export type Flushed = { sealed: number; delivered: number; pending: number }
+
+export type ArchiveDay = {
+  day_ms: number; date: string; source: string; stream: string; objects: number; calls: number; bytes: number
+  last_delivered_at_ms: number; state: string; why: string | null
+}
+
+export type Place = { bucket: string; endpoint_url: string | null; region: string | null }
+
+export type Archive = {
+  days: ArchiveDay[]; places: Record<string, Place>; kept_days: number; listed_since_ms: number | null
+}
+
+export type Denied = { error: string; statement: string }
+
+export type ArchiveObject = {
+  key: string; bytes: number; calls: number | null; delivered_at_ms: number | null; last_modified_ms: number | null
+}
+
+export type ArchiveObjects = { objects: ArchiveObject[]; next: string | null; from: 'list' | 'bucket'; denied: Denied | null }
+
+export type Peek = { key: string; lines: unknown[]; more: boolean; denied: Denied | null }
+
+export type Import = {
+  id: string; what: string; source: string; state: string; begun_ms: number; ended_ms: number | null
+  rows_read: number; stored: number; repeated: number; refused: number; rejected: number
+  errors: { code: string; count: number; example: string | null }[]; why: string | null
+}
+
+export type Imports = { imports: Import[]; total: number }
+
+export type Latency = {
+  count: number; p50_ms: number | null; p99_ms: number | null; max_ms: number | null; recent: number[]
+}
+
+export type Setting = { name: string; value: string; from: string }
+
+export type NodeInfo = {
+  version: string; commit: string | null; built: string | null; os: string
+  started_ms: number; now_ms: number; uptime_seconds: number
+  clock: { wall_ms: number; store_difference_ms: number | null; steps: number }
+  sync: Latency; put: Latency; put_failures: { kind: string; count: number }[]
+  answers: { status: number; count: number }[]; connections: number
+  memory_bytes: number | null; open_files: { used: number | null; max: number | null }
+  spool_dir: string | null; config: Setting[]; sdk_address: string; dev_key: boolean
+}
+
+export type Sdks = { address: string; sdks: { name: string; code: string; language: string; note: string | null }[] }
+
+/** An answer other than 2xx. `status` is 0 if there was no answer. */
+export class Refusal extends Error {
+  constructor (readonly status: number, readonly code: string, message: string) {
+    super(message)
+  }
+}
+
+/** Requests that take longer count as failed; a flush may take 30 s and gets its own limit. */
+const ANSWER_MS = 15_000
+
+export async function refusal (response: Response): Promise<Refusal> {
+  const text = await response.text()
+  try {
+    const { code, message } = JSON.parse(text) as { code?: string; message?: string }
+    return new Refusal(response.status, code ?? '', message ?? text)
+  } catch {
+    return new Refusal(response.status, '', text.slice(0, 500) || `answer ${response.status}`)
+  }
+}
+
+async function request (method: string, path: string, body: unknown, signal: AbortSignal): Promise<Response> {
+  let response
+  try {
+    response = await fetch(path, {
+      method,
+      signal,
+      headers: body === undefined ? {} : { 'content-type': 'application/json' },
+      ...(body !== undefined && { body: JSON.stringify(body) })
+    })
+  } catch (error) {
+    const late = signal.aborted && (signal.reason as Error)?.name === 'TimeoutError'
+    throw new Refusal(0, late ? 'timeout' : 'no_answer', late ? 'the node did not answer in time' : String((error as Error).message))
+  }
+  if (!response.ok) throw await refusal(response)
+  return response
+}
+
+export async function get<T> (path: string, signal?: AbortSignal): Promise<T> {
+  const limit = AbortSignal.timeout(ANSWER_MS)
+  const response = await request('GET', path, undefined, signal ? AbortSignal.any([signal, limit]) : limit)
+  return await response.json() as T
+}
+
+/** Like `get`, for answers with stored lines. */
+export async function getExact<T> (path: string): Promise<T> {
+  const response = await request('GET', path, undefined, AbortSignal.timeout(ANSWER_MS))
+  return parseExact(await response.text()) as T
+}
+
+export async function send<T> (method: 'POST' | 'DELETE', path: string, body?: unknown, limitMs = ANSWER_MS): Promise<T> {
+  const response = await request(method, path, body, AbortSignal.timeout(limitMs))
+  const text = await response.text()
+  return (text ? JSON.parse(text) : {}) as T
+}
+
+/** A query string of the values that are set. */
+export function query (values: Record<string, string | number | null | undefined>): string {
+  const set = Object.entries(values).filter(([, value]) => value !== '' && value != null)
+  return set.length ? '?' + new URLSearchParams(set.map(([name, value]) => [name, String(value)])).toString() : ''
+}

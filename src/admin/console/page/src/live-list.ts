@@ -1,0 +1,34 @@
+// The bounded list of live calls, newest first; new ones are held back while somebody reads. Pure.
+
+import type { LiveCall } from './api'
+
+/** Rows in the list, and calls that are held back for it. */
+export const LIST_MAX = 300
+
+export type LiveList = {
+  rows: LiveCall[]
+  held: LiveCall[]
+  /** Calls that were held back, also those that no longer fit. */
+  held_count: number
+}
+
+export const EMPTY: LiveList = { rows: [], held: [], held_count: 0 }
+
+/** Ids begin again when the process does; the time tells the two apart. */
+export const callKey = ({ id, at_ms }: LiveCall) => `${id}-${at_ms}`
+
+/** Adds calls, in any order; those that are there already are skipped. */
+export function add (list: LiveList, calls: LiveCall[], hold: boolean): LiveList {
+  const known = new Set([...list.rows, ...list.held].map(callKey))
+  const fresh = calls.filter((call) => !known.has(callKey(call))).sort((a, b) => b.id - a.id)
+  if (!fresh.length) return list
+  if (hold && list.rows.length) {
+    return { ...list, held: [...fresh, ...list.held].slice(0, LIST_MAX), held_count: list.held_count + fresh.length }
+  }
+  return { ...list, rows: [...fresh, ...list.rows].slice(0, LIST_MAX) }
+}
+
+/** Shows what was held back. */
+export function release (list: LiveList): LiveList {
+  return list.held.length ? { rows: [...list.held, ...list.rows].slice(0, LIST_MAX), held: [], held_count: 0 } : list
+}

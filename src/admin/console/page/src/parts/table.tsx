@@ -1,0 +1,80 @@
+// The table of every view: fixed columns so that nothing moves when numbers change; stacked rows on a narrow screen.
+
+import type { ComponentChildren } from 'preact'
+
+/** Rows that are drawn at most; a filter finds the others. */
+export const ROWS_MAX = 200
+
+export type Column<Row> = {
+  head: string
+  /** The width: `auto` takes what is left. */
+  width: string
+  number?: boolean
+  cell: (row: Row) => ComponentChildren
+  /** How a narrow screen shows it: the row's title, labelled below it, or not at all. */
+  narrow?: 'title' | 'hide'
+}
+
+export function Table<Row> ({ caption, columns, rows, rowKey, open, selected, minWidth, max = ROWS_MAX, class: className }: {
+  /** What the table holds, for screen readers. */
+  caption: string
+  columns: Column<Row>[]
+  rows: Row[]
+  rowKey: (row: Row) => string
+  /** Opens a row; the row's title cell then has to hold a button or link for the keyboard. */
+  open?: (row: Row) => void
+  selected?: string | null
+  /** Below this width the table scrolls inside its box. */
+  minWidth?: number
+  /** Rows that are drawn at most. */
+  max?: number
+  class?: string
+}) {
+  const shown = rows.slice(0, max)
+  return (
+    <div class="table-box" tabIndex={minWidth ? 0 : undefined} role={minWidth ? 'region' : undefined}
+      aria-label={minWidth ? caption : undefined}>
+      {/* The roles stand here because a browser drops those of a table whose rows are stacked with CSS. */}
+      <table role="table" class={`table ${minWidth ? '' : 'stacks'} ${className ?? ''}`} style={minWidth ? { minWidth: `${minWidth}px` } : undefined}>
+        <caption class="sr">{caption}</caption>
+        <colgroup>{columns.map(({ head, width }) => <col key={head} style={{ width }} />)}</colgroup>
+        <thead role="rowgroup">
+          <tr role="row">
+            {columns.map(({ head, number }) => <th key={head} role="columnheader" scope="col" class={number ? 'number' : undefined}>{head}</th>)}
+          </tr>
+        </thead>
+        <tbody role="rowgroup">
+          {shown.map((row) => {
+            const key = rowKey(row)
+            return (
+              <tr key={key} role="row" onClick={open && ((event) => clickOpens(event, () => open(row)))}
+                class={(open ? 'opens ' : '') + (selected === key ? 'selected' : '')}>
+                {columns.map(({ head, number, cell, narrow }) => (
+                  <td key={head} role="cell" data-label={head}
+                    class={(number ? 'number ' : '') + (narrow ? `narrow-${narrow}` : '')}>
+                    {cell(row)}
+                  </td>
+                ))}
+              </tr>
+            )
+          })}
+        </tbody>
+      </table>
+    </div>
+  )
+}
+
+/** A click on the row counts, except on what has a click of its own, or at the end of a selection of text. */
+function clickOpens (event: MouseEvent, open: () => void) {
+  const target = event.target as HTMLElement
+  if (target.closest('button, a, input, summary')) return
+  if (getSelection()?.toString()) return
+  open()
+}
+
+/** Says that not all rows are drawn. */
+export function RowsNote ({ total, what }: { total: number; what: string }) {
+  return total > ROWS_MAX
+    ? <p class="note">The first {ROWS_MAX} of {total.toLocaleString('en-US')} {what} are shown. Use the filter to find others.</p>
+    : null
+}

@@ -1,0 +1,101 @@
+// What is wrong, from the status: the one sentence of the header, and the problems below it. Pure.
+
+import type { SourceStatus, Status } from './api'
+import { count, plural, seconds } from './format'
+
+export type Level = 'well' | 'notice' | 'problem'
+
+export type Problem = {
+  key: string
+  level: 'notice' | 'problem'
+  title: string
+  /** What happened and what fixes it. */
+  what: string
+  since_ms: number | null
+  /** The sources, buckets or folders it concerns. */
+  whom: string[]
+}
+
+const TITLES: Record<string, string> = {
+  refused: 'A bucket refuses objects',
+  unreachable: 'A bucket cannot be reached',
+  refusing: 'Calls are refused',
+  encryption: 'Objects are not encrypted as requested',
+  conflict: 'Another object has the same key',
+  damage: 'The spool is damaged',
+  clock: 'The clock is wrong',
+  closing: 'Days are not closed',
+  hook: 'A hook fails',
+  ledger: 'The ledger does not balance',
+  task: 'A task has failed'
+}
+
+/** Names of sources that a problem lists; the rest are counted. */
+const WHOM_MAX = 8
+
+function names (ids: string[]): string[] {
+  return ids.length <= WHOM_MAX ? ids : [...ids.slice(0, WHOM_MAX), `${count(ids.length - WHOM_MAX)} more`]
+}
+
+export function problems (status: Status): Problem[] {
+  const refused = status.sources.filter((source) => source.refused)
+  const found: Problem[] = status.not_ready.map((why) => ({
+    key: `not ready ${why}`, level: 'problem', title: 'Not ready: it cannot take calls', what: why, since_ms: null, whom: []
+  }))
+  for (const { kind, what, since_ms, subject } of status.alarms) {
+    // The alarm about refused calls also names the sources that are refused now.
+    const whom = kind === 'refusing' && refused.length ? names(refused.map(({ id }) => id)) : subject ? [subject] : []
+    found.push({ key: `${kind} ${subject ?? ''} ${since_ms} ${what.slice(0, 80)}`, level: 'problem', title: TITLES[kind] ?? kind, what, since_ms, whom })
+  }
+  if (!status.alarms.some(({ kind }) => kind === 'refusing')) {
+    for (const [why, ids] of groupByWhy(refused)) {
+      found.push({ key: `refused ${why}`, level: 'problem', title: TITLES.refusing!, what: why, since_ms: null, whom: names(ids) })
+    }
+  }
+  for (const why of status.degraded) {
+    found.push({ key: `degraded ${why}`, level: 'notice', title: 'Needs attention', what: why, since_ms: null, whom: [] })
+  }
+  return found
+}
+
+function groupByWhy (refused: SourceStatus[]): Map<string, string[]> {
+  const groups = new Map<string, string[]>()
+  for (const { id, refused: why } of refused) {
+    if (why) groups.set(why.why, [...(groups.get(why.why) ?? []), id])
+  }
+  return groups
+}
+
+export function level (found: Problem[]): Level {
+  return found.some((problem) => problem.level === 'problem') ? 'problem' : found.length ? 'notice' : 'well'
+}
+
+/** The sentence of the header: a verdict and what waits. */
+export function headline (status: Status, found: Problem[]): { verdict: string; detail: string } {
+  const pending = status.sources.reduce((sum, source) => sum + source.pending_calls, 0)
+  const waits = pending === 0 && status.oldest_undelivered_seconds === null
+    ? 'everything is delivered'
+    : `${plural(pending, 'call')} waiting` +
+      (status.oldest_undelivered_seconds === null ? '' : `, the oldest for ${seconds(status.oldest_undelivered_seconds)}`)
+  const serious = found.filter((problem) => problem.level === 'problem').length
+  const verdict = !status.ready
+    ? 'Not ready'
+    : serious ? plural(serious, 'problem') : found.length ? plural(found.length, 'notice') : 'All is well'
+  return { verdict, detail: waits }
+}
+
+export type SourceState = { level: 'well' | 'quiet' | 'notice' | 'problem'; word: string; why: string | null }
+
+/** Calls within this time make a source active. */
+const ACTIVE_MS = 60_000
+
+/** What a source is doing, in a word. */
+export function sourceState (source: SourceStatus, now: number): SourceState {
+  if (source.refused) return { level: 'problem', word: 'refused', why: source.refused.why }
+  if (source.last_error) return { level: 'problem', word: 'put fails', why: source.last_error }
+  if (source.waiting) return { level: 'notice', word: 'waiting', why: source.waiting }
+  const last = source.last_received_ms
+  if (last != null && now - last < ACTIVE_MS) return { level: 'well', word: 'receiving', why: null }
+  if (last == null && source.totals.received === 0) return { level: 'quiet', word: 'no calls yet', why: null }
+  return { level: 'quiet', word: 'quiet', why: null }
+}

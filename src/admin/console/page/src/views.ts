@@ -1,0 +1,30 @@
+// The table of views: the navigation and the routes. A new view is a file in views/ and a row here.
+
+import type { ComponentType } from 'preact'
+import type { IconName } from './parts/icon'
+import { Archive } from './views/archive'
+import { Deliveries } from './views/deliveries'
+import { Health } from './views/health'
+import { Imports } from './views/imports'
+import { Live } from './views/live'
+import { Sources } from './views/sources'
+
+export type View = {
+  /** Its first part in the address. */
+  id: string
+  name: string
+  icon: IconName
+  /** `rest`: what follows the id in the address. */
+  page: ComponentType<{ rest: string[] }>
+  /** Whether it fills the window and scrolls inside. */
+  fills?: boolean
+}
+
+export const VIEWS: View[] = [
+  { id: 'live', name: 'Live', icon: 'live', page: Live, fills: true },
+  { id: 'sources', name: 'Sources', icon: 'sources', page: Sources },
+  { id: 'deliveries', name: 'Deliveries', icon: 'deliveries', page: Deliveries },
+  { id: 'archive', name: 'Archive', icon: 'archive', page: Archive },
+  { id: 'imports', name: 'Imports', icon: 'imports', page: Imports },
+  { id: 'health', name: 'Health', icon: 'health', page: Health }
+]

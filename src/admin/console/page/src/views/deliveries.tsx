@@ -1,0 +1,179 @@
+// Deliveries: what waits and why, and the objects that the store has confirmed.
+
+import { useEffect, useMemo, useState } from 'preact/hooks'
+import { type Deliveries as Answer, type Delivered, get, type Pending, query, Refusal } from '../api'
+import { bytes, count, date, dateTime, encryption, exactBytes, linesOf, millis, plural, seconds, sentence, stream, until } from '../format'
+import { useNode, useNow } from '../node'
+import { FlushButton } from '../parts/flush'
+import { Icon, type IconName, State } from '../parts/icon'
+import { Ago, Card, Empty, Facts, Failed, KeyWithCopy, Loading, ObjectName, PageHead, SourcePicker } from '../parts/small'
+import { Table } from '../parts/table'
+import { useKeys, usePolled } from '../poll'
+import { href } from '../route'
+
+const EVERY_MS = 3_000
+const PAGE = 100
+/** Rows after which no older ones are offered: the Archive finds those by day. */
+const LISTED_MAX = 1_000
+
+const REASONS: Record<string, string> = {
+  age: 'by age', size: 'by size', day_end: 'at the end of its day', flush: 'by a flush', pressure: 'for space in the spool', shutdown: 'at shutdown'
+}
+
+export function Deliveries ({ rest }: { rest: string[] }) {
+  const { status } = useNode()
+  const [source, setSource] = useState(rest[0] ?? '')
+  useEffect(() => setSource(rest[0] ?? ''), [rest[0]])
+  const { data, error, reload } = usePolled<Answer>(`/api/deliveries${query({ source, limit: PAGE })}`, EVERY_MS)
+  const ids = useMemo(() => (status?.sources ?? []).map(({ id }) => id).sort(), [status])
+  return (
+    <>
+      <PageHead title="Deliveries" lead="Objects on their way to the bucket, and those the store has confirmed.">
+        <FlushButton key={source} {...(source && { source })} done={reload} />
+      </PageHead>
+      <div class="toolbar"><SourcePicker value={source} ids={ids} change={setSource} /></div>
+      {error && data && <Failed error={error} what="The list of deliveries" />}
+      {data
+        ? <><Waiting pending={data.pending} source={source} /><DeliveredList key={source} first={data} source={source} /></>
+        : <Loading error={error} what="The list of deliveries" />}
+    </>
+  )
+}
+
+const PENDING: Record<Pending['state'], { icon: IconName; tone: 'well' | 'notice' | 'problem'; word: string }> = {
+  putting: { icon: 'busy', tone: 'well', word: 'being put' },
+  waiting: { icon: 'notice', tone: 'notice', word: 'waiting' },
+  parked: { icon: 'parked', tone: 'problem', word: 'parked' },
+  conflict: { icon: 'problem', tone: 'problem', word: 'conflict' }
+}
+
+function Waiting ({ pending, source }: { pending: Pending[]; source: string }) {
+  const { status } = useNode()
+  const now = useNow()
+  const open = (status?.sources ?? []).filter(({ id }) => !source || id === source).reduce((sum, one) => sum + one.pending_calls, 0)
+  const title = pending.length ? `Waiting: ${plural(pending.length, 'sealed object')}` : 'Waiting'
+  if (!pending.length) {
+    return (
+      <Card title={title}>
+        <p class="note">No sealed object waits. {open > 0 ? `${plural(open, 'call')} are in open batches or on their way.` : 'Every call is delivered.'}</p>
+      </Card>
+    )
+  }
+  return (
+    <Card title={title}>
+      <ul class="waiting">
+        {pending.slice(0, 50).map((one) => {
+          const { icon, tone, word } = PENDING[one.state] ?? PENDING.waiting
+          return (
+            <li key={`${one.bucket}/${one.key}`}>
+              <div class="waiting-head">
+                <State icon={icon} tone={tone} word={word} />
+                <a href={href('sources', one.source)}>{one.source}</a>
+                <span>{linesOf(one.stream, one.calls)}, <span title={exactBytes(one.bytes)}>{bytes(one.bytes)} of lines</span></span>
+                <span class="waiting-next">{next(one, now)}</span>
+              </div>
+              <KeyWithCopy value={one.key} />
+              {one.error && (
+                <p class="waiting-error">
+                  {one.class && <code class="class">{one.class}</code>} {sentence(one.error)}
+                  {one.since_ms !== null && <span class="quiet"> Since {dateTime(one.since_ms)} (<Ago at={one.since_ms} />), {plural(one.tries, 'try', 'tries')}.</span>}
+                </p>
+              )}
+            </li>
+          )
+        })}
+      </ul>
+      {pending.length > 50 && <p class="note">The first 50 of {count(pending.length)} are shown.</p>}
+    </Card>
+  )
+}
+
+function next ({ state, next_try_ms }: Pending, now: number): string {
+  if (state === 'putting') return 'now'
+  if (state === 'conflict') return 'needs a decision: forebay spool resolve'
+  return next_try_ms === null ? '' : `next try ${until(next_try_ms, now)}`
+}
+
+const rowKey = ({ bucket, key, delivered_at_ms }: Delivered) => `${bucket}/${key} ${delivered_at_ms}`
+
+function DeliveredList ({ first, source }: { first: Answer; source: string }) {
+  const [older, setOlder] = useState<Delivered[]>([])
+  const [end, setEnd] = useState(false)
+  const [failed, setFailed] = useState<Refusal | null>(null)
+  const [opened, setOpened] = useState<string | null>(null)
+  useKeys({ Escape: () => setOpened(null) })
+  const known = new Set(first.delivered.map(rowKey))
+  const rows = [...first.delivered, ...older.filter((one) => !known.has(rowKey(one)))]
+  const shown = rows.find((row) => rowKey(row) === opened)
+
+  const more = async () => {
+    try {
+      const before = rows.at(-1)?.delivered_at_ms
+      const answer = await get<Answer>(`/api/deliveries${query({ source, limit: PAGE, before })}`)
+      setOlder([...older, ...answer.delivered])
+      setEnd(answer.delivered.length < PAGE)
+      setFailed(null)
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error
+      setFailed(error)
+    }
+  }
+
+  if (!rows.length) {
+    return (
+      <Card title="Delivered">
+        <Empty title="No object is delivered yet">
+          <p>A batch becomes an object by size, by age, at the end of its day, or with <b>Flush now</b>. This node lists its deliveries for 35 days.</p>
+        </Empty>
+      </Card>
+    )
+  }
+  return (
+    <Card title="Delivered" actions={first.listed_since_ms !== null && <span class="quiet">listed since {date(first.listed_since_ms)}</span>}>
+      <div class={shown ? 'with-side' : undefined}>
+        <Table caption="Delivered objects, newest first" rows={rows} rowKey={rowKey} max={LISTED_MAX} selected={opened}
+          open={(row) => setOpened(rowKey(row))} columns={[
+            { head: 'Delivered', width: '158px', cell: ({ delivered_at_ms }) => <time>{dateTime(delivered_at_ms)}</time> },
+            { head: 'Source', width: '15%', cell: (row) => <span title={row.source}>{row.source}</span> },
+            { head: 'Calls', width: '84px', number: true, cell: (row) => <span title={stream(row.stream)}>{count(row.calls)}</span> },
+            { head: 'Size', width: '84px', number: true, cell: (row) => <span title={exactBytes(row.bytes)}>{bytes(row.bytes)}</span> },
+            { head: 'Encryption', width: '104px', cell: (row) => <span title={row.encryption?.kms_key ?? undefined}>{encryption(row.encryption && { ...row.encryption, bucket_key: false })}</span> },
+            { head: 'After', width: '104px', number: true, cell: (row) => <span title={`From its first call to the store's confirmation. The put took ${millis(row.put_ms)}`}>{seconds(row.seconds_to_deliver)}</span> },
+            {
+              head: 'Key',
+              width: 'auto',
+              narrow: 'title',
+              cell: (row) => <button type="button" class="row-button" onClick={() => setOpened(rowKey(row))}><ObjectName value={row.key} /></button>
+            }
+          ]} />
+        {shown && <DeliveredDetail row={shown} close={() => setOpened(null)} />}
+      </div>
+      {failed && <Failed error={failed} what="Older deliveries" />}
+      {!end && rows.length >= PAGE && rows.length < LISTED_MAX && <p class="card-foot"><button type="button" class="link-button" onClick={more}>Show older ones</button></p>}
+    </Card>
+  )
+}
+
+function DeliveredDetail ({ row, close }: { row: Delivered; close: () => void }) {
+  return (
+    <aside class="side" aria-label="The object">
+      <div class="detail-head">
+        <h3>Object of {row.source}</h3>
+        <button type="button" class="quiet-button" onClick={close} aria-label="Close" title="Close (Esc)"><Icon name="close" /></button>
+      </div>
+      <Facts facts={[
+        ['Key', <KeyWithCopy value={row.key} />],
+        ['Bucket', <span class="mono wrap">{row.bucket}</span>],
+        ['Holds', `${linesOf(row.stream, row.calls)}, received on ${date(row.day_ms)}`],
+        ['Size', `${bytes(row.bytes)} (${exactBytes(row.bytes)})`],
+        ['Encryption', encryption(row.encryption)],
+        ...(row.encryption?.kms_key ? [['KMS key', <span class="mono wrap">{row.encryption.kms_key}</span>] as [string, preact.ComponentChildren]] : []),
+        ['First call', dateTime(row.first_received_at_ms)],
+        ['Delivered', `${dateTime(row.delivered_at_ms)}, ${seconds(row.seconds_to_deliver)} after its first call`],
+        ['The put took', millis(row.put_ms)],
+        ...(row.reason ? [['Sealed', REASONS[row.reason] ?? row.reason] as [string, preact.ComponentChildren]] : [])
+      ]} />
+      <p class="card-foot"><a href={href('archive', row.source, row.day_ms, row.stream)}>Its day in the archive</a></p>
+    </aside>
+  )
+}

@@ -1,0 +1,109 @@
+// Imports: what each one did, what waits, what was rejected and why.
+
+import { useState } from 'preact/hooks'
+import { type Import, type Imports as Answer, query } from '../api'
+import { count, dateTime, plural, seconds, sentence } from '../format'
+import { useNow } from '../node'
+import { Code } from '../parts/copy'
+import { Icon, type IconName, State } from '../parts/icon'
+import { Ago, Card, Empty, Facts, Failed, Filter, Loading, PageHead } from '../parts/small'
+import { RowsNote, Table } from '../parts/table'
+import { useKeys, usePolled } from '../poll'
+import { href } from '../route'
+
+const EVERY_MS = 3_000
+const LIMIT = 200
+
+const STATES: Record<string, { icon: IconName; tone: 'well' | 'notice' | 'problem' | 'quiet'; word: string }> = {
+  running: { icon: 'busy', tone: 'quiet', word: 'running' },
+  waiting: { icon: 'notice', tone: 'notice', word: 'waiting' },
+  done: { icon: 'well', tone: 'well', word: 'done' },
+  given_up: { icon: 'problem', tone: 'problem', word: 'given up' }
+}
+
+function StateOf ({ one }: { one: Import }) {
+  const known = STATES[one.state] ?? { icon: 'quiet' as const, tone: 'quiet' as const, word: one.state.replaceAll('_', ' ') }
+  return <State {...known} title={one.why} />
+}
+
+export function Imports () {
+  const { data, error } = usePolled<Answer>(`/api/imports${query({ limit: LIMIT })}`, EVERY_MS)
+  const now = useNow()
+  const [text, setText] = useState('')
+  const [opened, setOpened] = useState<string | null>(null)
+  useKeys({ Escape: () => setOpened(null) })
+  const wanted = text.trim().toLowerCase()
+  const rows = (data?.imports ?? []).filter(({ what, source, state }) => `${what} ${source} ${state}`.toLowerCase().includes(wanted))
+  const shown = rows.find(({ id }) => id === opened)
+  const problems = (one: Import) => one.refused + one.rejected
+  return (
+    <>
+      <PageHead title="Imports" lead="Files whose rows become calls, each row exactly once." />
+      {error && data && <Failed error={error} what="The list of imports" />}
+      {!data && <Loading error={error} what="The list of imports" />}
+      {data?.imports.length === 0 && (
+        <Empty title="Nothing was imported yet">
+          <p>Calls that exist as CSV files come in with one command. It can be stopped at any moment and continues at the next row:</p>
+          <Code text="forebay import csv --source my-app --map map.toml calls.csv" what="the command that imports" />
+          <p>Files that arrive in a bucket are imported by themselves with an <code>[[import]]</code> table in the configuration.</p>
+        </Empty>
+      )}
+      {data && data.imports.length > 0 && <>
+        <div class="toolbar"><Filter label="Filter" value={text} placeholder="File, source or state" change={setText} /></div>
+        <Card title={plural(data.total, 'import')}>
+          {rows.length
+            ? <div class={shown ? 'with-side' : undefined}>
+                <Table caption="Imports, newest first" rows={rows} rowKey={({ id }) => id} selected={opened} open={({ id }) => setOpened(id)} columns={[
+                  { head: 'File', width: 'auto', narrow: 'title', cell: (one) => <button type="button" class="row-button" title={one.what} onClick={() => setOpened(one.id)}>{one.what}</button> },
+                  { head: 'State', width: '100px', cell: (one) => <StateOf one={one} /> },
+                  { head: 'Source', width: '13%', cell: (one) => <span title={one.source}>{one.source}</span> },
+                  { head: 'Rows read', width: '104px', number: true, cell: (one) => count(one.rows_read) },
+                  { head: 'Stored', width: '104px', number: true, cell: (one) => count(one.stored) },
+                  { head: 'Repeated', width: '88px', number: true, cell: (one) => count(one.repeated) },
+                  { head: 'Rejected', width: '88px', number: true, cell: (one) => count(problems(one)) },
+                  { head: 'Began', width: '96px', cell: (one) => <Ago at={one.begun_ms} /> },
+                  { head: 'Took', width: '108px', number: true, cell: (one) => seconds(((one.ended_ms ?? now) - one.begun_ms) / 1_000) }
+                ]} />
+                {shown && <Detail one={shown} now={now} close={() => setOpened(null)} />}
+              </div>
+            : <Empty title="No import fits the filter" />}
+          <RowsNote total={rows.length} what="imports" />
+          {data.total > data.imports.length && <p class="note">The newest {count(data.imports.length)} of {count(data.total)} are listed.</p>}
+        </Card>
+      </>}
+    </>
+  )
+}
+
+function Detail ({ one, now, close }: { one: Import; now: number; close: () => void }) {
+  const lasted = seconds(((one.ended_ms ?? now) - one.begun_ms) / 1_000)
+  return (
+    <aside class="side" aria-label="The import">
+      <div class="detail-head">
+        <h3>Import into <a href={href('sources', one.source)}>{one.source}</a></h3>
+        <button type="button" class="quiet-button" onClick={close} aria-label="Close" title="Close (Esc)"><Icon name="close" /></button>
+      </div>
+      <Facts facts={[
+        ['File', <span class="mono wrap">{one.what}</span>],
+        ['State', <StateOf one={one} />],
+        ['Began', dateTime(one.begun_ms)],
+        [one.ended_ms === null ? 'Running for' : 'Took', lasted],
+        ['Rows read', count(one.rows_read)],
+        ['Stored', count(one.stored)],
+        ['Repeated', `${count(one.repeated)} (were stored before)`],
+        ['Refused', `${count(one.refused)} (not valid calls; in the rejected stream)`],
+        ['Rejected', `${count(one.rejected)} (rows that cannot become calls; in the rejects file)`],
+        ['Import id', <span class="mono wrap">{one.id}</span>]
+      ]} />
+      {one.why && <p class="source-why tone-problem"><Icon name="problem" /><span>{sentence(one.why)}</span></p>}
+      {one.errors.length > 0 && <>
+        <h4>Why rows were rejected</h4>
+        <ul class="errors">
+          {one.errors.map(({ code, count: n, example }) => (
+            <li key={code}><code>{code}</code> <b>{plural(n, 'row')}</b>{example && <p class="quiet">{example}</p>}</li>
+          ))}
+        </ul>
+      </>}
+    </aside>
+  )
+}

@@ -1,0 +1,51 @@
+// One live call: what is known of it, and its line.
+
+import { useEffect, useRef } from 'preact/hooks'
+import type { LiveCall } from '../api'
+import { bytes, clockMillis, date, exactBytes, exactTime, stream } from '../format'
+import { jsonText } from '../exact'
+import { CopyButton } from '../parts/copy'
+import { Icon } from '../parts/icon'
+import { Json } from '../parts/json'
+import { Facts } from '../parts/small'
+import { href } from '../route'
+import { CallType } from './live'
+
+/** Below this width the detail covers the list and takes the focus. */
+const COVERS = '(max-width: 800px)'
+
+export function CallDetail ({ call, view, close }: { call: LiveCall; view: 'full' | 'masked'; close: () => void }) {
+  const panel = useRef<HTMLElement>(null)
+  useEffect(() => { if (matchMedia(COVERS).matches) panel.current?.focus() }, [])
+  const facts: [string, preact.ComponentChildren][] = [
+    ['Received', <time title={exactTime(call.at_ms)}>{date(call.at_ms)} {clockMillis(call.at_ms)}</time>],
+    ['Source', <a href={href('sources', call.source)}>{call.source}</a>],
+    ['Size', <span title={exactBytes(call.bytes)}>{bytes(call.bytes)}</span>]
+  ]
+  if (call.stream !== 'calls') facts.push(['Stored in', stream(call.stream)])
+  if (call.user) facts.push(['User', <span class="mono">{call.user}</span>])
+  if (call.library) facts.push(['SDK', call.library])
+  const marked = call.added.length + call.changed.length > 0
+  return (
+    <aside class="detail" ref={panel} tabIndex={-1} aria-label="The call">
+      <div class="detail-head">
+        <CallType call={call} />
+        <h2>{call.name ?? (call.stream === 'rejected' ? 'Rejected item' : call.type)}</h2>
+        <button type="button" class="quiet-button" onClick={close} aria-label="Close" title="Close (Esc)"><Icon name="close" /></button>
+      </div>
+      {call.reason && (
+        <p class="detail-reason"><Icon name="rejected" /><span><b>Rejected: {call.reason_text ?? call.reason}.</b> The item is kept in the rejected stream of the source (<code>{call.reason}</code>).</span></p>
+      )}
+      <Facts facts={facts} />
+      <div class="detail-line-head">
+        <h3>As stored</h3>
+        {call.line !== null && <CopyButton text={() => jsonText(call.line)} what="the JSON" />}
+      </div>
+      {call.line === null
+        ? <p class="note">This line is larger than 64 KiB. The live view does not carry it; it is stored whole.</p>
+        : <Json value={call.line} added={call.added} changed={call.changed} label="The line as JSON" />}
+      {marked && call.line !== null && <p class="note">Lines marked <span class="json-mark inline">added</span> or <span class="json-mark inline">changed</span> are the collector's. Everything else is as the SDK sent it.</p>}
+      {view === 'masked' && <p class="note"><code>"[hidden]"</code> stands for personal values. The stored line has them.</p>}
+    </aside>
+  )
+}

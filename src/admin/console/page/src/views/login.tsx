@@ -1,0 +1,41 @@
+// Asks for the token.
+
+import { useState } from 'preact/hooks'
+import { Refusal, send, type Session } from '../api'
+import { sentence } from '../format'
+import { Icon } from '../parts/icon'
+
+export function Login ({ signedIn }: { signedIn: (session: Session) => void }) {
+  const [token, setToken] = useState('')
+  const [wrong, setWrong] = useState<string | null>(null)
+  const [busy, setBusy] = useState(false)
+
+  const signIn = async (event: Event) => {
+    event.preventDefault()
+    setBusy(true)
+    try {
+      signedIn(await send<Session>('POST', '/api/session', { token }))
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error
+      setWrong(error.status === 401 ? 'This token is not one of this node.' : sentence(error.message))
+      setBusy(false)
+    }
+  }
+
+  return (
+    <main class="alone">
+      <form class="login card" onSubmit={signIn}>
+        <h1>Forebay</h1>
+        <p>This console needs a token: <code>token</code> or <code>read_token</code> of the section <code>[admin]</code> in the node's configuration.</p>
+        <label class="field">
+          <span class="field-label">Token</span>
+          <input type="password" autocomplete="current-password" value={token} required autofocus
+            aria-invalid={wrong !== null} aria-describedby="login-wrong" onInput={(event) => setToken(event.currentTarget.value)} />
+        </label>
+        <p id="login-wrong" class="login-wrong" role="alert">{wrong && <><Icon name="problem" size={14} /> {wrong}</>}</p>
+        <button type="submit" class="primary" disabled={busy || !token}>Sign in</button>
+        <p class="note">You stay signed in for 12 hours in this browser. The page keeps a cookie, not the token.</p>
+      </form>
+    </main>
+  )
+}

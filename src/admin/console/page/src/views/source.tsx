@@ -1,0 +1,141 @@
+// The page of one source.
+
+import type { History, LedgerCounts, NodeInfo, OpenBatch, SourceStatus } from '../api'
+import { bytes, count, date, encryption, exactBytes, linesOf, parseSize, rate, seconds, sentence, stream, until } from '../format'
+import { useNode, useNow } from '../node'
+import { FlushButton } from '../parts/flush'
+import { Icon } from '../parts/icon'
+import { Ago, Bar, Card, Empty, Facts, KeyWithCopy, Loading, PageHead, Stat } from '../parts/small'
+import { Spark } from '../parts/spark'
+import { Table } from '../parts/table'
+import { usePolled } from '../poll'
+import { sourceState } from '../problems'
+import { href } from '../route'
+import { PointHere } from './point-here'
+import { lastRate, StateOfSource } from './sources'
+
+const HISTORY_EVERY_MS = 5_000
+const NODE_EVERY_MS = 60_000
+
+export function Source ({ id }: { id: string }) {
+  const { status } = useNode()
+  const now = useNow()
+  const history = usePolled<History>('/api/history', HISTORY_EVERY_MS)
+  const source = status?.sources.find((one) => one.id === id)
+  const back = <a class="back" href={href('sources')}><Icon name="back" size={14} />Sources</a>
+  if (!status) return <><PageHead title={id} lead={back} /><Loading error={null} what="The status" /></>
+  if (!source) {
+    return <><PageHead title={id} lead={back} /><Empty title="This node has no such source"><p>It is not in the configuration, and nothing of it is in the spool.</p></Empty></>
+  }
+  const values = history.data?.sources[id] ?? []
+  const { why, level } = sourceState(source, now)
+  return (
+    <>
+      <PageHead title={<>{id} <StateOfSource source={source} now={now} /></>} lead={back}>
+        <a class="button" href={href('live', id)}><Icon name="live" size={14} />Its live calls</a>
+        <a class="button" href={href('archive', id)}><Icon name="archive" size={14} />Its days</a>
+        <FlushButton source={id} />
+      </PageHead>
+      {why && level !== 'quiet' && <p class={`source-why tone-${level}`}><Icon name={level} /><span>{sentence(why)}</span></p>}
+      <Figures source={source} values={values} step={history.data?.step_seconds ?? 5} />
+      <Batches batches={source.batches ?? []} now={now} />
+      <div class="columns">
+        <Delivery source={source} />
+        <Libraries source={source} />
+      </div>
+      <LedgerCard source={source} />
+      <PointHere id={id} />
+    </>
+  )
+}
+
+function Figures ({ source, values, step }: { source: SourceStatus; values: number[]; step: number }) {
+  const { totals } = source
+  return (
+    <dl class="stats">
+      <Stat name="Calls a second" value={rate(lastRate(values))} note={`the last ${Math.round(step * 120 / 60)} min, highest ${rate(Math.max(0, ...values))}`}><Spark values={values} /></Stat>
+      <Stat name="Last call" value={<Ago at={source.last_received_ms} />} note={`${count(totals.received)} received since the start`} />
+      <Stat name="Waiting" value={count(source.pending_calls)} note={source.oldest_undelivered_seconds === null ? 'everything is delivered' : `the oldest for ${seconds(source.oldest_undelivered_seconds)}`} />
+      <Stat name="Rejected" value={count(totals.rejected)} note="not valid calls; kept, with the reason" />
+      <Stat name="Repeated" value={count(totals.repeated)} note="sent again, not stored twice" />
+    </dl>
+  )
+}
+
+function Batches ({ batches, now }: { batches: OpenBatch[]; now: number }) {
+  const node = usePolled<NodeInfo>('/api/node', NODE_EVERY_MS)
+  const size = parseSize(node.data?.config.find(({ name }) => name === 'flush.max_bytes')?.value ?? '')
+  return (
+    <Card title={batches.length === 1 ? 'Open batch' : 'Open batches'}>
+      {batches.length
+        ? <ul class="batches">{batches.map((batch) => <Batch key={`${batch.stream} ${batch.day_ms}`} batch={batch} now={now} size={size} />)}</ul>
+        : <p class="note">Nothing is waiting to become an object. The next call opens a batch.</p>}
+    </Card>
+  )
+}
+
+function Batch ({ batch, now, size }: { batch: OpenBatch; now: number; size: number | null }) {
+  const age = now - batch.first_received_at_ms
+  const whole = batch.due_at_ms - batch.first_received_at_ms
+  const bytesWords = `about ${bytes(batch.object_bytes_estimate)}${size ? ` of ${bytes(size)}` : ''}`
+  return (
+    <li class="batch">
+      <p class="batch-head">
+        <b>{sentence(stream(batch.stream))}</b> <span class="quiet">received on {date(batch.day_ms)}</span>
+        <span class="batch-size" title={exactBytes(batch.bytes)}>{linesOf(batch.stream, batch.calls)}, {bytes(batch.bytes)} of lines</span>
+      </p>
+      <div class="bars">
+        <Bar name={`Sealed ${until(batch.due_at_ms, now)}`} part={whole > 0 ? age / whole : 1} words={`${seconds(age / 1_000)} of ${seconds(whole / 1_000)}`} />
+        <Bar name="Size of the object" part={size ? batch.object_bytes_estimate / size : 0} words={bytesWords} />
+      </div>
+    </li>
+  )
+}
+
+function Delivery ({ source }: { source: SourceStatus }) {
+  const last = source.last_object
+  return (
+    <Card title="Delivery">
+      <Facts facts={[
+        ['Bucket', <span class="mono wrap">{source.bucket}</span>],
+        ['Encryption', source.encryption],
+        ...(source.role ? [['Role', <span class="mono wrap">{source.role}</span>] as [string, preact.ComponentChildren]] : []),
+        ['Last object', last ? <>{count(last.calls)} calls, <span title={exactBytes(last.bytes)}>{bytes(last.bytes)}</span>, <Ago at={last.delivered_at_ms} /></> : <span class="quiet">none since the node started</span>],
+        ...(last ? [['Its key', <KeyWithCopy value={last.key} />], ['Its encryption', encryption(last.encryption)]] as [string, preact.ComponentChildren][] : []),
+        ...(source.requests_refused ? [['Refused', `${count(source.requests_refused)} requests, because the spool had no space left`] as [string, preact.ComponentChildren]] : [])
+      ]} />
+      <p class="card-foot"><a href={href('deliveries', source.id)}>All its deliveries</a></p>
+    </Card>
+  )
+}
+
+function Libraries ({ source }: { source: SourceStatus }) {
+  const libraries = source.libraries ?? []
+  return (
+    <Card title="SDKs seen">
+      {libraries.length
+        ? <Table caption="SDKs seen" rows={libraries} rowKey={({ name, version }) => `${name} ${version}`} columns={[
+            { head: 'SDK', width: '46%', narrow: 'title', cell: ({ name }) => <span class="mono" title={name}>{name}</span> },
+            { head: 'Version', width: 'auto', cell: ({ version }) => <span class="mono" title={version}>{version}</span> },
+            { head: 'Last seen', width: '104px', cell: ({ last_seen_ms }) => <Ago at={last_seen_ms} /> }
+          ]} />
+        : <p class="note">No SDK has named itself in <code>context.library</code> since the node started.</p>}
+    </Card>
+  )
+}
+
+const ACCOUNTS: (keyof LedgerCounts)[] = ['received', 'stored', 'rejected', 'repeated', 'suppressed', 'delivered', 'pending', 'lost']
+
+function LedgerCard ({ source }: { source: SourceStatus }) {
+  const rows = [{ stream: 'calls', ledger: source.ledger }, ...source.streams ?? []]
+  return (
+    <Card title="Ledger" actions={<span class="quiet">since the spool was made</span>}>
+      <Table caption="Ledger of this source" minWidth={760} rows={rows} rowKey={(row) => row.stream} columns={[
+        { head: 'Stream', width: 'auto', cell: (row) => stream(row.stream) },
+        ...ACCOUNTS.map((account) => ({
+          head: account, width: '10.5%', number: true, cell: (row: { ledger: LedgerCounts }) => count(row.ledger[account])
+        }))
+      ]} />
+    </Card>
+  )
+}

@@ -1,0 +1,97 @@
+// Sources: all of them, or the page of one.
+
+import { useMemo, useState } from 'preact/hooks'
+import type { History, SourceStatus } from '../api'
+import { count, rate, seconds } from '../format'
+import { useNode, useNow } from '../node'
+import { State } from '../parts/icon'
+import { Ago, Empty, Filter, Loading, PageHead, Select } from '../parts/small'
+import { Spark } from '../parts/spark'
+import { type Column, RowsNote, Table } from '../parts/table'
+import { usePolled } from '../poll'
+import { type SourceState, sourceState } from '../problems'
+import { href } from '../route'
+import { PointHere } from './point-here'
+import { Source } from './source'
+
+const HISTORY_EVERY_MS = 5_000
+
+/** Calls a second, now: the mean of the last step. */
+export const lastRate = (values: number[] | undefined) => values?.at(-1) ?? 0
+
+const ORDERS = [
+  { value: 'busiest', label: 'Busiest first' },
+  { value: 'waiting', label: 'Most waiting first' },
+  { value: 'state', label: 'Problems first' },
+  { value: 'name', label: 'By name' }
+]
+
+const SEVERITY: Record<SourceState['level'], number> = { problem: 0, notice: 1, well: 2, quiet: 3 }
+
+export function Sources ({ rest }: { rest: string[] }) {
+  return rest[0] ? <Source key={rest[0]} id={rest[0]} /> : <AllSources />
+}
+
+export function StateOfSource ({ source, now }: { source: SourceStatus; now: number }) {
+  const { level, word, why } = sourceState(source, now)
+  return <State icon={level} tone={level} word={word} title={why} />
+}
+
+function AllSources () {
+  const { status } = useNode()
+  const now = useNow()
+  const history = usePolled<History>('/api/history', HISTORY_EVERY_MS)
+  const [text, setText] = useState('')
+  const [order, setOrder] = useState('busiest')
+  const rates = history.data?.sources
+
+  const rows = useMemo(() => {
+    const wanted = text.trim().toLowerCase()
+    const found = (status?.sources ?? []).filter(({ id }) => id.toLowerCase().includes(wanted))
+    const byName = (a: SourceStatus, b: SourceStatus) => a.id < b.id ? -1 : 1
+    // By totals, not by the rate of the moment: rows must not change places all the time.
+    const compare: Record<string, (a: SourceStatus, b: SourceStatus) => number> = {
+      busiest: (a, b) => b.totals.received - a.totals.received || byName(a, b),
+      waiting: (a, b) => b.pending_calls - a.pending_calls || byName(a, b),
+      state: (a, b) => SEVERITY[sourceState(a, now).level] - SEVERITY[sourceState(b, now).level] || byName(a, b),
+      name: byName
+    }
+    return found.sort(compare[order])
+  }, [status, text, order, order === 'state' && Math.floor(now / 5_000)])
+
+  if (!status) return <><PageHead title="Sources" /><Loading error={null} what="The status" /></>
+  const columns: Column<SourceStatus>[] = [
+    { head: 'Source', width: 'auto', narrow: 'title', cell: ({ id }) => <a class="row-link" href={href('sources', id)} title={id}>{id}</a> },
+    { head: 'State', width: '116px', cell: (source) => <StateOfSource source={source} now={now} /> },
+    {
+      head: 'Calls/s, 10 min',
+      width: '172px',
+      cell: ({ id }) => <span class="spark-cell"><Spark values={rates?.[id] ?? []} /><span class="spark-number">{rate(lastRate(rates?.[id]))}</span></span>
+    },
+    { head: 'Last call', width: '104px', cell: ({ last_received_ms }) => <Ago at={last_received_ms} /> },
+    { head: 'Waiting', width: '96px', number: true, cell: ({ pending_calls }) => count(pending_calls) },
+    { head: 'Oldest', width: '112px', number: true, cell: ({ oldest_undelivered_seconds }) => seconds(oldest_undelivered_seconds) },
+    { head: 'Rejected', width: '88px', number: true, cell: ({ totals }) => count(totals.rejected) },
+    { head: 'Repeated', width: '88px', number: true, cell: ({ totals }) => count(totals.repeated) }
+  ]
+  return (
+    <>
+      <PageHead title="Sources" lead="Where calls come from. Rejected and repeated count since the node started." />
+      {status.sources.length
+        ? <>
+            <div class="toolbar">
+              <Filter label="Filter" value={text} placeholder={`Name of one of ${count(status.sources.length)}`} change={setText} />
+              <Select label="Order" value={order} choices={ORDERS} change={setOrder} />
+            </div>
+            {rows.length
+              ? <Table caption="Sources" columns={columns} rows={rows} rowKey={({ id }) => id} open={({ id }) => { location.hash = href('sources', id) }} />
+              : <Empty title="No source has this in its name" />}
+            <RowsNote total={rows.length} what="sources" />
+          </>
+        : <Empty title="No sources yet">
+            <p>A source is where calls come from, such as one app or website. In dev mode each write key becomes a source with its first call; otherwise sources are <code>[[source]]</code> tables in the configuration.</p>
+          </Empty>}
+      <PointHere id={null} />
+    </>
+  )
+}

@@ -1,0 +1,97 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { LiveCall, SourceStatus, Status } from '../src/api'
+import { EventParser } from '../src/events'
+import { ExactNumber, jsonText, parseExact } from '../src/exact'
+import { add, EMPTY, LIST_MAX, release } from '../src/live-list'
+import { headline, level, problems } from '../src/problems'
+import { href, parseHash } from '../src/route'
+import { roundTop } from '../src/scale'
+import { syncCommand } from '../src/sync'
+
+test('events arrive whole, however the bytes were cut', () => {
+  const text = ': hello\n\nevent: count\ndata: {"a":\ndata: 1}\n\ndata: x\r\n\r\n'
+  const expected = [{ event: 'count', data: '{"a":\n1}' }, { event: 'message', data: 'x' }]
+  for (let cut = 0; cut <= text.length; cut += 1) {
+    const parser = new EventParser()
+    assert.deepEqual([...parser.push(text.slice(0, cut)), ...parser.push(text.slice(cut))], expected, `cut at ${cut}`)
+  }
+})
+
+test('JSON text has the members of the value, indented', () => {
+  const value = { a: [1, 'é', null], b: {}, c: [], d: { e: true } }
+  assert.equal(jsonText(value), JSON.stringify(value, null, 2))
+  assert.equal(jsonText({ n: new ExactNumber('9007199254740993') }), '{\n  "n": 9007199254740993\n}')
+  assert.deepEqual(parseExact('{"a":[1,"x"]}'), { a: [1, 'x'] })
+})
+
+const call = (id: number) => ({ id, at_ms: id } as LiveCall)
+const ids = (calls: LiveCall[]) => calls.map(({ id }) => id)
+
+test('the live list is newest first, without repeats', () => {
+  const list = add(add(EMPTY, [call(1), call(2)], false), [call(2), call(3)], false)
+  assert.deepEqual(ids(list.rows), [3, 2, 1])
+})
+
+test('held calls wait until they are released, and are counted', () => {
+  const held = add(add(add(EMPTY, [call(1)], true), [call(2)], true), [call(3)], true)
+  assert.deepEqual([ids(held.rows), ids(held.held), held.held_count], [[1], [3, 2], 2])
+  assert.deepEqual(ids(release(held).rows), [3, 2, 1])
+})
+
+test('the live list is bounded', () => {
+  const many = Array.from({ length: LIST_MAX + 50 }, (_, id) => call(id + 10))
+  assert.equal(add(EMPTY, many, false).rows.length, LIST_MAX)
+  const held = add(add(EMPTY, [call(1)], false), many, true)
+  assert.deepEqual([held.held.length, held.held_count, release(held).rows.length], [LIST_MAX, LIST_MAX + 50, LIST_MAX])
+})
+
+const source = (change: Partial<SourceStatus>) => ({ id: 'web', pending_calls: 0, refused: null, ...change } as SourceStatus)
+const status = (change: Partial<Status>) => ({
+  ready: true, not_ready: [], degraded: [], alarms: [], oldest_undelivered_seconds: null, sources: [], ...change
+} as unknown as Status)
+
+test('the header says in a sentence whether all is well', () => {
+  const well = status({ sources: [source({ pending_calls: 1_204 })], oldest_undelivered_seconds: 12 })
+  assert.deepEqual(headline(well, problems(well)), { verdict: 'All is well', detail: '1,204 calls waiting, the oldest for 12 s' })
+  assert.equal(headline(status({}), []).detail, 'everything is delivered')
+  const bad = status({ alarms: [{ kind: 'refused', what: 'a', since_ms: 1 }, { kind: 'clock', what: 'b', since_ms: 2 }] })
+  assert.equal(headline(bad, problems(bad)).verdict, '2 problems')
+  const unready = status({ ready: false, not_ready: ['the spool has stopped'] })
+  assert.equal(headline(unready, problems(unready)).verdict, 'Not ready')
+})
+
+test('degraded alone is a notice', () => {
+  const found = problems(status({ degraded: ['the clock steps'] }))
+  assert.deepEqual([level(found), found.length], ['notice', 1])
+})
+
+test('refused sources are one problem, in the alarm if there is one', () => {
+  const refused = { code: 'spool_full', why: 'no space' }
+  const sources = Array.from({ length: 10 }, (_, n) => source({ id: `s${n}`, refused }))
+  const alone = problems(status({ sources }))
+  assert.deepEqual([alone.length, alone[0]?.whom.length, alone[0]?.whom.at(-1)], [1, 9, '2 more'])
+  const alarmed = problems(status({ sources, alarms: [{ kind: 'refusing', what: 'x', since_ms: 1 }] }))
+  assert.deepEqual([alarmed.length, alarmed[0]?.whom[0]], [1, 's0'])
+})
+
+test('addresses survive ids with slashes and percent signs', () => {
+  assert.deepEqual(parseHash(href('archive', 'a/b 50%', 1_795_392_000_000, 'objects/rooms')), { view: 'archive', rest: ['a/b 50%', '1795392000000', 'objects/rooms'] })
+  assert.deepEqual(parseHash(''), { view: '', rest: [] })
+  assert.deepEqual(parseHash('#/live/50%'), { view: 'live', rest: ['50%'] })
+})
+
+test('the top of a chart is a round number above the values', () => {
+  for (const [value, top] of [[0, 1], [105, 150], [1, 1], [0.03, 0.03], [75.6e6, 80e6], [12_400, 15_000]] as const) {
+    assert.ok(Math.abs(roundTop(value) - top) < top * 1e-9, `${value}: ${roundTop(value)}`)
+  }
+})
+
+test('the sync command names the folder of what is shown', () => {
+  const place = { bucket: 'lake/raw', endpoint_url: null, region: 'eu-central-1' }
+  const day = Date.UTC(2026, 10, 21)
+  assert.equal(syncCommand(place, false, 'web', 'calls', day), `aws s3 sync s3://lake/raw/segment-logs/web/${day} ./segment-logs/web/2026-11-21 --region eu-central-1`)
+  assert.equal(syncCommand(place, false, 'crm', 'objects/rooms'), 'aws s3 sync s3://lake/raw/segment-logs/_objects/rooms/crm ./segment-logs/_objects/rooms/crm --region eu-central-1')
+  const dev = { bucket: 'forebay', endpoint_url: 'http://127.0.0.1:9000', region: 'us-east-1' }
+  assert.equal(syncCommand(dev, true, null), 'AWS_ACCESS_KEY_ID=forebay AWS_SECRET_ACCESS_KEY=forebay-secret AWS_DEFAULT_REGION=us-east-1 \\\n  aws s3 sync s3://forebay/segment-logs ./segment-logs --endpoint-url http://127.0.0.1:9000')
+})
