@@ -2,6 +2,8 @@
 //!
 //! Label values come only from the configuration or from closed lists, so outsiders cannot create series.
 
+mod timing;
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -10,8 +12,10 @@ use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::histogram::exponential_buckets;
 use prometheus_client::registry::{Registry, Unit};
+
+pub use timing::{Timing, Timings};
 
 /// A configured source (in dev mode: one of the first 1,000).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -142,13 +146,13 @@ pub struct Metrics {
     /// Bytes written to spool segments.
     pub spool_written_bytes: Counter,
     /// How long a sync of the spool took.
-    pub sync_seconds: Histogram,
+    pub sync_seconds: Timing,
     /// Objects that the store has confirmed.
     pub objects: Counter,
     /// Bytes of these objects, as stored.
     pub object_bytes: Counter,
     /// How long a successful put took.
-    pub upload_seconds: Histogram,
+    pub upload_seconds: Timing,
     /// Failed puts, by fault.
     pub upload_failures: Family<KindLabel, Counter>,
     /// Objects put without checking for an object with their key first, because the credentials do not allow
@@ -192,6 +196,13 @@ impl Metrics {
                 let metric = $metric;
                 registry.register_with_unit($name, $help, $unit, metric.clone());
                 metric
+            }};
+        }
+        macro_rules! register_timing {
+            ($name:literal, $help:literal, $buckets:expr) => {{
+                let timing = Timing::new($buckets);
+                registry.register_with_unit($name, $help, Unit::Seconds, timing.histogram.clone());
+                timing
             }};
         }
         // Syncs: 50 µs to 3.3 s, from a fast disk to a failing one. Puts: 5 ms to 160 s, from a near store to
@@ -314,12 +325,7 @@ impl Metrics {
                 "Bytes written to spool segments",
                 Counter::default()
             ),
-            sync_seconds: register!(
-                "sync",
-                Unit::Seconds,
-                "Duration of a sync of the spool",
-                Histogram::new(sync_buckets)
-            ),
+            sync_seconds: register_timing!("sync", "Duration of a sync of the spool", sync_buckets),
             objects: register!("objects", "Objects that the store has confirmed", Counter::default()),
             object_bytes: register!(
                 "object",
@@ -327,12 +333,7 @@ impl Metrics {
                 "Bytes of objects that the store has confirmed",
                 Counter::default()
             ),
-            upload_seconds: register!(
-                "upload",
-                Unit::Seconds,
-                "Duration of a successful put",
-                Histogram::new(upload_buckets)
-            ),
+            upload_seconds: register_timing!("upload", "Duration of a successful put", upload_buckets),
             upload_failures: register!("upload_failures", "Failed puts, by fault", Family::default()),
             puts_unasked: register!(
                 "puts_unasked",
@@ -405,13 +406,15 @@ impl fmt::Debug for Metrics {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
     fn names_follow_the_exposition_format() {
         let metrics = Metrics::new();
         metrics.received.get_or_create(&SourceLabel { source: "web".into() }).inc_by(3);
-        metrics.sync_seconds.observe(0.001);
+        metrics.sync_seconds.observe(Duration::from_millis(1));
         let text = metrics.render().unwrap();
         assert!(text.contains("forebay_calls_received_total{source=\"web\"} 3"), "{text}");
         assert!(text.contains("forebay_oldest_undelivered_seconds 0.0"), "{text}");

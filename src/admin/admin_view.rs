@@ -9,6 +9,7 @@ use crate::sources::SourceId;
 use super::days::Days;
 use super::history::History;
 use super::ledger::Ledger;
+use super::node_status::NodeStatus;
 use super::receipt_status::ReceiptStatus;
 use super::status::Status;
 
@@ -26,6 +27,9 @@ pub trait AdminView: Send + Sync {
 
     /// The last ten minutes.
     fn history(&self) -> History;
+
+    /// The process, its machine and its configuration.
+    fn node(&self) -> NodeStatus;
 
     /// The days that are not closed, of one source or of all.
     fn days(&self, source: Option<&SourceId>) -> Days;

@@ -134,7 +134,7 @@ pub(super) fn no_route(why: &NoRoute) -> Answer {
         NoRoute::Path => refused(
             StatusCode::NOT_FOUND,
             "not_found",
-            "unknown path: use /metrics, /health, /ready, /api/status, /api/history, /api/live, \
+            "unknown path: use /metrics, /health, /ready, /api/status, /api/history, /api/live, /api/node, \
              /api/days, /api/ledger, /api/receipt, /api/flush or /api/import",
         ),
         NoRoute::Method { allow } => {

@@ -14,6 +14,7 @@ pub mod host;
 pub mod import_code;
 pub mod ledger;
 mod live;
+pub mod node_status;
 pub mod receipt_status;
 mod route;
 pub mod server;
@@ -24,6 +25,7 @@ pub use days::{Days, UnclosedDay};
 pub use history::{History, HistoryRing, Reading};
 pub use host::AllowedHosts;
 pub use ledger::{Ledger, LedgerCounts, LedgerHour, LedgerSource, LedgerStatus, LedgerStream};
+pub use node_status::{ClockStatus, ConfigValue, KindCount, Latency, NodeStatus, OpenFiles, StatusCount};
 pub use receipt_status::{PositionsStatus, ReceiptState, ReceiptStatus};
 pub use server::AdminServer;
 pub use status::{

@@ -27,6 +27,8 @@ pub(super) enum Route {
     Status,
     /// `GET /api/history`
     History,
+    /// `GET /api/node`
+    Node,
     /// `GET /api/live`
     Live(Filter),
     /// `GET /api/days`
@@ -66,6 +68,7 @@ pub(super) fn route(method: &Method, path: &str, query: Option<&str>) -> Result<
         "/ready" => reading(Route::Ready),
         "/api/status" => reading(Route::Status),
         "/api/history" => reading(Route::History),
+        "/api/node" => reading(Route::Node),
         "/api/live" if method == Method::GET => live::filter(query.unwrap_or_default()).map(Route::Live),
         "/api/live" => Err(NoRoute::Method { allow: "GET" }),
         "/api/days" if read => source(query.unwrap_or_default()).map(Route::Days),

@@ -184,6 +184,7 @@ impl AdminServer {
             },
             Ok(Route::Status) => answer::json(StatusCode::OK, &self.view.status()),
             Ok(Route::History) => answer::json(StatusCode::OK, &self.view.history()),
+            Ok(Route::Node) => answer::json(StatusCode::OK, &self.view.node()),
             Ok(Route::Live(filter)) => self.live(filter, stop),
             Ok(Route::Days(source)) => answer::json(StatusCode::OK, &self.view.days(source.as_ref())),
             Ok(Route::Ledger(source)) => match self.view.ledger(source.as_ref()) {

@@ -7,6 +7,7 @@ use super::args::DevArgs;
 use super::dev_sources::DevSources;
 use super::failure::Failure;
 use super::node::{Addresses, Bound, Ending, Engine, Node, Outside, Recovery, fit_connections, open_disk};
+use super::setup::{Setup, flag};
 use super::{demo, dev_folders, say_beside};
 use crate::admin;
 use crate::batch::DueRule;
@@ -129,7 +130,25 @@ async fn start(
     let mut settings = CollectorSettings::default();
     settings.bounds.connections = fitted.connections;
     let importer = engine.importer(&ingest, &dir, Arc::clone(&sources) as _).await?;
-    engine.listen((ingest, &importer), settings, Policy::new(sources), bound, addresses)
+    let node = engine.listen((ingest, &importer), settings, Policy::new(sources), bound, addresses)?;
+    node.set_setup(Setup {
+        spool_dir: Some(dir.display().to_string()),
+        config: vec![
+            flag("collector.listen", args.listen, "127.0.0.1:8080"),
+            flag("collector.receipts", args.receipts, "false"),
+            flag("admin.listen", args.admin_listen, "127.0.0.1:9180"),
+            flag("admin.live_view", Mode::Full.slug(), Mode::Full.slug()),
+            flag("flush.max_age", args.flush_age, "10 s"),
+            flag("flush.max_bytes", args.flush_bytes, "100 MB"),
+            flag("s3.bucket", dev_s3::BUCKET, dev_s3::BUCKET),
+            flag("s3.endpoint_url", s3.url(), &s3.url()),
+            flag("s3.region", dev_s3::REGION, dev_s3::REGION),
+            flag("s3.encryption", Encryption::SseS3, "sse-s3"),
+        ],
+        sdk_address: format!("http://{}", here(node.public)),
+        dev: true,
+    });
+    Ok(node)
 }
 
 /// The next steps, ready to paste.

@@ -19,6 +19,7 @@ pub mod node_view;
 pub mod policy;
 pub mod receipt;
 pub mod serve;
+pub mod setup;
 pub mod spool;
 pub mod status;
 pub mod verify;

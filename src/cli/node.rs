@@ -17,6 +17,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::failure::Failure;
 use super::node_view::NodeView;
+use super::setup::Setup;
 use crate::admin::history::STEP;
 use crate::admin::{AdminServer, AllowedHosts};
 use crate::alarms::{AlarmKind, Alarms};
@@ -276,6 +277,7 @@ impl Engine {
             proxy: OnceLock::new(),
             live: Arc::new(LiveView::new(Mode::default(), outside.clock.monotonic())),
             history: Mutex::default(),
+            setup: Mutex::default(),
         });
         Self { outside, spool, delivery, scheduler, alarms, view }
     }
@@ -470,6 +472,11 @@ impl Node {
         let known: BTreeSet<SourceId> = self.engine.log().sources().into_iter().collect();
         self.engine.delivery.set_removed(known.difference(&sources).cloned().collect());
         *lock(&self.engine.view.configured) = sources;
+    }
+
+    /// Sets how the node was started, or what has changed since then.
+    pub fn set_setup(&self, setup: Setup) {
+        *lock(&self.engine.view.setup) = setup;
     }
 
     /// Sets the proxy for the store, from the environment. Only the first call has an effect.

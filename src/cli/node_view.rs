@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use super::ledger_view;
+use super::setup::Setup;
 use crate::admin::{
-    self, AdminView, BatchStatus, Days, FlushError, FlushOutcome, History, HistoryRing, LibraryStatus,
-    PositionsStatus, Reading, ReceiptState, ReceiptStatus, ReceiptUnread, SourceStatus, SpoolStatus, Status,
-    Totals, UnclosedDay, UnknownSource,
+    self, AdminView, BatchStatus, ClockStatus, Days, FlushError, FlushOutcome, History, HistoryRing,
+    KindCount, LibraryStatus, NodeStatus, OpenFiles, PositionsStatus, Reading, ReceiptState, ReceiptStatus,
+    ReceiptUnread, SourceStatus, SpoolStatus, Status, StatusCount, Totals, UnclosedDay, UnknownSource,
 };
 use crate::alarms::{Alarm, AlarmKind, Alarms};
 use crate::boxed_future::BoxFuture;
@@ -21,11 +22,15 @@ use crate::lock::lock;
 use crate::log::{
     AccountKey, DESTINATION_FULL, Located, Log, OpenBatch, PendingSeal, Row, Rows, SPOOL_FULL, Standing,
 };
-use crate::metrics::{AccountLabel, Metrics, RefusedLabel, RejectedLabel, SourceLabel, StreamAccountLabel};
+use crate::metrics::{
+    AccountLabel, KindLabel, Metrics, RefusedLabel, RejectedLabel, SourceLabel, StatusLabel,
+    StreamAccountLabel,
+};
 use crate::object::Stream;
 use crate::receipt::Receipt;
-use crate::runtime::telemetry;
+use crate::runtime::{telemetry, usage};
 use crate::sources::SourceId;
+use crate::store::Fault;
 use crate::time::{Clock, UnixMillis};
 use crate::words::date;
 
@@ -57,6 +62,7 @@ pub struct NodeView {
     pub(super) proxy: OnceLock<String>,
     pub(super) live: Arc<LiveView>,
     pub(super) history: Mutex<HistoryRing>,
+    pub(super) setup: Mutex<Setup>,
 }
 
 impl NodeView {
@@ -342,6 +348,41 @@ impl AdminView for NodeView {
 
     fn history(&self) -> History {
         lock(&self.history).show(self.clock.wall().0)
+    }
+
+    fn node(&self) -> NodeStatus {
+        let (now, metrics, setup) = (self.clock.wall(), &self.metrics, lock(&self.setup).clone());
+        let uptime = self.clock.monotonic().saturating_sub(self.started);
+        let started = now.0.saturating_sub(i64::try_from(uptime.as_millis()).unwrap_or(i64::MAX));
+        let failures = Fault::ALL.into_iter().filter_map(|fault| {
+            let count = metrics.upload_failures.get(&KindLabel { kind: fault.slug() })?.get();
+            Some(KindCount { kind: fault.slug().to_owned(), count })
+        });
+        let answers = (100..600).filter_map(|status| {
+            let count = metrics.answers.get(&StatusLabel { status })?.get();
+            Some(StatusCount { status, count })
+        });
+        NodeStatus {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            commit: None,
+            built: None,
+            os: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+            started_ms: started,
+            now_ms: now.0,
+            uptime_seconds: uptime.as_secs(),
+            clock: ClockStatus { wall_ms: now.0, steps: metrics.clock_steps.get() },
+            sync: metrics.sync_seconds.recent().into(),
+            put: metrics.upload_seconds.recent().into(),
+            put_failures: failures.collect(),
+            answers: answers.collect(),
+            connections: metrics.connections.get(),
+            memory_bytes: usage::resident_bytes(),
+            open_files: OpenFiles { used: usage::open_files(), max: usage::open_files_max() },
+            spool_dir: setup.spool_dir,
+            config: setup.config,
+            sdk_address: setup.sdk_address,
+            dev_key: setup.dev,
+        }
     }
 
     fn days(&self, source: Option<&SourceId>) -> Days {

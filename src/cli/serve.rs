@@ -13,10 +13,12 @@ use super::failure::Failure;
 use super::import_sources::Configured;
 use super::node::{Addresses, Bound, Ending, Engine, Node, Outside, Recovery, fit_connections, open_disk};
 use super::say_beside;
+use super::setup::Setup;
 use crate::admin;
 use crate::alarms::AlarmKind;
 use crate::batch::DueRule;
 use crate::call::{ClientLibraries, Limits};
+use crate::check::ports::here;
 use crate::collector::{Bounds, CollectorSettings, Policy, TlsFiles};
 use crate::config::{
     Acl, AllowedOrigins, Checksums, ClosedDays, Config, ConfigError, Environment, Loaded, Loader,
@@ -142,8 +144,25 @@ async fn start(config: &Config, background: &Background) -> Result<(Node, Arc<Im
     let importer = engine.importer(&ingest, &config.spool.dir, Arc::new(Configured::new(config))).await?;
     let node = engine.listen((ingest, &importer), settings, policy(config), bound, &addresses)?;
     proxy.into_iter().for_each(|proxy| node.set_proxy(proxy));
+    node.set_setup(setup(config, &node));
     node.set_configured(config.sources.iter().map(|source| source.id.clone()).collect());
     Ok((node, importer))
+}
+
+/// How the node was started, for its operator.
+fn setup(config: &Config, node: &Node) -> Setup {
+    let address = match (&config.collector.public_host, node.tls) {
+        // A name for the public is served over TLS, here or by what stands in front.
+        (Some(host), _) => format!("https://{host}"),
+        (None, Some(tls)) => format!("https://{}", here(tls)),
+        (None, None) => format!("http://{}", here(node.public)),
+    };
+    Setup {
+        spool_dir: Some(config.spool.dir.display().to_string()),
+        config: Vec::new(),
+        sdk_address: address,
+        dev: false,
+    }
 }
 
 /// Opens the spool on `disk` and starts delivery. The second value is the proxy that S3 is reached through.

@@ -10,6 +10,7 @@ pub mod memory;
 pub mod random;
 pub mod shutdown;
 pub mod telemetry;
+pub mod usage;
 
 pub use background::Background;
 pub use clock::SystemClock;

@@ -110,6 +110,38 @@ pub enum Fault {
     Transient,
 }
 
+impl Fault {
+    /// Every fault, for tables and metrics.
+    pub const ALL: [Self; 10] = [
+        Self::Exists,
+        Self::Busy,
+        Self::NotFound,
+        Self::Refused,
+        Self::Expired,
+        Self::NoAccess,
+        Self::Digest,
+        Self::Local,
+        Self::Region,
+        Self::Transient,
+    ];
+
+    /// Its name as a label.
+    pub fn slug(self) -> &'static str {
+        match self {
+            Self::Exists => "exists",
+            Self::Busy => "busy",
+            Self::NotFound => "not_found",
+            Self::Refused => "refused",
+            Self::Expired => "expired",
+            Self::NoAccess => "no_access",
+            Self::Digest => "digest",
+            Self::Local => "local",
+            Self::Region => "region",
+            Self::Transient => "transient",
+        }
+    }
+}
+
 /// The longest error code, in bytes. Longer ones are cut.
 const CODE_BYTES_MAX: usize = 64;
 

@@ -41,7 +41,7 @@ impl SealedObject<'_> {
             let answer = shared.parts.store.put(put).await;
             let took = shared.parts.clock.monotonic().saturating_sub(before);
             if answer.is_ok() {
-                shared.parts.metrics.upload_seconds.observe(took.as_secs_f64());
+                shared.parts.metrics.upload_seconds.observe(took);
             }
             Some(answer)
         };

@@ -256,18 +256,6 @@ impl SealedObject<'_> {
     }
 
     fn count_failure(&self, fault: Fault) {
-        let kind = match fault {
-            Fault::Exists => "exists",
-            Fault::Busy => "busy",
-            Fault::NotFound => "not_found",
-            Fault::Refused => "refused",
-            Fault::Expired => "expired",
-            Fault::NoAccess => "no_access",
-            Fault::Digest => "digest",
-            Fault::Local => "local",
-            Fault::Region => "region",
-            Fault::Transient => "transient",
-        };
-        self.shared.parts.metrics.upload_failures.get_or_create(&KindLabel { kind }).inc();
+        self.shared.parts.metrics.upload_failures.get_or_create(&KindLabel { kind: fault.slug() }).inc();
     }
 }

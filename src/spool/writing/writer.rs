@@ -230,7 +230,7 @@ impl Writer {
         };
         synced.map_err(|error| stop("sync a spool segment", &error))?;
         let took = self.shared.clock.monotonic().saturating_sub(before);
-        self.shared.metrics.sync_seconds.observe(took.as_secs_f64());
+        self.shared.metrics.sync_seconds.observe(took);
         Ok(())
     }
 

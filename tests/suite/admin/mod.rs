@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use forebay::admin::{
-    AdminServer, AdminView, AllowedHosts, Days, FlushError, FlushOutcome, History, Ledger, PositionsStatus,
-    ReceiptStatus, ReceiptUnread, SourceStatus, Status, UnclosedDay, UnknownSource,
+    AdminServer, AdminView, AllowedHosts, Days, FlushError, FlushOutcome, History, Ledger, NodeStatus,
+    PositionsStatus, ReceiptStatus, ReceiptUnread, SourceStatus, Status, UnclosedDay, UnknownSource,
 };
 use forebay::boxed_future::BoxFuture;
 use forebay::metrics::Metrics;
@@ -51,6 +51,10 @@ impl AdminView for FakeProcess {
 
     fn history(&self) -> History {
         History { received: vec![1.0, 2.0], ..History::default() }
+    }
+
+    fn node(&self) -> NodeStatus {
+        NodeStatus { version: "0.1.0".into(), ..NodeStatus::default() }
     }
 
     fn days(&self, source: Option<&SourceId>) -> Days {

@@ -228,4 +228,31 @@ async fn a_call_is_seen_live_with_what_the_collector_added() {
     assert!(
         source["batches"][0]["due_at_ms"].as_i64() > source["batches"][0]["first_received_at_ms"].as_i64()
     );
+
+    let get = async |path: &str| -> Value {
+        let request =
+            http::Request::get(format!("{}{path}", forebay.console)).body(http_body_util::Full::default());
+        serde_json::from_slice(&Http::new().send(request.unwrap()).await.unwrap().body).unwrap()
+    };
+    let node = get("/api/node").await;
+    assert_eq!((&node["dev_key"], &node["sdk_address"]), (&true.into(), &forebay.collector.as_str().into()));
+    assert!(
+        node["sync"]["count"].as_u64().unwrap() > 0 && node["sync"]["p99_ms"].as_f64().unwrap() > 0.0,
+        "{node}"
+    );
+    assert!(node["memory_bytes"].as_u64().unwrap() > 1 << 20, "{node}");
+    let age =
+        node["config"].as_array().unwrap().iter().find(|value| value["name"] == "flush.max_age").unwrap();
+    assert_eq!((&age["value"], &age["from"]), (&"1 h".into(), &"flag".into()));
+    assert!(node["answers"].as_array().unwrap().contains(&json!({ "status": 200, "count": 1 })), "{node}");
+    let sampled = async || {
+        let history = get("/api/history").await;
+        history["sources"]["app"]
+            .as_array()?
+            .iter()
+            .any(|calls| calls.as_f64() > Some(0.0))
+            .then_some(history)
+    };
+    let history = wait::until("a sample", PATIENCE, sampled).await;
+    assert_eq!(history["step_seconds"], 5);
 }

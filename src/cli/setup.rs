@@ -1,0 +1,23 @@
+//! How a node was started, as its operator sees it.
+
+use crate::admin::ConfigValue;
+
+/// How a node was started.
+#[derive(Clone, Debug, Default)]
+pub struct Setup {
+    /// The spool's directory.
+    pub spool_dir: Option<String>,
+    /// The configuration in force, without secrets.
+    pub config: Vec<ConfigValue>,
+    /// Where SDKs send to, as a URL.
+    pub sdk_address: String,
+    /// Whether any write key is accepted.
+    pub dev: bool,
+}
+
+/// A value of the configuration of `dev`, set by a flag or left at its default.
+pub(super) fn flag(name: &str, value: impl ToString, default: &str) -> ConfigValue {
+    let value = value.to_string();
+    let from = if value == default { "default" } else { "flag" };
+    ConfigValue { name: name.to_owned(), from: from.to_owned(), value }
+}
