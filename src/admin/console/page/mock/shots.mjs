@@ -15,7 +15,7 @@ const VIEWS = [
   ['live', 'calm', 'live', (page) => page.locator('.live-table tbody tr').nth(5).waitFor()],
   ['live-detail', 'calm', 'live', (page) => page.locator('.live-table .row-button', { hasText: 'Order Completed' }).first().click()],
   ['live-rejected', 'calm', 'live', (page) => page.locator('.live-table .row-button', { hasText: 'has no event' }).first().click()],
-  ['live-busy', 'busy', 'live', async (page) => { await page.locator('.live-table .row-button').nth(3).focus(); await page.locator('.pill').waitFor() }],
+  ['live-busy', 'busy', 'live', async (page) => { await page.getByText('Sampled').waitFor(); await page.locator('.live-table .row-button').nth(3).focus(); await page.locator('.pill').waitFor() }],
   ['live-masked', 'masked', 'live', (page) => page.locator('.live-table .row-button', { hasText: 'Order Completed' }).first().click()],
   ['live-empty', 'empty', 'live', (page) => page.locator('.empty pre').waitFor()],
   ['live-off', 'off', 'live', (page) => page.locator('.empty').waitFor()],
@@ -69,7 +69,7 @@ async function shoot ([name, scenario, hash, act], theme, [width, w, h]) {
     await page.screenshot({ path: `${out}/${title}.png` })
     const whole = await page.evaluate(() => Math.max(...[...document.querySelectorAll('main')].map((main) => main.scrollHeight)))
     if (whole > h && !name.startsWith('live')) {
-      await page.setViewportSize({ width: w, height: Math.min(whole + 130, 5_000) })
+      await page.setViewportSize({ width: w, height: Math.min(whole + 130, 2_600) })
       await page.screenshot({ path: `${out}/${title}-whole.png` })
       await page.setViewportSize({ width: w, height: h })
     }

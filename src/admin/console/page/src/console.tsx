@@ -14,6 +14,9 @@ import { VIEWS, type View } from './views'
 import { Login } from './views/login'
 
 const STATUS_EVERY_MS = 2_000
+/** With so many sources the answer has megabytes, and the page asks less often. */
+const MANY_SOURCES = 1_000
+const MANY_EVERY_MS = 10_000
 const SESSION_RETRY_MS = 2_000
 
 export function Console () {
@@ -46,8 +49,10 @@ export function Console () {
 function Frame ({ session, changed, askAgain }: { session: Session; changed: (session: Session) => void; askAgain: () => void }) {
   const { view: id, rest } = useRoute()
   const view = VIEWS.find((one) => one.id === id) ?? VIEWS[0]!
-  const polled = usePolled<Status>('/api/status', STATUS_EVERY_MS)
+  const [many, setMany] = useState(false)
+  const polled = usePolled<Status>('/api/status', many ? MANY_EVERY_MS : STATUS_EVERY_MS)
   const { data: status, error } = polled
+  useEffect(() => setMany((status?.sources.length ?? 0) > MANY_SOURCES), [status])
   // The session has ended: the answer to /api/session leads to the sign-in page.
   useEffect(() => { if (error?.status === 401) askAgain() }, [error, askAgain])
   const arrived = useMemo(() => Date.now(), [status])
@@ -169,7 +174,12 @@ function Navigation ({ current }: { current: View }) {
           <li key={id}><a href={href(id)} aria-current={id === current.id ? 'page' : undefined}><Icon name={icon} size={18} /><span>{name}</span></a></li>
         ))}
       </ul>
-      <p class="nav-foot">Times are UTC</p>
+      <div class="nav-foot">
+        <p><kbd>/</kbd> filter</p>
+        <p><kbd>j</kbd> <kbd>k</kbd> next, previous call</p>
+        <p><kbd>Esc</kbd> close</p>
+        <p>Times are UTC</p>
+      </div>
     </nav>
   )
 }

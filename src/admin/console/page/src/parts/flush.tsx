@@ -40,7 +40,7 @@ export function FlushButton ({ source, done }: { source?: string; done?: () => v
     <span class="flush">
       <span class={`flush-outcome tone-${told?.tone ?? 'quiet'}`} role="status">
         {told && <><Icon name={told.tone} size={14} />{told.text}</>}
-        {!told && mayNot && 'Flushing needs the admin token; yours only reads.'}
+        {!told && mayNot && 'Needs the admin token: yours only reads'}
       </span>
       <button type="button" class="primary" disabled={busy || mayNot} onClick={flush}
         title={source ? `Seal and deliver what waits for ${source}` : 'Seal and deliver everything that waits'}>

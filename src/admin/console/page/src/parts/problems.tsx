@@ -1,10 +1,10 @@
 // What is wrong, below the header of every view.
 
 import { useState } from 'preact/hooks'
-import { dateTime, sentence } from '../format'
+import { dateTime } from '../format'
 import type { Problem } from '../problems'
 import { Icon } from './icon'
-import { Ago } from './small'
+import { Ago, Prose } from './small'
 
 /** Problems that are shown before the reader asks for all. */
 const SHOWN = 3
@@ -36,7 +36,7 @@ function One ({ problem: { level, title, what, since_ms, whom } }: { problem: Pr
           {since_ms !== null && <span class="problem-since">since {dateTime(since_ms)} (<Ago at={since_ms} />)</span>}
           {whom.length > 0 && <span class="problem-whom">for {whom.join(', ')}</span>}
         </p>
-        <p class="problem-what">{sentence(what)}</p>
+        <p class="problem-what"><Prose text={what} /></p>
       </div>
     </li>
   )

@@ -30,6 +30,11 @@ export function Stat ({ name, value, title, note, children }: {
   )
 }
 
+/** A message of the node: begins with a capital, and what is in backticks is code. */
+export function Prose ({ text }: { text: string }) {
+  return <>{sentence(text).split('`').map((part, index) => index % 2 ? <code>{part}</code> : part)}</>
+}
+
 /** Names and values, one below the other. */
 export function Facts ({ facts }: { facts: [string, ComponentChildren][] }) {
   return (
@@ -54,14 +59,16 @@ export function Bar ({ name, part, words }: { name: string; part: number; words:
   )
 }
 
-/** The end of an object's name, which tells it from its neighbours. */
+/** The end of a name, which tells it from its neighbours. */
 const NAME_END = 14
 
-/** The name of an object in a table: cut in the middle if it must be. The whole key is in its title. */
-export function ObjectName ({ value }: { value: string }) {
-  const name = fileName(value)
-  return <span class="object-name" title={value}><span>{name.slice(0, -NAME_END)}</span><span>{name.slice(-NAME_END)}</span></span>
+/** A name in a table: cut in the middle if it must be. The whole is in its title. */
+export function Cut ({ text, title = text }: { text: string; title?: string }) {
+  return <span class="cut mono" title={title}><span>{text.slice(0, -NAME_END)}</span><span>{text.slice(-NAME_END)}</span></span>
 }
+
+/** The name of an object in a table. */
+export const ObjectName = ({ value }: { value: string }) => <Cut text={fileName(value)} title={value} />
 
 /** A whole object key. */
 export function KeyWithCopy ({ value }: { value: string }) {
@@ -101,7 +108,7 @@ export function Empty ({ title, children }: { title: string; children?: Componen
 /** Why a part of the page has no or old data. */
 export function Failed ({ error, what }: { error: Refusal; what: string }) {
   const why = error.status === 0 ? 'The node does not answer.' : `${sentence(error.message)} (${error.status}${error.code && ' ' + error.code})`
-  return <p class="failed" role="alert"><Icon name="notice" /><span><b>{what} could not be read.</b> {why}</span></p>
+  return <p class="failed" role="status"><Icon name="notice" /><span><b>{what} could not be read.</b> {why}</span></p>
 }
 
 /** Until the first answer. */
@@ -115,13 +122,14 @@ export type Choice = { value: string; label: string }
 export function Select ({ label, value, choices, change }: {
   label: string; value: string; choices: Choice[]; change: (value: string) => void
 }) {
+  const id = useId()
   return (
-    <label class="field">
-      <span class="field-label">{label}</span>
-      <select value={value} onChange={(event) => change(event.currentTarget.value)}>
+    <div class="field">
+      <label for={id}>{label}</label>
+      <select id={id} value={value} onChange={(event) => change(event.currentTarget.value)}>
         {choices.map(({ value: one, label: name }) => <option key={one} value={one}>{name}</option>)}
       </select>
-    </label>
+    </div>
   )
 }
 
@@ -130,6 +138,7 @@ const LIST_MAX = 100
 
 /** A choice of one source, or of all. */
 export function SourcePicker ({ value, ids, change }: { value: string; ids: string[]; change: (id: string) => void }) {
+  const id = useId()
   const list = useId()
   // A source of the address that is not known (any more) stays chosen.
   const known = value === '' || ids.includes(value) ? ids : [value, ...ids]
@@ -139,12 +148,12 @@ export function SourcePicker ({ value, ids, change }: { value: string; ids: stri
   }
   const fitting = known.filter((id) => id.includes(value)).slice(0, LIST_MAX)
   return (
-    <label class="field">
-      <span class="field-label">Source</span>
-      <input type="search" list={list} value={value} placeholder="All sources" autocomplete="off" spellcheck={false}
+    <div class="field">
+      <label for={id}>Source</label>
+      <input id={id} type="search" list={list} value={value} placeholder="All sources" autocomplete="off" spellcheck={false}
         onChange={(event) => change(event.currentTarget.value.trim())} />
-      <datalist id={list}>{fitting.map((id) => <option key={id} value={id} />)}</datalist>
-    </label>
+      <datalist id={list}>{fitting.map((one) => <option key={one} value={one} />)}</datalist>
+    </div>
   )
 }
 
@@ -152,11 +161,12 @@ export function SourcePicker ({ value, ids, change }: { value: string; ids: stri
 export function Filter ({ label, value, placeholder, change }: {
   label: string; value: string; placeholder: string; change: (value: string) => void
 }) {
+  const id = useId()
   return (
-    <label class="field grow">
-      <span class="field-label">{label}</span>
-      <input type="search" data-filter value={value} placeholder={placeholder} autocomplete="off" spellcheck={false}
+    <div class="field grow">
+      <label for={id}>{label}</label>
+      <input id={id} type="search" data-filter value={value} placeholder={placeholder} autocomplete="off" spellcheck={false}
         onInput={(event) => change(event.currentTarget.value)} />
-    </label>
+    </div>
   )
 }

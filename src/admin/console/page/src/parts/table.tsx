@@ -11,8 +11,10 @@ export type Column<Row> = {
   width: string
   number?: boolean
   cell: (row: Row) => ComponentChildren
-  /** How a narrow screen shows it: the row's title, labelled below it, or not at all. */
-  narrow?: 'title' | 'hide'
+  /** How a narrow screen shows it: as the row's title, or else below it with its head. */
+  narrow?: 'title'
+  /** Left out where the table has little room; the detail of the row has it. */
+  roomy?: boolean
 }
 
 export function Table<Row> ({ caption, columns, rows, rowKey, open, selected, minWidth, max = ROWS_MAX, class: className }: {
@@ -37,10 +39,10 @@ export function Table<Row> ({ caption, columns, rows, rowKey, open, selected, mi
       {/* The roles stand here because a browser drops those of a table whose rows are stacked with CSS. */}
       <table role="table" class={`table ${minWidth ? '' : 'stacks'} ${className ?? ''}`} style={minWidth ? { minWidth: `${minWidth}px` } : undefined}>
         <caption class="sr">{caption}</caption>
-        <colgroup>{columns.map(({ head, width }) => <col key={head} style={{ width }} />)}</colgroup>
+        <colgroup>{columns.map(({ head, width, roomy }) => <col key={head} class={roomy ? 'roomy' : undefined} style={{ width }} />)}</colgroup>
         <thead role="rowgroup">
           <tr role="row">
-            {columns.map(({ head, number }) => <th key={head} role="columnheader" scope="col" class={number ? 'number' : undefined}>{head}</th>)}
+            {columns.map((column) => <th key={column.head} role="columnheader" scope="col" class={classOf(column)}>{column.head}</th>)}
           </tr>
         </thead>
         <tbody role="rowgroup">
@@ -49,11 +51,8 @@ export function Table<Row> ({ caption, columns, rows, rowKey, open, selected, mi
             return (
               <tr key={key} role="row" onClick={open && ((event) => clickOpens(event, () => open(row)))}
                 class={(open ? 'opens ' : '') + (selected === key ? 'selected' : '')}>
-                {columns.map(({ head, number, cell, narrow }) => (
-                  <td key={head} role="cell" data-label={head}
-                    class={(number ? 'number ' : '') + (narrow ? `narrow-${narrow}` : '')}>
-                    {cell(row)}
-                  </td>
+                {columns.map((column) => (
+                  <td key={column.head} role="cell" data-label={column.head} class={classOf(column)}>{column.cell(row)}</td>
                 ))}
               </tr>
             )
@@ -62,6 +61,10 @@ export function Table<Row> ({ caption, columns, rows, rowKey, open, selected, mi
       </table>
     </div>
   )
+}
+
+function classOf<Row> ({ number, narrow, roomy }: Column<Row>): string | undefined {
+  return [number && 'number', narrow && `narrow-${narrow}`, roomy && 'roomy'].filter(Boolean).join(' ') || undefined
 }
 
 /** A click on the row counts, except on what has a click of its own, or at the end of a selection of text. */

@@ -1,15 +1,16 @@
 // One day of a source: its objects, from this node's list or from the bucket, and a look into them.
 
-import { useEffect, useRef, useState } from 'preact/hooks'
+import { useEffect, useState } from 'preact/hooks'
 import { type Archive, type ArchiveObject, type ArchiveObjects, type Denied, get, getExact, type Peek, query, Refusal } from '../api'
-import { bytes, count, date, exactBytes, plural, sentence, stream as streamWords } from '../format'
+import { bytes, count, date, exactBytes, plural, stream as streamWords } from '../format'
 import { useNode } from '../node'
 import { Code, CopyButton } from '../parts/copy'
 import { Icon } from '../parts/icon'
 import { Json } from '../parts/json'
-import { Ago, Card, Empty, Failed, KeyWithCopy, Loading, ObjectName, PageHead } from '../parts/small'
+import { Side } from '../parts/side'
+import { Ago, Card, Empty, Failed, KeyWithCopy, Loading, ObjectName, PageHead, Prose } from '../parts/small'
 import { Table } from '../parts/table'
-import { useKeys, usePolled } from '../poll'
+import { usePolled } from '../poll'
 import { href } from '../route'
 import { syncCommand } from '../sync'
 import { DayState } from './archive'
@@ -34,7 +35,7 @@ export function Day ({ source, dayMs, stream }: { source: string; dayMs: number;
         title={<>{date(dayMs)} {day && <DayState state={day.state} why={day.why} />}</>}>
         {day && <p class="day-sum">{plural(day.objects, 'object')}, {count(day.calls)} {streamWords(day.stream)}, <span title={exactBytes(day.bytes)}>{bytes(day.bytes)}</span></p>}
       </PageHead>
-      {day?.why && <p class="source-why tone-notice"><Icon name="notice" /><span>{sentence(day.why)}</span></p>}
+      {day?.why && <p class="source-why tone-notice"><Icon name="notice" /><span><Prose text={day.why} /></span></p>}
       <Objects key={from} source={source} dayMs={dayMs} stream={stream} from={from} setFrom={setFrom} />
       {place && <Card title="Download this day"><Code text={syncCommand(place, session.dev, source, stream, dayMs)} what="the command that downloads this day" /></Card>}
     </>
@@ -49,7 +50,6 @@ function Objects ({ source, dayMs, stream, from, setFrom }: {
   const [further, setFurther] = useState<ArchiveObjects | null>(null)
   const [failed, setFailed] = useState<Refusal | null>(null)
   const [opened, setOpened] = useState<string | null>(null)
-  useKeys({ Escape: () => setOpened(null) })
   const first = data?.objects ?? []
   const known = new Set(first.map(({ key }) => key))
   const rows = [...first, ...(further?.objects ?? []).filter(({ key }) => !known.has(key))]
@@ -102,7 +102,7 @@ function Objects ({ source, dayMs, stream, from, setFrom }: {
 function Refused ({ denied: { error, statement }, what }: { denied: Denied; what: string }) {
   return (
     <div class="denied">
-      <p><Icon name="notice" /><span><b>{what}.</b> {sentence(error)}</span></p>
+      <p><Icon name="notice" /><span><b>{what}.</b> <Prose text={error} /></span></p>
       <p>Deliveries do not need this permission. This statement in the policy of the node's role or user grants it:</p>
       <Code text={statement} what="the policy statement" />
     </div>
@@ -113,7 +113,6 @@ function Refused ({ denied: { error, statement }, what }: { denied: Denied; what
 function PeekPanel ({ source, objectKey, close }: { source: string; objectKey: string; close: () => void }) {
   const [peek, setPeek] = useState<Peek | null>(null)
   const [failed, setFailed] = useState<Refusal | null>(null)
-  const panel = useRef<HTMLElement>(null)
   useEffect(() => {
     let gone = false
     getExact<Peek>(`/api/archive/peek${query({ source, key: objectKey })}`).then(
@@ -123,16 +122,11 @@ function PeekPanel ({ source, objectKey, close }: { source: string; objectKey: s
         if (!gone) setFailed(error)
       }
     )
-    panel.current?.scrollIntoView({ block: 'nearest' })
     return () => { gone = true }
   }, [source, objectKey])
   return (
-    <aside class="side" aria-label="First lines of the object" ref={panel}>
-      <div class="detail-head">
-        <h3>First lines</h3>
-        {peek && !peek.denied && <CopyButton text={() => peek.lines.map((line) => jsonText(line)).join('\n')} what="the lines" />}
-        <button type="button" class="quiet-button" onClick={close} aria-label="Close" title="Close (Esc)"><Icon name="close" /></button>
-      </div>
+    <Side label="First lines of the object" title="First lines" close={close}
+      actions={peek && !peek.denied && <CopyButton text={() => peek.lines.map((line) => jsonText(line)).join('\n')} what="the lines" />}>
       <KeyWithCopy value={objectKey} />
       {failed && (failed.code === 'live_off'
         ? <p class="note">Looking into objects is off, like the live view: <code>live_view = "off"</code> in <code>[admin]</code>.</p>
@@ -152,7 +146,7 @@ function PeekPanel ({ source, objectKey, close }: { source: string; objectKey: s
         </ol>
       )}
       {peek && !peek.denied && <p class="note">{peek.more ? `The first ${plural(peek.lines.length, 'line')}. The object has more.` : `All of its ${plural(peek.lines.length, 'line')}.`}</p>}
-    </aside>
+    </Side>
   )
 }
 

@@ -2,13 +2,14 @@
 
 import { useEffect, useMemo, useState } from 'preact/hooks'
 import { type Deliveries as Answer, type Delivered, get, type Pending, query, Refusal } from '../api'
-import { bytes, count, date, dateTime, encryption, exactBytes, linesOf, millis, plural, seconds, sentence, stream, until } from '../format'
+import { bytes, count, date, dateTime, encryption, exactBytes, linesOf, millis, plural, seconds, stream, until } from '../format'
 import { useNode, useNow } from '../node'
 import { FlushButton } from '../parts/flush'
-import { Icon, type IconName, State } from '../parts/icon'
-import { Ago, Card, Empty, Facts, Failed, KeyWithCopy, Loading, ObjectName, PageHead, SourcePicker } from '../parts/small'
+import { type IconName, State } from '../parts/icon'
+import { Side } from '../parts/side'
+import { Ago, Card, Empty, Facts, Failed, KeyWithCopy, Loading, ObjectName, PageHead, Prose, SourcePicker } from '../parts/small'
 import { Table } from '../parts/table'
-import { useKeys, usePolled } from '../poll'
+import { usePolled } from '../poll'
 import { href } from '../route'
 
 const EVERY_MS = 3_000
@@ -75,7 +76,7 @@ function Waiting ({ pending, source }: { pending: Pending[]; source: string }) {
               <KeyWithCopy value={one.key} />
               {one.error && (
                 <p class="waiting-error">
-                  {one.class && <code class="class">{one.class}</code>} {sentence(one.error)}
+                  {one.class && <code class="class">{one.class}</code>} <Prose text={one.error} />
                   {one.since_ms !== null && <span class="quiet"> Since {dateTime(one.since_ms)} (<Ago at={one.since_ms} />), {plural(one.tries, 'try', 'tries')}.</span>}
                 </p>
               )}
@@ -101,7 +102,6 @@ function DeliveredList ({ first, source }: { first: Answer; source: string }) {
   const [end, setEnd] = useState(false)
   const [failed, setFailed] = useState<Refusal | null>(null)
   const [opened, setOpened] = useState<string | null>(null)
-  useKeys({ Escape: () => setOpened(null) })
   const known = new Set(first.delivered.map(rowKey))
   const rows = [...first.delivered, ...older.filter((one) => !known.has(rowKey(one)))]
   const shown = rows.find((row) => rowKey(row) === opened)
@@ -137,8 +137,8 @@ function DeliveredList ({ first, source }: { first: Answer; source: string }) {
             { head: 'Source', width: '15%', cell: (row) => <span title={row.source}>{row.source}</span> },
             { head: 'Calls', width: '84px', number: true, cell: (row) => <span title={stream(row.stream)}>{count(row.calls)}</span> },
             { head: 'Size', width: '84px', number: true, cell: (row) => <span title={exactBytes(row.bytes)}>{bytes(row.bytes)}</span> },
-            { head: 'Encryption', width: '104px', cell: (row) => <span title={row.encryption?.kms_key ?? undefined}>{encryption(row.encryption && { ...row.encryption, bucket_key: false })}</span> },
-            { head: 'After', width: '104px', number: true, cell: (row) => <span title={`From its first call to the store's confirmation. The put took ${millis(row.put_ms)}`}>{seconds(row.seconds_to_deliver)}</span> },
+            { head: 'Encryption', width: '104px', roomy: true, cell: (row) => <span title={row.encryption?.kms_key ?? undefined}>{encryption(row.encryption && { ...row.encryption, bucket_key: false })}</span> },
+            { head: 'After', width: '104px', number: true, roomy: true, cell: (row) => <span title={`From its first call to the store's confirmation. The put took ${millis(row.put_ms)}`}>{seconds(row.seconds_to_deliver)}</span> },
             {
               head: 'Key',
               width: 'auto',
@@ -146,7 +146,7 @@ function DeliveredList ({ first, source }: { first: Answer; source: string }) {
               cell: (row) => <button type="button" class="row-button" onClick={() => setOpened(rowKey(row))}><ObjectName value={row.key} /></button>
             }
           ]} />
-        {shown && <DeliveredDetail row={shown} close={() => setOpened(null)} />}
+        {shown && <DeliveredDetail key={rowKey(shown)} row={shown} close={() => setOpened(null)} />}
       </div>
       {failed && <Failed error={failed} what="Older deliveries" />}
       {!end && rows.length >= PAGE && rows.length < LISTED_MAX && <p class="card-foot"><button type="button" class="link-button" onClick={more}>Show older ones</button></p>}
@@ -156,11 +156,7 @@ function DeliveredList ({ first, source }: { first: Answer; source: string }) {
 
 function DeliveredDetail ({ row, close }: { row: Delivered; close: () => void }) {
   return (
-    <aside class="side" aria-label="The object">
-      <div class="detail-head">
-        <h3>Object of {row.source}</h3>
-        <button type="button" class="quiet-button" onClick={close} aria-label="Close" title="Close (Esc)"><Icon name="close" /></button>
-      </div>
+    <Side label="The object" title={`Object of ${row.source}`} close={close}>
       <Facts facts={[
         ['Key', <KeyWithCopy value={row.key} />],
         ['Bucket', <span class="mono wrap">{row.bucket}</span>],
@@ -174,6 +170,6 @@ function DeliveredDetail ({ row, close }: { row: Delivered; close: () => void })
         ...(row.reason ? [['Sealed', REASONS[row.reason] ?? row.reason] as [string, preact.ComponentChildren]] : [])
       ]} />
       <p class="card-foot"><a href={href('archive', row.source, row.day_ms, row.stream)}>Its day in the archive</a></p>
-    </aside>
+    </Side>
   )
 }

@@ -2,13 +2,14 @@
 
 import { useState } from 'preact/hooks'
 import { type Import, type Imports as Answer, query } from '../api'
-import { count, dateTime, plural, seconds, sentence } from '../format'
+import { count, dateTime, plural, seconds } from '../format'
 import { useNow } from '../node'
 import { Code } from '../parts/copy'
 import { Icon, type IconName, State } from '../parts/icon'
-import { Ago, Card, Empty, Facts, Failed, Filter, Loading, PageHead } from '../parts/small'
+import { Side } from '../parts/side'
+import { Ago, Card, Cut, Empty, Facts, Failed, Filter, Loading, PageHead, Prose } from '../parts/small'
 import { RowsNote, Table } from '../parts/table'
-import { useKeys, usePolled } from '../poll'
+import { usePolled } from '../poll'
 import { href } from '../route'
 
 const EVERY_MS = 3_000
@@ -31,7 +32,6 @@ export function Imports () {
   const now = useNow()
   const [text, setText] = useState('')
   const [opened, setOpened] = useState<string | null>(null)
-  useKeys({ Escape: () => setOpened(null) })
   const wanted = text.trim().toLowerCase()
   const rows = (data?.imports ?? []).filter(({ what, source, state }) => `${what} ${source} ${state}`.toLowerCase().includes(wanted))
   const shown = rows.find(({ id }) => id === opened)
@@ -54,17 +54,17 @@ export function Imports () {
           {rows.length
             ? <div class={shown ? 'with-side' : undefined}>
                 <Table caption="Imports, newest first" rows={rows} rowKey={({ id }) => id} selected={opened} open={({ id }) => setOpened(id)} columns={[
-                  { head: 'File', width: 'auto', narrow: 'title', cell: (one) => <button type="button" class="row-button" title={one.what} onClick={() => setOpened(one.id)}>{one.what}</button> },
-                  { head: 'State', width: '100px', cell: (one) => <StateOf one={one} /> },
-                  { head: 'Source', width: '13%', cell: (one) => <span title={one.source}>{one.source}</span> },
+                  { head: 'File', width: 'auto', narrow: 'title', cell: (one) => <button type="button" class="row-button" onClick={() => setOpened(one.id)}><Cut text={one.what} /></button> },
+                  { head: 'State', width: '112px', cell: (one) => <StateOf one={one} /> },
+                  { head: 'Source', width: '13%', roomy: true, cell: (one) => <span title={one.source}>{one.source}</span> },
                   { head: 'Rows read', width: '104px', number: true, cell: (one) => count(one.rows_read) },
                   { head: 'Stored', width: '104px', number: true, cell: (one) => count(one.stored) },
-                  { head: 'Repeated', width: '88px', number: true, cell: (one) => count(one.repeated) },
+                  { head: 'Repeated', width: '88px', number: true, roomy: true, cell: (one) => count(one.repeated) },
                   { head: 'Rejected', width: '88px', number: true, cell: (one) => count(problems(one)) },
-                  { head: 'Began', width: '96px', cell: (one) => <Ago at={one.begun_ms} /> },
-                  { head: 'Took', width: '108px', number: true, cell: (one) => seconds(((one.ended_ms ?? now) - one.begun_ms) / 1_000) }
+                  { head: 'Began', width: '96px', roomy: true, cell: (one) => <Ago at={one.begun_ms} /> },
+                  { head: 'Took', width: '108px', number: true, roomy: true, cell: (one) => seconds(((one.ended_ms ?? now) - one.begun_ms) / 1_000) }
                 ]} />
-                {shown && <Detail one={shown} now={now} close={() => setOpened(null)} />}
+                {shown && <Detail key={shown.id} one={shown} now={now} close={() => setOpened(null)} />}
               </div>
             : <Empty title="No import fits the filter" />}
           <RowsNote total={rows.length} what="imports" />
@@ -78,11 +78,7 @@ export function Imports () {
 function Detail ({ one, now, close }: { one: Import; now: number; close: () => void }) {
   const lasted = seconds(((one.ended_ms ?? now) - one.begun_ms) / 1_000)
   return (
-    <aside class="side" aria-label="The import">
-      <div class="detail-head">
-        <h3>Import into <a href={href('sources', one.source)}>{one.source}</a></h3>
-        <button type="button" class="quiet-button" onClick={close} aria-label="Close" title="Close (Esc)"><Icon name="close" /></button>
-      </div>
+    <Side label="The import" title={<>Import into <a href={href('sources', one.source)}>{one.source}</a></>} close={close}>
       <Facts facts={[
         ['File', <span class="mono wrap">{one.what}</span>],
         ['State', <StateOf one={one} />],
@@ -95,7 +91,7 @@ function Detail ({ one, now, close }: { one: Import; now: number; close: () => v
         ['Rejected', `${count(one.rejected)} (rows that cannot become calls; in the rejects file)`],
         ['Import id', <span class="mono wrap">{one.id}</span>]
       ]} />
-      {one.why && <p class="source-why tone-problem"><Icon name="problem" /><span>{sentence(one.why)}</span></p>}
+      {one.why && <p class="source-why tone-problem"><Icon name="problem" /><span><Prose text={one.why} /></span></p>}
       {one.errors.length > 0 && <>
         <h4>Why rows were rejected</h4>
         <ul class="errors">
@@ -104,6 +100,6 @@ function Detail ({ one, now, close }: { one: Import; now: number; close: () => v
           ))}
         </ul>
       </>}
-    </aside>
+    </Side>
   )
 }

@@ -2,7 +2,7 @@
 
 import { useEffect, useRef } from 'preact/hooks'
 import type { LiveCall } from '../api'
-import { bytes, clockMillis, date, exactBytes, exactTime, stream } from '../format'
+import { bytes, clockMillis, date, exactBytes, exactTime, plural, stream } from '../format'
 import { jsonText } from '../exact'
 import { CopyButton } from '../parts/copy'
 import { Icon } from '../parts/icon'
@@ -41,11 +41,19 @@ export function CallDetail ({ call, view, close }: { call: LiveCall; view: 'full
         <h3>As stored</h3>
         {call.line !== null && <CopyButton text={() => jsonText(call.line)} what="the JSON" />}
       </div>
+      {marked && call.line !== null && (
+        <p class="note">The collector <Marks words={['added', 'changed']} counts={[call.added.length, call.changed.length]} />. All else is as the SDK sent it.</p>
+      )}
       {call.line === null
         ? <p class="note">This line is larger than 64 KiB. The live view does not carry it; it is stored whole.</p>
         : <Json value={call.line} added={call.added} changed={call.changed} label="The line as JSON" />}
-      {marked && call.line !== null && <p class="note">Lines marked <span class="json-mark inline">added</span> or <span class="json-mark inline">changed</span> are the collector's. Everything else is as the SDK sent it.</p>}
       {view === 'masked' && <p class="note"><code>"[hidden]"</code> stands for personal values. The stored line has them.</p>}
     </aside>
   )
+}
+
+/** "added 2 members and changed 1". */
+function Marks ({ words, counts }: { words: string[]; counts: number[] }) {
+  const some = words.map((word, index) => ({ word, n: counts[index]! })).filter(({ n }) => n > 0)
+  return <>{some.map(({ word, n }, index) => <>{index > 0 && ' and '}<span class={`json-mark inline ${word}`}>{word}</span> {plural(n, 'member')}</>)}</>
 }

@@ -27,11 +27,11 @@ export function Login ({ signedIn }: { signedIn: (session: Session) => void }) {
       <form class="login card" onSubmit={signIn}>
         <h1>Forebay</h1>
         <p>This console needs a token: <code>token</code> or <code>read_token</code> of the section <code>[admin]</code> in the node's configuration.</p>
-        <label class="field">
-          <span class="field-label">Token</span>
-          <input type="password" autocomplete="current-password" value={token} required autofocus
+        <div class="field">
+          <label for="login-token">Token</label>
+          <input id="login-token" type="password" autocomplete="current-password" value={token} required autofocus
             aria-invalid={wrong !== null} aria-describedby="login-wrong" onInput={(event) => setToken(event.currentTarget.value)} />
-        </label>
+        </div>
         <p id="login-wrong" class="login-wrong" role="alert">{wrong && <><Icon name="problem" size={14} /> {wrong}</>}</p>
         <button type="submit" class="primary" disabled={busy || !token}>Sign in</button>
         <p class="note">You stay signed in for 12 hours in this browser. The page keeps a cookie, not the token.</p>

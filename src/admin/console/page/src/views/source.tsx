@@ -5,7 +5,7 @@ import { bytes, count, date, encryption, exactBytes, linesOf, parseSize, rate, s
 import { useNode, useNow } from '../node'
 import { FlushButton } from '../parts/flush'
 import { Icon } from '../parts/icon'
-import { Ago, Bar, Card, Empty, Facts, KeyWithCopy, Loading, PageHead, Stat } from '../parts/small'
+import { Ago, Bar, Card, Empty, Facts, KeyWithCopy, Loading, PageHead, Prose, Stat } from '../parts/small'
 import { Spark } from '../parts/spark'
 import { Table } from '../parts/table'
 import { usePolled } from '../poll'
@@ -36,7 +36,7 @@ export function Source ({ id }: { id: string }) {
         <a class="button" href={href('archive', id)}><Icon name="archive" size={14} />Its days</a>
         <FlushButton source={id} />
       </PageHead>
-      {why && level !== 'quiet' && <p class={`source-why tone-${level}`}><Icon name={level} /><span>{sentence(why)}</span></p>}
+      {why && level !== 'quiet' && <p class={`source-why tone-${level}`}><Icon name={level} /><span><Prose text={why} /></span></p>}
       <Figures source={source} values={values} step={history.data?.step_seconds ?? 5} />
       <Batches batches={source.batches ?? []} now={now} />
       <div class="columns">
