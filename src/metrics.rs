@@ -178,6 +178,8 @@ pub struct Metrics {
     pub ledger_difference: Gauge,
     /// Dropped log lines. Set when metrics are rendered: the log has its own counter.
     pub log_lines_dropped: Counter,
+    /// Requests to the admin listener that had a wrong token.
+    pub admin_unauthorized: Counter,
     /// 1 while an alarm of this kind is active.
     pub alarm: Family<KindLabel, Gauge>,
 }
@@ -374,6 +376,11 @@ impl Metrics {
             log_lines_dropped: register!(
                 "log_lines_dropped",
                 "Log lines dropped because standard error is broken or not read fast enough",
+                Counter::default()
+            ),
+            admin_unauthorized: register!(
+                "admin_unauthorized",
+                "Requests to the admin listener that had a wrong token",
                 Counter::default()
             ),
             alarm: register!("alarm", "1 while an alarm of this kind is active", Family::default()),

@@ -1,7 +1,7 @@
 //! The configuration: TOML as typed, or settings chosen by the input that are put into the file and also into
 //! the environment.
 //!
-//! - A text that is refused gives its reasons, one per line, and never shows a write key.
+//! - A text that is refused gives its reasons, one per line, and never shows a write key or a token.
 //! - A text that loads gives the same again, and again after a comment and with empty variables.
 //! - A text value means the same in the file and in the environment.
 //! - Sizes and durations print in a form that parses back to the same value.
@@ -19,6 +19,14 @@ const WEBHOOKS: [&str; 5] = [
     "https://169.254.169.254/a-write-key-that-nobody-may-see",
     "https://u:p@a.example/a-write-key-that-nobody-may-see",
     " a-write-key-that-nobody-may-see",
+];
+/// Valid and invalid tokens.
+const TOKENS: [&str; 5] = [
+    SECRET,
+    "env:RIGHT",
+    "env:WRONG",
+    "a-write-key-that-nobody-may-see and more",
+    "another-token-of-the-fuzzer",
 ];
 /// Sources that contain the secret, valid and invalid. The variables exist, with the secret or a line break
 /// in it.
@@ -95,6 +103,7 @@ fn chosen(choices: &mut Choices<'_>) {
             let text = match (section, *key, choices.byte()) {
                 ("s3", "bucket", 0..=250) => "bucket/a".to_owned(),
                 (_, _, 0..=199) => continue,
+                ("admin", "token" | "read_token", _) => choices.one(&TOKENS).to_owned(),
                 ("closed_days", "webhook", _) => choices.one(&WEBHOOKS).to_owned(),
                 (_, _, 200..=244) => choices.one(&TEXTS).to_owned(),
                 _ => {
@@ -155,7 +164,7 @@ fn check_problems(problems: &[ConfigProblem]) {
     assert!(!problems.is_empty(), "refused without a problem");
     for problem in problems {
         let shown = problem.to_string();
-        assert!(!shown.contains(SECRET), "a write key is shown: {shown}");
+        assert!(!shown.contains(SECRET), "a secret is shown: {shown}");
         assert!(!shown.is_empty() && !shown.contains('\n'), "{shown:?}");
     }
 }

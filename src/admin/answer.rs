@@ -5,12 +5,16 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
+    REFERRER_POLICY, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
 use http::{Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::{Body, Frame, SizeHint};
 use serde::Serialize;
 
+use super::access::Refusal;
 use super::admin_view::{FlushError, ReceiptUnread};
 use super::host::Intruder;
 use super::import_code;
@@ -63,6 +67,16 @@ const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
 const OPENMETRICS: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+
+/// On every answer, unless it sets its own. No page may show an answer in a frame, and an answer that a browser takes
+/// for a page can load and run nothing.
+const GUARDS: [(HeaderName, HeaderValue); 5] = [
+    (CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'")),
+    (X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+    (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
+];
 
 #[derive(Serialize)]
 struct Refused<'a> {
@@ -129,13 +143,41 @@ pub(super) fn intruder(why: Intruder) -> Answer {
     }
 }
 
+/// The answer to a request that may not be answered.
+pub(super) fn refusal(why: Refusal) -> Answer {
+    let unauthorized = |message| {
+        let mut answer = refused(StatusCode::UNAUTHORIZED, "unauthorized", message);
+        answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        answer
+    };
+    match why {
+        Refusal::NoToken => unauthorized(
+            "the admin listener asks for a token: send `Authorization: Bearer TOKEN`, or open / in a browser and log in",
+        ),
+        Refusal::WrongToken => {
+            unauthorized("the token is wrong: compare it with admin.token in forebay.toml")
+        }
+        Refusal::ReadOnly => refused(
+            StatusCode::FORBIDDEN,
+            "read_only",
+            "this token is for reading only: to change something, use the one of admin.token",
+        ),
+        Refusal::TooManyGuesses { wait } => {
+            let message = "too many wrong tokens came from this address: try again later";
+            let mut answer = refused(StatusCode::TOO_MANY_REQUESTS, "too_many_guesses", message);
+            answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
+            answer
+        }
+    }
+}
+
 pub(super) fn no_route(why: &NoRoute) -> Answer {
     match why {
         NoRoute::Path => refused(
             StatusCode::NOT_FOUND,
             "not_found",
             "unknown path: use /metrics, /health, /ready, /api/status, /api/history, /api/live, /api/node, \
-             /api/days, /api/ledger, /api/receipt, /api/flush or /api/import",
+             /api/days, /api/ledger, /api/receipt, /api/session, /api/flush or /api/import",
         ),
         NoRoute::Method { allow } => {
             let message = format!("this path accepts {allow}");
@@ -196,8 +238,16 @@ pub(super) fn bad_body(error: &dyn std::fmt::Display) -> Answer {
 }
 
 pub(super) fn large_body(max: usize) -> Answer {
-    let message = format!("the body has more than {max} bytes, which is the limit: send fewer rows at once");
+    let message = format!("the body has more than {max} bytes, which is the limit");
     refused(StatusCode::PAYLOAD_TOO_LARGE, "large_body", &message)
+}
+
+/// Too many logins at once.
+pub(super) fn busy() -> Answer {
+    let message = "too many logins at once: try again";
+    let mut answer = refused(StatusCode::SERVICE_UNAVAILABLE, "busy", message);
+    answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(1_u16));
+    answer
 }
 
 pub(super) fn slow_body() -> Answer {
@@ -216,6 +266,12 @@ fn answer(status: StatusCode, content_type: HeaderValue, body: impl Into<Bytes>)
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, content_type);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     answer
+}
+
+/// Adds what every answer must have.
+pub(super) fn guard(headers: &mut HeaderMap) {
+    for (name, value) in GUARDS {
+        headers.entry(name).or_insert(value);
+    }
 }

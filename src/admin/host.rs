@@ -26,7 +26,7 @@ pub enum Intruder {
     BadHost,
     /// An unknown `Host`.
     UnknownHost,
-    /// A post that a page of another site made a browser send.
+    /// A request that a page of another site made a browser send.
     CrossSite,
 }
 
@@ -64,7 +64,7 @@ impl AllowedHosts {
     }
 }
 
-/// Checks that a request which changes something comes from no page, or from a page of this very host.
+/// Checks that a request comes from no page, or from a page of this very host.
 ///
 /// # Errors
 /// [`Intruder::CrossSite`], or [`Intruder::BadHost`] if there is nothing to compare with.
@@ -81,6 +81,12 @@ pub fn check_origin(headers: &HeaderMap) -> Result<(), Intruder> {
     let site = headers.get("sec-fetch-site").map(|site| site.as_bytes());
     let same_site = matches!(site, None | Some(b"same-origin" | b"none"));
     if from_own_page && same_site { Ok(()) } else { Err(Intruder::CrossSite) }
+}
+
+/// Whether a person follows a link to an address, which then is all that the browser shows.
+pub fn is_visit(headers: &HeaderMap) -> bool {
+    let is = |name: &str, value: &[u8]| headers.get(name).is_some_and(|given| given.as_bytes() == value);
+    is("sec-fetch-mode", b"navigate") && is("sec-fetch-dest", b"document")
 }
 
 fn host_header(headers: &HeaderMap) -> Result<Authority, Intruder> {

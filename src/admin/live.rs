@@ -14,7 +14,6 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame};
 use percent_encoding::percent_decode_str;
 use tokio::time::{Interval, MissedTickBehavior};
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::route::NoRoute;
 use crate::live::filter::TEXT_MAX;
@@ -29,20 +28,21 @@ const COUNTS_EVERY: u32 = 4;
 /// Bytes of calls after which a message ends. The rest follows in the next one.
 const MESSAGE_BYTES: usize = 256 * 1_024;
 
-/// The body of an answer that shows what arrives, until the viewer leaves or the listener stops.
+/// The body of an answer that shows what arrives, until the viewer leaves or is told to.
 pub(super) struct LiveStream {
     viewer: Viewer,
     ticks: Interval,
     tick: u32,
     first: bool,
-    stop: Pin<Box<WaitForCancellationFutureOwned>>,
+    stop: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
 impl LiveStream {
-    pub(super) fn new(viewer: Viewer, stop: CancellationToken) -> Self {
+    /// Ends when `stop` does.
+    pub(super) fn new(viewer: Viewer, stop: impl Future<Output = ()> + Send + 'static) -> Self {
         let mut ticks = tokio::time::interval(EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { viewer, ticks, tick: 0, first: true, stop: Box::pin(stop.cancelled_owned()) }
+        Self { viewer, ticks, tick: 0, first: true, stop: Box::pin(stop) }
     }
 
     /// The events of one tick. Empty if there is nothing to say.

@@ -1,14 +1,17 @@
 //! The operator's side, on a listener of its own: metrics, readiness, status, receipts and flush. None of it
 //! is on the public port.
 //!
-//! It has no password, so it listens on loopback by default. It checks the host name of each request (a web
-//! page that rebinds its own name to this address is refused), and no other site can make a browser post to
-//! it. It knows neither the log nor delivery: everything it shows and does comes through an [`AdminView`].
+//! On loopback it needs no password; on any other address [`Gate`] asks for a token or a session. It checks the host
+//! name of each request (a web page that rebinds its own name to this address is refused), and no other site can make a
+//! browser use it. It knows neither the log nor delivery: everything it shows and does comes through an [`AdminView`].
 
+pub mod access;
 pub mod admin_view;
 mod answer;
 mod connection;
 pub mod days;
+pub mod gate;
+mod guesses;
 pub mod history;
 pub mod host;
 pub mod import_code;
@@ -18,16 +21,21 @@ pub mod node_status;
 pub mod receipt_status;
 mod route;
 pub mod server;
+pub mod session;
+mod sessions;
 pub mod status;
 
+pub use access::AccessSettings;
 pub use admin_view::{AdminView, FlushError, FlushOutcome, ReceiptUnread, UnknownSource};
 pub use days::{Days, UnclosedDay};
+pub use gate::Gate;
 pub use history::{History, HistoryRing, Reading};
 pub use host::AllowedHosts;
 pub use ledger::{Ledger, LedgerCounts, LedgerHour, LedgerSource, LedgerStatus, LedgerStream};
 pub use node_status::{ClockStatus, ConfigValue, KindCount, Latency, NodeStatus, OpenFiles, StatusCount};
 pub use receipt_status::{PositionsStatus, ReceiptState, ReceiptStatus};
 pub use server::AdminServer;
+pub use session::SessionStatus;
 pub use status::{
     Alarm, Applied, BatchStatus, LastObject, LibraryStatus, Refused, SourceStatus, SpoolStatus, Status,
     StreamStatus, Totals,

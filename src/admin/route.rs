@@ -37,6 +37,12 @@ pub(super) enum Route {
     Ledger(Option<SourceId>),
     /// `GET /api/receipt`
     Receipt(Receipt),
+    /// `GET /api/session`
+    Session,
+    /// `POST /api/session`
+    LogIn,
+    /// `DELETE /api/session`
+    LogOut,
     /// `POST /api/flush`
     Flush(Option<SourceId>),
     /// `POST /api/import/begin`
@@ -77,6 +83,10 @@ pub(super) fn route(method: &Method, path: &str, query: Option<&str>) -> Result<
         "/api/ledger" => Err(NoRoute::Method { allow: "GET, HEAD" }),
         "/api/receipt" if read => receipt(query.unwrap_or_default()),
         "/api/receipt" => Err(NoRoute::Method { allow: "GET, HEAD" }),
+        "/api/session" if read => Ok(Route::Session),
+        "/api/session" if method == Method::POST => Ok(Route::LogIn),
+        "/api/session" if method == Method::DELETE => Ok(Route::LogOut),
+        "/api/session" => Err(NoRoute::Method { allow: "GET, HEAD, POST, DELETE" }),
         "/api/flush" if method == Method::POST => source(query.unwrap_or_default()).map(Route::Flush),
         "/api/flush" => Err(NoRoute::Method { allow: "POST" }),
         "/api/import" if method == Method::POST => import_rows(query.unwrap_or_default()),
@@ -179,6 +189,10 @@ mod tests {
         check("POST", "/api/import/begin", Ok(Route::ImportBegin));
         check("POST", "/api/import/end", Ok(Route::ImportEnd));
         check("GET", "/api/import/end", Err(NoRoute::Method { allow: "POST" }));
+        check("GET", "/api/session", Ok(Route::Session));
+        check("POST", "/api/session", Ok(Route::LogIn));
+        check("DELETE", "/api/session", Ok(Route::LogOut));
+        check("PUT", "/api/session", Err(NoRoute::Method { allow: "GET, HEAD, POST, DELETE" }));
         let token = "web/1763596800000/0123456789abcdef0123456789abcdef/42-44";
         let receipt = || Ok(Route::Receipt(token.parse().unwrap()));
         check("GET", &format!("/api/receipt?receipt={token}"), receipt());

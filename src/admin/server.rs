@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, StatusCode};
+use bytes::Bytes;
+use http::header::SET_COOKIE;
+use http::{HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use serde::Serialize;
@@ -22,17 +24,21 @@ use crate::metrics::Metrics;
 use crate::once_a_minute::OnceAMinute;
 use crate::planted_bugs::{PlantedPanic, panic_if_planted};
 
+use super::access::{Need, Refusal, Role};
 use super::admin_view::{AdminView, UnknownSource};
 use super::answer::{self, Answer};
 use super::connection;
+use super::gate::Gate;
 use super::host::{self, AllowedHosts};
 use super::live::LiveStream;
 use super::route::{Route, route};
+use super::session::{LogIn, SessionStatus, over_tls};
+use super::sessions;
 
 /// Connections at once. A further one replaces the connection that has waited longest for a request. If all
 /// have a request in flight, it waits until one is answered: this listener refuses no one.
 pub const CONNECTIONS_MAX: usize = 256;
-/// Bytes of a request's head; a longer one gets 431. Only the bodies of imports are read.
+/// Bytes of a request's head; a longer one gets 431. Only the bodies of imports and logins are read.
 pub const HEAD_MAX: usize = 16 << 10;
 /// How long a request's head may take, from its first byte.
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -52,6 +58,12 @@ pub const IMPORT_BODY_MAX: usize = 2 << 20;
 pub const IMPORT_BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Such bodies in memory at once. Further requests wait.
 const IMPORT_BODIES_MAX: usize = 8;
+/// Bytes of the body of a login.
+pub const LOGIN_BODY_MAX: usize = 1 << 10;
+/// How long such a body may take.
+pub const LOGIN_BODY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Such bodies that are read at once. Anyone may send them, so they must not take all seats: further ones get 503.
+pub const LOGINS_MAX: usize = 16;
 /// How long requests in flight may still take after the listener stops.
 pub const DRAIN_MAX: Duration = Duration::from_secs(5);
 /// How long accepting pauses after an accept failed (too many open files).
@@ -66,7 +78,9 @@ pub struct AdminServer {
     view: Arc<dyn AdminView>,
     metrics: Metrics,
     hosts: AllowedHosts,
+    gate: Arc<Gate>,
     connections: usize,
+    logins: Semaphore,
     flushes: Semaphore,
     imports: Option<Arc<dyn Target>>,
     live: Option<Arc<LiveView>>,
@@ -74,19 +88,19 @@ pub struct AdminServer {
 }
 
 impl AdminServer {
-    /// A server that answers to the names in `hosts`.
-    pub fn new(view: Arc<dyn AdminView>, metrics: Metrics, hosts: AllowedHosts) -> Self {
-        let flushes = Semaphore::new(FLUSHES_WAITING_MAX);
-        let import_bodies = Semaphore::new(IMPORT_BODIES_MAX);
+    /// A server that answers to the names in `hosts`, and to those whom `gate` lets in.
+    pub fn new(view: Arc<dyn AdminView>, metrics: Metrics, hosts: AllowedHosts, gate: Arc<Gate>) -> Self {
         Self {
             view,
             metrics,
             hosts,
+            gate,
             connections: CONNECTIONS_MAX,
-            flushes,
+            logins: Semaphore::new(LOGINS_MAX),
+            flushes: Semaphore::new(FLUSHES_WAITING_MAX),
             imports: None,
             live: None,
-            import_bodies,
+            import_bodies: Semaphore::new(IMPORT_BODIES_MAX),
         }
     }
 
@@ -129,7 +143,7 @@ impl AdminServer {
                 accepted = listener.accept() => accepted,
             };
             match accepted {
-                Ok((socket, _)) => {
+                Ok((socket, peer)) => {
                     let seat = tokio::select! {
                         () = stop.cancelled() => break,
                         seat = seats.take_in_time(|| epoch.elapsed()) => seat,
@@ -137,7 +151,9 @@ impl AdminServer {
                     let (server, stop) = (Arc::clone(&server), stop.clone());
                     connections.spawn(async move {
                         let answer = async |request: Request<Incoming>, local| {
-                            server.answer(request, local, &stop).await
+                            let mut answer = server.answer(request, (local, peer.ip()), &stop).await;
+                            answer::guard(answer.headers_mut());
+                            answer
                         };
                         let standing = Arc::clone(seat.standing());
                         connection::serve(socket, standing, epoch, stop.clone(), answer).await;
@@ -163,9 +179,15 @@ impl AdminServer {
         }
     }
 
-    async fn answer(&self, request: Request<Incoming>, local: IpAddr, stop: &CancellationToken) -> Answer {
-        if let Err(intruder) = self.hosts.check(request.headers(), local) {
-            return answer::intruder(intruder);
+    /// `local` and `peer` are the ends of the connection.
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        (local, peer): (IpAddr, IpAddr),
+        stop: &CancellationToken,
+    ) -> Answer {
+        if let Err(refused) = self.admit(&request, local, peer) {
+            return refused;
         }
         let uri = request.uri();
         match route(request.method(), uri.path(), uri.query()) {
@@ -195,10 +217,10 @@ impl AdminServer {
                 Ok(status) => answer::json(StatusCode::OK, &status),
                 Err(why) => answer::receipt_unread(&why),
             },
+            Ok(Route::Session) => self.session(&request, peer),
+            Ok(Route::LogIn) => self.log_in(request, peer).await,
+            Ok(Route::LogOut) => self.log_out(&request),
             Ok(Route::Flush(source)) => {
-                if let Err(intruder) = host::check_origin(request.headers()) {
-                    return answer::intruder(intruder);
-                }
                 let turn = self.flushes.try_acquire();
                 let wait = if turn.is_ok() { FLUSH_WAIT } else { Duration::ZERO };
                 match self.view.flush(source, wait).await {
@@ -206,16 +228,83 @@ impl AdminServer {
                     Err(why) => answer::not_flushed(&why),
                 }
             }
-            Ok(route @ (Route::ImportBegin | Route::ImportRows(_) | Route::ImportEnd)) => {
-                if let Err(intruder) = host::check_origin(request.headers()) {
-                    return answer::intruder(intruder);
-                }
-                match &self.imports {
-                    Some(imports) => self.import(&**imports, &route, request.into_body()).await,
-                    None => answer::no_imports(),
-                }
-            }
+            Ok(route @ (Route::ImportBegin | Route::ImportRows(_) | Route::ImportEnd)) => match &self.imports
+            {
+                Some(imports) => self.import(&**imports, &route, request.into_body()).await,
+                None => answer::no_imports(),
+            },
         }
+    }
+
+    /// Whether a request may be answered: its host, the page that sent it, and its token or session.
+    fn admit(&self, request: &Request<Incoming>, local: IpAddr, peer: IpAddr) -> Result<(), Answer> {
+        let (headers, path) = (request.headers(), request.uri().path());
+        self.hosts.check(headers, local).map_err(answer::intruder)?;
+        let reads = [Method::GET, Method::HEAD].contains(request.method());
+        // Other sites cannot read an answer, but asking takes places and reads objects from the store.
+        let is_open = reads && (!path.starts_with("/api/") || host::is_visit(headers));
+        if !is_open {
+            host::check_origin(headers).map_err(answer::intruder)?;
+        }
+        let need = Need::of(request.method(), path);
+        self.gate.check(need, headers, peer).map_err(answer::refusal)
+    }
+}
+
+impl AdminServer {
+    fn session(&self, request: &Request<Incoming>, peer: IpAddr) -> Answer {
+        let role = match self.gate.role(request.headers(), peer) {
+            Ok(role) => role,
+            Err(refusal @ Refusal::TooManyGuesses { .. }) => return answer::refusal(refusal),
+            Err(_) => None,
+        };
+        answer::json(StatusCode::OK, &SessionStatus::new(role, &self.gate.settings()))
+    }
+
+    async fn log_in(&self, request: Request<Incoming>, peer: IpAddr) -> Answer {
+        let Ok(_turn) = self.logins.try_acquire() else { return answer::busy() };
+        let secure = over_tls(request.headers());
+        let body = match read(request.into_body(), LOGIN_BODY_MAX, LOGIN_BODY_TIMEOUT).await {
+            Ok(body) => body,
+            Err(refused) => return refused,
+        };
+        // The parser's own error might repeat the token.
+        let Ok(given) = serde_json::from_slice::<LogIn>(&body) else {
+            return answer::bad_body(&"expected {\"token\":\"…\"}");
+        };
+        let (role, id) = match self.gate.log_in(given.token.trim(), peer) {
+            Ok(session) => session,
+            Err(refusal) => return answer::refusal(refusal),
+        };
+        let status = SessionStatus::new(Some(role), &self.gate.settings());
+        with_cookie(answer::json(StatusCode::OK, &status), id.map(|id| id.cookie(secure)))
+    }
+
+    fn log_out(&self, request: &Request<Incoming>) -> Answer {
+        self.gate.log_out(request.headers());
+        let settings = self.gate.settings();
+        let role = settings.token.is_none().then_some(Role::Admin);
+        let answer = answer::json(StatusCode::OK, &SessionStatus::new(role, &settings));
+        with_cookie(answer, Some(sessions::no_cookie(over_tls(request.headers()))))
+    }
+}
+
+fn with_cookie(mut answer: Answer, cookie: Option<String>) -> Answer {
+    // A cookie of hexadecimal digits is always a header value.
+    if let Some(cookie) = cookie.and_then(|cookie| HeaderValue::try_from(cookie).ok()) {
+        answer.headers_mut().insert(SET_COOKIE, cookie);
+    }
+    answer
+}
+
+/// The body of a request, if it is short and comes in time.
+async fn read(body: Incoming, max: usize, patience: Duration) -> Result<Bytes, Answer> {
+    let body = Limited::new(body, max).collect();
+    match tokio::time::timeout(patience, body).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(answer::large_body(max)),
+        Ok(Err(error)) => Err(answer::bad_body(&*error)),
+        Err(_) => Err(answer::slow_body()),
     }
 }
 
@@ -225,7 +314,16 @@ impl AdminServer {
             return answer::live_off();
         };
         match live.watch(filter) {
-            Some(viewer) => answer::live(LiveStream::new(viewer, stop.clone())),
+            Some(viewer) => {
+                let (stop, revoked) = (stop.clone(), self.gate.revoked());
+                let ending = async move {
+                    tokio::select! {
+                        () = stop.cancelled() => {}
+                        () = revoked.cancelled() => {}
+                    }
+                };
+                answer::live(LiveStream::new(viewer, ending))
+            }
             None => answer::too_many_viewers(),
         }
     }
@@ -233,12 +331,9 @@ impl AdminServer {
     /// Answers a request of an import. Bodies that are read at once are bounded.
     async fn import(&self, imports: &dyn Target, route: &Route, body: Incoming) -> Answer {
         let Ok(_turn) = self.import_bodies.acquire().await else { return answer::no_imports() };
-        let body = Limited::new(body, IMPORT_BODY_MAX).collect();
-        let body = match tokio::time::timeout(IMPORT_BODY_TIMEOUT, body).await {
-            Ok(Ok(body)) => body.to_bytes(),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => return answer::large_body(IMPORT_BODY_MAX),
-            Ok(Err(error)) => return answer::bad_body(&*error),
-            Err(_) => return answer::slow_body(),
+        let body = match read(body, IMPORT_BODY_MAX, IMPORT_BODY_TIMEOUT).await {
+            Ok(body) => body,
+            Err(refused) => return refused,
         };
         match route {
             Route::ImportRows(rows) => answer::import(imports.rows(*rows, body).await),

@@ -9,11 +9,13 @@ use super::failure::Failure;
 use super::node::{Addresses, Bound, Ending, Engine, Node, Outside, Recovery, fit_connections, open_disk};
 use super::setup::{Setup, flag};
 use super::{demo, dev_folders, say_beside};
-use crate::admin;
+use crate::admin::{self, AccessSettings};
 use crate::batch::DueRule;
 use crate::check::ports::here;
 use crate::collector::bounds::CONNECTIONS_MAX;
 use crate::collector::{CollectorSettings, Policy};
+use crate::config::Environment;
+use crate::config::admin::is_loopback;
 use crate::delivery::DeliverySettings;
 use crate::dev_s3::{self, DevS3, DevS3Running, DevS3Settings};
 use crate::ingest::IngestSettings;
@@ -32,6 +34,7 @@ const ENDING: Ending = Ending { deliver: true, drain_delay: Duration::ZERO, grac
 /// # Errors
 /// [`Failure`].
 pub async fn run(args: &DevArgs, background: &Background) -> Result<(), Failure> {
+    let access = access(args, &Environment::of_process())?;
     let shutdown = Shutdown::new();
     let _signals = shutdown.listen()?;
     let (fitted, fewer_connections) = fit_connections(Wanted {
@@ -53,6 +56,7 @@ pub async fn run(args: &DevArgs, background: &Background) -> Result<(), Failure>
         admin: args.admin_listen,
         admin_hosts: Vec::new(),
         admin_connections: fitted.admin,
+        access,
     };
     // All ports before anything is deleted: a second `dev` must not delete the data of the first.
     let bound = Bound::bind(&addresses)?;
@@ -94,6 +98,19 @@ pub async fn run(args: &DevArgs, background: &Background) -> Result<(), Failure>
     ended
 }
 
+/// Who may use the admin listener: everybody on this machine, unless there is a token.
+fn access(args: &DevArgs, environment: &Environment) -> Result<AccessSettings, Failure> {
+    let token = environment.admin_token().map_err(|problem| Failure::usage(problem.to_string()))?;
+    if token.is_none() && !is_loopback(args.admin_listen) {
+        return Err(Failure::usage(format!(
+            "--admin-listen {}: other machines can reach this address, so the admin listener needs a token: make one with \
+             `openssl rand -hex 24` and set it as FOREBAY_ADMIN_TOKEN in the environment",
+            args.admin_listen
+        )));
+    }
+    Ok(AccessSettings { token, live_view: Mode::Full, dev: true, ..AccessSettings::default() })
+}
+
 async fn start(
     args: &DevArgs,
     outside: &Outside,
@@ -119,7 +136,6 @@ async fn start(
     let settings = DeliverySettings::new(rule);
     let recovery = Recovery::run(outside.clone(), disk, SpoolOptions::default()).await?;
     let engine = Engine::start(recovery, Arc::new(store), settings, None, background);
-    engine.live().set_mode(Mode::Full);
     let bucket = BucketString::parse(dev_s3::BUCKET)?;
     let destination = Destination {
         region: Some(dev_s3::REGION.to_owned()),

@@ -19,7 +19,7 @@ use super::failure::Failure;
 use super::node_view::NodeView;
 use super::setup::Setup;
 use crate::admin::history::STEP;
-use crate::admin::{AdminServer, AllowedHosts};
+use crate::admin::{AccessSettings, AdminServer, AllowedHosts, Gate};
 use crate::alarms::{AlarmKind, Alarms};
 use crate::collector::{Collector, CollectorDeps, CollectorSettings, Listeners, Policy, Running};
 use crate::delivery::days::closed_day::DayHook;
@@ -110,6 +110,8 @@ pub struct Addresses {
     pub admin_hosts: Vec<String>,
     /// The most open connections of the admin listener.
     pub admin_connections: usize,
+    /// Who may use the admin listener.
+    pub access: AccessSettings,
 }
 
 /// Bound listeners. Clients that connect wait until the node accepts.
@@ -142,6 +144,7 @@ pub struct Node {
     _history: AbortOnDropHandle<()>,
     admin: JoinHandle<()>,
     admin_stop: CancellationToken,
+    gate: Arc<Gate>,
     /// The address for calls.
     pub public: SocketAddr,
     /// The address for calls over TLS.
@@ -364,7 +367,11 @@ impl Engine {
         let collector = Collector::start(deps, settings, policy, listeners)?;
         let admin_stop = CancellationToken::new();
         let hosts = AllowedHosts::new(admin_addr, &addresses.admin_hosts);
-        let server = AdminServer::new(Arc::clone(&self.view) as _, self.outside.metrics.clone(), hosts)
+        let metrics = self.outside.metrics.clone();
+        self.view.live.set_mode(addresses.access.live_view);
+        let gate =
+            Arc::new(Gate::new(addresses.access.clone(), Arc::clone(&self.outside.random), metrics.clone()));
+        let server = AdminServer::new(Arc::clone(&self.view) as _, metrics, hosts, Arc::clone(&gate))
             .with_connections(addresses.admin_connections)
             .with_imports(Arc::new(Arc::clone(importer)))
             .with_live(Arc::clone(&self.view.live));
@@ -384,6 +391,7 @@ impl Engine {
             _history: history,
             admin,
             admin_stop,
+            gate,
             public: public_addr,
             tls: tls_addr,
             admin_addr,
@@ -477,6 +485,12 @@ impl Node {
     /// Sets how the node was started, or what has changed since then.
     pub fn set_setup(&self, setup: Setup) {
         *lock(&self.engine.view.setup) = setup;
+    }
+
+    /// Sets who may use the admin listener. Another token ends every session of the console.
+    pub fn set_access(&self, access: AccessSettings) {
+        self.engine.view.live.set_mode(access.live_view);
+        self.gate.set(access);
     }
 
     /// Sets the proxy for the store, from the environment. Only the first call has an effect.

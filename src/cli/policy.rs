@@ -62,7 +62,7 @@ fn configured(named: Option<&Path>) -> Result<Vec<PolicyPlace>, Failure> {
         return Ok(Vec::new());
     }
     // A policy contains no write keys, and the person who prints one need not have them.
-    let loaded = Loader::new(&path, Environment::of_process()).without_write_keys().load();
+    let loaded = Loader::new(&path, Environment::of_process()).without_secrets().load();
     let loaded = loaded.map_err(|error| Failure::usage(error.to_string()))?;
     loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     Ok(places(&loaded.config))

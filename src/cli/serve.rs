@@ -14,7 +14,7 @@ use super::import_sources::Configured;
 use super::node::{Addresses, Bound, Ending, Engine, Node, Outside, Recovery, fit_connections, open_disk};
 use super::say_beside;
 use super::setup::Setup;
-use crate::admin;
+use crate::admin::{self, AccessSettings};
 use crate::alarms::AlarmKind;
 use crate::batch::DueRule;
 use crate::call::{ClientLibraries, Limits};
@@ -136,6 +136,7 @@ async fn start(config: &Config, background: &Background) -> Result<(Node, Arc<Im
         admin: config.admin.listen,
         admin_hosts: config.admin.allowed_hosts.clone(),
         admin_connections: fitted.admin,
+        access: access(config),
     };
     let ingest = engine.ingest(ingest_settings(config));
     let mut settings = collector_settings(config);
@@ -274,6 +275,17 @@ fn collector_settings(config: &Config) -> CollectorSettings {
     }
 }
 
+fn access(config: &Config) -> AccessSettings {
+    let admin = &config.admin;
+    AccessSettings {
+        token: admin.token,
+        read_token: admin.read_token,
+        metrics_without_token: admin.metrics_without_token,
+        live_view: admin.live_view,
+        dev: false,
+    }
+}
+
 fn policy(config: &Config) -> Policy {
     let collector = &config.collector;
     Policy {
@@ -352,6 +364,7 @@ fn take_over(node: &Node, importer: &Importer, current: Config, new: Result<Load
         return current;
     }
     node.collector().reload(policy(&next));
+    node.set_access(access(&next));
     importer.set_sources(Arc::new(Configured::new(&next)));
     node.set_configured(next.sources.iter().map(|source| source.id.clone()).collect());
     tracing::info!("configuration reloaded: {changes}");

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::admin_token::AdminToken;
 use crate::call::{CLIENT_LIBRARIES, Validation};
+use crate::live::Mode;
 use crate::object::{AccountId, BucketString, Encryption, ExternalId, ObjectTags, RoleArn, StorageClass};
 use crate::sources::ConfiguredSources;
 use crate::store::PutMode;
@@ -123,11 +125,26 @@ pub struct Admin {
     pub listen: SocketAddr,
     /// Host names accepted in requests, besides those of this machine.
     pub allowed_hosts: Vec<String>,
+    /// The token of those who may do everything; always set unless the address is loopback.
+    pub token: Option<AdminToken>,
+    /// The token of those who may only look; only with `token`, and different from it.
+    pub read_token: Option<AdminToken>,
+    /// Whether `/metrics` needs no token.
+    pub metrics_without_token: bool,
+    /// What the live view shows.
+    pub live_view: Mode,
 }
 
 impl Default for Admin {
     fn default() -> Self {
-        Self { listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9180), allowed_hosts: Vec::new() }
+        Self {
+            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9180),
+            allowed_hosts: Vec::new(),
+            token: None,
+            read_token: None,
+            metrics_without_token: false,
+            live_view: Mode::Masked,
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Reads the file, the environment, and the variables and files that write keys refer to.
+//! Reads the file, the environment, and the variables and files that secrets refer to.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -10,16 +10,19 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use crate::admin_token::AdminToken;
+
+use super::admin;
 use super::checked::Config;
 use super::problem::{ConfigError, ConfigProblem, SettingPlace};
-use super::raw::{Raw, VARIABLE_PREFIX};
+use super::raw::{Raw, Typed, VARIABLE_PREFIX, variable_of};
+use super::secret::Outside;
 use super::sections;
-use super::sources::Outside;
 
 /// The longest configuration file, in bytes: several times what ten thousand sources need.
 pub const CONFIG_FILE_MAX: u64 = 16 << 20;
-/// The longest file with a write key, in bytes.
-pub const WRITE_KEY_FILE_MAX: u64 = 4 << 10;
+/// The longest file with a write key or a token, in bytes.
+pub const SECRET_FILE_MAX: u64 = 4 << 10;
 
 /// The environment variables of the process at its start. They contain secrets, so `Debug` shows none.
 #[derive(Clone, Default)]
@@ -56,6 +59,31 @@ impl Environment {
     }
 }
 
+impl Environment {
+    /// The admin token of a process without a configuration file: `FOREBAY_ADMIN_TOKEN`, resolved as in a file.
+    ///
+    /// # Errors
+    /// The problem, which never shows the token.
+    pub fn admin_token(&self) -> Result<Option<AdminToken>, ConfigProblem> {
+        let variable = variable_of("admin", "token");
+        let Some(value) = self.variables.get(&variable).filter(|value| !value.is_empty()) else {
+            return Ok(None);
+        };
+        let outside = Seen {
+            environment: self,
+            secrets_needed: true,
+            digest: RefCell::default(),
+            files: RefCell::default(),
+        };
+        admin::token(&Typed::Variable(value.clone()), &outside).map(Some).map_err(|what| ConfigProblem {
+            place: SettingPlace::Nowhere,
+            name: variable,
+            value: None,
+            what,
+        })
+    }
+}
+
 impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Environment({} variables)", self.variables.len())
@@ -77,7 +105,7 @@ pub struct Loaded {
 pub(super) struct Content {
     /// The SHA-256 of the file and of the files it refers to.
     digest: [u8; 32],
-    /// The files that write keys refer to, in the order in which they were read.
+    /// The files that secrets refer to, in the order in which they were read.
     files: Vec<PathBuf>,
 }
 
@@ -102,9 +130,9 @@ impl Loader {
         Self { path: path.into(), environment, secrets_needed: true }
     }
 
-    /// Substitutes placeholders for missing variables and files of write keys, so that a configuration can be
-    /// examined on a machine without its secrets. Never use the write keys of such a configuration.
-    pub fn without_write_keys(self) -> Self {
+    /// Substitutes placeholders for missing variables and files of secrets, so that a configuration can be examined on a
+    /// machine without them. Never use the write keys and tokens of such a configuration.
+    pub fn without_secrets(self) -> Self {
         Self { secrets_needed: false, ..self }
     }
 
@@ -130,7 +158,7 @@ impl Loader {
         };
         let mut digest = Sha256::new_with_prefix(&text);
         for file in &content.files {
-            add_file(&mut digest, &read_text(file, WRITE_KEY_FILE_MAX));
+            add_file(&mut digest, &read_text(file, SECRET_FILE_MAX));
         }
         content.digest == <[u8; 32]>::from(digest.finalize())
     }
@@ -161,7 +189,7 @@ impl Loader {
     }
 }
 
-/// Checks a configuration's text and its overrides as [`Loader::load`] does, but reads no files: a write key
+/// Checks a configuration's text and its overrides as [`Loader::load`] does, but reads no files: a secret
 /// given as a file is a problem.
 ///
 /// # Errors
@@ -196,7 +224,7 @@ fn check(
     Err(problems)
 }
 
-/// Resolves what write keys refer to, and adds it to a digest, so that a changed key file counts as a change.
+/// Resolves what secrets refer to, and adds it to a digest, so that a changed file counts as a change.
 struct Seen<'a> {
     environment: &'a Environment,
     secrets_needed: bool,
@@ -212,18 +240,27 @@ fn add_file(digest: &mut Sha256, text: &Result<String, String>) {
 
 impl Outside for Seen<'_> {
     fn variable(&self, name: &str) -> Option<String> {
-        let stands_in = || (!self.secrets_needed).then(|| format!("variable {name}"));
+        let stands_in = || (!self.secrets_needed).then(|| placeholder(name));
         self.environment.variables.get(name).cloned().or_else(stands_in)
     }
 
     fn file(&self, path: &Path) -> Result<String, String> {
-        let text = read_text(path, WRITE_KEY_FILE_MAX);
+        let text = read_text(path, SECRET_FILE_MAX);
         add_file(&mut self.digest.borrow_mut(), &text);
         self.files.borrow_mut().push(path.to_owned());
         text.or_else(
-            |what| if self.secrets_needed { Err(what) } else { Ok(format!("file {}", path.display())) },
+            |what| if self.secrets_needed { Err(what) } else { Ok(placeholder(&path.to_string_lossy())) },
         )
     }
+
+    fn secrets_needed(&self) -> bool {
+        self.secrets_needed
+    }
+}
+
+/// Stands for the secret of that name or path: valid as a write key and as a token, and different for each.
+fn placeholder(of: &str) -> String {
+    hex::encode(Sha256::digest(of))
 }
 
 /// Resolves variables but no files.

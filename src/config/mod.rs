@@ -4,6 +4,7 @@
 //! is the result: a [`Config`] with only valid values. All problems of a file are reported together. Only
 //! `cli` reads a [`Config`]; each room has small settings of its own.
 
+pub mod admin;
 pub mod checked;
 mod closed_days;
 mod destination;
@@ -12,6 +13,7 @@ pub mod problem;
 pub mod raw;
 mod reader;
 pub mod reload;
+mod secret;
 mod sections;
 mod sources;
 pub mod units;

@@ -36,7 +36,7 @@ pub const SECTIONS: [(&str, &[&str]); 6] = [
             "receipts",
         ],
     ),
-    ("admin", &["listen", "allowed_hosts"]),
+    ("admin", &["listen", "allowed_hosts", "token", "read_token", "metrics_without_token", "live_view"]),
     (
         "spool",
         &["dir", "max_bytes", "segment_bytes", "node", "unsafe_filesystem", "on_corruption", "dedupe_window"],
@@ -82,6 +82,9 @@ pub const SOURCE_KEYS: &[&str] = &[
     "storage_class",
 ];
 
+/// Keys whose values are secrets, in any section.
+pub const SECRET_KEYS: [&str; 3] = ["token", "read_token", "write_keys"];
+
 /// The prefix of Forebay's environment variables.
 pub const VARIABLE_PREFIX: &str = "FOREBAY_";
 /// Variables that the command line reads.
@@ -125,7 +128,7 @@ pub(super) struct Raw {
 }
 
 impl Typed {
-    /// The value as it would be typed, without the password of a URL. Never called for write keys.
+    /// The value as it would be typed, without the password of a URL. Never called for secrets.
     pub(super) fn show(&self) -> String {
         match self {
             Self::Text(text) | Self::Variable(text) => format!("{:?}", without_userinfo(text)),

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use super::problem::ConfigProblem;
-use super::raw::{Entry, Table, Typed};
+use super::raw::{Entry, SECRET_KEYS, Table, Typed};
 use super::units::{ByteSize, Period};
 
 /// One section being read. A wrong value is replaced by its default, so that later problems are found too.
@@ -72,11 +72,12 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Whether a value must not be shown. The path or query of a webhook often holds a token, even when it is
+/// Whether a value must not be shown. A token is one even if it is given as a number or list by mistake. The path or query of a webhook often holds a token, even when it is
 /// given as a list by mistake; the query of another URL may be a signature. (Passwords in URLs are hidden by
 /// [`Typed::show`].)
 fn is_secret(key: &str, value: &Typed) -> bool {
     match value {
+        _ if SECRET_KEYS.contains(&key) => true,
         Typed::Text(text) | Typed::Variable(text) if key.ends_with("_url") => {
             text.contains(['?', '#']) || (text.contains('@') && !text.contains("://"))
         }

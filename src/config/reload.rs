@@ -7,7 +7,8 @@ use crate::object::Destination;
 use crate::sources::SourceId;
 use crate::words::first_few;
 
-use super::checked::{Config, S3};
+use super::admin::is_loopback;
+use super::checked::{Admin, Config, S3};
 use super::sources::Source;
 
 /// The most source ids shown in one log line.
@@ -24,7 +25,7 @@ pub struct Retargeted {
     pub to: Destination,
 }
 
-/// The differences. Sources and their settings change at run time; other settings need a restart.
+/// The differences. Sources, their settings and admin access change at run time; other settings need a restart.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
     /// New sources.
@@ -37,6 +38,8 @@ pub struct Changes {
     pub rekeyed: Vec<SourceId>,
     /// Whether the answer to unknown write keys changed.
     pub unknown_key: bool,
+    /// Dotted names of changed settings of who may use the admin listener, and for what.
+    pub access: Vec<&'static str>,
     /// Dotted names of changed settings that take effect at the next start.
     pub needs_restart: Vec<&'static str>,
 }
@@ -71,6 +74,9 @@ impl fmt::Display for Changes {
         if self.unknown_key {
             said.push("collector.unknown_key changed".to_owned());
         }
+        if !self.access.is_empty() {
+            said.push(format!("changed: {}", self.access.join(", ")));
+        }
         if !self.needs_restart.is_empty() {
             said.push(format!("taking effect at the next start: {}", self.needs_restart.join(", ")));
         }
@@ -89,6 +95,7 @@ pub fn diff(old: &Config, new: &Config) -> Changes {
         added: after.values().filter(|s| !before.contains_key(&s.id)).cloned().collect(),
         removed: before.values().filter(|s| !after.contains_key(&s.id)).cloned().collect(),
         unknown_key: old.collector.unknown_key != new.collector.unknown_key,
+        access: access(&old.admin, &in_force(old, new).admin),
         needs_restart: needs_restart(old, new),
         ..Changes::default()
     };
@@ -111,12 +118,18 @@ pub fn diff(old: &Config, new: &Config) -> Changes {
     changes
 }
 
-/// The configuration in force after a reload: sources and the settings they are made of from `new`, the rest
-/// from `old`.
+/// The configuration in force after a reload: sources and the settings they are made of, and admin access, from `new`;
+/// the rest from `old`.
 pub fn in_force(old: &Config, new: &Config) -> Config {
     let mut config = old.clone();
     config.sources.clone_from(&new.sources);
     config.collector.unknown_key = new.collector.unknown_key;
+    let admin = &new.admin;
+    (config.admin.metrics_without_token, config.admin.live_view) =
+        (admin.metrics_without_token, admin.live_view);
+    if !keeps_tokens(old, new) {
+        (config.admin.token, config.admin.read_token) = (admin.token, admin.read_token);
+    }
     config.s3 = S3 {
         bucket: new.s3.bucket.clone(),
         region: new.s3.region.clone(),
@@ -130,8 +143,28 @@ pub fn in_force(old: &Config, new: &Config) -> Config {
     config
 }
 
+/// Whether the tokens in force stay so: the listener is still open to other machines, and the new configuration, which
+/// moves it to loopback, has none.
+fn keeps_tokens(old: &Config, new: &Config) -> bool {
+    new.admin.token.is_none() && !is_loopback(old.admin.listen)
+}
+
+fn access(old: &Admin, new: &Admin) -> Vec<&'static str> {
+    let changed = [
+        ("admin.token", old.token != new.token),
+        ("admin.read_token", old.read_token != new.read_token),
+        ("admin.metrics_without_token", old.metrics_without_token != new.metrics_without_token),
+        ("admin.live_view", old.live_view != new.live_view),
+    ];
+    changed.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name).collect()
+}
+
 fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     let mut names = Vec::new();
+    if keeps_tokens(old, new) {
+        names.push("admin.token");
+        names.extend((old.admin.read_token != new.admin.read_token).then_some("admin.read_token"));
+    }
     macro_rules! compare {
         ($($name:literal: $($field:ident).+;)+) => {
             $(if old.$($field).+ != new.$($field).+ { names.push($name); })+

@@ -7,13 +7,15 @@ use crate::call::Validation;
 use crate::object::ObjectTags;
 use crate::store::PutMode;
 
-use super::checked::{Admin, Collector, Config, FLUSH_BYTES_MAX, Flush, MAX_BODY_MAX, S3, Spool};
+use super::admin;
+use super::checked::{Collector, Config, FLUSH_BYTES_MAX, Flush, MAX_BODY_MAX, S3, Spool};
 use super::closed_days;
 use super::destination;
 use super::problem::ConfigProblem;
 use super::raw::{Raw, Table, Typed};
 use super::reader::{self, Reader};
-use super::sources::{self, Outside};
+use super::secret::Outside;
+use super::sources;
 use super::units::{ByteSize, Period};
 use super::values::{
     self, Acl, AllowedOrigins, Checksums, ContentEncoding, Endpoint, MinuteOfHour, NodeId, OnCorruption, Tls,
@@ -24,7 +26,7 @@ use super::values::{
 /// reserve.
 const SEGMENTS_MIN: u64 = 4;
 
-const ADDRESS_FORM: &str = "an address and a port, such as \"127.0.0.1:8080\" or \"[::]:8080\"";
+pub(super) const ADDRESS_FORM: &str = "an address and a port, such as \"127.0.0.1:8080\" or \"[::]:8080\"";
 
 /// Validates the configuration. All problems are reported at once, in the order of the file.
 pub(super) fn check(mut raw: Raw, outside: &dyn Outside) -> Result<Config, Vec<ConfigProblem>> {
@@ -34,7 +36,7 @@ pub(super) fn check(mut raw: Raw, outside: &dyn Outside) -> Result<Config, Vec<C
     let [collector_table, admin_table, spool_table, s3_table, flush_table, closed_days_table] = &tables;
 
     let collector = collector(collector_table, &mut problems);
-    let admin = admin(admin_table, &collector, &mut problems);
+    let admin = admin::check(admin_table, &collector, outside, &mut problems);
     let spool = spool(spool_table, &mut problems);
     let s3 = s3(s3_table, &mut problems);
     let flush = flush(flush_table, &collector, &mut problems);
@@ -123,29 +125,6 @@ fn tls(reader: &mut Reader<'_>) -> Option<Tls> {
         }
     }
     Some(Tls { listen: listen?, cert: cert?, key: key? })
-}
-
-fn admin(table: &Table, collector: &Collector, problems: &mut Vec<ConfigProblem>) -> Admin {
-    let default = Admin::default();
-    let mut reader = Reader::new(table, problems);
-    let admin = Admin {
-        listen: reader.get("listen", default.listen, reader::parsed(ADDRESS_FORM)),
-        allowed_hosts: reader.get(
-            "allowed_hosts",
-            default.allowed_hosts,
-            reader::list("a list of host names, such as [\"forebay.internal\"]", |text| {
-                values::host(text, false)
-            }),
-        ),
-    };
-    let public = [Some(collector.listen), collector.tls.as_ref().map(|tls| tls.listen)];
-    if public.into_iter().flatten().any(|listen| same_address(listen, admin.listen)) {
-        reader.refuse(
-            "listen",
-            "is an address of the collector: give the admin listener a port of its own".to_owned(),
-        );
-    }
-    admin
 }
 
 fn spool(table: &Table, problems: &mut Vec<ConfigProblem>) -> Spool {
@@ -291,6 +270,6 @@ fn path(value: &Typed) -> Result<PathBuf, String> {
 }
 
 /// Port 0 never conflicts: the system assigns a different port each time.
-fn same_address(a: SocketAddr, b: SocketAddr) -> bool {
+pub(super) fn same_address(a: SocketAddr, b: SocketAddr) -> bool {
     a == b && a.port() != 0
 }

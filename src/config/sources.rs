@@ -1,7 +1,6 @@
 //! `[[source]]`: its id, its write keys (only their hashes are kept) and where its objects go.
 
 use std::collections::HashMap;
-use std::path::Path;
 
 use crate::object::Destination;
 use crate::sources::{SourceId, WriteKeyHash};
@@ -11,6 +10,7 @@ use super::destination;
 use super::problem::{ConfigProblem, SettingPlace};
 use super::raw::{Entry, Table, Typed};
 use super::reader::{self, Reader};
+use super::secret::{self, Outside, Resolved};
 
 /// The most sources of a configuration: each has its own metric series and status entry.
 const SOURCES_MAX: usize = 10_000;
@@ -26,14 +26,6 @@ pub struct Source {
     pub write_keys: Vec<WriteKeyHash>,
     /// Where its objects go.
     pub destination: Destination,
-}
-
-/// Resolves what write keys refer to.
-pub(super) trait Outside {
-    /// The value of an environment variable.
-    fn variable(&self, name: &str) -> Option<String>;
-    /// The text of a small file, or the reason why it cannot be read.
-    fn file(&self, path: &Path) -> Result<String, String>;
 }
 
 /// Reads every source. `bucket_wrong`: `s3.bucket` is set but invalid, which is already reported.
@@ -170,17 +162,7 @@ fn write_keys(
 
 fn write_key(value: &Typed, outside: &dyn Outside) -> Result<WriteKeyHash, String> {
     let form = "is not 1 to 1,024 bytes of text without control characters";
-    let typed = reader::text(value).map_err(|_| form.to_owned())?;
-    let (key, from) = if let Some(name) = typed.strip_prefix("env:") {
-        let key =
-            outside.variable(name).ok_or_else(|| format!("is {typed:?}, and that variable is not set"))?;
-        (key, format!("(from {typed:?}) "))
-    } else if let Some(path) = typed.strip_prefix("file:") {
-        let key = outside.file(Path::new(path)).map_err(|what| format!("is {typed:?}: {what}"))?;
-        (key, format!("(from {typed:?}) "))
-    } else {
-        (typed.to_owned(), String::new())
-    };
+    let Resolved { text: key, from } = secret::resolve(value, form, outside)?;
     if key.contains(':') {
         // Basic is `key:password`, so the write key that arrives ends at the first colon.
         return Err(format!(

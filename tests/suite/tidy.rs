@@ -5,12 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room and the rooms that it may use. `cli` connects all rooms and may use every one.
-const MAY_KNOW: [(&str, &[&str]); 40] = [
+const MAY_KNOW: [(&str, &[&str]); 41] = [
     ("time", &[]),
     ("words", &["time"]),
     ("arn", &[]),
     ("lock", &[]),
     ("random", &[]),
+    ("admin_token", &[]),
     ("planted_bugs", &[]),
     ("boxed_future", &[]),
     ("disk", &["lock", "planted_bugs"]),
@@ -140,6 +141,7 @@ const MAY_KNOW: [(&str, &[&str]); 40] = [
     (
         "admin",
         &[
+            "admin_token",
             "boxed_future",
             "connections",
             "import",
@@ -149,6 +151,7 @@ const MAY_KNOW: [(&str, &[&str]); 40] = [
             "metrics",
             "once_a_minute",
             "planted_bugs",
+            "random",
             "receipt",
             "sources",
             "words",
@@ -163,14 +166,15 @@ const MAY_KNOW: [(&str, &[&str]); 40] = [
         ],
     ),
     ("runtime", &["lock", "planted_bugs", "random", "tasks", "time", "words"]),
-    ("config", &["call", "object", "sources", "store", "words"]),
+    ("config", &["admin_token", "call", "live", "object", "sources", "store", "words"]),
     ("lib", &[]),
     ("main", &[]),
     ("cli", &["*"]),
 ];
 
 /// Rooms that never wait, read or write, and use neither time nor random numbers.
-const PURE: [&str; 16] = [
+const PURE: [&str; 17] = [
+    "admin_token",
     "arn",
     "lambda",
     "boxed_future",

@@ -9,14 +9,14 @@ use tokio::time::Instant;
 
 use super::{Running, start, until};
 
-struct Answer {
-    status: u16,
-    head: String,
-    body: String,
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) head: String,
+    pub(super) body: String,
 }
 
 impl Answer {
-    fn json(&self) -> serde_json::Value {
+    pub(super) fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.body).unwrap()
     }
 }
@@ -34,7 +34,7 @@ async fn exchange(running: &Running, request: &str) -> Answer {
     Answer { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
 }
 
-async fn send(running: &Running, method: &str, target: &str, headers: &str) -> Answer {
+pub(super) async fn send(running: &Running, method: &str, target: &str, headers: &str) -> Answer {
     exchange(running, &format!("{method} {target} HTTP/1.1\r\nConnection: close\r\n{headers}\r\n")).await
 }
 

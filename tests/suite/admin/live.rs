@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use forebay::admin::{AdminServer, AllowedHosts};
+use forebay::admin::{AccessSettings, AdminServer, AllowedHosts, Gate};
+use forebay::admin_token::AdminToken;
 use forebay::live::view::VIEWERS_MAX;
 use forebay::live::{LiveView, Mode, Sample};
 use forebay::metrics::Metrics;
@@ -21,6 +22,7 @@ use crate::support::wait;
 struct Watched {
     address: String,
     live: Arc<LiveView>,
+    gate: Arc<Gate>,
     stop: CancellationToken,
 }
 
@@ -29,10 +31,11 @@ async fn start(mode: Mode) -> Watched {
     let address = listener.local_addr().unwrap();
     let (live, stop) = (Arc::new(LiveView::new(mode, Duration::ZERO)), CancellationToken::new());
     let hosts = AllowedHosts::new(address, &[]);
-    let server = AdminServer::new(Arc::new(FakeProcess::default()), Metrics::new(), hosts);
+    let gate = super::gate(AccessSettings::default(), &Metrics::new());
+    let server = AdminServer::new(Arc::new(FakeProcess::default()), Metrics::new(), hosts, Arc::clone(&gate));
     let server = Arc::new(server.with_live(Arc::clone(&live)));
     tokio::spawn(server.serve(Arc::new(listener), stop.clone()));
-    Watched { address: address.to_string(), live, stop }
+    Watched { address: address.to_string(), live, gate, stop }
 }
 
 fn arrive(live: &LiveView, source: &str, line: &str) {
@@ -110,4 +113,17 @@ async fn the_listener_ends_the_stream_when_it_stops() {
     while let Some((name, _)) = events.next().await {
         assert_eq!(name, "count");
     }
+}
+
+#[tokio::test]
+async fn a_changed_token_ends_what_was_watched_with_the_old_one() {
+    let watched = start(Mode::Full).await;
+    let mut events = Events::open(&watched.address, "/api/live").await;
+    assert_eq!(events.next().await.unwrap().0, "hello");
+    watched.gate.set(AccessSettings { live_view: Mode::Full, ..AccessSettings::default() });
+    arrive(&watched.live, "web", LINE);
+    events.next_of("calls").await;
+    let token = AdminToken::of("an-admin-token-of-a-test").ok();
+    watched.gate.set(AccessSettings { token, ..AccessSettings::default() });
+    while events.next().await.is_some() {}
 }

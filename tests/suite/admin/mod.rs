@@ -1,5 +1,6 @@
 //! The admin listener on a real socket, with a fake process behind it.
 
+mod access;
 mod commands;
 mod listener;
 mod live;
@@ -10,12 +11,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use forebay::admin::{
-    AdminServer, AdminView, AllowedHosts, Days, FlushError, FlushOutcome, History, Ledger, NodeStatus,
-    PositionsStatus, ReceiptStatus, ReceiptUnread, SourceStatus, Status, UnclosedDay, UnknownSource,
+    AccessSettings, AdminServer, AdminView, AllowedHosts, Days, FlushError, FlushOutcome, Gate, History,
+    Ledger, NodeStatus, PositionsStatus, ReceiptStatus, ReceiptUnread, SourceStatus, Status, UnclosedDay,
+    UnknownSource,
 };
 use forebay::boxed_future::BoxFuture;
 use forebay::metrics::Metrics;
 use forebay::receipt::Receipt;
+use forebay::runtime::SystemRandom;
 use forebay::sources::SourceId;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -111,20 +114,31 @@ pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     pub(crate) process: Arc<FakeProcess>,
     pub(crate) metrics: Metrics,
+    pub(crate) gate: Arc<Gate>,
     pub(crate) stop: CancellationToken,
     pub(crate) task: JoinHandle<()>,
 }
 
 pub(crate) async fn start(allowed_hosts: &[&str]) -> Running {
+    start_with(allowed_hosts, AccessSettings::default()).await
+}
+
+pub(crate) async fn start_with(allowed_hosts: &[&str], settings: AccessSettings) -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let allowed: Vec<String> = allowed_hosts.iter().map(|host| (*host).to_owned()).collect();
     let (process, metrics, stop) =
         (Arc::new(FakeProcess::default()), Metrics::new(), CancellationToken::new());
     let view: Arc<dyn AdminView> = Arc::<FakeProcess>::clone(&process);
-    let server = Arc::new(AdminServer::new(view, metrics.clone(), AllowedHosts::new(address, &allowed)));
+    let gate = gate(settings, &metrics);
+    let hosts = AllowedHosts::new(address, &allowed);
+    let server = Arc::new(AdminServer::new(view, metrics.clone(), hosts, Arc::clone(&gate)));
     let task = tokio::spawn(server.serve(Arc::new(listener), stop.clone()));
-    Running { address, process, metrics, stop, task }
+    Running { address, process, metrics, gate, stop, task }
+}
+
+pub(crate) fn gate(settings: AccessSettings, metrics: &Metrics) -> Arc<Gate> {
+    Arc::new(Gate::new(settings, Arc::new(SystemRandom), metrics.clone()))
 }
 
 /// Waits until `condition` holds; a failing test waits 20 s.

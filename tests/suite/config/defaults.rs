@@ -4,6 +4,7 @@ use forebay::call::{CLIENT_LIBRARIES, Validation};
 use forebay::config::{
     Admin, AllowedOrigins, Checksums, Collector, ContentEncoding, Flush, OnCorruption, S3, Spool, UnknownKey,
 };
+use forebay::live::Mode;
 use forebay::object::{BucketString, Destination, Encryption, ObjectTags, StorageClass};
 use forebay::sources::{Found, SourceId, SourceLookup};
 use forebay::store::PutMode;
@@ -35,7 +36,17 @@ fn every_default_is_as_documented() {
             receipts: false,
         }
     );
-    assert_eq!(config.admin, Admin { listen: "127.0.0.1:9180".parse().unwrap(), allowed_hosts: vec![] });
+    assert_eq!(
+        config.admin,
+        Admin {
+            listen: "127.0.0.1:9180".parse().unwrap(),
+            allowed_hosts: vec![],
+            token: None,
+            read_token: None,
+            metrics_without_token: false,
+            live_view: Mode::Masked,
+        }
+    );
     assert_eq!(
         config.spool,
         Spool {

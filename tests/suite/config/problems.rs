@@ -1,4 +1,4 @@
-use super::{SMALLEST, problems};
+use super::{SMALLEST, load, problems};
 
 /// Adds `lines` before a valid configuration and expects a single problem.
 fn check(lines: &str, expected: &str) {
@@ -135,7 +135,7 @@ fn a_problem_shows_the_value_and_the_expected_form() {
         "line 1: collector.tls_listen is not set: TLS needs tls_listen, tls_cert and tls_key",
     );
     check(
-        "[admin]\nlisten = \"0.0.0.0:8080\"",
+        "[admin]\nlisten = \"0.0.0.0:8080\"\ntoken = \"0123456789abcdef\"",
         "line 2: admin.listen = \"0.0.0.0:8080\": is an address of the collector: give the admin listener a port of its own",
     );
     check(
@@ -356,4 +356,76 @@ fn a_file_that_cannot_be_read_is_one_problem() {
     std::fs::write(&path, [b'#', 0xff]).unwrap();
     let shown = Loader::new(&path, Environment::default()).load().unwrap_err().to_string();
     assert!(shown.ends_with("cannot be read: it is not UTF-8 at byte 1"), "{shown}");
+}
+
+const TOKEN: &str = "a-token-that-nobody-may-see";
+
+/// Whoever reaches the admin listener may flush and import.
+#[test]
+fn an_admin_listener_that_others_reach_needs_a_token() {
+    let text = |listen: &str, more: &str| format!("[admin]\nlisten = \"{listen}\"\n{more}\n{SMALLEST}");
+    for open in ["0.0.0.0:9180", "[::]:9180", "10.0.0.1:9180", "[::ffff:10.0.0.1]:0"] {
+        let found = problems(&text(open, ""), &[]);
+        let address: std::net::SocketAddr = open.parse().unwrap();
+        let begin = format!(
+            "line 1: admin.token is not set, and other machines can reach the admin listener at {address}: "
+        );
+        assert!(found.len() == 1 && found[0].starts_with(&begin), "{found:?}");
+        for needed in ["`openssl rand -hex 24`", "FOREBAY_ADMIN_TOKEN", "token = \"file:", "127.0.0.1:9180"] {
+            assert!(found[0].contains(needed), "{needed}: {found:?}");
+        }
+        // An empty variable counts as not set.
+        assert_eq!(problems(&text(open, ""), &[("FOREBAY_ADMIN_TOKEN", "")]), found);
+        assert!(load(&text(open, &format!("token = \"{TOKEN}\"")), &[]).is_ok());
+        assert!(load(&text(open, ""), &[("FOREBAY_ADMIN_TOKEN", TOKEN)]).is_ok());
+        // A wrong token is one problem, not two.
+        assert_eq!(problems(&text(open, "token = \"short\""), &[]).len(), 1);
+    }
+    for own in ["127.0.0.1:9180", "[::1]:9180", "127.9.9.9:0", "[::ffff:127.0.0.1]:9180"] {
+        assert!(load(&text(own, ""), &[]).is_ok(), "{own}");
+    }
+    // With other problems, all are reported.
+    let both = problems(&format!("{}[flush]\nalign = 1\n", text("0.0.0.0:9180", "")), &[]);
+    assert_eq!(both.len(), 2, "{both:?}");
+}
+
+#[test]
+fn tokens_are_checked_and_never_shown() {
+    let check = |lines: &str, expected: &str| {
+        let found =
+            problems(&format!("[admin]\n{lines}\n{SMALLEST}"), &[("T", TOKEN), ("BAD", "nobody may see")]);
+        assert_eq!(found, [expected], "{lines}");
+        assert!(!found[0].contains("nobody"), "{found:?}");
+    };
+    let form =
+        "expected 16 to 256 visible ASCII characters without spaces: `openssl rand -hex 24` makes a good one";
+    let text = "expected text in quotes, such as \"env:NAME\" or \"file:/etc/forebay/admin-token\"";
+    check("token = \"nobody-short\"", &format!("line 2: admin.token {form}"));
+    check("token = \"nobody may see this one\"", &format!("line 2: admin.token {form}"));
+    check("token = \"env:BAD\"", &format!("line 2: admin.token (from \"env:BAD\") {form}"));
+    check("token = \"env:NONE\"", "line 2: admin.token is \"env:NONE\", and that variable is not set");
+    check("token = 1234567890123456", &format!("line 2: admin.token {text}"));
+    check("token = [\"nobody-may-see-this-one\"]", &format!("line 2: admin.token {text}"));
+    check("token = { nobody-may-see-this-one = 1 }", &format!("line 2: admin.token {text}"));
+    check(
+        "read_token = \"env:T\"",
+        "line 2: admin.read_token works only beside admin.token, for those who may do more: make one with `openssl rand \
+         -hex 24`",
+    );
+    check(
+        &format!("token = \"{TOKEN}\"\nread_token = \"env:T\""),
+        "line 3: admin.read_token is the same as admin.token: each needs a value of its own",
+    );
+    check(
+        "live_view = \"some\"",
+        "line 2: admin.live_view = \"some\": expected \"full\" or \"masked\" or \"off\"",
+    );
+    let loaded = load(
+        &format!("[admin]\ntoken = \"env:T\"\nread_token = \"another-token-of-a-test\"\n{SMALLEST}"),
+        &[("T", TOKEN)],
+    )
+    .unwrap();
+    assert!(loaded.config.admin.token.unwrap().is(TOKEN.as_bytes()));
+    let shown = format!("{loaded:?}");
+    assert!(!shown.contains("nobody") && !shown.contains("another-token"), "{shown}");
 }

@@ -93,6 +93,10 @@ fn every_setting_changes_at_run_time_or_is_reported_to_need_a_restart() {
         "s3.expected_bucket_owner",
         "s3.storage_class",
         "collector.unknown_key",
+        "admin.token",
+        "admin.read_token",
+        "admin.metrics_without_token",
+        "admin.live_view",
     ];
     let other = |section: &str, key: &str| match (section, key) {
         ("collector", "max_body") => "2 MiB",
@@ -116,6 +120,10 @@ fn every_setting_changes_at_run_time_or_is_reported_to_need_a_restart() {
         ("s3", "object_tags") => "source,day",
         ("collector", "max_connections" | "calls_per_second") => "7",
         ("admin", "allowed_hosts") => "a.example.com",
+        ("admin", "token") => "one-token-of-a-test",
+        ("admin", "read_token") => "other-token-of-a-test",
+        ("admin", "metrics_without_token") => "true",
+        ("admin", "live_view") => "off",
         (_, "listen" | "tls_listen") => "127.0.0.1:7777",
         ("collector", "tls_cert" | "tls_key") | ("spool", "dir") => "/x",
         ("spool", "max_bytes") => "1 GB",
@@ -143,10 +151,11 @@ fn every_setting_changes_at_run_time_or_is_reported_to_need_a_restart() {
     let tls = ["tls_listen", "tls_cert", "tls_key"];
     for (section, keys) in SECTIONS {
         for key in keys {
-            // TLS needs three keys together, and an external id needs a role.
+            // TLS needs three keys together, an external id needs a role, and a token for reading needs the other.
             let set: Vec<&str> = match *key {
                 key if tls.contains(&key) => tls.to_vec(),
                 "external_id" => vec!["external_id", "role_arn"],
+                "read_token" => vec!["read_token", "token"],
                 key => vec![key],
             };
             let variables: Vec<_> =
@@ -166,4 +175,33 @@ fn every_setting_changes_at_run_time_or_is_reported_to_need_a_restart() {
             }
         }
     }
+}
+
+const OPEN: &str = "[admin]\nlisten = \"0.0.0.0:9180\"\ntoken = \"one-token-of-a-test\"\n";
+
+#[test]
+fn a_token_can_be_changed_while_it_runs() {
+    let old = config(&format!("{OPEN}{SMALLEST}"));
+    let new = config(&format!("{}{SMALLEST}", OPEN.replace("one", "another")));
+    let changes = diff(&old, &new);
+    assert_eq!(changes.to_string(), "changed: admin.token");
+    assert_eq!(in_force(&old, &new).admin.token, new.admin.token);
+    assert!(diff(&in_force(&old, &new), &new).is_empty());
+}
+
+/// The new address applies at the next start: until then other machines reach the old one.
+#[test]
+fn tokens_stay_in_force_as_long_as_other_machines_reach_the_listener() {
+    let old = config(&format!("{OPEN}read_token = \"other-token-of-a-test\"\n{SMALLEST}"));
+    let new = config(&format!("[admin]\nlive_view = \"off\"\n{SMALLEST}"));
+    let next = in_force(&old, &new);
+    assert_eq!((next.admin.token, next.admin.read_token), (old.admin.token, old.admin.read_token));
+    assert!(next.admin.token.is_some() && next.admin.live_view == forebay::live::Mode::Off);
+    assert_eq!(
+        diff(&old, &new).to_string(),
+        "changed: admin.live_view; taking effect at the next start: admin.token, admin.read_token, admin.listen"
+    );
+    // On loopback a token may go at once.
+    let loopback = config(&format!("{}{SMALLEST}", OPEN.replace("0.0.0.0", "127.0.0.1")));
+    assert_eq!(in_force(&loopback, &config(SMALLEST)).admin.token, None);
 }

@@ -1,0 +1,389 @@
+//! Who may do what on the admin listener. Pure: time and chance are passed in.
+//!
+//! What a request needs follows from its method and path alone, before its route is known: a route that is added later
+//! is protected without a further line.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, Method};
+
+use crate::admin_token::AdminToken;
+use crate::live::Mode;
+
+use super::guesses::Guesses;
+use super::sessions::{SessionId, Sessions};
+
+/// What a caller may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// See everything, change nothing.
+    Read,
+    /// Everything.
+    Admin,
+}
+
+/// The settings of admin access.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AccessSettings {
+    /// The token of those who may do everything. Without one, everybody who reaches the listener may.
+    pub token: Option<AdminToken>,
+    /// The token of those who may only look.
+    pub read_token: Option<AdminToken>,
+    /// Whether `/metrics` needs no token.
+    pub metrics_without_token: bool,
+    /// What the live view shows.
+    pub live_view: Mode,
+    /// Whether this is `forebay dev`.
+    pub dev: bool,
+}
+
+/// What a request needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Need {
+    /// Nothing: readiness, and the page itself.
+    Nothing,
+    /// To begin, look at or end a session.
+    Session,
+    /// A token, unless the settings say that metrics need none.
+    Metrics,
+    /// To look.
+    Read,
+    /// To change something.
+    Change,
+}
+
+impl Need {
+    pub(super) fn of(method: &Method, path: &str) -> Self {
+        let read = [Method::GET, Method::HEAD].contains(method);
+        match path {
+            "/metrics" => Self::Metrics,
+            "/api/session" => Self::Session,
+            _ if !path.starts_with("/api/") => Self::Nothing,
+            _ if read => Self::Read,
+            _ => Self::Change,
+        }
+    }
+}
+
+/// Why a request is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// It has no token and no session: 401.
+    NoToken,
+    /// Its token is wrong: 401.
+    WrongToken,
+    /// It would change something, and its token is the one for reading: 403.
+    ReadOnly,
+    /// Too many wrong tokens came from its address: 429.
+    TooManyGuesses {
+        /// How long its tokens are not looked at.
+        wait: Duration,
+    },
+}
+
+/// The settings in force, the sessions and the wrong tokens.
+#[derive(Debug, Default)]
+pub(super) struct Access {
+    settings: AccessSettings,
+    sessions: Sessions,
+    guesses: Guesses,
+}
+
+impl Access {
+    pub(super) fn new(settings: AccessSettings) -> Self {
+        Self { settings, ..Self::default() }
+    }
+
+    pub(super) fn settings(&self) -> &AccessSettings {
+        &self.settings
+    }
+
+    /// Puts other settings into force. Another token ends every session. Returns whether a token has changed.
+    pub(super) fn set(&mut self, settings: AccessSettings) -> bool {
+        let tokens = |settings: &AccessSettings| (settings.token, settings.read_token);
+        let changed = tokens(&settings) != tokens(&self.settings);
+        if changed {
+            self.sessions.end_all();
+        }
+        self.settings = settings;
+        changed
+    }
+
+    /// Whether a request may be answered.
+    ///
+    /// # Errors
+    /// [`Refusal`]: answer it and do nothing else.
+    pub(super) fn check(
+        &mut self,
+        need: Need,
+        headers: &HeaderMap,
+        peer: IpAddr,
+        now: Duration,
+    ) -> Result<(), Refusal> {
+        let least = match need {
+            Need::Nothing | Need::Session => return Ok(()),
+            Need::Metrics if self.settings.metrics_without_token => return Ok(()),
+            Need::Metrics | Need::Read => Role::Read,
+            Need::Change => Role::Admin,
+        };
+        match self.role(headers, peer, now)? {
+            Some(role) if role >= least => Ok(()),
+            Some(_) => Err(Refusal::ReadOnly),
+            None => Err(Refusal::NoToken),
+        }
+    }
+
+    /// What the sender of a request may do: by its token if it sends one, else by its session. `None` is nothing.
+    ///
+    /// # Errors
+    /// [`Refusal`] if it sends a token that is wrong.
+    pub(super) fn role(
+        &mut self,
+        headers: &HeaderMap,
+        peer: IpAddr,
+        now: Duration,
+    ) -> Result<Option<Role>, Refusal> {
+        if self.settings.token.is_none() {
+            return Ok(Some(Role::Admin));
+        }
+        match bearer(headers) {
+            Bearer::One(token) => self.role_of(token, peer, now).map(Some),
+            Bearer::Several => Err(Refusal::NoToken),
+            Bearer::None => Ok(self.sessions.role(headers, now)),
+        }
+    }
+
+    /// Trades a token for a session with this id. Without configured tokens there are no sessions: `None`.
+    ///
+    /// # Errors
+    /// [`Refusal`] if the token is wrong.
+    pub(super) fn log_in(
+        &mut self,
+        token: &str,
+        id: SessionId,
+        peer: IpAddr,
+        now: Duration,
+    ) -> Result<(Role, Option<SessionId>), Refusal> {
+        if self.settings.token.is_none() {
+            return Ok((Role::Admin, None));
+        }
+        let role = self.role_of(token.as_bytes(), peer, now)?;
+        self.sessions.begin(&id, role, now);
+        Ok((role, Some(id)))
+    }
+
+    /// Ends the session of a request.
+    pub(super) fn log_out(&mut self, headers: &HeaderMap) {
+        self.sessions.end(headers);
+    }
+
+    fn role_of(&mut self, token: &[u8], peer: IpAddr, now: Duration) -> Result<Role, Refusal> {
+        // Also the right token has to wait: else guessing would be as fast as before.
+        let wait = self.guesses.wait(peer, now);
+        if !wait.is_zero() {
+            return Err(Refusal::TooManyGuesses { wait });
+        }
+        let is = |configured: Option<AdminToken>| configured.is_some_and(|configured| configured.is(token));
+        // Both are compared in any case: how long it takes does not say which one it was.
+        match (is(self.settings.token), is(self.settings.read_token)) {
+            (true, _) => Ok(Role::Admin),
+            (false, true) => Ok(Role::Read),
+            (false, false) => {
+                self.guesses.wrong(peer, now);
+                Err(Refusal::WrongToken)
+            }
+        }
+    }
+}
+
+/// The bearer token of a request.
+enum Bearer<'a> {
+    /// There is none. Another scheme is that of a proxy in front.
+    None,
+    One(&'a [u8]),
+    /// More than one `Authorization`: no telling which one a proxy in front has checked.
+    Several,
+}
+
+fn bearer(headers: &HeaderMap) -> Bearer<'_> {
+    let mut all = headers.get_all(AUTHORIZATION).iter();
+    let Some(value) = all.next() else { return Bearer::None };
+    if all.next().is_some() {
+        return Bearer::Several;
+    }
+    let value = value.as_bytes().trim_ascii();
+    let (scheme, rest) = value.split_at(value.iter().position(|byte| *byte == b' ').unwrap_or(value.len()));
+    if scheme.eq_ignore_ascii_case(b"bearer") { Bearer::One(rest.trim_ascii_start()) } else { Bearer::None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::guesses::GUESSES_AT_ONCE;
+    use super::*;
+    use crate::random::Random;
+
+    const ADMIN: &str = "an-admin-token-of-a-test";
+    const READ: &str = "a-read-token-of-a-test";
+    const NOW: Duration = Duration::from_secs(100);
+
+    #[derive(Debug)]
+    struct Always(u64);
+
+    impl Random for Always {
+        fn next_u64(&self) -> u64 {
+            self.0
+        }
+    }
+
+    fn peer() -> IpAddr {
+        "192.0.2.1".parse().unwrap()
+    }
+
+    fn with_tokens() -> AccessSettings {
+        AccessSettings {
+            token: AdminToken::of(ADMIN).ok(),
+            read_token: AdminToken::of(READ).ok(),
+            ..AccessSettings::default()
+        }
+    }
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in pairs {
+            map.append(*name, value.parse().unwrap());
+        }
+        map
+    }
+
+    fn bearing(token: &str) -> HeaderMap {
+        headers(&[("authorization", &format!("Bearer {token}"))])
+    }
+
+    fn session(access: &mut Access, token: &str, seed: u64) -> HeaderMap {
+        let (_, id) = access.log_in(token, SessionId::draw(&Always(seed)), peer(), NOW).unwrap();
+        headers(&[("cookie", id.unwrap().cookie(false).split(';').next().unwrap())])
+    }
+
+    #[test]
+    fn what_a_request_needs_follows_from_its_method_and_path() {
+        let check = |method: &str, path: &str, expected| {
+            assert_eq!(Need::of(&method.parse().unwrap(), path), expected, "{method} {path}");
+        };
+        for path in ["/", "/health", "/ready", "/console.js", "/api", "/nothing"] {
+            check("GET", path, Need::Nothing);
+        }
+        check("GET", "/metrics", Need::Metrics);
+        check("POST", "/metrics", Need::Metrics);
+        for method in ["GET", "POST", "DELETE"] {
+            check(method, "/api/session", Need::Session);
+        }
+        // Also paths that do not exist, or not yet.
+        for path in ["/api/status", "/api/live", "/api/", "/api/not/yet", "/api/session/x", "/api//session"] {
+            check("GET", path, Need::Read);
+            check("HEAD", path, Need::Read);
+            for method in ["POST", "DELETE", "PUT", "OPTIONS", "GETS"] {
+                check(method, path, Need::Change);
+            }
+        }
+    }
+
+    #[test]
+    fn a_token_opens_what_it_is_for() {
+        let mut access = Access::new(with_tokens());
+        let mut check = |headers: &HeaderMap, metrics, read, change| {
+            for (need, expected) in [
+                (Need::Metrics, metrics),
+                (Need::Read, read),
+                (Need::Change, change),
+                (Need::Nothing, Ok(())),
+            ] {
+                assert_eq!(access.check(need, headers, peer(), NOW), expected, "{need:?} {headers:?}");
+            }
+        };
+        let (yes, no, only) = (Ok(()), Err(Refusal::NoToken), Err(Refusal::ReadOnly));
+        check(&HeaderMap::new(), no, no, no);
+        check(&bearing(ADMIN), yes, yes, yes);
+        check(&bearing(READ), yes, yes, only);
+        for value in [format!("bearer {ADMIN}"), format!("BEARER   {ADMIN}")] {
+            check(&headers(&[("authorization", &value)]), yes, yes, yes);
+        }
+        for value in ["Basic eDp5".to_owned(), ADMIN.to_owned(), format!("Token {ADMIN}"), String::new()] {
+            check(&headers(&[("authorization", &value)]), no, no, no);
+        }
+        // More than one, even if one is right.
+        let two = format!("Bearer {ADMIN}");
+        check(&headers(&[("authorization", &two), ("authorization", &two)]), no, no, no);
+        let wrong = Err(Refusal::WrongToken);
+        check(&bearing("x"), wrong, wrong, wrong);
+        check(&headers(&[("authorization", "Bearer")]), wrong, wrong, wrong);
+    }
+
+    #[test]
+    fn without_a_token_everything_is_open() {
+        let mut access = Access::new(AccessSettings::default());
+        for need in [Need::Metrics, Need::Read, Need::Change] {
+            assert_eq!(access.check(need, &HeaderMap::new(), peer(), NOW), Ok(()));
+            assert_eq!(access.check(need, &bearing("x"), peer(), NOW), Ok(()));
+        }
+        let (role, id) = access.log_in("x", SessionId::draw(&Always(1)), peer(), NOW).unwrap();
+        assert_eq!((role, id.is_none()), (Role::Admin, true));
+    }
+
+    #[test]
+    fn metrics_can_be_open() {
+        let mut access = Access::new(AccessSettings { metrics_without_token: true, ..with_tokens() });
+        assert_eq!(access.check(Need::Metrics, &HeaderMap::new(), peer(), NOW), Ok(()));
+        assert_eq!(access.check(Need::Read, &HeaderMap::new(), peer(), NOW), Err(Refusal::NoToken));
+    }
+
+    #[test]
+    fn a_session_has_the_role_of_its_token_until_it_ends() {
+        let mut access = Access::new(with_tokens());
+        let (admin, reader) = (session(&mut access, ADMIN, 1), session(&mut access, READ, 2));
+        assert_eq!(access.role(&admin, peer(), NOW), Ok(Some(Role::Admin)));
+        assert_eq!(access.role(&reader, peer(), NOW), Ok(Some(Role::Read)));
+        assert_eq!(access.check(Need::Change, &reader, peer(), NOW), Err(Refusal::ReadOnly));
+        // A wrong token counts, whatever session comes with it. The scheme of a proxy in front does not.
+        let mut both = admin.clone();
+        both.insert(AUTHORIZATION, "Bearer x".parse().unwrap());
+        assert_eq!(access.role(&both, peer(), NOW), Err(Refusal::WrongToken));
+        both.insert(AUTHORIZATION, "Basic eDp5".parse().unwrap());
+        assert_eq!(access.role(&both, peer(), NOW), Ok(Some(Role::Admin)));
+        access.log_out(&admin);
+        assert_eq!(access.role(&admin, peer(), NOW), Ok(None));
+        assert_eq!(access.role(&reader, peer(), NOW), Ok(Some(Role::Read)));
+    }
+
+    #[test]
+    fn another_token_ends_every_session_and_other_settings_none() {
+        let mut access = Access::new(with_tokens());
+        let reader = session(&mut access, READ, 1);
+        assert!(!access.set(AccessSettings { live_view: Mode::Off, ..with_tokens() }));
+        assert_eq!(access.role(&reader, peer(), NOW), Ok(Some(Role::Read)));
+        let other = AccessSettings { token: AdminToken::of("another-admin-token").ok(), ..with_tokens() };
+        assert!(access.set(other));
+        assert_eq!(access.role(&reader, peer(), NOW), Ok(None));
+        assert_eq!(access.role(&bearing(ADMIN), peer(), NOW), Err(Refusal::WrongToken));
+        assert_eq!(access.role(&bearing("another-admin-token"), peer(), NOW), Ok(Some(Role::Admin)));
+    }
+
+    #[test]
+    fn who_guesses_has_to_wait_and_who_has_a_session_does_not() {
+        let mut access = Access::new(with_tokens());
+        let reader = session(&mut access, READ, 1);
+        for _ in 0..GUESSES_AT_ONCE {
+            let refused = access.log_in("guess", SessionId::draw(&Always(1)), peer(), NOW);
+            assert_eq!(refused.unwrap_err(), Refusal::WrongToken);
+        }
+        let limited = |result| matches!(result, Err(Refusal::TooManyGuesses { .. }));
+        assert!(limited(access.role(&bearing(ADMIN), peer(), NOW)), "also for the right token");
+        assert!(limited(access.log_in(ADMIN, SessionId::draw(&Always(1)), peer(), NOW).map(|_| None)));
+        assert_eq!(access.role(&reader, peer(), NOW), Ok(Some(Role::Read)));
+        let other = "192.0.2.2".parse().unwrap();
+        assert_eq!(access.role(&bearing(ADMIN), other, NOW), Ok(Some(Role::Admin)));
+        let later = NOW + Duration::from_secs(1);
+        assert_eq!(access.role(&bearing(ADMIN), peer(), later), Ok(Some(Role::Admin)));
+    }
+}
