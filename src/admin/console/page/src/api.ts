@@ -1,6 +1,7 @@
 // The admin API: the shapes of its answers, and the requests for them.
 //
 // Times are Unix milliseconds (`…_ms`), durations whole seconds (`…_seconds`), sizes bytes (`…_bytes`).
+// What may be null may also be missing: compare with `== null`.
 
 import { parseExact } from './exact'
 
@@ -53,7 +54,7 @@ export type History = {
 
 export type LiveCall = {
   id: number; at_ms: number; source: string; stream: string; type: string; name: string | null; user: string | null
-  bytes: number; reason: string | null; reason_text: string | null; library: string | null
+  bytes: number; repeated?: boolean; reason: string | null; reason_text: string | null; library: string | null
   line: unknown; added: string[]; changed: string[]
 }
 

@@ -176,7 +176,7 @@ function Navigation ({ current }: { current: View }) {
       </ul>
       <div class="nav-foot">
         <p><kbd>/</kbd> filter</p>
-        <p><kbd>j</kbd> <kbd>k</kbd> next, previous call</p>
+        <p><kbd>j</kbd> <kbd>k</kbd> move in Live</p>
         <p><kbd>Esc</kbd> close</p>
         <p>Times are UTC</p>
       </div>

@@ -73,10 +73,10 @@ export function level (found: Problem[]): Level {
 /** The sentence of the header: a verdict and what waits. */
 export function headline (status: Status, found: Problem[]): { verdict: string; detail: string } {
   const pending = status.sources.reduce((sum, source) => sum + source.pending_calls, 0)
-  const waits = pending === 0 && status.oldest_undelivered_seconds === null
+  const waits = pending === 0 && status.oldest_undelivered_seconds == null
     ? 'everything is delivered'
     : `${plural(pending, 'call')} waiting` +
-      (status.oldest_undelivered_seconds === null ? '' : `, the oldest for ${seconds(status.oldest_undelivered_seconds)}`)
+      (status.oldest_undelivered_seconds == null ? '' : `, the oldest for ${seconds(status.oldest_undelivered_seconds)}`)
   const serious = found.filter((problem) => problem.level === 'problem').length
   const verdict = !status.ready
     ? 'Not ready'

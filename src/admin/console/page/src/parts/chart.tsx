@@ -10,6 +10,8 @@ const BOTTOM = 20
 const TOP = 8
 /** Room for one time below the chart. */
 const LABEL_WIDTH = 90
+/** Below this span the times below the chart have seconds. */
+const SHORT_MS = 300_000
 
 export function Chart ({ title, times, values, format }: {
   title: string
@@ -37,6 +39,9 @@ export function Chart ({ title, times, values, format }: {
   const labels = Math.max(2, Math.floor((width - LEFT) / LABEL_WIDTH))
   const labelled = Array.from({ length: labels }, (_, n) => Math.round(last * n / (labels - 1)))
 
+  const isShort = (times[last] ?? 0) - (times[0] ?? 0) < SHORT_MS
+  const label = (at: number) => isShort ? clock(at) : clock(at).slice(0, 5)
+
   const point = (event: PointerEvent) => {
     const left = (event.currentTarget as Element).getBoundingClientRect().left
     const index = Math.round((event.clientX - left - LEFT) / (width - LEFT - 4) * last)
@@ -60,7 +65,7 @@ export function Chart ({ title, times, values, format }: {
           ))}
           {labelled.map((index, n) => (
             <text key={n} class="chart-label" x={x(index)} y={HEIGHT - 4} text-anchor={n === 0 ? 'start' : n === labels - 1 ? 'end' : 'middle'}>
-              {times[index] === undefined ? '' : clock(times[index]).slice(0, 5)}
+              {times[index] === undefined ? '' : label(times[index])}
             </text>
           ))}
           <path class="spark-area" d={`M${LEFT},${y(0)}L${line}L${x(last).toFixed(1)},${y(0)}Z`} />

@@ -33,7 +33,7 @@ function One ({ problem: { level, title, what, since_ms, whom } }: { problem: Pr
       <div>
         <p class="problem-head">
           <b>{title}</b>
-          {since_ms !== null && <span class="problem-since">since {dateTime(since_ms)} (<Ago at={since_ms} />)</span>}
+          {since_ms != null && <span class="problem-since">since {dateTime(since_ms)} (<Ago at={since_ms} />)</span>}
           {whom.length > 0 && <span class="problem-whom">for {whom.join(', ')}</span>}
         </p>
         <p class="problem-what"><Prose text={what} /></p>

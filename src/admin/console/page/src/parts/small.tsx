@@ -35,11 +35,13 @@ export function Prose ({ text }: { text: string }) {
   return <>{sentence(text).split('`').map((part, index) => index % 2 ? <code>{part}</code> : part)}</>
 }
 
+export type Fact = [name: string, value: ComponentChildren]
+
 /** Names and values, one below the other. */
-export function Facts ({ facts }: { facts: [string, ComponentChildren][] }) {
+export function Facts ({ facts }: { facts: (Fact | false)[] }) {
   return (
     <dl class="facts">
-      {facts.map(([name, value]) => <div key={name}><dt>{name}</dt><dd>{value}</dd></div>)}
+      {facts.filter((fact) => fact !== false).map(([name, value]) => <div key={name}><dt>{name}</dt><dd>{value}</dd></div>)}
     </dl>
   )
 }

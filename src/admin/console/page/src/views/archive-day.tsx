@@ -93,8 +93,8 @@ function Objects ({ source, dayMs, stream, from, setFrom }: {
             {from === 'list' && <p>The list begins with the first delivery of this version. Older objects, and those of other nodes, are in the bucket.</p>}
           </Empty>)}
       {failed && <Failed error={failed} what="More objects" />}
-      {next !== null && rows.length < SHOWN_MAX && <p class="card-foot"><button type="button" class="link-button" onClick={more}>Show more</button></p>}
-      {next !== null && rows.length >= SHOWN_MAX && <p class="note">The first {count(SHOWN_MAX)} objects are shown.</p>}
+      {next != null && rows.length < SHOWN_MAX && <p class="card-foot"><button type="button" class="link-button" onClick={more}>Show more</button></p>}
+      {next != null && rows.length >= SHOWN_MAX && <p class="note">The first {count(SHOWN_MAX)} objects are shown.</p>}
     </Card>
   )
 }
@@ -151,7 +151,7 @@ function PeekPanel ({ source, objectKey, close }: { source: string; objectKey: s
 }
 
 function summary (line: unknown, index: number): string {
-  if (typeof line !== 'object' || line === null) return `Line ${index + 1}`
+  if (typeof line !== 'object' || line == null) return `Line ${index + 1}`
   const { type, event, name, collection } = line as Record<string, unknown>
   const what = [type ?? collection, event ?? name].filter((word) => typeof word === 'string')
   return what.length ? `${index + 1}. ${what.join(': ')}` : `Line ${index + 1}`

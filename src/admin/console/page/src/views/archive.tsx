@@ -52,7 +52,7 @@ function Days ({ source }: { source: string }) {
       {error && data && <Failed error={error} what="The list of days" />}
       {!data && <Loading error={error} what="The list of days" />}
       {data && (rows.length
-        ? <Card title={source ? `Days of ${source}` : 'Days'} actions={data.listed_since_ms !== null && <span class="quiet">listed since {date(data.listed_since_ms)}</span>}>
+        ? <Card title={source ? `Days of ${source}` : 'Days'} actions={data.listed_since_ms != null && <span class="quiet">listed since {date(data.listed_since_ms)}</span>}>
             <Table caption="Days, newest first" rows={rows} rowKey={(day) => `${day.source} ${day.day_ms} ${day.stream}`}
               open={(day) => { location.hash = hrefOf(day) }} columns={[
                 { head: 'Day', width: '120px', narrow: 'title', cell: (day) => <a class="row-link" href={hrefOf(day)}>{day.date}</a> },

@@ -77,7 +77,7 @@ function Waiting ({ pending, source }: { pending: Pending[]; source: string }) {
               {one.error && (
                 <p class="waiting-error">
                   {one.class && <code class="class">{one.class}</code>} <Prose text={one.error} />
-                  {one.since_ms !== null && <span class="quiet"> Since {dateTime(one.since_ms)} (<Ago at={one.since_ms} />), {plural(one.tries, 'try', 'tries')}.</span>}
+                  {one.since_ms != null && <span class="quiet"> Since {dateTime(one.since_ms)} (<Ago at={one.since_ms} />), {plural(one.tries, 'try', 'tries')}.</span>}
                 </p>
               )}
             </li>
@@ -92,7 +92,7 @@ function Waiting ({ pending, source }: { pending: Pending[]; source: string }) {
 function next ({ state, next_try_ms }: Pending, now: number): string {
   if (state === 'putting') return 'now'
   if (state === 'conflict') return 'needs a decision: forebay spool resolve'
-  return next_try_ms === null ? '' : `next try ${until(next_try_ms, now)}`
+  return next_try_ms == null ? '' : `next try ${until(next_try_ms, now)}`
 }
 
 const rowKey = ({ bucket, key, delivered_at_ms }: Delivered) => `${bucket}/${key} ${delivered_at_ms}`
@@ -129,7 +129,7 @@ function DeliveredList ({ first, source }: { first: Answer; source: string }) {
     )
   }
   return (
-    <Card title="Delivered" actions={first.listed_since_ms !== null && <span class="quiet">listed since {date(first.listed_since_ms)}</span>}>
+    <Card title="Delivered" actions={first.listed_since_ms != null && <span class="quiet">listed since {date(first.listed_since_ms)}</span>}>
       <div class={shown ? 'with-side' : undefined}>
         <Table caption="Delivered objects, newest first" rows={rows} rowKey={rowKey} max={LISTED_MAX} selected={opened}
           open={(row) => setOpened(rowKey(row))} columns={[
@@ -163,11 +163,11 @@ function DeliveredDetail ({ row, close }: { row: Delivered; close: () => void })
         ['Holds', `${linesOf(row.stream, row.calls)}, received on ${date(row.day_ms)}`],
         ['Size', `${bytes(row.bytes)} (${exactBytes(row.bytes)})`],
         ['Encryption', encryption(row.encryption)],
-        ...(row.encryption?.kms_key ? [['KMS key', <span class="mono wrap">{row.encryption.kms_key}</span>] as [string, preact.ComponentChildren]] : []),
+        row.encryption?.kms_key != null && ['KMS key', <span class="mono wrap">{row.encryption.kms_key}</span>],
         ['First call', dateTime(row.first_received_at_ms)],
         ['Delivered', `${dateTime(row.delivered_at_ms)}, ${seconds(row.seconds_to_deliver)} after its first call`],
         ['The put took', millis(row.put_ms)],
-        ...(row.reason ? [['Sealed', REASONS[row.reason] ?? row.reason] as [string, preact.ComponentChildren]] : [])
+        row.reason != null && ['Sealed', REASONS[row.reason] ?? row.reason]
       ]} />
       <p class="card-foot"><a href={href('archive', row.source, row.day_ms, row.stream)}>Its day in the archive</a></p>
     </Side>

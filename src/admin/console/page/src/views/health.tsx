@@ -1,5 +1,6 @@
 // Health: spool, disk, store, ledger, clock, configuration, version.
 
+import type { ComponentChildren } from 'preact'
 import { useMemo, useState } from 'preact/hooks'
 import type { History, Latency, Ledger, LedgerCounts, NodeInfo, Status } from '../api'
 import { bytes, count, dateTime, exactBytes, millis, percent, plural, rate, seconds, sentence } from '../format'
@@ -55,7 +56,7 @@ function Spool ({ status: { spool, open_batches, sealed_objects }, history }: { 
     <Card title="Spool">
       <dl class="stats">
         <Stat name="In use" value={bytes(spool.used_bytes)} title={exactBytes(spool.used_bytes)} note={`${percent(spool.used_bytes, spool.max_bytes)} of ${bytes(spool.max_bytes)}`} />
-        <Stat name="Time left" value={spool.seconds_left === null ? 'no limit in sight' : seconds(spool.seconds_left)} note={spool.seconds_left === null ? 'nothing comes in' : 'without deliveries, at this rate'} />
+        <Stat name="Time left" value={spool.seconds_left == null ? 'no limit in sight' : seconds(spool.seconds_left)} note={spool.seconds_left == null ? 'nothing comes in' : 'without deliveries, at this rate'} />
         <Stat name="Open batches" value={count(open_batches)} note={`${plural(sealed_objects, 'sealed object')} not in the store`} />
         <Stat name="Parked" value={bytes(spool.parked_bytes)} title={exactBytes(spool.parked_bytes)} note={plural(spool.segments, 'segment')} />
       </dl>
@@ -111,7 +112,7 @@ function Equation ({ left, right }: { left: [string, number]; right: [string, nu
 const Term = ({ name, n }: { name: string; n: number }) => <span class="term"><b>{count(n)}</b><span>{name}</span></span>
 
 function LatencyCard ({ title, latency, note, children }: {
-  title: string; latency: Latency; note: string; children?: preact.ComponentChildren
+  title: string; latency: Latency; note: string; children?: ComponentChildren
 }) {
   return (
     <Card title={title} actions={<span class="quiet">the last {count(Math.min(latency.count, 512))} of {count(latency.count)}</span>}>
@@ -166,16 +167,16 @@ function Process ({ node, status }: { node: NodeInfo; status: Status | null }) {
         ['Built', node.built ?? 'unknown'],
         ['System', node.os],
         ['Started', `${dateTime(node.started_ms)}, up for ${seconds((now - node.started_ms) / 1_000)}`],
-        ['Clock', off === null
+        ['Clock', off == null
           ? <>{dateTime(now)} <span class="quiet">(not compared with the store yet)</span></>
           : <>{dateTime(now)}, the store's is <span class={Math.abs(off) > CLOCK_NOTICE_MS ? 'tone-notice' : undefined}>{Math.abs(off) < 1_000 ? 'the same' : `${seconds(Math.abs(off) / 1_000)} ${off > 0 ? 'ahead' : 'behind'}`}</span></>],
         ['Clock steps', count(node.clock.steps)],
         ['Memory', <span title={exactBytes(node.memory_bytes)}>{bytes(node.memory_bytes)}</span>],
-        ['Open files', `${count(used)}${max === null ? '' : ` of ${count(max)}`}`],
+        ['Open files', `${count(used)}${max == null ? '' : ` of ${count(max)}`}`],
         ['Spool', <span class="mono wrap">{node.spool_dir ?? 'none'}</span>],
-        ...(status ? [['Spool id', <span class="mono wrap">{status.spool_id}</span>] as [string, preact.ComponentChildren]] : []),
+        status != null && ['Spool id', <span class="mono wrap">{status.spool_id}</span>],
         ['SDKs send to', <span class="mono wrap">{node.sdk_address}</span>],
-        ...(status?.s3_proxy ? [['Proxy for S3', <span class="mono wrap">{status.s3_proxy}</span>] as [string, preact.ComponentChildren]] : [])
+        status?.s3_proxy != null && ['Proxy for S3', <span class="mono wrap">{status.s3_proxy}</span>]
       ]} />
     </Card>
   )

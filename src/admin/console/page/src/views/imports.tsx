@@ -83,7 +83,7 @@ function Detail ({ one, now, close }: { one: Import; now: number; close: () => v
         ['File', <span class="mono wrap">{one.what}</span>],
         ['State', <StateOf one={one} />],
         ['Began', dateTime(one.begun_ms)],
-        [one.ended_ms === null ? 'Running for' : 'Took', lasted],
+        [one.ended_ms == null ? 'Running for' : 'Took', lasted],
         ['Rows read', count(one.rows_read)],
         ['Stored', count(one.stored)],
         ['Repeated', `${count(one.repeated)} (were stored before)`],

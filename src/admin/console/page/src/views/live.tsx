@@ -219,6 +219,7 @@ function Rows ({ rows, opened, open, reading }: {
       narrow: 'title',
       cell: (call) => (
         <button type="button" class="row-button" onClick={() => open(call)}>
+          {call.repeated && <span class="label repeat">repeat</span>}
           {call.stream === 'rejected' ? call.reason_text ?? call.reason ?? 'rejected' : call.name ?? <span class="quiet"><span aria-hidden="true">–</span><span class="sr">{call.type} without a name</span></span>}
         </button>
       )

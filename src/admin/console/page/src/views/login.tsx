@@ -30,7 +30,7 @@ export function Login ({ signedIn }: { signedIn: (session: Session) => void }) {
         <div class="field">
           <label for="login-token">Token</label>
           <input id="login-token" type="password" autocomplete="current-password" value={token} required autofocus
-            aria-invalid={wrong !== null} aria-describedby="login-wrong" onInput={(event) => setToken(event.currentTarget.value)} />
+            aria-invalid={wrong != null} aria-describedby="login-wrong" onInput={(event) => setToken(event.currentTarget.value)} />
         </div>
         <p id="login-wrong" class="login-wrong" role="alert">{wrong && <><Icon name="problem" size={14} /> {wrong}</>}</p>
         <button type="submit" class="primary" disabled={busy || !token}>Sign in</button>

@@ -1,7 +1,7 @@
 // The page of one source.
 
 import type { History, LedgerCounts, NodeInfo, OpenBatch, SourceStatus } from '../api'
-import { bytes, count, date, encryption, exactBytes, linesOf, parseSize, rate, seconds, sentence, stream, until } from '../format'
+import { bytes, count, date, encryption, exactBytes, linesOf, parseSize, plural, rate, seconds, sentence, stream, until } from '../format'
 import { useNode, useNow } from '../node'
 import { FlushButton } from '../parts/flush'
 import { Icon } from '../parts/icon'
@@ -55,7 +55,7 @@ function Figures ({ source, values, step }: { source: SourceStatus; values: numb
     <dl class="stats">
       <Stat name="Calls a second" value={rate(lastRate(values))} note={`the last ${Math.round(step * 120 / 60)} min, highest ${rate(Math.max(0, ...values))}`}><Spark values={values} /></Stat>
       <Stat name="Last call" value={<Ago at={source.last_received_ms} />} note={`${count(totals.received)} received since the start`} />
-      <Stat name="Waiting" value={count(source.pending_calls)} note={source.oldest_undelivered_seconds === null ? 'everything is delivered' : `the oldest for ${seconds(source.oldest_undelivered_seconds)}`} />
+      <Stat name="Waiting" value={count(source.pending_calls)} note={source.oldest_undelivered_seconds == null ? 'everything is delivered' : `the oldest for ${seconds(source.oldest_undelivered_seconds)}`} />
       <Stat name="Rejected" value={count(totals.rejected)} note="not valid calls; kept, with the reason" />
       <Stat name="Repeated" value={count(totals.repeated)} note="sent again, not stored twice" />
     </dl>
@@ -77,7 +77,8 @@ function Batches ({ batches, now }: { batches: OpenBatch[]; now: number }) {
 function Batch ({ batch, now, size }: { batch: OpenBatch; now: number; size: number | null }) {
   const age = now - batch.first_received_at_ms
   const whole = batch.due_at_ms - batch.first_received_at_ms
-  const bytesWords = `about ${bytes(batch.object_bytes_estimate)}${size ? ` of ${bytes(size)}` : ''}`
+  const known = batch.object_bytes_estimate > 0 ? `about ${bytes(batch.object_bytes_estimate)}` : 'not known yet'
+  const bytesWords = size ? `${known}, sealed at ${bytes(size)}` : known
   return (
     <li class="batch">
       <p class="batch-head">
@@ -99,10 +100,11 @@ function Delivery ({ source }: { source: SourceStatus }) {
       <Facts facts={[
         ['Bucket', <span class="mono wrap">{source.bucket}</span>],
         ['Encryption', source.encryption],
-        ...(source.role ? [['Role', <span class="mono wrap">{source.role}</span>] as [string, preact.ComponentChildren]] : []),
+        source.role != null && ['Role', <span class="mono wrap">{source.role}</span>],
         ['Last object', last ? <>{count(last.calls)} calls, <span title={exactBytes(last.bytes)}>{bytes(last.bytes)}</span>, <Ago at={last.delivered_at_ms} /></> : <span class="quiet">none since the node started</span>],
-        ...(last ? [['Its key', <KeyWithCopy value={last.key} />], ['Its encryption', encryption(last.encryption)]] as [string, preact.ComponentChildren][] : []),
-        ...(source.requests_refused ? [['Refused', `${count(source.requests_refused)} requests, because the spool had no space left`] as [string, preact.ComponentChildren]] : [])
+        last != null && ['Its key', <KeyWithCopy value={last.key} />],
+        last != null && ['Its encryption', encryption(last.encryption)],
+        source.requests_refused > 0 && ['Refused', `${plural(source.requests_refused, 'request')}, because the spool had no space left`]
       ]} />
       <p class="card-foot"><a href={href('deliveries', source.id)}>All its deliveries</a></p>
     </Card>
