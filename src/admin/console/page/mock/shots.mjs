@@ -16,6 +16,7 @@ const VIEWS = [
   ['live-detail', 'calm', 'live', (page) => page.locator('.live-table .row-button', { hasText: 'Order Completed' }).first().click()],
   ['live-rejected', 'calm', 'live', (page) => page.locator('.live-table .row-button', { hasText: 'has no event' }).first().click()],
   ['live-busy', 'busy', 'live', async (page) => { await page.getByText('Sampled').waitFor(); await page.locator('.live-table .row-button').nth(3).focus(); await page.locator('.pill').waitFor() }],
+  ['live-outage', 'outage', 'live', (page) => page.locator('.live-table tbody tr').nth(5).waitFor()],
   ['live-masked', 'masked', 'live', (page) => page.locator('.live-table .row-button', { hasText: 'Order Completed' }).first().click()],
   ['live-empty', 'empty', 'live', (page) => page.locator('.empty pre').waitFor()],
   ['live-off', 'off', 'live', (page) => page.locator('.empty').waitFor()],
