@@ -23,7 +23,7 @@ use crate::store::region::region_name;
 use crate::time::{ReceivedDay, UnixMillis};
 use crate::words::url::without_userinfo;
 
-use super::admin_client::AdminUrl;
+use super::admin_client::{AdminClient, AdminToken, AdminUrl, TokenError};
 use super::import::args::ImportCommand;
 
 /// Accepts tracking API calls from unmodified SDKs and writes each exactly once to S3, as gzipped
@@ -218,6 +218,20 @@ pub struct AdminArgs {
         env = "FOREBAY_ADMIN_URL"
     )]
     pub url: AdminUrl,
+
+    /// File whose first line is the admin token; by default the token is in FOREBAY_ADMIN_TOKEN
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+}
+
+impl AdminArgs {
+    /// A client for the collector.
+    ///
+    /// # Errors
+    /// [`TokenError`]: the token cannot be used.
+    pub fn client(&self) -> Result<AdminClient, TokenError> {
+        Ok(AdminClient::new(self.url.clone(), AdminToken::of_command(self.token_file.as_deref())?))
+    }
 }
 
 /// `forebay status`
@@ -531,6 +545,11 @@ pub struct WaitArgs {
     /// URL of the admin listener of a collector that accepts calls of this source; repeatable
     #[arg(long, value_name = "URL")]
     pub admin: Vec<AdminUrl>,
+
+    /// File whose first line is the admin token of these collectors; by default the token is in
+    /// FOREBAY_ADMIN_TOKEN
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
 
     /// Give up after this time ("0 s": check once)
     #[arg(long, value_name = "DURATION", default_value = "24 h")]

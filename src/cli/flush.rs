@@ -8,7 +8,7 @@ use http::Method;
 use crate::admin::FlushOutcome;
 use crate::admin::server::FLUSH_WAIT;
 
-use super::admin_client::{AskError, ask};
+use super::admin_client::AskError;
 use super::args::FlushArgs;
 
 /// Longer than the collector waits for its deliveries.
@@ -25,7 +25,7 @@ pub async fn run(args: &FlushArgs, out: &mut dyn Write) -> Result<FlushOutcome, 
         Some(id) => format!("/api/flush?source={id}"),
         None => "/api/flush".to_owned(),
     };
-    let outcome: FlushOutcome = ask(&args.admin.url, Method::POST, &path, PATIENCE).await?;
+    let outcome: FlushOutcome = args.admin.client()?.ask(Method::POST, &path, PATIENCE).await?;
     let printed = if args.json {
         serde_json::to_writer(&mut *out, &outcome).map_err(std::io::Error::from).and_then(|()| writeln!(out))
     } else {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::Method;
 
-use super::admin_client::{AskError, ask};
+use super::admin_client::{AdminClient, AskError};
 use super::args::ReceiptArgs;
 use super::failure::Failure;
 use super::verify::{bucket_of, configuration, open};
@@ -30,7 +30,8 @@ const SESSION: &str = "receipt";
 /// [`Failure`] if one was not found, or could not be looked up.
 pub async fn run(args: &ReceiptArgs, out: &mut dyn Write) -> Result<(), Failure> {
     // Query the collector first: calls that it delivers in the meantime are then found in the bucket.
-    let asked = asked(args, ask_collector(args).await);
+    let client = args.admin.client()?;
+    let asked = asked(args, ask_collector(&client, args).await);
     let mut report = ReceiptReport::new(args.receipt.clone(), &asked);
     if let Some(unanswered) = report.unanswered() {
         let config = configuration(&args.reach)?;
@@ -55,10 +56,10 @@ pub async fn run(args: &ReceiptArgs, out: &mut dyn Write) -> Result<(), Failure>
     }
 }
 
-async fn ask_collector(args: &ReceiptArgs) -> Result<ReceiptStatus, AskError> {
+async fn ask_collector(client: &AdminClient, args: &ReceiptArgs) -> Result<ReceiptStatus, AskError> {
     // A receipt has no character that must be escaped in a query.
     let path = format!("/api/receipt?receipt={}", args.receipt);
-    ask(&args.admin.url, Method::GET, &path, PATIENCE).await
+    client.ask(Method::GET, &path, PATIENCE).await
 }
 
 /// Evaluates the collector's answer.
@@ -72,7 +73,13 @@ fn asked(args: &ReceiptArgs, answer: Result<ReceiptStatus, AskError>) -> Asked {
             );
             Asked::Nothing { why, bucket: status.bucket }
         }
-        Err(error) => Asked::Nothing { why: Failure::from(error).to_string(), bucket: None },
+        Err(error) => {
+            if error.wants_other_token() {
+                // Said at once: the bucket may not be readable either, and then there is no report.
+                tracing::warn!("{error}");
+            }
+            Asked::Nothing { why: Failure::from(error).to_string(), bucket: None }
+        }
     }
 }
 

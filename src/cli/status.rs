@@ -12,7 +12,7 @@ use crate::words::{
     about_bytes, about_seconds, counted, grouped, outside_key, outside_text, outside_text_within,
 };
 
-use super::admin_client::{AskError, ask};
+use super::admin_client::AskError;
 use super::args::StatusArgs;
 
 /// The most bytes of an alarm's text that are shown. Its advice is at the end.
@@ -26,15 +26,15 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// # Errors
 /// [`AskError`].
 pub async fn run(args: &StatusArgs, out: &mut dyn Write) -> Result<(), AskError> {
-    let url = &args.admin.url;
+    let client = args.admin.client()?;
     let printed = if args.json {
         // Not parsed into `Status`, so that fields that this version does not know are printed, too.
-        let value: serde_json::Value = ask(url, Method::GET, "/api/status", PATIENCE).await?;
+        let value: serde_json::Value = client.ask(Method::GET, "/api/status", PATIENCE).await?;
         serde_json::to_writer_pretty(&mut *out, &value)
             .map_err(std::io::Error::from)
             .and_then(|()| writeln!(out))
     } else {
-        let status: Status = ask(url, Method::GET, "/api/status", PATIENCE).await?;
+        let status: Status = client.ask(Method::GET, "/api/status", PATIENCE).await?;
         out.write_all(render(&status).as_bytes())
     };
     printed.map_err(AskError::Print)

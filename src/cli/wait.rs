@@ -7,7 +7,7 @@ use http::Method;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::admin_client::{AdminUrl, ask};
+use super::admin_client::{AdminClient, AdminToken};
 use super::args::WaitArgs;
 use super::failure::Failure;
 use super::spool::meter::Meter;
@@ -45,11 +45,14 @@ pub async fn run(args: &WaitArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let config = configuration(&args.reach)?;
     let bucket = bucket(args, config.as_ref())?;
     let archive = open(&args.reach, &bucket, Some(&args.source), config.as_ref(), SESSION).await;
+    let token = AdminToken::of_command(args.token_file.as_deref())?;
+    let nodes = args.admin.iter().map(|url| AdminClient::new(url.clone(), token.clone()));
+    let nodes: Vec<AdminClient> = nodes.collect();
     let (every, until) = (args.every.get(), Instant::now() + args.timeout.get());
     let mut meter = Meter::new("waiting");
     loop {
         // Query the collectors first: whatever they deliver and close in the meantime is then in the listing.
-        let at_nodes = at_nodes(args).await;
+        let at_nodes = at_nodes(&nodes, args).await?;
         let parts = archive.parts_of(&args.source, args.day).await?;
         let standing = judge(&parts);
         let broken = matches!(standing, DayStanding::Broken(_));
@@ -83,19 +86,23 @@ fn bucket(args: &WaitArgs, config: Option<&Config>) -> Result<BucketString, Fail
 }
 
 /// What to wait for regardless of the bucket: the end of the day, and collectors that have not closed it.
-async fn at_nodes(args: &WaitArgs) -> Option<String> {
+///
+/// # Errors
+/// [`Failure`] if a collector refuses to answer.
+async fn at_nodes(nodes: &[AdminClient], args: &WaitArgs) -> Result<Option<String>, Failure> {
     let now = SystemClock::new().wall();
     // Until then, nodes may still accept calls of the day.
     let ends = args.day.end().plus(AFTER_DAY).plus(SETTLED);
     if now < ends {
-        return Some(format!("the day can be closed in {}", about_seconds(ends.since(now).as_secs())));
+        let left = about_seconds(ends.since(now).as_secs());
+        return Ok(Some(format!("the day can be closed in {left}")));
     }
-    for url in &args.admin {
-        if let Some(why) = at_node(url, args).await {
-            return Some(format!("{url}: {why}"));
+    for node in nodes {
+        if let Some(why) = at_node(node, args).await? {
+            return Ok(Some(format!("{}: {why}", node.url())));
         }
     }
-    None
+    Ok(None)
 }
 
 /// What is missing in the bucket; `None` if every spool that has objects there has closed the day.
@@ -116,23 +123,27 @@ fn in_bucket(args: &WaitArgs, standing: DayStanding, parts: &Parts) -> Option<St
 }
 
 /// What a running collector still has of the day.
-async fn at_node(url: &AdminUrl, args: &WaitArgs) -> Option<String> {
+///
+/// # Errors
+/// [`Failure`] if it refuses to answer: another try would be refused, too.
+async fn at_node(node: &AdminClient, args: &WaitArgs) -> Result<Option<String>, Failure> {
     let path = format!("/api/days?source={}", args.source);
-    let days: Days = match ask(url, Method::GET, &path, ADMIN_PATIENCE).await {
+    let days: Days = match node.ask(Method::GET, &path, ADMIN_PATIENCE).await {
         Ok(days) => days,
+        Err(error) if error.wants_other_token() => return Err(error.into()),
         // It may be restarting: its calls are on its disk, and it is queried again.
-        Err(error) => return Some(error.to_string()),
+        Err(error) => return Ok(Some(error.to_string())),
     };
     let of_day = |day: &&UnclosedDay| day.day == args.day.start().0;
     let unclosed = days.unclosed.iter().find(of_day);
-    unclosed.map(|day| match (&*day.stage, &day.why) {
+    Ok(unclosed.map(|day| match (&*day.stage, &day.why) {
         ("unsure", _) => {
             "this node never closes the day, because it is not certain which of its calls are in the bucket"
                 .to_owned()
         }
         (stage, None) => format!("this node has not closed the day yet (stage: {stage})"),
         (stage, Some(why)) => format!("this node has not closed the day yet (stage: {stage}): {why}"),
-    })
+    }))
 }
 
 fn print(

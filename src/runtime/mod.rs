@@ -2,6 +2,7 @@
 
 pub mod background;
 pub mod clock;
+pub mod colour;
 pub mod filesystem;
 pub mod handles;
 pub mod log_queue;

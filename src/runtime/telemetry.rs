@@ -11,6 +11,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
+use super::colour;
 use super::log_queue::Dropped;
 use super::log_writer::LogWriter;
 use crate::words::{outside_text, rfc3339};
@@ -84,7 +85,7 @@ pub fn start(level: LogLevel) -> Result<Log, Box<dyn std::error::Error + Send + 
         .log_internal_errors(false)
         .with_env_filter(filter(level));
     if io::stderr().is_terminal() {
-        builder.with_target(false).try_init()?;
+        builder.with_target(false).with_ansi(colour::wanted(&io::stderr())).try_init()?;
     } else {
         builder.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()?;
     }

@@ -2,6 +2,7 @@
 //! Each kind has one form in all commands, log lines and pages.
 
 pub mod causes;
+pub mod columns;
 pub mod count;
 pub mod date;
 pub mod duration;
@@ -13,6 +14,7 @@ pub mod table;
 pub mod url;
 
 pub use causes::with_causes;
+pub use columns::{columns, in_columns, within_columns};
 pub use count::{counted, grouped};
 pub use date::{date, rfc3339};
 pub use duration::{about_duration, about_seconds};

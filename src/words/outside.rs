@@ -27,7 +27,7 @@ impl fmt::Display for OutsideText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut left = self.1;
         for c in self.0.chars() {
-            let unsafe_to_show = c.is_control() || is_invisible(c);
+            let unsafe_to_show = is_unsafe_to_show(c);
             let len = if unsafe_to_show { c.escape_default().count() } else { c.len_utf8() };
             if len > left {
                 return f.write_char('…');
@@ -37,6 +37,11 @@ impl fmt::Display for OutsideText<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether a terminal may act on a character, or show nothing for it.
+pub fn is_unsafe_to_show(c: char) -> bool {
+    c.is_control() || is_invisible(c)
 }
 
 /// Line and paragraph separators, characters without width, and characters that change the direction of the

@@ -30,5 +30,6 @@ mod serve;
 mod sim;
 mod support;
 mod sweep;
+mod terminal;
 mod tidy;
 mod tools;

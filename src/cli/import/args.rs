@@ -215,6 +215,10 @@ pub struct TypedWayArgs {
     #[arg(long = "admin", value_name = "URL", env = "FOREBAY_ADMIN_URL")]
     pub admin: Option<AdminUrl>,
 
+    /// File whose first line is the node's admin token; by default the token is in FOREBAY_ADMIN_TOKEN
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+
     /// Configuration file: if no node is running, the calls go into its spool and are delivered from there
     #[arg(long, value_name = "FILE", env = "FOREBAY_CONFIG")]
     pub config: Option<PathBuf>,

@@ -3,17 +3,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
-use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use http::header::RETRY_AFTER;
+use http::{Method, Response, StatusCode};
 use serde::de::DeserializeOwned;
 
 use crate::admin::import_code;
 use crate::boxed_future::BoxFuture;
-use crate::cli::admin_client::AdminUrl;
+use crate::cli::admin_client::{AdminClient, AskError};
 use crate::import::{Begin, Begun, End, NoSource, Rows, RowsTaken, Target, TargetError};
 use crate::words::outside_text;
 
@@ -21,14 +17,19 @@ use crate::words::outside_text;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long to wait before a node is asked again that did not answer.
 const AGAIN: Duration = Duration::from_secs(1);
-/// The most bytes of an answer.
-const ANSWER_MAX: usize = 64 * 1_024;
 
 /// A running node.
 #[derive(Debug)]
 pub(super) struct NodeTarget {
-    url: AdminUrl,
-    client: Client<HttpConnector, Full<Bytes>>,
+    client: AdminClient,
+}
+
+/// Why a node takes no import.
+pub(super) enum NoNode {
+    /// Nothing answers there like a node.
+    NoAnswer(String),
+    /// There is a node, and it wants another token.
+    Denied(String),
 }
 
 /// A refusal's body.
@@ -39,58 +40,51 @@ struct RefusedBody {
 }
 
 impl NodeTarget {
-    pub(super) fn new(url: AdminUrl) -> Self {
-        Self { url, client: Client::builder(TokioExecutor::new()).build_http() }
+    pub(super) fn new(client: AdminClient) -> Self {
+        Self { client }
     }
 
     /// Whether something listens at the URL that answers like a node.
-    pub(super) async fn answers(&self) -> Result<(), String> {
-        let request = Request::get(format!("{}/api/status", self.url)).body(Full::default());
-        let request = request.map_err(|error| error.to_string())?;
-        let answer = tokio::time::timeout(PATIENCE, self.client.request(request)).await;
-        match answer {
-            Ok(Ok(answer)) if answer.status() == StatusCode::OK => Ok(()),
-            Ok(Ok(answer)) if answer.status() == StatusCode::NOT_FOUND => Err(format!(
-                "{} is not an admin listener (the port of `admin.listen`; `dev` prints it as console)",
-                self.url
-            )),
-            Ok(Ok(answer)) => Err(format!("{} answered {}", self.url, answer.status())),
-            Ok(Err(error)) => Err(unreachable(&self.url, &error)),
-            Err(_) => Err(format!("{} does not answer", self.url)),
+    pub(super) async fn answers(&self) -> Result<(), NoNode> {
+        let url = self.client.url();
+        let answer = match self.client.exchange(Method::GET, "/api/status", None, PATIENCE).await {
+            Ok(answer) => answer,
+            Err(error) => return Err(NoNode::NoAnswer(unanswered(&error))),
+        };
+        match self.client.refusal(answer.status(), answer.body()) {
+            _ if answer.status() == StatusCode::OK => Ok(()),
+            denied @ (AskError::Unauthorized { .. } | AskError::ReadOnly { .. }) => {
+                Err(NoNode::Denied(denied.to_string()))
+            }
+            _ if answer.status() == StatusCode::NOT_FOUND => Err(NoNode::NoAnswer(format!(
+                "{url} is not an admin listener (the port of `admin.listen`; `dev` prints it as console)"
+            ))),
+            _ => Err(NoNode::NoAnswer(format!("{url} answered {}", answer.status()))),
         }
     }
 
     async fn post<T: DeserializeOwned>(&self, path: &str, body: Bytes) -> Result<T, TargetError> {
-        let later = |why: String| TargetError::Later { after: AGAIN, why };
-        let request = Request::post(format!("{}{path}", self.url))
-            .header(CONTENT_TYPE, "application/json")
-            .body(Full::new(body))
-            .map_err(|error| TargetError::Refused(error.to_string()))?;
-        let answered = async {
-            let answer = self.client.request(request).await;
-            let answer = answer.map_err(|error| later(unreachable(&self.url, &error)))?;
-            let (head, body) = answer.into_parts();
-            let body = Limited::new(body, ANSWER_MAX).collect().await;
-            let body = body.map_err(|error| later(format!("{} broke off: {error}", self.url)))?;
-            Ok((Response::from_parts(head, ()), body.to_bytes()))
-        };
-        let (head, body) = tokio::time::timeout(PATIENCE, answered)
-            .await
-            .unwrap_or_else(|_| Err(later(format!("{} does not answer", self.url))))?;
-        if head.status() == StatusCode::OK {
-            return serde_json::from_slice(&body).map_err(|error| {
-                TargetError::Refused(format!("{} did not answer like a node: {error}", self.url))
-            });
+        let answer = self.client.exchange(Method::POST, path, Some(body), PATIENCE).await;
+        let answer = answer.map_err(|error| TargetError::Later { after: AGAIN, why: unanswered(&error) })?;
+        if answer.status() != StatusCode::OK {
+            return Err(self.refusal(&answer));
         }
-        Err(self.refusal(&head, &body))
+        serde_json::from_slice(answer.body()).map_err(|error| {
+            TargetError::Refused(format!("{} did not answer like a node: {error}", self.client.url()))
+        })
     }
 
-    fn refusal(&self, head: &Response<()>, body: &[u8]) -> TargetError {
-        let after = head.headers().get(RETRY_AFTER).and_then(|after| after.to_str().ok()?.parse().ok());
+    fn refusal(&self, answer: &Response<Bytes>) -> TargetError {
+        if let denied @ (AskError::Unauthorized { .. } | AskError::ReadOnly { .. }) =
+            self.client.refusal(answer.status(), answer.body())
+        {
+            return TargetError::Denied(denied.to_string());
+        }
+        let after = answer.headers().get(RETRY_AFTER).and_then(|after| after.to_str().ok()?.parse().ok());
         let after = after.map_or(AGAIN, Duration::from_secs);
-        let Ok(RefusedBody { code, message }) = serde_json::from_slice(body) else {
-            let why = format!("{} answered {}", self.url, head.status());
-            return match head.status().is_server_error() {
+        let Ok(RefusedBody { code, message }) = serde_json::from_slice(answer.body()) else {
+            let why = format!("{} answered {}", self.client.url(), answer.status());
+            return match answer.status().is_server_error() {
                 true => TargetError::Later { after, why },
                 false => TargetError::Refused(why),
             };
@@ -103,16 +97,19 @@ impl NodeTarget {
             import_code::LATER => TargetError::Later { after, why: message },
             import_code::NO_SOURCE => TargetError::NoSource(NoSource::Other(message)),
             import_code::DENIED => TargetError::Denied(message),
-            _ if head.status().is_server_error() => TargetError::Later { after, why: message },
+            _ if answer.status().is_server_error() => TargetError::Later { after, why: message },
             _ => TargetError::Refused(message),
         }
     }
 }
 
-fn unreachable(url: &AdminUrl, error: &hyper_util::client::legacy::Error) -> String {
-    match error.is_connect() {
-        true => format!("no node answers at {url}"),
-        false => format!("the connection to {url} broke"),
+/// Why there is no whole answer.
+fn unanswered(error: &AskError) -> String {
+    match error {
+        AskError::Unreachable { url, .. } => format!("no node answers at {url}"),
+        AskError::TimedOut { url, .. } => format!("{url} does not answer"),
+        AskError::Broken { url, .. } => format!("the connection to {url} broke"),
+        other => other.to_string(),
     }
 }
 

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use super::args::ToArgs;
 use super::collector_target::CollectorTarget;
-use super::node_target::NodeTarget;
+use super::node_target::{NoNode, NodeTarget};
 use super::s3::SharedPlace;
-use crate::cli::admin_client::AdminUrl;
-use crate::cli::failure::Failure;
+use crate::cli::admin_client::{AdminClient, AdminToken, AdminUrl};
+use crate::cli::failure::{self, Failure};
 use crate::cli::import_sources::Configured;
 use crate::cli::node::{Engine, open_disk};
 use crate::cli::serve;
@@ -60,13 +60,15 @@ impl Way {
             (None, Some(config)) => admin_of(config)?,
             (None, None) => ADMIN.parse::<AdminUrl>().map_err(Failure::failed)?,
         };
-        let node = NodeTarget::new(url.clone());
+        let token = AdminToken::of_command(to.way.token_file.as_deref())?;
+        let node = NodeTarget::new(AdminClient::new(url.clone(), token));
         let no_node = match node.answers().await {
             Ok(()) => {
                 let text = format!("through the node at {url}: exactly once");
                 return Ok(Self { target: Arc::new(node), text, spool: None });
             }
-            Err(no_node) => no_node,
+            Err(NoNode::Denied(why)) => return Err(Failure::with_code(failure::DENIED, why)),
+            Err(NoNode::NoAnswer(why)) => why,
         };
         match config {
             Some(config) if to.way.admin.is_none() => Self::own_spool(&config, &no_node, background).await,

@@ -1,9 +1,9 @@
 //! Shows the progress of long operations, on a terminal only.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::time::Duration;
 
-use crate::runtime::SystemClock;
+use crate::runtime::{SystemClock, colour};
 use crate::time::Clock;
 use crate::words::about_bytes;
 use crate::words::count::percent;
@@ -26,7 +26,7 @@ impl Meter {
     pub fn new(what: &'static str) -> Self {
         let clock = SystemClock::new();
         let next = clock.monotonic() + EVERY;
-        Self { what, terminal: io::stderr().is_terminal(), clock, next, shown: false }
+        Self { what, terminal: colour::is_drawable(&io::stderr()), clock, next, shown: false }
     }
 
     /// Shows that `done` of `total` bytes are done.

@@ -1,0 +1,268 @@
+//! The client of the admin listener of a running collector, for every command that asks one.
+//!
+//! It sends the token only to the URL that it was made for, and follows no redirect.
+
+mod token;
+mod url;
+
+use std::error::Error;
+use std::io;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::words::{about_seconds, outside_text};
+
+pub use token::{AdminToken, TokenError, TokenFrom, VARIABLE};
+pub use url::AdminUrl;
+
+/// The most bytes of an answer that are read: several times the status of ten thousand sources.
+const ANSWER_MAX: usize = 64 << 20;
+/// The most bytes of a refusal that are read.
+const REFUSAL_MAX: usize = 64 << 10;
+
+/// Why a running collector gave no usable answer.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// Nothing listens there.
+    #[error("no collector answers at {url}: is it running, and is this its admin address? (see --admin)")]
+    Unreachable {
+        /// The URL.
+        url: AdminUrl,
+        /// The error of the operating system.
+        #[source]
+        cause: io::Error,
+    },
+    /// No answer came in time.
+    #[error("{url} did not answer within {}", about_seconds(.waited.as_secs()))]
+    TimedOut {
+        /// The URL.
+        url: AdminUrl,
+        /// The time limit.
+        waited: Duration,
+    },
+    /// The connection broke, or the answer is not that of an admin listener.
+    #[error("{url} did not answer like an admin listener of Forebay")]
+    Broken {
+        /// The URL.
+        url: AdminUrl,
+        /// The error.
+        #[source]
+        cause: Box<dyn Error + Send + Sync>,
+    },
+    /// It wants a token.
+    #[error("{}", wants_token(.url, .sent.as_ref()))]
+    Unauthorized {
+        /// The URL.
+        url: AdminUrl,
+        /// Where the token that it does not accept comes from; `None` if none was sent.
+        sent: Option<TokenFrom>,
+    },
+    /// The token may only read.
+    #[error(
+        "{url} refused: this token may only read; give the token of `admin.token`, not that of `admin.read_token`"
+    )]
+    ReadOnly {
+        /// The URL.
+        url: AdminUrl,
+    },
+    /// The request was refused.
+    #[error("{url} refused: {}", outside_text(.message))]
+    Refused {
+        /// The URL.
+        url: AdminUrl,
+        /// The HTTP status.
+        status: StatusCode,
+        /// The code in the answer.
+        code: String,
+        /// The reason in the answer.
+        message: String,
+    },
+    /// There is no usable token.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The result could not be printed.
+    #[error("the result could not be printed")]
+    Print(#[source] io::Error),
+}
+
+/// What to do about a 401.
+fn wants_token(url: &AdminUrl, sent: Option<&TokenFrom>) -> String {
+    match sent {
+        None => {
+            format!("{url} wants a token: set {VARIABLE}, or name a file that contains it with --token-file")
+        }
+        Some(from) => format!("{url} does not accept the token in {from}: compare it with its `admin.token`"),
+    }
+}
+
+impl AskError {
+    /// Whether it refuses the token, or wants one.
+    pub fn wants_other_token(&self) -> bool {
+        matches!(self, Self::Unauthorized { .. } | Self::ReadOnly { .. })
+    }
+
+    /// Whether the same request would fail again until a person does something.
+    pub fn is_lasting(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::TimedOut { .. } | Self::Broken { .. } => false,
+            Self::Refused { status, .. } => !status.is_server_error(),
+            Self::Unauthorized { .. } | Self::ReadOnly { .. } | Self::Token(_) | Self::Print(_) => true,
+        }
+    }
+}
+
+/// A refusal's body.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct RefusedBody {
+    code: String,
+    message: String,
+}
+
+/// A client of one admin listener. Cheap to clone; clones share their connections.
+#[derive(Clone, Debug)]
+pub struct AdminClient {
+    url: AdminUrl,
+    token: Option<AdminToken>,
+    client: Client<HttpConnector, Full<Bytes>>,
+}
+
+impl AdminClient {
+    /// A client that sends this token, if there is one.
+    pub fn new(url: AdminUrl, token: Option<AdminToken>) -> Self {
+        Self { url, token, client: Client::builder(TokioExecutor::new()).build_http() }
+    }
+
+    /// Where it asks.
+    pub fn url(&self) -> &AdminUrl {
+        &self.url
+    }
+
+    /// Sends one request without a body, and reads the JSON of a 200 answer within `patience`.
+    ///
+    /// # Errors
+    /// [`AskError`].
+    pub async fn ask<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        patience: Duration,
+    ) -> Result<T, AskError> {
+        let answer = self.exchange(method, path, None, patience).await?;
+        if answer.status() != StatusCode::OK {
+            return Err(self.refusal(answer.status(), answer.body()));
+        }
+        serde_json::from_slice(answer.body()).map_err(|error| self.broken(error))
+    }
+
+    /// Sends one request, with this JSON as its body if there is any, and reads the answer within `patience`,
+    /// whatever its status.
+    ///
+    /// # Errors
+    /// [`AskError`].
+    pub async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        json: Option<Bytes>,
+        patience: Duration,
+    ) -> Result<Response<Bytes>, AskError> {
+        let exchange = async {
+            let (head, body) = self.send(method, path, json).await?.into_parts();
+            let body = Limited::new(body, ANSWER_MAX).collect().await.map_err(|error| self.broken(error))?;
+            Ok(Response::from_parts(head, body.to_bytes()))
+        };
+        self.within(patience, exchange).await?
+    }
+
+    /// Asks for an answer without an end. `patience` is the time limit for its head.
+    ///
+    /// # Errors
+    /// [`AskError`].
+    pub async fn stream(&self, path: &str, patience: Duration) -> Result<Incoming, AskError> {
+        let answer = self.within(patience, self.send(Method::GET, path, None)).await??;
+        if answer.status() == StatusCode::OK {
+            return Ok(answer.into_body());
+        }
+        let status = answer.status();
+        let read = Limited::new(answer.into_body(), REFUSAL_MAX).collect();
+        let body = self.within(patience, read).await?.map_err(|error| self.broken(error))?;
+        Err(self.refusal(status, &body.to_bytes()))
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        json: Option<Bytes>,
+    ) -> Result<Response<Incoming>, AskError> {
+        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.url));
+        if let Some(token) = &self.token {
+            request = request.header(AUTHORIZATION, token.header());
+        }
+        if json.is_some() {
+            request = request.header(CONTENT_TYPE, "application/json");
+        }
+        let request =
+            request.body(Full::new(json.unwrap_or_default())).map_err(|error| self.broken(error))?;
+        self.client.request(request).await.map_err(|error| {
+            if error.is_connect() {
+                AskError::Unreachable { url: self.url.clone(), cause: io_cause(&error) }
+            } else {
+                self.broken(error)
+            }
+        })
+    }
+
+    async fn within<T>(&self, patience: Duration, work: impl Future<Output = T>) -> Result<T, AskError> {
+        let timed_out = |_| AskError::TimedOut { url: self.url.clone(), waited: patience };
+        tokio::time::timeout(patience, work).await.map_err(timed_out)
+    }
+
+    fn broken(&self, cause: impl Into<Box<dyn Error + Send + Sync>>) -> AskError {
+        AskError::Broken { url: self.url.clone(), cause: cause.into() }
+    }
+
+    /// Why a request was refused. `body` is that of an answer that is not 200.
+    pub fn refusal(&self, status: StatusCode, body: &[u8]) -> AskError {
+        let url = self.url.clone();
+        let body: Option<RefusedBody> = serde_json::from_slice(body).ok();
+        match (status, body) {
+            (StatusCode::UNAUTHORIZED, _) => {
+                let sent = self.token.as_ref().map(|token| token.from().clone());
+                AskError::Unauthorized { url, sent }
+            }
+            (StatusCode::FORBIDDEN, Some(body)) if body.code == "read_only" => AskError::ReadOnly { url },
+            (_, Some(RefusedBody { code, message })) if !message.is_empty() => {
+                AskError::Refused { url, status, code, message }
+            }
+            _ => self.broken(format!("it answered {status}")),
+        }
+    }
+}
+
+/// The error of the operating system among the causes.
+fn io_cause(error: &(dyn Error + 'static)) -> io::Error {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(found) = error.downcast_ref::<io::Error>() {
+            // An `io::Error` cannot be cloned; its kind and text are kept.
+            return match found.raw_os_error() {
+                Some(code) => io::Error::from_raw_os_error(code),
+                None => io::Error::new(found.kind(), found.to_string()),
+            };
+        }
+        cause = error.source();
+    }
+    io::Error::other(error.to_string())
+}

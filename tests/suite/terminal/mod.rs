@@ -1,0 +1,3 @@
+//! The commands as a person at a terminal uses them.
+
+mod token;
