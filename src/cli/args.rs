@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use chrono::NaiveDate;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 use crate::arn::Arn;
 use crate::config::checked::FLUSH_BYTES_MAX;
@@ -37,9 +38,16 @@ use super::import::args::ImportCommand;
     arg_required_else_help = true
 )]
 #[command(after_help = "\
-Start with `forebay dev`: it needs no set-up, and prints the next steps.
+Start with `forebay dev`: it needs no set-up, and prints the next steps. Colours appear on a terminal only, and not
+if NO_COLOR is set.
 
-Exit codes: 0 success, 1 failure, 2 wrong usage or configuration.")]
+Exit codes: 0 success, 1 failure, 2 wrong usage or configuration.
+
+Examples:
+  forebay dev --demo
+  forebay tail
+  forebay serve --config /etc/forebay/forebay.toml
+  forebay help import csv")]
 pub struct Cli {
     /// Log level; the log goes to standard error
     #[arg(
@@ -69,12 +77,15 @@ pub enum Command {
     Check(CheckArgs),
     /// Show the state of a running collector: problems, spool, waiting calls, latest deliveries
     Status(StatusArgs),
+    /// Show the calls of a running collector as they arrive
+    Tail(TailArgs),
     /// Deliver all calls that a running collector has buffered, without delay; waits up to 30 s
     Flush(FlushArgs),
     /// Print an AWS policy, filled in from the configuration and flags
     Policy(Box<PolicyArgs>),
     /// Examine, export or empty a spool that no process uses
     #[command(subcommand)]
+    #[command(after_help = "Example:\n  forebay spool inspect /var/lib/forebay")]
     Spool(SpoolCommand),
     /// Prove from the bucket alone that no object is missing; with --deep, also that no object is damaged and
     /// no call is duplicated
@@ -83,12 +94,47 @@ pub enum Command {
     Wait(WaitArgs),
     /// Import rows of files as calls, each exactly once
     #[command(subcommand)]
+    #[command(after_help = "Example:\n  forebay import csv track_1.csv")]
     Import(ImportCommand),
     /// Run as a function of AWS Lambda that imports the files named in notifications of S3
     #[cfg(feature = "lambda")]
+    #[command(after_help = "\
+The runtime of AWS Lambda starts it; `scripts/lambda` builds and installs the function.
+
+Example:
+  AWS_LAMBDA_RUNTIME_API=127.0.0.1:9001 forebay lambda")]
     Lambda,
     /// Find a call by its receipt: delivered (object and line), not yet delivered, or rejected (reason)
     Receipt(ReceiptArgs),
+    /// Print a script that completes commands and options in a shell
+    Completions(CompletionsArgs),
+    /// Print the manual page, or write the pages of all commands into a directory
+    Man(ManArgs),
+}
+
+/// `forebay completions`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  forebay completions bash > ~/.local/share/bash-completion/completions/forebay
+  forebay completions zsh > ~/.zfunc/_forebay
+  forebay completions fish > ~/.config/fish/completions/forebay.fish")]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum, value_name = "SHELL")]
+    pub shell: Shell,
+}
+
+/// `forebay man`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  forebay man | man -l -
+  forebay man ~/.local/share/man/man1")]
+pub struct ManArgs {
+    /// Directory for one page for each command; it is made if it is missing
+    #[arg(value_name = "DIR")]
+    pub dir: Option<PathBuf>,
 }
 
 /// `forebay dev`
@@ -96,7 +142,12 @@ pub enum Command {
 #[command(after_help = "\
 Any write key is accepted, and each is its own source. The S3 server has the bucket `forebay`, the region
 us-east-1, the access key `forebay` and the secret key `forebay-secret`. Port 0 selects any free port; the
-addresses in use are printed.")]
+addresses in use are printed.
+
+Examples:
+  forebay dev
+  forebay dev --demo --reset
+  forebay dev --listen 127.0.0.1:8081 --data-dir /tmp/forebay --flush-age 1s")]
 pub struct DevArgs {
     /// Address for calls
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
@@ -151,7 +202,11 @@ fn flush_bytes(text: &str) -> Result<ByteSize, String> {
 #[command(after_help = "\
 An environment variable can override any setting: FOREBAY_FLUSH_MAX_BYTES overrides flush.max_bytes.
 Credentials come from the AWS default chain. To change sources without a restart, save the file or send
-SIGHUP.")]
+SIGHUP.
+
+Examples:
+  forebay serve --config /etc/forebay/forebay.toml
+  FOREBAY_FLUSH_MAX_AGE=10min forebay serve")]
 pub struct ServeArgs {
     /// Configuration file
     #[arg(long, value_name = "FILE", default_value = "forebay.toml", env = "FOREBAY_CONFIG")]
@@ -165,7 +220,11 @@ The check puts a small object below segment-logs/_check/, and removes it if that
 the rights that the collector needs, and reports what it could not test. Run it as the collector's user and
 in the collector's environment. A collector with the same configuration may run at the same time.
 
-Exit codes: 0 no check failed, 1 a check failed, 2 wrong usage or configuration.")]
+Exit codes: 0 no check failed, 1 a check failed, 2 wrong usage or configuration.
+
+Examples:
+  forebay check --config forebay.toml
+  forebay check --source checkout-web --rate 2000 --outage 6h")]
 pub struct CheckArgs {
     /// Configuration file
     #[arg(long, value_name = "FILE", default_value = "forebay.toml", env = "FOREBAY_CONFIG")]
@@ -236,18 +295,93 @@ impl AdminArgs {
 
 /// `forebay status`
 #[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+On a terminal it is one screen: problems first, then as many sources as fit, the most active ones. Elsewhere, and
+with --all, every source is shown. With --watch, output that is no terminal gets one snapshot after the other, with
+an empty line between them.
+
+Exit codes: 0 success, 1 the collector does not answer or refuses, 2 wrong usage.
+
+Examples:
+  forebay status
+  forebay status --watch
+  forebay status --source checkout-web
+  forebay status --json --admin http://node-1:9180 --token-file ~/.forebay-token")]
 pub struct StatusArgs {
     /// The collector to query.
     #[command(flatten)]
     pub admin: AdminArgs,
 
-    /// Print the result as JSON
+    /// Show only this source, with whole lines
+    #[arg(long, value_name = "ID", value_parser = SourceId::new, conflicts_with = "all")]
+    pub source: Option<SourceId>,
+
+    /// Show all sources with whole lines, also those that do not fit the terminal
+    #[arg(long)]
+    pub all: bool,
+
+    /// Show it again and again, with calls per second and the last minutes; q or Ctrl-C ends
+    #[arg(long)]
+    pub watch: bool,
+
+    /// With --watch: the time between two queries
+    #[arg(long, value_name = "DURATION", default_value = "2 s", value_parser = check_every)]
+    pub interval: Period,
+
+    /// Print the result as JSON; with --watch, an object on a line for each query
     #[arg(long)]
     pub json: bool,
 }
 
+/// `forebay tail`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+It shows what the collector takes from now on, and the latest calls that it still has in memory. Under load it is a
+sample, and says so. The collector may hide personal data (admin.live_view). A lost connection is made again.
+
+With --json each line is a call: id, at_ms, source, stream, type, name, user, bytes, reason, reason_text, library, line
+(the stored line), added and changed (paths that the collector added to, or changed in, what the client sent).
+
+Examples:
+  forebay tail
+  forebay tail --source checkout-web --type track
+  forebay tail --type rejected
+  forebay tail --json --grep 'Order Completed' | jq .line")]
+pub struct TailArgs {
+    /// The collector to query.
+    #[command(flatten)]
+    pub admin: AdminArgs,
+
+    /// Show only this source
+    #[arg(long, value_name = "ID", value_parser = SourceId::new)]
+    pub source: Option<SourceId>,
+
+    /// Show only calls of this type; object: object sets; rejected: rejected items
+    #[arg(long = "type", value_name = "TYPE", value_parser = PossibleValuesParser::new(LIVE_TYPES))]
+    pub kind: Option<String>,
+
+    /// Show only calls whose JSON contains this text, in any case
+    #[arg(long, value_name = "TEXT")]
+    pub grep: Option<String>,
+
+    /// Print each call as a JSON object on a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What the live view can be filtered by.
+const LIVE_TYPES: [&str; 8] = ["track", "identify", "page", "screen", "group", "alias", "object", "rejected"];
+
 /// `forebay flush`
 #[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Exit codes: 0 everything is delivered, 1 something is still pending or the collector does not answer, 2 wrong usage.
+
+With --json it prints the numbers of objects: sealed, delivered and pending.
+
+Examples:
+  forebay flush
+  forebay flush --source checkout-web --json")]
 pub struct FlushArgs {
     /// The collector to query.
     #[command(flatten)]
@@ -268,7 +402,12 @@ pub struct FlushArgs {
 The policy is the template of the same name in policies/, filled in. A page for each template there explains
 what it grants and what fails without it. Values come from the configuration of the sources; flags override
 them. If the flags give every value, no configuration is needed. The policies csv-lambda-* take all values
-from flags: --bucket is then the bucket of the CSV files.")]
+from flags: --bucket is then the bucket of the CSV files.
+
+Examples:
+  forebay policy
+  forebay policy collector --config forebay.toml
+  forebay policy bucket --bucket lake/raw --principal arn:aws:iam::111122223333:role/forebay")]
 pub struct PolicyArgs {
     /// Name of the policy; if not given, all policies are listed
     #[arg(value_name = "NAME", value_parser = policy_name())]
@@ -277,6 +416,10 @@ pub struct PolicyArgs {
     /// List the policies
     #[arg(long, conflicts_with = "name")]
     pub list: bool,
+
+    /// Print the list as JSON. A policy is printed as it is pasted into AWS: JSON, or a template in YAML
+    #[arg(long)]
+    pub json: bool,
 
     /// Configuration file; by default forebay.toml, if it exists
     #[arg(long, value_name = "FILE", env = "FOREBAY_CONFIG")]
@@ -364,8 +507,22 @@ fn policy_name() -> impl TypedValueParser<Value = Template> {
 #[derive(Clone, Debug, Subcommand)]
 pub enum SpoolCommand {
     /// Show the content of a spool: segments, batches, and objects that are sealed, parked or need a decision
+    #[command(after_help = "\
+No process may use the spool.
+
+Examples:
+  forebay spool inspect /var/lib/forebay
+  forebay spool inspect /var/lib/forebay --json")]
     Inspect(SpoolReadArgs),
     /// Check every byte of a spool, and report all damage
+    #[command(after_help = "\
+No process may use the spool.
+
+Exit codes: 0 no damage was found, 1 something is damaged or cannot be read, 2 wrong usage.
+
+Examples:
+  forebay spool verify /var/lib/forebay
+  forebay spool verify /var/lib/forebay --json")]
     Verify(SpoolReadArgs),
     /// Write the calls in a spool as lines of JSON
     Export(SpoolExportArgs),
@@ -389,6 +546,13 @@ pub struct SpoolReadArgs {
 
 /// `forebay spool export`
 #[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+No process may use the spool. It is not changed.
+
+Examples:
+  forebay spool export /var/lib/forebay --out calls.ndjson
+  forebay spool export /var/lib/forebay --source checkout-web | gzip > calls.gz
+  forebay spool export /var/lib/forebay --rejected")]
 pub struct SpoolExportArgs {
     /// Spool directory
     #[arg(value_name = "DIR")]
@@ -418,6 +582,12 @@ pub struct SpoolExportArgs {
 /// `forebay spool drain`
 #[derive(Clone, Debug, Args)]
 #[group(skip)]
+#[command(after_help = "\
+No process may use the spool. Objects that are already in the bucket are not put again.
+
+Examples:
+  forebay spool drain /var/lib/forebay --config forebay.toml
+  forebay spool drain /mnt/old-disk/forebay --to ./objects")]
 pub struct SpoolDrainArgs {
     /// Spool directory
     #[arg(value_name = "DIR")]
@@ -434,6 +604,11 @@ pub struct SpoolDrainArgs {
 
 /// `forebay spool resolve`
 #[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+`forebay spool inspect` shows conflicts and the numbers of their seals.
+
+Example:
+  forebay spool resolve /var/lib/forebay --seal 3 --action keep-theirs")]
 pub struct SpoolResolveArgs {
     /// Spool directory
     #[arg(value_name = "DIR")]
@@ -524,7 +699,11 @@ with --admin, so that the command queries it, too. A day without calls leaves no
 the markers.
 
 Exit codes: 0 the day is closed, 1 the timeout was reached or the day cannot be confirmed as closed, 2 wrong
-usage or configuration.")]
+usage or configuration.
+
+Examples:
+  forebay wait --source checkout-web --day 2026-11-20
+  forebay wait lake/raw --source checkout-web --day 2026-11-20 --admin http://node-1:9180 --timeout 2h")]
 pub struct WaitArgs {
     /// Bucket and prefix, in the form of `s3.bucket`; by default those of the source in the configuration
     #[arg(value_name = "BUCKET", value_parser = BucketString::parse)]
@@ -578,7 +757,12 @@ It needs s3:ListBucket on the bucket and s3:GetObject on its objects. Credential
 chain.
 
 Exit codes: 0 no problem was found, 1 a problem was found, there are no objects, or the bucket could not be
-read, 2 wrong usage or configuration.")]
+read, 2 wrong usage or configuration.
+
+Examples:
+  forebay verify lake/raw
+  forebay verify lake/raw --source checkout-web --from 2026-11-01 --deep
+  forebay verify forebay --endpoint-url http://127.0.0.1:9000 --path-style")]
 pub struct VerifyArgs {
     /// The bucket.
     #[command(flatten)]
@@ -610,7 +794,11 @@ needs s3:ListBucket on the bucket and s3:GetObject on its objects. Credentials c
 chain.
 
 Exit codes: 0 every position was found (delivered, not yet delivered, or rejected), 1 a position was not
-found or could not be looked up, 2 wrong usage or configuration.")]
+found or could not be looked up, 2 wrong usage or configuration.
+
+Examples:
+  forebay receipt web/1763596800000/0123456789abcdef0123456789abcdef/42
+  forebay receipt web/1763596800000/0123456789abcdef0123456789abcdef/42-44 --bucket lake/raw")]
 pub struct ReceiptArgs {
     /// Receipt: the value of the header `forebay-receipt` in the answer to a request
     #[arg(value_name = "RECEIPT")]

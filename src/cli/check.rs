@@ -2,19 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 
 use super::args::CheckArgs;
 use super::failure::Failure;
+use super::paint::{BAD, FAINT, GOOD, Mark, WARNING, painted};
 use super::serve::{load, store_settings};
 use crate::check::{
     self, CheckReport, Load, Port, Reach, Settings, Shape, Speaks, SpoolSettings, Target, TlsSettings,
 };
 use crate::config::{Acl, Config};
 use crate::object::{ExternalId, RoleArn};
-use crate::runtime::SystemClock;
+use crate::runtime::{SystemClock, colour};
 use crate::store::s3::{S3Settings, S3Store, Timeouts};
 
 /// The node in the names of test objects, if neither the configuration nor the spool has one.
@@ -23,6 +24,9 @@ const NODE: &str = "check";
 const IDENT_MAX: usize = 4_096;
 /// With fewer destinations, the check is too short for a progress display.
 const PROGRESS_FROM: usize = 10;
+
+/// The marks at the beginnings of findings.
+const MARKS: [Mark; 4] = [("  ✓", GOOD), ("  ✗", BAD), ("  !", WARNING), ("  –", FAINT)];
 
 /// Runs every check and prints the findings.
 ///
@@ -47,14 +51,17 @@ pub async fn run(args: &CheckArgs, out: &mut (dyn Write + Send)) -> Result<(), F
 }
 
 fn print(report: &CheckReport, json: bool, out: &mut dyn Write) -> Result<(), Failure> {
-    let text = if json { format!("{}\n", report.json()?) } else { report.text() };
+    let text = match json {
+        true => format!("{}\n", report.json()?),
+        false => painted(&report.text(), &MARKS, colour::wanted(&io::stdout())),
+    };
     out.write_all(text.as_bytes())?;
     Ok(())
 }
 
 fn progress(done: usize, all: usize) {
     let mut err = io::stderr().lock();
-    if all < PROGRESS_FROM || !err.is_terminal() {
+    if all < PROGRESS_FROM || !colour::is_drawable(&err) {
         return;
     }
     let end = if done == all { "\n" } else { "" };

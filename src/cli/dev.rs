@@ -44,12 +44,8 @@ pub async fn run(args: &DevArgs, background: &Background) -> Result<(), Failure>
         put_targets: 1,
     })?;
     let outside = Outside::system();
-    let listener = std::net::TcpListener::bind(args.s3_listen).map_err(|error| {
-        let addr = args.s3_listen;
-        Failure::failed(format!(
-            "cannot listen on {addr} for S3: {error}; is another process using the port?"
-        ))
-    })?;
+    let listener = std::net::TcpListener::bind(args.s3_listen)
+        .map_err(|error| Failure::cannot_listen(args.s3_listen, "serve S3", &error))?;
     let addresses = Addresses {
         public: args.listen,
         tls: None,

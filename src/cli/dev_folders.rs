@@ -24,7 +24,7 @@ pub(super) fn make(data_dir: &Path) -> Result<(), Failure> {
                 let mark = OpenOptions::new().write(true).create_new(true).open(dir.join(MARK));
                 mark?.write_all(MARK_TEXT.as_bytes())
             });
-            made.map_err(|error| failed("create", &dir, &error))?;
+            made.map_err(|error| Failure::of_data_dir("create", &dir, &error))?;
         }
     }
     Ok(())
@@ -54,7 +54,7 @@ pub(super) fn reset(data_dir: &Path) -> Result<(), Failure> {
         }
         made.push(dir);
     }
-    made.iter().try_for_each(|dir| delete(dir).map_err(|error| failed("delete", dir, &error)))
+    made.iter().try_for_each(|dir| delete(dir).map_err(|error| Failure::of_data_dir("delete", dir, &error)))
 }
 
 /// Deletes the mark last: if something cannot be deleted, the next reset can continue.
@@ -75,12 +75,8 @@ fn is_empty(dir: &Path) -> Result<bool, Failure> {
     match fs::read_dir(dir) {
         Ok(mut entries) => Ok(entries.next().is_none()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
-        Err(error) => Err(failed("read", dir, &error)),
+        Err(error) => Err(Failure::of_data_dir("read", dir, &error)),
     }
-}
-
-fn failed(what: &str, dir: &Path, error: &io::Error) -> Failure {
-    Failure::failed(format!("cannot {what} {}: {error}", dir.display()))
 }
 
 #[cfg(test)]

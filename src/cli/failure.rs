@@ -2,8 +2,15 @@
 
 use std::error::Error;
 use std::fmt;
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::path::Path;
 
+use super::admin_client::AskError;
+use crate::disk::read_only::LookError;
+use crate::disk::real_disk::DirectoryError;
 use crate::store::{Fault, StoreError};
+use crate::words::causes::chain;
 use crate::words::with_causes;
 
 /// A command's failure.
@@ -55,7 +62,33 @@ impl Failure {
             Fault::Transient => UNREACHABLE,
             _ => FAILED,
         };
-        Self { code, text: format!("{what}: {error}") }
+        Self { code, text: advised(format!("{what}: {error}"), of_store(error)) }
+    }
+
+    /// No listener can be opened. `purpose` says what for: `accept calls`.
+    pub fn cannot_listen(addr: SocketAddr, purpose: &str, error: &io::Error) -> Self {
+        let advice = match error.kind() {
+            ErrorKind::AddrInUse => Some(format!(
+                "stop the program that uses it (`ss -ltnp 'sport = :{}'` shows it), or set another port",
+                addr.port()
+            )),
+            ErrorKind::PermissionDenied => Some(
+                "ports below 1024 need a right: set a higher port, or give the program CAP_NET_BIND_SERVICE"
+                    .to_owned(),
+            ),
+            ErrorKind::AddrNotAvailable => {
+                Some("this machine does not have that address: set one of its own, or 0.0.0.0".to_owned())
+            }
+            _ => None,
+        };
+        Self::failed(advised(format!("cannot listen on {addr} to {purpose}: {error}"), advice))
+    }
+
+    /// A directory of `forebay dev` cannot be used.
+    pub fn of_data_dir(what: &str, dir: &Path, error: &io::Error) -> Self {
+        let advice = matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
+            .then(|| "name a directory that this user may write to with --data-dir".to_owned());
+        Self::failed(advised(format!("cannot {what} {}: {error}", dir.display()), advice))
     }
 
     /// The exit code.
@@ -70,9 +103,108 @@ impl fmt::Display for Failure {
     }
 }
 
-/// An error with all its causes, in one line: exit code 1.
+/// An error with all its causes, in one line, and what to do about it: exit code 1.
 impl<E: Error + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self { code: FAILED, text: with_causes(&error) }
+        Self { code: FAILED, text: advised(with_causes(&error), chain(&error).find_map(advice)) }
+    }
+}
+
+fn advised(text: String, advice: Option<String>) -> String {
+    match advice {
+        Some(advice) => format!("{text}; {advice}"),
+        None => text,
+    }
+}
+
+/// What a new user can do about an error that does not say it itself.
+fn advice(error: &(dyn Error + 'static)) -> Option<String> {
+    if let Some(error) = error.downcast_ref::<StoreError>() {
+        return of_store(error);
+    }
+    match error.downcast_ref() {
+        Some(AskError::Unreachable { .. }) => {
+            let advice =
+                "start one with `forebay dev` or `forebay serve`, or give its admin address with --admin";
+            return Some(advice.to_owned());
+        }
+        Some(AskError::Broken { .. }) => {
+            let advice = "give the address of `admin.listen`, which `dev` prints as console, with --admin";
+            return Some(advice.to_owned());
+        }
+        _ => {}
+    }
+    if let Some(DirectoryError::Unusable { path, cause }) = error.downcast_ref() {
+        return matches!(cause.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem).then(
+            || {
+                let path = path.display();
+                format!(
+                    "make it writable for this user (`sudo install -d -o \"$USER\" {path}`), or set spool.dir"
+                )
+            },
+        );
+    }
+    match error.downcast_ref() {
+        Some(LookError::Unreadable { cause, .. }) => match cause.kind() {
+            ErrorKind::NotFound => Some("give the directory that is set as `spool.dir`".to_owned()),
+            ErrorKind::PermissionDenied => Some("run the command as the collector's user".to_owned()),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn of_store(error: &StoreError) -> Option<String> {
+    let advice = match (error.fault, error.code.as_deref()) {
+        (Fault::NoAccess, _) => {
+            "give credentials: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or a role of the machine"
+        }
+        (_, Some("NoSuchBucket")) => "check the bucket's name, its region and the endpoint",
+        (_, Some("InvalidAccessKeyId" | "SignatureDoesNotMatch")) => {
+            "check the access key, its secret key and the endpoint"
+        }
+        (_, Some("AccessDenied")) => "`forebay policy reader` prints the policy of those who read a bucket",
+        _ => return None,
+    };
+    Some(advice.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_says_what_to_do() {
+        let check = |failure: Failure, said: &str| assert_eq!(failure.to_string(), said);
+        let addr: SocketAddr = "127.0.0.1:80".parse().unwrap();
+        let of = |kind: ErrorKind| Failure::cannot_listen(addr, "accept calls", &io::Error::new(kind, "no"));
+        check(
+            of(ErrorKind::AddrInUse),
+            "cannot listen on 127.0.0.1:80 to accept calls: no; stop the program that uses it (`ss -ltnp 'sport = :80'` \
+             shows it), or set another port",
+        );
+        assert!(of(ErrorKind::PermissionDenied).to_string().contains("CAP_NET_BIND_SERVICE"));
+        assert!(of(ErrorKind::AddrNotAvailable).to_string().ends_with("or 0.0.0.0"));
+        check(of(ErrorKind::OutOfMemory), "cannot listen on 127.0.0.1:80 to accept calls: no");
+        let path = || "/var/lib/forebay".into();
+        let denied = || io::Error::new(ErrorKind::PermissionDenied, "denied");
+        check(
+            DirectoryError::Unusable { path: path(), cause: denied() }.into(),
+            "cannot use the spool directory /var/lib/forebay: denied; make it writable for this user (`sudo install -d \
+             -o \"$USER\" /var/lib/forebay`), or set spool.dir",
+        );
+        check(
+            LookError::Unreadable { path: path(), cause: denied() }.into(),
+            "cannot read /var/lib/forebay: denied; run the command as the collector's user",
+        );
+        let denied = StoreError::answered(Fault::Refused, 403, Some("AccessDenied"), "no");
+        check(
+            Failure::of_store("list", &denied),
+            "list: 403 AccessDenied: no; `forebay policy reader` prints the policy of those who read a bucket",
+        );
+        let missing = StoreError::answered(Fault::Refused, 404, Some("NoSuchBucket"), "none");
+        check(missing.into(), "404 NoSuchBucket: none; check the bucket's name, its region and the endpoint");
+        let later = StoreError::answered(Fault::Transient, 503, Some("SlowDown"), "later");
+        check(later.into(), "503 SlowDown: later");
     }
 }

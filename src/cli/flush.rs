@@ -10,6 +10,7 @@ use crate::admin::server::FLUSH_WAIT;
 
 use super::admin_client::AskError;
 use super::args::FlushArgs;
+use super::print_json::print_json;
 
 /// Longer than the collector waits for its deliveries.
 const PATIENCE: Duration = FLUSH_WAIT.saturating_add(Duration::from_secs(10));
@@ -26,11 +27,7 @@ pub async fn run(args: &FlushArgs, out: &mut dyn Write) -> Result<FlushOutcome, 
         None => "/api/flush".to_owned(),
     };
     let outcome: FlushOutcome = args.admin.client()?.ask(Method::POST, &path, PATIENCE).await?;
-    let printed = if args.json {
-        serde_json::to_writer(&mut *out, &outcome).map_err(std::io::Error::from).and_then(|()| writeln!(out))
-    } else {
-        writeln!(out, "{}", render(&outcome))
-    };
+    let printed = if args.json { print_json(out, &outcome) } else { writeln!(out, "{}", render(&outcome)) };
     printed.map_err(AskError::Print)?;
     Ok(outcome)
 }

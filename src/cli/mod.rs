@@ -3,6 +3,7 @@
 pub mod admin_client;
 pub mod args;
 pub mod check;
+pub mod completions;
 pub mod demo;
 pub mod dev;
 mod dev_folders;
@@ -14,14 +15,19 @@ mod import_sources;
 #[cfg(feature = "lambda")]
 pub mod lambda;
 mod ledger_view;
+pub mod man;
 pub mod node;
 pub mod node_view;
+pub mod paint;
 pub mod policy;
+pub mod print_json;
 pub mod receipt;
 pub mod serve;
 pub mod setup;
 pub mod spool;
 pub mod status;
+pub mod tail;
+pub mod terminal;
 pub mod verify;
 pub mod wait;
 
@@ -79,7 +85,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Command::Dev(args) => dev::run(&args, &background).await,
             Command::Serve(args) => serve::run(&args, &background).await,
             Command::Check(args) => check::run(&args, &mut std::io::stdout()).await,
-            Command::Status(args) => Ok(status::run(&args, &mut std::io::stdout()).await?),
+            Command::Status(args) => status::run(&args, &mut std::io::stdout()).await,
+            Command::Tail(args) => tail::run(&args, &mut std::io::stdout()).await,
             Command::Flush(args) => match flush::run(&args, &mut std::io::stdout()).await?.pending {
                 0 => Ok(()),
                 pending => Err(Failure::failed(format!("{pending} batches are not delivered yet"))),
@@ -92,6 +99,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
             #[cfg(feature = "lambda")]
             Command::Lambda => lambda::run().await,
             Command::Verify(args) => verify::run(&args, &mut std::io::stdout()).await,
+            Command::Completions(args) => Ok(completions::run(&args, &mut std::io::stdout())?),
+            Command::Man(args) => man::run(&args, &mut std::io::stdout()),
         }
     });
     // Threads that are still blocked can be abandoned: a restart recovers whatever they were doing.

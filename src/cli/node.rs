@@ -467,11 +467,7 @@ fn bind(addr: SocketAddr, what: &str) -> Result<TcpListener, Failure> {
         socket.bind(addr)?;
         socket.listen(BACKLOG)
     };
-    bound().map_err(|error| {
-        Failure::failed(format!(
-            "cannot listen on {addr} to {what}: {error}; is another process using the port?"
-        ))
-    })
+    bound().map_err(|error| Failure::cannot_listen(addr, what, &error))
 }
 
 impl Node {

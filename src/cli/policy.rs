@@ -10,10 +10,24 @@ use crate::words::table::table;
 
 use super::args::PolicyArgs;
 use super::failure::Failure;
+use super::print_json::print_json;
 use super::say;
 
 /// The configuration file if none is given; it may be missing.
 const CONFIG_FILE: &str = "forebay.toml";
+
+/// A policy in the list, as JSON.
+#[derive(serde::Serialize)]
+struct Listed {
+    name: &'static str,
+    about: &'static str,
+}
+
+impl Listed {
+    fn of(template: Template) -> Self {
+        Self { name: template.name(), about: template.about() }
+    }
+}
 
 /// Prints one policy, or lists all.
 ///
@@ -21,7 +35,10 @@ const CONFIG_FILE: &str = "forebay.toml";
 /// [`Failure`] with exit code 2 if a value is missing: it names the flag or setting for the value.
 pub fn run(args: &PolicyArgs) -> Result<(), Failure> {
     let Some(template) = args.name.filter(|_| !args.list) else {
-        say(&list());
+        match args.json {
+            true => print_json(&mut std::io::stdout(), &Template::ALL.map(Listed::of))?,
+            false => say(&list()),
+        }
         return Ok(());
     };
     // The configuration names the buckets that a collector writes to, not those that CSV files are in.

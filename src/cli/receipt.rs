@@ -2,7 +2,7 @@
 
 pub mod report;
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use http::Method;
 use super::admin_client::{AdminClient, AskError};
 use super::args::ReceiptArgs;
 use super::failure::Failure;
+use super::print_json::print_json;
 use super::verify::{bucket_of, configuration, open};
 use crate::admin::ReceiptStatus;
 use crate::config::Config;
@@ -41,8 +42,7 @@ pub async fn run(args: &ReceiptArgs, out: &mut dyn Write) -> Result<(), Failure>
         report.take_in(&bucket, archive.lookup(&unanswered).await?);
     }
     if args.json {
-        serde_json::to_writer(&mut *out, &report).map_err(io::Error::from)?;
-        writeln!(out)?;
+        print_json(out, &report)?;
     } else {
         out.write_all(report.render().as_bytes())?;
     }

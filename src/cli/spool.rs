@@ -7,7 +7,7 @@ pub mod meter;
 pub mod resolve;
 pub mod verify;
 
-use std::io::{self, Write};
+use std::io;
 
 use super::args::SpoolCommand;
 use super::failure::Failure;
@@ -24,9 +24,4 @@ pub async fn run(command: &SpoolCommand) -> Result<(), Failure> {
         SpoolCommand::Drain(args) => drain::run(args).await,
         SpoolCommand::Resolve(args) => resolve::run(args, &mut io::stdout().lock()),
     }
-}
-
-fn print_json(out: &mut dyn Write, value: &impl serde::Serialize) -> io::Result<()> {
-    serde_json::to_writer_pretty(&mut *out, value)?;
-    writeln!(out)
 }

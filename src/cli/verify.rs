@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use super::args::{PartArgs, ReachArgs, VerifyArgs};
 use super::failure::Failure;
+use super::paint::{BAD, FAINT, GOOD, Mark, WARNING, painted};
 use super::serve::store_settings;
 use super::spool::meter::Meter;
 use crate::archive::{Archive, DayReport, Options, Progress, Span, Verify};
 use crate::config::{Config, Environment, Loader};
 use crate::object::{BucketString, Destination, Encryption};
-use crate::runtime::{SystemClock, SystemRandom};
+use crate::runtime::{SystemClock, SystemRandom, colour};
 use crate::sources::SourceId;
 use crate::store::s3::{S3Settings, S3Store};
 use crate::time::Clock;
@@ -209,6 +210,13 @@ fn configured(bucket: &BucketString, source: Option<&SourceId>, config: &Config)
     }
 }
 
+/// Words at the beginnings of lines.
+const MARKS: [Mark; 4] = [("NOT SOUND:", BAD), ("sound:", GOOD), ("note:", WARNING), ("source ", FAINT)];
+
+fn print_text(out: &mut dyn Write, text: &str) -> io::Result<()> {
+    out.write_all(painted(text, &MARKS, colour::wanted(&io::stdout())).as_bytes())
+}
+
 /// Prints days as they are verified, so that memory does not grow with their number.
 enum Printer {
     Text,
@@ -227,7 +235,7 @@ impl Printer {
 
     fn day(&mut self, out: &mut dyn Write, day: &DayReport) -> io::Result<()> {
         match self {
-            Self::Text => out.write_all(report::findings(&day.findings, day.findings_left_out).as_bytes()),
+            Self::Text => print_text(out, &report::findings(&day.findings, day.findings_left_out)),
             Self::Json { days } => {
                 out.write_all(if *days == 0 { b"\n" } else { b",\n" })?;
                 *days += 1;
@@ -238,7 +246,7 @@ impl Printer {
 
     fn end(&self, out: &mut dyn Write, summary: &Summary, progress: &Progress) -> io::Result<()> {
         match self {
-            Self::Text => out.write_all(report::render(summary, progress.bytes_read()).as_bytes()),
+            Self::Text => print_text(out, &report::render(summary, progress.bytes_read())),
             Self::Json { .. } => {
                 write!(out, "\n],\"around\":{}", serde_json::to_string(&summary.around)?)?;
                 write!(out, ",\"totals\":{}", serde_json::to_string(&summary.totals)?)?;

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::admin_client::{AdminClient, AdminToken};
 use super::args::WaitArgs;
 use super::failure::Failure;
+use super::print_json::print_json;
 use super::spool::meter::Meter;
 use super::verify::{SESSION, bucket_of, config_file, configuration, open};
 use crate::admin::{Days, UnclosedDay};
@@ -164,8 +165,7 @@ fn print(
             waiting_for,
             spools: parts,
         };
-        serde_json::to_writer(&mut *out, &report).map_err(std::io::Error::from)?;
-        writeln!(out)?;
+        print_json(out, &report)?;
     } else if closed {
         let sum = |of: fn(&Closed) -> u64| -> u64 {
             parts.values().filter_map(|part| part.closed.as_ref()).map(of).sum()

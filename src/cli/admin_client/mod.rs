@@ -34,7 +34,7 @@ const REFUSAL_MAX: usize = 64 << 10;
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
     /// Nothing listens there.
-    #[error("no collector answers at {url}: is it running, and is this its admin address? (see --admin)")]
+    #[error("no collector answers at {url}")]
     Unreachable {
         /// The URL.
         url: AdminUrl,

@@ -33,15 +33,15 @@ A file's name tells the type of its calls: track_1.csv, identify_users.csv.gz, .
 userId, event, properties.plan, context.ip. Each row is imported once: after an interruption, the same command
 continues, and a file that is imported is not imported again.
 
+Exit codes: 0 all rows imported, 1 a file failed, 2 wrong usage or configuration, 3 some rows were rejected,
+4 the node or the store cannot be reached, 5 access denied, 130 interrupted.
+
 Examples:
   forebay import csv track_1.csv
   forebay import csv exports/ --source shop
   zcat old.gz | forebay import csv - --type identify
   forebay import csv s3://bucket/exports/ --dry-run
-  forebay import csv object_rooms_1.csv
-
-Exit codes: 0 all rows imported, 1 a file failed, 2 wrong usage or configuration, 3 some rows were rejected,
-4 the node or the store cannot be reached, 5 access denied, 130 interrupted.")]
+  forebay import csv object_rooms_1.csv")]
 pub struct ImportCsvArgs {
     /// File, folder, pattern, s3://bucket/key, s3://bucket/prefix/, or - for standard input
     #[arg(value_name = "SRC", required = true)]
@@ -295,6 +295,11 @@ pub struct ShowArgs {
 
 /// `forebay import retry-rejects`
 #[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Exit codes: those of `forebay import csv`.
+
+Example:
+  forebay import retry-rejects ~/.local/state/forebay/rejects/*.csv --source shop")]
 pub struct RetryRejectsArgs {
     /// Files with rejected rows, as `forebay import` wrote them
     #[arg(value_name = "FILE", required = true)]

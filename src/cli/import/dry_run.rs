@@ -10,6 +10,7 @@ use super::args::ImportCsvArgs;
 use super::files::{CsvFile, Opening, Watched, files};
 use super::inputs::Input;
 use crate::cli::failure::{self, Failure};
+use crate::cli::print_json::print_json;
 use crate::import::{FileError, FileFault, Reject, Row, RowLimits, RowReader as _};
 use crate::words::{counted, grouped, outside_text};
 
@@ -99,8 +100,7 @@ impl Totals {
     fn print(&self, args: &ImportCsvArgs, out: &mut dyn Write) -> std::io::Result<()> {
         if args.show.json {
             let Self { files, rows, calls, rejected, .. } = self;
-            serde_json::to_writer(&mut *out, &Json { files, rows: *rows, calls, rejected: *rejected })?;
-            return writeln!(out);
+            return print_json(out, &Json { files, rows: *rows, calls, rejected: *rejected });
         }
         if args.preview {
             return Ok(());

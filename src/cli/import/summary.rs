@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use crate::cli::failure::{self, Failure};
+use crate::cli::print_json::print_json;
 use crate::import::{FileEnd, FileFault, FileReport, TargetError};
 use crate::words::{counted, grouped, outside_text};
 
@@ -161,8 +162,7 @@ impl Summary {
                 _ => "failed",
             },
         };
-        serde_json::to_writer(&mut *out, &json)?;
-        writeln!(out)
+        print_json(out, &json)
     }
 
     /// Prints the result for people.

@@ -40,7 +40,7 @@ pub(super) const OWN: [&str; 11] = [
     "write_key",
 ];
 /// The options of `import csv` that a function cannot have, and why.
-pub(super) const REFUSED: [(&str, &str); 12] = [
+pub(super) const REFUSED: [(&str, &str); 13] = [
     ("admin", "a function reaches no node"),
     ("collector", "use FOREBAY_COLLECTOR_URL"),
     ("config", "a function opens no spool"),
@@ -52,6 +52,7 @@ pub(super) const REFUSED: [(&str, &str); 12] = [
     ("progress", "a function has no output, only a log"),
     ("samples", "a function imports"),
     ("state", "a function keeps nothing on its disk"),
+    ("token-file", "a function reaches no node"),
     ("write-key", "use FOREBAY_WRITE_KEY"),
 ];
 

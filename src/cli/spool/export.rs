@@ -11,6 +11,7 @@ use super::verify::finding;
 use crate::batch::BatchKey;
 use crate::cli::args::SpoolExportArgs;
 use crate::cli::failure::Failure;
+use crate::cli::print_json::print_json;
 use crate::disk::read_all;
 use crate::log::frame::Frame;
 use crate::log::{Parked, PendingSeal, parked_name};
@@ -176,7 +177,7 @@ impl<W: Write> Visitor for Lines<'_, W> {
 fn report(exported: &Exported, json: bool) -> io::Result<()> {
     let mut err = io::stderr().lock();
     if json {
-        return super::print_json(&mut err, exported);
+        return print_json(&mut err, exported);
     }
     for unread in &exported.unread {
         err.write_all(finding(unread).as_bytes())?;

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use crate::cli::args::SpoolReadArgs;
 use crate::cli::failure::Failure;
+use crate::cli::print_json::print_json;
 use crate::log::Range;
 use crate::spool::offline::{BatchAbout, Inspection, SealAbout, SegmentIs, View, inspect};
 use crate::time::UnixMillis;
@@ -20,7 +21,7 @@ const SEGMENTS_SHOWN: usize = 20;
 pub fn run(args: &SpoolReadArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let inspection = inspect(&View::open(&args.dir)?)?;
     if args.json {
-        super::print_json(out, &inspection)?;
+        print_json(out, &inspection)?;
     } else {
         out.write_all(render(&inspection).as_bytes())?;
     }

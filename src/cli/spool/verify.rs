@@ -1,12 +1,19 @@
 //! `forebay spool verify`: checks every byte, and reports all damage.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use super::meter::Meter;
 use crate::cli::args::SpoolReadArgs;
 use crate::cli::failure::Failure;
+use crate::cli::paint::{BAD, GOOD, Mark, WARNING, painted};
+use crate::cli::print_json::print_json;
+use crate::runtime::colour;
 use crate::spool::offline::{Answered, Finding, Verified, View, verify};
 use crate::words::{about_bytes, counted, grouped};
+
+/// Words at the beginnings of lines.
+const MARKS: [Mark; 5] =
+    [("damaged:", BAD), ("DAMAGED:", BAD), ("sound:", GOOD), ("note:", WARNING), ("known:", WARNING)];
 
 /// Checks a spool and prints the result.
 ///
@@ -18,9 +25,10 @@ pub fn run(args: &SpoolReadArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let verified = verify(&view, &mut |done, total| meter.bytes(done, total))?;
     drop(meter);
     if args.json {
-        super::print_json(out, &verified)?;
+        print_json(out, &verified)?;
     } else {
-        out.write_all(render(&verified).as_bytes())?;
+        let text = painted(&render(&verified), &MARKS, colour::wanted(&io::stdout()));
+        out.write_all(text.as_bytes())?;
     }
     match verified.findings.len() {
         0 => Ok(()),

@@ -44,6 +44,8 @@ pub(crate) enum Reply {
     Half,
     /// No answer, while the connection stays open.
     Hang,
+    /// The pieces of an event stream, one after the other; then the connection is closed, or stays open.
+    Events { pieces: Vec<String>, stays_open: bool },
 }
 
 impl Reply {
@@ -138,6 +140,20 @@ async fn serve(mut stream: TcpStream, script: Script, record: Record) {
                 return;
             }
             Reply::Hang => std::future::pending().await,
+            Reply::Events { pieces, stays_open } => {
+                let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
+                for piece in std::iter::once(head).chain(pieces.iter().map(String::as_str)) {
+                    // The peer may have had enough.
+                    if stream.write_all(piece.as_bytes()).await.is_err() {
+                        return;
+                    }
+                }
+                if stays_open {
+                    // Until the peer closes.
+                    drop(stream.read(&mut [0; 1]).await);
+                }
+                return;
+            }
         };
         let mut text = format!("HTTP/1.1 {status} Scripted\r\n");
         for (name, value) in &headers {

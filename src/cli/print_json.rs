@@ -1,0 +1,23 @@
+//! How commands print JSON.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+/// Prints one value over several lines, and ends the last one.
+///
+/// # Errors
+/// The value cannot be encoded, or `out` fails.
+pub fn print_json(out: &mut dyn Write, value: &impl Serialize) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, value)?;
+    writeln!(out)
+}
+
+/// Prints one value of a stream of values on a line of its own.
+///
+/// # Errors
+/// The value cannot be encoded, or `out` fails.
+pub fn print_json_line(out: &mut dyn Write, value: &impl Serialize) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, value)?;
+    writeln!(out)
+}

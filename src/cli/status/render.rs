@@ -1,0 +1,621 @@
+//! The status for people: problems first, then the totals, then a line for each source. Pure.
+
+use crate::admin::{LedgerCounts, LedgerStatus, SourceStatus, Status};
+use crate::sources::SourceId;
+use crate::words::count::percent;
+use crate::words::table::{table, wrapped_within};
+use crate::words::{
+    about_bytes, about_seconds, counted, grouped, outside_key, outside_text, outside_text_within,
+    within_columns,
+};
+
+use super::activity::{Activity, sparkline};
+use crate::cli::paint::{BAD, FAINT, GOOD, Mark, WARNING};
+
+/// The most bytes of an alarm's text that are shown. Its advice is at the end.
+const ALARM_TEXT_MAX: usize = 2_048;
+/// The most object and dead-letter streams of a source that are shown.
+const STREAMS_SHOWN_MAX: usize = 20;
+/// Sources that are shown even if the screen has no space for them.
+const SOURCES_MIN: usize = 3;
+/// The columns of a label such as `calls`.
+const LABEL: usize = 9;
+
+/// Words at the beginnings of lines, for [`painted`](crate::cli::paint::painted).
+pub const MARKS: [Mark; 9] = [
+    ("ready", GOOD),
+    ("NOT READY", BAD),
+    ("degraded:", WARNING),
+    ("ALARM", BAD),
+    ("  difference:", BAD),
+    ("  REFUSED", BAD),
+    ("  waits for:", WARNING),
+    ("  last error:", WARNING),
+    ("source ", FAINT),
+];
+
+/// What of a status is shown, and where.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct View<'a> {
+    /// Only this source.
+    pub source: Option<&'a SourceId>,
+    /// How many calls came in lately, if that is known.
+    pub activity: Option<&'a Activity>,
+    /// Whether the last minutes are drawn.
+    pub sparklines: bool,
+    /// The columns of a terminal: texts are wrapped, and rows are cut.
+    pub columns: Option<usize>,
+    /// The lines that there is space for.
+    pub rows: Option<usize>,
+}
+
+/// A line before it is wrapped.
+struct Line {
+    beginning: String,
+    text: String,
+}
+
+impl Line {
+    fn new(beginning: &str, text: String) -> Self {
+        Self { beginning: beginning.to_owned(), text }
+    }
+
+    fn labelled(label: &str, text: String) -> Self {
+        Self { beginning: format!("{label:LABEL$}"), text }
+    }
+
+    fn wrapped(&self, columns: Option<usize>) -> Vec<String> {
+        match columns {
+            Some(width) => wrapped_within(width, &self.beginning, &self.text),
+            None => vec![format!("{}{}", self.beginning, self.text)],
+        }
+    }
+}
+
+/// The lines of the status.
+pub fn lines(status: &Status, view: &View<'_>) -> Vec<String> {
+    let first = format!(
+        "forebay {}, node {}, spool {}, up {}",
+        outside_text(&status.version),
+        outside_text(&status.node),
+        outside_text(&status.spool_id),
+        about_seconds(status.uptime_seconds),
+    );
+    let head = std::iter::once(Line::new("", first)).chain(troubles(status)).chain(whole(status, view));
+    let mut lines: Vec<String> = head.flat_map(|line| line.wrapped(view.columns)).collect();
+    let wanted = |source: &&SourceStatus| view.source.is_none_or(|id| id.as_str() == source.id);
+    let wanted: Vec<&SourceStatus> = status.sources.iter().filter(wanted).collect();
+    if !wanted.is_empty() {
+        // An empty line, the names of the columns, and the line about further sources.
+        let space = view.rows.map(|rows| rows.saturating_sub(lines.len() + 3));
+        lines.push(String::new());
+        lines.extend(sources(status, &wanted, view, space));
+    }
+    lines.iter().map(|line| line.trim_end().to_owned()).collect()
+}
+
+/// The whole status as a text.
+pub fn render(status: &Status, view: &View<'_>) -> String {
+    lines(status, view).iter().map(|line| format!("{line}\n")).collect()
+}
+
+fn troubles(status: &Status) -> Vec<Line> {
+    let mut lines =
+        vec![Line::new("", if status.ready { "ready".to_owned() } else { "NOT READY".to_owned() })];
+    lines.extend(status.not_ready.iter().map(|why| Line::new("  ", outside_text(why).to_string())));
+    // An older collector may report a degradation without an alarm.
+    let is_alarm = |why: &&String| status.alarms.iter().any(|alarm| alarm.what.ends_with(why.as_str()));
+    let others = status.degraded.iter().filter(|why| !is_alarm(why));
+    lines.extend(
+        others.map(|why| Line::new("degraded: ", outside_text_within(why, ALARM_TEXT_MAX).to_string())),
+    );
+    lines.extend(status.alarms.iter().map(|alarm| {
+        let age = about_seconds(seconds_since(status.now_ms, alarm.since_ms));
+        let what = outside_text_within(&alarm.what, ALARM_TEXT_MAX);
+        Line::new(&format!("ALARM {} for {age}: ", outside_text(&alarm.kind)), what.to_string())
+    }));
+    lines
+}
+
+fn whole(status: &Status, view: &View<'_>) -> Vec<Line> {
+    let (spool, totals) = (&status.spool, &status.totals);
+    let percent = percent(spool.used_bytes, spool.max_bytes);
+    let parked = match spool.parked_bytes {
+        0 => String::new(),
+        bytes => format!(", {} parked", about_bytes(bytes)),
+    };
+    let left = match spool.seconds_left {
+        Some(seconds) => format!(", full in {} without deliveries", about_seconds(seconds)),
+        None => String::new(),
+    };
+    let waiting = match status.oldest_undelivered_seconds {
+        Some(seconds) => {
+            let pending = status.sources.iter().fold(0_u64, |sum, s| sum.saturating_add(s.pending_calls));
+            let places = [
+                (status.open_batches, ["batch", "batches"]),
+                (status.sealed_objects, ["sealed object", "sealed objects"]),
+            ];
+            let places = places.into_iter().filter(|(count, _)| *count > 0);
+            let places: Vec<String> = places.map(|(count, [one, many])| counted(count, one, many)).collect();
+            let within =
+                if places.is_empty() { String::new() } else { format!(" in {}", places.join(" and ")) };
+            format!(
+                "{}{within}, the oldest for {}",
+                counted(pending, "call", "calls"),
+                about_seconds(seconds)
+            )
+        }
+        None => "nothing: everything is delivered".to_owned(),
+    };
+    let rate = view.activity.map_or_else(String::new, |activity| {
+        let drawn =
+            if view.sparklines { format!(" {}", sparkline(activity.of_all())) } else { String::new() };
+        format!("{}/s{drawn}; ", rate(activity.rate_of_all()))
+    });
+    let mut lines = vec![
+        Line::labelled(
+            "calls",
+            format!(
+                "{rate}{} received since the start: {} stored, {} repeats, {} rejected; {} delivered",
+                grouped(totals.received),
+                grouped(totals.stored),
+                grouped(totals.repeated),
+                grouped(totals.rejected),
+                grouped(totals.delivered)
+            ),
+        ),
+        Line::labelled("waiting", waiting),
+        Line::labelled(
+            "spool",
+            format!(
+                "{} of {} ({percent} %), {}{parked}{left}",
+                about_bytes(spool.used_bytes),
+                about_bytes(spool.max_bytes),
+                counted(spool.segments, "segment", "segments")
+            ),
+        ),
+    ];
+    lines.extend(status.s3_proxy.iter().map(|proxy| {
+        let proxy = outside_text(proxy);
+        let text = format!("S3 is reached through {proxy}, set in the environment (HTTPS_PROXY, NO_PROXY)");
+        Line::labelled("proxy", text)
+    }));
+    lines.extend(status.ledger.iter().flat_map(ledger));
+    lines
+}
+
+/// The ledger's two equations, and whether they hold.
+fn ledger(ledger: &LedgerStatus) -> Vec<Line> {
+    let totals = &ledger.totals;
+    let suppressed = match totals.suppressed {
+        0 => String::new(),
+        calls => format!(" + {} suppressed", grouped(calls)),
+    };
+    let equations = format!(
+        "{} received = {} stored + {} rejected + {} repeated{suppressed}; {} stored = {} delivered + {} pending + {} \
+         lost: {}",
+        grouped(totals.received),
+        grouped(totals.stored),
+        grouped(totals.rejected),
+        grouped(totals.repeated),
+        grouped(totals.stored),
+        grouped(totals.delivered),
+        grouped(totals.pending),
+        grouped(totals.lost),
+        if ledger.balanced { "balanced" } else { "NOT BALANCED" }
+    );
+    let mut lines = vec![Line::labelled("ledger", equations)];
+    let others = [("object sets", &ledger.object_sets), ("dead letters", &ledger.dead_letters)];
+    let others = others.into_iter().filter(|(_, counts)| **counts != LedgerCounts::default());
+    lines.extend(
+        others.map(|(what, counts)| Line::labelled("", format!("{what}: {}", stream_counts(counts)))),
+    );
+    let differences = ledger.differences.iter();
+    lines.extend(differences.map(|what| Line::new("  difference: ", outside_text(what).to_string())));
+    lines
+}
+
+/// What became of the lines of an object or dead-letter stream.
+fn stream_counts(counts: &LedgerCounts) -> String {
+    let repeated = match counts.repeated {
+        0 => String::new(),
+        repeated => format!(" + {} repeated", grouped(repeated)),
+    };
+    format!(
+        "{} received = {} stored{repeated}; {} delivered + {} pending + {} lost",
+        grouped(counts.received),
+        grouped(counts.stored),
+        grouped(counts.delivered),
+        grouped(counts.pending),
+        grouped(counts.lost)
+    )
+}
+
+/// The table of sources, with what is wrong below each. If there is not space for all, those with problems come
+/// first, then the most active ones.
+fn sources(status: &Status, wanted: &[&SourceStatus], view: &View<'_>, space: Option<usize>) -> Vec<String> {
+    let mut shown: Vec<(&SourceStatus, Vec<String>)> =
+        wanted.iter().map(|source| (*source, details(source, status, view))).collect();
+    if let Some(space) = space {
+        let height = |shown: &[(_, Vec<String>)]| {
+            shown.len() + shown.iter().map(|(_, lines)| lines.len()).sum::<usize>()
+        };
+        // Without the line about further sources there is space for one more.
+        if height(&shown) > space + 1 {
+            shown.sort_by(|(a, _), (b, _)| by_interest(a, b, view.activity));
+            while shown.len() > SOURCES_MIN && height(&shown) > space {
+                shown.pop();
+            }
+        }
+    }
+    let rows: Vec<Vec<String>> = std::iter::once(names(view))
+        .chain(shown.iter().map(|(source, _)| row(source, status.now_ms, view)))
+        .collect();
+    let numbers: &[usize] = match (view.activity, view.sparklines) {
+        (None, _) => &[1, 2, 3, 4],
+        (Some(_), false) => &[1, 2, 3, 4, 5],
+        (Some(_), true) => &[1, 3, 4, 5, 6],
+    };
+    let rows = table(&rows, numbers).into_iter();
+    let mut rows = rows.map(|row| view.columns.map_or(row.clone(), |width| within_columns(&row, width)));
+    let mut lines: Vec<String> = rows.by_ref().take(1).collect();
+    for ((_, details), row) in shown.iter().zip(rows) {
+        lines.push(row);
+        lines.extend_from_slice(details);
+    }
+    let more = wanted.len() - shown.len();
+    if more > 0 {
+        lines.push(format!("and {} more: --source ID, --all or --json", grouped(more as u64)));
+    }
+    lines
+}
+
+fn by_interest(a: &SourceStatus, b: &SourceStatus, activity: Option<&Activity>) -> std::cmp::Ordering {
+    let has_problem = |source: &SourceStatus| {
+        source.refused.is_some() || source.waiting.is_some() || source.last_error.is_some()
+    };
+    let mean = |source: &SourceStatus| activity.map_or(0.0, |activity| activity.mean(&source.id));
+    has_problem(b)
+        .cmp(&has_problem(a))
+        .then_with(|| mean(b).total_cmp(&mean(a)))
+        .then_with(|| b.totals.received.cmp(&a.totals.received))
+        .then_with(|| b.pending_calls.cmp(&a.pending_calls))
+        .then_with(|| a.id.cmp(&b.id))
+}
+
+/// The lines below a source's row: its other streams, and what is wrong.
+fn details(source: &SourceStatus, status: &Status, view: &View<'_>) -> Vec<String> {
+    let streams = source.streams.iter().take(STREAMS_SHOWN_MAX);
+    let mut lines: Vec<Line> = streams
+        .map(|stream| {
+            let name = format!("  {}: ", outside_text(&stream.stream));
+            Line::new(&name, stream_counts(&stream.ledger))
+        })
+        .collect();
+    let more = source.streams.len().saturating_sub(STREAMS_SHOWN_MAX);
+    if more > 0 {
+        let more = counted(more as u64, "stream", "streams");
+        lines.push(Line::new("  ", format!("and {more} more: `forebay status --json`")));
+    }
+    // If all calls are refused, a line above says so.
+    lines.extend(source.refused.iter().filter(|_| status.ready).map(|refused| {
+        let requests = counted(source.requests_refused, "request", "requests");
+        let beginning = format!("  REFUSED ({requests} since the start): ");
+        Line::new(&beginning, outside_text(&refused.why).to_string())
+    }));
+    let trouble = [("waits for", &source.waiting), ("last error", &source.last_error)];
+    for (what, text) in trouble {
+        let line = |text: &String| Line::new(&format!("  {what}: "), outside_text(text).to_string());
+        lines.extend(text.iter().map(line));
+    }
+    lines.iter().flat_map(|line| line.wrapped(view.columns)).collect()
+}
+
+fn names(view: &View<'_>) -> Vec<String> {
+    let activity: &[&str] = match (view.activity, view.sparklines) {
+        (None, _) => &[],
+        (Some(_), false) => &["calls/s"],
+        (Some(_), true) => &["calls/s", "lately"],
+    };
+    let counts = ["received", "delivered", "waiting", "oldest", "last object"];
+    [&["source"], activity, &counts].concat().into_iter().map(str::to_owned).collect()
+}
+
+fn row(source: &SourceStatus, now_ms: i64, view: &View<'_>) -> Vec<String> {
+    let last = source.last_object.as_ref().map_or_else(
+        || "none yet".to_owned(),
+        |object| {
+            let encryption = object.encryption.as_ref().and_then(|applied| applied.algorithm.as_deref());
+            format!(
+                "{} ago, {}, {}, {}{}",
+                about_seconds(seconds_since(now_ms, object.delivered_at_ms)),
+                counted(object.calls, "call", "calls"),
+                about_bytes(object.bytes),
+                encryption.map_or_else(String::new, |applied| format!("{}, ", outside_text(applied))),
+                outside_key(&object.key)
+            )
+        },
+    );
+    let mut row = vec![outside_text(&source.id).to_string()];
+    if let Some(activity) = view.activity {
+        row.push(rate(activity.rate(&source.id)));
+        if view.sparklines {
+            row.push(sparkline(activity.of(&source.id)));
+        }
+    }
+    row.extend([
+        grouped(source.totals.received),
+        grouped(source.totals.delivered),
+        grouped(source.pending_calls),
+        source.oldest_undelivered_seconds.map_or_else(|| "-".to_owned(), about_seconds),
+        last,
+    ]);
+    row
+}
+
+/// Calls a second: with a decimal below ten.
+fn rate(rate: f64) -> String {
+    match rate {
+        rate if rate <= 0.0 => "0".to_owned(),
+        rate if rate < 9.95 => format!("{rate:.1}"),
+        rate => format!("{rate:.0}").parse().map_or_else(|_| format!("{rate:.0}"), grouped),
+    }
+}
+
+fn seconds_since(now_ms: i64, then_ms: i64) -> u64 {
+    u64::try_from(now_ms.saturating_sub(then_ms) / 1_000).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::{Alarm, Applied, LastObject, Refused, SpoolStatus, Totals};
+
+    #[test]
+    fn an_alarm_is_shown_whole_and_once() {
+        let what =
+            format!("AES256 was applied, for {}; check the bucket's default encryption", "k/".repeat(300));
+        let alarm = Alarm { kind: "encryption".into(), what: what.clone(), since_ms: 0 };
+        let status = Status { degraded: vec![what.clone()], alarms: vec![alarm], ..Status::default() };
+        let text = render(&status, &View::default());
+        assert_eq!(text.matches("check the bucket's default encryption").count(), 1, "{text}");
+        assert!(text.contains(&what), "{text}");
+    }
+
+    #[test]
+    fn the_waiting_line_omits_zero_counts() {
+        let check = |batches: u64, sealed: u64, expected: &str| {
+            let web = SourceStatus { id: "web".into(), pending_calls: 2_000, ..SourceStatus::default() };
+            let status = Status {
+                open_batches: batches,
+                sealed_objects: sealed,
+                oldest_undelivered_seconds: Some(3_700),
+                sources: vec![web],
+                ..Status::default()
+            };
+            let text = render(&status, &View::default());
+            let line = text.lines().find(|line| line.starts_with("waiting")).unwrap();
+            assert_eq!(line, format!("waiting  2,000 calls{expected}, the oldest for 1 h 1 min"));
+        };
+        check(1, 0, " in 1 batch");
+        check(0, 6, " in 6 sealed objects");
+        check(2, 1, " in 2 batches and 1 sealed object");
+        check(0, 0, "");
+    }
+
+    #[test]
+    fn a_quiet_collector_fits_five_lines() {
+        let status = Status {
+            version: "0.1.0".into(),
+            node: "n1".into(),
+            spool_id: "00ff".into(),
+            uptime_seconds: 61,
+            ready: true,
+            spool: SpoolStatus { max_bytes: 20_000_000_000, ..SpoolStatus::default() },
+            ..Status::default()
+        };
+        assert_eq!(
+            render(&status, &View::default()),
+            "forebay 0.1.0, node n1, spool 00ff, up 1 min 1 s
+ready
+calls    0 received since the start: 0 stored, 0 repeats, 0 rejected; 0 delivered
+waiting  nothing: everything is delivered
+spool    0 B of 20 GB (0 %), 0 segments
+"
+        );
+    }
+
+    #[test]
+    fn a_source_that_is_refused_says_why_and_what_to_do() {
+        let why = "503 destination_full: nowhere accepts no objects; fix the destination".to_owned();
+        let refused = SourceStatus {
+            id: "web".into(),
+            refused: Some(Refused { code: "destination_full".into(), why }),
+            requests_refused: 1_234,
+            ..SourceStatus::default()
+        };
+        let status = Status { ready: true, sources: vec![refused], ..Status::default() };
+        let expected = "  REFUSED (1,234 requests since the start): 503 destination_full: nowhere accepts no objects; fix the \
+                        destination\n";
+        let text = render(&status, &View::default());
+        assert!(text.ends_with(expected), "{text}");
+    }
+
+    fn source(id: &str, received: u64) -> SourceStatus {
+        let totals = Totals { received, ..Totals::default() };
+        SourceStatus { id: id.into(), totals, ..SourceStatus::default() }
+    }
+
+    #[test]
+    fn a_screen_has_the_problems_and_the_most_active_sources() {
+        let mut all: Vec<SourceStatus> = (0..500).map(|n| source(&format!("s{n:03}"), n)).collect();
+        all[7].last_error = Some("403 AccessDenied: ".to_owned() + &"long ".repeat(30));
+        let status = Status { ready: true, sources: all, ..Status::default() };
+        let view = View { columns: Some(80), rows: Some(24), ..View::default() };
+        let shown = lines(&status, &view);
+        assert_eq!(shown.len(), 24, "{shown:#?}");
+        assert!(shown.iter().all(|line| crate::words::columns(line) <= 80), "{shown:#?}");
+        let names: Vec<&str> = shown.iter().filter_map(|line| line.strip_prefix('s')?.get(..3)).collect();
+        assert_eq!(&names[..4], ["our", "007", "499", "498"], "{shown:#?}");
+        assert!(shown.iter().any(|line| line.starts_with("  last error: 403 AccessDenied")), "{shown:#?}");
+        let more = 500 - (names.len() - 1 - 1);
+        assert_eq!(shown[23], format!("and {} more: --source ID, --all or --json", more - 1));
+
+        // All of them, in their own order.
+        let everything = lines(&status, &View { rows: None, ..view });
+        assert!(everything.len() > 500 && everything.last().unwrap().starts_with("s499"), "{everything:#?}");
+        let id = SourceId::new("s123").unwrap();
+        let one = lines(&status, &View { source: Some(&id), ..view });
+        assert!(one.last().unwrap().starts_with("s123 ") && one.len() < 10, "{one:#?}");
+        // As many as fit exactly are shown without a last line.
+        let few = Status { sources: status.sources[400..420].to_vec(), ..status.clone() };
+        let head = lines(&Status { sources: Vec::new(), ..status.clone() }, &view).len();
+        let exact = lines(&few, &View { rows: Some(head + 2 + 20), ..view });
+        assert_eq!((exact.len(), exact.last().unwrap().get(..4)), (head + 22, Some("s419")), "{exact:#?}");
+    }
+
+    #[test]
+    fn rates_and_the_last_minutes_are_shown_if_they_are_known() {
+        let mut snapshots = crate::cli::status::activity::Snapshots::default();
+        let mut status = Status { ready: true, sources: vec![source("web", 0)], ..Status::default() };
+        for (second, received) in [(0, 0), (2, 10), (4, 4_010)] {
+            status.sources[0].totals.received = received;
+            status.totals.received = received;
+            snapshots.add(std::time::Duration::from_secs(second), &status);
+        }
+        let activity = snapshots.activity();
+        let view = View { activity: activity.as_ref(), ..View::default() };
+        let text = render(&status, &view);
+        assert!(text.contains("calls    2,000/s; 4,010 received"), "{text}");
+        assert!(
+            text.ends_with(
+                "\nsource  calls/s  received  delivered  waiting  oldest  last object
+web       2,000     4,010          0        0       -  none yet\n"
+            ),
+            "{text}"
+        );
+        let text = render(&status, &View { sparklines: true, ..view });
+        assert!(text.contains("calls    2,000/s ▂█; 4,010 received"), "{text}");
+        assert!(text.contains("\nweb       2,000  ▂█         4,010"), "{text}");
+    }
+
+    #[test]
+    fn rates_have_a_decimal_below_ten() {
+        let check = |of: f64, shown: &str| assert_eq!(rate(of), shown);
+        check(0.0, "0");
+        check(0.25, "0.2");
+        check(9.94, "9.9");
+        check(9.97, "10");
+        check(12_345.6, "12,346");
+    }
+
+    #[test]
+    fn problems_come_first_and_each_source_has_a_line() {
+        let now_ms = 1_700_000_000_000;
+        let status = Status {
+            version: "0.1.0".into(),
+            now_ms,
+            node: "n1".into(),
+            spool_id: "00ff".into(),
+            uptime_seconds: 7_505,
+            ready: false,
+            not_ready: vec!["the spool is full".into()],
+            degraded: vec!["positions 3 to 9 are lost\u{1b}[31m".into()],
+            alarms: vec![Alarm {
+                kind: "refused".into(),
+                what: "put refused".into(),
+                since_ms: now_ms - 65_000,
+            }],
+            spool: SpoolStatus {
+                used_bytes: 19_000_000_000,
+                max_bytes: 20_000_000_000,
+                segments: 280,
+                parked_bytes: 1_000_000,
+                seconds_left: Some(600),
+            },
+            open_batches: 2,
+            sealed_objects: 3,
+            oldest_undelivered_seconds: Some(3_700),
+            s3_proxy: Some("http://proxy:3128".to_owned()),
+            ledger: Some(LedgerStatus {
+                balanced: false,
+                differences: vec!["web, earlier: 3 stored, but 4 of them delivered + 0 lost".into()],
+                totals: LedgerCounts {
+                    received: 12_345,
+                    stored: 12_000,
+                    rejected: 45,
+                    repeated: 299,
+                    suppressed: 1,
+                    delivered: 9_999,
+                    pending: 2_000,
+                    lost: 1,
+                    ..LedgerCounts::default()
+                },
+                object_sets: LedgerCounts {
+                    received: 40,
+                    stored: 30,
+                    repeated: 10,
+                    delivered: 20,
+                    pending: 10,
+                    ..LedgerCounts::default()
+                },
+                ..LedgerStatus::default()
+            }),
+            totals: Totals {
+                received: 12_345,
+                stored: 12_000,
+                repeated: 300,
+                rejected: 45,
+                delivered: 10_000,
+            },
+            sources: vec![
+                SourceStatus {
+                    id: "checkout-web".into(),
+                    totals: Totals { received: 12_345, delivered: 10_000, ..Totals::default() },
+                    pending_calls: 2_000,
+                    oldest_undelivered_seconds: Some(3_700),
+                    last_object: Some(LastObject {
+                        key: "segment-logs/checkout-web/1/x.gz".into(),
+                        delivered_at_ms: now_ms - 5_000,
+                        bytes: 99_000_000,
+                        calls: 1_000,
+                        encryption: Some(Applied {
+                            algorithm: Some("aws:kms".into()),
+                            kms_key: Some("arn:aws:kms:us-east-1:111122223333:key/k".into()),
+                            bucket_key: true,
+                        }),
+                    }),
+                    waiting: Some("the next attempt in 60 s".into()),
+                    last_error: Some("403 AccessDenied".into()),
+                    // All calls are refused, which is reported above.
+                    refused: Some(Refused { code: "spool_full".into(), why: "the spool is full".into() }),
+                    ..SourceStatus::default()
+                },
+                SourceStatus { id: "ios".into(), ..SourceStatus::default() },
+            ],
+        };
+        assert_eq!(
+            render(&status, &View::default()),
+            "forebay 0.1.0, node n1, spool 00ff, up 2 h 5 min
+NOT READY
+  the spool is full
+degraded: positions 3 to 9 are lost\\u{1b}[31m
+ALARM refused for 1 min 5 s: put refused
+calls    12,345 received since the start: 12,000 stored, 300 repeats, 45 rejected; 10,000 delivered
+waiting  2,000 calls in 2 batches and 3 sealed objects, the oldest for 1 h 1 min
+spool    19 GB of 20 GB (95 %), 280 segments, 1 MB parked, full in 10 min without deliveries
+proxy    S3 is reached through http://proxy:3128, set in the environment (HTTPS_PROXY, NO_PROXY)
+ledger   12,345 received = 12,000 stored + 45 rejected + 299 repeated + 1 suppressed; 12,000 stored = 9,999 delivered + 2,000 \
+pending + 1 lost: NOT BALANCED
+         object sets: 40 received = 30 stored + 10 repeated; 20 delivered + 10 pending + 0 lost
+  difference: web, earlier: 3 stored, but 4 of them delivered + 0 lost
+
+source        received  delivered  waiting     oldest  last object
+checkout-web    12,345     10,000    2,000  1 h 1 min  5 s ago, 1,000 calls, 99 MB, aws:kms, segment-logs/checkout-web/1/x.gz
+  waits for: the next attempt in 60 s
+  last error: 403 AccessDenied
+ios                  0          0        0          -  none yet
+"
+        );
+    }
+}

@@ -1,0 +1,251 @@
+//! `forebay tail`: the calls of a running collector as they arrive.
+
+pub mod call;
+pub mod events;
+
+use std::collections::BTreeMap;
+use std::io::{self, ErrorKind, IsTerminal as _, Write};
+use std::time::Duration;
+
+use http::StatusCode;
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use serde::Deserialize;
+use tokio::time::MissedTickBehavior;
+
+use super::admin_client::{AdminClient, AskError};
+use super::args::TailArgs;
+use super::failure::Failure;
+use super::terminal::{self, Interrupts};
+use crate::runtime::colour;
+use crate::words::{about_seconds, counted, with_causes};
+
+use call::{Calls, Layout, LiveCall, one_line};
+use events::{Event, EventParser};
+
+/// The time limit for the beginning of the answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// A collector sends something each second. After this long without anything, the connection counts as lost.
+const SILENCE_MAX: Duration = Duration::from_secs(45);
+/// How long it waits before it connects again: after each failure twice as long, up to the maximum.
+const AGAIN_FIRST: Duration = Duration::from_secs(1);
+const AGAIN_MAX: Duration = Duration::from_secs(30);
+/// How often it looks whether anybody still reads its output.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Why the stream ended.
+enum Ended {
+    /// The connection is lost; a new one may work.
+    Lost(String),
+    /// Nobody reads the output any more.
+    Unread,
+}
+
+/// Prints calls until a signal, or until nobody reads them.
+///
+/// # Errors
+/// [`Failure`] if the collector cannot be reached at the beginning, or refuses.
+pub async fn run(args: &TailArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    let client = args.admin.client()?;
+    let mut interrupts = Interrupts::listen()?;
+    let (path, mut tail) = (path(args), Tail::new(args, out));
+    tokio::select! {
+        () = interrupts.next() => Ok(()),
+        done = follow(&client, &path, &mut tail) => done,
+    }
+}
+
+/// The path and query of the live view with these filters.
+fn path(args: &TailArgs) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    let source = args.source.as_ref().map(ToString::to_string);
+    let filters = [("source", source), ("type", args.kind.clone()), ("text", args.grep.clone())];
+    for (name, value) in filters {
+        value.map(|value| query.append_pair(name, &value));
+    }
+    match query.finish() {
+        query if query.is_empty() => "/api/live".to_owned(),
+        query => format!("/api/live?{query}"),
+    }
+}
+
+async fn follow(client: &AdminClient, path: &str, tail: &mut Tail<'_>) -> Result<(), Failure> {
+    let (mut again, mut connected) = (AGAIN_FIRST, false);
+    loop {
+        let why = match client.stream(path, PATIENCE).await {
+            Ok(stream) => {
+                if connected {
+                    tracing::info!("connected again to {}", client.url());
+                }
+                (again, connected) = (AGAIN_FIRST, true);
+                match tail.read(stream).await? {
+                    Ended::Unread => return Ok(()),
+                    Ended::Lost(why) => format!("the connection to {} is lost: {why}", client.url()),
+                }
+            }
+            Err(error) if connected && !error.is_lasting() => with_causes(&error),
+            Err(AskError::Refused { url, status: StatusCode::NOT_FOUND, code, .. })
+                if code == "not_found" =>
+            {
+                return Err(Failure::failed(format!(
+                    "{url} has no live view: the collector is older than this command"
+                )));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        tracing::warn!("{why}; connecting again in {}", about_seconds(again.as_secs()));
+        tokio::select! {
+            () = tokio::time::sleep(again) => {}
+            () = unread() => return Ok(()),
+        }
+        again = again.saturating_mul(2).min(AGAIN_MAX);
+    }
+}
+
+/// Waits until nobody reads standard output any more.
+async fn unread() {
+    let mut looks = tokio::time::interval(LOOK_EVERY);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        looks.tick().await;
+        if terminal::is_unread(&io::stdout()) {
+            return;
+        }
+    }
+}
+
+/// What the live view hides.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Hello {
+    view: String,
+}
+
+/// What the collector took since the last count.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Count {
+    stored: u64,
+    rejected: u64,
+    shown: u64,
+}
+
+/// Calls that this viewer was too slow for.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Missed {
+    calls: u64,
+}
+
+struct Tail<'a> {
+    out: &'a mut dyn Write,
+    json: bool,
+    layout: Layout,
+    /// Things that are said once.
+    said: BTreeMap<&'static str, ()>,
+    /// The place of the last call that was printed: calls that are sent again after a new connection are not
+    /// printed again.
+    last: Option<(i64, u64)>,
+}
+
+impl<'a> Tail<'a> {
+    fn new(args: &TailArgs, out: &'a mut dyn Write) -> Self {
+        let stdout = io::stdout();
+        let layout = Layout::new(terminal::columns(&stdout), colour::wanted(&stdout));
+        Self { out, json: args.json, layout, said: BTreeMap::new(), last: None }
+    }
+
+    async fn read(&mut self, mut stream: Incoming) -> Result<Ended, Failure> {
+        let (mut parser, mut events) = (EventParser::default(), Vec::new());
+        loop {
+            let frame = tokio::select! {
+                frame = tokio::time::timeout(SILENCE_MAX, stream.frame()) => frame,
+                () = unread() => return Ok(Ended::Unread),
+            };
+            let bytes = match frame {
+                Err(_) => {
+                    let silence = about_seconds(SILENCE_MAX.as_secs());
+                    return Ok(Ended::Lost(format!("nothing came for {silence}")));
+                }
+                Ok(None) => return Ok(Ended::Lost("the collector ended it".to_owned())),
+                Ok(Some(Err(error))) => return Ok(Ended::Lost(with_causes(&error))),
+                Ok(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
+            };
+            parser.take(&bytes, &mut events);
+            let dropped = parser.take_dropped();
+            if dropped > 0 {
+                tracing::warn!("{} too long to show", counted(dropped, "event was", "events were"));
+            }
+            for event in events.drain(..) {
+                match self.event(&event) {
+                    Ok(()) => {}
+                    Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(Ended::Unread),
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+    }
+
+    fn event(&mut self, event: &Event) -> io::Result<()> {
+        match event.kind.as_str() {
+            "hello" => {
+                let hello: Hello = serde_json::from_str(&event.data)?;
+                if hello.view == "masked" {
+                    self.say_once(
+                        "users, traits and addresses are hidden: the collector's admin.live_view is \"masked\"",
+                    );
+                }
+                self.header()
+            }
+            "calls" => self.calls(&event.data),
+            "count" => {
+                let Count { stored, rejected, shown } = serde_json::from_str(&event.data)?;
+                if stored.saturating_add(rejected) > shown {
+                    self.say_once("more calls arrive than are shown: this is a sample");
+                }
+                Ok(())
+            }
+            "missed" => {
+                let Missed { calls } = serde_json::from_str(&event.data)?;
+                tracing::warn!(
+                    "{} not shown: the output is read too slowly",
+                    counted(calls, "call is", "calls are")
+                );
+                Ok(())
+            }
+            // A newer collector may send more.
+            _ => Ok(()),
+        }
+    }
+
+    fn say_once(&mut self, what: &'static str) {
+        if self.said.insert(what, ()).is_none() {
+            tracing::info!("{what}");
+        }
+    }
+
+    /// The names of the columns, for a person.
+    fn header(&mut self) -> io::Result<()> {
+        let is_first = self.said.insert("header", ()).is_none();
+        if self.json || !is_first || !io::stdout().is_terminal() {
+            return Ok(());
+        }
+        writeln!(self.out, "{}", self.layout.header())?;
+        self.out.flush()
+    }
+
+    fn calls(&mut self, data: &str) -> io::Result<()> {
+        let Calls { calls, recent } = serde_json::from_str(data)?;
+        self.layout.resize(terminal::columns(&io::stdout()));
+        for sent in calls {
+            let call: LiveCall = serde_json::from_str(sent.get())?;
+            if recent && self.last.is_some_and(|last| call.place() <= last) {
+                continue;
+            }
+            self.last = self.last.max(Some(call.place()));
+            let line = if self.json { one_line(sent.get()) } else { self.layout.line(&call) };
+            writeln!(self.out, "{line}")?;
+        }
+        self.out.flush()
+    }
+}

@@ -1,0 +1,250 @@
+//! A call of the live view, and its line on a terminal. Pure.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::cli::paint::{BAD, FAINT, styled};
+use crate::time::UnixMillis;
+use crate::words::date::rfc3339_within_years;
+use crate::words::outside::is_unsafe_to_show;
+use crate::words::{about_bytes, columns, in_columns, outside_text, within_columns};
+
+/// The widest that the columns of source, type, name, user and size become.
+const WIDEST: [usize; 5] = [24, 8, 40, 28, 8];
+/// Their narrowest.
+const NARROWEST: [usize; 5] = [6, 8, 12, 8, 7];
+/// The columns of a time.
+const TIME: usize = 12;
+/// Between two columns.
+const GAP: usize = 2;
+
+/// A call, an object set or a rejected item: what a line shows of it.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct LiveCall {
+    /// Grows within the process.
+    pub id: u64,
+    /// When it was received.
+    pub at_ms: i64,
+    /// Its source.
+    pub source: String,
+    /// `calls`, `rejected` or `objects/<collection>`.
+    pub stream: String,
+    /// `track` and so on; `object`; of a rejected item its type, or nothing.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The event, page, screen, group or collection.
+    pub name: Option<String>,
+    /// Its user.
+    pub user: Option<String>,
+    /// The length of its line.
+    pub bytes: u64,
+    /// Why it was rejected: a word.
+    pub reason: Option<String>,
+    /// Why it was rejected: a sentence.
+    pub reason_text: Option<String>,
+    /// The SDK and its version.
+    pub library: Option<String>,
+}
+
+/// The calls of an event, as sent.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Calls<'a> {
+    /// Each call.
+    #[serde(borrow)]
+    pub calls: Vec<&'a RawValue>,
+    /// They were received before this viewer came.
+    pub recent: bool,
+}
+
+impl LiveCall {
+    /// Its place among all calls, also across a restart of the collector.
+    pub fn place(&self) -> (i64, u64) {
+        (self.at_ms, self.id)
+    }
+
+    fn is_rejected(&self) -> bool {
+        self.stream == "rejected"
+    }
+}
+
+/// Lays out one line for each call. Columns grow with what they show, up to a bound.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    widths: [usize; 5],
+    /// The columns of the terminal; `None` elsewhere: nothing is cut.
+    terminal: Option<usize>,
+    colours: bool,
+}
+
+impl Layout {
+    /// A layout for a terminal with so many columns, or for something else.
+    pub fn new(terminal: Option<usize>, colours: bool) -> Self {
+        Self { widths: NARROWEST, terminal, colours }
+    }
+
+    /// The terminal has another width now.
+    pub fn resize(&mut self, terminal: Option<usize>) {
+        self.terminal = terminal;
+    }
+
+    /// The line above the calls.
+    pub fn header(&self) -> String {
+        let names = ["source", "type", "name", "user", "size"].map(str::to_owned);
+        let mut line = in_columns("time (UTC)", TIME);
+        self.cells(&mut line, &names, "SDK");
+        styled(&self.within(line), FAINT, self.colours)
+    }
+
+    /// The line of a call.
+    pub fn line(&mut self, call: &LiveCall) -> String {
+        let shown = |text: &str| outside_text(text).to_string();
+        let text = |text: &Option<String>| text.as_deref().map_or_else(|| "-".to_owned(), shown);
+        let kind = if call.is_rejected() { "rejected".to_owned() } else { shown(&call.kind) };
+        // A rejected item has its reason where others have name and user.
+        let name = match (&call.reason_text, &call.reason) {
+            (Some(why), _) | (None, Some(why)) if call.is_rejected() => shown(why),
+            _ => text(&call.name),
+        };
+        let cells = [shown(&call.source), kind, name, text(&call.user), about_bytes(call.bytes)];
+        for ((width, cell), widest) in self.widths.iter_mut().zip(&cells).zip(WIDEST) {
+            *width = columns(cell).clamp(*width, widest.max(*width));
+        }
+        let time = time(call.at_ms);
+        let mut line = String::new();
+        self.cells(&mut line, &cells, &text(&call.library));
+        let line = match self.terminal {
+            Some(width) => within_columns(&line, width.saturating_sub(TIME)),
+            None => line,
+        };
+        let line = line.trim_end();
+        let time = styled(&time, FAINT, self.colours);
+        match line.find("rejected").filter(|_| call.is_rejected() && self.colours) {
+            Some(at) => {
+                let (before, rest) = line.split_at(at);
+                let (word, after) = rest.split_at("rejected".len());
+                format!("{time}{before}{}{after}", styled(word, BAD, true))
+            }
+            None => format!("{time}{line}"),
+        }
+    }
+
+    fn cells(&self, line: &mut String, cells: &[String; 5], last: &str) {
+        let gap = " ".repeat(GAP);
+        for (index, (cell, width)) in cells.iter().zip(self.widths).enumerate() {
+            line.push_str(&gap);
+            let is_size = index + 1 == cells.len();
+            let cell = if self.terminal.is_some() { within_columns(cell, width) } else { cell.clone() };
+            let pad = " ".repeat(width.saturating_sub(columns(&cell)));
+            line.extend(if is_size { [pad, cell] } else { [cell, pad] });
+        }
+        line.extend([gap.as_str(), last]);
+    }
+
+    fn within(&self, line: String) -> String {
+        match self.terminal {
+            Some(width) => within_columns(line.trim_end(), width),
+            None => line.trim_end().to_owned(),
+        }
+    }
+}
+
+/// `16:33:26.158`
+fn time(at_ms: i64) -> String {
+    let text = rfc3339_within_years(UnixMillis(at_ms));
+    String::from_utf8_lossy(text.get(11..11 + TIME).unwrap_or_default()).into_owned()
+}
+
+/// JSON as sent, on one line and safe for a terminal: characters that a terminal may act on can only be inside
+/// strings, where an escape means the same.
+pub fn one_line(json: &str) -> String {
+    let mut line = String::with_capacity(json.len());
+    for c in json.chars() {
+        match c {
+            '\n' | '\r' | '\t' => line.push(' '),
+            c if is_unsafe_to_show(c) => {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    line.push_str(&format!("\\u{unit:04x}"));
+                }
+            }
+            c => line.push(c),
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(kind: &str, name: &str) -> LiveCall {
+        LiveCall {
+            at_ms: 1_561_134_806_158,
+            source: "web".into(),
+            stream: "calls".into(),
+            kind: kind.into(),
+            name: Some(name.into()),
+            user: Some("u1".into()),
+            bytes: 1_234,
+            library: Some("analytics-node 3.1.0".into()),
+            ..LiveCall::default()
+        }
+    }
+
+    #[test]
+    fn a_call_is_one_line() {
+        let mut layout = Layout::new(None, false);
+        assert_eq!(layout.header(), "time (UTC)    source  type      name          user         size  SDK");
+        assert_eq!(
+            layout.line(&call("track", "Order Completed")),
+            "16:33:26.158  web     track     Order Completed  u1         1.2 KB  analytics-node 3.1.0"
+        );
+        let bare = LiveCall { kind: "identify".into(), source: "web".into(), ..LiveCall::default() };
+        assert_eq!(
+            layout.line(&bare),
+            "00:00:00.000  web     identify  -                -             0 B  -"
+        );
+    }
+
+    #[test]
+    fn a_rejected_item_shows_its_reason() {
+        let rejected = LiveCall {
+            stream: "rejected".into(),
+            reason: Some("no_event".into()),
+            reason_text: Some("a track call needs an event".into()),
+            ..call("track", "")
+        };
+        let line = Layout::new(None, false).line(&rejected);
+        assert!(line.contains("  rejected  a track call needs an event  u1"), "{line}");
+        let coloured = Layout::new(None, true).line(&rejected);
+        assert!(coloured.contains(&format!("{BAD}rejected{BAD:#}")), "{coloured:?}");
+        let no_sentence = LiveCall { reason_text: None, ..rejected };
+        assert!(Layout::new(None, false).line(&no_sentence).contains("  no_event  "));
+    }
+
+    #[test]
+    fn a_line_fits_the_terminal_whatever_it_shows() {
+        for width in [20, 40, 80, 200] {
+            let mut layout = Layout::new(Some(width), false);
+            for name in ["e", &"long ".repeat(50), &"日本".repeat(50), "\u{1b}[31mred\u{202e}\n"] {
+                let mut call = call("track", name);
+                call.source = name.to_owned();
+                call.library = Some(name.to_owned());
+                let line = layout.line(&call);
+                assert!(columns(&line) <= width, "{width}: {line}");
+                assert!(!line.contains(|c: char| c.is_control() || c == '\u{202e}'), "{line:?}");
+                assert!(columns(&layout.header()) <= width);
+            }
+        }
+    }
+
+    #[test]
+    fn json_stays_the_same_value_on_one_safe_line() {
+        let json = "{\n  \"a\": \"x\u{9b}31m\u{202e}\u{7f}ü😀\",\t\"n\": 1.0e2\r\n}";
+        let line = one_line(json);
+        assert_eq!(line, "{   \"a\": \"x\\u009b31m\\u202e\\u007fü😀\", \"n\": 1.0e2  }");
+        let value = |json: &str| serde_json::from_str::<serde_json::Value>(json).unwrap();
+        assert_eq!(value(&line), value(json));
+    }
+}
