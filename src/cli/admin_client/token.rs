@@ -34,8 +34,6 @@ pub enum TokenFrom {
     Environment,
     /// A file.
     File(PathBuf),
-    /// The configuration of the collector.
-    Config,
 }
 
 /// Why there is no usable token.
@@ -82,18 +80,19 @@ impl AdminToken {
         }
     }
 
-    /// The token in a configuration.
-    ///
-    /// # Errors
-    /// [`TokenError`].
-    pub fn in_config(text: &str) -> Result<Self, TokenError> {
-        Self::new(text, TokenFrom::Config)
-    }
-
     fn in_environment(text: &OsStr) -> Result<Option<Self>, TokenError> {
         let from = TokenFrom::Environment;
         let Some(text) = text.to_str() else { return Err(TokenError::NotAToken { from }) };
-        match text.trim() {
+        let text = text.trim();
+        // The forms that `serve` reads in the same variable.
+        if let Some(path) = text.strip_prefix("file:") {
+            return Self::in_file(Path::new(path)).map(Some);
+        }
+        let other = text.strip_prefix("env:").map(|name| std::env::var_os(name).unwrap_or_default());
+        let Some(text) = other.as_ref().map_or(Some(text), |other| other.to_str().map(str::trim)) else {
+            return Err(TokenError::NotAToken { from });
+        };
+        match text {
             "" => Ok(None),
             text => Self::new(text, from).map(Some),
         }
@@ -155,7 +154,6 @@ impl fmt::Display for TokenFrom {
         match self {
             Self::Environment => f.write_str(VARIABLE),
             Self::File(path) => path.display().fmt(f),
-            Self::Config => f.write_str("admin.token"),
         }
     }
 }
@@ -209,5 +207,10 @@ mod tests {
         let token = AdminToken::in_environment(OsStr::new("s3cret\n")).unwrap().unwrap();
         assert_eq!(token.header().to_str().unwrap(), "Bearer s3cret");
         assert!(AdminToken::in_environment(OsStr::new("a b")).is_err());
+        assert!(AdminToken::in_environment(OsStr::new("env:FOREBAY_NOT_SET")).unwrap().is_none());
+        let file = file(b"of-file");
+        let named = format!("file:{}", file.path().display());
+        let token = AdminToken::in_environment(OsStr::new(&named)).unwrap().unwrap();
+        assert_eq!(token.header().to_str().unwrap(), "Bearer of-file");
     }
 }

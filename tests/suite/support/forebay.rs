@@ -175,7 +175,8 @@ impl Starting {
     ) -> Self {
         let mut command = command();
         command.arg("dev").args(arguments).envs(environment.iter().copied());
-        for listener in ["--listen", "--admin-listen", "--s3-listen"] {
+        let listeners = ["--listen", "--admin-listen", "--s3-listen"].into_iter();
+        for listener in listeners.filter(|listener| !arguments.contains(listener)) {
             command.args([listener, "127.0.0.1:0"]);
         }
         command.arg("--data-dir").arg(data_dir);
