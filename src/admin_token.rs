@@ -17,7 +17,7 @@ pub struct AdminToken([u8; 32]);
 /// A text cannot be an admin token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "expected {ADMIN_TOKEN_MIN} to {ADMIN_TOKEN_MAX} visible ASCII characters without spaces: `openssl rand -hex 24` makes a good one"
+    "is not {ADMIN_TOKEN_MIN} to {ADMIN_TOKEN_MAX} visible ASCII characters without spaces: `openssl rand -hex 24` makes a good one"
 )]
 pub struct AdminTokenError;
 

@@ -11,6 +11,7 @@ use super::history::History;
 use super::ledger::Ledger;
 use super::node_status::NodeStatus;
 use super::receipt_status::ReceiptStatus;
+use super::sdks::SdkPlace;
 use super::status::Status;
 
 /// What the process shows of itself, and what an operator can do. All methods except `flush` and `receipt` return at
@@ -30,6 +31,12 @@ pub trait AdminView: Send + Sync {
 
     /// The process, its machine and its configuration.
     fn node(&self) -> NodeStatus;
+
+    /// Where SDKs reach the collector, and the write key of a source or what stands for it.
+    ///
+    /// # Errors
+    /// [`UnknownSource`].
+    fn sdk_place(&self, source: Option<&SourceId>) -> Result<SdkPlace, UnknownSource>;
 
     /// The days that are not closed, of one source or of all.
     fn days(&self, source: Option<&SourceId>) -> Days;

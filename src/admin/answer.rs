@@ -177,7 +177,7 @@ pub(super) fn no_route(why: &NoRoute) -> Answer {
             StatusCode::NOT_FOUND,
             "not_found",
             "unknown path: use /metrics, /health, /ready, /api/status, /api/history, /api/live, /api/node, \
-             /api/days, /api/ledger, /api/receipt, /api/session, /api/flush or /api/import",
+             /api/days, /api/ledger, /api/receipt, /api/sdks, /api/session, /api/flush or /api/import",
         ),
         NoRoute::Method { allow } => {
             let message = format!("this path accepts {allow}");

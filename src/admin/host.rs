@@ -89,6 +89,11 @@ pub fn is_visit(headers: &HeaderMap) -> bool {
     is("sec-fetch-mode", b"navigate") && is("sec-fetch-dest", b"document")
 }
 
+/// The host name that a request was sent to, without its port; in brackets if it is an IPv6 address.
+pub(super) fn name(headers: &HeaderMap) -> String {
+    host_header(headers).map_or_else(|_| String::new(), |host| host.host().to_owned())
+}
+
 fn host_header(headers: &HeaderMap) -> Result<Authority, Intruder> {
     let mut hosts = headers.get_all(HOST).iter();
     let (Some(host), None) = (hosts.next(), hosts.next()) else { return Err(Intruder::BadHost) };

@@ -5,7 +5,6 @@
 //! calls, which it is told, instead of holding them in memory.
 
 use std::convert::Infallible;
-use std::fmt::Write as _;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -69,7 +68,7 @@ impl LiveStream {
                     break;
                 }
             }
-            let _ = write!(data, "],\"recent\":{}}}", self.first);
+            data.push_str(if self.first { "],\"recent\":true}" } else { "],\"recent\":false}" });
             event(&mut out, "calls", &data);
         }
         if self.tick.is_multiple_of(COUNTS_EVERY) && !self.first {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use http::Method;
 use percent_encoding::percent_decode_str;
 
+use super::console::File;
 use super::live;
 use crate::import::Rows;
 use crate::live::Filter;
@@ -17,6 +18,8 @@ use crate::sources::SourceId;
 pub(super) enum Route {
     /// `GET /`
     Root,
+    /// A file of the console
+    File(File),
     /// `GET /metrics`
     Metrics,
     /// `GET /health`
@@ -37,6 +40,8 @@ pub(super) enum Route {
     Ledger(Option<SourceId>),
     /// `GET /api/receipt`
     Receipt(Receipt),
+    /// `GET /api/sdks`
+    Sdks(Option<SourceId>),
     /// `GET /api/session`
     Session,
     /// `POST /api/session`
@@ -83,6 +88,8 @@ pub(super) fn route(method: &Method, path: &str, query: Option<&str>) -> Result<
         "/api/ledger" => Err(NoRoute::Method { allow: "GET, HEAD" }),
         "/api/receipt" if read => receipt(query.unwrap_or_default()),
         "/api/receipt" => Err(NoRoute::Method { allow: "GET, HEAD" }),
+        "/api/sdks" if read => source(query.unwrap_or_default()).map(Route::Sdks),
+        "/api/sdks" => Err(NoRoute::Method { allow: "GET, HEAD" }),
         "/api/session" if read => Ok(Route::Session),
         "/api/session" if method == Method::POST => Ok(Route::LogIn),
         "/api/session" if method == Method::DELETE => Ok(Route::LogOut),
@@ -93,7 +100,10 @@ pub(super) fn route(method: &Method, path: &str, query: Option<&str>) -> Result<
         "/api/import/begin" if method == Method::POST => Ok(Route::ImportBegin),
         "/api/import/end" if method == Method::POST => Ok(Route::ImportEnd),
         "/api/import" | "/api/import/begin" | "/api/import/end" => Err(NoRoute::Method { allow: "POST" }),
-        _ => Err(NoRoute::Path),
+        _ => match File::at(path) {
+            Some(file) => reading(Route::File(file)),
+            None => Err(NoRoute::Path),
+        },
     }
 }
 
@@ -190,6 +200,11 @@ mod tests {
         check("POST", "/api/import/end", Ok(Route::ImportEnd));
         check("GET", "/api/import/end", Err(NoRoute::Method { allow: "POST" }));
         check("GET", "/api/session", Ok(Route::Session));
+        check("HEAD", "/console.js", Ok(Route::File(File::Script)));
+        check("GET", "/index.html", Err(NoRoute::Path));
+        check("POST", "/console.css", Err(NoRoute::Method { allow: "GET, HEAD" }));
+        check("GET", "/api/sdks?source=web", Ok(Route::Sdks(web())));
+        check("POST", "/api/sdks", Err(NoRoute::Method { allow: "GET, HEAD" }));
         check("POST", "/api/session", Ok(Route::LogIn));
         check("DELETE", "/api/session", Ok(Route::LogOut));
         check("PUT", "/api/session", Err(NoRoute::Method { allow: "GET, HEAD, POST, DELETE" }));

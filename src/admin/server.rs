@@ -28,10 +28,12 @@ use super::access::{Need, Refusal, Role};
 use super::admin_view::{AdminView, UnknownSource};
 use super::answer::{self, Answer};
 use super::connection;
+use super::console::{self, File};
 use super::gate::Gate;
 use super::host::{self, AllowedHosts};
 use super::live::LiveStream;
 use super::route::{Route, route};
+use super::sdks::SdkLines;
 use super::session::{LogIn, SessionStatus, over_tls};
 use super::sessions;
 
@@ -69,7 +71,7 @@ pub const DRAIN_MAX: Duration = Duration::from_secs(5);
 /// How long accepting pauses after an accept failed (too many open files).
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
-const ROOT_TEXT: &str = "Forebay: metrics at /metrics, readiness at /ready, status at /api/status, \
+const ROOT_TEXT: &str = "Forebay: the console in a browser, metrics at /metrics, readiness at /ready, status at /api/status, \
      ledger at /api/ledger, a receipt at /api/receipt, flush by POST /api/flush, \
      imports by `forebay import`\n";
 
@@ -186,13 +188,17 @@ impl AdminServer {
         (local, peer): (IpAddr, IpAddr),
         stop: &CancellationToken,
     ) -> Answer {
-        if let Err(refused) = self.admit(&request, local, peer) {
+        if let Some(refused) = self.refuse(&request, local, peer) {
             return refused;
         }
         let uri = request.uri();
         match route(request.method(), uri.path(), uri.query()) {
             Err(why) => answer::no_route(&why),
+            Ok(Route::Root) if console::wants_page(request.headers()) => {
+                console::answer(File::Page, request.headers())
+            }
             Ok(Route::Root) => answer::text(ROOT_TEXT),
+            Ok(Route::File(file)) => console::answer(file, request.headers()),
             Ok(Route::Metrics) => {
                 self.view.refresh_metrics();
                 answer::metrics(self.metrics.render())
@@ -217,6 +223,12 @@ impl AdminServer {
                 Ok(status) => answer::json(StatusCode::OK, &status),
                 Err(why) => answer::receipt_unread(&why),
             },
+            Ok(Route::Sdks(source)) => match self.view.sdk_place(source.as_ref()) {
+                Ok(place) => {
+                    answer::json(StatusCode::OK, &SdkLines::new(&place, &host::name(request.headers())))
+                }
+                Err(UnknownSource(source)) => answer::unknown_source(&source),
+            },
             Ok(Route::Session) => self.session(&request, peer),
             Ok(Route::LogIn) => self.log_in(request, peer).await,
             Ok(Route::LogOut) => self.log_out(&request),
@@ -236,18 +248,19 @@ impl AdminServer {
         }
     }
 
-    /// Whether a request may be answered: its host, the page that sent it, and its token or session.
-    fn admit(&self, request: &Request<Incoming>, local: IpAddr, peer: IpAddr) -> Result<(), Answer> {
+    /// The refusal of a request that may not be answered: because of its host, of the page that sent it, or of its token
+    /// or session.
+    fn refuse(&self, request: &Request<Incoming>, local: IpAddr, peer: IpAddr) -> Option<Answer> {
         let (headers, path) = (request.headers(), request.uri().path());
-        self.hosts.check(headers, local).map_err(answer::intruder)?;
         let reads = [Method::GET, Method::HEAD].contains(request.method());
         // Other sites cannot read an answer, but asking takes places and reads objects from the store.
         let is_open = reads && (!path.starts_with("/api/") || host::is_visit(headers));
-        if !is_open {
-            host::check_origin(headers).map_err(answer::intruder)?;
+        let of_page = || if is_open { Ok(()) } else { host::check_origin(headers) };
+        if let Err(intruder) = self.hosts.check(headers, local).and_then(|()| of_page()) {
+            return Some(answer::intruder(intruder));
         }
         let need = Need::of(request.method(), path);
-        self.gate.check(need, headers, peer).map_err(answer::refusal)
+        self.gate.check(need, headers, peer).err().map(answer::refusal)
     }
 }
 

@@ -210,7 +210,7 @@ mod tests {
             format!("forebay_session={}", value.to_uppercase()),
             format!("forebay_session=\"{value}\""),
             format!("forebay_session={value}0"),
-            format!("forebay_session={}", &value[1..]),
+            format!("forebay_session={}", "ab".repeat(31)),
             "forebay_session=".to_owned(),
             "forebay_session".to_owned(),
             value.clone(),

@@ -7,6 +7,7 @@ use super::args::DevArgs;
 use super::dev_sources::DevSources;
 use super::failure::Failure;
 use super::node::{Addresses, Bound, Ending, Engine, Node, Outside, Recovery, fit_connections, open_disk};
+use super::sdk_keys::{self, SdkKeys};
 use super::setup::{Setup, flag};
 use super::{demo, dev_folders, say_beside};
 use crate::admin::{self, AccessSettings};
@@ -157,7 +158,8 @@ async fn start(
             flag("s3.region", dev_s3::REGION, dev_s3::REGION),
             flag("s3.encryption", Encryption::SseS3, "sse-s3"),
         ],
-        sdk_address: format!("http://{}", here(node.public)),
+        sdk_place: sdk_keys::listening(node.public, false),
+        sdk_keys: SdkKeys::Dev,
         dev: true,
     });
     Ok(node)

@@ -22,6 +22,7 @@ pub mod paint;
 pub mod policy;
 pub mod print_json;
 pub mod receipt;
+pub mod sdk_keys;
 pub mod serve;
 pub mod setup;
 pub mod spool;

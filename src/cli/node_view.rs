@@ -1,6 +1,7 @@
 //! The state of a running node, for its admin listener.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -11,7 +12,8 @@ use super::setup::Setup;
 use crate::admin::{
     self, AdminView, BatchStatus, ClockStatus, Days, FlushError, FlushOutcome, History, HistoryRing,
     KindCount, LibraryStatus, NodeStatus, OpenFiles, PositionsStatus, Reading, ReceiptState, ReceiptStatus,
-    ReceiptUnread, SourceStatus, SpoolStatus, Status, StatusCount, Totals, UnclosedDay, UnknownSource,
+    ReceiptUnread, SdkPlace, SourceStatus, SpoolStatus, Status, StatusCount, Totals, UnclosedDay,
+    UnknownSource,
 };
 use crate::alarms::{Alarm, AlarmKind, Alarms};
 use crate::boxed_future::BoxFuture;
@@ -380,8 +382,17 @@ impl AdminView for NodeView {
             open_files: OpenFiles { used: usage::open_files(), max: usage::open_files_max() },
             spool_dir: setup.spool_dir,
             config: setup.config,
-            sdk_address: setup.sdk_address,
+            sdk_address: setup.sdk_place.address(&Ipv4Addr::LOCALHOST.to_string()),
             dev_key: setup.dev,
+        }
+    }
+
+    fn sdk_place(&self, source: Option<&SourceId>) -> Result<SdkPlace, UnknownSource> {
+        let setup = lock(&self.setup);
+        match (setup.sdk_keys.of_source(source), source) {
+            (Some(key), _) => Ok(SdkPlace { key, ..setup.sdk_place.clone() }),
+            (None, Some(unknown)) => Err(UnknownSource(unknown.clone())),
+            (None, None) => Ok(setup.sdk_place.clone()),
         }
     }
 

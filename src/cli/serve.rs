@@ -13,16 +13,16 @@ use super::failure::Failure;
 use super::import_sources::Configured;
 use super::node::{Addresses, Bound, Ending, Engine, Node, Outside, Recovery, fit_connections, open_disk};
 use super::say_beside;
+use super::sdk_keys::{self, SdkKeys};
 use super::setup::Setup;
 use crate::admin::{self, AccessSettings};
 use crate::alarms::AlarmKind;
 use crate::batch::DueRule;
 use crate::call::{ClientLibraries, Limits};
-use crate::check::ports::here;
 use crate::collector::{Bounds, CollectorSettings, Policy, TlsFiles};
 use crate::config::{
-    Acl, AllowedOrigins, Checksums, ClosedDays, Config, ConfigError, Environment, Loaded, Loader,
-    OnCorruption, Watcher, reload,
+    Acl, AllowedOrigins, Checksums, ClosedDays, Config, ConfigError, ConfigValue, Environment, Loaded,
+    Loader, OnCorruption, Watcher, reload,
 };
 use crate::delivery::days::closed_day::DayHook;
 use crate::delivery::settings::encoders_for;
@@ -54,8 +54,7 @@ pub async fn run(args: &ServeArgs, background: &Background) -> Result<(), Failur
     let shutdown = Shutdown::new();
     let _signals = shutdown.listen()?;
     let (hangups, _hangup_listener) = shutdown::hangups()?;
-    let config = loaded.config.clone();
-    let (node, importer) = start(&config, background).await?;
+    let (node, importer) = start(&loaded, background).await?;
     say_beside(format!("collector http://{}\nconsole http://{}", node.public, node.admin_addr));
     if let Some(tls) = node.tls {
         tracing::info!(addr = %tls, "accepting calls over TLS");
@@ -71,7 +70,7 @@ pub async fn run(args: &ServeArgs, background: &Background) -> Result<(), Failur
         )))
     };
     let mut tls_hangups = hangups;
-    let mut current = config;
+    let mut current = loaded;
     loop {
         tokio::select! {
             () = shutdown.orderly.cancelled() => break,
@@ -88,9 +87,9 @@ pub async fn run(args: &ServeArgs, background: &Background) -> Result<(), Failur
         }
     }
     let ending = Ending {
-        deliver: current.flush.on_shutdown,
-        drain_delay: current.collector.drain_delay,
-        grace: current.flush.shutdown_grace,
+        deliver: current.config.flush.on_shutdown,
+        drain_delay: current.config.collector.drain_delay,
+        grace: current.config.flush.shutdown_grace,
     };
     node.end(ending, &shutdown).await
 }
@@ -120,7 +119,8 @@ pub(super) fn load(path: &Path) -> Result<(Loader, Loaded), Failure> {
     Ok((loader, loaded))
 }
 
-async fn start(config: &Config, background: &Background) -> Result<(Node, Arc<Importer>), Failure> {
+async fn start(loaded: &Loaded, background: &Background) -> Result<(Node, Arc<Importer>), Failure> {
+    let config = &loaded.config;
     let (fitted, fewer_connections) = fit_connections(Wanted {
         connections: config.collector.max_connections,
         admin: admin::server::CONNECTIONS_MAX,
@@ -145,23 +145,24 @@ async fn start(config: &Config, background: &Background) -> Result<(Node, Arc<Im
     let importer = engine.importer(&ingest, &config.spool.dir, Arc::new(Configured::new(config))).await?;
     let node = engine.listen((ingest, &importer), settings, policy(config), bound, &addresses)?;
     proxy.into_iter().for_each(|proxy| node.set_proxy(proxy));
-    node.set_setup(setup(config, &node));
+    node.set_setup(setup(loaded, &node));
     node.set_configured(config.sources.iter().map(|source| source.id.clone()).collect());
     Ok((node, importer))
 }
 
 /// How the node was started, for its operator.
-fn setup(config: &Config, node: &Node) -> Setup {
-    let address = match (&config.collector.public_host, node.tls) {
-        // A name for the public is served over TLS, here or by what stands in front.
-        (Some(host), _) => format!("https://{host}"),
-        (None, Some(tls)) => format!("https://{}", here(tls)),
-        (None, None) => format!("http://{}", here(node.public)),
+fn setup(loaded: &Loaded, node: &Node) -> Setup {
+    let config = &loaded.config;
+    let shown = |value: ConfigValue| admin::ConfigValue {
+        name: value.name,
+        value: value.value,
+        from: value.from.name().to_owned(),
     };
     Setup {
         spool_dir: Some(config.spool.dir.display().to_string()),
-        config: Vec::new(),
-        sdk_address: address,
+        config: loaded.values().into_iter().map(shown).collect(),
+        sdk_place: sdk_keys::place(&config.collector, node.public, node.tls),
+        sdk_keys: SdkKeys::of(&config.sources),
         dev: false,
     }
 }
@@ -322,9 +323,9 @@ fn note_destinations(log: &dyn Log, config: &Config) -> Result<(), Failure> {
 fn take_over_caught(
     node: &Node,
     importer: &Importer,
-    current: Config,
+    current: Loaded,
     new: Result<Loaded, ConfigError>,
-) -> Config {
+) -> Loaded {
     const TASK: &str = "configuration";
     let before = current.clone();
     match catch_unwind(AssertUnwindSafe(|| take_over(node, importer, current, new))) {
@@ -342,7 +343,7 @@ fn take_over_caught(
 }
 
 /// Applies a new configuration, as far as possible while running. Returns the configuration in force.
-fn take_over(node: &Node, importer: &Importer, current: Config, new: Result<Loaded, ConfigError>) -> Config {
+fn take_over(node: &Node, importer: &Importer, current: Loaded, new: Result<Loaded, ConfigError>) -> Loaded {
     let loaded = match new {
         Ok(loaded) => loaded,
         Err(error) => {
@@ -352,21 +353,23 @@ fn take_over(node: &Node, importer: &Importer, current: Config, new: Result<Load
             return current;
         }
     };
-    let changes = reload::diff(&current, &loaded.config);
+    let changes = reload::diff(&current.config, &loaded.config);
     if changes.is_empty() {
         return current;
     }
-    let next = reload::in_force(&current, &loaded.config);
+    let after = current.after_reload(loaded);
+    let next = &after.config;
     panic_if_planted(PlantedPanic::TakeOver);
     // Destinations are recorded before the first frame for them can arrive.
-    if let Err(failure) = note_destinations(&*node.log(), &next) {
+    if let Err(failure) = note_destinations(&*node.log(), next) {
         tracing::error!("the changed configuration is not applied: {failure}");
         return current;
     }
-    node.collector().reload(policy(&next));
-    node.set_access(access(&next));
-    importer.set_sources(Arc::new(Configured::new(&next)));
+    node.collector().reload(policy(next));
+    node.set_access(access(next));
+    importer.set_sources(Arc::new(Configured::new(next)));
     node.set_configured(next.sources.iter().map(|source| source.id.clone()).collect());
+    node.set_setup(setup(&after, node));
     tracing::info!("configuration reloaded: {changes}");
-    next
+    after
 }

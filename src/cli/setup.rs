@@ -1,6 +1,7 @@
 //! How a node was started, as its operator sees it.
 
-use crate::admin::ConfigValue;
+use super::sdk_keys::SdkKeys;
+use crate::admin::{ConfigValue, SdkPlace};
 
 /// How a node was started.
 #[derive(Clone, Debug, Default)]
@@ -9,8 +10,10 @@ pub struct Setup {
     pub spool_dir: Option<String>,
     /// The configuration in force, without secrets.
     pub config: Vec<ConfigValue>,
-    /// Where SDKs send to, as a URL.
-    pub sdk_address: String,
+    /// Where SDKs send to.
+    pub sdk_place: SdkPlace,
+    /// What the console shows for their write keys.
+    pub sdk_keys: SdkKeys,
     /// Whether any write key is accepted.
     pub dev: bool,
 }

@@ -79,7 +79,7 @@ pub fn is_loopback(listen: SocketAddr) -> bool {
 }
 
 pub(super) fn token(value: &Typed, outside: &dyn Outside) -> Result<AdminToken, String> {
-    const FORM: &str = "expected text in quotes, such as \"env:NAME\" or \"file:/etc/forebay/admin-token\"";
+    const FORM: &str = "is not text in quotes, such as \"env:NAME\" or \"file:/etc/forebay/admin-token\"";
     let Resolved { text, from } = secret::resolve(value, FORM, outside)?;
     // A file usually ends with a line break.
     AdminToken::of(text.trim()).map_err(|error| format!("{from}{error}"))

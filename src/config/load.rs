@@ -14,8 +14,10 @@ use crate::admin_token::AdminToken;
 
 use super::admin;
 use super::checked::Config;
+use super::in_force::{self, ConfigValue, Origins};
 use super::problem::{ConfigError, ConfigProblem, SettingPlace};
 use super::raw::{Raw, Typed, VARIABLE_PREFIX, variable_of};
+use super::reload;
 use super::secret::Outside;
 use super::sections;
 
@@ -97,7 +99,27 @@ pub struct Loaded {
     pub config: Config,
     /// Problems that do not prevent a start: unknown variables that begin with `FOREBAY_`.
     pub warnings: Vec<String>,
+    pub(super) origins: Origins,
     pub(super) content: Content,
+}
+
+impl Loaded {
+    /// Every setting and where it is from; of the sources the first ones. Secrets are hidden.
+    pub fn values(&self) -> Vec<ConfigValue> {
+        in_force::values(&self.config, &self.origins)
+    }
+
+    /// What is in force after `new` was loaded: settings that need a restart stay as they are.
+    #[must_use]
+    pub fn after_reload(&self, new: Self) -> Self {
+        let config = reload::in_force(&self.config, &new.config);
+        let origins = in_force::origins_after_reload(
+            (&self.config, &self.origins),
+            &config,
+            (&new.config, &new.origins),
+        );
+        Self { config, origins, ..new }
+    }
 }
 
 /// Identifies what was read, to detect changes.
@@ -183,7 +205,7 @@ impl Loader {
         let digest = outside.digest.into_inner().finalize().into();
         let content = Content { digest, files: outside.files.into_inner() };
         let loaded = checked
-            .map(|(config, warnings)| Loaded { config, warnings, content: content.clone() })
+            .map(|(config, warnings, origins)| Loaded { config, warnings, origins, content: content.clone() })
             .map_err(|problems| ConfigError { file, problems });
         (content, loaded)
     }
@@ -198,21 +220,22 @@ pub fn check_text(
     text: &str,
     environment: &Environment,
 ) -> Result<(Config, Vec<String>), Vec<ConfigProblem>> {
-    check(text, environment, &TextAlone { environment })
+    check(text, environment, &TextAlone { environment }).map(|(config, warnings, _)| (config, warnings))
 }
 
 fn check(
     text: &str,
     environment: &Environment,
     outside: &dyn Outside,
-) -> Result<(Config, Vec<String>), Vec<ConfigProblem>> {
+) -> Result<(Config, Vec<String>, Origins), Vec<ConfigProblem>> {
     let mut raw = Raw::parse(text)?;
     let ours = environment.variables.range(VARIABLE_PREFIX.to_owned()..);
     raw.override_by(ours.map(|(name, value)| (name.as_str(), value.as_str())));
     let warnings = std::mem::take(&mut raw.warnings);
+    let origins = Origins::of(&raw);
     let checked = sections::check(raw, outside);
     if environment.unreadable.is_empty() {
-        return checked.map(|config| (config, warnings));
+        return checked.map(|config| (config, warnings, origins));
     }
     let mut problems = checked.err().unwrap_or_default();
     problems.extend(environment.unreadable.iter().map(|name| ConfigProblem {

@@ -8,6 +8,7 @@ pub mod admin;
 pub mod checked;
 mod closed_days;
 mod destination;
+mod in_force;
 pub mod load;
 pub mod problem;
 pub mod raw;
@@ -22,6 +23,7 @@ pub mod watch;
 
 pub use checked::{Admin, Collector, Config, Flush, S3, Spool};
 pub use closed_days::{ClosedDays, WebAddress};
+pub use in_force::{ConfigValue, Origin};
 pub use load::{Environment, Loaded, Loader, check_text};
 pub use problem::{ConfigError, ConfigProblem};
 pub use reload::{Changes, Retargeted, diff};

@@ -197,6 +197,11 @@ impl Raw {
         }
     }
 
+    /// The sections, in any order.
+    pub(super) fn tables(&self) -> impl Iterator<Item = &Table> {
+        self.sections.values()
+    }
+
     /// Takes the section of that name; it is empty if the file has none.
     pub(super) fn take_section(&mut self, name: &'static str) -> Table {
         self.sections.remove(name).unwrap_or_else(|| Table {

@@ -24,6 +24,8 @@ pub struct Source {
     pub id: SourceId,
     /// The hashes of its write keys; at least one, and none belongs to another source.
     pub write_keys: Vec<WriteKeyHash>,
+    /// What stands for its first write key where the key is not shown: `<CHECKOUT_WRITE_KEY>`, if it is in that variable.
+    pub key_placeholder: String,
     /// Where its objects go.
     pub destination: Destination,
 }
@@ -100,8 +102,22 @@ fn source(
     }
     let destination = destination::of_source(&mut reader, id.as_ref(), s3);
     let write_keys = write_keys(table, id.as_ref(), outside, taken, problems);
-    let destination = destination?;
-    Some(Source { id: id?, write_keys, destination })
+    let (id, destination) = (id?, destination?);
+    let key_placeholder = key_placeholder(table, &id);
+    Some(Source { id, write_keys, key_placeholder, destination })
+}
+
+fn key_placeholder(table: &Table, id: &SourceId) -> String {
+    let first = match table.entries.get("write_keys").map(|entry| &entry.value) {
+        Some(Typed::List(items)) => items.first(),
+        _ => None,
+    };
+    let typed = first.and_then(|item| reader::text(&item.value).ok()).unwrap_or_default();
+    match (typed.strip_prefix("env:"), typed.strip_prefix("file:")) {
+        (Some(variable), _) => format!("<{variable}>"),
+        (None, Some(path)) => format!("<write key in {path}>"),
+        (None, None) => format!("<write key of {id}>"),
+    }
 }
 
 /// Problems found here never show a value, because it may be a write key.

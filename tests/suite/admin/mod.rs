@@ -2,8 +2,10 @@
 
 mod access;
 mod commands;
+mod console;
 mod listener;
 mod live;
+mod sdks;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,8 +14,8 @@ use std::time::Duration;
 
 use forebay::admin::{
     AccessSettings, AdminServer, AdminView, AllowedHosts, Days, FlushError, FlushOutcome, Gate, History,
-    Ledger, NodeStatus, PositionsStatus, ReceiptStatus, ReceiptUnread, SourceStatus, Status, UnclosedDay,
-    UnknownSource,
+    Ledger, NodeStatus, PositionsStatus, ReceiptStatus, ReceiptUnread, SdkPlace, SourceStatus, Status,
+    UnclosedDay, UnknownSource,
 };
 use forebay::boxed_future::BoxFuture;
 use forebay::metrics::Metrics;
@@ -58,6 +60,13 @@ impl AdminView for FakeProcess {
 
     fn node(&self) -> NodeStatus {
         NodeStatus { version: "0.1.0".into(), ..NodeStatus::default() }
+    }
+
+    fn sdk_place(&self, source: Option<&SourceId>) -> Result<SdkPlace, UnknownSource> {
+        match source.filter(|source| source.as_str() != "web") {
+            Some(other) => Err(UnknownSource(other.clone())),
+            None => Ok(SdkPlace { port: Some(8080), key: "<WEB_KEY>".into(), ..SdkPlace::default() }),
+        }
     }
 
     fn days(&self, source: Option<&SourceId>) -> Days {

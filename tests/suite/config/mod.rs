@@ -3,7 +3,9 @@
 mod defaults;
 mod environment;
 mod example;
+mod in_force;
 mod problems;
+mod reference;
 mod reload;
 mod watch;
 

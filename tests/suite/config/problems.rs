@@ -398,8 +398,8 @@ fn tokens_are_checked_and_never_shown() {
         assert!(!found[0].contains("nobody"), "{found:?}");
     };
     let form =
-        "expected 16 to 256 visible ASCII characters without spaces: `openssl rand -hex 24` makes a good one";
-    let text = "expected text in quotes, such as \"env:NAME\" or \"file:/etc/forebay/admin-token\"";
+        "is not 16 to 256 visible ASCII characters without spaces: `openssl rand -hex 24` makes a good one";
+    let text = "is not text in quotes, such as \"env:NAME\" or \"file:/etc/forebay/admin-token\"";
     check("token = \"nobody-short\"", &format!("line 2: admin.token {form}"));
     check("token = \"nobody may see this one\"", &format!("line 2: admin.token {form}"));
     check("token = \"env:BAD\"", &format!("line 2: admin.token (from \"env:BAD\") {form}"));

@@ -1,0 +1,156 @@
+//! The files of the console, which are part of the program. `console/page` has their sources and the command that
+//! builds them; building Forebay needs no node.
+
+use std::sync::LazyLock;
+
+use bytes::Bytes;
+use http::header::{
+    ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue,
+    IF_NONE_MATCH, VARY,
+};
+use http::{Response, StatusCode};
+use http_body_util::Full;
+use sha2::{Digest, Sha256};
+
+use super::answer::{Answer, AnswerBody};
+
+/// What the page may load and do: nothing but its own files, and requests to its own server.
+const POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
+     base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+);
+
+/// A file of the console.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum File {
+    Page,
+    Script,
+    Style,
+    Icon,
+    Licenses,
+}
+
+impl File {
+    /// The file at this path, other than the page itself.
+    pub(super) fn at(path: &str) -> Option<Self> {
+        match path {
+            "/console.js" => Some(Self::Script),
+            "/console.css" => Some(Self::Style),
+            "/favicon.svg" => Some(Self::Icon),
+            "/licenses.txt" => Some(Self::Licenses),
+            _ => None,
+        }
+    }
+
+    fn bytes(self) -> &'static [u8] {
+        match self {
+            Self::Page => include_bytes!("console/built/index.html"),
+            Self::Script => include_bytes!("console/built/console.js"),
+            Self::Style => include_bytes!("console/built/console.css"),
+            Self::Icon => include_bytes!("console/built/favicon.svg"),
+            Self::Licenses => include_bytes!("console/built/licenses.txt"),
+        }
+    }
+
+    fn content_type(self) -> &'static str {
+        match self {
+            Self::Page => "text/html; charset=utf-8",
+            Self::Script => "text/javascript; charset=utf-8",
+            Self::Style => "text/css; charset=utf-8",
+            Self::Icon => "image/svg+xml",
+            Self::Licenses => "text/plain; charset=utf-8",
+        }
+    }
+
+    /// The hash of its bytes, as an `ETag`.
+    fn tag(self) -> &'static str {
+        static TAGS: LazyLock<[String; 5]> = LazyLock::new(|| {
+            [File::Page, File::Script, File::Style, File::Icon, File::Licenses].map(|file| {
+                let mut tag = hex::encode(Sha256::digest(file.bytes()));
+                tag.truncate(32);
+                format!("\"{tag}\"")
+            })
+        });
+        let [page, script, style, icon, licenses] = &*TAGS;
+        match self {
+            Self::Page => page,
+            Self::Script => script,
+            Self::Style => style,
+            Self::Icon => icon,
+            Self::Licenses => licenses,
+        }
+    }
+}
+
+/// Whether a request for `/` is one of a browser. Others get a line of text.
+pub(super) fn wants_page(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(ACCEPT).iter().filter_map(|accept| accept.to_str().ok());
+    let mut accepted = accepted.map(str::to_ascii_lowercase);
+    accepted.any(|accept| accept.contains("text/html"))
+}
+
+/// Answers with the file, or 304 if the client has it.
+pub(super) fn answer(file: File, headers: &HeaderMap) -> Answer {
+    let unchanged = has(headers, file.tag());
+    let body = if unchanged { Bytes::new() } else { Bytes::from_static(file.bytes()) };
+    let mut answer = Response::new(AnswerBody::Whole(Full::new(body)));
+    if unchanged {
+        *answer.status_mut() = StatusCode::NOT_MODIFIED;
+    }
+    let sent = answer.headers_mut();
+    sent.insert(CONTENT_TYPE, HeaderValue::from_static(file.content_type()));
+    sent.insert(ETAG, HeaderValue::from_static(file.tag()));
+    // It is asked for each time, so that a new program never meets an old page.
+    sent.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    sent.insert(CONTENT_SECURITY_POLICY, POLICY);
+    if file == File::Page {
+        sent.insert(VARY, HeaderValue::from_static("accept"));
+    }
+    answer
+}
+
+/// Whether the client has a file with this tag. A proxy may have made the tag a weak one.
+fn has(headers: &HeaderMap, tag: &str) -> bool {
+    let given = headers.get_all(IF_NONE_MATCH).iter().filter_map(|tags| tags.to_str().ok());
+    let mut given = given.flat_map(|tags| tags.split(',')).map(str::trim);
+    given.any(|given| given == "*" || given.strip_prefix("W/").unwrap_or(given) == tag)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in pairs {
+            map.append(*name, value.parse().unwrap());
+        }
+        map
+    }
+
+    #[test]
+    fn a_browser_gets_the_page_and_others_get_text() {
+        let check = |pairs: &[(&'static str, &str)], expected| {
+            assert_eq!(wants_page(&headers(pairs)), expected, "{pairs:?}");
+        };
+        check(&[("accept", "text/html,application/xhtml+xml,*/*;q=0.8")], true);
+        check(&[("accept", "Text/HTML")], true);
+        check(&[("accept", "*/*")], false);
+        check(&[], false);
+        check(&[("accept", "application/json"), ("accept", "text/html")], true);
+    }
+
+    #[test]
+    fn a_file_that_the_client_has_is_not_sent_again() {
+        let tag = File::Script.tag();
+        assert!(tag.len() == 34 && tag != File::Style.tag());
+        for given in [tag.to_owned(), format!("W/{tag}"), format!("\"x\", {tag}"), "*".to_owned()] {
+            let answer = answer(File::Script, &headers(&[("if-none-match", &given)]));
+            assert_eq!(answer.status(), 304, "{given}");
+            assert_eq!(answer.headers()[ETAG], *tag);
+        }
+        for given in ["", "\"x\"", tag.trim_matches('"'), File::Style.tag()] {
+            assert_eq!(answer(File::Script, &headers(&[("if-none-match", given)])).status(), 200, "{given}");
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! How to point SDKs at this collector: `GET /api/sdks` answers it, with the address and the write key filled in.
+//! docs/sdks.md has the same lines; a test holds both together.
+
+use serde::{Deserialize, Serialize};
+
+/// An SDK, and the code that points it at a collector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sdk {
+    /// Its name for people.
+    pub name: &'static str,
+    /// The package, as docs/sdks.md names it.
+    pub package: &'static str,
+    /// The code. `https://HOST` stands for the address, `HOST` for it without the scheme, and `K` in quotes for the key.
+    pub code: &'static str,
+    /// The language of the code.
+    pub language: &'static str,
+    /// Whether it works only with https.
+    pub needs_tls: bool,
+    /// Whether each test run drives it.
+    pub tested: bool,
+}
+
+const fn tested(
+    name: &'static str,
+    package: &'static str,
+    language: &'static str,
+    code: &'static str,
+) -> Sdk {
+    Sdk { name, package, code, language, needs_tls: false, tested: true }
+}
+
+const fn untested(
+    name: &'static str,
+    package: &'static str,
+    language: &'static str,
+    code: &'static str,
+) -> Sdk {
+    Sdk { name, package, code, language, needs_tls: false, tested: false }
+}
+
+const fn with_tls(sdk: Sdk) -> Sdk {
+    Sdk { needs_tls: true, ..sdk }
+}
+
+/// Every SDK that the page offers, those of one platform together.
+pub const SDKS: [Sdk; 24] = [
+    tested(
+        "curl",
+        "curl",
+        "sh",
+        r#"curl -u 'K:' https://HOST/v1/track -d '{"userId":"u1","event":"Hello"}'"#,
+    ),
+    tested("Node", "@segment/analytics-node", "js", "new Analytics({ writeKey: 'K', host: 'https://HOST' })"),
+    tested("Node, earlier", "analytics-node", "js", "new Analytics('K', { host: 'https://HOST' })"),
+    tested(
+        "Node, Customer.io",
+        "@customerio/cdp-analytics-node",
+        "js",
+        "new Analytics({ writeKey: 'K', host: 'https://HOST' })",
+    ),
+    tested(
+        "Node, RudderStack",
+        "@rudderstack/rudder-sdk-node",
+        "js",
+        "new RudderAnalytics('K', { dataPlaneUrl: 'https://HOST' })",
+    ),
+    tested(
+        "Browser",
+        "@segment/analytics-next",
+        "js",
+        "AnalyticsBrowser.load({ writeKey: 'K', cdnURL: 'https://HOST' })",
+    ),
+    tested(
+        "Browser, RudderStack",
+        "@rudderstack/analytics-js",
+        "js",
+        "analytics.load('K', 'https://HOST', { configUrl: 'https://HOST' })",
+    ),
+    tested(
+        "Browser, Hightouch",
+        "@ht-sdks/events-sdk-js-browser",
+        "js",
+        "HtEventsBrowser.load({ writeKey: 'K' }, { apiHost: 'HOST', protocol: 'https' })",
+    ),
+    tested(
+        "Python",
+        "segment-analytics-python",
+        "python",
+        "analytics.write_key = 'K'; analytics.host = 'https://HOST'",
+    ),
+    tested(
+        "Python, Customer.io",
+        "customerio-cdp-analytics",
+        "python",
+        "analytics.write_key = 'K'; analytics.host = 'https://HOST'",
+    ),
+    tested(
+        "Python, Hightouch",
+        "events-sdk-python",
+        "python",
+        "htevents.write_key = 'K'; htevents.host = 'https://HOST'",
+    ),
+    tested(
+        "Python, RudderStack",
+        "rudder-sdk-python",
+        "python",
+        "analytics.write_key = 'K'; analytics.dataPlaneUrl = 'https://HOST'",
+    ),
+    tested("Java", "analytics-java", "java", r#"Analytics.builder("K").endpoint("https://HOST").build()"#),
+    with_tls(tested(
+        "Kotlin",
+        "analytics-kotlin",
+        "kotlin",
+        r#"Analytics("K") { apiHost = "HOST/v1"; cdnHost = "HOST/v1" }"#,
+    )),
+    tested("Rust", "segment", "rust", r#"HttpClient::new(reqwest::Client::new(), "https://HOST".into())"#),
+    with_tls(untested(
+        "Ruby",
+        "analytics-ruby",
+        "ruby",
+        "Segment::Analytics.new(write_key: 'K', host: 'HOST')",
+    )),
+    with_tls(untested("PHP", "analytics-php", "php", "Segment::init('K', ['host' => 'HOST'])")),
+    untested(
+        "Go",
+        "analytics-go",
+        "go",
+        r#"analytics.NewWithConfig("K", analytics.Config{Endpoint: "https://HOST"})"#,
+    ),
+    untested(".NET", "Analytics.NET", "csharp", r#"new Config().SetHost("https://HOST")"#),
+    with_tls(untested(
+        "C#",
+        "Analytics-CSharp",
+        "csharp",
+        r#"new Configuration("K", apiHost: "HOST/v1", cdnHost: "HOST/v1")"#,
+    )),
+    with_tls(untested(
+        "Swift",
+        "analytics-swift",
+        "swift",
+        r#"Configuration(writeKey: "K").apiHost("HOST/v1").cdnHost("HOST/v1")"#,
+    )),
+    untested(
+        "React Native",
+        "analytics-react-native",
+        "js",
+        "createClient({ writeKey: 'K', useSegmentEndpoints: true, proxy: 'https://HOST/v1', cdnProxy: 'https://HOST/v1' })",
+    ),
+    with_tls(untested(
+        "Android, earlier",
+        "analytics-android",
+        "java",
+        r#"new Analytics.Builder(context, "K").defaultApiHost("HOST/v1").build()"#,
+    )),
+    untested("Jitsu", "@jitsu/js", "js", "jitsuAnalytics({ host: 'https://HOST', writeKey: 'K' })"),
+];
+
+/// Where SDKs reach the collector, and the key of a source.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SdkPlace {
+    /// Whether it is https.
+    pub tls: bool,
+    /// Host, port and path, without a slash at the end. `None` for the host stands for the one of the request.
+    pub host: Option<String>,
+    /// The port; `None` if `host` has it, or if it is the usual one.
+    pub port: Option<u16>,
+    /// The path before every route: empty, or beginning with a slash.
+    pub path: String,
+    /// The write key, or what stands for it.
+    pub key: String,
+}
+
+/// The answer of `/api/sdks`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SdkLines {
+    /// The address that SDKs need.
+    pub address: String,
+    /// One for each SDK.
+    pub sdks: Vec<SdkLine>,
+}
+
+/// How to point one SDK here.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SdkLine {
+    /// The SDK.
+    pub name: String,
+    /// The code.
+    pub code: String,
+    /// The language of the code.
+    pub language: String,
+    /// What to know about it.
+    pub note: Option<String>,
+}
+
+impl SdkPlace {
+    /// Host, port and path; `asked` is the host name of the request.
+    fn authority(&self, asked: &str) -> String {
+        let host = self.host.as_deref().unwrap_or(asked);
+        let port = self.port.map_or_else(String::new, |port| format!(":{port}"));
+        format!("{host}{port}{}", self.path)
+    }
+
+    /// The address that SDKs need; `asked` is the host name of the request, in brackets if it is an IPv6 address.
+    pub fn address(&self, asked: &str) -> String {
+        let scheme = if self.tls { "https" } else { "http" };
+        format!("{scheme}://{}", self.authority(asked))
+    }
+}
+
+impl SdkLines {
+    /// The code of every SDK with the address and key of `place`; `asked` as in [`SdkPlace::address`].
+    pub fn new(place: &SdkPlace, asked: &str) -> Self {
+        let address = place.address(asked);
+        let line = |sdk: &Sdk| SdkLine {
+            name: sdk.name.to_owned(),
+            code: filled(sdk.code, place, &address, &place.authority(asked)),
+            language: sdk.language.to_owned(),
+            note: note(sdk, place),
+        };
+        Self { sdks: SDKS.iter().map(line).collect(), address }
+    }
+}
+
+fn filled(code: &str, place: &SdkPlace, address: &str, authority: &str) -> String {
+    let mut code = code.replace("https://HOST", address).replace("HOST", authority);
+    if !place.tls {
+        code = code.replace("'https'", "'http'");
+    }
+    for (quoted, before, after) in [("'K'", "'", "'"), ("\"K\"", "\"", "\""), ("'K:'", "'", ":'")] {
+        code = code.replace(quoted, &format!("{before}{}{after}", place.key));
+    }
+    code
+}
+
+fn note(sdk: &Sdk, place: &SdkPlace) -> Option<String> {
+    let mut said = Vec::new();
+    if sdk.needs_tls && !place.tls {
+        said.push(
+            "This SDK always uses https: give the collector TLS, or put a proxy with TLS in front of it.",
+        );
+    }
+    if !sdk.tested {
+        said.push("The setting is taken from the SDK's source; no test runs this SDK.");
+    }
+    (!said.is_empty()).then(|| said.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place() -> SdkPlace {
+        SdkPlace { tls: false, host: None, port: Some(8080), path: String::new(), key: "web".to_owned() }
+    }
+
+    fn code(place: &SdkPlace, name: &str) -> String {
+        let lines = SdkLines::new(place, "localhost");
+        lines.sdks.into_iter().find(|line| line.name == name).unwrap().code
+    }
+
+    #[test]
+    fn the_address_and_the_key_are_filled_in() {
+        assert_eq!(place().address("[::1]"), "http://[::1]:8080");
+        assert_eq!(
+            code(&place(), "Node"),
+            "new Analytics({ writeKey: 'web', host: 'http://localhost:8080' })"
+        );
+        assert_eq!(
+            code(&place(), "curl"),
+            r#"curl -u 'web:' http://localhost:8080/v1/track -d '{"userId":"u1","event":"Hello"}'"#
+        );
+        assert_eq!(
+            code(&place(), "Browser, Hightouch"),
+            "HtEventsBrowser.load({ writeKey: 'web' }, { apiHost: 'localhost:8080', protocol: 'http' })"
+        );
+        let public = SdkPlace {
+            tls: true,
+            host: Some("collect.example.com".to_owned()),
+            port: None,
+            path: "/proxy".to_owned(),
+            key: "<CHECKOUT_WRITE_KEY>".to_owned(),
+        };
+        assert_eq!(public.address("localhost"), "https://collect.example.com/proxy");
+        assert_eq!(
+            code(&public, "Kotlin"),
+            r#"Analytics("<CHECKOUT_WRITE_KEY>") { apiHost = "collect.example.com/proxy/v1"; cdnHost = "collect.example.com/proxy/v1" }"#
+        );
+        for line in SdkLines::new(&public, "localhost").sdks {
+            assert!(!line.code.contains("HOST") && !line.code.contains("localhost"), "{line:?}");
+        }
+        for (sdk, line) in SDKS.iter().zip(SdkLines::new(&public, "localhost").sdks) {
+            // Two do not take the key where they take the address.
+            let elsewhere = ["Rust", ".NET"].contains(&sdk.name);
+            assert_eq!(line.code.contains("<CHECKOUT_WRITE_KEY>"), !elsewhere, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_note_says_what_does_not_work_as_it_stands() {
+        let note = |place: &SdkPlace, name: &str| {
+            SdkLines::new(place, "localhost").sdks.into_iter().find(|line| line.name == name).unwrap().note
+        };
+        let tls = SdkPlace { tls: true, ..place() };
+        assert_eq!(note(&place(), "Node"), None);
+        assert!(note(&place(), "Kotlin").unwrap().contains("https"));
+        assert_eq!(note(&tls, "Kotlin"), None);
+        assert!(note(&tls, "PHP").unwrap().contains("no test"));
+    }
+}

@@ -1,0 +1,296 @@
+//! The configuration in force, as names and values for an operator to read. Secrets are hidden.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+
+use crate::call::Validation;
+use crate::store::PutMode;
+
+use super::checked::{Admin, Collector, Config, Flush, S3, Spool};
+use super::closed_days::ClosedDays;
+use super::problem::SettingPlace;
+use super::raw::{Raw, SECTIONS, SOURCE_KEYS};
+use super::sources::Source;
+use super::units::{ByteSize, Period};
+use super::values::{Acl, AllowedOrigins, Checksums, ContentEncoding, OnCorruption, UnknownKey};
+
+/// The most sources whose values are listed.
+pub(super) const SOURCES_LISTED_MAX: usize = 200;
+
+/// What stands for a secret that is set.
+const HIDDEN: &str = "(hidden)";
+/// What stands for a value that is not set and has no default.
+const NOT_SET: &str = "(not set)";
+
+/// A setting in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigValue {
+    /// The dotted name, such as `flush.max_age` or `source.web.bucket`.
+    pub name: String,
+    /// The value as a file would have it, texts without quotes; `(hidden)` or `(not set)`.
+    pub value: String,
+    /// Where it is from.
+    pub from: Origin,
+}
+
+/// Where a value is from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Nobody set it.
+    Default,
+    /// The configuration file.
+    File,
+    /// The environment.
+    Environment,
+}
+
+impl Origin {
+    /// Its name, for an operator.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Default => "default",
+            Self::File => "file",
+            Self::Environment => "environment",
+        }
+    }
+}
+
+/// Where the values of a configuration are from. Values that are not in it are defaults.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Origins {
+    /// By dotted name.
+    settings: BTreeMap<String, Origin>,
+}
+
+impl Origins {
+    pub(super) fn of(raw: &Raw) -> Self {
+        let origin = |place: &SettingPlace| match place {
+            SettingPlace::Variable(_) => Origin::Environment,
+            SettingPlace::Line(_) | SettingPlace::Nowhere => Origin::File,
+        };
+        let tables = raw.tables().chain(raw.sources.iter().take(SOURCES_LISTED_MAX));
+        let settings = tables.flat_map(|table| {
+            table
+                .entries
+                .iter()
+                .map(move |(key, entry)| (format!("{}.{key}", table.name), origin(&entry.place)))
+        });
+        Self { settings: settings.collect() }
+    }
+
+    fn origin(&self, name: &str) -> Origin {
+        self.settings.get(name).copied().unwrap_or(Origin::Default)
+    }
+}
+
+/// Every setting of every section, in their order, and then those of the first sources.
+pub(super) fn values(config: &Config, origins: &Origins) -> Vec<ConfigValue> {
+    let value = |name: String, shown: Option<String>| ConfigValue {
+        from: origins.origin(&name),
+        value: shown.unwrap_or_else(|| NOT_SET.to_owned()),
+        name,
+    };
+    let settings = SECTIONS.iter().flat_map(|(section, keys)| keys.iter().map(move |key| (*section, *key)));
+    let settings =
+        settings.map(|(section, key)| value(format!("{section}.{key}"), shown(config, section, key)));
+    let sources = config.sources.iter().take(SOURCES_LISTED_MAX).flat_map(|source| {
+        let keys = SOURCE_KEYS.iter().filter(|key| **key != "id");
+        keys.map(move |key| value(format!("source.{}.{key}", source.id), of_source(source, key)))
+    });
+    settings.chain(sources).collect()
+}
+
+/// Where the values are from after a reload that put `next` into force: a setting that differs from the new
+/// configuration waits for a restart, and its value is still from where the old one was.
+pub(super) fn origins_after_reload(
+    (old, from_old): (&Config, &Origins),
+    next: &Config,
+    (new, from_new): (&Config, &Origins),
+) -> Origins {
+    let by_name = |config: &Config, origins: &Origins| -> BTreeMap<String, ConfigValue> {
+        values(config, origins).into_iter().map(|value| (value.name.clone(), value)).collect()
+    };
+    let (old, new) = (by_name(old, from_old), by_name(new, from_new));
+    let origin = |value: ConfigValue| {
+        let waits = new.get(&value.name).is_some_and(|new| new.value != value.value);
+        let kept = if waits { old.get(&value.name) } else { new.get(&value.name) };
+        Some((value.name, kept?.from))
+    };
+    Origins { settings: values(next, from_new).into_iter().filter_map(origin).collect() }
+}
+
+fn shown(config: &Config, section: &str, key: &str) -> Option<String> {
+    match section {
+        "collector" => of_collector(&config.collector, key),
+        "admin" => of_admin(&config.admin, key),
+        "spool" => of_spool(&config.spool, key),
+        "s3" => of_s3(&config.s3, key),
+        "flush" => of_flush(&config.flush, key),
+        "closed_days" => of_closed_days(&config.closed_days, key),
+        _ => None,
+    }
+}
+
+fn of_collector(collector: &Collector, key: &str) -> Option<String> {
+    let tls = collector.tls.as_ref();
+    match key {
+        "listen" => text(collector.listen),
+        "tls_listen" => tls.map(|tls| tls.listen.to_string()),
+        "tls_cert" => tls.map(|tls| tls.cert.display().to_string()),
+        "tls_key" => tls.map(|tls| tls.key.display().to_string()),
+        "max_body" => bytes(collector.max_body as u64),
+        "max_event" => bytes(collector.max_event as u64),
+        "max_connections" => text(collector.max_connections),
+        "calls_per_second" => collector.calls_per_second.and_then(text),
+        "drain_delay" => period(collector.drain_delay),
+        "validation" => word(match collector.validation {
+            Validation::Permissive => "permissive",
+            Validation::Strict => "strict",
+        }),
+        "unknown_key" => word(match collector.unknown_key {
+            UnknownKey::Reject => "reject",
+            UnknownKey::Accept => "accept",
+        }),
+        "accept_bearer" => text(collector.accept_bearer),
+        "client_libraries" => list(&collector.client_libraries),
+        "trusted_proxies" => list(&collector.trusted_proxies),
+        "allowed_origins" => match &collector.allowed_origins {
+            AllowedOrigins::Any => list(&["*"]),
+            AllowedOrigins::Only(origins) => list(origins),
+        },
+        "private_network" => text(collector.private_network),
+        "public_host" => collector.public_host.clone(),
+        "path_prefix" => collector.path_prefix.clone(),
+        "receipts" => text(collector.receipts),
+        _ => None,
+    }
+}
+
+fn of_admin(admin: &Admin, key: &str) -> Option<String> {
+    match key {
+        "listen" => text(admin.listen),
+        "allowed_hosts" => list(&admin.allowed_hosts),
+        "token" => admin.token.and_then(|_| word(HIDDEN)),
+        "read_token" => admin.read_token.and_then(|_| word(HIDDEN)),
+        "metrics_without_token" => text(admin.metrics_without_token),
+        "live_view" => word(admin.live_view.slug()),
+        _ => None,
+    }
+}
+
+fn of_spool(spool: &Spool, key: &str) -> Option<String> {
+    match key {
+        "dir" => text(spool.dir.display()),
+        "max_bytes" => bytes(spool.max_bytes),
+        "segment_bytes" => bytes(spool.segment_bytes),
+        "node" => spool.node.as_ref().map(|node| node.as_str().to_owned()),
+        "unsafe_filesystem" => text(spool.unsafe_filesystem),
+        "on_corruption" => word(match spool.on_corruption {
+            OnCorruption::Continue => "continue",
+            OnCorruption::Stop => "stop",
+        }),
+        "dedupe_window" => period(spool.dedupe_window),
+        _ => None,
+    }
+}
+
+fn of_s3(s3: &S3, key: &str) -> Option<String> {
+    match key {
+        "bucket" => s3.bucket.as_ref().and_then(text),
+        "region" => s3.region.clone(),
+        "endpoint_url" => s3.endpoint.as_ref().and_then(text),
+        "path_style" => text(s3.path_style),
+        "fips" => text(s3.fips),
+        "dual_stack" => text(s3.dual_stack),
+        "sts_endpoint_url" => s3.sts_endpoint.as_ref().and_then(text),
+        "kms_endpoint_url" => s3.kms_endpoint.as_ref().and_then(text),
+        "role_arn" => s3.role_arn.as_ref().and_then(text),
+        "external_id" => s3.external_id.as_ref().and_then(text),
+        "expected_bucket_owner" => s3.expected_bucket_owner.as_ref().and_then(text),
+        "request_payer" => text(s3.request_payer),
+        "acl" => s3.acl.and_then(|acl| match acl {
+            Acl::BucketOwnerFullControl => word("bucket-owner-full-control"),
+        }),
+        "encryption" => text(&s3.encryption),
+        "storage_class" => s3.storage_class.and_then(text),
+        "object_tags" => {
+            let tags = [("source", s3.object_tags.source), ("day", s3.object_tags.day)];
+            list(&tags.into_iter().filter(|(_, on)| *on).map(|(tag, _)| tag).collect::<Vec<_>>())
+        }
+        "content_encoding" => word(match s3.content_encoding {
+            ContentEncoding::Gzip => "gzip",
+            ContentEncoding::None => "none",
+        }),
+        "checksums" => word(match s3.checksums {
+            Checksums::Auto => "auto",
+            Checksums::WhenRequired => "when-required",
+        }),
+        "put" => word(match s3.put {
+            PutMode::CreateOnly => "create-only",
+            PutMode::Overwrite => "overwrite",
+        }),
+        _ => None,
+    }
+}
+
+fn of_flush(flush: &Flush, key: &str) -> Option<String> {
+    match key {
+        "max_bytes" => bytes(flush.max_bytes),
+        "max_age" => period(flush.max_age),
+        "align" => flush.align.map(|minute| format!(":{:02}", minute.get())),
+        "on_shutdown" => text(flush.on_shutdown),
+        "shutdown_grace" => period(flush.shutdown_grace),
+        _ => None,
+    }
+}
+
+/// The address and the arguments may hold tokens.
+fn of_closed_days(closed_days: &ClosedDays, key: &str) -> Option<String> {
+    match key {
+        "webhook" => closed_days.webhook.as_ref().and_then(|_| word(HIDDEN)),
+        "command" => match closed_days.command.split_first() {
+            None => list::<&str>(&[]),
+            Some((program, [])) => list(&[program]),
+            Some((program, _)) => Some(format!("[{program:?}, {HIDDEN}]")),
+        },
+        "timeout" => period(closed_days.timeout),
+        _ => None,
+    }
+}
+
+/// What is in force for a source, whether it or `[s3]` sets it.
+fn of_source(source: &Source, key: &str) -> Option<String> {
+    let to = &source.destination;
+    match key {
+        "write_keys" => text(format_args!("{HIDDEN}: {}", source.write_keys.len())),
+        "bucket" => text(&to.bucket),
+        "region" => to.region.clone(),
+        "encryption" => text(&to.encryption),
+        "role_arn" => to.role.as_ref().and_then(|role| text(&role.arn)),
+        "external_id" => to.role.as_ref().and_then(|role| text(&role.external_id)),
+        "expected_bucket_owner" => to.expected_bucket_owner.as_ref().and_then(text),
+        "storage_class" => to.storage_class.and_then(text),
+        _ => None,
+    }
+}
+
+fn text(value: impl Display) -> Option<String> {
+    Some(value.to_string())
+}
+
+fn word(value: &str) -> Option<String> {
+    Some(value.to_owned())
+}
+
+fn bytes(count: u64) -> Option<String> {
+    text(ByteSize(count))
+}
+
+fn period(length: std::time::Duration) -> Option<String> {
+    text(Period::from_millis(u64::try_from(length.as_millis()).unwrap_or(u64::MAX)))
+}
+
+fn list<T: Display>(items: &[T]) -> Option<String> {
+    let items: Vec<String> = items.iter().map(|item| format!("{:?}", item.to_string())).collect();
+    Some(format!("[{}]", items.join(", ")))
+}

@@ -1,0 +1,79 @@
+//! docs/configuration.md, held to the settings themselves.
+
+use std::collections::BTreeMap;
+
+use forebay::config::raw::{SECRET_KEYS, SECTIONS, SOURCE_KEYS, variable_of};
+
+use super::{SMALLEST, load, problems};
+
+const PAGE: &str = include_str!("../../../docs/configuration.md");
+
+/// The cells of each row of the table below a heading.
+fn rows(heading: &str) -> Vec<Vec<&'static str>> {
+    let (_, rest) = PAGE.split_once(&format!("\n## {heading}\n")).unwrap_or_else(|| panic!("no {heading}"));
+    let section = rest.split("\n## ").next().unwrap();
+    let rows = section.lines().filter(|line| line.starts_with("| `"));
+    rows.map(|row| row.trim_matches('|').split(" | ").map(|cell| cell.trim().trim_matches('`')).collect())
+        .collect()
+}
+
+#[test]
+fn the_page_has_every_setting_with_its_variable_and_default() {
+    // Every section has all its defaults; only the bucket has none.
+    let loaded = load(SMALLEST, &[]).unwrap();
+    let defaults: BTreeMap<String, String> =
+        loaded.values().into_iter().map(|value| (value.name, value.value)).collect();
+    for (section, keys) in SECTIONS {
+        let rows = rows(&format!("[{section}]"));
+        assert_eq!(rows.iter().map(|row| row[0]).collect::<Vec<_>>(), keys, "[{section}]");
+        for row in rows {
+            let [key, kind, default, variable, meaning] = row[..] else { panic!("{row:?}") };
+            assert_eq!(variable, variable_of(section, key));
+            assert!(!kind.is_empty() && meaning.ends_with('.'), "{row:?}");
+            let name = format!("{section}.{key}");
+            let expected = match (name.as_str(), defaults[&name].as_str()) {
+                ("s3.bucket", _) | (_, "(not set)") => "not set",
+                ("collector.client_libraries", _) => "see [SDKs](sdks.md#routes)",
+                (_, value) => value,
+            };
+            assert_eq!(default, expected, "{name}");
+        }
+    }
+    let sources = rows("[[source]]");
+    assert_eq!(sources.iter().map(|row| row[0]).collect::<Vec<_>>(), SOURCE_KEYS);
+    assert!(sources.iter().all(|row| row.len() == 3 && row[2].ends_with('.')), "{sources:?}");
+}
+
+/// What is said about a number with a fraction, which no setting takes, tells the type that is expected.
+#[test]
+fn the_page_has_the_type_that_is_read() {
+    for (section, _) in SECTIONS {
+        for row in rows(&format!("[{section}]")) {
+            let (key, kind) = (row[0], row[1]);
+            let line = format!("{key} = 0.5\n");
+            let text = match (section, key) {
+                ("s3", "bucket") => SMALLEST.replacen("bucket = \"b-1\"\n", &line, 1),
+                ("s3", _) => SMALLEST.replacen("[s3]\n", &format!("[s3]\n{line}"), 1),
+                _ => format!("[{section}]\n{line}{SMALLEST}"),
+            };
+            let said = problems(&text, &[]);
+            let named = format!("line 2: {section}.{key} ");
+            let said = said.iter().find_map(|said| said.strip_prefix(&named)).unwrap();
+            let fits = match kind {
+                "address" => said.contains("an address and a port"),
+                "size" => said.contains("a size with its unit"),
+                "duration" => said.contains("a duration with its unit"),
+                "true or false" => said.contains("expected true or false"),
+                "number" => said.contains("expected a whole number"),
+                "list" => said.contains("expected a list"),
+                "choice" => said.contains("expected \""),
+                "secret" => SECRET_KEYS.contains(&key) || key == "webhook",
+                "text" => ["size", "duration", "list", "whole number", "true or", "expected \""]
+                    .iter()
+                    .all(|other| !said.contains(other)),
+                other => panic!("{section}.{key}: {other} is no type"),
+            };
+            assert!(fits, "{section}.{key} is no {kind}: {said}");
+        }
+    }
+}
