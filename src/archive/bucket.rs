@@ -35,6 +35,13 @@ pub struct ArchiveError {
     cause: StoreError,
 }
 
+impl ArchiveError {
+    /// The store's error. Its text is part of this one's, with the right that is missing if one is.
+    pub fn cause(&self) -> &StoreError {
+        &self.cause
+    }
+}
+
 fn hint(cause: &StoreError, right: &str) -> String {
     // Other codes with these statuses have other reasons, such as a wrong clock.
     let denied = cause.code.as_deref().is_none_or(|code| matches!(code, "AccessDenied" | "Forbidden"));

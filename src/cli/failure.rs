@@ -6,9 +6,14 @@ use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::path::Path;
 
+use http::StatusCode;
+
 use super::admin_client::AskError;
+use crate::archive::ArchiveError;
+use crate::dev_s3::DevS3Error;
 use crate::disk::read_only::LookError;
 use crate::disk::real_disk::DirectoryError;
+use crate::spool::offline::ViewError;
 use crate::store::{Fault, StoreError};
 use crate::words::causes::chain;
 use crate::words::with_causes;
@@ -122,13 +127,24 @@ fn advice(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref::<StoreError>() {
         return of_store(error);
     }
+    if let Some(error) = error.downcast_ref::<ArchiveError>() {
+        // Its text names the right that is missing.
+        return of_store(error.cause()).filter(|_| error.cause().code.as_deref() != Some("AccessDenied"));
+    }
+    if let Some(ViewError::Look(error)) = error.downcast_ref() {
+        return advice(error);
+    }
+    if let Some(DevS3Error::InUse(_)) = error.downcast_ref() {
+        return Some("stop that `forebay dev`, or name another directory with --data-dir".to_owned());
+    }
     match error.downcast_ref() {
         Some(AskError::Unreachable { .. }) => {
             let advice =
                 "start one with `forebay dev` or `forebay serve`, or give its admin address with --admin";
             return Some(advice.to_owned());
         }
-        Some(AskError::Broken { .. }) => {
+        // The collector's own port answers with JSON, too.
+        Some(error) if is_wrong_port(error) => {
             let advice = "give the address of `admin.listen`, which `dev` prints as console, with --admin";
             return Some(advice.to_owned());
         }
@@ -151,6 +167,15 @@ fn advice(error: &(dyn Error + 'static)) -> Option<String> {
             _ => None,
         },
         _ => None,
+    }
+}
+
+/// Whether something answers that is no admin listener.
+fn is_wrong_port(error: &AskError) -> bool {
+    match error {
+        AskError::Broken { .. } => true,
+        AskError::Refused { status, code, .. } => *status == StatusCode::NOT_FOUND && code == "not_found",
+        _ => false,
     }
 }
 
@@ -204,6 +229,16 @@ mod tests {
         );
         let missing = StoreError::answered(Fault::Refused, 404, Some("NoSuchBucket"), "none");
         check(missing.into(), "404 NoSuchBucket: none; check the bucket's name, its region and the endpoint");
+        let look = LookError::Unreadable { path: path(), cause: io::Error::new(ErrorKind::NotFound, "none") };
+        check(
+            ViewError::Look(look).into(),
+            "cannot read /var/lib/forebay: none; give the directory that is set as `spool.dir`",
+        );
+        check(
+            DevS3Error::InUse("d/s3".into()).into(),
+            "the S3 data directory d/s3 is in use by another process; stop that `forebay dev`, or name another \
+             directory with --data-dir",
+        );
         let later = StoreError::answered(Fault::Transient, 503, Some("SlowDown"), "later");
         check(later.into(), "503 SlowDown: later");
     }

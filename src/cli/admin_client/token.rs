@@ -195,7 +195,7 @@ mod tests {
         check(b"two s3cret", "cannot be sent");
         check("s3cret\u{fc}".as_bytes(), "cannot be sent");
         check("x".repeat(TOKEN_BYTES_MAX + 1).as_bytes(), "cannot be sent");
-        check(&[b'x'; 2 * FILE_BYTES_MAX as usize], "cannot be sent");
+        check(&[b'x'; 128 * 1_024], "cannot be sent");
         check(b"\xff", "read the token");
         let missing = AdminToken::in_file(Path::new("/nowhere/token")).unwrap_err();
         assert!(matches!(missing, TokenError::Read { .. }), "{missing:?}");
