@@ -19,6 +19,7 @@ pub mod cli;
 pub mod collector;
 pub mod config;
 pub mod connections;
+pub mod deliveries;
 pub mod delivery;
 pub mod dev_s3;
 pub mod disk;

@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use super::access::Refusal;
 use super::admin_view::{FlushError, ReceiptUnread};
+use super::archive_view::NotShown;
 use super::host::Intruder;
 use super::import_code;
 use super::live::LiveStream;
@@ -177,7 +178,8 @@ pub(super) fn no_route(why: &NoRoute) -> Answer {
             StatusCode::NOT_FOUND,
             "not_found",
             "unknown path: use /metrics, /health, /ready, /api/status, /api/history, /api/live, /api/node, \
-             /api/days, /api/ledger, /api/receipt, /api/sdks, /api/session, /api/flush or /api/import",
+             /api/days, /api/ledger, /api/receipt, /api/deliveries, /api/archive, /api/imports, /api/sdks, \
+             /api/session, /api/flush or /api/import",
         ),
         NoRoute::Method { allow } => {
             let message = format!("this path accepts {allow}");
@@ -203,6 +205,29 @@ pub(super) fn not_flushed(why: &FlushError) -> Answer {
         FlushError::Stopped => (StatusCode::SERVICE_UNAVAILABLE, "stopped"),
     };
     refused(status, code, &why.to_string())
+}
+
+/// What was asked for of deliveries, the archive or imports.
+pub(super) fn shown(result: Result<impl Serialize, NotShown>) -> Answer {
+    let why = match result {
+        Ok(value) => return json(StatusCode::OK, &value),
+        Err(why) => why,
+    };
+    let (status, code) = match &why {
+        NotShown::UnknownSource(_) => (StatusCode::NOT_FOUND, "unknown_source"),
+        NotShown::BadKey(_) => (StatusCode::BAD_REQUEST, "bad_key"),
+        NotShown::Off => (StatusCode::NOT_FOUND, "live_off"),
+        NotShown::NoObject(_) => (StatusCode::NOT_FOUND, "no_object"),
+        NotShown::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+        NotShown::Slow(_) => (StatusCode::GATEWAY_TIMEOUT, "store_slow"),
+        NotShown::Store(_) => (StatusCode::BAD_GATEWAY, "store_failed"),
+        NotShown::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+    };
+    let mut answer = refused(status, code, &why.to_string());
+    if why == NotShown::Busy {
+        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("3"));
+    }
+    answer
 }
 
 /// The result of a request of an import.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use http::Method;
 use percent_encoding::percent_decode_str;
 
+use super::archive_route::{self, ArchiveRoute};
 use super::console::File;
 use super::live;
 use crate::import::Rows;
@@ -56,6 +57,8 @@ pub(super) enum Route {
     ImportRows(Rows),
     /// `POST /api/import/end`
     ImportEnd,
+    /// Deliveries, the archive and imports.
+    Archive(ArchiveRoute),
 }
 
 /// Why there is no route for a request.
@@ -100,9 +103,11 @@ pub(super) fn route(method: &Method, path: &str, query: Option<&str>) -> Result<
         "/api/import/begin" if method == Method::POST => Ok(Route::ImportBegin),
         "/api/import/end" if method == Method::POST => Ok(Route::ImportEnd),
         "/api/import" | "/api/import/begin" | "/api/import/end" => Err(NoRoute::Method { allow: "POST" }),
-        _ => match File::at(path) {
-            Some(file) => reading(Route::File(file)),
-            None => Err(NoRoute::Path),
+        _ => match (archive_route::route(path, query.unwrap_or_default()), File::at(path)) {
+            (Some(_), _) if !read => Err(NoRoute::Method { allow: "GET, HEAD" }),
+            (Some(route), _) => route.map(Route::Archive).map_err(NoRoute::Query),
+            (None, Some(file)) => reading(Route::File(file)),
+            (None, None) => Err(NoRoute::Path),
         },
     }
 }
@@ -219,6 +224,9 @@ mod tests {
         let form = "".parse::<Receipt>().unwrap_err().to_string();
         check("GET", "/api/receipt?receipt=42", Err(NoRoute::Query(form)));
         check("GET", "/api/flush", Err(NoRoute::Method { allow: "POST" }));
+        check("GET", "/api/imports?limit=1", Ok(Route::Archive(ArchiveRoute::Imports { limit: 1 })));
+        check("POST", "/api/imports", Err(NoRoute::Method { allow: "GET, HEAD" }));
+        check("GET", "/api/archive/peek", Err(NoRoute::Query("source is missing".into())));
         check("OPTIONS", "/api/flush", Err(NoRoute::Method { allow: "POST" }));
         check("POST", "/metrics", Err(NoRoute::Method { allow: "GET, HEAD" }));
         check("DELETE", "/", Err(NoRoute::Method { allow: "GET, HEAD" }));

@@ -27,12 +27,14 @@ use crate::planted_bugs::{PlantedPanic, panic_if_planted};
 use super::access::{Need, Refusal, Role};
 use super::admin_view::{AdminView, UnknownSource};
 use super::answer::{self, Answer};
+use super::archive_route::ArchiveRoute;
+use super::archive_view::ArchiveView;
 use super::connection;
 use super::console::{self, File};
 use super::gate::Gate;
 use super::host::{self, AllowedHosts};
 use super::live::LiveStream;
-use super::route::{Route, route};
+use super::route::{NoRoute, Route, route};
 use super::sdks::SdkLines;
 use super::session::{LogIn, SessionStatus, over_tls};
 use super::sessions;
@@ -87,6 +89,7 @@ pub struct AdminServer {
     imports: Option<Arc<dyn Target>>,
     live: Option<Arc<LiveView>>,
     import_bodies: Semaphore,
+    archive: Option<Arc<dyn ArchiveView>>,
 }
 
 impl AdminServer {
@@ -103,6 +106,7 @@ impl AdminServer {
             imports: None,
             live: None,
             import_bodies: Semaphore::new(IMPORT_BODIES_MAX),
+            archive: None,
         }
     }
 
@@ -122,6 +126,12 @@ impl AdminServer {
     #[must_use]
     pub fn with_live(self, live: Arc<LiveView>) -> Self {
         Self { live: Some(live), ..self }
+    }
+
+    /// The same server, which also shows what `archive` knows.
+    #[must_use]
+    pub fn with_archive(self, archive: Arc<dyn ArchiveView>) -> Self {
+        Self { archive: Some(archive), ..self }
     }
 
     /// Serves connections until `stop`, then finishes requests in flight for at most [`DRAIN_MAX`].
@@ -240,6 +250,10 @@ impl AdminServer {
                     Err(why) => answer::not_flushed(&why),
                 }
             }
+            Ok(Route::Archive(route)) => match &self.archive {
+                Some(archive) => show(&**archive, route).await,
+                None => answer::no_route(&NoRoute::Path),
+            },
             Ok(route @ (Route::ImportBegin | Route::ImportRows(_) | Route::ImportEnd)) => match &self.imports
             {
                 Some(imports) => self.import(&**imports, &route, request.into_body()).await,
@@ -318,6 +332,19 @@ async fn read(body: Incoming, max: usize, patience: Duration) -> Result<Bytes, A
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(answer::large_body(max)),
         Ok(Err(error)) => Err(answer::bad_body(&*error)),
         Err(_) => Err(answer::slow_body()),
+    }
+}
+
+/// Shows deliveries, the archive or imports.
+async fn show(archive: &dyn ArchiveView, route: ArchiveRoute) -> Answer {
+    match route {
+        ArchiveRoute::Deliveries { source, before, limit } => {
+            answer::shown(archive.deliveries(source, before, limit).await)
+        }
+        ArchiveRoute::Days(source) => answer::shown(archive.days(source).await),
+        ArchiveRoute::Objects(asked) => answer::shown(archive.objects(asked).await),
+        ArchiveRoute::Peek(source, key) => answer::shown(archive.peek(source, key).await),
+        ArchiveRoute::Imports { limit } => answer::shown(archive.imports(limit).await),
     }
 }
 

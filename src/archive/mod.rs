@@ -15,7 +15,7 @@
 //!
 //! Days are processed one after the other, source by source, and forgotten after their report: memory grows
 //! with the largest day, not with the bucket. Pure decisions (`chain`, `day`, `lines`, `object`, `repeats`)
-//! are separate from reading the bucket (`bucket`, `listing`, `verify`).
+//! are separate from reading the bucket (`bucket`, `listing`, `verify`). `first_lines` shows how an object begins.
 
 pub mod bucket;
 pub mod chain;
@@ -23,6 +23,7 @@ pub mod closed_day;
 pub mod day;
 pub mod day_chain;
 pub mod finding;
+pub mod first_lines;
 pub mod lines;
 pub mod listing;
 pub mod lookup;

@@ -132,7 +132,7 @@ async fn start(
     let rule = DueRule { max_bytes: args.flush_bytes.0, max_age: args.flush_age.get(), align_minute: None };
     let settings = DeliverySettings::new(rule);
     let recovery = Recovery::run(outside.clone(), disk, SpoolOptions::default()).await?;
-    let engine = Engine::start(recovery, Arc::new(store), settings, None, background);
+    let engine = Engine::start(recovery, (Arc::new(store), &dir), settings, None, background);
     let bucket = BucketString::parse(dev_s3::BUCKET)?;
     let destination = Destination {
         region: Some(dev_s3::REGION.to_owned()),

@@ -1,6 +1,7 @@
 //! The commands, and the only place that wires rooms together.
 
 pub mod admin_client;
+mod archive_view;
 pub mod args;
 pub mod check;
 pub mod completions;

@@ -15,6 +15,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::archive_view::{NodeArchive, StoreAccess};
 use super::failure::Failure;
 use super::node_view::NodeView;
 use super::setup::Setup;
@@ -22,6 +23,7 @@ use crate::admin::history::STEP;
 use crate::admin::{AccessSettings, AdminServer, AllowedHosts, Gate};
 use crate::alarms::{AlarmKind, Alarms};
 use crate::collector::{Collector, CollectorDeps, CollectorSettings, Listeners, Policy, Running};
+use crate::deliveries::Deliveries;
 use crate::delivery::days::closed_day::DayHook;
 use crate::delivery::{Delivery, DeliverySettings, Parts};
 use crate::disk::is_no_handle;
@@ -38,8 +40,8 @@ use crate::runtime::filesystem::{self, Trust};
 use crate::runtime::handles::{self, Fitted, Wanted};
 use crate::runtime::{Background, Shutdown, SystemClock, SystemRandom};
 use crate::sources::SourceId;
-use crate::spool::{Recovered, Spool, SpoolOptions};
-use crate::store::ObjectStore;
+use crate::spool::{DELIVERIES, Recovered, Spool, SpoolOptions};
+use crate::store::s3::S3Store;
 use crate::tasks;
 use crate::time::Clock;
 use crate::words::causes::chain;
@@ -54,6 +56,8 @@ const CLOSING: Duration = Duration::from_secs(1);
 const HANDLES_WAIT: Duration = Duration::from_secs(30);
 /// The pause before the spool is opened again.
 const HANDLES_PAUSE: Duration = Duration::from_millis(500);
+/// How long the last deliveries may take to be listed at shutdown.
+const LIST_CLOSING: Duration = Duration::from_secs(2);
 /// How long requests in flight may take at shutdown.
 const ANSWERING: Duration = Duration::from_secs(10);
 
@@ -95,6 +99,8 @@ pub struct Engine {
     scheduler: JoinHandle<()>,
     alarms: Arc<Alarms>,
     view: Arc<NodeView>,
+    list: Deliveries,
+    archive: Arc<NodeArchive>,
 }
 
 /// Addresses to listen on.
@@ -245,10 +251,10 @@ impl Recovery {
 }
 
 impl Engine {
-    /// Starts delivery. Objects are encoded on threads that yield to those that answer requests.
+    /// Starts delivery. `dir` is the spool's directory, which also holds the list of deliveries. Objects are encoded on threads that yield to those that answer requests.
     pub fn start(
         recovery: Recovery,
-        store: Arc<dyn ObjectStore>,
+        (store, dir): (Arc<S3Store>, &Path),
         settings: DeliverySettings,
         hook: Option<Arc<dyn DayHook>>,
         background: &Background,
@@ -256,6 +262,12 @@ impl Engine {
         let Recovery { outside, spool, recovered } = recovery;
         let alarms = Arc::new(Alarms::new(Arc::clone(&outside.clock), Arc::new(outside.metrics.clone())));
         report(&recovered, &alarms);
+        let list = Deliveries::start(&dir.join(DELIVERIES), Arc::clone(&outside.clock));
+        let access = StoreAccess {
+            endpoint_url: store.endpoint_url().map(str::to_owned),
+            region: store.configured_region().map(str::to_owned),
+            reader: Arc::clone(&store) as _,
+        };
         let parts = Parts {
             log: spool.log(),
             store,
@@ -264,6 +276,7 @@ impl Engine {
             metrics: Arc::new(outside.metrics.clone()),
             alarms: Arc::clone(&alarms),
             hook,
+            list: Some(Arc::new(list.clone())),
             background: Some(background.handle().clone()),
         };
         let (delivery, scheduler) = Delivery::start(parts, settings);
@@ -282,7 +295,8 @@ impl Engine {
             history: Mutex::default(),
             setup: Mutex::default(),
         });
-        Self { outside, spool, delivery, scheduler, alarms, view }
+        let archive = Arc::new(NodeArchive::new(Arc::clone(&view), list.clone(), access));
+        Self { outside, spool, delivery, scheduler, alarms, view, list, archive }
     }
 
     /// The way out of the spool.
@@ -316,8 +330,12 @@ impl Engine {
     pub async fn deliver_and_close(self, patience: Duration) -> Result<usize, Failure> {
         let left = self.delivery.shutdown(true, patience).await.left;
         self.scheduler.await?;
-        let spool = self.spool;
-        tokio::task::spawn_blocking(move || spool.close()).await?;
+        let (spool, list) = (self.spool, self.list);
+        tokio::task::spawn_blocking(move || {
+            spool.close();
+            list.close(LIST_CLOSING);
+        })
+        .await?;
         Ok(left)
     }
 
@@ -369,12 +387,14 @@ impl Engine {
         let hosts = AllowedHosts::new(admin_addr, &addresses.admin_hosts);
         let metrics = self.outside.metrics.clone();
         self.view.live.set_mode(addresses.access.live_view);
+        self.archive.set_importer(importer);
         let gate =
             Arc::new(Gate::new(addresses.access.clone(), Arc::clone(&self.outside.random), metrics.clone()));
         let server = AdminServer::new(Arc::clone(&self.view) as _, metrics, hosts, Arc::clone(&gate))
             .with_connections(addresses.admin_connections)
             .with_imports(Arc::new(Arc::clone(importer)))
-            .with_live(Arc::clone(&self.view.live));
+            .with_live(Arc::clone(&self.view.live))
+            .with_archive(Arc::clone(&self.archive) as _);
         let admin = {
             let (server, listener, stop) = (Arc::new(server), Arc::new(admin), admin_stop.clone());
             let start = move || Arc::clone(&server).serve(Arc::clone(&listener), stop.clone());
@@ -579,8 +599,13 @@ impl Node {
             ended = ended.and(self.engine.scheduler.await);
         }
         self.collector.close().await;
-        let spool = self.engine.spool;
-        ended = ended.and(tokio::task::spawn_blocking(move || spool.close()).await);
+        let (spool, list) = (self.engine.spool, self.engine.list);
+        let patience = if shutdown.immediate.is_cancelled() { Duration::ZERO } else { LIST_CLOSING };
+        let closing = tokio::task::spawn_blocking(move || {
+            spool.close();
+            list.close(patience);
+        });
+        ended = ended.and(closing.await);
         self.admin_stop.cancel();
         ended = ended.and(self.admin.await);
         match stopped {

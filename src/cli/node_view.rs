@@ -257,7 +257,7 @@ impl NodeView {
     }
 
     /// Every source that is configured or has data in the spool.
-    fn sources(&self) -> BTreeSet<SourceId> {
+    pub(super) fn sources(&self) -> BTreeSet<SourceId> {
         let mut sources = lock(&self.configured).clone();
         sources.extend(self.log.sources());
         sources.extend(self.delivery.progress().sources());

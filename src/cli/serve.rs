@@ -183,7 +183,8 @@ pub(super) async fn engine(
         tracing::info!(proxy, "S3 is reached through this proxy, set in the environment");
     }
     let hooks = hooks(&config.closed_days)?;
-    let engine = Engine::start(recovery, Arc::new(store), delivery_settings(config), hooks, background);
+    let store = (Arc::new(store), &*config.spool.dir);
+    let engine = Engine::start(recovery, store, delivery_settings(config), hooks, background);
     Ok((engine, proxy))
 }
 

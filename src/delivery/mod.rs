@@ -21,7 +21,7 @@
 //! and `tasks_under_way` keep one task for each piece of work; `blocking` runs what waits for the disk; `supervise`
 //! restarts work whose task panicked, and resumes work that an earlier process left. `flush` delivers
 //! everything now. `clock_watch` notices a clock that was set back, and `ledger_watch` a ledger that does not
-//! balance.
+//! balance. `delivered` is what the list of deliveries is told; `waiting_puts` is why the rest is not stored yet.
 //!
 //! No two files use each other (`tests/suite/tidy.rs`).
 
@@ -34,6 +34,7 @@ mod schedule;
 mod blocking;
 mod busy_batches;
 mod clock_watch;
+pub mod delivered;
 mod flush;
 mod gauges;
 mod ledger_watch;
@@ -44,6 +45,7 @@ pub mod settings;
 mod shared;
 mod supervise;
 mod tasks_under_way;
+pub mod waiting_puts;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -63,6 +65,7 @@ use crate::tasks;
 use crate::time::{ReceivedDay, UnixMillis};
 use progress::Progress;
 use shared::Shared;
+use waiting_puts::WaitingPuts;
 
 /// Running delivery. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -94,6 +97,11 @@ impl Delivery {
     /// The progress of each source.
     pub fn progress(&self) -> &Progress {
         &self.shared.progress
+    }
+
+    /// Why the puts of sealed objects fail.
+    pub fn waiting_puts(&self) -> &WaitingPuts {
+        &self.shared.waiting_puts
     }
 
     /// Reports a new configuration, in which these sources are no longer configured: their remaining batches

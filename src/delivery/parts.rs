@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::days::closed_day::DayHook;
+use super::delivered::DeliveredList;
 use crate::alarms::Alarms;
 use crate::log::Log;
 use crate::metrics::Metrics;
@@ -27,6 +28,8 @@ pub struct Parts {
     pub alarms: Arc<Alarms>,
     /// Called for each closed day.
     pub hook: Option<Arc<dyn DayHook>>,
+    /// Told of each delivered object.
+    pub list: Option<Arc<dyn DeliveredList>>,
     /// Where objects are encoded. `None`: on the same threads as all other blocking work.
     pub background: Option<tokio::runtime::Handle>,
 }

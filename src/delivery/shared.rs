@@ -14,6 +14,7 @@
 //! | [`Failing`] | which puts fail, what each failing party may hold, which sources are refused, conflicts |
 //! | [`Mismatches`] | destinations that encrypt differently from what was requested |
 //! | [`Progress`] | what each source last delivered, and what it waits for |
+//! | [`WaitingPuts`] | why each sealed object is not stored yet |
 //! | [`Repeated`] | what is logged once a minute |
 //! | [`DeliveredLog`] | which delivered objects are logged |
 
@@ -37,6 +38,7 @@ use super::schedule::requests::DueRequests;
 use super::schedule::sizes::Sizes;
 use super::settings::DeliverySettings;
 use super::tasks_under_way::TasksUnderWay;
+use super::waiting_puts::WaitingPuts;
 
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -55,6 +57,7 @@ pub(super) struct Shared {
     pub(super) failing: Failing,
     pub(super) mismatches: Mismatches,
     pub(super) progress: Progress,
+    pub(super) waiting_puts: WaitingPuts,
     pub(super) repeated: Repeated,
     pub(super) delivered_log: Mutex<DeliveredLog>,
 
@@ -82,6 +85,7 @@ impl Shared {
             failing: Failing::default(),
             mismatches: Mismatches::default(),
             progress: Progress::default(),
+            waiting_puts: WaitingPuts::default(),
             repeated: Repeated::new(Arc::clone(&parts.clock)),
             delivered_log: Mutex::default(),
             kick,

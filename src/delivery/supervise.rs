@@ -98,7 +98,7 @@ fn resume(shared: &Arc<Shared>, pending: PendingSeal) {
                 }
                 None => None,
             };
-            put_object::deliver(&shared, seal, None, hold).await
+            put_object::deliver(&shared, seal, None, hold, None).await
         };
         let outcome = tokio::select! {
             biased;

@@ -5,7 +5,7 @@
 //! same for the imports that an earlier process left open. So at every instant at least one of the two knows
 //! each row that is stored.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -16,6 +16,7 @@ use super::envelope::shape_of;
 use super::file_id::first_128_bits;
 use super::import_sources::ImportSources;
 use super::journal::{Journal, JournalError};
+use super::recent::RecentJournal;
 use super::record::{Record, State};
 use super::row_hash::new_rows;
 use super::target::{Begin, Begun, End, Rows, RowsTaken, Standing, Target, TargetError, blocking, broken};
@@ -81,7 +82,7 @@ pub struct ImporterDeps {
 pub struct Importer {
     ingest: Arc<Ingest>,
     log: Arc<dyn Log>,
-    journal: Arc<dyn Journal>,
+    journal: Arc<RecentJournal>,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
     sources: Mutex<Arc<dyn ImportSources>>,
@@ -101,6 +102,7 @@ impl Importer {
     /// [`JournalError`].
     pub fn new(deps: ImporterDeps, sources: Arc<dyn ImportSources>) -> Result<Self, JournalError> {
         let ImporterDeps { ingest, log, journal, clock, metrics } = deps;
+        let journal = Arc::new(RecentJournal::new(journal, Arc::clone(&clock)));
         let importer = Self {
             ingest,
             log,
@@ -114,6 +116,18 @@ impl Importer {
         };
         importer.record(&importer.log.open_imports())?;
         Ok(importer)
+    }
+
+    /// The journal with its newest records.
+    pub(super) fn recent(&self) -> &Arc<RecentJournal> {
+        &self.journal
+    }
+
+    /// The progress of the imports that are open.
+    pub(super) fn open_progress(&self) -> HashMap<ImportKey, ImportProgress> {
+        let open: HashSet<ImportKey> = lock(&self.open).by_key.keys().copied().collect();
+        let imports = self.log.open_imports().into_iter().filter(|import| open.contains(&import.key));
+        imports.map(|import| (import.key, import.progress)).collect()
     }
 
     /// Uses other sources from now on.
@@ -262,7 +276,7 @@ impl Importer {
         let mut record = known.unwrap_or_else(|| Record::of_progress(end.import, open.progress, now));
         record.progress.advance(open.progress);
         let how = KindLabel { kind: end.outcome.slug() };
-        record.ended(end.outcome, now);
+        record.ended(end, now);
         self.move_to_journal(&[record], &[open.file]).map_err(unwritten)?;
         self.metrics.import_files.get_or_create(&how).inc();
         Ok(())

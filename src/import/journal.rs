@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::{fmt, fs, io};
 
-use redb::{Database, ReadableDatabase as _, ReadableTable as _, StorageBackend, TableDefinition};
+use redb::{
+    Database, ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _, StorageBackend,
+    TableDefinition,
+};
 
 use super::record::Record;
 use super::row_hash::RowCount;
@@ -64,6 +67,12 @@ pub trait Journal: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`JournalError`].
     fn each(&self, each: &mut dyn FnMut(Record)) -> Result<(), JournalError>;
+
+    /// How many records there are. It does not read them.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    fn count(&self) -> Result<u64, JournalError>;
 }
 
 /// A journal in an embedded database: one file, used by one process. The file is created with the first record.
@@ -208,6 +217,13 @@ impl Journal for LocalJournal {
             each(serde_json::from_slice(json.value()).map_err(JournalError::of)?);
         }
         Ok(())
+    }
+
+    fn count(&self) -> Result<u64, JournalError> {
+        let Some(database) = self.if_made() else { return Ok(0) };
+        let table = database.begin_read().map_err(JournalError::of)?;
+        let table = table.open_table(RECORDS).map_err(JournalError::of)?;
+        table.len().map_err(JournalError::of)
     }
 }
 

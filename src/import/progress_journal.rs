@@ -110,7 +110,7 @@ impl ProgressJournal {
         let _writing = lock(&self.writing);
         let mut record: Record =
             self.journal.read(end.import).map_err(unwritten)?.ok_or(TargetError::NotOpen)?;
-        record.ended(end.outcome, self.clock.wall());
+        record.ended(end, self.clock.wall());
         self.journal.write(&[record]).map_err(unwritten)
     }
 }

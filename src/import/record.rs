@@ -5,6 +5,8 @@ use crate::sources::SourceId;
 use crate::time::UnixMillis;
 
 use super::file_id::FileId;
+use super::reject_counts::RejectCounts;
+use super::target::End;
 
 /// A file that failed this often is not tried again without being asked to.
 pub(super) const ATTEMPTS_MAX: u32 = 3;
@@ -82,6 +84,12 @@ pub struct Record {
     /// How often it was begun at its first row.
     #[serde(default)]
     pub(super) generation: u64,
+    /// Rejected rows by their code, as far as the reading side reported them: when it ends.
+    #[serde(default, skip_serializing_if = "RejectCounts::is_empty")]
+    pub(super) rejects: RejectCounts,
+    /// Those that made the last attempt fail. They are read again.
+    #[serde(default, skip_serializing_if = "RejectCounts::is_empty")]
+    pub(super) last_rejects: RejectCounts,
     pub(super) first_seen: UnixMillis,
     pub(super) ended_at: Option<UnixMillis>,
 }
@@ -103,6 +111,8 @@ impl Record {
             progress,
             counted: progress.next_row,
             generation: 0,
+            rejects: RejectCounts::default(),
+            last_rejects: RejectCounts::default(),
             first_seen: now,
             ended_at: None,
         }
@@ -126,8 +136,10 @@ impl Record {
     }
 
     /// Records how an attempt ended. Success clears the failures.
-    pub(super) fn ended(&mut self, outcome: Outcome, now: UnixMillis) {
-        match outcome {
+    pub(super) fn ended(&mut self, end: End, now: UnixMillis) {
+        self.rejects.add(&end.rejects.bounded());
+        self.last_rejects = end.last_rejects.bounded();
+        match end.outcome {
             Outcome::Stopped => {}
             Outcome::Done => {
                 (self.state, self.attempts, self.error) = (State::Done, 0, None);
@@ -151,13 +163,14 @@ mod tests {
     fn a_file_that_fails_three_times_is_given_up_until_it_succeeds() {
         let now = UnixMillis(1);
         let mut record = Record::of_progress(ImportKey(1), ImportProgress::default(), now);
-        let failed = || Outcome::Failed { code: "E-X".to_owned(), message: "why".to_owned() };
+        let end = |outcome| End::of(ImportKey(1), outcome);
+        let failed = || end(Outcome::Failed { code: "E-X".to_owned(), message: "why".to_owned() });
         record.ended(failed(), now);
         record.ended(failed(), now);
         assert_eq!((record.state, record.attempts), (State::Failed, 2));
         record.ended(failed(), now);
         assert_eq!(record.state, State::Poison);
-        record.ended(Outcome::Done, now);
+        record.ended(end(Outcome::Done), now);
         assert_eq!((record.state, record.attempts, record.error), (State::Done, 0, None));
     }
 }

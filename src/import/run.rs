@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::counters::{Counters, add};
 use super::record::Outcome;
 use super::reject::Reject;
+use super::reject_counts::RejectCounts;
 use super::rejects_file::{RejectsFile, RejectsOf, RejectsOwner, TakenRejects};
 use super::rows::{FileError, FileFault, RowReader};
 use super::step::{RowLimits, Step, StepSize, Steps};
@@ -136,6 +137,8 @@ pub async fn import_file(
             rejects: None,
             other_options: false,
         },
+        rejects: RejectCounts::default(),
+        last_rejects: RejectCounts::default(),
     };
     let mut begin = job.begin.clone();
     let mut first = true;
@@ -182,6 +185,10 @@ struct Run<'r> {
     waited: Waits,
     pace: Option<Pace>,
     report: FileReport,
+    /// The rejected rows of steps that were handed over.
+    rejects: RejectCounts,
+    /// Those that made the file fail.
+    last_rejects: RejectCounts,
 }
 
 /// The result of reading a file.
@@ -241,7 +248,12 @@ impl Run<'_> {
             }
             let calls = Bytes::from(std::mem::take(&mut step.calls));
             match self.hand_over(begun, &step, &calls).await {
-                Ok(true) => give_back(calls, &spare),
+                Ok(true) => {
+                    if is_new {
+                        self.rejects.count(&step.rejects);
+                    }
+                    give_back(calls, &spare);
+                }
                 Ok(false) => {
                     ended = Some(None);
                     break;
@@ -266,6 +278,8 @@ impl Run<'_> {
             Ok(Ok(end)) => end,
             Ok(Err((error, last))) => {
                 let first = self.report.progress.next_row;
+                self.last_rejects = RejectCounts::default();
+                self.last_rejects.count(&last);
                 if let Err(FileEnd::Failed(unkept)) = self.keep(&mut rejects, first, last).await {
                     tracing::warn!(error = %unkept, "the last rejected rows are not kept");
                 }
@@ -397,7 +411,8 @@ impl Run<'_> {
             _ => Outcome::Stopped,
         };
         let lasting = outcome != Outcome::Stopped;
-        let end = End { import: begun.import, outcome };
+        let (rejects, last_rejects) = (self.rejects.clone(), self.last_rejects.clone());
+        let end = End { import: begun.import, outcome, rejects, last_rejects };
         loop {
             let (after, why) = match self.target.end(end.clone()).await {
                 Ok(()) => return,

@@ -245,7 +245,8 @@ impl SharedProgress {
         let file = self.file(end.import)?;
         let mut held = file.lock().await;
         let before = held.shared.record.clone();
-        held.shared.record.ended(end.outcome, self.clock.wall());
+        // What rows contain must not come into the bucket through an error.
+        held.shared.record.ended(End::of(end.import, end.outcome), self.clock.wall());
         match self.write(end.import, &mut held, None).await {
             // Whoever has it now reads it to its end.
             Ok(()) | Err(WriteError::Changed) => {
@@ -497,13 +498,10 @@ mod tests {
         assert_eq!(step(&one, &begun, 0).await, Err(TargetError::OtherRow));
         let taken = step(&one, &begun, 10).await.unwrap();
         assert_eq!((taken.progress.next_row, taken.progress.stored, taken.progress.rejected), (20, 18, 2));
-        one.end(End { import: begun.import, outcome: Outcome::Done }).await.unwrap();
+        one.end(End::of(begun.import, Outcome::Done)).await.unwrap();
         let known = other.begin(&file(), &source()).await.unwrap();
         assert_eq!((known.standing, known.progress), (Standing::Done, taken.progress));
-        assert_eq!(
-            one.end(End { import: begun.import, outcome: Outcome::Done }).await,
-            Err(TargetError::NotOpen)
-        );
+        assert_eq!(one.end(End::of(begun.import, Outcome::Done)).await, Err(TargetError::NotOpen));
     }
 
     #[tokio::test]
@@ -579,7 +577,7 @@ mod tests {
         }
         step(&one, &begun, 0).await.unwrap();
         stand.memory.loses.store(true, Ordering::Relaxed);
-        let end = End { import: begun.import, outcome: Outcome::Done };
+        let end = End::of(begun.import, Outcome::Done);
         is_later(one.end(end.clone()).await, "the answer was lost");
         one.end(end).await.unwrap();
         assert_eq!(other.begin(&file(), &source()).await.unwrap().standing, Standing::Done);

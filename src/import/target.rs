@@ -12,6 +12,7 @@ use bytes::Bytes;
 use super::file_id::FileId;
 use super::import_sources::{NoSource, WantedSource};
 use super::record::Outcome;
+use super::reject_counts::RejectCounts;
 use crate::boxed_future::BoxFuture;
 use crate::log::{ImportKey, ImportProgress};
 use crate::sources::SourceId;
@@ -100,6 +101,19 @@ pub struct End {
     pub import: ImportKey,
     /// How it ended.
     pub outcome: Outcome,
+    /// The rejected rows of the steps that were handed over in this run, by their code.
+    #[serde(default)]
+    pub rejects: RejectCounts,
+    /// The rejected rows that made it fail, in no step that was handed over: they are read again.
+    #[serde(default)]
+    pub last_rejects: RejectCounts,
+}
+
+impl End {
+    /// The end of an import without rejected rows.
+    pub fn of(import: ImportKey, outcome: Outcome) -> Self {
+        Self { import, outcome, rejects: RejectCounts::default(), last_rejects: RejectCounts::default() }
+    }
 }
 
 /// Why a target did not do what it was asked.

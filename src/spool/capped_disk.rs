@@ -1,7 +1,8 @@
 //! A disk that counts the bytes of its files and refuses to grow beyond a cap.
 //!
 //! Everything in the spool's directory counts: segments, spares, staged and parked objects, quarantine,
-//! indexes, fingerprints, the manifest and its reserve. So `spool.max_bytes` holds without a check anywhere
+//! indexes, fingerprints, the manifest and its reserve. The list of deliveries does not: nothing depends on it,
+//! so it must not take space from calls. So `spool.max_bytes` holds without a check anywhere
 //! else, and a spool at its cap behaves like one whose disk is full.
 
 use std::collections::BTreeMap;
@@ -14,7 +15,7 @@ use crate::disk::real_disk::SUBDIRECTORIES;
 use crate::disk::{Disk, DiskFile};
 use crate::lock::lock;
 use crate::spool::manifest::RESERVE;
-use crate::spool::options::full_mark;
+use crate::spool::options::{DELIVERIES, full_mark};
 
 /// Prefix of the names of staged objects.
 const STAGING: &str = "staging/";
@@ -91,7 +92,7 @@ impl CappedDisk {
     pub(super) fn new(disk: Arc<dyn Disk>, max: u64, manifest_bytes: u64) -> io::Result<Self> {
         let total = Arc::new(AtomicU64::new(0));
         let mut files = BTreeMap::new();
-        for (name, len) in disk.list("")? {
+        for (name, len) in disk.list("")?.into_iter().filter(|(name, _)| name != DELIVERIES) {
             files.insert(name, Length::new(len, &total));
         }
         for dir in SUBDIRECTORIES {

@@ -48,7 +48,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-pub use options::SpoolOptions;
+pub use options::{DELIVERIES, SpoolOptions};
 pub(crate) use options::{SEEN_MAX, beside_calls};
 pub(crate) use outgoing::CALLS_PERCENT_MIN;
 pub use recovery::{OpenError, Recovered};

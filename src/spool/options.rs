@@ -8,6 +8,10 @@ use crate::spool::manifest::MANIFEST_BYTES;
 /// Maximum number of fingerprints remembered. With the table they take 56 MiB.
 pub(crate) const SEEN_MAX: usize = 2 * 1_024 * 1_024;
 
+/// A file in the spool's directory that is not the spool's: the list of deliveries, which bounds itself. It does not count
+/// against the cap.
+pub const DELIVERIES: &str = "deliveries.redb";
+
 /// The options of a spool.
 #[derive(Clone, Debug)]
 pub struct SpoolOptions {

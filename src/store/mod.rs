@@ -5,6 +5,7 @@
 pub mod directory;
 pub mod fake;
 pub mod fault;
+pub mod reader;
 pub mod reason;
 pub mod region;
 pub mod s3;

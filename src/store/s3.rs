@@ -152,6 +152,16 @@ impl S3Store {
         }
     }
 
+    /// The endpoint of a store other than AWS.
+    pub fn endpoint_url(&self) -> Option<&str> {
+        self.settings.endpoint_url.as_deref()
+    }
+
+    /// The region of buckets without one of their own, if it is set.
+    pub fn configured_region(&self) -> Option<&str> {
+        self.settings.region.as_deref()
+    }
+
     /// A client in a region, with the process's own credentials. For the reading commands, which list and
     /// get.
     pub fn client(&self, region: &str) -> Client {

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room and the rooms that it may use. `cli` connects all rooms and may use every one.
-const MAY_KNOW: [(&str, &[&str]); 41] = [
+const MAY_KNOW: [(&str, &[&str]); 42] = [
     ("time", &[]),
     ("words", &["time"]),
     ("arn", &[]),
@@ -114,6 +114,7 @@ const MAY_KNOW: [(&str, &[&str]); 41] = [
             "words",
         ],
     ),
+    ("deliveries", &["batch", "delivery", "lock", "object", "once_a_minute", "sources", "time", "words"]),
     ("hook", &["boxed_future", "delivery", "object", "words"]),
     ("archive", &["object", "random", "receipt", "retry", "sources", "store", "time", "words"]),
     ("connections", &["lock"]),
@@ -149,11 +150,13 @@ const MAY_KNOW: [(&str, &[&str]); 41] = [
             "lock",
             "log",
             "metrics",
+            "object",
             "once_a_minute",
             "planted_bugs",
             "random",
             "receipt",
             "sources",
+            "time",
             "words",
         ],
     ),

@@ -91,6 +91,7 @@ pub async fn run(args: &SpoolDrainArgs) -> Result<(), Failure> {
         metrics: Arc::new(outside.metrics.clone()),
         alarms: Arc::clone(&alarms),
         hook: way.hook,
+        list: None,
         background: None,
     };
     let until = Until {

@@ -100,7 +100,7 @@ async fn object_at(
             // Held until the object is delivered. No resumed task can hold it already, because that task
             // would need the batch.
             let Some(_under_way) = under_way.sealed(seal.number) else { return Ok(()) };
-            put_object::deliver(shared, seal, Some(staged), Some(hold)).await
+            put_object::deliver(shared, seal, Some(staged), Some(hold), Some(reason)).await
         }
         Encoding::FillsOn => Ok(()),
         Encoding::Failed => {

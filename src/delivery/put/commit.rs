@@ -3,6 +3,7 @@
 use super::sealed_object::SealedObject;
 use crate::alarms::AlarmKind;
 use crate::delivery::blocking::noted;
+use crate::delivery::delivered::Delivered;
 use crate::delivery::progress::LastObject;
 use crate::lock::lock;
 use crate::log::{Stopped, parked_name};
@@ -48,6 +49,8 @@ impl SealedObject<'_> {
             bytes: len,
             encryption: stored.applied.clone(),
         };
+        self.list(&object);
+        self.shared.waiting_puts.stored(self.seal.number);
         self.shared.progress.delivered(&self.seal, object);
         self.taken(&put.destination, stored.applied.as_ref());
         self.shared.parts.alarms.clear(AlarmKind::Damage, &parked_name(self.seal.number));
@@ -73,6 +76,24 @@ impl SealedObject<'_> {
             key = %self.seal.object_key,
             "delivered"
         );
+    }
+
+    /// Adds it to the list of deliveries, if there is one.
+    fn list(&self, object: &LastObject) {
+        let Some(list) = &self.shared.parts.list else { return };
+        let LastObject { key, at, calls, bytes, encryption } = object.clone();
+        list.add(Delivered {
+            at,
+            batch: self.seal.batch.clone(),
+            bucket: self.seal.destination.bucket.clone(),
+            key,
+            calls,
+            bytes,
+            encryption,
+            first_received_at: self.seal.first_received_at,
+            put: self.put_took,
+            reason: self.reason,
+        });
     }
 
     /// Records that puts of its source to `to` no longer fail. `applied` is the encryption that the store

@@ -43,13 +43,17 @@ impl SealedObject<'_> {
             if answer.is_ok() {
                 shared.parts.metrics.upload_seconds.observe(took);
             }
-            Some(answer)
+            Some((answer, took))
         };
         tokio::pin!(trying);
         loop {
             tokio::select! {
                 biased;
-                answer = &mut trying => return answer.ok_or(Stopped),
+                answered = &mut trying => {
+                    let (answer, took) = answered.ok_or(Stopped)?;
+                    self.put_took = answer.is_ok().then_some(took);
+                    return Ok(answer);
+                }
                 () = tokio::time::sleep(self.park_look()) => {
                     if let Some(began) = began.get() {
                         let now = shared.parts.clock.monotonic();

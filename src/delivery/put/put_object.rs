@@ -8,6 +8,7 @@ use super::after_put::Next;
 use super::put_until_stored::{Deliverable, Pace, Ready, Tries, put_until_stored};
 use super::sealed_object::{Form, SealedObject};
 use crate::alarms::AlarmKind;
+use crate::batch::Reason;
 use crate::delivery::busy_batches::Hold;
 use crate::delivery::make::staging::{Staged, file_body};
 use crate::delivery::shared::Shared;
@@ -19,7 +20,12 @@ use crate::object::{Destination, ObjectKey, ObjectName};
 use crate::planted_bugs::{PlantedBug, PlantedPanic, panic_if_planted, planted};
 use crate::store::{Body, Fault, Head, Put, PutMode, StoreError, Stored};
 
+/// Why an object is not put whose own puts do not fail.
+const BEHIND_CONFLICT: &str = "another object of this source is in conflict: see the alarm";
+
 /// Puts a sealed object until the store has it. Returns when it is committed, or when the log has stopped.
+///
+/// `reason`: why its batch was due, if this process sealed it.
 ///
 /// Dropping it half-way is safe: the seal is synced, and the same object is put under the same key after the
 /// next start.
@@ -28,11 +34,13 @@ pub(in crate::delivery) async fn deliver(
     seal: Seal,
     staged: Option<Staged>,
     hold: Option<Hold>,
+    reason: Option<Reason>,
 ) -> Result<(), Stopped> {
     let decided = shared.parts.log.pending_seal(seal.number).is_some_and(|pending| pending.overwrite);
     let first_mode = if decided { PutMode::Overwrite } else { shared.settings.put_mode };
     let accepted = shared.targets.slots(&seal.destination).accepted.waiter();
     let mut object = SealedObject::new(shared, seal, staged, hold);
+    object.reason = reason;
     put_until_stored(shared, &mut object, first_mode, accepted).await
 }
 
@@ -42,6 +50,11 @@ impl Deliverable for SealedObject<'_> {
     async fn ready(&mut self, tries: &Tries) -> Result<Ready, Stopped> {
         if self.shared.failing.has_conflict(&self.seal.batch.source) {
             // It waits for a person, not for another try.
+            let pending = self.shared.parts.log.pending_seal(self.seal.number);
+            if pending.is_some_and(|pending| !pending.conflict) {
+                let now = self.shared.parts.clock.wall();
+                self.shared.waiting_puts.held(self.seal.number, BEHIND_CONFLICT, now);
+            }
             return Ok(Ready::NotNow);
         }
         panic_if_planted(PlantedPanic::Upload);
@@ -72,7 +85,7 @@ impl Deliverable for SealedObject<'_> {
                 if matches!(self.form, Some(Form::Parked(_))) && !is_no_handle(&error) {
                     self.parked_is_damaged(&error.to_string());
                 }
-                self.waiting(format!("read the object to put: {error}"), tries.number);
+                self.waiting(format!("read the object to put: {error}"), Fault::Local, tries.number);
                 self.form = None;
                 Ok(Ready::NotNow)
             }
@@ -80,6 +93,7 @@ impl Deliverable for SealedObject<'_> {
     }
 
     async fn put_once(&mut self, put: &Put) -> Result<Result<Stored, StoreError>, Stopped> {
+        self.shared.waiting_puts.begins(self.seal.number);
         self.put_while_parking(put).await
     }
 
@@ -91,7 +105,7 @@ impl Deliverable for SealedObject<'_> {
             return;
         }
         let to = self.destination_now();
-        self.waiting(self.why_not_put(&to, error), tries.number);
+        self.waiting(self.why_not_put(&to, error), error.fault, tries.number);
         // A local failure is not the store's fault. An expired session fails all objects in flight at once,
         // so it counts only if the put with the next session also fails.
         let says_nothing = error.fault == Fault::Local || (error.fault == Fault::Expired && !met_expired);
@@ -144,6 +158,11 @@ impl Deliverable for SealedObject<'_> {
             Next::Commit | Next::AskWhose | Next::Retry(_) | Next::RetryAtCap => {}
         }
         Ok(())
+    }
+
+    fn tries_again(&mut self, after: Duration) {
+        let at = self.shared.parts.clock.wall().plus(after);
+        self.shared.waiting_puts.waits(self.seal.number, at);
     }
 
     async fn wait_begins(&mut self) -> Result<(), Stopped> {
@@ -240,12 +259,13 @@ impl SealedObject<'_> {
         if error.fault == Fault::NotFound {
             let what = "the store reports that an object has this key, but does not find it";
             let nothing = StoreError::answered(Fault::Transient, 412, error.code.as_deref(), what);
-            self.waiting(self.why_not_put(&to, &nothing), tries.number);
+            self.waiting(self.why_not_put(&to, &nothing), nothing.fault, tries.number);
             self.put_failed(&to, &nothing);
         } else {
             let (key, bucket) = (&self.seal.object_key, to.bucket.bucket());
             self.waiting(
                 format!("check which object has the key {key} in {bucket} (after a 412): {error}"),
+                error.fault,
                 tries.number,
             );
         }

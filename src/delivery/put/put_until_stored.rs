@@ -55,6 +55,9 @@ pub(in crate::delivery) trait Deliverable {
     /// a conflict.
     async fn not_yet(&mut self, next: Next, tries: &Tries) -> Result<(), Stopped>;
 
+    /// Reports that the next try begins after this time, unless something cuts the wait short.
+    fn tries_again(&mut self, _after: Duration) {}
+
     /// Called when a wait begins.
     async fn wait_begins(&mut self) -> Result<(), Stopped> {
         Ok(())
@@ -233,6 +236,7 @@ async fn wait<D: Deliverable>(
     let wait = D::PACE.wait(next, tries, backoff, random);
     let mut end = clock.monotonic().saturating_add(wait);
     let mut may_retry_early = D::PACE.retries_early(next);
+    what.tries_again(wait);
     what.wait_begins().await?;
     loop {
         what.look_while_waiting().await?;
@@ -247,6 +251,7 @@ async fn wait<D: Deliverable>(
                 may_retry_early = false;
                 let soon = D::PACE.after_recovery(backoff, random);
                 end = end.min(clock.monotonic().saturating_add(soon));
+                what.tries_again(end.saturating_sub(clock.monotonic()));
             }
         }
     }

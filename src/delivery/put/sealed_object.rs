@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::batch::Reason;
 use crate::delivery::busy_batches::Hold;
 use crate::delivery::make::staging::Staged;
 use crate::delivery::shared::Shared;
 use crate::log::{Parked, Seal};
 use crate::object::Destination;
-use crate::store::StoreError;
+use crate::store::{Fault, StoreError};
 
 /// The form in which the object exists.
 pub(in crate::delivery) enum Form {
@@ -33,6 +34,10 @@ pub(in crate::delivery) struct SealedObject<'a> {
     pub(in crate::delivery) gave_way: bool,
     /// When this process began to deliver it.
     pub(in crate::delivery) since: Duration,
+    /// How long the put took that the store accepted.
+    pub(in crate::delivery) put_took: Option<Duration>,
+    /// Why its batch was due, if this process sealed it.
+    pub(in crate::delivery) reason: Option<Reason>,
 }
 
 impl<'a> SealedObject<'a> {
@@ -51,6 +56,8 @@ impl<'a> SealedObject<'a> {
             met_expired: false,
             gave_way: false,
             since: shared.parts.clock.monotonic(),
+            put_took: None,
+            reason: None,
         }
     }
 
@@ -66,7 +73,9 @@ impl<'a> SealedObject<'a> {
     }
 
     /// Reports why it waits. `tries` is the number of puts so far.
-    pub(in crate::delivery) fn waiting(&self, why: String, tries: u32) {
+    pub(in crate::delivery) fn waiting(&self, why: String, fault: Fault, tries: u32) {
+        let now = self.shared.parts.clock.wall();
+        self.shared.waiting_puts.failed(self.seal.number, &why, fault, tries, now);
         if let Some(line) = self.shared.repeated.happened("put", self.seal.destination.bucket.bucket()) {
             tracing::warn!(
                 failures = line.times,

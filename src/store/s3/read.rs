@@ -2,16 +2,20 @@
 
 use std::time::Duration;
 
+use aws_sdk_s3::config::ResponseChecksumValidation;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::EncodingType;
 use aws_smithy_checksums::body::validate::Error as ChecksumError;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use percent_encoding::percent_decode_str;
 use tokio::time::timeout;
 
 use super::{Asked, Context, S3Store, owner_of, store_error};
+use crate::boxed_future::BoxFuture;
 use crate::object::{Destination, ObjectKey};
+use crate::store::reader::{Beginning, BucketReader};
 use crate::store::{Fault, StoreError};
+use crate::time::UnixMillis;
 use crate::words::causes::chain;
 use crate::words::{about_seconds, outside_text};
 
@@ -25,6 +29,8 @@ pub struct Listed {
     pub key: ObjectKey,
     /// Its length in bytes.
     pub len: u64,
+    /// When it was stored, as the store says.
+    pub last_modified: Option<UnixMillis>,
 }
 
 /// One page of a listing: at most 1,000 entries, in the order of their bytes.
@@ -115,7 +121,8 @@ impl S3Store {
         let plain = |text: &str| if encoded { url_decoded(text) } else { text.to_owned() };
         let objects = page.contents().iter().filter_map(|object| {
             let len = object.size().and_then(|len| u64::try_from(len).ok()).unwrap_or(0);
-            Some(Listed { key: ObjectKey::listed(plain(object.key()?)), len })
+            let last_modified = object.last_modified().and_then(|at| Some(UnixMillis(at.to_millis().ok()?)));
+            Some(Listed { key: ObjectKey::listed(plain(object.key()?)), len, last_modified })
         });
         let next = page.next_continuation_token().filter(|_| page.is_truncated() == Some(true));
         Ok(ListPage {
@@ -147,6 +154,78 @@ impl S3Store {
                 Err(self.failed(destination, context, &used, failed))
             }
         }
+    }
+}
+
+impl BucketReader for S3Store {
+    fn list<'a>(
+        &'a self,
+        destination: &'a Destination,
+        from: ListFrom<'a>,
+    ) -> BoxFuture<'a, Result<ListPage, StoreError>> {
+        Box::pin(self.list(destination, from))
+    }
+
+    fn beginning<'a>(
+        &'a self,
+        destination: &'a Destination,
+        key: &'a ObjectKey,
+        len: usize,
+    ) -> BoxFuture<'a, Result<Beginning, StoreError>> {
+        Box::pin(self.beginning_of(destination, key, len))
+    }
+}
+
+impl S3Store {
+    async fn beginning_of(
+        &self,
+        destination: &Destination,
+        key: &ObjectKey,
+        len: usize,
+    ) -> Result<Beginning, StoreError> {
+        let region = self.region_of(destination).await?;
+        let used = self.used(destination).await;
+        // Stores that answer a range with the checksum of the whole object would fail every range.
+        let unchecked = aws_sdk_s3::config::Builder::new()
+            .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
+        let request = self
+            .client_for(destination, &region)
+            .get_object()
+            .bucket(destination.bucket.bucket())
+            .key(key.as_str())
+            .range(format!("bytes=0-{}", len.saturating_sub(1)))
+            .set_expected_bucket_owner(owner_of(destination))
+            .set_request_payer(self.request_payer())
+            .customize()
+            .config_override(unchecked);
+        let context = Context { asked: Asked::Get, region: &region };
+        let object = match request.send().await {
+            Ok(object) => object,
+            Err(err) => {
+                let failed = self.failed(destination, context, &used, store_error(context, &err));
+                // An empty object has no first byte.
+                let is_empty = failed.status == Some(416);
+                return if is_empty {
+                    Ok(Beginning { bytes: Bytes::new(), is_whole: true })
+                } else {
+                    Err(failed)
+                };
+            }
+        };
+        // `bytes 0-262143/1000000`; without it the store ignores ranges, and sends all of it.
+        let total = object.content_range().and_then(|range| range.rsplit_once('/')?.1.parse::<u64>().ok());
+        let mut body = GetBody { stream: object.body };
+        let mut bytes = BytesMut::new();
+        while let Some(piece) = body.next().await? {
+            bytes.extend_from_slice(&piece);
+            if bytes.len() >= len {
+                break;
+            }
+        }
+        let more = bytes.len() > len;
+        bytes.truncate(len);
+        let is_whole = !more && total.map_or(bytes.len() < len, |total| bytes.len() as u64 >= total);
+        Ok(Beginning { bytes: bytes.freeze(), is_whole })
     }
 }
 

@@ -190,6 +190,7 @@ impl Node {
             metrics: Arc::clone(&metrics),
             alarms: Arc::clone(&alarms),
             hook,
+            list: None,
             background: None,
         };
         let (delivery, scheduler) = Delivery::start(parts, settings);

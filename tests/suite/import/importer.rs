@@ -130,7 +130,7 @@ impl Node {
     }
 
     async fn end(&self, import: ImportKey, outcome: Outcome) -> Result<(), TargetError> {
-        self.importer.end(End { import, outcome }).await
+        self.importer.end(End::of(import, outcome)).await
     }
 
     /// The rows that are stored of a file, in order.

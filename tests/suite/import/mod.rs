@@ -15,5 +15,6 @@ mod python_tables;
 mod route;
 mod rows;
 mod samples;
+mod shown;
 mod support;
 mod ways;

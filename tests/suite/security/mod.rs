@@ -1,6 +1,7 @@
 //! Encryption, keys, roles, policies and regions against servers that enforce them and, where no local server
 //! does, against a server that answers as AWS documents. `docs/security-tests.md` lists what is shown where.
 
+mod archive;
 mod credentials;
 mod keys;
 mod minio;

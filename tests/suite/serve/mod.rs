@@ -3,6 +3,7 @@
 
 mod closed_days;
 mod credentials;
+mod deliveries;
 mod dev;
 mod full;
 mod handles;

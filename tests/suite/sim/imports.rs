@@ -314,7 +314,7 @@ impl Imports {
             return;
         }
         let is_done = outcome == Outcome::Done;
-        let ended = off_the_runtime(|| importer.end_now(End { import: key, outcome }));
+        let ended = off_the_runtime(|| importer.end_now(End::of(key, outcome)));
         self.trace.note("end", &format!("{ended:?}"), &[at as u64, u64::from(is_done)]);
         let checked = match ended {
             Ok(()) => {

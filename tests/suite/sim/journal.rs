@@ -92,4 +92,8 @@ impl Journal for SimJournal {
             Ok(())
         })
     }
+
+    fn count(&self) -> Result<u64, JournalError> {
+        self.with(|known| Ok(known.as_ref().ok_or_else(stopped)?.len() as u64))
+    }
 }

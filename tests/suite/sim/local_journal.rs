@@ -201,7 +201,7 @@ fn life(
     if let Some(outcome) = end {
         let is_done = outcome == Outcome::Done;
         assert!(!is_done || at == all, "{at}");
-        node.importer.end_now(End { import: begun.import, outcome }).map_err(text)?;
+        node.importer.end_now(End::of(begun.import, outcome)).map_err(text)?;
         file.ended = is_done;
     }
     Ok(())

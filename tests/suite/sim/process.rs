@@ -201,6 +201,7 @@ impl World {
             alarms: Arc::new(Alarms::new(clock, Arc::clone(&metrics))),
             metrics,
             hook: None,
+            list: None,
             background: None,
         };
         let (delivery, scheduler) = Delivery::start(parts, self.plan.settings);

@@ -108,6 +108,7 @@ impl Node {
             metrics: Arc::clone(&metrics),
             alarms: Arc::new(Alarms::new(Arc::<StandingClock>::clone(clock), metrics)),
             hook: None,
+            list: None,
             background: None,
         };
         let (delivery, scheduler) = Delivery::start(parts, settings);

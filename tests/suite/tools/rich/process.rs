@@ -216,6 +216,7 @@ impl Process {
             metrics: Arc::clone(&metrics),
             alarms: Arc::new(Alarms::new(clock, metrics)),
             hook: None,
+            list: None,
             background: None,
         };
         let (delivery, scheduler) = Delivery::start(parts, settings);

@@ -1,0 +1,186 @@
+//! The routes of deliveries, the archive and imports. Pure.
+
+use std::collections::BTreeMap;
+
+use form_urlencoded::parse;
+
+use super::archive_view::AskedObjects;
+use crate::object::object_key::received_day;
+use crate::object::{ObjectKey, Stream};
+use crate::sources::SourceId;
+use crate::time::UnixMillis;
+
+/// Delivered objects in an answer, unless asked otherwise, and at most.
+const DELIVERIES_DEFAULT: usize = 100;
+const DELIVERIES_MAX: usize = 500;
+/// Imports in an answer, unless asked otherwise, and at most.
+const IMPORTS_DEFAULT: usize = 50;
+const IMPORTS_MAX: usize = 200;
+/// The longest key of S3, in bytes.
+const KEY_MAX: usize = 1_024;
+
+/// What a request asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum ArchiveRoute {
+    /// `GET /api/deliveries`
+    Deliveries { source: Option<SourceId>, before: UnixMillis, limit: usize },
+    /// `GET /api/archive`
+    Days(Option<SourceId>),
+    /// `GET /api/archive/objects`
+    Objects(AskedObjects),
+    /// `GET /api/archive/peek`
+    Peek(SourceId, ObjectKey),
+    /// `GET /api/imports`
+    Imports { limit: usize },
+}
+
+/// The parameters of a query that are not used yet.
+struct Given {
+    values: BTreeMap<String, String>,
+    names: &'static [&'static str],
+}
+
+impl Given {
+    /// Unknown parameters are refused: `?sorce=web` must not show everything.
+    fn of(query: &str, names: &'static [&'static str]) -> Result<Self, String> {
+        let mut values = BTreeMap::new();
+        for (name, value) in parse(query.as_bytes()) {
+            if !names.contains(&&*name) {
+                return Err(format!("the parameters are {}", names.join(", ")));
+            }
+            if values.insert(name.clone().into_owned(), value.into_owned()).is_some() {
+                return Err(format!("{name} is given twice"));
+            }
+        }
+        Ok(Self { values, names })
+    }
+
+    /// A parameter that may be left out.
+    fn may<T>(&mut self, name: &str, read: impl FnOnce(&str) -> Option<T>) -> Result<Option<T>, String> {
+        debug_assert!(self.names.contains(&name), "{name}");
+        let Some(value) = self.values.remove(name) else { return Ok(None) };
+        read(&value).map(Some).ok_or_else(|| format!("the value of {name} is not valid"))
+    }
+
+    fn must<T>(&mut self, name: &str, read: impl FnOnce(&str) -> Option<T>) -> Result<T, String> {
+        self.may(name, read)?.ok_or_else(|| format!("{name} is missing"))
+    }
+
+    fn limit(&mut self, default: usize, max: usize) -> Result<usize, String> {
+        let number = |text: &str| text.parse().ok().filter(|limit| (1..=max).contains(limit));
+        let limit = self.may("limit", number).map_err(|_| format!("limit is a number from 1 to {max}"))?;
+        Ok(limit.unwrap_or(default))
+    }
+}
+
+fn source(text: &str) -> Option<SourceId> {
+    SourceId::new(text).ok()
+}
+
+fn stream(text: &str) -> Option<Stream> {
+    text.parse().ok()
+}
+
+fn key(text: &str) -> Option<ObjectKey> {
+    (1..=KEY_MAX).contains(&text.len()).then(|| ObjectKey::listed(text))
+}
+
+/// The route of a path, if it is one of these.
+pub(super) fn route(path: &str, query: &str) -> Option<Result<ArchiveRoute, String>> {
+    Some(match path {
+        "/api/deliveries" => deliveries(query),
+        "/api/archive" => Given::of(query, &["source"])
+            .and_then(|mut given| given.may("source", source))
+            .map(ArchiveRoute::Days),
+        "/api/archive/objects" => objects(query),
+        "/api/archive/peek" => Given::of(query, &["source", "key"]).and_then(|mut given| {
+            Ok(ArchiveRoute::Peek(given.must("source", source)?, given.must("key", key)?))
+        }),
+        "/api/imports" => Given::of(query, &["limit"])
+            .and_then(|mut given| given.limit(IMPORTS_DEFAULT, IMPORTS_MAX))
+            .map(|limit| ArchiveRoute::Imports { limit }),
+        _ => return None,
+    })
+}
+
+fn deliveries(query: &str) -> Result<ArchiveRoute, String> {
+    let mut given = Given::of(query, &["source", "before", "limit"])?;
+    let before = given.may("before", |text| text.parse().ok().map(UnixMillis))?;
+    Ok(ArchiveRoute::Deliveries {
+        source: given.may("source", source)?,
+        before: before.unwrap_or(UnixMillis(i64::MAX)),
+        limit: given.limit(DELIVERIES_DEFAULT, DELIVERIES_MAX)?,
+    })
+}
+
+fn objects(query: &str) -> Result<ArchiveRoute, String> {
+    let mut given = Given::of(query, &["source", "day", "stream", "from", "after"])?;
+    let from_bucket = given.may("from", |text| match text {
+        "list" => Some(false),
+        "bucket" => Some(true),
+        _ => None,
+    })?;
+    Ok(ArchiveRoute::Objects(AskedObjects {
+        source: given.must("source", source)?,
+        day: given.must("day", received_day)?,
+        stream: given.may("stream", stream)?.unwrap_or(Stream::Calls),
+        from_bucket: from_bucket.unwrap_or(false),
+        after: given.may("after", key)?,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_route_takes_its_own_parameters() {
+        let check = |target: &str, expected: Result<ArchiveRoute, &str>| {
+            let (path, query) = target.split_once('?').unwrap_or((target, ""));
+            assert_eq!(route(path, query), Some(expected.map_err(str::to_owned)), "{target}");
+        };
+        let web = || SourceId::new("web").unwrap();
+        let newest = |source, before, limit| {
+            Ok(ArchiveRoute::Deliveries { source, before: UnixMillis(before), limit })
+        };
+        check("/api/deliveries", newest(None, i64::MAX, 100));
+        check("/api/deliveries?source=web&before=7&limit=500", newest(Some(web()), 7, 500));
+        check("/api/deliveries?limit=501", Err("limit is a number from 1 to 500"));
+        check("/api/deliveries?limit=0", Err("limit is a number from 1 to 500"));
+        check("/api/deliveries?before=x", Err("the value of before is not valid"));
+        check("/api/deliveries?sorce=web", Err("the parameters are source, before, limit"));
+        check("/api/deliveries?source=web&source=web", Err("source is given twice"));
+        check("/api/archive", Ok(ArchiveRoute::Days(None)));
+        check("/api/archive?source=../x", Err("the value of source is not valid"));
+        let asked = || AskedObjects {
+            source: web(),
+            day: UnixMillis(1_432_684_800_000).day(),
+            stream: Stream::Calls,
+            from_bucket: false,
+            after: None,
+        };
+        check("/api/archive/objects?source=web&day=1432684800000", Ok(ArchiveRoute::Objects(asked())));
+        let rooms = AskedObjects {
+            stream: "objects/rooms".parse().unwrap(),
+            from_bucket: true,
+            after: Some(ObjectKey::listed("a/b c")),
+            ..asked()
+        };
+        check(
+            "/api/archive/objects?source=web&day=1432684800000&stream=objects%2Frooms&from=bucket&after=a/b+c",
+            Ok(ArchiveRoute::Objects(rooms)),
+        );
+        check("/api/archive/objects?source=web", Err("day is missing"));
+        check("/api/archive/objects?source=web&day=1432684800001", Err("the value of day is not valid"));
+        check("/api/archive/objects?source=web&day=0&from=disk", Err("the value of from is not valid"));
+        let key = ObjectKey::listed("x/ü");
+        check("/api/archive/peek?source=web&key=x%2F%C3%BC", Ok(ArchiveRoute::Peek(web(), key)));
+        check("/api/archive/peek?source=web", Err("key is missing"));
+        check("/api/archive/peek?source=web&key=", Err("the value of key is not valid"));
+        let long = format!("/api/archive/peek?source=web&key={}", "x".repeat(KEY_MAX + 1));
+        check(&long, Err("the value of key is not valid"));
+        check("/api/imports", Ok(ArchiveRoute::Imports { limit: 50 }));
+        check("/api/imports?limit=201", Err("limit is a number from 1 to 200"));
+        assert_eq!(route("/api/archive/", ""), None);
+    }
+}

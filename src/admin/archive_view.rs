@@ -1,0 +1,78 @@
+//! What the rest of the process shows of deliveries, the archive and imports.
+
+use std::fmt;
+
+use super::archive::{ArchiveDays, ArchiveObjects, Peek};
+use super::deliveries::Deliveries;
+use super::imports::Imports;
+use crate::boxed_future::BoxFuture;
+use crate::object::{ObjectKey, Stream};
+use crate::sources::SourceId;
+use crate::time::{ReceivedDay, UnixMillis};
+
+/// Deliveries, days, objects and imports, for people. Every answer is bounded.
+pub trait ArchiveView: Send + Sync + fmt::Debug {
+    /// Pending and delivered objects, of one source or of all; at most `limit` delivered ones, delivered before `before`.
+    fn deliveries(
+        &self,
+        source: Option<SourceId>,
+        before: UnixMillis,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Deliveries, NotShown>>;
+
+    /// The days of one source or of all.
+    fn days(&self, source: Option<SourceId>) -> BoxFuture<'_, Result<ArchiveDays, NotShown>>;
+
+    /// Objects of a day.
+    fn objects(&self, asked: AskedObjects) -> BoxFuture<'_, Result<ArchiveObjects, NotShown>>;
+
+    /// The first lines of an object of a source.
+    fn peek(&self, source: SourceId, key: ObjectKey) -> BoxFuture<'_, Result<Peek, NotShown>>;
+
+    /// At most `limit` imports, the newest first.
+    fn imports(&self, limit: usize) -> BoxFuture<'_, Result<Imports, NotShown>>;
+}
+
+/// Which objects to show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AskedObjects {
+    /// The source.
+    pub source: SourceId,
+    /// The received-day.
+    pub day: ReceivedDay,
+    /// The stream.
+    pub stream: Stream,
+    /// Whether to ask the bucket, instead of the list of deliveries.
+    pub from_bucket: bool,
+    /// The last key of the previous page.
+    pub after: Option<ObjectKey>,
+}
+
+/// Why something is not shown.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotShown {
+    /// No such source, or nothing is known of where its objects are.
+    #[error("there is no source {0}")]
+    UnknownSource(SourceId),
+    /// The key is not one of an object of the source.
+    #[error("{0}")]
+    BadKey(String),
+    /// The configuration shows nobody what calls contain.
+    #[error("admin.live_view is off: what calls contain is not shown")]
+    Off,
+    /// There is no such object.
+    #[error("there is no object {0}")]
+    NoObject(ObjectKey),
+    /// Too many requests to stores are under way.
+    #[error("the node already asks its stores for others; ask again in a few seconds")]
+    Busy,
+    /// The store did not answer in time.
+    #[error("the store did not answer within {0} seconds")]
+    Slow(u64),
+    /// The store failed.
+    #[error("the store: {0}")]
+    Store(String),
+    /// This process failed.
+    #[error("{0}")]
+    Internal(String),
+}

@@ -1,0 +1,66 @@
+//! The answer of `/api/imports`: what became of each imported file.
+
+use serde::{Deserialize, Serialize};
+
+/// Imports, the one that began last first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Imports {
+    /// The newest ones.
+    pub imports: Vec<ImportStatus>,
+    /// How many the node remembers.
+    pub total: u64,
+    /// Whether the journal is still being read, so that some may be missing.
+    pub loading: bool,
+    /// Why the journal cannot be read.
+    pub problem: Option<String>,
+}
+
+/// One file, imported into one source.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ImportStatus {
+    /// Names the import.
+    pub id: String,
+    /// The file: a path, or `s3://…`.
+    pub what: String,
+    /// The source; empty if it is not known.
+    pub source: String,
+    /// `running`, `stopped` (the same command continues it), `done`, `failed` (it is tried again) or `given_up`.
+    pub state: String,
+    /// When it was first seen.
+    pub begun_ms: i64,
+    /// When it ended.
+    pub ended_ms: Option<i64>,
+    /// Bytes of the file, if known.
+    pub bytes: Option<u64>,
+    /// Rows covered so far.
+    pub rows_read: u64,
+    /// Rows stored as calls.
+    pub stored: u64,
+    /// Rows whose calls were stored before.
+    pub repeated: u64,
+    /// Rows that the node stored in the rejected stream.
+    pub refused: u64,
+    /// Rows that the importer found not to be calls.
+    pub rejected: u64,
+    /// The rejected rows by their error code, the most frequent first, as far as the importer reported them: it does so
+    /// when it ends.
+    pub errors: Vec<ImportErrors>,
+    /// Failures since the last success.
+    pub attempts: u32,
+    /// Why it failed.
+    pub why: Option<String>,
+}
+
+/// Rejected rows with the same error code.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ImportErrors {
+    /// The code, such as `missing:userId`.
+    pub code: String,
+    /// How many.
+    pub count: u64,
+    /// Where the first one was and why it was rejected.
+    pub example: Option<String>,
+}

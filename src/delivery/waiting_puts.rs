@@ -1,0 +1,116 @@
+//! Why each sealed object is not in the store yet, as far as its puts failed.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard};
+
+use crate::lock::lock;
+use crate::store::Fault;
+use crate::time::UnixMillis;
+
+/// The failed puts of a sealed object, since this process began to deliver it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FailedPuts {
+    /// The last failure.
+    pub error: Option<String>,
+    /// Its class: a label of `forebay_upload_failures`.
+    pub class: Option<&'static str>,
+    /// When they began to fail.
+    pub since: Option<UnixMillis>,
+    /// When the next try begins, by the wall clock; `None` while one is under way, or waits for its turn.
+    pub next_try: Option<UnixMillis>,
+    /// Puts so far.
+    pub tries: u32,
+}
+
+/// The sealed objects whose puts failed, by the number of their seal. There are no more of them than pending seals: an
+/// object leaves when it is committed.
+#[derive(Debug, Default)]
+pub struct WaitingPuts(Mutex<BTreeMap<u64, FailedPuts>>);
+
+impl WaitingPuts {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, FailedPuts>> {
+        lock(&self.0)
+    }
+
+    /// Records why an object is not stored. `tries`: its puts so far.
+    pub(in crate::delivery) fn failed(
+        &self,
+        seal: u64,
+        why: &str,
+        fault: Fault,
+        tries: u32,
+        now: UnixMillis,
+    ) {
+        let mut waiting = self.lock();
+        let puts = waiting.entry(seal).or_default();
+        why.clone_into(puts.error.get_or_insert_default());
+        puts.class = Some(fault.slug());
+        puts.since.get_or_insert(now);
+        puts.tries = tries;
+    }
+
+    /// Records why an object is not put: a person must decide first.
+    pub(in crate::delivery) fn held(&self, seal: u64, why: &str, now: UnixMillis) {
+        let mut waiting = self.lock();
+        let puts = waiting.entry(seal).or_default();
+        why.clone_into(puts.error.get_or_insert_default());
+        puts.class = None;
+        puts.since.get_or_insert(now);
+    }
+
+    /// Records when the next try of an object begins.
+    pub(in crate::delivery) fn waits(&self, seal: u64, next_try: UnixMillis) {
+        self.lock().entry(seal).or_default().next_try = Some(next_try);
+    }
+
+    /// Records that a try begins.
+    pub(in crate::delivery) fn begins(&self, seal: u64) {
+        if let Some(puts) = self.lock().get_mut(&seal) {
+            puts.next_try = None;
+        }
+    }
+
+    /// Forgets an object, which is stored.
+    pub(in crate::delivery) fn stored(&self, seal: u64) {
+        self.lock().remove(&seal);
+    }
+
+    /// What is known of an object: nothing if none of its puts failed.
+    pub fn of(&self, seal: u64) -> FailedPuts {
+        self.lock().get(&seal).cloned().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_failure_says_since_when_and_the_last_one_why() {
+        let puts = WaitingPuts::default();
+        puts.begins(7);
+        assert_eq!(puts.of(7), FailedPuts::default());
+        puts.failed(7, "503", Fault::Transient, 1, UnixMillis(10));
+        puts.waits(7, UnixMillis(15));
+        puts.begins(7);
+        puts.failed(7, "403", Fault::Refused, 2, UnixMillis(20));
+        let expected = FailedPuts {
+            error: Some("403".to_owned()),
+            class: Some("refused"),
+            since: Some(UnixMillis(10)),
+            next_try: None,
+            tries: 2,
+        };
+        assert_eq!(puts.of(7), expected);
+        puts.waits(7, UnixMillis(80));
+        assert_eq!(puts.of(7).next_try, Some(UnixMillis(80)));
+        puts.held(7, "a conflict", UnixMillis(90));
+        let held = puts.of(7);
+        assert_eq!(
+            (held.error.as_deref(), held.class, held.since),
+            (Some("a conflict"), None, expected.since)
+        );
+        puts.stored(7);
+        assert!(puts.lock().is_empty());
+    }
+}

@@ -1,0 +1,358 @@
+//! The newest imports of a journal, in memory.
+//!
+//! A journal remembers every file for good, and may have a million of them. It is read once, when somebody first asks;
+//! from the start on, what is written to it is noted here too.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::importer::Importer;
+use super::journal::{Journal, JournalError};
+use super::record::{Record, State};
+use super::reject_counts::RejectedRows;
+use super::row_hash::RowCount;
+use crate::lock::lock;
+use crate::log::{ImportKey, ImportProgress};
+use crate::sources::SourceId;
+use crate::time::{Clock, UnixMillis};
+
+/// Imports that are kept in memory: those that were begun, continued or ended last.
+const KEPT_MAX: usize = 1_000;
+/// How long to wait before a journal is read again that could not be read.
+const AGAIN_AFTER: Duration = Duration::from_secs(60);
+
+/// An import, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownImport {
+    /// Names it.
+    pub key: ImportKey,
+    /// The name of its file; empty if only the log knew it.
+    pub name: String,
+    /// Its source.
+    pub source: Option<SourceId>,
+    /// Its state.
+    pub state: ImportState,
+    /// When it was first seen.
+    pub first_seen: UnixMillis,
+    /// When it ended.
+    pub ended_at: Option<UnixMillis>,
+    /// Bytes of the file, if known.
+    pub bytes: Option<u64>,
+    /// What is stored.
+    pub progress: ImportProgress,
+    /// Rejected rows by code, the most frequent first, as far as they were reported.
+    pub rejects: Vec<RejectedRows>,
+    /// Failures since the last success.
+    pub attempts: u32,
+    /// The code and the text of the last failure.
+    pub error: Option<(String, String)>,
+}
+
+/// The state of an import.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImportState {
+    /// It is open.
+    Running,
+    /// It has begun, has not ended, and is not open: the same command continues it.
+    Stopped,
+    /// All of it is imported.
+    Done,
+    /// It failed, and is tried again.
+    Failed,
+    /// It failed too often.
+    GivenUp,
+}
+
+/// The newest imports.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KnownImports {
+    /// The one that was begun, continued or ended last first.
+    pub imports: Vec<KnownImport>,
+    /// How many the journal has.
+    pub total: u64,
+    /// Whether the journal is still being read.
+    pub loading: bool,
+    /// Why the journal cannot be read.
+    pub problem: Option<String>,
+}
+
+/// A journal, and its newest records.
+#[derive(Debug)]
+pub(super) struct RecentJournal {
+    journal: Arc<dyn Journal>,
+    clock: Arc<dyn Clock>,
+    recent: Mutex<Recent>,
+}
+
+#[derive(Debug, Default)]
+struct Recent {
+    records: HashMap<ImportKey, (UnixMillis, Record)>,
+    /// The same by the time of their last change.
+    order: BTreeSet<(UnixMillis, ImportKey)>,
+    read: ReadState,
+}
+
+/// Whether the journal has been read.
+#[derive(Clone, Debug, Default)]
+enum ReadState {
+    #[default]
+    No,
+    Now,
+    Yes,
+    /// It failed, at this time.
+    Failed(Duration, String),
+}
+
+impl Recent {
+    fn put(&mut self, at: UnixMillis, record: Record) {
+        let key = record.key;
+        if let Some((before, _)) = self.records.remove(&key) {
+            self.order.remove(&(before, key));
+        }
+        self.order.insert((at, key));
+        self.records.insert(key, (at, record));
+        while self.order.len() > KEPT_MAX {
+            if let Some((_, oldest)) = self.order.pop_first() {
+                self.records.remove(&oldest);
+            }
+        }
+    }
+
+    /// Adds a record that was read, unless a newer one was written meanwhile.
+    fn found(&mut self, record: Record) {
+        let at = record.ended_at.unwrap_or(record.first_seen).max(record.first_seen);
+        let is_old = self.order.len() >= KEPT_MAX && self.order.first().is_some_and(|(first, _)| at < *first);
+        if !is_old && !self.records.contains_key(&record.key) {
+            self.put(at, record);
+        }
+    }
+}
+
+impl RecentJournal {
+    pub(super) fn new(journal: Arc<dyn Journal>, clock: Arc<dyn Clock>) -> Self {
+        Self { journal, clock, recent: Mutex::default() }
+    }
+
+    fn note<'r>(&self, records: impl IntoIterator<Item = &'r Record>) {
+        let now = self.clock.wall();
+        let mut recent = lock(&self.recent);
+        for record in records {
+            recent.put(now, record.clone());
+        }
+    }
+
+    /// Whether the journal is to be read now. The caller then reads it.
+    fn begin_to_read(&self) -> bool {
+        let now = self.clock.monotonic();
+        let mut recent = lock(&self.recent);
+        let due = match &recent.read {
+            ReadState::No => true,
+            ReadState::Failed(at, _) => now.saturating_sub(*at) >= AGAIN_AFTER,
+            ReadState::Now | ReadState::Yes => false,
+        };
+        if due {
+            recent.read = ReadState::Now;
+        }
+        due
+    }
+
+    /// Reads the whole journal. Waits for the disk.
+    fn read_all(&self) {
+        let read = self.journal.each(&mut |record| lock(&self.recent).found(record));
+        let state = match read {
+            Ok(()) => ReadState::Yes,
+            Err(error) => ReadState::Failed(self.clock.monotonic(), error.to_string()),
+        };
+        lock(&self.recent).read = state;
+    }
+
+    /// The newest records, and whether they are all read.
+    fn newest(&self, limit: usize) -> (Vec<Record>, ReadState) {
+        let recent = lock(&self.recent);
+        let keys = recent.order.iter().rev().take(limit);
+        let records = keys.filter_map(|(_, key)| recent.records.get(key)).map(|(_, record)| record.clone());
+        (records.collect(), recent.read.clone())
+    }
+}
+
+impl Journal for RecentJournal {
+    fn read(&self, key: ImportKey) -> Result<Option<Record>, JournalError> {
+        self.journal.read(key)
+    }
+
+    fn write(&self, records: &[Record]) -> Result<(), JournalError> {
+        self.journal.write(records)?;
+        self.note(records);
+        Ok(())
+    }
+
+    fn row_counts(&self, keys: &[u128]) -> Result<Vec<(u128, RowCount)>, JournalError> {
+        self.journal.row_counts(keys)
+    }
+
+    fn write_rows(&self, counts: &[(u128, RowCount)], record: &Record) -> Result<(), JournalError> {
+        self.journal.write_rows(counts, record)?;
+        self.note([record]);
+        Ok(())
+    }
+
+    fn each(&self, each: &mut dyn FnMut(Record)) -> Result<(), JournalError> {
+        self.journal.each(each)
+    }
+
+    fn count(&self) -> Result<u64, JournalError> {
+        self.journal.count()
+    }
+}
+
+impl Importer {
+    /// At most `limit` imports, the one that was begun, continued or ended last first. The first call reads the whole
+    /// journal; it waits for that for at most `patience`, and shows what is known by then.
+    pub async fn newest(this: &Arc<Self>, limit: usize, patience: Duration) -> KnownImports {
+        let journal = Arc::clone(this.recent());
+        if journal.begin_to_read() {
+            let reading = {
+                let journal = Arc::clone(&journal);
+                tokio::task::spawn_blocking(move || journal.read_all())
+            };
+            // It goes on by itself.
+            drop(tokio::time::timeout(patience, reading).await);
+        }
+        let importer = Arc::clone(this);
+        let known = tokio::task::spawn_blocking(move || importer.known(&journal, limit)).await;
+        known.unwrap_or_else(|error| KnownImports {
+            problem: Some(error.to_string()),
+            ..KnownImports::default()
+        })
+    }
+
+    fn known(&self, journal: &RecentJournal, limit: usize) -> KnownImports {
+        let (total, uncounted) = match journal.count() {
+            Ok(total) => (total, None),
+            Err(error) => (0, Some(error.to_string())),
+        };
+        let (records, read) = journal.newest(limit);
+        let open = self.open_progress();
+        let problem = match &read {
+            ReadState::Failed(_, why) => Some(why.clone()),
+            _ => uncounted,
+        };
+        KnownImports {
+            imports: records.into_iter().map(|record| known_import(record, &open)).collect(),
+            total,
+            loading: matches!(read, ReadState::Now),
+            problem,
+        }
+    }
+}
+
+/// `open`: the progress of open imports.
+fn known_import(record: Record, open: &HashMap<ImportKey, ImportProgress>) -> KnownImport {
+    let (mut progress, open) = (record.progress, open.get(&record.key));
+    if let Some(now) = open {
+        progress.advance(*now);
+    }
+    let state = match record.state {
+        _ if open.is_some() => ImportState::Running,
+        State::Reading => ImportState::Stopped,
+        State::Done => ImportState::Done,
+        State::Failed => ImportState::Failed,
+        State::Poison => ImportState::GivenUp,
+    };
+    let mut rejects = record.rejects;
+    rejects.add(&record.last_rejects);
+    KnownImport {
+        key: record.key,
+        name: record.name,
+        source: record.source,
+        state,
+        first_seen: record.first_seen,
+        ended_at: record.ended_at.filter(|_| state != ImportState::Running),
+        bytes: record.bytes,
+        progress,
+        rejects: rejects.into_rows(),
+        attempts: record.attempts,
+        error: record.error.map(|error| (error.code, error.message)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::super::record::Outcome;
+    use super::super::target::End;
+    use super::*;
+
+    /// A journal with this many records, the newest last, that counts how often it is read.
+    #[derive(Debug)]
+    struct Long {
+        records: u128,
+        reads: AtomicU64,
+    }
+
+    fn record(key: u128) -> Record {
+        let at = i64::try_from(key).unwrap();
+        Record::of_progress(ImportKey(key), ImportProgress::default(), UnixMillis(at))
+    }
+
+    impl Journal for Long {
+        fn read(&self, _: ImportKey) -> Result<Option<Record>, JournalError> {
+            Ok(None)
+        }
+        fn write(&self, _: &[Record]) -> Result<(), JournalError> {
+            Ok(())
+        }
+        fn row_counts(&self, _: &[u128]) -> Result<Vec<(u128, RowCount)>, JournalError> {
+            Ok(Vec::new())
+        }
+        fn write_rows(&self, _: &[(u128, RowCount)], _: &Record) -> Result<(), JournalError> {
+            Ok(())
+        }
+        fn each(&self, each: &mut dyn FnMut(Record)) -> Result<(), JournalError> {
+            self.reads.fetch_add(1, Ordering::SeqCst);
+            (0..self.records).map(record).for_each(each);
+            Ok(())
+        }
+        fn count(&self) -> Result<u64, JournalError> {
+            Ok(u64::try_from(self.records).unwrap())
+        }
+    }
+
+    #[derive(Debug)]
+    struct At(i64);
+    impl Clock for At {
+        fn wall(&self) -> UnixMillis {
+            UnixMillis(self.0)
+        }
+        fn monotonic(&self) -> Duration {
+            Duration::ZERO
+        }
+    }
+
+    fn keys(journal: &RecentJournal, limit: usize) -> Vec<u128> {
+        journal.newest(limit).0.iter().map(|record| record.key.0).collect()
+    }
+
+    #[test]
+    fn a_long_journal_is_read_once_and_its_newest_records_are_kept() {
+        let long = Arc::new(Long { records: 5_000, reads: AtomicU64::new(0) });
+        let journal = RecentJournal::new(Arc::clone(&long) as _, Arc::new(At(100_000)));
+        // What is written before and meanwhile counts more than what is read.
+        let mut written = record(3);
+        written.ended(End::of(ImportKey(3), Outcome::Done), UnixMillis(100_000));
+        journal.write(std::slice::from_ref(&written)).unwrap();
+        assert!(journal.begin_to_read());
+        journal.read_all();
+        assert!(!journal.begin_to_read());
+        assert_eq!(keys(&journal, 3), [3, 4_999, 4_998]);
+        assert_eq!(journal.newest(1).0, [written]);
+        assert_eq!(keys(&journal, usize::MAX).len(), KEPT_MAX);
+        journal.write(&[record(1)]).unwrap();
+        assert_eq!(keys(&journal, usize::MAX).len(), KEPT_MAX);
+        // Of two changes in the same millisecond the order does not matter.
+        assert!(keys(&journal, 2).contains(&1));
+        assert_eq!(long.reads.load(Ordering::SeqCst), 1);
+    }
+}

@@ -1,0 +1,70 @@
+//! What the admin listener shows of imports.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use super::support::Stand;
+use crate::serve::support::ask;
+
+async fn imports(stand: &Stand, query: &str) -> Value {
+    let answer = ask(&stand.node, &format!("/api/imports{query}")).await;
+    assert!(answer.status.is_success(), "{answer:?}");
+    serde_json::from_slice(&answer.body).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn imports_are_shown_with_what_became_of_their_rows() {
+    let stand = Stand::start().await;
+    assert_eq!(
+        imports(&stand, "").await,
+        json!({"imports": [], "total": 0, "loading": false, "problem": null})
+    );
+    stand.file("track_1.csv", "userId,event,timestamp\nu1,e,2026-11-21\nu2,e,soon\nu3,e,never\nu4,e\n");
+    stand.run(&["track_1.csv", "--on-row-error", "reject"]).await.code(3);
+    let answer = imports(&stand, "").await;
+    let import = &answer["imports"][0];
+    assert_eq!(
+        (&answer["total"], &import["state"], &import["source"]),
+        (&json!(1), &json!("done"), &json!("csv")),
+        "{answer}"
+    );
+    assert!(import["what"].as_str().unwrap().ends_with("track_1.csv"), "{import}");
+    let counts =
+        ["rows_read", "stored", "repeated", "refused", "rejected"].map(|name| import[name].as_u64().unwrap());
+    assert_eq!(counts, [4, 1, 0, 0, 3]);
+    assert!(import["ended_ms"].as_i64() >= import["begun_ms"].as_i64(), "{import}");
+    let errors = import["errors"].as_array().unwrap();
+    assert_eq!((&errors[0]["code"], &errors[0]["count"]), (&json!("bad-time"), &json!(2)), "{import}");
+    assert!(
+        errors[0]["example"].as_str().unwrap().starts_with("line 3: column timestamp is not a time"),
+        "{import}"
+    );
+    assert_eq!((&errors[1]["code"], &errors[1]["count"]), (&json!("width"), &json!(1)));
+
+    // A file that fails has the rows that made it fail, once, however often it is tried.
+    stand.file("track_2.csv", "userId,event\n,e\n");
+    for _ in 0..3 {
+        stand.run(&["track_2.csv", "--on-row-error", "fail"]).await.code(1);
+    }
+    let answer = imports(&stand, "?limit=1").await;
+    let import = &answer["imports"][0];
+    assert_eq!(
+        (&answer["total"], &import["state"], &import["attempts"]),
+        (&json!(2), &json!("given_up"), &json!(3)),
+        "{answer}"
+    );
+    assert!(import["why"].as_str().unwrap().starts_with("E-ROWS: 1 of 1 rows are rejected"), "{import}");
+    assert_eq!((&import["errors"][0]["count"], &import["errors"][1]), (&json!(1), &Value::Null), "{import}");
+    assert_eq!(answer["imports"].as_array().unwrap().len(), 1);
+
+    // The journal is read again after a restart.
+    let data = stand.folder.path().join("dev");
+    assert!(fs::exists(data.join("spool/imports.redb")).unwrap());
+    let before = imports(&stand, "").await;
+    let Stand { folder, node } = stand;
+    assert!(node.terminate().await.success());
+    let node = crate::support::forebay::Forebay::dev(&data, crate::support::forebay::Flush::LATE).await;
+    let stand = Stand { folder, node };
+    assert_eq!(imports(&stand, "").await, before);
+}
