@@ -46,4 +46,5 @@ pub mod spool;
 pub mod store;
 pub mod tasks;
 pub mod time;
+pub mod version;
 pub mod words;

@@ -22,6 +22,7 @@ use crate::runtime::telemetry::LogLevel;
 use crate::sources::SourceId;
 use crate::store::region::region_name;
 use crate::time::{ReceivedDay, UnixMillis};
+use crate::version;
 use crate::words::url::without_userinfo;
 
 use super::admin_client::{AdminClient, AdminToken, AdminUrl, TokenError};
@@ -32,7 +33,7 @@ use super::import::args::ImportCommand;
 #[derive(Clone, Debug, Parser)]
 #[command(
     name = "forebay",
-    version,
+    version = version::with_commit(),
     propagate_version = true,
     subcommand_required = true,
     arg_required_else_help = true

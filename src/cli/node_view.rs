@@ -34,6 +34,7 @@ use crate::runtime::{telemetry, usage};
 use crate::sources::SourceId;
 use crate::store::Fault;
 use crate::time::{Clock, UnixMillis};
+use crate::version;
 use crate::words::date;
 
 /// The window over which the bytes of received lines are counted, to estimate how long the spool lasts.
@@ -309,7 +310,7 @@ impl AdminView for NodeView {
         let sum = |of: fn(&Totals) -> u64| sources.iter().map(|source| of(&source.totals)).sum();
         let alarms = self.alarms.standing();
         Status {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            version: version::version().to_owned(),
             now_ms: now.0,
             uptime_seconds: self.clock.monotonic().saturating_sub(self.started).as_secs(),
             node: self.log.node(),
@@ -365,9 +366,9 @@ impl AdminView for NodeView {
             Some(StatusCount { status, count })
         });
         NodeStatus {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            commit: None,
-            built: None,
+            version: version::version().to_owned(),
+            commit: version::commit().map(str::to_owned),
+            built: version::date().map(str::to_owned),
             os: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
             started_ms: started,
             now_ms: now.0,

@@ -12,6 +12,7 @@ mod check;
 mod config;
 mod contract;
 mod delivery;
+mod deploy;
 mod durability;
 mod flush;
 mod fuzz;

@@ -10,6 +10,7 @@ const MAY_KNOW: [(&str, &[&str]); 42] = [
     ("words", &["time"]),
     ("arn", &[]),
     ("lock", &[]),
+    ("version", &[]),
     ("random", &[]),
     ("admin_token", &[]),
     ("planted_bugs", &[]),
@@ -176,7 +177,7 @@ const MAY_KNOW: [(&str, &[&str]); 42] = [
 ];
 
 /// Rooms that never wait, read or write, and use neither time nor random numbers.
-const PURE: [&str; 17] = [
+const PURE: [&str; 18] = [
     "admin_token",
     "arn",
     "lambda",
@@ -193,6 +194,7 @@ const PURE: [&str; 17] = [
     "once_a_minute",
     "sources",
     "time",
+    "version",
     "words",
 ];
 /// Names that a pure room must not contain.

@@ -1,0 +1,11 @@
+//! What brings the program to a machine and watches it there: versions, archives, the service, the container, the
+//! chart, alerts and dashboards. Each file is checked by the tool that will read it, where that tool can be had.
+
+mod version;
+
+use std::path::{Path, PathBuf};
+
+/// A file of the repository.
+fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
