@@ -180,6 +180,8 @@ pub struct Metrics {
     pub log_lines_dropped: Counter,
     /// Requests to the admin listener that had a wrong token.
     pub admin_unauthorized: Counter,
+    /// 1 while calls can be taken. Set when metrics are rendered.
+    pub ready: Gauge,
     /// 1 while an alarm of this kind is active.
     pub alarm: Family<KindLabel, Gauge>,
 }
@@ -382,6 +384,11 @@ impl Metrics {
                 "admin_unauthorized",
                 "Requests to the admin listener that had a wrong token",
                 Counter::default()
+            ),
+            ready: register!(
+                "ready",
+                "1 while calls can be taken, else 0: /ready has the reasons",
+                Gauge::default()
             ),
             alarm: register!("alarm", "1 while an alarm of this kind is active", Family::default()),
             registry: Arc::new(registry),

@@ -492,6 +492,7 @@ impl AdminView for NodeView {
         }
         let left = self.log.usage().time_left(self.rate()).map_or(f64::INFINITY, |left| left.as_secs_f64());
         self.metrics.spool_seconds_left.set(left);
+        self.metrics.ready.set(i64::from(self.ready().is_ok()));
         self.metrics.log_lines_dropped.inner().fetch_max(telemetry::lines_dropped(), Ordering::Relaxed);
     }
 }
