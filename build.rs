@@ -1,5 +1,5 @@
-//! Tells the program which commit it is built from, and of which date: `FOREBAY_COMMIT` and `FOREBAY_COMMIT_DATE`
-//! if they are set (for sources without git), else what git says.
+//! Tells the program which commit it is built from, and of which date: `FOREBAY_COMMIT` and
+//! `FOREBAY_COMMIT_DATE` if they are set (for sources without git), else what git says.
 //!
 //! Debug builds do not ask git: each commit would compile them again.
 
@@ -36,7 +36,7 @@ fn main() {
 /// The commit and its date, `2026-11-23` in UTC. `None` without git, and if the sources are not the root of a
 /// repository: the commit of a repository around them would be another project's.
 fn of_git() -> Option<(String, String)> {
-    if git(&["rev-parse", "--show-prefix"])? != "" {
+    if !git(&["rev-parse", "--show-prefix"])?.is_empty() {
         return None;
     }
     // Each commit and each checkout appends to the log of HEAD. Without such a log the ref tells, or the file

@@ -5,8 +5,8 @@ pub fn version() -> &'static str {
     env!("CARGO_PKG_VERSION")
 }
 
-/// The first digits of the commit; `-modified` follows if the sources had changes that were not committed. `None` if
-/// unknown: in debug builds, and in builds from sources without git.
+/// The first digits of the commit; `-modified` follows if the sources had changes that were not committed.
+/// `None` if unknown: in debug builds, and in builds from sources without git.
 pub fn commit() -> Option<&'static str> {
     option_env!("FOREBAY_BUILD_COMMIT")
 }

@@ -1,5 +1,5 @@
-//! deploy/prometheus/alerts.yaml: promtool reads it, each alert fires when it should and none while all is well, each
-//! stands on docs/metrics.md, and what it asks for exists in the program.
+//! deploy/prometheus/alerts.yaml: promtool reads it, each alert fires when it should and none while all is
+//! well, each stands on docs/metrics.md, and what it asks for exists in the program.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -194,8 +194,8 @@ pub(super) fn assert_exported(query: &str) {
     let mut rest = unquoted.as_str();
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     while let Some(at) = rest.find(|c: char| c.is_ascii_alphabetic() || c == '_') {
-        let before = rest[..at].chars().rev().find(|c| !c.is_whitespace());
-        let tail = &rest[at..];
+        let (head, tail) = rest.split_at(at);
+        let before = head.chars().rev().find(|c| !c.is_whitespace());
         let (word, after) = tail.split_at(tail.find(|c| !is_word(c)).unwrap_or(tail.len()));
         let next = after.trim_start();
         let is_duration = before.is_some_and(|c| c == '[' || c == '$' || c.is_ascii_digit());

@@ -1,4 +1,5 @@
-//! `scripts/release/archive`, with a small program in the place of the real one, which would take minutes to build.
+//! `scripts/release/archive`, with a small program in the place of the real one, which would take minutes to
+//! build.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,7 +15,8 @@ use crate::support::tools::{extra_on_path, on_path, require, run, stdout_of};
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 const NAME: &str = concat!("forebay-", env!("CARGO_PKG_VERSION"), "-x86_64-unknown-linux-gnu");
 
-/// A program with debug information that knows its version, and whose commands include `completions` and `man`.
+/// A program with debug information that knows its version, and whose commands include `completions` and
+/// `man`.
 const PROGRAM: &str = r#"
 #include <stdio.h>
 #include <string.h>

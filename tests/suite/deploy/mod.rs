@@ -1,9 +1,14 @@
-//! What brings the program to a machine and watches it there: versions, archives, the service, the container, the
-//! chart, alerts and dashboards. Each file is checked by the tool that will read it, where that tool can be had.
+//! What brings the program to a machine and watches it there: versions, archives, the service, the container,
+//! the chart, alerts and dashboards. Each file is checked by the tool that will read it, where that tool can
+//! be had.
 
 mod alerts;
+mod archive;
+mod chart;
+mod container;
 mod dashboard;
 mod exposition;
+mod service;
 mod version;
 
 use std::path::{Path, PathBuf};

@@ -215,7 +215,8 @@ impl Starting {
         Self::spawn_logging_to(command, stderr)
     }
 
-    fn spawn(command: Command) -> Self {
+    /// Starts a command that ends in the program.
+    pub(crate) fn spawn(command: Command) -> Self {
         Self::spawn_logging_to(command, Stdio::piped())
     }
 
