@@ -102,6 +102,11 @@ impl Node {
         }
     }
 
+    /// The address of the admin listener.
+    pub(crate) fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
     /// Ends the S3 server, so that nothing can be delivered.
     pub(crate) fn cut_store_off(&mut self) {
         self.s3_server = None;
