@@ -10,6 +10,7 @@ mod archive;
 mod call;
 mod check;
 mod config;
+mod console;
 mod contract;
 mod delivery;
 mod deploy;
