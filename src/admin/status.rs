@@ -53,6 +53,8 @@ pub struct Status {
 pub struct Alarm {
     /// The kind, from a closed list.
     pub kind: String,
+    /// What it concerns: a source, a bucket, a file.
+    pub subject: String,
     /// What happened, to what, and what to do.
     pub what: String,
     /// Since when.

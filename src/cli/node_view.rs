@@ -322,6 +322,7 @@ impl AdminView for NodeView {
                 .into_iter()
                 .map(|alarm| admin::Alarm {
                     kind: alarm.kind.slug().to_owned(),
+                    subject: alarm.subject.clone(),
                     what: format!("{}: {}", alarm.subject, alarm.what),
                     since_ms: alarm.since.0,
                 })

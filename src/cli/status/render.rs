@@ -375,7 +375,7 @@ mod tests {
     fn an_alarm_is_shown_whole_and_once() {
         let what =
             format!("AES256 was applied, for {}; check the bucket's default encryption", "k/".repeat(300));
-        let alarm = Alarm { kind: "encryption".into(), what: what.clone(), since_ms: 0 };
+        let alarm = Alarm { kind: "encryption".into(), what: what.clone(), ..Alarm::default() };
         let status = Status { degraded: vec![what.clone()], alarms: vec![alarm], ..Status::default() };
         let text = render(&status, &View::default());
         assert_eq!(text.matches("check the bucket's default encryption").count(), 1, "{text}");
@@ -523,6 +523,7 @@ web       2,000     4,010          0        0       -  none yet\n"
             degraded: vec!["positions 3 to 9 are lost\u{1b}[31m".into()],
             alarms: vec![Alarm {
                 kind: "refused".into(),
+                subject: "lake".into(),
                 what: "put refused".into(),
                 since_ms: now_ms - 65_000,
             }],

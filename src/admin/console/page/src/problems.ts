@@ -42,7 +42,9 @@ export function problems (status: Status): Problem[] {
   const found: Problem[] = status.not_ready.map((why) => ({
     key: `not ready ${why}`, level: 'problem', title: 'Not ready: it cannot take calls', what: why, since_ms: null, whom: []
   }))
-  for (const { kind, what, since_ms, subject } of status.alarms) {
+  for (const { kind, what: said, since_ms, subject } of status.alarms) {
+    // The status says what it concerns at the beginning; here that stands apart.
+    const what = subject && said.startsWith(`${subject}: `) ? said.slice(subject.length + 2) : said
     // The alarm about refused calls also names the sources that are refused now.
     const whom = kind === 'refusing' && refused.length ? names(refused.map(({ id }) => id)) : subject ? [subject] : []
     found.push({ key: `${kind} ${subject ?? ''} ${since_ms} ${what.slice(0, 80)}`, level: 'problem', title: TITLES[kind] ?? kind, what, since_ms, whom })
@@ -53,6 +55,7 @@ export function problems (status: Status): Problem[] {
     }
   }
   for (const why of status.degraded) {
+    if (status.alarms.some(({ what }) => what.endsWith(why))) continue
     found.push({ key: `degraded ${why}`, level: 'notice', title: 'Needs attention', what: why, since_ms: null, whom: [] })
   }
   return found

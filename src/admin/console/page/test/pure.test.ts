@@ -66,6 +66,12 @@ test('degraded alone is a notice', () => {
   assert.deepEqual([level(found), found.length], ['notice', 1])
 })
 
+test('an alarm is one problem, and its subject stands apart', () => {
+  const alarms = [{ kind: 'refused', subject: 'lake', what: 'lake: the store refuses puts', since_ms: 1 }]
+  const found = problems(status({ alarms, degraded: ['the store refuses puts'] }))
+  assert.deepEqual(found.map(({ what, whom }) => [what, whom]), [['the store refuses puts', ['lake']]])
+})
+
 test('refused sources are one problem, in the alarm if there is one', () => {
   const refused = { code: 'spool_full', why: 'no space' }
   const sources = Array.from({ length: 10 }, (_, n) => source({ id: `s${n}`, refused }))
