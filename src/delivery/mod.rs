@@ -140,7 +140,7 @@ impl Delivery {
 
     /// The estimated size of the object that a batch would become now, in bytes.
     pub fn object_bytes(&self, batch: &OpenBatch) -> u64 {
-        self.shared.sizes.object_bytes(batch)
+        self.shared.sizes.likely(batch)
     }
 
     /// Makes all batches of `source` (or of every source) due, and waits up to `wait` until every frame that

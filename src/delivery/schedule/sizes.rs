@@ -50,11 +50,13 @@ impl Sizes {
         batch.bytes < self.max_bytes / 2
     }
 
-    /// Bytes of the object that a batch would become.
+    /// Bytes of the object that a batch would become; 0 if it is small.
     pub(in crate::delivery) fn object_bytes(&self, batch: &OpenBatch) -> u64 {
-        if self.is_small(batch) {
-            return 0;
-        }
+        if self.is_small(batch) { 0 } else { self.likely(batch) }
+    }
+
+    /// Bytes of the object that a batch of any size would become, for people.
+    pub(in crate::delivery) fn likely(&self, batch: &OpenBatch) -> u64 {
         let known = lock(&self.known);
         let learnt = known.ratios.get(&(batch.key.source.clone(), batch.key.stream.clone())).copied();
         known.of(batch).object_bytes(batch.bytes, learnt)
