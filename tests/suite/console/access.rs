@@ -31,7 +31,7 @@ async fn a_token_opens_the_page_and_a_read_only_one_changes_nothing() {
     page.see("not one of").await;
     page.act("fill", json!({ "label": "Token", "value": READ })).await;
     page.press("Sign in").await;
-    page.see("Flushing needs the admin token").await;
+    page.see("Needs the admin token").await;
     assert_eq!(page.act("enabled", json!({ "role": "button", "name": "Flush now" })).await, false);
     page.press("Sign out").await;
     page.act("fill", json!({ "label": "Token", "value": ADMIN })).await;

@@ -37,7 +37,7 @@ async fn a_call_is_seen_from_its_arrival_to_its_object() {
     page.see_in("main", "2 calls are in open batches").await;
     page.press("Flush now").await;
     page.see_in(".flush-outcome", "1 object delivered").await;
-    page.see_in("table", "AES256").await;
+    page.see_in("table", "SSE-S3").await;
     page.see("All is well").await;
 
     page.go("#/archive").await;
