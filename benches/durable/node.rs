@@ -56,7 +56,8 @@ pub(crate) struct Node {
     pub(crate) s3_dir: PathBuf,
     public: SocketAddr,
     ca: Option<PathBuf>,
-    admin: SocketAddr,
+    /// The address of the admin listener.
+    pub(crate) admin: SocketAddr,
     program: PathBuf,
     s3_cores: Vec<usize>,
     s3: SocketAddr,
@@ -100,11 +101,6 @@ impl Node {
             None => Target::plain(self.public, path),
             Some(ca) => Target::tls(self.public, path, HOST, ca).expect("a valid certificate"),
         }
-    }
-
-    /// The address of the admin listener.
-    pub(crate) fn admin(&self) -> SocketAddr {
-        self.admin
     }
 
     /// Ends the S3 server, so that nothing can be delivered.

@@ -113,7 +113,7 @@ fn one_viewer(args: &Args, bodies: &Arc<Bodies>) {
             let mut rates = [0.0; 2];
             let mut micros = [0.0; 2];
             for watched in order {
-                let viewer = watched.then(|| Viewer::open(node.admin()));
+                let viewer = watched.then(|| Viewer::open(node.admin));
                 let (cpu, began) = (node.collector.cpu(), load::now());
                 let outcome = generate(load, bodies);
                 node.flush();
@@ -156,7 +156,7 @@ fn crowd(args: &Args, bodies: &Arc<Bodies>) {
     let mut peaks = Vec::new();
     for crowd in [0, args.crowd] {
         let (peak, calls, events) = with_node(args, |node, load| {
-            let viewers: Vec<Viewer> = (0..crowd).map(|_| Viewer::open(node.admin())).collect();
+            let viewers: Vec<Viewer> = (0..crowd).map(|_| Viewer::open(node.admin)).collect();
             let mut calls = 0;
             while calls < args.crowd_calls {
                 let outcome = generate(&Load { lasting: Duration::from_secs(2), ..load.clone() }, bodies);

@@ -11,7 +11,7 @@ const READ: &str = "read-token-of-the-tests-01234567890";
 
 #[tokio::test]
 async fn a_token_opens_the_page_and_a_read_only_one_changes_nothing() {
-    let Some(mut page) = Browser::start().await else { return };
+    let Some(mut page) = Browser::start() else { return };
     let rig = Rig::start(&["lake"]).await;
     let settings = rig.settings(&["web"]);
     let file = settings.write();

@@ -22,7 +22,7 @@ pub(super) struct Browser {
 
 impl Browser {
     /// Starts it. `None`, with a message, if something that it needs is missing.
-    pub(super) async fn start() -> Option<Self> {
+    pub(super) fn start() -> Option<Self> {
         let chromium = extra_on_path("chromium")?;
         let packages = require("console/node_modules")?;
         let driver = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/console/browser.cjs");

@@ -10,7 +10,7 @@ const VIEWS: [&str; 7] =
 
 #[tokio::test]
 async fn every_view_is_accessible_and_fits_the_screen() {
-    let Some(mut page) = Browser::start().await else { return };
+    let Some(mut page) = Browser::start() else { return };
     let folder = tempfile::tempdir().unwrap();
     let forebay = Starting::dev_with(folder.path(), Flush::SOON, &["--demo"]).dev_ready().await;
     for (theme, width, height) in
@@ -34,7 +34,7 @@ async fn every_view_is_accessible_and_fits_the_screen() {
 /// Keys alone: the skip link first, `/` to the filter, `j` through the list, Enter opens a call, Escape closes it.
 #[tokio::test]
 async fn the_live_view_works_with_the_keyboard() {
-    let Some(mut page) = Browser::start().await else { return };
+    let Some(mut page) = Browser::start() else { return };
     let folder = tempfile::tempdir().unwrap();
     let forebay = Starting::dev_with(folder.path(), Flush::LATE, &["--demo"]).dev_ready().await;
     page.open(&forebay.console).await;

@@ -1,6 +1,9 @@
 //! A new user: sends a call with a real SDK, and sees it appear, be batched, sealed and delivered, and reads it back
 //! from the object, without leaving the page.
 
+use forebay::runtime::SystemClock;
+use forebay::time::Clock as _;
+use forebay::words::date;
 use serde_json::json;
 
 use super::browser::Browser;
@@ -9,7 +12,7 @@ use crate::support::forebay::{Flush, Forebay};
 
 #[tokio::test]
 async fn a_call_is_seen_from_its_arrival_to_its_object() {
-    let Some(mut page) = Browser::start().await else { return };
+    let Some(mut page) = Browser::start() else { return };
     let folder = tempfile::tempdir().unwrap();
     let forebay = Forebay::dev(folder.path(), Flush::LATE).await;
     page.open(&forebay.console).await;
@@ -42,7 +45,7 @@ async fn a_call_is_seen_from_its_arrival_to_its_object() {
 
     page.go("#/archive").await;
     page.see_in("table", "my-app").await;
-    page.click_in("table a, table .row-button", &chrono::Utc::now().format("%Y-%m-%d").to_string()).await;
+    page.click_in("table a, table .row-button", &date(SystemClock::new().wall().day())).await;
     page.see_in("main pre", "aws s3 sync").await;
     page.click_in("table .row-button", ".gz").await;
     page.see_in(".peek summary", "track: First").await;

@@ -8,7 +8,7 @@ use crate::support::tcp_proxy::Link;
 
 #[tokio::test]
 async fn an_outage_is_shown_and_healed() {
-    let Some(mut page) = Browser::start().await else { return };
+    let Some(mut page) = Browser::start() else { return };
     let rig = Rig::start(&["lake"]).await;
     let forebay = rig.settings(&["web"]).serve().await;
     let mut caller = Caller::new();
