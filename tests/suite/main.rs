@@ -22,6 +22,7 @@ mod ingest;
 #[cfg(feature = "lambda")]
 mod lambda;
 mod lambda_scripts;
+mod links;
 mod log;
 mod policies;
 mod readers;
