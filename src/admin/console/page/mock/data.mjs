@@ -216,7 +216,7 @@ function node (scenario) {
   const n = isEmpty(scenario) ? 0 : Math.round((t - START) / 1_000) * 81 * busy(scenario)
   return {
     version: '0.9.0', commit: '92b787e4f1c02b7d8f0e', built: '2026-11-22', os: 'Linux 6.1.0 x86_64', started_ms: START, now_ms: t, uptime_seconds: Math.round((t - START) / 1_000),
-    clock: { wall_ms: t, store_difference_ms: scenario === 'outage' ? 92_000 : isEmpty(scenario) ? null : 210, steps: 0 },
+    clock: { wall_ms: t, steps: 0 },
     sync: latency(n, 1.84), put: latency(isEmpty(scenario) ? 0 : 4_120, 21.4), put_failures: [{ kind: 'transient', count: scenario === 'outage' ? 1_804 : 0 }, { kind: 'no_access', count: scenario === 'outage' ? 96 : 0 }, { kind: 'refused', count: 0 }],
     answers: n ? [{ status: 200, count: n }, { status: 204, count: Math.round(n / 40) }, { status: 400, count: 12 }, { status: 401, count: 408 }, ...(scenario === 'outage' ? [{ status: 503, count: 1_840 }] : [])] : [],
     connections: isEmpty(scenario) ? 0 : 212, memory_bytes: 61_400_000, open_files: { used: 248, max: 65_536 }, spool_dir: '/var/lib/forebay', config: CONFIG, sdk_address: 'http://127.0.0.1:8080', dev_key: true

@@ -70,7 +70,12 @@ export type Delivered = {
   first_received_at_ms: number; seconds_to_deliver: number; put_ms: number; reason?: string | null
 }
 
-export type Deliveries = { pending: Pending[]; delivered: Delivered[]; listed_since_ms: number | null }
+/** Why a list of deliveries is shorter than what was delivered. */
+export type Missing = { dropped: number; sums_dropped: number; missed: number; problem: string | null }
+
+export type Deliveries = {
+  pending: Pending[]; pending_total: number; delivered: Delivered[]; listed_since_ms: number | null; missing?: Missing
+}
 
 export type Flushed = { sealed: number; delivered: number; pending: number }
 
@@ -83,6 +88,7 @@ export type Place = { bucket: string; endpoint_url: string | null; region: strin
 
 export type Archive = {
   days: ArchiveDay[]; places: Record<string, Place>; kept_days: number; listed_since_ms: number | null
+  missing?: Missing
 }
 
 export type Denied = { error: string; statement: string }
@@ -101,7 +107,7 @@ export type Import = {
   errors: { code: string; count: number; example: string | null }[]; why: string | null
 }
 
-export type Imports = { imports: Import[]; total: number }
+export type Imports = { imports: Import[]; total: number; loading?: boolean; problem?: string | null }
 
 export type Latency = {
   count: number; p50_ms: number | null; p99_ms: number | null; max_ms: number | null; recent: number[]
@@ -112,7 +118,7 @@ export type Setting = { name: string; value: string; from: string }
 export type NodeInfo = {
   version: string; commit: string | null; built: string | null; os: string
   started_ms: number; now_ms: number; uptime_seconds: number
-  clock: { wall_ms: number; store_difference_ms: number | null; steps: number }
+  clock: { wall_ms: number; steps: number }
   sync: Latency; put: Latency; put_failures: { kind: string; count: number }[]
   answers: { status: number; count: number }[]; connections: number
   memory_bytes: number | null; open_files: { used: number | null; max: number | null }

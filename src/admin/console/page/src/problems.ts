@@ -30,6 +30,9 @@ const TITLES: Record<string, string> = {
   task: 'A task has failed'
 }
 
+/** Alarms about puts that fail. */
+const PUT_ALARMS = ['refused', 'unreachable', 'conflict']
+
 /** Names of sources that a problem lists; the rest are counted. */
 const WHOM_MAX = 8
 
@@ -52,6 +55,13 @@ export function problems (status: Status): Problem[] {
   if (!status.alarms.some(({ kind }) => kind === 'refusing')) {
     for (const [why, ids] of groupByWhy(refused)) {
       found.push({ key: `refused ${why}`, level: 'problem', title: TITLES.refusing!, what: why, since_ms: null, whom: names(ids) })
+    }
+  }
+  // An alarm comes after a minute or three refusals; until then a put that fails is worth a notice.
+  if (!status.alarms.some(({ kind }) => PUT_ALARMS.includes(kind))) {
+    const failing = status.sources.filter(({ last_error }) => last_error)
+    if (failing.length) {
+      found.push({ key: 'puts fail', level: 'notice', title: 'Puts fail and are tried again', what: failing[0]!.last_error!, since_ms: null, whom: names(failing.map(({ id }) => id)) })
     }
   }
   for (const why of status.degraded) {

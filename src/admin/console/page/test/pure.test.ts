@@ -72,6 +72,15 @@ test('an alarm is one problem, and its subject stands apart', () => {
   assert.deepEqual(found.map(({ what, whom }) => [what, whom]), [['the store refuses puts', ['lake']]])
 })
 
+test('a put that fails is a notice before there is an alarm', () => {
+  const failing = [source({ id: 'web', last_error: 'put x: connection reset' })]
+  const found = problems(status({ sources: failing }))
+  assert.deepEqual(found.map(({ level, what, whom }) => [level, what, whom]), [['notice', 'put x: connection reset', ['web']]])
+  assert.equal(headline(status({ sources: failing }), found).verdict, '1 notice')
+  const alarms = [{ kind: 'unreachable', subject: 'lake', what: 'lake: no put succeeds', since_ms: 1 }]
+  assert.equal(problems(status({ sources: failing, alarms })).length, 1)
+})
+
 test('refused sources are one problem, in the alarm if there is one', () => {
   const refused = { code: 'spool_full', why: 'no space' }
   const sources = Array.from({ length: 10 }, (_, n) => source({ id: `s${n}`, refused }))

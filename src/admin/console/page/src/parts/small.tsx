@@ -2,8 +2,8 @@
 
 import type { ComponentChildren } from 'preact'
 import { useId } from 'preact/hooks'
-import type { Refusal } from '../api'
-import { ago, exactTime, fileName, folder, percent, sentence } from '../format'
+import type { Missing, Refusal } from '../api'
+import { ago, exactTime, fileName, folder, percent, plural, sentence } from '../format'
 import { useNow } from '../node'
 import { CopyButton } from './copy'
 import { Icon } from './icon'
@@ -111,6 +111,19 @@ export function Empty ({ title, children }: { title: string; children?: Componen
 export function Failed ({ error, what }: { error: Refusal; what: string }) {
   const why = error.status === 0 ? 'The node does not answer.' : `${sentence(error.message)} (${error.status}${error.code && ' ' + error.code})`
   return <p class="failed" role="status"><Icon name="notice" /><span><b>{what} could not be read.</b> {why}</span></p>
+}
+
+/** What a list of deliveries leaves out. */
+export function LeftOut ({ missing }: { missing: Missing | undefined }) {
+  if (!missing) return null
+  const { dropped, sums_dropped: sums, missed, problem } = missing
+  const notes = [
+    problem && `The list of deliveries cannot be read or written now: ${sentence(problem)}`,
+    missed > 0 && `${plural(missed, 'object')} were delivered but never listed.`,
+    dropped > 0 && `${plural(dropped, 'object')} are no longer listed one by one; the sums of their days have them.`,
+    sums > 0 && `${plural(sums, 'sum')} of days are no longer listed.`
+  ].filter(Boolean)
+  return notes.length ? <p class="failed" role="status"><Icon name="notice" /><span>{notes.join(' ')} Deliveries themselves are not concerned.</span></p> : null
 }
 
 /** Until the first answer. */

@@ -6,7 +6,7 @@ import { bytes, count, date, exactBytes, plural, stream } from '../format'
 import { useNode } from '../node'
 import { Code } from '../parts/copy'
 import { type IconName, State } from '../parts/icon'
-import { Ago, Card, Empty, Failed, Filter, Loading, PageHead, SourcePicker } from '../parts/small'
+import { Ago, Card, Empty, Failed, Filter, LeftOut, Loading, PageHead, SourcePicker } from '../parts/small'
 import { RowsNote, Table } from '../parts/table'
 import { usePolled } from '../poll'
 import { href } from '../route'
@@ -50,6 +50,7 @@ function Days ({ source }: { source: string }) {
         <Filter label="Filter" value={text} placeholder="Date or stream, such as 2026-11" change={setText} />
       </div>
       {error && data && <Failed error={error} what="The list of days" />}
+      <LeftOut missing={data?.missing} />
       {!data && <Loading error={error} what="The list of days" />}
       {data && (rows.length
         ? <Card title={source ? `Days of ${source}` : 'Days'} actions={data.listed_since_ms != null && <span class="quiet">listed since {date(data.listed_since_ms)}</span>}>

@@ -7,7 +7,7 @@ import { useNode, useNow } from '../node'
 import { FlushButton } from '../parts/flush'
 import { type IconName, State } from '../parts/icon'
 import { Side } from '../parts/side'
-import { Ago, Card, Empty, Facts, Failed, KeyWithCopy, Loading, ObjectName, PageHead, Prose, SourcePicker } from '../parts/small'
+import { Ago, Card, Empty, Facts, Failed, KeyWithCopy, LeftOut, Loading, ObjectName, PageHead, Prose, SourcePicker } from '../parts/small'
 import { Table } from '../parts/table'
 import { usePolled } from '../poll'
 import { href } from '../route'
@@ -34,6 +34,7 @@ export function Deliveries ({ rest }: { rest: string[] }) {
       </PageHead>
       <div class="toolbar"><SourcePicker value={source} ids={ids} change={setSource} /></div>
       {error && data && <Failed error={error} what="The list of deliveries" />}
+      <LeftOut missing={data?.missing} />
       {data
         ? <><Waiting pending={data.pending} source={source} /><DeliveredList key={source} first={data} source={source} /></>
         : <Loading error={error} what="The list of deliveries" />}

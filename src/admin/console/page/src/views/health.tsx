@@ -15,7 +15,6 @@ import { usePolled } from '../poll'
 const EVERY_MS = 5_000
 
 /** A difference that would put calls into the wrong day, or signatures out of date. */
-const CLOCK_NOTICE_MS = 60_000
 
 export function Health () {
   const { status } = useNode()
@@ -158,7 +157,6 @@ function Answers ({ node }: { node: NodeInfo }) {
 
 function Process ({ node, status }: { node: NodeInfo; status: Status | null }) {
   const now = useNow()
-  const off = node.clock.store_difference_ms
   const { used, max } = node.open_files
   return (
     <Card title="Process">
@@ -167,9 +165,7 @@ function Process ({ node, status }: { node: NodeInfo; status: Status | null }) {
         ['Built', node.built ?? 'unknown'],
         ['System', node.os],
         ['Started', `${dateTime(node.started_ms)}, up for ${seconds((now - node.started_ms) / 1_000)}`],
-        ['Clock', off == null
-          ? <>{dateTime(now)} <span class="quiet">(not compared with the store yet)</span></>
-          : <>{dateTime(now)}, the store's is <span class={Math.abs(off) > CLOCK_NOTICE_MS ? 'tone-notice' : undefined}>{Math.abs(off) < 1_000 ? 'the same' : `${seconds(Math.abs(off) / 1_000)} ${off > 0 ? 'ahead' : 'behind'}`}</span></>],
+        ['Clock', dateTime(now)],
         ['Clock steps', count(node.clock.steps)],
         ['Memory', <span title={exactBytes(node.memory_bytes)}>{bytes(node.memory_bytes)}</span>],
         ['Open files', `${count(used)}${max == null ? '' : ` of ${count(max)}`}`],

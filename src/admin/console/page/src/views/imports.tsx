@@ -2,7 +2,7 @@
 
 import { useState } from 'preact/hooks'
 import { type Import, type Imports as Answer, query } from '../api'
-import { count, dateTime, plural, seconds } from '../format'
+import { count, dateTime, plural, seconds, sentence } from '../format'
 import { useNow } from '../node'
 import { Code } from '../parts/copy'
 import { Icon, type IconName, State } from '../parts/icon'
@@ -17,8 +17,9 @@ const LIMIT = 200
 
 const STATES: Record<string, { icon: IconName; tone: 'well' | 'notice' | 'problem' | 'quiet'; word: string }> = {
   running: { icon: 'busy', tone: 'quiet', word: 'running' },
-  waiting: { icon: 'notice', tone: 'notice', word: 'waiting' },
+  stopped: { icon: 'notice', tone: 'notice', word: 'stopped' },
   done: { icon: 'well', tone: 'well', word: 'done' },
+  failed: { icon: 'problem', tone: 'problem', word: 'failed' },
   given_up: { icon: 'problem', tone: 'problem', word: 'given up' }
 }
 
@@ -41,11 +42,13 @@ export function Imports () {
       <PageHead title="Imports" lead="Files whose rows become calls, each row exactly once." />
       {error && data && <Failed error={error} what="The list of imports" />}
       {!data && <Loading error={error} what="The list of imports" />}
+      {data?.problem && <p class="failed" role="status"><Icon name="notice" /><span><b>The journal of imports cannot be read.</b> {sentence(data.problem)}</span></p>}
+      {data?.loading && <p class="note">The journal is still being read; some imports may be missing.</p>}
       {data?.imports.length === 0 && (
         <Empty title="Nothing was imported yet">
           <p>Calls that exist as CSV files come in with one command. It can be stopped at any moment and continues at the next row:</p>
-          <Code text="forebay import csv --source my-app --map map.toml calls.csv" what="the command that imports" />
-          <p>Files that arrive in a bucket are imported by themselves with an <code>[[import]]</code> table in the configuration.</p>
+          <Code text="forebay import csv --source my-app track_orders.csv" what="the command that imports" />
+          <p>The name of the file says what its rows become: <code>track_…</code>, <code>identify_…</code>, <code>object_…</code>. Files that arrive in a bucket can be imported by a function of AWS Lambda, <code>forebay lambda</code>.</p>
         </Empty>
       )}
       {data && data.imports.length > 0 && <>

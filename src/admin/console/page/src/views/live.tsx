@@ -28,7 +28,7 @@ function LiveOff () {
     <>
       <PageHead title="Live" />
       <Empty title="The live view is off on this node">
-        <p>To see calls as they arrive, set <code>live_view = "masked"</code> or <code>"full"</code> in the section <code>[admin]</code> of the configuration, and restart. <code>"masked"</code> hides user ids, traits and IP addresses.</p>
+        <p>To see calls as they arrive, set <code>live_view = "masked"</code> or <code>"full"</code> in the section <code>[admin]</code> of the configuration and save it. <code>"masked"</code> hides user ids, traits and IP addresses.</p>
       </Empty>
     </>
   )
