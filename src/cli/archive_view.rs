@@ -339,11 +339,10 @@ impl NodeArchive {
                 return Ok(Peek { key: key.to_string(), denied, ..Peek::default() });
             }
         };
-        let object_set = matches!(stream, Stream::Objects(_));
         let found = first_lines(&beginning.bytes, beginning.is_whole);
         Ok(Peek {
             key: key.to_string(),
-            lines: found.lines.iter().map(|line| shown(line, mode == Mode::Full, object_set)).collect(),
+            lines: found.lines.iter().map(|line| shown(line, mode == Mode::Full, &stream)).collect(),
             more: found.more,
             masked: mode != Mode::Full,
             damage: found.damage,
@@ -426,7 +425,7 @@ fn stream_of(bucket: &BucketString, source: &SourceId, key: &ObjectKey) -> Optio
 }
 
 /// A line as JSON, byte for byte unless it is masked. What is too long, or no JSON, becomes a string that says so.
-fn shown(line: &FirstLine, full: bool, object_set: bool) -> Box<RawValue> {
+fn shown(line: &FirstLine, full: bool, stream: &Stream) -> Box<RawValue> {
     let text = String::from_utf8_lossy(&line.text);
     if line.is_cut() {
         let cut = format!("a line of {} bytes or more", grouped(line.bytes as u64));
@@ -435,7 +434,7 @@ fn shown(line: &FirstLine, full: bool, object_set: bool) -> Box<RawValue> {
         return quoted(&what);
     }
     // The mask quotes what is no JSON.
-    let line = if full { text.to_string() } else { mask_line(&text, object_set) };
+    let line = if full { text.to_string() } else { mask_line(&text, stream) };
     RawValue::from_string(line).unwrap_or_else(|_| quoted(if full { &text } else { HIDDEN }))
 }
 

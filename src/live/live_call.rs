@@ -102,7 +102,7 @@ impl LiveCall {
             }
             _ => Difference::default(),
         };
-        let masked = texts.as_ref().filter(|_| !self.full).map(|(line, _)| mask_line(line, is_object));
+        let masked = texts.as_ref().filter(|_| !self.full).map(|(line, _)| mask_line(line, stream));
         let line = masked.as_deref().or_else(|| texts.as_ref().map(|(line, _)| &**line));
         let Head { kind, name, user, library, reason } = head;
         // The name of an identify call or an object may itself say who it is about.

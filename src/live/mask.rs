@@ -3,13 +3,15 @@
 //! The members below are hidden by name, wherever they stand, so that neither a nested context nor a rejected item
 //! shows them. Everything else stays byte for byte.
 
-use super::members::Members;
 use serde_json::value::RawValue;
+
+use super::members::Members;
+use crate::object::Stream;
 
 /// What stands in place of a hidden value.
 pub const HIDDEN: &str = "[hidden]";
 /// Names of hidden members, in lower case and without `_` and `-`.
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 18] = [
     "userid",
     "anonymousid",
     "previousid",
@@ -21,9 +23,20 @@ const NAMES: [&str; 12] = [
     "advertisingid",
     "token",
     "address",
-    // A pixel's query that could not be read holds the whole call.
-    "query",
+    "emailaddress",
+    "phonenumber",
+    "externalid",
+    "externalids",
+    "distinctid",
+    "usertraits",
+    "userproperties",
 ];
+/// Members of calls about users that say who the user is.
+const NAMES_OF_USERS: [&str; 5] = ["name", "event", "from", "to", "groupid"];
+/// Members of a line of an object stream that say nothing about the object.
+const PLAIN_OF_OBJECTS: [&str; 5] = ["collection", "messageId", "receivedAt", "projectId", "forebayPosition"];
+/// Members of a line of the rejected stream that the collector wrote, without the item.
+const PLAIN_OF_REJECTED: [&str; 4] = ["receivedAt", "projectId", "reason", "collection"];
 /// Levels of nesting that are looked into. What lies deeper is hidden as a whole.
 const DEPTH_MAX: usize = 32;
 
@@ -34,15 +47,44 @@ pub fn mask(line: &str) -> String {
     out
 }
 
-/// As [`mask`]; `object_set`: the line is one of an object stream, whose properties are the traits of its object.
-pub fn mask_line(line: &str, object_set: bool) -> String {
-    if !object_set {
-        return mask(line);
-    }
+/// As [`mask`], for a line of `stream`. Of an object only its collection is shown: it may be a user. Of a rejected item
+/// that is no object nothing is shown: it may be a whole call as a text.
+pub fn mask_line(line: &str, stream: &Stream) -> String {
     let Some(members) = Members::of(line) else { return quoted(HIDDEN) };
     let mut out = String::with_capacity(line.len());
-    object(&members, 0, &|name| name == "properties" || is_personal(name), &mut out);
+    match stream {
+        Stream::Objects(_) => object(&members, 0, &|name| !PLAIN_OF_OBJECTS.contains(&name), &mut out),
+        Stream::Rejected => rejected(&members, &mut out),
+        Stream::Calls | Stream::Dead(_) => call(&members, &mut out),
+    }
     out
+}
+
+/// In a call about a user, its names are the user's.
+fn call(members: &Members<'_>, out: &mut String) {
+    let kind = members.text("type").unwrap_or_default().to_lowercase();
+    let about_user = !matches!(kind.as_str(), "track" | "page" | "screen" | "group");
+    let hides =
+        |name: &str| is_personal(name) || (about_user && NAMES_OF_USERS.contains(&plain(name).as_str()));
+    object(members, 0, &hides, out);
+}
+
+fn rejected(members: &Members<'_>, out: &mut String) {
+    let of_objects = members.get("collection").is_some();
+    out.push('{');
+    for (index, (name, member)) in members.0.iter().enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        out.push_str(&quoted(name));
+        out.push(':');
+        match Members::of(member.get()) {
+            _ if PLAIN_OF_REJECTED.contains(&name.as_str()) => value(member.get(), 1, out),
+            Some(item) if !of_objects => call(&item, out),
+            Some(_) | None => out.push_str(&quoted(HIDDEN)),
+        }
+    }
+    out.push('}');
 }
 
 fn value(text: &str, depth: usize, out: &mut String) {
@@ -89,9 +131,12 @@ fn object(members: &Members<'_>, depth: usize, hides: &dyn Fn(&str) -> bool, out
 }
 
 fn is_personal(name: &str) -> bool {
-    let plain: String =
-        name.chars().filter(|c| !matches!(c, '_' | '-')).flat_map(char::to_lowercase).collect();
-    NAMES.contains(&plain.as_str())
+    NAMES.contains(&plain(name).as_str())
+}
+
+/// A name in lower case, of letters and digits alone: `User_ID` and `user.id` are `userid`.
+fn plain(name: &str) -> String {
+    name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
 fn quoted(text: &str) -> String {
@@ -132,9 +177,31 @@ mod tests {
     }
 
     #[test]
-    fn the_properties_of_an_object_set_are_hidden() {
-        let line = r#"{"id":"7","collection":"rooms","properties":{"name":"Beach"}}"#;
-        assert_eq!(mask_line(line, true), r#"{"id":"7","collection":"rooms","properties":"[hidden]"}"#);
-        assert_eq!(mask_line(line, false), line);
+    fn what_a_stream_holds_decides_what_is_hidden() {
+        let check = |stream: &str, line: &str, expected: &str| {
+            assert_eq!(mask_line(line, &stream.parse().unwrap()), expected, "{stream}: {line}");
+        };
+        check(
+            "objects/rooms",
+            r#"{"id":"a@b","collection":"rooms","properties":{"name":"Beach"},"name":"x"}"#,
+            r#"{"id":"[hidden]","collection":"rooms","properties":"[hidden]","name":"[hidden]"}"#,
+        );
+        let track = r#"{"type":"track","event":"A","name":"n"}"#;
+        check("calls", track, track);
+        check("calls", r#"{"type":"identify","name":"Ann"}"#, r#"{"type":"identify","name":"[hidden]"}"#);
+        check("calls", r#"{"type":"alias","from":"a"}"#, r#"{"type":"alias","from":"[hidden]"}"#);
+        check("calls", "not json", r#""[hidden]""#);
+        check("rejected", r#"{"reason":"r","value":"userId=u1"}"#, r#"{"reason":"r","value":"[hidden]"}"#);
+        check("rejected", r#"{"reason":"r","value":["u1"]}"#, r#"{"reason":"r","value":"[hidden]"}"#);
+        check(
+            "rejected",
+            r#"{"reason":"r","value":{"type":"Identify","name":"Ann","user.id":"u1","n":1}}"#,
+            r#"{"reason":"r","value":{"type":"Identify","name":"[hidden]","user.id":"[hidden]","n":1}}"#,
+        );
+        check(
+            "rejected",
+            r#"{"reason":"r","collection":"users","value":{"id":"u1","properties":{"name":"Ann"}}}"#,
+            r#"{"reason":"r","collection":"users","value":"[hidden]"}"#,
+        );
     }
 }
