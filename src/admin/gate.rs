@@ -1,4 +1,4 @@
-//! Lets requests in: [`Access`] with the clock, chance, metrics and log that it needs.
+//! Lets requests in: `Access` with the clock, chance, metrics and log that it needs.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
