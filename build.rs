@@ -25,12 +25,12 @@ fn main() {
     let number = env::var_os("CARGO_PKG_VERSION").unwrap_or_default();
     let number = number.to_string_lossy();
     let Some((commit, date)) = known else {
-        println!("cargo::rustc-env=FOREBAY_BUILD_VERSION={number}");
+        println!("cargo::rustc-env=BUILD_OF_VERSION={number}");
         return;
     };
-    println!("cargo::rustc-env=FOREBAY_BUILD_COMMIT={commit}");
-    println!("cargo::rustc-env=FOREBAY_BUILD_DATE={date}");
-    println!("cargo::rustc-env=FOREBAY_BUILD_VERSION={number} ({commit} {date})");
+    println!("cargo::rustc-env=BUILD_OF_COMMIT={commit}");
+    println!("cargo::rustc-env=BUILD_OF_DATE={date}");
+    println!("cargo::rustc-env=BUILD_OF_VERSION={number} ({commit} {date})");
 }
 
 /// The commit and its date, `2026-11-23` in UTC. `None` without git, and if the sources are not the root of a

@@ -77,7 +77,7 @@ struct Told {
 
 impl Told {
     fn version(&self) -> &str {
-        &self.set["FOREBAY_BUILD_VERSION"]
+        &self.set["BUILD_OF_VERSION"]
     }
 }
 
@@ -89,8 +89,8 @@ async fn a_release_build_knows_its_commit_and_a_debug_build_does_not_ask() {
     let root = build.root();
     let told = build.run(&root, "release", &[]).await;
     assert_eq!(told.version(), format!("1.2.3 ({commit} 2026-11-23)"));
-    assert_eq!(told.set["FOREBAY_BUILD_COMMIT"], commit);
-    assert_eq!(told.set["FOREBAY_BUILD_DATE"], "2026-11-23");
+    assert_eq!(told.set["BUILD_OF_COMMIT"], commit);
+    assert_eq!(told.set["BUILD_OF_DATE"], "2026-11-23");
     for watched in &told.watched {
         assert!(
             watched == "build.rs" || root.join(watched).exists(),
@@ -101,7 +101,7 @@ async fn a_release_build_knows_its_commit_and_a_debug_build_does_not_ask() {
     let told = build.run(&root, "debug", &[]).await;
     assert_eq!(told.version(), "1.2.3");
     assert_eq!(told.watched, ["build.rs"], "a commit compiles nothing again");
-    assert!(!told.set.contains_key("FOREBAY_BUILD_COMMIT"));
+    assert!(!told.set.contains_key("BUILD_OF_COMMIT"));
 
     fs::write(root.join("src/main.rs"), "fn main() { }\n").unwrap();
     let told = build.run(&root, "release", &[]).await;
