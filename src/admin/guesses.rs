@@ -11,7 +11,7 @@ use std::time::Duration;
 pub(super) const GUESSES_AT_ONCE: u32 = 10;
 /// The time after which it may send another one.
 pub(super) const GUESS_EVERY: Duration = Duration::from_millis(100);
-/// Addresses that are told apart. Further ones share one limit.
+/// Addresses with a limit of their own. Further ones share one limit.
 pub(super) const GUESSERS_MAX: usize = 1_024;
 
 /// Wrong tokens of the last seconds.

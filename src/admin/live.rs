@@ -2,7 +2,7 @@
 //!
 //! The stream is driven by a timer: four times a second it sends the calls that came since the last time, and once a
 //! second the counts. So the work for a viewer does not grow with the traffic, and a viewer that reads slowly misses
-//! calls, which it is told, instead of holding them in memory.
+//! calls instead of holding them in memory, and an event says how many.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -27,7 +27,7 @@ const COUNTS_EVERY: u32 = 4;
 /// Bytes of calls after which a message ends. The rest follows in the next one.
 const MESSAGE_BYTES: usize = 256 * 1_024;
 
-/// The body of an answer that shows what arrives, until the viewer leaves or is told to.
+/// The body of an answer that shows what arrives, until the viewer leaves, the listener stops or the tokens change.
 pub(super) struct LiveStream {
     viewer: Viewer,
     ticks: Interval,

@@ -1,4 +1,4 @@
-//! A delivered object, and the list that is told of each.
+//! A delivered object, and the trait of the list that records each.
 
 use std::fmt;
 use std::time::Duration;

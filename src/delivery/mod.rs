@@ -21,7 +21,7 @@
 //! and `tasks_under_way` keep one task for each piece of work; `blocking` runs what waits for the disk; `supervise`
 //! restarts work whose task panicked, and resumes work that an earlier process left. `flush` delivers
 //! everything now. `clock_watch` notices a clock that was set back, and `ledger_watch` a ledger that does not
-//! balance. `delivered` is what the list of deliveries is told; `waiting_puts` is why the rest is not stored yet.
+//! balance. `delivered` is what the list of deliveries records; `waiting_puts` is why the rest is not stored yet.
 //!
 //! No two files use each other (`tests/suite/tidy.rs`).
 

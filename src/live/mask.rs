@@ -71,20 +71,11 @@ fn call(members: &Members<'_>, out: &mut String) {
 
 fn rejected(members: &Members<'_>, out: &mut String) {
     let of_objects = members.get("collection").is_some();
-    out.push('{');
-    for (index, (name, member)) in members.0.iter().enumerate() {
-        if index > 0 {
-            out.push(',');
-        }
-        out.push_str(&quoted(name));
-        out.push(':');
-        match Members::of(member.get()) {
-            _ if PLAIN_OF_REJECTED.contains(&name.as_str()) => value(member.get(), 1, out),
-            Some(item) if !of_objects => call(&item, out),
-            Some(_) | None => out.push_str(&quoted(HIDDEN)),
-        }
-    }
-    out.push('}');
+    each_member(members, out, &mut |name, member, out| match Members::of(member) {
+        _ if PLAIN_OF_REJECTED.contains(&name) => value(member, 1, out),
+        Some(item) if !of_objects => call(&item, out),
+        Some(_) | None => out.push_str(&quoted(HIDDEN)),
+    });
 }
 
 fn value(text: &str, depth: usize, out: &mut String) {
@@ -113,6 +104,18 @@ fn value(text: &str, depth: usize, out: &mut String) {
 }
 
 fn object(members: &Members<'_>, depth: usize, hides: &dyn Fn(&str) -> bool, out: &mut String) {
+    each_member(members, out, &mut |name, member, out| {
+        // Null says that nothing was sent, and no more.
+        if hides(name) && member != "null" {
+            out.push_str(&quoted(HIDDEN));
+        } else {
+            value(member, depth + 1, out);
+        }
+    });
+}
+
+/// Writes an object with the same names. `write` gets each member's name and text, and writes its value.
+fn each_member(members: &Members<'_>, out: &mut String, write: &mut dyn FnMut(&str, &str, &mut String)) {
     out.push('{');
     for (index, (name, member)) in members.0.iter().enumerate() {
         if index > 0 {
@@ -120,12 +123,7 @@ fn object(members: &Members<'_>, depth: usize, hides: &dyn Fn(&str) -> bool, out
         }
         out.push_str(&quoted(name));
         out.push(':');
-        // Null says that nothing was sent, and no more.
-        if hides(name) && member.get() != "null" {
-            out.push_str(&quoted(HIDDEN));
-        } else {
-            value(member.get(), depth + 1, out);
-        }
+        write(name, member.get(), out);
     }
     out.push('}');
 }
