@@ -140,6 +140,11 @@ impl Alarms {
 
     /// Raises an alarm, or updates the text of a standing one.
     pub fn raise(&self, kind: AlarmKind, subject: &str, what: String) {
+        self.raise_of(kind, subject, what, self.clock.monotonic());
+    }
+
+    /// As [`Alarms::raise`], of a fault that began before it was one: at monotonic time `began`.
+    pub fn raise_of(&self, kind: AlarmKind, subject: &str, what: String, began: Duration) {
         let mut standing = self.lock();
         let key = (kind, subject.to_owned());
         if let Some(old) = standing.alarms.get_mut(&key) {
@@ -152,7 +157,9 @@ impl Alarms {
         } else {
             log.raised += 1;
         }
-        let new = Alarm { kind, subject: subject.to_owned(), what, since: self.clock.wall() };
+        let ago = self.clock.monotonic().saturating_sub(began);
+        let since = self.clock.wall().minus(ago);
+        let new = Alarm { kind, subject: subject.to_owned(), what, since };
         standing.alarms.insert(key, new);
         self.count(kind, &standing);
     }

@@ -1,5 +1,6 @@
 //! Long-running tasks: a panic is noticed at once; the task is restarted, or the process shuts down in order.
 
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
@@ -37,6 +38,27 @@ pub async fn caught<F: Future>(future: F) -> Result<F::Output, Panicked> {
         Err(_) => Poll::Ready(Err(Panicked)),
     })
     .await
+}
+
+thread_local! {
+    static PANIC_EXPECTED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs work of a dependency that panics on damaged data, and catches its panic. It is no bug, so the log does not show
+/// it: the caller says what is damaged.
+///
+/// # Errors
+/// [`Panicked`].
+pub fn caught_quietly<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
+    let before = PANIC_EXPECTED.replace(true);
+    let result = catch_unwind(AssertUnwindSafe(work));
+    PANIC_EXPECTED.set(before);
+    result.map_err(|_| Panicked)
+}
+
+/// Whether a panic of this thread is caught by [`caught_quietly`].
+pub fn is_panic_expected() -> bool {
+    PANIC_EXPECTED.get()
 }
 
 /// Runs a task until it ends by itself, and restarts it when it panics. An alarm stands from the panic until

@@ -25,6 +25,11 @@ impl UnixMillis {
         Self(self.0.saturating_add(i64::try_from(delta.as_millis()).unwrap_or(i64::MAX)))
     }
 
+    /// This instant moved back by `delta`, saturating at the ends of the range.
+    pub fn minus(self, delta: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(delta.as_millis()).unwrap_or(i64::MAX)))
+    }
+
     /// How long this instant is after `earlier`; zero if it is not after it.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))

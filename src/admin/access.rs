@@ -100,15 +100,13 @@ impl Access {
         &self.settings
     }
 
-    /// Puts other settings into force. Another token ends every session. Returns whether a token has changed.
-    pub(super) fn set(&mut self, settings: AccessSettings) -> bool {
+    /// Puts other settings into force. Another token ends every session.
+    pub(super) fn set(&mut self, settings: AccessSettings) {
         let tokens = |settings: &AccessSettings| (settings.token, settings.read_token);
-        let changed = tokens(&settings) != tokens(&self.settings);
-        if changed {
+        if tokens(&settings) != tokens(&self.settings) {
             self.sessions.end_all();
         }
         self.settings = settings;
-        changed
     }
 
     /// Whether a request may be answered.
@@ -155,6 +153,17 @@ impl Access {
         }
     }
 
+    /// Whether an answer that goes on, begun with these headers, may still be read. No guess is counted: its token was
+    /// right once.
+    pub(super) fn still_reads(&self, headers: &HeaderMap, now: Duration) -> bool {
+        self.settings.token.is_none()
+            || match bearer(headers) {
+                Bearer::One(token) => self.role_by(token).is_some(),
+                Bearer::Several => false,
+                Bearer::None => self.sessions.role(headers, now).is_some(),
+            }
+    }
+
     /// Trades a token for a session with this id. Without configured tokens there are no sessions: `None`.
     ///
     /// # Errors
@@ -185,15 +194,20 @@ impl Access {
         if !wait.is_zero() {
             return Err(Refusal::TooManyGuesses { wait });
         }
+        self.role_by(token).ok_or_else(|| {
+            self.guesses.wrong(peer, now);
+            Refusal::WrongToken
+        })
+    }
+
+    /// The role of a token; `None` if it is wrong.
+    fn role_by(&self, token: &[u8]) -> Option<Role> {
         let is = |configured: Option<AdminToken>| configured.is_some_and(|configured| configured.is(token));
         // Both are compared in any case: how long it takes does not say which one it was.
         match (is(self.settings.token), is(self.settings.read_token)) {
-            (true, _) => Ok(Role::Admin),
-            (false, true) => Ok(Role::Read),
-            (false, false) => {
-                self.guesses.wrong(peer, now);
-                Err(Refusal::WrongToken)
-            }
+            (true, _) => Some(Role::Admin),
+            (false, true) => Some(Role::Read),
+            (false, false) => None,
         }
     }
 }
@@ -360,10 +374,12 @@ mod tests {
     fn another_token_ends_every_session_and_other_settings_none() {
         let mut access = Access::new(with_tokens());
         let reader = session(&mut access, READ, 1);
-        assert!(!access.set(AccessSettings { live_view: Mode::Off, ..with_tokens() }));
+        access.set(AccessSettings { live_view: Mode::Off, ..with_tokens() });
         assert_eq!(access.role(&reader, peer(), NOW), Ok(Some(Role::Read)));
         let other = AccessSettings { token: AdminToken::of("another-admin-token").ok(), ..with_tokens() };
-        assert!(access.set(other));
+        assert!(access.still_reads(&reader, NOW) && access.still_reads(&bearing(ADMIN), NOW));
+        access.set(other);
+        assert!(!access.still_reads(&reader, NOW) && !access.still_reads(&bearing(ADMIN), NOW));
         assert_eq!(access.role(&reader, peer(), NOW), Ok(None));
         assert_eq!(access.role(&bearing(ADMIN), peer(), NOW), Err(Refusal::WrongToken));
         assert_eq!(access.role(&bearing("another-admin-token"), peer(), NOW), Ok(Some(Role::Admin)));

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use crate::lock::lock;
 use crate::metrics::Metrics;
@@ -21,7 +20,6 @@ use super::sessions::SessionId;
 pub struct Gate {
     access: Mutex<Access>,
     wrong: Mutex<OnceAMinute<()>>,
-    revoked: Mutex<CancellationToken>,
     random: Arc<dyn Random>,
     metrics: Metrics,
     /// The start of monotonic time.
@@ -34,23 +32,21 @@ impl Gate {
         Self {
             access: Mutex::new(Access::new(settings)),
             wrong: Mutex::default(),
-            revoked: Mutex::default(),
             random,
             metrics,
             epoch: Instant::now(),
         }
     }
 
-    /// Puts other settings into force. Another token ends every session, and every answer that goes on.
+    /// Puts other settings into force. Another token ends every session.
     pub fn set(&self, settings: AccessSettings) {
-        if lock(&self.access).set(settings) {
-            std::mem::take(&mut *lock(&self.revoked)).cancel();
-        }
+        lock(&self.access).set(settings);
     }
 
-    /// Cancelled when the tokens change: what goes on for as long as someone watches must then end.
-    pub(super) fn revoked(&self) -> CancellationToken {
-        lock(&self.revoked).clone()
+    /// Whether an answer that goes on, begun with these headers, may still be read: its token or its session may have
+    /// ended meanwhile.
+    pub(super) fn still_reads(&self, headers: &HeaderMap) -> bool {
+        lock(&self.access).still_reads(headers, self.now())
     }
 
     /// The settings in force.

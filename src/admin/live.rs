@@ -2,16 +2,19 @@
 //!
 //! The stream is driven by a timer: four times a second it sends the calls that came since the last time, and once a
 //! second the counts. So the work for a viewer does not grow with the traffic, and a viewer that reads slowly misses
-//! calls instead of holding them in memory, and an event says how many.
+//! calls instead of holding them in memory, and an event says how many. Their JSON is made beside the runtime, whose
+//! threads take calls.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame};
 use percent_encoding::percent_decode_str;
+use tokio::task::JoinHandle;
 use tokio::time::{Interval, MissedTickBehavior};
 
 use super::route::NoRoute;
@@ -22,72 +25,102 @@ use crate::sources::SourceId;
 
 /// How often calls are sent.
 const EVERY: Duration = Duration::from_millis(250);
-/// Counts are sent with each tick of this number.
-const COUNTS_EVERY: u32 = 4;
+/// Counts are sent, and the right to look is checked, with each tick of this number.
+const COUNTS_EVERY: u64 = 4;
 /// Bytes of calls after which a message ends. The rest follows in the next one.
 const MESSAGE_BYTES: usize = 256 * 1_024;
+/// Bytes of calls that are sent with one tick. The rest follows with the next one.
+const TICK_BYTES: usize = 1_024 * 1_024;
 
-/// The body of an answer that shows what arrives, until the viewer leaves, the listener stops or the tokens change.
+/// The body of an answer that shows what arrives, until the viewer leaves, may no longer look, or the listener stops.
 pub(super) struct LiveStream {
-    viewer: Viewer,
+    state: State,
+    /// Messages that are not sent yet.
+    messages: VecDeque<Bytes>,
     ticks: Interval,
-    tick: u32,
-    first: bool,
+    tick: u64,
+    may_go_on: Box<dyn Fn() -> bool + Send>,
     stop: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
+enum State {
+    Waiting(Viewer),
+    /// Messages are being made.
+    Making(JoinHandle<(Viewer, VecDeque<Bytes>)>),
+    Ended,
+}
+
 impl LiveStream {
-    /// Ends when `stop` does.
-    pub(super) fn new(viewer: Viewer, stop: impl Future<Output = ()> + Send + 'static) -> Self {
+    /// Ends when `stop` does, and within a second after `may_go_on` says no.
+    pub(super) fn new(
+        viewer: Viewer,
+        stop: impl Future<Output = ()> + Send + 'static,
+        may_go_on: impl Fn() -> bool + Send + 'static,
+    ) -> Self {
         let mut ticks = tokio::time::interval(EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { viewer, ticks, tick: 0, first: true, stop: Box::pin(stop) }
+        let (stop, may_go_on) = (Box::pin(stop), Box::new(may_go_on));
+        Self { state: State::Waiting(viewer), messages: VecDeque::new(), ticks, tick: 0, may_go_on, stop }
     }
 
-    /// The events of one tick. Empty if there is nothing to say.
-    fn events(&mut self) -> String {
-        let mut out = String::new();
-        if self.first {
-            let hello = serde_json::json!({ "view": self.viewer.mode().slug(), "per_second": PER_SECOND });
-            event(&mut out, "hello", &hello.to_string());
+    /// What follows a tick.
+    fn next(&mut self, mut viewer: Viewer) -> State {
+        let (first, with_counts) = (self.tick == 0, self.tick.is_multiple_of(COUNTS_EVERY));
+        self.tick += 1;
+        if with_counts && !(self.may_go_on)() {
+            return State::Ended;
         }
-        let (calls, missed) = self.viewer.calls();
-        if missed > 0 {
-            event(&mut out, "missed", &format!("{{\"calls\":{missed}}}"));
-        }
-        let mut rest = &calls[..];
-        while !rest.is_empty() {
-            let mut data = String::from("{\"calls\":[");
-            while let Some((call, others)) = rest.split_first() {
-                if !data.ends_with('[') {
-                    data.push(',');
-                }
-                data.push_str(call.json());
-                rest = others;
-                if data.len() >= MESSAGE_BYTES {
-                    break;
-                }
-            }
-            data.push_str(if self.first { "],\"recent\":true}" } else { "],\"recent\":false}" });
-            event(&mut out, "calls", &data);
-        }
-        if self.tick.is_multiple_of(COUNTS_EVERY) && !self.first {
-            let counts = self.viewer.counts();
+        if first {
+            let hello = serde_json::json!({ "view": viewer.mode().slug(), "per_second": PER_SECOND });
+            self.messages.push_back(event("hello", &hello.to_string()));
+        } else if with_counts {
+            let counts = viewer.counts();
             let counts = serde_json::json!({
                 "stored": counts.stored, "rejected": counts.rejected, "shown": counts.shown,
             });
-            event(&mut out, "count", &counts.to_string());
+            self.messages.push_back(event("count", &counts.to_string()));
         }
-        self.first = false;
-        self.tick = self.tick.wrapping_add(1);
-        out
+        if !viewer.has_news() {
+            return State::Waiting(viewer);
+        }
+        State::Making(tokio::task::spawn_blocking(move || {
+            let messages = messages(&mut viewer);
+            (viewer, messages)
+        }))
     }
 }
 
-fn event(out: &mut String, name: &str, data: &str) {
-    for part in ["event: ", name, "\ndata: ", data, "\n\n"] {
-        out.push_str(part);
+/// The messages about calls that the viewer has not read.
+fn messages(viewer: &mut Viewer) -> VecDeque<Bytes> {
+    let mut messages = VecDeque::new();
+    let (calls, missed) = viewer.calls(TICK_BYTES);
+    if missed > 0 {
+        messages.push_back(event("missed", &format!("{{\"calls\":{missed}}}")));
     }
+    let mut rest = &calls[..];
+    while let Some(first) = rest.first() {
+        // A message says whether its calls came before the viewer did.
+        let recent = viewer.came_after(first);
+        let mut data = String::from("{\"calls\":[");
+        while let Some((call, others)) = rest.split_first() {
+            if !data.ends_with('[') {
+                data.push(',');
+            }
+            data.push_str(call.json());
+            rest = others;
+            let next_differs = rest.first().is_some_and(|next| viewer.came_after(next) != recent);
+            if data.len() >= MESSAGE_BYTES || next_differs {
+                break;
+            }
+        }
+        data.push_str(if recent { "],\"recent\":true}" } else { "],\"recent\":false}" });
+        messages.push_back(event("calls", &data));
+    }
+    messages
+}
+
+fn event(name: &str, data: &str) -> Bytes {
+    ["event: ", name, "\ndata: ", data, "\n\n"].concat().into()
 }
 
 impl Body for LiveStream {
@@ -102,11 +135,33 @@ impl Body for LiveStream {
             if self.stop.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(None);
             }
-            ready!(self.ticks.poll_tick(cx));
-            let events = self.events();
-            if !events.is_empty() {
-                return Poll::Ready(Some(Ok(Frame::data(Bytes::from(events)))));
+            if let Some(message) = self.messages.pop_front() {
+                return Poll::Ready(Some(Ok(Frame::data(message))));
             }
+            self.state = match std::mem::replace(&mut self.state, State::Ended) {
+                State::Ended => return Poll::Ready(None),
+                State::Waiting(viewer) => {
+                    if self.ticks.poll_tick(cx).is_pending() {
+                        self.state = State::Waiting(viewer);
+                        return Poll::Pending;
+                    }
+                    self.next(viewer)
+                }
+                State::Making(mut making) => match Pin::new(&mut making).poll(cx) {
+                    Poll::Pending => {
+                        self.state = State::Making(making);
+                        return Poll::Pending;
+                    }
+                    Poll::Ready(Ok((viewer, messages))) => {
+                        self.messages = messages;
+                        State::Waiting(viewer)
+                    }
+                    Poll::Ready(Err(error)) => {
+                        tracing::error!(%error, "a live view ended; this is a bug in Forebay");
+                        State::Ended
+                    }
+                },
+            };
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::SET_COOKIE;
-use http::{HeaderValue, Method, Request, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use serde::Serialize;
@@ -223,7 +223,7 @@ impl AdminServer {
             Ok(Route::Status) => answer::json(StatusCode::OK, &self.view.status()),
             Ok(Route::History) => answer::json(StatusCode::OK, &self.view.history()),
             Ok(Route::Node) => answer::json(StatusCode::OK, &self.view.node()),
-            Ok(Route::Live(filter)) => self.live(filter, stop),
+            Ok(Route::Live(filter)) => self.live(filter, request.headers(), stop),
             Ok(Route::Days(source)) => answer::json(StatusCode::OK, &self.view.days(source.as_ref())),
             Ok(Route::Ledger(source)) => match self.view.ledger(source.as_ref()) {
                 Ok(ledger) => answer::json(StatusCode::OK, &ledger),
@@ -349,20 +349,15 @@ async fn show(archive: &dyn ArchiveView, route: ArchiveRoute) -> Answer {
 }
 
 impl AdminServer {
-    fn live(&self, filter: Filter, stop: &CancellationToken) -> Answer {
+    fn live(&self, filter: Filter, headers: &HeaderMap, stop: &CancellationToken) -> Answer {
         let Some(live) = self.live.as_ref().filter(|live| live.mode() != Mode::Off) else {
             return answer::live_off();
         };
         match live.watch(filter) {
             Some(viewer) => {
-                let (stop, revoked) = (stop.clone(), self.gate.revoked());
-                let ending = async move {
-                    tokio::select! {
-                        () = stop.cancelled() => {}
-                        () = revoked.cancelled() => {}
-                    }
-                };
-                answer::live(LiveStream::new(viewer, ending))
+                let (gate, headers) = (Arc::clone(&self.gate), headers.clone());
+                let may_go_on = move || gate.still_reads(&headers);
+                answer::live(LiveStream::new(viewer, stop.clone().cancelled_owned(), may_go_on))
             }
             None => answer::too_many_viewers(),
         }

@@ -14,6 +14,7 @@ use crate::lock::lock;
 use crate::object::ObjectKey;
 use crate::once_a_minute::OnceAMinute;
 use crate::sources::SourceId;
+use crate::tasks::caught_quietly;
 use crate::time::{Clock, UnixMillis};
 use crate::words::about_bytes;
 
@@ -268,9 +269,12 @@ impl Shared {
     }
 
     fn write(&self, entries: &[Entry], missed: u64) -> Result<(), ListError> {
-        if entries.is_empty() && !self.path.exists() {
-            *lock(&self.opened) = Opened::Nothing;
-            return Ok(());
+        if !self.path.exists() {
+            // It was removed: what is written to the open file would be lost at the next start.
+            self.close_for(Opened::Nothing);
+            if entries.is_empty() {
+                return Ok(());
+            }
         }
         let dir = self.path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let about = rustix::fs::statvfs(dir).map_err(ListError::of)?;
@@ -300,9 +304,13 @@ impl Shared {
         Ok(database)
     }
 
-    /// Closes the file, if it is open.
     fn fail(&self, error: ListError) {
-        let before = std::mem::replace(&mut *lock(&self.opened), Opened::Failed(error));
+        self.close_for(Opened::Failed(error));
+    }
+
+    /// Closes the file, if it is open.
+    fn close_for(&self, next: Opened) {
+        let before = std::mem::replace(&mut *lock(&self.opened), next);
         let closed = guarded(|| {
             drop(before);
             Ok(())
@@ -338,5 +346,5 @@ impl Shared {
 
 /// The database panics on some damage.
 fn guarded<T>(work: impl FnOnce() -> Result<T, ListError>) -> Result<T, ListError> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(ListError::of("its content makes no sense")))
+    caught_quietly(work).unwrap_or_else(|_| Err(ListError::of("its content makes no sense")))
 }

@@ -287,3 +287,17 @@ fn a_file_whose_making_was_cut_short_is_made_again() {
     assert_eq!(stand.read(|list| newest(list, None, i64::MAX, 10)), [0]);
     assert_eq!(fs::read_dir(stand.folder.path()).unwrap().count(), 1);
 }
+
+#[test]
+fn a_file_that_is_removed_while_it_is_open_begins_anew() {
+    let stand = Stand::new();
+    let list = stand.start();
+    list.add(object("web", NOON, 1));
+    while list.about().is_ok_and(|about| about.objects < 1) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    fs::remove_file(stand.path()).unwrap();
+    list.add(object("web", NOON + 1, 2));
+    list.close(PATIENCE);
+    assert_eq!(stand.read(|list| newest(list, None, i64::MAX, 10)), [1]);
+}

@@ -7,7 +7,9 @@ use super::members::Members;
 /// Levels of nesting that are compared. The collector writes no deeper than `context.…`.
 const DEPTH_MAX: usize = 2;
 /// The most paths of one kind that are listed.
-const PATHS_MAX: usize = 64;
+const PATHS_MAX: usize = 32;
+/// The longest path that is listed, in bytes. The collector writes none as long.
+const PATH_LEN_MAX: usize = 100;
 
 /// Paths of members, such as `context.ip`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,6 +42,10 @@ impl Difference {
             if sent == Some(stored) {
                 continue;
             }
+            // A nested path would only be longer.
+            if name.len() > PATH_LEN_MAX {
+                continue;
+            }
             let path = if above.is_empty() { name.clone() } else { format!("{above}.{name}") };
             let Some(sent) = sent else {
                 push(&mut self.added, path);
@@ -57,7 +63,7 @@ impl Difference {
 }
 
 fn push(paths: &mut Vec<String>, path: String) {
-    if paths.len() < PATHS_MAX {
+    if paths.len() < PATHS_MAX && path.len() <= PATH_LEN_MAX {
         paths.push(path);
     }
 }

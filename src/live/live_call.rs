@@ -14,6 +14,9 @@ use crate::object::Stream;
 use crate::sources::SourceId;
 use crate::time::UnixMillis;
 
+/// Bytes that a call takes beside its texts: its head, and the paths added and changed.
+const OTHERS_MAX: usize = 8_192;
+
 /// One sampled call. Its JSON is made when the first viewer asks for it.
 #[derive(Debug)]
 pub struct LiveCall {
@@ -75,10 +78,11 @@ impl LiveCall {
         if self.line.stream == Stream::Rejected { "rejected" } else { &self.line.head.kind }
     }
 
-    /// Bytes of memory that it takes, at most: its texts, and its JSON.
+    /// Bytes of memory that it takes, at most: its texts, and its JSON. Hiding makes a line of short values more than twice
+    /// as long.
     pub fn memory(&self) -> usize {
-        let texts = self.line.texts.as_ref().map_or(0, |(line, item)| 2 * line.len() + item.len());
-        texts + 2_048
+        let texts = self.line.texts.as_ref().map_or(0, |(line, item)| 4 * line.len() + item.len());
+        texts + OTHERS_MAX
     }
 
     /// It as one line of JSON, without personal data unless everything is shown.

@@ -8,7 +8,7 @@ use super::live_call::LiveCall;
 /// The most calls kept.
 pub const CALLS_MAX: usize = 512;
 /// The most memory that they take, in bytes.
-pub const BYTES_MAX: usize = 4 << 20;
+pub const BYTES_MAX: usize = 8 << 20;
 
 /// The calls that were sampled last, oldest first. Their numbers have no gaps.
 #[derive(Debug, Default)]
@@ -28,12 +28,19 @@ impl Recent {
         }
     }
 
-    /// The calls numbered from `next` on, and how many of those were dropped before.
-    pub fn since(&self, next: u64) -> (Vec<Arc<LiveCall>>, u64) {
+    /// The calls numbered from `next` on, and how many of those were dropped before. The first ones, if they take more
+    /// than `bytes` bytes.
+    pub fn since(&self, next: u64, bytes: usize) -> (Vec<Arc<LiveCall>>, u64) {
         let Some(oldest) = self.calls.front() else { return (Vec::new(), 0) };
         let missed = oldest.id().saturating_sub(next);
-        let calls = self.calls.iter().skip_while(|call| call.id() < next).cloned();
-        (calls.collect(), missed)
+        let known = usize::try_from(next.saturating_sub(oldest.id())).unwrap_or(usize::MAX);
+        let mut taken = 0_usize;
+        let calls = self.calls.iter().skip(known).take_while(|call| {
+            let before = taken;
+            taken = taken.saturating_add(call.memory());
+            before < bytes
+        });
+        (calls.cloned().collect(), missed)
     }
 
     /// Drops all calls.
@@ -61,18 +68,20 @@ mod tests {
     #[test]
     fn a_viewer_gets_what_it_has_not_seen_and_learns_what_it_missed() {
         let mut recent = Recent::default();
-        assert_eq!(recent.since(0).1, 0);
+        assert_eq!(recent.since(0, usize::MAX).1, 0);
         for id in 0..600 {
             recent.push(call(id, 10));
         }
-        let (calls, missed) = recent.since(0);
+        let (calls, missed) = recent.since(0, usize::MAX);
         assert_eq!(
             (calls.len(), missed, calls[0].id()),
             (CALLS_MAX, 600 - CALLS_MAX as u64, 600 - CALLS_MAX as u64)
         );
-        let (calls, missed) = recent.since(598);
+        let (calls, missed) = recent.since(598, usize::MAX);
         assert_eq!((calls.len(), missed), (2, 0));
-        assert_eq!(recent.since(600).0.len(), 0);
+        let (calls, missed) = recent.since(500, calls[0].memory() + 1);
+        assert_eq!((calls.len(), missed, calls[0].id()), (2, 0, 500));
+        assert_eq!(recent.since(600, usize::MAX).0.len(), 0);
     }
 
     #[test]
@@ -81,7 +90,7 @@ mod tests {
         for id in 0..200 {
             recent.push(call(id, 60_000));
         }
-        let (calls, _) = recent.since(0);
+        let (calls, _) = recent.since(0, usize::MAX);
         let memory: usize = calls.iter().map(|call| call.memory()).sum();
         assert!(memory <= BYTES_MAX && calls.len() > 20, "{memory} bytes, {} calls", calls.len());
     }

@@ -71,7 +71,8 @@ impl SeenSource {
     }
 
     pub(super) fn saw(&self, (name, version): (&str, &str), at: UnixMillis) {
-        if name.len() > NAME_MAX || version.len() > NAME_MAX {
+        // They are shown where personal data is hidden, and the client writes them.
+        if ![name, version].into_iter().all(is_of_an_sdk) {
             return;
         }
         let mut libraries = lock(&self.libraries);
@@ -92,6 +93,13 @@ impl SeenSource {
     }
 }
 
+/// Whether a text could be the name or the version of an SDK: `@segment/analytics-node`, `4.1.0-beta.2+abc`.
+fn is_of_an_sdk(text: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "/._+- ".contains(c);
+    // An `@` only begins the scope of a package, so an e-mail address is none.
+    text.len() <= NAME_MAX && text.strip_prefix('@').unwrap_or(text).chars().all(fits)
+}
+
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
@@ -108,7 +116,9 @@ mod tests {
             seen.saw(("node", &version.to_string()), UnixMillis(version));
         }
         seen.saw(("node", "7"), UnixMillis(30));
-        seen.saw((&"x".repeat(NAME_MAX + 1), ""), UnixMillis(31));
+        for unlikely in [&"x".repeat(NAME_MAX + 1), "ann@example.com", "{\"a\":1}", "Zoë"] {
+            seen.saw((unlikely, ""), UnixMillis(31));
+        }
         let libraries = seen.libraries();
         assert_eq!(libraries.len(), LIBRARIES_MAX);
         assert_eq!((libraries[0].version.as_str(), libraries[0].last_seen), ("7", UnixMillis(30)));

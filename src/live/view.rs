@@ -61,6 +61,8 @@ pub struct Viewer {
     filter: Filter,
     /// The number of the first call that it has not read. `None` before it has read any.
     next: Option<u64>,
+    /// The number of the first call that came after it did.
+    began: u64,
     counts: Counts,
 }
 
@@ -177,7 +179,8 @@ impl LiveView {
         taken.ok()?;
         // The rate is higher now.
         self.not_before.store(0, Ordering::Relaxed);
-        Some(Viewer { view: Arc::clone(self), filter, next: None, counts: self.counts() })
+        let began = lock(&self.recent).0;
+        Some(Viewer { view: Arc::clone(self), filter, next: None, began, counts: self.counts() })
     }
 
     /// How many watch.
@@ -195,13 +198,24 @@ impl LiveView {
 }
 
 impl Viewer {
-    /// The calls since the last time that pass the filter, oldest first, and how many were dropped before this viewer
-    /// read them. The first time: the calls that are still known.
-    pub fn calls(&mut self) -> (Vec<Arc<LiveCall>>, u64) {
+    /// Whether there are calls that it has not read.
+    pub fn has_news(&self) -> bool {
+        self.next.unwrap_or(0) < lock(&self.view.recent).0
+    }
+
+    /// Whether it came after `call` did.
+    pub fn came_after(&self, call: &LiveCall) -> bool {
+        call.id() < self.began
+    }
+
+    /// Calls that it has not read and that pass the filter, oldest first, and how many were dropped before it read
+    /// them. The first time: from the oldest that is still known. It reads about `bytes` bytes of calls, and the rest
+    /// the next time.
+    pub fn calls(&mut self, bytes: usize) -> (Vec<Arc<LiveCall>>, u64) {
         let recent = lock(&self.view.recent);
-        let (mut calls, missed) = recent.1.since(self.next.unwrap_or(0));
+        let (mut calls, missed) = recent.1.since(self.next.unwrap_or(0), bytes);
         let missed = if self.next.is_some() { missed } else { 0 };
-        self.next = Some(recent.0);
+        self.next = Some(calls.last().map_or(recent.0, |last| last.id() + 1));
         drop(recent);
         calls.retain(|call| self.filter.passes(call));
         (calls, missed)
@@ -262,7 +276,7 @@ mod tests {
             let set = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
             let source = Some(source).filter(|id| !id.is_empty()).map(|id| SourceId::new(id).unwrap());
             let filter = Filter { source, kind: set(kind), text: set(text) };
-            view.watch(filter).unwrap().calls().0.len()
+            view.watch(filter).unwrap().calls(usize::MAX).0.len()
         };
         assert_eq!(watch("", "", ""), 1);
         assert_eq!((watch("web", "track", "order d"), watch("ios", "", "")), (1, 0));
@@ -274,7 +288,7 @@ mod tests {
         let view = Arc::new(LiveView::new(Mode::Masked, Duration::ZERO));
         show(&view, LINE);
         let filter = Filter { text: Some("u1".to_owned()), ..Filter::default() };
-        assert_eq!(view.watch(filter).unwrap().calls().0.len(), 0);
+        assert_eq!(view.watch(filter).unwrap().calls(usize::MAX).0.len(), 0);
     }
 
     #[test]
@@ -282,7 +296,7 @@ mod tests {
         let view = Arc::new(LiveView::new(Mode::Off, Duration::ZERO));
         show(&view, LINE);
         view.set_mode(Mode::Full);
-        assert_eq!(view.watch(Filter::default()).unwrap().calls().0.len(), 0);
+        assert_eq!(view.watch(Filter::default()).unwrap().calls(usize::MAX).0.len(), 0);
         assert_eq!(view.seen(&web()).unwrap().libraries()[0].name, "x");
     }
 
@@ -292,9 +306,9 @@ mod tests {
         show(&view, LINE);
         view.set_mode(Mode::Masked);
         let mut viewer = view.watch(Filter::default()).unwrap();
-        assert_eq!(viewer.calls().0.len(), 0);
+        assert_eq!(viewer.calls(usize::MAX).0.len(), 0);
         show(&view, LINE);
-        assert!(!viewer.calls().0[0].json().contains("u1"));
+        assert!(!viewer.calls(usize::MAX).0[0].json().contains("u1"));
     }
 
     #[test]

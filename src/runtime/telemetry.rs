@@ -15,6 +15,7 @@ use super::colour;
 use super::log_queue::Dropped;
 use super::log_writer::LogWriter;
 use crate::words::{outside_text, rfc3339};
+use crate::tasks::is_panic_expected;
 
 /// The prefixes of crates whose finer levels log headers, bodies or credentials from the wire. They stay at
 /// `warn`, whatever level is configured.
@@ -117,6 +118,9 @@ fn report_dropped(dropped: Dropped) {
 }
 
 fn log_panic(panic: &PanicHookInfo<'_>) {
+    if is_panic_expected() {
+        return;
+    }
     let location = panic.location().map(ToString::to_string).unwrap_or_default();
     let thread = std::thread::current();
     let thread = thread.name().unwrap_or_default();

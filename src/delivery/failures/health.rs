@@ -70,6 +70,8 @@ pub(in crate::delivery) struct Wrong {
     pub(in crate::delivery) subject: String,
     /// The sources whose puts fail there, and why the last one failed.
     pub(in crate::delivery) what: String,
+    /// When the first of these puts failed.
+    pub(in crate::delivery) since: Duration,
 }
 
 impl Health {
@@ -209,14 +211,15 @@ impl Health {
 
     /// The alarms that are due now: one for each destination and kind, for all sources that fail there.
     pub(in crate::delivery) fn wrong(&self, now: Duration) -> Vec<Wrong> {
-        let mut of: BTreeMap<(AlarmKind, String), Vec<(&SourceId, &str)>> = BTreeMap::new();
+        let mut of: BTreeMap<(AlarmKind, String), Vec<(&SourceId, &Failures)>> = BTreeMap::new();
         for ((source, to), failing) in &self.failing {
             if let Some(kind) = failing.alarm(now) {
-                of.entry((kind, to.to_string())).or_default().push((source, &failing.why));
+                of.entry((kind, to.to_string())).or_default().push((source, failing));
             }
         }
         let wrong = of.into_iter().map(|((kind, subject), of)| {
-            let why = of.last().map_or("", |(_, why)| why);
+            let why = of.last().map_or("", |(_, failing)| &failing.why);
+            let since = of.iter().map(|(_, failing)| failing.since).min().unwrap_or(now);
             let sources = named(of.iter().map(|(source, _)| *source));
             let what = match kind {
                 AlarmKind::Refused => format!("the store refuses puts of {sources}"),
@@ -225,7 +228,7 @@ impl Health {
             let what = format!(
                 "{what}: {why}; nothing is lost: the puts are retried until they succeed; run `forebay check` for the fix"
             );
-            Wrong { kind, subject, what }
+            Wrong { kind, subject, what, since }
         });
         wrong.collect()
     }

@@ -134,7 +134,7 @@ fn alarm_what_fails(shared: &Shared, now: Duration) {
     let alarms = &shared.parts.alarms;
     let wrong = shared.failing.health().wrong(now);
     for wrong in &wrong {
-        alarms.raise(wrong.kind, &wrong.subject, wrong.what.clone());
+        alarms.raise_of(wrong.kind, &wrong.subject, wrong.what.clone(), wrong.since);
     }
     let is_true =
         |kind, subject: &str| wrong.iter().any(|wrong| wrong.kind == kind && wrong.subject == subject);

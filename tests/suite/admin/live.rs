@@ -11,6 +11,8 @@ use forebay::metrics::Metrics;
 use forebay::object::Stream;
 use forebay::sources::SourceId;
 use forebay::time::UnixMillis;
+use http::Request;
+use http_body_util::Full;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -125,5 +127,23 @@ async fn a_changed_token_ends_what_was_watched_with_the_old_one() {
     events.next_of("calls").await;
     let token = AdminToken::of("an-admin-token-of-a-test").ok();
     watched.gate.set(AccessSettings { token, ..AccessSettings::default() });
+    while events.next().await.is_some() {}
+}
+
+#[tokio::test]
+async fn a_session_that_ends_ends_what_it_watched() {
+    let watched = start(Mode::Full).await;
+    let token = AdminToken::of("an-admin-token-of-a-test").ok();
+    watched.gate.set(AccessSettings { token, live_view: Mode::Full, ..AccessSettings::default() });
+    let (http, url) = (Http::new(), format!("http://{}/api/session", watched.address));
+    let logged_in = http.post(&url, r#"{"token":"an-admin-token-of-a-test"}"#).await.unwrap();
+    let cookie = logged_in.headers["set-cookie"].to_str().unwrap().split(';').next().unwrap();
+    let mut events =
+        Events::open_with(&watched.address, "/api/live", &format!("Cookie: {cookie}\r\n")).await;
+    arrive(&watched.live, "web", LINE);
+    events.next_of("calls").await;
+    events.next_of("count").await;
+    let logout = Request::delete(&url).header("cookie", cookie).body(Full::default()).unwrap();
+    assert_eq!(http.send(logout).await.unwrap().status, 200);
     while events.next().await.is_some() {}
 }
