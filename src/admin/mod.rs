@@ -23,6 +23,7 @@ pub mod import_code;
 pub mod imports;
 pub mod ledger;
 mod live;
+pub mod logins;
 pub mod node_status;
 pub mod receipt_status;
 mod route;

@@ -34,6 +34,7 @@ use super::console::{self, File};
 use super::gate::Gate;
 use super::host::{self, AllowedHosts};
 use super::live::LiveStream;
+use super::logins::Logins;
 use super::route::{NoRoute, Route, route};
 use super::sdks::SdkLines;
 use super::session::{LogIn, SessionStatus, over_tls};
@@ -66,8 +67,6 @@ const IMPORT_BODIES_MAX: usize = 8;
 pub const LOGIN_BODY_MAX: usize = 1 << 10;
 /// How long such a body may take.
 pub const LOGIN_BODY_TIMEOUT: Duration = Duration::from_secs(5);
-/// Such bodies that are read at once. Anyone may send them, so they must not take all seats: further ones get 503.
-pub const LOGINS_MAX: usize = 16;
 /// How long requests in flight may still take after the listener stops.
 pub const DRAIN_MAX: Duration = Duration::from_secs(5);
 /// How long accepting pauses after an accept failed (too many open files).
@@ -84,7 +83,7 @@ pub struct AdminServer {
     hosts: AllowedHosts,
     gate: Arc<Gate>,
     connections: usize,
-    logins: Semaphore,
+    logins: Logins,
     flushes: Semaphore,
     imports: Option<Arc<dyn Target>>,
     live: Option<Arc<LiveView>>,
@@ -101,7 +100,7 @@ impl AdminServer {
             hosts,
             gate,
             connections: CONNECTIONS_MAX,
-            logins: Semaphore::new(LOGINS_MAX),
+            logins: Logins::default(),
             flushes: Semaphore::new(FLUSHES_WAITING_MAX),
             imports: None,
             live: None,
@@ -289,7 +288,7 @@ impl AdminServer {
     }
 
     async fn log_in(&self, request: Request<Incoming>, peer: IpAddr) -> Answer {
-        let Ok(_turn) = self.logins.try_acquire() else { return answer::busy() };
+        let Some(_place) = self.logins.begin(peer) else { return answer::busy() };
         let secure = over_tls(request.headers());
         let body = match read(request.into_body(), LOGIN_BODY_MAX, LOGIN_BODY_TIMEOUT).await {
             Ok(body) => body,

@@ -14,8 +14,8 @@ use tracing_subscriber::fmt::MakeWriter;
 use super::colour;
 use super::log_queue::Dropped;
 use super::log_writer::LogWriter;
-use crate::words::{outside_text, rfc3339};
 use crate::tasks::is_panic_expected;
+use crate::words::{outside_text, rfc3339};
 
 /// The prefixes of crates whose finer levels log headers, bodies or credentials from the wire. They stay at
 /// `warn`, whatever level is configured.

@@ -11,6 +11,7 @@ use crate::batch::BatchKey;
 use crate::disk::{self, Disk, DiskFile};
 use crate::log::{FULL_PERCENT, Hour, Range, Stopped};
 use crate::planted_bugs::{PlantedBug, PlantedPanic, panic_if_planted, planted};
+use crate::spool::format::ident;
 use crate::spool::format::runs::{Part, Run, Runs};
 use crate::spool::format::seen_file::{self, Fingerprints};
 use crate::spool::format::segment::{encode_header, index_name, seen_name, segment_name, spare_name};
@@ -89,6 +90,7 @@ impl Housekeeper {
             return Err(Stopped);
         }
         panic_if_planted(PlantedPanic::Housekeeper);
+        self.find_directory()?;
         self.update_cap()?;
         self.tally()?;
         self.close_segments()?;
@@ -99,6 +101,16 @@ impl Housekeeper {
         self.fold_ledger();
         self.update_full();
         Ok(())
+    }
+
+    /// Stops the spool if its directory was removed. Open files can still be written, but no start would find them.
+    fn find_directory(&self) -> Result<(), Stopped> {
+        if !ident::is_gone(&*self.shared.disk) {
+            return Ok(());
+        }
+        let error =
+            io::Error::new(io::ErrorKind::NotFound, "it was removed or moved while Forebay was running");
+        Err(self.shared.stop("find the spool's directory", &error))
     }
 
     /// Updates the cap by the space left on the disk, and removes spares before calls need their space.

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use forebay::admin::AccessSettings;
-use forebay::admin::server::{LOGIN_BODY_MAX, LOGINS_MAX};
+use forebay::admin::logins::LOGINS_OF_PEER_MAX;
+use forebay::admin::server::LOGIN_BODY_MAX;
 use forebay::admin_token::AdminToken;
 use forebay::live::Mode;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -194,7 +195,7 @@ async fn a_login_is_short_and_what_it_says_is_not_repeated() {
 async fn logins_that_send_nothing_do_not_shut_operators_out() {
     let running = start_with(&[], settings()).await;
     let mut waiting = Vec::new();
-    for _ in 0..LOGINS_MAX {
+    for _ in 0..LOGINS_OF_PEER_MAX {
         let mut socket = TcpStream::connect(running.address).await.unwrap();
         let request = "POST /api/session HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n";
         socket.write_all(request.as_bytes()).await.unwrap();

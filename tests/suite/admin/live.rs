@@ -138,8 +138,7 @@ async fn a_session_that_ends_ends_what_it_watched() {
     let (http, url) = (Http::new(), format!("http://{}/api/session", watched.address));
     let logged_in = http.post(&url, r#"{"token":"an-admin-token-of-a-test"}"#).await.unwrap();
     let cookie = logged_in.headers["set-cookie"].to_str().unwrap().split(';').next().unwrap();
-    let mut events =
-        Events::open_with(&watched.address, "/api/live", &format!("Cookie: {cookie}\r\n")).await;
+    let mut events = Events::open_with(&watched.address, "/api/live", &format!("Cookie: {cookie}\r\n")).await;
     arrive(&watched.live, "web", LINE);
     events.next_of("calls").await;
     events.next_of("count").await;

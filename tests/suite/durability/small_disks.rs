@@ -97,19 +97,22 @@ impl Draw {
         });
         let segment_max = cap.map_or(space * SEGMENT_PERCENT_MAX / 100, |cap| cap / CAP_SEGMENTS_MIN);
         // Repetitive text takes long to fill a large disk: parked, it shrinks to a tenth.
+        let segment_bytes = (random.random_range(SEGMENT) * MIB).min(segment_max);
         let texts = if quick || cap.unwrap_or(space) > REPEATED_MAX { 2 } else { 3 };
         Self {
             seed,
             kind,
             disk_bytes,
             room,
-            segment_bytes: (random.random_range(SEGMENT) * MIB).min(segment_max),
+            segment_bytes,
             cap,
             object_bytes: [100 * MB, 8 * MB, MB][random.random_range(0..3)],
             max_age: [AGE_SOON, "1 h"][random.random_range(0..2)],
             text: [TEXT_THIN, TEXT_DENSE, TEXT_REPEATED][random.random_range(0..texts)],
             ending,
-            filler: random.random_ratio(1, 2),
+            // It leaves less than the cap, and four segments must be left for calls to be accepted.
+            filler: random.random_ratio(1, 2)
+                && cap.is_none_or(|cap| cap >= (CAP_SEGMENTS_MIN + 2) * segment_bytes),
             store_first: random.random_ratio(1, 2),
             drain: ending != Ending::None && random.random_ratio(1, 4),
         }

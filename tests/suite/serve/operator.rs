@@ -6,7 +6,7 @@ use http::Request;
 use http_body_util::Full;
 use serde_json::{Value, json};
 
-use super::support::{CREDENTIALS, Caller, PATIENCE, Rig, ask, status};
+use super::support::{CREDENTIALS, Caller, PATIENCE, Rig, ask, logged, status};
 use crate::support::forebay::{Forebay, run};
 use crate::support::http::{Http, is_accepted};
 use crate::support::tcp_proxy::Link;
@@ -178,4 +178,18 @@ async fn the_admin_listener_accepts_only_its_own_host_names() {
         assert_eq!(http.send(request).await.unwrap().status, 404, "{path}");
     }
     assert!(forebay.terminate().await.success());
+}
+
+/// Open files of a removed directory can still be written: it was ready and answered 200 for a minute.
+#[tokio::test]
+async fn a_spool_whose_directory_is_removed_stops_at_once() {
+    let rig = Rig::start(&["lake"]).await;
+    let settings = rig.settings(&["web"]);
+    let forebay = settings.serve().await;
+    let mut caller = Caller::new();
+    caller.send(&forebay, "web", 1, 0).await;
+    std::fs::remove_dir_all(settings.spool_dir()).unwrap();
+    logged(&forebay, "find the spool's directory").await;
+    let ended = tokio::time::timeout(PATIENCE, forebay.exit()).await.unwrap();
+    assert!(!ended.success(), "{ended}");
 }

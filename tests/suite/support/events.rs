@@ -25,7 +25,8 @@ impl Events {
     /// As [`Events::open`], with further header lines, each ended by `\r\n`.
     pub(crate) async fn open_with(address: &str, target: &str, headers: &str) -> Self {
         let mut socket = TcpStream::connect(address).await.unwrap();
-        let request = format!("GET {target} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}\r\n");
+        let request =
+            format!("GET {target} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}\r\n");
         socket.write_all(request.as_bytes()).await.unwrap();
         let mut events = Self { socket: BufReader::new(socket) };
         let status = events.line().await.unwrap();
