@@ -115,7 +115,10 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "words",
         ],
     ),
-    ("deliveries", &["batch", "delivery", "lock", "object", "once_a_minute", "sources", "time", "words"]),
+    (
+        "deliveries",
+        &["batch", "delivery", "lock", "object", "once_a_minute", "sources", "tasks", "time", "words"],
+    ),
     ("hook", &["boxed_future", "delivery", "object", "words"]),
     ("archive", &["object", "random", "receipt", "retry", "sources", "store", "time", "words"]),
     ("connections", &["lock"]),
