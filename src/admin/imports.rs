@@ -47,10 +47,18 @@ pub struct ImportStatus {
     /// The rejected rows by their error code, the most frequent first, as far as the importer reported them: it does so
     /// when it ends.
     pub errors: Vec<ImportErrors>,
+    /// The file with the rows that the importer rejected: its absolute path on the machine that ran the import. The
+    /// importer reports it when it ends.
+    pub rejects_file: Option<String>,
+    /// The command that imports these rows after they were corrected. Give it the same way as the import, such as
+    /// `--admin`.
+    pub retry: Option<String>,
     /// Failures since the last success.
     pub attempts: u32,
     /// Why it failed.
     pub why: Option<String>,
+    /// What is left to do, if it ended before the end of its file.
+    pub next: Option<String>,
 }
 
 /// Rejected rows with the same error code.

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
+use super::import::shell_word;
 use super::node_view::NodeView;
 use crate::admin::{
     Applied, ArchiveDay, ArchiveDays, ArchiveObject, ArchiveObjects, ArchivePlace, ArchiveView, AskedObjects,
@@ -20,7 +21,7 @@ use crate::admin::{
 use crate::archive::first_lines::{FirstLine, first_lines};
 use crate::boxed_future::BoxFuture;
 use crate::deliveries::{About, DayKey, DaySum, Deliveries, Entry, KEPT_DAYS, Unlisted};
-use crate::import::{ImportState, Importer, KnownImport};
+use crate::import::{ATTEMPTS_MAX, ImportState, Importer, KnownImport};
 use crate::live::Mode;
 use crate::live::mask::{HIDDEN, mask_line};
 use crate::log::{DayStage, PendingSeal};
@@ -482,6 +483,22 @@ fn import_status(import: KnownImport, full: bool) -> ImportStatus {
             format!("line {}", rows.line)
         }),
     });
+    let next = match import.state {
+        ImportState::Running | ImportState::Done => None,
+        ImportState::Stopped => Some("the same command continues after the last stored row".to_owned()),
+        ImportState::Failed => Some(format!(
+            "the same command tries it again; after {ATTEMPTS_MAX} failures it is given up until the file or the options \
+             change"
+        )),
+        ImportState::GivenUp => Some(
+            "it is not tried again until you change the file or the options, or import it with `--force`"
+                .to_owned(),
+        ),
+    };
+    let retry = import.rejects_file.as_ref().map(|file| {
+        let source = import.source.as_ref().map(|id| format!(" --source {id}"));
+        format!("forebay import retry-rejects {}{}", shell_word(file), source.unwrap_or_default())
+    });
     ImportStatus {
         id: import.key.to_string(),
         what: import.name,
@@ -496,11 +513,14 @@ fn import_status(import: KnownImport, full: bool) -> ImportStatus {
         refused: import.progress.refused,
         rejected: import.progress.rejected,
         errors: errors.collect(),
+        rejects_file: import.rejects_file,
+        retry,
         attempts: import.attempts,
         why: import.error.map(|(code, message)| {
             let shown = if full { Some(&*message) } else { message.split(QUOTES_ROW).next() };
             format!("{code}: {}", shown.unwrap_or_default())
         }),
+        next,
     }
 }
 

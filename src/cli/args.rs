@@ -95,7 +95,7 @@ pub enum Command {
     Wait(WaitArgs),
     /// Import rows of files as calls, each exactly once
     #[command(subcommand)]
-    #[command(after_help = "Example:\n  forebay import csv track_1.csv")]
+    #[command(after_help = "Examples:\n  forebay import csv track_1.csv\n  forebay import list")]
     Import(ImportCommand),
     /// Run as a function of AWS Lambda that imports the files named in notifications of S3
     #[cfg(feature = "lambda")]
@@ -267,6 +267,9 @@ fn patience(text: &str) -> Result<Period, String> {
     }
 }
 
+/// Where commands look for a running node by default.
+pub(super) const ADMIN_URL: &str = "http://127.0.0.1:9180";
+
 /// The running collector to query.
 #[derive(Clone, Debug, Args)]
 pub struct AdminArgs {
@@ -274,7 +277,7 @@ pub struct AdminArgs {
     #[arg(
         long = "admin",
         value_name = "URL",
-        default_value = "http://127.0.0.1:9180",
+        default_value = ADMIN_URL,
         env = "FOREBAY_ADMIN_URL"
     )]
     pub url: AdminUrl,

@@ -37,7 +37,7 @@ pub use import_sources::{ImportSources, NoSource, WantedSource};
 pub use importer::{Importer, ImporterDeps, ROWS_MAX};
 pub use progress_journal::{NewCalls, ProgressJournal, Taken};
 pub use recent::{ImportState, KnownImport, KnownImports};
-pub use record::{Outcome, Record};
+pub use record::{ATTEMPTS_MAX, Outcome, Record};
 pub use reject::{RAW_MAX, Reject, Retried, Unreadable};
 pub use reject_counts::{RejectCounts, RejectedRows};
 pub use rejects_file::{RejectsFile, RejectsOf, RejectsOwner, TakenRejects, description_of};

@@ -43,6 +43,8 @@ pub struct KnownImport {
     pub progress: ImportProgress,
     /// Rejected rows by code, the most frequent first, as far as they were reported.
     pub rejects: Vec<RejectedRows>,
+    /// The file with the rejected rows, on the importer's machine, as far as it was reported.
+    pub rejects_file: Option<String>,
     /// Failures since the last success.
     pub attempts: u32,
     /// The code and the text of the last failure.
@@ -272,6 +274,7 @@ fn known_import(record: Record, open: &HashMap<ImportKey, ImportProgress>) -> Kn
         bytes: record.bytes,
         progress,
         rejects: rejects.into_rows(),
+        rejects_file: record.rejects_file,
         attempts: record.attempts,
         error: record.error.map(|error| (error.code, error.message)),
     }

@@ -9,7 +9,10 @@ use super::reject_counts::RejectCounts;
 use super::target::End;
 
 /// A file that failed this often is not tried again without being asked to.
-pub(super) const ATTEMPTS_MAX: u32 = 3;
+pub const ATTEMPTS_MAX: u32 = 3;
+
+/// The longest path of a rejects file, in bytes, that is remembered: the longest one of Linux.
+const REJECTS_FILE_MAX: usize = 4_096;
 
 /// How an import ended.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -90,6 +93,9 @@ pub struct Record {
     /// Those that made the last attempt fail. They are read again.
     #[serde(default, skip_serializing_if = "RejectCounts::is_empty")]
     pub(super) last_rejects: RejectCounts,
+    /// The file that keeps them, on the importer's machine: reported when it ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) rejects_file: Option<String>,
     pub(super) first_seen: UnixMillis,
     pub(super) ended_at: Option<UnixMillis>,
 }
@@ -113,6 +119,7 @@ impl Record {
             generation: 0,
             rejects: RejectCounts::default(),
             last_rejects: RejectCounts::default(),
+            rejects_file: None,
             first_seen: now,
             ended_at: None,
         }
@@ -139,6 +146,10 @@ impl Record {
     pub(super) fn ended(&mut self, end: End, now: UnixMillis) {
         self.rejects.add(&end.rejects.bounded());
         self.last_rejects = end.last_rejects.bounded();
+        // Without one it stays: a run that rejects nothing does not know the file of an earlier run elsewhere.
+        if let Some(file) = end.rejects_file.filter(|file| file.len() <= REJECTS_FILE_MAX) {
+            self.rejects_file = Some(file);
+        }
         match end.outcome {
             Outcome::Stopped => {}
             Outcome::Done => {

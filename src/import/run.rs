@@ -412,7 +412,11 @@ impl Run<'_> {
         };
         let lasting = outcome != Outcome::Stopped;
         let (rejects, last_rejects) = (self.rejects.clone(), self.last_rejects.clone());
-        let end = End { import: begun.import, outcome, rejects, last_rejects };
+        // Whoever reads it is in another folder, and perhaps on another machine.
+        let rejects_file = self.report.rejects.as_deref().map(|path| {
+            std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).to_string_lossy().into_owned()
+        });
+        let end = End { import: begun.import, outcome, rejects, last_rejects, rejects_file };
         loop {
             let (after, why) = match self.target.end(end.clone()).await {
                 Ok(()) => return,

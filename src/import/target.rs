@@ -107,12 +107,16 @@ pub struct End {
     /// The rejected rows that made it fail, in no step that was handed over: they are read again.
     #[serde(default)]
     pub last_rejects: RejectCounts,
+    /// The file with the rejected rows, on the importer's machine, if there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rejects_file: Option<String>,
 }
 
 impl End {
     /// The end of an import without rejected rows.
     pub fn of(import: ImportKey, outcome: Outcome) -> Self {
-        Self { import, outcome, rejects: RejectCounts::default(), last_rejects: RejectCounts::default() }
+        let (rejects, last_rejects) = (RejectCounts::default(), RejectCounts::default());
+        Self { import, outcome, rejects, last_rejects, rejects_file: None }
     }
 }
 

@@ -57,6 +57,7 @@ async function main() {
     enabled: (what) => place(what).isEnabled(),
     // What has the focus, as its accessible text.
     focused: () => page.evaluate(() => `${document.activeElement.tagName} ${document.activeElement.textContent.slice(0, 80)}`),
+    size: (size) => page.setViewportSize(size),
     sideways: () => page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth),
     shot: ({ path }) => page.screenshot({ path }),
     expect: ({ error }) => { expected = error; },

@@ -11,6 +11,7 @@ use clap::{ArgAction, ArgMatches, Args, FromArgMatches, Subcommand, ValueEnum};
 
 use crate::call::CallKind;
 use crate::cli::admin_client::AdminUrl;
+use crate::cli::args::AdminArgs;
 use crate::config::{ByteSize, Endpoint};
 use crate::import::OnRowError;
 use crate::import::csv::IdFrom;
@@ -24,6 +25,8 @@ pub enum ImportCommand {
     Csv(Box<ImportCsvArgs>),
     /// Import the rows that an earlier import rejected, after they were corrected in their file
     RetryRejects(Box<RetryRejectsArgs>),
+    /// List the imports of a running node: what each one did, what waits, what was rejected and why
+    List(ListArgs),
 }
 
 /// `forebay import csv`
@@ -316,6 +319,31 @@ pub struct RetryRejectsArgs {
     /// How the result is shown.
     #[command(flatten)]
     pub show: ShowArgs,
+}
+
+/// `forebay import list`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+The import that was begun, continued or ended last stands first. Imports with --collector are not known to a node.
+
+Exit codes: 0 success, 1 the node does not answer or refuses, 2 wrong usage.
+
+Examples:
+  forebay import list
+  forebay import list --limit 1 --json
+  forebay import list --admin http://node-1:9180 --token-file ~/.forebay-token")]
+pub struct ListArgs {
+    /// The node to query.
+    #[command(flatten)]
+    pub admin: AdminArgs,
+
+    /// Most imports to show, from 1 to 200
+    #[arg(long, value_name = "N", default_value = "50", value_parser = clap::value_parser!(u8).range(1..=200))]
+    pub limit: u8,
+
+    /// Print what the node answers as JSON
+    #[arg(long, action = ArgAction::SetTrue)]
+    pub json: bool,
 }
 
 /// A delimiter, or the wish to find it out.

@@ -5,6 +5,7 @@ mod collector_target;
 mod dry_run;
 mod files;
 mod inputs;
+mod list;
 mod node_target;
 mod options;
 mod progress;
@@ -46,6 +47,7 @@ use crate::runtime::{Background, Shutdown, StageWords, SystemRandom};
 
 pub(in crate::cli) use self::files::{Opening, Watched};
 pub(in crate::cli) use self::inputs::Input;
+pub(in crate::cli) use self::resume::shell_word;
 pub(in crate::cli) use self::s3::RejectsPlace;
 pub(in crate::cli) use self::show::Shown;
 pub(in crate::cli) use self::summary::Result as FileResult;
@@ -79,6 +81,7 @@ pub async fn run(
         ImportCommand::RetryRejects(args) => {
             stoppable(async |stop| retry::run(args, stop, background, out).await).await
         }
+        ImportCommand::List(args) => Ok(list::run(args, out).await?),
     }
 }
 

@@ -27,7 +27,7 @@ pub(super) fn how_to_continue(line: impl IntoIterator<Item = OsString>) -> Strin
             has_key = true;
             command.push("--write-key=KEY".to_owned());
         } else {
-            command.push(quoted(&argument));
+            command.push(shell_word(&argument));
         }
     }
     // The shell's pipe has ended, and the shell makes the next one only of the command as it was typed.
@@ -51,7 +51,7 @@ pub(super) fn how_to_continue(line: impl IntoIterator<Item = OsString>) -> Strin
 }
 
 /// An argument as a shell reads it back.
-fn quoted(argument: &str) -> String {
+pub(in crate::cli) fn shell_word(argument: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=,@%+".contains(c);
     match !argument.is_empty() && argument.chars().all(is_plain) {
         true => argument.to_owned(),

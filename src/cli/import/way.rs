@@ -9,6 +9,7 @@ use super::collector_target::CollectorTarget;
 use super::node_target::{NoNode, NodeTarget};
 use super::s3::SharedPlace;
 use crate::cli::admin_client::{AdminClient, AdminToken, AdminUrl};
+use crate::cli::args::ADMIN_URL;
 use crate::cli::failure::{self, Failure};
 use crate::cli::import_sources::Configured;
 use crate::cli::node::{Engine, open_disk};
@@ -19,8 +20,6 @@ use crate::import::Target;
 use crate::ingest::Ingest;
 use crate::runtime::Background;
 
-/// The admin listener of `forebay dev`, and of `forebay serve` by default.
-const ADMIN: &str = "http://127.0.0.1:9180";
 /// How long deliveries may take after the last row.
 const DELIVERY: Duration = Duration::from_secs(600);
 
@@ -58,7 +57,7 @@ impl Way {
         let url = match (&to.way.admin, &config) {
             (Some(url), _) => url.clone(),
             (None, Some(config)) => admin_of(config)?,
-            (None, None) => ADMIN.parse::<AdminUrl>().map_err(Failure::failed)?,
+            (None, None) => ADMIN_URL.parse::<AdminUrl>().map_err(Failure::failed)?,
         };
         let token = AdminToken::of_command(to.way.token_file.as_deref())?;
         let node = NodeTarget::new(AdminClient::new(url.clone(), token));

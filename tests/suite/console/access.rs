@@ -26,9 +26,12 @@ async fn a_token_opens_the_page_and_a_read_only_one_changes_nothing() {
     page.open(&format!("{console}/#/deliveries")).await;
     // A refused token is an error of the network by intention.
     page.act("expect", json!({ "error": "401" })).await;
+    page.see("Sign in").await;
+    page.accessible("the login").await;
     page.act("fill", json!({ "label": "Token", "value": "a-wrong-token-of-enough-letters" })).await;
     page.press("Sign in").await;
     page.see("not one of").await;
+    page.accessible("a refused token").await;
     page.act("fill", json!({ "label": "Token", "value": READ })).await;
     page.press("Sign in").await;
     page.see("Needs the admin token").await;

@@ -25,6 +25,7 @@ async fn a_call_is_seen_from_its_arrival_to_its_object() {
     page.see_in(".detail .json", "receivedAt").await;
     page.see_in(".detail .json-mark", "added").await;
     page.see_in(".detail", "analytics-node 3.1.0").await;
+    page.accessible("an opened call").await;
     page.act("press", json!({ "key": "Escape" })).await;
     page.act("gone", json!({ "css": ".detail" })).await;
 
@@ -41,6 +42,11 @@ async fn a_call_is_seen_from_its_arrival_to_its_object() {
     page.press("Flush now").await;
     page.see_in(".flush-outcome", "1 object delivered").await;
     page.see_in("table", "SSE-S3").await;
+    page.click_in("table .row-button", ".gz").await;
+    page.see_in(".side .facts", "2 calls, received on").await;
+    page.accessible("an opened delivery").await;
+    page.act("press", json!({ "key": "Escape" })).await;
+    page.act("gone", json!({ "css": ".side" })).await;
     page.see("All is well").await;
 
     page.go("#/archive").await;
@@ -50,6 +56,7 @@ async fn a_call_is_seen_from_its_arrival_to_its_object() {
     page.click_in("table .row-button", ".gz").await;
     page.see_in(".peek summary", "track: First").await;
     page.see_in(".peek .json", "anon-7").await;
+    page.accessible("the first lines of an object").await;
     page.press("The bucket").await;
     page.see_in("table .row-button", ".gz").await;
 

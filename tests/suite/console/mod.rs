@@ -4,10 +4,17 @@ mod access;
 mod browser;
 mod every_view;
 mod first_call;
+mod imports;
 mod outage;
+mod sources;
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use tokio::process::Command;
 
+use crate::support::forebay::{Forebay, command};
 use crate::support::tools::{on_path, require};
 
 /// Sends two calls, `First` and `Second`, with the Node SDK. `None` if that is not there.
@@ -22,4 +29,33 @@ async fn send_with_sdk(collector: &str, write_key: &str) -> Option<()> {
         .unwrap();
     assert!(status.success());
     Some(())
+}
+
+/// Imports four rows into the source `shop`, of which two are rejected. Returns the file that these are in.
+async fn import_some(forebay: &Forebay, folder: &Path) -> PathBuf {
+    fs::write(
+        folder.join("track_1.csv"),
+        "userId,event,timestamp\nu1,e,2026-11-21\nu2,e,soon\nu3,e\nu4,e,2026-11-22\n",
+    )
+    .unwrap();
+    let rejects = folder.join("rejects.ndjson");
+    let import = ["import", "csv", "track_1.csv", "--source", "shop", "--on-row-error", "reject", "--admin"];
+    let import = import.map(OsStr::new).into_iter();
+    let import = import.chain([forebay.console.as_ref(), "--rejects".as_ref(), rejects.as_ref()]);
+    // Some rows are rejected.
+    run(folder, import, 3).await;
+    rejects
+}
+
+/// Runs a command of this program to its end in a folder, with its state below it.
+async fn run(folder: &Path, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>, code: i32) {
+    let output = command()
+        .args(arguments)
+        .current_dir(folder)
+        .env("FOREBAY_STATE", folder.join("state"))
+        .kill_on_drop(true)
+        .output()
+        .await
+        .unwrap();
+    assert_eq!(output.status.code(), Some(code), "{output:?}");
 }

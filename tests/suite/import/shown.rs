@@ -1,10 +1,11 @@
 //! What the admin listener shows of imports.
 
 use std::fs;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::support::Stand;
+use super::support::{Stand, ran};
 use crate::serve::support::ask;
 
 async fn imports(stand: &Stand, query: &str) -> Value {
@@ -42,6 +43,26 @@ async fn imports_are_shown_with_what_became_of_their_rows() {
     );
     assert_eq!((&errors[1]["code"], &errors[1]["count"]), (&json!("width"), &json!(1)));
 
+    assert_eq!((&import["attempts"], &import["next"]), (&json!(0), &Value::Null));
+    let rejects = import["rejects_file"].as_str().unwrap();
+    assert!(Path::new(rejects).is_absolute() && fs::exists(rejects).unwrap(), "{import}");
+
+    // The command that it names imports them, once they are corrected.
+    let corrected =
+        fs::read_to_string(rejects).unwrap().replace("soon", "2026-11-21").replace("never", "2026-11-21");
+    fs::write(rejects, corrected).unwrap();
+    let words = shlex::split(import["retry"].as_str().unwrap()).unwrap();
+    assert_eq!(words, ["forebay", "import", "retry-rejects", rejects, "--source", "csv"]);
+    let retry = stand.beside(&words[1..]);
+    assert_eq!(ran(retry).await.code(3).out.lines().nth(2), Some("  calls:    2 track"));
+    let listed = ran(stand.beside(&["import", "list", "--limit", "2"])).await.code(0);
+    let command = format!("  retry:    {} --admin {}", words.join(" "), stand.node.console);
+    assert!(listed.out.contains("2 imports") && listed.out.contains(&command), "{listed:?}");
+    assert!(listed.out.contains("  rejected: 2 rows bad-time, first line 3: column timestamp"), "{listed:?}");
+    let listed: Value =
+        serde_json::from_str(&ran(stand.beside(&["import", "list", "--json"])).await.out).unwrap();
+    assert_eq!(listed, imports(&stand, "").await);
+
     // A file that fails has the rows that made it fail, once, however often it is tried.
     stand.file("track_2.csv", "userId,event\n,e\n");
     for _ in 0..3 {
@@ -51,11 +72,13 @@ async fn imports_are_shown_with_what_became_of_their_rows() {
     let import = &answer["imports"][0];
     assert_eq!(
         (&answer["total"], &import["state"], &import["attempts"]),
-        (&json!(2), &json!("given_up"), &json!(3)),
+        (&json!(3), &json!("given_up"), &json!(3)),
         "{answer}"
     );
     assert!(import["why"].as_str().unwrap().starts_with("E-ROWS: 1 of 1 rows are rejected"), "{import}");
     assert_eq!((&import["errors"][0]["count"], &import["errors"][1]), (&json!(1), &Value::Null), "{import}");
+    assert!(import["next"].as_str().unwrap().contains("--force"), "{import}");
+    assert!(fs::exists(import["rejects_file"].as_str().unwrap()).unwrap(), "{import}");
     assert_eq!(answer["imports"].as_array().unwrap().len(), 1);
 
     // The journal is read again after a restart.

@@ -1,6 +1,7 @@
 //! A running node, the command beside it, and what both leave behind.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -82,6 +83,14 @@ impl Stand {
     pub(super) fn import(&self, arguments: &[&str]) -> Command {
         let mut command = import(self.folder.path(), arguments);
         command.env("FOREBAY_ADMIN_URL", &self.node.console);
+        command
+    }
+
+    /// A command of this node's user.
+    pub(super) fn beside(&self, words: &[impl AsRef<OsStr>]) -> Command {
+        let mut command = command();
+        command.args(words).current_dir(self.folder.path()).envs(environment());
+        command.env("FOREBAY_STATE", self.state()).env("FOREBAY_ADMIN_URL", &self.node.console);
         command
     }
 

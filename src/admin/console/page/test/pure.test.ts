@@ -5,6 +5,7 @@ import { EventParser } from '../src/events'
 import { ExactNumber, jsonText, parseExact } from '../src/exact'
 import { add, EMPTY, LIST_MAX, release } from '../src/live-list'
 import { headline, level, problems } from '../src/problems'
+import { retryCommand } from '../src/retry'
 import { href, parseHash } from '../src/route'
 import { roundTop } from '../src/scale'
 import { syncCommand } from '../src/sync'
@@ -100,6 +101,14 @@ test('the top of a chart is a round number above the values', () => {
   for (const [value, top] of [[0, 1], [105, 150], [1, 1], [0.03, 0.03], [75.6e6, 80e6], [12_400, 15_000]] as const) {
     assert.ok(Math.abs(roundTop(value) - top) < top * 1e-9, `${value}: ${roundTop(value)}`)
   }
+})
+
+test('the command for rejected rows names the node, unless it finds it by itself', () => {
+  const command = 'forebay import retry-rejects a.ndjson --source web'
+  assert.equal(retryCommand(command, 'http://127.0.0.1:9180'), command)
+  assert.equal(retryCommand(command, 'http://node-1:9180'), `${command} --admin http://node-1:9180`)
+  // Behind a proxy with TLS: the listener itself speaks plain HTTP.
+  assert.equal(retryCommand(command, 'https://forebay.example.com'), command)
 })
 
 test('the sync command names the folder of what is shown', () => {

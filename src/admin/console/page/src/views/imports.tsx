@@ -2,7 +2,7 @@
 
 import { useState } from 'preact/hooks'
 import { type Import, type Imports as Answer, query } from '../api'
-import { count, dateTime, plural, seconds, sentence } from '../format'
+import { count, dateTime, NONE, plural, seconds, sentence } from '../format'
 import { useNow } from '../node'
 import { Code } from '../parts/copy'
 import { Icon, type IconName, State } from '../parts/icon'
@@ -10,6 +10,7 @@ import { Side } from '../parts/side'
 import { Ago, Card, Cut, Empty, Facts, Failed, Filter, Loading, PageHead, Prose } from '../parts/small'
 import { RowsNote, Table } from '../parts/table'
 import { usePolled } from '../poll'
+import { retryCommand } from '../retry'
 import { href } from '../route'
 
 const EVERY_MS = 3_000
@@ -65,7 +66,7 @@ export function Imports () {
                   { head: 'Repeated', width: '88px', number: true, roomy: true, cell: (one) => count(one.repeated) },
                   { head: 'Rejected', width: '88px', number: true, cell: (one) => count(problems(one)) },
                   { head: 'Began', width: '96px', roomy: true, cell: (one) => <Ago at={one.begun_ms} /> },
-                  { head: 'Took', width: '108px', number: true, roomy: true, cell: (one) => seconds(((one.ended_ms ?? now) - one.begun_ms) / 1_000) }
+                  { head: 'Took', width: '108px', number: true, roomy: true, cell: (one) => lasted(one, now) }
                 ]} />
                 {shown && <Detail key={shown.id} one={shown} now={now} close={() => setOpened(null)} />}
               </div>
@@ -78,23 +79,30 @@ export function Imports () {
   )
 }
 
+/** How long it took, or has taken so far. When it was stopped is not known. */
+function lasted ({ state, begun_ms, ended_ms }: Import, now: number): string {
+  return state === 'stopped' ? NONE : seconds(((ended_ms ?? now) - begun_ms) / 1_000)
+}
+
 function Detail ({ one, now, close }: { one: Import; now: number; close: () => void }) {
-  const lasted = seconds(((one.ended_ms ?? now) - one.begun_ms) / 1_000)
   return (
     <Side label="The import" title={<>Import into <a href={href('sources', one.source)}>{one.source}</a></>} close={close}>
       <Facts facts={[
         ['File', <span class="mono wrap">{one.what}</span>],
         ['State', <StateOf one={one} />],
         ['Began', dateTime(one.begun_ms)],
-        [one.ended_ms == null ? 'Running for' : 'Took', lasted],
+        one.state !== 'stopped' && [one.ended_ms == null ? 'Running for' : 'Took', lasted(one, now)],
         ['Rows read', count(one.rows_read)],
         ['Stored', count(one.stored)],
         ['Repeated', `${count(one.repeated)} (were stored before)`],
         ['Refused', `${count(one.refused)} (not valid calls; in the rejected stream)`],
         ['Rejected', `${count(one.rejected)} (rows that cannot become calls; in the rejects file)`],
+        one.rejects_file != null && ['Rejects file', <span class="mono wrap">{one.rejects_file}</span>],
+        (one.attempts ?? 0) > 0 && ['Failures', `${count(one.attempts)} in a row`],
         ['Import id', <span class="mono wrap">{one.id}</span>]
       ]} />
       {one.why && <p class="source-why tone-problem"><Icon name="problem" /><span><Prose text={one.why} /></span></p>}
+      {one.next && <p class="note"><Prose text={one.next} />.</p>}
       {one.errors.length > 0 && <>
         <h4>Why rows were rejected</h4>
         <ul class="errors">
@@ -102,6 +110,11 @@ function Detail ({ one, now, close }: { one: Import; now: number; close: () => v
             <li key={code}><code>{code}</code> <b>{plural(n, 'row')}</b>{example && <p class="quiet">{example}</p>}</li>
           ))}
         </ul>
+      </>}
+      {one.retry && <>
+        <h4>Import them after correcting them</h4>
+        <p class="quiet">Correct <code>raw</code> of each row in the rejects file, on the machine that ran the import. Then, there:</p>
+        <Code text={retryCommand(one.retry, location.origin)} what="the command that imports the corrected rows" />
       </>}
     </Side>
   )

@@ -1,0 +1,165 @@
+//! `forebay import list`: what each import of a running node did, what waits, and what was rejected and why.
+
+use std::fmt::Write as _;
+use std::io::Write;
+use std::time::Duration;
+
+use http::Method;
+use serde::Deserialize as _;
+use serde_json::Value;
+
+use super::args::ListArgs;
+use crate::admin::{ImportStatus, Imports};
+use crate::cli::admin_client::AskError;
+use crate::cli::args::ADMIN_URL;
+use crate::cli::print_json::print_json;
+use crate::time::UnixMillis;
+use crate::words::table::wrapped;
+use crate::words::{about_duration, counted, grouped, outside_text, rfc3339};
+
+/// Longer than the node reads its journal before it shows what it knows.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Queries the imports and prints them.
+///
+/// # Errors
+/// [`AskError`].
+pub(super) async fn run(args: &ListArgs, out: &mut dyn Write) -> Result<(), AskError> {
+    let client = args.admin.client()?;
+    let path = format!("/api/imports?limit={}", args.limit);
+    // As the node sends it, so that fields that this version does not know are printed, too.
+    let value: Value = client.ask(Method::GET, &path, PATIENCE).await?;
+    if args.json {
+        return print_json(out, &value).map_err(AskError::Print);
+    }
+    let broken = |error| AskError::Broken { url: args.admin.url.clone(), cause: Box::new(error) };
+    let imports = Imports::deserialize(value).map_err(broken)?;
+    let url = args.admin.url.to_string();
+    let elsewhere = (url != ADMIN_URL).then_some(url);
+    out.write_all(render(&imports, elsewhere.as_deref()).as_bytes()).map_err(AskError::Print)
+}
+
+/// The imports as text. `elsewhere`: the URL of the node, if commands do not find it by themselves.
+fn render(imports: &Imports, elsewhere: Option<&str>) -> String {
+    let Imports { imports: shown, total, loading, problem } = imports;
+    let mut lines = Vec::new();
+    if let Some(problem) = problem {
+        lines.extend(wrapped(
+            "",
+            &format!("the journal of imports cannot be read: {}", outside_text(problem)),
+        ));
+    }
+    if *loading {
+        lines.push("the journal is still being read; some imports may be missing".to_owned());
+    }
+    let all = counted(*total, "import", "imports");
+    lines.push(match shown.len() as u64 {
+        0 if *total == 0 => "nothing was imported yet".to_owned(),
+        many if many < *total => format!("the newest {} of {all}", grouped(many)),
+        _ => all,
+    });
+    for import in shown {
+        lines.push(String::new());
+        lines.extend(of_one(import, elsewhere));
+    }
+    lines.join("\n") + "\n"
+}
+
+fn of_one(import: &ImportStatus, elsewhere: Option<&str>) -> Vec<String> {
+    let mut lines = vec![format!(
+        "{} into {}: {}",
+        outside_text(&import.what),
+        outside_text(&import.source),
+        outside_text(&import.state.replace('_', " "))
+    )];
+    let mut fact = |name: &str, text: &str| lines.extend(wrapped(&format!("  {name:<10}"), text));
+    let mut when = rfc3339(UnixMillis(import.begun_ms));
+    if let Some(ended) = import.ended_ms {
+        let took = Duration::from_millis(u64::try_from(ended - import.begun_ms).unwrap_or(0));
+        // Writing to a string cannot fail.
+        _ = write!(when, ", took {}", about_duration(took));
+    }
+    fact("began:", &when);
+    let rows = format!(
+        "{}: {} stored, {} repeated, {} refused, {} rejected",
+        counted(import.rows_read, "row", "rows"),
+        grouped(import.stored),
+        grouped(import.repeated),
+        grouped(import.refused),
+        grouped(import.rejected)
+    );
+    fact("read:", &rows);
+    for errors in &import.errors {
+        let example =
+            errors.example.as_deref().map_or_else(String::new, |example| format!(", first {example}"));
+        let text = format!("{} {}{example}", counted(errors.count, "row", "rows"), errors.code);
+        fact("rejected:", &outside_text(&text).to_string());
+    }
+    if let Some(file) = &import.rejects_file {
+        fact("rejects:", &outside_text(file).to_string());
+    }
+    if import.attempts > 0 {
+        fact("failures:", &format!("{} in a row", grouped(import.attempts.into())));
+    }
+    if let Some(why) = &import.why {
+        fact("last:", &outside_text(why).to_string());
+    }
+    if let Some(next) = &import.next {
+        fact("next:", &outside_text(next).to_string());
+    }
+    if let Some(command) = &import.retry {
+        let at = elsewhere.map_or_else(String::new, |url| format!(" --admin {url}"));
+        // On one line, however long: it is copied from here.
+        lines.push(format!("  retry:    {}{at}", outside_text(command)));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::ImportErrors;
+
+    fn failed() -> ImportStatus {
+        ImportStatus {
+            what: "/exports/track_1.csv".to_owned(),
+            source: "shop".to_owned(),
+            state: "given_up".to_owned(),
+            begun_ms: 1_795_392_000_000,
+            ended_ms: Some(1_795_392_002_000),
+            rows_read: 1,
+            rejected: 1,
+            errors: vec![ImportErrors {
+                code: "width".to_owned(),
+                count: 1,
+                example: Some("line 2: \u{1b}[2J".to_owned()),
+            }],
+            rejects_file: Some("/state/a.ndjson".to_owned()),
+            retry: Some("forebay import retry-rejects /state/a.ndjson --source shop".to_owned()),
+            attempts: 3,
+            why: Some("E-ROWS: 1 of 1 rows are rejected".to_owned()),
+            next: Some("change the file".to_owned()),
+            ..ImportStatus::default()
+        }
+    }
+
+    #[test]
+    fn an_import_is_shown_with_what_was_rejected_and_what_to_do() {
+        let imports = Imports { imports: vec![failed()], total: 2, ..Imports::default() };
+        assert_eq!(
+            render(&imports, Some("http://node-1:9180")),
+            "the newest 1 of 2 imports\n\n/exports/track_1.csv into shop: given up\n  began:    2026-11-23T00:00:00.000Z, \
+             took 2 s\n  read:     1 row: 0 stored, 0 repeated, 0 refused, 1 rejected\n  rejected: 1 row width, first line \
+             2: \\u{1b}[2J\n  rejects:  /state/a.ndjson\n  failures: 3 in a row\n  last:     E-ROWS: 1 of 1 rows are \
+             rejected\n  next:     change the file\n  retry:    forebay import retry-rejects /state/a.ndjson --source shop \
+             --admin http://node-1:9180\n"
+        );
+    }
+
+    #[test]
+    fn without_imports_it_says_so() {
+        assert_eq!(render(&Imports::default(), None), "nothing was imported yet\n");
+        let loading = Imports { loading: true, total: 7, ..Imports::default() };
+        assert!(render(&loading, None).ends_with("the newest 0 of 7 imports\n"));
+    }
+}

@@ -1,0 +1,57 @@
+//! The imports view, with a real import that rejected rows.
+
+use std::fs;
+
+use serde_json::json;
+
+use super::browser::Browser;
+use super::{import_some, run};
+use crate::support::forebay::{Flush, Forebay};
+
+#[tokio::test]
+async fn an_import_shows_what_was_rejected_and_the_command_that_retries_it() {
+    let Some(mut page) = Browser::start() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let forebay = Forebay::dev(&folder.path().join("dev"), Flush::LATE).await;
+    page.open(&format!("{}/#/imports", forebay.console)).await;
+    page.see("Nothing was imported yet").await;
+    page.accessible("no imports").await;
+
+    let rejects = import_some(&forebay, folder.path()).await;
+    page.see_in("tbody tr .state", "done").await;
+    let row = page.act("texts", json!({ "css": "tbody tr:first-child td.number" })).await;
+    assert_eq!(row, json!(["4", "2", "0", "2", row[4]]), "read, stored, repeated, rejected, took");
+    page.click_in("table .row-button", "track_1.csv").await;
+    page.see_in(".side", "line 3: column timestamp is not a time: \"soon\"").await;
+    page.see_in(".side .errors", "bad-time 1 row").await;
+    page.see_in(".side .errors", "width 1 row").await;
+    page.see_in(".side .facts", rejects.to_str().unwrap()).await;
+    page.accessible("an opened import").await;
+
+    // The command that the page shows works as it is.
+    let shown = page.act("text", json!({ "css": ".side pre" })).await;
+    let words = shlex::split(shown.as_str().unwrap()).unwrap();
+    assert_eq!((words[0].as_str(), words[2].as_str()), ("forebay", "retry-rejects"));
+    let corrected = fs::read_to_string(&rejects).unwrap().replace("soon", "2026-11-21");
+    fs::write(&rejects, corrected).unwrap();
+    // One of the two rows is as wrong as before.
+    run(folder.path(), &words[1..], 3).await;
+    page.see_in("table .row-button", "(rejected rows)").await;
+    page.see("2 imports").await;
+
+    // A file that is given up, on a phone.
+    fs::write(folder.path().join("track_2.csv"), "no,such,columns\n1,2,3\n").unwrap();
+    for _ in 0..3 {
+        let import = ["import", "csv", "track_2.csv", "--admin", &forebay.console];
+        run(folder.path(), &import, 1).await;
+    }
+    let url = format!("{}/#/imports", forebay.console);
+    page.act("open", json!({ "url": url, "theme": "dark", "width": 390, "height": 844 })).await;
+    page.see_in("tbody tr .state", "given up").await;
+    page.click_in("table .row-button", "track_2.csv").await;
+    page.see_in(".side .facts", "3 in a row").await;
+    page.see_in(".side", "--force").await;
+    page.accessible("an import that was given up").await;
+    assert_eq!(page.act("sideways", json!({})).await, 0);
+    page.nothing_wrong().await;
+}
