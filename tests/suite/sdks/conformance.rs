@@ -222,14 +222,20 @@ impl Driver {
         let running = self.start(url, scenario, write_key, pace).await;
         let bucket = forebay.bucket();
         let what = format!("{expected_lines} lines of {}", running.what);
-        wait::until(&what, DELIVERY_TIMEOUT, async || {
+        let all = wait::until(&what, 2 * DELIVERY_TIMEOUT, async || {
             let done = running.ended.is_finished() || bucket.lines(write_key).await.len() >= expected_lines;
             done.then_some(())
-        })
-        .await;
-        running.end().await;
+        });
+        let in_time = timeout(DELIVERY_TIMEOUT, all).await.is_ok();
+        let log = running.end().await;
         forebay.flush().await;
-        bucket.lines(write_key).await
+        let lines = bucket.lines(write_key).await;
+        assert!(
+            in_time,
+            "no {what} within {DELIVERY_TIMEOUT:?}, only:\n{}\nThe driver's log:\n{log}",
+            lines.join("\n")
+        );
+        lines
     }
 
     async fn start(&self, url: &str, scenario: &str, write_key: &str, pace: Pace) -> Running {
@@ -259,14 +265,15 @@ struct Running {
 }
 
 impl Running {
-    /// Closes its standard input, and waits until it ends successfully.
-    async fn end(self) {
+    /// Closes its standard input, waits until it ends successfully, and returns its log.
+    async fn end(self) -> String {
         let Self { what, stdin, ended, _front } = self;
         drop(stdin);
         let output = timeout(EXIT_TIMEOUT, ended).await.unwrap_or_else(|_| panic!("{what} does not end"));
         let output = output.expect("a task that does not panic").expect("the driver's output");
         let log = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{what}: {}\n{log}", output.status);
+        log.into_owned()
     }
 }
 

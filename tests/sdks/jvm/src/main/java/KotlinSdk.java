@@ -19,10 +19,15 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.concurrent.Semaphore;
+import java.util.concurrent.TimeUnit;
 import java.util.function.BiConsumer;
 import java.util.function.Consumer;
 import kotlin.Unit;
+import kotlin.coroutines.EmptyCoroutineContext;
+import kotlin.jvm.JvmClassMappingKt;
 import kotlin.jvm.functions.Function1;
+import kotlin.reflect.KClass;
+import kotlinx.coroutines.BuildersKt;
 import kotlinx.coroutines.CoroutineDispatcher;
 import kotlinx.serialization.json.Json;
 import kotlinx.serialization.json.JsonElementKt;
@@ -31,19 +36,32 @@ import sovran.kotlin.Store;
 /**
  * analytics-kotlin, on the JVM. It has no page call: such a call is left out.
  *
+ * <p>It keeps calls in memory until it has the settings document. Its parts hear of that on several threads, so in
+ * some starts an older message ("not started yet") overtakes the newer one ("started"), and the SDK keeps its calls
+ * until its state changes again, or until they are lost with the process. A user changes the state with
+ * {@code enabled = true}. An alias that is made before there is a state is lost, so none is made before that.
+ *
  * <p>It does not say when all is delivered, so it stays open until standard input is closed.
  */
 final class KotlinSdk implements Sdk {
     /** As short as they can be, so that a test does not wait for the SDK's defaults of 20 calls or 30 seconds. */
     private static final int FLUSH_AT = 1;
     private static final int FLUSH_INTERVAL_SECONDS = 1;
+    private static final int LOOK_EVERY_MILLISECONDS = 20;
 
     private final Path folder;
     private final Analytics analytics;
     /** A permit for each batch settled that was not waited for yet; calls made one by one are batches of one. */
     private final Semaphore settled = new Semaphore(0);
+    /** A permit for each call that the SDK has prepared for sending and that was not waited for yet. */
+    private final Semaphore prepared = new Semaphore(0);
+    /** The calls made, less those that were waited for. */
+    private int unprepared;
 
-    KotlinSdk(String writeKey, String url) throws IOException {
+    KotlinSdk(String writeKey, String url) throws IOException, InterruptedException {
+        Analytics.Companion.setDebugLogsEnabled(true);
+        Analytics.Companion.setLogger(log -> System.err.println(
+            log.getDateTime().toInstant() + " " + Thread.currentThread().getName() + " " + log.getMessage()));
         folder = Files.createTempDirectory("forebay-sdk-");
         // The SDK puts "https://" before it, whatever it is.
         String host = url.replaceFirst("^https://", "") + "/v1";
@@ -61,12 +79,24 @@ final class KotlinSdk implements Sdk {
             return Unit.INSTANCE;
         });
         analytics = new Analytics(configuration);
+        while (analytics.settings() == null) {
+            Thread.sleep(LOOK_EVERY_MILLISECONDS);
+        }
     }
 
     @Override
     public void make(JsonObject call) {
-        Function1<BaseEvent, BaseEvent> enrichment = event -> enriched(event, call);
         String type = call.get("type").getAsString();
+        if (type.equals("page")) {
+            settled.release();
+            return;
+        }
+        // The SDK's last step before it writes the call to its file.
+        Function1<BaseEvent, BaseEvent> enrichment = event -> {
+            prepared.release();
+            return enriched(event, call);
+        };
+        unprepared++;
         switch (type) {
             case "screen" -> {
                 String category = text(call, "category");
@@ -76,22 +106,43 @@ final class KotlinSdk implements Sdk {
             case "track" -> analytics.track(text(call, "event"), object(call, "properties"), enrichment);
             case "group" -> analytics.group(text(call, "groupId"), object(call, "traits"), enrichment);
             case "alias" -> analytics.alias(text(call, "userId"), enrichment);
-            case "page" -> settled.release();
             default -> throw new IllegalArgumentException("no such call: " + type);
         }
     }
 
     @Override
     public void settleOne() throws InterruptedException {
+        prepareAll();
         settled.acquire();
     }
 
     @Override
-    public void close() throws IOException {
+    public void close() throws IOException, InterruptedException {
+        prepareAll();
         System.in.transferTo(OutputStream.nullOutputStream());
         boolean waitForTasks = true;
         analytics.shutdown(waitForTasks);
         delete(folder.toFile());
+    }
+
+    /** Waits until the SDK keeps no call back in memory. */
+    private void prepareAll() throws InterruptedException {
+        while (!prepared.tryAcquire(unprepared, LOOK_EVERY_MILLISECONDS, TimeUnit.MILLISECONDS)) {
+            // A change before it has started could undo the start.
+            if (hasStarted()) {
+                analytics.setEnabled(true);
+            }
+        }
+        unprepared = 0;
+    }
+
+    private boolean hasStarted() throws InterruptedException {
+        KClass<com.segment.analytics.kotlin.core.System> kind =
+            JvmClassMappingKt.getKotlinClass(com.segment.analytics.kotlin.core.System.class);
+        com.segment.analytics.kotlin.core.System state = BuildersKt.runBlocking(
+            EmptyCoroutineContext.INSTANCE,
+            (scope, continuation) -> analytics.getStore().currentState(kind, continuation));
+        return state != null && state.getRunning();
     }
 
     /** What the SDK's calls take no argument for. */
