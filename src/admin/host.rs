@@ -1,4 +1,4 @@
-//! Which host names the admin side answers to, and which pages may post to it. Pure.
+//! Which host names the admin side answers to, and which pages may ask it. Pure.
 //!
 //! A browser lets a page of `evil.example` talk to any address that `evil.example` resolves to, including
 //! this one. It still sends `Host: evil.example`, so a list of names stops it. Numeric addresses cannot be
@@ -78,15 +78,10 @@ pub fn check_origin(headers: &HeaderMap) -> Result<(), Intruder> {
     };
     let mut origins = headers.get_all(ORIGIN).iter();
     let from_own_page = origins.all(|origin| origin.to_str().is_ok_and(own));
-    let site = headers.get("sec-fetch-site").map(|site| site.as_bytes());
-    let same_site = matches!(site, None | Some(b"same-origin" | b"none"));
-    if from_own_page && same_site { Ok(()) } else { Err(Intruder::CrossSite) }
-}
-
-/// Whether a person follows a link to an address, which then is all that the browser shows.
-pub fn is_visit(headers: &HeaderMap) -> bool {
-    let is = |name: &str, value: &[u8]| headers.get(name).is_some_and(|given| given.as_bytes() == value);
-    is("sec-fetch-mode", b"navigate") && is("sec-fetch-dest", b"document")
+    // `none` is what a person typed, or a bookmark.
+    let mut sites = headers.get_all("sec-fetch-site").iter();
+    let from_own_site = sites.all(|site| matches!(site.as_bytes(), b"same-origin" | b"none"));
+    if from_own_page && from_own_site { Ok(()) } else { Err(Intruder::CrossSite) }
 }
 
 /// The host name that a request was sent to, without its port; in brackets if it is an IPv6 address.
@@ -156,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn other_sites_cannot_make_a_browser_post() {
+    fn other_sites_cannot_make_a_browser_ask() {
         let check = |more: &[(&'static str, &str)], expected| {
             let pairs = [&[("host", "localhost:9180")], more].concat();
             assert_eq!(check_origin(&headers(&pairs)), expected, "{more:?}");
@@ -177,6 +172,10 @@ mod tests {
         );
         check(&[("sec-fetch-site", "cross-site")], Err(Intruder::CrossSite));
         check(&[("sec-fetch-site", "same-site")], Err(Intruder::CrossSite));
+        for twice in [["same-origin", "cross-site"], ["cross-site", "same-origin"], ["none", ""]] {
+            check(&twice.map(|site| ("sec-fetch-site", site)), Err(Intruder::CrossSite));
+        }
+        check(&[("sec-fetch-site", "same-origin"), ("sec-fetch-site", "same-origin")], Ok(()));
         assert_eq!(check_origin(&HeaderMap::new()), Err(Intruder::BadHost));
     }
 }

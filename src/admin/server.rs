@@ -266,8 +266,9 @@ impl AdminServer {
     fn refuse(&self, request: &Request<Incoming>, local: IpAddr, peer: IpAddr) -> Option<Answer> {
         let (headers, path) = (request.headers(), request.uri().path());
         let reads = [Method::GET, Method::HEAD].contains(request.method());
-        // Other sites cannot read an answer, but asking takes places and reads objects from the store.
-        let is_open = reads && (!path.starts_with("/api/") || host::is_visit(headers));
+        // Other sites cannot read an answer, but asking takes places and reads objects from the store. That also holds
+        // for a link of theirs that a person follows.
+        let is_open = reads && !path.starts_with("/api/");
         let of_page = || if is_open { Ok(()) } else { host::check_origin(headers) };
         if let Err(intruder) = self.hosts.check(headers, local).and_then(|()| of_page()) {
             return Some(answer::intruder(intruder));

@@ -604,6 +604,10 @@ pub struct SpoolDrainArgs {
     /// Deliver to the buckets recorded in the spool, with the endpoint and credentials of this configuration
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+
+    /// Print the result as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `forebay spool resolve`
@@ -625,10 +629,15 @@ pub struct SpoolResolveArgs {
     /// What to do with the object
     #[arg(long, value_enum, value_name = "ACTION")]
     pub action: ResolveAction,
+
+    /// Print the result as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What to do with a sealed object if another object has its key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
 pub enum ResolveAction {
     /// Replace the other object with the sealed one
     Overwrite,
@@ -963,9 +972,9 @@ mod tests {
             "spool inspect /x --json",
             "spool verify /x",
             "spool export /x --source web --rejected --out f",
-            "spool drain /x --to /y",
+            "spool drain /x --to /y --json",
             "spool drain /x --config forebay.toml",
-            "spool resolve /x --seal 3 --action keep-theirs",
+            "spool resolve /x --seal 3 --action keep-theirs --json",
             "verify lake/raw --config f --source web --day 2026-11-20 --deep --json --allow-foreign --concurrency 8",
             "receipt web/1763596800000/0123456789abcdef0123456789abcdef/42 --bucket lake/raw --config f --json",
             "receipt web/1763596800000/0123456789abcdef0123456789abcdef/42-44 --admin http://localhost:1 --path-style \

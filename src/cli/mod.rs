@@ -23,6 +23,7 @@ pub mod paint;
 pub mod policy;
 pub mod print_json;
 pub mod receipt;
+pub mod results;
 pub mod sdk_keys;
 pub mod serve;
 pub mod setup;
@@ -38,6 +39,7 @@ use std::process::ExitCode;
 
 use args::{Cli, Command};
 use failure::Failure;
+use results::Results;
 
 use crate::runtime::{Background, memory, telemetry};
 
@@ -82,27 +84,30 @@ fn run(cli: Cli) -> Result<(), Failure> {
         .enable_all()
         .build()?;
     let background = Background::start()?;
+    let mut results = Results::of_process();
     let done = runtime.block_on(async {
         match cli.command {
             Command::Dev(args) => dev::run(&args, &background).await,
             Command::Serve(args) => serve::run(&args, &background).await,
-            Command::Check(args) => check::run(&args, &mut std::io::stdout()).await,
-            Command::Status(args) => status::run(&args, &mut std::io::stdout()).await,
+            Command::Check(args) => check::run(&args, &mut results).await,
+            // Prints until its reader leaves.
+            Command::Status(args) if args.watch => status::run(&args, &mut std::io::stdout()).await,
+            Command::Status(args) => status::run(&args, &mut results).await,
             Command::Tail(args) => tail::run(&args, &mut std::io::stdout()).await,
-            Command::Flush(args) => match flush::run(&args, &mut std::io::stdout()).await?.pending {
+            Command::Flush(args) => match flush::run(&args, &mut results).await?.pending {
                 0 => Ok(()),
                 pending => Err(Failure::failed(format!("{pending} batches are not delivered yet"))),
             },
-            Command::Policy(args) => policy::run(&args),
-            Command::Spool(command) => spool::run(&command).await,
-            Command::Wait(args) => wait::run(&args, &mut std::io::stdout()).await,
-            Command::Receipt(args) => receipt::run(&args, &mut std::io::stdout()).await,
-            Command::Import(command) => import::run(&command, &background, &mut std::io::stdout()).await,
+            Command::Policy(args) => policy::run(&args, &mut results),
+            Command::Spool(command) => spool::run(&command, &mut results).await,
+            Command::Wait(args) => wait::run(&args, &mut results).await,
+            Command::Receipt(args) => receipt::run(&args, &mut results).await,
+            Command::Import(command) => import::run(&command, &background, &mut results).await,
             #[cfg(feature = "lambda")]
             Command::Lambda => lambda::run().await,
-            Command::Verify(args) => verify::run(&args, &mut std::io::stdout()).await,
-            Command::Completions(args) => Ok(completions::run(&args, &mut std::io::stdout())?),
-            Command::Man(args) => man::run(&args, &mut std::io::stdout()),
+            Command::Verify(args) => verify::run(&args, &mut results).await,
+            Command::Completions(args) => Ok(completions::run(&args, &mut results)?),
+            Command::Man(args) => man::run(&args, &mut results),
         }
     });
     // Threads that are still blocked can be abandoned: a restart recovers whatever they were doing.

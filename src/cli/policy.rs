@@ -1,5 +1,6 @@
 //! `forebay policy`: an AWS policy, filled in from the configuration and flags.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use crate::arn::Arn;
@@ -11,7 +12,6 @@ use crate::words::table::table;
 use super::args::PolicyArgs;
 use super::failure::Failure;
 use super::print_json::print_json;
-use super::say;
 
 /// The configuration file if none is given; it may be missing.
 const CONFIG_FILE: &str = "forebay.toml";
@@ -33,11 +33,11 @@ impl Listed {
 ///
 /// # Errors
 /// [`Failure`] with exit code 2 if a value is missing: it names the flag or setting for the value.
-pub fn run(args: &PolicyArgs) -> Result<(), Failure> {
+pub fn run(args: &PolicyArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let Some(template) = args.name.filter(|_| !args.list) else {
         match args.json {
-            true => print_json(&mut std::io::stdout(), &Template::ALL.map(Listed::of))?,
-            false => say(&list()),
+            true => print_json(out, &Template::ALL.map(Listed::of))?,
+            false => writeln!(out, "{}", list())?,
         }
         return Ok(());
     };
@@ -49,7 +49,7 @@ pub fn run(args: &PolicyArgs) -> Result<(), Failure> {
     if let Some(what) = policy::too_long(template, &text) {
         tracing::warn!("{what}: select a part with --bucket or --role, or let sources share a prefix");
     }
-    say(&text);
+    writeln!(out, "{text}")?;
     Ok(())
 }
 

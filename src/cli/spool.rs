@@ -7,7 +7,7 @@ pub mod meter;
 pub mod resolve;
 pub mod verify;
 
-use std::io;
+use std::io::Write;
 
 use super::args::SpoolCommand;
 use super::failure::Failure;
@@ -16,12 +16,12 @@ use super::failure::Failure;
 ///
 /// # Errors
 /// [`Failure`]; exit code 1 if damage was found or something is left.
-pub async fn run(command: &SpoolCommand) -> Result<(), Failure> {
+pub async fn run(command: &SpoolCommand, out: &mut dyn Write) -> Result<(), Failure> {
     match command {
-        SpoolCommand::Inspect(args) => inspect::run(args, &mut io::stdout().lock()),
-        SpoolCommand::Verify(args) => verify::run(args, &mut io::stdout().lock()),
+        SpoolCommand::Inspect(args) => inspect::run(args, out),
+        SpoolCommand::Verify(args) => verify::run(args, out),
         SpoolCommand::Export(args) => export::run(args),
-        SpoolCommand::Drain(args) => drain::run(args).await,
-        SpoolCommand::Resolve(args) => resolve::run(args, &mut io::stdout().lock()),
+        SpoolCommand::Drain(args) => drain::run(args, out).await,
+        SpoolCommand::Resolve(args) => resolve::run(args, out),
     }
 }

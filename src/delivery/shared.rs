@@ -16,9 +16,8 @@
 //! | [`Progress`] | what each source last delivered, and what it waits for |
 //! | [`WaitingPuts`] | why each sealed object is not stored yet |
 //! | [`Repeated`] | what is logged once a minute |
-//! | [`DeliveredLog`] | which delivered objects are logged |
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -31,7 +30,6 @@ use super::failures::failing::Failing;
 use super::make::staging::Staging;
 use super::parts::Parts;
 use super::progress::Progress;
-use super::put::delivered_log::DeliveredLog;
 use super::put::targets::PutTargets;
 use super::repeated_events::Repeated;
 use super::schedule::requests::DueRequests;
@@ -59,7 +57,6 @@ pub(super) struct Shared {
     pub(super) progress: Progress,
     pub(super) waiting_puts: WaitingPuts,
     pub(super) repeated: Repeated,
-    pub(super) delivered_log: Mutex<DeliveredLog>,
 
     /// Wakes the scheduler.
     pub(super) kick: Arc<Notify>,
@@ -87,7 +84,6 @@ impl Shared {
             progress: Progress::default(),
             waiting_puts: WaitingPuts::default(),
             repeated: Repeated::new(Arc::clone(&parts.clock)),
-            delivered_log: Mutex::default(),
             kick,
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),

@@ -204,11 +204,7 @@ async fn finish(summary: Summary, way: Way, show: &ShowArgs, out: &mut dyn Write
         true => summary.print_json(out),
         false => summary.print(out),
     };
-    match printed.and_then(|()| out.flush()) {
-        // Nobody reads the result, and the rows are stored all the same.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
-        other => other?,
-    }
+    printed.and_then(|()| out.flush())?;
     ended?;
     summary.failure().map_or(Ok(()), Err)
 }

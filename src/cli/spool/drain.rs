@@ -1,5 +1,6 @@
 //! `forebay spool drain`: delivers everything in a spool, with the same code as a running collector.
 
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use crate::batch::DueRule;
 use crate::cli::args::SpoolDrainArgs;
 use crate::cli::failure::Failure;
 use crate::cli::node::{Outside, open_disk};
-use crate::cli::say;
+use crate::cli::print_json::print_json;
 use crate::cli::serve::{delivery_settings, hooks, spool_options, store_settings};
 use crate::config::{Environment, Loader};
 use crate::delivery::days::closed_day::DayHook;
@@ -56,11 +57,38 @@ struct Way {
     configured: Vec<(SourceId, Destination)>,
 }
 
+/// What a drain did, and what is left.
+#[derive(Debug, serde::Serialize)]
+struct Drained {
+    /// Objects that were delivered.
+    objects: u64,
+    /// Batches that are still in the spool.
+    batches_left: usize,
+    days: Days,
+    /// Why something is left.
+    waiting_for: Option<String>,
+    /// If nothing is left: the files that are in no object, although the rest of the directory can be removed.
+    quarantined_files: Option<usize>,
+}
+
+/// Days that no marker closes.
+#[derive(Debug, serde::Serialize)]
+struct Days {
+    /// Those that are over, and could not be closed.
+    over: usize,
+    /// Those that are not over yet, or any if the drain closes none.
+    open: usize,
+    /// Those that are never closed, because it is not certain which objects are in the store.
+    unsure: usize,
+    /// Whether this drain closes days.
+    closed_by_drain: bool,
+}
+
 /// Delivers until the spool is empty.
 ///
 /// # Errors
 /// [`Failure`] if something is left, with what it waits for.
-pub async fn run(args: &SpoolDrainArgs) -> Result<(), Failure> {
+pub async fn run(args: &SpoolDrainArgs, out: &mut dyn Write) -> Result<(), Failure> {
     // Open it read-only first: opening a directory for writing turns it into a spool.
     drop(ReadOnlyDisk::open(&args.dir)?);
     let way = match (&args.to, &args.config) {
@@ -68,10 +96,21 @@ pub async fn run(args: &SpoolDrainArgs) -> Result<(), Failure> {
         (None, Some(config)) => to_buckets(config).await?,
         (None, None) => return Err(Failure::usage("give a target: --to DIR or --config FILE")),
     };
+    let drained = drain(&args.dir, way).await?;
+    let failure = drained.failure();
+    if args.json {
+        print_json(out, &drained)?;
+    } else if failure.is_none() {
+        out.write_all(drained.render(&args.dir).as_bytes())?;
+    }
+    failure.map_or(Ok(()), Err)
+}
+
+async fn drain(dir: &Path, way: Way) -> Result<Drained, Failure> {
     let shutdown = Shutdown::new();
     let _signals = shutdown.listen()?;
     let outside = Outside::system();
-    let disk = open_disk(&args.dir, false)?;
+    let disk = open_disk(dir, false)?;
     let (spool, recovered) = {
         let (outside, options) = (outside.clone(), way.options);
         let metrics = Arc::new(outside.metrics.clone());
@@ -107,51 +146,78 @@ pub async fn run(args: &SpoolDrainArgs) -> Result<(), Failure> {
     }
     let (delivery, scheduler) = Delivery::start(parts, way.settings);
     let why = deliver(&delivery, &*spool.log(), &alarms, &outside, &shutdown, until).await;
-    let left = delivery.shutdown(false, Duration::ZERO).await.left;
-    let over = until.left(&*spool.log(), outside.clock.wall()).days as u64;
+    let batches_left = delivery.shutdown(false, Duration::ZERO).await.left;
+    let over = until.left(&*spool.log(), outside.clock.wall()).days;
     let unclosed = spool.log().unclosed_days();
     scheduler.await?;
     let objects = outside.metrics.objects.get();
     tokio::task::spawn_blocking(move || spool.close()).await?;
-    let objects = counted(objects, "object", "objects");
-    if left > 0 {
-        return Err(Failure::failed(format!(
-            "{} left in the spool ({objects} delivered); {why}",
-            counted(left as u64, "batch is", "batches are")
-        )));
-    }
-    if over > 0 {
-        let days = counted(over, "day that is over is", "days that are over are");
-        return Err(Failure::failed(format!("{objects} delivered, and {days} not closed; {why}")));
-    }
-    say(&format!("{objects} delivered; the spool is empty"));
     let unsure = unclosed.values().filter(|stage| **stage == DayStage::Unsure).count();
-    let open = unclosed.len().saturating_sub(unsure);
-    let days = |number: usize| counted(number as u64, "day is", "days are");
-    if !until.days_closed && !unclosed.is_empty() {
-        let days = days(unclosed.len());
-        say(&format!("{days} not closed: draining to a directory closes no days"));
+    let is_left = batches_left > 0 || over > 0;
+    Ok(Drained {
+        objects,
+        batches_left,
+        days: Days {
+            over,
+            open: unclosed.len().saturating_sub(unsure).saturating_sub(over),
+            unsure,
+            closed_by_drain: until.days_closed,
+        },
+        waiting_for: is_left.then_some(why),
+        quarantined_files: match is_left {
+            true => None,
+            false => Some(View::open(dir)?.disk.list("quarantine")?.len()),
+        },
+    })
+}
+
+impl Drained {
+    fn objects(&self) -> String {
+        counted(self.objects, "object", "objects")
     }
-    if until.days_closed && open > 0 {
-        let days = days(open);
-        say(&format!("{days} not closed yet: run this again after midnight (UTC)"));
+
+    /// What to fail with if something is left.
+    fn failure(&self) -> Option<Failure> {
+        let (objects, why) = (self.objects(), self.waiting_for.as_deref()?);
+        Some(Failure::failed(match self.batches_left {
+            0 => {
+                let days = counted(self.days.over as u64, "day that is over is", "days that are over are");
+                format!("{objects} delivered, and {days} not closed; {why}")
+            }
+            left => {
+                let batches = counted(left as u64, "batch is", "batches are");
+                format!("{batches} left in the spool ({objects} delivered); {why}")
+            }
+        }))
     }
-    if until.days_closed && unsure > 0 {
-        say(&format!(
-            "{} never closed, because it is not certain which objects are in the store",
-            days(unsure)
-        ));
-    }
-    let view = View::open(&args.dir)?;
-    let kept = view.disk.list("quarantine")?.len();
-    let dir = args.dir.display();
-    say(&match kept {
-        0 => format!("{dir} can be removed"),
-        kept => {
-            format!("{dir} can be removed, except `quarantine`: {kept} files there are not in any object")
+
+    /// The end of a drain that left nothing.
+    fn render(&self, dir: &Path) -> String {
+        let (days, dir) = (|number: usize| counted(number as u64, "day is", "days are"), dir.display());
+        let Days { open, unsure, closed_by_drain, .. } = self.days;
+        let mut text = format!("{} delivered; the spool is empty\n", self.objects());
+        if !closed_by_drain && open + unsure > 0 {
+            let days = days(open + unsure);
+            text.push_str(&format!("{days} not closed: draining to a directory closes no days\n"));
         }
-    });
-    Ok(())
+        if closed_by_drain && open > 0 {
+            let days = days(open);
+            text.push_str(&format!("{days} not closed yet: run this again after midnight (UTC)\n"));
+        }
+        if closed_by_drain && unsure > 0 {
+            text.push_str(&format!(
+                "{} never closed, because it is not certain which objects are in the store\n",
+                days(unsure)
+            ));
+        }
+        text.push_str(&match self.quarantined_files {
+            None | Some(0) => format!("{dir} can be removed\n"),
+            Some(kept) => format!(
+                "{dir} can be removed, except `quarantine`: {kept} files there are not in any object\n"
+            ),
+        });
+        text
+    }
 }
 
 /// Bucket and prefix stay as recorded in the spool. How to connect to them may have been fixed since

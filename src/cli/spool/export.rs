@@ -17,7 +17,7 @@ use crate::log::frame::Frame;
 use crate::log::{Parked, PendingSeal, parked_name};
 use crate::object::Stream;
 use crate::sources::SourceId;
-use crate::spool::offline::{Finding, View, Visitor, survey};
+use crate::spool::offline::{Finding, View, ViewError, Visitor, survey};
 use crate::words::{about_bytes, counted, grouped};
 
 /// Writes the lines, and reports on standard error what was written and what could not be read.
@@ -28,13 +28,28 @@ pub fn run(args: &SpoolExportArgs) -> Result<(), Failure> {
     let view = View::open(&args.dir)?;
     let exported = match &args.out {
         Some(path) => to_file(&view, args, path)?,
-        None => export(&view, args, &mut io::stdout().lock())?,
+        None => match export(&view, args, &mut io::stdout().lock()) {
+            // Like `head`, its reader has seen enough.
+            Err(ExportError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+            exported => exported?,
+        },
     };
     report(&exported, args.json)?;
     match exported.unread.len() {
         0 => Ok(()),
         _ => Err(Failure::failed("some lines could not be read; all others are written")),
     }
+}
+
+/// Why an export stopped.
+#[derive(Debug, thiserror::Error)]
+enum ExportError {
+    #[error(transparent)]
+    Read(#[from] ViewError),
+    #[error("read a parked object")]
+    Parked(#[source] io::Error),
+    #[error("write the lines")]
+    Write(#[source] io::Error),
 }
 
 /// The result of an export.
@@ -70,7 +85,7 @@ fn to_file(view: &View, args: &SpoolExportArgs, path: &Path) -> Result<Exported,
     Ok(exported)
 }
 
-fn export(view: &View, args: &SpoolExportArgs, out: &mut dyn Write) -> Result<Exported, Failure> {
+fn export(view: &View, args: &SpoolExportArgs, out: &mut dyn Write) -> Result<Exported, ExportError> {
     let stream = if args.rejected { Stream::Rejected } else { args.stream.clone() };
     let mut lines = Lines {
         view,
@@ -90,10 +105,7 @@ fn export(view: &View, args: &SpoolExportArgs, out: &mut dyn Write) -> Result<Ex
     }
     let surveyed = survey(view, &mut lines)?;
     lines.meter.clear();
-    if let Some(error) = lines.failed {
-        return Err(Failure::failed(format!("write the lines: {error}")));
-    }
-    lines.out.flush()?;
+    lines.failed.map_or_else(|| lines.out.flush(), Err).map_err(ExportError::Write)?;
     let mut exported = lines.exported;
     exported.unread.extend(surveyed.findings.into_iter().filter(Finding::hides_lines));
     exported.unread.extend(crate::spool::offline::manifest_findings(view));
@@ -123,7 +135,7 @@ impl<W: Write> Lines<'_, W> {
         }
     }
 
-    fn parked(&mut self, pending: &PendingSeal, parked: Parked) -> Result<(), Failure> {
+    fn parked(&mut self, pending: &PendingSeal, parked: Parked) -> Result<(), ExportError> {
         if !self.wants(&pending.seal.batch) {
             return Ok(());
         }
@@ -131,17 +143,17 @@ impl<W: Write> Lines<'_, W> {
             self.exported.unread.push(finding);
             return Ok(());
         }
-        let file = self.view.disk.open(&parked_name(pending.seal.number))?;
-        let object = read_all(&*file)?;
+        let file = self.view.disk.open(&parked_name(pending.seal.number)).map_err(ExportError::Parked)?;
+        let object = read_all(&*file).map_err(ExportError::Parked)?;
         let mut gzip = flate2::read::GzDecoder::new(object.as_slice());
         let mut piece = vec![0; 64 * 1_024];
         loop {
-            let read = gzip.read(&mut piece)?;
+            let read = gzip.read(&mut piece).map_err(ExportError::Parked)?;
             let bytes = piece.get(..read).unwrap_or(&[]);
             if bytes.is_empty() {
                 break;
             }
-            self.out.write_all(bytes)?;
+            self.out.write_all(bytes).map_err(ExportError::Write)?;
             let lines = memchr::memchr_iter(b'\n', bytes).count() as u64;
             self.exported.lines += lines;
             self.exported.from_parked += lines;
@@ -171,6 +183,10 @@ impl<W: Write> Visitor for Lines<'_, W> {
 
     fn progress(&mut self, done: u64, total: u64) {
         self.meter.bytes(done, total);
+    }
+
+    fn has_enough(&self) -> bool {
+        self.failed.is_some()
     }
 }
 

@@ -5,7 +5,6 @@ use crate::alarms::AlarmKind;
 use crate::delivery::blocking::noted;
 use crate::delivery::delivered::Delivered;
 use crate::delivery::progress::LastObject;
-use crate::lock::lock;
 use crate::log::{Stopped, parked_name};
 use crate::metrics::SourceLabel;
 use crate::object::{AppliedEncryption, Destination, Stream};
@@ -58,20 +57,14 @@ impl SealedObject<'_> {
         Ok(())
     }
 
-    /// Writes a line about the delivered object, unless the second has had enough of them.
+    /// Writes a line about the delivered object: one for each (decision 0168).
     fn log_delivered(&self, to: &Destination, calls: u64, bytes: u64) {
-        let clock = &self.shared.parts.clock;
-        let Some(others) = lock(&self.shared.delivered_log).delivered(clock.monotonic()) else {
-            tracing::debug!(seal = self.seal.number, key = %self.seal.object_key, "delivered, without a line");
-            return;
-        };
-        let seconds = clock.wall().since(self.seal.first_received_at).as_secs();
+        let seconds = self.shared.parts.clock.wall().since(self.seal.first_received_at).as_secs();
         tracing::info!(
             source = %self.seal.batch.source,
             calls,
             bytes,
             seconds,
-            others = (others > 0).then_some(others),
             bucket = %to.bucket.bucket(),
             key = %self.seal.object_key,
             "delivered"

@@ -114,9 +114,14 @@ pub trait Visitor {
 
     /// `done` of `total` bytes of segments are read.
     fn progress(&mut self, done: u64, total: u64);
+
+    /// Whether the rest of the segments need not be read.
+    fn has_enough(&self) -> bool {
+        false
+    }
 }
 
-/// Reads every segment of `view`.
+/// Reads every segment of `view`, until the visitor has enough.
 ///
 /// # Errors
 /// [`ViewError`] if the disk reports an error, or a newer release wrote a segment.
@@ -130,6 +135,9 @@ pub fn survey(view: &View, visitor: &mut dyn Visitor) -> Result<Surveyed, ViewEr
             None => survey.missing.push(segment.number),
         }
         visitor.progress(survey.out.bytes, total);
+        if visitor.has_enough() {
+            break;
+        }
     }
     Ok(survey.end())
 }

@@ -292,9 +292,20 @@ async fn pages_of_other_sites_cannot_even_ask() {
         assert_eq!(get("/api/status", headers).await, 403, "{headers}");
         assert_eq!(get("/health", headers).await, 200, "{headers}");
     }
-    let frame = "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: iframe\r\n";
-    assert_eq!(get("/api/status", frame).await, 403);
-    // A link that a person follows.
-    let visit = "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\n";
-    assert_eq!(get("/api/status", visit).await, 200);
+    let visit = |site: &str, to: &str| {
+        format!("Sec-Fetch-Site: {site}\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: {to}\r\n")
+    };
+    for target in ["/api/status", "/api/live", "/api/archive/days?source=web", "/api/nothing"] {
+        for (site, to) in [("cross-site", "iframe"), ("cross-site", "document"), ("same-site", "document")] {
+            assert_eq!(get(target, &visit(site, to)).await, 403, "{target} {site} {to}");
+        }
+        let twice = "Sec-Fetch-Site: same-origin\r\nSec-Fetch-Site: cross-site\r\n";
+        assert_eq!(get(target, twice).await, 403, "{target}");
+    }
+    // The address typed, a link of the console, and a program that is no browser.
+    for own in [visit("none", "document"), visit("same-origin", "document"), String::new()] {
+        assert_eq!(get("/api/status", &own).await, 200, "{own}");
+    }
+    // A link to the page itself works from everywhere.
+    assert_eq!(get("/", &visit("cross-site", "document")).await, 200);
 }

@@ -96,6 +96,7 @@ async fn the_same_program_gives_the_same_archives_and_they_hold_what_is_needed()
         "CHANGELOG.md",
         "forebay.example.toml",
         "systemd/forebay.service",
+        "systemd/forebay.sysusers",
         "prometheus/alerts.yaml",
         "grafana/forebay.json",
         "policies/collector.json",
@@ -146,6 +147,34 @@ fn the_lists_agree(unpacked: &Path) {
     assert!(licences.contains("Permission is hereby granted, free of charge"), "the texts are there");
 }
 
+/// A program as large as it may not be, of which the debug information is not the cause.
+#[tokio::test]
+async fn a_program_that_is_too_large_is_not_packed() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(program) = program(&folder).await else { return };
+    let (padding, large) = (folder.path().join("padding"), folder.path().join("large"));
+    fs::write(&padding, vec![1; 45_000_000]).unwrap();
+    let mut enlarge = Command::new("objcopy");
+    let section = format!(".padding={}", padding.display());
+    enlarge.args(["--add-section", &section, "--set-section-flags", ".padding=alloc,readonly"]);
+    stdout_of({
+        enlarge.arg(&program).arg(&large);
+        enlarge
+    })
+    .await;
+    let out = folder.path().join("out");
+    let mut archive = script();
+    archive.arg("--program").arg(&large).arg("--out").arg(&out);
+    let ran = run(archive).await;
+    let stderr = String::from_utf8_lossy(&ran.stderr);
+    assert!(!ran.status.success(), "{stderr}");
+    assert!(
+        stderr.contains("bytes without its debug information; it must have fewer than 45000000"),
+        "{stderr}"
+    );
+    assert!(!out.exists(), "nothing is packed");
+}
+
 #[tokio::test]
 async fn wrong_use_is_refused_with_what_is_wrong() {
     for (arguments, said) in [
@@ -171,7 +200,8 @@ async fn shellcheck_finds_nothing() {
     let Some(shellcheck) = extra_on_path("shellcheck") else { return };
     let mut command = Command::new(shellcheck);
     command
-        .arg("--shell=bash")
+        .args(["--shell=bash", "--external-sources"])
+        .arg(format!("--source-path={}", repository("").display()))
         .args(["scripts/release/archive", "deploy/container/rootfs", "tests/helm"].map(repository));
     stdout_of(command).await;
 }

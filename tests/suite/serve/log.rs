@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::full::{SmallDisk, fill_up};
 use super::support::{CREDENTIALS, Caller, PATIENCE, Rig, ask};
-use crate::support::forebay::{Forebay, Starting, command};
+use crate::support::forebay::{Forebay, Starting, closed_pipe, command};
 use crate::support::http::Http;
 use crate::support::tcp_proxy::Link;
 use crate::support::wait;
@@ -32,13 +32,6 @@ fn full_device() -> Stdio {
     File::options().write(true).open("/dev/full").unwrap().into()
 }
 
-/// A pipe whose reader is closed.
-pub(super) fn closed_pipe() -> Stdio {
-    let (reader, writer) = std::io::pipe().unwrap();
-    drop(reader);
-    writer.into()
-}
-
 /// A small pipe that nobody reads while the reader is open.
 fn unread_pipe() -> (PipeReader, PipeWriter) {
     let (reader, writer) = std::io::pipe().unwrap();
@@ -52,6 +45,40 @@ async fn counter(forebay: &Forebay, name: &str) -> u64 {
     let text = String::from_utf8(answer.body.to_vec()).unwrap();
     let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     value.unwrap_or_else(|| panic!("{name} is not in {text}")).parse().unwrap()
+}
+
+/// Where a person looks for the last object of each source, also of a node with many sources.
+#[tokio::test]
+async fn each_delivered_object_has_a_line_of_its_own() {
+    let rig = Rig::start(&["lake"]).await;
+    let sources: Vec<String> = (0..60).map(|number| format!("source-{number}")).collect();
+    let ids: Vec<&str> = sources.iter().map(String::as_str).collect();
+    let mut settings = rig.settings(&ids);
+    settings.flush = "max_age = \"1 h\"".to_owned();
+    let forebay = settings.serve().await;
+    let mut caller = Caller::new();
+    for source in &ids {
+        caller.send(&forebay, source, 1, 0).await;
+    }
+    forebay.flush().await;
+    let keys = rig.bucket("lake").keys("segment-logs/source-").await;
+    assert_eq!(keys.len(), sources.len());
+    let lines = |log: &str, key: &str| log.lines().filter(|line| line.contains(key)).count();
+    wait::until("a line for each object", PATIENCE, async || {
+        let log = forebay.log();
+        keys.iter().all(|key| lines(&log, key) > 0).then_some(())
+    })
+    .await;
+    let log = forebay.log();
+    assert!(keys.iter().all(|key| lines(&log, key) == 1), "{log}");
+    let line = log.lines().find(|line| line.contains(&keys[0])).unwrap();
+    let line: serde_json::Value = serde_json::from_str(line).unwrap();
+    let source = keys[0].split('/').nth(1).unwrap();
+    assert_eq!(
+        (&line["message"], &line["source"], &line["calls"]),
+        (&"delivered".into(), &source.into(), &1.into())
+    );
+    assert_eq!((&line["bucket"], &line["key"]), (&"lake".into(), &keys[0].as_str().into()));
 }
 
 /// The store fails for some attempts and then works again; everything must work as with a log.

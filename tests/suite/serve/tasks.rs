@@ -10,10 +10,9 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::log::closed_pipe;
 use super::support::{CREDENTIALS, Caller, PATIENCE, Rig, Settings, ask, ids_below, logged, status};
 use super::tls;
-use crate::support::forebay::{Flush, Forebay, Starting};
+use crate::support::forebay::{Flush, Forebay, Starting, closed_pipe};
 use crate::support::http::{Http, is_accepted};
 use crate::support::tcp_proxy::Link;
 use crate::support::wait;

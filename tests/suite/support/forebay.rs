@@ -334,6 +334,13 @@ pub(crate) async fn finished(command: &mut Command) -> Output {
         .expect("the command starts")
 }
 
+/// A pipe whose reader has left.
+pub(crate) fn closed_pipe() -> Stdio {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    writer.into()
+}
+
 /// The program under test: the one that Cargo built, or the one in `FOREBAY_BIN` (a release build, a
 /// package).
 pub(crate) fn binary() -> PathBuf {

@@ -6,3 +6,4 @@ mod pty;
 mod status;
 mod tail;
 mod token;
+mod unread;

@@ -110,13 +110,13 @@ async fn each_call_is_a_line_and_ctrl_c_ends_with_0() {
 
 #[tokio::test]
 async fn json_lines_are_the_calls_as_sent() {
-    let sent = [call(1, "a\u{9b}31m"), call(2, "b")];
+    let sent = [call(1, "a\u{9b}31m\u{e0041}"), call(2, "b\u{2764}\u{fe0f}")];
     let server = live(vec![hello("full"), calls(&sent)]).await;
     let mut child = spawn(tail(&server, &["--json"]));
     let shown = lines(&mut child, 2).await;
     for (line, sent) in shown.iter().zip(&sent) {
         assert_eq!(serde_json::from_str::<Value>(line).unwrap(), *sent);
-        assert!(!line.contains('\u{9b}'), "{line:?}");
+        assert!(!line.contains(['\u{9b}', '\u{e0041}', '\u{fe0f}']), "{line:?}");
     }
     interrupted(child).await;
 }

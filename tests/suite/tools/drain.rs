@@ -118,6 +118,28 @@ async fn a_spool_is_drained_into_a_directory() {
     assert_eq!(sorted(delivered(&to)), expected());
 }
 
+#[tokio::test]
+async fn what_a_drain_did_and_left_can_be_printed_as_json() {
+    let made = made().await;
+    let to = made.beside("to");
+    let drain = || spool("drain", &made.dir(), &["--json", "--to", to.to_str().unwrap()]);
+    let ran = drain();
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    let left = ran.json();
+    assert!(ran.err.contains("are left in the spool"), "{ran:?}");
+    assert!(left["batches_left"].as_u64() > Some(0) && left["quarantined_files"].is_null(), "{left}");
+    assert!(left["waiting_for"].as_str().unwrap().contains("`forebay spool resolve`"), "{left}");
+    resolve(&made);
+    let ran = drain();
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let done = ran.json();
+    let objects = files(&to).keys().filter(|name| name.ends_with(".gz")).count() as u64;
+    assert_eq!(left["objects"].as_u64().unwrap() + done["objects"].as_u64().unwrap(), objects);
+    let days = serde_json::json!({"over": 0, "open": 2, "unsure": 0, "closed_by_drain": false});
+    assert_eq!((&done["batches_left"], &done["waiting_for"], &done["days"]), (&0.into(), &().into(), &days));
+    assert_eq!(done["quarantined_files"], 0);
+}
+
 /// Damage does not stop the delivery of the rest, and the loss is reported.
 #[tokio::test]
 async fn the_rest_of_a_damaged_spool_is_delivered() {

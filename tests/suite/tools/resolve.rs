@@ -25,6 +25,8 @@ async fn keep_theirs_keeps_both_objects() {
     let mut text = String::new();
     GzDecoder::new(kept.as_slice()).read_to_string(&mut text).unwrap();
     assert_eq!(text.lines().collect::<Vec<_>>(), lines("web", CONFLICT));
+    let again = spool("resolve", &made.dir(), &["--seal", "3", "--action", "overwrite", "--json"]);
+    assert_eq!((again.code, again.out.as_str()), (Some(1), ""), "{again:?}");
     let exported = spool("export", &made.dir(), &["--source", "web"]);
     assert_eq!(exported.out.lines().collect::<Vec<_>>(), [lines("web", PARKED), lines("web", OPEN)].concat());
 
@@ -35,6 +37,20 @@ async fn keep_theirs_keeps_both_objects() {
         files(&to).into_keys().filter(|name| name.contains("/web/") && name.ends_with(".gz")).count();
     assert_eq!(objects, 2, "the parked one and the open calls");
     assert!(files(&made.dir()).contains_key(&name), "the kept object still exists");
+}
+
+#[tokio::test]
+async fn a_decision_can_be_printed_as_json() {
+    let made = made().await;
+    let theirs = made.beside("theirs");
+    super::copy(&made.dir(), &theirs);
+    let key = spool("inspect", &made.dir(), &["--json"]).json()["seals"][1]["object_key"].clone();
+    let overwritten = spool("resolve", &made.dir(), &["--seal", "3", "--action", "overwrite", "--json"]);
+    let expected = serde_json::json!({"seal": 3, "object_key": key, "action": "overwrite", "kept": null});
+    assert_eq!((overwritten.code, overwritten.json()), (Some(0), expected));
+    let kept = spool("resolve", &theirs, &["--seal", "3", "--action", "keep-theirs", "--json"]).json();
+    assert_eq!(kept["action"], "keep-theirs");
+    assert!(fs::exists(kept["kept"].as_str().unwrap()).unwrap(), "{kept}");
 }
 
 #[tokio::test]
