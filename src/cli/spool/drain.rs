@@ -148,7 +148,8 @@ pub async fn run(args: &SpoolDrainArgs) -> Result<(), Failure> {
     say(&match kept {
         0 => format!("{dir} can be removed"),
         kept => {
-            format!("{dir} can be removed, except `quarantine`: {kept} files there are not in any object")
+            let files = counted(kept as u64, "file there is", "files there are");
+            format!("{dir} can be removed, except `quarantine`: {files} not in any object")
         }
     });
     Ok(())
